@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"context"
+
+	"rollcall/internal/rollout"
+)
+
+// start carries out the actions of a draft, each in a goroutine of its own. It is the only place from which targets
+// are called.
+func (s *session) start(dr *draft) {
+	if dr.cut {
+		s.cut()
+	}
+	s.mu.Lock()
+	callCtx := s.callCtx
+	over := s.over
+	s.mu.Unlock()
+	if over {
+		return
+	}
+	deployment := s.snap.Deployment
+	for _, a := range dr.actions {
+		target := s.snap.Targets[a.Target].Clone()
+		s.engine.inFlight.Add(1)
+		if a.Kind == rollout.ActionCall {
+			s.calls++
+			go s.call(callCtx, &deployment, &target, a)
+		} else {
+			go s.probe(&deployment, &target, a)
+		}
+	}
+}
+
+func (s *session) call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
+	defer s.engine.inFlight.Add(-1)
+	ctx, cancel := context.WithTimeout(ctx, a.Call.Until.Sub(s.engine.now()))
+	defer cancel()
+	answer := s.engine.Caller.Call(ctx, d, t, a.Call)
+	s.engine.Recorder.CallDone(a.Call.Action, answer.Kind, answer.Latency)
+	s.deliver(rollout.Outcome{Action: a, Answer: answer})
+}
+
+func (s *session) probe(d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
+	defer s.engine.inFlight.Add(-1)
+	check := d.Spec.Checks[a.Check]
+	observation := s.engine.Prober.Probe(s.ctx, check, t.Address)
+	if s.ctx.Err() != nil {
+		return // a probe that was cut says nothing about its target
+	}
+	s.engine.Recorder.ProbeDone(check.Type, observation.Status, observation.Latency)
+	s.deliver(rollout.Outcome{Action: a, Observation: observation})
+}

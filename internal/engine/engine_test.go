@@ -1,0 +1,214 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func boxes(n int, change func(i int, b *box)) []*box {
+	var list []*box
+	for i := range n {
+		b := &box{version: "v1", takes: 300 * time.Millisecond}
+		if change != nil {
+			change(i, b)
+		}
+		list = append(list, b)
+	}
+	return list
+}
+
+func TestARollingDeploymentUpdatesEveryTarget(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"rolling","batch_size":2}`, boxes(5, nil)...)
+		w.start(0)
+		snap, events := w.await("d")
+		if snap.Deployment.State != rollout.StateCompleted || snap.Deployment.Counts.Updated != 5 {
+			t.Fatalf("ended %s: %+v", snap.Deployment.State, snap.Deployment.Counts)
+		}
+		if len(w.calls) != 5 {
+			t.Fatalf("%d calls were made for 5 targets", len(w.calls))
+		}
+		numbered(t, events)
+	})
+}
+
+func TestAFailureBeyondTheBudgetPutsTouchedTargetsBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"batch_size":2}`, boxes(6, func(i int, b *box) {
+			b.version = fmt.Sprintf("old-%d", i)
+			if i == 3 {
+				b.fails = "v2"
+			}
+		})...)
+		w.start(0)
+		snap, _ := w.await("d")
+		w.assertPutBack(snap)
+	})
+}
+
+func (w *world) assertPutBack(snap rollout.Snapshot) {
+	w.t.Helper()
+	if snap.Deployment.State != rollout.StateRolledBack {
+		w.t.Errorf("ended %s: %s", snap.Deployment.State, snap.Deployment.Reason)
+	}
+	for i, target := range snap.Targets {
+		want := rollout.TargetRolledBack
+		if i >= 4 {
+			want = rollout.TargetUnchanged
+		}
+		if target.State != want || w.targets[target.ID].version != fmt.Sprintf("old-%d", i) {
+			w.t.Errorf("%s is %s and runs %s", target.ID, target.State, w.targets[target.ID].version)
+		}
+	}
+}
+
+// Every step of the engine is a save or a call, each with a before and an after; the process dies at each in turn, and
+// another goes on.
+func TestAKillBetweenAnyTwoStepsEndsTheSameWay(t *testing.T) {
+	t.Parallel()
+	for kill := 1; ; kill++ {
+		happened := false
+		inBubble(t, func(w *world) {
+			w.deployment("d", `{"batch_size":2}`, boxes(6, func(i int, b *box) {
+				b.version = fmt.Sprintf("old-%d", i)
+				if i == 3 {
+					b.fails = "v2"
+				}
+			})...)
+			first := w.start(kill)
+			time.Sleep(50 * time.Millisecond) // the synthetic clock: the first has claimed it
+			w.start(0)
+			snap, events := w.await("d")
+			w.assertPutBack(snap)
+			numbered(t, events)
+			w.assertResendsAreMarked()
+			happened = first.isDead()
+		})
+		if t.Failed() {
+			t.Fatalf("with a kill at step %d", kill)
+		}
+		if !happened {
+			if kill < 20 {
+				t.Fatalf("only %d steps", kill)
+			}
+			t.Logf("killed at each of %d steps", kill-1)
+			return
+		}
+	}
+}
+
+func (w *world) assertResendsAreMarked() {
+	w.t.Helper()
+	attempts := map[string]int{}
+	for _, c := range w.calls {
+		if c.call.Attempt <= attempts[c.call.WebhookID] {
+			w.t.Errorf("%s was called again with attempt %d", c.target, c.call.Attempt)
+		}
+		attempts[c.call.WebhookID] = c.call.Attempt
+	}
+}
+
+func TestATargetThatHangsIsUnknownAndTheRestGoesBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"batch_size":3}`, boxes(3, func(i int, b *box) {
+			if i == 1 {
+				b.hangs = "v2"
+			}
+		})...)
+		w.start(0)
+		snap, _ := w.await("d")
+		if snap.Deployment.State != rollout.StateRolledBack {
+			t.Fatalf("ended %s: %s", snap.Deployment.State, snap.Deployment.Reason)
+		}
+	})
+}
+
+func TestAPauseStartsNoCallAndResumeGoesOn(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"batch_size":1}`, boxes(4, nil)...)
+		w.start(0)
+		time.Sleep(time.Second) // the synthetic clock
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause, d.State = true, rollout.StatePaused })
+		w.mu.Lock()
+		before := len(w.calls)
+		w.mu.Unlock()
+		time.Sleep(10 * time.Minute)
+		if before == 0 || before == 4 || len(w.calls) != before {
+			t.Fatalf("%d calls before the pause, %d after", before, len(w.calls))
+		}
+		w.db.update("d", func(d *rollout.Deployment) {
+			d.Operator.Pause = false
+			d.Operator.Resumes++
+			d.State = rollout.StateInProgress
+		})
+		if snap, _ := w.await("d"); snap.Deployment.State != rollout.StateCompleted {
+			t.Fatalf("ended %s: %s", snap.Deployment.State, snap.Deployment.Reason)
+		}
+	})
+}
+
+func TestAnAbortEndsWithoutFurtherCalls(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"batch_size":1}`, boxes(4, nil)...)
+		w.start(0)
+		time.Sleep(time.Second) // the synthetic clock
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort = true })
+		snap, _ := w.await("d")
+		if snap.Deployment.State != rollout.StateAborted || len(w.calls) > 2 {
+			t.Fatalf("ended %s after %d calls", snap.Deployment.State, len(w.calls))
+		}
+	})
+}
+
+func TestADeploymentThatWaitsIsReleased(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"batch_size":1}`, boxes(2, nil)...)
+		w.db.rows["d"].snap.Deployment.Spec.Checks[0].Interval = rollout.Duration(30 * time.Second)
+		w.start(0)
+		time.Sleep(5 * time.Second) // the synthetic clock
+		if snap, _ := w.db.read("d"); snap.Deployment.Owner != "" {
+			t.Errorf("a deployment whose next check is in half a minute is still owned by %s", snap.Deployment.Owner)
+		}
+		if snap, _ := w.await("d"); snap.Deployment.State != rollout.StateFailed && snap.Deployment.State != rollout.StateRolledBack {
+			t.Fatalf("ended %s: %s", snap.Deployment.State, snap.Deployment.Reason)
+		}
+	})
+}
+
+func TestAReplicaThatStopsHandsOver(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"batch_size":1}`, boxes(4, nil)...)
+		first := w.start(0)
+		time.Sleep(time.Second) // the synthetic clock
+		first.stop()
+		w.start(0)
+		snap, events := w.await("d")
+		if snap.Deployment.State != rollout.StateCompleted || len(w.calls) != 4 {
+			t.Fatalf("ended %s after %d calls", snap.Deployment.State, len(w.calls))
+		}
+		for _, e := range events {
+			if e.Type == rollout.EventTakenOver {
+				t.Error("a clean stop is no takeover")
+			}
+		}
+	})
+}
+
+func numbered(t *testing.T, events []rollout.Event) {
+	t.Helper()
+	for i, e := range events {
+		if e.Seq != int64(i+1) {
+			t.Fatalf("event %d has number %d", i+1, e.Seq)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// lease is the engine's own view of how long it counts as alive. It ends a margin before the database's view of it, by
+// the monotonic clock, so that a replica has stopped before another may take over.
+type lease struct {
+	mu     sync.Mutex
+	until  time.Time // trusted until then; monotonic
+	ctx    context.Context
+	cancel context.CancelFunc
+	offset time.Duration // the database's clock minus ours
+	last   time.Time     // the newest time handed out, so that time never runs backwards
+}
+
+// held reports whether the lease is trusted now.
+func (l *lease) held() bool {
+	_, ok := l.life()
+	return ok
+}
+
+// life is the context that ends with the lease.
+func (l *lease) life() (context.Context, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ctx == nil || !time.Now().Before(l.until) {
+		return nil, false
+	}
+	return l.ctx, true
+}
+
+// renew trusts the lease until a time, and learns the database's clock as it was at the given moment of ours.
+func (l *lease) renew(until, at, database time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until, l.offset = until, database.Sub(at)
+	if l.ctx == nil {
+		l.ctx, l.cancel = context.WithCancel(context.Background())
+	}
+}
+
+// end stops everything that lives by the lease.
+func (l *lease) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cancel != nil {
+		l.cancel()
+	}
+	l.ctx, l.cancel = nil, nil
+}
+
+func (l *lease) remaining() (time.Duration, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return time.Until(l.until), l.ctx != nil
+}
+
+// now is the database's clock, as far as known, in whole microseconds as the database stores them.
+func (e *Engine) now() time.Time {
+	l := &e.lease
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now().Add(l.offset).UTC().Round(0).Truncate(time.Microsecond)
+	if now.Before(l.last) {
+		return l.last
+	}
+	l.last = now
+	return now
+}
+
+// keepLease renews the lease three times within its length, and drops everything when it could not be renewed.
+func (e *Engine) keepLease(ctx context.Context) {
+	defer e.lease.end()
+	every := e.Lease / 3
+	for ctx.Err() == nil {
+		renewed := e.beat(ctx, every)
+		pause := every
+		if left, live := e.lease.remaining(); live {
+			pause = min(pause, max(left, 0))
+		}
+		if !renewed {
+			pause = min(pause, every/4)
+		}
+		wait(ctx, pause)
+		if left, live := e.lease.remaining(); live && left <= 0 {
+			e.Log.WarnContext(ctx, "the lease could not be renewed; cutting all calls")
+			e.lease.end()
+			e.dropAll("the lease ran out")
+		}
+	}
+}
+
+// beat sends one heartbeat and reports whether the lease was renewed by it.
+func (e *Engine) beat(ctx context.Context, bound time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	start := time.Now()
+	database, err := e.Registry.Heartbeat(ctx, e.Replica, e.Lease)
+	if err != nil {
+		if ctx.Err() == nil {
+			e.Log.WarnContext(ctx, "the heartbeat failed", "error", err)
+		}
+		return false
+	}
+	if left, live := e.lease.remaining(); live && left <= 0 {
+		e.lease.end() // too late: others may have taken over meanwhile
+		e.dropAll("the lease ran out before it was renewed")
+	}
+	took := time.Since(start)
+	margin := e.Lease / 6
+	e.lease.renew(start.Add(e.Lease-margin), start.Add(took/2), database)
+	e.nudge()
+	return true
+}

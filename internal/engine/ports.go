@@ -1,0 +1,54 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// Registry knows which replicas are alive.
+type Registry interface {
+	// Heartbeat says that the replica lives for another lease, and answers with the database's clock.
+	Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error)
+	// Leave frees everything that the replica owns, and forgets it.
+	Leave(ctx context.Context, replica string) error
+}
+
+// Deployments are claimed, saved and read again.
+type Deployments interface {
+	// Claim takes up to limit deployments that need attention: those free and due, those of dead replicas, and those of
+	// this replica that are not among mine, the ones it works on. It also answers when the next free one is due.
+	Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []rollout.Claimed, next time.Time, err error)
+	// Save stores one step; see rollout.Save.
+	Save(ctx context.Context, save rollout.Save) (rollout.Saved, error)
+	// Deployment reads the row again, without its targets.
+	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
+}
+
+// Signals tell what others have written.
+type Signals interface {
+	// OperatorRevisions answers with the operator revision of each deployment that the replica owns.
+	OperatorRevisions(ctx context.Context, replica string) (map[string]int64, error)
+	// Listen calls wake with a deployment's id when it has changed, until ctx ends. Wakes may be lost.
+	Listen(ctx context.Context, wake func(id string)) error
+}
+
+// Caller makes one call of a deploy webhook. It never retries.
+type Caller interface {
+	Call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.Answer
+}
+
+// Prober makes one check of one target. It never retries.
+type Prober interface {
+	Probe(ctx context.Context, check rollout.Check, address string) rollout.Observation
+}
+
+// Recorder counts what happens.
+type Recorder interface {
+	CallDone(action rollout.CallAction, kind rollout.AnswerKind, d time.Duration)
+	ProbeDone(checkType string, status rollout.Health, d time.Duration)
+	DeploymentEnded(strategy string, outcome rollout.State, d time.Duration)
+	TakenOver()
+	Fenced()
+}

@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+const (
+	// holdFor is how soon a session must be needed again to be kept; else the deployment is released until then.
+	holdFor = 5 * time.Second
+	// deferFor is how long results may wait to be saved together with what follows from them.
+	deferFor = 20 * time.Millisecond
+	// lingerPerTarget is how long outcomes wait for each other: planning a large deployment costs more.
+	lingerPerTarget = time.Microsecond
+	saveTimeout     = 5 * time.Second
+	saveRetry       = 200 * time.Millisecond
+)
+
+// session works on one owned deployment. It is a state and a timer: a goroutine runs only while there is something to
+// do, and that goroutine alone touches the snapshot.
+type session struct {
+	engine *Engine
+	id     string
+	log    *slog.Logger
+	ctx    context.Context // ends with the ownership
+	cancel context.CancelCauseFunc
+
+	mu      sync.Mutex
+	running bool
+	over    bool
+	inbox   []rollout.Outcome
+	asked   int64 // the newest operator revision heard of
+	timer   *time.Timer
+	callCtx context.Context // ends when the calls in flight are cut
+	cutAll  context.CancelFunc
+
+	// What follows belongs to the running goroutine.
+	snap    *rollout.Snapshot
+	adopted bool
+	calls   int              // deploy calls in flight
+	dirty   map[int]struct{} // targets that differ from what is stored in what people see
+	touched map[int]struct{} // targets that differ at all
+	events  []rollout.Event  // not yet stored
+	stored  rollout.Status   // the status as it is stored
+	oldest  time.Time        // since when results wait to be saved; zero when none do
+}
+
+func newSession(e *Engine, life context.Context, snap *rollout.Snapshot, log *slog.Logger) *session {
+	s := &session{engine: e, id: snap.Deployment.ID, log: log, snap: snap}
+	s.ctx, s.cancel = context.WithCancelCause(life)
+	s.callCtx, s.cutAll = context.WithCancel(s.ctx)
+	s.dirty, s.touched = map[int]struct{}{}, map[int]struct{}{}
+	s.stored = statusOf(&snap.Deployment)
+	s.asked = snap.Deployment.OperatorRevision
+	return s
+}
+
+// poke makes the session look at what there is to do. It may be called from anywhere, at any time.
+func (s *session) poke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running || s.over {
+		return
+	}
+	s.running = true
+	s.stopTimer()
+	s.engine.inFlight.Add(1)
+	go s.run()
+}
+
+func (s *session) stopTimer() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// deliver hands in what came of an action.
+func (s *session) deliver(o rollout.Outcome) {
+	s.mu.Lock()
+	s.inbox = append(s.inbox, o)
+	s.mu.Unlock()
+	s.poke()
+}
+
+// operatorAsked tells the session that the operator's wishes have reached a revision.
+func (s *session) operatorAsked(revision int64) {
+	s.mu.Lock()
+	known := revision <= s.asked
+	s.asked = max(s.asked, revision)
+	s.mu.Unlock()
+	if !known {
+		s.poke()
+	}
+}
+
+// cut ends all calls in flight; each comes back as lost.
+func (s *session) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cutAll()
+	s.callCtx, s.cutAll = context.WithCancel(s.ctx)
+}
+
+// drop gives the session up without a word to the database.
+func (s *session) drop(why error) {
+	s.mu.Lock()
+	s.over = true
+	s.stopTimer()
+	s.mu.Unlock()
+	s.cancel(why)
+	s.engine.forget(s)
+}
+
+// run steps until there is nothing to do now.
+func (s *session) run() {
+	defer s.engine.inFlight.Add(-1)
+	for {
+		s.linger()
+		outcomes, asked := s.take()
+		wake, err := s.step(outcomes, asked)
+		if err != nil {
+			s.leave(err)
+			return
+		}
+		if s.rest(wake) {
+			return
+		}
+	}
+}
+
+// linger lets the outcomes of a large deployment gather.
+func (s *session) linger() {
+	const worthIt = 500 * time.Microsecond
+	if d := time.Duration(len(s.snap.Targets)) * lingerPerTarget; d >= worthIt && s.adopted {
+		wait(s.ctx, d)
+	}
+}
+
+func (s *session) take() ([]rollout.Outcome, int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	outcomes := s.inbox
+	s.inbox = nil
+	return outcomes, s.asked
+}
+
+// rest arms the timer and ends the run, unless something has come in meanwhile.
+func (s *session) rest(wake time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.over {
+		return true
+	}
+	draining := s.engine.draining.Load()
+	if len(s.inbox) > 0 || s.asked > s.snap.Deployment.OperatorRevision && !draining {
+		return false
+	}
+	if !s.oldest.IsZero() && !draining {
+		wake = earliest(wake, s.oldest.Add(deferFor))
+	}
+	d := wake.Sub(s.engine.now())
+	if d <= 0 {
+		return false
+	}
+	s.running = false
+	s.timer = time.AfterFunc(d, s.poke)
+	return true
+}
+
+// leave ends the session: it was released, it ended, or someone else has it.
+func (s *session) leave(why error) {
+	if code := rollout.ErrorCode(why); code == rollout.CodeLost {
+		s.engine.Recorder.Fenced()
+		s.log.InfoContext(s.ctx, "another replica has the deployment now", "epoch", s.snap.Deployment.Epoch)
+	}
+	s.drop(why)
+}
+
+// apply records an outcome in memory.
+func (s *session) apply(o rollout.Outcome, now time.Time) {
+	i := o.Action.Target
+	if o.Action.Kind == rollout.ActionCall {
+		s.calls--
+	}
+	t := &s.snap.Targets[i]
+	before := *t
+	s.note(strategy.Apply(s.snap, o, now))
+	s.mark(i, before.Phase != t.Phase || before.Health != t.Health || before.State != t.State)
+}
+
+func (s *session) note(events []rollout.Event) {
+	d := &s.snap.Deployment
+	for _, e := range events {
+		e.DeploymentID, e.Replica, e.Epoch = d.ID, d.Owner, d.Epoch
+		s.events = append(s.events, e)
+	}
+}
+
+// mark remembers that a target has changed, and whether people would see it.
+func (s *session) mark(i int, visible bool) {
+	s.touched[i] = struct{}{}
+	if visible {
+		s.dirty[i] = struct{}{}
+	}
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}

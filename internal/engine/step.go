@@ -1,0 +1,337 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// Reasons for a session to end that are no faults.
+var (
+	errReleased = errors.New("released")
+	errEnded    = errors.New("the deployment has ended")
+	errDropped  = errors.New("dropped")
+)
+
+// maxDecisions bounds how many decisions follow each other without anything happening between them.
+const maxDecisions = 100
+
+// draft is one decision on its way into the database: what to do once it has landed, and how to take it back in memory
+// when it is refused.
+type draft struct {
+	actions []rollout.Action
+	cut     bool
+	wake    time.Time
+
+	deployment rollout.Deployment
+	undo       map[int]rollout.Target
+	events     int // how many events there were before
+}
+
+// step applies what came in, decides, saves, and starts what was decided. It answers when to look again.
+func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, error) {
+	now := s.engine.now()
+	if !s.adopted {
+		s.adopt(now)
+	}
+	for _, o := range outcomes {
+		s.apply(o, now)
+	}
+	if s.engine.draining.Load() {
+		return s.handOver(now)
+	}
+	if asked > s.snap.Deployment.OperatorRevision {
+		if err := s.reload(); err != nil {
+			return time.Time{}, err
+		}
+	}
+	for {
+		wake, err := s.decide()
+		if rollout.ErrorCode(err) != rollout.CodeStale {
+			return wake, err
+		}
+		if err := s.reload(); err != nil {
+			return time.Time{}, err
+		}
+	}
+}
+
+func (s *session) adopt(now time.Time) {
+	s.adopted = true
+	s.note(strategy.Adopt(s.snap, now))
+	for i := range s.snap.Targets {
+		if s.snap.Targets[i].Phase == rollout.PhaseAsking {
+			s.mark(i, true)
+		}
+	}
+}
+
+// decide takes one decision as far as it goes.
+func (s *session) decide() (wake time.Time, err error) {
+	dr := s.plan(s.engine.now())
+	if s.deferrable(dr) {
+		s.deferSave()
+		s.start(dr)
+		return dr.wake, nil
+	}
+	release := s.releasable(dr)
+	if s.changed() || release {
+		if err := s.save(dr, release); err != nil {
+			return time.Time{}, err
+		}
+	}
+	if s.snap.Deployment.State.Terminal() {
+		s.ended()
+		return time.Time{}, errEnded
+	}
+	if release {
+		return time.Time{}, errReleased
+	}
+	s.start(dr)
+	return dr.wake, nil
+}
+
+// plan decides, again while a decision asks for it, and writes the decisions down in memory.
+func (s *session) plan(now time.Time) *draft {
+	dr := &draft{deployment: s.snap.Deployment, undo: map[int]rollout.Target{}, events: len(s.events)}
+	for range maxDecisions {
+		dec := strategy.Plan(s.snap, now)
+		s.record(dr, dec, now)
+		if !dec.Again {
+			break
+		}
+	}
+	return dr
+}
+
+// record writes one decision down in memory.
+func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
+	d := &s.snap.Deployment
+	setStatus(d, dec.Status)
+	s.note(dec.Events)
+	for _, m := range dec.Moves {
+		s.keep(dr, m.Target)
+		s.note(strategy.Move(s.snap, m, now))
+		s.mark(m.Target, true)
+	}
+	for _, a := range dec.Actions {
+		s.keep(dr, a.Target)
+		t, complete, events := strategy.Begin(d, s.snap.Targets[a.Target], a, now)
+		s.snap.Targets[a.Target] = t
+		s.note(events)
+		s.mark(a.Target, a.Kind == rollout.ActionCall)
+		dr.actions = append(dr.actions, complete)
+	}
+	if d.State.Terminal() {
+		d.Result = strategy.Conclude(s.snap)
+	}
+	dr.cut = dr.cut || dec.Cut
+	dr.wake = dec.Wake
+}
+
+func (s *session) keep(dr *draft, i int) {
+	if _, kept := dr.undo[i]; !kept {
+		dr.undo[i] = s.snap.Targets[i].Clone()
+	}
+}
+
+// takeBack undoes a draft that was not stored and has started nothing.
+func (s *session) takeBack(dr *draft) {
+	s.snap.Deployment = dr.deployment
+	for i, t := range dr.undo {
+		s.snap.Targets[i] = t
+	}
+	s.events = s.events[:dr.events]
+}
+
+// deferrable reports whether a draft may be saved a little later: it starts no call and tells nothing new about the
+// deployment itself, and what it has to tell about targets may soon be saved with more.
+func (s *session) deferrable(dr *draft) bool {
+	d := &s.snap.Deployment
+	if d.State.Terminal() || len(s.events) > dr.events || d.State != dr.deployment.State {
+		return false
+	}
+	for _, a := range dr.actions {
+		if a.Kind == rollout.ActionCall {
+			return false
+		}
+	}
+	return s.inFlight() && (s.oldest.IsZero() || s.engine.now().Before(s.oldest.Add(deferFor)))
+}
+
+// inFlight reports whether an answer is being waited for.
+func (s *session) inFlight() bool {
+	if s.calls > 0 {
+		return true
+	}
+	for i := range s.snap.Targets {
+		for c := range s.snap.Targets[i].Checks {
+			if s.snap.Targets[i].Checks[c].Probing {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *session) deferSave() {
+	if s.oldest.IsZero() && s.changed() {
+		s.oldest = s.engine.now()
+	}
+}
+
+// changed reports whether memory differs from what is stored in anything that people see.
+func (s *session) changed() bool {
+	return len(s.events) > 0 || len(s.dirty) > 0 || statusOf(&s.snap.Deployment) != s.stored
+}
+
+// releasable reports whether the deployment can be given up until it is due: nothing is out and nothing is near.
+func (s *session) releasable(dr *draft) bool {
+	return len(dr.actions) == 0 && !s.snap.Deployment.State.Terminal() && !s.inFlight() &&
+		dr.wake.Sub(s.engine.now()) > holdFor
+}
+
+// save stores everything that has changed, and tries for as long as the lease lasts. A draft that is refused is taken
+// back.
+func (s *session) save(dr *draft, release bool) error {
+	sv := rollout.Save{Deployment: s.snap.Deployment, Events: s.events, Release: release, RunAt: dr.wake}
+	sv.Deployment.Counts = rollout.Count(s.snap.Targets)
+	changed := s.dirty
+	if release {
+		changed = s.touched
+	}
+	for _, i := range slices.Sorted(maps.Keys(changed)) {
+		sv.Targets = append(sv.Targets, s.snap.Targets[i].Clone())
+	}
+	saved, err := s.saveUntilSure(sv)
+	if err != nil {
+		s.takeBack(dr)
+		return s.refused(err, dr)
+	}
+	d := &s.snap.Deployment
+	d.Revision, d.LastSeq, d.Saves, d.Counts = saved.Revision, saved.LastSeq, saved.Saves, sv.Deployment.Counts
+	for i := range changed {
+		delete(s.touched, i)
+	}
+	s.stored = statusOf(d)
+	s.events, s.dirty, s.oldest = nil, map[int]struct{}{}, time.Time{}
+	s.logEvents(sv.Events)
+	return nil
+}
+
+// refused deals with a save that the database did not take.
+func (s *session) refused(err error, dr *draft) error {
+	if rollout.ErrorCode(err) != rollout.CodeConflict || dr.deployment.Active() {
+		return err
+	}
+	// Another deployment of the pair began first: this one waits for its turn as if it had never been claimed.
+	dr.wake = s.engine.now().Add(pollEvery)
+	s.events, s.dirty = nil, map[int]struct{}{}
+	if _, err := s.saveUntilSure(rollout.Save{Deployment: s.snap.Deployment, Release: true, RunAt: dr.wake}); err != nil {
+		return err
+	}
+	return errReleased
+}
+
+// saveUntilSure repeats a save until the database has said yes or no, or the ownership has ended.
+func (s *session) saveUntilSure(sv rollout.Save) (rollout.Saved, error) {
+	for {
+		ctx, cancel := context.WithTimeout(s.ctx, saveTimeout)
+		saved, err := s.engine.Deployments.Save(ctx, sv)
+		cancel()
+		switch rollout.ErrorCode(err) {
+		case rollout.CodeLost, rollout.CodeStale, rollout.CodeConflict, rollout.CodeNotFound:
+			return saved, err
+		}
+		if err == nil {
+			return saved, nil
+		}
+		s.log.WarnContext(s.ctx, "a save has not landed; trying again", "error", err)
+		wait(s.ctx, saveRetry)
+		if s.ctx.Err() != nil {
+			return saved, errDropped
+		}
+	}
+}
+
+// reload reads the deployment's row again, because an operator has changed it.
+func (s *session) reload() error {
+	for {
+		ctx, cancel := context.WithTimeout(s.ctx, queryTimeout)
+		fresh, err := s.engine.Deployments.Deployment(ctx, s.id)
+		cancel()
+		if err == nil {
+			return s.refresh(fresh)
+		}
+		wait(s.ctx, saveRetry)
+		if s.ctx.Err() != nil {
+			return errDropped
+		}
+	}
+}
+
+func (s *session) refresh(fresh rollout.Deployment) error {
+	d := &s.snap.Deployment
+	if fresh.Owner != d.Owner || fresh.Epoch != d.Epoch {
+		return &rollout.Error{Code: rollout.CodeLost, Message: "the deployment has a new owner"}
+	}
+	fresh.DeploySecret = d.DeploySecret
+	*d = fresh
+	s.stored = statusOf(d)
+	return nil
+}
+
+// handOver saves what is known and releases the deployment as soon as no call is in flight.
+func (s *session) handOver(now time.Time) (time.Time, error) {
+	if s.calls > 0 {
+		return now.Add(time.Minute), nil
+	}
+	for i := range s.touched {
+		s.dirty[i] = struct{}{}
+	}
+	dr := &draft{deployment: s.snap.Deployment, events: len(s.events), wake: now}
+	err := s.save(dr, true)
+	for rollout.ErrorCode(err) == rollout.CodeStale {
+		if err = s.reload(); err != nil {
+			return time.Time{}, err
+		}
+		dr.deployment = s.snap.Deployment
+		err = s.save(dr, true)
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return time.Time{}, errReleased
+}
+
+func (s *session) ended() {
+	d := &s.snap.Deployment
+	s.engine.Recorder.DeploymentEnded(d.Spec.Strategy.Type, d.State, time.Duration(d.Result.DurationMS*float64(time.Millisecond)))
+	s.log.InfoContext(s.ctx, "the deployment has ended", "state", string(d.State), "reason", d.Reason)
+}
+
+func (s *session) logEvents(events []rollout.Event) {
+	for i := range events {
+		e := &events[i]
+		s.log.InfoContext(s.ctx, e.Type, "target", e.Target, "wave", e.Wave, "from", e.From, "to", e.To, "message", e.Message)
+	}
+}
+
+func statusOf(d *rollout.Deployment) rollout.Status {
+	return rollout.Status{
+		State: d.State, Direction: d.Direction, Stop: d.Stop, Reason: d.Reason, Progress: d.Progress,
+		StartedAt: d.StartedAt, FinishedAt: d.FinishedAt, DeadlineAt: d.DeadlineAt, NextActionAt: d.NextActionAt,
+		Result: d.Result,
+	}
+}
+
+func setStatus(d *rollout.Deployment, st rollout.Status) {
+	d.State, d.Direction, d.Stop, d.Reason, d.Progress = st.State, st.Direction, st.Stop, st.Reason, st.Progress
+	d.StartedAt, d.FinishedAt, d.DeadlineAt, d.NextActionAt = st.StartedAt, st.FinishedAt, st.DeadlineAt, st.NextActionAt
+	d.Result = st.Result
+}

@@ -1,0 +1,276 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// world is one database, some replicas, and the targets that they call.
+type world struct {
+	t       *testing.T
+	db      *memory
+	targets map[string]*box
+	mu      sync.Mutex
+	calls   []madeCall
+	open    map[string]int
+	running sync.WaitGroup
+	replica int
+	living  []*process
+}
+
+// box is a pretend target.
+type box struct {
+	version string
+	takes   time.Duration
+	fails   string // the version that it refuses to become
+	hangs   string // the version on which it never answers
+	fence   int64
+}
+
+type madeCall struct {
+	target string
+	call   rollout.Call
+}
+
+// process is one replica that can be killed: from then on nothing it does reaches anyone.
+type process struct {
+	w      *world
+	name   string
+	step   int
+	killAt int // the step at which it dies; 0 means never
+	mu     sync.Mutex
+	dead   bool
+	stop   context.CancelFunc
+}
+
+var errDead = errors.New("this process is dead")
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, db: newMemory(), targets: map[string]*box{}, open: map[string]int{}}
+}
+
+func (w *world) deployment(id, strategyJSON string, boxes ...*box) {
+	var targets []rollout.Target
+	for i, b := range boxes {
+		name := fmt.Sprintf("t%d", i)
+		w.targets[name] = b
+		targets = append(targets, rollout.Target{ID: name, Address: "http://" + name})
+	}
+	d := rollout.Deployment{ID: id, Service: "s", Environment: "e", Version: "v2", Kind: rollout.KindDeploy}
+	d.Spec.Deploy = rollout.Deploy{
+		Timeout: rollout.Duration(5 * time.Second), Retries: 1, Backoff: rollout.Duration(time.Second),
+	}
+	d.Spec.HealthyDeadline = rollout.Duration(20 * time.Second)
+	d.Spec.Checks = []rollout.Check{{
+		Name: "http", Type: "http", Critical: true, Interval: rollout.Duration(time.Second),
+		Timeout: rollout.Duration(time.Second), HealthyThreshold: 2, UnhealthyThreshold: 3, VersionPointer: "/version",
+	}}
+	n, err := strategy.Prepare(d, targets, []byte(strategyJSON), nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.db.create(n)
+}
+
+func (w *world) start(killAt int) *process {
+	w.mu.Lock()
+	w.replica++
+	p := &process{w: w, name: fmt.Sprintf("r%d", w.replica), killAt: killAt}
+	w.living = append(w.living, p)
+	w.mu.Unlock()
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	e := New(Config{
+		Replica: p.name, Registry: p, Deployments: p, Signals: p, Caller: p, Prober: p, Recorder: nothing{},
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+	w.running.Go(func() { _ = e.Run(ctx) }) // a killed process cannot hand over
+	return p
+}
+
+func (w *world) end() {
+	w.mu.Lock()
+	living := w.living
+	w.mu.Unlock()
+	for _, p := range living {
+		p.stop()
+	}
+	w.running.Wait()
+}
+
+// await returns when the deployment has ended, or fails after an hour of the synthetic clock.
+func (w *world) await(id string) (rollout.Snapshot, []rollout.Event) {
+	w.t.Helper()
+	deadline := time.Now().Add(time.Hour)
+	for time.Now().Before(deadline) {
+		snap, events := w.db.read(id)
+		if snap.Deployment.State.Terminal() {
+			return snap, events
+		}
+		time.Sleep(50 * time.Millisecond) // the synthetic clock
+	}
+	snap, _ := w.db.read(id)
+	w.t.Fatalf("%s is still %s after an hour: %s", id, snap.Deployment.State, snap.Deployment.Reason)
+	return snap, nil
+}
+
+// alive counts a step and reports whether the process lives to take it.
+func (p *process) alive() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step++
+	if p.killAt > 0 && p.step >= p.killAt {
+		p.die()
+	}
+	if p.dead {
+		return errDead
+	}
+	return nil
+}
+
+func (p *process) die() {
+	if !p.dead {
+		p.dead = true
+		p.stop()
+	}
+}
+
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.die()
+}
+
+func (p *process) Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error) {
+	if p.isDead() {
+		return time.Time{}, errDead
+	}
+	return p.w.db.Heartbeat(ctx, replica, lease)
+}
+
+func (p *process) isDead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dead
+}
+
+func (p *process) Leave(ctx context.Context, replica string) error {
+	if p.isDead() {
+		return errDead
+	}
+	return p.w.db.Leave(ctx, replica)
+}
+
+func (p *process) Claim(ctx context.Context, replica string, mine []string, limit int) ([]rollout.Claimed, time.Time, error) {
+	if p.isDead() {
+		return nil, time.Time{}, errDead
+	}
+	return p.w.db.Claim(ctx, replica, mine, limit)
+}
+
+// Save can be cut off before it landed or before its answer came back.
+func (p *process) Save(ctx context.Context, sv rollout.Save) (rollout.Saved, error) {
+	if err := p.alive(); err != nil {
+		return rollout.Saved{}, err
+	}
+	saved, err := p.w.db.Save(ctx, sv)
+	if dead := p.alive(); dead != nil {
+		return rollout.Saved{}, dead
+	}
+	return saved, err
+}
+
+func (p *process) Deployment(ctx context.Context, id string) (rollout.Deployment, error) {
+	if p.isDead() {
+		return rollout.Deployment{}, errDead
+	}
+	return p.w.db.Deployment(ctx, id)
+}
+
+func (p *process) OperatorRevisions(ctx context.Context, replica string) (map[string]int64, error) {
+	if p.isDead() {
+		return nil, errDead
+	}
+	return p.w.db.OperatorRevisions(ctx, replica)
+}
+
+func (p *process) Listen(ctx context.Context, wake func(string)) error {
+	return p.w.db.Listen(ctx, wake)
+}
+
+// Call can be cut off before it was sent, or before its answer came back.
+func (p *process) Call(ctx context.Context, _ *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.Answer {
+	if p.alive() != nil {
+		return rollout.Answer{Kind: rollout.AnswerNotSent}
+	}
+	a := p.w.call(ctx, t.ID, call)
+	if p.alive() != nil {
+		return rollout.Answer{Kind: rollout.AnswerLost}
+	}
+	return a
+}
+
+func (w *world) call(ctx context.Context, target string, call rollout.Call) rollout.Answer {
+	w.mu.Lock()
+	b := w.targets[target]
+	w.calls = append(w.calls, madeCall{target, call})
+	w.open[target]++
+	if w.open[target] > 1 {
+		w.t.Errorf("two calls are open at %s", target)
+	}
+	if call.Fence <= b.fence {
+		w.t.Errorf("the fence at %s fell from %d to %d", target, b.fence, call.Fence)
+	}
+	b.fence = call.Fence
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		w.open[target]--
+		w.mu.Unlock()
+	}()
+	if b.hangs == call.Version {
+		<-ctx.Done()
+		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
+	}
+	wait(ctx, b.takes)
+	if b.fails == call.Version {
+		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "HTTP 500"}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.version = call.Version
+	return rollout.Answer{Kind: rollout.AnswerDone, Message: "HTTP 200"}
+}
+
+func (p *process) Probe(_ context.Context, _ rollout.Check, address string) rollout.Observation {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return rollout.Observation{Status: rollout.Healthy, Version: p.w.targets[address[len("http://"):]].version}
+}
+
+type nothing struct{}
+
+func (nothing) CallDone(rollout.CallAction, rollout.AnswerKind, time.Duration) {}
+func (nothing) ProbeDone(string, rollout.Health, time.Duration)                {}
+func (nothing) DeploymentEnded(string, rollout.State, time.Duration)           {}
+func (nothing) TakenOver()                                                     {}
+func (nothing) Fenced()                                                        {}
+
+func inBubble(t *testing.T, f func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		defer w.end()
+		f(w)
+	})
+}

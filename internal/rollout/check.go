@@ -1,0 +1,99 @@
+package rollout
+
+import "time"
+
+// Health is the status of one check, or of one target over all its checks.
+type Health string
+
+// The statuses. Degraded passes, and is reported.
+const (
+	HealthUnknown   Health = "unknown"
+	Healthy         Health = "healthy"
+	HealthDegraded  Health = "degraded"
+	HealthUnhealthy Health = "unhealthy"
+)
+
+// Passing reports whether a target with this status may serve.
+func (h Health) Passing() bool { return h == Healthy || h == HealthDegraded }
+
+// Check describes one health probe of a target. Which fields count depends on Type; the others are zero.
+type Check struct {
+	Name     string `json:"name"`
+	Type     string `json:"type"`
+	Critical bool   `json:"critical"`
+	// Interval is the time from the end of one probe to the start of the next; Timeout bounds one probe.
+	Interval Duration `json:"interval"`
+	Timeout  Duration `json:"timeout"`
+	// So many results in a row turn the check healthy, or unhealthy.
+	HealthyThreshold   int `json:"healthy_threshold"`
+	UnhealthyThreshold int `json:"unhealthy_threshold"`
+	// InitialDelay is how long after a deploy call the first probe waits.
+	InitialDelay Duration `json:"initial_delay"`
+
+	// http, metric: URL, or Path appended to the target's address.
+	Method  string            `json:"method,omitempty"`
+	Path    string            `json:"path,omitempty"`
+	URL     string            `json:"url,omitempty"`
+	Headers map[string]string `json:"headers,omitempty"`
+	// ExpectedStatus lists codes ("204") and ranges ("200-299").
+	ExpectedStatus []string `json:"expected_status,omitempty"`
+	// ExpectedBody is a substring of an http answer, or of a command's output.
+	ExpectedBody string `json:"expected_body,omitempty"`
+	// VersionPointer is a JSON pointer (RFC 6901) to the running version in the answer.
+	VersionPointer string `json:"version_pointer,omitempty"`
+	// Port of tcp and grpc; 0 means the address's own.
+	Port int `json:"port,omitempty"`
+	// Service is the name asked for in grpc.health.v1; empty asks for the server as a whole.
+	Service string `json:"service,omitempty"`
+	TLS     bool   `json:"tls,omitempty"`
+	// Pointer (JSON) or Metric (Prometheus text) finds the number of a metric check.
+	Pointer   string   `json:"pointer,omitempty"`
+	Metric    string   `json:"metric,omitempty"`
+	WarnAbove *float64 `json:"warn_above,omitempty"`
+	FailAbove *float64 `json:"fail_above,omitempty"`
+	WarnBelow *float64 `json:"warn_below,omitempty"`
+	FailBelow *float64 `json:"fail_below,omitempty"`
+	// Command is the name under which the operator allowed a program; Args are its arguments.
+	Command string   `json:"command,omitempty"`
+	Args    []string `json:"args,omitempty"`
+}
+
+// CheckNone is the check type that asks nothing: the deploy webhook's answer is enough.
+const CheckNone = "none"
+
+// Observation is what one probe found.
+type Observation struct {
+	Status Health
+	// Version is what the target says that it runs; empty when it does not say.
+	Version string
+	// Message says in one line what was seen, fit for people.
+	Message string
+	Latency time.Duration
+}
+
+// CheckState is what a deployment knows of one check of one target.
+type CheckState struct {
+	// Status turns only after a threshold; Last is the newest result, counted Streak times in a row.
+	Status  Health    `json:"status"`
+	Last    Health    `json:"last"`
+	Streak  int       `json:"streak"`
+	Message string    `json:"message"`
+	NextAt  time.Time `json:"next_at"`
+	// Probing is true while a probe is out; it is not stored.
+	Probing bool `json:"-"`
+}
+
+// Overall sums up checks: a critical one that does not pass makes the target unhealthy, anything else that is not
+// healthy makes it degraded. No checks at all are healthy.
+func Overall(checks []Check, states []CheckState) Health {
+	sum := Healthy
+	for i := range checks {
+		switch {
+		case checks[i].Critical && !states[i].Status.Passing():
+			return HealthUnhealthy
+		case states[i].Status != Healthy:
+			sum = HealthDegraded
+		}
+	}
+	return sum
+}

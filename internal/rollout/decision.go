@@ -1,0 +1,118 @@
+package rollout
+
+import "time"
+
+// ActionKind is what the engine shall do.
+type ActionKind string
+
+// The kinds of action. ActionCall changes the world and is written down first; ActionProbe only looks.
+const (
+	ActionCall  ActionKind = "call"
+	ActionProbe ActionKind = "probe"
+)
+
+// Action is one thing to do for one target.
+type Action struct {
+	Kind ActionKind
+	// Target is an index into Snapshot.Targets, Check one into Spec.Checks.
+	Target int
+	Check  int
+	// Call is set for ActionCall.
+	Call Call
+}
+
+// Outcome is what came of an action: of a call its Answer, of a probe its Observation.
+type Outcome struct {
+	Action      Action
+	Answer      Answer
+	Observation Observation
+}
+
+// Status is the part of a deployment that a decision may change.
+type Status struct {
+	State        State
+	Direction    Direction
+	Stop         Stop
+	Reason       string
+	Progress     Progress
+	StartedAt    time.Time
+	FinishedAt   time.Time
+	DeadlineAt   time.Time
+	NextActionAt time.Time
+	Result       *Result
+}
+
+// Decision is the planner's answer: what to do, what is true now, and when to look again.
+type Decision struct {
+	Status Status
+	// Events tell what changed, for the log that people read. They carry no number yet.
+	Events  []Event
+	Actions []Action
+	// Moves are the steps of targets that need no call, such as giving up those whose turn never comes.
+	Moves []Move
+	// Cut asks the engine to give up all calls in flight: their time is over.
+	Cut bool
+	// Again asks for another decision at once, because this one changed what the next depends on.
+	Again bool
+	// Wake is when to look again if nothing happens before; zero only when the deployment is over.
+	Wake time.Time
+}
+
+// Move is a step of one target that follows from a decision alone.
+type Move struct {
+	Target int
+	Phase  Phase
+	State  TargetState
+	// Message is the error of a target that is given up, else says why it moves.
+	Message string
+}
+
+// Event is one line of a deployment's append-only log.
+type Event struct {
+	// Seq counts 1, 2, 3 … within the deployment; ID grows over all deployments. The store sets both.
+	Seq          int64
+	ID           int64
+	At           time.Time
+	Type         string
+	DeploymentID string
+	// Actor is "engine", or who asked.
+	Actor   string
+	Replica string
+	Epoch   int64
+	Target  string
+	Wave    int
+	From    string
+	To      string
+	Message string
+	Call    *Call
+}
+
+// The types of event.
+const (
+	EventCreated         = "deployment.created"
+	EventQueued          = "deployment.queued"
+	EventStarted         = "deployment.started"
+	EventPaused          = "deployment.paused"
+	EventResumed         = "deployment.resumed"
+	EventPromoted        = "deployment.promoted"
+	EventTakenOver       = "deployment.taken_over"
+	EventRollbackStarted = "deployment.rollback_started"
+	EventCompleted       = "deployment.completed"
+	EventFailed          = "deployment.failed"
+	EventAborted         = "deployment.aborted"
+	EventRolledBack      = "deployment.rolled_back"
+	EventSuperseded      = "deployment.superseded"
+	EventWaveStarted     = "wave.started"
+	EventWaveFinished    = "wave.finished"
+	EventGateWaiting     = "gate.waiting"
+	EventTargetIntent    = "target.intent"
+	EventTargetResult    = "target.result"
+	EventTargetUnknown   = "target.unknown"
+	EventTargetNotSent   = "target.not_sent"
+	EventTargetVerified  = "target.verified"
+	EventTargetSick      = "target.sick"
+	EventTargetFailed    = "target.failed"
+)
+
+// ActorEngine is the actor of everything that Rollcall does by itself.
+const ActorEngine = "engine"

@@ -1,0 +1,249 @@
+package rollout
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// State is where a deployment stands.
+type State string
+
+// The states of a deployment. Completed, Failed, RolledBack, Aborted and Superseded are terminal, and terminal is final.
+const (
+	StatePending     State = "pending"
+	StateInProgress  State = "in_progress"
+	StatePaused      State = "paused"
+	StateRollingBack State = "rolling_back"
+	StateCompleted   State = "completed"
+	StateFailed      State = "failed"
+	StateRolledBack  State = "rolled_back"
+	StateAborted     State = "aborted"
+	StateSuperseded  State = "superseded"
+)
+
+// States lists all states in the order of a deployment's life.
+func States() []State {
+	return []State{
+		StatePending, StateInProgress, StatePaused, StateRollingBack,
+		StateCompleted, StateFailed, StateRolledBack, StateAborted, StateSuperseded,
+	}
+}
+
+// Terminal reports whether nothing can change any more.
+func (s State) Terminal() bool {
+	switch s {
+	case StateCompleted, StateFailed, StateRolledBack, StateAborted, StateSuperseded:
+		return true
+	default:
+		return false
+	}
+}
+
+var successors = map[State][]State{
+	StatePending:     {StateInProgress, StatePaused, StateAborted, StateSuperseded},
+	StateInProgress:  {StatePaused, StateRollingBack, StateCompleted, StateFailed, StateRolledBack, StateAborted},
+	StatePaused:      {StatePending, StateInProgress, StateRollingBack, StateCompleted, StateFailed, StateAborted, StateSuperseded},
+	StateRollingBack: {StatePaused, StateRolledBack, StateFailed, StateAborted},
+}
+
+// CanBecome reports whether the step from s to next is legal. Staying is always legal.
+func (s State) CanBecome(next State) bool {
+	return s == next || slices.Contains(successors[s], next)
+}
+
+// Kind says why a deployment exists.
+type Kind string
+
+// A KindDeploy brings targets to a new version; a KindRollback gives the targets of a finished deployment their own
+// previous versions back.
+const (
+	KindDeploy   Kind = "deploy"
+	KindRollback Kind = "rollback"
+)
+
+// Direction says whether a deployment brings targets to its version or takes them back.
+type Direction string
+
+// A deployment starts Forward and turns Backward at most once.
+const (
+	Forward  Direction = "forward"
+	Backward Direction = "backward"
+)
+
+// Stop says why a deployment starts no more forward calls by itself. The empty Stop means that it goes on.
+type Stop string
+
+// The reasons to stop. StopPaused waits for resume; StopHalted ends as soon as nothing is in flight.
+const (
+	StopNone   Stop = ""
+	StopPaused Stop = "paused"
+	StopHalted Stop = "halted"
+)
+
+// Operator is what people have asked of a deployment. The API writes it, the planner only reads it.
+type Operator struct {
+	Pause    bool `json:"pause"`
+	Abort    bool `json:"abort"`
+	Rollback bool `json:"rollback"`
+	// Resumes counts the resumes asked for; the planner forgives failures when it sees a higher number than before.
+	Resumes int `json:"resumes"`
+	// Promoted is the highest wave whose gate was opened; 0 opens none.
+	Promoted int `json:"promoted"`
+	// Full skips all gates and bakes from now on.
+	Full bool `json:"full"`
+}
+
+// Intent is the operator's standing wish in one word: "", "pause", "abort" or "rollback".
+func (o Operator) Intent() string {
+	switch {
+	case o.Abort:
+		return "abort"
+	case o.Rollback:
+		return "rollback"
+	case o.Pause:
+		return "pause"
+	default:
+		return ""
+	}
+}
+
+// Deployment is one attempt to bring the targets of a (service, environment) to a version. Its record never changes
+// after it ends.
+type Deployment struct {
+	ID          string
+	Service     string
+	Environment string
+	// Version is empty only for a rollback whose targets go back to different versions.
+	Version string
+	Kind    Kind
+	// RollbackOf is the deployment that a KindRollback undoes, else empty.
+	RollbackOf  string
+	RequestedBy string
+	Labels      map[string]string
+	Spec        Spec
+	// DeploySecret signs the webhook calls; empty means the server's own key. It is never part of Spec, so that no
+	// answer, event or log can show it.
+	DeploySecret Secret
+
+	State     State
+	Direction Direction
+	Stop      Stop
+	// Reason tells a person what the deployment does or waits for.
+	Reason   string
+	Operator Operator
+	Progress Progress
+	Counts   Counts
+
+	CreatedAt  time.Time
+	StartedAt  time.Time
+	FinishedAt time.Time
+	// DeadlineAt is when the deployment fails for lack of progress; zero while none runs.
+	DeadlineAt time.Time
+	// NextActionAt is when the deployment next does something by itself; zero when it waits for a person.
+	NextActionAt time.Time
+	Result       *Result
+
+	// Revision grows with every change that the API shows.
+	Revision int64
+	// OperatorRevision grows with every verb; a save planned on an older one is refused.
+	OperatorRevision int64
+	// Owner is the replica that works on it now, empty for none. Epoch grows each time it changes hands.
+	Owner string
+	Epoch int64
+	// Saves counts the engine's saves, so that a save repeated after a lost answer is recognised.
+	Saves int64
+	// LastSeq is the number of the newest event.
+	LastSeq int64
+}
+
+// Active reports whether the deployment has begun and not ended: there is at most one such per (service, environment).
+func (d *Deployment) Active() bool { return !d.StartedAt.IsZero() && d.FinishedAt.IsZero() }
+
+// Progress is the planner's memory of where in its waves a deployment is.
+type Progress struct {
+	// Wave is the number of the current wave, from 1; 0 before the start.
+	Wave int `json:"wave"`
+	// WaveStartedAt and WaveSettledAt bound the current wave: begun, and every target verified or given up.
+	WaveStartedAt time.Time `json:"wave_started_at"`
+	WaveSettledAt time.Time `json:"wave_settled_at"`
+	// At is when progress was last made: the progress deadline counts from here.
+	At time.Time `json:"at"`
+	// HeldAt is since when the deployment stands still for a person; the deadline stands still with it.
+	HeldAt time.Time `json:"held_at"`
+	// Forgiven is how many failures no longer count, and ResumesSeen the resumes that forgave them.
+	Forgiven    int `json:"forgiven"`
+	ResumesSeen int `json:"resumes_seen"`
+	// Cause says why the deployment turned back or stopped; empty while all is well.
+	Cause string `json:"cause"`
+	// Weight is the new side's share of traffic, in percent, as last confirmed.
+	Weight int `json:"weight"`
+}
+
+// Counts sums up the states of a deployment's targets.
+type Counts struct {
+	Total      int `json:"total"`
+	Updated    int `json:"updated"`
+	Failed     int `json:"failed"`
+	Unknown    int `json:"unknown"`
+	RolledBack int `json:"rolled_back"`
+	InFlight   int `json:"in_flight"`
+}
+
+// Count sums up the states of targets.
+func Count(targets []Target) Counts {
+	c := Counts{Total: len(targets)}
+	for i := range targets {
+		switch targets[i].State {
+		case TargetUpdated:
+			c.Updated++
+		case TargetFailed:
+			c.Failed++
+		case TargetUnknown:
+			c.Unknown++
+		case TargetRolledBack:
+			c.RolledBack++
+		case TargetPending, TargetUnchanged, TargetDeploying, TargetVerifying, TargetRollingBack:
+		}
+		if targets[i].Busy() {
+			c.InFlight++
+		}
+	}
+	return c
+}
+
+// Result is how a deployment ended.
+type Result struct {
+	Success           bool           `json:"success"`
+	State             State          `json:"state"`
+	TargetsUpdated    int            `json:"targets_updated"`
+	TargetsFailed     int            `json:"targets_failed"`
+	TargetsRolledBack int            `json:"targets_rolled_back"`
+	DurationMS        float64        `json:"duration_ms"`
+	Errors            []TargetError  `json:"errors"`
+	Metadata          map[string]any `json:"metadata"`
+}
+
+// TargetError is what went wrong last at one target.
+type TargetError struct {
+	Target  string    `json:"target"`
+	Message string    `json:"message"`
+	At      time.Time `json:"at"`
+}
+
+// Snapshot is everything that the planner may know: facts only.
+type Snapshot struct {
+	Deployment Deployment
+	// Targets stand in the order in which the waves take them.
+	Targets []Target
+}
+
+// Clone copies the snapshot deeply enough that nothing the planner changes in one shows in the other.
+func (s *Snapshot) Clone() *Snapshot {
+	c := &Snapshot{Deployment: s.Deployment, Targets: make([]Target, len(s.Targets))}
+	c.Deployment.Labels = maps.Clone(s.Deployment.Labels)
+	for i := range s.Targets {
+		c.Targets[i] = s.Targets[i].Clone()
+	}
+	return c
+}

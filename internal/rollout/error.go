@@ -1,0 +1,70 @@
+package rollout
+
+import (
+	"errors"
+	"strings"
+)
+
+// Code is the kind of an error that callers branch on.
+type Code string
+
+// The codes. Anything without one is a fault of the service itself.
+const (
+	CodeInvalid     Code = "invalid"     // understood, and wrong
+	CodeNotFound    Code = "not_found"   // no such thing
+	CodeConflict    Code = "conflict"    // not in this state
+	CodeStale       Code = "stale"       // planned on an older revision
+	CodeLost        Code = "lost"        // another owner has it
+	CodeMismatch    Code = "mismatch"    // the idempotency key was used for another request
+	CodeInProgress  Code = "in_progress" // the same request is still being worked on
+	CodeUnavailable Code = "unavailable" // the database cannot be reached
+)
+
+// Error is an error with a code and a sentence for people.
+type Error struct {
+	Code    Code
+	Message string
+	// Problems point at the parts of a request that are wrong; only with CodeInvalid.
+	Problems []Problem
+	// ID is the deployment that stands in the way, where there is one.
+	ID string
+	// Err is the cause; it is logged and never shown.
+	Err error
+}
+
+// Problem points (RFC 6901) at one wrong part of a request.
+type Problem struct {
+	Pointer string
+	Detail  string
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Message)
+	for _, p := range e.Problems {
+		b.WriteString("; " + p.Pointer + ": " + p.Detail)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrorCode is the code of err, or "" when it has none.
+func ErrorCode(err error) Code {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	return ""
+}
+
+// Invalid is a CodeInvalid error with the problems found, or nil when there are none.
+func Invalid(problems []Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeInvalid, Message: "the request is not valid", Problems: problems}
+}

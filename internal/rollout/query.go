@@ -1,0 +1,96 @@
+package rollout
+
+import "time"
+
+// NewDeployment is a request that was found valid, ready to be stored as pending.
+type NewDeployment struct {
+	Deployment Deployment
+	Targets    []Target
+	// Key makes the request repeatable: the same Key.Caller and Key.Value answer with what was stored the first time.
+	// A zero Key is not remembered.
+	Key IdempotencyKey
+}
+
+// IdempotencyKey is a caller's own name for one request.
+type IdempotencyKey struct {
+	Caller string
+	Value  string
+	// Hash is the SHA-256 of the request's body: the same key with another body is refused with CodeMismatch.
+	Hash [32]byte
+}
+
+// Created is what a create call answers.
+type Created struct {
+	Deployment Deployment
+	// Replayed is true when the key had been used before with the same request; Deployment is then as it was at
+	// creation.
+	Replayed bool
+}
+
+// Filter selects deployments. Zero fields select everything.
+type Filter struct {
+	Service, Environment, Version string
+	State                         State
+	// Since is inclusive, Until exclusive; both compare the time of creation.
+	Since, Until time.Time
+}
+
+// Page asks for one page of a list.
+type Page struct {
+	// Limit is the most items wanted, from 1 to 200.
+	Limit int
+	// Cursor is where the previous page ended, as List.NextCursor gave it; empty for the first page.
+	Cursor string
+}
+
+// List is one page of items. NextCursor is empty on the last page.
+type List[T any] struct {
+	Items      []T
+	NextCursor string
+}
+
+// Remembered is what Rollcall knows of a target between deployments, per service, environment and target id.
+type Remembered struct {
+	// Version is what Rollcall last left there, empty when it cannot say.
+	Version string
+	Health  Health
+	// Fence is the highest fence that was ever written down for the target.
+	Fence int64
+}
+
+// Save is one fenced write of the engine: it lands whole or not at all.
+type Save struct {
+	// Deployment carries the new status. Its ID, Owner, Epoch, Saves and OperatorRevision say what the writer believes
+	// to be stored: another owner or epoch is CodeLost, another operator revision CodeStale; Saves one higher than
+	// believed means that this very save has landed before, and it answers as it did then.
+	Deployment Deployment
+	// Targets are those that changed, whole.
+	Targets []Target
+	// Events are appended in order and numbered.
+	Events []Event
+	// Release gives the deployment up; whoever claims it at RunAt or later goes on.
+	Release bool
+	// RunAt is when the deployment needs attention next.
+	RunAt time.Time
+}
+
+// Saved is what a save answers: the counters as they are stored now.
+type Saved struct {
+	Revision int64
+	LastSeq  int64
+	Saves    int64
+}
+
+// Claimed is a deployment that changed hands.
+type Claimed struct {
+	Snapshot Snapshot
+	// From is the dead replica that owned it before; empty when it was free.
+	From string
+}
+
+// Tally counts deployments that share a state and a strategy.
+type Tally struct {
+	State    State
+	Strategy string
+	Count    int
+}

@@ -1,0 +1,164 @@
+package rollout
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Duration is a time.Duration that is written as a Go duration string ("90s") in JSON.
+type Duration time.Duration
+
+// MarshalText writes the Go duration string.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads a Go duration string.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a duration such as \"30s\" or \"1m30s\"", text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Std is the duration as the standard library's type.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// OnFailure says what happens once more targets have failed than a strategy tolerates.
+type OnFailure string
+
+// OnFailureRollback puts touched targets back, OnFailurePause waits for a person, OnFailureHalt ends as failed.
+const (
+	OnFailureRollback OnFailure = "rollback"
+	OnFailurePause    OnFailure = "pause"
+	OnFailureHalt     OnFailure = "halt"
+)
+
+// OnConflict says what happens to a request while another deployment of the same (service, environment) is active.
+type OnConflict string
+
+// OnConflictQueue waits behind it, and supersedes what waited before; OnConflictReject refuses.
+const (
+	OnConflictQueue  OnConflict = "queue"
+	OnConflictReject OnConflict = "reject"
+)
+
+// Strategy is a strategy with its parameters, resolved: percentages are integers, defaults are filled in. Parameters
+// of other types are nil.
+type Strategy struct {
+	Type             string    `json:"type"`
+	OnFailure        OnFailure `json:"on_failure"`
+	MaxFailures      *int      `json:"max_failures,omitempty"`
+	ProgressDeadline Duration  `json:"progress_deadline"`
+	Bake             Duration  `json:"bake"`
+
+	// rolling: the size of each wave; the last one repeats.
+	BatchSize  Sizes     `json:"batch_size,omitempty"`
+	BatchDelay *Duration `json:"batch_delay,omitempty"`
+
+	// blue_green: how many at once (0: all), and for how long the old side is kept.
+	MaxParallel *int      `json:"max_parallel,omitempty"`
+	Promotion   string    `json:"promotion,omitempty"`
+	KeepOldFor  *Duration `json:"keep_old_for,omitempty"`
+
+	// canary
+	Stages           []Stage   `json:"stages,omitempty"`
+	StageDuration    *Duration `json:"stage_duration,omitempty"`
+	SuccessThreshold *float64  `json:"success_threshold,omitempty"`
+}
+
+// Sizes is a list of sizes; one size alone is written as a plain number in JSON.
+type Sizes []int
+
+// MarshalJSON writes a number for one size, a list for several.
+func (s Sizes) MarshalJSON() ([]byte, error) {
+	if len(s) == 1 {
+		return json.Marshal(s[0])
+	}
+	return json.Marshal([]int(s))
+}
+
+// UnmarshalJSON reads a number or a list of numbers.
+func (s *Sizes) UnmarshalJSON(data []byte) error {
+	var one int
+	if err := json.Unmarshal(data, &one); err == nil {
+		*s = Sizes{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]int)(s))
+}
+
+// Stage is one step of a canary.
+type Stage struct {
+	Percent   int      `json:"percent"`
+	Duration  Duration `json:"duration"`
+	Promotion string   `json:"promotion"`
+}
+
+// Wave is what a strategy does with the targets that it updates together. Which targets these are is written in
+// Target.Wave.
+type Wave struct {
+	// Size is the number of targets.
+	Size int `json:"size"`
+	// Parallel bounds the targets that are out of service at once within the wave; it is at least 1.
+	Parallel int `json:"parallel"`
+	// Weight is the new side's share of traffic, in percent, once the wave is verified.
+	Weight int `json:"weight"`
+	// Gate says where the wave waits for promote: "" nowhere, GateSwitch before its traffic, GateNext before the next wave.
+	Gate string `json:"gate"`
+	// Bake is how long the wave is watched after it was verified; Delay comes after it and before the next wave.
+	Bake  Duration `json:"bake"`
+	Delay Duration `json:"delay"`
+}
+
+// The places of a gate within a wave.
+const (
+	GateNone   = ""
+	GateSwitch = "switch"
+	GateNext   = "next"
+)
+
+// Deploy says how a target's deploy webhook is called.
+type Deploy struct {
+	// Path is appended to the target's address when the target names no deploy_url.
+	Path    string   `json:"path"`
+	Timeout Duration `json:"timeout"`
+	// Retries is how many further attempts follow a failed one; Backoff is the wait before the first of them, and
+	// doubles with each.
+	Retries int      `json:"retries"`
+	Backoff Duration `json:"backoff"`
+}
+
+// Spec is what was asked for, resolved and fixed when the deployment was created.
+type Spec struct {
+	Strategy Strategy `json:"strategy"`
+	Waves    []Wave   `json:"waves"`
+	Deploy   Deploy   `json:"deploy"`
+	Checks   []Check  `json:"health_checks"`
+	// HealthyDeadline is how long one target may take from the answer of its call to passing its checks.
+	HealthyDeadline Duration   `json:"healthy_deadline"`
+	Force           bool       `json:"force"`
+	OnConflict      OnConflict `json:"on_conflict"`
+}
+
+// VersionCheck is the index of the first check that can tell the running version, or -1.
+func (s *Spec) VersionCheck() int {
+	for i := range s.Checks {
+		if s.Checks[i].VersionPointer != "" {
+			return i
+		}
+	}
+	return -1
+}
+
+// LargestWave is the most targets that the strategy ever has out of service at once, at least 1.
+func (s *Spec) LargestWave() int {
+	largest := 1
+	for _, w := range s.Waves {
+		largest = max(largest, w.Parallel)
+	}
+	return largest
+}

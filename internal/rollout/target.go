@@ -1,0 +1,125 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+)
+
+// TargetState is where one target stands within a deployment.
+type TargetState string
+
+// The states of a target. TargetUnknown means that a call got no answer and nobody can say yet, or ever, what it did.
+const (
+	TargetPending     TargetState = "pending"
+	TargetDeploying   TargetState = "deploying"
+	TargetVerifying   TargetState = "verifying"
+	TargetUpdated     TargetState = "updated"
+	TargetFailed      TargetState = "failed"
+	TargetUnknown     TargetState = "unknown"
+	TargetRollingBack TargetState = "rolling_back"
+	TargetRolledBack  TargetState = "rolled_back"
+	TargetUnchanged   TargetState = "unchanged"
+)
+
+// Phase is what a target needs next. State is what people see of it.
+type Phase string
+
+// The phases of a target, in the order of a call's life. They are assigned in internal/strategy only.
+const (
+	// PhaseNew has not been asked what it runs.
+	PhaseNew Phase = "new"
+	// PhaseReady waits for its turn, or for its next attempt, to be called.
+	PhaseReady Phase = "ready"
+	// PhaseCalling has a call that is written down and not yet answered.
+	PhaseCalling Phase = "calling"
+	// PhaseAsking had a call that got no answer; it is asked what it runs before anything is sent again.
+	PhaseAsking Phase = "asking"
+	// PhaseVerifying has taken the call; its checks decide.
+	PhaseVerifying Phase = "verifying"
+	// PhaseSettled has its outcome for the present direction.
+	PhaseSettled Phase = "settled"
+)
+
+// Target is one thing that runs the service, and all that is known of it within one deployment.
+type Target struct {
+	ID       string
+	Name     string
+	Address  string
+	Slot     string
+	Metadata map[string]any
+	// DeployURL receives the deploy webhook.
+	DeployURL string
+	// Position is its place in the request's list, from 0. Wave is the number of its wave, from 1.
+	Position int
+	Wave     int
+	// Want is the version that going forward means for this target.
+	Want string
+
+	State TargetState
+	Phase Phase
+	// Back is true once the target is on its way back to PreviousVersion.
+	Back bool
+	// Version is what it runs as far as known; PreviousVersion is what it ran before this deployment's first call.
+	Version         string
+	PreviousVersion string
+	Health          Health
+	Checks          []CheckState
+
+	// Attempts counts the calls of the present action that were written down, Tries those that used up a retry.
+	// A call cut short by the death of its sender uses none.
+	Attempts int
+	Tries    int
+	// Sent counts the calls that may have reached the target in this deployment.
+	Sent  int
+	Fence int64
+	// Call is the call that is written down and not yet answered.
+	Call *Call
+	// NotBefore is the earliest time of the next call.
+	NotBefore time.Time
+	// PhaseAt is when the present phase began.
+	PhaseAt time.Time
+
+	Error string
+	// ErrorAt is when Error happened.
+	ErrorAt    time.Time
+	StartedAt  time.Time
+	FinishedAt time.Time
+	UpdatedAt  time.Time
+}
+
+// Clone copies the target with everything that the planner changes in it.
+func (t *Target) Clone() Target {
+	c := *t
+	c.Checks = slices.Clone(t.Checks)
+	if t.Call != nil {
+		call := *t.Call
+		c.Call = &call
+	}
+	return c
+}
+
+// Touched reports whether a call of this deployment may have reached the target.
+func (t *Target) Touched() bool { return t.Sent > 0 }
+
+// Busy reports whether the target may be out of service because of this deployment: it was called and has no outcome.
+func (t *Target) Busy() bool {
+	switch t.State {
+	case TargetDeploying, TargetVerifying, TargetRollingBack:
+		return t.Phase != PhaseSettled
+	case TargetUnknown:
+		return t.Phase != PhaseSettled
+	default:
+		return false
+	}
+}
+
+// Settled reports whether the target has its outcome for the present direction.
+func (t *Target) Settled() bool { return t.Phase == PhaseSettled }
+
+// Wanted is the version that the target should run now.
+func (t *Target) Wanted() string {
+	if t.Back {
+		return t.PreviousVersion
+	}
+	return t.Want
+}

@@ -1,0 +1,95 @@
+package strategy
+
+import (
+	"rollcall/internal/rollout"
+)
+
+// backward gives each touched target its own previous version again and calls no other; those in doubt first.
+func (p *planner) backward() {
+	if p.held() {
+		p.holdBack()
+		return
+	}
+	settled := true
+	for _, inDoubt := range []bool{true, false} {
+		for i := range p.s.Targets {
+			t := &p.s.Targets[i]
+			if doubtful(t) == inDoubt && !p.retreat(i, t) {
+				settled = false
+			}
+		}
+	}
+	if settled && len(p.out.Moves) == 0 {
+		p.finish(p.retreated())
+	}
+}
+
+func doubtful(t *rollout.Target) bool {
+	return t.Busy() || t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
+}
+
+// holdBack starts no call, and lets those that were made be verified.
+func (p *planner) holdBack() {
+	for i := range p.s.Targets {
+		t := &p.s.Targets[i]
+		switch {
+		case t.Phase == rollout.PhaseCalling:
+			p.awaitAnswer(t)
+		case t.Back && t.Phase == rollout.PhaseVerifying:
+			p.verify(i, t)
+		case t.Back && t.Phase == rollout.PhaseAsking:
+			p.askAgain(i, t)
+		}
+	}
+}
+
+// retreat takes a target one step back, and reports whether it has its outcome.
+func (p *planner) retreat(i int, t *rollout.Target) bool {
+	switch {
+	case t.Phase == rollout.PhaseCalling:
+		p.awaitAnswer(t)
+	case !t.Touched():
+		return p.leave(i, t, "")
+	case !t.Back && t.PreviousVersion == "":
+		return p.leave(i, t, "its previous version is not known, so it was not rolled back")
+	case !t.Back || t.Phase == rollout.PhaseReady:
+		p.callBack(i, t)
+	case t.Phase == rollout.PhaseAsking:
+		p.askAgain(i, t)
+	case t.Phase == rollout.PhaseVerifying:
+		p.verify(i, t)
+	default:
+		return t.Settled()
+	}
+	return false
+}
+
+// leave gives a target that is not called its outcome.
+func (p *planner) leave(i int, t *rollout.Target, why string) bool {
+	if t.Settled() {
+		return true
+	}
+	p.out.Moves = append(p.out.Moves, lastMove(i, t, why))
+	return false
+}
+
+func (p *planner) callBack(i int, t *rollout.Target) {
+	switch {
+	case p.held():
+	case t.Back && p.now.Before(t.NotBefore):
+		p.visibleAt(t.NotBefore)
+	case t.Busy() || p.busy < p.spec.LargestWave():
+		p.call(i, t, rollout.CallRollback)
+	}
+}
+
+// retreated is how a rollback ends: well only if every touched target is back.
+func (p *planner) retreated() rollout.State {
+	for i := range p.s.Targets {
+		t := &p.s.Targets[i]
+		if t.Touched() && t.State != rollout.TargetRolledBack {
+			return rollout.StateFailed
+		}
+	}
+	return rollout.StateRolledBack
+}

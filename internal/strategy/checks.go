@@ -1,0 +1,90 @@
+package strategy
+
+import (
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// maxWatchRate bounds, per deployment, the probes per second of targets that are verified already: beyond it each
+// target is probed less often than its interval says.
+const maxWatchRate = 1000
+
+// freshChecks is the state of checks of which nothing is known.
+func freshChecks(spec *rollout.Spec) []rollout.CheckState {
+	states := make([]rollout.CheckState, len(spec.Checks))
+	for i := range states {
+		states[i].Status, states[i].Last = rollout.HealthUnknown, rollout.HealthUnknown
+		if spec.Checks[i].Type == rollout.CheckNone {
+			states[i].Status, states[i].Last = rollout.Healthy, rollout.Healthy
+		}
+	}
+	return states
+}
+
+// restartChecks forgets what was seen before a call and lets the first probes wait for their initial delay.
+func restartChecks(spec *rollout.Spec, now time.Time) []rollout.CheckState {
+	states := freshChecks(spec)
+	for i := range states {
+		states[i].NextAt = now.Add(spec.Checks[i].InitialDelay.Std())
+	}
+	return states
+}
+
+// observe adds one result to a check's state. An answer with another version than the one wanted does not pass,
+// whatever else it says.
+func observe(check *rollout.Check, state rollout.CheckState, o rollout.Observation, wanted string) rollout.CheckState {
+	status, message := o.Status, o.Message
+	if status.Passing() && check.VersionPointer != "" && o.Version != wanted {
+		status, message = rollout.HealthUnhealthy, fmt.Sprintf("answers with version %s, not %s", orUnknown(o.Version), wanted)
+	}
+	if status.Passing() == state.Last.Passing() && state.Streak > 0 {
+		state.Streak++
+	} else {
+		state.Streak = 1
+	}
+	state.Last, state.Message = status, message
+	threshold := check.UnhealthyThreshold
+	if status.Passing() {
+		threshold = check.HealthyThreshold
+	}
+	if state.Streak >= threshold {
+		state.Status = status
+	}
+	return state
+}
+
+// verified reports whether every check has come to a conclusion and none of the critical ones is against it.
+func verified(spec *rollout.Spec, t *rollout.Target) bool {
+	for i := range t.Checks {
+		if t.Checks[i].Status == rollout.HealthUnknown {
+			return false
+		}
+	}
+	return rollout.Overall(spec.Checks, t.Checks).Passing()
+}
+
+// complaint is the message of the first check that stands against the target.
+func complaint(spec *rollout.Spec, t *rollout.Target) string {
+	for _, criticalOnly := range []bool{true, false} {
+		for i, state := range t.Checks {
+			if !state.Status.Passing() && state.Message != "" && (spec.Checks[i].Critical || !criticalOnly) {
+				return fmt.Sprintf("check %s: %s", spec.Checks[i].Name, state.Message)
+			}
+		}
+	}
+	return "its checks did not conclude"
+}
+
+// watchEvery is how often a verified target is probed, one of n.
+func watchEvery(check *rollout.Check, n int) time.Duration {
+	return max(check.Interval.Std(), time.Duration(n)*time.Second/maxWatchRate)
+}
+
+func orUnknown(version string) string {
+	if version == "" {
+		return "unknown"
+	}
+	return version
+}

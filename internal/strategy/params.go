@@ -1,0 +1,174 @@
+package strategy
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	maxCount     = 10_000
+	maxListItems = 100
+)
+
+// params reads the parameters of one strategy and remembers what is wrong with them. Each read takes its field away,
+// so that what is left in the end is unknown.
+type params struct {
+	fields   map[string]json.RawMessage
+	refused  []string
+	problems []rollout.Problem
+}
+
+func newParams(object json.RawMessage) *params {
+	p := &params{fields: map[string]json.RawMessage{}}
+	if len(object) == 0 {
+		return p
+	}
+	if err := json.Unmarshal(object, &p.fields); err != nil || p.fields == nil {
+		p.fields = map[string]json.RawMessage{}
+		p.problem("", "must be an object")
+	}
+	return p
+}
+
+func (p *params) problem(name, format string, args ...any) {
+	pointer := "/strategy"
+	if name != "" {
+		pointer += "/" + name
+	}
+	p.problems = append(p.problems, rollout.Problem{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+}
+
+// refuse makes a common parameter unknown to this strategy.
+func (p *params) refuse(name string) { p.refused = append(p.refused, name) }
+
+func (p *params) accepts(name string) bool { return !slices.Contains(p.refused, name) }
+
+func (p *params) take(name string) (json.RawMessage, bool) {
+	raw, ok := p.fields[name]
+	delete(p.fields, name)
+	return raw, ok
+}
+
+// leftovers reports every field that nothing has read.
+func (p *params) leftovers(kind string) {
+	for _, name := range slices.Sorted(maps.Keys(p.fields)) {
+		p.problem(escapePointer(name), "is not a parameter of %s", kind)
+	}
+}
+
+func (p *params) text(name, fallback string) string {
+	raw, ok := p.take(name)
+	if !ok {
+		return fallback
+	}
+	var text *string
+	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
+		p.problem(name, "must be a string")
+		return fallback
+	}
+	return *text
+}
+
+func (p *params) choice(name, fallback string, choices ...string) string {
+	text := p.text(name, fallback)
+	if !slices.Contains(choices, text) {
+		p.problem(name, "must be one of %s", strings.Join(choices, ", "))
+		return fallback
+	}
+	return text
+}
+
+func (p *params) duration(name string, fallback, least time.Duration) rollout.Duration {
+	text := p.text(name, fallback.String())
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		p.problem(name, "%q is not a duration such as \"30s\" or \"1m30s\"", text)
+	case d < least:
+		p.problem(name, "must be at least %s", least)
+	case d > maxDuration:
+		p.problem(name, "must be at most %s", maxDuration)
+	default:
+		return rollout.Duration(d)
+	}
+	return rollout.Duration(fallback)
+}
+
+// share reads a number of targets, or a percentage of n rounded down; it may be 0.
+func (p *params) share(name string, n int) int {
+	raw, ok := p.take(name)
+	if !ok {
+		return 0
+	}
+	count, _, problem := amount(raw, n, 0)
+	if problem != "" {
+		p.problem(name, "%s", problem)
+	}
+	return count
+}
+
+// sizes reads one size or a growing list of them, each a number or a percentage of n rounded down, at least 1.
+func (p *params) sizes(name string, n int) []int {
+	raw, ok := p.take(name)
+	if !ok {
+		return []int{1}
+	}
+	items := []json.RawMessage{raw}
+	pointer := func(int) string { return name }
+	if len(raw) > 0 && raw[0] == '[' {
+		if err := json.Unmarshal(raw, &items); err != nil || len(items) == 0 || len(items) > maxListItems {
+			p.problem(name, "must have 1 to %d sizes", maxListItems)
+			return nil
+		}
+		pointer = func(i int) string { return name + "/" + strconv.Itoa(i) }
+	}
+	var sizes []int
+	for i, item := range items {
+		size, percentage, problem := amount(item, n, 1)
+		if problem == "" && i > 0 && size < sizes[i-1] {
+			if !percentage {
+				problem = "must not be smaller than the size before it"
+			}
+			size = sizes[i-1] // a percentage of few targets may round to less than the number before it
+		}
+		if problem != "" {
+			p.problem(pointer(i), "%s", problem)
+		}
+		sizes = append(sizes, size)
+	}
+	return sizes
+}
+
+// amount reads a whole number, or a percentage ("25%") of n rounded down; a percentage that rounds to less than least
+// is least.
+func amount(raw json.RawMessage, n, least int) (count int, percentage bool, problem string) {
+	wrong := fmt.Sprintf("must be a whole number from %d to %d, or a percentage such as \"25%%\"", least, maxCount)
+	if err := json.Unmarshal(raw, &count); err == nil && string(raw) != "null" {
+		if count < least || count > maxCount {
+			return least, false, wrong
+		}
+		return count, false, ""
+	}
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return least, false, wrong
+	}
+	digits, isShare := strings.CutSuffix(text, "%")
+	percent, err := strconv.Atoi(digits)
+	if !isShare || err != nil || percent < least || percent > 100 || strconv.Itoa(percent) != digits {
+		return least, false, wrong
+	}
+	return max(least, n*percent/100), true, ""
+}
+
+// escapePointer writes a field name as a token of a JSON pointer (RFC 6901, section 3).
+func escapePointer(name string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}

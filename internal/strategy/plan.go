@@ -1,0 +1,331 @@
+package strategy
+
+import (
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// farAway is when a deployment that waits for a person is looked at again, for want of anything better to do.
+const farAway = time.Hour
+
+// answerGrace is how long after a call's end its outcome may take to arrive.
+const answerGrace = time.Second
+
+// planner is one decision in the making. It reads the snapshot and never changes it.
+type planner struct {
+	s    *rollout.Snapshot
+	d    *rollout.Deployment
+	spec *rollout.Spec
+	now  time.Time
+	out  rollout.Decision
+	// counted facts
+	failures int // targets that went forward and did not arrive
+	calling  int // calls in flight
+	busy     int // targets that may be out of service
+	// next is the earliest time at which the deployment does something that people would see.
+	next time.Time
+}
+
+// Plan decides what the deployment does now. Its status is to be stored, its moves and actions to be carried out, and
+// the whole asked again when something has changed or at Wake.
+func Plan(s *rollout.Snapshot, now time.Time) rollout.Decision {
+	p := newPlanner(s, now)
+	if p.d.State.Terminal() {
+		return p.out
+	}
+	for _, rule := range []func() bool{p.begin, p.forgive, p.turn, p.hold} {
+		if rule() {
+			p.out.Again = true
+			return p.out
+		}
+	}
+	p.work()
+	p.out.Again = p.out.Again || len(p.out.Moves) > 0 && !p.out.Status.State.Terminal()
+	p.out.Status.DeadlineAt = p.deadline()
+	p.wakeAt(p.out.Status.DeadlineAt)
+	if !p.out.Status.State.Terminal() {
+		p.out.Status.NextActionAt = p.next
+		p.out.Status.Reason = p.reason()
+		p.wakeBy(p.now.Add(farAway))
+	}
+	return p.out
+}
+
+func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
+	d := &s.Deployment
+	p := &planner{s: s, d: d, spec: &d.Spec, now: now}
+	p.out.Status = rollout.Status{
+		State: d.State, Direction: d.Direction, Stop: d.Stop, Reason: d.Reason, Progress: d.Progress,
+		StartedAt: d.StartedAt, FinishedAt: d.FinishedAt, DeadlineAt: d.DeadlineAt, NextActionAt: d.NextActionAt,
+		Result: d.Result,
+	}
+	for i := range s.Targets {
+		p.count(&s.Targets[i])
+	}
+	return p
+}
+
+func (p *planner) count(t *rollout.Target) {
+	if t.Phase == rollout.PhaseCalling {
+		p.calling++
+	}
+	if t.Busy() {
+		p.busy++
+	}
+	if !t.Settled() {
+		return
+	}
+	switch {
+	case failedForward(t):
+		p.failures++
+	case t.State == rollout.TargetUpdated || t.State == rollout.TargetRolledBack:
+		if at := &p.out.Status.Progress.At; t.FinishedAt.After(*at) {
+			*at = t.FinishedAt
+		}
+	}
+}
+
+func failedForward(t *rollout.Target) bool {
+	return !t.Back && (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown)
+}
+
+// begin starts a pending deployment, unless someone has called it off or holds it.
+func (p *planner) begin() bool {
+	if !p.d.StartedAt.IsZero() || p.d.Operator.Abort || p.d.Operator.Pause {
+		return false
+	}
+	st := &p.out.Status
+	st.State, st.StartedAt = rollout.StateInProgress, p.now
+	st.Progress = rollout.Progress{At: p.now, ResumesSeen: p.d.Operator.Resumes}
+	p.event(rollout.EventStarted, 0, "")
+	p.openWave(1)
+	return true
+}
+
+// forgive goes on after a resume: what has failed so far no longer counts.
+func (p *planner) forgive() bool {
+	st := &p.out.Status
+	if p.d.Operator.Resumes <= st.Progress.ResumesSeen || p.d.StartedAt.IsZero() {
+		return false
+	}
+	st.Progress.ResumesSeen = p.d.Operator.Resumes
+	if p.d.Stop == rollout.StopPaused {
+		st.Stop, st.Progress.Forgiven, st.Progress.Cause = rollout.StopNone, p.failures, ""
+		st.Progress.At, st.Progress.HeldAt = p.now, time.Time{}
+	}
+	return true
+}
+
+// turn stops going forward when too much has failed or too little has happened, or when someone asked to roll back.
+func (p *planner) turn() bool {
+	if p.d.StartedAt.IsZero() || p.d.Direction == rollout.Backward || p.d.Operator.Abort {
+		return false
+	}
+	if p.d.Operator.Rollback {
+		p.turnBack("a rollback was asked for")
+		return true
+	}
+	if p.d.Stop != rollout.StopNone {
+		return false
+	}
+	cause := p.failureCause()
+	if cause == "" {
+		return false
+	}
+	switch p.spec.Strategy.OnFailure {
+	case rollout.OnFailurePause:
+		p.stop(rollout.StopPaused, cause)
+	case rollout.OnFailureHalt:
+		p.stop(rollout.StopHalted, cause)
+	case rollout.OnFailureRollback:
+		p.turnBack(cause)
+	}
+	return true
+}
+
+func (p *planner) turnBack(cause string) {
+	st := &p.out.Status
+	st.Direction, st.State, st.Stop = rollout.Backward, rollout.StateRollingBack, rollout.StopNone
+	st.Progress.At, st.Progress.HeldAt, st.Progress.Cause = p.now, time.Time{}, cause
+	st.DeadlineAt = p.now.Add(p.spec.Strategy.ProgressDeadline.Std())
+	st.Reason = "rolling back: " + cause
+	if p.d.State != rollout.StateRollingBack {
+		p.event(rollout.EventRollbackStarted, 0, cause)
+	}
+}
+
+func (p *planner) stop(stop rollout.Stop, cause string) {
+	st := &p.out.Status
+	st.Stop, st.Progress.Cause = stop, cause
+	st.Reason = cause
+}
+
+// hold stands still for a person, and starts the progress deadline again where it was.
+func (p *planner) hold() bool {
+	st := &p.out.Status
+	held := p.held()
+	want := p.runningState()
+	if held {
+		want = rollout.StatePaused
+	}
+	if held == !st.Progress.HeldAt.IsZero() && st.State == want {
+		return false
+	}
+	if held && st.Progress.HeldAt.IsZero() {
+		st.Progress.HeldAt = p.now
+	}
+	if !held && !st.Progress.HeldAt.IsZero() {
+		st.Progress.At = earlier(p.now, st.Progress.At.Add(p.now.Sub(st.Progress.HeldAt)))
+		st.Progress.HeldAt = time.Time{}
+	}
+	if held && st.State != rollout.StatePaused {
+		p.event(rollout.EventPaused, 0, p.heldReason())
+	}
+	st.State = want
+	return true
+}
+
+// held reports whether nothing may begin until a person says so.
+func (p *planner) held() bool {
+	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Stop == rollout.StopPaused)
+}
+
+func (p *planner) runningState() rollout.State {
+	switch {
+	case p.d.StartedAt.IsZero():
+		return rollout.StatePending
+	case p.d.Direction == rollout.Backward:
+		return rollout.StateRollingBack
+	case p.d.Operator.Abort:
+		return p.d.State // an abort keeps its state until calls in flight have ended
+	default:
+		return rollout.StateInProgress
+	}
+}
+
+// work does what the present direction asks for.
+func (p *planner) work() {
+	switch {
+	case p.ending() && p.overdue() && p.calling > 0:
+		p.out.Cut = true
+		p.wakeBy(p.now.Add(time.Second))
+	case p.d.Operator.Abort:
+		p.abort()
+	case p.ending() && p.overdue():
+		p.giveUpAll("the progress deadline passed")
+		p.finish(rollout.StateFailed)
+	case p.d.Direction == rollout.Backward:
+		p.backward()
+	default:
+		p.forward()
+	}
+}
+
+// ending reports whether the deployment only waits for what is under way, or takes back what was done.
+func (p *planner) ending() bool {
+	return p.d.Direction == rollout.Backward || p.d.Stop == rollout.StopHalted || p.d.Operator.Abort
+}
+
+func (p *planner) overdue() bool {
+	deadline := p.deadline()
+	return !deadline.IsZero() && !p.now.Before(deadline)
+}
+
+// deadline is when the deployment has gone too long without progress. It stands still while a person is waited for,
+// and a planned wait puts it off.
+func (p *planner) deadline() time.Time {
+	st := &p.out.Status
+	if st.StartedAt.IsZero() || st.State.Terminal() || !st.Progress.HeldAt.IsZero() {
+		return time.Time{}
+	}
+	from := st.Progress.At
+	if end := p.waveEnd(); end.After(from) && st.Direction == rollout.Forward {
+		from = end
+	}
+	return from.Add(p.spec.Strategy.ProgressDeadline.Std())
+}
+
+// abort starts nothing more, waits for calls in flight, and leaves every target as it is.
+func (p *planner) abort() {
+	if p.calling > 0 {
+		p.awaitCalls()
+		return
+	}
+	p.giveUpAll("the deployment was aborted before this target was verified")
+	p.finish(rollout.StateAborted)
+}
+
+// giveUpAll gives every target without an outcome the one that is true of it.
+func (p *planner) giveUpAll(why string) {
+	for i := range p.s.Targets {
+		if t := &p.s.Targets[i]; !t.Settled() {
+			p.out.Moves = append(p.out.Moves, lastMove(i, t, why))
+		}
+	}
+}
+
+// lastMove is the outcome of a target that nothing more is done for.
+func lastMove(i int, t *rollout.Target, why string) rollout.Move {
+	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: why}
+	switch {
+	case !t.Touched() && t.Error == "":
+		m.State, m.Message = rollout.TargetUnchanged, ""
+	case t.Phase == rollout.PhaseReady && t.State != rollout.TargetUnknown:
+		m.State, m.Message = rollout.TargetFailed, t.Error // its last attempt was answered: it failed
+	case t.State == rollout.TargetUnknown && t.Error != "":
+		m.Message = t.Error
+	}
+	return m
+}
+
+func (p *planner) awaitCalls() {
+	for i := range p.s.Targets {
+		if t := &p.s.Targets[i]; t.Phase == rollout.PhaseCalling {
+			p.awaitAnswer(t)
+		}
+	}
+}
+
+// awaitAnswer leaves a call alone until well after its time: its answer comes by itself.
+func (p *planner) awaitAnswer(t *rollout.Target) {
+	p.wakeBy(later(t.Call.Until, p.now).Add(answerGrace))
+	if p.next.IsZero() || t.Call.Until.Before(p.next) {
+		p.next = t.Call.Until
+	}
+}
+
+// wakeAt asks to be looked at again at a time, if it is not zero.
+func (p *planner) wakeAt(at time.Time) {
+	if !at.IsZero() {
+		p.wakeBy(at)
+	}
+}
+
+func (p *planner) wakeBy(at time.Time) {
+	if p.out.Wake.IsZero() || at.Before(p.out.Wake) {
+		p.out.Wake = at
+	}
+}
+
+// visibleAt asks to be looked at again at a time at which people will see something happen.
+func (p *planner) visibleAt(at time.Time) {
+	p.wakeBy(at)
+	if p.next.IsZero() || at.Before(p.next) {
+		p.next = at
+	}
+}
+
+func (p *planner) event(kind string, wave int, message string) {
+	p.out.Events = append(p.out.Events, rollout.Event{
+		At: p.now, Type: kind, Actor: rollout.ActorEngine, Wave: wave,
+		From: string(p.d.State), To: string(p.out.Status.State), Message: message,
+	})
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,94 @@
+package strategy
+
+import (
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// reason says in words what the deployment does, or what it waits for and until when.
+func (p *planner) reason() string {
+	st := &p.out.Status
+	switch {
+	case p.d.Operator.Abort:
+		return fmt.Sprintf("aborting: waiting for %s in flight", plural(p.calling, "call", "calls"))
+	case p.held():
+		return p.heldReason()
+	case st.Direction == rollout.Backward:
+		return p.retreatReason()
+	case st.Stop == rollout.StopHalted:
+		return "halted: " + st.Progress.Cause
+	case st.Progress.Wave == 0:
+		return "waiting to start"
+	default:
+		return p.waveReason()
+	}
+}
+
+func (p *planner) heldReason() string {
+	if p.d.Stop == rollout.StopPaused {
+		return fmt.Sprintf("paused: %s; resume to go on, or roll back", p.out.Status.Progress.Cause)
+	}
+	return "paused by an operator; resume to go on"
+}
+
+func (p *planner) retreatReason() string {
+	back, touched := 0, 0
+	for i := range p.s.Targets {
+		t := &p.s.Targets[i]
+		if t.Touched() {
+			touched++
+		}
+		if t.State == rollout.TargetRolledBack {
+			back++
+		}
+	}
+	return fmt.Sprintf("rolling back, %d of %s done: %s", back, targets(touched), p.out.Status.Progress.Cause)
+}
+
+func (p *planner) waveReason() string {
+	progress := &p.out.Status.Progress
+	wave := fmt.Sprintf("wave %d of %d", progress.Wave, len(p.spec.Waves))
+	if end := p.waveEnd(); !end.IsZero() {
+		return fmt.Sprintf("%s verified; watching it until %s", wave, end.UTC().Format(time.RFC3339))
+	}
+	done, size := 0, p.spec.Waves[progress.Wave-1].Size
+	for i := range p.s.Targets {
+		if t := &p.s.Targets[i]; t.Wave == progress.Wave && t.State == rollout.TargetUpdated {
+			done++
+		}
+	}
+	return fmt.Sprintf("%s: %d of %s verified", wave, done, targets(size))
+}
+
+func (p *planner) endReason(state rollout.State) string {
+	switch state {
+	case rollout.StateCompleted:
+		if p.failures > 0 {
+			return fmt.Sprintf("completed; %s failed, which is tolerated", targets(p.failures))
+		}
+		return "completed"
+	case rollout.StateAborted:
+		return "aborted by an operator"
+	case rollout.StateRolledBack:
+		if p.d.Direction == rollout.Forward {
+			return "every target runs its previous version again"
+		}
+		return "rolled back: " + p.out.Status.Progress.Cause
+	default:
+		if p.d.Direction == rollout.Backward {
+			return "the rollback did not succeed; it began because " + p.out.Status.Progress.Cause
+		}
+		return p.out.Status.Progress.Cause
+	}
+}
+
+func targets(n int) string { return plural(n, "target", "targets") }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

@@ -1,0 +1,314 @@
+package strategy
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// Begin is the target once the action has been written down and may be on its way. For a call, the returned action is
+// complete, and the event is the record of the intent; a probe has no event.
+func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now time.Time) (rollout.Target, rollout.Action, []rollout.Event) {
+	t := target.Clone()
+	if a.Kind == rollout.ActionProbe {
+		t.Checks[a.Check].Probing = true
+		return t, a, nil
+	}
+	from := t.State
+	if a.Call.Action == rollout.CallRollback && !t.Back {
+		t.Back, t.Attempts, t.Tries = true, 0, 0
+	}
+	if t.Sent == 0 && !t.Back {
+		t.PreviousVersion = t.Version
+	}
+	t.Attempts++
+	t.Sent++
+	t.Fence++
+	if t.StartedAt.IsZero() {
+		t.StartedAt = now
+	}
+	t.FinishedAt = time.Time{}
+	a.Call.WebhookID = rollout.WebhookID(d.ID, t.ID, a.Call.Action)
+	a.Call.Version, a.Call.PreviousVersion = t.Wanted(), t.PreviousVersion
+	a.Call.Attempt, a.Call.Fence = t.Attempts, t.Fence
+	a.Call.Until = now.Add(d.Spec.Deploy.Timeout.Std())
+	call := a.Call
+	t.Call = &call
+	enter(&t, rollout.PhaseCalling, outbound(&t), now)
+	e := targetEvent(rollout.EventTargetIntent, &t, from, now, "")
+	e.Call = &call
+	return t, a, []rollout.Event{e}
+}
+
+// Apply records what came of an action at its target, in place, and tells what changed. An outcome that the target no
+// longer waits for changes nothing.
+func Apply(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Event {
+	t := &s.Targets[o.Action.Target]
+	if o.Action.Kind == rollout.ActionProbe {
+		return applyProbe(s, t, o, now)
+	}
+	if t.Call == nil || t.Call.WebhookID != o.Action.Call.WebhookID || t.Call.Attempt != o.Action.Call.Attempt {
+		return nil
+	}
+	call := *t.Call
+	t.Call = nil
+	from := t.State
+	kind := applyAnswer(s, t, call, o.Answer, now)
+	e := targetEvent(kind, t, from, now, o.Answer.Message)
+	e.Call = &call
+	events := []rollout.Event{e}
+	if t.Settled() {
+		events = append(events, outcomeEvent(t, from, now))
+	}
+	return events
+}
+
+// Move is the target after a step that a decision asks for.
+func Move(s *rollout.Snapshot, m rollout.Move, now time.Time) []rollout.Event {
+	t := &s.Targets[m.Target]
+	from := t.State
+	switch {
+	case m.Phase == rollout.PhaseVerifying:
+		t.StartedAt = now
+		t.PreviousVersion = t.Version
+		startVerifying(&s.Deployment.Spec, t, now)
+	case m.State == rollout.TargetUpdated || m.State == rollout.TargetRolledBack:
+		settle(t, m.State, now)
+	case m.State == rollout.TargetUnchanged:
+		settle(t, m.State, now)
+		return nil
+	default:
+		giveUp(t, m.State, m.Message, now)
+	}
+	if t.Settled() {
+		return []rollout.Event{outcomeEvent(t, from, now)}
+	}
+	return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, m.Message)}
+}
+
+// Adopt marks every call that is written down without an answer as unknown: whoever made it is gone. Such a call does
+// not use up a retry. A new owner does this once, before it plans.
+func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
+	var events []rollout.Event
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		for c := range t.Checks {
+			t.Checks[c].Probing = false
+		}
+		if t.Call == nil {
+			continue
+		}
+		call, from := *t.Call, t.State
+		t.Call = nil
+		lose(t, now, now)
+		e := targetEvent(rollout.EventTargetUnknown, t, from, now, "the replica that made this call is gone")
+		e.Call = &call
+		events = append(events, e)
+	}
+	return events
+}
+
+// applyAnswer moves the target on by the answer to its call, and names the event that tells of it.
+func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.Answer, now time.Time) string {
+	spec := &s.Deployment.Spec
+	switch a.Kind {
+	case rollout.AnswerDone:
+		t.Version = call.Version
+		startVerifying(spec, t, now)
+	case rollout.AnswerAccepted:
+		t.Version = ""
+		startVerifying(spec, t, now)
+	case rollout.AnswerRetry:
+		t.Version = ""
+		tryAgain(spec, t, a, now)
+	case rollout.AnswerNotSent:
+		t.Sent--
+		tryAgain(spec, t, a, now)
+		return rollout.EventTargetNotSent
+	case rollout.AnswerLost:
+		t.Tries++
+		lose(t, now, now.Add(backoff(spec, t.Tries)))
+		note(t, a.Message, now)
+		return rollout.EventTargetUnknown
+	case rollout.AnswerRefused, rollout.AnswerFenced:
+		giveUp(t, rollout.TargetFailed, a.Message, now)
+	}
+	return rollout.EventTargetResult
+}
+
+// applyProbe adds what a probe found and moves the target on by it.
+func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
+	spec := &s.Deployment.Spec
+	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
+	state.Probing = false
+	state.NextAt = now.Add(check.Interval.Std())
+	if o.Observation.Version != "" && t.Phase != rollout.PhaseCalling {
+		t.Version = o.Observation.Version
+	}
+	from := t.State
+	switch t.Phase {
+	case rollout.PhaseNew:
+		state.NextAt = time.Time{}
+		t.PreviousVersion = t.Version
+		enter(t, rollout.PhaseReady, t.State, now)
+		return nil
+	case rollout.PhaseAsking:
+		return applyAsked(spec, t, o.Observation, now)
+	case rollout.PhaseVerifying:
+		*state = observe(check, *state, o.Observation, t.Wanted())
+		t.Health = rollout.Overall(spec.Checks, t.Checks)
+		if !verified(spec, t) {
+			return nil
+		}
+		settle(t, arrived(t), now)
+	case rollout.PhaseSettled:
+		return applyWatched(s, t, o, now)
+	case rollout.PhaseReady, rollout.PhaseCalling:
+		return nil
+	}
+	return []rollout.Event{outcomeEvent(t, from, now)}
+}
+
+// applyAsked decides, after a call that got no answer, by what the target itself says.
+func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Observation, now time.Time) []rollout.Event {
+	from := t.State
+	switch {
+	case o.Version != "" && o.Version == t.Wanted():
+		startVerifying(spec, t, now)
+		if t.Settled() {
+			return []rollout.Event{outcomeEvent(t, from, now)}
+		}
+		message := "no answer came, but the target runs " + o.Version
+		return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, message)}
+	case t.Tries <= spec.Deploy.Retries:
+		enter(t, rollout.PhaseReady, t.State, now)
+		t.NotBefore = now
+	case spec.VersionCheck() < 0:
+		giveUp(t, rollout.TargetUnknown, t.Error, now)
+		return []rollout.Event{outcomeEvent(t, from, now)}
+	}
+	return nil
+}
+
+// applyWatched adds a probe of a verified target; one that falls sick counts as failed.
+func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
+	if t.State != rollout.TargetUpdated {
+		return nil
+	}
+	spec := &s.Deployment.Spec
+	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
+	*state = observe(check, *state, o.Observation, t.Wanted())
+	state.NextAt = now.Add(watchEvery(check, len(s.Targets)))
+	t.Health = rollout.Overall(spec.Checks, t.Checks)
+	if t.Health.Passing() {
+		return nil
+	}
+	giveUp(t, rollout.TargetFailed, "fell sick after it was verified: "+complaint(spec, t), now)
+	return []rollout.Event{targetEvent(rollout.EventTargetSick, t, rollout.TargetUpdated, now, t.Error)}
+}
+
+// startVerifying hands the target over to its checks; where there is nothing to check it has arrived.
+func startVerifying(spec *rollout.Spec, t *rollout.Target, now time.Time) {
+	t.Checks = restartChecks(spec, now)
+	if verified(spec, t) {
+		t.Health = rollout.Healthy
+		settle(t, arrived(t), now)
+		return
+	}
+	state := rollout.TargetVerifying
+	if t.Back {
+		state = rollout.TargetRollingBack
+	}
+	enter(t, rollout.PhaseVerifying, state, now)
+}
+
+// tryAgain waits for the next attempt, or gives up when there is none left.
+func tryAgain(spec *rollout.Spec, t *rollout.Target, a rollout.Answer, now time.Time) {
+	t.Tries++
+	if t.Tries > spec.Deploy.Retries {
+		giveUp(t, rollout.TargetFailed, a.Message, now)
+		return
+	}
+	note(t, a.Message, now)
+	enter(t, rollout.PhaseReady, outbound(t), now)
+	t.NotBefore = now.Add(max(backoff(spec, t.Tries), a.RetryAfter))
+}
+
+// lose records that nobody can say what the last call did.
+func lose(t *rollout.Target, now, askAt time.Time) {
+	t.Version = ""
+	enter(t, rollout.PhaseAsking, rollout.TargetUnknown, now)
+	t.NotBefore = askAt
+}
+
+func settle(t *rollout.Target, state rollout.TargetState, now time.Time) {
+	enter(t, rollout.PhaseSettled, state, now)
+	t.FinishedAt = now
+	if state == rollout.TargetUpdated {
+		t.Error, t.ErrorAt = "", time.Time{}
+		t.Version = t.Want
+	}
+	if state == rollout.TargetRolledBack {
+		t.Version = t.PreviousVersion
+	}
+}
+
+func giveUp(t *rollout.Target, state rollout.TargetState, message string, now time.Time) {
+	note(t, message, now)
+	enter(t, rollout.PhaseSettled, state, now)
+	t.FinishedAt = now
+}
+
+func note(t *rollout.Target, message string, now time.Time) {
+	if message != "" {
+		t.Error, t.ErrorAt = message, now
+	}
+}
+
+func enter(t *rollout.Target, phase rollout.Phase, state rollout.TargetState, now time.Time) {
+	t.Phase, t.State, t.PhaseAt, t.UpdatedAt = phase, state, now, now
+}
+
+// outbound is the state of a target while it is being called.
+func outbound(t *rollout.Target) rollout.TargetState {
+	if t.Back {
+		return rollout.TargetRollingBack
+	}
+	return rollout.TargetDeploying
+}
+
+// arrived is the state of a target that runs what it should.
+func arrived(t *rollout.Target) rollout.TargetState {
+	if t.Back {
+		return rollout.TargetRolledBack
+	}
+	return rollout.TargetUpdated
+}
+
+// backoff doubles with each try that was used up.
+func backoff(spec *rollout.Spec, tries int) time.Duration {
+	return spec.Deploy.Backoff.Std() << min(max(tries-1, 0), maxBackoffDoublings)
+}
+
+const maxBackoffDoublings = 5
+
+func outcomeEvent(t *rollout.Target, from rollout.TargetState, now time.Time) rollout.Event {
+	switch t.State {
+	case rollout.TargetUpdated:
+		message := cmp.Or(string(t.Health), string(rollout.Healthy))
+		return targetEvent(rollout.EventTargetVerified, t, from, now, fmt.Sprintf("runs %s, %s", t.Want, message))
+	case rollout.TargetRolledBack:
+		return targetEvent(rollout.EventTargetVerified, t, from, now, "runs "+t.PreviousVersion+" again")
+	default:
+		return targetEvent(rollout.EventTargetFailed, t, from, now, t.Error)
+	}
+}
+
+func targetEvent(kind string, t *rollout.Target, from rollout.TargetState, now time.Time, message string) rollout.Event {
+	return rollout.Event{
+		At: now, Type: kind, Actor: rollout.ActorEngine, Target: t.ID, Wave: t.Wave,
+		From: string(from), To: string(t.State), Message: message,
+	}
+}

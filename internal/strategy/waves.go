@@ -1,0 +1,232 @@
+package strategy
+
+import (
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// forward works on the current wave: its targets first, then its bake, then the next.
+func (p *planner) forward() {
+	wave := p.d.Progress.Wave
+	if wave == 0 {
+		return // held before its start
+	}
+	settled := true
+	for i := range p.s.Targets {
+		t := &p.s.Targets[i]
+		if t.Wave <= wave && !p.advance(i, t) {
+			settled = false
+		}
+	}
+	if !settled || len(p.out.Moves) > 0 {
+		return
+	}
+	if p.d.Stop == rollout.StopHalted {
+		p.giveUpAll("")
+		p.finish(rollout.StateFailed)
+		return
+	}
+	p.closeWave(wave)
+}
+
+// closeWave bakes a wave whose targets all have their outcome, and then goes on to the next or to the end.
+func (p *planner) closeWave(wave int) {
+	st := &p.out.Status
+	if st.Progress.WaveSettledAt.IsZero() {
+		st.Progress.WaveSettledAt = p.now
+		st.Progress.Weight = p.spec.Waves[wave-1].Weight
+	}
+	if end := p.waveEnd(); p.now.Before(end) {
+		if !p.held() {
+			p.visibleAt(end)
+		}
+		return
+	}
+	if p.held() {
+		return
+	}
+	p.event(rollout.EventWaveFinished, wave, "")
+	if wave == len(p.spec.Waves) {
+		p.finish(rollout.StateCompleted)
+		return
+	}
+	p.openWave(wave + 1)
+	p.out.Again = true
+}
+
+func (p *planner) openWave(wave int) {
+	progress := &p.out.Status.Progress
+	progress.Wave, progress.WaveStartedAt, progress.WaveSettledAt = wave, p.now, time.Time{}
+	p.event(rollout.EventWaveStarted, wave, fmt.Sprintf("%d targets", p.spec.Waves[wave-1].Size))
+}
+
+// waveEnd is when a settled wave has been watched for long enough; zero before it is settled.
+func (p *planner) waveEnd() time.Time {
+	progress := &p.out.Status.Progress
+	if progress.WaveSettledAt.IsZero() || p.d.Operator.Full {
+		return progress.WaveSettledAt
+	}
+	w := p.spec.Waves[progress.Wave-1]
+	return progress.WaveSettledAt.Add(w.Bake.Std() + w.Delay.Std())
+}
+
+// advance takes a target of the current or an earlier wave one step on, and reports whether it has its outcome.
+func (p *planner) advance(i int, t *rollout.Target) bool {
+	switch t.Phase {
+	case rollout.PhaseNew:
+		p.ask(i, t)
+	case rollout.PhaseReady:
+		p.callForward(i, t)
+	case rollout.PhaseCalling:
+		p.awaitAnswer(t)
+	case rollout.PhaseAsking:
+		p.askAgain(i, t)
+	case rollout.PhaseVerifying:
+		p.verify(i, t)
+	case rollout.PhaseSettled:
+		p.watch(i, t)
+		return true
+	}
+	return false
+}
+
+// ask finds out what a target runs before it is called for the first time.
+func (p *planner) ask(i int, t *rollout.Target) {
+	if !p.mayCallForward() {
+		p.giveUpIfStopped(i, t)
+		return
+	}
+	check := p.spec.VersionCheck()
+	if check < 0 {
+		p.callForward(i, t)
+		return
+	}
+	p.probe(i, check, time.Time{})
+}
+
+// callForward calls a target whose turn it is, or lets one that already runs the version go straight to its checks.
+func (p *planner) callForward(i int, t *rollout.Target) {
+	switch {
+	case !p.mayCallForward():
+		p.giveUpIfStopped(i, t)
+	case !t.Touched() && t.Version == t.Want && !p.spec.Force && t.Attempts == 0:
+		p.out.Moves = append(p.out.Moves, rollout.Move{
+			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.Want,
+		})
+	case p.now.Before(t.NotBefore):
+		p.visibleAt(t.NotBefore)
+	case t.Busy() || p.busy < p.spec.Waves[t.Wave-1].Parallel:
+		p.call(i, t, rollout.CallDeploy)
+	}
+}
+
+func (p *planner) call(i int, t *rollout.Target, action rollout.CallAction) {
+	if !t.Busy() {
+		p.busy++
+	}
+	p.out.Actions = append(p.out.Actions, rollout.Action{
+		Kind: rollout.ActionCall, Target: i, Call: rollout.Call{Action: action},
+	})
+	p.visibleAt(p.now.Add(p.spec.Deploy.Timeout.Std()))
+}
+
+func (p *planner) mayCallForward() bool {
+	return !p.held() && p.d.Stop == rollout.StopNone
+}
+
+// giveUpIfStopped gives a target its outcome when no forward call will ever start again.
+func (p *planner) giveUpIfStopped(i int, t *rollout.Target) {
+	if p.d.Stop == rollout.StopHalted {
+		p.out.Moves = append(p.out.Moves, lastMove(i, t, t.Error))
+	}
+}
+
+// askAgain finds out what a call without an answer did, until the target says so or its time is over.
+func (p *planner) askAgain(i int, t *rollout.Target) {
+	if until := t.PhaseAt.Add(p.spec.HealthyDeadline.Std()); t.Tries > p.spec.Deploy.Retries && !p.now.Before(until) {
+		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
+		return
+	}
+	check := max(p.spec.VersionCheck(), 0)
+	if len(p.spec.Checks) == 0 || p.spec.Checks[check].Type == rollout.CheckNone {
+		p.sendAgainUnasked(i, t)
+		return
+	}
+	p.probe(i, check, t.NotBefore)
+	p.visibleAt(t.PhaseAt.Add(p.spec.HealthyDeadline.Std()))
+}
+
+// sendAgainUnasked goes on with a target that cannot be asked anything.
+func (p *planner) sendAgainUnasked(i int, t *rollout.Target) {
+	switch {
+	case t.Tries > p.spec.Deploy.Retries:
+		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
+	case p.now.Before(t.NotBefore):
+		p.visibleAt(t.NotBefore)
+	case t.Back:
+		p.callBack(i, t)
+	default:
+		p.callForward(i, t)
+	}
+}
+
+// unansweredMove gives up on a target that never said whether it took the call: it failed when it is known to run
+// something else, else nobody knows.
+func unansweredMove(i int, t *rollout.Target) rollout.Move {
+	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: t.Error}
+	if t.Version != "" {
+		m.State, m.Message = rollout.TargetFailed, fmt.Sprintf("still runs %s; %s", t.Version, t.Error)
+	}
+	return m
+}
+
+// verify probes a target that has taken its call, until its checks conclude or its time is over.
+func (p *planner) verify(i int, t *rollout.Target) {
+	deadline := t.PhaseAt.Add(p.spec.HealthyDeadline.Std())
+	if p.now.Before(deadline) {
+		p.visibleAt(deadline)
+		for c := range t.Checks {
+			p.probe(i, c, t.Checks[c].NextAt)
+		}
+		return
+	}
+	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: arrived(t)}
+	if !rollout.Overall(p.spec.Checks, t.Checks).Passing() {
+		m.State = rollout.TargetFailed
+		m.Message = fmt.Sprintf("not healthy within %s: %s", p.spec.HealthyDeadline, complaint(p.spec, t))
+	}
+	p.out.Moves = append(p.out.Moves, m)
+}
+
+// watch keeps probing a target that was verified, until the deployment ends.
+func (p *planner) watch(i int, t *rollout.Target) {
+	if t.State != rollout.TargetUpdated || p.d.Direction == rollout.Backward {
+		return
+	}
+	for c := range t.Checks {
+		p.probe(i, c, t.Checks[c].NextAt)
+	}
+}
+
+// probe sends out a check when it is due and none is out.
+func (p *planner) probe(i, check int, due time.Time) {
+	state := &p.s.Targets[i].Checks[check]
+	if state.Probing || p.spec.Checks[check].Type == rollout.CheckNone {
+		return
+	}
+	due = later(due, state.NextAt)
+	if p.now.Before(due) {
+		p.wakeBy(due)
+		return
+	}
+	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionProbe, Target: i, Check: check})
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
