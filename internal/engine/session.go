@@ -16,7 +16,7 @@ const (
 	// deferFor is how long results may wait to be saved together with what follows from them.
 	deferFor = 20 * time.Millisecond
 	// lingerPerTarget is how long outcomes wait for each other: planning a large deployment costs more.
-	lingerPerTarget = time.Microsecond
+	lingerPerTarget = 200 * time.Nanosecond
 	saveTimeout     = 5 * time.Second
 	saveRetry       = 200 * time.Millisecond
 )

@@ -17,7 +17,7 @@ type Action struct {
 	// Target is an index into Snapshot.Targets, Check one into Spec.Checks.
 	Target int
 	Check  int
-	// Call is set for ActionCall.
+	// Call is set for ActionCall. Of a probe only Fence counts: that of the newest call when the probe began.
 	Call Call
 }
 
@@ -100,6 +100,7 @@ const (
 	EventCompleted       = "deployment.completed"
 	EventFailed          = "deployment.failed"
 	EventAborted         = "deployment.aborted"
+	EventAbortRequested  = "deployment.abort_requested"
 	EventRolledBack      = "deployment.rolled_back"
 	EventSuperseded      = "deployment.superseded"
 	EventWaveStarted     = "wave.started"

@@ -92,6 +92,9 @@ type Operator struct {
 	Promoted int `json:"promoted"`
 	// Full skips all gates and bakes from now on.
 	Full bool `json:"full"`
+	// Actor asked for the abort, and Why says what for; both are for the event that ends the deployment.
+	Actor string `json:"actor"`
+	Why   string `json:"why"`
 }
 
 // Intent is the operator's standing wish in one word: "", "pause", "abort" or "rollback".
@@ -171,6 +174,8 @@ type Progress struct {
 	At time.Time `json:"at"`
 	// HeldAt is since when the deployment stands still for a person; the deadline stands still with it.
 	HeldAt time.Time `json:"held_at"`
+	// Gate is the wave at whose gate the deployment waits for promote; 0 for none.
+	Gate int `json:"gate"`
 	// Forgiven is how many failures no longer count, and ResumesSeen the resumes that forgave them.
 	Forgiven    int `json:"forgiven"`
 	ResumesSeen int `json:"resumes_seen"`

@@ -9,7 +9,7 @@ import (
 
 // maxWatchRate bounds, per deployment, the probes per second of targets that are verified already: beyond it each
 // target is probed less often than its interval says.
-const maxWatchRate = 1000
+const maxWatchRate = 200
 
 // freshChecks is the state of checks of which nothing is known.
 func freshChecks(spec *rollout.Spec) []rollout.CheckState {
@@ -55,26 +55,33 @@ func observe(check *rollout.Check, state rollout.CheckState, o rollout.Observati
 	return state
 }
 
-// verified reports whether every check has come to a conclusion and none of the critical ones is against it.
+// verified reports whether every check has come to a conclusion and the target passes.
 func verified(spec *rollout.Spec, t *rollout.Target) bool {
 	for i := range t.Checks {
 		if t.Checks[i].Status == rollout.HealthUnknown {
 			return false
 		}
 	}
-	return rollout.Overall(spec.Checks, t.Checks).Passing()
+	return passes(spec, t)
 }
 
-// complaint is the message of the first check that stands against the target.
+// passes reports whether nothing stands against the target: its critical checks pass, and where it can be asked what it
+// runs, that is not another version, nor unknown after a call that it only accepted; even if that check is not critical.
+func passes(spec *rollout.Spec, t *rollout.Target) bool {
+	agrees := spec.VersionCheck() < 0 || t.Version == t.Wanted()
+	return agrees && rollout.Overall(spec.Checks, t.Checks).Passing()
+}
+
+// complaint is the message of the first check whose newest result stands against the target.
 func complaint(spec *rollout.Spec, t *rollout.Target) string {
 	for _, criticalOnly := range []bool{true, false} {
 		for i, state := range t.Checks {
-			if !state.Status.Passing() && state.Message != "" && (spec.Checks[i].Critical || !criticalOnly) {
+			if !state.Status.Passing() && !state.Last.Passing() && state.Message != "" && (spec.Checks[i].Critical || !criticalOnly) {
 				return fmt.Sprintf("check %s: %s", spec.Checks[i].Name, state.Message)
 			}
 		}
 	}
-	return "its checks did not conclude"
+	return "its checks did not pass often enough"
 }
 
 // watchEvery is how often a verified target is probed, one of n.

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -43,7 +44,9 @@ func Plan(s *rollout.Snapshot, now time.Time) rollout.Decision {
 	p.work()
 	p.out.Again = p.out.Again || len(p.out.Moves) > 0 && !p.out.Status.State.Terminal()
 	p.out.Status.DeadlineAt = p.deadline()
-	p.wakeAt(p.out.Status.DeadlineAt)
+	if at := p.out.Status.DeadlineAt; at.After(p.now) {
+		p.wakeBy(at)
+	}
 	if !p.out.Status.State.Terminal() {
 		p.out.Status.NextActionAt = p.next
 		p.out.Status.Reason = p.reason()
@@ -179,10 +182,10 @@ func (p *planner) hold() bool {
 		st.Progress.At = earlier(p.now, st.Progress.At.Add(p.now.Sub(st.Progress.HeldAt)))
 		st.Progress.HeldAt = time.Time{}
 	}
-	if held && st.State != rollout.StatePaused {
+	st.State = want
+	if held && p.d.State != rollout.StatePaused {
 		p.event(rollout.EventPaused, 0, p.heldReason())
 	}
-	st.State = want
 	return true
 }
 
@@ -267,7 +270,9 @@ func (p *planner) giveUpAll(why string) {
 
 // lastMove is the outcome of a target that nothing more is done for.
 func lastMove(i int, t *rollout.Target, why string) rollout.Move {
-	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: why}
+	m := rollout.Move{
+		Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: cmp.Or(why, "what its last call did is not known"),
+	}
 	switch {
 	case !t.Touched() && t.Error == "":
 		m.State, m.Message = rollout.TargetUnchanged, ""
@@ -295,13 +300,7 @@ func (p *planner) awaitAnswer(t *rollout.Target) {
 	}
 }
 
-// wakeAt asks to be looked at again at a time, if it is not zero.
-func (p *planner) wakeAt(at time.Time) {
-	if !at.IsZero() {
-		p.wakeBy(at)
-	}
-}
-
+// wakeBy asks to be looked at again at a time, or before.
 func (p *planner) wakeBy(at time.Time) {
 	if p.out.Wake.IsZero() || at.Before(p.out.Wake) {
 		p.out.Wake = at

@@ -25,8 +25,7 @@ func (p *planner) finish(state rollout.State) {
 	st.Progress.HeldAt = time.Time{}
 	st.Reason = p.endReason(state)
 	p.event(ends[state], 0, st.Reason)
-	p.out.Wake = time.Time{}
-	p.out.Again = false
+	p.out.Actions, p.out.Wake, p.out.Again = nil, time.Time{}, false
 }
 
 // Conclude is the result of a deployment that has ended, from its targets as they are now.

@@ -9,12 +9,17 @@ import (
 )
 
 // Begin is the target once the action has been written down and may be on its way. For a call, the returned action is
-// complete, and the event is the record of the intent; a probe has no event.
+// complete, and the event is the record of the intent; a probe has no event, and carries the fence of the call whose
+// work it looks at.
 func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now time.Time) (rollout.Target, rollout.Action, []rollout.Event) {
 	t := target.Clone()
 	if a.Kind == rollout.ActionProbe {
 		t.Checks[a.Check].Probing = true
+		a.Call.Fence = t.Fence
 		return t, a, nil
+	}
+	for c := range t.Checks {
+		t.Checks[c].Probing = false // what is still out looks at a target that is no more
 	}
 	from := t.State
 	if a.Call.Action == rollout.CallRollback && !t.Back {
@@ -88,28 +93,6 @@ func Move(s *rollout.Snapshot, m rollout.Move, now time.Time) []rollout.Event {
 	return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, m.Message)}
 }
 
-// Adopt marks every call that is written down without an answer as unknown: whoever made it is gone. Such a call does
-// not use up a retry. A new owner does this once, before it plans.
-func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
-	var events []rollout.Event
-	for i := range s.Targets {
-		t := &s.Targets[i]
-		for c := range t.Checks {
-			t.Checks[c].Probing = false
-		}
-		if t.Call == nil {
-			continue
-		}
-		call, from := *t.Call, t.State
-		t.Call = nil
-		lose(t, now, now)
-		e := targetEvent(rollout.EventTargetUnknown, t, from, now, "the replica that made this call is gone")
-		e.Call = &call
-		events = append(events, e)
-	}
-	return events
-}
-
 // applyAnswer moves the target on by the answer to its call, and names the event that tells of it.
 func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.Answer, now time.Time) string {
 	spec := &s.Deployment.Spec
@@ -140,6 +123,9 @@ func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a ro
 
 // applyProbe adds what a probe found and moves the target on by it.
 func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
+	if o.Action.Call.Fence != t.Fence {
+		return nil // it saw what was there before the newest call
+	}
 	spec := &s.Deployment.Spec
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
 	state.Probing = false

@@ -59,7 +59,8 @@ func (p *planner) closeWave(wave int) {
 func (p *planner) openWave(wave int) {
 	progress := &p.out.Status.Progress
 	progress.Wave, progress.WaveStartedAt, progress.WaveSettledAt = wave, p.now, time.Time{}
-	p.event(rollout.EventWaveStarted, wave, fmt.Sprintf("%d targets", p.spec.Waves[wave-1].Size))
+	progress.At = p.now // the wait before it was planned, and no lack of progress
+	p.event(rollout.EventWaveStarted, wave, targets(p.spec.Waves[wave-1].Size))
 }
 
 // waveEnd is when a settled wave has been watched for long enough; zero before it is settled.
@@ -145,7 +146,8 @@ func (p *planner) giveUpIfStopped(i int, t *rollout.Target) {
 
 // askAgain finds out what a call without an answer did, until the target says so or its time is over.
 func (p *planner) askAgain(i int, t *rollout.Target) {
-	if until := t.PhaseAt.Add(p.spec.HealthyDeadline.Std()); t.Tries > p.spec.Deploy.Retries && !p.now.Before(until) {
+	until := t.PhaseAt.Add(p.spec.HealthyDeadline.Std())
+	if t.Tries > p.spec.Deploy.Retries && !p.now.Before(until) {
 		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
 		return
 	}
@@ -155,7 +157,11 @@ func (p *planner) askAgain(i int, t *rollout.Target) {
 		return
 	}
 	p.probe(i, check, t.NotBefore)
-	p.visibleAt(t.PhaseAt.Add(p.spec.HealthyDeadline.Std()))
+	if t.Tries > p.spec.Deploy.Retries {
+		p.visibleAt(until)
+	} else if p.now.Before(t.NotBefore) {
+		p.visibleAt(t.NotBefore)
+	}
 }
 
 // sendAgainUnasked goes on with a target that cannot be asked anything.
@@ -193,7 +199,7 @@ func (p *planner) verify(i int, t *rollout.Target) {
 		return
 	}
 	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: arrived(t)}
-	if !rollout.Overall(p.spec.Checks, t.Checks).Passing() {
+	if !passes(p.spec, t) {
 		m.State = rollout.TargetFailed
 		m.Message = fmt.Sprintf("not healthy within %s: %s", p.spec.HealthyDeadline, complaint(p.spec, t))
 	}

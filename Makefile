@@ -1,0 +1,81 @@
+# Everything that people and CI do with this repository. `make` alone lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+TOOL := $(GO) tool -modfile=tools/go.mod
+
+# PKG narrows what is tested, RACE=1 adds the race detector (needs a C compiler), ARGS goes to `go test`, or to the demo.
+PKG ?= ./...
+RACE ?=
+ARGS ?=
+TESTFLAGS := $(if $(RACE),-race) $(ARGS)
+
+# SEEDS is how many random rollouts the simulation plays; SEED=42 plays that one again and shows its trace.
+SEEDS ?= 100000
+SEED ?=
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: run
+run: ensure bin/rollcall-server ## Run Rollcall on http://localhost:8080, with its own database
+	@exec bin/rollcall-server --dev
+
+.PHONY: demo
+demo: ensure bin/rollcall-server bin/fleet ## Roll a version out over pretend targets, and watch
+	@scripts/demo $(ARGS)
+
+.PHONY: build
+build: bin/rollcall-server bin/fleet ## Build the programs into bin/
+
+# Without cgo, so that they run anywhere. Go knows best what changed.
+.PHONY: bin/rollcall-server bin/fleet
+bin/rollcall-server: ; CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/server
+bin/fleet:           ; CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/fleet
+
+.PHONY: test
+test: ensure ## Test everything, against a real PostgreSQL; PKG=./internal/store RACE=1 ARGS='-run Claim'
+	$(if $(RACE),CGO_ENABLED=1) $(GO) run ./internal/dbtest/serve -- $(GO) test $(strip $(TESTFLAGS)) $(PKG)
+
+.PHONY: sim
+sim: ## Play many random rollouts through the planner; SEEDS=1000000, or SEED=42 to replay one
+	ROLLCALL_SIM_SEEDS=$(SEEDS) ROLLCALL_SIM_SEED=$(SEED) \
+		$(GO) test -count=1 -timeout=60m -run='Rollout|Crash' $(if $(SEED),-v) $(ARGS) ./internal/strategy
+
+.PHONY: bench
+bench: ensure ## Measure; the summary ends up in bin/bench.txt
+	@mkdir -p bin
+	$(GO) run ./internal/dbtest/serve -- $(GO) test -run='^$$' -bench=. -benchmem -count=6 $(ARGS) $(PKG) > bin/bench.raw
+	$(TOOL) benchstat bin/bench.raw | tee bin/bench.txt
+
+.PHONY: lint
+lint: ## Formatting, vet, linters
+	@unformatted="$$($(TOOL) gofumpt -l .)"; \
+	if [[ -n "$$unformatted" ]]; then echo "not formatted (run make fmt):" $$unformatted; exit 1; fi
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(TOOL) gofumpt -w .
+
+.PHONY: generate
+generate: ## Write the generated files anew
+	$(GO) generate ./...
+
+.PHONY: tidy
+tidy: ## Bring go.mod and go.sum up to date
+	$(GO) mod tidy
+
+.PHONY: check
+check: ## All that CI does
+	@.ci/run
+
+.PHONY: ensure
+ensure:
+	@scripts/ensure-go
+	@scripts/ensure-postgres

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/google/uuid"
+)
+
+// maxReplicasPerFolder bounds how many servers share one state folder.
+const maxReplicasPerFolder = 64
+
+// identity is the name of this process among the replicas. It is kept in the state folder under a lock that the kernel
+// drops when the process dies: whoever holds the lock may take the name of its dead predecessor, and goes on with its
+// deployments at once instead of waiting for the predecessor's lease to end.
+type identity struct {
+	replica string
+	lock    *os.File // nil for a name that is used once
+}
+
+// identify takes the first free identity in the folder, or a new name when there is no folder to keep one in.
+func identify(stateDir string) (*identity, error) {
+	if stateDir == "" {
+		return &identity{replica: uuid.NewString()}, nil
+	}
+	folder := filepath.Join(stateDir, "replicas")
+	// The folder itself stays open to the account of a private Postgres, which has a folder of its own in it.
+	err := errors.Join(os.MkdirAll(stateDir, 0o755), os.MkdirAll(folder, 0o700)) //nolint:gosec // see above
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return &identity{replica: uuid.NewString()}, nil
+	case err != nil:
+		return nil, fmt.Errorf("making the state folder: %w", err)
+	}
+	for n := range maxReplicasPerFolder {
+		id, err := takeIdentity(filepath.Join(folder, fmt.Sprintf("%d.id", n)))
+		if err != nil || id != nil {
+			return id, err
+		}
+	}
+	return nil, fmt.Errorf("%d servers run on %s already", maxReplicasPerFolder, stateDir)
+}
+
+// takeIdentity takes the identity in one file, or none when a living process has it.
+func takeIdentity(path string) (*identity, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the replica's identity: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close() // nothing was written
+		return nil, nil
+	}
+	name, err := os.ReadFile(path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the replica's identity: %w", err), f.Close())
+	}
+	if id, err := uuid.Parse(strings.TrimSpace(string(name))); err == nil {
+		return &identity{replica: id.String(), lock: f}, nil
+	}
+	fresh := uuid.NewString()
+	if err := writeWhole(f, fresh+"\n"); err != nil {
+		return nil, errors.Join(fmt.Errorf("keeping the replica's identity: %w", err), f.Close())
+	}
+	return &identity{replica: fresh, lock: f}, nil
+}
+
+func writeWhole(f *os.File, text string) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// release lets the next process have the identity.
+func (i *identity) release() error {
+	if i.lock == nil {
+		return nil
+	}
+	return i.lock.Close()
+}

@@ -1,0 +1,41 @@
+// Command server runs Rollcall: the API and the engine in one process, on the Postgres at --database-url or on a
+// private one of its own.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	var c Config
+	kong.Parse(&c,
+		kong.Name("server"),
+		kong.Description("Rollcall rolls versions out to targets that answer HTTP, and puts things back when they go wrong."),
+		kong.Vars{"version": version()},
+	)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, c); err != nil {
+		fmt.Fprintln(os.Stderr, "rollcall:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, c Config) error {
+	if err := c.complete(); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	s, err := newServer(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx)
+}

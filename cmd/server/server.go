@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"path/filepath"
+	"time"
+
+	"rollcall/internal/api"
+	"rollcall/internal/engine"
+	"rollcall/internal/health"
+	"rollcall/internal/localpg"
+	"rollcall/internal/metrics"
+	"rollcall/internal/netguard"
+	"rollcall/internal/rollout"
+	"rollcall/internal/store"
+	"rollcall/internal/target"
+)
+
+// Bounds of the listeners. The write timeout is longer than the longest wait of GET /deployments/{id}.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 90 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+	shutdownTimeout   = 2 * time.Second
+	pruneEvery        = time.Hour
+)
+
+// server is everything that runs in the process, in the order in which it is started.
+type server struct {
+	config   Config
+	log      *slog.Logger
+	identity *identity
+	postgres *localpg.Server // nil with a database of the user's own
+	store    *store.Store
+	engine   *engine.Engine
+	listener net.Listener
+	http     *http.Server
+	admin    *http.Server // nil without --admin-addr
+}
+
+// newServer starts the database and wires the parts; nothing is claimed or answered before run.
+func newServer(ctx context.Context, c Config, log *slog.Logger) (*server, error) {
+	s := &server{config: c, log: log}
+	for _, start := range []func(context.Context) error{s.listen, s.openDatabase, s.identify, s.wire} {
+		if err := start(ctx); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	return s, nil
+}
+
+// listen comes first: an address that is taken is known before anything else is started.
+func (s *server) listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", s.config.Addr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", s.config.Addr, err)
+	}
+	s.listener = l
+	return nil
+}
+
+func (s *server) openDatabase(ctx context.Context) error {
+	url := s.config.DatabaseURL
+	if url == "" {
+		postgres, err := localpg.Start(ctx, localpg.Config{Dir: filepath.Join(s.config.StateDir, "postgres"), Log: s.log})
+		if err != nil {
+			return fmt.Errorf("starting the private Postgres: %w", err)
+		}
+		s.postgres, url = postgres, postgres.URL()
+	}
+	db, err := store.Open(ctx, url)
+	if err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
+	s.store = db
+	if err := db.Migrate(ctx); err != nil {
+		return fmt.Errorf("migrating the database: %w", err)
+	}
+	return nil
+}
+
+func (s *server) identify(context.Context) error {
+	id, err := identify(s.config.StateDir)
+	s.identity = id
+	return err
+}
+
+// wire makes the parts that call and are called.
+func (s *server) wire(context.Context) error {
+	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks})
+	m := metrics.New()
+	m.Watch(s.store)
+	m.WatchPool(s.store.Pool().Stat)
+	s.engine = engine.New(engine.Config{
+		Replica:     s.identity.replica,
+		Lease:       s.config.Lease,
+		Registry:    s.store,
+		Deployments: s.store,
+		Signals:     s.store,
+		Caller:      target.New(target.Config{Dial: guard.DialContext, Key: rollout.Secret(s.config.SigningSecret)}),
+		Prober:      health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand}),
+		Recorder:    m,
+		Log:         s.log.With("replica", s.identity.replica),
+	})
+	ac := api.Config{
+		Store: s.store, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready, CheckAddress: guard.Check,
+	}
+	if s.config.AdminAddr == "" {
+		ac.Metrics = m.Handler()
+	} else {
+		s.admin = s.bounded(adminHandler(m.Handler()))
+	}
+	handler, err := api.New(ac)
+	if err != nil {
+		return fmt.Errorf("making the API: %w", err)
+	}
+	s.http = s.bounded(handler)
+	return nil
+}
+
+// ready says why the server should get no traffic.
+func (s *server) ready(ctx context.Context) error {
+	if err := s.engine.Healthy(); err != nil {
+		return err
+	}
+	return s.store.Ping(ctx)
+}
+
+func (s *server) bounded(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+}
+
+func adminHandler(m http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// run serves and works until ctx ends or a part fails, then hands over and stops everything it started.
+func (s *server) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx } // long polls end with the server
+	engineDone := make(chan error, 1)
+	go func() { engineDone <- s.engine.Run(ctx) }()
+	go s.serve(s.http, s.listener, cancel)
+	if err := s.serveAdmin(ctx, cancel); err != nil {
+		cancel(err)
+	}
+	go s.prune(ctx)
+	s.log.InfoContext(ctx, "rollcall is ready", "address", s.listener.Addr().String(), "dev", s.config.Dev,
+		"private_postgres", s.postgres != nil, "replica", s.identity.replica)
+	s.awaitEnd(ctx, cancel)
+	s.log.Info("stopping: handing deployments over")
+	return errors.Join(endCause(ctx), s.shutdown(), <-engineDone, s.close())
+}
+
+func (s *server) serve(h *http.Server, l net.Listener, cancel context.CancelCauseFunc) {
+	if err := h.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		cancel(fmt.Errorf("serving on %s: %w", l.Addr(), err))
+	}
+}
+
+func (s *server) serveAdmin(ctx context.Context, cancel context.CancelCauseFunc) error {
+	if s.admin == nil {
+		return nil
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", s.config.AdminAddr)
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", s.config.AdminAddr, err)
+	}
+	go s.serve(s.admin, l, cancel)
+	return nil
+}
+
+// awaitEnd returns when the server is told to stop or its private Postgres is gone for good.
+func (s *server) awaitEnd(ctx context.Context, cancel context.CancelCauseFunc) {
+	var postgresDone <-chan struct{}
+	if s.postgres != nil {
+		postgresDone = s.postgres.Done()
+	}
+	select {
+	case <-ctx.Done():
+	case <-postgresDone:
+		cancel(fmt.Errorf("the private Postgres ended: %w", s.postgres.Err()))
+	}
+}
+
+// endCause is the fault that ended ctx, or nil when the server was told to stop.
+func endCause(ctx context.Context) error {
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// prune removes what is kept for a time only.
+func (s *server) prune(ctx context.Context) {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := s.store.Prune(ctx); err != nil {
+				s.log.WarnContext(ctx, "old idempotency keys could not be removed", "error", err)
+			}
+		}
+	}
+}
+
+func (s *server) shutdown() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	var err error
+	for _, h := range []*http.Server{s.http, s.admin} {
+		if h == nil {
+			continue
+		}
+		if h.Shutdown(ctx) != nil {
+			err = errors.Join(err, h.Close()) // requests still open after the time for them are cut
+		}
+	}
+	return err
+}
+
+// close releases what newServer took, in the reverse order.
+func (s *server) close() error {
+	var err error
+	if s.store != nil {
+		s.store.Close()
+	}
+	if s.identity != nil {
+		err = errors.Join(err, s.identity.release())
+	}
+	if s.postgres != nil {
+		err = errors.Join(err, s.postgres.Stop())
+	}
+	if s.listener != nil {
+		_ = s.listener.Close() // closed already when it was served
+	}
+	return err
+}

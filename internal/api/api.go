@@ -1,0 +1,169 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+
+	"rollcall"
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// Store is the memory that the API asks and writes to. Its errors carry rollout codes: CodeNotFound, CodeConflict,
+// CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never gave out), CodeUnavailable.
+type Store interface {
+	// Replay answers a key that was used before for the same request; false when it is new.
+	Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error)
+	Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error)
+	// Remembered is what is known of the targets of a service in an environment, by target id.
+	Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error)
+	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
+	Deployments(ctx context.Context, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
+	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
+	Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error)
+	// Changed is a channel that receives when the deployment may have changed, until the function is called. It may
+	// miss a change; it is a hint and not a promise.
+	Changed(id string) (<-chan struct{}, func())
+	Ping(ctx context.Context) error
+}
+
+// Config says what the API is made of.
+type Config struct {
+	// Store is required.
+	Store Store
+	// Log is where requests and faults are written; nil writes nothing.
+	Log *slog.Logger
+	// Version of the program, for GET /.
+	Version string
+	// Metrics answers GET /metrics; nil leaves the path unknown.
+	Metrics http.Handler
+	// Middleware wraps every request inside the router, so that chi.RouteContext tells the route; nil adds nothing.
+	Middleware func(http.Handler) http.Handler
+	// Ready says why the server cannot work now; nil asks the store.
+	Ready func(ctx context.Context) error
+	// CheckAddress says why a URL of a request may not be called; nil allows all.
+	CheckAddress func(address string) error
+	// NewID names a deployment; nil makes UUIDs of version 7.
+	NewID func() string
+}
+
+// server answers the operations of openapi.yaml, one method each.
+type server struct {
+	store        Store
+	log          *slog.Logger
+	version      string
+	ready        func(ctx context.Context) error
+	checkAddress func(address string) error
+	newID        func() string
+	contract     *contract
+}
+
+var _ gen.StrictServerInterface = (*server)(nil)
+
+// New makes the handler of the whole API. Its answers may take up to 60 s (the wait of GET /deployments/{id}); a write
+// timeout of the server must be longer.
+func New(c Config) (http.Handler, error) {
+	agreed, err := loadContract(rollcall.OpenAPI)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{
+		store: bounded{Store: c.Store, limit: storeTimeout}, log: c.Log, version: c.Version, ready: c.Ready,
+		checkAddress: c.CheckAddress, newID: c.NewID, contract: agreed,
+	}
+	s.fillIn()
+	return getForHead(s.routes(c)), nil
+}
+
+// fillIn puts something harmless where the configuration is silent.
+func (s *server) fillIn() {
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.newID == nil {
+		s.newID = func() string { return uuid.Must(uuid.NewV7()).String() }
+	}
+	if s.ready == nil {
+		s.ready = s.store.Ping
+	}
+	if s.checkAddress == nil {
+		s.checkAddress = func(string) error { return nil }
+	}
+}
+
+func (s *server) routes(c Config) http.Handler {
+	r := chi.NewRouter()
+	r.Use(s.logged, guarded)
+	if c.Middleware != nil {
+		r.Use(c.Middleware)
+	}
+	r.Use(s.recovered)
+	r.NotFound(func(w http.ResponseWriter, req *http.Request) { s.fail(w, req, errNoRoute(req)) })
+	r.MethodNotAllowed(s.methodNotAllowed)
+
+	r.Get("/openapi.yaml", serveOpenAPI)
+	if c.Metrics != nil {
+		r.Method(http.MethodGet, "/metrics", c.Metrics)
+	}
+	r.Group(func(r chi.Router) {
+		r.Use(s.checked)
+		gen.HandlerWithOptions(s.strict(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.fail})
+	})
+	return r
+}
+
+// strict is the generated server with every way out of it leading to problem+json.
+func (s *server) strict() gen.ServerInterface {
+	return gen.NewStrictHandlerWithOptions(s, nil, gen.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
+			s.fail(w, r, undecodable(err))
+		},
+		ResponseErrorHandlerFunc: s.fail,
+	})
+}
+
+// methodNotAllowed names the methods that the path has; a path that has none is unknown.
+func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	allowed := allowedMethods(r)
+	if len(allowed) == 0 {
+		s.fail(w, r, errNoRoute(r))
+		return
+	}
+	s.fail(w, r, errMethod(r, allowed))
+}
+
+func allowedMethods(r *http.Request) []string {
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	routes := chi.RouteContext(r.Context()).Routes
+	var allowed []string
+	for _, method := range []string{
+		http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	} {
+		if routes.Match(chi.NewRouteContext(), method, path) {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) > 0 && allowed[0] == http.MethodGet {
+		allowed = append(allowed, http.MethodHead)
+	}
+	return allowed
+}
+
+func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(rollcall.OpenAPI) // the reader went away: there is nobody to tell
+}
+
+// caller names who asks. All callers are the same one as long as there are no tokens.
+func caller(context.Context) string { return "anonymous" }
+
+// location is where a deployment is found.
+func location(id string) string { return fmt.Sprintf("/deployments/%s", id) }

@@ -1,0 +1,80 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	// storeTimeout bounds each question to the store, so that a request learns soon that the database is away.
+	storeTimeout = 2 * time.Second
+	// createTimeout is longer, because a creation waits for another one under the same key. A question always comes
+	// before it and finds out whether the database is there.
+	createTimeout = 10 * time.Second
+)
+
+// bounded is a store whose every call ends within the limit, or within createTimeout when it creates.
+type bounded struct {
+	Store
+	limit time.Duration
+}
+
+// Replay is Store.Replay within the limit.
+func (b bounded) Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Replay(ctx, key)
+}
+
+// Create is Store.Create within createTimeout.
+func (b bounded) Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	return b.Store.Create(ctx, n)
+}
+
+// Remembered is Store.Remembered within the limit.
+func (b bounded) Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Remembered(ctx, service, environment)
+}
+
+// Deployment is Store.Deployment within the limit.
+func (b bounded) Deployment(ctx context.Context, id string) (rollout.Deployment, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Deployment(ctx, id)
+}
+
+// Deployments is Store.Deployments within the limit.
+func (b bounded) Deployments(
+	ctx context.Context, f rollout.Filter, p rollout.Page,
+) (rollout.List[rollout.Deployment], error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Deployments(ctx, f, p)
+}
+
+// Targets is Store.Targets within the limit.
+func (b bounded) Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Targets(ctx, id, p)
+}
+
+// Events is Store.Events within the limit.
+func (b bounded) Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Events(ctx, id, p)
+}
+
+// Ping is Store.Ping within the limit.
+func (b bounded) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Ping(ctx)
+}

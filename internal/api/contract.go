@@ -1,0 +1,248 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/go-chi/chi/v5"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	maxBody = 8 << 20
+	// Larger bodies are told only the first thing that is wrong with them, because a list of everything could take
+	// much more memory than the body.
+	maxBodyForAllProblems = 64 << 10
+)
+
+// contract is openapi.yaml, ready to check requests against.
+type contract struct {
+	// routes are found by method and path template ("GET /deployments/{id}"), which chi and OpenAPI write alike.
+	routes map[string]*routers.Route
+}
+
+func loadContract(document []byte) (*contract, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(document)
+	if err != nil {
+		return nil, fmt.Errorf("load openapi.yaml: %w", err)
+	}
+	if err := doc.Validate(context.Background()); err != nil {
+		return nil, fmt.Errorf("check openapi.yaml: %w", err)
+	}
+	doc.Servers = nil // the server answers under any name
+	c := &contract{routes: map[string]*routers.Route{}}
+	for path, item := range doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			c.routes[method+" "+path] = &routers.Route{
+				Spec: doc, Path: path, PathItem: item, Method: method, Operation: operation,
+			}
+		}
+	}
+	return c, nil
+}
+
+// checked lets only requests through that keep to openapi.yaml.
+func (s *server) checked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, err := s.contract.check(w, r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// check answers with the request to go on with: its body is read, can be read again, and its hash is in the context.
+func (c *contract) check(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
+	routed := chi.RouteContext(r.Context())
+	route, ok := c.routes[r.Method+" "+routed.RoutePattern()]
+	if !ok {
+		return r, fmt.Errorf("openapi.yaml does not describe %s %s", r.Method, routed.RoutePattern())
+	}
+	in := &openapi3filter.RequestValidationInput{
+		Request: r, Route: route, PathParams: map[string]string{},
+		Options: &openapi3filter.Options{SkipSettingDefaults: true, MultiError: true},
+	}
+	for i, name := range routed.URLParams.Keys {
+		in.PathParams[name] = routed.URLParams.Values[i]
+	}
+	var err error
+	if in.QueryParams, err = readQuery(r.URL.RawQuery); err != nil {
+		return r, err
+	}
+	if err := checkParameters(r.Context(), in); err != nil {
+		return r, err
+	}
+	if route.Operation.RequestBody == nil {
+		return r, nil
+	}
+	return checkBody(w, r, route.Operation.RequestBody.Value)
+}
+
+// readQuery parses the query; each parameter may be given once.
+func readQuery(raw string) (url.Values, error) {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, malformed("the query cannot be parsed")
+	}
+	for name, values := range query {
+		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
+			return nil, malformed("the query is not UTF-8")
+		}
+		if len(values) > 1 {
+			return nil, invalidAt(parameterPointer(name), "is given more than once")
+		}
+		if strings.ContainsFunc(values[0], unicode.IsControl) {
+			return nil, invalidAt(parameterPointer(name), "must not have control characters")
+		}
+	}
+	return query, nil
+}
+
+func parameterPointer(name string) string {
+	if len(name) > maxFieldName {
+		return ""
+	}
+	return "/" + escapePointer(name)
+}
+
+// checkParameters refuses what is wrong in path, header and query. An unknown query parameter is refused, too: a
+// misspelt filter would otherwise select everything.
+func checkParameters(ctx context.Context, in *openapi3filter.RequestValidationInput) error {
+	known := map[string]bool{}
+	var problems []rollout.Problem
+	for _, p := range parametersOf(in.Route) {
+		if p.In == openapi3.ParameterInQuery {
+			known[p.Name] = true
+		}
+		err := openapi3filter.ValidateParameter(ctx, in, p)
+		if err == nil {
+			continue
+		}
+		switch p.In {
+		case openapi3.ParameterInPath:
+			return notFound("there is no such " + p.Name)
+		case openapi3.ParameterInHeader:
+			return malformed("the header " + p.Name + " is not valid: " + parameterDetail(p, err))
+		default:
+			problems = append(problems, rollout.Problem{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
+		}
+	}
+	for name := range in.QueryParams {
+		if !known[name] {
+			problems = append(problems, rollout.Problem{
+				Pointer: parameterPointer(name), Detail: "is not a parameter of this call",
+			})
+		}
+	}
+	return rollout.Invalid(problems)
+}
+
+func parametersOf(route *routers.Route) []*openapi3.Parameter {
+	var all []*openapi3.Parameter
+	for _, refs := range []openapi3.Parameters{route.PathItem.Parameters, route.Operation.Parameters} {
+		for _, ref := range refs {
+			all = append(all, ref.Value)
+		}
+	}
+	return all
+}
+
+func parameterDetail(p *openapi3.Parameter, err error) string {
+	if problems := schemaProblems(err); len(problems) > 0 {
+		return problems[0].Detail
+	}
+	if p.Schema != nil && p.Schema.Value.Type.Is(openapi3.TypeInteger) {
+		return "must be a whole number"
+	}
+	return "is not valid"
+}
+
+// checkBody reads the body and compares it with its schema.
+func checkBody(w http.ResponseWriter, r *http.Request, described *openapi3.RequestBody) (*http.Request, error) {
+	body, err := readBody(w, r)
+	if err != nil {
+		return r, err
+	}
+	r = r.WithContext(context.WithValue(r.Context(), keyBodyHash, sha256.Sum256(body)))
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	if len(body) == 0 && !described.Required {
+		return r, nil
+	}
+	if err := checkBodyType(r.Header); err != nil {
+		return r, err
+	}
+	if err := checkJSON(body); err != nil {
+		return r, err
+	}
+	var value any
+	if err := json.Unmarshal(body, &value); err != nil {
+		return r, fmt.Errorf("decode a body that was found well formed: %w", err)
+	}
+	options := []openapi3.SchemaValidationOption{openapi3.VisitAsRequest()}
+	if len(body) <= maxBodyForAllProblems {
+		options = append(options, openapi3.MultiErrors())
+	}
+	schema := described.Content.Get("application/json").Schema.Value
+	if err := schema.VisitJSON(value, options...); err != nil {
+		return r, bodyError(err)
+	}
+	return r, nil
+}
+
+func bodyError(err error) error {
+	if problems := schemaProblems(err); len(problems) > 0 {
+		return rollout.Invalid(problems)
+	}
+	return fmt.Errorf("compare a body with its schema: %w", err)
+}
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		return nil, tooLarge()
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if _, over := errors.AsType[*http.MaxBytesError](err); over {
+		return nil, tooLarge()
+	}
+	if err != nil {
+		return nil, malformed("the body ended too early")
+	}
+	return body, nil
+}
+
+func checkBodyType(h http.Header) error {
+	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return unsupported("the body must not be compressed")
+	}
+	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" {
+		return unsupported("the body must be application/json")
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return unsupported("the body must be UTF-8")
+	}
+	return nil
+}
+
+// bodyHash is the SHA-256 of the request's body as it was received.
+func bodyHash(ctx context.Context) [32]byte {
+	hash, _ := ctx.Value(keyBodyHash).([32]byte)
+	return hash
+}

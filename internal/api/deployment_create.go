@@ -1,0 +1,79 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// CreateDeployment stores a deployment as pending. A key that was used before is answered before anything else is
+// looked at, so that the answer stays the same whatever has changed since.
+func (s *server) CreateDeployment(
+	ctx context.Context, in gen.CreateDeploymentRequestObject,
+) (gen.CreateDeploymentResponseObject, error) {
+	key, err := idempotencyKey(ctx, in.Params.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	if key.Value != "" {
+		created, replayed, err := s.store.Replay(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if replayed {
+			created.Replayed = true
+			return accepted(&created), nil
+		}
+	}
+	n, err := s.prepare(ctx, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	n.Key = key
+	created, err := s.store.Create(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	return accepted(&created), nil
+}
+
+// prepare makes a deployment of the body.
+func (s *server) prepare(ctx context.Context, body *gen.DeploymentRequest) (rollout.NewDeployment, error) {
+	q := request{body: body, checkAddress: s.checkAddress}
+	d, targets, err := q.read(ctx)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	d.ID = s.newID()
+	remembered, err := s.store.Remembered(ctx, d.Service, d.Environment)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	return strategy.Prepare(d, targets, or(body.Strategy, nil), remembered)
+}
+
+// idempotencyKey is the caller's name for the request; the zero key when there is none.
+func idempotencyKey(ctx context.Context, given *string) (rollout.IdempotencyKey, error) {
+	if given == nil {
+		return rollout.IdempotencyKey{}, nil
+	}
+	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) {
+		return rollout.IdempotencyKey{}, malformed("the header Idempotency-Key must be text of 1 to 255 characters")
+	}
+	return rollout.IdempotencyKey{Caller: caller(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
+}
+
+func accepted(c *rollout.Created) gen.CreateDeployment202JSONResponse {
+	answer := gen.CreateDeployment202JSONResponse{Body: deploymentJSON(&c.Deployment)}
+	answer.Headers.Location = location(c.Deployment.ID)
+	if c.Replayed {
+		replayed := "true"
+		answer.Headers.IdempotencyReplayed = &replayed
+	}
+	return answer
+}

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"math"
+	"strconv"
+	"time"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// deploymentJSON is a deployment as the API shows it.
+func deploymentJSON(d *rollout.Deployment) gen.Deployment {
+	labels := d.Labels
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	return gen.Deployment{
+		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: known(d.Version),
+		Kind: gen.DeploymentKind(d.Kind), RollbackOf: known(d.RollbackOf), RolledBackBy: nil,
+		State: gen.DeploymentState(d.State), Reason: d.Reason, Revision: d.Revision,
+		Strategy: d.Spec.Strategy, Progress: progressJSON(d), Result: resultJSON(d.Result),
+		Intent: known(d.Operator.Intent()), Direction: gen.DeploymentDirection(d.Direction),
+		Owner: known(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
+		CreatedAt: d.CreatedAt.UTC(), StartedAt: moment(d.StartedAt), FinishedAt: moment(d.FinishedAt),
+		NextActionAt: moment(d.NextActionAt), DeadlineAt: moment(d.DeadlineAt),
+	}
+}
+
+func progressJSON(d *rollout.Deployment) gen.Progress {
+	percent := 0
+	if d.Counts.Total > 0 {
+		percent = int(math.Round(float64(d.Counts.Updated) / float64(d.Counts.Total) * 100))
+	}
+	return gen.Progress{
+		TargetsTotal: d.Counts.Total, TargetsUpdated: d.Counts.Updated, TargetsFailed: d.Counts.Failed,
+		TargetsUnknown: d.Counts.Unknown, TargetsInFlight: d.Counts.InFlight,
+		Wave: d.Progress.Wave, Waves: len(d.Spec.Waves), TrafficWeight: d.Progress.Weight, Percent: percent,
+	}
+}
+
+func resultJSON(r *rollout.Result) *gen.Result {
+	if r == nil {
+		return nil
+	}
+	errs := make([]gen.TargetError, 0, len(r.Errors))
+	for _, e := range r.Errors {
+		errs = append(errs, gen.TargetError{Target: e.Target, Message: e.Message, At: e.At.UTC()})
+	}
+	metadata := r.Metadata
+	if metadata == nil {
+		metadata = map[string]any{}
+	}
+	return &gen.Result{
+		Success: r.Success, State: gen.DeploymentState(r.State), TargetsUpdated: r.TargetsUpdated,
+		TargetsFailed: r.TargetsFailed, TargetsRolledBack: r.TargetsRolledBack, DurationMs: r.DurationMS,
+		Errors: errs, Metadata: metadata,
+	}
+}
+
+func targetJSON(t *rollout.Target) gen.Target {
+	health := t.Health
+	if health == "" {
+		health = rollout.HealthUnknown
+	}
+	return gen.Target{
+		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, State: gen.TargetState(t.State), Wave: t.Wave,
+		Version: known(t.Version), PreviousVersion: known(t.PreviousVersion), Health: gen.Health(health),
+		Attempts: t.Attempts, Fence: t.Fence, Error: known(t.Error),
+		StartedAt: moment(t.StartedAt), FinishedAt: moment(t.FinishedAt), UpdatedAt: moment(t.UpdatedAt),
+	}
+}
+
+func eventJSON(e *rollout.Event) gen.Event {
+	return gen.Event{
+		Seq: e.Seq, ID: strconv.FormatInt(e.ID, 10), At: e.At.UTC(), Type: e.Type, DeploymentID: e.DeploymentID,
+		Actor: e.Actor, Replica: known(e.Replica), Epoch: e.Epoch, Target: known(e.Target), Wave: known(e.Wave),
+		From: known(e.From), To: known(e.To), Message: e.Message, Call: callJSON(e.Call),
+	}
+}
+
+func callJSON(c *rollout.Call) *gen.Call {
+	if c == nil {
+		return nil
+	}
+	return &gen.Call{WebhookID: c.WebhookID, Action: string(c.Action), Attempt: c.Attempt, Fence: c.Fence}
+}
+
+// known is null for the zero value, which stands for "none" and "not known" in rollout.
+func known[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// moment is null for a time that has not come.
+func moment(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// encodeAll encodes a page's items; no items are an empty list, never null.
+func encodeAll[T, J any](items []T, encode func(*T) J) []J {
+	encoded := make([]J, len(items))
+	for i := range items {
+		encoded[i] = encode(&items[i])
+	}
+	return encoded
+}
+
+// page reads the paging parameters.
+func page(limit *gen.Limit, cursor *gen.Cursor) rollout.Page {
+	return rollout.Page{Limit: or(limit, defaultLimit), Cursor: or(cursor, "")}
+}
+
+// defaultLimit is how many items a page has when the caller does not say.
+const defaultLimit = 50

@@ -1,0 +1,68 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"rollcall/internal/rollout"
+)
+
+// maxDuration is the longest that anything may be asked to take.
+const maxDuration = 30 * 24 * time.Hour
+
+// findings collects what is wrong with a request that its schema has accepted.
+type findings struct {
+	problems []rollout.Problem
+}
+
+func (f *findings) add(pointer, format string, args ...any) {
+	if len(f.problems) < maxProblems {
+		f.problems = append(f.problems, rollout.Problem{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// err is nil when nothing was found.
+func (f *findings) err() error { return rollout.Invalid(f.problems) }
+
+// bounds are what a duration may be, and what it is when it is left out.
+type bounds struct {
+	fallback, least, most time.Duration
+}
+
+func (f *findings) duration(given *string, pointer string, b bounds) rollout.Duration {
+	if given == nil {
+		return rollout.Duration(b.fallback)
+	}
+	d, err := time.ParseDuration(*given)
+	switch {
+	case err != nil:
+		f.add(pointer, "is not a duration such as \"30s\" or \"1m30s\"")
+	case d < b.least:
+		f.add(pointer, "must be at least %s", b.least)
+	case d > b.most:
+		f.add(pointer, "must be at most %s", b.most)
+	}
+	return rollout.Duration(d)
+}
+
+// jsonPointer checks a JSON pointer (RFC 6901) that names a part, so not the empty one.
+func (f *findings) jsonPointer(given *string, pointer string) string {
+	if given == nil {
+		return ""
+	}
+	escapes := strings.NewReplacer("~0", "", "~1", "").Replace(*given)
+	if !strings.HasPrefix(*given, "/") || strings.Contains(escapes, "~") || strings.ContainsFunc(*given, unicode.IsControl) {
+		f.add(pointer, "must be a JSON pointer (RFC 6901) that starts with \"/\"")
+	}
+	return *given
+}
+
+// or is what was given, else the fallback.
+func or[T any](given *T, fallback T) T {
+	if given == nil {
+		return fallback
+	}
+	return *given
+}

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+)
+
+const (
+	headerRequestID = "X-Request-Id"
+	maxRequestID    = 128
+)
+
+type contextKey int
+
+const (
+	keyRequestID contextKey = iota
+	keyBodyHash
+)
+
+// requestID names the request in logs and answers.
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(keyRequestID).(string)
+	return id
+}
+
+// getForHead lets HEAD be answered wherever GET is; net/http leaves the body out.
+func getForHead(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			r = r.WithContext(r.Context())
+			r.Method = http.MethodGet
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// logged gives the request its id and writes one line when it is over.
+func (s *server) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		id := r.Header.Get(headerRequestID)
+		if !saneRequestID(id) {
+			id = s.newID()
+		}
+		r = r.WithContext(context.WithValue(r.Context(), keyRequestID, id))
+		w.Header().Set(headerRequestID, id)
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() {
+			route := chi.RouteContext(r.Context()).RoutePattern()
+			s.log.LogAttrs(r.Context(), logLevel(route), "request",
+				slog.String("request_id", id), slog.String("method", r.Method), slog.String("route", route),
+				slog.String("path", r.URL.Path), slog.Int("status", ww.Status()), slog.Int("bytes", ww.BytesWritten()),
+				slog.Float64("duration_ms", float64(time.Since(began))/float64(time.Millisecond)))
+		}()
+		next.ServeHTTP(ww, r)
+	})
+}
+
+// logLevel keeps what machines ask every few seconds out of the ordinary log.
+func logLevel(route string) slog.Level {
+	switch route {
+	case "/healthz", "/readyz", "/metrics":
+		return slog.LevelDebug
+	default:
+		return slog.LevelInfo
+	}
+}
+
+func saneRequestID(id string) bool {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+	return id != "" && len(id) <= maxRequestID && strings.Trim(id, allowed) == ""
+}
+
+// guarded sets the headers that keep a browser from making more of an answer than it is.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recovered turns a panic into a 500 without details.
+func (s *server) recovered(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			cause := recover()
+			if cause == nil {
+				return
+			}
+			if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(cause) // net/http's own way to cut a connection
+			}
+			s.log.ErrorContext(r.Context(), "panic",
+				"request_id", requestID(r.Context()), "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			s.fail(w, r, fmt.Errorf("panic: %v", cause))
+		}()
+		next.ServeHTTP(w, r)
+	})
+}

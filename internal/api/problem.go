@@ -1,0 +1,184 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+const (
+	// maxProblems bounds how many wrong parts of a request are reported.
+	maxProblems = 50
+	// retryAfter is how many seconds a caller shall wait when the server cannot work, or works on the same request.
+	retryAfter = 1
+	// problemKinds starts the type of every problem.
+	problemKinds = "urn:rollcall:problem:"
+)
+
+// refusal is an error that only HTTP knows.
+type refusal struct {
+	status int
+	kind   string
+	title  string
+	detail string
+	// allow lists the methods that would be taken; only with 405.
+	allow []string
+}
+
+func (r *refusal) Error() string { return r.title + ": " + r.detail }
+
+func malformed(detail string) error {
+	return &refusal{status: http.StatusBadRequest, kind: "malformed", title: "The request cannot be parsed", detail: detail}
+}
+
+func unsupported(detail string) error {
+	return &refusal{
+		status: http.StatusUnsupportedMediaType, kind: "unsupported-type",
+		title: "The body's type is not supported", detail: detail,
+	}
+}
+
+func tooLarge() error {
+	return &refusal{
+		status: http.StatusRequestEntityTooLarge, kind: "too-large",
+		title: "The body is too large", detail: "a body may have at most " + strconv.Itoa(maxBody) + " bytes",
+	}
+}
+
+func notFound(detail string) error {
+	return &rollout.Error{Code: rollout.CodeNotFound, Message: detail}
+}
+
+func errNoRoute(*http.Request) error { return notFound("there is nothing at this path") }
+
+func errMethod(r *http.Request, allowed []string) error {
+	return &refusal{
+		status: http.StatusMethodNotAllowed, kind: "method-not-allowed", title: "The method is not allowed here",
+		detail: "this path does not take " + strconv.Quote(r.Method), allow: allowed,
+	}
+}
+
+func invalidAt(pointer, detail string) error {
+	return rollout.Invalid([]rollout.Problem{{Pointer: pointer, Detail: detail}})
+}
+
+// problemOf is the one place where an error gets its status. What has no code is a fault whose details stay here.
+func problemOf(err error) gen.Problem {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return gen.Problem{Type: problemKinds + r.kind, Title: r.title, Status: r.status, Detail: r.detail}
+	}
+	if p, ok := parameterProblem(err); ok {
+		return p
+	}
+	e, ok := errors.AsType[*rollout.Error](err)
+	if !ok {
+		e = &rollout.Error{Message: "the server's log tells more under this X-Request-Id"}
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			e = &rollout.Error{Code: rollout.CodeUnavailable, Message: "the database did not answer in time"}
+		}
+	}
+	p := kindOf(e.Code)
+	p.Detail = e.Message
+	if e.ID != "" {
+		p.DeploymentID = &e.ID
+	}
+	if len(e.Problems) > 0 {
+		p.Errors = partsOf(e.Problems)
+	}
+	return p
+}
+
+// kindOf maps a code to its status.
+func kindOf(code rollout.Code) gen.Problem {
+	kind := func(status int, name, title string) gen.Problem {
+		return gen.Problem{Type: problemKinds + name, Title: title, Status: status}
+	}
+	switch code {
+	case rollout.CodeInvalid:
+		return kind(http.StatusUnprocessableEntity, "invalid", "The request is not valid")
+	case rollout.CodeNotFound:
+		return kind(http.StatusNotFound, "not-found", "There is no such thing")
+	case rollout.CodeConflict, rollout.CodeLost:
+		return kind(http.StatusConflict, "conflict", "Not possible in the present state")
+	case rollout.CodeInProgress:
+		return kind(http.StatusConflict, "in-progress", "The same request is still being worked on")
+	case rollout.CodeMismatch:
+		return kind(http.StatusUnprocessableEntity, "key-reused", "The Idempotency-Key was used for another request")
+	case rollout.CodeStale:
+		return kind(http.StatusPreconditionFailed, "stale", "The deployment has changed since")
+	case rollout.CodeUnavailable:
+		return kind(http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now")
+	default:
+		return kind(http.StatusInternalServerError, "failure", "The server has failed")
+	}
+}
+
+// parameterProblem tells what the generated binding of parameters disliked.
+func parameterProblem(err error) (gen.Problem, bool) {
+	if e, ok := errors.AsType[*gen.TooManyValuesForParamError](err); ok {
+		return problemOf(malformed("the header " + e.ParamName + " is given more than once")), true
+	}
+	if e, ok := errors.AsType[*gen.InvalidParamFormatError](err); ok {
+		return problemOf(invalidAt("/"+e.ParamName, "is not valid")), true
+	}
+	if e, ok := errors.AsType[*gen.RequiredParamError](err); ok {
+		return problemOf(invalidAt("/"+e.ParamName, "is required")), true
+	}
+	return gen.Problem{}, false
+}
+
+// undecodable tells what stood in the way of decoding a body that its schema has accepted: a number such as 1.0 or 1e2
+// where Go wants an integer.
+func undecodable(err error) error {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		pointer := "/" + strings.ReplaceAll(e.Field, ".", "/")
+		return invalidAt(pointer, "must be a plain whole number of moderate size")
+	}
+	return err
+}
+
+func partsOf(problems []rollout.Problem) *[]gen.ProblemPart {
+	parts := make([]gen.ProblemPart, 0, min(len(problems), maxProblems))
+	for _, p := range problems[:min(len(problems), maxProblems)] {
+		parts = append(parts, gen.ProblemPart{Pointer: p.Pointer, Detail: p.Detail})
+	}
+	return &parts
+}
+
+// fail answers with the problem that err is. It is the only place where errors of requests are logged.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError {
+		level := slog.LevelError
+		if p.Status == http.StatusServiceUnavailable {
+			level = slog.LevelWarn
+		}
+		s.log.Log(r.Context(), level, "request failed",
+			"request_id", requestID(r.Context()), "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	h := w.Header()
+	if refused, ok := errors.AsType[*refusal](err); ok && len(refused.allow) > 0 {
+		h.Set("Allow", strings.Join(refused.allow, ", "))
+	}
+	if p.Status == http.StatusServiceUnavailable || p.Type == problemKinds+"in-progress" {
+		h.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	s.writeProblem(w, r, p)
+}
+
+func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, p gen.Problem) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		s.log.ErrorContext(r.Context(), "encode a problem", "request_id", requestID(r.Context()), "err", err)
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n')) // the caller went away: there is nobody to tell
+}

@@ -1,0 +1,225 @@
+package api
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+const (
+	defaultCheckPath     = "/health"
+	defaultMetricPath    = "/metrics"
+	defaultCheckInterval = time.Second
+	defaultCheckTimeout  = 5 * time.Second
+	minCheckTime         = 10 * time.Millisecond
+	defaultHealthyTimes  = 2
+	defaultSickTimes     = 3
+	defaultCheckMethod   = "GET"
+	defaultStatuses      = "200-299"
+)
+
+// checkRules is the table of check types: the fields that a type has beyond those of every check, and what is to be
+// said about them together.
+type checkRules struct {
+	fields []string
+	verify func(q *request, g *gen.CheckRequest, pointer string)
+}
+
+func rulesOf(kind gen.CheckRequestType) checkRules {
+	switch kind {
+	case "http":
+		return checkRules{
+			fields: []string{"method", "path", "url", "headers", "expected_status", "expected_body", "version_pointer"},
+			verify: (*request).verifyHTTP,
+		}
+	case "tcp":
+		return checkRules{fields: []string{"port"}}
+	case "grpc":
+		return checkRules{fields: []string{"port", "service", "tls"}}
+	case "metric":
+		return checkRules{
+			fields: []string{
+				"path", "url", "headers", "pointer", "metric", "warn_above", "fail_above", "warn_below", "fail_below",
+			},
+			verify: (*request).verifyMetric,
+		}
+	case "command":
+		return checkRules{fields: []string{"command", "args", "expected_body"}, verify: (*request).verifyCommand}
+	default: // none
+		return checkRules{}
+	}
+}
+
+// field is one field of a check that only some types have.
+type field struct {
+	name  string
+	given bool
+}
+
+func fieldsOf(g *gen.CheckRequest) []field {
+	return []field{
+		{"method", g.Method != nil},
+		{"path", g.Path != nil},
+		{"url", g.URL != nil},
+		{"headers", g.Headers != nil},
+		{"expected_status", g.ExpectedStatus != nil},
+		{"expected_body", g.ExpectedBody != nil},
+		{"version_pointer", g.VersionPointer != nil},
+		{"port", g.Port != nil},
+		{"service", g.Service != nil},
+		{"tls", g.TLS != nil},
+		{"pointer", g.Pointer != nil},
+		{"metric", g.Metric != nil},
+		{"warn_above", g.WarnAbove != nil},
+		{"fail_above", g.FailAbove != nil},
+		{"warn_below", g.WarnBelow != nil},
+		{"fail_below", g.FailBelow != nil},
+		{"command", g.Command != nil},
+		{"args", g.Args != nil},
+	}
+}
+
+// checks reads the checks; without any it is one http check.
+func (q *request) checks() []rollout.Check {
+	given := or(q.body.HealthChecks, []gen.CheckRequest{{Type: "http"}})
+	checks := make([]rollout.Check, len(given))
+	names := q.checkNames(given)
+	for i := range given {
+		checks[i] = q.check(&given[i], names[i], fmt.Sprintf("/health_checks/%d", i))
+	}
+	return checks
+}
+
+// checkNames gives each check a name of its own: its type, then type-2 and so on, where the request has none.
+func (q *request) checkNames(given []gen.CheckRequest) []string {
+	names, taken := make([]string, len(given)), map[string]bool{}
+	for i, g := range given {
+		if g.Name == nil {
+			continue
+		}
+		if taken[*g.Name] {
+			q.add(fmt.Sprintf("/health_checks/%d/name", i), "is the name of another check")
+		}
+		names[i], taken[*g.Name] = *g.Name, true
+	}
+	for i, g := range given {
+		for n := 1; names[i] == ""; n++ {
+			name := string(g.Type)
+			if n > 1 {
+				name += "-" + strconv.Itoa(n)
+			}
+			if !taken[name] {
+				names[i], taken[name] = name, true
+			}
+		}
+	}
+	return names
+}
+
+func (q *request) check(g *gen.CheckRequest, name, pointer string) rollout.Check {
+	rules := rulesOf(g.Type)
+	for _, f := range fieldsOf(g) {
+		if f.given && !slices.Contains(rules.fields, f.name) {
+			q.add(pointer+"/"+f.name, "does not belong to a check of type %s", g.Type)
+		}
+	}
+	if rules.verify != nil {
+		rules.verify(q, g, pointer)
+	}
+	c := rollout.Check{
+		Name: name, Type: string(g.Type), Critical: or(g.Critical, true),
+		Interval: q.duration(g.Interval, pointer+"/interval",
+			bounds{defaultCheckInterval, minCheckTime, maxDuration}),
+		Timeout:          q.duration(g.Timeout, pointer+"/timeout", bounds{defaultCheckTimeout, minCheckTime, maxDuration}),
+		HealthyThreshold: or(g.HealthyThreshold, defaultHealthyTimes), UnhealthyThreshold: or(g.UnhealthyThreshold, defaultSickTimes),
+		InitialDelay: q.duration(g.InitialDelay, pointer+"/initial_delay", bounds{0, 0, maxDuration}),
+
+		Method: string(or(g.Method, "")), Path: or(g.Path, ""), URL: or(g.URL, ""), Headers: or(g.Headers, nil),
+		ExpectedStatus: or(g.ExpectedStatus, nil), ExpectedBody: or(g.ExpectedBody, ""),
+		VersionPointer: q.jsonPointer(g.VersionPointer, pointer+"/version_pointer"),
+		Port:           or(g.Port, 0), Service: or(g.Service, ""), TLS: or(g.TLS, false),
+		Pointer: q.jsonPointer(g.Pointer, pointer+"/pointer"), Metric: or(g.Metric, ""),
+		WarnAbove: g.WarnAbove, FailAbove: g.FailAbove, WarnBelow: g.WarnBelow, FailBelow: g.FailBelow,
+		Command: or(g.Command, ""), Args: or(g.Args, nil),
+	}
+	fillInCheck(&c)
+	return c
+}
+
+// fillInCheck sets what a check's type takes for granted.
+func fillInCheck(c *rollout.Check) {
+	switch {
+	case c.Type == "http" && c.Path == "" && c.URL == "":
+		c.Path = defaultCheckPath
+	case c.Type == "metric" && c.Path == "" && c.URL == "":
+		c.Path = defaultMetricPath
+	}
+	if c.Type == "http" {
+		if c.Method == "" {
+			c.Method = defaultCheckMethod
+		}
+		if c.ExpectedStatus == nil {
+			c.ExpectedStatus = []string{defaultStatuses}
+		}
+	}
+}
+
+func (q *request) verifyHTTP(g *gen.CheckRequest, pointer string) {
+	q.verifyWhere(g, pointer)
+	for i, status := range or(g.ExpectedStatus, nil) {
+		if from, to := status[:3], status[len(status)-3:]; from > to {
+			q.add(fmt.Sprintf("%s/expected_status/%d", pointer, i), "must not end before it begins")
+		}
+	}
+}
+
+// verifyWhere checks the parts of a check that say what is asked, and with what headers.
+func (q *request) verifyWhere(g *gen.CheckRequest, pointer string) {
+	if g.URL != nil {
+		q.url(*g.URL, pointer+"/url")
+		if g.Path != nil {
+			q.add(pointer+"/path", "path and url exclude each other")
+		}
+	}
+	for name, value := range or(g.Headers, nil) {
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			q.add(pointer+"/headers/"+escapePointer(name), "is not a valid header")
+		}
+	}
+}
+
+func (q *request) verifyMetric(g *gen.CheckRequest, pointer string) {
+	q.verifyWhere(g, pointer)
+	switch {
+	case g.Pointer == nil && g.Metric == nil:
+		q.add(pointer, "needs pointer (JSON) or metric (Prometheus text) to find the number")
+	case g.Pointer != nil && g.Metric != nil:
+		q.add(pointer+"/metric", "pointer and metric exclude each other")
+	}
+	q.verifyBounds(g, pointer)
+}
+
+// verifyBounds checks the bounds of a metric: a warning comes no later than the failure.
+func (q *request) verifyBounds(g *gen.CheckRequest, pointer string) {
+	if g.WarnAbove == nil && g.FailAbove == nil && g.WarnBelow == nil && g.FailBelow == nil {
+		q.add(pointer, "needs at least one of warn_above, fail_above, warn_below and fail_below")
+	}
+	if g.WarnAbove != nil && g.FailAbove != nil && *g.WarnAbove > *g.FailAbove {
+		q.add(pointer+"/warn_above", "must not be above fail_above")
+	}
+	if g.WarnBelow != nil && g.FailBelow != nil && *g.WarnBelow < *g.FailBelow {
+		q.add(pointer+"/warn_below", "must not be below fail_below")
+	}
+}
+
+func (q *request) verifyCommand(g *gen.CheckRequest, pointer string) {
+	if g.Command == nil {
+		q.add(pointer+"/command", "is required")
+	}
+}

@@ -1,0 +1,112 @@
+package archtest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// row says which packages of ours a package may import, and why no more. A path that ends in "/..." stands for all
+// packages below it.
+type row struct {
+	pkg string
+	may []string
+	why string
+}
+
+// table is the import table of the design. A new package gets a row here first.
+func table() []row {
+	words := []string{"internal/rollout"}
+	adapter := "an adapter knows the words and its own outside, never another adapter or the engine: each can be read, tested and replaced alone"
+	outside := []string{"internal/rollout", "internal/netguard"}
+	leaf := "it serves whoever needs it and knows nothing of Rollcall"
+	return []row{
+		{"internal/rollout", nil, "the words import nothing, so that every package can speak them"},
+		{"internal/strategy", words, "the planner is a pure function of what it is given"},
+		{"internal/engine", []string{"internal/rollout", "internal/strategy"}, "the engine declares the interfaces that it needs; cmd wires what fulfils them"},
+		{"internal/store", []string{"internal/rollout", "migrations"}, adapter},
+		{"internal/health", outside, adapter},
+		{"internal/target", outside, adapter},
+		{"internal/traffic", outside, adapter},
+		{"internal/gitops", outside, adapter},
+		{"internal/web", words, adapter},
+		{"internal/metrics", words, adapter},
+		{"internal/api", []string{"", "internal/api/gen", "internal/rollout", "internal/strategy"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
+		{"internal/api/gen", words, "generated from the contract"},
+		{"internal/netguard", nil, leaf},
+		{"internal/localpg", nil, leaf},
+		{"internal/fleet", nil, leaf},
+		{"migrations", nil, leaf},
+		{"", nil, "the contract of the API, embedded"},
+		{"internal/archtest", nil, "it reads the packages and uses none"},
+		{"internal/e2e/...", []string{"internal/dbtest", "internal/fleet", "internal/localpg", "internal/rollout"}, "it sees the service from outside, as its users do"},
+		{"internal/dbtest/...", []string{"internal/dbtest", "internal/localpg", "internal/store", "migrations", "internal/rollout"}, "it gives tests a database, and nothing else"},
+	}
+}
+
+func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
+	t.Parallel()
+	for _, f := range tree(t) {
+		for _, broken := range badImports(f) {
+			t.Error(broken)
+		}
+	}
+}
+
+func TestNoProgramIsBuiltFromTestCode(t *testing.T) {
+	t.Parallel()
+	for _, f := range tree(t) {
+		if strings.HasPrefix(f.pkg, "internal/dbtest") || strings.HasPrefix(f.pkg, "internal/e2e") {
+			continue
+		}
+		for _, path := range f.imports() {
+			if path == "testing" || strings.HasPrefix(path, module+"/internal/dbtest") {
+				t.Errorf("%s imports %s: helpers of tests stay out of the programs", f.name, path)
+			}
+		}
+	}
+}
+
+func TestTheTableCatchesAForbiddenImport(t *testing.T) {
+	t.Parallel()
+	for _, forbidden := range []file{
+		source(t, "internal/rollout", `import _ "rollcall/internal/strategy"`),
+		source(t, "internal/store", `import "rollcall/internal/engine"`),
+		source(t, "internal/api", `import t "rollcall/internal/target"`),
+		source(t, "internal/unheard", `import "rollcall/internal/rollout"`),
+	} {
+		if len(badImports(forbidden)) != 1 {
+			t.Errorf("%s: %v was not caught", forbidden.pkg, forbidden.ours())
+		}
+	}
+	if broken := badImports(source(t, "internal/store", `import "rollcall/internal/rollout"`)); broken != nil {
+		t.Errorf("an allowed import was refused: %v", broken)
+	}
+}
+
+// badImports lists the imports of a file that break the table. Programs under cmd may import everything.
+func badImports(f file) []string {
+	if strings.HasPrefix(f.pkg, "cmd/") {
+		return nil
+	}
+	rows := table()
+	i := slices.IndexFunc(rows, func(r row) bool { return r.covers(f.pkg) })
+	if i < 0 {
+		return []string{fmt.Sprintf("%s: package %s has no row in the import table: add one that says what it may import, and why", f.name, f.pkg)}
+	}
+	var broken []string
+	for _, imported := range f.ours() {
+		if !slices.Contains(rows[i].may, imported) {
+			broken = append(broken, fmt.Sprintf("%s: %s must not import %s/%s: %s", f.name, f.pkg, module, imported, rows[i].why))
+		}
+	}
+	return broken
+}
+
+func (r row) covers(pkg string) bool {
+	if below, ok := strings.CutSuffix(r.pkg, "/..."); ok {
+		return pkg == below || strings.HasPrefix(pkg, below+"/")
+	}
+	return pkg == r.pkg
+}

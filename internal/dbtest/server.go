@@ -1,0 +1,181 @@
+package dbtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Server is a PostgreSQL server for tests: fast, and with nothing durable.
+type Server struct {
+	// URL names the server's own database; its role may do everything.
+	URL  string
+	stop func() error
+}
+
+// Stop ends the server and removes its data. A server that is not stopped ends when this process has ended, however that
+// came about; the Server must be kept for as long as it is needed.
+func (s *Server) Stop() error { return s.stop() }
+
+// errNone means that this machine has nothing to start a server with.
+var errNone = errors.New("no PostgreSQL to test with")
+
+// Start starts a server: from installed programs, else in a container.
+func Start() (*Server, error) {
+	bin, err := programs()
+	if err == nil {
+		return startLocal(bin)
+	}
+	s, errContainer := startContainer()
+	if errContainer != nil {
+		return nil, errors.Join(errNone, err, errContainer)
+	}
+	return s, nil
+}
+
+// programs is the folder with initdb and postgres.
+func programs() (string, error) {
+	var folders []string
+	for _, name := range []string{"initdb", "postgres"} {
+		if path, err := exec.LookPath(name); err == nil {
+			folders = append(folders, filepath.Dir(path))
+			if target, err := filepath.EvalSymlinks(path); err == nil {
+				folders = append(folders, filepath.Dir(target))
+			}
+		}
+	}
+	packaged, err := filepath.Glob("/usr/lib/postgresql/*/bin")
+	if err != nil {
+		return "", fmt.Errorf("look for PostgreSQL: %w", err)
+	}
+	slices.Reverse(packaged)
+	for _, dir := range append(folders, packaged...) {
+		_, errInit := os.Stat(filepath.Join(dir, "initdb"))
+		_, errServer := os.Stat(filepath.Join(dir, "postgres"))
+		if errInit == nil && errServer == nil {
+			return dir, nil
+		}
+	}
+	return "", errors.New("no initdb and postgres in PATH or /usr/lib/postgresql")
+}
+
+// script makes the data, runs the server, and removes both when its standard input ends. That is a pipe of which only the
+// process that started it holds the other end, so it ends with that process, even when it was killed.
+const script = `
+"$1/initdb" -D "$2/data" -U rollcall -A trust -E UTF8 --locale=C --no-sync >"$2/log" 2>&1
+"$1/postgres" -D "$2/data" -k "$2" -p "$3" -c listen_addresses=127.0.0.1 -c max_connections=300 -c shared_buffers=64MB \
+	-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c autovacuum=off -c max_wal_size=4GB \
+	-c timezone=UTC -c log_checkpoints=off >>"$2/log" 2>&1 &
+server=$!
+read -r _
+kill -INT $server
+wait $server
+rm -rf "$2"
+`
+
+const startTimeout = 30 * time.Second
+
+func startLocal(bin string) (*Server, error) {
+	dir, err := os.MkdirTemp("", "rollcall-pg-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the data: %w", err)
+	}
+	who, err := harmless(dir)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	cmd := exec.Command("/bin/sh", "-c", script, "dbtest", bin, dir, port) //nolint:noctx // it lives until Stop
+	cmd.Dir = dir
+	// In a process group of its own a Ctrl-C in the terminal does not reach it before the tests have ended.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Setpgid: true}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	life, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make a pipe: %w", err), os.RemoveAll(dir))
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), os.RemoveAll(dir))
+	}
+	s := &Server{
+		URL:  "postgres://rollcall@127.0.0.1:" + port + "/postgres?sslmode=disable",
+		stop: func() error { return stopLocal(cmd, life) },
+	}
+	if err := ready(s.URL); err != nil {
+		log, _ := os.ReadFile(filepath.Join(dir, "log")) // without it the error says less
+		return nil, errors.Join(fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, log), s.Stop())
+	}
+	return s, nil
+}
+
+func stopLocal(cmd *exec.Cmd, life io.Closer) error {
+	err := life.Close()
+	_ = cmd.Wait() // the script's exit says nothing of interest
+	return err     //nolint:wrapcheck // closing a pipe
+}
+
+// harmless is who the server runs as: nobody special, because PostgreSQL refuses to run as root. The folder becomes theirs.
+func harmless(dir string) (*syscall.Credential, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil //nolint:nilnil // nil: as we are
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, errUID := strconv.ParseUint(u.Uid, 10, 32)
+		gid, errGID := strconv.ParseUint(u.Gid, 10, 32)
+		if err := errors.Join(errUID, errGID); err != nil {
+			return nil, fmt.Errorf("read the ids of account %s: %w", name, err)
+		}
+		if err := os.Chown(dir, int(uid), int(gid)); err != nil {
+			return nil, fmt.Errorf("give the folder to account %s: %w", name, err)
+		}
+		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
+	}
+	return nil, errors.New("PostgreSQL refuses to run as root, and there is neither an account postgres nor nobody")
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, errors.Join(err, l.Close())
+}
+
+// ready waits until the server answers.
+func ready(address string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		conn, err := pgx.Connect(ctx, address)
+		if err == nil {
+			return conn.Close(ctx) //nolint:wrapcheck // the caller says what was tried
+		}
+		select {
+		case <-ctx.Done():
+			return err //nolint:wrapcheck // the caller says what was tried
+		case <-poll.C:
+		}
+	}
+}

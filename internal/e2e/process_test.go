@@ -1,0 +1,132 @@
+package e2e
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var binary string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "rollcall-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(folder, "rollcall-server")
+	build := exec.Command("go", "build", "-o", binary, "rollcall/cmd/server")
+	build.Stderr = os.Stderr
+	code := 1
+	if err := build.Run(); err == nil {
+		code = m.Run()
+	}
+	_ = os.RemoveAll(folder) // what is left lies in the system's folder for temporary files
+	os.Exit(code)
+}
+
+// process is one running server.
+type process struct {
+	t     testing.TB
+	cmd   *exec.Cmd
+	url   string
+	done  chan struct{}
+	mu    sync.Mutex
+	lines []string
+}
+
+// serve starts a server and returns when it is ready.
+func serve(t testing.TB, database string, args ...string) *process {
+	t.Helper()
+	p := launch(t, database, args...)
+	p.awaitReady()
+	return p
+}
+
+// launch starts a server without waiting for it.
+func launch(t testing.TB, database string, args ...string) *process {
+	t.Helper()
+	args = append([]string{"--dev", "--addr=127.0.0.1:0"}, args...)
+	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(stderr)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			p.keep(lines.Text(), ready)
+		}
+		_ = p.cmd.Wait() // its exit code is asked for where it matters
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.signal(syscall.SIGCONT)
+		p.signal(syscall.SIGKILL)
+		<-p.done
+		if t.Failed() {
+			t.Logf("the last lines of %s:\n%s", p.url, p.tail())
+		}
+	})
+	select {
+	case p.url = <-ready:
+	case <-p.done:
+	case <-time.After(60 * time.Second):
+		t.Fatalf("the server does not start:\n%s", p.tail())
+	}
+	return p
+}
+
+func (p *process) awaitReady() {
+	p.t.Helper()
+	if p.url == "" {
+		p.t.Fatalf("the server has ended:\n%s", p.tail())
+	}
+}
+
+func (p *process) keep(line string, ready chan<- string) {
+	p.mu.Lock()
+	p.lines = append(p.lines, line)
+	p.mu.Unlock()
+	var entry struct{ Msg, Address string }
+	if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "rollcall is ready" {
+		ready <- "http://" + entry.Address
+	}
+}
+
+func (p *process) tail() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.lines[max(0, len(p.lines)-25):], "\n")
+}
+
+func (p *process) signal(sig syscall.Signal) {
+	_ = p.cmd.Process.Signal(sig) // a process that has ended needs none
+}
+
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	<-p.done
+}
+
+// stop ends the server as an operator would, and answers how long it took.
+func (p *process) stop() time.Duration {
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	<-p.done
+	return time.Since(began)
+}

@@ -1,0 +1,67 @@
+package fleet
+
+import "time"
+
+// Reset says whether a call's connection is cut instead of answered, and when.
+type Reset string
+
+// ResetBefore cuts it before the call takes effect, ResetAfter when it has taken effect: the caller cannot tell which.
+const (
+	ResetNever  Reset = ""
+	ResetBefore Reset = "before"
+	ResetAfter  Reset = "after"
+)
+
+// Behaviour says how a target takes deploy calls and how it feels. The zero value is a good target: it applies every
+// call at once, answers 200, and is healthy.
+type Behaviour struct {
+	// Status is the code answered, 0 for 200. A code from 300 on is answered without applying the call.
+	Status int
+	// RetryAfter is sent as the Retry-After header when it is not empty.
+	RetryAfter string
+	// Delay is how long the call's work takes. The work is done even when the caller leaves in the meantime.
+	Delay time.Duration
+	// Hang never answers and never applies; it ends when the caller leaves.
+	Hang bool
+	// Reset cuts the connection.
+	Reset Reset
+	// Accept answers 202 at once and applies the call after Delay.
+	Accept bool
+	// Lie answers as if all was well and keeps the old version.
+	Lie bool
+	// Fenced refuses a call whose fence is lower than the highest seen, with 409.
+	Fenced bool
+	// Unhealthy makes the target unhealthy whatever it runs, UnhealthyOn as long as it runs that version.
+	Unhealthy   bool
+	UnhealthyOn string
+	// Warn makes a healthy target answer "warn".
+	Warn bool
+}
+
+// Behave changes how the target behaves from now on; calls that it works on already are not affected. The function gets
+// the present behaviour and must not call the target.
+func (t *Target) Behave(change func(*Behaviour)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change(&t.behaviour)
+}
+
+// Next has the following deploy calls treated in these ways, one each in order, before the standing behaviour is back.
+// The parts about health count only in Behave.
+func (t *Target) Next(calls ...Behaviour) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.script = append(t.script, calls...)
+}
+
+// next is how the call that just came is treated.
+func (t *Target) next() Behaviour {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.script) == 0 {
+		return t.behaviour
+	}
+	b := t.script[0]
+	t.script = t.script[1:]
+	return b
+}

@@ -1,0 +1,219 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// maxBody is the most of a call that is read.
+const maxBody = 1 << 20
+
+func (t *Target) handler(r *run) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /deploy", func(w http.ResponseWriter, q *http.Request) { t.deploy(r, w, q) })
+	mux.HandleFunc("GET /health", t.health)
+	mux.HandleFunc("GET /version", t.tellVersion)
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if !t.enter(r) {
+			return
+		}
+		defer r.work.Done()
+		mux.ServeHTTP(w, q)
+	})
+}
+
+// health answers in the manner of application/health+json.
+func (t *Target) health(w http.ResponseWriter, _ *http.Request) {
+	t.mu.Lock()
+	t.probes++
+	version, b := t.version, t.behaviour
+	t.mu.Unlock()
+	status, word := http.StatusOK, "pass"
+	switch {
+	case b.Unhealthy, b.UnhealthyOn != "" && b.UnhealthyOn == version:
+		status, word = http.StatusServiceUnavailable, "fail"
+	case b.Warn:
+		word = "warn"
+	}
+	answer(w, status, "application/health+json", map[string]string{"status": word, "version": version})
+}
+
+func (t *Target) tellVersion(w http.ResponseWriter, _ *http.Request) {
+	t.mu.Lock()
+	t.probes++
+	version := t.version
+	t.mu.Unlock()
+	answer(w, http.StatusOK, "application/json", map[string]string{"version": version})
+}
+
+// deploy takes one call.
+func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
+	call, err := readCall(t.ID, q)
+	if err != nil {
+		answer(w, http.StatusBadRequest, "application/json", map[string]string{"error": err.Error()})
+		return
+	}
+	t.journal.receive(call)
+	status := 0
+	defer func() { t.journal.finish(call, status) }()
+	// The caller may leave while the work goes on: then the call is open no more.
+	defer context.AfterFunc(q.Context(), func() { t.journal.finish(call, 0) })()
+	b := t.next()
+	if status = t.treat(q.Context(), r, call, b); status == 0 {
+		cut(w)
+		return
+	}
+	if b.RetryAfter != "" {
+		w.Header().Set("Retry-After", b.RetryAfter)
+	}
+	// Finished before the answer is written: whoever has it may look at the journal at once.
+	t.journal.finish(call, status)
+	answer(w, status, "application/json", map[string]string{"version": t.Version()})
+}
+
+// treat does to the call what the behaviour says, and gives the status to answer: 0 cuts the connection.
+func (t *Target) treat(caller context.Context, r *run, call *Call, b Behaviour) int {
+	stale := t.stale(call) && b.Fenced
+	switch {
+	case stale:
+		return http.StatusConflict
+	case b.Hang:
+		await(r.ctx, caller.Done())
+		return 0
+	case b.Reset == ResetBefore:
+		return 0
+	case b.Accept:
+		t.later(r, call, b)
+		return http.StatusAccepted
+	}
+	if !sleep(r.ctx, b.Delay) {
+		return 0
+	}
+	if b.Status >= http.StatusMultipleChoices {
+		return b.Status
+	}
+	if !t.apply(call, b) {
+		return http.StatusConflict
+	}
+	if b.Reset == ResetAfter {
+		return 0
+	}
+	return max(b.Status, http.StatusOK)
+}
+
+// later applies an accepted call after its delay, unless the target goes down before.
+func (t *Target) later(r *run, call *Call, b Behaviour) {
+	if !t.enter(r) {
+		return
+	}
+	go func() {
+		defer r.work.Done()
+		if sleep(r.ctx, b.Delay) {
+			t.apply(call, b)
+		}
+	}()
+}
+
+// stale remembers the call's fence and reports whether a higher one came before it.
+func (t *Target) stale(call *Call) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.fence = max(t.fence, call.Fence)
+	return call.Fence < t.fence
+}
+
+// apply has the target run the call's version. It answers false when a fenced target got a newer call meanwhile.
+func (t *Target) apply(call *Call, b Behaviour) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b.Fenced && call.Fence < t.fence {
+		return false
+	}
+	if !b.Lie {
+		t.version = call.Version
+		t.journal.applied(call)
+	}
+	return true
+}
+
+func readCall(target string, q *http.Request) (*Call, error) {
+	body, err := io.ReadAll(io.LimitReader(q.Body, maxBody))
+	if err != nil {
+		return nil, err
+	}
+	var wire struct {
+		Action          string `json:"action"`
+		DeploymentID    string `json:"deployment_id"`
+		Version         string `json:"version"`
+		PreviousVersion string `json:"previous_version"`
+		Target          struct {
+			ID string `json:"id"`
+		} `json:"target"`
+	}
+	if err := json.Unmarshal(body, &wire); err != nil {
+		return nil, err
+	}
+	return &Call{
+		Target: target, Body: body,
+		Action: wire.Action, DeploymentID: wire.DeploymentID, BodyTarget: wire.Target.ID,
+		Version: wire.Version, PreviousVersion: wire.PreviousVersion,
+		WebhookID:        q.Header.Get("webhook-id"),
+		WebhookTimestamp: q.Header.Get("webhook-timestamp"),
+		WebhookSignature: q.Header.Get("webhook-signature"),
+		Attempt:          int(number(q.Header.Get("Rollcall-Attempt"))),
+		Fence:            number(q.Header.Get("Rollcall-Fence")),
+	}, nil
+}
+
+// number reads a header; what is none is 0, as Call says.
+func number(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// answer writes JSON. A caller that left is nobody to report an error to.
+func answer(w http.ResponseWriter, status int, contentType string, body map[string]string) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// cut resets the connection, so that the caller gets neither an answer nor an orderly end.
+func cut(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler) // net/http's own way to cut a connection that cannot be taken over
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // without it the end is an orderly one: no answer all the same
+	}
+	_ = conn.Close()
+}
+
+// await returns when done is closed or ctx is over.
+func await(ctx context.Context, done <-chan struct{}) {
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// sleep waits for d; it answers false when ctx was over before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,62 @@
+package health
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func TestAllKindsAreListed(t *testing.T) {
+	t.Parallel()
+	if got := Types(); !slices.Equal(got, []string{"command", "grpc", "http", "metric", "none", "tcp"}) {
+		t.Errorf("types %v", got)
+	}
+}
+
+func TestAKindThatDoesNotExistIsUnknown(t *testing.T) {
+	t.Parallel()
+	want(t, probe(t, rollout.Check{Type: "icmp"}, "http://h"), rollout.HealthUnknown, `"icmp"`)
+}
+
+func TestNoneAsksNothing(t *testing.T) {
+	t.Parallel()
+	want(t, probe(t, rollout.Check{Type: rollout.CheckNone}, ""), rollout.Healthy, "")
+}
+
+func TestTheTimeoutBoundsEveryKind(t *testing.T) {
+	t.Parallel()
+	silent := listen(t, "127.0.0.1:0").Addr().String() // takes connections and says nothing
+	for _, check := range []rollout.Check{
+		{Type: "http"},
+		{Type: "metric", Metric: "up"},
+		{Type: "metric", Pointer: "/x"},
+		{Type: "grpc"},
+		{Type: "grpc", TLS: true},
+		{Type: "command", Command: "sleep", Args: []string{"60"}},
+	} {
+		check.Timeout = rollout.Duration(100 * time.Millisecond)
+		c := New(Config{Commands: map[string]string{"sleep": "sleep"}})
+		got := c.Probe(t.Context(), check, "http://"+silent)
+		want(t, got, rollout.HealthUnhealthy, "in time")
+		if got.Latency < 100*time.Millisecond || got.Latency > 5*time.Second {
+			t.Errorf("%s: latency %v", check.Type, got.Latency)
+		}
+	}
+}
+
+func TestAProbeGivenUpByItsCallerSaysNothing(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	})
+	got := New(Config{}).Probe(ctx, rollout.Check{Type: "http"}, url)
+	want(t, got, rollout.HealthUnknown, "given up")
+}

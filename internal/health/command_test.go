@@ -1,0 +1,119 @@
+package health
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// run probes with the only command that these tests allow, a shell; the server itself never uses one.
+func run(t *testing.T, check rollout.Check, script string) rollout.Observation {
+	t.Helper()
+	check.Type, check.Command, check.Args = "command", "sh", []string{"-c", script}
+	return New(Config{Commands: map[string]string{"sh": "/bin/sh"}}).Probe(t.Context(), check, "http://10.0.0.1:8080")
+}
+
+func TestOnlyCommandsThatTheOperatorNamedRun(t *testing.T) {
+	t.Parallel()
+	c := New(Config{Commands: map[string]string{"true": "/bin/true", "gone": "/no/such/file", "plain": "/etc/passwd"}})
+	for command, status := range map[string]rollout.Health{
+		"true": rollout.Healthy, "/bin/true": rollout.HealthUnknown, "false": rollout.HealthUnknown,
+		"": rollout.HealthUnknown, "gone": rollout.HealthUnknown, "plain": rollout.HealthUnknown,
+	} {
+		got := c.Probe(t.Context(), rollout.Check{Type: "command", Command: command}, "")
+		want(t, got, status, "")
+		if strings.Contains(got.Message, "/no/such") {
+			t.Errorf("the message shows the operator's path: %s", got.Message)
+		}
+	}
+}
+
+func TestTheExitCodeDecides(t *testing.T) {
+	t.Parallel()
+	want(t, run(t, rollout.Check{}, "echo fine"), rollout.Healthy, "exit code 0: fine")
+	want(t, run(t, rollout.Check{}, "echo disk is full >&2; exit 3"), rollout.HealthUnhealthy, "exit code 3: disk is full")
+	want(t, run(t, rollout.Check{}, "kill -9 $$"), rollout.HealthUnhealthy, "killed")
+}
+
+func TestTheOutputMustHoldTheExpectedText(t *testing.T) {
+	t.Parallel()
+	want(t, run(t, rollout.Check{ExpectedBody: "ready"}, "echo is ready"), rollout.Healthy, "")
+	want(t, run(t, rollout.Check{ExpectedBody: "ready"}, "echo is not"), rollout.HealthUnhealthy, "expected text")
+}
+
+func TestACommandSeesTheAddressAndNothingOfTheServer(t *testing.T) {
+	t.Parallel()
+	got := run(t, rollout.Check{}, "env | grep -v -e ^PWD -e ^_= -e ^SHLVL | sort | cut -d= -f1,2; pwd")
+	want(t, got, rollout.Healthy, "LANG=C.UTF-8 PATH="+commandPath+" ROLLCALL_ADDRESS=http://10.0.0.1:8080 /")
+	if strings.Contains(got.Message, "HOME") {
+		t.Errorf("the environment leaked: %s", got.Message)
+	}
+}
+
+func TestArgumentsReachTheCommandAsTheyAre(t *testing.T) {
+	t.Parallel()
+	c := New(Config{Commands: map[string]string{"echo": "/bin/echo"}})
+	check := rollout.Check{Type: "command", Command: "echo", Args: []string{"$HOME;", "`id`", "a b"}}
+	want(t, c.Probe(t.Context(), check, ""), rollout.Healthy, "$HOME; `id` a b")
+}
+
+func TestALongOutputIsDropped(t *testing.T) {
+	t.Parallel()
+	got := run(t, rollout.Check{ExpectedBody: "end"}, "head -c 1000000 /dev/zero; echo end")
+	want(t, got, rollout.HealthUnhealthy, "expected text")
+	want(t, run(t, rollout.Check{ExpectedBody: "begin"}, "echo begin; head -c 1000000 /dev/zero"), rollout.Healthy, "begin")
+}
+
+func TestWhatACommandStartedDiesWithIt(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		script string
+		status rollout.Health
+	}{
+		"timeout":                 {"sleep 300 & echo $! > %; wait", rollout.HealthUnhealthy},
+		"output held open":        {"sleep 300 & echo $! > %", rollout.Healthy},
+		"output elsewhere":        {"sleep 300 >/dev/null 2>&1 & echo $! > %", rollout.Healthy},
+		"failed, and output held": {"sleep 300 & echo $! > %; exit 1", rollout.HealthUnhealthy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "pid")
+			check := rollout.Check{Timeout: rollout.Duration(time.Second)}
+			want(t, run(t, check, strings.ReplaceAll(test.script, "%", file)), test.status, "")
+			awaitDeath(t, file)
+		})
+	}
+}
+
+func awaitDeath(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range 1000 {
+		if syscall.Kill(pid, 0) != nil || zombie(pid) {
+			return
+		}
+		<-tick.C
+	}
+	t.Errorf("process %d is still there", pid)
+}
+
+// zombie reports whether the process is dead and only not yet collected by whoever adopted it.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && strings.Contains(string(stat), ") Z ")
+}

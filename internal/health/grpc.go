@@ -1,0 +1,85 @@
+package health
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"rollcall/internal/rollout"
+)
+
+// grpcKind asks grpc.health.v1.Health/Check, in the clear or over TLS.
+type grpcKind struct {
+	dial      Dial
+	tls       *tls.Config
+	userAgent string
+}
+
+func (k grpcKind) probe(ctx context.Context, check *rollout.Check, address string) rollout.Observation {
+	to, err := hostPort(address, check.Port)
+	if err != nil {
+		return unknown(err.Error())
+	}
+	conn, err := grpc.NewClient("passthrough:///"+to, k.options(check)...)
+	if err != nil {
+		return unknown(err.Error())
+	}
+	defer conn.Close() //nolint:errcheck // it only says that it was closed before
+	answer, err := grpc_health_v1.NewHealthClient(conn).
+		Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: check.Service})
+	if err != nil {
+		return unhealthy(noGRPC(ctx, err))
+	}
+	return serving(answer.GetStatus())
+}
+
+func (k grpcKind) options(check *rollout.Check) []grpc.DialOption {
+	creds := insecure.NewCredentials()
+	if check.TLS {
+		creds = credentials.NewTLS(k.tls.Clone())
+	}
+	return []grpc.DialOption{
+		grpc.WithTransportCredentials(creds),
+		grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) { return k.dial(ctx, "tcp", to) }),
+		grpc.WithUserAgent(k.userAgent),
+		grpc.WithNoProxy(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxBody)),
+	}
+}
+
+func serving(s grpc_health_v1.HealthCheckResponse_ServingStatus) rollout.Observation {
+	switch s {
+	case grpc_health_v1.HealthCheckResponse_SERVING:
+		return healthy(s.String())
+	case grpc_health_v1.HealthCheckResponse_NOT_SERVING, grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN:
+		return unhealthy(s.String())
+	case grpc_health_v1.HealthCheckResponse_UNKNOWN:
+		return unknown("the target does not know whether it serves")
+	default:
+		return unknown("the answer is not a status: " + s.String())
+	}
+}
+
+func noGRPC(ctx context.Context, err error) string {
+	switch code := status.Code(err); {
+	case code == codes.DeadlineExceeded:
+		return "no answer in time"
+	case code == codes.NotFound:
+		return "the target knows no service of that name"
+	case code == codes.Unimplemented:
+		return "the target does not offer grpc.health.v1"
+	case ctx.Err() != nil:
+		return explain(ctx, err)
+	default:
+		return status.Convert(err).Message()
+	}
+}

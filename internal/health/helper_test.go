@@ -1,0 +1,63 @@
+package health
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func serve(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func answer200(t *testing.T, contentType, body string) string {
+	t.Helper()
+	return serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		_, _ = io.WriteString(w, body)
+	})
+}
+
+func listen(t *testing.T, address string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("cannot listen on %s: %v", address, err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// nobody is an address where nothing listens.
+func nobody(t *testing.T) string {
+	t.Helper()
+	l := listen(t, "127.0.0.1:0")
+	_ = l.Close()
+	return l.Addr().String()
+}
+
+func probe(t *testing.T, check rollout.Check, address string) rollout.Observation {
+	t.Helper()
+	if check.Timeout == 0 {
+		check.Timeout = rollout.Duration(10 * time.Second)
+	}
+	return New(Config{}).Probe(t.Context(), check, address)
+}
+
+func want(t *testing.T, got rollout.Observation, status rollout.Health, message string) {
+	t.Helper()
+	if got.Status != status || !strings.Contains(got.Message, message) {
+		t.Errorf("got %s %q, want %s with %q", got.Status, got.Message, status, message)
+	}
+}
+
+func limit(v float64) *float64 { return &v }

@@ -1,0 +1,162 @@
+package health
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	// defaultHealthPath is asked when a check names neither path nor url.
+	defaultHealthPath = "/health"
+	// maxBody is how much of an answer is looked at.
+	maxBody = 64 << 10
+	// healthJSON is the media type of draft-inadarei-api-health-check.
+	healthJSON = "application/health+json"
+)
+
+// httpKind asks a URL and judges its answer: status line, text, and what the answer says of itself.
+type httpKind struct{ web *fetcher }
+
+func (k httpKind) probe(ctx context.Context, check *rollout.Check, address string) rollout.Observation {
+	u, err := endpoint(check, address, defaultHealthPath)
+	if err != nil {
+		return unknown(err.Error())
+	}
+	if _, err := statusExpected(check.ExpectedStatus, 0); err != nil {
+		return unknown(err.Error())
+	}
+	resp, err := k.web.get(ctx, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8")
+	if err != nil {
+		return unhealthy(explain(ctx, err))
+	}
+	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
+	var a answer
+	if a.needed(check, resp) {
+		a.read(resp.Body)
+	}
+	seen := a.judge(ctx, check, resp)
+	return a.version(check, seen)
+}
+
+// answer is the body of a response, as far as it was read.
+type answer struct {
+	text []byte
+	// cut is true when there was more than maxBody; err says that the rest never came.
+	cut bool
+	err error
+}
+
+// needed reports whether the body can change the result. Where the status line says all, a body that never ends does
+// no harm.
+func (*answer) needed(check *rollout.Check, resp *http.Response) bool {
+	expected, _ := statusExpected(check.ExpectedStatus, resp.StatusCode) // seen to be well-formed before
+	return !expected || check.ExpectedBody != "" || check.VersionPointer != "" || saysHealth(resp)
+}
+
+func (a *answer) read(body io.Reader) {
+	a.text, a.err = io.ReadAll(io.LimitReader(body, maxBody+1))
+	if len(a.text) > maxBody {
+		a.text, a.cut = a.text[:maxBody], true
+	}
+}
+
+func (a *answer) judge(ctx context.Context, check *rollout.Check, resp *http.Response) rollout.Observation {
+	status := "HTTP " + strconv.Itoa(resp.StatusCode)
+	expected, _ := statusExpected(check.ExpectedStatus, resp.StatusCode)
+	switch {
+	case !expected:
+		return unhealthy(status + ": " + oneLine(string(a.text)))
+	case check.ExpectedBody != "" && !bytes.Contains(a.text, []byte(check.ExpectedBody)):
+		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not hold the expected text"))
+	case saysHealth(resp):
+		return a.ownWord(ctx, status)
+	case a.err != nil:
+		return unhealthy(status + ", but " + a.incomplete(ctx, ""))
+	default:
+		return healthy(status)
+	}
+}
+
+// incomplete names what kept the answer from being read whole, or else says so in other words.
+func (a *answer) incomplete(ctx context.Context, otherwise string) string {
+	switch {
+	case a.err != nil:
+		return "the answer was cut short: " + explain(ctx, a.err)
+	case a.cut:
+		return otherwise + " in its first 64 KiB"
+	default:
+		return otherwise
+	}
+}
+
+func saysHealth(resp *http.Response) bool {
+	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return err == nil && media == healthJSON
+}
+
+// ownWord believes what application/health+json says. Its words are compared without regard to case.
+func (a *answer) ownWord(ctx context.Context, status string) rollout.Observation {
+	var says struct {
+		Status string `json:"status"`
+		Output string `json:"output"`
+	}
+	if a.err != nil || a.cut {
+		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not end"))
+	}
+	if err := json.Unmarshal(a.text, &says); err != nil {
+		return unknown(status + ", but the answer is not the JSON that it claims to be")
+	}
+	seen := healthy(strings.TrimSuffix(status+", status "+strconv.Quote(says.Status)+": "+says.Output, ": "))
+	switch strings.ToLower(says.Status) {
+	case "pass", "ok", "up":
+	case "warn":
+		seen.Status = rollout.HealthDegraded
+	case "fail", "error", "down":
+		seen.Status = rollout.HealthUnhealthy
+	default:
+		seen.Status = rollout.HealthUnknown
+	}
+	return seen
+}
+
+// version adds what the target says that it runs. An unhealthy target may say so too.
+func (a *answer) version(check *rollout.Check, seen rollout.Observation) rollout.Observation {
+	if check.VersionPointer == "" {
+		return seen
+	}
+	found, why := a.findVersion(check.VersionPointer)
+	seen.Version = found
+	if why != "" {
+		seen.Message += "; version unknown: " + why
+	}
+	return seen
+}
+
+func (a *answer) findVersion(pointer string) (version, why string) {
+	if a.cut {
+		return "", "the answer is larger than 64 KiB"
+	}
+	value, err := lookup(a.text, pointer)
+	if err != nil {
+		return "", err.Error()
+	}
+	switch v := value.(type) {
+	case string:
+		if v == "" {
+			return "", "it is empty"
+		}
+		return v, ""
+	case json.Number:
+		return v.String(), ""
+	default:
+		return "", pointer + " is neither text nor a number"
+	}
+}

@@ -1,0 +1,62 @@
+package health
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+var errNotJSON = errors.New("the answer is not JSON")
+
+// lookup finds the value in a JSON text that an RFC 6901 pointer names. Numbers come as json.Number, just as they were
+// written.
+func lookup(text []byte, pointer string) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, errNotJSON
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errNotJSON
+	}
+	if pointer == "" {
+		return value, nil
+	}
+	if pointer[0] != '/' {
+		return nil, fmt.Errorf("the pointer %q does not begin with /", pointer)
+	}
+	for token := range strings.SplitSeq(pointer[1:], "/") {
+		next, ok := step(value, unescape(token))
+		if !ok {
+			return nil, fmt.Errorf("the answer has no %s", pointer)
+		}
+		value = next
+	}
+	return value, nil
+}
+
+// unescape reads one reference token: ~1 is /, ~0 is ~, in this order.
+func unescape(token string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
+}
+
+func step(value any, token string) (any, bool) {
+	switch v := value.(type) {
+	case map[string]any:
+		next, ok := v[token]
+		return next, ok
+	case []any:
+		i, err := strconv.Atoi(token)
+		if err != nil || i < 0 || i >= len(v) || strconv.Itoa(i) != token { // no sign, no leading zero
+			return nil, false
+		}
+		return v[i], true
+	default:
+		return nil, false
+	}
+}

@@ -1,0 +1,88 @@
+package localpg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// initialise makes the data folder when there is none. It is prepared under another name, a new one each time, and
+// renamed when it is whole: a start that was cut short leaves nothing that looks like data, and an initdb that outlived
+// its server writes where nobody looks.
+func (s *Server) initialise(ctx context.Context) error {
+	if err := s.removeUnfinished(); err != nil {
+		return err
+	}
+	if s.place.version() != "" {
+		return nil
+	}
+	fresh, err := os.MkdirTemp(s.place.dir, unfinished+"-")
+	if err != nil {
+		return fmt.Errorf("make a new data folder: %w", err)
+	}
+	if err := privateFolder(fresh, s.who); err != nil {
+		return err
+	}
+	// Trust is bounded by the socket's folder, which only the account and root can enter; TCP is not listened on.
+	err = s.run(ctx, "", s.progs.initdb(), "--pgdata", fresh, "--username", role, "--encoding", "UTF8", "--locale", "C",
+		"--auth-local", "trust", "--auth-host", "reject", "--data-checksums")
+	if err != nil {
+		return fmt.Errorf("initialise %s: %w", fresh, err)
+	}
+	if err := s.run(ctx, "CREATE DATABASE "+database+"\n", s.progs.postgres(), "--single", "-D", fresh, "postgres"); err != nil {
+		return fmt.Errorf("create the database %s: %w", database, err)
+	}
+	if err := os.Rename(fresh, s.place.data()); err != nil {
+		return fmt.Errorf("take the new data folder into use: %w", err)
+	}
+	return syncFolder(s.place.dir)
+}
+
+func (s *Server) removeUnfinished() error {
+	left, err := filepath.Glob(filepath.Join(s.place.dir, unfinished+"-*"))
+	if err != nil {
+		return fmt.Errorf("look for unfinished data folders: %w", err)
+	}
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove an unfinished data folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// run runs one of PostgreSQL's programs to its end, as the account. The error ends with the program's last words.
+func (s *Server) run(ctx context.Context, input, prog string, args ...string) error {
+	cmd := exec.CommandContext(ctx, prog, args...)
+	cmd.Dir = s.place.dir // the caller's own folder may be closed to the account
+	cmd.Env = environment()
+	cmd.Stdin = strings.NewReader(input)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.who.credential()}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", filepath.Base(prog), err, lastWords(string(out)))
+	}
+	return nil
+}
+
+// environment is what PostgreSQL's programs see: nothing of the caller's, whose PG… variables would change their
+// meaning.
+func environment() []string {
+	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
+}
+
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", dir, err)
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("write %s to the disk: %w", dir, err)
+	}
+	return nil
+}

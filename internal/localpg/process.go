@@ -1,0 +1,167 @@
+package localpg
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// How long a shutdown may take: fast waits for a last checkpoint, immediate for nothing.
+const (
+	fastShutdown      = 30 * time.Second
+	immediateShutdown = 5 * time.Second
+)
+
+// readyPoll is how often the pid file is read until it says "ready".
+const readyPoll = 10 * time.Millisecond
+
+// process is one running postgres.
+type process struct {
+	cmd    *exec.Cmd
+	pid    int
+	exited chan struct{}
+	err    error // why it ended, written before exited is closed; nil for a clean shutdown
+}
+
+// launch starts postgres. It must run on a thread that outlives the process, see childOf.
+func (s *Server) launch() (*process, error) {
+	log, err := s.place.openLog()
+	if err != nil {
+		return nil, err
+	}
+	from, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("find the end of the log: %w", err), log.Close())
+	}
+	cmd := exec.Command(s.progs.postgres(), s.arguments()...) //nolint:noctx // it lives until Stop, which shuts it down in order
+	cmd.Dir = s.place.dir
+	cmd.Env = environment()
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = childOf(s.who)
+	err = cmd.Start()
+	if err := errors.Join(err, log.Close()); err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.progs.postgres(), err)
+	}
+	p := &process{cmd: cmd, pid: cmd.Process.Pid, exited: make(chan struct{})}
+	go p.wait(s.place.log(), from)
+	return p, nil
+}
+
+// wait notes how the process ended, with the last words it left in the log after the byte from.
+func (p *process) wait(log string, from int64) {
+	defer close(p.exited)
+	if err := p.cmd.Wait(); err != nil {
+		p.err = fmt.Errorf("postgres (pid %d) ended: %w: %s (see %s)", p.pid, err, logged(log, from), log)
+	}
+}
+
+// arguments are the settings. They stand on the command line, so that none of them depends on what a file says.
+func (s *Server) arguments() []string {
+	args := []string{"-D", s.place.data(), "-k", s.place.socket, "-p", port}
+	for _, setting := range []string{
+		"listen_addresses=", "unix_socket_permissions=0700", "max_connections=100",
+		"fsync=on", "full_page_writes=on", "synchronous_commit=on",
+		"max_wal_size=256MB", "timezone=UTC", "log_timezone=UTC",
+		// Errors are the service's own to report; its statements and their values do not belong into a file.
+		"logging_collector=off", "log_min_messages=log", "log_min_error_statement=panic", "log_error_verbosity=terse",
+		"log_checkpoints=off", "log_line_prefix=%m [%p] ",
+	} {
+		args = append(args, "-c", setting)
+	}
+	return args
+}
+
+// awaitReady returns true when the process accepts connections, false when it ended or stop was closed before.
+func (p *process) awaitReady(at place, stop <-chan struct{}) bool {
+	poll := time.NewTicker(readyPoll)
+	defer poll.Stop()
+	for {
+		select {
+		case <-p.exited:
+			return false
+		case <-stop:
+			return false
+		case <-poll.C:
+			// A file that cannot be read yet is one that does not say "ready" yet.
+			if found, err := at.readPID(); err == nil && found.pid == p.pid && found.ready {
+				return true
+			}
+		}
+	}
+}
+
+// shutdown ends the process and returns when it has ended, an error when it could not be done in order.
+func (p *process) shutdown() error {
+	steps := []struct {
+		send syscall.Signal
+		wait time.Duration
+	}{{syscall.SIGINT, fastShutdown}, {syscall.SIGQUIT, immediateShutdown}}
+	for i, step := range steps {
+		if err := p.signal(step.send); err != nil {
+			return err
+		}
+		select {
+		case <-p.exited:
+			return p.err
+		case <-time.After(step.wait):
+			if i == len(steps)-1 {
+				return p.kill()
+			}
+		}
+	}
+	return nil
+}
+
+func (p *process) signal(sig syscall.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("send %s to postgres (pid %d): %w", sig, p.pid, err)
+	}
+	return nil
+}
+
+// kill ends the process and all its children by force; the next start recovers from the log.
+func (p *process) kill() error {
+	if err := syscall.Kill(-p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("kill postgres (pid %d): %w", p.pid, err)
+	}
+	<-p.exited
+	return fmt.Errorf("postgres (pid %d) did not shut down in %s and was killed", p.pid, fastShutdown+immediateShutdown)
+}
+
+// alive reports whether there is a process with that pid.
+func alive(pid int) bool {
+	err := syscall.Kill(pid, 0)
+	return err == nil || errors.Is(err, syscall.EPERM)
+}
+
+// logged is the last words in the log after the byte from.
+func logged(log string, from int64) string {
+	f, err := os.Open(log)
+	if err != nil {
+		return "the log cannot be read"
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	b, err := io.ReadAll(io.NewSectionReader(f, from, maxLog))
+	if err != nil {
+		return "the log cannot be read"
+	}
+	return lastWords(string(b))
+}
+
+// lastWords is the last line that tells of an error, else the last line.
+func lastWords(out string) string {
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	for i := len(lines) - 1; i >= 0; i-- {
+		for _, mark := range []string{"FATAL:", "PANIC:", "error:"} {
+			if at := strings.Index(lines[i], mark); at >= 0 {
+				return lines[i][at:]
+			}
+		}
+	}
+	return strings.TrimSpace(lines[len(lines)-1])
+}

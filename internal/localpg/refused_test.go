@@ -1,0 +1,136 @@
+package localpg
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func TestASecondServerOnTheSameFolderIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := seeded(t)
+	s := start(t, dir)
+	refused(t, Config{Dir: dir}, dir, "in use by another server", "pid "+itoa(os.Getpid()))
+	query[int](t, s.URL(), "SELECT 1")
+}
+
+func TestAFolderThatHoldsSomethingElseIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := folder(t)
+	must(t, os.MkdirAll(dir, 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "thesis.txt"), []byte("mine"), 0o644))
+	refused(t, Config{Dir: dir}, dir, "thesis.txt")
+
+	data := folder(t)
+	must(t, os.MkdirAll(filepath.Join(data, "data"), 0o755))
+	must(t, os.WriteFile(filepath.Join(data, "data", "thesis.txt"), []byte("mine"), 0o644))
+	refused(t, Config{Dir: data}, data, "no PG_VERSION")
+}
+
+func TestAFolderOfAnotherAccountIsRefused(t *testing.T) {
+	t.Parallel()
+	nobody := needRoot(t)
+	dir := folder(t)
+	must(t, os.MkdirAll(dir, 0o755))
+	must(t, os.Chown(dir, nobody.uid, nobody.gid))
+	refused(t, Config{Dir: dir}, dir, "belongs to "+nobody.name)
+}
+
+func TestAFolderThatTheAccountCannotReachIsNamed(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	needPrograms(t)
+	closed := folder(t)
+	must(t, os.Mkdir(closed, 0o700))
+	refused(t, Config{Dir: filepath.Join(closed, "a", "b")}, "cannot enter "+closed+" ", "chmod o+x "+closed)
+}
+
+func TestDataOfAnotherVersionIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := seeded(t)
+	s := start(t, dir)
+	must(t, s.Stop())
+	version := filepath.Join(s.place.data(), "PG_VERSION")
+	must(t, os.WriteFile(version, []byte("9\n"), 0o600))
+	refused(t, Config{Dir: dir, Bin: s.progs.dir}, "written by PostgreSQL 9", "postgresql-9", "pg_upgrade")
+	kept, err := os.ReadFile(version)
+	must(t, err)
+	if string(kept) != "9\n" {
+		t.Error("the data was changed")
+	}
+}
+
+func TestMissingProgramsAreNamedWithTheCommandThatInstallsThem(t *testing.T) {
+	t.Parallel()
+	refused(t, Config{Dir: folder(t), Bin: t.TempDir()}, "initdb, postgres and pg_ctl")
+	for root, want := range map[bool]string{
+		true:  "`apt-get update && apt-get install -y postgresql`",
+		false: "`sudo apt-get update && sudo apt-get install -y postgresql`",
+	} {
+		if err := missingPrograms(root); !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+}
+
+func TestAnOrdinaryUserRunsItAsItself(t *testing.T) {
+	t.Parallel()
+	nobody := needRoot(t)
+	needPrograms(t)
+	dir := folder(t)
+	must(t, os.Mkdir(dir, 0o755))
+	must(t, os.Chown(dir, nobody.uid, nobody.gid))
+	binary := copyOfThisBinary(t)
+	as := nobody.credential()
+
+	first := startHelper(t, binary, dir, as)
+	write(t, first.url) // root may enter every socket folder
+	pid := postmaster(t, dir)
+	first.kill(t)
+	eventually(t, "postgres ends with its killed server", func() bool {
+		return runtime.GOOS != "linux" || !runsOn(pid, filepath.Join(dir, "data"))
+	})
+
+	second := startHelper(t, binary, dir, as)
+	wantKept(t, second.url)
+	pid = postmaster(t, dir)
+	st, err := os.Stat(filepath.Join(dir, "data"))
+	must(t, err)
+	if owner(st) != nobody.uid {
+		t.Errorf("the data belongs to uid %d", owner(st))
+	}
+	must(t, second.in.Close())
+	must(t, second.cmd.Wait())
+	if runsOn(pid, filepath.Join(dir, "data")) {
+		t.Error("postgres still runs")
+	}
+}
+
+// needRoot skips where the tests cannot become somebody else, and gives that somebody.
+func needRoot(t *testing.T) account {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can become another account")
+	}
+	able := harmless()
+	if len(able) == 0 {
+		t.Skip("there is no account to become")
+	}
+	return able[len(able)-1]
+}
+
+// copyOfThisBinary is this test binary at a place where every account can run it.
+func copyOfThisBinary(t *testing.T) string {
+	t.Helper()
+	path := folder(t)
+	// By another process: a file that this one had open for writing could not be run while any child still holds it.
+	must(t, exec.Command("cp", os.Args[0], path).Run())
+	must(t, os.Chmod(path, 0o755))
+	return path
+}

@@ -1,0 +1,108 @@
+package localpg
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+)
+
+// How a PostgreSQL that ended by itself is started again: at once at first, then after waits that double, and not at
+// all after so many starts in a row of which none became ready.
+const (
+	firstWait   = 100 * time.Millisecond
+	longestWait = 5 * time.Second
+	maxStarts   = 5
+	// steady is how long it must have run for its next end to count as the first again.
+	steady = 30 * time.Second
+)
+
+// supervise keeps postgres running until Stop, or until it cannot be kept running. It tells ready once, when the first
+// one accepts connections.
+//
+// All starts happen on one locked thread that lives as long as the processes, because the kernel tells a child of its
+// parent's death when the parent's *thread* dies. The thread is not given back: it ends with the goroutine.
+func (s *Server) supervise(ready chan<- struct{}) {
+	runtime.LockOSThread()
+	defer s.leave()
+	again := retries{}
+	for {
+		up, err := s.live(ready)
+		if s.stopped() {
+			s.err = err
+			return
+		}
+		wait, ok := again.after(up)
+		if !ok {
+			s.err = fmt.Errorf("PostgreSQL was given up after %d starts: %w", maxStarts, err)
+			return
+		}
+		s.log.Error("the private PostgreSQL ended by itself and is started again", "error", err, "ran", up, "wait", wait)
+		select {
+		case <-s.stopping:
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// live runs one postgres from its start to its end. It answers for how long it was ready, zero for never, and why it
+// ended.
+func (s *Server) live(ready chan<- struct{}) (time.Duration, error) {
+	p, err := s.launch()
+	if err != nil {
+		return 0, err
+	}
+	if !p.awaitReady(s.place, s.stopping) {
+		return 0, s.end(p)
+	}
+	since := time.Now()
+	s.log.Info("the private PostgreSQL accepts connections", "pid", p.pid, "folder", s.place.dir, "account", s.who.name)
+	select {
+	case ready <- struct{}{}:
+	default: // only the first is waited for
+	}
+	err = s.end(p)
+	return time.Since(since), err
+}
+
+// end waits for the process to end, by itself or because of Stop.
+func (s *Server) end(p *process) error {
+	select {
+	case <-s.stopping:
+		return p.shutdown()
+	case <-p.exited:
+		if p.err == nil {
+			return fmt.Errorf("postgres (pid %d) was shut down by somebody else", p.pid)
+		}
+		return p.err
+	}
+}
+
+func (s *Server) stopped() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// retries counts the starts in a row that failed.
+type retries struct {
+	failed int
+	wait   time.Duration
+}
+
+// after says how long to wait after a postgres that was ready for up, and whether to start another at all.
+func (r *retries) after(up time.Duration) (time.Duration, bool) {
+	r.failed++
+	if up > 0 {
+		r.failed = 0
+	}
+	if up >= steady || r.wait == 0 {
+		r.wait = firstWait
+	} else {
+		r.wait = min(2*r.wait, longestWait)
+	}
+	return r.wait, r.failed < maxStarts
+}

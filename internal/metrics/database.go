@@ -1,0 +1,112 @@
+package metrics
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"rollcall/internal/rollout"
+)
+
+// scrapeTimeout bounds what one scrape asks of the database.
+const scrapeTimeout = 3 * time.Second
+
+// Database is what a scrape reads.
+type Database interface {
+	// Tallies counts all deployments by state and strategy.
+	Tallies(ctx context.Context) ([]rollout.Tally, error)
+	// Stuck counts deployments that should have done something by now and have not.
+	Stuck(ctx context.Context) (int, error)
+}
+
+// Watch adds the metrics that each scrape reads from db. It is called once. While db is away they are left out and
+// rollcall_database_up is 0.
+func (m *Metrics) Watch(db Database) {
+	m.registry.MustRegister(&deployments{
+		db:    db,
+		count: desc("deployments", "Deployments by state and strategy, from the database.", "state", "strategy"),
+		inFlight: desc("deployments_in_flight",
+			"Deployments that have not ended, by state, from the database.", "state"),
+		stuck: desc("stuck_deployments",
+			"Deployments that should have done something by now and have not, from the database."),
+		up: desc("database_up", "Whether the last scrape could read the database."),
+	})
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
+}
+
+// deployments reads the database at each scrape.
+type deployments struct {
+	db                         Database
+	count, inFlight, stuck, up *prometheus.Desc
+}
+
+// Describe is part of prometheus.Collector.
+func (c *deployments) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.count
+	ch <- c.inFlight
+	ch <- c.stuck
+	ch <- c.up
+}
+
+// Collect is part of prometheus.Collector.
+func (c *deployments) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	tallies, err := c.db.Tallies(ctx)
+	stuck := 0
+	if err == nil {
+		stuck, err = c.db.Stuck(ctx)
+	}
+	if err != nil { // database_up tells; the database's own users log why
+		ch <- gauge(c.up, 0)
+		return
+	}
+	ch <- gauge(c.up, 1)
+	ch <- gauge(c.stuck, float64(stuck))
+	c.send(ch, tally(tallies))
+}
+
+type group struct {
+	state    rollout.State
+	strategy string
+}
+
+// tally sums up by labels. Every state of every known strategy is there, so that a series never vanishes when its last
+// deployment moves on.
+func tally(tallies []rollout.Tally) map[group]int {
+	counts := map[group]int{}
+	for _, state := range rollout.States() {
+		for _, strategy := range strategies() {
+			counts[group{state, strategy}] = 0
+		}
+	}
+	for _, t := range tallies {
+		counts[group{t.State, among(t.Strategy, strategies())}] += t.Count
+	}
+	return counts
+}
+
+func (c *deployments) send(ch chan<- prometheus.Metric, counts map[group]int) {
+	active := map[rollout.State]int{}
+	for g, n := range counts {
+		if !slices.Contains(rollout.States(), g.state) {
+			continue
+		}
+		ch <- gauge(c.count, float64(n), string(g.state), g.strategy)
+		if !g.state.Terminal() {
+			active[g.state] += n
+		}
+	}
+	for state, n := range active {
+		ch <- gauge(c.inFlight, float64(n), string(state))
+	}
+}
+
+func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}

@@ -1,0 +1,129 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"rollcall/internal/rollout"
+)
+
+// engine is what the engine of this process did.
+type engine struct {
+	started       *prometheus.CounterVec
+	ended         *prometheus.CounterVec
+	lasted        *prometheus.HistogramVec
+	calls         *prometheus.CounterVec
+	callSeconds   *prometheus.HistogramVec
+	checks        *prometheus.CounterVec
+	checkSeconds  *prometheus.HistogramVec
+	takeovers     prometheus.Counter
+	fenced        prometheus.Counter
+	saves         *prometheus.CounterVec
+	saveSeconds   prometheus.Histogram
+	savedByTarget prometheus.Histogram
+}
+
+func newEngine(with promauto.Factory) engine {
+	e := engine{
+		started: counters(with, "deployments_started_total", "Deployments that this process began.", "strategy"),
+		ended:   counters(with, "deployments_total", "Deployments that this process ended.", "strategy", "outcome"),
+		lasted: seconds(with, "deployment_duration_seconds", "From start to end of a deployment.",
+			[]float64{1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400}, "strategy", "outcome"),
+		calls: counters(with, "target_calls_total", "Calls of deploy webhooks.", "action", "result"),
+		callSeconds: seconds(with, "target_call_duration_seconds", "From call to answer of a deploy webhook.",
+			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}, "action"),
+		checks: counters(with, "checks_total", "Health probes of targets.", "type", "status"),
+		checkSeconds: seconds(with, "check_duration_seconds", "How long a health probe took.",
+			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "type"),
+		takeovers: with.NewCounter(opts("takeovers_total", "Deployments taken over from replicas that died.")),
+		fenced: with.NewCounter(opts("fenced_writes_total",
+			"Writes refused because the deployment has a new owner.")),
+		saves: counters(with, "saves_total", "Writes of deployments to the database.", "result"),
+		saveSeconds: with.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "save_duration_seconds", Help: "How long a write of a deployment took.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}),
+		savedByTarget: with.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "save_targets", Help: "How many targets one write of a deployment carried.",
+			Buckets: []float64{0, 1, 2, 5, 10, 25, 50, 100, 250, 1000},
+		}),
+	}
+	e.zero()
+	return e
+}
+
+// zero makes the series that alerts ask for exist before the first event: a counter that appears as 1 has no rate.
+func (e engine) zero() {
+	for _, s := range strategies() {
+		e.started.WithLabelValues(s)
+		for _, o := range outcomes() {
+			e.ended.WithLabelValues(s, o)
+		}
+	}
+	for _, a := range actions() {
+		for _, r := range answers() {
+			e.calls.WithLabelValues(a, r)
+		}
+	}
+	e.saves.WithLabelValues("ok")
+	e.saves.WithLabelValues("error")
+}
+
+// DeploymentStarted counts a deployment that left pending.
+func (m *Metrics) DeploymentStarted(strategy string) {
+	m.engine.started.WithLabelValues(among(strategy, strategies())).Inc()
+}
+
+// DeploymentEnded counts a deployment that reached the terminal state outcome, d after its start (0: it never started).
+func (m *Metrics) DeploymentEnded(strategy string, outcome rollout.State, d time.Duration) {
+	labels := []string{among(strategy, strategies()), among(string(outcome), outcomes())}
+	m.engine.ended.WithLabelValues(labels...).Inc()
+	m.engine.lasted.WithLabelValues(labels...).Observe(d.Seconds())
+}
+
+// CallDone counts one call of a deploy webhook and what came of it.
+func (m *Metrics) CallDone(action rollout.CallAction, kind rollout.AnswerKind, d time.Duration) {
+	name := among(string(action), actions())
+	m.engine.calls.WithLabelValues(name, among(string(kind), answers())).Inc()
+	m.engine.callSeconds.WithLabelValues(name).Observe(d.Seconds())
+}
+
+// ProbeDone counts one health probe and what it found.
+func (m *Metrics) ProbeDone(checkType string, status rollout.Health, d time.Duration) {
+	name := among(checkType, checkTypes())
+	m.engine.checks.WithLabelValues(name, among(string(status), statuses())).Inc()
+	m.engine.checkSeconds.WithLabelValues(name).Observe(d.Seconds())
+}
+
+// TakenOver counts a deployment claimed from a replica that died.
+func (m *Metrics) TakenOver() { m.engine.takeovers.Inc() }
+
+// Fenced counts a write that was refused because the deployment has a new owner.
+func (m *Metrics) Fenced() { m.engine.fenced.Inc() }
+
+// SaveDone counts one write of a deployment with so many targets; failed says that it did not land, as far as known.
+func (m *Metrics) SaveDone(d time.Duration, targets int, failed bool) {
+	result := "ok"
+	if failed {
+		result = "error"
+	}
+	m.engine.saves.WithLabelValues(result).Inc()
+	m.engine.saveSeconds.Observe(d.Seconds())
+	m.engine.savedByTarget.Observe(float64(targets))
+}
+
+func opts(name, help string) prometheus.CounterOpts {
+	return prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}
+}
+
+func counters(with promauto.Factory, name, help string, labels ...string) *prometheus.CounterVec {
+	return with.NewCounterVec(opts(name, help), labels)
+}
+
+func seconds(with promauto.Factory, name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return with.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: namespace, Name: name, Help: help, Buckets: buckets,
+	}, labels)
+}

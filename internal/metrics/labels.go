@@ -1,0 +1,59 @@
+package metrics
+
+import (
+	"net/http"
+	"slices"
+
+	"rollcall/internal/rollout"
+)
+
+// other stands for every value that is not expected, so that nobody can create series at will.
+const other = "other"
+
+func among(value string, known []string) string {
+	if slices.Contains(known, value) {
+		return value
+	}
+	return other
+}
+
+func strategies() []string { return []string{"rolling", "blue_green", "canary"} }
+
+func checkTypes() []string {
+	return []string{"http", "tcp", "grpc", "metric", "command", rollout.CheckNone}
+}
+
+func actions() []string { return []string{string(rollout.CallDeploy), string(rollout.CallRollback)} }
+
+func answers() []string {
+	return []string{
+		string(rollout.AnswerDone), string(rollout.AnswerAccepted), string(rollout.AnswerRetry),
+		string(rollout.AnswerRefused), string(rollout.AnswerFenced), string(rollout.AnswerNotSent),
+		string(rollout.AnswerLost),
+	}
+}
+
+func statuses() []string {
+	return []string{
+		string(rollout.Healthy), string(rollout.HealthDegraded), string(rollout.HealthUnhealthy),
+		string(rollout.HealthUnknown),
+	}
+}
+
+// outcomes are the states in which a deployment ends.
+func outcomes() []string {
+	var names []string
+	for _, s := range rollout.States() {
+		if s.Terminal() {
+			names = append(names, string(s))
+		}
+	}
+	return names
+}
+
+func methods() []string {
+	return []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions,
+	}
+}

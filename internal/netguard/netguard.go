@@ -1,0 +1,146 @@
+// Package netguard decides which addresses the server may call. Targets, checks and routers are named by whoever may
+// create a deployment, so without a guard that person could make the server call its own neighbours, its own
+// loopback services or the metadata service of its cloud.
+//
+// The decision falls when the socket connects, after DNS, so a name that answers differently the second time gains
+// nothing.
+package netguard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	"code.dny.dev/ssrf"
+)
+
+// DialTimeout bounds one dial, name lookup included.
+const DialTimeout = 5 * time.Second
+
+// ErrRefused is the cause of every refusal.
+var ErrRefused = errors.New("this server may not call that address")
+
+// Options say what is allowed beyond the public internet.
+type Options struct {
+	// AllowLoopback lets calls go to this machine itself (127.0.0.0/8 and ::1), for development.
+	AllowLoopback bool
+	// AllowCIDRs are the networks where targets live, such as 10.0.0.0/8. Metadata services stay refused within them.
+	AllowCIDRs []netip.Prefix
+}
+
+// Guard refuses connections to addresses that are not allowed. It is safe for concurrent use.
+type Guard struct {
+	guardian *ssrf.Guardian
+	loopback bool
+	dialer   net.Dialer
+}
+
+// New gives a guard that lets through public addresses and what the options add.
+func New(o Options) *Guard {
+	v4, v6 := split(o)
+	g := &Guard{loopback: o.AllowLoopback, guardian: ssrf.New(
+		ssrf.WithAnyPort(),
+		ssrf.WithAllowedV4Prefixes(v4...),
+		ssrf.WithAllowedV6Prefixes(v6...),
+	)}
+	g.dialer = net.Dialer{
+		Timeout:  DialTimeout,
+		Control:  g.control,
+		Resolver: &net.Resolver{PreferGo: true}, // it knows no odd spellings such as 0x7f000001
+	}
+	return g
+}
+
+// DialContext is net.Dialer.DialContext with the guard in it. Only TCP gets through. A refusal wraps ErrRefused.
+func (g *Guard) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return g.dialer.DialContext(ctx, network, address)
+}
+
+// Check looks at an address before it is stored, so that a mistake is told to whoever made it: a URL, host:port or
+// host. Names other than those of this machine and of metadata services pass, because what they mean is known only when
+// they are dialled.
+func (g *Guard) Check(address string) error {
+	host, err := hostOf(address)
+	if err != nil {
+		return err
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return g.allow(ip)
+	}
+	switch name := strings.TrimSuffix(strings.ToLower(host), "."); {
+	case metadataName(name):
+		return refusal(host, "it is a metadata service")
+	case name == "localhost" || strings.HasSuffix(name, ".localhost"):
+		if !g.loopback {
+			return refusal(host, "it is this machine")
+		}
+	}
+	return nil
+}
+
+func (g *Guard) control(network, address string, _ syscall.RawConn) error {
+	if network != "tcp4" && network != "tcp6" {
+		return refusal(address, network+" is not TCP")
+	}
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return refusal(address, "it has no IP address")
+	}
+	return g.allow(to.Addr())
+}
+
+// allow judges one address. Zones are dropped and IPv4 in IPv6 is unwrapped first: prefixes match neither.
+func (g *Guard) allow(ip netip.Addr) error {
+	ip = ip.WithZone("").Unmap()
+	if metadataAddress(ip) || metadataAddress(embedded(ip)) {
+		return refusal(ip.String(), "it is a metadata service")
+	}
+	if err := g.guardian.SafeAddr(ip); err != nil {
+		return refusal(ip.String(), "it is not public; the operator can allow its network with --allow-cidr")
+	}
+	return nil
+}
+
+func refusal(address, why string) error {
+	return fmt.Errorf("%w: %s: %s", ErrRefused, address, why)
+}
+
+func split(o Options) (v4, v6 []netip.Prefix) {
+	if o.AllowLoopback {
+		v4 = append(v4, netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8))
+		v6 = append(v6, netip.PrefixFrom(netip.IPv6Loopback(), 128))
+	}
+	for _, p := range o.AllowCIDRs {
+		if p.Addr().Is4() {
+			v4 = append(v4, p)
+		} else {
+			v6 = append(v6, p)
+		}
+	}
+	return v4, v6
+}
+
+func hostOf(address string) (string, error) {
+	if !strings.Contains(address, "://") {
+		address = "tcp://" + bracketed(address)
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" {
+		return "", fmt.Errorf("%w: it names no host", ErrRefused)
+	}
+	return u.Hostname(), nil
+}
+
+// bracketed writes a bare IPv6 address as a URL wants it.
+func bracketed(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
+		return "[" + ip.WithZone("").String() + "]"
+	}
+	return host
+}

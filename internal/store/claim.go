@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// claimable holds for a deployment d that the replica should take: it is free and due, or its owner is dead; so is a
+// process of this very name that does not know the deployment any more.
+const claimable = `d.finished_at IS NULL AND (d.owner IS NULL AND d.next_run_at <= clock_timestamp() OR ` + dead + `
+	OR d.owner = @replica AND d.id <> ALL (@mine::uuid[])) AND ` + unblocked
+
+// candidatesSQL locks what may be claimed: what has begun before what waits, the longest due first.
+const candidatesSQL = `
+	SELECT d.id FROM deployments d WHERE ` + claimable + `
+	ORDER BY d.started_at IS NULL, CASE WHEN d.started_at IS NULL THEN d.created_at ELSE d.next_run_at END, d.id
+	LIMIT @limit FOR UPDATE OF d SKIP LOCKED`
+
+// claimSQL takes the locked rows. It is a statement of its own, and asks again: the statement that locked them may have
+// seen a replica's lease, or the pair's active deployment, as they were before the lock.
+const claimSQL = `
+	WITH claimed AS (
+		UPDATE deployments d SET owner = @replica, epoch = d.epoch + 1,
+			revision = d.revision + was.dead::int, last_seq = d.last_seq + was.dead::int
+		FROM (SELECT id, owner, owner IS NOT NULL AS dead FROM deployments WHERE id = ANY (@ids::uuid[])) was
+		WHERE d.id = was.id AND ` + claimable + `
+		RETURNING d.id, d.epoch, d.last_seq, was.owner AS dead_owner
+	), told AS (
+		INSERT INTO deployment_events (deployment_id, seq, at, type, actor, replica, epoch, message)
+		SELECT id, last_seq, clock_timestamp(), @type, @actor, @replica, epoch, 'taken over from replica ' || dead_owner
+		FROM claimed WHERE dead_owner IS NOT NULL
+	)
+	SELECT id, dead_owner, CASE WHEN dead_owner IS NOT NULL THEN pg_notify('` + channel + `', id::text)::text END FROM claimed`
+
+const nextSQL = `
+	SELECT min(next_run_at) FROM deployments WHERE finished_at IS NULL AND owner IS NULL AND next_run_at > clock_timestamp()`
+
+// Claim makes the replica the owner of at most limit deployments that need attention: free ones that are due, those of
+// dead replicas, and those that the database says are its own although they are not among mine, the ones it works on: they
+// were a dead process's of the same name, or were claimed in a transaction whose answer was lost. One that waits is claimed only when no other of its pair is active. Each comes with its whole snapshot,
+// its targets' fences and (where nothing was asked yet) versions brought up to what is remembered. next is when the
+// earliest of the other free ones is due; zero when there is none.
+func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []rollout.Claimed, next time.Time, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		claimed = nil
+		var ids []string
+		if ids, next, err = candidates(ctx, tx, replica, mine, limit); err != nil || len(ids) == 0 {
+			return err
+		}
+		claimed, err = claim(ctx, tx, replica, mine, ids)
+		return err
+	})
+	if err != nil {
+		return nil, time.Time{}, failed("claim deployments for replica "+replica, err)
+	}
+	return claimed, next, nil
+}
+
+func candidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, limit int) (ids []string, next time.Time, err error) {
+	batch := &pgx.Batch{}
+	args := pgx.NamedArgs{"replica": replica, "mine": listed(mine), "limit": limit}
+	batch.Queue(candidatesSQL, args).Query(func(rows pgx.Rows) (err error) {
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		return err //nolint:wrapcheck // said below
+	})
+	batch.Queue(nextSQL).QueryRow(func(row pgx.Row) error { return row.Scan((*instant)(&next)) })
+	return ids, next, send(ctx, tx, batch)
+}
+
+func claim(ctx context.Context, tx pgx.Tx, replica string, mine, ids []string) ([]rollout.Claimed, error) {
+	from := map[string]string{}
+	_, err := all(ctx, tx, func(row pgx.CollectableRow) (struct{}, error) {
+		var id, owner string
+		err := row.Scan(&id, (*word)(&owner), nil)
+		from[id] = owner
+		return struct{}{}, err //nolint:wrapcheck // said below
+	}, claimSQL, pgx.NamedArgs{
+		"replica": replica, "mine": listed(mine), "ids": ids, "type": rollout.EventTakenOver, "actor": rollout.ActorEngine,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take %d deployments: %w", len(ids), err)
+	}
+	claimed := make([]rollout.Claimed, 0, len(from))
+	for _, id := range ids {
+		if owner, ok := from[id]; ok {
+			claimed = append(claimed, rollout.Claimed{From: owner, Snapshot: rollout.Snapshot{Deployment: rollout.Deployment{ID: id}}})
+		}
+	}
+	return claimed, load(ctx, tx, claimed)
+}
+
+// load fills in the snapshots of deployments of which the id is known.
+func load(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) error {
+	const targets = `
+		SELECT ` + targetColumns + `, coalesce(r.fence, 0), r.version
+		FROM deployments d JOIN deployment_targets t ON t.deployment_id = d.id
+			LEFT JOIN remembered_targets r ON r.service = d.service AND r.environment = d.environment AND r.target_id = t.target_id
+		WHERE d.id = $1 ORDER BY t.ordinal`
+	batch := &pgx.Batch{}
+	for i := range claimed {
+		snapshot := &claimed[i].Snapshot
+		id := snapshot.Deployment.ID
+		batch.Queue(`SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id).QueryRow(func(row pgx.Row) error {
+			return row.Scan(deploymentFields(&snapshot.Deployment)...)
+		})
+		batch.Queue(targets, id).Query(func(rows pgx.Rows) (err error) {
+			snapshot.Targets, err = pgx.CollectRows(rows, scanRememberedTarget)
+			return err //nolint:wrapcheck // said below
+		})
+	}
+	if err := send(ctx, tx, batch); err != nil {
+		return fmt.Errorf("load %d deployments: %w", len(claimed), err)
+	}
+	return nil
+}
+
+// scanRememberedTarget reads targetColumns and what is remembered of the target: its fence and, before it was asked, its
+// version.
+func scanRememberedTarget(row pgx.CollectableRow) (rollout.Target, error) {
+	var t rollout.Target
+	var known rollout.Remembered
+	err := row.Scan(append(targetFields(&t), &known.Fence, (*word)(&known.Version))...)
+	t.Fence = max(t.Fence, known.Fence)
+	if t.Phase == rollout.PhaseNew && known.Version != "" {
+		t.Version = known.Version
+	}
+	return t, err //nolint:wrapcheck // the caller says what was tried
+}
+
+// listed keeps a nil list from becoming NULL, with which nothing compares.
+func listed(ids []string) []string {
+	if ids == nil {
+		return []string{}
+	}
+	return ids
+}

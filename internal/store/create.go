@@ -1,0 +1,113 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// Create stores a new deployment as pending, whole or not at all. Its id is made when it has none; creation time, revision
+// and events are the store's. While another deployment of its (service, environment) has not ended, OnConflictReject is a
+// CodeConflict with that one's ID; otherwise the new one waits, and an older one that waited is superseded.
+//
+// With a key that was used before the answer is the one given then, or CodeMismatch when the request was another. A
+// creation under the same key that is still running is awaited for a few seconds, then CodeInProgress.
+func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (rollout.Created, error) {
+	if request.Deployment.ID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return rollout.Created{}, fmt.Errorf("make an id: %w", err)
+		}
+		request.Deployment.ID = id.String()
+	}
+	var created rollout.Created
+	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		created, err = create(ctx, tx, request)
+		return err
+	})
+	if err != nil {
+		return rollout.Created{}, failed("create deployment "+request.Deployment.ID, err)
+	}
+	return created, nil
+}
+
+func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (rollout.Created, error) {
+	mine, err := drawKey(ctx, tx, request)
+	if err != nil {
+		return rollout.Created{}, err
+	}
+	if !mine {
+		created, _, err := replay(ctx, tx, request.Key)
+		return created, err
+	}
+	now, others, err := lockPair(ctx, tx, request.Deployment.Service, request.Deployment.Environment)
+	if err != nil {
+		return rollout.Created{}, err
+	}
+	if len(others) > 0 && request.Deployment.Spec.OnConflict == rollout.OnConflictReject {
+		return rollout.Created{}, conflict(&others[0])
+	}
+	d := newborn(request.Deployment, now)
+	batch := &pgx.Batch{}
+	events := []rollout.Event{{Type: rollout.EventCreated, Actor: d.RequestedBy, To: string(d.State), Message: birthMessage(&d)}}
+	for i := range others {
+		other := &others[i]
+		if other.Active() {
+			d.Reason = "waiting for deployment " + other.ID + " to end"
+			events = append(events, rollout.Event{Type: rollout.EventQueued, Message: d.Reason})
+			continue
+		}
+		if err := supersede(batch, other, d.ID, now); err != nil {
+			return rollout.Created{}, err
+		}
+	}
+	err = insert(ctx, tx, batch, &d, request, events)
+	return rollout.Created{Deployment: d}, err
+}
+
+// newborn is the deployment as it is stored first.
+func newborn(d rollout.Deployment, now time.Time) rollout.Deployment {
+	d.State, d.Direction = rollout.StatePending, cmp.Or(d.Direction, rollout.Forward)
+	d.Reason = cmp.Or(d.Reason, "waiting to start")
+	d.CreatedAt, d.Revision, d.LastSeq = now, 1, 0
+	d.StartedAt, d.FinishedAt, d.Result = time.Time{}, time.Time{}, nil
+	d.OperatorRevision, d.Owner, d.Epoch, d.Saves = 0, "", 0, 0
+	d.Labels = orEmpty(d.Labels)
+	return d
+}
+
+func birthMessage(d *rollout.Deployment) string {
+	message := fmt.Sprintf("%s of %s in %s", d.Kind, d.Service, d.Environment)
+	if d.Version != "" {
+		message += " to " + d.Version
+	}
+	return message
+}
+
+// insert writes all of a new deployment; what the batch holds already comes first.
+func insert(
+	ctx context.Context, tx pgx.Tx, batch *pgx.Batch, d *rollout.Deployment, request rollout.NewDeployment,
+	events []rollout.Event,
+) error {
+	row := insertDeployment(d)
+	row["last_seq"] = d.LastSeq + int64(len(events))
+	batch.Queue(insertDeploymentSQL, row)
+	if err := queueEvents(batch, d, events, d.CreatedAt); err != nil {
+		return err
+	}
+	if request.Key.Value != "" {
+		batch.Queue(`UPDATE idempotency_keys SET answer = $3 WHERE caller = $1 AND key = $2`,
+			request.Key.Caller, request.Key.Value, answerOf(d))
+	}
+	batch.Queue(notifySQL, d.ID)
+	if err := send(ctx, tx, batch); err != nil {
+		return err
+	}
+	return copyTargets(ctx, tx, d.ID, request.Targets, d.CreatedAt)
+}

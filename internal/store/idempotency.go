@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// keysLive is how long an idempotency key is kept, as PostgreSQL spells it.
+const keysLive = `interval '24 hours'`
+
+// keyWait bounds the wait for a creation under the same key that is still running, and for any lock of a creation.
+const keyWait = "5s"
+
+// answer is how a created deployment is kept with its idempotency key. Fields may be added, never renamed or retyped.
+type answer struct {
+	ID          string            `json:"id"`
+	Service     string            `json:"service"`
+	Environment string            `json:"environment"`
+	Version     string            `json:"version"`
+	Kind        rollout.Kind      `json:"kind"`
+	RollbackOf  string            `json:"rollback_of"`
+	RequestedBy string            `json:"requested_by"`
+	Labels      map[string]string `json:"labels"`
+	Spec        rollout.Spec      `json:"spec"`
+	State       rollout.State     `json:"state"`
+	Direction   rollout.Direction `json:"direction"`
+	Stop        rollout.Stop      `json:"stop"`
+	Reason      string            `json:"reason"`
+	Progress    rollout.Progress  `json:"progress"`
+	Counts      rollout.Counts    `json:"counts"`
+	CreatedAt   time.Time         `json:"created_at"`
+	Revision    int64             `json:"revision"`
+	LastSeq     int64             `json:"last_seq"`
+}
+
+func answerOf(d *rollout.Deployment) answer {
+	return answer{
+		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: d.Version, Kind: d.Kind, RollbackOf: d.RollbackOf,
+		RequestedBy: d.RequestedBy, Labels: d.Labels, Spec: d.Spec, State: d.State, Direction: d.Direction, Stop: d.Stop,
+		Reason: d.Reason, Progress: d.Progress, Counts: d.Counts, CreatedAt: d.CreatedAt, Revision: d.Revision, LastSeq: d.LastSeq,
+	}
+}
+
+func (a *answer) deployment() rollout.Deployment {
+	return rollout.Deployment{
+		ID: a.ID, Service: a.Service, Environment: a.Environment, Version: a.Version, Kind: a.Kind, RollbackOf: a.RollbackOf,
+		RequestedBy: a.RequestedBy, Labels: a.Labels, Spec: a.Spec, State: a.State, Direction: a.Direction, Stop: a.Stop,
+		Reason: a.Reason, Progress: a.Progress, Counts: a.Counts, CreatedAt: a.CreatedAt, Revision: a.Revision, LastSeq: a.LastSeq,
+	}
+}
+
+// Replay is the answer that was given under the key before, if one was in the last 24 hours. Another request under the
+// same key is CodeMismatch. A zero key was never used.
+func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created rollout.Created, found bool, err error) {
+	if key.Value == "" {
+		return created, false, nil
+	}
+	created, found, err = replay(ctx, s.pool, key)
+	return created, found, failed("look up an idempotency key", err)
+}
+
+func replay(ctx context.Context, q querier, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
+	const sql = `SELECT request_hash, answer FROM idempotency_keys
+		WHERE caller = $1 AND key = $2 AND created_at > clock_timestamp() - ` + keysLive
+	type entry struct {
+		Hash   []byte
+		Answer answer
+	}
+	known, err := one(ctx, q, pgx.RowToStructByPos[entry], sql, key.Caller, key.Value)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return rollout.Created{}, false, nil
+	case err != nil:
+		return rollout.Created{}, false, err
+	case string(known.Hash) != string(key.Hash[:]):
+		return rollout.Created{}, false, &rollout.Error{
+			Code: rollout.CodeMismatch, ID: known.Answer.ID, Message: "the idempotency key was used for another request",
+		}
+	}
+	return rollout.Created{Deployment: known.Answer.deployment(), Replayed: true}, true, nil
+}
+
+// drawKey takes the request's key for this transaction; false means that it was taken before. A transaction that has
+// taken it and not ended is awaited.
+func drawKey(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (bool, error) {
+	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '`+keyWait+`'`); err != nil {
+		return false, fmt.Errorf("bound the wait for locks: %w", err)
+	}
+	key := request.Key
+	if key.Value == "" {
+		return true, nil
+	}
+	const sql = `
+		INSERT INTO idempotency_keys AS k (caller, key, request_hash, deployment_id, created_at)
+		VALUES ($1, $2, $3, $4, clock_timestamp())
+		ON CONFLICT (caller, key) DO UPDATE SET request_hash = excluded.request_hash,
+			deployment_id = excluded.deployment_id, answer = NULL, created_at = excluded.created_at
+		WHERE k.created_at <= clock_timestamp() - ` + keysLive
+	tag, err := tx.Exec(ctx, sql, key.Caller, key.Value, key.Hash[:], request.Deployment.ID)
+	if hasState(err, lockNotAvailable) {
+		return false, &rollout.Error{
+			Code: rollout.CodeInProgress, Message: "a request with this idempotency key is still being worked on", Err: err,
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("take the idempotency key: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// Prune removes what is no longer needed: idempotency keys older than 24 hours.
+func (s *Store) Prune(ctx context.Context) error {
+	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE created_at <= clock_timestamp() - `+keysLive)
+	return failed("remove old idempotency keys", err)
+}

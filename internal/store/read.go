@@ -1,0 +1,164 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// Deployment is one deployment as it is now; CodeNotFound when there is none, or id is no id at all.
+func (s *Store) Deployment(ctx context.Context, id string) (rollout.Deployment, error) {
+	if !canonical(id) {
+		return rollout.Deployment{}, notFound(id)
+	}
+	d, err := deployment(ctx, s.pool, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id)
+	return d, failed("read deployment "+id, err)
+}
+
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func deployment(ctx context.Context, q querier, sql, id string) (rollout.Deployment, error) {
+	d, err := one(ctx, q, scanDeployment, sql, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return d, notFound(id)
+	}
+	return d, err
+}
+
+func one[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		var zero T
+		return zero, err //nolint:wrapcheck // the caller says what was tried
+	}
+	return pgx.CollectExactlyOneRow(rows, scan) //nolint:wrapcheck // the caller says what was tried
+}
+
+func all[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := q.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller says what was tried
+	}
+	return pgx.CollectRows(rows, scan) //nolint:wrapcheck // the caller says what was tried
+}
+
+// Deployments lists what the filter selects, newest first. A cursor of another list is CodeInvalid.
+func (s *Store) Deployments(
+	ctx context.Context, f rollout.Filter, p rollout.Page,
+) (rollout.List[rollout.Deployment], error) {
+	after, err := placeOf(p.Cursor)
+	if err != nil {
+		return rollout.List[rollout.Deployment]{}, err
+	}
+	limit := limitOf(p)
+	where, args := conditions(f, after)
+	items, err := all(ctx, s.pool, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d `+where+
+		fmt.Sprintf(` ORDER BY d.created_at DESC, d.id DESC LIMIT %d`, limit+1), args...)
+	if err != nil {
+		return rollout.List[rollout.Deployment]{}, failed("list deployments", err)
+	}
+	return page(items, limit, func(last *rollout.Deployment) string {
+		return place{micros: last.CreatedAt.UnixMicro(), id: last.ID}.cursor()
+	}), nil
+}
+
+// conditions is the filter as SQL. Values are always parameters.
+func conditions(f rollout.Filter, after *place) (string, []any) {
+	var terms []string
+	var args []any
+	add := func(term string, values ...any) {
+		places := make([]any, len(values))
+		for i := range values {
+			places[i] = len(args) + i + 1
+		}
+		terms, args = append(terms, fmt.Sprintf(term, places...)), append(args, values...)
+	}
+	for _, equal := range []struct{ column, value string }{
+		{"service", f.Service}, {"environment", f.Environment}, {"version", f.Version}, {"state", string(f.State)},
+	} {
+		if equal.value != "" {
+			add("d."+equal.column+" = $%d", equal.value)
+		}
+	}
+	if !f.Since.IsZero() {
+		add("d.created_at >= $%d", f.Since)
+	}
+	if !f.Until.IsZero() {
+		add("d.created_at < $%d", f.Until)
+	}
+	if after != nil {
+		add("(d.created_at, d.id) < ($%d, $%d::uuid)", after.time(), after.id)
+	}
+	if len(terms) == 0 {
+		return "", nil
+	}
+	return "WHERE " + strings.Join(terms, " AND "), args
+}
+
+// The kinds of numbered cursors.
+const (
+	targetCursor = "t"
+	eventCursor  = "e"
+)
+
+// Targets lists a deployment's targets in the order of the request.
+func (s *Store) Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error) {
+	return numberedPage(ctx, s, id, p, targetCursor, -1, scanTarget, `SELECT `+targetColumns+`
+		FROM deployment_targets t WHERE t.deployment_id = $1 AND t.position > $2 ORDER BY t.position LIMIT $3`,
+		func(last *rollout.Target) int64 { return int64(last.Position) })
+}
+
+// Events lists a deployment's events in the order in which they happened.
+func (s *Store) Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error) {
+	return numberedPage(ctx, s, id, p, eventCursor, 0, scanEvent, `SELECT `+eventColumns+`
+		FROM deployment_events e WHERE e.deployment_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3`,
+		func(last *rollout.Event) int64 { return last.Seq })
+}
+
+// numberedPage reads a page of what belongs to one deployment; sql takes its id, the number before and the limit.
+func numberedPage[T any](
+	ctx context.Context, s *Store, id string, p rollout.Page, kind string, before int64,
+	scan pgx.RowToFunc[T], sql string, numberOf func(*T) int64,
+) (rollout.List[T], error) {
+	if !canonical(id) {
+		return rollout.List[T]{}, notFound(id)
+	}
+	after, err := number(kind, p.Cursor, before)
+	if err != nil {
+		return rollout.List[T]{}, err
+	}
+	limit := limitOf(p)
+	items, err := all(ctx, s.pool, scan, sql, id, after, limit+1)
+	if err == nil && len(items) == 0 {
+		_, err = s.Deployment(ctx, id)
+	}
+	if err != nil {
+		return rollout.List[T]{}, failed("read what belongs to deployment "+id, err)
+	}
+	return page(items, limit, func(last *T) string { return numbered(kind, numberOf(last)) }), nil
+}
+
+// Remembered is what is known of a pair's targets between deployments, by target id.
+func (s *Store) Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error) {
+	const sql = `SELECT target_id, version, health, fence FROM remembered_targets WHERE service = $1 AND environment = $2`
+	known := map[string]rollout.Remembered{}
+	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
+		var id string
+		var r rollout.Remembered
+		err := row.Scan(&id, (*word)(&r.Version), &r.Health, &r.Fence)
+		known[id] = r
+		return struct{}{}, err //nolint:wrapcheck // said below
+	}, sql, service, environment)
+	if err != nil {
+		return nil, failed("read what is remembered of "+service+" in "+environment, err)
+	}
+	return known, nil
+}

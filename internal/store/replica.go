@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Heartbeat says that the replica lives for another lease, and gives the database's clock. Rows of replicas that have been
+// dead for an hour are removed.
+func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Duration) (now time.Time, err error) {
+	const renew = `
+		INSERT INTO replicas (id, started_at, renewed_at, expires_at)
+		SELECT $1, now, now, now + $2::interval FROM clock_timestamp() now
+		ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, expires_at = excluded.expires_at
+		RETURNING renewed_at`
+	const forget = `
+		DELETE FROM replicas WHERE id IN (
+			SELECT id FROM replicas WHERE expires_at < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)`
+	batch := &pgx.Batch{}
+	batch.Queue(renew, replica, lease).QueryRow(func(row pgx.Row) error { return row.Scan((*instant)(&now)) })
+	batch.Queue(forget)
+	err = s.pool.SendBatch(ctx, batch).Close()
+	return now, failed("renew the lease of replica "+replica, err)
+}
+
+// Leave ends the replica's lease in order: what it owns is free for the others at once, and nobody reports a take-over.
+func (s *Store) Leave(ctx context.Context, replica string) error {
+	const free = `
+		WITH freed AS (
+			UPDATE deployments SET owner = NULL, next_run_at = clock_timestamp()
+			WHERE owner = $1 RETURNING id)
+		SELECT pg_notify('` + channel + `', id::text) FROM freed`
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		batch.Queue(free, replica)
+		batch.Queue(`DELETE FROM replicas WHERE id = $1`, replica)
+		return send(ctx, tx, batch)
+	})
+	return failed("sign off replica "+replica, err)
+}
+
+// OperatorRevisions are those of all deployments that the replica owns, by id.
+func (s *Store) OperatorRevisions(ctx context.Context, replica string) (map[string]int64, error) {
+	type entry struct {
+		ID       string
+		Revision int64
+	}
+	owned, err := all(ctx, s.pool, pgx.RowToStructByPos[entry],
+		`SELECT id, operator_revision FROM deployments WHERE owner = $1`, replica)
+	if err != nil {
+		return nil, failed("read what people asked of the deployments of replica "+replica, err)
+	}
+	revisions := make(map[string]int64, len(owned))
+	for _, e := range owned {
+		revisions[e.ID] = e.Revision
+	}
+	return revisions, nil
+}

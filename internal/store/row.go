@@ -1,0 +1,74 @@
+package store
+
+import (
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// deploymentColumns are what scanDeployment reads, in this order, of a table called d.
+const deploymentColumns = `d.id, d.service, d.environment, d.version, d.kind, d.rollback_of, d.requested_by, d.labels,
+	d.spec, d.deploy_secret, d.state, d.direction, d.stop, d.reason, d.operator, d.progress, d.counts, d.result,
+	d.created_at, d.started_at, d.finished_at, d.deadline_at, d.next_action_at,
+	d.revision, d.operator_revision, d.owner, d.epoch, d.saves, d.last_seq`
+
+func scanDeployment(row pgx.CollectableRow) (rollout.Deployment, error) {
+	var d rollout.Deployment
+	err := row.Scan(deploymentFields(&d)...)
+	return d, err //nolint:wrapcheck // the caller says what was tried
+}
+
+// deploymentFields are the places for deploymentColumns.
+func deploymentFields(d *rollout.Deployment) []any {
+	return []any{
+		&d.ID, &d.Service, &d.Environment, (*word)(&d.Version), &d.Kind, (*word)(&d.RollbackOf), &d.RequestedBy, &d.Labels,
+		&d.Spec, (*word)(&d.DeploySecret), &d.State, &d.Direction, &d.Stop, &d.Reason, &d.Operator, &d.Progress, &d.Counts, &d.Result,
+		(*instant)(&d.CreatedAt), (*instant)(&d.StartedAt), (*instant)(&d.FinishedAt), (*instant)(&d.DeadlineAt), (*instant)(&d.NextActionAt),
+		&d.Revision, &d.OperatorRevision, (*word)(&d.Owner), &d.Epoch, &d.Saves, &d.LastSeq,
+	}
+}
+
+const insertDeploymentSQL = `
+	INSERT INTO deployments (id, service, environment, version, kind, rollback_of, requested_by, labels, strategy, spec,
+		deploy_secret, state, direction, stop, reason, operator, progress, counts, created_at, revision, last_seq, next_run_at)
+	VALUES (@id, @service, @environment, @version, @kind, @rollback_of, @requested_by, @labels, @strategy, @spec,
+		@deploy_secret, @state, @direction, @stop, @reason, @operator, @progress, @counts, @created_at, @revision, @last_seq, @created_at)`
+
+func insertDeployment(d *rollout.Deployment) pgx.NamedArgs {
+	return pgx.NamedArgs{
+		"id": d.ID, "service": d.Service, "environment": d.Environment, "version": text(d.Version), "kind": string(d.Kind),
+		"rollback_of": text(d.RollbackOf), "requested_by": d.RequestedBy, "labels": orEmpty(d.Labels),
+		"strategy": d.Spec.Strategy.Type, "spec": d.Spec, "deploy_secret": text(d.DeploySecret.Reveal()),
+		"state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
+		"operator": d.Operator, "progress": d.Progress, "counts": d.Counts,
+		"created_at": d.CreatedAt, "revision": d.Revision, "last_seq": d.LastSeq,
+	}
+}
+
+// updateDeploymentSQL writes what changes in the life of a deployment, except what the operator asked for.
+const updateDeploymentSQL = `
+	UPDATE deployments SET state = @state, direction = @direction, stop = @stop, reason = @reason,
+		progress = @progress, counts = @counts, result = @result, started_at = @started_at, finished_at = @finished_at,
+		deadline_at = @deadline_at, next_action_at = @next_action_at, next_run_at = @next_run_at,
+		revision = @revision, saves = @saves, last_seq = @last_seq, owner = @owner
+	WHERE id = @id`
+
+func updateDeployment(d *rollout.Deployment, nextRunAt time.Time) pgx.NamedArgs {
+	return pgx.NamedArgs{
+		"id": d.ID, "state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
+		"progress": d.Progress, "counts": d.Counts, "result": d.Result,
+		"started_at": at(d.StartedAt), "finished_at": at(d.FinishedAt), "deadline_at": at(d.DeadlineAt),
+		"next_action_at": at(d.NextActionAt), "next_run_at": nextRunAt,
+		"revision": d.Revision, "saves": d.Saves, "last_seq": d.LastSeq, "owner": text(d.Owner),
+	}
+}
+
+// orEmpty keeps a nil map from becoming NULL.
+func orEmpty[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return m
+}

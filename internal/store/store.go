@@ -1,0 +1,100 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"rollcall/migrations"
+)
+
+// Defaults that hold unless the database's URL sets them.
+const (
+	connectTimeout   = 3 * time.Second
+	statementTimeout = "10s"
+	// idleInTransaction frees the rows that a frozen replica has locked before its lease has ended.
+	idleInTransaction = "4s"
+	leastConnections  = 8
+	connectionsPerCPU = 4
+)
+
+// Store is the database. Its methods may be called from any goroutine; they give a rollout.Error with CodeUnavailable
+// when the database cannot be reached or does not answer in time.
+type Store struct {
+	pool        *pgxpool.Pool
+	subscribers subscribers
+}
+
+// Open prepares a pool of connections to a PostgreSQL URL or DSN. It connects only when first asked for something, so an
+// error means that the URL itself is wrong.
+func Open(ctx context.Context, databaseURL string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("read the database's URL: %w", err)
+	}
+	setDefaults(config, databaseURL)
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("prepare the pool of database connections: %w", err)
+	}
+	return &Store{pool: pool}, nil
+}
+
+func setDefaults(config *pgxpool.Config, databaseURL string) {
+	if !strings.Contains(databaseURL, "pool_max_conns") {
+		config.MaxConns = int32(max(leastConnections, connectionsPerCPU*runtime.NumCPU())) //nolint:gosec // no machine has 2³¹ cores
+	}
+	conn := config.ConnConfig
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = connectTimeout
+		conn.DialFunc = (&net.Dialer{Timeout: connectTimeout}).DialContext
+	}
+	params := map[string]string{
+		"application_name":                    "rollcall",
+		"statement_timeout":                   statementTimeout,
+		"idle_in_transaction_session_timeout": idleInTransaction,
+	}
+	for name, value := range params {
+		if _, set := conn.RuntimeParams[name]; !set && !strings.Contains(os.Getenv("PGOPTIONS"), name) {
+			conn.RuntimeParams[name] = value
+		}
+	}
+}
+
+// Close gives all connections back; what still runs is awaited.
+func (s *Store) Close() { s.pool.Close() }
+
+// Pool is the pool of connections, for its figures.
+func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	return failed("ping the database", s.pool.Ping(ctx))
+}
+
+// Migrate brings the schema up to what this binary needs. Any number of replicas may do so at once; it does nothing, and
+// takes no lock, when nothing is left to do.
+func (s *Store) Migrate(ctx context.Context) error {
+	config := s.pool.Config().ConnConfig.Copy()
+	// A migration may take longer than anything else, and another replica's longer still.
+	delete(config.RuntimeParams, "statement_timeout")
+	delete(config.RuntimeParams, "idle_in_transaction_session_timeout")
+	db := stdlib.OpenDB(*config)
+	defer func() { _ = db.Close() }() // what was done is committed
+
+	provider, err := migrations.Provider(db)
+	if err != nil {
+		return fmt.Errorf("migrate the database: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return failed("migrate the database", err)
+	}
+	return nil
+}

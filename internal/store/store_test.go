@@ -1,0 +1,176 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"rollcall/internal/dbtest"
+	"rollcall/internal/rollout"
+	"rollcall/internal/store"
+	"rollcall/migrations"
+)
+
+func TestManyReplicasMigrateAnEmptyDatabaseAtOnce(t *testing.T) {
+	t.Parallel()
+	url := dbtest.Empty(t)
+	var stores [4]*store.Store
+	for i := range stores {
+		stores[i] = openAt(t, url)
+	}
+	atOnce(len(stores), func(i int) {
+		if err := stores[i].Migrate(ctx(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	must(t, stores[0].Migrate(ctx(t)))
+	create(t, stores[0], request("checkout", 1))
+}
+
+func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
+	t.Parallel()
+	url := dbtest.Empty(t)
+	config, err := pgx.ParseConfig(url)
+	must(t, err)
+	db := stdlib.OpenDB(*config)
+	defer func() { must(t, db.Close()) }()
+	p, err := migrations.Provider(db)
+	must(t, err)
+	for range 2 {
+		_, err = p.Up(ctx(t))
+		must(t, err)
+		_, err = p.DownTo(ctx(t), 0)
+		must(t, err)
+	}
+	var left int
+	must(t, db.QueryRowContext(ctx(t), `SELECT count(*) FROM information_schema.tables
+		WHERE table_schema = 'public' AND table_name <> 'goose_db_version'`).Scan(&left))
+	if left != 0 {
+		t.Errorf("%d tables are left after going down", left)
+	}
+	_, err = p.Up(ctx(t))
+	must(t, err)
+	create(t, openAt(t, url), request("checkout", 1))
+}
+
+func TestAMissingServerIsUnavailable(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, "postgres://nobody@127.0.0.1:1/x?sslmode=disable")
+	wantUnavailable(t, s)
+	wantCode(t, s.Migrate(ctx(t)), rollout.CodeUnavailable)
+}
+
+func wantUnavailable(t *testing.T, s *store.Store) {
+	t.Helper()
+	const id = "00000000-0000-7000-8000-000000000000"
+	_, errHeartbeat := s.Heartbeat(ctx(t), "r1", lease)
+	_, errCreate := s.Create(ctx(t), request("checkout", 1))
+	_, errRead := s.Deployment(ctx(t), id)
+	_, errSave := s.Save(ctx(t), rollout.Save{Deployment: rollout.Deployment{ID: id}})
+	_, _, errClaim := s.Claim(ctx(t), "r1", nil, 1)
+	for _, err := range []error{s.Ping(ctx(t)), errHeartbeat, errCreate, errRead, errSave, errClaim} {
+		wantCode(t, err, rollout.CodeUnavailable)
+		if e, ok := errors.AsType[*rollout.Error](err); !ok || e.Err == nil {
+			t.Errorf("%v has no cause", err)
+		}
+	}
+}
+
+func TestAServerThatGoesAwayIsUnavailableAndAllResumesWhenItIsBack(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	s, admin := openAt(t, url), openAt(t, dbtest.Empty(t))
+	config, err := pgx.ParseConfig(url)
+	must(t, err)
+	d := create(t, s, request("checkout", 1))
+
+	exec(t, admin, `ALTER DATABASE `+config.Database+` ALLOW_CONNECTIONS false`)
+	exec(t, admin, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1`, config.Database)
+	if _, err := s.Deployment(ctx(t), d.ID); rollout.ErrorCode(err) != rollout.CodeUnavailable {
+		t.Errorf("on a cut connection: %v", err)
+	}
+	exec(t, admin, `ALTER DATABASE `+config.Database+` ALLOW_CONNECTIONS true`)
+	for ctx := ctx(t); ; {
+		_, err := s.Deployment(ctx, d.ID)
+		if err == nil {
+			return
+		}
+		wantCode(t, err, rollout.CodeUnavailable)
+	}
+}
+
+func TestABusyPoolAndAReadOnlyServerAreUnavailable(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	s := openAt(t, url+"&pool_max_conns=1")
+	held, err := s.Pool().Acquire(ctx(t))
+	must(t, err)
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = s.Deployment(short, "00000000-0000-7000-8000-000000000000")
+	wantCode(t, err, rollout.CodeUnavailable)
+	held.Release()
+
+	s = openAt(t, url+"&default_transaction_read_only=on")
+	_, err = s.Create(ctx(t), request("checkout", 1))
+	wantCode(t, err, rollout.CodeUnavailable)
+}
+
+func TestAnEndedCallIsNotTheDatabasesFault(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := s.Ping(gone)
+	if !errors.Is(err, context.Canceled) || rollout.ErrorCode(err) != "" {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestAFrozenReplicaHoldsNoLocksForLong(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	d := create(t, s, request("checkout", 1))
+	tx, err := s.Pool().Begin(ctx(t))
+	must(t, err)
+	_, err = tx.Exec(ctx(t), `SELECT FROM deployments WHERE id = $1 FOR UPDATE`, d.ID)
+	must(t, err)
+	// It says nothing more: the row must come free by itself, well within a lease.
+	_, err = s.Update(ctx(t), d.ID, 0, pause)
+	must(t, err)
+	if err := tx.Rollback(ctx(t)); err == nil {
+		t.Error("the frozen transaction went on")
+	}
+}
+
+func TestASettingOfTheURLStays(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, dbtest.New(t)+"&statement_timeout=1234&pool_max_conns=3&connect_timeout=7")
+	var timeout string
+	must(t, s.Pool().QueryRow(ctx(t), `SHOW statement_timeout`).Scan(&timeout))
+	config := s.Pool().Config()
+	if timeout != "1234ms" || config.MaxConns != 3 || config.ConnConfig.ConnectTimeout != 7*time.Second {
+		t.Errorf("statement_timeout %s, %d connections, connect_timeout %s", timeout, config.MaxConns, config.ConnConfig.ConnectTimeout)
+	}
+}
+
+func TestAStoreMayBeUsedByManyAtOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			_, stop := s.Changed("x")
+			defer stop()
+			if err := s.Ping(ctx(t)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}

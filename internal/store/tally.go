@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// Tallies counts all deployments by state and strategy; what there is none of is left out.
+func (s *Store) Tallies(ctx context.Context) ([]rollout.Tally, error) {
+	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.Tally],
+		`SELECT state, strategy, count(*) FROM deployments GROUP BY state, strategy ORDER BY state, strategy`)
+	return tallies, failed("count the deployments", err)
+}
+
+// dead holds for a deployment d whose owner's lease is over or was never taken.
+const dead = `(d.owner IS NOT NULL AND NOT EXISTS (
+	SELECT FROM replicas r WHERE r.id = d.owner AND r.expires_at > clock_timestamp()))`
+
+// unblocked holds for a deployment d that has begun, or may begin because no other one of its pair is active.
+const unblocked = `(d.started_at IS NOT NULL OR NOT EXISTS (
+	SELECT FROM deployments a WHERE a.service = d.service AND a.environment = d.environment
+		AND a.started_at IS NOT NULL AND a.finished_at IS NULL))`
+
+// Stuck counts the unfinished deployments that nobody has looked after for 8 s although it was time: the next action is
+// overdue, or it is free to be claimed and was not.
+func (s *Store) Stuck(ctx context.Context) (int, error) {
+	const sql = `
+		SELECT count(*) FROM deployments d
+		WHERE d.finished_at IS NULL
+			AND (d.started_at IS NOT NULL AND d.next_action_at < clock_timestamp() - interval '8s'
+				OR d.next_run_at < clock_timestamp() - interval '8s' AND (d.owner IS NULL OR ` + dead + `) AND ` + unblocked + `)`
+	n, err := one(ctx, s.pool, pgx.RowTo[int], sql)
+	return n, failed("count the stuck deployments", err)
+}

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// Update changes a deployment on behalf of a person, whoever owns it. change sees the deployment as it is, locked, and the
+// database's time; it must be pure, for it is called again when the transaction lost a race. What it may change are the
+// operator's wishes, state, direction, stop, reason, progress, counts, deadline, next action and result; a terminal state
+// ends the deployment, settles the targets whose turn never came and wakes the next of its pair.
+//
+// When change gives an error, or no events, nothing is written. ifRevision other than 0 must be the present revision, else
+// CodeStale. CodeNotFound when there is no such deployment, CodeConflict when it has ended and change wants more.
+func (s *Store) Update(
+	ctx context.Context, id string, ifRevision int64,
+	change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
+) (rollout.Deployment, error) {
+	if !canonical(id) {
+		return rollout.Deployment{}, notFound(id)
+	}
+	var changed rollout.Deployment
+	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		changed, err = update(ctx, tx, id, ifRevision, change)
+		return err
+	})
+	if err != nil {
+		return rollout.Deployment{}, failed("change deployment "+id, err)
+	}
+	return changed, nil
+}
+
+func update(
+	ctx context.Context, tx pgx.Tx, id string, ifRevision int64,
+	change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
+) (rollout.Deployment, error) {
+	stored, err := deployment(ctx, tx, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1 FOR UPDATE`, id)
+	if err != nil {
+		return rollout.Deployment{}, err
+	}
+	if ifRevision != 0 && ifRevision != stored.Revision {
+		return rollout.Deployment{}, &rollout.Error{
+			Code: rollout.CodeStale, ID: id,
+			Message: fmt.Sprintf("deployment %s is at revision %d, not %d", id, stored.Revision, ifRevision),
+		}
+	}
+	now, err := clock(ctx, tx)
+	if err != nil {
+		return rollout.Deployment{}, err
+	}
+	d := stored
+	events, err := change(&d, now)
+	if err != nil || len(events) == 0 {
+		return stored, err
+	}
+	if stored.State.Terminal() {
+		return stored, &rollout.Error{Code: rollout.CodeConflict, ID: id, Message: fmt.Sprintf("deployment %s has ended: it is %s", id, stored.State)}
+	}
+	return d, writeUpdate(ctx, tx, &d, events, now)
+}
+
+func writeUpdate(ctx context.Context, tx pgx.Tx, d *rollout.Deployment, events []rollout.Event, now time.Time) error {
+	d.Revision++
+	d.OperatorRevision++
+	batch := &pgx.Batch{}
+	if err := queueEvents(batch, d, events, now); err != nil {
+		return err
+	}
+	if d.State.Terminal() {
+		end(d, now)
+		queueUntouched(batch, d.ID, now)
+	}
+	batch.Queue(updateDeploymentSQL, updateDeployment(d, now))
+	batch.Queue(`UPDATE deployments SET operator = $2, operator_revision = $3 WHERE id = $1`, d.ID, d.Operator, d.OperatorRevision)
+	if d.State.Terminal() {
+		queueWakeNext(batch, d, now)
+	}
+	batch.Queue(notifySQL, d.ID)
+	return send(ctx, tx, batch)
+}

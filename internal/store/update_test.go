@@ -1,0 +1,110 @@
+package store_test
+
+import (
+	"errors"
+	"reflect"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func TestAVerbIsWrittenAndARepeatedOneIsNot(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	snap := started(t, s, "checkout", "r1")
+	before := stored(t, s, snap.Deployment.ID)
+	first, err := s.Update(ctx(t), before.ID, 0, pause)
+	must(t, err)
+	if first.Revision != before.Revision+1 || first.OperatorRevision != before.OperatorRevision+1 ||
+		first.LastSeq != before.LastSeq+1 || first.State != rollout.StatePaused {
+		t.Errorf("before %+v\nafter %+v", before, first)
+	}
+	second, err := s.Update(ctx(t), before.ID, 0, pause)
+	must(t, err)
+	if !reflect.DeepEqual(first, second) || !reflect.DeepEqual(first, stored(t, s, before.ID)) {
+		t.Errorf("first\n%+v\nsecond\n%+v", first, second)
+	}
+}
+
+func TestARefusedVerbHasNoEffect(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	before := create(t, s, request("checkout", 1))
+	no := errors.New("no")
+	_, err := s.Update(ctx(t), before.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+		d.State = rollout.StatePaused
+		return []rollout.Event{{Type: rollout.EventPaused}}, no
+	})
+	if !errors.Is(err, no) {
+		t.Errorf("the error is %v", err)
+	}
+	if after := stored(t, s, before.ID); !reflect.DeepEqual(before, after) {
+		t.Errorf("before\n%+v\nafter\n%+v", before, after)
+	}
+	_, err = s.Update(ctx(t), "00000000-0000-7000-8000-000000000000", 0, pause)
+	wantCode(t, err, rollout.CodeNotFound)
+	_, err = s.Update(ctx(t), "x", 0, pause)
+	wantCode(t, err, rollout.CodeNotFound)
+}
+
+func TestOfSeveralVerbsAtOneRevisionOneWins(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	d := create(t, s, request("checkout", 1))
+	var won, stale atomic.Int32
+	atOnce(20, func(i int) {
+		_, err := s.Update(ctx(t), d.ID, d.Revision, note(i))
+		switch {
+		case err == nil:
+			won.Add(1)
+		case rollout.ErrorCode(err) == rollout.CodeStale:
+			stale.Add(1)
+		default:
+			t.Error(err)
+		}
+	})
+	if won.Load() != 1 || stale.Load() != 19 {
+		t.Errorf("%d won, %d were stale", won.Load(), stale.Load())
+	}
+}
+
+func TestAVerbMayEndADeploymentThatHasNotBegun(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	create(t, s, request("checkout", 2))
+	snap := claim(t, s, "r1")
+	d, err := s.Update(ctx(t), snap.Deployment.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+		d.Operator.Abort, d.State, d.Reason = true, rollout.StateAborted, "aborted by ann"
+		return []rollout.Event{{Type: rollout.EventAborted, Actor: "ann"}}, nil
+	})
+	must(t, err)
+	if d.FinishedAt.IsZero() || d.Result == nil || d.Result.State != rollout.StateAborted || d.Owner != "" {
+		t.Errorf("aborted: %+v", d)
+	}
+	if !reflect.DeepEqual(d, stored(t, s, d.ID)) {
+		t.Errorf("answered\n%+v\nstored\n%+v", d, stored(t, s, d.ID))
+	}
+	targets, err := s.Targets(ctx(t), d.ID, rollout.Page{})
+	must(t, err)
+	for _, target := range targets.Items {
+		if target.State != rollout.TargetUnchanged {
+			t.Errorf("target %s is %s", target.ID, target.State)
+		}
+	}
+	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
+	wantCode(t, err, rollout.CodeLost)
+}
+
+func TestTheEndOfADeploymentWakesTheNext(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	active := started(t, s, "checkout", "r1")
+	waiting := create(t, s, request("checkout", 1))
+	exec(t, s, `UPDATE deployments SET next_run_at = now() + interval '1 hour' WHERE id = $1`, waiting.ID)
+	finish(t, s, active, rollout.StateCompleted)
+	if snap := claim(t, s, "r1"); snap.Deployment.ID != waiting.ID {
+		t.Errorf("claimed %s", snap.Deployment.ID)
+	}
+}

@@ -1,0 +1,55 @@
+package strategy
+
+import (
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// Adopt marks every call that is written down without an answer as unknown: whoever made it is gone. Such a call does
+// not use up a retry. Time in which nobody looked is held against no target: health deadlines begin anew, and a bake
+// ends later by as much. A new owner does this once, before it plans.
+func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
+	var events []rollout.Event
+	putOffBake(s, now)
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		for c := range t.Checks {
+			t.Checks[c].Probing = false
+		}
+		if t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseVerifying {
+			t.PhaseAt = now
+		}
+		if t.Call == nil {
+			continue
+		}
+		call, from := *t.Call, t.State
+		t.Call = nil
+		lose(t, now, now)
+		e := targetEvent(rollout.EventTargetUnknown, t, from, now, "the replica that made this call is gone")
+		e.Call = &call
+		events = append(events, e)
+	}
+	return events
+}
+
+// putOffBake lets a bake end later by the time for which probes of its targets are overdue; at worst it begins anew.
+func putOffBake(s *rollout.Snapshot, now time.Time) {
+	progress := &s.Deployment.Progress
+	if progress.WaveSettledAt.IsZero() {
+		return
+	}
+	since := now
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		for c := range t.Checks {
+			if t.State == rollout.TargetUpdated && s.Deployment.Spec.Checks[c].Type != rollout.CheckNone {
+				since = earlier(since, t.Checks[c].NextAt)
+			}
+		}
+	}
+	bake := s.Deployment.Spec.Waves[progress.Wave-1].Bake.Std()
+	if since.Before(progress.WaveSettledAt.Add(bake)) {
+		progress.WaveSettledAt = progress.WaveSettledAt.Add(now.Sub(later(since, progress.WaveSettledAt)))
+	}
+}

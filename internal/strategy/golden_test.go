@@ -1,0 +1,269 @@
+package strategy_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+const scriptEnd = "----\n"
+
+// TestTheStoriesAreTold plays the scripts in testdata and compares what happens with what is written there. Run it with
+// -rewrite to write down what happens now, and read the difference.
+//
+// A script is a list of lines: "targets N [version]", "target ID {json}", "strategy {json}", "check {json}",
+// "deploy {json}", "healthy_deadline 10s", "force", and "at 5s VERB" or "at 5s crash 3s".
+func TestTheStoriesAreTold(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	rewrite := flag.Lookup("rewrite").Value.String() == "true"
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			checkStory(t, file, rewrite)
+		})
+	}
+}
+
+// TestMain declares the flag of the scripts.
+func TestMain(m *testing.M) {
+	flag.Bool("rewrite", false, "write the stories in testdata as they are now")
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+func checkStory(t *testing.T, file string, rewrite bool) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script, want, _ := strings.Cut(string(text), scriptEnd)
+	got, err := tell(script)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, got)
+	}
+	if rewrite {
+		if err := os.WriteFile(file, []byte(script+scriptEnd+got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != want {
+		t.Errorf("the story has changed; if it should have, run: go test -run TheStoriesAreTold -rewrite\n%s", firstDifference(want, got))
+	}
+}
+
+func firstDifference(want, got string) string {
+	wants, gots := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(wants), len(gots)) {
+		if wants[i] != gots[i] {
+			return fmt.Sprintf("line %d\nwant %s\ngot  %s", i+1, wants[i], gots[i])
+		}
+	}
+	return fmt.Sprintf("%d lines wanted, %d told", len(wants), len(gots))
+}
+
+// tell plays a script and writes what people would see.
+func tell(script string) (string, error) {
+	st := newStory()
+	for number, line := range strings.Split(script, "\n") {
+		if err := st.read(strings.TrimSpace(line)); err != nil {
+			return "", fmt.Errorf("line %d: %q: %w", number+1, line, err)
+		}
+	}
+	return st.play()
+}
+
+// story is a script that has been read.
+type story struct {
+	d        rollout.Deployment
+	world    []*simTarget
+	strategy json.RawMessage
+	doings   []doing
+}
+
+// doing is what someone, or something, does at a time.
+type doing struct {
+	at   time.Duration
+	verb string
+	away time.Duration
+}
+
+// boxJSON is what a script says of a target.
+type boxJSON struct {
+	Runs      string           `json:"runs"`
+	Moods     []mood           `json:"moods"`
+	Stubborn  bool             `json:"stubborn"`
+	BadOn     string           `json:"bad_on"`
+	SickAfter rollout.Duration `json:"sick_after"`
+	Boot      rollout.Duration `json:"boot"`
+	// Silent targets' versions are told to nobody when the deployment is created.
+	Silent bool `json:"silent"`
+}
+
+func newStory() *story {
+	st := &story{d: rollout.Deployment{
+		ID: "d1", Service: "checkout", Environment: "production", Version: newVersion, Kind: rollout.KindDeploy, CreatedAt: simStart,
+	}}
+	st.d.Spec.Deploy = rollout.Deploy{
+		Path: "/deploy", Timeout: rollout.Duration(5 * time.Second), Retries: 1, Backoff: rollout.Duration(time.Second),
+	}
+	st.d.Spec.HealthyDeadline = rollout.Duration(10 * time.Second)
+	return st
+}
+
+func (st *story) read(line string) error {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "", "#":
+		return nil
+	case "targets":
+		return st.readTargets(rest)
+	case "target":
+		return st.readTarget(rest)
+	case "strategy":
+		st.strategy = json.RawMessage(rest)
+		return nil
+	case "check":
+		return st.readCheck(rest)
+	case "deploy":
+		return json.Unmarshal([]byte(rest), &st.d.Spec.Deploy)
+	case "healthy_deadline":
+		return st.d.Spec.HealthyDeadline.UnmarshalText([]byte(rest))
+	case "force":
+		st.d.Spec.Force = true
+		return nil
+	case "at":
+		return st.readDoing(strings.Fields(rest))
+	default:
+		return errors.New("is no word of the scripts")
+	}
+}
+
+func (st *story) readTargets(rest string) error {
+	n, version := 0, oldVersion
+	if _, err := fmt.Sscan(rest, &n); err != nil {
+		return err
+	}
+	for i := range n {
+		id := fmt.Sprintf("t%02d", i+1)
+		st.world = append(st.world, &simTarget{id: id, initial: version, running: version, remembers: true, moods: []mood{answers}})
+	}
+	return nil
+}
+
+func (st *story) readTarget(rest string) error {
+	id, object, _ := strings.Cut(rest, " ")
+	for _, w := range st.world {
+		if w.id != id {
+			continue
+		}
+		box := boxJSON{Runs: w.initial, Moods: w.moods}
+		if err := json.Unmarshal([]byte(object), &box); err != nil {
+			return err
+		}
+		w.initial, w.running, w.moods, w.stubborn, w.badOn = box.Runs, box.Runs, box.Moods, box.Stubborn, box.BadOn
+		w.sickAfter, w.boot, w.silent = box.SickAfter.Std(), box.Boot.Std(), box.Silent
+		return nil
+	}
+	return errors.New("no such target")
+}
+
+func (st *story) readCheck(rest string) error {
+	c := rollout.Check{
+		Type: "http", Critical: true, Interval: rollout.Duration(time.Second), Timeout: rollout.Duration(2 * time.Second),
+		HealthyThreshold: 2, UnhealthyThreshold: 3,
+	}
+	if err := json.Unmarshal([]byte(rest), &c); err != nil {
+		return err
+	}
+	st.d.Spec.Checks = append(st.d.Spec.Checks, c)
+	return nil
+}
+
+func (st *story) readDoing(words []string) error {
+	if len(words) < 2 {
+		return errors.New("says no time and verb")
+	}
+	at, err := time.ParseDuration(words[0])
+	if err != nil {
+		return err
+	}
+	do := doing{at: at, verb: words[1]}
+	if len(words) > 2 {
+		do.away, err = time.ParseDuration(words[2])
+	}
+	st.doings = append(st.doings, do)
+	return err
+}
+
+// play runs the story on the simulation, with all of its rules.
+func (st *story) play() (string, error) {
+	var targets []rollout.Target
+	for _, w := range st.world {
+		t := rollout.Target{ID: w.id, Version: w.initial}
+		if w.silent {
+			t.Version = ""
+		}
+		targets = append(targets, t)
+	}
+	prepared, err := strategy.Prepare(st.d, targets, st.strategy, nil)
+	if err != nil {
+		return "", err
+	}
+	sc := scenario{world: st.world}
+	sc.adopt(prepared)
+	s := newSim(0, sc, rand.New(rand.NewPCG(0, 0)), rand.New(rand.NewPCG(0, 0)))
+	var lines []string
+	s.steady, s.alone, s.lines = true, true, &lines
+	for _, do := range st.doings {
+		s.at(simStart.Add(do.at), func() { s.do(do) })
+	}
+	err = s.guarded()
+	return s.render(lines), err
+}
+
+func (s *sim) do(do doing) {
+	if do.verb != "crash" {
+		s.ask(strategy.Verb(do.verb))
+		return
+	}
+	if s.live != nil {
+		s.dieFor("while it waits", do.away)
+	}
+}
+
+// render keeps the lines that people would see, and adds how every target ended.
+func (s *sim) render(lines []string) string {
+	var b strings.Builder
+	seen := []string{" event ", " status ", " person ", " crash ", " takeover "}
+	for _, line := range lines {
+		for _, kind := range seen {
+			if strings.Contains(line[:min(len(line), 28)], kind) {
+				b.WriteString(strings.TrimRight(line, " ") + "\n")
+			}
+		}
+	}
+	d := &s.stored.Deployment
+	fmt.Fprintf(&b, "\n%s, success %t: %s\n", d.State, d.Result != nil && d.Result.Success, d.Reason)
+	for i := range s.stored.Targets {
+		t := &s.stored.Targets[i]
+		line := fmt.Sprintf("  %s wave %d %-12s %-4s attempts %d  %s", t.ID, t.Wave, t.State, t.Version, t.Attempts, t.Error)
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
+}

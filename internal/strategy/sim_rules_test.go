@@ -1,0 +1,301 @@
+package strategy_test
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// How late a promise about time may be kept.
+const (
+	deadlineSlack   = 5 * time.Second
+	nextActionSlack = 8 * time.Second
+)
+
+// checkSpin bounds what may happen at one instant.
+func (s *sim) checkSpin() {
+	if s.stepsNow++; s.stepsNow > 200+10*len(s.world) {
+		s.violate("it spins: %d decisions at one instant", s.stepsNow)
+	}
+}
+
+// checkClock holds the stored deployment to the times that it names.
+func (s *sim) checkClock() {
+	d := &s.stored.Deployment
+	if d.State.Terminal() || s.live == nil && !s.released {
+		return
+	}
+	if due := later(d.DeadlineAt, s.adoptedAt); !d.DeadlineAt.IsZero() && s.now.After(due.Add(deadlineSlack)) {
+		s.violate("deadline_at %s has passed, and it is still %s: %s", d.DeadlineAt.Sub(simStart), d.State, d.Reason)
+	}
+	late := !d.NextActionAt.IsZero() && s.now.After(d.NextActionAt.Add(nextActionSlack))
+	if late && s.now.After(s.adoptedAt.Add(time.Second)) {
+		s.violate("next_action_at %s is long past: %s", d.NextActionAt.Sub(simStart), d.Reason)
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// countFailures counts, from the targets alone, those that went forward and did not arrive.
+func (s *sim) countFailures() int {
+	failures := 0
+	for i := range s.live.Targets {
+		t := &s.live.Targets[i]
+		if !t.Back && t.Settled() && (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown) {
+			failures++
+		}
+	}
+	return failures
+}
+
+// noteForgiven sees a resume take effect: failures until then no longer count.
+func (s *sim) noteForgiven(before *rollout.Deployment, failures int) {
+	if before.Stop == rollout.StopPaused && s.live.Deployment.Stop == rollout.StopNone {
+		s.liveForgiven = failures
+	}
+}
+
+func statusOf(d *rollout.Deployment) rollout.Status {
+	return rollout.Status{
+		State: d.State, Direction: d.Direction, Stop: d.Stop, Reason: d.Reason, Progress: d.Progress, StartedAt: d.StartedAt,
+		FinishedAt: d.FinishedAt, DeadlineAt: d.DeadlineAt, NextActionAt: d.NextActionAt, Result: d.Result,
+	}
+}
+
+// checkDecision holds a decision against the facts that it was made from.
+func (s *sim) checkDecision(before *rollout.Deployment, d *rollout.Decision) {
+	st := &d.Status
+	changed := statusOf(before) != *st
+	over := st.State.Terminal()
+	switch {
+	case !before.State.CanBecome(st.State):
+		s.violate("%s cannot become %s", before.State, st.State)
+	case before.Direction == rollout.Backward && st.Direction != rollout.Backward:
+		s.violate("it turned forward again")
+	case over && (len(d.Actions) > 0 || d.Again || d.Cut || !d.Wake.IsZero()):
+		s.violate("it is over and goes on: %d actions, again %t, wake %s", len(d.Actions), d.Again, d.Wake)
+	case over && (!st.DeadlineAt.IsZero() || !st.NextActionAt.IsZero() || st.FinishedAt.IsZero()):
+		s.violate("it is over and still waits")
+	case !over && !d.Again && !d.Wake.After(s.now):
+		s.violate("it would not look again in the future: wake %s, %s", d.Wake.Sub(simStart), st.Reason)
+	case d.Again && !changed && len(d.Moves) == 0:
+		s.violate("it asks for another decision and changed nothing")
+	case !over && !d.Again && st.State == rollout.StatePaused && !before.Operator.Abort && !st.DeadlineAt.IsZero():
+		s.violate("a deadline runs while it is paused")
+	case st.Reason == "":
+		s.violate("no reason")
+	}
+	s.checkTold(before.State, st.State, d.Events)
+	s.checkPure(d)
+}
+
+// checkTold wants an event for each change of state; that of going on after a pause is told by whoever asked for it.
+func (s *sim) checkTold(from, to rollout.State, events []rollout.Event) {
+	if from == to || from == rollout.StatePaused && !to.Terminal() {
+		return
+	}
+	if !slices.ContainsFunc(events, func(e rollout.Event) bool { return e.Target == "" && e.To == string(to) }) {
+		s.violate("no event tells of %s → %s", from, to)
+	}
+}
+
+// checkOverdue wants a lack of progress to be a real one: nothing was verified for as long as the deadline says, and no
+// planned wait counts.
+func (s *sim) checkOverdue(before *rollout.Deployment) {
+	d := &s.live.Deployment
+	if before.Progress.Cause == d.Progress.Cause || !strings.HasPrefix(d.Progress.Cause, "no target was verified") {
+		return
+	}
+	since := before.Progress.WaveStartedAt
+	for i := range s.live.Targets {
+		if t := &s.live.Targets[i]; t.State == rollout.TargetUpdated {
+			since = later(since, t.FinishedAt)
+		}
+	}
+	if waited := s.now.Sub(since); waited < d.Spec.Strategy.ProgressDeadline.Std() {
+		s.violate("out of patience after %s: %s", waited, d.Progress.Cause)
+	}
+}
+
+// checkPure asks now and then whether the same facts give the same decision, and are left as they were.
+func (s *sim) checkPure(d *rollout.Decision) {
+	if !chance(s.rng, 0.005) {
+		return
+	}
+	was := s.live.Clone()
+	if again := strategy.Plan(s.live, s.now); !reflect.DeepEqual(again, *d) {
+		s.violate("the same facts gave two decisions")
+	}
+	if !reflect.DeepEqual(was.Targets, s.live.Targets) {
+		s.violate("planning changed the facts")
+	}
+}
+
+// checkIntent holds a call that is about to be written down against everything known before.
+func (s *sim) checkIntent(before *rollout.Deployment, failures int, t *rollout.Target, a rollout.Action, events []rollout.Event) {
+	c, sh := &a.Call, &s.liveShadow[a.Target]
+	spec := &before.Spec
+	known := *sh.webhook.of(c.Action)
+	switch {
+	case len(events) != 1 || events[0].Type != rollout.EventTargetIntent || *events[0].Call != *c:
+		s.violate("%s: a call without its intent", t.ID)
+	case t.Call != nil:
+		s.violate("%s: a second call in flight", t.ID)
+	case c.Fence <= sh.fence:
+		s.violate("%s: fence %d after %d", t.ID, c.Fence, sh.fence)
+	case known != "" && c.WebhookID != known:
+		s.violate("%s: a re-send with another id", t.ID)
+	case c.Attempt <= *sh.attempt.of(c.Action):
+		s.violate("%s: attempt %d after %d", t.ID, c.Attempt, *sh.attempt.of(c.Action))
+	case *sh.final.of(c.Action):
+		s.violate("%s: it was refused, and is called again", t.ID)
+	case *sh.calls.of(c.Action) > spec.Deploy.Retries+sh.adopted:
+		s.violate("%s: %d calls, %d retries, %d lost with their owner", t.ID, *sh.calls.of(c.Action)+1, spec.Deploy.Retries, sh.adopted)
+	case s.now.Before(*sh.earliest.of(c.Action)):
+		s.violate("%s: called before %s", t.ID, sh.earliest.of(c.Action).Sub(simStart))
+	case sh.lost && known != "" && askable(spec):
+		s.violate("%s: called again without being asked what the lost call did", t.ID)
+	case !c.Until.Equal(s.now.Add(spec.Deploy.Timeout.Std())):
+		s.violate("%s: a call until %s", t.ID, c.Until)
+	case before.Operator.Pause || before.Operator.Abort || before.State == rollout.StatePaused:
+		s.violate("%s: a call while %s", t.ID, before.Operator.Intent())
+	case c.PreviousVersion != "" && c.PreviousVersion != s.world[a.Target].initial:
+		s.violate("%s: it ran %s before, not %s", t.ID, s.world[a.Target].initial, c.PreviousVersion)
+	}
+	if c.Action == rollout.CallRollback {
+		s.checkBackward(before, t, c, sh)
+	} else {
+		s.checkForward(before, failures, t, c)
+	}
+	sh.intend(s.now, c)
+}
+
+func askable(spec *rollout.Spec) bool {
+	return slices.ContainsFunc(spec.Checks, func(c rollout.Check) bool { return c.Type != rollout.CheckNone })
+}
+
+func (s *sim) checkBackward(before *rollout.Deployment, t *rollout.Target, c *rollout.Call, sh *shadow) {
+	switch {
+	case before.Direction != rollout.Backward:
+		s.violate("%s: rolled back in a deployment that goes forward", t.ID)
+	case !sh.touched():
+		s.violate("%s: rolled back, and was never touched", t.ID)
+	case c.Version == "" || c.Version != sh.previous:
+		s.violate("%s: rolled back to %q, ran %q", t.ID, c.Version, sh.previous)
+	}
+}
+
+func (s *sim) checkForward(before *rollout.Deployment, failures int, t *rollout.Target, c *rollout.Call) {
+	tolerated := *before.Spec.Strategy.MaxFailures
+	switch {
+	case before.Direction != rollout.Forward || before.Operator.Rollback:
+		s.violate("%s: a forward call after the turn", t.ID)
+	case before.Stop != rollout.StopNone:
+		s.violate("%s: a forward call while %s", t.ID, before.Stop)
+	case failures-s.liveForgiven > tolerated:
+		s.violate("%s: a forward call after %d failures, %d forgiven, %d tolerated", t.ID, failures, s.liveForgiven, tolerated)
+	case c.Version != t.Want:
+		s.violate("%s: called with %s, not %s", t.ID, c.Version, t.Want)
+	}
+	s.checkTurnOf(before, t)
+}
+
+// checkTurnOf wants every target of the waves before to have its outcome, and their bakes and delays to be over.
+func (s *sim) checkTurnOf(before *rollout.Deployment, t *rollout.Target) {
+	for i := range s.live.Targets {
+		other, sh := &s.live.Targets[i], &s.liveShadow[i]
+		if other.Wave >= t.Wave {
+			continue
+		}
+		w := before.Spec.Waves[other.Wave-1]
+		if sh.settledAt.IsZero() || sh.out {
+			s.violate("%s of wave %d is called before %s of wave %d has its outcome", t.ID, t.Wave, other.ID, other.Wave)
+		}
+		if s.now.Before(sh.settledAt.Add(w.Bake.Std()+w.Delay.Std())) && !before.Operator.Full {
+			s.violate("%s is called before wave %d has baked", t.ID, other.Wave)
+		}
+	}
+}
+
+// checkVerified wants every critical check to have passed as often as it must since the newest call, and no word of
+// another version.
+func (s *sim) checkVerified(index int) {
+	t, sh, spec := &s.live.Targets[index], &s.liveShadow[index], &s.live.Deployment.Spec
+	for c := range spec.Checks {
+		check := &spec.Checks[c]
+		if check.Critical && check.Type != rollout.CheckNone && !sh.passed[c] {
+			s.violate("%s is %s, but check %s did not pass %d times in a row", t.ID, t.State, check.Name, check.HealthyThreshold)
+		}
+	}
+	wanted := t.Want
+	if t.State == rollout.TargetRolledBack {
+		wanted = t.PreviousVersion
+	}
+	if sh.said != "" && sh.said != wanted {
+		s.violate("%s is %s, but says that it runs %s", t.ID, t.State, sh.said)
+	}
+}
+
+// checkStore holds what is about to be stored against what was.
+func (s *sim) checkStore(dr *draft) {
+	d := &s.live.Deployment
+	out, most := 0, d.Spec.LargestWave()
+	if d.Direction == rollout.Forward {
+		most = d.Spec.Waves[max(d.Progress.Wave, 1)-1].Size
+	}
+	for i := range s.liveShadow {
+		if s.liveShadow[i].out {
+			out++
+		}
+	}
+	if out > most && !d.State.Terminal() {
+		s.violate("%d targets out of service, %d allowed, %s", out, most, d.Direction)
+	}
+	if dr.steps == 1 && !s.stored.Deployment.State.CanBecome(d.State) { // several steps were held to this one by one
+		s.violate("stored %s cannot become %s", s.stored.Deployment.State, d.State)
+	}
+	if was := s.stored.Deployment.Progress.Wave; was > d.Progress.Wave {
+		s.violate("from wave %d back to %d", was, d.Progress.Wave)
+	}
+	for i := range s.dirty {
+		s.checkTargetTold(&s.stored.Targets[i], &s.live.Targets[i])
+	}
+}
+
+func (s *sim) checkTargetTold(was, is *rollout.Target) {
+	if was.State == is.State || is.State == rollout.TargetUnchanged {
+		return
+	}
+	told := slices.ContainsFunc(s.events, func(e rollout.Event) bool { return e.Target == is.ID && e.To == string(is.State) })
+	if !told {
+		s.violate("no event tells that %s went from %s to %s", is.ID, was.State, is.State)
+	}
+}
+
+func (s *sim) describeTargets() string {
+	text := ""
+	for i := range s.stored.Targets {
+		t, w := &s.stored.Targets[i], s.world[i]
+		text += fmt.Sprintf("\n  %s wave %d: %s %s %q (was %q), truly %q; %v remembers=%t stubborn=%t bad=%q sick=%s flaps=%.1f mute=%.1f %s",
+			t.ID, t.Wave, t.Phase, t.State, t.Version, t.PreviousVersion, w.running, w.moods, w.remembers, w.stubborn,
+			w.badOn, w.sickAfter, w.flaps, w.mute, t.Error)
+	}
+	return text
+}
+
+// checkArrival wants fences at a target to rise, except in calls of those who have been declared dead.
+func (s *sim) checkArrival(c sent, w *simTarget) {
+	if !c.late && c.call.Fence <= w.highest {
+		s.violate("%s got fence %d after %d", w.id, c.call.Fence, w.highest)
+	}
+}

@@ -1,0 +1,226 @@
+package strategy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// scenario is one deployment, the targets that it meets, and how rough its life is.
+type scenario struct {
+	snapshot rollout.Snapshot
+	world    []*simTarget
+	verbs    int // what people ask for, at random moments
+	crashes  int // how often the owner may die
+}
+
+var simStart = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
+
+const (
+	oldVersion = "v1"
+	newVersion = "v2"
+)
+
+func pick[T any](rng *rand.Rand, from ...T) T { return from[rng.IntN(len(from))] }
+
+func chance(rng *rand.Rand, p float64) bool { return rng.Float64() < p }
+
+func between(rng *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(rng.Int64N(int64(most-least)+1))
+}
+
+// randomScenario is a deployment in which everything may happen.
+func randomScenario(rng *rand.Rand) scenario {
+	sc := scenario{verbs: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
+	d := randomDeployment(rng)
+	trouble := pick(rng, 0, 0.05, 0.3, 0.8)
+	n := pick(rng, 1, 2, 3, 4, 5, 6, 8, 10, 13, 20, 40)
+	var targets []rollout.Target
+	for i := range n {
+		w := randomTarget(rng, fmt.Sprintf("t%02d", i), trouble)
+		sc.world = append(sc.world, w)
+		targets = append(targets, describe(rng, &d, w))
+	}
+	object := randomStrategy(rng, n)
+	prepared, err := strategy.Prepare(d, targets, object, randomMemory(rng, sc.world))
+	if err != nil {
+		panic(fmt.Sprintf("%s: %v", object, err))
+	}
+	sc.adopt(prepared)
+	return sc
+}
+
+// adopt takes over what Prepare made, and puts the world into its order.
+func (sc *scenario) adopt(prepared rollout.NewDeployment) {
+	sc.snapshot = rollout.Snapshot{Deployment: prepared.Deployment, Targets: prepared.Targets}
+	byID := map[string]*simTarget{}
+	for _, w := range sc.world {
+		byID[w.id] = w
+	}
+	for i := range prepared.Targets {
+		t := &prepared.Targets[i]
+		sc.world[i] = byID[t.ID]
+		sc.world[i].want, sc.world[i].highest = t.Want, t.Fence
+	}
+}
+
+func randomDeployment(rng *rand.Rand) rollout.Deployment {
+	d := rollout.Deployment{ID: "d1", Service: "checkout", Environment: "production", Version: newVersion, Kind: rollout.KindDeploy}
+	if chance(rng, 0.1) {
+		d.Kind, d.RollbackOf = rollout.KindRollback, "d0"
+	}
+	d.CreatedAt = simStart
+	d.Spec = rollout.Spec{
+		Deploy: rollout.Deploy{
+			Path:    "/deploy",
+			Timeout: rollout.Duration(pick(rng, time.Second, 3*time.Second, 10*time.Second, 25*time.Second)),
+			Retries: rng.IntN(4),
+			Backoff: rollout.Duration(pick(rng, 100*time.Millisecond, time.Second, 8*time.Second)),
+		},
+		HealthyDeadline: rollout.Duration(pick(rng, 3*time.Second, 8*time.Second, 20*time.Second)),
+		Force:           chance(rng, 0.2),
+	}
+	d.Spec.Checks = randomChecks(rng)
+	return d
+}
+
+func randomChecks(rng *rand.Rand) []rollout.Check {
+	http, version := check(rng, "http"), check(rng, "version")
+	version.VersionPointer = "/version"
+	minor := check(rng, "minor")
+	minor.Critical = false
+	none := rollout.Check{Name: "none", Type: rollout.CheckNone, Critical: true, HealthyThreshold: 1, UnhealthyThreshold: 1}
+	minorVersion := version
+	minorVersion.Critical = false
+	return pick(rng, nil, []rollout.Check{none}, []rollout.Check{http}, []rollout.Check{version}, []rollout.Check{version},
+		[]rollout.Check{version, http}, []rollout.Check{version, minor}, []rollout.Check{http, minor, version},
+		[]rollout.Check{none, version}, []rollout.Check{http, minorVersion})
+}
+
+func check(rng *rand.Rand, name string) rollout.Check {
+	return rollout.Check{
+		Name: name, Type: "http", Critical: true,
+		Interval:         rollout.Duration(pick(rng, 300*time.Millisecond, time.Second, 3*time.Second)),
+		Timeout:          rollout.Duration(pick(rng, 500*time.Millisecond, 2*time.Second, 6*time.Second)),
+		HealthyThreshold: 1 + rng.IntN(3), UnhealthyThreshold: 1 + rng.IntN(3),
+		InitialDelay: rollout.Duration(pick(rng, 0, 0, time.Second)),
+	}
+}
+
+func randomStrategy(rng *rand.Rand, n int) json.RawMessage {
+	parameters := map[string]any{
+		"type":              "rolling",
+		"on_failure":        pick(rng, "rollback", "rollback", "pause", "halt"),
+		"max_failures":      pick[any](rng, 0, 0, 1, rng.IntN(n+1), "20%", "100%"),
+		"progress_deadline": pick(rng, "10s", "20s", "45s", "2m"),
+		"bake":              pick(rng, "0s", "2s", "8s"),
+		"batch_delay":       pick(rng, "0s", "1s", "4s"),
+		"batch_size": pick[any](rng, 1, 1+rng.IntN(n+2), fmt.Sprintf("%d%%", 1+rng.IntN(100)),
+			[]any{1, "10%", "50%"}, []any{1, 1 + rng.IntN(n)}, []any{"5%", "100%"}),
+	}
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		if chance(rng, 0.1) && name != "progress_deadline" {
+			delete(parameters, name)
+		}
+	}
+	object, err := json.Marshal(parameters)
+	if err != nil {
+		panic(err)
+	}
+	return object
+}
+
+// describe is the target as the request tells of it: its version may be left out, what it is to run never is.
+func describe(rng *rand.Rand, d *rollout.Deployment, w *simTarget) rollout.Target {
+	t := rollout.Target{ID: w.id, Name: w.id, Address: "http://" + w.id, Version: w.initial}
+	if chance(rng, 0.15) {
+		t.Version = ""
+	}
+	if d.Kind == rollout.KindRollback {
+		t.Want = pick(rng, "v0", newVersion)
+	}
+	return t
+}
+
+func randomMemory(rng *rand.Rand, world []*simTarget) map[string]rollout.Remembered {
+	remembered := map[string]rollout.Remembered{}
+	for _, w := range world {
+		if chance(rng, 0.3) {
+			remembered[w.id] = rollout.Remembered{
+				Version: w.initial, Fence: rng.Int64N(50), Health: pick(rng, rollout.Healthy, rollout.HealthUnhealthy, rollout.HealthUnknown),
+			}
+		}
+	}
+	return remembered
+}
+
+// randomTarget is a target that treats calls by its moods; trouble is how likely it is to be a difficult one.
+func randomTarget(rng *rand.Rand, id string, trouble float64) *simTarget {
+	w := &simTarget{
+		id: id, initial: pick(rng, oldVersion, oldVersion, oldVersion, oldVersion, "v0", newVersion),
+		remembers: chance(rng, 0.7), boot: pick(rng, 0, 200*time.Millisecond, 2*time.Second), moods: []mood{answers},
+	}
+	w.running = w.initial
+	if !chance(rng, trouble) {
+		return w
+	}
+	switch rng.IntN(7) {
+	case 0:
+		w.badOn = newVersion
+	case 1:
+		w.sickAfter = between(rng, time.Second, 15*time.Second)
+	case 2:
+		w.flaps = pick(rng, 0.1, 0.4)
+	case 3:
+		w.moods = []mood{pick(rng, moods()...)}
+		w.stubborn = chance(rng, 0.4)
+	case 4:
+		w.mute = pick(rng, 0.1, 0.6)
+	case 5:
+		w.moods = []mood{pick(rng, moods()...), pick(rng, moods()...)}
+	default:
+		w.moods = moods()
+		w.stubborn = chance(rng, 0.3)
+	}
+	return w
+}
+
+// steadyScenario is one whose targets do well or fail for good, so that its end does not hang on luck.
+func steadyScenario(rng *rand.Rand) scenario {
+	sc := scenario{}
+	d := randomDeployment(rng)
+	d.Kind, d.RollbackOf = rollout.KindDeploy, ""
+	d.Spec.Deploy.Timeout, d.Spec.Deploy.Backoff = rollout.Duration(3*time.Second), rollout.Duration(time.Second)
+	d.Spec.HealthyDeadline = rollout.Duration(pick(rng, 8*time.Second, 20*time.Second))
+	version := check(rng, "version")
+	version.VersionPointer, version.InitialDelay = "/version", 0
+	version.Timeout, version.Interval = rollout.Duration(2*time.Second), rollout.Duration(time.Second)
+	d.Spec.Checks = []rollout.Check{version}
+	n := 1 + rng.IntN(12)
+	var targets []rollout.Target
+	for i := range n {
+		w := &simTarget{id: fmt.Sprintf("t%02d", i), initial: oldVersion, running: oldVersion, remembers: true, moods: []mood{answers}}
+		w.boot = pick(rng, 0, time.Second)
+		if chance(rng, 0.15) {
+			w.moods = []mood{pick(rng, refuses, lies, busy)}
+		} else if chance(rng, 0.1) {
+			w.badOn = newVersion
+		}
+		sc.world = append(sc.world, w)
+		targets = append(targets, rollout.Target{ID: w.id, Version: oldVersion})
+	}
+	object := fmt.Sprintf(`{"batch_size":%d,"max_failures":%d,"on_failure":"rollback","bake":%q,"progress_deadline":"10m"}`,
+		1+rng.IntN(n), pick(rng, 0, 0, 1, n), pick(rng, "0s", "3s"))
+	prepared, err := strategy.Prepare(d, targets, json.RawMessage(object), nil)
+	if err != nil {
+		panic(err)
+	}
+	sc.adopt(prepared)
+	return sc
+}

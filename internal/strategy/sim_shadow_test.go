@@ -1,0 +1,121 @@
+package strategy_test
+
+import (
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// shadow is the simulation's own book about one target, kept beside the planner's and never read by it. It is stored
+// and lost together with the target.
+type shadow struct {
+	fence   int64
+	attempt map2[int]
+	webhook map2[string]
+	calls   map2[int]
+	final   map2[bool] // refused: never to be sent again
+	notSent int
+	// lost is set while the newest call has no answer and the target has not been asked since.
+	lost    bool
+	adopted int
+	// earliest is when the next call may be made.
+	earliest  map2[time.Time]
+	out       bool
+	settledAt time.Time
+	previous  string
+	// generation grows with each call and each answer; seen counts, per check, passing probes in a row within it (failing
+	// ones below zero), passed is what that makes of the check, and said is the version that was last told in it.
+	generation int
+	seen       [4]int
+	passed     [4]bool
+	said       string
+}
+
+// map2 holds one value for each of the two actions, and is copied with its owner.
+type map2[T any] [2]T
+
+func (m *map2[T]) of(a rollout.CallAction) *T {
+	if a == rollout.CallRollback {
+		return &m[1]
+	}
+	return &m[0]
+}
+
+func (sh *shadow) touched() bool { return sh.calls[0]+sh.calls[1] > sh.notSent }
+
+func (sh *shadow) renew() {
+	sh.generation++
+	sh.seen, sh.passed, sh.said = [4]int{}, [4]bool{}, ""
+}
+
+// look counts what a probe saw.
+func (sh *shadow) look(spec *rollout.Spec, check int, o rollout.Observation, wanted string) {
+	sh.lost = false
+	passes := o.Status.Passing() && (spec.Checks[check].VersionPointer == "" || o.Version == wanted)
+	if passes {
+		sh.seen[check] = max(sh.seen[check], 0) + 1
+	} else {
+		sh.seen[check] = min(sh.seen[check], 0) - 1
+	}
+	switch {
+	case sh.seen[check] >= spec.Checks[check].HealthyThreshold:
+		sh.passed[check] = true
+	case -sh.seen[check] >= spec.Checks[check].UnhealthyThreshold:
+		sh.passed[check] = false
+	}
+	if o.Version != "" {
+		sh.said = o.Version
+	}
+}
+
+// foresee notes what an answer means before the planner gets to see it.
+func (s *sim) foresee(o rollout.Outcome) {
+	if o.Action.Kind != rollout.ActionCall {
+		return
+	}
+	sh, spec := &s.liveShadow[o.Action.Target], &s.live.Deployment.Spec
+	action := o.Action.Call.Action
+	sh.renew()
+	s.cover("answer: " + string(o.Answer.Kind))
+	switch o.Answer.Kind {
+	case rollout.AnswerRefused, rollout.AnswerFenced:
+		*sh.final.of(action) = true
+	case rollout.AnswerNotSent:
+		sh.notSent++
+		*sh.earliest.of(action) = s.now.Add(spec.Deploy.Backoff.Std())
+	case rollout.AnswerRetry:
+		*sh.earliest.of(action) = s.now.Add(max(spec.Deploy.Backoff.Std(), o.Answer.RetryAfter))
+	case rollout.AnswerLost:
+		sh.lost = true
+	}
+}
+
+// intend notes a call that is being written down.
+func (sh *shadow) intend(now time.Time, c *rollout.Call) {
+	sh.fence = c.Fence
+	*sh.attempt.of(c.Action) = c.Attempt
+	*sh.webhook.of(c.Action) = c.WebhookID
+	*sh.calls.of(c.Action)++
+	sh.lost, sh.out = false, true
+	if c.Action == rollout.CallDeploy && sh.previous == "" {
+		sh.previous = c.PreviousVersion
+	}
+	sh.renew()
+}
+
+// told reads an event as a person would: it says when a target is out of service and when it has its outcome.
+func (s *sim) told(index int, e *rollout.Event) {
+	sh := &s.liveShadow[index]
+	switch e.Type {
+	case rollout.EventTargetVerified:
+		s.checkVerified(index)
+		sh.out = false
+	case rollout.EventTargetFailed:
+		sh.out = false
+	default:
+		return
+	}
+	if sh.settledAt.IsZero() {
+		sh.settledAt = s.now
+	}
+}

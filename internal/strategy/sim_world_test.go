@@ -1,0 +1,287 @@
+package strategy_test
+
+import (
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// mood is how a simulated target treats one call.
+type mood string
+
+const (
+	answers     mood = "answers"
+	slow        mood = "is slow"
+	hangs       mood = "hangs"
+	resets      mood = "resets the connection"
+	losesAnswer mood = "does it, the answer is lost"
+	busy        mood = "503 with Retry-After"
+	broken      mood = "500, perhaps done"
+	refuses     mood = "400"
+	fencedOff   mood = "409"
+	unreachable mood = "connection refused"
+	lies        mood = "200, nothing done"
+	accepts     mood = "202, done later"
+)
+
+func moods() []mood {
+	return []mood{
+		answers, slow, hangs, resets, losesAnswer, busy, broken, refuses, fencedOff, unreachable, lies, accepts,
+	}
+}
+
+// simTarget is what really runs somewhere. It knows nothing of the planner.
+type simTarget struct {
+	id, initial, want string
+	running           string
+	moods             []mood
+	// stubborn targets treat a rollback like a deploy; others simply do it.
+	stubborn bool
+	// remembers the highest fence seen, and refuses lower ones.
+	remembers bool
+	highest   int64
+	boot      time.Duration
+	bootUntil time.Time
+	// badOn is the version on which it never gets healthy.
+	badOn string
+	// sickAfter is how long after its start the new version falls sick.
+	sickAfter time.Duration
+	sickAt    time.Time
+	flaps     float64 // share of probes that fail by chance
+	mute      float64 // share of probes that get no answer
+	silent    bool    // its version is told to nobody when the deployment is created
+	// arrivals counts calls that came in: the newest one wins over what an older one still has to do.
+	arrivals int
+	// muddled is set when a late call was carried out that nothing could have stopped: nothing is promised of it then.
+	muddled bool
+}
+
+// honest reports whether a 2xx of the target means what it says.
+func (w *simTarget) honest() bool {
+	for _, m := range w.moods {
+		if m == lies || m == accepts || m == broken || m == hangs || m == resets || m == losesAnswer {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *simTarget) run(version string, now time.Time) {
+	w.running, w.bootUntil, w.sickAt = version, now.Add(w.boot), time.Time{}
+	if w.sickAfter > 0 && version == newVersion {
+		w.sickAt = w.bootUntil.Add(w.sickAfter)
+	}
+}
+
+func (w *simTarget) healthy(now time.Time) bool {
+	sick := !w.sickAt.IsZero() && !now.Before(w.sickAt)
+	return !now.Before(w.bootUntil) && !sick && w.running != w.badOn
+}
+
+// sent is a call on its way.
+type sent struct {
+	index int
+	call  rollout.Call
+	epoch int64
+	// late is true for a call that an owner sends after it has been declared dead.
+	late bool
+}
+
+// send puts a call on the wire: it may arrive, be answered, both, or neither.
+func (s *sim) send(c sent) {
+	w := s.world[c.index]
+	m := pick(s.rng, w.moods...)
+	if c.call.Action == rollout.CallRollback && !w.stubborn {
+		m = answers
+	}
+	s.cover("mood: " + string(m))
+	s.sentFence[c.index] = max(s.sentFence[c.index], c.call.Fence)
+	s.trace("send", w.id, "%s attempt %d fence %d → %s (late %t)", c.call.Action, c.call.Attempt, c.call.Fence, m, c.late)
+	travel := s.travel()
+	if m == unreachable {
+		s.answer(c, travel, rollout.Answer{Kind: rollout.AnswerNotSent, Message: "connection refused"})
+		return
+	}
+	s.at(s.now.Add(travel), func() {
+		if s.lostWithSender(c) {
+			return
+		}
+		s.arrive(c, w, m)
+	})
+}
+
+// travel is the time that a message takes; a steady world has a steady network.
+func (s *sim) travel() time.Duration {
+	if s.steady {
+		return 10 * time.Millisecond
+	}
+	return between(s.rng, time.Millisecond, 60*time.Millisecond)
+}
+
+// lostWithSender decides, for a call of an owner that died while it was on its way, whether the wire still carried it.
+func (s *sim) lostWithSender(c sent) bool {
+	return c.epoch != s.epoch && !c.late && chance(s.crashRng, 0.5)
+}
+
+// arrive is the moment in which the target gets the call.
+func (s *sim) arrive(c sent, w *simTarget, m mood) {
+	s.checkArrival(c, w)
+	if c.call.Fence < w.highest {
+		if w.remembers {
+			s.cover("late call refused by its fence")
+			s.answer(c, 0, rollout.Answer{Kind: rollout.AnswerFenced, Message: "409: newer fence"})
+			return
+		}
+		w.muddled = true
+	}
+	w.highest = max(w.highest, c.call.Fence)
+	w.arrivals++
+	s.treat(c, w, m)
+}
+
+func (s *sim) treat(c sent, w *simTarget, m mood) {
+	left := max(c.call.Until.Sub(s.now), 0)
+	lost := rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer: " + string(m)}
+	switch m {
+	case answers:
+		w.run(c.call.Version, s.now)
+		s.answer(c, s.travel(), rollout.Answer{Kind: rollout.AnswerDone, Message: "200"})
+	case slow:
+		took := between(s.rng, 0, left*5/4)
+		s.runLater(c, w, took/2)
+		if took >= left {
+			s.answer(c, left, lost)
+			return
+		}
+		s.answer(c, took, rollout.Answer{Kind: rollout.AnswerDone, Message: "200"})
+	case hangs:
+		if chance(s.rng, 0.5) {
+			s.runLater(c, w, between(s.rng, 0, 2*left))
+		}
+		s.answer(c, left, lost)
+	case resets:
+		if chance(s.rng, 0.5) {
+			w.run(c.call.Version, s.now)
+		}
+		s.answer(c, s.travel(), lost)
+	case losesAnswer:
+		w.run(c.call.Version, s.now)
+		s.answer(c, left, lost)
+	case accepts:
+		s.runLater(c, w, between(s.rng, 0, 6*time.Second))
+		s.answer(c, s.travel(), rollout.Answer{Kind: rollout.AnswerAccepted, Message: "202"})
+	default:
+		s.turnDown(c, w, m)
+	}
+}
+
+// turnDown answers as targets do that will not, or not now, do what they are told.
+func (s *sim) turnDown(c sent, w *simTarget, m mood) {
+	a := rollout.Answer{Kind: rollout.AnswerRefused, Message: "400: no such version"}
+	switch m {
+	case busy:
+		wait := pick(s.rng, 0, 700*time.Millisecond, 3*time.Second)
+		a = rollout.Answer{Kind: rollout.AnswerRetry, Message: "503", RetryAfter: wait}
+	case broken:
+		if chance(s.rng, 0.5) {
+			w.run(c.call.Version, s.now)
+		}
+		a = rollout.Answer{Kind: rollout.AnswerRetry, Message: "500"}
+	case fencedOff:
+		a = rollout.Answer{Kind: rollout.AnswerFenced, Message: "409"}
+	case lies:
+		a = rollout.Answer{Kind: rollout.AnswerDone, Message: "200"}
+	}
+	s.answer(c, s.travel(), a)
+}
+
+// runLater starts the version after a while, unless a newer call has come by then.
+func (s *sim) runLater(c sent, w *simTarget, after time.Duration) {
+	arrival := w.arrivals
+	s.at(s.now.Add(after), func() {
+		if w.arrivals == arrival {
+			// It carries out a call that was given up as lost, and the one that should have undone it never arrived: only
+			// the target could know.
+			w.muddled = w.muddled || s.sentFence[c.index] > c.call.Fence
+			w.run(c.call.Version, s.now)
+			s.trace("runs", w.id, "%s", c.call.Version)
+		}
+	})
+}
+
+// answer brings an answer to the owner that made the call, if it still lives; nobody waits longer than Until.
+func (s *sim) answer(c sent, after time.Duration, a rollout.Answer) {
+	at := s.now.Add(after)
+	if at.After(c.call.Until) {
+		at, a = c.call.Until, rollout.Answer{Kind: rollout.AnswerLost, Message: "timeout"}
+	}
+	action := rollout.Action{Kind: rollout.ActionCall, Target: c.index, Call: c.call}
+	s.at(at, func() {
+		if c.epoch == s.epoch && s.live != nil && s.calls[c.index] == c.call.Fence {
+			delete(s.calls, c.index)
+			s.outcome(rollout.Outcome{Action: action, Answer: a})
+		}
+	})
+}
+
+// look sends a probe out. What it sees is what is true when it arrives.
+func (s *sim) look(a rollout.Action) {
+	w, check := s.world[a.Target], &s.stored.Deployment.Spec.Checks[a.Check]
+	p := probe{a, s.epoch, s.liveShadow[a.Target].generation}
+	if chance(s.rng, w.mute) {
+		s.at(s.now.Add(check.Timeout.Std()), func() {
+			s.observed(p, rollout.Observation{Status: rollout.HealthUnhealthy, Message: "no answer"})
+		})
+		return
+	}
+	away := s.travel()
+	s.at(s.now.Add(away), func() {
+		o := s.observation(w, check)
+		if back := s.travelBack(check); back > 0 {
+			s.at(s.now.Add(back), func() { s.observed(p, o) })
+			return
+		}
+		s.observed(p, o)
+	})
+}
+
+// travelBack is how long an answer to a probe takes: now and then nearly as long as the probe may.
+func (s *sim) travelBack(check *rollout.Check) time.Duration {
+	if s.steady || chance(s.rng, 0.9) {
+		return 0
+	}
+	return between(s.rng, 0, check.Timeout.Std()*3/4)
+}
+
+func (s *sim) observation(w *simTarget, check *rollout.Check) rollout.Observation {
+	o := rollout.Observation{Status: rollout.Healthy, Message: "200"}
+	if !w.healthy(s.now) || chance(s.rng, w.flaps) {
+		o.Status, o.Message = rollout.HealthUnhealthy, "500"
+	} else if !s.steady && chance(s.rng, 0.03) {
+		o.Status = rollout.HealthDegraded
+	}
+	if check.VersionPointer != "" && (o.Status.Passing() || chance(s.rng, 0.7)) {
+		o.Version = w.running
+	}
+	return o
+}
+
+// probe is one look at a target, by one owner, in one generation of its calls.
+type probe struct {
+	action     rollout.Action
+	epoch      int64
+	generation int
+}
+
+func (s *sim) observed(p probe, o rollout.Observation) {
+	if p.epoch != s.epoch || s.live == nil {
+		return
+	}
+	t, sh := &s.live.Targets[p.action.Target], &s.liveShadow[p.action.Target]
+	if p.generation == sh.generation {
+		sh.look(&s.live.Deployment.Spec, p.action.Check, o, t.Wanted())
+	} else {
+		s.cover("a probe older than the newest call")
+	}
+	s.outcome(rollout.Outcome{Action: p.action, Observation: o})
+}

@@ -1,0 +1,160 @@
+package strategy
+
+import (
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// Verb is what an operator can ask of a deployment that has not ended.
+type Verb string
+
+// The verbs. Rollback and retry of a deployment that has ended make a new one and are not among them.
+const (
+	VerbPause    Verb = "pause"
+	VerbResume   Verb = "resume"
+	VerbPromote  Verb = "promote"
+	VerbAbort    Verb = "abort"
+	VerbRollback Verb = "rollback"
+)
+
+// Request is one verb with what was said along with it.
+type Request struct {
+	Verb  Verb
+	Actor string
+	// Why is free text for the event.
+	Why string
+	// Wave names the gate to promote past; 0 means the one that the deployment waits at. Full skips all gates and bakes.
+	Wave int
+	Full bool
+}
+
+// Ask changes a deployment as a verb asks for, in place, and tells the change as events. No events mean that there was
+// nothing to change: the verb had been asked for before. A verb that makes no sense in the deployment's state is a
+// CodeConflict error that says why.
+func Ask(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
+	verbs := map[Verb]func(*rollout.Deployment, Request, time.Time) ([]rollout.Event, error){
+		VerbPause: pause, VerbResume: resume, VerbPromote: promote, VerbAbort: askAbort, VerbRollback: askRollback,
+	}
+	ask, known := verbs[r.Verb]
+	switch {
+	case !known:
+		return nil, conflict("%q is not a verb", r.Verb)
+	case d.State == rollout.StateAborted && r.Verb == VerbAbort:
+		return nil, nil
+	case d.State.Terminal():
+		return nil, conflict("the deployment has ended: it is %s", d.State)
+	case d.Operator.Abort && r.Verb != VerbAbort && r.Verb != VerbPause:
+		return nil, conflict("the deployment is being aborted")
+	}
+	return ask(d, r, now)
+}
+
+func conflict(format string, args ...any) error {
+	return &rollout.Error{Code: rollout.CodeConflict, Message: fmt.Sprintf(format, args...)}
+}
+
+// pause shows at once: no call starts after the answer.
+func pause(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
+	if d.Operator.Pause || d.Operator.Abort {
+		return nil, nil
+	}
+	e := asked(rollout.EventPaused, d, r, now)
+	d.Operator.Pause = true
+	d.State, d.Reason = rollout.StatePaused, "paused by an operator; resume to go on"
+	d.DeadlineAt, d.NextActionAt = time.Time{}, time.Time{}
+	return settleEvent(e, d), nil
+}
+
+// resume forgives what has failed so far. A gate still waits for promote.
+func resume(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
+	if !d.Operator.Pause && (d.Stop != rollout.StopPaused || d.Operator.Resumes > d.Progress.ResumesSeen) {
+		return nil, nil
+	}
+	e := asked(rollout.EventResumed, d, r, now)
+	d.Operator.Pause = false
+	d.Operator.Resumes++
+	if d.Progress.Gate == 0 {
+		d.State = runningState(d)
+	}
+	d.Reason = "resumed"
+	return settleEvent(e, d), nil
+}
+
+// promote opens the gate that the deployment waits at, once; asked again for the same gate it changes nothing.
+func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
+	waiting := d.Progress.Gate
+	switch {
+	case d.StartedAt.IsZero():
+		return nil, conflict("the deployment has not begun: there is nothing to promote")
+	case d.Direction == rollout.Backward:
+		return nil, conflict("the deployment is rolling back: there is nothing to promote")
+	case r.Full && d.Operator.Full, r.Wave > 0 && r.Wave <= d.Operator.Promoted, waiting > 0 && waiting <= d.Operator.Promoted:
+		return nil, nil
+	case !r.Full && waiting == 0:
+		return nil, conflict("the deployment waits at no gate")
+	case !r.Full && r.Wave > 0 && r.Wave != waiting:
+		return nil, conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
+	}
+	e := asked(rollout.EventPromoted, d, r, now)
+	e.Wave = waiting
+	d.Operator.Full = d.Operator.Full || r.Full
+	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
+	return settleEvent(e, d), nil
+}
+
+// askAbort ends a deployment that has not begun at once, and another as soon as its calls in flight have ended.
+func askAbort(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
+	if d.Operator.Abort {
+		return nil, nil
+	}
+	e := asked(rollout.EventAbortRequested, d, r, now)
+	d.Operator.Abort, d.Operator.Actor, d.Operator.Why = true, r.Actor, r.Why
+	d.Reason = "aborting: waiting for calls in flight"
+	return settleEvent(e, d), nil
+}
+
+// askRollback turns the deployment round where it is.
+func askRollback(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
+	switch {
+	case d.StartedAt.IsZero():
+		return nil, conflict("the deployment has not begun: nothing was touched, so there is nothing to roll back; abort it instead")
+	case d.Direction == rollout.Backward:
+		return nil, nil
+	}
+	e := asked(rollout.EventRollbackStarted, d, r, now)
+	d.Operator.Rollback, d.Operator.Pause = true, false
+	turnRound(d, "a rollback was asked for", now)
+	return settleEvent(e, d), nil
+}
+
+// turnRound makes the deployment go back from now on, with a progress deadline of its own.
+func turnRound(d *rollout.Deployment, cause string, now time.Time) {
+	d.Direction, d.State, d.Stop = rollout.Backward, rollout.StateRollingBack, rollout.StopNone
+	d.Progress.At, d.Progress.HeldAt, d.Progress.Cause, d.Progress.Gate = now, time.Time{}, cause, 0
+	d.DeadlineAt = now.Add(d.Spec.Strategy.ProgressDeadline.Std())
+	d.NextActionAt = now
+	d.Reason = "rolling back: " + cause
+}
+
+// runningState is the state of a deployment that nothing holds.
+func runningState(d *rollout.Deployment) rollout.State {
+	switch {
+	case d.StartedAt.IsZero():
+		return rollout.StatePending
+	case d.Direction == rollout.Backward:
+		return rollout.StateRollingBack
+	default:
+		return rollout.StateInProgress
+	}
+}
+
+func asked(kind string, d *rollout.Deployment, r Request, now time.Time) rollout.Event {
+	return rollout.Event{At: now, Type: kind, Actor: r.Actor, From: string(d.State), Message: r.Why}
+}
+
+func settleEvent(e rollout.Event, d *rollout.Deployment) []rollout.Event {
+	e.To = string(d.State)
+	return []rollout.Event{e}
+}

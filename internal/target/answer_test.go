@@ -1,0 +1,123 @@
+package target
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func TestTheStatusLineDecides(t *testing.T) {
+	t.Parallel()
+	kinds := map[int]rollout.AnswerKind{
+		200: rollout.AnswerDone, 201: rollout.AnswerDone, 202: rollout.AnswerAccepted, 204: rollout.AnswerDone,
+		301: rollout.AnswerRefused, 304: rollout.AnswerRefused, 307: rollout.AnswerRefused,
+		400: rollout.AnswerRefused, 401: rollout.AnswerRefused, 404: rollout.AnswerRefused,
+		408: rollout.AnswerRetry, 409: rollout.AnswerFenced, 410: rollout.AnswerRefused,
+		422: rollout.AnswerRefused, 425: rollout.AnswerRetry, 429: rollout.AnswerRetry,
+		500: rollout.AnswerRetry, 503: rollout.AnswerRetry, 599: rollout.AnswerRetry, 600: rollout.AnswerLost,
+	}
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		var status int
+		_, _ = fmt.Sscanf(r.URL.Path, "/%d", &status)
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(status)
+	})
+	for status, kind := range kinds {
+		want(t, call(t, Config{}, fmt.Sprintf("%s/%d", url, status)), kind, fmt.Sprintf("HTTP %d", status))
+	}
+}
+
+func TestARedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		http.Redirect(w, r, "/again", http.StatusPermanentRedirect)
+	})
+	want(t, call(t, Config{}, url), rollout.AnswerRefused, "HTTP 308")
+	if calls.Load() != 1 {
+		t.Errorf("%d calls", calls.Load())
+	}
+}
+
+func TestRetryAfterIsReadAndBounded(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	for value, wait := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "60": time.Minute, "61": time.Minute,
+		"99999999999999999999": time.Minute, "-5": 0, "-99999999999999999999": 0, "soon": 0, "1.5": 0, "NaN": 0,
+		"Fri, 01 May 2026 12:00:09 GMT": 9 * time.Second,
+		"Fri, 01 May 2026 11:00:00 GMT": 0,
+		"Fri, 01 May 2026 18:00:00 GMT": time.Minute,
+	} {
+		if got := retryAfter(value, now); got != wait {
+			t.Errorf("Retry-After %q: %v, want %v", value, got, wait)
+		}
+	}
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3")
+		http.Error(w, "busy\x1b[31m\nnow", http.StatusServiceUnavailable)
+	})
+	got := call(t, Config{}, url)
+	want(t, got, rollout.AnswerRetry, "HTTP 503: busy [31m now")
+	if got.RetryAfter != 3*time.Second {
+		t.Errorf("RetryAfter %v", got.RetryAfter)
+	}
+}
+
+func TestAnAnswerIsShownInOneShortLine(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "\xff\x00"+strings.Repeat("é\u202e", 1000))
+	})
+	got := call(t, Config{}, url)
+	if n := len([]rune(got.Message)); n > maxShown+len("HTTP 200: ") || strings.ContainsAny(got.Message, "\x00\u202e\ufffd") {
+		t.Errorf("%d characters: %q", n, got.Message)
+	}
+}
+
+func TestAtMost64KiBOfAnAnswerAreRead(t *testing.T) {
+	t.Parallel()
+	ended := make(chan struct{})
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(ended)
+		for block := make([]byte, 1<<10); ; {
+			if _, err := w.Write(block); err != nil { // only the client's hanging up ends this
+				return
+			}
+		}
+	})
+	want(t, call(t, Config{}, url), rollout.AnswerDone, "HTTP 200")
+	<-ended
+}
+
+func TestA2xxCountsThoughItsBodyIsCut(t *testing.T) {
+	t.Parallel()
+	url, _ := rawServer(t, func(c net.Conn) {
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+	})
+	want(t, call(t, Config{}, url), rollout.AnswerDone, "HTTP 200: half")
+}
+
+func TestWhatIsNotAFinalAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	for answer, message := range map[string]string{
+		"": "closed", "hello\r\n\r\n": "no valid answer", "HTTP/1.1 999 Odd\r\n\r\n": "HTTP 999",
+		"HTTP/1.1 200": "closed", "HTTP/1.1 103 Hints\r\n\r\n": "closed",
+		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n": "HTTP 101",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n":   "no valid answer",
+	} {
+		url, requests := rawServer(t, func(c net.Conn) { _, _ = io.WriteString(c, answer) })
+		want(t, call(t, Config{}, url), rollout.AnswerLost, message)
+		if requests.Load() != 1 {
+			t.Errorf("%.20q: %d requests", answer, requests.Load())
+		}
+	}
+}

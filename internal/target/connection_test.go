@@ -1,0 +1,203 @@
+package target
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func TestWithoutAConnectionTheCallIsNotSent(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := "http://" + l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, call(t, Config{}, nobody), rollout.AnswerNotSent, "connection refused")
+	want(t, call(t, Config{}, "http://name.invalid/"), rollout.AnswerNotSent, "name.invalid")
+	guarded := Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("not allowed") }}
+	want(t, call(t, guarded, nobody), rollout.AnswerNotSent, "not allowed")
+}
+
+func TestAFailedHandshakeIsNotSent(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
+	t.Cleanup(s.Close)
+	s.Config.ErrorLog = nil
+	want(t, call(t, Config{}, s.URL), rollout.AnswerNotSent, "certificate")
+
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	want(t, call(t, Config{TLS: &tls.Config{RootCAs: roots}}, s.URL), rollout.AnswerDone, "HTTP 200")
+	plain := serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(100) })
+	want(t, call(t, Config{}, strings.Replace(plain, "http:", "https:", 1)), rollout.AnswerNotSent, "no connection")
+	if calls.Load() != 1 {
+		t.Errorf("%d calls", calls.Load())
+	}
+}
+
+func TestOldTLSIsNotSpoken(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	old := Config{TLS: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}}
+	want(t, call(t, old, s.URL), rollout.AnswerNotSent, "no connection")
+}
+
+func TestADialThatHangsIsNotSent(t *testing.T) {
+	t.Parallel()
+	d := deployment()
+	d.Spec.Deploy.Timeout = rollout.Duration(30 * time.Millisecond)
+	c := New(Config{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}})
+	want(t, c.Call(t.Context(), d, webhook("http://10.0.0.1/"), deployCall()), rollout.AnswerNotSent, "no connection within")
+}
+
+func TestNoAnswerInTimeIsLost(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the server sees a client hang up only after it has read the request
+		<-r.Context().Done()
+	})
+	d := deployment()
+	d.Spec.Deploy.Timeout = rollout.Duration(50 * time.Millisecond)
+	got := New(Config{}).Call(t.Context(), d, webhook(url), deployCall())
+	want(t, got, rollout.AnswerLost, "no answer within 5")
+	if got.Latency < 50*time.Millisecond {
+		t.Errorf("latency %v", got.Latency)
+	}
+}
+
+func TestACallGivenUpAfterItWasSentIsLost(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	url, _ := rawServer(t, func(c net.Conn) {
+		cancel()
+		_, _ = io.Copy(io.Discard, c)
+	})
+	want(t, New(Config{}).Call(ctx, deployment(), webhook(url), deployCall()), rollout.AnswerLost, "given up")
+	want(t, New(Config{}).Call(ctx, deployment(), webhook(url), deployCall()), rollout.AnswerNotSent, "given up")
+}
+
+func TestAConnectionThatIsResetIsLost(t *testing.T) {
+	t.Parallel()
+	url, requests := rawServer(t, func(c net.Conn) {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+	})
+	want(t, call(t, Config{}, url), rollout.AnswerLost, "the connection was")
+	if requests.Load() != 1 {
+		t.Errorf("%d requests", requests.Load())
+	}
+}
+
+// A server may close a kept connection just as the next request goes out: net/http then sends some requests again.
+func TestACallIsNeverSentTwice(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	seen := map[string]int{} // by Rollcall-Attempt
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go acceptOneAnswerPerConnection(l, func(attempt string) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[attempt]++
+	})
+	client := New(Config{})
+	for attempt := 1; attempt <= 50; attempt++ {
+		c := deployCall()
+		c.Attempt = attempt
+		want(t, client.Call(t.Context(), deployment(), webhook("http://"+l.Addr().String()), c), rollout.AnswerDone, "HTTP 200")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for attempt, n := range seen {
+		if n != 1 {
+			t.Errorf("attempt %s was sent %d times", attempt, n)
+		}
+	}
+}
+
+// acceptOneAnswerPerConnection promises to keep connections, answers one request on each, and hangs up on the next.
+func acceptOneAnswerPerConnection(l net.Listener, saw func(attempt string)) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close() //nolint:errcheck // a test's connection
+			reader := bufio.NewReader(conn)
+			for range 2 {
+				req, err := http.ReadRequest(reader)
+				if err != nil {
+					return
+				}
+				_, _ = io.Copy(io.Discard, req.Body)
+				saw(req.Header.Get("Rollcall-Attempt"))
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n")
+			}
+		}()
+	}
+}
+
+func TestARequestCannotBeRepeatedByTheHTTPClient(t *testing.T) {
+	t.Parallel()
+	req, err := New(Config{Key: secret}).request(t.Context(), deployment(), webhook("http://h/"), deployCall())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if req.GetBody != nil || req.Header.Get("Idempotency-Key") != "" || req.Header.Get("X-Idempotency-Key") != "" {
+		t.Error("net/http may send this request again by itself")
+	}
+}
+
+func TestNoConnectionStaysOpenAfterACall(t *testing.T) {
+	t.Parallel()
+	var open atomic.Int32
+	closed := make(chan struct{}, 100)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			closed <- struct{}{}
+		default:
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	client := New(Config{})
+	for range 5 {
+		want(t, client.Call(t.Context(), deployment(), webhook(s.URL), deployCall()), rollout.AnswerDone, "")
+	}
+	for range open.Load() {
+		<-closed
+	}
+}

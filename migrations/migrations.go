@@ -1,0 +1,37 @@
+// Package migrations holds the database's schema as numbered SQL files, each with its way up and down.
+package migrations
+
+import (
+	"database/sql"
+	"embed"
+	"fmt"
+
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+// FS holds the migrations: 00001_name.sql and so on.
+//
+//go:embed *.sql
+var FS embed.FS
+
+// How often, and for how long, a replica asks for the lock while another one migrates.
+const (
+	lockEverySeconds = 1
+	lockTries        = 300
+)
+
+// Provider moves a PostgreSQL database up and down. Several replicas may do so at once: one applies, the others wait up
+// to five minutes. The caller keeps db and closes it; statements must not be bounded by a statement_timeout there.
+func Provider(db *sql.DB) (*goose.Provider, error) {
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockEverySeconds, lockTries))
+	if err != nil {
+		return nil, fmt.Errorf("make the lock for migrations: %w", err)
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, FS,
+		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations: %w", err)
+	}
+	return p, nil
+}
