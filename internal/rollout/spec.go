@@ -139,9 +139,11 @@ type Spec struct {
 	Deploy   Deploy   `json:"deploy"`
 	Checks   []Check  `json:"health_checks"`
 	// HealthyDeadline is how long one target may take from the answer of its call to passing its checks.
-	HealthyDeadline Duration   `json:"healthy_deadline"`
-	Force           bool       `json:"force"`
-	OnConflict      OnConflict `json:"on_conflict"`
+	HealthyDeadline Duration `json:"healthy_deadline"`
+	// Traffic is nil when Rollcall moves no traffic.
+	Traffic    *Traffic   `json:"traffic,omitempty"`
+	Force      bool       `json:"force"`
+	OnConflict OnConflict `json:"on_conflict"`
 }
 
 // VersionCheck is the index of the first check that can tell the running version, or -1.

@@ -1,0 +1,51 @@
+package rollout
+
+import "time"
+
+// Traffic says what moves traffic between the targets of a deployment.
+type Traffic struct {
+	// Type is the kind of router: "webhook" or "haproxy".
+	Type string `json:"type"`
+	// Timeout bounds one write; Retries is how many further attempts follow a failed one, Backoff the wait before the
+	// first of them, which doubles with each.
+	Timeout Duration `json:"timeout"`
+	Retries int      `json:"retries"`
+	Backoff Duration `json:"backoff"`
+	// Drain is how long a target that was taken out is left alone before it is called (rolling).
+	Drain Duration `json:"drain"`
+	// URL receives the writes of a webhook router. With ReadBack a write counts only when the router says so itself.
+	URL      string `json:"url,omitempty"`
+	ReadBack bool   `json:"read_back"`
+	// Socket is HAProxy's runtime API, "unix:/run/haproxy.sock" or "host:port"; Backend is the backend's name there. A
+	// target's server is named by its metadata "haproxy_server", else by its id.
+	Socket  string `json:"socket,omitempty"`
+	Backend string `json:"backend,omitempty"`
+}
+
+// Setting is one position of a router: what it should do with all targets of a deployment.
+type Setting struct {
+	// ActiveSlot is the slot that serves; empty without slots.
+	ActiveSlot string `json:"active_slot"`
+	// NewWeight and OldWeight are the sides' shares of traffic in percent; together 100.
+	NewWeight int `json:"new_weight"`
+	OldWeight int `json:"old_weight"`
+	// Backends has a weight from 0 to 256 for every target, in the order of the snapshot.
+	Backends []Backend `json:"backends"`
+}
+
+// Backend is one target's weight at a router.
+type Backend struct {
+	Target string `json:"target"`
+	Weight int    `json:"weight"`
+}
+
+// RouterCall is one write to a router, written down before it is made.
+type RouterCall struct {
+	// WebhookID is the same for every attempt of one setting in one deployment.
+	WebhookID string `json:"webhook_id"`
+	Attempt   int    `json:"attempt"`
+	// Fence never falls for a router of one service and environment.
+	Fence   int64     `json:"fence"`
+	Setting Setting   `json:"setting"`
+	Until   time.Time `json:"until"`
+}
