@@ -52,9 +52,8 @@ func takeIdentity(path string) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the replica's identity: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = f.Close() // nothing was written
-		return nil, nil
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return nil, f.Close()
 	}
 	name, err := os.ReadFile(path)
 	if err != nil {

@@ -213,7 +213,7 @@ func (e *Engine) adopt(c *rollout.Claimed) {
 		e.mu.Unlock()
 		return // the next look, or another replica, finds it again
 	}
-	s := newSession(e, life, &c.Snapshot, log)
+	s := newSession(life, e, c, log)
 	e.sessions[d.ID] = s
 	e.mu.Unlock()
 	s.poke()

@@ -10,8 +10,8 @@ import (
 // the monotonic clock, so that a replica has stopped before another may take over.
 type lease struct {
 	mu     sync.Mutex
-	until  time.Time // trusted until then; monotonic
-	ctx    context.Context
+	until  time.Time       // trusted until then; monotonic
+	ctx    context.Context //nolint:containedctx // everything that lives by the lease lives by it
 	cancel context.CancelFunc
 	offset time.Duration // the database's clock minus ours
 	last   time.Time     // the newest time handed out, so that time never runs backwards

@@ -27,7 +27,7 @@ type session struct {
 	engine *Engine
 	id     string
 	log    *slog.Logger
-	ctx    context.Context // ends with the ownership
+	ctx    context.Context //nolint:containedctx // a session is a lifetime: this ends with the ownership
 	cancel context.CancelCauseFunc
 
 	mu      sync.Mutex
@@ -36,22 +36,24 @@ type session struct {
 	inbox   []rollout.Outcome
 	asked   int64 // the newest operator revision heard of
 	timer   *time.Timer
-	callCtx context.Context // ends when the calls in flight are cut
+	callCtx context.Context //nolint:containedctx // ends when the calls in flight are cut
 	cutAll  context.CancelFunc
 
 	// What follows belongs to the running goroutine.
-	snap    *rollout.Snapshot
-	adopted bool
-	calls   int              // deploy calls in flight
-	dirty   map[int]struct{} // targets that differ from what is stored in what people see
-	touched map[int]struct{} // targets that differ at all
-	events  []rollout.Event  // not yet stored
-	stored  rollout.Status   // the status as it is stored
-	oldest  time.Time        // since when results wait to be saved; zero when none do
+	snap     *rollout.Snapshot
+	orphaned bool // its owner before died
+	adopted  bool
+	calls    int              // deploy calls in flight
+	dirty    map[int]struct{} // targets that differ from what is stored in what people see
+	touched  map[int]struct{} // targets that differ at all
+	events   []rollout.Event  // not yet stored
+	stored   rollout.Status   // the status as it is stored
+	oldest   time.Time        // since when results wait to be saved; zero when none do
 }
 
-func newSession(e *Engine, life context.Context, snap *rollout.Snapshot, log *slog.Logger) *session {
-	s := &session{engine: e, id: snap.Deployment.ID, log: log, snap: snap}
+func newSession(life context.Context, e *Engine, c *rollout.Claimed, log *slog.Logger) *session {
+	snap := &c.Snapshot
+	s := &session{engine: e, id: snap.Deployment.ID, log: log, snap: snap, orphaned: c.From != ""}
 	s.ctx, s.cancel = context.WithCancelCause(life)
 	s.callCtx, s.cutAll = context.WithCancel(s.ctx)
 	s.dirty, s.touched = map[int]struct{}{}, map[int]struct{}{}

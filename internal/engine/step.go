@@ -63,6 +63,9 @@ func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, erro
 
 func (s *session) adopt(now time.Time) {
 	s.adopted = true
+	if s.orphaned {
+		strategy.Excuse(s.snap, now)
+	}
 	s.note(strategy.Adopt(s.snap, now))
 	for i := range s.snap.Targets {
 		if s.snap.Targets[i].Phase == rollout.PhaseAsking {
@@ -244,12 +247,8 @@ func (s *session) saveUntilSure(sv rollout.Save) (rollout.Saved, error) {
 		ctx, cancel := context.WithTimeout(s.ctx, saveTimeout)
 		saved, err := s.engine.Deployments.Save(ctx, sv)
 		cancel()
-		switch rollout.ErrorCode(err) {
-		case rollout.CodeLost, rollout.CodeStale, rollout.CodeConflict, rollout.CodeNotFound:
+		if err == nil || answered(err) {
 			return saved, err
-		}
-		if err == nil {
-			return saved, nil
 		}
 		s.log.WarnContext(s.ctx, "a save has not landed; trying again", "error", err)
 		wait(s.ctx, saveRetry)
@@ -257,6 +256,12 @@ func (s *session) saveUntilSure(sv rollout.Save) (rollout.Saved, error) {
 			return saved, errDropped
 		}
 	}
+}
+
+// answered reports whether the database has said no, rather than nothing.
+func answered(err error) bool {
+	code := rollout.ErrorCode(err)
+	return code == rollout.CodeLost || code == rollout.CodeStale || code == rollout.CodeConflict || code == rollout.CodeNotFound
 }
 
 // reload reads the deployment's row again, because an operator has changed it.
@@ -318,7 +323,7 @@ func (s *session) ended() {
 func (s *session) logEvents(events []rollout.Event) {
 	for i := range events {
 		e := &events[i]
-		s.log.InfoContext(s.ctx, e.Type, "target", e.Target, "wave", e.Wave, "from", e.From, "to", e.To, "message", e.Message)
+		s.log.InfoContext(s.ctx, "event", "type", e.Type, "target", e.Target, "wave", e.Wave, "from", e.From, "to", e.To, "message", e.Message)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -92,7 +91,7 @@ func (w *world) start(killAt int) *process {
 	p.stop = stop
 	e := New(Config{
 		Replica: p.name, Registry: p, Deployments: p, Signals: p, Caller: p, Prober: p, Recorder: nothing{},
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Log: slog.New(slog.DiscardHandler),
 	})
 	w.running.Go(func() { _ = e.Run(ctx) }) // a killed process cannot hand over
 	return p
@@ -143,12 +142,6 @@ func (p *process) die() {
 		p.dead = true
 		p.stop()
 	}
-}
-
-func (p *process) kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.die()
 }
 
 func (p *process) Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error) {

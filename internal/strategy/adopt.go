@@ -7,18 +7,13 @@ import (
 )
 
 // Adopt marks every call that is written down without an answer as unknown: whoever made it is gone. Such a call does
-// not use up a retry. Time in which nobody looked is held against no target: health deadlines begin anew, and a bake
-// ends later by as much. A new owner does this once, before it plans.
+// not use up a retry. A new owner does this once, before it plans.
 func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 	var events []rollout.Event
-	putOffBake(s, now)
 	for i := range s.Targets {
 		t := &s.Targets[i]
 		for c := range t.Checks {
 			t.Checks[c].Probing = false
-		}
-		if t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseVerifying {
-			t.PhaseAt = now
 		}
 		if t.Call == nil {
 			continue
@@ -31,6 +26,17 @@ func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 		events = append(events, e)
 	}
 	return events
+}
+
+// Excuse holds against no target that its owner was dead and nobody looked: health deadlines begin anew, and a bake ends
+// later by as much. The successor of a dead owner does this once, before it plans.
+func Excuse(s *rollout.Snapshot, now time.Time) {
+	putOffBake(s, now)
+	for i := range s.Targets {
+		if t := &s.Targets[i]; t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseVerifying {
+			t.PhaseAt = now
+		}
+	}
 }
 
 // putOffBake lets a bake end later by the time for which probes of its targets are overdue; at worst it begins anew.

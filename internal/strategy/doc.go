@@ -3,7 +3,8 @@
 //
 // Prepare resolves a request into waves of targets; that is all that one strategy differs from another in, so each is
 // one small file (rolling.go) and one line in kinds. Plan turns (snapshot, now) into a Decision, for all strategies and
-// for the way back. Begin, Apply, Move and Adopt (target.go) hold every transition of a target.
+// for the way back. Begin, Apply and Move (target.go), Adopt and Excuse (adopt.go) hold
+// every transition of a target.
 //
 // Every decision has actions, moves, a change of status or a time in the future to look again; never none, and never
 // the same actions on the same facts.

@@ -12,8 +12,8 @@ const DefaultType = "rolling"
 
 // Prepare makes a deployment of what was asked for: it resolves the strategy (a JSON object, empty for the default)
 // against the targets, puts these in the order of their waves, those last seen unhealthy first, and gives each its first
-// state. Targets carry what the request says of them; d.Spec everything but strategy and waves. What is wrong with the
-// strategy is a CodeInvalid error with pointers below /strategy.
+// state. Targets carry what the request says of them, which counts less than what is remembered; d.Spec everything but
+// strategy and waves. What is wrong with the strategy is a CodeInvalid error with pointers below /strategy.
 func Prepare(
 	d rollout.Deployment, targets []rollout.Target, strategy json.RawMessage, remembered map[string]rollout.Remembered,
 ) (rollout.NewDeployment, error) {
@@ -60,6 +60,9 @@ func assign(d *rollout.Deployment, targets []rollout.Target, remembered map[stri
 		t.Health = rollout.HealthUnknown
 		if known.Health != "" {
 			t.Health = known.Health
+		}
+		if known.Version != "" {
+			t.Version = known.Version
 		}
 		t.Checks = freshChecks(&d.Spec)
 		if t.Want == "" {

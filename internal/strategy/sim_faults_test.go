@@ -25,6 +25,7 @@ func (s *sim) takeOver() {
 			s.cover("adopted a call without an answer")
 		}
 	}
+	strategy.Excuse(s.live, s.now)
 	s.events = append(s.events, strategy.Adopt(s.live, s.now)...)
 	s.trace("takeover", "", "epoch %d", s.epoch)
 }
@@ -139,8 +140,16 @@ func (s *sim) ask(verb strategy.Verb) {
 		return
 	}
 	if s.released {
-		s.at(s.now.Add(between(s.rng, 0, 500*time.Millisecond)), s.takeOver)
+		s.at(s.now.Add(s.poll()), s.takeOver)
 	}
+}
+
+// poll is how long it takes until a replica sees that there is something to do.
+func (s *sim) poll() time.Duration {
+	if s.steady {
+		return 0
+	}
+	return between(s.rng, 0, 500*time.Millisecond)
 }
 
 // checkAsk holds a verb's answer to the table of the design: legal, told, and the same when asked again.

@@ -203,24 +203,36 @@ func steadyScenario(rng *rand.Rand) scenario {
 	version.Timeout, version.Interval = rollout.Duration(2*time.Second), rollout.Duration(time.Second)
 	d.Spec.Checks = []rollout.Check{version}
 	n := 1 + rng.IntN(12)
+	bake := pick(rng, 0, 3*time.Second)
 	var targets []rollout.Target
 	for i := range n {
-		w := &simTarget{id: fmt.Sprintf("t%02d", i), initial: oldVersion, running: oldVersion, remembers: true, moods: []mood{answers}}
-		w.boot = pick(rng, 0, time.Second)
-		if chance(rng, 0.15) {
-			w.moods = []mood{pick(rng, refuses, lies, busy)}
-		} else if chance(rng, 0.1) {
-			w.badOn = newVersion
+		w := steadyTarget(rng, fmt.Sprintf("t%02d", i))
+		if w.sickAfter > 0 {
+			bake = 12 * time.Second // long enough for the sickness to be seen
 		}
 		sc.world = append(sc.world, w)
 		targets = append(targets, rollout.Target{ID: w.id, Version: oldVersion})
 	}
 	object := fmt.Sprintf(`{"batch_size":%d,"max_failures":%d,"on_failure":"rollback","bake":%q,"progress_deadline":"10m"}`,
-		1+rng.IntN(n), pick(rng, 0, 0, 1, n), pick(rng, "0s", "3s"))
+		1+rng.IntN(n), pick(rng, 0, 0, 1, n), bake)
 	prepared, err := strategy.Prepare(d, targets, json.RawMessage(object), nil)
 	if err != nil {
 		panic(err)
 	}
 	sc.adopt(prepared)
 	return sc
+}
+
+func steadyTarget(rng *rand.Rand, id string) *simTarget {
+	w := &simTarget{id: id, initial: oldVersion, running: oldVersion, remembers: true, moods: []mood{answers}}
+	w.boot = pick(rng, 0, time.Second)
+	switch rng.IntN(12) {
+	case 0, 1:
+		w.moods = []mood{pick(rng, refuses, lies, busy)}
+	case 2:
+		w.badOn = newVersion
+	case 3:
+		w.sickAfter = 2 * time.Second
+	}
+	return w
 }

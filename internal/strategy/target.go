@@ -112,7 +112,11 @@ func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a ro
 		return rollout.EventTargetNotSent
 	case rollout.AnswerLost:
 		t.Tries++
-		lose(t, now, now.Add(backoff(spec, t.Tries)))
+		askAt := now
+		if t.Tries <= spec.Deploy.Retries {
+			askAt = now.Add(backoff(spec, t.Tries)) // it is asked, and called again, no sooner
+		}
+		lose(t, now, askAt)
 		note(t, a.Message, now)
 		return rollout.EventTargetUnknown
 	case rollout.AnswerRefused, rollout.AnswerFenced:

@@ -1,0 +1,132 @@
+package strategy_test
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"testing"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+func prepare(t *testing.T, d rollout.Deployment, targets []rollout.Target, object string, remembered map[string]rollout.Remembered) rollout.NewDeployment {
+	t.Helper()
+	prepared, err := strategy.Prepare(d, targets, json.RawMessage(object), remembered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return prepared
+}
+
+func named(ids ...string) []rollout.Target {
+	var targets []rollout.Target
+	for _, id := range ids {
+		targets = append(targets, rollout.Target{ID: id, Version: oldVersion})
+	}
+	return targets
+}
+
+func TestUnhealthyTargetsComeFirstAndTheRestInTheListsOrder(t *testing.T) {
+	t.Parallel()
+	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("e", "d", "c", "b", "a"), `{"batch_size":2}`,
+		map[string]rollout.Remembered{
+			"c": {Health: rollout.HealthUnhealthy}, "a": {Health: rollout.HealthUnhealthy},
+			"d": {Health: rollout.HealthDegraded}, "b": {Health: rollout.Healthy},
+		})
+	var ids []string
+	var waves, positions []int
+	for i := range prepared.Targets {
+		target := &prepared.Targets[i]
+		ids, waves, positions = append(ids, target.ID), append(waves, target.Wave), append(positions, target.Position)
+	}
+	if !slices.Equal(ids, []string{"c", "a", "e", "d", "b"}) {
+		t.Errorf("order %v", ids)
+	}
+	if !slices.Equal(waves, []int{1, 1, 2, 2, 3}) {
+		t.Errorf("waves %v", waves)
+	}
+	if !slices.Equal(positions, []int{2, 4, 0, 1, 3}) {
+		t.Errorf("places in the list %v", positions)
+	}
+}
+
+func TestWhatRollcallLeftThereCountsMoreThanWhatTheCallerSays(t *testing.T) {
+	t.Parallel()
+	targets := named("a", "b", "c")
+	targets[2].Version = ""
+	prepared := prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.Remembered{
+		"a": {Version: "v0"}, "b": {Health: rollout.Healthy},
+	})
+	for i, want := range []string{"v0", oldVersion, ""} {
+		if got := prepared.Targets[i].Version; got != want {
+			t.Errorf("%s runs %q, want %q", prepared.Targets[i].ID, got, want)
+		}
+	}
+}
+
+func TestFencesGoOnFromTheHighestEverWrittenDown(t *testing.T) {
+	t.Parallel()
+	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("a", "b"), ``, map[string]rollout.Remembered{"a": {Fence: 41}})
+	if prepared.Targets[0].Fence != 41 || prepared.Targets[1].Fence != 0 {
+		t.Errorf("fences %d, %d", prepared.Targets[0].Fence, prepared.Targets[1].Fence)
+	}
+}
+
+func TestAPreparedDeploymentWaitsToStart(t *testing.T) {
+	t.Parallel()
+	d := rollout.Deployment{Version: newVersion}
+	d.Spec.Checks = []rollout.Check{{Type: "http", Critical: true}, {Type: rollout.CheckNone, Critical: true}}
+	prepared := prepare(t, d, named("a"), ``, nil)
+	if d := &prepared.Deployment; d.State != rollout.StatePending || d.Direction != rollout.Forward || d.Reason == "" || d.Counts.Total != 1 {
+		t.Errorf("%+v", d)
+	}
+	target := &prepared.Targets[0]
+	if target.State != rollout.TargetPending || target.Phase != rollout.PhaseNew || target.Health != rollout.HealthUnknown ||
+		target.Want != newVersion || target.PreviousVersion != "" {
+		t.Errorf("%+v", target)
+	}
+	unknown := rollout.CheckState{Status: rollout.HealthUnknown, Last: rollout.HealthUnknown}
+	healthy := rollout.CheckState{Status: rollout.Healthy, Last: rollout.Healthy}
+	if !slices.Equal(target.Checks, []rollout.CheckState{unknown, healthy}) {
+		t.Errorf("%+v", target.Checks)
+	}
+}
+
+func TestEachTargetOfARollbackKeepsTheVersionThatItIsToGet(t *testing.T) {
+	t.Parallel()
+	targets := named("a", "b")
+	targets[0].Want, targets[1].Want = "v7", "v8"
+	prepared := prepare(t, rollout.Deployment{Kind: rollout.KindRollback}, targets, `{"batch_size":2}`, nil)
+	if prepared.Targets[0].Want != "v7" || prepared.Targets[1].Want != "v8" {
+		t.Errorf("%+v", prepared.Targets)
+	}
+}
+
+func TestPrepareLeavesTheRequestAsItWas(t *testing.T) {
+	t.Parallel()
+	targets := named("a", "b", "c")
+	was := slices.Clone(targets)
+	prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.Remembered{"c": {Health: rollout.HealthUnhealthy}})
+	if !reflect.DeepEqual(targets, was) {
+		t.Errorf("%+v", targets)
+	}
+}
+
+func TestTheWavesOfAPreparedDeploymentAreFullInOrder(t *testing.T) {
+	t.Parallel()
+	ids := make([]string, 23)
+	for i := range ids {
+		ids[i] = string(rune('a' + i))
+	}
+	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named(ids...), `{"batch_size":[1,"20%",7]}`, nil)
+	sizes := make([]int, len(prepared.Deployment.Spec.Waves))
+	for i := range prepared.Targets {
+		sizes[prepared.Targets[i].Wave-1]++
+	}
+	for i, w := range prepared.Deployment.Spec.Waves {
+		if sizes[i] != w.Size {
+			t.Errorf("wave %d has %d targets, not %d", i+1, sizes[i], w.Size)
+		}
+	}
+}
