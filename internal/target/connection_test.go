@@ -151,7 +151,7 @@ func acceptOneAnswerPerConnection(l net.Listener, saw func(attempt string)) {
 			return
 		}
 		go func() {
-			defer conn.Close() //nolint:errcheck // a test's connection
+			defer conn.Close()
 			reader := bufio.NewReader(conn)
 			for range 2 {
 				req, err := http.ReadRequest(reader)
