@@ -172,12 +172,12 @@ func (s *sim) checkIntent(before *rollout.Deployment, failures int, t *rollout.T
 	case c.PreviousVersion != "" && c.PreviousVersion != s.world[a.Target].initial:
 		s.violate("%s: it ran %s before, not %s", t.ID, s.world[a.Target].initial, c.PreviousVersion)
 	}
-	if c.Action == rollout.CallRollback {
+	if a.Back {
 		s.checkBackward(before, t, c, sh)
 	} else {
 		s.checkForward(before, failures, t, c)
 	}
-	sh.intend(s.now, c)
+	sh.intend(s.now, c, a.Back)
 }
 
 func askable(spec *rollout.Spec) bool {

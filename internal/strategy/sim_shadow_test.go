@@ -96,13 +96,13 @@ func (s *sim) foresee(o rollout.Outcome) {
 }
 
 // intend notes a call that is being written down.
-func (sh *shadow) intend(now time.Time, c *rollout.Call) {
+func (sh *shadow) intend(now time.Time, c *rollout.Call, back bool) {
 	sh.fence = c.Fence
 	*sh.attempt.of(c.Action) = c.Attempt
 	*sh.webhook.of(c.Action) = c.WebhookID
 	*sh.calls.of(c.Action)++
 	sh.lost, sh.taken, sh.out = false, false, true
-	if c.Action == rollout.CallDeploy && sh.previous == "" {
+	if !back && sh.previous == "" {
 		sh.previous = c.PreviousVersion
 	}
 	sh.renew()
