@@ -245,8 +245,10 @@ func (s *session) refused(err error, dr *draft) error {
 func (s *session) saveUntilSure(sv rollout.Save) (rollout.Saved, error) {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, saveTimeout)
+		began := time.Now()
 		saved, err := s.engine.Deployments.Save(ctx, sv)
 		cancel()
+		s.engine.Recorder.SaveDone(time.Since(began), len(sv.Targets), err != nil && !answered(err))
 		if err == nil || answered(err) {
 			return saved, err
 		}
