@@ -36,13 +36,9 @@ type share struct {
 // write looks before it writes, so that what HAProxy would refuse half-way changes nothing at all.
 func (h haproxy) write(ctx context.Context, p position, _ rollout.RouterCall) rollout.Answer {
 	began := time.Now()
-	shares, err := sharesOf(p)
-	if err != nil {
-		return refused(err.Error())
-	}
-	before, err := h.look(ctx, p)
-	if refusal, ok := errors.AsType[complaint](err); ok {
-		return refused(refusal.Error())
+	shares, before, err := h.compare(ctx, p)
+	if final, ok := errors.AsType[refusal](err); ok {
+		return refused(final.Error())
 	}
 	if err != nil {
 		return failed(ctx, false, err, began)
@@ -65,8 +61,8 @@ func (h haproxy) send(ctx context.Context, p position, shares []share, began tim
 	for _, commands := range lines(p.traffic().Backend, shares) {
 		reply, connected, err := h.talk(ctx, p, strings.Join(commands, ";"))
 		written = written || connected
-		if text := oneLine(reply); text != "" {
-			return refused("HAProxy says: " + text)
+		if oneLine(reply) != "" {
+			return refused(complaint(reply).Error())
 		}
 		if err == nil && strings.Count(reply, "\n") < len(commands) { // a command that worked answers an empty line
 			err = io.ErrUnexpectedEOF
@@ -98,13 +94,9 @@ func lines(backend string, shares []share) [][]string {
 
 func (h haproxy) read(ctx context.Context, p position) (string, error) {
 	began := time.Now()
-	shares, err := sharesOf(p)
-	if err != nil {
-		return "", err
-	}
-	now, err := h.look(ctx, p)
-	if refusal, ok := errors.AsType[complaint](err); ok {
-		return "", refusal
+	shares, now, err := h.compare(ctx, p)
+	if final, ok := errors.AsType[refusal](err); ok {
+		return "", final
 	}
 	if err != nil {
 		return "", errors.New("no answer: " + why(ctx, err, began))
@@ -112,10 +104,21 @@ func (h haproxy) read(ctx context.Context, p position) (string, error) {
 	return now.differs(shares), nil
 }
 
+// compare gives the weights that the servers should have, and the state that they are in. A refusal says that one of
+// the two can never be had.
+func (h haproxy) compare(ctx context.Context, p position) ([]share, servers, error) {
+	shares, err := sharesOf(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	now, err := h.look(ctx, p)
+	return shares, now, err
+}
+
 // sharesOf puts a setting into HAProxy's names. It refuses what could be taken for another command.
 func sharesOf(p position) ([]share, error) {
 	if !validName(p.traffic().Backend) {
-		return nil, fmt.Errorf("%q is no name of an HAProxy backend", oneLine(p.traffic().Backend))
+		return nil, refusal(fmt.Sprintf("%q is no name of an HAProxy backend", oneLine(p.traffic().Backend)))
 	}
 	named := map[string]any{}
 	for i := range p.targets {
@@ -133,11 +136,11 @@ func sharesOf(p position) ([]share, error) {
 		server, ok := name.(string)
 		switch other, twice := taken[server]; {
 		case !ok || !validName(server):
-			return nil, fmt.Errorf("%q of target %s is no name of an HAProxy server", oneLine(fmt.Sprint(name)), b.Target)
+			return nil, refusal(oneLine(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
 		case twice:
-			return nil, fmt.Errorf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)
+			return nil, refusal(oneLine(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
 		case b.Weight < 0 || b.Weight > maxWeight:
-			return nil, fmt.Errorf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)
+			return nil, refusal(oneLine(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
 		}
 		taken[server] = b.Target
 		shares = append(shares, share{server, b.Weight})

@@ -20,10 +20,13 @@ const (
 	opRunning  = "2"
 )
 
-// complaint is what HAProxy says instead of doing what it was asked.
-type complaint string
+// refusal is an error that stays the same however often one asks.
+type refusal string
 
-func (c complaint) Error() string { return "HAProxy says: " + string(c) }
+func (r refusal) Error() string { return string(r) }
+
+// complaint is what HAProxy says instead of doing what it was asked.
+func complaint(reply string) refusal { return refusal("HAProxy says: " + oneLine(reply)) }
 
 // server is what HAProxy knows of a server.
 type server struct {
@@ -52,7 +55,7 @@ func parseServers(reply string) (servers, error) {
 	}
 	_, table, ok := strings.Cut(reply, "\n# ")
 	if !ok {
-		return nil, complaint(oneLine(reply))
+		return nil, complaint(reply)
 	}
 	rows := strings.Split(strings.TrimRight(table, "\n"), "\n")
 	columns := map[string]int{}
@@ -79,11 +82,11 @@ func parseServer(columns map[string]int, row []string) (string, server, error) {
 	}
 	weight, err := strconv.Atoi(cell("srv_uweight"))
 	if err != nil {
-		return "", server{}, complaint("a server's state without a weight: " + oneLine(strings.Join(row, " ")))
+		return "", server{}, complaint("a state without srv_uweight: " + strings.Join(row, " "))
 	}
 	admin, err := strconv.Atoi(cell("srv_admin_state"))
 	if err != nil {
-		return "", server{}, complaint("a server's state without srv_admin_state: " + oneLine(strings.Join(row, " ")))
+		return "", server{}, complaint("a state without srv_admin_state: " + strings.Join(row, " "))
 	}
 	operational := cell("srv_op_state") == opRunning || cell("srv_op_state") == opStarting
 	return cell("srv_name"), server{weight: weight, up: operational && admin&closedToTraffic == 0}, nil
@@ -107,7 +110,7 @@ func (s servers) differs(shares []share) string {
 		case !ok:
 			return fmt.Sprintf("no server %s", want.server)
 		case is.weight != want.weight:
-			return fmt.Sprintf("weight %d of server %s, not %d", is.weight, want.server, want.weight)
+			return fmt.Sprintf("server %s with weight %d, not %d", want.server, is.weight, want.weight)
 		}
 	}
 	return ""
@@ -121,8 +124,8 @@ func (s servers) strands(shares []share) bool {
 	for _, want := range shares {
 		after[want.server] = server{weight: want.weight, up: s[want.server].up}
 	}
-	meant := !slices.ContainsFunc(shares, func(want share) bool { return want.weight > 0 })
-	return !meant && s.serve() && !after.serve()
+	given := slices.ContainsFunc(shares, func(want share) bool { return want.weight > 0 })
+	return given && s.serve() && !after.serve()
 }
 
 func (s servers) serve() bool {

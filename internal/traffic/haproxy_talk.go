@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -24,7 +23,7 @@ func (h haproxy) talk(ctx context.Context, p position, line string) (reply strin
 	if err != nil {
 		return "", false, err
 	}
-	defer conn.Close() //nolint:errcheck // what was written has been answered, or the error says so
+	defer conn.Close()                                                               //nolint:errcheck // what was written has been answered, or the error says so
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // a closed connection needs none
 	defer stop()
 	if _, err := io.WriteString(conn, line+"\n"); err != nil {
@@ -38,12 +37,12 @@ func (h haproxy) talk(ctx context.Context, p position, line string) (reply strin
 func socketOf(socket string) (network, address string, err error) {
 	if path, ok := strings.CutPrefix(socket, "unix:"); ok {
 		if !strings.HasPrefix(path, "/") {
-			return "", "", errors.New("the path of HAProxy's socket does not start with a slash")
+			return "", "", refusal("the path of HAProxy's socket does not start with a slash")
 		}
 		return "unix", path, nil
 	}
 	if _, port, err := net.SplitHostPort(socket); err != nil || port == "" {
-		return "", "", fmt.Errorf("%q is neither unix:/path nor host:port", oneLine(socket))
+		return "", "", refusal(fmt.Sprintf("%q is neither unix:/path nor host:port", oneLine(socket)))
 	}
 	return "tcp", socket, nil
 }

@@ -24,7 +24,7 @@ func (p position) traffic() *rollout.Traffic { return p.deployment.Spec.Traffic 
 type router interface {
 	// write makes call once. AnswerDone means that the router took it.
 	write(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer
-	// read asks the router what it does. It gives "" when that is p, else words such as "weight 10, not 50". The error
+	// read asks the router what it does. It gives "" when that is p, else words such as "new_weight 10, not 50". The error
 	// is errBlind when the router has no way to tell.
 	read(ctx context.Context, p position) (differs string, err error)
 }
