@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -19,8 +18,8 @@ import (
 // proxy is a real HAProxy, a child of the test.
 type proxy struct {
 	t *testing.T
-	// socket is its runtime API, front the address of its frontend.
-	socket, front string
+	// socket is its runtime API, front the address of its frontend, log the file of what it prints.
+	socket, front, log string
 }
 
 const proxyConfig = `
@@ -48,35 +47,56 @@ backend checkout
 // startProxy hands HAProxy sockets that listen already, so that nobody has to wait for it or guess a free port.
 func startProxy(t *testing.T, level, backends string) *proxy {
 	t.Helper()
-	program, err := exec.LookPath("haproxy")
-	if err != nil && os.Getenv("CI") != "" {
-		t.Fatal("haproxy is missing: apt-get install haproxy")
-	} else if err != nil {
-		t.Skip("haproxy is not installed")
-	}
+	program := haproxyProgram(t)
 	dir := shortDir(t)
-	p := &proxy{t: t, socket: filepath.Join(dir, "api")}
+	p := &proxy{t: t, socket: filepath.Join(dir, "api"), log: filepath.Join(dir, "log")}
 	api, front := listener(t, "unix", p.socket), listener(t, "tcp", "127.0.0.1:0")
 	p.front = front.Addr().String()
 	config := filepath.Join(dir, "cfg")
 	if err := os.WriteFile(config, fmt.Appendf(nil, proxyConfig, level, backends), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var log bytes.Buffer
+	log, err := os.Create(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(t.Context(), program, "-db", "-f", config)
-	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{fileOf(t, api), fileOf(t, front)}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = api.Close(), front.Close()
+	_, _, _ = api.Close(), front.Close(), log.Close()
 	t.Cleanup(func() {
 		_ = cmd.Wait() // the test's context has ended it
 		if t.Failed() {
-			t.Logf("HAProxy: %s", log.String())
+			t.Logf("HAProxy: %s", p.printed())
 		}
 	})
 	return p
+}
+
+// haproxyProgram finds HAProxy, also where only root's PATH would lead.
+func haproxyProgram(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"haproxy", "/usr/sbin/haproxy", "/usr/local/sbin/haproxy"} {
+		if program, err := exec.LookPath(name); err == nil {
+			return program
+		}
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("haproxy is missing: apt-get install haproxy")
+	}
+	t.Skip("haproxy is not installed")
+	return ""
+}
+
+func (p *proxy) printed() string {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		p.t.Errorf("HAProxy's log: %v", err)
+	}
+	return string(text)
 }
 
 // shortDir is a folder whose path leaves room for a socket's name.

@@ -26,11 +26,21 @@ func (h haproxy) talk(ctx context.Context, p position, line string) (reply strin
 	defer conn.Close()                                                               //nolint:errcheck // what was written has been answered, or the error says so
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // a closed connection needs none
 	defer stop()
+	if late(ctx) {
+		return "", false, context.DeadlineExceeded
+	}
 	if _, err := io.WriteString(conn, line+"\n"); err != nil {
 		return "", true, err
 	}
 	text, err := io.ReadAll(io.LimitReader(conn, maxReply))
 	return string(text), true, err
+}
+
+// late reports whether the deadline is over, by the clock: after its process was frozen, the context may not know yet,
+// and HAProxy has no fence that would keep the write out.
+func late(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 // socketOf reads Traffic.Socket: "unix:" and a path from the root, or host:port.

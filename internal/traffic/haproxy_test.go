@@ -1,10 +1,13 @@
 package traffic
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/rollout"
 )
@@ -159,6 +162,38 @@ func TestLinesRaiseBeforeTheyDrain(t *testing.T) {
 	drained := slices.IndexFunc(all, func(c string) bool { return strings.HasSuffix(c, " weight 0") })
 	if len(all) != 500 || drained != 250 || strings.HasSuffix(strings.Join(all[250:], ";"), " weight 1") {
 		t.Errorf("%d commands, drained from %d", len(all), drained)
+	}
+}
+
+func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ reply, message string }{
+		"hangs up": {"", "not sent: the connection was closed"},
+		"stops":    {"1\n# srv_name srv_uweight srv_admin_state\nweb-1 1", "not sent: the connection was closed"},
+		"hangs":    {"hang", "not sent: nothing within"},
+	} {
+		l := listener(t, "tcp", "127.0.0.1:0")
+		go func() {
+			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+				line, _ := bufio.NewReader(conn).ReadString('\n')
+				if !strings.HasPrefix(line, "show ") {
+					t.Errorf("%s: it was told %q", name, line)
+				}
+				if test.reply == "hang" {
+					_, _ = io.Copy(io.Discard, conn)
+				}
+				_, _ = io.WriteString(conn, test.reply)
+				_ = conn.Close()
+			}
+		}()
+		d := deploymentOn(rollout.Traffic{Type: "haproxy", Socket: l.Addr().String(), Backend: "checkout"})
+		if test.reply == "hang" {
+			d.Spec.Traffic.Timeout = rollout.Duration(50 * time.Millisecond)
+		}
+		want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerNotSent, test.message)
+		if _, known, message := New(Config{}).Ask(t.Context(), d, twoTargets(), setting(10)); known || message == "" {
+			t.Errorf("%s: asked: %t %q", name, known, message)
+		}
 	}
 }
 
