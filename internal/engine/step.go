@@ -123,6 +123,12 @@ func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 	}
 	s.note(dec.Events) // an end is told last
 	for _, a := range dec.Actions {
+		if a.Kind == rollout.ActionRoute || a.Kind == rollout.ActionAskRouter {
+			complete, events := strategy.BeginRoute(d, a, now)
+			s.note(events)
+			dr.actions = append(dr.actions, complete)
+			continue
+		}
 		s.keep(dr, a.Target)
 		t, complete, events := strategy.Begin(d, s.snap.Targets[a.Target], a, now)
 		s.snap.Targets[a.Target] = t
@@ -160,7 +166,7 @@ func (s *session) deferrable(dr *draft) bool {
 		return false
 	}
 	for _, a := range dr.actions {
-		if a.Kind == rollout.ActionCall {
+		if a.Kind == rollout.ActionCall || a.Kind == rollout.ActionRoute {
 			return false
 		}
 	}
@@ -169,7 +175,7 @@ func (s *session) deferrable(dr *draft) bool {
 
 // inFlight reports whether an answer is being waited for.
 func (s *session) inFlight() bool {
-	if s.calls > 0 {
+	if r := s.snap.Deployment.Progress.Router; s.calls > 0 || r != nil && r.Asking {
 		return true
 	}
 	for i := range s.snap.Targets {

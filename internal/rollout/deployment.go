@@ -179,6 +179,8 @@ type Progress struct {
 	// Forgiven is how many failures no longer count, and ResumesSeen the resumes that forgave them.
 	Forgiven    int `json:"forgiven"`
 	ResumesSeen int `json:"resumes_seen"`
+	// Router is nil when Rollcall moves no traffic.
+	Router *RouterState `json:"router,omitempty"`
 	// Cause says why the deployment turned back or stopped; empty while all is well.
 	Cause string `json:"cause"`
 	// Weight is the new side's share of traffic, in percent, as last confirmed.

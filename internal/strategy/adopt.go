@@ -9,7 +9,7 @@ import (
 // Adopt marks every call that is written down without an answer as unknown: whoever made it is gone. Such a call does
 // not use up a retry. A new owner does this once, before it plans.
 func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
-	var events []rollout.Event
+	events := adoptRouter(&s.Deployment, now)
 	for i := range s.Targets {
 		t := &s.Targets[i]
 		for c := range t.Checks {

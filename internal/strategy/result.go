@@ -75,6 +75,9 @@ func (p *planner) failureCause() string {
 			return cause
 		}
 	}
+	if cause := p.routerCause(); cause != "" {
+		return cause
+	}
 	if p.overdue() {
 		return fmt.Sprintf("no target was verified within %s", p.spec.Strategy.ProgressDeadline)
 	}
