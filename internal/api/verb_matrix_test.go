@@ -16,7 +16,9 @@ import (
 type standing func(s *stage, service string) string
 
 func standings() map[string]standing {
-	begun := func(s *stage, service string) *rollout.Snapshot { return s.begun(service, "v2", 3, func(*rollout.Target) {}) }
+	begun := func(s *stage, service string) *rollout.Snapshot {
+		return s.begun(service, "v2", 3, func(*rollout.Target) {})
+	}
 	over := func(state rollout.State, touch func(*rollout.Target)) standing {
 		return func(s *stage, service string) string { return s.ended(service, "v2", 3, state, touch) }
 	}
@@ -153,11 +155,11 @@ func TestEveryVerbInEveryState(t *testing.T) {
 // tryTwice posts a verb and says what came of it; the second time nothing may come of it.
 func (s *stage) tryTwice(id string, verb [2]string) string {
 	s.t.Helper()
-	before := s.get("/deployments/" + id).want(s.t, http.StatusOK)
+	before := s.get("/deployments/"+id).want(s.t, http.StatusOK)
 	told := len(s.told(id, 0))
 	first := s.verb(id, verb[0], verb[1])
 	events := s.told(id, told)
-	got := s.get("/deployments/" + id).want(s.t, http.StatusOK)
+	got := s.get("/deployments/"+id).want(s.t, http.StatusOK)
 
 	again := s.verb(id, verb[0], verb[1])
 	body, tag := "the same", got.Header.Get("ETag")
