@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -173,18 +172,4 @@ func (s *stage) lastEvent(id string) rollout.Event {
 		s.t.Fatal(err, len(list.Items))
 	}
 	return list.Items[len(list.Items)-1]
-}
-
-// change lets a person's wish be written, as far as a save cannot.
-func (s *stage) change(snap *rollout.Snapshot, change func(d *rollout.Deployment)) {
-	s.t.Helper()
-	d, err := s.store.Update(context.WithoutCancel(s.t.Context()), snap.Deployment.ID, 0,
-		func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
-			change(d)
-			return []rollout.Event{{Type: "test"}}, nil
-		})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	snap.Deployment = d
 }

@@ -20,8 +20,10 @@ func ownVersions(t *rollout.Target) {
 	case "web-4":
 		t.State, t.Version = rollout.TargetUnknown, ""
 	case "web-5":
-		*t = rollout.Target{ID: t.ID, Name: t.Name, Address: t.Address, Checks: t.Checks, Position: t.Position, Wave: t.Wave, Want: t.Want,
-			State: rollout.TargetUnchanged, Phase: rollout.PhaseSettled, Health: t.Health}
+		*t = rollout.Target{
+			ID: t.ID, Name: t.Name, Address: t.Address, Checks: t.Checks, Position: t.Position, Wave: t.Wave, Want: t.Want,
+			State: rollout.TargetUnchanged, Phase: rollout.PhaseSettled, Health: t.Health,
+		}
 	}
 }
 

@@ -113,16 +113,17 @@ func goOnUntil(d *rollout.Deployment, now time.Time) time.Time {
 // promote opens the gate that the deployment waits at, once; asked again for the same gate it changes nothing.
 func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
 	waiting := d.Progress.Gate
-	switch {
-	case d.StartedAt.IsZero():
-		return nil, conflict("the deployment has not begun: there is nothing to promote")
-	case d.Direction == rollout.Backward:
-		return nil, conflict("the deployment is rolling back: there is nothing to promote")
-	case r.Full && d.Operator.Full, r.Wave > 0 && r.Wave <= d.Operator.Promoted, waiting > 0 && waiting <= d.Operator.Promoted:
+	if err := promotable(d); err != nil {
+		return nil, err
+	}
+	if promoted(d, r) {
 		return nil, nil
-	case !r.Full && waiting == 0:
+	}
+	switch {
+	case r.Full:
+	case waiting == 0:
 		return nil, conflict("the deployment waits at no gate")
-	case !r.Full && r.Wave > 0 && r.Wave != waiting:
+	case r.Wave > 0 && r.Wave != waiting:
 		return nil, conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
 	}
 	e := asked(rollout.EventPromoted, d, r, now)
@@ -133,6 +134,30 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 	d.Operator.Full = d.Operator.Full || r.Full
 	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
 	return settleEvent(e, d), nil
+}
+
+func promotable(d *rollout.Deployment) error {
+	switch {
+	case d.StartedAt.IsZero():
+		return conflict("the deployment has not begun: there is nothing to promote")
+	case d.Direction == rollout.Backward:
+		return conflict("the deployment is rolling back: there is nothing to promote")
+	default:
+		return nil
+	}
+}
+
+// promoted reports whether what is asked for has been asked for before.
+func promoted(d *rollout.Deployment, r Request) bool {
+	waiting, done := d.Progress.Gate, d.Operator.Promoted
+	switch {
+	case r.Full:
+		return d.Operator.Full
+	case r.Wave > 0:
+		return r.Wave <= done
+	default:
+		return waiting > 0 && waiting <= done
+	}
 }
 
 // askAbort ends a deployment as soon as its calls in flight have ended; see CallOff for one that has not begun.
