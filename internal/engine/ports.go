@@ -49,6 +49,7 @@ type Recorder interface {
 	CallDone(action rollout.CallAction, kind rollout.AnswerKind, d time.Duration)
 	ProbeDone(checkType string, status rollout.Health, d time.Duration)
 	DeploymentEnded(strategy string, outcome rollout.State, d time.Duration)
+	SaveDone(d time.Duration, targets int, failed bool)
 	TakenOver()
 	Fenced()
 }

@@ -41,7 +41,7 @@ type session struct {
 
 	// What follows belongs to the running goroutine.
 	snap     *rollout.Snapshot
-	orphaned bool // its owner before died
+	orphaned bool // its owner before died, and nothing was saved since
 	adopted  bool
 	calls    int              // deploy calls in flight
 	dirty    map[int]struct{} // targets that differ from what is stored in what people see

@@ -116,12 +116,12 @@ func (s *session) plan(now time.Time) *draft {
 func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 	d := &s.snap.Deployment
 	setStatus(d, dec.Status)
-	s.note(dec.Events)
 	for _, m := range dec.Moves {
 		s.keep(dr, m.Target)
 		s.note(strategy.Move(s.snap, m, now))
 		s.mark(m.Target, true)
 	}
+	s.note(dec.Events) // an end is told last
 	for _, a := range dec.Actions {
 		s.keep(dr, a.Target)
 		t, complete, events := strategy.Begin(d, s.snap.Targets[a.Target], a, now)
@@ -221,7 +221,7 @@ func (s *session) save(dr *draft, release bool) error {
 	for i := range changed {
 		delete(s.touched, i)
 	}
-	s.stored = statusOf(d)
+	s.stored, s.orphaned = statusOf(d), false
 	s.events, s.dirty, s.oldest = nil, map[int]struct{}{}, time.Time{}
 	s.logEvents(sv.Events)
 	return nil
@@ -245,8 +245,10 @@ func (s *session) refused(err error, dr *draft) error {
 func (s *session) saveUntilSure(sv rollout.Save) (rollout.Saved, error) {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, saveTimeout)
+		began := time.Now()
 		saved, err := s.engine.Deployments.Save(ctx, sv)
 		cancel()
+		s.engine.Recorder.SaveDone(time.Since(began), len(sv.Targets), err != nil && !answered(err))
 		if err == nil || answered(err) {
 			return saved, err
 		}
@@ -288,6 +290,9 @@ func (s *session) refresh(fresh rollout.Deployment) error {
 	fresh.DeploySecret = d.DeploySecret
 	*d = fresh
 	s.stored = statusOf(d)
+	if s.orphaned {
+		strategy.Excuse(s.snap, s.engine.now()) // not stored yet, and so forgotten with the row that was replaced
+	}
 	return nil
 }
 

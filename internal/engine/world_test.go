@@ -256,6 +256,7 @@ type nothing struct{}
 func (nothing) CallDone(rollout.CallAction, rollout.AnswerKind, time.Duration) {}
 func (nothing) ProbeDone(string, rollout.Health, time.Duration)                {}
 func (nothing) DeploymentEnded(string, rollout.State, time.Duration)           {}
+func (nothing) SaveDone(time.Duration, int, bool)                              {}
 func (nothing) TakenOver()                                                     {}
 func (nothing) Fenced()                                                        {}
 

@@ -17,6 +17,8 @@ type Action struct {
 	// Target is an index into Snapshot.Targets, Check one into Spec.Checks.
 	Target int
 	Check  int
+	// Back says that a call takes the target back to its previous version.
+	Back bool
 	// Call is set for ActionCall. Of a probe only Fence counts: that of the newest call when the probe began.
 	Call Call
 }

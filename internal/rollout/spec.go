@@ -138,6 +138,10 @@ type Spec struct {
 	Waves    []Wave   `json:"waves"`
 	Deploy   Deploy   `json:"deploy"`
 	Checks   []Check  `json:"health_checks"`
+	// ActiveSlot is the slot that served when the deployment was created; empty without slots, or when none is known.
+	ActiveSlot string `json:"active_slot,omitempty"`
+	// IdleSlot is the other one, to which a blue_green deployment goes.
+	IdleSlot string `json:"idle_slot,omitempty"`
 	// HealthyDeadline is how long one target may take from the answer of its call to passing its checks.
 	HealthyDeadline Duration `json:"healthy_deadline"`
 	// Traffic is nil when Rollcall moves no traffic.

@@ -79,7 +79,7 @@ func (p *planner) callBack(i int, t *rollout.Target) {
 	case t.Back && p.now.Before(t.NotBefore):
 		p.visibleAt(t.NotBefore)
 	case t.Busy() || p.busy < p.spec.LargestWave():
-		p.call(i, t, rollout.CallRollback)
+		p.call(i, t, true)
 	}
 }
 

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"slices"
 	"strings"
 
 	"rollcall/internal/rollout"
@@ -24,14 +25,22 @@ type Parameter struct {
 // definition is one strategy: what it is called, and how its parameters become waves.
 type definition struct {
 	Kind
+	// refuses names common parameters that make no sense for it.
+	refuses []string
 	// resolve reads its own parameters into s and answers with the waves for n targets, n ≥ 1.
 	resolve func(p *params, n int, s *rollout.Strategy) []rollout.Wave
+	// exceeded says why more targets have failed than the strategy tolerates; empty while it does.
+	exceeded func(p *planner) string
+	// choose names the targets that the waves take; nil takes all. It may refuse them.
+	choose func(p *params, targets []rollout.Target, activeSlot string) []bool
 }
 
 // definitions is the table of strategies: a new one is a file and a line here.
 func definitions() []definition {
 	return []definition{
 		rolling(),
+		blueGreen(),
+		canary(),
 	}
 }
 
@@ -39,7 +48,11 @@ func definitions() []definition {
 func Kinds() []Kind {
 	kinds := make([]Kind, 0, len(definitions()))
 	for _, d := range definitions() {
-		d.Parameters = append(d.Parameters, commonParameters()...)
+		for _, p := range commonParameters() {
+			if !slices.Contains(d.refuses, p.Name) {
+				d.Parameters = append(d.Parameters, p)
+			}
+		}
 		kinds = append(kinds, d.Kind)
 	}
 	return kinds

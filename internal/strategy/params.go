@@ -20,13 +20,14 @@ const (
 // params reads the parameters of one strategy and remembers what is wrong with them. Each read takes its field away,
 // so that what is left in the end is unknown.
 type params struct {
+	base     string // the pointer of the object that is read
 	fields   map[string]json.RawMessage
 	refused  []string
 	problems []rollout.Problem
 }
 
 func newParams(object json.RawMessage) *params {
-	p := &params{fields: map[string]json.RawMessage{}}
+	p := &params{base: "/strategy", fields: map[string]json.RawMessage{}}
 	if len(object) == 0 {
 		return p
 	}
@@ -38,15 +39,12 @@ func newParams(object json.RawMessage) *params {
 }
 
 func (p *params) problem(name, format string, args ...any) {
-	pointer := "/strategy"
+	pointer := p.base
 	if name != "" {
 		pointer += "/" + name
 	}
 	p.problems = append(p.problems, rollout.Problem{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 }
-
-// refuse makes a common parameter unknown to this strategy.
-func (p *params) refuse(name string) { p.refused = append(p.refused, name) }
 
 func (p *params) accepts(name string) bool { return !slices.Contains(p.refused, name) }
 
@@ -101,6 +99,43 @@ func (p *params) duration(name string, fallback, least time.Duration) rollout.Du
 	return rollout.Duration(fallback)
 }
 
+// integer reads a whole number; 0 when it is missing, which is a problem too.
+func (p *params) integer(name string) int {
+	raw, ok := p.take(name)
+	var n *int
+	if !ok || json.Unmarshal(raw, &n) != nil || n == nil {
+		p.problem(name, "must be a whole number")
+		return 0
+	}
+	return *n
+}
+
+// count reads a number of targets; 0 when it is left out.
+func (p *params) count(name string) int {
+	if _, ok := p.fields[name]; !ok {
+		return 0
+	}
+	n := p.integer(name)
+	if n < 0 || n > maxCount {
+		p.problem(name, "must be from 0 to %d", maxCount)
+	}
+	return n
+}
+
+// fraction reads a number above 0 and at most 1.
+func (p *params) fraction(name string, fallback float64) float64 {
+	raw, ok := p.take(name)
+	if !ok {
+		return fallback
+	}
+	var f *float64
+	if json.Unmarshal(raw, &f) != nil || f == nil || *f <= 0 || *f > 1 {
+		p.problem(name, "must be a number above 0 and at most 1")
+		return fallback
+	}
+	return *f
+}
+
 // share reads a number of targets, or a percentage of n rounded down; it may be 0.
 func (p *params) share(name string, n int) int {
 	raw, ok := p.take(name)
@@ -131,19 +166,26 @@ func (p *params) sizes(name string, n int) []int {
 	}
 	var sizes []int
 	for i, item := range items {
-		size, percentage, problem := amount(item, n, 1)
-		if problem == "" && i > 0 && size < sizes[i-1] {
-			if !percentage {
-				problem = "must not be smaller than the size before it"
-			}
-			size = sizes[i-1] // a percentage of few targets may round to less than the number before it
-		}
+		size, problem := nextSize(item, n, sizes)
 		if problem != "" {
 			p.problem(pointer(i), "%s", problem)
 		}
 		sizes = append(sizes, size)
 	}
 	return sizes
+}
+
+// nextSize reads one size of a growing list. A percentage of few targets may round to less than the number before it,
+// and is then that number.
+func nextSize(item json.RawMessage, n int, before []int) (size int, problem string) {
+	size, percentage, problem := amount(item, n, 1)
+	if len(before) == 0 || problem != "" || size >= before[len(before)-1] {
+		return size, problem
+	}
+	if !percentage {
+		problem = "must not be smaller than the size before it"
+	}
+	return before[len(before)-1], problem
 }
 
 // amount reads a whole number, or a percentage ("25%") of n rounded down; a percentage that rounds to less than least

@@ -28,7 +28,7 @@ func TestAWrongParameterIsPointedAt(t *testing.T) {
 	size := `must be a whole number from 1 to 10000, or a percentage such as "25%"`
 	failures := `must be a whole number from 0 to 10000, or a percentage such as "25%"`
 	for _, c := range []struct{ object, pointer, detail string }{
-		{`{"type":"big_bang"}`, "/strategy/type", `"big_bang" is not a strategy; known are rolling`},
+		{`{"type":"big_bang"}`, "/strategy/type", `"big_bang" is not a strategy; known are rolling, blue_green, canary`},
 		{`{"type":7}`, "/strategy/type", "must be a string"},
 		{`{"type":null}`, "/strategy/type", "must be a string"},
 		{`[]`, "/strategy", "must be an object"},

@@ -35,7 +35,7 @@ func Plan(s *rollout.Snapshot, now time.Time) rollout.Decision {
 	if p.d.State.Terminal() {
 		return p.out
 	}
-	for _, rule := range []func() bool{p.begin, p.forgive, p.turn, p.hold} {
+	for _, rule := range []func() bool{p.begin, p.forgive, p.turn, p.passGate, p.hold} {
 		if rule() {
 			p.out.Again = true
 			return p.out
@@ -150,7 +150,7 @@ func (p *planner) turn() bool {
 func (p *planner) turnBack(cause string) {
 	st := &p.out.Status
 	st.Direction, st.State, st.Stop = rollout.Backward, rollout.StateRollingBack, rollout.StopNone
-	st.Progress.At, st.Progress.HeldAt, st.Progress.Cause = p.now, time.Time{}, cause
+	st.Progress.At, st.Progress.HeldAt, st.Progress.Cause, st.Progress.Gate = p.now, time.Time{}, cause, 0
 	st.DeadlineAt = p.now.Add(p.spec.Strategy.ProgressDeadline.Std())
 	st.Reason = "rolling back: " + cause
 	if p.d.State != rollout.StateRollingBack {
@@ -183,7 +183,7 @@ func (p *planner) hold() bool {
 		st.Progress.HeldAt = time.Time{}
 	}
 	st.State = want
-	if held && p.d.State != rollout.StatePaused {
+	if held && p.d.State != rollout.StatePaused && p.d.Progress.Gate == 0 {
 		p.event(rollout.EventPaused, 0, p.heldReason())
 	}
 	return true
@@ -191,7 +191,7 @@ func (p *planner) hold() bool {
 
 // held reports whether nothing may begin until a person says so.
 func (p *planner) held() bool {
-	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Stop == rollout.StopPaused)
+	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Stop == rollout.StopPaused || p.d.Progress.Gate > 0)
 }
 
 func (p *planner) runningState() rollout.State {

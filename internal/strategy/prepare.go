@@ -17,45 +17,68 @@ const DefaultType = "rolling"
 func Prepare(
 	d rollout.Deployment, targets []rollout.Target, strategy json.RawMessage, remembered map[string]rollout.Remembered,
 ) (rollout.NewDeployment, error) {
-	resolved, waves, problems := resolve(strategy, len(targets))
+	targets = slices.Clone(targets)
+	resolved, waves, chosen, problems := resolve(strategy, targets, d.Spec.ActiveSlot)
 	if err := rollout.Invalid(problems); err != nil {
 		return rollout.NewDeployment{}, err
 	}
 	d.Spec.Strategy, d.Spec.Waves = resolved, waves
+	d.Spec.ActiveSlot, d.Spec.IdleSlot = sides(targets, chosen)
 	d.State, d.Direction, d.Reason = rollout.StatePending, rollout.Forward, "waiting to start"
 
-	targets = slices.Clone(targets)
 	for i := range targets {
 		targets[i].Position = i
 	}
 	slices.SortStableFunc(targets, func(a, b rollout.Target) int {
-		return rank(remembered[a.ID]) - rank(remembered[b.ID])
+		return rank(chosen[a.Position], remembered[a.ID]) - rank(chosen[b.Position], remembered[b.ID])
 	})
 	assign(&d, targets, remembered)
 	d.Counts = rollout.Count(targets)
 	return rollout.NewDeployment{Deployment: d, Targets: targets}, nil
 }
 
-// rank puts targets that serve badly first: they have the least to lose.
-func rank(known rollout.Remembered) int {
-	if known.Health == rollout.HealthUnhealthy {
-		return 0
+// sides names the slot that serves and the one that is updated; both are empty when all targets are taken.
+func sides(targets []rollout.Target, chosen []bool) (active, idle string) {
+	for i := range targets {
+		if chosen[i] {
+			idle = targets[i].Slot
+		} else {
+			active = targets[i].Slot
+		}
 	}
-	return 1
+	if active == "" {
+		return "", ""
+	}
+	return active, idle
 }
 
-// assign gives each target its wave and its first state.
+// rank puts targets that serve badly first: they have the least to lose. Those that no wave takes come last.
+func rank(chosen bool, known rollout.Remembered) int {
+	switch {
+	case !chosen:
+		return 2
+	case known.Health == rollout.HealthUnhealthy:
+		return 0
+	default:
+		return 1
+	}
+}
+
+// assign gives each target its wave, 0 when none takes it, and its first state.
 func assign(d *rollout.Deployment, targets []rollout.Target, remembered map[string]rollout.Remembered) {
 	wave, left := 0, 0
 	for i := range targets {
-		for left == 0 {
+		for left == 0 && wave < len(d.Spec.Waves) {
 			left = d.Spec.Waves[wave].Size
 			wave++
 		}
-		left--
 		t := &targets[i]
 		known := remembered[t.ID]
-		t.Wave, t.State, t.Phase = wave, rollout.TargetPending, rollout.PhaseNew
+		if left > 0 {
+			t.Wave = wave
+			left--
+		}
+		t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
 		t.Fence = max(t.Fence, known.Fence)
 		t.Health = rollout.HealthUnknown
 		if known.Health != "" {
@@ -71,17 +94,30 @@ func assign(d *rollout.Deployment, targets []rollout.Target, remembered map[stri
 	}
 }
 
-// resolve reads a strategy object and fixes what it means for n targets.
-func resolve(object json.RawMessage, n int) (rollout.Strategy, []rollout.Wave, []rollout.Problem) {
+// resolve reads a strategy object and fixes what it means for the targets, and which of them it takes.
+func resolve(
+	object json.RawMessage, targets []rollout.Target, activeSlot string,
+) (s rollout.Strategy, waves []rollout.Wave, chosen []bool, problems []rollout.Problem) {
 	p := newParams(object)
-	s := rollout.Strategy{Type: p.text("type", DefaultType)}
+	s.Type = p.text("type", DefaultType)
 	kind, known := define(s.Type)
 	if !known {
 		p.problem("type", "%q is not a strategy; known are %s", s.Type, knownTypes())
-		return s, nil, p.problems
+		return s, nil, nil, p.problems
+	}
+	p.refused = kind.refuses
+	chosen = slices.Repeat([]bool{true}, len(targets))
+	if kind.choose != nil {
+		chosen = kind.choose(p, targets, activeSlot)
+	}
+	n := 0
+	for _, taken := range chosen {
+		if taken {
+			n++
+		}
 	}
 	resolveCommon(p, n, &s)
-	waves := kind.resolve(p, n, &s)
+	waves = kind.resolve(p, n, &s)
 	p.leftovers(s.Type)
-	return s, waves, p.problems
+	return s, waves, chosen, p.problems
 }

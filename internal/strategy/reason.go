@@ -30,8 +30,15 @@ func (p *planner) heldReason() string {
 	if p.d.Stop == rollout.StopPaused {
 		return fmt.Sprintf("paused: %s; resume to go on, or roll back", p.out.Status.Progress.Cause)
 	}
+	if gate := p.d.Progress.Gate; gate > 0 && !p.d.Operator.Pause {
+		return fmt.Sprintf("wave %d of %d is verified and waits for promote before %s",
+			gate, len(p.spec.Waves), gateNames[p.spec.Waves[gate-1].Gate])
+	}
 	return "paused by an operator; resume to go on"
 }
+
+// gateNames says what a gate keeps back.
+var gateNames = map[string]string{rollout.GateSwitch: "traffic is switched", rollout.GateNext: "the next wave begins"}
 
 func (p *planner) retreatReason() string {
 	back, touched := 0, 0

@@ -40,7 +40,7 @@ func Conclude(s *rollout.Snapshot) *rollout.Result {
 		TargetsFailed:     counts.Failed,
 		TargetsRolledBack: counts.RolledBack,
 		Errors:            []rollout.TargetError{},
-		Metadata:          map[string]any{},
+		Metadata:          metadata(d),
 	}
 	if !d.StartedAt.IsZero() {
 		r.DurationMS = float64(d.FinishedAt.Sub(d.StartedAt).Microseconds()) / float64(time.Millisecond/time.Microsecond)
@@ -53,15 +53,41 @@ func Conclude(s *rollout.Snapshot) *rollout.Result {
 	return r
 }
 
+// metadata is what a result tells beside its counts: at which stage a canary stopped, and which slot serves.
+func metadata(d *rollout.Deployment) map[string]any {
+	m := map[string]any{"stopped_at_stage": nil, "active_slot": nil}
+	if len(d.Spec.Strategy.Stages) > 0 && d.State != rollout.StateCompleted && d.Progress.Wave > 0 {
+		m["stopped_at_stage"] = d.Progress.Wave
+	}
+	if d.Spec.ActiveSlot != "" {
+		m["active_slot"] = d.Spec.ActiveSlot
+		if d.State == rollout.StateCompleted {
+			m["active_slot"] = d.Spec.IdleSlot
+		}
+	}
+	return m
+}
+
 // failureCause says why the deployment may not go on as it is; empty while it may.
 func (p *planner) failureCause() string {
-	if tolerated := p.spec.Strategy.MaxFailures; tolerated != nil && p.failures-p.d.Progress.Forgiven > *tolerated {
-		return fmt.Sprintf("%s failed, %d tolerated; the last: %s", targets(p.failures), *tolerated, p.lastFailure())
+	if kind, known := define(p.spec.Strategy.Type); known {
+		if cause := kind.exceeded(p); cause != "" {
+			return cause
+		}
 	}
 	if p.overdue() {
 		return fmt.Sprintf("no target was verified within %s", p.spec.Strategy.ProgressDeadline)
 	}
 	return ""
+}
+
+// pastMaxFailures says that more targets have failed than max_failures allows.
+func pastMaxFailures(p *planner) string {
+	tolerated := *p.spec.Strategy.MaxFailures
+	if p.failures-p.d.Progress.Forgiven <= tolerated {
+		return ""
+	}
+	return fmt.Sprintf("%s failed, %d tolerated; the last: %s", targets(p.failures), tolerated, p.lastFailure())
 }
 
 func (p *planner) lastFailure() string {

@@ -19,7 +19,8 @@ func rolling() definition {
 				{"batch_delay", "duration", `"0s"`, "the wait between one wave and the next"},
 			},
 		},
-		resolve: resolveRolling,
+		resolve:  resolveRolling,
+		exceeded: pastMaxFailures,
 	}
 }
 

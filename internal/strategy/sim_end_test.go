@@ -135,7 +135,7 @@ func (s *sim) checkTruth(i int) {
 	if w.muddled || !confirmed && !w.honest() {
 		return
 	}
-	wanted := ""
+	var wanted string
 	switch t.State {
 	case rollout.TargetUpdated:
 		wanted = t.Want

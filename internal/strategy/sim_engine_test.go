@@ -1,7 +1,6 @@
 package strategy_test
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -123,7 +122,7 @@ func (s *sim) advance() {
 	if !next {
 		s.violate("nothing will ever happen")
 	}
-	it := heap.Pop(&s.queue).(item)
+	it := s.queue.next()
 	s.moveTo(it.at)
 	it.do()
 }

@@ -74,7 +74,7 @@ func (s *sim) leaveZombie(unsent []rollout.Action) {
 		for _, a := range unsent {
 			if a.Kind == rollout.ActionCall {
 				s.cover("a dead owner sends")
-				s.send(sent{index: a.Target, call: a.Call, epoch: epoch - 1, late: true})
+				s.send(sent{index: a.Target, call: a.Call, back: a.Back, epoch: epoch - 1, late: true})
 			}
 		}
 	})

@@ -172,12 +172,12 @@ func (s *sim) checkIntent(before *rollout.Deployment, failures int, t *rollout.T
 	case c.PreviousVersion != "" && c.PreviousVersion != s.world[a.Target].initial:
 		s.violate("%s: it ran %s before, not %s", t.ID, s.world[a.Target].initial, c.PreviousVersion)
 	}
-	if c.Action == rollout.CallRollback {
+	if a.Back {
 		s.checkBackward(before, t, c, sh)
 	} else {
 		s.checkForward(before, failures, t, c)
 	}
-	sh.intend(s.now, c)
+	sh.intend(s.now, c, a.Back)
 }
 
 func askable(spec *rollout.Spec) bool {
@@ -227,8 +227,8 @@ func (s *sim) checkTurnOf(before *rollout.Deployment, t *rollout.Target) {
 	}
 }
 
-// checkVerified wants every critical check to have passed as often as it must since the newest call, and no word of
-// another version.
+// checkVerified wants every critical check to have passed as often as it must since the newest call, no word of another
+// version, and no doubt whether that call was taken.
 func (s *sim) checkVerified(index int) {
 	t, sh, spec := &s.live.Targets[index], &s.liveShadow[index], &s.live.Deployment.Spec
 	for c := range spec.Checks {
@@ -236,6 +236,9 @@ func (s *sim) checkVerified(index int) {
 		if check.Critical && check.Type != rollout.CheckNone && !sh.passed[c] {
 			s.violate("%s is %s, but check %s did not pass %d times in a row", t.ID, t.State, check.Name, check.HealthyThreshold)
 		}
+	}
+	if sh.calls[0]+sh.calls[1] > 0 && !sh.taken {
+		s.violate("%s is %s, and nobody knows whether it took its call", t.ID, t.State)
 	}
 	wanted := t.Want
 	if t.State == rollout.TargetRolledBack {

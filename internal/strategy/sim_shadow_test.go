@@ -18,6 +18,8 @@ type shadow struct {
 	// lost is set while the newest call has no answer and the target has not been asked since.
 	lost    bool
 	adopted int
+	// taken is set once it is known that the target took the newest call: it said so, or says that it runs what it should.
+	taken bool
 	// earliest is when the next call may be made.
 	earliest  map2[time.Time]
 	out       bool
@@ -51,6 +53,7 @@ func (sh *shadow) renew() {
 // look counts what a probe saw.
 func (sh *shadow) look(spec *rollout.Spec, check int, o rollout.Observation, wanted string) {
 	sh.lost = false
+	sh.taken = sh.taken || o.Version != "" && o.Version == wanted
 	passes := o.Status.Passing() && (spec.Checks[check].VersionPointer == "" || o.Version == wanted)
 	if passes {
 		sh.seen[check] = max(sh.seen[check], 0) + 1
@@ -78,6 +81,8 @@ func (s *sim) foresee(o rollout.Outcome) {
 	sh.renew()
 	s.cover("answer: " + string(o.Answer.Kind))
 	switch o.Answer.Kind {
+	case rollout.AnswerDone, rollout.AnswerAccepted:
+		sh.taken = true
 	case rollout.AnswerRefused, rollout.AnswerFenced:
 		*sh.final.of(action) = true
 	case rollout.AnswerNotSent:
@@ -91,13 +96,13 @@ func (s *sim) foresee(o rollout.Outcome) {
 }
 
 // intend notes a call that is being written down.
-func (sh *shadow) intend(now time.Time, c *rollout.Call) {
+func (sh *shadow) intend(now time.Time, c *rollout.Call, back bool) {
 	sh.fence = c.Fence
 	*sh.attempt.of(c.Action) = c.Attempt
 	*sh.webhook.of(c.Action) = c.WebhookID
 	*sh.calls.of(c.Action)++
-	sh.lost, sh.out = false, true
-	if c.Action == rollout.CallDeploy && sh.previous == "" {
+	sh.lost, sh.taken, sh.out = false, false, true
+	if !back && sh.previous == "" {
 		sh.previous = c.PreviousVersion
 	}
 	sh.renew()

@@ -189,7 +189,7 @@ func (s *sim) act(actions []rollout.Action, cut bool) {
 			s.violate("two calls in flight at %s", s.world[a.Target].id)
 		}
 		s.calls[a.Target] = a.Call.Fence
-		s.send(sent{index: a.Target, call: a.Call, epoch: s.epoch})
+		s.send(sent{index: a.Target, call: a.Call, back: a.Back, epoch: s.epoch})
 	}
 	if cut {
 		s.cutCalls()

@@ -83,6 +83,7 @@ type sent struct {
 	index int
 	call  rollout.Call
 	epoch int64
+	back  bool
 	// late is true for a call that an owner sends after it has been declared dead.
 	late bool
 }
@@ -91,7 +92,7 @@ type sent struct {
 func (s *sim) send(c sent) {
 	w := s.world[c.index]
 	m := pick(s.rng, w.moods...)
-	if c.call.Action == rollout.CallRollback && !w.stubborn {
+	if c.back && !w.stubborn {
 		m = answers
 	}
 	s.cover("mood: " + string(m))

@@ -22,7 +22,7 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 		t.Checks[c].Probing = false // what is still out looks at a target that is no more
 	}
 	from := t.State
-	if a.Call.Action == rollout.CallRollback && !t.Back {
+	if a.Back && !t.Back {
 		t.Back, t.Attempts, t.Tries = true, 0, 0
 	}
 	if t.Sent == 0 && !t.Back {
@@ -35,6 +35,7 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 		t.StartedAt = now
 	}
 	t.FinishedAt = time.Time{}
+	a.Call.Action = wireAction(d.Kind, t.Back)
 	a.Call.WebhookID = rollout.WebhookID(d.ID, t.ID, a.Call.Action)
 	a.Call.Version, a.Call.PreviousVersion = t.Wanted(), t.PreviousVersion
 	a.Call.Attempt, a.Call.Fence = t.Attempts, t.Fence
@@ -259,6 +260,14 @@ func note(t *rollout.Target, message string, now time.Time) {
 
 func enter(t *rollout.Target, phase rollout.Phase, state rollout.TargetState, now time.Time) {
 	t.Phase, t.State, t.PhaseAt, t.UpdatedAt = phase, state, now, now
+}
+
+// wireAction is what a target is told: taking back a rollback is a deployment.
+func wireAction(kind rollout.Kind, back bool) rollout.CallAction {
+	if back == (kind == rollout.KindRollback) {
+		return rollout.CallDeploy
+	}
+	return rollout.CallRollback
 }
 
 // outbound is the state of a target while it is being called.

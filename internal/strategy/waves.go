@@ -16,7 +16,7 @@ func (p *planner) forward() {
 	settled := true
 	for i := range p.s.Targets {
 		t := &p.s.Targets[i]
-		if t.Wave <= wave && !p.advance(i, t) {
+		if t.Wave > 0 && t.Wave <= wave && !p.advance(i, t) {
 			settled = false
 		}
 	}
@@ -35,6 +35,9 @@ func (p *planner) forward() {
 func (p *planner) closeWave(wave int) {
 	st := &p.out.Status
 	if st.Progress.WaveSettledAt.IsZero() {
+		if p.waitsAtGate(wave, rollout.GateSwitch) {
+			return
+		}
 		st.Progress.WaveSettledAt = p.now
 		st.Progress.Weight = p.spec.Waves[wave-1].Weight
 	}
@@ -44,11 +47,12 @@ func (p *planner) closeWave(wave int) {
 		}
 		return
 	}
-	if p.held() {
+	if p.held() || p.waitsAtGate(wave, rollout.GateNext) {
 		return
 	}
 	p.event(rollout.EventWaveFinished, wave, "")
 	if wave == len(p.spec.Waves) {
+		p.giveUpAll("")
 		p.finish(rollout.StateCompleted)
 		return
 	}
@@ -119,17 +123,15 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 	case p.now.Before(t.NotBefore):
 		p.visibleAt(t.NotBefore)
 	case t.Busy() || p.busy < p.spec.Waves[t.Wave-1].Parallel:
-		p.call(i, t, rollout.CallDeploy)
+		p.call(i, t, false)
 	}
 }
 
-func (p *planner) call(i int, t *rollout.Target, action rollout.CallAction) {
+func (p *planner) call(i int, t *rollout.Target, back bool) {
 	if !t.Busy() {
 		p.busy++
 	}
-	p.out.Actions = append(p.out.Actions, rollout.Action{
-		Kind: rollout.ActionCall, Target: i, Call: rollout.Call{Action: action},
-	})
+	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionCall, Target: i, Back: back})
 	p.visibleAt(p.now.Add(p.spec.Deploy.Timeout.Std()))
 }
 

@@ -60,7 +60,7 @@ func rawServer(t *testing.T, respond func(net.Conn)) (url string, requests *atom
 				return
 			}
 			go func() {
-				defer conn.Close() //nolint:errcheck // a test's connection
+				defer conn.Close()
 				if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 					requests.Add(1)
 					respond(conn)

@@ -1,0 +1,127 @@
+package strategy
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	defaultStageDuration    = time.Minute
+	defaultSuccessThreshold = 0.95
+	promoteAuto             = "auto"
+	promoteManual           = "manual"
+)
+
+// canary updates a growing share of the targets, stage by stage, and watches each stage before it goes on. It stops as
+// soon as too few of them can still be verified.
+func canary() definition {
+	return definition{
+		Kind: Kind{
+			Type:    "canary",
+			Summary: "a growing share of the targets, each stage watched before the next",
+			Parameters: []Parameter{
+				{
+					"stages", "list of percentages or {percent, duration, promotion}", "[10,25,50,100]",
+					"shares of the targets, rounded up; they rise strictly and end at 100; promotion manual waits for promote",
+				},
+				{"stage_duration", "duration", `"1m"`, "how long a stage is watched that names no duration"},
+				{
+					"success_threshold", "number", "0.95",
+					"the least share of the targets called so far that must be verified, above 0 and at most 1",
+				},
+			},
+		},
+		refuses:  []string{"max_failures"},
+		resolve:  resolveCanary,
+		exceeded: belowThreshold,
+	}
+}
+
+func resolveCanary(p *params, n int, s *rollout.Strategy) []rollout.Wave {
+	duration := p.duration("stage_duration", defaultStageDuration, 0)
+	s.StageDuration = &duration
+	threshold := p.fraction("success_threshold", defaultSuccessThreshold)
+	s.SuccessThreshold = &threshold
+	s.Stages = p.stages("stages", duration)
+	var waves []rollout.Wave
+	done := 0
+	for _, stage := range s.Stages {
+		reach := max(done, (n*stage.Percent+percentBase-1)/percentBase)
+		size := reach - done
+		done = reach
+		w := rollout.Wave{
+			Size: size, Parallel: max(size, 1), Weight: stage.Percent, Bake: stage.Duration + s.Bake,
+		}
+		if stage.Promotion == promoteManual {
+			w.Gate = rollout.GateNext
+		}
+		waves = append(waves, w)
+	}
+	return waves
+}
+
+const percentBase = 100
+
+// belowThreshold says that too many of the targets called so far have failed for the current stage to succeed.
+func belowThreshold(p *planner) string {
+	reach := 0
+	for _, w := range p.spec.Waves[:p.d.Progress.Wave] {
+		reach += w.Size
+	}
+	failed := p.failures - p.d.Progress.Forgiven
+	threshold := *p.spec.Strategy.SuccessThreshold
+	if failed <= 0 || float64(reach-failed) >= threshold*float64(reach) {
+		return ""
+	}
+	return fmt.Sprintf("%d of the first %s failed, below the success threshold of %g; the last: %s",
+		failed, targets(reach), threshold, p.lastFailure())
+}
+
+// stages reads the stages of a canary. A stage is a percentage or an object; durations left out are fallback.
+func (p *params) stages(name string, fallback rollout.Duration) []rollout.Stage {
+	items := []json.RawMessage{[]byte("10"), []byte("25"), []byte("50"), []byte("100")}
+	if raw, given := p.take(name); given {
+		items = nil
+		if err := json.Unmarshal(raw, &items); err != nil || len(items) == 0 || len(items) > maxListItems {
+			p.problem(name, "must be a list of 1 to %d stages", maxListItems)
+			return nil
+		}
+	}
+	var stages []rollout.Stage
+	before := 0
+	for i, item := range items {
+		pointer := name + "/" + strconv.Itoa(i)
+		stage := p.stage(pointer, item, fallback)
+		if stage.Percent <= before || stage.Percent > percentBase {
+			p.problem(pointer, "must be more than the stage before it and at most 100")
+		}
+		before = stage.Percent
+		stages = append(stages, stage)
+	}
+	if before != percentBase {
+		p.problem(name, "the last stage must be 100")
+	}
+	return stages
+}
+
+func (p *params) stage(pointer string, item json.RawMessage, fallback rollout.Duration) rollout.Stage {
+	stage := rollout.Stage{Duration: fallback, Promotion: promoteAuto}
+	if json.Unmarshal(item, &stage.Percent) == nil && string(item) != "null" {
+		return stage
+	}
+	inner := &params{base: p.base + "/" + pointer}
+	if err := json.Unmarshal(item, &inner.fields); err != nil || inner.fields == nil {
+		p.problem(pointer, "must be a whole percentage or an object with percent, duration and promotion")
+		return stage
+	}
+	stage.Percent = inner.integer("percent")
+	stage.Duration = inner.duration("duration", fallback.Std(), 0)
+	stage.Promotion = inner.choice("promotion", promoteAuto, promoteAuto, promoteManual)
+	inner.leftovers("a stage")
+	p.problems = append(p.problems, inner.problems...)
+	return stage
+}

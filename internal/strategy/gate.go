@@ -1,0 +1,32 @@
+package strategy
+
+import (
+	"rollcall/internal/rollout"
+)
+
+// waitsAtGate reports whether the wave has a gate at this place that nobody has opened. It stops there, once.
+func (p *planner) waitsAtGate(wave int, place string) bool {
+	if p.spec.Waves[wave-1].Gate != place || p.opened(wave) {
+		return false
+	}
+	if p.d.Progress.Gate == 0 {
+		p.out.Status.Progress.Gate = wave
+		p.event(rollout.EventGateWaiting, wave, "waiting for promote")
+		p.out.Again = true
+	}
+	return true
+}
+
+// passGate goes on when the gate that the deployment waits at has been opened.
+func (p *planner) passGate() bool {
+	gate := p.d.Progress.Gate
+	if gate == 0 || !p.opened(gate) {
+		return false
+	}
+	p.out.Status.Progress.Gate = 0
+	return true
+}
+
+func (p *planner) opened(wave int) bool {
+	return p.d.Operator.Full || p.d.Operator.Promoted >= wave
+}

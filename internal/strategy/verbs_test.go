@@ -1,0 +1,102 @@
+package strategy_test
+
+import (
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// standing is a deployment in one state, as the planner leaves it.
+func standing(state rollout.State) rollout.Deployment {
+	d := rollout.Deployment{State: state, Direction: rollout.Forward, StartedAt: simStart}
+	d.Spec.Strategy.ProgressDeadline = rollout.Duration(time.Minute)
+	switch state {
+	case rollout.StatePending:
+		d.StartedAt = time.Time{}
+	case rollout.StatePaused:
+		d.Operator.Pause = true
+	case rollout.StateRollingBack, rollout.StateRolledBack:
+		d.Direction = rollout.Backward
+	}
+	if state.Terminal() {
+		d.FinishedAt = simStart
+	}
+	return d
+}
+
+func TestAVerbIsTakenWhereItMakesSense(t *testing.T) {
+	t.Parallel()
+	const yes, no = true, false
+	states := []rollout.State{
+		rollout.StatePending, rollout.StateInProgress, rollout.StatePaused, rollout.StateRollingBack,
+		rollout.StateCompleted, rollout.StateFailed, rollout.StateRolledBack, rollout.StateAborted, rollout.StateSuperseded,
+	}
+	for _, c := range []struct {
+		request strategy.Request
+		taken   []bool
+	}{
+		{strategy.Request{Verb: strategy.VerbPause}, []bool{yes, yes, yes, yes, no, no, no, no, no}},
+		{strategy.Request{Verb: strategy.VerbResume}, []bool{yes, yes, yes, yes, no, no, no, no, no}},
+		{strategy.Request{Verb: strategy.VerbPromote}, []bool{no, no, no, no, no, no, no, no, no}},
+		{strategy.Request{Verb: strategy.VerbPromote, Full: true}, []bool{no, yes, yes, no, no, no, no, no, no}},
+		{strategy.Request{Verb: strategy.VerbAbort}, []bool{yes, yes, yes, yes, no, no, no, yes, no}},
+		{strategy.Request{Verb: strategy.VerbRollback}, []bool{no, yes, yes, yes, no, no, no, no, no}},
+		{strategy.Request{Verb: "explode"}, []bool{no, no, no, no, no, no, no, no, no}},
+	} {
+		for i, state := range states {
+			d := standing(state)
+			_, err := strategy.Ask(&d, c.request, simStart)
+			if taken := err == nil; taken != c.taken[i] {
+				t.Errorf("%s (full %t) while %s: %v", c.request.Verb, c.request.Full, state, err)
+			}
+			if err != nil && rollout.ErrorCode(err) != rollout.CodeConflict {
+				t.Errorf("%s while %s is no conflict: %v", c.request.Verb, state, err)
+			}
+			if !state.CanBecome(d.State) {
+				t.Errorf("%s takes it from %s to %s", c.request.Verb, state, d.State)
+			}
+		}
+	}
+}
+
+func TestWhoAskedAndWhyIsInTheEvent(t *testing.T) {
+	t.Parallel()
+	for verb, want := range map[strategy.Verb]string{
+		strategy.VerbPause: rollout.EventPaused, strategy.VerbAbort: rollout.EventAbortRequested,
+		strategy.VerbRollback: rollout.EventRollbackStarted,
+	} {
+		d := standing(rollout.StateInProgress)
+		events, err := strategy.Ask(&d, strategy.Request{Verb: verb, Actor: "ann", Why: "lunch"}, simStart)
+		if err != nil || len(events) != 1 {
+			t.Fatalf("%s: %v, %v", verb, events, err)
+		}
+		e := events[0]
+		if e.Type != want || e.Actor != "ann" || e.Message != "lunch" || !e.At.Equal(simStart) || e.From != "in_progress" || e.To != string(d.State) {
+			t.Errorf("%s: %+v", verb, e)
+		}
+	}
+}
+
+func TestWhatAVerbAsksForShowsAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		verb      strategy.Verb
+		intent    string
+		state     rollout.State
+		direction rollout.Direction
+	}{
+		{strategy.VerbPause, "pause", rollout.StatePaused, rollout.Forward},
+		{strategy.VerbAbort, "abort", rollout.StateInProgress, rollout.Forward},
+		{strategy.VerbRollback, "rollback", rollout.StateRollingBack, rollout.Backward},
+	} {
+		d := standing(rollout.StateInProgress)
+		if _, err := strategy.Ask(&d, strategy.Request{Verb: c.verb}, simStart); err != nil {
+			t.Fatal(err)
+		}
+		if d.Operator.Intent() != c.intent || d.State != c.state || d.Direction != c.direction {
+			t.Errorf("%s: intent %q, %s, %s", c.verb, d.Operator.Intent(), d.State, d.Direction)
+		}
+	}
+}
