@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -84,6 +85,44 @@ func TestAPausedDeploymentStartsNoCallAndTurnsRoundWhenAsked(t *testing.T) {
 		t.Errorf("ended %s: %s", end.State, end.Reason)
 	}
 	assertRuns(t, f, func(int) string { return "v1" })
+}
+
+func TestManyPromotesOfOneGateMoveOneStep(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 4, "v1")
+	p := serve(t, dbtest.New(t))
+	stage := func(percent int) object { return object{"percent": percent, "duration": "0s", "promotion": "manual"} }
+	d := p.post(request(f, "v2", object{"type": "canary", "stages": []any{stage(25), stage(50), 100}, "stage_duration": "0s"}))
+	gate := func(wave int) func(*deployment) bool {
+		return func(d *deployment) bool { return d.State == "paused" && d.Progress.Wave == wave }
+	}
+	p.await(d.ID, "at the first gate", gate(1))
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			res, data := call(t, http.MethodPost, p.url+"/deployments/"+d.ID+"/promote", object{"wave": 1}, nil)
+			if res.StatusCode != http.StatusOK {
+				t.Errorf("promote answered %d %s", res.StatusCode, data)
+			}
+		})
+	}
+	all.Wait()
+	p.await(d.ID, "at the second gate", gate(2))
+	promoted := 0
+	for _, e := range list[event](p, "/deployments/"+d.ID+"/events") {
+		if e.Type == "deployment.promoted" {
+			promoted++
+		}
+	}
+	if promoted != 1 || len(f.Calls()) != 2 {
+		t.Errorf("promoted %d times, %d calls", promoted, len(f.Calls()))
+	}
+	if res, data := call(t, http.MethodPost, p.url+"/deployments/"+d.ID+"/promote", object{"full": true}, nil); res.StatusCode != http.StatusOK {
+		t.Errorf("promote in full answered %d %s", res.StatusCode, data)
+	}
+	if end := p.awaitEnd(d.ID); end.State != "completed" {
+		t.Errorf("ended %s: %s", end.State, end.Reason)
+	}
 }
 
 func TestARetryFinishesWhatAnAbortLeft(t *testing.T) {

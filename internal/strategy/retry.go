@@ -15,7 +15,8 @@ const slotted = "blue_green"
 // or left nothing to do is a CodeConflict error that says why.
 //
 // Numbers of targets in the strategy stay as they were resolved, whatever share of the fewer targets they are now. Where
-// the strategy needs to tell two slots, all targets are taken; those that run the version already are only checked.
+// the strategy needs to tell two slots, all targets are taken, and the same slot as before is the idle one; targets that
+// run the version already are only checked.
 func Retry(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	left := &s.Deployment
 	if err := mayFollow(left, "retry"); err != nil {

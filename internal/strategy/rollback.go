@@ -35,7 +35,17 @@ func Undo(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	if err != nil {
 		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
 	}
-	return follow(d, targets, how, doubtful)
+	n, err := follow(d, targets, how, doubtful)
+	n.Deployment.Spec.ActiveSlot = serving(undone) // no slot is switched on the way back
+	return n, err
+}
+
+// serving is the slot that serves since the deployment has ended; empty without slots.
+func serving(d *rollout.Deployment) string {
+	if slot, ok := metadata(d)["active_slot"].(string); ok {
+		return slot
+	}
+	return ""
 }
 
 // wayBack lists the touched targets with the version that each goes back to, and names those in doubt.

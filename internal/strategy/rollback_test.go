@@ -108,7 +108,7 @@ func TestARetryTakesTheTargetsThatDidNotArrive(t *testing.T) {
 		{"aborted", rollout.StateAborted, func(*rollout.Snapshot) {}, []string{"t2", "t3"}},
 		{"completed with a failure", rollout.StateCompleted, func(*rollout.Snapshot) {}, []string{"t2"}},
 		{"rolled back", rollout.StateRolledBack, back, []string{"t1", "t2", "t3"}},
-		{"slots", rollout.StateFailed, func(s *rollout.Snapshot) { s.Targets[0].Slot = "blue" }, []string{"t2", "t3"}},
+		{"slots that nobody switches", rollout.StateFailed, func(s *rollout.Snapshot) { s.Targets[0].Slot = "blue" }, []string{"t2", "t3"}},
 	} {
 		s := ended(t, c.state, how)
 		c.change(s)
@@ -129,6 +129,68 @@ func TestARetryTakesTheTargetsThatDidNotArrive(t *testing.T) {
 			t.Errorf("%s: %+v", c.name, d)
 		}
 	}
+}
+
+func TestARetryHasTheStrategyThatWasResolved(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{
+		`{"type":"canary","stages":[20,{"percent":100,"duration":"3s","promotion":"manual"}],"success_threshold":0.5,"bake":"1s"}`,
+		`{"type":"blue_green","promotion":"manual","max_parallel":2,"max_failures":1,"keep_old_for":"5s"}`,
+		`{"type":"rolling","batch_size":["20%","50%"],"max_failures":"40%"}`,
+	} {
+		s := ended(t, rollout.StateAborted, how)
+		n, err := strategy.Retry(s)
+		if err != nil || len(n.Targets) != 2 || !reflect.DeepEqual(n.Deployment.Spec.Strategy, s.Deployment.Spec.Strategy) {
+			t.Errorf("%v: %+v\nwas %+v", err, n.Deployment.Spec.Strategy, s.Deployment.Spec.Strategy)
+		}
+	}
+}
+
+func TestARetryWithSlotsGoesToTheSameSlotAgain(t *testing.T) {
+	t.Parallel()
+	s := slotted(t, rollout.StateFailed)
+	n, err := strategy.Retry(s)
+	if err != nil || len(n.Targets) != 4 || n.Deployment.Spec.ActiveSlot != "blue" || n.Deployment.Spec.IdleSlot != "green" {
+		t.Errorf("%v: %+v", err, n.Deployment.Spec)
+	}
+	for i := range n.Targets {
+		if target := &n.Targets[i]; (target.Wave == 1) != (target.Slot == "green") {
+			t.Errorf("%s in %s has wave %d", target.ID, target.Slot, target.Wave)
+		}
+	}
+}
+
+func TestARollbackSwitchesNoSlot(t *testing.T) {
+	t.Parallel()
+	for state, want := range map[rollout.State]string{rollout.StateCompleted: "green", rollout.StateFailed: "blue"} {
+		n, err := strategy.Undo(slotted(t, state))
+		if err != nil || n.Deployment.Spec.ActiveSlot != want || n.Deployment.Spec.IdleSlot != "" || len(n.Targets) != 2 {
+			t.Errorf("%s: %v: %+v", state, err, n.Deployment.Spec)
+		}
+	}
+}
+
+// slotted is an ended blue-green deployment to green, where one target failed and one was updated.
+func slotted(t *testing.T, state rollout.State) *rollout.Snapshot {
+	t.Helper()
+	targets := []rollout.Target{{ID: "b1", Slot: "blue"}, {ID: "b2", Slot: "blue"}, {ID: "g1", Slot: "green"}, {ID: "g2", Slot: "green"}}
+	n, err := strategy.Prepare(rollout.Deployment{ID: "d1", Version: "v2", Kind: rollout.KindDeploy}, targets, []byte(`{"type":"blue_green"}`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &rollout.Snapshot{Deployment: n.Deployment, Targets: n.Targets}
+	s.Deployment.State = state
+	for i := range s.Targets {
+		switch target := &s.Targets[i]; target.ID {
+		case "g1":
+			touch(target, rollout.TargetUpdated, "v2")
+		case "g2":
+			touch(target, rollout.TargetFailed, "")
+		default:
+			target.State = rollout.TargetUnchanged
+		}
+	}
+	return s
 }
 
 func TestARetryOfWhatArrivedIsRefused(t *testing.T) {
