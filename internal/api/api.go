@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -15,7 +16,7 @@ import (
 )
 
 // Store is the memory that the API asks and writes to. Its errors carry rollout codes: CodeNotFound, CodeConflict,
-// CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never gave out), CodeUnavailable.
+// CodeStale, CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never gave out), CodeUnavailable.
 type Store interface {
 	// Replay answers a key that was used before for the same request; false when it is new.
 	Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error)
@@ -26,6 +27,19 @@ type Store interface {
 	Deployments(ctx context.Context, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
 	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
 	Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error)
+	// Update changes a deployment under its lock; without events nothing is written.
+	Update(ctx context.Context, id string, ifRevision int64,
+		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error)) (rollout.Deployment, error)
+	// CreateRollback and CreateRetry store what build makes of a finished deployment, once: asked again they answer with
+	// the same one, Replayed.
+	CreateRollback(ctx context.Context, id string,
+		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
+	CreateRetry(ctx context.Context, id string,
+		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
+	// Latest is the deployment that a rollback of the service in the environment would be of.
+	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
+	// RolledBackBy tells by which deployments some of these were rolled back.
+	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	// Changed is a channel that receives when the deployment may have changed, until the function is called. It may
 	// miss a change; it is a hint and not a promise.
 	Changed(id string) (<-chan struct{}, func())

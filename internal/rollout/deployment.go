@@ -97,15 +97,16 @@ type Operator struct {
 	Why   string `json:"why"`
 }
 
-// Intent is the operator's standing wish in one word: "", "pause", "abort" or "rollback".
+// Intent is the operator's standing wish in one word: "", "pause", "abort" or "rollback". A pause that stands beside a
+// rollback came after it, for a rollback ends a pause.
 func (o Operator) Intent() string {
 	switch {
 	case o.Abort:
 		return "abort"
-	case o.Rollback:
-		return "rollback"
 	case o.Pause:
 		return "pause"
+	case o.Rollback:
+		return "rollback"
 	default:
 		return ""
 	}
