@@ -18,7 +18,7 @@ var ends = map[rollout.State]string{
 func (p *planner) finish(state rollout.State) {
 	st := &p.out.Status
 	if p.d.Kind == rollout.KindRollback && state == rollout.StateCompleted {
-		state = rollout.StateRolledBack
+		state = p.restored()
 	}
 	st.State, st.FinishedAt = state, p.now
 	st.DeadlineAt, st.NextActionAt = time.Time{}, time.Time{}
@@ -26,6 +26,16 @@ func (p *planner) finish(state rollout.State) {
 	st.Reason = p.endReason(state)
 	p.event(ends[state], 0, st.Reason)
 	p.out.Actions, p.out.Wake, p.out.Again = nil, time.Time{}, false
+}
+
+// restored is how a rollback of a finished deployment ends: well only if every target is back. A failure that is tolerated
+// keeps the others going, and stays a failure.
+func (p *planner) restored() rollout.State {
+	if p.failures == 0 {
+		return rollout.StateRolledBack
+	}
+	p.out.Status.Progress.Cause = fmt.Sprintf("%s did not get their previous version back; the last: %s", targets(p.failures), p.lastFailure())
+	return rollout.StateFailed
 }
 
 // Conclude is the result of a deployment that has ended, from its targets as they are now.

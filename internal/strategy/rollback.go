@@ -15,7 +15,8 @@ import (
 //
 // How targets are called, checked and served is taken over; the strategy is rolling with the most targets at once that
 // the undone deployment ever had out of service. It never turns round by itself: the way forward is what is being undone.
-// It halts on the first failure, for a previous version that does not come up again is for a person to look at.
+// As in a deployment that turns round by itself, a target that cannot be taken back does not keep the others from it; the
+// rollback ends as failed then.
 func Undo(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	undone := &s.Deployment
 	if err := mayFollow(undone, "roll back"); err != nil {
@@ -30,7 +31,7 @@ func Undo(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	d.Spec.Force, d.Spec.OnConflict, d.Spec.RetryOf = false, rollout.OnConflictQueue, ""
 	how, err := json.Marshal(map[string]any{
 		"type": "rolling", "batch_size": undone.Spec.LargestWave(),
-		"on_failure": rollout.OnFailureHalt, "progress_deadline": undone.Spec.Strategy.ProgressDeadline,
+		"on_failure": rollout.OnFailureHalt, "max_failures": len(targets), "progress_deadline": undone.Spec.Strategy.ProgressDeadline,
 	})
 	if err != nil {
 		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
