@@ -153,8 +153,14 @@ func TestAPreconditionDecidesWhetherADefinitionChanges(t *testing.T) {
 	c.do(http.MethodDelete, definitionAt, "").wantProblem(t, http.StatusNotFound, noPointer)
 	c.put(defined, "If-None-Match", "*").want(t, http.StatusCreated)
 	for _, headers := range [][]string{
-		{"If-None-Match", "*"}, {"If-None-Match", `"1"`}, {"If-Match", `"0"`}, {"If-Match", `W/"1"`}, {"If-Match", "1"},
-		{"If-Match", ""}, {"If-Match", `"2", "3"`}, {"If-Match", `"1"`, "If-None-Match", "*"},
+		{"If-None-Match", "*"},
+		{"If-None-Match", `"1"`},
+		{"If-Match", `"0"`},
+		{"If-Match", `W/"1"`},
+		{"If-Match", "1"},
+		{"If-Match", ""},
+		{"If-Match", `"2", "3"`},
+		{"If-Match", `"1"`, "If-None-Match", "*"},
 	} {
 		c.put(defined, headers...).wantProblem(t, http.StatusPreconditionFailed, noPointer)
 	}

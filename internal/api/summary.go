@@ -54,7 +54,7 @@ func (f *findings) window(given *string, pointer string) time.Duration {
 	if number, inDays := strings.CutSuffix(text, "d"); inDays {
 		var days uint64
 		days, err = strconv.ParseUint(number, 10, 16)
-		window = time.Duration(days) * day //nolint:gosec // 16 bits
+		window = time.Duration(days) * day
 	}
 	switch {
 	case err != nil:
