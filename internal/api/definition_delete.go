@@ -12,6 +12,9 @@ func (s *server) DeleteDefinition(
 	ctx context.Context, in gen.DeleteDefinitionRequestObject,
 ) (gen.DeleteDefinitionResponseObject, error) {
 	demand := precondition{ifMatch: in.Params.IfMatch}
+	if err := demand.check(); err != nil {
+		return nil, err
+	}
 	_, err := s.store.Define(ctx, in.Service, in.Environment,
 		func(present *rollout.Definition) (*rollout.Definition, error) {
 			if present == nil {

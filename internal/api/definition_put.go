@@ -14,11 +14,14 @@ import (
 func (s *server) PutDefinition(
 	ctx context.Context, in gen.PutDefinitionRequestObject,
 ) (gen.PutDefinitionResponseObject, error) {
+	demand := precondition{in.Params.IfMatch, in.Params.IfNoneMatch}
+	if err := demand.check(); err != nil {
+		return nil, err
+	}
 	asked, err := s.readDefinition(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	demand := precondition{in.Params.IfMatch, in.Params.IfNoneMatch}
 	created := false
 	stored, err := s.store.Define(ctx, in.Service, in.Environment,
 		func(present *rollout.Definition) (*rollout.Definition, error) {

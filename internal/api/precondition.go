@@ -1,6 +1,7 @@
 package api
 
 import (
+	"regexp"
 	"strings"
 
 	"rollcall/internal/rollout"
@@ -9,6 +10,21 @@ import (
 // precondition is what a request demands of the present revision before it changes anything (RFC 9110, section 13.1).
 type precondition struct {
 	ifMatch, ifNoneMatch *string
+}
+
+// check is a malformed refusal when a header is neither "*" nor a list of ETags.
+func (p precondition) check() error {
+	const tag = `(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"`
+	list := regexp.MustCompile(`^[ \t]*(?:\*|` + tag + `(?:[ \t]*,[ \t]*` + tag + `)*)[ \t]*$`)
+	for _, h := range []struct {
+		name  string
+		value *string
+	}{{"If-Match", p.ifMatch}, {"If-None-Match", p.ifNoneMatch}} {
+		if h.value != nil && !list.MatchString(*h.value) {
+			return malformed("the header " + h.name + ` must be "*" or a list of ETags, such as "17" in its quotes`)
+		}
+	}
+	return nil
 }
 
 // met is a CodeStale error unless the revision is as demanded; 0 means that there is nothing yet.

@@ -1103,7 +1103,7 @@ type ListServicesParams struct {
 
 // DeleteDefinitionParams defines parameters for DeleteDefinition.
 type DeleteDefinitionParams struct {
-	// IfMatch ETags of which the present one must be one; "*" for any. Anything else answers 412.
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1115,7 +1115,7 @@ type GetDefinitionParams struct {
 
 // PutDefinitionParams defines parameters for PutDefinition.
 type PutDefinitionParams struct {
-	// IfMatch ETags of which the present one must be one; "*" for any. Anything else answers 412.
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
 	// IfNoneMatch "*" defines only what has no definition yet.
