@@ -100,6 +100,7 @@ func (s *server) wire(context.Context) error {
 	m := metrics.New()
 	m.Watch(s.store)
 	m.WatchPool(s.store.Pool().Stat)
+	prober := health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand})
 	s.engine = engine.New(engine.Config{
 		Replica:     s.identity.replica,
 		Lease:       s.config.Lease,
@@ -107,12 +108,13 @@ func (s *server) wire(context.Context) error {
 		Deployments: s.store,
 		Signals:     s.store,
 		Caller:      target.New(target.Config{Dial: guard.DialContext, Key: rollout.Secret(s.config.SigningSecret)}),
-		Prober:      health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand}),
+		Prober:      prober,
 		Recorder:    m,
 		Log:         s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
 		Store: s.store, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready, CheckAddress: guard.Check,
+		Prober: prober,
 	}
 	if s.config.AdminAddr == "" {
 		ac.Metrics = m.Handler()

@@ -44,6 +44,7 @@ type Store interface {
 	// miss a change; it is a hint and not a promise.
 	Changed(id string) (<-chan struct{}, func())
 	Ping(ctx context.Context) error
+	catalogueStore
 }
 
 // Config says what the API is made of.
@@ -64,6 +65,8 @@ type Config struct {
 	CheckAddress func(address string) error
 	// NewID names a deployment; nil makes UUIDs of version 7.
 	NewID func() string
+	// Prober carries out the checks of POST /checks; nil answers that call with 501.
+	Prober Prober
 }
 
 // server answers the operations of openapi.yaml, one method each.
@@ -74,6 +77,7 @@ type server struct {
 	ready        func(ctx context.Context) error
 	checkAddress func(address string) error
 	newID        func() string
+	prober       Prober
 	contract     *contract
 }
 
@@ -88,7 +92,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	s := &server{
 		store: bounded{Store: c.Store, limit: storeTimeout}, log: c.Log, version: c.Version, ready: c.Ready,
-		checkAddress: c.CheckAddress, newID: c.NewID, contract: agreed,
+		checkAddress: c.CheckAddress, newID: c.NewID, prober: c.Prober, contract: agreed,
 	}
 	s.fillIn()
 	return getForHead(s.routes(c)), nil

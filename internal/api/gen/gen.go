@@ -76,6 +76,24 @@ func (e CheckRequestType) Valid() bool {
 	}
 }
 
+// Defines values for DefinitionOnConflict.
+const (
+	DefinitionOnConflictQueue  DefinitionOnConflict = "queue"
+	DefinitionOnConflictReject DefinitionOnConflict = "reject"
+)
+
+// Valid indicates whether the value is a known member of the DefinitionOnConflict enum.
+func (e DefinitionOnConflict) Valid() bool {
+	switch e {
+	case DefinitionOnConflictQueue:
+		return true
+	case DefinitionOnConflictReject:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeploymentDirection.
 const (
 	Backward DeploymentDirection = "backward"
@@ -106,24 +124,6 @@ func (e DeploymentKind) Valid() bool {
 	case Deploy:
 		return true
 	case Rollback:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for DeploymentRequestOnConflict.
-const (
-	Queue  DeploymentRequestOnConflict = "queue"
-	Reject DeploymentRequestOnConflict = "reject"
-)
-
-// Valid indicates whether the value is a known member of the DeploymentRequestOnConflict enum.
-func (e DeploymentRequestOnConflict) Valid() bool {
-	switch e {
-	case Queue:
-		return true
-	case Reject:
 		return true
 	default:
 		return false
@@ -193,6 +193,24 @@ func (e Health) Valid() bool {
 	}
 }
 
+// Defines values for OnConflict.
+const (
+	OnConflictQueue  OnConflict = "queue"
+	OnConflictReject OnConflict = "reject"
+)
+
+// Valid indicates whether the value is a known member of the OnConflict enum.
+func (e OnConflict) Valid() bool {
+	switch e {
+	case OnConflictQueue:
+		return true
+	case OnConflictReject:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServerStatusStatus.
 const (
 	Ok ServerStatusStatus = "ok"
@@ -241,6 +259,24 @@ func (e TargetState) Valid() bool {
 	case TargetStateUpdated:
 		return true
 	case TargetStateVerifying:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TrafficRequestType.
+const (
+	Haproxy TrafficRequestType = "haproxy"
+	Webhook TrafficRequestType = "webhook"
+)
+
+// Valid indicates whether the value is a known member of the TrafficRequestType enum.
+func (e TrafficRequestType) Valid() bool {
+	switch e {
+	case Haproxy:
+		return true
+	case Webhook:
 		return true
 	default:
 		return false
@@ -333,6 +369,114 @@ type CheckRequestMethod string
 // CheckRequestType defines model for CheckRequest.Type.
 type CheckRequestType string
 
+// CheckRequests How a target proves that it is well; without it, one http check of /health.
+type CheckRequests = []CheckRequest
+
+// CheckResult defines model for CheckResult.
+type CheckResult struct {
+	LatencyMs float64 `json:"latency_ms"`
+
+	// Message What was seen, for people.
+	Message string `json:"message"`
+	Name    string `json:"name"`
+	Status  Health `json:"status"`
+	Type    string `json:"type"`
+
+	// Version What the target says that it runs; null when it does not say.
+	Version *string `json:"version"`
+}
+
+// ChecksRequest defines model for ChecksRequest.
+type ChecksRequest struct {
+	// Address An absolute http or https URL.
+	//
+	// Example: http://10.0.0.1:8080
+	Address URL `json:"address"`
+
+	// HealthChecks How a target proves that it is well; without it, one http check of /health.
+	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
+}
+
+// ChecksResult defines model for ChecksResult.
+type ChecksResult struct {
+	Checks []CheckResult `json:"checks"`
+	Status Health        `json:"status"`
+}
+
+// Definition As it was given, with defaults filled in. Without service, environment, revision, signed, created_at and updated_at it is a body that a PUT takes.
+type Definition struct {
+	CreatedAt time.Time `json:"created_at"`
+	Deploy    struct {
+		Backoff string `json:"backoff"`
+		Path    string `json:"path"`
+		Retries int    `json:"retries"`
+		Timeout string `json:"timeout"`
+	} `json:"deploy"`
+	Environment     string         `json:"environment"`
+	Force           bool           `json:"force"`
+	HealthChecks    []CheckRequest `json:"health_checks"`
+	HealthyDeadline string         `json:"healthy_deadline"`
+
+	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+	Labels     Labels               `json:"labels"`
+	OnConflict DefinitionOnConflict `json:"on_conflict"`
+	Protected  bool                 `json:"protected"`
+
+	// Revision Grows with every change; the ETag.
+	Revision int64  `json:"revision"`
+	Service  string `json:"service"`
+
+	// Signed Whether there is a deploy.secret.
+	Signed bool `json:"signed"`
+
+	// Strategy The strategy's type and its own parameters; GET /strategies lists them with their defaults.
+	Strategy StrategyRequest `json:"strategy"`
+	Targets  []TargetRequest `json:"targets"`
+
+	// Traffic What moves traffic, with defaults filled in; null when nothing does.
+	Traffic   *Traffic  `json:"traffic"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// DefinitionOnConflict defines model for Definition.OnConflict.
+type DefinitionOnConflict string
+
+// DefinitionRequest A deployment's request without its version. Service and environment, if given, are those of the path.
+type DefinitionRequest struct {
+	Deploy *DeployRequest `json:"deploy,omitempty"`
+
+	// Environment Example: checkout
+	Environment *Name `json:"environment,omitempty"`
+	Force       *bool `json:"force,omitempty"`
+
+	// HealthChecks How a target proves that it is well; without it, one http check of /health.
+	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
+
+	// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
+	HealthyDeadline *HealthyDeadline `json:"healthy_deadline,omitempty"`
+
+	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+	Labels *Labels `json:"labels,omitempty"`
+
+	// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
+	OnConflict *OnConflict `json:"on_conflict,omitempty"`
+
+	// Protected Kept for callers; it forbids nothing yet.
+	Protected *bool `json:"protected,omitempty"`
+
+	// Service Example: checkout
+	Service *Name `json:"service,omitempty"`
+
+	// Strategy The strategy's type and its own parameters; GET /strategies lists them with their defaults.
+	Strategy *StrategyRequest `json:"strategy,omitempty"`
+
+	// Targets At least one. No two targets may share an id or an address.
+	Targets *TargetRequests `json:"targets,omitempty"`
+
+	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
+	Traffic *TrafficRequest `json:"traffic,omitempty"`
+}
+
 // DeployRequest defines model for DeployRequest.
 type DeployRequest struct {
 	// Backoff The wait before the first retry, up to 10m; it doubles with each.
@@ -340,8 +484,8 @@ type DeployRequest struct {
 	Path    *string `json:"path,omitempty"`
 	Retries *int    `json:"retries,omitempty"`
 
-	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes. Never shown.
-	Secret *string `json:"secret,omitempty"`
+	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes. Never shown. Without it the definition's is used, with null none.
+	Secret json.RawMessage `json:"secret,omitempty"`
 
 	// Timeout How long one call may take, 100ms to 1h.
 	Timeout *string `json:"timeout,omitempty"`
@@ -397,6 +541,9 @@ type Deployment struct {
 	// Strategy The strategy, resolved; percentages are numbers of targets, defaults are filled in.
 	Strategy rollout.Strategy `json:"strategy"`
 
+	// Traffic What moves traffic, with defaults filled in; null when nothing does.
+	Traffic *Traffic `json:"traffic"`
+
 	// Version Null only for a rollback whose targets go back to different versions.
 	Version *string `json:"version"`
 }
@@ -413,6 +560,19 @@ type DeploymentList struct {
 	NextCursor *string      `json:"next_cursor"`
 }
 
+// DeploymentPlan What a deployment would do, if every target goes along.
+type DeploymentPlan struct {
+	// LeastCapacity The share of targets in service at the worst moment, in percent, rounded down.
+	LeastCapacity int `json:"least_capacity"`
+
+	// ShortestDuration A lower bound as a Go duration; the bakes, the delays, and the least time that the checks need to pass. Waiting for people is not counted.
+	ShortestDuration string `json:"shortest_duration"`
+
+	// Strategy The strategy, resolved.
+	Strategy rollout.Strategy `json:"strategy"`
+	Waves    []PlannedWave    `json:"waves"`
+}
+
 // DeploymentRequest defines model for DeploymentRequest.
 type DeploymentRequest struct {
 	Deploy      *DeployRequest `json:"deploy,omitempty"`
@@ -422,16 +582,16 @@ type DeploymentRequest struct {
 	Force *bool `json:"force,omitempty"`
 
 	// HealthChecks How a target proves that it is well; without it, one http check of /health.
-	HealthChecks *[]CheckRequest `json:"health_checks,omitempty"`
+	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
 
 	// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
-	HealthyDeadline *string `json:"healthy_deadline,omitempty"`
+	HealthyDeadline *HealthyDeadline `json:"healthy_deadline,omitempty"`
 
 	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
-	Labels *map[string]string `json:"labels,omitempty"`
+	Labels *Labels `json:"labels,omitempty"`
 
 	// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
-	OnConflict *DeploymentRequestOnConflict `json:"on_conflict,omitempty"`
+	OnConflict *OnConflict `json:"on_conflict,omitempty"`
 
 	// Service Example: checkout
 	Service Name `json:"service"`
@@ -440,17 +600,14 @@ type DeploymentRequest struct {
 	Strategy *StrategyRequest `json:"strategy,omitempty"`
 
 	// Targets At least one. No two targets may share an id or an address.
-	Targets *[]TargetRequest `json:"targets,omitempty"`
+	Targets *TargetRequests `json:"targets,omitempty"`
 
-	// Traffic Routers cannot be steered yet; a request that names one is refused.
-	Traffic *map[string]interface{} `json:"traffic,omitempty"`
+	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
+	Traffic *TrafficRequest `json:"traffic,omitempty"`
 
 	// Version Example: v2
 	Version Version `json:"version"`
 }
-
-// DeploymentRequestOnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
-type DeploymentRequestOnConflict string
 
 // DeploymentState defines model for DeploymentState.
 type DeploymentState string
@@ -459,6 +616,19 @@ type DeploymentState string
 //
 // Example: 1m30s
 type Duration = string
+
+// DurationTotals Of the deployments that were asked for in the window, began, and have ended.
+type DurationTotals struct {
+	Count int      `json:"count"`
+	P50Ms *float64 `json:"p50_ms"`
+	P95Ms *float64 `json:"p95_ms"`
+
+	// SuccessRate From 0 to 1; null when there are none.
+	SuccessRate *float64 `json:"success_rate"`
+
+	// Window As a Go duration.
+	Window string `json:"window"`
+}
 
 // Event defines model for Event.
 type Event struct {
@@ -496,6 +666,9 @@ type EventList struct {
 // Health defines model for Health.
 type Health string
 
+// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
+type HealthyDeadline = string
+
 // ID Example: 0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11
 type ID = string
 
@@ -506,11 +679,38 @@ type Index struct {
 	Version string            `json:"version"`
 }
 
+// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+type Labels map[string]string
+
+// LastDeployment The newest deployment; null when there was none.
+type LastDeployment = Deployment
+
 // Name Example: checkout
 type Name = string
 
+// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
+type OnConflict string
+
 // Path Example: /health
 type Path = string
+
+// PlannedWave defines model for PlannedWave.
+type PlannedWave struct {
+	// Bake How long it is watched, as a Go duration.
+	Bake string `json:"bake"`
+
+	// Gate Where it waits for promote; "switch" before its traffic, "next" before the next wave, null nowhere.
+	Gate *string `json:"gate"`
+
+	// Targets The ids of its targets.
+	Targets []string `json:"targets"`
+
+	// TrafficWeight The new side's share of traffic in percent once it is verified.
+	TrafficWeight int `json:"traffic_weight"`
+
+	// Wave Its number, from 1.
+	Wave int `json:"wave"`
+}
 
 // Problem What went wrong (RFC 9457).
 type Problem struct {
@@ -586,6 +786,15 @@ type Result struct {
 	TargetsUpdated    int                    `json:"targets_updated"`
 }
 
+// RunningTarget defines model for RunningTarget.
+type RunningTarget struct {
+	Health Health `json:"health"`
+	ID     string `json:"id"`
+
+	// Version What it runs; null when nobody knows.
+	Version *string `json:"version"`
+}
+
 // Said What may be said along with a verb.
 type Said struct {
 	// Reason Why, for the event log.
@@ -599,6 +808,52 @@ type ServerStatus struct {
 
 // ServerStatusStatus defines model for ServerStatus.Status.
 type ServerStatusStatus string
+
+// Service defines model for Service.
+type Service struct {
+	// Defined Whether there is a definition.
+	Defined     bool   `json:"defined"`
+	Environment string `json:"environment"`
+
+	// LastDeployment The newest deployment; null when there was none.
+	LastDeployment *LastDeployment `json:"last_deployment"`
+	Service        string          `json:"service"`
+}
+
+// ServiceList defines model for ServiceList.
+type ServiceList struct {
+	Items      []Service `json:"items"`
+	NextCursor *string   `json:"next_cursor"`
+}
+
+// ServiceStatus defines model for ServiceStatus.
+type ServiceStatus struct {
+	// ActiveSlot The slot that serves; null without slots.
+	ActiveSlot  *string `json:"active_slot"`
+	Environment string  `json:"environment"`
+
+	// LastDeployment The newest deployment; null when there was none.
+	LastDeployment *LastDeployment `json:"last_deployment"`
+
+	// Mixed Some targets run, or may run, another version than others.
+	Mixed   bool            `json:"mixed"`
+	Service string          `json:"service"`
+	Targets []RunningTarget `json:"targets"`
+
+	// Version What all targets run; null when that is not one version.
+	Version *string `json:"version"`
+}
+
+// ServiceTotals defines model for ServiceTotals.
+type ServiceTotals struct {
+	// ByState How many deployments are in each state; every state is there.
+	ByState StateTotals `json:"by_state"`
+	Service string      `json:"service"`
+	Total   int         `json:"total"`
+}
+
+// StateTotals How many deployments are in each state; every state is there.
+type StateTotals map[string]int
 
 // StrategyKind defines model for StrategyKind.
 type StrategyKind struct {
@@ -624,6 +879,18 @@ type StrategyParameter struct {
 
 // StrategyRequest The strategy's type and its own parameters; GET /strategies lists them with their defaults.
 type StrategyRequest = json.RawMessage
+
+// Summary defines model for Summary.
+type Summary struct {
+	// ByService The 200 services with the most deployments.
+	ByService []ServiceTotals `json:"by_service"`
+
+	// ByState How many deployments are in each state; every state is there.
+	ByState StateTotals `json:"by_state"`
+
+	// Durations Of the deployments that were asked for in the window, began, and have ended.
+	Durations DurationTotals `json:"durations"`
+}
 
 // Target defines model for Target.
 type Target struct {
@@ -687,8 +954,47 @@ type TargetRequest struct {
 	Version *string `json:"version,omitempty"`
 }
 
+// TargetRequests At least one. No two targets may share an id or an address.
+type TargetRequests = []TargetRequest
+
 // TargetState defines model for TargetState.
 type TargetState string
+
+// Traffic What moves traffic, with defaults filled in; null when nothing does.
+type Traffic = rollout.Traffic
+
+// TrafficRequest What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
+type TrafficRequest struct {
+	// Backend haproxy, required; the name of the backend there.
+	Backend *string `json:"backend,omitempty"`
+
+	// Backoff The wait before the first retry, up to 10m; it doubles with each.
+	Backoff *string `json:"backoff,omitempty"`
+
+	// Drain rolling; how long a target that was taken out of traffic is left alone before it is called, up to 24h.
+	Drain *string `json:"drain,omitempty"`
+
+	// ReadBack A write counts only when the router confirms it on a GET. webhook; false when left out. haproxy is always read back.
+	ReadBack *bool `json:"read_back,omitempty"`
+	Retries  *int  `json:"retries,omitempty"`
+
+	// Socket haproxy, required; its runtime API, "unix:" and an absolute path, or host:port.
+	//
+	// Example: unix:/run/haproxy.sock
+	Socket *string `json:"socket,omitempty"`
+
+	// Timeout How long one write may take, 10ms to 10m.
+	Timeout *string            `json:"timeout,omitempty"`
+	Type    TrafficRequestType `json:"type"`
+
+	// URL webhook, required; receives the weights.
+	//
+	// Example: http://lb:9000/weights
+	URL *string `json:"url,omitempty"`
+}
+
+// TrafficRequestType defines model for TrafficRequest.Type.
+type TrafficRequestType string
 
 // URL An absolute http or https URL.
 //
@@ -737,6 +1043,9 @@ type Malformed = Problem
 // NotFound What went wrong (RFC 9457).
 type NotFound = Problem
 
+// NotOffered What went wrong (RFC 9457).
+type NotOffered = Problem
+
 // Stale What went wrong (RFC 9457).
 type Stale = Problem
 
@@ -771,6 +1080,9 @@ type ListDeploymentsParams struct {
 
 // CreateDeploymentParams defines parameters for CreateDeployment.
 type CreateDeploymentParams struct {
+	// DryRun Only say what would be done; nothing is stored, the Idempotency-Key neither.
+	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
 	// IdempotencyKey The caller's own name for this request.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
@@ -789,7 +1101,7 @@ type GetDeploymentParams struct {
 
 // AbortDeploymentParams defines parameters for AbortDeployment.
 type AbortDeploymentParams struct {
-	// IfMatch ETags of which the present one must be one; "*" for any. Anything else answers 412.
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -804,31 +1116,31 @@ type ListEventsParams struct {
 
 // PauseDeploymentParams defines parameters for PauseDeployment.
 type PauseDeploymentParams struct {
-	// IfMatch ETags of which the present one must be one; "*" for any. Anything else answers 412.
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // PromoteDeploymentParams defines parameters for PromoteDeployment.
 type PromoteDeploymentParams struct {
-	// IfMatch ETags of which the present one must be one; "*" for any. Anything else answers 412.
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ResumeDeploymentParams defines parameters for ResumeDeployment.
 type ResumeDeploymentParams struct {
-	// IfMatch ETags of which the present one must be one; "*" for any. Anything else answers 412.
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RetryDeploymentParams defines parameters for RetryDeployment.
 type RetryDeploymentParams struct {
-	// IfMatch ETags of which the present one must be one; "*" for any. Anything else answers 412.
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RollbackDeploymentParams defines parameters for RollbackDeployment.
 type RollbackDeploymentParams struct {
-	// IfMatch ETags of which the present one must be one; "*" for any. Anything else answers 412.
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -840,6 +1152,45 @@ type ListTargetsParams struct {
 	// Cursor next_cursor of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
+
+// ListServicesParams defines parameters for ListServices.
+type ListServicesParams struct {
+	// Limit The most items wanted.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteDefinitionParams defines parameters for DeleteDefinition.
+type DeleteDefinitionParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetDefinitionParams defines parameters for GetDefinition.
+type GetDefinitionParams struct {
+	// IfNoneMatch ETags that the caller has; a match answers 304.
+	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+}
+
+// PutDefinitionParams defines parameters for PutDefinition.
+type PutDefinitionParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch "*" defines only what has no definition yet.
+	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+}
+
+// GetSummaryParams defines parameters for GetSummary.
+type GetSummaryParams struct {
+	// Window The time that durations looks back, 1m to 3650d; a Go duration or a number of days.
+	Window *string `form:"window,omitempty" json:"window,omitempty"`
+}
+
+// TryChecksJSONRequestBody defines body for TryChecks for application/json ContentType.
+type TryChecksJSONRequestBody = ChecksRequest
 
 // CreateDeploymentJSONRequestBody defines body for CreateDeployment for application/json ContentType.
 type CreateDeploymentJSONRequestBody = DeploymentRequest
@@ -862,6 +1213,9 @@ type RetryDeploymentJSONRequestBody = Said
 // RollbackDeploymentJSONRequestBody defines body for RollbackDeployment for application/json ContentType.
 type RollbackDeploymentJSONRequestBody = Said
 
+// PutDefinitionJSONRequestBody defines body for PutDefinition for application/json ContentType.
+type PutDefinitionJSONRequestBody = DefinitionRequest
+
 // RollbackLatestJSONRequestBody defines body for RollbackLatest for application/json ContentType.
 type RollbackLatestJSONRequestBody = Said
 
@@ -870,6 +1224,9 @@ type ServerInterface interface {
 	// GetIndex What this is and where to go
 	// (GET /)
 	GetIndex(w http.ResponseWriter, r *http.Request)
+	// TryChecks Try health checks once
+	// (POST /checks)
+	TryChecks(w http.ResponseWriter, r *http.Request)
 	// ListDeployments List deployments, newest first
 	// (GET /deployments)
 	ListDeployments(w http.ResponseWriter, r *http.Request, params ListDeploymentsParams)
@@ -909,12 +1266,30 @@ type ServerInterface interface {
 	// GetReady Can the server do its work now?
 	// (GET /readyz)
 	GetReady(w http.ResponseWriter, r *http.Request)
+	// ListServices List services by environment, in the order of their names
+	// (GET /services)
+	ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams)
+	// DeleteDefinition Forget the definition; deployments and what runs stay
+	// (DELETE /services/{service}/environments/{environment})
+	DeleteDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params DeleteDefinitionParams)
+	// GetDefinition Read the definition of a service in an environment
+	// (GET /services/{service}/environments/{environment})
+	GetDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params GetDefinitionParams)
+	// PutDefinition Define a service in an environment
+	// (PUT /services/{service}/environments/{environment})
+	PutDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params PutDefinitionParams)
 	// RollbackLatest Roll the latest deployment back, no id needed
 	// (POST /services/{service}/environments/{environment}/rollback)
 	RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName)
+	// GetServiceStatus What a service runs in an environment
+	// (GET /services/{service}/environments/{environment}/status)
+	GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName)
 	// ListStrategies List the strategies with their parameters and defaults
 	// (GET /strategies)
 	ListStrategies(w http.ResponseWriter, r *http.Request)
+	// GetSummary Deployments in numbers
+	// (GET /summary)
+	GetSummary(w http.ResponseWriter, r *http.Request, params GetSummaryParams)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -924,6 +1299,12 @@ type Unimplemented struct{}
 // GetIndex What this is and where to go
 // (GET /)
 func (_ Unimplemented) GetIndex(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TryChecks Try health checks once
+// (POST /checks)
+func (_ Unimplemented) TryChecks(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1005,15 +1386,51 @@ func (_ Unimplemented) GetReady(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListServices List services by environment, in the order of their names
+// (GET /services)
+func (_ Unimplemented) ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteDefinition Forget the definition; deployments and what runs stay
+// (DELETE /services/{service}/environments/{environment})
+func (_ Unimplemented) DeleteDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params DeleteDefinitionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetDefinition Read the definition of a service in an environment
+// (GET /services/{service}/environments/{environment})
+func (_ Unimplemented) GetDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params GetDefinitionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutDefinition Define a service in an environment
+// (PUT /services/{service}/environments/{environment})
+func (_ Unimplemented) PutDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params PutDefinitionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // RollbackLatest Roll the latest deployment back, no id needed
 // (POST /services/{service}/environments/{environment}/rollback)
 func (_ Unimplemented) RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// GetServiceStatus What a service runs in an environment
+// (GET /services/{service}/environments/{environment}/status)
+func (_ Unimplemented) GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListStrategies List the strategies with their parameters and defaults
 // (GET /strategies)
 func (_ Unimplemented) ListStrategies(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSummary Deployments in numbers
+// (GET /summary)
+func (_ Unimplemented) GetSummary(w http.ResponseWriter, r *http.Request, params GetSummaryParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1031,6 +1448,20 @@ func (siw *ServerInterfaceWrapper) GetIndex(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetIndex(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TryChecks operation middleware
+func (siw *ServerInterfaceWrapper) TryChecks(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TryChecks(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1172,6 +1603,19 @@ func (siw *ServerInterfaceWrapper) CreateDeployment(w http.ResponseWriter, r *ht
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params CreateDeploymentParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
 
 	headers := r.Header
 
@@ -1719,6 +2163,248 @@ func (siw *ServerInterfaceWrapper) GetReady(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// ListServices operation middleware
+func (siw *ServerInterfaceWrapper) ListServices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListServicesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServices(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteDefinition operation middleware
+func (siw *ServerInterfaceWrapper) DeleteDefinition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", chi.URLParam(r, "environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteDefinitionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteDefinition(w, r, service, environment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDefinition operation middleware
+func (siw *ServerInterfaceWrapper) GetDefinition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", chi.URLParam(r, "environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDefinitionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDefinition(w, r, service, environment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutDefinition operation middleware
+func (siw *ServerInterfaceWrapper) PutDefinition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", chi.URLParam(r, "environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutDefinitionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutDefinition(w, r, service, environment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // RollbackLatest operation middleware
 func (siw *ServerInterfaceWrapper) RollbackLatest(w http.ResponseWriter, r *http.Request) {
 
@@ -1754,11 +2440,79 @@ func (siw *ServerInterfaceWrapper) RollbackLatest(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// GetServiceStatus operation middleware
+func (siw *ServerInterfaceWrapper) GetServiceStatus(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", chi.URLParam(r, "environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetServiceStatus(w, r, service, environment)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListStrategies operation middleware
 func (siw *ServerInterfaceWrapper) ListStrategies(w http.ResponseWriter, r *http.Request) {
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListStrategies(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSummary operation middleware
+func (siw *ServerInterfaceWrapper) GetSummary(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetSummaryParams
+
+	// ------------- Optional query parameter "window" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", r.URL.Query(), &params.Window, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "window"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "window", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSummary(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1921,6 +2675,27 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/strategies", wrapper.ListStrategies)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/services", wrapper.ListServices)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/services/{service}/environments/{environment}", wrapper.DeleteDefinition)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/services/{service}/environments/{environment}", wrapper.GetDefinition)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/services/{service}/environments/{environment}", wrapper.PutDefinition)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/services/{service}/environments/{environment}/status", wrapper.GetServiceStatus)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/summary", wrapper.GetSummary)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/checks", wrapper.TryChecks)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/healthz", wrapper.GetHealth)
 	})
 	r.Group(func(r chi.Router) {
@@ -1961,6 +2736,8 @@ type MalformedApplicationProblemPlusJSONResponse Problem
 
 type NotFoundApplicationProblemPlusJSONResponse Problem
 
+type NotOfferedApplicationProblemPlusJSONResponse Problem
+
 type StaleApplicationProblemPlusJSONResponse Problem
 
 type TooLargeApplicationProblemPlusJSONResponse Problem
@@ -1993,6 +2770,124 @@ func (response GetIndex200JSONResponse) VisitGetIndexResponse(w http.ResponseWri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecksRequestObject struct {
+	Body *TryChecksJSONRequestBody
+}
+
+type TryChecksResponseObject interface {
+	VisitTryChecksResponse(w http.ResponseWriter) error
+}
+
+type TryChecks200JSONResponse ChecksResult
+
+func (response TryChecks200JSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks400ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks413ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks415ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks422ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks500ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks501ApplicationProblemPlusJSONResponse struct {
+	NotOfferedApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks501ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(501)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2091,6 +2986,20 @@ type CreateDeploymentRequestObject struct {
 
 type CreateDeploymentResponseObject interface {
 	VisitCreateDeploymentResponse(w http.ResponseWriter) error
+}
+
+type CreateDeployment200JSONResponse DeploymentPlan
+
+func (response CreateDeployment200JSONResponse) VisitCreateDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateDeployment202ResponseHeaders struct {
@@ -3676,6 +4585,489 @@ func (response GetReady503ApplicationProblemPlusJSONResponse) VisitGetReadyRespo
 	return err
 }
 
+type ListServicesRequestObject struct {
+	Params ListServicesParams
+}
+
+type ListServicesResponseObject interface {
+	VisitListServicesResponse(w http.ResponseWriter) error
+}
+
+type ListServices200JSONResponse ServiceList
+
+func (response ListServices200JSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServices400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response ListServices400ApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServices422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ListServices422ApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServices500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response ListServices500ApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServices503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListServices503ApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinitionRequestObject struct {
+	Service     ServiceName     `json:"service"`
+	Environment EnvironmentName `json:"environment"`
+	Params      DeleteDefinitionParams
+}
+
+type DeleteDefinitionResponseObject interface {
+	VisitDeleteDefinitionResponse(w http.ResponseWriter) error
+}
+
+type DeleteDefinition204Response struct {
+}
+
+func (response DeleteDefinition204Response) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteDefinition400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition400ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinition404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition404ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinition412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition412ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinition500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition500ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinition503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition503ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinitionRequestObject struct {
+	Service     ServiceName     `json:"service"`
+	Environment EnvironmentName `json:"environment"`
+	Params      GetDefinitionParams
+}
+
+type GetDefinitionResponseObject interface {
+	VisitGetDefinitionResponse(w http.ResponseWriter) error
+}
+
+type GetDefinition200ResponseHeaders struct {
+	ETag string
+}
+
+type GetDefinition200JSONResponse struct {
+	Body    Definition
+	Headers GetDefinition200ResponseHeaders
+}
+
+func (response GetDefinition200JSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinition304ResponseHeaders struct {
+	ETag string
+}
+
+type GetDefinition304Response struct {
+	Headers GetDefinition304ResponseHeaders
+}
+
+func (response GetDefinition304Response) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetDefinition400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response GetDefinition400ApplicationProblemPlusJSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinition404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetDefinition404ApplicationProblemPlusJSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinition500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response GetDefinition500ApplicationProblemPlusJSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinition503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetDefinition503ApplicationProblemPlusJSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinitionRequestObject struct {
+	Service     ServiceName     `json:"service"`
+	Environment EnvironmentName `json:"environment"`
+	Params      PutDefinitionParams
+	Body        *PutDefinitionJSONRequestBody
+}
+
+type PutDefinitionResponseObject interface {
+	VisitPutDefinitionResponse(w http.ResponseWriter) error
+}
+
+type PutDefinition200ResponseHeaders struct {
+	ETag string
+}
+
+type PutDefinition200JSONResponse struct {
+	Body    Definition
+	Headers PutDefinition200ResponseHeaders
+}
+
+func (response PutDefinition200JSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type PutDefinition201JSONResponse struct {
+	Body    Definition
+	Headers PutDefinition201ResponseHeaders
+}
+
+func (response PutDefinition201JSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition400ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition404ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition412ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition413ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition415ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition422ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition500ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition503ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RollbackLatestRequestObject struct {
 	Service     ServiceName     `json:"service"`
 	Environment EnvironmentName `json:"environment"`
@@ -3845,6 +5237,78 @@ func (response RollbackLatest503ApplicationProblemPlusJSONResponse) VisitRollbac
 	return err
 }
 
+type GetServiceStatusRequestObject struct {
+	Service     ServiceName     `json:"service"`
+	Environment EnvironmentName `json:"environment"`
+}
+
+type GetServiceStatusResponseObject interface {
+	VisitGetServiceStatusResponse(w http.ResponseWriter) error
+}
+
+type GetServiceStatus200JSONResponse ServiceStatus
+
+func (response GetServiceStatus200JSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServiceStatus404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetServiceStatus404ApplicationProblemPlusJSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServiceStatus500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response GetServiceStatus500ApplicationProblemPlusJSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServiceStatus503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetServiceStatus503ApplicationProblemPlusJSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListStrategiesRequestObject struct {
 }
 
@@ -3882,11 +5346,101 @@ func (response ListStrategies422ApplicationProblemPlusJSONResponse) VisitListStr
 	return err
 }
 
+type GetSummaryRequestObject struct {
+	Params GetSummaryParams
+}
+
+type GetSummaryResponseObject interface {
+	VisitGetSummaryResponse(w http.ResponseWriter) error
+}
+
+type GetSummary200JSONResponse Summary
+
+func (response GetSummary200JSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSummary400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response GetSummary400ApplicationProblemPlusJSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSummary422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response GetSummary422ApplicationProblemPlusJSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSummary500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response GetSummary500ApplicationProblemPlusJSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSummary503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetSummary503ApplicationProblemPlusJSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetIndex What this is and where to go
 	// (GET /)
 	GetIndex(ctx context.Context, request GetIndexRequestObject) (GetIndexResponseObject, error)
+	// TryChecks Try health checks once
+	// (POST /checks)
+	TryChecks(ctx context.Context, request TryChecksRequestObject) (TryChecksResponseObject, error)
 	// ListDeployments List deployments, newest first
 	// (GET /deployments)
 	ListDeployments(ctx context.Context, request ListDeploymentsRequestObject) (ListDeploymentsResponseObject, error)
@@ -3926,12 +5480,30 @@ type StrictServerInterface interface {
 	// GetReady Can the server do its work now?
 	// (GET /readyz)
 	GetReady(ctx context.Context, request GetReadyRequestObject) (GetReadyResponseObject, error)
+	// ListServices List services by environment, in the order of their names
+	// (GET /services)
+	ListServices(ctx context.Context, request ListServicesRequestObject) (ListServicesResponseObject, error)
+	// DeleteDefinition Forget the definition; deployments and what runs stay
+	// (DELETE /services/{service}/environments/{environment})
+	DeleteDefinition(ctx context.Context, request DeleteDefinitionRequestObject) (DeleteDefinitionResponseObject, error)
+	// GetDefinition Read the definition of a service in an environment
+	// (GET /services/{service}/environments/{environment})
+	GetDefinition(ctx context.Context, request GetDefinitionRequestObject) (GetDefinitionResponseObject, error)
+	// PutDefinition Define a service in an environment
+	// (PUT /services/{service}/environments/{environment})
+	PutDefinition(ctx context.Context, request PutDefinitionRequestObject) (PutDefinitionResponseObject, error)
 	// RollbackLatest Roll the latest deployment back, no id needed
 	// (POST /services/{service}/environments/{environment}/rollback)
 	RollbackLatest(ctx context.Context, request RollbackLatestRequestObject) (RollbackLatestResponseObject, error)
+	// GetServiceStatus What a service runs in an environment
+	// (GET /services/{service}/environments/{environment}/status)
+	GetServiceStatus(ctx context.Context, request GetServiceStatusRequestObject) (GetServiceStatusResponseObject, error)
 	// ListStrategies List the strategies with their parameters and defaults
 	// (GET /strategies)
 	ListStrategies(ctx context.Context, request ListStrategiesRequestObject) (ListStrategiesResponseObject, error)
+	// GetSummary Deployments in numbers
+	// (GET /summary)
+	GetSummary(ctx context.Context, request GetSummaryRequestObject) (GetSummaryResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -3990,6 +5562,37 @@ func (sh *strictHandler) GetIndex(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetIndexResponseObject); ok {
 		if err := validResponse.VisitGetIndexResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TryChecks operation middleware
+func (sh *strictHandler) TryChecks(w http.ResponseWriter, r *http.Request) {
+	var request TryChecksRequestObject
+
+	var body TryChecksJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TryChecks(ctx, request.(TryChecksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TryChecks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TryChecksResponseObject); ok {
+		if err := validResponse.VisitTryChecksResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -4407,6 +6010,123 @@ func (sh *strictHandler) GetReady(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListServices operation middleware
+func (sh *strictHandler) ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams) {
+	var request ListServicesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListServices(ctx, request.(ListServicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListServices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListServicesResponseObject); ok {
+		if err := validResponse.VisitListServicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteDefinition operation middleware
+func (sh *strictHandler) DeleteDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params DeleteDefinitionParams) {
+	var request DeleteDefinitionRequestObject
+
+	request.Service = service
+	request.Environment = environment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteDefinition(ctx, request.(DeleteDefinitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteDefinition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteDefinitionResponseObject); ok {
+		if err := validResponse.VisitDeleteDefinitionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDefinition operation middleware
+func (sh *strictHandler) GetDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params GetDefinitionParams) {
+	var request GetDefinitionRequestObject
+
+	request.Service = service
+	request.Environment = environment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDefinition(ctx, request.(GetDefinitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDefinition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDefinitionResponseObject); ok {
+		if err := validResponse.VisitGetDefinitionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutDefinition operation middleware
+func (sh *strictHandler) PutDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params PutDefinitionParams) {
+	var request PutDefinitionRequestObject
+
+	request.Service = service
+	request.Environment = environment
+	request.Params = params
+
+	var body PutDefinitionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutDefinition(ctx, request.(PutDefinitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutDefinition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutDefinitionResponseObject); ok {
+		if err := validResponse.VisitPutDefinitionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // RollbackLatest operation middleware
 func (sh *strictHandler) RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
 	var request RollbackLatestRequestObject
@@ -4444,6 +6164,33 @@ func (sh *strictHandler) RollbackLatest(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
+// GetServiceStatus operation middleware
+func (sh *strictHandler) GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
+	var request GetServiceStatusRequestObject
+
+	request.Service = service
+	request.Environment = environment
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetServiceStatus(ctx, request.(GetServiceStatusRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetServiceStatus")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetServiceStatusResponseObject); ok {
+		if err := validResponse.VisitGetServiceStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListStrategies operation middleware
 func (sh *strictHandler) ListStrategies(w http.ResponseWriter, r *http.Request) {
 	var request ListStrategiesRequestObject
@@ -4461,6 +6208,32 @@ func (sh *strictHandler) ListStrategies(w http.ResponseWriter, r *http.Request) 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListStrategiesResponseObject); ok {
 		if err := validResponse.VisitListStrategiesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSummary operation middleware
+func (sh *strictHandler) GetSummary(w http.ResponseWriter, r *http.Request, params GetSummaryParams) {
+	var request GetSummaryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSummary(ctx, request.(GetSummaryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSummary")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSummaryResponseObject); ok {
+		if err := validResponse.VisitGetSummaryResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
