@@ -23,6 +23,8 @@ type Store interface {
 	Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error)
 	// Remembered is what is known of the targets of a service in an environment, by target id.
 	Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error)
+	// ActiveSlot is the slot that serves, empty when none is known.
+	ActiveSlot(ctx context.Context, service, environment string) (string, error)
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	Deployments(ctx context.Context, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
 	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)

@@ -91,6 +91,10 @@ func (s *server) complete(
 	if err != nil {
 		return rollout.NewDeployment{}, err
 	}
+	d.Spec.ActiveSlot, err = s.store.ActiveSlot(ctx, d.Service, d.Environment)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
 	return strategy.Prepare(d, targets, or(body.Strategy, nil), remembered)
 }
 

@@ -83,7 +83,7 @@ func callJSON(c *rollout.Call) *gen.Call {
 	if c == nil {
 		return nil
 	}
-	return &gen.Call{WebhookID: c.WebhookID, Action: string(c.Action), Attempt: c.Attempt, Fence: c.Fence}
+	return &gen.Call{WebhookID: c.WebhookID, Action: string(c.Action), Attempt: c.Attempt, Fence: c.Fence, NewWeight: c.NewWeight}
 }
 
 // known is null for the zero value, which stands for "none" and "not known" in rollout.

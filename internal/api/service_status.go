@@ -31,8 +31,17 @@ func (s *server) GetServiceStatus(
 		Service: in.Service, Environment: in.Environment, Targets: encodeAll(running, runningJSON),
 	}
 	status.Version, status.Mixed = sharedVersion(running)
+	active, err := s.store.ActiveSlot(ctx, in.Service, in.Environment)
+	if err != nil {
+		return nil, err
+	}
+	status.ActiveSlot = known(active)
 	if len(newest.Items) > 0 {
-		status.LastDeployment = lastJSON(&newest.Items[0])
+		last, err := s.shown(ctx, &newest.Items[0])
+		if err != nil {
+			return nil, err
+		}
+		status.LastDeployment = &last
 	}
 	return status, nil
 }

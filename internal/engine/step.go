@@ -68,9 +68,8 @@ func (s *session) adopt(now time.Time) {
 	}
 	s.note(strategy.Adopt(s.snap, now))
 	for i := range s.snap.Targets {
-		if s.snap.Targets[i].Phase == rollout.PhaseAsking {
-			s.mark(i, true)
-		}
+		t := &s.snap.Targets[i]
+		s.mark(i, t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseNew && s.snap.Deployment.Spec.ActiveSlot != "")
 	}
 }
 

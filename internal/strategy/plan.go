@@ -105,7 +105,7 @@ func (p *planner) begin() bool {
 	}
 	st := &p.out.Status
 	st.State, st.StartedAt = rollout.StateInProgress, p.now
-	st.Progress = rollout.Progress{At: p.now, ResumesSeen: p.d.Operator.Resumes}
+	st.Progress.At, st.Progress.HeldAt, st.Progress.ResumesSeen = p.now, time.Time{}, p.d.Operator.Resumes
 	p.event(rollout.EventStarted, 0, "")
 	p.openWave(1)
 	return true

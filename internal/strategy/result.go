@@ -25,6 +25,9 @@ func (p *planner) finish(state rollout.State) {
 	st.Progress.HeldAt = time.Time{}
 	st.Reason = p.endReason(state)
 	p.event(ends[state], 0, st.Reason)
+	if state == rollout.StateAborted && p.d.Operator.Actor != "" {
+		p.out.Events[len(p.out.Events)-1].Actor = p.d.Operator.Actor
+	}
 	p.out.Actions, p.out.Wake, p.out.Again = nil, time.Time{}, false
 }
 
@@ -69,10 +72,10 @@ func metadata(d *rollout.Deployment) map[string]any {
 	if len(d.Spec.Strategy.Stages) > 0 && d.State != rollout.StateCompleted && d.Progress.Wave > 0 {
 		m["stopped_at_stage"] = d.Progress.Wave
 	}
-	if d.Spec.ActiveSlot != "" {
-		m["active_slot"] = d.Spec.ActiveSlot
-		if d.State == rollout.StateCompleted {
-			m["active_slot"] = d.Spec.IdleSlot
+	if active, idle := slots(d); active != "" {
+		m["active_slot"] = active
+		if d.State == rollout.StateCompleted && d.Spec.Strategy.Type == blueGreenType {
+			m["active_slot"] = idle
 		}
 	}
 	return m

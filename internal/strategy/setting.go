@@ -34,11 +34,12 @@ func (p *planner) setting(share int, leaving map[int]bool) rollout.Setting {
 		count = [3]int{sideOld: len(sides)}
 	}
 	var weights [3][]int
-	s := rollout.Setting{ActiveSlot: p.spec.ActiveSlot, NewWeight: p.newShare(share, count)}
+	active, idle := slots(p.d)
+	s := rollout.Setting{ActiveSlot: active, NewWeight: p.newShare(share, count)}
 	s.OldWeight = percentBase - s.NewWeight
 	weights[sideNew], weights[sideOld] = p.weights(s.NewWeight, count)
 	if s.ActiveSlot != "" && share == percentBase {
-		s.ActiveSlot = p.spec.IdleSlot
+		s.ActiveSlot = idle
 	}
 	s.Backends = make([]rollout.Backend, len(sides))
 	for i, at := range sides {
@@ -105,7 +106,7 @@ func (p *planner) drains() bool { return p.spec.Strategy.Type != blueGreenType }
 func (p *planner) sideOf(i int, leaving map[int]bool) side {
 	t := &p.s.Targets[i]
 	if !p.drains() {
-		if p.inOneSlot() || t.Slot == p.spec.ActiveSlot {
+		if active, _ := slots(p.d); p.inOneSlot() || t.Slot == active {
 			return sideOld
 		}
 		return sideNew
