@@ -42,13 +42,14 @@ func (b bounded) Remembered(ctx context.Context, service, environment string) (m
 	return b.Store.Remembered(ctx, service, environment)
 }
 
-// Deployment is Store.Deployment within the limit.
+// ActiveSlot is Store.ActiveSlot within the limit.
 func (b bounded) ActiveSlot(ctx context.Context, service, environment string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
 	return b.Store.ActiveSlot(ctx, service, environment)
 }
 
+// Deployment is Store.Deployment within the limit.
 func (b bounded) Deployment(ctx context.Context, id string) (rollout.Deployment, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
