@@ -227,6 +227,9 @@ func (s *sim) answer(c sent, after time.Duration, a rollout.Answer) {
 
 // look sends a probe out. What it sees is what is true when it arrives.
 func (s *sim) look(a rollout.Action) {
+	if s.stored.Targets[a.Target].Wave == 0 {
+		s.violate("%s is probed, and no wave takes it", s.world[a.Target].id)
+	}
 	w, check := s.world[a.Target], &s.stored.Deployment.Spec.Checks[a.Check]
 	p := probe{a, s.epoch, s.liveShadow[a.Target].generation}
 	if chance(s.rng, w.mute) {
