@@ -35,9 +35,10 @@ func canary() definition {
 				},
 			},
 		},
-		refuses:  []string{"max_failures"},
-		resolve:  resolveCanary,
-		exceeded: belowThreshold,
+		refuses:      []string{"max_failures"},
+		resolve:      resolveCanary,
+		exceeded:     belowThreshold,
+		exposedFirst: true,
 	}
 }
 
