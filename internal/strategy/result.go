@@ -40,8 +40,8 @@ func Conclude(s *rollout.Snapshot) *rollout.Result {
 		TargetsFailed:     counts.Failed,
 		TargetsRolledBack: counts.RolledBack,
 		Errors:            []rollout.TargetError{},
-		Metadata:          metadata(d),
 	}
+	r.Metadata = metadata(d, r.Success)
 	if !d.StartedAt.IsZero() {
 		r.DurationMS = float64(d.FinishedAt.Sub(d.StartedAt).Microseconds()) / float64(time.Millisecond/time.Microsecond)
 	}
@@ -53,15 +53,16 @@ func Conclude(s *rollout.Snapshot) *rollout.Result {
 	return r
 }
 
-// metadata is what a result tells beside its counts: at which stage a canary stopped, and which slot serves.
-func metadata(d *rollout.Deployment) map[string]any {
+// metadata is what a result tells beside its counts: at which stage a canary stopped that did not succeed, and which
+// slot serves: the new one once traffic was switched, unless it was taken back.
+func metadata(d *rollout.Deployment, success bool) map[string]any {
 	m := map[string]any{"stopped_at_stage": nil, "active_slot": nil}
-	if len(d.Spec.Strategy.Stages) > 0 && d.State != rollout.StateCompleted && d.Progress.Wave > 0 {
+	if len(d.Spec.Strategy.Stages) > 0 && !success && d.Progress.Wave > 0 {
 		m["stopped_at_stage"] = d.Progress.Wave
 	}
 	if d.Spec.ActiveSlot != "" {
 		m["active_slot"] = d.Spec.ActiveSlot
-		if d.State == rollout.StateCompleted {
+		if d.Progress.Weight == percentBase && d.Direction == rollout.Forward && d.State != rollout.StateAborted {
 			m["active_slot"] = d.Spec.IdleSlot
 		}
 	}

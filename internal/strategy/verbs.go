@@ -90,7 +90,7 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 		return nil, conflict("the deployment has not begun: there is nothing to promote")
 	case d.Direction == rollout.Backward:
 		return nil, conflict("the deployment is rolling back: there is nothing to promote")
-	case r.Full && d.Operator.Full, r.Wave > 0 && r.Wave <= d.Operator.Promoted, waiting > 0 && waiting <= d.Operator.Promoted:
+	case r.Full && d.Operator.Full, !r.Full && alreadyOpen(d, r.Wave):
 		return nil, nil
 	case !r.Full && waiting == 0:
 		return nil, conflict("the deployment waits at no gate")
@@ -102,6 +102,15 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 	d.Operator.Full = d.Operator.Full || r.Full
 	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
 	return settleEvent(e, d), nil
+}
+
+// alreadyOpen reports whether the gate that is meant, by the number of its wave or 0 for the one that the deployment
+// waits at, was opened by an earlier promote.
+func alreadyOpen(d *rollout.Deployment, wave int) bool {
+	if wave == 0 {
+		wave = d.Progress.Gate
+	}
+	return wave > 0 && wave <= d.Operator.Promoted
 }
 
 // askAbort ends a deployment that has not begun at once, and another as soon as its calls in flight have ended.
