@@ -69,9 +69,17 @@ func (p *planner) openWave(wave int) {
 
 // waveEnd is when a settled wave has been watched for long enough; zero before it is settled.
 func (p *planner) waveEnd() time.Time {
+	if p.d.Operator.Full {
+		return p.out.Status.Progress.WaveSettledAt
+	}
+	return p.plannedEnd()
+}
+
+// plannedEnd is when the bake and the delay of a settled wave end; zero before it is settled.
+func (p *planner) plannedEnd() time.Time {
 	progress := &p.out.Status.Progress
-	if progress.WaveSettledAt.IsZero() || p.d.Operator.Full {
-		return progress.WaveSettledAt
+	if progress.WaveSettledAt.IsZero() {
+		return time.Time{}
 	}
 	w := p.spec.Waves[progress.Wave-1]
 	return progress.WaveSettledAt.Add(w.Bake.Std() + w.Delay.Std())
