@@ -64,6 +64,9 @@ func pause(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, er
 	d.Operator.Pause = true
 	d.State, d.Reason = rollout.StatePaused, "paused by an operator; resume to go on"
 	d.DeadlineAt, d.NextActionAt = time.Time{}, time.Time{}
+	if d.Progress.HeldAt.IsZero() {
+		d.Progress.HeldAt = now // from the answer on, and not only when a replica sees it
+	}
 	return settleEvent(e, d), nil
 }
 

@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -20,7 +21,11 @@ func (p *planner) forward() {
 			settled = false
 		}
 	}
-	if !settled || len(p.out.Moves) > 0 {
+	if len(p.out.Moves) > 0 {
+		p.putOffCalls()
+		return
+	}
+	if !settled {
 		return
 	}
 	if p.d.Stop == rollout.StopHalted {
@@ -29,6 +34,11 @@ func (p *planner) forward() {
 		return
 	}
 	p.closeWave(wave)
+}
+
+// putOffCalls leaves calls to the next decision, which follows at once and knows whether too many have failed by then.
+func (p *planner) putOffCalls() {
+	p.out.Actions = slices.DeleteFunc(p.out.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionCall })
 }
 
 // closeWave bakes a wave whose targets all have their outcome, and then goes on to the next or to the end.
