@@ -179,12 +179,13 @@ func (s *sim) checkStillWell(i int) {
 
 // ends is what two runs of one scenario are compared by.
 type ends struct {
-	state   rollout.State
-	targets map[string]rollout.TargetState
+	state    rollout.State
+	targets  map[string]rollout.TargetState
+	metadata map[string]any
 }
 
 func (s *sim) ends() ends {
-	e := ends{s.stored.Deployment.State, map[string]rollout.TargetState{}}
+	e := ends{s.stored.Deployment.State, map[string]rollout.TargetState{}, s.stored.Deployment.Result.Metadata}
 	for i := range s.stored.Targets {
 		e.targets[s.stored.Targets[i].ID] = s.stored.Targets[i].State
 	}

@@ -34,6 +34,7 @@ type sim struct {
 	steps, stepsNow int
 	personDue       bool
 	patience        int
+	disturbed       bool         // a dead owner's call was carried out: a target starts anew when nobody expects it
 	opened          map[int]bool // waves whose gates people have opened
 	openedAll       bool
 	held            []interval // when it stood still for a person

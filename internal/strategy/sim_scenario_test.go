@@ -45,6 +45,9 @@ func randomScenario(rng *rand.Rand) scenario {
 		sc.world = append(sc.world, w)
 		targets = append(targets, describe(rng, &d, w))
 	}
+	if kind != "rolling" && chance(rng, 0.25) {
+		pick(rng, sc.world...).sickAfter = between(rng, time.Second, 20*time.Second)
+	}
 	if kind == "blue_green" {
 		randomSlots(rng, &d, targets)
 	}

@@ -135,6 +135,7 @@ func playRandom(seed uint64, lines *[]string) (map[string]int, error) {
 // playTwice runs one scenario without crashes and one with many.
 func playTwice(seed uint64, lines *[]string) (map[string]int, error) {
 	var found []ends
+	disturbed := false
 	covered := map[string]int{}
 	for _, crashes := range []int{0, 12} {
 		sc := steadyScenario(rand.New(rand.NewPCG(seed, 4)))
@@ -145,9 +146,9 @@ func playTwice(seed uint64, lines *[]string) (map[string]int, error) {
 			return s.covered, err
 		}
 		maps.Copy(covered, s.covered)
-		found = append(found, s.ends())
+		found, disturbed = append(found, s.ends()), disturbed || s.disturbed
 	}
-	if !found[0].equal(found[1]) {
+	if !disturbed && !found[0].equal(found[1]) {
 		return covered, fmt.Errorf("without crashes %v, with crashes %v", found[0], found[1])
 	}
 	return covered, nil

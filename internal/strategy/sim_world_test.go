@@ -137,6 +137,7 @@ func (s *sim) arrive(c sent, w *simTarget, m mood) {
 	}
 	w.highest = max(w.highest, c.call.Fence)
 	w.arrivals++
+	s.disturbed = s.disturbed || c.late
 	s.treat(c, w, m)
 }
 

@@ -113,7 +113,7 @@ func alreadyOpen(d *rollout.Deployment, wave int) bool {
 	if wave == 0 {
 		wave = d.Progress.Gate
 	}
-	return wave > 0 && wave <= d.Operator.Promoted
+	return wave > 0 && wave <= d.Operator.Promoted && d.Spec.Waves[wave-1].Gate != rollout.GateNone
 }
 
 // askAbort ends a deployment that has not begun at once, and another as soon as its calls in flight have ended.
