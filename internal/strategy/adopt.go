@@ -42,7 +42,7 @@ func Excuse(s *rollout.Snapshot, now time.Time) {
 // putOffBake lets a bake end later by the time for which probes of its targets are overdue; at worst it begins anew.
 func putOffBake(s *rollout.Snapshot, now time.Time) {
 	progress := &s.Deployment.Progress
-	if progress.WaveSettledAt.IsZero() {
+	if progress.WaveSettledAt.IsZero() || progress.Gate > 0 { // at a gate the bake is over
 		return
 	}
 	since := now

@@ -83,13 +83,39 @@ func firstDifference(want, got string) string {
 
 // tell plays a script and writes what people would see.
 func tell(script string) (string, error) {
+	st, err := readStory(script)
+	if err != nil {
+		return "", err
+	}
+	return st.play()
+}
+
+func readStory(script string) (*story, error) {
 	st := newStory()
 	for number, line := range strings.Split(script, "\n") {
 		if err := st.read(strings.TrimSpace(line)); err != nil {
-			return "", fmt.Errorf("line %d: %q: %w", number+1, line, err)
+			return nil, fmt.Errorf("line %d: %q: %w", number+1, line, err)
 		}
 	}
-	return st.play()
+	return st, nil
+}
+
+// ending plays a script and gives what is stored in the end.
+func ending(t *testing.T, lines ...string) *rollout.Snapshot {
+	t.Helper()
+	script := strings.Join(lines, "\n")
+	st, err := readStory(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := st.stage()
+	if err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	if err := s.guarded(); err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	return s.stored
 }
 
 // story is a script that has been read.
@@ -231,6 +257,18 @@ func (st *story) readDoing(words []string) error {
 
 // play runs the story on the simulation, with all of its rules.
 func (st *story) play() (string, error) {
+	var lines []string
+	s, err := st.stage()
+	if err != nil {
+		return "", err
+	}
+	s.lines = &lines
+	err = s.guarded()
+	return s.render(lines), err
+}
+
+// stage makes the story ready to run.
+func (st *story) stage() (*sim, error) {
 	var targets []rollout.Target
 	for _, w := range st.world {
 		t := rollout.Target{ID: w.id, Version: w.initial, Slot: st.slots[w.id]}
@@ -241,18 +279,16 @@ func (st *story) play() (string, error) {
 	}
 	prepared, err := strategy.Prepare(st.d, targets, st.strategy, nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	sc := scenario{world: st.world}
 	sc.adopt(prepared)
 	s := newSim(0, sc, rand.New(rand.NewPCG(0, 0)), rand.New(rand.NewPCG(0, 0)))
-	var lines []string
-	s.steady, s.alone, s.lines = true, true, &lines
+	s.steady, s.alone = true, true
 	for _, do := range st.doings {
 		s.at(simStart.Add(do.at), func() { s.do(do) })
 	}
-	err = s.guarded()
-	return s.render(lines), err
+	return s, nil
 }
 
 func (s *sim) do(do doing) {

@@ -41,6 +41,7 @@ func (s *sim) dieFor(where string, away time.Duration) {
 	s.cover("crash " + where)
 	s.trace("crash", "", "%s", where)
 	s.live = nil
+	s.forgetHeld()
 	s.epoch++ // nobody's: answers to the dead are dropped
 	s.at(s.now.Add(away), s.takeOver)
 }

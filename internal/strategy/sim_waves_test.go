@@ -25,6 +25,20 @@ func (s *sim) noteHeldBy(d *rollout.Deployment) {
 	}
 }
 
+// forgetHeld corrects the book for an owner that died before it could store what it had decided last.
+func (s *sim) forgetHeld() {
+	if len(s.held) == 0 {
+		return
+	}
+	last := &s.held[len(s.held)-1]
+	switch stored := s.stored.Deployment.State == rollout.StatePaused; {
+	case stored && !last.to.IsZero():
+		last.to = time.Time{}
+	case !stored && last.to.IsZero():
+		s.held = s.held[:len(s.held)-1]
+	}
+}
+
 // heldSince is for how long the deployment has stood still since a time.
 func (s *sim) heldSince(since time.Time) time.Duration {
 	var sum time.Duration
@@ -175,9 +189,9 @@ func (s *sim) overspent(snapshot *rollout.Snapshot, forgiven int) bool {
 	if d.Spec.Strategy.SuccessThreshold == nil {
 		return failed > *d.Spec.Strategy.MaxFailures
 	}
-	percent := int(math.Round(*d.Spec.Strategy.SuccessThreshold * 100))
+	perMille := int(math.Round(*d.Spec.Strategy.SuccessThreshold * 1000))
 	reach -= forgiven
-	return failed > 0 && (reach-failed)*100 < percent*reach
+	return failed > 0 && (reach-failed)*1000 < perMille*reach
 }
 
 // checkCause wants a deployment to stop for failures when, and only when, too many have failed.

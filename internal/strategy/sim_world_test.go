@@ -204,7 +204,7 @@ func (s *sim) runLater(c sent, w *simTarget, after time.Duration) {
 		if w.arrivals == arrival {
 			// It carries out a call that was given up as lost, and the one that should have undone it never arrived: only
 			// the target could know.
-			w.muddled = w.muddled || s.sentFence[c.index] > c.call.Fence
+			w.muddled = w.muddled || max(s.sentFence[c.index], s.storedShadow[c.index].fence) > c.call.Fence
 			w.run(c.call.Version, s.now)
 			s.trace("runs", w.id, "%s", c.call.Version)
 		}
