@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
@@ -51,6 +52,32 @@ func checkPutBack(t *testing.T, s *rollout.Snapshot, what string) {
 		if target.State != want || target.Version != oldVersion || target.Touched() && target.Slot != "green" {
 			t.Errorf("%s: %s in %s is %s and runs %s", what, target.ID, target.Slot, target.State, target.Version)
 		}
+	}
+}
+
+// TestNoCallIsDecidedTogetherWithAFailure lets one place become free at the moment at which another target's time is over.
+func TestNoCallIsDecidedTogetherWithAFailure(t *testing.T) {
+	t.Parallel()
+	s := running(t, 3, `{"type":"blue_green","max_parallel":2}`)
+	for _, probe := range follow(t, s, simStart) {
+		strategy.Apply(s, rollout.Outcome{Action: probe, Observation: saw(oldVersion)}, simStart)
+	}
+	calls := follow(t, s, simStart)
+	for _, call := range calls {
+		strategy.Apply(s, answer(call, rollout.AnswerDone), simStart)
+	}
+	probes := follow(t, s, simStart)
+	if len(calls) != 2 || len(probes) != 2 {
+		t.Fatalf("%d calls, %d probes", len(calls), len(probes))
+	}
+	strategy.Apply(s, rollout.Outcome{Action: probes[1], Observation: saw(newVersion)}, simStart.Add(time.Second))
+	for _, a := range follow(t, s, simStart.Add(s.Deployment.Spec.HealthyDeadline.Std())) {
+		if a.Kind == rollout.ActionCall && (!a.Back || a.Target == 2) {
+			t.Errorf("%+v", a)
+		}
+	}
+	if s.Deployment.State != rollout.StateRollingBack {
+		t.Errorf("%s", s.Deployment.State)
 	}
 }
 

@@ -201,7 +201,7 @@ func (s *sim) checkPromote(r strategy.Request, before, after *rollout.Deployment
 		s.cover("promoted twice")
 	}
 	s.openedAll = s.openedAll || r.Full
-	if gate > 0 {
+	if gate > 0 && (r.Full || r.Wave == 0 || r.Wave == gate) {
 		s.opened[gate] = true
 	}
 }

@@ -95,6 +95,8 @@ func (s *sim) checkGate(before *rollout.Deployment, d *rollout.Decision) {
 	case st.Progress.Wave != before.Progress.Wave:
 		s.violate("wave %d begins while a gate is closed", st.Progress.Wave)
 	case d.Again || before.Operator.Abort:
+	case s.isOpen(gate):
+		s.violate("it waits at the gate of wave %d, which was opened", gate)
 	case st.State != rollout.StatePaused || !st.DeadlineAt.IsZero() || !st.NextActionAt.IsZero():
 		s.violate("a closed gate shows %s, deadline %s, next %s", st.State, st.DeadlineAt, st.NextActionAt)
 	case waits && !strings.Contains(st.Reason, "waits for promote before"):
