@@ -135,6 +135,9 @@ func (s *sim) arrive(c sent, w *simTarget, m mood) {
 		}
 		w.muddled = true
 	}
+	if c.late && s.storedShadow[c.index].fence > c.call.Fence {
+		w.muddled = true // the call that would have raised its fence never arrived: nothing could have stopped this one
+	}
 	w.highest = max(w.highest, c.call.Fence)
 	w.arrivals++
 	s.disturbed = s.disturbed || c.late

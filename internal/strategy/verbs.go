@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -88,32 +89,51 @@ func resume(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, e
 // promote opens the gate that the deployment waits at, once; asked again for the same gate it changes nothing.
 func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
 	waiting := d.Progress.Gate
-	switch {
-	case d.StartedAt.IsZero():
-		return nil, conflict("the deployment has not begun: there is nothing to promote")
-	case d.Direction == rollout.Backward:
-		return nil, conflict("the deployment is rolling back: there is nothing to promote")
-	case r.Full && d.Operator.Full, !r.Full && alreadyOpen(d, r.Wave):
+	if err := promotable(d); err != nil {
+		return nil, err
+	}
+	if promoted(d, r) {
 		return nil, nil
-	case !r.Full && waiting == 0:
+	}
+	switch {
+	case r.Full:
+	case waiting == 0:
 		return nil, conflict("the deployment waits at no gate")
-	case !r.Full && r.Wave > 0 && r.Wave != waiting:
+	case r.Wave > 0 && r.Wave != waiting:
 		return nil, conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
 	}
 	e := asked(rollout.EventPromoted, d, r, now)
 	e.Wave = waiting
+	if r.Full {
+		e.Message = cmp.Or(r.Why, "gates and bakes are skipped from now on")
+	}
 	d.Operator.Full = d.Operator.Full || r.Full
 	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
 	return settleEvent(e, d), nil
 }
 
-// alreadyOpen reports whether the gate that is meant, by the number of its wave or 0 for the one that the deployment
-// waits at, was opened by an earlier promote.
-func alreadyOpen(d *rollout.Deployment, wave int) bool {
-	if wave == 0 {
-		wave = d.Progress.Gate
+func promotable(d *rollout.Deployment) error {
+	switch {
+	case d.StartedAt.IsZero():
+		return conflict("the deployment has not begun: there is nothing to promote")
+	case d.Direction == rollout.Backward:
+		return conflict("the deployment is rolling back: there is nothing to promote")
+	default:
+		return nil
 	}
-	return wave > 0 && wave <= d.Operator.Promoted && d.Spec.Waves[wave-1].Gate != rollout.GateNone
+}
+
+// promoted reports whether what is asked for has been asked for before.
+func promoted(d *rollout.Deployment, r Request) bool {
+	waiting, done := d.Progress.Gate, d.Operator.Promoted
+	switch {
+	case r.Full:
+		return d.Operator.Full
+	case r.Wave > 0:
+		return r.Wave <= done && d.Spec.Waves[r.Wave-1].Gate != rollout.GateNone
+	default:
+		return waiting > 0 && waiting <= done
+	}
 }
 
 // askAbort ends a deployment that has not begun at once, and another as soon as its calls in flight have ended.
