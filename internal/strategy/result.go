@@ -33,15 +33,14 @@ func Conclude(s *rollout.Snapshot) *rollout.Result {
 	d := &s.Deployment
 	counts := rollout.Count(s.Targets)
 	r := &rollout.Result{
-		Success: d.State == rollout.StateCompleted ||
-			d.State == rollout.StateRolledBack && d.Kind == rollout.KindRollback,
+		Success:           succeeded(d),
 		State:             d.State,
 		TargetsUpdated:    counts.Updated,
 		TargetsFailed:     counts.Failed,
 		TargetsRolledBack: counts.RolledBack,
 		Errors:            []rollout.TargetError{},
+		Metadata:          metadata(d),
 	}
-	r.Metadata = metadata(d, r.Success)
 	if !d.StartedAt.IsZero() {
 		r.DurationMS = float64(d.FinishedAt.Sub(d.StartedAt).Microseconds()) / float64(time.Millisecond/time.Microsecond)
 	}
@@ -53,11 +52,15 @@ func Conclude(s *rollout.Snapshot) *rollout.Result {
 	return r
 }
 
+func succeeded(d *rollout.Deployment) bool {
+	return d.State == rollout.StateCompleted || d.State == rollout.StateRolledBack && d.Kind == rollout.KindRollback
+}
+
 // metadata is what a result tells beside its counts: at which stage a canary stopped that did not succeed, and which
 // slot serves: the new one once traffic was switched, unless it was taken back.
-func metadata(d *rollout.Deployment, success bool) map[string]any {
+func metadata(d *rollout.Deployment) map[string]any {
 	m := map[string]any{"stopped_at_stage": nil, "active_slot": nil}
-	if len(d.Spec.Strategy.Stages) > 0 && !success && d.Progress.Wave > 0 {
+	if len(d.Spec.Strategy.Stages) > 0 && !succeeded(d) && d.Progress.Wave > 0 {
 		m["stopped_at_stage"] = d.Progress.Wave
 	}
 	if d.Spec.ActiveSlot != "" {
