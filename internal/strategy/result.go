@@ -65,11 +65,17 @@ func metadata(d *rollout.Deployment) map[string]any {
 	}
 	if d.Spec.ActiveSlot != "" {
 		m["active_slot"] = d.Spec.ActiveSlot
-		if d.Progress.Weight == percentBase && d.Direction == rollout.Forward && d.State != rollout.StateAborted {
+		if d.Spec.IdleSlot != "" && switched(d) {
 			m["active_slot"] = d.Spec.IdleSlot
 		}
 	}
 	return m
+}
+
+// switched reports whether traffic went over to the new side and was not taken back.
+func switched(d *rollout.Deployment) bool {
+	kept := d.Direction == rollout.Forward && d.State != rollout.StateAborted
+	return d.State == rollout.StateCompleted || kept && d.Progress.Weight == percentBase
 }
 
 // failureCause says why the deployment may not go on as it is; empty while it may.
