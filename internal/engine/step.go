@@ -69,7 +69,7 @@ func (s *session) adopt(now time.Time) {
 	s.note(strategy.Adopt(s.snap, now))
 	for i := range s.snap.Targets {
 		t := &s.snap.Targets[i]
-		s.mark(i, t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseNew && s.snap.Deployment.Spec.ActiveSlot != "")
+		s.mark(i, t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseNew && s.snap.Deployment.Spec.IdleSlot != "")
 	}
 }
 

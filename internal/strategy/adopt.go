@@ -33,7 +33,7 @@ func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 // switched.
 func followSlots(s *rollout.Snapshot) {
 	d := &s.Deployment
-	if !d.StartedAt.IsZero() || d.Spec.ActiveSlot == "" {
+	if !d.StartedAt.IsZero() || d.Spec.IdleSlot == "" {
 		return
 	}
 	d.Progress.ActiveSlot = d.Spec.ActiveSlot
@@ -70,7 +70,7 @@ func Excuse(s *rollout.Snapshot, now time.Time) {
 // putOffBake lets a bake end later by the time for which probes of its targets are overdue; at worst it begins anew.
 func putOffBake(s *rollout.Snapshot, now time.Time) {
 	progress := &s.Deployment.Progress
-	if progress.WaveSettledAt.IsZero() {
+	if progress.WaveSettledAt.IsZero() || progress.Gate > 0 { // at a gate the bake is over
 		return
 	}
 	since := now

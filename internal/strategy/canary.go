@@ -35,9 +35,10 @@ func canary() definition {
 				},
 			},
 		},
-		refuses:  []string{"max_failures"},
-		resolve:  resolveCanary,
-		exceeded: belowThreshold,
+		refuses:      []string{"max_failures"},
+		resolve:      resolveCanary,
+		exceeded:     belowThreshold,
+		exposedFirst: true,
 	}
 }
 
@@ -66,18 +67,18 @@ func resolveCanary(p *params, n int, s *rollout.Strategy) []rollout.Wave {
 
 const percentBase = 100
 
-// belowThreshold says that too many of the targets called so far have failed for the current stage to succeed.
+// belowThreshold says that too many of the targets called so far have failed for the current stage to succeed. Failures
+// that were forgiven count neither way. The share is divided, not multiplied: 55/100 is 0.55, and 0.55*100 more than 55.
 func belowThreshold(p *planner) string {
-	reach := 0
+	failed, reach := p.failures-p.d.Progress.Forgiven, -p.d.Progress.Forgiven
 	for _, w := range p.spec.Waves[:p.d.Progress.Wave] {
 		reach += w.Size
 	}
-	failed := p.failures - p.d.Progress.Forgiven
 	threshold := *p.spec.Strategy.SuccessThreshold
-	if failed <= 0 || float64(reach-failed) >= threshold*float64(reach) {
+	if failed <= 0 || float64(reach-failed)/float64(reach) >= threshold {
 		return ""
 	}
-	return fmt.Sprintf("%d of the first %s failed, below the success threshold of %g; the last: %s",
+	return fmt.Sprintf("%d of %s failed, below the success threshold of %g; the last: %s",
 		failed, targets(reach), threshold, p.lastFailure())
 }
 

@@ -9,8 +9,11 @@ func (p *planner) waitsAtGate(wave int, place string) bool {
 	if p.spec.Waves[wave-1].Gate != place || p.opened(wave) {
 		return false
 	}
-	if p.d.Progress.Gate == 0 {
-		p.out.Status.Progress.Gate = wave
+	if st := &p.out.Status; st.Progress.Gate == 0 {
+		st.Progress.Gate, st.State = wave, rollout.StatePaused
+		if st.Progress.HeldAt.IsZero() {
+			st.Progress.HeldAt = p.now
+		}
 		p.event(rollout.EventGateWaiting, wave, "waiting for promote")
 		p.out.Again = true
 	}

@@ -5,9 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +25,8 @@ const scriptEnd = "----\n"
 // -rewrite to write down what happens now, and read the difference.
 //
 // A script is a list of lines: "targets N [version]", "target ID {json}", "strategy {json}", "check {json}",
-// "deploy {json}", "healthy_deadline 10s", "force", and "at 5s VERB" or "at 5s crash 3s".
+// "deploy {json}", "healthy_deadline 10s", "force", "active_slot blue", and "at 5s VERB", "at 5s promote 2",
+// "at 5s promote full" or "at 5s crash 3s".
 func TestTheStoriesAreTold(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -79,19 +83,46 @@ func firstDifference(want, got string) string {
 
 // tell plays a script and writes what people would see.
 func tell(script string) (string, error) {
+	st, err := readStory(script)
+	if err != nil {
+		return "", err
+	}
+	return st.play()
+}
+
+func readStory(script string) (*story, error) {
 	st := newStory()
 	for number, line := range strings.Split(script, "\n") {
 		if err := st.read(strings.TrimSpace(line)); err != nil {
-			return "", fmt.Errorf("line %d: %q: %w", number+1, line, err)
+			return nil, fmt.Errorf("line %d: %q: %w", number+1, line, err)
 		}
 	}
-	return st.play()
+	return st, nil
+}
+
+// ending plays a script and gives what is stored in the end.
+func ending(t *testing.T, lines ...string) *rollout.Snapshot {
+	t.Helper()
+	script := strings.Join(lines, "\n")
+	st, err := readStory(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := st.stage()
+	if err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	if err := s.guarded(); err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	return s.stored
 }
 
 // story is a script that has been read.
 type story struct {
 	d        rollout.Deployment
 	world    []*simTarget
+	slots    map[string]string
 	strategy json.RawMessage
 	doings   []doing
 }
@@ -100,7 +131,9 @@ type story struct {
 type doing struct {
 	at   time.Duration
 	verb string
-	away time.Duration
+	away time.Duration // of a crash
+	wave int           // of a promote
+	full bool
 }
 
 // boxJSON is what a script says of a target.
@@ -112,11 +145,12 @@ type boxJSON struct {
 	SickAfter rollout.Duration `json:"sick_after"`
 	Boot      rollout.Duration `json:"boot"`
 	// Silent targets' versions are told to nobody when the deployment is created.
-	Silent bool `json:"silent"`
+	Silent bool   `json:"silent"`
+	Slot   string `json:"slot"`
 }
 
 func newStory() *story {
-	st := &story{d: rollout.Deployment{
+	st := &story{slots: map[string]string{}, d: rollout.Deployment{
 		ID: "d1", Service: "checkout", Environment: "production", Version: newVersion, Kind: rollout.KindDeploy, CreatedAt: simStart,
 	}}
 	st.d.Spec.Deploy = rollout.Deploy{
@@ -144,6 +178,9 @@ func (st *story) read(line string) error {
 		return json.Unmarshal([]byte(rest), &st.d.Spec.Deploy)
 	case "healthy_deadline":
 		return st.d.Spec.HealthyDeadline.UnmarshalText([]byte(rest))
+	case "active_slot":
+		st.d.Spec.ActiveSlot = rest
+		return nil
 	case "force":
 		st.d.Spec.Force = true
 		return nil
@@ -178,6 +215,7 @@ func (st *story) readTarget(rest string) error {
 		}
 		w.initial, w.running, w.moods, w.stubborn, w.badOn = box.Runs, box.Runs, box.Moods, box.Stubborn, box.BadOn
 		w.sickAfter, w.boot, w.silent = box.SickAfter.Std(), box.Boot.Std(), box.Silent
+		st.slots[id] = box.Slot
 		return nil
 	}
 	return errors.New("no such target")
@@ -204,8 +242,14 @@ func (st *story) readDoing(words []string) error {
 		return err
 	}
 	do := doing{at: at, verb: words[1]}
-	if len(words) > 2 {
+	switch {
+	case len(words) < 3:
+	case words[1] == "crash":
 		do.away, err = time.ParseDuration(words[2])
+	case words[2] == "full":
+		do.full = true
+	default:
+		do.wave, err = strconv.Atoi(words[2])
 	}
 	st.doings = append(st.doings, do)
 	return err
@@ -213,9 +257,21 @@ func (st *story) readDoing(words []string) error {
 
 // play runs the story on the simulation, with all of its rules.
 func (st *story) play() (string, error) {
+	var lines []string
+	s, err := st.stage()
+	if err != nil {
+		return "", err
+	}
+	s.lines = &lines
+	err = s.guarded()
+	return s.render(lines), err
+}
+
+// stage makes the story ready to run.
+func (st *story) stage() (*sim, error) {
 	var targets []rollout.Target
 	for _, w := range st.world {
-		t := rollout.Target{ID: w.id, Version: w.initial}
+		t := rollout.Target{ID: w.id, Version: w.initial, Slot: st.slots[w.id]}
 		if w.silent {
 			t.Version = ""
 		}
@@ -223,23 +279,21 @@ func (st *story) play() (string, error) {
 	}
 	prepared, err := strategy.Prepare(st.d, targets, st.strategy, nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	sc := scenario{world: st.world}
 	sc.adopt(prepared)
 	s := newSim(0, sc, rand.New(rand.NewPCG(0, 0)), rand.New(rand.NewPCG(0, 0)))
-	var lines []string
-	s.steady, s.alone, s.lines = true, true, &lines
+	s.steady, s.alone = true, true
 	for _, do := range st.doings {
 		s.at(simStart.Add(do.at), func() { s.do(do) })
 	}
-	err = s.guarded()
-	return s.render(lines), err
+	return s, nil
 }
 
 func (s *sim) do(do doing) {
 	if do.verb != "crash" {
-		s.ask(strategy.Verb(do.verb))
+		s.ask(strategy.Request{Verb: strategy.Verb(do.verb), Actor: "ann", Wave: do.wave, Full: do.full})
 		return
 	}
 	if s.live != nil {
@@ -260,6 +314,13 @@ func (s *sim) render(lines []string) string {
 	}
 	d := &s.stored.Deployment
 	fmt.Fprintf(&b, "\n%s, success %t: %s\n", d.State, d.Result != nil && d.Result.Success, d.Reason)
+	if r := d.Result; r != nil {
+		for _, name := range slices.Sorted(maps.Keys(r.Metadata)) {
+			if value := r.Metadata[name]; value != nil {
+				fmt.Fprintf(&b, "  %s: %v\n", name, value)
+			}
+		}
+	}
 	for i := range s.stored.Targets {
 		t := &s.stored.Targets[i]
 		line := fmt.Sprintf("  %s wave %d %-12s %-4s attempts %d  %s", t.ID, t.Wave, t.State, t.Version, t.Attempts, t.Error)

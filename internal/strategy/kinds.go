@@ -37,6 +37,8 @@ type definition struct {
 	resolve func(p *params, n int, s *rollout.Strategy) []rollout.Wave
 	// exceeded says why more targets have failed than the strategy tolerates; empty while it does.
 	exceeded func(p *planner) string
+	// exposedFirst gives targets that run the version already the first places: so a repeated canary exposes no others.
+	exposedFirst bool
 	// choose names the targets that the waves take; nil takes all. It may refuse them.
 	choose func(p *params, targets []rollout.Target, activeSlot string) []bool
 }

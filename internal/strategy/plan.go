@@ -188,7 +188,7 @@ func (p *planner) hold() bool {
 		st.Progress.HeldAt = p.now
 	}
 	if !held && !st.Progress.HeldAt.IsZero() {
-		st.Progress.At = earlier(p.now, st.Progress.At.Add(p.now.Sub(st.Progress.HeldAt)))
+		st.Progress.At = earlier(p.now, p.patienceFrom().Add(p.now.Sub(st.Progress.HeldAt)))
 		st.Progress.HeldAt = time.Time{}
 	}
 	st.State = want
@@ -251,11 +251,16 @@ func (p *planner) deadline() time.Time {
 	if st.StartedAt.IsZero() || st.State.Terminal() || !st.Progress.HeldAt.IsZero() {
 		return time.Time{}
 	}
-	from := st.Progress.At
-	if end := p.waveEnd(); end.After(from) && st.Direction == rollout.Forward {
-		from = end
+	return p.patienceFrom().Add(p.spec.Strategy.ProgressDeadline.Std())
+}
+
+// patienceFrom is when progress was last made, or a planned wait ends; also one that is cut short.
+func (p *planner) patienceFrom() time.Time {
+	progress := &p.out.Status.Progress
+	if p.out.Status.Direction == rollout.Backward {
+		return progress.At
 	}
-	return from.Add(p.spec.Strategy.ProgressDeadline.Std())
+	return later(progress.At, p.plannedEnd())
 }
 
 // abort starts nothing more, waits for calls in flight, and leaves every target as it is.

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 
@@ -19,6 +20,7 @@ func Prepare(
 ) (rollout.NewDeployment, error) {
 	targets = slices.Clone(targets)
 	resolved, waves, chosen, problems := resolve(strategy, targets, d.Spec.ActiveSlot)
+	kind, _ := define(resolved.Type)
 	if err := rollout.Invalid(problems); err != nil {
 		return rollout.NewDeployment{}, err
 	}
@@ -27,12 +29,12 @@ func Prepare(
 	d.State, d.Direction, d.Reason = rollout.StatePending, rollout.Forward, "waiting to start"
 
 	for i := range targets {
-		targets[i].Position = i
+		recall(&d, &targets[i], i, remembered[targets[i].ID])
 	}
 	slices.SortStableFunc(targets, func(a, b rollout.Target) int {
-		return rank(chosen[a.Position], remembered[a.ID]) - rank(chosen[b.Position], remembered[b.ID])
+		return rank(&kind, &a, chosen[a.Position]) - rank(&kind, &b, chosen[b.Position])
 	})
-	assign(&d, targets, remembered)
+	assign(&d, targets)
 	d.Counts = rollout.Count(targets)
 	return rollout.NewDeployment{Deployment: d, Targets: targets}, nil
 }
@@ -52,44 +54,42 @@ func sides(targets []rollout.Target, chosen []bool) (active, idle string) {
 	return active, idle
 }
 
-// rank puts targets that serve badly first: they have the least to lose. Those that no wave takes come last.
-func rank(chosen bool, known rollout.Remembered) int {
+// recall gives a target its place in the list, its first state, and what is remembered of it.
+func recall(d *rollout.Deployment, t *rollout.Target, position int, known rollout.Remembered) {
+	t.Position, t.State, t.Phase = position, rollout.TargetPending, rollout.PhaseNew
+	t.Fence = max(t.Fence, known.Fence)
+	t.Health = cmp.Or(known.Health, rollout.HealthUnknown)
+	t.Version = cmp.Or(known.Version, t.Version)
+	t.Want = cmp.Or(t.Want, d.Version)
+	t.Checks = freshChecks(&d.Spec)
+}
+
+// rank puts targets that serve badly first: they have the least to lose. Where exposure counts, those that are exposed
+// already come before them. Those that no wave takes come last.
+func rank(kind *definition, t *rollout.Target, chosen bool) int {
 	switch {
 	case !chosen:
-		return 2
-	case known.Health == rollout.HealthUnhealthy:
+		return 3
+	case kind.exposedFirst && t.Version != "" && t.Version == t.Want:
 		return 0
-	default:
+	case t.Health == rollout.HealthUnhealthy:
 		return 1
+	default:
+		return 2
 	}
 }
 
-// assign gives each target its wave, 0 when none takes it, and its first state.
-func assign(d *rollout.Deployment, targets []rollout.Target, remembered map[string]rollout.Remembered) {
+// assign gives each target its wave, 0 when none takes it.
+func assign(d *rollout.Deployment, targets []rollout.Target) {
 	wave, left := 0, 0
 	for i := range targets {
 		for left == 0 && wave < len(d.Spec.Waves) {
 			left = d.Spec.Waves[wave].Size
 			wave++
 		}
-		t := &targets[i]
-		known := remembered[t.ID]
 		if left > 0 {
-			t.Wave = wave
+			targets[i].Wave = wave
 			left--
-		}
-		t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
-		t.Fence = max(t.Fence, known.Fence)
-		t.Health = rollout.HealthUnknown
-		if known.Health != "" {
-			t.Health = known.Health
-		}
-		if known.Version != "" {
-			t.Version = known.Version
-		}
-		t.Checks = freshChecks(&d.Spec)
-		if t.Want == "" {
-			t.Want = d.Version
 		}
 	}
 }

@@ -31,14 +31,30 @@ func (p *planner) heldReason() string {
 		return fmt.Sprintf("paused: %s; resume to go on, or roll back", p.out.Status.Progress.Cause)
 	}
 	if gate := p.d.Progress.Gate; gate > 0 && !p.d.Operator.Pause {
-		return fmt.Sprintf("wave %d of %d is verified and waits for promote before %s",
-			gate, len(p.spec.Waves), gateNames[p.spec.Waves[gate-1].Gate])
+		return fmt.Sprintf("%s is verified and waits for promote before %s", p.waveName(gate), p.keptBack(gate))
 	}
 	return "paused by an operator; resume to go on"
 }
 
-// gateNames says what a gate keeps back.
-var gateNames = map[string]string{rollout.GateSwitch: "traffic is switched", rollout.GateNext: "the next wave begins"}
+// keptBack says what the gate of a wave keeps back.
+func (p *planner) keptBack(wave int) string {
+	switch {
+	case p.spec.Waves[wave-1].Gate == rollout.GateSwitch:
+		return "traffic is switched"
+	case wave == len(p.spec.Waves):
+		return "the deployment completes"
+	default:
+		return "the next begins"
+	}
+}
+
+// waveName is what people call a wave: its number, and in a canary its share.
+func (p *planner) waveName(wave int) string {
+	if stages := p.spec.Strategy.Stages; len(stages) > 0 {
+		return fmt.Sprintf("stage %d of %d (%d%%)", wave, len(stages), stages[wave-1].Percent)
+	}
+	return fmt.Sprintf("wave %d of %d", wave, len(p.spec.Waves))
+}
 
 func (p *planner) retreatReason() string {
 	back, touched := 0, 0
@@ -56,7 +72,7 @@ func (p *planner) retreatReason() string {
 
 func (p *planner) waveReason() string {
 	progress := &p.out.Status.Progress
-	wave := fmt.Sprintf("wave %d of %d", progress.Wave, len(p.spec.Waves))
+	wave := p.waveName(progress.Wave)
 	if end := p.waveEnd(); !end.IsZero() {
 		return fmt.Sprintf("%s verified; watching it until %s", wave, end.UTC().Format(time.RFC3339))
 	}

@@ -46,8 +46,7 @@ func Conclude(s *rollout.Snapshot) *rollout.Result {
 	d := &s.Deployment
 	counts := rollout.Count(s.Targets)
 	r := &rollout.Result{
-		Success: d.State == rollout.StateCompleted ||
-			d.State == rollout.StateRolledBack && d.Kind == rollout.KindRollback,
+		Success:           succeeded(d),
 		State:             d.State,
 		TargetsUpdated:    counts.Updated,
 		TargetsFailed:     counts.Failed,
@@ -66,19 +65,30 @@ func Conclude(s *rollout.Snapshot) *rollout.Result {
 	return r
 }
 
-// metadata is what a result tells beside its counts: at which stage a canary stopped, and which slot serves.
+func succeeded(d *rollout.Deployment) bool {
+	return d.State == rollout.StateCompleted || d.State == rollout.StateRolledBack && d.Kind == rollout.KindRollback
+}
+
+// metadata is what a result tells beside its counts: at which stage a canary stopped that did not succeed, and which
+// slot serves: the new one once traffic was switched, unless it was taken back.
 func metadata(d *rollout.Deployment) map[string]any {
 	m := map[string]any{"stopped_at_stage": nil, "active_slot": nil}
-	if len(d.Spec.Strategy.Stages) > 0 && d.State != rollout.StateCompleted && d.Progress.Wave > 0 {
+	if len(d.Spec.Strategy.Stages) > 0 && !succeeded(d) && d.Progress.Wave > 0 {
 		m["stopped_at_stage"] = d.Progress.Wave
 	}
 	if active, idle := slots(d); active != "" {
 		m["active_slot"] = active
-		if d.State == rollout.StateCompleted && d.Spec.Strategy.Type == blueGreenType {
+		if idle != "" && switched(d) {
 			m["active_slot"] = idle
 		}
 	}
 	return m
+}
+
+// switched reports whether traffic went over to the new side and was not taken back.
+func switched(d *rollout.Deployment) bool {
+	kept := d.Direction == rollout.Forward && d.State != rollout.StateAborted
+	return d.State == rollout.StateCompleted || kept && d.Progress.Weight == percentBase
 }
 
 // failureCause says why the deployment may not go on as it is; empty while it may.

@@ -38,7 +38,7 @@ func (p *planner) setting(share int, leaving map[int]bool) rollout.Setting {
 	s := rollout.Setting{ActiveSlot: active, NewWeight: p.newShare(share, count)}
 	s.OldWeight = percentBase - s.NewWeight
 	weights[sideNew], weights[sideOld] = p.weights(s.NewWeight, count)
-	if s.ActiveSlot != "" && share == percentBase {
+	if idle != "" && share == percentBase {
 		s.ActiveSlot = idle
 	}
 	s.Backends = make([]rollout.Backend, len(sides))
@@ -105,14 +105,20 @@ func (p *planner) drains() bool { return p.spec.Strategy.Type != blueGreenType }
 
 func (p *planner) sideOf(i int, leaving map[int]bool) side {
 	t := &p.s.Targets[i]
+	lost := t.Touched() && (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown)
 	if !p.drains() {
-		if active, _ := slots(p.d); p.inOneSlot() || t.Slot == active {
+		active, _ := slots(p.d)
+		switch {
+		case p.inOneSlot() || t.Slot == active:
 			return sideOld
+		case lost: // tolerated, and still no place for traffic
+			return sideOut
+		default:
+			return sideNew
 		}
-		return sideNew
 	}
 	switch {
-	case leaving[i], t.Touched() && (t.Busy() || t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown):
+	case leaving[i], lost, t.Touched() && t.Busy():
 		return sideOut
 	case t.State == rollout.TargetUpdated:
 		return sideNew

@@ -70,6 +70,9 @@ func (s *sim) checkResult() {
 	d := &s.stored.Deployment
 	r, c := d.Result, rollout.Count(s.stored.Targets)
 	success := d.State == rollout.StateCompleted || d.State == rollout.StateRolledBack && d.Kind == rollout.KindRollback
+	if r != nil && !reflect.DeepEqual(r.Metadata, s.metadata(success)) {
+		s.violate("the result says %v, not %v", r.Metadata, s.metadata(success))
+	}
 	if r == nil || r.Success != success || r.State != d.State || r.TargetsUpdated != c.Updated || r.TargetsFailed != c.Failed ||
 		r.TargetsRolledBack != c.RolledBack {
 		s.violate("the result %+v does not fit %s %+v", r, d.State, c)
@@ -90,7 +93,7 @@ func (s *sim) checkDeploymentEnd() {
 	}
 	forward := d.Direction == rollout.Forward
 	switch {
-	case d.State == rollout.StateCompleted && (!forward || failures-s.storedForgiven > *d.Spec.Strategy.MaxFailures || d.Kind == rollout.KindRollback):
+	case d.State == rollout.StateCompleted && (!forward || s.overspent(s.stored, s.storedForgiven) || d.Kind == rollout.KindRollback):
 		s.violate("completed with %d failures, %s", failures, d.Direction)
 	case d.State == rollout.StateRolledBack && !forward && touchedNotBack > 0:
 		s.violate("rolled back, but %d touched targets are not", touchedNotBack)
@@ -111,11 +114,16 @@ func (s *sim) checkTargetEnd(i int) {
 		if sh.touched() {
 			s.violate("%s is unchanged, but was called", t.ID)
 		}
+		if t.Wave == 0 {
+			s.cover("target: of no wave")
+		}
 	default:
 		s.violate("%s ended as %s", t.ID, t.State)
 	}
 	started := &s.snapshot.Targets[i]
 	switch {
+	case t.Wave == 0 && (t.State != rollout.TargetUnchanged || sh.generation > 0 || s.world[i].arrivals > 0 || s.world[i].running != started.Version && started.Version != ""):
+		s.violate("%s is in no wave, and is %s", t.ID, t.State)
 	case t.Call != nil || t.Phase != rollout.PhaseSettled:
 		s.violate("%s ended with a call in flight, or in phase %s", t.ID, t.Phase)
 	case (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown) && t.Error == "":
@@ -171,12 +179,13 @@ func (s *sim) checkStillWell(i int) {
 
 // ends is what two runs of one scenario are compared by.
 type ends struct {
-	state   rollout.State
-	targets map[string]rollout.TargetState
+	state    rollout.State
+	targets  map[string]rollout.TargetState
+	metadata map[string]any
 }
 
 func (s *sim) ends() ends {
-	e := ends{s.stored.Deployment.State, map[string]rollout.TargetState{}}
+	e := ends{s.stored.Deployment.State, map[string]rollout.TargetState{}, s.stored.Deployment.Result.Metadata}
 	for i := range s.stored.Targets {
 		e.targets[s.stored.Targets[i].ID] = s.stored.Targets[i].State
 	}

@@ -34,6 +34,10 @@ type sim struct {
 	steps, stepsNow int
 	personDue       bool
 	patience        int
+	disturbed       bool         // a dead owner's call was carried out: a target starts anew when nobody expects it
+	opened          map[int]bool // waves whose gates people have opened
+	openedAll       bool
+	held            []interval // when it stood still for a person
 	liveForgiven    int
 	storedForgiven  int
 	released        bool
@@ -81,6 +85,7 @@ func newSim(seed uint64, sc scenario, rng, crashRng *rand.Rand) *sim {
 		scenario: sc, seed: seed, rng: rng, crashRng: crashRng, now: simStart, stored: stored,
 		storedShadow: make([]shadow, n), liveShadow: make([]shadow, n),
 		calls: map[int]int64{}, sentFence: map[int]int64{}, covered: map[string]int{}, patience: 6,
+		opened: map[int]bool{},
 	}
 	for i := range stored.Targets {
 		s.storedShadow[i].fence = stored.Targets[i].Fence
@@ -96,6 +101,7 @@ const (
 
 // run plays the scenario to its end.
 func (s *sim) run() {
+	s.coverStrategy()
 	s.schedulePeople()
 	s.scheduleCrashes()
 	s.takeOver()

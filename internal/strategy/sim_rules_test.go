@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -96,6 +95,9 @@ func (s *sim) checkDecision(before *rollout.Deployment, d *rollout.Decision) {
 		s.violate("no reason")
 	}
 	s.checkTold(before.State, st.State, d.Events)
+	s.checkGate(before, d)
+	s.checkWave(before, st)
+	s.checkCause(before, st)
 	s.checkPure(d)
 }
 
@@ -106,24 +108,6 @@ func (s *sim) checkTold(from, to rollout.State, events []rollout.Event) {
 	}
 	if !slices.ContainsFunc(events, func(e rollout.Event) bool { return e.Target == "" && e.To == string(to) }) {
 		s.violate("no event tells of %s → %s", from, to)
-	}
-}
-
-// checkOverdue wants a lack of progress to be a real one: nothing was verified for as long as the deadline says, and no
-// planned wait counts.
-func (s *sim) checkOverdue(before *rollout.Deployment) {
-	d := &s.live.Deployment
-	if before.Progress.Cause == d.Progress.Cause || !strings.HasPrefix(d.Progress.Cause, "no target was verified") {
-		return
-	}
-	since := before.Progress.WaveStartedAt
-	for i := range s.live.Targets {
-		if t := &s.live.Targets[i]; t.State == rollout.TargetUpdated {
-			since = later(since, t.FinishedAt)
-		}
-	}
-	if waited := s.now.Sub(since); waited < d.Spec.Strategy.ProgressDeadline.Std() {
-		s.violate("out of patience after %s: %s", waited, d.Progress.Cause)
 	}
 }
 
@@ -142,13 +126,15 @@ func (s *sim) checkPure(d *rollout.Decision) {
 }
 
 // checkIntent holds a call that is about to be written down against everything known before.
-func (s *sim) checkIntent(before *rollout.Deployment, failures int, t *rollout.Target, a rollout.Action, events []rollout.Event) {
+func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollout.Action, events []rollout.Event) {
 	c, sh := &a.Call, &s.liveShadow[a.Target]
 	spec := &before.Spec
 	known := *sh.webhook.of(c.Action)
 	switch {
 	case len(events) != 1 || events[0].Type != rollout.EventTargetIntent || *events[0].Call != *c:
 		s.violate("%s: a call without its intent", t.ID)
+	case t.Wave == 0:
+		s.violate("%s: called, and no wave takes it", t.ID)
 	case t.Call != nil:
 		s.violate("%s: a second call in flight", t.ID)
 	case c.Fence <= sh.fence:
@@ -175,7 +161,7 @@ func (s *sim) checkIntent(before *rollout.Deployment, failures int, t *rollout.T
 	if a.Back {
 		s.checkBackward(before, t, c, sh)
 	} else {
-		s.checkForward(before, failures, t, c)
+		s.checkForward(before, t, c)
 	}
 	sh.intend(s.now, c, a.Back)
 }
@@ -192,38 +178,6 @@ func (s *sim) checkBackward(before *rollout.Deployment, t *rollout.Target, c *ro
 		s.violate("%s: rolled back, and was never touched", t.ID)
 	case c.Version == "" || c.Version != sh.previous:
 		s.violate("%s: rolled back to %q, ran %q", t.ID, c.Version, sh.previous)
-	}
-}
-
-func (s *sim) checkForward(before *rollout.Deployment, failures int, t *rollout.Target, c *rollout.Call) {
-	tolerated := *before.Spec.Strategy.MaxFailures
-	switch {
-	case before.Direction != rollout.Forward || before.Operator.Rollback:
-		s.violate("%s: a forward call after the turn", t.ID)
-	case before.Stop != rollout.StopNone:
-		s.violate("%s: a forward call while %s", t.ID, before.Stop)
-	case failures-s.liveForgiven > tolerated:
-		s.violate("%s: a forward call after %d failures, %d forgiven, %d tolerated", t.ID, failures, s.liveForgiven, tolerated)
-	case c.Version != t.Want:
-		s.violate("%s: called with %s, not %s", t.ID, c.Version, t.Want)
-	}
-	s.checkTurnOf(before, t)
-}
-
-// checkTurnOf wants every target of the waves before to have its outcome, and their bakes and delays to be over.
-func (s *sim) checkTurnOf(before *rollout.Deployment, t *rollout.Target) {
-	for i := range s.live.Targets {
-		other, sh := &s.live.Targets[i], &s.liveShadow[i]
-		if other.Wave >= t.Wave {
-			continue
-		}
-		w := before.Spec.Waves[other.Wave-1]
-		if sh.settledAt.IsZero() || sh.out {
-			s.violate("%s of wave %d is called before %s of wave %d has its outcome", t.ID, t.Wave, other.ID, other.Wave)
-		}
-		if s.now.Before(sh.settledAt.Add(w.Bake.Std()+w.Delay.Std())) && !before.Operator.Full {
-			s.violate("%s is called before wave %d has baked", t.ID, other.Wave)
-		}
 	}
 }
 
@@ -254,7 +208,7 @@ func (s *sim) checkStore(dr *draft) {
 	d := &s.live.Deployment
 	out, most := 0, d.Spec.LargestWave()
 	if d.Direction == rollout.Forward {
-		most = d.Spec.Waves[max(d.Progress.Wave, 1)-1].Size
+		most = d.Spec.Waves[max(d.Progress.Wave, 1)-1].Parallel
 	}
 	for i := range s.liveShadow {
 		if s.liveShadow[i].out {

@@ -1,11 +1,8 @@
 package strategy_test
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -41,13 +38,20 @@ func randomScenario(rng *rand.Rand) scenario {
 	d := randomDeployment(rng)
 	trouble := pick(rng, 0, 0.05, 0.3, 0.8)
 	n := pick(rng, 1, 2, 3, 4, 5, 6, 8, 10, 13, 20, 40)
+	kind := pick(rng, "rolling", "rolling", "canary", "canary", "blue_green")
 	var targets []rollout.Target
 	for i := range n {
 		w := randomTarget(rng, fmt.Sprintf("t%02d", i), trouble)
 		sc.world = append(sc.world, w)
 		targets = append(targets, describe(rng, &d, w))
 	}
-	object := randomStrategy(rng, n)
+	if kind != "rolling" && chance(rng, 0.25) {
+		pick(rng, sc.world...).sickAfter = between(rng, time.Second, 20*time.Second)
+	}
+	if kind == "blue_green" {
+		randomSlots(rng, &d, targets)
+	}
+	object := randomStrategy(rng, kind, n)
 	prepared, err := strategy.Prepare(d, targets, object, randomMemory(rng, sc.world))
 	if err != nil {
 		panic(fmt.Sprintf("%s: %v", object, err))
@@ -113,29 +117,6 @@ func check(rng *rand.Rand, name string) rollout.Check {
 	}
 }
 
-func randomStrategy(rng *rand.Rand, n int) json.RawMessage {
-	parameters := map[string]any{
-		"type":              "rolling",
-		"on_failure":        pick(rng, "rollback", "rollback", "pause", "halt"),
-		"max_failures":      pick[any](rng, 0, 0, 1, rng.IntN(n+1), "20%", "100%"),
-		"progress_deadline": pick(rng, "10s", "20s", "45s", "2m"),
-		"bake":              pick(rng, "0s", "2s", "8s"),
-		"batch_delay":       pick(rng, "0s", "1s", "4s"),
-		"batch_size": pick[any](rng, 1, 1+rng.IntN(n+2), fmt.Sprintf("%d%%", 1+rng.IntN(100)),
-			[]any{1, "10%", "50%"}, []any{1, 1 + rng.IntN(n)}, []any{"5%", "100%"}),
-	}
-	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		if chance(rng, 0.1) && name != "progress_deadline" {
-			delete(parameters, name)
-		}
-	}
-	object, err := json.Marshal(parameters)
-	if err != nil {
-		panic(err)
-	}
-	return object
-}
-
 // describe is the target as the request tells of it: its version may be left out, what it is to run never is.
 func describe(rng *rand.Rand, d *rollout.Deployment, w *simTarget) rollout.Target {
 	t := rollout.Target{ID: w.id, Name: w.id, Address: "http://" + w.id, Version: w.initial}
@@ -189,38 +170,6 @@ func randomTarget(rng *rand.Rand, id string, trouble float64) *simTarget {
 		w.stubborn = chance(rng, 0.3)
 	}
 	return w
-}
-
-// steadyScenario is one whose targets do well or fail for good, so that its end does not hang on luck.
-func steadyScenario(rng *rand.Rand) scenario {
-	sc := scenario{}
-	d := randomDeployment(rng)
-	d.Kind, d.RollbackOf = rollout.KindDeploy, ""
-	d.Spec.Deploy.Timeout, d.Spec.Deploy.Backoff = rollout.Duration(3*time.Second), rollout.Duration(time.Second)
-	d.Spec.HealthyDeadline = rollout.Duration(pick(rng, 8*time.Second, 20*time.Second))
-	version := check(rng, "version")
-	version.VersionPointer, version.InitialDelay = "/version", 0
-	version.Timeout, version.Interval = rollout.Duration(2*time.Second), rollout.Duration(time.Second)
-	d.Spec.Checks = []rollout.Check{version}
-	n := 1 + rng.IntN(12)
-	bake := pick(rng, 0, 3*time.Second)
-	var targets []rollout.Target
-	for i := range n {
-		w := steadyTarget(rng, fmt.Sprintf("t%02d", i))
-		if w.sickAfter > 0 {
-			bake = 12 * time.Second // long enough for the sickness to be seen
-		}
-		sc.world = append(sc.world, w)
-		targets = append(targets, rollout.Target{ID: w.id, Version: oldVersion})
-	}
-	object := fmt.Sprintf(`{"batch_size":%d,"max_failures":%d,"on_failure":"rollback","bake":%q,"progress_deadline":"10m"}`,
-		1+rng.IntN(n), pick(rng, 0, 0, 1, n), bake)
-	prepared, err := strategy.Prepare(d, targets, json.RawMessage(object), nil)
-	if err != nil {
-		panic(err)
-	}
-	sc.adopt(prepared)
-	return sc
 }
 
 func steadyTarget(rng *rand.Rand, id string) *simTarget {

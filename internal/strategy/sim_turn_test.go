@@ -60,11 +60,12 @@ func (s *sim) decide(dr *draft) {
 	s.take(&d.Status)
 	s.noteForgiven(&before, failures)
 	s.checkOverdue(&before)
+	s.noteHeld()
 	s.events = append(s.events, d.Events...)
 	for _, m := range d.Moves {
 		s.changed(m.Target, strategy.Move(s.live, m, s.now), true)
 	}
-	dr.actions = append(dr.actions, s.begin(&before, failures, d.Actions)...)
+	dr.actions = append(dr.actions, s.begin(&before, d.Actions)...)
 	if d.Status.State.Terminal() {
 		s.live.Deployment.Result = strategy.Conclude(s.live)
 	}
@@ -141,12 +142,12 @@ func (s *sim) deadlineText(st *rollout.Status) string {
 }
 
 // begin writes actions down in the owner's memory and completes them.
-func (s *sim) begin(before *rollout.Deployment, failures int, actions []rollout.Action) []rollout.Action {
+func (s *sim) begin(before *rollout.Deployment, actions []rollout.Action) []rollout.Action {
 	var begun []rollout.Action
 	for _, a := range actions {
 		t, complete, events := strategy.Begin(&s.live.Deployment, s.live.Targets[a.Target], a, s.now)
 		if a.Kind == rollout.ActionCall {
-			s.checkIntent(before, failures, &s.live.Targets[a.Target], complete, events)
+			s.checkIntent(before, &s.live.Targets[a.Target], complete, events)
 		}
 		s.live.Targets[a.Target] = t
 		s.changed(a.Target, events, a.Kind == rollout.ActionCall)

@@ -135,8 +135,12 @@ func (s *sim) arrive(c sent, w *simTarget, m mood) {
 		}
 		w.muddled = true
 	}
+	if c.late && s.storedShadow[c.index].fence > c.call.Fence {
+		w.muddled = true // the call that would have raised its fence never arrived: nothing could have stopped this one
+	}
 	w.highest = max(w.highest, c.call.Fence)
 	w.arrivals++
+	s.disturbed = s.disturbed || c.late
 	s.treat(c, w, m)
 }
 
@@ -203,7 +207,7 @@ func (s *sim) runLater(c sent, w *simTarget, after time.Duration) {
 		if w.arrivals == arrival {
 			// It carries out a call that was given up as lost, and the one that should have undone it never arrived: only
 			// the target could know.
-			w.muddled = w.muddled || s.sentFence[c.index] > c.call.Fence
+			w.muddled = w.muddled || max(s.sentFence[c.index], s.storedShadow[c.index].fence) > c.call.Fence
 			w.run(c.call.Version, s.now)
 			s.trace("runs", w.id, "%s", c.call.Version)
 		}
@@ -227,6 +231,9 @@ func (s *sim) answer(c sent, after time.Duration, a rollout.Answer) {
 
 // look sends a probe out. What it sees is what is true when it arrives.
 func (s *sim) look(a rollout.Action) {
+	if s.stored.Targets[a.Target].Wave == 0 {
+		s.violate("%s is probed, and no wave takes it", s.world[a.Target].id)
+	}
 	w, check := s.world[a.Target], &s.stored.Deployment.Spec.Checks[a.Check]
 	p := probe{a, s.epoch, s.liveShadow[a.Target].generation}
 	if chance(s.rng, w.mute) {

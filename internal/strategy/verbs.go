@@ -68,6 +68,9 @@ func pause(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, er
 	}
 	d.State = rollout.StatePaused
 	d.DeadlineAt, d.NextActionAt = time.Time{}, time.Time{}
+	if d.Progress.HeldAt.IsZero() {
+		d.Progress.HeldAt = now // from the answer on, and not only when a replica sees it
+	}
 	return settleEvent(e, d), nil
 }
 
@@ -104,7 +107,7 @@ func goOnUntil(d *rollout.Deployment, now time.Time) time.Time {
 	case d.Stop == rollout.StopPaused:
 		progress.At = now
 	case !progress.HeldAt.IsZero():
-		progress.At = earlier(now, progress.At.Add(now.Sub(progress.HeldAt)))
+		progress.At = earlier(now, p.patienceFrom().Add(now.Sub(progress.HeldAt)))
 	}
 	progress.HeldAt = time.Time{}
 	return p.deadline()
@@ -154,7 +157,7 @@ func promoted(d *rollout.Deployment, r Request) bool {
 	case r.Full:
 		return d.Operator.Full
 	case r.Wave > 0:
-		return r.Wave <= done
+		return r.Wave <= done && d.Spec.Waves[r.Wave-1].Gate != rollout.GateNone
 	default:
 		return waiting > 0 && waiting <= done
 	}

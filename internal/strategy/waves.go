@@ -22,7 +22,11 @@ func (p *planner) forward() {
 			settled = false
 		}
 	}
-	if !settled || len(p.out.Moves) > 0 {
+	if len(p.out.Moves) > 0 {
+		p.putOffCalls()
+		return
+	}
+	if !settled {
 		p.depart(p.shareWithin(wave))
 		return
 	}
@@ -35,6 +39,11 @@ func (p *planner) forward() {
 		return
 	}
 	p.closeWave(wave)
+}
+
+// putOffCalls leaves calls to the next decision, which follows at once and knows whether too many have failed by then.
+func (p *planner) putOffCalls() {
+	p.out.Actions = slices.DeleteFunc(p.out.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionCall })
 }
 
 // closeWave bakes a wave whose targets all have their outcome, and then goes on to the next or to the end.
@@ -81,9 +90,17 @@ func (p *planner) openWave(wave int) {
 
 // waveEnd is when a settled wave has been watched for long enough; zero before it is settled.
 func (p *planner) waveEnd() time.Time {
+	if p.d.Operator.Full {
+		return p.out.Status.Progress.WaveSettledAt
+	}
+	return p.plannedEnd()
+}
+
+// plannedEnd is when the bake and the delay of a settled wave end; zero before it is settled.
+func (p *planner) plannedEnd() time.Time {
 	progress := &p.out.Status.Progress
-	if progress.WaveSettledAt.IsZero() || p.d.Operator.Full {
-		return progress.WaveSettledAt
+	if progress.WaveSettledAt.IsZero() {
+		return time.Time{}
 	}
 	w := p.spec.Waves[progress.Wave-1]
 	return progress.WaveSettledAt.Add(w.Bake.Std() + w.Delay.Std())

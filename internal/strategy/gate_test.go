@@ -1,0 +1,115 @@
+package strategy_test
+
+import (
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// atGate is a deployment that waits at the second of three gates.
+func atGate() rollout.Deployment {
+	d := standing(rollout.StateInProgress)
+	d.State, d.Progress.Wave, d.Progress.Gate, d.Progress.HeldAt = rollout.StatePaused, 2, 2, simStart
+	d.Operator.Promoted = 1
+	d.Spec.Waves = []rollout.Wave{{Gate: rollout.GateNext}, {Gate: rollout.GateNext}, {Gate: rollout.GateNext}, {}}
+	return d
+}
+
+func TestManyPromotesAtOneGateMoveOneStep(t *testing.T) {
+	t.Parallel()
+	d := atGate()
+	for i := range 5 {
+		events, err := strategy.Ask(&d, strategy.Request{Verb: strategy.VerbPromote, Actor: "ann"}, simStart)
+		if err != nil || (len(events) > 0) != (i == 0) || d.Operator.Promoted != 2 || d.Operator.Full {
+			t.Errorf("promote %d: %+v, %v, %+v", i+1, events, err, d.Operator)
+		}
+		if i == 0 && (events[0].Type != rollout.EventPromoted || events[0].Wave != 2 || events[0].Actor != "ann") {
+			t.Errorf("%+v", events[0])
+		}
+	}
+}
+
+func TestAPromoteOpensTheGateThatItNames(t *testing.T) {
+	t.Parallel()
+	for _, promoted := range []bool{false, true} { // whether the gate of wave 2 was opened a moment ago
+		for wave, fine := range []bool{true, true, true, false, false, false} {
+			d := atGate()
+			if promoted {
+				d.Operator.Promoted = 2
+			}
+			events, err := strategy.Ask(&d, strategy.Request{Verb: strategy.VerbPromote, Wave: wave}, simStart)
+			opens := fine && !promoted && wave != 1
+			if (err == nil) != fine || (len(events) > 0) != opens || d.Operator.Promoted != 2 && (opens || promoted) {
+				t.Errorf("wave %d, promoted %t: %d events, %v, %+v", wave, promoted, len(events), err, d.Operator)
+			}
+		}
+	}
+}
+
+func TestAGateThatAWaveDoesNotHaveWasNeverOpened(t *testing.T) {
+	t.Parallel()
+	d := atGate()
+	d.Spec.Waves[0].Gate, d.Operator.Promoted = rollout.GateNone, 2
+	if _, err := strategy.Ask(&d, strategy.Request{Verb: strategy.VerbPromote, Wave: 1}, simStart); rollout.ErrorCode(err) != rollout.CodeConflict {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestFullIsKeptHoweverManyPromotesCameBefore(t *testing.T) {
+	t.Parallel()
+	for _, wave := range []int{0, 1, 2} {
+		d := atGate()
+		d.Operator.Promoted = 2
+		full := strategy.Request{Verb: strategy.VerbPromote, Full: true, Wave: wave}
+		if events, err := strategy.Ask(&d, full, simStart); err != nil || len(events) != 1 || !d.Operator.Full {
+			t.Errorf("wave %d: %d events, %v, %+v", wave, len(events), err, d.Operator)
+		}
+		if events, err := strategy.Ask(&d, full, simStart); err != nil || len(events) > 0 {
+			t.Errorf("wave %d again: %d events, %v", wave, len(events), err)
+		}
+	}
+}
+
+func TestVerbsAtAGate(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		verb  strategy.Verb
+		state rollout.State
+		gate  int
+		told  bool
+	}{
+		{strategy.VerbPause, rollout.StatePaused, 2, true},
+		{strategy.VerbResume, rollout.StatePaused, 2, false},
+		{strategy.VerbAbort, rollout.StatePaused, 2, true},
+		{strategy.VerbRollback, rollout.StateRollingBack, 0, true},
+	} {
+		d := atGate()
+		events, err := strategy.Ask(&d, strategy.Request{Verb: c.verb}, simStart)
+		if err != nil || d.State != c.state || d.Progress.Gate != c.gate || (len(events) > 0) != c.told {
+			t.Errorf("%s: %s at gate %d, %d events, %v", c.verb, d.State, d.Progress.Gate, len(events), err)
+		}
+	}
+}
+
+// TestTheDeadlineStandsStillAtAGate opens a gate hours later than the progress deadline would have allowed.
+func TestTheDeadlineStandsStillAtAGate(t *testing.T) {
+	t.Parallel()
+	for _, bake := range []string{"0s", "5s", "3h"} {
+		s := ending(t, "targets 2", versionCheck, "at 4h promote",
+			`strategy {"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"0s","progress_deadline":"10s","bake":"`+bake+`"}`)
+		if s.Deployment.State != rollout.StateCompleted || s.Deployment.FinishedAt.Before(simStart.Add(4*time.Hour)) {
+			t.Errorf("bake %s: %s, %s", bake, s.Deployment.State, s.Deployment.Reason)
+		}
+	}
+}
+
+func TestTheLastStageMayWaitForPromoteToo(t *testing.T) {
+	t.Parallel()
+	s := ending(t, "targets 2", versionCheck, "at 1h promote",
+		`strategy {"type":"canary","stages":[50,{"percent":100,"promotion":"manual"}],"stage_duration":"1s"}`)
+	if s.Deployment.State != rollout.StateCompleted || !s.Deployment.FinishedAt.Equal(simStart.Add(time.Hour)) {
+		t.Errorf("%s at %s", s.Deployment.State, s.Deployment.FinishedAt)
+	}
+}

@@ -1,0 +1,209 @@
+package strategy_test
+
+import (
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// schedulePeople lets people ask for things at moments that suit nobody.
+func (s *sim) schedulePeople() {
+	for range s.verbs {
+		s.at(s.now.Add(between(s.rng, 0, 45*time.Second)), func() {
+			verb := pick(s.rng, strategy.VerbPause, strategy.VerbPause, strategy.VerbPause, strategy.VerbResume,
+				strategy.VerbRollback, strategy.VerbAbort, strategy.VerbPromote, strategy.VerbPromote, strategy.VerbPromote)
+			r := strategy.Request{Verb: verb, Actor: "ann"}
+			if verb == strategy.VerbPromote {
+				r.Full = chance(s.rng, 0.4)
+				r.Wave = pick(s.rng, 0, 0, 1, 2)
+			}
+			s.ask(r)
+		})
+	}
+}
+
+// callPerson makes sure that somebody looks after a deployment that stands still.
+func (s *sim) callPerson() {
+	if s.alone || s.stored.Deployment.State != rollout.StatePaused || s.personDue {
+		return
+	}
+	s.personDue = true
+	away := between(s.rng, time.Second, 30*time.Second)
+	if s.steady {
+		away = 2 * time.Second
+	}
+	s.at(s.now.Add(away), func() {
+		s.personDue = false
+		d := &s.stored.Deployment
+		if d.State != rollout.StatePaused {
+			return
+		}
+		if d.Progress.Gate > 0 && !d.Operator.Pause && d.Stop == rollout.StopNone {
+			s.visitGate(d.Progress.Gate)
+		} else {
+			s.visitPaused()
+		}
+		s.callPerson() // whatever was asked may have changed nothing
+	})
+}
+
+func (s *sim) visitPaused() {
+	resume := strategy.VerbResume
+	verb := pick(s.rng, resume, resume, resume, resume, resume, strategy.VerbPromote, strategy.VerbRollback, strategy.VerbAbort)
+	s.patience--
+	switch {
+	case s.patience < 0:
+		verb = strategy.VerbAbort
+	case s.stored.Deployment.StartedAt.IsZero():
+		verb = resume
+	}
+	s.ask(strategy.Request{Verb: verb, Actor: "ann"})
+}
+
+// visitGate is what people do at a gate: most open it.
+func (s *sim) visitGate(gate int) {
+	promote := strategy.Request{Verb: strategy.VerbPromote, Actor: "ann"}
+	if s.steady {
+		s.ask(promote)
+		return
+	}
+	switch s.rng.IntN(12) {
+	case 0:
+		s.ask(strategy.Request{Verb: strategy.VerbPause, Actor: "ann"})
+		promote.Wave = gate
+		s.ask(promote)
+	case 1:
+		s.ask(strategy.Request{Verb: strategy.VerbResume, Actor: "ann"})
+	case 2:
+		s.ask(strategy.Request{Verb: strategy.VerbRollback, Actor: "ann"})
+	case 3:
+		s.ask(strategy.Request{Verb: strategy.VerbAbort, Actor: "ann"})
+	case 4:
+		s.ask(promote)
+		promote.Full = true
+		s.ask(promote)
+	case 5:
+		promote.Full = true
+		s.ask(promote)
+	case 6:
+		promote.Wave = gate + 1
+		s.ask(promote)
+	case 7:
+		promote.Wave = gate
+		s.ask(promote)
+	default:
+		for range 3 {
+			s.ask(promote)
+		}
+	}
+}
+
+// ask changes the stored deployment as the API does. The owner reads it back with its next write, so no plan is ever
+// stored that did not know of it; whoever owns nothing yet is woken.
+func (s *sim) ask(r strategy.Request) {
+	before := s.stored.Deployment
+	if before.State.Terminal() {
+		return
+	}
+	d := before
+	events, err := strategy.Ask(&d, r, s.now)
+	s.trace("person", "", "%s (%s): %d events, %v", wordOf(r), before.State, len(events), err)
+	s.checkAsk(r, &before, &d, events, err)
+	if r.Verb == strategy.VerbPromote {
+		s.checkPromote(r, &before, &d, events, err)
+	}
+	if err != nil || len(events) == 0 {
+		return
+	}
+	s.cover("verb: " + wordOf(r))
+	s.stored.Deployment = d
+	s.log = append(s.log, events...)
+	for i := range events {
+		s.traceEvent(&events[i])
+	}
+	s.noteHeldBy(&d)
+	if s.live != nil {
+		s.live.Deployment, s.liveForgiven = d, s.storedForgiven
+		s.notice()
+		return
+	}
+	if s.released {
+		s.at(s.now.Add(s.poll()), s.takeOver)
+	}
+}
+
+func wordOf(r strategy.Request) string {
+	switch {
+	case r.Full:
+		return string(r.Verb) + " full"
+	case r.Wave > 0:
+		return string(r.Verb) + " of a wave"
+	default:
+		return string(r.Verb)
+	}
+}
+
+// poll is how long it takes until a replica sees that there is something to do.
+func (s *sim) poll() time.Duration {
+	if s.steady {
+		return 0
+	}
+	return between(s.rng, 0, 500*time.Millisecond)
+}
+
+// checkAsk holds a verb's answer to the table of the design: legal, told, and the same when asked again.
+func (s *sim) checkAsk(r strategy.Request, before, after *rollout.Deployment, events []rollout.Event, err error) {
+	switch {
+	case err != nil && (rollout.ErrorCode(err) != rollout.CodeConflict || statusOf(before) != statusOf(after) || before.Operator != after.Operator):
+		s.violate("%s failed with %v and left its mark", r.Verb, err)
+	case !before.State.CanBecome(after.State):
+		s.violate("%s takes it from %s to %s", r.Verb, before.State, after.State)
+	case before.State != after.State && len(events) == 0:
+		s.violate("nobody is told that %s takes it from %s to %s", r.Verb, before.State, after.State)
+	}
+	if err != nil {
+		return
+	}
+	again := *after
+	r.Actor = "bob"
+	repeated, err := strategy.Ask(&again, r, s.now)
+	if err != nil || len(repeated) > 0 || statusOf(&again) != statusOf(after) || again.Operator != after.Operator {
+		s.violate("%s asked for again: %v, %d events", r.Verb, err, len(repeated))
+	}
+}
+
+// checkPromote keeps a book of the gates that people have opened, and holds each answer to it: one promote opens the one
+// gate that it names or meets, full opens them all, and neither says 200 without doing so.
+func (s *sim) checkPromote(r strategy.Request, before, after *rollout.Deployment, events []rollout.Event, err error) {
+	gate := before.Progress.Gate
+	running := !before.StartedAt.IsZero() && before.Direction == rollout.Forward && !before.Operator.Abort
+	named := r.Wave == 0 && gate > 0 || r.Wave > 0 && (r.Wave == gate || s.opened[r.Wave])
+	switch {
+	case !running && err == nil:
+		s.violate("promote of what has not begun, or goes back, or is called off")
+	case running && (err == nil) != (r.Full || named):
+		s.violate("promote full %t, wave %d, at the gate of wave %d, opened %v: %v", r.Full, r.Wave, gate, s.opened, err)
+	case err == nil && r.Full && !after.Operator.Full:
+		s.violate("full was answered with 200 and is forgotten")
+	case !r.Full && after.Operator.Full != before.Operator.Full:
+		s.violate("one promote skips all gates")
+	case after.Operator.Promoted != before.Operator.Promoted && after.Operator.Promoted != gate:
+		s.violate("promote at the gate of wave %d opens %d", gate, after.Operator.Promoted)
+	case before.State != after.State || before.Progress != after.Progress:
+		s.violate("promote changes more than what people want")
+	}
+	switch {
+	case err != nil:
+		s.cover("promoted too early or too late")
+		return
+	case len(events) == 0:
+		s.cover("promoted twice")
+	}
+	s.openedAll = s.openedAll || r.Full
+	if gate > 0 && (r.Full || r.Wave == 0 || r.Wave == gate) {
+		s.opened[gate] = true
+	}
+}
+
+func (s *sim) isOpen(wave int) bool { return s.openedAll || s.opened[wave] }
