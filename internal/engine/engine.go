@@ -67,8 +67,10 @@ func New(c Config) *Engine {
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
+	now := time.Now()
 	return &Engine{
-		Config: c, wake: make(chan struct{}, 1), sessions: map[string]*session{}, looked: time.Now(),
+		Config: c, wake: make(chan struct{}, 1), sessions: map[string]*session{}, looked: now,
+		lease: lease{database: now, at: now},
 	}
 }
 
@@ -254,6 +256,8 @@ func (e *Engine) drain() error {
 	defer cancel()
 	e.awaitSessions(ctx)
 	e.dropAll("the engine stops")
+	ctx, cancel = context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
 	if err := e.Registry.Leave(ctx, e.Replica); err != nil {
 		return fmt.Errorf("handing deployments over: %w", err)
 	}

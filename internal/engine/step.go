@@ -68,8 +68,12 @@ func (s *session) adopt(now time.Time) {
 	}
 	s.note(strategy.Adopt(s.snap, now))
 	for i := range s.snap.Targets {
-		if s.snap.Targets[i].Phase == rollout.PhaseAsking {
+		switch s.snap.Targets[i].Phase {
+		case rollout.PhaseAsking:
 			s.mark(i, true)
+		case rollout.PhaseVerifying:
+			s.mark(i, false)
+		default:
 		}
 	}
 }
@@ -298,6 +302,7 @@ func (s *session) refresh(fresh rollout.Deployment) error {
 
 // handOver saves what is known and releases the deployment as soon as no call is in flight.
 func (s *session) handOver(now time.Time) (time.Time, error) {
+	s.stopping = true
 	if s.calls > 0 {
 		return now.Add(time.Minute), nil
 	}

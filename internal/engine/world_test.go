@@ -34,6 +34,7 @@ type box struct {
 	fails   string // the version that it refuses to become
 	hangs   string // the version on which it never answers
 	fence   int64
+	left    time.Time // when its newest call was given up
 }
 
 type madeCall struct {
@@ -49,6 +50,9 @@ type process struct {
 	killAt int // the step at which it dies; 0 means never
 	mu     sync.Mutex
 	dead   bool
+	mute   bool           // its heartbeats get no answer
+	saved  func()         // called after each save that landed, when it is not nil
+	ended  chan time.Time // when Run has returned
 	stop   context.CancelFunc
 }
 
@@ -84,7 +88,7 @@ func (w *world) deployment(id, strategyJSON string, boxes ...*box) {
 func (w *world) start(killAt int) *process {
 	w.mu.Lock()
 	w.replica++
-	p := &process{w: w, name: fmt.Sprintf("r%d", w.replica), killAt: killAt}
+	p := &process{w: w, name: fmt.Sprintf("r%d", w.replica), killAt: killAt, ended: make(chan time.Time, 1)}
 	w.living = append(w.living, p)
 	w.mu.Unlock()
 	ctx, stop := context.WithCancel(context.Background())
@@ -93,7 +97,10 @@ func (w *world) start(killAt int) *process {
 		Replica: p.name, Registry: p, Deployments: p, Signals: p, Caller: p, Prober: p, Recorder: nothing{},
 		Log: slog.New(slog.DiscardHandler),
 	})
-	w.running.Go(func() { _ = e.Run(ctx) }) // a killed process cannot hand over
+	w.running.Go(func() {
+		_ = e.Run(ctx) // a killed process cannot hand over
+		p.ended <- time.Now()
+	})
 	return p
 }
 
@@ -145,7 +152,14 @@ func (p *process) die() {
 }
 
 func (p *process) Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error) {
-	if p.isDead() {
+	p.mu.Lock()
+	dead, mute := p.dead, p.mute
+	p.mu.Unlock()
+	if mute {
+		<-ctx.Done()
+		return time.Time{}, ctx.Err()
+	}
+	if dead {
 		return time.Time{}, errDead
 	}
 	return p.w.db.Heartbeat(ctx, replica, lease)
@@ -179,6 +193,12 @@ func (p *process) Save(ctx context.Context, sv rollout.Save) (rollout.Saved, err
 	saved, err := p.w.db.Save(ctx, sv)
 	if dead := p.alive(); dead != nil {
 		return rollout.Saved{}, dead
+	}
+	p.mu.Lock()
+	told := p.saved
+	p.mu.Unlock()
+	if told != nil {
+		told()
 	}
 	return saved, err
 }
@@ -226,13 +246,12 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call) roll
 	}
 	b.fence = call.Fence
 	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		w.open[target]--
-		w.mu.Unlock()
-	}()
+	defer w.close(target)
 	if b.hangs == call.Version {
 		<-ctx.Done()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		b.left = time.Now()
 		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
 	}
 	wait(ctx, b.takes)
@@ -243,6 +262,12 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call) roll
 	defer w.mu.Unlock()
 	b.version = call.Version
 	return rollout.Answer{Kind: rollout.AnswerDone, Message: "HTTP 200"}
+}
+
+func (w *world) close(target string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[target]--
 }
 
 func (p *process) Probe(_ context.Context, _ rollout.Check, address string) rollout.Observation {
