@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -48,6 +49,27 @@ func TestABakeThatNobodyWatchedIsWatchedAfterwards(t *testing.T) {
 		}
 		if watched := snap.Deployment.FinishedAt.Sub(again); watched < 8*time.Minute {
 			t.Errorf("it was watched for %s more after 2 of 10 minutes", watched)
+		}
+	})
+}
+
+// What a dead replica leaves may be more than can be loaded at once in the time for one look.
+func TestABacklogTooLargeForOneClaimIsTakenInParts(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		const backlog = 7
+		for i := range backlog {
+			w.deployment(fmt.Sprintf("d%d", i), `{"batch_size":1}`, boxes(1, nil)...)
+		}
+		w.targets["t0"].shared = true
+		p := w.start(0)
+		p.mu.Lock()
+		p.most = 2
+		p.mu.Unlock()
+		for i := range backlog {
+			if snap, _ := w.await(fmt.Sprintf("d%d", i)); snap.Deployment.State != rollout.StateCompleted {
+				t.Errorf("ended %s: %s", snap.Deployment.State, snap.Deployment.Reason)
+			}
 		}
 	})
 }
