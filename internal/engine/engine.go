@@ -21,7 +21,7 @@ const (
 	wakeSpacing  = 10 * time.Millisecond  // the least time between two looks at the database
 	queryTimeout = 2 * time.Second
 	leaveTimeout = 2 * time.Second
-	claimLimit   = 10 // of the largest deployments, so many can be loaded within queryTimeout
+	claimLimit   = 10                   // of the largest deployments, so many can be loaded within queryTimeout
 	dropStep     = 2 * time.Millisecond // between two looks at whether everything has ended
 	stalledAfter = 60 * time.Second
 )
