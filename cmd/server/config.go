@@ -27,6 +27,7 @@ type Config struct {
 	Dev           bool              `help:"For one machine: listen on loopback only, and allow loopback targets." env:"ROLLCALL_DEV"`
 	AllowCIDR     []string          `name:"allow-cidr" help:"Network that targets may be in, beside public addresses; repeatable." env:"ROLLCALL_ALLOW_CIDR"`
 	AllowCommand  map[string]string `help:"Program that command checks may run, as name=path; repeatable." env:"ROLLCALL_ALLOW_COMMAND"`
+	AllowSocket   []string          `help:"Unix socket of a router that may be written to, as an absolute path; repeatable." env:"ROLLCALL_ALLOW_SOCKET"`
 	SigningSecret string            `help:"Key that signs webhook calls: whsec_ and base64." env:"ROLLCALL_SIGNING_SECRET"`
 	LogLevel      slog.Level        `help:"debug, info, warn or error." default:"info" env:"ROLLCALL_LOG_LEVEL"`
 	Version       kong.VersionFlag  `help:"Print the version and exit."`

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"rollcall/internal/api"
@@ -20,6 +21,7 @@ import (
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 	"rollcall/internal/target"
+	"rollcall/internal/traffic"
 )
 
 // Bounds of the listeners. The write timeout is longer than the longest wait of GET /deployments/{id}.
@@ -109,6 +111,7 @@ func (s *server) wire(context.Context) error {
 	m := metrics.New()
 	m.Watch(s.store)
 	m.WatchPool(s.store.Pool().Stat)
+	prober := health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand})
 	s.engine = engine.New(engine.Config{
 		Replica:     s.identity.replica,
 		Lease:       s.config.Lease,
@@ -116,12 +119,16 @@ func (s *server) wire(context.Context) error {
 		Deployments: s.store,
 		Signals:     s.store,
 		Caller:      target.New(target.Config{Dial: guard.DialContext, Key: rollout.Secret(s.config.SigningSecret)}),
-		Prober:      health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand}),
-		Recorder:    m,
-		Log:         s.log.With("replica", s.identity.replica),
+		Prober:      prober,
+		Mover: traffic.New(traffic.Config{
+			Dial: s.dialRouter(guard), Key: rollout.Secret(s.config.SigningSecret),
+		}),
+		Recorder: m,
+		Log:      s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
 		Store: s.store, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready, CheckAddress: guard.Check,
+		Prober: prober,
 	}
 	if s.config.AdminAddr == "" {
 		ac.Metrics = m.Handler()
@@ -134,6 +141,21 @@ func (s *server) wire(context.Context) error {
 	}
 	s.http = s.bounded(handler)
 	return nil
+}
+
+// dialRouter dials as the guard allows, and the unix sockets that the operator named: whoever asks for a deployment
+// chooses the path, so none is open by itself.
+func (s *server) dialRouter(guard *netguard.Guard) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if network != "unix" {
+			return guard.DialContext(ctx, network, address)
+		}
+		if !slices.Contains(s.config.AllowSocket, address) {
+			return nil, fmt.Errorf("socket %s is not among those of --allow-socket", address)
+		}
+		var d net.Dialer
+		return d.DialContext(ctx, network, address)
+	}
 }
 
 // ready says why the server should get no traffic.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -15,21 +16,37 @@ import (
 )
 
 // Store is the memory that the API asks and writes to. Its errors carry rollout codes: CodeNotFound, CodeConflict,
-// CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never gave out), CodeUnavailable.
+// CodeStale, CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never gave out), CodeUnavailable.
 type Store interface {
 	// Replay answers a key that was used before for the same request; false when it is new.
 	Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error)
 	Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error)
 	// Remembered is what is known of the targets of a service in an environment, by target id.
 	Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error)
+	// ActiveSlot is the slot that serves, empty when none is known.
+	ActiveSlot(ctx context.Context, service, environment string) (string, error)
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	Deployments(ctx context.Context, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
 	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
 	Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error)
+	// Update changes a deployment under its lock; without events nothing is written.
+	Update(ctx context.Context, id string, ifRevision int64,
+		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error)) (rollout.Deployment, error)
+	// CreateRollback and CreateRetry store what build makes of a finished deployment, once: asked again they answer with
+	// the same one, Replayed.
+	CreateRollback(ctx context.Context, id string,
+		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
+	CreateRetry(ctx context.Context, id string,
+		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
+	// Latest is the deployment that a rollback of the service in the environment would be of.
+	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
+	// RolledBackBy tells by which deployments some of these were rolled back.
+	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	// Changed is a channel that receives when the deployment may have changed, until the function is called. It may
 	// miss a change; it is a hint and not a promise.
 	Changed(id string) (<-chan struct{}, func())
 	Ping(ctx context.Context) error
+	catalogueStore
 }
 
 // Config says what the API is made of.
@@ -50,6 +67,8 @@ type Config struct {
 	CheckAddress func(address string) error
 	// NewID names a deployment; nil makes UUIDs of version 7.
 	NewID func() string
+	// Prober carries out the checks of POST /checks; nil answers that call with 501.
+	Prober Prober
 }
 
 // server answers the operations of openapi.yaml, one method each.
@@ -60,6 +79,7 @@ type server struct {
 	ready        func(ctx context.Context) error
 	checkAddress func(address string) error
 	newID        func() string
+	prober       Prober
 	contract     *contract
 }
 
@@ -74,7 +94,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	s := &server{
 		store: bounded{Store: c.Store, limit: storeTimeout}, log: c.Log, version: c.Version, ready: c.Ready,
-		checkAddress: c.CheckAddress, newID: c.NewID, contract: agreed,
+		checkAddress: c.CheckAddress, newID: c.NewID, prober: c.Prober, contract: agreed,
 	}
 	s.fillIn()
 	return getForHead(s.routes(c)), nil

@@ -42,6 +42,13 @@ func (b bounded) Remembered(ctx context.Context, service, environment string) (m
 	return b.Store.Remembered(ctx, service, environment)
 }
 
+// ActiveSlot is Store.ActiveSlot within the limit.
+func (b bounded) ActiveSlot(ctx context.Context, service, environment string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.ActiveSlot(ctx, service, environment)
+}
+
 // Deployment is Store.Deployment within the limit.
 func (b bounded) Deployment(ctx context.Context, id string) (rollout.Deployment, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
@@ -77,4 +84,46 @@ func (b bounded) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
 	return b.Store.Ping(ctx)
+}
+
+// Update is Store.Update within the limit.
+func (b bounded) Update(
+	ctx context.Context, id string, ifRevision int64,
+	change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
+) (rollout.Deployment, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Update(ctx, id, ifRevision, change)
+}
+
+// CreateRollback is Store.CreateRollback within createTimeout.
+func (b bounded) CreateRollback(
+	ctx context.Context, id string, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
+) (rollout.Created, error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	return b.Store.CreateRollback(ctx, id, build)
+}
+
+// CreateRetry is Store.CreateRetry within createTimeout.
+func (b bounded) CreateRetry(
+	ctx context.Context, id string, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
+) (rollout.Created, error) {
+	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	defer cancel()
+	return b.Store.CreateRetry(ctx, id, build)
+}
+
+// Latest is Store.Latest within the limit.
+func (b bounded) Latest(ctx context.Context, service, environment string) (rollout.Deployment, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Latest(ctx, service, environment)
+}
+
+// RolledBackBy is Store.RolledBackBy within the limit.
+func (b bounded) RolledBackBy(ctx context.Context, ids []string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.RolledBackBy(ctx, ids)
 }

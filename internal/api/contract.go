@@ -137,7 +137,10 @@ func checkParameters(ctx context.Context, in *openapi3filter.RequestValidationIn
 		}
 		switch p.In {
 		case openapi3.ParameterInPath:
-			return notFound("there is no such " + p.Name)
+			if in.Request.Method != http.MethodPut {
+				return notFound("there is no such " + p.Name)
+			}
+			problems = append(problems, rollout.Problem{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
 		case openapi3.ParameterInHeader:
 			return malformed("the header " + p.Name + " is not valid: " + parameterDetail(p, err))
 		default:

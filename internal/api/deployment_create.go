@@ -20,6 +20,9 @@ func (s *server) CreateDeployment(
 	if err != nil {
 		return nil, err
 	}
+	if or(in.Params.DryRun, false) {
+		return s.planned(ctx, in.Body)
+	}
 	if key.Value != "" {
 		created, replayed, err := s.store.Replay(ctx, key)
 		if err != nil {
@@ -42,15 +45,53 @@ func (s *server) CreateDeployment(
 	return accepted(&created), nil
 }
 
-// prepare makes a deployment of the body.
+// planned answers with what would be done, and stores nothing.
+func (s *server) planned(ctx context.Context, body *gen.DeploymentRequest) (gen.CreateDeploymentResponseObject, error) {
+	n, err := s.prepare(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	return gen.CreateDeployment200JSONResponse(planJSON(&n)), nil
+}
+
+// prepare makes a deployment of the body and of the definition, where there is one. What is wrong with the body alone is
+// said before the store is asked.
 func (s *server) prepare(ctx context.Context, body *gen.DeploymentRequest) (rollout.NewDeployment, error) {
+	q := request{body: body, checkAddress: s.checkAddress, partial: true}
+	d, _, err := q.read(ctx)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	defined, err := s.definition(ctx, d.Service, d.Environment)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	if defined == nil {
+		return s.complete(ctx, body, nil)
+	}
+	whole := underlay(*body, &defined.request)
+	n, err := s.complete(ctx, &whole, defined)
+	return n, blame(err, body)
+}
+
+// complete makes a deployment of a body that has all that it will ever have; only its secret may be the definition's.
+func (s *server) complete(
+	ctx context.Context, body *gen.DeploymentRequest, defined *definition,
+) (rollout.NewDeployment, error) {
 	q := request{body: body, checkAddress: s.checkAddress}
 	d, targets, err := q.read(ctx)
 	if err != nil {
 		return rollout.NewDeployment{}, err
 	}
+	if defined != nil {
+		d.DeploySecret = keptSecret(body.Deploy, d.DeploySecret, defined.secret)
+	}
 	d.ID = s.newID()
 	remembered, err := s.store.Remembered(ctx, d.Service, d.Environment)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	d.Spec.ActiveSlot, err = s.store.ActiveSlot(ctx, d.Service, d.Environment)
 	if err != nil {
 		return rollout.NewDeployment{}, err
 	}

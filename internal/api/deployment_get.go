@@ -34,9 +34,11 @@ func (s *server) GetDeployment(
 	if in.Params.IfNoneMatch != nil && matches(*in.Params.IfNoneMatch, tag) {
 		return gen.GetDeployment304Response{Headers: gen.GetDeployment304ResponseHeaders{ETag: tag}}, nil
 	}
-	return gen.GetDeployment200JSONResponse{
-		Body: deploymentJSON(&d), Headers: gen.GetDeployment200ResponseHeaders{ETag: tag},
-	}, nil
+	body, err := s.shown(ctx, &d)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetDeployment200JSONResponse{Body: body, Headers: gen.GetDeployment200ResponseHeaders{ETag: tag}}, nil
 }
 
 // newer reads the deployment until its revision is above after, the wait is over, or the caller has gone.

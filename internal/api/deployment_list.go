@@ -21,7 +21,9 @@ func (s *server) ListDeployments(
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListDeployments200JSONResponse{
-		Items: encodeAll(list.Items, deploymentJSON), NextCursor: known(list.NextCursor),
-	}, nil
+	items, err := s.allShown(ctx, list.Items)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListDeployments200JSONResponse{Items: items, NextCursor: known(list.NextCursor)}, nil
 }

@@ -19,7 +19,7 @@ func deploymentJSON(d *rollout.Deployment) gen.Deployment {
 		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: known(d.Version),
 		Kind: gen.DeploymentKind(d.Kind), RollbackOf: known(d.RollbackOf), RolledBackBy: nil,
 		State: gen.DeploymentState(d.State), Reason: d.Reason, Revision: d.Revision,
-		Strategy: d.Spec.Strategy, Progress: progressJSON(d), Result: resultJSON(d.Result),
+		Strategy: d.Spec.Strategy, Traffic: d.Spec.Traffic, Progress: progressJSON(d), Result: resultJSON(d.Result),
 		Intent: known(d.Operator.Intent()), Direction: gen.DeploymentDirection(d.Direction),
 		Owner: known(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
 		CreatedAt: d.CreatedAt.UTC(), StartedAt: moment(d.StartedAt), FinishedAt: moment(d.FinishedAt),
@@ -83,7 +83,7 @@ func callJSON(c *rollout.Call) *gen.Call {
 	if c == nil {
 		return nil
 	}
-	return &gen.Call{WebhookID: c.WebhookID, Action: string(c.Action), Attempt: c.Attempt, Fence: c.Fence}
+	return &gen.Call{WebhookID: c.WebhookID, Action: string(c.Action), Attempt: c.Attempt, Fence: c.Fence, NewWeight: c.NewWeight}
 }
 
 // known is null for the zero value, which stands for "none" and "not known" in rollout.

@@ -112,7 +112,7 @@ func kindOf(code rollout.Code) gen.Problem {
 	case rollout.CodeMismatch:
 		return kind(http.StatusUnprocessableEntity, "key-reused", "The Idempotency-Key was used for another request")
 	case rollout.CodeStale:
-		return kind(http.StatusPreconditionFailed, "stale", "The deployment has changed since")
+		return kind(http.StatusPreconditionFailed, "stale", "It is not as the request expects")
 	case rollout.CodeUnavailable:
 		return kind(http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now")
 	default:

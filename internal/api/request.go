@@ -27,6 +27,8 @@ type request struct {
 	findings
 	body         *gen.DeploymentRequest
 	checkAddress func(address string) error
+	// partial allows a body to leave the targets out: a definition may have them.
+	partial bool
 }
 
 // read gives the deployment without its strategy, and its targets.
@@ -40,18 +42,16 @@ func (q *request) read(ctx context.Context) (rollout.Deployment, []rollout.Targe
 			Deploy: deploy, Checks: q.checks(), Force: or(b.Force, false),
 			HealthyDeadline: q.duration(b.HealthyDeadline, "/healthy_deadline",
 				bounds{defaultHealthyDeadline, minHealthyDeadline, maxHealthyDeadline}),
-			OnConflict: rollout.OnConflict(or(b.OnConflict, gen.DeploymentRequestOnConflict(rollout.OnConflictQueue))),
+			OnConflict: rollout.OnConflict(or(b.OnConflict, gen.OnConflict(rollout.OnConflictQueue))),
+			Traffic:    q.traffic(),
 		},
-	}
-	if b.Traffic != nil {
-		q.add("/traffic", "routers are not supported yet")
 	}
 	targets := q.targets(deploy.Path)
 	return d, targets, q.err()
 }
 
 func (q *request) labels() map[string]string {
-	labels := or(q.body.Labels, map[string]string{})
+	labels := or(q.body.Labels, gen.Labels{})
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		length := utf8.RuneCountInString(key)
 		if length < 1 || length > maxLabelKey || strings.ContainsFunc(key, unicode.IsControl) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -38,14 +39,21 @@ func (q *request) deploy() (rollout.Deploy, rollout.Secret) {
 	}, q.secret(b.Secret)
 }
 
-func (q *request) secret(given *string) rollout.Secret {
-	if given == nil {
+// secret reads a secret; nothing and null are none.
+func (q *request) secret(given json.RawMessage) rollout.Secret {
+	var secret *string
+	if len(given) > 0 {
+		if err := json.Unmarshal(given, &secret); err != nil {
+			q.add("/deploy/secret", "must be a string")
+		}
+	}
+	if secret == nil {
 		return ""
 	}
-	encoded, prefixed := strings.CutPrefix(*given, secretPrefix)
+	encoded, prefixed := strings.CutPrefix(*secret, secretPrefix)
 	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if !prefixed || err != nil || len(key) < minSecretBytes || strings.ContainsAny(encoded, "\r\n") {
 		q.add("/deploy/secret", "must be %q and the base64 of at least %d bytes", secretPrefix, minSecretBytes)
 	}
-	return rollout.Secret(*given)
+	return rollout.Secret(*secret)
 }

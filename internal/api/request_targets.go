@@ -15,6 +15,9 @@ const maxMetadata = 16 << 10
 // targets reads the targets in the request's order.
 func (q *request) targets(deployPath string) []rollout.Target {
 	given := or(q.body.Targets, nil)
+	if q.body.Targets == nil && q.partial {
+		return nil
+	}
 	if len(given) == 0 {
 		q.add("/targets", "there are none: give targets here, or register a definition of the service in this environment")
 		return nil

@@ -101,7 +101,6 @@ func invalidBodies() []refusedBody {
 		{"number too small", with("strategy", `{"type":"rolling","batch_size":1e-100000}`), 422, "/strategy/batch_size"},
 		{"force a string", with("force", `"true"`), 422, "/force"},
 		{"on_conflict unknown", with("on_conflict", `"wait"`), 422, "/on_conflict"},
-		{"traffic", with("traffic", `{"type":"webhook"}`), 422, "/traffic"},
 		{"healthy_deadline not a duration", with("healthy_deadline", `"soon"`), 422, "/healthy_deadline"},
 		{"healthy_deadline a number", with("healthy_deadline", `60`), 422, "/healthy_deadline"},
 		{"healthy_deadline negative", with("healthy_deadline", `"-1s"`), 422, "/healthy_deadline"},
@@ -139,7 +138,6 @@ func invalidTargets() []refusedBody {
 		fmt.Fprintf(&list, `,{"id":"t%d","address":"http://t%d"}`, i, i)
 	}
 	return []refusedBody{
-		{"no targets", `{"service":"a","version":"v"}`, 422, "/targets"},
 		{"empty targets", with("targets", `[]`), 422, "/targets"},
 		{"targets not a list", with("targets", `{}`), 422, "/targets"},
 		{"too many targets", with("targets", "["+list.String()[1:]+"]"), 422, "/targets"},

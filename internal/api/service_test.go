@@ -91,8 +91,10 @@ func TestABadQueryIsRefused(t *testing.T) {
 		c.get(one+query).wantProblem(t, http.StatusUnprocessableEntity, pointer)
 	}
 	c.post(with("force", "true"), "Idempotency-Key", "k").want(t, http.StatusInternalServerError) // there is no store
-	c.do(http.MethodPost, "/deployments?dry_run=true", with("force", "true")).
+	c.do(http.MethodPost, "/deployments?dry_run=perhaps", with("force", "true")).
 		wantProblem(t, http.StatusUnprocessableEntity, "/dry_run")
+	c.do(http.MethodPost, "/deployments?dryrun=true", with("force", "true")).
+		wantProblem(t, http.StatusUnprocessableEntity, "/dryrun")
 }
 
 func TestTheContractIsServedAsItIs(t *testing.T) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"rollcall/internal/rollout"
 )
@@ -21,6 +22,10 @@ func (s *session) start(dr *draft) {
 	}
 	deployment := s.snap.Deployment
 	for _, a := range dr.actions {
+		if a.Kind == rollout.ActionRoute || a.Kind == rollout.ActionAskRouter {
+			s.startRoute(callCtx, &deployment, a)
+			continue
+		}
 		target := s.snap.Targets[a.Target].Clone()
 		s.engine.inFlight.Add(1)
 		if a.Kind == rollout.ActionCall {
@@ -50,4 +55,35 @@ func (s *session) probe(d *rollout.Deployment, t *rollout.Target, a rollout.Acti
 	}
 	s.engine.Recorder.ProbeDone(check.Type, observation.Status, observation.Latency)
 	s.deliver(rollout.Outcome{Action: a, Observation: observation})
+}
+
+// startRoute writes to the router, or asks it.
+func (s *session) startRoute(callCtx context.Context, d *rollout.Deployment, a rollout.Action) {
+	targets := slices.Clone(s.snap.Targets)
+	s.engine.inFlight.Add(1)
+	if a.Kind == rollout.ActionRoute {
+		s.calls++
+		go s.route(callCtx, d, targets, a)
+	} else {
+		go s.askRouter(d, targets, a)
+	}
+}
+
+func (s *session) route(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, a rollout.Action) {
+	defer s.engine.inFlight.Add(-1)
+	ctx, cancel := context.WithTimeout(ctx, a.Route.Until.Sub(s.engine.now()))
+	defer cancel()
+	answer := s.engine.Mover.Set(ctx, d, targets, a.Route)
+	s.engine.Recorder.RouteDone(d.Spec.Traffic.Type, answer.Kind, answer.Latency)
+	s.deliver(rollout.Outcome{Action: a, Answer: answer})
+}
+
+func (s *session) askRouter(d *rollout.Deployment, targets []rollout.Target, a rollout.Action) {
+	defer s.engine.inFlight.Add(-1)
+	ctx, cancel := context.WithTimeout(s.ctx, d.Spec.Traffic.Timeout.Std())
+	defer cancel()
+	agrees, known, _ := s.engine.Mover.Ask(ctx, d, targets, a.Route.Setting)
+	if s.ctx.Err() == nil {
+		s.deliver(rollout.Outcome{Action: a, Agrees: agrees, Known: known})
+	}
 }

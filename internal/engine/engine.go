@@ -41,6 +41,7 @@ type Config struct {
 	Signals     Signals
 	Caller      Caller
 	Prober      Prober
+	Mover       Mover
 	Recorder    Recorder
 	Log         *slog.Logger
 }

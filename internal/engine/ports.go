@@ -44,9 +44,17 @@ type Prober interface {
 	Probe(ctx context.Context, check rollout.Check, address string) rollout.Observation
 }
 
+// Mover moves traffic. It never retries.
+type Mover interface {
+	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall) rollout.Answer
+	// Ask reports whether the router does what it was set to; known is false when nobody can say.
+	Ask(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, setting rollout.Setting) (agrees, known bool, message string)
+}
+
 // Recorder counts what happens.
 type Recorder interface {
 	CallDone(action rollout.CallAction, kind rollout.AnswerKind, d time.Duration)
+	RouteDone(router string, kind rollout.AnswerKind, d time.Duration)
 	ProbeDone(checkType string, status rollout.Health, d time.Duration)
 	DeploymentEnded(strategy string, outcome rollout.State, d time.Duration)
 	SaveDone(d time.Duration, targets int, failed bool)

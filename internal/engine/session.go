@@ -194,8 +194,12 @@ func (s *session) leave(why error) {
 // apply records an outcome in memory.
 func (s *session) apply(o rollout.Outcome, now time.Time) {
 	i := o.Action.Target
-	if o.Action.Kind == rollout.ActionCall {
+	if o.Action.Kind == rollout.ActionCall || o.Action.Kind == rollout.ActionRoute {
 		s.calls--
+	}
+	if i < 0 {
+		s.note(strategy.Apply(s.snap, o, now))
+		return
 	}
 	t := &s.snap.Targets[i]
 	before := *t

@@ -65,13 +65,8 @@ func (s *session) adopt(now time.Time) {
 	}
 	s.note(strategy.Adopt(s.snap, now))
 	for i := range s.snap.Targets {
-		switch s.snap.Targets[i].Phase {
-		case rollout.PhaseAsking:
-			s.mark(i, true)
-		case rollout.PhaseVerifying:
-			s.mark(i, false)
-		default:
-		}
+		t := &s.snap.Targets[i]
+		s.mark(i, t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseNew && s.snap.Deployment.Spec.ActiveSlot != "")
 	}
 }
 
@@ -124,6 +119,12 @@ func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 	}
 	s.note(dec.Events) // an end is told last
 	for _, a := range dec.Actions {
+		if a.Kind == rollout.ActionRoute || a.Kind == rollout.ActionAskRouter {
+			complete, events := strategy.BeginRoute(d, a, now)
+			s.note(events)
+			dr.actions = append(dr.actions, complete)
+			continue
+		}
 		s.keep(dr, a.Target)
 		t, complete, events := strategy.Begin(d, s.snap.Targets[a.Target], a, now)
 		s.snap.Targets[a.Target] = t
@@ -161,7 +162,7 @@ func (s *session) deferrable(dr *draft) bool {
 		return false
 	}
 	for _, a := range dr.actions {
-		if a.Kind == rollout.ActionCall {
+		if a.Kind == rollout.ActionCall || a.Kind == rollout.ActionRoute {
 			return false
 		}
 	}
@@ -170,7 +171,7 @@ func (s *session) deferrable(dr *draft) bool {
 
 // inFlight reports whether an answer is being waited for.
 func (s *session) inFlight() bool {
-	if s.calls > 0 {
+	if r := s.snap.Deployment.Progress.Router; s.calls > 0 || r != nil && r.Asking {
 		return true
 	}
 	for i := range s.snap.Targets {

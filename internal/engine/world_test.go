@@ -19,6 +19,7 @@ type world struct {
 	t       *testing.T
 	db      *memory
 	targets map[string]*box
+	router  router
 	mu      sync.Mutex
 	calls   []madeCall
 	open    map[string]int
@@ -96,7 +97,7 @@ func (w *world) start(killAt int) *process {
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	e := New(Config{
-		Replica: p.name, Registry: p, Deployments: p, Signals: p, Caller: p, Prober: p, Recorder: nothing{},
+		Replica: p.name, Registry: p, Deployments: p, Signals: p, Caller: p, Prober: p, Mover: p, Recorder: nothing{},
 		Log: slog.New(slog.DiscardHandler),
 	})
 	w.running.Go(func() {
@@ -290,6 +291,7 @@ type nothing struct{}
 func (nothing) CallDone(rollout.CallAction, rollout.AnswerKind, time.Duration) {}
 func (nothing) ProbeDone(string, rollout.Health, time.Duration)                {}
 func (nothing) DeploymentEnded(string, rollout.State, time.Duration)           {}
+func (nothing) RouteDone(string, rollout.AnswerKind, time.Duration)            {}
 func (nothing) SaveDone(time.Duration, int, bool)                              {}
 func (nothing) TakenOver()                                                     {}
 func (nothing) Fenced()                                                        {}

@@ -16,6 +16,8 @@ type engine struct {
 	lasted        *prometheus.HistogramVec
 	calls         *prometheus.CounterVec
 	callSeconds   *prometheus.HistogramVec
+	routes        *prometheus.CounterVec
+	routeSeconds  *prometheus.HistogramVec
 	checks        *prometheus.CounterVec
 	checkSeconds  *prometheus.HistogramVec
 	takeovers     prometheus.Counter
@@ -34,6 +36,9 @@ func newEngine(with promauto.Factory) engine {
 		calls: counters(with, "target_calls_total", "Calls of deploy webhooks.", "action", "result"),
 		callSeconds: seconds(with, "target_call_duration_seconds", "From call to answer of a deploy webhook.",
 			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}, "action"),
+		routes: counters(with, "router_writes_total", "Writes to routers.", "type", "result"),
+		routeSeconds: seconds(with, "router_write_duration_seconds", "From write to answer of a router.",
+			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "type"),
 		checks: counters(with, "checks_total", "Health probes of targets.", "type", "status"),
 		checkSeconds: seconds(with, "check_duration_seconds", "How long a health probe took.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "type"),
@@ -102,6 +107,13 @@ func (m *Metrics) TakenOver() { m.engine.takeovers.Inc() }
 
 // Fenced counts a write that was refused because the deployment has a new owner.
 func (m *Metrics) Fenced() { m.engine.fenced.Inc() }
+
+// RouteDone counts one write to a router.
+func (m *Metrics) RouteDone(router string, kind rollout.AnswerKind, d time.Duration) {
+	router = among(router, routers())
+	m.engine.routes.WithLabelValues(router, string(kind)).Inc()
+	m.engine.routeSeconds.WithLabelValues(router).Observe(d.Seconds())
+}
 
 // SaveDone counts one write of a deployment with so many targets; failed says that it did not land, as far as known.
 func (m *Metrics) SaveDone(d time.Duration, targets int, failed bool) {

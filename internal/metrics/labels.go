@@ -23,6 +23,8 @@ func checkTypes() []string {
 	return []string{"http", "tcp", "grpc", "metric", "command", rollout.CheckNone}
 }
 
+func routers() []string { return []string{"webhook", "haproxy"} }
+
 func actions() []string { return []string{string(rollout.CallDeploy), string(rollout.CallRollback)} }
 
 func answers() []string {

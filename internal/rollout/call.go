@@ -13,6 +13,8 @@ type CallAction string
 const (
 	CallDeploy   CallAction = "deploy"
 	CallRollback CallAction = "rollback"
+	// CallTraffic is not for targets: it names a write to a router in events.
+	CallTraffic CallAction = "traffic"
 )
 
 // Call is one call of a deploy webhook, written down before it is made.
@@ -26,6 +28,8 @@ type Call struct {
 	Fence           int64      `json:"fence"`
 	// Until is when the call is given up as unanswered.
 	Until time.Time `json:"until"`
+	// NewWeight is the new side's share of traffic, for CallTraffic only.
+	NewWeight *int `json:"new_weight,omitempty"`
 }
 
 // WebhookID names one action at one target in one deployment, for receivers to tell a repeated call by.

@@ -9,6 +9,9 @@ type ActionKind string
 const (
 	ActionCall  ActionKind = "call"
 	ActionProbe ActionKind = "probe"
+	// ActionRoute writes to the router, and is written down first as well; ActionAskRouter only looks.
+	ActionRoute     ActionKind = "route"
+	ActionAskRouter ActionKind = "ask_router"
 )
 
 // Action is one thing to do for one target.
@@ -19,6 +22,8 @@ type Action struct {
 	Check  int
 	// Back says that a call takes the target back to its previous version.
 	Back bool
+	// Route is the write for ActionRoute, and the one in doubt for ActionAskRouter.
+	Route RouterCall
 	// Call is set for ActionCall. Of a probe only Fence counts: that of the newest call when the probe began.
 	Call Call
 }
@@ -28,6 +33,8 @@ type Outcome struct {
 	Action      Action
 	Answer      Answer
 	Observation Observation
+	// Agrees says that the router does what was asked about; it is worth something only when Known.
+	Agrees, Known bool
 }
 
 // Status is the part of a deployment that a decision may change.
@@ -115,6 +122,9 @@ const (
 	EventTargetVerified  = "target.verified"
 	EventTargetSick      = "target.sick"
 	EventTargetFailed    = "target.failed"
+	EventTrafficIntent   = "traffic.intent"
+	EventTrafficResult   = "traffic.result"
+	EventTrafficUnknown  = "traffic.unknown"
 )
 
 // ActorEngine is the actor of everything that Rollcall does by itself.

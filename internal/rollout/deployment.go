@@ -97,15 +97,16 @@ type Operator struct {
 	Why   string `json:"why"`
 }
 
-// Intent is the operator's standing wish in one word: "", "pause", "abort" or "rollback".
+// Intent is the operator's standing wish in one word: "", "pause", "abort" or "rollback". A pause that stands beside a
+// rollback came after it, for a rollback ends a pause.
 func (o Operator) Intent() string {
 	switch {
 	case o.Abort:
 		return "abort"
-	case o.Rollback:
-		return "rollback"
 	case o.Pause:
 		return "pause"
+	case o.Rollback:
+		return "rollback"
 	default:
 		return ""
 	}
@@ -179,6 +180,10 @@ type Progress struct {
 	// Forgiven is how many failures no longer count, and ResumesSeen the resumes that forgave them.
 	Forgiven    int `json:"forgiven"`
 	ResumesSeen int `json:"resumes_seen"`
+	// ActiveSlot is the slot that served when the deployment began; empty without slots.
+	ActiveSlot string `json:"active_slot,omitempty"`
+	// Router is nil when Rollcall moves no traffic.
+	Router *RouterState `json:"router,omitempty"`
 	// Cause says why the deployment turned back or stopped; empty while all is well.
 	Cause string `json:"cause"`
 	// Weight is the new side's share of traffic, in percent, as last confirmed.
@@ -239,13 +244,15 @@ type TargetError struct {
 // Snapshot is everything that the planner may know: facts only.
 type Snapshot struct {
 	Deployment Deployment
+	// ActiveSlot is the slot that serves now, as far as known.
+	ActiveSlot string
 	// Targets stand in the order in which the waves take them.
 	Targets []Target
 }
 
 // Clone copies the snapshot deeply enough that nothing the planner changes in one shows in the other.
 func (s *Snapshot) Clone() *Snapshot {
-	c := &Snapshot{Deployment: s.Deployment, Targets: make([]Target, len(s.Targets))}
+	c := &Snapshot{Deployment: s.Deployment, ActiveSlot: s.ActiveSlot, Targets: make([]Target, len(s.Targets))}
 	c.Deployment.Labels = maps.Clone(s.Deployment.Labels)
 	for i := range s.Targets {
 		c.Targets[i] = s.Targets[i].Clone()

@@ -6,6 +6,8 @@ import "time"
 type NewDeployment struct {
 	Deployment Deployment
 	Targets    []Target
+	// Why is what the person who asked said about it, for the first event; empty for nothing.
+	Why string
 	// Key makes the request repeatable: the same Key.Caller and Key.Value answer with what was stored the first time.
 	// A zero Key is not remembered.
 	Key IdempotencyKey

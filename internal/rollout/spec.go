@@ -148,6 +148,8 @@ type Spec struct {
 	Traffic    *Traffic   `json:"traffic,omitempty"`
 	Force      bool       `json:"force"`
 	OnConflict OnConflict `json:"on_conflict"`
+	// RetryOf is the finished deployment whose remaining targets this one was made for; empty for any other.
+	RetryOf string `json:"retry_of,omitempty"`
 }
 
 // VersionCheck is the index of the first check that can tell the running version, or -1.

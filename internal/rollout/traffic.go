@@ -1,6 +1,9 @@
 package rollout
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Traffic says what moves traffic between the targets of a deployment.
 type Traffic struct {
@@ -48,4 +51,30 @@ type RouterCall struct {
 	Fence   int64     `json:"fence"`
 	Setting Setting   `json:"setting"`
 	Until   time.Time `json:"until"`
+}
+
+// RouterState is what a deployment knows of its router.
+type RouterState struct {
+	// Applied is what the router is known to do, since AppliedAt; nil when nobody knows.
+	Applied   *Setting  `json:"applied"`
+	AppliedAt time.Time `json:"applied_at"`
+	// Sent is the last write. Open means that it is written down and not yet answered, Doubt that it got no answer.
+	Sent  *RouterCall `json:"sent"`
+	Open  bool        `json:"open"`
+	Doubt bool        `json:"doubt"`
+	// Asking is true while the router is being asked what it does; it is not stored.
+	Asking bool `json:"-"`
+	// Step counts the different settings sent, Tries the failed attempts at the present one.
+	Step      int       `json:"step"`
+	Tries     int       `json:"tries"`
+	NotBefore time.Time `json:"not_before"`
+	// Fence never falls for the service and environment, over all deployments.
+	Fence int64  `json:"fence"`
+	Error string `json:"error"`
+}
+
+// Equal reports whether the two settings are the same in everything.
+func (s *Setting) Equal(o *Setting) bool {
+	return s != nil && o != nil && s.ActiveSlot == o.ActiveSlot && s.NewWeight == o.NewWeight &&
+		s.OldWeight == o.OldWeight && slices.Equal(s.Backends, o.Backends)
 }

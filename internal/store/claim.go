@@ -112,6 +112,7 @@ func load(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) error {
 		batch.Queue(`SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id).QueryRow(func(row pgx.Row) error {
 			return row.Scan(deploymentFields(&snapshot.Deployment)...)
 		})
+		batch.Queue(routerOfSQL, id).QueryRow(func(row pgx.Row) error { return scanRouter(row, snapshot) })
 		batch.Queue(targets, id).Query(func(rows pgx.Rows) (err error) {
 			snapshot.Targets, err = pgx.CollectRows(rows, scanRememberedTarget)
 			return err //nolint:wrapcheck // said below

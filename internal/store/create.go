@@ -19,12 +19,8 @@ import (
 // With a key that was used before the answer is the one given then, or CodeMismatch when the request was another. A
 // creation under the same key that is still running is awaited for a few seconds, then CodeInProgress.
 func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (rollout.Created, error) {
-	if request.Deployment.ID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return rollout.Created{}, fmt.Errorf("make an id: %w", err)
-		}
-		request.Deployment.ID = id.String()
+	if err := name(&request.Deployment); err != nil {
+		return rollout.Created{}, err
 	}
 	var created rollout.Created
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
@@ -55,7 +51,7 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	}
 	d := newborn(request.Deployment, now)
 	batch := &pgx.Batch{}
-	events := []rollout.Event{{Type: rollout.EventCreated, Actor: d.RequestedBy, To: string(d.State), Message: birthMessage(&d)}}
+	events := []rollout.Event{{Type: rollout.EventCreated, Actor: d.RequestedBy, To: string(d.State), Message: birthMessage(&d, request.Why)}}
 	for i := range others {
 		other := &others[i]
 		if other.Active() {
@@ -71,6 +67,19 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	return rollout.Created{Deployment: d}, err
 }
 
+// name gives a deployment an id when it has none.
+func name(d *rollout.Deployment) error {
+	if d.ID != "" {
+		return nil
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make an id: %w", err)
+	}
+	d.ID = id.String()
+	return nil
+}
+
 // newborn is the deployment as it is stored first.
 func newborn(d rollout.Deployment, now time.Time) rollout.Deployment {
 	d.State, d.Direction = rollout.StatePending, cmp.Or(d.Direction, rollout.Forward)
@@ -82,10 +91,19 @@ func newborn(d rollout.Deployment, now time.Time) rollout.Deployment {
 	return d
 }
 
-func birthMessage(d *rollout.Deployment) string {
+func birthMessage(d *rollout.Deployment, why string) string {
 	message := fmt.Sprintf("%s of %s in %s", d.Kind, d.Service, d.Environment)
 	if d.Version != "" {
 		message += " to " + d.Version
+	}
+	switch {
+	case d.Spec.RetryOf != "":
+		message += ", for what deployment " + d.Spec.RetryOf + " left undone"
+	case d.RollbackOf != "":
+		message += ", taking back deployment " + d.RollbackOf
+	}
+	if why != "" {
+		message += ": " + why
 	}
 	return message
 }

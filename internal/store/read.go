@@ -148,7 +148,8 @@ func numberedPage[T any](
 
 // Remembered is what is known of a pair's targets between deployments, by target id.
 func (s *Store) Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error) {
-	const sql = `SELECT target_id, version, health, fence FROM remembered_targets WHERE service = $1 AND environment = $2`
+	const sql = `SELECT target_id, version, health, fence FROM remembered_targets 
+		WHERE service = $1 AND environment = $2 AND target_id <> '` + routerID + `'`
 	known := map[string]rollout.Remembered{}
 	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
 		var id string

@@ -49,6 +49,7 @@ func store(ctx context.Context, tx pgx.Tx, save rollout.Save) (rollout.Saved, er
 	if err := queueTargets(batch, &d, save.Targets, now); err != nil {
 		return rollout.Saved{}, err
 	}
+	queueRouter(batch, &d, now)
 	batch.Queue(updateDeploymentSQL, updateDeployment(&d, orNow(save.RunAt, now)))
 	if !d.FinishedAt.IsZero() {
 		queueWakeNext(batch, &d, now)

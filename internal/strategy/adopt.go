@@ -9,7 +9,8 @@ import (
 // Adopt marks every call that is written down without an answer as unknown: whoever made it is gone. Such a call does
 // not use up a retry. A new owner does this once, before it plans.
 func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
-	var events []rollout.Event
+	events := adoptRouter(&s.Deployment, now)
+	followSlots(s)
 	for i := range s.Targets {
 		t := &s.Targets[i]
 		for c := range t.Checks {
@@ -26,6 +27,33 @@ func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 		events = append(events, e)
 	}
 	return events
+}
+
+// followSlots makes a deployment that has not begun go to the slot that is idle now: while it waited, another may have
+// switched.
+func followSlots(s *rollout.Snapshot) {
+	d := &s.Deployment
+	if !d.StartedAt.IsZero() || d.Spec.ActiveSlot == "" {
+		return
+	}
+	d.Progress.ActiveSlot = d.Spec.ActiveSlot
+	if s.ActiveSlot == d.Spec.IdleSlot {
+		d.Progress.ActiveSlot = s.ActiveSlot
+	}
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		if t.Wave = 1; t.Slot == d.Progress.ActiveSlot {
+			t.Wave = 0
+		}
+	}
+}
+
+// slots names the slot that served when the deployment began, and the one that it goes to; both are empty without slots.
+func slots(d *rollout.Deployment) (active, idle string) {
+	if d.Progress.ActiveSlot == d.Spec.IdleSlot && d.Spec.IdleSlot != "" {
+		return d.Spec.IdleSlot, d.Spec.ActiveSlot
+	}
+	return d.Spec.ActiveSlot, d.Spec.IdleSlot
 }
 
 // Excuse holds against no target that its owner was dead and nobody looked: health deadlines begin anew, and a bake ends

@@ -10,6 +10,14 @@ func (p *planner) backward() {
 		p.holdBack()
 		return
 	}
+	if p.keptOldSide() {
+		p.switchBack()
+		return
+	}
+	share := percentBase
+	if p.spec.Strategy.Type != rollingType {
+		share = 0 // all traffic leaves the new side before anything there is touched
+	}
 	settled := true
 	for _, inDoubt := range []bool{true, false} {
 		for i := range p.s.Targets {
@@ -19,9 +27,27 @@ func (p *planner) backward() {
 			}
 		}
 	}
-	if settled && len(p.out.Moves) == 0 {
+	if !settled || len(p.out.Moves) > 0 {
+		p.depart(share)
+		return
+	}
+	if p.routed(p.setting(0, nil)) {
 		p.finish(p.retreated())
 	}
+}
+
+// switchBack ends a blue-green deployment that had been switched.
+func (p *planner) switchBack() {
+	if !p.routed(p.setting(0, nil)) {
+		return
+	}
+	p.giveUpAll("")
+	p.finish(rollout.StateRolledBack)
+}
+
+// keptOldSide reports whether the old slot is still there as it was: then one write to the router was the way back.
+func (p *planner) keptOldSide() bool {
+	return p.spec.Traffic != nil && p.spec.ActiveSlot != "" && !p.d.Progress.WaveSettledAt.IsZero() && p.calling == 0
 }
 
 func doubtful(t *rollout.Target) bool {
@@ -79,7 +105,7 @@ func (p *planner) callBack(i int, t *rollout.Target) {
 	case t.Back && p.now.Before(t.NotBefore):
 		p.visibleAt(t.NotBefore)
 	case t.Busy() || p.busy < p.spec.LargestWave():
-		p.call(i, t, true)
+		p.dispatch(i, t, true)
 	}
 }
 

@@ -11,7 +11,7 @@ const slotsOfBlueGreen = 2
 func blueGreen() definition {
 	return definition{
 		Kind: Kind{
-			Type:    "blue_green",
+			Type:    blueGreenType,
 			Summary: "one whole side, verified before the switch; the old side is kept for a while",
 			Parameters: []Parameter{
 				{"max_parallel", "integer", "0", "how many targets are updated at once; 0 means all"},

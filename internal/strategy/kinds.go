@@ -7,6 +7,12 @@ import (
 	"rollcall/internal/rollout"
 )
 
+// The types that more than one file speaks of.
+const (
+	rollingType   = "rolling"
+	blueGreenType = "blue_green"
+)
+
 // Kind describes a strategy to people.
 type Kind struct {
 	Type       string

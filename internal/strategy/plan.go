@@ -24,6 +24,8 @@ type planner struct {
 	failures int // targets that went forward and did not arrive
 	calling  int // calls in flight
 	busy     int // targets that may be out of service
+	// leaving are the targets that shall be called as soon as traffic has left them, and whether to take them back.
+	leaving map[int]bool
 	// next is the earliest time at which the deployment does something that people would see.
 	next time.Time
 }
@@ -66,6 +68,9 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	for i := range s.Targets {
 		p.count(&s.Targets[i])
 	}
+	if r := d.Progress.Router; r != nil && r.Open {
+		p.calling++
+	}
 	return p
 }
 
@@ -100,7 +105,7 @@ func (p *planner) begin() bool {
 	}
 	st := &p.out.Status
 	st.State, st.StartedAt = rollout.StateInProgress, p.now
-	st.Progress = rollout.Progress{At: p.now, ResumesSeen: p.d.Operator.Resumes}
+	st.Progress.At, st.Progress.HeldAt, st.Progress.ResumesSeen = p.now, time.Time{}, p.d.Operator.Resumes
 	p.event(rollout.EventStarted, 0, "")
 	p.openWave(1)
 	return true
@@ -116,6 +121,10 @@ func (p *planner) forgive() bool {
 	if p.d.Stop == rollout.StopPaused {
 		st.Stop, st.Progress.Forgiven, st.Progress.Cause = rollout.StopNone, p.failures, ""
 		st.Progress.At, st.Progress.HeldAt = p.now, time.Time{}
+		if r := routerOf(p.d); p.d.Progress.Router != nil {
+			r.Tries = 0
+			st.Progress.Router = &r
+		}
 	}
 	return true
 }
@@ -255,8 +264,15 @@ func (p *planner) abort() {
 		p.awaitCalls()
 		return
 	}
+	end := rollout.StateAborted
+	if p.begun() && !p.routed(p.setting(0, nil)) {
+		if !p.overdue() {
+			return
+		}
+		end = rollout.StateFailed // the router never confirmed that the old side serves
+	}
 	p.giveUpAll("the deployment was aborted before this target was verified")
-	p.finish(rollout.StateAborted)
+	p.finish(end)
 }
 
 // giveUpAll gives every target without an outcome the one that is true of it.
@@ -290,7 +306,12 @@ func (p *planner) awaitCalls() {
 			p.awaitAnswer(t)
 		}
 	}
+	if r := p.d.Progress.Router; r != nil && r.Open {
+		p.awaitRouter(r)
+	}
 }
+
+func (p *planner) begun() bool { return !p.d.StartedAt.IsZero() }
 
 // awaitAnswer leaves a call alone until well after its time: its answer comes by itself.
 func (p *planner) awaitAnswer(t *rollout.Target) {

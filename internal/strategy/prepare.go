@@ -8,7 +8,7 @@ import (
 )
 
 // DefaultType is the strategy of a request that names none.
-const DefaultType = "rolling"
+const DefaultType = rollingType
 
 // Prepare makes a deployment of what was asked for: it resolves the strategy (a JSON object, empty for the default)
 // against the targets, puts these in the order of their waves, those last seen unhealthy first, and gives each its first

@@ -18,14 +18,27 @@ var ends = map[rollout.State]string{
 func (p *planner) finish(state rollout.State) {
 	st := &p.out.Status
 	if p.d.Kind == rollout.KindRollback && state == rollout.StateCompleted {
-		state = rollout.StateRolledBack
+		state = p.restored()
 	}
 	st.State, st.FinishedAt = state, p.now
 	st.DeadlineAt, st.NextActionAt = time.Time{}, time.Time{}
 	st.Progress.HeldAt = time.Time{}
 	st.Reason = p.endReason(state)
 	p.event(ends[state], 0, st.Reason)
+	if state == rollout.StateAborted && p.d.Operator.Actor != "" {
+		p.out.Events[len(p.out.Events)-1].Actor = p.d.Operator.Actor
+	}
 	p.out.Actions, p.out.Wake, p.out.Again = nil, time.Time{}, false
+}
+
+// restored is how a rollback of a finished deployment ends: well only if every target is back. A failure that is tolerated
+// keeps the others going, and stays a failure.
+func (p *planner) restored() rollout.State {
+	if p.failures == 0 {
+		return rollout.StateRolledBack
+	}
+	p.out.Status.Progress.Cause = fmt.Sprintf("%s did not get their previous version back; the last: %s", targets(p.failures), p.lastFailure())
+	return rollout.StateFailed
 }
 
 // Conclude is the result of a deployment that has ended, from its targets as they are now.
@@ -59,10 +72,10 @@ func metadata(d *rollout.Deployment) map[string]any {
 	if len(d.Spec.Strategy.Stages) > 0 && d.State != rollout.StateCompleted && d.Progress.Wave > 0 {
 		m["stopped_at_stage"] = d.Progress.Wave
 	}
-	if d.Spec.ActiveSlot != "" {
-		m["active_slot"] = d.Spec.ActiveSlot
-		if d.State == rollout.StateCompleted {
-			m["active_slot"] = d.Spec.IdleSlot
+	if active, idle := slots(d); active != "" {
+		m["active_slot"] = active
+		if d.State == rollout.StateCompleted && d.Spec.Strategy.Type == blueGreenType {
+			m["active_slot"] = idle
 		}
 	}
 	return m
@@ -74,6 +87,9 @@ func (p *planner) failureCause() string {
 		if cause := kind.exceeded(p); cause != "" {
 			return cause
 		}
+	}
+	if cause := p.routerCause(); cause != "" {
+		return cause
 	}
 	if p.overdue() {
 		return fmt.Sprintf("no target was verified within %s", p.spec.Strategy.ProgressDeadline)

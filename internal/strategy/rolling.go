@@ -9,7 +9,7 @@ import (
 func rolling() definition {
 	return definition{
 		Kind: Kind{
-			Type:    "rolling",
+			Type:    rollingType,
 			Summary: "waves in order; never more than one wave out of service at once",
 			Parameters: []Parameter{
 				{

@@ -51,6 +51,9 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 // Apply records what came of an action at its target, in place, and tells what changed. An outcome that the target no
 // longer waits for changes nothing.
 func Apply(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Event {
+	if o.Action.Kind == rollout.ActionRoute || o.Action.Kind == rollout.ActionAskRouter {
+		return applyRoute(&s.Deployment, o, now)
+	}
 	t := &s.Targets[o.Action.Target]
 	if o.Action.Kind == rollout.ActionProbe {
 		return applyProbe(s, t, o, now)

@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -31,8 +32,8 @@ type Request struct {
 }
 
 // Ask changes a deployment as a verb asks for, in place, and tells the change as events. No events mean that there was
-// nothing to change: the verb had been asked for before. A verb that makes no sense in the deployment's state is a
-// CodeConflict error that says why.
+// nothing to change: the verb had been asked for before, or the deployment does so already. A verb that makes no sense
+// in the deployment's state is a CodeConflict error that says why.
 func Ask(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
 	verbs := map[Verb]func(*rollout.Deployment, Request, time.Time) ([]rollout.Event, error){
 		VerbPause: pause, VerbResume: resume, VerbPromote: promote, VerbAbort: askAbort, VerbRollback: askRollback,
@@ -62,7 +63,10 @@ func pause(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, er
 	}
 	e := asked(rollout.EventPaused, d, r, now)
 	d.Operator.Pause = true
-	d.State, d.Reason = rollout.StatePaused, "paused by an operator; resume to go on"
+	if d.Stop != rollout.StopPaused { // what has failed is the better reason
+		d.Reason = "paused by an operator; resume to go on"
+	}
+	d.State = rollout.StatePaused
 	d.DeadlineAt, d.NextActionAt = time.Time{}, time.Time{}
 	return settleEvent(e, d), nil
 }
@@ -75,36 +79,88 @@ func resume(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, e
 	e := asked(rollout.EventResumed, d, r, now)
 	d.Operator.Pause = false
 	d.Operator.Resumes++
-	if d.Progress.Gate == 0 {
-		d.State = runningState(d)
-	}
-	d.Reason = "resumed"
+	goOn(d, now)
 	return settleEvent(e, d), nil
+}
+
+// goOn shows that a deployment is held no more, unless it stands at a gate: the planner follows at once.
+func goOn(d *rollout.Deployment, now time.Time) {
+	if d.Progress.Gate != 0 {
+		return
+	}
+	d.State = runningState(d)
+	if d.State == rollout.StatePending {
+		d.Reason = "waiting to start"
+		return
+	}
+	d.Reason, d.NextActionAt, d.DeadlineAt = "resumed", now, goOnUntil(d, now)
+}
+
+// goOnUntil is the progress deadline of a deployment that is held no more.
+func goOnUntil(d *rollout.Deployment, now time.Time) time.Time {
+	p := newPlanner(&rollout.Snapshot{Deployment: *d}, now)
+	progress := &p.out.Status.Progress
+	switch {
+	case d.Stop == rollout.StopPaused:
+		progress.At = now
+	case !progress.HeldAt.IsZero():
+		progress.At = earlier(now, progress.At.Add(now.Sub(progress.HeldAt)))
+	}
+	progress.HeldAt = time.Time{}
+	return p.deadline()
 }
 
 // promote opens the gate that the deployment waits at, once; asked again for the same gate it changes nothing.
 func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
 	waiting := d.Progress.Gate
-	switch {
-	case d.StartedAt.IsZero():
-		return nil, conflict("the deployment has not begun: there is nothing to promote")
-	case d.Direction == rollout.Backward:
-		return nil, conflict("the deployment is rolling back: there is nothing to promote")
-	case r.Full && d.Operator.Full, r.Wave > 0 && r.Wave <= d.Operator.Promoted, waiting > 0 && waiting <= d.Operator.Promoted:
+	if err := promotable(d); err != nil {
+		return nil, err
+	}
+	if promoted(d, r) {
 		return nil, nil
-	case !r.Full && waiting == 0:
+	}
+	switch {
+	case r.Full:
+	case waiting == 0:
 		return nil, conflict("the deployment waits at no gate")
-	case !r.Full && r.Wave > 0 && r.Wave != waiting:
+	case r.Wave > 0 && r.Wave != waiting:
 		return nil, conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
 	}
 	e := asked(rollout.EventPromoted, d, r, now)
 	e.Wave = waiting
+	if r.Full {
+		e.Message = cmp.Or(r.Why, "gates and bakes are skipped from now on")
+	}
 	d.Operator.Full = d.Operator.Full || r.Full
 	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
 	return settleEvent(e, d), nil
 }
 
-// askAbort ends a deployment that has not begun at once, and another as soon as its calls in flight have ended.
+func promotable(d *rollout.Deployment) error {
+	switch {
+	case d.StartedAt.IsZero():
+		return conflict("the deployment has not begun: there is nothing to promote")
+	case d.Direction == rollout.Backward:
+		return conflict("the deployment is rolling back: there is nothing to promote")
+	default:
+		return nil
+	}
+}
+
+// promoted reports whether what is asked for has been asked for before.
+func promoted(d *rollout.Deployment, r Request) bool {
+	waiting, done := d.Progress.Gate, d.Operator.Promoted
+	switch {
+	case r.Full:
+		return d.Operator.Full
+	case r.Wave > 0:
+		return r.Wave <= done
+	default:
+		return waiting > 0 && waiting <= done
+	}
+}
+
+// askAbort ends a deployment as soon as its calls in flight have ended; see CallOff for one that has not begun.
 func askAbort(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
 	if d.Operator.Abort {
 		return nil, nil
@@ -115,11 +171,26 @@ func askAbort(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event,
 	return settleEvent(e, d), nil
 }
 
-// askRollback turns the deployment round where it is.
+// CallOff ends a deployment at once that is to be aborted and has not begun, in place, and tells so. It has touched
+// nothing and nothing is in flight; and as long as it waits behind another one, no replica would come to end it. For any
+// other deployment nothing happens.
+func CallOff(d *rollout.Deployment, now time.Time) []rollout.Event {
+	if !d.Operator.Abort || !d.StartedAt.IsZero() || d.State.Terminal() {
+		return nil
+	}
+	e := rollout.Event{At: now, Type: rollout.EventAborted, Actor: d.Operator.Actor, From: string(d.State), Message: d.Operator.Why}
+	d.State, d.Reason = rollout.StateAborted, "aborted by an operator before it began"
+	return settleEvent(e, d)
+}
+
+// askRollback turns the deployment round where it is. One that goes back already goes on with it when it was paused.
 func askRollback(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
 	switch {
 	case d.StartedAt.IsZero():
 		return nil, conflict("the deployment has not begun: nothing was touched, so there is nothing to roll back; abort it instead")
+	case d.Direction == rollout.Backward && d.Operator.Pause:
+		d.Operator.Rollback = true
+		return resume(d, r, now)
 	case d.Direction == rollout.Backward:
 		return nil, nil
 	}

@@ -2,6 +2,8 @@ package strategy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -21,9 +23,13 @@ func (p *planner) forward() {
 		}
 	}
 	if !settled || len(p.out.Moves) > 0 {
+		p.depart(p.shareWithin(wave))
 		return
 	}
 	if p.d.Stop == rollout.StopHalted {
+		if !p.routed(p.setting(p.shareWithin(wave), nil)) {
+			return
+		}
 		p.giveUpAll("")
 		p.finish(rollout.StateFailed)
 		return
@@ -38,8 +44,14 @@ func (p *planner) closeWave(wave int) {
 		if p.waitsAtGate(wave, rollout.GateSwitch) {
 			return
 		}
+		if !p.routed(p.setting(p.spec.Waves[wave-1].Weight, nil)) {
+			return
+		}
 		st.Progress.WaveSettledAt = p.now
 		st.Progress.Weight = p.spec.Waves[wave-1].Weight
+	}
+	if !p.routed(p.setting(p.spec.Waves[wave-1].Weight, nil)) {
+		return // a target of the new side fell sick
 	}
 	if end := p.waveEnd(); p.now.Before(end) {
 		if !p.held() {
@@ -123,14 +135,48 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 	case p.now.Before(t.NotBefore):
 		p.visibleAt(t.NotBefore)
 	case t.Busy() || p.busy < p.spec.Waves[t.Wave-1].Parallel:
-		p.call(i, t, false)
+		p.dispatch(i, t, false)
 	}
 }
 
-func (p *planner) call(i int, t *rollout.Target, back bool) {
+// dispatch calls a target as soon as no traffic reaches it.
+func (p *planner) dispatch(i int, t *rollout.Target, back bool) {
 	if !t.Busy() {
 		p.busy++
 	}
+	if p.spec.Traffic == nil {
+		p.call(i, back)
+		return
+	}
+	if p.leaving == nil {
+		p.leaving = map[int]bool{}
+	}
+	p.leaving[i] = true
+}
+
+// depart moves traffic away from the targets that shall be called, and calls them when it has left.
+func (p *planner) depart(share int) {
+	if p.spec.Traffic == nil || !p.drained(p.setting(share, p.leaving)) {
+		return
+	}
+	for _, i := range slices.Sorted(maps.Keys(p.leaving)) {
+		p.call(i, p.d.Direction == rollout.Backward)
+	}
+}
+
+// shareWithin is the new side's share of traffic while the targets of a wave are being updated.
+func (p *planner) shareWithin(wave int) int {
+	switch {
+	case p.spec.Strategy.Type == rollingType:
+		return percentBase
+	case wave == 1:
+		return 0
+	default:
+		return p.spec.Waves[wave-2].Weight
+	}
+}
+
+func (p *planner) call(i int, back bool) {
 	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionCall, Target: i, Back: back})
 	p.visibleAt(p.now.Add(p.spec.Deploy.Timeout.Std()))
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -75,6 +76,24 @@ func (e CheckRequestType) Valid() bool {
 	}
 }
 
+// Defines values for DefinitionOnConflict.
+const (
+	DefinitionOnConflictQueue  DefinitionOnConflict = "queue"
+	DefinitionOnConflictReject DefinitionOnConflict = "reject"
+)
+
+// Valid indicates whether the value is a known member of the DefinitionOnConflict enum.
+func (e DefinitionOnConflict) Valid() bool {
+	switch e {
+	case DefinitionOnConflictQueue:
+		return true
+	case DefinitionOnConflictReject:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeploymentDirection.
 const (
 	Backward DeploymentDirection = "backward"
@@ -105,24 +124,6 @@ func (e DeploymentKind) Valid() bool {
 	case Deploy:
 		return true
 	case Rollback:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for DeploymentRequestOnConflict.
-const (
-	Queue  DeploymentRequestOnConflict = "queue"
-	Reject DeploymentRequestOnConflict = "reject"
-)
-
-// Valid indicates whether the value is a known member of the DeploymentRequestOnConflict enum.
-func (e DeploymentRequestOnConflict) Valid() bool {
-	switch e {
-	case Queue:
-		return true
-	case Reject:
 		return true
 	default:
 		return false
@@ -192,6 +193,24 @@ func (e Health) Valid() bool {
 	}
 }
 
+// Defines values for OnConflict.
+const (
+	OnConflictQueue  OnConflict = "queue"
+	OnConflictReject OnConflict = "reject"
+)
+
+// Valid indicates whether the value is a known member of the OnConflict enum.
+func (e OnConflict) Valid() bool {
+	switch e {
+	case OnConflictQueue:
+		return true
+	case OnConflictReject:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServerStatusStatus.
 const (
 	Ok ServerStatusStatus = "ok"
@@ -240,6 +259,24 @@ func (e TargetState) Valid() bool {
 	case TargetStateUpdated:
 		return true
 	case TargetStateVerifying:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TrafficRequestType.
+const (
+	Haproxy TrafficRequestType = "haproxy"
+	Webhook TrafficRequestType = "webhook"
+)
+
+// Valid indicates whether the value is a known member of the TrafficRequestType enum.
+func (e TrafficRequestType) Valid() bool {
+	switch e {
+	case Haproxy:
+		return true
+	case Webhook:
 		return true
 	default:
 		return false
@@ -332,6 +369,114 @@ type CheckRequestMethod string
 // CheckRequestType defines model for CheckRequest.Type.
 type CheckRequestType string
 
+// CheckRequests How a target proves that it is well; without it, one http check of /health.
+type CheckRequests = []CheckRequest
+
+// CheckResult defines model for CheckResult.
+type CheckResult struct {
+	LatencyMs float64 `json:"latency_ms"`
+
+	// Message What was seen, for people.
+	Message string `json:"message"`
+	Name    string `json:"name"`
+	Status  Health `json:"status"`
+	Type    string `json:"type"`
+
+	// Version What the target says that it runs; null when it does not say.
+	Version *string `json:"version"`
+}
+
+// ChecksRequest defines model for ChecksRequest.
+type ChecksRequest struct {
+	// Address An absolute http or https URL.
+	//
+	// Example: http://10.0.0.1:8080
+	Address URL `json:"address"`
+
+	// HealthChecks How a target proves that it is well; without it, one http check of /health.
+	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
+}
+
+// ChecksResult defines model for ChecksResult.
+type ChecksResult struct {
+	Checks []CheckResult `json:"checks"`
+	Status Health        `json:"status"`
+}
+
+// Definition As it was given, with defaults filled in. Without service, environment, revision, signed, created_at and updated_at it is a body that a PUT takes.
+type Definition struct {
+	CreatedAt time.Time `json:"created_at"`
+	Deploy    struct {
+		Backoff string `json:"backoff"`
+		Path    string `json:"path"`
+		Retries int    `json:"retries"`
+		Timeout string `json:"timeout"`
+	} `json:"deploy"`
+	Environment     string         `json:"environment"`
+	Force           bool           `json:"force"`
+	HealthChecks    []CheckRequest `json:"health_checks"`
+	HealthyDeadline string         `json:"healthy_deadline"`
+
+	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+	Labels     Labels               `json:"labels"`
+	OnConflict DefinitionOnConflict `json:"on_conflict"`
+	Protected  bool                 `json:"protected"`
+
+	// Revision Grows with every change; the ETag.
+	Revision int64  `json:"revision"`
+	Service  string `json:"service"`
+
+	// Signed Whether there is a deploy.secret.
+	Signed bool `json:"signed"`
+
+	// Strategy The strategy's type and its own parameters; GET /strategies lists them with their defaults.
+	Strategy StrategyRequest `json:"strategy"`
+	Targets  []TargetRequest `json:"targets"`
+
+	// Traffic What moves traffic, with defaults filled in; null when nothing does.
+	Traffic   *Traffic  `json:"traffic"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// DefinitionOnConflict defines model for Definition.OnConflict.
+type DefinitionOnConflict string
+
+// DefinitionRequest A deployment's request without its version. Service and environment, if given, are those of the path.
+type DefinitionRequest struct {
+	Deploy *DeployRequest `json:"deploy,omitempty"`
+
+	// Environment Example: checkout
+	Environment *Name `json:"environment,omitempty"`
+	Force       *bool `json:"force,omitempty"`
+
+	// HealthChecks How a target proves that it is well; without it, one http check of /health.
+	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
+
+	// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
+	HealthyDeadline *HealthyDeadline `json:"healthy_deadline,omitempty"`
+
+	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+	Labels *Labels `json:"labels,omitempty"`
+
+	// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
+	OnConflict *OnConflict `json:"on_conflict,omitempty"`
+
+	// Protected Kept for callers; it forbids nothing yet.
+	Protected *bool `json:"protected,omitempty"`
+
+	// Service Example: checkout
+	Service *Name `json:"service,omitempty"`
+
+	// Strategy The strategy's type and its own parameters; GET /strategies lists them with their defaults.
+	Strategy *StrategyRequest `json:"strategy,omitempty"`
+
+	// Targets At least one. No two targets may share an id or an address.
+	Targets *TargetRequests `json:"targets,omitempty"`
+
+	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
+	Traffic *TrafficRequest `json:"traffic,omitempty"`
+}
+
 // DeployRequest defines model for DeployRequest.
 type DeployRequest struct {
 	// Backoff The wait before the first retry, up to 10m; it doubles with each.
@@ -339,8 +484,8 @@ type DeployRequest struct {
 	Path    *string `json:"path,omitempty"`
 	Retries *int    `json:"retries,omitempty"`
 
-	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes. Never shown.
-	Secret *string `json:"secret,omitempty"`
+	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes. Never shown. Without it the definition's is used, with null none.
+	Secret json.RawMessage `json:"secret,omitempty"`
 
 	// Timeout How long one call may take, 100ms to 1h.
 	Timeout *string `json:"timeout,omitempty"`
@@ -387,7 +532,7 @@ type Deployment struct {
 	// RollbackOf The deployment that this one undoes.
 	RollbackOf *string `json:"rollback_of"`
 
-	// RolledBackBy The deployment that undid this one.
+	// RolledBackBy The newest deployment that was made to undo this one; its state tells how far it is.
 	RolledBackBy *string         `json:"rolled_back_by"`
 	Service      string          `json:"service"`
 	StartedAt    *time.Time      `json:"started_at"`
@@ -395,6 +540,9 @@ type Deployment struct {
 
 	// Strategy The strategy, resolved; percentages are numbers of targets, defaults are filled in.
 	Strategy rollout.Strategy `json:"strategy"`
+
+	// Traffic What moves traffic, with defaults filled in; null when nothing does.
+	Traffic *Traffic `json:"traffic"`
 
 	// Version Null only for a rollback whose targets go back to different versions.
 	Version *string `json:"version"`
@@ -412,6 +560,19 @@ type DeploymentList struct {
 	NextCursor *string      `json:"next_cursor"`
 }
 
+// DeploymentPlan What a deployment would do, if every target goes along.
+type DeploymentPlan struct {
+	// LeastCapacity The share of targets in service at the worst moment, in percent, rounded down.
+	LeastCapacity int `json:"least_capacity"`
+
+	// ShortestDuration A lower bound as a Go duration; the bakes, the delays, and the least time that the checks need to pass. Waiting for people is not counted.
+	ShortestDuration string `json:"shortest_duration"`
+
+	// Strategy The strategy, resolved.
+	Strategy rollout.Strategy `json:"strategy"`
+	Waves    []PlannedWave    `json:"waves"`
+}
+
 // DeploymentRequest defines model for DeploymentRequest.
 type DeploymentRequest struct {
 	Deploy      *DeployRequest `json:"deploy,omitempty"`
@@ -421,16 +582,16 @@ type DeploymentRequest struct {
 	Force *bool `json:"force,omitempty"`
 
 	// HealthChecks How a target proves that it is well; without it, one http check of /health.
-	HealthChecks *[]CheckRequest `json:"health_checks,omitempty"`
+	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
 
 	// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
-	HealthyDeadline *string `json:"healthy_deadline,omitempty"`
+	HealthyDeadline *HealthyDeadline `json:"healthy_deadline,omitempty"`
 
 	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
-	Labels *map[string]string `json:"labels,omitempty"`
+	Labels *Labels `json:"labels,omitempty"`
 
 	// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
-	OnConflict *DeploymentRequestOnConflict `json:"on_conflict,omitempty"`
+	OnConflict *OnConflict `json:"on_conflict,omitempty"`
 
 	// Service Example: checkout
 	Service Name `json:"service"`
@@ -439,17 +600,14 @@ type DeploymentRequest struct {
 	Strategy *StrategyRequest `json:"strategy,omitempty"`
 
 	// Targets At least one. No two targets may share an id or an address.
-	Targets *[]TargetRequest `json:"targets,omitempty"`
+	Targets *TargetRequests `json:"targets,omitempty"`
 
-	// Traffic Routers cannot be steered yet; a request that names one is refused.
-	Traffic *map[string]interface{} `json:"traffic,omitempty"`
+	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
+	Traffic *TrafficRequest `json:"traffic,omitempty"`
 
 	// Version Example: v2
 	Version Version `json:"version"`
 }
-
-// DeploymentRequestOnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
-type DeploymentRequestOnConflict string
 
 // DeploymentState defines model for DeploymentState.
 type DeploymentState string
@@ -458,6 +616,19 @@ type DeploymentState string
 //
 // Example: 1m30s
 type Duration = string
+
+// DurationTotals Of the deployments that were asked for in the window, began, and have ended.
+type DurationTotals struct {
+	Count int      `json:"count"`
+	P50Ms *float64 `json:"p50_ms"`
+	P95Ms *float64 `json:"p95_ms"`
+
+	// SuccessRate From 0 to 1; null when there are none.
+	SuccessRate *float64 `json:"success_rate"`
+
+	// Window As a Go duration.
+	Window string `json:"window"`
+}
 
 // Event defines model for Event.
 type Event struct {
@@ -495,6 +666,9 @@ type EventList struct {
 // Health defines model for Health.
 type Health string
 
+// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
+type HealthyDeadline = string
+
 // ID Example: 0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11
 type ID = string
 
@@ -505,11 +679,38 @@ type Index struct {
 	Version string            `json:"version"`
 }
 
+// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+type Labels map[string]string
+
+// LastDeployment The newest deployment; null when there was none.
+type LastDeployment = Deployment
+
 // Name Example: checkout
 type Name = string
 
+// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
+type OnConflict string
+
 // Path Example: /health
 type Path = string
+
+// PlannedWave defines model for PlannedWave.
+type PlannedWave struct {
+	// Bake How long it is watched, as a Go duration.
+	Bake string `json:"bake"`
+
+	// Gate Where it waits for promote; "switch" before its traffic, "next" before the next wave, null nowhere.
+	Gate *string `json:"gate"`
+
+	// Targets The ids of its targets.
+	Targets []string `json:"targets"`
+
+	// TrafficWeight The new side's share of traffic in percent once it is verified.
+	TrafficWeight int `json:"traffic_weight"`
+
+	// Wave Its number, from 1.
+	Wave int `json:"wave"`
+}
 
 // Problem What went wrong (RFC 9457).
 type Problem struct {
@@ -561,6 +762,18 @@ type Progress struct {
 	Waves int `json:"waves"`
 }
 
+// Promotion What to go past; without wave and full the gate that the deployment waits at.
+type Promotion struct {
+	// Full Skip all gates and bakes from now on; excludes wave.
+	Full *bool `json:"full,omitempty"`
+
+	// Reason Why, for the event log.
+	Reason *string `json:"reason,omitempty"`
+
+	// Wave The wave whose gate is meant.
+	Wave *int `json:"wave,omitempty"`
+}
+
 // Result How it ended; null until then.
 type Result struct {
 	DurationMs        float64                `json:"duration_ms"`
@@ -573,6 +786,21 @@ type Result struct {
 	TargetsUpdated    int                    `json:"targets_updated"`
 }
 
+// RunningTarget defines model for RunningTarget.
+type RunningTarget struct {
+	Health Health `json:"health"`
+	ID     string `json:"id"`
+
+	// Version What it runs; null when nobody knows.
+	Version *string `json:"version"`
+}
+
+// Said What may be said along with a verb.
+type Said struct {
+	// Reason Why, for the event log.
+	Reason *string `json:"reason,omitempty"`
+}
+
 // ServerStatus defines model for ServerStatus.
 type ServerStatus struct {
 	Status ServerStatusStatus `json:"status"`
@@ -580,6 +808,52 @@ type ServerStatus struct {
 
 // ServerStatusStatus defines model for ServerStatus.Status.
 type ServerStatusStatus string
+
+// Service defines model for Service.
+type Service struct {
+	// Defined Whether there is a definition.
+	Defined     bool   `json:"defined"`
+	Environment string `json:"environment"`
+
+	// LastDeployment The newest deployment; null when there was none.
+	LastDeployment *LastDeployment `json:"last_deployment"`
+	Service        string          `json:"service"`
+}
+
+// ServiceList defines model for ServiceList.
+type ServiceList struct {
+	Items      []Service `json:"items"`
+	NextCursor *string   `json:"next_cursor"`
+}
+
+// ServiceStatus defines model for ServiceStatus.
+type ServiceStatus struct {
+	// ActiveSlot The slot that serves; null without slots.
+	ActiveSlot  *string `json:"active_slot"`
+	Environment string  `json:"environment"`
+
+	// LastDeployment The newest deployment; null when there was none.
+	LastDeployment *LastDeployment `json:"last_deployment"`
+
+	// Mixed Some targets run, or may run, another version than others.
+	Mixed   bool            `json:"mixed"`
+	Service string          `json:"service"`
+	Targets []RunningTarget `json:"targets"`
+
+	// Version What all targets run; null when that is not one version.
+	Version *string `json:"version"`
+}
+
+// ServiceTotals defines model for ServiceTotals.
+type ServiceTotals struct {
+	// ByState How many deployments are in each state; every state is there.
+	ByState StateTotals `json:"by_state"`
+	Service string      `json:"service"`
+	Total   int         `json:"total"`
+}
+
+// StateTotals How many deployments are in each state; every state is there.
+type StateTotals map[string]int
 
 // StrategyKind defines model for StrategyKind.
 type StrategyKind struct {
@@ -605,6 +879,18 @@ type StrategyParameter struct {
 
 // StrategyRequest The strategy's type and its own parameters; GET /strategies lists them with their defaults.
 type StrategyRequest = json.RawMessage
+
+// Summary defines model for Summary.
+type Summary struct {
+	// ByService The 200 services with the most deployments.
+	ByService []ServiceTotals `json:"by_service"`
+
+	// ByState How many deployments are in each state; every state is there.
+	ByState StateTotals `json:"by_state"`
+
+	// Durations Of the deployments that were asked for in the window, began, and have ended.
+	Durations DurationTotals `json:"durations"`
+}
 
 // Target defines model for Target.
 type Target struct {
@@ -668,8 +954,47 @@ type TargetRequest struct {
 	Version *string `json:"version,omitempty"`
 }
 
+// TargetRequests At least one. No two targets may share an id or an address.
+type TargetRequests = []TargetRequest
+
 // TargetState defines model for TargetState.
 type TargetState string
+
+// Traffic What moves traffic, with defaults filled in; null when nothing does.
+type Traffic = rollout.Traffic
+
+// TrafficRequest What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
+type TrafficRequest struct {
+	// Backend haproxy, required; the name of the backend there.
+	Backend *string `json:"backend,omitempty"`
+
+	// Backoff The wait before the first retry, up to 10m; it doubles with each.
+	Backoff *string `json:"backoff,omitempty"`
+
+	// Drain rolling; how long a target that was taken out of traffic is left alone before it is called, up to 24h.
+	Drain *string `json:"drain,omitempty"`
+
+	// ReadBack A write counts only when the router confirms it on a GET. webhook; false when left out. haproxy is always read back.
+	ReadBack *bool `json:"read_back,omitempty"`
+	Retries  *int  `json:"retries,omitempty"`
+
+	// Socket haproxy, required; its runtime API, "unix:" and an absolute path, or host:port.
+	//
+	// Example: unix:/run/haproxy.sock
+	Socket *string `json:"socket,omitempty"`
+
+	// Timeout How long one write may take, 10ms to 10m.
+	Timeout *string            `json:"timeout,omitempty"`
+	Type    TrafficRequestType `json:"type"`
+
+	// URL webhook, required; receives the weights.
+	//
+	// Example: http://lb:9000/weights
+	URL *string `json:"url,omitempty"`
+}
+
+// TrafficRequestType defines model for TrafficRequest.Type.
+type TrafficRequestType string
 
 // URL An absolute http or https URL.
 //
@@ -685,14 +1010,29 @@ type Cursor = string
 // DeploymentID Example: 0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11
 type DeploymentID = ID
 
+// EnvironmentName Example: checkout
+type EnvironmentName = Name
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // Limit defines model for Limit.
 type Limit = int
+
+// ServiceName Example: checkout
+type ServiceName = Name
+
+// Asked defines model for Asked.
+type Asked = Deployment
 
 // Conflict What went wrong (RFC 9457).
 type Conflict = Problem
 
 // Failure What went wrong (RFC 9457).
 type Failure = Problem
+
+// Followed defines model for Followed.
+type Followed = Deployment
 
 // Invalid What went wrong (RFC 9457).
 type Invalid = Problem
@@ -702,6 +1042,12 @@ type Malformed = Problem
 
 // NotFound What went wrong (RFC 9457).
 type NotFound = Problem
+
+// NotOffered What went wrong (RFC 9457).
+type NotOffered = Problem
+
+// Stale What went wrong (RFC 9457).
+type Stale = Problem
 
 // TooLarge What went wrong (RFC 9457).
 type TooLarge = Problem
@@ -734,6 +1080,9 @@ type ListDeploymentsParams struct {
 
 // CreateDeploymentParams defines parameters for CreateDeployment.
 type CreateDeploymentParams struct {
+	// DryRun Only say what would be done; nothing is stored, the Idempotency-Key neither.
+	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
 	// IdempotencyKey The caller's own name for this request.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
@@ -750,6 +1099,12 @@ type GetDeploymentParams struct {
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
 
+// AbortDeploymentParams defines parameters for AbortDeployment.
+type AbortDeploymentParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// Limit The most items wanted.
@@ -757,6 +1112,36 @@ type ListEventsParams struct {
 
 	// Cursor next_cursor of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// PauseDeploymentParams defines parameters for PauseDeployment.
+type PauseDeploymentParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// PromoteDeploymentParams defines parameters for PromoteDeployment.
+type PromoteDeploymentParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ResumeDeploymentParams defines parameters for ResumeDeployment.
+type ResumeDeploymentParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// RetryDeploymentParams defines parameters for RetryDeployment.
+type RetryDeploymentParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// RollbackDeploymentParams defines parameters for RollbackDeployment.
+type RollbackDeploymentParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListTargetsParams defines parameters for ListTargets.
@@ -768,14 +1153,80 @@ type ListTargetsParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListServicesParams defines parameters for ListServices.
+type ListServicesParams struct {
+	// Limit The most items wanted.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteDefinitionParams defines parameters for DeleteDefinition.
+type DeleteDefinitionParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetDefinitionParams defines parameters for GetDefinition.
+type GetDefinitionParams struct {
+	// IfNoneMatch ETags that the caller has; a match answers 304.
+	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+}
+
+// PutDefinitionParams defines parameters for PutDefinition.
+type PutDefinitionParams struct {
+	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IfNoneMatch "*" defines only what has no definition yet.
+	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+}
+
+// GetSummaryParams defines parameters for GetSummary.
+type GetSummaryParams struct {
+	// Window The time that durations looks back, 1m to 3650d; a Go duration or a number of days.
+	Window *string `form:"window,omitempty" json:"window,omitempty"`
+}
+
+// TryChecksJSONRequestBody defines body for TryChecks for application/json ContentType.
+type TryChecksJSONRequestBody = ChecksRequest
+
 // CreateDeploymentJSONRequestBody defines body for CreateDeployment for application/json ContentType.
 type CreateDeploymentJSONRequestBody = DeploymentRequest
+
+// AbortDeploymentJSONRequestBody defines body for AbortDeployment for application/json ContentType.
+type AbortDeploymentJSONRequestBody = Said
+
+// PauseDeploymentJSONRequestBody defines body for PauseDeployment for application/json ContentType.
+type PauseDeploymentJSONRequestBody = Said
+
+// PromoteDeploymentJSONRequestBody defines body for PromoteDeployment for application/json ContentType.
+type PromoteDeploymentJSONRequestBody = Promotion
+
+// ResumeDeploymentJSONRequestBody defines body for ResumeDeployment for application/json ContentType.
+type ResumeDeploymentJSONRequestBody = Said
+
+// RetryDeploymentJSONRequestBody defines body for RetryDeployment for application/json ContentType.
+type RetryDeploymentJSONRequestBody = Said
+
+// RollbackDeploymentJSONRequestBody defines body for RollbackDeployment for application/json ContentType.
+type RollbackDeploymentJSONRequestBody = Said
+
+// PutDefinitionJSONRequestBody defines body for PutDefinition for application/json ContentType.
+type PutDefinitionJSONRequestBody = DefinitionRequest
+
+// RollbackLatestJSONRequestBody defines body for RollbackLatest for application/json ContentType.
+type RollbackLatestJSONRequestBody = Said
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetIndex What this is and where to go
 	// (GET /)
 	GetIndex(w http.ResponseWriter, r *http.Request)
+	// TryChecks Try health checks once
+	// (POST /checks)
+	TryChecks(w http.ResponseWriter, r *http.Request)
 	// ListDeployments List deployments, newest first
 	// (GET /deployments)
 	ListDeployments(w http.ResponseWriter, r *http.Request, params ListDeploymentsParams)
@@ -785,9 +1236,27 @@ type ServerInterface interface {
 	// GetDeployment Read a deployment, or wait for it to change
 	// (GET /deployments/{id})
 	GetDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params GetDeploymentParams)
+	// AbortDeployment Stop for good, and leave every target as it is
+	// (POST /deployments/{id}/abort)
+	AbortDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params AbortDeploymentParams)
 	// ListEvents List a deployment's events, oldest first
 	// (GET /deployments/{id}/events)
 	ListEvents(w http.ResponseWriter, r *http.Request, id DeploymentID, params ListEventsParams)
+	// PauseDeployment Start no more calls until resume
+	// (POST /deployments/{id}/pause)
+	PauseDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PauseDeploymentParams)
+	// PromoteDeployment Go on past a gate
+	// (POST /deployments/{id}/promote)
+	PromoteDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PromoteDeploymentParams)
+	// ResumeDeployment Go on after a pause
+	// (POST /deployments/{id}/resume)
+	ResumeDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params ResumeDeploymentParams)
+	// RetryDeployment Do what a finished deployment left undone
+	// (POST /deployments/{id}/retry)
+	RetryDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RetryDeploymentParams)
+	// RollbackDeployment Give every touched target its previous version back
+	// (POST /deployments/{id}/rollback)
+	RollbackDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RollbackDeploymentParams)
 	// ListTargets List a deployment's targets, in the order of the request
 	// (GET /deployments/{id}/targets)
 	ListTargets(w http.ResponseWriter, r *http.Request, id DeploymentID, params ListTargetsParams)
@@ -797,9 +1266,30 @@ type ServerInterface interface {
 	// GetReady Can the server do its work now?
 	// (GET /readyz)
 	GetReady(w http.ResponseWriter, r *http.Request)
+	// ListServices List services by environment, in the order of their names
+	// (GET /services)
+	ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams)
+	// DeleteDefinition Forget the definition; deployments and what runs stay
+	// (DELETE /services/{service}/environments/{environment})
+	DeleteDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params DeleteDefinitionParams)
+	// GetDefinition Read the definition of a service in an environment
+	// (GET /services/{service}/environments/{environment})
+	GetDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params GetDefinitionParams)
+	// PutDefinition Define a service in an environment
+	// (PUT /services/{service}/environments/{environment})
+	PutDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params PutDefinitionParams)
+	// RollbackLatest Roll the latest deployment back, no id needed
+	// (POST /services/{service}/environments/{environment}/rollback)
+	RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName)
+	// GetServiceStatus What a service runs in an environment
+	// (GET /services/{service}/environments/{environment}/status)
+	GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName)
 	// ListStrategies List the strategies with their parameters and defaults
 	// (GET /strategies)
 	ListStrategies(w http.ResponseWriter, r *http.Request)
+	// GetSummary Deployments in numbers
+	// (GET /summary)
+	GetSummary(w http.ResponseWriter, r *http.Request, params GetSummaryParams)
 }
 
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
@@ -809,6 +1299,12 @@ type Unimplemented struct{}
 // GetIndex What this is and where to go
 // (GET /)
 func (_ Unimplemented) GetIndex(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// TryChecks Try health checks once
+// (POST /checks)
+func (_ Unimplemented) TryChecks(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -830,9 +1326,45 @@ func (_ Unimplemented) GetDeployment(w http.ResponseWriter, r *http.Request, id 
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// AbortDeployment Stop for good, and leave every target as it is
+// (POST /deployments/{id}/abort)
+func (_ Unimplemented) AbortDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params AbortDeploymentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListEvents List a deployment's events, oldest first
 // (GET /deployments/{id}/events)
 func (_ Unimplemented) ListEvents(w http.ResponseWriter, r *http.Request, id DeploymentID, params ListEventsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PauseDeployment Start no more calls until resume
+// (POST /deployments/{id}/pause)
+func (_ Unimplemented) PauseDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PauseDeploymentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PromoteDeployment Go on past a gate
+// (POST /deployments/{id}/promote)
+func (_ Unimplemented) PromoteDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PromoteDeploymentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResumeDeployment Go on after a pause
+// (POST /deployments/{id}/resume)
+func (_ Unimplemented) ResumeDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params ResumeDeploymentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RetryDeployment Do what a finished deployment left undone
+// (POST /deployments/{id}/retry)
+func (_ Unimplemented) RetryDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RetryDeploymentParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RollbackDeployment Give every touched target its previous version back
+// (POST /deployments/{id}/rollback)
+func (_ Unimplemented) RollbackDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RollbackDeploymentParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -854,9 +1386,51 @@ func (_ Unimplemented) GetReady(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// ListServices List services by environment, in the order of their names
+// (GET /services)
+func (_ Unimplemented) ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteDefinition Forget the definition; deployments and what runs stay
+// (DELETE /services/{service}/environments/{environment})
+func (_ Unimplemented) DeleteDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params DeleteDefinitionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetDefinition Read the definition of a service in an environment
+// (GET /services/{service}/environments/{environment})
+func (_ Unimplemented) GetDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params GetDefinitionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// PutDefinition Define a service in an environment
+// (PUT /services/{service}/environments/{environment})
+func (_ Unimplemented) PutDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params PutDefinitionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RollbackLatest Roll the latest deployment back, no id needed
+// (POST /services/{service}/environments/{environment}/rollback)
+func (_ Unimplemented) RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetServiceStatus What a service runs in an environment
+// (GET /services/{service}/environments/{environment}/status)
+func (_ Unimplemented) GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // ListStrategies List the strategies with their parameters and defaults
 // (GET /strategies)
 func (_ Unimplemented) ListStrategies(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetSummary Deployments in numbers
+// (GET /summary)
+func (_ Unimplemented) GetSummary(w http.ResponseWriter, r *http.Request, params GetSummaryParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -874,6 +1448,20 @@ func (siw *ServerInterfaceWrapper) GetIndex(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetIndex(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// TryChecks operation middleware
+func (siw *ServerInterfaceWrapper) TryChecks(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.TryChecks(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1016,6 +1604,19 @@ func (siw *ServerInterfaceWrapper) CreateDeployment(w http.ResponseWriter, r *ht
 	// Parameter object where we will unmarshal all parameters from the context
 	var params CreateDeploymentParams
 
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "Idempotency-Key" -------------
@@ -1124,6 +1725,56 @@ func (siw *ServerInterfaceWrapper) GetDeployment(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// AbortDeployment operation middleware
+func (siw *ServerInterfaceWrapper) AbortDeployment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeploymentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AbortDeploymentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AbortDeployment(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListEvents operation middleware
 func (siw *ServerInterfaceWrapper) ListEvents(w http.ResponseWriter, r *http.Request) {
 
@@ -1170,6 +1821,256 @@ func (siw *ServerInterfaceWrapper) ListEvents(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListEvents(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PauseDeployment operation middleware
+func (siw *ServerInterfaceWrapper) PauseDeployment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeploymentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseDeploymentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PauseDeployment(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PromoteDeployment operation middleware
+func (siw *ServerInterfaceWrapper) PromoteDeployment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeploymentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PromoteDeploymentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PromoteDeployment(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResumeDeployment operation middleware
+func (siw *ServerInterfaceWrapper) ResumeDeployment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeploymentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeDeploymentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeDeployment(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetryDeployment operation middleware
+func (siw *ServerInterfaceWrapper) RetryDeployment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeploymentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryDeploymentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetryDeployment(w, r, id, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RollbackDeployment operation middleware
+func (siw *ServerInterfaceWrapper) RollbackDeployment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id DeploymentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", chi.URLParam(r, "id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RollbackDeploymentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RollbackDeployment(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1262,11 +2163,356 @@ func (siw *ServerInterfaceWrapper) GetReady(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
+// ListServices operation middleware
+func (siw *ServerInterfaceWrapper) ListServices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListServicesParams
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListServices(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteDefinition operation middleware
+func (siw *ServerInterfaceWrapper) DeleteDefinition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", chi.URLParam(r, "environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteDefinitionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteDefinition(w, r, service, environment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDefinition operation middleware
+func (siw *ServerInterfaceWrapper) GetDefinition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", chi.URLParam(r, "environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDefinitionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDefinition(w, r, service, environment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PutDefinition operation middleware
+func (siw *ServerInterfaceWrapper) PutDefinition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", chi.URLParam(r, "environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutDefinitionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = &IfMatch
+
+	}
+
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-None-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-None-Match", Err: err})
+			return
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PutDefinition(w, r, service, environment, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RollbackLatest operation middleware
+func (siw *ServerInterfaceWrapper) RollbackLatest(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", chi.URLParam(r, "environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RollbackLatest(w, r, service, environment)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetServiceStatus operation middleware
+func (siw *ServerInterfaceWrapper) GetServiceStatus(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "service" -------------
+	var service ServiceName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "service", chi.URLParam(r, "service"), &service, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", chi.URLParam(r, "environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetServiceStatus(w, r, service, environment)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListStrategies operation middleware
 func (siw *ServerInterfaceWrapper) ListStrategies(w http.ResponseWriter, r *http.Request) {
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListStrategies(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSummary operation middleware
+func (siw *ServerInterfaceWrapper) GetSummary(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetSummaryParams
+
+	// ------------- Optional query parameter "window" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", r.URL.Query(), &params.Window, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "window"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "window", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSummary(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1405,7 +2651,49 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/deployments/{id}/events", wrapper.ListEvents)
 	})
 	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/deployments/{id}/pause", wrapper.PauseDeployment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/deployments/{id}/resume", wrapper.ResumeDeployment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/deployments/{id}/promote", wrapper.PromoteDeployment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/deployments/{id}/abort", wrapper.AbortDeployment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/deployments/{id}/rollback", wrapper.RollbackDeployment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/deployments/{id}/retry", wrapper.RetryDeployment)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/services/{service}/environments/{environment}/rollback", wrapper.RollbackLatest)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/strategies", wrapper.ListStrategies)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/services", wrapper.ListServices)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/services/{service}/environments/{environment}", wrapper.DeleteDefinition)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/services/{service}/environments/{environment}", wrapper.GetDefinition)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/services/{service}/environments/{environment}", wrapper.PutDefinition)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/services/{service}/environments/{environment}/status", wrapper.GetServiceStatus)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/summary", wrapper.GetSummary)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/checks", wrapper.TryChecks)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/healthz", wrapper.GetHealth)
@@ -1420,15 +2708,37 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	return r
 }
 
+type AskedResponseHeaders struct {
+	ETag string
+}
+type AskedJSONResponse struct {
+	Body Deployment
+
+	Headers AskedResponseHeaders
+}
+
 type ConflictApplicationProblemPlusJSONResponse Problem
 
 type FailureApplicationProblemPlusJSONResponse Problem
+
+type FollowedResponseHeaders struct {
+	Location string
+}
+type FollowedJSONResponse struct {
+	Body Deployment
+
+	Headers FollowedResponseHeaders
+}
 
 type InvalidApplicationProblemPlusJSONResponse Problem
 
 type MalformedApplicationProblemPlusJSONResponse Problem
 
 type NotFoundApplicationProblemPlusJSONResponse Problem
+
+type NotOfferedApplicationProblemPlusJSONResponse Problem
+
+type StaleApplicationProblemPlusJSONResponse Problem
 
 type TooLargeApplicationProblemPlusJSONResponse Problem
 
@@ -1460,6 +2770,124 @@ func (response GetIndex200JSONResponse) VisitGetIndexResponse(w http.ResponseWri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecksRequestObject struct {
+	Body *TryChecksJSONRequestBody
+}
+
+type TryChecksResponseObject interface {
+	VisitTryChecksResponse(w http.ResponseWriter) error
+}
+
+type TryChecks200JSONResponse ChecksResult
+
+func (response TryChecks200JSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks400ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks413ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks415ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks422ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks500ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TryChecks501ApplicationProblemPlusJSONResponse struct {
+	NotOfferedApplicationProblemPlusJSONResponse
+}
+
+func (response TryChecks501ApplicationProblemPlusJSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(501)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1558,6 +2986,20 @@ type CreateDeploymentRequestObject struct {
 
 type CreateDeploymentResponseObject interface {
 	VisitCreateDeploymentResponse(w http.ResponseWriter) error
+}
+
+type CreateDeployment200JSONResponse DeploymentPlan
+
+func (response CreateDeployment200JSONResponse) VisitCreateDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateDeployment202ResponseHeaders struct {
@@ -1825,6 +3267,176 @@ func (response GetDeployment503ApplicationProblemPlusJSONResponse) VisitGetDeplo
 	return err
 }
 
+type AbortDeploymentRequestObject struct {
+	ID     DeploymentID `json:"id"`
+	Params AbortDeploymentParams
+	Body   *AbortDeploymentJSONRequestBody
+}
+
+type AbortDeploymentResponseObject interface {
+	VisitAbortDeploymentResponse(w http.ResponseWriter) error
+}
+
+type AbortDeployment200JSONResponse struct{ AskedJSONResponse }
+
+func (response AbortDeployment200JSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortDeployment400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response AbortDeployment400ApplicationProblemPlusJSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortDeployment404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response AbortDeployment404ApplicationProblemPlusJSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortDeployment409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response AbortDeployment409ApplicationProblemPlusJSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortDeployment412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response AbortDeployment412ApplicationProblemPlusJSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortDeployment413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response AbortDeployment413ApplicationProblemPlusJSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortDeployment415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response AbortDeployment415ApplicationProblemPlusJSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortDeployment422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response AbortDeployment422ApplicationProblemPlusJSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortDeployment500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response AbortDeployment500ApplicationProblemPlusJSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortDeployment503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response AbortDeployment503ApplicationProblemPlusJSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListEventsRequestObject struct {
 	ID     DeploymentID `json:"id"`
 	Params ListEventsParams
@@ -1917,6 +3529,871 @@ type ListEvents503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListEvents503ApplicationProblemPlusJSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeploymentRequestObject struct {
+	ID     DeploymentID `json:"id"`
+	Params PauseDeploymentParams
+	Body   *PauseDeploymentJSONRequestBody
+}
+
+type PauseDeploymentResponseObject interface {
+	VisitPauseDeploymentResponse(w http.ResponseWriter) error
+}
+
+type PauseDeployment200JSONResponse struct{ AskedJSONResponse }
+
+func (response PauseDeployment200JSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeployment400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response PauseDeployment400ApplicationProblemPlusJSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeployment404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response PauseDeployment404ApplicationProblemPlusJSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeployment409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response PauseDeployment409ApplicationProblemPlusJSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeployment412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response PauseDeployment412ApplicationProblemPlusJSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeployment413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response PauseDeployment413ApplicationProblemPlusJSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeployment415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response PauseDeployment415ApplicationProblemPlusJSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeployment422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response PauseDeployment422ApplicationProblemPlusJSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeployment500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response PauseDeployment500ApplicationProblemPlusJSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseDeployment503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response PauseDeployment503ApplicationProblemPlusJSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeploymentRequestObject struct {
+	ID     DeploymentID `json:"id"`
+	Params PromoteDeploymentParams
+	Body   *PromoteDeploymentJSONRequestBody
+}
+
+type PromoteDeploymentResponseObject interface {
+	VisitPromoteDeploymentResponse(w http.ResponseWriter) error
+}
+
+type PromoteDeployment200JSONResponse struct{ AskedJSONResponse }
+
+func (response PromoteDeployment200JSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeployment400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response PromoteDeployment400ApplicationProblemPlusJSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeployment404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response PromoteDeployment404ApplicationProblemPlusJSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeployment409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response PromoteDeployment409ApplicationProblemPlusJSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeployment412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response PromoteDeployment412ApplicationProblemPlusJSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeployment413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response PromoteDeployment413ApplicationProblemPlusJSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeployment415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response PromoteDeployment415ApplicationProblemPlusJSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeployment422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response PromoteDeployment422ApplicationProblemPlusJSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeployment500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response PromoteDeployment500ApplicationProblemPlusJSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PromoteDeployment503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response PromoteDeployment503ApplicationProblemPlusJSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeploymentRequestObject struct {
+	ID     DeploymentID `json:"id"`
+	Params ResumeDeploymentParams
+	Body   *ResumeDeploymentJSONRequestBody
+}
+
+type ResumeDeploymentResponseObject interface {
+	VisitResumeDeploymentResponse(w http.ResponseWriter) error
+}
+
+type ResumeDeployment200JSONResponse struct{ AskedJSONResponse }
+
+func (response ResumeDeployment200JSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeployment400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response ResumeDeployment400ApplicationProblemPlusJSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeployment404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ResumeDeployment404ApplicationProblemPlusJSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeployment409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response ResumeDeployment409ApplicationProblemPlusJSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeployment412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response ResumeDeployment412ApplicationProblemPlusJSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeployment413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response ResumeDeployment413ApplicationProblemPlusJSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeployment415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response ResumeDeployment415ApplicationProblemPlusJSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeployment422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ResumeDeployment422ApplicationProblemPlusJSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeployment500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response ResumeDeployment500ApplicationProblemPlusJSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeDeployment503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ResumeDeployment503ApplicationProblemPlusJSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeploymentRequestObject struct {
+	ID     DeploymentID `json:"id"`
+	Params RetryDeploymentParams
+	Body   *RetryDeploymentJSONRequestBody
+}
+
+type RetryDeploymentResponseObject interface {
+	VisitRetryDeploymentResponse(w http.ResponseWriter) error
+}
+
+type RetryDeployment202JSONResponse struct{ FollowedJSONResponse }
+
+func (response RetryDeployment202JSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeployment400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response RetryDeployment400ApplicationProblemPlusJSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeployment404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response RetryDeployment404ApplicationProblemPlusJSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeployment409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response RetryDeployment409ApplicationProblemPlusJSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeployment412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response RetryDeployment412ApplicationProblemPlusJSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeployment413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RetryDeployment413ApplicationProblemPlusJSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeployment415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RetryDeployment415ApplicationProblemPlusJSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeployment422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response RetryDeployment422ApplicationProblemPlusJSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeployment500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response RetryDeployment500ApplicationProblemPlusJSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryDeployment503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RetryDeployment503ApplicationProblemPlusJSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeploymentRequestObject struct {
+	ID     DeploymentID `json:"id"`
+	Params RollbackDeploymentParams
+	Body   *RollbackDeploymentJSONRequestBody
+}
+
+type RollbackDeploymentResponseObject interface {
+	VisitRollbackDeploymentResponse(w http.ResponseWriter) error
+}
+
+type RollbackDeployment200JSONResponse struct{ AskedJSONResponse }
+
+func (response RollbackDeployment200JSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment202JSONResponse struct{ FollowedJSONResponse }
+
+func (response RollbackDeployment202JSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackDeployment400ApplicationProblemPlusJSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackDeployment404ApplicationProblemPlusJSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackDeployment409ApplicationProblemPlusJSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackDeployment412ApplicationProblemPlusJSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackDeployment413ApplicationProblemPlusJSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackDeployment415ApplicationProblemPlusJSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackDeployment422ApplicationProblemPlusJSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackDeployment500ApplicationProblemPlusJSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackDeployment503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackDeployment503ApplicationProblemPlusJSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -2108,6 +4585,730 @@ func (response GetReady503ApplicationProblemPlusJSONResponse) VisitGetReadyRespo
 	return err
 }
 
+type ListServicesRequestObject struct {
+	Params ListServicesParams
+}
+
+type ListServicesResponseObject interface {
+	VisitListServicesResponse(w http.ResponseWriter) error
+}
+
+type ListServices200JSONResponse ServiceList
+
+func (response ListServices200JSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServices400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response ListServices400ApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServices422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response ListServices422ApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServices500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response ListServices500ApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListServices503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ListServices503ApplicationProblemPlusJSONResponse) VisitListServicesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinitionRequestObject struct {
+	Service     ServiceName     `json:"service"`
+	Environment EnvironmentName `json:"environment"`
+	Params      DeleteDefinitionParams
+}
+
+type DeleteDefinitionResponseObject interface {
+	VisitDeleteDefinitionResponse(w http.ResponseWriter) error
+}
+
+type DeleteDefinition204Response struct {
+}
+
+func (response DeleteDefinition204Response) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteDefinition400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition400ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinition404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition404ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinition412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition412ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinition500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition500ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinition503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition503ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinitionRequestObject struct {
+	Service     ServiceName     `json:"service"`
+	Environment EnvironmentName `json:"environment"`
+	Params      GetDefinitionParams
+}
+
+type GetDefinitionResponseObject interface {
+	VisitGetDefinitionResponse(w http.ResponseWriter) error
+}
+
+type GetDefinition200ResponseHeaders struct {
+	ETag string
+}
+
+type GetDefinition200JSONResponse struct {
+	Body    Definition
+	Headers GetDefinition200ResponseHeaders
+}
+
+func (response GetDefinition200JSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinition304ResponseHeaders struct {
+	ETag string
+}
+
+type GetDefinition304Response struct {
+	Headers GetDefinition304ResponseHeaders
+}
+
+func (response GetDefinition304Response) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
+type GetDefinition400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response GetDefinition400ApplicationProblemPlusJSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinition404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetDefinition404ApplicationProblemPlusJSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinition500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response GetDefinition500ApplicationProblemPlusJSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinition503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetDefinition503ApplicationProblemPlusJSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinitionRequestObject struct {
+	Service     ServiceName     `json:"service"`
+	Environment EnvironmentName `json:"environment"`
+	Params      PutDefinitionParams
+	Body        *PutDefinitionJSONRequestBody
+}
+
+type PutDefinitionResponseObject interface {
+	VisitPutDefinitionResponse(w http.ResponseWriter) error
+}
+
+type PutDefinition200ResponseHeaders struct {
+	ETag string
+}
+
+type PutDefinition200JSONResponse struct {
+	Body    Definition
+	Headers PutDefinition200ResponseHeaders
+}
+
+func (response PutDefinition200JSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type PutDefinition201JSONResponse struct {
+	Body    Definition
+	Headers PutDefinition201ResponseHeaders
+}
+
+func (response PutDefinition201JSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition400ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition404ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition412ApplicationProblemPlusJSONResponse struct {
+	StaleApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition412ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition413ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition415ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition422ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition500ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutDefinition503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition503ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatestRequestObject struct {
+	Service     ServiceName     `json:"service"`
+	Environment EnvironmentName `json:"environment"`
+	Body        *RollbackLatestJSONRequestBody
+}
+
+type RollbackLatestResponseObject interface {
+	VisitRollbackLatestResponse(w http.ResponseWriter) error
+}
+
+type RollbackLatest200JSONResponse struct{ AskedJSONResponse }
+
+func (response RollbackLatest200JSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatest202JSONResponse struct{ FollowedJSONResponse }
+
+func (response RollbackLatest202JSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatest400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackLatest400ApplicationProblemPlusJSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatest404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackLatest404ApplicationProblemPlusJSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatest409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackLatest409ApplicationProblemPlusJSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatest413ApplicationProblemPlusJSONResponse struct {
+	TooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackLatest413ApplicationProblemPlusJSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatest415ApplicationProblemPlusJSONResponse struct {
+	UnsupportedTypeApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackLatest415ApplicationProblemPlusJSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatest422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackLatest422ApplicationProblemPlusJSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatest500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackLatest500ApplicationProblemPlusJSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RollbackLatest503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response RollbackLatest503ApplicationProblemPlusJSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServiceStatusRequestObject struct {
+	Service     ServiceName     `json:"service"`
+	Environment EnvironmentName `json:"environment"`
+}
+
+type GetServiceStatusResponseObject interface {
+	VisitGetServiceStatusResponse(w http.ResponseWriter) error
+}
+
+type GetServiceStatus200JSONResponse ServiceStatus
+
+func (response GetServiceStatus200JSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServiceStatus404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetServiceStatus404ApplicationProblemPlusJSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServiceStatus500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response GetServiceStatus500ApplicationProblemPlusJSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServiceStatus503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetServiceStatus503ApplicationProblemPlusJSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListStrategiesRequestObject struct {
 }
 
@@ -2145,11 +5346,101 @@ func (response ListStrategies422ApplicationProblemPlusJSONResponse) VisitListStr
 	return err
 }
 
+type GetSummaryRequestObject struct {
+	Params GetSummaryParams
+}
+
+type GetSummaryResponseObject interface {
+	VisitGetSummaryResponse(w http.ResponseWriter) error
+}
+
+type GetSummary200JSONResponse Summary
+
+func (response GetSummary200JSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSummary400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response GetSummary400ApplicationProblemPlusJSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSummary422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response GetSummary422ApplicationProblemPlusJSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSummary500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response GetSummary500ApplicationProblemPlusJSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSummary503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetSummary503ApplicationProblemPlusJSONResponse) VisitGetSummaryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetIndex What this is and where to go
 	// (GET /)
 	GetIndex(ctx context.Context, request GetIndexRequestObject) (GetIndexResponseObject, error)
+	// TryChecks Try health checks once
+	// (POST /checks)
+	TryChecks(ctx context.Context, request TryChecksRequestObject) (TryChecksResponseObject, error)
 	// ListDeployments List deployments, newest first
 	// (GET /deployments)
 	ListDeployments(ctx context.Context, request ListDeploymentsRequestObject) (ListDeploymentsResponseObject, error)
@@ -2159,9 +5450,27 @@ type StrictServerInterface interface {
 	// GetDeployment Read a deployment, or wait for it to change
 	// (GET /deployments/{id})
 	GetDeployment(ctx context.Context, request GetDeploymentRequestObject) (GetDeploymentResponseObject, error)
+	// AbortDeployment Stop for good, and leave every target as it is
+	// (POST /deployments/{id}/abort)
+	AbortDeployment(ctx context.Context, request AbortDeploymentRequestObject) (AbortDeploymentResponseObject, error)
 	// ListEvents List a deployment's events, oldest first
 	// (GET /deployments/{id}/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// PauseDeployment Start no more calls until resume
+	// (POST /deployments/{id}/pause)
+	PauseDeployment(ctx context.Context, request PauseDeploymentRequestObject) (PauseDeploymentResponseObject, error)
+	// PromoteDeployment Go on past a gate
+	// (POST /deployments/{id}/promote)
+	PromoteDeployment(ctx context.Context, request PromoteDeploymentRequestObject) (PromoteDeploymentResponseObject, error)
+	// ResumeDeployment Go on after a pause
+	// (POST /deployments/{id}/resume)
+	ResumeDeployment(ctx context.Context, request ResumeDeploymentRequestObject) (ResumeDeploymentResponseObject, error)
+	// RetryDeployment Do what a finished deployment left undone
+	// (POST /deployments/{id}/retry)
+	RetryDeployment(ctx context.Context, request RetryDeploymentRequestObject) (RetryDeploymentResponseObject, error)
+	// RollbackDeployment Give every touched target its previous version back
+	// (POST /deployments/{id}/rollback)
+	RollbackDeployment(ctx context.Context, request RollbackDeploymentRequestObject) (RollbackDeploymentResponseObject, error)
 	// ListTargets List a deployment's targets, in the order of the request
 	// (GET /deployments/{id}/targets)
 	ListTargets(ctx context.Context, request ListTargetsRequestObject) (ListTargetsResponseObject, error)
@@ -2171,9 +5480,30 @@ type StrictServerInterface interface {
 	// GetReady Can the server do its work now?
 	// (GET /readyz)
 	GetReady(ctx context.Context, request GetReadyRequestObject) (GetReadyResponseObject, error)
+	// ListServices List services by environment, in the order of their names
+	// (GET /services)
+	ListServices(ctx context.Context, request ListServicesRequestObject) (ListServicesResponseObject, error)
+	// DeleteDefinition Forget the definition; deployments and what runs stay
+	// (DELETE /services/{service}/environments/{environment})
+	DeleteDefinition(ctx context.Context, request DeleteDefinitionRequestObject) (DeleteDefinitionResponseObject, error)
+	// GetDefinition Read the definition of a service in an environment
+	// (GET /services/{service}/environments/{environment})
+	GetDefinition(ctx context.Context, request GetDefinitionRequestObject) (GetDefinitionResponseObject, error)
+	// PutDefinition Define a service in an environment
+	// (PUT /services/{service}/environments/{environment})
+	PutDefinition(ctx context.Context, request PutDefinitionRequestObject) (PutDefinitionResponseObject, error)
+	// RollbackLatest Roll the latest deployment back, no id needed
+	// (POST /services/{service}/environments/{environment}/rollback)
+	RollbackLatest(ctx context.Context, request RollbackLatestRequestObject) (RollbackLatestResponseObject, error)
+	// GetServiceStatus What a service runs in an environment
+	// (GET /services/{service}/environments/{environment}/status)
+	GetServiceStatus(ctx context.Context, request GetServiceStatusRequestObject) (GetServiceStatusResponseObject, error)
 	// ListStrategies List the strategies with their parameters and defaults
 	// (GET /strategies)
 	ListStrategies(ctx context.Context, request ListStrategiesRequestObject) (ListStrategiesResponseObject, error)
+	// GetSummary Deployments in numbers
+	// (GET /summary)
+	GetSummary(ctx context.Context, request GetSummaryRequestObject) (GetSummaryResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error)
@@ -2232,6 +5562,37 @@ func (sh *strictHandler) GetIndex(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetIndexResponseObject); ok {
 		if err := validResponse.VisitGetIndexResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// TryChecks operation middleware
+func (sh *strictHandler) TryChecks(w http.ResponseWriter, r *http.Request) {
+	var request TryChecksRequestObject
+
+	var body TryChecksJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.TryChecks(ctx, request.(TryChecksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TryChecks")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(TryChecksResponseObject); ok {
+		if err := validResponse.VisitTryChecksResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -2325,6 +5686,43 @@ func (sh *strictHandler) GetDeployment(w http.ResponseWriter, r *http.Request, i
 	}
 }
 
+// AbortDeployment operation middleware
+func (sh *strictHandler) AbortDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params AbortDeploymentParams) {
+	var request AbortDeploymentRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body AbortDeploymentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AbortDeployment(ctx, request.(AbortDeploymentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AbortDeployment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AbortDeploymentResponseObject); ok {
+		if err := validResponse.VisitAbortDeploymentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListEvents operation middleware
 func (sh *strictHandler) ListEvents(w http.ResponseWriter, r *http.Request, id DeploymentID, params ListEventsParams) {
 	var request ListEventsRequestObject
@@ -2345,6 +5743,191 @@ func (sh *strictHandler) ListEvents(w http.ResponseWriter, r *http.Request, id D
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListEventsResponseObject); ok {
 		if err := validResponse.VisitListEventsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PauseDeployment operation middleware
+func (sh *strictHandler) PauseDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PauseDeploymentParams) {
+	var request PauseDeploymentRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body PauseDeploymentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseDeployment(ctx, request.(PauseDeploymentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseDeployment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PauseDeploymentResponseObject); ok {
+		if err := validResponse.VisitPauseDeploymentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PromoteDeployment operation middleware
+func (sh *strictHandler) PromoteDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PromoteDeploymentParams) {
+	var request PromoteDeploymentRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body PromoteDeploymentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PromoteDeployment(ctx, request.(PromoteDeploymentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PromoteDeployment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PromoteDeploymentResponseObject); ok {
+		if err := validResponse.VisitPromoteDeploymentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeDeployment operation middleware
+func (sh *strictHandler) ResumeDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params ResumeDeploymentParams) {
+	var request ResumeDeploymentRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body ResumeDeploymentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeDeployment(ctx, request.(ResumeDeploymentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeDeployment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResumeDeploymentResponseObject); ok {
+		if err := validResponse.VisitResumeDeploymentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetryDeployment operation middleware
+func (sh *strictHandler) RetryDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RetryDeploymentParams) {
+	var request RetryDeploymentRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body RetryDeploymentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryDeployment(ctx, request.(RetryDeploymentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryDeployment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetryDeploymentResponseObject); ok {
+		if err := validResponse.VisitRetryDeploymentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RollbackDeployment operation middleware
+func (sh *strictHandler) RollbackDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RollbackDeploymentParams) {
+	var request RollbackDeploymentRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	var body RollbackDeploymentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RollbackDeployment(ctx, request.(RollbackDeploymentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RollbackDeployment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RollbackDeploymentResponseObject); ok {
+		if err := validResponse.VisitRollbackDeploymentResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -2427,6 +6010,187 @@ func (sh *strictHandler) GetReady(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListServices operation middleware
+func (sh *strictHandler) ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams) {
+	var request ListServicesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListServices(ctx, request.(ListServicesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListServices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListServicesResponseObject); ok {
+		if err := validResponse.VisitListServicesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteDefinition operation middleware
+func (sh *strictHandler) DeleteDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params DeleteDefinitionParams) {
+	var request DeleteDefinitionRequestObject
+
+	request.Service = service
+	request.Environment = environment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteDefinition(ctx, request.(DeleteDefinitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteDefinition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteDefinitionResponseObject); ok {
+		if err := validResponse.VisitDeleteDefinitionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDefinition operation middleware
+func (sh *strictHandler) GetDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params GetDefinitionParams) {
+	var request GetDefinitionRequestObject
+
+	request.Service = service
+	request.Environment = environment
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDefinition(ctx, request.(GetDefinitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDefinition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDefinitionResponseObject); ok {
+		if err := validResponse.VisitGetDefinitionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutDefinition operation middleware
+func (sh *strictHandler) PutDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params PutDefinitionParams) {
+	var request PutDefinitionRequestObject
+
+	request.Service = service
+	request.Environment = environment
+	request.Params = params
+
+	var body PutDefinitionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PutDefinition(ctx, request.(PutDefinitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutDefinition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PutDefinitionResponseObject); ok {
+		if err := validResponse.VisitPutDefinitionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RollbackLatest operation middleware
+func (sh *strictHandler) RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
+	var request RollbackLatestRequestObject
+
+	request.Service = service
+	request.Environment = environment
+
+	var body RollbackLatestJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RollbackLatest(ctx, request.(RollbackLatestRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RollbackLatest")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RollbackLatestResponseObject); ok {
+		if err := validResponse.VisitRollbackLatestResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetServiceStatus operation middleware
+func (sh *strictHandler) GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
+	var request GetServiceStatusRequestObject
+
+	request.Service = service
+	request.Environment = environment
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetServiceStatus(ctx, request.(GetServiceStatusRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetServiceStatus")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetServiceStatusResponseObject); ok {
+		if err := validResponse.VisitGetServiceStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListStrategies operation middleware
 func (sh *strictHandler) ListStrategies(w http.ResponseWriter, r *http.Request) {
 	var request ListStrategiesRequestObject
@@ -2444,6 +6208,32 @@ func (sh *strictHandler) ListStrategies(w http.ResponseWriter, r *http.Request) 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListStrategiesResponseObject); ok {
 		if err := validResponse.VisitListStrategiesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSummary operation middleware
+func (sh *strictHandler) GetSummary(w http.ResponseWriter, r *http.Request, params GetSummaryParams) {
+	var request GetSummaryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSummary(ctx, request.(GetSummaryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSummary")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSummaryResponseObject); ok {
+		if err := validResponse.VisitGetSummaryResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

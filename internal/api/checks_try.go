@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// maxTrial bounds POST /checks, whatever the timeouts of its checks say.
+const maxTrial = 30 * time.Second
+
+// Prober carries out one check of one address, for at most the check's timeout. What goes wrong is in the observation.
+type Prober interface {
+	Probe(ctx context.Context, check rollout.Check, address string) rollout.Observation
+}
+
+// TryChecks carries out each check once and answers with what was seen. There are at most 20 (openapi.yaml), so all run
+// at the same time.
+func (s *server) TryChecks(ctx context.Context, in gen.TryChecksRequestObject) (gen.TryChecksResponseObject, error) {
+	q := request{body: &gen.DeploymentRequest{HealthChecks: in.Body.HealthChecks}, checkAddress: s.checkAddress}
+	q.address(in.Body.Address, "/address")
+	checks := q.checks()
+	if err := q.err(); err != nil {
+		return nil, err
+	}
+	if s.prober == nil {
+		return nil, &refusal{
+			status: http.StatusNotImplemented, kind: "not-offered", title: "The server does not offer this",
+			detail: "this server was made without what carries out checks",
+		}
+	}
+	seen := s.try(ctx, checks, in.Body.Address)
+	return trialJSON(checks, seen), nil
+}
+
+// try carries out the checks side by side.
+func (s *server) try(ctx context.Context, checks []rollout.Check, address string) []rollout.Observation {
+	ctx, cancel := context.WithTimeout(ctx, maxTrial)
+	defer cancel()
+	seen := make([]rollout.Observation, len(checks))
+	var all sync.WaitGroup
+	for i := range checks {
+		checks[i].Timeout = min(checks[i].Timeout, rollout.Duration(maxTrial))
+		all.Go(func() { seen[i] = s.prober.Probe(ctx, checks[i], address) })
+	}
+	all.Wait()
+	return seen
+}
+
+func trialJSON(checks []rollout.Check, seen []rollout.Observation) gen.TryChecks200JSONResponse {
+	states := make([]rollout.CheckState, len(checks))
+	answer := gen.TryChecks200JSONResponse{Checks: make([]gen.CheckResult, len(checks))}
+	for i, o := range seen {
+		states[i].Status = o.Status
+		answer.Checks[i] = gen.CheckResult{
+			Name: checks[i].Name, Type: checks[i].Type, Status: gen.Health(o.Status), LatencyMs: milliseconds(o.Latency),
+			Message: o.Message, Version: known(o.Version),
+		}
+	}
+	answer.Status = gen.Health(rollout.Overall(checks, states))
+	return answer
+}

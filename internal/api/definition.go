@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// definition is a registered request, read back; nil stands for none.
+type definition struct {
+	request gen.DefinitionRequest
+	secret  rollout.Secret
+}
+
+// definition reads what is registered of a service in an environment.
+func (s *server) definition(ctx context.Context, service, environment string) (*definition, error) {
+	stored, err := s.store.Definition(ctx, service, environment)
+	if rollout.ErrorCode(err) == rollout.CodeNotFound {
+		return nil, nil //nolint:nilnil // no definition is an ordinary answer
+	}
+	if err != nil {
+		return nil, err
+	}
+	request, err := definedRequest(&stored)
+	if err != nil {
+		return nil, err
+	}
+	return &definition{request: request, secret: stored.DeploySecret}, nil
+}
+
+// definedRequest is the request that was registered, without its secret.
+func definedRequest(d *rollout.Definition) (gen.DefinitionRequest, error) {
+	var request gen.DefinitionRequest
+	if err := json.Unmarshal(d.Body, &request); err != nil {
+		return request, fmt.Errorf("decode the stored definition of %s in %s: %w", d.Service, d.Environment, err)
+	}
+	return request, nil
+}
+
+// underlay is the body with what it leaves out taken from the definition, field by field at the top level.
+func underlay(body gen.DeploymentRequest, d *gen.DefinitionRequest) gen.DeploymentRequest {
+	body.Strategy = given(body.Strategy, d.Strategy)
+	body.Targets = given(body.Targets, d.Targets)
+	body.Deploy = given(body.Deploy, d.Deploy)
+	body.HealthChecks = given(body.HealthChecks, d.HealthChecks)
+	body.HealthyDeadline = given(body.HealthyDeadline, d.HealthyDeadline)
+	body.Traffic = given(body.Traffic, d.Traffic)
+	body.Force = given(body.Force, d.Force)
+	body.OnConflict = given(body.OnConflict, d.OnConflict)
+	body.Labels = given(body.Labels, d.Labels)
+	return body
+}
+
+// given is the first of two that is there.
+func given[T any](first, second *T) *T {
+	if first != nil {
+		return first
+	}
+	return second
+}
+
+// blame says of each problem that the body itself does not have that it comes from the definition.
+func blame(err error, body *gen.DeploymentRequest) error {
+	e, ok := errors.AsType[*rollout.Error](err)
+	if !ok || e.Code != rollout.CodeInvalid {
+		return err
+	}
+	inline := map[string]bool{
+		"strategy": body.Strategy != nil, "targets": body.Targets != nil, "deploy": body.Deploy != nil,
+		"health_checks": body.HealthChecks != nil, "healthy_deadline": body.HealthyDeadline != nil,
+		"traffic": body.Traffic != nil, "force": body.Force != nil, "on_conflict": body.OnConflict != nil,
+		"labels": body.Labels != nil,
+	}
+	blamed := *e
+	blamed.Problems = nil
+	for _, p := range e.Problems {
+		field, _, _ := strings.Cut(strings.TrimPrefix(p.Pointer, "/"), "/")
+		if own, known := inline[field]; known && !own {
+			p.Detail += " (in the definition)"
+		}
+		blamed.Problems = append(blamed.Problems, p)
+	}
+	return &blamed
+}
+
+// keptSecret is the secret of a definition after a request that may leave it out (kept), or be null (removed).
+func keptSecret(deploy *gen.DeployRequest, asked, present rollout.Secret) rollout.Secret {
+	if deploy == nil || len(deploy.Secret) == 0 {
+		return present
+	}
+	return asked
+}
+
+// definitionPath is where a definition is found.
+func definitionPath(service, environment string) string {
+	return "/services/" + service + "/environments/" + environment
+}

@@ -1,0 +1,118 @@
+package api
+
+import (
+	"net"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// The kinds of router.
+const (
+	trafficWebhook = "webhook"
+	trafficHAProxy = "haproxy"
+)
+
+const (
+	defaultTrafficTimeout = 10 * time.Second
+	minTrafficTimeout     = 10 * time.Millisecond
+	maxTrafficTimeout     = 10 * time.Minute
+	defaultTrafficRetries = 5
+	defaultTrafficBackoff = time.Second
+	maxDrain              = 24 * time.Hour
+	socketPrefix          = "unix:"
+	// maxSocketPath is the longest path that a unix socket can have.
+	maxSocketPath = 107
+)
+
+// traffic reads what moves traffic; nil when nothing does.
+func (q *request) traffic() *rollout.Traffic {
+	g := q.body.Traffic
+	if g == nil {
+		return nil
+	}
+	t := &rollout.Traffic{
+		Type: string(g.Type),
+		Timeout: q.duration(g.Timeout, "/traffic/timeout",
+			bounds{defaultTrafficTimeout, minTrafficTimeout, maxTrafficTimeout}),
+		Retries:  or(g.Retries, defaultTrafficRetries),
+		Backoff:  q.duration(g.Backoff, "/traffic/backoff", bounds{defaultTrafficBackoff, 0, maxBackoff}),
+		Drain:    q.duration(g.Drain, "/traffic/drain", bounds{0, 0, maxDrain}),
+		URL:      or(g.URL, ""),
+		ReadBack: or(g.ReadBack, false) || g.Type == trafficHAProxy,
+		Socket:   or(g.Socket, ""), Backend: or(g.Backend, ""),
+	}
+	switch t.Type {
+	case trafficWebhook:
+		q.verifyWebhookRouter(g)
+	case trafficHAProxy:
+		q.verifyHAProxy(g)
+	}
+	return t
+}
+
+func (q *request) verifyWebhookRouter(g *gen.TrafficRequest) {
+	q.foreign(g, "socket", "backend")
+	if g.URL == nil {
+		q.add("/traffic/url", "is required")
+		return
+	}
+	q.url(*g.URL, "/traffic/url")
+}
+
+func (q *request) verifyHAProxy(g *gen.TrafficRequest) {
+	q.foreign(g, "url")
+	if g.ReadBack != nil && !*g.ReadBack {
+		q.add("/traffic/read_back", "haproxy is always read back")
+	}
+	if g.Backend == nil {
+		q.add("/traffic/backend", "is required")
+	}
+	if g.Socket == nil {
+		q.add("/traffic/socket", "is required")
+		return
+	}
+	q.socket(*g.Socket, "/traffic/socket")
+}
+
+// foreign refuses fields of the other kinds of router.
+func (q *request) foreign(g *gen.TrafficRequest, names ...string) {
+	for _, f := range []field{{"url", g.URL != nil}, {"socket", g.Socket != nil}, {"backend", g.Backend != nil}} {
+		if f.given && slices.Contains(names, f.name) {
+			q.add("/traffic/"+f.name, "does not belong to traffic of type %s", g.Type)
+		}
+	}
+}
+
+// socket checks where a runtime API listens: "unix:" and a clean absolute path, or host:port.
+func (q *request) socket(raw, pointer string) {
+	file, isUnix := strings.CutPrefix(raw, socketPrefix)
+	switch {
+	case strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
+		q.add(pointer, "must not have spaces or control characters")
+	case isUnix && (!path.IsAbs(file) || path.Clean(file) != file || file == "/" || len(file) > maxSocketPath):
+		q.add(pointer, "must have an absolute path of at most %d bytes after %q", maxSocketPath, socketPrefix)
+	case isUnix:
+	case !hostAndPort(raw):
+		q.add(pointer, "must be %q and an absolute path, or host:port", socketPrefix)
+	default:
+		if err := q.checkAddress(raw); err != nil {
+			q.add(pointer, "%v", err)
+		}
+	}
+}
+
+func hostAndPort(raw string) bool {
+	host, port, err := net.SplitHostPort(raw)
+	if err != nil || host == "" || strings.ContainsAny(host, "/@?#") {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"context"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// GetServiceStatus says what runs on the targets of a service in an environment.
+func (s *server) GetServiceStatus(
+	ctx context.Context, in gen.GetServiceStatusRequestObject,
+) (gen.GetServiceStatusResponseObject, error) {
+	newest, err := s.store.Deployments(ctx,
+		rollout.Filter{Service: in.Service, Environment: in.Environment}, rollout.Page{Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	defined, err := s.definition(ctx, in.Service, in.Environment)
+	if err != nil {
+		return nil, err
+	}
+	if defined == nil && len(newest.Items) == 0 {
+		return nil, notFound("nothing is known of " + in.Service + " in " + in.Environment)
+	}
+	running, err := s.running(ctx, in.Service, in.Environment, defined)
+	if err != nil {
+		return nil, err
+	}
+	status := gen.GetServiceStatus200JSONResponse{
+		Service: in.Service, Environment: in.Environment, Targets: encodeAll(running, runningJSON),
+	}
+	status.Version, status.Mixed = sharedVersion(running)
+	active, err := s.store.ActiveSlot(ctx, in.Service, in.Environment)
+	if err != nil {
+		return nil, err
+	}
+	status.ActiveSlot = known(active)
+	if len(newest.Items) > 0 {
+		last, err := s.shown(ctx, &newest.Items[0])
+		if err != nil {
+			return nil, err
+		}
+		status.LastDeployment = &last
+	}
+	return status, nil
+}
+
+// running is what is known of the targets of the definition, or of the newest deployment when there is none.
+func (s *server) running(
+	ctx context.Context, service, environment string, defined *definition,
+) ([]rollout.Running, error) {
+	if defined == nil {
+		return s.store.Running(ctx, service, environment)
+	}
+	remembered, err := s.store.Remembered(ctx, service, environment)
+	if err != nil {
+		return nil, err
+	}
+	targets := or(defined.request.Targets, nil)
+	running := make([]rollout.Running, len(targets))
+	for i := range targets {
+		known, seen := remembered[targets[i].ID]
+		if !seen {
+			known = rollout.Remembered{Version: or(targets[i].Version, ""), Health: rollout.HealthUnknown}
+		}
+		running[i] = rollout.Running{Target: targets[i].ID, Version: known.Version, Health: known.Health}
+	}
+	return running, nil
+}
+
+// sharedVersion is the version that all targets run. It is null when nobody knows any, and when they do not all run the
+// same as far as known; only the latter is mixed.
+func sharedVersion(running []rollout.Running) (version *string, mixed bool) {
+	for i := range running {
+		if running[i].Version != running[0].Version {
+			return nil, true
+		}
+	}
+	if len(running) == 0 {
+		return nil, false
+	}
+	return known(running[0].Version), false
+}
+
+func runningJSON(r *rollout.Running) gen.RunningTarget {
+	return gen.RunningTarget{ID: r.Target, Version: known(r.Version), Health: gen.Health(r.Health)}
+}

@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// catalogueStore is the part of the Store that knows services: their definitions, and what runs.
+type catalogueStore interface {
+	// Definition is CodeNotFound when there is none.
+	Definition(ctx context.Context, service, environment string) (rollout.Definition, error)
+	// Define replaces the definition by what change makes of the present one (nil: there is none), or removes it when
+	// change answers nil. Changes of one definition run one after the other; change is pure.
+	Define(ctx context.Context, service, environment string,
+		change func(present *rollout.Definition) (*rollout.Definition, error)) (rollout.Definition, error)
+	Services(ctx context.Context, p rollout.Page) (rollout.List[rollout.Service], error)
+	// Running is what is known of the targets of the newest deployment; none when there was no deployment.
+	Running(ctx context.Context, service, environment string) ([]rollout.Running, error)
+	Tallies(ctx context.Context) ([]rollout.Tally, error)
+	ServiceTallies(ctx context.Context) ([]rollout.ServiceTally, error)
+	Durations(ctx context.Context, window time.Duration) (rollout.DurationTally, error)
+}
+
+// Definition is Store.Definition within the limit.
+func (b bounded) Definition(ctx context.Context, service, environment string) (rollout.Definition, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Definition(ctx, service, environment)
+}
+
+// Define is Store.Define within the limit.
+func (b bounded) Define(
+	ctx context.Context, service, environment string,
+	change func(present *rollout.Definition) (*rollout.Definition, error),
+) (rollout.Definition, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Define(ctx, service, environment, change)
+}
+
+// Services is Store.Services within the limit.
+func (b bounded) Services(ctx context.Context, p rollout.Page) (rollout.List[rollout.Service], error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Services(ctx, p)
+}
+
+// Running is Store.Running within the limit.
+func (b bounded) Running(ctx context.Context, service, environment string) ([]rollout.Running, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Running(ctx, service, environment)
+}
+
+// Tallies is Store.Tallies within the limit.
+func (b bounded) Tallies(ctx context.Context) ([]rollout.Tally, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Tallies(ctx)
+}
+
+// ServiceTallies is Store.ServiceTallies within the limit.
+func (b bounded) ServiceTallies(ctx context.Context) ([]rollout.ServiceTally, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.ServiceTallies(ctx)
+}
+
+// Durations is Store.Durations within the limit.
+func (b bounded) Durations(ctx context.Context, window time.Duration) (rollout.DurationTally, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Durations(ctx, window)
+}

@@ -1,0 +1,81 @@
+package api_test
+
+import (
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	"rollcall/internal/api"
+)
+
+func invalidTraffic() []refusedBody {
+	webhook := func(more string) string { return with("traffic", `{"type":"webhook","url":"http://lb/w"`+more+`}`) }
+	haproxy := func(more string) string { return with("traffic", `{"type":"haproxy"`+more+`}`) }
+	const socket, backend = `,"socket":"unix:/run/h.sock"`, `,"backend":"web"`
+	return []refusedBody{
+		{"traffic a string", with("traffic", `"webhook"`), 422, "/traffic"},
+		{"traffic without type", with("traffic", `{"url":"http://lb"}`), 422, "/traffic/type"},
+		{"traffic of unknown type", with("traffic", `{"type":"nginx"}`), 422, "/traffic/type"},
+		{"traffic unknown field", webhook(`,"weight":1`), 422, "/traffic/weight"},
+		{"webhook without url", with("traffic", `{"type":"webhook"}`), 422, "/traffic/url"},
+		{"webhook url relative", with("traffic", `{"type":"webhook","url":"/w"}`), 422, "/traffic/url"},
+		{"webhook url with a password", with("traffic", `{"type":"webhook","url":"http://u:p@lb"}`), 422, "/traffic/url"},
+		{"webhook url not allowed", with("traffic", `{"type":"webhook","url":"http://forbidden/w"}`), 422, "/traffic/url"},
+		{"webhook with socket", webhook(socket), 422, "/traffic/socket"},
+		{"webhook with backend", webhook(backend), 422, "/traffic/backend"},
+		{"webhook read_back a string", webhook(`,"read_back":"yes"`), 422, "/traffic/read_back"},
+		{"traffic timeout zero", webhook(`,"timeout":"0s"`), 422, "/traffic/timeout"},
+		{"traffic timeout too long", webhook(`,"timeout":"11m"`), 422, "/traffic/timeout"},
+		{"traffic timeout no duration", webhook(`,"timeout":"soon"`), 422, "/traffic/timeout"},
+		{"traffic retries negative", webhook(`,"retries":-1`), 422, "/traffic/retries"},
+		{"traffic retries too many", webhook(`,"retries":21`), 422, "/traffic/retries"},
+		{"traffic backoff negative", webhook(`,"backoff":"-1s"`), 422, "/traffic/backoff"},
+		{"traffic drain too long", webhook(`,"drain":"25h"`), 422, "/traffic/drain"},
+		{"haproxy without socket", haproxy(backend), 422, "/traffic/socket"},
+		{"haproxy without backend", haproxy(socket), 422, "/traffic/backend"},
+		{"haproxy with url", haproxy(socket + backend + `,"url":"http://lb"`), 422, "/traffic/url"},
+		{"haproxy not read back", haproxy(socket + backend + `,"read_back":false`), 422, "/traffic/read_back"},
+		{"haproxy socket relative", haproxy(`,"socket":"unix:h.sock"` + backend), 422, "/traffic/socket"},
+		{"haproxy socket climbs", haproxy(`,"socket":"unix:/run/../h.sock"` + backend), 422, "/traffic/socket"},
+		{"haproxy socket too long", haproxy(`,"socket":"unix:/` + strings.Repeat("s", 107) + `"` + backend), 422, "/traffic/socket"},
+		{"haproxy socket without port", haproxy(`,"socket":"lb"` + backend), 422, "/traffic/socket"},
+		{"haproxy socket with port 0", haproxy(`,"socket":"lb:0"` + backend), 422, "/traffic/socket"},
+		{"haproxy socket a URL", haproxy(`,"socket":"http://lb:1"` + backend), 422, "/traffic/socket"},
+		{"haproxy socket with a line break", haproxy(`,"socket":"unix:/run/h\nx"` + backend), 422, "/traffic/socket"},
+		{"haproxy backend a command", haproxy(socket + `,"backend":"web;quit"`), 422, "/traffic/backend"},
+	}
+}
+
+func TestBadTrafficIsRefusedAtItsPointer(t *testing.T) {
+	t.Parallel()
+	c := serve(t, api.Config{CheckAddress: forbid})
+	for _, refused := range invalidTraffic() {
+		t.Run(refused.name, func(t *testing.T) {
+			t.Parallel()
+			c.doIn(t, http.MethodPost, "/deployments", refused.body).wantProblem(t, refused.status, refused.pointer)
+		})
+	}
+}
+
+func TestTrafficIsEchoedWithItsDefaults(t *testing.T) {
+	t.Parallel()
+	c, _ := serveStored(t)
+	for body, want := range map[string]any{
+		`null`: nil,
+		`{"type":"webhook","url":"http://lb/w?x=1"}`: map[string]any{
+			"type": "webhook", "url": "http://lb/w?x=1", "read_back": false, "timeout": "10s", "retries": 5.0, "backoff": "1s", "drain": "0s",
+		},
+		`{"type":"webhook","url":"http://lb","read_back":true,"timeout":"2s","retries":0,"backoff":"0s","drain":"5s"}`: map[string]any{
+			"type": "webhook", "url": "http://lb", "read_back": true, "timeout": "2s", "retries": 0.0, "backoff": "0s", "drain": "5s",
+		},
+		`{"type":"haproxy","socket":"lb:9999","backend":"web"}`: map[string]any{
+			"type": "haproxy", "socket": "lb:9999", "backend": "web", "read_back": true, "timeout": "10s", "retries": 5.0, "backoff": "1s", "drain": "0s",
+		},
+	} {
+		id := c.created(with("traffic", body))
+		if got, there := c.get("/deployments/" + id).object(t)["traffic"]; !there || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s became %v", body, got)
+		}
+	}
+}

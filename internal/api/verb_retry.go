@@ -1,0 +1,31 @@
+package api
+
+import (
+	"context"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/strategy"
+)
+
+// RetryDeployment makes a new deployment for what a finished one left undone.
+func (s *server) RetryDeployment(
+	ctx context.Context, in gen.RetryDeploymentRequestObject,
+) (gen.RetryDeploymentResponseObject, error) {
+	demand, err := readIfMatch(in.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.store.Deployment(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := demand.met(&d); err != nil { // a finished one's revision never changes
+		return nil, err
+	}
+	made, err := s.store.CreateRetry(ctx, in.ID, s.follower(ctx, strategy.Retry, why(in.Body)))
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.followed(ctx, &made.Deployment)
+	return gen.RetryDeployment202JSONResponse{FollowedJSONResponse: answer}, err
+}

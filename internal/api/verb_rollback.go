@@ -1,0 +1,105 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// latestTries bounds how often the latest deployment of a pair is looked for when another one came in between.
+const latestTries = 3
+
+// RollbackDeployment turns a deployment round, or makes a new one that takes a finished one back.
+func (s *server) RollbackDeployment(
+	ctx context.Context, in gen.RollbackDeploymentRequestObject,
+) (gen.RollbackDeploymentResponseObject, error) {
+	demand, err := readIfMatch(in.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	d, created, err := s.rollBack(ctx, in.ID, demand, why(in.Body))
+	if err != nil {
+		return nil, err
+	}
+	if created {
+		answer, err := s.followed(ctx, &d)
+		return gen.RollbackDeployment202JSONResponse{FollowedJSONResponse: answer}, err
+	}
+	answer, err := s.asked(ctx, &d)
+	return gen.RollbackDeployment200JSONResponse{AskedJSONResponse: answer}, err
+}
+
+// RollbackLatest rolls back what touched the targets of a service in an environment last. A rollback that is on its way
+// there is left alone: who asks twice does not mean to undo the first.
+func (s *server) RollbackLatest(
+	ctx context.Context, in gen.RollbackLatestRequestObject,
+) (gen.RollbackLatestResponseObject, error) {
+	d, created, err := s.rollBackLatest(ctx, in.Service, in.Environment, why(in.Body))
+	if err != nil {
+		return nil, err
+	}
+	if created {
+		answer, err := s.followed(ctx, &d)
+		return gen.RollbackLatest202JSONResponse{FollowedJSONResponse: answer}, err
+	}
+	answer, err := s.asked(ctx, &d)
+	return gen.RollbackLatest200JSONResponse{AskedJSONResponse: answer}, err
+}
+
+func (s *server) rollBackLatest(
+	ctx context.Context, service, environment, reason string,
+) (d rollout.Deployment, created bool, err error) {
+	for range latestTries {
+		latest, err := s.store.Latest(ctx, service, environment)
+		if err != nil {
+			return latest, false, err
+		}
+		if latest.Kind == rollout.KindRollback && latest.Direction == rollout.Forward && !latest.State.Terminal() {
+			return latest, true, nil
+		}
+		d, created, err = s.rollBack(ctx, latest.ID, revisionDemand{}, reason)
+		if e, ok := errors.AsType[*rollout.Error](err); !ok || e.ID == "" || e.ID == latest.ID {
+			return d, created, err
+		}
+	}
+	return d, created, err
+}
+
+// rollBack turns a deployment round where it is, or answers with the one created to take a finished one back.
+func (s *server) rollBack(
+	ctx context.Context, id string, demand revisionDemand, reason string,
+) (d rollout.Deployment, created bool, err error) {
+	r := strategy.Request{Verb: strategy.VerbRollback, Actor: caller(ctx), Why: reason}
+	d, err = s.store.Update(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
+		if err := demand.met(d); err != nil || d.State.Terminal() {
+			return nil, err
+		}
+		return carryOut(d, r, now)
+	})
+	if err != nil || !d.State.Terminal() {
+		return d, false, err
+	}
+	made, err := s.store.CreateRollback(ctx, id, s.follower(ctx, strategy.Undo, reason))
+	return made.Deployment, true, err
+}
+
+// follower makes a new deployment of a finished one in the name of whoever asks.
+func (s *server) follower(
+	ctx context.Context, build func(*rollout.Snapshot) (rollout.NewDeployment, error), reason string,
+) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
+	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+		n, err := build(ended)
+		n.Deployment.ID, n.Deployment.RequestedBy, n.Why = s.newID(), caller(ctx), reason
+		return n, err
+	}
+}
+
+// followed is the answer of a verb that made a new deployment, or had made it before.
+func (s *server) followed(ctx context.Context, d *rollout.Deployment) (gen.FollowedJSONResponse, error) {
+	body, err := s.shown(ctx, d)
+	return gen.FollowedJSONResponse{Body: body, Headers: gen.FollowedResponseHeaders{Location: location(d.ID)}}, err
+}

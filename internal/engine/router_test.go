@@ -1,0 +1,273 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// router is a pretend load balancer. It remembers every write that took effect.
+type router struct {
+	writes []rollout.RouterCall
+	fence  int64
+	// refuses is the new side's weight from which on it refuses; answers are given to the next writes, in order.
+	refuses int
+	answers []rollout.AnswerKind
+	asked   int
+}
+
+// Set can be cut off before the write arrived, or before its answer came back.
+func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall) rollout.Answer {
+	if p.alive() != nil {
+		return rollout.Answer{Kind: rollout.AnswerNotSent}
+	}
+	a := p.w.route(d, targets, call)
+	if p.alive() != nil {
+		return rollout.Answer{Kind: rollout.AnswerLost}
+	}
+	return a
+}
+
+func (w *world) route(d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall) rollout.Answer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := &w.router
+	if call.Fence <= r.fence {
+		w.t.Errorf("the router's fence fell from %d to %d", r.fence, call.Fence)
+	}
+	r.fence = call.Fence
+	w.assertServed(d, call.Setting)
+	if r.refuses > 0 && call.Setting.NewWeight >= r.refuses {
+		return rollout.Answer{Kind: rollout.AnswerRefused, Message: "HTTP 400"}
+	}
+	kind := rollout.AnswerDone
+	if len(r.answers) > 0 {
+		kind, r.answers = r.answers[0], r.answers[1:]
+	}
+	if kind != rollout.AnswerNotSent {
+		r.writes = append(r.writes, call)
+	}
+	return rollout.Answer{Kind: kind, Message: string(kind)}
+}
+
+// assertServed holds a setting against the targets as they are: no traffic to one that is being called, and never
+// to none at all.
+func (w *world) assertServed(d *rollout.Deployment, s rollout.Setting) {
+	sum := 0
+	for _, b := range s.Backends {
+		sum += b.Weight
+		if b.Weight > 0 && w.open[b.Target] > 0 && d.Spec.Strategy.Type != "blue_green" {
+			w.t.Errorf("traffic goes to %s while it is being called", b.Target)
+		}
+		if b.Weight < 0 || b.Weight > 256 {
+			w.t.Errorf("%s has weight %d", b.Target, b.Weight)
+		}
+	}
+	if sum == 0 {
+		w.t.Error("traffic goes to nobody")
+	}
+}
+
+func (p *process) Ask(_ context.Context, _ *rollout.Deployment, _ []rollout.Target, s rollout.Setting) (agrees, known bool, message string) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	r := &p.w.router
+	r.asked++
+	return len(r.writes) > 0 && r.writes[len(r.writes)-1].Setting.Equal(&s), true, ""
+}
+
+func (w *world) withTraffic(slots bool) {
+	d := &w.db.rows["d"].snap.Deployment
+	d.Spec.Traffic = &rollout.Traffic{
+		Type: "webhook", URL: "http://lb", ReadBack: true, Timeout: rollout.Duration(2 * time.Second), Retries: 2,
+		Backoff: rollout.Duration(time.Second),
+	}
+	if slots {
+		d.Spec.ActiveSlot, d.Spec.IdleSlot = "blue", "green"
+		for i := range w.db.rows["d"].snap.Targets {
+			t := &w.db.rows["d"].snap.Targets[i]
+			if t.Slot = "green"; i >= len(w.db.rows["d"].snap.Targets)/2 {
+				t.Slot, t.Wave = "blue", 0
+			}
+		}
+	}
+}
+
+func (w *world) last() rollout.Setting { return w.router.writes[len(w.router.writes)-1].Setting }
+
+func (w *world) shares() []int {
+	var shares []int
+	for _, c := range w.router.writes {
+		if len(shares) == 0 || shares[len(shares)-1] != c.Setting.NewWeight {
+			shares = append(shares, c.Setting.NewWeight)
+		}
+	}
+	return shares
+}
+
+func TestARollingDeploymentTakesTargetsOutAndPutsThemBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"batch_size":2}`, boxes(6, nil)...)
+		w.withTraffic(false)
+		w.start(0)
+		snap, _ := w.await("d")
+		if snap.Deployment.State != rollout.StateCompleted {
+			t.Fatalf("ended %s: %s", snap.Deployment.State, snap.Deployment.Reason)
+		}
+		for _, b := range w.last().Backends {
+			if b.Weight == 0 {
+				t.Errorf("%s was not put back", b.Target)
+			}
+		}
+		if w.last().NewWeight != 100 || len(w.router.writes) < 4 {
+			t.Errorf("%d writes, the last %+v", len(w.router.writes), w.last())
+		}
+	})
+}
+
+func TestACanaryMovesTrafficOnlyToVerifiedTargets(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"canary","stages":[10,50,100],"stage_duration":"10s"}`, boxes(10, nil)...)
+		w.withTraffic(false)
+		w.start(0)
+		snap, _ := w.await("d")
+		if got := w.shares(); snap.Deployment.State != rollout.StateCompleted || !slices.Equal(got, []int{0, 10, 50, 100}) {
+			t.Fatalf("ended %s: %s; shares %v", snap.Deployment.State, snap.Deployment.Reason, got)
+		}
+	})
+}
+
+func TestASwitchIsOneWriteAndARefusedOneDoesNotSucceed(t *testing.T) {
+	t.Parallel()
+	for _, refuses := range []int{0, 100} {
+		inBubble(t, func(w *world) {
+			w.deployment("d", `{"type":"blue_green"}`, boxes(6, func(i int, b *box) { b.version = fmt.Sprintf("old-%d", i) })...)
+			w.withTraffic(true)
+			w.router.refuses = refuses
+			w.start(0)
+			snap, _ := w.await("d")
+			want, share := rollout.StateCompleted, 100
+			if refuses > 0 {
+				want, share = rollout.StateRolledBack, 0
+			}
+			if snap.Deployment.State != want || w.last().NewWeight != share {
+				t.Errorf("ended %s: %s; shares %v", snap.Deployment.State, snap.Deployment.Reason, w.shares())
+			}
+			for i := range snap.Targets {
+				if refuses > 0 && w.targets[snap.Targets[i].ID].version != fmt.Sprintf("old-%d", i) {
+					t.Errorf("%s runs %s", snap.Targets[i].ID, w.targets[snap.Targets[i].ID].version)
+				}
+			}
+		})
+	}
+}
+
+func TestARouterThatGaveNoAnswerIsAskedAndNeverAssumed(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
+		w.withTraffic(true)
+		w.router.answers = []rollout.AnswerKind{rollout.AnswerDone, rollout.AnswerLost}
+		w.start(0)
+		snap, _ := w.await("d")
+		if snap.Deployment.State != rollout.StateCompleted || w.router.asked == 0 || len(w.router.writes) != 2 {
+			t.Errorf("ended %s: %s; asked %d times, written %d times",
+				snap.Deployment.State, snap.Deployment.Reason, w.router.asked, len(w.router.writes))
+		}
+	})
+}
+
+func TestARollbackAfterTheSwitchIsOneWriteBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"blue_green","keep_old_for":"10m"}`, boxes(4, nil)...)
+		w.withTraffic(true)
+		w.start(0)
+		time.Sleep(time.Minute) // the synthetic clock
+		calls, writes := len(w.calls), len(w.router.writes)
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Rollback = true })
+		snap, _ := w.await("d")
+		if snap.Deployment.State != rollout.StateRolledBack || len(w.calls) != calls || len(w.router.writes) != writes+1 {
+			t.Errorf("ended %s: %s; %d calls and %d writes more", snap.Deployment.State, snap.Deployment.Reason,
+				len(w.calls)-calls, len(w.router.writes)-writes)
+		}
+		if s := w.last(); s.NewWeight != 0 || s.ActiveSlot != "blue" {
+			t.Errorf("the router was left at %+v", s)
+		}
+	})
+}
+
+func TestAnAbortBringsTrafficBackAndCallsNobody(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"canary","stages":[20,100],"stage_duration":"10m"}`, boxes(10, nil)...)
+		w.withTraffic(false)
+		w.start(0)
+		time.Sleep(time.Minute) // the synthetic clock
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort = true })
+		snap, _ := w.await("d")
+		if snap.Deployment.State != rollout.StateAborted || w.last().NewWeight != 0 || len(w.calls) != 2 {
+			t.Errorf("ended %s, new side %d %%, %d calls", snap.Deployment.State, w.last().NewWeight, len(w.calls))
+		}
+	})
+}
+
+func TestARouterThatIsDownFailsAnAbortWhenTheDeadlinePasses(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"canary","stages":[20,100],"stage_duration":"10m"}`, boxes(10, nil)...)
+		w.withTraffic(false)
+		w.start(0)
+		time.Sleep(time.Minute) // the synthetic clock
+		w.mu.Lock()
+		w.router.answers = slices.Repeat([]rollout.AnswerKind{rollout.AnswerNotSent}, 10_000)
+		w.mu.Unlock()
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort = true })
+		if snap, _ := w.await("d"); snap.Deployment.State != rollout.StateFailed {
+			t.Errorf("ended %s: %s", snap.Deployment.State, snap.Deployment.Reason)
+		}
+	})
+}
+
+func TestAKillBetweenAnyTwoStepsOfACanaryWithARouterEndsTheSameWay(t *testing.T) {
+	t.Parallel()
+	for kill := 1; ; kill++ {
+		happened := false
+		inBubble(t, func(w *world) {
+			w.deployment("d", `{"type":"canary","stages":[25,100],"stage_duration":"3s"}`, boxes(4, func(i int, b *box) {
+				b.version = fmt.Sprintf("old-%d", i)
+				if i == 2 {
+					b.fails = "v2"
+				}
+			})...)
+			w.withTraffic(false)
+			first := w.start(kill)
+			time.Sleep(50 * time.Millisecond) // the synthetic clock: the first has claimed it
+			w.start(0)
+			snap, _ := w.await("d")
+			if snap.Deployment.State != rollout.StateRolledBack || w.last().NewWeight != 0 {
+				t.Errorf("ended %s: %s; new side %d %%", snap.Deployment.State, snap.Deployment.Reason, w.last().NewWeight)
+			}
+			for i := range snap.Targets {
+				if got := w.targets[snap.Targets[i].ID].version; got != fmt.Sprintf("old-%d", i) {
+					t.Errorf("%s runs %s", snap.Targets[i].ID, got)
+				}
+			}
+			w.assertResendsAreMarked()
+			happened = first.isDead()
+		})
+		if t.Failed() {
+			t.Fatalf("with a kill at step %d", kill)
+		}
+		if !happened {
+			t.Logf("killed at each of %d steps", kill-1)
+			return
+		}
+	}
+}

@@ -1,0 +1,56 @@
+package rollout
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Definition is what a service is in one environment, as it was registered.
+type Definition struct {
+	Service     string
+	Environment string
+	// Body is the request that deployments start from, as a JSON object, without its secret.
+	Body json.RawMessage
+	// DeploySecret signs the webhook calls; empty means the server's own key. It is never part of Body, so that no
+	// answer can show it.
+	DeploySecret Secret
+	Protected    bool
+	// Revision grows with every change, also over a time in which there was no definition. The store sets it and the
+	// times.
+	Revision  int64
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Service is a (service, environment) that has a definition or had a deployment.
+type Service struct {
+	Service     string
+	Environment string
+	Defined     bool
+	// Last is the newest deployment; nil when there was none.
+	Last *Deployment
+}
+
+// Running is what is known of a target between deployments.
+type Running struct {
+	Target string
+	// Version is empty when nobody knows.
+	Version string
+	Health  Health
+}
+
+// ServiceTally counts the deployments of a service, over all environments.
+type ServiceTally struct {
+	Service string
+	Total   int
+	// ByState leaves out the states that no deployment is in.
+	ByState map[State]int
+}
+
+// DurationTally sums up deployments that began and have ended.
+type DurationTally struct {
+	Count     int
+	Succeeded int
+	// P50 and P95 are the durations that half and 95 % of them did not exceed; zero when Count is.
+	P50, P95 time.Duration
+}

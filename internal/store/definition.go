@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// definitionColumns are what scanDefinition reads, in this order. A body that is NULL is read as nil.
+const definitionColumns = `service, environment, body, deploy_secret, protected, revision, created_at, updated_at`
+
+func scanDefinition(row pgx.CollectableRow) (rollout.Definition, error) {
+	var d rollout.Definition
+	err := row.Scan(&d.Service, &d.Environment, &d.Body, (*word)(&d.DeploySecret), &d.Protected, &d.Revision,
+		(*instant)(&d.CreatedAt), (*instant)(&d.UpdatedAt))
+	return d, err //nolint:wrapcheck // the caller says what was tried
+}
+
+// Definition is what a service is in an environment; CodeNotFound when nobody has said.
+func (s *Store) Definition(ctx context.Context, service, environment string) (rollout.Definition, error) {
+	d, err := one(ctx, s.pool, scanDefinition, `SELECT `+definitionColumns+`
+		FROM definitions WHERE service = $1 AND environment = $2 AND body IS NOT NULL`, service, environment)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return d, &rollout.Error{
+			Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no definition of %s in %s", service, environment),
+		}
+	}
+	return d, failed("read the definition of "+service+" in "+environment, err)
+}
+
+// Define puts what change makes of the present definition in its place, and gives it back as stored. change sees nil when
+// there is none, and answers nil to remove it; Define then gives the zero Definition. It must be pure, for it is called again
+// when the transaction lost a race; its error leaves everything as it was. No two changes of one definition run at once.
+func (s *Store) Define(
+	ctx context.Context, service, environment string,
+	change func(present *rollout.Definition) (*rollout.Definition, error),
+) (rollout.Definition, error) {
+	var stored rollout.Definition
+	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		stored, err = define(ctx, tx, service, environment, change)
+		return err
+	})
+	if err != nil {
+		return rollout.Definition{}, failed("change the definition of "+service+" in "+environment, err)
+	}
+	return stored, nil
+}
+
+func define(
+	ctx context.Context, tx pgx.Tx, service, environment string,
+	change func(present *rollout.Definition) (*rollout.Definition, error),
+) (rollout.Definition, error) {
+	row, now, err := lockDefinition(ctx, tx, service, environment)
+	if err != nil {
+		return rollout.Definition{}, err
+	}
+	var present *rollout.Definition
+	created := now
+	if row.Body != nil {
+		present, created = &row, row.CreatedAt
+	}
+	next, err := change(present)
+	if err != nil {
+		return rollout.Definition{}, err
+	}
+	stored := rollout.Definition{}
+	if next != nil {
+		stored = *next
+		stored.Service, stored.Environment, stored.CreatedAt, stored.UpdatedAt = service, environment, created, now
+	}
+	stored.Revision = row.Revision + 1
+	const sql = `UPDATE definitions SET body = $3, deploy_secret = $4, protected = $5, revision = $6, created_at = $7,
+		updated_at = $8 WHERE service = $1 AND environment = $2`
+	if _, err := tx.Exec(ctx, sql, service, environment, stored.Body, text(stored.DeploySecret.Reveal()), stored.Protected,
+		stored.Revision, created, now); err != nil {
+		return rollout.Definition{}, fmt.Errorf("write the definition: %w", err)
+	}
+	if next == nil {
+		return rollout.Definition{}, nil
+	}
+	return stored, nil
+}
+
+// lockDefinition locks the row of a definition, which is made when it was never there, without a body.
+func lockDefinition(ctx context.Context, tx pgx.Tx, service, environment string) (row rollout.Definition, now time.Time, err error) {
+	const reserve = `INSERT INTO definitions (service, environment, revision, created_at, updated_at)
+		VALUES ($1, $2, 0, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING`
+	if _, err := tx.Exec(ctx, reserve, service, environment); err != nil {
+		return row, now, fmt.Errorf("reserve the definition's row: %w", err)
+	}
+	row, err = one(ctx, tx, scanDefinition, `SELECT `+definitionColumns+`
+		FROM definitions WHERE service = $1 AND environment = $2 FOR UPDATE`, service, environment)
+	if err != nil {
+		return row, now, fmt.Errorf("lock the definition's row: %w", err)
+	}
+	now, err = clock(ctx, tx)
+	return row, now, err
+}

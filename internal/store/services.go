@@ -1,0 +1,114 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// servicesSQL lists pairs after ($1, $2). The recursion hops from one pair to the next along an index, so that a million
+// deployments of a few services cost no more than a few.
+const servicesSQL = `
+	WITH RECURSIVE deployed AS (
+		(SELECT service, environment FROM deployments WHERE (service, environment) > ($1, $2)
+			ORDER BY service, environment LIMIT 1)
+		UNION ALL
+		SELECT next.service, next.environment FROM deployed p CROSS JOIN LATERAL (
+			SELECT service, environment FROM deployments WHERE (service, environment) > (p.service, p.environment)
+			ORDER BY service, environment LIMIT 1) next
+	), defined AS (
+		SELECT service, environment FROM definitions WHERE body IS NOT NULL AND (service, environment) > ($1, $2)
+		ORDER BY service, environment LIMIT $3
+	), known AS (
+		SELECT service, environment FROM (SELECT service, environment FROM deployed LIMIT $3) hopped
+		UNION SELECT service, environment FROM defined
+		ORDER BY service, environment LIMIT $3
+	)
+	SELECT k.service, k.environment, EXISTS (SELECT FROM defined f WHERE (f.service, f.environment) = (k.service, k.environment)),
+		(SELECT id FROM deployments l WHERE l.service = k.service AND l.environment = k.environment
+			ORDER BY l.created_at DESC, l.id DESC LIMIT 1)
+	FROM known k ORDER BY k.service, k.environment`
+
+// Services lists the services by environment that have a definition or had a deployment, in the order of their names.
+func (s *Store) Services(ctx context.Context, p rollout.Page) (rollout.List[rollout.Service], error) {
+	after, err := pairOf(p.Cursor)
+	if err != nil {
+		return rollout.List[rollout.Service]{}, err
+	}
+	limit := limitOf(p)
+	var last []string
+	items, err := all(ctx, s.pool, func(row pgx.CollectableRow) (rollout.Service, error) {
+		var found rollout.Service
+		var id word
+		err := row.Scan(&found.Service, &found.Environment, &found.Defined, &id)
+		last = append(last, string(id))
+		return found, err //nolint:wrapcheck // said below
+	}, servicesSQL, after.service, after.environment, limit+1)
+	if err == nil {
+		err = s.attachLast(ctx, items, last)
+	}
+	if err != nil {
+		return rollout.List[rollout.Service]{}, failed("list services", err)
+	}
+	return page(items, limit, func(last *rollout.Service) string {
+		return pair{last.Service, last.Environment}.cursor()
+	}), nil
+}
+
+// attachLast reads the newest deployments, whose ids stand in the order of the services.
+func (s *Store) attachLast(ctx context.Context, services []rollout.Service, last []string) error {
+	ids := make([]string, 0, len(last))
+	for _, id := range last {
+		if id != "" {
+			ids = append(ids, id)
+		}
+	}
+	deployments, err := all(ctx, s.pool, scanDeployment,
+		`SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = ANY ($1::uuid[])`, ids)
+	if err != nil {
+		return err
+	}
+	byID := make(map[string]*rollout.Deployment, len(deployments))
+	for i := range deployments {
+		byID[deployments[i].ID] = &deployments[i]
+	}
+	for i := range services {
+		services[i].Last = byID[last[i]]
+	}
+	return nil
+}
+
+// Running is what is known of the targets of a pair's newest deployment, in the order of its request; none when there was
+// no deployment.
+func (s *Store) Running(ctx context.Context, service, environment string) ([]rollout.Running, error) {
+	const sql = `
+		SELECT t.target_id, coalesce(r.version, CASE WHEN r.target_id IS NULL THEN t.version END, ''), coalesce(r.health, 'unknown')
+		FROM (SELECT id FROM deployments WHERE service = $1 AND environment = $2 ORDER BY created_at DESC, id DESC LIMIT 1) d
+			JOIN deployment_targets t ON t.deployment_id = d.id
+			LEFT JOIN remembered_targets r ON r.service = $1 AND r.environment = $2 AND r.target_id = t.target_id
+		ORDER BY t.position`
+	running, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.Running], sql, service, environment)
+	return running, failed("read what runs of "+service+" in "+environment, err)
+}
+
+// pair is where a page of services ended.
+type pair struct{ service, environment string }
+
+func (p pair) cursor() string { return encodeCursor("s:%s %s", p.service, p.environment) }
+
+// pairOf reads a cursor of a list of services; empty is the beginning.
+func pairOf(cursor string) (pair, error) {
+	var p pair
+	if cursor == "" {
+		return p, nil
+	}
+	if err := decodeCursor(cursor, "s:%s %s", &p.service, &p.environment); err != nil {
+		return p, err
+	}
+	if p.cursor() != cursor {
+		return p, badCursor()
+	}
+	return p, nil
+}

@@ -1,0 +1,200 @@
+package strategy
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// routed reports whether the router is known to do what is wanted of it; without a router it always does. When it is
+// not, the next step towards it is planned. One write is out at a time.
+func (p *planner) routed(want rollout.Setting) bool {
+	if p.spec.Traffic == nil {
+		return true
+	}
+	r := p.d.Progress.Router
+	if r == nil {
+		r = &rollout.RouterState{}
+	}
+	switch {
+	case r.Open:
+		p.awaitRouter(r)
+	case r.Asking:
+		p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
+	case r.Applied.Equal(&want):
+		return true
+	case p.held():
+	case p.now.Before(r.NotBefore):
+		p.visibleAt(r.NotBefore)
+	case r.Doubt && r.Sent.Setting.Equal(&want):
+		p.act(rollout.Action{Kind: rollout.ActionAskRouter, Route: *r.Sent})
+		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
+	default:
+		p.act(rollout.Action{Kind: rollout.ActionRoute, Route: rollout.RouterCall{Setting: want}})
+		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
+	}
+	return false
+}
+
+func (p *planner) act(a rollout.Action) {
+	a.Target, a.Check = -1, -1
+	p.out.Actions = append(p.out.Actions, a)
+}
+
+func (p *planner) awaitRouter(r *rollout.RouterState) {
+	p.wakeBy(later(r.Sent.Until, p.now).Add(answerGrace))
+	if p.next.IsZero() || r.Sent.Until.Before(p.next) {
+		p.next = r.Sent.Until
+	}
+}
+
+// drained reports whether the targets that shall be called have been out of service for long enough.
+func (p *planner) drained(want rollout.Setting) bool {
+	if !p.routed(want) {
+		return false
+	}
+	if p.spec.Traffic == nil {
+		return true
+	}
+	until := p.d.Progress.Router.AppliedAt.Add(p.spec.Traffic.Drain.Std())
+	if p.now.Before(until) {
+		p.visibleAt(until)
+		return false
+	}
+	return true
+}
+
+// routerCause says that the router will not do what is wanted of it; empty while it may.
+func (p *planner) routerCause() string {
+	r := p.d.Progress.Router
+	if p.spec.Traffic == nil || r == nil || r.Tries <= p.spec.Traffic.Retries {
+		return ""
+	}
+	return "the router did not move traffic: " + r.Error
+}
+
+// BeginRoute writes an action on the router down, in place. For a write, the returned action is complete, and the event
+// is the record of the intent.
+func BeginRoute(d *rollout.Deployment, a rollout.Action, now time.Time) (rollout.Action, []rollout.Event) {
+	r := routerOf(d)
+	d.Progress.Router = &r
+	if a.Kind == rollout.ActionAskRouter {
+		r.Asking = true
+		return a, nil
+	}
+	attempt := 1
+	if r.Sent != nil && r.Sent.Setting.Equal(&a.Route.Setting) {
+		attempt = r.Sent.Attempt + 1
+	} else {
+		r.Step++
+		r.Tries = 0
+	}
+	r.Fence++
+	a.Route.Attempt, a.Route.Fence = attempt, r.Fence
+	a.Route.WebhookID = rollout.WebhookID(d.ID, fmt.Sprintf("router\x00%d", r.Step), rollout.CallTraffic)
+	a.Route.Until = now.Add(d.Spec.Traffic.Timeout.Std())
+	call := a.Route
+	r.Sent, r.Open, r.Doubt = &call, true, false
+	return a, []rollout.Event{trafficEvent(rollout.EventTrafficIntent, d, &call, now, "")}
+}
+
+// applyRoute records what came of a write to the router, or of asking it.
+func applyRoute(d *rollout.Deployment, o rollout.Outcome, now time.Time) []rollout.Event {
+	r := routerOf(d)
+	if r.Sent == nil || r.Sent.Fence != o.Action.Route.Fence {
+		return nil
+	}
+	d.Progress.Router = &r
+	if o.Action.Kind == rollout.ActionAskRouter {
+		return applyRouterAsked(d, &r, o, now)
+	}
+	if !r.Open {
+		return nil
+	}
+	r.Open = false
+	kind := rollout.EventTrafficResult
+	switch o.Answer.Kind {
+	case rollout.AnswerDone, rollout.AnswerAccepted:
+		confirm(d, &r, now)
+	case rollout.AnswerLost:
+		r.Applied, r.Doubt = nil, true
+		kind = rollout.EventTrafficUnknown
+		p := d.Spec.Traffic
+		r.NotBefore = now.Add(p.Backoff.Std() << min(r.Tries, maxBackoffDoublings))
+		r.Tries, r.Error = r.Tries+1, o.Answer.Message
+	case rollout.AnswerRetry:
+		r.Applied = nil // it may have moved traffic before it failed
+		retryRoute(d, &r, o.Answer, now)
+	case rollout.AnswerNotSent:
+		retryRoute(d, &r, o.Answer, now)
+	case rollout.AnswerRefused, rollout.AnswerFenced:
+		retryRoute(d, &r, o.Answer, now)
+		r.Tries = d.Spec.Traffic.Retries + 1
+	}
+	return []rollout.Event{trafficEvent(kind, d, r.Sent, now, o.Answer.Message)}
+}
+
+func retryRoute(d *rollout.Deployment, r *rollout.RouterState, a rollout.Answer, now time.Time) {
+	wait := d.Spec.Traffic.Backoff.Std() << min(r.Tries, maxBackoffDoublings)
+	r.NotBefore = now.Add(max(wait, a.RetryAfter, minRouterBackoff))
+	r.Tries, r.Error = r.Tries+1, a.Message
+}
+
+// minRouterBackoff keeps a router that refuses at once from being asked without pause.
+const minRouterBackoff = 100 * time.Millisecond
+
+func applyRouterAsked(d *rollout.Deployment, r *rollout.RouterState, o rollout.Outcome, now time.Time) []rollout.Event {
+	r.Asking = false
+	if !r.Doubt {
+		return nil
+	}
+	r.Doubt = false // whatever it said, the next step is clear: done, or sent again
+	if !o.Known || !o.Agrees {
+		return nil
+	}
+	confirm(d, r, now)
+	return []rollout.Event{trafficEvent(rollout.EventTrafficResult, d, r.Sent, now, "no answer came, but the router says that it is done")}
+}
+
+func confirm(d *rollout.Deployment, r *rollout.RouterState, now time.Time) {
+	setting := r.Sent.Setting
+	r.Applied, r.AppliedAt, r.Doubt, r.Tries, r.Error = &setting, now, false, 0, ""
+	d.Progress.Weight = setting.NewWeight
+}
+
+// adoptRouter marks a write whose owner is gone as unknown.
+func adoptRouter(d *rollout.Deployment, now time.Time) []rollout.Event {
+	if d.Progress.Router == nil {
+		return nil
+	}
+	r := routerOf(d)
+	d.Progress.Router = &r
+	r.Asking = false
+	if !r.Open {
+		return nil
+	}
+	r.Open, r.Doubt, r.Applied = false, true, nil
+	return []rollout.Event{trafficEvent(rollout.EventTrafficUnknown, d, r.Sent, now, "the replica that made this call is gone")}
+}
+
+// routerOf is a copy of what is known of the router: what is stored is never changed in place.
+func routerOf(d *rollout.Deployment) rollout.RouterState {
+	if d.Progress.Router == nil {
+		return rollout.RouterState{}
+	}
+	return *d.Progress.Router
+}
+
+func trafficEvent(kind string, d *rollout.Deployment, c *rollout.RouterCall, now time.Time, message string) rollout.Event {
+	weight := c.Setting.NewWeight
+	return rollout.Event{
+		At: now, Type: kind, Actor: rollout.ActorEngine, Wave: d.Progress.Wave,
+		From: string(d.State), To: string(d.State), Message: cmp.Or(message, fmt.Sprintf("new side %d %%", weight)),
+		Call: &rollout.Call{
+			WebhookID: c.WebhookID, Action: rollout.CallTraffic, Attempt: c.Attempt, Fence: c.Fence, Until: c.Until,
+			NewWeight: &weight,
+		},
+	}
+}

@@ -1,0 +1,122 @@
+package strategy
+
+import (
+	"rollcall/internal/rollout"
+)
+
+const (
+	maxWeight  = 256
+	evenWeight = 100
+)
+
+// side is where a target stands towards traffic.
+type side int
+
+const (
+	sideOut side = iota
+	sideOld
+	sideNew
+)
+
+// setting is what the router should do now, with share percent of traffic on the new side (rolling ignores it: there
+// every target in service counts the same) and without the targets in leaving.
+func (p *planner) setting(share int, leaving map[int]bool) rollout.Setting {
+	sides := make([]side, len(p.s.Targets))
+	var count [3]int
+	for i := range p.s.Targets {
+		sides[i] = p.sideOf(i, leaving)
+		count[sides[i]]++
+	}
+	if count[sideNew]+count[sideOld] == 0 { // taking the last ones out would serve nobody better
+		for i := range sides {
+			sides[i] = sideOld
+		}
+		count = [3]int{sideOld: len(sides)}
+	}
+	var weights [3][]int
+	active, idle := slots(p.d)
+	s := rollout.Setting{ActiveSlot: active, NewWeight: p.newShare(share, count)}
+	s.OldWeight = percentBase - s.NewWeight
+	weights[sideNew], weights[sideOld] = p.weights(s.NewWeight, count)
+	if s.ActiveSlot != "" && share == percentBase {
+		s.ActiveSlot = idle
+	}
+	s.Backends = make([]rollout.Backend, len(sides))
+	for i, at := range sides {
+		s.Backends[i].Target = p.s.Targets[i].ID
+		if at != sideOut {
+			s.Backends[i].Weight = weights[at][0]
+			weights[at] = weights[at][1:]
+		}
+	}
+	return s
+}
+
+// newShare is the new side's share in percent, as far as both sides have a target to take theirs.
+func (p *planner) newShare(share int, count [3]int) int {
+	switch {
+	case p.spec.Strategy.Type == rollingType && share > 0:
+		return count[sideNew] * percentBase / (count[sideNew] + count[sideOld])
+	case p.inOneSlot():
+		return share
+	case count[sideNew] == 0:
+		return 0
+	case count[sideOld] == 0:
+		return percentBase
+	default:
+		return share
+	}
+}
+
+// weights gives each target of a side its part of the side's share; the sides' sums stand exactly as their shares.
+func (p *planner) weights(share int, count [3]int) (newSide, oldSide []int) {
+	if p.inOneSlot() || p.spec.Strategy.Type == rollingType && share > 0 {
+		return spread(evenWeight*count[sideNew], count[sideNew]), spread(evenWeight*count[sideOld], count[sideOld])
+	}
+	unit := maxWeight * len(p.s.Targets)
+	for at, part := range map[side]int{sideNew: share, sideOld: percentBase - share} {
+		if part > 0 {
+			unit = min(unit, maxWeight*count[at]/part)
+		}
+	}
+	unit = max(unit, 1)
+	return spread(share*unit, count[sideNew]), spread((percentBase-share)*unit, count[sideOld])
+}
+
+// spread divides a sum over n targets as evenly as whole numbers can.
+func spread(sum, n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = min(sum/n, maxWeight)
+		if i < sum%n {
+			list[i] = min(list[i]+1, maxWeight)
+		}
+	}
+	return list
+}
+
+// inOneSlot reports whether a blue-green deployment updates the very targets that serve: the switch moves none of them.
+func (p *planner) inOneSlot() bool {
+	return p.spec.Strategy.Type == blueGreenType && p.spec.ActiveSlot == ""
+}
+
+// drains reports whether targets are taken out of service while they are called.
+func (p *planner) drains() bool { return p.spec.Strategy.Type != blueGreenType }
+
+func (p *planner) sideOf(i int, leaving map[int]bool) side {
+	t := &p.s.Targets[i]
+	if !p.drains() {
+		if active, _ := slots(p.d); p.inOneSlot() || t.Slot == active {
+			return sideOld
+		}
+		return sideNew
+	}
+	switch {
+	case leaving[i], t.Touched() && (t.Busy() || t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown):
+		return sideOut
+	case t.State == rollout.TargetUpdated:
+		return sideNew
+	default:
+		return sideOld
+	}
+}

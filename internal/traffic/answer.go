@@ -1,0 +1,68 @@
+package traffic
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	// maxBody is how much of an answer is read.
+	maxBody = 64 << 10
+	// maxRetryAfter is the longest wait that a router can ask for.
+	maxRetryAfter = 60 * time.Second
+)
+
+// answerOf turns the response to a write into an answer. The status line decides, the body is only shown.
+func answerOf(resp *http.Response) rollout.Answer {
+	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
+	answer := rollout.Answer{Kind: classify(resp.StatusCode), Message: "HTTP " + strconv.Itoa(resp.StatusCode)}
+	if answer.Kind == rollout.AnswerLost { // after 101 the body is the bare connection, and has no end
+		answer.Message += " is not an answer"
+		return answer
+	}
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // cut short, it is shown as far as it came
+	if shown := oneLine(string(text)); shown != "" {
+		answer.Message += ": " + shown
+	}
+	if answer.Kind == rollout.AnswerRetry {
+		answer.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	}
+	return answer
+}
+
+// classify differs from what a target's answer means in one place: nothing tells later when a router that answers 202
+// is ready, except its read-back, so 202 is as good as any 2xx.
+func classify(status int) rollout.AnswerKind {
+	switch {
+	case status >= 200 && status < 300:
+		return rollout.AnswerDone
+	case status == http.StatusConflict:
+		return rollout.AnswerFenced
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests,
+		status >= 500 && status < 600:
+		return rollout.AnswerRetry
+	case status >= 300 && status < 500:
+		return rollout.AnswerRefused
+	default: // not a final HTTP status: 101, or a number out of range
+		return rollout.AnswerLost
+	}
+}
+
+// retryAfter reads the header of RFC 9110, section 10.2.3: seconds or a date. What it cannot read is no wish at all.
+func retryAfter(value string, now time.Time) time.Duration {
+	value = strings.TrimSpace(value)
+	if date, err := http.ParseTime(value); err == nil {
+		return min(max(date.Sub(now), 0), maxRetryAfter)
+	}
+	seconds, err := strconv.ParseInt(value, 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // out of range, it is still a long wait, or none
+		return 0
+	}
+	return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
+}

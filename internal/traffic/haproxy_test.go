@@ -1,0 +1,216 @@
+package traffic
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func onProxy(p *proxy) *rollout.Deployment {
+	return deploymentOn(rollout.Traffic{Type: "haproxy", Socket: "unix:" + p.socket, Backend: "checkout"})
+}
+
+func TestNamesThatCouldBeCommandsAreRefused(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", twoServers)
+	for _, name := range []any{
+		"", "web 1", "web-1;disable server checkout/web-2", "web-1\nquit", "web/1", "#1", "wéb", `web\ 1`, 7, nil, []any{"web-1"},
+	} {
+		targets := twoTargets()
+		targets[1].Metadata = map[string]any{"haproxy_server": name}
+		got := New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(setting(10)))
+		want(t, got, rollout.AnswerRefused, "no name of an HAProxy server")
+		d := onProxy(p)
+		if text, ok := name.(string); ok {
+			d.Spec.Traffic.Backend = text
+			got = New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10)))
+			want(t, got, rollout.AnswerRefused, "no name of an HAProxy backend")
+		}
+	}
+	if got := p.weights(); got["web-1"] != 1 || got["web-2"] != 99 {
+		t.Errorf("weights %v", got)
+	}
+}
+
+func TestAnOddSettingIsRefused(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", twoServers)
+	for message, change := range map[string]func(*rollout.Setting, *rollout.Deployment, []rollout.Target){
+		"both HAProxy's server web-1": func(_ *rollout.Setting, _ *rollout.Deployment, targets []rollout.Target) {
+			targets[1].Metadata["haproxy_server"] = "web-1"
+		},
+		"not between 0 and 256": func(s *rollout.Setting, _ *rollout.Deployment, _ []rollout.Target) { s.Backends[1].Weight = 257 },
+		"no server web-3":       func(s *rollout.Setting, _ *rollout.Deployment, _ []rollout.Target) { s.Backends[1].Target = "web-3" },
+		"Can't find backend": func(_ *rollout.Setting, d *rollout.Deployment, _ []rollout.Target) {
+			d.Spec.Traffic.Backend = "nowhere"
+		},
+		"slash": func(_ *rollout.Setting, d *rollout.Deployment, _ []rollout.Target) {
+			d.Spec.Traffic.Socket = "unix:api"
+		},
+		"host:port": func(_ *rollout.Setting, d *rollout.Deployment, _ []rollout.Target) { d.Spec.Traffic.Socket = "haproxy" },
+	} {
+		s, d, targets := setting(10), onProxy(p), twoTargets()
+		change(&s, d, targets)
+		want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.AnswerRefused, message)
+	}
+	if got := p.weights(); got["web-1"] != 1 || got["web-2"] != 99 {
+		t.Errorf("a refused write changed the weights: %v", got)
+	}
+}
+
+func TestMetadataNamesTheServer(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", twoServers)
+	targets := []rollout.Target{
+		{ID: "0198-1", Metadata: map[string]any{"haproxy_server": "web-2"}},
+		{ID: "web-1"},
+	}
+	s := rollout.Setting{Backends: []rollout.Backend{{Target: "0198-1", Weight: 256}, {Target: "web-1", Weight: 3}}}
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(s)), rollout.AnswerDone, "2 weights set, read back")
+	if got := p.weights(); got["web-1"] != 3 || got["web-2"] != 256 {
+		t.Errorf("weights %v", got)
+	}
+}
+
+func TestASocketThatMayOnlyLookIsRefused(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "user", twoServers)
+	got := New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
+	want(t, got, rollout.AnswerRefused, "HAProxy says: Permission denied")
+}
+
+func TestABackendThatTakesNoWeightsIsRefused(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", strings.Replace(twoServers, "balance roundrobin", "balance static-rr", 1))
+	got := New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
+	want(t, got, rollout.AnswerRefused, "HAProxy says: Backend is using a static LB algorithm")
+}
+
+func TestTrafficIsNotMovedToServersThatHAProxyHoldsDown(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", twoServers)
+	set := func(percent int) rollout.Answer {
+		return New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(percent)))
+	}
+	p.say("set server checkout/web-1 state maint")
+	got := set(100)
+	want(t, got, rollout.AnswerRetry, "holds each server down")
+	if got.RetryAfter != checksWait || p.weights()["web-2"] != 99 {
+		t.Errorf("wait %v, weights %v", got.RetryAfter, p.weights())
+	}
+	want(t, set(50), rollout.AnswerDone, "") // the other still serves
+	p.say("set server checkout/web-1 state ready")
+	want(t, set(100), rollout.AnswerDone, "")
+
+	p.say("set server checkout/web-1 state drain; set server checkout/web-2 state maint")
+	want(t, set(0), rollout.AnswerDone, "") // nobody serves now, so nothing can be lost
+}
+
+func TestAllWeightsMayBeZero(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", twoServers)
+	s := rollout.Setting{Backends: []rollout.Backend{{Target: "web-1"}, {Target: "web-2"}}}
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(s)), rollout.AnswerDone, "2 weights")
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(rollout.Setting{})), rollout.AnswerDone, "0 weights")
+}
+
+func TestAServerThatItsChecksFindDownIsNotUp(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", "backend checkout\n  server web-1 127.0.0.1:1 check inter 20ms fall 1\n  server web-2 127.0.0.1:1\n")
+	h := haproxy{New(Config{})}
+	eventually(t, "web-1 is down", func() bool {
+		now, err := h.look(t.Context(), position{deployment: onProxy(p)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !now["web-1"].up && now["web-2"].up
+	})
+}
+
+func TestAThousandServersAreSetInLinesThatFit(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", "backend checkout\n  server-template a-server-with-a-long-name- 1000 127.0.0.1:1 weight 1\n")
+	s := rollout.Setting{}
+	for i := range 1000 {
+		s.Backends = append(s.Backends, rollout.Backend{Target: fmt.Sprintf("a-server-with-a-long-name-%d", i+1), Weight: i % 257})
+	}
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(s)), rollout.AnswerDone, "1000 weights set, read back")
+	if answer := p.say("get weight checkout/a-server-with-a-long-name-1000"); !strings.HasPrefix(answer, "228 ") {
+		t.Errorf("the last has %q", answer)
+	}
+}
+
+func TestLinesRaiseBeforeTheyDrain(t *testing.T) {
+	t.Parallel()
+	var shares []share
+	for i := range 500 {
+		shares = append(shares, share{fmt.Sprintf("s%d", i), i % 2})
+	}
+	var all []string
+	for _, line := range lines("checkout", shares) {
+		if length := len(strings.Join(line, ";")) + 1; length > maxLine {
+			t.Errorf("a line of %d bytes", length)
+		}
+		all = append(all, line...)
+	}
+	drained := slices.IndexFunc(all, func(c string) bool { return strings.HasSuffix(c, " weight 0") })
+	if len(all) != 500 || drained != 250 || strings.HasSuffix(strings.Join(all[250:], ";"), " weight 1") {
+		t.Errorf("%d commands, drained from %d", len(all), drained)
+	}
+}
+
+func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ reply, message string }{
+		"hangs up": {"", "not sent: the connection was closed"},
+		"stops":    {"1\n# srv_name srv_uweight srv_admin_state\nweb-1 1", "not sent: the connection was closed"},
+		"hangs":    {"hang", "not sent: nothing within"},
+	} {
+		l := listener(t, "tcp", "127.0.0.1:0")
+		go func() {
+			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+				line, _ := bufio.NewReader(conn).ReadString('\n')
+				if !strings.HasPrefix(line, "show ") {
+					t.Errorf("%s: it was told %q", name, line)
+				}
+				if test.reply == "hang" {
+					_, _ = io.Copy(io.Discard, conn)
+				}
+				_, _ = io.WriteString(conn, test.reply)
+				_ = conn.Close()
+			}
+		}()
+		d := deploymentOn(rollout.Traffic{Type: "haproxy", Socket: l.Addr().String(), Backend: "checkout"})
+		if test.reply == "hang" {
+			d.Spec.Traffic.Timeout = rollout.Duration(50 * time.Millisecond)
+		}
+		want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerNotSent, test.message)
+		if _, known, message := New(Config{}).Ask(t.Context(), d, twoTargets(), setting(10)); known || message == "" {
+			t.Errorf("%s: asked: %t %q", name, known, message)
+		}
+	}
+}
+
+func TestAnAnswerCutShortIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	whole := startProxy(t, "admin", twoServers).say("show servers state checkout")
+	if _, err := parseServers(whole); err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(whole) - 1 {
+		if found, err := parseServers(whole[:n]); err == nil && len(found) == 2 {
+			t.Errorf("%d of %d bytes were enough", n, len(whole))
+		}
+	}
+	for _, odd := range []string{"1\n# srv_name srv_uweight\n\n", "1\n# srv_name srv_uweight srv_admin_state\na x 0\n\n", "1\n# srv_name\na\n\n"} {
+		if found, err := parseServers(odd); len(found) != 0 {
+			t.Errorf("%q: %v %v", odd, found, err)
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package traffic
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+const secret = rollout.Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+
+// patience is for what should never take that long.
+const patience = 20 * time.Second
+
+func deploymentOn(traffic rollout.Traffic) *rollout.Deployment {
+	d := &rollout.Deployment{ID: "d1", Service: "checkout", Environment: "production", Version: "v2"}
+	if traffic.Timeout == 0 {
+		traffic.Timeout = rollout.Duration(patience)
+	}
+	d.Spec.Traffic = &traffic
+	return d
+}
+
+func twoTargets() []rollout.Target {
+	return []rollout.Target{
+		{ID: "web-1", Slot: "blue", PreviousVersion: "v1", Sent: 1},
+		{ID: "web-2", Slot: "green", Metadata: map[string]any{"zone": "a"}},
+	}
+}
+
+// setting gives the new side, web-1, its share of traffic in percent, and web-2 the rest.
+func setting(percent int) rollout.Setting {
+	return rollout.Setting{
+		ActiveSlot: "blue", NewWeight: percent, OldWeight: 100 - percent,
+		Backends: []rollout.Backend{{Target: "web-1", Weight: percent}, {Target: "web-2", Weight: 100 - percent}},
+	}
+}
+
+func callFor(s rollout.Setting) rollout.RouterCall {
+	return rollout.RouterCall{WebhookID: "msg_1", Attempt: 3, Fence: 42, Setting: s}
+}
+
+func want(t *testing.T, got rollout.Answer, kind rollout.AnswerKind, message string) {
+	t.Helper()
+	if got.Kind != kind || !strings.Contains(got.Message, message) {
+		t.Errorf("got %s %q, want %s with %q", got.Kind, got.Message, kind, message)
+	}
+}
+
+// eventually waits for a fact.
+func eventually(t *testing.T, what string, fact func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for !fact() {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("never happened: %s", what)
+		case <-again.C:
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package traffic
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// DefaultUserAgent is what webhook routers see when Config names no other.
+const DefaultUserAgent = "rollcall"
+
+// Config is what a Mover needs. The zero Config is usable: plain dialling, no signatures by default.
+type Config struct {
+	// Dial opens connections; nil is a plain net.Dialer. It is called for "tcp" and, when a deployment names HAProxy's
+	// socket by its path, for "unix": whoever may create deployments chooses both, so it is Dial that must refuse.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLS is for https routers; nil means the system's roots. Versions before 1.2 are never spoken.
+	TLS *tls.Config
+	// Key signs the writes of deployments that bring no secret of their own; empty leaves those unsigned.
+	Key rollout.Secret
+	// UserAgent is what webhook routers see; empty means DefaultUserAgent.
+	UserAgent string
+}
+
+// Mover moves traffic. It is safe for concurrent use and keeps no connection open between calls.
+type Mover struct {
+	http      *http.Client
+	dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	key       rollout.Secret
+	userAgent string
+}
+
+// New gives a Mover. A Key that is not "whsec_" and base64 shows in the answer of each write that it should sign.
+func New(c Config) *Mover {
+	if c.UserAgent == "" {
+		c.UserAgent = DefaultUserAgent
+	}
+	dial := boundedDial(c.Dial)
+	return &Mover{
+		http: &http.Client{
+			Transport:     transport(dial, c.TLS),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		dial:      dial,
+		key:       c.Key,
+		userAgent: c.UserAgent,
+	}
+}
+
+// Set writes call.Setting to the deployment's router once and says what came of it. Where the router can be read back,
+// the answer is AnswerDone only when it then agrees; AnswerRetry says that it differs, AnswerLost that it could not be
+// read. Write and read together end with ctx, which should carry the deadline call.Until, or after the deployment's
+// traffic timeout (0: none), whichever is first. All that goes wrong is in the answer: AnswerNotSent when certainly
+// nothing was changed, AnswerLost when nobody can tell.
+func (m *Mover) Set(
+	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall,
+) rollout.Answer {
+	began := time.Now()
+	answer := m.set(ctx, position{d, targets, call.Setting}, call)
+	answer.Latency = time.Since(began)
+	return answer
+}
+
+func (m *Mover) set(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer {
+	to, err := m.router(p.deployment)
+	if err != nil {
+		return refused(err.Error())
+	}
+	ctx, cancel := bounded(ctx, p.deployment)
+	defer cancel()
+	answer := to.write(ctx, p, call)
+	if answer.Kind != rollout.AnswerDone {
+		return answer
+	}
+	differs, err := to.read(ctx, p)
+	switch {
+	case errors.Is(err, errBlind):
+		return answer
+	case err != nil:
+		return rollout.Answer{Kind: rollout.AnswerLost, Message: "written, but not read back: " + err.Error()}
+	case differs != "":
+		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "written, but read back " + differs}
+	default:
+		answer.Message += ", read back"
+		return answer
+	}
+}
+
+// Ask reads what the deployment's router does now and compares it with setting, after a write that got no answer. It is
+// bounded like Set. Known is false, and agrees means nothing, when the router cannot be read back or did not answer;
+// message says in one line what was found, fit for people.
+func (m *Mover) Ask(
+	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, setting rollout.Setting,
+) (agrees, known bool, message string) {
+	to, err := m.router(d)
+	if err != nil {
+		return false, false, err.Error()
+	}
+	ctx, cancel := bounded(ctx, d)
+	defer cancel()
+	differs, err := to.read(ctx, position{d, targets, setting})
+	switch {
+	case err != nil:
+		return false, false, err.Error()
+	case differs != "":
+		return false, true, "read back " + differs
+	default:
+		return true, true, "read back as wanted"
+	}
+}
+
+func bounded(ctx context.Context, d *rollout.Deployment) (context.Context, context.CancelFunc) {
+	if timeout := d.Spec.Traffic.Timeout.Std(); timeout > 0 {
+		return context.WithTimeout(ctx, timeout)
+	}
+	return context.WithCancel(ctx)
+}

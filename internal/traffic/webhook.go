@@ -1,0 +1,183 @@
+package traffic
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// webhook is any router that takes a signed POST, and perhaps tells with a GET what it does.
+type webhook struct{ *Mover }
+
+// webhookBody is the wire form of a write. Fields may be added, never renamed or given another type.
+type webhookBody struct {
+	Service         string            `json:"service"`
+	Environment     string            `json:"environment"`
+	DeploymentID    string            `json:"deployment_id"`
+	Version         *string           `json:"version"`
+	PreviousVersion *string           `json:"previous_version"`
+	ActiveSlot      string            `json:"active_slot"`
+	NewWeight       int               `json:"new_weight"`
+	OldWeight       int               `json:"old_weight"`
+	Backends        []rollout.Backend `json:"backends"`
+}
+
+func newWebhookBody(p position) webhookBody {
+	d := p.deployment
+	b := webhookBody{
+		Service: d.Service, Environment: d.Environment, DeploymentID: d.ID,
+		PreviousVersion: previousVersion(p.targets),
+		ActiveSlot:      p.setting.ActiveSlot,
+		NewWeight:       p.setting.NewWeight, OldWeight: p.setting.OldWeight,
+		Backends: p.setting.Backends,
+	}
+	if d.Version != "" { // targets that go back to different versions share none
+		b.Version = &d.Version
+	}
+	if b.Backends == nil {
+		b.Backends = []rollout.Backend{}
+	}
+	return b
+}
+
+// previousVersion is the version that all touched targets ran before, or nil when they share none.
+func previousVersion(targets []rollout.Target) *string {
+	var shared *string
+	for i := range targets {
+		if !targets[i].Touched() {
+			continue
+		}
+		version := targets[i].PreviousVersion
+		if version == "" || shared != nil && *shared != version {
+			return nil
+		}
+		shared = &version
+	}
+	return shared
+}
+
+func (w webhook) write(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer {
+	began := time.Now()
+	var connected atomic.Bool // set by the transport's own goroutines; before it nothing can have been written
+	req, err := w.post(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}), p, call)
+	if err != nil {
+		return refused(oneLine(err.Error()))
+	}
+	resp, err := w.http.Do(req)
+	if err != nil {
+		return failed(ctx, connected.Load(), err, began)
+	}
+	return answerOf(resp)
+}
+
+// post builds the signed POST. Its errors hold neither secrets nor the URL's credentials.
+func (w webhook) post(ctx context.Context, p position, call rollout.RouterCall) (*http.Request, error) {
+	payload, err := json.Marshal(newWebhookBody(p))
+	if err != nil {
+		return nil, fmt.Errorf("encode the write: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.traffic().URL, bytes.NewReader(payload))
+	if err != nil {
+		return nil, errors.New("the router's URL is not a URL")
+	}
+	req.GetBody = nil // with it net/http could send the write again by itself
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", w.userAgent)
+	req.Header.Set("Rollcall-Attempt", strconv.Itoa(call.Attempt))
+	req.Header.Set("Rollcall-Fence", strconv.FormatInt(call.Fence, 10))
+	secret := p.deployment.DeploySecret
+	if secret == "" {
+		secret = w.key
+	}
+	return req, sign(req.Header, secret, call.WebhookID, time.Now(), payload)
+}
+
+func (w webhook) read(ctx context.Context, p position) (string, error) {
+	if !p.traffic().ReadBack {
+		return "", errBlind
+	}
+	began := time.Now()
+	req, err := w.get(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	resp, err := w.http.Do(req)
+	if err != nil {
+		return "", errors.New("no answer: " + why(ctx, err, began))
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("HTTP %d", resp.StatusCode)
+	}
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		return "", errors.New("no whole answer: " + why(ctx, err, began))
+	}
+	var now report
+	if err := json.Unmarshal(text, &now); err != nil {
+		return "", errors.New("the answer is not as expected: " + oneLine(err.Error()))
+	}
+	return now.differs(p), nil
+}
+
+// get asks about the service in its environment. A query that the URL has already is kept as it is.
+func (w webhook) get(ctx context.Context, p position) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.traffic().URL, http.NoBody)
+	if err != nil {
+		return nil, errors.New("the router's URL is not a URL")
+	}
+	query := url.Values{"service": {p.deployment.Service}, "environment": {p.deployment.Environment}}.Encode()
+	if req.URL.RawQuery != "" {
+		query = req.URL.RawQuery + "&" + query
+	}
+	req.URL.RawQuery = query
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Cache-Control", "no-cache")
+	req.Header.Set("User-Agent", w.userAgent)
+	return req, nil
+}
+
+// report is what a router says of itself. A weight that it leaves out is nil, and agrees with none.
+type report struct {
+	DeploymentID string   `json:"deployment_id"`
+	ActiveSlot   string   `json:"active_slot"`
+	NewWeight    *float64 `json:"new_weight"`
+	OldWeight    *float64 `json:"old_weight"`
+}
+
+func (r report) differs(p position) string {
+	switch {
+	case r.DeploymentID != p.deployment.ID:
+		return oneLine(fmt.Sprintf("deployment_id %q, not %q", r.DeploymentID, p.deployment.ID))
+	case r.ActiveSlot != p.setting.ActiveSlot:
+		return oneLine(fmt.Sprintf("active_slot %q, not %q", r.ActiveSlot, p.setting.ActiveSlot))
+	case !isWeight(r.NewWeight, p.setting.NewWeight):
+		return fmt.Sprintf("new_weight %s, not %d", shown(r.NewWeight), p.setting.NewWeight)
+	case !isWeight(r.OldWeight, p.setting.OldWeight):
+		return fmt.Sprintf("old_weight %s, not %d", shown(r.OldWeight), p.setting.OldWeight)
+	default:
+		return ""
+	}
+}
+
+func isWeight(said *float64, want int) bool { return said != nil && *said == float64(want) }
+
+func shown(weight *float64) string {
+	if weight == nil {
+		return "missing"
+	}
+	return strconv.FormatFloat(*weight, 'g', -1, 64)
+}

@@ -1,0 +1,316 @@
+package traffic
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"rollcall/internal/rollout"
+)
+
+func serve(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func webhookOn(url string, readBack bool) *rollout.Deployment {
+	return deploymentOn(rollout.Traffic{Type: "webhook", URL: url, ReadBack: readBack})
+}
+
+func post(t *testing.T, d *rollout.Deployment) rollout.Answer {
+	t.Helper()
+	return New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10)))
+}
+
+// written is what a router gets of one write.
+func written(t *testing.T, c Config, d *rollout.Deployment, targets []rollout.Target, s rollout.Setting) (http.Header, []byte) {
+	t.Helper()
+	var header http.Header
+	var body []byte
+	d.Spec.Traffic.URL = serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		header = r.Header
+		body, _ = io.ReadAll(r.Body)
+	})
+	want(t, New(c).Set(t.Context(), d, targets, callFor(s)), rollout.AnswerDone, "HTTP 200")
+	return header, body
+}
+
+func TestTheWriteIsTheContract(t *testing.T) {
+	t.Parallel()
+	header, body := written(t, Config{UserAgent: "rollcall/test"}, webhookOn("", false), twoTargets(), setting(0))
+	const contract = `{"service":"checkout","environment":"production","deployment_id":"d1","version":"v2",` +
+		`"previous_version":"v1","active_slot":"blue","new_weight":0,"old_weight":100,` +
+		`"backends":[{"target":"web-1","weight":0},{"target":"web-2","weight":100}]}`
+	if string(body) != contract {
+		t.Errorf("body %s", body)
+	}
+	for name, value := range map[string]string{
+		"webhook-id": "msg_1", "Rollcall-Attempt": "3", "Rollcall-Fence": "42",
+		"Content-Type": "application/json", "User-Agent": "rollcall/test", "webhook-signature": "",
+	} {
+		if header.Get(name) != value {
+			t.Errorf("%s: %q, want %q", name, header.Get(name), value)
+		}
+	}
+}
+
+func TestThePreviousVersionIsTheOneThatTouchedTargetsShare(t *testing.T) {
+	t.Parallel()
+	touched := func(version string) rollout.Target { return rollout.Target{Sent: 1, PreviousVersion: version} }
+	for name, test := range map[string]struct {
+		targets []rollout.Target
+		want    string
+	}{
+		"none":      {nil, "null"},
+		"untouched": {[]rollout.Target{{PreviousVersion: "v1"}}, "null"},
+		"shared":    {[]rollout.Target{touched("v1"), {PreviousVersion: "v0"}, touched("v1")}, `"v1"`},
+		"different": {[]rollout.Target{touched("v1"), touched("v0"), touched("v1")}, "null"},
+		"unknown":   {[]rollout.Target{touched("v1"), touched("")}, "null"},
+	} {
+		_, body := written(t, Config{}, webhookOn("", false), test.targets, rollout.Setting{})
+		if !strings.Contains(string(body), `"previous_version":`+test.want+",") {
+			t.Errorf("%s: %s", name, body)
+		}
+	}
+}
+
+func TestARollbackToDifferentVersionsNamesNone(t *testing.T) {
+	t.Parallel()
+	d := webhookOn("", false)
+	d.Version = ""
+	_, body := written(t, Config{}, d, nil, rollout.Setting{})
+	if !strings.Contains(string(body), `"version":null,`) || !strings.Contains(string(body), `"backends":[]`) {
+		t.Errorf("body %s", body)
+	}
+}
+
+func TestTheReferenceLibraryAcceptsTheSignature(t *testing.T) {
+	t.Parallel()
+	other := rollout.Secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+	for name, test := range map[string]struct{ own, server rollout.Secret }{
+		"deployment's own": {secret, ""}, "server's": {"", secret}, "own before": {secret, other},
+	} {
+		d := webhookOn("", false)
+		d.DeploySecret = test.own
+		header, body := written(t, Config{Key: test.server}, d, twoTargets(), setting(10))
+		oracle, err := standardwebhooks.NewWebhook(secret.Reveal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := oracle.Verify(body, header); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := oracle.Verify(append(body, ' '), header); err == nil {
+			t.Errorf("%s: the signature does not cover the body", name)
+		}
+	}
+}
+
+func TestASecretThatCannotSignIsRefusedAndNotShown(t *testing.T) {
+	t.Parallel()
+	d := webhookOn("http://127.0.0.1:1", false)
+	d.DeploySecret = "whsec_notbase64!"
+	got := post(t, d)
+	want(t, got, rollout.AnswerRefused, "signing secret")
+	if strings.Contains(got.Message, "notbase64") {
+		t.Errorf("message %q", got.Message)
+	}
+}
+
+func TestTheStatusLineDecides(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		var status int
+		_, _ = fmt.Sscanf(r.URL.Path, "/%d", &status)
+		w.Header().Set("Location", "/200")
+		w.WriteHeader(status)
+	})
+	kinds := map[int]rollout.AnswerKind{
+		200: rollout.AnswerDone, 202: rollout.AnswerDone, 204: rollout.AnswerDone,
+		302: rollout.AnswerRefused, 308: rollout.AnswerRefused, 400: rollout.AnswerRefused, 404: rollout.AnswerRefused,
+		408: rollout.AnswerRetry, 409: rollout.AnswerFenced, 422: rollout.AnswerRefused, 425: rollout.AnswerRetry,
+		429: rollout.AnswerRetry, 500: rollout.AnswerRetry, 503: rollout.AnswerRetry, 600: rollout.AnswerLost,
+	}
+	for status, kind := range kinds {
+		want(t, post(t, webhookOn(fmt.Sprintf("%s/%d", url, status), false)), kind, fmt.Sprintf("HTTP %d", status))
+	}
+	if int(calls.Load()) != len(kinds) {
+		t.Errorf("%d calls for %d writes", calls.Load(), len(kinds))
+	}
+}
+
+func TestRetryAfterIsHonouredUpToAMinute(t *testing.T) {
+	t.Parallel()
+	for value, wait := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "3600": time.Minute, "-1": 0, "soon": 0} {
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", value)
+			http.Error(w, "not\nnow", http.StatusServiceUnavailable)
+		})
+		got := post(t, webhookOn(url, true))
+		want(t, got, rollout.AnswerRetry, "HTTP 503: not now")
+		if got.RetryAfter != wait {
+			t.Errorf("%q: wait %v, want %v", value, got.RetryAfter, wait)
+		}
+	}
+}
+
+func TestAFencedWriteIsNotReadBack(t *testing.T) {
+	t.Parallel()
+	var reads atomic.Int32
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			reads.Add(1)
+		}
+		http.Error(w, "newer fence", http.StatusConflict)
+	})
+	want(t, post(t, webhookOn(url, true)), rollout.AnswerFenced, "HTTP 409: newer fence")
+	if reads.Load() != 0 {
+		t.Error("it was read back")
+	}
+}
+
+func TestARouterThatCannotBeReadBackIsBelieved(t *testing.T) {
+	t.Parallel()
+	var gets atomic.Int32
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			gets.Add(1)
+		}
+	})
+	d := webhookOn(url, false)
+	want(t, post(t, d), rollout.AnswerDone, "HTTP 200")
+	agrees, known, message := New(Config{}).Ask(t.Context(), d, twoTargets(), setting(10))
+	if agrees || known || message == "" || gets.Load() != 0 {
+		t.Errorf("asked: %t %t %q, %d reads", agrees, known, message, gets.Load())
+	}
+}
+
+func TestAReadWithoutAUsableAnswerLeavesTheWriteLost(t *testing.T) {
+	t.Parallel()
+	for name, tell := range map[string]http.HandlerFunc{
+		"HTTP 500":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"HTTP 302":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/else", http.StatusFound) },
+		"not as expected": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"new_weight":"10"}`) },
+		"closed":          func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		d := webhookOn(serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				tell(w, r)
+			}
+		}), true)
+		want(t, post(t, d), rollout.AnswerLost, name)
+		if agrees, known, message := New(Config{}).Ask(t.Context(), d, nil, setting(10)); agrees || known ||
+			!strings.Contains(message, name) {
+			t.Errorf("asked: %t %t %q", agrees, known, message)
+		}
+	}
+}
+
+func TestEachFieldThatIsReadBackMustAgree(t *testing.T) {
+	t.Parallel()
+	const all = `{"deployment_id":"d1","active_slot":"blue","new_weight":10,"old_weight":90.0,"more":1}`
+	for replaced, test := range map[string]struct{ by, differs string }{
+		"":                   {"", ""},
+		`"d1"`:               {`"d0"`, `deployment_id "d0", not "d1"`},
+		`"blue"`:             {`null`, `active_slot "", not "blue"`},
+		`"new_weight":10`:    {`"new_weight":10.5`, "new_weight 10.5, not 10"},
+		`"old_weight":90.0,`: {"", "old_weight missing, not 90"},
+	} {
+		d := webhookOn(serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				_, _ = io.WriteString(w, strings.Replace(all, replaced, test.by, 1))
+			}
+		}), true)
+		kind := rollout.AnswerRetry
+		if test.differs == "" {
+			kind = rollout.AnswerDone
+		}
+		want(t, post(t, d), kind, test.differs)
+	}
+}
+
+func TestTheReadKeepsTheURLsOwnQuery(t *testing.T) {
+	t.Parallel()
+	var query string
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { query = r.URL.RawQuery })
+	d := webhookOn(url+"/r?key=a+b&x", true)
+	d.Service = "a&b"
+	_, _, _ = New(Config{}).Ask(t.Context(), d, nil, setting(10))
+	if query != "key=a+b&x&environment=production&service=a%26b" {
+		t.Errorf("query %q", query)
+	}
+}
+
+func TestNothingOfTheURLIsShown(t *testing.T) {
+	t.Parallel()
+	l := listener(t, "tcp", "127.0.0.1:0")
+	_ = l.Close()
+	for _, url := range []string{"http://user:hush@" + l.Addr().String() + "/?token=hush", "http://user:hush@[::1/"} {
+		d := webhookOn(url, true)
+		_, _, asked := New(Config{}).Ask(t.Context(), d, nil, setting(10))
+		if got := post(t, d); strings.Contains(got.Message+asked, "hush") {
+			t.Errorf("%q, %q", got.Message, asked)
+		}
+	}
+}
+
+func TestAFailedHandshakeIsNotSent(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = nil
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	want(t, post(t, webhookOn(s.URL, false)), rollout.AnswerNotSent, "certificate")
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	trusting := New(Config{TLS: &tls.Config{RootCAs: roots}})
+	got := trusting.Set(t.Context(), webhookOn(s.URL, false), nil, callFor(setting(10)))
+	want(t, got, rollout.AnswerRefused, "HTTP 404")
+}
+
+func TestDialDecidesWhereToConnect(t *testing.T) {
+	t.Parallel()
+	var networks []string
+	guarded := New(Config{Dial: func(_ context.Context, network, _ string) (net.Conn, error) {
+		networks = append(networks, network)
+		return nil, errors.New("this server may not call that address")
+	}})
+	for _, traffic := range []rollout.Traffic{
+		{Type: "webhook", URL: "http://10.0.0.1/"},
+		{Type: "haproxy", Socket: "unix:/run/other.sock", Backend: "checkout"},
+		{Type: "haproxy", Socket: "10.0.0.1:9999", Backend: "checkout"},
+	} {
+		got := guarded.Set(t.Context(), deploymentOn(traffic), twoTargets(), callFor(setting(10)))
+		want(t, got, rollout.AnswerNotSent, "may not call")
+	}
+	if strings.Join(networks, " ") != "tcp unix tcp" {
+		t.Errorf("dialled %v", networks)
+	}
+}
+
+func TestARouterThatNobodyKnowsIsRefused(t *testing.T) {
+	t.Parallel()
+	d := deploymentOn(rollout.Traffic{Type: "carrier pigeon"})
+	want(t, post(t, d), rollout.AnswerRefused, "carrier pigeon")
+	d.Spec.Traffic = nil
+	want(t, post(t, d), rollout.AnswerRefused, "names no router")
+	if _, known, message := New(Config{}).Ask(t.Context(), d, nil, setting(10)); known || message == "" {
+		t.Errorf("asked: %t %q", known, message)
+	}
+}
