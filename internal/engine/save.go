@@ -105,8 +105,10 @@ func (s *session) refresh(fresh rollout.Deployment) error {
 		return &rollout.Error{Code: rollout.CodeLost, Message: "the deployment has a new owner"}
 	}
 	fresh.DeploySecret = d.DeploySecret
+	s.stored = statusOf(&fresh)
+	// What the router answered may not be stored yet, and nobody else writes it.
+	fresh.Progress.Router, fresh.Progress.Weight = d.Progress.Router, d.Progress.Weight
 	*d = fresh
-	s.stored = statusOf(d)
 	if s.orphaned {
 		strategy.Excuse(s.snap, s.engine.now()) // not stored yet, and so forgotten with the row that was replaced
 	}
