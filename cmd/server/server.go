@@ -42,6 +42,7 @@ type server struct {
 	identity *identity
 	postgres *localpg.Server // nil with a database of the user's own
 	store    *store.Store
+	work     *store.Store // the same, over connections that requests cannot use up
 	engine   *engine.Engine
 	listener net.Listener
 	http     *http.Server
@@ -93,6 +94,9 @@ func (s *server) openDatabase(ctx context.Context) error {
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	s.store = db
+	if s.work, err = db.Apart(ctx); err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
 	if err := db.Migrate(ctx); err != nil {
 		return fmt.Errorf("migrating the database: %w", err)
 	}
@@ -115,9 +119,9 @@ func (s *server) wire(context.Context) error {
 	s.engine = engine.New(engine.Config{
 		Replica:     s.identity.replica,
 		Lease:       s.config.Lease,
-		Registry:    s.store,
-		Deployments: s.store,
-		Signals:     s.store,
+		Registry:    s.work,
+		Deployments: s.work,
+		Signals:     s.work,
 		Caller:      target.New(target.Config{Dial: guard.DialContext, Key: rollout.Secret(s.config.SigningSecret)}),
 		Prober:      prober,
 		Mover: traffic.New(traffic.Config{
@@ -264,8 +268,10 @@ func (s *server) shutdown() error {
 // close releases what newServer took, in the reverse order.
 func (s *server) close() error {
 	var err error
-	if s.store != nil {
-		s.store.Close()
+	for _, db := range []*store.Store{s.work, s.store} {
+		if db != nil {
+			db.Close()
+		}
 	}
 	if s.identity != nil {
 		err = errors.Join(err, s.identity.release())
