@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -23,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, c); err != nil {
-		fmt.Fprintln(os.Stderr, "rollcall:", err)
+		fmt.Fprintln(os.Stderr, "rollcall:", strings.Join(strings.Fields(err.Error()), " ")) // in one line, whatever it quotes
 		os.Exit(1)
 	}
 }

@@ -42,10 +42,13 @@ type server struct {
 	identity *identity
 	postgres *localpg.Server // nil with a database of the user's own
 	store    *store.Store
+	work     *store.Store // the same, over connections that requests cannot use up
 	engine   *engine.Engine
 	listener net.Listener
 	http     *http.Server
-	admin    *http.Server // nil without --admin-addr
+	// Both are nil without --admin-addr.
+	adminListener net.Listener
+	admin         *http.Server
 }
 
 // newServer starts the database and wires the parts; nothing is claimed or answered before run.
@@ -60,14 +63,21 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (*server, error)
 }
 
 // listen comes first: an address that is taken is known before anything else is started.
-func (s *server) listen(ctx context.Context) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", s.config.Addr)
-	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w", s.config.Addr, err)
+func (s *server) listen(ctx context.Context) (err error) {
+	if s.listener, err = listenOn(ctx, s.config.Addr); err != nil || s.config.AdminAddr == "" {
+		return err
 	}
-	s.listener = l
-	return nil
+	s.adminListener, err = listenOn(ctx, s.config.AdminAddr)
+	return err
+}
+
+func listenOn(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	return l, nil
 }
 
 func (s *server) openDatabase(ctx context.Context) error {
@@ -84,6 +94,9 @@ func (s *server) openDatabase(ctx context.Context) error {
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	s.store = db
+	if s.work, err = db.Apart(ctx); err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
 	if err := db.Migrate(ctx); err != nil {
 		return fmt.Errorf("migrating the database: %w", err)
 	}
@@ -106,9 +119,9 @@ func (s *server) wire(context.Context) error {
 	s.engine = engine.New(engine.Config{
 		Replica:     s.identity.replica,
 		Lease:       s.config.Lease,
-		Registry:    s.store,
-		Deployments: s.store,
-		Signals:     s.store,
+		Registry:    s.work,
+		Deployments: s.work,
+		Signals:     s.work,
 		Caller:      target.New(target.Config{Dial: guard.DialContext, Key: rollout.Secret(s.config.SigningSecret)}),
 		Prober:      prober,
 		Mover: traffic.New(traffic.Config{
@@ -183,8 +196,8 @@ func (s *server) run(ctx context.Context) error {
 	engineDone := make(chan error, 1)
 	go func() { engineDone <- s.engine.Run(ctx) }()
 	go s.serve(s.http, s.listener, cancel)
-	if err := s.serveAdmin(ctx, cancel); err != nil {
-		cancel(err)
+	if s.admin != nil {
+		go s.serve(s.admin, s.adminListener, cancel)
 	}
 	go s.prune(ctx)
 	s.log.InfoContext(ctx, "rollcall is ready", "address", s.listener.Addr().String(), "dev", s.config.Dev,
@@ -198,19 +211,6 @@ func (s *server) serve(h *http.Server, l net.Listener, cancel context.CancelCaus
 	if err := h.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		cancel(fmt.Errorf("serving on %s: %w", l.Addr(), err))
 	}
-}
-
-func (s *server) serveAdmin(ctx context.Context, cancel context.CancelCauseFunc) error {
-	if s.admin == nil {
-		return nil
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", s.config.AdminAddr)
-	if err != nil {
-		return fmt.Errorf("cannot listen on %s: %w", s.config.AdminAddr, err)
-	}
-	go s.serve(s.admin, l, cancel)
-	return nil
 }
 
 // awaitEnd returns when the server is told to stop or its private Postgres is gone for good.
@@ -268,8 +268,10 @@ func (s *server) shutdown() error {
 // close releases what newServer took, in the reverse order.
 func (s *server) close() error {
 	var err error
-	if s.store != nil {
-		s.store.Close()
+	for _, db := range []*store.Store{s.work, s.store} {
+		if db != nil {
+			db.Close()
+		}
 	}
 	if s.identity != nil {
 		err = errors.Join(err, s.identity.release())
@@ -277,8 +279,10 @@ func (s *server) close() error {
 	if s.postgres != nil {
 		err = errors.Join(err, s.postgres.Stop())
 	}
-	if s.listener != nil {
-		_ = s.listener.Close() // closed already when it was served
+	for _, l := range []net.Listener{s.listener, s.adminListener} {
+		if l != nil {
+			_ = l.Close() // closed already when it was served
+		}
 	}
 	return err
 }

@@ -21,7 +21,7 @@ const (
 	wakeSpacing  = 10 * time.Millisecond  // the least time between two looks at the database
 	queryTimeout = 2 * time.Second
 	leaveTimeout = 2 * time.Second
-	claimLimit   = 50
+	claimLimit   = 10                   // of the largest deployments, so many can be loaded within queryTimeout
 	dropStep     = 2 * time.Millisecond // between two looks at whether everything has ended
 	stalledAfter = 60 * time.Second
 )
@@ -51,6 +51,7 @@ type Engine struct {
 	Config
 	lease lease
 	wake  chan struct{}
+	limit int // how many deployments to claim at once; belongs to the loop that claims
 
 	mu       sync.Mutex
 	sessions map[string]*session
@@ -68,8 +69,10 @@ func New(c Config) *Engine {
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
+	now := time.Now()
 	return &Engine{
-		Config: c, wake: make(chan struct{}, 1), sessions: map[string]*session{}, looked: time.Now(),
+		Config: c, wake: make(chan struct{}, 1), sessions: map[string]*session{}, looked: now,
+		lease: lease{database: now, at: now}, limit: claimLimit,
 	}
 }
 
@@ -156,8 +159,9 @@ func (e *Engine) look(ctx context.Context) (next time.Time, err error) {
 	if err := e.passOnSignals(ctx); err != nil {
 		return time.Time{}, err
 	}
-	claimed, next, err := e.Deployments.Claim(ctx, e.Replica, e.owned(), claimLimit)
+	claimed, next, err := e.Deployments.Claim(ctx, e.Replica, e.owned(), e.limit)
 	if err != nil {
+		e.limit = max(e.limit/2, 1) // it may have been too much for the time
 		return time.Time{}, fmt.Errorf("claiming deployments: %w", err)
 	}
 	for i := range claimed {
@@ -166,7 +170,9 @@ func (e *Engine) look(ctx context.Context) (next time.Time, err error) {
 	e.mu.Lock()
 	e.looked = time.Now()
 	e.mu.Unlock()
-	if len(claimed) == claimLimit {
+	if len(claimed) < e.limit {
+		e.limit = claimLimit // the backlog is worked off
+	} else {
 		e.nudge()
 	}
 	return next, nil
@@ -255,6 +261,8 @@ func (e *Engine) drain() error {
 	defer cancel()
 	e.awaitSessions(ctx)
 	e.dropAll("the engine stops")
+	ctx, cancel = context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
 	if err := e.Registry.Leave(ctx, e.Replica); err != nil {
 		return fmt.Errorf("handing deployments over: %w", err)
 	}

@@ -13,9 +13,15 @@ type lease struct {
 	until  time.Time       // trusted until then; monotonic
 	ctx    context.Context //nolint:containedctx // everything that lives by the lease lives by it
 	cancel context.CancelFunc
-	offset time.Duration // the database's clock minus ours
-	last   time.Time     // the newest time handed out, so that time never runs backwards
+	// The database's clock as it was at a moment of ours. The time since then is taken from the monotonic clock: a step
+	// of this machine's own clock changes nothing.
+	database, at time.Time
+	last         time.Time // the newest time handed out, so that time never runs backwards
 }
+
+// maxJitter is how far two readings of the database's clock may differ because their answers took their time. A clock
+// that falls further behind was set, and is followed: else time would stand still until it has caught up.
+const maxJitter = 2 * time.Second
 
 // held reports whether the lease is trusted now.
 func (l *lease) held() bool {
@@ -37,7 +43,7 @@ func (l *lease) life() (context.Context, bool) {
 func (l *lease) renew(until, at, database time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.until, l.offset = until, database.Sub(at)
+	l.until, l.database, l.at = until, database, at
 	if l.ctx == nil {
 		l.ctx, l.cancel = context.WithCancel(context.Background())
 	}
@@ -64,8 +70,8 @@ func (e *Engine) now() time.Time {
 	l := &e.lease
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now().Add(l.offset).UTC().Round(0).Truncate(time.Microsecond)
-	if now.Before(l.last) {
+	now := l.database.Add(time.Since(l.at)).UTC().Round(0).Truncate(time.Microsecond)
+	if l.last.Sub(now) > 0 && l.last.Sub(now) <= maxJitter {
 		return l.last
 	}
 	l.last = now
@@ -77,15 +83,11 @@ func (e *Engine) keepLease(ctx context.Context) {
 	defer e.lease.end()
 	every := e.Lease / 3
 	for ctx.Err() == nil {
-		renewed := e.beat(ctx, every)
-		pause := every
-		if left, live := e.lease.remaining(); live {
-			pause = min(pause, max(left, 0))
+		pause := e.withinLease(every)
+		if !e.beat(ctx, pause) {
+			pause = every / 4
 		}
-		if !renewed {
-			pause = min(pause, every/4)
-		}
-		wait(ctx, pause)
+		wait(ctx, e.withinLease(pause))
 		if left, live := e.lease.remaining(); live && left <= 0 {
 			e.Log.WarnContext(ctx, "the lease could not be renewed; cutting all calls")
 			e.lease.end()
@@ -94,12 +96,20 @@ func (e *Engine) keepLease(ctx context.Context) {
 	}
 }
 
+// withinLease bounds a wait by what is left of the lease: at its end the calls are cut, whatever is being waited for.
+func (e *Engine) withinLease(d time.Duration) time.Duration {
+	if left, live := e.lease.remaining(); live {
+		return min(d, max(left, 0))
+	}
+	return d
+}
+
 // beat sends one heartbeat and reports whether the lease was renewed by it.
 func (e *Engine) beat(ctx context.Context, bound time.Duration) bool {
-	ctx, cancel := context.WithTimeout(ctx, bound)
+	bounded, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	start := time.Now()
-	database, err := e.Registry.Heartbeat(ctx, e.Replica, e.Lease)
+	database, err := e.Registry.Heartbeat(bounded, e.Replica, e.Lease)
 	if err != nil {
 		if ctx.Err() == nil {
 			e.Log.WarnContext(ctx, "the heartbeat failed", "error", err)

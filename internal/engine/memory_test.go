@@ -110,7 +110,7 @@ func (m *memory) Claim(_ context.Context, replica string, mine []string, limit i
 			d.LastSeq++
 			r.events = append(r.events, rollout.Event{Seq: d.LastSeq, Type: rollout.EventTakenOver})
 		}
-		claimed = append(claimed, rollout.Claimed{Snapshot: *r.snap.Clone(), From: from})
+		claimed = append(claimed, rollout.Claimed{Snapshot: *r.snap.Clone(), From: from, Late: time.Since(r.runAt)})
 	}
 	return claimed, time.Time{}, nil
 }

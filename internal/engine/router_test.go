@@ -18,6 +18,7 @@ type router struct {
 	refuses int
 	answers []rollout.AnswerKind
 	asked   int
+	meets   func(write int) // called while a write is out, when it is not nil
 }
 
 // Set can be cut off before the write arrived, or before its answer came back.
@@ -26,6 +27,12 @@ func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollou
 		return rollout.Answer{Kind: rollout.AnswerNotSent}
 	}
 	a := p.w.route(d, targets, call)
+	p.w.mu.Lock()
+	meets, write := p.w.router.meets, len(p.w.router.writes)
+	p.w.mu.Unlock()
+	if meets != nil {
+		meets(write)
+	}
 	if p.alive() != nil {
 		return rollout.Answer{Kind: rollout.AnswerLost}
 	}
@@ -269,5 +276,44 @@ func TestAKillBetweenAnyTwoStepsOfACanaryWithARouterEndsTheSameWay(t *testing.T)
 			t.Logf("killed at each of %d steps", kill-1)
 			return
 		}
+	}
+}
+
+// The router's answer is known in memory only when a verb makes the engine read the deployment again.
+func TestAVerbThatMeetsARoutersAnswerLosesNeither(t *testing.T) {
+	t.Parallel()
+	for at := 1; at <= 3; at++ {
+		inBubble(t, func(w *world) {
+			w.deployment("d", `{"type":"canary","stages":[50,100],"stage_duration":"5s"}`, boxes(4, nil)...)
+			w.withTraffic(false)
+			w.router.meets = func(write int) {
+				if write == at {
+					w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause, d.State = true, rollout.StatePaused })
+				}
+			}
+			w.start(0)
+			time.Sleep(time.Minute) // the synthetic clock
+			if snap, _ := w.db.read("d"); snap.Deployment.State != rollout.StatePaused {
+				t.Fatalf("paused during write %d, it is %s", at, snap.Deployment.State)
+			}
+			resumed := time.Now()
+			w.db.update("d", func(d *rollout.Deployment) {
+				d.Operator.Pause, d.State = false, rollout.StateInProgress
+				d.Operator.Resumes++
+			})
+			snap, events := w.await("d")
+			if snap.Deployment.State != rollout.StateCompleted || time.Since(resumed) > time.Minute {
+				t.Errorf("paused during write %d, it ended %s after %s: %s", at, snap.Deployment.State, time.Since(resumed), snap.Deployment.Reason)
+			}
+			results := 0
+			for _, e := range events {
+				if e.Type == rollout.EventTrafficResult {
+					results++
+				}
+			}
+			if results != len(w.router.writes) {
+				t.Errorf("paused during write %d: %d writes have %d results", at, len(w.router.writes), results)
+			}
+		})
 	}
 }

@@ -17,8 +17,10 @@ const (
 	deferFor = 20 * time.Millisecond
 	// lingerPerTarget is how long outcomes wait for each other: planning a large deployment costs more.
 	lingerPerTarget = 200 * time.Nanosecond
-	saveTimeout     = 5 * time.Second
-	saveRetry       = 200 * time.Millisecond
+	// lateAfter is how much later than it was due a deployment is claimed when no replica was there to do so.
+	lateAfter   = 2 * pollEvery
+	saveTimeout = 5 * time.Second
+	saveRetry   = 200 * time.Millisecond
 )
 
 // session works on one owned deployment. It is a state and a timer: a goroutine runs only while there is something to
@@ -41,7 +43,8 @@ type session struct {
 
 	// What follows belongs to the running goroutine.
 	snap     *rollout.Snapshot
-	orphaned bool // its owner before died, and nothing was saved since
+	orphaned bool // nobody looked after it for a while, and nothing was saved since
+	stopping bool // it has seen that the engine stops
 	adopted  bool
 	calls    int              // deploy calls in flight
 	dirty    map[int]struct{} // targets that differ from what is stored in what people see
@@ -53,7 +56,8 @@ type session struct {
 
 func newSession(life context.Context, e *Engine, c *rollout.Claimed, log *slog.Logger) *session {
 	snap := &c.Snapshot
-	s := &session{engine: e, id: snap.Deployment.ID, log: log, snap: snap, orphaned: c.From != ""}
+	s := &session{engine: e, id: snap.Deployment.ID, log: log, snap: snap}
+	s.orphaned = c.From != "" || c.Late > lateAfter
 	s.ctx, s.cancel = context.WithCancelCause(life)
 	s.callCtx, s.cutAll = context.WithCancel(s.ctx)
 	s.dirty, s.touched = map[int]struct{}{}, map[int]struct{}{}
@@ -160,6 +164,9 @@ func (s *session) rest(wake time.Time) bool {
 		return true
 	}
 	draining := s.engine.draining.Load()
+	if draining && !s.stopping {
+		return false // it was told while this step was under way
+	}
 	if len(s.inbox) > 0 || s.asked > s.snap.Deployment.OperatorRevision && !draining {
 		return false
 	}

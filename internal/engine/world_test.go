@@ -35,6 +35,8 @@ type box struct {
 	fails   string // the version that it refuses to become
 	hangs   string // the version on which it never answers
 	fence   int64
+	shared  bool      // several deployments call it
+	left    time.Time // when its newest call was given up
 }
 
 type madeCall struct {
@@ -50,6 +52,10 @@ type process struct {
 	killAt int // the step at which it dies; 0 means never
 	mu     sync.Mutex
 	dead   bool
+	mute   bool           // its heartbeats get no answer
+	most   int            // how many deployments the database can load in time; 0 means any number
+	saved  func()         // called after each save that landed, when it is not nil
+	ended  chan time.Time // when Run has returned
 	stop   context.CancelFunc
 }
 
@@ -85,7 +91,7 @@ func (w *world) deployment(id, strategyJSON string, boxes ...*box) {
 func (w *world) start(killAt int) *process {
 	w.mu.Lock()
 	w.replica++
-	p := &process{w: w, name: fmt.Sprintf("r%d", w.replica), killAt: killAt}
+	p := &process{w: w, name: fmt.Sprintf("r%d", w.replica), killAt: killAt, ended: make(chan time.Time, 1)}
 	w.living = append(w.living, p)
 	w.mu.Unlock()
 	ctx, stop := context.WithCancel(context.Background())
@@ -94,7 +100,10 @@ func (w *world) start(killAt int) *process {
 		Replica: p.name, Registry: p, Deployments: p, Signals: p, Caller: p, Prober: p, Mover: p, Recorder: nothing{},
 		Log: slog.New(slog.DiscardHandler),
 	})
-	w.running.Go(func() { _ = e.Run(ctx) }) // a killed process cannot hand over
+	w.running.Go(func() {
+		_ = e.Run(ctx) // a killed process cannot hand over
+		p.ended <- time.Now()
+	})
 	return p
 }
 
@@ -146,7 +155,14 @@ func (p *process) die() {
 }
 
 func (p *process) Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error) {
-	if p.isDead() {
+	p.mu.Lock()
+	dead, mute := p.dead, p.mute
+	p.mu.Unlock()
+	if mute {
+		<-ctx.Done()
+		return time.Time{}, ctx.Err()
+	}
+	if dead {
 		return time.Time{}, errDead
 	}
 	return p.w.db.Heartbeat(ctx, replica, lease)
@@ -169,6 +185,13 @@ func (p *process) Claim(ctx context.Context, replica string, mine []string, limi
 	if p.isDead() {
 		return nil, time.Time{}, errDead
 	}
+	p.mu.Lock()
+	most := p.most
+	p.mu.Unlock()
+	if most > 0 && limit > most {
+		<-ctx.Done() // and the transaction is undone
+		return nil, time.Time{}, ctx.Err()
+	}
 	return p.w.db.Claim(ctx, replica, mine, limit)
 }
 
@@ -180,6 +203,12 @@ func (p *process) Save(ctx context.Context, sv rollout.Save) (rollout.Saved, err
 	saved, err := p.w.db.Save(ctx, sv)
 	if dead := p.alive(); dead != nil {
 		return rollout.Saved{}, dead
+	}
+	p.mu.Lock()
+	told := p.saved
+	p.mu.Unlock()
+	if told != nil {
+		told()
 	}
 	return saved, err
 }
@@ -219,21 +248,20 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call) roll
 	b := w.targets[target]
 	w.calls = append(w.calls, madeCall{target, call})
 	w.open[target]++
-	if w.open[target] > 1 {
+	if w.open[target] > 1 && !b.shared {
 		w.t.Errorf("two calls are open at %s", target)
 	}
-	if call.Fence <= b.fence {
+	if call.Fence <= b.fence && !b.shared {
 		w.t.Errorf("the fence at %s fell from %d to %d", target, b.fence, call.Fence)
 	}
 	b.fence = call.Fence
 	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		w.open[target]--
-		w.mu.Unlock()
-	}()
+	defer w.close(target)
 	if b.hangs == call.Version {
 		<-ctx.Done()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		b.left = time.Now()
 		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
 	}
 	wait(ctx, b.takes)
@@ -244,6 +272,12 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call) roll
 	defer w.mu.Unlock()
 	b.version = call.Version
 	return rollout.Answer{Kind: rollout.AnswerDone, Message: "HTTP 200"}
+}
+
+func (w *world) close(target string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[target]--
 }
 
 func (p *process) Probe(_ context.Context, _ rollout.Check, address string) rollout.Observation {

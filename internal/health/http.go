@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"rollcall/internal/rollout"
 )
@@ -150,13 +153,26 @@ func (a *answer) findVersion(pointer string) (version, why string) {
 	}
 	switch v := value.(type) {
 	case string:
-		if v == "" {
-			return "", "it is empty"
-		}
-		return v, ""
+		return asVersion(v)
 	case json.Number:
-		return v.String(), ""
+		return asVersion(v.String())
 	default:
 		return "", pointer + " is neither text nor a number"
+	}
+}
+
+// maxVersion is how many characters a version may have, as in a request. The database would refuse some others.
+const maxVersion = 200
+
+func asVersion(text string) (version, why string) {
+	switch {
+	case text == "":
+		return "", "it is empty"
+	case utf8.RuneCountInString(text) > maxVersion:
+		return "", fmt.Sprintf("it is longer than %d characters", maxVersion)
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return "", "it has control characters"
+	default:
+		return text, ""
 	}
 }

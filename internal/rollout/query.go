@@ -88,6 +88,9 @@ type Claimed struct {
 	Snapshot Snapshot
 	// From is the dead replica that owned it before; empty when it was free.
 	From string
+	// Late is how long ago it was due: much only when no replica was there to claim it, or when it waited for another
+	// deployment of its pair.
+	Late time.Duration
 }
 
 // Tally counts deployments that share a state and a strategy.

@@ -29,13 +29,14 @@ const claimSQL = `
 			revision = d.revision + was.dead::int, last_seq = d.last_seq + was.dead::int
 		FROM (SELECT id, owner, owner IS NOT NULL AS dead FROM deployments WHERE id = ANY (@ids::uuid[])) was
 		WHERE d.id = was.id AND ` + claimable + `
-		RETURNING d.id, d.epoch, d.last_seq, was.owner AS dead_owner
+		RETURNING d.id, d.epoch, d.last_seq, was.owner AS dead_owner,
+			extract(epoch FROM clock_timestamp() - d.next_run_at)::float8 AS late
 	), told AS (
 		INSERT INTO deployment_events (deployment_id, seq, at, type, actor, replica, epoch, message)
 		SELECT id, last_seq, clock_timestamp(), @type, @actor, @replica, epoch, 'taken over from replica ' || dead_owner
 		FROM claimed WHERE dead_owner IS NOT NULL
 	)
-	SELECT id, dead_owner, CASE WHEN dead_owner IS NOT NULL THEN pg_notify('` + channel + `', id::text)::text END FROM claimed`
+	SELECT id, dead_owner, late, CASE WHEN dead_owner IS NOT NULL THEN pg_notify('` + channel + `', id::text)::text END FROM claimed`
 
 const nextSQL = `
 	SELECT min(next_run_at) FROM deployments WHERE finished_at IS NULL AND owner IS NULL AND next_run_at > clock_timestamp()`
@@ -73,11 +74,14 @@ func candidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, l
 }
 
 func claim(ctx context.Context, tx pgx.Tx, replica string, mine, ids []string) ([]rollout.Claimed, error) {
-	from := map[string]string{}
+	taken := map[string]rollout.Claimed{}
 	_, err := all(ctx, tx, func(row pgx.CollectableRow) (struct{}, error) {
-		var id, owner string
-		err := row.Scan(&id, (*word)(&owner), nil)
-		from[id] = owner
+		var c rollout.Claimed
+		var late float64
+		d := &c.Snapshot.Deployment
+		err := row.Scan(&d.ID, (*word)(&c.From), &late, nil)
+		c.Late = time.Duration(late * float64(time.Second))
+		taken[d.ID] = c
 		return struct{}{}, err //nolint:wrapcheck // said below
 	}, claimSQL, pgx.NamedArgs{
 		"replica": replica, "mine": listed(mine), "ids": ids, "type": rollout.EventTakenOver, "actor": rollout.ActorEngine,
@@ -85,10 +89,10 @@ func claim(ctx context.Context, tx pgx.Tx, replica string, mine, ids []string) (
 	if err != nil {
 		return nil, fmt.Errorf("take %d deployments: %w", len(ids), err)
 	}
-	claimed := make([]rollout.Claimed, 0, len(from))
+	claimed := make([]rollout.Claimed, 0, len(taken))
 	for _, id := range ids {
-		if owner, ok := from[id]; ok {
-			claimed = append(claimed, rollout.Claimed{From: owner, Snapshot: rollout.Snapshot{Deployment: rollout.Deployment{ID: id}}})
+		if c, ok := taken[id]; ok {
+			claimed = append(claimed, c)
 		}
 	}
 	return claimed, load(ctx, tx, claimed)

@@ -203,6 +203,18 @@ func TestAWaitingDeploymentIsClaimedOnlyWhenTheActiveOneHasEnded(t *testing.T) {
 	}
 }
 
+func TestAClaimSaysHowLateItIs(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	d := create(t, s, request("checkout", 1))
+	exec(t, s, `UPDATE deployments SET next_run_at = clock_timestamp() - interval '90 s' WHERE id = $1`, d.ID)
+	_, err := s.Heartbeat(ctx(t), "r1", lease)
+	must(t, err)
+	if late := claimed(t, s, "r1")[0].Late; late < 90*time.Second || late > 3*time.Minute {
+		t.Errorf("it was due 90 s ago, and claimed %s late", late)
+	}
+}
+
 func TestAClaimSaysWhenTheNextOneIsDue(t *testing.T) {
 	t.Parallel()
 	s := open(t)

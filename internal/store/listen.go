@@ -110,7 +110,9 @@ func (s *Store) listen(ctx context.Context, hear func(id string)) (connected boo
 		defer cancel()
 		_ = conn.Close(bound) // it is lost, or no longer needed
 	}()
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+	bound, cancel := context.WithTimeout(ctx, answerBound)
+	defer cancel()
+	if _, err := conn.Exec(bound, "LISTEN "+channel); err != nil {
 		return false, fmt.Errorf("listen: %w", err)
 	}
 	hear("")

@@ -22,14 +22,14 @@ const (
 	// idleInTransaction frees the rows that a frozen replica has locked before its lease has ended.
 	idleInTransaction = "4s"
 	leastConnections  = 8
-	connectionsPerCPU = 4
+	connectionsPerCPU = 2
 )
 
 // Store is the database. Its methods may be called from any goroutine; they give a rollout.Error with CodeUnavailable
 // when the database cannot be reached or does not answer in time.
 type Store struct {
 	pool        *pgxpool.Pool
-	subscribers subscribers
+	subscribers *subscribers
 }
 
 // Open prepares a pool of connections to a PostgreSQL URL or DSN. It connects only when first asked for something, so an
@@ -44,7 +44,17 @@ func Open(ctx context.Context, databaseURL string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the pool of database connections: %w", err)
 	}
-	return &Store{pool: pool}, nil
+	return &Store{pool: pool, subscribers: &subscribers{}}, nil
+}
+
+// Apart is the same database over connections of its own, so that whoever uses it never waits for those that s has given
+// out. What one of the two hears is told to the subscribers of both. Each is closed by itself.
+func (s *Store) Apart(ctx context.Context) (*Store, error) {
+	pool, err := pgxpool.NewWithConfig(ctx, s.pool.Config())
+	if err != nil {
+		return nil, fmt.Errorf("prepare a second pool of database connections: %w", err)
+	}
+	return &Store{pool: pool, subscribers: s.subscribers}, nil
 }
 
 func setDefaults(config *pgxpool.Config, databaseURL string) {

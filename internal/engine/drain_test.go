@@ -1,0 +1,42 @@
+package engine
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// A session that is in the middle of a step when the engine is told to stop must not go to sleep afterwards.
+func TestASessionThatIsBusyWhenTheEngineStopsHandsOverAtOnce(t *testing.T) {
+	t.Parallel()
+	for at := int32(1); at <= 4; at++ {
+		inBubble(t, func(w *world) {
+			w.deployment("d", `{"batch_size":1}`, boxes(1, func(_ int, b *box) { b.takes = 0 })...)
+			w.db.rows["d"].snap.Deployment.Spec.Checks[0].Interval = rollout.Duration(4 * time.Second)
+			p := w.start(0)
+			var saves atomic.Int32
+			p.mu.Lock()
+			p.saved = func() {
+				if saves.Add(1) == at {
+					p.stop()
+					time.Sleep(100 * time.Millisecond) // the synthetic clock: the answer of this save is slow
+				}
+			}
+			p.mu.Unlock()
+			for saves.Load() < at {
+				time.Sleep(time.Millisecond)
+			}
+			told := time.Now()
+			if took := (<-p.ended).Sub(told); took > time.Second {
+				t.Errorf("told to stop during save %d, it took %s", at, took)
+			}
+			if snap, _ := w.db.read("d"); snap.Deployment.Owner != "" {
+				t.Errorf("told to stop during save %d, it left the deployment to %s", at, snap.Deployment.Owner)
+			}
+			w.start(0)
+			w.await("d")
+		})
+	}
+}

@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// save stores everything that has changed, and tries for as long as the lease lasts. A draft that is refused is taken
+// back.
+func (s *session) save(dr *draft, release bool) error {
+	sv := rollout.Save{Deployment: s.snap.Deployment, Events: s.events, Release: release, RunAt: dr.wake}
+	sv.Deployment.Counts = rollout.Count(s.snap.Targets)
+	changed := s.dirty
+	if release {
+		changed = s.touched
+	}
+	for _, i := range slices.Sorted(maps.Keys(changed)) {
+		sv.Targets = append(sv.Targets, s.snap.Targets[i].Clone())
+	}
+	saved, err := s.saveUntilSure(sv)
+	if err != nil {
+		s.takeBack(dr)
+		return s.refused(err, dr)
+	}
+	d := &s.snap.Deployment
+	d.Revision, d.LastSeq, d.Saves, d.Counts = saved.Revision, saved.LastSeq, saved.Saves, sv.Deployment.Counts
+	for i := range changed {
+		delete(s.touched, i)
+	}
+	s.stored, s.orphaned = statusOf(d), false
+	s.events, s.dirty, s.oldest = nil, map[int]struct{}{}, time.Time{}
+	s.logEvents(sv.Events)
+	return nil
+}
+
+// refused deals with a save that the database did not take.
+func (s *session) refused(err error, dr *draft) error {
+	if rollout.ErrorCode(err) != rollout.CodeConflict || dr.deployment.Active() {
+		return err
+	}
+	// Another deployment of the pair began first: this one waits for its turn as if it had never been claimed.
+	dr.wake = s.engine.now().Add(pollEvery)
+	s.events, s.dirty = nil, map[int]struct{}{}
+	if _, err := s.saveUntilSure(rollout.Save{Deployment: s.snap.Deployment, Release: true, RunAt: dr.wake}); err != nil {
+		return err
+	}
+	return errReleased
+}
+
+// saveUntilSure repeats a save until the database has said yes or no, or the ownership has ended.
+func (s *session) saveUntilSure(sv rollout.Save) (rollout.Saved, error) {
+	for {
+		ctx, cancel := context.WithTimeout(s.ctx, saveTimeout)
+		began := time.Now()
+		saved, err := s.engine.Deployments.Save(ctx, sv)
+		cancel()
+		s.engine.Recorder.SaveDone(time.Since(began), len(sv.Targets), err != nil && !answered(err))
+		if err == nil || answered(err) {
+			return saved, err
+		}
+		level := slog.LevelWarn
+		if rollout.ErrorCode(err) != rollout.CodeUnavailable && s.ctx.Err() == nil {
+			level = slog.LevelError // the database answers and does not take it: trying again may not help
+		}
+		s.log.Log(s.ctx, level, "a save has not landed; trying again", "error", err)
+		wait(s.ctx, saveRetry)
+		if s.ctx.Err() != nil {
+			return saved, errDropped
+		}
+	}
+}
+
+// answered reports whether the database has said no, rather than nothing.
+func answered(err error) bool {
+	code := rollout.ErrorCode(err)
+	return code == rollout.CodeLost || code == rollout.CodeStale || code == rollout.CodeConflict || code == rollout.CodeNotFound
+}
+
+// reload reads the deployment's row again, because an operator has changed it.
+func (s *session) reload() error {
+	for {
+		ctx, cancel := context.WithTimeout(s.ctx, queryTimeout)
+		fresh, err := s.engine.Deployments.Deployment(ctx, s.id)
+		cancel()
+		if err == nil {
+			return s.refresh(fresh)
+		}
+		s.log.WarnContext(s.ctx, "the deployment could not be read again; trying again", "error", err)
+		wait(s.ctx, saveRetry)
+		if s.ctx.Err() != nil {
+			return errDropped
+		}
+	}
+}
+
+func (s *session) refresh(fresh rollout.Deployment) error {
+	d := &s.snap.Deployment
+	if fresh.Owner != d.Owner || fresh.Epoch != d.Epoch {
+		return &rollout.Error{Code: rollout.CodeLost, Message: "the deployment has a new owner"}
+	}
+	fresh.DeploySecret = d.DeploySecret
+	s.stored = statusOf(&fresh)
+	// What the router answered may not be stored yet, and nobody else writes it.
+	fresh.Progress.Router, fresh.Progress.Weight = d.Progress.Router, d.Progress.Weight
+	*d = fresh
+	if s.orphaned {
+		strategy.Excuse(s.snap, s.engine.now()) // not stored yet, and so forgotten with the row that was replaced
+	}
+	return nil
+}
