@@ -32,6 +32,7 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 	shutdownTimeout   = 2 * time.Second
+	requestGrace      = 500 * time.Millisecond // for requests in flight; long polls end with it
 	pruneEvery        = time.Hour
 )
 
@@ -192,7 +193,10 @@ func adminHandler(m http.Handler) http.Handler {
 func (s *server) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s.http.BaseContext = func(net.Listener) context.Context { return ctx } // long polls end with the server
+	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	context.AfterFunc(ctx, func() { time.AfterFunc(requestGrace, cut) })
+	s.http.BaseContext = func(net.Listener) context.Context { return requests }
 	engineDone := make(chan error, 1)
 	go func() { engineDone <- s.engine.Run(ctx) }()
 	go s.serve(s.http, s.listener, cancel)

@@ -9,7 +9,7 @@ import (
 
 const (
 	// storeTimeout bounds each question to the store, so that a request learns soon that the database is away.
-	storeTimeout = 2 * time.Second
+	storeTimeout = 1500 * time.Millisecond
 	// createTimeout is longer, because a creation waits for another one under the same key. A question always comes
 	// before it and finds out whether the database is there.
 	createTimeout = 10 * time.Second

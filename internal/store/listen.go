@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,12 +75,15 @@ func (s *subscribers) tell(id string) {
 }
 
 // Listen hears of changes until ctx ends, on a connection of its own that it makes again whenever it is lost, and then
-// returns nil. For each change it calls wake with the deployment's id, and with "" after (re)connecting: anything may have
-// changed meanwhile. wake must not block.
+// returns nil. For each change that an engine should look at it calls wake with the deployment's id, and with "" after
+// (re)connecting: anything may have changed meanwhile. wake must not block.
 func (s *Store) Listen(ctx context.Context, wake func(deploymentID string)) error {
-	hear := func(id string) {
+	hear := func(payload string) {
+		id, progress := strings.CutPrefix(payload, progressMark)
 		s.subscribers.tell(id)
-		wake(id)
+		if !progress {
+			wake(id)
+		}
 	}
 	backoff := firstBackoff
 	for ctx.Err() == nil {

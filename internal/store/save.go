@@ -55,7 +55,7 @@ func store(ctx context.Context, tx pgx.Tx, save rollout.Save) (rollout.Saved, er
 		queueWakeNext(batch, &d, now)
 	}
 	if d.Revision > stored.Revision || d.Owner == "" {
-		batch.Queue(notifySQL, d.ID)
+		batch.Queue(notifySQL, progressMark+d.ID)
 	}
 	return counters(&d), send(ctx, tx, batch)
 }

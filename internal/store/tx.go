@@ -40,6 +40,10 @@ const channel = "rollcall"
 
 const notifySQL = `SELECT pg_notify('` + channel + `', $1)`
 
+// progressMark stands before the id of a deployment in notifications that tell of progress: they are for those who watch
+// it, and wake no engine.
+const progressMark = "="
+
 // canonical reports whether id is a UUID in the one spelling that is accepted.
 func canonical(id string) bool {
 	parsed, err := uuid.Parse(id)

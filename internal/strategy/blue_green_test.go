@@ -106,9 +106,16 @@ func TestSlotsAreTwoOrNone(t *testing.T) {
 		slots []string
 		fine  bool
 	}{
-		{[]string{"", ""}, true}, {[]string{""}, true}, {[]string{"a", "b"}, true}, {[]string{"b", "a", "b"}, true},
-		{[]string{"a"}, false}, {[]string{"a", "a"}, false}, {[]string{"a", ""}, false}, {[]string{"", "b"}, false},
-		{[]string{"a", "b", "c"}, false}, {[]string{"a", "b", ""}, false},
+		{[]string{"", ""}, true},
+		{[]string{""}, true},
+		{[]string{"a", "b"}, true},
+		{[]string{"b", "a", "b"}, true},
+		{[]string{"a"}, false},
+		{[]string{"a", "a"}, false},
+		{[]string{"a", ""}, false},
+		{[]string{"", "b"}, false},
+		{[]string{"a", "b", "c"}, false},
+		{[]string{"a", "b", ""}, false},
 	} {
 		var targets []rollout.Target
 		for i, slot := range c.slots {
