@@ -26,6 +26,7 @@ type deployment struct {
 		Updated  int `json:"targets_updated"`
 		InFlight int `json:"targets_in_flight"`
 		Wave     int
+		Weight   int `json:"traffic_weight"`
 	}
 	Result *struct {
 		Success    bool
@@ -33,6 +34,10 @@ type deployment struct {
 		Failed     int `json:"targets_failed"`
 		RolledBack int `json:"targets_rolled_back"`
 		Errors     []struct{ Target, Message string }
+		Metadata   struct {
+			StoppedAtStage *int    `json:"stopped_at_stage"`
+			ActiveSlot     *string `json:"active_slot"`
+		}
 	}
 }
 
