@@ -180,6 +180,7 @@ func (b *balancer) judge(w routerWrite) {
 	switch {
 	case total == 0 || w.NewWeight+w.OldWeight != 100 || len(w.Backends) != len(b.fleet.Targets):
 		b.accuse("a write of %d:%d with weights %v", w.NewWeight, w.OldWeight, w.Backends)
+	case w.Version == nil: // targets go to different versions
 	case b.kind == oneSide && w.NewWeight == 100 && onNew != total:
 		b.accuse("switched with %d of %d on the new version", onNew, total)
 	case b.kind == twoSides && onNew*100 != w.NewWeight*total:
@@ -222,9 +223,9 @@ func (b *balancer) shares() []int {
 func (b *balancer) last() (routerWrite, []int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var weights []int
+	weights := make([]int, len(b.fleet.Targets))
 	for _, backend := range b.does.Backends {
-		weights = append(weights, backend.Weight)
+		weights[slices.Index(b.fleet.Targets, b.fleet.Target(backend.Target))] = backend.Weight
 	}
 	return b.does, weights
 }

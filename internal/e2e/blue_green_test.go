@@ -89,6 +89,7 @@ func TestABlueGreenDeploymentSwitchesOnceAndAlternates(t *testing.T) {
 
 	// Two posted in a row: the second waits, and finds the slots as the first leaves them.
 	second := p.post(inSlots(routed(b, "v3", blueGreen(nil))))
+	p.await(second.ID, "begun", func(d *deployment) bool { return d.State != "pending" })
 	third := p.post(inSlots(routed(b, "v4", blueGreen(nil))))
 	if second = p.awaitEnd(second.ID); second.State != "completed" || *second.Result.Metadata.ActiveSlot != "blue" {
 		t.Errorf("the second ended %s: %+v", second.State, second.Result)
@@ -172,7 +173,7 @@ func TestASwitchWaitsForPromote(t *testing.T) {
 	}
 	assertRuns(t, f, half(own, allRun("v2"), 4))
 	assertShares(t, b, 0)
-	promoteAtOnce(p, d.ID, 1)
+	p.ask("/deployments/"+d.ID+"/promote", http.StatusOK)
 	end := p.awaitEnd(d.ID)
 	assertEnd(p, end, "completed", true)
 	assertServes(p, b, end, "green")
@@ -188,7 +189,6 @@ func TestASwitchThatTheRouterDoesNotConfirmDoesNotSucceed(t *testing.T) {
 			f := mixed(t, 4)
 			b := newBalancer(t, f, twoSides)
 			b.faulty(func(w routerWrite) fault {
-				// What it did without saying so is found out by asking, so then it must be deaf for good.
 				if w.NewWeight == 100 {
 					return how
 				}
