@@ -12,7 +12,7 @@ import (
 
 // inSlots gives the first half of a request's targets the slot blue, the rest green.
 func inSlots(body object) object {
-	targets := body["targets"].([]object)
+	targets := part[[]object](body, "targets")
 	for i, target := range targets {
 		target["slot"] = "blue"
 		if i >= len(targets)/2 {
@@ -196,8 +196,7 @@ func TestASwitchThatTheRouterDoesNotConfirmDoesNotSucceed(t *testing.T) {
 			})
 			body := inSlots(routed(b, "v2", blueGreen(nil)))
 			body["service"] = fmt.Sprintf("switch-%d", i)
-			traffic := body["traffic"].(object)
-			traffic["timeout"] = "500ms"
+			part[object](body, "traffic")["timeout"] = "500ms"
 			d := p.awaitEnd(p.post(body).ID)
 			if how == hangsLate { // asked, it says that it is done
 				assertEnd(p, d, "completed", true)
@@ -209,7 +208,7 @@ func TestASwitchThatTheRouterDoesNotConfirmDoesNotSucceed(t *testing.T) {
 			if now, _ := b.last(); now.NewWeight != 0 || now.ActiveSlot != "blue" {
 				t.Errorf("left at %d:%d, %s", now.NewWeight, now.OldWeight, now.ActiveSlot)
 			}
-			if slot := p.activeSlot(body["service"].(string)); slot != "blue" {
+			if slot := p.activeSlot(part[string](body, "service")); slot != "blue" {
 				t.Errorf("the status says that %s serves", slot)
 			}
 			b.assertDrained(t)

@@ -85,6 +85,15 @@ func request(f *fleet.Fleet, version string, strategy object) object {
 	}
 }
 
+// part is a field of a request, of the type that it was made with.
+func part[T any](body object, name string) T {
+	field, ok := body[name].(T)
+	if !ok {
+		panic(fmt.Sprintf("%s is %v", name, body[name]))
+	}
+	return field
+}
+
 func call(t testing.TB, method, url string, body any, into any) (*http.Response, []byte) {
 	t.Helper()
 	var payload io.Reader

@@ -14,16 +14,16 @@ func TestWithARouterThatDoesNothingNoTargetIsCalled(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for i, strategy := range []object{{"type": "rolling", "batch_size": 2}, stages("50ms"), blueGreen(nil)} {
+		strategy["progress_deadline"] = "3s"
 		for j, how := range []fault{refuses, fails, hangs} {
 			t.Run(fmt.Sprint(strategy["type"], " ", how), func(t *testing.T) {
 				t.Parallel()
 				f := mixed(t, 4)
 				b := newBalancer(t, f, twoSides)
 				b.faulty(func(routerWrite) fault { return how })
-				strategy["progress_deadline"] = "3s"
 				body := inSlots(routed(b, "v2", strategy))
 				body["service"] = fmt.Sprintf("deaf-%d-%d", i, j)
-				body["traffic"].(object)["timeout"] = "200ms"
+				part[object](body, "traffic")["timeout"] = "200ms"
 				d := p.awaitEnd(p.post(body).ID)
 				if d.Result.Success || d.State != "failed" && d.State != "rolled_back" {
 					t.Errorf("ended %s (%s): %+v", d.State, d.Reason, d.Result)
@@ -40,18 +40,17 @@ func TestWithARouterThatDoesNothingNoTargetIsCalled(t *testing.T) {
 	}
 }
 
-func TestARouterThatFailsMidwayIsWaitedForAndTheCanaryTakenBack(t *testing.T) {
+func TestARouterThatRefusesTheNextStageTurnsTheCanaryRound(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	b := newBalancer(t, f, twoSides)
 	p := serve(t, dbtest.New(t))
-	down := func(w routerWrite) fault {
+	b.faulty(func(w routerWrite) fault {
 		if w.NewWeight > 10 {
 			return refuses
 		}
 		return obeys
-	}
-	b.faulty(down)
+	})
 	d := p.awaitEnd(p.post(routed(b, "v2", stages("50ms"))).ID)
 	assertEnd(p, d, "rolled_back", false)
 	assertShares(t, b, 0, 10, 0)

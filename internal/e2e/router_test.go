@@ -17,7 +17,7 @@ func TestARollingDeploymentTakesEachTargetOutOfTrafficAndPutsItBack(t *testing.T
 	b := newBalancer(t, f, byCount)
 	p := serve(t, dbtest.New(t))
 	body := routed(b, "v2", object{"type": "rolling", "batch_size": 2})
-	body["traffic"].(object)["drain"] = "100ms"
+	part[object](body, "traffic")["drain"] = "100ms"
 	d := p.awaitEnd(p.post(body).ID)
 	assertEnd(p, d, "completed", true)
 	assertRuns(t, f, allRun("v2"))
