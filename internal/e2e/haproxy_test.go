@@ -82,11 +82,11 @@ func haproxyProgram(t *testing.T) string {
 // handedOver is a socket that listens, for a child process.
 func handedOver(t *testing.T) (address string, file *os.File) {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err = l.(*net.TCPListener).File()
+	file, err = l.File()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 
@@ -83,7 +85,7 @@ func killAndGoOn(t *testing.T, b *balancer, body object, at phase, sick bool) {
 	end := p.awaitEnd(d.ID)
 	b.assertDrained(t)
 	assertTruth(p, d.ID, b.fleet)
-	slots := body["strategy"].(object)["type"] == "blue_green"
+	slots := part[object](body, "strategy")["type"] == "blue_green"
 	if sick {
 		assertEnd(p, end, "rolled_back", false)
 		b.assertSettled(p, d.ID, 0)
@@ -101,4 +103,67 @@ func killAndGoOn(t *testing.T, b *balancer, body object, at phase, sick bool) {
 	} else {
 		assertRuns(t, b.fleet, allRun("v2"))
 	}
+}
+
+// TestAServerKilledAtEveryWriteToTheRouterEndsTheSameWay never lets it see the answer to the first attempt of any write.
+func TestAServerKilledAtEveryWriteToTheRouterEndsTheSameWay(t *testing.T) {
+	t.Parallel()
+	for name, strategy := range map[string]object{"canary": stages("100ms"), "blue_green": blueGreen(nil)} {
+		for _, sick := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/sick=%t", name, sick), func(t *testing.T) {
+				t.Parallel()
+				f := mixed(t, 4)
+				b := newBalancer(t, f, twoSides)
+				if sick { // the last to be called of either
+					f.Targets[3].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+				}
+				asked := make(chan struct{}, 100)
+				b.faulty(func(w routerWrite) fault {
+					if w.attempt > 1 || len(asked) == cap(asked) {
+						return obeys
+					}
+					asked <- struct{}{}
+					return hangsLate
+				})
+				database, state := dbtest.New(t), "--state-dir="+t.TempDir()
+				p := serve(t, database, state)
+				body := inSlots(routed(b, "v2", strategy))
+				part[object](body, "traffic")["timeout"] = "60s"
+				body["healthy_deadline"] = "2s"
+				d := p.post(body)
+				kills := 0
+				for end := (deployment{}); !end.terminal(); {
+					select {
+					case <-asked:
+						p.kill()
+						kills++
+						p = serve(t, database, state)
+					default:
+						call(t, http.MethodGet, p.url+"/deployments/"+d.ID+"?wait=100ms&after=1000000", nil, &end)
+					}
+				}
+				t.Logf("killed %d times", kills)
+				assertKilledOften(p, b, d.ID, sick)
+			})
+		}
+	}
+}
+
+func assertKilledOften(p *process, b *balancer, id string, sick bool) {
+	p.t.Helper()
+	end := p.awaitEnd(id)
+	b.assertDrained(p.t)
+	assertTruth(p, id, b.fleet)
+	if sick {
+		assertEnd(p, end, "rolled_back", false)
+		b.assertSettled(p, id, 0)
+		for i, target := range b.fleet.Targets {
+			if target.Version() != own(i) {
+				p.t.Errorf("%s runs %s", target.ID, target.Version())
+			}
+		}
+		return
+	}
+	assertEnd(p, end, "completed", true)
+	b.assertSettled(p, id, 100)
 }
