@@ -26,6 +26,7 @@ type deployment struct {
 		Updated  int `json:"targets_updated"`
 		InFlight int `json:"targets_in_flight"`
 		Wave     int
+		Weight   int `json:"traffic_weight"`
 	}
 	Result *struct {
 		Success    bool
@@ -33,6 +34,10 @@ type deployment struct {
 		Failed     int `json:"targets_failed"`
 		RolledBack int `json:"targets_rolled_back"`
 		Errors     []struct{ Target, Message string }
+		Metadata   struct {
+			StoppedAtStage *int    `json:"stopped_at_stage"`
+			ActiveSlot     *string `json:"active_slot"`
+		}
 	}
 }
 
@@ -78,6 +83,15 @@ func request(f *fleet.Fleet, version string, strategy object) object {
 		"healthy_deadline": "5s",
 		"health_checks":    []object{{"type": "http", "path": "/health", "version_pointer": "/version", "interval": "50ms"}},
 	}
+}
+
+// part is a field of a request, of the type that it was made with.
+func part[T any](body object, name string) T {
+	field, ok := body[name].(T)
+	if !ok {
+		panic(fmt.Sprintf("%s is %v", name, body[name]))
+	}
+	return field
 }
 
 func call(t testing.TB, method, url string, body any, into any) (*http.Response, []byte) {
