@@ -26,7 +26,7 @@ func TestRequestsThatWaitInTheDatabaseHoldUpNoRollout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background()) //nolint:errcheck // it goes with the test
+	defer conn.Close(context.Background())
 	if _, err := conn.Exec(t.Context(), `SELECT pg_advisory_lock(hashtextextended('locked/production', 0))`); err != nil {
 		t.Fatal(err)
 	}

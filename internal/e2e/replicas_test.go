@@ -28,7 +28,7 @@ func TestAServerKilledTwentyTimesAtRandomMomentsEndsTheSameWay(t *testing.T) {
 	body["healthy_deadline"] = "2s"
 	d := p.post(body)
 	for kill := range 20 {
-		life := time.Duration(rand.IntN(300)) * time.Millisecond //nolint:gosec // any moment will do
+		life := time.Duration(rand.IntN(300)) * time.Millisecond
 		if kill%5 == 4 {
 			life *= 10
 		}
