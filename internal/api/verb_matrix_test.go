@@ -37,7 +37,10 @@ func standings() map[string]standing {
 			return snap.Deployment.ID
 		},
 		"gate": func(s *stage, service string) string {
-			snap := begun(s, service)
+			body := strings.Replace(s.request(service, "v2", 3), `"type":"rolling","batch_size":[1,2]`,
+				`"type":"canary","stages":[{"percent":10,"promotion":"manual"},100]`, 1)
+			snap := s.claim(s.created(body))
+			s.begin(snap, func(*rollout.Target) {})
 			snap.Deployment.State, snap.Deployment.Progress.Gate = rollout.StatePaused, 1
 			snap.Deployment.Progress.HeldAt = time.Now()
 			s.save(snap, rollout.EventGateWaiting)
