@@ -35,7 +35,7 @@ func (s *session) save(dr *draft, release bool) error {
 	}
 	s.stored, s.orphaned = statusOf(d), false
 	s.events, s.dirty, s.oldest = nil, map[int]struct{}{}, time.Time{}
-	s.logEvents(sv.Events)
+	s.unlogged = append(s.unlogged, sv.Events...)
 	return nil
 }
 

@@ -50,6 +50,7 @@ type session struct {
 	dirty    map[int]struct{} // targets that differ from what is stored in what people see
 	touched  map[int]struct{} // targets that differ at all
 	events   []rollout.Event  // not yet stored
+	unlogged []rollout.Event  // stored, and not yet in the log, for which no call waits
 	stored   rollout.Status   // the status as it is stored
 	oldest   time.Time        // since when results wait to be saved; zero when none do
 }
@@ -130,6 +131,7 @@ func (s *session) run() {
 		s.linger()
 		outcomes, asked := s.take()
 		wake, err := s.step(outcomes, asked)
+		s.logStored()
 		if err != nil {
 			s.leave(err)
 			return

@@ -231,11 +231,13 @@ func (s *session) ended() {
 	s.log.InfoContext(s.ctx, "the deployment has ended", "state", string(d.State), "reason", d.Reason)
 }
 
-func (s *session) logEvents(events []rollout.Event) {
-	for i := range events {
-		e := &events[i]
+// logStored logs what has been stored since the last time, once the calls that depended on it are on their way.
+func (s *session) logStored() {
+	for i := range s.unlogged {
+		e := &s.unlogged[i]
 		s.log.InfoContext(s.ctx, "event", "type", e.Type, "target", e.Target, "wave", e.Wave, "from", e.From, "to", e.To, "message", e.Message)
 	}
+	s.unlogged = nil
 }
 
 func statusOf(d *rollout.Deployment) rollout.Status {
