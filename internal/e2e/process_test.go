@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -54,6 +55,9 @@ func serve(t testing.TB, database string, args ...string) *process {
 // launch starts a server without waiting for it.
 func launch(t testing.TB, database string, args ...string) *process {
 	t.Helper()
+	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--state-dir") }) {
+		args = append(args, "--state-dir="+t.TempDir()) // the machine's own folder is none of a test's business
+	}
 	args = append([]string{"--dev", "--addr=127.0.0.1:0"}, args...)
 	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database)

@@ -35,11 +35,7 @@ type run struct {
 	work   sync.WaitGroup
 }
 
-// NewTarget starts a target of its own on addr, running version; port 0 takes a free one. Close it when done.
-func NewTarget(id, addr, version string) (*Target, error) {
-	return newTarget(id, addr, version, &journal{})
-}
-
+// newTarget starts a target on addr, running version; port 0 takes a free one.
 func newTarget(id, addr, version string, j *journal) (*Target, error) {
 	t := &Target{ID: id, addr: addr, journal: j, version: version}
 	return t, t.Up()
