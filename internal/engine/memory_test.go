@@ -1,23 +1,29 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storetest"
 )
 
-// memory keeps deployments as the store does, for tests under a synthetic clock.
+// memory keeps deployments as the store does, for tests under a synthetic clock. It passes the same tests.
 type memory struct {
 	mu         sync.Mutex
 	rows       map[string]*row
 	replicas   map[string]time.Time
-	remembered map[string]rollout.Remembered
+	remembered map[place]rollout.Remembered
 	listeners  map[int]func(string)
 	next       int
+	events     int64
 }
 
 type row struct {
@@ -26,22 +32,20 @@ type row struct {
 	events []rollout.Event
 }
 
+// place is where something is remembered: a target of a service in an environment, or with no target its router, whose
+// version is the slot that serves.
+type place struct{ service, environment, target string }
+
 func newMemory() *memory {
 	return &memory{
-		rows: map[string]*row{}, replicas: map[string]time.Time{}, remembered: map[string]rollout.Remembered{},
+		rows: map[string]*row{}, replicas: map[string]time.Time{}, remembered: map[place]rollout.Remembered{},
 		listeners: map[int]func(string){},
 	}
 }
 
-func (m *memory) create(n rollout.NewDeployment) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	n.Deployment.Revision, n.Deployment.LastSeq, n.Deployment.CreatedAt = 1, 1, time.Now()
-	m.rows[n.Deployment.ID] = &row{
-		snap:   rollout.Snapshot{Deployment: n.Deployment, Targets: n.Targets},
-		events: []rollout.Event{{Seq: 1, Type: rollout.EventCreated}}, runAt: time.Now(),
-	}
-	m.notify(n.Deployment.ID)
+func TestTheStoreInMemoryKeepsEveryPromiseOfAStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(*testing.T) storetest.Store { return newMemory() })
 }
 
 func (m *memory) read(id string) (rollout.Snapshot, []rollout.Event) {
@@ -53,17 +57,13 @@ func (m *memory) read(id string) (rollout.Snapshot, []rollout.Event) {
 
 // update is what a verb of the API does.
 func (m *memory) update(id string, change func(d *rollout.Deployment)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	r := m.rows[id]
-	if r.snap.Deployment.State.Terminal() {
-		return
+	_, err := m.Update(context.Background(), id, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+		change(d)
+		return []rollout.Event{{Type: "changed", Actor: "ann"}}, nil
+	})
+	if err != nil && rollout.ErrorCode(err) != rollout.CodeConflict { // it has ended meanwhile
+		panic(err)
 	}
-	change(&r.snap.Deployment)
-	r.snap.Deployment.Revision++
-	r.snap.Deployment.OperatorRevision++
-	r.runAt = time.Now()
-	m.notify(id)
 }
 
 func (m *memory) notify(id string) {
@@ -72,11 +72,153 @@ func (m *memory) notify(id string) {
 	}
 }
 
+// clock is in whole microseconds, as the database's is.
+func clock() time.Time { return time.Now().UTC().Round(0).Truncate(time.Microsecond) }
+
+func (m *memory) row(id string) (*row, error) {
+	if r, ok := m.rows[id]; ok {
+		return r, nil
+	}
+	return nil, &rollout.Error{Code: rollout.CodeNotFound, ID: id, Message: "there is no deployment " + id}
+}
+
+func (m *memory) Create(_ context.Context, n rollout.NewDeployment) (rollout.Created, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.next++
+	now, d := clock(), n.Deployment
+	d.ID = cmp.Or(d.ID, fmt.Sprintf("00000000-0000-7000-8000-%012d", m.next))
+	d.State, d.Direction = rollout.StatePending, cmp.Or(d.Direction, rollout.Forward)
+	d.Reason = cmp.Or(d.Reason, "waiting to start")
+	d.CreatedAt, d.Revision = now, 1
+	events := []rollout.Event{{Type: rollout.EventCreated, Actor: d.RequestedBy, To: string(d.State)}}
+	for _, other := range m.unfinished(&d) {
+		o := &other.snap.Deployment
+		switch {
+		case d.Spec.OnConflict == rollout.OnConflictReject:
+			return rollout.Created{}, &rollout.Error{Code: rollout.CodeConflict, ID: o.ID, Message: "another has not ended"}
+		case o.Active():
+			d.Reason = "waiting for deployment " + o.ID + " to end"
+			events = append(events, rollout.Event{Type: rollout.EventQueued, Message: d.Reason})
+		default:
+			m.supersede(other, d.ID, now)
+		}
+	}
+	r := &row{snap: *(&rollout.Snapshot{Deployment: d, Targets: n.Targets}).Clone(), runAt: now}
+	for i := range r.snap.Targets {
+		r.snap.Targets[i].UpdatedAt = now
+	}
+	m.rows[d.ID] = r
+	m.append(r, events, now)
+	m.notify(d.ID)
+	return rollout.Created{Deployment: r.snap.Deployment}, nil
+}
+
+// unfinished are the other deployments of the same service and environment that have not ended.
+func (m *memory) unfinished(d *rollout.Deployment) []*row {
+	var list []*row
+	for _, id := range slices.Sorted(maps.Keys(m.rows)) {
+		o := &m.rows[id].snap.Deployment
+		if o.ID != d.ID && o.Service == d.Service && o.Environment == d.Environment && o.FinishedAt.IsZero() {
+			list = append(list, m.rows[id])
+		}
+	}
+	return list
+}
+
+func (m *memory) active(d *rollout.Deployment) bool {
+	return slices.ContainsFunc(m.unfinished(d), func(r *row) bool { return r.snap.Deployment.Active() })
+}
+
+func (m *memory) supersede(r *row, by string, now time.Time) {
+	d := &r.snap.Deployment
+	d.State, d.Reason = rollout.StateSuperseded, "superseded by deployment "+by
+	d.Revision++
+	m.append(r, []rollout.Event{{Type: rollout.EventSuperseded, Message: d.Reason}}, now)
+	m.end(r, now)
+	m.notify(d.ID)
+}
+
+// end settles what belongs to a deployment that ended before it began.
+func (m *memory) end(r *row, now time.Time) {
+	d := &r.snap.Deployment
+	d.Owner = ""
+	if d.FinishedAt.IsZero() {
+		d.FinishedAt = now
+	}
+	d.DeadlineAt, d.NextActionAt, d.Progress.HeldAt = time.Time{}, time.Time{}, time.Time{}
+	if d.Result == nil {
+		d.Result = &rollout.Result{State: d.State}
+	}
+	for i := range r.snap.Targets {
+		if t := &r.snap.Targets[i]; t.State == rollout.TargetPending {
+			t.State, t.Phase, t.UpdatedAt = rollout.TargetUnchanged, rollout.PhaseSettled, now
+		}
+	}
+}
+
+func (m *memory) wakeNext(d *rollout.Deployment, now time.Time) {
+	for _, r := range m.unfinished(d) {
+		if r.snap.Deployment.StartedAt.IsZero() {
+			r.runAt = now
+			m.notify(r.snap.Deployment.ID)
+		}
+	}
+}
+
+// append numbers events and adds them.
+func (m *memory) append(r *row, events []rollout.Event, now time.Time) {
+	d := &r.snap.Deployment
+	for _, e := range events {
+		d.LastSeq++
+		m.events++
+		e.Seq, e.ID, e.DeploymentID = d.LastSeq, m.events, d.ID
+		e.Actor, e.Epoch = cmp.Or(e.Actor, rollout.ActorEngine), cmp.Or(e.Epoch, d.Epoch)
+		if e.At.IsZero() {
+			e.At = now
+		}
+		r.events = append(r.events, e)
+	}
+}
+
+func (m *memory) Update(
+	_ context.Context, id string, ifRevision int64, change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
+) (rollout.Deployment, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, err := m.row(id)
+	if err != nil {
+		return rollout.Deployment{}, err
+	}
+	now, stored := clock(), r.snap.Deployment
+	if ifRevision != 0 && ifRevision != stored.Revision {
+		return rollout.Deployment{}, &rollout.Error{Code: rollout.CodeStale, ID: id, Message: "it is at another revision"}
+	}
+	d := stored
+	events, err := change(&d, now)
+	if err != nil || len(events) == 0 {
+		return stored, err
+	}
+	if stored.State.Terminal() {
+		return stored, &rollout.Error{Code: rollout.CodeConflict, ID: id, Message: "it has ended"}
+	}
+	d.Revision++
+	d.OperatorRevision++
+	r.snap.Deployment, r.runAt = d, now
+	m.append(r, events, now)
+	if d.State.Terminal() {
+		m.end(r, now)
+		m.wakeNext(&d, now)
+	}
+	m.notify(id)
+	return r.snap.Deployment, nil
+}
+
 func (m *memory) Heartbeat(_ context.Context, replica string, lease time.Duration) (time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.replicas[replica] = time.Now().Add(lease)
-	return time.Now(), nil
+	return clock(), nil
 }
 
 func (m *memory) Leave(_ context.Context, replica string) error {
@@ -85,7 +227,8 @@ func (m *memory) Leave(_ context.Context, replica string) error {
 	delete(m.replicas, replica)
 	for _, r := range m.rows {
 		if d := &r.snap.Deployment; d.Owner == replica {
-			d.Owner, r.runAt = "", time.Now()
+			d.Owner, r.runAt = "", clock()
+			m.notify(d.ID)
 		}
 	}
 	return nil
@@ -94,69 +237,220 @@ func (m *memory) Leave(_ context.Context, replica string) error {
 func (m *memory) Claim(_ context.Context, replica string, mine []string, limit int) ([]rollout.Claimed, time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var claimed []rollout.Claimed
-	for _, id := range slices.Sorted(maps.Keys(m.rows)) {
-		r := m.rows[id]
+	var list []*row
+	var next time.Time
+	now := clock()
+	for _, r := range m.rows {
 		d := &r.snap.Deployment
-		dead := d.Owner != "" && (d.Owner == replica && !slices.Contains(mine, id) || !time.Now().Before(m.replicas[d.Owner]))
-		due := d.Owner == "" && !time.Now().Before(r.runAt)
-		if !d.FinishedAt.IsZero() || !dead && !due || len(claimed) == limit {
-			continue
+		switch {
+		case m.claimable(r, replica, mine, now):
+			list = append(list, r)
+		case d.FinishedAt.IsZero() && d.Owner == "" && r.runAt.After(now) && (next.IsZero() || r.runAt.Before(next)):
+			next = r.runAt
 		}
-		from := d.Owner
-		d.Owner = replica
-		d.Epoch++
-		if from != "" {
-			d.LastSeq++
-			r.events = append(r.events, rollout.Event{Seq: d.LastSeq, Type: rollout.EventTakenOver})
-		}
-		claimed = append(claimed, rollout.Claimed{Snapshot: *r.snap.Clone(), From: from, Late: time.Since(r.runAt)})
 	}
-	return claimed, time.Time{}, nil
+	slices.SortFunc(list, inTurn)
+	var claimed []rollout.Claimed
+	for _, r := range list[:min(limit, len(list))] {
+		claimed = append(claimed, m.claim(r, replica, now))
+	}
+	return claimed, next, nil
+}
+
+func (m *memory) claimable(r *row, replica string, mine []string, now time.Time) bool {
+	d := &r.snap.Deployment
+	if !d.FinishedAt.IsZero() || d.StartedAt.IsZero() && m.active(d) {
+		return false
+	}
+	return d.Owner == "" && !now.Before(r.runAt) || m.dead(d.Owner) || d.Owner == replica && !slices.Contains(mine, d.ID)
+}
+
+func (m *memory) dead(owner string) bool { return owner != "" && !time.Now().Before(m.replicas[owner]) }
+
+// inTurn puts what has begun before what waits, the longest due first.
+func inTurn(a, b *row) int {
+	turn := func(r *row) (waits int, at time.Time) {
+		if d := &r.snap.Deployment; d.StartedAt.IsZero() {
+			return 1, d.CreatedAt
+		}
+		return 0, r.runAt
+	}
+	aWaits, aAt := turn(a)
+	bWaits, bAt := turn(b)
+	return cmp.Or(aWaits-bWaits, aAt.Compare(bAt), strings.Compare(a.snap.Deployment.ID, b.snap.Deployment.ID))
+}
+
+func (m *memory) claim(r *row, replica string, now time.Time) rollout.Claimed {
+	d := &r.snap.Deployment
+	c := rollout.Claimed{From: d.Owner, Late: now.Sub(r.runAt)}
+	d.Owner = replica
+	d.Epoch++
+	if c.From != "" {
+		d.Revision++
+		m.append(r, []rollout.Event{{Type: rollout.EventTakenOver, Replica: replica, Message: "taken over from replica " + c.From}}, now)
+		m.notify(d.ID)
+	}
+	c.Snapshot = *r.snap.Clone()
+	m.recall(&c.Snapshot)
+	return c
+}
+
+// recall brings a snapshot up to what is remembered.
+func (m *memory) recall(s *rollout.Snapshot) {
+	d := &s.Deployment
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		known := m.remembered[place{d.Service, d.Environment, t.ID}]
+		t.Fence = max(t.Fence, known.Fence)
+		if t.Phase == rollout.PhaseNew && known.Version != "" {
+			t.Version = known.Version
+		}
+	}
+	known := m.remembered[place{d.Service, d.Environment, ""}]
+	s.ActiveSlot = known.Version
+	if d.Spec.Traffic != nil {
+		router := rollout.RouterState{}
+		if d.Progress.Router != nil {
+			router = *d.Progress.Router
+		}
+		router.Fence = max(router.Fence, known.Fence)
+		d.Progress.Router = &router
+	}
 }
 
 func (m *memory) Save(_ context.Context, sv rollout.Save) (rollout.Saved, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r := m.rows[sv.Deployment.ID]
+	r, err := m.row(sv.Deployment.ID)
+	if err != nil {
+		return rollout.Saved{}, err
+	}
+	if landed, err := m.fenced(&r.snap.Deployment, &sv.Deployment); err != nil || landed {
+		return counters(&r.snap.Deployment), err
+	}
+	now := clock()
+	m.write(r, sv)
 	d := &r.snap.Deployment
-	switch {
-	case d.Owner != sv.Deployment.Owner || d.Epoch != sv.Deployment.Epoch:
-		return rollout.Saved{}, &rollout.Error{Code: rollout.CodeLost}
-	case d.Saves == sv.Deployment.Saves+1:
-		return rollout.Saved{Revision: d.Revision, LastSeq: d.LastSeq, Saves: d.Saves}, nil
-	case d.OperatorRevision != sv.Deployment.OperatorRevision:
-		return rollout.Saved{}, &rollout.Error{Code: rollout.CodeStale}
+	for i := range sv.Events {
+		sv.Events[i].Replica = cmp.Or(sv.Events[i].Replica, sv.Deployment.Owner)
 	}
-	seq := d.LastSeq
-	for _, e := range sv.Events {
-		seq++
-		e.Seq = seq
-		r.events = append(r.events, e)
+	m.append(r, sv.Events, now)
+	if r.runAt = sv.RunAt; sv.RunAt.IsZero() {
+		r.runAt = now
 	}
-	*d = sv.Deployment
-	d.Revision++
-	d.Saves++
-	d.LastSeq = seq
-	for _, t := range sv.Targets {
-		i := slices.IndexFunc(r.snap.Targets, func(old rollout.Target) bool { return old.ID == t.ID })
-		for c := range t.Checks {
-			t.Checks[c].Probing = false
-		}
-		r.snap.Targets[i] = t
-	}
-	r.runAt = sv.RunAt
-	answer := rollout.Saved{Revision: d.Revision, LastSeq: d.LastSeq, Saves: d.Saves}
 	if sv.Release || !d.FinishedAt.IsZero() {
 		d.Owner = ""
 	}
-	return answer, nil
+	if !d.FinishedAt.IsZero() {
+		m.wakeNext(d, now)
+	}
+	return counters(d), nil
+}
+
+// fenced compares what the writer believes with what is stored; landed means that this very save is there already.
+func (m *memory) fenced(stored, believed *rollout.Deployment) (landed bool, err error) {
+	switch {
+	case stored.Epoch == believed.Epoch && stored.Saves == believed.Saves+1:
+		return true, nil
+	case stored.Epoch != believed.Epoch, stored.Owner != believed.Owner, stored.Owner == "",
+		stored.Saves != believed.Saves, stored.State.Terminal():
+		return false, &rollout.Error{Code: rollout.CodeLost, ID: stored.ID, Message: "it has a new owner"}
+	case stored.OperatorRevision != believed.OperatorRevision:
+		return false, &rollout.Error{Code: rollout.CodeStale, ID: stored.ID, Message: "a person changed it meanwhile"}
+	case believed.Active() && m.active(stored):
+		return false, &rollout.Error{Code: rollout.CodeConflict, ID: stored.ID, Message: "another one is active"}
+	default:
+		return false, nil
+	}
+}
+
+func counters(d *rollout.Deployment) rollout.Saved {
+	return rollout.Saved{Revision: d.Revision, LastSeq: d.LastSeq, Saves: d.Saves}
+}
+
+// write stores the part of a save that the engine may change.
+func (m *memory) write(r *row, sv rollout.Save) {
+	d := &r.snap.Deployment
+	before := statusOf(d)
+	counts := d.Counts
+	setStatus(d, statusOf(&sv.Deployment))
+	d.Counts = sv.Deployment.Counts
+	for _, at := range []*time.Time{&d.DeadlineAt, &d.NextActionAt} {
+		*at = at.Truncate(time.Microsecond)
+	}
+	if router := d.Progress.Router; router != nil {
+		stored := *router
+		stored.Asking = false
+		d.Progress.Router = &stored
+		m.remember(place{d.Service, d.Environment, ""}, rollout.Remembered{Fence: router.Fence})
+	}
+	if d.Result != nil {
+		if slot, ok := d.Result.Metadata["active_slot"].(string); ok {
+			m.remember(place{d.Service, d.Environment, ""}, rollout.Remembered{Version: slot})
+		}
+	}
+	d.Saves++
+	if len(sv.Events) > 0 || len(sv.Targets) > 0 || before != statusOf(d) || counts != d.Counts {
+		d.Revision++
+	}
+	m.writeTargets(r, sv.Targets)
+}
+
+func (m *memory) writeTargets(r *row, targets []rollout.Target) {
+	d := &r.snap.Deployment
+	for _, changed := range targets {
+		t := changed.Clone()
+		for c := range t.Checks {
+			t.Checks[c].Probing = false
+		}
+		i := slices.IndexFunc(r.snap.Targets, func(old rollout.Target) bool { return old.ID == t.ID })
+		t.Fence = max(t.Fence, r.snap.Targets[i].Fence)
+		r.snap.Targets[i] = t
+		if t.Attempts > 0 || t.Sent > 0 || t.Version != "" {
+			at := place{d.Service, d.Environment, t.ID}
+			m.remembered[at] = rollout.Remembered{Version: t.Version, Health: t.Health, Fence: max(t.Fence, m.remembered[at].Fence)}
+		}
+	}
+}
+
+// remember adds what is known of a router: what is not said stays, and its fence never falls.
+func (m *memory) remember(at place, known rollout.Remembered) {
+	was := m.remembered[at]
+	m.remembered[at] = rollout.Remembered{
+		Version: cmp.Or(known.Version, was.Version), Health: rollout.HealthUnknown, Fence: max(known.Fence, was.Fence),
+	}
+}
+
+func (m *memory) Remembered(_ context.Context, service, environment string) (map[string]rollout.Remembered, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := map[string]rollout.Remembered{}
+	for at, r := range m.remembered {
+		if at.service == service && at.environment == environment && at.target != "" {
+			known[at.target] = r
+		}
+	}
+	return known, nil
 }
 
 func (m *memory) Deployment(_ context.Context, id string) (rollout.Deployment, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.rows[id].snap.Deployment, nil
+	r, err := m.row(id)
+	if err != nil {
+		return rollout.Deployment{}, err
+	}
+	return r.snap.Deployment, nil
+}
+
+func (m *memory) Targets(_ context.Context, id string, _ rollout.Page) (rollout.List[rollout.Target], error) {
+	snap, _ := m.read(id)
+	return rollout.List[rollout.Target]{Items: snap.Targets}, nil
+}
+
+func (m *memory) Events(_ context.Context, id string, _ rollout.Page) (rollout.List[rollout.Event], error) {
+	_, events := m.read(id)
+	return rollout.List[rollout.Event]{Items: events}, nil
 }
 
 func (m *memory) OperatorRevisions(_ context.Context, replica string) (map[string]int64, error) {
@@ -173,10 +467,11 @@ func (m *memory) OperatorRevisions(_ context.Context, replica string) (map[strin
 
 func (m *memory) Listen(ctx context.Context, wake func(string)) error {
 	m.mu.Lock()
-	n := m.next
 	m.next++
+	n := m.next
 	m.listeners[n] = wake
 	m.mu.Unlock()
+	wake("") // anything may have changed before
 	<-ctx.Done()
 	m.mu.Lock()
 	delete(m.listeners, n)

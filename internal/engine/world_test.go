@@ -72,7 +72,7 @@ func (w *world) deployment(id, strategyJSON string, boxes ...*box) {
 		w.targets[name] = b
 		targets = append(targets, rollout.Target{ID: name, Address: "http://" + name})
 	}
-	d := rollout.Deployment{ID: id, Service: "s", Environment: "e", Version: "v2", Kind: rollout.KindDeploy}
+	d := rollout.Deployment{ID: id, Service: id, Environment: "e", Version: "v2", Kind: rollout.KindDeploy}
 	d.Spec.Deploy = rollout.Deploy{
 		Timeout: rollout.Duration(5 * time.Second), Retries: 1, Backoff: rollout.Duration(time.Second),
 	}
@@ -85,7 +85,9 @@ func (w *world) deployment(id, strategyJSON string, boxes ...*box) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.db.create(n)
+	if _, err := w.db.Create(context.Background(), n); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) start(killAt int) *process {

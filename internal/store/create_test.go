@@ -2,36 +2,12 @@ package store_test
 
 import (
 	"reflect"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"rollcall/internal/rollout"
 )
-
-func TestACreatedDeploymentIsReadBackAsItWasAsked(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	r := request("checkout", 3)
-	d := create(t, s, r)
-
-	got := stored(t, s, d.ID)
-	if !reflect.DeepEqual(got, d) {
-		t.Errorf("stored\n%+v\ncreated\n%+v", got, d)
-	}
-	if got.State != rollout.StatePending || got.Revision != 1 || got.LastSeq != 1 || got.CreatedAt.IsZero() ||
-		got.CreatedAt.Location() != time.UTC || got.DeploySecret.Reveal() != "whsec_c2VjcmV0" {
-		t.Errorf("unexpected: %+v", got)
-	}
-	if !reflect.DeepEqual(got.Spec, r.Deployment.Spec) {
-		t.Errorf("spec\n%+v\nwant\n%+v", got.Spec, r.Deployment.Spec)
-	}
-	list := events(t, s, d.ID)
-	if len(list) != 1 || list[0].Type != rollout.EventCreated || list[0].Actor != "ann" || list[0].At.IsZero() {
-		t.Errorf("events: %+v", list)
-	}
-}
 
 func TestTheSameKeyAtOnceCreatesOneDeployment(t *testing.T) {
 	t.Parallel()
@@ -145,62 +121,6 @@ func TestAKeyThatIsStillWorkedOnIsAwaitedAndThenRefused(t *testing.T) {
 	r.Key = key("k", "body")
 	_, err = s.Create(ctx(t), r)
 	wantCode(t, err, rollout.CodeInProgress)
-}
-
-func TestOnlyTheNewestWaits(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	active := started(t, s, "checkout", "r1").Deployment
-	second := create(t, s, request("checkout", 3))
-	third := create(t, s, request("checkout", 3))
-
-	if got := types(events(t, s, second.ID)); !slices.Equal(got, []string{rollout.EventCreated, rollout.EventQueued, rollout.EventSuperseded}) {
-		t.Errorf("events of the second: %v", got)
-	}
-	d := stored(t, s, second.ID)
-	if d.State != rollout.StateSuperseded || d.FinishedAt.IsZero() || d.Result == nil || d.Result.Success ||
-		d.Result.State != rollout.StateSuperseded || d.Revision != 2 || d.Owner != "" {
-		t.Errorf("the second: %+v", d)
-	}
-	targets, err := s.Targets(ctx(t), second.ID, rollout.Page{})
-	must(t, err)
-	for _, target := range targets.Items {
-		if target.State != rollout.TargetUnchanged || target.Phase != rollout.PhaseSettled {
-			t.Errorf("target %s of the superseded one: %s, %s", target.ID, target.State, target.Phase)
-		}
-	}
-	if d := stored(t, s, third.ID); d.State != rollout.StatePending || d.Reason == "" {
-		t.Errorf("the third: %+v", d)
-	}
-	if d := stored(t, s, active.ID); d.State != rollout.StateInProgress {
-		t.Errorf("the active one became %s", d.State)
-	}
-}
-
-func TestManyCreationsAtOnceLeaveOneWaiting(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	atOnce(30, func(int) {
-		if _, err := s.Create(ctx(t), request("checkout", 2)); err != nil {
-			t.Error(err)
-		}
-	})
-	var waiting, superseded int
-	must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FILTER (WHERE state = 'pending'),
-		count(*) FILTER (WHERE state = 'superseded') FROM deployments`).Scan(&waiting, &superseded))
-	if waiting != 1 || superseded != 29 {
-		t.Errorf("%d wait, %d are superseded", waiting, superseded)
-	}
-}
-
-func TestASupersededDeploymentIsLostToItsOwner(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	create(t, s, request("checkout", 2))
-	snap := claim(t, s, "r1")
-	create(t, s, request("checkout", 2))
-	_, err := s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
-	wantCode(t, err, rollout.CodeLost)
 }
 
 func TestARejectedRequestHasNoEffect(t *testing.T) {

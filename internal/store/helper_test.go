@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"crypto/sha256"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
+	"rollcall/internal/storetest"
 )
 
 const lease = time.Minute
@@ -50,31 +50,7 @@ func ctx(t testing.TB) context.Context {
 	return c
 }
 
-// request asks for v2 of a service in production on n targets, the last of which are taken first.
-func request(service string, n int) rollout.NewDeployment {
-	zero := 0
-	r := rollout.NewDeployment{Deployment: rollout.Deployment{
-		Service: service, Environment: "production", Version: "v2", Kind: rollout.KindDeploy, RequestedBy: "ann",
-		Labels: map[string]string{"commit": "abc"}, DeploySecret: "whsec_c2VjcmV0",
-		Spec: rollout.Spec{
-			Strategy:   rollout.Strategy{Type: "rolling", OnFailure: rollout.OnFailureRollback, MaxFailures: &zero, BatchSize: rollout.Sizes{1, 2}},
-			Waves:      []rollout.Wave{{Size: n, Parallel: 1, Weight: 100, Bake: rollout.Duration(time.Second)}},
-			Checks:     []rollout.Check{{Name: "http", Type: "http", Critical: true, Interval: rollout.Duration(time.Second)}},
-			OnConflict: rollout.OnConflictQueue,
-		},
-		Counts: rollout.Counts{Total: n},
-	}}
-	for i := range n {
-		position := n - 1 - i
-		r.Targets = append(r.Targets, rollout.Target{
-			ID: fmt.Sprintf("web-%d", position), Name: "web", Address: fmt.Sprintf("http://10.0.%d.%d", position/250, position%250),
-			Metadata: map[string]any{"zone": "a"}, Position: position, Wave: 1, Want: "v2",
-			State: rollout.TargetPending, Phase: rollout.PhaseNew, Health: rollout.HealthUnknown,
-			Checks: []rollout.CheckState{{Status: rollout.HealthUnknown, Last: rollout.HealthUnknown}},
-		})
-	}
-	return r
-}
+func request(service string, n int) rollout.NewDeployment { return storetest.Request(service, n) }
 
 func key(value, body string) rollout.IdempotencyKey {
 	return rollout.IdempotencyKey{Caller: "ci", Value: value, Hash: sha256.Sum256([]byte(body))}
@@ -152,23 +128,6 @@ func events(t testing.TB, s *store.Store, id string) []rollout.Event {
 		all = append(all, list.Items...)
 		if page.Cursor = list.NextCursor; page.Cursor == "" {
 			return all
-		}
-	}
-}
-
-func types(events []rollout.Event) (names []string) {
-	for _, e := range events {
-		names = append(names, e.Type)
-	}
-	return names
-}
-
-// wantNumbered checks that events count 1, 2, 3 … with growing ids.
-func wantNumbered(t testing.TB, events []rollout.Event) {
-	t.Helper()
-	for i, e := range events {
-		if e.Seq != int64(i+1) || i > 0 && e.ID <= events[i-1].ID {
-			t.Fatalf("event %d has seq %d and id %d", i, e.Seq, e.ID)
 		}
 	}
 }

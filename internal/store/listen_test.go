@@ -60,23 +60,6 @@ func TestProgressIsAnnouncedOnceToThoseWhoWatchAndWakesNoEngine(t *testing.T) {
 	}
 }
 
-func TestAVerbATakeoverAndALeaveAreAnnounced(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	snap := started(t, s, "checkout", "r1")
-	id := snap.Deployment.ID
-	heard := listening(t, s)
-	_, err := s.Update(ctx(t), id, 0, pause)
-	must(t, err)
-	await(t, heard, id)
-	_, err = s.Heartbeat(ctx(t), "r1", -time.Second)
-	must(t, err)
-	claim(t, s, "r2")
-	await(t, heard, id)
-	must(t, s.Leave(ctx(t), "r2"))
-	await(t, heard, id)
-}
-
 func TestAnUnsubscribedChannelHearsNoMore(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -1,4 +1,4 @@
-package store_test
+package storetest
 
 import (
 	"errors"
@@ -10,9 +10,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-func TestAVerbIsWrittenAndARepeatedOneIsNot(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func aVerbIsWrittenAndARepeatedOneIsNot(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	before := stored(t, s, snap.Deployment.ID)
 	first, err := s.Update(ctx(t), before.ID, 0, pause)
@@ -28,10 +26,8 @@ func TestAVerbIsWrittenAndARepeatedOneIsNot(t *testing.T) {
 	}
 }
 
-func TestARefusedVerbHasNoEffect(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	before := create(t, s, request("checkout", 1))
+func aRefusedVerbHasNoEffect(t *testing.T, s Store) {
+	before := create(t, s, Request("checkout", 1))
 	no := errors.New("no")
 	_, err := s.Update(ctx(t), before.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.State = rollout.StatePaused
@@ -49,10 +45,8 @@ func TestARefusedVerbHasNoEffect(t *testing.T) {
 	wantCode(t, err, rollout.CodeNotFound)
 }
 
-func TestOfSeveralVerbsAtOneRevisionOneWins(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	d := create(t, s, request("checkout", 1))
+func ofSeveralVerbsAtOneRevisionOneWins(t *testing.T, s Store) {
+	d := create(t, s, Request("checkout", 1))
 	var won, stale atomic.Int32
 	atOnce(20, func(i int) {
 		_, err := s.Update(ctx(t), d.ID, d.Revision, note(i))
@@ -70,10 +64,8 @@ func TestOfSeveralVerbsAtOneRevisionOneWins(t *testing.T) {
 	}
 }
 
-func TestAVerbMayEndADeploymentThatHasNotBegun(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	create(t, s, request("checkout", 2))
+func aVerbMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
+	create(t, s, Request("checkout", 2))
 	snap := claim(t, s, "r1")
 	d, err := s.Update(ctx(t), snap.Deployment.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.Operator.Abort, d.State, d.Reason = true, rollout.StateAborted, "aborted by ann"
@@ -97,14 +89,19 @@ func TestAVerbMayEndADeploymentThatHasNotBegun(t *testing.T) {
 	wantCode(t, err, rollout.CodeLost)
 }
 
-func TestTheEndOfADeploymentWakesTheNext(t *testing.T) {
-	t.Parallel()
-	s := open(t)
+func theEndOfADeploymentWakesTheNext(t *testing.T, s Store) {
 	active := started(t, s, "checkout", "r1")
-	waiting := create(t, s, request("checkout", 1))
-	exec(t, s, `UPDATE deployments SET next_run_at = now() + interval '1 hour' WHERE id = $1`, waiting.ID)
+	waiting := create(t, s, Request("checkout", 1))
 	finish(t, s, active, rollout.StateCompleted)
 	if snap := claim(t, s, "r1"); snap.Deployment.ID != waiting.ID {
 		t.Errorf("claimed %s", snap.Deployment.ID)
 	}
+}
+
+func whatIsNotThereIsNotFound(t *testing.T, s Store) {
+	const nobody = "00000000-0000-7000-8000-000000000000"
+	_, err := s.Deployment(ctx(t), nobody)
+	wantCode(t, err, rollout.CodeNotFound)
+	_, err = s.Save(ctx(t), rollout.Save{Deployment: rollout.Deployment{ID: nobody, Owner: "r1", Epoch: 1}})
+	wantCode(t, err, rollout.CodeNotFound)
 }

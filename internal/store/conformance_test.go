@@ -1,0 +1,12 @@
+package store_test
+
+import (
+	"testing"
+
+	"rollcall/internal/storetest"
+)
+
+func TestTheStoreKeepsEveryPromiseOfAStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t) })
+}

@@ -1,0 +1,315 @@
+package storetest
+
+import (
+	"reflect"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func fiftyAtOnceForOneDeploymentAndOneClaimsIt(t *testing.T, s Store) {
+	d := create(t, s, Request("checkout", 3))
+	if winners := claimedByMany(t, s, 50); len(winners) != 1 || winners[0].From != "" || winners[0].Snapshot.Deployment.Epoch != 1 {
+		t.Fatalf("claimed %d times: %+v", len(winners), winners)
+	}
+	if got := stored(t, s, d.ID); got.Epoch != 1 || got.Owner == "" || got.LastSeq != 1 {
+		t.Errorf("stored %+v", got)
+	}
+}
+
+func fiftyAtOnceTakeADeadReplicasDeploymentOverOnce(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "dead")
+	_, err := s.Heartbeat(ctx(t), "dead", -time.Second)
+	must(t, err)
+	winners := claimedByMany(t, s, 50)
+	if len(winners) != 1 || winners[0].From != "dead" || winners[0].Snapshot.Deployment.Epoch != snap.Deployment.Epoch+1 {
+		t.Fatalf("claimed %d times: %+v", len(winners), winners)
+	}
+	list := events(t, s, snap.Deployment.ID)
+	wantNumbered(t, list)
+	told := 0
+	for _, e := range list {
+		if e.Type == rollout.EventTakenOver {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("taken over %d times by its events: %v", told, types(list))
+	}
+}
+
+// claimedByMany lets n living replicas claim at the same moment.
+func claimedByMany(t *testing.T, s Store, n int) []rollout.Claimed {
+	t.Helper()
+	var mu sync.Mutex
+	var all []rollout.Claimed
+	atOnce(n, func(i int) {
+		replica := "r" + strconv.Itoa(i)
+		if _, err := s.Heartbeat(ctx(t), replica, lease); err != nil {
+			t.Error(err)
+			return
+		}
+		list, _, err := s.Claim(ctx(t), replica, nil, 10)
+		if err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, list...)
+	})
+	return all
+}
+
+func atOnceEachDeploymentIsClaimedByOne(t *testing.T, s Store) {
+	const deployments, replicas = 20, 50
+	for i := range deployments {
+		create(t, s, Request("service-"+strconv.Itoa(i), 1))
+	}
+	var mu sync.Mutex
+	owner := map[string]string{}
+	atOnce(replicas, func(i int) {
+		replica := "r" + strconv.Itoa(i)
+		if _, err := s.Heartbeat(ctx(t), replica, lease); err != nil {
+			t.Error(err)
+			return
+		}
+		var mine []string
+		for range 3 {
+			list, _, err := s.Claim(ctx(t), replica, mine, 2)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			for _, c := range list {
+				d := c.Snapshot.Deployment
+				if owner[d.ID] != "" || d.Owner != replica || d.Epoch != 1 || c.From != "" || len(c.Snapshot.Targets) != 1 {
+					t.Errorf("%s got %s (owner %s, epoch %d, from %q), which %q had", replica, d.ID, d.Owner, d.Epoch, c.From, owner[d.ID])
+				}
+				owner[d.ID] = replica
+				mine = append(mine, d.ID)
+			}
+			mu.Unlock()
+		}
+	})
+	if len(owner) != deployments {
+		t.Errorf("%d of %d were claimed", len(owner), deployments)
+	}
+}
+
+func aClaimGivesTheWholeSnapshotInTheOrderOfTheWaves(t *testing.T, s Store) {
+	r := Request("checkout", 3)
+	create(t, s, r)
+	snap := claim(t, s, "r1")
+	for i := range snap.Targets {
+		got, want := snap.Targets[i], r.Targets[i]
+		if got.UpdatedAt.IsZero() {
+			t.Errorf("target %s has no time of its last change", got.ID)
+		}
+		got.UpdatedAt = time.Time{}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("target %d\n%+v\nwant\n%+v", i, got, want)
+		}
+	}
+	if d := snap.Deployment; d.Owner != "r1" || d.Epoch != 1 || d.Revision != 1 || d.DeploySecret.Reveal() == "" {
+		t.Errorf("claimed %+v", d)
+	}
+	if others := claimed(t, s, "r2"); len(others) != 0 {
+		t.Errorf("another claimed %d of them", len(others))
+	}
+}
+
+func aClaimKnowsWhatIsRememberedOfTargets(t *testing.T, s Store) {
+	first := started(t, s, "checkout", "r1")
+	known := &first.Targets[0]
+	known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, rollout.Healthy, 1
+	unsure := &first.Targets[1]
+	unsure.Fence, unsure.Sent = 9, 1
+	save(t, s, first, rollout.Save{Targets: first.Targets})
+	finish(t, s, first, rollout.StateFailed)
+
+	remembered, err := s.Remembered(ctx(t), "checkout", "production")
+	must(t, err)
+	want := map[string]rollout.Remembered{
+		known.ID:  {Version: "v2", Health: rollout.Healthy, Fence: 7},
+		unsure.ID: {Health: rollout.HealthUnknown, Fence: 9},
+	}
+	if !reflect.DeepEqual(remembered, want) {
+		t.Errorf("remembered %+v, want %+v", remembered, want)
+	}
+
+	r := Request("checkout", 3)
+	for i := range r.Targets {
+		r.Targets[i].Version, r.Targets[i].Fence = "said", 8
+	}
+	create(t, s, r)
+	snap := claim(t, s, "r1")
+	for i, want := range []struct {
+		version string
+		fence   int64
+	}{{"v2", 8}, {"said", 9}, {"said", 8}} {
+		if got := snap.Targets[i]; got.Version != want.version || got.Fence != want.fence {
+			t.Errorf("target %s: version %q, fence %d; want %+v", got.ID, got.Version, got.Fence, want)
+		}
+	}
+}
+
+func aRememberedFenceNeverFalls(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	for _, fence := range []int64{9, 4} {
+		snap.Targets[0].Fence, snap.Targets[0].Sent = fence, 1
+		save(t, s, snap, rollout.Save{Targets: snap.Targets[:1]})
+	}
+	remembered, err := s.Remembered(ctx(t), "checkout", "production")
+	must(t, err)
+	if got := remembered[snap.Targets[0].ID].Fence; got != 9 {
+		t.Errorf("the fence is %d, want 9", got)
+	}
+}
+
+func aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	id := snap.Deployment.ID
+	save(t, s, snap, rollout.Save{RunAt: time.Now().Add(time.Hour)})
+	if c := claimed(t, s, "r2"); len(c) != 0 {
+		t.Fatal("took over from a living replica")
+	}
+	before := stored(t, s, id)
+	_, err := s.Heartbeat(ctx(t), "r1", -time.Second) // its lease is over
+	must(t, err)
+
+	c := claimed(t, s, "r2")
+	if len(c) != 1 || c[0].From != "r1" {
+		t.Fatalf("claimed %+v", c)
+	}
+	d := c[0].Snapshot.Deployment
+	if d.Owner != "r2" || d.Epoch != before.Epoch+1 || d.Revision != before.Revision+1 || d.Saves != before.Saves {
+		t.Errorf("before %+v\nafter %+v", before, d)
+	}
+	list := events(t, s, id)
+	wantNumbered(t, list)
+	last := list[len(list)-1]
+	if last.Type != rollout.EventTakenOver || last.Actor != rollout.ActorEngine || last.Replica != "r2" ||
+		last.Epoch != d.Epoch || last.Seq != d.LastSeq {
+		t.Errorf("the last event is %+v", last)
+	}
+	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
+	wantCode(t, err, rollout.CodeLost)
+}
+
+func aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	kept, _, err := s.Claim(ctx(t), "r1", []string{snap.Deployment.ID}, 10)
+	must(t, err)
+	if len(kept) != 0 {
+		t.Fatalf("claimed %+v again", kept)
+	}
+	c := claimed(t, s, "r1")
+	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
+	wantCode(t, err, rollout.CodeLost)
+	if len(c) != 1 || c[0].From != "r1" || c[0].Snapshot.Deployment.Epoch != snap.Deployment.Epoch+1 {
+		t.Fatalf("claimed %+v", c)
+	}
+}
+
+func whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	save(t, s, snap, rollout.Save{RunAt: time.Now().Add(time.Hour)})
+	must(t, s.Leave(ctx(t), "r1"))
+	c := claimed(t, s, "r2")
+	if len(c) != 1 || c[0].From != "" {
+		t.Fatalf("claimed %+v", c)
+	}
+}
+
+func aWaitingDeploymentIsClaimedOnlyWhenTheActiveOneHasEnded(t *testing.T, s Store) {
+	active := started(t, s, "checkout", "r1")
+	waiting := create(t, s, Request("checkout", 1))
+	if c := claimed(t, s, "r2"); len(c) != 0 {
+		t.Fatal("claimed what has to wait")
+	}
+	finish(t, s, active, rollout.StateCompleted)
+	snap := claim(t, s, "r2")
+	if snap.Deployment.ID != waiting.ID {
+		t.Errorf("claimed %s, want %s", snap.Deployment.ID, waiting.ID)
+	}
+	if d := stored(t, s, active.Deployment.ID); d.Owner != "" || d.Result == nil || !d.Result.Success {
+		t.Errorf("the finished one: %+v", d)
+	}
+}
+
+func aClaimSaysHowLateItIs(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	save(t, s, snap, rollout.Save{Release: true, RunAt: time.Now().Add(-90 * time.Second)})
+	if late := claimed(t, s, "r1")[0].Late; late < 90*time.Second || late > 3*time.Minute {
+		t.Errorf("it was due 90 s ago, and claimed %s late", late)
+	}
+}
+
+func aClaimSaysWhenTheNextOneIsDue(t *testing.T, s Store) {
+	create(t, s, Request("checkout", 1))
+	snap := claim(t, s, "r1")
+	due := time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
+	save(t, s, snap, rollout.Save{Release: true, RunAt: due})
+	c, next, err := s.Claim(ctx(t), "r1", nil, 10)
+	must(t, err)
+	if len(c) != 0 || !next.Equal(due) {
+		t.Errorf("claimed %d, next at %s; want 0 and %s", len(c), next, due)
+	}
+	_, err = s.Update(ctx(t), snap.Deployment.ID, 0, pause) // a verb is looked at now
+	must(t, err)
+	c, next, err = s.Claim(ctx(t), "r1", nil, 10)
+	must(t, err)
+	if len(c) != 1 || c[0].From != "" || !next.IsZero() {
+		t.Errorf("claimed %+v, next at %s", c, next)
+	}
+}
+
+func whatHasBegunIsClaimedBeforeWhatWaits(t *testing.T, s Store) {
+	begun := started(t, s, "checkout", "r1")
+	create(t, s, Request("shop", 1))
+	save(t, s, begun, rollout.Save{Release: true})
+	create(t, s, Request("desk", 1))
+	c, _, err := s.Claim(ctx(t), "r1", nil, 1)
+	must(t, err)
+	if len(c) != 1 || c[0].Snapshot.Deployment.ID != begun.Deployment.ID {
+		t.Errorf("claimed %+v", c)
+	}
+}
+
+func aClaimKnowsTheRoutersFenceAndTheSlotThatServes(t *testing.T, s Store) {
+	routed := func() rollout.NewDeployment {
+		r := Request("checkout", 1)
+		r.Deployment.Spec.Traffic = &rollout.Traffic{Type: "webhook", URL: "http://lb"}
+		return r
+	}
+	create(t, s, routed())
+	first := claim(t, s, "r1")
+	d := &first.Deployment
+	if r := d.Progress.Router; r == nil || r.Fence != 0 || first.ActiveSlot != "" {
+		t.Fatalf("before any write: %+v, slot %q", r, first.ActiveSlot)
+	}
+	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
+	for _, fence := range []int64{7, 5} { // it never falls
+		d.Progress.Router = &rollout.RouterState{Fence: fence}
+		save(t, s, first, rollout.Save{})
+	}
+	d.State, d.FinishedAt = rollout.StateCompleted, d.StartedAt.Add(time.Minute)
+	d.Result = &rollout.Result{State: d.State, Metadata: map[string]any{"active_slot": "green"}}
+	save(t, s, first, rollout.Save{})
+
+	create(t, s, routed())
+	second := claim(t, s, "r1")
+	if r := second.Deployment.Progress.Router; r == nil || r.Fence != 7 || second.ActiveSlot != "green" {
+		t.Errorf("the next one knows %+v, slot %q", r, second.ActiveSlot)
+	}
+	other := routed()
+	other.Deployment.Environment = "staging"
+	create(t, s, other)
+	c := claimed(t, s, "r2")
+	if len(c) != 1 || c[0].Snapshot.Deployment.Progress.Router.Fence != 0 || c[0].Snapshot.ActiveSlot != "" {
+		t.Errorf("another environment's: %+v", c)
+	}
+}

@@ -1,0 +1,162 @@
+package storetest
+
+import (
+	"errors"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func aCreatedDeploymentIsReadBackAsItWasAsked(t *testing.T, s Store) {
+	r := Request("checkout", 3)
+	d := create(t, s, r)
+
+	got := stored(t, s, d.ID)
+	if !reflect.DeepEqual(got, d) {
+		t.Errorf("stored\n%+v\ncreated\n%+v", got, d)
+	}
+	if got.State != rollout.StatePending || got.Revision != 1 || got.LastSeq != 1 || got.CreatedAt.IsZero() ||
+		got.CreatedAt.Location() != time.UTC || got.DeploySecret.Reveal() != "whsec_c2VjcmV0" {
+		t.Errorf("unexpected: %+v", got)
+	}
+	if !reflect.DeepEqual(got.Spec, r.Deployment.Spec) {
+		t.Errorf("spec\n%+v\nwant\n%+v", got.Spec, r.Deployment.Spec)
+	}
+	list := events(t, s, d.ID)
+	if len(list) != 1 || list[0].Type != rollout.EventCreated || list[0].Actor != "ann" || list[0].At.IsZero() {
+		t.Errorf("events: %+v", list)
+	}
+}
+
+func onlyTheNewestWaits(t *testing.T, s Store) {
+	active := started(t, s, "checkout", "r1").Deployment
+	second := create(t, s, Request("checkout", 3))
+	third := create(t, s, Request("checkout", 3))
+
+	if got := types(events(t, s, second.ID)); !slices.Equal(got, []string{rollout.EventCreated, rollout.EventQueued, rollout.EventSuperseded}) {
+		t.Errorf("events of the second: %v", got)
+	}
+	d := stored(t, s, second.ID)
+	if d.State != rollout.StateSuperseded || d.FinishedAt.IsZero() || d.Result == nil || d.Result.Success ||
+		d.Result.State != rollout.StateSuperseded || d.Revision != 2 || d.Owner != "" {
+		t.Errorf("the second: %+v", d)
+	}
+	targets, err := s.Targets(ctx(t), second.ID, rollout.Page{})
+	must(t, err)
+	for _, target := range targets.Items {
+		if target.State != rollout.TargetUnchanged || target.Phase != rollout.PhaseSettled {
+			t.Errorf("target %s of the superseded one: %s, %s", target.ID, target.State, target.Phase)
+		}
+	}
+	if d := stored(t, s, third.ID); d.State != rollout.StatePending || d.Reason == "" {
+		t.Errorf("the third: %+v", d)
+	}
+	if d := stored(t, s, active.ID); d.State != rollout.StateInProgress {
+		t.Errorf("the active one became %s", d.State)
+	}
+}
+
+func manyCreationsAtOnceLeaveOneWaiting(t *testing.T, s Store) {
+	var mu sync.Mutex
+	var ids []string
+	atOnce(50, func(int) {
+		created, err := s.Create(ctx(t), Request("checkout", 2))
+		if err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		ids = append(ids, created.Deployment.ID)
+	})
+	count := map[rollout.State]int{}
+	for _, id := range ids {
+		count[stored(t, s, id).State]++
+	}
+	if want := (map[rollout.State]int{rollout.StatePending: 1, rollout.StateSuperseded: 49}); !reflect.DeepEqual(count, want) {
+		t.Errorf("they are %v", count)
+	}
+}
+
+// Each creates, claims what it can get, and begins it: what one of them began, none of the others may begin beside it.
+func fiftyCreatorsAtOnceNeverMakeTwoActive(t *testing.T, s Store) {
+	var begun atomic.Int32
+	atOnce(50, func(i int) {
+		replica := "r" + strconv.Itoa(i)
+		if _, err := s.Create(ctx(t), Request("checkout", 1)); err != nil {
+			t.Error(err)
+		}
+		if beginWhatIsFree(t, s, replica) {
+			begun.Add(1)
+		}
+	})
+	if begun.Load() == 0 && beginWhatIsFree(t, s, "last") { // each was superseded before it could begin
+		begun.Add(1)
+	}
+	if begun.Load() != 1 {
+		t.Errorf("%d of one pair are active", begun.Load())
+	}
+}
+
+func beginWhatIsFree(t *testing.T, s Store, replica string) bool {
+	if _, err := s.Heartbeat(ctx(t), replica, lease); err != nil {
+		t.Error(err)
+	}
+	list, _, err := s.Claim(ctx(t), replica, nil, 10)
+	if err != nil {
+		t.Error(err)
+	}
+	begun := false
+	for i := range list {
+		d := list[i].Snapshot.Deployment
+		d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
+		_, err := s.Save(ctx(t), rollout.Save{Deployment: d})
+		switch code := rollout.ErrorCode(err); {
+		case err == nil:
+			begun = true
+		case code != rollout.CodeLost && code != rollout.CodeConflict:
+			t.Error(err)
+		}
+	}
+	return begun
+}
+
+func aSupersededDeploymentIsLostToItsOwner(t *testing.T, s Store) {
+	create(t, s, Request("checkout", 2))
+	snap := claim(t, s, "r1")
+	create(t, s, Request("checkout", 2))
+	_, err := s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
+	wantCode(t, err, rollout.CodeLost)
+}
+
+func aRejectedRequestHasNoEffect(t *testing.T, s Store) {
+	rejecting := Request("checkout", 2)
+	rejecting.Deployment.Spec.OnConflict = rollout.OnConflictReject
+	var mu sync.Mutex
+	made, named := map[string]bool{}, map[string]bool{}
+	atOnce(50, func(int) {
+		created, err := s.Create(ctx(t), rejecting)
+		mu.Lock()
+		defer mu.Unlock()
+		var e *rollout.Error
+		switch {
+		case err == nil:
+			made[created.Deployment.ID] = true
+		case errors.As(err, &e) && e.Code == rollout.CodeConflict:
+			named[e.ID] = true
+		default:
+			t.Error(err)
+		}
+	})
+	if len(made) != 1 || !reflect.DeepEqual(made, named) {
+		t.Errorf("50 at once made %v, and the others were told of %v", made, named)
+	}
+	another := rejecting
+	another.Deployment.Service = "another"
+	create(t, s, another)
+}

@@ -1,0 +1,162 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+const lease = time.Minute
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantCode(t testing.TB, err error, code rollout.Code) {
+	t.Helper()
+	if rollout.ErrorCode(err) != code {
+		t.Fatalf("got error %v (code %q), want code %q", err, rollout.ErrorCode(err), code)
+	}
+}
+
+func ctx(t testing.TB) context.Context {
+	t.Helper()
+	c, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return c
+}
+
+// Request asks for v2 of a service in production on n targets, the last of which are taken first.
+func Request(service string, n int) rollout.NewDeployment {
+	zero := 0
+	r := rollout.NewDeployment{Deployment: rollout.Deployment{
+		Service: service, Environment: "production", Version: "v2", Kind: rollout.KindDeploy, RequestedBy: "ann",
+		Labels: map[string]string{"commit": "abc"}, DeploySecret: "whsec_c2VjcmV0",
+		Spec: rollout.Spec{
+			Strategy:   rollout.Strategy{Type: "rolling", OnFailure: rollout.OnFailureRollback, MaxFailures: &zero, BatchSize: rollout.Sizes{1, 2}},
+			Waves:      []rollout.Wave{{Size: n, Parallel: 1, Weight: 100, Bake: rollout.Duration(time.Second)}},
+			Checks:     []rollout.Check{{Name: "http", Type: "http", Critical: true, Interval: rollout.Duration(time.Second)}},
+			OnConflict: rollout.OnConflictQueue,
+		},
+		Counts: rollout.Counts{Total: n},
+	}}
+	for i := range n {
+		position := n - 1 - i
+		r.Targets = append(r.Targets, rollout.Target{
+			ID: fmt.Sprintf("web-%d", position), Name: "web", Address: fmt.Sprintf("http://10.0.%d.%d", position/250, position%250),
+			Metadata: map[string]any{"zone": "a"}, Position: position, Wave: 1, Want: "v2",
+			State: rollout.TargetPending, Phase: rollout.PhaseNew, Health: rollout.HealthUnknown,
+			Checks: []rollout.CheckState{{Status: rollout.HealthUnknown, Last: rollout.HealthUnknown}},
+		})
+	}
+	return r
+}
+
+func create(t testing.TB, s Store, r rollout.NewDeployment) rollout.Deployment {
+	t.Helper()
+	created, err := s.Create(ctx(t), r)
+	must(t, err)
+	return created.Deployment
+}
+
+// claim makes a living replica the owner of the one deployment that is there to be claimed.
+func claim(t testing.TB, s Store, replica string) *rollout.Snapshot {
+	t.Helper()
+	c := claimed(t, s, replica)
+	if len(c) != 1 {
+		t.Fatalf("%s claimed %d deployments, want 1", replica, len(c))
+	}
+	return &c[0].Snapshot
+}
+
+func claimed(t testing.TB, s Store, replica string) []rollout.Claimed {
+	t.Helper()
+	_, err := s.Heartbeat(ctx(t), replica, lease)
+	must(t, err)
+	c, _, err := s.Claim(ctx(t), replica, nil, 100)
+	must(t, err)
+	return c
+}
+
+// started is a claimed deployment that has begun.
+func started(t testing.TB, s Store, service, replica string) *rollout.Snapshot {
+	t.Helper()
+	create(t, s, Request(service, 3))
+	snap := claim(t, s, replica)
+	d := &snap.Deployment
+	d.State, d.StartedAt, d.Reason = rollout.StateInProgress, d.CreatedAt.Add(time.Second), "wave 1 of 1"
+	save(t, s, snap, rollout.Save{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
+	return snap
+}
+
+// save writes the snapshot's deployment with the rest of sv, and follows the counters.
+func save(t testing.TB, s Store, snap *rollout.Snapshot, sv rollout.Save) rollout.Saved {
+	t.Helper()
+	sv.Deployment = snap.Deployment
+	saved, err := s.Save(ctx(t), sv)
+	must(t, err)
+	d := &snap.Deployment
+	d.Revision, d.LastSeq, d.Saves = saved.Revision, saved.LastSeq, saved.Saves
+	return saved
+}
+
+func finish(t testing.TB, s Store, snap *rollout.Snapshot, state rollout.State) {
+	t.Helper()
+	d := &snap.Deployment
+	d.State, d.FinishedAt = state, d.StartedAt.Add(time.Minute)
+	d.Result = &rollout.Result{Success: state == rollout.StateCompleted, State: state, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
+	save(t, s, snap, rollout.Save{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
+}
+
+func stored(t testing.TB, s Store, id string) rollout.Deployment {
+	t.Helper()
+	d, err := s.Deployment(ctx(t), id)
+	must(t, err)
+	return d
+}
+
+func events(t testing.TB, s Store, id string) []rollout.Event {
+	t.Helper()
+	var all []rollout.Event
+	for page := (rollout.Page{Limit: 200}); ; {
+		list, err := s.Events(ctx(t), id, page)
+		must(t, err)
+		all = append(all, list.Items...)
+		if page.Cursor = list.NextCursor; page.Cursor == "" {
+			return all
+		}
+	}
+}
+
+func types(events []rollout.Event) (names []string) {
+	for _, e := range events {
+		names = append(names, e.Type)
+	}
+	return names
+}
+
+// wantNumbered checks that events count 1, 2, 3 … with growing ids.
+func wantNumbered(t testing.TB, events []rollout.Event) {
+	t.Helper()
+	for i, e := range events {
+		if e.Seq != int64(i+1) || i > 0 && e.ID <= events[i-1].ID {
+			t.Fatalf("event %d has seq %d and id %d", i, e.Seq, e.ID)
+		}
+	}
+}
+
+// atOnce runs do n times side by side and waits for all.
+func atOnce(n int, do func(i int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { do(i) })
+	}
+	all.Wait()
+}

@@ -1,0 +1,66 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func aVerbATakeoverAndALeaveAreAnnounced(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	id := snap.Deployment.ID
+	heard := listening(t, s)
+	_, err := s.Update(ctx(t), id, 0, pause)
+	must(t, err)
+	await(t, heard, id)
+	_, err = s.Heartbeat(ctx(t), "r1", -time.Second)
+	must(t, err)
+	claim(t, s, "r2")
+	await(t, heard, id)
+	must(t, s.Leave(ctx(t), "r2"))
+	await(t, heard, id)
+}
+
+// listening runs Listen and gives what it hears; it is connected when this returns.
+func listening(t *testing.T, s Store) <-chan string {
+	t.Helper()
+	heard := make(chan string, 1000)
+	c, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Listen(c, func(id string) { heard <- id }) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	await(t, heard, "")
+	return heard
+}
+
+// await reads what was heard until id comes.
+func await(t *testing.T, heard <-chan string, id string) {
+	t.Helper()
+	for {
+		select {
+		case got := <-heard:
+			if got == id {
+				return
+			}
+		case <-ctx(t).Done():
+			t.Fatalf("never heard of %q", id)
+		}
+	}
+}
+
+func progressWakesNoEngine(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	heard := listening(t, s)
+	save(t, s, snap, rollout.Save{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	other := create(t, s, Request("shop", 1))
+	if got := <-heard; got != other.ID {
+		t.Errorf("heard of %q before the next deployment", got)
+	}
+}

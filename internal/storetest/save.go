@@ -1,0 +1,229 @@
+package storetest
+
+import (
+	"reflect"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	now := time.Now().Truncate(time.Microsecond).UTC()
+	target := &snap.Targets[1]
+	target.State, target.Phase, target.Back = rollout.TargetRollingBack, rollout.PhaseCalling, true
+	target.Version, target.PreviousVersion, target.Health = "v2", "v1", rollout.HealthDegraded
+	target.Attempts, target.Tries, target.Sent, target.Fence = 2, 1, 3, 42
+	target.Call = &rollout.Call{WebhookID: "msg_1", Action: rollout.CallRollback, Version: "v1", Attempt: 2, Fence: 42, Until: now}
+	target.Checks[0] = rollout.CheckState{Status: rollout.Healthy, Last: rollout.HealthUnhealthy, Streak: 2, Message: "503", NextAt: now}
+	target.NotBefore, target.PhaseAt, target.ErrorAt, target.StartedAt = now, now, now, now
+	target.Error, target.UpdatedAt = "it said \"no\"", now
+	save(t, s, snap, rollout.Save{Targets: []rollout.Target{*target}})
+
+	must(t, s.Leave(ctx(t), "r1"))
+	again := claim(t, s, "r1")
+	if !reflect.DeepEqual(again.Targets, snap.Targets) {
+		t.Errorf("loaded\n%+v\nsaved\n%+v", again.Targets, snap.Targets)
+	}
+}
+
+func aSavedDeploymentIsLoadedAsItWas(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	now := time.Now().Truncate(time.Microsecond).UTC()
+	d := &snap.Deployment
+	d.State, d.Direction, d.Stop, d.Reason = rollout.StateRollingBack, rollout.Backward, rollout.StopPaused, "going back"
+	d.Progress = rollout.Progress{Wave: 1, WaveStartedAt: now, At: now, Forgiven: 1, ResumesSeen: 1, Cause: "web-1 failed", Weight: 10}
+	d.Counts = rollout.Counts{Total: 3, Updated: 1, Failed: 1, InFlight: 1}
+	d.DeadlineAt, d.NextActionAt = now.Add(time.Minute), now.Add(time.Second)
+	save(t, s, snap, rollout.Save{})
+	if got := stored(t, s, d.ID); !reflect.DeepEqual(got, *d) {
+		t.Errorf("loaded\n%+v\nsaved\n%+v", got, *d)
+	}
+}
+
+func aRepeatedSaveChangesNothingAndAnswersTheSame(t *testing.T, s Store) {
+	for name, last := range map[string]rollout.Save{
+		"kept": {}, "released": {Release: true, RunAt: time.Now().Add(time.Hour)}, "finished": {Deployment: rollout.Deployment{State: rollout.StateCompleted}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			snap := started(t, s, name, "r-"+name)
+			sv := last
+			if sv.Deployment = snap.Deployment; name == "finished" {
+				sv.Deployment.State, sv.Deployment.FinishedAt = rollout.StateCompleted, time.Now()
+			}
+			sv.Targets, sv.Events = snap.Targets, []rollout.Event{{Type: rollout.EventWaveFinished}}
+			first, err := s.Save(ctx(t), sv)
+			must(t, err)
+			before := stored(t, s, snap.Deployment.ID)
+			second, err := s.Save(ctx(t), sv)
+			must(t, err)
+			if first != second {
+				t.Errorf("first %+v, then %+v", first, second)
+			}
+			if after := stored(t, s, snap.Deployment.ID); !reflect.DeepEqual(before, after) {
+				t.Errorf("before\n%+v\nafter\n%+v", before, after)
+			}
+		})
+	}
+}
+
+func onlyTheOwnerInItsEpochSaves(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	before := stored(t, s, snap.Deployment.ID)
+	for name, change := range map[string]func(*rollout.Deployment){
+		"another owner": func(d *rollout.Deployment) { d.Owner = "r2" },
+		"no owner":      func(d *rollout.Deployment) { d.Owner = "" },
+		"an old epoch":  func(d *rollout.Deployment) { d.Epoch-- },
+		"a later epoch": func(d *rollout.Deployment) { d.Epoch++ },
+		"old saves":     func(d *rollout.Deployment) { d.Saves -= 2 },
+		"later saves":   func(d *rollout.Deployment) { d.Saves++ },
+	} {
+		d := snap.Deployment
+		d.Reason = "must not be written"
+		change(&d)
+		_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Targets: snap.Targets, Events: []rollout.Event{{Type: "x"}}})
+		if rollout.ErrorCode(err) != rollout.CodeLost {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if after := stored(t, s, snap.Deployment.ID); !reflect.DeepEqual(before, after) {
+		t.Errorf("before\n%+v\nafter\n%+v", before, after)
+	}
+}
+
+func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	d, err := s.Update(ctx(t), snap.Deployment.ID, 0, pause)
+	must(t, err)
+	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
+	wantCode(t, err, rollout.CodeStale)
+
+	revisions, err := s.OperatorRevisions(ctx(t), "r1")
+	must(t, err)
+	if want := map[string]int64{d.ID: 1}; !reflect.DeepEqual(revisions, want) {
+		t.Errorf("operator revisions %v, want %v", revisions, want)
+	}
+	snap.Deployment = d
+	save(t, s, snap, rollout.Save{})
+	if got := stored(t, s, d.ID); !got.Operator.Pause || got.State != rollout.StatePaused {
+		t.Errorf("the save undid the verb: %+v", got)
+	}
+}
+
+func theRevisionGrowsOnlyWithWhatTheAPIShows(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	d := &snap.Deployment
+	now := time.Now() // with nanoseconds, which the database does not keep
+	d.DeadlineAt, d.NextActionAt, d.Progress.At = now, now, now
+	first := save(t, s, snap, rollout.Save{})
+	if same := save(t, s, snap, rollout.Save{RunAt: now.Add(time.Hour)}); same.Revision != first.Revision {
+		t.Errorf("revision %d became %d although nothing changed", first.Revision, same.Revision)
+	}
+	changes := []func() rollout.Save{
+		func() rollout.Save { d.Reason = "another"; return rollout.Save{} },
+		func() rollout.Save { d.Progress.Weight = 5; return rollout.Save{} },
+		func() rollout.Save { d.NextActionAt = time.Time{}; return rollout.Save{} },
+		func() rollout.Save { d.DeadlineAt = now.Add(time.Second); return rollout.Save{} },
+		func() rollout.Save { return rollout.Save{Targets: snap.Targets[:1]} },
+		func() rollout.Save { return rollout.Save{Events: []rollout.Event{{Type: rollout.EventWaveStarted}}} },
+	}
+	for i, change := range changes {
+		if got := save(t, s, snap, change()); got.Revision != first.Revision+int64(i)+1 {
+			t.Errorf("change %d: revision %d, want %d", i, got.Revision, first.Revision+int64(i)+1)
+		}
+	}
+}
+
+func aFinishedDeploymentIsFinal(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	finish(t, s, snap, rollout.StateCompleted)
+	_, err := s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
+	wantCode(t, err, rollout.CodeLost)
+	_, err = s.Update(ctx(t), snap.Deployment.ID, 0, pause)
+	wantCode(t, err, rollout.CodeConflict)
+}
+
+func eventsAreNumberedWithoutGapsWhoeverWrites(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	id := snap.Deployment.ID
+	const verbs = 40
+	var writers sync.WaitGroup
+	for i := range verbs {
+		writers.Go(func() {
+			if _, err := s.Update(ctx(t), id, 0, note(i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	saves := saveUntil(t, s, snap, 40)
+	writers.Wait()
+	list := events(t, s, id)
+	wantNumbered(t, list)
+	if want := 2 + verbs + 2*saves; len(list) != want {
+		t.Errorf("%d events, want %d", len(list), want)
+	}
+	if d := stored(t, s, id); d.LastSeq != int64(len(list)) || d.OperatorRevision != verbs {
+		t.Errorf("last seq %d, operator revision %d", d.LastSeq, d.OperatorRevision)
+	}
+}
+
+func whatOnlyTheOwnerKnowsIsNotStored(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	snap.Deployment.Progress.Router = &rollout.RouterState{Asking: true, Fence: 1}
+	snap.Deployment.Spec.Traffic = &rollout.Traffic{Type: "webhook"} // what was asked for is fixed
+	snap.Targets[0].Checks[0].Probing = true
+	save(t, s, snap, rollout.Save{Targets: snap.Targets})
+	if !snap.Targets[0].Checks[0].Probing || !snap.Deployment.Progress.Router.Asking {
+		t.Error("a save changed what its writer has in memory")
+	}
+	must(t, s.Leave(ctx(t), "r1"))
+	again := claim(t, s, "r2")
+	if r := again.Deployment.Progress.Router; again.Targets[0].Checks[0].Probing || r != nil && r.Asking || again.Deployment.Spec.Traffic != nil {
+		t.Errorf("the next owner finds %+v, router %+v, traffic %+v", again.Targets[0].Checks, r, again.Deployment.Spec.Traffic)
+	}
+}
+
+func theEventsOfAnEngineSayWhoWroteThem(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	save(t, s, snap, rollout.Save{Events: []rollout.Event{{Type: rollout.EventWaveStarted, Wave: 1}}})
+	list := events(t, s, snap.Deployment.ID)
+	last := list[len(list)-1]
+	if last.Actor != rollout.ActorEngine || last.Replica != "r1" || last.Epoch != 1 || last.DeploymentID != snap.Deployment.ID || last.At.IsZero() {
+		t.Errorf("the event is %+v", last)
+	}
+}
+
+// note is a change that only tells.
+func note(i int) func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
+	return func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+		d.Operator.Promoted = i
+		return []rollout.Event{{Type: rollout.EventPromoted, Actor: "ann", Message: strconv.Itoa(i)}}, nil
+	}
+}
+
+// saveUntil saves two events at a time, reading the deployment anew when a save is stale, and counts what landed.
+func saveUntil(t *testing.T, s Store, snap *rollout.Snapshot, n int) (landed int) {
+	t.Helper()
+	for landed < n {
+		d := stored(t, s, snap.Deployment.ID)
+		_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Events: []rollout.Event{{Type: rollout.EventWaveStarted}, {Type: rollout.EventWaveFinished}}})
+		switch rollout.ErrorCode(err) {
+		case rollout.CodeStale:
+		default:
+			must(t, err)
+			landed++
+		}
+	}
+	return landed
+}
+
+func pause(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+	if d.Operator.Pause {
+		return nil, nil
+	}
+	d.Operator.Pause, d.State = true, rollout.StatePaused
+	return []rollout.Event{{Type: rollout.EventPaused, Actor: "ann"}}, nil
+}

@@ -1,0 +1,95 @@
+// Package storetest is what the engine and the verbs rely on in a store, as tests. Whatever keeps deployments must pass
+// them: internal/store does so on a real Postgres, and so does the store in memory that the engine's own tests use, for
+// else those would prove nothing.
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// Store is what is tested. Its methods are those of internal/store, and mean what is said there.
+type Store interface {
+	Create(ctx context.Context, request rollout.NewDeployment) (rollout.Created, error)
+	Update(
+		ctx context.Context, id string, ifRevision int64,
+		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
+	) (rollout.Deployment, error)
+	Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error)
+	Leave(ctx context.Context, replica string) error
+	Claim(ctx context.Context, replica string, mine []string, limit int) ([]rollout.Claimed, time.Time, error)
+	Save(ctx context.Context, save rollout.Save) (rollout.Saved, error)
+	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
+	Targets(ctx context.Context, id string, page rollout.Page) (rollout.List[rollout.Target], error)
+	Events(ctx context.Context, id string, page rollout.Page) (rollout.List[rollout.Event], error)
+	Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error)
+	OperatorRevisions(ctx context.Context, replica string) (map[string]int64, error)
+	Listen(ctx context.Context, wake func(id string)) error
+}
+
+// rule is one promise, tested on a store that is empty.
+type rule struct {
+	name string
+	test func(t *testing.T, s Store)
+}
+
+// Run tests every rule, each on a store of its own.
+func Run(t *testing.T, open func(t *testing.T) Store) {
+	t.Helper()
+	for _, r := range rules() {
+		t.Run(r.name, func(t *testing.T) {
+			t.Parallel()
+			r.test(t, open(t))
+		})
+	}
+}
+
+func rules() []rule {
+	return []rule{
+		{"ACreatedDeploymentIsReadBackAsItWasAsked", aCreatedDeploymentIsReadBackAsItWasAsked},
+		{"OnlyTheNewestWaits", onlyTheNewestWaits},
+		{"ManyCreationsAtOnceLeaveOneWaiting", manyCreationsAtOnceLeaveOneWaiting},
+		{"FiftyCreatorsAtOnceNeverMakeTwoActive", fiftyCreatorsAtOnceNeverMakeTwoActive},
+		{"ASupersededDeploymentIsLostToItsOwner", aSupersededDeploymentIsLostToItsOwner},
+		{"ARejectedRequestHasNoEffect", aRejectedRequestHasNoEffect},
+
+		{"FiftyAtOnceForOneDeploymentAndOneClaimsIt", fiftyAtOnceForOneDeploymentAndOneClaimsIt},
+		{"FiftyAtOnceTakeADeadReplicasDeploymentOverOnce", fiftyAtOnceTakeADeadReplicasDeploymentOverOnce},
+		{"AtOnceEachDeploymentIsClaimedByOne", atOnceEachDeploymentIsClaimedByOne},
+		{"AClaimGivesTheWholeSnapshotInTheOrderOfTheWaves", aClaimGivesTheWholeSnapshotInTheOrderOfTheWaves},
+		{"AClaimKnowsWhatIsRememberedOfTargets", aClaimKnowsWhatIsRememberedOfTargets},
+		{"AClaimKnowsTheRoutersFenceAndTheSlotThatServes", aClaimKnowsTheRoutersFenceAndTheSlotThatServes},
+		{"ARememberedFenceNeverFalls", aRememberedFenceNeverFalls},
+		{"ADeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot", aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot},
+		{"AReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn", aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn},
+		{"WhatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover", whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover},
+		{"AWaitingDeploymentIsClaimedOnlyWhenTheActiveOneHasEnded", aWaitingDeploymentIsClaimedOnlyWhenTheActiveOneHasEnded},
+		{"WhatHasBegunIsClaimedBeforeWhatWaits", whatHasBegunIsClaimedBeforeWhatWaits},
+		{"AClaimSaysHowLateItIs", aClaimSaysHowLateItIs},
+		{"AClaimSaysWhenTheNextOneIsDue", aClaimSaysWhenTheNextOneIsDue},
+
+		{"ASavedTargetIsLoadedAsItWas", aSavedTargetIsLoadedAsItWas},
+		{"ASavedDeploymentIsLoadedAsItWas", aSavedDeploymentIsLoadedAsItWas},
+		{"WhatOnlyTheOwnerKnowsIsNotStored", whatOnlyTheOwnerKnowsIsNotStored},
+		{"ARepeatedSaveChangesNothingAndAnswersTheSame", aRepeatedSaveChangesNothingAndAnswersTheSame},
+		{"OnlyTheOwnerInItsEpochSaves", onlyTheOwnerInItsEpochSaves},
+		{"ASavePlannedBeforeAVerbIsStale", aSavePlannedBeforeAVerbIsStale},
+		{"TheRevisionGrowsOnlyWithWhatTheAPIShows", theRevisionGrowsOnlyWithWhatTheAPIShows},
+		{"AFinishedDeploymentIsFinal", aFinishedDeploymentIsFinal},
+		{"TheEventsOfAnEngineSayWhoWroteThem", theEventsOfAnEngineSayWhoWroteThem},
+		{"EventsAreNumberedWithoutGapsWhoeverWrites", eventsAreNumberedWithoutGapsWhoeverWrites},
+
+		{"AVerbIsWrittenAndARepeatedOneIsNot", aVerbIsWrittenAndARepeatedOneIsNot},
+		{"ARefusedVerbHasNoEffect", aRefusedVerbHasNoEffect},
+		{"OfSeveralVerbsAtOneRevisionOneWins", ofSeveralVerbsAtOneRevisionOneWins},
+		{"AVerbMayEndADeploymentThatHasNotBegun", aVerbMayEndADeploymentThatHasNotBegun},
+		{"TheEndOfADeploymentWakesTheNext", theEndOfADeploymentWakesTheNext},
+		{"WhatIsNotThereIsNotFound", whatIsNotThereIsNotFound},
+
+		{"AVerbATakeoverAndALeaveAreAnnounced", aVerbATakeoverAndALeaveAreAnnounced},
+		{"ProgressWakesNoEngine", progressWakesNoEngine},
+	}
+}
