@@ -17,6 +17,9 @@ TESTFLAGS := $(if $(RACE),-race) $(ARGS)
 SEEDS ?= 100000
 SEED ?=
 
+# BREAK narrows the deliberate breaks to those whose name contains it.
+BREAK ?=
+
 .PHONY: help
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +48,10 @@ test: ensure ## Test everything, against a real PostgreSQL; PKG=./internal/store
 sim: ## Play many random rollouts through the planner; SEEDS=1000000, or SEED=42 to replay one
 	ROLLCALL_SIM_SEEDS=$(SEEDS) ROLLCALL_SIM_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout=60m -run='Rollout|Crash' $(if $(SEED),-v) $(ARGS) ./internal/strategy
+
+.PHONY: breaks
+breaks: ensure ## Break the product in every way that internal/breaks lists, and demand that a test fails; BREAK=epoch
+	$(GO) run ./internal/dbtest/serve -- $(GO) run ./internal/breaks/run -only='$(BREAK)'
 
 .PHONY: bench
 bench: ensure ## Measure; the summary ends up in bin/bench.txt

@@ -23,7 +23,10 @@ const (
 	leaveTimeout = 2 * time.Second
 	claimLimit   = 10                   // of the largest deployments, so many can be loaded within queryTimeout
 	dropStep     = 2 * time.Millisecond // between two looks at whether everything has ended
-	stalledAfter = 60 * time.Second
+
+	// An engine that has not looked for work for so many leases, and at most for so long, stands still.
+	stalledLeases = 10
+	stalledAfter  = 60 * time.Second
 )
 
 // Config is what an engine needs. Every field but Lease and Grace is required.
@@ -95,7 +98,7 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) Healthy() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if idle := time.Since(e.looked); idle > stalledAfter {
+	if idle := time.Since(e.looked); idle > min(stalledLeases*e.Lease, stalledAfter) {
 		return fmt.Errorf("the engine has not looked for work for %s", idle.Round(time.Second))
 	}
 	return nil

@@ -57,6 +57,7 @@ type process struct {
 	saved  func()         // called after each save that landed, when it is not nil
 	ended  chan time.Time // when Run has returned
 	stop   context.CancelFunc
+	engine *Engine
 }
 
 var errDead = errors.New("this process is dead")
@@ -98,12 +99,12 @@ func (w *world) start(killAt int) *process {
 	w.mu.Unlock()
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	e := New(Config{
+	p.engine = New(Config{
 		Replica: p.name, Registry: p, Deployments: p, Signals: p, Caller: p, Prober: p, Mover: p, Recorder: nothing{},
 		Log: slog.New(slog.DiscardHandler),
 	})
 	w.running.Go(func() {
-		_ = e.Run(ctx) // a killed process cannot hand over
+		_ = p.engine.Run(ctx) // a killed process cannot hand over
 		p.ended <- time.Now()
 	})
 	return p

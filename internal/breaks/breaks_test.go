@@ -1,0 +1,77 @@
+package breaks
+
+import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func root(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A break that no longer applies, or does not compile, would catch nothing and look as if all was well.
+func TestEveryBreakStillAppliesAndCompiles(t *testing.T) {
+	t.Parallel()
+	all, err := All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Errorf("only %d breaks", len(all))
+	}
+	for _, b := range all {
+		t.Run(b.Name, func(t *testing.T) {
+			t.Parallel()
+			overlay, err := b.Overlay(root(t), t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			args := []string{"build", "-overlay=" + overlay}
+			for _, e := range b.Edits {
+				if in := "./" + filepath.Dir(e.File); !slices.Contains(args, in) {
+					args = append(args, in)
+				}
+			}
+			build := exec.CommandContext(t.Context(), "go", args...)
+			build.Dir = root(t)
+			if said, err := build.CombinedOutput(); err != nil {
+				t.Errorf("%v: %s", err, said)
+			}
+		})
+	}
+}
+
+func TestABreakIsReadAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	b, err := parse("Nothing is stored\n\nAll is lost.\n\nfile a/b.go\n \tx := 1\n-\tstore(x)\n+\t_ = x\n\ntest ./a TestA/B\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Edit{File: "a/b.go", Old: "\tx := 1\n\tstore(x)\n", New: "\tx := 1\n\t_ = x\n"}
+	if b.Title != "Nothing is stored" || b.Harm != "All is lost." || !slices.Equal(b.Edits, []Edit{want}) {
+		t.Errorf("read as %+v", b)
+	}
+	if len(b.Tests) != 1 || b.Tests[0].Package != "./a" || b.Tests[0].Pattern() != "^TestA$/^B$" {
+		t.Errorf("tests: %+v", b.Tests)
+	}
+	for _, wrong := range []string{"", "Title\n\nHarm.\n", "Title\n\nHarm.\nfile a\nnonsense\ntest ./a TestA\n"} {
+		if _, err := parse(wrong); err == nil {
+			t.Errorf("taken: %q", wrong)
+		}
+	}
+}
+
+func TestABreakThatDoesNotApplyIsRefused(t *testing.T) {
+	t.Parallel()
+	b := Break{Edits: []Edit{{File: "internal/breaks/breaks.go", Old: "no such text", New: "x"}}}
+	if _, err := b.Overlay(root(t), t.TempDir()); err == nil {
+		t.Error("an edit of what does not stand there was made")
+	}
+}
