@@ -26,6 +26,10 @@ func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollou
 	if p.alive() != nil {
 		return rollout.Answer{Kind: rollout.AnswerNotSent}
 	}
+	if snap, _ := p.w.db.read(d.ID); snap.Deployment.Progress.Router == nil || snap.Deployment.Progress.Router.Sent == nil ||
+		snap.Deployment.Progress.Router.Sent.Fence != call.Fence {
+		p.w.t.Errorf("the router is written to, fence %d, and that is not written down: %+v", call.Fence, snap.Deployment.Progress.Router)
+	}
 	a := p.w.route(d, targets, call)
 	p.w.mu.Lock()
 	meets, write := p.w.router.meets, len(p.w.router.writes)

@@ -198,11 +198,13 @@ func (p *process) Claim(ctx context.Context, replica string, mine []string, limi
 	return p.w.db.Claim(ctx, replica, mine, limit)
 }
 
-// Save can be cut off before it landed or before its answer came back.
+// Save can be cut off before it landed or before its answer came back. It takes a while, so that it shows what does not
+// wait for it.
 func (p *process) Save(ctx context.Context, sv rollout.Save) (rollout.Saved, error) {
 	if err := p.alive(); err != nil {
 		return rollout.Saved{}, err
 	}
+	time.Sleep(time.Millisecond) // the synthetic clock
 	saved, err := p.w.db.Save(ctx, sv)
 	if dead := p.alive(); dead != nil {
 		return rollout.Saved{}, dead
@@ -235,15 +237,26 @@ func (p *process) Listen(ctx context.Context, wake func(string)) error {
 }
 
 // Call can be cut off before it was sent, or before its answer came back.
-func (p *process) Call(ctx context.Context, _ *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.Answer {
+func (p *process) Call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.Answer {
 	if p.alive() != nil {
 		return rollout.Answer{Kind: rollout.AnswerNotSent}
 	}
+	p.w.assertWritten(d.ID, t.ID, call)
 	a := p.w.call(ctx, t.ID, call)
 	if p.alive() != nil {
 		return rollout.Answer{Kind: rollout.AnswerLost}
 	}
 	return a
+}
+
+// assertWritten checks that a call stands in the database before it is made.
+func (w *world) assertWritten(id, target string, call rollout.Call) {
+	snap, _ := w.db.read(id)
+	for i := range snap.Targets {
+		if t := &snap.Targets[i]; t.ID == target && (t.Call == nil || t.Call.WebhookID != call.WebhookID || t.Call.Fence != call.Fence) {
+			w.t.Errorf("%s is called, attempt %d, and that is not written down: %+v", target, call.Attempt, t.Call)
+		}
+	}
 }
 
 func (w *world) call(ctx context.Context, target string, call rollout.Call) rollout.Answer {

@@ -1,0 +1,135 @@
+package e2e
+
+import (
+	"cmp"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"rollcall/internal/fleet"
+)
+
+// scenario is a rollout with all that a client does in it.
+type scenario struct {
+	name    string
+	targets int
+	router  string
+	// play drives it to its end and says what came of it.
+	play func(r *swept) outcome
+	// wave is how many targets may be called at once.
+	wave int
+	ends string
+}
+
+func scenarios() []scenario {
+	deploy := func(strategy object, slots bool) func(*swept) outcome {
+		return func(r *swept) outcome {
+			body := r.request("v2", strategy)
+			if slots {
+				body = inSlots(body)
+			}
+			return r.end(r.post("/deployments", "first", body).ID)
+		}
+	}
+	rolling := object{"type": "rolling", "batch_size": 2}
+	return []scenario{
+		{"rolling", 4, byCount, deploy(rolling, false), 2, "completed"},
+		{"canary", 4, twoSides, deploy(object{"type": "canary", "stages": []int{25, 100}, "stage_duration": "30ms"}, false), 3, "completed"},
+		{"blue-green", 4, twoSides, deploy(blueGreen(nil), true), 2, "completed"},
+		{"turned-round", 4, byCount, func(r *swept) outcome {
+			r.fleet.Targets[2].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+			return deploy(rolling, false)(r)
+		}, 2, "rolled_back"},
+		{"rollback", 4, byCount, func(r *swept) outcome {
+			first := r.post("/deployments", "first", r.request("v2", rolling)).ID
+			r.await(first, "ended", (*deployment).terminal)
+			return r.end(r.post("/deployments/"+first+"/rollback", "", nil).ID)
+		}, 2, "rolled_back"},
+	}
+}
+
+// TestAServerKilledJustBeforeAndJustAfterAnythingThatIsSeenEndsTheSameWay plays each scenario once, notes all that can be
+// seen of it from outside, and plays it again with a kill at each such moment. An ordinary run takes a sample, which
+// ROLLCALL_SWEEP_SEED changes; ROLLCALL_SWEEP=all takes them all.
+func TestAServerKilledJustBeforeAndJustAfterAnythingThatIsSeenEndsTheSameWay(t *testing.T) {
+	t.Parallel()
+	for _, s := range scenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			without := newSwept(t, s, moment{})
+			want := s.play(without)
+			if want.State != s.ends {
+				t.Fatalf("without a kill it ended %+v", want)
+			}
+			all := without.moments()
+			chosen := sampled(t, s.name, all)
+			t.Logf("%d of %d moments", len(chosen), len(all))
+			for _, at := range chosen {
+				t.Run(at.String(), func(t *testing.T) {
+					t.Parallel()
+					s.killed(t, at, want)
+				})
+			}
+		})
+	}
+}
+
+func (s scenario) killed(t *testing.T, at moment, want outcome) {
+	r := newSwept(t, s, at)
+	if got := s.play(r); got != want {
+		t.Errorf("it ended\n%+v, and without a kill\n%+v", got, want)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.killed {
+		t.Errorf("the moment never came: %v", r.seen)
+	}
+	if most := r.fleet.MaxOpen(); most > s.wave {
+		t.Errorf("%d targets were called at once", most)
+	}
+}
+
+// moments lists all that a run without a kill has shown.
+func (r *swept) moments() []moment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stages := []struct {
+		what string
+		at   []string
+	}{
+		{aCall, []string{arrived, done, answered}},
+		{aWrite, []string{arrived, done, answered}},
+		{anEvent, []string{readable}},
+		{aRequest, []string{sent, answered}},
+	}
+	var all []moment
+	for _, stage := range stages {
+		for n := range r.seen[stage.what] {
+			for _, at := range stage.at {
+				all = append(all, moment{stage.what, n + 1, at})
+			}
+		}
+	}
+	return all
+}
+
+// sampleSize is how many moments of each scenario an ordinary run takes.
+const sampleSize = 6
+
+func sampled(t *testing.T, name string, all []moment) []moment {
+	t.Helper()
+	if os.Getenv("ROLLCALL_SWEEP") == "all" {
+		return all
+	}
+	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("ROLLCALL_SWEEP_SEED"), "1"), 10, 64)
+	if err != nil {
+		t.Fatalf("ROLLCALL_SWEEP_SEED: %v", err)
+	}
+	of := fnv.New64a()
+	_, _ = of.Write([]byte(name)) // a hash takes everything
+	random := rand.New(rand.NewPCG(seed, of.Sum64()))
+	random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:min(sampleSize, len(all))]
+}
