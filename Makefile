@@ -49,6 +49,11 @@ sim: ## Play many random rollouts through the planner; SEEDS=1000000, or SEED=42
 	ROLLCALL_SIM_SEEDS=$(SEEDS) ROLLCALL_SIM_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout=60m -run='Rollout|Crash' $(if $(SEED),-v) $(ARGS) ./internal/strategy
 
+.PHONY: sweep
+sweep: ensure ## Kill the server just before and just after everything that can be seen of five rollouts
+	ROLLCALL_SWEEP=all $(GO) run ./internal/dbtest/serve -- \
+		$(GO) test -count=1 -timeout=60m -parallel=4 -run=JustBeforeAndJustAfter $(ARGS) ./internal/e2e
+
 .PHONY: breaks
 breaks: ensure ## Break the product in every way that internal/breaks lists, and demand that a test fails; BREAK=epoch
 	$(GO) run ./internal/dbtest/serve -- $(GO) run ./internal/breaks/run -only='$(BREAK)'

@@ -55,11 +55,17 @@ func serve(t testing.TB, database string, args ...string) *process {
 // launch starts a server without waiting for it.
 func launch(t testing.TB, database string, args ...string) *process {
 	t.Helper()
+	return launchProgram(t, binary, database, args...)
+}
+
+// launchProgram is launch for another version of the server.
+func launchProgram(t testing.TB, program, database string, args ...string) *process {
+	t.Helper()
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--state-dir") }) {
 		args = append(args, "--state-dir="+t.TempDir()) // the machine's own folder is none of a test's business
 	}
 	args = append([]string{"--dev", "--addr=127.0.0.1:0"}, args...)
-	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
+	p := &process{t: t, cmd: exec.Command(program, args...), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
