@@ -168,6 +168,32 @@ func TestAnAbortEndsWithoutFurtherCalls(t *testing.T) {
 	})
 }
 
+// Whenever the last look at the database was, and though nothing is heard from it.
+func TestWithoutNotificationsAVerbIsFeltWithinASecond(t *testing.T) {
+	t.Parallel()
+	for phase := range 8 {
+		inBubble(t, func(w *world) {
+			w.db.mute = true
+			w.deployment("d", `{"batch_size":2,"bake":"10m"}`, boxes(2, nil)...)
+			w.db.rows["d"].snap.Deployment.Spec.Checks[0].Interval = rollout.Duration(15 * time.Second)
+			w.start(0)
+			time.Sleep(time.Minute + time.Duration(phase)*250*time.Millisecond) // the synthetic clock
+			w.mu.Lock()
+			before := len(w.calls)
+			w.mu.Unlock()
+			w.db.update("d", func(d *rollout.Deployment) { d.Operator.Rollback = true })
+			time.Sleep(time.Second)
+			w.mu.Lock()
+			after := len(w.calls)
+			w.mu.Unlock()
+			if before != 2 || after != 4 {
+				t.Errorf("phase %d: %d calls before the rollback was asked for, %d a second later", phase, before, after)
+			}
+			w.await("d")
+		})
+	}
+}
+
 func TestADeploymentThatWaitsIsReleased(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {

@@ -24,6 +24,7 @@ type memory struct {
 	listeners  map[int]func(string)
 	next       int
 	events     int64
+	mute       bool // its notifications are lost
 }
 
 type row struct {
@@ -67,6 +68,9 @@ func (m *memory) update(id string, change func(d *rollout.Deployment)) {
 }
 
 func (m *memory) notify(id string) {
+	if m.mute {
+		return
+	}
 	for _, f := range m.listeners {
 		f(id)
 	}

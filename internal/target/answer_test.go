@@ -36,14 +36,16 @@ func TestTheStatusLineDecides(t *testing.T) {
 
 func TestARedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
-	var calls atomic.Int32
-	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		calls.Add(1)
-		http.Redirect(w, r, "/again", http.StatusPermanentRedirect)
-	})
-	want(t, call(t, Config{}, url), rollout.AnswerRefused, "HTTP 308")
-	if calls.Load() != 1 {
-		t.Errorf("%d calls", calls.Load())
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		var calls atomic.Int32
+		url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			calls.Add(1)
+			http.Redirect(w, r, "/again", status)
+		})
+		want(t, call(t, Config{}, url), rollout.AnswerRefused, fmt.Sprintf("HTTP %d", status))
+		if calls.Load() != 1 {
+			t.Errorf("%d: %d calls", status, calls.Load())
+		}
 	}
 }
 

@@ -113,7 +113,7 @@ func try(ctx context.Context, b *breaks.Break) (caught string, err error) {
 func test(ctx context.Context, in, pattern, overlay string) (said string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=5m", "-run="+pattern, in) //nolint:gosec // running tests is what it is for
 	if overlay != "" {
-		cmd.Env = append(os.Environ(), "GOFLAGS=-overlay="+overlay)
+		cmd.Env = append(os.Environ(), strings.TrimSpace("GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay))
 	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err //nolint:wrapcheck // what it said tells more
