@@ -28,6 +28,8 @@ type balancer struct {
 	// fault says how a write is treated; nil is as it should be. shows is the weight that it claims beside the truth.
 	fault func(routerWrite) fault
 	lying bool
+	// terse tells the sides' shares and not the targets' weights when it is read back, which is all that it has to.
+	terse bool
 	wrong []string
 }
 
@@ -38,8 +40,8 @@ type routerWrite struct {
 	NewWeight    int    `json:"new_weight"`
 	OldWeight    int    `json:"old_weight"`
 	Backends     []struct {
-		Target string
-		Weight int
+		Target string `json:"target"`
+		Weight int    `json:"weight"`
 	}
 	id      string
 	attempt int
@@ -155,9 +157,13 @@ func (b *balancer) read(w http.ResponseWriter, _ *http.Request) {
 	if b.lying {
 		weight = 7
 	}
-	_ = json.NewEncoder(w).Encode(object{ // a caller that left is nobody to report an error to
+	does := object{
 		"deployment_id": b.does.DeploymentID, "active_slot": b.does.ActiveSlot, "new_weight": weight, "old_weight": b.does.OldWeight,
-	})
+	}
+	if !b.terse {
+		does["backends"] = b.does.Backends
+	}
+	_ = json.NewEncoder(w).Encode(does) // a caller that left is nobody to report an error to
 }
 
 // judge holds a write against the targets: none that is being called gets traffic, and those that run the new version

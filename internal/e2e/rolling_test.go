@@ -181,11 +181,15 @@ func assertTruth(p *process, id string, f *fleet.Fleet) {
 			written[fmt.Sprint(e.Call.WebhookID, e.Call.Attempt, e.Call.Fence)] = true
 		}
 	}
-	seen := map[string]int{}
+	seen, ids := map[string]int{}, map[string]string{}
 	for _, c := range f.Calls() {
 		if c.DeploymentID != id {
 			continue
 		}
+		if was := ids[c.Target+" "+c.Action]; was != "" && was != c.WebhookID {
+			p.t.Errorf("%s was told again to %s with id %s after %s", c.Target, c.Action, c.WebhookID, was)
+		}
+		ids[c.Target+" "+c.Action] = c.WebhookID
 		if !written[fmt.Sprint(c.WebhookID, c.Attempt, c.Fence)] {
 			p.t.Errorf("a call of %s was never written down: %s, attempt %d, fence %d", c.Target, c.WebhookID, c.Attempt, c.Fence)
 		}

@@ -67,24 +67,19 @@ func (w *world) assertPutBack(snap rollout.Snapshot) {
 	}
 }
 
-// Every step of the engine is a save or a call, each with a before and an after; the process dies at each in turn, and
-// another goes on.
-func TestAKillBetweenAnyTwoStepsEndsTheSameWay(t *testing.T) {
-	t.Parallel()
+// killedAtEachStep plays a deployment again and again. Every step of the engine is a save or a call, each with a before and
+// an after; the process dies at each in turn, and another goes on.
+func killedAtEachStep(t *testing.T, prepare func(w *world), ended func(w *world, snap rollout.Snapshot)) {
+	t.Helper()
 	for kill := 1; ; kill++ {
 		happened := false
 		inBubble(t, func(w *world) {
-			w.deployment("d", `{"batch_size":2}`, boxes(6, func(i int, b *box) {
-				b.version = fmt.Sprintf("old-%d", i)
-				if i == 3 {
-					b.fails = "v2"
-				}
-			})...)
+			prepare(w)
 			first := w.start(kill)
 			time.Sleep(50 * time.Millisecond) // the synthetic clock: the first has claimed it
 			w.start(0)
 			snap, events := w.await("d")
-			w.assertPutBack(snap)
+			ended(w, snap)
 			numbered(t, events)
 			w.assertResendsAreMarked()
 			happened = first.isDead()
@@ -100,6 +95,34 @@ func TestAKillBetweenAnyTwoStepsEndsTheSameWay(t *testing.T) {
 			return
 		}
 	}
+}
+
+func TestAKillBetweenAnyTwoStepsEndsTheSameWay(t *testing.T) {
+	t.Parallel()
+	killedAtEachStep(t, func(w *world) {
+		w.deployment("d", `{"batch_size":2}`, boxes(6, func(i int, b *box) {
+			b.version = fmt.Sprintf("old-%d", i)
+			if i == 3 {
+				b.fails = "v2"
+			}
+		})...)
+	}, (*world).assertPutBack)
+}
+
+func TestAKillBetweenAnyTwoStepsOfAGoodRolloutLosesNoTarget(t *testing.T) {
+	t.Parallel()
+	killedAtEachStep(t, func(w *world) {
+		w.deployment("d", `{"batch_size":2}`, boxes(4, func(_ int, b *box) { b.loses = true })...)
+	}, func(w *world, snap rollout.Snapshot) {
+		if d := snap.Deployment; d.State != rollout.StateCompleted || d.Counts.Updated != 4 {
+			w.t.Errorf("ended %s: %s", d.State, d.Reason)
+		}
+		for name, b := range w.targets {
+			if b.version != "v2" {
+				w.t.Errorf("%s runs %s", name, b.version)
+			}
+		}
+	})
 }
 
 func (w *world) assertResendsAreMarked() {

@@ -248,39 +248,24 @@ func TestARouterThatIsDownFailsAnAbortWhenTheDeadlinePasses(t *testing.T) {
 
 func TestAKillBetweenAnyTwoStepsOfACanaryWithARouterEndsTheSameWay(t *testing.T) {
 	t.Parallel()
-	for kill := 1; ; kill++ {
-		happened := false
-		inBubble(t, func(w *world) {
-			w.deployment("d", `{"type":"canary","stages":[25,100],"stage_duration":"3s"}`, boxes(4, func(i int, b *box) {
-				b.version = fmt.Sprintf("old-%d", i)
-				if i == 2 {
-					b.fails = "v2"
-				}
-			})...)
-			w.withTraffic(false)
-			first := w.start(kill)
-			time.Sleep(50 * time.Millisecond) // the synthetic clock: the first has claimed it
-			w.start(0)
-			snap, _ := w.await("d")
-			if snap.Deployment.State != rollout.StateRolledBack || w.last().NewWeight != 0 {
-				t.Errorf("ended %s: %s; new side %d %%", snap.Deployment.State, snap.Deployment.Reason, w.last().NewWeight)
+	killedAtEachStep(t, func(w *world) {
+		w.deployment("d", `{"type":"canary","stages":[25,100],"stage_duration":"3s"}`, boxes(4, func(i int, b *box) {
+			b.version = fmt.Sprintf("old-%d", i)
+			if i == 2 {
+				b.fails = "v2"
 			}
-			for i := range snap.Targets {
-				if got := w.targets[snap.Targets[i].ID].version; got != fmt.Sprintf("old-%d", i) {
-					t.Errorf("%s runs %s", snap.Targets[i].ID, got)
-				}
+		})...)
+		w.withTraffic(false)
+	}, func(w *world, snap rollout.Snapshot) {
+		if snap.Deployment.State != rollout.StateRolledBack || w.last().NewWeight != 0 {
+			w.t.Errorf("ended %s: %s; new side %d %%", snap.Deployment.State, snap.Deployment.Reason, w.last().NewWeight)
+		}
+		for i := range snap.Targets {
+			if got := w.targets[snap.Targets[i].ID].version; got != fmt.Sprintf("old-%d", i) {
+				w.t.Errorf("%s runs %s", snap.Targets[i].ID, got)
 			}
-			w.assertResendsAreMarked()
-			happened = first.isDead()
-		})
-		if t.Failed() {
-			t.Fatalf("with a kill at step %d", kill)
 		}
-		if !happened {
-			t.Logf("killed at each of %d steps", kill-1)
-			return
-		}
-	}
+	})
 }
 
 // The router's answer is known in memory only when a verb makes the engine read the deployment again.

@@ -36,6 +36,7 @@ type box struct {
 	hangs   string // the version on which it never answers
 	fence   int64
 	shared  bool      // several deployments call it
+	loses   bool      // a call whose caller dies before the answer never takes effect
 	left    time.Time // when its newest call was given up
 }
 
@@ -242,7 +243,7 @@ func (p *process) Call(ctx context.Context, d *rollout.Deployment, t *rollout.Ta
 		return rollout.Answer{Kind: rollout.AnswerNotSent}
 	}
 	p.w.assertWritten(d.ID, t.ID, call)
-	a := p.w.call(ctx, t.ID, call)
+	a := p.w.call(ctx, t.ID, call, p.isDead)
 	if p.alive() != nil {
 		return rollout.Answer{Kind: rollout.AnswerLost}
 	}
@@ -259,7 +260,7 @@ func (w *world) assertWritten(id, target string, call rollout.Call) {
 	}
 }
 
-func (w *world) call(ctx context.Context, target string, call rollout.Call) rollout.Answer {
+func (w *world) call(ctx context.Context, target string, call rollout.Call, callerDied func() bool) rollout.Answer {
 	w.mu.Lock()
 	b := w.targets[target]
 	w.calls = append(w.calls, madeCall{target, call})
@@ -281,6 +282,9 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call) roll
 		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
 	}
 	wait(ctx, b.takes)
+	if b.loses && callerDied() {
+		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
+	}
 	if b.fails == call.Version {
 		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "HTTP 500"}
 	}

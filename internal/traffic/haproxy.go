@@ -92,16 +92,16 @@ func lines(backend string, shares []share) [][]string {
 	return grouped
 }
 
-func (h haproxy) read(ctx context.Context, p position) (string, error) {
+func (h haproxy) read(ctx context.Context, p position) (reading, error) {
 	began := time.Now()
 	shares, now, err := h.compare(ctx, p)
 	if final, ok := errors.AsType[refusal](err); ok {
-		return "", final
+		return reading{}, final
 	}
 	if err != nil {
-		return "", errors.New("no answer: " + why(ctx, err, began))
+		return reading{}, errors.New("no answer: " + why(ctx, err, began))
 	}
-	return now.differs(shares), nil
+	return reading{differs: now.differs(shares), whole: true}, nil
 }
 
 // compare gives the weights that the servers should have, and the state that they are in. A refusal says that one of

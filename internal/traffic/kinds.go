@@ -24,9 +24,17 @@ func (p position) traffic() *rollout.Traffic { return p.deployment.Spec.Traffic 
 type router interface {
 	// write makes call once. AnswerDone means that the router took it.
 	write(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer
-	// read asks the router what it does. It gives "" when that is p, else words such as "new_weight 10, not 50". The error
-	// is errBlind when the router has no way to tell.
-	read(ctx context.Context, p position) (differs string, err error)
+	// read asks the router what it does. The error is errBlind when the router has no way to tell.
+	read(ctx context.Context, p position) (reading, error)
+}
+
+// reading is what a router says that it does, held against a position.
+type reading struct {
+	// differs is empty where it agrees, else words such as "new_weight 10, not 50".
+	differs string
+	// whole means that the router has told the weight of every target. One that tells only the sides' shares says the same
+	// before and after a target was taken out: it confirms a write that it has answered, but never that one has arrived.
+	whole bool
 }
 
 // kind is a row of the table: what Traffic.Type is called, and what makes its router.

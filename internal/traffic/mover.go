@@ -77,14 +77,14 @@ func (m *Mover) set(ctx context.Context, p position, call rollout.RouterCall) ro
 	if answer.Kind != rollout.AnswerDone {
 		return answer
 	}
-	differs, err := to.read(ctx, p)
+	now, err := to.read(ctx, p)
 	switch {
 	case errors.Is(err, errBlind):
 		return answer
 	case err != nil:
 		return rollout.Answer{Kind: rollout.AnswerLost, Message: "written, but not read back: " + err.Error()}
-	case differs != "":
-		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "written, but read back " + differs}
+	case now.differs != "":
+		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "written, but read back " + now.differs}
 	default:
 		answer.Message += ", read back"
 		return answer
@@ -92,8 +92,8 @@ func (m *Mover) set(ctx context.Context, p position, call rollout.RouterCall) ro
 }
 
 // Ask reads what the deployment's router does now and compares it with setting, after a write that got no answer. It is
-// bounded like Set. Known is false, and agrees means nothing, when the router cannot be read back or did not answer;
-// message says in one line what was found, fit for people.
+// bounded like Set. Known is false, and agrees means nothing, when the router cannot be read back, did not answer, or
+// tells too little to know this setting from another; message says in one line what was found, fit for people.
 func (m *Mover) Ask(
 	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, setting rollout.Setting,
 ) (agrees, known bool, message string) {
@@ -103,12 +103,14 @@ func (m *Mover) Ask(
 	}
 	ctx, cancel := bounded(ctx, d)
 	defer cancel()
-	differs, err := to.read(ctx, position{d, targets, setting})
+	now, err := to.read(ctx, position{d, targets, setting})
 	switch {
 	case err != nil:
 		return false, false, err.Error()
-	case differs != "":
-		return false, true, "read back " + differs
+	case now.differs != "":
+		return false, true, "read back " + now.differs
+	case !now.whole:
+		return false, false, "read back as wanted, but without the targets' weights"
 	default:
 		return true, true, "read back as wanted"
 	}

@@ -105,32 +105,32 @@ func (w webhook) post(ctx context.Context, p position, call rollout.RouterCall) 
 	return req, sign(req.Header, secret, call.WebhookID, time.Now(), payload)
 }
 
-func (w webhook) read(ctx context.Context, p position) (string, error) {
+func (w webhook) read(ctx context.Context, p position) (reading, error) {
 	if !p.traffic().ReadBack {
-		return "", errBlind
+		return reading{}, errBlind
 	}
 	began := time.Now()
 	req, err := w.get(ctx, p)
 	if err != nil {
-		return "", err
+		return reading{}, err
 	}
 	resp, err := w.http.Do(req)
 	if err != nil {
-		return "", errors.New("no answer: " + why(ctx, err, began))
+		return reading{}, errors.New("no answer: " + why(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	if resp.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("HTTP %d", resp.StatusCode)
+		return reading{}, fmt.Errorf("HTTP %d", resp.StatusCode)
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	if err != nil {
-		return "", errors.New("no whole answer: " + why(ctx, err, began))
+		return reading{}, errors.New("no whole answer: " + why(ctx, err, began))
 	}
 	var now report
 	if err := json.Unmarshal(text, &now); err != nil {
-		return "", errors.New("the answer is not as expected: " + oneLine(err.Error()))
+		return reading{}, errors.New("the answer is not as expected: " + oneLine(err.Error()))
 	}
-	return now.differs(p), nil
+	return reading{differs: now.differs(p), whole: now.Backends != nil}, nil
 }
 
 // get asks about the service in its environment. A query that the URL has already is kept as it is.
@@ -150,12 +150,17 @@ func (w webhook) get(ctx context.Context, p position) (*http.Request, error) {
 	return req, nil
 }
 
-// report is what a router says of itself. A weight that it leaves out is nil, and agrees with none.
+// report is what a router says of itself. A weight that it leaves out is nil, and agrees with none. It need not tell
+// those of its backends; when it does, they must be all there.
 type report struct {
 	DeploymentID string   `json:"deployment_id"`
 	ActiveSlot   string   `json:"active_slot"`
 	NewWeight    *float64 `json:"new_weight"`
 	OldWeight    *float64 `json:"old_weight"`
+	Backends     []struct {
+		Target string   `json:"target"`
+		Weight *float64 `json:"weight"`
+	} `json:"backends"`
 }
 
 func (r report) differs(p position) string {
@@ -168,9 +173,24 @@ func (r report) differs(p position) string {
 		return fmt.Sprintf("new_weight %s, not %d", shown(r.NewWeight), p.setting.NewWeight)
 	case !isWeight(r.OldWeight, p.setting.OldWeight):
 		return fmt.Sprintf("old_weight %s, not %d", shown(r.OldWeight), p.setting.OldWeight)
+	case r.Backends != nil:
+		return r.backendsDiffer(p)
 	default:
 		return ""
 	}
+}
+
+func (r report) backendsDiffer(p position) string {
+	weights := map[string]*float64{}
+	for _, b := range r.Backends {
+		weights[b.Target] = b.Weight
+	}
+	for _, b := range p.setting.Backends {
+		if is := weights[b.Target]; !isWeight(is, b.Weight) {
+			return oneLine(fmt.Sprintf("target %s with weight %s, not %d", b.Target, shown(is), b.Weight))
+		}
+	}
+	return ""
 }
 
 func isWeight(said *float64, want int) bool { return said != nil && *said == float64(want) }

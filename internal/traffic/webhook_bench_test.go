@@ -77,7 +77,7 @@ func (e *endpoint) tell(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"deployment_id": e.last.DeploymentID, "active_slot": e.last.ActiveSlot,
-		"new_weight": e.last.NewWeight, "old_weight": e.last.OldWeight,
+		"new_weight": e.last.NewWeight, "old_weight": e.last.OldWeight, "backends": e.last.Backends,
 	})
 }
 

@@ -245,6 +245,36 @@ func TestEachFieldThatIsReadBackMustAgree(t *testing.T) {
 	}
 }
 
+// A router that tells the shares alone says the same whether or not a write arrived that only took a target out.
+func TestAWriteInDoubtIsKnownToBeDoneOnlyByTheWeightsOfItsTargets(t *testing.T) {
+	t.Parallel()
+	for backends, test := range map[string]struct {
+		agrees, known bool
+		says          string
+	}{
+		``:                 {false, false, "without the targets' weights"},
+		`,"backends":null`: {false, false, "without the targets' weights"},
+		`,"backends":[]`:   {false, true, "target web-1 with weight missing, not 10"},
+		`,"backends":[{"target":"web-2","weight":90.0},{"target":"web-1","weight":10}]`: {true, true, "as wanted"},
+		`,"backends":[{"target":"web-1","weight":10},{"target":"web-2","weight":0}]`:    {false, true, "target web-2 with weight 0, not 90"},
+	} {
+		d := webhookOn(serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodGet {
+				_, _ = io.WriteString(w, `{"deployment_id":"d1","active_slot":"blue","new_weight":10,"old_weight":90`+backends+`}`)
+			}
+		}), true)
+		agrees, known, message := New(Config{}).Ask(t.Context(), d, twoTargets(), setting(10))
+		if agrees != test.agrees || known != test.known || !strings.Contains(message, test.says) {
+			t.Errorf("%s: %t %t %q", backends, agrees, known, message)
+		}
+		kind := rollout.AnswerDone // answered, it is believed as far as the router tells
+		if test.known && !test.agrees {
+			kind = rollout.AnswerRetry
+		}
+		want(t, post(t, d), kind, "")
+	}
+}
+
 func TestTheReadKeepsTheURLsOwnQuery(t *testing.T) {
 	t.Parallel()
 	var query string
