@@ -111,7 +111,7 @@ func try(ctx context.Context, b *breaks.Break) (caught string, err error) {
 // test runs tests of a package, with an overlay unless that is empty. The tests of package e2e build the server: the
 // overlay holds for that too.
 func test(ctx context.Context, in, pattern, overlay string) (said string, err error) {
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=5m", "-run="+pattern, in) //nolint:gosec // running tests is what it is for
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=5m", "-run="+pattern, in)
 	if overlay != "" {
 		cmd.Env = append(os.Environ(), strings.TrimSpace("GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay))
 	}
