@@ -974,7 +974,7 @@ type TrafficRequest struct {
 	// Drain How long a target that was taken out of traffic is left alone before it is called, up to 24h.
 	Drain *string `json:"drain,omitempty"`
 
-	// ReadBack A write counts only when the router confirms it on a GET. webhook; false when left out. haproxy is always read back.
+	// ReadBack A write counts only when the router confirms it on a GET. webhook; false when left out. haproxy is always read back. A router that answers with its backends, too, need not be sent a write again whose answer was lost.
 	ReadBack *bool `json:"read_back,omitempty"`
 	Retries  *int  `json:"retries,omitempty"`
 
