@@ -136,6 +136,18 @@ func (w *world) assertResendsAreMarked() {
 	}
 }
 
+func TestATargetThatDidWhatItWasToldAndWhoseAnswerWasLostIsNotCalledAgain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"batch_size":1}`, boxes(3, func(_ int, b *box) { b.mumbles = true })...)
+		w.start(0)
+		snap, _ := w.await("d")
+		if snap.Deployment.State != rollout.StateCompleted || snap.Deployment.Counts.Updated != 3 || len(w.calls) != 3 {
+			t.Errorf("ended %s after %d calls: %s", snap.Deployment.State, len(w.calls), snap.Deployment.Reason)
+		}
+	})
+}
+
 func TestATargetThatHangsIsUnknownAndTheRestGoesBack(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {

@@ -36,6 +36,7 @@ type box struct {
 	hangs   string // the version on which it never answers
 	fence   int64
 	shared  bool      // several deployments call it
+	mumbles bool      // it does what it is told, and its answer is lost
 	loses   bool      // a call whose caller dies before the answer never takes effect
 	left    time.Time // when its newest call was given up
 }
@@ -291,6 +292,9 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call, call
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	b.version = call.Version
+	if b.mumbles {
+		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
+	}
 	return rollout.Answer{Kind: rollout.AnswerDone, Message: "HTTP 200"}
 }
 
