@@ -14,7 +14,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"rollcall/internal/rollout"
-	"rollcall/internal/target"
 )
 
 // Config is what the server is told: a flag, else its environment variable, else the default.
@@ -63,7 +62,7 @@ func (c *Config) complete() error {
 		c.networks = append(c.networks, network)
 	}
 	if c.SigningSecret != "" {
-		if err := target.ValidSecret(rollout.Secret(c.SigningSecret)); err != nil {
+		if _, err := rollout.SigningKeys(rollout.Secret(c.SigningSecret)); err != nil {
 			return fmt.Errorf("--signing-secret: %w", err)
 		}
 	}
