@@ -25,6 +25,8 @@ type sealedTable struct {
 	name string
 	// keys are its primary key, as text.
 	keys []string
+	// needed is the condition under which a server must be able to open the row's secrets.
+	needed string
 	// stale is the condition under which a row has secrets in the clear.
 	stale string
 	// reseal writes one row anew.
@@ -33,16 +35,16 @@ type sealedTable struct {
 
 func sealedTables() []sealedTable {
 	return []sealedTable{
-		{"deployments", []string{"id"}, clearDeployment, resealDeployment},
-		{"definitions", []string{"service", "environment"}, clearDefinition, resealDefinition},
+		{"deployments", []string{"id"}, "finished_at IS NULL", clearDeployment, resealDeployment},
+		{"definitions", []string{"service", "environment"}, "body IS NOT NULL", clearDefinition, resealDefinition},
 	}
 }
 
-// CheckKeys says which key is missing to open what is sealed, or nil: a server without it would sign nothing.
+// CheckKeys says which key is missing to open what will be needed, or nil: a server without it would sign nothing.
 func (s *Store) CheckKeys(ctx context.Context) error {
 	for _, table := range sealedTables() {
 		ids, err := all(ctx, s.pool, pgx.RowTo[string], `SELECT DISTINCT convert_from(
-			substring(secrets FROM 3 FOR get_byte(secrets, 1)), 'UTF8') FROM `+table.name+` WHERE secrets IS NOT NULL`)
+			substring(secrets FROM 3 FOR get_byte(secrets, 1)), 'UTF8') FROM `+table.name+` WHERE secrets IS NOT NULL AND `+table.needed)
 		if err != nil {
 			return failed("look which keys "+table.name+" were sealed with", err)
 		}

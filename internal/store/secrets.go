@@ -117,7 +117,10 @@ func (s *Store) openingSecrets(
 ) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
 	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
 		if err := s.openDeployment(&ended.Deployment); err != nil {
-			return rollout.NewDeployment{}, err
+			return rollout.NewDeployment{}, &rollout.Error{
+				Code: rollout.CodeConflict, ID: ended.Deployment.ID, Err: err,
+				Message: "the deployment's secrets were sealed with a key that this server does not have",
+			}
 		}
 		made, err := build(ended)
 		if err != nil {
