@@ -82,7 +82,8 @@ func (c *Checker) Probe(
 	if errors.Is(ctx.Err(), context.Canceled) && !seen.Status.Passing() {
 		seen.Status, seen.Message = rollout.HealthUnknown, "the check was given up before its end"
 	}
-	seen.Message = withoutSecrets(&check, outbound.OneLine(withoutSecrets(&check, seen.Message)))
+	seen.Message = outbound.OneLine(withoutSecrets(&check, seen.Message))
+	seen.Version = withoutSecrets(&check, seen.Version)
 	return seen
 }
 

@@ -80,7 +80,7 @@ func (a *answer) judge(ctx context.Context, check *rollout.Check, resp *http.Res
 	expected, _ := statusExpected(check.ExpectedStatus, resp.StatusCode)
 	switch {
 	case !expected:
-		return unhealthy(status + ": " + outbound.OneLine(string(a.text)))
+		return unhealthy(status + ": " + outbound.OneLine(withoutSecrets(check, string(a.text))))
 	case check.ExpectedBody != "" && !bytes.Contains(a.text, []byte(check.ExpectedBody)):
 		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not hold the expected text"))
 	case saysHealth(resp):

@@ -202,3 +202,25 @@ func TestEachProbeUsesAConnectionOfItsOwn(t *testing.T) {
 		t.Errorf("%d connections", dialled.Load())
 	}
 }
+
+func TestATargetThatRepeatsACredentialIsQuotedWithoutIt(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/version" {
+			_, _ = io.WriteString(w, `{"v":"`+r.Header.Get("Authorization")+`"}`)
+			return
+		}
+		w.WriteHeader(http.StatusTeapot)
+		_, _ = io.WriteString(w, strings.Repeat("x", 195)+r.Header.Get("Authorization"))
+	})
+	check := rollout.Check{Type: "http", Headers: map[string]rollout.Secret{"Authorization": "hunter2-hunter2"}}
+	got := probe(t, check, url)
+	want(t, got, rollout.HealthUnhealthy, "HTTP 418")
+	if strings.Contains(got.Message, "hunt") {
+		t.Errorf("message %q", got.Message)
+	}
+	check.Path, check.VersionPointer = "/version", "/v"
+	if got := probe(t, check, url); got.Version != "***" {
+		t.Errorf("version %q", got.Version)
+	}
+}
