@@ -105,7 +105,7 @@ func idempotencyKey(ctx context.Context, given *string) (rollout.IdempotencyKey,
 	if given == nil {
 		return rollout.IdempotencyKey{}, nil
 	}
-	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) {
+	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) || strings.ContainsFunc(*given, deceptive) {
 		return rollout.IdempotencyKey{}, malformed("the header Idempotency-Key must be text of 1 to 255 characters")
 	}
 	return rollout.IdempotencyKey{Caller: caller(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
