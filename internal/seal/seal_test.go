@@ -194,3 +194,20 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseKeys(f *testing.F) {
+	for _, seed := range []string{"", "k:NvVv/iA6EeGwvNVfSD2LhAotX4kZ0VbUdw4b3MVexyA=", "k:x l:y", ":", "\xff"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		keys, err := ParseKeys(text)
+		if (err == nil) != (len(keys) > 0) {
+			t.Fatalf("%q: %d keys, %v", text, len(keys), err)
+		}
+		for _, k := range keys {
+			if again, err := ParseKey(k.Text()); err != nil || again != k {
+				t.Fatalf("%q: %v is read as %v, %v", text, k, again, err)
+			}
+		}
+	})
+}
