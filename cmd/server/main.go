@@ -42,6 +42,9 @@ func run(ctx context.Context, c Config) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	if c.RotateSecrets {
+		return rotateSecrets(ctx, c, log)
+	}
 	s, err := newServer(ctx, c, log)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 	"rollcall/internal/localpg"
 	"rollcall/internal/metrics"
 	"rollcall/internal/netguard"
-	"rollcall/internal/rollout"
+	"rollcall/internal/outbound"
 	"rollcall/internal/store"
 	"rollcall/internal/target"
 	"rollcall/internal/traffic"
@@ -90,7 +90,11 @@ func (s *server) openDatabase(ctx context.Context) error {
 		}
 		s.postgres, url = postgres, postgres.URL()
 	}
-	db, err := store.Open(ctx, url)
+	box, err := s.config.openBox()
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, url, store.SealedBy(box))
 	if err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
@@ -100,6 +104,9 @@ func (s *server) openDatabase(ctx context.Context) error {
 	}
 	if err := db.Migrate(ctx); err != nil {
 		return fmt.Errorf("migrating the database: %w", err)
+	}
+	if err := db.CheckKeys(ctx); err != nil {
+		return fmt.Errorf("looking whether all secrets can be opened: %w", err)
 	}
 	return nil
 }
@@ -112,7 +119,7 @@ func (s *server) identify(context.Context) error {
 
 // wire makes the parts that call and are called.
 func (s *server) wire(context.Context) error {
-	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks})
+	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks, AllowPorts: s.config.AllowPort})
 	m := metrics.New()
 	m.Watch(s.store)
 	m.WatchPool(s.store.Pool().Stat)
@@ -123,17 +130,15 @@ func (s *server) wire(context.Context) error {
 		Registry:    s.work,
 		Deployments: s.work,
 		Signals:     s.work,
-		Caller:      target.New(target.Config{Dial: guard.DialContext, Key: rollout.Secret(s.config.SigningSecret)}),
+		Caller:      target.New(s.outbound(guard.DialContext)),
 		Prober:      prober,
-		Mover: traffic.New(traffic.Config{
-			Dial: s.dialRouter(guard), Key: rollout.Secret(s.config.SigningSecret),
-		}),
-		Recorder: m,
-		Log:      s.log.With("replica", s.identity.replica),
+		Mover:       traffic.New(s.outbound(s.dialRouter(guard))),
+		Recorder:    m,
+		Log:         s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
 		Store: s.store, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready, CheckAddress: guard.Check,
-		Prober: prober,
+		CheckTrust: outbound.CheckTrust, Prober: prober,
 	}
 	if s.config.AdminAddr == "" {
 		ac.Metrics = m.Handler()

@@ -65,6 +65,8 @@ type Config struct {
 	Ready func(ctx context.Context) error
 	// CheckAddress says why a URL of a request may not be called; nil allows all.
 	CheckAddress func(address string) error
+	// CheckTrust says why no call could be made with the certificates of a request; nil allows all.
+	CheckTrust func(*rollout.TLS) error
 	// NewID names a deployment; nil makes UUIDs of version 7.
 	NewID func() string
 	// Prober carries out the checks of POST /checks; nil answers that call with 501.
@@ -78,6 +80,7 @@ type server struct {
 	version      string
 	ready        func(ctx context.Context) error
 	checkAddress func(address string) error
+	checkTrust   func(*rollout.TLS) error
 	newID        func() string
 	prober       Prober
 	contract     *contract
@@ -94,7 +97,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	s := &server{
 		store: bounded{Store: c.Store, limit: storeTimeout}, log: c.Log, version: c.Version, ready: c.Ready,
-		checkAddress: c.CheckAddress, newID: c.NewID, prober: c.Prober, contract: agreed,
+		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, newID: c.NewID, prober: c.Prober, contract: agreed,
 	}
 	s.fillIn()
 	return getForHead(s.routes(c)), nil
@@ -113,6 +116,9 @@ func (s *server) fillIn() {
 	}
 	if s.checkAddress == nil {
 		s.checkAddress = func(string) error { return nil }
+	}
+	if s.checkTrust == nil {
+		s.checkTrust = func(*rollout.TLS) error { return nil }
 	}
 }
 

@@ -111,6 +111,9 @@ func readQuery(raw string) (url.Values, error) {
 		if strings.ContainsFunc(values[0], unicode.IsControl) {
 			return nil, invalidAt(parameterPointer(name), "must not have control characters")
 		}
+		if strings.ContainsFunc(values[0], deceptive) {
+			return nil, invalidAt(parameterPointer(name), mustNotDeceive)
+		}
 	}
 	return query, nil
 }
@@ -231,8 +234,13 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 func checkBodyType(h http.Header) error {
-	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return unsupported("the body must not be compressed")
+	for _, encoding := range h.Values("Content-Encoding") {
+		if !strings.EqualFold(encoding, "identity") {
+			return unsupported("the body must not be compressed")
+		}
+	}
+	if len(h.Values("Content-Type")) > 1 {
+		return unsupported("the body has more than one type")
 	}
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil || mediaType != "application/json" {

@@ -93,6 +93,13 @@ func invalidBodies() []refusedBody {
 		{"version too long", with("version", `"`+strings.Repeat("v", 201)+`"`), 422, "/version"},
 		{"version with NUL", with("version", `"v\u0000"`), 422, "/version"},
 		{"version with a line break", with("version", `"v\n1"`), 422, "/version"},
+		{"version that reads backwards", with("version", `"v\u202e1"`), 422, "/version"},
+		{"version with an isolate", with("version", "\"v\u2066\""), 422, "/version"},
+		{"label that reads backwards", with("labels", `{"k":"a\u200fb"}`), 422, "/labels/k"},
+		{"label key that reads backwards", with("labels", "{\"k\u061c\":\"a\"}"), 422, "/labels/k\u061c"},
+		{"label with Unicode's own line end", with("labels", `{"k":"a\u2028b"}`), 422, "/labels/k"},
+		{"metadata that reads backwards", target(`"id":"b","address":"http://b","metadata":{"x":["\u202d"]}`), 422, "/targets/1/metadata/x/0"},
+		{"name that reads backwards", target(`"id":"b","address":"http://b","name":"\u2069"`), 422, "/targets/1/name"},
 		{"NUL in a key", with("labels", `{"a\u0000":"b"}`), 422, "/labels/a\x00"},
 		{"strategy a string", with("strategy", `"rolling"`), 422, "/strategy"},
 		{"strategy without type", with("strategy", `{"batch_size":2}`), 422, "/strategy/type"},
@@ -127,6 +134,10 @@ func invalidBodies() []refusedBody {
 		{"deploy path with a fragment", with("deploy", `{"path":"/a#b"}`), 422, "/deploy/path"},
 		{"deploy secret without prefix", with("deploy", `{"secret":"MDEyMzQ1Njc4OWFiY2RlZg=="}`), 422, "/deploy/secret"},
 		{"deploy secret not base64", with("deploy", `{"secret":"whsec_%%%%"}`), 422, "/deploy/secret"},
+		{"client_key without client_cert", with("tls", `{"client_key":"x"}`), 422, "/tls/client_cert"},
+		{"client_cert without client_key", with("tls", `{"client_cert":"x"}`), 422, "/tls/client_key"},
+		{"client_key that is kept by nobody", with("tls", `{"client_cert":"x","client_key":"***"}`), 422, "/tls/client_key"},
+		{"tls that checks nothing", with("tls", `{"insecure_skip_verify":true}`), 422, "/tls/insecure_skip_verify"},
 		{"deploy secret too short", with("deploy", `{"secret":"whsec_c2hvcnQ="}`), 422, "/deploy/secret"},
 		{"deploy unknown field", with("deploy", `{"url":"http://x"}`), 422, "/deploy/url"},
 	}
@@ -266,14 +277,20 @@ func TestABodyOfAnotherTypeIsRefused(t *testing.T) {
 		{"Content-Type", "json"},
 		{"Content-Type", "application/json; charset=latin1"},
 		{"Content-Encoding", "gzip"},
+		{"Content-Encoding", "GZIP"},
+		{"Content-Encoding", "identity", "Content-Encoding", "gzip"},
+		{"Content-Encoding", "br, gzip"},
 	} {
 		c.post(good, headers...).wantProblem(t, http.StatusUnsupportedMediaType, noPointer)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+"/deployments", strings.NewReader(good))
-	if err != nil {
-		t.Fatal(err)
+	for _, types := range [][]string{nil, {"application/json", "text/html"}, {"application/json", "application/json"}} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.url+"/deployments", strings.NewReader(good))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header["Content-Type"] = types
+		c.send(request).wantProblem(t, http.StatusUnsupportedMediaType, noPointer)
 	}
-	c.send(request).wantProblem(t, http.StatusUnsupportedMediaType, noPointer)
 }
 
 func TestABodyOverEightMebibytesIsRefused(t *testing.T) {
@@ -297,7 +314,7 @@ func TestABadIdempotencyKeyIsMalformed(t *testing.T) {
 	good := with("force", "true")
 	const name = "Idempotency-Key"
 	for _, headers := range [][]string{
-		{name, ""}, {name, strings.Repeat("k", 256)}, {name, "a", name, "b"}, {name, "a", name, "a"}, {name, "\xff"},
+		{name, ""}, {name, strings.Repeat("k", 256)}, {name, "a", name, "b"}, {name, "a", name, "a"}, {name, "\xff"}, {name, "k\u202e"},
 	} {
 		c.post(good, headers...).wantProblem(t, http.StatusBadRequest, noPointer)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"rollcall/internal/rollout"
@@ -24,7 +25,7 @@ const (
 
 // checkJSON refuses what encoding/json would let through or repair: with a malformed refusal two fields of one name,
 // invalid UTF-8, half surrogate pairs, bytes after the value, and too deep nesting; with a CodeInvalid error what a
-// database cannot store: NUL characters, and numbers beyond a float64.
+// database cannot store (NUL characters, numbers beyond a float64) and text that deceives who reads it.
 func checkJSON(body []byte) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return malformed("the body is empty")
@@ -137,9 +138,20 @@ func (w *jsonWalker) next() error {
 }
 
 func (w *jsonWalker) text(s string) {
-	if strings.ContainsRune(s, 0) {
+	switch {
+	case strings.ContainsRune(s, 0):
 		w.problem("must not have NUL characters")
+	case strings.ContainsFunc(s, deceptive):
+		w.problem(mustNotDeceive)
 	}
+}
+
+const mustNotDeceive = "must not have characters that change the direction or the line of text"
+
+// deceptive reports characters that make text look like other text to whoever reads it in a log or on a page: bidirectional
+// controls, and Unicode's own line and paragraph ends.
+func deceptive(r rune) bool {
+	return unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
 func (w *jsonWalker) number(n json.Number) {

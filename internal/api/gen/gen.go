@@ -311,9 +311,9 @@ type CheckRequest struct {
 	FailAbove      *float64  `json:"fail_above,omitempty"`
 	FailBelow      *float64  `json:"fail_below,omitempty"`
 
-	// Headers http, metric; sent with the probe.
-	Headers          *map[string]string `json:"headers,omitempty"`
-	HealthyThreshold *int               `json:"healthy_threshold,omitempty"`
+	// Headers http, metric; sent with the probe. Their values are never shown: "***" stands for each, and in a PUT of a definition it keeps the one that the check of that name has.
+	Headers          *map[string]rollout.Secret `json:"headers,omitempty"`
+	HealthyThreshold *int                       `json:"healthy_threshold,omitempty"`
 
 	// InitialDelay How long after the deploy call the first probe waits.
 	InitialDelay *string `json:"initial_delay,omitempty"`
@@ -395,6 +395,9 @@ type ChecksRequest struct {
 
 	// HealthChecks How a target proves that it is well; without it, one http check of /health.
 	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
+
+	// TLS Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+	TLS *TLSRequest `json:"tls,omitempty"`
 }
 
 // ChecksResult defines model for ChecksResult.
@@ -432,6 +435,9 @@ type Definition struct {
 	// Strategy The strategy's type and its own parameters; GET /strategies lists them with their defaults.
 	Strategy StrategyRequest `json:"strategy"`
 	Targets  []TargetRequest `json:"targets"`
+
+	// TLS Whom calls trust, and who they say they are; null when it is the server's own roots, and nobody.
+	TLS *TLS `json:"tls"`
 
 	// Traffic What moves traffic, with defaults filled in; null when nothing does.
 	Traffic   *Traffic  `json:"traffic"`
@@ -473,6 +479,9 @@ type DefinitionRequest struct {
 	// Targets At least one. No two targets may share an id or an address.
 	Targets *TargetRequests `json:"targets,omitempty"`
 
+	// TLS Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+	TLS *TLSRequest `json:"tls,omitempty"`
+
 	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
 	Traffic *TrafficRequest `json:"traffic,omitempty"`
 }
@@ -484,7 +493,7 @@ type DeployRequest struct {
 	Path    *string `json:"path,omitempty"`
 	Retries *int    `json:"retries,omitempty"`
 
-	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes. Never shown. Without it the definition's is used, with null none.
+	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes, or two such keys with a space between them, which both sign while targets learn the new one. Never shown. Without it the definition's is used, unless the request names an address that the definition does not; with null none.
 	Secret json.RawMessage `json:"secret,omitempty"`
 
 	// Timeout How long one call may take, 100ms to 1h.
@@ -601,6 +610,9 @@ type DeploymentRequest struct {
 
 	// Targets At least one. No two targets may share an id or an address.
 	Targets *TargetRequests `json:"targets,omitempty"`
+
+	// TLS Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+	TLS *TLSRequest `json:"tls,omitempty"`
 
 	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
 	Traffic *TrafficRequest `json:"traffic,omitempty"`
@@ -890,6 +902,21 @@ type Summary struct {
 
 	// Durations Of the deployments that were asked for in the window, began, and have ended.
 	Durations DurationTotals `json:"durations"`
+}
+
+// TLS Whom calls trust, and who they say they are; null when it is the server's own roots, and nobody.
+type TLS = rollout.TLS
+
+// TLSRequest Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+type TLSRequest struct {
+	// CA Certificates in PEM that are trusted instead of the server's own roots.
+	CA *string `json:"ca,omitempty"`
+
+	// ClientCert A certificate (and its chain) in PEM for those who ask for one; with client_key.
+	ClientCert *string `json:"client_cert,omitempty"`
+
+	// ClientKey The certificate's key in PEM. Never shown: "***" stands for it, and in a PUT of a definition keeps it.
+	ClientKey *rollout.Secret `json:"client_key,omitempty"`
 }
 
 // Target defines model for Target.
@@ -2774,6 +2801,38 @@ func (response GetIndex200JSONResponse) VisitGetIndexResponse(w http.ResponseWri
 	return err
 }
 
+type GetIndex400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response GetIndex400ApplicationProblemPlusJSONResponse) VisitGetIndexResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetIndex422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response GetIndex422ApplicationProblemPlusJSONResponse) VisitGetIndexResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type TryChecksRequestObject struct {
 	Body *TryChecksJSONRequestBody
 }
@@ -4531,6 +4590,38 @@ func (response GetHealth200JSONResponse) VisitGetHealthResponse(w http.ResponseW
 	return err
 }
 
+type GetHealth400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response GetHealth400ApplicationProblemPlusJSONResponse) VisitGetHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetHealth422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response GetHealth422ApplicationProblemPlusJSONResponse) VisitGetHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetReadyRequestObject struct {
 }
 
@@ -4548,6 +4639,38 @@ func (response GetReady200JSONResponse) VisitGetReadyResponse(w http.ResponseWri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReady400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response GetReady400ApplicationProblemPlusJSONResponse) VisitGetReadyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetReady422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response GetReady422ApplicationProblemPlusJSONResponse) VisitGetReadyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -4738,6 +4861,22 @@ func (response DeleteDefinition412ApplicationProblemPlusJSONResponse) VisitDelet
 	return err
 }
 
+type DeleteDefinition422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition422ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteDefinition500ApplicationProblemPlusJSONResponse struct {
 	FailureApplicationProblemPlusJSONResponse
 }
@@ -4845,6 +4984,22 @@ func (response GetDefinition404ApplicationProblemPlusJSONResponse) VisitGetDefin
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDefinition422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response GetDefinition422ApplicationProblemPlusJSONResponse) VisitGetDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5260,6 +5415,22 @@ func (response GetServiceStatus200JSONResponse) VisitGetServiceStatusResponse(w 
 	return err
 }
 
+type GetServiceStatus400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response GetServiceStatus400ApplicationProblemPlusJSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetServiceStatus404ApplicationProblemPlusJSONResponse struct {
 	NotFoundApplicationProblemPlusJSONResponse
 }
@@ -5272,6 +5443,22 @@ func (response GetServiceStatus404ApplicationProblemPlusJSONResponse) VisitGetSe
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServiceStatus422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response GetServiceStatus422ApplicationProblemPlusJSONResponse) VisitGetServiceStatusResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5326,6 +5513,22 @@ func (response ListStrategies200JSONResponse) VisitListStrategiesResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStrategies400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response ListStrategies400ApplicationProblemPlusJSONResponse) VisitListStrategiesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
 	_, err := buf.WriteTo(w)
 	return err
 }

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// listening is a server as the API's listener is one, with what change says.
+func listening(t *testing.T, change func(*http.Server)) (address string) {
+	t.Helper()
+	s := &server{log: slog.New(slog.DiscardHandler)}
+	h := s.bounded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, "fine")
+	}))
+	if change != nil {
+		change(h)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go h.Serve(l) //nolint:errcheck // it ends with the test
+	t.Cleanup(func() { _ = h.Close() })
+	return l.Addr().String()
+}
+
+func dial(t *testing.T, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func TestHeadersOverTheirBoundAreRefused(t *testing.T) {
+	t.Parallel()
+	address := listening(t, nil)
+	for size, want := range map[int]int{maxHeaderBytes / 2: http.StatusOK, 2 * maxHeaderBytes: http.StatusRequestHeaderFieldsTooLarge} {
+		conn := dial(t, address)
+		if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", strings.Repeat("x", size)); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("headers of %d bytes: %d, want %d", size, answer.StatusCode, want)
+		}
+	}
+}
+
+// Each of the four timeouts is made short in turn; the others stay what they are, so that only that one can end the wait.
+func TestEachTimeoutEndsAConnectionThatDawdles(t *testing.T) {
+	t.Parallel()
+	const short = 100 * time.Millisecond
+	for name, c := range map[string]struct {
+		shorten func(*http.Server)
+		sends   string
+	}{
+		"headers that never end": {func(h *http.Server) { h.ReadHeaderTimeout = short }, "GET / HTTP/1.1\r\nHost: x\r\n"},
+		"a body that never ends": {func(h *http.Server) { h.ReadTimeout = short }, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"},
+		"an idle connection":     {func(h *http.Server) { h.IdleTimeout = short }, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"},
+		"an answer nobody reads": {func(h *http.Server) {
+			h.WriteTimeout = short
+			h.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				for block := make([]byte, 64<<10); ; {
+					if _, err := w.Write(block); err != nil {
+						return
+					}
+				}
+			})
+		}, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := dial(t, listening(t, c.shorten))
+			if _, err := io.WriteString(conn, c.sends); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, conn); err != nil && strings.Contains(err.Error(), "i/o timeout") {
+				t.Errorf("the server never hung up: %v", err)
+			}
+		})
+	}
+}
+
+func TestEveryListenerHasAllFourTimeoutsAndABound(t *testing.T) {
+	t.Parallel()
+	h := (&server{log: slog.New(slog.DiscardHandler)}).bounded(http.NotFoundHandler())
+	for name, bound := range map[string]time.Duration{
+		"read header": h.ReadHeaderTimeout, "read": h.ReadTimeout, "write": h.WriteTimeout, "idle": h.IdleTimeout,
+	} {
+		if bound <= 0 || bound > 2*time.Minute {
+			t.Errorf("the %s timeout is %v", name, bound)
+		}
+	}
+	if h.MaxHeaderBytes <= 0 || h.MaxHeaderBytes > 1<<20 {
+		t.Errorf("headers may have %d bytes", h.MaxHeaderBytes)
+	}
+}
+
+func TestKeysComeFromOnePlaceAndAreNeverQuoted(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	made, err := (&Config{StateDir: state}).secretKeys()
+	if err != nil || len(made) != 1 {
+		t.Fatalf("a server with a private Postgres makes no key: %v", err)
+	}
+	if again, err := (&Config{StateDir: state}).secretKeys(); err != nil || again[0] != made[0] {
+		t.Errorf("it makes another at the next start: %v %v", again, err)
+	}
+	if none, err := (&Config{StateDir: t.TempDir(), DatabaseURL: "postgres://x"}).secretKeys(); err != nil || none != nil {
+		t.Errorf("a key is made for a database that others may use: %v %v", none, err)
+	}
+	for _, bad := range []Config{
+		{SecretKey: "hunter2"}, {SecretKey: made[0].Text(), SecretKeyFile: state + "/" + keyFile}, {SecretKeyFile: state},
+		{SecretKeyFile: state + "/none"}, {SecretKey: made[0].Text() + " " + made[0].Text()},
+	} {
+		if _, err := bad.openBox(); err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), made[0].Text()) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestTheServerSignsWithOneKeyOrTwo(t *testing.T) {
+	t.Parallel()
+	const one, two = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+	for given, want := range map[string]string{"": "", one: one, one + "," + two: one + " " + two, one + ", " + two: one + " " + two} {
+		if got, err := checkSigningSecrets(given); err != nil || got.Reveal() != want {
+			t.Errorf("%q: %q, %v", given, got.Reveal(), err)
+		}
+	}
+	for _, bad := range []string{"hunter2", one + "," + two + "," + one} {
+		if _, err := checkSigningSecrets(bad); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"rollcall"
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// FuzzRequestBody goes the whole way of a body, from bytes to a deployment: whatever it is, it is taken or refused as the
+// caller's mistake, and what is taken has nothing that a database or a reader trips over.
+func FuzzRequestBody(f *testing.F) {
+	agreed, err := loadContract(rollcall.OpenAPI)
+	if err != nil {
+		f.Fatal(err)
+	}
+	schema := agreed.routes["POST /deployments"].Operation.RequestBody.Value
+	for _, seed := range []string{
+		`{"service":"a","version":"v","targets":[{"id":"x","address":"http://h:1/p","metadata":{"a":[1]}}]}`,
+		`{"service":"a","version":"v","deploy":{"secret":"whsec_MDEyMzQ1Njc4OWFiY2RlZg==","retries":1.0}}`,
+		`{"service":"a","version":"v","health_checks":[{"type":"http","headers":{"A":"b"},"expected_status":["200-299"]}]}`,
+		`{"service":"a","version":"v","traffic":{"type":"haproxy","socket":"unix:/a","backend":"b"},"tls":{"ca":"x"},"strategy":{"type":"canary"}}`,
+		`{"service":"a","version":"\u202e"}`, `{"service":"a","service":"b"}`, `null`, `[`, "\xff",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/deployments", bytes.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		if _, err := checkBody(httptest.NewRecorder(), r, schema); err != nil {
+			wantCallersFault(t, body, err)
+			return
+		}
+		var request gen.DeploymentRequest
+		if err := json.Unmarshal(body, &request); err != nil {
+			wantCallersFault(t, body, undecodable(err))
+			return
+		}
+		d, targets, err := readAll(t, &request)
+		if err != nil {
+			wantCallersFault(t, body, err)
+			return
+		}
+		wantStorable(t, body, d, targets)
+	})
+}
+
+func readAll(t *testing.T, body *gen.DeploymentRequest) (rollout.Deployment, []rollout.Target, error) {
+	t.Helper()
+	q := request{body: body, checkAddress: func(string) error { return nil }, partial: true}
+	return q.read(t.Context())
+}
+
+func wantCallersFault(t *testing.T, body []byte, err error) {
+	t.Helper()
+	if p := problemOf(err); p.Status < 400 || p.Status >= 500 {
+		t.Fatalf("%q: status %d: %v", body, p.Status, err)
+	}
+}
+
+func wantStorable(t *testing.T, body []byte, stored ...any) {
+	t.Helper()
+	encoded, err := json.Marshal(stored)
+	if err != nil || bytes.Contains(encoded, []byte(`\u0000`)) && !bytes.Contains(body, []byte(`\\u0000`)) {
+		t.Fatalf("%q became %s, %v", body, encoded, err)
+	}
+	if strings.ContainsFunc(string(encoded), deceptive) {
+		t.Fatalf("%q deceives", body)
+	}
+}
+
+// FuzzURL holds what is taken for an address against what a client makes of it.
+func FuzzURL(f *testing.F) {
+	for _, seed := range []string{"http://h", "HTTPS://H:443/a/", "http://[::1]:80", "http://u@h", "http://h#", "http://h:0", "//h", "http://h\x00"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, detail := parseURL(raw)
+		if (u == nil) == (detail == "") {
+			t.Fatalf("%q: %v %q", raw, u, detail)
+		}
+		if u == nil {
+			return
+		}
+		again, detail := parseURL(normalAddress(u))
+		if detail != "" || normalAddress(again) != normalAddress(u) {
+			t.Fatalf("%q: %q is no normal form: %q", raw, normalAddress(u), detail)
+		}
+		if _, err := http.NewRequestWithContext(t.Context(), http.MethodPost, raw, nil); err != nil {
+			t.Fatalf("%q was taken, and cannot be called: %v", raw, err)
+		}
+	})
+}
+
+// FuzzQuery: a query is read or refused, and no parameter has two values.
+func FuzzQuery(f *testing.F) {
+	for _, seed := range []string{"a=1&b=2", "a=1&a=2", "%zz", "a=%00", "a=%e2%80%ae", "%ff=1", ";"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		query, err := readQuery(raw)
+		if err != nil {
+			wantCallersFault(t, []byte(raw), err)
+		}
+		for name, values := range query {
+			if len(values) != 1 || strings.ContainsFunc(values[0], deceptive) {
+				t.Fatalf("%q: %q is %q", raw, name, values)
+			}
+		}
+	})
+}
+
+// FuzzPreconditions: no header makes two different revisions the one that was meant, unless it says any.
+func FuzzPreconditions(f *testing.F) {
+	for _, seed := range []string{`"1"`, `W/"1"`, `*`, `"1", "2"`, `"`, `1`, ``, `"01"`, `"99999999999999999999"`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		demand, err := readIfMatch(&header)
+		if err != nil {
+			wantCallersFault(t, []byte(header), err)
+			return
+		}
+		matched := 0
+		for revision := range int64(3) {
+			if demand.met(&rollout.Deployment{Revision: revision + 1}) == nil {
+				matched++
+			}
+		}
+		if matched > 1 && !strings.ContainsAny(header, "*,") && header != "" {
+			t.Fatalf("%q is met by %d revisions", header, matched)
+		}
+	})
+}

@@ -1,0 +1,75 @@
+package seal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// maxFile bounds a key file: some hundred keys.
+const maxFile = 64 << 10
+
+// ReadFile gives the keys of a file, one a line, the current one first. A file that others may read is refused.
+func ReadFile(path string) ([]Key, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return nil, fmt.Errorf("the key file %s is not a small ordinary file", path)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("the key file %s can be read by others: chmod 600 it", path)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	}
+	keys, err := ParseKeys(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("read the key file %s: %w", path, err)
+	}
+	return keys, nil
+}
+
+// FindOrMakeFile gives the keys of a file, which is made with a new key when it is not there. Several processes may do so
+// at once: all get the same keys.
+func FindOrMakeFile(path string) ([]Key, error) {
+	keys, err := ReadFile(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return keys, err
+	}
+	if err := makeFile(path); err != nil {
+		return nil, fmt.Errorf("make the key file: %w", err)
+	}
+	return ReadFile(path)
+}
+
+// makeFile writes a whole file beside the path and links it there, unless another process was first.
+func makeFile(path string) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".secret-key-*") // 0600
+	if err != nil {
+		return err //nolint:wrapcheck // the caller says what was tried
+	}
+	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	_, err = f.WriteString(NewKey(time.Now()).Text() + "\n")
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err //nolint:wrapcheck // the caller says what was tried
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes the new name last: secrets sealed with a key that a power cut took away would be lost.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller says what was tried
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

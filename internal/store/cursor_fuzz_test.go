@@ -1,0 +1,26 @@
+package store
+
+import (
+	"testing"
+
+	"rollcall/internal/rollout"
+)
+
+// FuzzCursor: a cursor is one that was given out, to the letter, or it is the caller's mistake.
+func FuzzCursor(f *testing.F) {
+	f.Add(place{micros: 1, id: "01890000-0000-7000-8000-000000000000"}.cursor())
+	f.Add(encodeCursor("e:%d", 7))
+	f.Add("!")
+	f.Fuzz(func(t *testing.T, cursor string) {
+		p, err := placeOf(cursor)
+		switch {
+		case err != nil && rollout.ErrorCode(err) != rollout.CodeInvalid:
+			t.Fatalf("%q: %v", cursor, err)
+		case err == nil && cursor != "" && p.cursor() != cursor:
+			t.Fatalf("%q is read as %q", cursor, p.cursor())
+		}
+		if _, err := number("e", cursor, 0); err != nil && rollout.ErrorCode(err) != rollout.CodeInvalid {
+			t.Fatalf("%q: %v", cursor, err)
+		}
+	})
+}

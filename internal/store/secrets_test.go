@@ -1,0 +1,216 @@
+package store_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/dbtest"
+	"rollcall/internal/rollout"
+	"rollcall/internal/seal"
+	"rollcall/internal/store"
+)
+
+const (
+	plantedDeploy = "whsec_cGxhbnRlZGRlcGxveXNlY3JldA=="
+	plantedHeader = "Bearer planted-header"
+	plantedKey    = "planted-client-key"
+)
+
+// secretive is a request with every kind of secret.
+func secretive() rollout.NewDeployment {
+	r := request("checkout", 1)
+	r.Deployment.DeploySecret = plantedDeploy
+	r.Deployment.Spec.Checks[0].Headers = map[string]rollout.Secret{"Authorization": plantedHeader}
+	r.Deployment.Spec.TLS = &rollout.TLS{ClientCert: "cert", ClientKey: plantedKey}
+	return r
+}
+
+func wantSecrets(t *testing.T, what string, d *rollout.Deployment) {
+	t.Helper()
+	if d.DeploySecret != plantedDeploy || d.Spec.Checks[0].Headers["Authorization"] != plantedHeader ||
+		d.Spec.TLS.ClientKey != plantedKey || d.Spec.TLS.ClientCert != "cert" {
+		t.Errorf("%s: %q %q %q", what, d.DeploySecret.Reveal(), d.Spec.Checks[0].Headers["Authorization"].Reveal(), d.Spec.TLS.ClientKey.Reveal())
+	}
+}
+
+// rows are all rows of the tables that may hold secrets, as text, what is sealed included.
+func rows(t *testing.T, s *store.Store) string {
+	t.Helper()
+	var all string
+	must(t, s.Pool().QueryRow(ctx(t), `SELECT concat(
+		(SELECT string_agg(row_to_json(d)::text || coalesce(encode(d.secrets, 'escape'), ''), ' ') FROM deployments d),
+		(SELECT string_agg(row_to_json(d)::text || coalesce(encode(d.secrets, 'escape'), ''), ' ') FROM definitions d),
+		(SELECT string_agg(row_to_json(k)::text, ' ') FROM idempotency_keys k),
+		(SELECT string_agg(row_to_json(e)::text, ' ') FROM deployment_events e))`).Scan(&all))
+	return all
+}
+
+func wantNoSecret(t *testing.T, text string) {
+	t.Helper()
+	for _, planted := range []string{plantedDeploy[6:], "planted-"} {
+		if strings.Contains(text, planted) {
+			t.Errorf("%q can be read in %s", planted, text)
+		}
+	}
+}
+
+func keyed(t *testing.T, url string, keys ...seal.Key) *store.Store {
+	t.Helper()
+	box, err := seal.New(keys[0], keys[1:]...)
+	must(t, err)
+	s, err := store.Open(t.Context(), url, store.SealedBy(box))
+	must(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestSecretsAreSealedAtRestAndThereForWhoWorks(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	r := secretive()
+	r.Key = key("k", "body")
+	d := create(t, s, r)
+	wantNoSecret(t, rows(t, s))
+	wantSecrets(t, "claimed", &claim(t, s, "r1").Deployment)
+	read, err := s.Deployment(ctx(t), d.ID)
+	must(t, err)
+	wantSecrets(t, "read", &read)
+}
+
+func TestSecretsOfADefinitionAreSealedAtRest(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	_, err := s.Define(ctx(t), "checkout", "production", func(*rollout.Definition) (*rollout.Definition, error) {
+		return &rollout.Definition{
+			Body: json.RawMessage(`{"health_checks":[{"headers":{"A":"***"}}],"tls":{"client_key":"***"}}`), DeploySecret: plantedDeploy,
+			Headers: []map[string]rollout.Secret{{"A": plantedHeader}}, ClientKey: plantedKey,
+		}, nil
+	})
+	must(t, err)
+	wantNoSecret(t, rows(t, s))
+	d, err := s.Definition(ctx(t), "checkout", "production")
+	must(t, err)
+	if d.DeploySecret != plantedDeploy || d.Headers[0]["A"] != plantedHeader || d.ClientKey != plantedKey {
+		t.Errorf("%q %q %q", d.DeploySecret.Reveal(), d.Headers, d.ClientKey.Reveal())
+	}
+	_, err = s.Define(ctx(t), "checkout", "production", forget)
+	must(t, err)
+	var kept bool
+	must(t, s.Pool().QueryRow(ctx(t), `SELECT secrets IS NOT NULL FROM definitions`).Scan(&kept))
+	if kept {
+		t.Error("a definition that was forgotten keeps its secrets")
+	}
+}
+
+func TestSealedSecretsOpenInTheirOwnRowOnly(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	victim, thief := secretive(), request("mine", 1)
+	from, to := create(t, s, victim), create(t, s, thief)
+	_, err := s.Pool().Exec(ctx(t), `UPDATE deployments SET deploy_secret = '***', secrets = (SELECT secrets FROM deployments WHERE id = $1)
+		WHERE id = $2`, from.ID, to.ID)
+	must(t, err)
+	stolen, err := s.Deployment(ctx(t), to.ID)
+	must(t, err)
+	if !stolen.DeploySecret.Masked() {
+		t.Errorf("another row's secret was opened: %q", stolen.DeploySecret.Reveal())
+	}
+	if len(claimed(t, s, "r1")) != 2 {
+		t.Error("a secret that cannot be opened keeps others from being worked on")
+	}
+}
+
+func TestWithoutAKeyNoSecretIsTaken(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), dbtest.New(t))
+	must(t, err)
+	t.Cleanup(s.Close)
+	_, err = s.Create(ctx(t), secretive())
+	wantCode(t, err, rollout.CodeInvalid)
+	if !strings.Contains(err.Error(), "--secret-key-file") || strings.Contains(err.Error(), "planted") {
+		t.Errorf("%v", err)
+	}
+	_, err = s.Define(ctx(t), "checkout", "production", func(*rollout.Definition) (*rollout.Definition, error) {
+		return &rollout.Definition{Body: json.RawMessage(`{}`), DeploySecret: plantedDeploy}, nil
+	})
+	wantCode(t, err, rollout.CodeInvalid)
+	var left int
+	must(t, s.Pool().QueryRow(ctx(t), `SELECT (SELECT count(*) FROM deployments) + (SELECT count(*) FROM definitions) +
+		(SELECT count(*) FROM deployment_events)`).Scan(&left))
+	if left != 0 {
+		t.Errorf("%d rows are left of refused requests", left)
+	}
+	open := request("checkout", 1)
+	open.Deployment.DeploySecret = ""
+	create(t, s, open)
+}
+
+// old puts rows there as the version before this one wrote them, in the clear.
+func old(t *testing.T, s *store.Store) (id string) {
+	t.Helper()
+	d := create(t, s, secretive())
+	_, err := s.Pool().Exec(ctx(t), `UPDATE deployments SET secrets = NULL, deploy_secret = $1,
+		spec = jsonb_set(jsonb_set(spec, '{health_checks,0,headers,Authorization}', to_jsonb($2::text)), '{tls,client_key}', to_jsonb($3::text))`,
+		plantedDeploy, plantedHeader, plantedKey)
+	must(t, err)
+	_, err = s.Pool().Exec(ctx(t), `INSERT INTO definitions (service, environment, body, deploy_secret, revision, created_at, updated_at)
+		VALUES ('checkout', 'production', jsonb_build_object('n', 12345678901234567890, 'health_checks', jsonb_build_array('{"type":"tcp"}'::jsonb,
+			jsonb_build_object('headers', jsonb_build_object('A', $2::text)))), $1, 7, now(), now())`, plantedDeploy, plantedHeader)
+	must(t, err)
+	return d.ID
+}
+
+func TestRowsOfAnOlderVersionStayReadableAndAreSealedByTheRotation(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	id := old(t, s)
+	for range 2 {
+		d, err := s.Deployment(ctx(t), id)
+		must(t, err)
+		wantSecrets(t, "read", &d)
+		defined, err := s.Definition(ctx(t), "checkout", "production")
+		must(t, err)
+		if defined.DeploySecret != plantedDeploy || defined.Revision != 7 || !strings.Contains(string(defined.Body), "12345678901234567890") {
+			t.Errorf("%+v", defined)
+		}
+		if _, err := s.Reseal(ctx(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantNoSecret(t, rows(t, s))
+	defined, err := s.Definition(ctx(t), "checkout", "production")
+	must(t, err)
+	if len(defined.Headers) != 2 || defined.Headers[1]["A"] != plantedHeader {
+		t.Errorf("the header is lost: %q", defined.Headers)
+	}
+	if n, err := s.Reseal(ctx(t)); n != 0 || err != nil {
+		t.Errorf("nothing was left to seal, and %d rows were written: %v", n, err)
+	}
+}
+
+func TestARotationLeavesNothingThatTheOldKeyOpens(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	first, second := seal.NewKey(time.Now()), seal.NewKey(time.Now())
+	before := keyed(t, url, first)
+	d := create(t, before, secretive())
+	define(t, before, `{}`)
+	lost := keyed(t, url, second)
+	if err := lost.CheckKeys(ctx(t)); err == nil || !strings.Contains(err.Error(), first.ID()) {
+		t.Errorf("a server without the key may start: %v", err)
+	}
+	both := keyed(t, url, second, first)
+	must(t, both.CheckKeys(ctx(t)))
+	if n, err := both.Reseal(ctx(t)); n != 2 || err != nil {
+		t.Fatalf("%d rows, %v", n, err)
+	}
+	must(t, lost.CheckKeys(ctx(t)))
+	read, err := lost.Deployment(ctx(t), d.ID)
+	must(t, err)
+	wantSecrets(t, "with the new key alone", &read)
+	if stale, err := before.Deployment(ctx(t), d.ID); err != nil || !stale.DeploySecret.Masked() {
+		t.Errorf("the old key opens it still: %v", err)
+	}
+}
