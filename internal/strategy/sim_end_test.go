@@ -24,6 +24,7 @@ func (s *sim) checkEnd() {
 	s.checkEndEvent()
 	s.checkResult()
 	s.checkDeploymentEnd()
+	s.checkTrafficEnd()
 	for i := range s.stored.Targets {
 		s.cover("target: " + string(s.stored.Targets[i].State))
 		s.checkTargetEnd(i)
@@ -95,11 +96,11 @@ func (s *sim) checkDeploymentEnd() {
 	switch {
 	case d.State == rollout.StateCompleted && (!forward || s.overspent(s.stored, s.storedForgiven) || d.Kind == rollout.KindRollback):
 		s.violate("completed with %d failures, %s", failures, d.Direction)
-	case d.State == rollout.StateRolledBack && !forward && touchedNotBack > 0:
+	case d.State == rollout.StateRolledBack && !forward && touchedNotBack > 0 && !s.backByRouter():
 		s.violate("rolled back, but %d touched targets are not", touchedNotBack)
 	case d.State == rollout.StateRolledBack && forward && d.Kind == rollout.KindDeploy:
 		s.violate("rolled back without turning round")
-	case d.State == rollout.StateFailed && !forward && touchedNotBack == 0:
+	case d.State == rollout.StateFailed && !forward && touchedNotBack == 0 && !s.routerFailed():
 		s.violate("failed, though every touched target is back")
 	case d.State == rollout.StateAborted != d.Operator.Abort && d.State == rollout.StateAborted:
 		s.violate("aborted, and nobody asked for it")

@@ -31,6 +31,12 @@ type sim struct {
 	calls          map[int]int64 // fences of the owner's calls in flight
 	wake           time.Time
 
+	// liveBook and storedBook are the notes about the router, routing the fence of the owner's write that is out, and
+	// finished what was shown before the end.
+	liveBook, storedBook book
+	routing              int64
+	finished             rollout.Status
+
 	steps, stepsNow int
 	personDue       bool
 	patience        int
@@ -87,6 +93,7 @@ func newSim(seed uint64, sc scenario, rng, crashRng *rand.Rand) *sim {
 		calls: map[int]int64{}, sentFence: map[int]int64{}, covered: map[string]int{}, patience: 6,
 		opened: map[int]bool{},
 	}
+	s.storedBook = (&book{}).clone()
 	for i := range stored.Targets {
 		s.storedShadow[i].fence = stored.Targets[i].Fence
 	}

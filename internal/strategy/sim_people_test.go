@@ -117,6 +117,9 @@ func (s *sim) ask(r strategy.Request) {
 		return
 	}
 	s.cover("verb: " + wordOf(r))
+	if s.routing != 0 {
+		s.cover("router: " + string(r.Verb) + " while a write is out")
+	}
 	s.stored.Deployment = d
 	s.log = append(s.log, events...)
 	for i := range events {
@@ -124,6 +127,8 @@ func (s *sim) ask(r strategy.Request) {
 	}
 	s.noteHeldBy(&d)
 	if s.live != nil {
+		// What the router answered may not be stored yet, and nobody else writes it.
+		d.Progress.Router, d.Progress.Weight = s.live.Deployment.Progress.Router, s.live.Deployment.Progress.Weight
 		s.live.Deployment, s.liveForgiven = d, s.storedForgiven
 		s.notice()
 		return

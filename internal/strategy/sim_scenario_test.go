@@ -13,8 +13,9 @@ import (
 type scenario struct {
 	snapshot rollout.Snapshot
 	world    []*simTarget
-	verbs    int // what people ask for, at random moments
-	crashes  int // how often the owner may die
+	router   *simRouter // nil when nobody moves traffic
+	verbs    int        // what people ask for, at random moments
+	crashes  int        // how often the owner may die
 }
 
 var simStart = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -51,6 +52,7 @@ func randomScenario(rng *rand.Rand) scenario {
 	if kind == "blue_green" {
 		randomSlots(rng, &d, targets)
 	}
+	sc.router, d.Spec.Traffic = randomRouter(rng)
 	object := randomStrategy(rng, kind, n)
 	prepared, err := strategy.Prepare(d, targets, object, randomMemory(rng, sc.world))
 	if err != nil {

@@ -101,6 +101,7 @@ func (s *sim) checkGate(before *rollout.Deployment, d *rollout.Decision) {
 		s.violate("a closed gate shows %s, deadline %s, next %s", st.State, st.DeadlineAt, st.NextActionAt)
 	case waits && !strings.Contains(st.Reason, "waits for promote before"):
 		s.violate("nobody is told what the gate waits for: %q", st.Reason)
+	case wave.Gate == rollout.GateSwitch && st.Progress.Weight == wave.Weight && before.Operator.Abort:
 	case wave.Gate == rollout.GateSwitch && st.Progress.Weight == wave.Weight:
 		s.violate("traffic is switched before the gate is opened")
 	}
@@ -147,7 +148,7 @@ func (s *sim) checkWave(before *rollout.Deployment, st *rollout.Status) {
 		s.violate("wave %d is left before it has baked", from)
 	case s.overspent(s.live, s.liveForgiven):
 		s.violate("wave %d is left with too many failures", from)
-	case st.Progress.Weight != w.Weight:
+	case before.Spec.Traffic == nil && st.Progress.Weight != w.Weight:
 		s.violate("wave %d is left with a weight of %d, not %d", from, st.Progress.Weight, w.Weight)
 	}
 	if w.Size == 0 {
@@ -289,7 +290,15 @@ func (s *sim) metadata(success bool) map[string]any {
 	if d.Spec.ActiveSlot == "" {
 		return m
 	}
-	m["active_slot"] = d.Spec.ActiveSlot
+	m["active_slot"] = s.oldSlot()
+	if d.Spec.Traffic != nil {
+		if s.storedBook.confirmed != nil {
+			m["active_slot"] = s.storedBook.confirmed.ActiveSlot
+		} else if d.Progress.Weight == 100 { // as it was last confirmed
+			m["active_slot"] = d.Spec.IdleSlot
+		}
+		return m
+	}
 	if d.Direction == rollout.Forward && d.State != rollout.StateAborted && d.Progress.Weight == 100 {
 		m["active_slot"] = d.Spec.IdleSlot
 	}

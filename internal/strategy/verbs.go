@@ -171,6 +171,9 @@ func askAbort(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event,
 	e := asked(rollout.EventAbortRequested, d, r, now)
 	d.Operator.Abort, d.Operator.Actor, d.Operator.Why = true, r.Actor, r.Why
 	d.Reason = "aborting: waiting for calls in flight"
+	if !d.StartedAt.IsZero() {
+		d.Progress.At = now // the router gets the whole deadline to take traffic back, however late it was before
+	}
 	return settleEvent(e, d), nil
 }
 
