@@ -23,7 +23,11 @@ func (p *planner) backward() {
 			}
 		}
 	}
-	if !settled || len(p.out.Moves) > 0 {
+	if len(p.out.Moves) > 0 {
+		p.putOffCalls() // they may depend on whom traffic goes to after the moves
+		return
+	}
+	if !settled {
 		p.depart(p.shareBack())
 		return
 	}

@@ -25,6 +25,7 @@ func (s *sim) checkEnd() {
 	s.checkResult()
 	s.checkDeploymentEnd()
 	s.checkTrafficEnd()
+	s.coverUndo()
 	for i := range s.stored.Targets {
 		s.cover("target: " + string(s.stored.Targets[i].State))
 		s.checkTargetEnd(i)
@@ -147,7 +148,9 @@ func (s *sim) checkTruth(i int) {
 	var wanted string
 	switch t.State {
 	case rollout.TargetUpdated:
-		wanted = t.Want
+		if wanted = t.Want; wanted == "" {
+			wanted = w.initial // nobody knew, and it was only checked
+		}
 	case rollout.TargetRolledBack:
 		wanted = t.PreviousVersion
 	case rollout.TargetUnchanged:
@@ -155,7 +158,7 @@ func (s *sim) checkTruth(i int) {
 	default:
 		return
 	}
-	if w.running != wanted || t.State != rollout.TargetUnchanged && t.Version != wanted {
+	if w.running != wanted || t.State != rollout.TargetUnchanged && t.Version != wanted && t.Version+t.Want != "" {
 		s.violate("%s is %s and runs %s, not %s", t.ID, t.State, w.running, wanted)
 	}
 }

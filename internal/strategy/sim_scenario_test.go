@@ -35,6 +35,9 @@ func between(rng *rand.Rand, least, most time.Duration) time.Duration {
 
 // randomScenario is a deployment in which everything may happen.
 func randomScenario(rng *rand.Rand) scenario {
+	if chance(rng, 0.15) {
+		return undoScenario(rng)
+	}
 	sc := scenario{verbs: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
 	d := randomDeployment(rng)
 	trouble := pick(rng, 0, 0.05, 0.3, 0.8)

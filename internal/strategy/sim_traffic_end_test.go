@@ -115,3 +115,30 @@ func (s *sim) checkOneWriteBack() {
 	}
 	s.cover("router: back by one write")
 }
+
+// coverUndo notes what became of the rollback of a deployment by slots, and wants no other target to have been called than
+// those that it takes back.
+func (s *sim) coverUndo() {
+	d := &s.stored.Deployment
+	if d.Kind != rollout.KindRollback || !s.bySlot() || d.Spec.Traffic == nil || d.StartedAt.IsZero() {
+		return
+	}
+	plan := "undo by slot: called"
+	switch first := d.Spec.Waves[0]; {
+	case first.CheckOnly:
+		plan = "undo by slot: checked first"
+	case first.Weight == 0:
+		plan = "undo by slot: no switch"
+	}
+	if d.Progress.Weight == 100 {
+		plan += ", switched"
+	}
+	s.cover(plan + ", " + string(d.State))
+	for i := range s.stored.Targets {
+		t := &s.stored.Targets[i]
+		checked := t.Wave > 0 && d.Spec.Waves[t.Wave-1].CheckOnly
+		if checked && (s.storedShadow[i].touched() || s.world[i].arrivals > 0) {
+			s.violate("%s was only to be checked, and was called", t.ID)
+		}
+	}
+}

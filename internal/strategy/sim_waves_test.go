@@ -181,6 +181,9 @@ func (s *sim) overspent(snapshot *rollout.Snapshot, forgiven int) bool {
 	d, failed, reach := &snapshot.Deployment, 0, 0
 	for i := range snapshot.Targets {
 		t := &snapshot.Targets[i]
+		if t.Wave > 0 && d.Spec.Waves[t.Wave-1].CheckOnly {
+			continue // it was there already
+		}
 		if t.Wave > 0 && t.Wave <= d.Progress.Wave {
 			reach++
 		}
@@ -274,6 +277,9 @@ func (s *sim) coverStrategy() {
 	}
 	for i := range s.snapshot.Targets {
 		t := &s.snapshot.Targets[i]
+		if s.snapshot.Deployment.Kind == rollout.KindRollback && s.bySlot() {
+			continue // its waves are those of the way back
+		}
 		if (t.Wave == 0) != (slots && t.Slot == spec.ActiveSlot) || slots && t.Wave > 0 && t.Slot != spec.IdleSlot {
 			s.violate("%s in slot %q has wave %d; %q serves", t.ID, t.Slot, t.Wave, spec.ActiveSlot)
 		}
