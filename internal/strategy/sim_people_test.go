@@ -195,8 +195,12 @@ func (s *sim) checkPromote(r strategy.Request, before, after *rollout.Deployment
 		s.violate("one promote skips all gates")
 	case after.Operator.Promoted != before.Operator.Promoted && after.Operator.Promoted != gate:
 		s.violate("promote at the gate of wave %d opens %d", gate, after.Operator.Promoted)
-	case before.State != after.State || before.Progress != after.Progress:
+	case before.Progress != after.Progress:
 		s.violate("promote changes more than what people want")
+	case len(events) > 0 && gate > 0 && (after.State == rollout.StatePaused) != (before.Operator.Pause || before.Stop != rollout.StopNone):
+		s.violate("promoted at a gate, and it shows %s", after.State)
+	case (len(events) == 0 || gate == 0) && before.State != after.State:
+		s.violate("promote changes %s to %s at no gate", before.State, after.State)
 	}
 	switch {
 	case err != nil:
