@@ -88,7 +88,9 @@ type RouterState struct {
 
 // Tells reports whether the router's shares tell that the last write was done. Where it may have told the same before,
 // they do not.
-func (r *RouterState) Tells() bool { return r.Sent != nil && !slices.Contains(r.Before, r.Sent.Setting.Shares()) }
+func (r *RouterState) Tells() bool {
+	return r.Sent != nil && !slices.Contains(r.Before, r.Sent.Setting.Shares())
+}
 
 // Equal reports whether the two settings are the same in everything.
 func (s *Setting) Equal(o *Setting) bool {

@@ -119,6 +119,9 @@ func (s *sim) ask(r strategy.Request) {
 	s.cover("verb: " + wordOf(r))
 	if s.routing != 0 {
 		s.cover("router: " + string(r.Verb) + " while a write is out")
+		if r.Verb == strategy.VerbPause && chance(s.rng, 0.5) { // somebody thinks better of it
+			s.at(s.now.Add(time.Millisecond), func() { s.ask(strategy.Request{Verb: strategy.VerbResume, Actor: "bob"}) })
+		}
 	}
 	s.stored.Deployment = d
 	s.log = append(s.log, events...)

@@ -208,6 +208,8 @@ func (s *sim) checkCause(before *rollout.Deployment, st *rollout.Status) {
 	switch {
 	case cause != before.Progress.Cause && counted && !spent:
 		s.violate("it stops for no reason: %s", cause)
+	case cause != before.Progress.Cause && strings.HasPrefix(cause, "the router did not"):
+		s.cover("stopped: router")
 	case cause != before.Progress.Cause && strings.Contains(cause, "threshold"):
 		s.cover("stopped: threshold")
 	case cause != before.Progress.Cause && counted:

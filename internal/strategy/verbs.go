@@ -103,7 +103,9 @@ func goOn(d *rollout.Deployment, because string, now time.Time) {
 }
 
 // opened reports whether people have opened the gate of a wave.
-func opened(d *rollout.Deployment, wave int) bool { return d.Operator.Full || d.Operator.Promoted >= wave }
+func opened(d *rollout.Deployment, wave int) bool {
+	return d.Operator.Full || d.Operator.Promoted >= wave
+}
 
 // goOnUntil is the progress deadline of a deployment that is held no more.
 func goOnUntil(d *rollout.Deployment, now time.Time) time.Time {
