@@ -163,7 +163,7 @@ func (s *sim) outcome(o rollout.Outcome) {
 	s.foresee(o)
 	before := *t
 	events := strategy.Apply(s.live, o, s.now)
-	s.changed(o.Action.Target, events, before.Phase != t.Phase || before.State != t.State || before.Health != t.Health)
+	s.changed(o.Action.Target, events, before.Phase != t.Phase || before.State != t.State || before.Health != t.Health || before.Version != t.Version)
 	s.trace("outcome", t.ID, "%s: %s → %s %s", word(o), before.State, t.Phase, t.State)
 	if s.crashHere("after an answer, before it is stored") {
 		return

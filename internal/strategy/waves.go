@@ -27,7 +27,9 @@ func (p *planner) forward() {
 		return
 	}
 	if !settled {
-		p.depart(p.shareWithin(wave))
+		if !p.spec.Waves[wave-1].CheckOnly { // nobody leaves for it
+			p.depart(p.shareWithin(wave))
+		}
 		return
 	}
 	if p.d.Stop == rollout.StopHalted {
