@@ -121,7 +121,7 @@ func (p *planner) sideOf(i, share int, leaving map[int]bool) side {
 	switch {
 	case p.inOneSlot() && (share < percentBase || !gone):
 		return sideOld
-	case leaving[i], gone, t.Attempts > 0 && t.Busy():
+	case leaving[i], gone, t.Attempts > 0 && t.Busy(), p.exposes(t):
 		return sideOut
 	case p.bySlot() && t.Slot == active:
 		return sideOld
@@ -130,6 +130,13 @@ func (p *planner) sideOf(i, share int, leaving map[int]bool) side {
 	default:
 		return sideOld
 	}
+}
+
+// exposes reports whether a target of a canary runs the new version already and is not verified yet: it would get more
+// traffic than the stage allows.
+func (p *planner) exposes(t *rollout.Target) bool {
+	canary := len(p.spec.Strategy.Stages) > 0 && p.d.Direction == rollout.Forward
+	return canary && t.State != rollout.TargetUpdated && !t.Touched() && t.Version != "" && t.Version == t.Want
 }
 
 // ill reports whether a target did not pass, or nobody knows.

@@ -176,7 +176,7 @@ func routerCoverage() []string {
 		"router: asked, agrees", "router: asked, does not agree", "router: sent again", "router: cut",
 		"router: late write refused by its fence", "router: a dead owner writes", "router: adopted a write without an answer",
 		"crash after a router's answer, before it is stored", "crash after the store, before it is written to the router",
-		"router: taken out", "router: called without traffic", "router: drained", "router: switched", "router: back by one write",
+		"router: known to run the version, and not verified", "router: taken out", "router: called without traffic", "router: drained", "router: switched", "router: back by one write",
 		"router: no old target is in service", "router: the last ones in service stay", "router: called in service, for want of others",
 		"router: called back in the slot that serves", "router: never confirmed at the end", "stopped: router",
 		"router: settled, completed", "router: settled, rolled_back", "router: settled, aborted", "router: settled, failed",

@@ -50,7 +50,7 @@ func (s *sim) checkLeftSides(w *rollout.Setting) {
 		d.State == rollout.StateFailed && d.Direction == rollout.Forward && d.Stop == rollout.StopNone
 	old := 0
 	for i := range s.stored.Targets {
-		if t := &s.stored.Targets[i]; stays(t) && (!s.bySlot() || t.Slot == s.oldSlot()) && t.State != rollout.TargetUpdated {
+		if t := &s.stored.Targets[i]; stays(t) && (!s.bySlot() || t.Slot == s.oldSlot()) && t.State != rollout.TargetUpdated && t.Version != t.Want {
 			old++
 		}
 	}
@@ -63,6 +63,8 @@ func (s *sim) checkLeftSides(w *rollout.Setting) {
 		serves := stays(t)
 		if s.bySlot() {
 			serves = serves && t.Slot == w.ActiveSlot
+		} else if len(d.Spec.Strategy.Stages) > 0 && d.Direction == rollout.Forward && t.State == rollout.TargetUnchanged && t.Version == t.Want {
+			serves = false // it ran the new version, and was never verified
 		} else if !s.inPlace() && t.State == rollout.TargetUpdated && w.NewWeight == 0 {
 			serves = false // on the side that lost
 		}

@@ -13,6 +13,13 @@ func (s *sim) given(i int) bool {
 	return sick && (s.liveShadow[i].touched() || s.live.Deployment.Spec.Strategy.Type == "blue_green")
 }
 
+// exposes reports whether a target of a canary is known to run the new version, and not verified.
+func (s *sim) exposes(before *rollout.Deployment, i int) bool {
+	t := &s.live.Targets[i]
+	early := len(before.Spec.Strategy.Stages) > 0 && before.Direction == rollout.Forward && !s.onNewSide(i)
+	return early && !s.liveShadow[i].touched() && t.Version != "" && t.Version == t.Want
+}
+
 func (s *sim) bySlot() bool { return s.snapshot.Deployment.Spec.IdleSlot != "" }
 
 // inPlace reports whether a whole side is updated while it serves, and only switched as one.
@@ -64,7 +71,7 @@ func (s *sim) checkSetting(before *rollout.Deployment, w *rollout.Setting) {
 	case s.nobodyElse(before, w):
 		s.cover("router: the last ones in service stay")
 	default:
-		s.checkServing(w)
+		s.checkServing(before, w)
 		s.checkShares(before, w, onNew, total)
 		s.checkOut(before, w)
 	}
@@ -80,7 +87,7 @@ func (s *sim) nobodyElse(before *rollout.Deployment, w *rollout.Setting) bool {
 	}
 	everyone := true
 	for i := range s.live.Targets {
-		if !s.liveShadow[i].out && !s.given(i) {
+		if !s.liveShadow[i].out && !s.given(i) && !s.exposes(before, i) {
 			if !s.leaving(before, i) {
 				return false
 			}
@@ -92,8 +99,14 @@ func (s *sim) nobodyElse(before *rollout.Deployment, w *rollout.Setting) bool {
 }
 
 // checkServing wants traffic for nobody who is being called or has been given up.
-func (s *sim) checkServing(w *rollout.Setting) {
+func (s *sim) checkServing(before *rollout.Deployment, w *rollout.Setting) {
 	for i, b := range w.Backends {
+		if s.exposes(before, i) {
+			s.cover("router: known to run the version, and not verified")
+		}
+		if b.Weight > 0 && s.exposes(before, i) {
+			s.violate("%s runs the new version, is not verified, and gets traffic", b.Target)
+		}
 		if b.Weight > 0 && (s.liveShadow[i].out || s.given(i)) {
 			s.violate("%s gets traffic, out %t, %s", b.Target, s.liveShadow[i].out, s.live.Targets[i].State)
 		}
@@ -108,7 +121,7 @@ func (s *sim) checkShares(before *rollout.Deployment, w *rollout.Setting, onNew,
 	}
 	oldServe, newServe := false, false
 	for i := range s.live.Targets {
-		if s.liveShadow[i].out || s.given(i) {
+		if s.liveShadow[i].out || s.given(i) || s.exposes(before, i) {
 			continue
 		}
 		newServe = newServe || s.onNewSide(i)
@@ -153,7 +166,7 @@ func (s *sim) checkOut(before *rollout.Deployment, w *rollout.Setting) {
 	out, most := 0, before.Spec.LargestWave()
 	for i, b := range w.Backends {
 		sidelined := s.onNewSide(i) && w.NewWeight == 0
-		if b.Weight == 0 && !s.given(i) && !sidelined {
+		if b.Weight == 0 && !s.given(i) && !sidelined && !s.exposes(before, i) {
 			out++
 			s.cover("router: taken out")
 		}
@@ -276,7 +289,7 @@ func (s *sim) checkLeft(before *rollout.Deployment, i int) {
 	case has && !slices.ContainsFunc(b.confirmed.Backends, func(o rollout.Backend) bool {
 		t := slices.IndexFunc(s.live.Targets, func(t rollout.Target) bool { return t.ID == o.Target })
 		other := s.live.Targets[t].Slot != s.live.Targets[i].Slot && s.bySlot()
-		return !other && !s.liveShadow[t].out && !s.given(t) && !s.leaving(before, t)
+		return !other && !s.liveShadow[t].out && !s.given(t) && !s.exposes(before, t) && !s.leaving(before, t)
 	}):
 		s.cover("router: called in service, for want of others")
 	case has:
