@@ -13,6 +13,7 @@ type book struct {
 	fence    int64
 	ids      map[string]rollout.Setting // what was written under an id, whoever wrote it
 	attempts map[string]int
+	last     string // the id of the newest write
 	// failed counts the answers in a row that the newest setting got and that were not good.
 	failed   int
 	earliest time.Time
@@ -104,6 +105,8 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 		s.violate("the router's fence %d after %d", c.Fence, b.fence)
 	case repeated && !known.Equal(&c.Setting):
 		s.violate("two settings with the id %s", c.WebhookID)
+	case b.last != "" && b.last != c.WebhookID && sameSetting(b.ids[b.last], c.Setting):
+		s.violate("the same setting goes out again under another id")
 	case c.Attempt <= b.attempts[c.WebhookID] || !repeated && c.Attempt != 1:
 		s.violate("attempt %d at a write after %d", c.Attempt, b.attempts[c.WebhookID])
 	case s.now.Before(b.earliest):
@@ -123,9 +126,12 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 		b.failed = 0
 	}
 	b.fence, b.doubt = c.Fence, false
+	b.last = c.WebhookID
 	b.ids[c.WebhookID], b.attempts[c.WebhookID] = c.Setting, c.Attempt
 	s.checkSetting(before, &c.Setting)
 }
+
+func sameSetting(a, b rollout.Setting) bool { return a.Equal(&b) }
 
 // adoptBook is what a new owner knows of the router.
 func (s *sim) adoptBook() {
