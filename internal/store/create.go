@@ -43,6 +43,9 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 		return created, err
 	}
 	now, others, err := lockPair(ctx, tx, request.Deployment.Service, request.Deployment.Environment)
+	if err == nil {
+		err = refuseTooMany(ctx, tx, request, others)
+	}
 	if err != nil {
 		return rollout.Created{}, err
 	}
@@ -65,6 +68,36 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	}
 	err = insert(ctx, tx, batch, &d, request, events)
 	return rollout.Created{Deployment: d}, err
+}
+
+// queueWait is when a caller who was refused because of too much that waits may ask again.
+const queueWait = 10 * time.Second
+
+// refuseTooMany is CodeTooMany when the service has as many unfinished deployments as the request tolerates. The one of its
+// pair that waits does not count: the new one takes its place.
+func refuseTooMany(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment, ofPair []rollout.Deployment) error {
+	if request.MostUnfinished == 0 {
+		return nil
+	}
+	service := request.Deployment.Service
+	// In two parts, because each has an index of its own that only has what is unfinished.
+	const sql = `
+		SELECT (SELECT count(*) FROM deployments WHERE service = $1 AND started_at IS NOT NULL AND finished_at IS NULL)
+			+ (SELECT count(*) FROM deployments WHERE service = $1 AND started_at IS NULL AND finished_at IS NULL)`
+	n, err := one(ctx, tx, pgx.RowTo[int], sql, service)
+	if err != nil {
+		return fmt.Errorf("count the unfinished deployments of %s: %w", service, err)
+	}
+	if len(ofPair) > 0 && !ofPair[len(ofPair)-1].Active() {
+		n--
+	}
+	if n < request.MostUnfinished {
+		return nil
+	}
+	return &rollout.Error{
+		Code: rollout.CodeTooMany, RetryAfter: queueWait,
+		Message: fmt.Sprintf("%s has %d deployments that have not ended, over all environments, and no more are taken", service, n),
+	}
 }
 
 // name gives a deployment an id when it has none.
