@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 	binary = filepath.Join(folder, "rollcall-server")
 	build := exec.Command("go", "build", "-o", binary, "rollcall/cmd/server")
 	build.Stderr = os.Stderr
+	http.DefaultTransport = withToken{http.DefaultTransport}
 	code := 1
 	if err := build.Run(); err == nil {
 		code = m.Run()
@@ -33,6 +35,25 @@ func TestMain(m *testing.M) {
 	_ = os.RemoveAll(folder) // what is left lies in the system's folder for temporary files
 	os.Exit(code)
 }
+
+// adminToken makes the servers of these tests ask for credentials, as in production; they allow loopback targets all the
+// same, because of --dev.
+const adminToken = "the-admin-token-of-these-tests"
+
+// withToken sends the admin token with each request that has no credential of its own.
+type withToken struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (w withToken) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header["Authorization"] == nil {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+adminToken)
+	}
+	return w.RoundTripper.RoundTrip(r)
+}
+
+// CloseIdleConnections is for http.Client.CloseIdleConnections, which asks its transport for it.
+func (w withToken) CloseIdleConnections() { (&http.Client{Transport: w.RoundTripper}).CloseIdleConnections() }
 
 // process is one running server.
 type process struct {
@@ -58,9 +79,9 @@ func launch(t testing.TB, database string, args ...string) *process {
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--state-dir") }) {
 		args = append(args, "--state-dir="+t.TempDir()) // the machine's own folder is none of a test's business
 	}
-	args = append([]string{"--dev", "--addr=127.0.0.1:0"}, args...)
+	args = append([]string{"--dev", "--addr=127.0.0.1:0", "--rate-limit=0"}, args...)
 	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
+	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "ROLLCALL_ADMIN_TOKEN="+adminToken)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
