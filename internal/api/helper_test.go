@@ -27,6 +27,8 @@ type client struct {
 	t    *testing.T
 	http *http.Client
 	url  string
+	// token is sent with every request; empty for none.
+	token string
 }
 
 // answer is an answer with its body read.
@@ -71,6 +73,9 @@ func (c *client) do(method, path, body string, headers ...string) answer {
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
 	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	request.GetBody = nil // net/http would send a request with an Idempotency-Key twice
 	for i := 0; i+1 < len(headers); i += 2 {
 		if strings.EqualFold(headers[i], "Content-Type") {
@@ -84,7 +89,7 @@ func (c *client) do(method, path, body string, headers ...string) answer {
 // doIn is do for a subtest.
 func (c *client) doIn(t *testing.T, method, path, body string, headers ...string) answer {
 	t.Helper()
-	return (&client{t: t, http: c.http, url: c.url}).do(method, path, body, headers...)
+	return (&client{t: t, http: c.http, url: c.url, token: c.token}).do(method, path, body, headers...)
 }
 
 func (c *client) send(request *http.Request) answer {
