@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -53,16 +54,20 @@ func (w withToken) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections is for http.Client.CloseIdleConnections, which asks its transport for it.
-func (w withToken) CloseIdleConnections() { (&http.Client{Transport: w.RoundTripper}).CloseIdleConnections() }
+func (w withToken) CloseIdleConnections() {
+	(&http.Client{Transport: w.RoundTripper}).CloseIdleConnections()
+}
 
 // process is one running server.
 type process struct {
-	t     testing.TB
-	cmd   *exec.Cmd
-	url   string
-	done  chan struct{}
-	mu    sync.Mutex
-	lines []string
+	t    testing.TB
+	cmd  *exec.Cmd
+	url  string
+	done chan struct{}
+	// printed is what went to standard output; complete once done is closed.
+	printed bytes.Buffer
+	mu      sync.Mutex
+	lines   []string
 }
 
 // serve starts a server and returns when it is ready.
@@ -82,6 +87,7 @@ func launch(t testing.TB, database string, args ...string) *process {
 	args = append([]string{"--dev", "--addr=127.0.0.1:0", "--rate-limit=0"}, args...)
 	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "ROLLCALL_ADMIN_TOKEN="+adminToken)
+	p.cmd.Stdout = &p.printed
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
