@@ -74,7 +74,7 @@ func (p *Provider) check() error {
 	switch {
 	case !nameForm().MatchString(p.Name):
 		return fmt.Errorf("name %q must be of lower case letters, digits, dot, dash and underscore", p.Name)
-	case err != nil || issuer.Host == "" || issuer.Scheme != "https" && !(issuer.Scheme == "http" && loopbackHost(issuer.Host)):
+	case err != nil || issuer.Host == "" || !private(issuer):
 		return fmt.Errorf("issuer %q must be an https URL", p.Issuer)
 	case p.Audience == "":
 		return errors.New("audience must be given: without it a token made for someone else would do")
@@ -87,6 +87,11 @@ func (p *Provider) check() error {
 		}
 	}
 	return nil
+}
+
+// private reports whether nobody on the way to the issuer can answer in its place.
+func private(issuer *url.URL) bool {
+	return issuer.Scheme == "https" || issuer.Scheme == "http" && loopbackHost(issuer.Host)
 }
 
 func (r *Rule) check() error {

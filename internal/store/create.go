@@ -34,19 +34,16 @@ func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (roll
 }
 
 func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (rollout.Created, error) {
-	mine, err := drawKey(ctx, tx, request)
+	turn, err := takeTurn(ctx, tx, &request)
 	if err != nil {
 		return rollout.Created{}, err
 	}
-	if !mine {
+	if turn.keyUsed {
 		created, _, err := replay(ctx, tx, request.Key)
 		return created, err
 	}
-	now, others, err := lockPair(ctx, tx, request.Deployment.Service, request.Deployment.Environment)
-	if err == nil {
-		err = refuseTooMany(ctx, tx, request, others)
-	}
-	if err != nil {
+	now, others := turn.now, turn.unfinished
+	if err := refuseTooMany(&request, &turn); err != nil {
 		return rollout.Created{}, err
 	}
 	if len(others) > 0 && request.Deployment.Spec.OnConflict == rollout.OnConflictReject {
@@ -75,28 +72,18 @@ const queueWait = 10 * time.Second
 
 // refuseTooMany is CodeTooMany when the service has as many unfinished deployments as the request tolerates. The one of its
 // pair that waits does not count: the new one takes its place.
-func refuseTooMany(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment, ofPair []rollout.Deployment) error {
-	if request.MostUnfinished == 0 {
-		return nil
-	}
-	service := request.Deployment.Service
-	// In two parts, because each has an index of its own that only has what is unfinished.
-	const sql = `
-		SELECT (SELECT count(*) FROM deployments WHERE service = $1 AND started_at IS NOT NULL AND finished_at IS NULL)
-			+ (SELECT count(*) FROM deployments WHERE service = $1 AND started_at IS NULL AND finished_at IS NULL)`
-	n, err := one(ctx, tx, pgx.RowTo[int], sql, service)
-	if err != nil {
-		return fmt.Errorf("count the unfinished deployments of %s: %w", service, err)
-	}
-	if len(ofPair) > 0 && !ofPair[len(ofPair)-1].Active() {
+func refuseTooMany(request *rollout.NewDeployment, t *turn) error {
+	n := t.ofService
+	if last := len(t.unfinished) - 1; last >= 0 && !t.unfinished[last].Active() {
 		n--
 	}
-	if n < request.MostUnfinished {
+	if request.MostUnfinished == 0 || n < request.MostUnfinished {
 		return nil
 	}
 	return &rollout.Error{
 		Code: rollout.CodeTooMany, RetryAfter: queueWait,
-		Message: fmt.Sprintf("%s has %d deployments that have not ended, over all environments, and no more are taken", service, n),
+		Message: fmt.Sprintf("%s has %d deployments that have not ended, over all environments, and no more are taken",
+			request.Deployment.Service, n),
 	}
 }
 
@@ -156,9 +143,9 @@ func insert(
 		batch.Queue(`UPDATE idempotency_keys SET answer = $3 WHERE caller = $1 AND key = $2`,
 			request.Key.Caller, request.Key.Value, answerOf(d))
 	}
-	batch.Queue(notifySQL, d.ID)
-	if err := send(ctx, tx, batch); err != nil {
+	if err := queueTargets(batch, d.ID, request.Targets, d.CreatedAt); err != nil {
 		return err
 	}
-	return copyTargets(ctx, tx, d.ID, request.Targets, d.CreatedAt)
+	batch.Queue(notifySQL, d.ID)
+	return send(ctx, tx, batch)
 }

@@ -13,10 +13,10 @@ import (
 )
 
 // tokenColumns are what scanToken reads, in this order. The hash is not among them.
-const tokenColumns = `k.id, k.name, k.role, k.scopes, k.created_by, k.created_at, k.expires_at, k.last_used_at, k.revoked_at`
+const tokenColumns = `k.id, k.name, k.role, k.scopes, k.created_by, k.created_at, k.expires_at, k.last_used_at, k.revoked_at` //nolint:gosec // names of columns
 
 // goodToken holds for a token k that may be used.
-const goodToken = `k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())`
+const goodToken = `k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())` //nolint:gosec // a condition
 
 // lastUsedEvery bounds how often the use of one token is written down, as PostgreSQL spells it.
 const lastUsedEvery = `interval '1 minute'`
