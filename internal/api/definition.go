@@ -11,8 +11,9 @@ import (
 
 // definition is a registered request, read back; nil stands for none.
 type definition struct {
-	request gen.DefinitionRequest
-	secret  rollout.Secret
+	request   gen.DefinitionRequest
+	secret    rollout.Secret
+	protected bool
 }
 
 // definition reads what is registered of a service in an environment.
@@ -28,7 +29,7 @@ func (s *server) definition(ctx context.Context, service, environment string) (*
 	if err != nil {
 		return nil, err
 	}
-	return &definition{request: request, secret: stored.DeploySecret}, nil
+	return &definition{request: request, secret: stored.DeploySecret, protected: stored.Protected}, nil
 }
 
 // underlay is the body with what it leaves out taken from the definition, field by field at the top level.

@@ -33,6 +33,7 @@ func table() []row {
 		{"internal/gitops", outside, adapter},
 		{"internal/web", words, adapter},
 		{"internal/metrics", words, adapter},
+		{"internal/auth", words, adapter},
 		{"internal/api", []string{"", "internal/api/gen", "internal/rollout", "internal/strategy"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
 		{"internal/api/gen", words, "generated from the contract"},
 		{"internal/netguard", nil, leaf},
