@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -40,11 +41,19 @@ func serve(t *testing.T, c api.Config) *client {
 	if c.Log == nil {
 		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
+	return serveWithin(t, c, 0)
+}
+
+// serveWithin starts the API on a server with timeouts for reading a request, and eight times that for writing an answer.
+func serveWithin(t *testing.T, c api.Config, timeout time.Duration) *client {
+	t.Helper()
 	handler, err := api.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(handler)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, 8*timeout
+	server.Start()
 	t.Cleanup(server.Close)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)

@@ -60,10 +60,6 @@ func (s *stream) VisitWatchEventsResponse(w http.ResponseWriter) error { return 
 
 func (s *stream) write(w http.ResponseWriter) error {
 	defer s.watcher.Close()
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Time{}); err != nil { // else the connection ends with the server's read timeout
-		return fmt.Errorf("prepare the connection for a stream: %w", err)
-	}
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
 	h.Set("X-Accel-Buffering", "no") // nginx would keep events until it has a page of them
@@ -71,7 +67,7 @@ func (s *stream) write(w http.ResponseWriter) error {
 	if bodiless(s.ctx) {
 		return nil
 	}
-	out := &sender{w: w, control: control}
+	out := &sender{w: w, control: http.NewResponseController(w)}
 	if out.send(s.opening()) {
 		s.tell(out)
 	}

@@ -335,6 +335,27 @@ func TestAReaderWhoFallsFarBehindMissesNothing(t *testing.T) {
 	}
 }
 
+func TestTheTimeoutsOfTheServerCutNoStreamAndNoWait(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	const timeout = 200 * time.Millisecond
+	c := serveWithin(t, api.Config{Store: s.store}, timeout)
+	snap := s.begun("checkout", "v2", 1, updated)
+	w := c.watch("/deployments/" + snap.Deployment.ID + "/events")
+	w.next("deployment")
+	path := fmt.Sprintf("/deployments/%s?wait=%s&after=%d", snap.Deployment.ID, 5*timeout, snap.Deployment.Revision)
+	for range 2 {
+		began := time.Now()
+		if c.get(path).want(t, http.StatusOK); time.Since(began) < 5*timeout {
+			t.Errorf("a wait of %s ended after %s", 5*timeout, time.Since(began))
+		}
+	}
+	s.end(snap, rollout.StateCompleted)
+	if d := w.next("deployment"); d.data["state"] != "completed" {
+		t.Errorf("%v", d.data)
+	}
+}
+
 func TestAReaderWhoTakesNothingIsCutOff(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -351,7 +372,10 @@ func TestAReaderWhoTakesNothingIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "GET /deployments/%s/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n", snap.Deployment.ID)
+	ask := fmt.Sprintf("GET /deployments/%s/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n", snap.Deployment.ID)
+	if _, err := io.WriteString(conn, ask); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := conn.Read(make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
