@@ -16,8 +16,10 @@ type completionCmd struct {
 // Run prints it; the commands and flags are those of this very program.
 func (c *completionCmd) Run(s *session) error {
 	write := map[string]func(io.Writer, *kong.Application){"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}
-	write[c.Shell](s.out, s.model)
-	return nil
+	var script strings.Builder
+	write[c.Shell](&script, s.model)
+	_, err := io.WriteString(s.out, script.String())
+	return err
 }
 
 // flagsOf are the flags of a node with their dashes.

@@ -35,6 +35,7 @@ func table() []row {
 		{"internal/live", words, "it reads through an interface of its own and encodes nothing itself: how many watch and what they see stay apart"},
 		{"internal/api", []string{"", "internal/api/gen", "internal/live", "internal/rollout", "internal/strategy"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
 		{"internal/api/gen", words, "generated from the contract"},
+		{"internal/client", []string{"internal/api/gen", "internal/rollout"}, "it asks a server over HTTP, as anybody could, with the contract's types"},
 		{"internal/netguard", nil, leaf},
 		{"internal/localpg", nil, leaf},
 		{"internal/fleet", nil, leaf},

@@ -175,8 +175,16 @@ func TestEveryCommandPrintsWhatTheAPIAnswersAsJSON(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	for _, args := range [][]string{
-		{"plan", "-f", file}, {"status", "checkout"}, {"status", d.ID}, {"watch", d.ID}, {"history"}, {"targets", d.ID},
-		{"events", d.ID}, {"services"}, {"rollback", d.ID, "--wait"}, {"deploy", "-f", file},
+		{"plan", "-f", file},
+		{"status", "checkout"},
+		{"status", d.ID},
+		{"watch", d.ID},
+		{"history"},
+		{"targets", d.ID},
+		{"events", d.ID},
+		{"services"},
+		{"rollback", d.ID, "--wait"},
+		{"deploy", "-f", file},
 	} {
 		if got := decoded[object](p.rollcall(t, append(args, "--json")...).want(0)); len(got) == 0 {
 			t.Errorf("%v prints nothing", args)
@@ -213,13 +221,24 @@ func TestEachExitCodeMeansWhatItSays(t *testing.T) {
 	p.rollcall(t, "watch", "broken").want(1)
 	p.rollcall(t, "deploy", "-f", release(t, late), "--wait", "--timeout=1s").want(4, "has not ended within 1s", "goes on without you", "rollcall abort")
 	for _, wrong := range [][]string{
-		{"deploy"}, {"deploy", "checkout"}, {"nonsense"}, {"deploy", "--wait=maybe"}, {"deploy", "-f", "/no/such/file"},
-		{"deploy", "-f", written(t, "broken.yaml", "service: [")}, {"deploy", "-f", written(t, "empty.yaml", "")},
+		{"deploy"},
+		{"deploy", "checkout"},
+		{"nonsense"},
+		{"deploy", "--wait=maybe"},
+		{"deploy", "-f", "/no/such/file"},
+		{"deploy", "-f", written(t, "broken.yaml", "service: [")},
+		{"deploy", "-f", written(t, "empty.yaml", "")},
 		{"deploy", "-f", written(t, "twice.yaml", "service: a\nservice: b\nversion: v1\n")},
-		{"deploy", "checkout", "v9", "--set=batch_size=2"}, {"deploy", "checkout", "v9", "--target=web-1"},
-		{"deploy", "UPPER", "v1", "--target=a=http://10.0.0.1"}, {"status", "nobody-knows"}, {"watch", "nobody-knows"},
-		{"status", "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11"}, {"promote", "checkout"}, {"promote", "checkout", "--wave=1", "--full"},
-		{"completion", "tcsh"}, {"status", "checkout", "--url=nowhere"},
+		{"deploy", "checkout", "v9", "--set=batch_size=2"},
+		{"deploy", "checkout", "v9", "--target=web-1"},
+		{"deploy", "UPPER", "v1", "--target=a=http://10.0.0.1"},
+		{"status", "nobody-knows"},
+		{"watch", "nobody-knows"},
+		{"status", "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11"},
+		{"promote", "checkout"},
+		{"promote", "checkout", "--wave=1", "--full"},
+		{"completion", "tcsh"},
+		{"status", "checkout", "--url=nowhere"},
 	} {
 		r := p.rollcall(t, wrong...).want(2)
 		if !strings.HasPrefix(r.err, "rollcall: ") || strings.Count(r.err, "\n") != 1 {
