@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -22,12 +23,19 @@ func (c *completionCmd) Run(s *session) error {
 	return err
 }
 
-// flagsOf are the flags of a node with their dashes.
-func flagsOf(n *kong.Node) (names []string) {
-	for _, flag := range n.Flags {
-		names = append(names, "--"+flag.Name)
+// wordsOf are what may follow a command: commands below it, its flags with their dashes, and those of every command.
+func wordsOf(app *kong.Application, n *kong.Node) (words []string) {
+	for _, below := range n.Children {
+		words = append(words, below.Name)
 	}
-	return names
+	flags := n.Flags
+	if n != app.Node {
+		flags = append(slices.Clone(flags), app.Flags...)
+	}
+	for _, flag := range flags {
+		words = append(words, "--"+flag.Name)
+	}
+	return words
 }
 
 func commandsOf(app *kong.Application) (names []string) {
@@ -44,10 +52,10 @@ func bashCompletion(w io.Writer, app *kong.Application) {
 	fmt.Fprintln(w, "	for ((i = 1; i < COMP_CWORD; i++)); do")
 	fmt.Fprintf(w, "		case \"${COMP_WORDS[i]}\" in %s) command=\"${COMP_WORDS[i]}\"; break ;; esac\n", strings.Join(commandsOf(app), "|"))
 	fmt.Fprintln(w, "	done")
-	fmt.Fprintf(w, "	local words=%q\n", strings.Join(append(commandsOf(app), flagsOf(app.Node)...), " "))
+	fmt.Fprintf(w, "	local words=%q\n", strings.Join(wordsOf(app, app.Node), " "))
 	fmt.Fprintln(w, `	case "$command" in`)
 	for _, command := range app.Children {
-		words := append(flagsOf(command), flagsOf(app.Node)...)
+		words := wordsOf(app, command)
 		if command.Name == "completion" {
 			words = []string{"bash", "zsh", "fish"}
 		}
@@ -76,7 +84,7 @@ func zshCompletion(w io.Writer, app *kong.Application) {
 			fmt.Fprintln(w, "	completion) compadd bash zsh fish ;;")
 			continue
 		}
-		fmt.Fprintf(w, "	%s) compadd -- %s; _files ;;\n", command.Name, strings.Join(append(flagsOf(command), flagsOf(app.Node)...), " "))
+		fmt.Fprintf(w, "	%s) compadd -- %s; _files ;;\n", command.Name, strings.Join(wordsOf(app, command), " "))
 	}
 	fmt.Fprintln(w, "	esac")
 	fmt.Fprintln(w, "}")
@@ -87,6 +95,9 @@ func fishCompletion(w io.Writer, app *kong.Application) {
 	fmt.Fprintln(w, "# rollcall completion fish | source")
 	for _, command := range app.Children {
 		fmt.Fprintf(w, "complete -c rollcall -n __fish_use_subcommand -f -a %s -d %s\n", command.Name, quoted(command.Help))
+		for _, below := range command.Children {
+			fmt.Fprintf(w, "complete -c rollcall -n '__fish_seen_subcommand_from %s' -f -a %s -d %s\n", command.Name, below.Name, quoted(below.Help))
+		}
 		for _, flag := range command.Flags {
 			fmt.Fprintf(w, "complete -c rollcall -n '__fish_seen_subcommand_from %s' -l %s -d %s\n", command.Name, flag.Name, quoted(flag.Help))
 		}

@@ -9,30 +9,38 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"rollcall/internal/auth"
 	"rollcall/internal/rollout"
 	"rollcall/internal/target"
 )
 
 // Config is what the server is told: a flag, else its environment variable, else the default.
 type Config struct {
-	Addr          string            `help:"Address of the API (default :8080; with --dev 127.0.0.1:8080)." env:"ROLLCALL_ADDR"`
-	AdminAddr     string            `help:"Second address, for /metrics and /debug/pprof; without it /metrics is on the main one." env:"ROLLCALL_ADMIN_ADDR"`
-	DatabaseURL   string            `help:"Postgres to use (default: a private one below --state-dir)." env:"DATABASE_URL,ROLLCALL_DATABASE_URL"`
-	StateDir      string            `help:"Folder for what this server keeps (default: /var/lib/rollcall, or ~/.local/state/rollcall)." env:"ROLLCALL_STATE_DIR"`
-	Lease         time.Duration     `help:"How long a replica counts as alive after its last heartbeat." default:"6s" env:"ROLLCALL_LEASE"`
-	Dev           bool              `help:"For one machine: listen on loopback only, and allow loopback targets." env:"ROLLCALL_DEV"`
-	AllowCIDR     []string          `name:"allow-cidr" help:"Network that targets may be in, beside public addresses; repeatable." env:"ROLLCALL_ALLOW_CIDR"`
-	AllowCommand  map[string]string `help:"Program that command checks may run, as name=path; repeatable." env:"ROLLCALL_ALLOW_COMMAND"`
-	AllowSocket   []string          `help:"Unix socket of a router that may be written to, as an absolute path; repeatable." env:"ROLLCALL_ALLOW_SOCKET"`
-	SigningSecret string            `help:"Key that signs webhook calls: whsec_ and base64." env:"ROLLCALL_SIGNING_SECRET"`
-	LogLevel      slog.Level        `help:"debug, info, warn or error." default:"info" env:"ROLLCALL_LOG_LEVEL"`
-	Version       kong.VersionFlag  `help:"Print the version and exit."`
+	Addr           string            `help:"Address of the API (default :8080; with --dev 127.0.0.1:8080)." env:"ROLLCALL_ADDR"`
+	AdminAddr      string            `help:"Second address, for /metrics and /debug/pprof, on loopback unless it names a host; without it /metrics is on the main one." env:"ROLLCALL_ADMIN_ADDR"`
+	DatabaseURL    string            `help:"Postgres to use (default: a private one below --state-dir)." env:"DATABASE_URL,ROLLCALL_DATABASE_URL"`
+	StateDir       string            `help:"Folder for what this server keeps (default: /var/lib/rollcall, or ~/.local/state/rollcall)." env:"ROLLCALL_STATE_DIR"`
+	Lease          time.Duration     `help:"How long a replica counts as alive after its last heartbeat." default:"6s" env:"ROLLCALL_LEASE"`
+	Dev            bool              `help:"For one machine: listen on loopback only, allow loopback targets, and ask for no token unless there is an admin token." env:"ROLLCALL_DEV"`
+	AdminToken     string            `help:"Token that may do everything; better from the environment or a file, because others can see flags." env:"ROLLCALL_ADMIN_TOKEN"`
+	AdminTokenFile string            `help:"File with the admin token." env:"ROLLCALL_ADMIN_TOKEN_FILE"`
+	OIDCConfig     string            `name:"oidc-config" help:"File that names the CI systems whose OIDC tokens are taken." env:"ROLLCALL_OIDC_CONFIG"`
+	RateLimit      int               `help:"Requests per second that each token may make at each replica; 0 for any number." default:"200" env:"ROLLCALL_RATE_LIMIT"`
+	QueueLimit     int               `help:"Deployments of one service, over all environments, that may be unfinished at once; 0 for any number." default:"100" env:"ROLLCALL_QUEUE_LIMIT"`
+	AllowCIDR      []string          `name:"allow-cidr" help:"Network that targets may be in, beside public addresses; repeatable." env:"ROLLCALL_ALLOW_CIDR"`
+	AllowCommand   map[string]string `help:"Program that command checks may run, as name=path; repeatable." env:"ROLLCALL_ALLOW_COMMAND"`
+	AllowSocket    []string          `help:"Unix socket of a router that may be written to, as an absolute path; repeatable." env:"ROLLCALL_ALLOW_SOCKET"`
+	SigningSecret  string            `help:"Key that signs webhook calls: whsec_ and base64." env:"ROLLCALL_SIGNING_SECRET"`
+	LogLevel       slog.Level        `help:"debug, info, warn or error." default:"info" env:"ROLLCALL_LOG_LEVEL"`
+	Version        kong.VersionFlag  `help:"Print the version and exit."`
 
-	networks []netip.Prefix
+	networks  []netip.Prefix
+	providers []auth.Provider
 }
 
 const (
@@ -52,6 +60,9 @@ func (c *Config) complete() error {
 	if c.Dev && !loopback(c.Addr) {
 		return fmt.Errorf("--dev serves without credentials and so only on loopback, not on %s", c.Addr)
 	}
+	if strings.HasPrefix(c.AdminAddr, ":") {
+		c.AdminAddr = "127.0.0.1" + c.AdminAddr
+	}
 	if c.Lease < minLease {
 		return fmt.Errorf("--lease must be at least %s", minLease)
 	}
@@ -67,7 +78,20 @@ func (c *Config) complete() error {
 			return fmt.Errorf("--signing-secret: %w", err)
 		}
 	}
-	return c.completeStateDir()
+	return errors.Join(c.completeWho(), c.completeStateDir())
+}
+
+// completeWho reads what says who may come in.
+func (c *Config) completeWho() (err error) {
+	if c.RateLimit < 0 || c.QueueLimit < 0 {
+		return errors.New("--rate-limit and --queue-limit must not be negative; 0 sets no limit")
+	}
+	if c.OIDCConfig != "" {
+		if c.providers, err = auth.ReadProviders(c.OIDCConfig); err != nil {
+			return fmt.Errorf("--oidc-config: %w", err)
+		}
+	}
+	return c.completeAdminToken()
 }
 
 func (c *Config) completeStateDir() error {

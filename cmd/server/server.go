@@ -111,7 +111,11 @@ func (s *server) identify(context.Context) error {
 }
 
 // wire makes the parts that call and are called.
-func (s *server) wire(context.Context) error {
+func (s *server) wire(ctx context.Context) error {
+	who, err := s.authenticator(ctx)
+	if err != nil {
+		return err
+	}
 	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks})
 	m := metrics.New()
 	m.Watch(s.store)
@@ -132,7 +136,7 @@ func (s *server) wire(context.Context) error {
 		Log:      s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
-		Store: s.store, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready, CheckAddress: guard.Check,
+		Store: s.store, Who: who, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready, CheckAddress: guard.Check,
 		Prober: prober,
 	}
 	if s.config.AdminAddr == "" {
@@ -204,7 +208,7 @@ func (s *server) run(ctx context.Context) error {
 		go s.serve(s.admin, s.adminListener, cancel)
 	}
 	go s.prune(ctx)
-	s.log.InfoContext(ctx, "rollcall is ready", "address", s.listener.Addr().String(), "dev", s.config.Dev,
+	s.log.InfoContext(ctx, "rollcall is ready", "address", s.listener.Addr().String(), "dev", s.config.Dev, "credentials", !s.config.open(),
 		"private_postgres", s.postgres != nil, "replica", s.identity.replica)
 	s.awaitEnd(ctx, cancel)
 	s.log.Info("stopping: handing deployments over")

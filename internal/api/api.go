@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -27,7 +28,8 @@ type Store interface {
 	// ActiveSlot is the slot that serves, empty when none is known.
 	ActiveSlot(ctx context.Context, service, environment string) (string, error)
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
-	Deployments(ctx context.Context, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
+	// Deployments, like all lists and sums, leaves out what is not within the scopes.
+	Deployments(ctx context.Context, scopes rollout.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
 	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
 	Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error)
 	// Update changes a deployment under its lock; without events nothing is written.
@@ -46,12 +48,16 @@ type Store interface {
 	Ping(ctx context.Context) error
 	catalogueStore
 	live.Store
+	tokenStore
 }
 
 // Config says what the API is made of.
 type Config struct {
-	// Store is required.
+	// Store is required, and so is Who: without it nobody could be let in.
 	Store Store
+	Who   Authenticator
+	// QueueLimit is how many deployments of a service may be unfinished when another is asked for; 0 is any number.
+	QueueLimit int
 	// Log is where requests and faults are written; nil writes nothing.
 	Log *slog.Logger
 	// Version of the program, for GET /.
@@ -73,6 +79,9 @@ type Config struct {
 // server answers the operations of openapi.yaml, one method each.
 type server struct {
 	store        Store
+	who          Authenticator
+	access       map[string]access
+	queueLimit   int
 	log          *slog.Logger
 	version      string
 	ready        func(ctx context.Context) error
@@ -95,10 +104,15 @@ func New(c Config) (http.Handler, error) {
 	s := &server{
 		store: bounded{Store: c.Store, limit: storeTimeout}, log: c.Log, version: c.Version, ready: c.Ready,
 		checkAddress: c.CheckAddress, newID: c.NewID, prober: c.Prober, contract: agreed,
+		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
+	}
+	if s.who == nil {
+		return nil, errors.New("nothing says who may call the API")
 	}
 	s.fillIn()
 	s.feeds = live.New(live.Config{Store: s.store, Log: s.log, Event: encodeEvent, Deployments: s.encodeStates})
-	return getForHead(s.routes(c)), nil
+	routes := s.routes(c)
+	return getForHead(routes), mustBeListed(routes, s.access)
 }
 
 // fillIn puts something harmless where the configuration is silent.
@@ -117,7 +131,7 @@ func (s *server) fillIn() {
 	}
 }
 
-func (s *server) routes(c Config) http.Handler {
+func (s *server) routes(c Config) chi.Router {
 	r := chi.NewRouter()
 	r.Use(s.logged, guarded)
 	if c.Middleware != nil {
@@ -127,12 +141,15 @@ func (s *server) routes(c Config) http.Handler {
 	r.NotFound(func(w http.ResponseWriter, req *http.Request) { s.fail(w, req, errNoRoute(req)) })
 	r.MethodNotAllowed(s.methodNotAllowed)
 
-	r.Get("/openapi.yaml", serveOpenAPI)
-	if c.Metrics != nil {
-		r.Method(http.MethodGet, "/metrics", c.Metrics)
-	}
 	r.Group(func(r chi.Router) {
-		r.Use(negotiated, s.checked)
+		r.Use(s.authorized)
+		r.Get("/openapi.yaml", serveOpenAPI)
+		if c.Metrics != nil {
+			r.Method(http.MethodGet, "/metrics", c.Metrics)
+		}
+	})
+	r.Group(func(r chi.Router) {
+		r.Use(s.authorized, negotiated, s.checked)
 		gen.HandlerWithOptions(s.strict(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.fail})
 	})
 	return r
@@ -182,9 +199,6 @@ func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
 	_, _ = w.Write(rollcall.OpenAPI) // the reader went away: there is nobody to tell
 }
-
-// caller names who asks. All callers are the same one as long as there are no tokens.
-func caller(context.Context) string { return "anonymous" }
 
 // location is where a deployment is found.
 func location(id string) string { return fmt.Sprintf("/deployments/%s", id) }

@@ -58,11 +58,11 @@ func (b bounded) Deployment(ctx context.Context, id string) (rollout.Deployment,
 
 // Deployments is Store.Deployments within the limit.
 func (b bounded) Deployments(
-	ctx context.Context, f rollout.Filter, p rollout.Page,
+	ctx context.Context, scopes rollout.Scopes, f rollout.Filter, p rollout.Page,
 ) (rollout.List[rollout.Deployment], error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
-	return b.Store.Deployments(ctx, f, p)
+	return b.Store.Deployments(ctx, scopes, f, p)
 }
 
 // Targets is Store.Targets within the limit.

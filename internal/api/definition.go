@@ -13,8 +13,9 @@ import (
 
 // definition is a registered request, read back; nil stands for none.
 type definition struct {
-	request gen.DefinitionRequest
-	secret  rollout.Secret
+	request   gen.DefinitionRequest
+	secret    rollout.Secret
+	protected bool
 }
 
 // definition reads what is registered of a service in an environment.
@@ -30,7 +31,7 @@ func (s *server) definition(ctx context.Context, service, environment string) (*
 	if err != nil {
 		return nil, err
 	}
-	return &definition{request: request, secret: stored.DeploySecret}, nil
+	return &definition{request: request, secret: stored.DeploySecret, protected: stored.Protected}, nil
 }
 
 // definedRequest is the request that was registered, without its secret.

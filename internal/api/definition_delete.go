@@ -23,6 +23,9 @@ func (s *server) DeleteDefinition(
 				}
 				return nil, notFound("there is no definition of " + in.Service + " in " + in.Environment)
 			}
+			if err := mayChange(ctx, present, false); err != nil {
+				return nil, err
+			}
 			return nil, demand.met(present.Revision)
 		})
 	if err != nil {

@@ -25,6 +25,9 @@ func (s *server) PutDefinition(
 	created := false
 	stored, err := s.store.Define(ctx, in.Service, in.Environment,
 		func(present *rollout.Definition) (*rollout.Definition, error) {
+			if err := mayChange(ctx, present, asked.Protected); err != nil {
+				return nil, err
+			}
 			next, revision := asked, int64(0)
 			if created = present == nil; present != nil {
 				revision = present.Revision
@@ -70,6 +73,15 @@ func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequest
 		return rollout.Definition{}, fmt.Errorf("encode the definition of %s in %s: %w", in.Service, in.Environment, err)
 	}
 	return rollout.Definition{Body: kept, DeploySecret: d.DeploySecret, Protected: or(in.Body.Protected, false)}, nil
+}
+
+// mayChange lets only an admin protect, and change or remove what is protected: whoever could would need nobody's approval.
+func mayChange(ctx context.Context, present *rollout.Definition, protect bool) error {
+	who := asker(ctx)
+	if (protect || present != nil && present.Protected) && !who.Role.Has(rollout.PermissionAdmin) {
+		return lacks(who, rollout.PermissionAdmin)
+	}
+	return nil
 }
 
 // withoutSecret is a definition as it is kept: what the row knows by itself, and the secret, are left out.

@@ -16,6 +16,9 @@ import (
 func (s *server) CreateDeployment(
 	ctx context.Context, in gen.CreateDeploymentRequestObject,
 ) (gen.CreateDeploymentResponseObject, error) {
+	if err := s.may(ctx, rollout.PermissionDeploy, in.Body.Service, or(in.Body.Environment, defaultEnvironment)); err != nil {
+		return nil, err
+	}
 	key, err := idempotencyKey(ctx, in.Params.IdempotencyKey)
 	if err != nil {
 		return nil, err
@@ -37,7 +40,7 @@ func (s *server) CreateDeployment(
 	if err != nil {
 		return nil, err
 	}
-	n.Key = key
+	n.Key, n.MostUnfinished = key, s.queueLimit
 	created, err := s.store.Create(ctx, n)
 	if err != nil {
 		return nil, err
@@ -85,6 +88,7 @@ func (s *server) complete(
 	}
 	if defined != nil {
 		d.DeploySecret = keptSecret(body.Deploy, d.DeploySecret, defined.secret)
+		d.Spec.Protected = defined.protected
 	}
 	d.ID = s.newID()
 	remembered, err := s.store.Remembered(ctx, d.Service, d.Environment)

@@ -26,7 +26,7 @@ func TestADeploymentIsAnsweredAsItIsStored(t *testing.T) {
 	for field, want := range map[string]any{
 		"service": "checkout", "environment": "production", "version": "v2", "kind": "deploy", "state": "pending",
 		"direction": "forward", "intent": nil, "rollback_of": nil, "rolled_back_by": nil, "result": nil, "owner": nil,
-		"epoch": 0.0, "requested_by": "anonymous", "started_at": nil, "finished_at": nil, "deadline_at": nil,
+		"epoch": 0.0, "requested_by": "ann", "started_at": nil, "finished_at": nil, "deadline_at": nil,
 		"labels": map[string]any{"commit": "abc"},
 	} {
 		if got, there := d[field]; !there || !reflect.DeepEqual(got, want) {

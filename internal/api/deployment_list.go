@@ -17,7 +17,7 @@ func (s *server) ListDeployments(
 		Service: or(p.Service, ""), Environment: or(p.Environment, ""), Version: or(p.Version, ""),
 		State: rollout.State(or(p.State, "")), Since: or(p.Since, time.Time{}), Until: or(p.Until, time.Time{}),
 	}
-	list, err := s.store.Deployments(ctx, filter, page(p.Limit, p.Cursor))
+	list, err := s.store.Deployments(ctx, asker(ctx).Scopes, filter, page(p.Limit, p.Cursor))
 	if err != nil {
 		return nil, err
 	}

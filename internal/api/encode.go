@@ -22,6 +22,7 @@ func deploymentJSON(d *rollout.Deployment) gen.Deployment {
 		Strategy: d.Spec.Strategy, Traffic: d.Spec.Traffic, Progress: progressJSON(d), Result: resultJSON(d.Result),
 		Intent: known(d.Operator.Intent()), Direction: gen.DeploymentDirection(d.Direction),
 		Owner: known(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
+		Protected: d.Spec.Protected, ApprovedBy: known(d.Operator.ApprovedBy),
 		CreatedAt: d.CreatedAt.UTC(), StartedAt: moment(d.StartedAt), FinishedAt: moment(d.FinishedAt),
 		NextActionAt: moment(d.NextActionAt), DeadlineAt: moment(d.DeadlineAt),
 	}

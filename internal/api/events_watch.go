@@ -33,7 +33,9 @@ func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestOb
 
 // WatchEvents streams the events of all deployments.
 func (s *server) WatchEvents(ctx context.Context, in gen.WatchEventsRequestObject) (gen.WatchEventsResponseObject, error) {
-	selected := live.Selection{Service: or(in.Params.Service, ""), Environment: or(in.Params.Environment, "")}
+	selected := live.Selection{
+		Service: or(in.Params.Service, ""), Environment: or(in.Params.Environment, ""), Scopes: asker(ctx).Scopes,
+	}
 	watcher, position, err := s.feeds.All(ctx, selected, resumeAt(in.Params.LastEventID, in.Params.After))
 	if err != nil {
 		return nil, err

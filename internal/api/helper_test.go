@@ -20,6 +20,7 @@ import (
 
 	"rollcall"
 	"rollcall/internal/api"
+	"rollcall/internal/rollout"
 )
 
 // client talks to a server of its own, over real HTTP; every answer is compared with openapi.yaml.
@@ -27,6 +28,8 @@ type client struct {
 	t    *testing.T
 	http *http.Client
 	url  string
+	// token is sent with every request; empty for none.
+	token string
 }
 
 // answer is an answer with its body read.
@@ -47,6 +50,9 @@ func serve(t *testing.T, c api.Config) *client {
 // serveWithin starts the API on a server with timeouts for reading a request, and eight times that for writing an answer.
 func serveWithin(t *testing.T, c api.Config, timeout time.Duration) *client {
 	t.Helper()
+	if c.Who == nil {
+		c.Who = everybody{}
+	}
 	handler, err := api.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -60,6 +66,13 @@ func serveWithin(t *testing.T, c api.Config, timeout time.Duration) *client {
 	return &client{t: t, url: server.URL, http: &http.Client{Transport: newContractTransport(t, transport)}}
 }
 
+// everybody lets all in, as one who may do everything.
+type everybody struct{ api.Authenticator }
+
+func (everybody) Authenticate(*http.Request) (rollout.Principal, error) {
+	return rollout.Principal{Name: "ann", Role: rollout.RoleAdmin, Scopes: rollout.Everywhere()}, nil
+}
+
 func (c *client) do(method, path, body string, headers ...string) answer {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, strings.NewReader(body))
@@ -68,6 +81,9 @@ func (c *client) do(method, path, body string, headers ...string) answer {
 	}
 	if body != "" {
 		request.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
 	request.GetBody = nil // net/http would send a request with an Idempotency-Key twice
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -82,7 +98,7 @@ func (c *client) do(method, path, body string, headers ...string) answer {
 // doIn is do for a subtest.
 func (c *client) doIn(t *testing.T, method, path, body string, headers ...string) answer {
 	t.Helper()
-	return (&client{t: t, http: c.http, url: c.url}).do(method, path, body, headers...)
+	return (&client{t: t, http: c.http, url: c.url, token: c.token}).do(method, path, body, headers...)
 }
 
 func (c *client) send(request *http.Request) answer {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"rollcall/internal/rollout"
 )
 
 const (
@@ -26,6 +28,8 @@ const (
 	keyBodyHash
 	keyHead
 	keyStream
+	keyAsker
+	keyAgain
 )
 
 // requestID names the request in logs and answers.
@@ -59,14 +63,15 @@ func (s *server) logged(next http.Handler) http.Handler {
 		if !saneRequestID(id) {
 			id = s.newID()
 		}
-		r = r.WithContext(context.WithValue(r.Context(), keyRequestID, id))
+		who := &rollout.Principal{}
+		r = r.WithContext(As(context.WithValue(r.Context(), keyRequestID, id), who))
 		w.Header().Set(headerRequestID, id)
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
 			route := chi.RouteContext(r.Context()).RoutePattern()
 			s.log.LogAttrs(r.Context(), logLevel(route), "request",
 				slog.String("request_id", id), slog.String("method", r.Method), slog.String("route", route),
-				slog.String("path", r.URL.Path), slog.Int("status", ww.Status()), slog.Int("bytes", ww.BytesWritten()),
+				slog.String("path", r.URL.Path), slog.String("caller", who.Name), slog.Int("status", ww.Status()), slog.Int("bytes", ww.BytesWritten()),
 				slog.Float64("duration_ms", float64(time.Since(began))/float64(time.Millisecond)))
 		}()
 		next.ServeHTTP(ww, r)

@@ -11,7 +11,7 @@ import (
 func planJSON(n *rollout.NewDeployment) gen.DeploymentPlan {
 	spec := &n.Deployment.Spec
 	plan := gen.DeploymentPlan{
-		Strategy: spec.Strategy, Waves: make([]gen.PlannedWave, len(spec.Waves)),
+		Strategy: spec.Strategy, Protected: spec.Protected, Waves: make([]gen.PlannedWave, len(spec.Waves)),
 		LeastCapacity: leastCapacity(n), ShortestDuration: shortestDuration(spec).String(),
 	}
 	for i, w := range spec.Waves {

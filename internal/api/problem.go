@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/rollout"
@@ -113,6 +115,12 @@ func kindOf(code rollout.Code) gen.Problem {
 		return kind(http.StatusUnprocessableEntity, "key-reused", "The Idempotency-Key was used for another request")
 	case rollout.CodeStale:
 		return kind(http.StatusPreconditionFailed, "stale", "It is not as the request expects")
+	case rollout.CodeUnauthenticated:
+		return kind(http.StatusUnauthorized, "unauthenticated", "A credential is needed")
+	case rollout.CodeForbidden:
+		return kind(http.StatusForbidden, "forbidden", "The caller may not do this")
+	case rollout.CodeTooMany:
+		return kind(http.StatusTooManyRequests, "too-many", "Too much at once")
 	case rollout.CodeUnavailable:
 		return kind(http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now")
 	default:
@@ -167,10 +175,32 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if refused, ok := errors.AsType[*refusal](err); ok && len(refused.allow) > 0 {
 		h.Set("Allow", strings.Join(refused.allow, ", "))
 	}
-	if p.Status == http.StatusServiceUnavailable || p.Type == problemKinds+"in-progress" {
+	switch {
+	case p.Status == http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", challenge(r))
+	case p.Status == http.StatusTooManyRequests:
+		h.Set("Retry-After", strconv.Itoa(secondsUntil(err)))
+	case p.Status == http.StatusServiceUnavailable, p.Type == problemKinds+"in-progress":
 		h.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	s.writeProblem(w, r, p)
+}
+
+// challenge says what credential is wanted (RFC 6750, section 3).
+func challenge(r *http.Request) string {
+	if r.Header.Get("Authorization") == "" {
+		return `Bearer realm="rollcall"`
+	}
+	return `Bearer realm="rollcall", error="invalid_token"`
+}
+
+// secondsUntil is how long a caller who had too much shall wait, rounded up.
+func secondsUntil(err error) int {
+	e, ok := errors.AsType[*rollout.Error](err)
+	if !ok || e.RetryAfter <= time.Second {
+		return retryAfter
+	}
+	return int(math.Ceil(e.RetryAfter.Seconds()))
 }
 
 func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, p gen.Problem) {

@@ -11,7 +11,7 @@ import (
 func (s *server) GetServiceStatus(
 	ctx context.Context, in gen.GetServiceStatusRequestObject,
 ) (gen.GetServiceStatusResponseObject, error) {
-	newest, err := s.store.Deployments(ctx,
+	newest, err := s.store.Deployments(ctx, asker(ctx).Scopes,
 		rollout.Filter{Service: in.Service, Environment: in.Environment}, rollout.Page{Limit: 1})
 	if err != nil {
 		return nil, err

@@ -151,7 +151,7 @@ func TestMetricsAreHandedThrough(t *testing.T) {
 func TestAPanicIsAFaultWithoutDetails(t *testing.T) {
 	t.Parallel()
 	metrics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("hunter2") })
-	handler, err := api.New(api.Config{Metrics: metrics})
+	handler, err := api.New(api.Config{Who: everybody{}, Metrics: metrics})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func (l *lines) all(t *testing.T) []map[string]any {
 func TestEachRequestIsOneLineInTheLogWithItsRoute(t *testing.T) {
 	t.Parallel()
 	var log lines
-	handler, err := api.New(api.Config{Log: slog.New(slog.NewJSONHandler(&log, nil))})
+	handler, err := api.New(api.Config{Who: everybody{}, Log: slog.New(slog.NewJSONHandler(&log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestEachRequestIsOneLineInTheLogWithItsRoute(t *testing.T) {
 
 func TestARequestIDIsTakenOnlyWhenItIsSane(t *testing.T) {
 	t.Parallel()
-	handler, err := api.New(api.Config{NewID: func() string { return "made" }})
+	handler, err := api.New(api.Config{Who: everybody{}, NewID: func() string { return "made" }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestARequestIDIsTakenOnlyWhenItIsSane(t *testing.T) {
 func TestMiddlewareSeesTheRoute(t *testing.T) {
 	t.Parallel()
 	var route string
-	handler, err := api.New(api.Config{Middleware: func(next http.Handler) http.Handler {
+	handler, err := api.New(api.Config{Who: everybody{}, Middleware: func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			next.ServeHTTP(w, r)
 			route = chi.RouteContext(r.Context()).RoutePattern()

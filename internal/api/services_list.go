@@ -11,7 +11,7 @@ import (
 func (s *server) ListServices(
 	ctx context.Context, in gen.ListServicesRequestObject,
 ) (gen.ListServicesResponseObject, error) {
-	list, err := s.store.Services(ctx, page(in.Params.Limit, in.Params.Cursor))
+	list, err := s.store.Services(ctx, asker(ctx).Scopes, page(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
 		return nil, err
 	}

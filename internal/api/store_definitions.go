@@ -15,12 +15,12 @@ type catalogueStore interface {
 	// change answers nil. Changes of one definition run one after the other; change is pure.
 	Define(ctx context.Context, service, environment string,
 		change func(present *rollout.Definition) (*rollout.Definition, error)) (rollout.Definition, error)
-	Services(ctx context.Context, p rollout.Page) (rollout.List[rollout.Service], error)
+	Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error)
 	// Running is what is known of the targets of the newest deployment; none when there was no deployment.
 	Running(ctx context.Context, service, environment string) ([]rollout.Running, error)
-	Tallies(ctx context.Context) ([]rollout.Tally, error)
-	ServiceTallies(ctx context.Context) ([]rollout.ServiceTally, error)
-	Durations(ctx context.Context, window time.Duration) (rollout.DurationTally, error)
+	Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error)
+	ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error)
+	Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error)
 }
 
 // Definition is Store.Definition within the limit.
@@ -41,10 +41,10 @@ func (b bounded) Define(
 }
 
 // Services is Store.Services within the limit.
-func (b bounded) Services(ctx context.Context, p rollout.Page) (rollout.List[rollout.Service], error) {
+func (b bounded) Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
-	return b.Store.Services(ctx, p)
+	return b.Store.Services(ctx, scopes, p)
 }
 
 // Running is Store.Running within the limit.
@@ -55,22 +55,22 @@ func (b bounded) Running(ctx context.Context, service, environment string) ([]ro
 }
 
 // Tallies is Store.Tallies within the limit.
-func (b bounded) Tallies(ctx context.Context) ([]rollout.Tally, error) {
+func (b bounded) Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
-	return b.Store.Tallies(ctx)
+	return b.Store.Tallies(ctx, scopes)
 }
 
 // ServiceTallies is Store.ServiceTallies within the limit.
-func (b bounded) ServiceTallies(ctx context.Context) ([]rollout.ServiceTally, error) {
+func (b bounded) ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
-	return b.Store.ServiceTallies(ctx)
+	return b.Store.ServiceTallies(ctx, scopes)
 }
 
 // Durations is Store.Durations within the limit.
-func (b bounded) Durations(ctx context.Context, window time.Duration) (rollout.DurationTally, error) {
+func (b bounded) Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
-	return b.Store.Durations(ctx, window)
+	return b.Store.Durations(ctx, scopes, window)
 }

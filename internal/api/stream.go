@@ -17,6 +17,8 @@ import (
 const (
 	// pingEvery is how often a stream says that it lives when there is nothing else to say.
 	pingEvery = 15 * time.Second
+	// doubtEvery is how often a stream asks whether its reader may still read.
+	doubtEvery = 10 * time.Second
 	// takeWithin is how long a reader may leave what was sent to him untaken.
 	takeWithin = 10 * time.Second
 	// calmDown is the wait after what a slow reader missed could not be read.
@@ -85,8 +87,16 @@ func (s *stream) opening() []byte {
 
 // tell sends what happens until nothing can happen any more, the reader is gone, or the server stops.
 func (s *stream) tell(out *sender) {
+	doubtAt := time.Now().Add(doubtEvery)
 	for {
 		frames, err := s.next()
+		if time.Now().After(doubtAt) {
+			if !mayStill(s.ctx) && s.ctx.Err() == nil {
+				out.send(end("the credential is not good any more"))
+				return
+			}
+			doubtAt = time.Now().Add(doubtEvery)
+		}
 		switch {
 		case err == nil:
 			if !out.sendFrames(frames) {

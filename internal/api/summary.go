@@ -25,15 +25,16 @@ func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	tallies, err := s.store.Tallies(ctx)
+	scopes := asker(ctx).Scopes
+	tallies, err := s.store.Tallies(ctx, scopes)
 	if err != nil {
 		return nil, err
 	}
-	services, err := s.store.ServiceTallies(ctx)
+	services, err := s.store.ServiceTallies(ctx, scopes)
 	if err != nil {
 		return nil, err
 	}
-	durations, err := s.store.Durations(ctx, window)
+	durations, err := s.store.Durations(ctx, scopes, window)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,11 @@ func (s *server) ask(
 		if err := demand.met(d); err != nil {
 			return nil, err
 		}
+		if r.Verb == strategy.VerbPromote {
+			if err := rollout.MayPromote(asker(ctx), d); err != nil {
+				return nil, err
+			}
+		}
 		return carryOut(d, r, now)
 	})
 	if err != nil {

@@ -207,7 +207,7 @@ func TestWhoAskedAndWhyIsTold(t *testing.T) {
 			s.verb(id, "pause", "").want(t, http.StatusOK)
 		}
 		s.verb(id, verb, `{"reason":"because\nof `+verb+`"}`).want(t, http.StatusOK)
-		if e := s.lastEvent(id); e.Type != event || e.Actor != "anonymous" || e.Message != "because\nof "+verb {
+		if e := s.lastEvent(id); e.Type != event || e.Actor != "ann" || e.Message != "because\nof "+verb {
 			t.Errorf("%s: %+v", verb, e)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
 
@@ -22,7 +23,16 @@ func (s *server) RetryDeployment(
 	if err := demand.met(&d); err != nil { // a finished one's revision never changes
 		return nil, err
 	}
-	made, err := s.store.CreateRetry(ctx, in.ID, s.follower(ctx, strategy.Retry, why(in.Body)))
+	defined, err := s.definition(ctx, d.Service, d.Environment)
+	if err != nil {
+		return nil, err
+	}
+	again := func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+		now := *ended
+		now.Deployment.Spec.Protected = defined != nil && defined.protected // as it is now, and not as it was
+		return strategy.Retry(&now)
+	}
+	made, err := s.store.CreateRetry(ctx, in.ID, s.follower(ctx, again, why(in.Body)))
 	if err != nil {
 		return nil, err
 	}

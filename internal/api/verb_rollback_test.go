@@ -34,7 +34,7 @@ func TestARollbackGivesEachTouchedTargetItsOwnVersion(t *testing.T) {
 	before := s.get("/deployments/" + id)
 	a := s.verb(id, "rollback", `{"reason":"bad"}`).want(t, http.StatusAccepted)
 	d := a.object(t)
-	if d["kind"] != "rollback" || d["rollback_of"] != id || d["version"] != nil || d["state"] != "pending" || d["requested_by"] != "anonymous" {
+	if d["kind"] != "rollback" || d["rollback_of"] != id || d["version"] != nil || d["state"] != "pending" || d["requested_by"] != "ann" {
 		t.Errorf("rollback %v", d)
 	}
 	undoing, _ := d["id"].(string)

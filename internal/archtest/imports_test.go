@@ -33,6 +33,7 @@ func table() []row {
 		{"internal/web", words, adapter},
 		{"internal/metrics", words, adapter},
 		{"internal/live", words, "it reads through an interface of its own and encodes nothing itself: how many watch and what they see stay apart"},
+		{"internal/auth", words, adapter},
 		{"internal/api", []string{"", "internal/api/gen", "internal/live", "internal/rollout", "internal/strategy"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
 		{"internal/api/gen", words, "generated from the contract"},
 		{"internal/client", []string{"internal/api/gen", "internal/rollout"}, "it asks a server over HTTP, as anybody could, with the contract's types"},

@@ -37,7 +37,7 @@ func command(t *testing.T, url string, args ...string) *exec.Cmd {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, commandLine, args...)
-	cmd.Env = append(os.Environ(), "ROLLCALL_URL="+url, "ROLLCALL_PATIENCE=30s", "TERM=xterm")
+	cmd.Env = append(os.Environ(), "ROLLCALL_URL="+url, "ROLLCALL_TOKEN="+adminToken, "ROLLCALL_PATIENCE=30s", "TERM=xterm")
 	return cmd
 }
 
@@ -453,6 +453,39 @@ func TestATerminalShowsBarsThatAreDrawnInPlace(t *testing.T) {
 	}
 }
 
+func TestTokensAreGivenOutUsedAndRevokedFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	p := serve(t, dbtest.New(t))
+	p.rollcall(t, "tokens", "self").want(0, "admin in */*")
+	given := p.rollcall(t, "tokens", "create", "watcher", "--role=viewer", "--scope=shop/*", "--expires=1d").want(0, "viewer in shop/*", "not shown again")
+	token := strings.TrimSpace(given.out)
+	as := func(args ...string) ran { return p.rollcall(t, append(args, "--token="+token)...) }
+	as("tokens", "self").want(0, "token:watcher", "viewer in shop/*")
+	as("deploy", "shop", "v1", "--target=a=http://127.0.0.1:1").want(2, "may not deploy")
+	as("tokens", "list").want(2)
+	p.rollcall(t, "tokens", "create", "watcher", "--role=viewer", "--scope=shop").want(2, "is not service/environment")
+	id := decoded[struct{ Items []struct{ ID string } }](p.rollcall(t, "tokens", "list", "--json").want(0)).Items[0].ID
+	p.rollcall(t, "tokens", "list").want(0, "watcher", "good")
+
+	f := newFleet(t, 1, "v1")
+	all := p.begin(t, "watch", "--token="+token)
+	for round := 0; !strings.Contains(all.said(), "deployment.completed") && round < 30; round++ { // until it watches
+		for _, service := range []string{"checkout", "shop"} {
+			body := request(f, fmt.Sprint("v", round), object{"type": "rolling"})
+			body["service"] = service
+			p.awaitEnd(p.post(body).ID)
+		}
+	}
+	all.awaitSaid("deployment.completed")
+	if said := all.said(); strings.Contains(said, "checkout") || !strings.Contains(said, "shop in production") {
+		t.Errorf("a viewer of the shop sees\n%s", said)
+	}
+	p.rollcall(t, "tokens", "revoke", id).want(0, "revoked")
+	as("status", "shop").want(2)
+	all.wantEnd(2) // the stream ends soon, and is not opened again
+	p.rollcall(t, "tokens", "list").want(0, "watcher", "revoked")
+}
+
 func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 	t.Parallel()
 	p := &process{t: t, url: "http://127.0.0.1:1"}
@@ -467,7 +500,7 @@ func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 		}
 	}
 	script := written(t, "completion.bash", p.rollcall(t, "completion", "bash").out)
-	for typed, want := range map[string]string{"rollcall pro": "promote", "rollcall deploy --wa": "--wait", "rollcall completion z": "zsh", "rollcall --json sta": "status"} {
+	for typed, want := range map[string]string{"rollcall pro": "promote", "rollcall deploy --wa": "--wait", "rollcall completion z": "zsh", "rollcall --json sta": "status", "rollcall tokens cr": "create"} {
 		words := strings.Fields(typed)
 		ask := fmt.Sprintf("source %s; COMP_WORDS=(%s); COMP_CWORD=%d; _rollcall; echo ${COMPREPLY[*]}", script, typed, len(words)-1)
 		got, err := exec.CommandContext(t.Context(), "bash", "-c", ask).CombinedOutput()

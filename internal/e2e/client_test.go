@@ -94,17 +94,42 @@ func part[T any](body object, name string) T {
 	return field
 }
 
+// payload is a body as JSON; nothing for nil.
+func payload(t testing.TB, body any) io.Reader {
+	t.Helper()
+	if body == nil {
+		return nil
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.NewReader(data)
+}
+
+// send answers with the status, and reads the body into into, unless that is nil.
+func send(t testing.TB, req *http.Request, into any) int {
+	t.Helper()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if into != nil {
+		if err := json.Unmarshal(data, into); err != nil {
+			t.Fatalf("%s %s answered %d %s: %v", req.Method, req.URL, res.StatusCode, data, err)
+		}
+	}
+	return res.StatusCode
+}
+
 func call(t testing.TB, method, url string, body any, into any) (*http.Response, []byte) {
 	t.Helper()
-	var payload io.Reader
-	if body != nil {
-		data, err := json.Marshal(body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		payload = bytes.NewReader(data)
-	}
-	req, err := http.NewRequestWithContext(t.Context(), method, url, payload)
+	req, err := http.NewRequestWithContext(t.Context(), method, url, payload(t, body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func (p *process) shell(t *testing.T, steps []string, environment ...string) ran
 	t.Helper()
 	job := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", strings.Join(steps, "\n"))
 	job.Dir = t.TempDir()
-	job.Env = append(os.Environ(), "ROLLCALL_URL="+p.url, "ROLLCALL_CLI=file://"+commandLine)
+	job.Env = append(os.Environ(), "ROLLCALL_URL="+p.url, "ROLLCALL_TOKEN="+adminToken, "ROLLCALL_CLI=file://"+commandLine)
 	job.Env = append(job.Env, environment...)
 	return finish(t, job)
 }
@@ -126,7 +126,7 @@ func TestTheExampleWithCurlAloneDeploysAndOutlivesARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	job := exec.CommandContext(t.Context(), script, "checkout", "v2", "job-7")
-	job.Env = append(os.Environ(), "ROLLCALL_URL="+p.url, "ROLLCALL_TOKEN=t")
+	job.Env = append(os.Environ(), "ROLLCALL_URL="+p.url, "ROLLCALL_TOKEN="+adminToken)
 	ended := make(chan ran, 1)
 	go func() { ended <- finish(t, job) }()
 	awaitCalls(t, f, 3)

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +27,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary, commandLine = filepath.Join(folder, "rollcall-server"), filepath.Join(folder, "rollcall")
+	http.DefaultTransport = withToken{http.DefaultTransport}
 	code := 1
 	if built(binary, "rollcall/cmd/server") && built(commandLine, "rollcall/cmd/rollcall") {
 		code = m.Run()
@@ -39,14 +42,37 @@ func built(path, pkg string) bool {
 	return build.Run() == nil
 }
 
+// adminToken makes the servers of these tests ask for credentials, as in production; they allow loopback targets all the
+// same, because of --dev.
+const adminToken = "the-admin-token-of-these-tests"
+
+// withToken sends the admin token with each request that has no credential of its own.
+type withToken struct{ http.RoundTripper }
+
+// RoundTrip implements http.RoundTripper.
+func (w withToken) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Header["Authorization"] == nil {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+adminToken)
+	}
+	return w.RoundTripper.RoundTrip(r)
+}
+
+// CloseIdleConnections is for http.Client.CloseIdleConnections, which asks its transport for it.
+func (w withToken) CloseIdleConnections() {
+	(&http.Client{Transport: w.RoundTripper}).CloseIdleConnections()
+}
+
 // process is one running server.
 type process struct {
-	t     testing.TB
-	cmd   *exec.Cmd
-	url   string
-	done  chan struct{}
-	mu    sync.Mutex
-	lines []string
+	t    testing.TB
+	cmd  *exec.Cmd
+	url  string
+	done chan struct{}
+	// printed is what went to standard output; complete once done is closed.
+	printed bytes.Buffer
+	mu      sync.Mutex
+	lines   []string
 }
 
 // serve starts a server and returns when it is ready.
@@ -63,9 +89,10 @@ func launch(t testing.TB, database string, args ...string) *process {
 	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--state-dir") }) {
 		args = append(args, "--state-dir="+t.TempDir()) // the machine's own folder is none of a test's business
 	}
-	args = append([]string{"--dev", "--addr=127.0.0.1:0"}, args...)
+	args = append([]string{"--dev", "--addr=127.0.0.1:0", "--rate-limit=0"}, args...)
 	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
+	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "ROLLCALL_ADMIN_TOKEN="+adminToken)
+	p.cmd.Stdout = &p.printed
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

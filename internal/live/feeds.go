@@ -66,11 +66,14 @@ func (f *Feeds) Deployment(ctx context.Context, id string, after int64) (*Watche
 	return newWatcher(fd, place, func(*Frame) bool { return true }, leave), nil
 }
 
-// Selection says which deployments are wanted. Empty fields select all.
-type Selection struct{ Service, Environment string }
+// Selection says which deployments are wanted. An empty name selects all, but never what is outside the scopes.
+type Selection struct {
+	Service, Environment string
+	Scopes               rollout.Scopes
+}
 
 func (s Selection) has(f *Frame) bool {
-	return (s.Service == "" || s.Service == f.Service) && (s.Environment == "" || s.Environment == f.Environment)
+	return s.Scopes.Cover(f.Service, f.Environment) && (s.Service == "" || s.Service == f.Service) && (s.Environment == "" || s.Environment == f.Environment)
 }
 
 // All watches all deployments from the event after the one with the given id, or from now on when that is nil. It never

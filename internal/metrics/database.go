@@ -15,8 +15,8 @@ const scrapeTimeout = 3 * time.Second
 
 // Database is what a scrape reads.
 type Database interface {
-	// Tallies counts all deployments by state and strategy.
-	Tallies(ctx context.Context) ([]rollout.Tally, error)
+	// Tallies counts the deployments within the scopes by state and strategy.
+	Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error)
 	// Stuck counts deployments that should have done something by now and have not.
 	Stuck(ctx context.Context) (int, error)
 }
@@ -57,7 +57,7 @@ func (c *deployments) Describe(ch chan<- *prometheus.Desc) {
 func (c *deployments) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	tallies, err := c.db.Tallies(ctx)
+	tallies, err := c.db.Tallies(ctx, rollout.Everywhere())
 	stuck := 0
 	if err == nil {
 		stuck, err = c.db.Stuck(ctx)

@@ -26,7 +26,7 @@ type tallies struct {
 
 var errAway = errors.New("away")
 
-func (d *tallies) Tallies(context.Context) ([]rollout.Tally, error) {
+func (d *tallies) Tallies(context.Context, rollout.Scopes) ([]rollout.Tally, error) {
 	if d.away.Load() {
 		return nil, errAway
 	}

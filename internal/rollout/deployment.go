@@ -90,6 +90,8 @@ type Operator struct {
 	Resumes int `json:"resumes"`
 	// Promoted is the highest wave whose gate was opened; 0 opens none.
 	Promoted int `json:"promoted"`
+	// ApprovedBy let a protected deployment begin; empty until someone does.
+	ApprovedBy string `json:"approved_by,omitempty"`
 	// Full skips all gates and bakes from now on.
 	Full bool `json:"full"`
 	// Actor asked for the abort, and Why says what for; both are for the event that ends the deployment.
@@ -163,6 +165,11 @@ type Deployment struct {
 
 // Active reports whether the deployment has begun and not ended: there is at most one such per (service, environment).
 func (d *Deployment) Active() bool { return !d.StartedAt.IsZero() && d.FinishedAt.IsZero() }
+
+// Unapproved reports whether the deployment must not begin before someone approves it.
+func (d *Deployment) Unapproved() bool {
+	return d.Spec.Protected && d.Operator.ApprovedBy == "" && d.StartedAt.IsZero()
+}
 
 // Progress is the planner's memory of where in its waves a deployment is.
 type Progress struct {

@@ -3,6 +3,7 @@ package rollout
 import (
 	"errors"
 	"strings"
+	"time"
 )
 
 // Code is the kind of an error that callers branch on.
@@ -18,6 +19,10 @@ const (
 	CodeMismatch    Code = "mismatch"    // the idempotency key was used for another request
 	CodeInProgress  Code = "in_progress" // the same request is still being worked on
 	CodeUnavailable Code = "unavailable" // the database cannot be reached
+
+	CodeUnauthenticated Code = "unauthenticated" // no credential, or one that is not good
+	CodeForbidden       Code = "forbidden"       // known, and may not
+	CodeTooMany         Code = "too_many"        // more than the caller may have; later it may succeed
 )
 
 // Error is an error with a code and a sentence for people.
@@ -28,6 +33,8 @@ type Error struct {
 	Problems []Problem
 	// ID is the deployment that stands in the way, where there is one.
 	ID string
+	// RetryAfter is when the same call may succeed; only with CodeTooMany.
+	RetryAfter time.Duration
 	// Err is the cause; it is logged and never shown.
 	Err error
 }

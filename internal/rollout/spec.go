@@ -148,6 +148,9 @@ type Spec struct {
 	Traffic    *Traffic   `json:"traffic,omitempty"`
 	Force      bool       `json:"force"`
 	OnConflict OnConflict `json:"on_conflict"`
+	// Protected says that the deployment begins only when someone other than who asked for it has approved it, and that only
+	// such a one opens its gates.
+	Protected bool `json:"protected,omitempty"`
 	// RetryOf is the finished deployment whose remaining targets this one was made for; empty for any other.
 	RetryOf string `json:"retry_of,omitempty"`
 }

@@ -43,6 +43,9 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 		return created, err
 	}
 	now, others := turn.now, turn.unfinished
+	if err := refuseTooMany(&request, &turn); err != nil {
+		return rollout.Created{}, err
+	}
 	if len(others) > 0 && request.Deployment.Spec.OnConflict == rollout.OnConflictReject {
 		return rollout.Created{}, conflict(&others[0])
 	}
@@ -62,6 +65,26 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	}
 	err = insert(ctx, tx, batch, &d, request, events)
 	return rollout.Created{Deployment: d}, err
+}
+
+// queueWait is when a caller who was refused because of too much that waits may ask again.
+const queueWait = 10 * time.Second
+
+// refuseTooMany is CodeTooMany when the service has as many unfinished deployments as the request tolerates. The one of its
+// pair that waits does not count: the new one takes its place.
+func refuseTooMany(request *rollout.NewDeployment, t *turn) error {
+	n := t.ofService
+	if last := len(t.unfinished) - 1; last >= 0 && !t.unfinished[last].Active() {
+		n--
+	}
+	if request.MostUnfinished == 0 || n < request.MostUnfinished {
+		return nil
+	}
+	return &rollout.Error{
+		Code: rollout.CodeTooMany, RetryAfter: queueWait,
+		Message: fmt.Sprintf("%s has %d deployments that have not ended, over all environments, and no more are taken",
+			request.Deployment.Service, n),
+	}
 }
 
 // name gives a deployment an id when it has none.

@@ -100,7 +100,7 @@ func TestARefusedWayBackLeavesNothing(t *testing.T) {
 		_, err = s.CreateRetry(ctx(t), id, retryOf)
 		wantCode(t, err, rollout.CodeNotFound)
 	}
-	if list, err := s.Deployments(ctx(t), rollout.Filter{}, rollout.Page{}); err != nil || len(list.Items) != 1 {
+	if list, err := s.Deployments(ctx(t), rollout.Everywhere(), rollout.Filter{}, rollout.Page{}); err != nil || len(list.Items) != 1 {
 		t.Errorf("%d deployments, %v", len(list.Items), err)
 	}
 }

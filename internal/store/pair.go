@@ -15,7 +15,14 @@ type turn struct {
 	keyUsed    bool
 	now        time.Time
 	unfinished []rollout.Deployment
+	// ofService is how many of the service have not ended, over all environments; counted only where a request bounds them.
+	ofService int
 }
+
+// unfinishedSQL counts in two parts, because each has an index of its own that only has what is unfinished.
+const unfinishedSQL = `
+	SELECT (SELECT count(*) FROM deployments WHERE service = $1 AND started_at IS NOT NULL AND finished_at IS NULL)
+		+ (SELECT count(*) FROM deployments WHERE service = $1 AND started_at IS NULL AND finished_at IS NULL)`
 
 // takeTurn takes the request's key, makes creations for one (service, environment) wait for each other, and locks the
 // deployments of it that have not ended: the active one first, then the one that waits. Saves lock in the same order.
@@ -31,6 +38,9 @@ func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t
 		WHERE d.service = $1 AND d.environment = $2 AND d.finished_at IS NULL
 		ORDER BY d.started_at IS NULL, d.id FOR UPDATE`, d.Service, d.Environment)
 	batch.Queue(`SELECT clock_timestamp()`)
+	if request.MostUnfinished > 0 {
+		batch.Queue(unfinishedSQL, d.Service)
+	}
 
 	results := tx.SendBatch(ctx, batch)
 	defer func() {
@@ -60,6 +70,11 @@ func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t
 	}
 	if err := results.QueryRow().Scan((*instant)(&t.now)); err != nil {
 		return t, fmt.Errorf("read the database's clock: %w", err)
+	}
+	if request.MostUnfinished > 0 {
+		if err := results.QueryRow().Scan(&t.ofService); err != nil {
+			return t, fmt.Errorf("count the unfinished deployments of %s: %w", d.Service, err)
+		}
 	}
 	return t, nil
 }

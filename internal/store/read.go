@@ -50,16 +50,16 @@ func all[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql strin
 	return pgx.CollectRows(rows, scan) //nolint:wrapcheck // the caller says what was tried
 }
 
-// Deployments lists what the filter selects, newest first. A cursor of another list is CodeInvalid.
+// Deployments lists what the filter selects within the scopes, newest first. A cursor of another list is CodeInvalid.
 func (s *Store) Deployments(
-	ctx context.Context, f rollout.Filter, p rollout.Page,
+	ctx context.Context, scopes rollout.Scopes, f rollout.Filter, p rollout.Page,
 ) (rollout.List[rollout.Deployment], error) {
 	after, err := placeOf(p.Cursor)
 	if err != nil {
 		return rollout.List[rollout.Deployment]{}, err
 	}
 	limit := limitOf(p)
-	where, args := conditions(f, after)
+	where, args := conditions(scopes, f, after)
 	items, err := all(ctx, s.pool, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d `+where+
 		fmt.Sprintf(` ORDER BY d.created_at DESC, d.id DESC LIMIT %d`, limit+1), args...)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *Store) Deployments(
 }
 
 // conditions is the filter as SQL. Values are always parameters.
-func conditions(f rollout.Filter, after *place) (string, []any) {
+func conditions(scopes rollout.Scopes, f rollout.Filter, after *place) (string, []any) {
 	var terms []string
 	var args []any
 	add := func(term string, values ...any) {
@@ -87,6 +87,11 @@ func conditions(f rollout.Filter, after *place) (string, []any) {
 		if equal.value != "" {
 			add("d."+equal.column+" = $%d", equal.value)
 		}
+	}
+	if !scopes.Whole() { // else the plan shall be as if there were no scopes
+		services, environments := scopeArrays(scopes)
+		args = append(args, services, environments)
+		terms = append(terms, within("d.service", "d.environment", len(args)-1, len(args)))
 	}
 	if !f.Since.IsZero() {
 		add("d.created_at >= $%d", f.Since)

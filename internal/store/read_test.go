@@ -37,7 +37,7 @@ func TestPagesOfDeploymentsStayStableWhileNewOnesCome(t *testing.T) {
 	slices.Reverse(want)
 	var got []string
 	for page := (rollout.Page{Limit: 3}); ; {
-		list, err := s.Deployments(ctx(t), rollout.Filter{}, page)
+		list, err := s.Deployments(ctx(t), rollout.Everywhere(), rollout.Filter{}, page)
 		must(t, err)
 		for _, d := range list.Items {
 			got = append(got, d.ID)
@@ -83,7 +83,7 @@ func TestAFilterSelects(t *testing.T) {
 
 func ids(t *testing.T, s *store.Store, f rollout.Filter) (got []string) {
 	t.Helper()
-	list, err := s.Deployments(ctx(t), f, rollout.Page{})
+	list, err := s.Deployments(ctx(t), rollout.Everywhere(), f, rollout.Page{})
 	must(t, err)
 	for _, d := range list.Items {
 		got = append(got, d.ID)
@@ -118,7 +118,7 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 	list, err := s.Targets(ctx(t), d.ID, rollout.Page{Limit: 2})
 	must(t, err)
 	for _, cursor := range []string{"x", "!!", "ZA", list.NextCursor} {
-		_, err := s.Deployments(ctx(t), rollout.Filter{}, rollout.Page{Cursor: cursor})
+		_, err := s.Deployments(ctx(t), rollout.Everywhere(), rollout.Filter{}, rollout.Page{Cursor: cursor})
 		wantCode(t, err, rollout.CodeInvalid)
 		e, ok := err.(*rollout.Error) //nolint:errorlint // it is the error itself
 		if !ok || len(e.Problems) != 1 || e.Problems[0].Pointer != "/cursor" {
@@ -153,7 +153,7 @@ func TestTalliesAgreeWithTheDeployments(t *testing.T) {
 	finish(t, s, started(t, s, "checkout", "r1"), rollout.StateCompleted)
 	create(t, s, request("checkout", 1))
 	create(t, s, request("shop", 1))
-	got, err := s.Tallies(ctx(t))
+	got, err := s.Tallies(ctx(t), rollout.Everywhere())
 	must(t, err)
 	want := []rollout.Tally{
 		{State: rollout.StateCompleted, Strategy: "rolling", Count: 1}, {State: rollout.StatePending, Strategy: "rolling", Count: 2},

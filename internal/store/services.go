@@ -8,9 +8,10 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// servicesSQL lists pairs after ($1, $2). The recursion hops from one pair to the next along an index, so that a million
+// servicesSQL lists pairs after ($1, $2), all when $4 is true, else those within the scopes $5, $6. The recursion hops from one pair to the next along an index, so that a million
 // deployments of a few services cost no more than a few.
-const servicesSQL = `
+func servicesSQL() string {
+	return `
 	WITH RECURSIVE deployed AS (
 		(SELECT service, environment FROM deployments WHERE (service, environment) > ($1, $2)
 			ORDER BY service, environment LIMIT 1)
@@ -20,9 +21,11 @@ const servicesSQL = `
 			ORDER BY service, environment LIMIT 1) next
 	), defined AS (
 		SELECT service, environment FROM definitions WHERE body IS NOT NULL AND (service, environment) > ($1, $2)
+			AND ($4 OR ` + within("definitions.service", "definitions.environment", 5, 6) + `)
 		ORDER BY service, environment LIMIT $3
 	), known AS (
-		SELECT service, environment FROM (SELECT service, environment FROM deployed LIMIT $3) hopped
+		SELECT service, environment FROM (SELECT service, environment FROM deployed
+			WHERE $4 OR ` + within("deployed.service", "deployed.environment", 5, 6) + ` LIMIT $3) hopped
 		UNION SELECT service, environment FROM defined
 		ORDER BY service, environment LIMIT $3
 	)
@@ -30,14 +33,16 @@ const servicesSQL = `
 		(SELECT id FROM deployments l WHERE l.service = k.service AND l.environment = k.environment
 			ORDER BY l.created_at DESC, l.id DESC LIMIT 1)
 	FROM known k ORDER BY k.service, k.environment`
+}
 
-// Services lists the services by environment that have a definition or had a deployment, in the order of their names.
-func (s *Store) Services(ctx context.Context, p rollout.Page) (rollout.List[rollout.Service], error) {
+// Services lists the services by environment within the scopes that have a definition or had a deployment, in the order of their names.
+func (s *Store) Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error) {
 	after, err := pairOf(p.Cursor)
 	if err != nil {
 		return rollout.List[rollout.Service]{}, err
 	}
 	limit := limitOf(p)
+	services, environments := scopeArrays(scopes)
 	var last []string
 	items, err := all(ctx, s.pool, func(row pgx.CollectableRow) (rollout.Service, error) {
 		var found rollout.Service
@@ -45,7 +50,7 @@ func (s *Store) Services(ctx context.Context, p rollout.Page) (rollout.List[roll
 		err := row.Scan(&found.Service, &found.Environment, &found.Defined, &id)
 		last = append(last, string(id))
 		return found, err //nolint:wrapcheck // said below
-	}, servicesSQL, after.service, after.environment, limit+1)
+	}, servicesSQL(), after.service, after.environment, limit+1, scopes.Whole(), services, environments)
 	if err == nil {
 		err = s.attachLast(ctx, items, last)
 	}

@@ -8,10 +8,11 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// Tallies counts all deployments by state and strategy; what there is none of is left out.
-func (s *Store) Tallies(ctx context.Context) ([]rollout.Tally, error) {
+// Tallies counts the deployments within the scopes by state and strategy; what there is none of is left out.
+func (s *Store) Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error) {
+	where, args := conditions(scopes, rollout.Filter{}, nil)
 	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.Tally],
-		`SELECT state, strategy, count(*) FROM deployments GROUP BY state, strategy ORDER BY state, strategy`)
+		`SELECT state, strategy, count(*) FROM deployments d `+where+` GROUP BY state, strategy ORDER BY state, strategy`, args...)
 	return tallies, failed("count the deployments", err)
 }
 

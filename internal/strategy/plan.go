@@ -100,7 +100,7 @@ func failedForward(t *rollout.Target) bool {
 
 // begin starts a pending deployment, unless someone has called it off or holds it.
 func (p *planner) begin() bool {
-	if !p.d.StartedAt.IsZero() || p.d.Operator.Abort || p.d.Operator.Pause {
+	if !p.d.StartedAt.IsZero() || p.d.Operator.Abort || p.d.Operator.Pause || p.d.Unapproved() {
 		return false
 	}
 	st := &p.out.Status
@@ -193,14 +193,21 @@ func (p *planner) hold() bool {
 	}
 	st.State = want
 	if held && p.d.State != rollout.StatePaused && p.d.Progress.Gate == 0 {
-		p.event(rollout.EventPaused, 0, p.heldReason())
+		p.event(p.heldEvent(), 0, p.heldReason())
 	}
 	return true
 }
 
+func (p *planner) heldEvent() string {
+	if p.d.Unapproved() {
+		return rollout.EventGateWaiting
+	}
+	return rollout.EventPaused
+}
+
 // held reports whether nothing may begin until a person says so.
 func (p *planner) held() bool {
-	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Stop == rollout.StopPaused || p.d.Progress.Gate > 0)
+	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Stop == rollout.StopPaused || p.d.Progress.Gate > 0 || p.d.Unapproved())
 }
 
 func (p *planner) runningState() rollout.State {

@@ -27,6 +27,9 @@ func Prepare(
 	d.Spec.Strategy, d.Spec.Waves = resolved, waves
 	d.Spec.ActiveSlot, d.Spec.IdleSlot = sides(targets, chosen)
 	d.State, d.Direction, d.Reason = rollout.StatePending, rollout.Forward, "waiting to start"
+	if d.Spec.Protected {
+		d.Reason = unapprovedReason
+	}
 
 	for i := range targets {
 		recall(&d, &targets[i], i, remembered[targets[i].ID])

@@ -33,8 +33,14 @@ func (p *planner) heldReason() string {
 	if gate := p.d.Progress.Gate; gate > 0 && !p.d.Operator.Pause {
 		return fmt.Sprintf("%s is verified and waits for promote before %s", p.waveName(gate), p.keptBack(gate))
 	}
+	if p.d.Unapproved() && !p.d.Operator.Pause {
+		return unapprovedReason
+	}
 	return "paused by an operator; resume to go on"
 }
+
+// unapprovedReason is what a protected deployment waits for before it begins.
+const unapprovedReason = "protected: waits for promote by someone other than who asked for it"
 
 // keptBack says what the gate of a wave keeps back.
 func (p *planner) keptBack(wave int) string {

@@ -91,6 +91,10 @@ func goOn(d *rollout.Deployment, now time.Time) {
 	if d.Progress.Gate != 0 {
 		return
 	}
+	if d.Unapproved() {
+		d.Reason = unapprovedReason
+		return
+	}
 	d.State = runningState(d)
 	if d.State == rollout.StatePending {
 		d.Reason = "waiting to start"
@@ -115,6 +119,9 @@ func goOnUntil(d *rollout.Deployment, now time.Time) time.Time {
 
 // promote opens the gate that the deployment waits at, once; asked again for the same gate it changes nothing.
 func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
+	if d.StartedAt.IsZero() && d.Spec.Protected {
+		return approve(d, r, now)
+	}
 	waiting := d.Progress.Gate
 	if err := promotable(d); err != nil {
 		return nil, err
@@ -136,6 +143,23 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 	}
 	d.Operator.Full = d.Operator.Full || r.Full
 	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
+	return settleEvent(e, d), nil
+}
+
+// approve lets a protected deployment begin, once. The gates of its waves come later and are not opened by it.
+func approve(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
+	if r.Full || r.Wave > 0 {
+		return nil, conflict("the deployment has not begun: promote it without wave and full to let it begin")
+	}
+	if !d.Unapproved() {
+		return nil, nil
+	}
+	e := asked(rollout.EventPromoted, d, r, now)
+	e.Message = cmp.Or(r.Why, "approved: it may begin")
+	d.Operator.ApprovedBy = r.Actor
+	if d.State == rollout.StatePaused && !d.Operator.Pause {
+		goOn(d, now)
+	}
 	return settleEvent(e, d), nil
 }
 

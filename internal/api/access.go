@@ -1,0 +1,237 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// Authenticator knows who asks, and gives out tokens.
+type Authenticator interface {
+	// Authenticate says who asks. CodeUnauthenticated without a good credential, CodeTooMany when that one asks too often,
+	// CodeUnavailable when nobody can tell now.
+	Authenticate(r *http.Request) (rollout.Principal, error)
+	// Issue gives out a token that lives as long as said, 0 for ever. The secret is its only copy.
+	Issue(ctx context.Context, t rollout.Token, lives time.Duration) (rollout.Token, rollout.Secret, error)
+}
+
+// object says where it stands which service and environment a request is about.
+type object int
+
+const (
+	// noObject: about none; every scope will do.
+	noObject object = iota
+	// inPath: the path names both. inDeployment: it names the deployment of which they are.
+	inPath
+	inDeployment
+	// inBody: the handler asks, with server.may, once the body is read.
+	inBody
+	// inList: the handler gives the scopes to the store, which leaves out the rest.
+	inList
+	// allObjects: about everything, and so only for scopes without bounds.
+	allObjects
+)
+
+// access is what a route asks of whoever calls it.
+type access struct {
+	// open says why the route needs no credential; empty for one that does.
+	open  string
+	needs rollout.Permission
+	of    object
+}
+
+// accessTable is who may call what. A route that has no row here is not served: New refuses to make such an API.
+func accessTable() map[string]access {
+	const (
+		read, deploy    = rollout.PermissionRead, rollout.PermissionDeploy
+		approve, admin  = rollout.PermissionApprove, rollout.PermissionAdmin
+		pair            = "/services/{service}/environments/{environment}"
+		monitored       = "what watches over the server has no credential, and learns only whether it is well"
+		publicKnowledge = "it is in the source, and clients are made from it"
+	)
+	return map[string]access{
+		"GET /healthz":      {open: monitored},
+		"GET /readyz":       {open: monitored},
+		"GET /openapi.yaml": {open: publicKnowledge},
+
+		"GET /":           {needs: read, of: noObject},
+		"GET /metrics":    {needs: read, of: noObject},
+		"GET /strategies": {needs: read, of: noObject},
+		"POST /checks":    {needs: deploy, of: noObject},
+
+		"GET /deployments":                {needs: read, of: inList},
+		"POST /deployments":               {needs: deploy, of: inBody},
+		"GET /deployments/{id}":           {needs: read, of: inDeployment},
+		"GET /deployments/{id}/targets":   {needs: read, of: inDeployment},
+		"GET /deployments/{id}/events":    {needs: read, of: inDeployment},
+		"GET /events":                     {needs: read, of: inList},
+		"POST /deployments/{id}/pause":    {needs: deploy, of: inDeployment},
+		"POST /deployments/{id}/resume":   {needs: deploy, of: inDeployment},
+		"POST /deployments/{id}/promote":  {needs: approve, of: inDeployment},
+		"POST /deployments/{id}/abort":    {needs: deploy, of: inDeployment},
+		"POST /deployments/{id}/rollback": {needs: deploy, of: inDeployment},
+		"POST /deployments/{id}/retry":    {needs: deploy, of: inDeployment},
+
+		"GET /services":              {needs: read, of: inList},
+		"GET /summary":               {needs: read, of: inList},
+		"GET " + pair:                {needs: read, of: inPath},
+		"PUT " + pair:                {needs: deploy, of: inPath},
+		"DELETE " + pair:             {needs: deploy, of: inPath},
+		"GET " + pair + "/status":    {needs: read, of: inPath},
+		"POST " + pair + "/rollback": {needs: deploy, of: inPath},
+
+		"GET /tokens/self":    {needs: read, of: noObject},
+		"POST /tokens":        {needs: admin, of: allObjects},
+		"GET /tokens":         {needs: admin, of: allObjects},
+		"GET /tokens/{id}":    {needs: admin, of: allObjects},
+		"DELETE /tokens/{id}": {needs: admin, of: allObjects},
+	}
+}
+
+// mustBeListed is an error when the router has a route that the table does not know.
+func mustBeListed(routes chi.Routes, table map[string]access) error {
+	var unlisted []string
+	err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		if _, listed := table[method+" "+route]; !listed {
+			unlisted = append(unlisted, method+" "+route)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("walk the routes: %w", err)
+	}
+	if len(unlisted) > 0 {
+		slices.Sort(unlisted)
+		return fmt.Errorf("nothing says who may call %s", strings.Join(unlisted, ", "))
+	}
+	return nil
+}
+
+// authorized lets only requests through whose caller may make them.
+func (s *server) authorized(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.authorize(r); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		again := func() error { return s.authorize(r) }
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyAgain, again)))
+	})
+}
+
+func (s *server) authorize(r *http.Request) error {
+	route := r.Method + " " + chi.RouteContext(r.Context()).RoutePattern()
+	rule, listed := s.access[route]
+	if !listed {
+		return fmt.Errorf("nothing says who may call %s", route)
+	}
+	if rule.open != "" {
+		return nil
+	}
+	who, err := s.who.Authenticate(r)
+	if err != nil {
+		return err
+	}
+	*asker(r.Context()) = who
+	return s.admit(r.Context(), &who, rule)
+}
+
+// admit compares what a route asks for with who calls it.
+func (s *server) admit(ctx context.Context, who *rollout.Principal, rule access) error {
+	params := chi.RouteContext(ctx)
+	switch rule.of {
+	case inPath:
+		return refused(who, rule.needs, params.URLParam("service"), params.URLParam("environment"))
+	case inDeployment:
+		return s.admitTo(ctx, who, rule.needs, params.URLParam("id"))
+	case allObjects:
+		if !who.Scopes.Whole() {
+			return forbidden(who.Name + " has no scopes without bounds, which this needs")
+		}
+	case noObject, inBody, inList:
+	}
+	if !who.Role.Has(rule.needs) {
+		return lacks(who, rule.needs)
+	}
+	return nil
+}
+
+// admitTo is admit for what belongs to a deployment. Whether one that the caller may not see is there does not show.
+func (s *server) admitTo(ctx context.Context, who *rollout.Principal, needed rollout.Permission, id string) error {
+	if who.Scopes.Whole() { // there is nothing to hide
+		return refused(who, needed, rollout.Any, rollout.Any)
+	}
+	d, err := s.store.Deployment(ctx, id)
+	if err == nil {
+		err = refused(who, needed, d.Service, d.Environment)
+	}
+	if rollout.ErrorCode(err) == rollout.CodeNotFound {
+		return notFound("there is no such deployment")
+	}
+	return err
+}
+
+// mayStill is authorized once more, for an answer that goes on: a credential may have ended or been revoked meanwhile. Where
+// nobody can tell now, the first answer stands.
+func mayStill(ctx context.Context) bool {
+	again, ok := ctx.Value(keyAgain).(func() error)
+	if !ok {
+		return false
+	}
+	switch rollout.ErrorCode(again()) {
+	case rollout.CodeUnauthenticated, rollout.CodeForbidden, rollout.CodeNotFound:
+		return false
+	default:
+		return true
+	}
+}
+
+// may is nil when the caller may do what needs the permission to a service in an environment.
+func (s *server) may(ctx context.Context, needed rollout.Permission, service, environment string) error {
+	return refused(asker(ctx), needed, service, environment)
+}
+
+// refused says why a principal may not; nil when it may.
+func refused(who *rollout.Principal, needed rollout.Permission, service, environment string) error {
+	switch rollout.Decide(who, needed, service, environment) {
+	case rollout.VerdictAllowed:
+		return nil
+	case rollout.VerdictForbidden:
+		return lacks(who, needed)
+	case rollout.VerdictHidden:
+		return notFound("there is no " + service + " in " + environment)
+	default:
+		return notFound("there is no " + service + " in " + environment)
+	}
+}
+
+func lacks(who *rollout.Principal, needed rollout.Permission) error {
+	return forbidden(fmt.Sprintf("%s has the role %s, which may not %s", who.Name, who.Role, needed))
+}
+
+func forbidden(detail string) error {
+	return &rollout.Error{Code: rollout.CodeForbidden, Message: detail}
+}
+
+// asker is who asks; nobody, who may do nothing, until authorized has found out.
+func asker(ctx context.Context) *rollout.Principal {
+	if who, ok := ctx.Value(keyAsker).(*rollout.Principal); ok {
+		return who
+	}
+	return &rollout.Principal{}
+}
+
+// As is a context in which the principal asks, for whoever calls the API's own functions without a request.
+func As(ctx context.Context, who *rollout.Principal) context.Context {
+	return context.WithValue(ctx, keyAsker, who)
+}
+
+// caller names who asks.
+func caller(ctx context.Context) string { return asker(ctx).Name }

@@ -1,0 +1,66 @@
+package auth
+
+import (
+	"sync"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// maxRemembered bounds the principals that a limiter keeps in mind.
+const maxRemembered = 10_000
+
+// limiter bounds how often each principal asks this replica. Of each it remembers one time: until when what it has asked
+// for keeps the server busy at the agreed rate (the generic cell rate algorithm).
+type limiter struct {
+	every time.Duration // what one request costs; 0 for no limit
+	burst time.Duration // how far ahead a principal may be
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+func newLimiter(rate int) *limiter {
+	if rate <= 0 {
+		return &limiter{}
+	}
+	return &limiter{every: time.Second / time.Duration(rate), burst: 2 * time.Second, until: map[string]time.Time{}}
+}
+
+// spend counts one request of a principal; CodeTooMany with the time after which there is room for one again.
+func (l *limiter) spend(name string, now time.Time) error {
+	if l.every == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	until, wait := spent(l.until[name], now, l.every, l.burst)
+	if wait > 0 {
+		return &rollout.Error{Code: rollout.CodeTooMany, Message: name + " asks too often", RetryAfter: wait}
+	}
+	if _, known := l.until[name]; !known && len(l.until) >= maxRemembered {
+		l.forget(now)
+	}
+	l.until[name] = until
+	return nil
+}
+
+// spent is until when a principal keeps the server busy after one more request, or how long it must wait for that.
+func spent(until, now time.Time, every, burst time.Duration) (next time.Time, wait time.Duration) {
+	if until.Before(now) {
+		until = now
+	}
+	next = until.Add(every)
+	return next, max(0, next.Sub(now.Add(burst)))
+}
+
+// forget drops those who have nothing to wait for; when all have, everyone begins anew.
+func (l *limiter) forget(now time.Time) {
+	for name, until := range l.until {
+		if until.Before(now) {
+			delete(l.until, name)
+		}
+	}
+	if len(l.until) >= maxRemembered {
+		clear(l.until)
+	}
+}

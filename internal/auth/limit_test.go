@@ -1,0 +1,65 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"rollcall/internal/rollout"
+)
+
+func TestNobodyGetsMoreThanTheRateAndWhatMayComeAtOnce(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		rate := rapid.IntRange(1, 50).Draw(t, "rate")
+		l := newLimiter(rate)
+		began := time.Unix(1_700_000_000, 0)
+		now, let := began, 0
+		for range rapid.IntRange(1, 300).Draw(t, "requests") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "ms")) * time.Millisecond)
+			err := l.spend("ann", now)
+			if err == nil {
+				let++
+				continue
+			}
+			e, ok := errors.AsType[*rollout.Error](err)
+			if !ok || e.Code != rollout.CodeTooMany || e.RetryAfter <= 0 || e.RetryAfter > time.Second/time.Duration(rate) {
+				t.Fatalf("%+v", err)
+			}
+			if l.spend("ann", now.Add(e.RetryAfter)) != nil {
+				t.Fatalf("who waits %v as told is refused again", e.RetryAfter)
+			}
+			now, let = now.Add(e.RetryAfter), let+1
+		}
+		if most := 2*rate + int(now.Sub(began).Seconds()*float64(rate)) + 1; let > most {
+			t.Fatalf("%d requests in %v at %d per second", let, now.Sub(began), rate)
+		}
+	})
+}
+
+func TestOnePrincipalsFloodIsNobodyElsesLoss(t *testing.T) {
+	t.Parallel()
+	l, now := newLimiter(1), time.Unix(1_700_000_000, 0)
+	for range 100 {
+		_ = l.spend("flood", now) // how it is refused is another test's matter
+	}
+	if err := l.spend("ann", now); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALimiterRemembersAtMostSoMany(t *testing.T) {
+	t.Parallel()
+	l, now := newLimiter(1), time.Unix(1_700_000_000, 0)
+	for i := range 3 * maxRemembered {
+		if err := l.spend(fmt.Sprint(i), now.Add(time.Duration(i)*time.Microsecond)); err != nil {
+			t.Fatal(err)
+		}
+		if len(l.until) > maxRemembered {
+			t.Fatalf("%d principals are remembered", len(l.until))
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"rollcall/internal/rollout"
+)
+
+// provider checks the tokens of one issuer. What it needs of the issuer it asks for when the first token comes.
+type provider struct {
+	Provider
+	calls *rareTransport
+
+	mu       sync.Mutex
+	verifier *oidc.IDTokenVerifier
+}
+
+func newProvider(p Provider) *provider { return &provider{Provider: p, calls: newRareTransport()} }
+
+// vouched is who an issuer says that it is. Which one is read before anything is proven; a token of an issuer that is not
+// trusted causes no call.
+func (a *Authenticator) vouched(ctx context.Context, token string) (rollout.Principal, error) {
+	issuer := claimedIssuer(token)
+	for _, p := range a.providers {
+		if p.Issuer == issuer {
+			return p.principal(ctx, token)
+		}
+	}
+	return rollout.Principal{}, unauthenticated("the token's issuer is not one that this server trusts")
+}
+
+// principal proves a token and finds the rule that is for it.
+func (p *provider) principal(ctx context.Context, token string) (rollout.Principal, error) {
+	verifier, err := p.ready(ctx)
+	if err != nil {
+		return rollout.Principal{}, p.away(err)
+	}
+	proven, err := verifier.Verify(ctx, token)
+	if err != nil {
+		if failure := p.calls.failure(); failure != nil {
+			return rollout.Principal{}, p.away(failure)
+		}
+		return rollout.Principal{}, &rollout.Error{
+			Code: rollout.CodeUnauthenticated, Message: "the token of " + p.Name + " is not good: " + publicReason(err), Err: err,
+		}
+	}
+	var claims map[string]any
+	if err := proven.Claims(&claims); err != nil {
+		return rollout.Principal{}, unauthenticated("the claims of the token cannot be read")
+	}
+	rule, fits := allowed(p.Rules, claims)
+	if !fits || !nameable(proven.Subject) {
+		return rollout.Principal{}, unauthenticated("no rule of " + p.Name + " is for a token with these claims")
+	}
+	return rollout.Principal{
+		Name: "oidc:" + p.Name + ":" + proven.Subject, Role: rule.Role, Scopes: rule.Scopes, ExpiresAt: proven.Expiry,
+	}, nil
+}
+
+// nameable reports whether a subject can stand in events and lists.
+func nameable(subject string) bool {
+	return subject != "" && len(subject) <= 255 && utf8.ValidString(subject) && !strings.ContainsFunc(subject, func(r rune) bool {
+		return !unicode.IsGraphic(r)
+	})
+}
+
+// ready asks the issuer where its keys are, once; after a failure the next token asks again.
+func (p *provider) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.verifier != nil {
+		return p.verifier, nil
+	}
+	found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.calls.client()), p.Issuer)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // said by away
+	}
+	p.verifier = found.Verifier(&oidc.Config{ClientID: p.Audience})
+	return p.verifier, nil
+}
+
+func (p *provider) away(err error) error {
+	return &rollout.Error{
+		Code: rollout.CodeUnavailable, Message: "the issuer " + p.Name + " cannot be asked for its keys",
+		Err: fmt.Errorf("ask %s for its keys: %w", p.Issuer, err),
+	}
+}
+
+// publicReason is what whoever sent the token may know of why it was refused.
+func publicReason(err error) string {
+	if _, expired := errors.AsType[*oidc.TokenExpiredError](err); expired {
+		return "it has expired"
+	}
+	return "signature, audience or times are wrong"
+}
+
+// claimedIssuer is the iss that a token claims; empty when it is no token.
+func claimedIssuer(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Issuer string `json:"iss"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return ""
+	}
+	return claims.Issuer
+}

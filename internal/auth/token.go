@@ -1,0 +1,28 @@
+package auth
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
+
+	"rollcall/internal/rollout"
+)
+
+// prefix starts every token, so that people, and programs that search for leaked secrets, know it for what it is.
+const prefix = "rct_"
+
+const randomBytes = 32
+
+// random makes a new token.
+func random() rollout.Secret {
+	var bits [randomBytes]byte
+	_, _ = rand.Read(bits[:]) // never fails: it ends the program where there is no randomness
+	return rollout.Secret(prefix + base64.RawURLEncoding.EncodeToString(bits[:]))
+}
+
+// wellFormed reports whether random may have made the token; nothing else is worth asking the database about.
+func wellFormed(token string) bool {
+	encoded, found := strings.CutPrefix(token, prefix)
+	bits, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	return found && err == nil && len(bits) == randomBytes
+}

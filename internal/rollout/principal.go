@@ -1,0 +1,131 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+)
+
+// Role is how much a principal may do, within its scopes. Each role may do all that the one before it may.
+type Role string
+
+// A viewer reads; a deployer also deploys, stops, and takes back, and writes definitions; an approver also promotes past gates and approves
+// what is protected; an admin also protects, and gives out tokens.
+const (
+	RoleViewer   Role = "viewer"
+	RoleDeployer Role = "deployer"
+	RoleApprover Role = "approver"
+	RoleAdmin    Role = "admin"
+)
+
+// Roles lists all roles, the one that may do least first.
+func Roles() []Role { return []Role{RoleViewer, RoleDeployer, RoleApprover, RoleAdmin} }
+
+// Permission is one kind of thing that a principal may do.
+type Permission string
+
+// The permissions, in the order of the roles that bring them.
+const (
+	PermissionRead    Permission = "read"
+	PermissionDeploy  Permission = "deploy"
+	PermissionApprove Permission = "approve"
+	PermissionAdmin   Permission = "admin"
+)
+
+// Has reports whether the role brings the permission. An unknown role brings none, and an unknown permission nobody has.
+func (r Role) Has(p Permission) bool {
+	held := slices.Index(Roles(), r)
+	needed := slices.Index([]Permission{PermissionRead, PermissionDeploy, PermissionApprove, PermissionAdmin}, p)
+	return needed >= 0 && held >= needed
+}
+
+// Any stands for all services, or all environments, in a Scope. It is not a name that either can have.
+const Any = "*"
+
+// Scope is a service in an environment; Any in place of either stands for all.
+type Scope struct {
+	Service     string `json:"service"`
+	Environment string `json:"environment"`
+}
+
+// Scopes is where a principal may do what its role says. None are nowhere.
+type Scopes []Scope
+
+// Everywhere covers every service in every environment.
+func Everywhere() Scopes { return Scopes{{Service: Any, Environment: Any}} }
+
+// Cover reports whether the service in the environment is within the scopes.
+func (s Scopes) Cover(service, environment string) bool {
+	return slices.ContainsFunc(s, func(c Scope) bool {
+		return (c.Service == Any || c.Service == service) && (c.Environment == Any || c.Environment == environment)
+	})
+}
+
+// Whole reports whether nothing is outside the scopes.
+func (s Scopes) Whole() bool { return slices.Contains(s, Scope{Service: Any, Environment: Any}) }
+
+// Principal is who asks.
+type Principal struct {
+	// Name is the same for every request of the same one, and never that of another. It stands in requested_by and in events.
+	Name   string
+	Role   Role
+	Scopes Scopes
+	// Anyone means that credentials are switched off: nobody can be told from anybody else.
+	Anyone bool
+	// ExpiresAt is when the credential ends; zero for never.
+	ExpiresAt time.Time
+}
+
+// Verdict is whether a principal may do something to an object.
+type Verdict int
+
+// The verdicts. Whoever may not see an object learns from VerdictHidden no more than that there is none.
+const (
+	VerdictHidden Verdict = iota
+	VerdictForbidden
+	VerdictAllowed
+)
+
+// Decide says whether the principal may do what needs the permission to a service in an environment. What is outside its
+// scopes is hidden, whatever its role.
+func Decide(p *Principal, needed Permission, service, environment string) Verdict {
+	switch {
+	case !p.Scopes.Cover(service, environment):
+		return VerdictHidden
+	case !p.Role.Has(needed):
+		return VerdictForbidden
+	default:
+		return VerdictAllowed
+	}
+}
+
+// MayPromote is a CodeForbidden error when the deployment is protected and the principal is the one who asked for it: four
+// eyes, not two. Without credentials nobody can be told apart, and anybody may.
+func MayPromote(p *Principal, d *Deployment) error {
+	if !d.Spec.Protected || p.Anyone || p.Name != d.RequestedBy {
+		return nil
+	}
+	return &Error{
+		Code: CodeForbidden, ID: d.ID,
+		Message: p.Name + " asked for this deployment, and it is protected: someone else has to promote it",
+	}
+}
+
+// Token is a credential that was given out. What proves it is shown once and never kept; only its SHA-256 is.
+type Token struct {
+	ID string
+	// Name says whose it is. Tokens of the same name are the same principal's.
+	Name   string
+	Role   Role
+	Scopes Scopes
+	// CreatedBy is the principal who gave it out.
+	CreatedBy string
+	CreatedAt time.Time
+	// ExpiresAt is zero for a token that does not expire. LastUsedAt is right to the minute, and zero before the first use.
+	ExpiresAt  time.Time
+	LastUsedAt time.Time
+	// RevokedAt is zero while the token is good.
+	RevokedAt time.Time
+}
+
+// TokenHash is the SHA-256 of a token.
+type TokenHash [32]byte

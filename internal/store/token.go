@@ -1,0 +1,134 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// tokenColumns are what scanToken reads, in this order. The hash is not among them.
+const tokenColumns = `k.id, k.name, k.role, k.scopes, k.created_by, k.created_at, k.expires_at, k.last_used_at, k.revoked_at` //nolint:gosec // names of columns
+
+// goodToken holds for a token k that may be used.
+const goodToken = `k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > clock_timestamp())` //nolint:gosec // a condition
+
+// lastUsedEvery bounds how often the use of one token is written down, as PostgreSQL spells it.
+const lastUsedEvery = `interval '1 minute'`
+
+func scanToken(row pgx.CollectableRow) (rollout.Token, error) {
+	var t rollout.Token
+	err := row.Scan(tokenFields(&t)...)
+	return t, err //nolint:wrapcheck // the caller says what was tried
+}
+
+func tokenFields(t *rollout.Token) []any {
+	return []any{
+		&t.ID, &t.Name, &t.Role, &t.Scopes, &t.CreatedBy, (*instant)(&t.CreatedAt), (*instant)(&t.ExpiresAt),
+		(*instant)(&t.LastUsedAt), (*instant)(&t.RevokedAt),
+	}
+}
+
+// CreateToken keeps a new token, of which only the hash is known here, for as long as lives says; 0 is for ever. Its id
+// and time are the store's.
+func (s *Store) CreateToken(ctx context.Context, t rollout.Token, hash rollout.TokenHash, lives time.Duration) (rollout.Token, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return rollout.Token{}, fmt.Errorf("make an id: %w", err)
+	}
+	const sql = `
+		INSERT INTO tokens AS k (id, hash, name, role, scopes, created_by, created_at, expires_at)
+		SELECT $1, $2, $3, $4, $5, $6, now, CASE WHEN $7::interval > '0' THEN now + $7::interval END
+		FROM (SELECT clock_timestamp() AS now) clock RETURNING ` + tokenColumns
+	created, err := one(ctx, s.pool, scanToken, sql, id.String(), hash[:], t.Name, t.Role, t.Scopes, t.CreatedBy, lives)
+	return created, failed("keep a new token", err)
+}
+
+// TokenOf is the good token with the hash; CodeNotFound when there is none, when it was revoked, or has expired. The
+// database is asked each time, so that a revocation counts from its answer on, at every replica.
+func (s *Store) TokenOf(ctx context.Context, hash rollout.TokenHash) (t rollout.Token, kept rollout.TokenHash, err error) {
+	const sql = `SELECT ` + tokenColumns + `, k.hash FROM tokens k WHERE k.hash = $1 AND ` + goodToken
+	var stored []byte
+	t, err = one(ctx, s.pool, func(row pgx.CollectableRow) (rollout.Token, error) {
+		var t rollout.Token
+		err := row.Scan(append(tokenFields(&t), &stored)...)
+		return t, err //nolint:wrapcheck // said below
+	}, sql, hash[:])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return t, kept, noToken()
+	}
+	copy(kept[:], stored)
+	return t, kept, failed("look up a token", err)
+}
+
+// TouchToken writes down that a token is used, at most once a minute.
+func (s *Store) TouchToken(ctx context.Context, id string) error {
+	const sql = `UPDATE tokens SET last_used_at = clock_timestamp()
+		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - ` + lastUsedEvery + `)`
+	_, err := s.pool.Exec(ctx, sql, id)
+	return failed("write down the use of token "+id, err)
+}
+
+// Token is one token, whatever became of it; CodeNotFound when there is none.
+func (s *Store) Token(ctx context.Context, id string) (rollout.Token, error) {
+	if !canonical(id) {
+		return rollout.Token{}, noToken()
+	}
+	t, err := one(ctx, s.pool, scanToken, `SELECT `+tokenColumns+` FROM tokens k WHERE k.id = $1`, id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return t, noToken()
+	}
+	return t, failed("read token "+id, err)
+}
+
+// Tokens lists all tokens, also those that are good no more, newest first.
+func (s *Store) Tokens(ctx context.Context, p rollout.Page) (rollout.List[rollout.Token], error) {
+	after, err := placeOf(p.Cursor)
+	if err != nil {
+		return rollout.List[rollout.Token]{}, err
+	}
+	limit := limitOf(p)
+	sql, args := `SELECT `+tokenColumns+` FROM tokens k`, []any{limit + 1}
+	if after != nil {
+		sql, args = sql+` WHERE (k.created_at, k.id) < ($2, $3::uuid)`, append(args, after.time(), after.id)
+	}
+	items, err := all(ctx, s.pool, scanToken, sql+` ORDER BY k.created_at DESC, k.id DESC LIMIT $1`, args...)
+	if err != nil {
+		return rollout.List[rollout.Token]{}, failed("list tokens", err)
+	}
+	return page(items, limit, func(last *rollout.Token) string {
+		return place{micros: last.CreatedAt.UnixMicro(), id: last.ID}.cursor()
+	}), nil
+}
+
+// RevokeToken ends a token for good; one that was revoked before stays as it is. CodeNotFound when there is none.
+func (s *Store) RevokeToken(ctx context.Context, id string) error {
+	if !canonical(id) {
+		return noToken()
+	}
+	tag, err := s.pool.Exec(ctx, `UPDATE tokens SET revoked_at = coalesce(revoked_at, clock_timestamp()) WHERE id = $1`, id)
+	if err != nil {
+		return failed("revoke token "+id, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return noToken()
+	}
+	return nil
+}
+
+// Admins counts the tokens with which tokens can be given out: how many are good, and how many there ever were.
+func (s *Store) Admins(ctx context.Context) (good, ever int, err error) {
+	const sql = `SELECT count(*) FILTER (WHERE ` + goodToken + `), count(*) FROM tokens k
+		WHERE k.role = 'admin' AND k.scopes @> '[{"service":"*","environment":"*"}]'`
+	err = s.pool.QueryRow(ctx, sql).Scan(&good, &ever)
+	return good, ever, failed("count the admins' tokens", err)
+}
+
+func noToken() error {
+	return &rollout.Error{Code: rollout.CodeNotFound, Message: "there is no such token"}
+}
