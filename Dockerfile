@@ -1,4 +1,4 @@
-# The server and the demo's pretend targets, each a static program. The image has no shell, runs as an
+# The server, the command line and the demo's pretend targets, each a static program. The image has no shell, runs as an
 # ordinary user, and needs no writable file system when DATABASE_URL is set (which it must be: there is no PostgreSQL in
 # here).
 
@@ -8,6 +8,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/rollcall-server ./cmd/server \
+ && CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/rollcall ./cmd/rollcall \
  && CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/fleet ./cmd/fleet
 
 # Certificates, time zones and the user "nonroot", and nothing else.

@@ -33,11 +33,12 @@ demo: ensure bin/rollcall-server bin/fleet ## Roll a version out over pretend ta
 	@scripts/demo $(ARGS)
 
 .PHONY: build
-build: bin/rollcall-server bin/fleet ## Build the programs into bin/
+build: bin/rollcall-server bin/rollcall bin/fleet ## Build the programs into bin/
 
 # Without cgo, so that they run anywhere. Go knows best what changed.
-.PHONY: bin/rollcall-server bin/fleet
+.PHONY: bin/rollcall-server bin/rollcall bin/fleet
 bin/rollcall-server: ; CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/server
+bin/rollcall:        ; CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/rollcall
 bin/fleet:           ; CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/fleet
 
 .PHONY: test

@@ -71,6 +71,7 @@ func accessTable() map[string]access {
 		"GET /deployments/{id}":           {needs: read, of: inDeployment},
 		"GET /deployments/{id}/targets":   {needs: read, of: inDeployment},
 		"GET /deployments/{id}/events":    {needs: read, of: inDeployment},
+		"GET /events":                     {needs: read, of: inList},
 		"POST /deployments/{id}/pause":    {needs: deploy, of: inDeployment},
 		"POST /deployments/{id}/resume":   {needs: deploy, of: inDeployment},
 		"POST /deployments/{id}/promote":  {needs: approve, of: inDeployment},
@@ -120,7 +121,8 @@ func (s *server) authorized(next http.Handler) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r)
+		again := func() error { return s.authorize(r) }
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyAgain, again)))
 	})
 }
 
@@ -174,6 +176,21 @@ func (s *server) admitTo(ctx context.Context, who *rollout.Principal, needed rol
 		return notFound("there is no such deployment")
 	}
 	return err
+}
+
+// mayStill is authorized once more, for an answer that goes on: a credential may have ended or been revoked meanwhile. Where
+// nobody can tell now, the first answer stands.
+func mayStill(ctx context.Context) bool {
+	again, ok := ctx.Value(keyAgain).(func() error)
+	if !ok {
+		return false
+	}
+	switch rollout.ErrorCode(again()) {
+	case rollout.CodeUnauthenticated, rollout.CodeForbidden, rollout.CodeNotFound:
+		return false
+	default:
+		return true
+	}
 }
 
 // may is nil when the caller may do what needs the permission to a service in an environment.

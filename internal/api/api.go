@@ -13,6 +13,7 @@ import (
 
 	"rollcall"
 	"rollcall/internal/api/gen"
+	"rollcall/internal/live"
 	"rollcall/internal/rollout"
 )
 
@@ -44,11 +45,9 @@ type Store interface {
 	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
 	// RolledBackBy tells by which deployments some of these were rolled back.
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
-	// Changed is a channel that receives when the deployment may have changed, until the function is called. It may
-	// miss a change; it is a hint and not a promise.
-	Changed(id string) (<-chan struct{}, func())
 	Ping(ctx context.Context) error
 	catalogueStore
+	live.Store
 	tokenStore
 }
 
@@ -93,12 +92,13 @@ type server struct {
 	newID        func() string
 	prober       Prober
 	contract     *contract
+	feeds        *live.Feeds
 }
 
 var _ gen.StrictServerInterface = (*server)(nil)
 
 // New makes the handler of the whole API. Its answers may take up to 60 s (the wait of GET /deployments/{id}); a write
-// timeout of the server must be longer.
+// timeout of the server must be longer. Streams of events set deadlines of their own.
 func New(c Config) (http.Handler, error) {
 	agreed, err := loadContract(rollcall.OpenAPI)
 	if err != nil {
@@ -113,6 +113,7 @@ func New(c Config) (http.Handler, error) {
 		return nil, errors.New("nothing says who may call the API")
 	}
 	s.fillIn()
+	s.feeds = live.New(live.Config{Store: s.store, Log: s.log, Event: encodeEvent, Deployments: s.encodeStates})
 	routes := s.routes(c)
 	return getForHead(routes), mustBeListed(routes, s.access)
 }
@@ -154,7 +155,7 @@ func (s *server) routes(c Config) chi.Router {
 		}
 	})
 	r.Group(func(r chi.Router) {
-		r.Use(s.authorized, s.checked)
+		r.Use(s.authorized, negotiated, s.checked)
 		gen.HandlerWithOptions(s.strict(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.fail})
 	})
 	return r

@@ -79,6 +79,48 @@ func (b bounded) Events(ctx context.Context, id string, p rollout.Page) (rollout
 	return b.Store.Events(ctx, id, p)
 }
 
+// DeploymentsByID is Store.DeploymentsByID within the limit.
+func (b bounded) DeploymentsByID(ctx context.Context, ids []string) ([]rollout.Deployment, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.DeploymentsByID(ctx, ids)
+}
+
+// EventsOf is Store.EventsOf within the limit.
+func (b bounded) EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.EventsOf(ctx, id, after, upTo, limit)
+}
+
+// SeqAt is Store.SeqAt within the limit.
+func (b bounded) SeqAt(ctx context.Context, id string, eventID int64) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.SeqAt(ctx, id, eventID)
+}
+
+// EventsOfAll is Store.EventsOfAll within the limit.
+func (b bounded) EventsOfAll(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.EventsOfAll(ctx, after, upTo, limit)
+}
+
+// EndOfEvents is Store.EndOfEvents within the limit.
+func (b bounded) EndOfEvents(ctx context.Context) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.EndOfEvents(ctx)
+}
+
+// ReadTail is Store.ReadTail within the limit.
+func (b bounded) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.ReadTail(ctx, t, limit)
+}
+
 // Ping is Store.Ping within the limit.
 func (b bounded) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, b.limit)

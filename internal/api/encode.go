@@ -75,6 +75,7 @@ func targetJSON(t *rollout.Target) gen.Target {
 func eventJSON(e *rollout.Event) gen.Event {
 	return gen.Event{
 		Seq: e.Seq, ID: strconv.FormatInt(e.ID, 10), At: e.At.UTC(), Type: e.Type, DeploymentID: e.DeploymentID,
+		Service: e.Service, Environment: e.Environment,
 		Actor: e.Actor, Replica: known(e.Replica), Epoch: e.Epoch, Target: known(e.Target), Wave: known(e.Wave),
 		From: known(e.From), To: known(e.To), Message: e.Message, Call: callJSON(e.Call),
 	}

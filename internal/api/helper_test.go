@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -43,6 +44,12 @@ func serve(t *testing.T, c api.Config) *client {
 	if c.Log == nil {
 		c.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
+	return serveWithin(t, c, 0)
+}
+
+// serveWithin starts the API on a server with timeouts for reading a request, and eight times that for writing an answer.
+func serveWithin(t *testing.T, c api.Config, timeout time.Duration) *client {
+	t.Helper()
 	if c.Who == nil {
 		c.Who = everybody{}
 	}
@@ -50,7 +57,9 @@ func serve(t *testing.T, c api.Config) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(handler)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ReadTimeout, server.Config.WriteTimeout = timeout, 8*timeout
+	server.Start()
 	t.Cleanup(server.Close)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)

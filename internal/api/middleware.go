@@ -26,7 +26,10 @@ type contextKey int
 const (
 	keyRequestID contextKey = iota
 	keyBodyHash
+	keyHead
+	keyStream
 	keyAsker
+	keyAgain
 )
 
 // requestID names the request in logs and answers.
@@ -39,11 +42,17 @@ func requestID(ctx context.Context) string {
 func getForHead(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
-			r = r.WithContext(r.Context())
+			r = r.WithContext(context.WithValue(r.Context(), keyHead, true))
 			r.Method = http.MethodGet
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// bodiless reports whether the request was a HEAD.
+func bodiless(ctx context.Context) bool {
+	head, _ := ctx.Value(keyHead).(bool)
+	return head
 }
 
 // logged gives the request its id and writes one line when it is over.

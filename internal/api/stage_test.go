@@ -38,6 +38,17 @@ func newStage(t *testing.T) *stage {
 	return &stage{client: serve(t, api.Config{Store: s}), store: s, url: url}
 }
 
+// replica is another API before the same database.
+func (s *stage) replica() *client {
+	s.t.Helper()
+	again, err := store.Open(s.t.Context(), s.url)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(again.Close)
+	return serve(s.t, api.Config{Store: again})
+}
+
 // request is a deployment of the service on n targets, web-1, web-2 and so on.
 func (s *stage) request(service, version string, n int) string {
 	targets := make([]string, n)

@@ -19,7 +19,8 @@ import (
 	"rollcall/internal/dbtest"
 )
 
-var binary string
+// The programs under test.
+var binary, commandLine string
 
 func TestMain(m *testing.M) {
 	folder, err := os.MkdirTemp("", "rollcall-e2e-")
@@ -27,16 +28,20 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	binary = filepath.Join(folder, "rollcall-server")
-	build := exec.Command("go", "build", "-o", binary, "rollcall/cmd/server")
-	build.Stderr = os.Stderr
+	binary, commandLine = filepath.Join(folder, "rollcall-server"), filepath.Join(folder, "rollcall")
 	http.DefaultTransport = withToken{http.DefaultTransport}
 	code := 1
-	if err := build.Run(); err == nil {
+	if built(binary, "rollcall/cmd/server") && built(commandLine, "rollcall/cmd/rollcall") {
 		code = m.Run()
 	}
 	_ = os.RemoveAll(folder) // what is left lies in the system's folder for temporary files
 	os.Exit(code)
+}
+
+func built(path, pkg string) bool {
+	build := exec.Command("go", "build", "-o", path, pkg)
+	build.Stderr = os.Stderr
+	return build.Run() == nil
 }
 
 // adminToken makes the servers of these tests ask for credentials, as in production; they allow loopback targets all the

@@ -84,6 +84,9 @@ type Event struct {
 	At           time.Time
 	Type         string
 	DeploymentID string
+	// Service and Environment are the deployment's. They are not stored with the event: the store fills them in.
+	Service     string
+	Environment string
 	// Actor is "engine", or who asked.
 	Actor   string
 	Replica string

@@ -102,3 +102,14 @@ type Tally struct {
 	Strategy string
 	Count    int
 }
+
+// Tail is a place in the events of all deployments, in the order of their ids. Ids are drawn before they are committed,
+// so one may still be missing below another: such a doubt is kept here until it is known that nobody brings it any more.
+type Tail struct {
+	// After is the id of the last event that was read.
+	After int64
+	// UpTo is the highest id that was seen beyond a missing one; 0 when none was missing.
+	UpTo int64
+	// Writers are the transactions that may still bring what is missing up to UpTo.
+	Writers []string
+}

@@ -10,14 +10,15 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// eventColumns are what scanEvent reads, in this order, of a table called e.
-const eventColumns = `e.seq, e.id, e.at, e.type, e.deployment_id, e.actor, e.replica, e.epoch, e.target, e.wave,
-	e.from_state, e.to_state, e.message, e.call`
+// selectEvents reads what scanEvent scans, of a table called e.
+const selectEvents = `SELECT e.seq, e.id, e.at, e.type, e.deployment_id, e.actor, e.replica, e.epoch, e.target, e.wave,
+	e.from_state, e.to_state, e.message, e.call, d.service, d.environment
+	FROM deployment_events e JOIN deployments d ON d.id = e.deployment_id `
 
 func scanEvent(row pgx.CollectableRow) (rollout.Event, error) {
 	var e rollout.Event
 	err := row.Scan(&e.Seq, &e.ID, (*instant)(&e.At), &e.Type, &e.DeploymentID, &e.Actor, &e.Replica, &e.Epoch, &e.Target,
-		&e.Wave, &e.From, &e.To, &e.Message, &e.Call)
+		&e.Wave, &e.From, &e.To, &e.Message, &e.Call, &e.Service, &e.Environment)
 	return e, err //nolint:wrapcheck // the caller says what was tried
 }
 

@@ -29,7 +29,7 @@ type subscribers struct {
 
 // Changed gives a channel that gets a value after each announced change of the deployment; changes that come before the
 // last one was read are not counted. The function ends the subscription, once or more often; the channel is never closed.
-// It works while Listen runs; after a lost connection every channel gets a value, because something may have been missed.
+// With an empty id it hears of every deployment. It works while Listen runs; after a lost connection every channel gets a value, because something may have been missed.
 func (s *Store) Changed(id string) (<-chan struct{}, func()) {
 	ch := make(chan struct{}, 1)
 	s.subscribers.add(id, ch)
@@ -57,12 +57,12 @@ func (s *subscribers) remove(id string, ch chan struct{}) {
 	}
 }
 
-// tell wakes the subscribers of one deployment, or all of them when id is empty.
+// tell wakes the subscribers of one deployment and those of every deployment, or all of them when id is empty.
 func (s *subscribers) tell(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for of, channels := range s.of {
-		if id != "" && of != id {
+		if id != "" && of != "" && of != id {
 			continue
 		}
 		for ch := range channels {

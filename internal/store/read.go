@@ -126,8 +126,8 @@ func (s *Store) Targets(ctx context.Context, id string, p rollout.Page) (rollout
 
 // Events lists a deployment's events in the order in which they happened.
 func (s *Store) Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error) {
-	return numberedPage(ctx, s, id, p, eventCursor, 0, scanEvent, `SELECT `+eventColumns+`
-		FROM deployment_events e WHERE e.deployment_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3`,
+	return numberedPage(ctx, s, id, p, eventCursor, 0, scanEvent,
+		selectEvents+`WHERE e.deployment_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3`,
 		func(last *rollout.Event) int64 { return last.Seq })
 }
 

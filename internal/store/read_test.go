@@ -141,7 +141,7 @@ func TestAnEventIsReadBackAsItWasWritten(t *testing.T) {
 	save(t, s, snap, rollout.Save{Events: []rollout.Event{want}})
 	list := events(t, s, snap.Deployment.ID)
 	got := list[len(list)-1]
-	want.Seq, want.ID = 3, got.ID
+	want.Seq, want.ID, want.Service, want.Environment = 3, got.ID, "checkout", "production"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}

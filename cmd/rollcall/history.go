@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"net/url"
+	"time"
+
+	"rollcall/internal/api/gen"
+)
+
+// historyCmd lists deployments, newest first.
+type historyCmd struct {
+	Service     string `arg:"" optional:"" help:"Only of this service."`
+	Environment string `short:"e" help:"Only in this environment."`
+	State       string `help:"Only those in this state, such as failed."`
+	ToVersion   string `name:"to" help:"Only those of this version."`
+	Limit       int    `short:"n" help:"The most to list; 0 lists all." default:"20"`
+}
+
+// Run lists them.
+func (c *historyCmd) Run(ctx context.Context, s *session) error {
+	query := url.Values{}
+	for name, value := range map[string]string{
+		"service": c.Service, "environment": c.Environment, "state": c.State, "version": c.ToVersion,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return listed(ctx, s, "/deployments", query, c.Limit, func(list []gen.Deployment) {
+		t := newTable("DEPLOYMENT", "CREATED", "SERVICE", "ENVIRONMENT", "VERSION", "STRATEGY", "STATE", "TOOK", "BY")
+		for i := range list {
+			d := &list[i]
+			t.row(d.ID, clock(d.CreatedAt), d.Service, d.Environment, orDash(d.Version), d.Strategy.Type, d.State,
+				took(d, time.Now()), orDash(&d.RequestedBy))
+		}
+		t.write(s.out)
+	})
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"rollcall/internal/api/gen"
+)
+
+// print writes what the API has answered, or what people are shown of it.
+func (s *session) print(answer []byte, show func()) error {
+	if !s.json {
+		show()
+		return nil
+	}
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, answer, "", "  "); err != nil {
+		return fmt.Errorf("read the server's answer: %w", err)
+	}
+	_, err := fmt.Fprintln(s.out, strings.TrimSpace(pretty.String()))
+	return err
+}
+
+// printItems is print for a list that was read to its end.
+func (s *session) printItems(items any, show func()) error {
+	if !s.json {
+		show()
+		return nil
+	}
+	whole, err := json.Marshal(map[string]any{"items": items})
+	if err != nil {
+		return fmt.Errorf("encode the list: %w", err)
+	}
+	return s.print(whole, nil)
+}
+
+// table is columns of text under their names.
+type table struct{ rows [][]string }
+
+func newTable(names ...string) *table { return &table{rows: [][]string{names}} }
+
+func (t *table) row(cells ...any) {
+	texts := make([]string, len(cells))
+	for i, cell := range cells {
+		texts[i] = printable(fmt.Sprint(cell))
+	}
+	t.rows = append(t.rows, texts)
+}
+
+func (t *table) write(w io.Writer) {
+	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, cells := range t.rows {
+		fmt.Fprintln(columns, strings.Join(cells, "\t"))
+	}
+	_ = columns.Flush() // the terminal is gone: there is nobody to tell
+}
+
+// printable keeps what others have written from moving the cursor or the columns.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// orDash is the text, or a dash where there is none.
+func orDash[S ~string](text *S) string {
+	if text == nil || *text == "" {
+		return "-"
+	}
+	return string(*text)
+}
+
+// clock is a moment as people read it here.
+func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+
+// took is how long a deployment has run, or has been waiting.
+func took(d *gen.Deployment, now time.Time) time.Duration {
+	from, to := d.CreatedAt, now
+	if d.StartedAt != nil {
+		from = *d.StartedAt
+	}
+	if d.FinishedAt != nil {
+		to = *d.FinishedAt
+	}
+	return max(0, to.Sub(from)).Round(time.Second)
+}
+
+// title says which deployment it is.
+func title(d *gen.Deployment) string {
+	name := fmt.Sprintf("%s in %s", d.Service, d.Environment)
+	switch {
+	case d.Kind == "rollback" && d.Version == nil:
+		return name + ": rollback"
+	case d.Kind == "rollback":
+		return fmt.Sprintf("%s: rollback to %s", name, printable(*d.Version))
+	default:
+		return fmt.Sprintf("%s: %s", name, printable(orDash(d.Version)))
+	}
+}
+
+// shortly shows a deployment in one line; its id comes first, for scripts.
+func shortly(w io.Writer, d *gen.Deployment) {
+	fmt.Fprintf(w, "%s  %s, %s: %s\n", d.ID, title(d), d.State, printable(d.Reason))
+}

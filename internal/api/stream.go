@@ -1,0 +1,179 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"rollcall/internal/live"
+)
+
+const (
+	// pingEvery is how often a stream says that it lives when there is nothing else to say.
+	pingEvery = 15 * time.Second
+	// doubtEvery is how often a stream asks whether its reader may still read.
+	doubtEvery = 10 * time.Second
+	// takeWithin is how long a reader may leave what was sent to him untaken.
+	takeWithin = 10 * time.Second
+	// calmDown is the wait after what a slow reader missed could not be read.
+	calmDown = time.Second
+	// reconnectAfter is what an EventSource waits before it connects again.
+	reconnectAfter = time.Second
+
+	eventStream = "text/event-stream"
+)
+
+// negotiated notes whether the caller asks for a stream.
+func negotiated(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for wanted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
+			if kind, _, err := mime.ParseMediaType(wanted); err == nil && kind == eventStream {
+				r = r.WithContext(context.WithValue(r.Context(), keyStream, true))
+				break
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func wantsStream(ctx context.Context) bool {
+	wanted, _ := ctx.Value(keyStream).(bool)
+	return wanted
+}
+
+// stream is an answer that goes on for as long as there is something to tell and somebody who listens.
+type stream struct {
+	ctx      context.Context //nolint:containedctx // the generated code hands an answer no context of its request
+	watcher  *live.Watcher
+	position string // the id to resume after until there is a first event; empty for none
+}
+
+// VisitListEventsResponse writes the stream of one deployment.
+func (s *stream) VisitListEventsResponse(w http.ResponseWriter) error { return s.write(w) }
+
+// VisitWatchEventsResponse writes the stream of all deployments.
+func (s *stream) VisitWatchEventsResponse(w http.ResponseWriter) error { return s.write(w) }
+
+func (s *stream) write(w http.ResponseWriter) error {
+	defer s.watcher.Close()
+	h := w.Header()
+	h.Set("Content-Type", eventStream)
+	h.Set("X-Accel-Buffering", "no") // nginx would keep events until it has a page of them
+	w.WriteHeader(http.StatusOK)
+	if bodiless(s.ctx) {
+		return nil
+	}
+	out := &sender{w: w, control: http.NewResponseController(w)}
+	if out.send(s.opening()) {
+		s.tell(out)
+	}
+	return nil
+}
+
+// opening says how to come back, which a reader may have to do before the first event.
+func (s *stream) opening() []byte {
+	text := fmt.Appendf(nil, "retry: %d\n", reconnectAfter.Milliseconds())
+	if s.position != "" {
+		text = fmt.Appendf(text, "id: %s\n", s.position)
+	}
+	return append(text, '\n')
+}
+
+// tell sends what happens until nothing can happen any more, the reader is gone, or the server stops.
+func (s *stream) tell(out *sender) {
+	doubtAt := time.Now().Add(doubtEvery)
+	for {
+		frames, err := s.next()
+		if time.Now().After(doubtAt) {
+			if !mayStill(s.ctx) && s.ctx.Err() == nil {
+				out.send(end("the credential is not good any more"))
+				return
+			}
+			doubtAt = time.Now().Add(doubtEvery)
+		}
+		switch {
+		case err == nil:
+			if !out.sendFrames(frames) {
+				return
+			}
+		case errors.Is(err, io.EOF):
+			out.send(end("the deployment has ended"))
+			return
+		case s.ctx.Err() != nil:
+			out.send(end("the server stops"))
+			return
+		default:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				pause(s.ctx, calmDown)
+			}
+			if !out.send([]byte(": ping\n\n")) {
+				return
+			}
+		}
+	}
+}
+
+// next waits for frames, but not longer than a reader should hear nothing.
+func (s *stream) next() ([]*live.Frame, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, pingEvery)
+	defer cancel()
+	return s.watcher.Next(ctx)
+}
+
+func end(reason string) []byte {
+	return fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q}\n\n", reason)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// sender writes to a reader who may have stopped reading.
+type sender struct {
+	w       io.Writer
+	control *http.ResponseController
+}
+
+// sendFrames is send for frames, a piece at a time: what a slow reader makes wait is small.
+func (s *sender) sendFrames(frames []*live.Frame) bool {
+	const piece = 16 << 10
+	var b bytes.Buffer
+	for i, f := range frames {
+		if f.ID > 0 {
+			fmt.Fprintf(&b, "id: %d\n", f.ID)
+		} else {
+			b.WriteString("event: deployment\n")
+		}
+		fmt.Fprintf(&b, "data: %s\n\n", f.Data)
+		if b.Len() < piece && i < len(frames)-1 {
+			continue
+		}
+		if !s.send(b.Bytes()) {
+			return false
+		}
+		b.Reset()
+	}
+	return true
+}
+
+// send reports whether the reader has taken the text in time.
+func (s *sender) send(text []byte) bool {
+	if s.control.SetWriteDeadline(time.Now().Add(takeWithin)) != nil {
+		return false
+	}
+	if _, err := s.w.Write(text); err != nil {
+		return false
+	}
+	return s.control.Flush() == nil
+}

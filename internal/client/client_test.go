@@ -1,0 +1,209 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/internal/client"
+)
+
+// served is a server that answers the n-th request as said, and the client that asks it.
+type served struct {
+	*client.Client
+	mu       sync.Mutex
+	requests []*http.Request
+	bodies   []string
+	noticed  []string
+}
+
+func serve(t *testing.T, patience time.Duration, answer func(n int, w http.ResponseWriter, r *http.Request)) *served {
+	t.Helper()
+	s := &served{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		s.mu.Lock()
+		n := len(s.requests)
+		s.requests, s.bodies = append(s.requests, r), append(s.bodies, string(body))
+		s.mu.Unlock()
+		answer(n, w, r)
+	}))
+	t.Cleanup(server.Close)
+	c, err := client.New(client.Config{
+		URL: server.URL + "/below/", Token: "t0ken", Patience: patience,
+		Notice: func(err error) { s.noticed = append(s.noticed, fmt.Sprint(err != nil)) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Client = c
+	return s
+}
+
+func (s *served) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.requests)
+}
+
+// problem answers with a problem document.
+func problem(w http.ResponseWriter, status int, kind string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"type":"urn:rollcall:problem:%s","title":"T","status":%d,"detail":"D","errors":[{"pointer":"/a","detail":"is wrong"}]}`, kind, status)
+}
+
+// cut ends the connection without an answer.
+func cut() { panic(http.ErrAbortHandler) }
+
+func TestARequestIsRepeatedTheSameUntilItIsAnswered(t *testing.T) {
+	t.Parallel()
+	s := serve(t, time.Minute, func(n int, w http.ResponseWriter, _ *http.Request) {
+		switch n {
+		case 0:
+			cut()
+		case 1:
+			problem(w, http.StatusServiceUnavailable, "unavailable")
+		case 2:
+			w.WriteHeader(http.StatusBadGateway) // of a proxy
+		case 3:
+			problem(w, http.StatusConflict, "in-progress")
+		default:
+			fmt.Fprint(w, `{"id":"x"}`)
+		}
+	})
+	answer, err := s.Do(t.Context(), client.Request{Method: http.MethodPost, Path: "/deployments", Body: map[string]string{"a": "b"}, Key: "k"})
+	if err != nil || string(answer) != `{"id":"x"}` || len(s.requests) != 5 {
+		t.Fatalf("%s, %v after %d requests", answer, err, len(s.requests))
+	}
+	for i, r := range s.requests {
+		h := r.Header
+		if r.URL.Path != "/below/deployments" || h.Get("Idempotency-Key") != "k" || h.Get("Authorization") != "Bearer t0ken" || s.bodies[i] != `{"a":"b"}` {
+			t.Errorf("request %d is %s %v %s", i, r.URL, h, s.bodies[i])
+		}
+	}
+	if !slices.Equal(s.noticed, []string{"true", "false"}) {
+		t.Errorf("noticed %v, want once each", s.noticed)
+	}
+}
+
+func TestWhatMayHappenOnceOnlyIsNotRepeatedWhenItMayHaveArrived(t *testing.T) {
+	t.Parallel()
+	s := serve(t, time.Minute, func(int, http.ResponseWriter, *http.Request) { cut() })
+	_, err := s.Do(t.Context(), client.Request{Method: http.MethodPost, Path: "/tokens", Once: true})
+	if _, gone := errors.AsType[*client.Unreachable](err); !gone || s.asked() != 1 {
+		t.Errorf("%v after %d requests", err, s.asked())
+	}
+}
+
+func TestPatienceHasAnEnd(t *testing.T) {
+	t.Parallel()
+	s := serve(t, 300*time.Millisecond, func(_ int, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "1")
+		problem(w, http.StatusServiceUnavailable, "unavailable")
+	})
+	_, err := s.Do(t.Context(), client.Get("/x", nil))
+	if _, gone := errors.AsType[*client.Unreachable](err); !gone || !strings.Contains(err.Error(), "T: D") {
+		t.Errorf("%v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Do(ended, client.Get("/x", nil)); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v of a request that nobody wants", err)
+	}
+}
+
+func TestANoIsNotAskedAgainAndSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for status, answer := range map[int]func(w http.ResponseWriter){
+		http.StatusUnprocessableEntity: func(w http.ResponseWriter) { problem(w, http.StatusUnprocessableEntity, "invalid") },
+		http.StatusConflict:            func(w http.ResponseWriter) { problem(w, http.StatusConflict, "conflict") },
+		http.StatusInternalServerError: func(w http.ResponseWriter) { problem(w, http.StatusInternalServerError, "failure") },
+	} {
+		s := serve(t, time.Minute, func(_ int, w http.ResponseWriter, _ *http.Request) { answer(w) })
+		_, err := s.Do(t.Context(), client.Get("/x", nil))
+		refused, ok := errors.AsType[*client.Refusal](err)
+		if !ok || refused.Status != status || err.Error() != "T: D; /a is wrong" || s.asked() != 1 {
+			t.Errorf("%d: %v after %d requests", status, err, s.asked())
+		}
+	}
+	s := serve(t, time.Minute, func(_ int, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound) })
+	if _, err := s.Do(t.Context(), client.Get("/x", nil)); err == nil || !strings.Contains(err.Error(), "302") || s.asked() != 1 {
+		t.Errorf("a redirect was followed with a token: %v", err)
+	}
+	page := serve(t, time.Minute, func(_ int, w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>another service</html>") })
+	if _, err := client.Ask[map[string]any](t.Context(), page.Client, client.Get("/x", nil)); err == nil || !strings.Contains(err.Error(), "not Rollcall's") {
+		t.Errorf("%v of an answer that is none", err)
+	}
+}
+
+func TestAStreamIsResumedAfterTheLastWholeMessage(t *testing.T) {
+	t.Parallel()
+	s := serve(t, time.Minute, func(n int, w http.ResponseWriter, _ *http.Request) {
+		switch n {
+		case 0:
+			fmt.Fprint(w, "retry: 1000\nid: 5\n\n: ping\n\nid: 6\ndata: {\"n\":6}\n\nevent: deployment\ndata: {}\n\nid: 7\ndata: {\"n\"")
+			_ = http.NewResponseController(w).Flush() // the test sees when it did not arrive
+			cut()
+		case 1:
+			problem(w, http.StatusServiceUnavailable, "unavailable")
+		case 2:
+			fmt.Fprint(w, "id: 7\ndata: {\"n\":7}\n\nevent: end\ndata: {\"reason\":\"r\"}\n\n")
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	})
+	var got []string
+	err := s.Stream(t.Context(), "/events", nil, func(m client.Message) error {
+		got = append(got, m.Kind+m.ID+string(m.Data))
+		return nil
+	})
+	want := []string{`6{"n":6}`, `deployment{}`, `7{"n":7}`, `end{"reason":"r"}`}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v, want %v", err, got, want)
+	}
+	var places []string
+	for _, r := range s.requests {
+		places = append(places, r.Header.Get("Last-Event-ID"))
+	}
+	if !slices.Equal(places, []string{"", "6", "6", "7"}) {
+		t.Errorf("resumed at %v", places)
+	}
+}
+
+func TestAListIsReadPageByPage(t *testing.T) {
+	t.Parallel()
+	s := serve(t, time.Minute, func(n int, w http.ResponseWriter, r *http.Request) {
+		if want := []string{"", "c1", "c2"}[n%3]; r.URL.Query().Get("cursor") != want || r.URL.Query().Get("state") != "failed" {
+			t.Errorf("page %d is asked for with %s", n, r.URL.RawQuery)
+		}
+		fmt.Fprint(w, []string{`{"items":[1,2],"next_cursor":"c1"}`, `{"items":[3],"next_cursor":"c2"}`, `{"items":[4],"next_cursor":null}`}[n%3])
+	})
+	query := map[string][]string{"state": {"failed"}}
+	if all, err := client.Items[int](t.Context(), s.Client, "/x", query, 0); err != nil || !slices.Equal(all, []int{1, 2, 3, 4}) {
+		t.Errorf("%v, %v", all, err)
+	}
+	if some, err := client.Items[int](t.Context(), s.Client, "/x", query, 2); err != nil || !slices.Equal(some, []int{1, 2}) {
+		t.Errorf("%v, %v", some, err)
+	}
+}
+
+func TestAURLThatIsNoneIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, wrong := range []string{"", "localhost", "localhost:8080", "ftp://x", "http://", "://"} {
+		if _, err := client.New(client.Config{URL: wrong}); err == nil {
+			t.Errorf("%q is taken", wrong)
+		}
+	}
+}

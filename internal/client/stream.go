@@ -1,0 +1,139 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// Message is one message of a stream: an event when Kind is empty, else what Kind says.
+type Message struct {
+	Kind, ID string
+	Data     []byte
+}
+
+const (
+	// aliveWithin is how long a stream may be silent: a server pings more often.
+	aliveWithin = 40 * time.Second
+	maxLine     = 16 << 20
+)
+
+// errEnded: the stream has come to its own end.
+var errEnded = errors.New("the stream has ended")
+
+// Stream gives the messages of a stream to handle, and goes on where it was when the connection or the server is lost. It
+// returns nil when the server says that nothing will come any more, and handle's error when that gives one; else the
+// errors are those of Do.
+func (c *Client) Stream(ctx context.Context, path string, query url.Values, handle func(Message) error) error {
+	s := &streaming{client: c, path: path, query: query, handle: handle}
+	for {
+		err := c.persist(ctx, false, s.connect)
+		if errors.Is(err, errEnded) {
+			return nil
+		}
+		if _, cut := errors.AsType[*cutError](err); !cut {
+			return err
+		}
+		if err := wait(ctx, firstBackoff); err != nil {
+			return err
+		}
+	}
+}
+
+// cutError is a stream that was cut after it had begun: the patience for the next one starts anew.
+type cutError struct{ err error }
+
+func (c *cutError) Error() string { return c.err.Error() }
+
+type streaming struct {
+	client *Client
+	path   string
+	query  url.Values
+	handle func(Message) error
+	last   string
+}
+
+// connect reads one connection to its end.
+func (s *streaming) connect(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	request, err := s.client.request(ctx, Request{Method: http.MethodGet, Path: s.path, Query: s.query}, nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Accept", "text/event-stream")
+	if s.last != "" {
+		request.Header.Set("Last-Event-ID", s.last)
+	}
+	response, err := s.client.http.Do(request)
+	if err != nil {
+		return lost(err)
+	}
+	defer func() { _ = response.Body.Close() }() // it was read as far as it is wanted
+	switch response.StatusCode {
+	case http.StatusNoContent:
+		return errEnded
+	case http.StatusOK:
+		s.client.notice(false, nil)
+		return s.read(response.Body, cancel)
+	}
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return lost(err)
+	}
+	return judge(response, answer)
+}
+
+// read hands on the messages of one connection; a silent one is cut.
+func (s *streaming) read(body io.Reader, cut func()) error {
+	alive := time.AfterFunc(aliveWithin, cut)
+	defer alive.Stop()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxLine)
+	var m Message
+	for lines.Scan() {
+		alive.Reset(aliveWithin)
+		if len(lines.Bytes()) > 0 {
+			field(&m, lines.Bytes())
+			continue
+		}
+		if m.ID != "" {
+			s.last = m.ID
+		}
+		if err := s.dispatch(m); err != nil {
+			return err
+		}
+		m = Message{}
+	}
+	if err := lines.Err(); err != nil {
+		return &cutError{err: fmt.Errorf("the stream was cut: %w", err)}
+	}
+	return &cutError{err: errors.New("the stream was cut")}
+}
+
+func (s *streaming) dispatch(m Message) error {
+	if m.Data == nil {
+		return nil
+	}
+	return s.handle(m)
+}
+
+// field adds a line to the message, as HTML's "interpreting an event stream" has it.
+func field(m *Message, line []byte) {
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	value = bytes.TrimPrefix(value, []byte(" "))
+	switch string(name) {
+	case "event":
+		m.Kind = string(value)
+	case "id":
+		m.ID = string(value)
+	case "data":
+		m.Data = append([]byte{}, value...)
+	}
+}

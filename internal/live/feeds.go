@@ -1,0 +1,174 @@
+package live
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"rollcall/internal/rollout"
+)
+
+// Store is where deployments and their events are read.
+type Store interface {
+	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
+	// DeploymentsByID reads those of the deployments that there are, in any order.
+	DeploymentsByID(ctx context.Context, ids []string) ([]rollout.Deployment, error)
+	// EventsOf reads a deployment's events with a number above after and not above upTo, SeqAt the number of its newest
+	// event whose id is not above eventID.
+	EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
+	SeqAt(ctx context.Context, id string, eventID int64) (int64, error)
+	// EventsOfAll reads the events of all deployments with an id above after and not above upTo.
+	EventsOfAll(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error)
+	// EndOfEvents is the newest id below which no event will appear any more, ReadTail what comes after a place.
+	EndOfEvents(ctx context.Context) (int64, error)
+	ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error)
+	// Changed hints that a deployment may have changed, or any of them with an empty id.
+	Changed(id string) (<-chan struct{}, func())
+}
+
+// Config says what feeds are made of. All of it is required.
+type Config struct {
+	Store Store
+	Log   *slog.Logger
+	// Event and Deployments encode what the watchers get; Deployments gives one encoding for each.
+	Event       func(e *rollout.Event) ([]byte, error)
+	Deployments func(ctx context.Context, list []rollout.Deployment) ([][]byte, error)
+}
+
+// Feeds are what is being watched at this replica. Its methods may be called from any goroutine.
+type Feeds struct {
+	config Config
+	mu     sync.Mutex
+	open   map[string]*feed
+}
+
+// New makes feeds that nobody watches yet.
+func New(c Config) *Feeds { return &Feeds{config: c, open: map[string]*feed{}} }
+
+// Beginning is before the first event.
+const Beginning = 0
+
+// Deployment watches one deployment from the event after the one with the given id: its events and, after them, its state
+// whenever it has changed, the present one first. It ends with the deployment. The error is the store's, when the
+// deployment is not there or cannot be read now.
+func (f *Feeds) Deployment(ctx context.Context, id string, after int64) (*Watcher, error) {
+	source := &deploymentSource{config: &f.config, id: id}
+	fd, err := f.join(ctx, id, source)
+	if err != nil {
+		return nil, err
+	}
+	leave := func() { f.leave(id, fd) }
+	place, err := fd.source.place(ctx, after)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return newWatcher(fd, place, func(*Frame) bool { return true }, leave), nil
+}
+
+// Selection says which deployments are wanted. An empty name selects all, but never what is outside the scopes.
+type Selection struct {
+	Service, Environment string
+	Scopes               rollout.Scopes
+}
+
+func (s Selection) has(f *Frame) bool {
+	return s.Scopes.Cover(f.Service, f.Environment) && (s.Service == "" || s.Service == f.Service) && (s.Environment == "" || s.Environment == f.Environment)
+}
+
+// All watches all deployments from the event after the one with the given id, or from now on when that is nil. It never
+// ends by itself. position is where it begins.
+func (f *Feeds) All(ctx context.Context, s Selection, after *int64) (w *Watcher, position int64, err error) {
+	fd, err := f.join(ctx, everything, &everySource{config: &f.config})
+	if err != nil {
+		return nil, 0, err
+	}
+	leave := func() { f.leave(everything, fd) }
+	if position, err = f.position(ctx, fd, after); err != nil {
+		leave()
+		return nil, 0, err
+	}
+	return newWatcher(fd, position, s.has, leave), position, nil
+}
+
+// position is the place to begin at. An id that was never given out, say before the database was restored, is now.
+func (f *Feeds) position(ctx context.Context, fd *feed, after *int64) (int64, error) {
+	end := fd.journal.end()
+	if after == nil {
+		return end, nil
+	}
+	if *after > end {
+		newest, err := f.config.Store.EndOfEvents(ctx)
+		return min(*after, max(newest, end)), err
+	}
+	return *after, nil
+}
+
+// everything is the key of the feed of all deployments.
+const everything = ""
+
+// join is the feed under the key, with one watcher more; source is what a new one reads. It waits until there is a first
+// reading.
+func (f *Feeds) join(ctx context.Context, key string, source source) (*feed, error) {
+	fd := f.enter(key, source)
+	select {
+	case <-fd.begun:
+	case <-ctx.Done():
+		f.leave(key, fd)
+		return nil, ctx.Err()
+	}
+	if fd.err != nil {
+		f.leave(key, fd)
+		return nil, fd.err
+	}
+	return fd, nil
+}
+
+func (f *Feeds) enter(key string, source source) *feed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fd := f.open[key]
+	if fd == nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		fd = &feed{source: source, begun: make(chan struct{}), cancel: cancel}
+		f.open[key] = fd
+		go f.read(ctx, key, fd)
+	}
+	fd.watchers++
+	return fd
+}
+
+// read is the one goroutine of a feed.
+func (f *Feeds) read(ctx context.Context, key string, fd *feed) {
+	changed, stop := f.config.Store.Changed(key) // before the first reading, so that no change falls in between
+	defer stop()
+	err := fd.begin(ctx)
+	if err != nil {
+		f.mu.Lock()
+		f.forget(key, fd)
+		f.mu.Unlock()
+	}
+	fd.err = err
+	close(fd.begun)
+	if err == nil {
+		fd.follow(ctx, changed, f.config.Log)
+	}
+}
+
+// leave takes one watcher away; without any nothing is read.
+func (f *Feeds) leave(key string, fd *feed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fd.watchers--; fd.watchers > 0 {
+		return
+	}
+	fd.cancel()
+	f.forget(key, fd)
+}
+
+// forget makes the next watcher begin anew; mu must be held.
+func (f *Feeds) forget(key string, fd *feed) {
+	if f.open[key] == fd {
+		delete(f.open, key)
+	}
+}

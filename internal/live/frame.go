@@ -1,0 +1,36 @@
+package live
+
+import "slices"
+
+// Frame is an event, or a deployment's present state, encoded once for all who watch.
+type Frame struct {
+	// ID is the event's id; 0 for a state.
+	ID int64
+	// What it is of.
+	DeploymentID, Service, Environment string
+	// Data is what Config's encoders made of it. It must not be changed.
+	Data []byte
+
+	// place is the event's place in the feed; a state has that of the last event before it.
+	place int64
+}
+
+func (f *Frame) isState() bool { return f.ID == 0 }
+
+// after reports whether a watcher who has seen everything up to the place has not seen the frame.
+func (f *Frame) after(place int64) bool { return f.place > place || f.isState() && f.place == place }
+
+// chosen are the frames that a watcher wants, without the states that newer ones follow.
+func chosen(frames []*Frame, want func(*Frame) bool) []*Frame {
+	seen := map[string]bool{}
+	var kept []*Frame
+	for _, f := range slices.Backward(frames) {
+		if !want(f) || f.isState() && seen[f.DeploymentID] {
+			continue
+		}
+		seen[f.DeploymentID] = seen[f.DeploymentID] || f.isState()
+		kept = append(kept, f)
+	}
+	slices.Reverse(kept)
+	return kept
+}

@@ -1,0 +1,93 @@
+package live
+
+import (
+	"slices"
+	"sync"
+)
+
+// journal is the newest part of a feed.
+type journal struct {
+	mu     sync.Mutex
+	frames []*Frame
+	// dropped counts the frames that were kept once: frames[0] has this number.
+	dropped int
+	// since is the place after which all events are kept.
+	since int64
+	// grown is closed, and made anew, when there is more.
+	grown chan struct{}
+	// ended: there will never be more.
+	ended bool
+}
+
+// kept bounds the frames of a feed in memory: some 500 bytes each.
+const kept = 1024
+
+func newJournal(since int64) *journal { return &journal{since: since, grown: make(chan struct{})} }
+
+// publish adds frames, forgets the oldest, and wakes everybody.
+func (j *journal) publish(frames []*Frame, ended bool) {
+	if len(frames) == 0 && !ended {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.frames, j.ended = append(j.frames, frames...), ended
+	if over := len(j.frames) - kept; over > 0 {
+		j.since = j.frames[over-1].place
+		j.dropped += over
+		j.frames = slices.Clone(j.frames[over:]) // the memory of the others is free again
+	}
+	close(j.grown)
+	j.grown = make(chan struct{})
+}
+
+// join is the number of the first frame after the place. ok is false when some of them are kept no longer, up to since.
+func (j *journal) join(place int64) (number int, since int64, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if place < j.since {
+		return 0, j.since, false
+	}
+	for i := range j.frames {
+		if j.frames[i].after(place) {
+			return j.dropped + i, j.since, true
+		}
+	}
+	return j.dropped + len(j.frames), j.since, true
+}
+
+// from gives the frames from a number on, and a channel that is closed when there are more. ok is false when some of them
+// are kept no longer; done when there are none and never will be.
+func (j *journal) from(number int) (frames []*Frame, grown <-chan struct{}, ok, done bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if number < j.dropped {
+		return nil, j.grown, false, false
+	}
+	frames = j.frames[number-j.dropped:]
+	return frames, j.grown, true, j.ended && len(frames) == 0
+}
+
+// over reports whether no event after the place is there or will ever be.
+func (j *journal) over(place int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.ended && (len(j.frames) == 0 || j.frames[len(j.frames)-1].place <= place)
+}
+
+// done reports whether there will never be more.
+func (j *journal) done() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.ended
+}
+
+// end is the place of the newest event.
+func (j *journal) end() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.frames) == 0 {
+		return j.since
+	}
+	return j.frames[len(j.frames)-1].place
+}

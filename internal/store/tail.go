@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// writerPoll is how often EndOfEvents asks whether writers have ended: they take milliseconds.
+const writerPoll = 10 * time.Millisecond
+
+// eventWritersSQL finds the transactions that may have drawn ids of events and not committed them. Whoever inserts holds
+// this lock on the table from before the id is drawn until after the row can be seen; other databases of the same server,
+// and readers, are not among them.
+const eventWritersSQL = `SELECT virtualtransaction FROM pg_locks
+	WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND relation = 'deployment_events'::regclass
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
+// EndOfEvents is the id of the newest event of all. No event with that id or a lower one will appear later: it waits for
+// those who write just now.
+func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
+	newest, err := one(ctx, s.pool, pgx.RowTo[int64], `SELECT coalesce(max(id), 0) FROM deployment_events`)
+	if err != nil {
+		return 0, failed("find the newest event", err)
+	}
+	writers, err := s.eventWriters(ctx)
+	for err == nil && len(writers) > 0 {
+		select {
+		case <-time.After(writerPoll):
+			writers, err = s.stillWriting(ctx, writers)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	return newest, failed("wait for those who write events", err)
+}
+
+// ReadTail reads what comes next, at most limit events of all deployments in the order of their ids: each once, and none
+// left out. What stands beyond a missing id is held back until that is there, or certainly never comes; UpTo of the place
+// to go on from then says so, and another read soon finds out.
+func (s *Store) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error) {
+	settled, err := s.settled(ctx, t)
+	if err != nil {
+		return nil, t, failed("find out who writes events", err)
+	}
+	events, err := s.EventsOfAll(ctx, t.After, math.MaxInt64, limit)
+	if err != nil {
+		return nil, t, err
+	}
+	sure := certain(events, t.After, settled)
+	next := rollout.Tail{After: t.After}
+	if sure > 0 {
+		next.After = events[sure-1].ID
+	}
+	if sure == len(events) {
+		return events, next, nil
+	}
+	if t.UpTo > max(settled, next.After) { // the older doubt first, so that it ends however many write
+		next.UpTo, next.Writers = t.UpTo, t.Writers
+		return events[:sure], next, nil
+	}
+	// Asked for after the events were read: whoever drew a lower id than theirs is among them, or has ended.
+	next.UpTo = events[len(events)-1].ID
+	next.Writers, err = s.eventWriters(ctx)
+	if err != nil {
+		return nil, t, failed("find out who writes events", err)
+	}
+	return events[:sure], next, nil
+}
+
+// settled is the id up to which everything is there that will ever be; it must be asked for before the events are read.
+func (s *Store) settled(ctx context.Context, t rollout.Tail) (int64, error) {
+	if t.UpTo == 0 {
+		return t.After, nil
+	}
+	if len(t.Writers) > 0 {
+		if still, err := s.stillWriting(ctx, t.Writers); err != nil || len(still) > 0 {
+			return t.After, err
+		}
+	}
+	return t.UpTo, nil
+}
+
+// certain counts the events, in order, before which none can be missing.
+func certain(events []rollout.Event, after, settled int64) int {
+	for i := range events {
+		if events[i].ID > settled && events[i].ID != after+1 {
+			return i
+		}
+		after = events[i].ID
+	}
+	return len(events)
+}
+
+func (s *Store) eventWriters(ctx context.Context) ([]string, error) {
+	return all(ctx, s.pool, pgx.RowTo[string], eventWritersSQL)
+}
+
+// stillWriting are those of the transactions that have not ended.
+func (s *Store) stillWriting(ctx context.Context, before []string) ([]string, error) {
+	now, err := s.eventWriters(ctx)
+	return slices.DeleteFunc(now, func(w string) bool { return !slices.Contains(before, w) }), err
+}
+
+// EventsOfAll reads at most limit events of all deployments with an id above after and not above upTo, in the order of
+// their ids.
+func (s *Store) EventsOfAll(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error) {
+	events, err := all(ctx, s.pool, scanEvent, selectEvents+`WHERE e.id > $1 AND e.id <= $2 ORDER BY e.id LIMIT $3`, after, upTo, limit)
+	return events, failed("read the events of all deployments", err)
+}
+
+// EventsOf reads at most limit events of one deployment with a number above after and not above upTo.
+func (s *Store) EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error) {
+	if !canonical(id) {
+		return nil, notFound(id)
+	}
+	events, err := all(ctx, s.pool, scanEvent,
+		selectEvents+`WHERE e.deployment_id = $1 AND e.seq > $2 AND e.seq <= $3 ORDER BY e.seq LIMIT $4`, id, after, upTo, limit)
+	return events, failed("read the events of deployment "+id, err)
+}
+
+// SeqAt is the number of a deployment's newest event whose id is not above eventID; 0 when there is none.
+func (s *Store) SeqAt(ctx context.Context, id string, eventID int64) (int64, error) {
+	if !canonical(id) {
+		return 0, notFound(id)
+	}
+	seq, err := one(ctx, s.pool, pgx.RowTo[int64],
+		`SELECT coalesce(max(seq), 0) FROM deployment_events WHERE deployment_id = $1 AND id <= $2`, id, eventID)
+	return seq, failed("find an event of deployment "+id, err)
+}
+
+// DeploymentsByID reads those of the deployments that there are, in no order.
+func (s *Store) DeploymentsByID(ctx context.Context, ids []string) ([]rollout.Deployment, error) {
+	found, err := all(ctx, s.pool, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = ANY($1)`, ids)
+	return found, failed("read deployments", err)
+}
