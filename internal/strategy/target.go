@@ -153,12 +153,7 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	case rollout.PhaseVerifying:
 		*state = observe(check, *state, o.Observation, t.Wanted())
 		t.Health = rollout.Overall(spec.Checks, t.Checks)
-		switch {
-		case verified(spec, t):
-			settle(t, arrived(t), now)
-		case spec.Waves[t.Wave-1].CheckOnly && concluded(t): // nothing was done that it would have to recover from
-			giveUp(t, rollout.TargetFailed, complaint(spec, t), now)
-		default:
+		if !conclude(spec, t, now) {
 			return nil
 		}
 	case rollout.PhaseSettled:
@@ -167,6 +162,19 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 		return nil
 	}
 	return []rollout.Event{outcomeEvent(t, from, now)}
+}
+
+// conclude gives a target its outcome as soon as its checks allow one, and reports whether they did.
+func conclude(spec *rollout.Spec, t *rollout.Target, now time.Time) bool {
+	switch {
+	case verified(spec, t):
+		settle(t, arrived(t), now)
+	case spec.Waves[t.Wave-1].CheckOnly && concluded(t): // nothing was done that it would have to recover from
+		giveUp(t, rollout.TargetFailed, complaint(spec, t), now)
+	default:
+		return false
+	}
+	return true
 }
 
 // applyAsked decides, after a call that got no answer, by what the target itself says.

@@ -130,22 +130,20 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 	if d.StartedAt.IsZero() && d.Spec.Protected {
 		return approve(d, r, now)
 	}
-	waiting := d.Progress.Gate
 	if err := promotable(d); err != nil {
 		return nil, err
 	}
-	plain := r.Wave == 0 && !r.Full
-	if plain && r.Stood != nil {
-		r.Wave = *r.Stood
-	}
-	if promoted(d, r) {
-		return nil, nil
-	}
+	waiting := d.Progress.Gate
+	r, err := meant(d, r)
 	switch {
+	case err != nil:
+		return nil, err
+	case promoted(d, r):
+		return nil, nil
 	case r.Full:
-	case waiting == 0, plain && r.Stood != nil && r.Wave == 0:
+	case waiting == 0:
 		return nil, conflict("the deployment waits at no gate")
-	case r.Wave > 0 && r.Wave != waiting:
+	case r.Wave != waiting:
 		return nil, conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
 	}
 	e := asked(rollout.EventPromoted, d, r, now)
@@ -178,6 +176,22 @@ func approve(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 	return settleEvent(e, d), nil
 }
 
+// meant names the gate that a promote is for, which may have been left to what the deployment stands at.
+func meant(d *rollout.Deployment, r Request) (Request, error) {
+	switch {
+	case r.Full || r.Wave > 0:
+		return r, nil
+	case r.Stood != nil:
+		r.Wave = *r.Stood
+	default:
+		r.Wave = d.Progress.Gate
+	}
+	if r.Wave == 0 {
+		return r, conflict("the deployment waits at no gate")
+	}
+	return r, nil
+}
+
 func promotable(d *rollout.Deployment) error {
 	switch {
 	case d.StartedAt.IsZero():
@@ -191,15 +205,10 @@ func promotable(d *rollout.Deployment) error {
 
 // promoted reports whether what is asked for has been asked for before.
 func promoted(d *rollout.Deployment, r Request) bool {
-	waiting, done := d.Progress.Gate, d.Operator.Promoted
-	switch {
-	case r.Full:
+	if r.Full {
 		return d.Operator.Full
-	case r.Wave > 0:
-		return r.Wave <= done && d.Spec.Waves[r.Wave-1].Gate != rollout.GateNone
-	default:
-		return waiting > 0 && waiting <= done
 	}
+	return r.Wave <= d.Operator.Promoted && d.Spec.Waves[r.Wave-1].Gate != rollout.GateNone
 }
 
 // askAbort ends a deployment as soon as its calls in flight have ended; see CallOff for one that has not begun.
