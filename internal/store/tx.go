@@ -84,8 +84,3 @@ func at(t time.Time) pgtype.Timestamptz { return pgtype.Timestamptz{Time: t, Val
 
 // text is a string to be written; the empty one is NULL.
 func text[S ~string](s S) pgtype.Text { return pgtype.Text{String: string(s), Valid: s != ""} }
-
-// sameInstant compares times as PostgreSQL keeps them, to the microsecond.
-func sameInstant(a, b time.Time) bool {
-	return a.Truncate(time.Microsecond).Equal(b.Truncate(time.Microsecond))
-}

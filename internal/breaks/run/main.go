@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	only := flag.String("only", "", "run only the breaks whose name contains this")
+	only := flag.String("only", "", "run only the breaks whose name contains this, or one of several parted by commas")
 	flag.Parse()
 	if err := run(context.Background(), *only); err != nil {
 		fmt.Fprintln(os.Stderr, "breaks:", err)
@@ -33,7 +33,9 @@ func run(ctx context.Context, only string) error {
 	if err != nil {
 		return fmt.Errorf("read the breaks: %w", err)
 	}
-	all = slices.DeleteFunc(all, func(b breaks.Break) bool { return !strings.Contains(b.Name, only) })
+	all = slices.DeleteFunc(all, func(b breaks.Break) bool {
+		return !slices.ContainsFunc(strings.Split(only, ","), func(part string) bool { return strings.Contains(b.Name, part) })
+	})
 	if len(all) == 0 {
 		return fmt.Errorf("no break is called %q", only)
 	}
