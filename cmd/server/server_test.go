@@ -128,8 +128,11 @@ func TestKeysComeFromOnePlaceAndAreNeverQuoted(t *testing.T) {
 		t.Errorf("a key is made for a database that others may use: %v %v", none, err)
 	}
 	for _, bad := range []Config{
-		{SecretKey: "hunter2"}, {SecretKey: made[0].Text(), SecretKeyFile: state + "/" + keyFile}, {SecretKeyFile: state},
-		{SecretKeyFile: state + "/none"}, {SecretKey: made[0].Text() + " " + made[0].Text()},
+		{SecretKey: "hunter2"},
+		{SecretKey: made[0].Text(), SecretKeyFile: state + "/" + keyFile},
+		{SecretKeyFile: state},
+		{SecretKeyFile: state + "/none"},
+		{SecretKey: made[0].Text() + " " + made[0].Text()},
 	} {
 		if _, err := bad.openBox(); err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), made[0].Text()) {
 			t.Errorf("%v", err)
