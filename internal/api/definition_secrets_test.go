@@ -48,6 +48,9 @@ func TestAHeadersValueIsWriteOnlyAndStarsKeepIt(t *testing.T) {
 	}
 	c.post(`{"service":"checkout","version":"v2","health_checks":[{"type":"http","headers":{"A":"***"}}]}`).
 		wantProblem(t, 422, "/health_checks/0/headers/A")
+	key := `{"client_cert":"x","client_key":"***"}`
+	c.post(with("tls", key)).wantProblem(t, 422, "/tls/client_key")
+	c.put(definition("tls", key)).wantProblem(t, 422, "/tls/client_key")
 }
 
 func TestANewAddressClearsTheSecretsOfADefinition(t *testing.T) {

@@ -49,8 +49,9 @@ func TestNoSecretIsInAnyAnswerEventLogMetricOrDump(t *testing.T) {
 	t.Parallel()
 	database, secrets := dbtest.New(t), planted()
 	p := serve(t, database, "--log-level=debug", "--signing-secret=whsec_"+secrets["server's signing key"])
+	address := gossip(t)
 	definition := object{
-		"targets":          []object{{"id": "web-1", "address": gossip(t)}},
+		"targets":          []object{{"id": "web-1", "address": address}},
 		"deploy":           object{"secret": "whsec_" + secrets["new signing key"] + " whsec_" + secrets["old signing key"], "retries": 0},
 		"health_checks":    []object{{"type": "http", "interval": "20ms", "headers": object{"Authorization": secrets["header of a check"]}}},
 		"healthy_deadline": "500ms",
@@ -58,7 +59,7 @@ func TestNoSecretIsInAnyAnswerEventLogMetricOrDump(t *testing.T) {
 	var answers strings.Builder
 	ask := func(method, path string, body object) {
 		answer := p.call(method, path, body)
-		defer answer.Body.Close() //nolint:errcheck // it was read
+		defer answer.Body.Close()
 		text, err := io.ReadAll(answer.Body)
 		if err != nil || answer.StatusCode >= 500 {
 			t.Errorf("%s %s: %d %v", method, path, answer.StatusCode, err)
@@ -71,7 +72,7 @@ func TestNoSecretIsInAnyAnswerEventLogMetricOrDump(t *testing.T) {
 	if d.State == "completed" {
 		t.Fatalf("the deployment is %s: the target was never heard", d.State)
 	}
-	ask("POST", "/checks", object{"address": definition["targets"].([]object)[0]["address"], "health_checks": definition["health_checks"]})
+	ask("POST", "/checks", object{"address": address, "health_checks": definition["health_checks"]})
 	ask("POST", "/deployments?dry_run=true", object{"service": "gossip", "version": "v3"})
 	ask("PUT", at, object{"targets": definition["targets"], "deploy": object{"secret": "whsec_" + secrets["new signing key"] + "!"}})
 	for _, path := range []string{
@@ -138,7 +139,7 @@ func dump(t *testing.T, database string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background()) //nolint:errcheck // it was only read
+	defer conn.Close(context.Background())
 	rows, err := conn.Query(t.Context(), `SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
 		WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`)
 	if err != nil {
@@ -204,7 +205,7 @@ func TestWithoutAKeyARequestWithASecretIsRefusedInPlainWords(t *testing.T) {
 		"service": "s", "version": "v1", "targets": []object{{"id": "web-1", "address": "http://127.0.0.1:1"}},
 		"deploy": object{"secret": "whsec_" + planted()["new signing key"]},
 	})
-	defer answer.Body.Close() //nolint:errcheck // it is only read
+	defer answer.Body.Close()
 	said, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(string(said), "--secret-key-file") {
 		t.Errorf("%d %s %v", answer.StatusCode, said, err)

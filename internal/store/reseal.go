@@ -91,13 +91,13 @@ func (s *Store) stale(ctx context.Context, table sealedTable) ([][]string, error
 	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
 		keys := make([]string, len(table.keys))
 		var sealed []byte
-		var clear bool
+		var readable bool
 		places := make([]any, 0, len(keys)+2)
 		for i := range keys {
 			places = append(places, &keys[i])
 		}
-		err := row.Scan(append(places, &sealed, &clear)...)
-		if clear || sealed != nil && !s.box.Fresh(sealed) {
+		err := row.Scan(append(places, &sealed, &readable)...)
+		if readable || sealed != nil && !s.box.Fresh(sealed) {
 			found = append(found, keys)
 		}
 		return struct{}{}, err //nolint:wrapcheck // the caller says what was tried

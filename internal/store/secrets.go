@@ -29,13 +29,13 @@ func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, erro
 	}
 	stored := storedSecrets{Deploy: secrets.Deploy.Reveal(), ClientKey: secrets.ClientKey.Reveal()}
 	for _, headers := range secrets.Headers {
-		clear := make(map[string]string, len(headers))
+		revealed := make(map[string]string, len(headers))
 		for name, value := range headers {
-			clear[name] = value.Reveal()
+			revealed[name] = value.Reveal()
 		}
-		stored.Headers = append(stored.Headers, clear)
+		stored.Headers = append(stored.Headers, revealed)
 	}
-	encoded, err := json.Marshal(stored)
+	encoded, err := json.Marshal(stored) //nolint:gosec // to be sealed, they must be there
 	if err != nil {
 		return nil, fmt.Errorf("encode the secrets of %s: %w", place, err)
 	}
@@ -62,9 +62,9 @@ func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error
 		return rollout.Secrets{}, fmt.Errorf("decode the secrets of %s", place) // the cause could quote them
 	}
 	secrets := rollout.Secrets{Deploy: rollout.Secret(stored.Deploy), ClientKey: rollout.Secret(stored.ClientKey)}
-	for _, clear := range stored.Headers {
-		headers := make(map[string]rollout.Secret, len(clear))
-		for name, value := range clear {
+	for _, revealed := range stored.Headers {
+		headers := make(map[string]rollout.Secret, len(revealed))
+		for name, value := range revealed {
 			headers[name] = rollout.Secret(value)
 		}
 		secrets.Headers = append(secrets.Headers, headers)
