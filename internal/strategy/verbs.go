@@ -133,19 +133,14 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 	if err := promotable(d); err != nil {
 		return nil, err
 	}
-	waiting := d.Progress.Gate
 	r, err := meant(d, r)
-	switch {
-	case err != nil:
+	if err != nil || promoted(d, r) {
 		return nil, err
-	case promoted(d, r):
-		return nil, nil
-	case r.Full:
-	case waiting == 0:
-		return nil, conflict("the deployment waits at no gate")
-	case r.Wave != waiting:
-		return nil, conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
 	}
+	if err := standsAt(d, r); err != nil {
+		return nil, err
+	}
+	waiting := d.Progress.Gate
 	e := asked(rollout.EventPromoted, d, r, now)
 	e.Wave = waiting
 	if r.Full {
@@ -157,6 +152,19 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 		goOn(d, "promoted", now)
 	}
 	return settleEvent(e, d), nil
+}
+
+// standsAt refuses a promote for another gate than the one that the deployment waits at.
+func standsAt(d *rollout.Deployment, r Request) error {
+	waiting := d.Progress.Gate
+	switch {
+	case r.Full || r.Wave == waiting:
+		return nil
+	case waiting == 0:
+		return conflict("the deployment waits at no gate")
+	default:
+		return conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
+	}
 }
 
 // approve lets a protected deployment begin, once. The gates of its waves come later and are not opened by it.
