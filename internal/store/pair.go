@@ -61,22 +61,30 @@ func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t
 	if _, err := results.Exec(); err != nil {
 		return t, fmt.Errorf("wait for the turn of %s in %s: %w", d.Service, d.Environment, err)
 	}
+	err = t.find(results, request)
+	return t, err
+}
+
+// find reads what has not ended, once the turn has come.
+func (t *turn) find(results pgx.BatchResults, request *rollout.NewDeployment) error {
+	d := &request.Deployment
 	rows, err := results.Query()
 	if err != nil {
-		return t, fmt.Errorf("lock the deployments of %s in %s: %w", d.Service, d.Environment, err)
+		return fmt.Errorf("lock the deployments of %s in %s: %w", d.Service, d.Environment, err)
 	}
 	if t.unfinished, err = pgx.CollectRows(rows, scanDeployment); err != nil {
-		return t, fmt.Errorf("lock the deployments of %s in %s: %w", d.Service, d.Environment, err)
+		return fmt.Errorf("lock the deployments of %s in %s: %w", d.Service, d.Environment, err)
 	}
 	if err := results.QueryRow().Scan((*instant)(&t.now)); err != nil {
-		return t, fmt.Errorf("read the database's clock: %w", err)
+		return fmt.Errorf("read the database's clock: %w", err)
 	}
-	if request.MostUnfinished > 0 {
-		if err := results.QueryRow().Scan(&t.ofService); err != nil {
-			return t, fmt.Errorf("count the unfinished deployments of %s: %w", d.Service, err)
-		}
+	if request.MostUnfinished == 0 {
+		return nil
 	}
-	return t, nil
+	if err := results.QueryRow().Scan(&t.ofService); err != nil {
+		return fmt.Errorf("count the unfinished deployments of %s: %w", d.Service, err)
+	}
+	return nil
 }
 
 // clock is the database's time now.
