@@ -74,6 +74,7 @@ func matrix() map[string][4]int {
 		"GET /deployments/{id}":              {ok, ok, ok, ok},
 		"GET /deployments/{id}/targets":      {ok, ok, ok, ok},
 		"GET /deployments/{id}/events":       {ok, ok, ok, ok},
+		"GET /events":                        {ok, ok, ok, ok},
 		"POST /deployments/{id}/pause":       {no, ok, ok, ok},
 		"POST /deployments/{id}/resume":      {no, ok, ok, ok},
 		"POST /deployments/{id}/promote":     {no, no, conflict, conflict}, // it has not begun
@@ -122,6 +123,9 @@ func TestEachRoleMayCallWhatTheMatrixSays(t *testing.T) {
 				operator.created(deploymentOf("checkout", "production"))
 				token, _ := operator.do(http.MethodPost, "/tokens", bodyOf("POST /tokens")).object(t)["id"].(string)
 				method, path, _ := strings.Cut(strings.NewReplacer("{id}", id, "{token}", token).Replace(route), " ")
+				if path == "/events" {
+					method = http.MethodHead // which is answered the same, and ends
+				}
 				got := who.doIn(t, method, path, bodyOf(route))
 				if got.StatusCode != statuses[i] {
 					t.Errorf("%d, want %d: %s", got.StatusCode, statuses[i], got.body)

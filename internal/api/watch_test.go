@@ -43,6 +43,9 @@ func (c *client) watch(path string, headers ...string) *watching {
 		c.t.Fatal(err)
 	}
 	request.Header.Set("Accept", "text/event-stream")
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
@@ -332,6 +335,37 @@ func TestAReaderWhoFallsFarBehindMissesNothing(t *testing.T) {
 		if d := reader.next("deployment"); d.data["state"] != "completed" {
 			t.Errorf("the state is %v", d.data["state"])
 		}
+	}
+}
+
+func TestAStreamShowsNothingOutsideTheScopesAndEndsWithTheCredential(t *testing.T) {
+	t.Parallel()
+	operator, s := serveGuarded(t)
+	shopkeeper := operator.holder("shopkeeper", rollout.RoleViewer, "shop/*")
+	tokens, _ := operator.items("/tokens", "id")
+	hidden := operator.created(deploymentOf("checkout", "production"))
+	all, everything := shopkeeper.watch("/events?after=0"), operator.watch("/events?after=0")
+	shopkeeper.get("/deployments/"+hidden+"/events", "Accept", "text/event-stream").wantProblem(t, http.StatusNotFound, noPointer)
+	own := operator.created(deploymentOf("shop", "production"))
+	operator.created(deploymentOf("checkout", "test"))
+	again := operator.created(deploymentOf("shop", "test"))
+	for _, want := range []string{own, again} {
+		if e := all.next(""); e.data["deployment_id"] != want {
+			t.Errorf("the shopkeeper sees an event of %v", e.data["service"])
+		}
+		if d := all.next("deployment"); d.data["service"] != "shop" {
+			t.Errorf("the shopkeeper sees %v", d.data["service"])
+		}
+	}
+	if e := everything.next(""); e.data["deployment_id"] != hidden {
+		t.Errorf("the operator sees first %v", e.data)
+	}
+	id, _ := tokens[0].(string)
+	if err := s.RevokeToken(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if reason := all.ended(); reason != "the credential is not good any more" {
+		t.Errorf("the stream of a revoked token ends with %q", reason)
 	}
 }
 

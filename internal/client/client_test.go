@@ -61,7 +61,11 @@ func (s *served) asked() int {
 func problem(w http.ResponseWriter, status int, kind string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"type":"urn:rollcall:problem:%s","title":"T","status":%d,"detail":"D","errors":[{"pointer":"/a","detail":"is wrong"}]}`, kind, status)
+	write(w, fmt.Sprintf(`{"type":"urn:rollcall:problem:%s","title":"T","status":%d,"detail":"D","errors":[{"pointer":"/a","detail":"is wrong"}]}`, kind, status))
+}
+
+func write(w io.Writer, text string) {
+	_, _ = io.WriteString(w, text) // the test sees when it did not arrive
 }
 
 // cut ends the connection without an answer.
@@ -80,7 +84,7 @@ func TestARequestIsRepeatedTheSameUntilItIsAnswered(t *testing.T) {
 		case 3:
 			problem(w, http.StatusConflict, "in-progress")
 		default:
-			fmt.Fprint(w, `{"id":"x"}`)
+			write(w, `{"id":"x"}`)
 		}
 	})
 	answer, err := s.Do(t.Context(), client.Request{Method: http.MethodPost, Path: "/deployments", Body: map[string]string{"a": "b"}, Key: "k"})
@@ -138,11 +142,13 @@ func TestANoIsNotAskedAgainAndSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%d: %v after %d requests", status, err, s.asked())
 		}
 	}
-	s := serve(t, time.Minute, func(_ int, w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound) })
+	s := serve(t, time.Minute, func(_ int, w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)
+	})
 	if _, err := s.Do(t.Context(), client.Get("/x", nil)); err == nil || !strings.Contains(err.Error(), "302") || s.asked() != 1 {
 		t.Errorf("a redirect was followed with a token: %v", err)
 	}
-	page := serve(t, time.Minute, func(_ int, w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>another service</html>") })
+	page := serve(t, time.Minute, func(_ int, w http.ResponseWriter, _ *http.Request) { write(w, "<html>another service</html>") })
 	if _, err := client.Ask[map[string]any](t.Context(), page.Client, client.Get("/x", nil)); err == nil || !strings.Contains(err.Error(), "not Rollcall's") {
 		t.Errorf("%v of an answer that is none", err)
 	}
@@ -153,13 +159,13 @@ func TestAStreamIsResumedAfterTheLastWholeMessage(t *testing.T) {
 	s := serve(t, time.Minute, func(n int, w http.ResponseWriter, _ *http.Request) {
 		switch n {
 		case 0:
-			fmt.Fprint(w, "retry: 1000\nid: 5\n\n: ping\n\nid: 6\ndata: {\"n\":6}\n\nevent: deployment\ndata: {}\n\nid: 7\ndata: {\"n\"")
+			write(w, "retry: 1000\nid: 5\n\n: ping\n\nid: 6\ndata: {\"n\":6}\n\nevent: deployment\ndata: {}\n\nid: 7\ndata: {\"n\"")
 			_ = http.NewResponseController(w).Flush() // the test sees when it did not arrive
 			cut()
 		case 1:
 			problem(w, http.StatusServiceUnavailable, "unavailable")
 		case 2:
-			fmt.Fprint(w, "id: 7\ndata: {\"n\":7}\n\nevent: end\ndata: {\"reason\":\"r\"}\n\n")
+			write(w, "id: 7\ndata: {\"n\":7}\n\nevent: end\ndata: {\"reason\":\"r\"}\n\n")
 		default:
 			w.WriteHeader(http.StatusNoContent)
 		}
@@ -188,7 +194,7 @@ func TestAListIsReadPageByPage(t *testing.T) {
 		if want := []string{"", "c1", "c2"}[n%3]; r.URL.Query().Get("cursor") != want || r.URL.Query().Get("state") != "failed" {
 			t.Errorf("page %d is asked for with %s", n, r.URL.RawQuery)
 		}
-		fmt.Fprint(w, []string{`{"items":[1,2],"next_cursor":"c1"}`, `{"items":[3],"next_cursor":"c2"}`, `{"items":[4],"next_cursor":null}`}[n%3])
+		write(w, []string{`{"items":[1,2],"next_cursor":"c1"}`, `{"items":[3],"next_cursor":"c2"}`, `{"items":[4],"next_cursor":null}`}[n%3])
 	})
 	query := map[string][]string{"state": {"failed"}}
 	if all, err := client.Items[int](t.Context(), s.Client, "/x", query, 0); err != nil || !slices.Equal(all, []int{1, 2, 3, 4}) {
