@@ -24,7 +24,7 @@ func deploymentJSON(d *rollout.Deployment) gen.Deployment {
 		Owner: known(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
 		Protected: d.Spec.Protected, ApprovedBy: known(d.Operator.ApprovedBy),
 		CreatedAt: d.CreatedAt.UTC(), StartedAt: moment(d.StartedAt), FinishedAt: moment(d.FinishedAt),
-		NextActionAt: moment(d.NextActionAt), DeadlineAt: moment(d.DeadlineAt),
+		NextActionAt: moment(d.NextActionAt), DeadlineAt: moment(d.DeadlineAt), EventsHash: known(d.EventsHash.String()),
 	}
 }
 
@@ -77,7 +77,7 @@ func eventJSON(e *rollout.Event) gen.Event {
 		Seq: e.Seq, ID: strconv.FormatInt(e.ID, 10), At: e.At.UTC(), Type: e.Type, DeploymentID: e.DeploymentID,
 		Service: e.Service, Environment: e.Environment,
 		Actor: e.Actor, Replica: known(e.Replica), Epoch: e.Epoch, Target: known(e.Target), Wave: known(e.Wave),
-		From: known(e.From), To: known(e.To), Message: e.Message, Call: callJSON(e.Call),
+		From: known(e.From), To: known(e.To), Message: e.Message, Call: callJSON(e.Call), Hash: known(e.Hash.String()),
 	}
 }
 
@@ -85,7 +85,10 @@ func callJSON(c *rollout.Call) *gen.Call {
 	if c == nil {
 		return nil
 	}
-	return &gen.Call{WebhookID: c.WebhookID, Action: string(c.Action), Attempt: c.Attempt, Fence: c.Fence, NewWeight: c.NewWeight}
+	return &gen.Call{
+		WebhookID: c.WebhookID, Action: string(c.Action), Version: known(c.Version), PreviousVersion: known(c.PreviousVersion),
+		Attempt: c.Attempt, Fence: c.Fence, Until: moment(c.Until), NewWeight: c.NewWeight,
+	}
 }
 
 // known is null for the zero value, which stands for "none" and "not known" in rollout.

@@ -172,15 +172,9 @@ func (m *memory) wakeNext(d *rollout.Deployment, now time.Time) {
 
 // append numbers events and adds them.
 func (m *memory) append(r *row, events []rollout.Event, now time.Time) {
-	d := &r.snap.Deployment
-	for _, e := range events {
-		d.LastSeq++
+	for _, e := range r.snap.Deployment.Append(events, "", now) {
 		m.events++
-		e.Seq, e.ID, e.DeploymentID = d.LastSeq, m.events, d.ID
-		e.Actor, e.Epoch = cmp.Or(e.Actor, rollout.ActorEngine), cmp.Or(e.Epoch, d.Epoch)
-		if e.At.IsZero() {
-			e.At = now
-		}
+		e.ID = m.events
 		r.events = append(r.events, e)
 	}
 }
@@ -332,6 +326,9 @@ func (m *memory) Save(_ context.Context, sv rollout.Save) (rollout.Saved, error)
 	if landed, err := m.fenced(&r.snap.Deployment, &sv.Deployment); err != nil || landed {
 		return counters(&r.snap.Deployment), err
 	}
+	if err := sv.CheckTimes(); err != nil {
+		return rollout.Saved{}, err
+	}
 	now := clock()
 	m.write(r, sv)
 	d := &r.snap.Deployment
@@ -369,7 +366,7 @@ func (m *memory) fenced(stored, believed *rollout.Deployment) (landed bool, err 
 }
 
 func counters(d *rollout.Deployment) rollout.Saved {
-	return rollout.Saved{Revision: d.Revision, LastSeq: d.LastSeq, Saves: d.Saves}
+	return rollout.Saved{Revision: d.Revision, LastSeq: d.LastSeq, Saves: d.Saves, EventsHash: d.EventsHash}
 }
 
 // write stores the part of a save that the engine may change.

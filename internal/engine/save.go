@@ -29,7 +29,8 @@ func (s *session) save(dr *draft, release bool) error {
 		return s.refused(err, dr)
 	}
 	d := &s.snap.Deployment
-	d.Revision, d.LastSeq, d.Saves, d.Counts = saved.Revision, saved.LastSeq, saved.Saves, sv.Deployment.Counts
+	d.Revision, d.LastSeq, d.EventsHash, d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
+	d.Counts = sv.Deployment.Counts
 	for i := range changed {
 		delete(s.touched, i)
 	}

@@ -97,6 +97,8 @@ type Event struct {
 	To      string
 	Message string
 	Call    *Call
+	// Hash makes the event a link in a chain; see Chain. The store sets it. Zero for what was written before there was one.
+	Hash Hash
 }
 
 // The types of event.

@@ -164,6 +164,8 @@ type Deployment struct {
 	Saves int64
 	// LastSeq is the number of the newest event.
 	LastSeq int64
+	// EventsHash is the hash of the newest event that has one.
+	EventsHash Hash
 }
 
 // Active reports whether the deployment has begun and not ended: there is at most one such per (service, environment).

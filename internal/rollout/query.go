@@ -71,7 +71,8 @@ type Save struct {
 	Deployment Deployment
 	// Targets are those that changed, whole.
 	Targets []Target
-	// Events are appended in order and numbered.
+	// Events are appended in order and numbered, from the deployment's LastSeq and EventsHash on. Each brings its time: a
+	// save that is repeated must say the same.
 	Events []Event
 	// Release gives the deployment up; whoever claims it at RunAt or later goes on.
 	Release bool
@@ -79,11 +80,23 @@ type Save struct {
 	RunAt time.Time
 }
 
+// CheckTimes is CodeInvalid when one of the events has no time.
+func (s *Save) CheckTimes() error {
+	for i := range s.Events {
+		if s.Events[i].At.IsZero() {
+			return &Error{Code: CodeInvalid, ID: s.Deployment.ID, Message: "an event " + s.Events[i].Type + " has no time"}
+		}
+	}
+	return nil
+}
+
 // Saved is what a save answers: the counters as they are stored now.
 type Saved struct {
 	Revision int64
 	LastSeq  int64
 	Saves    int64
+	// EventsHash is that of the newest event; the next save goes on from it.
+	EventsHash Hash
 }
 
 // Claimed is a deployment that changed hands.

@@ -17,7 +17,7 @@ const claimable = `d.finished_at IS NULL AND (d.owner IS NULL AND d.next_run_at 
 
 // candidatesSQL locks what may be claimed: what has begun before what waits, the longest due first.
 const candidatesSQL = `
-	SELECT d.id FROM deployments d WHERE ` + claimable + `
+	SELECT d.id, d.owner, d.epoch, d.last_seq, d.events_hash, clock_timestamp() FROM deployments d WHERE ` + claimable + `
 	ORDER BY d.started_at IS NULL, CASE WHEN d.started_at IS NULL THEN d.created_at ELSE d.next_run_at END, d.id
 	LIMIT @limit FOR UPDATE OF d SKIP LOCKED`
 
@@ -26,14 +26,16 @@ const candidatesSQL = `
 const claimSQL = `
 	WITH claimed AS (
 		UPDATE deployments d SET owner = @replica, epoch = d.epoch + 1,
-			revision = d.revision + was.dead::int, last_seq = d.last_seq + was.dead::int
-		FROM (SELECT id, owner, owner IS NOT NULL AS dead FROM deployments WHERE id = ANY (@ids::uuid[])) was
+			revision = d.revision + was.dead::int, last_seq = d.last_seq + was.dead::int, events_hash = was.hash
+		FROM (SELECT o.id, o.owner, o.owner IS NOT NULL AS dead, e.at, e.message, e.hash
+			FROM unnest(@ids::uuid[], @at::timestamptz[], @message::text[], @hash::bytea[]) AS e (id, at, message, hash)
+				JOIN deployments o ON o.id = e.id) was
 		WHERE d.id = was.id AND ` + claimable + `
-		RETURNING d.id, d.epoch, d.last_seq, was.owner AS dead_owner,
+		RETURNING d.id, d.epoch, d.last_seq, was.owner AS dead_owner, was.at, was.message, was.hash,
 			extract(epoch FROM clock_timestamp() - d.next_run_at)::float8 AS late
 	), told AS (
-		INSERT INTO deployment_events (deployment_id, seq, at, type, actor, replica, epoch, message)
-		SELECT id, last_seq, clock_timestamp(), @type, @actor, @replica, epoch, 'taken over from replica ' || dead_owner
+		INSERT INTO deployment_events (deployment_id, seq, at, type, actor, replica, epoch, message, hash)
+		SELECT id, last_seq, at, @type, @actor, @replica, epoch, message, hash
 		FROM claimed WHERE dead_owner IS NOT NULL
 	)
 	SELECT id, dead_owner, late, CASE WHEN dead_owner IS NOT NULL THEN pg_notify('` + channel + `', id::text)::text END FROM claimed`
@@ -49,11 +51,11 @@ const nextSQL = `
 func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []rollout.Claimed, next time.Time, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		claimed = nil
-		var ids []string
-		if ids, next, err = candidates(ctx, tx, replica, mine, limit); err != nil || len(ids) == 0 {
+		var free []candidate
+		if free, next, err = candidates(ctx, tx, replica, mine, limit); err != nil || len(free) == 0 {
 			return err
 		}
-		claimed, err = claim(ctx, tx, replica, mine, ids)
+		claimed, err = claim(ctx, tx, replica, mine, free)
 		return err
 	})
 	if err != nil {
@@ -65,26 +67,55 @@ func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit 
 	return claimed, next, nil
 }
 
-func candidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, limit int) (ids []string, next time.Time, err error) {
+// candidate is what the event of a take-over follows from; the row is locked.
+type candidate struct {
+	deployment rollout.Deployment // ID, Owner, Epoch, LastSeq and EventsHash only
+	now        time.Time
+}
+
+func scanCandidate(row pgx.CollectableRow) (c candidate, err error) {
+	d := &c.deployment
+	err = row.Scan(&d.ID, (*word)(&d.Owner), &d.Epoch, &d.LastSeq, (*digest)(&d.EventsHash), (*instant)(&c.now))
+	return c, err //nolint:wrapcheck // the caller says what was tried
+}
+
+func candidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, limit int) (free []candidate, next time.Time, err error) {
 	batch := &pgx.Batch{}
 	args := pgx.NamedArgs{"replica": replica, "mine": listed(mine), "limit": limit}
 	batch.Queue(candidatesSQL, args).Query(func(rows pgx.Rows) (err error) {
-		ids, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		free, err = pgx.CollectRows(rows, scanCandidate)
 		return err //nolint:wrapcheck // said below
 	})
 	batch.Queue(nextSQL).QueryRow(func(row pgx.Row) error { return row.Scan((*instant)(&next)) })
-	return ids, next, send(ctx, tx, batch)
+	return free, next, send(ctx, tx, batch)
+}
+
+// claimArgs are those of claimSQL. What was not free gets the event that tells of the take-over.
+func claimArgs(replica string, mine []string, free []candidate) pgx.NamedArgs {
+	n := len(free)
+	ids, times, messages, hashes := make([]string, n), make([]time.Time, n), make([]string, n), make([][]byte, n)
+	for i := range free {
+		d, now := free[i].deployment, free[i].now
+		ids[i], times[i] = d.ID, now
+		if d.Owner != "" {
+			d.Epoch++
+			messages[i] = "taken over from replica " + d.Owner
+			d.Append([]rollout.Event{{Type: rollout.EventTakenOver, Message: messages[i]}}, replica, now)
+		}
+		hashes[i] = hash(d.EventsHash)
+	}
+	return pgx.NamedArgs{
+		"replica": replica, "mine": listed(mine), "ids": ids, "at": times, "message": messages, "hash": hashes,
+		"type": rollout.EventTakenOver, "actor": rollout.ActorEngine,
+	}
 }
 
 // claim takes the candidates and loads them. The loading is sent along with the taking, so that it costs no round trip: what
 // was not taken after all is loaded in vain.
-func claim(ctx context.Context, tx pgx.Tx, replica string, mine, ids []string) ([]rollout.Claimed, error) {
+func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free []candidate) ([]rollout.Claimed, error) {
 	taken := map[string]rollout.Claimed{}
 	batch := &pgx.Batch{}
-	args := pgx.NamedArgs{
-		"replica": replica, "mine": listed(mine), "ids": ids, "type": rollout.EventTakenOver, "actor": rollout.ActorEngine,
-	}
-	batch.Queue(claimSQL, args).Query(func(rows pgx.Rows) error {
+	batch.Queue(claimSQL, claimArgs(replica, mine, free)).Query(func(rows pgx.Rows) error {
 		var id string
 		var c rollout.Claimed
 		var late float64
@@ -95,16 +126,16 @@ func claim(ctx context.Context, tx pgx.Tx, replica string, mine, ids []string) (
 		})
 		return err //nolint:wrapcheck // said below
 	})
-	loaded := make([]rollout.Snapshot, len(ids))
-	for i, id := range ids {
-		queueLoad(batch, id, &loaded[i])
+	loaded := make([]rollout.Snapshot, len(free))
+	for i := range free {
+		queueLoad(batch, free[i].deployment.ID, &loaded[i])
 	}
 	if err := send(ctx, tx, batch); err != nil {
-		return nil, fmt.Errorf("take and load %d deployments: %w", len(ids), err)
+		return nil, fmt.Errorf("take and load %d deployments: %w", len(free), err)
 	}
 	claimed := make([]rollout.Claimed, 0, len(taken))
-	for i, id := range ids {
-		if c, ok := taken[id]; ok {
+	for i := range free {
+		if c, ok := taken[free[i].deployment.ID]; ok {
 			c.Snapshot = loaded[i]
 			claimed = append(claimed, c)
 		}

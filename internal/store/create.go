@@ -107,7 +107,7 @@ func name(d *rollout.Deployment) error {
 func newborn(d rollout.Deployment, now time.Time) rollout.Deployment {
 	d.State, d.Direction = rollout.StatePending, cmp.Or(d.Direction, rollout.Forward)
 	d.Reason = cmp.Or(d.Reason, "waiting to start")
-	d.CreatedAt, d.Revision, d.LastSeq = now, 1, 0
+	d.CreatedAt, d.Revision, d.LastSeq, d.EventsHash = now, 1, 0, rollout.Hash{}
 	d.StartedAt, d.FinishedAt, d.Result = time.Time{}, time.Time{}, nil
 	d.OperatorRevision, d.Owner, d.Epoch, d.Saves = 0, "", 0, 0
 	d.Labels = orEmpty(d.Labels)
@@ -136,12 +136,10 @@ func insert(
 	ctx context.Context, tx pgx.Tx, batch *pgx.Batch, d *rollout.Deployment, request rollout.NewDeployment,
 	events []rollout.Event,
 ) error {
-	row := insertDeployment(d)
-	row["last_seq"] = d.LastSeq + int64(len(events))
-	batch.Queue(insertDeploymentSQL, row)
 	if err := queueEvents(batch, d, events, d.CreatedAt); err != nil {
 		return err
 	}
+	batch.Queue(insertDeploymentSQL, insertDeployment(d))
 	if request.Key.Value != "" {
 		batch.Queue(`UPDATE idempotency_keys SET answer = $3 WHERE caller = $1 AND key = $2`,
 			request.Key.Caller, request.Key.Value, answerOf(d))

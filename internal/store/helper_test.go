@@ -96,11 +96,11 @@ func started(t testing.TB, s *store.Store, service, replica string) *rollout.Sna
 // save writes the snapshot's deployment with the rest of sv, and follows the counters.
 func save(t testing.TB, s *store.Store, snap *rollout.Snapshot, sv rollout.Save) rollout.Saved {
 	t.Helper()
-	sv.Deployment = snap.Deployment
+	sv.Deployment, sv.Events = snap.Deployment, storetest.Now(sv.Events...)
 	saved, err := s.Save(ctx(t), sv)
 	must(t, err)
 	d := &snap.Deployment
-	d.Revision, d.LastSeq, d.Saves = saved.Revision, saved.LastSeq, saved.Saves
+	d.Revision, d.LastSeq, d.EventsHash, d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 	return saved
 }
 

@@ -37,6 +37,7 @@ type answer struct {
 	CreatedAt   time.Time         `json:"created_at"`
 	Revision    int64             `json:"revision"`
 	LastSeq     int64             `json:"last_seq"`
+	EventsHash  rollout.Hash      `json:"events_hash"`
 }
 
 func answerOf(d *rollout.Deployment) answer {
@@ -44,6 +45,7 @@ func answerOf(d *rollout.Deployment) answer {
 		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: d.Version, Kind: d.Kind, RollbackOf: d.RollbackOf,
 		RequestedBy: d.RequestedBy, Labels: d.Labels, Spec: d.Spec, State: d.State, Direction: d.Direction, Stop: d.Stop,
 		Reason: d.Reason, Progress: d.Progress, Counts: d.Counts, CreatedAt: d.CreatedAt, Revision: d.Revision, LastSeq: d.LastSeq,
+		EventsHash: d.EventsHash,
 	}
 }
 
@@ -52,6 +54,7 @@ func (a *answer) deployment() rollout.Deployment {
 		ID: a.ID, Service: a.Service, Environment: a.Environment, Version: a.Version, Kind: a.Kind, RollbackOf: a.RollbackOf,
 		RequestedBy: a.RequestedBy, Labels: a.Labels, Spec: a.Spec, State: a.State, Direction: a.Direction, Stop: a.Stop,
 		Reason: a.Reason, Progress: a.Progress, Counts: a.Counts, CreatedAt: a.CreatedAt, Revision: a.Revision, LastSeq: a.LastSeq,
+		EventsHash: a.EventsHash,
 	}
 }
 

@@ -142,6 +142,7 @@ func TestAnEventIsReadBackAsItWasWritten(t *testing.T) {
 	list := events(t, s, snap.Deployment.ID)
 	got := list[len(list)-1]
 	want.Seq, want.ID, want.Service, want.Environment = 3, got.ID, "checkout", "production"
+	want.Hash = rollout.Chain(list[len(list)-2].Hash, &want)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}

@@ -12,7 +12,7 @@ import (
 const deploymentColumns = `d.id, d.service, d.environment, d.version, d.kind, d.rollback_of, d.requested_by, d.labels,
 	d.spec, d.deploy_secret, d.secrets, d.state, d.direction, d.stop, d.reason, d.operator, d.progress, d.counts, d.result,
 	d.created_at, d.started_at, d.finished_at, d.deadline_at, d.next_action_at,
-	d.revision, d.operator_revision, d.owner, d.epoch, d.saves, d.last_seq`
+	d.revision, d.operator_revision, d.owner, d.epoch, d.saves, d.last_seq, d.events_hash`
 
 func scanDeployment(row pgx.CollectableRow) (rollout.Deployment, error) {
 	var d rollout.Deployment
@@ -26,15 +26,16 @@ func deploymentFields(d *rollout.Deployment) []any {
 		&d.ID, &d.Service, &d.Environment, (*word)(&d.Version), &d.Kind, (*word)(&d.RollbackOf), &d.RequestedBy, &d.Labels,
 		&d.Spec, (*word)(&d.DeploySecret), &d.Sealed, &d.State, &d.Direction, &d.Stop, &d.Reason, &d.Operator, &d.Progress, &d.Counts, &d.Result,
 		(*instant)(&d.CreatedAt), (*instant)(&d.StartedAt), (*instant)(&d.FinishedAt), (*instant)(&d.DeadlineAt), (*instant)(&d.NextActionAt),
-		&d.Revision, &d.OperatorRevision, (*word)(&d.Owner), &d.Epoch, &d.Saves, &d.LastSeq,
+		&d.Revision, &d.OperatorRevision, (*word)(&d.Owner), &d.Epoch, &d.Saves, &d.LastSeq, (*digest)(&d.EventsHash),
 	}
 }
 
 const insertDeploymentSQL = `
 	INSERT INTO deployments (id, service, environment, version, kind, rollback_of, requested_by, labels, strategy, spec,
-		deploy_secret, secrets, state, direction, stop, reason, operator, progress, counts, created_at, revision, last_seq, next_run_at)
+		deploy_secret, secrets, state, direction, stop, reason, operator, progress, counts, created_at, revision, last_seq, events_hash, next_run_at)
 	VALUES (@id, @service, @environment, @version, @kind, @rollback_of, @requested_by, @labels, @strategy, @spec,
-		@deploy_secret, @secrets, @state, @direction, @stop, @reason, @operator, @progress, @counts, @created_at, @revision, @last_seq, @created_at)`
+		@deploy_secret, @secrets, @state, @direction, @stop, @reason, @operator, @progress, @counts, @created_at, @revision, @last_seq, @events_hash,
+		@created_at)`
 
 func insertDeployment(d *rollout.Deployment) pgx.NamedArgs {
 	return pgx.NamedArgs{
@@ -43,7 +44,7 @@ func insertDeployment(d *rollout.Deployment) pgx.NamedArgs {
 		"strategy": d.Spec.Strategy.Type, "spec": d.Spec, "deploy_secret": text(shown(d.DeploySecret)), "secrets": d.Sealed,
 		"state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
 		"operator": d.Operator, "progress": d.Progress, "counts": d.Counts,
-		"created_at": d.CreatedAt, "revision": d.Revision, "last_seq": d.LastSeq,
+		"created_at": d.CreatedAt, "revision": d.Revision, "last_seq": d.LastSeq, "events_hash": hash(d.EventsHash),
 	}
 }
 
@@ -64,7 +65,7 @@ func statusArgs(d *rollout.Deployment, nextRunAt time.Time) pgx.NamedArgs {
 
 // updateDeploymentSQL writes a locked deployment.
 const updateDeploymentSQL = `
-	UPDATE deployments SET ` + statusColumns + `, revision = @revision, last_seq = @last_seq, owner = @owner,
+	UPDATE deployments SET ` + statusColumns + `, revision = @revision, last_seq = @last_seq, events_hash = @events_hash, owner = @owner,
 		operator = @operator, operator_revision = @operator_revision
 	WHERE id = @id`
 
@@ -72,6 +73,7 @@ func updateDeployment(d *rollout.Deployment) pgx.NamedArgs {
 	args := statusArgs(d, time.Time{})
 	args["id"], args["revision"], args["last_seq"], args["owner"] = d.ID, d.Revision, d.LastSeq, text(d.Owner)
 	args["operator"], args["operator_revision"] = d.Operator, d.OperatorRevision
+	args["events_hash"] = hash(d.EventsHash)
 	return args
 }
 

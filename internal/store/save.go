@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,16 +19,16 @@ const saveSQL = `
 			revision = revision + (@news OR (state, direction, stop, reason, progress, counts, deadline_at, next_action_at)
 				IS DISTINCT FROM (@state, @direction, @stop, @reason, @progress::jsonb, @counts::jsonb,
 					@deadline_at::timestamptz, @next_action_at::timestamptz))::int,
-			saves = saves + 1, last_seq = last_seq + @events::int,
+			saves = saves + 1, last_seq = last_seq + @events::int, events_hash = @events_hash,
 			owner = CASE WHEN @release THEN NULL ELSE owner END
 		WHERE id = @id AND owner = @owner AND epoch = @epoch AND saves = @saves
 			AND operator_revision = @operator_revision AND finished_at IS NULL
-		RETURNING id, service, environment, epoch, revision, saves, last_seq, last_seq - @events::int AS said
+		RETURNING id, service, environment, revision, saves, last_seq, last_seq - @events::int AS said, events_hash
 	), told AS (` + insertEventsSQL + `
 	), changed AS (` + updateTargetsSQL + `
 	), remembered AS (` + rememberSQL + `
 	)
-	SELECT revision, last_seq, saves, pg_notify('` + channel + `', '` + progressMark + `' || id) FROM d`
+	SELECT revision, last_seq, saves, events_hash, pg_notify('` + channel + `', '` + progressMark + `' || id) FROM d`
 
 // Save writes one decision of the engine with all that belongs to it; see rollout.Save for the fences. A second active
 // deployment of a (service, environment) is CodeConflict. After any error nothing was written, except that CodeUnavailable
@@ -58,7 +59,7 @@ func (s *Store) save(ctx context.Context, save *rollout.Save) (rollout.Saved, er
 	var saved rollout.Saved
 	batch := &pgx.Batch{}
 	batch.Queue(saveSQL, args).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&saved.Revision, &saved.LastSeq, &saved.Saves, nil)
+		return row.Scan(&saved.Revision, &saved.LastSeq, &saved.Saves, (*digest)(&saved.EventsHash), nil)
 	})
 	if d := &save.Deployment; !d.FinishedAt.IsZero() {
 		queueWakeNext(batch, d)
@@ -78,10 +79,14 @@ func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
 	args["operator_revision"] = d.OperatorRevision
 	args["release"] = save.Release || !d.FinishedAt.IsZero()
 	args["news"] = len(save.Events) > 0 || len(save.Targets) > 0
-	args["now"] = nil
-	if err := addEvents(args, save.Events, d.Owner); err != nil {
+	if err := save.CheckTimes(); err != nil {
 		return nil, err
 	}
+	after := *d
+	if err := addEvents(args, after.Append(save.Events, d.Owner, time.Time{})); err != nil {
+		return nil, err
+	}
+	args["events_hash"] = hash(after.EventsHash)
 	if err := addTargets(args, save.Targets); err != nil {
 		return nil, err
 	}
@@ -91,9 +96,10 @@ func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
 
 // unsaved tells why a save was not taken, or that it has landed before.
 func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (rollout.Saved, error) {
-	const sql = `SELECT id, state, revision, operator_revision, owner, epoch, saves, last_seq FROM deployments WHERE id = $1`
+	const sql = `SELECT id, state, revision, operator_revision, owner, epoch, saves, last_seq, events_hash FROM deployments WHERE id = $1`
 	stored, err := one(ctx, s.pool, func(row pgx.CollectableRow) (d rollout.Deployment, err error) {
-		err = row.Scan(&d.ID, &d.State, &d.Revision, &d.OperatorRevision, (*word)(&d.Owner), &d.Epoch, &d.Saves, &d.LastSeq)
+		err = row.Scan(&d.ID, &d.State, &d.Revision, &d.OperatorRevision, (*word)(&d.Owner), &d.Epoch, &d.Saves,
+			&d.LastSeq, (*digest)(&d.EventsHash))
 		return d, err //nolint:wrapcheck // said below
 	}, sql, believed.ID)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -102,7 +108,8 @@ func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (roll
 	if err != nil {
 		return rollout.Saved{}, fmt.Errorf("look why: %w", err)
 	}
-	return rollout.Saved{Revision: stored.Revision, LastSeq: stored.LastSeq, Saves: stored.Saves}, refusal(&stored, believed)
+	saved := rollout.Saved{Revision: stored.Revision, LastSeq: stored.LastSeq, Saves: stored.Saves, EventsHash: stored.EventsHash}
+	return saved, refusal(&stored, believed)
 }
 
 // refusal compares what the writer believes with what is stored. None means that this very save is there already: nobody

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storetest"
 )
 
 func TestTwoOfAPairAreNeverActive(t *testing.T) {
@@ -17,7 +18,7 @@ func TestTwoOfAPairAreNeverActive(t *testing.T) {
 		VALUES (gen_random_uuid(), 'checkout', 'production', 'deploy', 'rolling', '{}', 'in_progress', 'forward', now(), now(), now())`)
 	d := snap.Deployment
 	d.State, d.StartedAt = rollout.StateInProgress, time.Now()
-	_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Events: []rollout.Event{{Type: rollout.EventStarted}}})
+	_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Events: storetest.Now(rollout.Event{Type: rollout.EventStarted})})
 	wantCode(t, err, rollout.CodeConflict)
 	if got := stored(t, s, d.ID); got.State != rollout.StatePending || got.LastSeq != 1 {
 		t.Errorf("something was written: %+v", got)

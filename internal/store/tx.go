@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"rollcall/internal/rollout"
 )
 
 // transactionTries bounds how often a transaction is run that lost a race; PostgreSQL has then undone all of it.
@@ -77,6 +79,26 @@ type word string
 func (w *word) ScanText(v pgtype.Text) error {
 	*w = word(v.String)
 	return nil
+}
+
+// digest scans a bytea as a hash, NULL as none.
+type digest rollout.Hash
+
+// ScanBytes implements pgtype.BytesScanner.
+func (d *digest) ScanBytes(v []byte) error {
+	*d = digest{}
+	if n := copy(d[:], v); v != nil && n != len(v) || v != nil && n != len(d) {
+		return fmt.Errorf("a hash of %d bytes is stored", len(v))
+	}
+	return nil
+}
+
+// hash is a hash to be written; none is NULL.
+func hash(h rollout.Hash) []byte {
+	if h.IsZero() {
+		return nil
+	}
+	return h[:]
 }
 
 // at is a time to be written; the zero time is NULL.

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -99,12 +100,23 @@ func started(t testing.TB, s Store, service, replica string) *rollout.Snapshot {
 // save writes the snapshot's deployment with the rest of sv, and follows the counters.
 func save(t testing.TB, s Store, snap *rollout.Snapshot, sv rollout.Save) rollout.Saved {
 	t.Helper()
-	sv.Deployment = snap.Deployment
+	sv.Deployment, sv.Events = snap.Deployment, Now(sv.Events...)
 	saved, err := s.Save(ctx(t), sv)
 	must(t, err)
 	d := &snap.Deployment
-	d.Revision, d.LastSeq, d.Saves = saved.Revision, saved.LastSeq, saved.Saves
+	d.Revision, d.LastSeq, d.EventsHash, d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 	return saved
+}
+
+// Now gives events that have no time the present one.
+func Now(events ...rollout.Event) []rollout.Event {
+	timed := slices.Clone(events)
+	for i := range timed {
+		if timed[i].At.IsZero() {
+			timed[i].At = time.Now()
+		}
+	}
+	return timed
 }
 
 func finish(t testing.TB, s Store, snap *rollout.Snapshot, state rollout.State) {

@@ -54,7 +54,7 @@ func aRepeatedSaveChangesNothingAndAnswersTheSame(t *testing.T, s Store) {
 			if sv.Deployment = snap.Deployment; name == "finished" {
 				sv.Deployment.State, sv.Deployment.FinishedAt = rollout.StateCompleted, time.Now()
 			}
-			sv.Targets, sv.Events = snap.Targets, []rollout.Event{{Type: rollout.EventWaveFinished}}
+			sv.Targets, sv.Events = snap.Targets, Now(rollout.Event{Type: rollout.EventWaveFinished})
 			first, err := s.Save(ctx(t), sv)
 			must(t, err)
 			before := stored(t, s, snap.Deployment.ID)
@@ -84,7 +84,7 @@ func onlyTheOwnerInItsEpochSaves(t *testing.T, s Store) {
 		d := snap.Deployment
 		d.Reason = "must not be written"
 		change(&d)
-		_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Targets: snap.Targets, Events: []rollout.Event{{Type: "x"}}})
+		_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Targets: snap.Targets, Events: Now(rollout.Event{Type: "x"})})
 		if rollout.ErrorCode(err) != rollout.CodeLost {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -196,6 +196,41 @@ func theEventsOfAnEngineSayWhoWroteThem(t *testing.T, s Store) {
 	}
 }
 
+// They come from a creation, saves, verbs, one that others supersede, a take-over, and a save whose answer was lost.
+func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	id := snap.Deployment.ID
+	older := create(t, s, Request("checkout", 1))
+	create(t, s, Request("checkout", 1))
+	_, err := s.Update(ctx(t), id, 0, note(1))
+	must(t, err)
+	_, err = s.Heartbeat(ctx(t), "r1", -time.Second)
+	must(t, err)
+	snap = claim(t, s, "r2")
+	weight := 10
+	until := time.Now().Add(time.Second)
+	call := rollout.Call{WebhookID: "msg", Action: rollout.CallDeploy, Version: "v2", Attempt: 1, Fence: 7, Until: until, NewWeight: &weight}
+	sv := rollout.Save{Deployment: snap.Deployment, Events: Now(rollout.Event{Type: rollout.EventTargetIntent, Target: "web-1", Wave: 1, Call: &call})}
+	for range 2 {
+		_, err = s.Save(ctx(t), sv)
+		must(t, err)
+	}
+	snap.Deployment = stored(t, s, id)
+	finish(t, s, snap, rollout.StateCompleted)
+	for _, id := range []string{id, older.ID} {
+		d, list := stored(t, s, id), events(t, s, id)
+		if proof := rollout.CheckChain(list, d.EventsHash); len(proof.Faults) > 0 || proof.Chained != len(list) || len(list) < 3 {
+			t.Errorf("deployment %s: %+v of %d events", id, proof, len(list))
+		}
+	}
+}
+
+func anEventOfASaveHasATime(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	_, err := s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	wantCode(t, err, rollout.CodeInvalid)
+}
+
 // note is a change that only tells.
 func note(i int) func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
 	return func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
@@ -209,7 +244,7 @@ func saveUntil(t *testing.T, s Store, snap *rollout.Snapshot, n int) (landed int
 	t.Helper()
 	for landed < n {
 		d := stored(t, s, snap.Deployment.ID)
-		_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Events: []rollout.Event{{Type: rollout.EventWaveStarted}, {Type: rollout.EventWaveFinished}}})
+		_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Events: Now(rollout.Event{Type: rollout.EventWaveStarted}, rollout.Event{Type: rollout.EventWaveFinished})})
 		switch rollout.ErrorCode(err) {
 		case rollout.CodeStale:
 		default:

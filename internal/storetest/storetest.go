@@ -81,6 +81,8 @@ func rules() []rule {
 		{"AFinishedDeploymentIsFinal", aFinishedDeploymentIsFinal},
 		{"TheEventsOfAnEngineSayWhoWroteThem", theEventsOfAnEngineSayWhoWroteThem},
 		{"EventsAreNumberedWithoutGapsWhoeverWrites", eventsAreNumberedWithoutGapsWhoeverWrites},
+		{"EventsAreAChainWhoeverWrites", eventsAreAChainWhoeverWrites},
+		{"AnEventOfASaveHasATime", anEventOfASaveHasATime},
 
 		{"AVerbIsWrittenAndARepeatedOneIsNot", aVerbIsWrittenAndARepeatedOneIsNot},
 		{"ARefusedVerbHasNoEffect", aRefusedVerbHasNoEffect},

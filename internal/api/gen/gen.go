@@ -314,8 +314,17 @@ type Call struct {
 	Fence   int64  `json:"fence"`
 
 	// NewWeight The new side's share; only of a router's call.
-	NewWeight *int   `json:"new_weight"`
-	WebhookID string `json:"webhook_id"`
+	NewWeight *int `json:"new_weight"`
+
+	// PreviousVersion What it ran before, as the call said.
+	PreviousVersion *string `json:"previous_version"`
+
+	// Until When the call is given up as unanswered.
+	Until *time.Time `json:"until"`
+
+	// Version What the target shall run.
+	Version   *string `json:"version"`
+	WebhookID string  `json:"webhook_id"`
 }
 
 // CheckRequest One probe of a target. Fields that do not belong to its type are refused.
@@ -536,7 +545,10 @@ type Deployment struct {
 	Environment string              `json:"environment"`
 
 	// Epoch Grows each time it changes hands.
-	Epoch      int64      `json:"epoch"`
+	Epoch int64 `json:"epoch"`
+
+	// EventsHash The hash of the newest event. Keep it elsewhere, and `rollcall verify` can tell whether the log was written anew.
+	EventsHash *string    `json:"events_hash"`
 	FinishedAt *time.Time `json:"finished_at"`
 
 	// ID Example: 0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11
@@ -690,6 +702,10 @@ type Event struct {
 	Environment  string  `json:"environment"`
 	Epoch        int64   `json:"epoch"`
 	From         *string `json:"from"`
+
+	// Hash SHA-256 over the event and the hash of the one before, in hexadecimal digits; null for what was written by a
+	// version that had no chain.
+	Hash *string `json:"hash"`
 
 	// ID Grows over all deployments.
 	ID      string  `json:"id"`

@@ -1,0 +1,124 @@
+package rollout
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
+
+// Hash is one link in the chain of a deployment's events. The zero Hash means that there is none.
+type Hash [sha256.Size]byte
+
+// IsZero reports whether there is no hash.
+func (h Hash) IsZero() bool { return h == Hash{} }
+
+// String is the hash in hexadecimal digits, empty for none.
+func (h Hash) String() string {
+	if h.IsZero() {
+		return ""
+	}
+	return hex.EncodeToString(h[:])
+}
+
+// MarshalText is String.
+func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (h *Hash) UnmarshalText(text []byte) error {
+	*h = Hash{}
+	if len(text) == 0 {
+		return nil
+	}
+	if len(text) != hex.EncodedLen(len(h)) {
+		return fmt.Errorf("a hash has %d hexadecimal digits, not %d", hex.EncodedLen(len(h)), len(text))
+	}
+	if _, err := hex.Decode(h[:], text); err != nil {
+		return fmt.Errorf("read a hash: %w", err)
+	}
+	return nil
+}
+
+// Append gives the events that come next in d's log all that is stored of them, but for the id that the database draws:
+// number, deployment and hash; and where they name none the given time and replica, d's epoch and the engine as actor. d's
+// LastSeq and EventsHash become those of the last one. What was given is left as it is.
+func (d *Deployment) Append(events []Event, replica string, now time.Time) []Event {
+	appended := make([]Event, len(events))
+	for i, e := range events {
+		d.LastSeq++
+		e.Seq, e.DeploymentID = d.LastSeq, d.ID
+		e.Actor, e.Replica, e.Epoch = cmp.Or(e.Actor, ActorEngine), cmp.Or(e.Replica, replica), cmp.Or(e.Epoch, d.Epoch)
+		if e.At.IsZero() {
+			e.At = now
+		}
+		e.Hash = Chain(d.EventsHash, &e)
+		d.EventsHash = e.Hash
+		appended[i] = e
+	}
+	return appended
+}
+
+// chainVersion begins what is hashed: another encoding gets another name.
+const chainVersion = "rollcall event 1"
+
+// Chain is the hash of an event that follows one with the hash previous, which is zero where the chain begins. It covers
+// all that is stored of the event except ID, which the database draws. Whoever writes and whoever verifies uses this: what
+// is hashed here must never change.
+func Chain(previous Hash, e *Event) Hash {
+	l := make(link, 0, 512) // most events fit
+	l.text(chainVersion)
+	l = append(l, previous[:]...)
+	l.text(e.DeploymentID)
+	l.number(e.Seq)
+	l.number(e.At.UnixMicro()) // the database keeps no more
+	l.text(e.Type)
+	l.text(e.Actor)
+	l.text(e.Replica)
+	l.number(e.Epoch)
+	l.text(e.Target)
+	l.number(int64(e.Wave))
+	l.text(e.From)
+	l.text(e.To)
+	l.text(e.Message)
+	l.call(e.Call)
+	return sha256.Sum256(l)
+}
+
+// link is an event as it is hashed. Texts stand behind their lengths, so that no two events look alike.
+type link []byte
+
+func (l *link) number(n int64) { *l = binary.BigEndian.AppendUint64(*l, uint64(n)) } //nolint:gosec // the bits count, not the sign
+
+func (l *link) text(s string) {
+	l.number(int64(len(s)))
+	*l = append(*l, s...)
+}
+
+func (l *link) present(is bool) {
+	if is {
+		*l = append(*l, 1)
+	} else {
+		*l = append(*l, 0)
+	}
+}
+
+func (l *link) call(c *Call) {
+	l.present(c != nil)
+	if c == nil {
+		return
+	}
+	l.text(c.WebhookID)
+	l.text(string(c.Action))
+	l.text(c.Version)
+	l.text(c.PreviousVersion)
+	l.number(int64(c.Attempt))
+	l.number(c.Fence)
+	l.number(c.Until.Unix())
+	l.number(int64(c.Until.Nanosecond()))
+	l.present(c.NewWeight != nil)
+	if c.NewWeight != nil {
+		l.number(int64(*c.NewWeight))
+	}
+}

@@ -1,0 +1,108 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Proof is what a chain of events says about them.
+type Proof struct {
+	// Chained counts the events that have a hash, Before those in front of them that have none: a server that knew of no
+	// chain wrote them, and nothing is proven of them.
+	Chained, Before int
+	// Faults are what does not fit, in the order of the log; none means that the log is as it was written.
+	Faults []Fault
+}
+
+// Fault is one thing that is wrong with a log of events.
+type Fault struct {
+	// Seq is the event that it shows at.
+	Seq int64 `json:"seq"`
+	// Message says what is wrong.
+	Message string `json:"message"`
+}
+
+// CheckChain compares the events of a deployment, all of them in the order of their numbers, with their hashes and with
+// the deployment's own, which is the last one's. Whoever can write to the database can write a whole new chain: only a hash
+// that was kept elsewhere proves that nobody did, see Contains.
+func CheckChain(events []Event, last Hash) Proof {
+	c := chain{events: events}
+	for i := range events {
+		c.check(i)
+	}
+	if c.previous != last {
+		c.fault(c.seq, "the events end here, but the deployment names another last one: what came after it is missing, "+
+			"or it was changed together with its hash")
+	}
+	return c.proof
+}
+
+// Contains reports whether one of the events has the hash. In a log without faults, with a hash that was read earlier and
+// kept elsewhere, it proves that nothing up to that event was changed since.
+func Contains(events []Event, known Hash) bool {
+	return !known.IsZero() && slices.ContainsFunc(events, func(e Event) bool { return e.Hash == known })
+}
+
+// chain is a walk along a log.
+type chain struct {
+	events   []Event
+	proof    Proof
+	seq      int64 // of the event before
+	previous Hash  // its hash
+	unsure   bool  // the event before is missing, so nothing can be said of the next one's hash
+}
+
+func (c *chain) fault(seq int64, message string) {
+	c.proof.Faults = append(c.proof.Faults, Fault{Seq: seq, Message: message})
+}
+
+func (c *chain) check(i int) {
+	e := &c.events[i]
+	c.number(e.Seq)
+	begun := c.proof.Chained > 0
+	switch {
+	case e.Hash.IsZero() && !begun:
+		c.proof.Before++
+	case e.Hash.IsZero():
+		c.fault(e.Seq, "it has no hash: it was added by hand, or by a server of a version before there was a chain")
+	default:
+		c.proof.Chained++
+		if !c.unsure && e.Hash != Chain(c.previous, e) {
+			c.fault(e.Seq, c.suspicion(i))
+		}
+		c.previous, c.unsure = e.Hash, false
+	}
+}
+
+// number checks that an event follows the one before.
+func (c *chain) number(seq int64) {
+	switch want := c.seq + 1; {
+	case seq == want+1:
+		c.fault(want, "it is missing")
+	case seq > want:
+		c.fault(want, fmt.Sprintf("it and all up to %d are missing", seq-1))
+	case seq < want:
+		c.fault(seq, fmt.Sprintf("it stands behind %d", c.seq))
+	}
+	c.unsure = c.unsure || seq != c.seq+1 && c.proof.Chained > 0
+	c.seq = seq
+}
+
+// suspicion says why an event does not follow from the one before: because it stood elsewhere when it was written, or
+// because it is not what was written.
+func (c *chain) suspicion(i int) string {
+	moved := c.events[i]
+	for j := range c.events {
+		moved.Seq = c.events[j].Seq
+		before := Hash{}
+		if j > 0 {
+			before = c.events[j-1].Hash
+		}
+		for _, previous := range []Hash{before, c.events[j].Hash} { // the latter when it changed places with its neighbour
+			if j != i && moved.Hash == Chain(previous, &moved) {
+				return fmt.Sprintf("it is out of order: it was written as event %d", moved.Seq)
+			}
+		}
+	}
+	return "it was changed, or it does not follow the one that was written before it"
+}
