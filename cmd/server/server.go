@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -79,36 +78,6 @@ func listenOn(ctx context.Context, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
 	return l, nil
-}
-
-func (s *server) openDatabase(ctx context.Context) error {
-	url := s.config.DatabaseURL
-	if url == "" {
-		postgres, err := localpg.Start(ctx, localpg.Config{Dir: filepath.Join(s.config.StateDir, "postgres"), Log: s.log})
-		if err != nil {
-			return fmt.Errorf("starting the private Postgres: %w", err)
-		}
-		s.postgres, url = postgres, postgres.URL()
-	}
-	box, err := s.config.openBox()
-	if err != nil {
-		return err
-	}
-	db, err := store.Open(ctx, url, store.SealedBy(box))
-	if err != nil {
-		return fmt.Errorf("opening the database: %w", err)
-	}
-	s.store = db
-	if s.work, err = db.Apart(ctx); err != nil {
-		return fmt.Errorf("opening the database: %w", err)
-	}
-	if err := db.Migrate(ctx); err != nil {
-		return fmt.Errorf("migrating the database: %w", err)
-	}
-	if err := db.CheckKeys(ctx); err != nil {
-		return fmt.Errorf("looking whether all secrets can be opened: %w", err)
-	}
-	return nil
 }
 
 func (s *server) identify(context.Context) error {

@@ -18,6 +18,9 @@ const (
 	port     = "5432" // part of the socket's name only; nothing listens on TCP
 )
 
+// ServerRole is the role that the server works as; whoever opens URL makes it and says what it may do.
+const ServerRole = "rollcall_server"
+
 // Config says where the private PostgreSQL lives.
 type Config struct {
 	// Dir is the folder that holds data, log and socket. It is made when it is missing; it must belong to the account
@@ -101,8 +104,14 @@ func (s *Server) prepare(ctx context.Context, c Config) (err error) {
 	return s.place.openSocket(s.who)
 }
 
-// URL is the connection string of the database. It stays the same when PostgreSQL is started again.
-func (s *Server) URL() string {
+// URL is the connection string of the database, as the role that owns it and may do everything. It stays the same when
+// PostgreSQL is started again.
+func (s *Server) URL() string { return s.urlFor(role) }
+
+// ServerURL is the same for ServerRole.
+func (s *Server) ServerURL() string { return s.urlFor(ServerRole) }
+
+func (s *Server) urlFor(role string) string {
 	q := url.Values{"host": {s.place.socket}, "port": {port}, "sslmode": {"disable"}}
 	return "postgres://" + role + "@/" + database + "?" + q.Encode()
 }

@@ -40,7 +40,7 @@ func TestWhatWasDoneToALogIsFoundWhereItWasDone(t *testing.T) {
 		seqs []int64
 		says string
 	}{
-		"changed": {func(e []rollout.Event) []rollout.Event { e[3].Message = "called"; return e }, []int64{4}, "it was changed"},
+		"changed":           {func(e []rollout.Event) []rollout.Event { e[3].Message = "called"; return e }, []int64{4}, "it was changed"},
 		"the first changed": {func(e []rollout.Event) []rollout.Event { e[0].Actor = "ann"; return e }, []int64{1}, "it was changed"},
 		"the last changed":  {func(e []rollout.Event) []rollout.Event { e[6].To = "updated"; return e }, []int64{7}, "it was changed"},
 		"changed with its hash": {func(e []rollout.Event) []rollout.Event {

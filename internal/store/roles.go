@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// rolesLock makes replicas that start at once give out rights one after another: PostgreSQL refuses to do it side by side.
+const rolesLock = `SELECT pg_advisory_xact_lock(hashtextextended('rollcall/roles', 0))`
+
+// rightsOn are the rights that the server has and needs on a table. Events are only added, and a deployment is never
+// removed but by forget_deployments.
+func rightsOn(table string) []string {
+	switch table {
+	case "goose_db_version":
+		return []string{"SELECT"}
+	case "deployment_events":
+		return []string{"SELECT", "INSERT"}
+	case "deployments", "deployment_targets":
+		return []string{"SELECT", "INSERT", "UPDATE"}
+	default:
+		return []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
+	}
+}
+
+// Role is who the database takes s for.
+func (s *Store) Role(ctx context.Context) (string, error) {
+	role, err := one(ctx, s.pool, pgx.RowTo[string], `SELECT current_user::text`)
+	return role, failed("ask who the database takes the server for", err)
+}
+
+// MakeRole makes a role that may log in and nothing else, unless it is there. It is for a database that nobody else uses.
+func (s *Store) MakeRole(ctx context.Context, role string) error {
+	err := s.asOwner(ctx, func(tx pgx.Tx) error {
+		known, err := one(ctx, tx, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, role)
+		if err != nil || known {
+			return err
+		}
+		database, err := one(ctx, tx, pgx.RowTo[string], `SELECT current_database()::text`)
+		if err != nil {
+			return err
+		}
+		return execAll(ctx, tx, "CREATE ROLE "+quoted(role)+" LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+			"REVOKE ALL ON DATABASE "+quoted(database)+" FROM PUBLIC", "GRANT CONNECT ON DATABASE "+quoted(database)+" TO "+quoted(role))
+	})
+	return failed("make the role "+role, err)
+}
+
+// GrantTo gives another role what the server needs of the tables that s owns, and no more; nothing is written when it has
+// that already. To grant the owner itself is refused.
+func (s *Store) GrantTo(ctx context.Context, role string) error {
+	err := s.asOwner(ctx, func(tx pgx.Tx) error {
+		const sql = `SELECT current_user = $1, current_schema()::text`
+		var same bool
+		var schema string
+		if err := tx.QueryRow(ctx, sql, role).Scan(&same, &schema); err != nil {
+			return fmt.Errorf("ask who owns the database: %w", err)
+		}
+		if same {
+			return fmt.Errorf("the owner and the server are both the role %s: they must be two", role)
+		}
+		changes, err := missingGrants(ctx, tx, role)
+		if err != nil {
+			return err
+		}
+		return execAll(ctx, tx, append(changes, "GRANT USAGE ON SCHEMA "+quoted(schema)+" TO "+quoted(role),
+			"GRANT EXECUTE ON FUNCTION forget_deployments(uuid[]) TO "+quoted(role))...)
+	})
+	return failed("say what the database role "+role+" may do", err)
+}
+
+// missingGrants are the statements that make the role's rights on the tables what they should be.
+func missingGrants(ctx context.Context, tx pgx.Tx, role string) ([]string, error) {
+	const sql = `
+		SELECT c.relname::text, ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) WITH ORDINALITY AS r (p, n)
+			WHERE has_table_privilege($1, c.oid, p) ORDER BY n)
+		FROM pg_class c WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relowner = current_user::regrole`
+	type table struct {
+		Name   string
+		Rights []string
+	}
+	tables, err := all(ctx, tx, pgx.RowToStructByPos[table], sql, role)
+	if err != nil {
+		return nil, fmt.Errorf("read what it may do now: %w", err)
+	}
+	var changes []string
+	for _, t := range tables {
+		want := strings.Join(rightsOn(t.Name), ", ")
+		if strings.Join(t.Rights, ", ") == want {
+			continue
+		}
+		changes = append(changes, "REVOKE ALL ON "+quoted(t.Name)+" FROM "+quoted(role), "GRANT "+want+" ON "+quoted(t.Name)+" TO "+quoted(role))
+	}
+	return changes, nil
+}
+
+// RenounceEvents takes from the role of s itself, if it owns the tables, the right to change events. Migrations go on
+// working: an owner may alter what it may not update.
+func (s *Store) RenounceEvents(ctx context.Context) error {
+	rights, err := s.RightsOverEvents(ctx)
+	if err != nil || len(rights.Held) == 0 || rights.Superuser || !rights.Owner {
+		return err
+	}
+	err = s.asOwner(ctx, func(tx pgx.Tx) error {
+		return execAll(ctx, tx, "REVOKE UPDATE, DELETE, TRUNCATE ON deployment_events FROM CURRENT_USER")
+	})
+	return failed("give up the right to change events", err)
+}
+
+// EventRights is what a role may do to events that are written.
+type EventRights struct {
+	Role string
+	// Owner owns the table, and could give itself any right; what a Superuser may do cannot be bounded.
+	Owner, Superuser bool
+	// Held are those of UPDATE, DELETE and TRUNCATE that the role has.
+	Held []string
+}
+
+// RightsOverEvents asks the database what the role of s may do to events.
+func (s *Store) RightsOverEvents(ctx context.Context) (EventRights, error) {
+	const sql = `
+		SELECT current_user::text, pg_has_role(c.relowner, 'USAGE'), r.rolsuper,
+			ARRAY(SELECT p FROM unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) p WHERE has_table_privilege(c.oid, p))
+		FROM pg_class c, pg_roles r WHERE c.oid = 'deployment_events'::regclass AND r.rolname = current_user`
+	rights, err := one(ctx, s.pool, pgx.RowToStructByPos[EventRights], sql)
+	return rights, failed("ask what the database role may do", err)
+}
+
+// asOwner runs do in a transaction that no other replica's is beside.
+func (s *Store) asOwner(ctx context.Context, do func(tx pgx.Tx) error) error {
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, rolesLock); err != nil {
+			return fmt.Errorf("wait for other replicas: %w", err)
+		}
+		return do(tx)
+	})
+}
+
+func execAll(ctx context.Context, tx pgx.Tx, statements ...string) error {
+	for _, statement := range statements {
+		if _, err := tx.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
+}
+
+func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
