@@ -120,8 +120,8 @@ func table() map[string]map[string]string {
 		},
 		"gate": {
 			"pause": "200 paused pause forward: deployment.paused", "resume": "200 paused <nil> forward:",
-			"promote": "200 paused <nil> forward: deployment.promoted", "promote full": "200 paused <nil> forward: deployment.promoted",
-			"promote 1": "200 paused <nil> forward: deployment.promoted", "promote 2": no,
+			"promote": "200 in_progress <nil> forward: deployment.promoted", "promote full": "200 in_progress <nil> forward: deployment.promoted",
+			"promote 1": "200 in_progress <nil> forward: deployment.promoted", "promote 2": no,
 			"abort":    "200 paused abort forward: deployment.abort_requested",
 			"rollback": "200 rolling_back rollback backward: deployment.rollback_started", "retry": no,
 		},

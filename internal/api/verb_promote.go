@@ -15,6 +15,13 @@ func (s *server) PromoteDeployment(
 	if err != nil {
 		return nil, err
 	}
+	if r.Wave == 0 && !r.Full { // it means the gate at which the deployment stands now, and not when its row is free
+		seen, err := s.store.Deployment(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		r.Stood = &seen.Progress.Gate
+	}
 	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, r)
 	if err != nil {
 		return nil, err

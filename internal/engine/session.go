@@ -206,7 +206,7 @@ func (s *session) apply(o rollout.Outcome, now time.Time) {
 	t := &s.snap.Targets[i]
 	before := *t
 	s.note(strategy.Apply(s.snap, o, now))
-	s.mark(i, before.Phase != t.Phase || before.Health != t.Health || before.State != t.State)
+	s.mark(i, before.Phase != t.Phase || before.Health != t.Health || before.State != t.State || before.Version != t.Version)
 }
 
 func (s *session) note(events []rollout.Event) {

@@ -112,6 +112,9 @@ type Wave struct {
 	// Bake is how long the wave is watched after it was verified; Delay comes after it and before the next wave.
 	Bake  Duration `json:"bake"`
 	Delay Duration `json:"delay"`
+	// CheckOnly waves are verified as they are, without a call. Only when all of it is verified does traffic move; when
+	// not, the deployment goes on without it.
+	CheckOnly bool `json:"check_only,omitempty"`
 }
 
 // The places of a gate within a wave.

@@ -36,6 +36,16 @@ type Setting struct {
 	Backends []Backend `json:"backends"`
 }
 
+// Shares is what a router tells of itself when it is read back.
+type Shares struct {
+	ActiveSlot string `json:"active_slot"`
+	NewWeight  int    `json:"new_weight"`
+	OldWeight  int    `json:"old_weight"`
+}
+
+// Shares is the setting as a router that does it tells it.
+func (s *Setting) Shares() Shares { return Shares{s.ActiveSlot, s.NewWeight, s.OldWeight} }
+
 // Backend is one target's weight at a router.
 type Backend struct {
 	Target string `json:"target"`
@@ -62,6 +72,9 @@ type RouterState struct {
 	Sent  *RouterCall `json:"sent"`
 	Open  bool        `json:"open"`
 	Doubt bool        `json:"doubt"`
+	// Before are the shares that the router may have told before the last write: what it was last known to do, and what
+	// was sent since.
+	Before []Shares `json:"before,omitempty"`
 	// Asking is true while the router is being asked what it does; it is not stored.
 	Asking bool `json:"-"`
 	// Step counts the different settings sent, Tries the failed attempts at the present one.
@@ -71,6 +84,12 @@ type RouterState struct {
 	// Fence never falls for the service and environment, over all deployments.
 	Fence int64  `json:"fence"`
 	Error string `json:"error"`
+}
+
+// Tells reports whether the router's shares tell that the last write was done. Where it may have told the same before,
+// they do not.
+func (r *RouterState) Tells() bool {
+	return r.Sent != nil && !slices.Contains(r.Before, r.Sent.Setting.Shares())
 }
 
 // Equal reports whether the two settings are the same in everything.

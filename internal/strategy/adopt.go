@@ -33,8 +33,8 @@ func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 // switched.
 func followSlots(s *rollout.Snapshot) {
 	d := &s.Deployment
-	if !d.StartedAt.IsZero() || d.Spec.IdleSlot == "" {
-		return
+	if !d.StartedAt.IsZero() || d.Spec.IdleSlot == "" || d.Kind == rollout.KindRollback {
+		return // begun, without slots, or planned on what ended last
 	}
 	d.Progress.ActiveSlot = d.Spec.ActiveSlot
 	if s.ActiveSlot == d.Spec.IdleSlot {

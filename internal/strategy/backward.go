@@ -14,10 +14,6 @@ func (p *planner) backward() {
 		p.switchBack()
 		return
 	}
-	share := percentBase
-	if p.spec.Strategy.Type != rollingType {
-		share = 0 // all traffic leaves the new side before anything there is touched
-	}
 	settled := true
 	for _, inDoubt := range []bool{true, false} {
 		for i := range p.s.Targets {
@@ -27,8 +23,12 @@ func (p *planner) backward() {
 			}
 		}
 	}
-	if !settled || len(p.out.Moves) > 0 {
-		p.depart(share)
+	if len(p.out.Moves) > 0 {
+		p.putOffCalls() // they may depend on whom traffic goes to after the moves
+		return
+	}
+	if !settled {
+		p.depart(p.shareBack())
 		return
 	}
 	if p.routed(p.setting(0, nil)) {
@@ -47,7 +47,8 @@ func (p *planner) switchBack() {
 
 // keptOldSide reports whether the old slot is still there as it was: then one write to the router was the way back.
 func (p *planner) keptOldSide() bool {
-	return p.spec.Traffic != nil && p.spec.ActiveSlot != "" && !p.d.Progress.WaveSettledAt.IsZero() && p.calling == 0
+	switched := p.bySlot() && !p.d.Progress.WaveSettledAt.IsZero()
+	return p.spec.Traffic != nil && switched && p.calling == 0 && p.d.Kind == rollout.KindDeploy
 }
 
 func doubtful(t *rollout.Target) bool {
@@ -104,7 +105,7 @@ func (p *planner) callBack(i int, t *rollout.Target) {
 	case p.held():
 	case t.Back && p.now.Before(t.NotBefore):
 		p.visibleAt(t.NotBefore)
-	case t.Busy() || p.busy < p.spec.LargestWave():
+	case t.Busy() || p.busy < p.atOnce(t, p.spec.LargestWave()):
 		p.dispatch(i, t, true)
 	}
 }

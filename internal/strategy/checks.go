@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -33,10 +34,10 @@ func restartChecks(spec *rollout.Spec, now time.Time) []rollout.CheckState {
 }
 
 // observe adds one result to a check's state. An answer with another version than the one wanted does not pass,
-// whatever else it says.
+// whatever else it says; wanted is empty for a target that is checked as it is and whose version nobody knows.
 func observe(check *rollout.Check, state rollout.CheckState, o rollout.Observation, wanted string) rollout.CheckState {
 	status, message := o.Status, o.Message
-	if status.Passing() && check.VersionPointer != "" && o.Version != wanted {
+	if status.Passing() && check.VersionPointer != "" && o.Version != wanted && wanted != "" {
 		status, message = rollout.HealthUnhealthy, fmt.Sprintf("answers with version %s, not %s", orUnknown(o.Version), wanted)
 	}
 	if status.Passing() == state.Last.Passing() && state.Streak > 0 {
@@ -56,19 +57,17 @@ func observe(check *rollout.Check, state rollout.CheckState, o rollout.Observati
 }
 
 // verified reports whether every check has come to a conclusion and the target passes.
-func verified(spec *rollout.Spec, t *rollout.Target) bool {
-	for i := range t.Checks {
-		if t.Checks[i].Status == rollout.HealthUnknown {
-			return false
-		}
-	}
-	return passes(spec, t)
+func verified(spec *rollout.Spec, t *rollout.Target) bool { return concluded(t) && passes(spec, t) }
+
+// concluded reports whether every check has come to a conclusion.
+func concluded(t *rollout.Target) bool {
+	return !slices.ContainsFunc(t.Checks, func(c rollout.CheckState) bool { return c.Status == rollout.HealthUnknown })
 }
 
 // passes reports whether nothing stands against the target: its critical checks pass, and where it can be asked what it
 // runs, that is not another version, nor unknown after a call that it only accepted; even if that check is not critical.
 func passes(spec *rollout.Spec, t *rollout.Target) bool {
-	agrees := spec.VersionCheck() < 0 || t.Version == t.Wanted()
+	agrees := spec.VersionCheck() < 0 || t.Version == t.Wanted() || t.Wanted() == ""
 	return agrees && rollout.Overall(spec.Checks, t.Checks).Passing()
 }
 

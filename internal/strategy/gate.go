@@ -30,6 +30,4 @@ func (p *planner) passGate() bool {
 	return true
 }
 
-func (p *planner) opened(wave int) bool {
-	return p.d.Operator.Full || p.d.Operator.Promoted >= wave
-}
+func (p *planner) opened(wave int) bool { return opened(p.d, wave) }

@@ -25,8 +25,8 @@ const scriptEnd = "----\n"
 // -rewrite to write down what happens now, and read the difference.
 //
 // A script is a list of lines: "targets N [version]", "target ID {json}", "strategy {json}", "check {json}",
-// "deploy {json}", "healthy_deadline 10s", "force", "active_slot blue", and "at 5s VERB", "at 5s promote 2",
-// "at 5s promote full" or "at 5s crash 3s".
+// "deploy {json}", "healthy_deadline 10s", "force", "active_slot blue", "router", "undo" (what is told is the rollback of
+// the deployment after its success), and "at 5s VERB", "at 5s promote 2", "at 5s promote full" or "at 5s crash 3s".
 func TestTheStoriesAreTold(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -124,6 +124,8 @@ type story struct {
 	world    []*simTarget
 	slots    map[string]string
 	strategy json.RawMessage
+	router   *simRouter
+	undo     bool
 	doings   []doing
 }
 
@@ -184,10 +186,25 @@ func (st *story) read(line string) error {
 	case "force":
 		st.d.Spec.Force = true
 		return nil
+	case "undo":
+		st.undo = true
+		return nil
+	case "router":
+		st.readRouter()
+		return nil
 	case "at":
 		return st.readDoing(strings.Fields(rest))
 	default:
 		return errors.New("is no word of the scripts")
+	}
+}
+
+// readRouter has traffic moved by a router that does as it is told.
+func (st *story) readRouter() {
+	st.router = &simRouter{moods: []routerMood{routerObeys}, readBack: true, exact: true, remembers: true}
+	st.d.Spec.Traffic = &rollout.Traffic{
+		Type: "webhook", URL: "http://lb", ReadBack: true, Timeout: rollout.Duration(time.Second), Retries: 1,
+		Backoff: rollout.Duration(time.Second),
 	}
 }
 
@@ -281,8 +298,17 @@ func (st *story) stage() (*sim, error) {
 	if err != nil {
 		return nil, err
 	}
-	sc := scenario{world: st.world}
+	sc := scenario{world: st.world, router: st.router}
+	if st.undo {
+		ended := &rollout.Snapshot{Deployment: prepared.Deployment, Targets: prepared.Targets}
+		sc.end(nil, ended, true, newVersion)
+		prepared = sc.undone(ended)
+		prepared.Deployment.ID = "d1"
+	}
 	sc.adopt(prepared)
+	for _, w := range sc.world {
+		w.initial = w.running
+	}
 	s := newSim(0, sc, rand.New(rand.NewPCG(0, 0)), rand.New(rand.NewPCG(0, 0)))
 	s.steady, s.alone = true, true
 	for _, do := range st.doings {

@@ -85,7 +85,7 @@ func (p *planner) count(t *rollout.Target) {
 		return
 	}
 	switch {
-	case failedForward(t):
+	case p.failedForward(t):
 		p.failures++
 	case t.State == rollout.TargetUpdated || t.State == rollout.TargetRolledBack:
 		if at := &p.out.Status.Progress.At; t.FinishedAt.After(*at) {
@@ -94,8 +94,10 @@ func (p *planner) count(t *rollout.Target) {
 	}
 }
 
-func failedForward(t *rollout.Target) bool {
-	return !t.Back && (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown)
+// failedForward reports whether a target did not get where the deployment wants it; one that was only checked was there.
+func (p *planner) failedForward(t *rollout.Target) bool {
+	checked := t.Wave > 0 && p.spec.Waves[t.Wave-1].CheckOnly
+	return !t.Back && ill(t) && !checked
 }
 
 // begin starts a pending deployment, unless someone has called it off or holds it.
@@ -274,7 +276,8 @@ func (p *planner) abort() {
 		if !p.overdue() {
 			return
 		}
-		end = rollout.StateFailed // the router never confirmed that the old side serves
+		end = rollout.StateFailed
+		p.out.Status.Progress.Cause = "aborted, but the router did not confirm that the old side serves" + p.routerError()
 	}
 	p.giveUpAll("the deployment was aborted before this target was verified")
 	p.finish(end)

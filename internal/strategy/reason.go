@@ -100,7 +100,7 @@ func (p *planner) endReason(state rollout.State) string {
 		}
 		return "rolled back: " + p.out.Status.Progress.Cause
 	default:
-		if p.d.Direction == rollout.Backward {
+		if p.d.Direction == rollout.Backward && !p.d.Operator.Abort {
 			return "the rollback did not succeed; it began because " + p.out.Status.Progress.Cause
 		}
 		return p.out.Status.Progress.Cause

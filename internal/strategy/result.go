@@ -85,8 +85,11 @@ func metadata(d *rollout.Deployment) map[string]any {
 	return m
 }
 
-// switched reports whether traffic went over to the new side and was not taken back.
+// switched reports whether traffic went over to the new side and was not taken back: a router has confirmed that.
 func switched(d *rollout.Deployment) bool {
+	if d.Spec.Traffic != nil {
+		return d.Progress.Weight == percentBase
+	}
 	kept := d.Direction == rollout.Forward && d.State != rollout.StateAborted
 	return d.State == rollout.StateCompleted || kept && d.Progress.Weight == percentBase
 }
@@ -120,7 +123,7 @@ func (p *planner) lastFailure() string {
 	var last *rollout.Target
 	for i := range p.s.Targets {
 		t := &p.s.Targets[i]
-		if t.Settled() && failedForward(t) && (last == nil || t.ErrorAt.After(last.ErrorAt)) {
+		if t.Settled() && p.failedForward(t) && (last == nil || t.ErrorAt.After(last.ErrorAt)) {
 			last = t
 		}
 	}

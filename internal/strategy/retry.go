@@ -29,6 +29,9 @@ func Retry(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	d := follower(left)
 	d.Kind, d.RollbackOf, d.Version, d.Labels = left.Kind, left.RollbackOf, left.Version, left.Labels
 	d.Spec.RetryOf = left.ID
+	if left.Kind == rollout.KindRollback && hasTwoSides(left) {
+		return retryBySlot(s, d, targets)
+	}
 	how, err := json.Marshal(left.Spec.Strategy)
 	if err != nil {
 		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy again: %w", err)
@@ -47,7 +50,7 @@ func leftUndone(s *rollout.Snapshot) []rollout.Target {
 			missing = append(missing, again(t))
 		}
 	}
-	if len(missing) > 0 && slots && s.Deployment.Spec.Strategy.Type == slotted {
+	if len(missing) > 0 && slots && s.Deployment.Spec.Strategy.Type == slotted && s.Deployment.Kind == rollout.KindDeploy {
 		return everything
 	}
 	return missing
@@ -56,6 +59,9 @@ func leftUndone(s *rollout.Snapshot) []rollout.Target {
 // missed reports whether the target has not got what the deployment was for. A target that is unchanged at the end of a
 // deployment that reached its goal was no part of that goal.
 func missed(d *rollout.Deployment, t *rollout.Target) bool {
+	if d.Kind == rollout.KindRollback && (t.Wave == 0 || d.Spec.Waves[t.Wave-1].CheckOnly) {
+		return false // it was never to be called
+	}
 	switch t.State {
 	case rollout.TargetUpdated:
 		return false

@@ -29,6 +29,9 @@ func Undo(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	d := follower(undone)
 	d.Kind, d.RollbackOf, d.Version = rollout.KindRollback, undone.ID, sharedWant(targets)
 	d.Spec.Force, d.Spec.OnConflict, d.Spec.RetryOf = false, rollout.OnConflictQueue, ""
+	if hasTwoSides(undone) {
+		return undoBySlot(undone, s, d, targets, doubtful)
+	}
 	how, err := json.Marshal(map[string]any{
 		"type": "rolling", "batch_size": undone.Spec.LargestWave(),
 		"on_failure": rollout.OnFailureHalt, "max_failures": len(targets), "progress_deadline": undone.Spec.Strategy.ProgressDeadline,

@@ -3,6 +3,7 @@ package strategy
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -28,7 +29,7 @@ func (p *planner) routed(want rollout.Setting) bool {
 	case p.held():
 	case p.now.Before(r.NotBefore):
 		p.visibleAt(r.NotBefore)
-	case r.Doubt && r.Sent.Setting.Equal(&want):
+	case r.Doubt && r.Tells() && r.Sent.Setting.Equal(&want):
 		p.act(rollout.Action{Kind: rollout.ActionAskRouter, Route: *r.Sent})
 		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
 	default:
@@ -66,13 +67,22 @@ func (p *planner) drained(want rollout.Setting) bool {
 	return true
 }
 
-// routerCause says that the router will not do what is wanted of it; empty while it may.
+// routerCause says that the router will not do what is wanted of it; empty while it may. Of a write without an answer it
+// is asked first.
 func (p *planner) routerCause() string {
 	r := p.d.Progress.Router
-	if p.spec.Traffic == nil || r == nil || r.Tries <= p.spec.Traffic.Retries {
+	if p.spec.Traffic == nil || r == nil || r.Tries <= p.spec.Traffic.Retries || r.Doubt && r.Tells() {
 		return ""
 	}
 	return "the router did not move traffic: " + r.Error
+}
+
+// routerError is what the router said last, to be appended; empty when nothing is wrong.
+func (p *planner) routerError() string {
+	if r := p.d.Progress.Router; r != nil && r.Error != "" {
+		return ": " + r.Error
+	}
+	return ""
 }
 
 // BeginRoute writes an action on the router down, in place. For a write, the returned action is complete, and the event
@@ -88,6 +98,7 @@ func BeginRoute(d *rollout.Deployment, a rollout.Action, now time.Time) (rollout
 	if r.Sent != nil && r.Sent.Setting.Equal(&a.Route.Setting) {
 		attempt = r.Sent.Attempt + 1
 	} else {
+		r.Before = mayTell(&r)
 		r.Step++
 		r.Tries = 0
 	}
@@ -98,6 +109,21 @@ func BeginRoute(d *rollout.Deployment, a rollout.Action, now time.Time) (rollout
 	call := a.Route
 	r.Sent, r.Open, r.Doubt = &call, true, false
 	return a, []rollout.Event{trafficEvent(rollout.EventTrafficIntent, d, &call, now, "")}
+}
+
+// mayTell lists the shares that the router may tell before it gets another setting.
+func mayTell(r *rollout.RouterState) []rollout.Shares {
+	if r.Sent == nil {
+		return nil // what an earlier deployment left is told apart by that one's id
+	}
+	last := r.Sent.Setting.Shares()
+	if r.Applied.Equal(&r.Sent.Setting) {
+		return []rollout.Shares{last}
+	}
+	if slices.Contains(r.Before, last) {
+		return r.Before
+	}
+	return append(slices.Clone(r.Before), last)
 }
 
 // applyRoute records what came of a write to the router, or of asking it.
@@ -130,6 +156,7 @@ func applyRoute(d *rollout.Deployment, o rollout.Outcome, now time.Time) []rollo
 	case rollout.AnswerNotSent:
 		retryRoute(d, &r, o.Answer, now)
 	case rollout.AnswerRefused, rollout.AnswerFenced:
+		r.Applied = nil // refused halfway through, or another write came after the last that is known
 		retryRoute(d, &r, o.Answer, now)
 		r.Tries = d.Spec.Traffic.Retries + 1
 	}

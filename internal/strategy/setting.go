@@ -21,26 +21,15 @@ const (
 // setting is what the router should do now, with share percent of traffic on the new side (rolling ignores it: there
 // every target in service counts the same) and without the targets in leaving.
 func (p *planner) setting(share int, leaving map[int]bool) rollout.Setting {
-	sides := make([]side, len(p.s.Targets))
-	var count [3]int
-	for i := range p.s.Targets {
-		sides[i] = p.sideOf(i, leaving)
-		count[sides[i]]++
-	}
-	if count[sideNew]+count[sideOld] == 0 { // taking the last ones out would serve nobody better
-		for i := range sides {
-			sides[i] = sideOld
-		}
-		count = [3]int{sideOld: len(sides)}
-	}
-	var weights [3][]int
+	sides, count := p.sides(share, leaving)
 	active, idle := slots(p.d)
 	s := rollout.Setting{ActiveSlot: active, NewWeight: p.newShare(share, count)}
 	s.OldWeight = percentBase - s.NewWeight
-	weights[sideNew], weights[sideOld] = p.weights(s.NewWeight, count)
-	if idle != "" && share == percentBase {
+	if idle != "" && s.NewWeight == percentBase {
 		s.ActiveSlot = idle
 	}
+	var weights [3][]int
+	weights[sideNew], weights[sideOld] = p.weights(s.NewWeight, count)
 	s.Backends = make([]rollout.Backend, len(sides))
 	for i, at := range sides {
 		s.Backends[i].Target = p.s.Targets[i].ID
@@ -50,6 +39,30 @@ func (p *planner) setting(share int, leaving map[int]bool) rollout.Setting {
 		}
 	}
 	return s
+}
+
+// sides says where each target stands, and how many stand where.
+func (p *planner) sides(share int, leaving map[int]bool) (sides []side, count [3]int) {
+	sides = make([]side, len(p.s.Targets))
+	for i := range p.s.Targets {
+		sides[i] = p.sideOf(i, share, leaving)
+		count[sides[i]]++
+	}
+	stranded := p.bySlot() && share == 0 && count[sideOld] == 0 && p.d.Progress.Weight < percentBase
+	if count[sideNew]+count[sideOld] > 0 && !stranded {
+		return sides, count
+	}
+	// Taking the last ones out would serve nobody better.
+	active, _ := slots(p.d)
+	count = [3]int{}
+	for i := range sides {
+		sides[i] = sideOld
+		if p.bySlot() && p.s.Targets[i].Slot != active {
+			sides[i] = sideOut
+		}
+		count[sides[i]]++
+	}
+	return sides, count
 }
 
 // newShare is the new side's share in percent, as far as both sides have a target to take theirs.
@@ -100,29 +113,29 @@ func (p *planner) inOneSlot() bool {
 	return p.spec.Strategy.Type == blueGreenType && p.spec.ActiveSlot == ""
 }
 
-// drains reports whether targets are taken out of service while they are called.
-func (p *planner) drains() bool { return p.spec.Strategy.Type != blueGreenType }
-
-func (p *planner) sideOf(i int, leaving map[int]bool) side {
+// sideOf is where a target stands. By slot, a side is a slot; else the new side are the verified targets.
+func (p *planner) sideOf(i, share int, leaving map[int]bool) side {
 	t := &p.s.Targets[i]
-	lost := t.Touched() && (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown)
-	if !p.drains() {
-		active, _ := slots(p.d)
-		switch {
-		case p.inOneSlot() || t.Slot == active:
-			return sideOld
-		case lost: // tolerated, and still no place for traffic
-			return sideOut
-		default:
-			return sideNew
-		}
-	}
+	gone := ill(t) && (t.Touched() || p.spec.Strategy.Type == blueGreenType)
+	active, _ := slots(p.d)
 	switch {
-	case leaving[i], lost, t.Touched() && t.Busy():
+	case p.inOneSlot() && (share < percentBase || !gone):
+		return sideOld
+	case leaving[i], gone, t.Attempts > 0 && t.Busy():
 		return sideOut
-	case t.State == rollout.TargetUpdated:
+	case p.bySlot() && t.Slot == active:
+		return sideOld
+	case p.bySlot(), t.State == rollout.TargetUpdated:
 		return sideNew
 	default:
 		return sideOld
 	}
 }
+
+// ill reports whether a target did not pass, or nobody knows.
+func ill(t *rollout.Target) bool {
+	return t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
+}
+
+// bySlot reports whether the sides are two slots, of which one serves.
+func (p *planner) bySlot() bool { return p.spec.IdleSlot != "" }

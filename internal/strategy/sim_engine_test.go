@@ -31,6 +31,12 @@ type sim struct {
 	calls          map[int]int64 // fences of the owner's calls in flight
 	wake           time.Time
 
+	// liveBook and storedBook are the notes about the router, routing the fence of the owner's write that is out, and
+	// finished what was shown before the end.
+	liveBook, storedBook book
+	routing              int64
+	finished             rollout.Status
+
 	steps, stepsNow int
 	personDue       bool
 	patience        int
@@ -87,6 +93,7 @@ func newSim(seed uint64, sc scenario, rng, crashRng *rand.Rand) *sim {
 		calls: map[int]int64{}, sentFence: map[int]int64{}, covered: map[string]int{}, patience: 6,
 		opened: map[int]bool{},
 	}
+	s.storedBook = (&book{}).clone()
 	for i := range stored.Targets {
 		s.storedShadow[i].fence = stored.Targets[i].Fence
 	}
@@ -156,7 +163,7 @@ func (s *sim) outcome(o rollout.Outcome) {
 	s.foresee(o)
 	before := *t
 	events := strategy.Apply(s.live, o, s.now)
-	s.changed(o.Action.Target, events, before.Phase != t.Phase || before.State != t.State || before.Health != t.Health)
+	s.changed(o.Action.Target, events, before.Phase != t.Phase || before.State != t.State || before.Health != t.Health || before.Version != t.Version)
 	s.trace("outcome", t.ID, "%s: %s → %s %s", word(o), before.State, t.Phase, t.State)
 	if s.crashHere("after an answer, before it is stored") {
 		return

@@ -18,6 +18,10 @@ func (s *sim) takeOver() {
 	copy(s.liveShadow, s.storedShadow)
 	s.dirty, s.touched, s.events = map[int]bool{}, map[int]bool{}, nil
 	clear(s.calls)
+	s.adoptBook()
+	if d := &s.live.Deployment; d.Spec.Traffic != nil && d.Progress.Router == nil {
+		d.Progress.Router = &rollout.RouterState{}
+	}
 	for i := range s.live.Targets {
 		if s.live.Targets[i].Call != nil {
 			s.dirty[i], s.touched[i] = true, true
@@ -73,6 +77,10 @@ func (s *sim) leaveZombie(unsent []rollout.Action) {
 	epoch := s.epoch
 	s.at(s.now.Add(between(s.crashRng, 100*time.Millisecond, 30*time.Second)), func() {
 		for _, a := range unsent {
+			if a.Kind == rollout.ActionRoute {
+				s.cover("router: a dead owner writes")
+				s.write(written{call: a.Route, epoch: epoch - 1, late: true})
+			}
 			if a.Kind == rollout.ActionCall {
 				s.cover("a dead owner sends")
 				s.send(sent{index: a.Target, call: a.Call, back: a.Back, epoch: epoch - 1, late: true})

@@ -117,6 +117,12 @@ func (s *sim) ask(r strategy.Request) {
 		return
 	}
 	s.cover("verb: " + wordOf(r))
+	if s.routing != 0 {
+		s.cover("router: " + string(r.Verb) + " while a write is out")
+		if r.Verb == strategy.VerbPause && chance(s.rng, 0.5) { // somebody thinks better of it
+			s.at(s.now.Add(time.Millisecond), func() { s.ask(strategy.Request{Verb: strategy.VerbResume, Actor: "bob"}) })
+		}
+	}
 	s.stored.Deployment = d
 	s.log = append(s.log, events...)
 	for i := range events {
@@ -124,6 +130,8 @@ func (s *sim) ask(r strategy.Request) {
 	}
 	s.noteHeldBy(&d)
 	if s.live != nil {
+		// What the router answered may not be stored yet, and nobody else writes it.
+		d.Progress.Router, d.Progress.Weight = s.live.Deployment.Progress.Router, s.live.Deployment.Progress.Weight
 		s.live.Deployment, s.liveForgiven = d, s.storedForgiven
 		s.notice()
 		return
@@ -190,8 +198,12 @@ func (s *sim) checkPromote(r strategy.Request, before, after *rollout.Deployment
 		s.violate("one promote skips all gates")
 	case after.Operator.Promoted != before.Operator.Promoted && after.Operator.Promoted != gate:
 		s.violate("promote at the gate of wave %d opens %d", gate, after.Operator.Promoted)
-	case before.State != after.State || before.Progress != after.Progress:
+	case before.Progress != after.Progress:
 		s.violate("promote changes more than what people want")
+	case len(events) > 0 && gate > 0 && (after.State == rollout.StatePaused) != (before.Operator.Pause || before.Stop != rollout.StopNone):
+		s.violate("promoted at a gate, and it shows %s", after.State)
+	case (len(events) == 0 || gate == 0) && before.State != after.State:
+		s.violate("promote changes %s to %s at no gate", before.State, after.State)
 	}
 	switch {
 	case err != nil:

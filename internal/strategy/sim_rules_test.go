@@ -60,7 +60,7 @@ func (s *sim) countFailures() int {
 // noteForgiven sees a resume take effect: failures until then no longer count.
 func (s *sim) noteForgiven(before *rollout.Deployment, failures int) {
 	if before.Stop == rollout.StopPaused && s.live.Deployment.Stop == rollout.StopNone {
-		s.liveForgiven = failures
+		s.liveForgiven, s.liveBook.failed = failures, 0
 	}
 }
 
@@ -163,6 +163,7 @@ func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollo
 	} else {
 		s.checkForward(before, t, c)
 	}
+	s.checkLeft(before, a.Target)
 	sh.intend(s.now, c, a.Back)
 }
 
@@ -198,7 +199,7 @@ func (s *sim) checkVerified(index int) {
 	if t.State == rollout.TargetRolledBack {
 		wanted = t.PreviousVersion
 	}
-	if sh.said != "" && sh.said != wanted {
+	if sh.said != "" && sh.said != wanted && wanted != "" {
 		s.violate("%s is %s, but says that it runs %s", t.ID, t.State, sh.said)
 	}
 }

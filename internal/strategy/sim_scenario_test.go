@@ -13,8 +13,9 @@ import (
 type scenario struct {
 	snapshot rollout.Snapshot
 	world    []*simTarget
-	verbs    int // what people ask for, at random moments
-	crashes  int // how often the owner may die
+	router   *simRouter // nil when nobody moves traffic
+	verbs    int        // what people ask for, at random moments
+	crashes  int        // how often the owner may die
 }
 
 var simStart = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -34,6 +35,9 @@ func between(rng *rand.Rand, least, most time.Duration) time.Duration {
 
 // randomScenario is a deployment in which everything may happen.
 func randomScenario(rng *rand.Rand) scenario {
+	if chance(rng, 0.15) {
+		return undoScenario(rng)
+	}
 	sc := scenario{verbs: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
 	d := randomDeployment(rng)
 	trouble := pick(rng, 0, 0.05, 0.3, 0.8)
@@ -51,6 +55,7 @@ func randomScenario(rng *rand.Rand) scenario {
 	if kind == "blue_green" {
 		randomSlots(rng, &d, targets)
 	}
+	sc.router, d.Spec.Traffic = randomRouter(rng)
 	object := randomStrategy(rng, kind, n)
 	prepared, err := strategy.Prepare(d, targets, object, randomMemory(rng, sc.world))
 	if err != nil {

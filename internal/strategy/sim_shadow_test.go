@@ -54,7 +54,7 @@ func (sh *shadow) renew() {
 func (sh *shadow) look(spec *rollout.Spec, check int, o rollout.Observation, wanted string) {
 	sh.lost = false
 	sh.taken = sh.taken || o.Version != "" && o.Version == wanted
-	passes := o.Status.Passing() && (spec.Checks[check].VersionPointer == "" || o.Version == wanted)
+	passes := o.Status.Passing() && (spec.Checks[check].VersionPointer == "" || o.Version == wanted || wanted == "")
 	if passes {
 		sh.seen[check] = max(sh.seen[check], 0) + 1
 	} else {

@@ -110,7 +110,13 @@ func steadyScenario(rng *rand.Rand) scenario {
 		sc.world = append(sc.world, w)
 		targets = append(targets, rollout.Target{ID: w.id, Version: oldVersion})
 	}
+	sc.router, d.Spec.Traffic = steadyRouter(rng)
 	object := steadyStrategy(rng, &d, targets, bake)
+	for _, w := range sc.world {
+		if d.Spec.Traffic != nil && targets[0].Slot != "" {
+			w.sickAfter = 0 // whether it falls sick before or after the switch would hang on luck
+		}
+	}
 	prepared, err := strategy.Prepare(d, targets, json.RawMessage(object), nil)
 	if err != nil {
 		panic(err)

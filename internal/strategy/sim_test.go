@@ -169,6 +169,34 @@ func (s *sim) guarded() (err error) {
 	return nil
 }
 
+// routerCoverage is what has to happen to routers.
+func routerCoverage() []string {
+	wanted := []string{
+		"router: away for a while", "router: read back", "router: read back differs", "router: written, but not read back",
+		"router: asked, agrees", "router: asked, does not agree", "router: sent again", "router: cut",
+		"router: late write refused by its fence", "router: a dead owner writes", "router: adopted a write without an answer",
+		"crash after a router's answer, before it is stored", "crash after the store, before it is written to the router",
+		"router: taken out", "router: called without traffic", "router: drained", "router: switched", "router: back by one write",
+		"router: no old target is in service", "router: the last ones in service stay", "router: called in service, for want of others",
+		"router: called back in the slot that serves", "router: never confirmed at the end", "stopped: router",
+		"router: settled, completed", "router: settled, rolled_back", "router: settled, aborted", "router: settled, failed",
+		"undo by slot: checked first, switched, rolled_back", "undo by slot: checked first, rolled_back",
+		"undo by slot: no switch, rolled_back", "undo by slot: called, switched, rolled_back",
+		"router answer: done", "router answer: retry", "router answer: refused", "router answer: fenced",
+		"router answer: not_sent", "router answer: lost",
+	}
+	for _, m := range routerMoods() {
+		wanted = append(wanted, "router: "+string(m))
+	}
+	for _, kind := range []string{"rolling", "canary", "blue_green"} {
+		wanted = append(wanted, "router: written, "+kind, "router: traffic on the new side, "+kind)
+	}
+	for _, verb := range []string{"pause", "resume", "promote", "abort", "rollback"} {
+		wanted = append(wanted, "router: "+verb+" while a write is out")
+	}
+	return wanted
+}
+
 // checkCoverage wants everything that the simulation is about to have happened.
 func checkCoverage(t *testing.T, covered map[string]int) {
 	t.Helper()
@@ -190,6 +218,7 @@ func checkCoverage(t *testing.T, covered map[string]int) {
 	for _, m := range moods() {
 		wanted = append(wanted, "mood: "+string(m))
 	}
+	wanted = append(wanted, routerCoverage()...)
 	for _, what := range wanted {
 		if covered[what] == 0 {
 			t.Errorf("never happened: %s", what)

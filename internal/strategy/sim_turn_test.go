@@ -67,10 +67,11 @@ func (s *sim) decide(dr *draft) {
 	}
 	dr.actions = append(dr.actions, s.begin(&before, d.Actions)...)
 	if d.Status.State.Terminal() {
+		s.finished = statusOf(&before)
 		s.live.Deployment.Result = strategy.Conclude(s.live)
 	}
 	for _, a := range d.Actions {
-		dr.calls = dr.calls || a.Kind == rollout.ActionCall
+		dr.calls = dr.calls || a.Kind == rollout.ActionCall || a.Kind == rollout.ActionRoute
 	}
 	dr.cut, dr.again, dr.wake, dr.steps = dr.cut || d.Cut, d.Again, d.Wake, dr.steps+1
 }
@@ -120,7 +121,8 @@ func (s *sim) waits() bool {
 			}
 		}
 	}
-	return len(s.calls) > 0
+	r := s.live.Deployment.Progress.Router
+	return len(s.calls) > 0 || s.routing != 0 || r != nil && r.Asking
 }
 
 // take copies the status into the owner's memory.
@@ -145,6 +147,10 @@ func (s *sim) deadlineText(st *rollout.Status) string {
 func (s *sim) begin(before *rollout.Deployment, actions []rollout.Action) []rollout.Action {
 	var begun []rollout.Action
 	for _, a := range actions {
+		if a.Kind == rollout.ActionRoute || a.Kind == rollout.ActionAskRouter {
+			begun = append(begun, s.beginRoute(before, a))
+			continue
+		}
 		t, complete, events := strategy.Begin(&s.live.Deployment, s.live.Targets[a.Target], a, s.now)
 		if a.Kind == rollout.ActionCall {
 			s.checkIntent(before, &s.live.Targets[a.Target], complete, events)
@@ -159,6 +165,7 @@ func (s *sim) begin(before *rollout.Deployment, actions []rollout.Action) []roll
 // store makes the deployment, these targets and all events survive, at once or not at all.
 func (s *sim) store(changed map[int]bool) {
 	s.stored.Deployment, s.storedForgiven = s.live.Deployment, s.liveForgiven
+	s.storedBook = s.liveBook.clone()
 	for i := range changed {
 		s.stored.Targets[i] = s.live.Targets[i].Clone()
 		for c := range s.stored.Targets[i].Checks {
@@ -178,13 +185,26 @@ func (s *sim) store(changed map[int]bool) {
 // act carries out what has been written down.
 func (s *sim) act(actions []rollout.Action, cut bool) {
 	for i, a := range actions {
-		if s.crashHere("after the store, before it is sent") {
+		where := "after the store, before it is sent"
+		if a.Kind == rollout.ActionRoute {
+			where = "after the store, before it is written to the router"
+		}
+		if s.crashHere(where) {
 			s.leaveZombie(actions[i:])
 			return
 		}
-		if a.Kind == rollout.ActionProbe {
+		switch a.Kind {
+		case rollout.ActionProbe:
 			s.look(a)
 			continue
+		case rollout.ActionRoute:
+			s.routing = a.Route.Fence
+			s.write(written{call: a.Route, epoch: s.epoch})
+			continue
+		case rollout.ActionAskRouter:
+			s.askRouter(a)
+			continue
+		case rollout.ActionCall:
 		}
 		if _, busy := s.calls[a.Target]; busy {
 			s.violate("two calls in flight at %s", s.world[a.Target].id)
@@ -200,6 +220,7 @@ func (s *sim) act(actions []rollout.Action, cut bool) {
 // cutCalls gives up every call in flight.
 func (s *sim) cutCalls() {
 	s.cover("cut")
+	s.cutRoute()
 	for i := range s.live.Targets {
 		if _, open := s.calls[i]; !open {
 			continue

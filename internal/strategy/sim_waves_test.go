@@ -101,6 +101,7 @@ func (s *sim) checkGate(before *rollout.Deployment, d *rollout.Decision) {
 		s.violate("a closed gate shows %s, deadline %s, next %s", st.State, st.DeadlineAt, st.NextActionAt)
 	case waits && !strings.Contains(st.Reason, "waits for promote before"):
 		s.violate("nobody is told what the gate waits for: %q", st.Reason)
+	case wave.Gate == rollout.GateSwitch && st.Progress.Weight == wave.Weight && before.Operator.Abort:
 	case wave.Gate == rollout.GateSwitch && st.Progress.Weight == wave.Weight:
 		s.violate("traffic is switched before the gate is opened")
 	}
@@ -147,7 +148,7 @@ func (s *sim) checkWave(before *rollout.Deployment, st *rollout.Status) {
 		s.violate("wave %d is left before it has baked", from)
 	case s.overspent(s.live, s.liveForgiven):
 		s.violate("wave %d is left with too many failures", from)
-	case st.Progress.Weight != w.Weight:
+	case before.Spec.Traffic == nil && st.Progress.Weight != w.Weight:
 		s.violate("wave %d is left with a weight of %d, not %d", from, st.Progress.Weight, w.Weight)
 	}
 	if w.Size == 0 {
@@ -180,6 +181,9 @@ func (s *sim) overspent(snapshot *rollout.Snapshot, forgiven int) bool {
 	d, failed, reach := &snapshot.Deployment, 0, 0
 	for i := range snapshot.Targets {
 		t := &snapshot.Targets[i]
+		if t.Wave > 0 && d.Spec.Waves[t.Wave-1].CheckOnly {
+			continue // it was there already
+		}
 		if t.Wave > 0 && t.Wave <= d.Progress.Wave {
 			reach++
 		}
@@ -204,6 +208,8 @@ func (s *sim) checkCause(before *rollout.Deployment, st *rollout.Status) {
 	switch {
 	case cause != before.Progress.Cause && counted && !spent:
 		s.violate("it stops for no reason: %s", cause)
+	case cause != before.Progress.Cause && strings.HasPrefix(cause, "the router did not"):
+		s.cover("stopped: router")
 	case cause != before.Progress.Cause && strings.Contains(cause, "threshold"):
 		s.cover("stopped: threshold")
 	case cause != before.Progress.Cause && counted:
@@ -273,6 +279,9 @@ func (s *sim) coverStrategy() {
 	}
 	for i := range s.snapshot.Targets {
 		t := &s.snapshot.Targets[i]
+		if s.snapshot.Deployment.Kind == rollout.KindRollback && s.bySlot() {
+			continue // its waves are those of the way back
+		}
 		if (t.Wave == 0) != (slots && t.Slot == spec.ActiveSlot) || slots && t.Wave > 0 && t.Slot != spec.IdleSlot {
 			s.violate("%s in slot %q has wave %d; %q serves", t.ID, t.Slot, t.Wave, spec.ActiveSlot)
 		}
@@ -289,7 +298,15 @@ func (s *sim) metadata(success bool) map[string]any {
 	if d.Spec.ActiveSlot == "" {
 		return m
 	}
-	m["active_slot"] = d.Spec.ActiveSlot
+	m["active_slot"] = s.oldSlot()
+	if d.Spec.Traffic != nil {
+		if s.storedBook.confirmed != nil {
+			m["active_slot"] = s.storedBook.confirmed.ActiveSlot
+		} else if d.Progress.Weight == 100 { // as it was last confirmed
+			m["active_slot"] = d.Spec.IdleSlot
+		}
+		return m
+	}
 	if d.Direction == rollout.Forward && d.State != rollout.StateAborted && d.Progress.Weight == 100 {
 		m["active_slot"] = d.Spec.IdleSlot
 	}

@@ -153,10 +153,14 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	case rollout.PhaseVerifying:
 		*state = observe(check, *state, o.Observation, t.Wanted())
 		t.Health = rollout.Overall(spec.Checks, t.Checks)
-		if !verified(spec, t) {
+		switch {
+		case verified(spec, t):
+			settle(t, arrived(t), now)
+		case spec.Waves[t.Wave-1].CheckOnly && concluded(t): // nothing was done that it would have to recover from
+			giveUp(t, rollout.TargetFailed, complaint(spec, t), now)
+		default:
 			return nil
 		}
-		settle(t, arrived(t), now)
 	case rollout.PhaseSettled:
 		return applyWatched(s, t, o, now)
 	case rollout.PhaseReady, rollout.PhaseCalling:
@@ -242,7 +246,7 @@ func settle(t *rollout.Target, state rollout.TargetState, now time.Time) {
 	t.FinishedAt = now
 	if state == rollout.TargetUpdated {
 		t.Error, t.ErrorAt = "", time.Time{}
-		t.Version = t.Want
+		t.Version = cmp.Or(t.Want, t.Version)
 	}
 	if state == rollout.TargetRolledBack {
 		t.Version = t.PreviousVersion
@@ -300,7 +304,7 @@ func outcomeEvent(t *rollout.Target, from rollout.TargetState, now time.Time) ro
 	switch t.State {
 	case rollout.TargetUpdated:
 		message := cmp.Or(string(t.Health), string(rollout.Healthy))
-		return targetEvent(rollout.EventTargetVerified, t, from, now, fmt.Sprintf("runs %s, %s", t.Want, message))
+		return targetEvent(rollout.EventTargetVerified, t, from, now, fmt.Sprintf("runs %s, %s", orUnknown(t.Version), message))
 	case rollout.TargetRolledBack:
 		return targetEvent(rollout.EventTargetVerified, t, from, now, "runs "+t.PreviousVersion+" again")
 	default:

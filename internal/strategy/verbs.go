@@ -29,6 +29,9 @@ type Request struct {
 	// Wave names the gate to promote past; 0 means the one that the deployment waits at. Full skips all gates and bakes.
 	Wave int
 	Full bool
+	// Stood is the gate at which the deployment stood when the promote came in, 0 for none: it opens no other that is
+	// reached while it waits for its turn. nil when nobody looked.
+	Stood *int
 }
 
 // Ask changes a deployment as a verb asks for, in place, and tells the change as events. No events mean that there was
@@ -82,13 +85,13 @@ func resume(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, e
 	e := asked(rollout.EventResumed, d, r, now)
 	d.Operator.Pause = false
 	d.Operator.Resumes++
-	goOn(d, now)
+	goOn(d, "resumed", now)
 	return settleEvent(e, d), nil
 }
 
-// goOn shows that a deployment is held no more, unless it stands at a gate: the planner follows at once.
-func goOn(d *rollout.Deployment, now time.Time) {
-	if d.Progress.Gate != 0 {
+// goOn shows that a deployment is held no more, unless it stands at a gate that is closed: the planner follows at once.
+func goOn(d *rollout.Deployment, because string, now time.Time) {
+	if d.Progress.Gate > 0 && !opened(d, d.Progress.Gate) {
 		return
 	}
 	d.State = runningState(d)
@@ -96,7 +99,12 @@ func goOn(d *rollout.Deployment, now time.Time) {
 		d.Reason = "waiting to start"
 		return
 	}
-	d.Reason, d.NextActionAt, d.DeadlineAt = "resumed", now, goOnUntil(d, now)
+	d.Reason, d.NextActionAt, d.DeadlineAt = because, now, goOnUntil(d, now)
+}
+
+// opened reports whether people have opened the gate of a wave.
+func opened(d *rollout.Deployment, wave int) bool {
+	return d.Operator.Full || d.Operator.Promoted >= wave
 }
 
 // goOnUntil is the progress deadline of a deployment that is held no more.
@@ -119,12 +127,16 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 	if err := promotable(d); err != nil {
 		return nil, err
 	}
+	plain := r.Wave == 0 && !r.Full
+	if plain && r.Stood != nil {
+		r.Wave = *r.Stood
+	}
 	if promoted(d, r) {
 		return nil, nil
 	}
 	switch {
 	case r.Full:
-	case waiting == 0:
+	case waiting == 0, plain && r.Stood != nil && r.Wave == 0:
 		return nil, conflict("the deployment waits at no gate")
 	case r.Wave > 0 && r.Wave != waiting:
 		return nil, conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
@@ -136,6 +148,9 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 	}
 	d.Operator.Full = d.Operator.Full || r.Full
 	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
+	if waiting > 0 && !d.Operator.Pause && d.Stop == rollout.StopNone { // else something more holds it
+		goOn(d, "promoted", now)
+	}
 	return settleEvent(e, d), nil
 }
 
@@ -171,6 +186,9 @@ func askAbort(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event,
 	e := asked(rollout.EventAbortRequested, d, r, now)
 	d.Operator.Abort, d.Operator.Actor, d.Operator.Why = true, r.Actor, r.Why
 	d.Reason = "aborting: waiting for calls in flight"
+	if !d.StartedAt.IsZero() {
+		d.Progress.At = now // the router gets the whole deadline to take traffic back, however late it was before
+	}
 	return settleEvent(e, d), nil
 }
 

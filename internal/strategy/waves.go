@@ -27,7 +27,9 @@ func (p *planner) forward() {
 		return
 	}
 	if !settled {
-		p.depart(p.shareWithin(wave))
+		if !p.spec.Waves[wave-1].CheckOnly { // nobody leaves for it
+			p.depart(p.shareWithin(wave))
+		}
 		return
 	}
 	if p.d.Stop == rollout.StopHalted {
@@ -53,13 +55,15 @@ func (p *planner) closeWave(wave int) {
 		if p.waitsAtGate(wave, rollout.GateSwitch) {
 			return
 		}
-		if !p.routed(p.setting(p.spec.Waves[wave-1].Weight, nil)) {
+		if !p.routed(p.setting(p.shareAfter(wave), nil)) {
 			return
 		}
 		st.Progress.WaveSettledAt = p.now
-		st.Progress.Weight = p.spec.Waves[wave-1].Weight
+		if p.spec.Traffic == nil { // else it is what the router has confirmed
+			st.Progress.Weight = p.spec.Waves[wave-1].Weight
+		}
 	}
-	if !p.routed(p.setting(p.spec.Waves[wave-1].Weight, nil)) {
+	if !p.routed(p.setting(p.shareAfter(wave), nil)) {
 		return // a target of the new side fell sick
 	}
 	if end := p.waveEnd(); p.now.Before(end) {
@@ -71,7 +75,7 @@ func (p *planner) closeWave(wave int) {
 	if p.held() || p.waitsAtGate(wave, rollout.GateNext) {
 		return
 	}
-	p.event(rollout.EventWaveFinished, wave, "")
+	p.event(rollout.EventWaveFinished, wave, p.passedBy(wave))
 	if wave == len(p.spec.Waves) {
 		p.giveUpAll("")
 		p.finish(rollout.StateCompleted)
@@ -145,13 +149,17 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 	switch {
 	case !p.mayCallForward():
 		p.giveUpIfStopped(i, t)
+	case p.spec.Waves[t.Wave-1].CheckOnly:
+		p.out.Moves = append(p.out.Moves, rollout.Move{
+			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "is checked as it is",
+		})
 	case !t.Touched() && t.Version == t.Want && !p.spec.Force && t.Attempts == 0:
 		p.out.Moves = append(p.out.Moves, rollout.Move{
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.Want,
 		})
 	case p.now.Before(t.NotBefore):
 		p.visibleAt(t.NotBefore)
-	case t.Busy() || p.busy < p.spec.Waves[t.Wave-1].Parallel:
+	case t.Busy() || p.busy < p.atOnce(t, p.spec.Waves[t.Wave-1].Parallel):
 		p.dispatch(i, t, false)
 	}
 }
@@ -178,18 +186,6 @@ func (p *planner) depart(share int) {
 	}
 	for _, i := range slices.Sorted(maps.Keys(p.leaving)) {
 		p.call(i, p.d.Direction == rollout.Backward)
-	}
-}
-
-// shareWithin is the new side's share of traffic while the targets of a wave are being updated.
-func (p *planner) shareWithin(wave int) int {
-	switch {
-	case p.spec.Strategy.Type == rollingType:
-		return percentBase
-	case wave == 1:
-		return 0
-	default:
-		return p.spec.Waves[wave-2].Weight
 	}
 }
 

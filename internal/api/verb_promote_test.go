@@ -1,0 +1,122 @@
+package api_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// TestAPlainPromoteOpensTheGateThatStoodWhenItCame holds the row while promotes arrive at the first gate, and lets the
+// deployment reach the second one before any of them has its turn.
+func TestAPlainPromoteOpensTheGateThatStoodWhenItCame(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	id := s.atFirstGate("checkout")
+	holder, watcher := s.connect(), s.connect()
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const promotes = 3
+	inHand(t, tx, `SELECT FROM deployments WHERE id = $1 FOR UPDATE`, id)
+	var all sync.WaitGroup
+	for range promotes {
+		all.Go(func() {
+			if got := s.verb(id, "promote", ""); got.StatusCode != http.StatusOK {
+				t.Errorf("promote answered %d %s", got.StatusCode, got.body)
+			}
+		})
+	}
+	awaitLocked(t, watcher, promotes)
+	inHand(t, tx, `UPDATE deployments SET progress = progress || '{"wave":2,"gate":2}', operator = operator || '{"promoted":1}' WHERE id = $1`, id)
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if d, err := s.store.Deployment(t.Context(), id); err != nil || d.Operator.Promoted != 1 || d.State != rollout.StatePaused {
+		t.Errorf("%v: %s, promoted past gate %d", err, d.State, d.Operator.Promoted)
+	}
+	if d := s.verb(id, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
+		t.Errorf("promoted at the second gate: %v", d["state"])
+	}
+}
+
+func TestAPromotedDeploymentGoesOnFromTheAnswerOn(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	id := s.atFirstGate("checkout")
+	if d := s.get("/deployments/"+id).want(t, http.StatusOK).object(t); d["state"] != "paused" || d["deadline_at"] != nil {
+		t.Errorf("at the gate: %v", d)
+	}
+	d := s.verb(id, "promote", "").want(t, http.StatusOK).object(t)
+	if d["state"] != "in_progress" || d["deadline_at"] == nil || d["next_action_at"] == nil || d["reason"] != "promoted" {
+		t.Errorf("promoted: %v", d)
+	}
+	s.verb(id, "pause", "").want(t, http.StatusOK)
+	if d := s.verb(id, "resume", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
+		t.Errorf("paused and resumed past an open gate: %v", d["state"])
+	}
+	held := s.atFirstGate("shop")
+	s.verb(held, "pause", "").want(t, http.StatusOK)
+	if d := s.verb(held, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "paused" {
+		t.Errorf("promoted while an operator holds it: %v", d["state"])
+	}
+}
+
+// atFirstGate is a canary that waits at the first of its two gates.
+func (s *stage) atFirstGate(service string) string {
+	s.t.Helper()
+	body := strings.Replace(s.request(service, "v2", 3), `"type":"rolling","batch_size":[1,2]`,
+		`"type":"canary","stages":[{"percent":10,"promotion":"manual"},{"percent":60,"promotion":"manual"},100]`, 1)
+	snap := s.claim(s.created(body))
+	s.begin(snap, func(*rollout.Target) {})
+	d := &snap.Deployment
+	d.State, d.Progress.Gate, d.Progress.HeldAt, d.DeadlineAt = rollout.StatePaused, 1, time.Now(), time.Time{}
+	s.save(snap, rollout.EventGateWaiting)
+	return d.ID
+}
+
+func (s *stage) connect() *pgx.Conn {
+	s.t.Helper()
+	conn, err := pgx.Connect(s.t.Context(), s.url)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if err := conn.Close(context.Background()); err != nil { // the test's own context has ended
+			s.t.Error(err)
+		}
+	})
+	return conn
+}
+
+// inHand runs a statement on one row within a transaction.
+func inHand(t *testing.T, tx pgx.Tx, sql string, args ...any) {
+	t.Helper()
+	if tag, err := tx.Exec(t.Context(), sql, args...); err != nil || tag.RowsAffected() != 1 {
+		t.Fatalf("%s: %s, %v", sql, tag, err)
+	}
+}
+
+// awaitLocked returns when n statements wait for a row.
+func awaitLocked(t *testing.T, conn *pgx.Conn, n int) {
+	t.Helper()
+	const sql = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+	waiting := 0
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if err := conn.QueryRow(t.Context(), sql).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		if waiting >= n {
+			return
+		}
+	}
+	t.Fatalf("%d of %d wait for the row", waiting, n)
+}

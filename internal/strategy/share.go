@@ -1,0 +1,89 @@
+package strategy
+
+import (
+	"slices"
+
+	"rollcall/internal/rollout"
+)
+
+// shareAfter is the new side's share of traffic once a wave has its outcome; wave 0 is the beginning.
+func (p *planner) shareAfter(wave int) int {
+	switch {
+	case p.spec.Strategy.Type == rollingType:
+		return percentBase
+	case wave == 0:
+		return 0
+	case !p.undoesSwitch():
+		return p.spec.Waves[wave-1].Weight
+	case p.d.Progress.Wave > 1:
+		return p.d.Progress.Weight // as the first wave left it
+	case !p.complete(wave):
+		return 0
+	default:
+		return p.spec.Waves[wave-1].Weight
+	}
+}
+
+// shareWithin is the new side's share while a wave is being updated. A deployment that has failed and stops leaves it none.
+func (p *planner) shareWithin(wave int) int {
+	if p.d.Stop == rollout.StopHalted {
+		return p.shareAfter(0)
+	}
+	return p.shareAfter(wave - 1)
+}
+
+// shareBack is the new side's share while targets are taken back: none may have traffic on the new side before anything
+// there is touched. Where it is the old side whose targets were touched, the new one goes on until they are back.
+func (p *planner) shareBack() int {
+	if p.spec.Strategy.Type == rollingType {
+		return percentBase
+	}
+	if p.oldSideTouched() {
+		return p.d.Progress.Weight
+	}
+	return 0
+}
+
+// oldSideTouched reports whether targets of the slot that served at first were called.
+func (p *planner) oldSideTouched() bool {
+	active, _ := slots(p.d)
+	return p.bySlot() && slices.ContainsFunc(p.s.Targets, func(t rollout.Target) bool { return t.Touched() && t.Slot == active })
+}
+
+// undoesSwitch reports whether the deployment takes back one that went from slot to slot. What fails in it is no reason to
+// stop, and so no reason to move traffic either.
+func (p *planner) undoesSwitch() bool { return p.d.Kind == rollout.KindRollback && p.bySlot() }
+
+// complete reports whether every target of a wave is verified.
+func (p *planner) complete(wave int) bool {
+	return !slices.ContainsFunc(p.s.Targets, func(t rollout.Target) bool {
+		return t.Wave == wave && t.State != rollout.TargetUpdated
+	})
+}
+
+// passedBy says why a wave that was only checked has not got the traffic; empty when it has, or was to be called.
+func (p *planner) passedBy(wave int) string {
+	if !p.spec.Waves[wave-1].CheckOnly || p.complete(wave) {
+		return ""
+	}
+	return "not all of it is as it was: traffic stays where it is"
+}
+
+// atOnce bounds how many targets may be out of service together with this one: most, and of a slot that serves half.
+func (p *planner) atOnce(t *rollout.Target, most int) int {
+	serving, idle := slots(p.d)
+	if p.d.Progress.Weight == percentBase {
+		serving = idle
+	}
+	if p.spec.Traffic == nil || !p.bySlot() || t.Slot != serving {
+		return most
+	}
+	all := 0
+	for i := range p.s.Targets {
+		if p.s.Targets[i].Slot == serving {
+			all++
+		}
+	}
+	const halves = 2
+	return min(most, max(all/halves, 1))
+}

@@ -1,0 +1,166 @@
+package strategy_test
+
+import (
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// book is what the simulation notes of the router, beside the planner's own notes and never read by it. It is stored and
+// lost together with the deployment.
+type book struct {
+	fence    int64
+	ids      map[string]rollout.Setting // what was written under an id, whoever wrote it
+	attempts map[string]int
+	// failed counts the answers in a row that the newest setting got and that were not good.
+	failed   int
+	earliest time.Time
+	// doubt is set while nobody knows what the newest write did.
+	doubt bool
+	// confirmed is the setting that the router is known to do, since at.
+	confirmed *rollout.Setting
+	at        time.Time
+}
+
+// routed hands in what came of an action on the router.
+func (s *sim) routed(o rollout.Outcome) {
+	d := &s.live.Deployment
+	s.foreseeRoute(o)
+	if s.crashHere("after a router's answer, before it is stored") {
+		return
+	}
+	events := strategy.Apply(s.live, o, s.now)
+	s.trace("outcome", "lb", "%s %s known %t agrees %t", o.Action.Kind, o.Answer.Kind, o.Known, o.Agrees)
+	s.events = append(s.events, events...)
+	s.checkConfirmed(d)
+	s.notice()
+}
+
+// foreseeRoute notes what an answer means before the planner gets to see it.
+func (s *sim) foreseeRoute(o rollout.Outcome) {
+	b := &s.liveBook
+	sent := o.Action.Route.Setting
+	if o.Action.Kind == rollout.ActionAskRouter {
+		if o.Known && o.Agrees {
+			b.confirmed, b.at, b.doubt, b.failed = &sent, s.now, false, 0
+		}
+		return
+	}
+	s.cover("router answer: " + string(o.Answer.Kind))
+	switch o.Answer.Kind {
+	case rollout.AnswerDone, rollout.AnswerAccepted:
+		b.confirmed, b.at, b.doubt, b.failed = &sent, s.now, false, 0
+		return
+	case rollout.AnswerNotSent:
+	case rollout.AnswerLost:
+		b.confirmed, b.doubt = nil, true
+	default:
+		b.confirmed = nil
+	}
+	b.failed++
+	b.earliest = s.now.Add(max(s.live.Deployment.Spec.Traffic.Backoff.Std(), o.Answer.RetryAfter))
+}
+
+// checkConfirmed wants the planner to hold for true what the answers say, and the API to show it.
+func (s *sim) checkConfirmed(d *rollout.Deployment) {
+	r, b := d.Progress.Router, &s.liveBook
+	switch {
+	case (r.Applied == nil) != (b.confirmed == nil) || r.Applied != nil && !r.Applied.Equal(b.confirmed):
+		s.violate("the router is held to do %v, and has confirmed %v", r.Applied, b.confirmed)
+	case r.Applied != nil && d.Progress.Weight != r.Applied.NewWeight:
+		s.violate("the router does %d %%, and the deployment says %d", r.Applied.NewWeight, d.Progress.Weight)
+	case r.Applied != nil && s.router.truthful() && !s.router.does.Equal(r.Applied):
+		s.violate("the router is held to do %+v, and does %+v", *r.Applied, s.router.does)
+	}
+}
+
+// beginRoute writes an action on the router down in the owner's memory.
+func (s *sim) beginRoute(before *rollout.Deployment, a rollout.Action) rollout.Action {
+	complete, events := strategy.BeginRoute(&s.live.Deployment, a, s.now)
+	s.events = append(s.events, events...)
+	if a.Kind == rollout.ActionRoute {
+		s.checkWrite(before, &complete.Route, events)
+		return complete
+	}
+	b := &s.liveBook
+	if !b.doubt || len(events) > 0 {
+		s.violate("the router is asked, and there is no doubt; %d events", len(events))
+	}
+	return complete
+}
+
+// checkWrite holds a write that is about to be written down against everything known before.
+func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, events []rollout.Event) {
+	b := &s.liveBook
+	known, repeated := b.ids[c.WebhookID]
+	spec := before.Spec.Traffic
+	switch {
+	case len(events) != 1 || events[0].Type != rollout.EventTrafficIntent || events[0].Call.Fence != c.Fence || events[0].Call.WebhookID != c.WebhookID:
+		s.violate("a write without its intent")
+	case before.Progress.Router != nil && before.Progress.Router.Open || s.routing != 0:
+		s.violate("a second write while one is out")
+	case c.Fence <= b.fence:
+		s.violate("the router's fence %d after %d", c.Fence, b.fence)
+	case repeated && !known.Equal(&c.Setting):
+		s.violate("two settings with the id %s", c.WebhookID)
+	case c.Attempt <= b.attempts[c.WebhookID] || !repeated && c.Attempt != 1:
+		s.violate("attempt %d at a write after %d", c.Attempt, b.attempts[c.WebhookID])
+	case s.now.Before(b.earliest):
+		s.violate("written before %s", b.earliest.Sub(simStart))
+	case !c.Until.Equal(s.now.Add(spec.Timeout.Std())):
+		s.violate("a write until %s", c.Until)
+	case !before.Operator.Abort && (before.Operator.Pause || before.State == rollout.StatePaused):
+		s.violate("a write while it is paused")
+	case b.confirmed.Equal(&c.Setting):
+		s.violate("the router does so already")
+	case repeated && before.Direction == rollout.Forward && before.Stop == rollout.StopNone && !before.Operator.Abort && b.failed > spec.Retries:
+		s.violate("written again after %d failures, %d retries", b.failed, spec.Retries)
+	}
+	if repeated {
+		s.cover("router: sent again")
+	} else {
+		b.failed = 0
+	}
+	b.fence, b.doubt = c.Fence, false
+	b.ids[c.WebhookID], b.attempts[c.WebhookID] = c.Setting, c.Attempt
+	s.checkSetting(before, &c.Setting)
+}
+
+// adoptBook is what a new owner knows of the router.
+func (s *sim) adoptBook() {
+	s.liveBook = s.storedBook.clone()
+	s.routing = 0
+	if r := s.stored.Deployment.Progress.Router; r != nil && r.Open {
+		s.liveBook.doubt, s.liveBook.confirmed = true, nil
+		s.cover("router: adopted a write without an answer")
+	}
+}
+
+func (b *book) clone() book {
+	c := *b
+	c.ids, c.attempts = map[string]rollout.Setting{}, map[string]int{}
+	for id, setting := range b.ids {
+		c.ids[id] = setting
+	}
+	for id, n := range b.attempts {
+		c.attempts[id] = n
+	}
+	return c
+}
+
+// cutRoute gives up the write in flight.
+func (s *sim) cutRoute() {
+	r := s.live.Deployment.Progress.Router
+	if s.routing == 0 || r == nil || !r.Open {
+		return
+	}
+	s.routing = 0
+	s.cover("router: cut")
+	action := rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: *r.Sent}
+	s.at(s.now, func() {
+		if s.live != nil {
+			s.routed(rollout.Outcome{Action: action, Answer: rollout.Answer{Kind: rollout.AnswerLost, Message: "cut"}})
+		}
+	})
+}

@@ -1,0 +1,281 @@
+package strategy_test
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// routerMood is how a simulated router treats one write.
+type routerMood string
+
+const (
+	routerObeys    routerMood = "obeys"
+	routerSlow     routerMood = "is slow"
+	routerRefuses  routerMood = "400"
+	routerBusy     routerMood = "503 with Retry-After"
+	routerErrs     routerMood = "does it, and answers 500"
+	routerHangs    routerMood = "hangs, and perhaps does it later"
+	routerMute     routerMood = "does it, the answer is lost"
+	routerLies     routerMood = "200, nothing done"
+	routerHalf     routerMood = "does half of it, and answers 400"
+	routerAway     routerMood = "connection refused"
+	routerFenceOff routerMood = "409"
+)
+
+func routerMoods() []routerMood {
+	return []routerMood{
+		routerObeys, routerSlow, routerRefuses, routerBusy, routerErrs, routerHangs, routerMute, routerLies, routerHalf,
+		routerAway, routerFenceOff,
+	}
+}
+
+// simRouter is what really moves traffic. It knows nothing of the planner.
+type simRouter struct {
+	moods []routerMood
+	// readBack routers can be asked; what they tell is the shares, or everything when exact.
+	readBack, exact bool
+	// remembers the highest fence seen, and refuses lower ones.
+	remembers bool
+	highest   int64
+	// stiff is the new side's share from which on it refuses; 0 for none.
+	stiff int
+	away  []interval
+	// shy routers answer no first attempt.
+	shy bool
+	// does is what it really does, once something has been written.
+	does  *rollout.Setting
+	steps int // how many writes took effect
+	// muddled is set when nothing could have kept a late write out: nothing is promised of it then.
+	muddled bool
+}
+
+// truthful reports whether what it answers and tells can be relied upon.
+func (r *simRouter) truthful() bool {
+	for _, m := range r.moods {
+		if m == routerLies && (!r.readBack || !r.exact) {
+			return false
+		}
+	}
+	return !r.muddled
+}
+
+func (r *simRouter) gone(now time.Time) bool {
+	for _, a := range r.away {
+		if !now.Before(a.from) && now.Before(a.to) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *simRouter) agrees(want *rollout.Setting) bool {
+	if r.exact {
+		return r.does.Equal(want)
+	}
+	return r.does != nil && r.does.Shares() == want.Shares()
+}
+
+// randomRouter is a router that treats writes by its moods, and the part of a request that names it.
+func randomRouter(rng *rand.Rand) (*simRouter, *rollout.Traffic) {
+	if chance(rng, 0.3) {
+		return nil, nil
+	}
+	r := &simRouter{readBack: chance(rng, 0.6), exact: chance(rng, 0.6), remembers: chance(rng, 0.7), moods: []routerMood{routerObeys}}
+	switch rng.IntN(8) {
+	case 0, 1, 2:
+		r.moods = append(r.moods, routerObeys, routerObeys, pick(rng, routerMoods()...))
+	case 3:
+		r.moods = []routerMood{pick(rng, routerMoods()...)}
+	case 4:
+		r.moods = routerMoods()
+	case 5:
+		r.stiff = pick(rng, 1, 20, 51, 100)
+	}
+	if chance(rng, 0.3) {
+		from := simStart.Add(between(rng, 0, 40*time.Second))
+		r.away = []interval{{from, from.Add(between(rng, time.Second, 30*time.Second))}}
+	}
+	return r, &rollout.Traffic{
+		Type: "webhook", URL: "http://lb", ReadBack: r.readBack,
+		Timeout: rollout.Duration(pick(rng, time.Second, 3*time.Second)), Retries: rng.IntN(4),
+		Backoff: rollout.Duration(pick(rng, 50*time.Millisecond, time.Second, 4*time.Second)),
+		Drain:   rollout.Duration(pick(rng, 0, 0, time.Second, 5*time.Second)),
+	}
+}
+
+// steadyRouter does well, or fails for good.
+func steadyRouter(rng *rand.Rand) (*simRouter, *rollout.Traffic) {
+	if chance(rng, 0.4) {
+		return nil, nil
+	}
+	r := &simRouter{readBack: true, exact: chance(rng, 0.5), remembers: true, moods: []routerMood{routerObeys}}
+	switch rng.IntN(5) {
+	case 0:
+		r.stiff = pick(rng, 1, 60, 100)
+	case 1, 2:
+		r.shy = true
+	}
+	return r, &rollout.Traffic{
+		Type: "webhook", URL: "http://lb", ReadBack: true, Timeout: rollout.Duration(time.Second), Retries: 1 + rng.IntN(3),
+		Backoff: rollout.Duration(time.Second), Drain: rollout.Duration(pick(rng, 0, time.Second)),
+	}
+}
+
+// written is a write on its way to the router.
+type written struct {
+	call  rollout.RouterCall
+	epoch int64
+	// late is true for a write that an owner sends after it has been declared dead.
+	late bool
+}
+
+// write puts a write on the wire.
+func (s *sim) write(c written) {
+	r := s.router
+	m := pick(s.rng, r.moods...)
+	switch {
+	case r.gone(s.now):
+		m = routerAway
+		s.cover("router: away for a while")
+	case r.stiff > 0 && c.call.Setting.NewWeight >= r.stiff:
+		m = routerRefuses
+	case r.shy && c.call.Attempt == 1:
+		m = routerMute
+	}
+	s.cover("router: " + string(m))
+	s.trace("write", "lb", "%d:%d %q %v attempt %d fence %d → %s (late %t)", c.call.Setting.NewWeight, c.call.Setting.OldWeight,
+		c.call.Setting.ActiveSlot, c.call.Setting.Backends, c.call.Attempt, c.call.Fence, m, c.late)
+	travel := s.travel()
+	if m == routerAway {
+		s.answerRoute(c, travel, rollout.Answer{Kind: rollout.AnswerNotSent, Message: "connection refused"})
+		return
+	}
+	s.at(s.now.Add(travel), func() {
+		if c.epoch == s.epoch || c.late || chance(s.crashRng, 0.5) { // else the wire did not carry it to its end
+			s.writeArrives(c, m)
+		}
+	})
+}
+
+// writeArrives is the moment in which the router gets a write.
+func (s *sim) writeArrives(c written, m routerMood) {
+	left := max(c.call.Until.Sub(s.now), 0)
+	lost := rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer: " + string(m)}
+	switch m {
+	case routerSlow:
+		took := between(s.rng, 0, left*5/4)
+		s.at(s.now.Add(took), func() { s.answerRoute(c, 0, s.treatWrite(c, routerObeys)) })
+		return
+	case routerHangs:
+		if chance(s.rng, 0.5) {
+			s.at(s.now.Add(between(s.rng, 0, 2*left)), func() { s.treatWrite(c, routerObeys) })
+		}
+		s.answerRoute(c, left, lost)
+		return
+	case routerMute:
+		s.treatWrite(c, routerObeys)
+		s.answerRoute(c, left, lost)
+		return
+	}
+	s.answerRoute(c, s.travel(), s.treatWrite(c, m))
+}
+
+// treatWrite is what the router does with a write, and what is answered.
+func (s *sim) treatWrite(c written, m routerMood) rollout.Answer {
+	r := s.router
+	if c.call.Fence < r.highest {
+		if r.remembers {
+			s.cover("router: late write refused by its fence")
+			return rollout.Answer{Kind: rollout.AnswerFenced, Message: "409: newer fence"}
+		}
+		r.muddled = true
+	}
+	if newer := s.stored.Deployment.Progress.Router; newer != nil && newer.Fence > c.call.Fence && c.call.Fence > r.highest {
+		r.muddled = true // the write that would have raised its fence has not arrived: nothing could have stopped this one
+	}
+	r.highest = max(r.highest, c.call.Fence)
+	switch m {
+	case routerRefuses:
+		return rollout.Answer{Kind: rollout.AnswerRefused, Message: "400: not this one"}
+	case routerHalf:
+		r.do(half(r.does, &c.call.Setting))
+		return rollout.Answer{Kind: rollout.AnswerRefused, Message: "400: in the middle"}
+	case routerFenceOff:
+		return rollout.Answer{Kind: rollout.AnswerFenced, Message: "409"}
+	case routerBusy:
+		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "503", RetryAfter: pick(s.rng, 0, 700*time.Millisecond, 3*time.Second)}
+	case routerErrs:
+		r.do(c.call.Setting)
+		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "500"}
+	case routerObeys:
+		r.do(c.call.Setting)
+	}
+	return s.readBack(c)
+}
+
+func (r *simRouter) do(setting rollout.Setting) {
+	r.does = &setting
+	r.steps++
+}
+
+// half is a setting of which only the first targets were changed.
+func half(was, wanted *rollout.Setting) rollout.Setting {
+	mixed := *wanted
+	mixed.NewWeight, mixed.OldWeight = -1, -1
+	mixed.Backends = append([]rollout.Backend(nil), wanted.Backends...)
+	for i := len(mixed.Backends) / 2; i < len(mixed.Backends) && was != nil; i++ {
+		mixed.Backends[i] = was.Backends[i]
+	}
+	return mixed
+}
+
+// readBack is the answer to a write that was answered with 200: where it can be, it is held against what the router tells.
+func (s *sim) readBack(c written) rollout.Answer {
+	r := s.router
+	switch {
+	case !r.readBack:
+		return rollout.Answer{Kind: rollout.AnswerDone, Message: "200"}
+	case r.gone(s.now) || !s.steady && chance(s.rng, 0.05):
+		s.cover("router: written, but not read back")
+		return rollout.Answer{Kind: rollout.AnswerLost, Message: "written, but not read back"}
+	case !r.agrees(&c.call.Setting):
+		s.cover("router: read back differs")
+		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "written, but read back another weight"}
+	default:
+		s.cover("router: read back")
+		return rollout.Answer{Kind: rollout.AnswerDone, Message: "200, read back"}
+	}
+}
+
+// answerRoute brings an answer to the owner that wrote, if it still lives; nobody waits longer than Until.
+func (s *sim) answerRoute(c written, after time.Duration, a rollout.Answer) {
+	at := s.now.Add(after)
+	if at.After(c.call.Until) {
+		at, a = later(c.call.Until, s.now), rollout.Answer{Kind: rollout.AnswerLost, Message: "timeout"}
+	}
+	action := rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: c.call}
+	s.at(at, func() {
+		if c.epoch == s.epoch && s.live != nil && s.routing == c.call.Fence {
+			s.routing = 0
+			s.routed(rollout.Outcome{Action: action, Answer: a})
+		}
+	})
+}
+
+// askRouter asks what the router does.
+func (s *sim) askRouter(a rollout.Action) {
+	epoch := s.epoch
+	s.at(s.now.Add(s.travel()), func() {
+		if epoch != s.epoch || s.live == nil {
+			return
+		}
+		o := rollout.Outcome{Action: a}
+		if r := s.router; r.readBack && !r.gone(s.now) && (s.steady || chance(s.rng, 0.9)) {
+			o.Known, o.Agrees = true, r.agrees(&a.Route.Setting)
+		}
+		s.cover(map[bool]string{true: "router: asked, agrees", false: "router: asked, does not agree"}[o.Agrees])
+		s.routed(o)
+	})
+}

@@ -1,0 +1,292 @@
+package strategy_test
+
+import (
+	"slices"
+
+	"rollcall/internal/rollout"
+)
+
+// given reports whether a target has been given up, and is no place for traffic.
+func (s *sim) given(i int) bool {
+	t := &s.live.Targets[i]
+	sick := t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
+	return sick && (s.liveShadow[i].touched() || s.live.Deployment.Spec.Strategy.Type == "blue_green")
+}
+
+func (s *sim) bySlot() bool { return s.snapshot.Deployment.Spec.IdleSlot != "" }
+
+// inPlace reports whether a whole side is updated while it serves, and only switched as one.
+func (s *sim) inPlace() bool {
+	spec := &s.snapshot.Deployment.Spec
+	return spec.Strategy.Type == "blue_green" && spec.IdleSlot == ""
+}
+
+// leaving reports whether a target may still have to be called, and so to leave, in the present direction.
+func (s *sim) leaving(before *rollout.Deployment, i int) bool {
+	t, sh := &s.live.Targets[i], &s.liveShadow[i]
+	if before.Direction == rollout.Backward {
+		return sh.touched() && t.State != rollout.TargetRolledBack
+	}
+	return t.Wave == before.Progress.Wave && !t.Settled()
+}
+
+// checkSetting holds what is about to be written to the router against the targets as they are.
+func (s *sim) checkSetting(before *rollout.Deployment, w *rollout.Setting) {
+	total, onNew, serving := 0, 0, 0
+	for i, b := range w.Backends {
+		t := &s.live.Targets[i]
+		if b.Target != t.ID || b.Weight < 0 || b.Weight > 256 {
+			s.violate("%s has weight %d in the place of %s", b.Target, b.Weight, t.ID)
+		}
+		total += b.Weight
+		if s.onNewSide(i) {
+			onNew += b.Weight
+		}
+		if b.Weight > 0 {
+			serving++
+		}
+	}
+	switch {
+	case len(w.Backends) != len(s.live.Targets) || w.NewWeight+w.OldWeight != 100 || w.NewWeight < 0 || w.OldWeight < 0:
+		s.violate("a write of %d:%d with %d backends", w.NewWeight, w.OldWeight, len(w.Backends))
+	case total == 0:
+		s.violate("nobody gets any traffic")
+	}
+	s.cover("router: written, " + before.Spec.Strategy.Type)
+	if w.NewWeight > 0 {
+		s.cover("router: traffic on the new side, " + before.Spec.Strategy.Type)
+	}
+	switch {
+	case s.inPlace():
+		s.checkInPlace(w)
+	case s.bySlot():
+		s.checkSlots(before, w)
+	case s.nobodyElse(before, w):
+		s.cover("router: the last ones in service stay")
+	default:
+		s.checkServing(w)
+		s.checkShares(before, w, onNew, total)
+		s.checkOut(before, w)
+	}
+}
+
+// onNewSide reports whether a target is verified on what the deployment brings.
+func (s *sim) onNewSide(i int) bool { return s.live.Targets[i].State == rollout.TargetUpdated }
+
+// nobodyElse reports whether all targets serve only because those in service would leave, all of them.
+func (s *sim) nobodyElse(before *rollout.Deployment, w *rollout.Setting) bool {
+	if w.NewWeight > 0 || slices.ContainsFunc(w.Backends, func(b rollout.Backend) bool { return b.Weight == 0 }) {
+		return false
+	}
+	everyone := true
+	for i := range s.live.Targets {
+		if !s.liveShadow[i].out && !s.given(i) {
+			if !s.leaving(before, i) {
+				return false
+			}
+		} else {
+			everyone = false
+		}
+	}
+	return !everyone || len(s.live.Targets) > 0 && s.leaving(before, 0)
+}
+
+// checkServing wants traffic for nobody who is being called or has been given up.
+func (s *sim) checkServing(w *rollout.Setting) {
+	for i, b := range w.Backends {
+		if b.Weight > 0 && (s.liveShadow[i].out || s.given(i)) {
+			s.violate("%s gets traffic, out %t, %s", b.Target, s.liveShadow[i].out, s.live.Targets[i].State)
+		}
+	}
+}
+
+// checkShares wants the new side to have its share, exactly, and no more than its wave's.
+func (s *sim) checkShares(before *rollout.Deployment, w *rollout.Setting, onNew, total int) {
+	rolling := before.Spec.Strategy.Type == "rolling"
+	if rolling && before.Operator.Abort {
+		rolling = false // it goes to the old side as well
+	}
+	oldServe, newServe := false, false
+	for i := range s.live.Targets {
+		if s.liveShadow[i].out || s.given(i) {
+			continue
+		}
+		newServe = newServe || s.onNewSide(i)
+		oldServe = oldServe || !s.onNewSide(i) && (w.Backends[i].Weight > 0 || !s.leaving(before, i))
+	}
+	switch {
+	case rolling:
+		if onNew*100/total != w.NewWeight || w.NewWeight == 0 && onNew > 0 && onNew*100 >= total {
+			s.violate("%d of %d on the new side, and it says %d %%", onNew, total, w.NewWeight)
+		}
+		return
+	case onNew*100 != w.NewWeight*total:
+		s.violate("%d of %d on the new side, not %d %%", onNew, total, w.NewWeight)
+	case w.NewWeight == 100 && !oldServe && newServe:
+		s.cover("router: no old target is in service")
+		return
+	case w.NewWeight > s.allowedShare(before):
+		s.violate("%d %% for the new side, %d allowed", w.NewWeight, s.allowedShare(before))
+	}
+}
+
+// allowedShare is the most that the new side may get: what its last verified wave says.
+func (s *sim) allowedShare(before *rollout.Deployment) int {
+	wave := before.Progress.Wave
+	if before.Direction == rollout.Backward || before.Operator.Abort || before.Stop == rollout.StopHalted || wave == 0 {
+		return 0
+	}
+	for i := range s.live.Targets {
+		if t := &s.live.Targets[i]; t.Wave == wave && !t.Settled() {
+			wave--
+			break
+		}
+	}
+	if wave == 0 {
+		return 0
+	}
+	return before.Spec.Waves[wave-1].Weight
+}
+
+// checkOut wants no more than a wave to be taken out; those that were given up aside.
+func (s *sim) checkOut(before *rollout.Deployment, w *rollout.Setting) {
+	out, most := 0, before.Spec.LargestWave()
+	for i, b := range w.Backends {
+		sidelined := s.onNewSide(i) && w.NewWeight == 0
+		if b.Weight == 0 && !s.given(i) && !sidelined {
+			out++
+			s.cover("router: taken out")
+		}
+	}
+	if before.Direction == rollout.Forward {
+		most = before.Spec.Waves[max(before.Progress.Wave, 1)-1].Parallel
+	}
+	if out > most {
+		s.violate("%d targets without traffic, %d allowed", out, most)
+	}
+}
+
+// checkInPlace wants all to serve, and the switch to come when each is verified or given up.
+func (s *sim) checkInPlace(w *rollout.Setting) {
+	well := 0
+	for i := range s.live.Targets {
+		t := &s.live.Targets[i]
+		if t.State == rollout.TargetUpdated {
+			well++
+		}
+		if w.NewWeight == 100 && !t.Settled() {
+			s.violate("switched, and %s is %s", t.ID, t.State)
+		}
+	}
+	for i, b := range w.Backends {
+		if sick := s.given(i) && w.NewWeight == 100 && well > 0; sick != (b.Weight == 0) {
+			s.violate("%s is %s and has weight %d of %d %%", b.Target, s.live.Targets[i].State, b.Weight, w.NewWeight)
+		}
+	}
+	if w.NewWeight != 0 && w.NewWeight != 100 {
+		s.violate("it goes half of the way: %d %%", w.NewWeight)
+	}
+}
+
+// checkSlots wants exactly one slot to serve, the other one only when all of it is verified, and each of its targets that
+// can; while targets of a slot that serves are called, half of it at most is out.
+func (s *sim) checkSlots(before *rollout.Deployment, w *rollout.Setting) {
+	spec := &before.Spec
+	active := spec.ActiveSlot
+	if before.Progress.ActiveSlot != "" {
+		active = before.Progress.ActiveSlot
+	}
+	size, well, out, touched := 0, 0, 0, 0
+	for i, b := range w.Backends {
+		t := &s.live.Targets[i]
+		if t.Slot != w.ActiveSlot {
+			if b.Weight > 0 {
+				s.violate("%s in %s gets traffic, and %s serves", t.ID, t.Slot, w.ActiveSlot)
+			}
+			continue
+		}
+		size++
+		if s.liveShadow[i].touched() {
+			touched++
+		}
+		if !s.liveShadow[i].out && !s.given(i) {
+			well++
+			if b.Weight == 0 {
+				out++
+			}
+		} else if b.Weight > 0 {
+			s.cover("router: nobody else in the slot serves")
+			well = -size
+		}
+		if w.NewWeight == 100 && before.Direction == rollout.Forward && t.Wave == before.Progress.Wave && !t.Settled() && b.Weight > 0 {
+			s.violate("switched to %s, and %s is %s", w.ActiveSlot, t.ID, t.State)
+		}
+	}
+	switch {
+	case w.NewWeight != 0 && w.NewWeight != 100, (w.NewWeight == 0) != (w.ActiveSlot == active):
+		s.violate("%d %% and %q serves; before it was %q", w.NewWeight, w.ActiveSlot, active)
+	case well > 0 && out > max(size/2, 1):
+		s.violate("%d of %d targets of the slot that serves are taken out", out, size)
+	case w.NewWeight == 100 && (before.Operator.Abort || before.Stop == rollout.StopHalted) && !s.oldSlotOut(active):
+		s.violate("the new slot serves after an abort")
+	}
+	if w.NewWeight == 100 {
+		s.cover("router: switched")
+		s.checkSwitch(before, w)
+	}
+	if touched > 0 && w.NewWeight == 0 && before.Kind == rollout.KindRollback {
+		s.cover("router: called back in the slot that serves")
+	}
+}
+
+// oldSlotOut reports whether nobody in a slot could serve.
+func (s *sim) oldSlotOut(slot string) bool {
+	for i := range s.live.Targets {
+		if s.live.Targets[i].Slot == slot && !s.liveShadow[i].out && !s.given(i) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkSwitch wants a rollback to move traffic only to a slot of which every target is verified.
+func (s *sim) checkSwitch(before *rollout.Deployment, w *rollout.Setting) {
+	for i := range s.live.Targets {
+		t := &s.live.Targets[i]
+		first := before.Kind == rollout.KindRollback && before.Progress.Wave == 1 && before.Direction == rollout.Forward
+		if first && t.Slot == w.ActiveSlot && t.Wave > 0 && t.State != rollout.TargetUpdated {
+			s.violate("a rollback switches to %s, and %s is %s", w.ActiveSlot, t.ID, t.State)
+		}
+	}
+}
+
+// checkLeft wants traffic to have left a target for as long as it takes to drain before it is called.
+func (s *sim) checkLeft(before *rollout.Deployment, i int) {
+	spec := before.Spec.Traffic
+	if spec == nil || s.inPlace() {
+		return
+	}
+	b := &s.liveBook
+	id := s.live.Targets[i].ID
+	if b.confirmed == nil {
+		s.violate("%s is called, and nobody knows what the router does", id)
+	}
+	has := b.confirmed.Backends[i].Weight > 0
+	switch {
+	case has && !slices.ContainsFunc(b.confirmed.Backends, func(o rollout.Backend) bool {
+		t := slices.IndexFunc(s.live.Targets, func(t rollout.Target) bool { return t.ID == o.Target })
+		other := s.live.Targets[t].Slot != s.live.Targets[i].Slot && s.bySlot()
+		return !other && !s.liveShadow[t].out && !s.given(t) && !s.leaving(before, t)
+	}):
+		s.cover("router: called in service, for want of others")
+	case has:
+		s.violate("%s is called while it has traffic: %+v", id, *b.confirmed)
+	case s.now.Before(b.at.Add(spec.Drain.Std())):
+		s.violate("%s is called %s after it was taken out", id, s.now.Sub(b.at))
+	default:
+		s.cover("router: called without traffic")
+	}
+	if spec.Drain > 0 {
+		s.cover("router: drained")
+	}
+}
