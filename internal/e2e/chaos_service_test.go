@@ -99,9 +99,9 @@ func (s *service) prepare(version string, plan chaos.Plan) {
 	case chaos.TargetFailsLate:
 		once.Status, once.FailLate = http.StatusInternalServerError, true
 	case chaos.TargetRedirects:
-		change = func(b *fleet.Behaviour) { b.Status = http.StatusFound }
+		change = func(b *fleet.Behaviour) { b.Status, b.OnVersion = http.StatusFound, version }
 	case chaos.TargetLies:
-		change = func(b *fleet.Behaviour) { b.Lie = true }
+		change = func(b *fleet.Behaviour) { b.Lie, b.OnVersion = true, version }
 	case chaos.TargetSickAtOnce:
 		change = func(b *fleet.Behaviour) { b.UnhealthyOn = version }
 	case chaos.RouterFailsLate:

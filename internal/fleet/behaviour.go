@@ -17,6 +17,8 @@ const (
 type Behaviour struct {
 	// Status is the code answered, 0 for 200. A code from 300 on is answered without applying the call.
 	Status int
+	// OnVersion, when it is not empty, has only calls with that version treated so, and others as by a good target.
+	OnVersion string
 	// FailLate applies a call before it answers with an error code.
 	FailLate bool
 	// Drip is the pause after each byte of the answer's body.

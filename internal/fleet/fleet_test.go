@@ -105,6 +105,15 @@ func TestACallThatFailsLateIsAppliedAndAnsweredWithTheError(t *testing.T) {
 	}
 }
 
+func TestABehaviourOnOneVersionLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	target := newFleet(t, 1).Targets[0]
+	target.Behave(func(b *Behaviour) { b.Status, b.OnVersion = 302, "v2" })
+	if refused, done := call(t, target, "v2", 1), call(t, target, "v3", 2); refused != 302 || done != 200 || target.Version() != "v3" {
+		t.Errorf("answered %d and %d, and %s runs", refused, done, target.Version())
+	}
+}
+
 func TestAnAnswerThatDripsComesWhole(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]

@@ -65,6 +65,9 @@ func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
 	// The caller may leave while the work goes on: then the call is open no more.
 	defer context.AfterFunc(q.Context(), func() { t.journal.finish(call, 0) })()
 	b := t.next()
+	if b.OnVersion != "" && b.OnVersion != call.Version {
+		b = Behaviour{Delay: b.Delay, Fenced: b.Fenced}
+	}
 	if status = t.treat(q.Context(), r, call, b); status == 0 {
 		cut(w)
 		return
