@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,8 +26,8 @@ type caller struct {
 	next int
 }
 
-// askFor bounds a request: the longest poll and what a broken database may take.
-const askFor = 10 * time.Second
+// askFor bounds a request: the longest poll, what a broken database may take, and a little.
+const askFor = 4 * time.Second
 
 func newCaller(t testing.TB, replicas []*replica) *caller {
 	c := &caller{t: t, replicas: replicas, client: &http.Client{Timeout: askFor, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
@@ -36,7 +37,8 @@ func newCaller(t testing.TB, replicas []*replica) *caller {
 
 // ask sends one request to one replica. Status 0 means that nothing came back.
 func (c *caller) ask(service string, replica int, method, path, key string, body any) (chaos.Op, []byte) {
-	op := chaos.Op{Service: service, Replica: replica, Method: method, Path: path, Key: key, Sent: time.Now()}
+	op := chaos.Op{Service: service, Replica: replica, Method: method, Path: path, Key: key, Sent: time.Now(),
+		Waits: strings.Contains(path, "wait=")}
 	answer := c.send(&op, c.replicas[replica].url(), body)
 	op.Answered = time.Now()
 	var d struct {

@@ -115,7 +115,9 @@ func (r *replica) play(s chaos.Step, lease time.Duration) (fault chaos.Fault, ha
 	fault.To = time.Now()
 	select {
 	case <-p.done:
+		fault.Ended = fault.To
 		r.comeBack(p, s)
+		fault.To = time.Now() // until then the replica was away
 	default:
 	}
 	return fault, happened

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +26,7 @@ type service struct {
 	caller *caller
 	// fired counts the faults that came with the deployments' stories.
 	fired map[chaos.Kind]int
+	noted func(chaos.Fault)     // writes a fault of a replica down
 	plans map[string]chaos.Plan // by key
 }
 
@@ -189,6 +191,13 @@ func (s *service) act(id string, plan chaos.Plan) {
 		}
 	case chaos.Gate:
 		s.promote(id)
+	case chaos.FrozenAbort:
+		<-time.After(plan.Wait)
+		s.whileFrozen(id, "abort")
+	case chaos.FrozenPause:
+		<-time.After(plan.Wait)
+		s.whileFrozen(id, "pause")
+		s.verb(id, "resume", nil)
 	case chaos.Race:
 		<-time.After(plan.Wait)
 		s.atOnce(id, "abort", "promote", "pause", "abort", "promote", "pause")
@@ -199,6 +208,32 @@ func (s *service) act(id string, plan chaos.Plan) {
 	if plan.Fault == chaos.TargetFallsSick {
 		s.fallSick(id, plan)
 	}
+}
+
+// frozenFor is how long an owner is frozen: longer than a verb may take to be felt.
+const frozenFor = 1500 * time.Millisecond
+
+// whileFrozen asks for a verb while the owner is frozen, as soon as it has one.
+func (s *service) whileFrozen(id, verb string) {
+	var owner *replica
+	var p *process
+	d, _ := s.caller.until(s.name, id, endFor, func(d *deployment) bool { return d.Owner != nil && d.Progress.InFlight > 0 })
+	for _, r := range s.caller.replicas {
+		if now, name := r.now(); d.Owner != nil && name == *d.Owner {
+			owner, p = r, now
+		}
+	}
+	if owner == nil {
+		s.verb(id, verb, nil) // it has ended, or its owner is away
+		return
+	}
+	fault := chaos.Fault{Kind: chaos.FrozenOwner, Replica: owner.index, ReplicaID: *d.Owner, From: time.Now()}
+	p.signal(syscall.SIGSTOP)
+	s.verb(id, verb, nil)
+	<-time.After(frozenFor)
+	p.signal(syscall.SIGCONT)
+	fault.To = time.Now()
+	s.noted(fault)
 }
 
 // promote waits for the gate and promotes it many times at once, until it is passed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -119,6 +120,7 @@ type round struct {
 	services []*service
 	caller   *caller
 	began    time.Time
+	starved  time.Duration
 
 	mu     sync.Mutex
 	faults []chaos.Fault
@@ -137,6 +139,7 @@ func newRound(t *testing.T, c *campaign, number int, size chaos.Size) *round {
 	for i := range size.Services {
 		s := newService(t, fmt.Sprintf("s%d", i), r.caller)
 		s.fleet.Watch(r.spring)
+		s.noted = func(fault chaos.Fault) { r.note(fault, true) }
 		r.services = append(r.services, s)
 	}
 	return r
@@ -160,9 +163,20 @@ func (r *round) play() {
 		faults.Go(func() { r.strikeReplica(over, r.replicas[i], steps) })
 	}
 	faults.Go(func() { r.strikeDatabase(over, r.schedule.Database) })
+	faults.Go(func() { r.starved = starvation(over) })
 	lives.Wait()
 	end()
 	faults.Wait()
+}
+
+// starvation is the longest that a goroutine of this process was kept from running.
+func starvation(over context.Context) time.Duration {
+	const every = 50 * time.Millisecond
+	worst := time.Duration(0)
+	for last := time.Now(); pauseUnless(over, every); last = time.Now() {
+		worst = max(worst, time.Since(last)-every)
+	}
+	return worst
 }
 
 func (r *round) strikeReplica(over context.Context, replica *replica, steps []chaos.Step) {
@@ -220,13 +234,17 @@ type tally struct {
 	Violations  int
 	Faults      map[chaos.Kind]int
 	Unmet       map[chaos.Kind]int
+	// Took are the times that were measured, in milliseconds.
+	Took map[string][]int64
+	// Starved is the longest that the test itself was kept from running.
+	Starved time.Duration
 }
 
 func newTally(seed uint64) *tally {
 	name := fmt.Sprintf("%d-%d.json", seed, time.Now().Unix())
 	return &tally{
 		path: filepath.Join("..", "..", "bin", "chaos", name), Seed: seed,
-		Faults: map[chaos.Kind]int{}, Unmet: map[chaos.Kind]int{},
+		Faults: map[chaos.Kind]int{}, Unmet: map[chaos.Kind]int{}, Took: map[string][]int64{},
 	}
 }
 
@@ -248,6 +266,12 @@ func (y *tally) add(r *round, h *chaos.History, violations int) {
 			y.Faults[kind] += n
 		}
 	}
+	for _, m := range chaos.Measures(h) {
+		for _, took := range m.Took {
+			y.Took[m.Name] = append(y.Took[m.Name], took.Milliseconds())
+		}
+	}
+	y.Starved = max(y.Starved, r.starved)
 	for kind, n := range r.unmet {
 		y.Unmet[kind] += n
 	}
@@ -266,6 +290,11 @@ func (y *tally) table() string {
 		fmt.Fprintf(&b, "  %-38s %6d\n", kind, y.Faults[kind])
 	}
 	fmt.Fprintf(&b, "%-40s %6d\n", "violations", y.Violations)
+	for _, name := range slices.Sorted(maps.Keys(y.Took)) {
+		took := slices.Sorted(slices.Values(y.Took[name]))
+		fmt.Fprintf(&b, "%-40s %6d times, median %d ms, at most %d ms\n", name, len(took), took[len(took)/2], took[len(took)-1])
+	}
+	fmt.Fprintf(&b, "%-40s %6d ms\n", "the test itself stood still for", y.Starved.Milliseconds())
 	return b.String()
 }
 

@@ -114,6 +114,16 @@ func TestABehaviourOnOneVersionLeavesOthersAlone(t *testing.T) {
 	}
 }
 
+func TestWhatWasPreparedIsForgotten(t *testing.T) {
+	t.Parallel()
+	target := newFleet(t, 1).Targets[0]
+	target.Next(Behaviour{Status: 500})
+	target.Forget()
+	if got := call(t, target, "v2", 1); got != http.StatusOK {
+		t.Errorf("answered %d", got)
+	}
+}
+
 func TestAnAnswerThatDripsComesWhole(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]

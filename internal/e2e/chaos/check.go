@@ -27,7 +27,7 @@ func Check(h *History) []Violation {
 		c.writtenDown, c.resends, c.fences, c.oneCallPerTarget,
 		c.waves, c.exposure, c.noForwardAfterTurning, c.drained, c.rollbacks,
 		c.pauses, c.aborts, c.promotes,
-		c.ends, c.truth, c.routersLeft, c.logs, c.metrics,
+		c.pausesFelt, c.ends, c.truth, c.routersLeft, c.logs, c.metrics, c.bounds,
 	} {
 		promise()
 	}
@@ -74,7 +74,7 @@ func (c *checker) sender(webhookID string, attempt int, fence int64) string {
 // wasFrozen reports whether the replica was frozen at some moment of a span, or had been until shortly before it.
 func (c *checker) wasFrozen(replica string, from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Faults, func(f Fault) bool {
-		return f.Kind == Freeze && f.ReplicaID == replica && !f.From.After(to) && f.To.Add(awake).After(from)
+		return (f.Kind == Freeze || f.Kind == FrozenOwner) && f.ReplicaID == replica && !f.From.After(to) && f.To.Add(awake).After(from)
 	})
 }
 

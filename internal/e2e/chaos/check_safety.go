@@ -1,6 +1,9 @@
 package chaos
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // waves: of a rolling deployment no more than a wave is out of service, targets given up as failed aside.
 func (c *checker) waves() {
@@ -131,6 +134,37 @@ func (c *checker) pauses() {
 			}
 		}
 	}
+}
+
+// pausesFelt: no call comes between a second after the answer to a pause and whatever ends it.
+func (c *checker) pausesFelt() {
+	for _, d := range c.h.Deployments {
+		for _, pause := range c.opsOf(d.ID, "pause") {
+			if pause.State != "paused" {
+				continue // answered again, when an abort or a rollback had come before
+			}
+			until := c.nextVerb(d.ID, pause)
+			for _, call := range c.h.Calls {
+				during := call.Received.After(pause.Answered.Add(felt)) && call.Received.Before(until)
+				if call.DeploymentID == d.ID && during && !c.lateOfFrozen(call) {
+					c.accuse("C pause", d.Service, call.Received, "%s was called %s after the pause was answered", call.Target, call.Received.Sub(pause.Answered))
+				}
+			}
+		}
+	}
+}
+
+// nextVerb is when something that ends a pause was first asked for, however it was answered.
+func (c *checker) nextVerb(id string, pause Op) time.Time {
+	next := c.last()
+	for _, op := range c.h.Ops {
+		for _, verb := range []string{"resume", "abort", "rollback", "promote"} {
+			if op.Path == "/deployments/"+id+"/"+verb && op.Answered.After(pause.Sent) && op.Sent.Before(next) {
+				next = op.Sent
+			}
+		}
+	}
+	return next
 }
 
 // aborts: no forward call comes a second after the answer to an abort, except those of a frozen owner that wakes.

@@ -50,6 +50,8 @@ const (
 	TurnRound   Story = "rolled back"
 	Gate        Story = "promotes at a gate"
 	Race        Story = "abort, promote and pause"
+	FrozenAbort Story = "aborted with its owner frozen"
+	FrozenPause Story = "paused with its owner frozen"
 )
 
 // Plan is one deployment: what is asked for and which ends are right.
@@ -134,6 +136,12 @@ func drawPlan(rng *rand.Rand, fault Kind) Plan {
 		p.Allowed = []string{"rolled_back"}
 	case VerbsAtOnce:
 		p.Story, p.Allowed = Race, []string{"aborted", "completed"}
+	case FrozenOwner:
+		p.Story = FrozenPause
+		if rng.IntN(2) == 0 {
+			p.Story, p.Allowed = FrozenAbort, []string{"aborted", "completed"}
+		}
+		p.Wait, p.Batch = p.Wait/4, 1 // while it still has calls to make
 	case PromotesAtOnce:
 		p.Story, p.Strategy = Gate, []Strategy{Canary, BlueGreen}[rng.IntN(2)]
 	default:

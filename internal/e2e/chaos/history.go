@@ -4,8 +4,11 @@ import "time"
 
 // History is all that was seen of one round from outside, on one clock.
 type History struct {
-	Seed        uint64
-	Round       int
+	Seed  uint64
+	Round int
+	Lease time.Duration
+	// Starved is the longest that the test itself was kept from running.
+	Starved     time.Duration
 	Calls       []Call
 	Writes      []Write
 	Ops         []Op
@@ -48,6 +51,8 @@ type Op struct {
 	Sent, Answered             time.Time
 	Status                     int
 	RetryAfter                 string
+	// Waits says that the answer may be late on purpose.
+	Waits bool
 	// ID, State and Revision are those of the deployment that was answered; Body is the answer of a request that failed.
 	ID, State string
 	Revision  int
@@ -59,8 +64,9 @@ type Fault struct {
 	Kind     Kind
 	Replica  int
 	From, To time.Time
-	// ReplicaID is the name by which events know the replica.
+	// ReplicaID is the name by which events know the replica. Ended is when its process had ended, for those that do.
 	ReplicaID string
+	Ended     time.Time
 }
 
 // Deployment is a deployment as the API tells it at the end, and what was expected of it.

@@ -47,6 +47,7 @@ const (
 	RouterFailsLate  Kind = "router applies and fails"
 	SamePost         Kind = "the same POST 32 times at once"
 	VerbsAtOnce      Kind = "abort, promote and pause at once"
+	FrozenOwner      Kind = "abort or pause with the owner frozen"
 	PromotesAtOnce   Kind = "promotes of one gate at once"
 	TargetSickAtOnce Kind = "target is sick on the new version"
 )
@@ -67,6 +68,7 @@ func StoryKinds() []Kind {
 	return []Kind{
 		TargetHangs, TargetResets, TargetDrips, TargetFails, TargetBusy, TargetRedirects, TargetLies, TargetFailsLate,
 		TargetFallsSick, TargetSickAtOnce, RouterFailsLate, SamePost, VerbsAtOnce, PromotesAtOnce,
+		FrozenOwner,
 	}
 }
 

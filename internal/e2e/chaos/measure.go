@@ -1,0 +1,150 @@
+package chaos
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Measure is how long a promise of a time took to keep, each time.
+type Measure struct {
+	Name  string
+	Bound time.Duration
+	Took  []time.Duration
+	at    []time.Time
+}
+
+// busy is what a machine that does other work adds to a time, beside what the round noticed of it itself.
+const busy = time.Second
+
+// takeoverMargin is how long after a lease's end a takeover may be.
+const takeoverMargin = 2 * time.Second
+
+// The times that are measured in every round.
+const (
+	saysUnavailable = "503 while the database is away"
+	goesOn          = "going on once it is back"
+	takesOver       = "takeover"
+	handsOver       = "SIGTERM to the end"
+)
+
+// Measures takes the times of a round, each where nothing else was broken that would lengthen it.
+func Measures(h *History) []Measure {
+	return []Measure{h.unavailable(), h.goingOn(), h.takeovers(), h.handovers()}
+}
+
+// bounds holds what was measured against its bound.
+func (c *checker) bounds() {
+	for _, m := range Measures(c.h) {
+		for i, took := range m.Took {
+			if took > m.Bound+busy+c.h.Starved {
+				c.accuse("T "+m.Name, "", m.at[i], "it took %s, more than %s", took, m.Bound)
+			}
+		}
+	}
+}
+
+func (m *Measure) add(took time.Duration, at time.Time) {
+	m.Took, m.at = append(m.Took, took), append(m.at, at)
+}
+
+// unavailable: how soon a replica that was not frozen says that the database is away; polls wait on purpose.
+func (h *History) unavailable() Measure {
+	m := Measure{Name: saysUnavailable, Bound: 2 * time.Second}
+	for _, op := range h.Ops {
+		if op.Status == 503 && !op.Waits && !h.struck(op.Replica, op.Sent, op.Answered, Freeze, FrozenOwner) {
+			m.add(op.Answered.Sub(op.Sent), op.Answered)
+		}
+	}
+	return m
+}
+
+// goingOn: how soon after the database was mended something is written down again, when something was under way and all
+// replicas were well.
+func (h *History) goingOn() Measure {
+	m := Measure{Name: goesOn, Bound: 5 * time.Second}
+	for _, f := range h.Faults {
+		if f.Replica >= 0 || h.another(f, f.To, f.To.Add(m.Bound)) || !h.underWay(f.To) {
+			continue
+		}
+		if next := h.nextEvent(f.To); !next.IsZero() {
+			m.add(next.Sub(f.To), f.To)
+		}
+	}
+	return m
+}
+
+// takeovers: how soon after a replica was killed or frozen what it owned goes on elsewhere, when nothing else was broken.
+func (h *History) takeovers() Measure {
+	m := Measure{Name: takesOver, Bound: h.Lease + takeoverMargin}
+	for _, f := range h.Faults {
+		if !f.Kind.Kills() && f.Kind != Freeze || h.another(f, f.From, f.From.Add(m.Bound)) {
+			continue
+		}
+		for i := range h.Deployments {
+			d := &h.Deployments[i]
+			for _, e := range d.Events {
+				if e.Type == "deployment.taken_over" && e.At.After(f.From) && h.ownedBefore(d, e.Seq) == f.ReplicaID && e.At.Sub(f.From) < 3*m.Bound {
+					m.add(e.At.Sub(f.From), e.At)
+				}
+			}
+		}
+	}
+	return m
+}
+
+// handovers: how long a replica that is told to stop takes, with its database there.
+func (h *History) handovers() Measure {
+	m := Measure{Name: handsOver, Bound: 2 * time.Second}
+	for _, f := range h.Faults {
+		if (f.Kind == Term || f.Kind == Successor) && !h.another(f, f.From, f.To) {
+			m.add(f.Ended.Sub(f.From), f.From)
+		}
+	}
+	return m
+}
+
+// struck reports whether a replica suffered one of the faults at some moment of a span.
+func (h *History) struck(replica int, from, to time.Time, kinds ...Kind) bool {
+	return slices.ContainsFunc(h.Faults, func(f Fault) bool {
+		return f.Replica == replica && slices.Contains(kinds, f.Kind) && !f.From.After(to) && !f.To.Before(from)
+	})
+}
+
+// another reports whether a fault other than f was there at some moment of a span.
+func (h *History) another(f Fault, from, to time.Time) bool {
+	return slices.ContainsFunc(h.Faults, func(o Fault) bool {
+		same := o.Kind == f.Kind && o.Replica == f.Replica && o.From.Equal(f.From)
+		return !same && !o.From.After(to) && !o.To.Before(from)
+	})
+}
+
+func (h *History) underWay(at time.Time) bool {
+	return slices.ContainsFunc(h.Deployments, func(d Deployment) bool {
+		return !d.StartedAt.IsZero() && d.StartedAt.Before(at) && d.FinishedAt.After(at)
+	})
+}
+
+// nextEvent is when the engine first wrote something down after a time.
+func (h *History) nextEvent(after time.Time) time.Time {
+	var next time.Time
+	for _, d := range h.Deployments {
+		for _, e := range d.Events {
+			if e.Actor == "engine" && e.At.After(after) && (next.IsZero() || e.At.Before(next)) {
+				next = e.At
+			}
+		}
+	}
+	return next
+}
+
+// ownedBefore is the replica that wrote the newest event before number seq.
+func (h *History) ownedBefore(d *Deployment, seq int) string {
+	owner := ""
+	for _, e := range d.Events {
+		if e.Seq < seq {
+			owner = cmp.Or(e.Replica, owner)
+		}
+	}
+	return owner
+}
