@@ -37,8 +37,10 @@ func newCaller(t testing.TB, replicas []*replica) *caller {
 
 // ask sends one request to one replica. Status 0 means that nothing came back.
 func (c *caller) ask(service string, replica int, method, path, key string, body any) (chaos.Op, []byte) {
-	op := chaos.Op{Service: service, Replica: replica, Method: method, Path: path, Key: key, Sent: time.Now(),
-		Waits: strings.Contains(path, "wait=")}
+	op := chaos.Op{
+		Service: service, Replica: replica, Method: method, Path: path, Key: key, Sent: time.Now(),
+		Waits: strings.Contains(path, "wait="),
+	}
 	answer := c.send(&op, c.replicas[replica].url(), body)
 	op.Answered = time.Now()
 	var d struct {

@@ -48,7 +48,7 @@ func text(s *string) string {
 // history gathers what was seen of the round, when all is quiet.
 func (r *round) history() *chaos.History {
 	h := &chaos.History{
-		Seed: r.seed, Round: r.number, Lease: r.size.Lease, Starved: r.starved, Faults: r.faults, Metrics: map[string]int{},
+		Seed: r.seed, Round: r.number, Replicas: r.size.Replicas, Lease: r.size.Lease, Starved: r.starved, Faults: r.faults, Metrics: map[string]int{},
 		Runs: map[string]map[string]string{}, Weights: map[string]chaos.Write{},
 	}
 	plans := map[string]chaos.Plan{}

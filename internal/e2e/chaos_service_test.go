@@ -314,7 +314,7 @@ func (s *service) counted() map[chaos.Kind]int {
 	struck := map[string]bool{}
 	for _, call := range s.fleet.Calls() {
 		plan, ok := keys[call.DeploymentID]
-		i := (indexOf(s.fleet, call.Target)) % 3
+		i := indexOf(s.fleet, call.Target) % 3
 		if !ok || i != plan.Target%3 || call.Action != "deploy" {
 			continue
 		}

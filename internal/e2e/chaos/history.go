@@ -4,9 +4,10 @@ import "time"
 
 // History is all that was seen of one round from outside, on one clock.
 type History struct {
-	Seed  uint64
-	Round int
-	Lease time.Duration
+	Seed     uint64
+	Round    int
+	Replicas int
+	Lease    time.Duration
 	// Starved is the longest that the test itself was kept from running.
 	Starved     time.Duration
 	Calls       []Call

@@ -59,12 +59,12 @@ func (h *History) unavailable() Measure {
 	return m
 }
 
-// goingOn: how soon after the database was mended something is written down again, when something was under way and all
-// replicas were well.
+// goingOn: how soon after the database was mended something is written down again, when much was under way and a replica
+// was well.
 func (h *History) goingOn() Measure {
 	m := Measure{Name: goesOn, Bound: 5 * time.Second}
 	for _, f := range h.Faults {
-		if f.Replica >= 0 || h.another(f, f.To, f.To.Add(m.Bound)) || !h.underWay(f.To) {
+		if f.Replica >= 0 || !h.calm(f, f.To, f.To.Add(m.Bound)) || h.underWay(f.To) < much {
 			continue
 		}
 		if next := h.nextEvent(f.To); !next.IsZero() {
@@ -74,11 +74,12 @@ func (h *History) goingOn() Measure {
 	return m
 }
 
-// takeovers: how soon after a replica was killed or frozen what it owned goes on elsewhere, when nothing else was broken.
+// takeovers: how soon after a replica was killed or frozen what it owned goes on elsewhere, when the database and another
+// replica were well.
 func (h *History) takeovers() Measure {
 	m := Measure{Name: takesOver, Bound: h.Lease + takeoverMargin}
 	for _, f := range h.Faults {
-		if !f.Kind.Kills() && f.Kind != Freeze || h.another(f, f.From, f.From.Add(m.Bound)) {
+		if !f.Kind.Kills() && f.Kind != Freeze || !h.calm(f, f.From, f.From.Add(m.Bound)) {
 			continue
 		}
 		for i := range h.Deployments {
@@ -97,7 +98,7 @@ func (h *History) takeovers() Measure {
 func (h *History) handovers() Measure {
 	m := Measure{Name: handsOver, Bound: 2 * time.Second}
 	for _, f := range h.Faults {
-		if (f.Kind == Term || f.Kind == Successor) && !h.another(f, f.From, f.To) {
+		if (f.Kind == Term || f.Kind == Successor) && !h.databaseStruck(f, f.From, f.Ended) {
 			m.add(f.Ended.Sub(f.From), f.From)
 		}
 	}
@@ -111,18 +112,38 @@ func (h *History) struck(replica int, from, to time.Time, kinds ...Kind) bool {
 	})
 }
 
-// another reports whether a fault other than f was there at some moment of a span.
-func (h *History) another(f Fault, from, to time.Time) bool {
+// calm reports whether in a span no other fault struck the database, and none at all some replica that f did not strike.
+func (h *History) calm(f Fault, from, to time.Time) bool {
+	if h.databaseStruck(f, from, to) {
+		return false
+	}
+	for replica := range h.Replicas {
+		if replica != f.Replica && !h.struck(replica, from, to, AllKinds()...) {
+			return true
+		}
+	}
+	return false
+}
+
+// databaseStruck reports whether another fault than f struck the database at some moment of a span.
+func (h *History) databaseStruck(f Fault, from, to time.Time) bool {
 	return slices.ContainsFunc(h.Faults, func(o Fault) bool {
-		same := o.Kind == f.Kind && o.Replica == f.Replica && o.From.Equal(f.From)
-		return !same && !o.From.After(to) && !o.To.Before(from)
+		same := o.Kind == f.Kind && o.From.Equal(f.From)
+		return o.Replica < 0 && !same && !o.From.After(to) && !o.To.Before(from)
 	})
 }
 
-func (h *History) underWay(at time.Time) bool {
-	return slices.ContainsFunc(h.Deployments, func(d Deployment) bool {
-		return !d.StartedAt.IsZero() && d.StartedAt.Before(at) && d.FinishedAt.After(at)
-	})
+// much is how many deployments must be under way for something to be due soon: some wait for people.
+const much = 3
+
+func (h *History) underWay(at time.Time) int {
+	n := 0
+	for _, d := range h.Deployments {
+		if !d.StartedAt.IsZero() && d.StartedAt.Before(at) && d.FinishedAt.After(at) {
+			n++
+		}
+	}
+	return n
 }
 
 // nextEvent is when the engine first wrote something down after a time.
