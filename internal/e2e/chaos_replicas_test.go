@@ -83,10 +83,15 @@ func (r *replica) now() (p *process, id string) {
 	return r.process, r.id
 }
 
-// url is where the replica answers; a process that has ended answers nothing there.
+// url is where the replica answers, "" while it is away: somebody else may have its port then.
 func (r *replica) url() string {
 	p, _ := r.now()
-	return p.url
+	select {
+	case <-p.done:
+		return ""
+	default:
+		return p.url
+	}
 }
 
 // play strikes the replica with one fault, and mends it. It answers whether the fault happened, from when to when.

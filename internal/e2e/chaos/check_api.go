@@ -1,6 +1,9 @@
 package chaos
 
-import "slices"
+import (
+	"net/http"
+	"slices"
+)
 
 // answers: the API answers what the contract says, and with its database away 503 and when to come again.
 func (c *checker) answers() {
@@ -48,30 +51,35 @@ func terminal(state string) bool {
 	return slices.Contains([]string{"completed", "failed", "rolled_back", "aborted", "superseded"}, state)
 }
 
-// terminalIsFinal: once a terminal state was answered, no later question is answered otherwise.
+// terminalIsFinal: once a terminal state was answered, no later question is answered otherwise, and no revision falls.
 func (c *checker) terminalIsFinal() {
-	ops := slices.Clone(c.h.Ops)
-	slices.SortStableFunc(ops, func(a, b Op) int { return a.Answered.Compare(b.Answered) })
-	ended := map[string]Op{}
 	newest := map[string]Op{}
-	for _, op := range ops {
-		if op.Method != "GET" || op.Status != 200 || op.ID == "" {
-			continue
-		}
-		if end, ok := ended[op.ID]; ok && op.Sent.After(end.Answered) && (op.State != end.State || op.Revision != end.Revision) {
+	for _, op := range c.told() {
+		last, known := newest[op.ID]
+		later := known && op.Sent.After(last.Answered)
+		switch {
+		case later && terminal(last.State) && (op.State != last.State || op.Revision != last.Revision):
 			c.accuse("T terminal is final", op.Service, op.Answered, "%s was %s at revision %d and then %s at %d",
-				op.ID, end.State, end.Revision, op.State, op.Revision)
-		}
-		if last, ok := newest[op.ID]; ok && op.Sent.After(last.Answered) && op.Revision < last.Revision {
+				op.ID, last.State, last.Revision, op.State, op.Revision)
+		case later && op.Revision < last.Revision:
 			c.accuse("A durable", op.Service, op.Answered, "%s was at revision %d and then at %d", op.ID, last.Revision, op.Revision)
 		}
-		if terminal(op.State) {
-			ended[op.ID] = op
-		}
-		if op.Revision >= newest[op.ID].Revision {
+		if op.Revision >= last.Revision {
 			newest[op.ID] = op
 		}
 	}
+}
+
+// told are the answers to questions about one deployment, in order.
+func (c *checker) told() []Op {
+	var ops []Op
+	for _, op := range c.h.Ops {
+		if op.Method == http.MethodGet && op.Status == http.StatusOK && op.ID != "" {
+			ops = append(ops, op)
+		}
+	}
+	slices.SortStableFunc(ops, func(a, b Op) int { return a.Answered.Compare(b.Answered) })
+	return ops
 }
 
 // oneActive: of a service's deployments one runs at a time: by what they say, and by the order of what targets and routers
@@ -79,14 +87,21 @@ func (c *checker) terminalIsFinal() {
 func (c *checker) oneActive() {
 	for i, a := range c.h.Deployments {
 		for _, b := range c.h.Deployments[i+1:] {
-			if a.Service != b.Service || a.StartedAt.IsZero() || b.StartedAt.IsZero() {
-				continue
-			}
-			if a.StartedAt.Add(clock).Before(b.FinishedAt) && b.StartedAt.Add(clock).Before(a.FinishedAt) {
+			if a.Service == b.Service && a.overlaps(&b) {
 				c.accuse("E one active", a.Service, b.StartedAt, "%s and %s ran at the same time", a.ID, b.ID)
 			}
 		}
 	}
+	c.inTurn()
+}
+
+func (d *Deployment) overlaps(o *Deployment) bool {
+	return !d.StartedAt.IsZero() && !o.StartedAt.IsZero() &&
+		d.StartedAt.Add(clock).Before(o.FinishedAt) && o.StartedAt.Add(clock).Before(d.FinishedAt)
+}
+
+// inTurn holds the order of the calls against the deployments' order.
+func (c *checker) inTurn() {
 	current, over := map[string]string{}, map[string]bool{}
 	for _, call := range c.h.Calls {
 		if over[call.DeploymentID] && !c.lateOfFrozen(call) {

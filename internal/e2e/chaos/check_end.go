@@ -78,14 +78,22 @@ func (c *checker) routersLeft() {
 		if d == nil || w.DeploymentID == "" {
 			continue
 		}
-		if d.State == "completed" && d.Kind == "deploy" && w.NewWeight != 100 {
-			c.accuse("S weights set back", service, d.FinishedAt, "%s completed and the router is left at %d", d.ID, w.NewWeight)
-		}
-		stopped := d.State == "rolled_back" || d.State == "aborted" && d.hasOldSide()
-		if stopped && d.Kind == "deploy" && w.DeploymentID == d.ID && w.NewWeight != 0 {
+		if want, told := d.lastShare(); told && w.DeploymentID == d.ID && w.NewWeight != want {
 			c.accuse("S weights set back", service, d.FinishedAt, "%s is %s and the router is left at %d", d.ID, d.State, w.NewWeight)
 		}
 		c.noneLeftOut(d, w)
+	}
+}
+
+// lastShare is what the new side must be left with, where the end says so.
+func (d *Deployment) lastShare() (share int, told bool) {
+	switch {
+	case d.Kind != "deploy":
+		return 0, false
+	case d.State == "completed":
+		return 100, true
+	default:
+		return 0, d.State == "rolled_back" || d.State == "aborted" && d.hasOldSide()
 	}
 }
 

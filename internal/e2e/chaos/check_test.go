@@ -130,7 +130,7 @@ func brokenOnes() map[string]broken {
 		"two deployments for one key": {"A durable", func(h *History) { ofSecond(h).Key = "k1" }},
 		"an end that is taken back":   {"T terminal is final", func(h *History) { h.Ops[3].State = "in_progress" }},
 		"an end that is changed":      {"T terminal is final", func(h *History) { h.Ops[3].Revision = 10 }},
-		"a revision that falls":       {"A durable", func(h *History) { h.Ops[3].Revision = 8 }},
+		"a revision that falls":       {"A durable", func(h *History) { h.Ops[1].State, h.Ops[3].Revision = "in_progress", 8 }},
 		"two that run at once":        {"E one active", func(h *History) { ofSecond(h).StartedAt = at(5) }},
 		"a call after the next began": {"E one active", func(h *History) {
 			h.Calls = append(h.Calls, h.Calls[2])
@@ -171,30 +171,23 @@ func brokenOnes() map[string]broken {
 		"a stop that is late": {"T " + handsOver, func(h *History) {
 			h.Faults = append(h.Faults, Fault{Kind: Term, From: at(40), To: at(50), Ended: at(45)})
 		}},
-		"a database that is back and nothing goes on": {"T " + goesOn, func(h *History) {
-			h.Faults = append(h.Faults, Fault{Kind: DatabaseStop, Replica: -1, From: at(10.1), To: at(10.5)})
-			h.Deployments[0].Events[11].At = at(19.5)
-			h.Deployments[0].Events[10].At = at(4)
-			for i := range h.Deployments[1].Events {
-				h.Deployments[1].Events[i].At = at(30)
-			}
-		}},
-		"a forward call long after an abort":       {"C abort", func(h *History) { abortFirst(h) }},
-		"an end that should not be":                {"T the same end", func(h *History) { ofFirst(h).State = "failed" }},
-		"success that is none":                     {"R success", func(h *History) { ofSecond(h).Success = true }},
-		"a target that is left in the middle":      {"R each target ends", func(h *History) { ofFirst(h).Targets[0].State = "verifying" }},
-		"counts that do not count":                 {"R counts", func(h *History) { ofFirst(h).Updated = 1 }},
-		"an updated target on another version":     {"R the truth", func(h *History) { h.Runs["s"]["b"] = "v0"; ofSecond(h).Targets[1].Version = "" }},
-		"a target rolled back to another version":  {"R the truth", func(h *History) { h.Runs["s"]["a"] = "v2" }},
-		"a router left in the middle":              {"S weights set back", func(h *History) { w := h.Weights["s"]; w.NewWeight = 50; h.Weights["s"] = w }},
-		"a target left without traffic":            {"S weights set back", func(h *History) { h.Writes[4].Weights["a"] = 0 }},
-		"a gap in the log":                         {"R events", func(h *History) { ofFirst(h).Events[3].Seq = 9 }},
-		"an event that names nobody":               {"R events", func(h *History) { ofFirst(h).Events[3].Actor = "" }},
-		"an end that is not told":                  {"R events", func(h *History) { ofFirst(h).Events[11].Type = "wave.finished" }},
-		"metrics that count otherwise":             {"R metrics", func(h *History) { h.Metrics["completed"] = 2 }},
-		"a deployment that is said to be stuck":    {"R metrics", func(h *History) { h.Stuck = 1 }},
-		"a late call of a replica that ran":        {"E fence", func(h *History) { frozenCall(h, "r2") }},
-		"a late call long after its replica awoke": {"E fence", func(h *History) { frozenCall(h, "r1"); h.Faults[0].To = at(20) }},
+		"a database that is back and nothing goes on": {"T " + goesOn, standStill},
+		"a forward call long after an abort":          {"C abort", func(h *History) { abortFirst(h) }},
+		"an end that should not be":                   {"T the same end", func(h *History) { ofFirst(h).State = "failed" }},
+		"success that is none":                        {"R success", func(h *History) { ofSecond(h).Success = true }},
+		"a target that is left in the middle":         {"R each target ends", func(h *History) { ofFirst(h).Targets[0].State = "verifying" }},
+		"counts that do not count":                    {"R counts", func(h *History) { ofFirst(h).Updated = 1 }},
+		"an updated target on another version":        {"R the truth", func(h *History) { h.Runs["s"]["b"] = "v0"; ofSecond(h).Targets[1].Version = "" }},
+		"a target rolled back to another version":     {"R the truth", func(h *History) { h.Runs["s"]["a"] = "v2" }},
+		"a router left in the middle":                 {"S weights set back", func(h *History) { w := h.Weights["s"]; w.NewWeight = 50; h.Weights["s"] = w }},
+		"a target left without traffic":               {"S weights set back", func(h *History) { h.Writes[4].Weights["a"] = 0 }},
+		"a gap in the log":                            {"R events", func(h *History) { ofFirst(h).Events[3].Seq = 9 }},
+		"an event that names nobody":                  {"R events", func(h *History) { ofFirst(h).Events[3].Actor = "" }},
+		"an end that is not told":                     {"R events", func(h *History) { ofFirst(h).Events[11].Type = "wave.finished" }},
+		"metrics that count otherwise":                {"R metrics", func(h *History) { h.Metrics["completed"] = 2 }},
+		"a deployment that is said to be stuck":       {"R metrics", func(h *History) { h.Stuck = 1 }},
+		"a late call of a replica that ran":           {"E fence", func(h *History) { frozenCall(h, "r2") }},
+		"a late call long after its replica awoke":    {"E fence", func(h *History) { frozenCall(h, "r1"); h.Faults[0].To = at(20) }},
 	}
 }
 
@@ -207,10 +200,29 @@ func frozenCall(h *History, replica string) {
 	h.Faults = append(h.Faults, Fault{Kind: Freeze, ReplicaID: replica, From: at(4.9), To: at(27.9)})
 }
 
+// standStill has a database come back, much under way, and nothing written down for long.
+func standStill(h *History) {
+	h.Replicas = 2
+	h.Faults = append(h.Faults, Fault{Kind: DatabaseStop, Replica: -1, From: at(10.1), To: at(10.5)})
+	for range 2 {
+		h.Deployments = append(h.Deployments, h.Deployments[0])
+	}
+	for i := range h.Deployments {
+		d := &h.Deployments[i]
+		d.StartedAt, d.FinishedAt = at(1), at(31)
+		d.Events = slices.Clone(d.Events)
+		for j := range d.Events {
+			if d.Events[j].At.After(at(10.5)) {
+				d.Events[j].At = at(30)
+			}
+		}
+	}
+}
+
 // takeover has d1 taken over from a replica that was killed so many seconds before.
 func takeover(h *History, seconds float64) {
-	h.Lease = 2 * time.Second
-	h.Faults = append(h.Faults, Fault{Kind: Kill, ReplicaID: "r1", From: at(11 - seconds), To: at(11)})
+	h.Lease, h.Replicas = 2*time.Second, 2
+	h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 1, ReplicaID: "r1", From: at(11 - seconds), To: at(11)})
 	e := &h.Deployments[0].Events[10]
 	e.Type, e.At, e.Replica = "deployment.taken_over", at(11), "r2"
 }
