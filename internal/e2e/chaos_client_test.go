@@ -168,3 +168,10 @@ func everything[T any](c *caller, path string) []T {
 		cursor = "&cursor=" + *page.Next
 	}
 }
+
+// all is a copy of what was asked so far.
+func (c *caller) all() []chaos.Op {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]chaos.Op(nil), c.ops...)
+}
