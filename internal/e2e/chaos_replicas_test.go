@@ -28,9 +28,12 @@ type replica struct {
 	program string
 	process *process
 	id      string
-	// trap is a moment of a call at which the process that made it is killed.
+	// trap is a moment of a call at which the process that made it is killed. Finding out who made a call takes a while:
+	// looking is true meanwhile, and caught are the connections that were found to be this process's.
 	trap    fleet.Moment
 	trapped chan struct{}
+	looking bool
+	caught  map[string]bool
 }
 
 func newReplica(t testing.TB, index int, database, successor string, args ...string) *replica {
@@ -146,7 +149,7 @@ func (r *replica) comeBack(ended *process, s chaos.Step) {
 func (r *replica) killAtCall(p *process, kind chaos.Kind, patience time.Duration) bool {
 	trapped := make(chan struct{})
 	r.mu.Lock()
-	r.trap, r.trapped = fleet.Received, trapped
+	r.trap, r.trapped, r.caught = fleet.Received, trapped, map[string]bool{}
 	if kind == chaos.KillAnswered {
 		r.trap = fleet.Replied
 	}
@@ -171,14 +174,36 @@ func (r *replica) killAtCall(p *process, kind chaos.Kind, patience time.Duration
 
 // spring kills the process if it waits to be killed at this moment and made the call that came from an address.
 func (r *replica) spring(moment fleet.Moment, from string) {
+	if moment == fleet.Received {
+		r.catch(from)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.trap != moment || !holds(r.process.cmd.Process.Pid, from) {
+	if r.trap != moment || !r.caught[from] {
 		return
 	}
 	r.process.signal(syscall.SIGKILL)
 	r.trap = 0
 	close(r.trapped)
+}
+
+// catch finds out whether the process made a call that has just come, unless it looks at another one.
+func (r *replica) catch(from string) {
+	r.mu.Lock()
+	look := r.trap != 0 && !r.looking
+	r.looking = r.looking || look
+	pid := r.process.cmd.Process.Pid
+	r.mu.Unlock()
+	if !look {
+		return
+	}
+	made := holds(pid, from)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looking = false
+	if made {
+		r.caught[from] = true
+	}
 }
 
 // killAtCommit kills the process when it has sent a COMMIT: before the database gets it, or when the database has done it.

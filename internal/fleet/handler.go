@@ -59,11 +59,11 @@ func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	t.journal.receive(call)
-	t.journal.tell(Received, q.RemoteAddr)
 	status := 0
 	defer func() { t.journal.finish(call, status) }()
 	// The caller may leave while the work goes on: then the call is open no more.
 	defer context.AfterFunc(q.Context(), func() { t.journal.finish(call, 0) })()
+	t.journal.tell(Received, q.RemoteAddr)
 	b := t.next()
 	if b.OnVersion != "" && b.OnVersion != call.Version {
 		b = Behaviour{Delay: b.Delay, Fenced: b.Fenced}
