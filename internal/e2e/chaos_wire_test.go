@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// wire is a replica's own way to the database. It understands as much of the protocol as it takes to know a COMMIT and a
-// notification when it sees one.
+// wire is a replica's own way to the database. It understands as much of the protocol as it takes to know a notification
+// and a commit when it sees one: a COMMIT, or the Sync that ends a statement which writes deployments in no transaction.
 type wire struct {
 	url      string
 	upstream string
@@ -46,8 +46,11 @@ type wired struct {
 	wire           *wire
 	client, server net.Conn
 	mu             sync.Mutex
-	awaits         *commitFault // the COMMIT whose answer is awaited
-	startup        bool
+	awaits         *commitFault // of the commit whose answer is awaited
+	// statements are the prepared ones by name, writes says that the one under way writes deployments, and inside that a
+	// transaction was begun.
+	statements     map[string]bool
+	writes, inside bool
 }
 
 func newWire(t testing.TB, database string) *wire {
@@ -95,7 +98,7 @@ func (w *wire) carry(client net.Conn) {
 		abandon(client)
 		return
 	}
-	c := &wired{wire: w, client: client, server: server, startup: true}
+	c := &wired{wire: w, client: client, server: server, statements: map[string]bool{}}
 	w.mu.Lock()
 	w.conns[c] = struct{}{}
 	w.mu.Unlock()
@@ -219,7 +222,7 @@ func readMessage(from io.Reader, first bool) ([]byte, error) {
 
 // forward passes a message to the server.
 func (c *wired) forward(message []byte) error {
-	if isCommit(message) {
+	if c.commits(message) {
 		if f := c.wire.nextCommit(); f != nil && f.before {
 			f.strike()
 			return errStruck
@@ -233,14 +236,47 @@ func (c *wired) forward(message []byte) error {
 	return err
 }
 
-// isCommit knows the simple query with which a transaction is committed.
-func isCommit(message []byte) bool {
-	return message[0] == 'Q' && len(message) > 5 && bytes.EqualFold(bytes.Trim(message[5:], "\x00 ;"), []byte("commit"))
+// commits reports whether the database will have committed something when it has answered the message.
+func (c *wired) commits(message []byte) bool {
+	const query, parse, bind, sync = 'Q', 'P', 'B', 'S'
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	body := message[min(5, len(message)):]
+	switch message[0] {
+	case query:
+		return bytes.EqualFold(bytes.Trim(body, "\x00 ;"), []byte("commit"))
+	case parse:
+		name, text, _ := bytes.Cut(body, []byte{0})
+		c.statements[string(name)] = writesDeployments(text)
+	case bind:
+		_, rest, _ := bytes.Cut(body, []byte{0})
+		name, _, _ := bytes.Cut(rest, []byte{0})
+		c.writes = c.writes || c.statements[string(name)]
+	case sync:
+		commits := c.writes && !c.inside
+		c.writes = false
+		return commits
+	}
+	return false
+}
+
+func writesDeployments(text []byte) bool {
+	text = bytes.ToUpper(text)
+	return bytes.Contains(text, []byte("UPDATE DEPLOYMENT")) || bytes.Contains(text, []byte("INSERT INTO DEPLOYMENT"))
 }
 
 // backward passes a message to the client.
 func (c *wired) backward(message []byte) error {
-	const notification, completion = 'A', 'C'
+	const notification, ready = 'A', 'Z'
+	c.mu.Lock()
+	f := c.awaits
+	if message[0] == ready && len(message) > 5 {
+		c.inside = message[5] != 'I'
+	}
+	c.mu.Unlock()
+	if f != nil && message[0] != ready {
+		return nil // it is part of the answer that is lost
+	}
 	switch message[0] {
 	case notification:
 		if c.wire.now().deaf {
@@ -249,10 +285,7 @@ func (c *wired) backward(message []byte) error {
 			c.wire.mu.Unlock()
 			return nil
 		}
-	case completion:
-		c.mu.Lock()
-		f := c.awaits
-		c.mu.Unlock()
+	case ready:
 		if f != nil {
 			c.wire.mu.Lock()
 			c.wire.losses++
