@@ -135,7 +135,7 @@ func (s *service) request(version, key string, plan chaos.Plan) object {
 	body["deploy"] = object{"timeout": "1500ms", "retries": 8, "backoff": "50ms"}
 	body["healthy_deadline"] = "20s"
 	if plan.Fault == chaos.TargetLies || plan.Fault == chaos.TargetSickAtOnce {
-		body["healthy_deadline"] = "2s"
+		body["healthy_deadline"] = "6s" // longer than what is broken meanwhile can hide a good target
 	}
 	part[[]object](body, "health_checks")[0]["interval"] = "100ms"
 	body["traffic"] = object{
