@@ -114,6 +114,8 @@ func drawStep(rng *rand.Rand, kind Kind, lease time.Duration) Step {
 	switch kind {
 	case Freeze:
 		s.For = lease + between(rng, lease/4, lease)
+	case LostCommit, LostNotify:
+		s.For = between(rng, time.Second, 2*time.Second) // one must come meanwhile
 	case DatabaseStop, DatabaseFreeze, ReadOnly, Crowded:
 		s.After = between(rng, 500*time.Millisecond, 2*time.Second)
 		s.For = between(rng, 200*time.Millisecond, 2*time.Second)
