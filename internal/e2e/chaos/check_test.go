@@ -222,9 +222,9 @@ func standStill(h *History) {
 // takeover has d1 taken over from a replica that was killed so many seconds before.
 func takeover(h *History, seconds float64) {
 	h.Lease, h.Replicas = 2*time.Second, 2
-	h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 1, ReplicaID: "r1", From: at(11 - seconds), To: at(11)})
+	h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 1, ReplicaID: "r1", From: at(20 - seconds), To: at(20)})
 	e := &h.Deployments[0].Events[10]
-	e.Type, e.At, e.Replica = "deployment.taken_over", at(11), "r2"
+	e.Type, e.At, e.Replica = "deployment.taken_over", at(20), "r2"
 }
 
 // abortFirst has d1 aborted before its second target is called.

@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"cmp"
 	"slices"
 	"time"
 )
@@ -85,7 +84,7 @@ func (h *History) takeovers() Measure {
 		for i := range h.Deployments {
 			d := &h.Deployments[i]
 			for _, e := range d.Events {
-				if e.Type == "deployment.taken_over" && e.At.After(f.From) && h.ownedBefore(d, e.Seq) == f.ReplicaID && e.At.Sub(f.From) < 3*m.Bound {
+				if e.Type == "deployment.taken_over" && h.causes(f, d, e) {
 					m.add(e.At.Sub(f.From), e.At)
 				}
 			}
@@ -159,13 +158,17 @@ func (h *History) nextEvent(after time.Time) time.Time {
 	return next
 }
 
-// ownedBefore is the replica that wrote the newest event before number seq.
-func (h *History) ownedBefore(d *Deployment, seq int) string {
-	owner := ""
+// causes reports whether a takeover was due because of f: its replica had the deployment, wrote nothing in it since, and
+// suffered nothing else since.
+func (h *History) causes(f Fault, d *Deployment, taken Event) bool {
+	owner, last := "", time.Time{}
 	for _, e := range d.Events {
-		if e.Seq < seq {
-			owner = cmp.Or(e.Replica, owner)
+		if e.Seq < taken.Seq && e.Replica != "" {
+			owner, last = e.Replica, e.At
 		}
 	}
-	return owner
+	again := slices.ContainsFunc(h.Faults, func(o Fault) bool {
+		return o.Replica == f.Replica && o.From.After(f.From) && o.From.Before(taken.At)
+	})
+	return owner == f.ReplicaID && last.Before(f.From) && taken.At.After(f.From) && !again
 }
