@@ -47,6 +47,7 @@ type Store interface {
 	Changed(id string) (<-chan struct{}, func())
 	Ping(ctx context.Context) error
 	catalogueStore
+	sourceStore
 }
 
 // Config says what the API is made of.
@@ -69,6 +70,10 @@ type Config struct {
 	NewID func() string
 	// Prober carries out the checks of POST /checks; nil answers that call with 501.
 	Prober Prober
+	// Remotes says which Git remotes sources may have, and seals their secrets.
+	Remotes Remotes
+	// GitOps works on sources; nil answers dry runs of syncs, and push notifications, with 501.
+	GitOps GitOps
 }
 
 // server answers the operations of openapi.yaml, one method each.
@@ -81,6 +86,8 @@ type server struct {
 	newID        func() string
 	prober       Prober
 	contract     *contract
+	remotes      Remotes
+	gitOps       GitOps
 }
 
 var _ gen.StrictServerInterface = (*server)(nil)
@@ -88,6 +95,14 @@ var _ gen.StrictServerInterface = (*server)(nil)
 // New makes the handler of the whole API. Its answers may take up to 60 s (the wait of GET /deployments/{id}); a write
 // timeout of the server must be longer.
 func New(c Config) (http.Handler, error) {
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	return getForHead(s.routes(c)), nil
+}
+
+func newServer(c Config) (*server, error) {
 	agreed, err := loadContract(rollcall.OpenAPI)
 	if err != nil {
 		return nil, err
@@ -95,9 +110,10 @@ func New(c Config) (http.Handler, error) {
 	s := &server{
 		store: bounded{Store: c.Store, limit: storeTimeout}, log: c.Log, version: c.Version, ready: c.Ready,
 		checkAddress: c.CheckAddress, newID: c.NewID, prober: c.Prober, contract: agreed,
+		remotes: c.Remotes, gitOps: c.GitOps,
 	}
 	s.fillIn()
-	return getForHead(s.routes(c)), nil
+	return s, nil
 }
 
 // fillIn puts something harmless where the configuration is silent.
@@ -182,8 +198,14 @@ func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(rollcall.OpenAPI) // the reader went away: there is nobody to tell
 }
 
-// caller names who asks. All callers are the same one as long as there are no tokens.
-func caller(context.Context) string { return "anonymous" }
+// caller names who asks. All callers of the API are the same one as long as there are no tokens; what the server does by
+// itself has names of its own.
+func caller(ctx context.Context) string {
+	if name, ok := ctx.Value(keyCaller).(string); ok {
+		return name
+	}
+	return "anonymous"
+}
 
 // location is where a deployment is found.
 func location(id string) string { return fmt.Sprintf("/deployments/%s", id) }

@@ -24,6 +24,8 @@ type contextKey int
 const (
 	keyRequestID contextKey = iota
 	keyBodyHash
+	keyCaller
+	keyReceived
 )
 
 // requestID names the request in logs and answers.

@@ -113,6 +113,8 @@ func kindOf(code rollout.Code) gen.Problem {
 		return kind(http.StatusUnprocessableEntity, "key-reused", "The Idempotency-Key was used for another request")
 	case rollout.CodeStale:
 		return kind(http.StatusPreconditionFailed, "stale", "It is not as the request expects")
+	case rollout.CodeUnsigned:
+		return kind(http.StatusUnauthorized, "unsigned", "The request is not signed as it must be")
 	case rollout.CodeUnavailable:
 		return kind(http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now")
 	default:

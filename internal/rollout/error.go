@@ -18,6 +18,7 @@ const (
 	CodeMismatch    Code = "mismatch"    // the idempotency key was used for another request
 	CodeInProgress  Code = "in_progress" // the same request is still being worked on
 	CodeUnavailable Code = "unavailable" // the database cannot be reached
+	CodeUnsigned    Code = "unsigned"    // not signed, or not with the right secret
 )
 
 // Error is an error with a code and a sentence for people.

@@ -29,6 +29,13 @@ func lockPair(
 	return now, unfinished, err
 }
 
+// Busy reports whether a deployment of the pair has not ended.
+func (s *Store) Busy(ctx context.Context, service, environment string) (bool, error) {
+	busy, err := one(ctx, s.pool, pgx.RowTo[bool], `SELECT EXISTS (
+		SELECT FROM deployments WHERE service = $1 AND environment = $2 AND finished_at IS NULL)`, service, environment)
+	return busy, failed("look for deployments of "+service+" in "+environment, err)
+}
+
 // clock is the database's time now.
 func clock(ctx context.Context, q querier) (time.Time, error) {
 	var now time.Time
