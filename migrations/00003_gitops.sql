@@ -11,9 +11,7 @@ CREATE TABLE gitops_sources (
     allowed_signers  text NOT NULL,
     known_hosts      text NOT NULL,
     -- Sealed; NULL: none.
-    token            bytea,
-    ssh_key          bytea,
-    hook_secret      bytea,
+    secrets          bytea,
     revision         bigint NOT NULL,
     created_at       timestamptz NOT NULL,
     updated_at       timestamptz NOT NULL,

@@ -34,6 +34,9 @@ func run(ctx context.Context, c Config) error {
 		return err
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	if c.RotateSecrets {
+		return rotateSecrets(ctx, c, log)
+	}
 	s, err := newServer(ctx, c, log)
 	if err != nil {
 		return err

@@ -14,11 +14,12 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/engine"
+	"rollcall/internal/gitops"
 	"rollcall/internal/health"
 	"rollcall/internal/localpg"
 	"rollcall/internal/metrics"
 	"rollcall/internal/netguard"
-	"rollcall/internal/rollout"
+	"rollcall/internal/outbound"
 	"rollcall/internal/store"
 	"rollcall/internal/target"
 	"rollcall/internal/traffic"
@@ -45,6 +46,8 @@ type server struct {
 	store    *store.Store
 	work     *store.Store // the same, over connections that requests cannot use up
 	engine   *engine.Engine
+	gitops   *gitops.Loop
+	scratch  string // a folder for mirrors that ends with the process; empty with a state folder
 	listener net.Listener
 	http     *http.Server
 	// Both are nil without --admin-addr.
@@ -90,7 +93,11 @@ func (s *server) openDatabase(ctx context.Context) error {
 		}
 		s.postgres, url = postgres, postgres.URL()
 	}
-	db, err := store.Open(ctx, url)
+	box, err := s.config.openBox()
+	if err != nil {
+		return err
+	}
+	db, err := store.Open(ctx, url, store.SealedBy(box))
 	if err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
@@ -100,6 +107,9 @@ func (s *server) openDatabase(ctx context.Context) error {
 	}
 	if err := db.Migrate(ctx); err != nil {
 		return fmt.Errorf("migrating the database: %w", err)
+	}
+	if err := db.CheckKeys(ctx); err != nil {
+		return fmt.Errorf("looking whether all secrets can be opened: %w", err)
 	}
 	return nil
 }
@@ -111,10 +121,11 @@ func (s *server) identify(context.Context) error {
 }
 
 // wire makes the parts that call and are called.
-func (s *server) wire(context.Context) error {
-	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks})
+func (s *server) wire(ctx context.Context) error {
+	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks, AllowPorts: s.config.AllowPort})
 	m := metrics.New()
 	m.Watch(s.store)
+	m.WatchSources(s.store)
 	m.WatchPool(s.store.Pool().Stat)
 	prober := health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand})
 	s.engine = engine.New(engine.Config{
@@ -123,18 +134,21 @@ func (s *server) wire(context.Context) error {
 		Registry:    s.work,
 		Deployments: s.work,
 		Signals:     s.work,
-		Caller:      target.New(target.Config{Dial: guard.DialContext, Key: rollout.Secret(s.config.SigningSecret)}),
+		Caller:      target.New(s.outbound(guard.DialContext)),
 		Prober:      prober,
-		Mover: traffic.New(traffic.Config{
-			Dial: s.dialRouter(guard), Key: rollout.Secret(s.config.SigningSecret),
-		}),
-		Recorder: m,
-		Log:      s.log.With("replica", s.identity.replica),
+		Mover:       traffic.New(s.outbound(s.dialRouter(guard))),
+		Recorder:    m,
+		Log:         s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
 		Store: s.store, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready, CheckAddress: guard.Check,
-		Prober: prober,
+		CheckTrust: outbound.CheckTrust, Prober: prober,
+		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
+	if err := s.wireGitOps(ctx, ac, guard, prober, m); err != nil {
+		return err
+	}
+	ac.GitOps = s.gitops
 	if s.config.AdminAddr == "" {
 		ac.Metrics = m.Handler()
 	} else {
@@ -199,6 +213,8 @@ func (s *server) run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return requests }
 	engineDone := make(chan error, 1)
 	go func() { engineDone <- s.engine.Run(ctx) }()
+	gitopsDone := make(chan struct{})
+	go func() { defer close(gitopsDone); s.gitops.Run(ctx) }()
 	go s.serve(s.http, s.listener, cancel)
 	if s.admin != nil {
 		go s.serve(s.admin, s.adminListener, cancel)
@@ -208,7 +224,9 @@ func (s *server) run(ctx context.Context) error {
 		"private_postgres", s.postgres != nil, "replica", s.identity.replica)
 	s.awaitEnd(ctx, cancel)
 	s.log.Info("stopping: handing deployments over")
-	return errors.Join(endCause(ctx), s.shutdown(), <-engineDone, s.close())
+	err := errors.Join(endCause(ctx), s.shutdown(), <-engineDone)
+	<-gitopsDone
+	return errors.Join(err, s.close())
 }
 
 func (s *server) serve(h *http.Server, l net.Listener, cancel context.CancelCauseFunc) {
@@ -277,6 +295,7 @@ func (s *server) close() error {
 			db.Close()
 		}
 	}
+	err = errors.Join(err, s.tidyMirrors())
 	if s.identity != nil {
 		err = errors.Join(err, s.identity.release())
 	}

@@ -66,11 +66,13 @@ type Config struct {
 	Ready func(ctx context.Context) error
 	// CheckAddress says why a URL of a request may not be called; nil allows all.
 	CheckAddress func(address string) error
+	// CheckTrust says why no call could be made with the certificates of a request; nil allows all.
+	CheckTrust func(*rollout.TLS) error
 	// NewID names a deployment; nil makes UUIDs of version 7.
 	NewID func() string
 	// Prober carries out the checks of POST /checks; nil answers that call with 501.
 	Prober Prober
-	// Remotes says which Git remotes sources may have, and seals their secrets.
+	// Remotes says which Git remotes sources may have.
 	Remotes Remotes
 	// GitOps works on sources; nil answers dry runs of syncs, and push notifications, with 501.
 	GitOps GitOps
@@ -83,6 +85,7 @@ type server struct {
 	version      string
 	ready        func(ctx context.Context) error
 	checkAddress func(address string) error
+	checkTrust   func(*rollout.TLS) error
 	newID        func() string
 	prober       Prober
 	contract     *contract
@@ -109,7 +112,7 @@ func newServer(c Config) (*server, error) {
 	}
 	s := &server{
 		store: bounded{Store: c.Store, limit: storeTimeout}, log: c.Log, version: c.Version, ready: c.Ready,
-		checkAddress: c.CheckAddress, newID: c.NewID, prober: c.Prober, contract: agreed,
+		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, newID: c.NewID, prober: c.Prober, contract: agreed,
 		remotes: c.Remotes, gitOps: c.GitOps,
 	}
 	s.fillIn()
@@ -129,6 +132,9 @@ func (s *server) fillIn() {
 	}
 	if s.checkAddress == nil {
 		s.checkAddress = func(string) error { return nil }
+	}
+	if s.checkTrust == nil {
+		s.checkTrust = func(*rollout.TLS) error { return nil }
 	}
 }
 

@@ -15,15 +15,15 @@ const maxTrial = 30 * time.Second
 
 // Prober carries out one check of one address, for at most the check's timeout. What goes wrong is in the observation.
 type Prober interface {
-	Probe(ctx context.Context, check rollout.Check, address string) rollout.Observation
+	Probe(ctx context.Context, check rollout.Check, address string, trust *rollout.TLS) rollout.Observation
 }
 
 // TryChecks carries out each check once and answers with what was seen. There are at most 20 (openapi.yaml), so all run
 // at the same time.
 func (s *server) TryChecks(ctx context.Context, in gen.TryChecksRequestObject) (gen.TryChecksResponseObject, error) {
-	q := request{body: &gen.DeploymentRequest{HealthChecks: in.Body.HealthChecks}, checkAddress: s.checkAddress}
+	q := request{body: &gen.DeploymentRequest{HealthChecks: in.Body.HealthChecks}, checkAddress: s.checkAddress, checkTrust: s.checkTrust}
 	q.address(in.Body.Address, "/address")
-	checks := q.checks()
+	checks, trust := q.checks(), q.tls(in.Body.TLS)
 	if err := q.err(); err != nil {
 		return nil, err
 	}
@@ -33,19 +33,21 @@ func (s *server) TryChecks(ctx context.Context, in gen.TryChecksRequestObject) (
 			detail: "this server was made without what carries out checks",
 		}
 	}
-	seen := s.try(ctx, checks, in.Body.Address)
+	seen := s.try(ctx, checks, in.Body.Address, trust)
 	return trialJSON(checks, seen), nil
 }
 
 // try carries out the checks side by side.
-func (s *server) try(ctx context.Context, checks []rollout.Check, address string) []rollout.Observation {
+func (s *server) try(
+	ctx context.Context, checks []rollout.Check, address string, trust *rollout.TLS,
+) []rollout.Observation {
 	ctx, cancel := context.WithTimeout(ctx, maxTrial)
 	defer cancel()
 	seen := make([]rollout.Observation, len(checks))
 	var all sync.WaitGroup
 	for i := range checks {
 		checks[i].Timeout = min(checks[i].Timeout, rollout.Duration(maxTrial))
-		all.Go(func() { seen[i] = s.prober.Probe(ctx, checks[i], address) })
+		all.Go(func() { seen[i] = s.prober.Probe(ctx, checks[i], address, trust) })
 	}
 	all.Wait()
 	return seen

@@ -76,7 +76,7 @@ type waiting struct {
 	timeout atomic.Int64
 }
 
-func (w *waiting) Probe(ctx context.Context, check rollout.Check, _ string) rollout.Observation {
+func (w *waiting) Probe(ctx context.Context, check rollout.Check, _ string, _ *rollout.TLS) rollout.Observation {
 	w.timeout.Store(int64(check.Timeout))
 	if until, bounded := ctx.Deadline(); !bounded || time.Until(until) > 30*time.Second {
 		return rollout.Observation{Status: rollout.HealthUnhealthy, Message: "nothing bounds this"}

@@ -2,9 +2,7 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 
 	"rollcall/internal/api/gen"
@@ -33,15 +31,6 @@ func (s *server) definition(ctx context.Context, service, environment string) (*
 	return &definition{request: request, secret: stored.DeploySecret}, nil
 }
 
-// definedRequest is the request that was registered, without its secret.
-func definedRequest(d *rollout.Definition) (gen.DefinitionRequest, error) {
-	var request gen.DefinitionRequest
-	if err := json.Unmarshal(d.Body, &request); err != nil {
-		return request, fmt.Errorf("decode the stored definition of %s in %s: %w", d.Service, d.Environment, err)
-	}
-	return request, nil
-}
-
 // underlay is the body with what it leaves out taken from the definition, field by field at the top level.
 func underlay(body gen.DeploymentRequest, d *gen.DefinitionRequest) gen.DeploymentRequest {
 	body.Strategy = given(body.Strategy, d.Strategy)
@@ -50,6 +39,7 @@ func underlay(body gen.DeploymentRequest, d *gen.DefinitionRequest) gen.Deployme
 	body.HealthChecks = given(body.HealthChecks, d.HealthChecks)
 	body.HealthyDeadline = given(body.HealthyDeadline, d.HealthyDeadline)
 	body.Traffic = given(body.Traffic, d.Traffic)
+	body.TLS = given(body.TLS, d.TLS)
 	body.Force = given(body.Force, d.Force)
 	body.OnConflict = given(body.OnConflict, d.OnConflict)
 	body.Labels = given(body.Labels, d.Labels)
@@ -73,7 +63,7 @@ func blame(err error, body *gen.DeploymentRequest) error {
 	inline := map[string]bool{
 		"strategy": body.Strategy != nil, "targets": body.Targets != nil, "deploy": body.Deploy != nil,
 		"health_checks": body.HealthChecks != nil, "healthy_deadline": body.HealthyDeadline != nil,
-		"traffic": body.Traffic != nil, "force": body.Force != nil, "on_conflict": body.OnConflict != nil,
+		"traffic": body.Traffic != nil, "tls": body.TLS != nil, "force": body.Force != nil, "on_conflict": body.OnConflict != nil,
 		"labels": body.Labels != nil,
 	}
 	blamed := *e
@@ -86,14 +76,6 @@ func blame(err error, body *gen.DeploymentRequest) error {
 		blamed.Problems = append(blamed.Problems, p)
 	}
 	return &blamed
-}
-
-// keptSecret is the secret of a definition after a request that may leave it out (kept), or be null (removed).
-func keptSecret(deploy *gen.DeployRequest, asked, present rollout.Secret) rollout.Secret {
-	if deploy == nil || len(deploy.Secret) == 0 {
-		return present
-	}
-	return asked
 }
 
 // definitionPath is where a definition is found.

@@ -35,14 +35,14 @@ func definitionJSON(d *rollout.Definition) (gen.Definition, error) {
 		return gen.Definition{}, err
 	}
 	body := underlay(gen.DeploymentRequest{}, &given)
-	q := request{body: &body}
+	q := request{body: &body, masked: true}
 	deploy, _ := q.deploy()
 	shown := gen.Definition{
 		Service: d.Service, Environment: d.Environment, Revision: d.Revision,
 		Strategy: or(given.Strategy, json.RawMessage(`{"type":"`+strategy.DefaultType+`"}`)),
 		Targets:  or(given.Targets, nil), HealthChecks: or(given.HealthChecks, []gen.CheckRequest{{Type: "http"}}),
 		HealthyDeadline: or(given.HealthyDeadline, defaultHealthyDeadline.String()),
-		Traffic:         shownTraffic(given.Traffic), Force: or(given.Force, false),
+		Traffic:         shownTraffic(given.Traffic), TLS: (&request{masked: true}).tls(given.TLS), Force: or(given.Force, false),
 		OnConflict: gen.DefinitionOnConflict(or(given.OnConflict, gen.OnConflict(rollout.OnConflictQueue))),
 		Labels:     or(given.Labels, gen.Labels{}), Protected: d.Protected, Signed: d.DeploySecret != "",
 		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),

@@ -28,9 +28,11 @@ func (s *server) PutDefinition(
 			next, revision := asked, int64(0)
 			if created = present == nil; present != nil {
 				revision = present.Revision
-				next.DeploySecret = keptSecret(in.Body.Deploy, asked.DeploySecret, present.DeploySecret)
 			}
-			return &next, demand.met(revision)
+			if err := demand.met(revision); err != nil {
+				return nil, err
+			}
+			return &next, inherit(&next, in.Body, present)
 		})
 	if err != nil {
 		return nil, err
@@ -51,7 +53,7 @@ func (s *server) PutDefinition(
 // readDefinition checks the body as that of a deployment, and takes the secret out of it.
 func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequestObject) (rollout.Definition, error) {
 	body := underlay(gen.DeploymentRequest{Service: in.Service, Environment: &in.Environment}, in.Body)
-	q := request{body: &body, checkAddress: s.checkAddress}
+	q := request{body: &body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, masked: true}
 	if or(in.Body.Service, in.Service) != in.Service {
 		q.add("/service", "must be that of the path")
 	}

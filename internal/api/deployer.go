@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 
-
 	"rollcall/internal/api/gen"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"

@@ -57,7 +57,7 @@ func (s *server) planned(ctx context.Context, body *gen.DeploymentRequest) (gen.
 // prepare makes a deployment of the body and of the definition, where there is one. What is wrong with the body alone is
 // said before the store is asked.
 func (s *server) prepare(ctx context.Context, body *gen.DeploymentRequest) (rollout.NewDeployment, error) {
-	q := request{body: body, checkAddress: s.checkAddress, partial: true}
+	q := request{body: body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, partial: true}
 	d, _, err := q.read(ctx)
 	if err != nil {
 		return rollout.NewDeployment{}, err
@@ -78,13 +78,15 @@ func (s *server) prepare(ctx context.Context, body *gen.DeploymentRequest) (roll
 func (s *server) complete(
 	ctx context.Context, body *gen.DeploymentRequest, defined *definition,
 ) (rollout.NewDeployment, error) {
-	q := request{body: body, checkAddress: s.checkAddress}
+	q := request{body: body, checkAddress: s.checkAddress, checkTrust: s.checkTrust}
 	d, targets, err := q.read(ctx)
 	if err != nil {
 		return rollout.NewDeployment{}, err
 	}
 	if defined != nil {
-		d.DeploySecret = keptSecret(body.Deploy, d.DeploySecret, defined.secret)
+		if err := lendSecrets(&d, targets, body, defined); err != nil {
+			return rollout.NewDeployment{}, err
+		}
 	}
 	d.ID = s.newID()
 	remembered, err := s.store.Remembered(ctx, d.Service, d.Environment)

@@ -27,6 +27,10 @@ type request struct {
 	findings
 	body         *gen.DeploymentRequest
 	checkAddress func(address string) error
+	// checkTrust is nil when nothing is said against any trust.
+	checkTrust func(*rollout.TLS) error
+	// masked allows "***" for secrets that are known: those of a definition that is replaced.
+	masked bool
 	// partial allows a body to leave the targets out: a definition may have them.
 	partial bool
 }
@@ -44,6 +48,7 @@ func (q *request) read(ctx context.Context) (rollout.Deployment, []rollout.Targe
 				bounds{defaultHealthyDeadline, minHealthyDeadline, maxHealthyDeadline}),
 			OnConflict: rollout.OnConflict(or(b.OnConflict, gen.OnConflict(rollout.OnConflictQueue))),
 			Traffic:    q.traffic(),
+			TLS:        q.tls(b.TLS),
 		},
 	}
 	targets := q.targets(deploy.Path)

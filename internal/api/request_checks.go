@@ -188,9 +188,11 @@ func (q *request) verifyWhere(g *gen.CheckRequest, pointer string) {
 		}
 	}
 	for name, value := range or(g.Headers, nil) {
-		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-			q.add(pointer+"/headers/"+escapePointer(name), "is not a valid header")
+		at := pointer + "/headers/" + escapePointer(name)
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value.Reveal()) {
+			q.add(at, "is not a valid header")
 		}
+		q.secretGiven(value, at)
 	}
 }
 

@@ -1,9 +1,8 @@
 package api
 
 import (
-	"encoding/base64"
 	"encoding/json"
-	"strings"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -17,8 +16,7 @@ const (
 	defaultRetries       = 2
 	defaultBackoff       = time.Second
 	maxBackoff           = 10 * time.Minute
-	// Standard Webhooks 1.0, "Signature scheme": secrets are base64 with this prefix.
-	secretPrefix   = "whsec_"
+	// Standard Webhooks 1.0 advises 24 to 64.
 	minSecretBytes = 16
 )
 
@@ -50,10 +48,9 @@ func (q *request) secret(given json.RawMessage) rollout.Secret {
 	if secret == nil {
 		return ""
 	}
-	encoded, prefixed := strings.CutPrefix(*secret, secretPrefix)
-	key, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if !prefixed || err != nil || len(key) < minSecretBytes || strings.ContainsAny(encoded, "\r\n") {
-		q.add("/deploy/secret", "must be %q and the base64 of at least %d bytes", secretPrefix, minSecretBytes)
+	keys, err := rollout.SigningKeys(rollout.Secret(*secret))
+	if err != nil || slices.ContainsFunc(keys, func(key []byte) bool { return len(key) < minSecretBytes }) {
+		q.add("/deploy/secret", "must be \"whsec_\" and the base64 of at least %d bytes, or two such with a space between them", minSecretBytes)
 	}
 	return rollout.Secret(*secret)
 }

@@ -22,7 +22,7 @@ func sourceJSON(r *rollout.SourceReport) gen.GitSource {
 	return gen.GitSource{
 		Name: s.Name, URL: s.URL, Branch: s.Branch, Path: s.Path, Interval: s.Interval.String(), Heal: s.Heal,
 		Username: s.Username, KnownHosts: s.KnownHosts, AllowedSigners: s.AllowedSigners,
-		HasToken: s.Secrets.Token != nil, HasSSHKey: s.Secrets.SSHKey != nil, HasHookSecret: s.Secrets.HookSecret != nil,
+		HasToken: s.Secrets.Token != "", HasSSHKey: s.Secrets.SSHKey != "", HasHookSecret: s.Secrets.HookSecret != "",
 		Revision: s.Revision, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 		State: gen.SourceState(at.State), Reason: at.Reason,
 		DesiredRevision: known(at.DesiredRevision), ActualRevision: known(at.ActualRevision),

@@ -28,7 +28,7 @@ func (s *server) putSource(
 ) (report rollout.SourceReport, created bool, err error) {
 	report, err = s.store.DefineSource(ctx, name, func(present *rollout.Source) (*rollout.Source, error) {
 		created = present == nil
-		next, err := s.readSource(name, body, present)
+		next, err := s.readSource(body, present)
 		if err != nil || present != nil && sameSource(present, &next) {
 			return present, err
 		}
@@ -39,7 +39,7 @@ func (s *server) putSource(
 
 // readSource is the source that the body asks for, with the secrets that it does not mention. They are not kept when they
 // would be sent to another place.
-func (s *server) readSource(name string, body *gen.GitSourceRequest, present *rollout.Source) (rollout.Source, error) {
+func (s *server) readSource(body *gen.GitSourceRequest, present *rollout.Source) (rollout.Source, error) {
 	q := sourceRequest{body: body, remotes: s.remotes, checkAddress: s.checkAddress}
 	next := q.read()
 	kept := rollout.SourceSecrets{}
@@ -47,9 +47,9 @@ func (s *server) readSource(name string, body *gen.GitSourceRequest, present *ro
 		kept = present.Secrets
 	}
 	next.Secrets = rollout.SourceSecrets{
-		Token:      q.secret(body.Token, "/token", rollout.SecretPlace(rollout.SecretToken, name), kept.Token),
-		SSHKey:     q.secret(body.SSHKey, "/ssh_key", rollout.SecretPlace(rollout.SecretSSH, name), kept.SSHKey),
-		HookSecret: q.secret(body.HookSecret, "/hook_secret", rollout.SecretPlace(rollout.SecretHook, name), kept.HookSecret),
+		Token:      q.secret(body.Token, "/token", kept.Token),
+		SSHKey:     q.secret(body.SSHKey, "/ssh_key", kept.SSHKey),
+		HookSecret: q.secret(body.HookSecret, "/hook_secret", kept.HookSecret),
 	}
 	return next, q.err()
 }

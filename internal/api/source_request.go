@@ -22,18 +22,10 @@ const (
 	minHookSecret      = 16
 )
 
-// Remotes says which Git remotes the operator allows, and keeps their secrets.
+// Remotes says which Git remotes the operator allows.
 type Remotes struct {
 	// AllowFile allows file:// remotes, AllowHTTP plain http to this machine.
 	AllowFile, AllowHTTP bool
-	// Sealer keeps secrets; nil refuses them.
-	Sealer Sealer
-}
-
-// Sealer makes secrets unreadable anywhere but at their place.
-type Sealer interface {
-	Seal(place string, secret []byte) ([]byte, error)
-	Open(place string, sealed []byte) ([]byte, error)
 }
 
 // sourceRequest reads the body of PUT /gitops/sources/{name}, whose schema has been checked.
@@ -81,7 +73,7 @@ func (q *sourceRequest) url(raw string) string {
 		return ""
 	}
 	if u.Scheme != "file" {
-		if err := q.checkAddress("tcp://" + net.JoinHostPort(u.Hostname(), "1")); err != nil {
+		if err := q.checkAddress(judged(u)); err != nil {
 			q.add("/url", "%v", err)
 		}
 	}
@@ -176,7 +168,7 @@ func validFolder(name string) bool {
 }
 
 // secret is one of a source's secrets after a request that may leave it out (kept), or give null (removed).
-func (q *sourceRequest) secret(given json.RawMessage, pointer, place string, present []byte) []byte {
+func (q *sourceRequest) secret(given json.RawMessage, pointer string, present rollout.Secret) rollout.Secret {
 	if len(given) == 0 {
 		return present
 	}
@@ -186,25 +178,19 @@ func (q *sourceRequest) secret(given json.RawMessage, pointer, place string, pre
 	}
 	switch {
 	case text == nil:
-		return nil
+		return ""
 	case *text == "" || strings.ContainsFunc(*text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' }):
 		q.add(pointer, "must be text without control characters")
-		return nil
 	case pointer == "/hook_secret" && len(*text) < minHookSecret:
 		q.add(pointer, "must have at least %d characters", minHookSecret)
-		return nil
-	case q.remotes.Sealer == nil:
-		q.add(pointer, "cannot be kept: this server has no key for secrets")
-		return nil
 	}
-	if present != nil {
-		if before, err := q.remotes.Sealer.Open(place, present); err == nil && string(before) == *text {
-			return present
-		}
+	return rollout.Secret(*text)
+}
+
+// judged is what the guard looks at. The usual port of ssh is a Git remote's, too.
+func judged(u *url.URL) string {
+	if u.Port() == "" || u.Scheme == "ssh" && u.Port() == "22" {
+		return u.Hostname()
 	}
-	sealed, err := q.remotes.Sealer.Seal(place, []byte(*text))
-	if err != nil {
-		q.add(pointer, "cannot be kept: %v", err)
-	}
-	return sealed
+	return net.JoinHostPort(u.Hostname(), u.Port())
 }

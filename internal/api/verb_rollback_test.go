@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"rollcall/internal/api"
+	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -257,7 +258,7 @@ func TestARetryOfARollbackTakesTheTargetsThatAreNotBack(t *testing.T) {
 func TestAVerbShowsOnEveryReplica(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	other, err := store.Open(t.Context(), s.url)
+	other, err := store.Open(t.Context(), s.url, store.SealedBy(dbtest.Box(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

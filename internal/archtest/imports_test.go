@@ -19,13 +19,14 @@ type row struct {
 func table() []row {
 	words := []string{"internal/rollout"}
 	adapter := "an adapter knows the words and its own outside, never another adapter or the engine: each can be read, tested and replaced alone"
-	outside := []string{"internal/rollout", "internal/netguard"}
+	outside := []string{"internal/rollout", "internal/netguard", "internal/outbound"}
 	leaf := "it serves whoever needs it and knows nothing of Rollcall"
 	return []row{
 		{"internal/rollout", nil, "the words import nothing, so that every package can speak them"},
 		{"internal/strategy", words, "the planner is a pure function of what it is given"},
 		{"internal/engine", []string{"internal/rollout", "internal/strategy"}, "the engine declares the interfaces that it needs; cmd wires what fulfils them"},
 		{"internal/store", []string{"internal/rollout", "internal/seal", "migrations"}, adapter},
+		{"internal/outbound", words, "it makes calls for whoever needs them, and knows only what an answer is"},
 		{"internal/health", outside, adapter},
 		{"internal/target", outside, adapter},
 		{"internal/traffic", outside, adapter},
@@ -41,8 +42,8 @@ func table() []row {
 		{"migrations", nil, leaf},
 		{"", nil, "the contract of the API, embedded"},
 		{"internal/archtest", nil, "it reads the packages and uses none"},
-		{"internal/e2e/...", []string{"internal/dbtest", "internal/fleet", "internal/localpg", "internal/rollout"}, "it sees the service from outside, as its users do"},
-		{"internal/dbtest/...", []string{"internal/dbtest", "internal/localpg", "internal/store", "migrations", "internal/rollout"}, "it gives tests a database, and nothing else"},
+		{"internal/e2e/...", []string{"internal/dbtest", "internal/fleet", "internal/localpg", "internal/rollout", "internal/seal"}, "it sees the service from outside, as its users do"},
+		{"internal/dbtest/...", []string{"internal/dbtest", "internal/localpg", "internal/seal", "internal/store", "migrations", "internal/rollout"}, "it gives tests a database, and nothing else"},
 	}
 }
 

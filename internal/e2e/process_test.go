@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rollcall/internal/dbtest"
 )
 
 var binary string
@@ -60,7 +62,7 @@ func launch(t testing.TB, database string, args ...string) *process {
 	}
 	args = append([]string{"--dev", "--addr=127.0.0.1:0"}, args...)
 	p := &process{t: t, cmd: exec.Command(binary, args...), done: make(chan struct{})}
-	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database)
+	p.cmd.Env = append(os.Environ(), "DATABASE_URL="+database, "ROLLCALL_SECRET_KEY="+dbtest.Key)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

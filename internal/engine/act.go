@@ -49,7 +49,7 @@ func (s *session) call(ctx context.Context, d *rollout.Deployment, t *rollout.Ta
 func (s *session) probe(d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
 	check := d.Spec.Checks[a.Check]
-	observation := s.engine.Prober.Probe(s.ctx, check, t.Address)
+	observation := s.engine.Prober.Probe(s.ctx, check, t.Address, d.Spec.TLS)
 	if s.ctx.Err() != nil {
 		return // a probe that was cut says nothing about its target
 	}

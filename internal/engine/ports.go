@@ -39,9 +39,9 @@ type Caller interface {
 	Call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.Answer
 }
 
-// Prober makes one check of one target. It never retries.
+// Prober makes one check of one target, trusting what the deployment trusts (nil: the system's roots). It never retries.
 type Prober interface {
-	Probe(ctx context.Context, check rollout.Check, address string) rollout.Observation
+	Probe(ctx context.Context, check rollout.Check, address string, trust *rollout.TLS) rollout.Observation
 }
 
 // Mover moves traffic. It never retries.

@@ -280,7 +280,7 @@ func (w *world) close(target string) {
 	w.open[target]--
 }
 
-func (p *process) Probe(_ context.Context, _ rollout.Check, address string) rollout.Observation {
+func (p *process) Probe(_ context.Context, _ rollout.Check, address string, _ *rollout.TLS) rollout.Observation {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	return rollout.Observation{Status: rollout.Healthy, Version: p.w.targets[address[len("http://"):]].version}

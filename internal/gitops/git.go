@@ -98,10 +98,19 @@ func (c *command) environment() []string {
 		}
 	}
 	config := append([][2]string{
-		{"core.hooksPath", os.DevNull}, {"core.fsmonitor", "false"}, {"core.quotePath", "false"},
-		{"credential.helper", ""}, {"http.followRedirects", "false"}, {"http.sslVersion", "tlsv1.2"}, {"http.proxy", ""},
-		{"http.lowSpeedLimit", "1000"}, {"http.lowSpeedTime", "20"}, {"maintenance.auto", "false"}, {"gc.auto", "0"},
-		{"gpg.program", os.DevNull}, {"gpg.x509.program", os.DevNull},
+		{"core.hooksPath", os.DevNull},
+		{"core.fsmonitor", "false"},
+		{"core.quotePath", "false"},
+		{"credential.helper", ""},
+		{"http.followRedirects", "false"},
+		{"http.sslVersion", "tlsv1.2"},
+		{"http.proxy", ""},
+		{"http.lowSpeedLimit", "1000"},
+		{"http.lowSpeedTime", "20"},
+		{"maintenance.auto", "false"},
+		{"gc.auto", "0"},
+		{"gpg.program", os.DevNull},
+		{"gpg.x509.program", os.DevNull},
 	}, c.config...)
 	env = append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(len(config)))
 	for i, pair := range config {

@@ -21,10 +21,7 @@ func (l *Loop) Hook(ctx context.Context, source string, header http.Header, body
 	if code := rollout.ErrorCode(err); err != nil && code != rollout.CodeNotFound {
 		return false, "", err
 	}
-	secret, err := l.secret(&report.Source, rollout.SecretHook, report.Source.Secrets.HookSecret)
-	if err != nil {
-		return false, "", err
-	}
+	secret := report.Source.Secrets.HookSecret
 	if secret == "" || !signed(secret, header, body) {
 		return false, "", &rollout.Error{
 			Code: rollout.CodeUnsigned, Message: "the notification is not signed with the source's hook_secret, or the source has none",

@@ -129,7 +129,7 @@ func (s *step) ask(ctx context.Context, wanted *rollout.NewDeployment) []rollout
 		room <- struct{}{}
 		all.Go(func() {
 			defer func() { <-room }()
-			drifts[n].Actual = s.Prober.Probe(ctx, spec.Checks[i], t.Address).Version
+			drifts[n].Actual = s.Prober.Probe(ctx, spec.Checks[i], t.Address, spec.TLS).Version
 		})
 	}
 	all.Wait()

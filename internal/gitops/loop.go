@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -60,12 +59,7 @@ type Deployer interface {
 
 // Prober asks a target what it runs.
 type Prober interface {
-	Probe(ctx context.Context, check rollout.Check, address string) rollout.Observation
-}
-
-// Opener opens secrets that were sealed for a place.
-type Opener interface {
-	Open(place string, sealed []byte) ([]byte, error)
+	Probe(ctx context.Context, check rollout.Check, address string, trust *rollout.TLS) rollout.Observation
 }
 
 // Recorder counts syncs.
@@ -82,7 +76,6 @@ type Config struct {
 	Deployments Deployments
 	Deployer    Deployer
 	Prober      Prober
-	Opener      Opener
 	Resolver    Resolver
 	Recorder    Recorder
 	Log         *slog.Logger
@@ -96,10 +89,10 @@ type Config struct {
 // Loop works on the sources that it claims, beside other replicas that do the same.
 type Loop struct {
 	Config
-	mirrors  mirrors
-	work     sync.WaitGroup
-	mu       sync.Mutex
-	mine     map[string]struct{}
+	mirrors mirrors
+	work    sync.WaitGroup
+	mu      sync.Mutex
+	mine    map[string]struct{}
 }
 
 // New prepares a loop, and throws away what is left of a predecessor's calls.
@@ -201,25 +194,4 @@ func (l *Loop) end(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.mine, name)
-}
-
-// open opens the secrets with which a source's repository is reached.
-func (l *Loop) open(s *rollout.Source) (secrets, error) {
-	token, err := l.secret(s, rollout.SecretToken, s.Secrets.Token)
-	if err != nil {
-		return secrets{}, err
-	}
-	key, err := l.secret(s, rollout.SecretSSH, s.Secrets.SSHKey)
-	return secrets{token: token, sshKey: key}, err
-}
-
-func (l *Loop) secret(s *rollout.Source, column string, sealed []byte) (rollout.Secret, error) {
-	if sealed == nil {
-		return "", nil
-	}
-	opened, err := l.Opener.Open(rollout.SecretPlace(column, s.Name), sealed)
-	if err != nil {
-		return "", fmt.Errorf("open the source's %s: %w", strings.ReplaceAll(column, "_", " "), err)
-	}
-	return rollout.Secret(opened), nil
 }

@@ -54,10 +54,10 @@ func (m *mirrors) use(s *rollout.Source, do func(*mirror) error) error {
 
 // fetch brings the mirror up to the source's branch and gives the commit. Whatever is wrong with the mirror itself is
 // mended by making it anew.
-func (m *mirror) fetch(ctx context.Context, s *rollout.Source, opened secrets, r Resolver) (string, error) {
+func (m *mirror) fetch(ctx context.Context, s *rollout.Source, r Resolver) (string, error) {
 	_, err := os.Stat(m.path)
 	old := err == nil
-	revision, err := m.tryFetch(ctx, s, opened, r)
+	revision, err := m.tryFetch(ctx, s, r)
 	if !errors.Is(err, errTooLarge) && !m.broken(ctx) {
 		return revision, err
 	}
@@ -67,10 +67,10 @@ func (m *mirror) fetch(ctx context.Context, s *rollout.Source, opened secrets, r
 	if !old {
 		return "", err
 	}
-	return m.tryFetch(ctx, s, opened, r)
+	return m.tryFetch(ctx, s, r)
 }
 
-func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, opened secrets, r Resolver) (string, error) {
+func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (string, error) {
 	if err := m.make(ctx); err != nil {
 		return "", err
 	}
@@ -79,7 +79,7 @@ func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, opened secrets
 		return "", fmt.Errorf("make room for a fetch: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(folder) }() // what is left of a crash is removed at the next start
-	to, err := dial(ctx, s, opened, r, folder)
+	to, err := dial(ctx, s, r, folder)
 	if err != nil {
 		return "", err
 	}

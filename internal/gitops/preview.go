@@ -36,11 +36,7 @@ func (l *Loop) Preview(ctx context.Context, name string, ask rollout.SyncAsk) (r
 }
 
 func (l *Loop) peek(ctx context.Context, m *mirror, r *rollout.SourceReport) ([]found, string, error) {
-	opened, err := l.open(&r.Source)
-	if err != nil {
-		return nil, "", err
-	}
-	revision, err := m.fetch(ctx, &r.Source, opened, l.Resolver)
+	revision, err := m.fetch(ctx, &r.Source, l.Resolver)
 	if err != nil {
 		return nil, "", fmt.Errorf("fetch: %w", err)
 	}

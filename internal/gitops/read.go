@@ -60,7 +60,9 @@ func (l *Loop) readFiles(ctx context.Context, m *mirror, s *rollout.Source, revi
 func (l *Loop) readFile(
 	ctx context.Context, s *rollout.Source, e entry, text []byte, commitOf func(digest string) (rollout.Commit, error),
 ) (found, error) {
-	broken := func(problems ...rollout.FileProblem) (found, error) { return found{path: e.path, problems: problems}, nil }
+	broken := func(problems ...rollout.FileProblem) (found, error) {
+		return found{path: e.path, problems: problems}, nil
+	}
 	if e.refused != "" {
 		return broken(rollout.FileProblem{Detail: e.refused})
 	}
@@ -98,14 +100,18 @@ func (l *Loop) readFile(
 
 // keepsNoSecret refuses a secret in a file: whoever reads the repository would have it.
 func keepsNoSecret(doc *document) *rollout.FileProblem {
-	deploy, _ := doc.value["deploy"].(map[string]any)
-	if _, given := deploy["secret"]; !given {
-		return nil
+	for _, place := range [][2]string{{"deploy", "secret"}, {"tls", "client_key"}} {
+		part, _ := doc.value[place[0]].(map[string]any)
+		if _, given := part[place[1]]; !given {
+			continue
+		}
+		pointer := "/" + place[0] + "/" + place[1]
+		return &rollout.FileProblem{
+			Line: doc.line(pointer), Pointer: pointer,
+			Detail: "does not belong into Git: put it into the definition of the service in the environment",
+		}
 	}
-	return &rollout.FileProblem{
-		Line: doc.line("/deploy/secret"), Pointer: "/deploy/secret",
-		Detail: "does not belong into Git: put it into the definition of the service in the environment",
-	}
+	return nil
 }
 
 // problemsOf turns a refusal into what is wrong with the file; false when err is none.

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"rollcall/internal/rollout"
@@ -16,12 +17,8 @@ import (
 
 // Resolver finds an address of a host that this server may call.
 type Resolver interface {
-	Resolve(ctx context.Context, host string) (netip.Addr, error)
-}
-
-// secrets are a source's, opened. They never leave this package.
-type secrets struct {
-	token, sshKey rollout.Secret
+	// Resolve takes 0 for the usual port of a scheme.
+	Resolve(ctx context.Context, host string, port uint16) (netip.Addr, error)
 }
 
 // remote is how one source's repository is reached.
@@ -35,7 +32,7 @@ type remote struct {
 // dial prepares a call of the source's repository; folder is where keys lie for as long as the call lasts. The host is
 // looked up and judged here, and git is told to call just that address: a name that means something else a moment later
 // gains nothing.
-func dial(ctx context.Context, s *rollout.Source, opened secrets, r Resolver, folder string) (remote, error) {
+func dial(ctx context.Context, s *rollout.Source, r Resolver, folder string) (remote, error) {
 	u, err := url.Parse(s.URL)
 	if err != nil {
 		return remote{}, errors.New("the source's url cannot be read")
@@ -44,19 +41,26 @@ func dial(ctx context.Context, s *rollout.Source, opened secrets, r Resolver, fo
 	if u.Scheme == "file" {
 		return to, nil
 	}
-	ip, err := r.Resolve(ctx, u.Hostname())
+	if s.Secrets.Unreadable != "" {
+		return remote{}, errors.New("the source's secrets cannot be opened: " + s.Secrets.Unreadable)
+	}
+	port, err := strconv.ParseUint(unusual(u), 10, 16)
+	if err != nil {
+		return remote{}, errors.New("the source's url has no port from 1 to 65535")
+	}
+	ip, err := r.Resolve(ctx, u.Hostname(), uint16(port))
 	if err != nil {
 		return remote{}, fmt.Errorf("find the host of the source's url: %w", err)
 	}
 	if u.Scheme == "ssh" {
-		return to, to.secureShell(s, u, ip, opened.sshKey, folder)
+		return to, to.secureShell(s, u, ip, s.Secrets.SSHKey, folder)
 	}
-	to.web(s, u, ip, opened.token)
+	to.web(s, u, ip)
 	return to, nil
 }
 
 // web sets the address and the credentials of http and https.
-func (to *remote) web(s *rollout.Source, u *url.URL, ip netip.Addr, token rollout.Secret) {
+func (to *remote) web(s *rollout.Source, u *url.URL, ip netip.Addr) {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
@@ -68,7 +72,7 @@ func (to *remote) web(s *rollout.Source, u *url.URL, ip netip.Addr, token rollou
 	if _, err := netip.ParseAddr(u.Hostname()); err != nil {
 		to.config = append(to.config, [2]string{"http.curloptResolve", u.Hostname() + ":" + port + ":" + address})
 	}
-	if token != "" {
+	if token := s.Secrets.Token; token != "" {
 		basic := base64.StdEncoding.EncodeToString([]byte(s.Username + ":" + token.Reveal()))
 		to.config = append(to.config, [2]string{"http." + s.URL + ".extraHeader", "Authorization: Basic " + basic})
 		to.hide = append(to.hide, token.Reveal(), basic)
@@ -106,6 +110,14 @@ func (to *remote) secureShell(s *rollout.Source, u *url.URL, ip netip.Addr, key 
 	return nil
 }
 
+// unusual is the port for the guard: 0 is the usual one of the scheme.
+func unusual(u *url.URL) string {
+	if u.Port() == "" || u.Scheme == "ssh" && u.Port() == "22" {
+		return "0"
+	}
+	return u.Port()
+}
+
 // hostKeyName is the name under which ssh-keyscan and ssh write a host's key down.
 func hostKeyName(host, port string) string {
 	if port == "22" {
@@ -118,4 +130,3 @@ func hostKeyName(host, port string) string {
 func quoted(path string) string {
 	return `"` + strings.ReplaceAll(path, "%", "%%") + `"`
 }
-

@@ -101,12 +101,8 @@ func (s *step) sync(ctx context.Context) error {
 // read brings files and desired revision up to the branch.
 func (s *step) read(ctx context.Context) error {
 	source := &s.c.Source
-	opened, err := s.open(source)
-	if err != nil {
-		return err
-	}
 	return s.mirrors.use(source, func(m *mirror) error {
-		revision, err := m.fetch(ctx, source, opened, s.Resolver)
+		revision, err := m.fetch(ctx, source, s.Resolver)
 		if err != nil || revision == s.at.DesiredRevision && s.unchanged() {
 			return err
 		}

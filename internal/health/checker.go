@@ -5,59 +5,47 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
-const (
-	// DefaultTimeout bounds a probe whose check names no timeout.
-	DefaultTimeout = 5 * time.Second
-	// DefaultUserAgent is sent when Config names no other.
-	DefaultUserAgent = "rollcall"
-)
-
-// Dial opens a connection like net.Dialer.DialContext.
-type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+// DefaultTimeout bounds a probe whose check names no timeout.
+const DefaultTimeout = 5 * time.Second
 
 // Config is what a Checker needs. The zero Config is usable; it allows no commands.
 type Config struct {
 	// Dial opens connections; nil is a plain net.Dialer. It is called for "tcp" only.
-	Dial Dial
+	Dial outbound.Dial
 	// TLS is for https and for grpc with TLS; nil means the system's roots. Versions before 1.2 are never spoken.
 	TLS *tls.Config
 	// Commands are the programs that command checks may run: a name and the absolute path of an executable.
 	Commands map[string]string
-	// UserAgent is what targets see unless a check sets that header; empty means DefaultUserAgent.
+	// UserAgent is what targets see unless a check sets that header; empty means outbound.DefaultUserAgent.
 	UserAgent string
 }
 
 // kind is one way to look at a target. probe respects the deadline of ctx; the Checker measures the latency.
 type kind interface {
-	probe(ctx context.Context, check *rollout.Check, address string) rollout.Observation
+	probe(ctx context.Context, check *rollout.Check, address string, trust *rollout.TLS) rollout.Observation
 }
 
-// Checker probes targets. It is safe for concurrent use and keeps no connection open between probes.
+// Checker probes targets. It is safe for concurrent use and keeps no connection open between probes: each shall see
+// whether the target still takes new ones.
 type Checker struct {
 	kinds map[string]kind
 }
 
 // New gives a checker of all kinds.
 func New(c Config) *Checker {
-	if c.Dial == nil {
-		c.Dial = (&net.Dialer{}).DialContext
-	}
-	if c.UserAgent == "" {
-		c.UserAgent = DefaultUserAgent
-	}
-	web := newFetcher(c)
+	out := outbound.New(outbound.Config{Dial: c.Dial, TLS: c.TLS, UserAgent: c.UserAgent})
 	return &Checker{kinds: map[string]kind{
-		"http":            httpKind{web},
-		"tcp":             tcpKind{c.Dial},
-		"grpc":            grpcKind{c.Dial, tlsConfig(c.TLS), c.UserAgent},
-		"metric":          metricKind{web},
+		"http":            httpKind{out},
+		"tcp":             tcpKind{out},
+		"grpc":            grpcKind{out},
+		"metric":          metricKind{out},
 		"command":         commandKind{c.Commands},
 		rollout.CheckNone: noneKind{},
 	}}
@@ -74,8 +62,10 @@ func Types() []string {
 }
 
 // Probe carries out check once, for at most its timeout (0: DefaultTimeout), and says what was seen. address is the
-// target's base URL; tcp, grpc and command also take host:port. What goes wrong is in the observation.
-func (c *Checker) Probe(ctx context.Context, check rollout.Check, address string) rollout.Observation {
+// target's base URL; tcp, grpc and command also take host:port. trust may be nil. What goes wrong is in the observation.
+func (c *Checker) Probe(
+	ctx context.Context, check rollout.Check, address string, trust *rollout.TLS,
+) rollout.Observation {
 	k, ok := c.kinds[check.Type]
 	if !ok {
 		return unknown(fmt.Sprintf("there is no check of type %q", check.Type))
@@ -87,12 +77,12 @@ func (c *Checker) Probe(ctx context.Context, check rollout.Check, address string
 	probeCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	began := time.Now()
-	seen := k.probe(probeCtx, &check, address)
+	seen := k.probe(probeCtx, &check, address, trust)
 	seen.Latency = time.Since(began)
 	if errors.Is(ctx.Err(), context.Canceled) && !seen.Status.Passing() {
 		seen.Status, seen.Message = rollout.HealthUnknown, "the check was given up before its end"
 	}
-	seen.Message = oneLine(seen.Message)
+	seen.Message = withoutSecrets(&check, outbound.OneLine(withoutSecrets(&check, seen.Message)))
 	return seen
 }
 

@@ -41,8 +41,8 @@ func TestTheTimeoutBoundsEveryKind(t *testing.T) {
 	} {
 		check.Timeout = rollout.Duration(100 * time.Millisecond)
 		c := New(Config{Commands: map[string]string{"sleep": "sleep"}})
-		got := c.Probe(t.Context(), check, "http://"+silent)
-		want(t, got, rollout.HealthUnhealthy, "in time")
+		got := c.Probe(t.Context(), check, "http://"+silent, nil)
+		want(t, got, rollout.HealthUnhealthy, "within")
 		if got.Latency < 100*time.Millisecond || got.Latency > 5*time.Second {
 			t.Errorf("%s: latency %v", check.Type, got.Latency)
 		}
@@ -57,6 +57,6 @@ func TestAProbeGivenUpByItsCallerSaysNothing(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	})
-	got := New(Config{}).Probe(ctx, rollout.Check{Type: "http"}, url)
+	got := New(Config{}).Probe(ctx, rollout.Check{Type: "http"}, url, nil)
 	want(t, got, rollout.HealthUnknown, "given up")
 }

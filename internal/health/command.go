@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -25,7 +26,7 @@ const (
 // commandKind runs a program that the operator allowed by name. There is no shell: arguments arrive as they are.
 type commandKind struct{ allowed map[string]string }
 
-func (k commandKind) probe(ctx context.Context, check *rollout.Check, address string) rollout.Observation {
+func (k commandKind) probe(ctx context.Context, check *rollout.Check, address string, _ *rollout.TLS) rollout.Observation {
 	path, ok := k.allowed[check.Command]
 	if !ok {
 		return unknown(fmt.Sprintf("the operator allows no command %q", check.Command))
@@ -56,7 +57,7 @@ func judgeCommand(ctx context.Context, check *rollout.Check, err error, output s
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return unhealthy("the command did not end in time")
+		return unhealthy("the command did not end within its timeout")
 	case errors.As(err, &exit) && exit.Exited():
 		return unhealthy("exit code " + strconv.Itoa(exit.ExitCode()) + ": " + output)
 	case err != nil:
@@ -81,13 +82,13 @@ func startProblem(err error) string {
 	return "it is not an executable file"
 }
 
-// head keeps the first maxBody bytes written to it and lets the rest go by, so that a talkative command does not block.
+// head keeps the first outbound.MaxBody bytes written to it and lets the rest go by, so that a talkative command does not block.
 // exec writes stdout and stderr from one goroutine when both are the same writer.
 type head struct{ kept []byte }
 
 // Write is part of io.Writer; it never fails.
 func (h *head) Write(p []byte) (int, error) {
-	h.kept = append(h.kept, p[:min(len(p), maxBody-len(h.kept))]...)
+	h.kept = append(h.kept, p[:min(len(p), outbound.MaxBody-len(h.kept))]...)
 	return len(p), nil
 }
 

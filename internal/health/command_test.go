@@ -16,7 +16,7 @@ import (
 func run(t *testing.T, check rollout.Check, script string) rollout.Observation {
 	t.Helper()
 	check.Type, check.Command, check.Args = "command", "sh", []string{"-c", script}
-	return New(Config{Commands: map[string]string{"sh": "/bin/sh"}}).Probe(t.Context(), check, "http://10.0.0.1:8080")
+	return New(Config{Commands: map[string]string{"sh": "/bin/sh"}}).Probe(t.Context(), check, "http://10.0.0.1:8080", nil)
 }
 
 func TestOnlyCommandsThatTheOperatorNamedRun(t *testing.T) {
@@ -26,7 +26,7 @@ func TestOnlyCommandsThatTheOperatorNamedRun(t *testing.T) {
 		"true": rollout.Healthy, "/bin/true": rollout.HealthUnknown, "false": rollout.HealthUnknown,
 		"": rollout.HealthUnknown, "gone": rollout.HealthUnknown, "plain": rollout.HealthUnknown,
 	} {
-		got := c.Probe(t.Context(), rollout.Check{Type: "command", Command: command}, "")
+		got := c.Probe(t.Context(), rollout.Check{Type: "command", Command: command}, "", nil)
 		want(t, got, status, "")
 		if strings.Contains(got.Message, "/no/such") {
 			t.Errorf("the message shows the operator's path: %s", got.Message)
@@ -60,7 +60,7 @@ func TestArgumentsReachTheCommandAsTheyAre(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Commands: map[string]string{"echo": "/bin/echo"}})
 	check := rollout.Check{Type: "command", Command: "echo", Args: []string{"$HOME;", "`id`", "a b"}}
-	want(t, c.Probe(t.Context(), check, ""), rollout.Healthy, "$HOME; `id` a b")
+	want(t, c.Probe(t.Context(), check, "", nil), rollout.Healthy, "$HOME; `id` a b")
 }
 
 func TestALongOutputIsDropped(t *testing.T) {

@@ -2,61 +2,21 @@ package health
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
-const (
-	handshakeTimeout = 5 * time.Second
-	maxHeaderBytes   = 64 << 10
-)
-
-// fetcher sends the requests of http and metric checks. Each goes over a connection of its own: a probe shall see
-// whether the target still takes new ones.
-type fetcher struct {
-	client    *http.Client
-	userAgent string
-}
-
-func newFetcher(c Config) *fetcher {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &fetcher{
-		userAgent: c.UserAgent,
-		client: &http.Client{
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Transport: &http.Transport{
-				DialContext:            c.Dial,
-				TLSClientConfig:        tlsConfig(c.TLS),
-				TLSHandshakeTimeout:    handshakeTimeout,
-				DisableKeepAlives:      true,
-				DisableCompression:     true,
-				MaxResponseHeaderBytes: maxHeaderBytes,
-				Protocols:              protocols,
-			},
-		},
-	}
-}
-
-func tlsConfig(c *tls.Config) *tls.Config {
-	if c == nil {
-		c = &tls.Config{}
-	}
-	c = c.Clone()
-	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
-	return c
-}
-
 // get asks u as the check says. The caller closes the body.
-func (f *fetcher) get(ctx context.Context, check *rollout.Check, u *url.URL, accept string) (*http.Response, error) {
+func get(
+	ctx context.Context, out *outbound.Client, check *rollout.Check, u *url.URL, accept string, trust *rollout.TLS,
+) (*http.Response, error) {
 	method := check.Method
 	if method == "" {
 		method = http.MethodGet
@@ -65,17 +25,29 @@ func (f *fetcher) get(ctx context.Context, check *rollout.Check, u *url.URL, acc
 	if err != nil {
 		return nil, errors.New("the check's method is not an HTTP method")
 	}
-	req.Header.Set("User-Agent", f.userAgent)
 	req.Header.Set("Accept", accept)
 	for name, value := range check.Headers {
 		if strings.EqualFold(name, "Host") {
-			req.Host = value
+			req.Host = value.Reveal()
 			continue
 		}
-		req.Header.Set(name, value)
+		req.Header.Set(name, value.Reveal())
 	}
-	return f.client.Do(req)
+	return out.Do(req, trust) //nolint:wrapcheck // outbound.Why puts it into words
 }
+
+// withoutSecrets hides the values of the check's headers in what a target says: some repeat what they are sent.
+func withoutSecrets(check *rollout.Check, message string) string {
+	for _, value := range check.Headers {
+		if len(value.Reveal()) >= minHidden {
+			message = strings.ReplaceAll(message, value.Reveal(), fmt.Sprint(value))
+		}
+	}
+	return message
+}
+
+// minHidden is the length from which a header's value is hidden: to look for a shorter one would garble every message.
+const minHidden = 4
 
 // statusExpected reports whether code is among the codes ("204") and ranges ("200-299") of expected; none at all mean
 // any 2xx.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -12,22 +13,26 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
 // grpcKind asks grpc.health.v1.Health/Check, in the clear or over TLS.
-type grpcKind struct {
-	dial      Dial
-	tls       *tls.Config
-	userAgent string
-}
+type grpcKind struct{ out *outbound.Client }
 
-func (k grpcKind) probe(ctx context.Context, check *rollout.Check, address string) rollout.Observation {
+func (k grpcKind) probe(
+	ctx context.Context, check *rollout.Check, address string, trust *rollout.TLS,
+) rollout.Observation {
+	began := time.Now()
 	to, err := hostPort(address, check.Port)
 	if err != nil {
 		return unknown(err.Error())
 	}
-	conn, err := grpc.NewClient("passthrough:///"+to, k.options(check)...)
+	config, err := k.out.TLS(trust)
+	if err != nil {
+		return unknown(err.Error())
+	}
+	conn, err := grpc.NewClient("passthrough:///"+to, k.options(check, config)...)
 	if err != nil {
 		return unknown(err.Error())
 	}
@@ -35,24 +40,24 @@ func (k grpcKind) probe(ctx context.Context, check *rollout.Check, address strin
 	answer, err := grpc_health_v1.NewHealthClient(conn).
 		Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: check.Service})
 	if err != nil {
-		return unhealthy(noGRPC(ctx, err))
+		return unhealthy(noGRPC(ctx, err, began))
 	}
 	return serving(answer.GetStatus())
 }
 
-func (k grpcKind) options(check *rollout.Check) []grpc.DialOption {
+func (k grpcKind) options(check *rollout.Check, config *tls.Config) []grpc.DialOption {
 	creds := insecure.NewCredentials()
 	if check.TLS {
-		creds = credentials.NewTLS(k.tls.Clone())
+		creds = credentials.NewTLS(config)
 	}
 	return []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
-		grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) { return k.dial(ctx, "tcp", to) }),
-		grpc.WithUserAgent(k.userAgent),
+		grpc.WithContextDialer(func(ctx context.Context, to string) (net.Conn, error) { return k.out.Dial(ctx, "tcp", to) }),
+		grpc.WithUserAgent(k.out.UserAgent()),
 		grpc.WithNoProxy(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxBody)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(outbound.MaxBody)),
 	}
 }
 
@@ -69,16 +74,14 @@ func serving(s grpc_health_v1.HealthCheckResponse_ServingStatus) rollout.Observa
 	}
 }
 
-func noGRPC(ctx context.Context, err error) string {
+func noGRPC(ctx context.Context, err error, began time.Time) string {
 	switch code := status.Code(err); {
-	case code == codes.DeadlineExceeded:
-		return "no answer in time"
 	case code == codes.NotFound:
 		return "the target knows no service of that name"
 	case code == codes.Unimplemented:
 		return "the target does not offer grpc.health.v1"
-	case ctx.Err() != nil:
-		return explain(ctx, err)
+	case code == codes.DeadlineExceeded, ctx.Err() != nil:
+		return outbound.Why(ctx, context.DeadlineExceeded, began)
 	default:
 		return status.Convert(err).Message()
 	}

@@ -46,7 +46,7 @@ func TestAGRPCCheckSpeaksTLS(t *testing.T) {
 	roots.AddCert(lender.Certificate())
 	address, _ := serveGRPC(t, grpc.Creds(credentials.NewServerTLSFromCert(&lender.TLS.Certificates[0])))
 	check := rollout.Check{Type: "grpc", TLS: true}
-	got := New(Config{TLS: &tls.Config{RootCAs: roots}}).Probe(t.Context(), check, "https://"+address)
+	got := New(Config{TLS: &tls.Config{RootCAs: roots}}).Probe(t.Context(), check, "https://"+address, nil)
 	want(t, got, rollout.Healthy, "SERVING")
 	want(t, probe(t, check, address), rollout.HealthUnhealthy, "certificate")
 	want(t, probe(t, rollout.Check{Type: "grpc"}, address), rollout.HealthUnhealthy, "")

@@ -50,7 +50,7 @@ func probe(t *testing.T, check rollout.Check, address string) rollout.Observatio
 	if check.Timeout == 0 {
 		check.Timeout = rollout.Duration(10 * time.Second)
 	}
-	return New(Config{}).Probe(t.Context(), check, address)
+	return New(Config{}).Probe(t.Context(), check, address, nil)
 }
 
 func want(t *testing.T, got rollout.Observation, status rollout.Health, message string) {

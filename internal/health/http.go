@@ -10,25 +10,28 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
 const (
 	// defaultHealthPath is asked when a check names neither path nor url.
 	defaultHealthPath = "/health"
-	// maxBody is how much of an answer is looked at.
-	maxBody = 64 << 10
 	// healthJSON is the media type of draft-inadarei-api-health-check.
 	healthJSON = "application/health+json"
 )
 
 // httpKind asks a URL and judges its answer: status line, text, and what the answer says of itself.
-type httpKind struct{ web *fetcher }
+type httpKind struct{ out *outbound.Client }
 
-func (k httpKind) probe(ctx context.Context, check *rollout.Check, address string) rollout.Observation {
+func (k httpKind) probe(
+	ctx context.Context, check *rollout.Check, address string, trust *rollout.TLS,
+) rollout.Observation {
+	began := time.Now()
 	u, err := endpoint(check, address, defaultHealthPath)
 	if err != nil {
 		return unknown(err.Error())
@@ -36,12 +39,12 @@ func (k httpKind) probe(ctx context.Context, check *rollout.Check, address strin
 	if _, err := statusExpected(check.ExpectedStatus, 0); err != nil {
 		return unknown(err.Error())
 	}
-	resp, err := k.web.get(ctx, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8")
+	resp, err := get(ctx, k.out, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8", trust)
 	if err != nil {
-		return unhealthy(explain(ctx, err))
+		return unhealthy(outbound.Why(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
-	var a answer
+	a := answer{began: began}
 	if a.needed(check, resp) {
 		a.read(resp.Body)
 	}
@@ -51,8 +54,9 @@ func (k httpKind) probe(ctx context.Context, check *rollout.Check, address strin
 
 // answer is the body of a response, as far as it was read.
 type answer struct {
-	text []byte
-	// cut is true when there was more than maxBody; err says that the rest never came.
+	text  []byte
+	began time.Time
+	// cut is true when there was more than outbound.MaxBody; err says that the rest never came.
 	cut bool
 	err error
 }
@@ -65,9 +69,9 @@ func (*answer) needed(check *rollout.Check, resp *http.Response) bool {
 }
 
 func (a *answer) read(body io.Reader) {
-	a.text, a.err = io.ReadAll(io.LimitReader(body, maxBody+1))
-	if len(a.text) > maxBody {
-		a.text, a.cut = a.text[:maxBody], true
+	a.text, a.err = io.ReadAll(io.LimitReader(body, outbound.MaxBody+1))
+	if len(a.text) > outbound.MaxBody {
+		a.text, a.cut = a.text[:outbound.MaxBody], true
 	}
 }
 
@@ -76,7 +80,7 @@ func (a *answer) judge(ctx context.Context, check *rollout.Check, resp *http.Res
 	expected, _ := statusExpected(check.ExpectedStatus, resp.StatusCode)
 	switch {
 	case !expected:
-		return unhealthy(status + ": " + oneLine(string(a.text)))
+		return unhealthy(status + ": " + outbound.OneLine(string(a.text)))
 	case check.ExpectedBody != "" && !bytes.Contains(a.text, []byte(check.ExpectedBody)):
 		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not hold the expected text"))
 	case saysHealth(resp):
@@ -92,7 +96,7 @@ func (a *answer) judge(ctx context.Context, check *rollout.Check, resp *http.Res
 func (a *answer) incomplete(ctx context.Context, otherwise string) string {
 	switch {
 	case a.err != nil:
-		return "the answer was cut short: " + explain(ctx, a.err)
+		return "the answer was cut short: " + outbound.Why(ctx, a.err, a.began)
 	case a.cut:
 		return otherwise + " in its first 64 KiB"
 	default:

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -41,10 +42,10 @@ func TestTheRequestIsAsTheCheckSays(t *testing.T) {
 	var got *http.Request
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { got = r })
 	want(t, probe(t, rollout.Check{Type: "http"}, url), rollout.Healthy, "HTTP 200")
-	if got.Method != http.MethodGet || got.URL.Path != "/health" || got.UserAgent() != DefaultUserAgent {
+	if got.Method != http.MethodGet || got.URL.Path != "/health" || got.UserAgent() != outbound.DefaultUserAgent {
 		t.Errorf("%s %s by %s", got.Method, got.URL, got.UserAgent())
 	}
-	check := rollout.Check{Type: "http", Method: "post", URL: url + "/x?y=1", Headers: map[string]string{
+	check := rollout.Check{Type: "http", Method: "post", URL: url + "/x?y=1", Headers: map[string]rollout.Secret{
 		"Host": "web.example", "Authorization": "Bearer t", "user-agent": "mine",
 	}}
 	want(t, probe(t, check, "not used"), rollout.Healthy, "HTTP 200")
@@ -100,7 +101,7 @@ func TestTheExpectedTextMustBeThere(t *testing.T) {
 	url := answer200(t, "text/plain", "all is well")
 	want(t, probe(t, rollout.Check{Type: "http", ExpectedBody: "is well"}, url), rollout.Healthy, "")
 	want(t, probe(t, rollout.Check{Type: "http", ExpectedBody: "is bad"}, url), rollout.HealthUnhealthy, "expected text")
-	late := answer200(t, "text/plain", strings.Repeat("x", maxBody)+"is well")
+	late := answer200(t, "text/plain", strings.Repeat("x", outbound.MaxBody)+"is well")
 	want(t, probe(t, rollout.Check{Type: "http", ExpectedBody: "is well"}, late), rollout.HealthUnhealthy, "64 KiB")
 }
 
@@ -122,7 +123,7 @@ func TestTheVersionIsReadFromTheAnswer(t *testing.T) {
 		{`ok`, "/version", "", "not JSON"},
 		{`{"version":"v2"} x`, "/version", "", "not JSON"},
 		{`{"version":"v2"}`, "version", "", "does not begin with /"},
-		{`{"version":"v2","x":"` + strings.Repeat("x", maxBody) + `"}`, "/version", "", "64 KiB"},
+		{`{"version":"v2","x":"` + strings.Repeat("x", outbound.MaxBody) + `"}`, "/version", "", "64 KiB"},
 	} {
 		got := probe(t, rollout.Check{Type: "http", VersionPointer: test.pointer}, answer200(t, "application/json", test.body))
 		want(t, got, rollout.Healthy, test.message)
@@ -154,7 +155,7 @@ func TestHealthJSONIsBelieved(t *testing.T) {
 		`{"status":"fail"}`:                 rollout.HealthUnhealthy, `{"status":"error"}`: rollout.HealthUnhealthy,
 		`{"status":"down"}`: rollout.HealthUnhealthy, `{"status":"odd"}`: rollout.HealthUnknown,
 		`{}`: rollout.HealthUnknown, `{"status":1}`: rollout.HealthUnknown, `fail`: rollout.HealthUnknown,
-		`{"status":"pass","x":"` + strings.Repeat("x", maxBody) + `"}`: rollout.HealthUnhealthy,
+		`{"status":"pass","x":"` + strings.Repeat("x", outbound.MaxBody) + `"}`: rollout.HealthUnhealthy,
 	} {
 		want(t, probe(t, rollout.Check{Type: "http"}, answer200(t, media, body)), status, "HTTP 200")
 	}
@@ -172,7 +173,7 @@ func TestABodyThatNeverEndsMattersOnlyWhereItIsAskedFor(t *testing.T) {
 	short := rollout.Duration(200 * time.Millisecond)
 	want(t, probe(t, rollout.Check{Type: "http"}, url), rollout.Healthy, "HTTP 200")
 	want(t, probe(t, rollout.Check{Type: "http", Timeout: short, VersionPointer: "/v"}, url),
-		rollout.HealthUnhealthy, "in time")
+		rollout.HealthUnhealthy, "within")
 }
 
 func TestEachProbeUsesAConnectionOfItsOwn(t *testing.T) {
@@ -194,7 +195,7 @@ func TestEachProbeUsesAConnectionOfItsOwn(t *testing.T) {
 	t.Cleanup(func() { _ = server.Close() })
 	c := New(Config{})
 	for range 3 {
-		want(t, c.Probe(t.Context(), rollout.Check{Type: "http"}, "http://"+l.Addr().String()), rollout.Healthy, "")
+		want(t, c.Probe(t.Context(), rollout.Check{Type: "http"}, "http://"+l.Addr().String(), nil), rollout.Healthy, "")
 		<-closed
 	}
 	if dialled.Load() != 3 {

@@ -8,7 +8,9 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"time"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -23,9 +25,12 @@ var errTooLarge = errors.New("the answer is larger than 1 MiB")
 
 // metricKind finds a number in what a URL answers and compares it with limits. A number that is absent or NaN says
 // nothing, so it is unknown, never a pass.
-type metricKind struct{ web *fetcher }
+type metricKind struct{ out *outbound.Client }
 
-func (k metricKind) probe(ctx context.Context, check *rollout.Check, address string) rollout.Observation {
+func (k metricKind) probe(
+	ctx context.Context, check *rollout.Check, address string, trust *rollout.TLS,
+) rollout.Observation {
+	began := time.Now()
 	path, accept, find := numberFrom(check)
 	if find == nil {
 		return unknown("the check names neither a pointer nor a metric")
@@ -34,9 +39,9 @@ func (k metricKind) probe(ctx context.Context, check *rollout.Check, address str
 	if err != nil {
 		return unknown(err.Error())
 	}
-	resp, err := k.web.get(ctx, check, u, accept)
+	resp, err := get(ctx, k.out, check, u, accept, trust)
 	if err != nil {
-		return unhealthy(explain(ctx, err))
+		return unhealthy(outbound.Why(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
 	if ok, err := statusExpected(check.ExpectedStatus, resp.StatusCode); err != nil {
@@ -46,7 +51,7 @@ func (k metricKind) probe(ctx context.Context, check *rollout.Check, address str
 	}
 	numbers, err := find(&limited{from: resp.Body, left: maxMetricBody})
 	if ctx.Err() != nil {
-		return unhealthy("the answer was cut short: " + explain(ctx, ctx.Err()))
+		return unhealthy("the answer was cut short: " + outbound.Why(ctx, ctx.Err(), began))
 	}
 	if err != nil {
 		return unknown(err.Error())

@@ -9,6 +9,6 @@ import (
 // noneKind asks nothing: the answer of the deploy webhook is enough.
 type noneKind struct{}
 
-func (noneKind) probe(context.Context, *rollout.Check, string) rollout.Observation {
+func (noneKind) probe(context.Context, *rollout.Check, string, *rollout.TLS) rollout.Observation {
 	return healthy("nothing is checked")
 }

@@ -2,24 +2,27 @@ package health
 
 import (
 	"context"
+	"time"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
 // tcpKind sees whether a port opens.
-type tcpKind struct{ dial Dial }
+type tcpKind struct{ out *outbound.Client }
 
-func (k tcpKind) probe(ctx context.Context, check *rollout.Check, address string) rollout.Observation {
+func (k tcpKind) probe(ctx context.Context, check *rollout.Check, address string, _ *rollout.TLS) rollout.Observation {
 	to, err := hostPort(address, check.Port)
 	if err != nil {
 		return unknown(err.Error())
 	}
-	conn, err := k.dial(ctx, "tcp", to)
+	began := time.Now()
+	conn, err := k.out.Dial(ctx, "tcp", to)
 	if err != nil {
-		return unhealthy(to + ": " + explain(ctx, err))
+		return unhealthy(to + ": " + outbound.Why(ctx, err, began))
 	}
 	if err := conn.Close(); err != nil {
-		return unhealthy(to + ": " + explain(ctx, err))
+		return unhealthy(to + ": " + outbound.Why(ctx, err, began))
 	}
 	return healthy(to + " is open")
 }

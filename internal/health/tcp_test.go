@@ -43,6 +43,6 @@ func TestEveryKindDialsThroughTheGuard(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("not allowed") }})
 	for _, check := range []rollout.Check{{Type: "http"}, {Type: "tcp"}, {Type: "grpc"}, {Type: "metric", Metric: "up"}} {
-		want(t, c.Probe(t.Context(), check, "http://10.0.0.1:80"), rollout.HealthUnhealthy, "not allowed")
+		want(t, c.Probe(t.Context(), check, "http://10.0.0.1:80", nil), rollout.HealthUnhealthy, "not allowed")
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -32,19 +34,23 @@ type Options struct {
 	AllowLoopback bool
 	// AllowCIDRs are the networks where targets live, such as 10.0.0.0/8. Metadata services stay refused within them.
 	AllowCIDRs []netip.Prefix
+	// AllowPorts are ports below 1024 that may be called, too. 80, 443 and all from 1024 on may be anyway, and every port
+	// of loopback where that is allowed.
+	AllowPorts []uint16
 }
 
 // Guard refuses connections to addresses that are not allowed. It is safe for concurrent use.
 type Guard struct {
 	guardian *ssrf.Guardian
 	loopback bool
+	ports    []uint16
 	dialer   net.Dialer
 }
 
 // New gives a guard that lets through public addresses and what the options add.
 func New(o Options) *Guard {
 	v4, v6 := split(o)
-	g := &Guard{loopback: o.AllowLoopback, guardian: ssrf.New(
+	g := &Guard{loopback: o.AllowLoopback, ports: append([]uint16{80, 443}, o.AllowPorts...), guardian: ssrf.New(
 		ssrf.WithAnyPort(),
 		ssrf.WithAllowedV4Prefixes(v4...),
 		ssrf.WithAllowedV6Prefixes(v6...),
@@ -62,12 +68,15 @@ func (g *Guard) DialContext(ctx context.Context, network, address string) (net.C
 	return g.dialer.DialContext(ctx, network, address)
 }
 
-// Check looks at an address before it is stored, so that a mistake is told to whoever made it: a URL, host:port or
-// host. Names other than those of this machine and of metadata services pass, because what they mean is known only when
+// Check looks at an address before it is stored, so that a mistake is told to whoever made it: a URL (http or https),
+// host:port or host. Names other than those of this machine and of metadata services pass, because what they mean is known only when
 // they are dialled.
 func (g *Guard) Check(address string) error {
-	host, err := hostOf(address)
+	host, port, err := hostOf(address)
 	if err != nil {
+		return err
+	}
+	if err := g.allowPort(host, port); err != nil {
 		return err
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -76,12 +85,11 @@ func (g *Guard) Check(address string) error {
 	switch name := strings.TrimSuffix(strings.ToLower(host), "."); {
 	case metadataName(name):
 		return refusal(host, "it is a metadata service")
-	case name == "localhost" || strings.HasSuffix(name, ".localhost"):
-		if !g.loopback {
-			return refusal(host, "it is this machine")
-		}
+	case thisMachine(host) && !g.loopback:
+		return refusal(host, "it is this machine")
+	default:
+		return nil
 	}
-	return nil
 }
 
 func (g *Guard) control(network, address string, _ syscall.RawConn) error {
@@ -92,7 +100,29 @@ func (g *Guard) control(network, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return refusal(address, "it has no IP address")
 	}
+	if err := g.allowPort(to.Addr().String(), to.Port()); err != nil {
+		return err
+	}
 	return g.allow(to.Addr())
+}
+
+// firstFreePort is the first that any program may listen on. Below it are services that were not made to be called by
+// strangers: mail, remote shells, file shares, directories.
+const firstFreePort = 1024
+
+// allowPort judges a port; 0 stands for the usual one of its scheme.
+func (g *Guard) allowPort(host string, port uint16) error {
+	if port == 0 || port >= firstFreePort || slices.Contains(g.ports, port) || g.loopback && thisMachine(host) {
+		return nil
+	}
+	return refusal(net.JoinHostPort(host, strconv.Itoa(int(port))), "ports below 1024 other than 80 and 443 need --allow-port")
+}
+
+// thisMachine reports whether the host is loopback by its name or address.
+func thisMachine(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	name := strings.TrimSuffix(strings.ToLower(host), ".")
+	return err == nil && ip.WithZone("").Unmap().IsLoopback() || name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
 // allow judges one address. Zones are dropped and IPv4 in IPv6 is unwrapped first: prefixes match neither.
@@ -126,16 +156,27 @@ func split(o Options) (v4, v6 []netip.Prefix) {
 	return v4, v6
 }
 
-func hostOf(address string) (string, error) {
+// hostOf takes an address apart; a port that is not there is 0.
+func hostOf(address string) (host string, port uint16, err error) {
 	if !strings.Contains(address, "://") {
-		address = "tcp://" + bracketed(address)
+		address = bare + "://" + bracketed(address)
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
-		return "", fmt.Errorf("%w: it names no host", ErrRefused)
+		return "", 0, fmt.Errorf("%w: it names no host", ErrRefused)
 	}
-	return u.Hostname(), nil
+	if u.Scheme != bare && u.Scheme != "http" && u.Scheme != "https" {
+		return "", 0, fmt.Errorf("%w: it is neither http nor https", ErrRefused)
+	}
+	number, err := strconv.ParseUint(u.Port(), 10, 16)
+	if u.Port() != "" && (err != nil || number == 0) {
+		return "", 0, fmt.Errorf("%w: its port is not one from 1 to 65535", ErrRefused)
+	}
+	return u.Hostname(), uint16(number), nil
 }
+
+// bare is the scheme of what has none.
+const bare = "tcp"
 
 // bracketed writes a bare IPv6 address as a URL wants it.
 func bracketed(host string) string {

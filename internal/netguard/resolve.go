@@ -8,9 +8,12 @@ import (
 )
 
 // Resolve gives an address of the host that may be called, for programs that connect by themselves and can be told where
-// to. The first refusal is the error when no address may be.
-func (g *Guard) Resolve(ctx context.Context, host string) (netip.Addr, error) {
+// to; 0 is the usual port of a scheme. The first refusal is the error when no address may be.
+func (g *Guard) Resolve(ctx context.Context, host string, port uint16) (netip.Addr, error) {
 	if err := g.Check(bracketed(host)); err != nil {
+		return netip.Addr{}, err
+	}
+	if err := g.allowPort(host, port); err != nil {
 		return netip.Addr{}, err
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {

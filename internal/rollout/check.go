@@ -31,10 +31,11 @@ type Check struct {
 	InitialDelay Duration `json:"initial_delay"`
 
 	// http, metric: URL, or Path appended to the target's address.
-	Method  string            `json:"method,omitempty"`
-	Path    string            `json:"path,omitempty"`
-	URL     string            `json:"url,omitempty"`
-	Headers map[string]string `json:"headers,omitempty"`
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+	URL    string `json:"url,omitempty"`
+	// Headers hold credentials as often as not, so each value is a secret.
+	Headers map[string]Secret `json:"headers,omitempty"`
 	// ExpectedStatus lists codes ("204") and ranges ("200-299").
 	ExpectedStatus []string `json:"expected_status,omitempty"`
 	// ExpectedBody is a substring of an http answer, or of a command's output.

@@ -14,7 +14,12 @@ type Definition struct {
 	// DeploySecret signs the webhook calls; empty means the server's own key. It is never part of Body, so that no
 	// answer can show it.
 	DeploySecret Secret
-	Protected    bool
+	// Headers are those of the checks in Body, in order, where they stand as "***"; ClientKey is that of its TLS.
+	Headers   []map[string]Secret
+	ClientKey Secret
+	// Sealed holds the secrets as the store keeps them.
+	Sealed    []byte
+	Protected bool
 	// Revision grows with every change, also over a time in which there was no definition. The store sets it and the
 	// times.
 	Revision  int64

@@ -129,6 +129,9 @@ type Deployment struct {
 	// DeploySecret signs the webhook calls; empty means the server's own key. It is never part of Spec, so that no
 	// answer, event or log can show it.
 	DeploySecret Secret
+	// Sealed holds the secrets as the store keeps them: DeploySecret, and those in Spec. What is read for people to see has
+	// "***" in their places.
+	Sealed []byte
 
 	State     State
 	Direction Direction

@@ -30,20 +30,12 @@ type Source struct {
 	CreatedAt, UpdatedAt time.Time
 }
 
-// SourceSecrets are a source's secrets as they are kept: sealed. None is nil.
+// SourceSecrets are a source's secrets; empty for none.
 type SourceSecrets struct {
-	Token, SSHKey, HookSecret []byte
+	Token, SSHKey, HookSecret Secret
+	// Unreadable says why they cannot be opened; empty when they can.
+	Unreadable string
 }
-
-// SecretPlace is what the secret in that column of a source's row is sealed to.
-func SecretPlace(column, source string) string { return "gitops_sources." + column + ":" + source }
-
-// The columns of a source's secrets.
-const (
-	SecretToken = "token"
-	SecretSSH   = "ssh_key"
-	SecretHook  = "hook_secret"
-)
 
 // SourceState is how what runs stands to what Git says.
 type SourceState string

@@ -145,7 +145,9 @@ type Spec struct {
 	// HealthyDeadline is how long one target may take from the answer of its call to passing its checks.
 	HealthyDeadline Duration `json:"healthy_deadline"`
 	// Traffic is nil when Rollcall moves no traffic.
-	Traffic    *Traffic   `json:"traffic,omitempty"`
+	Traffic *Traffic `json:"traffic,omitempty"`
+	// TLS is nil when calls trust the system's roots and show no certificate.
+	TLS        *TLS       `json:"tls,omitempty"`
 	Force      bool       `json:"force"`
 	OnConflict OnConflict `json:"on_conflict"`
 	// RetryOf is the finished deployment whose remaining targets this one was made for; empty for any other.

@@ -71,6 +71,9 @@ func (b *Box) Open(place string, sealed []byte) ([]byte, error) {
 	return secret, nil
 }
 
+// Has reports whether the box can open what the key with that id sealed.
+func (b *Box) Has(id string) bool { return b != nil && b.keys[id] != nil }
+
 // Fresh reports whether the secret was sealed with the current key: no rotation needs to touch it.
 func (b *Box) Fresh(sealed []byte) bool {
 	if b == nil {

@@ -59,6 +59,9 @@ func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit 
 	if err != nil {
 		return nil, time.Time{}, failed("claim deployments for replica "+replica, err)
 	}
+	for i := range claimed {
+		s.reveal(&claimed[i].Snapshot.Deployment)
+	}
 	return claimed, next, nil
 }
 

@@ -23,6 +23,9 @@ func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (roll
 	if err := name(&request.Deployment); err != nil {
 		return rollout.Created{}, err
 	}
+	if err := s.sealDeployment(&request.Deployment); err != nil {
+		return rollout.Created{}, err
+	}
 	var created rollout.Created
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		created, err = create(ctx, tx, request)

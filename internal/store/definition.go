@@ -12,11 +12,11 @@ import (
 )
 
 // definitionColumns are what scanDefinition reads, in this order. A body that is NULL is read as nil.
-const definitionColumns = `service, environment, body, deploy_secret, protected, revision, created_at, updated_at`
+const definitionColumns = `service, environment, body, deploy_secret, secrets, protected, revision, created_at, updated_at`
 
 func scanDefinition(row pgx.CollectableRow) (rollout.Definition, error) {
 	var d rollout.Definition
-	err := row.Scan(&d.Service, &d.Environment, &d.Body, (*word)(&d.DeploySecret), &d.Protected, &d.Revision,
+	err := row.Scan(&d.Service, &d.Environment, &d.Body, (*word)(&d.DeploySecret), &d.Sealed, &d.Protected, &d.Revision,
 		(*instant)(&d.CreatedAt), (*instant)(&d.UpdatedAt))
 	return d, err //nolint:wrapcheck // the caller says what was tried
 }
@@ -30,6 +30,9 @@ func (s *Store) Definition(ctx context.Context, service, environment string) (ro
 			Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no definition of %s in %s", service, environment),
 		}
 	}
+	if err == nil {
+		err = s.openDefinition(&d)
+	}
 	return d, failed("read the definition of "+service+" in "+environment, err)
 }
 
@@ -42,7 +45,7 @@ func (s *Store) Define(
 ) (rollout.Definition, error) {
 	var stored rollout.Definition
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		stored, err = define(ctx, tx, service, environment, change)
+		stored, err = s.define(ctx, tx, service, environment, change)
 		return err
 	})
 	if err != nil {
@@ -51,7 +54,7 @@ func (s *Store) Define(
 	return stored, nil
 }
 
-func define(
+func (s *Store) define(
 	ctx context.Context, tx pgx.Tx, service, environment string,
 	change func(present *rollout.Definition) (*rollout.Definition, error),
 ) (rollout.Definition, error) {
@@ -62,6 +65,9 @@ func define(
 	var present *rollout.Definition
 	created := now
 	if row.Body != nil {
+		if err := s.openDefinition(&row); err != nil {
+			return rollout.Definition{}, err
+		}
 		present, created = &row, row.CreatedAt
 	}
 	next, err := change(present)
@@ -74,10 +80,13 @@ func define(
 		stored.Service, stored.Environment, stored.CreatedAt, stored.UpdatedAt = service, environment, created, now
 	}
 	stored.Revision = row.Revision + 1
+	if err := s.sealDefinition(&stored); err != nil {
+		return rollout.Definition{}, err
+	}
 	const sql = `UPDATE definitions SET body = $3, deploy_secret = $4, protected = $5, revision = $6, created_at = $7,
-		updated_at = $8 WHERE service = $1 AND environment = $2`
-	if _, err := tx.Exec(ctx, sql, service, environment, stored.Body, text(stored.DeploySecret.Reveal()), stored.Protected,
-		stored.Revision, created, now); err != nil {
+		updated_at = $8, secrets = $9 WHERE service = $1 AND environment = $2`
+	if _, err := tx.Exec(ctx, sql, service, environment, stored.Body, text(shown(stored.DeploySecret)), stored.Protected,
+		stored.Revision, created, now, stored.Sealed); err != nil {
 		return rollout.Definition{}, fmt.Errorf("write the definition: %w", err)
 	}
 	if next == nil {

@@ -42,7 +42,7 @@ func (s *Store) follow(ctx context.Context, id string, build builder, find finde
 	}
 	var created rollout.Created
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		created, err = follow(ctx, tx, id, build, find)
+		created, err = follow(ctx, tx, id, s.openingSecrets(build), find)
 		return err
 	})
 	if err != nil {

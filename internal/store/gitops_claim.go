@@ -29,7 +29,9 @@ func (s *Store) ClaimSources(
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		claimed, err = all(ctx, tx, func(row pgx.CollectableRow) (rollout.ClaimedSource, error) {
 			var c rollout.ClaimedSource
-			err := row.Scan(append(sourceFields(&c.SourceReport), &c.Claim.Epoch, (*instant)(&c.Now))...)
+			var sealed []byte
+			err := row.Scan(append(sourceFields(&c.SourceReport, &sealed), &c.Claim.Epoch, (*instant)(&c.Now))...)
+			c.Source.Secrets = s.openSource(c.Source.Name, sealed)
 			c.Claim.Name, c.Claim.Owner = c.Source.Name, replica
 			return c, err //nolint:wrapcheck // said below
 		}, claimSourcesSQL, pgx.NamedArgs{"replica": replica, "mine": listed(mine), "limit": limit})

@@ -17,22 +17,25 @@ const maxSources = 200
 
 // sourceColumns are what scanSource reads, in this order, of a table called s.
 const sourceColumns = `s.id, s.name, s.url, s.branch, s.path, s.interval_ns, s.heal, s.username, s.allowed_signers, s.known_hosts,
-	s.token, s.ssh_key, s.hook_secret, s.revision, s.created_at, s.updated_at,
+	s.secrets, s.revision, s.created_at, s.updated_at,
 	s.state, s.reason, s.error, s.desired_revision, s.actual_revision, s.last_sync_at, s.last_good_sync_at, s.next_sync_at,
 	s.failures, s.rewrite, s.drifted, s.serial`
 
-func scanSource(row pgx.CollectableRow) (rollout.SourceReport, error) {
+// scanSource reads sourceColumns, and opens the secrets.
+func (s *Store) scanSource(row pgx.CollectableRow) (rollout.SourceReport, error) {
 	var r rollout.SourceReport
-	err := row.Scan(sourceFields(&r)...)
+	var sealed []byte
+	err := row.Scan(sourceFields(&r, &sealed)...)
+	r.Source.Secrets = s.openSource(r.Source.Name, sealed)
 	return r, err //nolint:wrapcheck // the caller says what was tried
 }
 
 // sourceFields are the places for sourceColumns.
-func sourceFields(r *rollout.SourceReport) []any {
+func sourceFields(r *rollout.SourceReport, sealed *[]byte) []any {
 	s, at := &r.Source, &r.Status
 	return []any{
 		&s.ID, &s.Name, &s.URL, &s.Branch, &s.Path, (*int64)(&s.Interval), &s.Heal, &s.Username, &s.AllowedSigners, &s.KnownHosts,
-		&s.Secrets.Token, &s.Secrets.SSHKey, &s.Secrets.HookSecret, &s.Revision, (*instant)(&s.CreatedAt), (*instant)(&s.UpdatedAt),
+		sealed, &s.Revision, (*instant)(&s.CreatedAt), (*instant)(&s.UpdatedAt),
 		&at.State, &at.Reason, &at.Error, &at.DesiredRevision, &at.ActualRevision, (*instant)(&at.LastSyncAt),
 		(*instant)(&at.LastGoodSyncAt), (*instant)(&at.NextSyncAt), &at.Failures, &at.Rewrite, &at.Drifted, &at.Serial,
 	}
@@ -40,7 +43,7 @@ func sourceFields(r *rollout.SourceReport) []any {
 
 // Source is a source with its files; CodeNotFound when there is none of that name.
 func (s *Store) Source(ctx context.Context, name string) (rollout.SourceReport, error) {
-	report, err := one(ctx, s.pool, scanSource, readSourceSQL, name)
+	report, err := one(ctx, s.pool, s.scanSource, readSourceSQL, name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return report, noSource(name)
 	}
@@ -72,7 +75,7 @@ func (s *Store) Sources(ctx context.Context, p rollout.Page) (rollout.List[rollo
 		}
 	}
 	limit := limitOf(p)
-	items, err := all(ctx, s.pool, scanSource, `SELECT `+sourceColumns+`
+	items, err := all(ctx, s.pool, s.scanSource, `SELECT `+sourceColumns+`
 		FROM gitops_sources s WHERE s.name > $1 ORDER BY s.name LIMIT $2`, after, limit+1)
 	if err != nil {
 		return rollout.List[rollout.SourceReport]{}, failed("list sources", err)
@@ -90,7 +93,7 @@ func (s *Store) DefineSource(
 ) (rollout.SourceReport, error) {
 	var stored rollout.SourceReport
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		stored, err = defineSource(ctx, tx, name, change)
+		stored, err = s.defineSource(ctx, tx, name, change)
 		return err
 	})
 	if err != nil {
@@ -99,10 +102,10 @@ func (s *Store) DefineSource(
 	return stored, nil
 }
 
-func defineSource(
+func (s *Store) defineSource(
 	ctx context.Context, tx pgx.Tx, name string, change func(present *rollout.Source) (*rollout.Source, error),
 ) (rollout.SourceReport, error) {
-	present, err := lockSource(ctx, tx, name)
+	present, err := s.lockSource(ctx, tx, name)
 	if err != nil {
 		return rollout.SourceReport{}, err
 	}
@@ -111,7 +114,7 @@ func defineSource(
 	case err != nil || present == nil && next == nil:
 		return rollout.SourceReport{}, err
 	case next == present:
-		return one(ctx, tx, scanSource, readSourceSQL, name)
+		return one(ctx, tx, s.scanSource, readSourceSQL, name)
 	case next == nil:
 		_, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, name)
 		return rollout.SourceReport{}, err //nolint:wrapcheck // said by the caller
@@ -125,21 +128,21 @@ func defineSource(
 	if present != nil {
 		defined.CreatedAt, defined.Revision = present.CreatedAt, present.Revision+1
 	}
-	if err := writeSource(ctx, tx, present, &defined, now); err != nil {
+	if err := s.writeSource(ctx, tx, present, &defined, now); err != nil {
 		return rollout.SourceReport{}, err
 	}
-	return one(ctx, tx, scanSource, readSourceSQL, name)
+	return one(ctx, tx, s.scanSource, readSourceSQL, name)
 }
 
 // lockSource locks a source's row, or, when there is none, the list of sources; nil then.
-func lockSource(ctx context.Context, tx pgx.Tx, name string) (*rollout.Source, error) {
+func (s *Store) lockSource(ctx context.Context, tx pgx.Tx, name string) (*rollout.Source, error) {
 	const lock = `SELECT ` + sourceColumns + ` FROM gitops_sources s WHERE s.name = $1 FOR UPDATE`
-	report, err := one(ctx, tx, scanSource, lock, name)
+	report, err := one(ctx, tx, s.scanSource, lock, name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('gitops_sources', 0))`); err != nil {
 			return nil, fmt.Errorf("lock the list of sources: %w", err)
 		}
-		report, err = one(ctx, tx, scanSource, lock, name) // somebody may have made it while this waited
+		report, err = one(ctx, tx, s.scanSource, lock, name) // somebody may have made it while this waited
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, fewSources(ctx, tx)
 		}
@@ -161,32 +164,35 @@ func fewSources(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-func writeSource(ctx context.Context, tx pgx.Tx, present, s *rollout.Source, now time.Time) error {
-	if present != nil && present.URL == s.URL && present.Branch == s.Branch && present.Path == s.Path {
-		s.ID = present.ID
+func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *rollout.Source, now time.Time) error {
+	sealed, err := s.sealSource(next)
+	if err != nil {
+		return err
+	}
+	if present != nil && present.URL == next.URL && present.Branch == next.Branch && present.Path == next.Path {
+		next.ID = present.ID
 	} else {
 		id, err := uuid.NewV7()
 		if err != nil {
 			return fmt.Errorf("make an id: %w", err)
 		}
-		s.ID = id.String()
-		if _, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, s.Name); err != nil {
+		next.ID = id.String()
+		if _, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, next.Name); err != nil {
 			return fmt.Errorf("forget the source of before: %w", err)
 		}
 	}
 	const sql = `
 		INSERT INTO gitops_sources AS s (name, id, url, branch, path, interval_ns, heal, username, allowed_signers, known_hosts,
-			token, ssh_key, hook_secret, revision, created_at, updated_at, next_run_at)
+			secrets, revision, created_at, updated_at, next_run_at)
 		VALUES (@name, @id, @url, @branch, @path, @interval, @heal, @username, @signers, @hosts,
-			@token, @ssh_key, @hook_secret, @revision, @created_at, @now, @now)
+			@secrets, @revision, @created_at, @now, @now)
 		ON CONFLICT (name) DO UPDATE SET interval_ns = @interval, heal = @heal, username = @username, allowed_signers = @signers,
-			known_hosts = @hosts, token = @token, ssh_key = @ssh_key, hook_secret = @hook_secret, revision = @revision,
+			known_hosts = @hosts, secrets = @secrets, revision = @revision,
 			updated_at = @now, owner = NULL, epoch = s.epoch + 1, next_sync_at = NULL, next_run_at = @now`
-	_, err := tx.Exec(ctx, sql, pgx.NamedArgs{
-		"name": s.Name, "id": s.ID, "url": s.URL, "branch": s.Branch, "path": s.Path, "interval": int64(s.Interval),
-		"heal": s.Heal, "username": s.Username, "signers": s.AllowedSigners, "hosts": s.KnownHosts,
-		"token": s.Secrets.Token, "ssh_key": s.Secrets.SSHKey, "hook_secret": s.Secrets.HookSecret,
-		"revision": s.Revision, "created_at": s.CreatedAt, "now": now,
+	_, err = tx.Exec(ctx, sql, pgx.NamedArgs{
+		"name": next.Name, "id": next.ID, "url": next.URL, "branch": next.Branch, "path": next.Path,
+		"interval": int64(next.Interval), "heal": next.Heal, "username": next.Username, "signers": next.AllowedSigners,
+		"hosts": next.KnownHosts, "secrets": sealed, "revision": next.Revision, "created_at": next.CreatedAt, "now": now,
 	})
 	if err == nil {
 		_, err = tx.Exec(ctx, notifySQL, sourcesChanged)

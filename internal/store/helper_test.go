@@ -23,7 +23,7 @@ func open(t testing.TB) *store.Store {
 
 func openAt(t testing.TB, url string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), url)
+	s, err := store.Open(t.Context(), url, store.SealedBy(dbtest.Box(t)))
 	must(t, err)
 	t.Cleanup(s.Close)
 	return s

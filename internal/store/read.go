@@ -17,6 +17,9 @@ func (s *Store) Deployment(ctx context.Context, id string) (rollout.Deployment, 
 		return rollout.Deployment{}, notFound(id)
 	}
 	d, err := deployment(ctx, s.pool, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id)
+	if err == nil {
+		s.reveal(&d)
+	}
 	return d, failed("read deployment "+id, err)
 }
 

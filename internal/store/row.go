@@ -10,7 +10,7 @@ import (
 
 // deploymentColumns are what scanDeployment reads, in this order, of a table called d.
 const deploymentColumns = `d.id, d.service, d.environment, d.version, d.kind, d.rollback_of, d.requested_by, d.labels,
-	d.spec, d.deploy_secret, d.state, d.direction, d.stop, d.reason, d.operator, d.progress, d.counts, d.result,
+	d.spec, d.deploy_secret, d.secrets, d.state, d.direction, d.stop, d.reason, d.operator, d.progress, d.counts, d.result,
 	d.created_at, d.started_at, d.finished_at, d.deadline_at, d.next_action_at,
 	d.revision, d.operator_revision, d.owner, d.epoch, d.saves, d.last_seq`
 
@@ -24,7 +24,7 @@ func scanDeployment(row pgx.CollectableRow) (rollout.Deployment, error) {
 func deploymentFields(d *rollout.Deployment) []any {
 	return []any{
 		&d.ID, &d.Service, &d.Environment, (*word)(&d.Version), &d.Kind, (*word)(&d.RollbackOf), &d.RequestedBy, &d.Labels,
-		&d.Spec, (*word)(&d.DeploySecret), &d.State, &d.Direction, &d.Stop, &d.Reason, &d.Operator, &d.Progress, &d.Counts, &d.Result,
+		&d.Spec, (*word)(&d.DeploySecret), &d.Sealed, &d.State, &d.Direction, &d.Stop, &d.Reason, &d.Operator, &d.Progress, &d.Counts, &d.Result,
 		(*instant)(&d.CreatedAt), (*instant)(&d.StartedAt), (*instant)(&d.FinishedAt), (*instant)(&d.DeadlineAt), (*instant)(&d.NextActionAt),
 		&d.Revision, &d.OperatorRevision, (*word)(&d.Owner), &d.Epoch, &d.Saves, &d.LastSeq,
 	}
@@ -32,15 +32,15 @@ func deploymentFields(d *rollout.Deployment) []any {
 
 const insertDeploymentSQL = `
 	INSERT INTO deployments (id, service, environment, version, kind, rollback_of, requested_by, labels, strategy, spec,
-		deploy_secret, state, direction, stop, reason, operator, progress, counts, created_at, revision, last_seq, next_run_at)
+		deploy_secret, secrets, state, direction, stop, reason, operator, progress, counts, created_at, revision, last_seq, next_run_at)
 	VALUES (@id, @service, @environment, @version, @kind, @rollback_of, @requested_by, @labels, @strategy, @spec,
-		@deploy_secret, @state, @direction, @stop, @reason, @operator, @progress, @counts, @created_at, @revision, @last_seq, @created_at)`
+		@deploy_secret, @secrets, @state, @direction, @stop, @reason, @operator, @progress, @counts, @created_at, @revision, @last_seq, @created_at)`
 
 func insertDeployment(d *rollout.Deployment) pgx.NamedArgs {
 	return pgx.NamedArgs{
 		"id": d.ID, "service": d.Service, "environment": d.Environment, "version": text(d.Version), "kind": string(d.Kind),
 		"rollback_of": text(d.RollbackOf), "requested_by": d.RequestedBy, "labels": orEmpty(d.Labels),
-		"strategy": d.Spec.Strategy.Type, "spec": d.Spec, "deploy_secret": text(d.DeploySecret.Reveal()),
+		"strategy": d.Spec.Strategy.Type, "spec": d.Spec, "deploy_secret": text(shown(d.DeploySecret)), "secrets": d.Sealed,
 		"state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
 		"operator": d.Operator, "progress": d.Progress, "counts": d.Counts,
 		"created_at": d.CreatedAt, "revision": d.Revision, "last_seq": d.LastSeq,

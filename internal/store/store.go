@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"rollcall/internal/seal"
 	"rollcall/migrations"
 )
 
@@ -30,11 +31,12 @@ const (
 type Store struct {
 	pool        *pgxpool.Pool
 	subscribers *subscribers
+	box         *seal.Box // nil: no secret is taken
 }
 
 // Open prepares a pool of connections to a PostgreSQL URL or DSN. It connects only when first asked for something, so an
 // error means that the URL itself is wrong.
-func Open(ctx context.Context, databaseURL string) (*Store, error) {
+func Open(ctx context.Context, databaseURL string, options ...Option) (*Store, error) {
 	config, err := pgxpool.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("read the database's URL: %w", err)
@@ -44,7 +46,11 @@ func Open(ctx context.Context, databaseURL string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the pool of database connections: %w", err)
 	}
-	return &Store{pool: pool, subscribers: &subscribers{}}, nil
+	s := &Store{pool: pool, subscribers: &subscribers{}}
+	for _, option := range options {
+		option(s)
+	}
+	return s, nil
 }
 
 // Apart is the same database over connections of its own, so that whoever uses it never waits for those that s has given
@@ -54,7 +60,7 @@ func (s *Store) Apart(ctx context.Context) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare a second pool of database connections: %w", err)
 	}
-	return &Store{pool: pool, subscribers: s.subscribers}, nil
+	return &Store{pool: pool, subscribers: s.subscribers, box: s.box}, nil
 }
 
 func setDefaults(config *pgxpool.Config, databaseURL string) {

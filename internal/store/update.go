@@ -32,6 +32,7 @@ func (s *Store) Update(
 	if err != nil {
 		return rollout.Deployment{}, failed("change deployment "+id, err)
 	}
+	s.reveal(&changed)
 	return changed, nil
 }
 

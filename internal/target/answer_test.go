@@ -47,20 +47,8 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsReadAndBounded(t *testing.T) {
+func TestARetryAfterIsHeard(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	for value, wait := range map[string]time.Duration{
-		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "60": time.Minute, "61": time.Minute,
-		"99999999999999999999": time.Minute, "-5": 0, "-99999999999999999999": 0, "soon": 0, "1.5": 0, "NaN": 0,
-		"Fri, 01 May 2026 12:00:09 GMT": 9 * time.Second,
-		"Fri, 01 May 2026 11:00:00 GMT": 0,
-		"Fri, 01 May 2026 18:00:00 GMT": time.Minute,
-	} {
-		if got := retryAfter(value, now); got != wait {
-			t.Errorf("Retry-After %q: %v, want %v", value, got, wait)
-		}
-	}
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "3")
 		http.Error(w, "busy\x1b[31m\nnow", http.StatusServiceUnavailable)
@@ -78,7 +66,7 @@ func TestAnAnswerIsShownInOneShortLine(t *testing.T) {
 		_, _ = io.WriteString(w, "\xff\x00"+strings.Repeat("é\u202e", 1000))
 	})
 	got := call(t, Config{}, url)
-	if n := len([]rune(got.Message)); n > maxShown+len("HTTP 200: ") || strings.ContainsAny(got.Message, "\x00\u202e\ufffd") {
+	if n := len([]rune(got.Message)); n > 200+len("HTTP 200: ") || strings.ContainsAny(got.Message, "\x00\u202e\ufffd") {
 		t.Errorf("%d characters: %q", n, got.Message)
 	}
 }
@@ -109,10 +97,10 @@ func TestA2xxCountsThoughItsBodyIsCut(t *testing.T) {
 func TestWhatIsNotAFinalAnswerIsLost(t *testing.T) {
 	t.Parallel()
 	for answer, message := range map[string]string{
-		"": "closed", "hello\r\n\r\n": "no valid answer", "HTTP/1.1 999 Odd\r\n\r\n": "HTTP 999",
+		"": "closed", "hello\r\n\r\n": "no answer", "HTTP/1.1 999 Odd\r\n\r\n": "HTTP 999",
 		"HTTP/1.1 200": "closed", "HTTP/1.1 103 Hints\r\n\r\n": "closed",
 		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n": "HTTP 101",
-		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n":   "no valid answer",
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 128<<10) + "\r\n\r\n":            "no answer",
 	} {
 		url, requests := rawServer(t, func(c net.Conn) { _, _ = io.WriteString(c, answer) })
 		want(t, call(t, Config{}, url), rollout.AnswerLost, message)

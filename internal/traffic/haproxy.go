@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -41,7 +42,7 @@ func (h haproxy) write(ctx context.Context, p position, _ rollout.RouterCall) ro
 		return refused(final.Error())
 	}
 	if err != nil {
-		return failed(ctx, false, err, began)
+		return outbound.Failed(ctx, false, err, began)
 	}
 	if missing := before.missing(shares); missing != "" {
 		return refused(fmt.Sprintf("HAProxy's backend %s has no server %s", p.traffic().Backend, missing))
@@ -61,14 +62,14 @@ func (h haproxy) send(ctx context.Context, p position, shares []share, began tim
 	for _, commands := range lines(p.traffic().Backend, shares) {
 		reply, connected, err := h.talk(ctx, p, strings.Join(commands, ";"))
 		written = written || connected
-		if oneLine(reply) != "" {
+		if outbound.OneLine(reply) != "" {
 			return refused(complaint(reply).Error())
 		}
 		if err == nil && strings.Count(reply, "\n") < len(commands) { // a command that worked answers an empty line
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
-			return failed(ctx, written, err, began)
+			return outbound.Failed(ctx, written, err, began)
 		}
 	}
 	return rollout.Answer{Kind: rollout.AnswerDone, Message: fmt.Sprintf("%d weights set", len(shares))}
@@ -99,7 +100,7 @@ func (h haproxy) read(ctx context.Context, p position) (string, error) {
 		return "", final
 	}
 	if err != nil {
-		return "", errors.New("no answer: " + why(ctx, err, began))
+		return "", errors.New("no answer: " + outbound.Why(ctx, err, began))
 	}
 	return now.differs(shares), nil
 }
@@ -118,7 +119,7 @@ func (h haproxy) compare(ctx context.Context, p position) ([]share, servers, err
 // sharesOf puts a setting into HAProxy's names. It refuses what could be taken for another command.
 func sharesOf(p position) ([]share, error) {
 	if !validName(p.traffic().Backend) {
-		return nil, refusal(fmt.Sprintf("%q is no name of an HAProxy backend", oneLine(p.traffic().Backend)))
+		return nil, refusal(fmt.Sprintf("%q is no name of an HAProxy backend", outbound.OneLine(p.traffic().Backend)))
 	}
 	named := map[string]any{}
 	for i := range p.targets {
@@ -136,11 +137,11 @@ func sharesOf(p position) ([]share, error) {
 		server, ok := name.(string)
 		switch other, twice := taken[server]; {
 		case !ok || !validName(server):
-			return nil, refusal(oneLine(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
+			return nil, refusal(outbound.OneLine(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
 		case twice:
-			return nil, refusal(oneLine(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
+			return nil, refusal(outbound.OneLine(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
 		case b.Weight < 0 || b.Weight > maxWeight:
-			return nil, refusal(oneLine(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
+			return nil, refusal(outbound.OneLine(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
 		}
 		taken[server] = b.Target
 		shares = append(shares, share{server, b.Weight})

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"rollcall/internal/outbound"
 )
 
 // closedToTraffic are the bits of srv_admin_state with which a server gets no new traffic: maintenance (forced,
@@ -26,7 +28,7 @@ type refusal string
 func (r refusal) Error() string { return string(r) }
 
 // complaint is what HAProxy says instead of doing what it was asked.
-func complaint(reply string) refusal { return refusal("HAProxy says: " + oneLine(reply)) }
+func complaint(reply string) refusal { return refusal("HAProxy says: " + outbound.OneLine(reply)) }
 
 // server is what HAProxy knows of a server.
 type server struct {

@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"rollcall/internal/outbound"
 )
 
 // maxReply bounds an answer of HAProxy: the state of ten thousand servers takes about 1 MiB.
@@ -19,7 +21,7 @@ func (h haproxy) talk(ctx context.Context, p position, line string) (reply strin
 	if err != nil {
 		return "", false, err
 	}
-	conn, err := h.dial(ctx, network, address)
+	conn, err := h.out.Dial(ctx, network, address)
 	if err != nil {
 		return "", false, err
 	}
@@ -52,7 +54,7 @@ func socketOf(socket string) (network, address string, err error) {
 		return "unix", path, nil
 	}
 	if _, port, err := net.SplitHostPort(socket); err != nil || port == "" {
-		return "", "", refusal(fmt.Sprintf("%q is neither unix:/path nor host:port", oneLine(socket)))
+		return "", "", refusal(fmt.Sprintf("%q is neither unix:/path nor host:port", outbound.OneLine(socket)))
 	}
 	return "tcp", socket, nil
 }

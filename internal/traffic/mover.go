@@ -2,55 +2,22 @@ package traffic
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"net"
-	"net/http"
 	"time"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
-// DefaultUserAgent is what webhook routers see when Config names no other.
-const DefaultUserAgent = "rollcall"
-
-// Config is what a Mover needs. The zero Config is usable: plain dialling, no signatures by default.
-type Config struct {
-	// Dial opens connections; nil is a plain net.Dialer. It is called for "tcp" and, when a deployment names HAProxy's
-	// socket by its path, for "unix": whoever may create deployments chooses both, so it is Dial that must refuse.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is for https routers; nil means the system's roots. Versions before 1.2 are never spoken.
-	TLS *tls.Config
-	// Key signs the writes of deployments that bring no secret of their own; empty leaves those unsigned.
-	Key rollout.Secret
-	// UserAgent is what webhook routers see; empty means DefaultUserAgent.
-	UserAgent string
-}
+// Config is what a Mover needs. The zero Config is usable. Dial is called for "tcp" and, when a deployment names HAProxy's
+// socket by its path, for "unix".
+type Config = outbound.Config
 
 // Mover moves traffic. It is safe for concurrent use and keeps no connection open between calls.
-type Mover struct {
-	http      *http.Client
-	dial      func(ctx context.Context, network, address string) (net.Conn, error)
-	key       rollout.Secret
-	userAgent string
-}
+type Mover struct{ out *outbound.Client }
 
-// New gives a Mover. A Key that is not "whsec_" and base64 shows in the answer of each write that it should sign.
-func New(c Config) *Mover {
-	if c.UserAgent == "" {
-		c.UserAgent = DefaultUserAgent
-	}
-	dial := boundedDial(c.Dial)
-	return &Mover{
-		http: &http.Client{
-			Transport:     transport(dial, c.TLS),
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		dial:      dial,
-		key:       c.Key,
-		userAgent: c.UserAgent,
-	}
-}
+// New gives a Mover. A Key that cannot sign shows in the answer of each write that it should sign.
+func New(c Config) *Mover { return &Mover{out: outbound.New(c)} }
 
 // Set writes call.Setting to the deployment's router once and says what came of it. Where the router can be read back,
 // the answer is AnswerDone only when it then agrees; AnswerRetry says that it differs, AnswerLost that it could not be
@@ -119,4 +86,8 @@ func bounded(ctx context.Context, d *rollout.Deployment) (context.Context, conte
 		return context.WithTimeout(ctx, timeout)
 	}
 	return context.WithCancel(ctx)
+}
+
+func refused(message string) rollout.Answer {
+	return rollout.Answer{Kind: rollout.AnswerRefused, Message: message}
 }

@@ -1,19 +1,17 @@
 package traffic
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strconv"
-	"sync/atomic"
 	"time"
 
+	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -68,41 +66,15 @@ func previousVersion(targets []rollout.Target) *string {
 }
 
 func (w webhook) write(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer {
-	began := time.Now()
-	var connected atomic.Bool // set by the transport's own goroutines; before it nothing can have been written
-	req, err := w.post(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	}), p, call)
-	if err != nil {
-		return refused(oneLine(err.Error()))
+	answer := w.out.Post(ctx, outbound.Webhook{
+		URL: p.traffic().URL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
+		Secret: p.deployment.DeploySecret, Body: newWebhookBody(p), Trust: p.deployment.Spec.TLS,
+	})
+	// Nothing tells later when a router that answers 202 is ready, except its read-back: it is as good as any 2xx.
+	if answer.Kind == rollout.AnswerAccepted {
+		answer.Kind = rollout.AnswerDone
 	}
-	resp, err := w.http.Do(req)
-	if err != nil {
-		return failed(ctx, connected.Load(), err, began)
-	}
-	return answerOf(resp)
-}
-
-// post builds the signed POST. Its errors hold neither secrets nor the URL's credentials.
-func (w webhook) post(ctx context.Context, p position, call rollout.RouterCall) (*http.Request, error) {
-	payload, err := json.Marshal(newWebhookBody(p))
-	if err != nil {
-		return nil, fmt.Errorf("encode the write: %w", err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.traffic().URL, bytes.NewReader(payload))
-	if err != nil {
-		return nil, errors.New("the router's URL is not a URL")
-	}
-	req.GetBody = nil // with it net/http could send the write again by itself
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", w.userAgent)
-	req.Header.Set("Rollcall-Attempt", strconv.Itoa(call.Attempt))
-	req.Header.Set("Rollcall-Fence", strconv.FormatInt(call.Fence, 10))
-	secret := p.deployment.DeploySecret
-	if secret == "" {
-		secret = w.key
-	}
-	return req, sign(req.Header, secret, call.WebhookID, time.Now(), payload)
+	return answer
 }
 
 func (w webhook) read(ctx context.Context, p position) (string, error) {
@@ -114,21 +86,21 @@ func (w webhook) read(ctx context.Context, p position) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	resp, err := w.http.Do(req)
+	resp, err := w.out.Do(req, p.deployment.Spec.TLS)
 	if err != nil {
-		return "", errors.New("no answer: " + why(ctx, err, began))
+		return "", errors.New("no answer: " + outbound.Why(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	if resp.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("HTTP %d", resp.StatusCode)
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, outbound.MaxBody))
 	if err != nil {
-		return "", errors.New("no whole answer: " + why(ctx, err, began))
+		return "", errors.New("no whole answer: " + outbound.Why(ctx, err, began))
 	}
 	var now report
 	if err := json.Unmarshal(text, &now); err != nil {
-		return "", errors.New("the answer is not as expected: " + oneLine(err.Error()))
+		return "", errors.New("the answer is not as expected: " + outbound.OneLine(err.Error()))
 	}
 	return now.differs(p), nil
 }
@@ -146,7 +118,6 @@ func (w webhook) get(ctx context.Context, p position) (*http.Request, error) {
 	req.URL.RawQuery = query
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Cache-Control", "no-cache")
-	req.Header.Set("User-Agent", w.userAgent)
 	return req, nil
 }
 
@@ -161,9 +132,9 @@ type report struct {
 func (r report) differs(p position) string {
 	switch {
 	case r.DeploymentID != p.deployment.ID:
-		return oneLine(fmt.Sprintf("deployment_id %q, not %q", r.DeploymentID, p.deployment.ID))
+		return outbound.OneLine(fmt.Sprintf("deployment_id %q, not %q", r.DeploymentID, p.deployment.ID))
 	case r.ActiveSlot != p.setting.ActiveSlot:
-		return oneLine(fmt.Sprintf("active_slot %q, not %q", r.ActiveSlot, p.setting.ActiveSlot))
+		return outbound.OneLine(fmt.Sprintf("active_slot %q, not %q", r.ActiveSlot, p.setting.ActiveSlot))
 	case !isWeight(r.NewWeight, p.setting.NewWeight):
 		return fmt.Sprintf("new_weight %s, not %d", shown(r.NewWeight), p.setting.NewWeight)
 	case !isWeight(r.OldWeight, p.setting.OldWeight):

@@ -120,12 +120,12 @@ func TestTheReferenceLibraryAcceptsTheSignature(t *testing.T) {
 	}
 }
 
-func TestASecretThatCannotSignIsRefusedAndNotShown(t *testing.T) {
+func TestASecretThatCannotSignSendsNothingAndIsNotShown(t *testing.T) {
 	t.Parallel()
 	d := webhookOn("http://127.0.0.1:1", false)
 	d.DeploySecret = "whsec_notbase64!"
 	got := post(t, d)
-	want(t, got, rollout.AnswerRefused, "signing secret")
+	want(t, got, rollout.AnswerNotSent, "signing secret")
 	if strings.Contains(got.Message, "notbase64") {
 		t.Errorf("message %q", got.Message)
 	}

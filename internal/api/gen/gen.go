@@ -404,9 +404,9 @@ type CheckRequest struct {
 	FailAbove      *float64  `json:"fail_above,omitempty"`
 	FailBelow      *float64  `json:"fail_below,omitempty"`
 
-	// Headers http, metric; sent with the probe.
-	Headers          *map[string]string `json:"headers,omitempty"`
-	HealthyThreshold *int               `json:"healthy_threshold,omitempty"`
+	// Headers http, metric; sent with the probe. Their values are never shown: "***" stands for each, and in a PUT of a definition it keeps the one that the check of that name has.
+	Headers          *map[string]rollout.Secret `json:"headers,omitempty"`
+	HealthyThreshold *int                       `json:"healthy_threshold,omitempty"`
 
 	// InitialDelay How long after the deploy call the first probe waits.
 	InitialDelay *string `json:"initial_delay,omitempty"`
@@ -488,6 +488,9 @@ type ChecksRequest struct {
 
 	// HealthChecks How a target proves that it is well; without it, one http check of /health.
 	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
+
+	// TLS Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+	TLS *TLSRequest `json:"tls,omitempty"`
 }
 
 // ChecksResult defines model for ChecksResult.
@@ -525,6 +528,9 @@ type Definition struct {
 	// Strategy The strategy's type and its own parameters; GET /strategies lists them with their defaults.
 	Strategy StrategyRequest `json:"strategy"`
 	Targets  []TargetRequest `json:"targets"`
+
+	// TLS Whom calls trust, and who they say they are; null when it is the server's own roots, and nobody.
+	TLS *TLS `json:"tls"`
 
 	// Traffic What moves traffic, with defaults filled in; null when nothing does.
 	Traffic   *Traffic  `json:"traffic"`
@@ -566,6 +572,9 @@ type DefinitionRequest struct {
 	// Targets At least one. No two targets may share an id or an address.
 	Targets *TargetRequests `json:"targets,omitempty"`
 
+	// TLS Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+	TLS *TLSRequest `json:"tls,omitempty"`
+
 	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
 	Traffic *TrafficRequest `json:"traffic,omitempty"`
 }
@@ -577,7 +586,7 @@ type DeployRequest struct {
 	Path    *string `json:"path,omitempty"`
 	Retries *int    `json:"retries,omitempty"`
 
-	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes. Never shown. Without it the definition's is used, with null none.
+	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes, or two such keys with a space between them, which both sign while targets learn the new one. Never shown. Without it the definition's is used, unless the request names an address that the definition does not; with null none.
 	Secret json.RawMessage `json:"secret,omitempty"`
 
 	// Timeout How long one call may take, 100ms to 1h.
@@ -694,6 +703,9 @@ type DeploymentRequest struct {
 
 	// Targets At least one. No two targets may share an id or an address.
 	Targets *TargetRequests `json:"targets,omitempty"`
+
+	// TLS Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+	TLS *TLSRequest `json:"tls,omitempty"`
 
 	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
 	Traffic *TrafficRequest `json:"traffic,omitempty"`
@@ -1198,6 +1210,21 @@ type SyncRequest struct {
 
 	// Service Example: checkout
 	Service *Name `json:"service,omitempty"`
+}
+
+// TLS Whom calls trust, and who they say they are; null when it is the server's own roots, and nobody.
+type TLS = rollout.TLS
+
+// TLSRequest Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+type TLSRequest struct {
+	// CA Certificates in PEM that are trusted instead of the server's own roots.
+	CA *string `json:"ca,omitempty"`
+
+	// ClientCert A certificate (and its chain) in PEM for those who ask for one; with client_key.
+	ClientCert *string `json:"client_cert,omitempty"`
+
+	// ClientKey The certificate's key in PEM. Never shown: "***" stands for it, and in a PUT of a definition keeps it.
+	ClientKey *rollout.Secret `json:"client_key,omitempty"`
 }
 
 // Target defines model for Target.

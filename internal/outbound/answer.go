@@ -1,4 +1,4 @@
-package target
+package outbound
 
 import (
 	"errors"
@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// maxBody is how much of an answer is read.
-	maxBody = 64 << 10
-	// maxRetryAfter is the longest wait that a target can ask for.
+	// MaxBody is how much of an answer is read.
+	MaxBody = 64 << 10
+	// maxRetryAfter is the longest wait that an answer can ask for.
 	maxRetryAfter = 60 * time.Second
 )
 
-// read turns a response into an answer. The status line decides; the rest is read so that a target which answers
+// read turns a response into an answer. The status line decides; the rest is read so that one who answers
 // before it is done may finish, and is only shown.
 func read(resp *http.Response) rollout.Answer {
 	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
@@ -27,8 +27,8 @@ func read(resp *http.Response) rollout.Answer {
 		answer.Message += " is not an answer"
 		return answer
 	}
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxBody)) // cut short, it is shown as far as it came
-	if shown := oneLine(string(text)); shown != "" {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, MaxBody)) // cut short, it is shown as far as it came
+	if shown := OneLine(string(text)); shown != "" {
 		answer.Message += ": " + shown
 	}
 	if answer.Kind == rollout.AnswerRetry {

@@ -1,4 +1,4 @@
-package traffic
+package outbound
 
 import (
 	"context"
@@ -9,16 +9,15 @@ import (
 )
 
 const (
-	// dialTimeout and handshakeTimeout bound the way to a connection, whatever the write's own timeout.
+	// dialTimeout and handshakeTimeout bound the way to a connection, whatever the call's own timeout.
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 5 * time.Second
 	// maxHeaderBytes bounds the headers of an answer.
 	maxHeaderBytes = 64 << 10
 )
 
-type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
-
-func boundedDial(dial dialFunc) dialFunc {
+// bounded gives up a dial after dialTimeout.
+func bounded(dial Dial) Dial {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
@@ -29,18 +28,14 @@ func boundedDial(dial dialFunc) dialFunc {
 	}
 }
 
-// transport opens a connection for each request: on a kept one, which the other side may close at any time, the fate of
-// a write would be unknown more often, and net/http would send some requests twice. So would HTTP/2, which is off.
-func transport(dial dialFunc, config *tls.Config) *http.Transport {
-	if config == nil {
-		config = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	config = config.Clone()
-	config.MinVersion = max(config.MinVersion, tls.VersionTLS12)
+// transport opens a connection for one call. A kept one would hardly ever be used again, and a stale one would make the
+// call's fate unknown: the other side may close it just as the request goes out. Fresh connections are also never sent a
+// request twice by net/http. HTTP/2, which may repeat requests by itself, is off.
+func transport(dial Dial, config *tls.Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  nil, // the proxy of the server's environment has no business between it and a router
+		Proxy:                  nil, // the proxy of the server's environment has no business between it and its targets
 		DialContext:            dial,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    handshakeTimeout,

@@ -1,0 +1,160 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// places are the servers that a request has called: scheme, host and port, so that equal ones are equal strings.
+func places(d *rollout.Deployment, targets []rollout.Target) map[string]bool {
+	found := map[string]bool{}
+	add := func(raw string) {
+		if u, detail := parseURL(raw); detail == "" {
+			found[normalAddress(&url.URL{Scheme: u.Scheme, Host: u.Host})] = true
+		}
+	}
+	for i := range targets {
+		add(targets[i].Address)
+		add(targets[i].DeployURL)
+	}
+	for i := range d.Spec.Checks {
+		add(d.Spec.Checks[i].URL)
+	}
+	if d.Spec.Traffic != nil {
+		add(d.Spec.Traffic.URL)
+	}
+	return found
+}
+
+// moved reports whether anything would be called that was not before: no secret that was meant for the former places goes
+// there by itself.
+func moved(from, to map[string]bool) bool {
+	for place := range to {
+		if !from[place] {
+			return true
+		}
+	}
+	return false
+}
+
+// placesOf are the places of a definition that is stored.
+func placesOf(d *gen.DefinitionRequest) map[string]bool {
+	body := underlay(gen.DeploymentRequest{}, d)
+	q := request{body: &body, checkAddress: func(string) error { return nil }, masked: true}
+	deploy, _ := q.deploy()
+	read := rollout.Deployment{Spec: rollout.Spec{Checks: q.checks(), Traffic: q.traffic()}}
+	return places(&read, q.targets(deploy.Path))
+}
+
+// inherit gives next what it leaves to the present definition: its signing secret, and what "***" stands for.
+func inherit(next *rollout.Definition, asked *gen.DefinitionRequest, present *rollout.Definition) error {
+	var known gen.DefinitionRequest
+	if present != nil {
+		var err error
+		if known, err = definedRequest(present); err != nil {
+			return err
+		}
+	}
+	fresh := present == nil || moved(placesOf(&known), placesOf(asked))
+	if present != nil && !fresh {
+		next.DeploySecret = keptSecret(asked.Deploy, next.DeploySecret, present.DeploySecret)
+	}
+	f := findings{}
+	next.Headers = f.inheritHeaders(asked, &known, fresh)
+	next.ClientKey = f.inheritKey(asked, &known, fresh)
+	return f.err()
+}
+
+// notKept is said of "***" where no secret is kept.
+const notKept = "stands for a secret that is not kept, because there is none or it would go to a new address: give the secret itself"
+
+func (f *findings) inheritHeaders(asked, known *gen.DefinitionRequest, fresh bool) []map[string]rollout.Secret {
+	names := (&request{}).checkNames
+	before := map[string]map[string]rollout.Secret{}
+	given := or(known.HealthChecks, nil)
+	for i, name := range names(given) {
+		before[name] = or(given[i].Headers, nil)
+	}
+	checks := or(asked.HealthChecks, nil)
+	headers := make([]map[string]rollout.Secret, len(checks))
+	for i, name := range names(checks) {
+		own := or(checks[i].Headers, nil)
+		if !fresh {
+			own = rollout.RevealHeaders(own, before[name])
+		}
+		for header, value := range own {
+			if value.Masked() {
+				f.add(fmt.Sprintf("/health_checks/%d/headers/%s", i, escapePointer(header)), "%q %s", maskedSecret, notKept)
+			}
+		}
+		headers[i] = own
+	}
+	return headers
+}
+
+func (f *findings) inheritKey(asked, known *gen.DefinitionRequest, fresh bool) rollout.Secret {
+	if asked.TLS == nil {
+		return ""
+	}
+	key := or(asked.TLS.ClientKey, "")
+	if !key.Masked() {
+		return key
+	}
+	if !fresh && known.TLS != nil && or(known.TLS.ClientCert, "") == or(asked.TLS.ClientCert, "") {
+		return or(known.TLS.ClientKey, "")
+	}
+	f.add("/tls/client_key", "%q %s", maskedSecret, notKept)
+	return ""
+}
+
+// definedRequest is the request that was registered, with all its secrets but the one that signs.
+func definedRequest(d *rollout.Definition) (gen.DefinitionRequest, error) {
+	var request gen.DefinitionRequest
+	if err := json.Unmarshal(d.Body, &request); err != nil {
+		return request, fmt.Errorf("decode the stored definition of %s in %s: %w", d.Service, d.Environment, err)
+	}
+	checks := or(request.HealthChecks, nil)
+	for i := range checks {
+		if checks[i].Headers != nil && i < len(d.Headers) {
+			revealed := rollout.RevealHeaders(*checks[i].Headers, d.Headers[i])
+			checks[i].Headers = &revealed
+		}
+	}
+	if request.TLS != nil && request.TLS.ClientKey != nil && request.TLS.ClientKey.Masked() && d.ClientKey != "" {
+		request.TLS.ClientKey = &d.ClientKey
+	}
+	return request, nil
+}
+
+// keptSecret is the secret of a definition after a request that may leave it out (kept), or be null (removed).
+func keptSecret(deploy *gen.DeployRequest, asked, present rollout.Secret) rollout.Secret {
+	if deploy == nil || len(deploy.Secret) == 0 {
+		return present
+	}
+	return asked
+}
+
+// lendSecrets lets a deployment use the secrets of the definition that it takes the rest from, unless it goes where the
+// definition does not: a signature or a credential for the definition's targets is none of others' business.
+func lendSecrets(d *rollout.Deployment, targets []rollout.Target, body *gen.DeploymentRequest, defined *definition) error {
+	if !moved(placesOf(&defined.request), places(d, targets)) {
+		d.DeploySecret = keptSecret(body.Deploy, d.DeploySecret, defined.secret)
+		return nil
+	}
+	f := findings{}
+	if body.HealthChecks == defined.request.HealthChecks {
+		for i := range d.Spec.Checks {
+			if len(d.Spec.Checks[i].Headers) > 0 {
+				f.add(fmt.Sprintf("/health_checks/%d/headers", i), "are secret, and not sent to addresses that the definition does not name")
+			}
+		}
+	}
+	if body.TLS != nil && body.TLS == defined.request.TLS && body.TLS.ClientKey != nil {
+		f.add("/tls/client_key", "is secret, and not used for addresses that the definition does not name")
+	}
+	return f.err()
+}

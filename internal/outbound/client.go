@@ -1,0 +1,75 @@
+package outbound
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+
+	"rollcall/internal/rollout"
+)
+
+// DefaultUserAgent is sent when Config names no other.
+const DefaultUserAgent = "rollcall"
+
+// Dial opens a connection like net.Dialer.DialContext.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Config is what a Client needs. The zero Config is usable: plain dialling, no signatures by default.
+type Config struct {
+	// Dial opens connections; nil is a plain net.Dialer. Whoever may create deployments chooses the addresses, so it is
+	// Dial that must refuse.
+	Dial Dial
+	// TLS is for https; nil means the system's roots. Versions before 1.2 are never spoken.
+	TLS *tls.Config
+	// Key signs the webhooks that bring no secret of their own; empty leaves those unsigned.
+	Key rollout.Secret
+	// UserAgent is what the other side sees; empty means DefaultUserAgent.
+	UserAgent string
+}
+
+// Client makes calls. It is safe for concurrent use and keeps no connection open between them.
+type Client struct {
+	dial      Dial
+	tls       *tls.Config
+	key       rollout.Secret
+	userAgent string
+}
+
+// New gives a client. A Key that cannot sign shows in the answer of each webhook: see rollout.SigningKeys.
+func New(c Config) *Client {
+	if c.UserAgent == "" {
+		c.UserAgent = DefaultUserAgent
+	}
+	return &Client{dial: bounded(c.Dial), tls: modern(c.TLS), key: c.Key, userAgent: c.UserAgent}
+}
+
+// Dial opens a connection that is no HTTP, for at most the dialer's bound.
+func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	return c.dial(ctx, network, address)
+}
+
+// UserAgent is how the client calls itself.
+func (c *Client) UserAgent() string { return c.userAgent }
+
+// Do sends req once, over a connection of its own, and gives the answer's head; a redirect is an answer like any other.
+// trust may be nil. The caller closes the body, and reads no more of it than it needs.
+func (c *Client) Do(req *http.Request, trust *rollout.TLS) (*http.Response, error) {
+	config, err := c.TLS(trust)
+	if err != nil {
+		return nil, err
+	}
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" {
+		return nil, fmt.Errorf("the scheme %q is neither http nor https", req.URL.Scheme)
+	}
+	req.GetBody = nil // with it net/http could send the request again by itself
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", c.userAgent)
+	}
+	client := http.Client{
+		Transport:     transport(c.dial, config),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return client.Do(req) //nolint:wrapcheck // Why puts it into words
+}

@@ -1,0 +1,69 @@
+package outbound
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// Webhook is one signed POST.
+type Webhook struct {
+	URL string
+	// ID is the same for every attempt of one thing; receivers tell a repeated call by it.
+	ID      string
+	Attempt int
+	Fence   int64
+	// Secret signs it; empty means the client's own key.
+	Secret rollout.Secret
+	// Body is sent as JSON.
+	Body any
+	// Trust may be nil.
+	Trust *rollout.TLS
+}
+
+// Post sends w once and says what came of it. It ends with ctx. All that goes wrong is in the answer: AnswerNotSent when
+// no byte of the request can have left, AnswerLost when nobody can tell.
+func (c *Client) Post(ctx context.Context, w Webhook) rollout.Answer {
+	began := time.Now()
+	var connected atomic.Bool // set by the transport's own goroutines
+	req, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}), w)
+	if err != nil {
+		return rollout.Answer{Kind: rollout.AnswerNotSent, Message: "not sent: " + OneLine(err.Error())}
+	}
+	resp, err := c.Do(req, w.Trust)
+	if err != nil {
+		return Failed(ctx, connected.Load(), err, began)
+	}
+	return read(resp)
+}
+
+// request builds the POST. Its errors are fit for people and hold neither secrets nor the URL's credentials.
+func (c *Client) request(ctx context.Context, w Webhook) (*http.Request, error) {
+	payload, err := json.Marshal(w.Body)
+	if err != nil {
+		return nil, fmt.Errorf("the call cannot be encoded: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(payload))
+	if err != nil {
+		return nil, errors.New("the address is not a URL")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Rollcall-Attempt", strconv.Itoa(w.Attempt))
+	req.Header.Set("Rollcall-Fence", strconv.FormatInt(w.Fence, 10))
+	secret := w.Secret
+	if secret == "" {
+		secret = c.key
+	}
+	return req, sign(req.Header, secret, w.ID, time.Now(), payload)
+}

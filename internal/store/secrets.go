@@ -1,0 +1,137 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/seal"
+)
+
+// Option changes how a Store is opened.
+type Option func(*Store)
+
+// SealedBy lets the store keep secrets, sealed by the box. Without it what carries a secret is refused with CodeInvalid.
+func SealedBy(box *seal.Box) Option { return func(s *Store) { s.box = box } }
+
+// storedSecrets is what is sealed. Fields may be added, never renamed or given another type.
+type storedSecrets struct {
+	Deploy    string              `json:"deploy,omitempty"`
+	Headers   []map[string]string `json:"headers,omitempty"`
+	ClientKey string              `json:"client_key,omitempty"`
+}
+
+// sealSecrets gives what is written to a column secrets; nil when there are none.
+func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, error) {
+	if secrets.Empty() {
+		return nil, nil
+	}
+	stored := storedSecrets{Deploy: secrets.Deploy.Reveal(), ClientKey: secrets.ClientKey.Reveal()}
+	for _, headers := range secrets.Headers {
+		clear := make(map[string]string, len(headers))
+		for name, value := range headers {
+			clear[name] = value.Reveal()
+		}
+		stored.Headers = append(stored.Headers, clear)
+	}
+	encoded, err := json.Marshal(stored)
+	if err != nil {
+		return nil, fmt.Errorf("encode the secrets of %s: %w", place, err)
+	}
+	sealed, err := s.box.Seal(place, encoded)
+	if errors.Is(err, seal.ErrNoKey) {
+		return nil, &rollout.Error{
+			Code: rollout.CodeInvalid, Message: "the request carries a secret, and " + seal.ErrNoKey.Error(),
+		}
+	}
+	return sealed, err //nolint:wrapcheck // it names the place
+}
+
+// openSecrets is the way back; the zero Secrets when nothing was sealed.
+func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error) {
+	if sealed == nil {
+		return rollout.Secrets{}, nil
+	}
+	encoded, err := s.box.Open(place, sealed)
+	if err != nil {
+		return rollout.Secrets{}, err //nolint:wrapcheck // it names the place
+	}
+	var stored storedSecrets
+	if err := json.Unmarshal(encoded, &stored); err != nil {
+		return rollout.Secrets{}, fmt.Errorf("decode the secrets of %s", place) // the cause could quote them
+	}
+	secrets := rollout.Secrets{Deploy: rollout.Secret(stored.Deploy), ClientKey: rollout.Secret(stored.ClientKey)}
+	for _, clear := range stored.Headers {
+		headers := make(map[string]rollout.Secret, len(clear))
+		for name, value := range clear {
+			headers[name] = rollout.Secret(value)
+		}
+		secrets.Headers = append(secrets.Headers, headers)
+	}
+	return secrets, nil
+}
+
+func placeOfDeployment(id string) string { return "deployments.secrets:" + id }
+
+func placeOfDefinition(service, environment string) string {
+	return "definitions.secrets:" + service + "/" + environment
+}
+
+// sealDeployment makes d fit to be written: its secrets are in Sealed. They stay where they were, too, where each is
+// encoded as "***".
+func (s *Store) sealDeployment(d *rollout.Deployment) (err error) {
+	d.Sealed, err = s.sealSecrets(placeOfDeployment(d.ID), d.Secrets())
+	return err
+}
+
+// reveal puts the secrets of a deployment that was read where they belong. What cannot be opened stays "***", with which
+// nothing is signed: a deployment whose key is gone can be seen and stopped, and calls nobody in a wrong name.
+func (s *Store) reveal(d *rollout.Deployment) { _ = s.openDeployment(d) }
+
+// openDeployment is reveal for what shall have its secrets or not be done.
+func (s *Store) openDeployment(d *rollout.Deployment) error {
+	secrets, err := s.openSecrets(placeOfDeployment(d.ID), d.Sealed)
+	d.Reveal(secrets)
+	return err
+}
+
+func (s *Store) sealDefinition(d *rollout.Definition) (err error) {
+	secrets := rollout.Secrets{Deploy: d.DeploySecret, Headers: d.Headers, ClientKey: d.ClientKey}
+	d.Sealed, err = s.sealSecrets(placeOfDefinition(d.Service, d.Environment), secrets)
+	return err
+}
+
+func (s *Store) openDefinition(d *rollout.Definition) error {
+	secrets, err := s.openSecrets(placeOfDefinition(d.Service, d.Environment), d.Sealed)
+	if d.DeploySecret.Masked() {
+		d.DeploySecret = secrets.Deploy
+	}
+	d.Headers, d.ClientKey = secrets.Headers, secrets.ClientKey
+	return err
+}
+
+// openingSecrets lets build see the secrets of what it builds on, and seals those of what it made.
+func (s *Store) openingSecrets(
+	build func(*rollout.Snapshot) (rollout.NewDeployment, error),
+) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
+	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+		if err := s.openDeployment(&ended.Deployment); err != nil {
+			return rollout.NewDeployment{}, &rollout.Error{
+				Code: rollout.CodeConflict, ID: ended.Deployment.ID, Err: err,
+				Message: "the deployment's secrets were sealed with a key that this server does not have",
+			}
+		}
+		made, err := build(ended)
+		if err != nil {
+			return made, err
+		}
+		if err := name(&made.Deployment); err != nil {
+			return made, err
+		}
+		return made, s.sealDeployment(&made.Deployment)
+	}
+}
+
+// shown is a secret as its old column has it: nothing, or "***".
+func shown(s rollout.Secret) string { return fmt.Sprint(s) }
