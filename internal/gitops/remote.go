@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,8 +35,8 @@ type remote struct {
 // gains nothing.
 func dial(ctx context.Context, s *rollout.Source, r Resolver, folder string) (remote, error) {
 	u, err := url.Parse(s.URL)
-	if err != nil {
-		return remote{}, errors.New("the source's url cannot be read")
+	if err != nil || !slices.Contains(schemes(), u.Scheme) || !strings.HasPrefix(s.URL, u.Scheme+"://") {
+		return remote{}, errors.New("the source's url is none that this server fetches from")
 	}
 	to := remote{url: s.URL, env: []string{"GIT_ALLOW_PROTOCOL=" + u.Scheme}}
 	if u.Scheme == "file" {
@@ -109,6 +110,9 @@ func (to *remote) secureShell(s *rollout.Source, u *url.URL, ip netip.Addr, key 
 		strings.ReplaceAll(filepath.Join(folder, "config"), "'", `'\''`)+"'")
 	return nil
 }
+
+// schemes are the only ways that git is ever allowed to take.
+func schemes() []string { return []string{"https", "http", "ssh", "file"} }
 
 // unusual is the port for the guard: 0 is the usual one of the scheme.
 func unusual(u *url.URL) string {
