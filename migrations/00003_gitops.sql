@@ -17,7 +17,7 @@ CREATE TABLE gitops_sources (
     updated_at       timestamptz NOT NULL,
 
     state            text NOT NULL DEFAULT 'unknown',
-    reason           text NOT NULL DEFAULT '',
+    reason           text NOT NULL DEFAULT 'was not read yet',
     error            text NOT NULL DEFAULT '',
     desired_revision text NOT NULL DEFAULT '',
     actual_revision  text NOT NULL DEFAULT '',

@@ -132,8 +132,7 @@ func tenCommits(t *testing.T, r *repository, body object, secret string) {
 	first.awaitSource("synced at v2", func(s *source) bool { return s.synced(c2) })
 	expect("checkout", "v2", c2)
 
-	c3 := r.push("broken", map[string]string{a: 
-		strings.SplitAfter(file("v3"), "targets:")[0] + " 7\n", b: other("v2")})
+	c3 := r.push("broken", map[string]string{a: strings.SplitAfter(file("v3"), "targets:")[0] + " 7\n", b: other("v2")})
 	broken := first.awaitSource("in error for the broken file", func(s *source) bool {
 		return s.at(c3) && s.State == "error" && s.Files[1].State == "synced"
 	})

@@ -7,13 +7,12 @@ import (
 	"encoding/hex"
 	"net/http"
 	"testing"
+	"time"
 
 	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/store"
-
-	"time"
 )
 
 const hookSecret = "sixteen characters"
