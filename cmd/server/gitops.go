@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -74,12 +73,8 @@ func (s *server) wireGitOps(
 	if err != nil {
 		return fmt.Errorf("making what deploys for Git: %w", err)
 	}
-	folder, err := s.mirrorFolder()
-	if err != nil {
-		return err
-	}
 	s.gitops, err = gitops.New(gitops.Config{
-		Replica: s.identity.replica, Folder: folder, Store: s.work, Deployments: s.work, Deployer: deployer, Prober: prober,
+		Replica: s.identity.replica, Folder: s.mirrorFolder(), Store: s.work, Deployments: s.work, Deployer: deployer, Prober: prober,
 		Resolver: guard, Recorder: m, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64,
 	})
 	if err != nil {
@@ -98,17 +93,14 @@ func (s *server) wireGitOps(
 	return nil
 }
 
-// mirrorFolder is this replica's own; without a state folder it lasts as long as the process.
-func (s *server) mirrorFolder() (string, error) {
+// mirrorFolder is this replica's own, and made when the first source is read; without a state folder it lasts as long as
+// the process.
+func (s *server) mirrorFolder() string {
 	if s.identity.lock != nil {
-		return filepath.Join(s.config.StateDir, "gitops", s.identity.replica), nil
+		return filepath.Join(s.config.StateDir, "gitops", s.identity.replica)
 	}
-	folder, err := os.MkdirTemp("", "rollcall-gitops-")
-	if err != nil {
-		return "", fmt.Errorf("making a folder for mirrors: %w", err)
-	}
-	s.scratch = folder
-	return folder, nil
+	s.scratch = filepath.Join(os.TempDir(), "rollcall-gitops-"+s.identity.replica)
+	return s.scratch
 }
 
 // tidyMirrors removes the mirrors that were for this process only.
@@ -116,5 +108,5 @@ func (s *server) tidyMirrors() error {
 	if s.scratch == "" {
 		return nil
 	}
-	return errors.Join(os.RemoveAll(s.scratch))
+	return os.RemoveAll(s.scratch)
 }

@@ -70,7 +70,7 @@ type Recorder interface {
 // Config is what a Loop is made of; everything without a default is required.
 type Config struct {
 	Replica string
-	// Folder is where mirrors are kept. No other process may use it.
+	// Folder is where mirrors are kept; it is made when it is needed. No other process may use it.
 	Folder      string
 	Store       Store
 	Deployments Deployments
@@ -102,9 +102,6 @@ func New(c Config) (*Loop, error) {
 	}
 	if c.FetchBytes == 0 {
 		c.FetchBytes = defaultFetchBytes
-	}
-	if err := os.MkdirAll(c.Folder, 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder for mirrors: %w", err)
 	}
 	left, err := filepath.Glob(filepath.Join(c.Folder, "call-*"))
 	for _, path := range left {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -27,6 +28,26 @@ type mirrors struct {
 	fetchBytes int64
 	mu         sync.Mutex
 	locks      map[string]*sync.Mutex
+	// fit is true once git was found to be new enough.
+	fit atomic.Bool
+}
+
+// usable refuses a git that does not know how to be told which address to call: it would look the host up again by itself.
+func (m *mirrors) usable(ctx context.Context) error {
+	if m.fit.Load() {
+		return nil
+	}
+	out, err := git(ctx, command{dir: m.folder, args: []string{"version"}})
+	if err != nil {
+		return fmt.Errorf("find git: %w", err)
+	}
+	var major, minor int
+	_, err = fmt.Sscanf(string(out), "git version %d.%d", &major, &minor)
+	if err != nil || major < 2 || major == 2 && minor < 37 {
+		return fmt.Errorf("git 2.37 or later is needed, and this is %q", strings.TrimSpace(string(out)))
+	}
+	m.fit.Store(true)
+	return nil
 }
 
 // mirror is the copy of one source's repository. No two calls of it run at once in this process.
@@ -71,6 +92,12 @@ func (m *mirror) fetch(ctx context.Context, s *rollout.Source, r Resolver) (stri
 }
 
 func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (string, error) {
+	if err := os.MkdirAll(m.limits.folder, 0o700); err != nil {
+		return "", fmt.Errorf("make the folder for mirrors: %w", err)
+	}
+	if err := m.limits.usable(ctx); err != nil {
+		return "", err
+	}
 	if err := m.make(ctx); err != nil {
 		return "", err
 	}
