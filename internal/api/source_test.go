@@ -119,7 +119,7 @@ func TestASourceThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
 		url("ssh://-l@git.example.com/x"):                                     "/url",
 		url("-oProxyCommand=id@git.example.com:x"):                            "/url",
 		url("ssh://a:b@git.example.com/x"):                                    "/url",
-		url("https://forbidden.example.com/x"):                                      "/url",
+		url("https://forbidden.example.com/x"):                                "/url",
 		url("https://git.example.com:1\\u0000/x"):                             "",
 		url("git@git.example.com:x"):                                          "/known_hosts",
 		`{"url": "https://git.example.com/x", "branch": "-x"}`:                "/branch",

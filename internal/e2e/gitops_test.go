@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -386,4 +389,52 @@ func TestASourceOfTheFlagsIsThereFromTheStart(t *testing.T) {
 	if before.Revision != 1 || after.Revision != 1 {
 		t.Errorf("revisions %d and %d: a start changed what was so already", before.Revision, after.Revision)
 	}
+}
+
+func TestAPushNotificationIsFasterThanThePollAndADryRunTellsBefore(t *testing.T) {
+	t.Parallel()
+	r, f := newRepository(t), newFleet(t, 1, "v1")
+	p := serve(t, dbtest.New(t), "--allow-file-remotes", "--secret-key="+seal.NewKey(time.Now()).Text())
+	commit := r.push("begin", map[string]string{"a.yaml": definition("checkout", "v1", f)})
+	const secret = "a-hook-secret-of-some-length"
+	p.follows(object{"url": "file://" + r.bare, "interval": "1h", "hook_secret": secret})
+	p.awaitSource("synced", func(s *source) bool { return s.synced(commit) })
+
+	commit = r.push("v2", map[string]string{"a.yaml": definition("checkout", "v2", f)})
+	var plan struct {
+		Desired     string `json:"desired_revision"`
+		Deployments []struct{ Path, Service, Version, Kind string }
+	}
+	call(t, http.MethodPost, p.url+"/gitops/sources/main/sync?dry_run=true", nil, &plan)
+	if plan.Desired != commit || len(plan.Deployments) != 1 || plan.Deployments[0].Version != "v2" || plan.Deployments[0].Kind != "sync" {
+		t.Errorf("the dry run says %+v", plan)
+	}
+	if n := len(p.ofGit()); n != 1 {
+		t.Errorf("%d deployments after a dry run", n)
+	}
+	hook := func(signature string) int {
+		body := `{"ref": "refs/heads/main", "after": "` + commit + `", "repository": {"clone_url": "file:///etc"}}`
+		mac := hmac.New(sha256.New, []byte(signature))
+		mac.Write([]byte(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/gitops/sources/main/hook", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("X-GitHub-Event", "push")
+		req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	if status := hook("a-wrong-secret"); status != http.StatusUnauthorized {
+		t.Errorf("a wrong signature is answered with %d", status)
+	}
+	if status := hook(secret); status != http.StatusOK {
+		t.Fatalf("the notification is answered with %d", status)
+	}
+	p.awaitSource("synced at v2", func(s *source) bool { return s.synced(commit) })
 }

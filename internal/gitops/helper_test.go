@@ -80,7 +80,7 @@ func fetched(t testing.TB, m *mirrors, s *rollout.Source) (*mirror, string) {
 	t.Helper()
 	var kept *mirror
 	var revision string
-	err := m.use(s, func(mi *mirror) (err error) {
+	err := m.use(t.Context(), s, func(mi *mirror) (err error) {
 		kept = mi
 		revision, err = mi.fetch(t.Context(), s, anywhere{})
 		return err
@@ -94,7 +94,7 @@ func fetched(t testing.TB, m *mirrors, s *rollout.Source) (*mirror, string) {
 // refused is the error of a fetch that must fail.
 func refused(t testing.TB, m *mirrors, s *rollout.Source) error {
 	t.Helper()
-	err := m.use(s, func(mi *mirror) error {
+	err := m.use(t.Context(), s, func(mi *mirror) error {
 		_, err := mi.fetch(t.Context(), s, anywhere{})
 		return err
 	})

@@ -16,6 +16,10 @@ import (
 const (
 	// pollEvery is how often a replica looks for sources that want attention; a notification makes it look sooner.
 	pollEvery = 500 * time.Millisecond
+	// tidyEvery is how often mirrors are looked for that nobody needs.
+	tidyEvery = time.Hour
+	// faultPause is how long a source is left alone when it could not be worked on.
+	faultPause = 2 * time.Second
 	// mostAtOnce bounds the sources that a replica works on at the same time.
 	mostAtOnce = 4
 	// releaseTimeout bounds the good-bye of a replica that stops.
@@ -33,6 +37,8 @@ type Store interface {
 	ReleaseSources(ctx context.Context, replica string) error
 	SourcesChanged() (<-chan struct{}, func())
 	Source(ctx context.Context, name string) (rollout.SourceReport, error)
+	// SourceIDs are the ids of all sources.
+	SourceIDs(ctx context.Context) ([]string, error)
 	// Taken tells by pair which other sources manage what.
 	Taken(ctx context.Context, source string) (map[string]string, error)
 	// Deliver asks for a sync because of a notification; false for a replay.
@@ -120,14 +126,18 @@ func New(c Config) (*Loop, error) {
 func (l *Loop) Run(ctx context.Context) {
 	changed, stop := l.Store.SourcesChanged()
 	defer stop()
-	ticker := time.NewTicker(pollEvery)
+	ticker, tidy := time.NewTicker(pollEvery), time.NewTicker(tidyEvery)
 	defer ticker.Stop()
+	defer tidy.Stop()
+	l.tidy(ctx)
 	for ctx.Err() == nil {
 		l.claim(ctx)
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
 		case <-changed:
+		case <-tidy.C:
+			l.tidy(ctx)
 		}
 	}
 	l.work.Wait()
@@ -135,6 +145,17 @@ func (l *Loop) Run(ctx context.Context) {
 	defer cancel()
 	if err := l.Store.ReleaseSources(bound, l.Replica); err != nil {
 		l.Log.WarnContext(bound, "sources could not be given up: others wait until this replica's lease ends", "error", err)
+	}
+}
+
+// tidy removes mirrors that nobody needs any more.
+func (l *Loop) tidy(ctx context.Context) {
+	ids, err := l.Store.SourceIDs(ctx)
+	if err == nil {
+		err = l.mirrors.keepOnly(ctx, ids)
+	}
+	if err != nil && ctx.Err() == nil {
+		l.Log.WarnContext(ctx, "old mirrors could not be removed", "error", err)
 	}
 }
 
@@ -168,6 +189,10 @@ func (l *Loop) attend(ctx context.Context, c *rollout.ClaimedSource) {
 		l.Log.InfoContext(ctx, "a source was changed or taken over", "source", c.Source.Name)
 	default:
 		l.Log.WarnContext(ctx, "a source could not be worked on", "source", c.Source.Name, "error", err)
+		select { // it counts as worked on meanwhile, and so is not claimed again at once
+		case <-ctx.Done():
+		case <-time.After(faultPause):
+		}
 	}
 }
 

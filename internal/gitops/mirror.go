@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,8 @@ type mirrors struct {
 	fetchTime  time.Duration
 	fetchBytes int64
 	mu         sync.Mutex
-	locks      map[string]*sync.Mutex
+	// locks hold one token for each source whose mirror nobody uses.
+	locks map[string]chan struct{}
 	// fit is true once git was found to be new enough.
 	fit atomic.Bool
 }
@@ -57,20 +59,43 @@ type mirror struct {
 }
 
 // use calls do with the source's mirror, alone.
-func (m *mirrors) use(s *rollout.Source, do func(*mirror) error) error {
+func (m *mirrors) use(ctx context.Context, s *rollout.Source, do func(*mirror) error) error {
+	free := m.lock(s.ID)
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-free:
+	}
+	defer func() { free <- struct{}{} }()
+	return do(&mirror{path: filepath.Join(m.folder, s.ID+mirrorSuffix), limits: m})
+}
+
+const mirrorSuffix = ".git"
+
+func (m *mirrors) lock(id string) chan struct{} {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.locks == nil {
-		m.locks = map[string]*sync.Mutex{}
+		m.locks = map[string]chan struct{}{}
 	}
-	lock := m.locks[s.ID]
-	if lock == nil {
-		lock = &sync.Mutex{}
-		m.locks[s.ID] = lock
+	if m.locks[id] == nil {
+		m.locks[id] = make(chan struct{}, 1)
+		m.locks[id] <- struct{}{}
 	}
-	m.mu.Unlock()
-	lock.Lock()
-	defer lock.Unlock()
-	return do(&mirror{path: filepath.Join(m.folder, s.ID+".git"), limits: m})
+	return m.locks[id]
+}
+
+// keepOnly removes the mirrors of sources that are no more.
+func (m *mirrors) keepOnly(ctx context.Context, ids []string) error {
+	found, err := filepath.Glob(filepath.Join(m.folder, "*"+mirrorSuffix))
+	for _, path := range found {
+		id := strings.TrimSuffix(filepath.Base(path), mirrorSuffix)
+		if slices.Contains(ids, id) {
+			continue
+		}
+		err = errors.Join(err, m.use(ctx, &rollout.Source{ID: id}, func(mi *mirror) error { return os.RemoveAll(mi.path) }))
+	}
+	return err
 }
 
 // fetch brings the mirror up to the source's branch and gives the commit. Whatever is wrong with the mirror itself is

@@ -4,13 +4,19 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"rollcall/internal/rollout"
 )
 
+// previewTime bounds a dry run, whose caller waits for it.
+const previewTime = 50 * time.Second
+
 // Preview says what a sync would do now, and does nothing: the branch is read by this very replica, whoever owns the
 // source. A remote that cannot be read is CodeConflict.
 func (l *Loop) Preview(ctx context.Context, name string, ask rollout.SyncAsk) (rollout.PlannedSync, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, previewTime, fmt.Errorf("it took longer than %s", previewTime))
+	defer cancel()
 	report, err := l.Store.Source(ctx, name)
 	if err != nil {
 		return rollout.PlannedSync{}, err
@@ -20,7 +26,7 @@ func (l *Loop) Preview(ctx context.Context, name string, ask rollout.SyncAsk) (r
 		return rollout.PlannedSync{}, err
 	}
 	var preview rollout.PlannedSync
-	err = l.mirrors.use(&report.Source, func(m *mirror) error {
+	err = l.mirrors.use(ctx, &report.Source, func(m *mirror) error {
 		read, revision, err := l.peek(ctx, m, &report)
 		if err != nil {
 			return err
@@ -29,7 +35,7 @@ func (l *Loop) Preview(ctx context.Context, name string, ask rollout.SyncAsk) (r
 		preview.DesiredRevision = revision
 		return nil
 	})
-	if err != nil && rollout.ErrorCode(err) == "" && ctx.Err() == nil {
+	if err != nil && rollout.ErrorCode(err) == "" {
 		err = &rollout.Error{Code: rollout.CodeConflict, Message: "the source cannot be read: " + shortened(err.Error(), maxComplaint), Err: err}
 	}
 	return preview, err

@@ -101,7 +101,7 @@ func (s *step) sync(ctx context.Context) error {
 // read brings files and desired revision up to the branch.
 func (s *step) read(ctx context.Context) error {
 	source := &s.c.Source
-	return s.mirrors.use(source, func(m *mirror) error {
+	return s.mirrors.use(ctx, source, func(m *mirror) error {
 		revision, err := m.fetch(ctx, source, s.Resolver)
 		if err != nil || revision == s.at.DesiredRevision && s.unchanged() {
 			return err

@@ -53,6 +53,12 @@ func (s *Store) Source(ctx context.Context, name string) (rollout.SourceReport, 
 	return report, failed("read source "+name, err)
 }
 
+// SourceIDs are the ids of all sources.
+func (s *Store) SourceIDs(ctx context.Context) ([]string, error) {
+	ids, err := all(ctx, s.pool, pgx.RowTo[string], `SELECT id::text FROM gitops_sources`)
+	return ids, failed("list the ids of sources", err)
+}
+
 func noSource(name string) error {
 	return &rollout.Error{Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no source %q", name)}
 }
