@@ -88,12 +88,13 @@ var (
 
 func (q *sourceRequest) parse(raw string) (u *url.URL, detail string) {
 	u, err := url.Parse(raw)
-	switch {
-	case err != nil || strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
+	if err != nil || strings.ContainsFunc(raw, unprintable) {
 		return nil, "is not a URL"
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(raw, "#") || u.Opaque != "":
+	}
+	if strings.ContainsAny(raw, "?#") || u.Opaque != "" {
 		return nil, "must have no query and no fragment"
-	case u.Path == "" || u.Path == "/":
+	}
+	if strings.Trim(u.Path, "/") == "" {
 		return nil, "must name a repository"
 	}
 	switch u.Scheme {
@@ -143,13 +144,17 @@ func (q *sourceRequest) file(u *url.URL) string {
 	return ""
 }
 
+func unprintable(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
+
 // validBranch follows git check-ref-format for refs/heads/ and the name.
 func validBranch(name string) bool {
-	if strings.ContainsFunc(name, func(r rune) bool {
-		return unicode.IsControl(r) || unicode.IsSpace(r) || strings.ContainsRune(`~^:?*[\`, r)
-	}) || strings.Contains(name, "..") || strings.Contains(name, "@{") || name == "@" || strings.HasPrefix(name, "-") ||
-		strings.HasSuffix(name, ".") {
+	if strings.ContainsFunc(name, unprintable) || strings.ContainsAny(name, "~^:?*[\\") || name == "@" || name[0] == '-' {
 		return false
+	}
+	for _, never := range []string{"..", "@{", "./"} {
+		if strings.Contains(name+"/", never) {
+			return false
+		}
 	}
 	for part := range strings.SplitSeq(name, "/") {
 		if part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock") {

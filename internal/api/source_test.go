@@ -138,7 +138,6 @@ func TestASourceThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
 		`{"url": "https://git.example.com/x", "surprise": 1}`:                 "/surprise",
 	} {
 		if pointer == "" {
-			pointer = noPointer
 			if a := c.do(http.MethodPut, aSource, body); a.StatusCode < 400 || a.StatusCode >= 500 {
 				t.Errorf("%s: %d %s", body, a.StatusCode, a.body)
 			}
@@ -199,10 +198,10 @@ func TestASourcesSecretsAreKeptUntilItsURLChangesAndNeverShown(t *testing.T) {
 	if err != nil || report.Source.Secrets.Token.Reveal() != token {
 		t.Fatalf("stored %+v: %v", report.Source.Secrets, err)
 	}
-	var clear int
+	var shown int
 	row := s.Pool().QueryRow(t.Context(), `SELECT count(*) FROM gitops_sources s WHERE s::text LIKE '%' || $1 || '%' OR position(convert_to($1, 'UTF8') in secrets) > 0`, token)
-	if err := row.Scan(&clear); err != nil || clear != 0 {
-		t.Errorf("%d rows show the token: %v", clear, err)
+	if err := row.Scan(&shown); err != nil || shown != 0 {
+		t.Errorf("%d rows show the token: %v", shown, err)
 	}
 	has("left out", put(`{"url": "https://git.example.com/x", "heal": true}`), true, true)
 	has("removed", put(`{"url": "https://git.example.com/x", "hook_secret": null}`), true, false)
@@ -220,7 +219,9 @@ func TestADryRunOfASyncSaysWhatWouldBeDeployed(t *testing.T) {
 	t.Parallel()
 	c, _ := serveSources(t, api.Remotes{})
 	plan := c.do(http.MethodPost, aSource+"/sync?dry_run=true", "").want(t, http.StatusOK).object(t)
-	if plan["desired_revision"] != "abc" || len(plan["deployments"].([]any)) != 1 || len(plan["broken"].([]any)) != 1 {
+	deployments, _ := plan["deployments"].([]any)
+	broken, _ := plan["broken"].([]any)
+	if plan["desired_revision"] != "abc" || len(deployments) != 1 || len(broken) != 1 {
 		t.Errorf("plan %v", plan)
 	}
 	c.do(http.MethodPost, aSource+"/sync?dry_run=true", `{"retry": true}`).wantProblem(t, http.StatusConflict, noPointer)

@@ -89,7 +89,8 @@ func (s *step) observe(ctx context.Context) error {
 	for i := range s.files {
 		f := &s.files[i]
 		healDue := f.HealFailures > 0 && !f.HealAt.After(s.now())
-		if f.Want == nil || f.Running() || !(s.synced || s.settled[f.Path] || healDue) {
+		asked := s.synced || s.settled[f.Path] || healDue
+		if f.Want == nil || f.Running() || !asked {
 			continue
 		}
 		wanted, err := s.Deployer.Check(ctx, f.Want.Body)

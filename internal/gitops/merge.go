@@ -81,7 +81,7 @@ func onlyOnePerPair(read []found, taken map[string]string) []found {
 			continue
 		}
 		pair := f.want.Pair()
-		detail := ""
+		var detail string
 		switch {
 		case taken[pair] != "":
 			detail = pair + " is managed by source " + taken[pair]
