@@ -228,5 +228,5 @@ func shown(s string) string {
 
 // escapePointer writes a field's name as a step of a JSON pointer (RFC 6901, section 3).
 func escapePointer(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }

@@ -46,12 +46,18 @@ func BenchmarkAgainstABareLoop(b *testing.B) {
 	}
 }
 
-// timed is how long a deployment takes from its POST to its end, as the client sees it.
+// timed is how long a deployment takes from its POST to the answer that it has ended. Nobody watches it before its last
+// target was called, as nobody watches the loop.
 func (p *process) timed(f *fleet.Fleet, batch int, version string) time.Duration {
 	body := request(f, version, object{"type": "rolling", "batch_size": batch})
 	body["health_checks"] = []object{{"type": "http", "path": "/health", "healthy_threshold": 1}}
+	called := f.CallCount()
 	began := time.Now()
-	d := p.awaitEnd(p.post(body).ID)
+	id := p.post(body).ID
+	for f.CallCount() < called+len(f.Targets) {
+		time.Sleep(time.Millisecond) // the figure is not finer than that
+	}
+	d := p.awaitEnd(id)
 	if d.State != "completed" {
 		p.t.Fatalf("ended %s: %s", d.State, d.Reason)
 	}

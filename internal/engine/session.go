@@ -14,7 +14,7 @@ const (
 	// holdFor is how soon a session must be needed again to be kept; else the deployment is released until then.
 	holdFor = 5 * time.Second
 	// deferFor is how long results may wait to be saved together with what follows from them.
-	deferFor = 20 * time.Millisecond
+	deferFor = 100 * time.Millisecond
 	// lingerPerTarget is how long outcomes wait for each other: planning a large deployment costs more.
 	lingerPerTarget = 200 * time.Nanosecond
 	// lateAfter is how much later than it was due a deployment is claimed when no replica was there to do so.

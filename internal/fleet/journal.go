@@ -84,6 +84,12 @@ func (j *journal) list(target string) []Call {
 	return calls
 }
 
+func (j *journal) count() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.calls)
+}
+
 func (j *journal) maxOpen(target string) int {
 	j.mu.Lock()
 	defer j.mu.Unlock()

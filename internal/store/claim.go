@@ -76,55 +76,57 @@ func candidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, l
 	return ids, next, send(ctx, tx, batch)
 }
 
+// claim takes the candidates and loads them. The loading is sent along with the taking, so that it costs no round trip: what
+// was not taken after all is loaded in vain.
 func claim(ctx context.Context, tx pgx.Tx, replica string, mine, ids []string) ([]rollout.Claimed, error) {
 	taken := map[string]rollout.Claimed{}
-	_, err := all(ctx, tx, func(row pgx.CollectableRow) (struct{}, error) {
+	batch := &pgx.Batch{}
+	args := pgx.NamedArgs{
+		"replica": replica, "mine": listed(mine), "ids": ids, "type": rollout.EventTakenOver, "actor": rollout.ActorEngine,
+	}
+	batch.Queue(claimSQL, args).Query(func(rows pgx.Rows) error {
+		var id string
 		var c rollout.Claimed
 		var late float64
-		d := &c.Snapshot.Deployment
-		err := row.Scan(&d.ID, (*word)(&c.From), &late, nil)
-		c.Late = time.Duration(late * float64(time.Second))
-		taken[d.ID] = c
-		return struct{}{}, err //nolint:wrapcheck // said below
-	}, claimSQL, pgx.NamedArgs{
-		"replica": replica, "mine": listed(mine), "ids": ids, "type": rollout.EventTakenOver, "actor": rollout.ActorEngine,
+		_, err := pgx.ForEachRow(rows, []any{&id, (*word)(&c.From), &late, nil}, func() error {
+			c.Late = time.Duration(late * float64(time.Second))
+			taken[id] = c
+			return nil
+		})
+		return err //nolint:wrapcheck // said below
 	})
-	if err != nil {
-		return nil, fmt.Errorf("take %d deployments: %w", len(ids), err)
+	loaded := make([]rollout.Snapshot, len(ids))
+	for i, id := range ids {
+		queueLoad(batch, id, &loaded[i])
+	}
+	if err := send(ctx, tx, batch); err != nil {
+		return nil, fmt.Errorf("take and load %d deployments: %w", len(ids), err)
 	}
 	claimed := make([]rollout.Claimed, 0, len(taken))
-	for _, id := range ids {
+	for i, id := range ids {
 		if c, ok := taken[id]; ok {
+			c.Snapshot = loaded[i]
 			claimed = append(claimed, c)
 		}
 	}
-	return claimed, load(ctx, tx, claimed)
+	return claimed, nil
 }
 
-// load fills in the snapshots of deployments of which the id is known.
-func load(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) error {
+// queueLoad adds to the batch what fills in the snapshot of a deployment.
+func queueLoad(batch *pgx.Batch, id string, snapshot *rollout.Snapshot) {
 	const targets = `
 		SELECT ` + targetColumns + `, coalesce(r.fence, 0), r.version
 		FROM deployments d JOIN deployment_targets t ON t.deployment_id = d.id
 			LEFT JOIN remembered_targets r ON r.service = d.service AND r.environment = d.environment AND r.target_id = t.target_id
 		WHERE d.id = $1 ORDER BY t.ordinal`
-	batch := &pgx.Batch{}
-	for i := range claimed {
-		snapshot := &claimed[i].Snapshot
-		id := snapshot.Deployment.ID
-		batch.Queue(`SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id).QueryRow(func(row pgx.Row) error {
-			return row.Scan(deploymentFields(&snapshot.Deployment)...)
-		})
-		batch.Queue(routerOfSQL, id).QueryRow(func(row pgx.Row) error { return scanRouter(row, snapshot) })
-		batch.Queue(targets, id).Query(func(rows pgx.Rows) (err error) {
-			snapshot.Targets, err = pgx.CollectRows(rows, scanRememberedTarget)
-			return err //nolint:wrapcheck // said below
-		})
-	}
-	if err := send(ctx, tx, batch); err != nil {
-		return fmt.Errorf("load %d deployments: %w", len(claimed), err)
-	}
-	return nil
+	batch.Queue(`SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id).QueryRow(func(row pgx.Row) error {
+		return row.Scan(deploymentFields(&snapshot.Deployment)...)
+	})
+	batch.Queue(routerOfSQL, id).QueryRow(func(row pgx.Row) error { return scanRouter(row, snapshot) })
+	batch.Queue(targets, id).Query(func(rows pgx.Rows) (err error) {
+		snapshot.Targets, err = pgx.CollectRows(rows, scanRememberedTarget)
+		return err //nolint:wrapcheck // said by the caller
+	})
 }
 
 // scanRememberedTarget reads targetColumns and what is remembered of the target: its fence and, before it was asked, its

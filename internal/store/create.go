@@ -38,21 +38,18 @@ func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (roll
 }
 
 func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (rollout.Created, error) {
-	mine, err := drawKey(ctx, tx, request)
-	if err == nil {
-		err = holdClaim(ctx, tx, request.Claim)
+	if err := holdClaim(ctx, tx, request.Claim); err != nil {
+		return rollout.Created{}, err
 	}
+	turn, err := takeTurn(ctx, tx, &request)
 	if err != nil {
 		return rollout.Created{}, err
 	}
-	if !mine {
+	if turn.keyUsed {
 		created, _, err := replay(ctx, tx, request.Key)
 		return created, err
 	}
-	now, others, err := lockPair(ctx, tx, request.Deployment.Service, request.Deployment.Environment)
-	if err != nil {
-		return rollout.Created{}, err
-	}
+	now, others := turn.now, turn.unfinished
 	if len(others) > 0 && request.Deployment.Spec.OnConflict == rollout.OnConflictReject {
 		return rollout.Created{}, conflict(&others[0])
 	}
@@ -130,9 +127,9 @@ func insert(
 		batch.Queue(`UPDATE idempotency_keys SET answer = $3 WHERE caller = $1 AND key = $2`,
 			request.Key.Caller, request.Key.Value, answerOf(d))
 	}
-	batch.Queue(notifySQL, d.ID)
-	if err := send(ctx, tx, batch); err != nil {
+	if err := queueTargets(batch, d.ID, request.Targets, d.CreatedAt); err != nil {
 		return err
 	}
-	return copyTargets(ctx, tx, d.ID, request.Targets, d.CreatedAt)
+	batch.Queue(notifySQL, d.ID)
+	return send(ctx, tx, batch)
 }

@@ -84,7 +84,7 @@ func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, err
 	if err != nil {
 		return rollout.Snapshot{}, err
 	}
-	if _, _, err := lockPair(ctx, tx, d.Service, d.Environment); err != nil {
+	if _, err := takeTurn(ctx, tx, &rollout.NewDeployment{Deployment: d}); err != nil {
 		return rollout.Snapshot{}, err
 	}
 	ended := rollout.Snapshot{}

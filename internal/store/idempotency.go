@@ -86,24 +86,18 @@ func replay(ctx context.Context, q querier, key rollout.IdempotencyKey) (rollout
 	return rollout.Created{Deployment: known.Answer.deployment(), Replayed: true}, true, nil
 }
 
-// drawKey takes the request's key for this transaction; false means that it was taken before. A transaction that has
-// taken it and not ended is awaited.
-func drawKey(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (bool, error) {
-	if _, err := tx.Exec(ctx, `SET LOCAL lock_timeout = '`+keyWait+`'`); err != nil {
-		return false, fmt.Errorf("bound the wait for locks: %w", err)
-	}
-	key := request.Key
-	if key.Value == "" {
-		return true, nil
-	}
-	const sql = `
-		INSERT INTO idempotency_keys AS k (caller, key, request_hash, deployment_id, lasting, created_at)
-		VALUES ($1, $2, $3, $4, $5, clock_timestamp())
-		ON CONFLICT (caller, key) DO UPDATE SET request_hash = excluded.request_hash,
-			deployment_id = excluded.deployment_id, lasting = excluded.lasting, answer = NULL,
-			created_at = excluded.created_at
-		WHERE NOT k.lasting AND k.created_at <= clock_timestamp() - ` + keysLive
-	tag, err := tx.Exec(ctx, sql, key.Caller, key.Value, key.Hash[:], request.Deployment.ID, key.Lasting)
+// drawKeySQL takes a key, and changes no row when it was taken before. A transaction that has taken it and not ended is
+// awaited.
+const drawKeySQL = `
+	INSERT INTO idempotency_keys AS k (caller, key, request_hash, deployment_id, lasting, created_at)
+	VALUES ($1, $2, $3, $4, $5, clock_timestamp())
+	ON CONFLICT (caller, key) DO UPDATE SET request_hash = excluded.request_hash,
+		deployment_id = excluded.deployment_id, lasting = excluded.lasting, answer = NULL, created_at = excluded.created_at
+	WHERE NOT k.lasting AND k.created_at <= clock_timestamp() - ` + keysLive
+
+// keyDrawn reads what came of drawKeySQL.
+func keyDrawn(results pgx.BatchResults) (bool, error) {
+	tag, err := results.Exec()
 	if hasState(err, lockNotAvailable) {
 		return false, &rollout.Error{
 			Code: rollout.CodeInProgress, Message: "a request with this idempotency key is still being worked on", Err: err,

@@ -10,23 +10,58 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// lockPair makes creations for one (service, environment) wait for each other, and locks the deployments of it that have
-// not ended: the active one first, then the one that waits. Saves lock in the same order.
-func lockPair(
-	ctx context.Context, tx pgx.Tx, service, environment string,
-) (now time.Time, unfinished []rollout.Deployment, err error) {
-	const lock = `SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 0))`
-	if _, err := tx.Exec(ctx, lock, service, environment); err != nil {
-		return now, nil, fmt.Errorf("lock %s in %s: %w", service, environment, err)
+// turn is what a creation finds when its turn has come.
+type turn struct {
+	keyUsed    bool
+	now        time.Time
+	unfinished []rollout.Deployment
+}
+
+// takeTurn takes the request's key, makes creations for one (service, environment) wait for each other, and locks the
+// deployments of it that have not ended: the active one first, then the one that waits. Saves lock in the same order.
+func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t turn, err error) {
+	d, key := &request.Deployment, request.Key
+	batch := &pgx.Batch{}
+	batch.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
+	if key.Value != "" {
+		batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], d.ID, key.Lasting)
 	}
-	unfinished, err = all(ctx, tx, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d
+	batch.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 0))`, d.Service, d.Environment)
+	batch.Queue(`SELECT `+deploymentColumns+` FROM deployments d
 		WHERE d.service = $1 AND d.environment = $2 AND d.finished_at IS NULL
-		ORDER BY d.started_at IS NULL, d.id FOR UPDATE`, service, environment)
-	if err != nil {
-		return now, nil, fmt.Errorf("lock the deployments of %s in %s: %w", service, environment, err)
+		ORDER BY d.started_at IS NULL, d.id FOR UPDATE`, d.Service, d.Environment)
+	batch.Queue(`SELECT clock_timestamp()`)
+
+	results := tx.SendBatch(ctx, batch)
+	defer func() {
+		if closed := results.Close(); err == nil && closed != nil {
+			err = fmt.Errorf("take the turn of %s in %s: %w", d.Service, d.Environment, closed)
+		}
+	}()
+	if _, err := results.Exec(); err != nil {
+		return t, fmt.Errorf("bound the wait for locks: %w", err)
 	}
-	now, err = clock(ctx, tx)
-	return now, unfinished, err
+	if key.Value != "" {
+		drawn, err := keyDrawn(results)
+		if err != nil {
+			return t, err
+		}
+		t.keyUsed = !drawn
+	}
+	if _, err := results.Exec(); err != nil {
+		return t, fmt.Errorf("wait for the turn of %s in %s: %w", d.Service, d.Environment, err)
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return t, fmt.Errorf("lock the deployments of %s in %s: %w", d.Service, d.Environment, err)
+	}
+	if t.unfinished, err = pgx.CollectRows(rows, scanDeployment); err != nil {
+		return t, fmt.Errorf("lock the deployments of %s in %s: %w", d.Service, d.Environment, err)
+	}
+	if err := results.QueryRow().Scan((*instant)(&t.now)); err != nil {
+		return t, fmt.Errorf("read the database's clock: %w", err)
+	}
+	return t, nil
 }
 
 // Busy reports whether a deployment of the pair has not ended.
@@ -67,7 +102,7 @@ func supersede(batch *pgx.Batch, d *rollout.Deployment, by string, now time.Time
 	if err := queueEvents(batch, d, []rollout.Event{event}, now); err != nil {
 		return err
 	}
-	batch.Queue(updateDeploymentSQL, updateDeployment(d, now))
+	batch.Queue(updateDeploymentSQL, updateDeployment(d))
 	queueUntouched(batch, d.ID, now)
 	batch.Queue(notifySQL, d.ID)
 	return nil
@@ -94,13 +129,15 @@ func queueUntouched(batch *pgx.Batch, id string, now time.Time) {
 	batch.Queue(sql, id, now)
 }
 
-// queueWakeNext adds to the batch what makes the next deployment of the pair be claimed at once.
-func queueWakeNext(batch *pgx.Batch, d *rollout.Deployment, now time.Time) {
+// queueWakeNext adds to the batch what makes the next deployment of the pair be claimed at once, if d has ended.
+func queueWakeNext(batch *pgx.Batch, d *rollout.Deployment) {
 	const sql = `
 		WITH woken AS (
-			UPDATE deployments SET next_run_at = $4
-			WHERE service = $1 AND environment = $2 AND id <> $3 AND started_at IS NULL AND finished_at IS NULL
-			RETURNING id)
+			UPDATE deployments next SET next_run_at = clock_timestamp()
+			FROM deployments d
+			WHERE d.id = $1 AND d.finished_at IS NOT NULL AND next.service = d.service AND next.environment = d.environment
+				AND next.id <> d.id AND next.started_at IS NULL AND next.finished_at IS NULL
+			RETURNING next.id)
 		SELECT pg_notify('` + channel + `', id::text) FROM woken`
-	batch.Queue(sql, d.Service, d.Environment, d.ID, now)
+	batch.Queue(sql, d.ID)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,24 +38,15 @@ func scanRouter(row pgx.Row, snapshot *rollout.Snapshot) error {
 	return nil
 }
 
-// queueRouter adds to the batch what is remembered of the router: its fence at once, the slot that serves at the end.
-func queueRouter(batch *pgx.Batch, d *rollout.Deployment, now time.Time) {
-	const sql = `
-		INSERT INTO remembered_targets AS r (service, environment, target_id, version, health, fence, deployment_id, updated_at)
-		VALUES ($1, $2, '` + routerID + `', $3, $4, $5, $6, $7)
-		ON CONFLICT (service, environment, target_id) DO UPDATE SET version = coalesce(excluded.version, r.version),
-			fence = greatest(r.fence, excluded.fence), deployment_id = excluded.deployment_id, updated_at = excluded.updated_at`
-	var fence int64
-	if d.Progress.Router != nil {
-		fence = d.Progress.Router.Fence
-	}
-	active := ""
+// routerOf is what is to be remembered of a deployment's router: the slot that serves, known at the end, and the fence.
+func routerOf(d *rollout.Deployment) (active string, fence int64) {
 	if d.Result != nil {
 		active, _ = d.Result.Metadata["active_slot"].(string) // null without slots
 	}
-	if fence > 0 || active != "" {
-		batch.Queue(sql, d.Service, d.Environment, text(active), string(rollout.HealthUnknown), fence, d.ID, now)
+	if d.Progress.Router != nil {
+		fence = d.Progress.Router.Fence
 	}
+	return active, fence
 }
 
 // ActiveSlot is the slot of a service in an environment that serves, as the last deployment left it; empty when none is

@@ -47,22 +47,32 @@ func insertDeployment(d *rollout.Deployment) pgx.NamedArgs {
 	}
 }
 
-// updateDeploymentSQL writes what changes in the life of a deployment, except what the operator asked for.
-const updateDeploymentSQL = `
-	UPDATE deployments SET state = @state, direction = @direction, stop = @stop, reason = @reason,
-		progress = @progress, counts = @counts, result = @result, started_at = @started_at, finished_at = @finished_at,
-		deadline_at = @deadline_at, next_action_at = @next_action_at, next_run_at = @next_run_at,
-		revision = @revision, saves = @saves, last_seq = @last_seq, owner = @owner
-	WHERE id = @id`
+// statusColumns sets what changes in the life of a deployment, except what the operator asked for.
+const statusColumns = `state = @state, direction = @direction, stop = @stop, reason = @reason, progress = @progress,
+	counts = @counts, result = @result, started_at = @started_at, finished_at = @finished_at, deadline_at = @deadline_at,
+	next_action_at = @next_action_at, next_run_at = coalesce(@next_run_at, clock_timestamp())`
 
-func updateDeployment(d *rollout.Deployment, nextRunAt time.Time) pgx.NamedArgs {
+// statusArgs are the values of statusColumns. A zero nextRunAt means now.
+func statusArgs(d *rollout.Deployment, nextRunAt time.Time) pgx.NamedArgs {
 	return pgx.NamedArgs{
-		"id": d.ID, "state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
+		"state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
 		"progress": d.Progress, "counts": d.Counts, "result": d.Result,
 		"started_at": at(d.StartedAt), "finished_at": at(d.FinishedAt), "deadline_at": at(d.DeadlineAt),
-		"next_action_at": at(d.NextActionAt), "next_run_at": nextRunAt,
-		"revision": d.Revision, "saves": d.Saves, "last_seq": d.LastSeq, "owner": text(d.Owner),
+		"next_action_at": at(d.NextActionAt), "next_run_at": at(nextRunAt),
 	}
+}
+
+// updateDeploymentSQL writes a locked deployment.
+const updateDeploymentSQL = `
+	UPDATE deployments SET ` + statusColumns + `, revision = @revision, last_seq = @last_seq, owner = @owner,
+		operator = @operator, operator_revision = @operator_revision
+	WHERE id = @id`
+
+func updateDeployment(d *rollout.Deployment) pgx.NamedArgs {
+	args := statusArgs(d, time.Time{})
+	args["id"], args["revision"], args["last_seq"], args["owner"] = d.ID, d.Revision, d.LastSeq, text(d.Owner)
+	args["operator"], args["operator_revision"] = d.Operator, d.OperatorRevision
+	return args
 }
 
 // orEmpty keeps a nil map from becoming NULL.

@@ -1,9 +1,9 @@
 package store
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,29 +34,139 @@ func targetFields(t *rollout.Target) []any {
 	}
 }
 
-// copyTargets stores the targets of a new deployment in the order in which they stand.
-func copyTargets(ctx context.Context, tx pgx.Tx, id string, targets []rollout.Target, now time.Time) error {
-	columns := []string{
-		"deployment_id", "ordinal", "target_id", "name", "address", "slot", "metadata", "deploy_url", "position", "wave",
-		"want", "state", "phase", "back", "version", "previous_version", "health", "checks", "attempts", "tries", "sent",
-		"fence", "call", "not_before", "phase_at", "error", "error_at", "started_at", "finished_at", "updated_at",
-	}
-	rows := pgx.CopyFromSlice(len(targets), func(i int) ([]any, error) {
+// What changes of a target while its deployment runs, by column: as arrays to unnest, as columns, and as a table t of the
+// arrays gives them.
+const (
+	changingArrays = `@wave::int[], @target_state::text[], @phase::text[], @back::bool[], @version::text[],
+		@previous_version::text[], @health::text[], @checks::text[], @attempts::int[], @tries::int[], @sent::int[],
+		@fence::bigint[], @call::text[], @not_before::timestamptz[], @phase_at::timestamptz[], @error::text[],
+		@error_at::timestamptz[], @target_started_at::timestamptz[], @target_finished_at::timestamptz[],
+		@updated_at::timestamptz[]`
+	changingColumns = `wave, state, phase, back, version, previous_version, health, checks, attempts, tries, sent, fence, call,
+		not_before, phase_at, error, error_at, started_at, finished_at, updated_at`
+)
+
+// updateTargetsSQL writes targets of a deployment that stands in a table expression d. It joins on the whole key: with the
+// deployment's id as a condition of its own, a planner that has no statistics yet reads all targets for each save.
+const updateTargetsSQL = `
+	UPDATE deployment_targets t SET wave = u.wave, state = u.state, phase = u.phase, back = u.back, version = u.version,
+		previous_version = u.previous_version, health = u.health, checks = u.checks::jsonb, attempts = u.attempts,
+		tries = u.tries, sent = u.sent, fence = greatest(t.fence, u.fence), call = u.call::jsonb, not_before = u.not_before,
+		phase_at = u.phase_at, error = u.error, error_at = u.error_at, started_at = u.started_at,
+		finished_at = u.finished_at, updated_at = coalesce(u.updated_at, clock_timestamp())
+	FROM (SELECT d.id AS deployment_id, u.* FROM d, unnest(@target_id::text[], ` + changingArrays + `)
+		AS u (target_id, ` + changingColumns + `) OFFSET 0) u
+	WHERE t.deployment_id = u.deployment_id AND t.target_id = u.target_id`
+
+// insertTargetsSQL stores the targets of a new deployment in the order in which they stand.
+const insertTargetsSQL = `
+	INSERT INTO deployment_targets (deployment_id, ordinal, target_id, name, address, slot, metadata, deploy_url, position, want,
+		` + changingColumns + `)
+	SELECT @id, place - 1, target_id, name, address, slot, metadata::jsonb, deploy_url, position, want, wave, state, phase, back,
+		version, previous_version, health, checks::jsonb, attempts, tries, sent, fence, call::jsonb, not_before, phase_at, error,
+		error_at, started_at, finished_at, coalesce(updated_at, @now)
+	FROM unnest(@target_id::text[], @name::text[], @address::text[], @slot::text[], @metadata::text[], @deploy_url::text[],
+		@position::int[], @want::text[], ` + changingArrays + `) WITH ORDINALITY
+		AS u (target_id, name, address, slot, metadata, deploy_url, position, want, ` + changingColumns + `, place)`
+
+// rememberSQL keeps what is known of the targets, and of the router, beyond a deployment that stands in a table expression
+// d. A router's slot is kept until another one is known.
+const rememberSQL = `
+	INSERT INTO remembered_targets AS r (service, environment, target_id, version, health, fence, deployment_id, updated_at)
+	SELECT d.service, d.environment, u.target_id, u.version, u.health, u.fence, d.id, clock_timestamp()
+	FROM d, unnest(@known_id::text[], @known_version::text[], @known_health::text[], @known_fence::bigint[])
+		AS u (target_id, version, health, fence)
+	ON CONFLICT (service, environment, target_id) DO UPDATE SET
+		version = CASE r.target_id WHEN '` + routerID + `' THEN coalesce(excluded.version, r.version) ELSE excluded.version END,
+		health = excluded.health, fence = greatest(r.fence, excluded.fence), deployment_id = excluded.deployment_id,
+		updated_at = excluded.updated_at`
+
+// queueTargets adds to the batch what stores the targets of a new deployment.
+func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now time.Time) error {
+	n := len(targets)
+	var (
+		names, addresses, slots, metadata = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		urls, wants, positions            = make([]string, n), make([]string, n), make([]int, n)
+	)
+	for i := range targets {
 		t := &targets[i]
-		return []any{
-			id, i, t.ID, t.Name, t.Address, t.Slot, orEmpty(t.Metadata), t.DeployURL, t.Position, t.Wave,
-			t.Want, string(t.State), string(t.Phase), t.Back, text(t.Version), text(t.PreviousVersion), string(t.Health),
-			checksOf(t), t.Attempts, t.Tries, t.Sent,
-			t.Fence, t.Call, at(t.NotBefore), at(t.PhaseAt), t.Error, at(t.ErrorAt), at(t.StartedAt), at(t.FinishedAt), orNow(t.UpdatedAt, now),
-		}, nil
-	})
-	if _, err := tx.CopyFrom(ctx, pgx.Identifier{"deployment_targets"}, columns, rows); err != nil {
-		return fmt.Errorf("store %d targets: %w", len(targets), err)
+		encoded, err := json.Marshal(orEmpty(t.Metadata))
+		if err != nil {
+			return fmt.Errorf("encode the metadata of target %s: %w", t.ID, err)
+		}
+		names[i], addresses[i], slots[i], metadata[i] = t.Name, t.Address, t.Slot, string(encoded)
+		urls[i], wants[i], positions[i] = t.DeployURL, t.Want, t.Position
 	}
+	args := pgx.NamedArgs{
+		"id": id, "now": at(now), "name": names, "address": addresses, "slot": slots, "metadata": metadata, "deploy_url": urls,
+		"want": wants, "position": positions,
+	}
+	if err := addTargets(args, targets); err != nil {
+		return err
+	}
+	batch.Queue(insertTargetsSQL, args)
 	return nil
 }
 
-// checksOf keeps a nil list from becoming NULL.
+// addTargets adds the targets' ids and changingArrays.
+func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
+	n := len(targets)
+	var (
+		ids, states, phases, health  = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		checks, problems             = make([]string, n), make([]string, n)
+		versions, previous, calls    = make([]pgtype.Text, n), make([]pgtype.Text, n), make([]pgtype.Text, n)
+		waves, attempts, tries, sent = make([]int, n), make([]int, n), make([]int, n), make([]int, n)
+		back, fences                 = make([]bool, n), make([]int64, n)
+		notBefore, phaseAt, errorAt  = make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
+		started, finished, updated   = make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
+	)
+	for i := range targets {
+		t := &targets[i]
+		encoded, err := json.Marshal(checksOf(t))
+		if err != nil {
+			return fmt.Errorf("encode the checks of target %s: %w", t.ID, err)
+		}
+		if calls[i], err = encodeCall(t.Call); err != nil {
+			return err
+		}
+		ids[i], states[i], phases[i], health[i] = t.ID, string(t.State), string(t.Phase), string(t.Health)
+		checks[i], problems[i], back[i], fences[i] = string(encoded), t.Error, t.Back, t.Fence
+		versions[i], previous[i] = text(t.Version), text(t.PreviousVersion)
+		waves[i], attempts[i], tries[i], sent[i] = t.Wave, t.Attempts, t.Tries, t.Sent
+		notBefore[i], phaseAt[i], errorAt[i] = at(t.NotBefore), at(t.PhaseAt), at(t.ErrorAt)
+		started[i], finished[i], updated[i] = at(t.StartedAt), at(t.FinishedAt), at(t.UpdatedAt)
+	}
+	maps.Copy(args, pgx.NamedArgs{
+		"target_id": ids, "wave": waves, "target_state": states, "phase": phases, "back": back, "version": versions,
+		"previous_version": previous, "health": health, "checks": checks, "attempts": attempts, "tries": tries, "sent": sent,
+		"fence": fences, "call": calls, "not_before": notBefore, "phase_at": phaseAt, "error": problems, "error_at": errorAt,
+		"target_started_at": started, "target_finished_at": finished, "updated_at": updated,
+	})
+	return nil
+}
+
+// addRemembered adds what rememberSQL needs: the router's fence at once and the slot that serves at the end, and the
+// targets that anything is known of.
+func addRemembered(args pgx.NamedArgs, d *rollout.Deployment, targets []rollout.Target) {
+	var ids, health []string
+	var versions []pgtype.Text
+	var fences []int64
+	remember := func(id, version string, status rollout.Health, fence int64) {
+		ids, versions = append(ids, id), append(versions, text(version))
+		health, fences = append(health, string(status)), append(fences, fence)
+	}
+	if active, fence := routerOf(d); fence > 0 || active != "" {
+		remember(routerID, active, rollout.HealthUnknown, fence)
+	}
+	for i := range targets {
+		if t := &targets[i]; t.Attempts > 0 || t.Sent > 0 || t.Version != "" {
+			remember(t.ID, t.Version, t.Health, t.Fence)
+		}
+	}
+	args["known_id"], args["known_version"], args["known_health"], args["known_fence"] = ids, versions, health, fences
+}
+
+// checksOf keeps a nil list from becoming null.
 func checksOf(t *rollout.Target) []rollout.CheckState {
 	if t.Checks == nil {
 		return []rollout.CheckState{}
@@ -69,99 +179,6 @@ func orNow(t, now time.Time) time.Time {
 		return now
 	}
 	return t
-}
-
-// updateTargetsSQL joins on the whole key. With the deployment's id as a condition of its own, a planner that has no
-// statistics yet reads all targets of the deployment for each save.
-const updateTargetsSQL = `
-	WITH u AS MATERIALIZED (
-		SELECT $1::uuid AS deployment_id, *
-		FROM unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::bool[], $7::text[], $8::text[], $9::text[], $10::text[],
-			$11::int[], $12::int[], $13::int[], $14::bigint[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::text[],
-			$19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::timestamptz[])
-			AS u (target_id, wave, state, phase, back, version, previous_version, health, checks, attempts, tries, sent, fence,
-				call, not_before, phase_at, error, error_at, started_at, finished_at, updated_at))
-	UPDATE deployment_targets t SET wave = u.wave, state = u.state, phase = u.phase, back = u.back, version = u.version,
-		previous_version = u.previous_version, health = u.health, checks = u.checks::jsonb, attempts = u.attempts,
-		tries = u.tries, sent = u.sent, fence = greatest(t.fence, u.fence), call = u.call::jsonb, not_before = u.not_before,
-		phase_at = u.phase_at, error = u.error, error_at = u.error_at, started_at = u.started_at,
-		finished_at = u.finished_at, updated_at = u.updated_at
-	FROM u WHERE t.deployment_id = u.deployment_id AND t.target_id = u.target_id`
-
-const rememberSQL = `
-	INSERT INTO remembered_targets AS r (service, environment, target_id, version, health, fence, deployment_id, updated_at)
-	SELECT $2, $3, u.target_id, u.version, u.health, u.fence, $1, $4
-	FROM unnest($5::text[], $6::text[], $7::text[], $8::bigint[]) AS u (target_id, version, health, fence)
-	ON CONFLICT (service, environment, target_id) DO UPDATE SET version = excluded.version, health = excluded.health,
-		fence = greatest(r.fence, excluded.fence), deployment_id = excluded.deployment_id, updated_at = excluded.updated_at`
-
-// queueTargets adds to the batch what writes the changed targets and what is remembered of them.
-func queueTargets(batch *pgx.Batch, d *rollout.Deployment, targets []rollout.Target, now time.Time) error {
-	if len(targets) == 0 {
-		return nil
-	}
-	c, err := columnsOf(targets, now)
-	if err != nil {
-		return err
-	}
-	batch.Queue(updateTargetsSQL, append([]any{d.ID}, c.values()...)...)
-
-	var ids, health []string
-	var versions []pgtype.Text
-	var fences []int64
-	for i := range targets {
-		if t := &targets[i]; t.Attempts > 0 || t.Sent > 0 || t.Version != "" {
-			ids, versions = append(ids, t.ID), append(versions, text(t.Version))
-			health, fences = append(health, string(t.Health)), append(fences, t.Fence)
-		}
-	}
-	if len(ids) > 0 {
-		batch.Queue(rememberSQL, d.ID, d.Service, d.Environment, now, ids, versions, health, fences)
-	}
-	return nil
-}
-
-// targetArrays holds targets by column, as unnest takes them.
-type targetArrays struct {
-	ids, states, phases, health, checks, errors    []string
-	versions, previous, calls                      []pgtype.Text
-	waves, attempts, tries, sent                   []int
-	back                                           []bool
-	fences                                         []int64
-	notBefore, phaseAt, errorAt, started, finished []pgtype.Timestamptz
-	updated                                        []time.Time
-}
-
-func (a *targetArrays) values() []any {
-	return []any{
-		a.ids, a.waves, a.states, a.phases, a.back, a.versions, a.previous, a.health, a.checks, a.attempts, a.tries, a.sent,
-		a.fences, a.calls, a.notBefore, a.phaseAt, a.errors, a.errorAt, a.started, a.finished, a.updated,
-	}
-}
-
-func columnsOf(targets []rollout.Target, now time.Time) (*targetArrays, error) {
-	a := &targetArrays{}
-	for i := range targets {
-		t := &targets[i]
-		checks, err := json.Marshal(checksOf(t))
-		if err != nil {
-			return nil, fmt.Errorf("encode the checks of target %s: %w", t.ID, err)
-		}
-		call, err := encodeCall(t.Call)
-		if err != nil {
-			return nil, err
-		}
-		a.ids, a.states, a.phases = append(a.ids, t.ID), append(a.states, string(t.State)), append(a.phases, string(t.Phase))
-		a.health, a.checks, a.calls = append(a.health, string(t.Health)), append(a.checks, string(checks)), append(a.calls, call)
-		a.versions, a.previous = append(a.versions, text(t.Version)), append(a.previous, text(t.PreviousVersion))
-		a.waves, a.attempts, a.tries = append(a.waves, t.Wave), append(a.attempts, t.Attempts), append(a.tries, t.Tries)
-		a.sent, a.back, a.fences = append(a.sent, t.Sent), append(a.back, t.Back), append(a.fences, t.Fence)
-		a.notBefore, a.phaseAt = append(a.notBefore, at(t.NotBefore)), append(a.phaseAt, at(t.PhaseAt))
-		a.errors, a.errorAt = append(a.errors, t.Error), append(a.errorAt, at(t.ErrorAt))
-		a.started, a.finished = append(a.started, at(t.StartedAt)), append(a.finished, at(t.FinishedAt))
-		a.updated = append(a.updated, orNow(t.UpdatedAt, now))
-	}
-	return a, nil
 }
 
 // encodeCall is a call as JSON; nil is NULL.

@@ -76,10 +76,9 @@ func writeUpdate(ctx context.Context, tx pgx.Tx, d *rollout.Deployment, events [
 		end(d, now)
 		queueUntouched(batch, d.ID, now)
 	}
-	batch.Queue(updateDeploymentSQL, updateDeployment(d, now))
-	batch.Queue(`UPDATE deployments SET operator = $2, operator_revision = $3 WHERE id = $1`, d.ID, d.Operator, d.OperatorRevision)
+	batch.Queue(updateDeploymentSQL, updateDeployment(d))
 	if d.State.Terminal() {
-		queueWakeNext(batch, d, now)
+		queueWakeNext(batch, d)
 	}
 	batch.Queue(notifySQL, d.ID)
 	return send(ctx, tx, batch)
