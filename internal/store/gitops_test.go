@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
+	"rollcall/internal/seal"
 	"rollcall/internal/store"
 )
 
@@ -212,5 +214,32 @@ func TestRemovingASourceForgetsWhatBelongsToItAndNoDeployment(t *testing.T) {
 	wantCode(t, err, rollout.CodeNotFound)
 	if d := stored(t, s, made.ID); d.State != rollout.StatePending {
 		t.Errorf("its deployment is %s", d.State)
+	}
+}
+
+func TestSecretsOfSourcesFollowARotationOfTheKey(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	older, newer := seal.NewKey(time.Now()), seal.NewKey(time.Now())
+	with := func(keys ...seal.Key) *store.Store {
+		t.Helper()
+		box, err := seal.New(keys[0], keys[1:]...)
+		must(t, err)
+		s, err := store.Open(t.Context(), url, store.SealedBy(box))
+		must(t, err)
+		t.Cleanup(s.Close)
+		return s
+	}
+	defineSource(t, with(older), "main", func(next *rollout.Source) { next.Secrets.Token = "geheim" })
+	if n, err := with(newer, older).Reseal(ctx(t)); err != nil || n != 1 {
+		t.Fatalf("%d rows sealed again: %v", n, err)
+	}
+	report, err := with(newer).Source(ctx(t), "main")
+	must(t, err)
+	if report.Source.Secrets.Token.Reveal() != "geheim" || report.Source.Secrets.Unreadable != "" {
+		t.Errorf("with the new key: %+v", report.Source.Secrets)
+	}
+	if with(older).CheckKeys(ctx(t)) == nil {
+		t.Error("a server without the new key would start")
 	}
 }
