@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"rollcall/internal/fleet"
@@ -75,16 +74,15 @@ func (r *repository) push(message string, files map[string]string, commitArgs ..
 	return r.git(r.work, "rev-parse", "HEAD")
 }
 
-// overHTTP serves the repository to whoever has the token, and counts the fetches' beginnings. The address's path is the
-// repository's.
-func (r *repository) overHTTP(token string) (url string, polls *atomic.Int64) {
+// overHTTP serves the repository to whoever has the token, and tells of each poll as far as somebody listens.
+func (r *repository) overHTTP(token string) (url string, polls chan struct{}) {
 	r.t.Helper()
 	programs := r.git(r.work, "--exec-path")
 	backend := &cgi.Handler{
 		Path: filepath.Join(programs, "git-http-backend"),
 		Env:  []string{"GIT_PROJECT_ROOT=" + filepath.Dir(r.bare), "GIT_HTTP_EXPORT_ALL=1"},
 	}
-	polls = &atomic.Int64{}
+	polls = make(chan struct{}, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		_, given, _ := req.BasicAuth()
 		if subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
@@ -93,7 +91,10 @@ func (r *repository) overHTTP(token string) (url string, polls *atomic.Int64) {
 			return
 		}
 		if strings.HasSuffix(req.URL.Path, "/info/refs") {
-			polls.Add(1)
+			select {
+			case polls <- struct{}{}:
+			default:
+			}
 		}
 		backend.ServeHTTP(w, req)
 	}))

@@ -59,7 +59,9 @@ type made struct {
 func (p *process) awaitSource(what string, is func(*source) bool) source {
 	p.t.Helper()
 	var s source
-	for deadline := time.Now().Add(60 * time.Second); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for began := time.Now(); time.Since(began) < time.Minute; <-look.C {
 		s = source{}
 		call(p.t, http.MethodGet, p.url+"/gitops/sources/main", nil, &s)
 		if is(&s) {
@@ -262,10 +264,14 @@ func TestASourceIsPolledOnceHoweverManyServersThereAre(t *testing.T) {
 	commit := r.push("begin", map[string]string{"a.yaml": definition("checkout", "v1", f)})
 	servers[0].follows(object{"url": url, "token": "a-token", "interval": "1s"})
 	servers[1].awaitSource("synced", func(s *source) bool { return s.synced(commit) })
-	before, began := polls.Load(), time.Now()
-	for polls.Load() < before+4 {
-		time.Sleep(20 * time.Millisecond)
-		if time.Since(began) > 30*time.Second {
+	for len(polls) > 0 { // those until now do not count
+		<-polls
+	}
+	began := time.Now()
+	for range 4 {
+		select {
+		case <-polls:
+		case <-time.After(30 * time.Second):
 			t.Fatal("nobody polls")
 		}
 	}
