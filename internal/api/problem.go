@@ -121,6 +121,8 @@ func kindOf(code rollout.Code) gen.Problem {
 		return kind(http.StatusForbidden, "forbidden", "The caller may not do this")
 	case rollout.CodeTooMany:
 		return kind(http.StatusTooManyRequests, "too-many", "Too much at once")
+	case rollout.CodeUnsigned:
+		return kind(http.StatusUnauthorized, "unsigned", "The request is not signed as it must be")
 	case rollout.CodeUnavailable:
 		return kind(http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now")
 	default:

@@ -330,12 +330,3 @@ func (s *service) counted() map[chaos.Kind]int {
 	counts[chaos.RouterFailsLate] += s.router.failures()
 	return counts
 }
-
-func indexOf(f *fleet.Fleet, id string) int {
-	for i, target := range f.Targets {
-		if target.ID == id {
-			return i
-		}
-	}
-	return -1
-}
