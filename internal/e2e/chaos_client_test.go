@@ -30,7 +30,7 @@ type caller struct {
 const askFor = 4 * time.Second
 
 func newCaller(t testing.TB, replicas []*replica) *caller {
-	c := &caller{t: t, replicas: replicas, client: &http.Client{Timeout: askFor, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	c := &caller{t: t, replicas: replicas, client: &http.Client{Timeout: askFor, Transport: withToken{&http.Transport{MaxIdleConnsPerHost: 64}}}}
 	t.Cleanup(c.client.CloseIdleConnections)
 	return c
 }
