@@ -40,6 +40,8 @@ type Config struct {
 	SecretKey        string            `help:"Keys that seal secrets at rest, as id:base64 of 32 bytes, the current one first; better in the environment than here." env:"ROLLCALL_SECRET_KEY"`
 	SecretKeyFile    string            `help:"File with such keys, one a line (default with the private Postgres: secret-key in --state-dir, made at first start)." env:"ROLLCALL_SECRET_KEY_FILE"`
 	RotateSecrets    bool              `help:"Seal all secrets in the database with the current key, and exit."`
+	Gitops           gitopsFlags       `embed:"" prefix:"gitops-"`
+	AllowFileRemotes bool              `help:"Let sources be file:// repositories on this machine." env:"ROLLCALL_ALLOW_FILE_REMOTES"`
 	LogLevel         slog.Level        `help:"debug, info, warn or error." default:"info" env:"ROLLCALL_LOG_LEVEL"`
 	Version          kong.VersionFlag  `help:"Print the version and exit."`
 
