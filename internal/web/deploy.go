@@ -26,7 +26,7 @@ type plan struct {
 		Wave          int
 		Targets       []string
 		TrafficWeight int `json:"traffic_weight"`
-		Gate          *string
+		Gate          string
 		Bake          string
 	}
 	LeastCapacity    int    `json:"least_capacity"`

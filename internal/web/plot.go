@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -15,6 +16,8 @@ type plot struct {
 	Ticks  []tick
 	Width  int
 	Height int
+	// Left and Right bound what is drawn; labels of the scale end at Edge.
+	Left, Right, Edge int
 }
 
 type mark struct {
@@ -38,17 +41,20 @@ type tick struct {
 // The drawing's size, and the margins in which its labels stand.
 const (
 	plotWidth, plotHeight = 900, 260
-	plotLeft, plotRight   = 64, 16
+	plotLeft, plotRight   = 72, 36
 	plotTop, plotBottom   = 14, 30
 	ticks                 = 6
 )
 
 func makePlot(ended []rollout.Deployment, since, until time.Time) plot {
-	p := plot{Width: plotWidth, Height: plotHeight, Ticks: days(since, until)}
+	p := plot{
+		Width: plotWidth, Height: plotHeight, Ticks: days(since, until),
+		Left: plotLeft, Right: plotWidth - plotRight, Edge: plotLeft - 8,
+	}
 	low, high := bounds(ended)
 	for _, step := range scale() {
 		if step >= low && step <= high {
-			p.Lines = append(p.Lines, line{height(step, low, high), lasted(step)})
+			p.Lines = append(p.Lines, line{height(step, low, high), label(step)})
 		}
 	}
 	for i := range ended {
@@ -65,6 +71,22 @@ func makePlot(ended []rollout.Deployment, since, until time.Time) plot {
 func scale() []time.Duration {
 	return []time.Duration{
 		100 * time.Millisecond, time.Second, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour,
+	}
+}
+
+// label is a step of the scale in its own unit.
+func label(step time.Duration) string {
+	switch {
+	case step < time.Second:
+		return fmt.Sprintf("%.1f s", step.Seconds())
+	case step < time.Minute:
+		return fmt.Sprintf("%d s", step/time.Second)
+	case step < time.Hour:
+		return fmt.Sprintf("%d min", step/time.Minute)
+	case step < 24*time.Hour:
+		return fmt.Sprintf("%d h", step/time.Hour)
+	default:
+		return count(int(step/(24*time.Hour)), "day")
 	}
 }
 

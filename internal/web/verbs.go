@@ -132,7 +132,7 @@ func resumption(d *rollout.Deployment) verb {
 	if d.Counts.Failed > 0 {
 		will = append(will, fmt.Sprintf("The %s so far no longer count against it.", count(d.Counts.Failed, "failure")))
 	}
-	return verb{Name: "resume", Call: "resume", Label: "Resume", Will: will, Main: d.Progress.Gate == 0}
+	return verb{Name: "resume", Call: "resume", Label: "Resume", Will: will, Main: d.Progress.Gate == 0 && d.Counts.Failed == 0}
 }
 
 func turningRound(d *rollout.Deployment) verb {
@@ -144,7 +144,7 @@ func turningRound(d *rollout.Deployment) verb {
 	will = append(will,
 		fmt.Sprintf("Then each target that was touched (%d of %d) gets its own previous version back.", touched, d.Counts.Total),
 		"The other targets are not called.")
-	return verb{Name: "rollback", Call: "rollback", Label: "Roll back", Will: will, Grave: true, Main: d.Counts.Failed > 0 && d.Progress.Gate == 0}
+	return verb{Name: "rollback", Call: "rollback", Label: "Roll back", Will: will, Grave: true, Main: d.Counts.Failed > 0 && d.Stop == rollout.StopPaused}
 }
 
 func aborting(d *rollout.Deployment) verb {
