@@ -36,8 +36,7 @@ func loadAssets() (*assets, error) {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 		a.files[path.Base(name)] = content
-		fmt.Fprintf(sum, "%s %d\n", name, len(content))
-		sum.Write(content)
+		sum.Write(fmt.Appendf(content, "\n%s %d\n", name, len(content)))
 	}
 	a.version = hex.EncodeToString(sum.Sum(nil))[:12]
 	return a, nil

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-
-	"rollcall/internal/rollout"
 )
 
 // planPage is what a deployment would do, and the question whether it shall.
@@ -100,9 +98,4 @@ func (s *site) doDeploy(v *visit) error {
 
 func seeDeployment(v *visit, id string) {
 	http.Redirect(v.w, v.r, root+"/deployments/"+id, http.StatusSeeOther)
-}
-
-// pairPath is the page of a service in an environment.
-func pairPath(s rollout.Scope) string {
-	return root + "/services/" + s.Service + "/environments/" + s.Environment
 }
