@@ -13,6 +13,11 @@ RACE ?=
 ARGS ?=
 TESTFLAGS := $(if $(RACE),-race) $(ARGS)
 
+# CHAOS_TIME is for how long `make chaos` breaks things; CHAOS_SEED and CHAOS_ROUND play again what a run has shown.
+CHAOS_TIME ?= 10m
+CHAOS_SEED ?=
+CHAOS_ROUND ?=
+
 # SEEDS is how many random rollouts the simulation plays; SEED=42 plays that one again and shows its trace.
 SEEDS ?= 100000
 SEED ?=
@@ -49,6 +54,11 @@ test: ensure ## Test everything, against a real PostgreSQL; PKG=./internal/store
 sim: ## Play many random rollouts through the planner; SEEDS=1000000, or SEED=42 to replay one
 	ROLLCALL_SIM_SEEDS=$(SEEDS) ROLLCALL_SIM_SEED=$(SEED) \
 		$(GO) test -count=1 -timeout=60m -run='Rollout|Crash' $(if $(SEED),-v) $(ARGS) ./internal/strategy
+
+.PHONY: chaos
+chaos: ensure ## Break everything at random, for CHAOS_TIME; CHAOS_SEED=42 breaks the same again, CHAOS_ROUND=7 only one round
+	CHAOS_TIME=$(CHAOS_TIME) CHAOS_SEED=$(CHAOS_SEED) CHAOS_ROUND=$(CHAOS_ROUND) \
+		$(GO) test -count=1 -timeout=24h -v -run='WhateverDies' $(ARGS) ./internal/e2e
 
 .PHONY: sweep
 sweep: ensure ## Kill the server just before and just after everything that can be seen of five rollouts

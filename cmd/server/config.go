@@ -20,27 +20,29 @@ import (
 
 // Config is what the server is told: a flag, else its environment variable, else the default.
 type Config struct {
-	Addr           string            `help:"Address of the API (default :8080; with --dev 127.0.0.1:8080)." env:"ROLLCALL_ADDR"`
-	AdminAddr      string            `help:"Second address, for /metrics and /debug/pprof, on loopback unless it names a host; without it /metrics is on the main one." env:"ROLLCALL_ADMIN_ADDR"`
-	DatabaseURL    string            `help:"Postgres to use (default: a private one below --state-dir)." env:"DATABASE_URL,ROLLCALL_DATABASE_URL"`
-	StateDir       string            `help:"Folder for what this server keeps (default: /var/lib/rollcall, or ~/.local/state/rollcall)." env:"ROLLCALL_STATE_DIR"`
-	Lease          time.Duration     `help:"How long a replica counts as alive after its last heartbeat." default:"6s" env:"ROLLCALL_LEASE"`
-	Dev            bool              `help:"For one machine: listen on loopback only, allow loopback targets, and ask for no token unless there is an admin token." env:"ROLLCALL_DEV"`
-	AdminToken     string            `help:"Token that may do everything; better from the environment or a file, because others can see flags." env:"ROLLCALL_ADMIN_TOKEN"`
-	AdminTokenFile string            `help:"File with the admin token." env:"ROLLCALL_ADMIN_TOKEN_FILE"`
-	OIDCConfig     string            `name:"oidc-config" help:"File that names the CI systems whose OIDC tokens are taken." env:"ROLLCALL_OIDC_CONFIG"`
-	RateLimit      int               `help:"Requests per second that each token may make at each replica; 0 for any number." default:"200" env:"ROLLCALL_RATE_LIMIT"`
-	QueueLimit     int               `help:"Deployments of one service, over all environments, that may be unfinished at once; 0 for any number." default:"100" env:"ROLLCALL_QUEUE_LIMIT"`
-	AllowCIDR      []string          `name:"allow-cidr" help:"Network that targets may be in, beside public addresses; repeatable." env:"ROLLCALL_ALLOW_CIDR"`
-	AllowCommand   map[string]string `help:"Program that command checks may run, as name=path; repeatable." env:"ROLLCALL_ALLOW_COMMAND"`
-	AllowSocket    []string          `help:"Unix socket of a router that may be written to, as an absolute path; repeatable." env:"ROLLCALL_ALLOW_SOCKET"`
-	AllowPort      []uint16          `help:"Port below 1024, other than 80 and 443, that may be called; repeatable." env:"ROLLCALL_ALLOW_PORT"`
-	SigningSecret  string            `help:"Key that signs webhook calls: whsec_ and base64; two, with a comma between, both sign." env:"ROLLCALL_SIGNING_SECRET"`
-	SecretKey      string            `help:"Keys that seal secrets at rest, as id:base64 of 32 bytes, the current one first; better in the environment than here." env:"ROLLCALL_SECRET_KEY"`
-	SecretKeyFile  string            `help:"File with such keys, one a line (default with the private Postgres: secret-key in --state-dir, made at first start)." env:"ROLLCALL_SECRET_KEY_FILE"`
-	RotateSecrets  bool              `help:"Seal all secrets in the database with the current key, and exit."`
-	LogLevel       slog.Level        `help:"debug, info, warn or error." default:"info" env:"ROLLCALL_LOG_LEVEL"`
-	Version        kong.VersionFlag  `help:"Print the version and exit."`
+	Addr             string            `help:"Address of the API (default :8080; with --dev 127.0.0.1:8080)." env:"ROLLCALL_ADDR"`
+	AdminAddr        string            `help:"Second address, for /metrics and /debug/pprof, on loopback unless it names a host; without it /metrics is on the main one." env:"ROLLCALL_ADMIN_ADDR"`
+	DatabaseURL      string            `help:"Postgres to use (default: a private one below --state-dir)." env:"DATABASE_URL,ROLLCALL_DATABASE_URL"`
+	StateDir         string            `help:"Folder for what this server keeps (default: /var/lib/rollcall, or ~/.local/state/rollcall)." env:"ROLLCALL_STATE_DIR"`
+	Lease            time.Duration     `help:"How long a replica counts as alive after its last heartbeat." default:"6s" env:"ROLLCALL_LEASE"`
+	Dev              bool              `help:"For one machine: listen on loopback only, allow loopback targets, and ask for no token unless there is an admin token." env:"ROLLCALL_DEV"`
+	AdminToken       string            `help:"Token that may do everything; better from the environment or a file, because others can see flags." env:"ROLLCALL_ADMIN_TOKEN"`
+	AdminTokenFile   string            `help:"File with the admin token." env:"ROLLCALL_ADMIN_TOKEN_FILE"`
+	OIDCConfig       string            `name:"oidc-config" help:"File that names the CI systems whose OIDC tokens are taken." env:"ROLLCALL_OIDC_CONFIG"`
+	RateLimit        int               `help:"Requests per second that each token may make at each replica; 0 for any number." default:"200" env:"ROLLCALL_RATE_LIMIT"`
+	QueueLimit       int               `help:"Deployments of one service, over all environments, that may be unfinished at once; 0 for any number." default:"100" env:"ROLLCALL_QUEUE_LIMIT"`
+	AllowCIDR        []string          `name:"allow-cidr" help:"Network that targets may be in, beside public addresses; repeatable." env:"ROLLCALL_ALLOW_CIDR"`
+	AllowCommand     map[string]string `help:"Program that command checks may run, as name=path; repeatable." env:"ROLLCALL_ALLOW_COMMAND"`
+	AllowSocket      []string          `help:"Unix socket of a router that may be written to, as an absolute path; repeatable." env:"ROLLCALL_ALLOW_SOCKET"`
+	AllowPort        []uint16          `help:"Port below 1024, other than 80 and 443, that may be called; repeatable." env:"ROLLCALL_ALLOW_PORT"`
+	SigningSecret    string            `help:"Key that signs webhook calls: whsec_ and base64; two, with a comma between, both sign." env:"ROLLCALL_SIGNING_SECRET"`
+	SecretKey        string            `help:"Keys that seal secrets at rest, as id:base64 of 32 bytes, the current one first; better in the environment than here." env:"ROLLCALL_SECRET_KEY"`
+	SecretKeyFile    string            `help:"File with such keys, one a line (default with the private Postgres: secret-key in --state-dir, made at first start)." env:"ROLLCALL_SECRET_KEY_FILE"`
+	RotateSecrets    bool              `help:"Seal all secrets in the database with the current key, and exit."`
+	Gitops           gitopsFlags       `embed:"" prefix:"gitops-"`
+	AllowFileRemotes bool              `help:"Let sources be file:// repositories on this machine." env:"ROLLCALL_ALLOW_FILE_REMOTES"`
+	LogLevel         slog.Level        `help:"debug, info, warn or error." default:"info" env:"ROLLCALL_LOG_LEVEL"`
+	Version          kong.VersionFlag  `help:"Print the version and exit."`
 
 	networks  []netip.Prefix
 	providers []auth.Provider

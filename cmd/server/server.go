@@ -14,6 +14,7 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/engine"
+	"rollcall/internal/gitops"
 	"rollcall/internal/health"
 	"rollcall/internal/localpg"
 	"rollcall/internal/metrics"
@@ -46,6 +47,8 @@ type server struct {
 	store    *store.Store
 	work     *store.Store // the same, over connections that requests cannot use up
 	engine   *engine.Engine
+	gitops   *gitops.Loop
+	scratch  string // a folder for mirrors that ends with the process; empty with a state folder
 	listener net.Listener
 	http     *http.Server
 	// Both are nil without --admin-addr.
@@ -127,6 +130,7 @@ func (s *server) wire(ctx context.Context) error {
 	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks, AllowPorts: s.config.AllowPort})
 	m := metrics.New()
 	m.Watch(s.store)
+	m.WatchSources(s.store)
 	m.WatchPool(s.store.Pool().Stat)
 	prober := health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand})
 	s.engine = engine.New(engine.Config{
@@ -144,7 +148,12 @@ func (s *server) wire(ctx context.Context) error {
 	ac := api.Config{
 		Store: s.store, Who: who, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
 		CheckAddress: guard.Check, CheckTrust: outbound.CheckTrust, Prober: prober,
+		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
+	if err := s.wireGitOps(ctx, ac, guard, prober, m); err != nil {
+		return err
+	}
+	ac.GitOps = s.gitops
 	if s.config.AdminAddr == "" {
 		ac.Metrics = m.Handler()
 	} else {
@@ -213,6 +222,8 @@ func (s *server) run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return requests }
 	engineDone := make(chan error, 1)
 	go func() { engineDone <- s.engine.Run(ctx) }()
+	gitopsDone := make(chan struct{})
+	go func() { defer close(gitopsDone); s.gitops.Run(ctx) }()
 	go s.serve(s.http, s.listener, cancel)
 	if s.admin != nil {
 		go s.serve(s.admin, s.adminListener, cancel)
@@ -222,7 +233,9 @@ func (s *server) run(ctx context.Context) error {
 		"private_postgres", s.postgres != nil, "replica", s.identity.replica)
 	s.awaitEnd(ctx, cancel)
 	s.log.Info("stopping: handing deployments over")
-	return errors.Join(endCause(ctx), s.shutdown(), <-engineDone, s.close())
+	err := errors.Join(endCause(ctx), s.shutdown(), <-engineDone)
+	<-gitopsDone
+	return errors.Join(err, s.close())
 }
 
 func (s *server) serve(h *http.Server, l net.Listener, cancel context.CancelCauseFunc) {
@@ -291,6 +304,7 @@ func (s *server) close() error {
 			db.Close()
 		}
 	}
+	err = errors.Join(err, s.tidyMirrors())
 	if s.identity != nil {
 		err = errors.Join(err, s.identity.release())
 	}

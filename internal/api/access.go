@@ -87,6 +87,13 @@ func accessTable() map[string]access {
 		"GET " + pair + "/status":    {needs: read, of: inPath},
 		"POST " + pair + "/rollback": {needs: deploy, of: inPath},
 
+		"GET /gitops/sources":              {needs: read, of: allObjects},
+		"GET /gitops/sources/{name}":       {needs: read, of: allObjects},
+		"PUT /gitops/sources/{name}":       {needs: admin, of: allObjects},
+		"DELETE /gitops/sources/{name}":    {needs: admin, of: allObjects},
+		"POST /gitops/sources/{name}/sync": {needs: deploy, of: allObjects},
+		"POST /gitops/sources/{name}/hook": {open: "signed by its sender"},
+
 		"GET /tokens/self":    {needs: read, of: noObject},
 		"POST /tokens":        {needs: admin, of: allObjects},
 		"GET /tokens":         {needs: admin, of: allObjects},

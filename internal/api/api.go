@@ -49,6 +49,7 @@ type Store interface {
 	catalogueStore
 	live.Store
 	tokenStore
+	sourceStore
 }
 
 // Config says what the API is made of.
@@ -76,6 +77,10 @@ type Config struct {
 	NewID func() string
 	// Prober carries out the checks of POST /checks; nil answers that call with 501.
 	Prober Prober
+	// Remotes says which Git remotes sources may have.
+	Remotes Remotes
+	// GitOps works on sources; nil answers dry runs of syncs, and push notifications, with 501.
+	GitOps GitOps
 }
 
 // server answers the operations of openapi.yaml, one method each.
@@ -93,6 +98,8 @@ type server struct {
 	prober       Prober
 	contract     *contract
 	feeds        *live.Feeds
+	remotes      Remotes
+	gitOps       GitOps
 }
 
 var _ gen.StrictServerInterface = (*server)(nil)
@@ -100,6 +107,19 @@ var _ gen.StrictServerInterface = (*server)(nil)
 // New makes the handler of the whole API. Its answers may take up to 60 s (the wait of GET /deployments/{id}); a write
 // timeout of the server must be longer. Streams of events set deadlines of their own.
 func New(c Config) (http.Handler, error) {
+	if c.Who == nil {
+		return nil, errors.New("nothing says who may call the API")
+	}
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	s.feeds = live.New(live.Config{Store: s.store, Log: s.log, Event: encodeEvent, Deployments: s.encodeStates})
+	routes := s.routes(c)
+	return getForHead(routes), mustBeListed(routes, s.access)
+}
+
+func newServer(c Config) (*server, error) {
 	agreed, err := loadContract(rollcall.OpenAPI)
 	if err != nil {
 		return nil, err
@@ -108,14 +128,10 @@ func New(c Config) (http.Handler, error) {
 		store: bounded{Store: c.Store, limit: storeTimeout}, log: c.Log, version: c.Version, ready: c.Ready,
 		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, newID: c.NewID, prober: c.Prober, contract: agreed,
 		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
-	}
-	if s.who == nil {
-		return nil, errors.New("nothing says who may call the API")
+		remotes: c.Remotes, gitOps: c.GitOps,
 	}
 	s.fillIn()
-	s.feeds = live.New(live.Config{Store: s.store, Log: s.log, Event: encodeEvent, Deployments: s.encodeStates})
-	routes := s.routes(c)
-	return getForHead(routes), mustBeListed(routes, s.access)
+	return s, nil
 }
 
 // fillIn puts something harmless where the configuration is silent.

@@ -186,7 +186,8 @@ func checkBody(w http.ResponseWriter, r *http.Request, described *openapi3.Reque
 	if err != nil {
 		return r, err
 	}
-	r = r.WithContext(context.WithValue(r.Context(), keyBodyHash, sha256.Sum256(body)))
+	ctx := context.WithValue(r.Context(), keyBodyHash, sha256.Sum256(body))
+	r = r.WithContext(context.WithValue(ctx, keyReceived, &received{header: r.Header, body: body}))
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	if len(body) == 0 && !described.Required {
 		return r, nil
@@ -194,22 +195,32 @@ func checkBody(w http.ResponseWriter, r *http.Request, described *openapi3.Reque
 	if err := checkBodyType(r.Header); err != nil {
 		return r, err
 	}
+	return r, checkAgainst(described.Content.Get("application/json").Schema.Value, body)
+}
+
+// checkAgainst refuses a body that is not what the schema describes.
+func checkAgainst(schema *openapi3.Schema, body []byte) error {
 	if err := checkJSON(body); err != nil {
-		return r, err
+		return err
 	}
 	var value any
 	if err := json.Unmarshal(body, &value); err != nil {
-		return r, fmt.Errorf("decode a body that was found well formed: %w", err)
+		return fmt.Errorf("decode a body that was found well formed: %w", err)
 	}
 	options := []openapi3.SchemaValidationOption{openapi3.VisitAsRequest()}
 	if len(body) <= maxBodyForAllProblems {
 		options = append(options, openapi3.MultiErrors())
 	}
-	schema := described.Content.Get("application/json").Schema.Value
 	if err := schema.VisitJSON(value, options...); err != nil {
-		return r, bodyError(err)
+		return bodyError(err)
 	}
-	return r, nil
+	return nil
+}
+
+// received is a request as it came, for what is signed over it.
+type received struct {
+	header http.Header
+	body   []byte
 }
 
 func bodyError(err error) error {

@@ -30,6 +30,7 @@ const (
 	keyStream
 	keyAsker
 	keyAgain
+	keyReceived
 )
 
 // requestID names the request in logs and answers.

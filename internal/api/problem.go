@@ -99,33 +99,28 @@ func problemOf(err error) gen.Problem {
 
 // kindOf maps a code to its status.
 func kindOf(code rollout.Code) gen.Problem {
-	kind := func(status int, name, title string) gen.Problem {
-		return gen.Problem{Type: problemKinds + name, Title: title, Status: status}
+	type kind struct {
+		status      int
+		name, title string
 	}
-	switch code {
-	case rollout.CodeInvalid:
-		return kind(http.StatusUnprocessableEntity, "invalid", "The request is not valid")
-	case rollout.CodeNotFound:
-		return kind(http.StatusNotFound, "not-found", "There is no such thing")
-	case rollout.CodeConflict, rollout.CodeLost:
-		return kind(http.StatusConflict, "conflict", "Not possible in the present state")
-	case rollout.CodeInProgress:
-		return kind(http.StatusConflict, "in-progress", "The same request is still being worked on")
-	case rollout.CodeMismatch:
-		return kind(http.StatusUnprocessableEntity, "key-reused", "The Idempotency-Key was used for another request")
-	case rollout.CodeStale:
-		return kind(http.StatusPreconditionFailed, "stale", "It is not as the request expects")
-	case rollout.CodeUnauthenticated:
-		return kind(http.StatusUnauthorized, "unauthenticated", "A credential is needed")
-	case rollout.CodeForbidden:
-		return kind(http.StatusForbidden, "forbidden", "The caller may not do this")
-	case rollout.CodeTooMany:
-		return kind(http.StatusTooManyRequests, "too-many", "Too much at once")
-	case rollout.CodeUnavailable:
-		return kind(http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now")
-	default:
-		return kind(http.StatusInternalServerError, "failure", "The server has failed")
+	k, known := map[rollout.Code]kind{
+		rollout.CodeInvalid:         {http.StatusUnprocessableEntity, "invalid", "The request is not valid"},
+		rollout.CodeNotFound:        {http.StatusNotFound, "not-found", "There is no such thing"},
+		rollout.CodeConflict:        {http.StatusConflict, "conflict", "Not possible in the present state"},
+		rollout.CodeLost:            {http.StatusConflict, "conflict", "Not possible in the present state"},
+		rollout.CodeInProgress:      {http.StatusConflict, "in-progress", "The same request is still being worked on"},
+		rollout.CodeMismatch:        {http.StatusUnprocessableEntity, "key-reused", "The Idempotency-Key was used for another request"},
+		rollout.CodeStale:           {http.StatusPreconditionFailed, "stale", "It is not as the request expects"},
+		rollout.CodeUnauthenticated: {http.StatusUnauthorized, "unauthenticated", "A credential is needed"},
+		rollout.CodeForbidden:       {http.StatusForbidden, "forbidden", "The caller may not do this"},
+		rollout.CodeTooMany:         {http.StatusTooManyRequests, "too-many", "Too much at once"},
+		rollout.CodeUnsigned:        {http.StatusUnauthorized, "unsigned", "The request is not signed as it must be"},
+		rollout.CodeUnavailable:     {http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now"},
+	}[code]
+	if !known {
+		k = kind{http.StatusInternalServerError, "failure", "The server has failed"}
 	}
+	return gen.Problem{Type: problemKinds + k.name, Title: k.title, Status: k.status}
 }
 
 // parameterProblem tells what the generated binding of parameters disliked.

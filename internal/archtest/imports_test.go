@@ -45,7 +45,7 @@ func table() []row {
 		{"migrations", nil, leaf},
 		{"", nil, "the contract of the API, embedded"},
 		{"internal/archtest", nil, "it reads the packages and uses none"},
-		{"internal/e2e/...", []string{"internal/dbtest", "internal/fleet", "internal/localpg", "internal/rollout", "internal/seal"}, "it sees the service from outside, as its users do"},
+		{"internal/e2e/...", []string{"internal/dbtest", "internal/e2e/chaos", "internal/fleet", "internal/localpg", "internal/rollout", "internal/seal"}, "it sees the service from outside, as its users do"},
 		{"internal/breaks/...", []string{"internal/breaks"}, "it changes the source of the others and runs their tests"},
 		{"internal/storetest", words, "it tests whatever keeps deployments, and knows none by name"},
 		{"internal/dbtest/...", []string{"internal/dbtest", "internal/localpg", "internal/seal", "internal/store", "migrations", "internal/rollout"}, "it gives tests a database, and nothing else"},

@@ -23,6 +23,9 @@ type Server struct {
 	// URL names the server's own database; its role may do everything.
 	URL  string
 	stop func() error
+	// What follows is of a server of installed programs only.
+	data   string
+	orders io.Writer
 }
 
 // Stop ends the server and removes its data. A server that is not stopped ends when this process has ended, however that
@@ -71,15 +74,23 @@ func programs() (string, error) {
 	return "", errors.New("no initdb and postgres in PATH or /usr/lib/postgresql")
 }
 
-// script makes the data, runs the server, and removes both when its standard input ends. That is a pipe of which only the
-// process that started it holds the other end, so it ends with that process, even when it was killed.
+// script makes the data, runs the server, does as it is told, and removes everything when its standard input ends. That is
+// a pipe of which only the process that started it holds the other end, so it ends with that process, even when it was killed.
 const script = `
+serve() {
+	"$1/postgres" -D "$2/data" -k "$2" -p "$3" -c listen_addresses=127.0.0.1 -c max_connections=300 -c shared_buffers=64MB \
+		-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c autovacuum=off -c max_wal_size=4GB \
+		-c timezone=UTC -c log_checkpoints=off >>"$2/log" 2>&1 &
+	server=$!
+}
 "$1/initdb" -D "$2/data" -U rollcall -A trust -E UTF8 --locale=C --no-sync >"$2/log" 2>&1
-"$1/postgres" -D "$2/data" -k "$2" -p "$3" -c listen_addresses=127.0.0.1 -c max_connections=300 -c shared_buffers=64MB \
-	-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c autovacuum=off -c max_wal_size=4GB \
-	-c timezone=UTC -c log_checkpoints=off >>"$2/log" 2>&1 &
-server=$!
-read -r _
+serve "$@"
+while read -r order; do
+	case $order in
+	crash) kill -QUIT $server; wait $server ;;
+	start) serve "$@" ;;
+	esac
+done
 kill -INT $server
 wait $server
 rm -rf "$2"
@@ -115,6 +126,7 @@ func startLocal(bin string) (*Server, error) {
 	s := &Server{
 		URL:  "postgres://rollcall@127.0.0.1:" + port + "/postgres?sslmode=disable",
 		stop: func() error { return stopLocal(cmd, life) },
+		data: filepath.Join(dir, "data"), orders: life,
 	}
 	if err := ready(s.URL); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log")) // without it the error says less

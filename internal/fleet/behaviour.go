@@ -17,6 +17,12 @@ const (
 type Behaviour struct {
 	// Status is the code answered, 0 for 200. A code from 300 on is answered without applying the call.
 	Status int
+	// OnVersion, when it is not empty, has only calls with that version treated so, and others as by a good target.
+	OnVersion string
+	// FailLate applies a call before it answers with an error code.
+	FailLate bool
+	// Drip is the pause after each byte of the answer's body.
+	Drip time.Duration
 	// RetryAfter is sent as the Retry-After header when it is not empty.
 	RetryAfter string
 	// Delay is how long the call's work takes. The work is done even when the caller leaves in the meantime.
@@ -52,6 +58,13 @@ func (t *Target) Next(calls ...Behaviour) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.script = append(t.script, calls...)
+}
+
+// Forget drops what Next had prepared for calls that have not come.
+func (t *Target) Forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.script = nil
 }
 
 // next is how the call that just came is treated.

@@ -96,6 +96,68 @@ func TestAResetAfterApplyingLooksLikeOneBefore(t *testing.T) {
 	}
 }
 
+func TestACallThatFailsLateIsAppliedAndAnsweredWithTheError(t *testing.T) {
+	t.Parallel()
+	target := newFleet(t, 1).Targets[0]
+	target.Next(Behaviour{Status: 500, FailLate: true})
+	if got := call(t, target, "v2", 1); got != 500 || target.Version() != "v2" {
+		t.Errorf("answered %d and %s runs", got, target.Version())
+	}
+}
+
+func TestABehaviourOnOneVersionLeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	target := newFleet(t, 1).Targets[0]
+	target.Behave(func(b *Behaviour) { b.Status, b.OnVersion = 302, "v2" })
+	if refused, done := call(t, target, "v2", 1), call(t, target, "v3", 2); refused != 302 || done != 200 || target.Version() != "v3" {
+		t.Errorf("answered %d and %d, and %s runs", refused, done, target.Version())
+	}
+}
+
+func TestWhatWasPreparedIsForgotten(t *testing.T) {
+	t.Parallel()
+	target := newFleet(t, 1).Targets[0]
+	target.Next(Behaviour{Status: 500})
+	target.Forget()
+	if got := call(t, target, "v2", 1); got != http.StatusOK {
+		t.Errorf("answered %d", got)
+	}
+}
+
+func TestAnAnswerThatDripsComesWhole(t *testing.T) {
+	t.Parallel()
+	target := newFleet(t, 1).Targets[0]
+	target.Next(Behaviour{Drip: 5 * time.Millisecond})
+	began := time.Now()
+	if got := call(t, target, "v2", 1); got != http.StatusOK || target.Version() != "v2" {
+		t.Errorf("answered %d and %s runs", got, target.Version())
+	}
+	if took := time.Since(began); took < 50*time.Millisecond {
+		t.Errorf("it came within %s", took)
+	}
+}
+
+func TestAWatcherIsToldWhenACallHasComeAndWhenItWasAnswered(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1)
+	told := make(chan Moment, 2)
+	f.Watch(func(moment Moment, from string) {
+		if from == "" || moment == Received && f.Targets[0].Version() != "v1" {
+			t.Errorf("told of %d from %q when %s runs", moment, from, f.Targets[0].Version())
+		}
+		told <- moment
+	})
+	call(t, f.Targets[0], "v2", 1)
+	if first, second := <-told, <-told; first != Received || second != Replied {
+		t.Errorf("told of %d and then of %d", first, second)
+	}
+	f.Watch(nil)
+	call(t, f.Targets[0], "v3", 2)
+	if len(told) > 0 {
+		t.Error("told after the end")
+	}
+}
+
 func TestAnAcceptedCallIsAppliedLater(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]

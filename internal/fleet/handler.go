@@ -63,7 +63,11 @@ func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
 	defer func() { t.journal.finish(call, status) }()
 	// The caller may leave while the work goes on: then the call is open no more.
 	defer context.AfterFunc(q.Context(), func() { t.journal.finish(call, 0) })()
+	t.journal.tell(Received, q.RemoteAddr)
 	b := t.next()
+	if b.OnVersion != "" && b.OnVersion != call.Version {
+		b = Behaviour{Delay: b.Delay, Fenced: b.Fenced}
+	}
 	if status = t.treat(q.Context(), r, call, b); status == 0 {
 		cut(w)
 		return
@@ -73,7 +77,13 @@ func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
 	}
 	// Finished before the answer is written: whoever has it may look at the journal at once.
 	t.journal.finish(call, status)
-	answer(w, status, "application/json", map[string]string{"version": t.Version()})
+	if b.Drip > 0 {
+		drip(r.ctx, w, status, b.Drip)
+	} else {
+		answer(w, status, "application/json", map[string]string{"version": t.Version()})
+	}
+	_ = http.NewResponseController(w).Flush() // a caller that left is nobody to report an error to
+	t.journal.tell(Replied, q.RemoteAddr)
 }
 
 // treat does to the call what the behaviour says, and gives the status to answer: 0 cuts the connection.
@@ -94,7 +104,8 @@ func (t *Target) treat(caller context.Context, r *run, call *Call, b Behaviour) 
 	if !sleep(r.ctx, b.Delay) {
 		return 0
 	}
-	if b.Status >= http.StatusMultipleChoices {
+	failed := b.Status >= http.StatusMultipleChoices
+	if failed && !b.FailLate {
 		return b.Status
 	}
 	if !t.apply(call, b) {
@@ -184,6 +195,20 @@ func answer(w http.ResponseWriter, status int, contentType string, body map[stri
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
+}
+
+// drip answers with a body that comes byte by byte.
+func drip(ctx context.Context, w http.ResponseWriter, status int, pause time.Duration) {
+	const body = `{"slow":true}`
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	for i := range len(body) {
+		_, errWrite := w.Write([]byte{body[i]})
+		if errWrite != nil || http.NewResponseController(w).Flush() != nil || !sleep(ctx, pause) {
+			return // the caller left, or the target went down
+		}
+	}
 }
 
 // cut resets the connection, so that the caller gets neither an answer nor an orderly end.

@@ -29,6 +29,8 @@ type Call struct {
 
 // journal is the record of all calls of a fleet. One lock orders them.
 type journal struct {
+	watcher
+
 	mu    sync.Mutex
 	calls []*Call
 	// open and most count calls by target; the empty id stands for all.

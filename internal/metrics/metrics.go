@@ -18,6 +18,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	engine   engine
 	requests requests
+	syncs    syncs
 }
 
 // New gives metrics in a new registry, with those of the Go runtime, the process and the build.
@@ -29,7 +30,7 @@ func New() *Metrics {
 		buildInfo(),
 	)
 	with := promauto.With(registry)
-	return &Metrics{registry: registry, engine: newEngine(with), requests: newRequests(with)}
+	return &Metrics{registry: registry, engine: newEngine(with), requests: newRequests(with), syncs: newSyncs(with)}
 }
 
 // Handler answers scrapes. What cannot be read is left out; the rest is always answered.

@@ -23,6 +23,7 @@ const (
 	CodeUnauthenticated Code = "unauthenticated" // no credential, or one that is not good
 	CodeForbidden       Code = "forbidden"       // known, and may not
 	CodeTooMany         Code = "too_many"        // more than the caller may have; later it may succeed
+	CodeUnsigned        Code = "unsigned"        // not signed, or not with the right secret
 )
 
 // Error is an error with a code and a sentence for people.

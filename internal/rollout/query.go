@@ -14,6 +14,8 @@ type NewDeployment struct {
 	// Key makes the request repeatable: the same Key.Caller and Key.Value answer with what was stored the first time.
 	// A zero Key is not remembered.
 	Key IdempotencyKey
+	// Claim must still be held when the deployment is stored, else CodeLost; nil demands nothing.
+	Claim *SourceClaim
 }
 
 // IdempotencyKey is a caller's own name for one request.
@@ -22,6 +24,8 @@ type IdempotencyKey struct {
 	Value  string
 	// Hash is the SHA-256 of the request's body: the same key with another body is refused with CodeMismatch.
 	Hash [32]byte
+	// Lasting keys are remembered for ever, others for 24 hours.
+	Lasting bool
 }
 
 // Created is what a create call answers.

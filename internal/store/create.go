@@ -17,7 +17,8 @@ import (
 // CodeConflict with that one's ID; otherwise the new one waits, and an older one that waited is superseded.
 //
 // With a key that was used before the answer is the one given then, or CodeMismatch when the request was another. A
-// creation under the same key that is still running is awaited for a few seconds, then CodeInProgress.
+// creation under the same key that is still running is awaited for a few seconds, then CodeInProgress. A claim that is no
+// longer held is CodeLost.
 func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (rollout.Created, error) {
 	if err := name(&request.Deployment); err != nil {
 		return rollout.Created{}, err
@@ -37,6 +38,9 @@ func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (roll
 }
 
 func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (rollout.Created, error) {
+	if err := holdClaim(ctx, tx, request.Claim); err != nil {
+		return rollout.Created{}, err
+	}
 	turn, err := takeTurn(ctx, tx, &request)
 	if err != nil {
 		return rollout.Created{}, err

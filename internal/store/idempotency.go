@@ -55,7 +55,7 @@ func (a *answer) deployment() rollout.Deployment {
 	}
 }
 
-// Replay is the answer that was given under the key before, if one was in the last 24 hours. Another request under the
+// Replay is the answer that was given under the key before, if it is still remembered. Another request under the
 // same key is CodeMismatch. A zero key was never used.
 func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created rollout.Created, found bool, err error) {
 	if key.Value == "" {
@@ -67,7 +67,7 @@ func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created
 
 func replay(ctx context.Context, q querier, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
 	const sql = `SELECT request_hash, answer FROM idempotency_keys
-		WHERE caller = $1 AND key = $2 AND created_at > clock_timestamp() - ` + keysLive
+		WHERE caller = $1 AND key = $2 AND (lasting OR created_at > clock_timestamp() - ` + keysLive + `)`
 	type entry struct {
 		Hash   []byte
 		Answer answer
@@ -89,11 +89,11 @@ func replay(ctx context.Context, q querier, key rollout.IdempotencyKey) (rollout
 // drawKeySQL takes a key, and changes no row when it was taken before. A transaction that has taken it and not ended is
 // awaited.
 const drawKeySQL = `
-	INSERT INTO idempotency_keys AS k (caller, key, request_hash, deployment_id, created_at)
-	VALUES ($1, $2, $3, $4, clock_timestamp())
+	INSERT INTO idempotency_keys AS k (caller, key, request_hash, deployment_id, lasting, created_at)
+	VALUES ($1, $2, $3, $4, $5, clock_timestamp())
 	ON CONFLICT (caller, key) DO UPDATE SET request_hash = excluded.request_hash,
-		deployment_id = excluded.deployment_id, answer = NULL, created_at = excluded.created_at
-	WHERE k.created_at <= clock_timestamp() - ` + keysLive
+		deployment_id = excluded.deployment_id, lasting = excluded.lasting, answer = NULL, created_at = excluded.created_at
+	WHERE NOT k.lasting AND k.created_at <= clock_timestamp() - ` + keysLive
 
 // keyDrawn reads what came of drawKeySQL.
 func keyDrawn(results pgx.BatchResults) (bool, error) {
@@ -109,8 +109,13 @@ func keyDrawn(results pgx.BatchResults) (bool, error) {
 	return tag.RowsAffected() == 1, nil
 }
 
-// Prune removes what is no longer needed: idempotency keys older than 24 hours.
+// Prune removes what is no longer needed: idempotency keys older than 24 hours that are not lasting, and what is
+// remembered of old push notifications.
 func (s *Store) Prune(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE created_at <= clock_timestamp() - `+keysLive)
-	return failed("remove old idempotency keys", err)
+	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE NOT lasting AND created_at <= clock_timestamp() - `+keysLive)
+	if err != nil {
+		return failed("remove old idempotency keys", err)
+	}
+	_, err = s.pool.Exec(ctx, `DELETE FROM gitops_deliveries WHERE received_at <= clock_timestamp() - `+deliveriesLive)
+	return failed("remove old push notifications", err)
 }

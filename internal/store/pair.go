@@ -31,7 +31,7 @@ func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t
 	batch := &pgx.Batch{}
 	batch.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
 	if key.Value != "" {
-		batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], d.ID)
+		batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], d.ID, key.Lasting)
 	}
 	batch.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 0))`, d.Service, d.Environment)
 	batch.Queue(`SELECT `+deploymentColumns+` FROM deployments d
@@ -85,6 +85,13 @@ func (t *turn) find(results pgx.BatchResults, request *rollout.NewDeployment) er
 		return fmt.Errorf("count the unfinished deployments of %s: %w", d.Service, err)
 	}
 	return nil
+}
+
+// Busy reports whether a deployment of the pair has not ended.
+func (s *Store) Busy(ctx context.Context, service, environment string) (bool, error) {
+	busy, err := one(ctx, s.pool, pgx.RowTo[bool], `SELECT EXISTS (
+		SELECT FROM deployments WHERE service = $1 AND environment = $2 AND finished_at IS NULL)`, service, environment)
+	return busy, failed("look for deployments of "+service+" in "+environment, err)
 }
 
 // clock is the database's time now.

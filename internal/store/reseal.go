@@ -37,6 +37,7 @@ func sealedTables() []sealedTable {
 	return []sealedTable{
 		{"deployments", []string{"id"}, "finished_at IS NULL", clearDeployment, resealDeployment},
 		{"definitions", []string{"service", "environment"}, "body IS NOT NULL", clearDefinition, resealDefinition},
+		{"gitops_sources", []string{"name"}, "true", "false", resealSource},
 	}
 }
 

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// Deployer makes what the server wants by itself as if it had been asked over HTTP: the same checks, defaults, definitions
+// and rules.
+type Deployer struct {
+	s *server
+}
+
+// NewDeployer needs of the configuration what New needs.
+func NewDeployer(c Config) (*Deployer, error) {
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	return &Deployer{s: s}, nil
+}
+
+// asSource is a context in which a source asks. Whoever may write sources decides what they may deploy.
+func asSource(ctx context.Context, name string) context.Context {
+	return As(ctx, &rollout.Principal{Name: "gitops:" + name, Role: rollout.RoleDeployer, Scopes: rollout.Everywhere()})
+}
+
+// Check says what a body of POST /deployments would become, and stores nothing. CodeInvalid points at what is wrong.
+func (d *Deployer) Check(ctx context.Context, body []byte) (rollout.NewDeployment, error) {
+	request, err := read[gen.DeploymentRequest](d.s, "POST /deployments", body)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	return d.s.prepare(ctx, &request)
+}
+
+// Deploy stores the deployment that a source asks for in the body, unless it was stored under that name of the source
+// before: it then answers with that one, however long ago that was. A claim that is no longer held is CodeLost.
+func (d *Deployer) Deploy(
+	ctx context.Context, body []byte, source *rollout.Source, claim rollout.SourceClaim, name string,
+) (rollout.Created, error) {
+	ctx = asSource(ctx, source.Name)
+	key := rollout.IdempotencyKey{Caller: "source:" + source.ID, Value: name, Hash: sha256.Sum256(body), Lasting: true}
+	created, replayed, err := d.s.store.Replay(ctx, key)
+	if err != nil || replayed {
+		return created, err
+	}
+	n, err := d.Check(ctx, body)
+	if err != nil {
+		return rollout.Created{}, err
+	}
+	n.Key, n.Claim = key, &claim
+	return d.s.store.Create(ctx, n)
+}
+
+// Abort ends a deployment for a source.
+func (d *Deployer) Abort(ctx context.Context, id, source, why string) error {
+	ctx = asSource(ctx, source)
+	_, err := d.s.ask(ctx, id, nil, strategy.Request{Verb: strategy.VerbAbort, Why: why})
+	return err
+}
+
+// PutSource makes or changes a source as PUT /gitops/sources/{name} does. One that is so already is left alone.
+func (d *Deployer) PutSource(ctx context.Context, name string, body []byte) error {
+	request, err := read[gen.GitSourceRequest](d.s, "PUT /gitops/sources/{name}", body)
+	if err != nil {
+		return err
+	}
+	_, _, err = d.s.putSource(ctx, name, &request)
+	return err
+}
+
+// read checks a body against the contract of an operation, and decodes it.
+func read[T any](s *server, operation string, body []byte) (request T, err error) {
+	schema := s.contract.routes[operation].Operation.RequestBody.Value.Content.Get("application/json").Schema.Value
+	if err := checkAgainst(schema, body); err != nil {
+		if refused, ok := err.(*refusal); ok { //nolint:errorlint // it is never wrapped
+			err = invalidAt("", refused.detail)
+		}
+		return request, err
+	}
+	if err := json.Unmarshal(body, &request); err != nil {
+		return request, undecodable(err)
+	}
+	return request, nil
+}

@@ -1,0 +1,201 @@
+package api
+
+import (
+	"encoding/json"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// Defaults and bounds of a source.
+const (
+	defaultBranch      = "main"
+	defaultGitUsername = "x-access-token"
+	minHookSecret      = 16
+)
+
+// Remotes says which Git remotes the operator allows.
+type Remotes struct {
+	// AllowFile allows file:// remotes, AllowHTTP plain http to this machine.
+	AllowFile, AllowHTTP bool
+}
+
+// sourceRequest reads the body of PUT /gitops/sources/{name}, whose schema has been checked.
+type sourceRequest struct {
+	findings
+	body         *gen.GitSourceRequest
+	remotes      Remotes
+	checkAddress func(address string) error
+}
+
+// read gives the source without its secrets.
+func (q *sourceRequest) read() rollout.Source {
+	b := q.body
+	s := rollout.Source{
+		URL: q.url(b.URL), Branch: or(b.Branch, defaultBranch), Path: or(b.Path, ""),
+		Interval: q.duration(b.Interval, "/interval", bounds{time.Minute, time.Second, 24 * time.Hour}),
+		Heal:     or(b.Heal, false), Username: or(b.Username, defaultGitUsername),
+		KnownHosts: or(b.KnownHosts, ""), AllowedSigners: or(b.AllowedSigners, ""),
+	}
+	if !validBranch(s.Branch) {
+		q.add("/branch", "is not the name of a branch")
+	}
+	if !validFolder(s.Path) {
+		q.add("/path", `must be a path within the repository, such as "deploy/production", without ".." and "/" at its ends`)
+	}
+	if strings.HasPrefix(s.URL, "ssh:") && strings.TrimSpace(s.KnownHosts) == "" {
+		q.add("/known_hosts", "is required with ssh: ssh-keyscan prints it")
+	}
+	for pointer, text := range map[string]string{"/known_hosts": s.KnownHosts, "/allowed_signers": s.AllowedSigners} {
+		if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' }) {
+			q.add(pointer, "must not have control characters")
+		}
+	}
+	return s
+}
+
+// url checks a remote's URL and gives it in the form in which git takes it. Nothing that is said repeats it.
+func (q *sourceRequest) url(raw string) string {
+	if scp := shortSSH.FindStringSubmatch(raw); scp != nil {
+		raw = "ssh://" + scp[1] + "/" + strings.TrimPrefix(scp[2], "/")
+	}
+	u, detail := q.parse(raw)
+	if detail != "" {
+		q.add("/url", "%s", detail)
+		return ""
+	}
+	if u.Scheme != "file" {
+		if err := q.checkAddress(judged(u)); err != nil {
+			q.add("/url", "%v", err)
+		}
+	}
+	return u.String()
+}
+
+var (
+	shortSSH  = regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*):([^:].*)$`)
+	plainHost = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
+	plainUser = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+)
+
+func (q *sourceRequest) parse(raw string) (u *url.URL, detail string) {
+	u, err := url.Parse(raw)
+	if err != nil || strings.ContainsFunc(raw, unprintable) {
+		return nil, "is not a URL"
+	}
+	if strings.ContainsAny(raw, "?#") || u.Opaque != "" {
+		return nil, "must have no query and no fragment"
+	}
+	if strings.Trim(u.Path, "/") == "" {
+		return nil, "must name a repository"
+	}
+	switch u.Scheme {
+	case "https", "http":
+		return u, q.web(u)
+	case "ssh":
+		return u, secureShell(u)
+	case "file":
+		return u, q.file(u)
+	default:
+		return nil, "must begin with https:// or ssh://, or be user@host:path"
+	}
+}
+
+func (q *sourceRequest) web(u *url.URL) string {
+	ip, err := netip.ParseAddr(u.Hostname())
+	switch {
+	case u.User != nil:
+		return "must not have a user or password: username and token are fields of their own"
+	case err != nil && !plainHost.MatchString(u.Hostname()) || !validPort(u):
+		return "must have a host, and a port from 1 to 65535 if any"
+	case u.Scheme == "http" && (!q.remotes.AllowHTTP || u.Hostname() != "localhost" && !ip.IsLoopback()):
+		return "must be https: plain http is only for this machine, with --dev"
+	}
+	return ""
+}
+
+func secureShell(u *url.URL) string {
+	_, password := u.User.Password()
+	_, err := netip.ParseAddr(u.Hostname())
+	switch {
+	case password || u.User != nil && !plainUser.MatchString(u.User.Username()):
+		return "must have a plain user name and no password"
+	case err != nil && !plainHost.MatchString(u.Hostname()) || !validPort(u):
+		return "must have a host, and a port from 1 to 65535 if any"
+	}
+	return ""
+}
+
+func (q *sourceRequest) file(u *url.URL) string {
+	switch {
+	case !q.remotes.AllowFile:
+		return "must not be a file: the operator can allow that with --allow-file-remotes"
+	case u.Host != "" || u.User != nil || path.Clean(u.Path) != strings.TrimSuffix(u.Path, "/"):
+		return "must be file:// and an absolute path"
+	}
+	return ""
+}
+
+func unprintable(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
+
+// validBranch follows git check-ref-format for refs/heads/ and the name.
+func validBranch(name string) bool {
+	if strings.ContainsFunc(name, unprintable) || strings.ContainsAny(name, "~^:?*[\\") || name == "@" || name[0] == '-' {
+		return false
+	}
+	for _, never := range []string{"..", "@{", "./"} {
+		if strings.Contains(name+"/", never) {
+			return false
+		}
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" || strings.HasPrefix(part, ".") || strings.HasSuffix(part, ".lock") {
+			return false
+		}
+	}
+	return true
+}
+
+func validFolder(name string) bool {
+	if name == "" {
+		return true
+	}
+	return path.Clean(name) == name && !path.IsAbs(name) && name != "." && name != ".." && !strings.HasPrefix(name, "../") &&
+		!strings.HasPrefix(name, "-") && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
+// secret is one of a source's secrets after a request that may leave it out (kept), or give null (removed).
+func (q *sourceRequest) secret(given json.RawMessage, pointer string, present rollout.Secret) rollout.Secret {
+	if len(given) == 0 {
+		return present
+	}
+	var text *string
+	if err := json.Unmarshal(given, &text); err != nil {
+		q.add(pointer, "must be a string")
+	}
+	switch {
+	case text == nil:
+		return ""
+	case *text == "" || strings.ContainsFunc(*text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' }):
+		q.add(pointer, "must be text without control characters")
+	case pointer == "/hook_secret" && len(*text) < minHookSecret:
+		q.add(pointer, "must have at least %d characters", minHookSecret)
+	}
+	return rollout.Secret(*text)
+}
+
+// judged is what the guard looks at. The usual port of ssh is a Git remote's, too.
+func judged(u *url.URL) string {
+	if u.Port() == "" || u.Scheme == "ssh" && u.Port() == "22" {
+		return u.Hostname()
+	}
+	return net.JoinHostPort(u.Hostname(), u.Port())
+}

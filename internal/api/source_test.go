@@ -1,0 +1,237 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/api"
+	"rollcall/internal/dbtest"
+	"rollcall/internal/rollout"
+	"rollcall/internal/seal"
+	"rollcall/internal/store"
+)
+
+// serveSources starts the API on a database of its own, with a key for secrets and the remotes that --dev and
+// --allow-file-remotes allow.
+func serveSources(t *testing.T, remotes api.Remotes, options ...store.Option) (*client, *store.Store) {
+	t.Helper()
+	s, err := store.Open(t.Context(), dbtest.New(t), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return serve(t, api.Config{Store: s, CheckAddress: forbidHost, Remotes: remotes, GitOps: gitOps{}}), s
+}
+
+func forbidHost(address string) error {
+	if strings.Contains(address, "forbidden") {
+		return errors.New("this host is not allowed")
+	}
+	return nil
+}
+
+func withKey(t *testing.T) store.Option {
+	t.Helper()
+	box, err := seal.New(seal.NewKey(time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store.SealedBy(box)
+}
+
+// gitOps knows one remote that cannot be read and takes one signature: what the API makes of answers is tested here.
+type gitOps struct{}
+
+func (gitOps) Preview(_ context.Context, _ string, ask rollout.SyncAsk) (rollout.PlannedSync, error) {
+	if ask.Retry {
+		return rollout.PlannedSync{}, &rollout.Error{Code: rollout.CodeConflict, Message: "the source cannot be read"}
+	}
+	want := rollout.Want{Service: "checkout", Environment: "production", Version: "v2", Commit: rollout.Commit{SHA: "abc"}}
+	return rollout.PlannedSync{
+		DesiredRevision: "abc", Deployments: []rollout.PlannedAttempt{{Path: "a.yaml", Kind: rollout.AttemptSync, Want: want}},
+		Broken: []rollout.SourceFile{{Path: "b.yaml", Problems: []rollout.FileProblem{{Line: 3, Detail: "is wrong"}}}},
+	}, nil
+}
+
+func (gitOps) Hook(_ context.Context, _ string, header http.Header, body []byte) (bool, string, error) {
+	if header.Get("X-Hub-Signature-256") != "of "+string(body) {
+		return false, "", &rollout.Error{Code: rollout.CodeUnsigned, Message: "it is not signed"}
+	}
+	return true, "", nil
+}
+
+const aSource = "/gitops/sources/main"
+
+func TestASourceIsMadeChangedReadListedAndForgotten(t *testing.T) {
+	t.Parallel()
+	c, _ := serveSources(t, api.Remotes{}, withKey(t))
+	c.get(aSource).wantProblem(t, http.StatusNotFound, noPointer)
+	made := c.do(http.MethodPut, aSource, `{"url": "https://git.example.com/x"}`).want(t, http.StatusCreated)
+	if made.Header.Get("Location") != aSource {
+		t.Errorf("Location %q", made.Header.Get("Location"))
+	}
+	for field, want := range map[string]any{
+		"branch": "main", "path": "", "interval": "1m0s", "heal": false, "username": "x-access-token", "state": "unknown",
+		"has_token": false, "desired_revision": nil, "actual_revision": nil, "files": nil, "revision": 1.0,
+	} {
+		if got := made.object(t)[field]; got != want {
+			t.Errorf("%s is %v, not %v", field, got, want)
+		}
+	}
+	same := c.do(http.MethodPut, aSource, `{"url": "https://git.example.com/x"}`).want(t, http.StatusOK).object(t)
+	changed := c.do(http.MethodPut, aSource, `{"url": "https://git.example.com/x", "heal": true}`).want(t, http.StatusOK).object(t)
+	if same["revision"] != 1.0 || changed["revision"] != 2.0 || changed["heal"] != true {
+		t.Errorf("the same again is revision %v, a change %v", same["revision"], changed["revision"])
+	}
+	if names, _ := c.items("/gitops/sources", "name"); len(names) != 1 || names[0] != "main" {
+		t.Errorf("listed: %v", names)
+	}
+	c.do(http.MethodPost, aSource+"/sync", "").want(t, http.StatusAccepted)
+	c.do(http.MethodPost, aSource+"/sync", `{"retry": true, "service": "checkout"}`).want(t, http.StatusAccepted)
+	c.do(http.MethodPost, "/gitops/sources/none/sync", "").wantProblem(t, http.StatusNotFound, noPointer)
+	c.do(http.MethodDelete, aSource, "").want(t, http.StatusNoContent)
+	c.do(http.MethodDelete, aSource, "").wantProblem(t, http.StatusNotFound, noPointer)
+}
+
+func TestASourceThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
+	t.Parallel()
+	c, _ := serveSources(t, api.Remotes{}, withKey(t))
+	url := func(u string) string { return `{"url": "` + u + `"}` }
+	for body, pointer := range map[string]string{
+		`{}`:    "/url",
+		url(""): "/url",
+		url("https://ann:secret@git.example.com/x"):                           "/url",
+		url("https://git.example.com"):                                        "/url",
+		url("https://git.example.com/x?y"):                                    "/url",
+		url("http://git.example.com/x"):                                       "/url",
+		url("http://127.0.0.1/x"):                                             "/url",
+		url("file:///srv/x.git"):                                              "/url",
+		url("ext::sh -c id"):                                                  "/url",
+		url("ext::sh%20-c%20id"):                                              "/url",
+		url("-u/bin/sh"):                                                      "/url",
+		url("--upload-pack=id"):                                               "/url",
+		url("git://git.example.com/x"):                                        "/url",
+		url("ssh://-oProxyCommand=id/x"):                                      "/url",
+		url("ssh://-l@git.example.com/x"):                                     "/url",
+		url("-oProxyCommand=id@git.example.com:x"):                            "/url",
+		url("ssh://a:b@git.example.com/x"):                                    "/url",
+		url("https://forbidden.example.com/x"):                                "/url",
+		url("https://git.example.com:1\\u0000/x"):                             "",
+		url("git@git.example.com:x"):                                          "/known_hosts",
+		`{"url": "https://git.example.com/x", "branch": "-x"}`:                "/branch",
+		`{"url": "https://git.example.com/x", "branch": "a..b"}`:              "/branch",
+		`{"url": "https://git.example.com/x", "branch": "a:b"}`:               "/branch",
+		`{"url": "https://git.example.com/x", "branch": "a b"}`:               "/branch",
+		`{"url": "https://git.example.com/x", "path": "../x"}`:                "/path",
+		`{"url": "https://git.example.com/x", "path": "/x"}`:                  "/path",
+		`{"url": "https://git.example.com/x", "path": "a/../b"}`:              "/path",
+		`{"url": "https://git.example.com/x", "path": "-x"}`:                  "/path",
+		`{"url": "https://git.example.com/x", "interval": "10ms"}`:            "/interval",
+		`{"url": "https://git.example.com/x", "username": "a:b"}`:             "/username",
+		`{"url": "https://git.example.com/x", "hook_secret": "short"}`:        "/hook_secret",
+		`{"url": "https://git.example.com/x", "token": "a\u0007b"}`:           "/token",
+		`{"url": "https://git.example.com/x", "allowed_signers": "a\u0007b"}`: "/allowed_signers",
+		`{"url": "https://git.example.com/x", "surprise": 1}`:                 "/surprise",
+	} {
+		if pointer == "" {
+			if a := c.do(http.MethodPut, aSource, body); a.StatusCode < 400 || a.StatusCode >= 500 {
+				t.Errorf("%s: %d %s", body, a.StatusCode, a.body)
+			}
+			continue
+		}
+		c.do(http.MethodPut, aSource, body).wantProblem(t, http.StatusUnprocessableEntity, pointer)
+	}
+	c.get(aSource).wantProblem(t, http.StatusNotFound, noPointer)
+}
+
+func TestRemotesOnThisMachineAreForTheOperatorToAllow(t *testing.T) {
+	t.Parallel()
+	s, err := store.Open(t.Context(), dbtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	c := serve(t, api.Config{Store: s, Remotes: api.Remotes{AllowFile: true, AllowHTTP: true}})
+	for _, url := range []string{"file:///srv/x.git", "http://127.0.0.1:3000/x", "http://localhost/x", "http://[::1]:80/x"} {
+		if a := c.do(http.MethodPut, aSource, `{"url": "`+url+`"}`); a.StatusCode >= 300 {
+			t.Errorf("%s: %d %s", url, a.StatusCode, a.body)
+		}
+	}
+	for _, url := range []string{"file://host/srv/x.git", "file:srv/x", "file:///srv/../etc", "http://git.example.com/x"} {
+		c.do(http.MethodPut, aSource, `{"url": "`+url+`"}`).wantProblem(t, http.StatusUnprocessableEntity, "/url")
+	}
+}
+
+func TestTheShortFormOfSSHIsTheSameAsTheLongOne(t *testing.T) {
+	t.Parallel()
+	c, _ := serveSources(t, api.Remotes{}, withKey(t))
+	a := c.do(http.MethodPut, aSource, `{"url": "git@git.example.com:team/x.git", "known_hosts": "git.example.com ssh-ed25519 AAAA"}`)
+	if got := a.want(t, http.StatusCreated).object(t)["url"]; got != "ssh://git@git.example.com/team/x.git" {
+		t.Errorf("url %v", got)
+	}
+}
+
+func TestASourcesSecretsAreKeptUntilItsURLChangesAndNeverShown(t *testing.T) {
+	t.Parallel()
+	c, s := serveSources(t, api.Remotes{}, withKey(t))
+	const token, hook = "geheim-4711", "a-hook-secret-of-some-length"
+	put := func(body string) map[string]any {
+		t.Helper()
+		a := c.do(http.MethodPut, aSource, body)
+		if a.StatusCode >= 300 || strings.Contains(string(a.body), token) || strings.Contains(string(a.body), hook) {
+			t.Fatalf("%d %s", a.StatusCode, a.body)
+		}
+		return a.object(t)
+	}
+	has := func(step string, got map[string]any, wantToken, wantHook bool) {
+		t.Helper()
+		if got["has_token"] != wantToken || got["has_hook_secret"] != wantHook {
+			t.Errorf("%s: token %v, hook_secret %v", step, got["has_token"], got["has_hook_secret"])
+		}
+	}
+	has("given", put(`{"url": "https://git.example.com/x", "token": "`+token+`", "hook_secret": "`+hook+`"}`), true, true)
+	report, err := s.Source(t.Context(), "main")
+	if err != nil || report.Source.Secrets.Token.Reveal() != token {
+		t.Fatalf("stored %+v: %v", report.Source.Secrets, err)
+	}
+	var shown int
+	row := s.Pool().QueryRow(t.Context(), `SELECT count(*) FROM gitops_sources s WHERE s::text LIKE '%' || $1 || '%' OR position(convert_to($1, 'UTF8') in secrets) > 0`, token)
+	if err := row.Scan(&shown); err != nil || shown != 0 {
+		t.Errorf("%d rows show the token: %v", shown, err)
+	}
+	has("left out", put(`{"url": "https://git.example.com/x", "heal": true}`), true, true)
+	has("removed", put(`{"url": "https://git.example.com/x", "hook_secret": null}`), true, false)
+	has("another url", put(`{"url": "https://git.example.org/x"}`), false, false)
+}
+
+func TestASecretWithoutAKeyToKeepItWithIsRefused(t *testing.T) {
+	t.Parallel()
+	c, _ := serveSources(t, api.Remotes{})
+	c.do(http.MethodPut, aSource, `{"url": "https://git.example.com/x", "token": "t"}`).wantProblem(t, http.StatusUnprocessableEntity, noPointer)
+	c.get(aSource).wantProblem(t, http.StatusNotFound, noPointer)
+}
+
+func TestADryRunOfASyncSaysWhatWouldBeDeployed(t *testing.T) {
+	t.Parallel()
+	c, _ := serveSources(t, api.Remotes{})
+	plan := c.do(http.MethodPost, aSource+"/sync?dry_run=true", "").want(t, http.StatusOK).object(t)
+	deployments, _ := plan["deployments"].([]any)
+	broken, _ := plan["broken"].([]any)
+	if plan["desired_revision"] != "abc" || len(deployments) != 1 || len(broken) != 1 {
+		t.Errorf("plan %v", plan)
+	}
+	c.do(http.MethodPost, aSource+"/sync?dry_run=true", `{"retry": true}`).wantProblem(t, http.StatusConflict, noPointer)
+}
+
+func TestAPushIsCheckedOverTheVeryBytesThatCame(t *testing.T) {
+	t.Parallel()
+	c, _ := serveSources(t, api.Remotes{})
+	body := `{ "ref" : "refs/heads/main" }`
+	c.do(http.MethodPost, aSource+"/hook", body, "X-Hub-Signature-256", "of "+body).want(t, http.StatusOK)
+	c.do(http.MethodPost, aSource+"/hook", body, "X-Hub-Signature-256", "of another").wantProblem(t, http.StatusUnauthorized, noPointer)
+	c.do(http.MethodPost, aSource+"/hook", `[]`).wantProblem(t, http.StatusUnprocessableEntity, "")
+}

@@ -1,0 +1,100 @@
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Tolerances of what is seen over a network on a busy machine.
+const (
+	// noticed is how long a target may take to notice that a caller is gone.
+	noticed = 400 * time.Millisecond
+	// clock is how far an event's time, the database's as a replica knows it, may be off.
+	clock = 2 * time.Second
+	// felt is how long a verb may take to be felt.
+	felt = time.Second
+	// awake is for how long a frozen owner that wakes may send what it had written down before.
+	awake = 1500 * time.Millisecond
+)
+
+// Check holds a history against the promises and lists what broke them.
+func Check(h *History) []Violation {
+	c := &checker{h: h, intents: map[callKey]Event{}, of: map[string]*Deployment{}}
+	c.index()
+	for _, promise := range []func(){
+		c.answers, c.creations, c.terminalIsFinal, c.oneActive,
+		c.writtenDown, c.resends, c.fences, c.oneCallPerTarget,
+		c.waves, c.exposure, c.noForwardAfterTurning, c.drained, c.rollbacks,
+		c.pauses, c.aborts, c.promotes,
+		c.pausesFelt, c.ends, c.truth, c.routersLeft, c.logs, c.metrics, c.bounds,
+	} {
+		promise()
+	}
+	return c.found
+}
+
+type checker struct {
+	h       *History
+	found   []Violation
+	intents map[callKey]Event
+	of      map[string]*Deployment
+}
+
+// callKey is what a call and its intent have in common.
+type callKey struct {
+	webhookID string
+	attempt   int
+	fence     int64
+}
+
+func (c *checker) index() {
+	for i := range c.h.Deployments {
+		d := &c.h.Deployments[i]
+		c.of[d.ID] = d
+		for _, e := range d.Events {
+			if e.Type == "target.intent" || e.Type == "traffic.intent" {
+				c.intents[callKey{e.WebhookID, e.Attempt, e.Fence}] = e
+			}
+		}
+	}
+	slices.SortFunc(c.h.Calls, func(a, b Call) int { return a.Received.Compare(b.Received) })
+	slices.SortFunc(c.h.Writes, func(a, b Write) int { return a.At.Compare(b.At) })
+}
+
+func (c *checker) accuse(promise, service string, at time.Time, format string, args ...any) {
+	c.found = append(c.found, Violation{Promise: promise, Service: service, At: at, Text: fmt.Sprintf(format, args...)})
+}
+
+// sender is the replica that wrote a call down, "" when none did.
+func (c *checker) sender(webhookID string, attempt int, fence int64) string {
+	return c.intents[callKey{webhookID, attempt, fence}].Replica
+}
+
+// wasFrozen reports whether the replica was frozen at some moment of a span, or had been until shortly before it.
+func (c *checker) wasFrozen(replica string, from, to time.Time) bool {
+	return slices.ContainsFunc(c.h.Faults, func(f Fault) bool {
+		return (f.Kind == Freeze || f.Kind == FrozenOwner) && f.ReplicaID == replica && !f.From.After(to) && f.To.Add(awake).After(from)
+	})
+}
+
+// callsOf groups the calls by target, in order.
+func (c *checker) callsOf() map[[2]string][]Call {
+	by := map[[2]string][]Call{}
+	for _, call := range c.h.Calls {
+		key := [2]string{call.Service, call.Target}
+		by[key] = append(by[key], call)
+	}
+	return by
+}
+
+// opsOf are the requests of one method whose path ends so, that were answered with success.
+func (c *checker) opsOf(id, verb string) []Op {
+	var ops []Op
+	for _, op := range c.h.Ops {
+		if op.Path == "/deployments/"+id+"/"+verb && op.Status == 200 {
+			ops = append(ops, op)
+		}
+	}
+	return ops
+}

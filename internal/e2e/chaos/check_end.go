@@ -1,0 +1,149 @@
+package chaos
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// last is the end of the round.
+func (c *checker) last() time.Time {
+	var last time.Time
+	for _, op := range c.h.Ops {
+		if op.Answered.After(last) {
+			last = op.Answered
+		}
+	}
+	return last
+}
+
+// ends: whatever died, a deployment ends as it would have.
+func (c *checker) ends() {
+	for _, d := range c.h.Deployments {
+		right := d.Plan.Allowed
+		if d.Kind == "rollback" {
+			right = []string{"rolled_back"}
+		}
+		if !slices.Contains(right, d.State) {
+			c.accuse("T the same end", d.Service, d.FinishedAt, "%s (%s, %s, %s) ended %s, not %v", d.ID, d.Plan.Strategy, d.Plan.Story, d.Plan.Fault, d.State, right)
+		}
+		if success := d.State == "completed" || d.State == "rolled_back" && d.Kind == "rollback"; d.Success != success {
+			c.accuse("R success", d.Service, d.FinishedAt, "%s is %s with success %t", d.ID, d.State, d.Success)
+		}
+	}
+}
+
+// truth: what is said of each target at the end is so, as far as the service's newest deployment speaks of it.
+func (c *checker) truth() {
+	newest := map[[2]string]*Deployment{}
+	for i := range c.h.Deployments {
+		d := &c.h.Deployments[i]
+		counts := map[string]int{}
+		for _, t := range d.Targets {
+			counts[t.State]++
+			key := [2]string{d.Service, t.ID}
+			if t.State != "unchanged" && (newest[key] == nil || d.FinishedAt.After(newest[key].FinishedAt)) {
+				newest[key] = d
+			}
+			if !slices.Contains([]string{"updated", "unchanged", "rolled_back", "failed", "unknown"}, t.State) {
+				c.accuse("R each target ends", d.Service, d.FinishedAt, "%s is %s at the end of %s", t.ID, t.State, d.ID)
+			}
+		}
+		if counts["updated"] != d.Updated || counts["failed"] != d.Failed || counts["rolled_back"] != d.RolledBack {
+			c.accuse("R counts", d.Service, d.FinishedAt, "%s says %d updated, %d failed, %d rolled back; its targets are %v", d.ID, d.Updated, d.Failed, d.RolledBack, counts)
+		}
+	}
+	for key, d := range newest {
+		c.targetTruth(d, key[1])
+	}
+}
+
+func (c *checker) targetTruth(d *Deployment, id string) {
+	t := d.Targets[slices.IndexFunc(d.Targets, func(t Target) bool { return t.ID == id })]
+	runs := c.h.Runs[d.Service][id]
+	switch {
+	case t.State == "updated" && d.Kind == "deploy" && runs != d.Version:
+		c.accuse("R the truth", d.Service, d.FinishedAt, "%s is updated to %s and runs %s", id, d.Version, runs)
+	case t.State == "rolled_back" && d.Kind == "deploy" && runs != t.Previous:
+		c.accuse("R the truth", d.Service, d.FinishedAt, "%s is rolled back to %s and runs %s", id, t.Previous, runs)
+	case t.Version != "" && t.State != "unknown" && runs != t.Version:
+		c.accuse("R the truth", d.Service, d.FinishedAt, "%s is said to run %s and runs %s", id, t.Version, runs)
+	}
+}
+
+// routersLeft: at the end traffic goes where the newest deployment says, and to none of its failed targets.
+func (c *checker) routersLeft() {
+	for service, w := range c.h.Weights {
+		d := c.newest(service)
+		if d == nil || w.DeploymentID == "" {
+			continue
+		}
+		if want, told := d.lastShare(); told && w.DeploymentID == d.ID && w.NewWeight != want {
+			c.accuse("S weights set back", service, d.FinishedAt, "%s is %s and the router is left at %d", d.ID, d.State, w.NewWeight)
+		}
+		c.noneLeftOut(d, w)
+	}
+}
+
+// lastShare is what the new side must be left with, where the end says so.
+func (d *Deployment) lastShare() (share int, told bool) {
+	switch {
+	case d.Kind != "deploy":
+		return 0, false
+	case d.State == "completed":
+		return 100, true
+	default:
+		return 0, d.State == "rolled_back" || d.State == "aborted" && d.hasOldSide()
+	}
+}
+
+// hasOldSide reports whether a target is left that was never touched: without one, traffic cannot go back to the old side.
+func (d *Deployment) hasOldSide() bool {
+	return slices.ContainsFunc(d.Targets, func(t Target) bool { return t.State == "unchanged" })
+}
+
+// noneLeftOut: where no slot stands idle, all targets serve after a success and after everything was put back.
+func (c *checker) noneLeftOut(d *Deployment, w Write) {
+	total := 0
+	for id, weight := range w.Weights {
+		total += weight
+		if weight == 0 && d.Plan.Strategy != BlueGreen && (d.State == "completed" || d.State == "rolled_back") {
+			c.accuse("S weights set back", d.Service, d.FinishedAt, "%s is %s and %s is left without traffic", d.ID, d.State, id)
+		}
+	}
+	if total == 0 {
+		c.accuse("S weights set back", d.Service, d.FinishedAt, "no target of %s gets traffic", d.Service)
+	}
+}
+
+func (c *checker) newest(service string) *Deployment {
+	var newest *Deployment
+	for i := range c.h.Deployments {
+		d := &c.h.Deployments[i]
+		if d.Service == service && !d.StartedAt.IsZero() && (newest == nil || d.FinishedAt.After(newest.FinishedAt)) {
+			newest = d
+		}
+	}
+	return newest
+}
+
+// logs: events are numbered without a gap, say who did it, and end with the deployment's end, once.
+func (c *checker) logs() {
+	for _, d := range c.h.Deployments {
+		ends := 0
+		for i, e := range d.Events {
+			if e.Seq != i+1 {
+				c.accuse("R events", d.Service, e.At, "event %d of %s has number %d", i+1, d.ID, e.Seq)
+			}
+			if e.Actor == "" {
+				c.accuse("R events", d.Service, e.At, "event %d of %s names nobody", e.Seq, d.ID)
+			}
+			if end, ok := strings.CutPrefix(e.Type, "deployment."); ok && terminal(end) {
+				ends++
+			}
+		}
+		if ends != 1 {
+			c.accuse("R events", d.Service, d.FinishedAt, "%s has ended %d times", d.ID, ends)
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package chaos
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
+func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
+
+// told builds a log: each event a second after the one before, by replica r1.
+func told(events ...Event) []Event {
+	for i := range events {
+		e := &events[i]
+		e.Seq, e.Actor, e.Replica = i+1, "engine", "r1"
+		if e.At.IsZero() {
+			e.At = at(float64(i))
+		}
+	}
+	return events
+}
+
+func intent(target, action, id string, attempt int, fence int64) Event {
+	return Event{Type: "target.intent", Target: target, Action: action, WebhookID: id, Attempt: attempt, Fence: fence}
+}
+
+// good is a history in which every promise is kept: d1 brings a and b to v1 one after the other behind a router, with a
+// call of b that got no answer and was made again; d2 is a canary that was paused, went on and then was turned round.
+func good() *History {
+	first := Deployment{
+		ID: "d1", Service: "s", Version: "v1", Kind: "deploy", State: "completed", Key: "k1", Success: true, Revision: 9,
+		StartedAt: at(1), FinishedAt: at(12), Updated: 2,
+		Targets: []Target{{"a", "updated", "v1", "v0"}, {"b", "updated", "v1", "v0"}},
+		Plan:    Plan{Strategy: Rolling, Batch: 1, Allowed: []string{"completed"}},
+		Events: told(
+			Event{Type: "deployment.created"}, Event{Type: "deployment.started"}, Event{Type: "wave.started", Wave: 1},
+			Event{Type: "traffic.intent", WebhookID: "w1", Attempt: 1, Fence: 1},
+			intent("a", "deploy", "m1", 1, 1), Event{Type: "target.verified", Target: "a"},
+			Event{Type: "traffic.intent", WebhookID: "w2", Attempt: 1, Fence: 2},
+			intent("b", "deploy", "m2", 1, 1), intent("b", "deploy", "m2", 2, 2), Event{Type: "target.verified", Target: "b"},
+			Event{Type: "traffic.intent", WebhookID: "w3", Attempt: 1, Fence: 3}, Event{Type: "deployment.completed"},
+		),
+	}
+	second := Deployment{
+		ID: "d2", Service: "s", Version: "v2", Kind: "deploy", State: "rolled_back", Key: "k2", Revision: 7,
+		StartedAt: at(20), FinishedAt: at(32), RolledBack: 1,
+		Targets: []Target{{"a", "rolled_back", "v1", "v1"}, {"b", "unchanged", "v1", "v1"}},
+		Plan:    Plan{Strategy: Canary, Allowed: []string{"rolled_back"}},
+		Events: told(
+			Event{Type: "deployment.created"}, Event{Type: "deployment.started"}, Event{Type: "wave.started", Wave: 1},
+			Event{Type: "traffic.intent", WebhookID: "w4", Attempt: 1, Fence: 4},
+			Event{Type: "deployment.paused"}, Event{Type: "deployment.resumed"},
+			intent("a", "deploy", "m3", 1, 2), Event{Type: "deployment.promoted", Wave: 1},
+			Event{Type: "deployment.rollback_started"}, intent("a", "rollback", "m4", 1, 3),
+			Event{Type: "traffic.intent", WebhookID: "w5", Attempt: 1, Fence: 5}, Event{Type: "deployment.rolled_back"},
+		),
+	}
+	for i := range second.Events {
+		second.Events[i].At = at(20 + float64(i))
+	}
+	call := func(d, target, action, version, id string, attempt int, fence int64, received float64) Call {
+		return Call{
+			Service: "s", Target: target, DeploymentID: d, Action: action, Version: version, WebhookID: id, Attempt: attempt, Fence: fence,
+			Received: at(received), Answered: at(received + 0.5), Status: 200, Applied: true,
+		}
+	}
+	write := func(d, id string, fence int64, sent float64, share, a, b int) Write {
+		return Write{
+			Service: "s", DeploymentID: d, WebhookID: id, Attempt: 1, Fence: fence, At: at(sent), Applied: true, NewWeight: share,
+			Weights: map[string]int{"a": a, "b": b},
+		}
+	}
+	h := &History{
+		Calls: []Call{
+			call("d1", "a", "deploy", "v1", "m1", 1, 1, 5), call("d1", "b", "deploy", "v1", "m2", 1, 1, 8),
+			call("d1", "b", "deploy", "v1", "m2", 2, 2, 9), call("d2", "a", "deploy", "v2", "m3", 1, 2, 27),
+			call("d2", "a", "rollback", "v1", "m4", 1, 3, 30),
+		},
+		Writes: []Write{
+			write("d1", "w1", 1, 4, 0, 0, 100), write("d1", "w2", 2, 7, 50, 100, 0), write("d1", "w3", 3, 11, 100, 100, 100),
+			write("d2", "w4", 4, 24, 0, 0, 100), write("d2", "w5", 5, 31, 0, 100, 100),
+		},
+		Ops: []Op{
+			{Service: "s", Method: "POST", Path: "/deployments", Key: "k1", Sent: at(0), Answered: at(0.1), Status: 202, ID: "d1", State: "pending", Revision: 1},
+			{Service: "s", Method: "GET", Path: "/deployments/d1", Sent: at(13), Answered: at(13.1), Status: 200, ID: "d1", State: "completed", Revision: 9},
+			{Service: "s", Method: "GET", Path: "/deployments/d1", Sent: at(14), Answered: at(14.1), Status: 503, RetryAfter: "1"},
+			{Service: "s", Method: "GET", Path: "/deployments/d1", Sent: at(15), Answered: at(15.1), Status: 200, ID: "d1", State: "completed", Revision: 9},
+			{Service: "s", Method: "POST", Path: "/deployments", Key: "k2", Sent: at(19), Answered: at(19.1), Status: 202, ID: "d2", State: "pending", Revision: 1},
+			{Service: "s", Method: "POST", Path: "/deployments/d2/rollback", Sent: at(27.4), Answered: at(27.5), Status: 200, ID: "d2", State: "rolling_back", Revision: 4},
+		},
+		Deployments: []Deployment{first, second},
+		Metrics:     map[string]int{"completed": 1, "rolled_back": 1},
+		Runs:        map[string]map[string]string{"s": {"a": "v1", "b": "v1"}},
+	}
+	h.Weights = map[string]Write{"s": h.Writes[4]}
+	return h
+}
+
+func TestAHistoryInWhichEveryPromiseIsKeptIsAccusedOfNothing(t *testing.T) {
+	t.Parallel()
+	for _, v := range Check(good()) {
+		t.Errorf("%s: %s", v.Promise, v.Text)
+	}
+}
+
+// broken is one way to break a promise.
+type broken struct {
+	promise string
+	does    func(*History)
+}
+
+func brokenOnes() map[string]broken {
+	ofFirst := func(h *History) *Deployment { return &h.Deployments[0] }
+	ofSecond := func(h *History) *Deployment { return &h.Deployments[1] }
+	insert := func(d *Deployment, i int, e Event) {
+		e.Replica, e.Actor, e.At = "r1", "engine", d.Events[i].At
+		d.Events = slices.Insert(d.Events, i, e)
+		for j := range d.Events {
+			d.Events[j].Seq = j + 1
+		}
+	}
+	return map[string]broken{
+		"an answer of 500":            {"A answers", func(h *History) { h.Ops[1].Status = 500 }},
+		"a 503 without Retry-After":   {"A answers", func(h *History) { h.Ops[2].RetryAfter = "" }},
+		"a deployment that is lost":   {"A durable", func(h *History) { h.Ops[0].ID = "d0" }},
+		"two answers for one key":     {"A durable", func(h *History) { h.Ops[4].Key = "k1" }},
+		"two deployments for one key": {"A durable", func(h *History) { ofSecond(h).Key = "k1" }},
+		"an end that is taken back":   {"T terminal is final", func(h *History) { h.Ops[3].State = "in_progress" }},
+		"an end that is changed":      {"T terminal is final", func(h *History) { h.Ops[3].Revision = 10 }},
+		"a revision that falls":       {"A durable", func(h *History) { h.Ops[1].State, h.Ops[3].Revision = "in_progress", 8 }},
+		"two that run at once":        {"E one active", func(h *History) { ofSecond(h).StartedAt = at(5) }},
+		"a call after the next began": {"E one active", func(h *History) {
+			h.Calls = append(h.Calls, h.Calls[2])
+			late := &h.Calls[len(h.Calls)-1]
+			late.Received, late.Answered, late.Attempt, late.Fence = at(28), at(28.2), 3, 9
+			insert(ofFirst(h), 9, intent("b", "deploy", "m2", 3, 9))
+		}},
+		"a call that was never written down":      {"E intent first", func(h *History) { h.Calls[0].Attempt = 7 }},
+		"a write that was never written down":     {"E intent first", func(h *History) { h.Writes[0].WebhookID = "w9" }},
+		"a call before it was written down":       {"E intent first", func(h *History) { ofFirst(h).Events[4].At = at(9) }},
+		"a call again with another id":            {"E same id", func(h *History) { h.Calls[2].WebhookID = "m9" }},
+		"a call again with the same attempt":      {"E higher attempt", func(h *History) { h.Calls[2].Attempt = 1 }},
+		"a fence that falls":                      {"E fence", func(h *History) { h.Calls[3].Fence = 1 }},
+		"a fence that comes twice":                {"E fence", func(h *History) { h.Calls[2].Fence = 1 }},
+		"a router's fence that falls":             {"E fence", func(h *History) { h.Writes[4].Fence = 2 }},
+		"two calls at one target":                 {"E one call per target", func(h *History) { h.Calls[1].Answered = at(9.5) }},
+		"a call that stays open into the next":    {"E one call per target", func(h *History) { h.Calls[1].Answered = time.Time{} }},
+		"two targets of a wave of one out":        {"S a wave", func(h *History) { insert(ofFirst(h), 5, intent("b", "deploy", "m2", 1, 1)) }},
+		"a canary that goes too far":              {"S exposure", func(h *History) { insert(ofSecond(h), 7, intent("b", "deploy", "m9", 1, 9)) }},
+		"a canary before its stage":               {"S exposure", func(h *History) { ofSecond(h).Events[2].Type = "gate.waiting" }},
+		"a forward call after the rollback began": {"S no forward call", func(h *History) { insert(ofSecond(h), 9, intent("b", "deploy", "m9", 1, 9)) }},
+		"a call after the end": {"S no forward call", func(h *History) {
+			insert(ofFirst(h), 11, Event{Type: "deployment.completed"})
+			insert(ofFirst(h), 12, intent("a", "deploy", "m9", 1, 9))
+		}},
+		"a call of a target with traffic":      {"S drained", func(h *History) { h.Writes[0].Weights["a"] = 1 }},
+		"a rollback to another version":        {"S its own version back", func(h *History) { h.Calls[4].Version = "v0" }},
+		"a rollback of a target never touched": {"S no other target", func(h *History) { h.Calls[4].Target = "b" }},
+		"a call written down during a pause":   {"C pause", func(h *History) { insert(ofSecond(h), 5, intent("b", "deploy", "m9", 1, 9)) }},
+		"a gate that is passed twice":          {"C promote", func(h *History) { insert(ofSecond(h), 8, Event{Type: "deployment.promoted", Wave: 1}) }},
+		"a call long after a pause": {"C pause", func(h *History) {
+			abortFirst(h)
+			p := &h.Ops[len(h.Ops)-1]
+			p.Path, p.State = "/deployments/d1/pause", "paused"
+		}},
+		"a 503 that is late":      {"T " + saysUnavailable, func(h *History) { h.Ops[2].Answered = at(18) }},
+		"a takeover that is late": {"T " + takesOver, func(h *History) { takeover(h, 9) }},
+		"a stop that is late": {"T " + handsOver, func(h *History) {
+			h.Faults = append(h.Faults, Fault{Kind: Term, From: at(40), To: at(50), Ended: at(45)})
+		}},
+		"a database that is back and nothing goes on": {"T " + goesOn, standStill},
+		"a forward call long after an abort":          {"C abort", func(h *History) { abortFirst(h) }},
+		"an end that should not be":                   {"T the same end", func(h *History) { ofFirst(h).State = "failed" }},
+		"success that is none":                        {"R success", func(h *History) { ofSecond(h).Success = true }},
+		"a target that is left in the middle":         {"R each target ends", func(h *History) { ofFirst(h).Targets[0].State = "verifying" }},
+		"counts that do not count":                    {"R counts", func(h *History) { ofFirst(h).Updated = 1 }},
+		"an updated target on another version":        {"R the truth", func(h *History) { h.Runs["s"]["b"] = "v0"; ofSecond(h).Targets[1].Version = "" }},
+		"a target rolled back to another version":     {"R the truth", func(h *History) { h.Runs["s"]["a"] = "v2" }},
+		"a router left in the middle":                 {"S weights set back", func(h *History) { w := h.Weights["s"]; w.NewWeight = 50; h.Weights["s"] = w }},
+		"a target left without traffic":               {"S weights set back", func(h *History) { h.Writes[4].Weights["a"] = 0 }},
+		"a gap in the log":                            {"R events", func(h *History) { ofFirst(h).Events[3].Seq = 9 }},
+		"an event that names nobody":                  {"R events", func(h *History) { ofFirst(h).Events[3].Actor = "" }},
+		"an end that is not told":                     {"R events", func(h *History) { ofFirst(h).Events[11].Type = "wave.finished" }},
+		"metrics that count otherwise":                {"R metrics", func(h *History) { h.Metrics["completed"] = 2 }},
+		"a deployment that is said to be stuck":       {"R metrics", func(h *History) { h.Stuck = 1 }},
+		"a late call of a replica that ran":           {"E fence", func(h *History) { frozenCall(h, "r2") }},
+		"a late call long after its replica awoke":    {"E fence", func(h *History) { frozenCall(h, "r1"); h.Faults[0].To = at(20) }},
+	}
+}
+
+// frozenCall has d1's first call come again when d2 runs, from an owner that was frozen meanwhile; replica is the one that
+// was frozen.
+func frozenCall(h *History, replica string) {
+	late := h.Calls[0]
+	late.Received, late.Answered, late.Status, late.Applied = at(28), at(28.1), 409, false
+	h.Calls = append(h.Calls, late)
+	h.Faults = append(h.Faults, Fault{Kind: Freeze, ReplicaID: replica, From: at(4.9), To: at(27.9)})
+}
+
+// standStill has a database come back, much under way, and nothing written down for long.
+func standStill(h *History) {
+	h.Replicas = 2
+	h.Faults = append(h.Faults, Fault{Kind: DatabaseStop, Replica: -1, From: at(10.1), To: at(10.5)})
+	for range 2 {
+		h.Deployments = append(h.Deployments, h.Deployments[0])
+	}
+	for i := range h.Deployments {
+		d := &h.Deployments[i]
+		d.StartedAt, d.FinishedAt = at(1), at(31)
+		d.Events = slices.Clone(d.Events)
+		for j := range d.Events {
+			if d.Events[j].At.After(at(10.5)) {
+				d.Events[j].At = at(30)
+			}
+		}
+	}
+}
+
+// takeover has d1 taken over from a replica that was killed so many seconds before.
+func takeover(h *History, seconds float64) {
+	h.Lease, h.Replicas = 2*time.Second, 2
+	h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 1, ReplicaID: "r1", From: at(20 - seconds), To: at(20)})
+	e := &h.Deployments[0].Events[10]
+	e.Type, e.At, e.Replica = "deployment.taken_over", at(20), "r2"
+}
+
+// abortFirst has d1 aborted before its second target is called.
+func abortFirst(h *History) {
+	h.Ops = append(h.Ops, Op{Service: "s", Method: "POST", Path: "/deployments/d1/abort", Sent: at(5), Answered: at(5.5), Status: 200, ID: "d1", State: "in_progress", Revision: 4})
+}
+
+func TestEachBrokenPromiseIsSeen(t *testing.T) {
+	t.Parallel()
+	for name, b := range brokenOnes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := good()
+			b.does(h)
+			found := Check(h)
+			if !slices.ContainsFunc(found, func(v Violation) bool { return v.Promise == b.promise }) {
+				t.Errorf("%s was not seen: %v", b.promise, found)
+			}
+		})
+	}
+}
+
+func TestAFrozenOwnerThatWakesMaySendWhatItHadWrittenDown(t *testing.T) {
+	t.Parallel()
+	h := good()
+	frozenCall(h, "r1")
+	for _, v := range Check(h) {
+		t.Errorf("%s: %s", v.Promise, v.Text)
+	}
+}
+
+func TestWhatIsShownOfAViolationIsWhatHappenedAroundIt(t *testing.T) {
+	t.Parallel()
+	h := good()
+	h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 2, From: at(6), To: at(7)})
+	shown := Around(h, Violation{Service: "s", At: at(5)})
+	for _, want := range []string{"deploy v1 of d1 to a", "write of d1, fence 1", string(Kill), "target.intent a"} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("%q is not shown:\n%s", want, shown)
+		}
+	}
+	if strings.Contains(shown, "d2") {
+		t.Errorf("more than what was around it is shown:\n%s", shown)
+	}
+}

@@ -1,0 +1,176 @@
+package chaos
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Size is how much happens in a round.
+type Size struct {
+	Replicas, Services, Deployments int
+	// Steps is how many faults each replica, and the database, suffers one after the other.
+	Steps, DatabaseSteps int
+	Lease                time.Duration
+}
+
+// Schedule is all that is going to happen in a round.
+type Schedule struct {
+	// Replicas are the faults of each replica, Database those of the database; each list is played in order.
+	Replicas [][]Step
+	Database []Step
+	// Services are the deployments of each service, in order.
+	Services [][]Plan
+}
+
+// Step is a fault to play: after a pause, for a time. Away is how long a process that ended stays away.
+type Step struct {
+	Kind             Kind
+	After, For, Away time.Duration
+}
+
+// Strategy says how targets are updated.
+type Strategy string
+
+// The strategies.
+const (
+	Rolling   Strategy = "rolling"
+	Canary    Strategy = "canary"
+	BlueGreen Strategy = "blue_green"
+)
+
+// Story is what a deployment is to live through beside the faults of others.
+type Story string
+
+// The stories.
+const (
+	Plain       Story = "plain"
+	Faulty      Story = "a fault of a target or router"
+	PauseResume Story = "paused and resumed"
+	Abort       Story = "aborted"
+	TurnRound   Story = "rolled back"
+	Gate        Story = "promotes at a gate"
+	Race        Story = "abort, promote and pause"
+	FrozenAbort Story = "aborted with its owner frozen"
+	FrozenPause Story = "paused with its owner frozen"
+)
+
+// Plan is one deployment: what is asked for and which ends are right.
+type Plan struct {
+	Strategy Strategy
+	Story    Story
+	// Fault strikes the target with that index, or the router.
+	Fault   Kind
+	Target  int
+	Batch   int
+	Flood   bool // the POST comes 32 times at once
+	Wait    time.Duration
+	Allowed []string
+}
+
+// Draw makes round number round of a seed.
+func Draw(seed uint64, round int, size Size) Schedule {
+	rng := rand.New(rand.NewPCG(seed, uint64(round))) //nolint:gosec // it must be the same again, not secret
+	var s Schedule
+	deck := shuffled(rng, ProcessKinds())
+	for range size.Replicas {
+		var steps []Step
+		for range size.Steps {
+			if len(deck) == 0 {
+				deck = shuffled(rng, ProcessKinds())
+			}
+			steps = append(steps, drawStep(rng, deck[0], size.Lease))
+			deck = deck[1:]
+		}
+		s.Replicas = append(s.Replicas, steps)
+	}
+	database := shuffled(rng, DatabaseKinds())
+	for i := range size.DatabaseSteps {
+		s.Database = append(s.Database, drawStep(rng, database[i%len(database)], size.Lease))
+	}
+	stories := shuffled(rng, StoryKinds())
+	for range size.Services {
+		var plans []Plan
+		for range size.Deployments {
+			if len(stories) == 0 {
+				stories = shuffled(rng, StoryKinds())
+			}
+			plans = append(plans, drawPlan(rng, stories[0]))
+			stories = stories[1:]
+		}
+		s.Services = append(s.Services, plans)
+	}
+	return s
+}
+
+// drawStep draws the times of a fault. Half of the kills are quick ones, so that the process comes back within its lease.
+func drawStep(rng *rand.Rand, kind Kind, lease time.Duration) Step {
+	s := Step{Kind: kind, After: between(rng, 100*time.Millisecond, 900*time.Millisecond)}
+	s.For = between(rng, 200*time.Millisecond, 1500*time.Millisecond)
+	if rng.IntN(2) == 0 {
+		s.Away = between(rng, 0, lease/4)
+	} else {
+		s.Away = between(rng, lease/2, 2*lease)
+	}
+	switch kind {
+	case Freeze:
+		s.For = lease + between(rng, lease/4, lease)
+	case LostCommit, LostNotify:
+		s.For = between(rng, time.Second, 2*time.Second) // one must come meanwhile
+	case DatabaseStop, DatabaseFreeze, ReadOnly, Crowded:
+		s.After = between(rng, 500*time.Millisecond, 2*time.Second)
+		s.For = between(rng, 200*time.Millisecond, 2*time.Second)
+	default:
+	}
+	return s
+}
+
+// drawPlan makes a deployment around one kind of fault; some meet none but those of replicas and the database.
+func drawPlan(rng *rand.Rand, fault Kind) Plan {
+	p := Plan{
+		Strategy: []Strategy{Rolling, Canary, BlueGreen}[rng.IntN(3)], Story: Faulty, Fault: fault, Target: rng.IntN(6),
+		Batch: 1 + rng.IntN(3), Wait: between(rng, 0, 800*time.Millisecond), Allowed: []string{"completed"},
+	}
+	switch fault {
+	case SamePost:
+		p.Flood = true
+		p.drawStory(rng)
+	case TargetLies, TargetRedirects, TargetSickAtOnce, TargetFallsSick:
+		p.Allowed = []string{"rolled_back"}
+	case VerbsAtOnce:
+		p.Story, p.Allowed = Race, []string{"aborted", "completed"}
+	case FrozenOwner:
+		p.Story = FrozenPause
+		if rng.IntN(2) == 0 {
+			p.Story, p.Allowed = FrozenAbort, []string{"aborted", "completed"}
+		}
+		p.Wait, p.Batch = p.Wait/4, 1 // while it still has calls to make
+	case PromotesAtOnce:
+		p.Story, p.Strategy = Gate, []Strategy{Canary, BlueGreen}[rng.IntN(2)]
+	default:
+	}
+	if fault == TargetFallsSick {
+		p.Strategy = []Strategy{Rolling, Canary}[rng.IntN(2)] // in blue-green only the idle half is touched
+	}
+	return p
+}
+
+// drawStory chooses what people do in the meantime.
+func (p *Plan) drawStory(rng *rand.Rand) {
+	p.Story = []Story{Plain, PauseResume, Abort, TurnRound}[rng.IntN(4)]
+	switch p.Story {
+	case Abort:
+		p.Allowed = []string{"aborted", "completed"}
+	case TurnRound:
+		p.Allowed = []string{"rolled_back", "completed"}
+	default:
+	}
+}
+
+func shuffled(rng *rand.Rand, kinds []Kind) []Kind {
+	rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	return kinds
+}
+
+func between(rng *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(rng.Int64N(int64(most-least)+1))
+}

@@ -1,0 +1,57 @@
+package chaos
+
+import (
+	"reflect"
+	"testing"
+	"time"
+)
+
+var size = Size{Replicas: 3, Services: 8, Deployments: 3, Steps: 6, DatabaseSteps: 4, Lease: 2 * time.Second}
+
+func TestASeedAlwaysDrawsTheSame(t *testing.T) {
+	t.Parallel()
+	if !reflect.DeepEqual(Draw(7, 3, size), Draw(7, 3, size)) {
+		t.Error("the same seed and round drew two schedules")
+	}
+	for _, other := range []Schedule{Draw(7, 4, size), Draw(8, 3, size)} {
+		if reflect.DeepEqual(Draw(7, 3, size), other) {
+			t.Error("another seed or round drew the same schedule")
+		}
+	}
+}
+
+func TestARoundOfFullSizePlansEveryKindOfFault(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(100) {
+		planned := map[Kind]bool{}
+		s := Draw(seed, 0, size)
+		for _, steps := range append(s.Replicas, s.Database) {
+			for _, step := range steps {
+				planned[step.Kind] = true
+			}
+		}
+		for _, plans := range s.Services {
+			for _, plan := range plans {
+				planned[plan.Fault] = true
+			}
+		}
+		for _, kind := range AllKinds() {
+			if !planned[kind] {
+				t.Errorf("seed %d plans no %q", seed, kind)
+			}
+		}
+	}
+}
+
+func TestAFreezeOutlastsTheLease(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(100) {
+		for _, steps := range Draw(seed, 0, size).Replicas {
+			for _, step := range steps {
+				if step.Kind == Freeze && step.For <= size.Lease {
+					t.Errorf("seed %d freezes for %s with a lease of %s", seed, step.For, size.Lease)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package chaos
+
+// Kind is a kind of fault.
+type Kind string
+
+// Faults of a replica's process.
+const (
+	Kill             Kind = "kill -9 at a random time"
+	KillBeforeSend   Kind = "kill -9 before a call is sent"
+	KillOpen         Kind = "kill -9 while a call is open"
+	KillAnswered     Kind = "kill -9 after an answer"
+	KillBeforeCommit Kind = "kill -9 before a commit"
+	Freeze           Kind = "SIGSTOP longer than the lease"
+	Term             Kind = "SIGTERM"
+	Successor        Kind = "a new binary migrates"
+)
+
+// Faults of a replica's way to the database.
+const (
+	Reset      Kind = "connections reset"
+	Refuse     Kind = "connections refused"
+	HalfOpen   Kind = "connections half open"
+	Slow       Kind = "database slow"
+	LostCommit Kind = "answer to a COMMIT lost"
+	LostNotify Kind = "NOTIFY lost"
+)
+
+// Faults of the database itself.
+const (
+	DatabaseStop   Kind = "database stopped at once"
+	DatabaseFreeze Kind = "database frozen"
+	ReadOnly       Kind = "database read-only"
+	Crowded        Kind = "database out of connections"
+)
+
+// Faults of targets, routers, and what clients do at one instant.
+const (
+	TargetHangs      Kind = "target hangs"
+	TargetResets     Kind = "target resets"
+	TargetDrips      Kind = "target drips"
+	TargetFails      Kind = "target answers 500"
+	TargetBusy       Kind = "target answers 429 with Retry-After"
+	TargetRedirects  Kind = "target redirects"
+	TargetLies       Kind = "target says OK and stays"
+	TargetFailsLate  Kind = "target applies and fails"
+	TargetFallsSick  Kind = "target falls sick in the bake"
+	RouterFailsLate  Kind = "router applies and fails"
+	SamePost         Kind = "the same POST 32 times at once"
+	VerbsAtOnce      Kind = "abort, promote and pause at once"
+	FrozenOwner      Kind = "abort or pause with the owner frozen"
+	PromotesAtOnce   Kind = "promotes of one gate at once"
+	TargetSickAtOnce Kind = "target is sick on the new version"
+)
+
+// ProcessKinds are the faults of one replica, DatabaseKinds those of the database.
+func ProcessKinds() []Kind {
+	return []Kind{
+		Kill, KillBeforeSend, KillOpen, KillAnswered, KillBeforeCommit, Freeze, Term, Successor,
+		Reset, Refuse, HalfOpen, Slow, LostCommit, LostNotify,
+	}
+}
+
+// DatabaseKinds are the faults that all replicas feel at once.
+func DatabaseKinds() []Kind { return []Kind{DatabaseStop, DatabaseFreeze, ReadOnly, Crowded} }
+
+// StoryKinds are the faults that come with what a deployment is to live through.
+func StoryKinds() []Kind {
+	return []Kind{
+		TargetHangs, TargetResets, TargetDrips, TargetFails, TargetBusy, TargetRedirects, TargetLies, TargetFailsLate,
+		TargetFallsSick, TargetSickAtOnce, RouterFailsLate, SamePost, VerbsAtOnce, PromotesAtOnce,
+		FrozenOwner,
+	}
+}
+
+// AllKinds are all kinds of fault, in the order in which they are shown.
+func AllKinds() []Kind {
+	return append(append(ProcessKinds(), DatabaseKinds()...), StoryKinds()...)
+}
+
+// Kills reports whether the fault ends a process by SIGKILL.
+func (k Kind) Kills() bool {
+	switch k {
+	case Kill, KillBeforeSend, KillOpen, KillAnswered, KillBeforeCommit:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,174 @@
+package chaos
+
+import (
+	"slices"
+	"time"
+)
+
+// Measure is how long a promise of a time took to keep, each time.
+type Measure struct {
+	Name  string
+	Bound time.Duration
+	Took  []time.Duration
+	at    []time.Time
+}
+
+// busy is what a machine that does other work adds to a time, beside what the round noticed of it itself.
+const busy = time.Second
+
+// takeoverMargin is how long after a lease's end a takeover may be.
+const takeoverMargin = 2 * time.Second
+
+// The times that are measured in every round.
+const (
+	saysUnavailable = "503 while the database is away"
+	goesOn          = "going on once it is back"
+	takesOver       = "takeover"
+	handsOver       = "SIGTERM to the end"
+)
+
+// Measures takes the times of a round, each where nothing else was broken that would lengthen it.
+func Measures(h *History) []Measure {
+	return []Measure{h.unavailable(), h.goingOn(), h.takeovers(), h.handovers()}
+}
+
+// bounds holds what was measured against its bound.
+func (c *checker) bounds() {
+	for _, m := range Measures(c.h) {
+		for i, took := range m.Took {
+			if took > m.Bound+busy+c.h.Starved {
+				c.accuse("T "+m.Name, "", m.at[i], "it took %s, more than %s", took, m.Bound)
+			}
+		}
+	}
+}
+
+func (m *Measure) add(took time.Duration, at time.Time) {
+	m.Took, m.at = append(m.Took, took), append(m.at, at)
+}
+
+// unavailable: how soon a replica that was not frozen says that the database is away; polls wait on purpose.
+func (h *History) unavailable() Measure {
+	m := Measure{Name: saysUnavailable, Bound: 2 * time.Second}
+	for _, op := range h.Ops {
+		if op.Status == 503 && !op.Waits && !h.struck(op.Replica, op.Sent, op.Answered, Freeze, FrozenOwner) {
+			m.add(op.Answered.Sub(op.Sent), op.Answered)
+		}
+	}
+	return m
+}
+
+// goingOn: how soon after the database was mended something is written down again, when much was under way and a replica
+// was well.
+func (h *History) goingOn() Measure {
+	m := Measure{Name: goesOn, Bound: 5 * time.Second}
+	for _, f := range h.Faults {
+		if f.Replica >= 0 || !h.calm(f, f.To, f.To.Add(m.Bound)) || h.underWay(f.To) < much {
+			continue
+		}
+		if next := h.nextEvent(f.To); !next.IsZero() {
+			m.add(next.Sub(f.To), f.To)
+		}
+	}
+	return m
+}
+
+// takeovers: how soon after a replica was killed or frozen what it owned goes on elsewhere, when the database and another
+// replica were well.
+func (h *History) takeovers() Measure {
+	m := Measure{Name: takesOver, Bound: h.Lease + takeoverMargin}
+	for _, f := range h.Faults {
+		if !f.Kind.Kills() && f.Kind != Freeze || !h.calm(f, f.From, f.From.Add(m.Bound)) {
+			continue
+		}
+		for i := range h.Deployments {
+			d := &h.Deployments[i]
+			for _, e := range d.Events {
+				if e.Type == "deployment.taken_over" && h.causes(f, d, e) {
+					m.add(e.At.Sub(f.From), e.At)
+				}
+			}
+		}
+	}
+	return m
+}
+
+// handovers: how long a replica that is told to stop takes, with its database there.
+func (h *History) handovers() Measure {
+	m := Measure{Name: handsOver, Bound: 2 * time.Second}
+	for _, f := range h.Faults {
+		if (f.Kind == Term || f.Kind == Successor) && !h.databaseStruck(f, f.From, f.Ended) {
+			m.add(f.Ended.Sub(f.From), f.From)
+		}
+	}
+	return m
+}
+
+// struck reports whether a replica suffered one of the faults at some moment of a span.
+func (h *History) struck(replica int, from, to time.Time, kinds ...Kind) bool {
+	return slices.ContainsFunc(h.Faults, func(f Fault) bool {
+		return f.Replica == replica && slices.Contains(kinds, f.Kind) && !f.From.After(to) && !f.To.Before(from)
+	})
+}
+
+// calm reports whether in a span no other fault struck the database, and none at all some replica that f did not strike.
+func (h *History) calm(f Fault, from, to time.Time) bool {
+	if h.databaseStruck(f, from, to) {
+		return false
+	}
+	for replica := range h.Replicas {
+		if replica != f.Replica && !h.struck(replica, from, to, AllKinds()...) {
+			return true
+		}
+	}
+	return false
+}
+
+// databaseStruck reports whether another fault than f struck the database at some moment of a span.
+func (h *History) databaseStruck(f Fault, from, to time.Time) bool {
+	return slices.ContainsFunc(h.Faults, func(o Fault) bool {
+		same := o.Kind == f.Kind && o.From.Equal(f.From)
+		return o.Replica < 0 && !same && !o.From.After(to) && !o.To.Before(from)
+	})
+}
+
+// much is how many deployments must be under way for something to be due soon: some wait for people.
+const much = 3
+
+func (h *History) underWay(at time.Time) int {
+	n := 0
+	for _, d := range h.Deployments {
+		if !d.StartedAt.IsZero() && d.StartedAt.Before(at) && d.FinishedAt.After(at) {
+			n++
+		}
+	}
+	return n
+}
+
+// nextEvent is when the engine first wrote something down after a time.
+func (h *History) nextEvent(after time.Time) time.Time {
+	var next time.Time
+	for _, d := range h.Deployments {
+		for _, e := range d.Events {
+			if e.Actor == "engine" && e.At.After(after) && (next.IsZero() || e.At.Before(next)) {
+				next = e.At
+			}
+		}
+	}
+	return next
+}
+
+// causes reports whether a takeover was due because of f: its replica had the deployment, wrote nothing in it since, and
+// suffered nothing else since.
+func (h *History) causes(f Fault, d *Deployment, taken Event) bool {
+	owner, last := "", time.Time{}
+	for _, e := range d.Events {
+		if e.Seq < taken.Seq && e.Replica != "" {
+			owner, last = e.Replica, e.At
+		}
+	}
+	again := slices.ContainsFunc(h.Faults, func(o Fault) bool {
+		return o.Replica == f.Replica && o.From.After(f.From) && o.From.Before(taken.At)
+	})
+	return owner == f.ReplicaID && last.Before(f.From) && taken.At.After(f.From) && !again
+}

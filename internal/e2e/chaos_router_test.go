@@ -1,0 +1,99 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcall/internal/e2e/chaos"
+)
+
+// chaosRouter is a router that keeps what it was told, refuses what is late, and fails late when asked to.
+type chaosRouter struct {
+	url     string
+	service string
+
+	mu     sync.Mutex
+	writes []chaos.Write
+	does   chaos.Write
+	fence  int64
+	active string
+	old    int
+	late   int
+	failed int
+}
+
+func newChaosRouter(t testing.TB, service string) *chaosRouter {
+	r := &chaosRouter{service: service}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /weights", r.write)
+	mux.HandleFunc("GET /weights", r.read)
+	server := httptest.NewServer(mux)
+	r.url = server.URL + "/weights"
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return r
+}
+
+func (r *chaosRouter) failLate(times int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.late = times
+}
+
+func (r *chaosRouter) failures() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
+}
+
+func (r *chaosRouter) write(w http.ResponseWriter, q *http.Request) {
+	var asked routerWrite
+	if err := json.NewDecoder(q.Body).Decode(&asked); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	asked.id = q.Header.Get("Webhook-Id")
+	_, _ = fmt.Sscan(q.Header.Get("Rollcall-Attempt"), &asked.attempt)
+	_, _ = fmt.Sscan(q.Header.Get("Rollcall-Fence"), &asked.fence)
+	if status := r.take(asked); status != http.StatusOK {
+		w.WriteHeader(status)
+	}
+}
+
+func (r *chaosRouter) take(asked routerWrite) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	written := chaos.Write{
+		Service: r.service, DeploymentID: asked.DeploymentID, WebhookID: asked.id, Attempt: asked.attempt, Fence: asked.fence,
+		At: time.Now(), NewWeight: asked.NewWeight, Weights: map[string]int{}, Applied: asked.fence >= r.fence,
+	}
+	for _, b := range asked.Backends {
+		written.Weights[b.Target] = b.Weight
+	}
+	r.writes = append(r.writes, written)
+	if !written.Applied {
+		return http.StatusConflict
+	}
+	r.fence, r.does, r.active, r.old = asked.fence, written, asked.ActiveSlot, asked.OldWeight
+	if r.late > 0 {
+		r.late--
+		r.failed++
+		return http.StatusInternalServerError
+	}
+	return http.StatusOK
+}
+
+func (r *chaosRouter) read(w http.ResponseWriter, _ *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = json.NewEncoder(w).Encode(object{
+		"deployment_id": r.does.DeploymentID, "active_slot": r.active, "new_weight": r.does.NewWeight, "old_weight": r.old,
+	})
+}

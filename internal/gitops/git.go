@@ -1,0 +1,165 @@
+package gitops
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+)
+
+const (
+	// maxOutput bounds what is kept of a command's answer.
+	maxOutput = 96 << 20
+	// maxComplaint bounds what people are shown of what git complains about.
+	maxComplaint = 300
+	// killWait is how long a killed git may hold on to its pipes.
+	killWait = 2 * time.Second
+)
+
+// command is one call of git. Nothing of it passes a shell.
+type command struct {
+	dir  string
+	args []string
+	// config goes through the environment, where no list of processes shows it, and beats every file.
+	config [][2]string
+	env    []string
+	stdin  []byte
+	// hide is what must not be shown of a complaint.
+	hide []string
+}
+
+// failure is a git that ended with an error.
+type failure struct {
+	verb      string
+	code      int
+	complaint string
+	cause     error
+}
+
+func (f *failure) Error() string {
+	if f.complaint == "" {
+		return fmt.Sprintf("git %s failed: %v", f.verb, f.cause)
+	}
+	return fmt.Sprintf("git %s failed: %s", f.verb, f.complaint)
+}
+
+func (f *failure) Unwrap() error { return f.cause }
+
+// exitCode is the code that git ended with, or -1 when err is something else.
+func exitCode(err error) int {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.code
+	}
+	return -1
+}
+
+// git runs a command and gives what it wrote. It ends with ctx, and with it every process that it started.
+func git(ctx context.Context, c command) ([]byte, error) {
+	runtime.LockOSThread() // Pdeathsig is about the thread that started the process
+	defer runtime.UnlockOSThread()
+	cmd := exec.CommandContext(ctx, "git", c.args...)
+	cmd.Dir, cmd.Env = c.dir, c.environment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = killWait
+	cmd.Stdin = bytes.NewReader(c.stdin)
+	stdout, stderr := &limited{most: maxOutput}, &limited{most: 16 << 10}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	err := cmd.Run()
+	if err == nil && stdout.cut {
+		err = fmt.Errorf("its answer is larger than %d MiB", maxOutput>>20)
+	}
+	if err == nil {
+		return stdout.Bytes(), nil
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	return nil, &failure{verb: c.args[0], code: cmd.ProcessState.ExitCode(), complaint: c.complaint(ctx, stderr.String()), cause: err}
+}
+
+// environment is all that git gets: nothing of the server's own, except where programs and certificates are.
+func (c *command) environment() []string {
+	env := []string{
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_ATTR_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
+		"GIT_ASKPASS=", "SSH_ASKPASS=", "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C", "HOME=" + os.DevNull,
+	}
+	for _, name := range []string{"PATH", "GIT_EXEC_PATH", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR"} {
+		if value, set := os.LookupEnv(name); set {
+			env = append(env, name+"="+value)
+		}
+	}
+	config := append([][2]string{
+		{"core.hooksPath", os.DevNull},
+		{"core.fsmonitor", "false"},
+		{"core.quotePath", "false"},
+		{"credential.helper", ""},
+		{"http.followRedirects", "false"},
+		{"http.sslVersion", "tlsv1.2"},
+		{"http.proxy", ""},
+		{"http.lowSpeedLimit", "1000"},
+		{"http.lowSpeedTime", "20"},
+		{"maintenance.auto", "false"},
+		{"gc.auto", "0"},
+		{"gpg.program", os.DevNull},
+		{"gpg.x509.program", os.DevNull},
+	}, c.config...)
+	env = append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(len(config)))
+	for i, pair := range config {
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, pair[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, pair[1]))
+	}
+	return append(env, c.env...)
+}
+
+// complaint is what git wrote to its error output, as one line that holds no secret.
+func (c *command) complaint(ctx context.Context, text string) string {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause.Error()
+	}
+	for _, secret := range c.hide {
+		if secret != "" {
+			text = strings.ReplaceAll(text, secret, "***")
+		}
+	}
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, ""))
+	return shortened(strings.Join(strings.Fields(text), " "), maxComplaint)
+}
+
+// shortened is the text, or its beginning when it has more than so many characters.
+func shortened(text string, most int) string {
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	return string(runes[:most-1]) + "…"
+}
+
+// limited keeps the beginning of what is written to it, and remembers that there was more.
+type limited struct {
+	bytes.Buffer
+	most int
+	cut  bool
+}
+
+// Write never fails: a writer that stops reading would only hide why git failed.
+func (l *limited) Write(p []byte) (int, error) {
+	if room := l.most - l.Len(); len(p) > room {
+		l.cut = true
+		l.Buffer.Write(p[:max(room, 0)])
+		return len(p), nil
+	}
+	return l.Buffer.Write(p)
+}

@@ -1,0 +1,106 @@
+package gitops
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"testing"
+	"time"
+
+	"rollcall/internal/dbtest"
+	"rollcall/internal/rollout"
+	"rollcall/internal/seal"
+	"rollcall/internal/store"
+)
+
+const hookSecret = "sixteen characters"
+
+func mac(secret, body string) string {
+	m := hmac.New(sha256.New, []byte(secret))
+	m.Write([]byte(body))
+	return hex.EncodeToString(m.Sum(nil))
+}
+
+// hooked is a loop whose source has a hook_secret, on a database of its own, and its context.
+func hooked(t *testing.T) (*Loop, context.Context) {
+	t.Helper()
+	box, err := seal.New(seal.NewKey(time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(box))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	for name, secret := range map[string]rollout.Secret{"main": hookSecret, "deaf": ""} {
+		_, err = s.DefineSource(t.Context(), name, func(*rollout.Source) (*rollout.Source, error) {
+			return &rollout.Source{URL: "https://git.example.com/x", Branch: "main", Interval: rollout.Duration(time.Hour), Secrets: rollout.SourceSecrets{HookSecret: secret}}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := New(Config{Folder: t.TempDir(), Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, t.Context()
+}
+
+func header(pairs ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		h.Set(pairs[i], pairs[i+1])
+	}
+	return h
+}
+
+func TestPushesOfEachHostLeadToASyncWhenTheirSignatureIsRight(t *testing.T) {
+	t.Parallel()
+	l, ctx := hooked(t)
+	push := func(host string) string { return `{"ref": "refs/heads/main", "host": "` + host + `"}` }
+	for name, c := range map[string]struct {
+		source string
+		header http.Header
+		body   string
+		sync   bool
+		code   rollout.Code
+	}{
+		"GitHub":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, push("github"))), push("github"), true, ""},
+		"Gitea":   {"main", header("X-Gitea-Event", "push", "X-Gitea-Signature", mac(hookSecret, push("gitea"))), push("gitea"), true, ""},
+		"Forgejo": {"main", header("X-Forgejo-Event", "push", "X-Forgejo-Signature", mac(hookSecret, push("forgejo"))), push("forgejo"), true, ""},
+		"GitLab":  {"main", header("X-Gitlab-Event", "Push Hook", "X-Gitlab-Token", hookSecret), push("gitlab"), true, ""},
+
+		"a ping":          {"main", header("X-GitHub-Event", "ping", "X-Hub-Signature-256", "sha256="+mac(hookSecret, "{}")), "{}", false, ""},
+		"another branch":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, `{"ref":"refs/heads/x"}`)), `{"ref":"refs/heads/x"}`, false, ""},
+		"another secret":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("other", "{}")), "{}", false, rollout.CodeUnsigned},
+		"another body":    {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, "{}")), "{ }", false, rollout.CodeUnsigned},
+		"no signature":    {"main", header("X-GitHub-Event", "push"), "{}", false, rollout.CodeUnsigned},
+		"an empty one":    {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="), "{}", false, rollout.CodeUnsigned},
+		"no hexadecimals": {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256=zz"), "{}", false, rollout.CodeUnsigned},
+		"a wrong token":   {"main", header("X-Gitlab-Event", "Push Hook", "X-Gitlab-Token", "wrong"), "{}", false, rollout.CodeUnsigned},
+		"no hook_secret":  {"deaf", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("", "{}")), "{}", false, rollout.CodeUnsigned},
+		"no source":       {"none", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("", "{}")), "{}", false, rollout.CodeUnsigned},
+	} {
+		sync, why, err := l.Hook(ctx, c.source, c.header, []byte(c.body))
+		if sync != c.sync || rollout.ErrorCode(err) != c.code || err == nil && sync == (why != "") {
+			t.Errorf("%s: sync %v (%s), error %v", name, sync, why, err)
+		}
+	}
+}
+
+func TestAReplayedPushDoesNothingWhateverItsHeadersSay(t *testing.T) {
+	t.Parallel()
+	l, ctx := hooked(t)
+	body := `{"ref":"refs/heads/main","after":"abc"}`
+	for i, delivery := range []string{"one", "one", "two"} {
+		h := header("X-GitHub-Event", "push", "X-GitHub-Delivery", delivery, "X-Hub-Signature-256", "sha256="+mac(hookSecret, body))
+		sync, why, err := l.Hook(ctx, "main", h, []byte(body))
+		if err != nil || sync != (i == 0) {
+			t.Errorf("delivery %d: sync %v (%s), error %v", i, sync, why, err)
+		}
+	}
+}

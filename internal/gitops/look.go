@@ -1,0 +1,183 @@
+package gitops
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	// probesAtOnce bounds the targets that are asked at the same time, probeTime all of it for one file.
+	probesAtOnce = 16
+	probeTime    = 20 * time.Second
+)
+
+// look finds out what became of the attempts, and what targets run.
+func (s *step) look(ctx context.Context) error {
+	var done []string
+	for i := range s.files {
+		f := &s.files[i]
+		if f.Attempt == nil {
+			continue
+		}
+		if err := s.clear(ctx, f.Attempt); err != nil {
+			return err
+		}
+		if f.Attempt.State == rollout.AttemptRunning {
+			if err := s.follow(ctx, f); err != nil {
+				return err
+			}
+		}
+		if f.Attempt.State == rollout.AttemptDone {
+			done = append(done, f.Attempt.DeploymentID)
+		}
+	}
+	undone, err := s.Deployments.RolledBackBy(ctx, done)
+	if err != nil {
+		return fmt.Errorf("look for rollbacks: %w", err)
+	}
+	for i := range s.files {
+		f := &s.files[i]
+		if f.Attempt != nil && f.Attempt.State == rollout.AttemptDone && undone[f.Attempt.DeploymentID] != "" {
+			hold(f, undone[f.Attempt.DeploymentID])
+			s.settled[f.Path] = true
+		}
+	}
+	return s.observe(ctx)
+}
+
+// follow looks at the deployment of an attempt.
+func (s *step) follow(ctx context.Context, f *rollout.SourceFile) error {
+	d, err := s.Deployments.Deployment(ctx, f.Attempt.DeploymentID)
+	if err != nil {
+		return fmt.Errorf("look at the deployment of %s: %w", f.Path, err)
+	}
+	settle(f, &d, s.now())
+	s.settled[f.Path] = !f.Running()
+	return nil
+}
+
+// clear ends deployments of older attempts that wait in a failing state, and forgets those that have ended.
+func (s *step) clear(ctx context.Context, a *rollout.Attempt) error {
+	var left []string
+	for _, id := range a.Older {
+		d, err := s.Deployments.Deployment(ctx, id)
+		if err != nil {
+			return fmt.Errorf("look at the deployment of an older commit: %w", err)
+		}
+		if d.State.Terminal() {
+			continue
+		}
+		left = append(left, id)
+		if a.State == rollout.AttemptPlanned || !stands(&d) {
+			continue
+		}
+		why := "commit " + a.Commit + " is newer, and this deployment waits in a failing state"
+		if err := s.Deployer.Abort(ctx, id, s.c.Source.Name, why); err != nil && rollout.ErrorCode(err) != rollout.CodeConflict {
+			return fmt.Errorf("end the deployment of an older commit: %w", err)
+		}
+	}
+	a.Older = left
+	return nil
+}
+
+// observe asks targets what they run, after a sync and where something has just ended.
+func (s *step) observe(ctx context.Context) error {
+	for i := range s.files {
+		f := &s.files[i]
+		healDue := f.HealFailures > 0 && !f.HealAt.After(s.now())
+		asked := s.synced || s.settled[f.Path] || healDue
+		if f.Want == nil || f.Running() || !asked {
+			continue
+		}
+		wanted, err := s.Deployer.Check(ctx, f.Want.Body)
+		if problems, wrong := problemsOf(err, &document{}); wrong {
+			for j := range problems {
+				problems[j].Commit = f.Want.Commit.SHA
+			}
+			f.Problems, f.Targets = problems, nil
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("see which targets %s is about: %w", f.Path, err)
+		}
+		f.Targets = s.ask(ctx, &wanted)
+		if drifted, unknown := f.Drifted(); drifted+unknown == 0 {
+			f.HealFailures = 0
+		}
+	}
+	return ctx.Err()
+}
+
+// ask finds out what each target runs: what it says itself where a check can tell, else what was last left there.
+func (s *step) ask(ctx context.Context, wanted *rollout.NewDeployment) []rollout.Drift {
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	targets := concerned(wanted)
+	drifts := make([]rollout.Drift, len(targets))
+	spec := &wanted.Deployment.Spec
+	i := spec.VersionCheck()
+	room := make(chan struct{}, probesAtOnce)
+	var all sync.WaitGroup
+	for n, t := range targets {
+		drifts[n] = rollout.Drift{Target: t.ID, Wanted: wanted.Deployment.Version, Actual: t.Version}
+		if i < 0 {
+			continue
+		}
+		room <- struct{}{}
+		all.Go(func() {
+			defer func() { <-room }()
+			drifts[n].Actual = s.Prober.Probe(ctx, spec.Checks[i], t.Address, spec.TLS).Version
+		})
+	}
+	all.Wait()
+	return drifts
+}
+
+// concerned are the targets that should run the version: with slots only those of the slot that serves, for the other one
+// waits with what came before.
+func concerned(wanted *rollout.NewDeployment) []*rollout.Target {
+	active := wanted.Deployment.Spec.ActiveSlot
+	var targets []*rollout.Target
+	for i := range wanted.Targets {
+		t := &wanted.Targets[i]
+		if wanted.Deployment.Spec.IdleSlot != "" && t.Slot != active {
+			continue
+		}
+		targets = append(targets, t)
+	}
+	return targets
+}
+
+// heal brings the targets of one file back, when the source wants that.
+func (s *step) heal(ctx context.Context) error {
+	if !s.c.Source.Heal {
+		return nil
+	}
+	busy := map[string]bool{}
+	for i := range s.files {
+		f := &s.files[i]
+		if !healable(f, s.now()) {
+			continue
+		}
+		b, err := s.Deployments.Busy(ctx, f.Want.Service, f.Want.Environment)
+		if err != nil {
+			return fmt.Errorf("see whether %s may be healed: %w", f.Want.Pair(), err)
+		}
+		busy[f.Want.Pair()] = b
+	}
+	chosen := heal(s.files, busy, s.now())
+	if chosen == nil {
+		return nil
+	}
+	s.at.Serial++
+	plan(chosen, rollout.AttemptHeal, s.at.Serial)
+	assess(&s.at, s.files)
+	if err := s.save(ctx, false); err != nil {
+		return err
+	}
+	return s.deploy(ctx)
+}

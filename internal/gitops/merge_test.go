@@ -1,0 +1,317 @@
+package gitops
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"rollcall/internal/rollout"
+)
+
+func wanted(path, service, digest string) found {
+	return found{path: path, want: &rollout.Want{
+		Service: service, Environment: "production", Version: digest, Digest: digest, Commit: rollout.Commit{SHA: "c-" + digest},
+	}}
+}
+
+func wrong(path string) found {
+	return found{path: path, problems: []rollout.FileProblem{{Line: 1, Detail: "is wrong"}}}
+}
+
+// done ends all attempts well.
+func done(files []rollout.SourceFile) []rollout.SourceFile {
+	for i := range files {
+		if files[i].Attempt != nil {
+			a := *files[i].Attempt
+			a.State, a.DeploymentID = rollout.AttemptDone, fmt.Sprint("d", a.Serial)
+			files[i].Attempt = &a
+		}
+	}
+	return files
+}
+
+func plannedPaths(files []rollout.SourceFile) (paths []string) {
+	for i := range files {
+		if files[i].Planned() {
+			paths = append(paths, files[i].Path)
+		}
+	}
+	return paths
+}
+
+func TestOnlyWhatWantsSomethingNewIsPlanned(t *testing.T) {
+	t.Parallel()
+	begin := []found{wanted("a.yaml", "a", "1"), wanted("b.yaml", "b", "1")}
+	known, serial := merge(nil, begin, nil, 0)
+	if got := plannedPaths(known); len(got) != 2 || serial != 2 {
+		t.Fatalf("planned at first: %v, up to %d", got, serial)
+	}
+	known = done(known)
+	for name, c := range map[string]struct {
+		found []found
+		taken map[string]string
+		want  []string
+		files int
+	}{
+		"nothing new":                      {begin, nil, nil, 2},
+		"one changed":                      {[]found{begin[0], wanted("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
+		"one broken":                       {[]found{wrong("a.yaml"), begin[1]}, nil, nil, 2},
+		"one broken, one changed":          {[]found{wrong("a.yaml"), wanted("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
+		"one removed":                      {begin[:1], nil, nil, 1},
+		"all removed":                      {nil, nil, nil, 0},
+		"one renamed":                      {[]found{wanted("z.yaml", "a", "1"), begin[1]}, nil, nil, 2},
+		"one renamed, the old name broken": {[]found{wrong("a.yaml"), begin[1], wanted("z.yaml", "a", "1")}, nil, nil, 3},
+		"another service in a file":        {[]found{wanted("a.yaml", "c", "1"), begin[1]}, nil, []string{"a.yaml"}, 2},
+		"said twice":                       {[]found{begin[0], wanted("c.yaml", "a", "2"), begin[1]}, nil, nil, 3},
+		"another source's":                 {[]found{begin[0], begin[1], wanted("c.yaml", "c", "1")}, map[string]string{"c/production": "other"}, nil, 3},
+		"a new one":                        {[]found{begin[0], begin[1], wanted("c.yaml", "c", "1")}, nil, []string{"c.yaml"}, 3},
+	} {
+		files, _ := merge(known, c.found, c.taken, serial)
+		if got := plannedPaths(files); !slices.Equal(got, c.want) || len(files) != c.files {
+			t.Errorf("%s: planned %v of %d files, want %v of %d", name, got, len(files), c.want, c.files)
+		}
+	}
+}
+
+func TestABrokenFileKeepsWhatItWantedAndSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	known, serial := merge(nil, []found{wanted("a.yaml", "a", "1")}, nil, 0)
+	broken, _ := merge(done(known), []found{wrong("a.yaml")}, nil, serial)
+	if f := broken[0]; f.Want == nil || f.Want.Digest != "1" || len(f.Problems) != 1 || f.State() != rollout.SourceError {
+		t.Errorf("broken: %+v", f)
+	}
+	mended, _ := merge(broken, []found{wanted("a.yaml", "a", "1")}, nil, serial)
+	if len(mended[0].Problems) != 0 || mended[0].Planned() {
+		t.Errorf("mended: %+v", mended[0])
+	}
+}
+
+func TestADeploymentThatHasNotEndedIsRememberedByTheNextAttempt(t *testing.T) {
+	t.Parallel()
+	known, serial := merge(nil, []found{wanted("a.yaml", "a", "1")}, nil, 0)
+	for _, digest := range []string{"2", "3"} {
+		known[0].Attempt.State, known[0].Attempt.DeploymentID = rollout.AttemptRunning, "of-"+known[0].Want.Digest
+		known, serial = merge(known, []found{wanted("a.yaml", "a", digest)}, nil, serial)
+	}
+	if got := known[0].Attempt.Older; !slices.Equal(got, []string{"of-1", "of-2"}) {
+		t.Errorf("older deployments %v", got)
+	}
+}
+
+func TestRetryIsForWhatFailedAndReleaseForWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	states := []rollout.AttemptState{rollout.AttemptDone, rollout.AttemptRunning, rollout.AttemptFailed, rollout.AttemptHeld}
+	for _, c := range []struct {
+		ask  rollout.SyncAsk
+		want []string
+	}{
+		{rollout.SyncAsk{}, nil},
+		{rollout.SyncAsk{Retry: true}, []string{"failed"}},
+		{rollout.SyncAsk{Release: true}, []string{"held"}},
+		{rollout.SyncAsk{Retry: true, Release: true}, []string{"failed", "held"}},
+		{rollout.SyncAsk{Retry: true, Service: "held"}, nil},
+		{rollout.SyncAsk{Release: true, Service: "held", Environment: "production"}, []string{"held"}},
+		{rollout.SyncAsk{Release: true, Environment: "staging"}, nil},
+	} {
+		var files []rollout.SourceFile
+		for _, s := range states {
+			files = append(files, rollout.SourceFile{
+				Path: string(s), Want: wanted("", string(s), "1").want, Attempt: &rollout.Attempt{State: s, DeploymentID: "d"},
+			})
+		}
+		answer(files, []rollout.SyncAsk{c.ask}, 7)
+		if got := plannedPaths(files); !slices.Equal(got, c.want) {
+			t.Errorf("%+v tries %v again, want %v", c.ask, got, c.want)
+		}
+	}
+}
+
+// What must hold after any history of commits: no pair twice, a plan for exactly those files that want something new, and
+// serials that never repeat.
+func TestWhateverIsPushedOneAttemptIsPlannedForEachChange(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var known []rollout.SourceFile
+		var serial int64
+		used := map[int64]bool{}
+		for range rapid.IntRange(1, 12).Draw(t, "commits") {
+			before := map[string]string{}
+			for i := range known {
+				if w := known[i].Want; w != nil {
+					before[w.Pair()] = w.Digest
+				}
+			}
+			var commit []found
+			for _, path := range []string{"a.yaml", "b.yaml", "c.yaml"} {
+				switch rapid.IntRange(0, 4).Draw(t, "kind") {
+				case 0: // not there
+				case 1:
+					commit = append(commit, wrong(path))
+				default:
+					commit = append(commit, wanted(path, rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "service"),
+						rapid.SampledFrom([]string{"1", "2"}).Draw(t, "digest")))
+				}
+			}
+			known, serial = merge(done(known), commit, nil, serial)
+			pairs := map[string]bool{}
+			for i := range known {
+				f := &known[i]
+				if f.Want == nil {
+					continue
+				}
+				if pairs[f.Want.Pair()] {
+					t.Fatalf("%s is managed twice", f.Want.Pair())
+				}
+				pairs[f.Want.Pair()] = true
+				if changed := before[f.Want.Pair()] != f.Want.Digest; changed != f.Planned() {
+					t.Fatalf("%s changed: %v, planned: %v", f.Path, changed, f.Planned())
+				}
+				if len(f.Problems) > 0 && f.Planned() {
+					t.Fatalf("%s is broken, and changes something", f.Path)
+				}
+				if f.Planned() {
+					if used[f.Attempt.Serial] {
+						t.Fatalf("serial %d is used twice", f.Attempt.Serial)
+					}
+					used[f.Attempt.Serial] = true
+				}
+			}
+		}
+	})
+}
+
+func TestAnAttemptEndsAsItsDeploymentDoes(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for state, want := range map[rollout.State]rollout.AttemptState{
+		rollout.StatePending: rollout.AttemptRunning, rollout.StateInProgress: rollout.AttemptRunning,
+		rollout.StatePaused: rollout.AttemptRunning, rollout.StateRollingBack: rollout.AttemptRunning,
+		rollout.StateCompleted: rollout.AttemptDone, rollout.StateFailed: rollout.AttemptFailed,
+		rollout.StateRolledBack: rollout.AttemptFailed, rollout.StateAborted: rollout.AttemptFailed,
+		rollout.StateSuperseded: rollout.AttemptFailed,
+	} {
+		f := rollout.SourceFile{Attempt: &rollout.Attempt{State: rollout.AttemptRunning}}
+		settle(&f, &rollout.Deployment{State: state}, now)
+		if f.Attempt.State != want {
+			t.Errorf("%s: the attempt is %s, not %s", state, f.Attempt.State, want)
+		}
+	}
+	f := rollout.SourceFile{Attempt: &rollout.Attempt{State: rollout.AttemptRunning}}
+	settle(&f, &rollout.Deployment{State: rollout.StateRolledBack, Operator: rollout.Operator{Rollback: true}}, now)
+	if f.Attempt.State != rollout.AttemptHeld {
+		t.Errorf("what a person rolled back is %s", f.Attempt.State)
+	}
+}
+
+func TestOnlyADeploymentPausedByItsFailureStandsInTheWay(t *testing.T) {
+	t.Parallel()
+	stuck := rollout.Deployment{State: rollout.StatePaused, Stop: rollout.StopPaused, Progress: rollout.Progress{Cause: "web-1 failed"}}
+	if !stands(&stuck) {
+		t.Error("one that waits for a person because it failed does not count")
+	}
+	person := stuck
+	person.Operator.Pause = true
+	gate := rollout.Deployment{State: rollout.StateInProgress, Progress: rollout.Progress{Gate: 1}}
+	back := rollout.Deployment{State: rollout.StateRollingBack, Progress: rollout.Progress{Cause: "web-1 failed"}}
+	for name, d := range map[string]rollout.Deployment{"paused by a person": person, "at a gate": gate, "on its way back": back} {
+		if stands(&d) {
+			t.Errorf("one %s would be ended", name)
+		}
+	}
+}
+
+func TestHealingIsForWhatWasDoneOnceAndHasDriftedOneAtATimeAndBackedOff(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	file := func(kind rollout.AttemptKind, state rollout.AttemptState, actual string) rollout.SourceFile {
+		return rollout.SourceFile{
+			Path: actual, Want: wanted("", "s-"+string(kind)+string(state)+actual, "1").want,
+			Attempt: &rollout.Attempt{Kind: kind, State: state}, Targets: []rollout.Drift{{Target: "t", Wanted: "1", Actual: actual}},
+		}
+	}
+	sync, healing := rollout.AttemptSync, rollout.AttemptHeal
+	for name, c := range map[string]struct {
+		f    rollout.SourceFile
+		want bool
+	}{
+		"done and drifted":    {file(sync, rollout.AttemptDone, "0"), true},
+		"done, not drifted":   {file(sync, rollout.AttemptDone, "1"), false},
+		"done, unknown":       {file(sync, rollout.AttemptDone, ""), false},
+		"failed":              {file(sync, rollout.AttemptFailed, "0"), false},
+		"failed when retried": {file(rollout.AttemptRetry, rollout.AttemptFailed, "0"), false},
+		"held":                {file(sync, rollout.AttemptHeld, "0"), false},
+		"running":             {file(sync, rollout.AttemptRunning, "0"), false},
+		"healed before":       {file(healing, rollout.AttemptDone, "0"), true},
+		"healing failed":      {file(healing, rollout.AttemptFailed, "0"), true},
+	} {
+		if got := heal([]rollout.SourceFile{c.f}, nil, now) != nil; got != c.want {
+			t.Errorf("%s: healed is %v", name, got)
+		}
+	}
+	a, b := file(sync, rollout.AttemptDone, "0"), file(healing, rollout.AttemptRunning, "0")
+	if heal([]rollout.SourceFile{a, b}, nil, now) != nil {
+		t.Error("two healing deployments at once")
+	}
+	if heal([]rollout.SourceFile{a}, map[string]bool{a.Want.Pair(): true}, now) != nil {
+		t.Error("healed beside another deployment")
+	}
+	b.Attempt.State = rollout.AttemptRunning
+	for i := range 3 {
+		settle(&b, &rollout.Deployment{State: rollout.StateFailed}, now)
+		wait := firstHealBackoff << i
+		if heal([]rollout.SourceFile{b}, nil, now.Add(wait-time.Second)) != nil || heal([]rollout.SourceFile{b}, nil, now.Add(wait)) == nil {
+			t.Errorf("after %d failures the wait is not %s", i+1, wait)
+		}
+	}
+}
+
+func TestASourceStandsAsItsWorstPartDoes(t *testing.T) {
+	t.Parallel()
+	good := rollout.SourceFile{Want: wanted("", "a", "1").want, Attempt: &rollout.Attempt{State: rollout.AttemptDone}, Targets: []rollout.Drift{{Wanted: "1", Actual: "1"}}}
+	silent, other, running, broken := good, good, good, good
+	silent.Targets = []rollout.Drift{{Wanted: "1"}}
+	other.Targets = []rollout.Drift{{Wanted: "1", Actual: "0"}}
+	running.Attempt = &rollout.Attempt{State: rollout.AttemptRunning}
+	broken.Problems = []rollout.FileProblem{{Detail: "is wrong"}}
+	for name, c := range map[string]struct {
+		files []rollout.SourceFile
+		err   string
+		want  rollout.SourceState
+	}{
+		"all good":      {[]rollout.SourceFile{good, good}, "", rollout.SourceSynced},
+		"one silent":    {[]rollout.SourceFile{good, silent}, "", rollout.SourceUnknown},
+		"one other":     {[]rollout.SourceFile{silent, other}, "", rollout.SourceDrifted},
+		"one under way": {[]rollout.SourceFile{good, running}, "", rollout.SourceDrifted},
+		"one broken":    {[]rollout.SourceFile{good, broken, other}, "", rollout.SourceError},
+		"sync failed":   {[]rollout.SourceFile{good}, "the remote is gone", rollout.SourceError},
+	} {
+		at := rollout.SourceStatus{DesiredRevision: "new", ActualRevision: "old", Error: c.err}
+		assess(&at, c.files)
+		if at.State != c.want || at.Reason == "" || (at.ActualRevision == "new") != (c.want == rollout.SourceSynced) {
+			t.Errorf("%s: %+v, want %s", name, at, c.want)
+		}
+	}
+}
+
+func TestPollsAreSpreadAndBackedOff(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, c := range []struct {
+		failures    int
+		share       float64
+		least, most time.Duration
+	}{
+		{0, 0, 54 * time.Second, 54 * time.Second},
+		{0, 1, 66 * time.Second, 66 * time.Second},
+		{1, 0.5, 2 * time.Minute, 2 * time.Minute},
+		{30, 0.5, 10 * time.Minute, 10 * time.Minute},
+	} {
+		wait := nextSync(now, time.Minute, c.failures, c.share).Sub(now).Round(time.Second)
+		if wait < c.least || wait > c.most {
+			t.Errorf("after %d failures the next poll is in %s", c.failures, wait)
+		}
+	}
+}

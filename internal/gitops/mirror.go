@@ -1,0 +1,255 @@
+package gitops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// head is where the branch of a mirror is kept. It is no branch: nothing else of the mirror is ever used.
+const head = "refs/rollcall/head"
+
+var errTooLarge = errors.New("the repository is larger than this server takes")
+
+// mirrors are the bare copies of repositories on this machine. Each may be thrown away at any time.
+type mirrors struct {
+	folder string
+	// fetchTime and fetchBytes bound one fetch, and what a mirror may take up.
+	fetchTime  time.Duration
+	fetchBytes int64
+	mu         sync.Mutex
+	// locks hold one token for each source whose mirror nobody uses.
+	locks map[string]chan struct{}
+	// fit is true once git was found to be new enough.
+	fit atomic.Bool
+}
+
+// usable refuses a git that does not know how to be told which address to call: it would look the host up again by itself.
+func (m *mirrors) usable(ctx context.Context) error {
+	if m.fit.Load() {
+		return nil
+	}
+	out, err := git(ctx, command{dir: m.folder, args: []string{"version"}})
+	if err != nil {
+		return fmt.Errorf("find git: %w", err)
+	}
+	var major, minor int
+	_, err = fmt.Sscanf(string(out), "git version %d.%d", &major, &minor)
+	if err != nil || major < 2 || major == 2 && minor < 37 {
+		return fmt.Errorf("git 2.37 or later is needed, and this is %q", strings.TrimSpace(string(out)))
+	}
+	m.fit.Store(true)
+	return nil
+}
+
+// mirror is the copy of one source's repository. No two calls of it run at once in this process.
+type mirror struct {
+	path   string
+	limits *mirrors
+}
+
+// use calls do with the source's mirror, alone.
+func (m *mirrors) use(ctx context.Context, s *rollout.Source, do func(*mirror) error) error {
+	free := m.lock(s.ID)
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-free:
+	}
+	defer func() { free <- struct{}{} }()
+	return do(&mirror{path: filepath.Join(m.folder, s.ID+mirrorSuffix), limits: m})
+}
+
+const mirrorSuffix = ".git"
+
+func (m *mirrors) lock(id string) chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.locks == nil {
+		m.locks = map[string]chan struct{}{}
+	}
+	if m.locks[id] == nil {
+		m.locks[id] = make(chan struct{}, 1)
+		m.locks[id] <- struct{}{}
+	}
+	return m.locks[id]
+}
+
+// keepOnly removes the mirrors of sources that are no more.
+func (m *mirrors) keepOnly(ctx context.Context, ids []string) error {
+	found, err := filepath.Glob(filepath.Join(m.folder, "*"+mirrorSuffix))
+	for _, path := range found {
+		id := strings.TrimSuffix(filepath.Base(path), mirrorSuffix)
+		if slices.Contains(ids, id) {
+			continue
+		}
+		err = errors.Join(err, m.use(ctx, &rollout.Source{ID: id}, func(mi *mirror) error { return os.RemoveAll(mi.path) }))
+	}
+	return err
+}
+
+// fetch brings the mirror up to the source's branch and gives the commit. Whatever is wrong with the mirror itself is
+// mended by making it anew.
+func (m *mirror) fetch(ctx context.Context, s *rollout.Source, r Resolver) (string, error) {
+	_, err := os.Stat(m.path)
+	old := err == nil
+	revision, err := m.tryFetch(ctx, s, r)
+	if !errors.Is(err, errTooLarge) && !m.broken(ctx) {
+		return revision, err
+	}
+	if err := os.RemoveAll(m.path); err != nil {
+		return "", fmt.Errorf("throw the mirror away: %w", err)
+	}
+	if !old {
+		return "", err
+	}
+	return m.tryFetch(ctx, s, r)
+}
+
+func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (string, error) {
+	if err := os.MkdirAll(m.limits.folder, 0o700); err != nil {
+		return "", fmt.Errorf("make the folder for mirrors: %w", err)
+	}
+	if err := m.limits.usable(ctx); err != nil {
+		return "", err
+	}
+	if err := m.make(ctx); err != nil {
+		return "", err
+	}
+	folder, err := os.MkdirTemp(m.limits.folder, "call-")
+	if err != nil {
+		return "", fmt.Errorf("make room for a fetch: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(folder) }() // what is left of a crash is removed at the next start
+	to, err := dial(ctx, s, r, folder)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, m.limits.fetchTime, fmt.Errorf("it took longer than %s", m.limits.fetchTime))
+	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go m.watchSize(ctx, stop)
+	_, err = git(ctx, command{
+		dir: m.path, env: to.env, config: to.config, hide: to.hide,
+		args: []string{
+			"fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
+			"--force", "--end-of-options", to.url, "+refs/heads/" + s.Branch + ":" + head,
+		},
+	})
+	if err != nil {
+		return "", err
+	}
+	if sizeOf(m.path) > m.limits.fetchBytes {
+		return "", m.tooLarge()
+	}
+	return m.ask(ctx, "rev-parse", "--verify", "--end-of-options", head+"^{commit}")
+}
+
+// make creates the mirror when it is not there.
+func (m *mirror) make(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(m.path, "HEAD")); err == nil {
+		return nil
+	}
+	_, err := git(ctx, command{dir: m.limits.folder, args: []string{"init", "--quiet", "--bare", "--end-of-options", m.path}})
+	return err
+}
+
+// broken reports whether the mirror is there and cannot be used.
+func (m *mirror) broken(ctx context.Context) bool {
+	if _, err := os.Stat(m.path); err != nil || ctx.Err() != nil {
+		return false
+	}
+	_, err := m.ask(ctx, "rev-parse", "--is-bare-repository")
+	if err == nil {
+		_, err = m.ask(ctx, "for-each-ref", "--format=%(objecttype)")
+	}
+	return err != nil && ctx.Err() == nil
+}
+
+// watchSize stops a fetch that takes more room than there is for it.
+func (m *mirror) watchSize(ctx context.Context, stop context.CancelCauseFunc) {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if sizeOf(m.path) > m.limits.fetchBytes {
+				stop(m.tooLarge())
+			}
+		}
+	}
+}
+
+func (m *mirror) tooLarge() error {
+	return fmt.Errorf("%w: more than %d MiB", errTooLarge, m.limits.fetchBytes>>20)
+}
+
+// sizeOf adds up the files below a folder; those that vanish meanwhile count nothing.
+func sizeOf(folder string) int64 {
+	var sum int64
+	_ = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil //nolint:nilerr // git removes files of its own while this looks
+		}
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
+}
+
+// ask runs a command on the mirror alone and gives its answer in one line.
+func (m *mirror) ask(ctx context.Context, args ...string) (string, error) {
+	out, err := git(ctx, command{dir: m.path, args: args})
+	return strings.TrimSpace(string(out)), err
+}
+
+// descends reports whether revision comes after older in history. A mirror that does not have older has the whole history
+// of the branch without it.
+func (m *mirror) descends(ctx context.Context, revision, older string) (bool, error) {
+	if _, err := m.ask(ctx, "cat-file", "-e", older+"^{commit}"); err != nil {
+		return false, ctx.Err()
+	}
+	_, err := m.ask(ctx, "merge-base", "--is-ancestor", "--end-of-options", older, revision)
+	if exitCode(err) == 1 {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// verify refuses a commit that none of the signers has signed.
+func (m *mirror) verify(ctx context.Context, revision, signers string) error {
+	if signers == "" {
+		return nil
+	}
+	file, err := os.CreateTemp(m.limits.folder, "call-signers-")
+	if err != nil {
+		return fmt.Errorf("write the allowed signers down: %w", err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }() // it holds no secret
+	_, err = file.WriteString(signers + "\n")
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("write the allowed signers down: %w", err)
+	}
+	_, err = git(ctx, command{dir: m.path, args: []string{"verify-commit", revision}, config: [][2]string{
+		{"gpg.ssh.allowedSignersFile", file.Name()}, {"gpg.minTrustLevel", "fully"},
+	}})
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("commit %s is not signed by an allowed signer: %w", revision, err)
+	}
+	return err
+}

@@ -1,0 +1,245 @@
+package gitops
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func TestAMirrorFollowsItsBranchThroughRewritesAndDamage(t *testing.T) {
+	t.Parallel()
+	r, m := newRepo(t), newMirrors(t)
+	first := r.commit("one", map[string]string{"a.yaml": "a: 1"})
+	mi, got := fetched(t, m, r.source())
+	if got != first {
+		t.Fatalf("fetched %s, not %s", got, first)
+	}
+	second := r.commit("two", map[string]string{"a.yaml": "a: 2"})
+	if _, got = fetched(t, m, r.source()); got != second {
+		t.Fatalf("fetched %s, not %s", got, second)
+	}
+	if down, err := mi.descends(t.Context(), second, first); err != nil || !down {
+		t.Errorf("the second commit does not descend from the first: %v", err)
+	}
+	other := r.commit("another two", map[string]string{"a.yaml": "a: 3"}, "--amend")
+	if _, got = fetched(t, m, r.source()); got != other {
+		t.Fatalf("fetched %s, not %s", got, other)
+	}
+	for _, before := range []string{second, strings.Repeat("ab", 20)} {
+		if down, err := mi.descends(t.Context(), other, before); err != nil || down {
+			t.Errorf("the rewritten commit descends from %s: %v", before, err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(mi.path, "config"), []byte("rubbish ["), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, got = fetched(t, m, r.source()); got != other {
+		t.Errorf("a damaged mirror gives %s", got)
+	}
+}
+
+func TestOnlyYAMLFilesBelowThePathAreRead(t *testing.T) {
+	t.Parallel()
+	r, m := newRepo(t), newMirrors(t)
+	commit := r.commit("all kinds", map[string]string{
+		"deploy/a.yaml": "a: 1", "deploy/b.YML": "b: 1", "deploy/README.md": "no", "deploy/.hidden/x.yaml": "no",
+		"deploy/.ci.yml": "no", "elsewhere.yaml": "no", "deployment/x.yaml": "no",
+		"deploy/link.yaml": "120000 ../../../etc/passwd", "deploy/large.yaml": strings.Repeat("x", 10<<20),
+		"deploy/--upload-pack=touch.yaml": "a: 2", "deploy/new\nline.yaml": "a: 3", "deploy/*.yaml": "a: 4",
+	})
+	mi, _ := fetched(t, m, r.source())
+	entries, err := mi.entries(t.Context(), commit, "deploy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents, err := mi.contents(t.Context(), entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range entries {
+		text := string(contents[e.object])
+		if e.refused != "" {
+			text = e.refused
+		}
+		got = append(got, e.path+": "+text)
+	}
+	want := []string{
+		"deploy/*.yaml: a: 4", "deploy/--upload-pack=touch.yaml: a: 2", "deploy/a.yaml: a: 1", "deploy/b.YML: b: 1",
+		"deploy/large.yaml: is larger than 1024 KiB", "deploy/link.yaml: is a symbolic link, and links are not followed",
+		`"deploy/new\nline.yaml": has a name that is not plain text`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("read\n%s\nand not\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, below := range []string{"nowhere", "../..", "deploy/link.yaml/x", "-r"} {
+		if _, err := mi.entries(t.Context(), commit, below); !errors.Is(err, errNothing) && !strings.Contains(fmt.Sprint(err), "outside") {
+			t.Errorf("%s: %v", below, err)
+		}
+	}
+	c, err := mi.commitOf(t.Context(), commit, "deploy/--upload-pack=touch.yaml")
+	if err != nil || c.SHA != commit || c.Author != "Ann <ann@example.com>" || c.Message != "all kinds" {
+		t.Errorf("the commit of a file is %+v: %v", c, err)
+	}
+}
+
+func TestThePathMayBeAFileOrEverything(t *testing.T) {
+	t.Parallel()
+	r, m := newRepo(t), newMirrors(t)
+	commit := r.commit("two", map[string]string{"a.yaml": "a: 1", "b/c.yaml": "c: 1"})
+	mi, _ := fetched(t, m, r.source())
+	for below, n := range map[string]int{"": 2, "b/c.yaml": 1, "b": 1} {
+		if entries, err := mi.entries(t.Context(), commit, below); err != nil || len(entries) != n {
+			t.Errorf("%q has %d files (%v), want %d", below, len(entries), err, n)
+		}
+	}
+}
+
+func TestRemotesThatLookLikeSomethingElseAreNotRun(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	trap := filepath.Join(t.TempDir(), "trap")
+	for _, url := range []string{
+		"ext::sh -c touch% " + trap, "--upload-pack=touch " + trap, "-u" + trap, "fd::17", "file::ext::touch " + trap,
+	} {
+		err := refused(t, m, &rollout.Source{ID: "id", URL: url, Branch: "main"})
+		if _, statErr := os.Stat(trap); statErr == nil {
+			t.Fatalf("%s was run: %v", url, err)
+		}
+	}
+	r := newRepo(t)
+	r.commit("one", map[string]string{"a.yaml": "a: 1"})
+	s := r.source()
+	s.Branch = "--upload-pack=touch " + trap
+	_ = refused(t, m, s) // any error will do, as long as the trap is not sprung
+	if _, err := os.Stat(trap); err == nil {
+		t.Fatal("a branch was run")
+	}
+}
+
+func TestAFetchIsBoundInTimeAndSize(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	m := newMirrors(t)
+	m.fetchTime = 500 * time.Millisecond
+	began := time.Now()
+	err = refused(t, m, &rollout.Source{ID: "slow", URL: "http://" + silent.Addr().String() + "/x.git", Branch: "main"})
+	if !strings.Contains(err.Error(), "longer than 500ms") || time.Since(began) > 10*time.Second {
+		t.Errorf("after %s: %v", time.Since(began), err)
+	}
+
+	r := newRepo(t)
+	noise := make([]byte, 4<<20)
+	for i := range noise {
+		noise[i] = byte(i*i>>7 ^ i*2654435761>>13)
+	}
+	r.commit("large", map[string]string{"noise": string(noise)})
+	m = newMirrors(t)
+	m.fetchBytes = 200 << 10
+	if err := refused(t, m, r.source()); !errors.Is(err, errTooLarge) {
+		t.Errorf("a large repository: %v", err)
+	}
+	if size := sizeOf(m.folder); size > m.fetchBytes {
+		t.Errorf("%d bytes are left of it", size)
+	}
+}
+
+func TestATokenGoesToItsHostOnlyAndIsSeenNowhere(t *testing.T) {
+	t.Parallel()
+	const token = "geheim-4711"
+	var asked atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	t.Cleanup(elsewhere.Close)
+	seen := make(chan string, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, given, _ := r.BasicAuth()
+		processes, _ := exec.CommandContext(t.Context(), "sh", "-c", "cat /proc/[0-9]*/cmdline").Output()
+		select {
+		case seen <- fmt.Sprintf("%v %v", given == token, strings.Contains(string(processes), token)):
+		default:
+		}
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusFound)
+	}))
+	t.Cleanup(server.Close)
+	s := &rollout.Source{
+		ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: rollout.SourceSecrets{Token: token},
+	}
+	err := refused(t, newMirrors(t), s)
+	if got := <-seen; got != "true false" {
+		t.Errorf("token given, and seen among the processes: %s", got)
+	}
+	if asked.Load() != 0 {
+		t.Error("a redirect was followed")
+	}
+	if strings.Contains(err.Error(), token) {
+		t.Errorf("the error shows the token: %v", err)
+	}
+}
+
+func TestAWrongTokenIsAnErrorAndNoPrompt(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	t.Cleanup(server.Close)
+	s := &rollout.Source{ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: rollout.SourceSecrets{Token: "a-wrong-one"}}
+	if err := refused(t, newMirrors(t), s); !strings.Contains(err.Error(), "Authentication failed") && !strings.Contains(err.Error(), "could not read") {
+		t.Errorf("a wrong token: %v", err)
+	}
+}
+
+func TestOnlyCommitsOfAllowedSignersPass(t *testing.T) {
+	t.Parallel()
+	keys := t.TempDir()
+	for _, name := range []string{"ann", "bob"} {
+		out, err := exec.CommandContext(t.Context(), "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", filepath.Join(keys, name)).CombinedOutput()
+		if err != nil {
+			t.Fatalf("ssh-keygen: %v\n%s", err, out)
+		}
+	}
+	public, err := os.ReadFile(filepath.Join(keys, "ann.pub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signers := "ann@example.com namespaces=\"git\" " + string(public)
+	r, m := newRepo(t), newMirrors(t)
+	r.run(nil, "config", "gpg.format", "ssh")
+	signedBy := func(who string) string {
+		r.run(nil, "config", "user.signingKey", filepath.Join(keys, who))
+		return r.commit("signed by "+who, map[string]string{"a.yaml": "a: 1"}, "--gpg-sign")
+	}
+	ann := signedBy("ann")
+	bob := signedBy("bob")
+	unsigned := r.commit("unsigned", map[string]string{"a.yaml": "a: 2"})
+	mi, _ := fetched(t, m, r.source())
+	if err := mi.verify(t.Context(), ann, signers); err != nil {
+		t.Errorf("what Ann signed: %v", err)
+	}
+	for name, commit := range map[string]string{"what Bob signed": bob, "what nobody signed": unsigned} {
+		if err := mi.verify(t.Context(), commit, signers); err == nil || !strings.Contains(err.Error(), "allowed signer") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := mi.verify(t.Context(), ann, "# nobody"); err == nil {
+		t.Error("an empty list of signers allows somebody")
+	}
+	if err := mi.verify(t.Context(), unsigned, ""); err != nil {
+		t.Errorf("without signers: %v", err)
+	}
+}

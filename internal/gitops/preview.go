@@ -1,0 +1,78 @@
+package gitops
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// previewTime bounds a dry run, whose caller waits for it.
+const previewTime = 50 * time.Second
+
+// Preview says what a sync would do now, and does nothing: the branch is read by this very replica, whoever owns the
+// source. A remote that cannot be read is CodeConflict.
+func (l *Loop) Preview(ctx context.Context, name string, ask rollout.SyncAsk) (rollout.PlannedSync, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, previewTime, fmt.Errorf("it took longer than %s", previewTime))
+	defer cancel()
+	report, err := l.Store.Source(ctx, name)
+	if err != nil {
+		return rollout.PlannedSync{}, err
+	}
+	taken, err := l.Store.Taken(ctx, name)
+	if err != nil {
+		return rollout.PlannedSync{}, err
+	}
+	var preview rollout.PlannedSync
+	err = l.mirrors.use(ctx, &report.Source, func(m *mirror) error {
+		read, revision, err := l.peek(ctx, m, &report)
+		if err != nil {
+			return err
+		}
+		preview = planned(&report, read, taken, ask)
+		preview.DesiredRevision = revision
+		return nil
+	})
+	if err != nil && rollout.ErrorCode(err) == "" {
+		err = &rollout.Error{Code: rollout.CodeConflict, Message: "the source cannot be read: " + shortened(err.Error(), maxComplaint), Err: err}
+	}
+	return preview, err
+}
+
+func (l *Loop) peek(ctx context.Context, m *mirror, r *rollout.SourceReport) ([]found, string, error) {
+	revision, err := m.fetch(ctx, &r.Source, l.Resolver)
+	if err != nil {
+		return nil, "", fmt.Errorf("fetch: %w", err)
+	}
+	if err := m.verify(ctx, revision, r.Source.AllowedSigners); err != nil {
+		return nil, "", err
+	}
+	read, err := l.readFiles(ctx, m, &r.Source, revision, r.Files)
+	return read, revision, err
+}
+
+// planned is what merge and the ask would plan beside what is planned already.
+func planned(r *rollout.SourceReport, read []found, taken map[string]string, ask rollout.SyncAsk) rollout.PlannedSync {
+	known := slices.Clone(r.Files)
+	for i := range known {
+		if a := known[i].Attempt; a != nil {
+			copied := *a
+			known[i].Attempt = &copied
+		}
+	}
+	files, serial := merge(known, read, taken, r.Status.Serial)
+	answer(files, []rollout.SyncAsk{ask}, serial)
+	var p rollout.PlannedSync
+	for i := range files {
+		f := &files[i]
+		if len(f.Problems) > 0 {
+			p.Broken = append(p.Broken, *f)
+		}
+		if f.Planned() {
+			p.Deployments = append(p.Deployments, rollout.PlannedAttempt{Path: f.Path, Kind: f.Attempt.Kind, Want: *f.Want})
+		}
+	}
+	return p
+}

@@ -1,0 +1,153 @@
+package gitops
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"rollcall/internal/rollout"
+)
+
+// found is a file as a commit has it: what it wants, or what is wrong with it.
+type found struct {
+	path     string
+	want     *rollout.Want
+	problems []rollout.FileProblem
+}
+
+// readFiles reads what the files of a commit want. Those that want what they wanted before keep their commit.
+func (l *Loop) readFiles(ctx context.Context, m *mirror, s *rollout.Source, revision string, known []rollout.SourceFile) ([]found, error) {
+	entries, err := m.entries(ctx, revision, s.Path)
+	if errors.Is(err, errNothing) && len(known) > 0 {
+		return nil, nil // all files were removed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the files of commit %s: %w", revision, err)
+	}
+	contents, err := m.contents(ctx, entries)
+	if err != nil {
+		return nil, fmt.Errorf("read the files of commit %s: %w", revision, err)
+	}
+	digests := map[string]*rollout.Want{}
+	for i := range known {
+		if w := known[i].Want; w != nil {
+			digests[w.Digest] = w
+		}
+	}
+	files := make([]found, 0, len(entries))
+	for _, e := range entries {
+		file, err := l.readFile(ctx, s, e, contents[e.object], func(digest string) (rollout.Commit, error) {
+			if w := digests[digest]; w != nil {
+				return w.Commit, nil
+			}
+			return m.commitOf(ctx, revision, e.path)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read %s at commit %s: %w", e.path, revision, err)
+		}
+		for i := range file.problems {
+			file.problems[i].Commit = revision
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// readFile reads one file. An error means that nobody can say whether it is good.
+func (l *Loop) readFile(
+	ctx context.Context, s *rollout.Source, e entry, text []byte, commitOf func(digest string) (rollout.Commit, error),
+) (found, error) {
+	broken := func(problems ...rollout.FileProblem) (found, error) {
+		return found{path: e.path, problems: problems}, nil
+	}
+	if e.refused != "" {
+		return broken(rollout.FileProblem{Detail: e.refused})
+	}
+	doc, problem := readYAML(text)
+	if problem == nil {
+		problem = keepsNoSecret(doc)
+	}
+	if problem != nil {
+		return broken(*problem)
+	}
+	checked, err := l.Deployer.Check(ctx, doc.json)
+	if problems, wrong := problemsOf(err, doc); wrong {
+		return broken(problems...)
+	}
+	if err != nil {
+		return found{}, err
+	}
+	sum := sha256.Sum256(doc.json)
+	digest := hex.EncodeToString(sum[:])
+	commit, err := commitOf(digest)
+	if err != nil {
+		return found{}, err
+	}
+	d := &checked.Deployment
+	body, err := labelled(doc.json, map[string]string{
+		"commit": commit.SHA, "author": commit.Author, "message": commit.Message, "source": s.Name, "file": label(e.path),
+	})
+	if err != nil {
+		return found{}, err
+	}
+	return found{path: e.path, want: &rollout.Want{
+		Service: d.Service, Environment: d.Environment, Version: d.Version, Body: body, Digest: digest, Commit: commit,
+	}}, nil
+}
+
+// keepsNoSecret refuses a secret in a file: whoever reads the repository would have it.
+func keepsNoSecret(doc *document) *rollout.FileProblem {
+	for _, place := range [][2]string{{"deploy", "secret"}, {"tls", "client_key"}} {
+		part, _ := doc.value[place[0]].(map[string]any)
+		if _, given := part[place[1]]; !given {
+			continue
+		}
+		pointer := "/" + place[0] + "/" + place[1]
+		return &rollout.FileProblem{
+			Line: doc.line(pointer), Pointer: pointer,
+			Detail: "does not belong into Git: put it into the definition of the service in the environment",
+		}
+	}
+	return nil
+}
+
+// problemsOf turns a refusal into what is wrong with the file; false when err is none.
+func problemsOf(err error, doc *document) ([]rollout.FileProblem, bool) {
+	e, ok := errors.AsType[*rollout.Error](err)
+	if !ok || e.Code != rollout.CodeInvalid {
+		return nil, false
+	}
+	if len(e.Problems) == 0 {
+		return []rollout.FileProblem{{Line: doc.line(""), Detail: e.Message}}, true
+	}
+	problems := make([]rollout.FileProblem, len(e.Problems))
+	for i, p := range e.Problems {
+		problems[i] = rollout.FileProblem{Line: doc.line(p.Pointer), Pointer: p.Pointer, Detail: p.Detail}
+	}
+	return problems, true
+}
+
+// labelled is a request with these labels added to its own.
+func labelled(body json.RawMessage, labels map[string]string) (json.RawMessage, error) {
+	var request map[string]any
+	if err := json.Unmarshal(body, &request); err != nil {
+		return nil, fmt.Errorf("read a request: %w", err)
+	}
+	own, _ := request["labels"].(map[string]any)
+	all := map[string]any{}
+	for name, value := range own {
+		all[name] = value
+	}
+	for name, value := range labels {
+		all[name] = value
+	}
+	request["labels"] = all
+	encoded, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("write a request: %w", err)
+	}
+	return encoded, nil
+}

@@ -1,0 +1,88 @@
+package gitops
+
+import (
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// How long healing waits after it failed: it doubles each time.
+const (
+	firstHealBackoff = 30 * time.Second
+	lastHealBackoff  = time.Hour
+)
+
+// settle says what came of an attempt whose deployment is d.
+func settle(f *rollout.SourceFile, d *rollout.Deployment, now time.Time) {
+	a := f.Attempt
+	a.State, a.Reason = outcome(d)
+	if a.Kind == rollout.AttemptHeal && a.State == rollout.AttemptFailed {
+		f.HealFailures++
+		f.HealAt = now.Add(backoff(firstHealBackoff, lastHealBackoff, f.HealFailures))
+	}
+}
+
+func outcome(d *rollout.Deployment) (rollout.AttemptState, string) {
+	switch {
+	case !d.State.Terminal():
+		return rollout.AttemptRunning, d.Reason
+	case d.State == rollout.StateCompleted:
+		return rollout.AttemptDone, ""
+	case d.Operator.Rollback:
+		return rollout.AttemptHeld, "deployment " + d.ID + " was rolled back: it is not put back until Git says something newer, or somebody releases it"
+	default:
+		return rollout.AttemptFailed, fmt.Sprintf("deployment %s ended %s: %s", d.ID, d.State, d.Reason)
+	}
+}
+
+// hold keeps back what was done and then rolled back by another deployment.
+func hold(f *rollout.SourceFile, rolledBackBy string) {
+	f.Attempt.State = rollout.AttemptHeld
+	f.Attempt.Reason = "deployment " + f.Attempt.DeploymentID + " was rolled back by " + rolledBackBy +
+		": it is not put back until Git says something newer, or somebody releases it"
+}
+
+// stands reports whether a deployment waits in a failing state, so that a newer one would wait behind it for ever. One
+// that a person paused, or that waits at a gate, does not fail.
+func stands(d *rollout.Deployment) bool {
+	return d.State == rollout.StatePaused && !d.Operator.Pause && d.Stop == rollout.StopPaused && d.Progress.Cause != ""
+}
+
+// heal picks the one file whose targets are to be brought back now, or none. busy are the pairs in which a deployment
+// has not ended.
+func heal(files []rollout.SourceFile, busy map[string]bool, now time.Time) *rollout.SourceFile {
+	var chosen *rollout.SourceFile
+	for i := range files {
+		f := &files[i]
+		if f.Running() && f.Attempt.Kind == rollout.AttemptHeal {
+			return nil
+		}
+		if chosen == nil && healable(f, now) && !busy[f.Want.Pair()] {
+			chosen = f
+		}
+	}
+	return chosen
+}
+
+// healable reports whether a file's targets have drifted and may be brought back: not what failed for its commit, and not
+// what somebody rolled back.
+func healable(f *rollout.SourceFile, now time.Time) bool {
+	drifted, _ := f.Drifted()
+	if f.Want == nil || f.Attempt == nil || drifted == 0 || now.Before(f.HealAt) {
+		return false
+	}
+	failedHealing := f.Attempt.Kind == rollout.AttemptHeal && f.Attempt.State == rollout.AttemptFailed
+	return f.Attempt.State == rollout.AttemptDone || failedHealing
+}
+
+// backoff is first after one failure, and doubles with each further one up to last.
+func backoff(first, last time.Duration, failures int) time.Duration {
+	wait := first
+	for range failures - 1 {
+		if wait *= 2; wait >= last {
+			return last
+		}
+	}
+	return wait
+}

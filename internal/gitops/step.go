@@ -1,0 +1,196 @@
+package gitops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// step is what one claim of a source is used for.
+type step struct {
+	*Loop
+	c     *rollout.ClaimedSource
+	at    rollout.SourceStatus
+	files []rollout.SourceFile
+	began time.Time
+	// answered is the last ask that was heard, synced whether the branch was read, settled whose attempts have just ended.
+	answered int64
+	synced   bool
+	settled  map[string]bool
+}
+
+func newStep(l *Loop, c *rollout.ClaimedSource) *step {
+	return &step{Loop: l, c: c, at: c.Status, files: c.Files, began: time.Now(), settled: map[string]bool{}}
+}
+
+// now is the database's time.
+func (s *step) now() time.Time { return s.c.Now.Add(time.Since(s.began)) }
+
+// run does all that there is to do now. What was planned before comes first: it was promised.
+func (s *step) run(ctx context.Context) error {
+	if err := s.deploy(ctx); err != nil {
+		return err
+	}
+	if s.due() && !s.planned() {
+		if err := s.sync(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.look(ctx); err != nil {
+		return err
+	}
+	if err := s.heal(ctx); err != nil {
+		return err
+	}
+	assess(&s.at, s.files)
+	return s.save(ctx, true)
+}
+
+// due reports whether the branch is to be read.
+func (s *step) due() bool { return len(s.c.Asks) > 0 || !s.at.NextSyncAt.After(s.now()) }
+
+func (s *step) planned() bool {
+	for i := range s.files {
+		if s.files[i].Planned() {
+			return true
+		}
+	}
+	return false
+}
+
+// save writes the step's findings down; the last one gives the source up.
+func (s *step) save(ctx context.Context, last bool) error {
+	runAt := nextLook(&s.at, s.files, s.c.Source.Heal, s.now())
+	return s.Store.SaveSource(ctx, rollout.SourceSave{
+		Claim: s.c.Claim, Status: s.at, Files: s.files, Answered: s.answered, Release: last, RunAt: runAt,
+	})
+}
+
+// sync reads the branch and makes the deployments that follow. A failure of the remote is part of the status.
+func (s *step) sync(ctx context.Context) error {
+	began := time.Now()
+	err := s.read(ctx)
+	if ctx.Err() != nil || rollout.ErrorCode(err) == rollout.CodeUnavailable {
+		return err
+	}
+	s.Recorder.SyncDone(s.c.Source.Name, time.Since(began), err != nil)
+	s.synced = true
+	s.at.LastSyncAt = s.now()
+	if err == nil {
+		s.at.LastGoodSyncAt, s.at.Failures, s.at.Error = s.at.LastSyncAt, 0, ""
+	} else {
+		s.at.Failures++
+		s.at.Error = shortened(err.Error(), 2*maxComplaint)
+		s.Log.WarnContext(ctx, "a source could not be synced", "source", s.c.Source.Name, "error", err, "failures", s.at.Failures)
+	}
+	s.at.NextSyncAt = nextSync(s.now(), s.c.Source.Interval.Std(), s.at.Failures, s.Share())
+	for _, ask := range s.c.Asks {
+		s.answered = max(s.answered, ask.ID)
+	}
+	s.at.Serial = answer(s.files, s.c.Asks, s.at.Serial)
+	assess(&s.at, s.files)
+	if err := s.save(ctx, false); err != nil {
+		return err
+	}
+	return s.deploy(ctx)
+}
+
+// read brings files and desired revision up to the branch.
+func (s *step) read(ctx context.Context) error {
+	source := &s.c.Source
+	return s.mirrors.use(ctx, source, func(m *mirror) error {
+		revision, err := m.fetch(ctx, source, s.Resolver)
+		if err != nil || revision == s.at.DesiredRevision && s.unchanged() {
+			return err
+		}
+		if err := m.verify(ctx, revision, source.AllowedSigners); err != nil {
+			return err
+		}
+		read, err := s.readFiles(ctx, m, source, revision, s.files)
+		if err != nil {
+			return err
+		}
+		if err := s.noteRewrite(ctx, m, revision); err != nil {
+			return err
+		}
+		s.files, s.at.Serial = merge(s.files, read, s.c.Taken, s.at.Serial)
+		s.at.DesiredRevision = revision
+		return nil
+	})
+}
+
+// unchanged reports whether reading the same commit again can find nothing new.
+func (s *step) unchanged() bool {
+	for i := range s.files {
+		if len(s.files[i].Problems) > 0 {
+			return false
+		}
+	}
+	return len(s.c.Asks) == 0 && s.at.Error == "" && s.at.LastGoodSyncAt.After(s.c.Source.UpdatedAt)
+}
+
+// noteRewrite records that the branch's history was replaced.
+func (s *step) noteRewrite(ctx context.Context, m *mirror, revision string) error {
+	before := s.at.DesiredRevision
+	if before == "" || before == revision {
+		return nil
+	}
+	descends, err := m.descends(ctx, revision, before)
+	if err != nil {
+		return fmt.Errorf("compare the branch with what it was: %w", err)
+	}
+	if !descends {
+		s.at.Rewrite = &rollout.Rewrite{At: s.now(), From: before, To: revision}
+		s.Log.WarnContext(ctx, "the history of a source's branch was rewritten", "source", s.c.Source.Name, "from", before, "to", revision)
+	}
+	return nil
+}
+
+// deploy asks for what is planned. Each attempt has a name of its own for ever, so asking twice makes one deployment.
+func (s *step) deploy(ctx context.Context) error {
+	asked := false
+	for i := range s.files {
+		f := &s.files[i]
+		if !f.Planned() {
+			continue
+		}
+		asked = true
+		body := f.Want.Body
+		if f.Attempt.Kind != rollout.AttemptSync {
+			var err error
+			if body, err = labelled(body, map[string]string{"attempt": string(f.Attempt.Kind)}); err != nil {
+				return err
+			}
+		}
+		name := fmt.Sprintf("%s@%s#%d", f.Want.Pair(), f.Attempt.Commit, f.Attempt.Serial)
+		created, err := s.Deployer.Deploy(ctx, body, &s.c.Source, s.c.Claim, name)
+		if err := took(f.Attempt, &created, err); err != nil {
+			return fmt.Errorf("deploy %s for source %s: %w", f.Want.Pair(), s.c.Source.Name, err)
+		}
+	}
+	if !asked {
+		return nil
+	}
+	assess(&s.at, s.files)
+	return s.save(ctx, false)
+}
+
+// took writes down what came of asking for a deployment. An error means that nobody can say, and that the same is to be
+// asked again.
+func took(a *rollout.Attempt, created *rollout.Created, err error) error {
+	e, coded := errors.AsType[*rollout.Error](err)
+	switch {
+	case err == nil:
+		a.State, a.DeploymentID, a.Reason = rollout.AttemptRunning, created.Deployment.ID, created.Deployment.Reason
+	case coded && e.Code == rollout.CodeMismatch && e.ID != "":
+		a.State, a.DeploymentID, a.Reason = rollout.AttemptRunning, e.ID, "was asked for before"
+	case coded && (e.Code == rollout.CodeInvalid || e.Code == rollout.CodeConflict):
+		a.State, a.Reason = rollout.AttemptFailed, "was refused: "+shortened(e.Error(), maxComplaint)
+	default:
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,201 @@
+package gitops
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"rollcall/internal/api"
+	"rollcall/internal/dbtest"
+	"rollcall/internal/rollout"
+	"rollcall/internal/store"
+)
+
+// silent is a target that does not tell what it runs, and a recorder that counts nothing.
+type silent struct{}
+
+func (silent) Probe(context.Context, rollout.Check, string, *rollout.TLS) rollout.Observation {
+	return rollout.Observation{}
+}
+func (silent) SyncDone(string, time.Duration, bool) {}
+
+// following is a loop over a repository and a database of its own, that nothing runs: its tests take the steps.
+func following(t *testing.T, r *repo) (*Loop, *store.Store) {
+	t.Helper()
+	s, err := store.Open(t.Context(), dbtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	deployer, err := api.NewDeployer(api.Config{Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := New(Config{
+		Replica: "a", Folder: t.TempDir(), Store: s, Deployments: s, Deployer: deployer, Prober: silent{}, Resolver: anywhere{},
+		Recorder: silent{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Share: func() float64 { return 0.5 },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.DefineSource(t.Context(), "main", func(*rollout.Source) (*rollout.Source, error) {
+		source := r.source()
+		source.Interval = rollout.Duration(time.Hour)
+		return source, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l, s
+}
+
+// claim is the one source, for a replica that lives.
+func claim(t *testing.T, s *store.Store, replica string) *rollout.ClaimedSource {
+	t.Helper()
+	if _, err := s.Heartbeat(t.Context(), replica, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AskSync(t.Context(), "main", rollout.SyncAsk{}); err != nil {
+		t.Fatal(err)
+	}
+	claimed, err := s.ClaimSources(t.Context(), replica, nil, 1)
+	if err != nil || len(claimed) != 1 {
+		t.Fatalf("claimed %d sources: %v", len(claimed), err)
+	}
+	return &claimed[0]
+}
+
+func deployments(t *testing.T, s *store.Store) []rollout.Deployment {
+	t.Helper()
+	list, err := s.Deployments(t.Context(), rollout.Everywhere(), rollout.Filter{}, rollout.Page{Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.Items
+}
+
+const checkout = "service: checkout\nversion: v1\ntargets: [{id: web-1, address: \"http://10.0.0.1\"}]\n"
+
+// A replica dies after it has made the deployment and before it could write that down: whoever goes on finds it.
+func TestAPlannedAttemptBecomesOneDeploymentHoweverOftenItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	commit := r.commit("begin", map[string]string{"a.yaml": checkout})
+	l, s := following(t, r)
+	first := newStep(l, claim(t, s, "a"))
+	if err := first.read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.save(t.Context(), false); err != nil { // planned, and no more
+		t.Fatal(err)
+	}
+	if _, err := l.Deployer.Deploy(t.Context(), first.files[0].Want.Body, &first.c.Source, first.c.Claim, "checkout/production@"+commit+"#1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE replicas SET expires_at = clock_timestamp() - interval '1 second'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := newStep(l, claim(t, s, "heir")).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	report, err := s.Source(t.Context(), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := deployments(t, s)
+	if len(made) != 1 || report.Files[0].Attempt.DeploymentID != made[0].ID || report.Files[0].Attempt.State != rollout.AttemptRunning {
+		t.Errorf("%d deployments, and the attempt is %+v", len(made), report.Files[0].Attempt)
+	}
+}
+
+// A replica freezes with a planned attempt, another one deploys a newer commit, and the frozen one wakes.
+func TestAFrozenReplicaDeploysNoOlderCommitWhenItWakes(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	r.commit("begin", map[string]string{"a.yaml": checkout})
+	l, s := following(t, r)
+	frozen := newStep(l, claim(t, s, "a"))
+	if err := frozen.read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	newer := r.commit("newer", map[string]string{"a.yaml": checkout + "force: true\n"})
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE replicas SET expires_at = clock_timestamp() - interval '1 second'`); err != nil {
+		t.Fatal(err)
+	}
+	if err := newStep(l, claim(t, s, "heir")).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := frozen.deploy(t.Context()); rollout.ErrorCode(err) != rollout.CodeLost {
+		t.Errorf("the frozen replica's deployment: %v", err)
+	}
+	if made := deployments(t, s); len(made) != 1 || made[0].Labels["commit"] != newer {
+		t.Errorf("deployments %+v", made)
+	}
+}
+
+func TestABranchThatIsSetBackWantsTheOlderCommitOnceMore(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	first := r.commit("v1", map[string]string{"a.yaml": checkout})
+	l, s := following(t, r)
+	step := func() {
+		if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step()
+	r.commit("v2", map[string]string{"a.yaml": checkout + "force: true\n"})
+	step()
+	r.run(nil, "update-ref", "refs/heads/main", first)
+	step()
+	step()
+	made := deployments(t, s)
+	if len(made) != 3 || made[0].Labels["commit"] != first || made[2].Labels["commit"] != first {
+		t.Errorf("%d deployments", len(made))
+	}
+	report, err := s.Source(t.Context(), "main")
+	if err != nil || report.Status.Rewrite == nil || report.Status.Rewrite.To != first {
+		t.Errorf("the rewrite is %+v: %v", report.Status.Rewrite, err)
+	}
+}
+
+func TestAPathOfWhichEverythingIsRemovedIsNoLongerManaged(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	r.commit("begin", map[string]string{"a.yaml": checkout})
+	l, s := following(t, r)
+	for _, want := range []int{1, 0} {
+		if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if report, err := s.Source(t.Context(), "main"); err != nil || len(report.Files) != want {
+			t.Errorf("%d files are managed, want %d: %v", len(report.Files), want, err)
+		}
+		r.commit("nothing", map[string]string{"README": "empty"})
+	}
+	if made := deployments(t, s); len(made) != 1 {
+		t.Errorf("%d deployments", len(made))
+	}
+}
+
+func TestASecretInAFileIsRefusedWithItsLineAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	r.commit("begin", map[string]string{"a.yaml": checkout + "deploy:\n  secret: whsec_geheim\n"})
+	l, s := following(t, r)
+	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	report, err := s.Source(t.Context(), "main")
+	if err != nil || len(report.Files[0].Problems) != 1 {
+		t.Fatalf("%+v: %v", report.Files, err)
+	}
+	if p := report.Files[0].Problems[0]; p.Line != 5 || p.Pointer != "/deploy/secret" {
+		t.Errorf("the problem is %+v", p)
+	}
+	var rows int
+	if err := s.Pool().QueryRow(t.Context(), `SELECT count(*) FROM gitops_files WHERE record::text LIKE '%geheim%'`).Scan(&rows); err != nil || rows != 0 {
+		t.Errorf("%d rows show the secret: %v", rows, err)
+	}
+}

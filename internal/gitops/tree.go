@@ -1,0 +1,156 @@
+package gitops
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"rollcall/internal/rollout"
+)
+
+// Bounds of what is read of a repository.
+const (
+	maxFiles     = 1000
+	maxFileBytes = 1 << 20
+	maxTreeBytes = 64 << 20
+	maxPathBytes = 512
+	maxLabel     = 256
+)
+
+// entry is one file of a commit that may be a definition.
+type entry struct {
+	path   string
+	object string
+	// refused says why it is not even read; empty when it is.
+	refused string
+}
+
+// entries lists the YAML files of a commit below the source's path, in the order of their names. Names that begin with a
+// dot are not for Rollcall.
+func (m *mirror) entries(ctx context.Context, revision, below string) ([]entry, error) {
+	args := []string{"ls-tree", "-r", "-l", "-z", "--full-tree", revision}
+	if below != "" {
+		args = append(args, "--", below)
+	}
+	out, err := git(ctx, command{dir: m.path, args: args, env: []string{"GIT_LITERAL_PATHSPECS=1"}})
+	if err != nil {
+		return nil, err
+	}
+	var found []entry
+	var total int64
+	for line := range strings.SplitSeq(string(out), "\x00") {
+		e, size, ok := readEntry(line, below)
+		if !ok {
+			continue
+		}
+		found = append(found, e)
+		if total += size; len(found) > maxFiles || total > maxTreeBytes {
+			return nil, fmt.Errorf("there are more than %d files or %d MiB of definitions", maxFiles, maxTreeBytes>>20)
+		}
+	}
+	if len(found) == 0 {
+		return nil, errNothing
+	}
+	return found, nil
+}
+
+var errNothing = errors.New("there is no YAML file at the source's path")
+
+// readEntry reads a line of ls-tree: mode, type, object and size, a tab, and the path.
+func readEntry(line, below string) (e entry, size int64, ok bool) {
+	facts, name, found := strings.Cut(line, "\t")
+	fields := strings.Fields(facts)
+	if !found || len(fields) != 4 || !definitionName(name, below) {
+		return e, 0, false
+	}
+	e = entry{path: name, object: fields[2]}
+	size, err := strconv.ParseInt(fields[3], 10, 64)
+	switch {
+	case fields[0] == "120000":
+		e.refused = "is a symbolic link, and links are not followed"
+	case fields[1] != "blob" || err != nil:
+		return e, 0, false // a submodule
+	case size > maxFileBytes:
+		e.refused = fmt.Sprintf("is larger than %d KiB", maxFileBytes>>10)
+	case !plainPath(name):
+		e.path, e.refused = strconv.QuoteToASCII(name), "has a name that is not plain text"
+	}
+	if e.refused != "" {
+		size = 0
+	}
+	return e, size, true
+}
+
+// definitionName reports whether the file is for Rollcall: YAML, and below the source's path nothing hidden.
+func definitionName(name, below string) bool {
+	ext := strings.ToLower(path.Ext(name))
+	if ext != ".yaml" && ext != ".yml" {
+		return false
+	}
+	rest := "/" + strings.TrimPrefix(strings.TrimPrefix(name, below), "/")
+	return name == below || !strings.Contains(rest, "/.")
+}
+
+func plainPath(name string) bool {
+	return len(name) <= maxPathBytes && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl) && path.Clean(name) == name
+}
+
+// contents reads the files that are not refused, by object.
+func (m *mirror) contents(ctx context.Context, entries []entry) (map[string][]byte, error) {
+	var asked bytes.Buffer
+	for _, e := range entries {
+		if e.refused == "" {
+			asked.WriteString(e.object + "\n")
+		}
+	}
+	out, err := git(ctx, command{dir: m.path, args: []string{"cat-file", "--batch"}, stdin: asked.Bytes()})
+	if err != nil {
+		return nil, err
+	}
+	contents := map[string][]byte{}
+	for len(out) > 0 {
+		line, rest, _ := bytes.Cut(out, []byte("\n"))
+		fields := bytes.Fields(line)
+		if len(fields) != 3 {
+			return nil, fmt.Errorf("the mirror lacks an object: %q", line)
+		}
+		size, err := strconv.Atoi(string(fields[2]))
+		if err != nil || size < 0 || size >= len(rest) {
+			return nil, fmt.Errorf("git cat-file answered with %q", line)
+		}
+		contents[string(fields[0])], out = rest[:size], rest[size+1:]
+	}
+	return contents, nil
+}
+
+// commitOf is the commit that last changed a file, as of the revision.
+func (m *mirror) commitOf(ctx context.Context, revision, file string) (rollout.Commit, error) {
+	out, err := git(ctx, command{dir: m.path, env: []string{"GIT_LITERAL_PATHSPECS=1"}, args: []string{
+		"log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%H%x00%an <%ae>%x00%s", revision, "--", file,
+	}})
+	if err != nil {
+		return rollout.Commit{}, err
+	}
+	parts := strings.SplitN(strings.TrimSuffix(string(out), "\n"), "\x00", 3)
+	if len(parts) != 3 {
+		return rollout.Commit{}, fmt.Errorf("no commit changed %s", file)
+	}
+	return rollout.Commit{SHA: parts[0], Author: label(parts[1]), Message: label(parts[2])}, nil
+}
+
+// label is text of a repository as the value of a label may be.
+func label(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == utf8.RuneError || !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
+	return shortened(strings.Join(strings.Fields(text), " "), maxLabel)
+}

@@ -1,0 +1,221 @@
+package gitops
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"rollcall/internal/rollout"
+)
+
+// Bounds of a document. Those of depth and fields are the API's, too.
+const (
+	maxDepth = 30
+	maxNodes = 100_000
+)
+
+// document is a YAML document as JSON, with the line of each part by its JSON pointer.
+type document struct {
+	json  json.RawMessage
+	value map[string]any
+	lines map[string]int
+}
+
+// line is where a part stands, or what it is missing from.
+func (d *document) line(pointer string) int {
+	for {
+		if line, known := d.lines[pointer]; known {
+			return line
+		}
+		cut := strings.LastIndexByte(pointer, '/')
+		if cut < 0 {
+			return 1
+		}
+		pointer = pointer[:cut]
+	}
+}
+
+// readYAML reads one document whose value is a mapping. What it lets through means the same in every YAML reader: no
+// aliases, no merge keys, no tags of anybody's own, no name twice.
+func readYAML(text []byte) (*document, *rollout.FileProblem) {
+	if problem := plainText(text); problem != nil {
+		return nil, problem
+	}
+	root, problem := parse(text)
+	if problem != nil {
+		return nil, problem
+	}
+	r := reader{lines: map[string]int{}}
+	value, problem := r.read(root, "", 0)
+	if problem != nil {
+		return nil, problem
+	}
+	object, isObject := value.(map[string]any)
+	if !isObject {
+		return nil, at(root, "", "must be a mapping of fields")
+	}
+	encoded, err := json.Marshal(object)
+	if err != nil {
+		return nil, at(root, "", "cannot be written as JSON: "+err.Error())
+	}
+	return &document{json: encoded, value: object, lines: r.lines}, nil
+}
+
+func plainText(text []byte) *rollout.FileProblem {
+	switch i := bytes.IndexByte(text, 0); {
+	case len(text) > maxFileBytes:
+		return &rollout.FileProblem{Detail: fmt.Sprintf("is larger than %d KiB", maxFileBytes>>10)}
+	case !utf8.Valid(text):
+		return &rollout.FileProblem{Detail: "is not UTF-8"}
+	case i >= 0:
+		return &rollout.FileProblem{Line: 1 + bytes.Count(text[:i], []byte("\n")), Detail: "has a NUL character"}
+	}
+	return nil
+}
+
+// parse gives the one document of the text.
+func parse(text []byte) (*yaml.Node, *rollout.FileProblem) {
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	var first, second yaml.Node
+	if err := dec.Decode(&first); errors.Is(err, io.EOF) {
+		return nil, &rollout.FileProblem{Detail: "is empty"}
+	} else if err != nil {
+		return nil, syntaxProblem(err)
+	}
+	if err := dec.Decode(&second); err == nil {
+		return nil, at(&second, "", "is a second document, and a file has one")
+	} else if !errors.Is(err, io.EOF) {
+		return nil, syntaxProblem(err)
+	}
+	if len(first.Content) != 1 {
+		return nil, &rollout.FileProblem{Detail: "is empty"}
+	}
+	return first.Content[0], nil
+}
+
+var lineOfError = regexp.MustCompile(`line (\d+): `)
+
+func syntaxProblem(err error) *rollout.FileProblem {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	p := &rollout.FileProblem{Detail: "is not YAML: " + label(lineOfError.ReplaceAllString(text, ""))}
+	if found := lineOfError.FindStringSubmatch(text); found != nil {
+		p.Line, _ = strconv.Atoi(found[1]) // the pattern is digits
+	}
+	return p
+}
+
+func at(n *yaml.Node, pointer, detail string) *rollout.FileProblem {
+	return &rollout.FileProblem{Line: max(n.Line, 1), Pointer: pointer, Detail: detail}
+}
+
+// reader turns nodes into what JSON has.
+type reader struct {
+	lines map[string]int
+	nodes int
+}
+
+func (r *reader) read(n *yaml.Node, pointer string, depth int) (any, *rollout.FileProblem) {
+	r.nodes++
+	switch {
+	case depth > maxDepth:
+		return nil, at(n, "", fmt.Sprintf("is nested deeper than %d levels", maxDepth))
+	case r.nodes > maxNodes:
+		return nil, at(n, "", fmt.Sprintf("has more than %d values", maxNodes))
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		return nil, at(n, pointer, "is an anchor or an alias, which are not taken")
+	}
+	r.lines[pointer] = n.Line
+	switch n.Kind {
+	case yaml.MappingNode:
+		return r.mapping(n, pointer, depth)
+	case yaml.SequenceNode:
+		return r.sequence(n, pointer, depth)
+	case yaml.ScalarNode:
+		return scalar(n, pointer)
+	default:
+		return nil, at(n, pointer, "is nothing that a definition can hold")
+	}
+}
+
+func (r *reader) mapping(n *yaml.Node, pointer string, depth int) (any, *rollout.FileProblem) {
+	if tag := n.ShortTag(); tag != "!!map" {
+		return nil, at(n, pointer, "has the tag "+label(tag)+", which is not taken")
+	}
+	object := make(map[string]any, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		name := key.Value
+		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" || key.ShortTag() == "!!null" {
+			return nil, at(key, pointer, "has a field whose name is not plain text")
+		}
+		below := pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		if _, twice := object[name]; twice {
+			return nil, at(key, below, "is given more than once")
+		}
+		read, problem := r.read(value, below, depth+1)
+		if problem != nil {
+			return nil, problem
+		}
+		object[name], r.lines[below] = read, key.Line
+	}
+	return object, nil
+}
+
+func (r *reader) sequence(n *yaml.Node, pointer string, depth int) (any, *rollout.FileProblem) {
+	if tag := n.ShortTag(); tag != "!!seq" {
+		return nil, at(n, pointer, "has the tag "+label(tag)+", which is not taken")
+	}
+	list := make([]any, 0, len(n.Content))
+	for i, item := range n.Content {
+		read, problem := r.read(item, pointer+"/"+strconv.Itoa(i), depth+1)
+		if problem != nil {
+			return nil, problem
+		}
+		list = append(list, read)
+	}
+	return list, nil
+}
+
+// scalar reads a plain value. A date is text: JSON has no other way to say it.
+func scalar(n *yaml.Node, pointer string) (any, *rollout.FileProblem) {
+	switch tag := n.ShortTag(); tag {
+	case "!!str", "!!timestamp":
+		if strings.ContainsRune(n.Value, 0) {
+			return nil, at(n, pointer, "must not have NUL characters")
+		}
+		return n.Value, nil
+	case "!!null":
+		return nil, nil //nolint:nilnil // null is a value
+	case "!!bool":
+		var b bool
+		return decoded(n, pointer, &b)
+	case "!!int":
+		var i int64
+		return decoded(n, pointer, &i)
+	case "!!float":
+		var f float64
+		value, problem := decoded(n, pointer, &f)
+		if problem == nil && (math.IsNaN(f) || math.IsInf(f, 0)) {
+			return nil, at(n, pointer, "is no number that JSON has")
+		}
+		return value, problem
+	default:
+		return nil, at(n, pointer, "has the tag "+label(tag)+", which is not taken")
+	}
+}
+
+func decoded[T any](n *yaml.Node, pointer string, into *T) (any, *rollout.FileProblem) {
+	if err := n.Decode(into); err != nil {
+		return nil, at(n, pointer, "is out of range")
+	}
+	return *into, nil
+}

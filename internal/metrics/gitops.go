@@ -1,0 +1,86 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"rollcall/internal/rollout"
+)
+
+// syncs is what this process read of Git.
+type syncs struct {
+	total   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+}
+
+func newSyncs(with promauto.Factory) syncs {
+	return syncs{
+		total: counters(with, "gitops_syncs_total", "Syncs of sources that this process did.", "source", "result"),
+		seconds: seconds(with, "gitops_sync_duration_seconds", "How long a sync took.",
+			[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}, "source"),
+	}
+}
+
+// SyncDone counts one sync of a source. The number of sources is bounded, and so are the series.
+func (m *Metrics) SyncDone(source string, took time.Duration, failed bool) {
+	ok, bad := m.syncs.total.WithLabelValues(source, "ok"), m.syncs.total.WithLabelValues(source, "error")
+	if failed {
+		bad.Inc()
+	} else {
+		ok.Inc()
+	}
+	m.syncs.seconds.WithLabelValues(source).Observe(took.Seconds())
+}
+
+// Sources is what a scrape reads of sources.
+type Sources interface {
+	SourceGauges(ctx context.Context) ([]rollout.SourceGauge, error)
+}
+
+// WatchSources adds the metrics of sources that each scrape reads from db. It is called once.
+func (m *Metrics) WatchSources(db Sources) {
+	m.registry.MustRegister(&sources{
+		db:      db,
+		state:   desc("gitops_source_state", "1 for the state that the source is in, from the database.", "source", "state"),
+		drifted: desc("gitops_drifted_targets", "Targets that run something else than Git says, from the database.", "source"),
+		age: desc("gitops_last_good_sync_age_seconds",
+			"Time since the last good sync, or since the source was made, from the database.", "source"),
+	})
+}
+
+// sources reads the database at each scrape.
+type sources struct {
+	db                  Sources
+	state, drifted, age *prometheus.Desc
+}
+
+// Describe is part of prometheus.Collector.
+func (c *sources) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.state
+	ch <- c.drifted
+	ch <- c.age
+}
+
+// Collect is part of prometheus.Collector.
+func (c *sources) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	gauges, err := c.db.SourceGauges(ctx)
+	if err != nil {
+		return // rollcall_database_up tells
+	}
+	for _, g := range gauges {
+		ch <- gauge(c.drifted, float64(g.Drifted), g.Source)
+		ch <- gauge(c.age, g.Age.Seconds(), g.Source)
+		for _, state := range rollout.SourceStates() {
+			value := 0.0
+			if state == g.State {
+				value = 1
+			}
+			ch <- gauge(c.state, value, g.Source, string(state))
+		}
+	}
+}

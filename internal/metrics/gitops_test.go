@@ -1,0 +1,41 @@
+package metrics
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+type gauges []rollout.SourceGauge
+
+func (g gauges) SourceGauges(context.Context) ([]rollout.SourceGauge, error) {
+	if g == nil {
+		return nil, errAway
+	}
+	return g, nil
+}
+
+func TestSyncsDriftAndTheAgeOfTheLastGoodSyncAreOnThePage(t *testing.T) {
+	t.Parallel()
+	m := New()
+	m.WatchSources(gauges{{Source: "main", State: rollout.SourceDrifted, Drifted: 3, Age: 90 * time.Second}})
+	m.SyncDone("main", time.Second, false)
+	m.SyncDone("main", time.Second, true)
+	m.SyncDone("main", time.Second, true)
+	wantLines(
+		t, scrape(t, m), `rollcall_gitops_syncs_total{result="ok",source="main"} 1`,
+		`rollcall_gitops_syncs_total{result="error",source="main"} 2`, `rollcall_gitops_drifted_targets{source="main"} 3`,
+		`rollcall_gitops_last_good_sync_age_seconds{source="main"} 90`, `rollcall_gitops_source_state{source="main",state="drifted"} 1`,
+		`rollcall_gitops_source_state{source="main",state="synced"} 0`,
+	)
+}
+
+func TestWithoutADatabaseTheSourcesAreLeftOut(t *testing.T) {
+	t.Parallel()
+	m := New()
+	m.WatchSources(gauges(nil))
+	m.SyncDone("main", time.Second, false)
+	wantLines(t, scrape(t, m), `rollcall_gitops_syncs_total{result="ok",source="main"} 1`)
+}

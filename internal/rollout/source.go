@@ -1,0 +1,292 @@
+package rollout
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Source is a Git repository, branch and path whose files say what should run.
+type Source struct {
+	// ID is new whenever URL, Branch or Path change: what was deployed for another one does not count.
+	ID     string
+	Name   string
+	URL    string
+	Branch string
+	// Path is the folder or file within the repository; empty is all of it.
+	Path string
+	// Interval is the time between two polls.
+	Interval Duration
+	// Heal brings targets back that run something else than Git says.
+	Heal bool
+	// Username goes with the token.
+	Username string
+	// AllowedSigners is a file for ssh-keygen -Y verify; with it, the branch's newest commit must be signed by one of them.
+	AllowedSigners string
+	// KnownHosts is what ssh must find the host's key in.
+	KnownHosts string
+	Secrets    SourceSecrets
+	// Revision grows with every change of what is asked of the source. The store sets it and the times.
+	Revision             int64
+	CreatedAt, UpdatedAt time.Time
+}
+
+// SourceSecrets are a source's secrets; empty for none.
+type SourceSecrets struct {
+	Token, SSHKey, HookSecret Secret
+	// Unreadable says why they cannot be opened; empty when they can.
+	Unreadable string
+}
+
+// SourceState is how what runs stands to what Git says.
+type SourceState string
+
+// The states of a source. Unknown means that it was never read, or that a target does not tell what it runs.
+const (
+	SourceSynced  SourceState = "synced"
+	SourceDrifted SourceState = "drifted"
+	SourceUnknown SourceState = "unknown"
+	SourceError   SourceState = "error"
+)
+
+// SourceStates lists all states of a source.
+func SourceStates() []SourceState {
+	return []SourceState{SourceSynced, SourceDrifted, SourceUnknown, SourceError}
+}
+
+// SourceStatus is where a source stands, as it was last looked at.
+type SourceStatus struct {
+	State  SourceState
+	Reason string
+	// Error says why the last sync failed; empty when it did not. What was read before stays in force.
+	Error string
+	// DesiredRevision is the commit that the branch was last read at; ActualRevision the last one at which everything ran
+	// as it said.
+	DesiredRevision, ActualRevision string
+	LastSyncAt, LastGoodSyncAt      time.Time
+	NextSyncAt                      time.Time
+	// Failures counts the syncs that failed since the last good one.
+	Failures int
+	// Rewrite is the last time that the branch's history was replaced; nil when it never was.
+	Rewrite *Rewrite
+	// Drifted counts the targets that run something else than Git says, or do not tell.
+	Drifted int
+	// Serial is the number of the newest attempt that was planned.
+	Serial int64
+}
+
+// Rewrite is a change of a branch to a commit that does not descend from the one before.
+type Rewrite struct {
+	At   time.Time `json:"at"`
+	From string    `json:"from"`
+	To   string    `json:"to"`
+}
+
+// SourceFile is one file of a source: what it wants, and what became of that. Fields may be added, never renamed or
+// retyped: it is stored as JSON.
+type SourceFile struct {
+	Path string `json:"path"`
+	// Problems say why the file, as it is now, changes nothing; none when it is good.
+	Problems []FileProblem `json:"problems"`
+	// Want is what the file asked for when it was last good; nil when it never was.
+	Want *Want `json:"want"`
+	// Attempt is the newest attempt at Want; nil before the first.
+	Attempt *Attempt `json:"attempt"`
+	// Targets are what each target ran when it was last asked.
+	Targets []Drift `json:"targets"`
+	// HealFailures counts healing deployments that failed in a row; the next one waits until HealAt.
+	HealFailures int       `json:"heal_failures"`
+	HealAt       time.Time `json:"heal_at"`
+}
+
+// Planned reports whether an attempt was written down that has no deployment yet.
+func (f *SourceFile) Planned() bool { return f.Attempt != nil && f.Attempt.State == AttemptPlanned }
+
+// Running reports whether an attempt has not ended.
+func (f *SourceFile) Running() bool {
+	return f.Attempt != nil && (f.Attempt.State == AttemptPlanned || f.Attempt.State == AttemptRunning)
+}
+
+// Drifted counts the targets that run something else than the file wants, Unknown those that do not tell.
+func (f *SourceFile) Drifted() (drifted, unknown int) {
+	for _, t := range f.Targets {
+		switch t.Actual {
+		case t.Wanted:
+		case "":
+			unknown++
+		default:
+			drifted++
+		}
+	}
+	return drifted, unknown
+}
+
+// State is how what runs stands to what the file says.
+func (f *SourceFile) State() SourceState {
+	drifted, unknown := f.Drifted()
+	switch {
+	case len(f.Problems) > 0:
+		return SourceError
+	case f.Running() || drifted > 0:
+		return SourceDrifted
+	case unknown > 0 || f.Targets == nil:
+		return SourceUnknown
+	default:
+		return SourceSynced
+	}
+}
+
+// Pair names what a file is about: "service/environment".
+func (w *Want) Pair() string { return w.Service + "/" + w.Environment }
+
+// FileProblem points at what is wrong with a file.
+type FileProblem struct {
+	// Commit is where the file was read.
+	Commit string `json:"commit"`
+	// Line counts from 1; 0 is the file as a whole.
+	Line int `json:"line"`
+	// Pointer is the JSON pointer of the wrong part; empty is the whole.
+	Pointer string `json:"pointer"`
+	Detail  string `json:"detail"`
+}
+
+// Want is what a file asks for.
+type Want struct {
+	Service     string `json:"service"`
+	Environment string `json:"environment"`
+	Version     string `json:"version"`
+	// Body is the request, as POST /deployments takes it; Digest tells two of them apart.
+	Body   json.RawMessage `json:"body"`
+	Digest string          `json:"digest"`
+	Commit Commit          `json:"commit"`
+}
+
+// Commit is the commit that last changed a file.
+type Commit struct {
+	SHA     string `json:"sha"`
+	Author  string `json:"author"`
+	Message string `json:"message"`
+}
+
+// AttemptKind says why a deployment was asked for.
+type AttemptKind string
+
+// AttemptSync follows a change in Git, AttemptRetry a person's wish, AttemptHeal a drift.
+const (
+	AttemptSync  AttemptKind = "sync"
+	AttemptRetry AttemptKind = "retry"
+	AttemptHeal  AttemptKind = "heal"
+)
+
+// AttemptState is what came of an attempt.
+type AttemptState string
+
+// The states of an attempt. A planned one has no deployment yet. Held means that a person rolled the version back: it is
+// not put back until Git says something newer or somebody releases it.
+const (
+	AttemptPlanned AttemptState = "planned"
+	AttemptRunning AttemptState = "running"
+	AttemptDone    AttemptState = "done"
+	AttemptFailed  AttemptState = "failed"
+	AttemptHeld    AttemptState = "held"
+)
+
+// Attempt is one deployment that a source asked for. It is written down before it is made.
+type Attempt struct {
+	Kind AttemptKind `json:"kind"`
+	// Serial is its number within the source; together with the source's id it names the deployment for ever.
+	Serial       int64        `json:"serial"`
+	Commit       string       `json:"commit"`
+	State        AttemptState `json:"state"`
+	DeploymentID string       `json:"deployment_id"`
+	// Reason says how it stands, for people.
+	Reason string `json:"reason"`
+	// Older are the deployments of attempts before that have not ended, as far as known.
+	Older []string `json:"older"`
+}
+
+// Drift is what Git wants of a target and what the target runs.
+type Drift struct {
+	Target string `json:"target"`
+	Wanted string `json:"wanted"`
+	// Actual is empty when nobody knows.
+	Actual string `json:"actual"`
+}
+
+// SourceReport is all that is known of a source.
+type SourceReport struct {
+	Source Source
+	Status SourceStatus
+	// Files are only there where one source was asked for.
+	Files []SourceFile
+}
+
+// SyncAsk is somebody's wish for a sync.
+type SyncAsk struct {
+	ID int64
+	// Retry tries again what failed, Release what is held back after a rollback.
+	Retry, Release bool
+	// Service and Environment say what Retry and Release are about; empty is all.
+	Service, Environment string
+}
+
+// SourceClaim is the right of one replica to work on a source, until another one has a higher epoch.
+type SourceClaim struct {
+	Name  string
+	Owner string
+	Epoch int64
+}
+
+// ClaimedSource is a source that needs attention, and all that is to be known for it.
+type ClaimedSource struct {
+	SourceReport
+	Claim SourceClaim
+	// Now is the database's time.
+	Now  time.Time
+	Asks []SyncAsk
+	// Taken tells by "service/environment" which other source manages what.
+	Taken map[string]string
+}
+
+// SourceSave is one fenced write: it lands whole or not at all, and not when the claim is lost.
+type SourceSave struct {
+	Claim  SourceClaim
+	Status SourceStatus
+	// Files replace all files of before; nil leaves them.
+	Files []SourceFile
+	// Answered are the asks up to this one.
+	Answered int64
+	// Release gives the claim up; whoever claims the source at RunAt or later goes on.
+	Release bool
+	RunAt   time.Time
+}
+
+// Delivery is one push notification of a Git host.
+type Delivery struct {
+	Source string
+	// Digest tells its content from that of others: the same again is a replay.
+	Digest [32]byte
+}
+
+// PlannedSync is what a sync would do.
+type PlannedSync struct {
+	DesiredRevision string
+	Deployments     []PlannedAttempt
+	// Broken are the files that change nothing.
+	Broken []SourceFile
+}
+
+// PlannedAttempt is a deployment that a sync would ask for.
+type PlannedAttempt struct {
+	Path string
+	Kind AttemptKind
+	Want Want
+}
+
+// SourceGauge is what metrics tell of a source.
+type SourceGauge struct {
+	Source  string
+	State   SourceState
+	Drifted int
+	// Age is the time since the last good sync, or since the source was made.
+	Age time.Duration
+}

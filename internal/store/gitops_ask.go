@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// deliveriesLive is how long push notifications are remembered, as PostgreSQL spells it. One that comes again later only
+// causes a sync that finds nothing new.
+const deliveriesLive = `interval '30 days'`
+
+// AskSync wishes for a sync, which some replica begins at once; CodeNotFound when there is no such source.
+func (s *Store) AskSync(ctx context.Context, source string, ask rollout.SyncAsk) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error { return askSync(ctx, tx, source, ask) })
+	return failed("ask for a sync of source "+source, err)
+}
+
+func askSync(ctx context.Context, tx pgx.Tx, source string, ask rollout.SyncAsk) error {
+	const due = `UPDATE gitops_sources SET next_run_at = clock_timestamp() WHERE name = $1`
+	tag, err := tx.Exec(ctx, due, source)
+	if err != nil {
+		return err //nolint:wrapcheck // said by the caller
+	}
+	if tag.RowsAffected() == 0 {
+		return noSource(source)
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(`INSERT INTO gitops_asks (source, retry, release, service, environment, asked_at)
+		VALUES ($1, $2, $3, $4, $5, clock_timestamp())`, source, ask.Retry, ask.Release, ask.Service, ask.Environment)
+	batch.Queue(notifySQL, sourcesChanged)
+	return send(ctx, tx, batch)
+}
+
+// Deliver asks for a sync because of a push notification; false when it was delivered before, and then does nothing.
+func (s *Store) Deliver(ctx context.Context, d rollout.Delivery) (fresh bool, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `INSERT INTO gitops_deliveries (source, digest, received_at)
+			SELECT name, $2, clock_timestamp() FROM gitops_sources WHERE name = $1 ON CONFLICT DO NOTHING`, d.Source, d.Digest[:])
+		if fresh = err == nil && tag.RowsAffected() == 1; !fresh {
+			return err //nolint:wrapcheck // said below
+		}
+		return askSync(ctx, tx, d.Source, rollout.SyncAsk{})
+	})
+	return fresh, failed("take a push notification for source "+d.Source, err)
+}
+
+// holdClaim is CodeLost unless the claim is held, and keeps it so until the transaction ends; nil is always held.
+func holdClaim(ctx context.Context, tx pgx.Tx, c *rollout.SourceClaim) error {
+	if c == nil {
+		return nil
+	}
+	const sql = `SELECT true FROM gitops_sources WHERE name = $1 AND owner = $2 AND epoch = $3 FOR SHARE`
+	_, err := one(ctx, tx, pgx.RowTo[bool], sql, c.Name, c.Owner, c.Epoch)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return lostSource(c)
+	}
+	return err
+}
+
+func lostSource(c *rollout.SourceClaim) error {
+	return &rollout.Error{Code: rollout.CodeLost, Message: "source " + c.Name + " was changed, removed, or taken over"}
+}

@@ -1,0 +1,218 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// maxSources bounds how many sources there are, and so the series of metrics that are named after them.
+const maxSources = 200
+
+// sourceColumns are what scanSource reads, in this order, of a table called s.
+const sourceColumns = `s.id, s.name, s.url, s.branch, s.path, s.interval_ns, s.heal, s.username, s.allowed_signers, s.known_hosts,
+	s.secrets, s.revision, s.created_at, s.updated_at,
+	s.state, s.reason, s.error, s.desired_revision, s.actual_revision, s.last_sync_at, s.last_good_sync_at, s.next_sync_at,
+	s.failures, s.rewrite, s.drifted, s.serial`
+
+// scanSource reads sourceColumns, and opens the secrets.
+func (s *Store) scanSource(row pgx.CollectableRow) (rollout.SourceReport, error) {
+	var r rollout.SourceReport
+	var sealed []byte
+	err := row.Scan(sourceFields(&r, &sealed)...)
+	r.Source.Secrets = s.openSource(r.Source.Name, sealed)
+	return r, err //nolint:wrapcheck // the caller says what was tried
+}
+
+// sourceFields are the places for sourceColumns.
+func sourceFields(r *rollout.SourceReport, sealed *[]byte) []any {
+	s, at := &r.Source, &r.Status
+	return []any{
+		&s.ID, &s.Name, &s.URL, &s.Branch, &s.Path, (*int64)(&s.Interval), &s.Heal, &s.Username, &s.AllowedSigners, &s.KnownHosts,
+		sealed, &s.Revision, (*instant)(&s.CreatedAt), (*instant)(&s.UpdatedAt),
+		&at.State, &at.Reason, &at.Error, &at.DesiredRevision, &at.ActualRevision, (*instant)(&at.LastSyncAt),
+		(*instant)(&at.LastGoodSyncAt), (*instant)(&at.NextSyncAt), &at.Failures, &at.Rewrite, &at.Drifted, &at.Serial,
+	}
+}
+
+// Source is a source with its files; CodeNotFound when there is none of that name.
+func (s *Store) Source(ctx context.Context, name string) (rollout.SourceReport, error) {
+	report, err := one(ctx, s.pool, s.scanSource, readSourceSQL, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return report, noSource(name)
+	}
+	if err == nil {
+		report.Files, err = filesOf(ctx, s.pool, name)
+	}
+	return report, failed("read source "+name, err)
+}
+
+// SourceIDs are the ids of all sources.
+func (s *Store) SourceIDs(ctx context.Context) ([]string, error) {
+	ids, err := all(ctx, s.pool, pgx.RowTo[string], `SELECT id::text FROM gitops_sources`)
+	return ids, failed("list the ids of sources", err)
+}
+
+func noSource(name string) error {
+	return &rollout.Error{Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no source %q", name)}
+}
+
+func filesOf(ctx context.Context, q querier, source string) ([]rollout.SourceFile, error) {
+	files, err := all(ctx, q, pgx.RowTo[rollout.SourceFile],
+		`SELECT record FROM gitops_files WHERE source = $1 ORDER BY path COLLATE "C"`, source)
+	if err != nil {
+		return nil, fmt.Errorf("read the files of source %s: %w", source, err)
+	}
+	return files, nil
+}
+
+// Sources lists the sources in the order of their names, without their files.
+func (s *Store) Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error) {
+	var after string
+	if p.Cursor != "" {
+		if err := decodeCursor(p.Cursor, "g:%s", &after); err != nil {
+			return rollout.List[rollout.SourceReport]{}, err
+		}
+	}
+	limit := limitOf(p)
+	items, err := all(ctx, s.pool, s.scanSource, `SELECT `+sourceColumns+`
+		FROM gitops_sources s WHERE s.name > $1 ORDER BY s.name LIMIT $2`, after, limit+1)
+	if err != nil {
+		return rollout.List[rollout.SourceReport]{}, failed("list sources", err)
+	}
+	return page(items, limit, func(last *rollout.SourceReport) string { return encodeCursor("g:%s", last.Source.Name) }), nil
+}
+
+const readSourceSQL = `SELECT ` + sourceColumns + ` FROM gitops_sources s WHERE s.name = $1`
+
+// DefineSource puts what change makes of the present source in its place; change sees nil when there is none, and answers
+// nil to remove it, or what it was given to leave it as it is. It must be pure, for it may be called again. Whoever works on the source has lost it. One whose URL,
+// branch or path are others is a new source under the old name: nothing is known of it.
+func (s *Store) DefineSource(
+	ctx context.Context, name string, change func(present *rollout.Source) (*rollout.Source, error),
+) (rollout.SourceReport, error) {
+	var stored rollout.SourceReport
+	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		stored, err = s.defineSource(ctx, tx, name, change)
+		return err
+	})
+	if err != nil {
+		return rollout.SourceReport{}, failed("change source "+name, err)
+	}
+	return stored, nil
+}
+
+func (s *Store) defineSource(
+	ctx context.Context, tx pgx.Tx, name string, change func(present *rollout.Source) (*rollout.Source, error),
+) (rollout.SourceReport, error) {
+	present, err := s.lockSource(ctx, tx, name)
+	if err != nil {
+		return rollout.SourceReport{}, err
+	}
+	next, err := change(present)
+	switch {
+	case err != nil || present == nil && next == nil:
+		return rollout.SourceReport{}, err
+	case next == present:
+		return one(ctx, tx, s.scanSource, readSourceSQL, name)
+	case next == nil:
+		_, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, name)
+		return rollout.SourceReport{}, err //nolint:wrapcheck // said by the caller
+	}
+	now, err := clock(ctx, tx)
+	if err != nil {
+		return rollout.SourceReport{}, err
+	}
+	defined := *next
+	defined.Name, defined.CreatedAt, defined.UpdatedAt, defined.Revision = name, now, now, 1
+	if present != nil {
+		defined.CreatedAt, defined.Revision = present.CreatedAt, present.Revision+1
+	}
+	if err := s.writeSource(ctx, tx, present, &defined, now); err != nil {
+		return rollout.SourceReport{}, err
+	}
+	return one(ctx, tx, s.scanSource, readSourceSQL, name)
+}
+
+// lockSource locks a source's row, or, when there is none, the list of sources; nil then.
+func (s *Store) lockSource(ctx context.Context, tx pgx.Tx, name string) (*rollout.Source, error) {
+	const lock = `SELECT ` + sourceColumns + ` FROM gitops_sources s WHERE s.name = $1 FOR UPDATE`
+	report, err := one(ctx, tx, s.scanSource, lock, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('gitops_sources', 0))`); err != nil {
+			return nil, fmt.Errorf("lock the list of sources: %w", err)
+		}
+		report, err = one(ctx, tx, s.scanSource, lock, name) // somebody may have made it while this waited
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, fewSources(ctx, tx)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the source: %w", err)
+	}
+	return &report.Source, nil
+}
+
+func fewSources(ctx context.Context, tx pgx.Tx) error {
+	count, err := one(ctx, tx, pgx.RowTo[int], `SELECT count(*)::int FROM gitops_sources`)
+	if err != nil {
+		return fmt.Errorf("count the sources: %w", err)
+	}
+	if count >= maxSources {
+		return &rollout.Error{Code: rollout.CodeConflict, Message: fmt.Sprintf("there are %d sources already, which is the most", count)}
+	}
+	return nil
+}
+
+func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *rollout.Source, now time.Time) error {
+	sealed, err := s.sealSource(next)
+	if err != nil {
+		return err
+	}
+	if present != nil && present.URL == next.URL && present.Branch == next.Branch && present.Path == next.Path {
+		next.ID = present.ID
+	} else {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("make an id: %w", err)
+		}
+		next.ID = id.String()
+		if _, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, next.Name); err != nil {
+			return fmt.Errorf("forget the source of before: %w", err)
+		}
+	}
+	const sql = `
+		INSERT INTO gitops_sources AS s (name, id, url, branch, path, interval_ns, heal, username, allowed_signers, known_hosts,
+			secrets, revision, created_at, updated_at, next_run_at)
+		VALUES (@name, @id, @url, @branch, @path, @interval, @heal, @username, @signers, @hosts,
+			@secrets, @revision, @created_at, @now, @now)
+		ON CONFLICT (name) DO UPDATE SET interval_ns = @interval, heal = @heal, username = @username, allowed_signers = @signers,
+			known_hosts = @hosts, secrets = @secrets, revision = @revision,
+			updated_at = @now, owner = NULL, epoch = s.epoch + 1, next_sync_at = NULL, next_run_at = @now`
+	_, err = tx.Exec(ctx, sql, pgx.NamedArgs{
+		"name": next.Name, "id": next.ID, "url": next.URL, "branch": next.Branch, "path": next.Path,
+		"interval": int64(next.Interval), "heal": next.Heal, "username": next.Username, "signers": next.AllowedSigners,
+		"hosts": next.KnownHosts, "secrets": sealed, "revision": next.Revision, "created_at": next.CreatedAt, "now": now,
+	})
+	if err == nil {
+		_, err = tx.Exec(ctx, notifySQL, sourcesChanged)
+	}
+	if err != nil {
+		return fmt.Errorf("write the source: %w", err)
+	}
+	return nil
+}
+
+// sourcesChanged announces that a source wants attention; it wakes no engine.
+const sourcesChanged = progressMark + sourcesTopic
+
+const sourcesTopic = "gitops"
+
+// SourcesChanged is Changed for all sources: a value means that one may want attention.
+func (s *Store) SourcesChanged() (<-chan struct{}, func()) { return s.Changed(sourcesTopic) }

@@ -1,0 +1,245 @@
+package store_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/internal/dbtest"
+	"rollcall/internal/rollout"
+	"rollcall/internal/seal"
+	"rollcall/internal/store"
+)
+
+func defineSource(t testing.TB, s *store.Store, name string, change func(*rollout.Source)) rollout.Source {
+	t.Helper()
+	r, err := s.DefineSource(ctx(t), name, func(present *rollout.Source) (*rollout.Source, error) {
+		next := rollout.Source{URL: "https://git.example.com/x", Branch: "main", Interval: rollout.Duration(time.Minute)}
+		if present != nil {
+			next = *present
+		}
+		change(&next)
+		return &next, nil
+	})
+	must(t, err)
+	return r.Source
+}
+
+func unchanged(*rollout.Source) {}
+
+// claimSources is what a living replica claims.
+func claimSources(t testing.TB, s *store.Store, replica string, mine ...string) []rollout.ClaimedSource {
+	t.Helper()
+	_, err := s.Heartbeat(ctx(t), replica, lease)
+	must(t, err)
+	c, err := s.ClaimSources(ctx(t), replica, mine, 10)
+	must(t, err)
+	return c
+}
+
+func saveOf(c *rollout.ClaimedSource) rollout.SourceSave {
+	return rollout.SourceSave{Claim: c.Claim, Status: c.Status, Release: true, RunAt: c.Now.Add(time.Hour)}
+}
+
+func wants(path, service string) rollout.SourceFile {
+	return rollout.SourceFile{Path: path, Want: &rollout.Want{Service: service, Environment: "production", Version: "v1", Body: []byte(`{}`)}}
+}
+
+func TestASourceIsClaimedByOneReplicaAtATimeAndTakenOverFromADeadOne(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	defineSource(t, s, "main", unchanged)
+	var claims atomic.Int64
+	atOnce(8, func(i int) {
+		claims.Add(int64(len(claimSources(t, s, string(rune('a'+i))))))
+	})
+	if claims.Load() != 1 {
+		t.Fatalf("claimed %d times", claims.Load())
+	}
+	exec(t, s, `UPDATE replicas SET expires_at = clock_timestamp() - interval '1 second'`)
+	if c := claimSources(t, s, "heir"); len(c) != 1 || c[0].Claim.Epoch != 2 {
+		t.Errorf("the heir of a dead replica claims %+v", c)
+	}
+	if c := claimSources(t, s, "heir", "main"); len(c) != 0 {
+		t.Errorf("claimed again what it works on: %+v", c)
+	}
+	if c := claimSources(t, s, "heir"); len(c) != 1 {
+		t.Error("a process of the same name does not take over its predecessor's source")
+	}
+}
+
+func TestAReplicaThatDoesNotLiveClaimsNothing(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	defineSource(t, s, "main", unchanged)
+	if c, err := s.ClaimSources(ctx(t), "silent", nil, 10); err != nil || len(c) != 0 {
+		t.Errorf("claimed %+v: %v", c, err)
+	}
+}
+
+func TestALostClaimWritesNothingAndDeploysNothing(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	defineSource(t, s, "main", unchanged)
+	c := claimSources(t, s, "frozen")[0]
+	r := request("checkout", 1)
+	r.Claim = &c.Claim
+	create(t, s, r)
+	defineSource(t, s, "main", func(next *rollout.Source) { next.Heal = true })
+	save := saveOf(&c)
+	save.Status.Reason = "from before"
+	wantCode(t, s.SaveSource(ctx(t), save), rollout.CodeLost)
+	_, err := s.Create(ctx(t), r)
+	wantCode(t, err, rollout.CodeLost)
+	report, err := s.Source(ctx(t), "main")
+	must(t, err)
+	if report.Status.Reason == "from before" || !report.Source.Heal {
+		t.Errorf("stored %+v", report)
+	}
+}
+
+func TestAnotherURLBranchOrPathMakesANewSourceOfIt(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	first := defineSource(t, s, "main", unchanged)
+	c := claimSources(t, s, "a")[0]
+	save := saveOf(&c)
+	save.Files, save.Status.DesiredRevision, save.Status.Serial = []rollout.SourceFile{wants("a.yaml", "a")}, "abc", 7
+	must(t, s.SaveSource(ctx(t), save))
+	same := defineSource(t, s, "main", func(next *rollout.Source) { next.Interval *= 2 })
+	report, err := s.Source(ctx(t), "main")
+	must(t, err)
+	if same.ID != first.ID || same.Revision != 2 || len(report.Files) != 1 || report.Status.Serial != 7 {
+		t.Errorf("another interval makes %+v", report)
+	}
+	for i, change := range []func(*rollout.Source){
+		func(next *rollout.Source) { next.Path = "deploy" },
+		func(next *rollout.Source) { next.Branch = "stable" },
+		func(next *rollout.Source) { next.URL += "y" },
+	} {
+		other := defineSource(t, s, "main", change)
+		report, err := s.Source(ctx(t), "main")
+		must(t, err)
+		if other.ID == same.ID || other.Revision != int64(i+3) || len(report.Files) != 0 || report.Status.DesiredRevision != "" {
+			t.Errorf("change %d keeps %+v", i, report)
+		}
+		same = other
+	}
+}
+
+func TestWhatRunsSomewhereIsSaidByOneSourceOnly(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	defineSource(t, s, "one", unchanged)
+	defineSource(t, s, "two", unchanged)
+	claimed := claimSources(t, s, "a")
+	first, second := saveOf(&claimed[0]), saveOf(&claimed[1])
+	first.Files, second.Files = []rollout.SourceFile{wants("a.yaml", "a")}, []rollout.SourceFile{wants("b.yaml", "a")}
+	must(t, s.SaveSource(ctx(t), first))
+	wantCode(t, s.SaveSource(ctx(t), second), rollout.CodeConflict)
+	taken, err := s.Taken(ctx(t), claimed[1].Source.Name)
+	must(t, err)
+	if len(taken) != 1 || taken["a/production"] != claimed[0].Source.Name {
+		t.Errorf("taken: %v", taken)
+	}
+}
+
+func TestWhoAsksWhileASourceIsWorkedOnIsHeardNext(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	defineSource(t, s, "main", unchanged)
+	must(t, s.AskSync(ctx(t), "main", rollout.SyncAsk{}))
+	c := claimSources(t, s, "a")[0]
+	if len(c.Asks) != 1 {
+		t.Fatalf("asks %+v", c.Asks)
+	}
+	must(t, s.AskSync(ctx(t), "main", rollout.SyncAsk{Retry: true, Service: "checkout"}))
+	save := saveOf(&c)
+	save.Answered = c.Asks[0].ID
+	must(t, s.SaveSource(ctx(t), save))
+	again := claimSources(t, s, "b")
+	if len(again) != 1 || len(again[0].Asks) != 1 || !again[0].Asks[0].Retry || again[0].Asks[0].Service != "checkout" {
+		t.Fatalf("heard next: %+v", again)
+	}
+	save = saveOf(&again[0])
+	save.Answered = again[0].Asks[0].ID
+	must(t, s.SaveSource(ctx(t), save))
+	if c := claimSources(t, s, "b"); len(c) != 0 {
+		t.Errorf("claimed although nobody asks and it is not due: %+v", c)
+	}
+	wantCode(t, s.AskSync(ctx(t), "none", rollout.SyncAsk{}), rollout.CodeNotFound)
+}
+
+func TestALastingKeyIsRememberedForEver(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	lasting, passing := request("checkout", 1), request("search", 1)
+	lasting.Key, passing.Key = key("lasting", "x"), key("passing", "x")
+	lasting.Key.Lasting = true
+	first := create(t, s, lasting)
+	create(t, s, passing)
+	exec(t, s, `UPDATE idempotency_keys SET created_at = created_at - interval '1 year'`)
+	must(t, s.Prune(ctx(t)))
+	again, err := s.Create(ctx(t), lasting)
+	must(t, err)
+	if !again.Replayed || again.Deployment.ID != first.ID {
+		t.Errorf("a lasting key makes another deployment: %+v", again)
+	}
+	if found, replayed, err := s.Replay(ctx(t), lasting.Key); err != nil || !replayed || found.Deployment.ID != first.ID {
+		t.Errorf("a lasting key is forgotten: %v", err)
+	}
+	if _, replayed, err := s.Replay(ctx(t), passing.Key); err != nil || replayed {
+		t.Errorf("an ordinary key is remembered: %v", err)
+	}
+}
+
+func TestRemovingASourceForgetsWhatBelongsToItAndNoDeployment(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	defineSource(t, s, "main", unchanged)
+	c := claimSources(t, s, "a")[0]
+	r := request("checkout", 1)
+	r.Claim = &c.Claim
+	made := create(t, s, r)
+	save := saveOf(&c)
+	save.Files = []rollout.SourceFile{wants("a.yaml", "a")}
+	must(t, s.SaveSource(ctx(t), save))
+	must(t, s.AskSync(ctx(t), "main", rollout.SyncAsk{}))
+	if fresh, err := s.Deliver(ctx(t), rollout.Delivery{Source: "main", Digest: [32]byte{1}}); err != nil || !fresh {
+		t.Fatal(fresh, err)
+	}
+	_, err := s.DefineSource(ctx(t), "main", func(*rollout.Source) (*rollout.Source, error) { return nil, nil })
+	must(t, err)
+	_, err = s.Source(ctx(t), "main")
+	wantCode(t, err, rollout.CodeNotFound)
+	if d := stored(t, s, made.ID); d.State != rollout.StatePending {
+		t.Errorf("its deployment is %s", d.State)
+	}
+}
+
+func TestSecretsOfSourcesFollowARotationOfTheKey(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	older, newer := seal.NewKey(time.Now()), seal.NewKey(time.Now())
+	with := func(keys ...seal.Key) *store.Store {
+		t.Helper()
+		box, err := seal.New(keys[0], keys[1:]...)
+		must(t, err)
+		s, err := store.Open(t.Context(), url, store.SealedBy(box))
+		must(t, err)
+		t.Cleanup(s.Close)
+		return s
+	}
+	defineSource(t, with(older), "main", func(next *rollout.Source) { next.Secrets.Token = "geheim" })
+	if n, err := with(newer, older).Reseal(ctx(t)); err != nil || n != 1 {
+		t.Fatalf("%d rows sealed again: %v", n, err)
+	}
+	report, err := with(newer).Source(ctx(t), "main")
+	must(t, err)
+	if report.Source.Secrets.Token.Reveal() != "geheim" || report.Source.Secrets.Unreadable != "" {
+		t.Errorf("with the new key: %+v", report.Source.Secrets)
+	}
+	if with(older).CheckKeys(ctx(t)) == nil {
+		t.Error("a server without the new key would start")
+	}
+}
