@@ -25,6 +25,8 @@ type Store interface {
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollout.Deployment, error)
 	Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.Share, error)
+	Source(ctx context.Context, name string) (rollout.SourceReport, error)
+	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
 }
 
 // Authenticator says who asks, by the Authorization header.
@@ -104,6 +106,10 @@ func (s *site) routes() http.Handler {
 		"POST " + root + "/deployments/{id}/{verb}":                              s.doVerb,
 		"POST " + root + "/services/{service}/environments/{environment}/deploy": s.doDeploy,
 		"POST " + root + "/sign-out":                                             s.signOut,
+		"GET " + root + "/gitops":                                                s.showSources,
+		"GET " + root + "/gitops/{name}":                                         s.showSource,
+		"GET " + root + "/gitops/{name}/sync":                                    s.showSync,
+		"POST " + root + "/gitops/{name}/sync":                                   s.doSync,
 		root + "/":                                                               nowhere,
 	} {
 		mux.Handle(pattern, s.visited(page))

@@ -15,7 +15,7 @@ import (
 // words are what templates say things with.
 func words(a *assets) template.FuncMap {
 	return template.FuncMap{
-		"asset": a.path, "root": func() string { return root }, "plain": plain, "glyph": glyph, "letter": letter,
+		"asset": a.path, "root": func() string { return root }, "plain": plain, "glyph": glyph,
 		"stamp": stamp, "day": day, "lasted": lasted, "count": count, "known": known, "short": short, "capital": capital,
 		"timed":   timed,
 		"percent": func(n, of int) int { return share(n, of) },
@@ -45,13 +45,25 @@ func glyph(state rollout.State) string {
 	}[state]
 }
 
-// letter tells a target's state without its colour.
-func letter(state rollout.TargetState) string {
-	return map[rollout.TargetState]string{
-		rollout.TargetPending: "·", rollout.TargetDeploying: "D", rollout.TargetVerifying: "V", rollout.TargetUpdated: "✓",
-		rollout.TargetFailed: "✕", rollout.TargetUnknown: "?", rollout.TargetRollingBack: "◀", rollout.TargetRolledBack: "↩",
-		rollout.TargetUnchanged: "–",
+// sourceGlyph is a shape that tells a source's state without its colour.
+func sourceGlyph(state rollout.SourceState) string {
+	return map[rollout.SourceState]string{
+		rollout.SourceSynced: "✓", rollout.SourceDrifted: "≠", rollout.SourceUnknown: "?", rollout.SourceError: "✕",
 	}[state]
+}
+
+// adrift counts the targets of a file that do not run what it says, as far as anybody knows.
+func adrift(f rollout.SourceFile) int {
+	drifted, unknown := f.Drifted()
+	return drifted + unknown
+}
+
+// commit is the part of a commit's name that people tell it by.
+func commit(sha string) string {
+	if sha == "" {
+		return "none yet"
+	}
+	return sha[:min(len(sha), 10)]
 }
 
 // stamp is a time for machines; empty for none.
