@@ -92,6 +92,9 @@ type problemPage struct {
 
 // fail shows an error, or the way to sign in.
 func (s *site) fail(v *visit, err error) {
+	if v.r.Context().Err() != nil {
+		return // the reader went away: there is nobody to tell
+	}
 	code := rollout.ErrorCode(err)
 	if code == rollout.CodeUnauthenticated && v.r.Header.Get("Rollcall-Part") == "" {
 		s.sendToSignIn(v)

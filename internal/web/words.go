@@ -17,7 +17,7 @@ func words(a *assets) template.FuncMap {
 	return template.FuncMap{
 		"asset": a.path, "root": func() string { return root }, "plain": plain, "glyph": glyph,
 		"stamp": stamp, "day": day, "lasted": lasted, "count": count, "known": known, "short": short, "capital": capital,
-		"timed":   timed,
+		"timed": timed, "commit": commit, "sourceGlyph": sourceGlyph, "adrift": adrift,
 		"percent": func(n, of int) int { return share(n, of) },
 	}
 }
