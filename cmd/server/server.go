@@ -22,6 +22,7 @@ import (
 	"rollcall/internal/store"
 	"rollcall/internal/target"
 	"rollcall/internal/traffic"
+	"rollcall/internal/web"
 )
 
 // Bounds of the listeners. The write timeout is longer than the longest wait of GET /deployments/{id}.
@@ -130,6 +131,10 @@ func (s *server) wire(ctx context.Context) error {
 	handler, err := api.New(ac)
 	if err != nil {
 		return fmt.Errorf("making the API: %w", err)
+	}
+	handler, err = web.New(web.Config{Store: s.store, Who: who, API: handler, Open: s.config.open(), Log: s.log})
+	if err != nil {
+		return fmt.Errorf("making the dashboard: %w", err)
 	}
 	s.http = s.bounded(handler)
 	return nil

@@ -59,3 +59,13 @@ type DurationTally struct {
 	// P50 and P95 are the durations that half and 95 % of them did not exceed; zero when Count is.
 	P50, P95 time.Duration
 }
+
+// Share is how many targets of a service in an environment run one version and feel the same.
+type Share struct {
+	Service     string
+	Environment string
+	// Version is empty when nobody knows.
+	Version string
+	Health  Health
+	Targets int
+}

@@ -1,0 +1,85 @@
+package web
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// durationsPage is how long deployments took and how they ended.
+type durationsPage struct {
+	Service, Environment string
+	Days                 int
+	Choices              []int
+	Ended                []rollout.Deployment
+	Succeeded            int
+	Half, Most           time.Duration
+	Plot                 plot
+	Outcomes             outcomes
+	// Cut says that there were more than are shown.
+	Cut bool
+}
+
+const (
+	defaultDays = 30
+	// mostPlotted bounds the deployments of a plot, mostPerRead those of one reading.
+	mostPlotted = 1000
+	mostPerRead = 200
+)
+
+func (s *site) showDurations(v *visit) error {
+	q := v.r.URL.Query()
+	page := durationsPage{Service: q.Get("service"), Environment: q.Get("environment"), Days: defaultDays, Choices: []int{1, 7, 30, 90, 365}}
+	if days, err := strconv.Atoi(q.Get("days")); err == nil && slices.Contains(page.Choices, days) {
+		page.Days = days
+	}
+	until := time.Now().UTC()
+	since := until.AddDate(0, 0, -page.Days)
+	if err := s.ended(v, &page, since); err != nil {
+		return err
+	}
+	page.sumUp()
+	page.Plot = makePlot(page.Ended, since, until)
+	page.Outcomes = makeOutcomes(page.Ended, since, until)
+	s.show(v, "page_durations.html", "Durations and outcomes", "durations", page)
+	return nil
+}
+
+// ended reads the deployments that began and ended, newest first.
+func (s *site) ended(v *visit, page *durationsPage, since time.Time) error {
+	filter := rollout.Filter{Service: page.Service, Environment: page.Environment, Since: since}
+	for cursor := ""; ; {
+		list, err := s.Store.Deployments(v.r.Context(), v.who.Scopes, filter, rollout.Page{Limit: mostPerRead, Cursor: cursor})
+		if err != nil {
+			return err
+		}
+		for i := range list.Items {
+			if d := &list.Items[i]; d.State.Terminal() && !d.StartedAt.IsZero() && d.Result != nil {
+				page.Ended = append(page.Ended, *d)
+			}
+		}
+		cursor = list.NextCursor
+		if page.Cut = cursor != "" && len(page.Ended) >= mostPlotted; cursor == "" || page.Cut {
+			return nil
+		}
+	}
+}
+
+func (p *durationsPage) sumUp() {
+	took := make([]time.Duration, len(p.Ended))
+	for i := range p.Ended {
+		took[i] = tookOf(&p.Ended[i])
+		if p.Ended[i].Result.Success {
+			p.Succeeded++
+		}
+	}
+	slices.SortFunc(took, cmp.Compare[time.Duration])
+	if n := len(took); n > 0 {
+		p.Half, p.Most = took[n/2], took[min(n*95/100, n-1)]
+	}
+}
+
+func tookOf(d *rollout.Deployment) time.Duration { return max(d.FinishedAt.Sub(d.StartedAt), 0) }

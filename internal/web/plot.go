@@ -1,0 +1,187 @@
+package web
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// plot is each deployment as a mark: when it was asked for, and how long it took on a logarithmic scale. Coordinates are
+// those of a drawing of plotWidth by plotHeight.
+type plot struct {
+	Marks  []mark
+	Lines  []line
+	Ticks  []tick
+	Width  int
+	Height int
+	// Left and Right bound what is drawn; labels of the scale end at Edge.
+	Left, Right, Edge int
+}
+
+type mark struct {
+	X, Y float64
+	D    *rollout.Deployment
+	Took time.Duration
+	Good bool
+}
+
+// line is a horizontal line of the scale, tick a day below it.
+type line struct {
+	Y     float64
+	Label string
+}
+
+type tick struct {
+	X     float64
+	Label string
+}
+
+// The drawing's size, and the margins in which its labels stand.
+const (
+	plotWidth, plotHeight = 900, 260
+	plotLeft, plotRight   = 72, 36
+	plotTop, plotBottom   = 14, 30
+	ticks                 = 6
+)
+
+func makePlot(ended []rollout.Deployment, since, until time.Time) plot {
+	p := plot{
+		Width: plotWidth, Height: plotHeight, Ticks: days(since, until),
+		Left: plotLeft, Right: plotWidth - plotRight, Edge: plotLeft - 8,
+	}
+	low, high := bounds(ended)
+	for _, step := range scale() {
+		if step >= low && step <= high {
+			p.Lines = append(p.Lines, line{height(step, low, high), label(step)})
+		}
+	}
+	for i := range ended {
+		d := &ended[i]
+		took := tookOf(d)
+		p.Marks = append(p.Marks, mark{
+			X: across(d.CreatedAt, since, until), Y: height(took, low, high), D: d, Took: took, Good: d.Result.Success,
+		})
+	}
+	return p
+}
+
+// scale are the durations that have a line of their own.
+func scale() []time.Duration {
+	return []time.Duration{
+		100 * time.Millisecond, time.Second, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour,
+	}
+}
+
+// label is a step of the scale in its own unit.
+func label(step time.Duration) string {
+	switch {
+	case step < time.Second:
+		return fmt.Sprintf("%.1f s", step.Seconds())
+	case step < time.Minute:
+		return fmt.Sprintf("%d s", step/time.Second)
+	case step < time.Hour:
+		return fmt.Sprintf("%d min", step/time.Minute)
+	case step < 24*time.Hour:
+		return fmt.Sprintf("%d h", step/time.Hour)
+	default:
+		return count(int(step/(24*time.Hour)), "day")
+	}
+}
+
+// bounds are the steps of the scale around all that is shown.
+func bounds(ended []rollout.Deployment) (low, high time.Duration) {
+	steps := scale()
+	least, most := time.Duration(math.MaxInt64), time.Duration(0)
+	for i := range ended {
+		least, most = min(least, tookOf(&ended[i])), max(most, tookOf(&ended[i]))
+	}
+	low, high = steps[0], steps[len(steps)-1]
+	for _, step := range steps {
+		if step <= least {
+			low = step
+		}
+	}
+	for i := len(steps) - 1; i >= 0; i-- {
+		if steps[i] >= most && steps[i] > low {
+			high = steps[i]
+		}
+	}
+	return low, high
+}
+
+func across(at, since, until time.Time) float64 {
+	part := at.Sub(since).Seconds() / until.Sub(since).Seconds()
+	return round(plotLeft + part*(plotWidth-plotLeft-plotRight))
+}
+
+func height(took, low, high time.Duration) float64 {
+	of := func(d time.Duration) float64 { return math.Log(max(d.Seconds(), 0.001)) }
+	part := (of(took) - of(low)) / (of(high) - of(low))
+	return round(plotHeight - plotBottom - min(max(part, 0), 1)*(plotHeight-plotTop-plotBottom))
+}
+
+func round(x float64) float64 { return math.Round(x*10) / 10 }
+
+func days(since, until time.Time) []tick {
+	list := make([]tick, 0, ticks)
+	for i := range ticks {
+		at := since.Add(until.Sub(since) * time.Duration(i) / (ticks - 1))
+		label := at.Format("2 Jan")
+		if until.Sub(since) <= 48*time.Hour {
+			label = at.Format("15:04")
+		}
+		list = append(list, tick{across(at, since, until), label})
+	}
+	return list
+}
+
+// outcomes are bars, one for each of equal parts of the time: how many ended well and how many did not.
+type outcomes struct {
+	Bars   []bar
+	Most   int
+	Ticks  []tick
+	Width  int
+	Height int
+}
+
+type bar struct {
+	X, Width        float64
+	GoodY, GoodHigh float64
+	BadY, BadHigh   float64
+	Good, Bad       int
+	Label           string
+}
+
+const (
+	parts         = 30
+	outcomeHeight = 150
+)
+
+func makeOutcomes(ended []rollout.Deployment, since, until time.Time) outcomes {
+	o := outcomes{Width: plotWidth, Height: outcomeHeight, Ticks: days(since, until), Bars: make([]bar, parts)}
+	for i := range ended {
+		at := int(ended[i].CreatedAt.Sub(since) * parts / until.Sub(since))
+		b := &o.Bars[min(max(at, 0), parts-1)]
+		if ended[i].Result.Success {
+			b.Good++
+		} else {
+			b.Bad++
+		}
+		o.Most = max(o.Most, b.Good+b.Bad)
+	}
+	room := float64(outcomeHeight - plotTop - plotBottom)
+	step := float64(plotWidth-plotLeft-plotRight) / parts
+	for i := range o.Bars {
+		b := &o.Bars[i]
+		b.X, b.Width = round(plotLeft+float64(i)*step+1), round(step-2)
+		b.Label = since.Add(until.Sub(since) * time.Duration(i) / parts).Format("2 Jan 15:04")
+		if o.Most > 0 {
+			b.GoodHigh, b.BadHigh = round(room*float64(b.Good)/float64(o.Most)), round(room*float64(b.Bad)/float64(o.Most))
+		}
+		b.GoodY = round(float64(outcomeHeight-plotBottom) - b.GoodHigh)
+		b.BadY = round(b.GoodY - b.BadHigh)
+	}
+	return o
+}

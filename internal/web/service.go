@@ -1,0 +1,62 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"rollcall/internal/rollout"
+)
+
+// servicePage is one service in one environment.
+type servicePage struct {
+	Row        serviceRow
+	Definition string
+	Protected  bool
+	Recent     []rollout.Deployment
+}
+
+const recentOnes = 12
+
+func (s *site) showService(v *visit) error {
+	service, environment := v.path("service"), v.path("environment")
+	if err := v.sees(service, environment); err != nil {
+		return err
+	}
+	ctx := v.r.Context()
+	recent, err := s.Store.Deployments(ctx, v.who.Scopes,
+		rollout.Filter{Service: service, Environment: environment}, rollout.Page{Limit: recentOnes})
+	if err != nil {
+		return err
+	}
+	page := servicePage{Recent: recent.Items, Row: serviceRow{Service: rollout.Service{Service: service, Environment: environment}}}
+	defined, err := s.Store.Definition(ctx, service, environment)
+	switch {
+	case err == nil:
+		page.Row.Defined, page.Protected = true, defined.Protected
+		if page.Definition, err = indented(defined.Body); err != nil {
+			return err
+		}
+	case rollout.ErrorCode(err) != rollout.CodeNotFound:
+		return err
+	case len(recent.Items) == 0:
+		return &rollout.Error{Code: rollout.CodeNotFound, Message: "nothing is known of " + service + " in " + environment}
+	}
+	runs, err := s.runs(v, []rollout.Service{page.Row.Service})
+	if err != nil {
+		return err
+	}
+	pair := rollout.Scope{Service: service, Environment: environment}
+	page.Row.runs, page.Row.Active = runs[pair], activeOf(recent.Items, pair)
+	page.Row.Deploy = page.Row.Defined && v.may(rollout.PermissionDeploy, service, environment)
+	s.show(v, "page_service.html", service+" in "+environment, "services", page)
+	return nil
+}
+
+func indented(body []byte) (string, error) {
+	var out bytes.Buffer
+	if err := json.Indent(&out, body, "", "  "); err != nil {
+		return "", fmt.Errorf("indent a definition: %w", err)
+	}
+	return out.String(), nil
+}

@@ -1,0 +1,141 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"rollcall/internal/rollout"
+)
+
+// Store is what the pages show. Lists leave out what is not within the scopes; what is read by name or id is not
+// limited, and the pages check it.
+type Store interface {
+	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
+	Deployments(ctx context.Context, scopes rollout.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
+	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
+	// EventsOf reads a deployment's events with a number above after and not above upTo.
+	EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
+	Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error)
+	Definition(ctx context.Context, service, environment string) (rollout.Definition, error)
+	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
+	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
+	Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollout.Deployment, error)
+	Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.Share, error)
+	Source(ctx context.Context, name string) (rollout.SourceReport, error)
+	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
+}
+
+// Authenticator says who asks, by the Authorization header.
+type Authenticator interface {
+	Authenticate(r *http.Request) (rollout.Principal, error)
+}
+
+// Config says what the dashboard is made of. All but Log is required.
+type Config struct {
+	Store Store
+	Who   Authenticator
+	// API carries out what people ask for, and streams what happens.
+	API http.Handler
+	// Open means that the server asks for no credential.
+	Open bool
+	Log  *slog.Logger
+}
+
+// site answers the paths of the dashboard.
+type site struct {
+	Config
+	pages  map[string]*template.Template
+	assets *assets
+}
+
+// root is where all pages but the first one live: the other paths are the API's.
+const root = "/ui"
+
+// New makes the dashboard around the API: a browser that opens / sees the first page, everything below /ui/ is the
+// dashboard's, and the rest is the API as it was.
+func New(c Config) (http.Handler, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	files, err := loadAssets()
+	if err != nil {
+		return nil, fmt.Errorf("read the dashboard's files: %w", err)
+	}
+	pages, err := loadPages(files)
+	if err != nil {
+		return nil, fmt.Errorf("read the dashboard's pages: %w", err)
+	}
+	s := &site{Config: c, pages: pages, assets: files}
+	pagesHandler := secured(s.routes())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, root+"/") || r.URL.Path == root || wantsPage(r) {
+			pagesHandler.ServeHTTP(w, r)
+			return
+		}
+		c.API.ServeHTTP(w, r)
+	}), nil
+}
+
+// wantsPage reports whether a browser opens the server itself.
+func wantsPage(r *http.Request) bool {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return r.URL.Path == "/" && reads && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+func (s *site) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+root+"/static/{version}/{file}", s.assets.serve)
+	mux.HandleFunc("GET "+root+"/sign-in", s.showSignIn)
+	mux.HandleFunc("POST "+root+"/sign-in", s.signIn)
+	mux.HandleFunc("GET "+root+"/events", s.streamAll)
+	mux.HandleFunc("GET "+root+"/deployments/{id}/events", s.streamOne)
+	for pattern, page := range map[string]func(*visit) error{
+		"GET /{$}":                                                               s.showServices,
+		"GET " + root + "/{$}":                                                   s.showServices,
+		"GET " + root + "/deployments":                                           s.showHistory,
+		"GET " + root + "/durations":                                             s.showDurations,
+		"GET " + root + "/deployments/{id}":                                      s.showDeployment,
+		"GET " + root + "/deployments/{id}/targets":                              s.showTargets,
+		"GET " + root + "/deployments/{id}/{verb}":                               s.showVerb,
+		"GET " + root + "/services/{service}/environments/{environment}":         s.showService,
+		"GET " + root + "/services/{service}/environments/{environment}/deploy":  s.showPlan,
+		"POST " + root + "/deployments/{id}/{verb}":                              s.doVerb,
+		"POST " + root + "/services/{service}/environments/{environment}/deploy": s.doDeploy,
+		"POST " + root + "/sign-out":                                             s.signOut,
+		"GET " + root + "/gitops":                                                s.showSources,
+		"GET " + root + "/gitops/{name}":                                         s.showSource,
+		"GET " + root + "/gitops/{name}/sync":                                    s.showSync,
+		"POST " + root + "/gitops/{name}/sync":                                   s.doSync,
+		root + "/":                                                               nowhere,
+	} {
+		mux.Handle(pattern, s.visited(page))
+	}
+	return mux
+}
+
+func nowhere(*visit) error {
+	return &rollout.Error{Code: rollout.CodeNotFound, Message: "there is no such page"}
+}
+
+// secured sets the headers under which a page of another site can do nothing with ours, and ours nothing with another's.
+func secured(next http.Handler) http.Handler {
+	const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+		"frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Embedder-Policy", "require-corp")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,115 @@
+package web
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func TestOnlyPagesAreTheDashboards(t *testing.T) {
+	t.Parallel()
+	api := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	handler, err := New(Config{API: api, Who: nobody{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method, path, accept string
+		apis                 bool
+	}{
+		{"GET", "/", "text/html,application/xhtml+xml", false},
+		{"GET", "/", "*/*", true},
+		{"GET", "/", "", true},
+		{"POST", "/", "text/html", true},
+		{"GET", "/deployments", "text/html", true},
+		{"GET", "/uibuilder", "text/html", true},
+		{"GET", "/ui/deployments", "", false},
+		{"DELETE", "/ui/deployments", "", false},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, http.NoBody)
+		r.Header.Set("Accept", c.accept)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		if (w.Code == http.StatusTeapot) != c.apis {
+			t.Errorf("%s %s, accepting %q: %d", c.method, c.path, c.accept, w.Code)
+		}
+		if !c.apis && !strings.HasPrefix(w.Header().Get("Content-Security-Policy"), "default-src 'none'; ") {
+			t.Errorf("%s %s has no policy", c.method, c.path)
+		}
+	}
+}
+
+type nobody struct{}
+
+func (nobody) Authenticate(*http.Request) (rollout.Principal, error) {
+	return rollout.Principal{}, &rollout.Error{Code: rollout.CodeUnauthenticated, Message: "who are you"}
+}
+
+func TestSigningInLeadsToNoOtherSite(t *testing.T) {
+	t.Parallel()
+	for next, want := range map[string]string{
+		"/ui/deployments?state=failed": "/ui/deployments?state=failed", "": "/", "/": "/", "/deployments": "/",
+		"https://evil.example/ui/": "/", "//evil.example/ui/": "/", "/ui/\\evil.example": "/", "/\\evil.example/ui/": "/",
+		"javascript:alert(1)": "/", "/ui/\r\nSet-Cookie: x=y": "/",
+	} {
+		if got := local(next); got != want {
+			t.Errorf("%q leads to %q, not %q", next, got, want)
+		}
+	}
+}
+
+func TestAReasonStaysTextWithItsTimesMarked(t *testing.T) {
+	t.Parallel()
+	got := string(timed(`<script>alert("x")</script> until 2026-11-22T15:31:00Z`))
+	if strings.Contains(got, "<script") || !strings.HasSuffix(got, `until <time datetime="2026-11-22T15:31:00Z" data-clock>15:31:00 UTC</time>`) {
+		t.Error(got)
+	}
+}
+
+func TestEveryStateHasAShapeOfItsOwn(t *testing.T) {
+	t.Parallel()
+	seen := map[string]rollout.State{}
+	for _, state := range rollout.States() {
+		shape := glyph(state)
+		if other, taken := seen[shape]; shape == "" || taken {
+			t.Errorf("%s has the shape %q of %s", state, shape, other)
+		}
+		seen[shape] = state
+	}
+	for _, state := range rollout.SourceStates() {
+		if sourceGlyph(state) == "" {
+			t.Errorf("%s has no shape", state)
+		}
+	}
+}
+
+func TestEveryMarkOfAPlotIsWithinIt(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	var ended []rollout.Deployment
+	for _, took := range []time.Duration{-time.Second, 0, time.Millisecond, 3 * time.Second, time.Hour, 30 * 24 * time.Hour} {
+		started := now.Add(-time.Duration(len(ended)) * time.Hour)
+		ended = append(ended, rollout.Deployment{
+			CreatedAt: started, StartedAt: started, FinishedAt: started.Add(took), Result: &rollout.Result{Success: len(ended)%2 == 0},
+		})
+	}
+	for n := range len(ended) + 1 {
+		p := makePlot(ended[:n], now.AddDate(0, 0, -1), now)
+		for _, m := range p.Marks {
+			if m.X < plotLeft || m.X > plotWidth-plotRight || m.Y < plotTop || m.Y > plotHeight-plotBottom {
+				t.Errorf("a mark at %v %v", m.X, m.Y)
+			}
+		}
+		total := 0
+		for _, b := range makeOutcomes(ended[:n], now.AddDate(0, 0, -1), now).Bars {
+			total += b.Good + b.Bad
+		}
+		if total != n {
+			t.Errorf("%d outcomes of %d", total, n)
+		}
+	}
+}
