@@ -86,7 +86,7 @@ func complaint(spec *rollout.Spec, t *rollout.Target) string {
 // reservation says what is held against a target that passes all the same; empty when it is well.
 func reservation(spec *rollout.Spec, t *rollout.Target) string {
 	for i, state := range t.Checks {
-		if state.Status != rollout.Healthy && state.Message != "" {
+		if state.Status != rollout.Healthy && state.Last != rollout.Healthy && state.Message != "" {
 			return fmt.Sprintf(": check %s: %s", spec.Checks[i].Name, state.Message)
 		}
 	}
