@@ -97,6 +97,7 @@ type server struct {
 	newID        func() string
 	prober       Prober
 	contract     *contract
+	gates        gates
 	feeds        *live.Feeds
 	remotes      Remotes
 	gitOps       GitOps

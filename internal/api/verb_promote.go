@@ -16,11 +16,15 @@ func (s *server) PromoteDeployment(
 		return nil, err
 	}
 	if r.Wave == 0 && !r.Full { // it means the gate at which the deployment stands now, and not when its row is free
-		seen, err := s.store.Deployment(ctx, in.ID)
+		gate, answered, err := s.gates.stood(in.ID, func() (int, error) {
+			seen, err := s.store.Deployment(ctx, in.ID)
+			return seen.Progress.Gate, err
+		})
+		defer answered()
 		if err != nil {
 			return nil, err
 		}
-		r.Stood = &seen.Progress.Gate
+		r.Stood = &gate
 	}
 	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, r)
 	if err != nil {

@@ -19,11 +19,7 @@ func TestAPlainPromoteOpensTheGateThatStoodWhenItCame(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.atFirstGate("checkout")
-	holder, watcher := s.connect(), s.connect()
-	tx, err := holder.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	tx, watcher := begin(t, s.connect()), s.connect()
 	const promotes = 3
 	inHand(t, tx, `SELECT FROM deployments WHERE id = $1 FOR UPDATE`, id)
 	var all sync.WaitGroup
@@ -35,7 +31,7 @@ func TestAPlainPromoteOpensTheGateThatStoodWhenItCame(t *testing.T) {
 		})
 	}
 	awaitLocked(t, watcher, promotes)
-	inHand(t, tx, `UPDATE deployments SET progress = progress || '{"wave":2,"gate":2}', operator = operator || '{"promoted":1}' WHERE id = $1`, id)
+	inHand(t, tx, atSecondGate, id)
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -46,6 +42,61 @@ func TestAPlainPromoteOpensTheGateThatStoodWhenItCame(t *testing.T) {
 	if d := s.verb(id, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
 		t.Errorf("promoted at the second gate: %v", d["state"])
 	}
+}
+
+// TestPromotesThatAreUnderWayTogetherMeanTheSameGate keeps one that came at the first gate waiting for the row, while the
+// deployment reaches the second gate and another one comes.
+func TestPromotesThatAreUnderWayTogetherMeanTheSameGate(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	id := s.atFirstGate("checkout")
+	watcher := s.connect()
+	reached, held := begin(t, s.connect()), begin(t, s.connect())
+	const lock = `SELECT FROM deployments WHERE id = $1 FOR UPDATE`
+	inHand(t, reached, lock, id)
+	var all sync.WaitGroup
+	promote := func() {
+		if got := s.verb(id, "promote", ""); got.StatusCode != http.StatusOK {
+			t.Errorf("promote answered %d %s", got.StatusCode, got.body)
+		}
+	}
+	next := make(chan struct{})
+	all.Go(func() {
+		defer close(next)
+		inHand(t, held, lock, id)
+	})
+	awaitLocked(t, watcher, 1)
+	all.Go(promote)
+	awaitLocked(t, watcher, 2)
+	inHand(t, reached, atSecondGate, id)
+	if err := reached.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-next
+	all.Go(promote)
+	awaitLocked(t, watcher, 2)
+	if err := held.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	if d, err := s.store.Deployment(t.Context(), id); err != nil || d.Operator.Promoted != 1 || d.State != rollout.StatePaused {
+		t.Errorf("%v: %s, promoted past gate %d", err, d.State, d.Operator.Promoted)
+	}
+	if d := s.verb(id, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
+		t.Errorf("promoted at the second gate when all had been answered: %v", d["state"])
+	}
+}
+
+// atSecondGate is what the engine does to a deployment that was promoted at its first gate.
+const atSecondGate = `UPDATE deployments SET progress = progress || '{"wave":2,"gate":2}', operator = operator || '{"promoted":1}' WHERE id = $1`
+
+func begin(t *testing.T, conn *pgx.Conn) pgx.Tx {
+	t.Helper()
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tx
 }
 
 func TestAPromotedDeploymentGoesOnFromTheAnswerOn(t *testing.T) {

@@ -83,6 +83,16 @@ func complaint(spec *rollout.Spec, t *rollout.Target) string {
 	return "its checks did not pass often enough"
 }
 
+// reservation says what is held against a target that passes all the same; empty when it is well.
+func reservation(spec *rollout.Spec, t *rollout.Target) string {
+	for i, state := range t.Checks {
+		if state.Status != rollout.Healthy && state.Last != rollout.Healthy && state.Message != "" {
+			return fmt.Sprintf(": check %s: %s", spec.Checks[i].Name, state.Message)
+		}
+	}
+	return ""
+}
+
 // watchEvery is how often a verified target is probed, one of n.
 func watchEvery(check *rollout.Check, n int) time.Duration {
 	return max(check.Interval.Std(), time.Duration(n)*time.Second/maxWatchRate)

@@ -69,7 +69,7 @@ func Apply(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Even
 	e.Call = &call
 	events := []rollout.Event{e}
 	if t.Settled() {
-		events = append(events, outcomeEvent(t, from, now))
+		events = append(events, outcomeEvent(&s.Deployment.Spec, t, from, now))
 	}
 	return events
 }
@@ -92,7 +92,7 @@ func Move(s *rollout.Snapshot, m rollout.Move, now time.Time) []rollout.Event {
 		giveUp(t, m.State, m.Message, now)
 	}
 	if t.Settled() {
-		return []rollout.Event{outcomeEvent(t, from, now)}
+		return []rollout.Event{outcomeEvent(&s.Deployment.Spec, t, from, now)}
 	}
 	return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, m.Message)}
 }
@@ -161,7 +161,7 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	case rollout.PhaseReady, rollout.PhaseCalling:
 		return nil
 	}
-	return []rollout.Event{outcomeEvent(t, from, now)}
+	return []rollout.Event{outcomeEvent(spec, t, from, now)}
 }
 
 // conclude gives a target its outcome as soon as its checks allow one, and reports whether they did.
@@ -184,7 +184,7 @@ func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Observation, no
 	case o.Version != "" && o.Version == t.Wanted():
 		startVerifying(spec, t, now)
 		if t.Settled() {
-			return []rollout.Event{outcomeEvent(t, from, now)}
+			return []rollout.Event{outcomeEvent(spec, t, from, now)}
 		}
 		message := "no answer came, but the target runs " + o.Version
 		return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, message)}
@@ -193,7 +193,7 @@ func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Observation, no
 		t.NotBefore = now
 	case spec.VersionCheck() < 0:
 		giveUp(t, rollout.TargetUnknown, t.Error, now)
-		return []rollout.Event{outcomeEvent(t, from, now)}
+		return []rollout.Event{outcomeEvent(spec, t, from, now)}
 	}
 	return nil
 }
@@ -308,11 +308,11 @@ func backoff(spec *rollout.Spec, tries int) time.Duration {
 
 const maxBackoffDoublings = 5
 
-func outcomeEvent(t *rollout.Target, from rollout.TargetState, now time.Time) rollout.Event {
+func outcomeEvent(spec *rollout.Spec, t *rollout.Target, from rollout.TargetState, now time.Time) rollout.Event {
 	switch t.State {
 	case rollout.TargetUpdated:
-		message := cmp.Or(string(t.Health), string(rollout.Healthy))
-		return targetEvent(rollout.EventTargetVerified, t, from, now, fmt.Sprintf("runs %s, %s", orUnknown(t.Version), message))
+		message := fmt.Sprintf("runs %s, %s", orUnknown(t.Version), cmp.Or(t.Health, rollout.Healthy))
+		return targetEvent(rollout.EventTargetVerified, t, from, now, message+reservation(spec, t))
 	case rollout.TargetRolledBack:
 		return targetEvent(rollout.EventTargetVerified, t, from, now, "runs "+t.PreviousVersion+" again")
 	default:
