@@ -3,7 +3,7 @@ package api_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -212,8 +212,13 @@ func (c *contractTransport) RoundTrip(request *http.Request) (*http.Response, er
 }
 
 func (c *contractTransport) compare(request *http.Request, response *http.Response, body []byte) error {
-	if response.Header.Get("X-Content-Type-Options") != "nosniff" || response.Header.Get("X-Request-Id") == "" {
-		return errors.New("the headers of every answer are missing")
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "X-Request-Id": "", "Referrer-Policy": "no-referrer", "Cache-Control": "",
+		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Cross-Origin-Resource-Policy": "same-origin",
+	} {
+		if got := response.Header.Get(name); got == "" || want != "" && got != want {
+			return fmt.Errorf("the header %s is %q", name, got)
+		}
 	}
 	routed := request.Clone(request.Context())
 	routed.URL = &url.URL{Path: request.URL.Path}

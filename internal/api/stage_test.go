@@ -120,12 +120,12 @@ func (s *stage) save(snap *rollout.Snapshot, event string) {
 	d := &snap.Deployment
 	d.Counts = rollout.Count(snap.Targets)
 	saved, err := s.store.Save(s.t.Context(), rollout.Save{
-		Deployment: *d, Targets: snap.Targets, Events: []rollout.Event{{Type: event, To: string(d.State)}},
+		Deployment: *d, Targets: snap.Targets, Events: []rollout.Event{{At: time.Now(), Type: event, To: string(d.State)}},
 	})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	d.Revision, d.LastSeq, d.Saves = saved.Revision, saved.LastSeq, saved.Saves
+	d.Revision, d.LastSeq, d.EventsHash, d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 }
 
 // updated is a target that was called and runs what it should; before, it ran v1.

@@ -313,7 +313,7 @@ func TestAReaderWhoFallsFarBehindMissesNothing(t *testing.T) {
 	w := s.watch("/deployments/" + snap.Deployment.ID + "/events")
 	events := make([]rollout.Event, 500)
 	for i := range events {
-		events[i] = rollout.Event{Type: rollout.EventTargetResult, Message: strings.Repeat("x", 2000)}
+		events[i] = rollout.Event{At: time.Now(), Type: rollout.EventTargetResult, Message: strings.Repeat("x", 2000)}
 	}
 	for range 8 {
 		saved, err := s.store.Save(t.Context(), rollout.Save{Deployment: snap.Deployment, Events: events})
@@ -321,7 +321,7 @@ func TestAReaderWhoFallsFarBehindMissesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := &snap.Deployment
-		d.Revision, d.LastSeq, d.Saves = saved.Revision, saved.LastSeq, saved.Saves
+		d.Revision, d.LastSeq, d.EventsHash, d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 	}
 	s.end(snap, rollout.StateCompleted)
 	total := int(snap.Deployment.LastSeq)
@@ -423,7 +423,7 @@ func TestAReaderWhoTakesNothingIsCutOff(t *testing.T) {
 	}
 	big := make([]rollout.Event, 1000)
 	for i := range big {
-		big[i] = rollout.Event{Type: rollout.EventTargetResult, Message: strings.Repeat("x", 20000)}
+		big[i] = rollout.Event{At: time.Now(), Type: rollout.EventTargetResult, Message: strings.Repeat("x", 20000)}
 	}
 	if _, err := s.store.Save(t.Context(), rollout.Save{Deployment: snap.Deployment, Events: big}); err != nil {
 		t.Fatal(err)

@@ -123,11 +123,11 @@ func (s *stand) tell(n int, state rollout.State) {
 	}
 	events := make([]rollout.Event, n)
 	for i := range events {
-		events[i].Type = rollout.EventTargetResult
+		events[i].At, events[i].Type = time.Now(), rollout.EventTargetResult
 	}
 	saved, err := s.store.Save(s.t.Context(), rollout.Save{Deployment: s.d, Events: events})
 	must(s.t, err)
-	s.d.Revision, s.d.LastSeq, s.d.Saves = saved.Revision, saved.LastSeq, saved.Saves
+	s.d.Revision, s.d.LastSeq, s.d.EventsHash, s.d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 }
 
 func (s *stand) watch(after int64) *live.Watcher {
