@@ -324,3 +324,52 @@ func TestALinkFromAnotherSiteLeadsThereAndNotToSigningIn(t *testing.T) {
 		t.Errorf("%s to %s", res.Status, res.Header.Get("Location"))
 	}
 }
+
+func TestThePagesShowAndOfferOnlyWhatTheTokenAllows(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, "v1")
+	p := serve(t, dbtest.New(t))
+	theirs := p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID)
+	other := request(newFleet(t, 1, "v1"), "v2", object{"type": "rolling"})
+	other["service"] = "billing"
+	ours := p.awaitEnd(p.post(other).ID)
+	var token struct{ Token string }
+	call(t, http.MethodPost, p.url+"/tokens", object{"name": "eve", "role": "viewer", "scopes": []object{{"service": "billing", "environment": "*"}}}, &token)
+
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar, Transport: plainTransport()}
+	_, body := page(t, client, http.MethodGet, p.url+"/ui/sign-in", nil)
+	_, body = page(t, client, http.MethodPost, p.url+"/ui/sign-in", url.Values{"proof": {proofIn(t, body)}, "token": {token.Token}})
+	if !strings.Contains(body, "billing") || strings.Contains(body, "checkout") || strings.Contains(body, "/ui/gitops") {
+		t.Errorf("the first page shows %s", body)
+	}
+	proof := proofIn(t, body)
+	for path, want := range map[string]int{
+		"/ui/deployments/" + ours.ID: 200, "/ui/deployments/" + ours.ID + "/targets": 200, "/ui/deployments/" + ours.ID + "/rollback": 409,
+		"/ui/services/billing/environments/production": 200,
+		"/ui/deployments/" + theirs.ID:                 404, "/ui/deployments/" + theirs.ID + "/targets": 404, "/ui/deployments/" + theirs.ID + "/rollback": 404,
+		"/ui/deployments/" + theirs.ID + "/events":                      404,
+		"/ui/services/checkout/environments/production":                 404,
+		"/ui/services/checkout/environments/production/deploy?version=": 404, "/ui/gitops": 404, "/ui/nothing": 404,
+	} {
+		res, body := page(t, client, http.MethodGet, p.url+path, nil)
+		if res.StatusCode != want || strings.Contains(body, "data-ask") {
+			t.Errorf("%s: %s, want %d", path, res.Status, want)
+		}
+	}
+	for path, want := range map[string]int{
+		"/ui/deployments/" + ours.ID + "/rollback": 409, "/ui/deployments/" + theirs.ID + "/rollback": 404,
+		"/ui/services/billing/environments/production/deploy": 403, "/ui/services/checkout/environments/production/deploy": 403,
+	} {
+		res, _ := page(t, client, http.MethodPost, p.url+path, url.Values{"proof": {proof}, "version": {"v3"}})
+		if res.StatusCode != want {
+			t.Errorf("a form for %s: %s, want %d", path, res.Status, want)
+		}
+	}
+	if n := len(list[deployment](p, "/deployments")); n != 2 {
+		t.Errorf("%d deployments", n)
+	}
+}

@@ -33,13 +33,13 @@ func (a *answer) Write(data []byte) (int, error) {
 	return a.body.Write(data)
 }
 
-// ask makes a call of the API in the visitor's name, and reads its answer into what into points to.
-func (s *site) ask(v *visit, method, path string, header http.Header, body, into any) error {
+// ask makes a POST to the API in the visitor's name, and reads its answer into what into points to.
+func (s *site) ask(v *visit, path string, header http.Header, body, into any) error {
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encode what is asked of %s: %w", path, err)
 	}
-	r, err := http.NewRequestWithContext(v.r.Context(), method, path, bytes.NewReader(encoded))
+	r, err := http.NewRequestWithContext(v.r.Context(), http.MethodPost, path, bytes.NewReader(encoded))
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", path, err)
 	}

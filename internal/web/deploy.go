@@ -68,7 +68,7 @@ func (s *site) showPlan(v *visit) error {
 	}
 	if page.Version != "" {
 		page.Plan = &plan{}
-		if err := s.ask(v, http.MethodPost, "/deployments?dry_run=true", nil, page.request(), page.Plan); err != nil {
+		if err := s.ask(v, "/deployments?dry_run=true", nil, page.request(), page.Plan); err != nil {
 			return err
 		}
 	}
@@ -86,7 +86,7 @@ func (s *site) doDeploy(v *visit) error {
 	if key := v.r.PostFormValue("key"); key != "" {
 		header.Set("Idempotency-Key", "dashboard-"+key)
 	}
-	if err := s.ask(v, http.MethodPost, "/deployments", header, page.request(), &made); err != nil {
+	if err := s.ask(v, "/deployments", header, page.request(), &made); err != nil {
 		return err
 	}
 	if made.ID == "" {

@@ -73,7 +73,7 @@ func (s *site) doSync(v *visit) error {
 		return err
 	}
 	var said map[string]any
-	if err := s.ask(v, http.MethodPost, "/gitops/sources/"+page.Source.Name+"/sync", nil, map[string]any{}, &said); err != nil {
+	if err := s.ask(v, "/gitops/sources/"+page.Source.Name+"/sync", nil, map[string]any{}, &said); err != nil {
 		return err
 	}
 	http.Redirect(v.w, v.r, root+"/gitops/"+page.Source.Name, http.StatusSeeOther)

@@ -240,7 +240,7 @@ func (s *site) doVerb(v *visit) error {
 		body["reason"] = reason
 	}
 	var made struct{ ID string }
-	if err := s.ask(v, "POST", "/deployments/"+d.ID+"/"+asked.Call, nil, body, &made); err != nil {
+	if err := s.ask(v, "/deployments/"+d.ID+"/"+asked.Call, nil, body, &made); err != nil {
 		return err
 	}
 	seeDeployment(v, made.ID)

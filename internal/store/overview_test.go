@@ -1,0 +1,78 @@
+package store_test
+
+import (
+	"slices"
+	"testing"
+
+	"rollcall/internal/rollout"
+)
+
+func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	pair := []rollout.Scope{{Service: "checkout", Environment: "production"}, {Service: "nothing", Environment: "here"}}
+	shares, err := s.Shares(ctx(t), pair)
+	must(t, err)
+	if len(shares) != 0 {
+		t.Errorf("%+v", shares)
+	}
+	snap := started(t, s, "checkout", "r1") // web-0, web-1 and web-2
+	target := snap.Targets[0]               // web-2
+	target.Version, target.Health, target.Sent = "v2", rollout.Healthy, 1
+	save(t, s, snap, rollout.Save{Targets: []rollout.Target{target}})
+	const service, environment = "checkout", "production"
+	for _, c := range []struct {
+		definition string
+		want       []rollout.Share
+	}{
+		{"", []rollout.Share{
+			{Service: service, Environment: environment, Health: rollout.HealthUnknown, Targets: 2},
+			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
+		}},
+		{`{"strategy": {"type": "rolling"}}`, []rollout.Share{
+			{Service: service, Environment: environment, Health: rollout.HealthUnknown, Targets: 2},
+			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
+		}},
+		{`{"targets": [{"id": "web-2"}, {"id": "web-9", "version": "v0"}]}`, []rollout.Share{
+			{Service: service, Environment: environment, Version: "v0", Health: rollout.HealthUnknown, Targets: 1},
+			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
+		}},
+	} {
+		if c.definition != "" {
+			define(t, s, c.definition)
+		}
+		shares, err := s.Shares(ctx(t), pair)
+		must(t, err)
+		if !slices.Equal(shares, c.want) {
+			t.Errorf("with the definition %q: %+v", c.definition, shares)
+		}
+	}
+}
+
+func TestUnfinishedAreThoseThatBeganAndThenThoseThatWait(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	begun := started(t, s, "checkout", "r1").Deployment.ID
+	waits := create(t, s, request("checkout", 1)).ID
+	ended := started(t, s, "billing", "r2")
+	finish(t, s, ended, rollout.StateCompleted)
+	for _, c := range []struct {
+		scopes rollout.Scopes
+		want   []string
+	}{
+		{rollout.Everywhere(), []string{begun, waits}},
+		{rollout.Scopes{{Service: "checkout", Environment: rollout.Any}}, []string{begun, waits}},
+		{rollout.Scopes{{Service: "billing", Environment: rollout.Any}}, nil},
+		{nil, nil},
+	} {
+		list, err := s.Unfinished(ctx(t), c.scopes)
+		must(t, err)
+		var got []string
+		for i := range list {
+			got = append(got, list[i].ID)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("within %v: %v, not %v", c.scopes, got, c.want)
+		}
+	}
+}
