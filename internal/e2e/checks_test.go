@@ -73,7 +73,7 @@ func fits(t *testing.T) (flag string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fits")
 	const script = "#!/bin/sh\nif curl -s \"$ROLLCALL_ADDRESS/version\" | grep -q \"\\\"$1\\\"\"; then echo \"does not like $1\"; exit 3; fi\necho likes it\n"
-	if err := os.WriteFile(path, []byte(script), 0o755); err != nil { //nolint:gosec // it is to be run
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return "--allow-command=fits=" + path
@@ -151,8 +151,10 @@ func TestADegradedTargetPassesAndIsReportedWithTheReason(t *testing.T) {
 		change func(kinds map[string]object)
 		says   string
 	}{
-		"all-well":     {func(kinds map[string]object) { delete(kinds, "command") }, ""},
-		"a-warning":    {func(kinds map[string]object) { kinds["command"] = object{"type": "metric", "url": kinds["json"]["url"], "pointer": "/memory/used", "warn_above": 90} }, "/memory/used is 95, above 90"},
+		"all-well": {func(kinds map[string]object) { delete(kinds, "command") }, ""},
+		"a-warning": {func(kinds map[string]object) {
+			kinds["command"] = object{"type": "metric", "url": kinds["json"]["url"], "pointer": "/memory/used", "warn_above": 90}
+		}, "/memory/used is 95, above 90"},
 		"not-critical": {func(kinds map[string]object) { kinds["command"]["critical"] = false }, "exit code 3: does not like v2"},
 	} {
 		t.Run(name, func(t *testing.T) {

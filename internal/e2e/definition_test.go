@@ -68,7 +68,11 @@ func TestADefinitionIsChangedOnlyByWhoKnowsItAsItIs(t *testing.T) {
 			t.Errorf("%s at an old revision answered %d", method, status)
 		}
 	}
-	var got struct{ Strategy struct{ BatchSize int `json:"batch_size"` } }
+	var got struct {
+		Strategy struct {
+			BatchSize int `json:"batch_size"`
+		}
+	}
 	call(t, http.MethodGet, p.url+definedAt, nil, &got)
 	if got.Strategy.BatchSize != 2 || !slices.Equal(p.defined(), []string{"checkout/production"}) {
 		t.Errorf("after changes that were refused: %+v, defined %v", got, p.defined())

@@ -152,7 +152,9 @@ func TestEveryVerbAnswersWithRealTargetsAsTheTableSays(t *testing.T) {
 	refused(active.ID, "paused", "retry")
 	f.Targets[2].Behave(func(b *fleet.Behaviour) { b.Hang, b.OnVersion = true, "v2" })
 	taken(active.ID, "promote", "in_progress")
-	p.await(active.ID, "past its gate", func(d *deployment) bool { return d.Progress.Wave == 2 && d.Progress.InFlight == 1 && d.Progress.Updated == 3 })
+	p.await(active.ID, "past its gate", func(d *deployment) bool {
+		return d.Progress.Wave == 2 && d.Progress.InFlight == 1 && d.Progress.Updated == 3
+	})
 	refused(active.ID, "in_progress", "promote", "retry")
 	taken(active.ID, "resume", "in_progress")
 	taken(active.ID, "rollback", "rolling_back")
