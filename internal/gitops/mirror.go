@@ -123,6 +123,9 @@ func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (s
 	if err := m.limits.usable(ctx); err != nil {
 		return "", err
 	}
+	if err := m.unlock(); err != nil {
+		return "", err
+	}
 	if err := m.make(ctx); err != nil {
 		return "", err
 	}
@@ -154,6 +157,27 @@ func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (s
 		return "", m.tooLarge()
 	}
 	return m.ask(ctx, "rev-parse", "--verify", "--end-of-options", head+"^{commit}")
+}
+
+// unlock removes the locks of a git that was killed: nobody else works on this mirror, and git would wait for them for ever.
+func (m *mirror) unlock() error {
+	err := filepath.WalkDir(m.path, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == "objects":
+			return fs.SkipDir
+		case !entry.IsDir() && strings.HasSuffix(path, ".lock"):
+			return os.Remove(path)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("remove the locks of a fetch that was killed: %w", err)
+	}
+	return nil
 }
 
 // make creates the mirror when it is not there.
