@@ -15,7 +15,7 @@ import (
 type gitopsCmd struct {
 	List   gitopsListCmd   `cmd:"" help:"List the sources."`
 	Status gitopsStatusCmd `cmd:"" help:"Show where a source stands, file by file."`
-	Put    gitopsPutCmd    `cmd:"" help:"Make a source, or change it."`
+	Put    gitopsPutCmd    `cmd:"" help:"Make a source, or replace all of it but the secrets."`
 	Sync   gitopsSyncCmd   `cmd:"" help:"Read the branch now."`
 	Delete gitopsDeleteCmd `cmd:"" help:"Forget a source; what runs stays."`
 }

@@ -146,7 +146,7 @@ func TestAFullDiskLeavesTheLastGoodStateIsVisibleAndBackedOff(t *testing.T) {
 	p.awaitSource("synced at v1", func(s *source) bool { return s.synced(good) })
 
 	empty := fill(t, folder)
-	noise := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // nothing secret
+	noise := rand.New(rand.NewPCG(1, 2))
 	var large strings.Builder
 	for large.Len() < 300<<10 {
 		fmt.Fprintf(&large, "%x\n", noise.Uint64())
@@ -373,8 +373,10 @@ func TestNoSecretOfASourceIsInAnyAnswerEventLogMetricProcessListOrDump(t *testin
 	processes := processList(t)
 	p.awaitSource("read", func(s *source) bool { return len(s.Files) == 3 && s.Files[0].State == "synced" })
 	p.awaitSaid(`"source":"gossip"`)
-	for _, path := range []string{"/gitops/sources", "/gitops/sources/main", "/gitops/sources/web", "/gitops/sources/shell",
-		"/gitops/sources/gossip", "/metrics", "/deployments"} {
+	for _, path := range []string{
+		"/gitops/sources", "/gitops/sources/main", "/gitops/sources/web", "/gitops/sources/shell", "/gitops/sources/gossip", "/metrics",
+		"/deployments",
+	} {
 		ask("GET", path, nil)
 	}
 	for _, d := range list[made](p, "/deployments") {

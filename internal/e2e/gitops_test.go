@@ -59,17 +59,22 @@ type made struct {
 // awaitSource waits for a source to be as it should.
 func (p *process) awaitSource(what string, is func(*source) bool) source {
 	p.t.Helper()
+	return p.awaitNamed("main", what, is)
+}
+
+func (p *process) awaitNamed(name, what string, is func(*source) bool) source {
+	p.t.Helper()
 	var s source
 	look := time.NewTicker(100 * time.Millisecond)
 	defer look.Stop()
 	for began := time.Now(); time.Since(began) < time.Minute; <-look.C {
 		s = source{}
-		call(p.t, http.MethodGet, p.url+"/gitops/sources/main", nil, &s)
+		call(p.t, http.MethodGet, p.url+"/gitops/sources/"+name, nil, &s)
 		if is(&s) {
 			return s
 		}
 	}
-	p.t.Fatalf("the source is never %s: %+v", what, s)
+	p.t.Fatalf("source %s is never %s: %+v", name, what, s)
 	return s
 }
 

@@ -51,7 +51,7 @@ func TestLocksOfAFetchThatWasKilledHinderNoneAfterIt(t *testing.T) {
 // A name that fits into no index must not keep the other files from being followed.
 func TestANameLongerThanTheDatabaseTakesBreaksItsOwnFileOnly(t *testing.T) {
 	t.Parallel()
-	chance := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a name, no secret
+	chance := rand.New(rand.NewPCG(1, 2))
 	var long strings.Builder
 	for long.Len() < 4000 { // what compresses would fit
 		if long.Len()%200 == 199 {

@@ -27,7 +27,9 @@ type mirrors struct {
 	// fetchTime and fetchBytes bound one fetch, and what a mirror may take up.
 	fetchTime  time.Duration
 	fetchBytes int64
-	mu         sync.Mutex
+	// fetchMemory bounds what each process of a fetch takes of the memory; 0: as much as other calls of git may.
+	fetchMemory uint64
+	mu          sync.Mutex
 	// locks hold one token for each source whose mirror nobody uses.
 	locks map[string]chan struct{}
 	// fit is true once git was found to be new enough.
@@ -144,7 +146,7 @@ func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (s
 	defer stop(nil)
 	go m.watchSize(ctx, stop)
 	_, err = git(ctx, command{
-		dir: m.path, env: to.env, config: to.config, hide: to.hide,
+		dir: m.path, env: to.env, config: to.config, hide: to.hide, memory: m.limits.fetchMemory,
 		args: []string{
 			"fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
 			"--force", "--end-of-options", to.url, "+refs/heads/" + s.Branch + ":" + head,
@@ -161,6 +163,7 @@ func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (s
 
 // unlock removes the locks of a git that was killed: nobody else works on this mirror, and git would wait for them for ever.
 func (m *mirror) unlock() error {
+	var left []string
 	err := filepath.WalkDir(m.path, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -170,10 +173,13 @@ func (m *mirror) unlock() error {
 		case entry.IsDir() && entry.Name() == "objects":
 			return fs.SkipDir
 		case !entry.IsDir() && strings.HasSuffix(path, ".lock"):
-			return os.Remove(path)
+			left = append(left, path)
 		}
 		return nil
 	})
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
 	if err != nil {
 		return fmt.Errorf("remove the locks of a fetch that was killed: %w", err)
 	}
