@@ -1,9 +1,6 @@
 package e2e
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"net/http"
 	"os"
@@ -24,7 +21,11 @@ type source struct {
 	Desired *string `json:"desired_revision"`
 	Actual  *string `json:"actual_revision"`
 	Rewrite *struct{ From, To string }
-	Files   []struct {
+	// Failures are the syncs that failed since the last good one.
+	Failures int
+	LastSync time.Time `json:"last_sync_at"`
+	NextSync time.Time `json:"next_sync_at"`
+	Files    []struct {
 		Path     string
 		State    string
 		Version  *string
@@ -58,17 +59,22 @@ type made struct {
 // awaitSource waits for a source to be as it should.
 func (p *process) awaitSource(what string, is func(*source) bool) source {
 	p.t.Helper()
+	return p.awaitNamed("main", what, is)
+}
+
+func (p *process) awaitNamed(name, what string, is func(*source) bool) source {
+	p.t.Helper()
 	var s source
 	look := time.NewTicker(100 * time.Millisecond)
 	defer look.Stop()
 	for began := time.Now(); time.Since(began) < time.Minute; <-look.C {
 		s = source{}
-		call(p.t, http.MethodGet, p.url+"/gitops/sources/main", nil, &s)
+		call(p.t, http.MethodGet, p.url+"/gitops/sources/"+name, nil, &s)
 		if is(&s) {
 			return s
 		}
 	}
-	p.t.Fatalf("the source is never %s: %+v", what, s)
+	p.t.Fatalf("source %s is never %s: %+v", name, what, s)
 	return s
 }
 
@@ -418,28 +424,10 @@ func TestAPushNotificationIsFasterThanThePollAndADryRunTellsBefore(t *testing.T)
 	if n := len(p.ofGit()); n != 1 {
 		t.Errorf("%d deployments after a dry run", n)
 	}
-	hook := func(signature string) int {
-		body := `{"ref": "refs/heads/main", "after": "` + commit + `", "repository": {"clone_url": "file:///etc"}}`
-		mac := hmac.New(sha256.New, []byte(signature))
-		mac.Write([]byte(body))
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/gitops/sources/main/hook", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("X-GitHub-Event", "push")
-		req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		return res.StatusCode
-	}
-	if status := hook("a-wrong-secret"); status != http.StatusUnauthorized {
+	if status := p.notify("a-wrong-secret"); status != http.StatusUnauthorized {
 		t.Errorf("a wrong signature is answered with %d", status)
 	}
-	if status := hook(secret); status != http.StatusOK {
+	if status := p.notify(secret); status != http.StatusOK {
 		t.Fatalf("the notification is answered with %d", status)
 	}
 	p.awaitSource("synced at v2", func(s *source) bool { return s.synced(commit) })

@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -20,6 +23,9 @@ const (
 	maxOutput = 96 << 20
 	// maxComplaint bounds what people are shown of what git complains about.
 	maxComplaint = 300
+	// maxMemory bounds what one process of a call takes of the memory: git holds an answer of a host there before it looks
+	// at it.
+	maxMemory = 1 << 30
 	// killWait is how long a killed git may hold on to its pipes.
 	killWait = 2 * time.Second
 )
@@ -32,6 +38,8 @@ type command struct {
 	config [][2]string
 	env    []string
 	stdin  []byte
+	// memory bounds what each process of the call takes; 0 is maxMemory.
+	memory uint64
 	// hide is what must not be shown of a complaint.
 	hide []string
 }
@@ -73,7 +81,7 @@ func git(ctx context.Context, c command) ([]byte, error) {
 	cmd.Stdin = bytes.NewReader(c.stdin)
 	stdout, stderr := &limited{most: maxOutput}, &limited{most: 16 << 10}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	err := cmd.Run()
+	err := run(cmd, cmp.Or(c.memory, maxMemory))
 	if err == nil && stdout.cut {
 		err = fmt.Errorf("its answer is larger than %d MiB", maxOutput>>20)
 	}
@@ -84,6 +92,19 @@ func git(ctx context.Context, c command) ([]byte, error) {
 		err = cause
 	}
 	return nil, &failure{verb: c.args[0], code: cmd.ProcessState.ExitCode(), complaint: c.complaint(ctx, stderr.String()), cause: err}
+}
+
+// run runs a command in so much memory. The bound is set when the program has just been loaded, long before it starts others,
+// which inherit it.
+func run(cmd *exec.Cmd, memory uint64) error {
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	bound := unix.Rlimit{Cur: memory, Max: memory}
+	if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_DATA, &bound, nil); err != nil && !errors.Is(err, unix.ESRCH) {
+		return errors.Join(fmt.Errorf("bound the memory of git: %w", err), cmd.Cancel(), cmd.Wait())
+	}
+	return cmd.Wait()
 }
 
 // environment is all that git gets: nothing of the server's own, except where programs and certificates are.

@@ -27,7 +27,9 @@ type mirrors struct {
 	// fetchTime and fetchBytes bound one fetch, and what a mirror may take up.
 	fetchTime  time.Duration
 	fetchBytes int64
-	mu         sync.Mutex
+	// fetchMemory bounds what each process of a fetch takes of the memory; 0: as much as other calls of git may.
+	fetchMemory uint64
+	mu          sync.Mutex
 	// locks hold one token for each source whose mirror nobody uses.
 	locks map[string]chan struct{}
 	// fit is true once git was found to be new enough.
@@ -123,6 +125,9 @@ func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (s
 	if err := m.limits.usable(ctx); err != nil {
 		return "", err
 	}
+	if err := m.unlock(); err != nil {
+		return "", err
+	}
 	if err := m.make(ctx); err != nil {
 		return "", err
 	}
@@ -141,7 +146,7 @@ func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (s
 	defer stop(nil)
 	go m.watchSize(ctx, stop)
 	_, err = git(ctx, command{
-		dir: m.path, env: to.env, config: to.config, hide: to.hide,
+		dir: m.path, env: to.env, config: to.config, hide: to.hide, memory: m.limits.fetchMemory,
 		args: []string{
 			"fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
 			"--force", "--end-of-options", to.url, "+refs/heads/" + s.Branch + ":" + head,
@@ -154,6 +159,31 @@ func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (s
 		return "", m.tooLarge()
 	}
 	return m.ask(ctx, "rev-parse", "--verify", "--end-of-options", head+"^{commit}")
+}
+
+// unlock removes the locks of a git that was killed: nobody else works on this mirror, and git would wait for them for ever.
+func (m *mirror) unlock() error {
+	var left []string
+	err := filepath.WalkDir(m.path, func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case entry.IsDir() && entry.Name() == "objects":
+			return fs.SkipDir
+		case !entry.IsDir() && strings.HasSuffix(path, ".lock"):
+			left = append(left, path)
+		}
+		return nil
+	})
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	if err != nil {
+		return fmt.Errorf("remove the locks of a fetch that was killed: %w", err)
+	}
+	return nil
 }
 
 // make creates the mirror when it is not there.

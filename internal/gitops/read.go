@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"rollcall/internal/rollout"
 )
@@ -70,6 +72,9 @@ func (l *Loop) readFile(
 	if problem == nil {
 		problem = keepsNoSecret(doc)
 	}
+	if problem == nil {
+		problem = leavesRoom(doc)
+	}
 	if problem != nil {
 		return broken(*problem)
 	}
@@ -98,17 +103,48 @@ func (l *Loop) readFile(
 	}}, nil
 }
 
-// keepsNoSecret refuses a secret in a file: whoever reads the repository would have it.
+// keepsNoSecret refuses a secret in a file: whoever reads the repository would have it, and whoever reads what Rollcall
+// remembers of the file.
 func keepsNoSecret(doc *document) *rollout.FileProblem {
-	for _, place := range [][2]string{{"deploy", "secret"}, {"tls", "client_key"}} {
-		part, _ := doc.value[place[0]].(map[string]any)
-		if _, given := part[place[1]]; !given {
-			continue
+	given := secretPlaces(doc.value)
+	if len(given) == 0 {
+		return nil
+	}
+	part := strings.Split(given[0], "/")[1]
+	return &rollout.FileProblem{
+		Line: doc.line(given[0]), Pointer: given[0],
+		Detail: "does not belong into Git: put it into the definition of the service in the environment, and leave " + part + " out here",
+	}
+}
+
+// secretPlaces are the fields of a request that are given and secret. Headers of checks are, whatever they are called: they
+// hold credentials as often as not.
+func secretPlaces(request map[string]any) []string {
+	var given []string
+	look := func(part any, at, field string) {
+		fields, _ := part.(map[string]any)
+		if _, there := fields[field]; there {
+			given = append(given, at+"/"+field)
 		}
-		pointer := "/" + place[0] + "/" + place[1]
+	}
+	look(request["deploy"], "/deploy", "secret")
+	look(request["tls"], "/tls", "client_key")
+	checks, _ := request["health_checks"].([]any)
+	for i, check := range checks {
+		look(check, "/health_checks/"+strconv.Itoa(i), "headers")
+	}
+	return given
+}
+
+// mostLabels of a file leave room, among the 50 of a deployment, for commit, author, message, source, file and attempt.
+const mostLabels = 50 - 6
+
+// leavesRoom refuses labels that only a deployment would be refused for.
+func leavesRoom(doc *document) *rollout.FileProblem {
+	if own, _ := doc.value["labels"].(map[string]any); len(own) > mostLabels {
 		return &rollout.FileProblem{
-			Line: doc.line(pointer), Pointer: pointer,
-			Detail: "does not belong into Git: put it into the definition of the service in the environment",
+			Line: doc.line("/labels"), Pointer: "/labels",
+			Detail: fmt.Sprintf("must have at most %d labels, so that there is room for those that say where they come from", mostLabels),
 		}
 	}
 	return nil

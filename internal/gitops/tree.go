@@ -3,6 +3,8 @@ package gitops
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path"
@@ -78,8 +80,10 @@ func readEntry(line, below string) (e entry, size int64, ok bool) {
 		return e, 0, false // a submodule
 	case size > maxFileBytes:
 		e.refused = fmt.Sprintf("is larger than %d KiB", maxFileBytes>>10)
+	case len(name) > maxPathBytes:
+		e.path, e.refused = shownName(name), fmt.Sprintf("has a name of more than %d bytes", maxPathBytes)
 	case !plainPath(name):
-		e.path, e.refused = strconv.QuoteToASCII(name), "has a name that is not plain text"
+		e.path, e.refused = shownName(name), "has a name that is not plain text"
 	}
 	if e.refused != "" {
 		size = 0
@@ -97,8 +101,19 @@ func definitionName(name, below string) bool {
 	return name == below || !strings.Contains(rest, "/.")
 }
 
+// shownName is how a name is written that is no plain text. Two names are never written alike, and none is longer than an
+// index of the database takes.
+func shownName(name string) string {
+	quoted := strconv.QuoteToASCII(name)
+	if len(quoted) <= maxPathBytes {
+		return quoted
+	}
+	sum := sha256.Sum256([]byte(name))
+	return quoted[:maxPathBytes/2] + "…" + hex.EncodeToString(sum[:])
+}
+
 func plainPath(name string) bool {
-	return len(name) <= maxPathBytes && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl) && path.Clean(name) == name
+	return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl) && path.Clean(name) == name
 }
 
 // contents reads the files that are not refused, by object.

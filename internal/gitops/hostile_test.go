@@ -1,0 +1,114 @@
+package gitops
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"rollcall/internal/rollout"
+)
+
+// stepped is what is known of the source after a step at the repository as it is.
+func stepped(t *testing.T, files map[string]string) rollout.SourceReport {
+	t.Helper()
+	r := newRepo(t)
+	r.commit("begin", files)
+	return steppedAt(t, r)
+}
+
+func steppedAt(t *testing.T, r *repo) rollout.SourceReport {
+	t.Helper()
+	l, s := following(t, r)
+	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	report, err := s.Source(t.Context(), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+func TestLocksOfAFetchThatWasKilledHinderNoneAfterIt(t *testing.T) {
+	t.Parallel()
+	for _, lock := range []string{"refs/rollcall/head.lock", "packed-refs.lock", "shallow.lock", "config.lock", "HEAD.lock"} {
+		r, m := newRepo(t), newMirrors(t)
+		r.commit("one", map[string]string{"a.yaml": "a: 1"})
+		mi, _ := fetched(t, m, r.source())
+		if err := os.WriteFile(filepath.Join(mi.path, lock), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := r.commit("two", map[string]string{"a.yaml": "a: 2"})
+		if _, got := fetched(t, m, r.source()); got != want {
+			t.Errorf("with %s the mirror stays at %s", lock, got)
+		}
+	}
+}
+
+// A name that fits into no index must not keep the other files from being followed.
+func TestANameLongerThanTheDatabaseTakesBreaksItsOwnFileOnly(t *testing.T) {
+	t.Parallel()
+	chance := rand.New(rand.NewPCG(1, 2))
+	var long strings.Builder
+	for long.Len() < 4000 { // what compresses would fit
+		if long.Len()%200 == 199 {
+			long.WriteByte('/')
+			continue
+		}
+		long.WriteByte("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[chance.IntN(62)])
+	}
+	name := long.String()
+	report := stepped(t, map[string]string{"a.yaml": checkout, name + "1.yaml": "a: 1", name + "2.yaml": "a: 2"})
+	if len(report.Files) != 3 || len(report.Status.DesiredRevision) != 40 {
+		t.Fatalf("%d files are known, at %q", len(report.Files), report.Status.DesiredRevision)
+	}
+	for _, f := range report.Files {
+		if f.Path == "a.yaml" && f.Attempt == nil || f.Path != "a.yaml" && len(f.Problems) != 1 {
+			t.Errorf("%s: attempt %+v, problems %+v", f.Path, f.Attempt, f.Problems)
+		}
+	}
+}
+
+func TestACommitWithoutAWordIsDeployedLikeAnyOther(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	r.commit("begin", map[string]string{"a.yaml": checkout})
+	r.run(nil, "commit", "--quiet", "--amend", "--allow-empty-message", "--message", "")
+	report := steppedAt(t, r)
+	if a := report.Files[0].Attempt; a == nil || a.State != rollout.AttemptRunning {
+		t.Errorf("the attempt is %+v", a)
+	}
+}
+
+func TestHeadersOfChecksInAFileAreRefusedWithTheirLineAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	const text = checkout + "health_checks:\n  - {type: tcp}\n  - type: http\n    headers: {Authorization: geheim}\n"
+	report := stepped(t, map[string]string{"a.yaml": text})
+	f := report.Files[0]
+	if f.Want != nil || len(f.Problems) != 1 {
+		t.Fatalf("the file is %+v", f)
+	}
+	p := f.Problems[0]
+	if p.Line != 7 || p.Pointer != "/health_checks/1/headers" || !strings.Contains(p.Detail, "definition") || strings.Contains(p.Detail, "geheim") {
+		t.Errorf("the problem is %+v", p)
+	}
+}
+
+func TestLabelsThatLeaveNoRoomAreAProblemOfTheFileAndNoFailedDeployment(t *testing.T) {
+	t.Parallel()
+	text := checkout + "labels:\n"
+	for i := range 45 {
+		text += fmt.Sprintf("  l%d: x\n", i)
+	}
+	f := stepped(t, map[string]string{"a.yaml": text}).Files[0]
+	if f.Attempt != nil || len(f.Problems) != 1 || f.Problems[0].Pointer != "/labels" || f.Problems[0].Line != 4 {
+		t.Errorf("the file is %+v", f)
+	}
+	f = stepped(t, map[string]string{"a.yaml": strings.ReplaceAll(text, "  l44: x\n", "")}).Files[0]
+	if f.Attempt == nil || f.Attempt.State != rollout.AttemptRunning {
+		t.Errorf("44 labels: %+v", f)
+	}
+}
