@@ -104,7 +104,7 @@ func (p *planner) callBack(i int, t *rollout.Target) {
 	switch {
 	case p.held():
 	case t.Back && p.now.Before(t.NotBefore):
-		p.visibleAt(t.NotBefore)
+		p.waits(t.ID+" is called again at", t.NotBefore)
 	case t.Busy() || p.busy < p.atOnce(t, p.spec.LargestWave()):
 		p.dispatch(i, t, true)
 	}

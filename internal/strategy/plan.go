@@ -28,6 +28,9 @@ type planner struct {
 	leaving map[int]bool
 	// next is the earliest time at which the deployment does something that people would see.
 	next time.Time
+	// pending says in words what is waited for besides the wave itself, and until when; empty when nothing is.
+	pending      string
+	pendingUntil time.Time
 }
 
 // Plan decides what the deployment does now. Its status is to be stored, its moves and actions to be carried out, and

@@ -12,7 +12,7 @@ func (p *planner) reason() string {
 	st := &p.out.Status
 	switch {
 	case p.d.Operator.Abort:
-		return fmt.Sprintf("aborting: waiting for %s in flight", plural(p.calling, "call", "calls"))
+		return fmt.Sprintf("aborting: waiting for %s in flight", plural(p.calling, "call", "calls")) + p.pending
 	case p.held():
 		return p.heldReason()
 	case st.Direction == rollout.Backward:
@@ -73,14 +73,14 @@ func (p *planner) retreatReason() string {
 			back++
 		}
 	}
-	return fmt.Sprintf("rolling back, %d of %s done: %s", back, targets(touched), p.out.Status.Progress.Cause)
+	return fmt.Sprintf("rolling back, %d of %s done: %s", back, targets(touched), p.out.Status.Progress.Cause) + p.pending
 }
 
 func (p *planner) waveReason() string {
 	progress := &p.out.Status.Progress
 	wave := p.waveName(progress.Wave)
 	if end := p.waveEnd(); !end.IsZero() {
-		return fmt.Sprintf("%s verified; watching it until %s", wave, end.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("%s verified; watching it until %s", wave, moment(end)) + p.pending
 	}
 	done, size := 0, p.spec.Waves[progress.Wave-1].Size
 	for i := range p.s.Targets {
@@ -88,8 +88,18 @@ func (p *planner) waveReason() string {
 			done++
 		}
 	}
-	return fmt.Sprintf("%s: %d of %s verified", wave, done, targets(size))
+	return fmt.Sprintf("%s: %d of %s verified", wave, done, targets(size)) + p.pending
 }
+
+// waits makes the deployment look again at a time, and say what it waits for until then; of several the first to come.
+func (p *planner) waits(what string, until time.Time) {
+	p.visibleAt(until)
+	if p.pendingUntil.IsZero() || until.Before(p.pendingUntil) {
+		p.pending, p.pendingUntil = "; "+what+" "+moment(until), until
+	}
+}
+
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (p *planner) endReason(state rollout.State) string {
 	switch state {

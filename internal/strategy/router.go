@@ -28,7 +28,7 @@ func (p *planner) routed(want rollout.Setting) bool {
 		return true
 	case p.held():
 	case p.now.Before(r.NotBefore):
-		p.visibleAt(r.NotBefore)
+		p.waits("the router is tried again at", r.NotBefore)
 	case r.Doubt && r.Tells() && r.Sent.Setting.Equal(&want):
 		p.act(rollout.Action{Kind: rollout.ActionAskRouter, Route: *r.Sent})
 		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
@@ -49,6 +49,7 @@ func (p *planner) awaitRouter(r *rollout.RouterState) {
 	if p.next.IsZero() || r.Sent.Until.Before(p.next) {
 		p.next = r.Sent.Until
 	}
+	p.pending = "; the router must answer by " + moment(r.Sent.Until)
 }
 
 // drained reports whether the targets that shall be called have been out of service for long enough.
@@ -61,7 +62,7 @@ func (p *planner) drained(want rollout.Setting) bool {
 	}
 	until := p.d.Progress.Router.AppliedAt.Add(p.spec.Traffic.Drain.Std())
 	if p.now.Before(until) {
-		p.visibleAt(until)
+		p.waits("traffic drains until", until)
 		return false
 	}
 	return true

@@ -158,7 +158,7 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.Want,
 		})
 	case p.now.Before(t.NotBefore):
-		p.visibleAt(t.NotBefore)
+		p.waits(t.ID+" is called again at", t.NotBefore)
 	case t.Busy() || p.busy < p.atOnce(t, p.spec.Waves[t.Wave-1].Parallel):
 		p.dispatch(i, t, false)
 	}
