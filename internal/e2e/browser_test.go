@@ -126,7 +126,17 @@ func (b *browser) fill(css, text string) {
 // verb presses a button of a deployment and confirms what the dialog says it will do.
 func (b *browser) verb(name string, will ...string) {
 	b.t.Helper()
-	b.click(`#part-summary a[href$="/` + name + `"]`)
+	button := `#part-summary a[href$="/` + name + `"]`
+	b.awaitThat(name+" is offered", `document.querySelector(`+quoted(button)+`) !== null`)
+	// The page may be drawing another button at this very moment; a person would press again.
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+		err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(button), chromedp.NodeVisible))
+		cancel()
+		if err == nil {
+			break
+		}
+	}
 	b.awaitThat("the question is asked", `document.querySelector("dialog[open] #confirm") !== null`)
 	question := eval[string](b, `document.querySelector("dialog").textContent`)
 	for _, words := range will {

@@ -120,19 +120,32 @@ async function redraw(part, id) {
   const place = document.getElementById(id);
   const focused = place.contains(document.activeElement) && document.activeElement.getAttribute("href");
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").body;
-  // A sentence that did not change stays the same element, so that nobody hears it twice.
+  // A sentence that did not change stays as it was told, so that nobody hears it twice.
   const reason = place.querySelector("#reason"), newReason = fresh.querySelector("#reason");
-  if (reason && newReason) {
-    if (reason.dataset.said !== newReason.dataset.said) {
-      reason.dataset.said = newReason.dataset.said;
-      reason.replaceChildren(...newReason.childNodes);
-    }
-    newReason.replaceWith(reason);
-  }
-  place.replaceChildren(...fresh.childNodes);
+  if (reason && newReason && reason.dataset.said === newReason.dataset.said) newReason.replaceChildren(...reason.cloneNode(true).childNodes);
+  morphChildren(place, fresh);
   if (focused) place.querySelector('[href="' + CSS.escape(focused) + '"]')?.focus();
   clocks(place);
   tick();
+}
+
+// morph makes one node like another and leaves alone what is alike already: a button that somebody is just pressing stays
+// where it is, and never becomes another one.
+function morph(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeType !== 1 || old.nodeName !== fresh.nodeName || old.getAttribute("href") !== fresh.getAttribute("href")) {
+    old.replaceWith(fresh);
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  morphChildren(old, fresh);
+}
+
+function morphChildren(old, fresh) {
+  const before = [...old.childNodes], after = [...fresh.childNodes];
+  after.forEach((node, i) => { if (i < before.length) morph(before[i], node); else old.append(node); });
+  before.slice(after.length).forEach((node) => node.remove());
 }
 
 // soon makes one call out of many: at once, and then not more often than every ms.
