@@ -51,6 +51,9 @@ func (s *server) readSource(body *gen.GitSourceRequest, present *rollout.Source)
 		SSHKey:     q.secret(body.SSHKey, "/ssh_key", kept.SSHKey),
 		HookSecret: q.secret(body.HookSecret, "/hook_secret", kept.HookSecret),
 	}
+	if body.Token == nil || body.SSHKey == nil || body.HookSecret == nil {
+		next.Secrets.Unreadable = kept.Unreadable // what cannot be opened here is not written over
+	}
 	return next, q.err()
 }
 

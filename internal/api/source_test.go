@@ -235,3 +235,20 @@ func TestAPushIsCheckedOverTheVeryBytesThatCame(t *testing.T) {
 	c.do(http.MethodPost, aSource+"/hook", body, "X-Hub-Signature-256", "of another").wantProblem(t, http.StatusUnauthorized, noPointer)
 	c.do(http.MethodPost, aSource+"/hook", `[]`).wantProblem(t, http.StatusUnprocessableEntity, "")
 }
+
+func TestASecretThatCannotBeOpenedIsNotWrittenOver(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	with := func(key store.Option) *client {
+		s, err := store.Open(t.Context(), url, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		return serve(t, api.Config{Store: s, CheckAddress: forbidHost, GitOps: gitOps{}})
+	}
+	owner, stranger := with(withKey(t)), with(withKey(t))
+	owner.do(http.MethodPut, aSource, `{"url":"https://git.example.com/d","token":"geheim"}`).want(t, http.StatusCreated)
+	stranger.do(http.MethodPut, aSource, `{"url":"https://git.example.com/d","heal":true}`).wantProblem(t, http.StatusConflict, noPointer)
+	owner.do(http.MethodPut, aSource, `{"url":"https://git.example.com/d","heal":true}`).want(t, http.StatusOK)
+}

@@ -126,7 +126,7 @@ func TestEveryVerbAnswersWithRealTargetsAsTheTableSays(t *testing.T) {
 				t.Errorf("%s while %s answered %d %s", verb, state, res.StatusCode, data)
 			}
 		}
-		if now := p.await(id, "as it was", func(*deployment) bool { return true }); now.State != state || len(f.Calls()) != calls {
+		if now := p.await(id, "as it was", func(*deployment) bool { return true }); now.State != state || state != "rolling_back" && len(f.Calls()) != calls {
 			t.Errorf("it was %s and is %s after %d calls", state, now.State, len(f.Calls())-calls)
 		}
 	}

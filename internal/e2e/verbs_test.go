@@ -125,37 +125,36 @@ func TestManyPromotesOfOneGateMoveOneStep(t *testing.T) {
 	}
 }
 
-// TestManyPlainPromotesMoveOneOfTwoGatesInARow: the second stage has no target that the first has not, so its gate is
-// reached while promotes for the first are still on their way through the server.
+// TestManyPlainPromotesMoveOneOfTwoGatesInARow: the second gate is reached only after all promotes were answered, for one
+// that comes later cannot be told from one that is meant for it.
 func TestManyPlainPromotesMoveOneOfTwoGatesInARow(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	replicas := []*process{serve(t, database), serve(t, database)}
-	stage := func(percent int) object { return object{"percent": percent, "duration": "0s", "promotion": "manual"} }
-	for round := range 3 {
-		f := newFleet(t, 4, "v1")
-		body := request(f, "v2", object{"type": "canary", "stages": []any{stage(10), stage(20), 100}, "stage_duration": "0s"})
-		body["service"] = fmt.Sprintf("round-%d", round)
-		p := replicas[0]
-		d := p.post(body)
-		p.await(d.ID, "at the first gate", func(d *deployment) bool { return d.State == "paused" && d.Progress.Wave == 1 })
-		var all sync.WaitGroup
-		for i := range 32 {
-			all.Go(func() {
-				res, data := call(t, http.MethodPost, replicas[i%2].url+"/deployments/"+d.ID+"/promote", nil, nil)
-				if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusConflict { // between the gates there is none to pass
-					t.Errorf("promote answered %d %s", res.StatusCode, data)
-				}
-			})
-		}
-		all.Wait()
-		p.await(d.ID, "at the second gate", func(d *deployment) bool { return d.State == "paused" && d.Progress.Wave == 2 })
-		if n := p.count(d.ID, "deployment.promoted"); n != 1 || len(f.Calls()) != 1 {
-			t.Errorf("promoted %d times, %d calls", n, len(f.Calls()))
-		}
-		p.ask("/deployments/"+d.ID+"/promote", http.StatusOK)
-		assertEnd(p, p.awaitEnd(d.ID), "completed", true)
+	f := newFleet(t, 4, "v1")
+	for _, target := range f.Targets[1:] {
+		target.Behave(func(b *fleet.Behaviour) { b.Delay = 5 * time.Second })
 	}
+	p := replicas[0]
+	stage := func(percent int) object { return object{"percent": percent, "duration": "0s", "promotion": "manual"} }
+	d := p.post(request(f, "v2", object{"type": "canary", "stages": []any{stage(10), stage(50), 100}, "stage_duration": "0s"}))
+	p.await(d.ID, "at the first gate", func(d *deployment) bool { return d.State == "paused" && d.Progress.Wave == 1 })
+	var all sync.WaitGroup
+	for i := range 32 {
+		all.Go(func() {
+			res, data := call(t, http.MethodPost, replicas[i%2].url+"/deployments/"+d.ID+"/promote", nil, nil)
+			if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusConflict { // between the gates there is none to pass
+				t.Errorf("promote answered %d %s", res.StatusCode, data)
+			}
+		})
+	}
+	all.Wait()
+	p.await(d.ID, "at the second gate", func(d *deployment) bool { return d.State == "paused" && d.Progress.Wave == 2 })
+	if n := p.count(d.ID, "deployment.promoted"); n != 1 || len(f.Calls()) != 2 {
+		t.Errorf("promoted %d times, %d calls", n, len(f.Calls()))
+	}
+	p.ask("/deployments/"+d.ID+"/promote", http.StatusOK)
+	assertEnd(p, p.awaitEnd(d.ID), "completed", true)
 }
 
 // count tells how many events of a type a deployment has.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -112,6 +113,7 @@ func (c *command) environment() []string {
 	env := []string{
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_ATTR_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
 		"GIT_ASKPASS=", "SSH_ASKPASS=", "GIT_OPTIONAL_LOCKS=0", "LC_ALL=C", "HOME=" + os.DevNull,
+		"GIT_CEILING_DIRECTORIES=" + filepath.Dir(c.dir), // a damaged mirror is no reason to use what lies around it
 	}
 	for _, name := range []string{"PATH", "GIT_EXEC_PATH", "GIT_SSL_CAINFO", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR"} {
 		if value, set := os.LookupEnv(name); set {
