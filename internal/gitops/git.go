@@ -75,6 +75,9 @@ func git(ctx context.Context, c command) ([]byte, error) {
 	runtime.LockOSThread() // Pdeathsig is about the thread that started the process
 	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, "git", c.args...)
+	if prlimit, err := exec.LookPath("prlimit"); err == nil { // which bounds it before its first instruction
+		cmd = exec.CommandContext(ctx, prlimit, append([]string{fmt.Sprintf("--data=%d", cmp.Or(c.memory, maxMemory)), "git"}, c.args...)...)
+	}
 	cmd.Dir, cmd.Env = c.dir, c.environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -95,8 +98,8 @@ func git(ctx context.Context, c command) ([]byte, error) {
 	return nil, &failure{verb: c.args[0], code: cmd.ProcessState.ExitCode(), complaint: c.complaint(ctx, stderr.String()), cause: err}
 }
 
-// run runs a command in so much memory. The bound is set when the program has just been loaded, long before it starts others,
-// which inherit it.
+// run runs a command in so much memory. Without prlimit the bound is set when the program has just been loaded, as a rule
+// before it starts others, which inherit it.
 func run(cmd *exec.Cmd, memory uint64) error {
 	if err := cmd.Start(); err != nil {
 		return err
