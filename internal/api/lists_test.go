@@ -1,9 +1,11 @@
 package api_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -49,6 +51,34 @@ func TestACursorThatNobodyGaveOutIsRefused(t *testing.T) {
 	for _, path := range []string{"/deployments?", "/deployments/" + id + "/targets?", "/deployments/" + id + "/events?"} {
 		for _, cursor := range []string{"x", "AAAA", "%21", "9999999999999999999999"} {
 			c.get(path+"cursor="+cursor).wantProblem(t, http.StatusUnprocessableEntity, "/cursor")
+		}
+	}
+}
+
+// A cursor is only text in another spelling: whoever decodes one can write what no list would give.
+func TestAForgedCursorIsNoFaultOfTheServer(t *testing.T) {
+	t.Parallel()
+	c, _ := serveStored(t)
+	id := c.created(with("force", "true"))
+	const somebody = ":01890000-0000-7000-8000-000000000000"
+	forged := map[string][]string{
+		"/deployments?":                    {"d:-9223372036854775808" + somebody, "d:9223372036854775807" + somebody, "d:-210866803200000001" + somebody},
+		"/tokens?":                         {"d:-9223372036854775808" + somebody, "d:-210866803200000001" + somebody},
+		"/deployments/" + id + "/targets?": {"t:2147483648", "t:9223372036854775807"},
+		"/deployments/" + id + "/events?":  {"e:2147483648", "e:9223372036854775807"},
+		"/services?":                       {"s:a\x00 b", "s:\xff b", "s:a b\x00", "s:\xed\xa0\x80 b"},
+		"/gitops/sources?":                 {"g:a\x00", "g:\xff"},
+	}
+	for path, cursors := range forged {
+		for _, cursor := range cursors {
+			encoded := base64.RawURLEncoding.EncodeToString([]byte(cursor))
+			got := c.get(path + "cursor=" + encoded)
+			if beyond := strings.HasPrefix(cursor, "t:") || strings.HasPrefix(cursor, "e:"); beyond && got.StatusCode == http.StatusOK {
+				continue // nothing comes after so large a number
+			}
+			if got.StatusCode != http.StatusUnprocessableEntity {
+				t.Errorf("%s with the cursor %q: %d %s", path, cursor, got.StatusCode, got.body)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -20,6 +21,9 @@ func limitOf(p rollout.Page) int {
 	}
 	return min(p.Limit, maxLimit)
 }
+
+// latestMicros is the last microsecond of the year 9999. PostgreSQL refuses times that are far beyond it.
+const latestMicros = 253402300799_999999
 
 // place is where a page of deployments ended: created_at in microseconds, and id.
 type place struct {
@@ -40,7 +44,7 @@ func placeOf(cursor string) (*place, error) {
 	if err := decodeCursor(cursor, "d:%d:%s", &p.micros, &p.id); err != nil {
 		return nil, err
 	}
-	if !canonical(p.id) || p.cursor() != cursor {
+	if !canonical(p.id) || p.micros < 0 || p.micros > latestMicros || p.cursor() != cursor {
 		return nil, badCursor()
 	}
 	return &p, nil
@@ -67,9 +71,11 @@ func encodeCursor(format string, args ...any) string {
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, format, args...))
 }
 
+// decodeCursor reads what encodeCursor wrote. A cursor is the caller's to forge: what PostgreSQL takes for no text, or no
+// number of the column's type, must not get as far as that.
 func decodeCursor(cursor, format string, places ...any) error {
 	plain, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil {
+	if err != nil || slices.ContainsFunc(plain, unprintable) {
 		return badCursor()
 	}
 	if _, err := fmt.Sscanf(string(plain), format, places...); err != nil {
@@ -77,6 +83,9 @@ func decodeCursor(cursor, format string, places ...any) error {
 	}
 	return nil
 }
+
+// unprintable is a byte that stands in no cursor: names, ids and numbers are printable ASCII.
+func unprintable(b byte) bool { return b < ' ' || b > '~' }
 
 func badCursor() error {
 	return rollout.Invalid([]rollout.Problem{{Pointer: "/cursor", Detail: "is not a cursor that this list gave"}})

@@ -120,7 +120,7 @@ const (
 // Targets lists a deployment's targets in the order of the request.
 func (s *Store) Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error) {
 	return numberedPage(ctx, s, id, p, targetCursor, -1, scanTarget, `SELECT `+targetColumns+`
-		FROM deployment_targets t WHERE t.deployment_id = $1 AND t.position > $2 ORDER BY t.position LIMIT $3`,
+		FROM deployment_targets t WHERE t.deployment_id = $1 AND t.position > $2::bigint ORDER BY t.position LIMIT $3`,
 		func(last *rollout.Target) int64 { return int64(last.Position) })
 }
 
