@@ -67,9 +67,6 @@ func (c *Client) Do(req *http.Request, trust *rollout.TLS) (*http.Response, erro
 	if req.Header.Get("User-Agent") == "" {
 		req.Header.Set("User-Agent", c.userAgent)
 	}
-	client := http.Client{
-		Transport:     transport(c.dial, config),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return client.Do(req) //nolint:wrapcheck // Why puts it into words
+	// Not through an http.Client: it follows redirects, or at least reads where to, and loses the answer when it cannot.
+	return transport(c.dial, config).RoundTrip(req) //nolint:wrapcheck // Why puts it into words
 }

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -253,6 +254,21 @@ func TestARequestCannotBeRepeatedByTheHTTPClient(t *testing.T) {
 	_ = resp.Body.Close()
 	if req.GetBody != nil || req.Header.Get("Idempotency-Key") != "" || req.Header.Get("X-Idempotency-Key") != "" {
 		t.Error("net/http may send this request again by itself")
+	}
+}
+
+// net/http's Client reads Location even where it does not follow it, and gives no answer when it cannot.
+func TestARedirectIsAnAnswerWhateverItSaysWhereTo(t *testing.T) {
+	t.Parallel()
+	for _, location := range []string{"http://[bad", "%zz", "/elsewhere", "", ":", "http://a b/"} {
+		for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect} {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Location", location)
+				w.WriteHeader(status)
+			}))
+			want(t, post(t, Config{}, Webhook{URL: s.URL}), rollout.AnswerRefused, "HTTP "+strconv.Itoa(status))
+			s.Close()
+		}
 	}
 }
 
