@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -305,4 +306,33 @@ func TestAVerbThatMeetsARoutersAnswerLosesNeither(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What waits is planned on the slots as they are when it begins. Until its first save only memory knows which they are, and
+// a verb makes the engine read the deployment again.
+func TestAnApprovalThatMeetsTheFirstSaveDoesNotTurnTheSlotsRound(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
+		w.withTraffic(true)
+		d := &w.db.rows["d"].snap.Deployment
+		d.Spec.Protected = true
+		// The one before it has switched meanwhile.
+		w.db.remember(place{d.Service, d.Environment, ""}, rollout.Remembered{Version: d.Spec.IdleSlot})
+		p := w.start(0)
+		p.mu.Lock()
+		p.saving = sync.OnceFunc(func() {
+			w.db.update("d", func(d *rollout.Deployment) { d.Operator.ApprovedBy = "ann" })
+		})
+		p.mu.Unlock()
+		snap, _ := w.await("d")
+		if snap.Deployment.State != rollout.StateCompleted || w.last().ActiveSlot != "blue" {
+			t.Errorf("ended %s: %s; the router serves %s", snap.Deployment.State, snap.Deployment.Reason, w.last().ActiveSlot)
+		}
+		for i := range snap.Targets {
+			if b := &snap.Targets[i]; (b.Slot == "blue") != (w.targets[b.ID].version == "v2") {
+				t.Errorf("%s of %s runs %s", b.ID, b.Slot, w.targets[b.ID].version)
+			}
+		}
+	})
 }

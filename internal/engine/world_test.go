@@ -57,6 +57,7 @@ type process struct {
 	mute   bool           // its heartbeats get no answer
 	most   int            // how many deployments the database can load in time; 0 means any number
 	saved  func()         // called after each save that landed, when it is not nil
+	saving func()         // called before each save, when it is not nil
 	ended  chan time.Time // when Run has returned
 	stop   context.CancelFunc
 	engine *Engine
@@ -207,6 +208,12 @@ func (p *process) Save(ctx context.Context, sv rollout.Save) (rollout.Saved, err
 		return rollout.Saved{}, err
 	}
 	time.Sleep(time.Millisecond) // the synthetic clock
+	p.mu.Lock()
+	telling := p.saving
+	p.mu.Unlock()
+	if telling != nil {
+		telling()
+	}
 	saved, err := p.w.db.Save(ctx, sv)
 	if dead := p.alive(); dead != nil {
 		return rollout.Saved{}, dead
