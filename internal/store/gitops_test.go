@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -242,4 +243,39 @@ func TestSecretsOfSourcesFollowARotationOfTheKey(t *testing.T) {
 	if with(older).CheckKeys(ctx(t)) == nil {
 		t.Error("a server without the new key would start")
 	}
+}
+
+// A rotation takes a while, and people go on working.
+func TestARotationPassesOverWhatIsRemovedMeanwhile(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	older, newer := seal.NewKey(time.Now()), seal.NewKey(time.Now())
+	s := keyed(t, url, newer, older)
+	for _, name := range []string{"first", "second"} {
+		defineSource(t, keyed(t, url, older), name, func(next *rollout.Source) { next.Secrets.Token = "geheim" })
+	}
+	removal := begin(t, s)
+	_, err := removal.Exec(ctx(t), `DELETE FROM gitops_sources WHERE name = 'first'`)
+	must(t, err)
+	rotated := make(chan error, 1)
+	go func() {
+		n, err := s.Reseal(ctx(t))
+		if err == nil && n != 1 {
+			err = fmt.Errorf("%d rows sealed again", n)
+		}
+		rotated <- err
+	}()
+	waits := func() bool {
+		var waiting bool
+		must(t, s.Pool().QueryRow(ctx(t), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waiting))
+		return waiting
+	}
+	for !waits() {
+		if len(rotated) > 0 {
+			break
+		}
+	}
+	must(t, removal.Commit(ctx(t)))
+	must(t, <-rotated)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -73,6 +74,9 @@ func (s *Store) Reseal(ctx context.Context) (int, error) {
 		}
 		for _, keys := range stale {
 			err := s.inTx(ctx, func(tx pgx.Tx) error { return table.reseal(ctx, s, tx, keys) })
+			if errors.Is(err, pgx.ErrNoRows) || rollout.ErrorCode(err) == rollout.CodeNotFound {
+				continue // removed meanwhile, and its secrets with it
+			}
 			if err != nil {
 				return done, failed(fmt.Sprintf("seal the secrets of %s %v", table.name, keys), err)
 			}
