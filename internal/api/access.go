@@ -62,7 +62,7 @@ func accessTable() map[string]access {
 		"GET /openapi.yaml": {open: publicKnowledge},
 
 		"GET /":           {needs: read, of: noObject},
-		"GET /metrics":    {needs: read, of: noObject},
+		"GET /metrics":    {needs: read, of: allObjects},
 		"GET /strategies": {needs: read, of: noObject},
 		"POST /checks":    {needs: deploy, of: noObject},
 

@@ -237,6 +237,7 @@ func TestWhatIsOutOfScopeIsNotThere(t *testing.T) {
 			who.do(method, path, bodyOf(route)).want(t, http.StatusNotFound)
 		}
 		who.get("/tokens").want(t, http.StatusForbidden)
+		who.get("/metrics").want(t, http.StatusForbidden) // they count everything, and name the sources
 	}
 	who := operator.holder("someone", rollout.RoleDeployer, "checkout/staging")
 	who.post(deploymentOf("checkout", "production")).want(t, http.StatusNotFound)
