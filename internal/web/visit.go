@@ -6,7 +6,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"rollcall/internal/rollout"
 )
@@ -46,6 +49,9 @@ func (s *site) visited(page func(*visit) error) http.Handler {
 		var err error
 		if v.who, err = s.Who.Authenticate(bearing(r)); err == nil {
 			v.csrf = proof(formKey(w, r), credential(r))
+			err = legible(r.URL)
+		}
+		if err == nil {
 			err = page(v)
 		}
 		if err != nil {
@@ -53,6 +59,21 @@ func (s *site) visited(page func(*visit) error) http.Handler {
 		}
 	})
 }
+
+// legible refuses an address that does not hold text: pages take names from it to the database as they are.
+func legible(u *url.URL) error {
+	if !isText(u.Path) {
+		return nowhere(nil)
+	}
+	for name, values := range u.Query() {
+		if !isText(name) || !isText(strings.Join(values, "")) {
+			return &rollout.Error{Code: rollout.CodeInvalid, Message: "the address holds something that is no text"}
+		}
+	}
+	return nil
+}
+
+func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
 
 // frame is what is around every page.
 type frame struct {
