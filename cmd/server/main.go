@@ -42,6 +42,7 @@ func run(ctx context.Context, c Config) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	slog.SetDefault(log) // for those who were given none, libraries among them: one reader, one form
 	if c.RotateSecrets {
 		return rotateSecrets(ctx, c, log)
 	}
