@@ -157,21 +157,9 @@ func (s *step) heal(ctx context.Context) error {
 	if !s.c.Source.Heal {
 		return nil
 	}
-	busy := map[string]bool{}
-	for i := range s.files {
-		f := &s.files[i]
-		if !healable(f, s.now()) {
-			continue
-		}
-		b, err := s.Deployments.Busy(ctx, f.Want.Service, f.Want.Environment)
-		if err != nil {
-			return fmt.Errorf("see whether %s may be healed: %w", f.Want.Pair(), err)
-		}
-		busy[f.Want.Pair()] = b
-	}
-	chosen := heal(s.files, busy, s.now())
-	if chosen == nil {
-		return nil
+	chosen, err := s.toHeal(ctx)
+	if err != nil || chosen == nil {
+		return err
 	}
 	s.at.Serial++
 	plan(chosen, rollout.AttemptHeal, s.at.Serial)
@@ -180,4 +168,21 @@ func (s *step) heal(ctx context.Context) error {
 		return err
 	}
 	return s.deploy(ctx)
+}
+
+// toHeal is the file whose targets are brought back now, or nil.
+func (s *step) toHeal(ctx context.Context) (*rollout.SourceFile, error) {
+	now, busy := s.now(), map[string]bool{} // one moment for all: whose time comes later was not asked about
+	for i := range s.files {
+		f := &s.files[i]
+		if !healable(f, now) {
+			continue
+		}
+		b, err := s.Deployments.Busy(ctx, f.Want.Service, f.Want.Environment)
+		if err != nil {
+			return nil, fmt.Errorf("see whether %s may be healed: %w", f.Want.Pair(), err)
+		}
+		busy[f.Want.Pair()] = b
+	}
+	return heal(s.files, busy, now), nil
 }

@@ -199,3 +199,34 @@ func TestASecretInAFileIsRefusedWithItsLineAndNotRepeated(t *testing.T) {
 		t.Errorf("%d rows show the secret: %v", rows, err)
 	}
 }
+
+// slow takes its time to say that a deployment has not ended.
+type slow struct {
+	Deployments
+	until time.Time
+}
+
+func (s slow) Busy(context.Context, string, string) (bool, error) {
+	<-time.After(time.Until(s.until))
+	return true, nil
+}
+
+// While the store is asked which services are busy, another file's time to be healed may come.
+func TestNothingIsHealedOfWhichNobodyHasAskedWhetherItIsBusy(t *testing.T) {
+	t.Parallel()
+	began := time.Now()
+	drifted := func(service string, healAt time.Time) rollout.SourceFile {
+		return rollout.SourceFile{
+			Path: service, Want: &rollout.Want{Service: service, Environment: "production"}, HealAt: healAt,
+			Attempt: &rollout.Attempt{State: rollout.AttemptDone}, Targets: []rollout.Drift{{Target: "t", Wanted: "v2", Actual: "v1"}},
+		}
+	}
+	soon := began.Add(time.Second)
+	s := newStep(&Loop{Config: Config{Deployments: slow{until: soon}}}, &rollout.ClaimedSource{Now: began})
+	s.c.Source.Heal, s.began = true, began
+	s.files = []rollout.SourceFile{drifted("checkout", soon), drifted("search", began)}
+	chosen, err := s.toHeal(t.Context())
+	if err != nil || chosen != nil {
+		t.Errorf("%+v is healed: %v", chosen, err)
+	}
+}
