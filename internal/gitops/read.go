@@ -168,19 +168,29 @@ func problemsOf(err error, doc *document) ([]rollout.FileProblem, bool) {
 
 // labelled is a request with these labels added to its own.
 func labelled(body json.RawMessage, labels map[string]string) (json.RawMessage, error) {
-	var request map[string]any
-	if err := json.Unmarshal(body, &request); err != nil {
-		return nil, fmt.Errorf("read a request: %w", err)
+	var own struct {
+		Labels map[string]any `json:"labels"`
 	}
-	own, _ := request["labels"].(map[string]any)
+	if err := json.Unmarshal(body, &own); err != nil {
+		return nil, fmt.Errorf("read the labels of a request: %w", err)
+	}
 	all := map[string]any{}
-	for name, value := range own {
+	for name, value := range own.Labels {
 		all[name] = value
 	}
 	for name, value := range labels {
 		all[name] = value
 	}
-	request["labels"] = all
+	return with(body, "labels", all)
+}
+
+// with is a request with one field set.
+func with(body json.RawMessage, field string, value any) (json.RawMessage, error) {
+	var request map[string]any
+	if err := json.Unmarshal(body, &request); err != nil {
+		return nil, fmt.Errorf("read a request: %w", err)
+	}
+	request[field] = value
 	encoded, err := json.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("write a request: %w", err)

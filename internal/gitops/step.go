@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -158,12 +159,9 @@ func (s *step) deploy(ctx context.Context) error {
 			continue
 		}
 		asked = true
-		body := f.Want.Body
-		if f.Attempt.Kind != rollout.AttemptSync {
-			var err error
-			if body, err = labelled(body, map[string]string{"attempt": string(f.Attempt.Kind)}); err != nil {
-				return err
-			}
+		body, err := request(f)
+		if err != nil {
+			return err
 		}
 		name := fmt.Sprintf("%s@%s#%d", f.Want.Pair(), f.Attempt.Commit, f.Attempt.Serial)
 		created, err := s.Deployer.Deploy(ctx, body, &s.c.Source, s.c.Claim, name)
@@ -176,6 +174,20 @@ func (s *step) deploy(ctx context.Context) error {
 	}
 	assess(&s.at, s.files)
 	return s.save(ctx, false)
+}
+
+// request is what an attempt asks for: what the file wants. Healing waits for nobody and takes the place of nobody, since
+// whatever somebody has asked for meanwhile goes before it.
+func request(f *rollout.SourceFile) (json.RawMessage, error) {
+	body := f.Want.Body
+	if f.Attempt.Kind == rollout.AttemptSync {
+		return body, nil
+	}
+	body, err := labelled(body, map[string]string{"attempt": string(f.Attempt.Kind)})
+	if err != nil || f.Attempt.Kind != rollout.AttemptHeal {
+		return body, err
+	}
+	return with(body, "on_conflict", rollout.OnConflictReject)
 }
 
 // took writes down what came of asking for a deployment. An error means that nobody can say, and that the same is to be

@@ -230,3 +230,42 @@ func TestNothingIsHealedOfWhichNobodyHasAskedWhetherItIsBusy(t *testing.T) {
 		t.Errorf("%+v is healed: %v", chosen, err)
 	}
 }
+
+// Drift is what somebody left behind, and not what somebody is about to do.
+func TestAHealingDeploymentTakesNobodysPlace(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	r.commit("begin", map[string]string{"a.yaml": checkout})
+	l, s := following(t, r)
+	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pool().Exec(t.Context(), `UPDATE deployments SET state = 'completed', started_at = now(), finished_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	healing := newStep(l, claim(t, s, "a"))
+	healing.at.Serial++
+	plan(&healing.files[0], rollout.AttemptHeal, healing.at.Serial)
+	// Now that it is written down, somebody deploys.
+	n, err := l.Deployer.Check(t.Context(), healing.files[0].Want.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Deployment.Version = "v2"
+	persons, err := s.Create(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := healing.deploy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d, err := s.Deployment(t.Context(), persons.Deployment.ID)
+	if err != nil || d.State != rollout.StatePending {
+		t.Errorf("what somebody asked for is %s: %s %v", d.State, d.Reason, err)
+	}
+	if a := healing.files[0].Attempt; a.State != rollout.AttemptFailed || !healable(&rollout.SourceFile{
+		Want: healing.files[0].Want, Attempt: a, Targets: []rollout.Drift{{Wanted: "v1", Actual: "v0"}},
+	}, time.Now()) {
+		t.Errorf("the attempt is %+v", a)
+	}
+}
