@@ -113,6 +113,8 @@ func (s *sim) leaveGate(before *rollout.Deployment, st *rollout.Status, gate int
 		s.cover("left a gate: " + string(st.State))
 	case st.State == rollout.StateFailed && before.Stop == rollout.StopHalted:
 		s.cover("left a gate: halted")
+	case st.State == rollout.StateFailed && before.Operator.Abort:
+		s.cover("left a gate: an abort for which the router never moved")
 	case !s.isOpen(gate):
 		s.violate("it leaves the gate of wave %d, which nobody opened, and is %s", gate, st.State)
 	case s.opened[gate] && !s.openedAll:
