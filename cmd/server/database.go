@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"rollcall/internal/localpg"
+	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
 
@@ -77,7 +78,7 @@ func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 		}
 		return owner.GrantTo(ctx, role) //nolint:wrapcheck // it says what was tried
 	}
-	if err := owner.MakeRole(ctx, role); err != nil {
+	if err := owner.MakeRole(ctx, role, rollout.Secret(s.postgres.ServerPassword())); err != nil {
 		return err //nolint:wrapcheck // it says what was tried
 	}
 	return owner.GrantTo(ctx, role) //nolint:wrapcheck // it says what was tried

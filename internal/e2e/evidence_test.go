@@ -73,6 +73,12 @@ func TestThePrivatePostgresIsUsedAsARoleThatCannotChangeEvents(t *testing.T) {
 	id := p.post(request(f, "v2", object{"type": "rolling"})).ID
 	p.awaitEnd(id)
 	at := "@/rollcall?sslmode=disable&host=" + filepath.Join(state, "postgres", "run")
+	for _, role := range []string{"rollcall", "rollcall_server"} {
+		if conn, err := pgx.Connect(t.Context(), "postgres://"+role+at); err == nil {
+			t.Errorf("%s is let in without a password: %v", role, conn.Close(t.Context()))
+		}
+	}
+	at += "&passfile=" + filepath.Join(state, "postgres", "data", "rollcall.pgpass")
 	var others int
 	owner := connected(t, "postgres://rollcall"+at)
 	err := owner.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rollcall' AND usename <> 'rollcall_server'`).Scan(&others)
