@@ -42,6 +42,9 @@ func run(ctx context.Context, c Config) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
+	if c.Migrate {
+		return migrate(ctx, c, log)
+	}
 	if c.RotateSecrets {
 		return rotateSecrets(ctx, c, log)
 	}
