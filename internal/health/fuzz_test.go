@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -134,6 +135,23 @@ func FuzzStatuses(f *testing.F) {
 	f.Fuzz(func(t *testing.T, expected string, code int) {
 		if fits, err := statusExpected([]string{expected}, code); err != nil && fits {
 			t.Fatalf("%q takes %d, and is an error: %v", expected, code, err)
+		}
+	})
+}
+
+// FuzzAnswer: a target is well by its own word only when it says so, and the version is what stands where it was looked for.
+func FuzzAnswer(f *testing.F) {
+	for _, seed := range []string{`{"status":"pass","version":"v2"}`, `{"status":"PASS","status":"fail"}`, `{"status":7}`, `"pass"`, `null`, `{"status":"pa\u0000ss"}`, `{`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a := &answer{text: text}
+		seen := a.version(&rollout.Check{VersionPointer: "/version"}, a.ownWord(t.Context(), "HTTP 200"))
+		if seen.Status == rollout.Healthy && !json.Valid(text) {
+			t.Fatalf("%q is healthy", text)
+		}
+		if strings.ContainsFunc(seen.Version, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Fatalf("%q has the version %q", text, seen.Version)
 		}
 	})
 }
