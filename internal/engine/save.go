@@ -107,8 +107,9 @@ func (s *session) refresh(fresh rollout.Deployment) error {
 	}
 	fresh.DeploySecret = d.DeploySecret
 	s.stored = statusOf(&fresh)
-	// What the router answered may not be stored yet, and nobody else writes it.
+	// What the router answered, and which slot served when the owner looked, may not be stored yet, and nobody else writes it.
 	fresh.Progress.Router, fresh.Progress.Weight = d.Progress.Router, d.Progress.Weight
+	fresh.Progress.ActiveSlot = d.Progress.ActiveSlot
 	*d = fresh
 	if s.orphaned {
 		strategy.Excuse(s.snap, s.engine.now()) // not stored yet, and so forgotten with the row that was replaced
