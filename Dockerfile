@@ -1,6 +1,6 @@
-# The server, the command line and the demo's pretend targets, each a static program. The image has no shell, runs as an
-# ordinary user, and needs no writable file system when DATABASE_URL is set (which it must be: there is no PostgreSQL in
-# here).
+# The server, the command line and the demo's pretend targets, each a static program, beside git and ssh, with which the
+# server follows repositories. It runs as an ordinary user and needs no writable file system but /tmp when DATABASE_URL is
+# set (which it must be: there is no PostgreSQL in here).
 
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
@@ -11,8 +11,13 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/rollcall-server ./
  && CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/rollcall ./cmd/rollcall \
  && CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/fleet ./cmd/fleet
 
-# Certificates, time zones and the user "nonroot", and nothing else.
-FROM gcr.io/distroless/static-debian12:nonroot AS server
+FROM debian:bookworm-slim AS server
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates git openssh-client tzdata \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --uid 65532 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin rollcall
 COPY --from=build /out/ /usr/local/bin/
+# By number, so that it can be seen from outside that it is not root.
+USER 65532:65532
 EXPOSE 8080
 ENTRYPOINT ["/usr/local/bin/rollcall-server"]

@@ -28,7 +28,7 @@ type cli struct {
 	History    historyCmd    `cmd:"" help:"List deployments, newest first."`
 	Targets    targetsCmd    `cmd:"" help:"List what became of each target of a deployment."`
 	Events     eventsCmd     `cmd:"" help:"List what happened in a deployment."`
-	Verify     verifyCmd     `cmd:"" help:"Check that nobody has changed what is written of a deployment."`
+	Verify     verifyCmd     `cmd:"" help:"Check that nobody has changed what is written of a deployment, or of all."`
 	Pause      pauseCmd      `cmd:"" help:"Start no more calls until resume."`
 	Resume     resumeCmd     `cmd:"" help:"Go on after a pause."`
 	Promote    promoteCmd    `cmd:"" help:"Go on past the gate that a deployment waits at."`

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,10 +12,11 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// verifyCmd checks the chain of a deployment's events, without believing the server.
+// verifyCmd checks the chains of deployments' events, without believing the server.
 type verifyCmd struct {
-	ref  `embed:""`
-	Hash string `help:"The events_hash that the deployment had earlier, kept elsewhere: it must be in the chain."`
+	Deployment  string `arg:"" optional:"" help:"A deployment's id, or a service for its newest one; without it all deployments are checked."`
+	Environment string `short:"e" help:"Where the service is." default:"production"`
+	Hash        string `help:"The events_hash that the deployment had earlier, kept elsewhere: it must be in the chain."`
 }
 
 // verdict is what verify found.
@@ -29,11 +31,15 @@ type verdict struct {
 
 // Run reads all events and computes every hash anew.
 func (c *verifyCmd) Run(ctx context.Context, s *session) error {
+	if c.Deployment == "" {
+		return c.all(ctx, s)
+	}
 	var known rollout.Hash
 	if err := known.UnmarshalText([]byte(c.Hash)); err != nil {
 		return &wrongUseError{err: fmt.Errorf("--hash: %w", err)}
 	}
-	d, err := c.find(ctx, s)
+	named := ref{Deployment: c.Deployment, Environment: c.Environment}
+	d, err := named.find(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -41,17 +47,76 @@ func (c *verifyCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	answer, err := json.Marshal(v)
+	return s.tell(&v, v.Verified, func() { v.show(s) })
+}
+
+// all checks every deployment that the token shows, and tells only of those whose log is wrong.
+func (c *verifyCmd) all(ctx context.Context, s *session) error {
+	if c.Hash != "" {
+		return &wrongUseError{err: errors.New("--hash is of one deployment: name it")}
+	}
+	sum := verdicts{Failed: []verdict{}}
+	for d, err := range client.Each[gen.Deployment](ctx, s.client, "/deployments", nil, 0) {
+		if err != nil {
+			return err
+		}
+		v, err := verify(ctx, s.client, &d, rollout.Hash{})
+		if err != nil {
+			return err
+		}
+		sum.add(&v)
+	}
+	sum.Verified = len(sum.Failed) == 0
+	return s.tell(&sum, sum.Verified, func() { sum.show(s) })
+}
+
+// tell prints what was found; what is not as it was written is a failure.
+func (s *session) tell(found any, verified bool, show func()) error {
+	answer, err := json.Marshal(found)
 	if err != nil {
 		return fmt.Errorf("encode the verdict: %w", err)
 	}
-	if err := s.print(answer, func() { v.show(s) }); err != nil {
+	if err := s.print(answer, show); err != nil {
 		return err
 	}
-	if !v.Verified {
+	if !verified {
 		return failedError{}
 	}
 	return nil
+}
+
+// verdicts are what was found of all deployments.
+type verdicts struct {
+	Verified    bool      `json:"verified"`
+	Deployments int       `json:"deployments"`
+	Events      int       `json:"events"`
+	Unproven    int       `json:"unproven"`
+	Failed      []verdict `json:"failed"`
+}
+
+func (vs *verdicts) add(v *verdict) {
+	vs.Deployments++
+	vs.Events += v.Events
+	vs.Unproven += v.Unproven
+	if !v.Verified {
+		vs.Failed = append(vs.Failed, *v)
+	}
+}
+
+// show tells people.
+func (vs *verdicts) show(s *session) {
+	for i := range vs.Failed {
+		vs.Failed[i].show(s)
+	}
+	if len(vs.Failed) > 0 {
+		fmt.Fprintf(s.out, "the logs of %d of %d deployments are not as they were written\n", len(vs.Failed), vs.Deployments)
+		return
+	}
+	fmt.Fprintf(s.out, "%d deployments with %d events are as they were written", vs.Deployments, vs.Events-vs.Unproven)
+	if vs.Unproven > 0 {
+		fmt.Fprintf(s.out, "; %d events are from before there was a chain: nothing is proven of them", vs.Unproven)
+	}
+	fmt.Fprintln(s.out)
 }
 
 func verify(ctx context.Context, asking *client.Client, d *gen.Deployment, known rollout.Hash) (verdict, error) {

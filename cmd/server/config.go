@@ -24,6 +24,7 @@ type Config struct {
 	AdminAddr        string            `help:"Second address, for /metrics and /debug/pprof, on loopback unless it names a host; without it /metrics is on the main one." env:"ROLLCALL_ADMIN_ADDR"`
 	DatabaseURL      string            `help:"Postgres to use (default: a private one below --state-dir)." env:"DATABASE_URL,ROLLCALL_DATABASE_URL"`
 	OwnerDatabaseURL string            `help:"The same database, as the role that owns the tables: it migrates, and --database-url then needs no more rights than the server uses." env:"ROLLCALL_OWNER_DATABASE_URL"`
+	Migrate          bool              `help:"Bring the database up to date as its owner, let the role of --database-url in, and exit."`
 	StateDir         string            `help:"Folder for what this server keeps (default: /var/lib/rollcall, or ~/.local/state/rollcall)." env:"ROLLCALL_STATE_DIR"`
 	Lease            time.Duration     `help:"How long a replica counts as alive after its last heartbeat." default:"6s" env:"ROLLCALL_LEASE"`
 	Dev              bool              `help:"For one machine: listen on loopback only, allow loopback targets, and ask for no token unless there is an admin token." env:"ROLLCALL_DEV"`

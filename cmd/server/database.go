@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 
 	"rollcall/internal/localpg"
+	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
 
@@ -77,10 +79,27 @@ func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 		}
 		return owner.GrantTo(ctx, role) //nolint:wrapcheck // it says what was tried
 	}
-	if err := owner.MakeRole(ctx, role); err != nil {
+	if err := owner.MakeRole(ctx, role, rollout.Secret(s.postgres.ServerPassword())); err != nil {
 		return err //nolint:wrapcheck // it says what was tried
 	}
 	return owner.GrantTo(ctx, role) //nolint:wrapcheck // it says what was tried
+}
+
+// migrate does what a server does first as the owner of its database, and nothing else: the servers then need not know the
+// owner's password.
+func migrate(ctx context.Context, c Config, log *slog.Logger) (err error) {
+	if c.DatabaseURL == "" || c.OwnerDatabaseURL == "" {
+		return errors.New("--migrate needs --database-url and, as the owner of the same database, --owner-database-url")
+	}
+	s := &server{config: c, log: log}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if s.store, err = store.Open(ctx, c.DatabaseURL); err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
+	if err := s.prepareDatabase(ctx, c.OwnerDatabaseURL); err != nil {
+		return err
+	}
+	return s.sayWhatHolds(ctx)
 }
 
 // sayWhatHolds logs whether the server could change events.

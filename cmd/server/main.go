@@ -43,6 +43,9 @@ func run(ctx context.Context, c Config) error {
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	slog.SetDefault(log) // for those who were given none, libraries among them: one reader, one form
+	if c.Migrate {
+		return migrate(ctx, c, log)
+	}
 	if c.RotateSecrets {
 		return rotateSecrets(ctx, c, log)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -111,6 +113,33 @@ func TestEveryListenerHasAllFourTimeoutsAndABound(t *testing.T) {
 	}
 	if h.MaxHeaderBytes <= 0 || h.MaxHeaderBytes > 1<<20 {
 		t.Errorf("headers may have %d bytes", h.MaxHeaderBytes)
+	}
+}
+
+// What is not JSON is lost where logs are collected.
+func TestWhatAListenerComplainsOfIsALineOfTheLog(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
+	h := s.bounded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug\nof two lines") }))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan struct{})
+	go func() { defer close(served); _ = h.Serve(l) }()
+	conn := dial(t, l.Addr().String())
+	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, conn) // it is hung up on
+	if err := h.Close(); err != nil {
+		t.Fatal(err)
+	}
+	<-served
+	var line struct{ Level, Msg string }
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil || line.Level != "WARN" || !strings.Contains(line.Msg, "a bug") {
+		t.Errorf("%v: %s", err, log.String())
 	}
 }
 

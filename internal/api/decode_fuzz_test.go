@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -135,6 +137,87 @@ func FuzzPreconditions(f *testing.F) {
 		}
 		if matched > 1 && !strings.ContainsAny(header, "*,") && header != "" {
 			t.Fatalf("%q is met by %d revisions", header, matched)
+		}
+	})
+}
+
+// FuzzSource: what is taken for a repository is one of the ways in which git is let out, with a plain host, or it is refused
+// at a field.
+func FuzzSource(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"https://h/x", "main"}, {"git@h:x", "a/b"}, {"ssh://u:p@h/x", "-x"}, {"file:///x", "a..b"}, {"ext::sh", "a.lock"}, {"https://0x7f.1/x", "@"}, {"https://h./x", "\u202e"},
+	} {
+		f.Add(seed[0], seed[1], "deploy", "30s")
+	}
+	f.Fuzz(func(t *testing.T, address, branch, path, interval string) {
+		if branch == "" {
+			return // the contract wants one character
+		}
+		q := sourceRequest{
+			body:    &gen.GitSourceRequest{URL: address, Branch: &branch, Path: &path, Interval: &interval},
+			remotes: Remotes{}, checkAddress: func(string) error { return nil },
+		}
+		s := q.read()
+		if q.err() != nil {
+			wantCallersFault(t, []byte(address), q.err())
+			return
+		}
+		u, err := url.Parse(s.URL)
+		if err != nil || u.Scheme != "https" && u.Scheme != "ssh" || strings.HasSuffix(u.Hostname(), ".") || strings.HasPrefix(s.Branch, "-") || strings.HasPrefix(s.Path, "-") {
+			t.Fatalf("%q is taken as %+v", address, s)
+		}
+	})
+}
+
+// FuzzWindow: a window is within its bounds, or refused.
+func FuzzWindow(f *testing.F) {
+	for _, seed := range []string{"24h", "30d", "1e9d", "-1d", "65536d", "d", "99999999h"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var found findings
+		if window := found.window(&text, "/window"); found.err() == nil && (window < minWindow || window > maxWindow) {
+			t.Fatalf("%q is %v", text, window)
+		}
+	})
+}
+
+// FuzzAccept: a stream is for who names it.
+func FuzzAccept(f *testing.F) {
+	for _, seed := range []string{"text/event-stream", "application/json, text/event-stream;q=0.5", "text/event-stream2", ",,;", "\xff"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, accept string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+		r.Header["Accept"] = []string{accept}
+		negotiated(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if wantsStream(r.Context()) && !strings.Contains(strings.ToLower(accept), eventStream) {
+				t.Fatalf("%q wants a stream", accept)
+			}
+		})).ServeHTTP(httptest.NewRecorder(), r)
+	})
+}
+
+// FuzzLastEvent: an id to begin after is a number, or there is none.
+func FuzzLastEvent(f *testing.F) {
+	for _, seed := range []string{"7", "-1", "99999999999999999999", "x", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		if at := resumeAt(&id, nil); at != nil && strings.TrimLeft(strings.TrimLeft(id, "+-"), "0") != strings.TrimLeft(strings.TrimPrefix(strconv.FormatInt(*at, 10), "-"), "0") {
+			t.Fatalf("%q is %d", id, *at)
+		}
+	})
+}
+
+// FuzzContentType: a body is JSON in UTF-8, or refused as the caller's mistake.
+func FuzzContentType(f *testing.F) {
+	for _, seed := range []string{"application/json", "application/json; charset=latin1", "text/plain", "", ";", "\xff/"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, kind string) {
+		if err := checkBodyType(http.Header{"Content-Type": {kind}}); err == nil && !strings.Contains(strings.ToLower(kind), "json") {
+			t.Fatalf("%q is taken for JSON", kind)
 		}
 	})
 }

@@ -82,7 +82,7 @@ func (q *sourceRequest) url(raw string) string {
 
 var (
 	shortSSH  = regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9._-]*@[A-Za-z0-9][A-Za-z0-9.-]*):([^:].*)$`)
-	plainHost = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]*$`)
+	plainHost = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9][A-Za-z0-9-]*)*$`)
 	plainUser = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 )
 

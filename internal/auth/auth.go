@@ -2,8 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -54,7 +52,7 @@ type Authenticator struct {
 // New makes an Authenticator. No provider is asked for anything before one of its tokens comes.
 func New(c Config) *Authenticator {
 	a := &Authenticator{
-		store: c.Store, hasAdmin: c.Admin != "", admin: hashOf(c.Admin.Reveal()), open: c.Open, log: c.Log,
+		store: c.Store, hasAdmin: c.Admin != "", admin: rollout.HashToken(c.Admin.Reveal()), open: c.Open, log: c.Log,
 		limiter: newLimiter(c.Rate),
 	}
 	if a.log == nil {
@@ -86,9 +84,9 @@ func (a *Authenticator) Authenticate(r *http.Request) (rollout.Principal, error)
 }
 
 func (a *Authenticator) identify(ctx context.Context, credential string) (rollout.Principal, error) {
-	hash := hashOf(credential)
+	hash := rollout.HashToken(credential)
 	switch {
-	case a.hasAdmin && subtle.ConstantTimeCompare(hash[:], a.admin[:]) == 1:
+	case a.hasAdmin && hash.Equal(a.admin):
 		return rollout.Principal{Name: "admin", Role: rollout.RoleAdmin, Scopes: rollout.Everywhere()}, nil
 	case wellFormed(credential):
 		return a.holder(ctx, hash)
@@ -103,7 +101,7 @@ func (a *Authenticator) identify(ctx context.Context, credential string) (rollou
 // what is found is compared in constant time all the same.
 func (a *Authenticator) holder(ctx context.Context, hash rollout.TokenHash) (rollout.Principal, error) {
 	t, kept, err := a.store.TokenOf(ctx, hash)
-	if rollout.ErrorCode(err) == rollout.CodeNotFound || err == nil && subtle.ConstantTimeCompare(hash[:], kept[:]) != 1 {
+	if rollout.ErrorCode(err) == rollout.CodeNotFound || err == nil && !hash.Equal(kept) {
 		return rollout.Principal{}, unauthenticated("the token is not known, was revoked or has expired")
 	}
 	if err != nil {
@@ -120,7 +118,7 @@ func (a *Authenticator) holder(ctx context.Context, hash rollout.TokenHash) (rol
 // Issue gives out a token of 256 random bits that lives as long as said, 0 for ever. The secret is its only copy.
 func (a *Authenticator) Issue(ctx context.Context, t rollout.Token, lives time.Duration) (rollout.Token, rollout.Secret, error) {
 	secret := random()
-	created, err := a.store.CreateToken(ctx, t, hashOf(secret.Reveal()), lives)
+	created, err := a.store.CreateToken(ctx, t, rollout.HashToken(secret.Reveal()), lives)
 	return created, secret, err //nolint:wrapcheck // the store says what was tried
 }
 
@@ -139,8 +137,6 @@ func bearer(h http.Header) (string, error) {
 
 // maxCredential bounds what is looked at; the tokens of CI systems have about two thousand characters.
 const maxCredential = 16 << 10
-
-func hashOf(token string) rollout.TokenHash { return sha256.Sum256([]byte(token)) }
 
 func unauthenticated(why string) error {
 	return &rollout.Error{Code: rollout.CodeUnauthenticated, Message: why}

@@ -7,11 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/sync/singleflight"
 
 	"rollcall/internal/rollout"
 )
@@ -21,8 +22,8 @@ type provider struct {
 	Provider
 	calls *rareTransport
 
-	mu       sync.Mutex
-	verifier *oidc.IDTokenVerifier
+	asking   singleflight.Group
+	verifier atomic.Pointer[oidc.IDTokenVerifier] // nil until the issuer has answered
 }
 
 func newProvider(p Provider) *provider { return &provider{Provider: p, calls: newRareTransport()} }
@@ -74,19 +75,35 @@ func nameable(subject string) bool {
 	})
 }
 
-// ready asks the issuer where its keys are, once; after a failure the next token asks again.
+// ready asks the issuer where its keys are, once; after a failure the next token asks again. All who wait for the answer
+// wait for the same one, and who hangs up ends only its own wait.
 func (p *provider) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.verifier != nil {
-		return p.verifier, nil
+	if known := p.verifier.Load(); known != nil {
+		return known, nil
 	}
+	lasting := context.WithoutCancel(ctx)
+	asked := p.asking.DoChan("", func() (any, error) { return nil, p.discover(lasting) })
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx) //nolint:wrapcheck // said by away
+	case answer := <-asked:
+		return p.verifier.Load(), answer.Err
+	}
+}
+
+// discover bounds itself, because it outlives the request for which it began.
+func (p *provider) discover(ctx context.Context) error {
+	if p.verifier.Load() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.calls.client()), p.Issuer)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // said by away
+		return err //nolint:wrapcheck // said by away
 	}
-	p.verifier = found.Verifier(&oidc.Config{ClientID: p.Audience})
-	return p.verifier, nil
+	p.verifier.Store(found.Verifier(&oidc.Config{ClientID: p.Audience}))
+	return nil
 }
 
 func (p *provider) away(err error) error {

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -10,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -27,6 +29,9 @@ type issuer struct {
 	keys  []*rsa.PrivateKey
 	asked atomic.Int32
 	away  atomic.Bool
+	// found counts who asks where the keys are; hold, when there is one, makes them wait.
+	found atomic.Int32
+	hold  chan struct{}
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -34,6 +39,10 @@ func newIssuer(t *testing.T) *issuer {
 	i := &issuer{keys: []*rsa.PrivateKey{newKey(t)}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		i.found.Add(1)
+		if i.hold != nil {
+			<-i.hold
+		}
 		i.answer(t, w, map[string]any{
 			"issuer": i.URL, "jwks_uri": i.URL + "/keys", "id_token_signing_alg_values_supported": []string{"RS256"},
 			"authorization_endpoint": i.URL + "/none", "token_endpoint": i.URL + "/none",
@@ -222,6 +231,38 @@ func TestAnIssuerThatIsAwayRefusesNobodyForGood(t *testing.T) {
 	}
 	if err != nil {
 		t.Errorf("it is back, and still %v", err)
+	}
+}
+
+// Whoever hangs up ends its own request, and not the question to the issuer that others wait for.
+func TestWhoHangsUpKeepsNoIssuerFromOthers(t *testing.T) {
+	t.Parallel()
+	i := newIssuer(t)
+	i.hold = make(chan struct{})
+	a := i.trusting(t)
+	token := sign(t, i.keys[0], jose.RS256, "0", i.claims(nil))
+	gone, hangUp := context.WithCancel(t.Context())
+	answers := make(chan error)
+	for _, ctx := range []context.Context{gone, t.Context()} {
+		go func() {
+			_, err := a.Authenticate(request(t, "Authorization", "Bearer "+token).WithContext(ctx))
+			answers <- err
+		}()
+	}
+	for i.found.Load() == 0 {
+		runtime.Gosched()
+	}
+	hangUp()
+	refused(t, <-answers, rollout.CodeUnavailable) // at once, though the issuer has not answered
+	close(i.hold)
+	if err := <-answers; err != nil {
+		t.Errorf("who waited with it: %v", err)
+	}
+	if _, err := ask(t, a, token); err != nil {
+		t.Errorf("who comes later: %v", err)
+	}
+	if n := i.found.Load(); n != 1 {
+		t.Errorf("the issuer was asked %d times", n)
 	}
 }
 

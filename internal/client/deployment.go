@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -24,19 +25,41 @@ func Ended(d *gen.Deployment) bool { return d.Result != nil || d.FinishedAt != n
 
 // Items reads a list to its end, or until it has so many; 0 is all.
 func Items[T any](ctx context.Context, c *Client, path string, query url.Values, most int) ([]T, error) {
+	items := []T{}
+	for item, err := range Each[T](ctx, c, path, query, most) {
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+// Each gives the items of a list one by one and keeps none of them; at most so many, or all when most is 0. After an error
+// nothing comes.
+func Each[T any](ctx context.Context, c *Client, path string, query url.Values, most int) iter.Seq2[T, error] {
 	type page struct {
 		Items []T     `json:"items"`
 		Next  *string `json:"next_cursor"`
 	}
-	items := []T{}
-	for next := (*string)(nil); ; {
-		got, err := Ask[page](ctx, c, Get(path, paged(query, next, most-len(items))))
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, got.Items...)
-		if next = got.Next; next == nil || most > 0 && len(items) >= most {
-			return items, nil
+	return func(yield func(T, error) bool) {
+		given := 0
+		for next := (*string)(nil); ; {
+			got, err := Ask[page](ctx, c, Get(path, paged(query, next, most-given)))
+			if err != nil {
+				var none T
+				yield(none, err)
+				return
+			}
+			for _, item := range got.Items {
+				if !yield(item, nil) {
+					return
+				}
+			}
+			given += len(got.Items)
+			if next = got.Next; next == nil || most > 0 && given >= most {
+				return
+			}
 		}
 	}
 }

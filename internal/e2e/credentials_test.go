@@ -54,7 +54,7 @@ func TestTheFirstAdminTokenIsPrintedOnceAndStaysGood(t *testing.T) {
 		t.Errorf("%d %+v", status, self)
 	}
 	second.stop()
-	if second.printed.Len() > 0 {
+	if second.printed.String() != "" {
 		t.Errorf("the second start prints %q", second.printed.String())
 	}
 }
@@ -73,7 +73,7 @@ func TestAServerThatNobodyCanEnterSaysHowToGiveATokenAndLetsNobodyIn(t *testing.
 		}
 	}
 	p.stop()
-	if p.printed.Len() > 0 || !p.says("--admin-token") {
+	if p.printed.String() != "" || !p.says("--admin-token") {
 		t.Errorf("printed %q, and the log says\n%s", p.printed.String(), p.tail())
 	}
 }

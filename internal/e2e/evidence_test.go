@@ -66,6 +66,36 @@ func TestVerifyFindsWhatWasDoneToTheEventsOfADeployment(t *testing.T) {
 	}
 }
 
+func TestVerifyWithoutANameChecksAllDeployments(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	p := serve(t, database)
+	p.rollcall(t, "verify").want(0, "0 deployments")
+	var ids []string
+	for _, service := range []string{"checkout", "search", "checkout"} {
+		body := request(newFleet(t, 1, "v1"), "v2", object{"type": "rolling"})
+		body["service"] = service
+		ids = append(ids, p.post(body).ID)
+		p.awaitEnd(ids[len(ids)-1])
+	}
+	found := decoded[struct {
+		Verified    bool  `json:"verified"`
+		Deployments int   `json:"deployments"`
+		Events      int   `json:"events"`
+		Failed      []any `json:"failed"`
+	}](p.rollcall(t, "verify", "--json").want(0))
+	if !found.Verified || found.Deployments != len(ids) || found.Events < 8*len(ids) || len(found.Failed) != 0 {
+		t.Fatalf("%+v", found)
+	}
+	p.rollcall(t, "verify", "--hash="+strings.Repeat("ab", 32)).want(2, "--hash")
+	conn := connected(t, database)
+	if _, err := conn.Exec(t.Context(), `UPDATE deployment_events SET message = 'all is well' WHERE deployment_id = $1 AND seq = 3`, ids[0]); err != nil {
+		t.Fatal(err)
+	}
+	p.rollcall(t, "verify").want(1, ids[0]+"  the log is not as it was written", "event 3: it was changed", "1 of 3 deployments")
+	p.rollcall(t, "verify", ids[2]).want(0)
+}
+
 func TestThePrivatePostgresIsUsedAsARoleThatCannotChangeEvents(t *testing.T) {
 	t.Parallel()
 	state := privateFolder(t)
@@ -73,6 +103,12 @@ func TestThePrivatePostgresIsUsedAsARoleThatCannotChangeEvents(t *testing.T) {
 	id := p.post(request(f, "v2", object{"type": "rolling"})).ID
 	p.awaitEnd(id)
 	at := "@/rollcall?sslmode=disable&host=" + filepath.Join(state, "postgres", "run")
+	for _, role := range []string{"rollcall", "rollcall_server"} {
+		if conn, err := pgx.Connect(t.Context(), "postgres://"+role+at); err == nil {
+			t.Errorf("%s is let in without a password: %v", role, conn.Close(t.Context()))
+		}
+	}
+	at += "&passfile=" + filepath.Join(state, "postgres", "data", "rollcall.pgpass")
 	var others int
 	owner := connected(t, "postgres://rollcall"+at)
 	err := owner.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rollcall' AND usename <> 'rollcall_server'`).Scan(&others)

@@ -72,9 +72,29 @@ type process struct {
 	url  string
 	done chan struct{}
 	// printed is what went to standard output; complete once done is closed.
-	printed bytes.Buffer
+	printed shared
 	mu      sync.Mutex
 	lines   []string
+}
+
+// shared is text that may be read while it is written.
+type shared struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+// String is what was written until now.
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
 }
 
 // serve starts a server and returns when it is ready.

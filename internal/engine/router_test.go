@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -269,6 +268,38 @@ func TestAKillBetweenAnyTwoStepsOfACanaryWithARouterEndsTheSameWay(t *testing.T)
 	})
 }
 
+// While it waited, another deployment has switched: which slot is idle is known in memory only when a verb makes the engine
+// read the deployment again.
+func TestAVerbThatMeetsTheClaimDoesNotTurnTheSlotsRound(t *testing.T) {
+	t.Parallel()
+	for _, met := range []bool{false, true} {
+		inBubble(t, func(w *world) {
+			w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
+			w.withTraffic(true)
+			w.db.remembered[place{"d", "e", ""}] = rollout.Remembered{Version: "green"}
+			p := w.start(0)
+			p.mu.Lock()
+			p.took = func() {
+				if met {
+					w.db.update("d", func(d *rollout.Deployment) { d.Operator.Resumes++ })
+				}
+			}
+			p.mu.Unlock()
+			snap, _ := w.await("d")
+			if last := w.last(); snap.Deployment.State != rollout.StateCompleted || last.ActiveSlot != "blue" || last.NewWeight != 100 {
+				t.Errorf("met %t: ended %s: %s; the router serves %s with %d %% for the new side", met, snap.Deployment.State,
+					snap.Deployment.Reason, last.ActiveSlot, last.NewWeight)
+			}
+			for _, target := range snap.Targets {
+				called := slices.ContainsFunc(w.calls, func(c madeCall) bool { return c.target == target.ID })
+				if called != (target.Slot == "blue") {
+					t.Errorf("met %t: %s of %s was called: %t", met, target.ID, target.Slot, called)
+				}
+			}
+		})
+	}
+}
+
 // The router's answer is known in memory only when a verb makes the engine read the deployment again.
 func TestAVerbThatMeetsARoutersAnswerLosesNeither(t *testing.T) {
 	t.Parallel()
@@ -306,33 +337,4 @@ func TestAVerbThatMeetsARoutersAnswerLosesNeither(t *testing.T) {
 			}
 		})
 	}
-}
-
-// What waits is planned on the slots as they are when it begins. Until its first save only memory knows which they are, and
-// a verb makes the engine read the deployment again.
-func TestAnApprovalThatMeetsTheFirstSaveDoesNotTurnTheSlotsRound(t *testing.T) {
-	t.Parallel()
-	inBubble(t, func(w *world) {
-		w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
-		w.withTraffic(true)
-		d := &w.db.rows["d"].snap.Deployment
-		d.Spec.Protected = true
-		// The one before it has switched meanwhile.
-		w.db.remember(place{d.Service, d.Environment, ""}, rollout.Remembered{Version: d.Spec.IdleSlot})
-		p := w.start(0)
-		p.mu.Lock()
-		p.saving = sync.OnceFunc(func() {
-			w.db.update("d", func(d *rollout.Deployment) { d.Operator.ApprovedBy = "ann" })
-		})
-		p.mu.Unlock()
-		snap, _ := w.await("d")
-		if snap.Deployment.State != rollout.StateCompleted || w.last().ActiveSlot != "blue" {
-			t.Errorf("ended %s: %s; the router serves %s", snap.Deployment.State, snap.Deployment.Reason, w.last().ActiveSlot)
-		}
-		for i := range snap.Targets {
-			if b := &snap.Targets[i]; (b.Slot == "blue") != (w.targets[b.ID].version == "v2") {
-				t.Errorf("%s of %s runs %s", b.ID, b.Slot, w.targets[b.ID].version)
-			}
-		}
-	})
 }

@@ -107,7 +107,7 @@ func (s *session) refresh(fresh rollout.Deployment) error {
 	}
 	fresh.DeploySecret = d.DeploySecret
 	s.stored = statusOf(&fresh)
-	// What the router answered, and which slot serves, may not be stored yet, and nobody else writes it.
+	// What the router answered, and which slot served when the owner looked, may not be stored yet, and nobody else writes it.
 	fresh.Progress.Router, fresh.Progress.Weight = d.Progress.Router, d.Progress.Weight
 	fresh.Progress.ActiveSlot = d.Progress.ActiveSlot
 	*d = fresh

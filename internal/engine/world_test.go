@@ -57,7 +57,7 @@ type process struct {
 	mute   bool           // its heartbeats get no answer
 	most   int            // how many deployments the database can load in time; 0 means any number
 	saved  func()         // called after each save that landed, when it is not nil
-	saving func()         // called before each save, when it is not nil
+	took   func()         // called after each claim, before the engine knows of it, when it is not nil
 	ended  chan time.Time // when Run has returned
 	stop   context.CancelFunc
 	engine *Engine
@@ -198,7 +198,18 @@ func (p *process) Claim(ctx context.Context, replica string, mine []string, limi
 		<-ctx.Done() // and the transaction is undone
 		return nil, time.Time{}, ctx.Err()
 	}
-	return p.w.db.Claim(ctx, replica, mine, limit)
+	claimed, next, err := p.w.db.Claim(ctx, replica, mine, limit)
+	if took := p.told(&p.took); took != nil && len(claimed) > 0 {
+		took()
+	}
+	return claimed, next, err
+}
+
+// told is a hook of the test's.
+func (p *process) told(hook *func()) func() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return *hook
 }
 
 // Save can be cut off before it landed or before its answer came back. It takes a while, so that it shows what does not
@@ -208,20 +219,11 @@ func (p *process) Save(ctx context.Context, sv rollout.Save) (rollout.Saved, err
 		return rollout.Saved{}, err
 	}
 	time.Sleep(time.Millisecond) // the synthetic clock
-	p.mu.Lock()
-	telling := p.saving
-	p.mu.Unlock()
-	if telling != nil {
-		telling()
-	}
 	saved, err := p.w.db.Save(ctx, sv)
 	if dead := p.alive(); dead != nil {
 		return rollout.Saved{}, dead
 	}
-	p.mu.Lock()
-	told := p.saved
-	p.mu.Unlock()
-	if told != nil {
+	if told := p.told(&p.saved); told != nil {
 		told()
 	}
 	return saved, err

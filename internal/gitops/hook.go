@@ -17,7 +17,7 @@ import (
 // whatever the notification says. The answer tells whether it does; if not, why. One that is not signed with the source's
 // hook_secret is CodeUnsigned, as is one for a source that is not there or takes none.
 func (l *Loop) Hook(ctx context.Context, source string, header http.Header, body []byte) (bool, string, error) {
-	report, err := l.Store.Source(ctx, source)
+	report, err := l.Store.SourceWithoutFiles(ctx, source)
 	if code := rollout.ErrorCode(err); err != nil && code != rollout.CodeNotFound {
 		return false, "", err
 	}

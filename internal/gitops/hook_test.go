@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,5 +103,33 @@ func TestAReplayedPushDoesNothingWhateverItsHeadersSay(t *testing.T) {
 		if err != nil || sync != (i == 0) {
 			t.Errorf("delivery %d: sync %v (%s), error %v", i, sync, why, err)
 		}
+	}
+}
+
+// filesRead is a store that counts how often all files of a source are read.
+type filesRead struct {
+	Store
+	times atomic.Int32
+}
+
+func (f *filesRead) Source(ctx context.Context, name string) (rollout.SourceReport, error) {
+	f.times.Add(1)
+	return f.Store.Source(ctx, name)
+}
+
+// A source may have thousands of files, and anybody may send notifications.
+func TestANotificationCostsNoMoreThanOneRowOfTheSource(t *testing.T) {
+	t.Parallel()
+	l, ctx := hooked(t)
+	files := &filesRead{Store: l.Store}
+	l.Store = files
+	for _, secret := range []string{"other", hookSecret} {
+		h := header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(secret, "{}"))
+		if _, _, err := l.Hook(ctx, "main", h, []byte("{}")); (err == nil) != (secret == hookSecret) {
+			t.Errorf("signed with %q: %v", secret, err)
+		}
+	}
+	if n := files.times.Load(); n > 0 {
+		t.Errorf("all files were read %d times", n)
 	}
 }

@@ -37,6 +37,7 @@ type Store interface {
 	ReleaseSources(ctx context.Context, replica string) error
 	SourcesChanged() (<-chan struct{}, func())
 	Source(ctx context.Context, name string) (rollout.SourceReport, error)
+	SourceWithoutFiles(ctx context.Context, name string) (rollout.SourceReport, error)
 	// SourceIDs are the ids of all sources.
 	SourceIDs(ctx context.Context) ([]string, error)
 	// Taken tells by pair which other sources manage what.

@@ -3,11 +3,16 @@ package health
 import (
 	"encoding/json"
 	"math"
+	"net"
+	"net/url"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"rollcall/internal/rollout"
 )
 
 // FuzzPointer: what a pointer finds in a document is what walking the document by hand finds, and nothing panics.
@@ -99,4 +104,54 @@ func sameNumbers(a, b []float64) bool {
 		}
 	}
 	return true
+}
+
+// FuzzEndpoint: whatever address and path were stored, what is called is http or https at the host of the address.
+func FuzzEndpoint(f *testing.F) {
+	for _, seed := range [][2]string{{"http://h:1/a?b", "/health?c"}, {"http://h", "//evil/x"}, {"http://h", "/../x"}, {"h:1", "%zz"}, {"http://[::1]:1", "@evil"}, {"ftp://h", ""}, {"http://h/%2e%2e", "\\evil"}} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, address, path string) {
+		if to, err := hostPort(address, 0); err == nil {
+			if _, _, err := net.SplitHostPort(to); err != nil {
+				t.Fatalf("%q is dialled as %q: %v", address, to, err)
+			}
+		}
+		u, err := endpoint(&rollout.Check{Path: path}, address, "/health")
+		if err != nil {
+			return
+		}
+		if own, err := url.Parse(address); err != nil || u.Host != own.Host || u.Scheme != "http" && u.Scheme != "https" {
+			t.Fatalf("%q and %q lead to %q", address, path, u)
+		}
+	})
+}
+
+// FuzzStatuses: a range of statuses takes in what lies between its ends, or is an error.
+func FuzzStatuses(f *testing.F) {
+	for _, seed := range []string{"200-299", "204", "299-200", "-1", "2xx", "200-", "99999999999999999999"} {
+		f.Add(seed, 204)
+	}
+	f.Fuzz(func(t *testing.T, expected string, code int) {
+		if fits, err := statusExpected([]string{expected}, code); err != nil && fits {
+			t.Fatalf("%q takes %d, and is an error: %v", expected, code, err)
+		}
+	})
+}
+
+// FuzzAnswer: a target is well by its own word only when it says so, and the version is what stands where it was looked for.
+func FuzzAnswer(f *testing.F) {
+	for _, seed := range []string{`{"status":"pass","version":"v2"}`, `{"status":"PASS","status":"fail"}`, `{"status":7}`, `"pass"`, `null`, `{"status":"pa\u0000ss"}`, `{`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a := &answer{text: text}
+		seen := a.version(&rollout.Check{VersionPointer: "/version"}, a.ownWord(t.Context(), "HTTP 200"))
+		if seen.Status == rollout.Healthy && !json.Valid(text) {
+			t.Fatalf("%q is healthy", text)
+		}
+		if strings.ContainsFunc(seen.Version, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Fatalf("%q has the version %q", text, seen.Version)
+		}
+	})
 }

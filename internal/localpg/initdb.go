@@ -28,9 +28,9 @@ func (s *Server) initialise(ctx context.Context) error {
 	if err := privateFolder(fresh, s.who); err != nil {
 		return err
 	}
-	// Trust is bounded by the socket's folder, which only the account and root can enter; TCP is not listened on.
+	// initdb's own rules for logging in are not used: protect writes others.
 	err = s.run(ctx, "", s.progs.initdb(), "--pgdata", fresh, "--username", role, "--encoding", "UTF8", "--locale", "C",
-		"--auth-local", "trust", "--auth-host", "reject", "--data-checksums")
+		"--auth-local", "reject", "--auth-host", "reject", "--data-checksums")
 	if err != nil {
 		return fmt.Errorf("initialise %s: %w", fresh, err)
 	}

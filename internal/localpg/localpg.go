@@ -39,6 +39,8 @@ type Server struct {
 	progs programs
 	who   account
 	lock  *os.File
+	// passwords are known once prepare is done, and never change.
+	passwords passwords
 
 	stopping chan struct{}
 	stopOnce sync.Once
@@ -101,19 +103,25 @@ func (s *Server) prepare(ctx context.Context, c Config) (err error) {
 	if err := s.initialise(ctx); err != nil {
 		return err
 	}
+	if err := s.protect(ctx); err != nil {
+		return err
+	}
 	return s.place.openSocket(s.who)
 }
 
-// URL is the connection string of the database, as the role that owns it and may do everything. It stays the same when
-// PostgreSQL is started again.
+// URL is the connection string of the database, as the role that owns it and may do everything, with its password. It stays
+// the same when PostgreSQL is started again.
 func (s *Server) URL() string { return s.urlFor(role) }
 
-// ServerURL is the same for ServerRole.
+// ServerURL is the same for ServerRole, whom nobody lets in before it was made with ServerPassword.
 func (s *Server) ServerURL() string { return s.urlFor(ServerRole) }
+
+// ServerPassword is the password that ServerRole must have.
+func (s *Server) ServerPassword() string { return s.passwords[ServerRole] }
 
 func (s *Server) urlFor(role string) string {
 	q := url.Values{"host": {s.place.socket}, "port": {port}, "sslmode": {"disable"}}
-	return "postgres://" + role + "@/" + database + "?" + q.Encode()
+	return "postgres://" + role + ":" + s.passwords[role] + "@/" + database + "?" + q.Encode()
 }
 
 // Stop shuts PostgreSQL down and returns when no process of it is left. Called again it answers the same. The error says

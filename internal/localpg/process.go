@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -64,6 +65,7 @@ func (p *process) wait(log string, from int64) {
 func (s *Server) arguments() []string {
 	args := []string{"-D", s.place.data(), "-k", s.place.socket, "-p", port}
 	for _, setting := range []string{
+		"hba_file=" + filepath.Join(s.place.data(), accessFile), "password_encryption=scram-sha-256",
 		"listen_addresses=", "unix_socket_permissions=0700", "max_connections=100",
 		"fsync=on", "full_page_writes=on", "synchronous_commit=on",
 		"max_wal_size=256MB", "timezone=UTC", "log_timezone=UTC",

@@ -83,6 +83,8 @@ func (g *Guard) Check(address string) error {
 		return g.allow(ip)
 	}
 	switch name := strings.TrimSuffix(strings.ToLower(host), "."); {
+	case number(name):
+		return refusal(host, "it is a number, and not written as an address is: 10.0.0.1")
 	case metadataName(name):
 		return refusal(host, "it is a metadata service")
 	case thisMachine(host) && !g.loopback:
@@ -172,7 +174,8 @@ func hostOf(address string) (host string, port uint16, err error) {
 	if u.Port() != "" && (err != nil || number == 0) {
 		return "", 0, fmt.Errorf("%w: its port is not one from 1 to 65535", ErrRefused)
 	}
-	return u.Hostname(), uint16(number), nil
+	host, err = ascii(u.Hostname())
+	return host, uint16(number), err
 }
 
 // bare is the scheme of what has none.

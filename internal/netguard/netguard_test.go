@@ -36,6 +36,43 @@ func TestOnlyPublicAddressesAreAllowedByDefault(t *testing.T) {
 	}
 }
 
+// Programs read such a host as the address of a machine, and not each program as the same one.
+func TestANumberThatIsNoPlainAddressIsRefusedWhateverIsAllowed(t *testing.T) {
+	t.Parallel()
+	g := guard(everything())
+	for _, host := range []string{
+		"0x7f.1", "0x7f000001", "0X7F.0.0.1", "0177.0.0.1", "017700000001", "2130706433", "127.1", "127.0.0.1.", "10.0.0.1.", "1.2.3.256",
+		"169.254.169.254.", "0xa9fea9fe", "web.0x", "web.7", "127\u30020\u30020\u30021.", "\u2460\u2461\u2466.1",
+	} {
+		for _, address := range []string{"http://" + host + "/x", "https://" + host + ":8443", host + ":8080", host} {
+			if err := g.Check(address); !errors.Is(err, ErrRefused) {
+				t.Errorf("Check(%q) = %v, want a refusal", address, err)
+			}
+		}
+		if ip, err := g.Resolve(t.Context(), host, 0); !errors.Is(err, ErrRefused) {
+			t.Errorf("%q is looked up: %s, %v", host, ip, err)
+		}
+	}
+	for _, host := range []string{"web-1", "1.web", "0x7f.example.com", "7.example.com.", "b\u00fccher.example"} {
+		if err := g.Check("http://" + host + ":8080"); err != nil {
+			t.Errorf("Check(%q) = %v, want nil", host, err)
+		}
+	}
+}
+
+// A client writes such a name in ASCII before it asks for it.
+func TestANameInAnotherScriptIsJudgedAsItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{
+		"http://\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54:8080", "http://\uff11\uff12\uff17.0.0.1:8080", "http://127\u30020\u30020\u30021:8080",
+		"http://metadata\u3002google\u3002internal/", "http://\u24dbocalhost/", "http://x\u0000y/", "http://\u200d\u202e.example/",
+	} {
+		if err := guard(Options{}).Check(address); !errors.Is(err, ErrRefused) {
+			t.Errorf("Check(%q) = %v, want a refusal", address, err)
+		}
+	}
+}
+
 func TestTheOperatorAllowsNetworks(t *testing.T) {
 	t.Parallel()
 	g := guard(Options{AllowCIDRs: []netip.Prefix{

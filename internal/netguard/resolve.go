@@ -13,6 +13,10 @@ func (g *Guard) Resolve(ctx context.Context, host string, port uint16) (netip.Ad
 	if err := g.Check(bracketed(host)); err != nil {
 		return netip.Addr{}, err
 	}
+	host, err := ascii(host)
+	if err != nil {
+		return netip.Addr{}, err
+	}
 	if err := g.allowPort(host, port); err != nil {
 		return netip.Addr{}, err
 	}

@@ -1,10 +1,14 @@
 package outbound
 
 import (
+	"crypto/tls"
+	"strings"
 	"testing"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"rollcall/internal/rollout"
 )
 
 // FuzzRetryAfter: no answer makes a call wait longer than a minute, or less than not at all.
@@ -34,6 +38,24 @@ func FuzzOneLine(f *testing.F) {
 			if !unicode.IsPrint(r) {
 				t.Fatalf("%q became %q", text, line)
 			}
+		}
+	})
+}
+
+// FuzzTrust: what is trusted can be used, or is refused without a word of the key; nothing makes the check of the other side
+// go away.
+func FuzzTrust(f *testing.F) {
+	for _, seed := range []string{"", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "-----BEGIN RSA PRIVATE KEY-----\nsecret\n-----END RSA PRIVATE KEY-----"} {
+		f.Add(seed, seed, seed)
+	}
+	client := New(Config{})
+	f.Fuzz(func(t *testing.T, ca, certificate, key string) {
+		config, err := client.TLS(&rollout.TLS{CA: ca, ClientCert: certificate, ClientKey: rollout.Secret(key)})
+		switch {
+		case err != nil && len(key) > 30 && strings.Contains(err.Error(), key):
+			t.Fatalf("the key is shown: %v", err)
+		case err == nil && (config.InsecureSkipVerify || config.MinVersion < tls.VersionTLS12 || ca != "" && config.RootCAs == nil):
+			t.Fatalf("%q makes %+v", ca, config)
 		}
 	})
 }

@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"slices"
 	"time"
 )
@@ -127,5 +129,27 @@ type Token struct {
 	RevokedAt time.Time
 }
 
-// TokenHash is the SHA-256 of a token.
-type TokenHash [32]byte
+// TokenHash is the SHA-256 of a token. It cannot be compared with ==, whose time tells how much of it was right.
+type TokenHash struct {
+	_   [0]func() // makes == a mistake that does not compile
+	sum [sha256.Size]byte
+}
+
+// HashToken is the hash of a token as it is sent.
+func HashToken(token string) TokenHash { return TokenHash{sum: sha256.Sum256([]byte(token))} }
+
+// StoredHash is a hash as it was kept, see Stored. What is no hash equals that of no token.
+func StoredHash(kept []byte) (h TokenHash) {
+	if len(kept) == len(h.sum) {
+		copy(h.sum[:], kept)
+	}
+	return h
+}
+
+// Stored is the hash as it is kept.
+func (h TokenHash) Stored() []byte { return h.sum[:] }
+
+// Equal compares in constant time.
+func (h TokenHash) Equal(other TokenHash) bool {
+	return subtle.ConstantTimeCompare(h.sum[:], other.sum[:]) == 1
+}

@@ -110,3 +110,21 @@ func TestWhoAskedForAProtectedDeploymentDoesNotPromoteIt(t *testing.T) {
 		}
 	}
 }
+
+func TestAHashOfATokenEqualsThatOfTheSameTokenAlone(t *testing.T) {
+	t.Parallel()
+	h := rollout.HashToken("a token")
+	if !h.Equal(rollout.HashToken("a token")) || !h.Equal(rollout.StoredHash(h.Stored())) {
+		t.Error("it is not equal to itself")
+	}
+	flipped := h.Stored()
+	flipped = append([]byte{flipped[0] ^ 1}, flipped[1:]...)
+	for name, other := range map[string]rollout.TokenHash{
+		"another token": rollout.HashToken("another"), "one bit": rollout.StoredHash(flipped), "none": {},
+		"cut short": rollout.StoredHash(h.Stored()[1:]), "too long": rollout.StoredHash(append(h.Stored(), 0)), "nothing kept": rollout.StoredHash(nil),
+	} {
+		if h.Equal(other) {
+			t.Errorf("%s is equal", name)
+		}
+	}
+}

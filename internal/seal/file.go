@@ -6,13 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
 // maxFile bounds a key file: some hundred keys.
 const maxFile = 64 << 10
 
-// ReadFile gives the keys of a file, one a line, the current one first. A file that others may read is refused.
+// ReadFile gives the keys of a file, one a line, the current one first. A file that others may read is refused. One that
+// belongs to somebody else, as a container's secrets do, may be readable by its group: that is how it can be read at all.
 func ReadFile(path string) ([]Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -21,7 +23,7 @@ func ReadFile(path string) ([]Key, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil, fmt.Errorf("the key file %s is not a small ordinary file", path)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if info.Mode().Perm()&^mayBe(info) != 0 {
 		return nil, fmt.Errorf("the key file %s can be read by others: chmod 600 it", path)
 	}
 	text, err := os.ReadFile(path)
@@ -33,6 +35,14 @@ func ReadFile(path string) ([]Key, error) {
 		return nil, fmt.Errorf("read the key file %s: %w", path, err)
 	}
 	return keys, nil
+}
+
+// mayBe are the permissions that a key file may have.
+func mayBe(info fs.FileInfo) fs.FileMode {
+	if sys, ok := info.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != os.Geteuid() {
+		return 0o740
+	}
+	return 0o700
 }
 
 // FindOrMakeFile gives the keys of a file, which is made with a new key when it is not there. Several processes may do so

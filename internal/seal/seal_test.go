@@ -173,6 +173,26 @@ func TestAKeyFileThatOthersReadIsRefused(t *testing.T) {
 	}
 }
 
+// A container's secret belongs to whoever made it, and the container is in its group.
+func TestAKeyFileOfSomebodyElseMayBeReadByItsGroup(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "secret-key")
+	if err := os.WriteFile(path, []byte(NewKey(time.Now()).Text()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 65531, 65531); err != nil {
+		t.Skipf("only root can give a file away: %v", err)
+	}
+	for mode, fine := range map[os.FileMode]bool{0o640: true, 0o440: true, 0o600: true, 0o660: false, 0o644: false, 0o604: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadFile(path); (err == nil) != fine {
+			t.Errorf("mode %v: %v", mode, err)
+		}
+	}
+}
+
 func FuzzOpen(f *testing.F) {
 	k, err := ParseKey("k:" + base64.StdEncoding.EncodeToString(make([]byte, keyBytes)))
 	if err != nil {

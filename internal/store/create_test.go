@@ -1,12 +1,16 @@
 package store_test
 
 import (
+	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store"
 )
 
 func TestTheSameKeyAtOnceCreatesOneDeployment(t *testing.T) {
@@ -142,6 +146,47 @@ func TestARejectedRequestHasNoEffect(t *testing.T) {
 	}
 	r.Deployment.Service = "another"
 	create(t, s, r)
+}
+
+func TestAServiceNeverHasMoreUnfinishedDeploymentsThanItMay(t *testing.T) {
+	t.Parallel()
+	const most, asked = 5, 40
+	url := dbtest.New(t)
+	replicas := []*store.Store{openAt(t, url), openAt(t, url)}
+	var made, refused atomic.Int32
+	atOnce(asked, func(i int) {
+		r := request("checkout", 1)
+		r.Deployment.Environment, r.MostUnfinished = fmt.Sprintf("env-%d", i), most
+		switch _, err := replicas[i%len(replicas)].Create(ctx(t), r); {
+		case err == nil:
+			made.Add(1)
+		case rollout.ErrorCode(err) == rollout.CodeTooMany:
+			refused.Add(1)
+		default:
+			t.Error(err)
+		}
+	})
+	if made.Load() != most || refused.Load() != asked-most {
+		t.Errorf("%d were made and %d refused; %d may be there", made.Load(), refused.Load(), most)
+	}
+	var environment string
+	must(t, replicas[0].Pool().QueryRow(ctx(t), `SELECT environment FROM deployments LIMIT 1`).Scan(&environment))
+	again := request("checkout", 1)
+	again.Deployment.Environment, again.MostUnfinished = environment, most
+	create(t, replicas[0], again) // it takes the place of the one that waits
+}
+
+func BenchmarkCreationsOfOneServiceAtOnce(b *testing.B) {
+	s := open(b)
+	b.SetParallelism(16)
+	var n atomic.Int64
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r := request("checkout", 1)
+			r.Deployment.Environment, r.MostUnfinished = fmt.Sprintf("env-%d", n.Add(1)), 1_000_000
+			create(b, s, r)
+		}
+	})
 }
 
 func TestTenThousandTargetsAreCreatedAndClaimed(t *testing.T) {

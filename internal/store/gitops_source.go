@@ -43,12 +43,19 @@ func sourceFields(r *rollout.SourceReport, sealed *[]byte) []any {
 
 // Source is a source with its files; CodeNotFound when there is none of that name.
 func (s *Store) Source(ctx context.Context, name string) (rollout.SourceReport, error) {
+	report, err := s.SourceWithoutFiles(ctx, name)
+	if err != nil {
+		return report, err
+	}
+	report.Files, err = filesOf(ctx, s.pool, name)
+	return report, failed("read source "+name, err)
+}
+
+// SourceWithoutFiles is what Source gives, for who does not need the files: there may be thousands.
+func (s *Store) SourceWithoutFiles(ctx context.Context, name string) (rollout.SourceReport, error) {
 	report, err := one(ctx, s.pool, s.scanSource, readSourceSQL, name)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return report, noSource(name)
-	}
-	if err == nil {
-		report.Files, err = filesOf(ctx, s.pool, name)
 	}
 	return report, failed("read source "+name, err)
 }

@@ -24,6 +24,13 @@ const unfinishedSQL = `
 	SELECT (SELECT count(*) FROM deployments WHERE service = $1 AND started_at IS NOT NULL AND finished_at IS NULL)
 		+ (SELECT count(*) FROM deployments WHERE service = $1 AND started_at IS NULL AND finished_at IS NULL)`
 
+// lockServiceSQL makes creations that add to what a service has unfinished wait for each other, so that each counts those
+// before it. One that takes the place of another of its pair adds nothing, and waits for nobody. It comes after the locks
+// of the pair, and nothing that holds it waits for one of those.
+const lockServiceSQL = `
+	SELECT pg_advisory_xact_lock(hashtextextended($1 || '/', 0)) WHERE NOT EXISTS (
+		SELECT FROM deployments WHERE service = $1 AND environment = $2 AND started_at IS NULL AND finished_at IS NULL)`
+
 // takeTurn takes the request's key, makes creations for one (service, environment) wait for each other, and locks the
 // deployments of it that have not ended: the active one first, then the one that waits. Saves lock in the same order.
 func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t turn, err error) {
@@ -39,6 +46,7 @@ func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t
 		ORDER BY d.started_at IS NULL, d.id FOR UPDATE`, d.Service, d.Environment)
 	batch.Queue(`SELECT clock_timestamp()`)
 	if request.MostUnfinished > 0 {
+		batch.Queue(lockServiceSQL, d.Service, d.Environment)
 		batch.Queue(unfinishedSQL, d.Service)
 	}
 
@@ -80,6 +88,9 @@ func (t *turn) find(results pgx.BatchResults, request *rollout.NewDeployment) er
 	}
 	if request.MostUnfinished == 0 {
 		return nil
+	}
+	if _, err := results.Exec(); err != nil {
+		return fmt.Errorf("wait for other creations of %s: %w", d.Service, err)
 	}
 	if err := results.QueryRow().Scan(&t.ofService); err != nil {
 		return fmt.Errorf("count the unfinished deployments of %s: %w", d.Service, err)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
 )
 
 // rolesLock makes replicas that start at once give out rights one after another: PostgreSQL refuses to do it side by side.
@@ -32,21 +34,43 @@ func (s *Store) Role(ctx context.Context) (string, error) {
 	return role, failed("ask who the database takes the server for", err)
 }
 
-// MakeRole makes a role that may log in and nothing else, unless it is there. It is for a database that nobody else uses.
-func (s *Store) MakeRole(ctx context.Context, role string) error {
+// MakeRole sees to it that there is a role that may log in with the password, and may do nothing else yet. It is for a
+// database that nobody else uses.
+func (s *Store) MakeRole(ctx context.Context, role string, password rollout.Secret) error {
 	err := s.asOwner(ctx, func(tx pgx.Tx) error {
 		known, err := one(ctx, tx, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, role)
-		if err != nil || known {
-			return err
-		}
-		database, err := one(ctx, tx, pgx.RowTo[string], `SELECT current_database()::text`)
 		if err != nil {
 			return err
 		}
-		return execAll(ctx, tx, "CREATE ROLE "+quoted(role)+" LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
-			"REVOKE ALL ON DATABASE "+quoted(database)+" FROM PUBLIC", "GRANT CONNECT ON DATABASE "+quoted(database)+" TO "+quoted(role))
+		if !known {
+			if err := newRole(ctx, tx, role); err != nil {
+				return err
+			}
+		}
+		return setPassword(ctx, tx, role, password)
 	})
 	return failed("make the role "+role, err)
+}
+
+func newRole(ctx context.Context, tx pgx.Tx, role string) error {
+	database, err := one(ctx, tx, pgx.RowTo[string], `SELECT current_database()::text`)
+	if err != nil {
+		return err
+	}
+	return execAll(ctx, tx, "CREATE ROLE "+quoted(role)+" LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+		"REVOKE ALL ON DATABASE "+quoted(database)+" FROM PUBLIC", "GRANT CONNECT ON DATABASE "+quoted(database)+" TO "+quoted(role))
+}
+
+// setPassword lets the database quote the password, and repeats none of it in an error.
+func setPassword(ctx context.Context, tx pgx.Tx, role string, password rollout.Secret) error {
+	sql, err := one(ctx, tx, pgx.RowTo[string], `SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)`, role, password.Reveal())
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("set the password of %s: %w", role, err)
+	}
+	return nil
 }
 
 // GrantTo gives another role what the server needs of the tables that s owns, and no more; nothing is written when it has

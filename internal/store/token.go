@@ -45,7 +45,7 @@ func (s *Store) CreateToken(ctx context.Context, t rollout.Token, hash rollout.T
 		INSERT INTO tokens AS k (id, hash, name, role, scopes, created_by, created_at, expires_at)
 		SELECT $1, $2, $3, $4, $5, $6, now, CASE WHEN $7::interval > '0' THEN now + $7::interval END
 		FROM (SELECT clock_timestamp() AS now) clock RETURNING ` + tokenColumns
-	created, err := one(ctx, s.pool, scanToken, sql, id.String(), hash[:], t.Name, t.Role, t.Scopes, t.CreatedBy, lives)
+	created, err := one(ctx, s.pool, scanToken, sql, id.String(), hash.Stored(), t.Name, t.Role, t.Scopes, t.CreatedBy, lives)
 	return created, failed("keep a new token", err)
 }
 
@@ -58,12 +58,11 @@ func (s *Store) TokenOf(ctx context.Context, hash rollout.TokenHash) (t rollout.
 		var t rollout.Token
 		err := row.Scan(append(tokenFields(&t), &stored)...)
 		return t, err //nolint:wrapcheck // said below
-	}, sql, hash[:])
+	}, sql, hash.Stored())
 	if errors.Is(err, pgx.ErrNoRows) {
 		return t, kept, noToken()
 	}
-	copy(kept[:], stored)
-	return t, kept, failed("look up a token", err)
+	return t, rollout.StoredHash(stored), failed("look up a token", err)
 }
 
 // TouchToken writes down that a token is used, at most once a minute.

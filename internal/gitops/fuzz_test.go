@@ -1,0 +1,69 @@
+package gitops
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"rollcall/internal/rollout"
+)
+
+// FuzzNotification: whatever is sent, only what is signed with the secret counts as signed, and a push to another branch
+// leads to nothing.
+func FuzzNotification(f *testing.F) {
+	for _, seed := range []string{`{"ref":"refs/heads/main"}`, `{"ref":7}`, `{`, ``, "\xff", `{"ref":"refs/heads/x","ref":"refs/heads/main"}`} {
+		f.Add([]byte(seed), "sha256=00", "push")
+	}
+	f.Fuzz(func(t *testing.T, body []byte, signature, event string) {
+		for _, name := range []string{"X-Hub-Signature-256", "X-Gitlab-Token", "X-Gitea-Signature"} {
+			if signed(hookSecret, http.Header{name: {signature}}, body) && signature != hookSecret && !strings.HasSuffix(signature, mac(hookSecret, string(body))) {
+				t.Fatalf("%q in %s signs %q", signature, name, body)
+			}
+		}
+		why := irrelevant(http.Header{"X-Github-Event": {event}}, body, "main")
+		if why == "" && event != "push" && event != "Push Hook" && event != "System Hook" {
+			t.Fatalf("%q counts as a push", event)
+		}
+	})
+}
+
+// FuzzRemote: a url, whoever stored it, becomes a call of one of the four kinds, or none; nothing of it becomes an option.
+func FuzzRemote(f *testing.F) {
+	for _, seed := range []string{
+		"https://h/x", "ssh://git@h:22/x", "file:///x", "ext::sh -c x", "https://[::1%25eth0]/x", "https://h:0x1/x", "--upload-pack=x", "ssh://-oProxyCommand=x/y", "HTTPS://h",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, address string) {
+		to, err := dial(context.Background(), &rollout.Source{URL: address, KnownHosts: "h ssh-ed25519 AAAA"}, anywhere{}, t.TempDir())
+		if err != nil {
+			return
+		}
+		scheme, _, found := strings.Cut(address, "://")
+		if !found || to.url != address || to.env[0] != "GIT_ALLOW_PROTOCOL="+scheme || strings.HasPrefix(address, "-") {
+			t.Fatalf("%q became %+v", address, to)
+		}
+		for _, env := range to.env {
+			if strings.HasPrefix(env, "GIT_SSH_COMMAND=") && strings.Contains(env, address) {
+				t.Fatalf("%q is part of a command: %s", address, env)
+			}
+		}
+	})
+}
+
+// FuzzTree: names of a repository, as git lists them, never become a path outside it, nor text that is not text.
+func FuzzTree(f *testing.F) {
+	for _, seed := range []string{"100644 blob aa 12\ta.yaml", "120000 blob aa 1\tx.yml", "160000 commit aa -\tx.yaml", "\t", "100644 blob aa 99999999999999999999\ta.yaml", "100644 blob aa 1\t\xff.yaml", "100644 blob aa 1\ta/../b.yaml"} {
+		f.Add(seed, "")
+	}
+	f.Fuzz(func(t *testing.T, line, below string) {
+		e, size, ok := readEntry(line, below)
+		if !ok {
+			return
+		}
+		if size < 0 && e.refused == "" || e.refused == "" && !plainPath(e.path) || len(e.path) > maxPathBytes+100 {
+			t.Fatalf("%q became %+v of %d bytes", line, e, size)
+		}
+	})
+}

@@ -1,0 +1,103 @@
+package localpg
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// Beside the data, so that a copy of the folder, or an older one put back, has the passwords that its roles have.
+const (
+	passwordFile = "rollcall.pgpass"
+	accessFile   = "rollcall_hba.conf"
+)
+
+// access is who may log in (pg_hba.conf): nobody without a password.
+const access = "local all all scram-sha-256\nlocal replication " + role + " scram-sha-256\n"
+
+// passwords are those of the roles, by name.
+type passwords map[string]string
+
+// protect gives the roles passwords, and lets nobody log in without one. Data of a version that trusted whoever could open
+// the socket is taken over. It runs while no PostgreSQL does.
+func (s *Server) protect(ctx context.Context) (err error) {
+	if err := s.place.write(accessFile, access, s.who); err != nil {
+		return err
+	}
+	if s.passwords, err = s.place.readPasswords(); err != nil || s.passwords != nil {
+		return err
+	}
+	fresh := passwords{role: rand.Text(), ServerRole: rand.Text()}
+	// The role of the server is made by whoever opens URL, and gets its password then.
+	set := "ALTER ROLE " + role + " PASSWORD '" + fresh[role] + "'\n"
+	err = s.run(ctx, set, s.progs.postgres(), "--single", "-D", s.place.data(), "-c", "password_encryption=scram-sha-256",
+		"-c", "log_min_error_statement=panic", "-c", "log_statement=none", database)
+	if err != nil {
+		return fmt.Errorf("give the role %s a password: %w", role, err)
+	}
+	s.passwords = fresh
+	return s.place.write(passwordFile, fresh.text(), s.who) // last: without the file it is all done again
+}
+
+// text is the file that PostgreSQL's own programs read with PGPASSFILE, too.
+func (p passwords) text() string {
+	var text strings.Builder
+	for _, role := range []string{role, ServerRole} {
+		text.WriteString("*:*:*:" + role + ":" + p[role] + "\n")
+	}
+	return text.String()
+}
+
+// readPasswords is nil when there are none, or not all of them.
+func (p place) readPasswords() (passwords, error) {
+	f, err := os.OpenFile(filepath.Join(p.data(), passwordFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the database's passwords: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("read the database's passwords: %w", err)
+	}
+	known := passwords{}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Split(strings.TrimSpace(line), ":"); len(fields) == 5 {
+			known[fields[3]] = fields[4]
+		}
+	}
+	if known[role] == "" || known[ServerRole] == "" {
+		return nil, nil
+	}
+	return known, nil
+}
+
+// write puts a file of the account's into the data folder, whole or not at all. The folder is the account's: what is there
+// already may be a link, and is replaced and never followed.
+func (p place) write(name, text string, who account) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write %s: %w", name, err)
+		}
+	}()
+	f, err := os.CreateTemp(p.data(), name+".new-*") // 0600, and never there before
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Chown(who.uid, who.gid), f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if err := os.Rename(f.Name(), filepath.Join(p.data(), name)); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncFolder(p.data())
+}
