@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,27 +47,31 @@ func blockWith(t *testing.T, blocks []string, text string) string {
 func neighbours(t *testing.T, n int) int {
 	t.Helper()
 	for range 50 {
-		var held []net.Listener
-		first := 0
-		for len(held) < n {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", max(first, 0)+len(held)*min(first, 1)))
-			if err != nil {
-				break
-			}
-			held = append(held, l)
-			if first == 0 {
-				first = l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
-			}
+		_, port, err := net.SplitHostPort(unusedAddress(t))
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, l := range held {
-			_ = l.Close()
+		first, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if len(held) == n {
+		if free(first, n) {
 			return first
 		}
 	}
 	t.Fatal("no free ports follow each other")
 	return 0
+}
+
+func free(first, n int) bool {
+	for port := first; port < first+n; port++ {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return false
+		}
+		_ = l.Close() // it was only tried
+	}
+	return true
 }
 
 // typed is a person at a shell in the checkout, who leaves what was started running until the test ends.

@@ -64,9 +64,10 @@ func (s *Store) CheckKeys(ctx context.Context) error {
 
 // Reseal seals all secrets with the current key: those of older keys, and those that an older version left in the clear. It
 // may run while servers work, as long as they have the key, too. It gives the number of rows written; after an error it may
-// be run again.
+// be run again. A row that no key opens stays as it is, holds up no other, and is in the error.
 func (s *Store) Reseal(ctx context.Context) (int, error) {
 	done := 0
+	var left error
 	for _, table := range sealedTables() {
 		stale, err := s.stale(ctx, table)
 		if err != nil {
@@ -77,13 +78,15 @@ func (s *Store) Reseal(ctx context.Context) (int, error) {
 			if errors.Is(err, pgx.ErrNoRows) || rollout.ErrorCode(err) == rollout.CodeNotFound {
 				continue // removed meanwhile, and its secrets with it
 			}
-			if err != nil {
-				return done, failed(fmt.Sprintf("seal the secrets of %s %v", table.name, keys), err)
+			if err = failed(fmt.Sprintf("seal the secrets of %s %v", table.name, keys), err); rollout.ErrorCode(err) == rollout.CodeUnavailable {
+				return done, err
 			}
-			done++
+			if left = errors.Join(left, err); err == nil {
+				done++
+			}
 		}
 	}
-	return done, nil
+	return done, left
 }
 
 // stale lists the rows whose secrets are in the clear, or not sealed with the current key.

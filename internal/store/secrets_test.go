@@ -214,3 +214,22 @@ func TestARotationLeavesNothingThatTheOldKeyOpens(t *testing.T) {
 		t.Errorf("the old key opens it still: %v", err)
 	}
 }
+
+// Else one deployment of long ago, whose key is gone, would keep every other secret at an old key for ever.
+func TestARotationGoesPastWhatNoKeyOpensAndSaysSo(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	gone, first, second := seal.NewKey(time.Now()), seal.NewKey(time.Now()), seal.NewKey(time.Now())
+	lost := create(t, keyed(t, url, gone), secretive())
+	other := secretive()
+	other.Deployment.Service, other.Deployment.ID = "another", ""
+	kept := create(t, keyed(t, url, first), other)
+	define(t, keyed(t, url, first), `{}`)
+	n, err := keyed(t, url, second, first).Reseal(ctx(t))
+	if n != 2 || err == nil || !strings.Contains(err.Error(), lost.ID) || strings.Contains(err.Error(), kept.ID) {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	read, err := keyed(t, url, second).Deployment(ctx(t), kept.ID)
+	must(t, err)
+	wantSecrets(t, "with the new key alone", &read)
+}
