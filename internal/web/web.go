@@ -25,6 +25,7 @@ type Store interface {
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollout.Deployment, error)
 	Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.Share, error)
+	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.Dora, []rollout.Dora, error)
 	Source(ctx context.Context, name string) (rollout.SourceReport, error)
 	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
 }
@@ -98,6 +99,7 @@ func (s *site) routes() http.Handler {
 		"GET " + root + "/{$}":                                                   s.showServices,
 		"GET " + root + "/deployments":                                           s.showHistory,
 		"GET " + root + "/durations":                                             s.showDurations,
+		"GET " + root + "/dora":                                                  s.showDora,
 		"GET " + root + "/deployments/{id}":                                      s.showDeployment,
 		"GET " + root + "/deployments/{id}/targets":                              s.showTargets,
 		"GET " + root + "/deployments/{id}/{verb}":                               s.showVerb,

@@ -18,6 +18,7 @@ func words(a *assets) template.FuncMap {
 		"asset": a.path, "root": func() string { return root }, "plain": plain, "glyph": glyph,
 		"stamp": stamp, "day": day, "lasted": lasted, "count": count, "known": known, "short": short, "capital": capital,
 		"timed": timed, "commit": commit, "sourceGlyph": sourceGlyph, "adrift": adrift,
+		"often": often, "rate": rate,
 		"percent": func(n, of int) int { return share(n, of) },
 	}
 }
