@@ -133,7 +133,7 @@ func (s *server) wire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the API: %w", err)
 	}
-	handler, err = web.New(web.Config{Store: s.store, Who: who, API: handler, Open: s.config.open(), Log: s.log})
+	handler, err = web.New(web.Config{Store: s.store, Who: who, API: handler, Open: s.config.open(), Middleware: m.Middleware, Log: s.log})
 	if err != nil {
 		return fmt.Errorf("making the dashboard: %w", err)
 	}

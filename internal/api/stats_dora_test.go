@@ -38,7 +38,7 @@ func TestDoraFiguresAreOfTheTimeAndTheScopesAskedFor(t *testing.T) {
 	for query, pairs := range map[string]int{
 		"?since=2026-03-01T00:00:00Z": 2, "?until=2026-03-02T12:00:00Z&window=3650d": 0, "?until=2026-03-02T12:00:01Z&window=1m": 1, "?window=1m": 0,
 	} {
-		items, _ := c.get("/stats/dora" + query).want(t, http.StatusOK).object(t)["items"].([]any)
+		items, _ := c.get("/stats/dora"+query).want(t, http.StatusOK).object(t)["items"].([]any)
 		if len(items) != pairs {
 			t.Errorf("%s: %v", query, items)
 		}

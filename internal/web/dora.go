@@ -42,7 +42,7 @@ func (s *site) showDora(v *visit) error {
 			return err
 		}
 	}
-	s.show(v, "page_dora.html", "Software delivery", "dora", page)
+	s.show(v, "page_dora.html", "Software delivery", "dora", &page)
 	return nil
 }
 

@@ -35,7 +35,7 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (rollout.Principal, error)
 }
 
-// Config says what the dashboard is made of. All but Log is required.
+// Config says what the dashboard is made of. All but Middleware and Log is required.
 type Config struct {
 	Store Store
 	Who   Authenticator
@@ -43,7 +43,9 @@ type Config struct {
 	API http.Handler
 	// Open means that the server asks for no credential.
 	Open bool
-	Log  *slog.Logger
+	// Middleware is around every page; nil is none. Once a page has answered, the request's Pattern says which it was.
+	Middleware func(http.Handler) http.Handler
+	Log        *slog.Logger
 }
 
 // site answers the paths of the dashboard.
@@ -72,6 +74,9 @@ func New(c Config) (http.Handler, error) {
 	}
 	s := &site{Config: c, pages: pages, assets: files}
 	pagesHandler := secured(s.routes())
+	if c.Middleware != nil {
+		pagesHandler = c.Middleware(pagesHandler)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, root+"/") || r.URL.Path == root || wantsPage(r) {
 			pagesHandler.ServeHTTP(w, r)
