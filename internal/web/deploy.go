@@ -18,6 +18,8 @@ type planPage struct {
 	// Key makes the form safe to send twice.
 	Key  string
 	Plan *plan
+	// Traffic says that a router is told.
+	Traffic bool
 	// Complaint says what is wrong with what was filled in; empty for nothing.
 	Complaint string
 	change    string
@@ -70,10 +72,14 @@ func (s *site) newPlanPage(v *visit) (planPage, error) {
 		Version: strings.TrimSpace(v.r.FormValue("version")), Strategy: v.r.FormValue("strategy"), change: v.r.FormValue("change"),
 	}
 	var known struct{ Items []kind }
-	if err := s.read(v, "/strategies", &known); err != nil {
+	err := s.read(v, "/strategies", &known)
+	if err != nil {
 		return page, err
 	}
 	page.Kinds = known.Items
+	if page.Traffic, err = s.movesTraffic(v, page.Service, page.Environment); err != nil {
+		return page, err
+	}
 	for i := range page.Kinds {
 		for j := range page.Kinds[i].Parameters {
 			p := &page.Kinds[i].Parameters[j]
@@ -82,6 +88,22 @@ func (s *site) newPlanPage(v *visit) (planPage, error) {
 		}
 	}
 	return page, nil
+}
+
+// movesTraffic reports whether the definition names a router.
+func (s *site) movesTraffic(v *visit, service, environment string) (bool, error) {
+	d, err := s.Store.Definition(v.r.Context(), service, environment)
+	if rollout.ErrorCode(err) == rollout.CodeNotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var body struct{ Traffic map[string]any }
+	if err := json.Unmarshal(d.Body, &body); err != nil {
+		return false, fmt.Errorf("read a definition: %w", err)
+	}
+	return body.Traffic != nil, nil
 }
 
 // Asked is the version in the form: what was asked for, or what shall be changed.

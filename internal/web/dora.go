@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -83,7 +84,7 @@ func few(n float64) string {
 	if n >= 10 {
 		return fmt.Sprintf("%.0f", n)
 	}
-	return fmt.Sprintf("%.1f", n)
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0")
 }
 
 // rate is a share in percent.
