@@ -36,6 +36,7 @@ type cli struct {
 	Rollback   rollbackCmd   `cmd:"" help:"Give every touched target its previous version back."`
 	Retry      retryCmd      `cmd:"" help:"Do what a finished deployment left undone."`
 	Services   servicesCmd   `cmd:"" help:"List services and what was last deployed of them."`
+	Stats      statsCmd      `cmd:"" help:"Say how well changes reach services: DORA's measures."`
 	Gitops     gitopsCmd     `cmd:"" help:"Say what Git wants to run, and what runs."`
 	Tokens     tokensCmd     `cmd:"" help:"Say who may do what."`
 	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`

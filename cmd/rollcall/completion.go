@@ -32,6 +32,10 @@ func wordsOf(app *kong.Application, n *kong.Node) (words []string) {
 	if n != app.Node {
 		flags = append(slices.Clone(flags), app.Flags...)
 	}
+	return append(words, flagsOf(flags)...)
+}
+
+func flagsOf(flags []*kong.Flag) (words []string) {
 	for _, flag := range flags {
 		words = append(words, "--"+flag.Name)
 	}
@@ -77,8 +81,12 @@ func zshCompletion(w io.Writer, app *kong.Application) {
 		fmt.Fprintf(w, "		%s\n", quoted(command.Name+":"+command.Help))
 	}
 	fmt.Fprintln(w, "	)")
-	fmt.Fprintln(w, "	if (( CURRENT == 2 )); then _describe command commands; return; fi")
-	fmt.Fprintln(w, `	case "$words[2]" in`)
+	fmt.Fprintln(w, `	local command="" word`)
+	fmt.Fprintln(w, `	for word in "${(@)words[2,CURRENT-1]}"; do`)
+	fmt.Fprintln(w, `		if (( ${commands[(I)${(q)word}:*]} )); then command="$word"; break; fi`)
+	fmt.Fprintln(w, "	done")
+	fmt.Fprintln(w, `	case "$command" in`)
+	fmt.Fprintf(w, "	\"\") _describe command commands; compadd -- %s ;;\n", strings.Join(flagsOf(app.Flags), " "))
 	for _, command := range app.Children {
 		if command.Name == "completion" {
 			fmt.Fprintln(w, "	completion) compadd bash zsh fish ;;")

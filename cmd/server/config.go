@@ -33,6 +33,7 @@ type Config struct {
 	OIDCConfig       string            `name:"oidc-config" help:"File that names the CI systems whose OIDC tokens are taken." env:"ROLLCALL_OIDC_CONFIG"`
 	RateLimit        int               `help:"Requests per second that each token may make at each replica; 0 for any number." default:"200" env:"ROLLCALL_RATE_LIMIT"`
 	QueueLimit       int               `help:"Deployments of one service, over all environments, that may be unfinished at once; 0 for any number." default:"100" env:"ROLLCALL_QUEUE_LIMIT"`
+	Retain           string            `help:"How long deployments are kept after they ended, at least 24h, such as 90d; 0 for ever. The last two of a service in an environment that succeeded always stay." default:"0" env:"ROLLCALL_RETAIN"`
 	AllowCIDR        []string          `name:"allow-cidr" help:"Network that targets may be in, beside public addresses; repeatable." env:"ROLLCALL_ALLOW_CIDR"`
 	AllowCommand     map[string]string `help:"Program that command checks may run, as name=path; repeatable." env:"ROLLCALL_ALLOW_COMMAND"`
 	AllowSocket      []string          `help:"Unix socket of a router that may be written to, as an absolute path; repeatable." env:"ROLLCALL_ALLOW_SOCKET"`
@@ -49,12 +50,15 @@ type Config struct {
 	networks  []netip.Prefix
 	providers []auth.Provider
 	signing   rollout.Secret
+	retain    time.Duration // 0: for ever
 }
 
 const (
 	defaultAddr    = ":8080"
 	defaultDevAddr = "127.0.0.1:8080"
 	minLease       = time.Second
+	// minRetain is how long nobody may remove events: see forget_deployments in the migrations.
+	minRetain = 24 * time.Hour
 )
 
 // complete fills in what depends on other settings, and refuses what cannot be meant.
@@ -85,7 +89,17 @@ func (c *Config) complete() error {
 	if c.signing, err = checkSigningSecrets(c.SigningSecret); err != nil {
 		return err
 	}
-	return errors.Join(c.completeWho(), c.completeStateDir())
+	return errors.Join(c.completeRetain(), c.completeWho(), c.completeStateDir())
+}
+
+func (c *Config) completeRetain() (err error) {
+	if c.retain, err = rollout.ParsePeriod(c.Retain); err != nil {
+		return fmt.Errorf("--retain %w", err)
+	}
+	if c.retain != 0 && c.retain < minRetain {
+		return fmt.Errorf("--retain must be at least %s, or 0 to keep deployments for ever", minRetain)
+	}
+	return nil
 }
 
 // completeWho reads what says who may come in.

@@ -34,7 +34,6 @@ const (
 	maxHeaderBytes    = 64 << 10
 	shutdownTimeout   = 2 * time.Second
 	requestGrace      = 500 * time.Millisecond // for requests in flight; long polls end with it
-	pruneEvery        = time.Hour
 )
 
 // server is everything that runs in the process, in the order in which it is started.
@@ -45,6 +44,7 @@ type server struct {
 	postgres *localpg.Server // nil with a database of the user's own
 	store    *store.Store
 	work     *store.Store // the same, over connections that requests cannot use up
+	metrics  *metrics.Metrics
 	engine   *engine.Engine
 	gitops   *gitops.Loop
 	scratch  string // a folder for mirrors that ends with the process; empty with a state folder
@@ -101,6 +101,7 @@ func (s *server) wire(ctx context.Context) error {
 	m.Watch(s.store)
 	m.WatchSources(s.store)
 	m.WatchPool(s.store.Pool().Stat)
+	s.metrics = m
 	prober := health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand})
 	s.engine = engine.New(engine.Config{
 		Replica:     s.identity.replica,
@@ -132,7 +133,7 @@ func (s *server) wire(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the API: %w", err)
 	}
-	handler, err = web.New(web.Config{Store: s.store, Who: who, API: handler, Open: s.config.open(), Log: s.log})
+	handler, err = web.New(web.Config{Store: s.store, Who: who, API: handler, Open: s.config.open(), Middleware: m.Middleware, Log: s.log})
 	if err != nil {
 		return fmt.Errorf("making the dashboard: %w", err)
 	}
@@ -232,22 +233,6 @@ func endCause(ctx context.Context) error {
 		return cause
 	}
 	return nil
-}
-
-// prune removes what is kept for a time only.
-func (s *server) prune(ctx context.Context) {
-	ticker := time.NewTicker(pruneEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			if err := s.store.Prune(ctx); err != nil {
-				s.log.WarnContext(ctx, "old idempotency keys could not be removed", "error", err)
-			}
-		}
-	}
 }
 
 func (s *server) shutdown() error {

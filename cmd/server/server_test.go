@@ -183,3 +183,18 @@ func TestTheServerSignsWithOneKeyOrTwo(t *testing.T) {
 		}
 	}
 }
+
+func TestDeploymentsAreKeptForEverOrForADayAtLeast(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]time.Duration{"0": 0, "24h": 24 * time.Hour, "90d": 90 * 24 * time.Hour} {
+		c := Config{Retain: given}
+		if err := c.completeRetain(); err != nil || c.retain != want {
+			t.Errorf("%s: %v, %v", given, c.retain, err)
+		}
+	}
+	for _, bad := range []string{"23h", "-90d", "-48h", "soon", "90", "", "99999999d"} {
+		if err := (&Config{Retain: bad}).completeRetain(); err == nil || !strings.Contains(err.Error(), "--retain") {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}

@@ -81,6 +81,7 @@ func accessTable() map[string]access {
 
 		"GET /services":              {needs: read, of: inList},
 		"GET /summary":               {needs: read, of: inList},
+		"GET /stats/dora":            {needs: read, of: inList},
 		"GET " + pair:                {needs: read, of: inPath},
 		"PUT " + pair:                {needs: deploy, of: inPath},
 		"DELETE " + pair:             {needs: deploy, of: inPath},

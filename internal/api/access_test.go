@@ -83,6 +83,7 @@ func matrix() map[string][4]int {
 		"POST /deployments/{id}/retry":       {no, conflict, conflict, conflict},
 		"GET /services":                      {ok, ok, ok, ok},
 		"GET /summary":                       {ok, ok, ok, ok},
+		"GET /stats/dora":                    {ok, ok, ok, ok},
 		"GET " + definitionAt:                {ok, ok, ok, ok},
 		"PUT " + definitionAt:                {no, ok, ok, ok},
 		"GET " + definitionAt + "/status":    {ok, ok, ok, ok},

@@ -64,5 +64,10 @@ func (q *request) labels() map[string]string {
 				maxLabelKey)
 		}
 	}
+	if given, there := labels[rollout.LabelCommitTime]; there {
+		if _, err := time.Parse(time.RFC3339, given); err != nil {
+			q.add("/labels/"+rollout.LabelCommitTime, "is when the change was committed, such as 2026-01-31T09:30:00Z")
+		}
+	}
 	return labels
 }

@@ -21,6 +21,8 @@ type catalogueStore interface {
 	Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error)
 	ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error)
 	Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error)
+	// Dora sums up the changes of the selection: all, and each service in each environment that has any.
+	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.Dora, []rollout.Dora, error)
 }
 
 // Definition is Store.Definition within the limit.
@@ -73,4 +75,13 @@ func (b bounded) Durations(ctx context.Context, scopes rollout.Scopes, window ti
 	ctx, cancel := context.WithTimeout(ctx, b.limit)
 	defer cancel()
 	return b.Store.Durations(ctx, scopes, window)
+}
+
+// Dora is Store.Dora within the limit.
+func (b bounded) Dora(
+	ctx context.Context, scopes rollout.Scopes, sel rollout.Selection,
+) (rollout.Dora, []rollout.Dora, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Dora(ctx, scopes, sel)
 }

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"time"
 
 	"rollcall/internal/api/gen"
@@ -51,12 +49,7 @@ func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject)
 // window reads a Go duration or a number of days ("30d").
 func (f *findings) window(given *string, pointer string) time.Duration {
 	text := or(given, defaultWindow.String())
-	window, err := time.ParseDuration(text)
-	if number, inDays := strings.CutSuffix(text, "d"); inDays {
-		var days uint64
-		days, err = strconv.ParseUint(number, 10, 16)
-		window = time.Duration(days) * day
-	}
+	window, err := rollout.ParsePeriod(text)
 	switch {
 	case err != nil:
 		f.add(pointer, "is not a duration such as \"24h\" or \"30d\"")

@@ -118,6 +118,8 @@ func TestTheCommandLineDrivesTheWholeLifeOfADeployment(t *testing.T) {
 	assertRuns(t, f, func(int) string { return "v2" })
 	p.rollcall(t, "status", "checkout").want(0, "checkout in production runs v2", "web-4", "healthy", "last deployment:")
 	p.rollcall(t, "services").want(0, "checkout", "v2", "completed")
+	p.rollcall(t, "stats", "checkout", "--window=1h").want(0, "PER DAY", "checkout  production", "24.00", "0.0%", "all")
+	p.rollcall(t, "stats", "--window=soon").want(2, "/window")
 
 	canary := `{"type":"canary","stages":[{"percent":25,"duration":"0s","promotion":"manual"},{"percent":50,"duration":"0s","promotion":"manual"},100],"stage_duration":"0s"}`
 	body := request(f, "v3", nil)
@@ -500,7 +502,7 @@ func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 		}
 	}
 	script := written(t, "completion.bash", p.rollcall(t, "completion", "bash").out)
-	for typed, want := range map[string]string{"rollcall pro": "promote", "rollcall deploy --wa": "--wait", "rollcall completion z": "zsh", "rollcall --json sta": "status", "rollcall tokens cr": "create"} {
+	for typed, want := range map[string]string{"rollcall pro": "promote", "rollcall deploy --wa": "--wait", "rollcall completion z": "zsh", "rollcall --json statu": "status", "rollcall tokens cr": "create"} {
 		words := strings.Fields(typed)
 		ask := fmt.Sprintf("source %s; COMP_WORDS=(%s); COMP_CWORD=%d; _rollcall; echo ${COMPREPLY[*]}", script, typed, len(words)-1)
 		got, err := exec.CommandContext(t.Context(), "bash", "-c", ask).CombinedOutput()
@@ -508,4 +510,92 @@ func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
 			t.Errorf("%s is completed to %q, %v", typed, got, err)
 		}
 	}
+}
+
+// completions are what is typed, with what a shell makes of it when Tab is pressed.
+func completions() map[string]string {
+	return map[string]string{
+		"rollcall pro": "promote", "rollcall deploy --wa": "--wait", "rollcall completion z": "zsh", "rollcall --json statu": "status",
+		"rollcall tokens cr": "create", "rollcall --tok": "--token",
+	}
+}
+
+func TestFishCompletesWhatBashCompletes(t *testing.T) {
+	t.Parallel()
+	fish := shellOrSkip(t, "fish")
+	p := &process{t: t, url: "http://127.0.0.1:1"}
+	script := written(t, "completion.fish", p.rollcall(t, "completion", "fish").out)
+	for typed, want := range completions() {
+		cmd := exec.CommandContext(t.Context(), fish, "--no-config", "-c", fmt.Sprintf("source %s; complete -C '%s'", script, typed))
+		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
+		out, err := cmd.CombinedOutput()
+		var got []string
+		for line := range strings.Lines(string(out)) {
+			got = append(got, strings.Fields(line)[0])
+		}
+		if err != nil || len(got) != 1 || got[0] != want {
+			t.Errorf("%s is completed to %q, %v", typed, out, err)
+		}
+	}
+}
+
+func TestZshCompletesWhatBashCompletes(t *testing.T) {
+	t.Parallel()
+	zsh := shellOrSkip(t, "zsh")
+	p := &process{t: t, url: "http://127.0.0.1:1"}
+	script := written(t, "completion.zsh", p.rollcall(t, "completion", "zsh").out)
+	cmd := exec.CommandContext(t.Context(), zsh, "-f", "-i")
+	cmd.Env, cmd.Dir = append(os.Environ(), "HOME="+t.TempDir(), "TERM=dumb", "PS1=> "), t.TempDir()
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = terminal.Close(); _ = cmd.Wait() })
+	said := &growing{}
+	go func() { _, _ = io.Copy(said, terminal) }()
+	typeIn := func(keys string) {
+		if _, err := io.WriteString(terminal, keys); err != nil {
+			t.Fatal(err)
+		}
+	}
+	typeIn("autoload -U compinit; compinit -u; source " + script + "; echo rea''dy\n")
+	awaitFact(t, "zsh has read the script", func() bool { return strings.Contains(said.String(), "ready") })
+	for typed, want := range completions() {
+		before := len(said.String())
+		shown := func() string { return strings.ReplaceAll(said.String()[before:], "\a", "") } // without the bells
+		words := strings.Fields(typed)
+		typeIn(typed + "\t")
+		whole := strings.Join(append(words[:len(words)-1], want), " ")
+		awaitFact(t, typed+" becomes "+whole, func() bool { return strings.Contains(shown(), whole+" ") })
+		typeIn("\x15") // Ctrl-U
+	}
+}
+
+// growing is text that one writes and others read.
+type growing struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (g *growing) Write(data []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.text.Write(data)
+}
+
+// String is all of it until now.
+func (g *growing) String() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.text.String()
+}
+
+func shellOrSkip(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skip(name + " is not installed")
+	}
+	return path
 }

@@ -48,6 +48,7 @@ type targetResult struct {
 	PreviousVersion *string `json:"previous_version"`
 	Attempts        int
 	Fence           int
+	Health          string
 }
 
 type event struct {

@@ -195,7 +195,7 @@ func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
 	b := browse(t)
 	b.signIn(p, "/")
 	for _, path := range []string{
-		"/", "/ui/deployments", "/ui/deployments?state=failed", "/ui/durations", "/ui/gitops", "/ui/deployments/" + failed.ID, "/ui/deployments/" + waits.ID,
+		"/", "/ui/deployments", "/ui/deployments?state=failed", "/ui/durations", "/ui/dora", "/ui/gitops", "/ui/deployments/" + failed.ID, "/ui/deployments/" + waits.ID,
 		"/ui/deployments/" + waits.ID + "/targets", "/ui/deployments/" + waits.ID + "/promote", "/ui/deployments/" + waits.ID + "/abort",
 		"/ui/services/checkout/environments/production", "/ui/services/checkout/environments/production/deploy",
 		"/ui/services/checkout/environments/production/deploy?version=v4", "/ui/sign-in",

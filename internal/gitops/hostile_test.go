@@ -100,15 +100,15 @@ func TestHeadersOfChecksInAFileAreRefusedWithTheirLineAndNotRepeated(t *testing.
 func TestLabelsThatLeaveNoRoomAreAProblemOfTheFileAndNoFailedDeployment(t *testing.T) {
 	t.Parallel()
 	text := checkout + "labels:\n"
-	for i := range 45 {
+	for i := range 44 {
 		text += fmt.Sprintf("  l%d: x\n", i)
 	}
 	f := stepped(t, map[string]string{"a.yaml": text}).Files[0]
 	if f.Attempt != nil || len(f.Problems) != 1 || f.Problems[0].Pointer != "/labels" || f.Problems[0].Line != 4 {
 		t.Errorf("the file is %+v", f)
 	}
-	f = stepped(t, map[string]string{"a.yaml": strings.ReplaceAll(text, "  l44: x\n", "")}).Files[0]
+	f = stepped(t, map[string]string{"a.yaml": strings.ReplaceAll(text, "  l43: x\n", "")}).Files[0]
 	if f.Attempt == nil || f.Attempt.State != rollout.AttemptRunning {
-		t.Errorf("44 labels: %+v", f)
+		t.Errorf("43 labels: %+v", f)
 	}
 }

@@ -89,7 +89,7 @@ func TestOnlyYAMLFilesBelowThePathAreRead(t *testing.T) {
 		}
 	}
 	c, err := mi.commitOf(t.Context(), commit, "deploy/--upload-pack=touch.yaml")
-	if err != nil || c.SHA != commit || c.Author != "Ann <ann@example.com>" || c.Message != "all kinds" {
+	if err != nil || c.SHA != commit || c.Author != "Ann <ann@example.com>" || c.Message != "all kinds" || c.Time.IsZero() || c.Time.Location() != time.UTC {
 		t.Errorf("the commit of a file is %+v: %v", c, err)
 	}
 }

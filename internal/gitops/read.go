@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"rollcall/internal/rollout"
 )
@@ -92,15 +93,24 @@ func (l *Loop) readFile(
 		return found{}, err
 	}
 	d := &checked.Deployment
-	body, err := labelled(doc.json, map[string]string{
-		"commit": commit.SHA, "author": commit.Author, "message": commit.Message, "source": s.Name, "file": label(e.path),
-	})
+	body, err := labelled(doc.json, origin(s, e, commit))
 	if err != nil {
 		return found{}, err
 	}
 	return found{path: e.path, want: &rollout.Want{
 		Service: d.Service, Environment: d.Environment, Version: d.Version, Body: body, Digest: digest, Commit: commit,
 	}}, nil
+}
+
+// origin are the labels that say where a deployment comes from.
+func origin(s *rollout.Source, e entry, commit rollout.Commit) map[string]string {
+	labels := map[string]string{
+		"commit": commit.SHA, "author": commit.Author, "message": commit.Message, "source": s.Name, "file": label(e.path),
+	}
+	if !commit.Time.IsZero() {
+		labels[rollout.LabelCommitTime] = commit.Time.Format(time.RFC3339)
+	}
+	return labels
 }
 
 // keepsNoSecret refuses a secret in a file: whoever reads the repository would have it, and whoever reads what Rollcall
@@ -136,8 +146,8 @@ func secretPlaces(request map[string]any) []string {
 	return given
 }
 
-// mostLabels of a file leave room, among the 50 of a deployment, for commit, author, message, source, file and attempt.
-const mostLabels = 50 - 6
+// mostLabels of a file leave room, among the 50 of a deployment, for commit, its time, author, message, source, file and attempt.
+const mostLabels = 50 - 7
 
 // leavesRoom refuses labels that only a deployment would be refused for.
 func leavesRoom(doc *document) *rollout.FileProblem {

@@ -134,6 +134,24 @@ func TestAFrozenReplicaDeploysNoOlderCommitWhenItWakes(t *testing.T) {
 	}
 }
 
+func TestADeploymentSaysWhenItsCommitWasMade(t *testing.T) {
+	t.Parallel()
+	r := newRepo(t)
+	commit := r.commit("v1", map[string]string{"a.yaml": checkout})
+	l, s := following(t, r)
+	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want, err := time.Parse(time.RFC3339, r.run(nil, "log", "-1", "--format=%cI", commit))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := deployments(t, s)
+	if len(made) != 1 || !made[0].CommittedAt().Equal(want) {
+		t.Errorf("committed at %v: %+v", want, made)
+	}
+}
+
 func TestABranchThatIsSetBackWantsTheOlderCommitOnceMore(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)

@@ -25,6 +25,7 @@ type engine struct {
 	saves         *prometheus.CounterVec
 	saveSeconds   prometheus.Histogram
 	savedByTarget prometheus.Histogram
+	forgotten     prometheus.Counter
 }
 
 func newEngine(with promauto.Factory) engine {
@@ -55,6 +56,7 @@ func newEngine(with promauto.Factory) engine {
 			Buckets: []float64{0, 1, 2, 5, 10, 25, 50, 100, 250, 1000},
 		}),
 	}
+	e.forgotten = with.NewCounter(opts("deployments_forgotten_total", "Old deployments that this process has removed."))
 	e.zero()
 	return e
 }

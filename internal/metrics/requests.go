@@ -3,6 +3,7 @@ package metrics
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -29,8 +30,8 @@ func newRequests(with promauto.Factory) requests {
 	}
 }
 
-// Middleware counts requests by the pattern of their chi route, never by their path. It goes into the router's Use,
-// around whatever turns panics into answers. Flushing and http.ResponseController go through it.
+// Middleware counts requests by the pattern of their route, never by their path: that of chi, or of the http.ServeMux that it
+// is around. It goes into the router's Use, around whatever turns panics into answers. Flushing and http.ResponseController go through it.
 func (m *Metrics) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
@@ -48,14 +49,17 @@ func (m *Metrics) Middleware(next http.Handler) http.Handler {
 	})
 }
 
-// routeOf is known only after the handler: chi fills in the pattern while it routes.
+// routeOf is known only after the handler: routers fill in the pattern while they route.
 func routeOf(r *http.Request) string {
-	route := chi.RouteContext(r.Context())
-	if route == nil {
+	pattern := r.Pattern
+	if route := chi.RouteContext(r.Context()); route != nil {
+		pattern = route.RoutePattern()
+	}
+	if _, path, withMethod := strings.Cut(pattern, " "); withMethod {
+		pattern = path
+	}
+	if pattern == "" {
 		return unmatched
 	}
-	if pattern := route.RoutePattern(); pattern != "" {
-		return pattern
-	}
-	return unmatched
+	return pattern
 }

@@ -165,6 +165,8 @@ type Commit struct {
 	SHA     string `json:"sha"`
 	Author  string `json:"author"`
 	Message string `json:"message"`
+	// Time is when it was committed; zero when that was not asked yet.
+	Time time.Time `json:"time"`
 }
 
 // AttemptKind says why a deployment was asked for.

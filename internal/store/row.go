@@ -32,10 +32,11 @@ func deploymentFields(d *rollout.Deployment) []any {
 
 const insertDeploymentSQL = `
 	INSERT INTO deployments (id, service, environment, version, kind, rollback_of, requested_by, labels, strategy, spec,
-		deploy_secret, secrets, state, direction, stop, reason, operator, progress, counts, created_at, revision, last_seq, events_hash, next_run_at)
+		deploy_secret, secrets, state, direction, stop, reason, operator, progress, counts, created_at, committed_at, revision, last_seq, events_hash,
+		next_run_at)
 	VALUES (@id, @service, @environment, @version, @kind, @rollback_of, @requested_by, @labels, @strategy, @spec,
-		@deploy_secret, @secrets, @state, @direction, @stop, @reason, @operator, @progress, @counts, @created_at, @revision, @last_seq, @events_hash,
-		@created_at)`
+		@deploy_secret, @secrets, @state, @direction, @stop, @reason, @operator, @progress, @counts, @created_at, @committed_at, @revision, @last_seq,
+		@events_hash, @created_at)`
 
 func insertDeployment(d *rollout.Deployment) pgx.NamedArgs {
 	return pgx.NamedArgs{
@@ -44,7 +45,7 @@ func insertDeployment(d *rollout.Deployment) pgx.NamedArgs {
 		"strategy": d.Spec.Strategy.Type, "spec": d.Spec, "deploy_secret": text(shown(d.DeploySecret)), "secrets": d.Sealed,
 		"state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
 		"operator": d.Operator, "progress": d.Progress, "counts": d.Counts,
-		"created_at": d.CreatedAt, "revision": d.Revision, "last_seq": d.LastSeq, "events_hash": hash(d.EventsHash),
+		"created_at": d.CreatedAt, "committed_at": at(d.CommittedAt()), "revision": d.Revision, "last_seq": d.LastSeq, "events_hash": hash(d.EventsHash),
 	}
 }
 

@@ -39,7 +39,16 @@ func (s *site) ask(v *visit, path string, header http.Header, body, into any) er
 	if err != nil {
 		return fmt.Errorf("encode what is asked of %s: %w", path, err)
 	}
-	r, err := http.NewRequestWithContext(v.r.Context(), http.MethodPost, path, bytes.NewReader(encoded))
+	return s.call(v, http.MethodPost, path, header, encoded, into)
+}
+
+// read is ask for a GET.
+func (s *site) read(v *visit, path string, into any) error {
+	return s.call(v, http.MethodGet, path, nil, nil, into)
+}
+
+func (s *site) call(v *visit, method, path string, header http.Header, body []byte, into any) error {
+	r, err := http.NewRequestWithContext(v.r.Context(), method, path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", path, err)
 	}
@@ -47,7 +56,9 @@ func (s *site) ask(v *visit, path string, header http.Header, body, into any) er
 	if header != nil {
 		r.Header = header
 	}
-	r.Header.Set("Content-Type", "application/json")
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/json")
+	}
 	if authorization := bearing(v.r).Header.Get("Authorization"); authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}

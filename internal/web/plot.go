@@ -139,11 +139,14 @@ func days(since, until time.Time) []tick {
 
 // outcomes are bars, one for each of equal parts of the time: how many ended well and how many did not.
 type outcomes struct {
-	Bars   []bar
-	Most   int
-	Ticks  []tick
-	Width  int
-	Height int
+	Bars []bar
+	Most int
+	// Good of All ended well.
+	Good, All         int
+	Ticks             []tick
+	Width             int
+	Height            int
+	Left, Right, Edge int
 }
 
 type bar struct {
@@ -160,23 +163,34 @@ const (
 )
 
 func makeOutcomes(ended []rollout.Deployment, since, until time.Time) outcomes {
-	o := outcomes{Width: plotWidth, Height: outcomeHeight, Ticks: days(since, until), Bars: make([]bar, parts)}
+	bars := make([]bar, parts)
 	for i := range ended {
 		at := int(ended[i].CreatedAt.Sub(since) * parts / until.Sub(since))
-		b := &o.Bars[min(max(at, 0), parts-1)]
+		b := &bars[min(max(at, 0), parts-1)]
 		if ended[i].Result.Success {
 			b.Good++
 		} else {
 			b.Bad++
 		}
-		o.Most = max(o.Most, b.Good+b.Bad)
+	}
+	return drawOutcomes(bars, since, until)
+}
+
+// drawOutcomes gives bars that have been counted their places.
+func drawOutcomes(bars []bar, since, until time.Time) outcomes {
+	o := outcomes{
+		Width: plotWidth, Height: outcomeHeight, Ticks: days(since, until), Bars: bars,
+		Left: plotLeft, Right: plotWidth - plotRight, Edge: plotLeft - 8,
+	}
+	for i := range bars {
+		o.Most, o.Good, o.All = max(o.Most, bars[i].Good+bars[i].Bad), o.Good+bars[i].Good, o.All+bars[i].Good+bars[i].Bad
 	}
 	room := float64(outcomeHeight - plotTop - plotBottom)
-	step := float64(plotWidth-plotLeft-plotRight) / parts
-	for i := range o.Bars {
-		b := &o.Bars[i]
+	step := float64(plotWidth-plotLeft-plotRight) / float64(len(bars))
+	for i := range bars {
+		b := &bars[i]
 		b.X, b.Width = round(plotLeft+float64(i)*step+1), round(step-2)
-		b.Label = since.Add(until.Sub(since) * time.Duration(i) / parts).Format("2 Jan 15:04")
+		b.Label = since.Add(until.Sub(since) * time.Duration(i) / time.Duration(len(bars))).Format("2 Jan 15:04")
 		if o.Most > 0 {
 			b.GoodHigh, b.BadHigh = round(room*float64(b.Good)/float64(o.Most)), round(room*float64(b.Bad)/float64(o.Most))
 		}

@@ -25,6 +25,7 @@ type Store interface {
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollout.Deployment, error)
 	Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.Share, error)
+	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.Dora, []rollout.Dora, error)
 	Source(ctx context.Context, name string) (rollout.SourceReport, error)
 	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
 }
@@ -34,7 +35,7 @@ type Authenticator interface {
 	Authenticate(r *http.Request) (rollout.Principal, error)
 }
 
-// Config says what the dashboard is made of. All but Log is required.
+// Config says what the dashboard is made of. All but Middleware and Log is required.
 type Config struct {
 	Store Store
 	Who   Authenticator
@@ -42,7 +43,9 @@ type Config struct {
 	API http.Handler
 	// Open means that the server asks for no credential.
 	Open bool
-	Log  *slog.Logger
+	// Middleware is around every page; nil is none. Once a page has answered, the request's Pattern says which it was.
+	Middleware func(http.Handler) http.Handler
+	Log        *slog.Logger
 }
 
 // site answers the paths of the dashboard.
@@ -71,6 +74,9 @@ func New(c Config) (http.Handler, error) {
 	}
 	s := &site{Config: c, pages: pages, assets: files}
 	pagesHandler := secured(s.routes())
+	if c.Middleware != nil {
+		pagesHandler = c.Middleware(pagesHandler)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, root+"/") || r.URL.Path == root || wantsPage(r) {
 			pagesHandler.ServeHTTP(w, r)
@@ -98,6 +104,7 @@ func (s *site) routes() http.Handler {
 		"GET " + root + "/{$}":                                                   s.showServices,
 		"GET " + root + "/deployments":                                           s.showHistory,
 		"GET " + root + "/durations":                                             s.showDurations,
+		"GET " + root + "/dora":                                                  s.showDora,
 		"GET " + root + "/deployments/{id}":                                      s.showDeployment,
 		"GET " + root + "/deployments/{id}/targets":                              s.showTargets,
 		"GET " + root + "/deployments/{id}/{verb}":                               s.showVerb,

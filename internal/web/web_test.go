@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -110,6 +111,40 @@ func TestEveryMarkOfAPlotIsWithinIt(t *testing.T) {
 		}
 		if total != n {
 			t.Errorf("%d outcomes of %d", total, n)
+		}
+	}
+}
+
+func TestWhatIsFilledInIsMeantAsTheParameterIs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ of, text, want string }{
+		{"integer or percentage", "3", `3`},
+		{"integer or percentage", "25%", `"25%"`},
+		{"integer, percentage or growing list of them", "1, 10%,50", `[1,"10%",50]`},
+		{"integer, percentage or growing list of them", "4", `4`},
+		{"list of percentages or {percent, duration, promotion}", `[{"percent": 10}, 100]`, `[{"percent":10},100]`},
+		{"list of percentages or {percent, duration, promotion}", `[10, 100`, `["[10",100]`},
+		{"number", "0.5", `0.5`},
+		{"number", "NaN", `"NaN"`},
+		{"number", "1e999", `"1e999"`},
+		{"duration", "90s", `"90s"`},
+		{"duration", "90", `"90"`},
+		{"string", "null", `"null"`},
+		{"integer", "null", `"null"`},
+		{"integer", `"x"`, `"\"x\""`},
+	} {
+		got, err := json.Marshal((&parameter{Type: c.of, Value: c.text}).meant())
+		if err != nil || string(got) != c.want {
+			t.Errorf("%q as %s is %s, not %s: %v", c.text, c.of, got, c.want, err)
+		}
+	}
+}
+
+func TestHowOftenIsSaidInTheShortestTimeInWhichItHappensOnce(t *testing.T) {
+	t.Parallel()
+	for perDay, want := range map[float64]string{0: "none", 12.4: "12 a day", 1: "1 a day", 0.5: "3.5 a week", 0.1: "3 a month", 0.01: "0.3 a month"} {
+		if got := often(perDay); got != want {
+			t.Errorf("%v a day is %q, not %q", perDay, got, want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"regexp"
@@ -18,6 +19,7 @@ func words(a *assets) template.FuncMap {
 		"asset": a.path, "root": func() string { return root }, "plain": plain, "glyph": glyph,
 		"stamp": stamp, "day": day, "lasted": lasted, "count": count, "known": known, "short": short, "capital": capital,
 		"timed": timed, "commit": commit, "sourceGlyph": sourceGlyph, "adrift": adrift,
+		"plainDefault": plainDefault, "spelled": spelled, "often": often, "rate": rate,
 		"percent": func(n, of int) int { return share(n, of) },
 	}
 }
@@ -93,6 +95,24 @@ func lasted(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%d days", int(d.Hours())/24)
 	}
+}
+
+// spelled is a Go duration as people write it; empty for none.
+func spelled(duration string) string {
+	d, err := time.ParseDuration(duration)
+	if err != nil || d == 0 {
+		return ""
+	}
+	return lasted(d)
+}
+
+// plainDefault is a JSON value as a person would fill it in; empty for none.
+func plainDefault(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	return strings.NewReplacer("[", "", "]", "", ",", ", ").Replace(string(value))
 }
 
 // count is a number of things: "1 target", "3 targets".

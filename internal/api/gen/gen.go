@@ -546,7 +546,7 @@ type Definition struct {
 	HealthChecks    []CheckRequest `json:"health_checks"`
 	HealthyDeadline string         `json:"healthy_deadline"`
 
-	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256. commit_time, where it is given, is when the change was committed, in RFC 3339: GET /stats/dora measures the lead time from there.
 	Labels     Labels               `json:"labels"`
 	OnConflict DefinitionOnConflict `json:"on_conflict"`
 	Protected  bool                 `json:"protected"`
@@ -587,7 +587,7 @@ type DefinitionRequest struct {
 	// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
 	HealthyDeadline *HealthyDeadline `json:"healthy_deadline,omitempty"`
 
-	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256. commit_time, where it is given, is when the change was committed, in RFC 3339: GET /stats/dora measures the lead time from there.
 	Labels *Labels `json:"labels,omitempty"`
 
 	// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
@@ -735,7 +735,7 @@ type DeploymentRequest struct {
 	// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
 	HealthyDeadline *HealthyDeadline `json:"healthy_deadline,omitempty"`
 
-	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256. commit_time, where it is given, is when the change was committed, in RFC 3339: GET /stats/dora measures the lead time from there.
 	Labels *Labels `json:"labels,omitempty"`
 
 	// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
@@ -762,6 +762,45 @@ type DeploymentRequest struct {
 
 // DeploymentState defines model for DeploymentState.
 type DeploymentState string
+
+// DoraFigures defines model for DoraFigures.
+type DoraFigures struct {
+	// ChangeFailRate Failed of all changes, from 0 to 1; null without any.
+	ChangeFailRate *float64 `json:"change_fail_rate"`
+
+	// Changes Deployments that ended in the time and touched a target.
+	Changes int `json:"changes"`
+
+	// DeploymentFrequency Changes that completed, per day.
+	DeploymentFrequency float64 `json:"deployment_frequency"`
+
+	// Environment Null in the total.
+	Environment *string `json:"environment"`
+
+	// Failed Changes that did not complete or were rolled back afterwards.
+	Failed int `json:"failed"`
+
+	// FailedDeploymentRecoveryTime From the moment that a change failed (it turned back, ended, or its rollback was asked for) until it was rolled back or the next deployment there had succeeded.
+	FailedDeploymentRecoveryTime Spread `json:"failed_deployment_recovery_time"`
+
+	// LeadTime From the commit, which the label commit_time names, until a version was first completed there. Changes without that label do not count.
+	LeadTime Spread `json:"lead_time"`
+
+	// Service Null in the total.
+	Service *string `json:"service"`
+
+	// Unrecovered Changes that failed and after which nothing has succeeded yet.
+	Unrecovered int `json:"unrecovered"`
+}
+
+// DoraStats defines model for DoraStats.
+type DoraStats struct {
+	// Items Each service in each environment that had a change, those with the most first, at most 200.
+	Items []DoraFigures `json:"items"`
+	Since time.Time     `json:"since"`
+	Total DoraFigures   `json:"total"`
+	Until time.Time     `json:"until"`
+}
 
 // Duration A Go duration string.
 //
@@ -1036,7 +1075,7 @@ type IssuedToken struct {
 	Token string `json:"token"`
 }
 
-// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256.
+// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256. commit_time, where it is given, is when the change was committed, in RFC 3339: GET /stats/dora measures the lead time from there.
 type Labels map[string]string
 
 // LastDeployment The newest deployment; null when there was none.
@@ -1258,6 +1297,15 @@ type ServiceTotals struct {
 
 // SourceState defines model for SourceState.
 type SourceState string
+
+// Spread defines model for Spread.
+type Spread struct {
+	Count int `json:"count"`
+
+	// P50Ms What half of them did not exceed; null when there are none.
+	P50Ms *float64 `json:"p50_ms"`
+	P95Ms *float64 `json:"p95_ms"`
+}
 
 // StateTotals How many deployments are in each state; every state is there.
 type StateTotals map[string]int
@@ -1724,6 +1772,21 @@ type PutDefinitionParams struct {
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
 
+// GetDoraParams defines parameters for GetDora.
+type GetDoraParams struct {
+	Service     *Name `form:"service,omitempty" json:"service,omitempty"`
+	Environment *Name `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Window The time before until, 1m to 3650d; a Go duration or a number of days. Not together with since.
+	Window *string `form:"window,omitempty" json:"window,omitempty"`
+
+	// Since Ended at this time or later.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Ended before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+}
+
 // GetSummaryParams defines parameters for GetSummary.
 type GetSummaryParams struct {
 	// Window The time that durations looks back, 1m to 3650d; a Go duration or a number of days.
@@ -1867,6 +1930,9 @@ type ServerInterface interface {
 	// GetServiceStatus What a service runs in an environment
 	// (GET /services/{service}/environments/{environment}/status)
 	GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName)
+	// GetDora How well changes reach each service, as DORA measures it
+	// (GET /stats/dora)
+	GetDora(w http.ResponseWriter, r *http.Request, params GetDoraParams)
 	// ListStrategies List the strategies with their parameters and defaults
 	// (GET /strategies)
 	ListStrategies(w http.ResponseWriter, r *http.Request)
@@ -2059,6 +2125,12 @@ func (_ Unimplemented) RollbackLatest(w http.ResponseWriter, r *http.Request, se
 // GetServiceStatus What a service runs in an environment
 // (GET /services/{service}/environments/{environment}/status)
 func (_ Unimplemented) GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetDora How well changes reach each service, as DORA measures it
+// (GET /stats/dora)
+func (_ Unimplemented) GetDora(w http.ResponseWriter, r *http.Request, params GetDoraParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3451,6 +3523,91 @@ func (siw *ServerInterfaceWrapper) GetServiceStatus(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// GetDora operation middleware
+func (siw *ServerInterfaceWrapper) GetDora(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDoraParams
+
+	// ------------- Optional query parameter "service" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "service", r.URL.Query(), &params.Service, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "service"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "service", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", r.URL.Query(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "environment"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "window" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "window", r.URL.Query(), &params.Window, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "window"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "window", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", r.URL.Query(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "since"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "since", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", r.URL.Query(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "until"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "until", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDora(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListStrategies operation middleware
 func (siw *ServerInterfaceWrapper) ListStrategies(w http.ResponseWriter, r *http.Request) {
 
@@ -3796,6 +3953,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/summary", wrapper.GetSummary)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/stats/dora", wrapper.GetDora)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/tokens", wrapper.ListTokens)
@@ -8924,6 +9084,143 @@ func (response GetServiceStatus503ApplicationProblemPlusJSONResponse) VisitGetSe
 	return err
 }
 
+type GetDoraRequestObject struct {
+	Params GetDoraParams
+}
+
+type GetDoraResponseObject interface {
+	VisitGetDoraResponse(w http.ResponseWriter) error
+}
+
+type GetDora200JSONResponse DoraStats
+
+func (response GetDora200JSONResponse) VisitGetDoraResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDora400ApplicationProblemPlusJSONResponse struct {
+	MalformedApplicationProblemPlusJSONResponse
+}
+
+func (response GetDora400ApplicationProblemPlusJSONResponse) VisitGetDoraResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDora401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetDora401ApplicationProblemPlusJSONResponse) VisitGetDoraResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("WWW-Authenticate", fmt.Sprint(response.Headers.WWWAuthenticate))
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDora403ApplicationProblemPlusJSONResponse struct {
+	ForbiddenApplicationProblemPlusJSONResponse
+}
+
+func (response GetDora403ApplicationProblemPlusJSONResponse) VisitGetDoraResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDora422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response GetDora422ApplicationProblemPlusJSONResponse) VisitGetDoraResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDora429ApplicationProblemPlusJSONResponse struct {
+	TooManyApplicationProblemPlusJSONResponse
+}
+
+func (response GetDora429ApplicationProblemPlusJSONResponse) VisitGetDoraResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDora500ApplicationProblemPlusJSONResponse struct {
+	FailureApplicationProblemPlusJSONResponse
+}
+
+func (response GetDora500ApplicationProblemPlusJSONResponse) VisitGetDoraResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDora503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetDora503ApplicationProblemPlusJSONResponse) VisitGetDoraResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListStrategiesRequestObject struct {
 }
 
@@ -10033,6 +10330,9 @@ type StrictServerInterface interface {
 	// GetServiceStatus What a service runs in an environment
 	// (GET /services/{service}/environments/{environment}/status)
 	GetServiceStatus(ctx context.Context, request GetServiceStatusRequestObject) (GetServiceStatusResponseObject, error)
+	// GetDora How well changes reach each service, as DORA measures it
+	// (GET /stats/dora)
+	GetDora(ctx context.Context, request GetDoraRequestObject) (GetDoraResponseObject, error)
 	// ListStrategies List the strategies with their parameters and defaults
 	// (GET /strategies)
 	ListStrategies(ctx context.Context, request ListStrategiesRequestObject) (ListStrategiesResponseObject, error)
@@ -10941,6 +11241,32 @@ func (sh *strictHandler) GetServiceStatus(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetServiceStatusResponseObject); ok {
 		if err := validResponse.VisitGetServiceStatusResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDora operation middleware
+func (sh *strictHandler) GetDora(w http.ResponseWriter, r *http.Request, params GetDoraParams) {
+	var request GetDoraRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDora(ctx, request.(GetDoraRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDora")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDoraResponseObject); ok {
+		if err := validResponse.VisitGetDoraResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -167,6 +167,8 @@ function soon(ms, work) {
 for (const place of document.querySelectorAll("[data-live]")) {
   const refresh = soon(700, () => redraw(place.dataset.part, place.id));
   follow(place.dataset.live, refresh, refresh); // once more when it opens: something may have happened before
+  // Some of what is shown changes without an event.
+  if (place.dataset.every) setInterval(() => { if (!document.hidden) refresh(); }, place.dataset.every * 1000);
 }
 
 // ---- One deployment.

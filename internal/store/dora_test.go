@@ -1,0 +1,191 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/store"
+)
+
+// past is what a deployment was; times are in minutes after noon of a day long ago.
+type past struct {
+	service, version, kind, state string
+	asked, turned, ended          int
+	committed                     string
+	undoes                        string
+	untouched                     bool
+}
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+func minute(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+
+// lived through: a deployment that goes through the store, and whose times are put into the past then.
+func livedThrough(t *testing.T, s *store.Store, p past) string {
+	t.Helper()
+	r := request(p.service, 2)
+	r.Deployment.Version, r.Deployment.RollbackOf = p.version, p.undoes
+	if p.kind != "" {
+		r.Deployment.Kind = rollout.Kind(p.kind)
+	}
+	if p.committed != "" {
+		r.Deployment.Labels = map[string]string{rollout.LabelCommitTime: p.committed}
+	}
+	create(t, s, r)
+	snap := claim(t, s, "r1")
+	d := &snap.Deployment
+	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
+	events := []rollout.Event{{Type: rollout.EventStarted}}
+	if p.turned > 0 {
+		events = append(events, rollout.Event{Type: rollout.EventRollbackStarted})
+	}
+	save(t, s, snap, rollout.Save{Events: events})
+	if !p.untouched {
+		d.Counts.Updated = 1
+	}
+	finish(t, s, snap, rollout.State(p.state))
+	if p.kind == string(rollout.KindRollback) {
+		exec(t, s, `UPDATE deployments SET result = result || '{"success": true}' WHERE id = $1`, d.ID)
+	}
+	exec(t, s, `UPDATE deployments SET created_at = $2, started_at = $2, finished_at = $3 WHERE id = $1`, d.ID, minute(p.asked), minute(p.ended))
+	exec(t, s, `UPDATE deployment_events SET at = $2 WHERE deployment_id = $1 AND type = 'deployment.rollback_started'`, d.ID, minute(p.turned))
+	return d.ID
+}
+
+func dora(t *testing.T, s *store.Store, scopes rollout.Scopes, sel rollout.Selection) (rollout.Dora, []rollout.Dora) {
+	t.Helper()
+	if sel.Until.IsZero() {
+		sel.Since, sel.Until = noon, noon.AddDate(0, 0, 1)
+	}
+	sum, each, err := s.Dora(ctx(t), scopes, sel)
+	must(t, err)
+	return sum, each
+}
+
+func TestDoraOfNothingIsNothing(t *testing.T) {
+	t.Parallel()
+	if sum, each := dora(t, open(t), rollout.Everywhere(), rollout.Selection{}); sum != (rollout.Dora{}) || len(each) != 0 {
+		t.Errorf("%+v %+v", sum, each)
+	}
+}
+
+// Each case is a history of one service, and what becomes of it.
+func TestDoraJudgesChangesByHowTheyEndedAndWhatCameAfter(t *testing.T) {
+	t.Parallel()
+	const ok, bad, back = "completed", "failed", "rolled_back"
+	once := func(d time.Duration) rollout.Spread { return rollout.Spread{Count: 1, P50: d, P95: d} }
+	for name, c := range map[string]struct {
+		history []past
+		want    rollout.Dora
+	}{
+		"one that completed": {
+			[]past{{version: "v1", state: ok, asked: 1, ended: 5}},
+			rollout.Dora{Changes: 1, Arrived: 1},
+		},
+		"the lead time is from the commit to the end": {
+			[]past{{version: "v1", state: ok, asked: 1, ended: 5, committed: "2026-03-02T11:35:00Z"}},
+			rollout.Dora{Changes: 1, Arrived: 1, Lead: once(30 * time.Minute)},
+		},
+		"a version arrives once, however often it is deployed": {
+			[]past{
+				{version: "v1", state: ok, asked: 1, ended: 5, committed: "2026-03-02T11:35:00Z"},
+				{version: "v1", state: ok, asked: 61, ended: 65, committed: "2026-03-02T11:35:00Z"},
+			},
+			rollout.Dora{Changes: 2, Arrived: 2, Lead: once(30 * time.Minute)},
+		},
+		"a commit of the future leads nowhere": {
+			[]past{{version: "v1", state: ok, asked: 1, ended: 5, committed: "2026-03-02T13:00:00Z"}},
+			rollout.Dora{Changes: 1, Arrived: 1},
+		},
+		"what failed has no lead time and is not recovered by itself": {
+			[]past{{version: "v1", state: bad, asked: 1, ended: 5, committed: "2026-03-02T11:35:00Z"}},
+			rollout.Dora{Changes: 1, Failed: 1, Unrecovered: 1},
+		},
+		"the next success recovers what failed": {
+			[]past{{version: "v1", state: bad, asked: 1, ended: 5}, {version: "v2", state: ok, asked: 10, ended: 25}},
+			rollout.Dora{Changes: 2, Arrived: 1, Failed: 1, Recovery: once(20 * time.Minute)},
+		},
+		"a success before it does not": {
+			[]past{{version: "v0", state: ok, asked: 1, ended: 2}, {version: "v1", state: bad, asked: 3, ended: 5}},
+			rollout.Dora{Changes: 2, Arrived: 1, Failed: 1, Unrecovered: 1},
+		},
+		"nor does that of another service": {
+			[]past{{version: "v1", state: bad, asked: 1, ended: 5}, {service: "other", version: "v2", state: ok, asked: 10, ended: 25}},
+			rollout.Dora{Changes: 1, Failed: 1, Unrecovered: 1},
+		},
+		"one that turned back recovers from that moment to its end": {
+			[]past{{version: "v1", state: back, asked: 1, turned: 3, ended: 10}},
+			rollout.Dora{Changes: 1, Failed: 1, Recovery: once(7 * time.Minute)},
+		},
+		"one whose way back failed too recovers with the next success": {
+			[]past{{version: "v1", state: bad, asked: 1, turned: 3, ended: 10}, {version: "v2", state: ok, asked: 11, ended: 13}},
+			rollout.Dora{Changes: 2, Arrived: 1, Failed: 1, Recovery: once(10 * time.Minute)},
+		},
+		"one that was stopped by a person has failed": {
+			[]past{{version: "v1", state: "aborted", asked: 1, ended: 10}},
+			rollout.Dora{Changes: 1, Failed: 1, Unrecovered: 1},
+		},
+		"one that touched nothing is no change": {
+			[]past{{version: "v1", state: bad, asked: 1, ended: 5, untouched: true}},
+			rollout.Dora{},
+		},
+		"neither is one before the time, nor one at its end": {
+			[]past{{version: "v1", state: ok, asked: -5, ended: -1}, {version: "v1", state: ok, asked: 1, ended: 24 * 60}},
+			rollout.Dora{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			for _, p := range c.history {
+				if p.service == "" {
+					p.service = "checkout"
+				}
+				livedThrough(t, s, p)
+			}
+			got, _ := dora(t, s, rollout.Everywhere(), rollout.Selection{Service: "checkout", Since: noon, Until: noon.AddDate(0, 0, 1)})
+			if got != c.want {
+				t.Errorf("got  %+v\nwant %+v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAChangeThatIsRolledBackAfterwardsHasFailedAndTheRollbackIsNoChange(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	id := livedThrough(t, s, past{service: "checkout", version: "v1", state: "completed", asked: 1, ended: 5})
+	livedThrough(t, s, past{service: "checkout", version: "v0", kind: "rollback", state: "rolled_back", asked: 60, ended: 75, undoes: id})
+	want := rollout.Dora{Changes: 1, Arrived: 1, Failed: 1, Recovery: rollout.Spread{Count: 1, P50: 15 * time.Minute, P95: 15 * time.Minute}}
+	if got, _ := dora(t, s, rollout.Everywhere(), rollout.Selection{}); got != want {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestDoraIsOfEachPairWithinTheScopes(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for i, service := range []string{"a", "b", "b"} {
+		livedThrough(t, s, past{service: service, version: "v1", state: "completed", asked: i, ended: 10 + i})
+	}
+	for _, c := range []struct {
+		scopes rollout.Scopes
+		sel    rollout.Selection
+		sum    int
+		first  string
+		each   int
+	}{
+		{rollout.Everywhere(), rollout.Selection{}, 3, "b", 2},
+		{rollout.Scopes{{Service: "a", Environment: rollout.Any}}, rollout.Selection{}, 1, "a", 1},
+		{nil, rollout.Selection{}, 0, "", 0},
+		{rollout.Everywhere(), rollout.Selection{Environment: "staging"}, 0, "", 0},
+		{rollout.Everywhere(), rollout.Selection{Service: "a"}, 1, "a", 1},
+	} {
+		c.sel.Since, c.sel.Until = noon, noon.AddDate(0, 0, 1)
+		sum, each := dora(t, s, c.scopes, c.sel)
+		if sum.Changes != c.sum || len(each) != c.each || len(each) > 0 && each[0].Service != c.first {
+			t.Errorf("%v, %+v: %+v %+v", c.scopes, c.sel, sum, each)
+		}
+	}
+}
