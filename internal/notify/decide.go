@@ -23,7 +23,7 @@ const (
 // decide says what follows from an answer. share, from 0 to 1, is drawn by chance, so that what failed at once is not tried
 // again at once.
 func decide(c *rollout.ClaimedDelivery, r outbound.Response, now time.Time, share float64) rollout.DeliveryOutcome {
-	o := rollout.DeliveryOutcome{Result: resultOf(r), Detail: hide(detail(r), &c.Notification.Secrets), Status: rollout.DeliveryPending}
+	o := rollout.DeliveryOutcome{Result: resultOf(r), Detail: detail(r, &c.Notification.Secrets), Status: rollout.DeliveryPending}
 	switch {
 	case o.Result == rollout.AnswerDone:
 		o.Status = rollout.DeliveryDelivered
@@ -72,22 +72,19 @@ func wait(attempt int, share float64) time.Duration {
 	return most/2 + time.Duration(share*float64(most/2))
 }
 
-func detail(r outbound.Response) string {
+// detail is what is written down of an answer: a head of our own words, and what others said or what stood in the way, as
+// far as that repeats nothing that nobody may read back.
+func detail(r outbound.Response, secrets *rollout.NotificationSecrets) string {
+	head, rest := "HTTP "+strconv.Itoa(r.Status), outbound.OneLine(string(r.Body))
 	if r.Status == 0 {
-		return r.Failure.Message
+		head = "no answer"
+		if r.Failure.Kind == rollout.AnswerNotSent {
+			head = "not sent"
+		}
+		rest = strings.TrimPrefix(r.Failure.Message, head+": ")
 	}
-	text := "HTTP " + strconv.Itoa(r.Status)
-	if shown := outbound.OneLine(string(r.Body)); shown != "" {
-		text += ": " + shown
+	if rest == "" {
+		return head
 	}
-	return text
-}
-
-// statusOnly is what is left of a detail that repeats a secret.
-func statusOnly(text string) string {
-	before, _, found := strings.Cut(text, ":")
-	if !found {
-		return "an answer that is not shown"
-	}
-	return before + ": what followed repeats a part of the url, the secret or the token, and is not shown"
+	return head + ": " + hide(rest, secrets)
 }

@@ -147,7 +147,9 @@ func githubState(m *rollout.Message) string {
 }
 
 // ref is what was deployed, in the repository's terms: the commit, where a label names it, else the version as a tag.
-func ref(m *rollout.Message) string { return cmp.Or(m.Labels["commit"], m.Version, m.PreviousVersion(), "HEAD") }
+func ref(m *rollout.Message) string {
+	return cmp.Or(m.Labels["commit"], m.Version, m.PreviousVersion(), "HEAD")
+}
 
 func task(m *rollout.Message) string { return string(m.Kind) }
 

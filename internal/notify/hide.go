@@ -10,11 +10,14 @@ import (
 // leastTelling is how short a part of a url may be and still be known to be no secret: such parts occur in any text.
 const leastTelling = 6
 
-// hide keeps a detail that repeats what nobody may read back, in whole or in part, from being shown.
+// notShown stands for what repeats a secret.
+const notShown = "not shown, because it repeats a part of the url, the secret or the token"
+
+// hide gives the text, or notShown when it repeats what nobody may read back, in whole or in part.
 func hide(text string, secrets *rollout.NotificationSecrets) string {
 	for _, part := range parts(secrets) {
 		if len(part) >= leastTelling && strings.Contains(text, part) {
-			return statusOnly(text)
+			return notShown
 		}
 	}
 	return text

@@ -55,7 +55,9 @@ func classify(status int) rollout.AnswerKind {
 	}
 }
 
-func retryAfter(value string, now time.Time) time.Duration { return RetryAfter(value, now, maxRetryAfter) }
+func retryAfter(value string, now time.Time) time.Duration {
+	return RetryAfter(value, now, maxRetryAfter)
+}
 
 // RetryAfter reads the header of RFC 9110, section 10.2.3: seconds or a date; at most the longest wait that the caller takes.
 // What it cannot read is no wish at all.

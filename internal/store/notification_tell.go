@@ -32,7 +32,9 @@ const notificationsChanged = progressMark + notificationsTopic
 const notificationsTopic = "notifications"
 
 // NotificationsChanged is Changed for all notifications: a value means that there may be something to tell.
-func (s *Store) NotificationsChanged() (<-chan struct{}, func()) { return s.Changed(notificationsTopic) }
+func (s *Store) NotificationsChanged() (<-chan struct{}, func()) {
+	return s.Changed(notificationsTopic)
+}
 
 // queueMessages adds to the batch what tells of a save: nothing, unless the deployment starts or ends with it. The save must
 // stand before it in the batch.
