@@ -75,7 +75,7 @@ func wait(attempt int, share float64) time.Duration {
 // detail is what is written down of an answer: a head of our own words, and what others said or what stood in the way, as
 // far as that repeats nothing that nobody may read back.
 func detail(r outbound.Response, secrets *rollout.NotificationSecrets) string {
-	head, rest := "HTTP "+strconv.Itoa(r.Status), outbound.OneLine(string(r.Body))
+	head, rest := "HTTP "+strconv.Itoa(r.Status), string(r.Body)
 	if r.Status == 0 {
 		head = "no answer"
 		if r.Failure.Kind == rollout.AnswerNotSent {
@@ -83,8 +83,9 @@ func detail(r outbound.Response, secrets *rollout.NotificationSecrets) string {
 		}
 		rest = strings.TrimPrefix(r.Failure.Message, head+": ")
 	}
-	if rest == "" {
+	shown := outbound.OneLine(hide(rest, secrets)) // cut only then: what is cut could not be known for a secret
+	if shown == "" {
 		return head
 	}
-	return head + ": " + hide(rest, secrets)
+	return head + ": " + shown
 }

@@ -104,6 +104,10 @@ func TestNoPartOfASecretIsWrittenDown(t *testing.T) {
 			t.Errorf("%s: %s", part, got)
 		}
 	}
+	long := outbound.Response{Status: 400, Body: []byte(strings.Repeat("x", 195) + secrets.Token.Reveal())}
+	if got := detail(long, &secrets); got != "HTTP 400: "+notShown {
+		t.Errorf("a part of a secret is shown where an answer is cut: %s", got)
+	}
 	lookup := outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerNotSent, Message: "not sent: cannot look up hooks.example.com: no such host"}}
 	if got := detail(lookup, &secrets); got != "not sent: "+notShown {
 		t.Error(got)
