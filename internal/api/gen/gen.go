@@ -731,7 +731,7 @@ type Delivery struct {
 	Service       *string        `json:"service"`
 	Status        DeliveryStatus `json:"status"`
 
-	// Type That of the event
+	// Type That of the event, or notification.test.
 	//
 	// Example: deployment.completed
 	Type    string  `json:"type"`
