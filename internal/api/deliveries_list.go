@@ -25,7 +25,7 @@ func deliveryJSON(d *rollout.NotificationDelivery) gen.Delivery {
 		Attempts: encodeAll(d.Attempts, func(a *rollout.DeliveryAttempt) gen.DeliveryAttempt {
 			return gen.DeliveryAttempt{
 				Attempt: a.Attempt, Replica: a.Replica, StartedAt: a.StartedAt.UTC(), FinishedAt: moment(a.FinishedAt),
-				Result: (*gen.DeliveryAttemptResult)(known(string(a.Result))), Detail: a.Detail,
+				Result: known(string(a.Result)), Detail: a.Detail,
 			}
 		}),
 	}

@@ -94,36 +94,6 @@ func (e DefinitionOnConflict) Valid() bool {
 	}
 }
 
-// Defines values for DeliveryAttemptResult.
-const (
-	DeliveryAttemptResultDone        DeliveryAttemptResult = "done"
-	DeliveryAttemptResultLessThanNil DeliveryAttemptResult = "<nil>"
-	DeliveryAttemptResultLost        DeliveryAttemptResult = "lost"
-	DeliveryAttemptResultNotSent     DeliveryAttemptResult = "not_sent"
-	DeliveryAttemptResultRefused     DeliveryAttemptResult = "refused"
-	DeliveryAttemptResultRetry       DeliveryAttemptResult = "retry"
-)
-
-// Valid indicates whether the value is a known member of the DeliveryAttemptResult enum.
-func (e DeliveryAttemptResult) Valid() bool {
-	switch e {
-	case DeliveryAttemptResultDone:
-		return true
-	case DeliveryAttemptResultLessThanNil:
-		return true
-	case DeliveryAttemptResultLost:
-		return true
-	case DeliveryAttemptResultNotSent:
-		return true
-	case DeliveryAttemptResultRefused:
-		return true
-	case DeliveryAttemptResultRetry:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for DeliveryStatus.
 const (
 	DeliveryStatusDelivered DeliveryStatus = "delivered"
@@ -747,13 +717,13 @@ type DeliveryAttempt struct {
 	FinishedAt *time.Time `json:"finished_at"`
 	Replica    string     `json:"replica"`
 
-	// Result null while nobody knows.
-	Result    *DeliveryAttemptResult `json:"result"`
-	StartedAt time.Time              `json:"started_at"`
+	// Result done, retry (it asks to be told later), refused, not_sent (it was certainly not reached) or lost (nobody can say whether it was); null while nobody knows.
+	//
+	//
+	// Example: done
+	Result    *string   `json:"result"`
+	StartedAt time.Time `json:"started_at"`
 }
-
-// DeliveryAttemptResult null while nobody knows.
-type DeliveryAttemptResult string
 
 // DeliveryList defines model for DeliveryList.
 type DeliveryList struct {
