@@ -29,12 +29,12 @@ func (r *repository) serve(w http.ResponseWriter, q *http.Request) {
 	case q.Header.Get("Authorization") != "Bearer planted-token":
 		w.WriteHeader(http.StatusUnauthorized)
 	case q.Method == http.MethodGet && q.URL.Path == at:
-		fmt.Fprint(w, `{"id": 1}`)
+		_, _ = fmt.Fprint(w, `{"id": 1}`)
 	case q.Method == http.MethodGet && q.URL.Path == at+"/deployments":
 		r.list(w, q)
 	case q.Method == http.MethodPost && q.URL.Path == at+"/deployments":
 		w.WriteHeader(http.StatusCreated)
-		fmt.Fprintf(w, `{"id": %d}`, len(r.made))
+		_, _ = fmt.Fprintf(w, `{"id": %d}`, len(r.made))
 	case q.Method == http.MethodPost && strings.HasSuffix(q.URL.Path, "/statuses"):
 		if r.failStatus != 0 {
 			w.WriteHeader(r.failStatus)
