@@ -42,7 +42,12 @@ CREATE TABLE notification_deliveries (
     CONSTRAINT notification_deliveries_end CHECK ((status <> 'pending') = (finished_at IS NOT NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX notification_deliveries_place ON notification_deliveries (notification_id, place);
-CREATE INDEX notification_deliveries_pending ON notification_deliveries (notification_id, place) WHERE status = 'pending';
+-- What is due, what is being tried, and what found nobody: each is found without looking at all that waits for a receiver
+-- that is down.
+CREATE INDEX notification_deliveries_free ON notification_deliveries (notification_id, next_attempt_at)
+    WHERE status = 'pending' AND owner IS NULL;
+CREATE INDEX notification_deliveries_owned ON notification_deliveries (notification_id) WHERE owner IS NOT NULL;
+CREATE INDEX notification_deliveries_unanswered ON notification_deliveries (notification_id) WHERE unanswered;
 CREATE INDEX notification_deliveries_finished ON notification_deliveries (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE notification_attempts (

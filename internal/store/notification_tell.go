@@ -14,8 +14,11 @@ import (
 // is told of was written: a save that was refused, or had landed before, tells nothing, or nothing again.
 const tellSQL = `
 	WITH told AS (
-		INSERT INTO notification_deliveries (notification_id, deployment_id, state, message)
-		SELECT n.id, d.id, @state, @message::jsonb || jsonb_build_object('previous_versions', (
+		INSERT INTO notification_deliveries (notification_id, deployment_id, state, next_attempt_at, message)
+		SELECT n.id, d.id, @state, greatest(clock_timestamp(), (
+				SELECT max(o.next_attempt_at) FROM notification_deliveries o
+				WHERE o.notification_id = n.id AND o.deployment_id = d.id AND o.status = 'pending')),
+			 @message::jsonb || jsonb_build_object('previous_versions', (
 			SELECT coalesce(jsonb_agg(p.version), '[]') FROM (
 				SELECT DISTINCT t.previous_version AS version FROM deployment_targets t
 				WHERE t.deployment_id = @id AND t.previous_version IS NOT NULL ORDER BY 1 LIMIT 20) p))
