@@ -21,25 +21,26 @@ type cli struct {
 	Patience time.Duration    `help:"How long a server that cannot be reached is asked again." default:"1m" env:"ROLLCALL_PATIENCE"`
 	Version  kong.VersionFlag `help:"Print the version and exit."`
 
-	Deploy     deployCmd     `cmd:"" help:"Ask for a deployment."`
-	Plan       planCmd       `cmd:"" help:"Say what a deployment would do."`
-	Status     statusCmd     `cmd:"" help:"Show what a service runs, or how a deployment stands."`
-	Watch      watchCmd      `cmd:"" help:"Follow a deployment to its end, or the events of all."`
-	History    historyCmd    `cmd:"" help:"List deployments, newest first."`
-	Targets    targetsCmd    `cmd:"" help:"List what became of each target of a deployment."`
-	Events     eventsCmd     `cmd:"" help:"List what happened in a deployment."`
-	Verify     verifyCmd     `cmd:"" help:"Check that nobody has changed what is written of a deployment, or of all."`
-	Pause      pauseCmd      `cmd:"" help:"Start no more calls until resume."`
-	Resume     resumeCmd     `cmd:"" help:"Go on after a pause."`
-	Promote    promoteCmd    `cmd:"" help:"Go on past the gate that a deployment waits at."`
-	Abort      abortCmd      `cmd:"" help:"Stop for good and leave every target as it is."`
-	Rollback   rollbackCmd   `cmd:"" help:"Give every touched target its previous version back."`
-	Retry      retryCmd      `cmd:"" help:"Do what a finished deployment left undone."`
-	Services   servicesCmd   `cmd:"" help:"List services and what was last deployed of them."`
-	Stats      statsCmd      `cmd:"" help:"Say how well changes reach services: DORA's measures."`
-	Gitops     gitopsCmd     `cmd:"" help:"Say what Git wants to run, and what runs."`
-	Tokens     tokensCmd     `cmd:"" help:"Say who may do what."`
-	Completion completionCmd `cmd:"" help:"Print the completion script of a shell."`
+	Deploy        deployCmd        `cmd:"" help:"Ask for a deployment."`
+	Plan          planCmd          `cmd:"" help:"Say what a deployment would do."`
+	Status        statusCmd        `cmd:"" help:"Show what a service runs, or how a deployment stands."`
+	Watch         watchCmd         `cmd:"" help:"Follow a deployment to its end, or the events of all."`
+	History       historyCmd       `cmd:"" help:"List deployments, newest first."`
+	Targets       targetsCmd       `cmd:"" help:"List what became of each target of a deployment."`
+	Events        eventsCmd        `cmd:"" help:"List what happened in a deployment."`
+	Verify        verifyCmd        `cmd:"" help:"Check that nobody has changed what is written of a deployment, or of all."`
+	Pause         pauseCmd         `cmd:"" help:"Start no more calls until resume."`
+	Resume        resumeCmd        `cmd:"" help:"Go on after a pause."`
+	Promote       promoteCmd       `cmd:"" help:"Go on past the gate that a deployment waits at."`
+	Abort         abortCmd         `cmd:"" help:"Stop for good and leave every target as it is."`
+	Rollback      rollbackCmd      `cmd:"" help:"Give every touched target its previous version back."`
+	Retry         retryCmd         `cmd:"" help:"Do what a finished deployment left undone."`
+	Services      servicesCmd      `cmd:"" help:"List services and what was last deployed of them."`
+	Stats         statsCmd         `cmd:"" help:"Say how well changes reach services: DORA's measures."`
+	Gitops        gitopsCmd        `cmd:"" help:"Say what Git wants to run, and what runs."`
+	Notifications notificationsCmd `cmd:"" help:"Say who is told what becomes of deployments."`
+	Tokens        tokensCmd        `cmd:"" help:"Say who may do what."`
+	Completion    completionCmd    `cmd:"" help:"Print the completion script of a shell."`
 }
 
 // session is what every command works with.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -42,6 +43,7 @@ type Config struct {
 	SecretKey        string            `help:"Keys that seal secrets at rest, as id:base64 of 32 bytes, the current one first; better in the environment than here." env:"ROLLCALL_SECRET_KEY"`
 	SecretKeyFile    string            `help:"File with such keys, one a line (default with the private Postgres: secret-key in --state-dir, made at first start)." env:"ROLLCALL_SECRET_KEY_FILE"`
 	RotateSecrets    bool              `help:"Seal all secrets in the database with the current key, and exit."`
+	PublicURL        string            `name:"public-url" help:"Where people reach this server; notifications link to it." env:"ROLLCALL_PUBLIC_URL"`
 	Gitops           gitopsFlags       `embed:"" prefix:"gitops-"`
 	AllowFileRemotes bool              `help:"Let sources be file:// repositories on this machine." env:"ROLLCALL_ALLOW_FILE_REMOTES"`
 	LogLevel         slog.Level        `help:"debug, info, warn or error." default:"info" env:"ROLLCALL_LOG_LEVEL"`
@@ -89,7 +91,7 @@ func (c *Config) complete() error {
 	if c.signing, err = checkSigningSecrets(c.SigningSecret); err != nil {
 		return err
 	}
-	return errors.Join(c.completeRetain(), c.completeWho(), c.completeStateDir())
+	return errors.Join(c.completeRetain(), c.checkPublicURL(), c.completeWho(), c.completeStateDir())
 }
 
 func (c *Config) completeRetain() (err error) {
@@ -98,6 +100,18 @@ func (c *Config) completeRetain() (err error) {
 	}
 	if c.retain != 0 && c.retain < minRetain {
 		return fmt.Errorf("--retain must be at least %s, or 0 to keep deployments for ever", minRetain)
+	}
+	return nil
+}
+
+// checkPublicURL refuses what no link could begin with.
+func (c *Config) checkPublicURL() error {
+	if c.PublicURL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("--public-url must be an http or https URL without user, query and fragment")
 	}
 	return nil
 }

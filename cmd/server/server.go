@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -18,6 +19,7 @@ import (
 	"rollcall/internal/localpg"
 	"rollcall/internal/metrics"
 	"rollcall/internal/netguard"
+	"rollcall/internal/notify"
 	"rollcall/internal/outbound"
 	"rollcall/internal/store"
 	"rollcall/internal/target"
@@ -47,6 +49,7 @@ type server struct {
 	metrics  *metrics.Metrics
 	engine   *engine.Engine
 	gitops   *gitops.Loop
+	notify   *notify.Loop
 	scratch  string // a folder for mirrors that ends with the process; empty with a state folder
 	listener net.Listener
 	http     *http.Server
@@ -100,6 +103,7 @@ func (s *server) wire(ctx context.Context) error {
 	m := metrics.New()
 	m.Watch(s.store)
 	m.WatchSources(s.store)
+	m.WatchOutbox(s.store)
 	m.WatchPool(s.store.Pool().Stat)
 	s.metrics = m
 	prober := health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand})
@@ -114,6 +118,10 @@ func (s *server) wire(ctx context.Context) error {
 		Mover:       traffic.New(s.outbound(s.dialRouter(guard))),
 		Recorder:    m,
 		Log:         s.log.With("replica", s.identity.replica),
+	})
+	s.notify = notify.New(notify.Config{
+		Replica: s.identity.replica, Store: s.work, Caller: outbound.New(s.outbound(guard.DialContext)), Recorder: m,
+		Log: s.log.With("replica", s.identity.replica), Share: rand.Float64, PublicURL: s.config.PublicURL,
 	})
 	ac := api.Config{
 		Store: s.store, Who: who, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
@@ -194,6 +202,8 @@ func (s *server) run(ctx context.Context) error {
 	go func() { engineDone <- s.engine.Run(ctx) }()
 	gitopsDone := make(chan struct{})
 	go func() { defer close(gitopsDone); s.gitops.Run(ctx) }()
+	notifyDone := make(chan struct{})
+	go func() { defer close(notifyDone); s.notify.Run(ctx) }()
 	go s.serve(s.http, s.listener, cancel)
 	if s.admin != nil {
 		go s.serve(s.admin, s.adminListener, cancel)
@@ -205,6 +215,7 @@ func (s *server) run(ctx context.Context) error {
 	s.log.Info("stopping: handing deployments over")
 	err := errors.Join(endCause(ctx), s.shutdown(), <-engineDone)
 	<-gitopsDone
+	<-notifyDone
 	return errors.Join(err, s.close())
 }
 

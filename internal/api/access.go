@@ -95,6 +95,13 @@ func accessTable() map[string]access {
 		"POST /gitops/sources/{name}/sync": {needs: deploy, of: allObjects},
 		"POST /gitops/sources/{name}/hook": {open: "signed by its sender"},
 
+		"GET /notifications":                   {needs: read, of: allObjects},
+		"GET /notifications/{name}":            {needs: read, of: allObjects},
+		"PUT /notifications/{name}":            {needs: admin, of: allObjects},
+		"DELETE /notifications/{name}":         {needs: admin, of: allObjects},
+		"POST /notifications/{name}/test":      {needs: admin, of: allObjects},
+		"GET /notifications/{name}/deliveries": {needs: read, of: allObjects},
+
 		"GET /tokens/self":    {needs: read, of: noObject},
 		"POST /tokens":        {needs: admin, of: allObjects},
 		"GET /tokens":         {needs: admin, of: allObjects},

@@ -19,7 +19,7 @@ const operatorsToken = "the-operators-own-token"
 // serveGuarded starts the API on a database of its own, with credentials. The client is the operator.
 func serveGuarded(t *testing.T) (*client, *store.Store) {
 	t.Helper()
-	s, err := store.Open(t.Context(), dbtest.New(t))
+	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(dbtest.Box(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,41 +64,47 @@ func matrix() map[string][4]int {
 		conflict                 = http.StatusConflict
 	)
 	return map[string][4]int{
-		"GET /":                              {ok, ok, ok, ok},
-		"GET /metrics":                       {ok, ok, ok, ok},
-		"GET /strategies":                    {ok, ok, ok, ok},
-		"POST /checks":                       {no, 501, 501, 501}, // made without what carries out checks
-		"GET /deployments":                   {ok, ok, ok, ok},
-		"POST /deployments":                  {no, kept, kept, kept},
-		"POST /deployments?dry_run=true":     {no, ok, ok, ok},
-		"GET /deployments/{id}":              {ok, ok, ok, ok},
-		"GET /deployments/{id}/targets":      {ok, ok, ok, ok},
-		"GET /deployments/{id}/events":       {ok, ok, ok, ok},
-		"GET /events":                        {ok, ok, ok, ok},
-		"POST /deployments/{id}/pause":       {no, ok, ok, ok},
-		"POST /deployments/{id}/resume":      {no, ok, ok, ok},
-		"POST /deployments/{id}/promote":     {no, no, conflict, conflict}, // it has not begun
-		"POST /deployments/{id}/abort":       {no, ok, ok, ok},
-		"POST /deployments/{id}/rollback":    {no, conflict, conflict, conflict},
-		"POST /deployments/{id}/retry":       {no, conflict, conflict, conflict},
-		"GET /services":                      {ok, ok, ok, ok},
-		"GET /summary":                       {ok, ok, ok, ok},
-		"GET /stats/dora":                    {ok, ok, ok, ok},
-		"GET " + definitionAt:                {ok, ok, ok, ok},
-		"PUT " + definitionAt:                {no, ok, ok, ok},
-		"GET " + definitionAt + "/status":    {ok, ok, ok, ok},
-		"POST " + definitionAt + "/rollback": {no, conflict, conflict, conflict},
-		"DELETE " + definitionAt:             {no, gone, gone, gone},
-		"GET /gitops/sources":                {ok, ok, ok, ok},
-		"GET /gitops/sources/{name}":         {ok, ok, ok, ok},
-		"PUT /gitops/sources/{name}":         {no, no, no, ok},
-		"POST /gitops/sources/{name}/sync":   {no, kept, kept, kept},
-		"DELETE /gitops/sources/{name}":      {no, no, no, gone},
-		"GET /tokens/self":                   {ok, ok, ok, ok},
-		"POST /tokens":                       {no, no, no, made},
-		"GET /tokens":                        {no, no, no, ok},
-		"GET /tokens/{token}":                {no, no, no, ok},
-		"DELETE /tokens/{token}":             {no, no, no, gone},
+		"GET /":                                {ok, ok, ok, ok},
+		"GET /metrics":                         {ok, ok, ok, ok},
+		"GET /strategies":                      {ok, ok, ok, ok},
+		"POST /checks":                         {no, 501, 501, 501}, // made without what carries out checks
+		"GET /deployments":                     {ok, ok, ok, ok},
+		"POST /deployments":                    {no, kept, kept, kept},
+		"POST /deployments?dry_run=true":       {no, ok, ok, ok},
+		"GET /deployments/{id}":                {ok, ok, ok, ok},
+		"GET /deployments/{id}/targets":        {ok, ok, ok, ok},
+		"GET /deployments/{id}/events":         {ok, ok, ok, ok},
+		"GET /events":                          {ok, ok, ok, ok},
+		"POST /deployments/{id}/pause":         {no, ok, ok, ok},
+		"POST /deployments/{id}/resume":        {no, ok, ok, ok},
+		"POST /deployments/{id}/promote":       {no, no, conflict, conflict}, // it has not begun
+		"POST /deployments/{id}/abort":         {no, ok, ok, ok},
+		"POST /deployments/{id}/rollback":      {no, conflict, conflict, conflict},
+		"POST /deployments/{id}/retry":         {no, conflict, conflict, conflict},
+		"GET /services":                        {ok, ok, ok, ok},
+		"GET /summary":                         {ok, ok, ok, ok},
+		"GET /stats/dora":                      {ok, ok, ok, ok},
+		"GET " + definitionAt:                  {ok, ok, ok, ok},
+		"PUT " + definitionAt:                  {no, ok, ok, ok},
+		"GET " + definitionAt + "/status":      {ok, ok, ok, ok},
+		"POST " + definitionAt + "/rollback":   {no, conflict, conflict, conflict},
+		"DELETE " + definitionAt:               {no, gone, gone, gone},
+		"GET /gitops/sources":                  {ok, ok, ok, ok},
+		"GET /gitops/sources/{name}":           {ok, ok, ok, ok},
+		"PUT /gitops/sources/{name}":           {no, no, no, ok},
+		"POST /gitops/sources/{name}/sync":     {no, kept, kept, kept},
+		"DELETE /gitops/sources/{name}":        {no, no, no, gone},
+		"GET /notifications":                   {ok, ok, ok, ok},
+		"GET /notifications/{name}":            {ok, ok, ok, ok},
+		"PUT /notifications/{name}":            {no, no, no, ok},
+		"POST /notifications/{name}/test":      {no, no, no, kept},
+		"GET /notifications/{name}/deliveries": {ok, ok, ok, ok},
+		"DELETE /notifications/{name}":         {no, no, no, gone},
+		"GET /tokens/self":                     {ok, ok, ok, ok},
+		"POST /tokens":                         {no, no, no, made},
+		"GET /tokens":                          {no, no, no, ok},
+		"GET /tokens/{token}":                  {no, no, no, ok},
+		"DELETE /tokens/{token}":               {no, no, no, gone},
 	}
 }
 
@@ -108,6 +114,8 @@ func bodyOf(route string) string {
 		return deploymentOf("checkout", "production")
 	case route == "PUT /gitops/sources/{name}":
 		return `{"url":"https://git.example.com/deployments"}`
+	case route == "PUT /notifications/{name}":
+		return `{"kind":"webhook","url":"https://hooks.example.com/x"}`
 	case strings.HasPrefix(route, "PUT"):
 		return defined
 	case route == "POST /tokens":
@@ -131,6 +139,7 @@ func TestEachRoleMayCallWhatTheMatrixSays(t *testing.T) {
 				operator.created(deploymentOf("checkout", "production"))
 				token, _ := operator.do(http.MethodPost, "/tokens", bodyOf("POST /tokens")).object(t)["id"].(string)
 				operator.do(http.MethodPut, "/gitops/sources/main", bodyOf("PUT /gitops/sources/{name}"))
+				operator.do(http.MethodPut, "/notifications/main", bodyOf("PUT /notifications/{name}"))
 				fill := strings.NewReplacer("{id}", id, "{token}", token, "{name}", "main")
 				method, path, _ := strings.Cut(fill.Replace(route), " ")
 				if path == "/events" {

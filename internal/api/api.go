@@ -50,6 +50,7 @@ type Store interface {
 	live.Store
 	tokenStore
 	sourceStore
+	notificationStore
 }
 
 // Config says what the API is made of.

@@ -31,6 +31,7 @@ func table() []row {
 		{"internal/target", outside, adapter},
 		{"internal/traffic", outside, adapter},
 		{"internal/gitops", outside, adapter},
+		{"internal/notify", outside, adapter},
 		{"internal/web", words, adapter},
 		{"internal/metrics", words, adapter},
 		{"internal/live", words, "it reads through an interface of its own and encodes nothing itself: how many watch and what they see stay apart"},

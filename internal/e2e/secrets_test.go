@@ -28,7 +28,9 @@ func planted() map[string]string {
 	return map[string]string{
 		"new signing key": key("planted-new-signing-key!"), "old signing key": key("planted-old-signing-key!"),
 		"server's signing key": key("planted-server-key-24-by"), "header of a check": "planted-bearer-of-a-check",
-		"sealing key": strings.TrimPrefix(dbtest.Key, "test:"),
+		"sealing key": strings.TrimPrefix(dbtest.Key, "test:"), "url of a notification": "planted-path-of-a-receiver",
+		"query of a notification": "planted-query-of-a-receiver", "key of a notification": key("planted-key-of-a-receiver"),
+		"token of a notification": "planted-token-for-github",
 	}
 }
 
@@ -68,7 +70,19 @@ func TestNoSecretIsInAnyAnswerEventLogMetricOrDump(t *testing.T) {
 	}
 	const at = "/services/gossip/environments/production"
 	ask("PUT", at, definition)
+	told := address + "/planted-path-of-a-receiver?key=planted-query-of-a-receiver"
+	ask("PUT", "/notifications/webhook", object{"kind": "webhook", "url": told, "secret": "whsec_" + secrets["key of a notification"]})
+	ask("PUT", "/notifications/slack", object{"kind": "slack", "url": told})
+	ask("PUT", "/notifications/github", object{
+		"kind": "github", "url": address + "/planted-path-of-a-receiver/repos/o/n", "token": secrets["token of a notification"],
+	})
+	ask("PUT", "/notifications/nowhere", object{"kind": "slack", "url": "http://planted-path-of-a-receiver.invalid/"})
+	ask("PUT", "/notifications/wrong", object{"kind": "slack", "url": "ftp://127.0.0.1/planted-path-of-a-receiver"})
 	d := p.awaitEnd(p.post(object{"service": "gossip", "version": "v2"}).ID)
+	for _, name := range []string{"webhook", "slack", "github", "nowhere"} {
+		ask("POST", "/notifications/"+name+"/test", nil)
+		p.delivered(name, 1) // the test: it is tried once
+	}
 	if d.State == "completed" {
 		t.Fatalf("the deployment is %s: the target was never heard", d.State)
 	}
@@ -77,7 +91,9 @@ func TestNoSecretIsInAnyAnswerEventLogMetricOrDump(t *testing.T) {
 	ask("PUT", at, object{"targets": definition["targets"], "deploy": object{"secret": "whsec_" + secrets["new signing key"] + "!"}})
 	for _, path := range []string{
 		at, at + "/status", "/services", "/summary", "/stats/dora", "/strategies", "/metrics", "/deployments", "/deployments/" + d.ID,
-		"/deployments/" + d.ID + "/targets", "/deployments/" + d.ID + "/events",
+		"/deployments/" + d.ID + "/targets", "/deployments/" + d.ID + "/events", "/notifications", "/notifications/webhook",
+		"/notifications/webhook/deliveries", "/notifications/slack/deliveries", "/notifications/github/deliveries",
+		"/notifications/nowhere/deliveries",
 	} {
 		ask("GET", path, nil)
 	}
@@ -91,6 +107,9 @@ func TestNoSecretIsInAnyAnswerEventLogMetricOrDump(t *testing.T) {
 				t.Errorf("the %s is in %s", name, place)
 			}
 		}
+	}
+	if n := strings.Count(places["an answer"], "not shown, because it repeats"); n < 4 {
+		t.Errorf("%d answers of receivers that repeat secrets were hidden: they were hardly asked", n)
 	}
 	if !strings.Contains(places["an answer"], "***") || !strings.Contains(places["the log"], "request") {
 		t.Error("nothing was looked at")
@@ -186,9 +205,14 @@ func TestARotationMakesTheOldKeyUselessAndNeedsTheServersNot(t *testing.T) {
 	if answer.StatusCode != http.StatusCreated {
 		t.Fatalf("HTTP %d", answer.StatusCode)
 	}
+	notified := p.call("PUT", "/notifications/main", object{"kind": "slack", "url": "http://127.0.0.1:1/planted"})
+	_ = notified.Body.Close()
+	if notified.StatusCode != http.StatusCreated {
+		t.Fatalf("HTTP %d", notified.StatusCode)
+	}
 	rotate := exec.CommandContext(t.Context(), binary, "--rotate-secrets", "--secret-key="+fresh+" "+dbtest.Key, "--state-dir="+t.TempDir())
 	rotate.Env = append(os.Environ(), "DATABASE_URL="+database)
-	if said, err := rotate.Output(); err != nil || string(said) != "1 rows sealed with the current key\n" {
+	if said, err := rotate.Output(); err != nil || string(said) != "2 rows sealed with the current key\n" {
 		t.Fatalf("%q %v", said, err)
 	}
 	p.stop()

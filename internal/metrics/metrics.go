@@ -19,6 +19,8 @@ type Metrics struct {
 	engine   engine
 	requests requests
 	syncs    syncs
+
+	deliveries deliveries
 }
 
 // New gives metrics in a new registry, with those of the Go runtime, the process and the build.
@@ -30,7 +32,9 @@ func New() *Metrics {
 		buildInfo(),
 	)
 	with := promauto.With(registry)
-	return &Metrics{registry: registry, engine: newEngine(with), requests: newRequests(with), syncs: newSyncs(with)}
+	return &Metrics{
+		registry: registry, engine: newEngine(with), requests: newRequests(with), syncs: newSyncs(with), deliveries: newDeliveries(with),
+	}
 }
 
 // Handler answers scrapes. What cannot be read is left out; the rest is always answered.

@@ -55,15 +55,20 @@ func classify(status int) rollout.AnswerKind {
 	}
 }
 
-// retryAfter reads the header of RFC 9110, section 10.2.3: seconds or a date. What it cannot read is no wish at all.
 func retryAfter(value string, now time.Time) time.Duration {
+	return RetryAfter(value, now, maxRetryAfter)
+}
+
+// RetryAfter reads the header of RFC 9110, section 10.2.3: seconds or a date; at most the longest wait that the caller takes.
+// What it cannot read is no wish at all.
+func RetryAfter(value string, now time.Time, most time.Duration) time.Duration {
 	value = strings.TrimSpace(value)
 	if date, err := http.ParseTime(value); err == nil {
-		return min(max(date.Sub(now), 0), maxRetryAfter)
+		return min(max(date.Sub(now), 0), most)
 	}
 	seconds, err := strconv.ParseInt(value, 10, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) { // out of range, it is still a long wait, or none
 		return 0
 	}
-	return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second
+	return time.Duration(min(max(seconds, 0), int64(most/time.Second))) * time.Second
 }

@@ -112,13 +112,16 @@ func keyDrawn(results pgx.BatchResults) (bool, error) {
 	return tag.RowsAffected() == 1, nil
 }
 
-// Prune removes what is no longer needed: idempotency keys older than 24 hours that are not lasting, and what is
-// remembered of old push notifications.
+// Prune removes what is no longer needed: idempotency keys older than 24 hours that are not lasting, what is remembered of
+// old push notifications, and deliveries of notifications that have been over for 7 days.
 func (s *Store) Prune(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE NOT lasting AND created_at <= clock_timestamp() - `+keysLive)
 	if err != nil {
 		return failed("remove old idempotency keys", err)
 	}
 	_, err = s.pool.Exec(ctx, `DELETE FROM gitops_deliveries WHERE received_at <= clock_timestamp() - `+deliveriesLive)
-	return failed("remove old push notifications", err)
+	if err != nil {
+		return failed("remove old push notifications", err)
+	}
+	return s.pruneDeliveries(ctx)
 }

@@ -139,7 +139,7 @@ func supersede(batch *pgx.Batch, d *rollout.Deployment, by string, now time.Time
 	batch.Queue(updateDeploymentSQL, updateDeployment(d))
 	queueUntouched(batch, d.ID, now)
 	batch.Queue(notifySQL, d.ID)
-	return nil
+	return queueMessage(batch, d, now)
 }
 
 // end gives a deployment whose state is terminal what belongs to its end and is not there yet.

@@ -39,6 +39,7 @@ func sealedTables() []sealedTable {
 		{"deployments", []string{"id"}, "finished_at IS NULL", clearDeployment, resealDeployment},
 		{"definitions", []string{"service", "environment"}, "body IS NOT NULL", clearDefinition, resealDefinition},
 		{"gitops_sources", []string{"name"}, "true", "false", resealSource},
+		{"notifications", []string{"id"}, "true", "false", resealNotification},
 	}
 }
 

@@ -50,7 +50,8 @@ func (s *Store) Save(ctx context.Context, save rollout.Save) (rollout.Saved, err
 	return saved, nil
 }
 
-// save runs the statement, and for a deployment that ends the one that lets the next begin. A batch is one transaction.
+// save runs the statement; for a deployment that ends also the one that lets the next begin, and for one that starts or ends
+// those that tell of it. A batch is one transaction.
 func (s *Store) save(ctx context.Context, save *rollout.Save) (rollout.Saved, error) {
 	args, err := saveArgs(save)
 	if err != nil {
@@ -63,6 +64,9 @@ func (s *Store) save(ctx context.Context, save *rollout.Save) (rollout.Saved, er
 	})
 	if d := &save.Deployment; !d.FinishedAt.IsZero() {
 		queueWakeNext(batch, d)
+	}
+	if err := queueMessages(batch, save); err != nil {
+		return rollout.Saved{}, err
 	}
 	for range transactionTries {
 		if err = s.pool.SendBatch(ctx, batch).Close(); !lostRace(err) {

@@ -79,6 +79,9 @@ func writeUpdate(ctx context.Context, tx pgx.Tx, d *rollout.Deployment, events [
 	batch.Queue(updateDeploymentSQL, updateDeployment(d))
 	if d.State.Terminal() {
 		queueWakeNext(batch, d)
+		if err := queueMessage(batch, d, d.FinishedAt); err != nil {
+			return err
+		}
 	}
 	batch.Queue(notifySQL, d.ID)
 	return send(ctx, tx, batch)

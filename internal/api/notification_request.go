@@ -1,0 +1,151 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/rollout"
+)
+
+// notificationRequest reads the body of PUT /notifications/{name}, whose schema has been checked.
+type notificationRequest struct {
+	findings
+	body *gen.NotificationRequest
+	// present is nil for a new one.
+	present      *rollout.Notification
+	checkAddress func(address string) error
+}
+
+// read gives the notification that is asked for, with the secrets that the body does not mention.
+func (q *notificationRequest) read() rollout.Notification {
+	b := q.body
+	n := rollout.Notification{
+		Kind:     rollout.NotificationKind(b.Kind),
+		Services: sorted(or(b.Services, nil)), Environments: sorted(or(b.Environments, nil)),
+	}
+	if q.present != nil && q.present.Kind != n.Kind {
+		q.add("/kind", "is %s and cannot become another: delete the notification, or make one of another name", q.present.Kind)
+	}
+	n.States = q.states(n.Kind)
+	n.Secrets = q.secrets(n.Kind)
+	return n
+}
+
+// states are those asked for, else all that the kind has words for, in the order of a deployment's life.
+func (q *notificationRequest) states(kind rollout.NotificationKind) []rollout.State {
+	if q.body.States == nil {
+		return kind.States()
+	}
+	for i, s := range *q.body.States {
+		if !slices.Contains(kind.States(), rollout.State(s)) {
+			q.add(fmt.Sprintf("/states/%d", i), "is nothing that a notification of the kind %s can tell", kind)
+		}
+	}
+	return slices.DeleteFunc(kind.States(), func(s rollout.State) bool {
+		return !slices.Contains(*q.body.States, gen.ToldState(s))
+	})
+}
+
+// secrets are those of the body, and those of before that it leaves out. What would go to another address is not kept.
+func (q *notificationRequest) secrets(kind rollout.NotificationKind) rollout.NotificationSecrets {
+	kept := rollout.NotificationSecrets{}
+	if q.present != nil {
+		kept = q.present.Secrets
+	}
+	url := q.url(kept.URL)
+	if url != kept.URL || kept.Unreadable != "" && q.body.URL != nil {
+		kept = rollout.NotificationSecrets{}
+	}
+	return rollout.NotificationSecrets{
+		URL: url, Unreadable: kept.Unreadable,
+		Signing: q.signing(kind, kept.Signing), Token: q.token(kind, kept.Token),
+	}
+}
+
+// url is the address of the body, else the one of before. Nothing that is said repeats it.
+func (q *notificationRequest) url(present rollout.Secret) rollout.Secret {
+	if q.body.URL == nil {
+		if q.present == nil {
+			q.add("/url", "is required")
+		}
+		return present
+	}
+	u, detail := parseURL(*q.body.URL)
+	switch {
+	case detail != "":
+		q.add("/url", "%s", detail)
+	case rollout.NotificationKind(q.body.Kind) == rollout.NotificationGitHub && !repositoryURL(u.Path, u.RawQuery):
+		q.add("/url", "must be a repository in GitHub's API: https://api.github.com/repos/OWNER/NAME, or https://HOST/api/v3/repos/OWNER/NAME")
+	default:
+		if err := q.checkAddress(*q.body.URL); err != nil {
+			q.add("/url", "must not be called: its host or port is not allowed here") // the cause could quote it
+		}
+	}
+	return rollout.Secret(*q.body.URL)
+}
+
+// repositoryURL reports whether a path ends in /repos/OWNER/NAME.
+func repositoryURL(path, query string) bool {
+	parts := strings.Split(strings.Trim(path, "/"), "/")
+	n := len(parts)
+	return query == "" && n >= 3 && parts[n-3] == "repos" && parts[n-2] != "" && parts[n-1] != ""
+}
+
+func (q *notificationRequest) signing(kind rollout.NotificationKind, present rollout.Secret) rollout.Secret {
+	secret, given := q.secret(q.body.Secret, "/secret", present)
+	switch {
+	case !given || secret == "":
+	case !kind.Signed():
+		q.add("/secret", "signs nothing: a notification of the kind %s is not signed", kind)
+	default:
+		if _, err := rollout.SigningKeys(secret); err != nil {
+			q.add("/secret", `must be "whsec_" and base64, or two such with a space between them`)
+		}
+	}
+	return secret
+}
+
+func (q *notificationRequest) token(kind rollout.NotificationKind, present rollout.Secret) rollout.Secret {
+	token, given := q.secret(q.body.Token, "/token", present)
+	switch {
+	case given && token != "" && kind != rollout.NotificationGitHub:
+		q.add("/token", "is for the kind github alone")
+	case given && strings.ContainsFunc(token.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }):
+		q.add("/token", "must be visible ASCII characters")
+	case token == "" && kind == rollout.NotificationGitHub && len(q.problems) == 0:
+		q.add("/token", "is required, and again whenever the url changes")
+	}
+	return token
+}
+
+// secret is what the body gives, null for none; what it leaves out stays as it was.
+func (q *notificationRequest) secret(body json.RawMessage, pointer string, present rollout.Secret) (secret rollout.Secret, given bool) {
+	if len(body) == 0 {
+		return present, false
+	}
+	var text *string
+	if err := json.Unmarshal(body, &text); err != nil {
+		q.add(pointer, "must be a string")
+	}
+	if text == nil {
+		return "", true
+	}
+	if *text == "" || strings.ContainsFunc(*text, unicode.IsControl) {
+		q.add(pointer, "must be text without control characters; null removes it")
+	}
+	return rollout.Secret(*text), true
+}
+
+// sorted is a set of names in order.
+func sorted(names []gen.Name) []string {
+	list := []string{}
+	for _, name := range names {
+		list = append(list, string(name))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"context"
+
+	"rollcall/internal/rollout"
+)
+
+// notificationStore is the part of the Store that knows who is told.
+type notificationStore interface {
+	// Notification is CodeNotFound when there is none.
+	Notification(ctx context.Context, name string) (rollout.Notification, error)
+	Notifications(ctx context.Context, p rollout.Page) (rollout.List[rollout.Notification], error)
+	// DefineNotification replaces the notification by what change makes of the present one (nil: there is none), removes it when
+	// change answers nil, and leaves it when change answers what it was given; change is pure.
+	DefineNotification(ctx context.Context, name string,
+		change func(present *rollout.Notification) (*rollout.Notification, error)) (rollout.Notification, error)
+	// Deliveries come newest first, with every attempt.
+	Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.NotificationDelivery], error)
+	// TestNotification asks for a delivery that tells of nothing.
+	TestNotification(ctx context.Context, name string) (rollout.NotificationDelivery, error)
+}
+
+// Notification is Store.Notification within the limit.
+func (b bounded) Notification(ctx context.Context, name string) (rollout.Notification, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Notification(ctx, name)
+}
+
+// Notifications is Store.Notifications within the limit.
+func (b bounded) Notifications(ctx context.Context, p rollout.Page) (rollout.List[rollout.Notification], error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Notifications(ctx, p)
+}
+
+// DefineNotification is Store.DefineNotification within the limit.
+func (b bounded) DefineNotification(
+	ctx context.Context, name string, change func(present *rollout.Notification) (*rollout.Notification, error),
+) (rollout.Notification, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.DefineNotification(ctx, name, change)
+}
+
+// Deliveries is Store.Deliveries within the limit.
+func (b bounded) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.NotificationDelivery], error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.Deliveries(ctx, name, p)
+}
+
+// TestNotification is Store.TestNotification within the limit.
+func (b bounded) TestNotification(ctx context.Context, name string) (rollout.NotificationDelivery, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	defer cancel()
+	return b.Store.TestNotification(ctx, name)
+}

@@ -1,0 +1,255 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"rollcall/internal/dbtest"
+)
+
+// heard is one message as a receiver got it.
+type heard struct {
+	id   string
+	kind string
+	// State and Deployment are those of the message's data.
+	state, deployment string
+}
+
+// hearer receives webhooks; hang, while it is not nil, is called after a message was kept and before it is answered.
+type hearer struct {
+	*httptest.Server
+	t     *testing.T
+	mu    sync.Mutex
+	heard []heard
+	hang  func(q *http.Request)
+}
+
+const hearersKey = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+func newHearer(t *testing.T) *hearer {
+	t.Helper()
+	oracle, err := standardwebhooks.NewWebhook(hearersKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &hearer{t: t}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		body, _ := io.ReadAll(q.Body)
+		if err := oracle.Verify(body, q.Header); err != nil {
+			t.Errorf("a message that is not signed: %v", err)
+		}
+		var m struct {
+			Type string
+			Data *struct{ ID, State string }
+		}
+		if err := json.Unmarshal(body, &m); err != nil {
+			t.Errorf("%v: %s", err, body)
+		}
+		got := heard{id: q.Header.Get("Webhook-Id"), kind: m.Type}
+		if m.Data != nil {
+			got.state, got.deployment = m.Data.State, m.Data.ID
+		}
+		h.mu.Lock()
+		h.heard = append(h.heard, got)
+		hang := h.hang
+		h.mu.Unlock()
+		if hang != nil {
+			hang(q)
+		}
+	}))
+	t.Cleanup(func() { h.CloseClientConnections(); h.Close() })
+	return h
+}
+
+func (h *hearer) all() []heard {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]heard(nil), h.heard...)
+}
+
+// hanging makes the hearer answer nobody, until it is called with false.
+func (h *hearer) hanging(yes bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.hang = nil; yes {
+		h.hang = func(q *http.Request) { <-q.Context().Done() }
+	}
+}
+
+func (h *hearer) await(what string, is func([]heard) bool) []heard {
+	h.t.Helper()
+	for end := time.Now().Add(40 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if all := h.all(); is(all) {
+			return all
+		}
+		if time.Now().After(end) {
+			h.t.Fatalf("not %s within 40s: %+v", what, h.all())
+		}
+	}
+}
+
+// tellTo makes a notification that the hearer gets.
+func (p *process) tellTo(h *hearer, name string, more object) {
+	p.t.Helper()
+	body := object{"kind": "webhook", "url": h.URL + "/told", "secret": hearersKey}
+	for field, value := range more {
+		body[field] = value
+	}
+	answer, said := call(p.t, http.MethodPut, p.url+"/notifications/"+name, body, nil)
+	if answer.StatusCode/100 != 2 {
+		p.t.Fatalf("%d: %s", answer.StatusCode, said)
+	}
+}
+
+func TestADeploymentIsToldWhenItStartsAndEndsInThatOrder(t *testing.T) {
+	t.Parallel()
+	p, f, h, deaf := serve(t, dbtest.New(t)), newFleet(t, 2, "v1"), newHearer(t), newHearer(t)
+	p.tellTo(h, "main", nil)
+	p.tellTo(deaf, "others", object{"services": []string{"search"}})
+	d := p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID)
+	all := h.await("told", func(all []heard) bool { return len(all) >= 2 })
+	want := []heard{{kind: "deployment.started", state: "in_progress"}, {kind: "deployment.completed", state: "completed"}}
+	for i, m := range all {
+		if i >= len(want) || m.kind != want[i].kind || m.state != want[i].state || m.deployment != d.ID {
+			t.Errorf("%+v", all)
+		}
+	}
+	if got := deaf.all(); len(got) != 0 {
+		t.Errorf("what nobody asked for was told: %+v", got)
+	}
+}
+
+func TestAServerKilledAfterItHasToldTellsItAgainUnderTheSameID(t *testing.T) {
+	t.Parallel()
+	database, f, h := dbtest.New(t), newFleet(t, 1, "v1"), newHearer(t)
+	p := serve(t, database)
+	p.tellTo(h, "main", object{"states": []string{"completed"}})
+	h.hanging(true)
+	p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID)
+	before := h.await("told", func(all []heard) bool { return len(all) == 1 })
+	p.kill()
+	h.hanging(false)
+	p = serve(t, database)
+	after := h.await("told again", func(all []heard) bool { return len(all) == 2 })
+	if after[1] != before[0] {
+		t.Errorf("told %+v, and then %+v", before[0], after[1])
+	}
+	d := p.delivered("main", 1)[0]
+	if d.Status != "delivered" || d.ID != before[0].id || len(d.Attempts) != 2 || *d.Attempts[0].Result != "lost" || *d.Attempts[1].Result != "done" {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestAnotherReplicaTellsWhatADeadOneDidNot(t *testing.T) {
+	t.Parallel()
+	database, f, h := dbtest.New(t), newFleet(t, 1, "v1"), newHearer(t)
+	first := serve(t, database, "--lease=2s")
+	first.tellTo(h, "main", object{"states": []string{"completed"}})
+	h.hanging(true)
+	first.awaitEnd(first.post(request(f, "v2", object{"type": "rolling"})).ID)
+	h.await("told", func(all []heard) bool { return len(all) == 1 })
+	second := serve(t, database, "--lease=2s")
+	first.kill()
+	h.hanging(false)
+	all := h.await("told again", func(all []heard) bool { return len(all) == 2 })
+	d := second.delivered("main", 1)[0]
+	if all[0] != all[1] || d.Attempts[0].Replica == d.Attempts[1].Replica {
+		t.Errorf("%+v: %+v", all, d)
+	}
+}
+
+func TestAReceiverThatHangsHoldsUpNoDeployment(t *testing.T) {
+	t.Parallel()
+	p, h := serve(t, dbtest.New(t)), newHearer(t)
+	p.tellTo(h, "main", nil)
+	h.hanging(true)
+	began := time.Now()
+	for i := range 6 {
+		f := newFleet(t, 1, "v1")
+		body := request(f, "v2", object{"type": "rolling"})
+		body["service"] = fmt.Sprintf("s%d", i)
+		if d := p.awaitEnd(p.post(body).ID); d.State != "completed" {
+			t.Errorf("%s", d.State)
+		}
+	}
+	if took := time.Since(began); took > 14*time.Second {
+		t.Errorf("six deployments took %s", took)
+	}
+	metrics := p.metrics()
+	if !strings.Contains(metrics, `rollcall_notification_deliveries_pending{kind="webhook"} 12`) ||
+		!strings.Contains(metrics, `rollcall_notification_oldest_pending_seconds{kind="webhook"}`) {
+		t.Errorf("the metrics do not say what is pending:\n%s", metrics)
+	}
+}
+
+func (p *process) metrics() string {
+	p.t.Helper()
+	_, text := call(p.t, http.MethodGet, p.url+"/metrics", nil, nil)
+	return string(text)
+}
+
+// toldDelivery is a line of the delivery log.
+type toldDelivery struct {
+	ID, Status, Type string
+	Attempts         []struct {
+		Attempt         int
+		Replica, Detail string
+		Result          *string
+	}
+}
+
+// delivered waits until so many deliveries are over.
+func (p *process) delivered(name string, n int) []toldDelivery {
+	p.t.Helper()
+	for end := time.Now().Add(40 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		over := []toldDelivery{}
+		for _, d := range list[toldDelivery](p, "/notifications/"+name+"/deliveries") {
+			if d.Status != "pending" {
+				over = append(over, d)
+			}
+		}
+		if len(over) >= n {
+			return over
+		}
+		if time.Now().After(end) {
+			p.t.Fatalf("%d of %d are over", len(over), n)
+		}
+	}
+}
+
+func TestNotificationsFromTheCommandLine(t *testing.T) {
+	t.Parallel()
+	p, h := serve(t, dbtest.New(t)), newHearer(t)
+	p.rollcall(t, "notifications", "list").want(0, "NOTIFICATION", "KIND")
+	p.rollcall(t, "notifications", "show", "main").want(2, "no notification")
+	p.rollcall(t, "notifications", "put", "main", "--kind=webhook").want(2, "/url")
+	file := written(t, "notification.yaml", "kind: webhook\nurl: "+h.URL+"/planted\nsecret: "+hearersKey+"\n")
+	made := p.rollcall(t, "notifications", "put", "main", "-f", file, "--service=checkout", "--state=failed").want(0, "main", "webhook", "checkout", "failed")
+	if strings.Contains(made.out+made.err, "planted") {
+		t.Errorf("the url is shown: %s%s", made.out, made.err)
+	}
+	p.rollcall(t, "notifications", "put", "main", "--kind=webhook", "--state=completed").want(0, "completed", "*")
+	p.rollcall(t, "notifications", "test", "main").want(0, "on its way", "deliveries main")
+	p.delivered("main", 1)
+	p.rollcall(t, "notifications", "deliveries", "main").want(0, "delivered", "notification.test", "attempt 1", "done", "HTTP 200")
+	viewer := strings.TrimSpace(p.rollcall(t, "tokens", "create", "eve", "--role=viewer").want(0).out)
+	p.rollcall(t, "notifications", "list", "--token="+viewer).want(0, "main")
+	for _, refused := range [][]string{{"put", "main", "--kind=webhook"}, {"test", "main"}, {"delete", "main"}} {
+		p.rollcall(t, append(append([]string{"notifications"}, refused...), "--token="+viewer)...).want(2, "viewer")
+	}
+	var shown map[string]any
+	if err := json.Unmarshal([]byte(p.rollcall(t, "notifications", "show", "main", "--json").want(0).out), &shown); err != nil || shown["has_secret"] != true {
+		t.Errorf("%v %v", shown, err)
+	}
+	p.rollcall(t, "notifications", "delete", "main").want(0, "main is forgotten")
+	p.rollcall(t, "notifications", "list").want(0)
+}

@@ -1,0 +1,96 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"rollcall/internal/rollout"
+)
+
+// deliveries is what this process told receivers.
+type deliveries struct {
+	total   *prometheus.CounterVec
+	seconds *prometheus.HistogramVec
+}
+
+func newDeliveries(with promauto.Factory) deliveries {
+	d := deliveries{
+		total: counters(with, "notification_deliveries_total",
+			"Attempts of this process to tell a receiver: delivered, pending (it will be tried again), or given_up.", "kind", "result"),
+		seconds: seconds(with, "notification_attempt_duration_seconds", "How long an attempt to tell a receiver took.",
+			[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}, "kind"),
+	}
+	for _, kind := range rollout.NotificationKinds() {
+		for _, status := range deliveryStatuses() {
+			d.total.WithLabelValues(string(kind), status)
+		}
+	}
+	return d
+}
+
+func deliveryStatuses() []string {
+	return []string{string(rollout.DeliveryDelivered), string(rollout.DeliveryPending), string(rollout.DeliveryGivenUp)}
+}
+
+func notificationKinds() []string {
+	names := make([]string, 0, len(rollout.NotificationKinds()))
+	for _, kind := range rollout.NotificationKinds() {
+		names = append(names, string(kind))
+	}
+	return names
+}
+
+// DeliveryAttempted counts one attempt of a delivery, and where the delivery stands since.
+func (m *Metrics) DeliveryAttempted(kind rollout.NotificationKind, status rollout.DeliveryStatus, took time.Duration) {
+	name := among(string(kind), notificationKinds())
+	m.deliveries.total.WithLabelValues(name, among(string(status), deliveryStatuses())).Inc()
+	m.deliveries.seconds.WithLabelValues(name).Observe(took.Seconds())
+}
+
+// Outbox is what a scrape reads of deliveries.
+type Outbox interface {
+	DeliveryGauges(ctx context.Context) ([]rollout.DeliveryGauge, error)
+}
+
+// WatchOutbox adds the metrics of pending deliveries that each scrape reads from db. It is called once.
+func (m *Metrics) WatchOutbox(db Outbox) {
+	m.registry.MustRegister(&outbox{
+		db:      db,
+		pending: desc("notification_deliveries_pending", "Deliveries that no receiver has taken yet, from the database.", "kind"),
+		oldest: desc("notification_oldest_pending_seconds",
+			"Age of the oldest delivery that no receiver has taken yet, 0 when there is none, from the database.", "kind"),
+	})
+}
+
+// outbox reads the database at each scrape.
+type outbox struct {
+	db              Outbox
+	pending, oldest *prometheus.Desc
+}
+
+// Describe is part of prometheus.Collector.
+func (c *outbox) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.pending
+	ch <- c.oldest
+}
+
+// Collect is part of prometheus.Collector.
+func (c *outbox) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	gauges, err := c.db.DeliveryGauges(ctx)
+	if err != nil {
+		return // rollcall_database_up tells
+	}
+	found := map[rollout.NotificationKind]rollout.DeliveryGauge{}
+	for _, g := range gauges {
+		found[g.Kind] = g
+	}
+	for _, kind := range rollout.NotificationKinds() {
+		ch <- gauge(c.pending, float64(found[kind].Pending), string(kind))
+		ch <- gauge(c.oldest, found[kind].Oldest.Seconds(), string(kind))
+	}
+}

@@ -1,0 +1,139 @@
+package notify
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"rollcall/internal/outbound"
+	"rollcall/internal/rollout"
+)
+
+// The version of CDEvents that is spoken (github.com/cdevents/spec, v0.4.1), and the types of its events.
+const (
+	cdeventsVersion   = "0.4.1"
+	serviceDeployed   = "dev.cdevents.service.deployed.0.2.0"
+	serviceUpgraded   = "dev.cdevents.service.upgraded.0.2.0"
+	serviceRolledback = "dev.cdevents.service.rolledback.0.2.0"
+	// notificationTested is one of our own, named as the specification wants custom events to be named.
+	notificationTested = "dev.cdeventsx.rollcall-notification.tested.0.1.0"
+)
+
+// cdevents sends a CDEvent in a CloudEvent 1.0, in structured content mode.
+type cdevents struct{ at place }
+
+// cloudEvent is the envelope: its attributes repeat the CDEvent's own ("CloudEvents Binding for CDEvents").
+type cloudEvent struct {
+	SpecVersion     string    `json:"specversion"`
+	ID              string    `json:"id"`
+	Source          string    `json:"source"`
+	Type            string    `json:"type"`
+	Subject         string    `json:"subject"`
+	Time            time.Time `json:"time"`
+	DataContentType string    `json:"datacontenttype"`
+	Data            cdEvent   `json:"data"`
+}
+
+type cdEvent struct {
+	Context               cdContext      `json:"context"`
+	Subject               cdSubject      `json:"subject"`
+	CustomData            map[string]any `json:"customData"`
+	CustomDataContentType string         `json:"customDataContentType"`
+}
+
+type cdContext struct {
+	Version   string    `json:"version"`
+	ID        string    `json:"id"`
+	Source    string    `json:"source"`
+	Type      string    `json:"type"`
+	Timestamp time.Time `json:"timestamp"`
+}
+
+type cdSubject struct {
+	ID      string `json:"id"`
+	Source  string `json:"source"`
+	Type    string `json:"type"`
+	Content any    `json:"content"`
+}
+
+// serviceContent is the content of the service's events; both fields are required.
+type serviceContent struct {
+	Environment cdReference `json:"environment"`
+	ArtifactID  string      `json:"artifactId"`
+}
+
+type cdReference struct {
+	ID     string `json:"id"`
+	Source string `json:"source"`
+}
+
+func (k cdevents) tell(ctx context.Context, send sender, c *rollout.ClaimedDelivery) outbound.Response {
+	return send(ctx, signed(c, "application/cloudevents+json; charset=utf-8", k.event(c)))
+}
+
+func (k cdevents) event(c *rollout.ClaimedDelivery) cloudEvent {
+	m, source := &c.Message, k.at.source()
+	e := cdEvent{
+		Context: cdContext{Version: cdeventsVersion, ID: c.ID, Source: source, Type: typeOf(m), Timestamp: m.At.UTC()},
+		Subject: k.subject(m), CustomData: custom(m), CustomDataContentType: "application/json",
+	}
+	return cloudEvent{
+		SpecVersion: "1.0", ID: e.Context.ID, Source: source, Type: e.Context.Type, Subject: e.Subject.ID, Time: e.Context.Timestamp,
+		DataContentType: "application/json", Data: e,
+	}
+}
+
+// typeOf says what happened to the service. A service that ran nothing before, as far as anybody knows, is deployed.
+func typeOf(m *rollout.Message) string {
+	switch {
+	case m.Test():
+		return notificationTested
+	case m.State == rollout.StateRolledBack:
+		return serviceRolledback
+	case len(m.PreviousVersions) > 0:
+		return serviceUpgraded
+	default:
+		return serviceDeployed
+	}
+}
+
+func (k cdevents) subject(m *rollout.Message) cdSubject {
+	source := k.at.source()
+	if m.Test() {
+		return cdSubject{ID: "test", Source: source, Type: "rollcall-notification", Content: map[string]any{}}
+	}
+	return cdSubject{ID: m.Service, Source: source, Type: "service", Content: serviceContent{
+		Environment: cdReference{ID: m.Environment, Source: source}, ArtifactID: artifact(m.Service, runs(m)),
+	}}
+}
+
+// runs is the version that the service runs after what happened; empty when its targets run different ones.
+func runs(m *rollout.Message) string {
+	if m.State == rollout.StateRolledBack && m.Kind == rollout.KindDeploy {
+		return m.PreviousVersion()
+	}
+	return m.Version
+}
+
+// artifact is a package URL (github.com/package-url/purl-spec): of no ecosystem in particular, for a version can be anything.
+func artifact(service, version string) string {
+	purl := "pkg:generic/" + percent(service)
+	if version != "" {
+		purl += "@" + percent(version)
+	}
+	return purl
+}
+
+func percent(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+
+// custom is what CDEvents have no words for.
+func custom(m *rollout.Message) map[string]any {
+	if m.Test() {
+		return map[string]any{}
+	}
+	return map[string]any{
+		"deployment_id": m.DeploymentID, "kind": m.Kind, "version": known(m.Version), "previous_version": known(m.PreviousVersion()),
+		"requested_by": m.RequestedBy, "labels": m.Labels,
+	}
+}

@@ -1,0 +1,127 @@
+package notify
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+func TestACDEventIsACloudEventThatRepeatsIt(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	wantStatus(t, tell(t, "https://r.example.com", delivery(rollout.NotificationCDEvents, r.URL, completed(nil))), rollout.DeliveryDelivered)
+	got := r.last(t)
+	if kind := got.header.Get("Content-Type"); kind != "application/cloudevents+json; charset=utf-8" {
+		t.Errorf("Content-Type %q", kind)
+	}
+	const id, source, kind, when = "0199f2a4-0000-7000-8000-000000000001", "https://r.example.com", "dev.cdevents.service.upgraded.0.2.0", "2026-05-01T12:00:05Z"
+	wantJSON(t, got.body, map[string]any{
+		"specversion": "1.0", "id": id, "source": source, "type": kind, "subject": "checkout", "time": when, "datacontenttype": "application/json",
+		"data": map[string]any{
+			"context": map[string]any{"version": "0.4.1", "id": id, "source": source, "type": kind, "timestamp": when},
+			"subject": map[string]any{
+				"id": "checkout", "source": source, "type": "service",
+				"content": map[string]any{
+					"environment": map[string]any{"id": "production", "source": source}, "artifactId": "pkg:generic/checkout@v2%2B1",
+				},
+			},
+			"customData": map[string]any{
+				"deployment_id": "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11", "kind": "deploy", "version": "v2+1", "previous_version": "v1",
+				"requested_by": "token:ci", "labels": map[string]any{"commit": "abc123"},
+			},
+			"customDataContentType": "application/json",
+		},
+	})
+}
+
+// allowed are the fields that the schemas of service.deployed, upgraded and rolledback 0.2.0 know (CDEvents v0.4.1), true for
+// those that they require; they allow no others.
+func allowed() map[string]map[string]bool {
+	return map[string]map[string]bool{
+		"":                            {"context": true, "subject": true, "customData": false, "customDataContentType": false},
+		"context":                     {"version": true, "id": true, "source": true, "type": true, "timestamp": true, "schemaUri": false, "chainId": false, "links": false},
+		"subject":                     {"id": true, "source": false, "type": true, "content": true},
+		"subject/content":             {"environment": true, "artifactId": true},
+		"subject/content/environment": {"id": true, "source": false},
+	}
+}
+
+func TestACDEventHasTheFieldsOfItsSchemaAndNoOthers(t *testing.T) {
+	t.Parallel()
+	for name, m := range map[string]rollout.Message{
+		"deployed":   completed(func(m *rollout.Message) { m.PreviousVersions = nil }),
+		"upgraded":   completed(nil),
+		"rolledback": completed(func(m *rollout.Message) { m.State, m.PreviousVersions = rollout.StateRolledBack, []string{"v0", "v1"} }),
+	} {
+		encoded, err := json.Marshal(cdevents{}.event(delivery(rollout.NotificationCDEvents, "http://x", m)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var envelope struct{ Data map[string]any }
+		if err := json.Unmarshal(encoded, &envelope); err != nil {
+			t.Fatal(err)
+		}
+		for path, fields := range allowed() {
+			object := envelope.Data
+			for _, step := range steps(path) {
+				object, _ = object[step].(map[string]any)
+			}
+			for field, required := range fields {
+				if value, there := object[field]; required && (!there || value == "") {
+					t.Errorf("%s: %s/%s is missing", name, path, field)
+				}
+			}
+			for field := range object {
+				if _, known := fields[field]; !known {
+					t.Errorf("%s: the schema does not know %s/%s", name, path, field)
+				}
+			}
+		}
+		context, _ := envelope.Data["context"].(map[string]any)
+		stamp, _ := context["timestamp"].(string)
+		if _, err := time.Parse(time.RFC3339, stamp); err != nil {
+			t.Error(err)
+		}
+		source, _ := context["source"].(string)
+		if _, err := url.Parse(source); err != nil || context["type"] != "dev.cdevents.service."+name+".0.2.0" {
+			t.Errorf("%s: %v", name, context)
+		}
+	}
+}
+
+func steps(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+}
+
+func TestACDEventNamesTheArtifactThatRunsAfterwards(t *testing.T) {
+	t.Parallel()
+	for want, m := range map[string]rollout.Message{
+		"pkg:generic/checkout@v1": completed(func(m *rollout.Message) { m.State = rollout.StateRolledBack }),
+		"pkg:generic/checkout":    completed(func(m *rollout.Message) { m.State, m.PreviousVersions = rollout.StateRolledBack, []string{"v0", "v1"} }),
+		"pkg:generic/checkout@v1.9": completed(func(m *rollout.Message) {
+			m.State, m.Kind, m.Version = rollout.StateRolledBack, rollout.KindRollback, "v1.9"
+		}),
+		"pkg:generic/checkout@a%20b%2Fc%40d%3Fe%23f": completed(func(m *rollout.Message) { m.Version = "a b/c@d?e#f" }),
+	} {
+		if got := artifact(m.Service, runs(&m)); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestACDEventsTestIsACustomEventThatSaysNothingOfAnyService(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	wantStatus(t, tell(t, "", delivery(rollout.NotificationCDEvents, r.URL, testMessage())), rollout.DeliveryDelivered)
+	var got cloudEvent
+	if err := json.Unmarshal(r.last(t).body, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Type != "dev.cdeventsx.rollcall-notification.tested.0.1.0" || got.Data.Subject.Type != "rollcall-notification" || got.Source != "/rollcall" {
+		t.Errorf("%+v", got)
+	}
+}

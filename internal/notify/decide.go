@@ -1,0 +1,91 @@
+package notify
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/internal/outbound"
+	"rollcall/internal/rollout"
+)
+
+const (
+	// firstWait doubles with each attempt, up to longestWait.
+	firstWait   = 2 * time.Second
+	longestWait = 30 * time.Minute
+	// patience is how long a delivery is tried.
+	patience = 24 * time.Hour
+	// longestAsked is the longest wait that a receiver can ask for.
+	longestAsked = time.Hour
+)
+
+// decide says what follows from an answer. share, from 0 to 1, is drawn by chance, so that what failed at once is not tried
+// again at once.
+func decide(c *rollout.ClaimedDelivery, r outbound.Response, now time.Time, share float64) rollout.DeliveryOutcome {
+	o := rollout.DeliveryOutcome{Result: resultOf(r), Detail: detail(r, &c.Notification.Secrets), Status: rollout.DeliveryPending}
+	switch {
+	case o.Result == rollout.AnswerDone:
+		o.Status = rollout.DeliveryDelivered
+	case r.Status == http.StatusGone, c.Message.Test(), c.Age >= patience:
+		o.Status = rollout.DeliveryGivenUp
+	default:
+		asked := outbound.RetryAfter(r.Header.Get("Retry-After"), now, longestAsked)
+		o.Again = max(asked, wait(c.Attempt, share))
+		o.Unanswered = asked == 0 && nobody(r.Status)
+	}
+	return o
+}
+
+// resultOf sorts an answer. Any 2xx is taken for done: nothing would be asked again after a 202.
+func resultOf(r outbound.Response) rollout.AnswerKind {
+	switch {
+	case r.Status == 0:
+		return r.Failure.Kind
+	case r.Status/100 == 2:
+		return rollout.AnswerDone
+	case r.Status == http.StatusRequestTimeout, r.Status == http.StatusTooEarly, r.Status == http.StatusTooManyRequests, r.Status/100 == 5:
+		return rollout.AnswerRetry
+	case r.Status >= 300 && r.Status < 500:
+		return rollout.AnswerRefused
+	default: // not a final HTTP status
+		return rollout.AnswerLost
+	}
+}
+
+// nobody reports whether the receiver was not there, rather than unwilling: no answer, or that of what stands before it.
+func nobody(status int) bool {
+	switch status {
+	case 0, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	default:
+		return false
+	}
+}
+
+// wait is half of it certain and half by chance.
+func wait(attempt int, share float64) time.Duration {
+	most := longestWait
+	if attempt < 20 { // beyond that the shift would overflow, and it is the longest anyway
+		most = min(most, firstWait<<(attempt-1))
+	}
+	return most/2 + time.Duration(share*float64(most/2))
+}
+
+// detail is what is written down of an answer: a head of our own words, and what others said or what stood in the way, as
+// far as that repeats nothing that nobody may read back.
+func detail(r outbound.Response, secrets *rollout.NotificationSecrets) string {
+	head, rest := "HTTP "+strconv.Itoa(r.Status), string(r.Body)
+	if r.Status == 0 {
+		head = "no answer"
+		if r.Failure.Kind == rollout.AnswerNotSent {
+			head = "not sent"
+		}
+		rest = strings.TrimPrefix(r.Failure.Message, head+": ")
+	}
+	shown := outbound.OneLine(hide(rest, secrets)) // cut only then: what is cut could not be known for a secret
+	if shown == "" {
+		return head
+	}
+	return head + ": " + shown
+}

@@ -1,0 +1,130 @@
+package notify
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"rollcall/internal/outbound"
+	"rollcall/internal/rollout"
+)
+
+func answered(status int, header ...string) outbound.Response {
+	r := outbound.Response{Status: status, Header: http.Header{}}
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return r
+}
+
+func nothing(kind rollout.AnswerKind) outbound.Response {
+	return outbound.Response{Failure: rollout.Answer{Kind: kind, Message: "not sent: connection refused"}}
+}
+
+func TestWhatAnAnswerLeadsTo(t *testing.T) {
+	t.Parallel()
+	old := 24 * time.Hour
+	for name, c := range map[string]struct {
+		answer     outbound.Response
+		age        time.Duration
+		test       bool
+		status     rollout.DeliveryStatus
+		result     rollout.AnswerKind
+		unanswered bool
+	}{
+		"200":                      {answered(200), 0, false, rollout.DeliveryDelivered, rollout.AnswerDone, false},
+		"202":                      {answered(202), 0, false, rollout.DeliveryDelivered, rollout.AnswerDone, false},
+		"a late 200":               {answered(204), old, false, rollout.DeliveryDelivered, rollout.AnswerDone, false},
+		"500":                      {answered(500), 0, false, rollout.DeliveryPending, rollout.AnswerRetry, false},
+		"503":                      {answered(503), 0, false, rollout.DeliveryPending, rollout.AnswerRetry, true},
+		"503 that says when":       {answered(503, "Retry-After", "9"), 0, false, rollout.DeliveryPending, rollout.AnswerRetry, false},
+		"429":                      {answered(429), 0, false, rollout.DeliveryPending, rollout.AnswerRetry, false},
+		"401":                      {answered(401), 0, false, rollout.DeliveryPending, rollout.AnswerRefused, false},
+		"a redirect":               {answered(307), 0, false, rollout.DeliveryPending, rollout.AnswerRefused, false},
+		"gone for good":            {answered(410), 0, false, rollout.DeliveryGivenUp, rollout.AnswerRefused, false},
+		"no connection":            {nothing(rollout.AnswerNotSent), 0, false, rollout.DeliveryPending, rollout.AnswerNotSent, true},
+		"no answer":                {nothing(rollout.AnswerLost), 0, false, rollout.DeliveryPending, rollout.AnswerLost, true},
+		"no connection for a day":  {nothing(rollout.AnswerNotSent), old, false, rollout.DeliveryGivenUp, rollout.AnswerNotSent, false},
+		"500 for a day":            {answered(500), old, false, rollout.DeliveryGivenUp, rollout.AnswerRetry, false},
+		"a test that finds nobody": {nothing(rollout.AnswerNotSent), 0, true, rollout.DeliveryGivenUp, rollout.AnswerNotSent, false},
+		"101":                      {answered(101), 0, false, rollout.DeliveryPending, rollout.AnswerLost, false},
+	} {
+		m := completed(nil)
+		if c.test {
+			m = testMessage()
+		}
+		d := delivery(rollout.NotificationWebhook, "http://127.0.0.1:1", m)
+		d.Age = c.age
+		got := decide(d, c.answer, at, 0.5)
+		if got.Status != c.status || got.Result != c.result || got.Unanswered != c.unanswered || (got.Again > 0) != (c.status == rollout.DeliveryPending) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestWaitsGrowSpreadAndAreBounded(t *testing.T) {
+	t.Parallel()
+	for attempt, bounds := range map[int][2]time.Duration{
+		1: {time.Second, 2 * time.Second}, 2: {2 * time.Second, 4 * time.Second}, 5: {16 * time.Second, 32 * time.Second},
+		11: {15 * time.Minute, 30 * time.Minute}, 19: {15 * time.Minute, 30 * time.Minute}, 1000: {15 * time.Minute, 30 * time.Minute},
+	} {
+		if least, most := wait(attempt, 0), wait(attempt, 1); least != bounds[0] || most != bounds[1] {
+			t.Errorf("after attempt %d: %s to %s", attempt, least, most)
+		}
+	}
+}
+
+func TestARetryAfterIsRespectedUpToAnHour(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]time.Duration{
+		"7": 7 * time.Second, "600": 10 * time.Minute, "999999": time.Hour, "Fri, 01 May 2026 12:10:05 GMT": 10 * time.Minute,
+		"0": wait(1, 0.5), "soon": wait(1, 0.5), "1": wait(1, 0.5), // sooner than it would be tried anyway
+	} {
+		if got := decide(delivery(rollout.NotificationWebhook, "http://x", completed(nil)), answered(429, "Retry-After", value), at, 0.5); got.Again != want {
+			t.Errorf("%s: again after %s, want %s", value, got.Again, want)
+		}
+	}
+}
+
+func TestNoPartOfASecretIsWrittenDown(t *testing.T) {
+	t.Parallel()
+	secrets := rollout.NotificationSecrets{
+		URL:     "https://hooks.example.com:8443/services/T0000AAAA/xoxbSecret%2F1?key=queryValue",
+		Signing: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw whsec_C2FVsBQIhrscChlQIMV", Token: "ghp_token",
+	}
+	for _, part := range []string{
+		secrets.URL.Reveal(), "hooks.example.com", "hooks.example.com:8443", "/services/T0000AAAA/", "T0000AAAA", "xoxbSecret/1", "xoxbSecret%2F1",
+		"queryValue", "key=queryValue", "ghp_token", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV",
+	} {
+		answer := outbound.Response{Status: 400, Body: []byte("you sent " + part + " to me")}
+		if got := detail(answer, &secrets); got != "HTTP 400: "+notShown {
+			t.Errorf("%s: %s", part, got)
+		}
+	}
+	long := outbound.Response{Status: 400, Body: []byte(strings.Repeat("x", 195) + secrets.Token.Reveal())}
+	if got := detail(long, &secrets); got != "HTTP 400: "+notShown {
+		t.Errorf("a part of a secret is shown where an answer is cut: %s", got)
+	}
+	lookup := outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerNotSent, Message: "not sent: cannot look up hooks.example.com: no such host"}}
+	if got := detail(lookup, &secrets); got != "not sent: "+notShown {
+		t.Error(got)
+	}
+	if got := detail(outbound.Response{Status: 400, Body: []byte("invalid_payload")}, &secrets); got != "HTTP 400: invalid_payload" {
+		t.Errorf("what tells nothing is hidden: %s", got)
+	}
+}
+
+func TestHidingNeverShowsAURLThatAnAnswerRepeats(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		path := rapid.StringMatching(`[A-Za-z0-9_-]{6,40}`).Draw(t, "path")
+		secrets := rollout.NotificationSecrets{URL: rollout.Secret("https://h.example.com/a/" + path)}
+		before, after := rapid.String().Draw(t, "before"), rapid.String().Draw(t, "after")
+		if got := hide(before+path+after, &secrets); got != notShown {
+			t.Fatalf("%q", got)
+		}
+	})
+}

@@ -1,0 +1,176 @@
+package notify
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"rollcall/internal/outbound"
+	"rollcall/internal/rollout"
+)
+
+// github keeps a deployment of a repository at GitHub, with its statuses (docs.github.com/rest/deployments, version
+// 2022-11-28). The notification's url is the repository's in the API: https://api.github.com/repos/OWNER/NAME, or
+// https://HOST/api/v3/repos/OWNER/NAME with an Enterprise Server.
+type github struct{ at place }
+
+const githubVersion = "2022-11-28"
+
+// mostDescribed is how many characters a description may have.
+const mostDescribed = 140
+
+// githubDeployment is a deployment as it is asked for, and found again: the payload tells whose it is.
+type githubDeployment struct {
+	Ref         string `json:"ref"`
+	Task        string `json:"task"`
+	Environment string `json:"environment"`
+	Description string `json:"description"`
+	// AutoMerge would merge the default branch into the ref first.
+	AutoMerge bool `json:"auto_merge"`
+	// RequiredContexts are the checks that must have passed: none, for it is under way already.
+	RequiredContexts []string      `json:"required_contexts"`
+	Payload          githubPayload `json:"payload"`
+}
+
+type githubPayload struct {
+	DeploymentID string `json:"rollcall_deployment_id"`
+	Service      string `json:"service"`
+	Version      string `json:"version"`
+}
+
+type githubStatus struct {
+	State       string `json:"state"`
+	Environment string `json:"environment"`
+	Description string `json:"description"`
+	LogURL      string `json:"log_url,omitempty"`
+	// AutoInactive makes GitHub end older deployments of the environment, whichever service they were of.
+	AutoInactive bool `json:"auto_inactive"`
+}
+
+func (k github) tell(ctx context.Context, send sender, c *rollout.ClaimedDelivery) outbound.Response {
+	if c.Message.Test() {
+		return send(ctx, request(c, http.MethodGet, "", nil)) // whether there is such a repository, and the token good for it
+	}
+	id, answer := k.find(ctx, send, c)
+	if id == 0 && answer.Status == http.StatusOK {
+		id, answer = k.create(ctx, send, c)
+	}
+	if id == 0 {
+		return answer
+	}
+	return send(ctx, request(c, http.MethodPost, fmt.Sprintf("/deployments/%d/statuses", id), k.status(c)))
+}
+
+// find looks for the deployment that an earlier attempt, or an earlier message, has made. 0 when there is none.
+func (k github) find(ctx context.Context, send sender, c *rollout.ClaimedDelivery) (int64, outbound.Response) {
+	m := &c.Message
+	query := url.Values{"ref": {ref(m)}, "environment": {m.Environment}, "task": {task(m)}, "per_page": {strconv.Itoa(githubPage)}}
+	answer := send(ctx, request(c, http.MethodGet, "/deployments?"+query.Encode(), nil))
+	var found []struct {
+		ID      int64           `json:"id"`
+		Payload json.RawMessage `json:"payload"`
+	}
+	if answer.Status != http.StatusOK {
+		return 0, answer
+	}
+	if json.Unmarshal(answer.Body, &found) != nil {
+		return 0, outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerLost, Message: "the list of deployments cannot be read"}}
+	}
+	for _, d := range found {
+		if ours(d.Payload, m.DeploymentID) {
+			return d.ID, answer
+		}
+	}
+	return 0, answer
+}
+
+// githubPage keeps a list of deployments within what is read of an answer: each takes some 4 KiB.
+const githubPage = 10
+
+// ours reports whether a payload names the deployment. GitHub gives it back as an object, or as the text of one.
+func ours(payload json.RawMessage, id string) bool {
+	var text string
+	if json.Unmarshal(payload, &text) == nil {
+		payload = json.RawMessage(text)
+	}
+	var p githubPayload
+	return json.Unmarshal(payload, &p) == nil && p.DeploymentID == id
+}
+
+func (k github) create(ctx context.Context, send sender, c *rollout.ClaimedDelivery) (int64, outbound.Response) {
+	m := &c.Message
+	answer := send(ctx, request(c, http.MethodPost, "/deployments", githubDeployment{
+		Ref: ref(m), Task: task(m), Environment: m.Environment, Description: shortened(m.Service + " " + m.Version),
+		RequiredContexts: []string{}, Payload: githubPayload{DeploymentID: m.DeploymentID, Service: m.Service, Version: m.Version},
+	}))
+	var made struct{ ID int64 }
+	if answer.Status != http.StatusCreated {
+		if answer.Status/100 == 2 { // 202: it has merged something, which was not asked for, and made nothing
+			answer.Status, answer.Failure = 0, rollout.Answer{Kind: rollout.AnswerLost, Message: "no deployment was made"}
+		}
+		return 0, answer
+	}
+	if json.Unmarshal(answer.Body, &made) != nil || made.ID == 0 {
+		return 0, outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerLost, Message: "the deployment that was made has no id"}}
+	}
+	return made.ID, answer
+}
+
+func (k github) status(c *rollout.ClaimedDelivery) githubStatus {
+	m := &c.Message
+	return githubStatus{
+		State: githubState(m), Environment: m.Environment, Description: shortened(m.Reason), LogURL: k.at.of(m),
+		AutoInactive: len(c.Notification.Services) == 1,
+	}
+}
+
+// githubState is the state in GitHub's words. A deployment that was rolled back has failed; a rollback that has taken
+// everything back has not.
+func githubState(m *rollout.Message) string {
+	switch {
+	case m.State == rollout.StateInProgress:
+		return "in_progress"
+	case m.State == rollout.StateCompleted, m.State == rollout.StateRolledBack && m.Kind == rollout.KindRollback:
+		return "success"
+	case m.State == rollout.StateSuperseded:
+		return "inactive"
+	case m.State == rollout.StateAborted:
+		return "error"
+	default:
+		return "failure"
+	}
+}
+
+// ref is what was deployed, in the repository's terms: the commit, where a label names it, else the version as a tag.
+func ref(m *rollout.Message) string {
+	return cmp.Or(m.Labels["commit"], m.Version, m.PreviousVersion(), "HEAD")
+}
+
+func task(m *rollout.Message) string { return string(m.Kind) }
+
+func shortened(text string) string {
+	if runes := []rune(strings.TrimSpace(text)); len(runes) > mostDescribed {
+		return string(runes[:mostDescribed-1]) + "…"
+	}
+	return strings.TrimSpace(text)
+}
+
+// request is a call of the repository's API, below its own path.
+func request(c *rollout.ClaimedDelivery, method, path string, body any) outbound.Request {
+	r := post(c, "application/json", body)
+	r.Method, r.URL = method, strings.TrimRight(r.URL, "/")+path
+	if body == nil {
+		r.Body = nil
+	}
+	r.Header.Set("Accept", "application/vnd.github+json")
+	r.Header.Set("X-Github-Api-Version", githubVersion)
+	if token := c.Notification.Secrets.Token; token != "" {
+		r.Header.Set("Authorization", "Bearer "+token.Reveal())
+	}
+	return r
+}

@@ -1,0 +1,71 @@
+package notify
+
+import (
+	"net/http"
+	"testing"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"rollcall/internal/rollout"
+)
+
+func TestAWebhookTellsTheDeploymentInTheAPIsOwnWords(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	wantStatus(t, tell(t, "https://rollcall.example.com/", delivery(rollout.NotificationWebhook, r.URL, completed(nil))), rollout.DeliveryDelivered)
+	got := r.last(t)
+	if got.method != http.MethodPost || got.path != "/planted-path" || got.header.Get("Content-Type") != "application/json" {
+		t.Errorf("%s %s as %s", got.method, got.path, got.header.Get("Content-Type"))
+	}
+	wantJSON(t, got.body, map[string]any{
+		"type": "deployment.completed", "timestamp": "2026-05-01T12:00:05Z",
+		"data": map[string]any{
+			"id": "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11", "url": "https://rollcall.example.com/ui/deployments/0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11",
+			"service": "checkout", "environment": "production", "version": "v2+1", "previous_version": "v1", "previous_versions": []string{"v1"},
+			"kind": "deploy", "rollback_of": nil, "requested_by": "token:ci", "labels": map[string]any{"commit": "abc123"}, "strategy": "rolling",
+			"state": "completed", "reason": "all 3 targets verified", "targets_total": 3,
+			"created_at": "2026-05-01T12:00:00Z", "started_at": "2026-05-01T12:00:01Z", "finished_at": "2026-05-01T12:00:05Z",
+			"result": map[string]any{
+				"success": true, "state": "completed", "targets_updated": 3, "targets_failed": 0, "targets_rolled_back": 0, "duration_ms": 4000,
+				"errors": []any{}, "metadata": map[string]any{},
+			},
+		},
+	})
+}
+
+func TestAWebhooksTestTellsOfNothing(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, nil)
+	wantStatus(t, tell(t, "", delivery(rollout.NotificationWebhook, r.URL, testMessage())), rollout.DeliveryDelivered)
+	wantJSON(t, r.last(t).body, map[string]any{"type": "notification.test", "timestamp": "2026-05-01T12:00:05Z", "data": nil})
+}
+
+func TestWebhooksAndCDEventsAreSignedWithTheirOwnKeyElseTheServersAndOthersNot(t *testing.T) {
+	t.Parallel()
+	const own = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+	for _, kind := range rollout.NotificationKinds() {
+		for secret, key := range map[rollout.Secret]string{"": signingKey, own: own} {
+			r := newReceiver(t, nil)
+			c := delivery(kind, r.URL, completed(nil))
+			c.Notification.Secrets.Signing = secret
+			tell(t, "", c)
+			got := r.last(t)
+			if !kind.Signed() {
+				if got.header.Get("Webhook-Signature") != "" || got.header.Get("Webhook-Id") != "" {
+					t.Errorf("%s is signed: %v", kind, got.header)
+				}
+				continue
+			}
+			oracle, err := standardwebhooks.NewWebhook(key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := oracle.Verify(got.body, got.header); err != nil {
+				t.Errorf("%s with %q: %v", kind, secret.Reveal(), err)
+			}
+			if id := got.header.Get("Webhook-Id"); id != c.ID {
+				t.Errorf("its id is %s, want %s", id, c.ID)
+			}
+		}
+	}
+}

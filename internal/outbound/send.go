@@ -1,0 +1,78 @@
+package outbound
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// Request is one call of somebody else's API.
+type Request struct {
+	// Method is GET without a body when it is empty.
+	Method, URL string
+	// Header is added to what every call carries; nil adds nothing.
+	Header http.Header
+	Body   []byte
+	// ID makes it a webhook of that id (Standard Webhooks 1.0); empty for what is none. Secret signs that; empty means the
+	// client's own key.
+	ID     string
+	Secret rollout.Secret
+}
+
+// Response is an answer, as far as there was one.
+type Response struct {
+	// Status is 0 when there was none; Failure says then why, and how far the request got.
+	Status  int
+	Header  http.Header
+	Failure rollout.Answer
+	// Body is at most MaxBody of what was sent.
+	Body []byte
+}
+
+// Send sends r once and gives what was answered, which the caller has to judge. It ends with ctx.
+func (c *Client) Send(ctx context.Context, r Request) Response {
+	began := time.Now()
+	var connected atomic.Bool // set by the transport's own goroutines
+	req, err := c.plain(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}), r)
+	if err != nil {
+		return Response{Failure: rollout.Answer{Kind: rollout.AnswerNotSent, Message: "not sent: " + OneLine(err.Error())}}
+	}
+	resp, err := c.Do(req, nil)
+	if err != nil {
+		return Response{Failure: Failed(ctx, connected.Load(), err, began)}
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
+	answer := Response{Status: resp.StatusCode, Header: resp.Header}
+	if resp.StatusCode != http.StatusSwitchingProtocols { // after that the body is the bare connection, and has no end
+		answer.Body, _ = io.ReadAll(io.LimitReader(resp.Body, MaxBody)) // cut short, it is judged as far as it came
+	}
+	return answer
+}
+
+// plain builds the request. Its errors are fit for people and do not hold the URL.
+func (c *Client) plain(ctx context.Context, r Request) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
+	if err != nil {
+		return nil, errors.New("the address is not a URL")
+	}
+	for name, values := range r.Header {
+		req.Header[name] = values
+	}
+	if r.ID == "" {
+		return req, nil
+	}
+	secret := r.Secret
+	if secret == "" {
+		secret = c.key
+	}
+	return req, sign(req.Header, secret, r.ID, time.Now(), r.Body)
+}

@@ -1,0 +1,203 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// maxNotifications bounds what the end of a deployment writes, and how many receivers are called at once.
+const maxNotifications = 100
+
+// notificationColumns are what scanNotification reads, in this order, of a table called n.
+const notificationColumns = `n.id, n.name, n.kind, n.services, n.environments, n.states, n.secrets, n.revision,
+	n.created_at, n.updated_at`
+
+// scanNotification reads notificationColumns, and opens the secrets.
+func (s *Store) scanNotification(row pgx.CollectableRow) (rollout.Notification, error) {
+	var n rollout.Notification
+	var sealed []byte
+	err := row.Scan(notificationFields(&n, &sealed)...)
+	n.Secrets = s.openNotification(n.ID, sealed)
+	return n, err //nolint:wrapcheck // the caller says what was tried
+}
+
+// notificationFields are the places for notificationColumns.
+func notificationFields(n *rollout.Notification, sealed *[]byte) []any {
+	return []any{
+		&n.ID, &n.Name, &n.Kind, &n.Services, &n.Environments, &n.States, sealed, &n.Revision,
+		(*instant)(&n.CreatedAt), (*instant)(&n.UpdatedAt),
+	}
+}
+
+// Notification is one by its name; CodeNotFound when there is none.
+func (s *Store) Notification(ctx context.Context, name string) (rollout.Notification, error) {
+	report, err := s.notification(ctx, s.pool, name)
+	return report, failed("read notification "+name, err)
+}
+
+func (s *Store) notification(ctx context.Context, q querier, name string) (rollout.Notification, error) {
+	report, err := one(ctx, q, s.scanNotification, `SELECT `+notificationColumns+` FROM notifications n WHERE n.name = $1`, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return report, noNotification(name)
+	}
+	return report, err
+}
+
+func noNotification(name string) error {
+	return &rollout.Error{Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no notification %q", name)}
+}
+
+// Notifications lists them in the order of their names.
+func (s *Store) Notifications(ctx context.Context, p rollout.Page) (rollout.List[rollout.Notification], error) {
+	var after string
+	if p.Cursor != "" {
+		if err := decodeCursor(p.Cursor, "n:%s", &after); err != nil {
+			return rollout.List[rollout.Notification]{}, err
+		}
+	}
+	limit := limitOf(p)
+	items, err := all(ctx, s.pool, s.scanNotification, `SELECT `+notificationColumns+`
+		FROM notifications n WHERE n.name > $1 ORDER BY n.name LIMIT $2`, after, limit+1)
+	if err != nil {
+		return rollout.List[rollout.Notification]{}, failed("list notifications", err)
+	}
+	return page(items, limit, func(last *rollout.Notification) string { return encodeCursor("n:%s", last.Name) }), nil
+}
+
+// DefineNotification puts what change makes of the present notification in its place; change sees nil when there is none,
+// and answers nil to remove it with its deliveries, or what it was given to leave it as it is. It must be pure, for it may
+// be called again. What is pending goes to where the notification now points.
+func (s *Store) DefineNotification(
+	ctx context.Context, name string, change func(present *rollout.Notification) (*rollout.Notification, error),
+) (rollout.Notification, error) {
+	var stored rollout.Notification
+	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		stored, err = s.defineNotification(ctx, tx, name, change)
+		return err
+	})
+	if err != nil {
+		return rollout.Notification{}, failed("change notification "+name, err)
+	}
+	return stored, nil
+}
+
+func (s *Store) defineNotification(
+	ctx context.Context, tx pgx.Tx, name string, change func(present *rollout.Notification) (*rollout.Notification, error),
+) (rollout.Notification, error) {
+	present, err := s.lockNotification(ctx, tx, name)
+	if err != nil {
+		return rollout.Notification{}, err
+	}
+	next, err := change(present)
+	switch {
+	case err != nil || present == nil && next == nil:
+		return rollout.Notification{}, err
+	case next == present:
+		return s.notification(ctx, tx, name)
+	case next == nil:
+		return rollout.Notification{}, forgetNotification(ctx, tx, present.ID)
+	}
+	defined := *next
+	defined.Name = name
+	if err := s.writeNotification(ctx, tx, present, &defined); err != nil {
+		return rollout.Notification{}, err
+	}
+	return s.notification(ctx, tx, name)
+}
+
+// lockNotification locks a notification's row, or, when there is none, the list of them; nil then. A deployment that ends
+// meanwhile waits for neither.
+func (s *Store) lockNotification(ctx context.Context, tx pgx.Tx, name string) (*rollout.Notification, error) {
+	const lock = `SELECT ` + notificationColumns + ` FROM notifications n WHERE n.name = $1 FOR UPDATE`
+	n, err := one(ctx, tx, s.scanNotification, lock, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('notifications', 0))`); err != nil {
+			return nil, fmt.Errorf("lock the list of notifications: %w", err)
+		}
+		n, err = one(ctx, tx, s.scanNotification, lock, name) // somebody may have made it while this waited
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, fewNotifications(ctx, tx)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the notification: %w", err)
+	}
+	return &n, nil
+}
+
+func fewNotifications(ctx context.Context, tx pgx.Tx) error {
+	count, err := one(ctx, tx, pgx.RowTo[int], `SELECT count(*)::int FROM notifications`)
+	if err != nil {
+		return fmt.Errorf("count the notifications: %w", err)
+	}
+	if count >= maxNotifications {
+		return &rollout.Error{Code: rollout.CodeConflict, Message: fmt.Sprintf("there are %d notifications already, which is the most", count)}
+	}
+	return nil
+}
+
+func forgetNotification(ctx context.Context, tx pgx.Tx, id string) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`DELETE FROM notifications WHERE id = $1`, id)
+	batch.Queue(`DELETE FROM notification_deliveries WHERE notification_id = $1`, id)
+	return send(ctx, tx, batch)
+}
+
+func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next *rollout.Notification) error {
+	now, err := clock(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if err := settleNotification(present, next, now); err != nil {
+		return err
+	}
+	sealed, err := s.sealNotification(next)
+	if err != nil {
+		return err
+	}
+	const sql = `
+		INSERT INTO notifications (id, name, kind, services, environments, states, secrets, revision, created_at, updated_at)
+		VALUES (@id, @name, @kind, @services, @environments, @states, @secrets, @revision, @created_at, @updated_at)
+		ON CONFLICT (name) DO UPDATE SET kind = @kind, services = @services, environments = @environments, states = @states,
+			secrets = @secrets, revision = @revision, updated_at = @updated_at`
+	_, err = tx.Exec(ctx, sql, pgx.NamedArgs{
+		"id": next.ID, "name": next.Name, "kind": string(next.Kind), "services": listed(next.Services),
+		"environments": listed(next.Environments), "states": next.States, "secrets": sealed,
+		"revision": next.Revision, "created_at": next.CreatedAt, "updated_at": next.UpdatedAt,
+	})
+	if err != nil {
+		return fmt.Errorf("write the notification: %w", err)
+	}
+	return wakeDeliveries(ctx, tx, next.ID)
+}
+
+// settleNotification gives next what it has of the present notification, or of being new.
+func settleNotification(present, next *rollout.Notification, now time.Time) error {
+	next.UpdatedAt = now
+	if present != nil {
+		next.ID, next.CreatedAt, next.Revision = present.ID, present.CreatedAt, present.Revision+1
+		return nil
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make an id: %w", err)
+	}
+	next.ID, next.CreatedAt, next.Revision = id.String(), now, 1
+	return nil
+}
+
+// wakeDeliveries makes what waits for another attempt be tried at once: what stood in its way may have been put right.
+func wakeDeliveries(ctx context.Context, tx pgx.Tx, id string) error {
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE notification_deliveries SET next_attempt_at = clock_timestamp()
+		WHERE notification_id = $1 AND status = 'pending' AND next_attempt_at > clock_timestamp()`, id)
+	batch.Queue(notifySQL, notificationsChanged)
+	return send(ctx, tx, batch)
+}

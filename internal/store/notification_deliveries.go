@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	// notificationsKept is how long a delivery that is over is shown, as PostgreSQL spells it.
+	notificationsKept = `interval '7 days'`
+	// pruneAtOnce bounds what one statement removes.
+	pruneAtOnce = 5000
+)
+
+// deliveryCursor is the kind of the cursors of deliveries.
+const deliveryCursor = "v"
+
+// deliveryColumns are what scanDelivery reads, in this order, of a table called d.
+const deliveryColumns = `d.id, d.place, d.message, d.status, d.created_at,
+	CASE WHEN d.status = 'pending' THEN d.next_attempt_at END, d.finished_at`
+
+func scanDelivery(row pgx.CollectableRow) (rollout.NotificationDelivery, error) {
+	var d rollout.NotificationDelivery
+	err := row.Scan(&d.ID, &d.Place, &d.Message, &d.Status, (*instant)(&d.CreatedAt), (*instant)(&d.NextAttemptAt), (*instant)(&d.FinishedAt))
+	return d, err //nolint:wrapcheck // the caller says what was tried
+}
+
+// Deliveries lists what one notification was told, or shall be, newest first, with every attempt; CodeNotFound when there is
+// no such notification.
+func (s *Store) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.NotificationDelivery], error) {
+	var none rollout.List[rollout.NotificationDelivery]
+	before, err := number(deliveryCursor, p.Cursor, math.MaxInt64)
+	if err != nil {
+		return none, err
+	}
+	limit := limitOf(p)
+	items, err := all(ctx, s.pool, scanDelivery, `SELECT `+deliveryColumns+` FROM notifications n
+		JOIN notification_deliveries d ON d.notification_id = n.id
+		WHERE n.name = $1 AND d.place < $2 ORDER BY d.place DESC LIMIT $3`, name, before, limit+1)
+	if err == nil && len(items) == 0 {
+		_, err = s.Notification(ctx, name)
+	}
+	if err != nil {
+		return none, failed("list the deliveries of notification "+name, err)
+	}
+	list := page(items, limit, func(last *rollout.NotificationDelivery) string { return numbered(deliveryCursor, last.Place) })
+	return list, failed("read the attempts of notification "+name, s.loadAttempts(ctx, list.Items))
+}
+
+// loadAttempts reads all attempts of the deliveries.
+func (s *Store) loadAttempts(ctx context.Context, deliveries []rollout.NotificationDelivery) error {
+	ids, of := make([]string, len(deliveries)), make(map[string]*rollout.NotificationDelivery, len(deliveries))
+	for i := range deliveries {
+		ids[i], of[deliveries[i].ID] = deliveries[i].ID, &deliveries[i]
+	}
+	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
+		var id string
+		var a rollout.DeliveryAttempt
+		err := row.Scan(&id, &a.Attempt, &a.Replica, (*instant)(&a.StartedAt), (*instant)(&a.FinishedAt), (*word)(&a.Result), &a.Detail)
+		if d := of[id]; err == nil && d != nil {
+			d.Attempts = append(d.Attempts, a)
+		}
+		return struct{}{}, err //nolint:wrapcheck // said by the caller
+	}, `SELECT delivery_id::text, attempt, replica, started_at, finished_at, result, detail
+		FROM notification_attempts WHERE delivery_id = ANY ($1) ORDER BY delivery_id, attempt`, ids)
+	return err
+}
+
+// TestNotification asks for a delivery that tells of nothing; CodeNotFound when there is no such notification.
+func (s *Store) TestNotification(ctx context.Context, name string) (rollout.NotificationDelivery, error) {
+	var asked rollout.NotificationDelivery
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		now, err := clock(ctx, tx)
+		if err != nil {
+			return err
+		}
+		message, err := json.Marshal(rollout.Message{Type: rollout.MessageTest, At: now})
+		if err != nil {
+			return fmt.Errorf("encode the test: %w", err)
+		}
+		asked, err = one(ctx, tx, scanDelivery, `
+			INSERT INTO notification_deliveries AS d (notification_id, state, message)
+			SELECT n.id, 'test', $2::jsonb FROM notifications n WHERE n.name = $1 FOR SHARE RETURNING `+deliveryColumns, name, string(message))
+		if errors.Is(err, pgx.ErrNoRows) {
+			return noNotification(name)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, notifySQL, notificationsChanged)
+		return err //nolint:wrapcheck // said below
+	})
+	return asked, failed("test notification "+name, err)
+}
+
+// DeliveryGauges are what metrics tell of the deliveries that are pending, by kind; a kind of which none is has no entry.
+func (s *Store) DeliveryGauges(ctx context.Context) ([]rollout.DeliveryGauge, error) {
+	const sql = `SELECT n.kind, count(*)::int, extract(epoch FROM clock_timestamp() - min(d.created_at))::float8
+		FROM notification_deliveries d JOIN notifications n ON n.id = d.notification_id WHERE d.status = 'pending' GROUP BY n.kind`
+	gauges, err := all(ctx, s.pool, func(row pgx.CollectableRow) (rollout.DeliveryGauge, error) {
+		var g rollout.DeliveryGauge
+		var age float64
+		err := row.Scan(&g.Kind, &g.Pending, &age)
+		g.Oldest = time.Duration(age * float64(time.Second))
+		return g, err //nolint:wrapcheck // said below
+	}, sql)
+	return gauges, failed("read what is pending of deliveries", err)
+}
+
+// pruneDeliveries removes those that are long over, and those whose notification was removed while they were written.
+func (s *Store) pruneDeliveries(ctx context.Context) error {
+	const sql = `
+		DELETE FROM notification_deliveries WHERE id IN (
+			SELECT d.id FROM notification_deliveries d WHERE d.finished_at <= clock_timestamp() - ` + notificationsKept + `
+			UNION ALL
+			SELECT d.id FROM notification_deliveries d WHERE NOT EXISTS (SELECT FROM notifications n WHERE n.id = d.notification_id)
+			LIMIT $1)`
+	for {
+		tag, err := s.pool.Exec(ctx, sql, pruneAtOnce)
+		if err != nil || tag.RowsAffected() < pruneAtOnce {
+			return failed("remove old deliveries of notifications", err)
+		}
+	}
+}

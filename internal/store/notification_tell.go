@@ -1,0 +1,80 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// tellSQL puts a message into the outbox for every notification that wants it. It reads the deployment as it is after what
+// is told of was written: a save that was refused, or had landed before, tells nothing, or nothing again.
+const tellSQL = `
+	WITH told AS (
+		INSERT INTO notification_deliveries (notification_id, deployment_id, state, next_attempt_at, message)
+		SELECT n.id, d.id, @state, greatest(clock_timestamp(), (
+				SELECT max(o.next_attempt_at) FROM notification_deliveries o
+				WHERE o.notification_id = n.id AND o.deployment_id = d.id AND o.status = 'pending')),
+			 @message::jsonb || jsonb_build_object('previous_versions', (
+			SELECT coalesce(jsonb_agg(p.version), '[]') FROM (
+				SELECT DISTINCT t.previous_version AS version FROM deployment_targets t
+				WHERE t.deployment_id = @id AND t.previous_version IS NOT NULL ORDER BY 1 LIMIT 20) p))
+		FROM deployments d JOIN notifications n ON @state = ANY (n.states)
+			AND (n.services = '{}' OR d.service = ANY (n.services))
+			AND (n.environments = '{}' OR d.environment = ANY (n.environments))
+		WHERE d.id = @id AND d.epoch = @epoch AND d.saves = @saves
+		ON CONFLICT DO NOTHING RETURNING 1)
+	SELECT pg_notify('` + channel + `', '` + notificationsChanged + `') FROM told LIMIT 1`
+
+// notificationsChanged announces that there is something to tell; it wakes no engine.
+const notificationsChanged = progressMark + notificationsTopic
+
+const notificationsTopic = "notifications"
+
+// NotificationsChanged is Changed for all notifications: a value means that there may be something to tell.
+func (s *Store) NotificationsChanged() (<-chan struct{}, func()) {
+	return s.Changed(notificationsTopic)
+}
+
+// queueMessages adds to the batch what tells of a save: nothing, unless the deployment starts or ends with it. The save must
+// stand before it in the batch.
+func queueMessages(batch *pgx.Batch, save *rollout.Save) error {
+	d := save.Deployment
+	d.Saves++ // by the save itself
+	if startsWith(save.Events) {
+		begun := d
+		begun.State, begun.FinishedAt, begun.Result = rollout.StateInProgress, time.Time{}, nil
+		if err := queueMessage(batch, &begun, d.StartedAt); err != nil {
+			return err
+		}
+	}
+	if d.FinishedAt.IsZero() {
+		return nil
+	}
+	return queueMessage(batch, &d, d.FinishedAt)
+}
+
+func startsWith(events []rollout.Event) bool {
+	for i := range events {
+		if events[i].Type == rollout.EventStarted {
+			return true
+		}
+	}
+	return false
+}
+
+// queueMessage adds to the batch what tells that a deployment got into its state. Epoch and Saves must be as they are stored
+// once that is written.
+func queueMessage(batch *pgx.Batch, d *rollout.Deployment, at time.Time) error {
+	message, err := json.Marshal(rollout.NewMessage(d, at))
+	if err != nil {
+		return fmt.Errorf("encode what is told of deployment %s: %w", d.ID, err)
+	}
+	batch.Queue(tellSQL, pgx.NamedArgs{
+		"id": d.ID, "epoch": d.Epoch, "saves": d.Saves, "state": string(d.State), "message": string(message),
+	})
+	return nil
+}
