@@ -88,6 +88,12 @@ func TestDevWithoutAnAdminTokenIsOpenAndSaysSo(t *testing.T) {
 	if !p.says("credentials are switched off") {
 		t.Errorf("the log does not say so:\n%s", p.tail())
 	}
+	client := &http.Client{Transport: plainTransport()}
+	for _, path := range []string{"/ui", "/ui/deployments"} {
+		if res, body := page(t, client, http.MethodGet, p.url+path, nil); res.StatusCode != http.StatusOK || !strings.Contains(body, "Credentials are off.") {
+			t.Errorf("%s does not say so: %s", path, res.Status)
+		}
+	}
 }
 
 func TestARevokedTokenIsRefusedByEveryReplicaFromTheAnswerOn(t *testing.T) {

@@ -307,6 +307,48 @@ func TestThePagesWorkWithoutAScriptAndTakeNoFormOfOthers(t *testing.T) {
 	}
 }
 
+// What signs somebody in is out of reach of scripts, and is sent by no other site's page.
+func TestTheDashboardsCookiesAndHeadersKeepOthersOut(t *testing.T) {
+	t.Parallel()
+	p := serve(t, dbtest.New(t))
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar, Transport: plainTransport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	asked, body := page(t, client, http.MethodGet, p.url+"/ui/sign-in", nil)
+	signedIn, _ := page(t, client, http.MethodPost, p.url+"/ui/sign-in", url.Values{"proof": {proofIn(t, body)}, "token": {adminToken}})
+	cookies := append(asked.Cookies(), signedIn.Cookies()...)
+	for _, c := range cookies {
+		if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Domain != "" || c.Name != "rollcall_form" && c.MaxAge > 24*60*60 {
+			t.Errorf("the cookie %s: HttpOnly %t, SameSite %v, domain %q, %d s", c.Name, c.HttpOnly, c.SameSite, c.Domain, c.MaxAge)
+		}
+	}
+	if len(cookies) == 0 {
+		t.Error("signing in sets no cookie")
+	}
+	behindTLS, _ := page(t, &http.Client{Transport: plainTransport()}, http.MethodGet, p.url+"/ui/sign-in", nil, "X-Forwarded-Proto", "https")
+	for _, c := range behindTLS.Cookies() {
+		if !c.Secure {
+			t.Errorf("the cookie %s would be sent without TLS", c.Name)
+		}
+	}
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+		"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin", "Cache-Control": "no-store",
+	} {
+		if got := asked.Header.Get(name); got != want {
+			t.Errorf("%s is %q", name, got)
+		}
+	}
+	policy := asked.Header.Get("Content-Security-Policy")
+	for _, rule := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"} {
+		if !strings.Contains(policy, rule) {
+			t.Errorf("the policy %q lacks %s", policy, rule)
+		}
+	}
+}
+
 func plainTransport() http.RoundTripper {
 	return &http.Transport{}
 }
