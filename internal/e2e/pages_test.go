@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+
 	"rollcall/internal/dbtest"
 	"rollcall/internal/seal"
 )
@@ -156,5 +159,26 @@ func TestPagesAreCountedByTheirPatternAndNeverByTheirPath(t *testing.T) {
 	}
 	if strings.Contains(string(metrics), id) || strings.Contains(string(metrics), `route="unmatched"`) {
 		t.Error("a path is counted as itself, or as none")
+	}
+}
+
+func TestWhatIsDrawnAnewForTheFirstTimeLeavesALinkWhereItIs(t *testing.T) {
+	t.Parallel()
+	p, _ := paged(t)
+	b := browse(t)
+	b.signIn(p, "/ui/deployments")
+	_, err := chromedp.Call(b.ctx, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `addEventListener("DOMContentLoaded", () => { window.kept = [...document.querySelectorAll("[data-live] a")]; })`,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/ui/gitops", "/ui/gitops/main", "/", "/ui/services/checkout/environments/production"} {
+		b.open(p.url + path)
+		b.awaitThat("it was drawn anew", `performance.getEntriesByName(location.href, "resource").length > 0`)
+		b.awaitText("#live", "live")
+		if !eval[bool](b, `window.kept.length > 0 && window.kept.every((a) => a.isConnected)`) {
+			t.Errorf("%s has other links than before", path)
+		}
 	}
 }

@@ -119,7 +119,8 @@ async function redraw(part, id) {
   if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("text/html")) throw new Error("status " + answer.status);
   const place = document.getElementById(id);
   const focused = place.contains(document.activeElement) && document.activeElement.getAttribute("href");
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").body;
+  // Inside an element, white space at the beginning counts, as it did when the page came: else every node would meet another.
+  const fresh = new DOMParser().parseFromString("<div>" + await answer.text() + "</div>", "text/html").body.firstElementChild;
   // A sentence that did not change stays as it was told, so that nobody hears it twice.
   const reason = place.querySelector("#reason"), newReason = fresh.querySelector("#reason");
   if (reason && newReason && reason.dataset.said === newReason.dataset.said) newReason.replaceChildren(...reason.cloneNode(true).childNodes);
