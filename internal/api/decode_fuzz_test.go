@@ -221,3 +221,35 @@ func FuzzContentType(f *testing.F) {
 		}
 	})
 }
+
+// FuzzNotification: what is taken for a receiver has a url without a user, and keys and a token that can be sent; everything
+// else is refused at a field, and nothing that is said repeats a secret.
+func FuzzNotification(f *testing.F) {
+	for _, seed := range [][4]string{
+		{"webhook", "https://h/x", `"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`, ""}, {"slack", "http://u:p@h", "null", "null"},
+		{"github", "https://api.github.com/repos/o/n", "", `"ghp_x"`}, {"github", "https://h/repos//n?x", "1", `"\u0000"`}, {"cdevents", "://", `"whsec_"`, `{}`},
+	} {
+		f.Add(seed[0], seed[1], []byte(seed[2]), []byte(seed[3]))
+	}
+	f.Fuzz(func(t *testing.T, kind, address string, secret, token []byte) {
+		if len(rollout.NotificationKind(kind).States()) == 0 || len(secret) > 0 && !json.Valid(secret) || len(token) > 0 && !json.Valid(token) {
+			return // the contract and the strict reading come first
+		}
+		q := notificationRequest{
+			body:         &gen.NotificationRequest{Kind: gen.NotificationKind(kind), URL: &address, Secret: secret, Token: token},
+			checkAddress: func(string) error { return nil },
+		}
+		n := q.read()
+		if q.err() != nil {
+			wantCallersFault(t, []byte(address), q.err())
+			return
+		}
+		u, err := url.Parse(n.Secrets.URL.Reveal())
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.Host == "" {
+			t.Fatalf("%q is taken for a receiver", address)
+		}
+		if _, err := rollout.SigningKeys(n.Secrets.Signing); n.Secrets.Signing != "" && err != nil || strings.ContainsAny(n.Secrets.Token.Reveal(), "\r\n\x00 ") {
+			t.Fatalf("%q and %q are taken for a key and a token", secret, token)
+		}
+	})
+}

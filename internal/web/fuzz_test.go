@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -48,6 +49,22 @@ func FuzzDay(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		if day := dayOf(text); !day.IsZero() && day.Format(time.DateOnly) != text {
 			t.Fatalf("%q is %v", text, day)
+		}
+	})
+}
+
+// FuzzParameter: whatever is filled in for a parameter, the request that is made of it is JSON.
+func FuzzParameter(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"list of stages", "10, 50, 100"}, {"list of stages", `[10,{"percent":50}]`}, {"number or percent", "25%"}, {"integer", "1e400"},
+		{"integer", "NaN"}, {"duration", "30s"}, {"boolean", "true"}, {"string", "\xff\x00"}, {"list", "{,"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, kind, value string) {
+		p := parameter{Type: kind, Value: value}
+		if _, err := json.Marshal(p.meant()); err != nil {
+			t.Fatalf("%q for a %q: %v", value, kind, err)
 		}
 	})
 }
