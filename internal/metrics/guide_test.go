@@ -36,6 +36,7 @@ func served(t *testing.T) map[string][]string {
 	m := New()
 	m.Watch(&tallies{})
 	m.WatchSources(gauges{})
+	m.WatchOutbox(pending{})
 	m.WatchPool(lazyPool(t).Stat)
 	all := make(chan *prometheus.Desc, 1000)
 	m.registry.Describe(all)
