@@ -40,6 +40,7 @@ type Write struct {
 	Attempt                          int
 	Fence                            int64
 	At                               time.Time
+	Status                           int
 	Applied                          bool
 	NewWeight                        int
 	Weights                          map[string]int
@@ -54,9 +55,10 @@ type Op struct {
 	RetryAfter                 string
 	// Waits says that the answer may be late on purpose.
 	Waits bool
-	// ID, State and Revision are those of the deployment that was answered; Body is the answer of a request that failed.
+	// ID, State and Revision are those of the deployment that was answered, Deadline its deadline_at; Body is the answer of a request that failed.
 	ID, State string
 	Revision  int
+	Deadline  time.Time
 	Body      string
 }
 
@@ -65,9 +67,11 @@ type Fault struct {
 	Kind     Kind
 	Replica  int
 	From, To time.Time
-	// ReplicaID is the name by which events know the replica. Ended is when its process had ended, for those that do.
+	// ReplicaID is the name by which events know the replica. Ended is when its process had ended and Exit how, for those
+	// that do.
 	ReplicaID string
 	Ended     time.Time
+	Exit      int
 }
 
 // Deployment is a deployment as the API tells it at the end, and what was expected of it.
