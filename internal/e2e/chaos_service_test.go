@@ -63,11 +63,11 @@ func (s *service) live(over context.Context, plans []chaos.Plan) {
 }
 
 // endFor is how long a deployment may take, with all that is broken meanwhile.
-const endFor = 90 * time.Second
+const endFor = 3 * time.Minute
 
 func (s *service) deploy(version string, plan chaos.Plan) {
 	key := s.name + "-" + version
-	if plan.Story == chaos.Outlive && !s.bed.TryLock() {
+	if plan.Story == chaos.Outlive && !s.findBed() {
 		plan.Story = chaos.Plain
 	}
 	s.plans[key] = plan
@@ -97,6 +97,19 @@ func (s *service) deploy(version string, plan chaos.Plan) {
 // passesFirst is how many probes a target passes that falls sick in the bake: more than it takes to be verified, and few
 // enough for the rest of the bake to show that it is sick.
 const passesFirst = 6
+
+// findBed waits for a while until no other owner is to be outlived.
+func (s *service) findBed() bool {
+	if s.asleep != nil {
+		return false // this one is what the last owner is outlived for
+	}
+	for deadline := time.Now().Add(askFor); time.Now().Before(deadline); <-time.After(100 * time.Millisecond) {
+		if s.bed.TryLock() {
+			return true
+		}
+	}
+	return false
+}
 
 // prepare has the targets that the plan names, one in each slot, and the router misbehave.
 func (s *service) prepare(version string, plan chaos.Plan) {
@@ -166,7 +179,7 @@ func (s *service) request(version, key string, plan chaos.Plan) object {
 	body["deploy"] = object{"timeout": "1500ms", "retries": 8, "backoff": "50ms"}
 	body["healthy_deadline"] = "20s"
 	if plan.Fault == chaos.TargetLies || plan.Fault == chaos.TargetSickAtOnce {
-		body["healthy_deadline"] = "6s" // longer than what is broken meanwhile can hide a good target
+		body["healthy_deadline"] = "4s" // longer than what is broken meanwhile can hide a good target
 	}
 	part[[]object](body, "health_checks")[0]["interval"] = "100ms"
 	body["traffic"] = object{
@@ -176,7 +189,7 @@ func (s *service) request(version, key string, plan chaos.Plan) object {
 }
 
 func (s *service) strategy(plan chaos.Plan) object {
-	strategy := object{"type": string(plan.Strategy), "progress_deadline": "60s"}
+	strategy := object{"type": string(plan.Strategy), "progress_deadline": endFor.String()}
 	if plan.Fault == chaos.DeadlinePasses {
 		strategy["progress_deadline"] = "3s" // before the targets' own
 	}
@@ -307,7 +320,7 @@ func (s *service) whileFrozen(id, verb string) {
 	case op := <-answered:
 		<-time.After(frozenFor)
 		s.thaw(f, op.Status == http.StatusOK)
-	case <-time.After(askFor):
+	case <-time.After(2 * askFor):
 		s.thaw(f, false)
 		<-answered
 	}

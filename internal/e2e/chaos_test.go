@@ -121,15 +121,14 @@ func (c *campaign) play(t *testing.T, number int, size chaos.Size) {
 		r := newRound(t, c, number, size)
 		r.play()
 		h := r.history()
-		if dump := os.Getenv("CHAOS_DUMP"); dump != "" {
-			data, _ := json.Marshal(h)
-			_ = os.WriteFile(fmt.Sprintf("%s-%d-%d.json", dump, c.seed, number), data, 0o600)
-		}
 		found := chaos.Check(h)
 		lasted := time.Since(r.began)
 		c.sum.Add(h, found, r.unmet, lasted)
 		kept = len(found) == 0
 		report(t, h, found)
+		if t.Failed() {
+			keepHistory(t, h)
+		}
 		t.Logf("%d deployments, %d calls, %d faults in %s", len(h.Deployments), len(h.Calls), len(h.Faults), lasted.Round(time.Millisecond))
 	})
 	if !good && kept {
@@ -146,6 +145,22 @@ func report(t *testing.T, h *chaos.History, found []chaos.Violation) {
 		}
 		t.Errorf("CHAOS_SEED=%d CHAOS_ROUND=%d: %s: %s: %s\n%s", h.Seed, h.Round, v.Promise, v.Service, v.Text, chaos.Around(h, v))
 	}
+}
+
+// keepHistory writes all that was seen of a round down, for whoever looks into it.
+func keepHistory(t *testing.T, h *chaos.History) {
+	data, err := json.MarshalIndent(h, "", " ")
+	if err == nil {
+		err = os.MkdirAll(sums, 0o755)
+	}
+	path := filepath.Join(sums, fmt.Sprintf("%d-%d.history", h.Seed, h.Round))
+	if err == nil {
+		err = os.WriteFile(path, data, 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	t.Logf("all that was seen is in %s", path)
 }
 
 // round is one round: servers, services, and what is broken.
@@ -267,12 +282,15 @@ func pauseUnless(over context.Context, d time.Duration) bool {
 	}
 }
 
+// note writes down that something was broken, and whether it was what it was meant to be. A kill whose moment did not come
+// broke nothing.
 func (r *round) note(fault chaos.Fault, happened bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if happened {
-		r.faults = append(r.faults, fault)
-	} else {
+	if fault.Missed = !happened; fault.Missed {
 		r.unmet[fault.Kind]++
+	}
+	if happened || !fault.Kind.Kills() || !fault.Ended.IsZero() {
+		r.faults = append(r.faults, fault)
 	}
 }

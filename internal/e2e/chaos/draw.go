@@ -124,7 +124,7 @@ func drawStep(rng *rand.Rand, kind Kind, size Size) Step {
 	case LostCommit, LostNotify:
 		s.For = between(rng, time.Second, 2*time.Second) // one must come meanwhile
 	case DatabaseStop, DatabaseFreeze, ReadOnly, Crowded:
-		s.After = between(rng, 1500*time.Millisecond, 4*time.Second)
+		s.After = between(rng, 1200*time.Millisecond, 3500*time.Millisecond)
 		s.For = between(rng, 200*time.Millisecond, 2*time.Second)
 	default:
 	}

@@ -15,7 +15,9 @@ func Fired(h *History) map[Kind]int {
 	c.index()
 	fired := map[Kind]int{}
 	for _, f := range h.Faults {
-		fired[c.confirmed(f)]++
+		if !f.Missed {
+			fired[c.confirmed(f)]++
+		}
 	}
 	for i := range h.Deployments {
 		c.story(&h.Deployments[i], fired)

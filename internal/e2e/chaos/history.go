@@ -62,11 +62,13 @@ type Op struct {
 	Body      string
 }
 
-// Fault is something that was broken, from when to when. Replica is -1 when it was none alone.
+// Fault is something that was broken, from when to when. Replica is -1 when it was none alone. Missed says that it did not
+// come to what it was meant to be: it does not count as fired, and is an excuse all the same.
 type Fault struct {
 	Kind     Kind
 	Replica  int
 	From, To time.Time
+	Missed   bool
 	// ReplicaID is the name by which events know the replica. Ended is when its process had ended and Exit how, for those
 	// that do.
 	ReplicaID string
