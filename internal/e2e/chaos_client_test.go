@@ -20,17 +20,27 @@ type caller struct {
 	t        testing.TB
 	replicas []*replica
 	client   *http.Client
+	// frozen has room for all replicas but one.
+	frozen chan struct{}
 
 	mu   sync.Mutex
 	ops  []chaos.Op
 	next int
+	// silent are the replicas that did not answer, with when one request may try again, as behind any load balancer.
+	silent map[int]time.Time
 }
+
+// shunned is for how long a replica that did not answer is asked nothing.
+const shunned = time.Second
 
 // askFor bounds a request: the longest poll, what a broken database may take, and a little.
 const askFor = 4 * time.Second
 
 func newCaller(t testing.TB, replicas []*replica) *caller {
-	c := &caller{t: t, replicas: replicas, client: &http.Client{Timeout: askFor, Transport: withToken{&http.Transport{MaxIdleConnsPerHost: 64}}}}
+	c := &caller{
+		t: t, replicas: replicas, silent: map[int]time.Time{}, frozen: make(chan struct{}, len(replicas)-1),
+		client: &http.Client{Timeout: askFor, Transport: withToken{&http.Transport{MaxIdleConnsPerHost: 64}}},
+	}
 	t.Cleanup(c.client.CloseIdleConnections)
 	return c
 }
@@ -46,14 +56,20 @@ func (c *caller) ask(service string, replica int, method, path, key string, body
 	var d struct {
 		ID, State string
 		Revision  int
+		Deadline  time.Time `json:"deadline_at"`
 	}
 	if op.Status/100 == 2 && json.Unmarshal(answer, &d) == nil {
-		op.ID, op.State, op.Revision = d.ID, d.State, d.Revision
+		op.ID, op.State, op.Revision, op.Deadline = d.ID, d.State, d.Revision, d.Deadline
 	} else {
 		op.Body = string(answer[:min(len(answer), 500)])
 	}
 	c.mu.Lock()
 	c.ops = append(c.ops, op)
+	if op.Status == 0 {
+		c.silent[replica] = op.Answered.Add(shunned)
+	} else {
+		delete(c.silent, replica)
+	}
 	c.mu.Unlock()
 	return op, answer
 }
@@ -93,12 +109,46 @@ func (c *caller) send(op *chaos.Op, url string, body any) []byte {
 	return data
 }
 
-// any is the next replica in turn.
+// any is the next replica in turn, of those that answered when last asked.
 func (c *caller) any() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.next++
+	now := time.Now()
+	for range c.replicas {
+		c.next++
+		replica := c.next % len(c.replicas)
+		again, silent := c.silent[replica]
+		if !silent {
+			return replica
+		}
+		if now.After(again) {
+			c.silent[replica] = now.Add(askFor) // this one request tries
+			return replica
+		}
+	}
 	return c.next % len(c.replicas)
+}
+
+// shun has a replica asked nothing for a while.
+func (c *caller) shun(replica int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.silent[replica] = time.Now().Add(shunned)
+}
+
+// lieDown waits until a replica may be frozen without leaving nobody who answers; getUp says that it is frozen no more.
+func (c *caller) lieDown() { c.frozen <- struct{}{} }
+
+func (c *caller) getUp() { <-c.frozen }
+
+// called is the replica that has that name now, nil when none has.
+func (c *caller) called(name string) *replica {
+	for _, r := range c.replicas {
+		if _, id := r.now(); id == name {
+			return r
+		}
+	}
+	return nil
 }
 
 // settleFor is how long a question is repeated until it is answered for good.

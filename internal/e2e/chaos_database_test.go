@@ -85,6 +85,30 @@ func (b *breakable) strike(t testing.TB, kind chaos.Kind) (mend func()) {
 	}
 }
 
+// fails reports whether servers cannot write to the database before a time has passed.
+func (b *breakable) fails(within time.Duration) bool {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); {
+		if b.tryToWrite() != nil {
+			return true
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	return false
+}
+
+// tryToWrite writes as a server does, to no row.
+func (b *breakable) tryToWrite() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, b.url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, "UPDATE deployments SET id = id WHERE false")
+	return err
+}
+
 // writable runs a statement although the database is read-only for others.
 func (b *breakable) writable(t testing.TB, statement string) {
 	t.Helper()

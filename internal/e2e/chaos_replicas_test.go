@@ -18,12 +18,14 @@ import (
 
 // replica is one of the servers of a round: a process, and another after each of its ends, on one state folder.
 type replica struct {
-	t         testing.TB
-	index     int
-	wire      *wire
-	args      []string
-	successor string // the program of a later version, and from then on the one that runs
+	t       testing.TB
+	index   int
+	wire    *wire
+	args    []string
+	upgrade *upgrade
 
+	// struck is held while the process is frozen, stopped or killed at random: these would undo each other.
+	struck  sync.Mutex
 	mu      sync.Mutex
 	program string
 	process *process
@@ -36,10 +38,10 @@ type replica struct {
 	caught  map[string]bool
 }
 
-func newReplica(t testing.TB, index int, database, successor string, args ...string) *replica {
+func newReplica(t testing.TB, index int, database string, next *upgrade, args ...string) *replica {
 	t.Helper()
 	r := &replica{
-		t: t, index: index, wire: newWire(t, database), successor: successor, program: binary,
+		t: t, index: index, wire: newWire(t, database), upgrade: next, program: binary,
 		args: append(args, "--state-dir="+t.TempDir()),
 	}
 	r.start()
@@ -88,61 +90,96 @@ func (r *replica) now() (p *process, id string) {
 
 // url is where the replica answers, "" while it is away: somebody else may have its port then.
 func (r *replica) url() string {
-	p, _ := r.now()
-	select {
-	case <-p.done:
-		return ""
-	default:
+	if p, _ := r.now(); p.runs() {
 		return p.url
 	}
+	return ""
 }
 
 // play strikes the replica with one fault, and mends it. It answers whether the fault happened, from when to when.
 func (r *replica) play(s chaos.Step, lease time.Duration) (fault chaos.Fault, happened bool) {
+	fault = chaos.Fault{Kind: s.Kind, Replica: r.index, From: time.Now()}
 	p, id := r.now()
-	fault = chaos.Fault{Kind: s.Kind, Replica: r.index, ReplicaID: id, From: time.Now()}
+	fault.ReplicaID = id
 	switch s.Kind {
-	case chaos.Kill:
-		p.kill()
-		happened = true
+	case chaos.Kill, chaos.Freeze, chaos.Term, chaos.Successor:
+		r.struck.Lock()
+		fault.From = time.Now()
+		happened = r.strike(p, s)
+		r.struck.Unlock()
 	case chaos.KillOpen, chaos.KillAnswered:
 		happened = r.killAtCall(p, s.Kind, 2*lease)
 	case chaos.KillBeforeSend, chaos.KillBeforeCommit:
 		happened = r.killAtCommit(p, s.Kind, 2*lease)
-	case chaos.Freeze:
-		p.signal(syscall.SIGSTOP)
-		<-time.After(s.For)
-		p.signal(syscall.SIGCONT)
-		happened = true
-	case chaos.Term, chaos.Successor:
-		p.stop()
-		happened = true
 	default:
 		happened = r.disturb(s)
 	}
 	fault.To = time.Now()
-	select {
-	case <-p.done:
-		fault.Ended = fault.To
-		r.comeBack(p, s)
-		fault.To = time.Now() // until then the replica was away
-	default:
+	if p.runs() {
+		return fault, happened
 	}
+	fault.Ended, fault.Exit = fault.To, p.cmd.ProcessState.ExitCode()
+	if s.Kind.Kills() {
+		happened, fault.From = p.killed(), fault.Ended
+	}
+	happened = r.comeBack(p, s) && happened
+	fault.To = time.Now() // until then the replica was away
 	return fault, happened
 }
 
-// comeBack starts the replica again after it was away for a while.
-func (r *replica) comeBack(ended *process, s chaos.Step) {
+// strike does to the process what is done to it from outside.
+func (r *replica) strike(p *process, s chaos.Step) (happened bool) {
+	switch s.Kind {
+	case chaos.Kill:
+		p.kill()
+		return true
+	case chaos.Freeze:
+		p.signal(syscall.SIGSTOP)
+		<-time.After(s.For)
+		happened = p.stopped()
+		p.signal(syscall.SIGCONT)
+		return happened
+	default:
+		p.stop()
+		return true
+	}
+}
+
+// runs reports whether the process has not ended.
+func (p *process) runs() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// stopped reports whether the process stands still because of a signal.
+func (p *process) stopped() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	_, state, ok := strings.Cut(string(stat), ") ")
+	return err == nil && ok && strings.HasPrefix(state, "T")
+}
+
+// killed reports whether SIGKILL has ended the process.
+func (p *process) killed() bool {
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// comeBack starts the replica again after it was away for a while. It answers whether that made of it what it was to be.
+func (r *replica) comeBack(ended *process, s chaos.Step) bool {
+	next := -1
 	if s.Kind == chaos.Successor {
-		r.mu.Lock()
-		r.program = r.successor
-		r.mu.Unlock()
+		next = r.upgrade.begin(r)
 	}
 	<-time.After(s.Away)
 	ended.mu.Lock()
 	ended.lines = ended.lines[max(0, len(ended.lines)-25):] // of the dead only the end is of interest
 	ended.mu.Unlock()
 	r.start()
+	return s.Kind != chaos.Successor || r.upgrade.done(next)
 }
 
 // killAtCall kills the process at a moment of one of its calls.
@@ -210,7 +247,7 @@ func (r *replica) catch(from string) {
 func (r *replica) killAtCommit(p *process, kind chaos.Kind, patience time.Duration) bool {
 	var once sync.Once
 	struck := make(chan struct{})
-	r.wire.onCommit(commitFault{before: kind == chaos.KillBeforeCommit, strike: func() {
+	r.wire.onCommit(commitFault{before: kind == chaos.KillBeforeCommit, ofCall: kind == chaos.KillBeforeSend, strike: func() {
 		p.signal(syscall.SIGKILL)
 		once.Do(func() { close(struck) })
 	}})
@@ -228,13 +265,13 @@ func (r *replica) killAtCommit(p *process, kind chaos.Kind, patience time.Durati
 	return true
 }
 
-// disturb breaks the replica's way to the database for a while.
+// disturb breaks the replica's way to the database for a while, and answers whether anything was met by that.
 func (r *replica) disturb(s chaos.Step) bool {
-	losses, muted := r.wire.lost()
+	before := r.wire.counted()
 	switch s.Kind {
 	case chaos.Reset:
 		r.wire.reset()
-		return true
+		return r.wire.counted().cut > before.cut
 	case chaos.Refuse:
 		r.wire.become(func(w *wireState) { w.refuses = true })
 		r.wire.reset()
@@ -257,14 +294,22 @@ func (r *replica) disturb(s chaos.Step) bool {
 	}
 	r.wire.become(func(w *wireState) { *w = wireState{} })
 	r.wire.disarm()
-	lossesNow, mutedNow := r.wire.lost()
-	switch s.Kind {
+	return met(s.Kind, before, r.wire.counted())
+}
+
+// met reports whether a fault of a wire has met anything between two counts.
+func met(kind chaos.Kind, before, after felt) bool {
+	switch kind {
+	case chaos.Refuse:
+		return after.refused > before.refused
+	case chaos.HalfOpen:
+		return after.swallowed > before.swallowed
+	case chaos.Slow:
+		return after.delayed > before.delayed
 	case chaos.LostCommit:
-		return lossesNow > losses
-	case chaos.LostNotify:
-		return mutedNow > muted
+		return after.lost > before.lost
 	default:
-		return true
+		return after.muted > before.muted
 	}
 }
 

@@ -24,7 +24,6 @@ type chaosRouter struct {
 	active string
 	old    int
 	late   int
-	failed int
 }
 
 func newChaosRouter(t testing.TB, service string) *chaosRouter {
@@ -45,12 +44,6 @@ func (r *chaosRouter) failLate(times int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.late = times
-}
-
-func (r *chaosRouter) failures() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed
 }
 
 func (r *chaosRouter) write(w http.ResponseWriter, q *http.Request) {
@@ -77,17 +70,24 @@ func (r *chaosRouter) take(asked routerWrite) int {
 	for _, b := range asked.Backends {
 		written.Weights[b.Target] = b.Weight
 	}
+	written.Status = r.answer(written.Applied)
 	r.writes = append(r.writes, written)
-	if !written.Applied {
+	if written.Applied {
+		r.fence, r.does, r.active, r.old = asked.fence, written, asked.ActiveSlot, asked.OldWeight
+	}
+	return written.Status
+}
+
+func (r *chaosRouter) answer(applied bool) int {
+	switch {
+	case !applied:
 		return http.StatusConflict
-	}
-	r.fence, r.does, r.active, r.old = asked.fence, written, asked.ActiveSlot, asked.OldWeight
-	if r.late > 0 {
+	case r.late > 0:
 		r.late--
-		r.failed++
 		return http.StatusInternalServerError
+	default:
+		return http.StatusOK
 	}
-	return http.StatusOK
 }
 
 func (r *chaosRouter) read(w http.ResponseWriter, _ *http.Request) {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -22,15 +23,17 @@ type service struct {
 	fleet  *fleet.Fleet
 	router *chaosRouter
 	caller *caller
-	// fired counts the faults that came with the deployments' stories.
-	fired map[chaos.Kind]int
-	noted func(chaos.Fault)     // writes a fault of a replica down
-	plans map[string]chaos.Plan // by key
+	noted  func(fault chaos.Fault, happened bool) // writes a fault of a replica down
+	plans  map[string]chaos.Plan                  // by key
+	// asleep is the owner of the last deployment while it is frozen, nil while none is.
+	asleep *sleeper
+	// bed is held while an owner is to be outlived: of all replicas one sleeps at a time.
+	bed *sync.Mutex
 }
 
-func newService(t testing.TB, name string, c *caller) *service {
+func newService(t testing.TB, name string, c *caller, bed *sync.Mutex) *service {
 	t.Helper()
-	s := &service{t: t, name: name, fleet: mixedForChaos(t), caller: c, fired: map[chaos.Kind]int{}, plans: map[string]chaos.Plan{}}
+	s := &service{t: t, name: name, fleet: mixedForChaos(t), caller: c, bed: bed, plans: map[string]chaos.Plan{}}
 	s.router = newChaosRouter(t, name)
 	return s
 }
@@ -46,37 +49,66 @@ func mixedForChaos(t testing.TB) *fleet.Fleet {
 
 var healthy = fleet.Behaviour{Delay: 60 * time.Millisecond, Fenced: true}
 
-// live plays the plans one after the other.
-func (s *service) live(plans []chaos.Plan) {
+// live plays the plans one after the other until the round is over; an owner that sleeps is woken by one more.
+func (s *service) live(over context.Context, plans []chaos.Plan) {
 	for i, plan := range plans {
+		if over.Err() != nil && s.asleep == nil {
+			return
+		}
 		s.deploy(fmt.Sprintf("v%d", i+1), plan)
+	}
+	if s.asleep != nil {
+		s.thaw(s.asleep, false)
 	}
 }
 
 // endFor is how long a deployment may take, with all that is broken meanwhile.
-const endFor = 90 * time.Second
+const endFor = 3 * time.Minute
 
 func (s *service) deploy(version string, plan chaos.Plan) {
 	key := s.name + "-" + version
+	if plan.Story == chaos.Outlive && !s.findBed() {
+		plan.Story = chaos.Plain
+	}
 	s.plans[key] = plan
 	s.prepare(version, plan)
 	body := s.request(version, key, plan)
 	var op chaos.Op
 	if plan.Flood {
 		op = s.caller.flood(s.name, key, body)
-		s.fired[chaos.SamePost]++
 	} else {
 		op, _ = s.caller.insist(s.name, http.MethodPost, "/deployments", key, body)
 	}
 	if op.Status != http.StatusAccepted {
 		s.t.Errorf("a deployment was answered %d %s", op.Status, op.Body)
+		if plan.Story == chaos.Outlive {
+			s.bed.Unlock()
+		}
 		return
 	}
+	s.wake(op.ID)
 	s.act(op.ID, plan)
 	if d, ended := s.caller.until(s.name, op.ID, endFor, (*deployment).terminal); !ended || !d.terminal() {
 		s.t.Errorf("%s %s (%s, %s) does not end: %s, %s", s.name, op.ID, plan.Strategy, plan.Fault, d.State, d.Reason)
 	}
 	s.recover()
+}
+
+// passesFirst is how many probes a target passes that falls sick in the bake: more than it takes to be verified, and few
+// enough for the rest of the bake to show that it is sick.
+const passesFirst = 6
+
+// findBed waits for a while until no other owner is to be outlived.
+func (s *service) findBed() bool {
+	if s.asleep != nil {
+		return false // this one is what the last owner is outlived for
+	}
+	for deadline := time.Now().Add(askFor); time.Now().Before(deadline); <-time.After(100 * time.Millisecond) {
+		if s.bed.TryLock() {
+			return true
+		}
+	}
+	return false
 }
 
 // prepare has the targets that the plan names, one in each slot, and the router misbehave.
@@ -102,8 +134,13 @@ func (s *service) prepare(version string, plan chaos.Plan) {
 		change = func(b *fleet.Behaviour) { b.Status, b.OnVersion = http.StatusFound, version }
 	case chaos.TargetLies:
 		change = func(b *fleet.Behaviour) { b.Lie, b.OnVersion = true, version }
-	case chaos.TargetSickAtOnce:
+	case chaos.FrozenOwner, chaos.Outlived:
+		s.slowDown()
+		return
+	case chaos.TargetSickAtOnce, chaos.DeadlinePasses:
 		change = func(b *fleet.Behaviour) { b.UnhealthyOn = version }
+	case chaos.TargetFallsSick:
+		change = func(b *fleet.Behaviour) { b.UnhealthyOn, b.UnhealthyAfter = version, passesFirst }
 	case chaos.RouterFailsLate:
 		s.router.failLate(2)
 		return
@@ -119,7 +156,14 @@ func (s *service) prepare(version string, plan chaos.Plan) {
 	}
 }
 
-// recover has everything work again, and counts which targets' faults were met.
+// slowDown has all calls take long enough for an owner to be frozen in the middle of one.
+func (s *service) slowDown() {
+	for _, target := range s.fleet.Targets {
+		target.Behave(func(b *fleet.Behaviour) { b.Delay = 400 * time.Millisecond })
+	}
+}
+
+// recover has everything work again.
 func (s *service) recover() {
 	for _, target := range s.fleet.Targets {
 		target.Forget()
@@ -135,7 +179,7 @@ func (s *service) request(version, key string, plan chaos.Plan) object {
 	body["deploy"] = object{"timeout": "1500ms", "retries": 8, "backoff": "50ms"}
 	body["healthy_deadline"] = "20s"
 	if plan.Fault == chaos.TargetLies || plan.Fault == chaos.TargetSickAtOnce {
-		body["healthy_deadline"] = "6s" // longer than what is broken meanwhile can hide a good target
+		body["healthy_deadline"] = "4s" // longer than what is broken meanwhile can hide a good target
 	}
 	part[[]object](body, "health_checks")[0]["interval"] = "100ms"
 	body["traffic"] = object{
@@ -145,7 +189,10 @@ func (s *service) request(version, key string, plan chaos.Plan) object {
 }
 
 func (s *service) strategy(plan chaos.Plan) object {
-	strategy := object{"type": string(plan.Strategy), "progress_deadline": "60s"}
+	strategy := object{"type": string(plan.Strategy), "progress_deadline": endFor.String()}
+	if plan.Fault == chaos.DeadlinePasses {
+		strategy["progress_deadline"] = "3s" // before the targets' own
+	}
 	bake := "200ms"
 	if plan.Fault == chaos.TargetFallsSick {
 		bake = "2s"
@@ -196,42 +243,97 @@ func (s *service) act(id string, plan chaos.Plan) {
 		<-time.After(plan.Wait)
 		s.whileFrozen(id, "pause")
 		s.verb(id, "resume", nil)
+	case chaos.Outlive:
+		if s.asleep = s.freezeOwner(id, chaos.Outlived); s.asleep == nil {
+			s.bed.Unlock()
+		}
+		s.recover() // the slow calls were to be met by the frost
 	case chaos.Race:
 		<-time.After(plan.Wait)
 		s.atOnce(id, "abort", "promote", "pause", "abort", "promote", "pause")
-		s.fired[chaos.VerbsAtOnce]++
 		s.verb(id, "abort", nil)
 	default:
-	}
-	if plan.Fault == chaos.TargetFallsSick {
-		s.fallSick(id, plan)
 	}
 }
 
 // frozenFor is how long an owner is frozen: longer than a verb may take to be felt.
 const frozenFor = 1500 * time.Millisecond
 
-// whileFrozen asks for a verb while the owner is frozen, as soon as it has one.
-func (s *service) whileFrozen(id, verb string) {
-	var owner *replica
-	var p *process
-	d, _ := s.caller.until(s.name, id, endFor, func(d *deployment) bool { return d.Owner != nil && d.Progress.InFlight > 0 })
-	for _, r := range s.caller.replicas {
-		if now, name := r.now(); d.Owner != nil && name == *d.Owner {
-			owner, p = r, now
+// sleeper is a replica that is frozen.
+type sleeper struct {
+	replica *replica
+	process *process
+	fault   chaos.Fault
+}
+
+// freezeOwner freezes a deployment's owner while it has a call in flight; nil when the deployment ends before.
+func (s *service) freezeOwner(id string, kind chaos.Kind) *sleeper {
+	for deadline := time.Now().Add(endFor); time.Now().Before(deadline); {
+		d, ok := s.caller.until(s.name, id, endFor, calling)
+		if !ok || d.terminal() {
+			return nil
 		}
+		r := s.caller.called(*d.Owner)
+		if r == nil {
+			continue // it was killed under another name
+		}
+		s.caller.lieDown()
+		r.struck.Lock() // all of which may take so long that another one has the deployment
+		p, name := r.now()
+		if d, ok = s.caller.until(s.name, id, endFor, func(*deployment) bool { return true }); ok && calling(&d) && name == *d.Owner && p.runs() {
+			p.signal(syscall.SIGSTOP)
+			s.caller.shun(r.index)
+			return &sleeper{r, p, chaos.Fault{Kind: kind, Replica: r.index, ReplicaID: name, From: time.Now()}}
+		}
+		r.struck.Unlock()
+		s.caller.getUp()
 	}
-	if owner == nil {
-		s.verb(id, verb, nil) // it has ended, or its owner is away
+	return nil
+}
+
+func calling(d *deployment) bool { return d.Owner != nil && d.Progress.InFlight > 0 }
+
+// thaw has a replica go on, and notes the fault when it did stand still until now and what was to come meanwhile has come.
+func (s *service) thaw(f *sleeper, came bool) {
+	came = came && f.process.stopped()
+	f.process.signal(syscall.SIGCONT)
+	f.fault.To = time.Now()
+	f.replica.struck.Unlock()
+	s.caller.getUp()
+	s.noted(f.fault, came)
+	if f.fault.Kind == chaos.Outlived {
+		s.bed.Unlock()
+	}
+}
+
+// whileFrozen asks for a verb while the owner is frozen, as soon as it has one. An owner whose colleagues are away too long to
+// answer goes on without.
+func (s *service) whileFrozen(id, verb string) {
+	f := s.freezeOwner(id, chaos.FrozenOwner)
+	answered := make(chan chaos.Op, 1)
+	go func() { answered <- s.verb(id, verb, nil) }()
+	if f == nil {
+		<-answered
 		return
 	}
-	fault := chaos.Fault{Kind: chaos.FrozenOwner, Replica: owner.index, ReplicaID: *d.Owner, From: time.Now()}
-	p.signal(syscall.SIGSTOP)
-	s.verb(id, verb, nil)
-	<-time.After(frozenFor)
-	p.signal(syscall.SIGCONT)
-	fault.To = time.Now()
-	s.noted(fault)
+	select {
+	case op := <-answered:
+		<-time.After(frozenFor)
+		s.thaw(f, op.Status == http.StatusOK)
+	case <-time.After(2 * askFor):
+		s.thaw(f, false)
+		<-answered
+	}
+}
+
+// wake has the owner of the deployment before, if it is frozen still, go on when this one has begun.
+func (s *service) wake(id string) {
+	if s.asleep == nil {
+		return
+	}
+	d, _ := s.caller.until(s.name, id, endFor, func(d *deployment) bool { return d.State != "pending" })
+	s.thaw(s.asleep, d.ID != "" && d.State != "pending")
+	s.asleep = nil
 }
 
 // promote waits for the gate and promotes it many times at once, until it is passed.
@@ -250,7 +352,6 @@ func (s *service) promote(id string) {
 		return // it has ended otherwise, which the checker judges
 	}
 	s.atOnce(id, "promote", "promote", "promote", "promote", "promote", "promote")
-	s.fired[chaos.PromotesAtOnce]++
 	s.verb(id, "promote", object{"wave": wave})
 }
 
@@ -271,62 +372,4 @@ func (s *service) atOnce(id string, verbs ...string) {
 func (s *service) verb(id, verb string, body any) chaos.Op {
 	op, _ := s.caller.insist(s.name, http.MethodPost, "/deployments/"+id+"/"+verb, "", body)
 	return op
-}
-
-// fallSick makes every target that was updated sick on the new version, once one has been verified.
-func (s *service) fallSick(id string, _ chaos.Plan) {
-	d, _ := s.caller.until(s.name, id, endFor, func(d *deployment) bool { return d.Progress.Updated > 0 })
-	if d.terminal() || d.Progress.Updated == 0 {
-		return
-	}
-	s.fired[chaos.TargetFallsSick]++
-	for _, target := range s.fleet.Targets {
-		version := target.Version()
-		if s.isNew(id, target.ID, version) {
-			target.Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = version })
-		}
-	}
-}
-
-func (s *service) isNew(id, target, version string) bool {
-	for _, c := range s.fleet.Target(target).Calls() {
-		if c.DeploymentID == id && c.Version == version && c.Action == "deploy" {
-			return true
-		}
-	}
-	return false
-}
-
-// counted are the faults of the story that were met by a call.
-func (s *service) counted() map[chaos.Kind]int {
-	counts := map[chaos.Kind]int{}
-	for kind, n := range s.fired {
-		counts[kind] += n
-	}
-	keys := map[string]chaos.Plan{}
-	for _, op := range s.caller.all() {
-		if plan, ok := s.plans[op.Key]; ok && op.Service == s.name {
-			keys[op.ID] = plan
-		}
-	}
-	struck := map[string]bool{}
-	for _, call := range s.fleet.Calls() {
-		plan, ok := keys[call.DeploymentID]
-		i := indexOf(s.fleet, call.Target) % 3
-		if !ok || i != plan.Target%3 || call.Action != "deploy" {
-			continue
-		}
-		once := call.DeploymentID + call.Target
-		switch plan.Fault {
-		case chaos.TargetHangs, chaos.TargetResets, chaos.TargetDrips, chaos.TargetFails, chaos.TargetBusy, chaos.TargetFailsLate,
-			chaos.TargetRedirects, chaos.TargetLies, chaos.TargetSickAtOnce:
-			if !struck[once] {
-				counts[plan.Fault]++
-			}
-			struck[once] = true
-		default:
-		}
-	}
-	counts[chaos.RouterFailsLate] += s.router.failures()
-	return counts
 }

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -17,10 +19,30 @@ import (
 
 // How much happens in a round: three replicas, and on them many small deployments at a time, so that one fault meets many.
 // The lease is short, so that much fits into little time; what is promised of it scales with it.
-var full = chaos.Size{Replicas: 3, Services: 8, Deployments: 3, Steps: 6, DatabaseSteps: 4, Lease: 2 * time.Second}
+var full = chaos.Size{
+	Replicas: 3, Services: 30, Deployments: 30, Steps: 90, DatabaseSteps: 60, Lease: 2 * time.Second, For: 2 * time.Minute,
+}
+
+// steady is a round with the lease that servers have by default, in which there is time to see what one fault leads to.
+var steady = chaos.Size{
+	Replicas: 3, Services: 20, Deployments: 20, Steps: 20, DatabaseSteps: 10, Lease: defaultLease, For: time.Minute,
+	Pause: 8 * time.Second,
+}
+
+const defaultLease = 6 * time.Second
+
+// steadyEvery says how often a round is a steady one.
+const steadyEvery = 5
+
+func sizeOf(round int) chaos.Size {
+	if round%steadyEvery == 1 {
+		return steady
+	}
+	return full
+}
 
 // brief is a round for every run of all tests.
-var brief = chaos.Size{Replicas: 2, Services: 3, Deployments: 1, Steps: 2, DatabaseSteps: 1, Lease: 2 * time.Second}
+var brief = chaos.Size{Replicas: 2, Services: 3, Deployments: 1, Steps: 2, DatabaseSteps: 1, Lease: 2 * time.Second, For: 15 * time.Second}
 
 // TestWhateverDiesEveryPromiseIsKept breaks things as a seed says: one small round, or as many as fit into CHAOS_TIME.
 // CHAOS_SEED and CHAOS_ROUND play again what another run has played.
@@ -41,7 +63,7 @@ func TestWhateverDiesEveryPromiseIsKept(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	c := &campaign{server: server, seed: seed, successor: nextVersion(t), tally: newTally(seed)}
+	c := &campaign{server: server, seed: seed, successors: nextVersions(t, versionsAhead()), sum: chaos.NewSum(seed), began: time.Now()}
 	until, all := os.Getenv("CHAOS_TIME"), os.Getenv("CHAOS_ROUND")
 	switch {
 	case all != "":
@@ -49,7 +71,7 @@ func TestWhateverDiesEveryPromiseIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.play(t, round, full)
+		c.play(t, round, sizeOf(round))
 	case until != "":
 		c.playFor(t, until)
 	default:
@@ -59,10 +81,11 @@ func TestWhateverDiesEveryPromiseIsKept(t *testing.T) {
 
 // campaign is all the rounds of one seed.
 type campaign struct {
-	server    *dbtest.Server
-	seed      uint64
-	successor string
-	tally     *tally
+	server     *dbtest.Server
+	seed       uint64
+	successors []string // programs of later versions
+	sum        *chaos.Sum
+	began      time.Time
 }
 
 func (c *campaign) playFor(t *testing.T, duration string) {
@@ -72,27 +95,45 @@ func (c *campaign) playFor(t *testing.T, duration string) {
 	}
 	end := time.Now().Add(d)
 	late := end.Add(d / 2) // for kinds of fault whose moment has not come yet
-	for round := 0; time.Now().Before(end) || len(c.tally.missing()) > 0 && time.Now().Before(late); round++ {
-		c.play(t, round, full)
-		c.tally.save(t)
+	for round := 0; time.Now().Before(end) || len(c.sum.Missing()) > 0 && time.Now().Before(late); round++ {
+		c.play(t, round, sizeOf(round))
+		c.save(t)
 	}
-	t.Log(c.tally.table())
-	t.Log(allRuns(t).table())
-	for _, kind := range c.tally.missing() {
+	t.Logf("seed %d\n%s", c.seed, c.sum.Table())
+	for _, kind := range c.sum.Missing() {
 		t.Errorf("%s never happened", kind)
 	}
 }
 
+// sums is where each run leaves its sum, for `make chaos-sum`.
+var sums = filepath.Join("..", "..", "bin", "chaos")
+
+// save writes the sum down after each round, so that what was done counts however the run ends.
+func (c *campaign) save(t *testing.T) {
+	if err := c.sum.Save(filepath.Join(sums, fmt.Sprintf("%d-%d.json", c.seed, c.began.Unix()))); err != nil {
+		t.Error(err)
+	}
+}
+
 func (c *campaign) play(t *testing.T, number int, size chaos.Size) {
-	t.Run(fmt.Sprintf("seed-%d-round-%d", c.seed, number), func(t *testing.T) {
+	kept := false
+	good := t.Run(fmt.Sprintf("seed-%d-round-%d", c.seed, number), func(t *testing.T) {
 		r := newRound(t, c, number, size)
 		r.play()
 		h := r.history()
 		found := chaos.Check(h)
-		c.tally.add(r, h, len(found))
+		lasted := time.Since(r.began)
+		c.sum.Add(h, found, r.unmet, lasted)
+		kept = len(found) == 0
 		report(t, h, found)
-		t.Logf("%d deployments, %d calls, %d faults in %s", len(h.Deployments), len(h.Calls), len(h.Faults), time.Since(r.began).Round(time.Millisecond))
+		if t.Failed() {
+			keepHistory(t, h)
+		}
+		t.Logf("%d deployments, %d calls, %d faults in %s", len(h.Deployments), len(h.Calls), len(h.Faults), lasted.Round(time.Millisecond))
 	})
+	if !good && kept {
+		c.sum.Failed++
+	}
 }
 
 // report shows each violation with what was seen around it.
@@ -104,6 +145,22 @@ func report(t *testing.T, h *chaos.History, found []chaos.Violation) {
 		}
 		t.Errorf("CHAOS_SEED=%d CHAOS_ROUND=%d: %s: %s: %s\n%s", h.Seed, h.Round, v.Promise, v.Service, v.Text, chaos.Around(h, v))
 	}
+}
+
+// keepHistory writes all that was seen of a round down, for whoever looks into it.
+func keepHistory(t *testing.T, h *chaos.History) {
+	data, err := json.MarshalIndent(h, "", " ")
+	if err == nil {
+		err = os.MkdirAll(sums, 0o755)
+	}
+	path := filepath.Join(sums, fmt.Sprintf("%d-%d.history", h.Seed, h.Round))
+	if err == nil {
+		err = os.WriteFile(path, data, 0o644)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	t.Logf("all that was seen is in %s", path)
 }
 
 // round is one round: servers, services, and what is broken.
@@ -119,6 +176,7 @@ type round struct {
 	caller   *caller
 	began    time.Time
 	starved  time.Duration
+	bed      sync.Mutex
 
 	mu     sync.Mutex
 	faults []chaos.Fault
@@ -130,14 +188,19 @@ func newRound(t *testing.T, c *campaign, number int, size chaos.Size) *round {
 		t: t, seed: c.seed, number: number, size: size, schedule: chaos.Draw(c.seed, number, size), began: time.Now(),
 		database: newBreakable(t, c.server, fmt.Sprintf("chaos_%d", number)), unmet: map[chaos.Kind]int{},
 	}
+	var lease []string
+	if size.Lease != defaultLease {
+		lease = []string{"--lease=" + size.Lease.String()}
+	}
+	next := &upgrade{t: t, database: r.database.url, programs: c.successors}
 	for i := range size.Replicas {
-		r.replicas = append(r.replicas, newReplica(t, i, r.database.url, c.successor, "--lease="+size.Lease.String()))
+		r.replicas = append(r.replicas, newReplica(t, i, r.database.url, next, lease...))
 	}
 	r.caller = newCaller(t, r.replicas)
 	for i := range size.Services {
-		s := newService(t, fmt.Sprintf("s%d", i), r.caller)
+		s := newService(t, fmt.Sprintf("s%d", i), r.caller, &r.bed)
 		s.fleet.Watch(r.spring)
-		s.noted = func(fault chaos.Fault) { r.note(fault, true) }
+		s.noted = r.note
 		r.services = append(r.services, s)
 	}
 	return r
@@ -150,12 +213,14 @@ func (r *round) spring(moment fleet.Moment, from string) {
 	}
 }
 
-// play has the services live and everything break at the same time, until the last deployment has ended.
+// play has the services live and everything break at the same time, for as long as the round is, and until the last
+// deployment has ended.
 func (r *round) play() {
 	var lives, faults sync.WaitGroup
-	over, end := context.WithCancel(context.Background())
+	over, end := context.WithTimeout(context.Background(), r.size.For)
+	defer end()
 	for i, s := range r.services {
-		lives.Go(func() { s.live(r.schedule.Services[i]) })
+		lives.Go(func() { s.live(over, r.schedule.Services[i]) })
 	}
 	for i, steps := range r.schedule.Replicas {
 		faults.Go(func() { r.strikeReplica(over, r.replicas[i], steps) })
@@ -182,7 +247,13 @@ func (r *round) strikeReplica(over context.Context, replica *replica, steps []ch
 		if !pauseUnless(over, step.After) {
 			return
 		}
+		if step.Kind == chaos.Freeze {
+			r.caller.lieDown()
+		}
 		r.note(replica.play(step, r.size.Lease))
+		if step.Kind == chaos.Freeze {
+			r.caller.getUp()
+		}
 	}
 }
 
@@ -193,10 +264,12 @@ func (r *round) strikeDatabase(over context.Context, steps []chaos.Step) {
 		}
 		fault := chaos.Fault{Kind: step.Kind, Replica: -1, From: time.Now()}
 		mend := r.database.strike(r.t, step.Kind)
-		<-time.After(step.For)
+		end := time.After(step.For)
+		failed := r.database.fails(step.For)
+		<-end
 		mend()
 		fault.To = time.Now()
-		r.note(fault, true)
+		r.note(fault, failed)
 	}
 }
 
@@ -209,12 +282,15 @@ func pauseUnless(over context.Context, d time.Duration) bool {
 	}
 }
 
+// note writes down that something was broken, and whether it was what it was meant to be. A kill whose moment did not come
+// broke nothing.
 func (r *round) note(fault chaos.Fault, happened bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if happened {
-		r.faults = append(r.faults, fault)
-	} else {
+	if fault.Missed = !happened; fault.Missed {
 		r.unmet[fault.Kind]++
+	}
+	if happened || !fault.Kind.Kills() || !fault.Ended.IsZero() {
+		r.faults = append(r.faults, fault)
 	}
 }

@@ -24,8 +24,13 @@ type wire struct {
 	conns map[*wired]struct{}
 	// commits is what happens to the next COMMITs, one each.
 	commits []commitFault
-	// losses and muted count the answers to a COMMIT and the notifications that were lost.
-	losses, muted int
+	felt    felt
+}
+
+// felt counts what a wire did to what went over it.
+type felt struct {
+	// lost are answers to a COMMIT, muted notifications, swallowed and delayed messages, refused and cut connections.
+	lost, muted, swallowed, delayed, refused, cut int
 }
 
 // wireState is how a way to the database is.
@@ -35,10 +40,10 @@ type wireState struct {
 }
 
 // commitFault strikes one COMMIT: before it is passed on when before is set, else when its answer has come. The answer is
-// never passed on.
+// never passed on. Of those with ofCall only one that writes a call down is struck.
 type commitFault struct {
-	before bool
-	strike func()
+	before, ofCall bool
+	strike         func()
 }
 
 // wired is one connection through a wire.
@@ -47,10 +52,10 @@ type wired struct {
 	client, server net.Conn
 	mu             sync.Mutex
 	awaits         *commitFault // of the commit whose answer is awaited
-	// statements are the prepared ones by name, writes says that the one under way writes deployments, and inside that a
-	// transaction was begun.
-	statements     map[string]bool
-	writes, inside bool
+	// statements are the prepared ones by name, writes says that the one under way writes deployments, calls that it writes a
+	// call down, and inside that a transaction was begun.
+	statements            map[string]bool
+	writes, calls, inside bool
 }
 
 func newWire(t testing.TB, database string) *wire {
@@ -85,6 +90,7 @@ func (w *wire) accept() {
 			return
 		}
 		if w.now().refuses {
+			w.feel(func(f *felt) { f.refused++ })
 			abandon(client)
 			continue
 		}
@@ -129,8 +135,16 @@ func (w *wire) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for c := range w.conns {
+		w.felt.cut++
 		c.cut()
 	}
+}
+
+// feel counts something.
+func (w *wire) feel(what func(*felt)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	what(&w.felt)
 }
 
 // onCommit has the next COMMIT struck.
@@ -147,10 +161,10 @@ func (w *wire) disarm() {
 	w.commits = nil
 }
 
-func (w *wire) nextCommit() *commitFault {
+func (w *wire) nextCommit(ofCall bool) *commitFault {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.commits) == 0 {
+	if len(w.commits) == 0 || w.commits[0].ofCall && !ofCall {
 		return nil
 	}
 	f := w.commits[0]
@@ -158,10 +172,10 @@ func (w *wire) nextCommit() *commitFault {
 	return &f
 }
 
-func (w *wire) lost() (losses, muted int) {
+func (w *wire) counted() felt {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.losses, w.muted
+	return w.felt
 }
 
 var errStruck = errors.New("struck")
@@ -189,9 +203,11 @@ func (c *wired) pump(from, to net.Conn, pass func(message []byte) error) {
 		}
 		state := c.wire.now()
 		if state.delay > 0 {
+			c.wire.feel(func(f *felt) { f.delayed++ })
 			<-time.After(state.delay)
 		}
 		if state.silent {
+			c.wire.feel(func(f *felt) { f.swallowed++ })
 			continue // what is sent while the way is silent never comes, as the connection will find out
 		}
 		if err := pass(message); err != nil {
@@ -222,8 +238,8 @@ func readMessage(from io.Reader, first bool) ([]byte, error) {
 
 // forward passes a message to the server.
 func (c *wired) forward(message []byte) error {
-	if c.commits(message) {
-		if f := c.wire.nextCommit(); f != nil && f.before {
+	if commits, ofCall := c.commits(message); commits {
+		if f := c.wire.nextCommit(ofCall); f != nil && f.before {
 			f.strike()
 			return errStruck
 		} else if f != nil {
@@ -236,15 +252,16 @@ func (c *wired) forward(message []byte) error {
 	return err
 }
 
-// commits reports whether the database will have committed something when it has answered the message.
-func (c *wired) commits(message []byte) bool {
+// commits reports whether the database will have committed something when it has answered the message, and whether that
+// writes a call down.
+func (c *wired) commits(message []byte) (commits, ofCall bool) {
 	const query, parse, bind, sync = 'Q', 'P', 'B', 'S'
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	body := message[min(5, len(message)):]
 	switch message[0] {
 	case query:
-		return bytes.EqualFold(bytes.Trim(body, "\x00 ;"), []byte("commit"))
+		return bytes.EqualFold(bytes.Trim(body, "\x00 ;"), []byte("commit")), c.calls
 	case parse:
 		name, text, _ := bytes.Cut(body, []byte{0})
 		c.statements[string(name)] = writesDeployments(text)
@@ -252,12 +269,13 @@ func (c *wired) commits(message []byte) bool {
 		_, rest, _ := bytes.Cut(body, []byte{0})
 		name, _, _ := bytes.Cut(rest, []byte{0})
 		c.writes = c.writes || c.statements[string(name)]
+		c.calls = c.calls || bytes.Contains(rest, []byte("target.intent"))
 	case sync:
-		commits := c.writes && !c.inside
-		c.writes = false
-		return commits
+		commits, ofCall = c.writes && !c.inside, c.calls
+		c.writes, c.calls = false, c.calls && c.inside
+		return commits, ofCall
 	}
-	return false
+	return false, false
 }
 
 func writesDeployments(text []byte) bool {
@@ -280,16 +298,12 @@ func (c *wired) backward(message []byte) error {
 	switch message[0] {
 	case notification:
 		if c.wire.now().deaf {
-			c.wire.mu.Lock()
-			c.wire.muted++
-			c.wire.mu.Unlock()
+			c.wire.feel(func(f *felt) { f.muted++ })
 			return nil
 		}
 	case ready:
 		if f != nil {
-			c.wire.mu.Lock()
-			c.wire.losses++
-			c.wire.mu.Unlock()
+			c.wire.feel(func(f *felt) { f.lost++ })
 			f.strike()
 			return errStruck
 		}

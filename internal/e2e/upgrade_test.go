@@ -3,10 +3,13 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,44 +19,81 @@ import (
 	"rollcall/internal/dbtest"
 )
 
-// nextMigration is what a later version of the server might bring: more columns, one of them with a default, and an index.
-const nextMigration = `-- +goose Up
-ALTER TABLE deployments ADD COLUMN later text NOT NULL DEFAULT 'x';
-ALTER TABLE deployment_targets ADD COLUMN later integer;
-CREATE INDEX deployments_later ON deployments (later);
+// migration is what the nth version after this one might bring: more columns, one of them with a default, and an index.
+func migration(n int) string {
+	return fmt.Sprintf(`-- +goose Up
+ALTER TABLE deployments ADD COLUMN later%[1]d text NOT NULL DEFAULT 'x';
+ALTER TABLE deployment_targets ADD COLUMN later%[1]d integer;
+CREATE INDEX deployments_later%[1]d ON deployments (later%[1]d);
 -- +goose Down
-ALTER TABLE deployment_targets DROP COLUMN later;
-ALTER TABLE deployments DROP COLUMN later;
-`
+ALTER TABLE deployment_targets DROP COLUMN later%[1]d;
+ALTER TABLE deployments DROP COLUMN later%[1]d;
+`, n)
+}
 
-// nextVersion builds the server as it will be with one more migration.
-func nextVersion(t *testing.T) string {
+// nextVersions builds the server as it will be in its next n versions, each with one migration more than the one before.
+func nextVersions(t *testing.T, n int) []string {
 	t.Helper()
 	folder := t.TempDir()
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
-	migration, overlay, program := filepath.Join(folder, "next.sql"), filepath.Join(folder, "overlay.json"), filepath.Join(folder, "server")
-	described, err := json.Marshal(object{"Replace": object{filepath.Join(root, "migrations/99999_next.sql"): migration}})
-	if err != nil {
-		t.Fatal(err)
+	replaced := overlaid(t)
+	var programs []string
+	for i := range n {
+		added := filepath.Join(folder, fmt.Sprintf("%d.sql", i))
+		writeFile(t, added, []byte(migration(i)))
+		replaced[filepath.Join(root, fmt.Sprintf("migrations/%d_next.sql", 99000+i))] = added
+		described, err := json.Marshal(object{"Replace": replaced})
+		if err != nil {
+			t.Fatal(err)
+		}
+		overlay, program := filepath.Join(folder, "overlay.json"), filepath.Join(folder, fmt.Sprintf("server-%d", i))
+		writeFile(t, overlay, described)
+		build := exec.CommandContext(t.Context(), "go", "build", "-overlay="+overlay, "-o", program, "rollcall/cmd/server")
+		if said, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, said)
+		}
+		programs = append(programs, program)
 	}
-	for path, text := range map[string][]byte{migration: []byte(nextMigration), overlay: described} {
-		if err := os.WriteFile(path, text, 0o600); err != nil {
+	return programs
+}
+
+// overlaid is what an overlay in GOFLAGS replaces already: the flag of a build takes its place, and would mend a product
+// that was broken on purpose.
+func overlaid(t *testing.T) map[string]string {
+	t.Helper()
+	var overlay struct{ Replace map[string]string }
+	for _, given := range strings.Fields(os.Getenv("GOFLAGS")) {
+		path, ok := strings.CutPrefix(given, "-overlay=")
+		if !ok {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		if err == nil {
+			err = json.Unmarshal(data, &overlay)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-overlay="+overlay, "-o", program, "rollcall/cmd/server")
-	if said, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
+	if overlay.Replace == nil {
+		overlay.Replace = map[string]string{}
 	}
-	return program
+	return overlay.Replace
+}
+
+func writeFile(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestANewVersionMigratesWhileTheOldOneServesAndARolloutGoesOn(t *testing.T) {
 	t.Parallel()
-	next := nextVersion(t)
+	next := nextVersions(t, 1)[0]
 	f := slowly(t, 12)
 	database := dbtest.New(t)
 	old := serve(t, database)
@@ -91,11 +131,16 @@ func assertMigrated(t *testing.T, database string) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	var columns int
-	const sql = `SELECT count(*) FROM information_schema.columns WHERE column_name = 'later'`
-	if err := conn.QueryRow(t.Context(), sql).Scan(&columns); err != nil || columns != 2 {
+	if columns, err := brought(t.Context(), conn, 0); err != nil || columns != 2 {
 		t.Errorf("the new version brought %d columns: %v", columns, err)
 	}
+}
+
+// brought is how many columns the nth migration has brought.
+func brought(ctx context.Context, conn *pgx.Conn, n int) (columns int, err error) {
+	const sql = `SELECT count(*) FROM information_schema.columns WHERE column_name = 'later' || $1::text`
+	err = conn.QueryRow(ctx, sql, strconv.Itoa(n)).Scan(&columns)
+	return columns, err
 }
 
 // keepAsking reads through the API without a pause, until the function that it gives is called: every answer must be good.

@@ -40,3 +40,32 @@ func TestASessionThatIsBusyWhenTheEngineStopsHandsOverAtOnce(t *testing.T) {
 		})
 	}
 }
+
+// The connection that a pool hands out may have been cut while nobody used it.
+func TestAReplicaThatStopsHandsOverThoughItsFirstConnectionsAreGone(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"batch_size":1,"bake":"1h"}`, boxes(2, func(_ int, _ *box) {})...)
+		p := w.start(0)
+		for {
+			if snap, _ := w.db.read("d"); snap.Deployment.Counts.Updated == 1 {
+				break
+			}
+			time.Sleep(time.Millisecond) // the synthetic clock
+		}
+		p.mu.Lock()
+		p.cut = 3
+		p.mu.Unlock()
+		told := time.Now()
+		p.stop()
+		if took := (<-p.ended).Sub(told); took > leaveTimeout {
+			t.Errorf("it took %s", took)
+		}
+		if p.failed != nil {
+			t.Errorf("it did not sign off: %v", p.failed)
+		}
+		if snap, _ := w.db.read("d"); snap.Deployment.Owner != "" {
+			t.Errorf("it left the deployment to %s", snap.Deployment.Owner)
+		}
+	})
+}

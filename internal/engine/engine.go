@@ -21,6 +21,7 @@ const (
 	wakeSpacing  = 10 * time.Millisecond  // the least time between two looks at the database
 	queryTimeout = 2 * time.Second
 	leaveTimeout = 2 * time.Second
+	leaveAgain   = 50 * time.Millisecond
 	claimLimit   = 10                   // of the largest deployments, so many can be loaded within queryTimeout
 	dropStep     = 2 * time.Millisecond // between two looks at whether everything has ended
 
@@ -266,10 +267,24 @@ func (e *Engine) drain() error {
 	e.dropAll("the engine stops")
 	ctx, cancel = context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	if err := e.Registry.Leave(ctx, e.Replica); err != nil {
+	if err := e.leave(ctx); err != nil {
 		return fmt.Errorf("handing deployments over: %w", err)
 	}
 	return nil
+}
+
+// leave asks until it is answered, or ctx ends: the connections at hand may have been cut while nobody used them. Leaving
+// twice is leaving once.
+func (e *Engine) leave(ctx context.Context) error {
+	for {
+		err := e.Registry.Leave(ctx, e.Replica)
+		if err == nil {
+			return nil
+		}
+		if wait(ctx, leaveAgain); ctx.Err() != nil {
+			return err //nolint:wrapcheck // the caller says what was tried
+		}
+	}
 }
 
 // awaitSessions returns when no session is left, or when ctx ends.

@@ -225,7 +225,10 @@ func (m *memory) Leave(_ context.Context, replica string) error {
 	delete(m.replicas, replica)
 	for _, r := range m.rows {
 		if d := &r.snap.Deployment; d.Owner == replica {
-			d.Owner, r.runAt = "", clock()
+			d.Owner = ""
+			if now := clock(); r.runAt.IsZero() || now.Before(r.runAt) {
+				r.runAt = now
+			}
 			m.notify(d.ID)
 		}
 	}

@@ -56,9 +56,11 @@ type process struct {
 	dead   bool
 	mute   bool           // its heartbeats get no answer
 	most   int            // how many deployments the database can load in time; 0 means any number
+	cut    int            // how many of its requests to leave find their connection gone
 	saved  func()         // called after each save that landed, when it is not nil
 	took   func()         // called after each claim, before the engine knows of it, when it is not nil
 	ended  chan time.Time // when Run has returned
+	failed error          // what Run returned, once it has
 	stop   context.CancelFunc
 	engine *Engine
 }
@@ -107,7 +109,7 @@ func (w *world) start(killAt int) *process {
 		Log: slog.New(slog.DiscardHandler),
 	})
 	w.running.Go(func() {
-		_ = p.engine.Run(ctx) // a killed process cannot hand over
+		p.failed = p.engine.Run(ctx) // a killed process cannot hand over
 		p.ended <- time.Now()
 	})
 	return p
@@ -183,6 +185,13 @@ func (p *process) isDead() bool {
 func (p *process) Leave(ctx context.Context, replica string) error {
 	if p.isDead() {
 		return errDead
+	}
+	p.mu.Lock()
+	p.cut--
+	cut := p.cut >= 0
+	p.mu.Unlock()
+	if cut {
+		return &rollout.Error{Code: rollout.CodeUnavailable, Message: "the connection is gone"}
 	}
 	return p.w.db.Leave(ctx, replica)
 }

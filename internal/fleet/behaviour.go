@@ -37,9 +37,11 @@ type Behaviour struct {
 	Lie bool
 	// Fenced refuses a call whose fence is lower than the highest seen, with 409.
 	Fenced bool
-	// Unhealthy makes the target unhealthy whatever it runs, UnhealthyOn as long as it runs that version.
-	Unhealthy   bool
-	UnhealthyOn string
+	// Unhealthy makes the target unhealthy whatever it runs, UnhealthyOn as long as it runs that version: at once, or when it
+	// has been found healthy UnhealthyAfter times on that version.
+	Unhealthy      bool
+	UnhealthyOn    string
+	UnhealthyAfter int
 	// Warn makes a healthy target answer "warn".
 	Warn bool
 }

@@ -55,6 +55,19 @@ func TestHealthAndVersionTellWhatRuns(t *testing.T) {
 	}
 }
 
+func TestATargetMayFallSickWhenItWasFoundHealthyForAWhile(t *testing.T) {
+	t.Parallel()
+	target := newFleet(t, 1).Targets[0]
+	target.Behave(func(b *Behaviour) { b.UnhealthyOn, b.UnhealthyAfter = "v2", 2 })
+	wantHealth(t, target, http.StatusOK, "pass", "v1")
+	call(t, target, "v2", 1)
+	wantHealth(t, target, http.StatusOK, "pass", "v2")
+	wantHealth(t, target, http.StatusOK, "pass", "v2")
+	wantHealth(t, target, http.StatusServiceUnavailable, "fail", "v2")
+	call(t, target, "v1", 2)
+	wantHealth(t, target, http.StatusOK, "pass", "v1")
+}
+
 func TestACallThatIsNotAppliedKeepsTheVersion(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

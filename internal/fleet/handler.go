@@ -32,10 +32,14 @@ func (t *Target) health(w http.ResponseWriter, _ *http.Request) {
 	t.mu.Lock()
 	t.probes++
 	version, b := t.version, t.behaviour
+	ill := b.Unhealthy || b.UnhealthyOn != "" && b.UnhealthyOn == version && t.passed >= b.UnhealthyAfter
+	if !ill {
+		t.passed++
+	}
 	t.mu.Unlock()
 	status, word := http.StatusOK, "pass"
 	switch {
-	case b.Unhealthy, b.UnhealthyOn != "" && b.UnhealthyOn == version:
+	case ill:
 		status, word = http.StatusServiceUnavailable, "fail"
 	case b.Warn:
 		word = "warn"
@@ -146,7 +150,7 @@ func (t *Target) apply(call *Call, b Behaviour) bool {
 		return false
 	}
 	if !b.Lie {
-		t.version = call.Version
+		t.run(call.Version)
 		t.journal.applied(call)
 	}
 	return true

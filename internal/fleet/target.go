@@ -24,6 +24,7 @@ type Target struct {
 	behaviour Behaviour
 	script    []Behaviour
 	probes    int
+	passed    int  // how often it was found healthy on this version
 	running   *run // nil while it is down
 }
 
@@ -101,7 +102,14 @@ func (t *Target) Version() string {
 func (t *Target) SetVersion(version string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.version = version
+	t.run(version)
+}
+
+// run has the target run a version; the caller holds the lock.
+func (t *Target) run(version string) {
+	if t.version != version {
+		t.version, t.passed = version, 0
+	}
 }
 
 // Probes counts the health and version requests answered so far.

@@ -25,11 +25,12 @@ func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Durati
 	return now, failed("renew the lease of replica "+replica, err)
 }
 
-// Leave ends the replica's lease in order: what it owns is free for the others at once, and nobody reports a take-over.
+// Leave ends the replica's lease in order: what it owns is free for the others at once, and nobody reports a take-over. What
+// was due before stays due since then, so that its next owner knows for how long nobody has looked after it.
 func (s *Store) Leave(ctx context.Context, replica string) error {
 	const free = `
 		WITH freed AS (
-			UPDATE deployments SET owner = NULL, next_run_at = clock_timestamp()
+			UPDATE deployments SET owner = NULL, next_run_at = least(next_run_at, clock_timestamp())
 			WHERE owner = $1 RETURNING id)
 		SELECT pg_notify('` + channel + `', id::text) FROM freed`
 	err := s.inTx(ctx, func(tx pgx.Tx) error {

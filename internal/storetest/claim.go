@@ -224,6 +224,16 @@ func whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover(t *testing.T, s Store)
 	}
 }
 
+func whatALeavingReplicaHadNotLookedAfterIsLate(t *testing.T, s Store) {
+	snap := started(t, s, "checkout", "r1")
+	save(t, s, snap, rollout.Save{RunAt: time.Now().Add(-time.Minute)}) // and then its saves did not land
+	must(t, s.Leave(ctx(t), "r1"))
+	c := claimed(t, s, "r2")
+	if len(c) != 1 || c[0].Late < 50*time.Second {
+		t.Fatalf("claimed %+v", c)
+	}
+}
+
 func aWaitingDeploymentIsClaimedOnlyWhenTheActiveOneHasEnded(t *testing.T, s Store) {
 	active := started(t, s, "checkout", "r1")
 	waiting := create(t, s, Request("checkout", 1))

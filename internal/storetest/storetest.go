@@ -66,6 +66,7 @@ func rules() []rule {
 		{"ADeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot", aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot},
 		{"AReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn", aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn},
 		{"WhatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover", whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover},
+		{"WhatALeavingReplicaHadNotLookedAfterIsLate", whatALeavingReplicaHadNotLookedAfterIsLate},
 		{"AWaitingDeploymentIsClaimedOnlyWhenTheActiveOneHasEnded", aWaitingDeploymentIsClaimedOnlyWhenTheActiveOneHasEnded},
 		{"WhatHasBegunIsClaimedBeforeWhatWaits", whatHasBegunIsClaimedBeforeWhatWaits},
 		{"AClaimSaysHowLateItIs", aClaimSaysHowLateItIs},

@@ -25,9 +25,9 @@ func Check(h *History) []Violation {
 	for _, promise := range []func(){
 		c.answers, c.creations, c.terminalIsFinal, c.oneActive,
 		c.writtenDown, c.resends, c.fences, c.oneCallPerTarget,
-		c.waves, c.exposure, c.noForwardAfterTurning, c.drained, c.rollbacks,
-		c.pauses, c.aborts, c.promotes,
-		c.pausesFelt, c.ends, c.truth, c.routersLeft, c.logs, c.metrics, c.bounds,
+		c.waves, c.exposure, c.trafficIsSafe, c.noForwardAfterTurning, c.budget, c.drained, c.rollbacks,
+		c.pauses, c.aborts, c.promotes, c.verbsKept, c.legal,
+		c.pausesFelt, c.ends, c.truth, c.routersLeft, c.logs, c.metrics, c.stops, c.bounds,
 	} {
 		promise()
 	}
@@ -74,9 +74,12 @@ func (c *checker) sender(webhookID string, attempt int, fence int64) string {
 // wasFrozen reports whether the replica was frozen at some moment of a span, or had been until shortly before it.
 func (c *checker) wasFrozen(replica string, from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Faults, func(f Fault) bool {
-		return (f.Kind == Freeze || f.Kind == FrozenOwner) && f.ReplicaID == replica && !f.From.After(to) && f.To.Add(awake).After(from)
+		return slices.Contains(freezes(), f.Kind) && f.ReplicaID == replica && !f.From.After(to) && f.To.Add(awake).After(from)
 	})
 }
+
+// freezes are the faults that stop a process and have it go on.
+func freezes() []Kind { return []Kind{Freeze, FrozenOwner, Outlived} }
 
 // callsOf groups the calls by target, in order.
 func (c *checker) callsOf() map[[2]string][]Call {

@@ -51,7 +51,7 @@ func (c *checker) fences() {
 	for _, calls := range c.callsOf() {
 		highest := int64(0)
 		for _, call := range calls {
-			if call.Fence <= highest && !c.lateOfFrozen(call) {
+			if call.Fence == highest || call.Fence < highest && !c.lateOfFrozen(call) {
 				c.accuse("E fence", call.Service, call.Received, "%s was called with fence %d after %d", call.Target, call.Fence, highest)
 			}
 			highest = max(highest, call.Fence)

@@ -7,9 +7,11 @@ import (
 )
 
 // last is the end of the round.
-func (c *checker) last() time.Time {
+func (c *checker) last() time.Time { return c.h.last() }
+
+func (h *History) last() time.Time {
 	var last time.Time
-	for _, op := range c.h.Ops {
+	for _, op := range h.Ops {
 		if op.Answered.After(last) {
 			last = op.Answered
 		}
@@ -27,8 +29,18 @@ func (c *checker) ends() {
 		if !slices.Contains(right, d.State) {
 			c.accuse("T the same end", d.Service, d.FinishedAt, "%s (%s, %s, %s) ended %s, not %v", d.ID, d.Plan.Strategy, d.Plan.Story, d.Plan.Fault, d.State, right)
 		}
+		c.noneInDoubt(&d)
 		if success := d.State == "completed" || d.State == "rolled_back" && d.Kind == "rollback"; d.Success != success {
 			c.accuse("R success", d.Service, d.FinishedAt, "%s is %s with success %t", d.ID, d.State, d.Success)
+		}
+	}
+}
+
+// noneInDoubt: a deployment that tolerates no failure completes with no target failed or unknown.
+func (c *checker) noneInDoubt(d *Deployment) {
+	for _, t := range d.Targets {
+		if d.State == "completed" && (t.State == "unknown" || t.State == "failed") {
+			c.accuse("R unknown is no success", d.Service, d.FinishedAt, "%s is completed and %s is %s", d.ID, t.ID, t.State)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func good() *History {
 			Event{Type: "deployment.paused"}, Event{Type: "deployment.resumed"},
 			intent("a", "deploy", "m3", 1, 2), Event{Type: "deployment.promoted", Wave: 1},
 			Event{Type: "deployment.rollback_started"}, intent("a", "rollback", "m4", 1, 3),
-			Event{Type: "traffic.intent", WebhookID: "w5", Attempt: 1, Fence: 5}, Event{Type: "deployment.rolled_back"},
+			Event{Type: "target.verified", Target: "a"}, Event{Type: "traffic.intent", WebhookID: "w5", Attempt: 1, Fence: 5}, Event{Type: "deployment.rolled_back"},
 		),
 	}
 	for i := range second.Events {
@@ -171,6 +171,9 @@ func brokenOnes() map[string]broken {
 		"a stop that is late": {"T " + handsOver, func(h *History) {
 			h.Faults = append(h.Faults, Fault{Kind: Term, From: at(40), To: at(50), Ended: at(45)})
 		}},
+		"a stop that fails": {"T stops well", func(h *History) {
+			h.Faults = append(h.Faults, Fault{Kind: Term, From: at(40), To: at(50), Ended: at(41), Exit: 1})
+		}},
 		"a database that is back and nothing goes on": {"T " + goesOn, standStill},
 		"a forward call long after an abort":          {"C abort", func(h *History) { abortFirst(h) }},
 		"an end that should not be":                   {"T the same end", func(h *History) { ofFirst(h).State = "failed" }},
@@ -184,10 +187,31 @@ func brokenOnes() map[string]broken {
 		"a gap in the log":                            {"R events", func(h *History) { ofFirst(h).Events[3].Seq = 9 }},
 		"an event that names nobody":                  {"R events", func(h *History) { ofFirst(h).Events[3].Actor = "" }},
 		"an end that is not told":                     {"R events", func(h *History) { ofFirst(h).Events[11].Type = "wave.finished" }},
-		"metrics that count otherwise":                {"R metrics", func(h *History) { h.Metrics["completed"] = 2 }},
-		"a deployment that is said to be stuck":       {"R metrics", func(h *History) { h.Stuck = 1 }},
-		"a late call of a replica that ran":           {"E fence", func(h *History) { frozenCall(h, "r2") }},
-		"a late call long after its replica awoke":    {"E fence", func(h *History) { frozenCall(h, "r1"); h.Faults[0].To = at(20) }},
+		"weight for a target that is not verified":    {"S only verified targets", func(h *History) { ofFirst(h).Events[9].Type = "wave.finished" }},
+		"weight for a target that was given up":       {"S only verified targets", func(h *History) { ofFirst(h).Events[9].Type = "target.failed" }},
+		"a router that goes beyond a canary's stage":  {"S exposure", func(h *History) { h.Writes[4].NewWeight = 50 }},
+		"weights beyond a canary's stage":             {"S exposure", func(h *History) { h.Writes[4].At = at(29) }},
+		"a switch before the idle side has it": {"S exposure", func(h *History) {
+			ofSecond(h).Plan.Strategy, h.Writes[4].NewWeight = BlueGreen, 100
+		}},
+		"a forward call when the budget is spent": {"S no forward call", func(h *History) { insert(ofSecond(h), 6, Event{Type: "target.failed", Target: "b"}) }},
+		"an abort that is forgotten":              {"A verb is durable", abortFirst},
+		"a rollback that is forgotten":            {"A verb is durable", func(h *History) { ofSecond(h).State = "aborted" }},
+		"a pause that is forgotten": {"A verb is durable", func(h *History) {
+			abortFirst(h)
+			p := &h.Ops[len(h.Ops)-1]
+			p.Path, p.State = "/deployments/d1/pause", "paused"
+		}},
+		"a way back that leads forward":            {"T legal transitions", func(h *History) { tell(h, "rolling_back", "in_progress") }},
+		"one that is pending again":                {"T legal transitions", func(h *History) { tell(h, "in_progress", "pending") }},
+		"one revision in two states":               {"T legal transitions", func(h *History) { tell(h, "in_progress", "paused"); h.Ops[len(h.Ops)-1].Revision = 4 }},
+		"a success with a target in doubt":         {"R unknown is no success", func(h *History) { ofFirst(h).Targets[0].State = "unknown" }},
+		"a late call with its successor's fence":   {"E fence", func(h *History) { frozenCall(h, "r1"); h.Calls[5].Fence = 2 }},
+		"a deadline that passes and nothing comes": {"T " + endsInTime, func(h *History) { outlive(h) }},
+		"metrics that count otherwise":             {"R metrics", func(h *History) { h.Metrics["completed"] = 2 }},
+		"a deployment that is said to be stuck":    {"R metrics", func(h *History) { h.Stuck = 1 }},
+		"a late call of a replica that ran":        {"E fence", func(h *History) { frozenCall(h, "r2") }},
+		"a late call long after its replica awoke": {"E fence", func(h *History) { frozenCall(h, "r1"); h.Faults[0].To = at(20) }},
 	}
 }
 
@@ -198,6 +222,29 @@ func frozenCall(h *History, replica string) {
 	late.Received, late.Answered, late.Status, late.Applied = at(28), at(28.1), 409, false
 	h.Calls = append(h.Calls, late)
 	h.Faults = append(h.Faults, Fault{Kind: Freeze, ReplicaID: replica, From: at(4.9), To: at(27.9)})
+}
+
+// tell has d1 asked about twice before its end, and answered with these states at rising revisions.
+func tell(h *History, states ...string) {
+	for i, state := range states {
+		h.Ops = append(h.Ops, Op{
+			Service: "s", Method: "GET", Path: "/deployments/d1", Sent: at(4 + float64(i)), Answered: at(4.5 + float64(i)),
+			Status: 200, ID: "d1", State: state, Revision: 4 + i,
+		})
+	}
+}
+
+// outlive has d1's deadline pass long before anything comes of it.
+func outlive(h *History) {
+	tell(h, "in_progress")
+	h.Replicas = 1
+	op := &h.Ops[len(h.Ops)-1]
+	op.Sent, op.Answered, op.Deadline = at(7.9), at(8), at(2)
+	for i := range h.Deployments[0].Events {
+		if e := &h.Deployments[0].Events[i]; e.Type == "target.verified" {
+			e.At = at(5)
+		}
+	}
 }
 
 // standStill has a database come back, much under way, and nothing written down for long.
@@ -242,6 +289,25 @@ func TestEachBrokenPromiseIsSeen(t *testing.T) {
 			found := Check(h)
 			if !slices.ContainsFunc(found, func(v Violation) bool { return v.Promise == b.promise }) {
 				t.Errorf("%s was not seen: %v", b.promise, found)
+			}
+		})
+	}
+}
+
+func TestADeadlineIsNotHeldAgainstWhoeverCouldNotWork(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]Fault{
+		"the database was away": {Kind: DatabaseStop, Replica: -1, From: at(0), To: at(4)},
+		"its owner was dead":    {Kind: Kill, Replica: 0, ReplicaID: "r1", From: at(1), To: at(5)},
+		"nobody was there":      {Kind: Kill, Replica: 0, ReplicaID: "r9", From: at(1), To: at(9)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := good()
+			outlive(h)
+			h.Faults = append(h.Faults, fault)
+			for _, v := range Check(h) {
+				t.Errorf("%s: %s", v.Promise, v.Text)
 			}
 		})
 	}

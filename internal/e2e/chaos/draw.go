@@ -7,10 +7,14 @@ import (
 
 // Size is how much happens in a round.
 type Size struct {
+	// For is how long it goes on. What is drawn is enough for that; how much of it is played is up to the machine.
+	For time.Duration
+	// Deployments is how many each service has at most, one after the other.
 	Replicas, Services, Deployments int
-	// Steps is how many faults each replica, and the database, suffers one after the other.
+	// Steps is how many faults each replica, and the database, suffers at most, one after the other.
 	Steps, DatabaseSteps int
-	Lease                time.Duration
+	// Lease is the servers' lease, Pause what is added to the time before each fault, so that one can be seen by itself.
+	Lease, Pause time.Duration
 }
 
 // Schedule is all that is going to happen in a round.
@@ -52,6 +56,7 @@ const (
 	Race        Story = "abort, promote and pause"
 	FrozenAbort Story = "aborted with its owner frozen"
 	FrozenPause Story = "paused with its owner frozen"
+	Outlive     Story = "its owner frozen until the next one has begun"
 )
 
 // Plan is one deployment: what is asked for and which ends are right.
@@ -78,38 +83,40 @@ func Draw(seed uint64, round int, size Size) Schedule {
 			if len(deck) == 0 {
 				deck = shuffled(rng, ProcessKinds())
 			}
-			steps = append(steps, drawStep(rng, deck[0], size.Lease))
+			steps = append(steps, drawStep(rng, deck[0], size))
 			deck = deck[1:]
 		}
 		s.Replicas = append(s.Replicas, steps)
 	}
 	database := shuffled(rng, DatabaseKinds())
 	for i := range size.DatabaseSteps {
-		s.Database = append(s.Database, drawStep(rng, database[i%len(database)], size.Lease))
+		s.Database = append(s.Database, drawStep(rng, database[i%len(database)], size))
 	}
-	stories := shuffled(rng, StoryKinds())
-	for range size.Services {
-		var plans []Plan
-		for range size.Deployments {
-			if len(stories) == 0 {
-				stories = shuffled(rng, StoryKinds())
-			}
-			plans = append(plans, drawPlan(rng, stories[0]))
-			stories = stories[1:]
+	s.Services = make([][]Plan, size.Services)
+	var stories []Kind
+	for i := range size.Services * size.Deployments { // in turn, so that early deployments are of every kind
+		if len(stories) == 0 {
+			stories = shuffled(rng, append(StoryKinds(), rareKinds()...))
 		}
-		s.Services = append(s.Services, plans)
+		service := i % size.Services
+		s.Services[service] = append(s.Services[service], drawPlan(rng, stories[0]))
+		stories = stories[1:]
 	}
 	return s
 }
 
+// rareKinds are drawn twice as often as others: their moment does not always come.
+func rareKinds() []Kind { return []Kind{FrozenOwner, Outlived, VerbsAtOnce} }
+
 // drawStep draws the times of a fault. Half of the kills are quick ones, so that the process comes back within its lease.
-func drawStep(rng *rand.Rand, kind Kind, lease time.Duration) Step {
-	s := Step{Kind: kind, After: between(rng, 100*time.Millisecond, 900*time.Millisecond)}
+func drawStep(rng *rand.Rand, kind Kind, size Size) Step {
+	lease := size.Lease
+	s := Step{Kind: kind, After: between(rng, 50*time.Millisecond, 500*time.Millisecond)}
 	s.For = between(rng, 200*time.Millisecond, 1500*time.Millisecond)
 	if rng.IntN(2) == 0 {
 		s.Away = between(rng, 0, lease/4)
 	} else {
-		s.Away = between(rng, lease/2, 2*lease)
+		s.Away = between(rng, lease, lease*3/2)
 	}
 	switch kind {
 	case Freeze:
@@ -117,10 +124,11 @@ func drawStep(rng *rand.Rand, kind Kind, lease time.Duration) Step {
 	case LostCommit, LostNotify:
 		s.For = between(rng, time.Second, 2*time.Second) // one must come meanwhile
 	case DatabaseStop, DatabaseFreeze, ReadOnly, Crowded:
-		s.After = between(rng, 500*time.Millisecond, 2*time.Second)
+		s.After = between(rng, 1200*time.Millisecond, 3500*time.Millisecond)
 		s.For = between(rng, 200*time.Millisecond, 2*time.Second)
 	default:
 	}
+	s.After += between(rng, size.Pause/2, size.Pause)
 	return s
 }
 
@@ -144,6 +152,10 @@ func drawPlan(rng *rand.Rand, fault Kind) Plan {
 			p.Story, p.Allowed = FrozenAbort, []string{"aborted", "completed"}
 		}
 		p.Wait, p.Batch = p.Wait/4, 1 // while it still has calls to make
+	case Outlived:
+		p.Story, p.Strategy, p.Batch = Outlive, Rolling, 3 // soon over
+	case DeadlinePasses:
+		p.Allowed = []string{"rolled_back", "failed"} // the way back has a deadline too
 	case PromotesAtOnce:
 		p.Story, p.Strategy = Gate, []Strategy{Canary, BlueGreen}[rng.IntN(2)]
 	default:

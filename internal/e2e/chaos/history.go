@@ -40,6 +40,7 @@ type Write struct {
 	Attempt                          int
 	Fence                            int64
 	At                               time.Time
+	Status                           int
 	Applied                          bool
 	NewWeight                        int
 	Weights                          map[string]int
@@ -54,20 +55,25 @@ type Op struct {
 	RetryAfter                 string
 	// Waits says that the answer may be late on purpose.
 	Waits bool
-	// ID, State and Revision are those of the deployment that was answered; Body is the answer of a request that failed.
+	// ID, State and Revision are those of the deployment that was answered, Deadline its deadline_at; Body is the answer of a request that failed.
 	ID, State string
 	Revision  int
+	Deadline  time.Time
 	Body      string
 }
 
-// Fault is something that was broken, from when to when. Replica is -1 when it was none alone.
+// Fault is something that was broken, from when to when. Replica is -1 when it was none alone. Missed says that it did not
+// come to what it was meant to be: it does not count as fired, and is an excuse all the same.
 type Fault struct {
 	Kind     Kind
 	Replica  int
 	From, To time.Time
-	// ReplicaID is the name by which events know the replica. Ended is when its process had ended, for those that do.
+	Missed   bool
+	// ReplicaID is the name by which events know the replica. Ended is when its process had ended and Exit how, for those
+	// that do.
 	ReplicaID string
 	Ended     time.Time
+	Exit      int
 }
 
 // Deployment is a deployment as the API tells it at the end, and what was expected of it.

@@ -50,6 +50,8 @@ const (
 	FrozenOwner      Kind = "abort or pause with the owner frozen"
 	PromotesAtOnce   Kind = "promotes of one gate at once"
 	TargetSickAtOnce Kind = "target is sick on the new version"
+	DeadlinePasses   Kind = "a deadline passes"
+	Outlived         Kind = "SIGSTOP until the next deployment began"
 )
 
 // ProcessKinds are the faults of one replica, DatabaseKinds those of the database.
@@ -68,7 +70,7 @@ func StoryKinds() []Kind {
 	return []Kind{
 		TargetHangs, TargetResets, TargetDrips, TargetFails, TargetBusy, TargetRedirects, TargetLies, TargetFailsLate,
 		TargetFallsSick, TargetSickAtOnce, RouterFailsLate, SamePost, VerbsAtOnce, PromotesAtOnce,
-		FrozenOwner,
+		FrozenOwner, DeadlinePasses, Outlived,
 	}
 }
 

@@ -29,7 +29,7 @@ const (
 
 // Measures takes the times of a round, each where nothing else was broken that would lengthen it.
 func Measures(h *History) []Measure {
-	return []Measure{h.unavailable(), h.goingOn(), h.takeovers(), h.handovers()}
+	return []Measure{h.unavailable(), h.goingOn(), h.takeovers(), h.handovers(), h.deadlines()}
 }
 
 // bounds holds what was measured against its bound.
@@ -51,7 +51,7 @@ func (m *Measure) add(took time.Duration, at time.Time) {
 func (h *History) unavailable() Measure {
 	m := Measure{Name: saysUnavailable, Bound: 2 * time.Second}
 	for _, op := range h.Ops {
-		if op.Status == 503 && !op.Waits && !h.struck(op.Replica, op.Sent, op.Answered, Freeze, FrozenOwner) {
+		if op.Status == 503 && !op.Waits && !h.struck(op.Replica, op.Sent, op.Answered, freezes()...) {
 			m.add(op.Answered.Sub(op.Sent), op.Answered)
 		}
 	}
@@ -61,7 +61,7 @@ func (h *History) unavailable() Measure {
 // goingOn: how soon after the database was mended something is written down again, when much was under way and a replica
 // was well.
 func (h *History) goingOn() Measure {
-	m := Measure{Name: goesOn, Bound: 5 * time.Second}
+	m := Measure{Name: goesOn, Bound: goesOnWithin}
 	for _, f := range h.Faults {
 		if f.Replica >= 0 || !h.calm(f, f.To, f.To.Add(m.Bound)) || h.underWay(f.To) < much {
 			continue
@@ -93,11 +93,21 @@ func (h *History) takeovers() Measure {
 	return m
 }
 
+// stops: a replica that is told to stop ends well, with its database there.
+func (c *checker) stops() {
+	for _, f := range c.h.Faults {
+		if (f.Kind == Term || f.Kind == Successor) && f.Exit != 0 && !c.h.databaseStruck(f, f.From.Add(-time.Second), f.Ended) {
+			c.accuse("T stops well", "", f.Ended, "replica %d was told to stop and ended with status %d", f.Replica, f.Exit)
+		}
+	}
+}
+
 // handovers: how long a replica that is told to stop takes, with its database there.
 func (h *History) handovers() Measure {
 	m := Measure{Name: handsOver, Bound: 2 * time.Second}
 	for _, f := range h.Faults {
-		if (f.Kind == Term || f.Kind == Successor) && !h.databaseStruck(f, f.From, f.Ended) {
+		frozen := h.struck(f.Replica, f.From, f.Ended, freezes()...)
+		if (f.Kind == Term || f.Kind == Successor) && !frozen && !h.databaseStruck(f, f.From, f.Ended) {
 			m.add(f.Ended.Sub(f.From), f.From)
 		}
 	}

@@ -1,0 +1,123 @@
+package chaos
+
+import (
+	"slices"
+	"time"
+)
+
+// rounding is by how many percent whole weights may miss a share.
+const rounding = 2
+
+// trafficIsSafe: a write that a router took gives no target weight whose newest call is not verified, and a canary's or a
+// blue-green deployment's new side no more than what runs there by then allows. A frozen owner that wakes may send late what
+// was right when it was written down.
+func (c *checker) trafficIsSafe() {
+	for _, w := range c.h.Writes {
+		d := c.of[w.DeploymentID]
+		if d == nil || !w.Applied || c.wasFrozen(c.sender(w.WebhookID, w.Attempt, w.Fence), w.At, w.At) {
+			continue
+		}
+		before := d.before(w)
+		for _, id := range unverified(before) {
+			if w.Weights[id] > 0 {
+				c.accuse("S only verified targets", w.Service, w.At, "the router was told weight %d for %s, which %s has called and not verified", w.Weights[id], id, d.ID)
+			}
+		}
+		if d.Kind == "deploy" {
+			c.exposed(d, w, startedWave(before))
+		}
+	}
+}
+
+// before are the events of a deployment before it wrote a write to its router down.
+func (d *Deployment) before(w Write) []Event {
+	i := slices.IndexFunc(d.Events, func(e Event) bool {
+		return e.Type == "traffic.intent" && e.WebhookID == w.WebhookID && e.Attempt == w.Attempt && e.Fence == w.Fence
+	})
+	return d.Events[:max(i, 0)]
+}
+
+// unverified are the targets that a log has called and not verified since, or given up.
+func unverified(log []Event) []string {
+	out := map[string]bool{}
+	for _, e := range log {
+		switch e.Type {
+		case "target.intent", "target.failed":
+			out[e.Target] = true
+		case "target.verified":
+			delete(out, e.Target)
+		}
+	}
+	var ids []string
+	for id := range out {
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func startedWave(log []Event) int {
+	wave := 0
+	for _, e := range log {
+		if e.Type == "wave.started" {
+			wave = max(wave, e.Wave)
+		}
+	}
+	return wave
+}
+
+// exposed holds what a router sends to the new side against how many targets had got the new version by then.
+func (c *checker) exposed(d *Deployment, w Write, wave int) {
+	running := c.running(d, w.At)
+	most := 100
+	switch d.Plan.Strategy {
+	case Canary:
+		most = mostExposed(wave, len(running), len(d.Targets))
+	case BlueGreen:
+		if 2*len(running) < len(d.Targets) {
+			most = 0
+		}
+	case Rolling:
+	}
+	if w.NewWeight > most {
+		c.accuse("S exposure", d.Service, w.At, "the router was told %d %% for the new side of %s when %d targets ran it in wave %d: at most %d %%",
+			w.NewWeight, d.ID, len(running), wave, most)
+	}
+	got, total := 0, 0
+	for id, weight := range w.Weights {
+		total += weight
+		if running[id] {
+			got += weight
+		}
+	}
+	if total > 0 && 100*got > (most+rounding)*total {
+		c.accuse("S exposure", d.Service, w.At, "%d of %d parts of the traffic went to targets that run what %s brings, in wave %d: at most %d %%",
+			got, total, d.ID, wave, most)
+	}
+}
+
+// mostExposed is the share of the highest stage that was begun and whose targets all have the new version. The last stage
+// leaves no old side that could take any traffic.
+func mostExposed(wave, running, targets int) int {
+	most := 0
+	for stage := 1; stage <= min(wave, len(Stages())); stage++ {
+		if share := Stages()[stage-1]; running >= allowed(stage, targets) || share == 100 {
+			most = share
+		}
+	}
+	return most
+}
+
+// running are the targets that by some time had got a deployment's version last, as they saw it.
+func (c *checker) running(d *Deployment, by time.Time) map[string]bool {
+	has := map[string]bool{}
+	for _, call := range c.h.Calls {
+		if call.Service != d.Service || !call.Applied || call.Received.After(by) {
+			continue
+		}
+		delete(has, call.Target)
+		if call.DeploymentID == d.ID && call.Action == "deploy" {
+			has[call.Target] = true
+		}
+	}
+	return has
+}

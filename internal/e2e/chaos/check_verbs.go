@@ -1,0 +1,64 @@
+package chaos
+
+// verbsKept: what was asked for and answered with 200 comes: an abort ends aborted, a rollback rolled back, and each pause
+// stands in the log. Failed is right where a router or a target did not confirm in time.
+func (c *checker) verbsKept() {
+	for _, d := range c.h.Deployments {
+		for _, op := range c.opsOf(d.ID, "abort") {
+			if !terminal(op.State) && d.State != "aborted" && d.State != "failed" {
+				c.accuse("A verb is durable", d.Service, op.Answered, "an abort of %s was answered with 200 and it ended %s", d.ID, d.State)
+			}
+		}
+		for _, op := range c.opsOf(d.ID, "rollback") {
+			if !terminal(op.State) && d.State != "rolled_back" && d.State != "failed" {
+				c.accuse("A verb is durable", d.Service, op.Answered, "a rollback of %s was answered with 200 and it ended %s", d.ID, d.State)
+			}
+		}
+		for _, op := range c.opsOf(d.ID, "pause") {
+			if op.State == "paused" && !d.has("deployment.paused") {
+				c.accuse("A verb is durable", d.Service, op.Answered, "a pause of %s was answered with 200 and stands in no log", d.ID)
+			}
+		}
+	}
+}
+
+func (d *Deployment) has(event string) bool {
+	for _, e := range d.Events {
+		if e.Type == event {
+			return true
+		}
+	}
+	return false
+}
+
+// legal: from one answer to the next a deployment's state only moves on: it is not pending again, the way back leads
+// nowhere forward, and one revision has one state.
+func (c *checker) legal() {
+	newest, turned := map[string]Op{}, map[string]bool{}
+	for _, op := range c.told() {
+		last, known := newest[op.ID]
+		switch {
+		case known && op.Sent.Before(last.Answered):
+			continue // asked at the same time
+		case known && op.State == "pending" && last.State != "pending",
+			op.State == "in_progress" && turned[op.ID],
+			known && op.Revision == last.Revision && op.State != last.State:
+			c.accuse("T legal transitions", op.Service, op.Answered, "%s was %s at revision %d and then %s at %d", op.ID, last.State, last.Revision, op.State, op.Revision)
+		}
+		turned[op.ID] = turned[op.ID] || op.State == "rolling_back"
+		newest[op.ID] = op
+	}
+}
+
+// budget: once a target was given up in a deployment that tolerates no failure, no call forward is written down.
+func (c *checker) budget() {
+	for _, d := range c.h.Deployments {
+		spent := false
+		for _, e := range d.Events {
+			if spent && e.Type == "target.intent" && e.Action == "deploy" && d.Kind == "deploy" {
+				c.accuse("S no forward call", d.Service, e.At, "%s wrote down a call of %s as event %d when its failure budget was spent", d.ID, e.Target, e.Seq)
+			}
+			spent = spent || e.Type == "target.failed"
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package chaos
+
+import "time"
+
+// endsInTime is a measure beside those of measure.go.
+const endsInTime = "end or turn after a deadline"
+
+// step is how finely time is looked at for whether anybody could work.
+const step = 100 * time.Millisecond
+
+// deadlines: how long after its deadline a deployment ended or turned round, less the time in which its owners or the
+// database were struck, or had been just before, and the time in which every replica was.
+func (h *History) deadlines() Measure {
+	m := Measure{Name: endsInTime, Bound: 5 * time.Second}
+	for i := range h.Deployments {
+		d := &h.Deployments[i]
+		for _, told := range h.deadlinesOf(d.ID) {
+			moved := d.moved(told.Answered, h)
+			if late := moved.Sub(told.Deadline); late > 0 {
+				m.add(max(late-h.troubled(d, told.Deadline, moved), 0), told.Deadline)
+			}
+		}
+	}
+	return m
+}
+
+// deadlinesOf are the last answers with each deadline that was told of a deployment.
+func (h *History) deadlinesOf(id string) []Op {
+	last := map[time.Time]Op{}
+	for _, op := range h.Ops {
+		if op.ID == id && !op.Deadline.IsZero() && op.Answered.After(last[op.Deadline].Answered) {
+			last[op.Deadline] = op
+		}
+	}
+	var ops []Op
+	for _, op := range last {
+		ops = append(ops, op)
+	}
+	return ops
+}
+
+// moved is when a deployment first ended, turned round, was held, or got another deadline after it was asked about; the end
+// of the round when it never did.
+func (d *Deployment) moved(asked time.Time, h *History) time.Time {
+	for _, e := range d.Events {
+		if !e.At.Before(asked.Add(-clock)) && d.moves(e) {
+			return e.At
+		}
+	}
+	return h.last()
+}
+
+func (d *Deployment) moves(e Event) bool {
+	switch e.Type {
+	case "target.verified", "gate.waiting", "deployment.paused", "deployment.resumed", "deployment.promoted",
+		"deployment.rollback_started", "deployment.abort_requested",
+		"deployment.completed", "deployment.failed", "deployment.aborted", "deployment.rolled_back":
+		return true
+	default:
+		return false
+	}
+}
+
+// troubled is for how much of a span nobody could be expected to work on a deployment.
+func (h *History) troubled(d *Deployment, from, to time.Time) time.Duration {
+	total := time.Duration(0)
+	for at := from; at.Before(to); at = at.Add(step) {
+		if h.databaseStruck(Fault{}, at.Add(-goesOnWithin), at) || h.ownerStruck(d, at) || h.allStruck(at) {
+			total += step
+		}
+	}
+	return total
+}
+
+// goesOnWithin is how soon all goes on when the database is back.
+const goesOnWithin = 5 * time.Second
+
+// ownerStruck reports whether a replica that had the deployment was struck so shortly before that it may not have been taken
+// over yet.
+func (h *History) ownerStruck(d *Deployment, at time.Time) bool {
+	for _, f := range h.Faults {
+		if f.Replica >= 0 && !f.From.After(at) && f.To.Add(h.Lease+takeoverMargin).After(at) && d.wasOf(f.ReplicaID) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *Deployment) wasOf(replica string) bool {
+	for _, e := range d.Events {
+		if e.Replica == replica {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *History) allStruck(at time.Time) bool {
+	for replica := range h.Replicas {
+		if !h.struck(replica, at, at, AllKinds()...) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,191 @@
+package chaos
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Fired counts the faults that demonstrably happened: those that the player noted, each confirmed by what was seen where its
+// moment is a claim about calls, and those of targets, routers and clients by what they saw themselves.
+func Fired(h *History) map[Kind]int {
+	c := &checker{h: h, intents: map[callKey]Event{}, of: map[string]*Deployment{}}
+	c.index()
+	fired := map[Kind]int{}
+	for _, f := range h.Faults {
+		if !f.Missed {
+			fired[c.confirmed(f)]++
+		}
+	}
+	for i := range h.Deployments {
+		c.story(&h.Deployments[i], fired)
+	}
+	for _, w := range h.Writes {
+		if w.Applied && w.Status == http.StatusInternalServerError {
+			fired[RouterFailsLate]++
+		}
+	}
+	return fired
+}
+
+// around a kill: how long before it a call may have been written down or answered.
+const justBefore = 2 * time.Second
+
+// confirmed is the kind that a fault turned out to be: a kill whose moment was missed is one at a random time.
+func (c *checker) confirmed(f Fault) Kind {
+	switch {
+	case f.Kind == KillBeforeSend && !c.unsent(f), f.Kind == KillAnswered && !c.unsaved(f):
+		return Kill
+	default:
+		return f.Kind
+	}
+}
+
+// unsent reports whether the killed replica had written a call down that nobody ever got.
+func (c *checker) unsent(f Fault) bool {
+	got := map[callKey]bool{}
+	for _, call := range c.h.Calls {
+		got[callKey{call.WebhookID, call.Attempt, call.Fence}] = true
+	}
+	for _, w := range c.h.Writes {
+		got[callKey{w.WebhookID, w.Attempt, w.Fence}] = true
+	}
+	for key, intent := range c.intents {
+		if intent.Replica == f.ReplicaID && !got[key] && near(intent.At, f.Ended) {
+			return true
+		}
+	}
+	return false
+}
+
+// unsaved reports whether the killed replica had been answered by a target and has not written that down.
+func (c *checker) unsaved(f Fault) bool {
+	saved := map[callKey]bool{}
+	for _, d := range c.h.Deployments {
+		for _, e := range d.Events {
+			if e.Type == "target.result" && e.Replica == f.ReplicaID && e.At.Before(f.To) {
+				saved[callKey{e.WebhookID, e.Attempt, e.Fence}] = true
+			}
+		}
+	}
+	return slices.ContainsFunc(c.h.Calls, func(call Call) bool {
+		key := callKey{call.WebhookID, call.Attempt, call.Fence}
+		return call.Status != 0 && c.intents[key].Replica == f.ReplicaID && !saved[key] && near(call.Answered, f.Ended)
+	})
+}
+
+func near(at, kill time.Time) bool {
+	return at.After(kill.Add(-justBefore)) && at.Before(kill.Add(clock))
+}
+
+// story counts what befell a deployment by what it was to live through.
+func (c *checker) story(d *Deployment, fired map[Kind]int) {
+	if d.Kind != "deploy" {
+		return
+	}
+	switch d.Plan.Fault {
+	case SamePost:
+		fired[SamePost] += c.flooded(d)
+	case VerbsAtOnce, PromotesAtOnce:
+		fired[d.Plan.Fault] += c.disputed(d)
+	case TargetFallsSick:
+		if d.has("target.sick") || d.has("target.failed") {
+			fired[TargetFallsSick]++
+		}
+	case DeadlinePasses:
+		fired[DeadlinePasses] += c.overdue(d)
+	default:
+		fired[d.Plan.Fault] += c.metByTargets(d)
+	}
+}
+
+// flooded is 1 when a creation was asked for 32 times, and at least two replicas answered.
+func (c *checker) flooded(d *Deployment) int {
+	asked, answered := 0, map[int]bool{}
+	for _, op := range c.h.Ops {
+		if op.Key == d.Key && op.Method == http.MethodPost {
+			asked++
+			if op.Status == http.StatusAccepted || op.Status == http.StatusConflict {
+				answered[op.Replica] = true
+			}
+		}
+	}
+	if asked >= 32 && len(answered) >= 2 {
+		return 1
+	}
+	return 0
+}
+
+// disputed is 1 when two verbs at least were asked for at one instant and answered by the deployment's state, one with
+// success.
+func (c *checker) disputed(d *Deployment) int {
+	var ops []Op
+	for _, op := range c.h.Ops {
+		if op.Method == http.MethodPost && strings.HasPrefix(op.Path, "/deployments/"+d.ID+"/") && op.Status != 0 && op.Status != http.StatusServiceUnavailable {
+			ops = append(ops, op)
+		}
+	}
+	for i, a := range ops {
+		for _, b := range ops[i+1:] {
+			together := a.Sent.Before(b.Answered) && b.Sent.Before(a.Answered)
+			if together && (a.Status == http.StatusOK && !terminal(a.State) || b.Status == http.StatusOK && !terminal(b.State)) {
+				return 1
+			}
+		}
+	}
+	return 0
+}
+
+// overdue is 1 when the deployment ended or turned round after a deadline that it had.
+func (c *checker) overdue(d *Deployment) int {
+	for _, told := range c.h.deadlinesOf(d.ID) {
+		if d.moved(told.Answered, c.h).After(told.Deadline) {
+			return 1
+		}
+	}
+	return 0
+}
+
+// metByTargets is how many targets treated a call of the deployment as its fault says.
+func (c *checker) metByTargets(d *Deployment) int {
+	met := map[string]bool{}
+	for _, call := range c.h.Calls {
+		if call.DeploymentID == d.ID && call.Action == "deploy" && d.Plan.strikes(call.Target) && d.Plan.Fault.shows(call) {
+			met[call.Target] = true
+		}
+	}
+	return len(met)
+}
+
+// strikes reports whether a target, "web-1" to "web-6", is one of those that the plan names: one in each slot.
+func (p Plan) strikes(target string) bool {
+	number, err := strconv.Atoi(strings.TrimPrefix(target, "web-"))
+	return err == nil && (number-1)%3 == p.Target%3
+}
+
+// shows reports whether a call was treated as the fault says.
+func (k Kind) shows(call Call) bool {
+	took := call.Answered.Sub(call.Received)
+	switch k {
+	case TargetHangs:
+		return call.Status == 0 && !call.Applied && took >= time.Second
+	case TargetResets:
+		return call.Status == 0 && took >= 0 && took < 50*time.Millisecond
+	case TargetFails:
+		return call.Status == http.StatusInternalServerError && !call.Applied
+	case TargetBusy:
+		return call.Status == http.StatusTooManyRequests
+	case TargetRedirects:
+		return call.Status == http.StatusFound
+	case TargetLies:
+		return call.Status == http.StatusOK && !call.Applied
+	case TargetFailsLate:
+		return call.Status == http.StatusInternalServerError && call.Applied
+	case TargetDrips, TargetSickAtOnce:
+		return call.Status == http.StatusOK && call.Applied
+	default:
+		return false
+	}
+}
