@@ -226,8 +226,11 @@ func FuzzContentType(f *testing.F) {
 // else is refused at a field, and nothing that is said repeats a secret.
 func FuzzNotification(f *testing.F) {
 	for _, seed := range [][4]string{
-		{"webhook", "https://h/x", `"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`, ""}, {"slack", "http://u:p@h", "null", "null"},
-		{"github", "https://api.github.com/repos/o/n", "", `"ghp_x"`}, {"github", "https://h/repos//n?x", "1", `"\u0000"`}, {"cdevents", "://", `"whsec_"`, `{}`},
+		{"webhook", "https://h/x", `"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`, ""},
+		{"slack", "http://u:p@h", "null", "null"},
+		{"github", "https://api.github.com/repos/o/n", "", `"ghp_x"`},
+		{"github", "https://h/repos//n?x", "1", `"\u0000"`},
+		{"cdevents", "://", `"whsec_"`, `{}`},
 	} {
 		f.Add(seed[0], seed[1], []byte(seed[2]), []byte(seed[3]))
 	}

@@ -56,8 +56,15 @@ func FuzzDay(f *testing.F) {
 // FuzzParameter: whatever is filled in for a parameter, the request that is made of it is JSON.
 func FuzzParameter(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"list of stages", "10, 50, 100"}, {"list of stages", `[10,{"percent":50}]`}, {"number or percent", "25%"}, {"integer", "1e400"},
-		{"integer", "NaN"}, {"duration", "30s"}, {"boolean", "true"}, {"string", "\xff\x00"}, {"list", "{,"},
+		{"list of stages", "10, 50, 100"},
+		{"list of stages", `[10,{"percent":50}]`},
+		{"number or percent", "25%"},
+		{"integer", "1e400"},
+		{"integer", "NaN"},
+		{"duration", "30s"},
+		{"boolean", "true"},
+		{"string", "\xff\x00"},
+		{"list", "{,"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
