@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // The names under which the private database is reached.
@@ -153,8 +154,11 @@ func (s *Server) leave() {
 	close(s.done)
 }
 
+// unlock drops the lock by name: a child of this process that has been forked and runs nothing yet still holds the file, and
+// closing would leave the lock to it.
 func (s *Server) unlock() {
 	if s.lock != nil {
-		_ = s.lock.Close() // closing is what drops the lock; nothing was buffered
+		_ = syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
+		_ = s.lock.Close() // nothing was buffered
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -133,4 +134,16 @@ func copyOfThisBinary(t *testing.T) string {
 	must(t, exec.Command("cp", os.Args[0], path).Run())
 	must(t, os.Chmod(path, 0o755))
 	return path
+}
+
+// A process that forks at the moment of the stop has the lock's file open for as long as its child runs nothing yet.
+func TestAStoppedServersFolderIsFreeThoughAForkStillHoldsItsLock(t *testing.T) {
+	t.Parallel()
+	dir := seeded(t)
+	s := start(t, dir)
+	forked, err := syscall.Dup(int(s.lock.Fd()))
+	must(t, err)
+	defer func() { must(t, syscall.Close(forked)) }()
+	must(t, s.Stop())
+	start(t, dir)
 }
