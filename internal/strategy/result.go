@@ -105,9 +105,18 @@ func (p *planner) failureCause() string {
 		return cause
 	}
 	if p.overdue() {
-		return fmt.Sprintf("no target was verified within %s", p.spec.Strategy.ProgressDeadline)
+		return p.overdueCause()
 	}
 	return ""
+}
+
+// overdueCause says what there was no progress for: a router that does not do what it was told holds everything up.
+func (p *planner) overdueCause() string {
+	patience := p.spec.Strategy.ProgressDeadline
+	if r := p.d.Progress.Router; r != nil && r.Sent != nil && !r.Applied.Equal(&r.Sent.Setting) {
+		return fmt.Sprintf("traffic was not moved within %s%s", patience, p.routerError())
+	}
+	return fmt.Sprintf("no target was verified within %s", patience)
 }
 
 // pastMaxFailures says that more targets have failed than max_failures allows.

@@ -102,7 +102,7 @@ func newSim(seed uint64, sc scenario, rng, crashRng *rand.Rand) *sim {
 
 // Bounds of a whole run. They are far beyond what any scenario can need.
 const (
-	mostSteps   = 300_000
+	mostSteps   = 1_000_000 // forty waves with a long delay each, and probes all the time, take 300,000
 	longestTime = 12 * time.Hour
 )
 

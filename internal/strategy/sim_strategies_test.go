@@ -112,9 +112,9 @@ func steadyScenario(rng *rand.Rand) scenario {
 	}
 	sc.router, d.Spec.Traffic = steadyRouter(rng)
 	object := steadyStrategy(rng, &d, targets, bake)
-	for _, w := range sc.world {
-		if d.Spec.Traffic != nil && targets[0].Slot != "" {
-			w.sickAfter = 0 // whether it falls sick before or after the switch would hang on luck
+	if sc.router != nil && (targets[0].Slot != "" || sc.router.stiff > 0) {
+		for _, w := range sc.world {
+			w.sickAfter = 0 // whether it falls sick before or after traffic moves, or does not, would hang on luck
 		}
 	}
 	prepared, err := strategy.Prepare(d, targets, json.RawMessage(object), nil)

@@ -161,11 +161,11 @@ func (s *sim) allowedShare(before *rollout.Deployment) int {
 	return before.Spec.Waves[wave-1].Weight
 }
 
-// checkOut wants no more than a wave to be taken out; those that were given up aside.
+// checkOut wants no more than a wave to be taken out, beside those that were given up or whose side has no share.
 func (s *sim) checkOut(before *rollout.Deployment, w *rollout.Setting) {
 	out, most := 0, before.Spec.LargestWave()
 	for i, b := range w.Backends {
-		sidelined := s.onNewSide(i) && w.NewWeight == 0
+		sidelined := s.onNewSide(i) && w.NewWeight == 0 || !s.onNewSide(i) && w.NewWeight == 100 && s.live.Targets[i].Settled()
 		if b.Weight == 0 && !s.given(i) && !sidelined && !s.exposes(before, i) {
 			out++
 			s.cover("router: taken out")

@@ -58,17 +58,29 @@ func (s *sim) heldSince(since time.Time) time.Duration {
 // neither a planned wait nor a person's absence counts.
 func (s *sim) checkOverdue(before *rollout.Deployment) {
 	d := &s.live.Deployment
-	if before.Progress.Cause == d.Progress.Cause || !strings.HasPrefix(d.Progress.Cause, "no target was verified") {
+	if before.Progress.Cause == d.Progress.Cause {
 		return
 	}
-	s.cover("stopped: progress")
+	r := d.Progress.Router
+	behind := r != nil && r.Sent != nil && !r.Applied.Equal(&r.Sent.Setting)
+	switch {
+	case strings.HasPrefix(d.Progress.Cause, "no target was verified"):
+		s.cover("stopped: progress")
+	case strings.HasPrefix(d.Progress.Cause, "traffic was not moved"):
+		s.cover("stopped: traffic was not moved")
+	default:
+		return
+	}
+	if told := strings.HasPrefix(d.Progress.Cause, "traffic"); told != behind {
+		s.violate("it gave up for %q, and the router is behind: %t", d.Progress.Cause, behind)
+	}
 	since := before.Progress.WaveStartedAt
 	for i := range s.live.Targets {
 		if t := &s.live.Targets[i]; t.State == rollout.TargetUpdated {
 			since = later(since, t.FinishedAt)
 		}
 	}
-	if before.Progress.Gate > 0 || !before.Progress.WaveSettledAt.IsZero() {
+	if before.Progress.Gate > 0 || !before.Progress.WaveSettledAt.IsZero() && !behind {
 		s.violate("out of patience with a wave that only waits: %s", d.Progress.Cause)
 	}
 	if waited := s.now.Sub(since) - s.heldSince(since); waited < d.Spec.Strategy.ProgressDeadline.Std() {
@@ -113,6 +125,8 @@ func (s *sim) leaveGate(before *rollout.Deployment, st *rollout.Status, gate int
 		s.cover("left a gate: " + string(st.State))
 	case st.State == rollout.StateFailed && before.Stop == rollout.StopHalted:
 		s.cover("left a gate: halted")
+	case st.State == rollout.StateFailed && before.Operator.Abort:
+		s.cover("left a gate: an abort for which the router never moved")
 	case !s.isOpen(gate):
 		s.violate("it leaves the gate of wave %d, which nobody opened, and is %s", gate, st.State)
 	case s.opened[gate] && !s.openedAll:
