@@ -60,6 +60,17 @@ chaos: ensure ## Break everything at random, for CHAOS_TIME; CHAOS_SEED=42 break
 	CHAOS_TIME=$(CHAOS_TIME) CHAOS_SEED=$(CHAOS_SEED) CHAOS_ROUND=$(CHAOS_ROUND) \
 		$(GO) test -count=1 -timeout=24h -v -run='WhateverDies' $(ARGS) ./internal/e2e
 
+.PHONY: chaos-sum
+chaos-sum: ## Add up how often each fault fired in all runs of make chaos (bin/chaos)
+	@$(GO) run ./internal/e2e/chaos/sum
+
+# These break the fences, the write-ahead, the memory of people's intents, the idempotency and the belief in checks.
+CHAOS_BREAKS := epoch-not-checked,result-before-call,verb-in-memory,idempotency-in-memory,fence-stands,version-not-checked
+
+.PHONY: chaos-breaks
+chaos-breaks: ensure ## Break the product on purpose, and demand that chaos finds it within CHAOS_TIME; BREAK=epoch
+	CHAOS_TIME=$(CHAOS_TIME) CHAOS_SEED=$(CHAOS_SEED) $(GO) run ./internal/breaks/run -chaos -only='$(or $(BREAK),$(CHAOS_BREAKS))'
+
 .PHONY: sweep
 sweep: ensure ## Kill the server just before and just after everything that can be seen of five rollouts
 	ROLLCALL_SWEEP=all $(GO) run ./internal/dbtest/serve -- \

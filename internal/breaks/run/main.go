@@ -21,31 +21,51 @@ import (
 
 func main() {
 	only := flag.String("only", "", "run only the breaks whose name contains this, or one of several parted by commas")
+	chaos := flag.Bool("chaos", false, "instead of the tests that they name, let make chaos find each of them within CHAOS_TIME")
 	flag.Parse()
-	if err := run(context.Background(), *only); err != nil {
+	if err := run(context.Background(), *only, *chaos); err != nil {
 		fmt.Fprintln(os.Stderr, "breaks:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, only string) error {
+// finder breaks the product and says what noticed. An error says why the break counts as not caught.
+type finder func(ctx context.Context, b *breaks.Break) (caught string, err error)
+
+func run(ctx context.Context, only string, chaos bool) error {
+	all, err := chosen(only)
+	if err != nil {
+		return err
+	}
+	if chaos {
+		return each(ctx, all, inChaos)
+	}
+	if err := unbroken(ctx, all); err != nil {
+		return err
+	}
+	return each(ctx, all, tests)
+}
+
+func chosen(only string) ([]breaks.Break, error) {
 	all, err := breaks.All()
 	if err != nil {
-		return fmt.Errorf("read the breaks: %w", err)
+		return nil, fmt.Errorf("read the breaks: %w", err)
 	}
 	all = slices.DeleteFunc(all, func(b breaks.Break) bool {
 		return !slices.ContainsFunc(strings.Split(only, ","), func(part string) bool { return strings.Contains(b.Name, part) })
 	})
 	if len(all) == 0 {
-		return fmt.Errorf("no break is called %q", only)
+		return nil, fmt.Errorf("no break is called %q", only)
 	}
-	if err := unbroken(ctx, all); err != nil {
-		return err
-	}
+	return all, nil
+}
+
+// each breaks the product in one way after the other, and demands that each is noticed.
+func each(ctx context.Context, all []breaks.Break, find finder) error {
 	var survived []string
 	for i := range all {
 		began := time.Now()
-		caught, err := try(ctx, &all[i])
+		caught, err := find(ctx, &all[i])
 		took := time.Since(began).Round(time.Second)
 		if err != nil {
 			survived = append(survived, all[i].Name)
@@ -80,8 +100,47 @@ func unbroken(ctx context.Context, all []breaks.Break) error {
 	return nil
 }
 
-// try breaks the product and says which tests failed by it. An error says why the break counts as not caught.
-func try(ctx context.Context, b *breaks.Break) (caught string, err error) {
+// tests runs the tests that the break names, on the product as it is and on the broken one.
+func tests(ctx context.Context, b *breaks.Break) (string, error) {
+	return broken(b, func(overlay string) (string, error) {
+		var failed []string
+		for _, t := range b.Tests {
+			said, failure := test(ctx, t.Package, t.Pattern(), overlay)
+			name := failing(said)
+			switch {
+			case failure == nil:
+				return "", fmt.Errorf("%s passes", t.Name)
+			case name == "":
+				return "", fmt.Errorf("%s did not fail as a test does: %s", t.Name, said)
+			}
+			failed = append(failed, "`"+name+"`")
+		}
+		return strings.Join(failed, ", "), nil
+	})
+}
+
+// inChaos has make chaos look for the break. A broken promise that it tells of is what catches it, and nothing else.
+func inChaos(ctx context.Context, b *breaks.Break) (string, error) {
+	return broken(b, func(overlay string) (string, error) {
+		cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=24h", "-failfast", "-run=WhateverDies", "./internal/e2e")
+		cmd.Env = append(os.Environ(), with(overlay))
+		said, err := cmd.CombinedOutput()
+		if err == nil {
+			return "", errors.New("chaos saw nothing")
+		}
+		found := violation.FindSubmatch(said)
+		if found == nil {
+			return "", fmt.Errorf("chaos failed otherwise: %s", said[max(0, len(said)-2000):])
+		}
+		return fmt.Sprintf("seed %s, round %s: %s", found[1], found[2], found[3]), nil
+	})
+}
+
+// violation is how chaos tells of a broken promise.
+var violation = regexp.MustCompile(`CHAOS_SEED=(\d+) CHAOS_ROUND=(\d+): ([^\n]*)`)
+
+// broken makes the break's overlay for as long as something is done with it.
+func broken(b *breaks.Break, do func(overlay string) (string, error)) (caught string, err error) {
 	folder, err := os.MkdirTemp("", "rollcall-break-")
 	if err != nil {
 		return "", fmt.Errorf("make a folder: %w", err)
@@ -95,19 +154,12 @@ func try(ctx context.Context, b *breaks.Break) (caught string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("apply it: %w", err)
 	}
-	var failed []string
-	for _, t := range b.Tests {
-		said, failure := test(ctx, t.Package, t.Pattern(), overlay)
-		name := failing(said)
-		switch {
-		case failure == nil:
-			return "", fmt.Errorf("%s passes", t.Name)
-		case name == "":
-			return "", fmt.Errorf("%s did not fail as a test does: %s", t.Name, said)
-		}
-		failed = append(failed, "`"+name+"`")
-	}
-	return strings.Join(failed, ", "), nil
+	return do(overlay)
+}
+
+// with is the environment in which the go command builds what an overlay makes of the source.
+func with(overlay string) string {
+	return strings.TrimSpace("GOFLAGS=" + os.Getenv("GOFLAGS") + " -overlay=" + overlay)
 }
 
 // test runs tests of a package, with an overlay unless that is empty. The tests of package e2e build the server: the
@@ -115,7 +167,7 @@ func try(ctx context.Context, b *breaks.Break) (caught string, err error) {
 func test(ctx context.Context, in, pattern, overlay string) (said string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=5m", "-run="+pattern, in)
 	if overlay != "" {
-		cmd.Env = append(os.Environ(), strings.TrimSpace("GOFLAGS="+os.Getenv("GOFLAGS")+" -overlay="+overlay))
+		cmd.Env = append(os.Environ(), with(overlay))
 	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err //nolint:wrapcheck // what it said tells more

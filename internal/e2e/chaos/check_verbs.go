@@ -3,21 +3,23 @@ package chaos
 // verbsKept: what was asked for and answered with 200 comes: an abort ends aborted, a rollback rolled back, and each pause
 // stands in the log. Failed is right where a router or a target did not confirm in time.
 func (c *checker) verbsKept() {
-	for _, d := range c.h.Deployments {
-		for _, op := range c.opsOf(d.ID, "abort") {
-			if !terminal(op.State) && d.State != "aborted" && d.State != "failed" {
-				c.accuse("A verb is durable", d.Service, op.Answered, "an abort of %s was answered with 200 and it ended %s", d.ID, d.State)
-			}
-		}
-		for _, op := range c.opsOf(d.ID, "rollback") {
-			if !terminal(op.State) && d.State != "rolled_back" && d.State != "failed" {
-				c.accuse("A verb is durable", d.Service, op.Answered, "a rollback of %s was answered with 200 and it ended %s", d.ID, d.State)
-			}
-		}
+	for i := range c.h.Deployments {
+		d := &c.h.Deployments[i]
+		c.leadsTo(d, "abort", "aborted")
+		c.leadsTo(d, "rollback", "rolled_back")
 		for _, op := range c.opsOf(d.ID, "pause") {
 			if op.State == "paused" && !d.has("deployment.paused") {
 				c.accuse("A verb is durable", d.Service, op.Answered, "a pause of %s was answered with 200 and stands in no log", d.ID)
 			}
+		}
+	}
+}
+
+// leadsTo: a verb that was taken before the end leads to one.
+func (c *checker) leadsTo(d *Deployment, verb, end string) {
+	for _, op := range c.opsOf(d.ID, verb) {
+		if !terminal(op.State) && d.State != end && d.State != "failed" {
+			c.accuse("A verb is durable", d.Service, op.Answered, "an answer of 200 was given to the %s of %s, which ended %s", verb, d.ID, d.State)
 		}
 	}
 }

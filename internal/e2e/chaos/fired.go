@@ -128,15 +128,20 @@ func (c *checker) disputed(d *Deployment) int {
 		}
 	}
 	for i, a := range ops {
-		for _, b := range ops[i+1:] {
-			together := a.Sent.Before(b.Answered) && b.Sent.Before(a.Answered)
-			if together && (a.Status == http.StatusOK && !terminal(a.State) || b.Status == http.StatusOK && !terminal(b.State)) {
-				return 1
-			}
+		if slices.ContainsFunc(ops[i+1:], func(b Op) bool { return a.disputes(b) }) {
+			return 1
 		}
 	}
 	return 0
 }
+
+// disputes reports whether two verbs were under way together and one of them, at least, changed something.
+func (op Op) disputes(o Op) bool {
+	together := op.Sent.Before(o.Answered) && o.Sent.Before(op.Answered)
+	return together && (op.tookEffect() || o.tookEffect())
+}
+
+func (op Op) tookEffect() bool { return op.Status == http.StatusOK && !terminal(op.State) }
 
 // overdue is 1 when the deployment ended or turned round after a deadline that it had.
 func (c *checker) overdue(d *Deployment) int {
@@ -173,19 +178,22 @@ func (k Kind) shows(call Call) bool {
 		return call.Status == 0 && !call.Applied && took >= time.Second
 	case TargetResets:
 		return call.Status == 0 && took >= 0 && took < 50*time.Millisecond
-	case TargetFails:
-		return call.Status == http.StatusInternalServerError && !call.Applied
-	case TargetBusy:
-		return call.Status == http.StatusTooManyRequests
-	case TargetRedirects:
-		return call.Status == http.StatusFound
-	case TargetLies:
-		return call.Status == http.StatusOK && !call.Applied
-	case TargetFailsLate:
-		return call.Status == http.StatusInternalServerError && call.Applied
-	case TargetDrips, TargetSickAtOnce:
-		return call.Status == http.StatusOK && call.Applied
 	default:
-		return false
+		want, known := map[Kind]treatment{
+			TargetFails:      {http.StatusInternalServerError, false},
+			TargetFailsLate:  {http.StatusInternalServerError, true},
+			TargetBusy:       {http.StatusTooManyRequests, false},
+			TargetRedirects:  {http.StatusFound, false},
+			TargetLies:       {http.StatusOK, false},
+			TargetDrips:      {http.StatusOK, true},
+			TargetSickAtOnce: {http.StatusOK, true},
+		}[k]
+		return known && want == treatment{call.Status, call.Applied}
 	}
+}
+
+// treatment is what a target answered, and whether it did what it was told.
+type treatment struct {
+	status  int
+	applied bool
 }

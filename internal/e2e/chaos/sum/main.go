@@ -24,7 +24,7 @@ func run(folder string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // it says what was tried
 	}
-	fmt.Print(sum.Table())
+	fmt.Fprint(os.Stdout, sum.Table())
 	if missing := sum.Missing(); len(missing) > 0 {
 		return fmt.Errorf("never happened: %q", missing)
 	}
