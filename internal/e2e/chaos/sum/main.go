@@ -24,7 +24,9 @@ func run(folder string) error {
 	if err != nil {
 		return err //nolint:wrapcheck // it says what was tried
 	}
-	fmt.Fprint(os.Stdout, sum.Table())
+	if _, err := os.Stdout.WriteString(sum.Table()); err != nil {
+		return fmt.Errorf("show the sum: %w", err)
+	}
 	if missing := sum.Missing(); len(missing) > 0 {
 		return fmt.Errorf("never happened: %q", missing)
 	}
