@@ -10,12 +10,14 @@ import (
 const (
 	// storeTimeout bounds each question to the store, so that a request learns soon that the database is away.
 	storeTimeout = 1500 * time.Millisecond
-	// createTimeout is longer, because a creation waits for another one under the same key. A question always comes
-	// before it and finds out whether the database is there.
+	// createPerTarget is what each target adds to that when a deployment is created.
+	createPerTarget = time.Millisecond
+	// createTimeout bounds the creation of a deployment whose size only the store knows. A question always comes before it
+	// and finds out whether the database is there.
 	createTimeout = 10 * time.Second
 )
 
-// bounded is a store whose every call ends within the limit, or within createTimeout when it creates.
+// bounded is a store whose every call ends within the limit, or as much later as it creates a large deployment.
 type bounded struct {
 	Store
 	limit time.Duration
@@ -28,9 +30,10 @@ func (b bounded) Replay(ctx context.Context, key rollout.IdempotencyKey) (rollou
 	return b.Store.Replay(ctx, key)
 }
 
-// Create is Store.Create within createTimeout.
+// Create is Store.Create within the limit and createPerTarget for each target. It may wait for another creation under the
+// same key; the database may go away in the meantime, and the caller learns of that as soon as of a small question.
 func (b bounded) Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error) {
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	ctx, cancel := context.WithTimeout(ctx, b.limit+time.Duration(len(n.Targets))*createPerTarget)
 	defer cancel()
 	return b.Store.Create(ctx, n)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
@@ -68,4 +69,27 @@ func TestRejectNamesTheDeploymentInTheWay(t *testing.T) {
 	if got := a.object(t)["deployment_id"]; got != first {
 		t.Errorf("names %v, want %s", got, first)
 	}
+}
+
+func TestACreationThatWaitsForAnotherThatHangsIsToldSoon(t *testing.T) {
+	t.Parallel()
+	c, db := serveStored(t)
+	hanging, err := db.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = hanging.Rollback(t.Context()) }()
+	if _, err := hanging.Exec(t.Context(), `SELECT pg_advisory_xact_lock(hashtextextended('checkout/production', 0))`); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	refused := c.post(with("force", "true"), "Idempotency-Key", "k")
+	refused.wantProblem(t, http.StatusServiceUnavailable, noPointer)
+	if took := time.Since(began); took > 6*time.Second || refused.Header.Get("Retry-After") == "" {
+		t.Errorf("it took %s, Retry-After %q", took, refused.Header.Get("Retry-After"))
+	}
+	if err := hanging.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.post(with("force", "true"), "Idempotency-Key", "k").want(t, http.StatusAccepted)
 }

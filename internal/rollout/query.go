@@ -9,7 +9,7 @@ type NewDeployment struct {
 	// Why is what the person who asked said about it, for the first event; empty for nothing.
 	Why string
 	// MostUnfinished is how many deployments of the service, over all environments, may be unfinished when this one comes;
-	// 0 is any number. It is a bound against floods: requests at the same instant may pass it together.
+	// 0 is any number. It holds for requests at the same instant, too.
 	MostUnfinished int
 	// Key makes the request repeatable: the same Key.Caller and Key.Value answer with what was stored the first time.
 	// A zero Key is not remembered.
