@@ -65,7 +65,7 @@ chaos-sum: ## Add up how often each fault fired in all runs of make chaos (bin/c
 	@$(GO) run ./internal/e2e/chaos/sum
 
 # These break the fences, the write-ahead, the memory of people's intents, the idempotency and the belief in checks.
-CHAOS_BREAKS := epoch-not-checked,result-before-call,verb-in-memory,idempotency-in-memory,fence-stands,version-not-checked
+CHAOS_BREAKS := nothing-is-fenced,result-before-call,verb-in-memory,idempotency-in-memory,fence-stands,version-not-checked
 
 .PHONY: chaos-breaks
 chaos-breaks: ensure ## Break the product on purpose, and demand that chaos finds it within CHAOS_TIME; BREAK=epoch

@@ -79,7 +79,7 @@ func (s *service) deploy(version string, plan chaos.Plan) {
 	} else {
 		op, _ = s.caller.insist(s.name, http.MethodPost, "/deployments", key, body)
 	}
-	if op.Status != http.StatusAccepted {
+	if op.Status != http.StatusAccepted || op.ID == "" {
 		s.t.Errorf("a deployment was answered %d %s", op.Status, op.Body)
 		if plan.Story == chaos.Outlive {
 			s.bed.Unlock()
