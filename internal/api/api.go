@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,8 @@ type Config struct {
 	Who   Authenticator
 	// QueueLimit is how many deployments of a service may be unfinished when another is asked for; 0 is any number.
 	QueueLimit int
+	// StoreTimeout is how long one question to the store may take before it is answered with 503; 0 is 1.5 s.
+	StoreTimeout time.Duration
 	// Log is where requests and faults are written; nil writes nothing.
 	Log *slog.Logger
 	// Version of the program, for GET /.
@@ -127,7 +130,7 @@ func newServer(c Config) (*server, error) {
 		return nil, err
 	}
 	s := &server{
-		store: bounded{Store: c.Store, limit: storeTimeout}, log: c.Log, version: c.Version, ready: c.Ready,
+		store: bounded{Store: c.Store, limit: cmp.Or(c.StoreTimeout, storeTimeout)}, log: c.Log, version: c.Version, ready: c.Ready,
 		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, newID: c.NewID, prober: c.Prober, contract: agreed,
 		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
 		remotes: c.Remotes, gitOps: c.GitOps,

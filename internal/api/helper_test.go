@@ -53,6 +53,9 @@ func serveWithin(t *testing.T, c api.Config, timeout time.Duration) *client {
 	if c.Who == nil {
 		c.Who = everybody{}
 	}
+	if c.StoreTimeout == 0 {
+		c.StoreTimeout = time.Minute // a disk on which many tests work stands still for seconds; the bound has tests of its own
+	}
 	handler, err := api.New(c)
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"rollcall/internal/api"
 )
 
 func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
@@ -73,7 +75,8 @@ func TestRejectNamesTheDeploymentInTheWay(t *testing.T) {
 
 func TestACreationThatWaitsForAnotherThatHangsIsToldSoon(t *testing.T) {
 	t.Parallel()
-	c, db := serveStored(t)
+	_, db := serveStored(t)
+	c := serve(t, api.Config{Store: db, CheckAddress: forbid, StoreTimeout: 1500 * time.Millisecond})
 	hanging, err := db.Pool().Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
