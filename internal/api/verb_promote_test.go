@@ -44,16 +44,16 @@ func TestAPlainPromoteOpensTheGateThatStoodWhenItCame(t *testing.T) {
 	}
 }
 
-// TestPromotesThatAreUnderWayTogetherMeanTheSameGate keeps one that came at the first gate waiting for the row, while the
-// deployment reaches the second gate and another one comes.
+// TestPromotesThatAreUnderWayTogetherMeanTheSameGate keeps one that came at the first gate waiting, while the deployment
+// reaches the second gate and another one comes. What keeps it is a lock of the table, because those who wait for that get it
+// in the order in which they came; those who wait for a row that changes do not.
 func TestPromotesThatAreUnderWayTogetherMeanTheSameGate(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.atFirstGate("checkout")
 	watcher := s.connect()
 	reached, held := begin(t, s.connect()), begin(t, s.connect())
-	const lock = `SELECT FROM deployments WHERE id = $1 FOR UPDATE`
-	inHand(t, reached, lock, id)
+	inHand(t, reached, atSecondGate, id)
 	var all sync.WaitGroup
 	promote := func() {
 		if got := s.verb(id, "promote", ""); got.StatusCode != http.StatusOK {
@@ -63,12 +63,13 @@ func TestPromotesThatAreUnderWayTogetherMeanTheSameGate(t *testing.T) {
 	next := make(chan struct{})
 	all.Go(func() {
 		defer close(next)
-		inHand(t, held, lock, id)
+		if _, err := held.Exec(t.Context(), `LOCK TABLE deployments IN EXCLUSIVE MODE`); err != nil {
+			t.Error(err)
+		}
 	})
 	awaitLocked(t, watcher, 1)
 	all.Go(promote)
 	awaitLocked(t, watcher, 2)
-	inHand(t, reached, atSecondGate, id)
 	if err := reached.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -156,10 +157,11 @@ func inHand(t *testing.T, tx pgx.Tx, sql string, args ...any) {
 	}
 }
 
-// awaitLocked returns when n statements wait for a row.
+// awaitLocked returns when n statements wait for a lock.
 func awaitLocked(t *testing.T, conn *pgx.Conn, n int) {
 	t.Helper()
-	const sql = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`
+	const sql = `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND backend_type = 'client backend' AND wait_event_type = 'Lock'`
 	waiting := 0
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		if err := conn.QueryRow(t.Context(), sql).Scan(&waiting); err != nil {
@@ -169,5 +171,5 @@ func awaitLocked(t *testing.T, conn *pgx.Conn, n int) {
 			return
 		}
 	}
-	t.Fatalf("%d of %d wait for the row", waiting, n)
+	t.Fatalf("%d of %d wait for a lock", waiting, n)
 }

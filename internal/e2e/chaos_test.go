@@ -33,7 +33,7 @@ var steady = chaos.Size{
 const defaultLease = 6 * time.Second
 
 // steadyEvery says how often a round is a steady one.
-const steadyEvery = 5
+const steadyEvery = 10
 
 func sizeOf(round int) chaos.Size {
 	if round%steadyEvery == 1 {

@@ -105,8 +105,10 @@ func Draw(seed uint64, round int, size Size) Schedule {
 	return s
 }
 
-// rareKinds are drawn twice as often as others: their moment does not always come.
-func rareKinds() []Kind { return []Kind{FrozenOwner, Outlived, VerbsAtOnce} }
+// rareKinds are drawn more often than others: their moment does not always come, and then not for each of several targets.
+func rareKinds() []Kind {
+	return []Kind{FrozenOwner, Outlived, Outlived, VerbsAtOnce, SamePost, DeadlinePasses}
+}
 
 // drawStep draws the times of a fault. Half of the kills are quick ones, so that the process comes back within its lease.
 func drawStep(rng *rand.Rand, kind Kind, size Size) Step {
