@@ -89,7 +89,7 @@ type Config struct {
 
 // server answers the operations of openapi.yaml, one method each.
 type server struct {
-	store        Store
+	store        bounded
 	who          Authenticator
 	access       map[string]access
 	queueLimit   int

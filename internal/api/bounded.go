@@ -12,9 +12,6 @@ const (
 	storeTimeout = 1500 * time.Millisecond
 	// createPerTarget is what each target adds to that when a deployment is created.
 	createPerTarget = time.Millisecond
-	// createTimeout bounds the creation of a deployment whose size only the store knows. A question always comes before it
-	// and finds out whether the database is there.
-	createTimeout = 10 * time.Second
 )
 
 // bounded is a store whose every call ends within the limit, or as much later as it creates a large deployment.
@@ -33,9 +30,13 @@ func (b bounded) Replay(ctx context.Context, key rollout.IdempotencyKey) (rollou
 // Create is Store.Create within the limit and createPerTarget for each target. It may wait for another creation under the
 // same key; the database may go away in the meantime, and the caller learns of that as soon as of a small question.
 func (b bounded) Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit+time.Duration(len(n.Targets))*createPerTarget)
+	ctx, cancel := b.creating(ctx, len(n.Targets))
 	defer cancel()
 	return b.Store.Create(ctx, n)
+}
+
+func (b bounded) creating(ctx context.Context, targets int) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, b.limit+time.Duration(targets)*createPerTarget)
 }
 
 // Remembered is Store.Remembered within the limit.
@@ -141,22 +142,22 @@ func (b bounded) Update(
 	return b.Store.Update(ctx, id, ifRevision, change)
 }
 
-// CreateRollback is Store.CreateRollback within createTimeout.
+// CreateRollback is Store.CreateRollback for a deployment that has ended, within the limit of a creation of as many targets.
 func (b bounded) CreateRollback(
-	ctx context.Context, id string, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
+	ctx context.Context, ended *rollout.Deployment, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
 ) (rollout.Created, error) {
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	ctx, cancel := b.creating(ctx, ended.Counts.Total)
 	defer cancel()
-	return b.Store.CreateRollback(ctx, id, build)
+	return b.Store.CreateRollback(ctx, ended.ID, build)
 }
 
-// CreateRetry is Store.CreateRetry within createTimeout.
+// CreateRetry is Store.CreateRetry for a deployment that has ended, within the limit of a creation of as many targets.
 func (b bounded) CreateRetry(
-	ctx context.Context, id string, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
+	ctx context.Context, ended *rollout.Deployment, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
 ) (rollout.Created, error) {
-	ctx, cancel := context.WithTimeout(ctx, createTimeout)
+	ctx, cancel := b.creating(ctx, ended.Counts.Total)
 	defer cancel()
-	return b.Store.CreateRetry(ctx, id, build)
+	return b.Store.CreateRetry(ctx, ended.ID, build)
 }
 
 // Latest is Store.Latest within the limit.

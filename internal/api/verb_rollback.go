@@ -83,7 +83,7 @@ func (s *server) rollBack(
 	if err != nil || !d.State.Terminal() {
 		return d, false, err
 	}
-	made, err := s.store.CreateRollback(ctx, id, s.follower(ctx, strategy.Undo, reason))
+	made, err := s.store.CreateRollback(ctx, &d, s.follower(ctx, strategy.Undo, reason))
 	return made.Deployment, true, err
 }
 
