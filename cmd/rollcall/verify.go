@@ -109,10 +109,10 @@ func (vs *verdicts) show(s *session) {
 		vs.Failed[i].show(s)
 	}
 	if len(vs.Failed) > 0 {
-		fmt.Fprintf(s.out, "the logs of %d of %d deployments are not as they were written\n", len(vs.Failed), vs.Deployments)
+		fmt.Fprintf(s.out, "logs checked: %d, not as they were written: %d\n", vs.Deployments, len(vs.Failed))
 		return
 	}
-	fmt.Fprintf(s.out, "%d deployments with %d events are as they were written", vs.Deployments, vs.Events-vs.Unproven)
+	fmt.Fprintf(s.out, "logs checked: %d, with %d events: all as they were written", vs.Deployments, vs.Events-vs.Unproven)
 	if vs.Unproven > 0 {
 		fmt.Fprintf(s.out, "; %d events are from before there was a chain: nothing is proven of them", vs.Unproven)
 	}

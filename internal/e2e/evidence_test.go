@@ -70,7 +70,7 @@ func TestVerifyWithoutANameChecksAllDeployments(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	p := serve(t, database)
-	p.rollcall(t, "verify").want(0, "0 deployments")
+	p.rollcall(t, "verify").want(0, "logs checked: 0")
 	var ids []string
 	for _, service := range []string{"checkout", "search", "checkout"} {
 		body := request(newFleet(t, 1, "v1"), "v2", object{"type": "rolling"})
@@ -92,7 +92,7 @@ func TestVerifyWithoutANameChecksAllDeployments(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `UPDATE deployment_events SET message = 'all is well' WHERE deployment_id = $1 AND seq = 3`, ids[0]); err != nil {
 		t.Fatal(err)
 	}
-	p.rollcall(t, "verify").want(1, ids[0]+"  the log is not as it was written", "event 3: it was changed", "1 of 3 deployments")
+	p.rollcall(t, "verify").want(1, ids[0]+"  the log is not as it was written", "event 3: it was changed", "logs checked: 3, not as they were written: 1")
 	p.rollcall(t, "verify", ids[2]).want(0)
 }
 
