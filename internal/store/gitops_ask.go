@@ -26,7 +26,7 @@ func askSync(ctx context.Context, tx pgx.Tx, source string, ask rollout.SyncAsk)
 		return err //nolint:wrapcheck // said by the caller
 	}
 	if tag.RowsAffected() == 0 {
-		return noSource(source)
+		return missing("source", source)
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(`INSERT INTO gitops_asks (source, retry, release, service, environment, asked_at)

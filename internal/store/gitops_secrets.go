@@ -2,14 +2,11 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/rollout"
-	"rollcall/internal/seal"
 )
 
 // sealedSource is what is sealed of a source. Fields may be added, never renamed or given another type.
@@ -24,9 +21,7 @@ func placeOfSource(name string) string { return "gitops_sources.secrets:" + name
 // sealSource gives what is written to the column secrets; nil when there are none.
 func (s *Store) sealSource(source *rollout.Source) ([]byte, error) {
 	if source.Secrets.Unreadable != "" {
-		return nil, &rollout.Error{
-			Code: rollout.CodeConflict, Message: "the source's secrets were sealed with a key that this server does not have",
-		}
+		return nil, unreadable("source")
 	}
 	kept := sealedSource{
 		Token: source.Secrets.Token.Reveal(), SSHKey: source.Secrets.SSHKey.Reveal(), HookSecret: source.Secrets.HookSecret.Reveal(),
@@ -34,40 +29,30 @@ func (s *Store) sealSource(source *rollout.Source) ([]byte, error) {
 	if kept == (sealedSource{}) {
 		return nil, nil
 	}
-	encoded, err := json.Marshal(kept)
-	if err != nil {
-		return nil, fmt.Errorf("encode the secrets of source %s: %w", source.Name, err)
-	}
-	sealed, err := s.box.Seal(placeOfSource(source.Name), encoded)
-	if errors.Is(err, seal.ErrNoKey) {
-		return nil, &rollout.Error{
-			Code: rollout.CodeInvalid, Message: "the request carries a secret, and " + seal.ErrNoKey.Error(),
-		}
-	}
-	return sealed, err //nolint:wrapcheck // it names the place
+	return s.seal(placeOfSource(source.Name), kept)
 }
 
 // openSource is the way back. What cannot be opened is said, so that the source can be seen and is not fetched.
 func (s *Store) openSource(name string, sealed []byte) rollout.SourceSecrets {
-	if sealed == nil {
-		return rollout.SourceSecrets{}
-	}
-	encoded, err := s.box.Open(placeOfSource(name), sealed)
-	if err != nil {
-		return rollout.SourceSecrets{Unreadable: err.Error()}
-	}
 	var kept sealedSource
-	if err := json.Unmarshal(encoded, &kept); err != nil {
-		return rollout.SourceSecrets{Unreadable: "what was sealed are no secrets of a source"} // the cause could quote them
+	if err := s.unseal(placeOfSource(name), sealed, &kept); err != nil {
+		return rollout.SourceSecrets{Unreadable: err.Error()}
 	}
 	return rollout.SourceSecrets{
 		Token: rollout.Secret(kept.Token), SSHKey: rollout.Secret(kept.SSHKey), HookSecret: rollout.Secret(kept.HookSecret),
 	}
 }
 
+// unreadable refuses to change a thing whose secrets would be lost with that.
+func unreadable(thing string) error {
+	return &rollout.Error{
+		Code: rollout.CodeConflict, Message: "the " + thing + "'s secrets were sealed with a key that this server does not have",
+	}
+}
+
 // resealSource seals the secrets of one source with the current key.
 func resealSource(ctx context.Context, s *Store, tx pgx.Tx, keys []string) error {
-	report, err := one(ctx, tx, s.scanSource, readSourceSQL+` FOR UPDATE`, keys[0])
+	report, err := one(ctx, tx, s.scanSource, s.sources().read+` name = $1 FOR UPDATE`, keys[0])
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -41,6 +40,14 @@ func sourceFields(r *rollout.SourceReport, sealed *[]byte) []any {
 	}
 }
 
+func (s *Store) sources() named[rollout.SourceReport] {
+	return named[rollout.SourceReport]{
+		thing: "source", table: "gitops_sources", most: maxSources,
+		read: `SELECT ` + sourceColumns + ` FROM gitops_sources s WHERE`, scan: s.scanSource,
+		nameOf: func(r *rollout.SourceReport) string { return r.Source.Name },
+	}
+}
+
 // Source is a source with its files; CodeNotFound when there is none of that name.
 func (s *Store) Source(ctx context.Context, name string) (rollout.SourceReport, error) {
 	report, err := s.SourceWithoutFiles(ctx, name)
@@ -53,21 +60,13 @@ func (s *Store) Source(ctx context.Context, name string) (rollout.SourceReport, 
 
 // SourceWithoutFiles is what Source gives, for who does not need the files: there may be thousands.
 func (s *Store) SourceWithoutFiles(ctx context.Context, name string) (rollout.SourceReport, error) {
-	report, err := one(ctx, s.pool, s.scanSource, readSourceSQL, name)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return report, noSource(name)
-	}
-	return report, failed("read source "+name, err)
+	return s.sources().get(ctx, s.pool, name)
 }
 
 // SourceIDs are the ids of all sources.
 func (s *Store) SourceIDs(ctx context.Context) ([]string, error) {
 	ids, err := all(ctx, s.pool, pgx.RowTo[string], `SELECT id::text FROM gitops_sources`)
 	return ids, failed("list the ids of sources", err)
-}
-
-func noSource(name string) error {
-	return &rollout.Error{Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no source %q", name)}
 }
 
 func filesOf(ctx context.Context, q querier, source string) ([]rollout.SourceFile, error) {
@@ -81,22 +80,8 @@ func filesOf(ctx context.Context, q querier, source string) ([]rollout.SourceFil
 
 // Sources lists the sources in the order of their names, without their files.
 func (s *Store) Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error) {
-	var after string
-	if p.Cursor != "" {
-		if err := decodeCursor(p.Cursor, "g:%s", &after); err != nil {
-			return rollout.List[rollout.SourceReport]{}, err
-		}
-	}
-	limit := limitOf(p)
-	items, err := all(ctx, s.pool, s.scanSource, `SELECT `+sourceColumns+`
-		FROM gitops_sources s WHERE s.name > $1 ORDER BY s.name LIMIT $2`, after, limit+1)
-	if err != nil {
-		return rollout.List[rollout.SourceReport]{}, failed("list sources", err)
-	}
-	return page(items, limit, func(last *rollout.SourceReport) string { return encodeCursor("g:%s", last.Source.Name) }), nil
+	return s.sources().list(ctx, s.pool, p)
 }
-
-const readSourceSQL = `SELECT ` + sourceColumns + ` FROM gitops_sources s WHERE s.name = $1`
 
 // DefineSource puts what change makes of the present source in its place; change sees nil when there is none, and answers
 // nil to remove it, or what it was given to leave it as it is. It must be pure, for it may be called again. Whoever works on the source has lost it. One whose URL,
@@ -118,16 +103,20 @@ func (s *Store) DefineSource(
 func (s *Store) defineSource(
 	ctx context.Context, tx pgx.Tx, name string, change func(present *rollout.Source) (*rollout.Source, error),
 ) (rollout.SourceReport, error) {
-	present, err := s.lockSource(ctx, tx, name)
+	report, err := s.sources().lock(ctx, tx, name)
 	if err != nil {
 		return rollout.SourceReport{}, err
+	}
+	var present *rollout.Source
+	if report != nil {
+		present = &report.Source
 	}
 	next, err := change(present)
 	switch {
 	case err != nil || present == nil && next == nil:
 		return rollout.SourceReport{}, err
 	case next == present:
-		return one(ctx, tx, s.scanSource, readSourceSQL, name)
+		return s.sources().get(ctx, tx, name)
 	case next == nil:
 		_, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, name)
 		return rollout.SourceReport{}, err //nolint:wrapcheck // said by the caller
@@ -144,37 +133,7 @@ func (s *Store) defineSource(
 	if err := s.writeSource(ctx, tx, present, &defined, now); err != nil {
 		return rollout.SourceReport{}, err
 	}
-	return one(ctx, tx, s.scanSource, readSourceSQL, name)
-}
-
-// lockSource locks a source's row, or, when there is none, the list of sources; nil then.
-func (s *Store) lockSource(ctx context.Context, tx pgx.Tx, name string) (*rollout.Source, error) {
-	const lock = `SELECT ` + sourceColumns + ` FROM gitops_sources s WHERE s.name = $1 FOR UPDATE`
-	report, err := one(ctx, tx, s.scanSource, lock, name)
-	if errors.Is(err, pgx.ErrNoRows) {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('gitops_sources', 0))`); err != nil {
-			return nil, fmt.Errorf("lock the list of sources: %w", err)
-		}
-		report, err = one(ctx, tx, s.scanSource, lock, name) // somebody may have made it while this waited
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, fewSources(ctx, tx)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock the source: %w", err)
-	}
-	return &report.Source, nil
-}
-
-func fewSources(ctx context.Context, tx pgx.Tx) error {
-	count, err := one(ctx, tx, pgx.RowTo[int], `SELECT count(*)::int FROM gitops_sources`)
-	if err != nil {
-		return fmt.Errorf("count the sources: %w", err)
-	}
-	if count >= maxSources {
-		return &rollout.Error{Code: rollout.CodeConflict, Message: fmt.Sprintf("there are %d sources already, which is the most", count)}
-	}
-	return nil
+	return s.sources().get(ctx, tx, name)
 }
 
 func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *rollout.Source, now time.Time) error {

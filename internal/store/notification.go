@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -36,39 +35,23 @@ func notificationFields(n *rollout.Notification, sealed *[]byte) []any {
 	}
 }
 
+// notifications are those that there are. To lock one keeps no deployment from ending.
+func (s *Store) notifications() named[rollout.Notification] {
+	return named[rollout.Notification]{
+		thing: "notification", table: "notifications", most: maxNotifications,
+		read: `SELECT ` + notificationColumns + ` FROM notifications n WHERE`, scan: s.scanNotification,
+		nameOf: func(n *rollout.Notification) string { return n.Name },
+	}
+}
+
 // Notification is one by its name; CodeNotFound when there is none.
 func (s *Store) Notification(ctx context.Context, name string) (rollout.Notification, error) {
-	report, err := s.notification(ctx, s.pool, name)
-	return report, failed("read notification "+name, err)
-}
-
-func (s *Store) notification(ctx context.Context, q querier, name string) (rollout.Notification, error) {
-	report, err := one(ctx, q, s.scanNotification, `SELECT `+notificationColumns+` FROM notifications n WHERE n.name = $1`, name)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return report, noNotification(name)
-	}
-	return report, err
-}
-
-func noNotification(name string) error {
-	return &rollout.Error{Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no notification %q", name)}
+	return s.notifications().get(ctx, s.pool, name)
 }
 
 // Notifications lists them in the order of their names.
 func (s *Store) Notifications(ctx context.Context, p rollout.Page) (rollout.List[rollout.Notification], error) {
-	var after string
-	if p.Cursor != "" {
-		if err := decodeCursor(p.Cursor, "n:%s", &after); err != nil {
-			return rollout.List[rollout.Notification]{}, err
-		}
-	}
-	limit := limitOf(p)
-	items, err := all(ctx, s.pool, s.scanNotification, `SELECT `+notificationColumns+`
-		FROM notifications n WHERE n.name > $1 ORDER BY n.name LIMIT $2`, after, limit+1)
-	if err != nil {
-		return rollout.List[rollout.Notification]{}, failed("list notifications", err)
-	}
-	return page(items, limit, func(last *rollout.Notification) string { return encodeCursor("n:%s", last.Name) }), nil
+	return s.notifications().list(ctx, s.pool, p)
 }
 
 // DefineNotification puts what change makes of the present notification in its place; change sees nil when there is none,
@@ -91,7 +74,7 @@ func (s *Store) DefineNotification(
 func (s *Store) defineNotification(
 	ctx context.Context, tx pgx.Tx, name string, change func(present *rollout.Notification) (*rollout.Notification, error),
 ) (rollout.Notification, error) {
-	present, err := s.lockNotification(ctx, tx, name)
+	present, err := s.notifications().lock(ctx, tx, name)
 	if err != nil {
 		return rollout.Notification{}, err
 	}
@@ -100,7 +83,7 @@ func (s *Store) defineNotification(
 	case err != nil || present == nil && next == nil:
 		return rollout.Notification{}, err
 	case next == present:
-		return s.notification(ctx, tx, name)
+		return s.notifications().get(ctx, tx, name)
 	case next == nil:
 		return rollout.Notification{}, forgetNotification(ctx, tx, present.ID)
 	}
@@ -109,38 +92,7 @@ func (s *Store) defineNotification(
 	if err := s.writeNotification(ctx, tx, present, &defined); err != nil {
 		return rollout.Notification{}, err
 	}
-	return s.notification(ctx, tx, name)
-}
-
-// lockNotification locks a notification's row, or, when there is none, the list of them; nil then. A deployment that ends
-// meanwhile waits for neither.
-func (s *Store) lockNotification(ctx context.Context, tx pgx.Tx, name string) (*rollout.Notification, error) {
-	const lock = `SELECT ` + notificationColumns + ` FROM notifications n WHERE n.name = $1 FOR UPDATE`
-	n, err := one(ctx, tx, s.scanNotification, lock, name)
-	if errors.Is(err, pgx.ErrNoRows) {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('notifications', 0))`); err != nil {
-			return nil, fmt.Errorf("lock the list of notifications: %w", err)
-		}
-		n, err = one(ctx, tx, s.scanNotification, lock, name) // somebody may have made it while this waited
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, fewNotifications(ctx, tx)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("lock the notification: %w", err)
-	}
-	return &n, nil
-}
-
-func fewNotifications(ctx context.Context, tx pgx.Tx) error {
-	count, err := one(ctx, tx, pgx.RowTo[int], `SELECT count(*)::int FROM notifications`)
-	if err != nil {
-		return fmt.Errorf("count the notifications: %w", err)
-	}
-	if count >= maxNotifications {
-		return &rollout.Error{Code: rollout.CodeConflict, Message: fmt.Sprintf("there are %d notifications already, which is the most", count)}
-	}
-	return nil
+	return s.notifications().get(ctx, tx, name)
 }
 
 func forgetNotification(ctx context.Context, tx pgx.Tx, id string) error {

@@ -90,7 +90,7 @@ func (s *Store) TestNotification(ctx context.Context, name string) (rollout.Noti
 			INSERT INTO notification_deliveries AS d (notification_id, state, message)
 			SELECT n.id, 'test', $2::jsonb FROM notifications n WHERE n.name = $1 FOR SHARE RETURNING `+deliveryColumns, name, string(message))
 		if errors.Is(err, pgx.ErrNoRows) {
-			return noNotification(name)
+			return missing("notification", name)
 		}
 		if err != nil {
 			return err

@@ -2,14 +2,11 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/rollout"
-	"rollcall/internal/seal"
 )
 
 // sealedNotification is what is sealed of a notification. Fields may be added, never renamed or given another type.
@@ -24,34 +21,18 @@ func placeOfNotification(id string) string { return "notifications.secrets:" + i
 // sealNotification gives what is written to the column secrets.
 func (s *Store) sealNotification(n *rollout.Notification) ([]byte, error) {
 	if n.Secrets.Unreadable != "" {
-		return nil, &rollout.Error{
-			Code: rollout.CodeConflict, Message: "the notification's secrets were sealed with a key that this server does not have",
-		}
+		return nil, unreadable("notification")
 	}
-	encoded, err := json.Marshal(sealedNotification{
+	return s.seal(placeOfNotification(n.ID), sealedNotification{
 		URL: n.Secrets.URL.Reveal(), Signing: n.Secrets.Signing.Reveal(), Token: n.Secrets.Token.Reveal(),
 	})
-	if err != nil {
-		return nil, fmt.Errorf("encode the secrets of notification %s: %w", n.Name, err)
-	}
-	sealed, err := s.box.Seal(placeOfNotification(n.ID), encoded)
-	if errors.Is(err, seal.ErrNoKey) {
-		return nil, &rollout.Error{
-			Code: rollout.CodeInvalid, Message: "the url of a notification is a secret, and " + seal.ErrNoKey.Error(),
-		}
-	}
-	return sealed, err //nolint:wrapcheck // it names the place
 }
 
 // openNotification is the way back. What cannot be opened is said, so that the notification can be seen and is not sent to.
 func (s *Store) openNotification(id string, sealed []byte) rollout.NotificationSecrets {
-	encoded, err := s.box.Open(placeOfNotification(id), sealed)
-	if err != nil {
-		return rollout.NotificationSecrets{Unreadable: err.Error()}
-	}
 	var kept sealedNotification
-	if err := json.Unmarshal(encoded, &kept); err != nil {
-		return rollout.NotificationSecrets{Unreadable: "what was sealed are no secrets of a notification"} // the cause could quote them
+	if err := s.unseal(placeOfNotification(id), sealed, &kept); err != nil {
+		return rollout.NotificationSecrets{Unreadable: err.Error()}
 	}
 	return rollout.NotificationSecrets{
 		URL: rollout.Secret(kept.URL), Signing: rollout.Secret(kept.Signing), Token: rollout.Secret(kept.Token),

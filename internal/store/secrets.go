@@ -35,9 +35,14 @@ func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, erro
 		}
 		stored.Headers = append(stored.Headers, revealed)
 	}
-	encoded, err := json.Marshal(stored) //nolint:gosec // to be sealed, they must be there
+	return s.seal(place, stored)
+}
+
+// seal encodes secrets and seals them for a place.
+func (s *Store) seal(place string, secrets any) ([]byte, error) {
+	encoded, err := json.Marshal(secrets)
 	if err != nil {
-		return nil, fmt.Errorf("encode the secrets of %s: %w", place, err)
+		return nil, fmt.Errorf("encode what is sealed for %s: %w", place, err)
 	}
 	sealed, err := s.box.Seal(place, encoded)
 	if errors.Is(err, seal.ErrNoKey) {
@@ -48,18 +53,26 @@ func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, erro
 	return sealed, err //nolint:wrapcheck // it names the place
 }
 
-// openSecrets is the way back; the zero Secrets when nothing was sealed.
-func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error) {
+// unseal is the way back, into secrets; nothing when nothing was sealed.
+func (s *Store) unseal(place string, sealed []byte, secrets any) error {
 	if sealed == nil {
-		return rollout.Secrets{}, nil
+		return nil
 	}
 	encoded, err := s.box.Open(place, sealed)
 	if err != nil {
-		return rollout.Secrets{}, err //nolint:wrapcheck // it names the place
+		return err //nolint:wrapcheck // it names the place
 	}
+	if err := json.Unmarshal(encoded, secrets); err != nil {
+		return fmt.Errorf("what is sealed for %s is something else", place) // the cause could quote it
+	}
+	return nil
+}
+
+// openSecrets is the way back; the zero Secrets when nothing was sealed.
+func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error) {
 	var stored storedSecrets
-	if err := json.Unmarshal(encoded, &stored); err != nil {
-		return rollout.Secrets{}, fmt.Errorf("decode the secrets of %s", place) // the cause could quote them
+	if err := s.unseal(place, sealed, &stored); err != nil {
+		return rollout.Secrets{}, err
 	}
 	secrets := rollout.Secrets{Deploy: rollout.Secret(stored.Deploy), ClientKey: rollout.Secret(stored.ClientKey)}
 	for _, revealed := range stored.Headers {

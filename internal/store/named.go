@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// named is a table of things that people name, and of which there are few. R is what a row is read as.
+type named[R any] struct {
+	thing, table string
+	read         string // reads the columns that scan wants, and ends in WHERE
+	scan         pgx.RowToFunc[R]
+	nameOf       func(*R) string
+	most         int
+}
+
+// get reads one; CodeNotFound when there is none of that name.
+func (n named[R]) get(ctx context.Context, q querier, name string) (R, error) {
+	found, err := one(ctx, q, n.scan, n.read+` name = $1`, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return found, missing(n.thing, name)
+	}
+	return found, failed("read "+n.thing+" "+name, err)
+}
+
+func missing(thing, name string) error {
+	return &rollout.Error{Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no %s %q", thing, name)}
+}
+
+// list gives them in the order of their names.
+func (n named[R]) list(ctx context.Context, q querier, p rollout.Page) (rollout.List[R], error) {
+	var after string
+	if p.Cursor != "" {
+		if err := decodeCursor(p.Cursor, n.table+":%s", &after); err != nil {
+			return rollout.List[R]{}, err
+		}
+	}
+	limit := limitOf(p)
+	items, err := all(ctx, q, n.scan, n.read+` name > $1 ORDER BY name LIMIT $2`, after, limit+1)
+	if err != nil {
+		return rollout.List[R]{}, failed("list "+n.thing+"s", err)
+	}
+	return page(items, limit, func(last *R) string { return encodeCursor(n.table+":%s", n.nameOf(last)) }), nil
+}
+
+// lock locks a row, or, when there is none, the list of them, so that nobody else makes it; nil then, and CodeConflict when
+// there may be no more.
+func (n named[R]) lock(ctx context.Context, tx pgx.Tx, name string) (*R, error) {
+	sql := n.read + ` name = $1 FOR UPDATE`
+	row, err := one(ctx, tx, n.scan, sql, name)
+	if errors.Is(err, pgx.ErrNoRows) {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, n.table); err != nil {
+			return nil, fmt.Errorf("lock the list of %ss: %w", n.thing, err)
+		}
+		row, err = one(ctx, tx, n.scan, sql, name) // somebody may have made it while this waited
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, n.room(ctx, tx)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the %s: %w", n.thing, err)
+	}
+	return &row, nil
+}
+
+func (n named[R]) room(ctx context.Context, tx pgx.Tx) error {
+	count, err := one(ctx, tx, pgx.RowTo[int], `SELECT count(*)::int FROM `+n.table)
+	if err != nil {
+		return fmt.Errorf("count the %ss: %w", n.thing, err)
+	}
+	if count >= n.most {
+		return &rollout.Error{
+			Code: rollout.CodeConflict, Message: fmt.Sprintf("there are %d %ss already, which is the most", count, n.thing),
+		}
+	}
+	return nil
+}
