@@ -11,20 +11,25 @@ import (
 func aVerbATakeoverAndALeaveAreAnnounced(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
-	heard := listening(t, s)
+	heard := Listening(t, s)
 	_, err := s.Update(ctx(t), id, 0, pause)
 	must(t, err)
-	await(t, heard, id)
+	Await(t, heard, id)
 	_, err = s.Heartbeat(ctx(t), "r1", -time.Second)
 	must(t, err)
 	claim(t, s, "r2")
-	await(t, heard, id)
+	Await(t, heard, id)
 	must(t, s.Leave(ctx(t), "r2"))
-	await(t, heard, id)
+	Await(t, heard, id)
 }
 
-// listening runs Listen and gives what it hears; it is connected when this returns.
-func listening(t *testing.T, s Store) <-chan string {
+// Listener is what announces changes.
+type Listener interface {
+	Listen(ctx context.Context, wake func(id string)) error
+}
+
+// Listening runs Listen and gives what it hears; it is connected when this returns.
+func Listening(t *testing.T, s Listener) <-chan string {
 	t.Helper()
 	heard := make(chan string, 1000)
 	c, cancel := context.WithCancel(t.Context())
@@ -36,12 +41,12 @@ func listening(t *testing.T, s Store) <-chan string {
 			t.Error(err)
 		}
 	})
-	await(t, heard, "")
+	Await(t, heard, "")
 	return heard
 }
 
-// await reads what was heard until id comes.
-func await(t *testing.T, heard <-chan string, id string) {
+// Await reads what was heard until id comes.
+func Await(t *testing.T, heard <-chan string, id string) {
 	t.Helper()
 	for {
 		select {
@@ -57,7 +62,7 @@ func await(t *testing.T, heard <-chan string, id string) {
 
 func progressWakesNoEngine(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	heard := listening(t, s)
+	heard := Listening(t, s)
 	save(t, s, snap, rollout.Save{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
 	other := create(t, s, Request("shop", 1))
 	if got := <-heard; got != other.ID {

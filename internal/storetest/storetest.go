@@ -27,7 +27,7 @@ type Store interface {
 	Events(ctx context.Context, id string, page rollout.Page) (rollout.List[rollout.Event], error)
 	Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error)
 	OperatorRevisions(ctx context.Context, replica string) (map[string]int64, error)
-	Listen(ctx context.Context, wake func(id string)) error
+	Listener
 }
 
 // rule is one promise, tested on a store that is empty.
