@@ -153,7 +153,7 @@ func (l *Loop) Run(ctx context.Context) {
 func (l *Loop) tidy(ctx context.Context) {
 	ids, err := l.Store.SourceIDs(ctx)
 	if err == nil {
-		err = l.mirrors.keepOnly(ctx, ids)
+		err = l.mirrors.keepOnly(ids)
 	}
 	if err != nil && ctx.Err() == nil {
 		l.Log.WarnContext(ctx, "old mirrors could not be removed", "error", err)

@@ -69,8 +69,10 @@ func (m *mirrors) use(ctx context.Context, s *rollout.Source, do func(*mirror) e
 	case <-free:
 	}
 	defer func() { free <- struct{}{} }()
-	return do(&mirror{path: filepath.Join(m.folder, s.ID+mirrorSuffix), limits: m})
+	return do(&mirror{path: m.pathOf(s.ID), limits: m})
 }
+
+func (m *mirrors) pathOf(id string) string { return filepath.Join(m.folder, id+mirrorSuffix) }
 
 const mirrorSuffix = ".git"
 
@@ -87,17 +89,26 @@ func (m *mirrors) lock(id string) chan struct{} {
 	return m.locks[id]
 }
 
-// keepOnly removes the mirrors of sources that are no more.
-func (m *mirrors) keepOnly(ctx context.Context, ids []string) error {
-	found, err := filepath.Glob(filepath.Join(m.folder, "*"+mirrorSuffix))
+// keepOnly removes the mirrors of sources that are no more. It waits for nobody: one that is in use stays until next time.
+func (m *mirrors) keepOnly(ids []string) error {
+	found, err := filepath.Glob(m.pathOf("*"))
 	for _, path := range found {
-		id := strings.TrimSuffix(filepath.Base(path), mirrorSuffix)
-		if slices.Contains(ids, id) {
-			continue
+		if id := strings.TrimSuffix(filepath.Base(path), mirrorSuffix); !slices.Contains(ids, id) {
+			err = errors.Join(err, m.remove(id))
 		}
-		err = errors.Join(err, m.use(ctx, &rollout.Source{ID: id}, func(mi *mirror) error { return os.RemoveAll(mi.path) }))
 	}
 	return err
+}
+
+func (m *mirrors) remove(id string) error {
+	free := m.lock(id)
+	select {
+	case <-free:
+		defer func() { free <- struct{}{} }()
+		return os.RemoveAll(m.pathOf(id))
+	default:
+		return nil
+	}
 }
 
 // fetch brings the mirror up to the source's branch and gives the commit. Whatever is wrong with the mirror itself is

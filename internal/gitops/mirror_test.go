@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,6 +17,36 @@ import (
 
 	"rollcall/internal/rollout"
 )
+
+func TestMirrorsThatNobodyNeedsAreRemovedUnlessSomebodyUsesThem(t *testing.T) {
+	t.Parallel()
+	m := newMirrors(t)
+	for _, id := range []string{"kept", "used", "left"} {
+		if err := os.MkdirAll(m.pathOf(id), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := m.use(t.Context(), &rollout.Source{ID: "used"}, func(*mirror) error { return m.keepOnly([]string{"kept"}) })
+	if there := names(t, m.folder); err != nil || !slices.Equal(there, []string{"kept.git", "used.git"}) {
+		t.Errorf("%v: while one is used there are %q", err, there)
+	}
+	err = m.keepOnly([]string{"kept"})
+	if there := names(t, m.folder); err != nil || !slices.Equal(there, []string{"kept.git"}) {
+		t.Errorf("%v: afterwards there are %q", err, there)
+	}
+}
+
+func names(t *testing.T, folder string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		all = append(all, entry.Name())
+	}
+	return all
+}
 
 func TestAMirrorFollowsItsBranchThroughRewritesAndDamage(t *testing.T) {
 	t.Parallel()
