@@ -61,6 +61,8 @@ type Config struct {
 	Who   Authenticator
 	// QueueLimit is how many deployments of a service may be unfinished when another is asked for; 0 is any number.
 	QueueLimit int
+	// AtOnce is how many requests of one principal may be under way; 0 is 1,000.
+	AtOnce int
 	// StoreTimeout is how long one question to the store may take before it is answered with 503; 0 is 1.5 s.
 	StoreTimeout time.Duration
 	// Log is where requests and faults are written; nil writes nothing.
@@ -92,6 +94,7 @@ type server struct {
 	store        bounded
 	who          Authenticator
 	access       map[string]access
+	underWay     underWay
 	queueLimit   int
 	log          *slog.Logger
 	version      string
@@ -133,7 +136,7 @@ func newServer(c Config) (*server, error) {
 		store: bounded{Store: c.Store, limit: cmp.Or(c.StoreTimeout, storeTimeout)}, log: c.Log, version: c.Version, ready: c.Ready,
 		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, newID: c.NewID, prober: c.Prober, contract: agreed,
 		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
-		remotes: c.Remotes, gitOps: c.GitOps,
+		remotes: c.Remotes, gitOps: c.GitOps, underWay: underWay{most: cmp.Or(c.AtOnce, mostAtOnce)},
 	}
 	s.fillIn()
 	return s, nil

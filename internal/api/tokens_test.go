@@ -109,6 +109,26 @@ func TestWhoAsksTooOftenIsToldWhenToComeBack(t *testing.T) {
 	limited.get("/healthz").want(t, http.StatusOK)
 }
 
+func TestWhoHasTooMuchUnderWayIsToldToComeBack(t *testing.T) {
+	t.Parallel()
+	_, s := serveStored(t)
+	c := serve(t, api.Config{Store: s, AtOnce: 2})
+	first, second := c.watch("/events"), c.watch("/events")
+	got := c.get("/strategies")
+	got.wantProblem(t, http.StatusTooManyRequests, noPointer)
+	if got.Header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After %q", got.Header.Get("Retry-After"))
+	}
+	c.get("/healthz").want(t, http.StatusOK)
+	first.close()
+	second.close()
+	for c.get("/strategies").StatusCode == http.StatusTooManyRequests { // until the server has seen that they are gone
+		if err := t.Context().Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAServiceHasAtMostSoManyUnfinishedDeployments(t *testing.T) {
 	t.Parallel()
 	_, s := serveStored(t)
