@@ -107,7 +107,7 @@ func Draw(seed uint64, round int, size Size) Schedule {
 
 // rareKinds are drawn more often than others: their moment does not always come, and then not for each of several targets.
 func rareKinds() []Kind {
-	return []Kind{FrozenOwner, Outlived, Outlived, VerbsAtOnce, SamePost, DeadlinePasses}
+	return []Kind{FrozenOwner, Outlived, Outlived, Outlived, SamePost, VerbsAtOnce}
 }
 
 // drawStep draws the times of a fault. Half of the kills are quick ones, so that the process comes back within its lease.
