@@ -129,19 +129,13 @@ func mustBeListed(routes chi.Routes, table map[string]access) error {
 	return nil
 }
 
-// authorized lets only requests through whose caller may make them, and has not too many under way.
+// authorized lets only requests through whose caller may make them.
 func (s *server) authorized(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.authorize(r); err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		leave, err := s.underWay.enter(caller(r.Context()))
-		if err != nil {
-			s.fail(w, r, err)
-			return
-		}
-		defer leave()
 		again := func() error { return s.authorize(r) }
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyAgain, again)))
 	})

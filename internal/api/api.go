@@ -61,8 +61,8 @@ type Config struct {
 	Who   Authenticator
 	// QueueLimit is how many deployments of a service may be unfinished when another is asked for; 0 is any number.
 	QueueLimit int
-	// AtOnce is how many requests of one principal may be under way; 0 is 1,000.
-	AtOnce int
+	// MostLasting is how many streams and waits of one principal there may be; 0 is 1,000.
+	MostLasting int
 	// StoreTimeout is how long one question to the store may take before it is answered with 503; 0 is 1.5 s.
 	StoreTimeout time.Duration
 	// Log is where requests and faults are written; nil writes nothing.
@@ -94,7 +94,7 @@ type server struct {
 	store        bounded
 	who          Authenticator
 	access       map[string]access
-	underWay     underWay
+	lasting      lasting
 	queueLimit   int
 	log          *slog.Logger
 	version      string
@@ -136,7 +136,7 @@ func newServer(c Config) (*server, error) {
 		store: bounded{Store: c.Store, limit: cmp.Or(c.StoreTimeout, storeTimeout)}, log: c.Log, version: c.Version, ready: c.Ready,
 		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, newID: c.NewID, prober: c.Prober, contract: agreed,
 		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
-		remotes: c.Remotes, gitOps: c.GitOps, underWay: underWay{most: cmp.Or(c.AtOnce, mostAtOnce)},
+		remotes: c.Remotes, gitOps: c.GitOps, lasting: lasting{most: cmp.Or(c.MostLasting, mostLasting)},
 	}
 	s.fillIn()
 	return s, nil
@@ -179,7 +179,7 @@ func (s *server) routes(c Config) chi.Router {
 		}
 	})
 	r.Group(func(r chi.Router) {
-		r.Use(s.authorized, negotiated, s.checked)
+		r.Use(s.authorized, negotiated, s.fewLasting, s.checked)
 		gen.HandlerWithOptions(s.strict(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.fail})
 	})
 	return r

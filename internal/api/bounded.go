@@ -14,7 +14,8 @@ const (
 	createPerTarget = time.Millisecond
 )
 
-// bounded is a store whose every call ends within the limit, or as much later as it creates a large deployment.
+// bounded asks a store, and every call ends within the limit, or as much later as it creates a large deployment. What is to be
+// made of a deployment is asked for by that, which says how large it is.
 type bounded struct {
 	Store
 	limit time.Duration
@@ -142,22 +143,22 @@ func (b bounded) Update(
 	return b.Store.Update(ctx, id, ifRevision, change)
 }
 
-// CreateRollback is Store.CreateRollback for a deployment that has ended, within the limit of a creation of as many targets.
+// CreateRollback is Store.CreateRollback within the limit of a creation of as many targets.
 func (b bounded) CreateRollback(
-	ctx context.Context, ended *rollout.Deployment, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
+	ctx context.Context, of *rollout.Deployment, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
 ) (rollout.Created, error) {
-	ctx, cancel := b.creating(ctx, ended.Counts.Total)
+	ctx, cancel := b.creating(ctx, of.Counts.Total)
 	defer cancel()
-	return b.Store.CreateRollback(ctx, ended.ID, build)
+	return b.Store.CreateRollback(ctx, of.ID, build)
 }
 
-// CreateRetry is Store.CreateRetry for a deployment that has ended, within the limit of a creation of as many targets.
+// CreateRetry is Store.CreateRetry within the limit of a creation of as many targets.
 func (b bounded) CreateRetry(
-	ctx context.Context, ended *rollout.Deployment, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
+	ctx context.Context, of *rollout.Deployment, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
 ) (rollout.Created, error) {
-	ctx, cancel := b.creating(ctx, ended.Counts.Total)
+	ctx, cancel := b.creating(ctx, of.Counts.Total)
 	defer cancel()
-	return b.Store.CreateRetry(ctx, ended.ID, build)
+	return b.Store.CreateRetry(ctx, of.ID, build)
 }
 
 // Latest is Store.Latest within the limit.

@@ -68,6 +68,7 @@ func TestAForgedCursorIsNoFaultOfTheServer(t *testing.T) {
 		"/deployments/" + id + "/events?":  {"e:2147483648", "e:9223372036854775807"},
 		"/services?":                       {"s:a\x00 b", "s:\xff b", "s:a b\x00", "s:\xed\xa0\x80 b"},
 		"/gitops/sources?":                 {"g:a\x00", "g:\xff"},
+		"/notifications?":                  {"n:a\x00", "n:\xff"},
 	}
 	for path, cursors := range forged {
 		for _, cursor := range cursors {

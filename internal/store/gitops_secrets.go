@@ -34,6 +34,9 @@ func (s *Store) sealSource(source *rollout.Source) ([]byte, error) {
 
 // openSource is the way back. What cannot be opened is said, so that the source can be seen and is not fetched.
 func (s *Store) openSource(name string, sealed []byte) rollout.SourceSecrets {
+	if sealed == nil {
+		return rollout.SourceSecrets{}
+	}
 	var kept sealedSource
 	if err := s.unseal(placeOfSource(name), sealed, &kept); err != nil {
 		return rollout.SourceSecrets{Unreadable: err.Error()}
@@ -43,17 +46,10 @@ func (s *Store) openSource(name string, sealed []byte) rollout.SourceSecrets {
 	}
 }
 
-// unreadable refuses to change a thing whose secrets would be lost with that.
-func unreadable(thing string) error {
-	return &rollout.Error{
-		Code: rollout.CodeConflict, Message: "the " + thing + "'s secrets were sealed with a key that this server does not have",
-	}
-}
-
 // resealSource seals the secrets of one source with the current key.
 func resealSource(ctx context.Context, s *Store, tx pgx.Tx, keys []string) error {
-	report, err := one(ctx, tx, s.scanSource, s.sources().read+` name = $1 FOR UPDATE`, keys[0])
-	if err != nil {
+	report, err := s.sources().lockRow(ctx, tx, keys[0])
+	if err != nil || report == nil {
 		return err
 	}
 	if why := report.Source.Secrets.Unreadable; why != "" {

@@ -40,9 +40,10 @@ func sourceFields(r *rollout.SourceReport, sealed *[]byte) []any {
 	}
 }
 
+// sources is how sources are kept.
 func (s *Store) sources() named[rollout.SourceReport] {
 	return named[rollout.SourceReport]{
-		thing: "source", table: "gitops_sources", most: maxSources,
+		thing: "source", table: "gitops_sources", cursor: "g", most: maxSources,
 		read: `SELECT ` + sourceColumns + ` FROM gitops_sources s WHERE`, scan: s.scanSource,
 		nameOf: func(r *rollout.SourceReport) string { return r.Source.Name },
 	}
@@ -129,6 +130,11 @@ func (s *Store) defineSource(
 	defined.Name, defined.CreatedAt, defined.UpdatedAt, defined.Revision = name, now, now, 1
 	if present != nil {
 		defined.CreatedAt, defined.Revision = present.CreatedAt, present.Revision+1
+	}
+	if present == nil {
+		if err := s.sources().room(ctx, tx); err != nil {
+			return rollout.SourceReport{}, err
+		}
 	}
 	if err := s.writeSource(ctx, tx, present, &defined, now); err != nil {
 		return rollout.SourceReport{}, err

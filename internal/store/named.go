@@ -13,6 +13,7 @@ import (
 // named is a table of things that people name, and of which there are few. R is what a row is read as.
 type named[R any] struct {
 	thing, table string
+	cursor       string // how cursors of its list begin
 	read         string // reads the columns that scan wants, and ends in WHERE
 	scan         pgx.RowToFunc[R]
 	nameOf       func(*R) string
@@ -36,7 +37,7 @@ func missing(thing, name string) error {
 func (n named[R]) list(ctx context.Context, q querier, p rollout.Page) (rollout.List[R], error) {
 	var after string
 	if p.Cursor != "" {
-		if err := decodeCursor(p.Cursor, n.table+":%s", &after); err != nil {
+		if err := decodeCursor(p.Cursor, n.cursor+":%s", &after); err != nil {
 			return rollout.List[R]{}, err
 		}
 	}
@@ -45,22 +46,25 @@ func (n named[R]) list(ctx context.Context, q querier, p rollout.Page) (rollout.
 	if err != nil {
 		return rollout.List[R]{}, failed("list "+n.thing+"s", err)
 	}
-	return page(items, limit, func(last *R) string { return encodeCursor(n.table+":%s", n.nameOf(last)) }), nil
+	return page(items, limit, func(last *R) string { return encodeCursor(n.cursor+":%s", n.nameOf(last)) }), nil
 }
 
-// lock locks a row, or, when there is none, the list of them, so that nobody else makes it; nil then, and CodeConflict when
-// there may be no more.
+// lock locks a row, or, when there is none, the list of them, so that nobody else makes it; nil then.
 func (n named[R]) lock(ctx context.Context, tx pgx.Tx, name string) (*R, error) {
-	sql := n.read + ` name = $1 FOR UPDATE`
-	row, err := one(ctx, tx, n.scan, sql, name)
+	row, err := n.lockRow(ctx, tx, name)
+	if err != nil || row != nil {
+		return row, err
+	}
+	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, n.table); err != nil {
+		return nil, fmt.Errorf("lock the list of %ss: %w", n.thing, err)
+	}
+	return n.lockRow(ctx, tx, name) // somebody may have made it while this waited
+}
+
+func (n named[R]) lockRow(ctx context.Context, tx pgx.Tx, name string) (*R, error) {
+	row, err := one(ctx, tx, n.scan, n.read+` name = $1 FOR UPDATE`, name)
 	if errors.Is(err, pgx.ErrNoRows) {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, n.table); err != nil {
-			return nil, fmt.Errorf("lock the list of %ss: %w", n.thing, err)
-		}
-		row, err = one(ctx, tx, n.scan, sql, name) // somebody may have made it while this waited
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, n.room(ctx, tx)
-		}
+		return nil, nil //nolint:nilnil // nil says that there is none
 	}
 	if err != nil {
 		return nil, fmt.Errorf("lock the %s: %w", n.thing, err)
@@ -68,6 +72,7 @@ func (n named[R]) lock(ctx context.Context, tx pgx.Tx, name string) (*R, error) 
 	return &row, nil
 }
 
+// room is CodeConflict when there may be no more. The list must be locked.
 func (n named[R]) room(ctx context.Context, tx pgx.Tx) error {
 	count, err := one(ctx, tx, pgx.RowTo[int], `SELECT count(*)::int FROM `+n.table)
 	if err != nil {

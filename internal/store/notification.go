@@ -35,10 +35,10 @@ func notificationFields(n *rollout.Notification, sealed *[]byte) []any {
 	}
 }
 
-// notifications are those that there are. To lock one keeps no deployment from ending.
+// notifications is how notifications are kept. To lock one keeps no deployment from ending.
 func (s *Store) notifications() named[rollout.Notification] {
 	return named[rollout.Notification]{
-		thing: "notification", table: "notifications", most: maxNotifications,
+		thing: "notification", table: "notifications", cursor: "n", most: maxNotifications,
 		read: `SELECT ` + notificationColumns + ` FROM notifications n WHERE`, scan: s.scanNotification,
 		nameOf: func(n *rollout.Notification) string { return n.Name },
 	}
@@ -89,6 +89,11 @@ func (s *Store) defineNotification(
 	}
 	defined := *next
 	defined.Name = name
+	if present == nil {
+		if err := s.notifications().room(ctx, tx); err != nil {
+			return rollout.Notification{}, err
+		}
+	}
 	if err := s.writeNotification(ctx, tx, present, &defined); err != nil {
 		return rollout.Notification{}, err
 	}

@@ -53,11 +53,8 @@ func (s *Store) seal(place string, secrets any) ([]byte, error) {
 	return sealed, err //nolint:wrapcheck // it names the place
 }
 
-// unseal is the way back, into secrets; nothing when nothing was sealed.
+// unseal is the way back, into secrets.
 func (s *Store) unseal(place string, sealed []byte, secrets any) error {
-	if sealed == nil {
-		return nil
-	}
 	encoded, err := s.box.Open(place, sealed)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the place
@@ -70,6 +67,9 @@ func (s *Store) unseal(place string, sealed []byte, secrets any) error {
 
 // openSecrets is the way back; the zero Secrets when nothing was sealed.
 func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error) {
+	if sealed == nil {
+		return rollout.Secrets{}, nil
+	}
 	var stored storedSecrets
 	if err := s.unseal(place, sealed, &stored); err != nil {
 		return rollout.Secrets{}, err
@@ -83,6 +83,13 @@ func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error
 		secrets.Headers = append(secrets.Headers, headers)
 	}
 	return secrets, nil
+}
+
+// unreadable refuses to build on a thing whose secrets would be lost with that.
+func unreadable(thing string) *rollout.Error {
+	return &rollout.Error{
+		Code: rollout.CodeConflict, Message: "the " + thing + "'s secrets were sealed with a key that this server does not have",
+	}
 }
 
 func placeOfDeployment(id string) string { return "deployments.secrets:" + id }
@@ -130,10 +137,9 @@ func (s *Store) openingSecrets(
 ) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
 	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
 		if err := s.openDeployment(&ended.Deployment); err != nil {
-			return rollout.NewDeployment{}, &rollout.Error{
-				Code: rollout.CodeConflict, ID: ended.Deployment.ID, Err: err,
-				Message: "the deployment's secrets were sealed with a key that this server does not have",
-			}
+			refusal := unreadable("deployment")
+			refusal.ID, refusal.Err = ended.Deployment.ID, err
+			return rollout.NewDeployment{}, refusal
 		}
 		made, err := build(ended)
 		if err != nil {
