@@ -176,6 +176,9 @@ func (p *planner) stop(stop rollout.Stop, cause string) {
 	st := &p.out.Status
 	st.Stop, st.Progress.Cause = stop, cause
 	st.Reason = cause
+	if stop == rollout.StopHalted { // it waits for no gate, and has the whole deadline to settle what is under way
+		st.Progress.At, st.Progress.Gate = p.now, 0
+	}
 }
 
 // hold stands still for a person, and starts the progress deadline again where it was.
@@ -266,10 +269,12 @@ func (p *planner) deadline() time.Time {
 	return p.patienceFrom().Add(p.spec.Strategy.ProgressDeadline.Std())
 }
 
-// patienceFrom is when progress was last made, or a planned wait ends; also one that is cut short.
+// patienceFrom is when progress was last made, or a planned wait ends; also one that is cut short. What ends waits for
+// nothing that was planned.
 func (p *planner) patienceFrom() time.Time {
-	progress := &p.out.Status.Progress
-	if p.out.Status.Direction == rollout.Backward {
+	st := &p.out.Status
+	progress := &st.Progress
+	if st.Direction == rollout.Backward || st.Stop == rollout.StopHalted || p.d.Operator.Abort {
 		return progress.At
 	}
 	return later(progress.At, p.plannedEnd())

@@ -38,9 +38,15 @@ func (s *sim) routerFailed() bool {
 	return s.stored.Deployment.Spec.Traffic != nil && (r == nil || r.Applied == nil || s.unconfirmedEnd())
 }
 
-// unconfirmedEnd reports whether the deployment gave up because its time was over, before the router was where it should be.
+// unconfirmedEnd reports whether the deployment gave up because its time was over, before the router was where it should be:
+// on the way back at any time, else only after the router had not done what it was told.
 func (s *sim) unconfirmedEnd() bool {
-	return !s.finished.DeadlineAt.IsZero() && !s.now.Before(s.finished.DeadlineAt)
+	if s.finished.DeadlineAt.IsZero() || s.now.Before(s.finished.DeadlineAt) {
+		return false
+	}
+	d := &s.stored.Deployment
+	r := d.Progress.Router
+	return d.Direction == rollout.Backward || r == nil || r.Error != "" || r.Tries > 0
 }
 
 // checkLeftSides wants the new side without traffic unless it won, and every target that can serve to serve.

@@ -123,7 +123,7 @@ func (s *sim) leaveGate(before *rollout.Deployment, st *rollout.Status, gate int
 	switch {
 	case st.Direction == rollout.Backward || st.State == rollout.StateAborted:
 		s.cover("left a gate: " + string(st.State))
-	case st.State == rollout.StateFailed && before.Stop == rollout.StopHalted:
+	case st.Stop == rollout.StopHalted:
 		s.cover("left a gate: halted")
 	case st.State == rollout.StateFailed && before.Operator.Abort:
 		s.cover("left a gate: an abort for which the router never moved")
