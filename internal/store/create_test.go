@@ -176,6 +176,33 @@ func TestAServiceNeverHasMoreUnfinishedDeploymentsThanItMay(t *testing.T) {
 	create(t, replicas[0], again) // it takes the place of the one that waits
 }
 
+func TestAKeyThatExpiresWhileItsRepetitionWaitsStillHasItsAnswer(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	asked := request("checkout", 1)
+	asked.Key = key("k", "body")
+	first := create(t, s, asked)
+	exec(t, s, `UPDATE idempotency_keys SET created_at = clock_timestamp() - interval '24 hours' + interval '2 seconds'`)
+	others, err := s.Pool().Begin(ctx(t))
+	must(t, err)
+	_, err = others.Exec(ctx(t), `SELECT pg_advisory_xact_lock(hashtextextended('checkout/production', 0))`)
+	must(t, err)
+	var again rollout.Created
+	var all sync.WaitGroup
+	all.Go(func() { again, err = s.Create(ctx(t), asked) })
+	for expired := false; !expired; {
+		_, err := others.Exec(ctx(t), `SELECT pg_sleep(0.1)`) // it must not be idle for long
+		must(t, err)
+		must(t, others.QueryRow(ctx(t), `SELECT bool_and(created_at <= clock_timestamp() - interval '24 hours') FROM idempotency_keys`).Scan(&expired))
+	}
+	must(t, others.Rollback(ctx(t)))
+	all.Wait()
+	must(t, err)
+	if again.Deployment.ID != first.ID {
+		t.Errorf("the repetition was answered with %q, the first with %s", again.Deployment.ID, first.ID)
+	}
+}
+
 func BenchmarkCreationsOfOneServiceAtOnce(b *testing.B) {
 	s := open(b)
 	b.SetParallelism(16)

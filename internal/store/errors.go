@@ -18,6 +18,8 @@ import (
 const (
 	uniqueViolation      = "23505"
 	readOnly             = "25006"
+	idleTooLong          = "25P03"
+	transactionTooLong   = "25P04"
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
@@ -55,7 +57,7 @@ func failed(tried string, err error) error {
 func unavailable(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code {
-		case readOnly, serializationFailure, deadlockDetected, lockNotAvailable, queryCanceled:
+		case readOnly, idleTooLong, transactionTooLong, serializationFailure, deadlockDetected, lockNotAvailable, queryCanceled:
 			return true
 		default:
 			return unavailableClass(pg.Code)

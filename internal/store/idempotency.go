@@ -68,9 +68,10 @@ func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created
 	return created, found, failed("look up an idempotency key", err)
 }
 
+// replay goes by the time at which the transaction began, as drawKeySQL does: a key that could not be drawn is still there.
 func replay(ctx context.Context, q querier, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
 	const sql = `SELECT request_hash, answer FROM idempotency_keys
-		WHERE caller = $1 AND key = $2 AND (lasting OR created_at > clock_timestamp() - ` + keysLive + `)`
+		WHERE caller = $1 AND key = $2 AND (lasting OR created_at > now() - ` + keysLive + `)`
 	type entry struct {
 		Hash   []byte
 		Answer answer
@@ -96,7 +97,7 @@ const drawKeySQL = `
 	VALUES ($1, $2, $3, $4, $5, clock_timestamp())
 	ON CONFLICT (caller, key) DO UPDATE SET request_hash = excluded.request_hash,
 		deployment_id = excluded.deployment_id, lasting = excluded.lasting, answer = NULL, created_at = excluded.created_at
-	WHERE NOT k.lasting AND k.created_at <= clock_timestamp() - ` + keysLive
+	WHERE NOT k.lasting AND k.created_at <= now() - ` + keysLive
 
 // keyDrawn reads what came of drawKeySQL.
 func keyDrawn(results pgx.BatchResults) (bool, error) {

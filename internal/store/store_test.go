@@ -148,6 +148,21 @@ func TestAFrozenReplicaHoldsNoLocksForLong(t *testing.T) {
 	}
 }
 
+func TestATransactionThatStoodStillForTooLongIsUnavailableAndNoFault(t *testing.T) {
+	t.Parallel()
+	url := dbtest.New(t)
+	s, watcher := openAt(t, url+"&idle_in_transaction_session_timeout=50"), openAt(t, url)
+	d := create(t, s, request("checkout", 1))
+	_, err := s.Update(ctx(t), d.ID, 0, func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
+		for open := 1; open > 0; {
+			const sql = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`
+			must(t, watcher.Pool().QueryRow(ctx(t), sql).Scan(&open))
+		}
+		return []rollout.Event{{Type: rollout.EventPaused}}, nil
+	})
+	wantCode(t, err, rollout.CodeUnavailable)
+}
+
 func TestASettingOfTheURLStays(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, dbtest.New(t)+"&statement_timeout=1234&pool_max_conns=3&connect_timeout=7")

@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/outbound"
 )
 
-// maxReply bounds an answer of HAProxy: the state of ten thousand servers takes about 1 MiB.
+// maxReply bounds what a router tells: the state of ten thousand servers takes about 1 MiB.
 const maxReply = 4 << 20
 
 // talk sends one line of commands over a connection of its own and reads until HAProxy hangs up. Connected is false

@@ -94,9 +94,12 @@ func (w webhook) read(ctx context.Context, p position) (reading, error) {
 	if resp.StatusCode != http.StatusOK {
 		return reading{}, fmt.Errorf("HTTP %d", resp.StatusCode)
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, outbound.MaxBody))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {
 		return reading{}, errors.New("no whole answer: " + outbound.Why(ctx, err, began))
+	}
+	if len(text) > maxReply {
+		return reading{}, fmt.Errorf("the answer is longer than %d MiB", maxReply>>20)
 	}
 	var now report
 	if err := json.Unmarshal(text, &now); err != nil {

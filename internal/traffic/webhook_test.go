@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -220,6 +221,28 @@ func TestAReadWithoutAUsableAnswerLeavesTheWriteLost(t *testing.T) {
 			t.Errorf("asked: %t %t %q", agrees, known, message)
 		}
 	}
+}
+
+func TestARouterMayTellOfTenThousandBackends(t *testing.T) {
+	t.Parallel()
+	const most = 10_000
+	d := webhookOn("", true)
+	targets, s := make([]rollout.Target, most), setting(10)
+	told := map[string]any{"deployment_id": d.ID, "active_slot": s.ActiveSlot, "new_weight": s.NewWeight, "old_weight": s.OldWeight}
+	s.Backends = make([]rollout.Backend, most)
+	for i := range s.Backends {
+		s.Backends[i] = rollout.Backend{Target: fmt.Sprintf("%s-%d", strings.Repeat("x", 30), i), Weight: 100}
+		targets[i] = rollout.Target{ID: s.Backends[i].Target, Address: "http://10.0.0.1"}
+	}
+	told["backends"] = s.Backends
+	d.Spec.Traffic.URL = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_ = json.NewEncoder(w).Encode(told)
+		}
+	})
+	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.AnswerDone, "")
+	told["more"] = strings.Repeat("x", 4<<20)
+	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.AnswerLost, "longer than 4 MiB")
 }
 
 func TestEachFieldThatIsReadBackMustAgree(t *testing.T) {
