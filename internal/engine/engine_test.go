@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
 )
 
 func boxes(n int, change func(i int, b *box)) []*box {
@@ -272,4 +273,59 @@ func numbered(t *testing.T, events []rollout.Event) {
 			t.Fatalf("event %d has number %d", i+1, e.Seq)
 		}
 	}
+}
+
+// A standby that took over as the database may not have got the last verb that its owner heard of.
+func TestAVerbThatTheDatabaseForgotDoesNotKeepTheEngineBusy(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"rolling"}`, boxes(1, func(_ int, b *box) { b.takes = 4 * time.Second })...)
+		p := w.start(0)
+		p.raised = 1
+		if snap, _ := w.await("d"); snap.Deployment.State != rollout.StateCompleted || p.reads > 100 {
+			t.Errorf("ended %s, and read the deployment again %d times", snap.Deployment.State, p.reads)
+		}
+	})
+}
+
+// The pause writes what the engine was about to: nothing is left to save, and the probe is still under way.
+func TestWhatAVerbHasWrittenMeanwhileDoesNotKeepTheEngineBusy(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		asked := false
+		w.deployment("d", `{"type":"rolling"}`, boxes(1, func(_ int, b *box) {
+			b.mumbles = true
+			b.probed = func() {
+				if w.callCount() == 0 || asked {
+					return
+				}
+				asked = true
+				time.Sleep(50 * time.Millisecond)
+				w.asks(strategy.VerbPause)
+				time.Sleep(time.Second)
+			}
+		})...)
+		w.start(0)
+		time.Sleep(time.Minute)
+		snap, _ := w.db.read("d")
+		if !asked || snap.Deployment.State != rollout.StatePaused {
+			t.Errorf("paused: %t; it is %s: %s", asked, snap.Deployment.State, snap.Deployment.Reason)
+		}
+		w.asks(strategy.VerbResume)
+		w.await("d")
+	})
+}
+
+func (w *world) asks(verb strategy.Verb) {
+	w.db.update("d", func(d *rollout.Deployment) {
+		if _, err := strategy.Ask(d, strategy.Request{Verb: verb, Actor: "ann"}, time.Now()); err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
+func (w *world) callCount() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.calls)
 }

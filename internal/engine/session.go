@@ -106,6 +106,15 @@ func (s *session) operatorAsked(revision int64) {
 	}
 }
 
+// hasRead forgets a revision that was heard of and, by what was read since, is not there: the database may have lost it.
+func (s *session) hasRead(asked int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked == asked {
+		s.asked = s.snap.Deployment.OperatorRevision
+	}
+}
+
 // cut ends all calls in flight; each comes back as lost.
 func (s *session) cut() {
 	s.mu.Lock()

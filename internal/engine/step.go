@@ -46,6 +46,7 @@ func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, erro
 		if err := s.reload(); err != nil {
 			return time.Time{}, err
 		}
+		s.hasRead(asked)
 	}
 	for {
 		wake, err := s.decide()
@@ -73,6 +74,9 @@ func (s *session) adopt(now time.Time) {
 // decide takes one decision as far as it goes.
 func (s *session) decide() (wake time.Time, err error) {
 	dr := s.plan(s.engine.now())
+	if !s.changed() {
+		s.oldest = time.Time{} // what waited was overtaken: the row says the same by now
+	}
 	if s.deferrable(dr) {
 		s.deferSave()
 		s.start(dr)

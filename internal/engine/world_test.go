@@ -36,6 +36,7 @@ type box struct {
 	hangs   string // the version on which it never answers
 	fence   int64
 	shared  bool      // several deployments call it
+	probed  func()    // called by each probe before it answers, when it is not nil
 	mumbles bool      // it does what it is told, and its answer is lost
 	loses   bool      // a call whose caller dies before the answer never takes effect
 	left    time.Time // when its newest call was given up
@@ -56,6 +57,8 @@ type process struct {
 	dead   bool
 	mute   bool           // its heartbeats get no answer
 	most   int            // how many deployments the database can load in time; 0 means any number
+	raised int64          // by how much its heartbeats tell of more verbs than there are
+	reads  int            // how often it has read a deployment again
 	cut    int            // how many of its requests to leave find their connection gone
 	saved  func()         // called after each save that landed, when it is not nil
 	took   func()         // called after each claim, before the engine knows of it, when it is not nil
@@ -242,6 +245,13 @@ func (p *process) Deployment(ctx context.Context, id string) (rollout.Deployment
 	if p.isDead() {
 		return rollout.Deployment{}, errDead
 	}
+	p.mu.Lock()
+	p.reads++
+	spins := p.reads > 1000
+	p.mu.Unlock()
+	if spins {
+		p.die()
+	}
 	return p.w.db.Deployment(ctx, id)
 }
 
@@ -249,7 +259,11 @@ func (p *process) OperatorRevisions(ctx context.Context, replica string) (map[st
 	if p.isDead() {
 		return nil, errDead
 	}
-	return p.w.db.OperatorRevisions(ctx, replica)
+	revisions, err := p.w.db.OperatorRevisions(ctx, replica)
+	for id := range revisions {
+		revisions[id] += p.raised
+	}
+	return revisions, err
 }
 
 func (p *process) Listen(ctx context.Context, wake func(string)) error {
@@ -323,9 +337,13 @@ func (w *world) close(target string) {
 }
 
 func (p *process) Probe(_ context.Context, _ rollout.Check, address string, _ *rollout.TLS) rollout.Observation {
+	b := p.w.targets[address[len("http://"):]]
+	if b.probed != nil {
+		b.probed()
+	}
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	return rollout.Observation{Status: rollout.Healthy, Version: p.w.targets[address[len("http://"):]].version}
+	return rollout.Observation{Status: rollout.Healthy, Version: b.version}
 }
 
 type nothing struct{}
