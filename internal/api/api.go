@@ -63,7 +63,7 @@ type Config struct {
 	QueueLimit int
 	// MostLasting is how many streams and waits of one principal there may be; 0 is 1,000.
 	MostLasting int
-	// StoreTimeout is how long one question to the store may take before it is answered with 503; 0 is 1.5 s.
+	// StoreTimeout is how long all that a request asks the store may take before it is answered with 503; 0 is 1.5 s.
 	StoreTimeout time.Duration
 	// Log is where requests and faults are written; nil writes nothing.
 	Log *slog.Logger

@@ -48,7 +48,8 @@ func TestACreationWithoutItsDatabaseIsToldAsSoonAsAQuestionUnlessItIsLarge(t *te
 	store := timed{s.store, map[string]time.Time{}}
 	c := serve(t, api.Config{Store: store, StoreTimeout: question})
 	const limit = question + targets*time.Millisecond
-	failed, other := s.ended("checkout", "v2", targets, rollout.StateFailed, lastFails), s.ended("shop", "v2", targets, rollout.StateFailed, lastFails)
+	failed := s.ended("checkout", "v2", targets, rollout.StateFailed, lastFails)
+	other := s.ended("shop", "v2", targets, rollout.StateFailed, lastFails)
 	for what, ask := range map[string]func() answer{
 		"create":   func() answer { return c.post(s.request("new", "v2", targets)) },
 		"retry":    func() answer { return c.do(http.MethodPost, "/deployments/"+failed+"/retry", "") },
@@ -60,4 +61,35 @@ func TestACreationWithoutItsDatabaseIsToldAsSoonAsAQuestionUnlessItIsLarge(t *te
 			t.Errorf("%s must have ended %s after it was asked for, want %s", what, ends.Sub(before), limit)
 		}
 	}
+}
+
+// TestAllThatARequestAsksHasTheTimeOfOneQuestion keeps a request that asks several times from being told only after as many
+// limits that the database is away.
+func TestAllThatARequestAsksHasTheTimeOfOneQuestion(t *testing.T) {
+	t.Parallel()
+	const limit = time.Minute
+	s := newStage(t)
+	store := &hurried{Store: s.store}
+	c := serve(t, api.Config{Store: store, StoreTimeout: limit})
+	c.post(s.request("checkout", "v2", 1), "Idempotency-Key", "k").want(t, http.StatusAccepted)
+	if most := limit + time.Millisecond - store.took; store.took == 0 || store.given > most {
+		t.Errorf("after a question of %s the creation was given %s, want at most %s", store.took, store.given, most)
+	}
+}
+
+// hurried is a store that notes how long the look for a key took, and how long the creation after that may take.
+type hurried struct {
+	api.Store
+	took, given time.Duration
+}
+
+func (s *hurried) Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
+	defer func(began time.Time) { s.took = time.Since(began) }(time.Now())
+	return s.Store.Replay(ctx, key)
+}
+
+func (s *hurried) Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error) {
+	deadline, _ := ctx.Deadline()
+	s.given = time.Until(deadline)
+	return s.Store.Create(ctx, n)
 }

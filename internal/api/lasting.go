@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"sync"
@@ -13,17 +14,22 @@ import (
 // bound how many of what lasts there are. Nothing else is bounded by it: whoever has too many dashboards can still abort.
 const mostLasting = 1000
 
-// fewLasting refuses streams and waits of who has too many.
+// lasts reports whether a request is a stream or a wait.
+func lasts(r *http.Request) bool { return wantsStream(r.Context()) || r.URL.Query().Has("wait") }
+
+// fewLasting refuses streams and waits of who has too many, and lets everything else have its patience.
 func (s *server) fewLasting(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if wantsStream(r.Context()) || r.URL.Query().Has("wait") {
-			leave, err := s.lasting.enter(caller(r.Context()))
-			if err != nil {
-				s.fail(w, r, err)
-				return
-			}
-			defer leave()
+		if !lasts(r) {
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyPatience, &patience{})))
+			return
 		}
+		leave, err := s.lasting.enter(caller(r.Context()))
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		defer leave()
 		next.ServeHTTP(w, r)
 	})
 }

@@ -28,6 +28,7 @@ const (
 	keyBodyHash
 	keyHead
 	keyStream
+	keyPatience
 	keyAsker
 	keyAgain
 	keyReceived

@@ -27,7 +27,7 @@ type catalogueStore interface {
 
 // Definition is Store.Definition within the limit.
 func (b bounded) Definition(ctx context.Context, service, environment string) (rollout.Definition, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Definition(ctx, service, environment)
 }
@@ -37,42 +37,42 @@ func (b bounded) Define(
 	ctx context.Context, service, environment string,
 	change func(present *rollout.Definition) (*rollout.Definition, error),
 ) (rollout.Definition, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Define(ctx, service, environment, change)
 }
 
 // Services is Store.Services within the limit.
 func (b bounded) Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Services(ctx, scopes, p)
 }
 
 // Running is Store.Running within the limit.
 func (b bounded) Running(ctx context.Context, service, environment string) ([]rollout.Running, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Running(ctx, service, environment)
 }
 
 // Tallies is Store.Tallies within the limit.
 func (b bounded) Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Tallies(ctx, scopes)
 }
 
 // ServiceTallies is Store.ServiceTallies within the limit.
 func (b bounded) ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.ServiceTallies(ctx, scopes)
 }
 
 // Durations is Store.Durations within the limit.
 func (b bounded) Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Durations(ctx, scopes, window)
 }
@@ -81,7 +81,7 @@ func (b bounded) Durations(ctx context.Context, scopes rollout.Scopes, window ti
 func (b bounded) Dora(
 	ctx context.Context, scopes rollout.Scopes, sel rollout.Selection,
 ) (rollout.Dora, []rollout.Dora, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Dora(ctx, scopes, sel)
 }

@@ -23,14 +23,14 @@ type notificationStore interface {
 
 // Notification is Store.Notification within the limit.
 func (b bounded) Notification(ctx context.Context, name string) (rollout.Notification, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Notification(ctx, name)
 }
 
 // Notifications is Store.Notifications within the limit.
 func (b bounded) Notifications(ctx context.Context, p rollout.Page) (rollout.List[rollout.Notification], error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Notifications(ctx, p)
 }
@@ -39,21 +39,21 @@ func (b bounded) Notifications(ctx context.Context, p rollout.Page) (rollout.Lis
 func (b bounded) DefineNotification(
 	ctx context.Context, name string, change func(present *rollout.Notification) (*rollout.Notification, error),
 ) (rollout.Notification, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.DefineNotification(ctx, name, change)
 }
 
 // Deliveries is Store.Deliveries within the limit.
 func (b bounded) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.NotificationDelivery], error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Deliveries(ctx, name, p)
 }
 
 // TestNotification is Store.TestNotification within the limit.
 func (b bounded) TestNotification(ctx context.Context, name string) (rollout.NotificationDelivery, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.TestNotification(ctx, name)
 }

@@ -21,14 +21,14 @@ type sourceStore interface {
 
 // Source is Store.Source within the limit.
 func (b bounded) Source(ctx context.Context, name string) (rollout.SourceReport, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Source(ctx, name)
 }
 
 // Sources is Store.Sources within the limit.
 func (b bounded) Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Sources(ctx, p)
 }
@@ -37,14 +37,14 @@ func (b bounded) Sources(ctx context.Context, p rollout.Page) (rollout.List[roll
 func (b bounded) DefineSource(
 	ctx context.Context, name string, change func(present *rollout.Source) (*rollout.Source, error),
 ) (rollout.SourceReport, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.DefineSource(ctx, name, change)
 }
 
 // AskSync is Store.AskSync within the limit.
 func (b bounded) AskSync(ctx context.Context, source string, ask rollout.SyncAsk) error {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.AskSync(ctx, source, ask)
 }

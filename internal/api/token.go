@@ -16,21 +16,21 @@ type tokenStore interface {
 
 // Token is Store.Token within the limit.
 func (b bounded) Token(ctx context.Context, id string) (rollout.Token, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Token(ctx, id)
 }
 
 // Tokens is Store.Tokens within the limit.
 func (b bounded) Tokens(ctx context.Context, p rollout.Page) (rollout.List[rollout.Token], error) {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Tokens(ctx, p)
 }
 
 // RevokeToken is Store.RevokeToken within the limit.
 func (b bounded) RevokeToken(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, b.limit)
+	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.RevokeToken(ctx, id)
 }

@@ -131,11 +131,6 @@ func (s *Store) defineSource(
 	if present != nil {
 		defined.CreatedAt, defined.Revision = present.CreatedAt, present.Revision+1
 	}
-	if present == nil {
-		if err := s.sources().room(ctx, tx); err != nil {
-			return rollout.SourceReport{}, err
-		}
-	}
 	if err := s.writeSource(ctx, tx, present, &defined, now); err != nil {
 		return rollout.SourceReport{}, err
 	}
@@ -143,6 +138,11 @@ func (s *Store) defineSource(
 }
 
 func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *rollout.Source, now time.Time) error {
+	if present == nil {
+		if err := s.sources().room(ctx, tx); err != nil {
+			return err
+		}
+	}
 	sealed, err := s.sealSource(next)
 	if err != nil {
 		return err

@@ -89,11 +89,6 @@ func (s *Store) defineNotification(
 	}
 	defined := *next
 	defined.Name = name
-	if present == nil {
-		if err := s.notifications().room(ctx, tx); err != nil {
-			return rollout.Notification{}, err
-		}
-	}
 	if err := s.writeNotification(ctx, tx, present, &defined); err != nil {
 		return rollout.Notification{}, err
 	}
@@ -108,6 +103,11 @@ func forgetNotification(ctx context.Context, tx pgx.Tx, id string) error {
 }
 
 func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next *rollout.Notification) error {
+	if present == nil {
+		if err := s.notifications().room(ctx, tx); err != nil {
+			return err
+		}
+	}
 	now, err := clock(ctx, tx)
 	if err != nil {
 		return err
