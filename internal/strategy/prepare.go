@@ -21,6 +21,11 @@ func Prepare(
 	targets = slices.Clone(targets)
 	resolved, waves, chosen, problems := resolve(strategy, targets, d.Spec.ActiveSlot)
 	kind, _ := define(resolved.Type)
+	if t := d.Spec.Traffic; t != nil && d.Kind == rollout.KindDeploy && len(problems) == 0 && t.Drain >= resolved.ProgressDeadline {
+		problems = append(problems, rollout.Problem{
+			Pointer: "/traffic/drain", Detail: "must be shorter than the strategy's progress_deadline, or no target is ever called in time",
+		})
+	}
 	if err := rollout.Invalid(problems); err != nil {
 		return rollout.NewDeployment{}, err
 	}

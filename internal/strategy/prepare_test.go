@@ -2,9 +2,11 @@ package strategy_test
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
@@ -127,6 +129,19 @@ func TestTheWavesOfAPreparedDeploymentAreFullInOrder(t *testing.T) {
 	for i, w := range prepared.Deployment.Spec.Waves {
 		if sizes[i] != w.Size {
 			t.Errorf("wave %d has %d targets, not %d", i+1, sizes[i], w.Size)
+		}
+	}
+}
+
+func TestADrainThatNoDeadlineOutlastsIsRefused(t *testing.T) {
+	t.Parallel()
+	d := rollout.Deployment{Kind: rollout.KindDeploy, Version: newVersion}
+	for drain, accepted := range map[time.Duration]bool{time.Minute: false, time.Minute - time.Second: true} {
+		d.Spec.Traffic = &rollout.Traffic{Type: "webhook", Drain: rollout.Duration(drain)}
+		_, err := strategy.Prepare(d, []rollout.Target{{ID: "t1"}}, []byte(`{"type":"rolling","progress_deadline":"1m"}`), nil)
+		e, refused := errors.AsType[*rollout.Error](err)
+		if refused == accepted || refused && (len(e.Problems) != 1 || e.Problems[0].Pointer != "/traffic/drain") {
+			t.Errorf("a drain of %s: %v", drain, err)
 		}
 	}
 }

@@ -1679,7 +1679,7 @@ type TrafficRequest struct {
 	// Backoff The wait before the first retry, up to 10m; it doubles with each.
 	Backoff *string `json:"backoff,omitempty"`
 
-	// Drain How long a target that was taken out of traffic is left alone before it is called, up to 24h.
+	// Drain How long a target that was taken out of traffic is left alone before it is called, up to 24h and shorter than the strategy's progress_deadline.
 	Drain *string `json:"drain,omitempty"`
 
 	// ReadBack A write counts only when the router confirms it on a GET. webhook; false when left out. haproxy is always read back. A router that answers with its backends, too, need not be sent a write again whose answer was lost.
