@@ -39,14 +39,14 @@ func (s *sim) routerFailed() bool {
 }
 
 // unconfirmedEnd reports whether the deployment gave up because its time was over, before the router was where it should be:
-// on the way back at any time, else only after the router had not done what it was told.
+// on the way back, or aborted, a call may have taken all the time; else only after the router had not done what it was told.
 func (s *sim) unconfirmedEnd() bool {
 	if s.finished.DeadlineAt.IsZero() || s.now.Before(s.finished.DeadlineAt) {
 		return false
 	}
 	d := &s.stored.Deployment
 	r := d.Progress.Router
-	return d.Direction == rollout.Backward || r == nil || r.Error != "" || r.Tries > 0
+	return d.Direction == rollout.Backward || d.Operator.Abort || r == nil || r.Error != "" || r.Tries > 0
 }
 
 // checkLeftSides wants the new side without traffic unless it won, and every target that can serve to serve.
