@@ -24,6 +24,7 @@ const (
 	mostAtOnce = 4
 	// releaseTimeout bounds the good-bye of a replica that stops.
 	releaseTimeout = 2 * time.Second
+	claimTimeout   = 2 * time.Second
 
 	defaultFetchTime  = 2 * time.Minute
 	defaultFetchBytes = 512 << 20
@@ -167,7 +168,9 @@ func (l *Loop) claim(ctx context.Context) {
 	if room <= 0 {
 		return
 	}
-	claimed, err := l.Store.ClaimSources(ctx, l.Replica, mine, room)
+	bound, cancel := context.WithTimeout(ctx, claimTimeout) // a database that is gone without a word would hold it for minutes
+	defer cancel()
+	claimed, err := l.Store.ClaimSources(bound, l.Replica, mine, room)
 	if err != nil && ctx.Err() == nil {
 		l.Log.WarnContext(ctx, "sources could not be claimed", "error", err)
 	}

@@ -24,6 +24,8 @@ const (
 	// bounds that when the server stops.
 	markEvery = 500 * time.Millisecond
 	markTime  = 2 * time.Second
+	// claimTime bounds one claim.
+	claimTime = 2 * time.Second
 )
 
 // Store is the outbox.
@@ -99,7 +101,9 @@ func (l *Loop) Run(ctx context.Context) {
 // claim takes what is due, as far as there is room, and tries it.
 func (l *Loop) claim(ctx, calls context.Context) {
 	mine, busy := l.working()
-	claimed, err := l.Store.ClaimDeliveries(ctx, l.Replica, mine, busy, room)
+	bound, cancel := context.WithTimeout(ctx, claimTime) // a database that is gone without a word would hold it for minutes
+	defer cancel()
+	claimed, err := l.Store.ClaimDeliveries(bound, l.Replica, mine, busy, room)
 	if err != nil {
 		if ctx.Err() == nil {
 			l.Log.WarnContext(ctx, "deliveries could not be claimed", "error", err)

@@ -44,6 +44,7 @@ func forget(ctx context.Context, tx pgx.Tx, retain time.Duration) (int, error) {
 }
 
 // forgettableSQL lists the oldest deployments that may go and whose relatives may, too: a deployment, its rollbacks, theirs.
+// The first condition is there for the index of those that have ended: the others could not use it.
 func forgettableSQL() string {
 	return `
 	WITH needed AS (
@@ -52,7 +53,7 @@ func forgettableSQL() string {
 			WHEN 'array' THEN f.record->'attempt'->'older' ELSE '[]' END) FROM gitops_files f
 	), old AS (
 		SELECT d.id, d.finished_at, d.last_seq FROM deployments d
-		WHERE ` + mayGo("d") + ` AND NOT EXISTS (
+		WHERE d.finished_at < statement_timestamp() - $1::interval AND ` + mayGo("d") + ` AND NOT EXISTS (
 			WITH RECURSIVE family AS (
 				SELECT d.id, d.rollback_of
 				UNION SELECT r.id, r.rollback_of FROM family f JOIN deployments r ON r.rollback_of = f.id OR r.id = f.rollback_of)

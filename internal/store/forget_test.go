@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -173,6 +174,23 @@ func all[T any](t *testing.T, s *store.Store, sql string, args ...any) ([]T, err
 	rows, err := s.Pool().Query(ctx(t), sql, args...)
 	must(t, err)
 	return pgx.CollectRows(rows, pgx.RowTo[T])
+}
+
+func TestWhatMayGoIsFoundByTheIndexOfWhatHasEnded(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	tx, err := s.Pool().Begin(ctx(t))
+	must(t, err)
+	defer tx.Rollback(ctx(t)) //nolint:errcheck // nothing was written
+	_, err = tx.Exec(ctx(t), `SET LOCAL enable_seqscan = off`)
+	must(t, err)
+	rows, err := tx.Query(ctx(t), `EXPLAIN `+store.ForgettableSQL(), time.Hour)
+	must(t, err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(t, err)
+	if text := strings.Join(plan, "\n"); !strings.Contains(text, "Index Scan using deployments_ended on deployments d ") {
+		t.Error(text)
+	}
 }
 
 func TestABatchIsBoundedByItsEvents(t *testing.T) {

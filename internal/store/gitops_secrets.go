@@ -49,8 +49,11 @@ func (s *Store) openSource(name string, sealed []byte) rollout.SourceSecrets {
 // resealSource seals the secrets of one source with the current key.
 func resealSource(ctx context.Context, s *Store, tx pgx.Tx, keys []string) error {
 	report, err := s.sources().lockRow(ctx, tx, keys[0])
-	if err != nil || report == nil {
+	switch {
+	case err != nil:
 		return err
+	case report == nil:
+		return pgx.ErrNoRows // it was removed meanwhile
 	}
 	if why := report.Source.Secrets.Unreadable; why != "" {
 		return errors.New(why)

@@ -1,0 +1,4 @@
+package store
+
+// ForgettableSQL is forgettableSQL.
+func ForgettableSQL() string { return forgettableSQL() }
