@@ -51,7 +51,7 @@ func (b bounded) within(ctx context.Context, more time.Duration) (context.Contex
 	ctx, cancel := context.WithTimeout(ctx, b.limit-p.spent()+more)
 	return ctx, func() {
 		cancel()
-		p.spend(time.Since(began))
+		p.spend(max(0, time.Since(began)-more))
 	}
 }
 
