@@ -21,8 +21,8 @@ const saveSQL = `
 					@deadline_at::timestamptz, @next_action_at::timestamptz))::int,
 			saves = saves + 1, last_seq = last_seq + @events::int, events_hash = @events_hash,
 			owner = CASE WHEN @release THEN NULL ELSE owner END
-		WHERE id = @id AND owner = @owner AND epoch = @epoch AND saves = @saves
-			AND operator_revision = @operator_revision AND finished_at IS NULL
+		WHERE id = @id AND (owner, epoch, saves, operator_revision, finished_at)
+			IS NOT DISTINCT FROM (@owner::text, @epoch::bigint, @saves::bigint, @operator_revision::bigint, NULL)
 		RETURNING id, service, environment, revision, saves, last_seq, last_seq - @events::int AS said, events_hash
 	), told AS (` + insertEventsSQL + `
 	), changed AS (` + updateTargetsSQL + `

@@ -46,17 +46,18 @@ const (
 		not_before, phase_at, error, error_at, started_at, finished_at, updated_at`
 )
 
-// updateTargetsSQL writes targets of a deployment that stands in a table expression d. It joins on the whole key: with the
-// deployment's id as a condition of its own, a planner that has no statistics yet reads all targets for each save.
+// updateTargetsSQL writes targets of a deployment that stands in a table expression d. It joins on a whole key, and says in
+// a way that no plan counts on how many there are: one that was made while the table was small, and is kept, would read all
+// targets of all deployments for each save.
 const updateTargetsSQL = `
 	UPDATE deployment_targets t SET wave = u.wave, state = u.state, phase = u.phase, back = u.back, version = u.version,
 		previous_version = u.previous_version, health = u.health, checks = u.checks::jsonb, attempts = u.attempts,
 		tries = u.tries, sent = u.sent, fence = greatest(t.fence, u.fence), call = u.call::jsonb, not_before = u.not_before,
 		phase_at = u.phase_at, error = u.error, error_at = u.error_at, started_at = u.started_at,
 		finished_at = u.finished_at, updated_at = coalesce(u.updated_at, clock_timestamp())
-	FROM (SELECT d.id AS deployment_id, u.* FROM d, unnest(@target_id::text[], ` + changingArrays + `)
-		AS u (target_id, ` + changingColumns + `) OFFSET 0) u
-	WHERE t.deployment_id = u.deployment_id AND t.target_id = u.target_id`
+	FROM (SELECT d.id AS deployment_id, u.* FROM d, unnest(@position::int[], ` + changingArrays + `)
+		AS u (position, ` + changingColumns + `) LIMIT cardinality(@position::int[])) u
+	WHERE t.deployment_id = u.deployment_id AND t.position = u.position`
 
 // insertTargetsSQL stores the targets of a new deployment in the order in which they stand.
 const insertTargetsSQL = `
@@ -85,8 +86,9 @@ const rememberSQL = `
 func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now time.Time) error {
 	n := len(targets)
 	var (
-		names, addresses, slots, metadata = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-		urls, wants, positions            = make([]string, n), make([]string, n), make([]int, n)
+		ids, names, addresses = make([]string, n), make([]string, n), make([]string, n)
+		slots, metadata       = make([]string, n), make([]string, n)
+		urls, wants           = make([]string, n), make([]string, n)
 	)
 	for i := range targets {
 		t := &targets[i]
@@ -94,12 +96,13 @@ func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now tim
 		if err != nil {
 			return fmt.Errorf("encode the metadata of target %s: %w", t.ID, err)
 		}
-		names[i], addresses[i], slots[i], metadata[i] = t.Name, t.Address, t.Slot, string(encoded)
-		urls[i], wants[i], positions[i] = t.DeployURL, t.Want, t.Position
+		ids[i], names[i], addresses[i] = t.ID, t.Name, t.Address
+		slots[i], metadata[i] = t.Slot, string(encoded)
+		urls[i], wants[i] = t.DeployURL, t.Want
 	}
 	args := pgx.NamedArgs{
-		"id": id, "now": at(now), "name": names, "address": addresses, "slot": slots, "metadata": metadata, "deploy_url": urls,
-		"want": wants, "position": positions,
+		"id": id, "now": at(now), "target_id": ids, "name": names, "address": addresses, "slot": slots, "metadata": metadata,
+		"deploy_url": urls, "want": wants,
 	}
 	if err := addTargets(args, targets); err != nil {
 		return err
@@ -108,11 +111,12 @@ func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now tim
 	return nil
 }
 
-// addTargets adds the targets' ids and changingArrays.
+// addTargets adds the targets' positions and changingArrays.
 func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
 	n := len(targets)
 	var (
-		ids, states, phases, health  = make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+		positions                    = make([]int, n)
+		states, phases, health       = make([]string, n), make([]string, n), make([]string, n)
 		checks, problems             = make([]string, n), make([]string, n)
 		versions, previous, calls    = make([]pgtype.Text, n), make([]pgtype.Text, n), make([]pgtype.Text, n)
 		waves, attempts, tries, sent = make([]int, n), make([]int, n), make([]int, n), make([]int, n)
@@ -129,7 +133,7 @@ func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
 		if calls[i], err = encodeCall(t.Call); err != nil {
 			return err
 		}
-		ids[i], states[i], phases[i], health[i] = t.ID, string(t.State), string(t.Phase), string(t.Health)
+		positions[i], states[i], phases[i], health[i] = t.Position, string(t.State), string(t.Phase), string(t.Health)
 		checks[i], problems[i], back[i], fences[i] = string(encoded), t.Error, t.Back, t.Fence
 		versions[i], previous[i] = text(t.Version), text(t.PreviousVersion)
 		waves[i], attempts[i], tries[i], sent[i] = t.Wave, t.Attempts, t.Tries, t.Sent
@@ -137,7 +141,7 @@ func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
 		started[i], finished[i], updated[i] = at(t.StartedAt), at(t.FinishedAt), at(t.UpdatedAt)
 	}
 	maps.Copy(args, pgx.NamedArgs{
-		"target_id": ids, "wave": waves, "target_state": states, "phase": phases, "back": back, "version": versions,
+		"position": positions, "wave": waves, "target_state": states, "phase": phases, "back": back, "version": versions,
 		"previous_version": previous, "health": health, "checks": checks, "attempts": attempts, "tries": tries, "sent": sent,
 		"fence": fences, "call": calls, "not_before": notBefore, "phase_at": phaseAt, "error": problems, "error_at": errorAt,
 		"target_started_at": started, "target_finished_at": finished, "updated_at": updated,
