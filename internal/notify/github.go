@@ -66,31 +66,51 @@ func (k github) tell(ctx context.Context, send sender, c *rollout.ClaimedDeliver
 	return send(ctx, request(c, http.MethodPost, fmt.Sprintf("/deployments/%d/statuses", id), k.status(c)))
 }
 
-// find looks for the deployment that an earlier attempt, or an earlier message, has made. 0 when there is none.
-func (k github) find(ctx context.Context, send sender, c *rollout.ClaimedDelivery) (int64, outbound.Response) {
-	m := &c.Message
-	query := url.Values{"ref": {ref(m)}, "environment": {m.Environment}, "task": {task(m)}, "per_page": {strconv.Itoa(githubPage)}}
-	answer := send(ctx, request(c, http.MethodGet, "/deployments?"+query.Encode(), nil))
-	var found []struct {
-		ID      int64           `json:"id"`
-		Payload json.RawMessage `json:"payload"`
-	}
-	if answer.Status != http.StatusOK {
-		return 0, answer
-	}
-	if json.Unmarshal(answer.Body, &found) != nil {
-		return 0, outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerLost, Message: "the list of deployments cannot be read"}}
-	}
-	for _, d := range found {
-		if ours(d.Payload, m.DeploymentID) {
-			return d.ID, answer
-		}
-	}
-	return 0, answer
+const (
+	// githubPage keeps a page of deployments within what is read of an answer: each takes some 4 KiB.
+	githubPage = 10
+	// mostPages bounds the search: what is older is made again.
+	mostPages = 100
+)
+
+type githubFound struct {
+	ID      int64           `json:"id"`
+	Payload json.RawMessage `json:"payload"`
 }
 
-// githubPage keeps a list of deployments within what is read of an answer: each takes some 4 KiB.
-const githubPage = 10
+// find looks for the deployment that an earlier attempt, or an earlier message, has made. 0 when there is none. The list has
+// those of all services of the commit.
+func (k github) find(ctx context.Context, send sender, c *rollout.ClaimedDelivery) (int64, outbound.Response) {
+	for number := 1; ; number++ {
+		found, answer := k.page(ctx, send, c, number)
+		for _, d := range found {
+			if ours(d.Payload, c.Message.DeploymentID) {
+				return d.ID, answer
+			}
+		}
+		if len(found) < githubPage || number == mostPages {
+			return 0, answer
+		}
+	}
+}
+
+// page is one page of the list, the newest first.
+func (k github) page(ctx context.Context, send sender, c *rollout.ClaimedDelivery, number int) ([]githubFound, outbound.Response) {
+	m := &c.Message
+	query := url.Values{
+		"ref": {ref(m)}, "environment": {m.Environment}, "task": {task(m)},
+		"per_page": {strconv.Itoa(githubPage)}, "page": {strconv.Itoa(number)},
+	}
+	answer := send(ctx, request(c, http.MethodGet, "/deployments?"+query.Encode(), nil))
+	if answer.Status != http.StatusOK {
+		return nil, answer
+	}
+	var found []githubFound
+	if json.Unmarshal(answer.Body, &found) != nil {
+		return nil, outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerLost, Message: "the list of deployments cannot be read"}}
+	}
+	return found, answer
+}
 
 // ours reports whether a payload names the deployment. GitHub gives it back as an object, or as the text of one.
 func ours(payload json.RawMessage, id string) bool {

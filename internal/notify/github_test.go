@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -12,7 +14,7 @@ import (
 )
 
 // repository is the part of GitHub's API that is called, with its rules: a deployment is made once asked for, has its payload
-// back as an object, and a list is filtered by ref, task and environment.
+// back as an object, and a list is filtered by ref, task and environment, and given in pages, the newest first.
 type repository struct {
 	mu       sync.Mutex
 	made     []githubDeployment
@@ -48,13 +50,17 @@ func (r *repository) serve(w http.ResponseWriter, q *http.Request) {
 }
 
 func (r *repository) list(w http.ResponseWriter, q *http.Request) {
+	query := q.URL.Query()
 	found := []map[string]any{}
-	for i, d := range r.made {
-		if d.Ref == q.URL.Query().Get("ref") && d.Environment == q.URL.Query().Get("environment") && d.Task == q.URL.Query().Get("task") {
+	for i, d := range slices.Backward(r.made) {
+		if d.Ref == query.Get("ref") && d.Environment == query.Get("environment") && d.Task == query.Get("task") {
 			found = append(found, map[string]any{"id": i + 1, "payload": d.Payload})
 		}
 	}
-	_ = json.NewEncoder(w).Encode(found)
+	size, _ := strconv.Atoi(query.Get("per_page"))
+	number, _ := strconv.Atoi(query.Get("page"))
+	from := min(size*(max(number, 1)-1), len(found))
+	_ = json.NewEncoder(w).Encode(found[from:min(from+size, len(found))])
 }
 
 // newRepository serves it; what is posted is kept before it is answered.
@@ -95,7 +101,7 @@ func TestGitHubGetsADeploymentOnceAndAStatusForEachMessage(t *testing.T) {
 	})
 	wantStatus(t, tell(t, "https://r.example.com", toGitHub(r, start)), rollout.DeliveryDelivered)
 	calls := r.all()
-	if len(calls) != 3 || calls[0].query != "environment=production&per_page=10&ref=abc123&task=deploy" || calls[2].path != "/repos/o/n/deployments/1/statuses" {
+	if len(calls) != 3 || calls[0].query != "environment=production&page=1&per_page=10&ref=abc123&task=deploy" || calls[2].path != "/repos/o/n/deployments/1/statuses" {
 		t.Fatalf("%+v", calls)
 	}
 	wantJSON(t, calls[1].body, map[string]any{
@@ -130,6 +136,25 @@ func TestWhatWasMadeAtGitHubBeforeAnAttemptBrokeOffIsNotMadeAgain(t *testing.T) 
 	other := completed(func(m *rollout.Message) { m.DeploymentID = "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d12" })
 	wantStatus(t, tell(t, "", toGitHub(r, other)), rollout.DeliveryDelivered)
 	if len(repo.made) != 2 || len(repo.statuses) != 2 {
+		t.Errorf("%d deployments and %d statuses were made", len(repo.made), len(repo.statuses))
+	}
+}
+
+func TestADeploymentAtGitHubIsFoundBehindThoseOfAllOtherServicesOfTheCommit(t *testing.T) {
+	t.Parallel()
+	repo, r := newRepository(t)
+	const services = 2*githubPage + 1
+	of := func(i int, state rollout.State) *rollout.ClaimedDelivery {
+		return toGitHub(r, completed(func(m *rollout.Message) {
+			m.DeploymentID, m.Service, m.State = fmt.Sprintf("0199f2a4-5c1e-7d3a-9b60-%012d", i), fmt.Sprintf("s%d", i), state
+		}))
+	}
+	for _, state := range []rollout.State{rollout.StateInProgress, rollout.StateCompleted} {
+		for i := range services {
+			wantStatus(t, tell(t, "", of(i, state)), rollout.DeliveryDelivered)
+		}
+	}
+	if len(repo.made) != services || len(repo.statuses) != 2*services {
 		t.Errorf("%d deployments and %d statuses were made", len(repo.made), len(repo.statuses))
 	}
 }
