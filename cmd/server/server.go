@@ -35,6 +35,7 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 	shutdownTimeout   = 2 * time.Second
+	signOffTimeout    = time.Second
 	requestGrace      = 500 * time.Millisecond // for requests in flight; long polls end with it
 )
 
@@ -121,7 +122,7 @@ func (s *server) wire(ctx context.Context) error {
 	})
 	s.notify = notify.New(notify.Config{
 		Replica: s.identity.replica, Store: s.work, Caller: outbound.New(s.outbound(guard.DialContext)), Recorder: m,
-		Log: s.log.With("replica", s.identity.replica), Share: rand.Float64, PublicURL: s.config.PublicURL,
+		Lease: s.engine, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64, PublicURL: s.config.PublicURL,
 	})
 	ac := api.Config{
 		Store: s.store, Who: who, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
@@ -216,7 +217,18 @@ func (s *server) run(ctx context.Context) error {
 	err := errors.Join(endCause(ctx), s.shutdown(), <-engineDone)
 	<-gitopsDone
 	<-notifyDone
+	s.signOff()
 	return errors.Join(err, s.close())
+}
+
+// signOff says that nothing is done in the replica's name any more. Where the database does not hear it, the lease ends by
+// itself.
+func (s *server) signOff() {
+	ctx, cancel := context.WithTimeout(context.Background(), signOffTimeout)
+	defer cancel()
+	if err := s.work.SignOff(ctx, s.identity.replica); err != nil {
+		s.log.InfoContext(ctx, "the replica could not sign off; its lease ends by itself", "error", err)
+	}
 }
 
 func (s *server) serve(h *http.Server, l net.Listener, cancel context.CancelCauseFunc) {

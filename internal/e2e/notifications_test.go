@@ -167,6 +167,24 @@ func TestAnotherReplicaTellsWhatADeadOneDidNot(t *testing.T) {
 	}
 }
 
+func TestWhatAReplicaIsTellingWhenItStopsIsNotToldByAnother(t *testing.T) {
+	t.Parallel()
+	database, f, h := dbtest.New(t), newFleet(t, 1, "v1"), newHearer(t)
+	first := serve(t, database)
+	first.tellTo(h, "main", object{"states": []string{"completed"}})
+	answer := make(chan struct{})
+	h.hang = func(*http.Request) { <-answer }
+	first.awaitEnd(first.post(request(f, "v2", object{"type": "rolling"})).ID)
+	h.await("told", func(all []heard) bool { return len(all) == 1 })
+	second := serve(t, database)
+	time.AfterFunc(1500*time.Millisecond, func() { close(answer) }) // a receiver that takes its time, and other replicas look twice a second
+	first.stop()
+	d := second.delivered("main", 1)[0]
+	if d.Status != "delivered" || len(d.Attempts) != 1 || len(h.all()) != 1 {
+		t.Errorf("told %d times: %+v", len(h.all()), d)
+	}
+}
+
 func TestAReceiverThatHangsHoldsUpNoDeployment(t *testing.T) {
 	t.Parallel()
 	p, h := serve(t, dbtest.New(t)), newHearer(t)

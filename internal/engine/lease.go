@@ -29,6 +29,10 @@ func (l *lease) held() bool {
 	return ok
 }
 
+// Life is the context of what is done in the replica's name beside its deployments: it ends when the lease cannot be
+// trusted any more, and not because the engine stops. False when it is not held now.
+func (e *Engine) Life() (context.Context, bool) { return e.lease.life() }
+
 // life is the context that ends with the lease.
 func (l *lease) life() (context.Context, bool) {
 	l.mu.Lock()
@@ -80,7 +84,6 @@ func (e *Engine) now() time.Time {
 
 // keepLease renews the lease three times within its length, and drops everything when it could not be renewed.
 func (e *Engine) keepLease(ctx context.Context) {
-	defer e.lease.end()
 	every := e.Lease / 3
 	for ctx.Err() == nil {
 		pause := e.withinLease(every)

@@ -222,7 +222,6 @@ func (m *memory) Heartbeat(_ context.Context, replica string, lease time.Duratio
 func (m *memory) Leave(_ context.Context, replica string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.replicas, replica)
 	for _, r := range m.rows {
 		if d := &r.snap.Deployment; d.Owner == replica {
 			d.Owner = ""

@@ -11,7 +11,7 @@ import (
 type Registry interface {
 	// Heartbeat says that the replica lives for another lease, and answers with the database's clock.
 	Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error)
-	// Leave frees everything that the replica owns, and forgets it.
+	// Leave frees all deployments that the replica owns.
 	Leave(ctx context.Context, replica string) error
 }
 

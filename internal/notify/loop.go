@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"sync"
 	"time"
 
@@ -41,6 +40,12 @@ type Caller interface {
 	Send(ctx context.Context, r outbound.Request) outbound.Response
 }
 
+// Lease is the replica's right to act.
+type Lease interface {
+	// Life ends when the replica may no longer act; false when it may not now.
+	Life() (context.Context, bool)
+}
+
 // Recorder counts attempts.
 type Recorder interface {
 	// DeliveryAttempted says how an attempt ended, and where the delivery stands since.
@@ -53,6 +58,7 @@ type Config struct {
 	Store    Store
 	Caller   Caller
 	Recorder Recorder
+	Lease    Lease
 	Log      *slog.Logger
 	// Share gives a number from 0 to 1, by chance: it spreads attempts.
 	Share func() float64
@@ -68,13 +74,13 @@ type Loop struct {
 	// freed has a value when there is room that there was not.
 	freed chan struct{}
 	mu    sync.Mutex
-	// mine are the notifications of the deliveries that are being tried.
-	mine map[string]string
+	// mine are the deliveries that are being tried, by their id.
+	mine map[string]*rollout.ClaimedDelivery
 }
 
 // New prepares a loop.
 func New(c Config) *Loop {
-	return &Loop{Config: c, kinds: kinds(c.PublicURL), freed: make(chan struct{}, 1), mine: map[string]string{}}
+	return &Loop{Config: c, kinds: kinds(c.PublicURL), freed: make(chan struct{}, 1), mine: map[string]*rollout.ClaimedDelivery{}}
 }
 
 // Run works until ctx ends, then lets attempts end that are being made.
@@ -100,6 +106,10 @@ func (l *Loop) Run(ctx context.Context) {
 
 // claim takes what is due, as far as there is room, and tries it.
 func (l *Loop) claim(ctx, calls context.Context) {
+	life, held := l.Lease.Life() // before it is asked: what the answer says holds no longer than that
+	if !held {
+		return
+	}
 	mine, busy := l.working()
 	bound, cancel := context.WithTimeout(ctx, claimTime) // a database that is gone without a word would hold it for minutes
 	defer cancel()
@@ -115,16 +125,17 @@ func (l *Loop) claim(ctx, calls context.Context) {
 		l.begin(c)
 		l.work.Go(func() {
 			defer l.end(c)
-			l.attempt(ctx, calls, c)
+			l.attempt(ctx, calls, life, c)
 		})
 	}
 }
 
-// attempt tries a delivery once, and writes down what came of it.
-func (l *Loop) attempt(ctx, calls context.Context, c *rollout.ClaimedDelivery) {
+// attempt tries a delivery once, while the lease lives, and writes down what came of it.
+func (l *Loop) attempt(ctx, calls, life context.Context, c *rollout.ClaimedDelivery) {
 	began := time.Now()
 	bound, cancel := context.WithTimeout(calls, attemptTime)
 	defer cancel()
+	defer context.AfterFunc(life, cancel)()
 	outcome := decide(c, l.tell(bound, c), time.Now(), l.Share())
 	l.mark(ctx, c, outcome)
 	l.Recorder.DeliveryAttempted(c.Notification.Kind, outcome.Status, time.Since(began))
@@ -177,9 +188,9 @@ func (l *Loop) working() (mine []string, busy map[string]int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	busy = map[string]int{}
-	for delivery, notification := range maps.All(l.mine) {
-		mine = append(mine, delivery)
-		busy[notification]++
+	for id, c := range l.mine {
+		mine = append(mine, id)
+		busy[c.Notification.ID]++
 	}
 	return mine, busy
 }
@@ -187,13 +198,15 @@ func (l *Loop) working() (mine []string, busy map[string]int) {
 func (l *Loop) begin(c *rollout.ClaimedDelivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mine[c.ID] = c.Notification.ID
+	l.mine[c.ID] = c
 }
 
 func (l *Loop) end(c *rollout.ClaimedDelivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.mine, c.ID)
+	if l.mine[c.ID] == c { // else it was lost, and claimed anew
+		delete(l.mine, c.ID)
+	}
 	select {
 	case l.freed <- struct{}{}:
 	default: // it is known already

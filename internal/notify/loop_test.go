@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,8 +43,44 @@ func (c *counted) DeliveryAttempted(_ rollout.NotificationKind, status rollout.D
 	}[status].Add(1)
 }
 
+// life is a lease that lasts until it is ended.
+type life struct {
+	mu     sync.Mutex
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func newLife() *life {
+	l := &life{}
+	l.begin()
+	return l
+}
+
+func (l *life) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+}
+
+func (l *life) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cancel()
+}
+
+func (l *life) Life() (context.Context, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ctx, l.ctx.Err() == nil
+}
+
 // replica runs a loop until the test ends, or stop is called, which waits for it.
 func (w *world) replica(name string) (c *counted, stop func()) {
+	w.Helper()
+	return w.replicaWith(name, newLife())
+}
+
+func (w *world) replicaWith(name string, lease *life) (c *counted, stop func()) {
 	w.Helper()
 	if _, err := w.store.Heartbeat(w.Context(), name, time.Hour); err != nil {
 		w.Fatal(err)
@@ -53,7 +90,7 @@ func (w *world) replica(name string) (c *counted, stop func()) {
 	done := make(chan struct{})
 	l := New(Config{
 		Replica: name, Store: w.store, Caller: outbound.New(outbound.Config{}), Recorder: c,
-		Log: slog.New(slog.NewTextHandler(w.Output(), nil)), Share: func() float64 { return 0 },
+		Lease: lease, Log: slog.New(slog.NewTextHandler(w.Output(), nil)), Share: func() float64 { return 0 },
 	})
 	go func() { defer close(done); l.Run(ctx) }()
 	stop = func() { cancel(); <-done }
@@ -241,5 +278,47 @@ func TestATestIsTriedOnceAndItsEndIsShown(t *testing.T) {
 	d := w.deliveries("main")
 	if len(d) != 1 || d[0].Status != rollout.DeliveryGivenUp || d[0].Attempts[0].Detail != "HTTP 404: no such channel" || len(r.all()) != 1 {
 		t.Errorf("%+v", d)
+	}
+}
+
+func TestAnAttemptEndsWithTheLeaseAndNothingIsClaimedWithoutOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var hangs atomic.Bool
+	hangs.Store(true)
+	called, left := make(chan struct{}), make(chan struct{})
+	r := newReceiver(t, func(_ http.ResponseWriter, q *http.Request) {
+		if hangs.Load() {
+			close(called)
+			<-q.Context().Done()
+			close(left)
+		}
+	})
+	w.notification("main", r.URL)
+	lease := newLife()
+	c, _ := w.replicaWith("a", lease)
+	w.aborted("checkout")
+	<-called
+	hangs.Store(false)
+	began := time.Now()
+	lease.end()
+	<-left
+	if took := time.Since(began); took > attemptTime/2 {
+		t.Errorf("the call went on for %s", took)
+	}
+	w.await("the attempt is over", func() bool { return c.pending.Load() == 1 })
+	w.notification("main", r.URL) // what is pending is due at once
+	w.aborted("search")
+	_, stop := w.replica("b")
+	w.await("another tells it all", func() bool { return len(r.all()) == 3 })
+	stop()
+	w.aborted("payments")
+	if n := c.pending.Load() + c.delivered.Load(); n != 1 {
+		t.Errorf("%d attempts, all but one without a lease", n)
+	}
+	lease.begin()
+	w.await("it tells again, once it has a lease", func() bool { return c.delivered.Load() == 1 })
+	if n := len(r.all()); n != 4 {
+		t.Errorf("%d calls", n)
 	}
 }

@@ -243,7 +243,7 @@ func TestADeadReplicasDeliveryIsTriedByAnotherUnderTheSameIDAndItsOwnMarkIsRefus
 	if len(before) != 1 || len(claimDeliveries(t, s, "b")) != 0 {
 		t.Fatalf("claimed %+v, and more", before)
 	}
-	must(t, s.Leave(ctx(t), "a"))
+	must(t, s.SignOff(ctx(t), "a"))
 	after := claimDeliveries(t, s, "b")
 	if len(after) != 1 || after[0].ID != before[0].ID || after[0].Attempt != 2 {
 		t.Fatalf("claimed %+v", after)
