@@ -5,3 +5,9 @@ func ForgettableSQL() string { return forgettableSQL() }
 
 // SaveSQL is saveSQL.
 const SaveSQL = saveSQL
+
+// DeliveryGaugesSQL is deliveryGaugesSQL.
+const DeliveryGaugesSQL = deliveryGaugesSQL
+
+// AtOnce is atOnce.
+const AtOnce = atOnce

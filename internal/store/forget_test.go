@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -178,19 +177,7 @@ func all[T any](t *testing.T, s *store.Store, sql string, args ...any) ([]T, err
 
 func TestWhatMayGoIsFoundByTheIndexOfWhatHasEnded(t *testing.T) {
 	t.Parallel()
-	s := open(t)
-	tx, err := s.Pool().Begin(ctx(t))
-	must(t, err)
-	defer tx.Rollback(ctx(t)) //nolint:errcheck // nothing was written
-	_, err = tx.Exec(ctx(t), `SET LOCAL enable_seqscan = off`)
-	must(t, err)
-	rows, err := tx.Query(ctx(t), `EXPLAIN `+store.ForgettableSQL(), time.Hour)
-	must(t, err)
-	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	must(t, err)
-	if text := strings.Join(plan, "\n"); !strings.Contains(text, "Index Scan using deployments_ended on deployments d ") {
-		t.Error(text)
-	}
+	wantPlan(t, open(t), "Index Scan using deployments_ended on deployments d ", store.ForgettableSQL(), time.Hour)
 }
 
 func TestABatchIsBoundedByItsEvents(t *testing.T) {

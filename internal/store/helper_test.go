@@ -3,9 +3,12 @@ package store_test
 import (
 	"context"
 	"crypto/sha256"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
@@ -136,6 +139,23 @@ func exec(t testing.TB, s *store.Store, sql string, args ...any) {
 	t.Helper()
 	_, err := s.Pool().Exec(ctx(t), sql, args...)
 	must(t, err)
+}
+
+// wantPlan demands a step of the plan of a statement, on tables so small that only what cannot be done by an index is not.
+func wantPlan(t *testing.T, s *store.Store, step, sql string, args ...any) {
+	t.Helper()
+	tx, err := s.Pool().Begin(ctx(t))
+	must(t, err)
+	defer tx.Rollback(ctx(t)) //nolint:errcheck // nothing was written
+	_, err = tx.Exec(ctx(t), `SET LOCAL enable_seqscan = off`)
+	must(t, err)
+	rows, err := tx.Query(ctx(t), `EXPLAIN `+sql, args...)
+	must(t, err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(t, err)
+	if text := strings.Join(plan, "\n"); !strings.Contains(text, step) {
+		t.Errorf("no %q in\n%s", step, text)
+	}
 }
 
 // atOnce runs do n times side by side and waits for all.

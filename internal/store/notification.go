@@ -95,10 +95,12 @@ func (s *Store) defineNotification(
 	return s.notifications().get(ctx, tx, name)
 }
 
+// forgetNotification leaves what is more than one statement may remove to pruneDeliveries; nobody sees it any more.
 func forgetNotification(ctx context.Context, tx pgx.Tx, id string) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM notifications WHERE id = $1`, id)
-	batch.Queue(`DELETE FROM notification_deliveries WHERE notification_id = $1`, id)
+	batch.Queue(`DELETE FROM notification_deliveries WHERE id IN (
+		SELECT id FROM notification_deliveries WHERE notification_id = $1 LIMIT $2)`, id, atOnce)
 	return send(ctx, tx, batch)
 }
 
@@ -150,11 +152,14 @@ func settleNotification(present, next *rollout.Notification, now time.Time) erro
 	return nil
 }
 
-// wakeDeliveries makes what waits for another attempt be tried at once: what stood in its way may have been put right.
+// wakeDeliveries makes what waits for another attempt be tried at once, as much of it as one statement may change, what is
+// due next first: what stood in its way may have been put right.
 func wakeDeliveries(ctx context.Context, tx pgx.Tx, id string) error {
 	batch := &pgx.Batch{}
-	batch.Queue(`UPDATE notification_deliveries SET next_attempt_at = clock_timestamp()
-		WHERE notification_id = $1 AND status = 'pending' AND next_attempt_at > clock_timestamp()`, id)
+	batch.Queue(`UPDATE notification_deliveries SET next_attempt_at = clock_timestamp() WHERE id IN (
+		SELECT id FROM notification_deliveries
+		WHERE notification_id = $1 AND status = 'pending' AND owner IS NULL AND next_attempt_at > clock_timestamp()
+		ORDER BY next_attempt_at LIMIT $2)`, id, atOnce)
 	batch.Queue(notifySQL, notificationsChanged)
 	return send(ctx, tx, batch)
 }

@@ -82,12 +82,15 @@ func (s *Store) ClaimDeliveries(
 }
 
 // finishAttemptSQL makes what comes later of the deployment due with this, and at once what found nobody there before, when
-// somebody is there now.
+// somebody is there now. An attempt at what the notification was before it was changed puts nothing off.
 const finishAttemptSQL = `
-	WITH d AS (
+	WITH told AS (
+		SELECT coalesce((SELECT revision FROM notifications WHERE id = @notification), 0) AS notification_revision
+	), d AS (
 		UPDATE notification_deliveries SET owner = NULL, status = @status, unanswered = @unanswered,
-			next_attempt_at = clock_timestamp() + @again::interval,
+			next_attempt_at = clock_timestamp() + CASE WHEN notification_revision = @revision THEN @again::interval ELSE '0' END,
 			finished_at = CASE WHEN @status <> 'pending' THEN clock_timestamp() END
+		FROM told
 		WHERE id = @id AND owner = @owner AND epoch = @epoch
 		RETURNING id, notification_id, deployment_id, attempts, status, next_attempt_at
 	), later AS (
@@ -101,7 +104,7 @@ const finishAttemptSQL = `
 		SELECT w.id FROM notification_deliveries w JOIN d ON w.notification_id = d.notification_id AND w.id <> d.id
 		WHERE d.status = 'delivered' AND w.status = 'pending' AND w.owner IS NULL AND w.unanswered
 			AND w.deployment_id IS DISTINCT FROM d.deployment_id
-		FOR UPDATE OF w SKIP LOCKED
+		LIMIT @most FOR UPDATE OF w SKIP LOCKED
 	), woken AS (
 		UPDATE notification_deliveries w SET next_attempt_at = clock_timestamp(), unanswered = false
 		FROM waiting WHERE w.id = waiting.id
@@ -113,6 +116,7 @@ const finishAttemptSQL = `
 func (s *Store) FinishAttempt(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) error {
 	done, err := all(ctx, s.pool, func(pgx.CollectableRow) (struct{}, error) { return struct{}{}, nil }, finishAttemptSQL, pgx.NamedArgs{
 		"id": c.ID, "owner": c.Owner, "epoch": c.Epoch, "status": string(o.Status), "unanswered": o.Unanswered,
+		"notification": c.Notification.ID, "revision": c.Notification.Revision, "most": atOnce,
 		"again": o.Again, "result": string(o.Result), "detail": o.Detail,
 	})
 	if err == nil && len(done) == 0 {

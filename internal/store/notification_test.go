@@ -303,6 +303,91 @@ func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
 	}
 }
 
+func TestAnAttemptWithWhatWasSaidBeforeAChangePutsNothingOff(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	notified(t, s, "all", nil)
+	finish(t, s, started(t, s, "checkout", "a"), rollout.StateCompleted)
+	c := claimDeliveries(t, s, "a")
+	if len(c) != 1 {
+		t.Fatalf("claimed %d", len(c))
+	}
+	notified(t, s, "all", func(n *rollout.Notification) { n.Secrets.Token = "another" })
+	refused := rollout.DeliveryOutcome{Result: rollout.AnswerRefused, Status: rollout.DeliveryPending, Again: time.Hour}
+	must(t, s.FinishAttempt(ctx(t), &c[0], refused))
+	again := claimDeliveries(t, s, "a")
+	if len(again) != 1 || again[0].ID != c[0].ID || again[0].Notification.Secrets.Token != "another" {
+		t.Fatalf("claimed %+v", again)
+	}
+	must(t, s.FinishAttempt(ctx(t), &again[0], refused))
+	if more := claimDeliveries(t, s, "a"); len(more) != 0 {
+		t.Errorf("claimed %+v", more)
+	}
+}
+
+// waiting fills the outbox of a notification with lines that wait for another attempt.
+func waiting(t *testing.T, s *store.Store, n *rollout.Notification, lines int) {
+	t.Helper()
+	exec(t, s, `INSERT INTO notification_deliveries (notification_id, deployment_id, state, message, unanswered, next_attempt_at)
+		SELECT $1, gen_random_uuid(), 'completed', '{}', true, clock_timestamp() + interval '1 hour' FROM generate_series(1, $2)`, n.ID, lines)
+}
+
+func due(t *testing.T, s *store.Store) int {
+	t.Helper()
+	var n int
+	must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FROM notification_deliveries WHERE status = 'pending' AND next_attempt_at <= clock_timestamp()`).Scan(&n))
+	return n
+}
+
+func TestHoweverMuchWaitsForAReceiverOneStatementWakesOrRemovesOnlySoMuch(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	n := notified(t, s, "all", func(n *rollout.Notification) { n.States = []rollout.State{rollout.StateInProgress} })
+	started(t, s, "checkout", "a")
+	c := claimDeliveries(t, s, "a")
+	waiting(t, s, &n, 3*store.AtOnce)
+	deliver(t, s, &c[0])
+	if got := due(t, s); got != store.AtOnce {
+		t.Errorf("an answer has woken %d", got)
+	}
+	notified(t, s, "all", nil)
+	if got := due(t, s); got != 2*store.AtOnce {
+		t.Errorf("%d are due after a change", got)
+	}
+	_, err := s.DefineNotification(ctx(t), "all", func(*rollout.Notification) (*rollout.Notification, error) { return nil, nil })
+	must(t, err)
+	left := func() (lines int) {
+		must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FROM notification_deliveries`).Scan(&lines))
+		return lines
+	}
+	if got := left(); got != 2*store.AtOnce+1 {
+		t.Errorf("%d lines are left of a notification that was removed", got)
+	}
+	must(t, s.Prune(ctx(t)))
+	if got := left(); got != 0 {
+		t.Errorf("%d lines are left for good", got)
+	}
+}
+
+func TestWhatIsPendingIsCountedWithoutWhatIsOver(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	n := notified(t, s, "all", nil)
+	waiting(t, s, &n, 3)
+	finish(t, s, started(t, s, "checkout", "a"), rollout.StateCompleted)
+	if c := claimDeliveries(t, s, "a"); len(c) != 1 {
+		t.Fatalf("claimed %d", len(c))
+	}
+	exec(t, s, `UPDATE notification_deliveries SET created_at = clock_timestamp() - interval '1 hour' WHERE owner IS NOT NULL`)
+	gauges, err := s.DeliveryGauges(ctx(t))
+	must(t, err)
+	if len(gauges) != 1 || gauges[0].Pending != 5 || gauges[0].Oldest < time.Hour || gauges[0].Oldest > 2*time.Hour {
+		t.Errorf("%+v", gauges)
+	}
+	wantPlan(t, s, "notification_deliveries_free", store.DeliveryGaugesSQL)
+	wantPlan(t, s, "notification_deliveries_owned", store.DeliveryGaugesSQL)
+}
+
 func TestANotificationsSecretsAreSealedRotatedAndMovedNowhere(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
