@@ -53,7 +53,7 @@ func Plan(s *rollout.Snapshot, now time.Time) rollout.Decision {
 		p.wakeBy(at)
 	}
 	if !p.out.Status.State.Terminal() {
-		p.out.Status.NextActionAt = p.next
+		p.out.Status.NextActionAt = p.nextAction()
 		p.out.Status.Reason = p.reason()
 		p.wakeBy(p.now.Add(farAway))
 	}
@@ -218,6 +218,12 @@ func (p *planner) held() bool {
 	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Stop == rollout.StopPaused || p.d.Progress.Gate > 0 || p.d.Unapproved())
 }
 
+// still reports whether nothing at all may happen until a person says so. Where the deployment has stopped by itself, those
+// who fall sick still lose their traffic.
+func (p *planner) still() bool {
+	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Unapproved())
+}
+
 func (p *planner) runningState() rollout.State {
 	switch {
 	case p.d.StartedAt.IsZero():
@@ -349,6 +355,14 @@ func (p *planner) wakeBy(at time.Time) {
 	if p.out.Wake.IsZero() || at.Before(p.out.Wake) {
 		p.out.Wake = at
 	}
+}
+
+// nextAction is when people see something happen next. What waits at a gate waits for a person, whatever the router does.
+func (p *planner) nextAction() time.Time {
+	if p.d.Progress.Gate > 0 && p.held() {
+		return time.Time{}
+	}
+	return p.next
 }
 
 // visibleAt asks to be looked at again at a time at which people will see something happen.

@@ -26,7 +26,8 @@ func (p *planner) routed(want rollout.Setting) bool {
 		p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
 	case r.Applied.Equal(&want):
 		return true
-	case p.held():
+	case p.still():
+	case p.held() && r.Tries > p.spec.Traffic.Retries && r.Sent.Setting.Equal(&want): // it is a person's turn anyway
 	case p.now.Before(r.NotBefore):
 		p.waits("the router is tried again at", r.NotBefore)
 	case r.Doubt && r.Tells() && r.Sent.Setting.Equal(&want):

@@ -32,6 +32,18 @@ func (p *planner) shareWithin(wave int) int {
 	return p.shareAfter(wave - 1)
 }
 
+// shareNow is the new side's share until a wave has its outcome. While a person is waited for it gets no more than it has.
+func (p *planner) shareNow(wave int) int {
+	switch share := p.shareWithin(wave); {
+	case !p.held() || p.spec.Strategy.Type == rollingType:
+		return share
+	case p.d.Progress.Weight == p.shareAfter(wave): // it was moved before the deployment was held
+		return p.d.Progress.Weight
+	default:
+		return min(share, p.d.Progress.Weight)
+	}
+}
+
 // shareBack is the new side's share while targets are taken back: none may have traffic on the new side before anything
 // there is touched. Where it is the old side whose targets were touched, the new one goes on until they are back.
 func (p *planner) shareBack() int {

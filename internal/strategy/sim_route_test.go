@@ -1,6 +1,7 @@
 package strategy_test
 
 import (
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -113,8 +114,10 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 		s.violate("written before %s", b.earliest.Sub(simStart))
 	case !c.Until.Equal(s.now.Add(spec.Timeout.Std())):
 		s.violate("a write until %s", c.Until)
-	case !before.Operator.Abort && (before.Operator.Pause || before.State == rollout.StatePaused):
+	case !before.Operator.Abort && (before.Operator.Pause || before.Unapproved()):
 		s.violate("a write while it is paused")
+	case waitsForSomebody(before) && before.Spec.Strategy.Type != "rolling" && c.Setting.NewWeight > before.Progress.Weight && c.Setting.OldWeight > 0:
+		s.violate("the new side gets %d %% after %d %%, and a person is waited for", c.Setting.NewWeight, before.Progress.Weight)
 	case b.confirmed.Equal(&c.Setting):
 		s.violate("the router does so already")
 	case repeated && before.Direction == rollout.Forward && before.Stop == rollout.StopNone && !before.Operator.Abort && b.failed > spec.Retries:
@@ -129,6 +132,34 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 	b.last = c.WebhookID
 	b.ids[c.WebhookID], b.attempts[c.WebhookID] = c.Setting, c.Attempt
 	s.checkSetting(before, &c.Setting)
+}
+
+// waitsForSomebody reports whether the deployment has stopped by itself until a person says that it may go on.
+func waitsForSomebody(d *rollout.Deployment) bool {
+	return (d.Progress.Gate > 0 || d.Stop == rollout.StopPaused) && !d.Operator.Pause && !d.Operator.Abort && !d.Unapproved()
+}
+
+// checkSickLeave wants a target that has been given up to lose its traffic while a person is waited for, too.
+func (s *sim) checkSickLeave(before *rollout.Deployment, d *rollout.Decision) {
+	r, b := before.Progress.Router, &s.liveBook
+	if d.Again || !waitsForSomebody(before) || r == nil || r.Open || r.Asking || b.confirmed == nil || s.now.Before(r.NotBefore) || s.inPlace() ||
+		r.Tries > before.Spec.Traffic.Retries {
+		return
+	}
+	sick, well := "", false
+	for i, at := range b.confirmed.Backends {
+		if s.given(i) && at.Weight > 0 {
+			sick = at.Target
+		}
+		well = well || !s.given(i) && !s.liveShadow[i].out && !s.exposes(before, i) && at.Weight > 0
+	}
+	if sick == "" || !well {
+		return
+	}
+	s.cover("router: sick while a person is waited for")
+	if !slices.ContainsFunc(d.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionRoute }) {
+		s.violate("%s has been given up, and keeps its traffic while a person is waited for", sick)
+	}
 }
 
 func sameSetting(a, b rollout.Setting) bool { return a.Equal(&b) }

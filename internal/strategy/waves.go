@@ -28,7 +28,7 @@ func (p *planner) forward() {
 	}
 	if !settled {
 		if !p.spec.Waves[wave-1].CheckOnly { // nobody leaves for it
-			p.depart(p.shareWithin(wave))
+			p.depart(p.shareNow(wave))
 		}
 		return
 	}
@@ -52,7 +52,8 @@ func (p *planner) putOffCalls() {
 func (p *planner) closeWave(wave int) {
 	st := &p.out.Status
 	if st.Progress.WaveSettledAt.IsZero() {
-		if p.waitsAtGate(wave, rollout.GateSwitch) {
+		if p.waitsAtGate(wave, rollout.GateSwitch) || p.held() {
+			p.routed(p.setting(p.shareNow(wave), nil))
 			return
 		}
 		if !p.routed(p.setting(p.shareAfter(wave), nil)) {

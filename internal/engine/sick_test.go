@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// weightOf is what the newest setting gives a target.
+func (w *world) weightOf(target string) int {
+	for _, b := range w.last().Backends {
+		if b.Target == target {
+			return b.Weight
+		}
+	}
+	return 0
+}
+
+func TestWhoFallsSickWhileAPersonIsWaitedForLosesItsTrafficAndTheShareStays(t *testing.T) {
+	t.Parallel()
+	for name, strategyJSON := range map[string]string{
+		"at a gate that tolerates it": `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`,
+		"by the failure itself":       `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","on_failure":"pause"}`,
+	} {
+		inBubble(t, func(w *world) {
+			w.deployment("d", strategyJSON, boxes(4, nil)...)
+			w.withTraffic(false)
+			w.start(0)
+			time.Sleep(time.Minute) // the synthetic clock
+			if w.weightOf("t0") == 0 || w.last().NewWeight != 50 {
+				t.Fatalf("%s: before that the router does %+v", name, w.last())
+			}
+			w.fallsSick("t0")
+			time.Sleep(time.Minute)
+			snap, _ := w.db.read("d")
+			if w.weightOf("t0") != 0 || w.weightOf("t1") == 0 || w.last().NewWeight != 50 || snap.Deployment.State != rollout.StatePaused {
+				t.Errorf("%s: %s, and the router does %+v", name, snap.Deployment.Reason, w.last())
+			}
+		})
+	}
+}
+
+func TestNothingIsWrittenToTheRouterWhileAnOperatorHasPausedADeployment(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`, boxes(4, nil)...)
+		w.withTraffic(false)
+		w.start(0)
+		time.Sleep(time.Minute)
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause = true })
+		w.fallsSick("t0")
+		writes := len(w.router.writes)
+		time.Sleep(time.Minute)
+		if n := len(w.router.writes); n != writes {
+			t.Errorf("%d writes more", n-writes)
+		}
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause = false })
+		time.Sleep(time.Minute)
+		if w.weightOf("t0") != 0 {
+			t.Errorf("after the pause the router does %+v", w.last())
+		}
+	})
+}
