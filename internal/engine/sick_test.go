@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -36,6 +37,9 @@ func TestWhoFallsSickWhileAPersonIsWaitedForLosesItsTrafficAndTheShareStays(t *t
 			snap, _ := w.db.read("d")
 			if w.weightOf("t0") != 0 || w.weightOf("t1") == 0 || w.last().NewWeight != 50 || snap.Deployment.State != rollout.StatePaused {
 				t.Errorf("%s: %s, and the router does %+v", name, snap.Deployment.Reason, w.last())
+			}
+			if !strings.Contains(snap.Deployment.Reason, "failed") {
+				t.Errorf("%s: nobody is told who fell sick: %s", name, snap.Deployment.Reason)
 			}
 		})
 	}

@@ -31,12 +31,20 @@ func (p *planner) heldReason() string {
 		return fmt.Sprintf("paused: %s; resume to go on, or roll back", p.out.Status.Progress.Cause)
 	}
 	if gate := p.d.Progress.Gate; gate > 0 && !p.d.Operator.Pause {
-		return fmt.Sprintf("%s is verified and waits for promote before %s", p.waveName(gate), p.keptBack(gate))
+		return fmt.Sprintf("%s is verified and waits for promote before %s", p.waveName(gate), p.keptBack(gate)) + p.tolerated()
 	}
 	if p.d.Unapproved() && !p.d.Operator.Pause {
 		return unapprovedReason
 	}
 	return "paused by an operator; resume to go on"
+}
+
+// tolerated says how many targets have failed without ending the way forward; empty when none has.
+func (p *planner) tolerated() string {
+	if p.failures == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s failed, which is tolerated", targets(p.failures))
 }
 
 // unapprovedReason is what a protected deployment waits for before it begins.
@@ -104,10 +112,7 @@ func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func (p *planner) endReason(state rollout.State) string {
 	switch state {
 	case rollout.StateCompleted:
-		if p.failures > 0 {
-			return fmt.Sprintf("completed; %s failed, which is tolerated", targets(p.failures))
-		}
-		return "completed"
+		return "completed" + p.tolerated()
 	case rollout.StateAborted:
 		return "aborted by an operator"
 	case rollout.StateRolledBack:
