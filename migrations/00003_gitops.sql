@@ -67,6 +67,7 @@ CREATE TABLE gitops_deliveries (
 CREATE INDEX gitops_deliveries_age ON gitops_deliveries (received_at);
 
 -- A lasting key is kept for ever: it names a deployment that must never be made twice.
+SET LOCAL lock_timeout = '1200ms';
 ALTER TABLE idempotency_keys ADD COLUMN lasting boolean NOT NULL DEFAULT false;
 
 -- +goose Down

@@ -1,4 +1,6 @@
 -- +goose Up
+SET LOCAL lock_timeout = '1200ms';
+
 -- The secrets of a row, sealed. What was written before stands in the clear, in deploy_secret and in the spec or body, until
 -- it is rotated; from now on "***" stands there.
 ALTER TABLE deployments ADD COLUMN secrets bytea;

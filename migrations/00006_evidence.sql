@@ -1,8 +1,11 @@
 -- +goose Up
+SET LOCAL lock_timeout = '1200ms';
+
 -- Each event carries the hash of itself and of the event before it; the deployment keeps the last one. What was written by a
--- server that did not know them has none: a chain begins where it begins.
-ALTER TABLE deployment_events ADD COLUMN hash bytea;
+-- server that did not know them has none: a chain begins where it begins. Whoever writes an event has locked the deployment
+-- before: in the same order the two never wait for each other in a circle.
 ALTER TABLE deployments ADD COLUMN events_hash bytea;
+ALTER TABLE deployment_events ADD COLUMN hash bytea;
 
 -- The server's role cannot delete events. What may go is old, and this function, which runs as its owner, sees to that: the
 -- deployment has ended, and its events, whose times that role cannot change, are more than a day old. It answers how many of

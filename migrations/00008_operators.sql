@@ -3,7 +3,10 @@
 
 -- +goose Up
 -- When the change was committed to version control; NULL: nobody said.
+SET lock_timeout = '1200ms';
 ALTER TABLE deployments ADD COLUMN IF NOT EXISTS committed_at timestamptz;
+-- What follows waits for the end of older transactions, and nobody waits for it: it must not be cut off.
+SET lock_timeout = 0;
 
 -- What ended in a time, for figures over it and for what is old.
 DROP INDEX CONCURRENTLY IF EXISTS deployments_ended;

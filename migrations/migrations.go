@@ -1,4 +1,10 @@
 // Package migrations holds the database's schema as numbered SQL files, each with its way up and down.
+//
+// They run while older servers work. A statement that must have a table to itself waits for whoever reads it, be it a dump
+// of hours, and all who come later wait behind it. So the way up sets a lock_timeout before such a statement, and whoever
+// migrates tries again. It is a little more than a second: that is when PostgreSQL stops an autovacuum that is in the way
+// (deadlock_timeout). Building an index CONCURRENTLY holds nobody up, and leaves an invalid one when it is cut off: it is
+// under no lock_timeout.
 package migrations
 
 import (

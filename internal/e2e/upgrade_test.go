@@ -22,6 +22,7 @@ import (
 // migration is what the nth version after this one might bring: more columns, one of them with a default, and an index.
 func migration(n int) string {
 	return fmt.Sprintf(`-- +goose Up
+SET LOCAL lock_timeout = '1200ms';
 ALTER TABLE deployments ADD COLUMN later%[1]d text NOT NULL DEFAULT 'x';
 ALTER TABLE deployment_targets ADD COLUMN later%[1]d integer;
 CREATE INDEX deployments_later%[1]d ON deployments (later%[1]d);

@@ -1,5 +1,7 @@
 package store
 
+import "context"
+
 // ForgettableSQL is forgettableSQL.
 func ForgettableSQL() string { return forgettableSQL() }
 
@@ -11,3 +13,6 @@ const DeliveryGaugesSQL = deliveryGaugesSQL
 
 // AtOnce is atOnce.
 const AtOnce = atOnce
+
+// MigrateTrying is Migrate that gives up after so many tries.
+func (s *Store) MigrateTrying(ctx context.Context, tries int) error { return s.migrate(ctx, tries) }

@@ -10,10 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 
 	"rollcall/internal/seal"
-	"rollcall/migrations"
 )
 
 // Defaults that hold unless the database's URL sets them.
@@ -93,24 +91,4 @@ func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	return failed("ping the database", s.pool.Ping(ctx))
-}
-
-// Migrate brings the schema up to what this binary needs. Any number of replicas may do so at once; it does nothing, and
-// takes no lock, when nothing is left to do.
-func (s *Store) Migrate(ctx context.Context) error {
-	config := s.pool.Config().ConnConfig.Copy()
-	// A migration may take longer than anything else, and another replica's longer still.
-	delete(config.RuntimeParams, "statement_timeout")
-	delete(config.RuntimeParams, "idle_in_transaction_session_timeout")
-	db := stdlib.OpenDB(*config)
-	defer func() { _ = db.Close() }() // what was done is committed
-
-	provider, err := migrations.Provider(db)
-	if err != nil {
-		return fmt.Errorf("migrate the database: %w", err)
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		return failed("migrate the database", err)
-	}
-	return nil
 }
