@@ -26,8 +26,7 @@ func (p *planner) routed(want rollout.Setting) bool {
 		p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
 	case r.Applied.Equal(&want):
 		return true
-	case p.still():
-	case p.held() && r.Tries > p.spec.Traffic.Retries && r.Sent.Setting.Equal(&want): // it is a person's turn anyway
+	case p.leavesRouter(r, &want):
 	case p.now.Before(r.NotBefore):
 		p.waits("the router is tried again at", r.NotBefore)
 	case r.Doubt && r.Tells() && r.Sent.Setting.Equal(&want):
@@ -38,6 +37,13 @@ func (p *planner) routed(want rollout.Setting) bool {
 		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
 	}
 	return false
+}
+
+// leavesRouter reports whether the router stays as it is until a person says so: an operator wants it, or it has refused
+// often enough, and one is waited for anyway.
+func (p *planner) leavesRouter(r *rollout.RouterState, want *rollout.Setting) bool {
+	refused := r.Tries > p.spec.Traffic.Retries && r.Sent.Setting.Equal(want)
+	return p.still() || p.held() && refused
 }
 
 func (p *planner) act(a rollout.Action) {
