@@ -74,6 +74,7 @@ func setDefaults(config *pgxpool.Config, databaseURL string) {
 		"application_name":                    "rollcall",
 		"statement_timeout":                   statementTimeout,
 		"idle_in_transaction_session_timeout": idleInTransaction,
+		"jit":                                 "off", // it takes longer than any statement here may
 	}
 	for name, value := range params {
 		if _, set := conn.RuntimeParams[name]; !set && !strings.Contains(os.Getenv("PGOPTIONS"), name) {

@@ -174,6 +174,18 @@ func TestASettingOfTheURLStays(t *testing.T) {
 	}
 }
 
+// To compile the statement of the figures takes PostgreSQL seconds, and a connection compiles its first few uses again and again.
+func TestStatementsAreNotCompiledUnlessTheURLSaysSo(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[string]string{"": "off", "&jit=on": "on"} {
+		var jit string
+		must(t, openAt(t, dbtest.New(t)+more).Pool().QueryRow(ctx(t), `SHOW jit`).Scan(&jit))
+		if jit != want {
+			t.Errorf("%q: jit is %s, want %s", more, jit, want)
+		}
+	}
+}
+
 func TestAStoreMayBeUsedByManyAtOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t)
