@@ -14,14 +14,14 @@ func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.
 	if err != nil {
 		return nil, err
 	}
-	sum, each, err := s.store.Dora(ctx, asker(ctx).Scopes, selection)
+	report, err := s.store.Dora(ctx, asker(ctx).Scopes, selection)
 	if err != nil {
 		return nil, err
 	}
 	within := selection.Until.Sub(selection.Since)
 	encode := func(d *rollout.Dora) gen.DoraFigures { return figuresJSON(d, within) }
 	return gen.GetDora200JSONResponse{
-		Since: selection.Since, Until: selection.Until, Total: encode(&sum), Items: encodeAll(each, encode),
+		Since: selection.Since, Until: selection.Until, Total: encode(&report.Sum), Items: encodeAll(report.Each, encode),
 	}, nil
 }
 

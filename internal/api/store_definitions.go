@@ -22,7 +22,7 @@ type catalogueStore interface {
 	ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error)
 	Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error)
 	// Dora sums up the changes of the selection: all, and each service in each environment that has any.
-	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.Dora, []rollout.Dora, error)
+	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.DoraReport, error)
 }
 
 // Definition is Store.Definition within the limit.
@@ -78,9 +78,7 @@ func (b bounded) Durations(ctx context.Context, scopes rollout.Scopes, window ti
 }
 
 // Dora is Store.Dora within the limit.
-func (b bounded) Dora(
-	ctx context.Context, scopes rollout.Scopes, sel rollout.Selection,
-) (rollout.Dora, []rollout.Dora, error) {
+func (b bounded) Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.DoraReport, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Dora(ctx, scopes, sel)

@@ -20,12 +20,21 @@ func (d *Deployment) CommittedAt() time.Time {
 type Selection struct {
 	Service, Environment string
 	Since, Until         time.Time
+	// Parts is how many equal parts of the time are looked at by themselves, too; 0 is none.
+	Parts int
+}
+
+// DoraReport is how well changes were delivered: all that were selected, each service in each environment that had any, those
+// with the most first, and each part of the time.
+type DoraReport struct {
+	Sum         Dora
+	Each, Parts []Dora
 }
 
 // Dora is how well changes reach one service in one environment, or all that were selected: the measures of DORA, as
 // https://dora.dev/guides/dora-metrics-four-keys/ defines them. A change is a deployment of kind deploy that touched a target.
 type Dora struct {
-	// Both are empty for the sum of all.
+	// Both are empty for the sum of all, and of a part of the time.
 	Service, Environment string
 	// Changes ended in the selected time, Arrived of them completed, Failed of them needed someone or something to step in:
 	// they did not complete, or were rolled back afterwards.

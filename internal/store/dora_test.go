@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -58,9 +59,9 @@ func dora(t *testing.T, s *store.Store, scopes rollout.Scopes, sel rollout.Selec
 	if sel.Until.IsZero() {
 		sel.Since, sel.Until = noon, noon.AddDate(0, 0, 1)
 	}
-	sum, each, err := s.Dora(ctx(t), scopes, sel)
+	d, err := s.Dora(ctx(t), scopes, sel)
 	must(t, err)
-	return sum, each
+	return d.Sum, d.Each
 }
 
 func TestDoraOfNothingIsNothing(t *testing.T) {
@@ -187,5 +188,58 @@ func TestDoraIsOfEachPairWithinTheScopes(t *testing.T) {
 		if sum.Changes != c.sum || len(each) != c.each || len(each) > 0 && each[0].Service != c.first {
 			t.Errorf("%v, %+v: %+v %+v", c.scopes, c.sel, sum, each)
 		}
+	}
+}
+
+func TestDoraIsOfEachPartOfTheTimeInItsOrder(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for _, p := range []past{
+		{state: "completed", ended: 0}, {state: "failed", ended: 59}, {state: "completed", ended: 60}, {state: "completed", ended: 179},
+	} {
+		p.service, p.version = "checkout", "v1"
+		livedThrough(t, s, p)
+	}
+	got, err := s.Dora(ctx(t), rollout.Everywhere(), rollout.Selection{Since: noon, Until: minute(180), Parts: 3})
+	must(t, err)
+	type part struct{ changes, failed int }
+	parts := make([]part, len(got.Parts))
+	for i, p := range got.Parts {
+		parts[i] = part{p.Changes, p.Failed}
+	}
+	if want := []part{{2, 1}, {1, 0}, {1, 0}}; !slices.Equal(parts, want) || got.Sum.Changes != 4 || len(got.Each) != 1 {
+		t.Errorf("%+v of %+v and %+v", parts, got.Sum, got.Each)
+	}
+}
+
+// manyEnded are deployments of a service that completed, one each second from noon on.
+func manyEnded(t *testing.T, s *store.Store, service string, n int) {
+	t.Helper()
+	exec(t, s, `INSERT INTO deployments (id, service, environment, kind, strategy, spec, state, direction, counts, result, created_at, finished_at, next_run_at)
+		SELECT gen_random_uuid(), $1, 'production', 'deploy', 'rolling', '{}', 'completed', 'forward',
+			'{"updated": 1, "failed": 0, "unknown": 0, "rolled_back": 0}', '{"success": true}',
+			$2::timestamptz, $2::timestamptz + n * interval '1 second', $2::timestamptz FROM generate_series(0, $3::int - 1) n`, service, noon, n)
+}
+
+func TestMoreChangesThanCanBeSummedUpInTimeAreRefused(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	manyEnded(t, s, "big", store.MaxEnded)
+	manyEnded(t, s, "small", 1)
+	day := rollout.Selection{Since: noon, Until: noon.AddDate(0, 0, 1)}
+	_, err := s.Dora(ctx(t), rollout.Everywhere(), day)
+	wantCode(t, err, rollout.CodeInvalid)
+	for service, want := range map[string]int{"big": store.MaxEnded, "small": 1} {
+		day.Service = service
+		if sum, _ := dora(t, s, rollout.Everywhere(), day); sum.Changes != want {
+			t.Errorf("%s: %+v", service, sum)
+		}
+		if sum, _ := dora(t, s, rollout.Scopes{{Service: service, Environment: rollout.Any}}, rollout.Selection{Since: day.Since, Until: day.Until}); sum.Changes != want {
+			t.Errorf("%s within scopes: %+v", service, sum)
+		}
+	}
+	short := rollout.Selection{Since: noon, Until: minute(1)}
+	if sum, _ := dora(t, s, rollout.Everywhere(), short); sum.Changes != 61 {
+		t.Errorf("a minute: %+v", sum)
 	}
 }

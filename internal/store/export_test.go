@@ -16,3 +16,6 @@ const AtOnce = atOnce
 
 // MigrateTrying is Migrate that gives up after so many tries.
 func (s *Store) MigrateTrying(ctx context.Context, tries int) error { return s.migrate(ctx, tries) }
+
+// MaxEnded is maxEnded.
+const MaxEnded = maxEnded

@@ -22,7 +22,7 @@ type doraPage struct {
 	Trend outcomes
 }
 
-// trendParts are the bars of the trend: few enough that each part is asked for by itself.
+// trendParts are the bars of the trend.
 const trendParts = 15
 
 func (s *site) showDora(v *visit) error {
@@ -32,37 +32,25 @@ func (s *site) showDora(v *visit) error {
 		page.Days = days
 	}
 	until := time.Now().UTC()
-	selection := rollout.Selection{Service: page.Service, Environment: page.Environment, Since: until.AddDate(0, 0, -page.Days), Until: until}
-	page.Within = until.Sub(selection.Since)
-	var err error
-	if page.Sum, page.Each, err = s.Store.Dora(v.r.Context(), v.who.Scopes, selection); err != nil {
+	since := until.AddDate(0, 0, -page.Days)
+	page.Within = until.Sub(since)
+	report, err := s.Store.Dora(v.r.Context(), v.who.Scopes, rollout.Selection{
+		Service: page.Service, Environment: page.Environment, Since: since, Until: until, Parts: trendParts,
+	})
+	if err != nil {
 		return err
 	}
-	if page.Sum.Changes > 0 {
-		if page.Trend, err = s.trend(v, selection); err != nil {
-			return err
-		}
-	}
+	page.Sum, page.Each, page.Trend = report.Sum, report.Each, trend(report.Parts, since, until)
 	s.show(v, "page_dora.html", "Software delivery", "dora", &page)
 	return nil
 }
 
-func (s *site) trend(v *visit, whole rollout.Selection) (outcomes, error) {
-	bars := make([]bar, trendParts)
-	step := whole.Until.Sub(whole.Since) / trendParts
-	for i := range bars {
-		part := whole
-		part.Since = whole.Since.Add(step * time.Duration(i))
-		if i < trendParts-1 {
-			part.Until = part.Since.Add(step)
-		}
-		sum, _, err := s.Store.Dora(v.r.Context(), v.who.Scopes, part)
-		if err != nil {
-			return outcomes{}, err
-		}
-		bars[i].Good, bars[i].Bad = sum.Changes-sum.Failed, sum.Failed
+func trend(parts []rollout.Dora, since, until time.Time) outcomes {
+	bars := make([]bar, len(parts))
+	for i, part := range parts {
+		bars[i].Good, bars[i].Bad = part.Changes-part.Failed, part.Failed
 	}
-	return drawOutcomes(bars, whole.Since, whole.Until), nil
+	return drawOutcomes(bars, since, until)
 }
 
 // often is how many times a day, a week or a month something happens, in the shortest time in which it happens once.

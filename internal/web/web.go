@@ -25,7 +25,7 @@ type Store interface {
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollout.Deployment, error)
 	Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.Share, error)
-	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.Dora, []rollout.Dora, error)
+	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.DoraReport, error)
 	Source(ctx context.Context, name string) (rollout.SourceReport, error)
 	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
 }
