@@ -19,3 +19,9 @@ func (s *Store) MigrateTrying(ctx context.Context, tries int) error { return s.m
 
 // MaxEnded is maxEnded.
 const MaxEnded = maxEnded
+
+// LatestSQL is latestSQL.
+const LatestSQL = latestSQL
+
+// DurationsSQL is durationsSQL.
+func DurationsSQL() string { return durationsSQL() }

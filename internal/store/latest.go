@@ -13,10 +13,13 @@ import (
 // latestSQL finds the deployment of a pair that its targets were last touched by: the active one, which may touch one at
 // any moment, else the newest that did.
 const latestSQL = `
-	SELECT ` + deploymentColumns + ` FROM deployments d
-	WHERE d.service = $1 AND d.environment = $2 AND d.started_at IS NOT NULL AND (d.finished_at IS NULL OR EXISTS (
-		SELECT FROM deployment_targets t WHERE t.deployment_id = d.id AND t.sent > 0))
-	ORDER BY d.finished_at IS NULL DESC, d.created_at DESC, d.id DESC LIMIT 1`
+	SELECT ` + deploymentColumns + ` FROM deployments d WHERE d.id = coalesce(
+		(SELECT a.id FROM deployments a
+			WHERE a.service = $1 AND a.environment = $2 AND a.started_at IS NOT NULL AND a.finished_at IS NULL),
+		(SELECT e.id FROM deployments e
+			WHERE e.service = $1 AND e.environment = $2 AND e.started_at IS NOT NULL
+				AND EXISTS (SELECT FROM deployment_targets t WHERE t.deployment_id = e.id AND t.sent > 0)
+			ORDER BY e.created_at DESC, e.id DESC LIMIT 1))`
 
 // newestSQL finds the newest deployment of a pair, whatever became of it.
 const newestSQL = `

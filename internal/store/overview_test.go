@@ -3,8 +3,10 @@ package store_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/store"
 )
 
 func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T) {
@@ -75,4 +77,14 @@ func TestUnfinishedAreThoseThatBeganAndThenThoseThatWait(t *testing.T) {
 			t.Errorf("within %v: %v, not %v", c.scopes, got, c.want)
 		}
 	}
+}
+
+func TestTheLatestOfAPairIsFoundWithoutLookingAtAllOfIt(t *testing.T) {
+	t.Parallel()
+	wantPlan(t, open(t), "Index Scan using deployments_newest_of_pair on deployments e", store.LatestSQL, "checkout", "production")
+}
+
+func TestDurationsLookOnlyAtTheirWindow(t *testing.T) {
+	t.Parallel()
+	wantPlan(t, open(t), "Index Cond: (created_at >= ", store.DurationsSQL(), time.Hour, true, []string{}, []string{})
 }

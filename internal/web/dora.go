@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,8 @@ type doraPage struct {
 	Within               time.Duration
 	Sum                  rollout.Dora
 	Each                 []rollout.Dora
+	// Complaint says why there are no figures; empty when there are.
+	Complaint string
 	// Trend has the changes of equal parts of the time: those that did well, and those that failed.
 	Trend outcomes
 }
@@ -37,6 +40,9 @@ func (s *site) showDora(v *visit) error {
 	report, err := s.Store.Dora(v.r.Context(), v.who.Scopes, rollout.Selection{
 		Service: page.Service, Environment: page.Environment, Since: since, Until: until, Parts: trendParts,
 	})
+	if rollout.ErrorCode(err) == rollout.CodeInvalid { // the form is where that is put right
+		page.Complaint, v.status, err = sentence(err), http.StatusUnprocessableEntity, nil
+	}
 	if err != nil {
 		return err
 	}
