@@ -66,3 +66,42 @@ func TestNothingIsWrittenToTheRouterWhileAnOperatorHasPausedADeployment(t *testi
 		}
 	})
 }
+
+func TestAtAGateARouterThatRefusesTurnsNothingBack(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`, boxes(4, nil)...)
+		w.withTraffic(false)
+		w.start(0)
+		time.Sleep(time.Minute)
+		w.routerGoesAway()
+		w.fallsSick("t0")
+		time.Sleep(time.Minute)
+		if snap, _ := w.db.read("d"); snap.Deployment.Progress.Gate != 1 || snap.Deployment.Direction != rollout.Forward {
+			t.Errorf("%s: %s", snap.Deployment.State, snap.Deployment.Reason)
+		}
+	})
+}
+
+func TestASwitchThatIsConfirmedDuringAPauseIsTakenBackByOneWrite(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"blue_green","keep_old_for":"1h"}`, boxes(4, nil)...)
+		w.withTraffic(true)
+		w.router.meets = func(write int) {
+			if w.last().NewWeight == 100 {
+				w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause = true })
+				time.Sleep(time.Second) // and the engine has seen it before the router's answer
+			}
+		}
+		w.start(0)
+		time.Sleep(time.Minute)
+		calls, writes := len(w.calls), len(w.router.writes)
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause, d.Operator.Rollback = false, true })
+		snap, _ := w.await("d")
+		if snap.Deployment.State != rollout.StateRolledBack || len(w.calls) != calls || len(w.router.writes) != writes+1 {
+			t.Errorf("ended %s: %s; %d calls and %d writes more", snap.Deployment.State, snap.Deployment.Reason,
+				len(w.calls)-calls, len(w.router.writes)-writes)
+		}
+	})
+}

@@ -27,6 +27,7 @@ func (p *planner) passGate() bool {
 		return false
 	}
 	p.out.Status.Progress.Gate = 0
+	p.trustRouter()
 	return true
 }
 

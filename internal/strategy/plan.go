@@ -126,10 +126,7 @@ func (p *planner) forgive() bool {
 	if p.d.Stop == rollout.StopPaused {
 		st.Stop, st.Progress.Forgiven, st.Progress.Cause = rollout.StopNone, p.failures, ""
 		st.Progress.At, st.Progress.HeldAt = p.now, time.Time{}
-		if r := routerOf(p.d); p.d.Progress.Router != nil {
-			r.Tries = 0
-			st.Progress.Router = &r
-		}
+		p.trustRouter()
 	}
 	return true
 }

@@ -42,8 +42,18 @@ func (p *planner) routed(want rollout.Setting) bool {
 // leavesRouter reports whether the router stays as it is until a person says so: an operator wants it, or it has refused
 // often enough, and one is waited for anyway.
 func (p *planner) leavesRouter(r *rollout.RouterState, want *rollout.Setting) bool {
-	refused := r.Tries > p.spec.Traffic.Retries && r.Sent.Setting.Equal(want)
+	refused := r.Tries > p.spec.Traffic.Retries && r.Sent.Setting.Equal(want) && (!r.Doubt || !r.Tells())
 	return p.still() || p.held() && refused
+}
+
+// trustRouter lets the router be tried as often as if it had not refused: a person has said that it goes on.
+func (p *planner) trustRouter() {
+	if p.d.Progress.Router == nil {
+		return
+	}
+	r := routerOf(p.d)
+	r.Tries = 0
+	p.out.Status.Progress.Router = &r
 }
 
 func (p *planner) act(a rollout.Action) {
@@ -76,10 +86,10 @@ func (p *planner) drained(want rollout.Setting) bool {
 }
 
 // routerCause says that the router will not do what is wanted of it; empty while it may. Of a write without an answer it
-// is asked first.
+// is asked first. At a gate nothing goes on that it could stop: a person is waited for.
 func (p *planner) routerCause() string {
 	r := p.d.Progress.Router
-	if p.spec.Traffic == nil || r == nil || r.Tries <= p.spec.Traffic.Retries || r.Doubt && r.Tells() {
+	if p.spec.Traffic == nil || r == nil || p.d.Progress.Gate > 0 || r.Tries <= p.spec.Traffic.Retries || r.Doubt && r.Tells() {
 		return ""
 	}
 	return "the router did not move traffic: " + r.Error

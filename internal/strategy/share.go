@@ -44,6 +44,13 @@ func (p *planner) shareNow(wave int) int {
 	}
 }
 
+// keepsShare reports whether what a wave has earned for the new side waits for a person: at the gate before it, or because
+// something else holds the deployment before it was given.
+func (p *planner) keepsShare(wave int) bool {
+	moves := p.spec.Traffic != nil && p.shareNow(wave) != p.shareAfter(wave)
+	return p.waitsAtGate(wave, rollout.GateSwitch) || p.held() && moves
+}
+
 // shareBack is the new side's share while targets are taken back: none may have traffic on the new side before anything
 // there is touched. Where it is the old side whose targets were touched, the new one goes on until they are back.
 func (p *planner) shareBack() int {

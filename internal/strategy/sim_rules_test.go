@@ -62,6 +62,9 @@ func (s *sim) noteForgiven(before *rollout.Deployment, failures int) {
 	if before.Stop == rollout.StopPaused && s.live.Deployment.Stop == rollout.StopNone {
 		s.liveForgiven, s.liveBook.failed = failures, 0
 	}
+	if before.Progress.Gate > 0 && s.live.Deployment.Progress.Gate == 0 { // so does a promote, for the router
+		s.liveBook.failed = 0
+	}
 }
 
 func statusOf(d *rollout.Deployment) rollout.Status {

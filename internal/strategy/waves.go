@@ -52,7 +52,7 @@ func (p *planner) putOffCalls() {
 func (p *planner) closeWave(wave int) {
 	st := &p.out.Status
 	if st.Progress.WaveSettledAt.IsZero() {
-		if p.waitsAtGate(wave, rollout.GateSwitch) || p.held() {
+		if p.keepsShare(wave) {
 			p.routed(p.setting(p.shareNow(wave), nil))
 			return
 		}
