@@ -84,6 +84,7 @@ func (e *Engine) now() time.Time {
 
 // keepLease renews the lease three times within its length, and drops everything when it could not be renewed.
 func (e *Engine) keepLease(ctx context.Context) {
+	defer e.letLeaseRunOut()
 	every := e.Lease / 3
 	for ctx.Err() == nil {
 		pause := e.withinLease(every)
@@ -96,6 +97,13 @@ func (e *Engine) keepLease(ctx context.Context) {
 			e.lease.end()
 			e.dropAll("the lease ran out")
 		}
+	}
+}
+
+// letLeaseRunOut ends the lease when its time is over, for what is still done in the replica's name after the engine.
+func (e *Engine) letLeaseRunOut() {
+	if left, live := e.lease.remaining(); live {
+		time.AfterFunc(max(left, 0), e.lease.end)
 	}
 }
 

@@ -69,8 +69,8 @@ func (k github) tell(ctx context.Context, send sender, c *rollout.ClaimedDeliver
 const (
 	// githubPage keeps a page of deployments within what is read of an answer: each takes some 4 KiB.
 	githubPage = 10
-	// mostPages bounds the search: what is older is made again.
-	mostPages = 100
+	// mostPages bounds the search, so that there is time to make what it does not find: a ref may have been deployed for years.
+	mostPages = 20
 )
 
 type githubFound struct {

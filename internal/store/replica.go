@@ -25,22 +25,28 @@ func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Durati
 	return now, failed("renew the lease of replica "+replica, err)
 }
 
+const freeSQL = `
+	WITH freed AS (
+		UPDATE deployments SET owner = NULL, next_run_at = least(next_run_at, clock_timestamp())
+		WHERE owner = $1 RETURNING id)
+	SELECT pg_notify('` + channel + `', id::text) FROM freed`
+
 // Leave gives up all deployments that the replica owns: they are free for the others at once, and nobody reports a take-over.
 // What was due before stays due since then, so that its next owner knows for how long nobody has looked after it.
 func (s *Store) Leave(ctx context.Context, replica string) error {
-	const free = `
-		WITH freed AS (
-			UPDATE deployments SET owner = NULL, next_run_at = least(next_run_at, clock_timestamp())
-			WHERE owner = $1 RETURNING id)
-		SELECT pg_notify('` + channel + `', id::text) FROM freed`
-	_, err := s.pool.Exec(ctx, free, replica)
+	_, err := s.pool.Exec(ctx, freeSQL, replica)
 	return failed("give up the deployments of replica "+replica, err)
 }
 
-// SignOff ends the replica's lease in order, when nothing is done in its name any more: whatever it still has is another's
-// from then on.
+// SignOff ends the replica's lease in order, when nothing is done in its name any more: whatever it still has, also what was
+// claimed for it after it had left, is another's from then on.
 func (s *Store) SignOff(ctx context.Context, replica string) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM replicas WHERE id = $1`, replica)
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		batch := &pgx.Batch{}
+		batch.Queue(freeSQL, replica)
+		batch.Queue(`DELETE FROM replicas WHERE id = $1`, replica)
+		return send(ctx, tx, batch)
+	})
 	return failed("sign off replica "+replica, err)
 }
 
