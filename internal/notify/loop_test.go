@@ -48,6 +48,7 @@ type life struct {
 	mu     sync.Mutex
 	ctx    context.Context
 	cancel context.CancelFunc
+	asked  int
 }
 
 func newLife() *life {
@@ -71,7 +72,14 @@ func (l *life) end() {
 func (l *life) Life() (context.Context, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.asked++
 	return l.ctx, l.ctx.Err() == nil
+}
+
+func (l *life) askedFor() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.asked
 }
 
 // replica runs a loop until the test ends, or stop is called, which waits for it.
@@ -313,6 +321,8 @@ func TestAnAttemptEndsWithTheLeaseAndNothingIsClaimedWithoutOne(t *testing.T) {
 	w.await("another tells it all", func() bool { return len(r.all()) == 3 })
 	stop()
 	w.aborted("payments")
+	before := lease.askedFor()
+	w.await("it has looked whether it may, twice", func() bool { return lease.askedFor() >= before+2 })
 	if n := c.pending.Load() + c.delivered.Load(); n != 1 {
 		t.Errorf("%d attempts, all but one without a lease", n)
 	}

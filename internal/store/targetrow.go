@@ -47,8 +47,8 @@ const (
 )
 
 // updateTargetsSQL writes targets of a deployment that stands in a table expression d. It joins on a whole key, and says in
-// a way that no plan counts on how many there are: one that was made while the table was small, and is kept, would read all
-// targets of all deployments for each save.
+// a way that no plan counts on how many there are: one that was made while the table was empty, and is kept, would read all
+// targets of all deployments for each save until the table is analysed. (One made on statistics of few rows still may.)
 const updateTargetsSQL = `
 	UPDATE deployment_targets t SET wave = u.wave, state = u.state, phase = u.phase, back = u.back, version = u.version,
 		previous_version = u.previous_version, health = u.health, checks = u.checks::jsonb, attempts = u.attempts,
