@@ -67,7 +67,7 @@ func TestNothingIsWrittenToTheRouterWhileAnOperatorHasPausedADeployment(t *testi
 	})
 }
 
-func TestAtAGateARouterThatRefusesTurnsNothingBack(t *testing.T) {
+func TestAtAGateARouterThatRefusesTurnsNothingBackAndIsNamed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`, boxes(4, nil)...)
@@ -77,7 +77,8 @@ func TestAtAGateARouterThatRefusesTurnsNothingBack(t *testing.T) {
 		w.routerGoesAway()
 		w.fallsSick("t0")
 		time.Sleep(time.Minute)
-		if snap, _ := w.db.read("d"); snap.Deployment.Progress.Gate != 1 || snap.Deployment.Direction != rollout.Forward {
+		if snap, _ := w.db.read("d"); snap.Deployment.Progress.Gate != 1 || snap.Deployment.Direction != rollout.Forward ||
+			!strings.Contains(snap.Deployment.Reason, "the router did not move traffic: ") {
 			t.Errorf("%s: %s", snap.Deployment.State, snap.Deployment.Reason)
 		}
 	})

@@ -211,14 +211,17 @@ func (p *planner) heldEvent() string {
 }
 
 // held reports whether nothing may begin until a person says so.
-func (p *planner) held() bool {
-	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Stop == rollout.StopPaused || p.d.Progress.Gate > 0 || p.d.Unapproved())
+func (p *planner) held() bool { return p.heldByPeople() || p.heldByItself() }
+
+// heldByPeople reports whether somebody holds the deployment, or has not approved it: then nothing at all happens.
+func (p *planner) heldByPeople() bool {
+	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Unapproved())
 }
 
-// still reports whether nothing at all may happen until a person says so. Where the deployment has stopped by itself, those
-// who fall sick still lose their traffic.
-func (p *planner) still() bool {
-	return !p.d.Operator.Abort && (p.d.Operator.Pause || p.d.Unapproved())
+// heldByItself reports whether the deployment has stopped at a gate or after a failure: then those who fall sick still
+// lose their traffic.
+func (p *planner) heldByItself() bool {
+	return !p.d.Operator.Abort && (p.d.Stop == rollout.StopPaused || p.d.Progress.Gate > 0)
 }
 
 func (p *planner) runningState() rollout.State {

@@ -28,15 +28,25 @@ func (p *planner) reason() string {
 
 func (p *planner) heldReason() string {
 	if p.d.Stop == rollout.StopPaused {
-		return fmt.Sprintf("paused: %s; resume to go on, or roll back", p.out.Status.Progress.Cause)
+		return fmt.Sprintf("paused: %s; resume to go on, or roll back", p.out.Status.Progress.Cause) + p.stuckTraffic()
 	}
 	if gate := p.d.Progress.Gate; gate > 0 && !p.d.Operator.Pause {
-		return fmt.Sprintf("%s is verified and waits for promote before %s", p.waveName(gate), p.keptBack(gate)) + p.tolerated()
+		return fmt.Sprintf("%s is verified and waits for promote before %s", p.waveName(gate), p.keptBack(gate)) +
+			p.tolerated() + p.stuckTraffic()
 	}
 	if p.d.Unapproved() && !p.d.Operator.Pause {
 		return unapprovedReason
 	}
 	return "paused by an operator; resume to go on"
+}
+
+// stuckTraffic says that the router refuses while a person is waited for, unless that is why one is; empty when it does not.
+func (p *planner) stuckTraffic() string {
+	refusal := p.routerRefusal()
+	if refusal == "" || refusal == p.out.Status.Progress.Cause {
+		return ""
+	}
+	return "; " + refusal
 }
 
 // tolerated says how many targets have failed without ending the way forward; empty when none has.

@@ -39,11 +39,10 @@ func (p *planner) routed(want rollout.Setting) bool {
 	return false
 }
 
-// leavesRouter reports whether the router stays as it is until a person says so: an operator wants it, or it has refused
-// often enough, and one is waited for anyway.
+// leavesRouter reports whether the router stays as it is until a person says so: somebody holds the deployment, or it has
+// stopped by itself and the router has refused often enough.
 func (p *planner) leavesRouter(r *rollout.RouterState, want *rollout.Setting) bool {
-	refused := r.Tries > p.spec.Traffic.Retries && r.Sent.Setting.Equal(want) && (!r.Doubt || !r.Tells())
-	return p.still() || p.held() && refused
+	return p.heldByPeople() || p.heldByItself() && p.routerRefusal() != "" && r.Sent.Setting.Equal(want)
 }
 
 // trustRouter lets the router be tried as often as if it had not refused: a person has said that it goes on.
@@ -85,14 +84,23 @@ func (p *planner) drained(want rollout.Setting) bool {
 	return true
 }
 
-// routerCause says that the router will not do what is wanted of it; empty while it may. Of a write without an answer it
-// is asked first. At a gate nothing goes on that it could stop: a person is waited for.
+// routerCause is why the deployment stops because of its router; empty while it may go on. At a gate nothing goes on that
+// the router could stop: a person is waited for.
 func (p *planner) routerCause() string {
-	r := p.d.Progress.Router
-	if p.spec.Traffic == nil || r == nil || p.d.Progress.Gate > 0 || r.Tries <= p.spec.Traffic.Retries || r.Doubt && r.Tells() {
+	if p.d.Progress.Gate > 0 {
 		return ""
 	}
-	return "the router did not move traffic: " + r.Error
+	return p.routerRefusal()
+}
+
+// routerRefusal says that the router has been tried often enough; empty while it has not. One that can tell whether it did
+// what no answer came of is asked first.
+func (p *planner) routerRefusal() string {
+	r := p.d.Progress.Router
+	if p.spec.Traffic == nil || r == nil || r.Tries <= p.spec.Traffic.Retries || r.Doubt && r.Tells() {
+		return ""
+	}
+	return "the router did not move traffic" + p.routerError()
 }
 
 // routerError is what the router said last, to be appended; empty when nothing is wrong.

@@ -116,7 +116,7 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 		s.violate("a write until %s", c.Until)
 	case !before.Operator.Abort && (before.Operator.Pause || before.Unapproved()):
 		s.violate("a write while it is paused")
-	case waitsForSomebody(before) && before.Spec.Strategy.Type != "rolling" && c.Setting.NewWeight > before.Progress.Weight && c.Setting.OldWeight > 0:
+	case waitsForSomebody(before) && before.Spec.Strategy.Type != "rolling" && c.Setting.NewWeight > before.Progress.Weight && s.oldSideServes(before):
 		s.violate("the new side gets %d %% after %d %%, and a person is waited for", c.Setting.NewWeight, before.Progress.Weight)
 	case b.confirmed.Equal(&c.Setting):
 		s.violate("the router does so already")
@@ -132,6 +132,16 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 	b.last = c.WebhookID
 	b.ids[c.WebhookID], b.attempts[c.WebhookID] = c.Setting, c.Attempt
 	s.checkSetting(before, &c.Setting)
+}
+
+// oldSideServes reports whether a target of the old side could take traffic: else all of it goes to the new one.
+func (s *sim) oldSideServes(before *rollout.Deployment) bool {
+	for i := range s.live.Targets {
+		if !s.onNewSide(i) && !s.given(i) && !s.exposes(before, i) && !s.liveShadow[i].out {
+			return true
+		}
+	}
+	return false
 }
 
 // waitsForSomebody reports whether the deployment has stopped by itself until a person says that it may go on.
