@@ -30,8 +30,8 @@ const (
 // Store is the outbox.
 type Store interface {
 	ClaimDeliveries(ctx context.Context, replica string, mine []string, busy map[string]int, room int) ([]rollout.ClaimedDelivery, error)
-	// FinishAttempt is CodeLost when another replica has the delivery by now.
-	FinishAttempt(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) error
+	// FinishAttempt answers with what the delivery is now; CodeLost when another replica has it.
+	FinishAttempt(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) (rollout.DeliveryStatus, error)
 	NotificationsChanged() (<-chan struct{}, func())
 }
 
@@ -137,9 +137,9 @@ func (l *Loop) attempt(ctx, calls, life context.Context, c *rollout.ClaimedDeliv
 	defer cancel()
 	defer context.AfterFunc(life, cancel)()
 	outcome := decide(c, l.tell(bound, c), time.Now(), l.Share())
-	l.mark(ctx, c, outcome)
-	l.Recorder.DeliveryAttempted(c.Notification.Kind, outcome.Status, time.Since(began))
-	if outcome.Status == rollout.DeliveryGivenUp {
+	status := l.mark(ctx, c, outcome)
+	l.Recorder.DeliveryAttempted(c.Notification.Kind, status, time.Since(began))
+	if status == rollout.DeliveryGivenUp {
 		l.Log.WarnContext(ctx, "a delivery was given up", "notification", c.Notification.Name, "delivery", c.ID,
 			"attempts", c.Attempt, "detail", outcome.Detail)
 	}
@@ -162,19 +162,19 @@ func unsent(why string) outbound.Response {
 }
 
 // mark writes down what came of an attempt, however long the database is away, unless the server stops: nobody else tries the
-// delivery meanwhile, as long as this replica lives.
-func (l *Loop) mark(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) {
+// delivery meanwhile, as long as this replica lives. It answers with what the delivery is then.
+func (l *Loop) mark(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) rollout.DeliveryStatus {
 	for {
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTime)
-		err := l.Store.FinishAttempt(bound, c, o)
+		status, err := l.Store.FinishAttempt(bound, c, o)
 		cancel()
 		if err == nil {
-			return
+			return status
 		}
 		if rollout.ErrorCode(err) == rollout.CodeLost || ctx.Err() != nil {
 			l.Log.InfoContext(ctx, "an attempt of a delivery could not be written down: it may be tried again, under the same id",
 				"delivery", c.ID, "error", err)
-			return
+			return rollout.DeliveryPending
 		}
 		select {
 		case <-ctx.Done():

@@ -66,7 +66,7 @@ func await(t *testing.T, watcher *store.Store, done <-chan error, sql string, ar
 	for is := false; !is; {
 		select {
 		case err := <-done:
-			t.Fatalf("the migration ended: %v", err)
+			t.Fatalf("it ended: %v", err)
 		default:
 			must(t, watcher.Pool().QueryRow(ctx(t), sql, args...).Scan(&is))
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -82,17 +83,22 @@ func (s *Store) ClaimDeliveries(
 }
 
 // finishAttemptSQL makes what comes later of the deployment due with this, and at once what found nobody there before, when
-// somebody is there now. An attempt at what the notification was before it was changed puts nothing off.
+// somebody is there now. An attempt at what the notification was before it was changed neither puts anything off nor gives
+// it up, unless it was a test. A change that is being written is waited for.
 const finishAttemptSQL = `
-	WITH told AS (
-		SELECT coalesce((SELECT revision FROM notifications WHERE id = @notification), 0) AS notification_revision
+	WITH present AS MATERIALIZED (
+		SELECT revision FROM notifications WHERE id = @notification FOR SHARE
+	), told AS (
+		SELECT status, CASE WHEN same THEN @again::interval ELSE '0' END AS again
+		FROM (SELECT EXISTS (SELECT FROM present WHERE revision = @revision) AS same) n,
+			LATERAL (SELECT CASE WHEN same OR @status = 'delivered' OR @test THEN @status ELSE 'pending' END AS status) s
 	), d AS (
-		UPDATE notification_deliveries SET owner = NULL, status = @status, unanswered = @unanswered,
-			next_attempt_at = clock_timestamp() + CASE WHEN notification_revision = @revision THEN @again::interval ELSE '0' END,
-			finished_at = CASE WHEN @status <> 'pending' THEN clock_timestamp() END
+		UPDATE notification_deliveries d SET owner = NULL, status = told.status, unanswered = @unanswered,
+			next_attempt_at = clock_timestamp() + told.again,
+			finished_at = CASE WHEN told.status <> 'pending' THEN clock_timestamp() END
 		FROM told
 		WHERE id = @id AND owner = @owner AND epoch = @epoch
-		RETURNING id, notification_id, deployment_id, attempts, status, next_attempt_at
+		RETURNING id, notification_id, deployment_id, attempts, d.status, next_attempt_at
 	), later AS (
 		UPDATE notification_deliveries l SET next_attempt_at = d.next_attempt_at
 		FROM d WHERE l.notification_id = d.notification_id AND l.deployment_id = d.deployment_id AND l.id <> d.id
@@ -109,18 +115,25 @@ const finishAttemptSQL = `
 		UPDATE notification_deliveries w SET next_attempt_at = clock_timestamp(), unanswered = false
 		FROM waiting WHERE w.id = waiting.id
 	)
-	SELECT CASE WHEN d.status <> 'pending' THEN pg_notify('` + channel + `', '` + notificationsChanged + `')::text END FROM d`
+	SELECT d.status, CASE WHEN d.status <> 'pending' THEN pg_notify('` + channel + `', '` + notificationsChanged + `')::text END FROM d`
 
-// FinishAttempt writes down what came of an attempt, and gives the delivery up. CodeLost when another replica has it by now:
-// nothing is written then.
-func (s *Store) FinishAttempt(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) error {
-	done, err := all(ctx, s.pool, func(pgx.CollectableRow) (struct{}, error) { return struct{}{}, nil }, finishAttemptSQL, pgx.NamedArgs{
-		"id": c.ID, "owner": c.Owner, "epoch": c.Epoch, "status": string(o.Status), "unanswered": o.Unanswered,
+// FinishAttempt writes down what came of an attempt, and lets the delivery go. It answers with what the delivery is now:
+// pending also where o gives it up, when its notification was changed since it was claimed. CodeLost when another replica has
+// it by now: nothing is written then.
+func (s *Store) FinishAttempt(
+	ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome,
+) (rollout.DeliveryStatus, error) {
+	status, err := one(ctx, s.pool, func(row pgx.CollectableRow) (status rollout.DeliveryStatus, err error) {
+		err = row.Scan(&status, nil)
+		return status, err //nolint:wrapcheck // said below
+	}, finishAttemptSQL, pgx.NamedArgs{
+		"test": c.Message.Test(),
+		"id":   c.ID, "owner": c.Owner, "epoch": c.Epoch, "status": string(o.Status), "unanswered": o.Unanswered,
 		"notification": c.Notification.ID, "revision": c.Notification.Revision, "most": atOnce,
 		"again": o.Again, "result": string(o.Result), "detail": o.Detail,
 	})
-	if err == nil && len(done) == 0 {
-		return &rollout.Error{Code: rollout.CodeLost, Message: "delivery " + c.ID + " was taken over, or its notification removed"}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", &rollout.Error{Code: rollout.CodeLost, Message: "delivery " + c.ID + " was taken over, or its notification removed"}
 	}
-	return failed("write down an attempt of delivery "+c.ID, err)
+	return status, failed("write down an attempt of delivery "+c.ID, err)
 }

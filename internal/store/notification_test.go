@@ -60,7 +60,7 @@ func claimDeliveries(t testing.TB, s *store.Store, replica string) []rollout.Cla
 
 func deliver(t testing.TB, s *store.Store, c *rollout.ClaimedDelivery) {
 	t.Helper()
-	must(t, s.FinishAttempt(ctx(t), c, rollout.DeliveryOutcome{Result: rollout.AnswerDone, Status: rollout.DeliveryDelivered}))
+	attempted(t, s, c, rollout.DeliveryOutcome{Result: rollout.AnswerDone, Status: rollout.DeliveryDelivered})
 }
 
 func TestWhatStartsAndEndsIsToldByItsOwnTransaction(t *testing.T) {
@@ -172,7 +172,7 @@ func TestWhatComesLaterOfADeploymentIsDeliveredLater(t *testing.T) {
 	if len(first) != 1 || first[0].Message.State != rollout.StateInProgress {
 		t.Fatalf("claimed %+v", first)
 	}
-	must(t, s.FinishAttempt(ctx(t), &first[0], rollout.DeliveryOutcome{Result: rollout.AnswerRetry, Status: rollout.DeliveryPending, Again: time.Hour}))
+	attempted(t, s, &first[0], rollout.DeliveryOutcome{Result: rollout.AnswerRetry, Status: rollout.DeliveryPending, Again: time.Hour})
 	if more := claimDeliveries(t, s, "a"); len(more) != 0 {
 		t.Fatalf("%s overtakes what has failed before it", more[0].Message.State)
 	}
@@ -248,7 +248,7 @@ func TestADeadReplicasDeliveryIsTriedByAnotherUnderTheSameIDAndItsOwnMarkIsRefus
 	if len(after) != 1 || after[0].ID != before[0].ID || after[0].Attempt != 2 {
 		t.Fatalf("claimed %+v", after)
 	}
-	err := s.FinishAttempt(ctx(t), &before[0], rollout.DeliveryOutcome{Result: rollout.AnswerDone, Status: rollout.DeliveryDelivered})
+	_, err := s.FinishAttempt(ctx(t), &before[0], rollout.DeliveryOutcome{Result: rollout.AnswerDone, Status: rollout.DeliveryDelivered})
 	wantCode(t, err, rollout.CodeLost)
 	deliver(t, s, &after[0])
 	list, err := s.Deliveries(ctx(t), "all", rollout.Page{})
@@ -293,9 +293,9 @@ func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
 		t.Fatalf("claimed %d", len(c))
 	}
 	later := rollout.DeliveryOutcome{Result: rollout.AnswerLost, Status: rollout.DeliveryPending, Again: time.Hour, Unanswered: true}
-	must(t, s.FinishAttempt(ctx(t), &c[0], later))
+	attempted(t, s, &c[0], later)
 	later.Unanswered, later.Result = false, rollout.AnswerRefused
-	must(t, s.FinishAttempt(ctx(t), &c[1], later))
+	attempted(t, s, &c[1], later)
 	deliver(t, s, &c[2])
 	again := claimDeliveries(t, s, "a")
 	if len(again) != 1 || again[0].ID != c[0].ID {
@@ -303,7 +303,54 @@ func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
 	}
 }
 
-func TestAnAttemptWithWhatWasSaidBeforeAChangePutsNothingOff(t *testing.T) {
+func TestAnAttemptWithWhatWasSaidBeforeAChangeNeitherPutsOffNorGivesUp(t *testing.T) {
+	t.Parallel()
+	for _, refused := range []rollout.DeliveryOutcome{
+		{Result: rollout.AnswerRefused, Status: rollout.DeliveryPending, Again: time.Hour},
+		{Result: rollout.AnswerRefused, Status: rollout.DeliveryGivenUp},
+	} {
+		s := open(t)
+		ends := func(n *rollout.Notification) { n.States = []rollout.State{rollout.StateCompleted} }
+		notified(t, s, "all", ends)
+		finish(t, s, started(t, s, "checkout", "a"), rollout.StateCompleted)
+		c := claimDeliveries(t, s, "a")
+		if len(c) != 1 {
+			t.Fatalf("claimed %d", len(c))
+		}
+		notified(t, s, "all", func(n *rollout.Notification) { ends(n); n.Secrets.Token = "another" })
+		if got := attempted(t, s, &c[0], refused); got != rollout.DeliveryPending {
+			t.Errorf("it is %s", got)
+		}
+		again := claimDeliveries(t, s, "a")
+		if len(again) != 1 || again[0].ID != c[0].ID || again[0].Notification.Secrets.Token != "another" {
+			t.Fatalf("claimed %+v", again)
+		}
+		if got := attempted(t, s, &again[0], refused); got != refused.Status {
+			t.Errorf("it is %s", got)
+		}
+		if more := claimDeliveries(t, s, "a"); len(more) != 0 {
+			t.Errorf("claimed %+v", more)
+		}
+	}
+}
+
+func TestATestThatWasSentBeforeAChangeIsOver(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	notified(t, s, "all", nil)
+	_, err := s.TestNotification(ctx(t), "all")
+	must(t, err)
+	c := claimDeliveries(t, s, "a")
+	if len(c) != 1 {
+		t.Fatalf("claimed %d", len(c))
+	}
+	notified(t, s, "all", nil)
+	if got := attempted(t, s, &c[0], rollout.DeliveryOutcome{Result: rollout.AnswerRefused, Status: rollout.DeliveryGivenUp}); got != rollout.DeliveryGivenUp {
+		t.Errorf("it is %s", got)
+	}
+}
+
+func TestAnAttemptThatEndsDuringAChangeWaitsForIt(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -312,17 +359,29 @@ func TestAnAttemptWithWhatWasSaidBeforeAChangePutsNothingOff(t *testing.T) {
 	if len(c) != 1 {
 		t.Fatalf("claimed %d", len(c))
 	}
-	notified(t, s, "all", func(n *rollout.Notification) { n.Secrets.Token = "another" })
-	refused := rollout.DeliveryOutcome{Result: rollout.AnswerRefused, Status: rollout.DeliveryPending, Again: time.Hour}
-	must(t, s.FinishAttempt(ctx(t), &c[0], refused))
-	again := claimDeliveries(t, s, "a")
-	if len(again) != 1 || again[0].ID != c[0].ID || again[0].Notification.Secrets.Token != "another" {
-		t.Fatalf("claimed %+v", again)
-	}
-	must(t, s.FinishAttempt(ctx(t), &again[0], refused))
-	if more := claimDeliveries(t, s, "a"); len(more) != 0 {
-		t.Errorf("claimed %+v", more)
-	}
+	changed, err := s.Pool().Begin(ctx(t))
+	must(t, err)
+	_, err = changed.Exec(ctx(t), `UPDATE notifications SET revision = revision + 1`)
+	must(t, err)
+	done := make(chan error, 1)
+	go func() {
+		status, err := s.FinishAttempt(ctx(t), &c[0], rollout.DeliveryOutcome{Result: rollout.AnswerRefused, Status: rollout.DeliveryGivenUp})
+		if err == nil && status != rollout.DeliveryPending {
+			err = fmt.Errorf("it is %s", status)
+		}
+		done <- err
+	}()
+	await(t, s, done, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+	must(t, changed.Commit(ctx(t)))
+	must(t, <-done)
+}
+
+// attempted is what a delivery is after an attempt.
+func attempted(t testing.TB, s *store.Store, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) rollout.DeliveryStatus {
+	t.Helper()
+	status, err := s.FinishAttempt(ctx(t), c, o)
+	must(t, err)
+	return status
 }
 
 // waiting fills the outbox of a notification with lines that wait for another attempt.
@@ -453,7 +512,8 @@ func TestARemovedNotificationTakesItsDeliveriesWithIt(t *testing.T) {
 	c := claimDeliveries(t, s, "a")
 	_, err := s.DefineNotification(ctx(t), "all", func(*rollout.Notification) (*rollout.Notification, error) { return nil, nil })
 	must(t, err)
-	wantCode(t, s.FinishAttempt(ctx(t), &c[0], rollout.DeliveryOutcome{Status: rollout.DeliveryDelivered}), rollout.CodeLost)
+	_, err = s.FinishAttempt(ctx(t), &c[0], rollout.DeliveryOutcome{Status: rollout.DeliveryDelivered})
+	wantCode(t, err, rollout.CodeLost)
 	finish(t, s, snap, rollout.StateCompleted)
 	left := 0
 	must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FROM notification_deliveries`).Scan(&left))
