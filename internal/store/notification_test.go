@@ -359,9 +359,8 @@ func TestAnAttemptThatEndsDuringAChangeWaitsForIt(t *testing.T) {
 	if len(c) != 1 {
 		t.Fatalf("claimed %d", len(c))
 	}
-	changed, err := s.Pool().Begin(ctx(t))
-	must(t, err)
-	_, err = changed.Exec(ctx(t), `UPDATE notifications SET revision = revision + 1`)
+	changed := begin(t, s)
+	_, err := changed.Exec(ctx(t), `UPDATE notifications SET revision = revision + 1`)
 	must(t, err)
 	done := make(chan error, 1)
 	go func() {
