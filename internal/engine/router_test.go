@@ -338,3 +338,31 @@ func TestAVerbThatMeetsARoutersAnswerLosesNeither(t *testing.T) {
 		})
 	}
 }
+
+func TestAnAbortTakesTrafficBackWhileACallIsStillOut(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"canary","stages":[50,75,100],"stage_duration":"1s","progress_deadline":"10m"}`, boxes(4, func(i int, b *box) {
+			if i == 2 {
+				b.hangs = "v2"
+			}
+		})...)
+		w.db.rows["d"].snap.Deployment.Spec.Deploy.Timeout = rollout.Duration(time.Hour)
+		w.withTraffic(false)
+		w.start(0)
+		time.Sleep(time.Minute)
+		if w.last().NewWeight != 50 || w.open["t2"] != 1 {
+			t.Fatalf("before that the router does %+v, %v", w.last(), w.open)
+		}
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort, d.Progress.At = true, time.Now() })
+		time.Sleep(10 * time.Second)
+		snap, _ := w.db.read("d")
+		if w.last().NewWeight != 0 || w.open["t2"] != 1 || snap.Deployment.State.Terminal() {
+			t.Errorf("the router does %+v, %v: %s", w.last(), w.open, snap.Deployment.Reason)
+		}
+		snap, _ = w.await("d")
+		if snap.Deployment.State != rollout.StateAborted || w.last().NewWeight != 0 || w.open["t2"] != 0 {
+			t.Errorf("ended %s: %s; the router does %+v", snap.Deployment.State, snap.Deployment.Reason, w.last())
+		}
+	})
+}

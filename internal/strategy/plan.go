@@ -286,14 +286,16 @@ func (p *planner) patienceFrom() time.Time {
 	return later(progress.At, p.plannedEnd())
 }
 
-// abort starts nothing more, waits for calls in flight, and leaves every target as it is.
+// abort calls nobody more and leaves every target as it is: traffic goes back to the old side at once, and calls in flight
+// are waited for.
 func (p *planner) abort() {
+	back := !p.begun() || p.routed(p.setting(0, nil))
 	if p.calling > 0 {
 		p.awaitCalls()
 		return
 	}
 	end := rollout.StateAborted
-	if p.begun() && !p.routed(p.setting(0, nil)) {
+	if !back {
 		if !p.overdue() {
 			return
 		}
@@ -334,9 +336,6 @@ func (p *planner) awaitCalls() {
 		if t := &p.s.Targets[i]; t.Phase == rollout.PhaseCalling {
 			p.awaitAnswer(t)
 		}
-	}
-	if r := p.d.Progress.Router; r != nil && r.Open {
-		p.awaitRouter(r)
 	}
 }
 
