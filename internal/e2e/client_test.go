@@ -30,9 +30,10 @@ type deployment struct {
 	}
 	Result *struct {
 		Success    bool
-		Updated    int `json:"targets_updated"`
-		Failed     int `json:"targets_failed"`
-		RolledBack int `json:"targets_rolled_back"`
+		Updated    int     `json:"targets_updated"`
+		Failed     int     `json:"targets_failed"`
+		RolledBack int     `json:"targets_rolled_back"`
+		DurationMS float64 `json:"duration_ms"`
 		Errors     []struct{ Target, Message string }
 		Metadata   struct {
 			StoppedAtStage *int    `json:"stopped_at_stage"`
