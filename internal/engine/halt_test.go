@@ -12,7 +12,7 @@ import (
 func (w *world) fallsSick(target string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.targets[target].version = "something else"
+	w.targets[target].version, w.targets[target].sick = "something else", true
 }
 
 func (w *world) routerGoesAway() {

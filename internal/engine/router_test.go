@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
 )
 
 // router is a pretend load balancer. It remembers every write that took effect.
@@ -18,6 +19,7 @@ type router struct {
 	refuses int
 	answers []rollout.AnswerKind
 	asked   int
+	deaf    bool            // it tells nobody what it does
 	meets   func(write int) // called while a write is out, when it is not nil
 }
 
@@ -88,6 +90,9 @@ func (p *process) Ask(_ context.Context, _ *rollout.Deployment, _ []rollout.Targ
 	defer p.w.mu.Unlock()
 	r := &p.w.router
 	r.asked++
+	if r.deaf {
+		return false, false, ""
+	}
 	return len(r.writes) > 0 && r.writes[len(r.writes)-1].Setting.Equal(&s), true, ""
 }
 
@@ -364,5 +369,112 @@ func TestAnAbortTakesTrafficBackWhileACallIsStillOut(t *testing.T) {
 		if snap.Deployment.State != rollout.StateAborted || w.last().NewWeight != 0 || w.open["t2"] != 0 {
 			t.Errorf("ended %s: %s; the router does %+v", snap.Deployment.State, snap.Deployment.Reason, w.last())
 		}
+	})
+}
+
+func TestAShareThatIsOnlyForWantOfAnOldSideIsNotKeptWhenTheDeploymentStops(t *testing.T) {
+	t.Parallel()
+	const pauses = `{"type":"canary","stages":[50,100],"stage_duration":"1s","on_failure":"pause"}`
+	for name, stops := range map[string]func(w *world){
+		"while traffic drains": func(w *world) {
+			w.deployment("d", pauses, boxes(4, nil)...)
+			w.withTraffic(false)
+			w.db.rows["d"].snap.Deployment.Spec.Traffic.Drain = rollout.Duration(time.Minute)
+			w.start(0)
+			for len(w.router.writes) == 0 || w.last().NewWeight < 100 {
+				time.Sleep(100 * time.Millisecond)
+			}
+			w.fallsSick("t0")
+		},
+		"while the write is out": func(w *world) {
+			w.deployment("d", pauses, boxes(4, nil)...)
+			w.withTraffic(false)
+			w.db.rows["d"].snap.Deployment.Spec.Traffic.Timeout = rollout.Duration(10 * time.Second)
+			w.router.meets = func(int) {
+				if w.last().NewWeight == 100 && w.targets["t0"].version == "v2" {
+					w.fallsSick("t0")
+					time.Sleep(5 * time.Second)
+				}
+			}
+			w.start(0)
+		},
+		"where nobody was reached": func(w *world) {
+			w.deployment("d", pauses, boxes(4, func(i int, b *box) {
+				if i >= 2 {
+					b.away = "v2"
+				}
+			})...)
+			w.withTraffic(false)
+			w.start(0)
+		},
+	} {
+		inBubble(t, func(w *world) {
+			stops(w)
+			time.Sleep(time.Hour)
+			snap, _ := w.db.read("d")
+			if s := w.last(); snap.Deployment.State != rollout.StatePaused || s.NewWeight != 50 || w.weightOf("t2") == 0 || w.weightOf("t3") == 0 {
+				t.Errorf("%s: %s, and the router does %+v", name, snap.Deployment.Reason, s)
+			}
+		})
+	}
+}
+
+func TestARollbackBySlotThatWasPausedKeepsItsSwitch(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
+		w.withTraffic(true)
+		w.start(0)
+		snap, _ := w.await("d")
+		undo, err := strategy.Undo(&snap)
+		if err != nil {
+			t.Fatal(err)
+		}
+		undo.Deployment.ID = "u"
+		w.router.fence = 0
+		before, met := len(w.router.writes), false
+		w.router.meets = func(int) {
+			if w.last().NewWeight == 100 && !met {
+				met = true
+				w.db.update("u", func(d *rollout.Deployment) { d.Operator.Pause, d.State = true, rollout.StatePaused })
+			}
+		}
+		if _, err := w.db.Create(t.Context(), undo); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Second)
+		w.fallsSick("t3")
+		time.Sleep(30 * time.Second)
+		w.db.update("u", func(d *rollout.Deployment) { d.Operator.Pause, d.Operator.Resumes = false, d.Operator.Resumes+1 })
+		w.await("u")
+		for _, c := range w.router.writes[before:] {
+			if c.Setting.NewWeight == 0 {
+				t.Errorf("traffic went back to what is undone: %+v", c.Setting)
+			}
+		}
+	})
+}
+
+func TestARouterWhoseAnswersAreLostIsNotWrittenToWithoutPause(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"canary","stages":[50,100],"stage_duration":"1h"}`, boxes(4, nil)...)
+		w.withTraffic(false)
+		w.db.rows["d"].snap.Deployment.Spec.Traffic.Backoff = 0
+		w.start(0)
+		time.Sleep(time.Minute)
+		w.mu.Lock()
+		w.router.answers, w.router.deaf = slices.Repeat([]rollout.AnswerKind{rollout.AnswerLost}, 100_000), true
+		before := len(w.router.writes)
+		w.mu.Unlock()
+		w.asks(strategy.VerbAbort)
+		time.Sleep(5 * time.Second)
+		w.mu.Lock()
+		if n := len(w.router.writes) - before; n < 2 || n > 50 {
+			t.Errorf("%d writes in 5 s", n)
+		}
+		w.router.answers, w.router.deaf = nil, false
+		w.mu.Unlock()
+		w.await("d")
 	})
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -105,4 +106,83 @@ func TestASwitchThatIsConfirmedDuringAPauseIsTakenBackByOneWrite(t *testing.T) {
 				len(w.calls)-calls, len(w.router.writes)-writes)
 		}
 	})
+}
+
+func TestASwitchThatIsConfirmedWhenOneHasFallenSickIsTakenBackByOneWrite(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		tolerated int
+		paused    bool
+	}{"in a pause": {1, true}, "and is not tolerated": {0, false}} {
+		inBubble(t, func(w *world) {
+			w.deployment("d", fmt.Sprintf(`{"type":"blue_green","keep_old_for":"1h","max_failures":%d}`, c.tolerated), boxes(4, nil)...)
+			w.withTraffic(true)
+			w.db.rows["d"].snap.Deployment.Spec.Traffic.Timeout = rollout.Duration(time.Minute)
+			w.router.meets = func(int) {
+				if w.last().NewWeight == 100 {
+					w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause = c.paused })
+					w.fallsSick("t0")
+					time.Sleep(10 * time.Second)
+				}
+			}
+			w.start(0)
+			time.Sleep(30 * time.Second)
+			if c.paused {
+				w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause, d.Operator.Rollback = false, true })
+			}
+			snap, _ := w.await("d")
+			if snap.Deployment.State != rollout.StateRolledBack || w.callCount() != 2 || w.last().NewWeight != 0 {
+				t.Errorf("%s: ended %s: %s; %d calls, and the router does %+v", name, snap.Deployment.State, snap.Deployment.Reason,
+					w.callCount(), w.last())
+			}
+		})
+	}
+}
+
+func TestARouterThatComesBackWhileAPersonIsWaitedForIsTold(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w *world) {
+		w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`, boxes(4, nil)...)
+		w.withTraffic(false)
+		w.start(0)
+		time.Sleep(time.Minute)
+		w.routerGoesAway()
+		w.fallsSick("t0")
+		time.Sleep(time.Hour)
+		w.mu.Lock()
+		tries := 10_000 - len(w.router.answers)
+		w.router.answers = nil
+		w.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		if w.weightOf("t0") != 0 || w.weightOf("t1") == 0 || tries > 70 {
+			t.Errorf("after %d tries the router does %+v", tries, w.last())
+		}
+	})
+}
+
+func TestWhoIsVerifiedAsItIsAndFallsSickLosesItsTraffic(t *testing.T) {
+	t.Parallel()
+	for name, strategyJSON := range map[string]string{
+		"in a bake":       `{"type":"rolling","batch_size":2,"bake":"1m","max_failures":1}`,
+		"by on_failure":   `{"type":"rolling","batch_size":2,"bake":"1m","on_failure":"pause"}`,
+		"at a gate":       `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`,
+		"in a blue-green": `{"type":"blue_green","keep_old_for":"1h","max_failures":1}`,
+	} {
+		inBubble(t, func(w *world) {
+			w.deployment("d", strategyJSON, boxes(4, func(i int, b *box) {
+				if i == 0 {
+					b.version = "v2"
+				}
+			})...)
+			w.withTraffic(false)
+			w.start(0)
+			time.Sleep(30 * time.Second)
+			w.fallsSick("t0")
+			time.Sleep(20 * time.Second)
+			snap, _ := w.db.read("d")
+			if snap.Targets[0].State != rollout.TargetFailed || w.weightOf("t0") != 0 || w.weightOf("t1") == 0 {
+				t.Errorf("%s: t0 is %s, and the router does %+v", name, snap.Targets[0].State, w.last())
+			}
+		})
+	}
 }

@@ -34,6 +34,8 @@ type box struct {
 	takes   time.Duration
 	fails   string // the version that it refuses to become
 	hangs   string // the version on which it never answers
+	away    string // the version that never reaches it
+	sick    bool   // it is not well until it is called again
 	fence   int64
 	shared  bool      // several deployments call it
 	probed  func()    // called by each probe before it answers, when it is not nil
@@ -314,6 +316,9 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call, call
 		b.left = time.Now()
 		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
 	}
+	if b.away == call.Version {
+		return rollout.Answer{Kind: rollout.AnswerNotSent, Message: "connection refused"}
+	}
 	wait(ctx, b.takes)
 	if b.loses && callerDied() {
 		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
@@ -323,7 +328,7 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call, call
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	b.version = call.Version
+	b.version, b.sick = call.Version, false
 	if b.mumbles {
 		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
 	}
@@ -343,6 +348,9 @@ func (p *process) Probe(_ context.Context, _ rollout.Check, address string, _ *r
 	}
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
+	if b.sick {
+		return rollout.Observation{Status: rollout.HealthUnhealthy, Version: b.version, Message: "HTTP 500"}
+	}
 	return rollout.Observation{Status: rollout.Healthy, Version: b.version}
 }
 

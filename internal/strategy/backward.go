@@ -38,6 +38,9 @@ func (p *planner) backward() {
 
 // switchBack ends a blue-green deployment that had been switched.
 func (p *planner) switchBack() {
+	if st := &p.out.Status; st.Progress.WaveSettledAt.IsZero() {
+		st.Progress.WaveSettledAt = p.now // it was switched, also when the router has confirmed the way back
+	}
 	if !p.routed(p.setting(0, nil)) {
 		return
 	}
@@ -45,9 +48,10 @@ func (p *planner) switchBack() {
 	p.finish(rollout.StateRolledBack)
 }
 
-// keptOldSide reports whether the old slot is still there as it was: then one write to the router was the way back.
+// keptOldSide reports whether the old slot is still there as it was: then one write to the router was the way back. A switch
+// that was confirmed counts also when its wave did not settle, because somebody fell sick meanwhile.
 func (p *planner) keptOldSide() bool {
-	switched := p.bySlot() && !p.d.Progress.WaveSettledAt.IsZero()
+	switched := p.bySlot() && (!p.d.Progress.WaveSettledAt.IsZero() || p.d.Progress.Weight == percentBase)
 	return p.spec.Traffic != nil && switched && p.calling == 0 && p.d.Kind == rollout.KindDeploy
 }
 

@@ -26,9 +26,9 @@ func (p *planner) routed(want rollout.Setting) bool {
 		p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
 	case r.Applied.Equal(&want):
 		return true
-	case p.leavesRouter(r, &want):
-	case p.now.Before(r.NotBefore):
-		p.waits("the router is tried again at", r.NotBefore)
+	case p.heldByPeople(): // the router stays as it is
+	case p.now.Before(p.routerDue(r, &want)):
+		p.waits("the router is tried again at", p.routerDue(r, &want))
 	case r.Doubt && r.Tells() && r.Sent.Setting.Equal(&want):
 		p.act(rollout.Action{Kind: rollout.ActionAskRouter, Route: *r.Sent})
 		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
@@ -39,10 +39,15 @@ func (p *planner) routed(want rollout.Setting) bool {
 	return false
 }
 
-// leavesRouter reports whether the router stays as it is until a person says so: somebody holds the deployment, or it has
-// stopped by itself and the router has refused often enough.
-func (p *planner) leavesRouter(r *rollout.RouterState, want *rollout.Setting) bool {
-	return p.heldByPeople() || p.heldByItself() && p.routerRefusal() != "" && r.Sent.Setting.Equal(want)
+// routerRest is how much longer a router is left alone that has refused often enough, while a person is waited for anyway.
+const routerRest = time.Minute
+
+// routerDue is when the router may be written to.
+func (p *planner) routerDue(r *rollout.RouterState, want *rollout.Setting) time.Time {
+	if p.heldByItself() && p.routerRefusal() != "" && r.Sent.Setting.Equal(want) {
+		return r.NotBefore.Add(routerRest)
+	}
+	return r.NotBefore
 }
 
 // trustRouter lets the router be tried as often as if it had not refused: a person has said that it goes on.
@@ -173,9 +178,7 @@ func applyRoute(d *rollout.Deployment, o rollout.Outcome, now time.Time) []rollo
 	case rollout.AnswerLost:
 		r.Applied, r.Doubt = nil, true
 		kind = rollout.EventTrafficUnknown
-		p := d.Spec.Traffic
-		r.NotBefore = now.Add(p.Backoff.Std() << min(r.Tries, maxBackoffDoublings))
-		r.Tries, r.Error = r.Tries+1, o.Answer.Message
+		retryRoute(d, &r, o.Answer, now)
 	case rollout.AnswerRetry:
 		r.Applied = nil // it may have moved traffic before it failed
 		retryRoute(d, &r, o.Answer, now)

@@ -116,12 +116,11 @@ func (p *planner) inOneSlot() bool {
 // sideOf is where a target stands. By slot, a side is a slot; else the new side are the verified targets.
 func (p *planner) sideOf(i, share int, leaving map[int]bool) side {
 	t := &p.s.Targets[i]
-	gone := ill(t) && (t.Touched() || p.spec.Strategy.Type == blueGreenType)
 	active, _ := slots(p.d)
 	switch {
-	case p.inOneSlot() && (share < percentBase || !gone):
+	case p.inOneSlot() && (share < percentBase || !p.gone(t)):
 		return sideOld
-	case leaving[i], gone, t.Attempts > 0 && t.Busy(), p.exposes(t):
+	case leaving[i], p.gone(t), t.Attempts > 0 && t.Busy(), p.exposes(t):
 		return sideOut
 	case p.bySlot() && t.Slot == active:
 		return sideOld
@@ -130,6 +129,13 @@ func (p *planner) sideOf(i, share int, leaving map[int]bool) side {
 	default:
 		return sideOld
 	}
+}
+
+// gone reports whether a target was given up. One that no call has reached serves as it did, unless its side is switched as
+// a whole.
+func (p *planner) gone(t *rollout.Target) bool {
+	unreached := t.Attempts > 0 && !t.Touched()
+	return ill(t) && (!unreached || p.spec.Strategy.Type == blueGreenType)
 }
 
 // exposes reports whether a target of a canary runs the new version already and is not verified yet: it would get more

@@ -15,7 +15,7 @@ func (p *planner) shareAfter(wave int) int {
 		return 0
 	case !p.undoesSwitch():
 		return p.spec.Waves[wave-1].Weight
-	case p.d.Progress.Wave > 1:
+	case p.d.Progress.Wave > 1 || !p.out.Status.Progress.WaveSettledAt.IsZero():
 		return p.d.Progress.Weight // as the first wave left it
 	case !p.complete(wave):
 		return 0
@@ -37,11 +37,31 @@ func (p *planner) shareNow(wave int) int {
 	switch share := p.shareWithin(wave); {
 	case !p.held() || p.spec.Strategy.Type == rollingType:
 		return share
-	case p.d.Progress.Weight == p.shareAfter(wave): // it was moved before the deployment was held
+	case p.d.Progress.Weight == p.shareAfter(wave) && p.arrived(wave): // it was moved before the deployment was held
 		return p.d.Progress.Weight
 	default:
 		return min(share, p.d.Progress.Weight)
 	}
+}
+
+// arrived reports whether all targets of a wave have their outcome, and it did not stop the deployment that all of them
+// failed. Before that the new side has a greater share only for want of an old one, as while the last targets are called.
+func (p *planner) arrived(wave int) bool {
+	size, failed := 0, 0
+	for i := range p.s.Targets {
+		t := &p.s.Targets[i]
+		if t.Wave != wave {
+			continue
+		}
+		if !t.Settled() {
+			return false
+		}
+		size++
+		if ill(t) {
+			failed++
+		}
+	}
+	return failed < size || size == 0 || p.d.Stop != rollout.StopPaused
 }
 
 // keepsShare reports whether what a wave has earned for the new side waits for a person: at the gate before it, or because

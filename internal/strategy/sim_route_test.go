@@ -120,7 +120,8 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 		s.violate("the new side gets %d %% after %d %%, and a person is waited for", c.Setting.NewWeight, before.Progress.Weight)
 	case b.confirmed.Equal(&c.Setting):
 		s.violate("the router does so already")
-	case repeated && before.Direction == rollout.Forward && before.Stop == rollout.StopNone && !before.Operator.Abort && b.failed > spec.Retries:
+	case repeated && before.Direction == rollout.Forward && before.Stop == rollout.StopNone && before.Progress.Gate == 0 &&
+		!before.Operator.Abort && b.failed > spec.Retries:
 		s.violate("written again after %d failures, %d retries", b.failed, spec.Retries)
 	}
 	if repeated {
@@ -149,11 +150,54 @@ func waitsForSomebody(d *rollout.Deployment) bool {
 	return (d.Progress.Gate > 0 || d.Stop == rollout.StopPaused) && !d.Operator.Pause && !d.Operator.Abort && !d.Unapproved()
 }
 
+// mayMoveTraffic reports whether a deployment that waits for a person could write to its router now.
+func (s *sim) mayMoveTraffic(before *rollout.Deployment, d *rollout.Decision) bool {
+	r := before.Progress.Router
+	return !d.Again && waitsForSomebody(before) && r != nil && !r.Open && !r.Asking && s.liveBook.confirmed != nil &&
+		!s.now.Before(r.NotBefore) && !s.inPlace() && r.Tries <= before.Spec.Traffic.Retries
+}
+
+// checkShareHeld wants the new side to have no more than it has earned while a person is waited for, as far as the old side
+// can take the rest.
+func (s *sim) checkShareHeld(before *rollout.Deployment, d *rollout.Decision) {
+	if !s.mayMoveTraffic(before, d) || before.Direction != rollout.Forward || before.Spec.Strategy.Type == "rolling" ||
+		before.Kind == rollout.KindRollback || !s.oldSideServes(before) {
+		return
+	}
+	wave, earned := before.Progress.Wave, 0
+	open, lost, size := 0, 0, 0
+	for i := range s.live.Targets {
+		t := &s.live.Targets[i]
+		if t.Wave != wave {
+			continue
+		}
+		size++
+		switch {
+		case !t.Settled():
+			open++
+		case !s.onNewSide(i):
+			lost++
+		}
+	}
+	switch {
+	case !before.Progress.WaveSettledAt.IsZero(), open == 0 && (lost < size || size == 0 || before.Stop != rollout.StopPaused):
+		earned = before.Spec.Waves[wave-1].Weight
+	case wave > 1:
+		earned = before.Spec.Waves[wave-2].Weight
+	}
+	if s.liveBook.confirmed.NewWeight <= earned {
+		return
+	}
+	s.cover("router: more than was earned while a person is waited for")
+	if !slices.ContainsFunc(d.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionRoute }) {
+		s.violate("the new side keeps %d %%, has earned %d, and a person is waited for", s.liveBook.confirmed.NewWeight, earned)
+	}
+}
+
 // checkSickLeave wants a target that has been given up to lose its traffic while a person is waited for, too.
 func (s *sim) checkSickLeave(before *rollout.Deployment, d *rollout.Decision) {
-	r, b := before.Progress.Router, &s.liveBook
-	if d.Again || !waitsForSomebody(before) || r == nil || r.Open || r.Asking || b.confirmed == nil || s.now.Before(r.NotBefore) || s.inPlace() ||
-		r.Tries > before.Spec.Traffic.Retries {
+	b := &s.liveBook
+	if !s.mayMoveTraffic(before, d) {
 		return
 	}
 	sick, well := "", false

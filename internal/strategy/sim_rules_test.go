@@ -100,6 +100,7 @@ func (s *sim) checkDecision(before *rollout.Deployment, d *rollout.Decision) {
 	s.checkTold(before.State, st.State, d.Events)
 	s.checkGate(before, d)
 	s.checkSickLeave(before, d)
+	s.checkShareHeld(before, d)
 	s.checkWave(before, st)
 	s.checkCause(before, st)
 	s.checkPure(d)

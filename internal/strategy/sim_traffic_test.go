@@ -10,7 +10,8 @@ import (
 func (s *sim) given(i int) bool {
 	t := &s.live.Targets[i]
 	sick := t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
-	return sick && (s.liveShadow[i].touched() || s.live.Deployment.Spec.Strategy.Type == "blue_green")
+	unreached := t.Attempts > 0 && !s.liveShadow[i].touched()
+	return sick && (!unreached || s.live.Deployment.Spec.Strategy.Type == "blue_green")
 }
 
 // exposes reports whether a target of a canary is known to run the new version, and not verified.
