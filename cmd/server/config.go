@@ -35,7 +35,7 @@ type Config struct {
 	RateLimit        int               `help:"Requests per second that each token may make at each replica; 0 for any number." default:"200" env:"ROLLCALL_RATE_LIMIT"`
 	QueueLimit       int               `help:"Deployments of one service, over all environments, that may be unfinished at once; 0 for any number." default:"100" env:"ROLLCALL_QUEUE_LIMIT"`
 	Retain           string            `help:"How long deployments are kept after they ended, at least 24h, such as 90d; 0 for ever. The last two of a service in an environment that succeeded always stay." default:"0" env:"ROLLCALL_RETAIN"`
-	AllowCIDR        []string          `name:"allow-cidr" help:"Network that targets may be in, beside public addresses; repeatable." env:"ROLLCALL_ALLOW_CIDR"`
+	AllowCIDR        []string          `name:"allow-cidr" help:"Network that may be called, beside public addresses: targets, checks, routers, Git, receivers of notifications; repeatable." env:"ROLLCALL_ALLOW_CIDR"`
 	AllowCommand     map[string]string `help:"Program that command checks may run, as name=path; repeatable." env:"ROLLCALL_ALLOW_COMMAND"`
 	AllowSocket      []string          `help:"Unix socket of a router that may be written to, as an absolute path; repeatable." env:"ROLLCALL_ALLOW_SOCKET"`
 	AllowPort        []uint16          `help:"Port below 1024, other than 80 and 443, that may be called; repeatable." env:"ROLLCALL_ALLOW_PORT"`

@@ -18,7 +18,7 @@ import (
 func main() {
 	var c Config
 	kong.Parse(&c,
-		kong.Name("server"),
+		kong.Name("rollcall-server"),
 		kong.Description("Rollcall rolls versions out to targets that answer HTTP, and puts things back when they go wrong."),
 		kong.Vars{"version": version()},
 	)

@@ -13,7 +13,7 @@ func (s *server) prune(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := s.store.Prune(ctx); err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "old idempotency keys could not be removed", "error", err)
+			s.log.WarnContext(ctx, "what is kept for a time only could not be removed", "error", err)
 		}
 		if s.config.retain > 0 {
 			s.forget(ctx)

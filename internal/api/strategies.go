@@ -12,11 +12,11 @@ import (
 func (s *server) ListStrategies(
 	context.Context, gen.ListStrategiesRequestObject,
 ) (gen.ListStrategiesResponseObject, error) {
-	kinds := strategy.Kinds()
+	kinds := strategy.Describe()
 	return gen.ListStrategies200JSONResponse{Items: encodeAll(kinds, kindJSON)}, nil
 }
 
-func kindJSON(k *strategy.Kind) gen.StrategyKind {
+func kindJSON(k *strategy.Description) gen.StrategyKind {
 	return gen.StrategyKind{
 		Type: k.Type, Summary: k.Summary, Parameters: encodeAll(k.Parameters, parameterJSON),
 	}

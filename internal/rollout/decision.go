@@ -14,7 +14,7 @@ const (
 	ActionAskRouter ActionKind = "ask_router"
 )
 
-// Action is one thing to do for one target.
+// Action is one thing to do for a target, or for the router: then Target and Check are -1.
 type Action struct {
 	Kind ActionKind
 	// Target is an index into Snapshot.Targets, Check one into Spec.Checks.

@@ -147,7 +147,8 @@ type Deployment struct {
 	CreatedAt  time.Time
 	StartedAt  time.Time
 	FinishedAt time.Time
-	// DeadlineAt is when the deployment fails for lack of progress; zero while none runs.
+	// DeadlineAt is when lack of progress ends the way forward, as on_failure says, or a rollback that is under way; zero
+	// while pending, paused and terminal.
 	DeadlineAt time.Time
 	// NextActionAt is when the deployment next does something by itself; zero when it waits for a person.
 	NextActionAt time.Time
@@ -198,7 +199,8 @@ type Progress struct {
 	Router *RouterState `json:"router,omitempty"`
 	// Cause says why the deployment turned back or stopped; empty while all is well.
 	Cause string `json:"cause"`
-	// Weight is the new side's share of traffic, in percent, as last confirmed.
+	// Weight is the new side's share of traffic, in percent, as the router has last confirmed it; without one, that of the
+	// last wave whose targets have their outcome.
 	Weight int `json:"weight"`
 }
 
@@ -236,14 +238,15 @@ func Count(targets []Target) Counts {
 
 // Result is how a deployment ended.
 type Result struct {
-	Success           bool           `json:"success"`
-	State             State          `json:"state"`
-	TargetsUpdated    int            `json:"targets_updated"`
-	TargetsFailed     int            `json:"targets_failed"`
-	TargetsRolledBack int            `json:"targets_rolled_back"`
-	DurationMS        float64        `json:"duration_ms"`
-	Errors            []TargetError  `json:"errors"`
-	Metadata          map[string]any `json:"metadata"`
+	Success           bool          `json:"success"`
+	State             State         `json:"state"`
+	TargetsUpdated    int           `json:"targets_updated"`
+	TargetsFailed     int           `json:"targets_failed"`
+	TargetsRolledBack int           `json:"targets_rolled_back"`
+	DurationMS        float64       `json:"duration_ms"`
+	Errors            []TargetError `json:"errors"`
+	// Metadata has stopped_at_stage, of a canary that did not succeed, and active_slot; each is nil where it makes no sense.
+	Metadata map[string]any `json:"metadata"`
 }
 
 // TargetError is what went wrong last at one target.

@@ -68,7 +68,7 @@ type SourceStatus struct {
 	Failures int
 	// Rewrite is the last time that the branch's history was replaced; nil when it never was.
 	Rewrite *Rewrite
-	// Drifted counts the targets that run something else than Git says, or do not tell.
+	// Drifted counts the targets that run something else than Git says; those that do not tell are not among them.
 	Drifted int
 	// Serial is the number of the newest attempt that was planned.
 	Serial int64

@@ -49,7 +49,8 @@ type Target struct {
 	Metadata map[string]any
 	// DeployURL receives the deploy webhook.
 	DeployURL string
-	// Position is its place in the request's list, from 0. Wave is the number of its wave, from 1.
+	// Position is its place in the request's list, from 0. Wave is the number of its wave, from 1; 0
+	// when no wave takes it.
 	Position int
 	Wave     int
 	// Want is the version that going forward means for this target.

@@ -7,7 +7,8 @@ import (
 )
 
 // Adopt marks every call that is written down without an answer as unknown: whoever made it is gone. Such a call does
-// not use up a retry. A new owner does this once, before it plans.
+// not use up a retry. A blue-green deployment that has not begun is turned to the slot that is idle by now. A new owner does
+// this once, before it plans.
 func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 	events := adoptRouter(&s.Deployment, now)
 	followSlots(s)

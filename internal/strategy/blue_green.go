@@ -8,9 +8,9 @@ import (
 const slotsOfBlueGreen = 2
 
 // blueGreen updates one whole side, verifies all of it, switches, and keeps watching while the old side is kept.
-func blueGreen() definition {
-	return definition{
-		Kind: Kind{
+func blueGreen() kind {
+	return kind{
+		Description: Description{
 			Type:    blueGreenType,
 			Summary: "one whole side, verified before the switch; the old side is kept for a while",
 			Parameters: []Parameter{
@@ -22,6 +22,7 @@ func blueGreen() definition {
 		resolve:  resolveBlueGreen,
 		exceeded: pastMaxFailures,
 		choose:   chooseIdle,
+		switches: true,
 	}
 }
 

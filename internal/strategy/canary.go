@@ -18,9 +18,9 @@ const (
 
 // canary updates a growing share of the targets, stage by stage, and watches each stage before it goes on. It stops as
 // soon as too few of them can still be verified.
-func canary() definition {
-	return definition{
-		Kind: Kind{
+func canary() kind {
+	return kind{
+		Description: Description{
 			Type:    "canary",
 			Summary: "a growing share of the targets, each stage watched before the next",
 			Parameters: []Parameter{
@@ -35,10 +35,10 @@ func canary() definition {
 				},
 			},
 		},
-		refuses:      []string{"max_failures"},
-		resolve:      resolveCanary,
-		exceeded:     belowThreshold,
-		exposedFirst: true,
+		refuses:  []string{"max_failures"},
+		resolve:  resolveCanary,
+		exceeded: belowThreshold,
+		gradual:  true,
 	}
 }
 

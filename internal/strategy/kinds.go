@@ -13,8 +13,8 @@ const (
 	blueGreenType = "blue_green"
 )
 
-// Kind describes a strategy to people.
-type Kind struct {
+// Description says to people what a strategy is.
+type Description struct {
 	Type       string
 	Summary    string
 	Parameters []Parameter
@@ -28,57 +28,63 @@ type Parameter struct {
 	Description string
 }
 
-// definition is one strategy: what it is called, and how its parameters become waves.
-type definition struct {
-	Kind
+// kind is one strategy: what it is called, how its parameters become waves, when too much has failed, and how those who
+// serve share traffic.
+type kind struct {
+	Description
 	// refuses names common parameters that make no sense for it.
 	refuses []string
 	// resolve reads its own parameters into s and answers with the waves for n targets, n ≥ 1.
 	resolve func(p *params, n int, s *rollout.Strategy) []rollout.Wave
 	// exceeded says why more targets have failed than the strategy tolerates; empty while it does.
 	exceeded func(p *planner) string
-	// exposedFirst gives targets that run the version already the first places: so a repeated canary exposes no others.
-	exposedFirst bool
 	// choose names the targets that the waves take; nil takes all. It may refuse them.
 	choose func(p *params, targets []rollout.Target, activeSlot string) []bool
+	// evenly gives every target that serves the same, whatever it runs; else each side has a share.
+	evenly bool
+	// gradual exposes the version to no more than the share of a stage: targets that run it already come first, so that a
+	// repeated one exposes no others, and get no traffic before they are verified.
+	gradual bool
+	// switches moves traffic from one whole side to the other: between two slots, or of all targets where there are none.
+	switches bool
 }
 
-// definitions is the table of strategies: a new one is a file and a line here.
-func definitions() []definition {
-	return []definition{
+// kinds is the table of strategies: a new one is a file and a line here.
+func kinds() []kind {
+	return []kind{
 		rolling(),
 		blueGreen(),
 		canary(),
 	}
 }
 
-// Kinds lists the strategies with all their parameters.
-func Kinds() []Kind {
-	kinds := make([]Kind, 0, len(definitions()))
-	for _, d := range definitions() {
+// Describe lists the strategies with all their parameters.
+func Describe() []Description {
+	var list []Description
+	for _, k := range kinds() {
 		for _, p := range commonParameters() {
-			if !slices.Contains(d.refuses, p.Name) {
-				d.Parameters = append(d.Parameters, p)
+			if !slices.Contains(k.refuses, p.Name) {
+				k.Parameters = append(k.Parameters, p)
 			}
 		}
-		kinds = append(kinds, d.Kind)
+		list = append(list, k.Description)
 	}
-	return kinds
+	return list
 }
 
-func define(name string) (definition, bool) {
-	for _, d := range definitions() {
-		if d.Type == name {
-			return d, true
+func kindOf(name string) (kind, bool) {
+	for _, k := range kinds() {
+		if k.Type == name {
+			return k, true
 		}
 	}
-	return definition{}, false
+	return kind{}, false
 }
 
 func knownTypes() string {
 	var names []string
-	for _, d := range definitions() {
-		names = append(names, d.Type)
+	for _, k := range kinds() {
+		names = append(names, k.Type)
 	}
 	return strings.Join(names, ", ")
 }

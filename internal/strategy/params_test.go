@@ -255,7 +255,7 @@ func TestOnlyTheDelayAfterTheLastWaveFallsAway(t *testing.T) {
 
 func TestEveryKindDescribesAllThatItReads(t *testing.T) {
 	t.Parallel()
-	for _, kind := range strategy.Kinds() {
+	for _, kind := range strategy.Describe() {
 		object := map[string]json.RawMessage{"type": json.RawMessage(fmt.Sprintf("%q", kind.Type))}
 		for _, p := range kind.Parameters {
 			if p.Type == "" || p.Description == "" || !json.Valid([]byte(p.Default)) {

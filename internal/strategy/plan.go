@@ -18,6 +18,7 @@ type planner struct {
 	s    *rollout.Snapshot
 	d    *rollout.Deployment
 	spec *rollout.Spec
+	kind kind
 	now  time.Time
 	out  rollout.Decision
 	// counted facts
@@ -63,6 +64,7 @@ func Plan(s *rollout.Snapshot, now time.Time) rollout.Decision {
 func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	d := &s.Deployment
 	p := &planner{s: s, d: d, spec: &d.Spec, now: now}
+	p.kind, _ = kindOf(d.Spec.Strategy.Type)
 	p.out.Status = rollout.Status{
 		State: d.State, Direction: d.Direction, Stop: d.Stop, Reason: d.Reason, Progress: d.Progress,
 		StartedAt: d.StartedAt, FinishedAt: d.FinishedAt, DeadlineAt: d.DeadlineAt, NextActionAt: d.NextActionAt,

@@ -20,7 +20,7 @@ func Prepare(
 ) (rollout.NewDeployment, error) {
 	targets = slices.Clone(targets)
 	resolved, waves, chosen, problems := resolve(strategy, targets, d.Spec.ActiveSlot)
-	kind, _ := define(resolved.Type)
+	k, _ := kindOf(resolved.Type)
 	if t := d.Spec.Traffic; t != nil && d.Kind == rollout.KindDeploy && len(problems) == 0 && t.Drain >= resolved.ProgressDeadline {
 		problems = append(problems, rollout.Problem{
 			Pointer: "/traffic/drain", Detail: "must be shorter than the strategy's progress_deadline, or no target is ever called in time",
@@ -40,7 +40,7 @@ func Prepare(
 		recall(&d, &targets[i], i, remembered[targets[i].ID])
 	}
 	slices.SortStableFunc(targets, func(a, b rollout.Target) int {
-		return rank(&kind, &a, chosen[a.Position]) - rank(&kind, &b, chosen[b.Position])
+		return rank(&k, &a, chosen[a.Position]) - rank(&k, &b, chosen[b.Position])
 	})
 	assign(&d, targets)
 	d.Counts = rollout.Count(targets)
@@ -74,11 +74,11 @@ func recall(d *rollout.Deployment, t *rollout.Target, position int, known rollou
 
 // rank puts targets that serve badly first: they have the least to lose. Where exposure counts, those that are exposed
 // already come before them. Those that no wave takes come last.
-func rank(kind *definition, t *rollout.Target, chosen bool) int {
+func rank(k *kind, t *rollout.Target, chosen bool) int {
 	switch {
 	case !chosen:
 		return 3
-	case kind.exposedFirst && t.Version != "" && t.Version == t.Want:
+	case k.gradual && t.Version != "" && t.Version == t.Want:
 		return 0
 	case t.Health == rollout.HealthUnhealthy:
 		return 1
@@ -108,15 +108,15 @@ func resolve(
 ) (s rollout.Strategy, waves []rollout.Wave, chosen []bool, problems []rollout.Problem) {
 	p := newParams(object)
 	s.Type = p.text("type", DefaultType)
-	kind, known := define(s.Type)
+	k, known := kindOf(s.Type)
 	if !known {
 		p.problem("type", "%q is not a strategy; known are %s", s.Type, knownTypes())
 		return s, nil, nil, p.problems
 	}
-	p.refused = kind.refuses
+	p.refused = k.refuses
 	chosen = slices.Repeat([]bool{true}, len(targets))
-	if kind.choose != nil {
-		chosen = kind.choose(p, targets, activeSlot)
+	if k.choose != nil {
+		chosen = k.choose(p, targets, activeSlot)
 	}
 	n := 0
 	for _, taken := range chosen {
@@ -125,7 +125,7 @@ func resolve(
 		}
 	}
 	resolveCommon(p, n, &s)
-	waves = kind.resolve(p, n, &s)
+	waves = k.resolve(p, n, &s)
 	p.leftovers(s.Type)
 	return s, waves, chosen, p.problems
 }

@@ -76,13 +76,19 @@ func metadata(d *rollout.Deployment) map[string]any {
 	if len(d.Spec.Strategy.Stages) > 0 && !succeeded(d) && d.Progress.Wave > 0 {
 		m["stopped_at_stage"] = d.Progress.Wave
 	}
-	if active, idle := slots(d); active != "" {
-		m["active_slot"] = active
-		if idle != "" && switched(d) {
-			m["active_slot"] = idle
-		}
+	if slot := serving(d); slot != "" {
+		m["active_slot"] = slot
 	}
 	return m
+}
+
+// serving is the slot that serves since the deployment has ended; empty without slots.
+func serving(d *rollout.Deployment) string {
+	active, idle := slots(d)
+	if active != "" && idle != "" && switched(d) {
+		return idle
+	}
+	return active
 }
 
 // switched reports whether traffic went over to the new side and was not taken back: a router has confirmed that.
@@ -96,8 +102,8 @@ func switched(d *rollout.Deployment) bool {
 
 // failureCause says why the deployment may not go on as it is; empty while it may.
 func (p *planner) failureCause() string {
-	if kind, known := define(p.spec.Strategy.Type); known {
-		if cause := kind.exceeded(p); cause != "" {
+	if p.kind.exceeded != nil { // else a newer server has made it
+		if cause := p.kind.exceeded(p); cause != "" {
 			return cause
 		}
 	}

@@ -7,9 +7,6 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// slotted is the strategy that needs to see all targets, to tell the two slots.
-const slotted = "blue_green"
-
 // Retry is the deployment that finishes what a finished one left undone: of the same kind, version, strategy and labels,
 // for the targets that did not arrive. It comes without id and requester. A deployment that has not ended, was superseded
 // or left nothing to do is a CodeConflict error that says why.
@@ -50,8 +47,8 @@ func leftUndone(s *rollout.Snapshot) []rollout.Target {
 			missing = append(missing, again(t))
 		}
 	}
-	if len(missing) > 0 && slots && s.Deployment.Spec.Strategy.Type == slotted && s.Deployment.Kind == rollout.KindDeploy {
-		return everything
+	if k, _ := kindOf(s.Deployment.Spec.Strategy.Type); len(missing) > 0 && slots && k.switches && s.Deployment.Kind == rollout.KindDeploy {
+		return everything // to tell the two slots
 	}
 	return missing
 }

@@ -34,7 +34,7 @@ func Undo(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 		return undoBySlot(undone, s, d, targets, doubtful)
 	}
 	how, err := json.Marshal(map[string]any{
-		"type": "rolling", "batch_size": undone.Spec.LargestWave(),
+		"type": rollingType, "batch_size": undone.Spec.LargestWave(),
 		"on_failure": rollout.OnFailureHalt, "max_failures": len(targets), "progress_deadline": undone.Spec.Strategy.ProgressDeadline,
 	})
 	if err != nil {
@@ -43,14 +43,6 @@ func Undo(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	n, err := follow(d, targets, how, doubtful)
 	n.Deployment.Spec.ActiveSlot = serving(undone) // no slot is switched on the way back
 	return n, err
-}
-
-// serving is the slot that serves since the deployment has ended; empty without slots.
-func serving(d *rollout.Deployment) string {
-	if slot, ok := metadata(d)["active_slot"].(string); ok {
-		return slot
-	}
-	return ""
 }
 
 // wayBack lists the touched targets with the version that each goes back to, and names those in doubt.

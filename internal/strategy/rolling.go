@@ -6,9 +6,9 @@ import (
 
 // rolling updates the targets in waves of batch_size; the next wave starts when all of one are verified, baked, and
 // batch_delay is over.
-func rolling() definition {
-	return definition{
-		Kind: Kind{
+func rolling() kind {
+	return kind{
+		Description: Description{
 			Type:    rollingType,
 			Summary: "waves in order; never more than one wave out of service at once",
 			Parameters: []Parameter{
@@ -21,6 +21,7 @@ func rolling() definition {
 		},
 		resolve:  resolveRolling,
 		exceeded: pastMaxFailures,
+		evenly:   true,
 	}
 }
 

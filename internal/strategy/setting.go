@@ -68,7 +68,7 @@ func (p *planner) sides(share int, leaving map[int]bool) (sides []side, count [3
 // newShare is the new side's share in percent, as far as both sides have a target to take theirs.
 func (p *planner) newShare(share int, count [3]int) int {
 	switch {
-	case p.spec.Strategy.Type == rollingType && share > 0:
+	case p.kind.evenly && share > 0:
 		return count[sideNew] * percentBase / (count[sideNew] + count[sideOld])
 	case p.inOneSlot():
 		return share
@@ -83,7 +83,7 @@ func (p *planner) newShare(share int, count [3]int) int {
 
 // weights gives each target of a side its part of the side's share; the sides' sums stand exactly as their shares.
 func (p *planner) weights(share int, count [3]int) (newSide, oldSide []int) {
-	if p.inOneSlot() || p.spec.Strategy.Type == rollingType && share > 0 {
+	if p.inOneSlot() || p.kind.evenly && share > 0 {
 		return spread(evenWeight*count[sideNew], count[sideNew]), spread(evenWeight*count[sideOld], count[sideOld])
 	}
 	unit := maxWeight * len(p.s.Targets)
@@ -110,7 +110,7 @@ func spread(sum, n int) []int {
 
 // inOneSlot reports whether a blue-green deployment updates the very targets that serve: the switch moves none of them.
 func (p *planner) inOneSlot() bool {
-	return p.spec.Strategy.Type == blueGreenType && p.spec.ActiveSlot == ""
+	return p.kind.switches && p.spec.ActiveSlot == ""
 }
 
 // sideOf is where a target stands. By slot, a side is a slot; else the new side are the verified targets.
@@ -135,14 +135,13 @@ func (p *planner) sideOf(i, share int, leaving map[int]bool) side {
 // a whole.
 func (p *planner) gone(t *rollout.Target) bool {
 	unreached := t.Attempts > 0 && !t.Touched()
-	return ill(t) && (!unreached || p.spec.Strategy.Type == blueGreenType)
+	return ill(t) && (!unreached || p.kind.switches)
 }
 
-// exposes reports whether a target of a canary runs the new version already and is not verified yet: it would get more
-// traffic than the stage allows.
+// exposes reports whether a target runs the new version already and is not verified yet: it would get more traffic than the
+// stage allows.
 func (p *planner) exposes(t *rollout.Target) bool {
-	canary := len(p.spec.Strategy.Stages) > 0 && p.d.Direction == rollout.Forward
-	return canary && t.State != rollout.TargetUpdated && !t.Touched() && t.Version != "" && t.Version == t.Want
+	return p.kind.gradual && p.d.Direction == rollout.Forward && t.State != rollout.TargetUpdated && !t.Touched() && t.Version != "" && t.Version == t.Want
 }
 
 // ill reports whether a target did not pass, or nobody knows.

@@ -9,7 +9,7 @@ import (
 // shareAfter is the new side's share of traffic once a wave has its outcome; wave 0 is the beginning.
 func (p *planner) shareAfter(wave int) int {
 	switch {
-	case p.spec.Strategy.Type == rollingType:
+	case p.kind.evenly:
 		return percentBase
 	case wave == 0:
 		return 0
@@ -35,7 +35,7 @@ func (p *planner) shareWithin(wave int) int {
 // shareNow is the new side's share until a wave has its outcome. While a person is waited for it gets no more than it has.
 func (p *planner) shareNow(wave int) int {
 	switch share := p.shareWithin(wave); {
-	case !p.held() || p.spec.Strategy.Type == rollingType:
+	case !p.held() || p.kind.evenly:
 		return share
 	case p.d.Progress.Weight == p.shareAfter(wave) && p.arrived(wave): // it was moved before the deployment was held
 		return p.d.Progress.Weight
@@ -74,7 +74,7 @@ func (p *planner) keepsShare(wave int) bool {
 // shareBack is the new side's share while targets are taken back: none may have traffic on the new side before anything
 // there is touched. Where it is the old side whose targets were touched, the new one goes on until they are back.
 func (p *planner) shareBack() int {
-	if p.spec.Strategy.Type == rollingType {
+	if p.kind.evenly {
 		return percentBase
 	}
 	if p.oldSideTouched() {

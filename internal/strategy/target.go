@@ -74,7 +74,7 @@ func Apply(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Even
 	return events
 }
 
-// Move is the target after a step that a decision asks for.
+// Move carries out, in place, a step of a target that a decision asks for, and tells what changed.
 func Move(s *rollout.Snapshot, m rollout.Move, now time.Time) []rollout.Event {
 	t := &s.Targets[m.Target]
 	from := t.State

@@ -754,7 +754,7 @@ type Deployment struct {
 	ApprovedBy *string   `json:"approved_by"`
 	CreatedAt  time.Time `json:"created_at"`
 
-	// DeadlineAt When it fails for lack of progress; null while pending, paused and terminal.
+	// DeadlineAt When lack of progress ends the way forward, as on_failure says, or a rollback that is under way; null while pending, paused and terminal.
 	DeadlineAt  *time.Time          `json:"deadline_at"`
 	Direction   DeploymentDirection `json:"direction"`
 	Environment string              `json:"environment"`
@@ -1337,7 +1337,7 @@ type Progress struct {
 	TargetsUnknown  int `json:"targets_unknown"`
 	TargetsUpdated  int `json:"targets_updated"`
 
-	// TrafficWeight The new side's share of traffic in percent, as last confirmed.
+	// TrafficWeight The new side's share of traffic in percent, as the router has last confirmed it; without one, that of the last wave whose targets have their outcome.
 	TrafficWeight int `json:"traffic_weight"`
 
 	// Wave The current wave, from 1; 0 before the start.
