@@ -22,6 +22,7 @@ import (
 	"rollcall/internal/notify"
 	"rollcall/internal/outbound"
 	"rollcall/internal/store"
+	"rollcall/internal/strategy"
 	"rollcall/internal/target"
 	"rollcall/internal/traffic"
 	"rollcall/internal/web"
@@ -101,7 +102,7 @@ func (s *server) wire(ctx context.Context) error {
 		return err
 	}
 	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks, AllowPorts: s.config.AllowPort})
-	m := metrics.New()
+	m := metrics.New(metrics.Kinds{Strategies: strategy.Types(), Checks: health.Types(), Routers: traffic.Types()})
 	m.Watch(s.store)
 	m.WatchSources(s.store)
 	m.WatchOutbox(s.store)

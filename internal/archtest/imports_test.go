@@ -19,7 +19,7 @@ type row struct {
 func table() []row {
 	words := []string{"internal/rollout"}
 	adapter := "an adapter knows the words and its own outside, never another adapter or the engine: each can be read, tested and replaced alone"
-	outside := []string{"internal/rollout", "internal/netguard", "internal/outbound"}
+	outside := []string{"internal/rollout", "internal/outbound"}
 	leaf := "it serves whoever needs it and knows nothing of Rollcall"
 	return []row{
 		{"internal/rollout", nil, "the words import nothing, so that every package can speak them"},
@@ -30,7 +30,7 @@ func table() []row {
 		{"internal/health", outside, adapter},
 		{"internal/target", outside, adapter},
 		{"internal/traffic", outside, adapter},
-		{"internal/gitops", outside, adapter},
+		{"internal/gitops", words, adapter},
 		{"internal/notify", outside, adapter},
 		{"internal/web", words, adapter},
 		{"internal/metrics", words, adapter},
@@ -38,7 +38,7 @@ func table() []row {
 		{"internal/auth", words, adapter},
 		{"internal/api", []string{"", "internal/api/gen", "internal/live", "internal/rollout", "internal/strategy"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
 		{"internal/api/gen", words, "generated from the contract"},
-		{"internal/client", []string{"internal/api/gen", "internal/rollout"}, "it asks a server over HTTP, as anybody could, with the contract's types"},
+		{"internal/client", []string{"internal/api/gen"}, "it asks a server over HTTP, as anybody could, with the contract's types"},
 		{"internal/netguard", nil, leaf},
 		{"internal/seal", nil, leaf},
 		{"internal/localpg", nil, leaf},

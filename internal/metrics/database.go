@@ -25,7 +25,7 @@ type Database interface {
 // rollcall_database_up is 0.
 func (m *Metrics) Watch(db Database) {
 	m.registry.MustRegister(&deployments{
-		db:    db,
+		db: db, strategies: m.kinds.Strategies,
 		count: desc("deployments", "Deployments by state and strategy, from the database.", "state", "strategy"),
 		inFlight: desc("deployments_in_flight",
 			"Deployments that have not ended, by state, from the database.", "state"),
@@ -42,6 +42,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // deployments reads the database at each scrape.
 type deployments struct {
 	db                         Database
+	strategies                 []string
 	count, inFlight, stuck, up *prometheus.Desc
 }
 
@@ -68,7 +69,7 @@ func (c *deployments) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- gauge(c.up, 1)
 	ch <- gauge(c.stuck, float64(stuck))
-	c.send(ch, tally(tallies))
+	c.send(ch, tally(tallies, c.strategies))
 }
 
 type group struct {
@@ -78,15 +79,15 @@ type group struct {
 
 // tally sums up by labels. Every state of every known strategy is there, so that a series never vanishes when its last
 // deployment moves on.
-func tally(tallies []rollout.Tally) map[group]int {
+func tally(tallies []rollout.Tally, strategies []string) map[group]int {
 	counts := map[group]int{}
 	for _, state := range rollout.States() {
-		for _, strategy := range strategies() {
+		for _, strategy := range strategies {
 			counts[group{state, strategy}] = 0
 		}
 	}
 	for _, t := range tallies {
-		counts[group{t.State, among(t.Strategy, strategies())}] += t.Count
+		counts[group{t.State, among(t.Strategy, strategies)}] += t.Count
 	}
 	return counts
 }

@@ -28,7 +28,7 @@ type engine struct {
 	forgotten     prometheus.Counter
 }
 
-func newEngine(with promauto.Factory) engine {
+func newEngine(with promauto.Factory, kinds Kinds) engine {
 	e := engine{
 		started: counters(with, "deployments_started_total", "Deployments that this process began.", "strategy"),
 		ended:   counters(with, "deployments_total", "Deployments that this process ended.", "strategy", "outcome"),
@@ -57,13 +57,13 @@ func newEngine(with promauto.Factory) engine {
 		}),
 	}
 	e.forgotten = with.NewCounter(opts("deployments_forgotten_total", "Old deployments that this process has removed."))
-	e.zero()
+	e.zero(kinds)
 	return e
 }
 
 // zero makes the series that alerts ask for exist before the first event: a counter that appears as 1 has no rate.
-func (e engine) zero() {
-	for _, s := range strategies() {
+func (e engine) zero(kinds Kinds) {
+	for _, s := range kinds.Strategies {
 		e.started.WithLabelValues(s)
 		for _, o := range outcomes() {
 			e.ended.WithLabelValues(s, o)
@@ -80,12 +80,12 @@ func (e engine) zero() {
 
 // DeploymentStarted counts a deployment that left pending.
 func (m *Metrics) DeploymentStarted(strategy string) {
-	m.engine.started.WithLabelValues(among(strategy, strategies())).Inc()
+	m.engine.started.WithLabelValues(among(strategy, m.kinds.Strategies)).Inc()
 }
 
 // DeploymentEnded counts a deployment that reached the terminal state outcome, d after its start (0: it never started).
 func (m *Metrics) DeploymentEnded(strategy string, outcome rollout.State, d time.Duration) {
-	labels := []string{among(strategy, strategies()), among(string(outcome), outcomes())}
+	labels := []string{among(strategy, m.kinds.Strategies), among(string(outcome), outcomes())}
 	m.engine.ended.WithLabelValues(labels...).Inc()
 	m.engine.lasted.WithLabelValues(labels...).Observe(d.Seconds())
 }
@@ -99,7 +99,7 @@ func (m *Metrics) CallDone(action rollout.CallAction, kind rollout.AnswerKind, d
 
 // ProbeDone counts one health probe and what it found.
 func (m *Metrics) ProbeDone(checkType string, status rollout.Health, d time.Duration) {
-	name := among(checkType, checkTypes())
+	name := among(checkType, m.kinds.Checks)
 	m.engine.checks.WithLabelValues(name, among(string(status), statuses())).Inc()
 	m.engine.checkSeconds.WithLabelValues(name).Observe(d.Seconds())
 }
@@ -112,7 +112,7 @@ func (m *Metrics) Fenced() { m.engine.fenced.Inc() }
 
 // RouteDone counts one write to a router.
 func (m *Metrics) RouteDone(router string, kind rollout.AnswerKind, d time.Duration) {
-	router = among(router, routers())
+	router = among(router, m.kinds.Routers)
 	m.engine.routes.WithLabelValues(router, string(kind)).Inc()
 	m.engine.routeSeconds.WithLabelValues(router).Observe(d.Seconds())
 }

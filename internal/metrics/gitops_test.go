@@ -19,7 +19,7 @@ func (g gauges) SourceGauges(context.Context) ([]rollout.SourceGauge, error) {
 
 func TestSyncsDriftAndTheAgeOfTheLastGoodSyncAreOnThePage(t *testing.T) {
 	t.Parallel()
-	m := New()
+	m := New(known())
 	m.WatchSources(gauges{{Source: "main", State: rollout.SourceDrifted, Drifted: 3, Age: 90 * time.Second}})
 	m.SyncDone("main", time.Second, false)
 	m.SyncDone("main", time.Second, true)
@@ -34,7 +34,7 @@ func TestSyncsDriftAndTheAgeOfTheLastGoodSyncAreOnThePage(t *testing.T) {
 
 func TestWithoutADatabaseTheSourcesAreLeftOut(t *testing.T) {
 	t.Parallel()
-	m := New()
+	m := New(known())
 	m.WatchSources(gauges(nil))
 	m.SyncDone("main", time.Second, false)
 	wantLines(t, scrape(t, m), `rollcall_gitops_syncs_total{result="ok",source="main"} 1`)

@@ -33,7 +33,7 @@ var described = regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)
 // served are the names of all metrics that a server has, with the labels that tell their series apart.
 func served(t *testing.T) map[string][]string {
 	t.Helper()
-	m := New()
+	m := New(known())
 	m.Watch(&tallies{})
 	m.WatchSources(gauges{})
 	m.WatchOutbox(pending{})

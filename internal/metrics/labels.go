@@ -17,14 +17,6 @@ func among(value string, known []string) string {
 	return other
 }
 
-func strategies() []string { return []string{"rolling", "blue_green", "canary"} }
-
-func checkTypes() []string {
-	return []string{"http", "tcp", "grpc", "metric", "command", rollout.CheckNone}
-}
-
-func routers() []string { return []string{"webhook", "haproxy"} }
-
 func actions() []string { return []string{string(rollout.CallDeploy), string(rollout.CallRollback)} }
 
 func answers() []string {

@@ -16,6 +16,7 @@ const namespace = "rollcall"
 // Metrics is all that the server counts. It is safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
+	kinds    Kinds
 	engine   engine
 	requests requests
 	syncs    syncs
@@ -23,8 +24,13 @@ type Metrics struct {
 	deliveries deliveries
 }
 
+// Kinds names what this build knows; whatever else is counted goes by the label "other".
+type Kinds struct {
+	Strategies, Checks, Routers []string
+}
+
 // New gives metrics in a new registry, with those of the Go runtime, the process and the build.
-func New() *Metrics {
+func New(kinds Kinds) *Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -33,7 +39,7 @@ func New() *Metrics {
 	)
 	with := promauto.With(registry)
 	return &Metrics{
-		registry: registry, engine: newEngine(with), requests: newRequests(with), syncs: newSyncs(with), deliveries: newDeliveries(with),
+		registry: registry, kinds: kinds, engine: newEngine(with, kinds), requests: newRequests(with), syncs: newSyncs(with), deliveries: newDeliveries(with),
 	}
 }
 

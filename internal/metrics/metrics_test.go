@@ -66,7 +66,7 @@ func lazyPool(t *testing.T) *pgxpool.Pool {
 
 func exercised(t *testing.T) *Metrics {
 	t.Helper()
-	m := New()
+	m := New(known())
 	m.Watch(&tallies{rows: []rollout.Tally{
 		{State: rollout.StateInProgress, Strategy: "rolling", Count: 2},
 		{State: rollout.StateInProgress, Strategy: "canary", Count: 1},
@@ -85,6 +85,14 @@ func exercised(t *testing.T) *Metrics {
 	m.SaveDone(time.Millisecond, 100, false)
 	m.SaveDone(time.Millisecond, 1, true)
 	return m
+}
+
+// known are kinds as a server knows them.
+func known() Kinds {
+	return Kinds{
+		Strategies: []string{"rolling", "blue_green", "canary"}, Checks: []string{"http", "tcp", rollout.CheckNone},
+		Routers: []string{"webhook", "haproxy"},
+	}
 }
 
 func TestWhatHappenedIsOnThePage(t *testing.T) {
@@ -125,7 +133,7 @@ func TestDeploymentsAreReadFromTheDatabase(t *testing.T) {
 
 func TestWithoutADatabaseTheScrapeStillAnswers(t *testing.T) {
 	t.Parallel()
-	m, db := New(), &tallies{}
+	m, db := New(known()), &tallies{}
 	m.Watch(db)
 	db.away.Store(true)
 	page := scrape(t, m)
@@ -139,7 +147,7 @@ func TestWithoutADatabaseTheScrapeStillAnswers(t *testing.T) {
 
 func TestValuesThatNobodyExpectsShareOneSeries(t *testing.T) {
 	t.Parallel()
-	m := New()
+	m := New(known())
 	for _, s := range []string{"", "a", "d41d8cd9", "web-1"} {
 		m.ProbeDone(s, rollout.Health(s), 0)
 		m.CallDone(rollout.CallAction(s), rollout.AnswerKind(s), 0)
@@ -157,7 +165,7 @@ func TestValuesThatNobodyExpectsShareOneSeries(t *testing.T) {
 
 func TestRequestsAreCountedByRoute(t *testing.T) {
 	t.Parallel()
-	m := New()
+	m := New(known())
 	router := chi.NewRouter()
 	router.Use(m.Middleware)
 	router.Route("/deployments", func(r chi.Router) {
@@ -202,7 +210,7 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 
 func TestOutsideARouterRequestsAreUnmatched(t *testing.T) {
 	t.Parallel()
-	m := New()
+	m := New(known())
 	h := m.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", http.NoBody))
 	wantLines(t, scrape(t, m), `rollcall_http_requests_total{code="200",method="GET",route="unmatched"} 1`)
@@ -235,7 +243,7 @@ func TestMetricsFollowPrometheusConventions(t *testing.T) {
 
 func TestTheRuntimeTheProcessAndTheBuildAreThere(t *testing.T) {
 	t.Parallel()
-	page := scrape(t, New())
+	page := scrape(t, New(known()))
 	for _, name := range []string{"go_goroutines ", "process_open_fds ", "rollcall_build_info{", "promhttp_metric_handler_errors_total{"} {
 		if !strings.Contains(page, "\n"+name) {
 			t.Errorf("the page has no %s", name)
@@ -245,10 +253,10 @@ func TestTheRuntimeTheProcessAndTheBuildAreThere(t *testing.T) {
 
 func TestHandlersMayBeMadeMoreThanOnce(t *testing.T) {
 	t.Parallel()
-	m := New()
+	m := New(known())
 	wantLines(t, scrape(t, m), `rollcall_takeovers_total 0`)
 	wantLines(t, scrape(t, m), `rollcall_takeovers_total 0`)
-	a, b := New(), New() // a registry each
+	a, b := New(known()), New(known()) // a registry each
 	a.TakenOver()
 	wantLines(t, scrape(t, b), `rollcall_takeovers_total 0`)
 }

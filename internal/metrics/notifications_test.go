@@ -19,7 +19,7 @@ func (p pending) DeliveryGauges(context.Context) ([]rollout.DeliveryGauge, error
 
 func TestDeliveriesAreCountedByKindAndResultAndWhatIsPendingIsRead(t *testing.T) {
 	t.Parallel()
-	m := New()
+	m := New(known())
 	m.WatchOutbox(pending{{Kind: rollout.NotificationSlack, Pending: 3, Oldest: 90 * time.Second}})
 	m.DeliveryAttempted(rollout.NotificationSlack, rollout.DeliveryDelivered, time.Second)
 	m.DeliveryAttempted(rollout.NotificationSlack, rollout.DeliveryPending, time.Second)
@@ -36,7 +36,7 @@ func TestDeliveriesAreCountedByKindAndResultAndWhatIsPendingIsRead(t *testing.T)
 
 func TestWithoutADatabaseWhatIsPendingIsLeftOut(t *testing.T) {
 	t.Parallel()
-	m := New()
+	m := New(known())
 	m.WatchOutbox(pending(nil))
 	wantLines(t, scrape(t, m), `rollcall_notification_deliveries_total{kind="slack",result="delivered"} 0`)
 }

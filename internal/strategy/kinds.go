@@ -2,7 +2,6 @@ package strategy
 
 import (
 	"slices"
-	"strings"
 
 	"rollcall/internal/rollout"
 )
@@ -81,10 +80,11 @@ func kindOf(name string) (kind, bool) {
 	return kind{}, false
 }
 
-func knownTypes() string {
+// Types lists the strategies by name.
+func Types() []string {
 	var names []string
 	for _, k := range kinds() {
 		names = append(names, k.Type)
 	}
-	return strings.Join(names, ", ")
+	return names
 }

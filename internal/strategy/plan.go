@@ -346,9 +346,7 @@ func (p *planner) begun() bool { return !p.d.StartedAt.IsZero() }
 // awaitAnswer leaves a call alone until well after its time: its answer comes by itself.
 func (p *planner) awaitAnswer(t *rollout.Target) {
 	p.wakeBy(later(t.Call.Until, p.now).Add(answerGrace))
-	if p.next.IsZero() || t.Call.Until.Before(p.next) {
-		p.next = t.Call.Until
-	}
+	p.showsBy(t.Call.Until)
 }
 
 // wakeBy asks to be looked at again at a time, or before.
@@ -369,6 +367,11 @@ func (p *planner) nextAction() time.Time {
 // visibleAt asks to be looked at again at a time at which people will see something happen.
 func (p *planner) visibleAt(at time.Time) {
 	p.wakeBy(at)
+	p.showsBy(at)
+}
+
+// showsBy says that people will see something happen at a time, or before.
+func (p *planner) showsBy(at time.Time) {
 	if p.next.IsZero() || at.Before(p.next) {
 		p.next = at
 	}

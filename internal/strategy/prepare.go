@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"rollcall/internal/rollout"
 )
@@ -110,7 +111,7 @@ func resolve(
 	s.Type = p.text("type", DefaultType)
 	k, known := kindOf(s.Type)
 	if !known {
-		p.problem("type", "%q is not a strategy; known are %s", s.Type, knownTypes())
+		p.problem("type", "%q is not a strategy; known are %s", s.Type, strings.Join(Types(), ", "))
 		return s, nil, nil, p.problems
 	}
 	p.refused = k.refuses

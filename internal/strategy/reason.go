@@ -37,7 +37,7 @@ func (p *planner) heldReason() string {
 	if p.d.Unapproved() && !p.d.Operator.Pause {
 		return unapprovedReason
 	}
-	return "paused by an operator; resume to go on"
+	return pausedReason
 }
 
 // stuckTraffic says that the router refuses while a person is waited for, unless that is why one is; empty when it does not.
@@ -56,6 +56,9 @@ func (p *planner) tolerated() string {
 	}
 	return fmt.Sprintf("; %s failed, which is tolerated", targets(p.failures))
 }
+
+// pausedReason is what a deployment waits for that somebody has paused.
+const pausedReason = "paused by an operator; resume to go on"
 
 // unapprovedReason is what a protected deployment waits for before it begins.
 const unapprovedReason = "protected: waits for promote by someone other than who asked for it"

@@ -67,9 +67,7 @@ func (p *planner) act(a rollout.Action) {
 
 func (p *planner) awaitRouter(r *rollout.RouterState) {
 	p.wakeBy(later(r.Sent.Until, p.now).Add(answerGrace))
-	if p.next.IsZero() || r.Sent.Until.Before(p.next) {
-		p.next = r.Sent.Until
-	}
+	p.showsBy(r.Sent.Until)
 	p.pending = "; the router must answer by " + moment(r.Sent.Until)
 }
 

@@ -67,7 +67,7 @@ func pause(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, er
 	e := asked(rollout.EventPaused, d, r, now)
 	d.Operator.Pause = true
 	if d.Stop != rollout.StopPaused { // what has failed is the better reason
-		d.Reason = "paused by an operator; resume to go on"
+		d.Reason = pausedReason
 	}
 	d.State = rollout.StatePaused
 	d.DeadlineAt, d.NextActionAt = time.Time{}, time.Time{}
