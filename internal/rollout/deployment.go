@@ -47,6 +47,14 @@ var successors = map[State][]State{
 	StateRollingBack: {StatePaused, StateRolledBack, StateFailed, StateAborted},
 }
 
+// Event is the type of the event with which a deployment begins or ends, empty for the states in between.
+func (s State) Event() string {
+	return map[State]string{
+		StateInProgress: EventStarted, StateCompleted: EventCompleted, StateFailed: EventFailed, StateRolledBack: EventRolledBack,
+		StateAborted: EventAborted, StateSuperseded: EventSuperseded,
+	}[s]
+}
+
 // CanBecome reports whether the step from s to next is legal. Staying is always legal.
 func (s State) CanBecome(next State) bool {
 	return s == next || slices.Contains(successors[s], next)

@@ -93,7 +93,7 @@ const mostErrors = 20
 // NewMessage is what there is to tell of a deployment that got into its state at that moment.
 func NewMessage(d *Deployment, at time.Time) Message {
 	m := Message{
-		Type: eventOf(d.State), At: at, DeploymentID: d.ID, Service: d.Service, Environment: d.Environment, Version: d.Version,
+		Type: d.State.Event(), At: at, DeploymentID: d.ID, Service: d.Service, Environment: d.Environment, Version: d.Version,
 		Kind: d.Kind, RollbackOf: d.RollbackOf, RequestedBy: d.RequestedBy, Labels: d.Labels, Strategy: d.Spec.Strategy.Type,
 		State: d.State, Reason: d.Reason, TargetsTotal: d.Counts.Total,
 		CreatedAt: d.CreatedAt, StartedAt: d.StartedAt, FinishedAt: d.FinishedAt,
@@ -104,14 +104,6 @@ func NewMessage(d *Deployment, at time.Time) Message {
 		m.Result = &result
 	}
 	return m
-}
-
-// eventOf is the type of the event with which a deployment gets into a state of which somebody can be told.
-func eventOf(s State) string {
-	return map[State]string{
-		StateInProgress: EventStarted, StateCompleted: EventCompleted, StateFailed: EventFailed, StateRolledBack: EventRolledBack,
-		StateAborted: EventAborted, StateSuperseded: EventSuperseded,
-	}[s]
 }
 
 // PreviousVersion is what all targets ran before, empty when that was not the same or nobody knows.

@@ -7,13 +7,6 @@ import (
 	"rollcall/internal/rollout"
 )
 
-var ends = map[rollout.State]string{
-	rollout.StateCompleted:  rollout.EventCompleted,
-	rollout.StateFailed:     rollout.EventFailed,
-	rollout.StateAborted:    rollout.EventAborted,
-	rollout.StateRolledBack: rollout.EventRolledBack,
-}
-
 // finish ends the deployment. Its result is added by Conclude, once the moves of this decision are made.
 func (p *planner) finish(state rollout.State) {
 	st := &p.out.Status
@@ -24,7 +17,7 @@ func (p *planner) finish(state rollout.State) {
 	st.DeadlineAt, st.NextActionAt = time.Time{}, time.Time{}
 	st.Progress.HeldAt = time.Time{}
 	st.Reason = p.endReason(state)
-	p.event(ends[state], 0, st.Reason)
+	p.event(state.Event(), 0, st.Reason)
 	if state == rollout.StateAborted && p.d.Operator.Actor != "" {
 		p.out.Events[len(p.out.Events)-1].Actor = p.d.Operator.Actor
 	}
