@@ -138,7 +138,7 @@ func verify(ctx context.Context, asking *client.Client, d *gen.Deployment, known
 		events = upTo(events, last)
 	}
 	proof := rollout.CheckChain(events, last)
-	if !known.IsZero() && !rollout.Contains(events, known) {
+	if !known.IsZero() && !rollout.HasHash(events, known) {
 		proof.Faults = append(proof.Faults, rollout.Fault{Seq: 1, Message: "from here on it may all have been written anew: no event has the hash that was kept"})
 	}
 	return verdict{

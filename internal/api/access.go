@@ -215,7 +215,7 @@ func (s *server) may(ctx context.Context, needed rollout.Permission, service, en
 
 // refused says why a principal may not; nil when it may.
 func refused(who *rollout.Principal, needed rollout.Permission, service, environment string) error {
-	switch rollout.Decide(who, needed, service, environment) {
+	switch rollout.May(who, needed, service, environment) {
 	case rollout.VerdictAllowed:
 		return nil
 	case rollout.VerdictForbidden:

@@ -16,7 +16,7 @@ func (s *server) ListDeliveries(ctx context.Context, in gen.ListDeliveriesReques
 	return gen.ListDeliveries200JSONResponse{Items: encodeAll(list.Items, deliveryJSON), NextCursor: known(list.NextCursor)}, nil
 }
 
-func deliveryJSON(d *rollout.NotificationDelivery) gen.Delivery {
+func deliveryJSON(d *rollout.Delivery) gen.Delivery {
 	m := &d.Message
 	return gen.Delivery{
 		ID: d.ID, Type: m.Type, DeploymentID: known(m.DeploymentID), Service: known(m.Service), Environment: known(m.Environment),

@@ -49,7 +49,7 @@ func (s *server) GetServiceStatus(
 // running is what is known of the targets of the definition, or of the newest deployment when there is none.
 func (s *server) running(
 	ctx context.Context, service, environment string, defined *definition,
-) ([]rollout.Running, error) {
+) ([]rollout.RunningTarget, error) {
 	if defined == nil {
 		return s.store.Running(ctx, service, environment)
 	}
@@ -58,20 +58,20 @@ func (s *server) running(
 		return nil, err
 	}
 	targets := or(defined.request.Targets, nil)
-	running := make([]rollout.Running, len(targets))
+	running := make([]rollout.RunningTarget, len(targets))
 	for i := range targets {
 		known, seen := remembered[targets[i].ID]
 		if !seen {
 			known = rollout.Remembered{Version: or(targets[i].Version, ""), Health: rollout.HealthUnknown}
 		}
-		running[i] = rollout.Running{Target: targets[i].ID, Version: known.Version, Health: known.Health}
+		running[i] = rollout.RunningTarget{Target: targets[i].ID, Version: known.Version, Health: known.Health}
 	}
 	return running, nil
 }
 
 // sharedVersion is the version that all targets run. It is null when nobody knows any, and when they do not all run the
 // same as far as known; only the latter is mixed.
-func sharedVersion(running []rollout.Running) (version *string, mixed bool) {
+func sharedVersion(running []rollout.RunningTarget) (version *string, mixed bool) {
 	for i := range running {
 		if running[i].Version != running[0].Version {
 			return nil, true
@@ -83,6 +83,6 @@ func sharedVersion(running []rollout.Running) (version *string, mixed bool) {
 	return known(running[0].Version), false
 }
 
-func runningJSON(r *rollout.Running) gen.RunningTarget {
+func runningJSON(r *rollout.RunningTarget) gen.RunningTarget {
 	return gen.RunningTarget{ID: r.Target, Version: known(r.Version), Health: gen.Health(r.Health)}
 }

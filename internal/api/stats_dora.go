@@ -27,9 +27,9 @@ func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.
 }
 
 // selected reads which changes are meant.
-func selected(p *gen.GetDoraParams, now time.Time) (rollout.Selection, error) {
+func selected(p *gen.GetDoraParams, now time.Time) (rollout.DoraQuery, error) {
 	var f findings
-	s := rollout.Selection{Service: or(p.Service, ""), Environment: or(p.Environment, ""), Until: or(p.Until, now).UTC()}
+	s := rollout.DoraQuery{Service: or(p.Service, ""), Environment: or(p.Environment, ""), Until: or(p.Until, now).UTC()}
 	switch {
 	case p.Since == nil:
 		s.Since = s.Until.Add(-f.window(p.Window, "/window"))

@@ -17,12 +17,12 @@ type catalogueStore interface {
 		change func(present *rollout.Definition) (*rollout.Definition, error)) (rollout.Definition, error)
 	Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error)
 	// Running is what is known of the targets of the newest deployment; none when there was no deployment.
-	Running(ctx context.Context, service, environment string) ([]rollout.Running, error)
+	Running(ctx context.Context, service, environment string) ([]rollout.RunningTarget, error)
 	Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error)
 	ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error)
 	Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error)
 	// Dora sums up the changes of the selection: all, and each service in each environment that has any.
-	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.DoraReport, error)
+	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error)
 }
 
 // Definition is Store.Definition within the limit.
@@ -50,7 +50,7 @@ func (b bounded) Services(ctx context.Context, scopes rollout.Scopes, p rollout.
 }
 
 // Running is Store.Running within the limit.
-func (b bounded) Running(ctx context.Context, service, environment string) ([]rollout.Running, error) {
+func (b bounded) Running(ctx context.Context, service, environment string) ([]rollout.RunningTarget, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Running(ctx, service, environment)
@@ -78,7 +78,7 @@ func (b bounded) Durations(ctx context.Context, scopes rollout.Scopes, window ti
 }
 
 // Dora is Store.Dora within the limit.
-func (b bounded) Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.DoraReport, error) {
+func (b bounded) Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Dora(ctx, scopes, sel)

@@ -16,9 +16,9 @@ type notificationStore interface {
 	DefineNotification(ctx context.Context, name string,
 		change func(present *rollout.Notification) (*rollout.Notification, error)) (rollout.Notification, error)
 	// Deliveries come newest first, with every attempt.
-	Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.NotificationDelivery], error)
+	Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.Delivery], error)
 	// TestNotification asks for a delivery that tells of nothing.
-	TestNotification(ctx context.Context, name string) (rollout.NotificationDelivery, error)
+	TestNotification(ctx context.Context, name string) (rollout.Delivery, error)
 }
 
 // Notification is Store.Notification within the limit.
@@ -45,14 +45,14 @@ func (b bounded) DefineNotification(
 }
 
 // Deliveries is Store.Deliveries within the limit.
-func (b bounded) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.NotificationDelivery], error) {
+func (b bounded) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.Delivery], error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Deliveries(ctx, name, p)
 }
 
 // TestNotification is Store.TestNotification within the limit.
-func (b bounded) TestNotification(ctx context.Context, name string) (rollout.NotificationDelivery, error) {
+func (b bounded) TestNotification(ctx context.Context, name string) (rollout.Delivery, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.TestNotification(ctx, name)

@@ -30,7 +30,7 @@ func (l *Loop) Hook(ctx context.Context, source string, header http.Header, body
 	if why := irrelevant(header, body, report.Source.Branch); why != "" {
 		return false, why, nil
 	}
-	fresh, err := l.Store.Deliver(ctx, rollout.Delivery{Source: source, Digest: sha256.Sum256(body)})
+	fresh, err := l.Store.TakePush(ctx, rollout.Push{Source: source, Digest: sha256.Sum256(body)})
 	if err == nil && !fresh {
 		return false, "this notification was delivered before", nil
 	}

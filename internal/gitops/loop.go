@@ -43,8 +43,8 @@ type Store interface {
 	SourceIDs(ctx context.Context) ([]string, error)
 	// Taken tells by pair which other sources manage what.
 	Taken(ctx context.Context, source string) (map[string]string, error)
-	// Deliver asks for a sync because of a notification; false for a replay.
-	Deliver(ctx context.Context, d rollout.Delivery) (bool, error)
+	// TakePush asks for a sync because of a notification; false for a replay.
+	TakePush(ctx context.Context, p rollout.Push) (bool, error)
 }
 
 // Deployments tells what became of deployments.

@@ -151,7 +151,7 @@ func (w *world) await(what string, is func() bool) {
 	}
 }
 
-func (w *world) deliveries(name string) []rollout.NotificationDelivery {
+func (w *world) deliveries(name string) []rollout.Delivery {
 	w.Helper()
 	list, err := w.store.Deliveries(w.Context(), name, rollout.Page{Limit: 200})
 	if err != nil {

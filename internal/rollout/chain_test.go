@@ -189,13 +189,13 @@ func TestAChainBeginsWhereItBegins(t *testing.T) {
 func TestAHashThatWasKeptElsewhereShowsAWholeNewChain(t *testing.T) {
 	t.Parallel()
 	events, kept := written(3)
-	if !rollout.Contains(events, kept) || rollout.Contains(events, rollout.Hash{}) {
+	if !rollout.HasHash(events, kept) || rollout.HasHash(events, rollout.Hash{}) {
 		t.Error("the log as it was written is not recognised")
 	}
 	forged := rollout.Deployment{ID: "0198", Epoch: 2}
 	events[0].Message = "nothing"
 	events = forged.Append(events, "r1", epoch)
-	if p := rollout.CheckChain(events, forged.EventsHash); len(p.Faults) > 0 || rollout.Contains(events, kept) {
+	if p := rollout.CheckChain(events, forged.EventsHash); len(p.Faults) > 0 || rollout.HasHash(events, kept) {
 		t.Errorf("%+v", p)
 	}
 }

@@ -36,8 +36,8 @@ type Service struct {
 	Last *Deployment
 }
 
-// Running is what is known of a target between deployments.
-type Running struct {
+// RunningTarget is what a status shows of a target.
+type RunningTarget struct {
 	Target string
 	// Version is empty when nobody knows.
 	Version string
@@ -60,8 +60,8 @@ type DurationTally struct {
 	P50, P95 time.Duration
 }
 
-// Share is how many targets of a service in an environment run one version and feel the same.
-type Share struct {
+// VersionTally is how many targets of a service in an environment run one version and feel the same.
+type VersionTally struct {
 	Service     string
 	Environment string
 	// Version is empty when nobody knows.

@@ -15,9 +15,9 @@ func (d *Deployment) CommittedAt() time.Time {
 	return at.UTC()
 }
 
-// Selection is which deployments are looked back on: those of a service in an environment (empty: of all) that ended in
+// DoraQuery is which deployments are looked back on: those of a service in an environment (empty: of all) that ended in
 // [Since, Until).
-type Selection struct {
+type DoraQuery struct {
 	Service, Environment string
 	Since, Until         time.Time
 	// Parts is how many equal parts of the time are looked at by themselves, too; 0 is none.

@@ -127,8 +127,8 @@ const (
 	DeliveryGivenUp   DeliveryStatus = "given_up"
 )
 
-// NotificationDelivery is one message to one receiver.
-type NotificationDelivery struct {
+// Delivery is one message to one receiver.
+type Delivery struct {
 	// ID is the same for every attempt.
 	ID string
 	// Place grows with time, over all deliveries.

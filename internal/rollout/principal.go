@@ -87,9 +87,9 @@ const (
 	VerdictAllowed
 )
 
-// Decide says whether the principal may do what needs the permission to a service in an environment. What is outside its
+// May says whether the principal may do what needs the permission to a service in an environment. What is outside its
 // scopes is hidden, whatever its role.
-func Decide(p *Principal, needed Permission, service, environment string) Verdict {
+func May(p *Principal, needed Permission, service, environment string) Verdict {
 	switch {
 	case !p.Scopes.Cover(service, environment):
 		return VerdictHidden

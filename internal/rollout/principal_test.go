@@ -58,7 +58,7 @@ func TestNobodyIsAllowedWhatScopeOrRoleDoesNotBring(t *testing.T) {
 		case role < 0 || need < 0 || role < need:
 			want = rollout.VerdictForbidden
 		}
-		if got := rollout.Decide(&p, needed, service, environment); got != want {
+		if got := rollout.May(&p, needed, service, environment); got != want {
 			t.Fatalf("%+v may %s %s in %s: %v, want %v", p, needed, service, environment, got, want)
 		}
 	})
@@ -69,13 +69,13 @@ func TestMoreRoleOrMoreScopeNeverAllowsLess(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := rollout.Principal{Role: rapid.SampledFrom(rollout.Roles()).Draw(t, "role"), Scopes: drawScopes(t)}
 		needed := rapid.SampledFrom(permissions()).Draw(t, "permission")
-		before := rollout.Decide(&p, needed, "a", "b")
+		before := rollout.May(&p, needed, "a", "b")
 		wider := p
 		wider.Scopes = append(slices.Clone(p.Scopes), drawScopes(t)...)
 		if rapid.Bool().Draw(t, "promoted") {
 			wider.Role = rollout.Roles()[min(slices.Index(rollout.Roles(), p.Role)+1, len(rollout.Roles())-1)]
 		}
-		if after := rollout.Decide(&wider, needed, "a", "b"); after < before {
+		if after := rollout.May(&wider, needed, "a", "b"); after < before {
 			t.Fatalf("%+v: %v, and %+v: %v", p, before, wider, after)
 		}
 	})
@@ -84,10 +84,10 @@ func TestMoreRoleOrMoreScopeNeverAllowsLess(t *testing.T) {
 func TestTheZeroPrincipalSeesNothing(t *testing.T) {
 	t.Parallel()
 	for _, needed := range permissions() {
-		if v := rollout.Decide(&rollout.Principal{}, needed, "a", "b"); v != rollout.VerdictHidden {
+		if v := rollout.May(&rollout.Principal{}, needed, "a", "b"); v != rollout.VerdictHidden {
 			t.Errorf("%s: %v", needed, v)
 		}
-		if v := rollout.Decide(&rollout.Principal{Scopes: rollout.Everywhere()}, needed, "a", "b"); v != rollout.VerdictForbidden {
+		if v := rollout.May(&rollout.Principal{Scopes: rollout.Everywhere()}, needed, "a", "b"); v != rollout.VerdictForbidden {
 			t.Errorf("%s without a role: %v", needed, v)
 		}
 	}

@@ -37,9 +37,9 @@ func CheckChain(events []Event, last Hash) Proof {
 	return c.proof
 }
 
-// Contains reports whether one of the events has the hash. In a log without faults, with a hash that was read earlier and
+// HasHash reports whether one of the events has the hash. In a log without faults, with a hash that was read earlier and
 // kept elsewhere, it proves that nothing up to that event was changed since.
-func Contains(events []Event, known Hash) bool {
+func HasHash(events []Event, known Hash) bool {
 	return !known.IsZero() && slices.ContainsFunc(events, func(e Event) bool { return e.Hash == known })
 }
 

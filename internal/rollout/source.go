@@ -262,8 +262,8 @@ type SourceSave struct {
 	RunAt   time.Time
 }
 
-// Delivery is one push notification of a Git host.
-type Delivery struct {
+// Push is one push notification of a Git host.
+type Push struct {
 	Source string
 	// Digest tells its content from that of others: the same again is a replay.
 	Digest [32]byte

@@ -127,7 +127,7 @@ func TestWhatRunsIsWhatIsRememberedOfTheNewestTargets(t *testing.T) {
 	save(t, s, snap, rollout.Save{Targets: []rollout.Target{target}})
 	running, err = s.Running(ctx(t), "checkout", "production")
 	must(t, err)
-	if len(running) != 3 || running[0].Target != "web-0" || running[2] != (rollout.Running{Target: "web-2", Version: "v2", Health: rollout.Healthy}) ||
+	if len(running) != 3 || running[0].Target != "web-0" || running[2] != (rollout.RunningTarget{Target: "web-2", Version: "v2", Health: rollout.Healthy}) ||
 		running[0].Version != "" || running[0].Health != rollout.HealthUnknown {
 		t.Errorf("%+v", running)
 	}

@@ -82,7 +82,7 @@ func spread(column string) string {
 
 // Dora sums up the changes of the selection within the scopes: all of them, each service in each environment that has any, at
 // most 200, and each part of the time. More deployments than can be looked at in time are CodeInvalid.
-func (s *Store) Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.DoraReport, error) {
+func (s *Store) Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error) {
 	where, args := conditions(scopes, rollout.Filter{Service: sel.Service, Environment: sel.Environment}, nil)
 	if where == "" {
 		where = "WHERE true"

@@ -54,7 +54,7 @@ func livedThrough(t *testing.T, s *store.Store, p past) string {
 	return d.ID
 }
 
-func dora(t *testing.T, s *store.Store, scopes rollout.Scopes, sel rollout.Selection) (rollout.Dora, []rollout.Dora) {
+func dora(t *testing.T, s *store.Store, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.Dora, []rollout.Dora) {
 	t.Helper()
 	if sel.Until.IsZero() {
 		sel.Since, sel.Until = noon, noon.AddDate(0, 0, 1)
@@ -66,7 +66,7 @@ func dora(t *testing.T, s *store.Store, scopes rollout.Scopes, sel rollout.Selec
 
 func TestDoraOfNothingIsNothing(t *testing.T) {
 	t.Parallel()
-	if sum, each := dora(t, open(t), rollout.Everywhere(), rollout.Selection{}); sum != (rollout.Dora{}) || len(each) != 0 {
+	if sum, each := dora(t, open(t), rollout.Everywhere(), rollout.DoraQuery{}); sum != (rollout.Dora{}) || len(each) != 0 {
 		t.Errorf("%+v %+v", sum, each)
 	}
 }
@@ -145,7 +145,7 @@ func TestDoraJudgesChangesByHowTheyEndedAndWhatCameAfter(t *testing.T) {
 				}
 				livedThrough(t, s, p)
 			}
-			got, _ := dora(t, s, rollout.Everywhere(), rollout.Selection{Service: "checkout", Since: noon, Until: noon.AddDate(0, 0, 1)})
+			got, _ := dora(t, s, rollout.Everywhere(), rollout.DoraQuery{Service: "checkout", Since: noon, Until: noon.AddDate(0, 0, 1)})
 			if got != c.want {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
@@ -159,7 +159,7 @@ func TestAChangeThatIsRolledBackAfterwardsHasFailedAndTheRollbackIsNoChange(t *t
 	id := livedThrough(t, s, past{service: "checkout", version: "v1", state: "completed", asked: 1, ended: 5})
 	livedThrough(t, s, past{service: "checkout", version: "v0", kind: "rollback", state: "rolled_back", asked: 60, ended: 75, undoes: id})
 	want := rollout.Dora{Changes: 1, Arrived: 1, Failed: 1, Recovery: rollout.Spread{Count: 1, P50: 15 * time.Minute, P95: 15 * time.Minute}}
-	if got, _ := dora(t, s, rollout.Everywhere(), rollout.Selection{}); got != want {
+	if got, _ := dora(t, s, rollout.Everywhere(), rollout.DoraQuery{}); got != want {
 		t.Errorf("%+v", got)
 	}
 }
@@ -172,16 +172,16 @@ func TestDoraIsOfEachPairWithinTheScopes(t *testing.T) {
 	}
 	for _, c := range []struct {
 		scopes rollout.Scopes
-		sel    rollout.Selection
+		sel    rollout.DoraQuery
 		sum    int
 		first  string
 		each   int
 	}{
-		{rollout.Everywhere(), rollout.Selection{}, 3, "b", 2},
-		{rollout.Scopes{{Service: "a", Environment: rollout.Any}}, rollout.Selection{}, 1, "a", 1},
-		{nil, rollout.Selection{}, 0, "", 0},
-		{rollout.Everywhere(), rollout.Selection{Environment: "staging"}, 0, "", 0},
-		{rollout.Everywhere(), rollout.Selection{Service: "a"}, 1, "a", 1},
+		{rollout.Everywhere(), rollout.DoraQuery{}, 3, "b", 2},
+		{rollout.Scopes{{Service: "a", Environment: rollout.Any}}, rollout.DoraQuery{}, 1, "a", 1},
+		{nil, rollout.DoraQuery{}, 0, "", 0},
+		{rollout.Everywhere(), rollout.DoraQuery{Environment: "staging"}, 0, "", 0},
+		{rollout.Everywhere(), rollout.DoraQuery{Service: "a"}, 1, "a", 1},
 	} {
 		c.sel.Since, c.sel.Until = noon, noon.AddDate(0, 0, 1)
 		sum, each := dora(t, s, c.scopes, c.sel)
@@ -200,7 +200,7 @@ func TestDoraIsOfEachPartOfTheTimeInItsOrder(t *testing.T) {
 		p.service, p.version = "checkout", "v1"
 		livedThrough(t, s, p)
 	}
-	got, err := s.Dora(ctx(t), rollout.Everywhere(), rollout.Selection{Since: noon, Until: minute(180), Parts: 3})
+	got, err := s.Dora(ctx(t), rollout.Everywhere(), rollout.DoraQuery{Since: noon, Until: minute(180), Parts: 3})
 	must(t, err)
 	type part struct{ changes, failed int }
 	parts := make([]part, len(got.Parts))
@@ -226,7 +226,7 @@ func TestMoreChangesThanCanBeSummedUpInTimeAreRefused(t *testing.T) {
 	s := open(t)
 	manyEnded(t, s, "big", store.MaxEnded)
 	manyEnded(t, s, "small", 1)
-	day := rollout.Selection{Since: noon, Until: noon.AddDate(0, 0, 1)}
+	day := rollout.DoraQuery{Since: noon, Until: noon.AddDate(0, 0, 1)}
 	_, err := s.Dora(ctx(t), rollout.Everywhere(), day)
 	wantCode(t, err, rollout.CodeInvalid)
 	for service, want := range map[string]int{"big": store.MaxEnded, "small": 1} {
@@ -234,11 +234,11 @@ func TestMoreChangesThanCanBeSummedUpInTimeAreRefused(t *testing.T) {
 		if sum, _ := dora(t, s, rollout.Everywhere(), day); sum.Changes != want {
 			t.Errorf("%s: %+v", service, sum)
 		}
-		if sum, _ := dora(t, s, rollout.Scopes{{Service: service, Environment: rollout.Any}}, rollout.Selection{Since: day.Since, Until: day.Until}); sum.Changes != want {
+		if sum, _ := dora(t, s, rollout.Scopes{{Service: service, Environment: rollout.Any}}, rollout.DoraQuery{Since: day.Since, Until: day.Until}); sum.Changes != want {
 			t.Errorf("%s within scopes: %+v", service, sum)
 		}
 	}
-	short := rollout.Selection{Since: noon, Until: minute(1)}
+	short := rollout.DoraQuery{Since: noon, Until: minute(1)}
 	if sum, _ := dora(t, s, rollout.Everywhere(), short); sum.Changes != 61 {
 		t.Errorf("a minute: %+v", sum)
 	}

@@ -35,8 +35,8 @@ func askSync(ctx context.Context, tx pgx.Tx, source string, ask rollout.SyncAsk)
 	return send(ctx, tx, batch)
 }
 
-// Deliver asks for a sync because of a push notification; false when it was delivered before, and then does nothing.
-func (s *Store) Deliver(ctx context.Context, d rollout.Delivery) (fresh bool, err error) {
+// TakePush asks for a sync because of a push notification; false when it came before, and then does nothing.
+func (s *Store) TakePush(ctx context.Context, d rollout.Push) (fresh bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `INSERT INTO gitops_deliveries (source, digest, received_at)
 			SELECT name, $2, clock_timestamp() FROM gitops_sources WHERE name = $1 ON CONFLICT DO NOTHING`, d.Source, d.Digest[:])

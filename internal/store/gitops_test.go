@@ -206,7 +206,7 @@ func TestRemovingASourceForgetsWhatBelongsToItAndNoDeployment(t *testing.T) {
 	save.Files = []rollout.SourceFile{wants("a.yaml", "a")}
 	must(t, s.SaveSource(ctx(t), save))
 	must(t, s.AskSync(ctx(t), "main", rollout.SyncAsk{}))
-	if fresh, err := s.Deliver(ctx(t), rollout.Delivery{Source: "main", Digest: [32]byte{1}}); err != nil || !fresh {
+	if fresh, err := s.TakePush(ctx(t), rollout.Push{Source: "main", Digest: [32]byte{1}}); err != nil || !fresh {
 		t.Fatal(fresh, err)
 	}
 	_, err := s.DefineSource(ctx(t), "main", func(*rollout.Source) (*rollout.Source, error) { return nil, nil })

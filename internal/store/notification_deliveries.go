@@ -27,16 +27,16 @@ const deliveryCursor = "v"
 const deliveryColumns = `d.id, d.place, d.message, d.status, d.created_at,
 	CASE WHEN d.status = 'pending' THEN d.next_attempt_at END, d.finished_at`
 
-func scanDelivery(row pgx.CollectableRow) (rollout.NotificationDelivery, error) {
-	var d rollout.NotificationDelivery
+func scanDelivery(row pgx.CollectableRow) (rollout.Delivery, error) {
+	var d rollout.Delivery
 	err := row.Scan(&d.ID, &d.Place, &d.Message, &d.Status, (*instant)(&d.CreatedAt), (*instant)(&d.NextAttemptAt), (*instant)(&d.FinishedAt))
 	return d, err //nolint:wrapcheck // the caller says what was tried
 }
 
 // Deliveries lists what one notification was told, or shall be, newest first, with every attempt; CodeNotFound when there is
 // no such notification.
-func (s *Store) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.NotificationDelivery], error) {
-	var none rollout.List[rollout.NotificationDelivery]
+func (s *Store) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.Delivery], error) {
+	var none rollout.List[rollout.Delivery]
 	before, err := number(deliveryCursor, p.Cursor, math.MaxInt64)
 	if err != nil {
 		return none, err
@@ -51,13 +51,13 @@ func (s *Store) Deliveries(ctx context.Context, name string, p rollout.Page) (ro
 	if err != nil {
 		return none, failed("list the deliveries of notification "+name, err)
 	}
-	list := page(items, limit, func(last *rollout.NotificationDelivery) string { return numbered(deliveryCursor, last.Place) })
+	list := page(items, limit, func(last *rollout.Delivery) string { return numbered(deliveryCursor, last.Place) })
 	return list, failed("read the attempts of notification "+name, s.loadAttempts(ctx, list.Items))
 }
 
 // loadAttempts reads all attempts of the deliveries.
-func (s *Store) loadAttempts(ctx context.Context, deliveries []rollout.NotificationDelivery) error {
-	ids, of := make([]string, len(deliveries)), make(map[string]*rollout.NotificationDelivery, len(deliveries))
+func (s *Store) loadAttempts(ctx context.Context, deliveries []rollout.Delivery) error {
+	ids, of := make([]string, len(deliveries)), make(map[string]*rollout.Delivery, len(deliveries))
 	for i := range deliveries {
 		ids[i], of[deliveries[i].ID] = deliveries[i].ID, &deliveries[i]
 	}
@@ -75,8 +75,8 @@ func (s *Store) loadAttempts(ctx context.Context, deliveries []rollout.Notificat
 }
 
 // TestNotification asks for a delivery that tells of nothing; CodeNotFound when there is no such notification.
-func (s *Store) TestNotification(ctx context.Context, name string) (rollout.NotificationDelivery, error) {
-	var asked rollout.NotificationDelivery
+func (s *Store) TestNotification(ctx context.Context, name string) (rollout.Delivery, error) {
+	var asked rollout.Delivery
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		now, err := clock(ctx, tx)
 		if err != nil {

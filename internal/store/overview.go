@@ -50,8 +50,8 @@ const sharesSQL = `
 	ORDER BY k.service, k.environment, count(*) DESC, runs, feels`
 
 // Shares counts what runs where, for some pairs of service and environment.
-func (s *Store) Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.Share, error) {
+func (s *Store) Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.VersionTally, error) {
 	services, environments := scopeArrays(pairs)
-	shares, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.Share], sharesSQL, services, environments)
+	shares, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.VersionTally], sharesSQL, services, environments)
 	return shares, failed("count what runs where", err)
 }

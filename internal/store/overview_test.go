@@ -25,17 +25,17 @@ func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T
 	const service, environment = "checkout", "production"
 	for _, c := range []struct {
 		definition string
-		want       []rollout.Share
+		want       []rollout.VersionTally
 	}{
-		{"", []rollout.Share{
+		{"", []rollout.VersionTally{
 			{Service: service, Environment: environment, Health: rollout.HealthUnknown, Targets: 2},
 			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
 		}},
-		{`{"strategy": {"type": "rolling"}}`, []rollout.Share{
+		{`{"strategy": {"type": "rolling"}}`, []rollout.VersionTally{
 			{Service: service, Environment: environment, Health: rollout.HealthUnknown, Targets: 2},
 			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
 		}},
-		{`{"targets": [{"id": "web-2"}, {"id": "web-9", "version": "v0"}]}`, []rollout.Share{
+		{`{"targets": [{"id": "web-2"}, {"id": "web-9", "version": "v0"}]}`, []rollout.VersionTally{
 			{Service: service, Environment: environment, Version: "v0", Health: rollout.HealthUnknown, Targets: 1},
 			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
 		}},

@@ -37,7 +37,7 @@ func (s *site) showDora(v *visit) error {
 	until := time.Now().UTC()
 	since := until.AddDate(0, 0, -page.Days)
 	page.Within = until.Sub(since)
-	report, err := s.Store.Dora(v.r.Context(), v.who.Scopes, rollout.Selection{
+	report, err := s.Store.Dora(v.r.Context(), v.who.Scopes, rollout.DoraQuery{
 		Service: page.Service, Environment: page.Environment, Since: since, Until: until, Parts: trendParts,
 	})
 	if rollout.ErrorCode(err) == rollout.CodeInvalid { // the form is where that is put right

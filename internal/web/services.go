@@ -39,7 +39,7 @@ type versionCount struct {
 }
 
 // add counts what shares a version and a health.
-func (r *runs) add(s *rollout.Share) {
+func (r *runs) add(s *rollout.VersionTally) {
 	r.Targets += s.Targets
 	switch s.Health {
 	case rollout.HealthUnhealthy:

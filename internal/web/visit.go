@@ -27,7 +27,7 @@ func (v *visit) path(name string) string { return v.r.PathValue(name) }
 
 // may reports whether the visitor could do what needs the permission.
 func (v *visit) may(p rollout.Permission, service, environment string) bool {
-	return rollout.Decide(&v.who, p, service, environment) == rollout.VerdictAllowed
+	return rollout.May(&v.who, p, service, environment) == rollout.VerdictAllowed
 }
 
 // sees is CodeNotFound for what is not within the visitor's scopes.

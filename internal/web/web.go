@@ -24,8 +24,8 @@ type Store interface {
 	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollout.Deployment, error)
-	Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.Share, error)
-	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.Selection) (rollout.DoraReport, error)
+	Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.VersionTally, error)
+	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error)
 	Source(ctx context.Context, name string) (rollout.SourceReport, error)
 	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
 }
