@@ -374,9 +374,9 @@ func counters(d *rollout.Deployment) rollout.Saved {
 // write stores the part of a save that the engine may change.
 func (m *memory) write(r *row, sv rollout.Save) {
 	d := &r.snap.Deployment
-	before := statusOf(d)
+	before := d.Status
 	counts := d.Counts
-	setStatus(d, statusOf(&sv.Deployment))
+	d.Status = sv.Deployment.Status
 	d.Counts = sv.Deployment.Counts
 	for _, at := range []*time.Time{&d.DeadlineAt, &d.NextActionAt} {
 		*at = at.Truncate(time.Microsecond)
@@ -393,7 +393,7 @@ func (m *memory) write(r *row, sv rollout.Save) {
 		}
 	}
 	d.Saves++
-	if len(sv.Events) > 0 || len(sv.Targets) > 0 || before != statusOf(d) || counts != d.Counts {
+	if len(sv.Events) > 0 || len(sv.Targets) > 0 || before != d.Status || counts != d.Counts {
 		d.Revision++
 	}
 	m.writeTargets(r, sv.Targets)

@@ -34,7 +34,7 @@ func (s *session) save(dr *draft, release bool) error {
 	for i := range changed {
 		delete(s.touched, i)
 	}
-	s.stored, s.orphaned = statusOf(d), false
+	s.stored, s.orphaned = d.Status, false
 	s.events, s.dirty, s.oldest = nil, map[int]struct{}{}, time.Time{}
 	s.unlogged = append(s.unlogged, sv.Events...)
 	return nil
@@ -106,7 +106,7 @@ func (s *session) refresh(fresh rollout.Deployment) error {
 		return &rollout.Error{Code: rollout.CodeLost, Message: "the deployment has a new owner"}
 	}
 	fresh.DeploySecret = d.DeploySecret
-	s.stored = statusOf(&fresh)
+	s.stored = fresh.Status
 	// What the router answered, and which slot served when the owner looked, may not be stored yet, and nobody else writes it.
 	fresh.Progress.Router, fresh.Progress.Weight = d.Progress.Router, d.Progress.Weight
 	fresh.Progress.ActiveSlot = d.Progress.ActiveSlot

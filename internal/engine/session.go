@@ -62,7 +62,7 @@ func newSession(life context.Context, e *Engine, c *rollout.Claimed, log *slog.L
 	s.ctx, s.cancel = context.WithCancelCause(life)
 	s.callCtx, s.cutAll = context.WithCancel(s.ctx)
 	s.dirty, s.touched = map[int]struct{}{}, map[int]struct{}{}
-	s.stored = statusOf(&snap.Deployment)
+	s.stored = snap.Deployment.Status
 	s.asked = snap.Deployment.OperatorRevision
 	return s
 }

@@ -115,7 +115,7 @@ func (s *session) plan(now time.Time) *draft {
 // record writes one decision down in memory.
 func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 	d := &s.snap.Deployment
-	setStatus(d, dec.Status)
+	d.Status = dec.Status
 	for _, m := range dec.Moves {
 		s.keep(dr, m.Target)
 		s.note(strategy.Move(s.snap, m, now))
@@ -196,7 +196,7 @@ func (s *session) deferSave() {
 
 // changed reports whether memory differs from what is stored in anything that people see.
 func (s *session) changed() bool {
-	return len(s.events) > 0 || len(s.dirty) > 0 || statusOf(&s.snap.Deployment) != s.stored
+	return len(s.events) > 0 || len(s.dirty) > 0 || s.snap.Deployment.Status != s.stored
 }
 
 // releasable reports whether the deployment can be given up until it is due: nothing is out and nothing is near.
@@ -242,18 +242,4 @@ func (s *session) logStored() {
 		s.log.InfoContext(s.ctx, "event", "type", e.Type, "target", e.Target, "wave", e.Wave, "from", e.From, "to", e.To, "message", e.Message)
 	}
 	s.unlogged = nil
-}
-
-func statusOf(d *rollout.Deployment) rollout.Status {
-	return rollout.Status{
-		State: d.State, Direction: d.Direction, Stop: d.Stop, Reason: d.Reason, Progress: d.Progress,
-		StartedAt: d.StartedAt, FinishedAt: d.FinishedAt, DeadlineAt: d.DeadlineAt, NextActionAt: d.NextActionAt,
-		Result: d.Result,
-	}
-}
-
-func setStatus(d *rollout.Deployment, st rollout.Status) {
-	d.State, d.Direction, d.Stop, d.Reason, d.Progress = st.State, st.Direction, st.Stop, st.Reason, st.Progress
-	d.StartedAt, d.FinishedAt, d.DeadlineAt, d.NextActionAt = st.StartedAt, st.FinishedAt, st.DeadlineAt, st.NextActionAt
-	d.Result = st.Result
 }

@@ -194,13 +194,13 @@ func TestAnAttemptEndsAsItsDeploymentDoes(t *testing.T) {
 		rollout.StateSuperseded: rollout.AttemptFailed,
 	} {
 		f := rollout.SourceFile{Attempt: &rollout.Attempt{State: rollout.AttemptRunning}}
-		settle(&f, &rollout.Deployment{State: state}, now)
+		settle(&f, &rollout.Deployment{Status: rollout.Status{State: state}}, now)
 		if f.Attempt.State != want {
 			t.Errorf("%s: the attempt is %s, not %s", state, f.Attempt.State, want)
 		}
 	}
 	f := rollout.SourceFile{Attempt: &rollout.Attempt{State: rollout.AttemptRunning}}
-	settle(&f, &rollout.Deployment{State: rollout.StateRolledBack, Operator: rollout.Operator{Rollback: true}}, now)
+	settle(&f, &rollout.Deployment{Status: rollout.Status{State: rollout.StateRolledBack}, Operator: rollout.Operator{Rollback: true}}, now)
 	if f.Attempt.State != rollout.AttemptHeld {
 		t.Errorf("what a person rolled back is %s", f.Attempt.State)
 	}
@@ -208,14 +208,14 @@ func TestAnAttemptEndsAsItsDeploymentDoes(t *testing.T) {
 
 func TestOnlyADeploymentPausedByItsFailureStandsInTheWay(t *testing.T) {
 	t.Parallel()
-	stuck := rollout.Deployment{State: rollout.StatePaused, Stop: rollout.StopPaused, Progress: rollout.Progress{Cause: "web-1 failed"}}
+	stuck := rollout.Deployment{Status: rollout.Status{State: rollout.StatePaused, Stop: rollout.StopPaused, Progress: rollout.Progress{Cause: "web-1 failed"}}}
 	if !stands(&stuck) {
 		t.Error("one that waits for a person because it failed does not count")
 	}
 	person := stuck
 	person.Operator.Pause = true
-	gate := rollout.Deployment{State: rollout.StateInProgress, Progress: rollout.Progress{Gate: 1}}
-	back := rollout.Deployment{State: rollout.StateRollingBack, Progress: rollout.Progress{Cause: "web-1 failed"}}
+	gate := rollout.Deployment{Status: rollout.Status{State: rollout.StateInProgress, Progress: rollout.Progress{Gate: 1}}}
+	back := rollout.Deployment{Status: rollout.Status{State: rollout.StateRollingBack, Progress: rollout.Progress{Cause: "web-1 failed"}}}
 	for name, d := range map[string]rollout.Deployment{"paused by a person": person, "at a gate": gate, "on its way back": back} {
 		if stands(&d) {
 			t.Errorf("one %s would be ended", name)
@@ -260,7 +260,7 @@ func TestHealingIsForWhatWasDoneOnceAndHasDriftedOneAtATimeAndBackedOff(t *testi
 	}
 	b.Attempt.State = rollout.AttemptRunning
 	for i := range 3 {
-		settle(&b, &rollout.Deployment{State: rollout.StateFailed}, now)
+		settle(&b, &rollout.Deployment{Status: rollout.Status{State: rollout.StateFailed}}, now)
 		wait := firstHealBackoff << i
 		if heal([]rollout.SourceFile{b}, nil, now.Add(wait-time.Second)) != nil || heal([]rollout.SourceFile{b}, nil, now.Add(wait)) == nil {
 			t.Errorf("after %d failures the wait is not %s", i+1, wait)

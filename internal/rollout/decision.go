@@ -39,14 +39,19 @@ type Outcome struct {
 
 // Status is the part of a deployment that a decision may change.
 type Status struct {
-	State        State
-	Direction    Direction
-	Stop         Stop
-	Reason       string
-	Progress     Progress
-	StartedAt    time.Time
-	FinishedAt   time.Time
-	DeadlineAt   time.Time
+	State     State
+	Direction Direction
+	Stop      Stop
+	// Reason tells a person what the deployment does or waits for.
+	Reason   string
+	Progress Progress
+
+	StartedAt  time.Time
+	FinishedAt time.Time
+	// DeadlineAt is when lack of progress ends the way forward, as on_failure says, or a rollback that is under way; zero
+	// while pending, paused and terminal.
+	DeadlineAt time.Time
+	// NextActionAt is when the deployment next does something by itself; zero when it waits for a person.
 	NextActionAt time.Time
 	Result       *Result
 }

@@ -143,24 +143,10 @@ type Deployment struct {
 	// "***" in their places.
 	Sealed []byte
 
-	State     State
-	Direction Direction
-	Stop      Stop
-	// Reason tells a person what the deployment does or waits for.
-	Reason   string
-	Operator Operator
-	Progress Progress
-	Counts   Counts
-
-	CreatedAt  time.Time
-	StartedAt  time.Time
-	FinishedAt time.Time
-	// DeadlineAt is when lack of progress ends the way forward, as on_failure says, or a rollback that is under way; zero
-	// while pending, paused and terminal.
-	DeadlineAt time.Time
-	// NextActionAt is when the deployment next does something by itself; zero when it waits for a person.
-	NextActionAt time.Time
-	Result       *Result
+	Status
+	Operator  Operator
+	Counts    Counts
+	CreatedAt time.Time
 
 	// Revision grows with every change that the API shows.
 	Revision int64

@@ -52,8 +52,9 @@ func answerOf(d *rollout.Deployment) answer {
 func (a *answer) deployment() rollout.Deployment {
 	return rollout.Deployment{
 		ID: a.ID, Service: a.Service, Environment: a.Environment, Version: a.Version, Kind: a.Kind, RollbackOf: a.RollbackOf,
-		RequestedBy: a.RequestedBy, Labels: a.Labels, Spec: a.Spec, State: a.State, Direction: a.Direction, Stop: a.Stop,
-		Reason: a.Reason, Progress: a.Progress, Counts: a.Counts, CreatedAt: a.CreatedAt, Revision: a.Revision, LastSeq: a.LastSeq,
+		RequestedBy: a.RequestedBy, Labels: a.Labels, Spec: a.Spec,
+		Status: rollout.Status{State: a.State, Direction: a.Direction, Stop: a.Stop, Reason: a.Reason, Progress: a.Progress},
+		Counts: a.Counts, CreatedAt: a.CreatedAt, Revision: a.Revision, LastSeq: a.LastSeq,
 		EventsHash: a.EventsHash,
 	}
 }

@@ -46,7 +46,7 @@ func aSavedDeploymentIsLoadedAsItWas(t *testing.T, s Store) {
 
 func aRepeatedSaveChangesNothingAndAnswersTheSame(t *testing.T, s Store) {
 	for name, last := range map[string]rollout.Save{
-		"kept": {}, "released": {Release: true, RunAt: time.Now().Add(time.Hour)}, "finished": {Deployment: rollout.Deployment{State: rollout.StateCompleted}},
+		"kept": {}, "released": {Release: true, RunAt: time.Now().Add(time.Hour)}, "finished": {Deployment: rollout.Deployment{Status: rollout.Status{State: rollout.StateCompleted}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			snap := started(t, s, name, "r-"+name)

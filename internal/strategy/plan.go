@@ -65,11 +65,7 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	d := &s.Deployment
 	p := &planner{s: s, d: d, spec: &d.Spec, now: now}
 	p.kind, _ = kindOf(d.Spec.Strategy.Type)
-	p.out.Status = rollout.Status{
-		State: d.State, Direction: d.Direction, Stop: d.Stop, Reason: d.Reason, Progress: d.Progress,
-		StartedAt: d.StartedAt, FinishedAt: d.FinishedAt, DeadlineAt: d.DeadlineAt, NextActionAt: d.NextActionAt,
-		Result: d.Result,
-	}
+	p.out.Status = d.Status
 	for i := range s.Targets {
 		p.count(&s.Targets[i])
 	}
@@ -161,11 +157,7 @@ func (p *planner) turn() bool {
 }
 
 func (p *planner) turnBack(cause string) {
-	st := &p.out.Status
-	st.Direction, st.State, st.Stop = rollout.Backward, rollout.StateRollingBack, rollout.StopNone
-	st.Progress.At, st.Progress.HeldAt, st.Progress.Cause, st.Progress.Gate = p.now, time.Time{}, cause, 0
-	st.DeadlineAt = p.now.Add(p.spec.Strategy.ProgressDeadline.Std())
-	st.Reason = "rolling back: " + cause
+	turnRound(&p.out.Status, p.spec, cause, p.now)
 	if p.d.State != rollout.StateRollingBack {
 		p.event(rollout.EventRollbackStarted, 0, cause)
 	}
@@ -184,7 +176,7 @@ func (p *planner) stop(stop rollout.Stop, cause string) {
 func (p *planner) hold() bool {
 	st := &p.out.Status
 	held := p.held()
-	want := p.runningState()
+	want := runningState(p.d)
 	if held {
 		want = rollout.StatePaused
 	}
@@ -224,19 +216,6 @@ func (p *planner) heldByPeople() bool {
 // lose their traffic.
 func (p *planner) heldByItself() bool {
 	return !p.d.Operator.Abort && (p.d.Stop == rollout.StopPaused || p.d.Progress.Gate > 0)
-}
-
-func (p *planner) runningState() rollout.State {
-	switch {
-	case p.d.StartedAt.IsZero():
-		return rollout.StatePending
-	case p.d.Direction == rollout.Backward:
-		return rollout.StateRollingBack
-	case p.d.Operator.Abort:
-		return p.d.State // an abort keeps its state until calls in flight have ended
-	default:
-		return rollout.StateInProgress
-	}
 }
 
 // work does what the present direction asks for.

@@ -44,9 +44,8 @@ func follow(tb testing.TB, s *rollout.Snapshot, now time.Time) []rollout.Action 
 	var begun []rollout.Action
 	for range 100 {
 		d := strategy.Plan(s, now)
-		st, dep := d.Status, &s.Deployment
-		dep.State, dep.Direction, dep.Stop, dep.Reason, dep.Progress = st.State, st.Direction, st.Stop, st.Reason, st.Progress
-		dep.StartedAt, dep.FinishedAt, dep.DeadlineAt, dep.NextActionAt = st.StartedAt, st.FinishedAt, st.DeadlineAt, st.NextActionAt
+		dep := &s.Deployment
+		dep.Status = d.Status
 		for _, m := range d.Moves {
 			strategy.Move(s, m, now)
 		}

@@ -26,9 +26,7 @@ func settle(s *rollout.Snapshot, now time.Time) (last rollout.Decision, events [
 	for range 10 {
 		last = strategy.Plan(s, now)
 		events = append(events, last.Events...)
-		st := last.Status
-		s.Deployment.State, s.Deployment.Reason, s.Deployment.Progress = st.State, st.Reason, st.Progress
-		s.Deployment.StartedAt, s.Deployment.DeadlineAt, s.Deployment.NextActionAt = st.StartedAt, st.DeadlineAt, st.NextActionAt
+		s.Deployment.Status = last.Status
 		if !last.Again {
 			break
 		}

@@ -208,7 +208,7 @@ func TestARetryOfWhatArrivedIsRefused(t *testing.T) {
 
 func TestOnlyWhatHasNotBegunIsCalledOffAtOnce(t *testing.T) {
 	t.Parallel()
-	d := rollout.Deployment{State: rollout.StatePending, Direction: rollout.Forward}
+	d := rollout.Deployment{Status: rollout.Status{State: rollout.StatePending, Direction: rollout.Forward}}
 	d.Operator = rollout.Operator{Abort: true, Actor: "ann", Why: "wrong version"}
 	events := strategy.CallOff(&d, simStart)
 	if len(events) != 1 || events[0].Actor != "ann" || events[0].Message != "wrong version" || events[0].To != "aborted" || d.State != rollout.StateAborted {
@@ -217,7 +217,7 @@ func TestOnlyWhatHasNotBegunIsCalledOffAtOnce(t *testing.T) {
 	if again := strategy.CallOff(&d, simStart); len(again) != 0 {
 		t.Errorf("twice: %+v", again)
 	}
-	d = rollout.Deployment{State: rollout.StateInProgress, StartedAt: simStart, Operator: d.Operator}
+	d = rollout.Deployment{Status: rollout.Status{State: rollout.StateInProgress, StartedAt: simStart}, Operator: d.Operator}
 	if events := strategy.CallOff(&d, simStart); len(events) != 0 || d.State != rollout.StateInProgress {
 		t.Errorf("%+v, %s", events, d.State)
 	}

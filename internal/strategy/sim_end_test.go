@@ -54,7 +54,7 @@ func (s *sim) advanceDead() {
 func (s *sim) checkFinal() {
 	was := s.stored.Clone()
 	d := strategy.Plan(s.stored, s.now.Add(time.Hour))
-	if len(d.Actions)+len(d.Moves)+len(d.Events) > 0 || d.Again || d.Cut || !d.Wake.IsZero() || d.Status != statusOf(&was.Deployment) {
+	if len(d.Actions)+len(d.Moves)+len(d.Events) > 0 || d.Again || d.Cut || !d.Wake.IsZero() || d.Status != was.Deployment.Status {
 		s.violate("terminal is not final")
 	}
 }

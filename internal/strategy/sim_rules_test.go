@@ -67,17 +67,10 @@ func (s *sim) noteForgiven(before *rollout.Deployment, failures int) {
 	}
 }
 
-func statusOf(d *rollout.Deployment) rollout.Status {
-	return rollout.Status{
-		State: d.State, Direction: d.Direction, Stop: d.Stop, Reason: d.Reason, Progress: d.Progress, StartedAt: d.StartedAt,
-		FinishedAt: d.FinishedAt, DeadlineAt: d.DeadlineAt, NextActionAt: d.NextActionAt, Result: d.Result,
-	}
-}
-
 // checkDecision holds a decision against the facts that it was made from.
 func (s *sim) checkDecision(before *rollout.Deployment, d *rollout.Decision) {
 	st := &d.Status
-	changed := statusOf(before) != *st
+	changed := before.Status != *st
 	over := st.State.Terminal()
 	switch {
 	case !before.State.CanBecome(st.State):

@@ -67,7 +67,7 @@ func (s *sim) decide(dr *draft) {
 	}
 	dr.actions = append(dr.actions, s.begin(&before, d.Actions)...)
 	if d.Status.State.Terminal() {
-		s.finished = statusOf(&before)
+		s.finished = before.Status
 		s.live.Deployment.Result = strategy.Conclude(s.live)
 	}
 	for _, a := range d.Actions {
@@ -131,9 +131,7 @@ func (s *sim) take(st *rollout.Status) {
 	if d.State != st.State || d.Reason != st.Reason {
 		s.trace("status", "", "%s: %s%s", st.State, st.Reason, s.deadlineText(st))
 	}
-	d.State, d.Direction, d.Stop, d.Reason, d.Progress = st.State, st.Direction, st.Stop, st.Reason, st.Progress
-	d.StartedAt, d.FinishedAt, d.DeadlineAt, d.NextActionAt = st.StartedAt, st.FinishedAt, st.DeadlineAt, st.NextActionAt
-	d.Result = st.Result
+	d.Status = *st
 }
 
 func (s *sim) deadlineText(st *rollout.Status) string {

@@ -258,17 +258,16 @@ func askRollback(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Eve
 	}
 	e := asked(rollout.EventRollbackStarted, d, r, now)
 	d.Operator.Rollback, d.Operator.Pause = true, false
-	turnRound(d, "a rollback was asked for", now)
+	turnRound(&d.Status, &d.Spec, "a rollback was asked for", now)
 	return settleEvent(e, d), nil
 }
 
-// turnRound makes the deployment go back from now on, with a progress deadline of its own.
-func turnRound(d *rollout.Deployment, cause string, now time.Time) {
-	d.Direction, d.State, d.Stop = rollout.Backward, rollout.StateRollingBack, rollout.StopNone
-	d.Progress.At, d.Progress.HeldAt, d.Progress.Cause, d.Progress.Gate = now, time.Time{}, cause, 0
-	d.DeadlineAt = now.Add(d.Spec.Strategy.ProgressDeadline.Std())
-	d.NextActionAt = now
-	d.Reason = "rolling back: " + cause
+// turnRound makes a deployment go back from now on, with a progress deadline of its own.
+func turnRound(st *rollout.Status, spec *rollout.Spec, cause string, now time.Time) {
+	st.Direction, st.State, st.Stop = rollout.Backward, rollout.StateRollingBack, rollout.StopNone
+	st.Progress.At, st.Progress.HeldAt, st.Progress.Cause, st.Progress.Gate = now, time.Time{}, cause, 0
+	st.DeadlineAt, st.NextActionAt = now.Add(spec.Strategy.ProgressDeadline.Std()), now
+	st.Reason = "rolling back: " + cause
 }
 
 // runningState is the state of a deployment that nothing holds.
@@ -278,6 +277,8 @@ func runningState(d *rollout.Deployment) rollout.State {
 		return rollout.StatePending
 	case d.Direction == rollout.Backward:
 		return rollout.StateRollingBack
+	case d.Operator.Abort:
+		return d.State // kept until calls in flight have ended
 	default:
 		return rollout.StateInProgress
 	}

@@ -10,7 +10,7 @@ import (
 
 // standing is a deployment in one state, as the planner leaves it.
 func standing(state rollout.State) rollout.Deployment {
-	d := rollout.Deployment{State: state, Direction: rollout.Forward, StartedAt: simStart}
+	d := rollout.Deployment{Status: rollout.Status{State: state, Direction: rollout.Forward, StartedAt: simStart}}
 	d.Spec.Strategy.ProgressDeadline = rollout.Duration(time.Minute)
 	switch state {
 	case rollout.StatePending:

@@ -95,7 +95,7 @@ func TestEveryMarkOfAPlotIsWithinIt(t *testing.T) {
 	for _, took := range []time.Duration{-time.Second, 0, time.Millisecond, 3 * time.Second, time.Hour, 30 * 24 * time.Hour} {
 		started := now.Add(-time.Duration(len(ended)) * time.Hour)
 		ended = append(ended, rollout.Deployment{
-			CreatedAt: started, StartedAt: started, FinishedAt: started.Add(took), Result: &rollout.Result{Success: len(ended)%2 == 0},
+			CreatedAt: started, Status: rollout.Status{StartedAt: started, FinishedAt: started.Add(took), Result: &rollout.Result{Success: len(ended)%2 == 0}},
 		})
 	}
 	for n := range len(ended) + 1 {
