@@ -113,7 +113,29 @@ func (w *world) withTraffic(slots bool) {
 	}
 }
 
-func (w *world) last() rollout.Setting { return w.router.writes[len(w.router.writes)-1].Setting }
+// last is the newest setting that took effect; none before the first.
+func (w *world) last() rollout.Setting {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.router.writes) == 0 {
+		return rollout.Setting{}
+	}
+	return w.router.writes[len(w.router.writes)-1].Setting
+}
+
+// openAt is how many calls a target has not answered.
+func (w *world) openAt(target string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.open[target]
+}
+
+// runs is the version that a target runs.
+func (w *world) runs(target string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.targets[target].version
+}
 
 func (w *world) shares() []int {
 	var shares []int
@@ -356,17 +378,17 @@ func TestAnAbortTakesTrafficBackWhileACallIsStillOut(t *testing.T) {
 		w.withTraffic(false)
 		w.start(0)
 		time.Sleep(time.Minute)
-		if w.last().NewWeight != 50 || w.open["t2"] != 1 {
-			t.Fatalf("before that the router does %+v, %v", w.last(), w.open)
+		if w.last().NewWeight != 50 || w.openAt("t2") != 1 {
+			t.Fatalf("before that the router does %+v", w.last())
 		}
 		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort, d.Progress.At = true, time.Now() })
 		time.Sleep(10 * time.Second)
 		snap, _ := w.db.read("d")
-		if w.last().NewWeight != 0 || w.open["t2"] != 1 || snap.Deployment.State.Terminal() {
-			t.Errorf("the router does %+v, %v: %s", w.last(), w.open, snap.Deployment.Reason)
+		if w.last().NewWeight != 0 || w.openAt("t2") != 1 || snap.Deployment.State.Terminal() {
+			t.Errorf("the router does %+v: %s", w.last(), snap.Deployment.Reason)
 		}
 		snap, _ = w.await("d")
-		if snap.Deployment.State != rollout.StateAborted || w.last().NewWeight != 0 || w.open["t2"] != 0 {
+		if snap.Deployment.State != rollout.StateAborted || w.last().NewWeight != 0 || w.openAt("t2") != 0 {
 			t.Errorf("ended %s: %s; the router does %+v", snap.Deployment.State, snap.Deployment.Reason, w.last())
 		}
 	})
@@ -381,7 +403,7 @@ func TestAShareThatIsOnlyForWantOfAnOldSideIsNotKeptWhenTheDeploymentStops(t *te
 			w.withTraffic(false)
 			w.db.rows["d"].snap.Deployment.Spec.Traffic.Drain = rollout.Duration(time.Minute)
 			w.start(0)
-			for len(w.router.writes) == 0 || w.last().NewWeight < 100 {
+			for w.last().NewWeight < 100 {
 				time.Sleep(100 * time.Millisecond)
 			}
 			w.fallsSick("t0")
@@ -391,7 +413,7 @@ func TestAShareThatIsOnlyForWantOfAnOldSideIsNotKeptWhenTheDeploymentStops(t *te
 			w.withTraffic(false)
 			w.db.rows["d"].snap.Deployment.Spec.Traffic.Timeout = rollout.Duration(10 * time.Second)
 			w.router.meets = func(int) {
-				if w.last().NewWeight == 100 && w.targets["t0"].version == "v2" {
+				if w.last().NewWeight == 100 && w.runs("t0") == "v2" {
 					w.fallsSick("t0")
 					time.Sleep(5 * time.Second)
 				}
