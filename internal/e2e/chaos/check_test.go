@@ -336,3 +336,25 @@ func TestWhatIsShownOfAViolationIsWhatHappenedAroundIt(t *testing.T) {
 		t.Errorf("more than what was around it is shown:\n%s", shown)
 	}
 }
+
+func TestWhoWasReachedOrVerifiedMustBeWellToServe(t *testing.T) {
+	t.Parallel()
+	called := intent("a", "deploy", "m", 1, 1)
+	is := func(kind string) Event { return Event{Type: kind, Target: "a"} }
+	for name, c := range map[string]struct {
+		log  []Event
+		must bool
+	}{
+		"called":                          {[]Event{called}, true},
+		"called and verified":             {[]Event{called, is("target.verified")}, false},
+		"called and given up":             {[]Event{called, is("target.failed")}, true},
+		"never reached, and given up":     {[]Event{called, is("target.not_sent"), is("target.failed")}, false},
+		"reached once of two times":       {[]Event{called, called, is("target.not_sent"), is("target.failed")}, true},
+		"verified as it was, then sick":   {[]Event{is("target.verified"), is("target.failed")}, true},
+		"sick, called again and verified": {[]Event{is("target.verified"), is("target.failed"), called, is("target.verified")}, false},
+	} {
+		if got := len(unverified(c.log)) > 0; got != c.must {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -37,20 +37,27 @@ func (d *Deployment) before(w Write) []Event {
 	return d.Events[:max(i, 0)]
 }
 
-// unverified are the targets that a log has called and not verified since, or given up.
+// unverified are the targets that a log has called and not verified since, or given up after that. One that no call has
+// reached serves as it did.
 func unverified(log []Event) []string {
-	out := map[string]bool{}
+	calls, verified, sick := map[string]int{}, map[string]bool{}, map[string]bool{}
 	for _, e := range log {
 		switch e.Type {
-		case "target.intent", "target.failed":
-			out[e.Target] = true
+		case "target.intent":
+			calls[e.Target]++
+		case "target.not_sent":
+			calls[e.Target]--
 		case "target.verified":
-			delete(out, e.Target)
+			calls[e.Target], verified[e.Target], sick[e.Target] = 0, true, false
+		case "target.failed":
+			sick[e.Target] = verified[e.Target]
 		}
 	}
 	var ids []string
-	for id := range out {
-		ids = append(ids, id)
+	for id, n := range calls {
+		if n > 0 || sick[id] {
+			ids = append(ids, id)
+		}
 	}
 	return ids
 }
