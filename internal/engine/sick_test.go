@@ -46,13 +46,18 @@ func TestWhoFallsSickWhileAPersonIsWaitedForLosesItsTrafficAndTheShareStays(t *t
 	}
 }
 
+// standsAtAGate brings half of four targets to the new version; that one of them falls sick is tolerated.
+func (w *world) standsAtAGate() {
+	w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`, boxes(4, nil)...)
+	w.withTraffic(false)
+	w.start(0)
+	time.Sleep(time.Minute) // the synthetic clock
+}
+
 func TestNothingIsWrittenToTheRouterWhileAnOperatorHasPausedADeployment(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
-		w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`, boxes(4, nil)...)
-		w.withTraffic(false)
-		w.start(0)
-		time.Sleep(time.Minute)
+		w.standsAtAGate()
 		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause = true })
 		w.fallsSick("t0")
 		writes := len(w.router.writes)
@@ -71,10 +76,7 @@ func TestNothingIsWrittenToTheRouterWhileAnOperatorHasPausedADeployment(t *testi
 func TestAtAGateARouterThatRefusesTurnsNothingBackAndIsNamed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
-		w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`, boxes(4, nil)...)
-		w.withTraffic(false)
-		w.start(0)
-		time.Sleep(time.Minute)
+		w.standsAtAGate()
 		w.routerGoesAway()
 		w.fallsSick("t0")
 		time.Sleep(time.Minute)
@@ -142,10 +144,7 @@ func TestASwitchThatIsConfirmedWhenOneHasFallenSickIsTakenBackByOneWrite(t *test
 func TestARouterThatComesBackWhileAPersonIsWaitedForIsTold(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
-		w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`, boxes(4, nil)...)
-		w.withTraffic(false)
-		w.start(0)
-		time.Sleep(time.Minute)
+		w.standsAtAGate()
 		w.routerGoesAway()
 		w.fallsSick("t0")
 		time.Sleep(time.Hour)

@@ -9,9 +9,9 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// deliveriesLive is how long push notifications are remembered, as PostgreSQL spells it. One that comes again later only
+// pushesLive is how long push notifications are remembered, as PostgreSQL spells it. One that comes again later only
 // causes a sync that finds nothing new.
-const deliveriesLive = `interval '30 days'`
+const pushesLive = `interval '30 days'`
 
 // AskSync wishes for a sync, which some replica begins at once; CodeNotFound when there is no such source.
 func (s *Store) AskSync(ctx context.Context, source string, ask rollout.SyncAsk) error {
@@ -36,16 +36,16 @@ func askSync(ctx context.Context, tx pgx.Tx, source string, ask rollout.SyncAsk)
 }
 
 // TakePush asks for a sync because of a push notification; false when it came before, and then does nothing.
-func (s *Store) TakePush(ctx context.Context, d rollout.Push) (fresh bool, err error) {
+func (s *Store) TakePush(ctx context.Context, p rollout.Push) (fresh bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `INSERT INTO gitops_deliveries (source, digest, received_at)
-			SELECT name, $2, clock_timestamp() FROM gitops_sources WHERE name = $1 ON CONFLICT DO NOTHING`, d.Source, d.Digest[:])
+			SELECT name, $2, clock_timestamp() FROM gitops_sources WHERE name = $1 ON CONFLICT DO NOTHING`, p.Source, p.Digest[:])
 		if fresh = err == nil && tag.RowsAffected() == 1; !fresh {
 			return err //nolint:wrapcheck // said below
 		}
-		return askSync(ctx, tx, d.Source, rollout.SyncAsk{})
+		return askSync(ctx, tx, p.Source, rollout.SyncAsk{})
 	})
-	return fresh, failed("take a push notification for source "+d.Source, err)
+	return fresh, failed("take a push notification for source "+p.Source, err)
 }
 
 // holdClaim is CodeLost unless the claim is held, and keeps it so until the transaction ends; nil is always held.

@@ -121,7 +121,7 @@ func (s *Store) Prune(ctx context.Context) error {
 	if err != nil {
 		return failed("remove old idempotency keys", err)
 	}
-	_, err = s.pool.Exec(ctx, `DELETE FROM gitops_deliveries WHERE received_at <= clock_timestamp() - `+deliveriesLive)
+	_, err = s.pool.Exec(ctx, `DELETE FROM gitops_deliveries WHERE received_at <= clock_timestamp() - `+pushesLive)
 	if err != nil {
 		return failed("remove old push notifications", err)
 	}
