@@ -2,9 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
 )
 
 // start carries out the actions of a draft, each in a goroutine of its own. It is the only place from which targets
@@ -73,17 +76,36 @@ func (s *session) route(ctx context.Context, d *rollout.Deployment, targets []ro
 	defer s.engine.inFlight.Add(-1)
 	ctx, cancel := context.WithTimeout(ctx, a.Route.Until.Sub(s.engine.now()))
 	defer cancel()
-	answer := s.engine.Mover.Set(ctx, d, targets, a.Route)
-	s.engine.Recorder.RouteDone(d.Spec.Traffic.Type, answer.Kind, answer.Latency)
-	s.deliver(rollout.Outcome{Action: a, Answer: answer})
+	began := time.Now()
+	o := rollout.Outcome{Action: a, Answer: s.engine.Mover.Set(ctx, d, targets, a.Route)}
+	if strategy.ReadsBack(d, o.Answer) {
+		reading, err := s.engine.Mover.Read(ctx, d, targets)
+		if err != nil {
+			o.Answer = rollout.Answer{Kind: rollout.AnswerLost, Message: "written, but not read back: " + err.Error()}
+		} else {
+			o.Reading = &reading
+		}
+	}
+	o.Answer = strategy.JudgeRoute(d, o)
+	o.Answer.Latency = time.Since(began)
+	s.engine.Recorder.RouteDone(d.Spec.Traffic.Type, o.Answer.Kind, o.Answer.Latency)
+	s.deliver(o)
 }
 
 func (s *session) askRouter(d *rollout.Deployment, targets []rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
 	ctx, cancel := context.WithTimeout(s.ctx, d.Spec.Traffic.Timeout.Std())
 	defer cancel()
-	agrees, known, _ := s.engine.Mover.Ask(ctx, d, targets, a.Route.Setting)
+	o := rollout.Outcome{Action: a}
+	if reading, err := s.engine.Mover.Read(ctx, d, targets); err == nil {
+		o.Reading = &reading
+	} else {
+		o.Answer = rollout.Answer{Kind: rollout.AnswerLost, Message: err.Error()}
+		if _, never := errors.AsType[rollout.RouterRefusal](err); never {
+			o.Answer.Kind = rollout.AnswerRefused
+		}
+	}
 	if s.ctx.Err() == nil {
-		s.deliver(rollout.Outcome{Action: a, Agrees: agrees, Known: known})
+		s.deliver(o)
 	}
 }

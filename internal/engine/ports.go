@@ -46,9 +46,10 @@ type Prober interface {
 
 // Mover moves traffic. It never retries.
 type Mover interface {
+	// Set writes call.Setting to the deployment's router once.
 	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall) rollout.Answer
-	// Ask reports whether the router does what it was set to; known is false when nobody can say.
-	Ask(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, setting rollout.Setting) (agrees, known bool, message string)
+	// Read asks the router what it does now. A rollout.RouterRefusal is an error that will not pass.
+	Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (rollout.RouterReading, error)
 }
 
 // Recorder counts what happens.

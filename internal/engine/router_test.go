@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -85,15 +86,35 @@ func (w *world) assertServed(d *rollout.Deployment, s rollout.Setting) {
 	}
 }
 
-func (p *process) Ask(_ context.Context, _ *rollout.Deployment, _ []rollout.Target, s rollout.Setting) (agrees, known bool, message string) {
+// Read tells what the newest write that took effect left.
+func (p *process) Read(_ context.Context, d *rollout.Deployment, targets []rollout.Target) (rollout.RouterReading, error) {
+	if err := p.alive(); err != nil {
+		return rollout.RouterReading{}, err
+	}
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	r := &p.w.router
+	return p.w.router.reading(d.ID, targets)
+}
+
+func (r *router) reading(id string, targets []rollout.Target) (rollout.RouterReading, error) {
 	r.asked++
 	if r.deaf {
-		return false, false, ""
+		return rollout.RouterReading{}, errors.New("no answer")
 	}
-	return len(r.writes) > 0 && r.writes[len(r.writes)-1].Setting.Equal(&s), true, ""
+	reading := rollout.RouterReading{Shares: &rollout.Shares{NewWeight: -1, OldWeight: -1}, Backends: make([]rollout.BackendReading, len(targets))}
+	for i := range targets {
+		reading.Backends[i] = rollout.BackendReading{Target: targets[i].ID, Weight: -1, Serving: true, Sessions: -1, Effective: 100}
+	}
+	if len(r.writes) == 0 {
+		return reading, nil
+	}
+	last := &r.writes[len(r.writes)-1].Setting
+	shares := last.Shares()
+	reading.DeploymentID, reading.Shares = id, &shares
+	for i, b := range last.Backends {
+		reading.Backends[i].Weight = b.Weight
+	}
+	return reading, nil
 }
 
 func (w *world) withTraffic(slots bool) {

@@ -9,7 +9,7 @@ type ActionKind string
 const (
 	ActionCall  ActionKind = "call"
 	ActionProbe ActionKind = "probe"
-	// ActionRoute writes to the router, and is written down first as well; ActionAskRouter only looks.
+	// ActionRoute writes to the router, and is written down first as well; ActionAskRouter only reads it.
 	ActionRoute     ActionKind = "route"
 	ActionAskRouter ActionKind = "ask_router"
 )
@@ -28,13 +28,14 @@ type Action struct {
 	Call Call
 }
 
-// Outcome is what came of an action: of a call its Answer, of a probe its Observation.
+// Outcome is what came of an action: of a call its Answer, of a probe its Observation, of a router its Reading.
 type Outcome struct {
 	Action      Action
 	Answer      Answer
 	Observation Observation
-	// Agrees says that the router does what was asked about; it is worth something only when Known.
-	Agrees, Known bool
+	// Reading is what the router reported: after a write that it answered, and when it was only read. It is nil where it
+	// could not be read; then Answer says why.
+	Reading *RouterReading
 }
 
 // Status is the part of a deployment that a decision may change.

@@ -23,7 +23,18 @@ type Traffic struct {
 	// target's server is named by its metadata "haproxy_server", else by its id.
 	Socket  string `json:"socket,omitempty"`
 	Backend string `json:"backend,omitempty"`
+	// TakeOut is how HAProxy takes a server out beside weight 0: "" leaves the choice to Rollcall, else "drain" or "maint".
+	// Sockets and Backends are further ones beside Socket and Backend, to be kept alike.
+	TakeOut  string   `json:"take_out,omitempty"`
+	Sockets  []string `json:"sockets,omitempty"`
+	Backends []string `json:"backends,omitempty"`
 }
+
+// Readable reports whether the router can be asked what it does.
+func (t *Traffic) Readable() bool { return t != nil && (t.Type != routerWebhook || t.ReadBack) }
+
+// routerWebhook is the type of router that is only read where the request says so.
+const routerWebhook = "webhook"
 
 // Setting is one position of a router: what it should do with all targets of a deployment.
 type Setting struct {
@@ -52,6 +63,41 @@ type Backend struct {
 	Weight int    `json:"weight"`
 }
 
+// RouterReading is what a router reports when it is read.
+type RouterReading struct {
+	// DeploymentID names the deployment whose write a webhook router reports; empty for other routers.
+	DeploymentID string
+	// Shares are what a webhook router reports of its sides, with -1 for a weight that it leaves out or that is no whole
+	// number; nil for routers that have no sides.
+	Shares *Shares
+	// Backends has one reading for every target, in the order of the snapshot; nil when the router does not report targets.
+	Backends []BackendReading
+	// Instance identifies the router's process: another one means that it was restarted or reloaded. Empty when unknown.
+	Instance string
+}
+
+// BackendReading is what a router reports of one target.
+type BackendReading struct {
+	Target string
+	// Weight is the weight that the target has now, from 0 to 256, as last set or configured; -1 when it is not reported.
+	Weight int
+	// Serving reports whether the target gets new traffic in the router's own opinion: up, not drained, not in maintenance.
+	// Why says in words why not.
+	Serving bool
+	Why     string
+	// HeldBy is the administrative state that keeps new traffic away: "", "drain" or "maint".
+	HeldBy string
+	// Sessions is how many sessions the target has now; -1 when unknown.
+	Sessions int
+	// Effective is the part of Weight, in percent, that counts now: less than 100 during a slow start or by an agent's word.
+	Effective int
+}
+
+// RouterRefusal is the error of a read that will fail as often as it is tried.
+type RouterRefusal string
+
+func (r RouterRefusal) Error() string { return string(r) }
+
 // RouterCall is one write to a router, written down before it is made.
 type RouterCall struct {
 	// WebhookID is the same for every attempt of one setting in one deployment.
@@ -61,6 +107,11 @@ type RouterCall struct {
 	Fence   int64     `json:"fence"`
 	Setting Setting   `json:"setting"`
 	Until   time.Time `json:"until"`
+	// Baseline are the weights that the targets have in full rotation; empty when they are not known.
+	Baseline []Backend `json:"baseline,omitempty"`
+	// TakenOut names the targets that Rollcall itself has taken out of rotation, and so may put back. What is out for any
+	// other reason stays out.
+	TakenOut []string `json:"taken_out,omitempty"`
 }
 
 // RouterState is what a deployment knows of its router.
@@ -84,6 +135,14 @@ type RouterState struct {
 	// Fence never falls for the service and environment, over all deployments.
 	Fence int64  `json:"fence"`
 	Error string `json:"error"`
+	// Baseline and TakenOut are as in RouterCall.
+	Baseline []Backend `json:"baseline,omitempty"`
+	TakenOut []string  `json:"taken_out,omitempty"`
+	// SeenAt is when the router was last read with success, Instance the process that answered, and Differs says in words
+	// where it did not do what it was told; empty when it did.
+	SeenAt   time.Time `json:"seen_at,omitzero"`
+	Instance string    `json:"instance,omitempty"`
+	Differs  string    `json:"differs,omitempty"`
 }
 
 // Tells reports whether the router's shares tell that the last write was done. Where it may have told the same before,

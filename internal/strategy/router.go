@@ -170,24 +170,25 @@ func applyRoute(d *rollout.Deployment, o rollout.Outcome, now time.Time) []rollo
 	}
 	r.Open = false
 	kind := rollout.EventTrafficResult
-	switch o.Answer.Kind {
+	answer := JudgeRoute(d, o)
+	switch answer.Kind {
 	case rollout.AnswerDone, rollout.AnswerAccepted:
 		confirm(d, &r, now)
 	case rollout.AnswerLost:
 		r.Applied, r.Doubt = nil, true
 		kind = rollout.EventTrafficUnknown
-		retryRoute(d, &r, o.Answer, now)
+		retryRoute(d, &r, answer, now)
 	case rollout.AnswerRetry:
 		r.Applied = nil // it may have moved traffic before it failed
-		retryRoute(d, &r, o.Answer, now)
+		retryRoute(d, &r, answer, now)
 	case rollout.AnswerNotSent:
-		retryRoute(d, &r, o.Answer, now)
+		retryRoute(d, &r, answer, now)
 	case rollout.AnswerRefused, rollout.AnswerFenced:
 		r.Applied = nil // refused halfway through, or another write came after the last that is known
-		retryRoute(d, &r, o.Answer, now)
+		retryRoute(d, &r, answer, now)
 		r.Tries = d.Spec.Traffic.Retries + 1
 	}
-	return []rollout.Event{trafficEvent(kind, d, r.Sent, now, o.Answer.Message)}
+	return []rollout.Event{trafficEvent(kind, d, r.Sent, now, answer.Message)}
 }
 
 func retryRoute(d *rollout.Deployment, r *rollout.RouterState, a rollout.Answer, now time.Time) {
@@ -205,7 +206,7 @@ func applyRouterAsked(d *rollout.Deployment, r *rollout.RouterState, o rollout.O
 		return nil
 	}
 	r.Doubt = false // whatever it said, the next step is clear: done, or sent again
-	if !o.Known || !o.Agrees {
+	if o.Reading == nil || !tellsWeights(o.Reading) || RouterDiffers(d, &r.Sent.Setting, o.Reading) != "" {
 		return nil
 	}
 	confirm(d, r, now)

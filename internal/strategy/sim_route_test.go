@@ -33,7 +33,7 @@ func (s *sim) routed(o rollout.Outcome) {
 		return
 	}
 	events := strategy.Apply(s.live, o, s.now)
-	s.trace("outcome", "lb", "%s %s known %t agrees %t", o.Action.Kind, o.Answer.Kind, o.Known, o.Agrees)
+	s.trace("outcome", "lb", "%s %s read %t", o.Action.Kind, o.Answer.Kind, o.Reading != nil)
 	s.events = append(s.events, events...)
 	s.checkConfirmed(d)
 	s.notice()
@@ -44,13 +44,17 @@ func (s *sim) foreseeRoute(o rollout.Outcome) {
 	b := &s.liveBook
 	sent := o.Action.Route.Setting
 	if o.Action.Kind == rollout.ActionAskRouter {
-		if o.Known && o.Agrees {
+		if o.Reading != nil && o.Reading.Backends != nil && fits(o.Reading, &sent) {
 			b.confirmed, b.at, b.doubt, b.failed = &sent, s.now, false, 0
 		}
 		return
 	}
-	s.cover("router answer: " + string(o.Answer.Kind))
-	switch o.Answer.Kind {
+	answer := o.Answer.Kind
+	if answer == rollout.AnswerDone && o.Reading != nil && !fits(o.Reading, &sent) {
+		answer = rollout.AnswerRetry
+	}
+	s.cover("router answer: " + string(answer))
+	switch answer {
 	case rollout.AnswerDone, rollout.AnswerAccepted:
 		b.confirmed, b.at, b.doubt, b.failed = &sent, s.now, false, 0
 		return

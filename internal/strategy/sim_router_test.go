@@ -70,11 +70,34 @@ func (r *simRouter) gone(now time.Time) bool {
 	return false
 }
 
-func (r *simRouter) agrees(want *rollout.Setting) bool {
-	if r.exact {
-		return r.does.Equal(want)
+// reading is what it tells when it is read.
+func (r *simRouter) reading(d *rollout.Deployment) *rollout.RouterReading {
+	reading := &rollout.RouterReading{DeploymentID: d.ID, Shares: &rollout.Shares{NewWeight: -1, OldWeight: -1}}
+	if r.does == nil {
+		return reading
 	}
-	return r.does != nil && r.does.Shares() == want.Shares()
+	*reading.Shares = r.does.Shares()
+	if !r.exact {
+		return reading
+	}
+	reading.Backends = make([]rollout.BackendReading, len(r.does.Backends))
+	for i, b := range r.does.Backends {
+		reading.Backends[i] = rollout.BackendReading{Target: b.Target, Weight: b.Weight, Serving: true, Sessions: -1, Effective: 100}
+	}
+	return reading
+}
+
+// fits reports whether what a router told is what was wanted of it, as far as it told.
+func fits(told *rollout.RouterReading, want *rollout.Setting) bool {
+	if *told.Shares != want.Shares() {
+		return false
+	}
+	for i := range told.Backends {
+		if told.Backends[i].Weight != want.Backends[i].Weight {
+			return false
+		}
+	}
+	return true
 }
 
 // randomRouter is a router that treats writes by its moods, and the part of a request that names it.
@@ -149,7 +172,7 @@ func (s *sim) write(c written) {
 		c.call.Setting.ActiveSlot, c.call.Setting.Backends, c.call.Attempt, c.call.Fence, m, c.late)
 	travel := s.travel()
 	if m == routerAway {
-		s.answerRoute(c, travel, rollout.Answer{Kind: rollout.AnswerNotSent, Message: "connection refused"})
+		s.answerRoute(c, travel, unread(rollout.AnswerNotSent, "connection refused"))
 		return
 	}
 	s.at(s.now.Add(travel), func() {
@@ -162,7 +185,7 @@ func (s *sim) write(c written) {
 // writeArrives is the moment in which the router gets a write.
 func (s *sim) writeArrives(c written, m routerMood) {
 	left := max(c.call.Until.Sub(s.now), 0)
-	lost := rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer: " + string(m)}
+	lost := unread(rollout.AnswerLost, "no answer: "+string(m))
 	switch m {
 	case routerSlow:
 		took := between(s.rng, 0, left*5/4)
@@ -182,13 +205,17 @@ func (s *sim) writeArrives(c written, m routerMood) {
 	s.answerRoute(c, s.travel(), s.treatWrite(c, m))
 }
 
+func unread(kind rollout.AnswerKind, message string) rollout.Outcome {
+	return rollout.Outcome{Answer: rollout.Answer{Kind: kind, Message: message}}
+}
+
 // treatWrite is what the router does with a write, and what is answered.
-func (s *sim) treatWrite(c written, m routerMood) rollout.Answer {
+func (s *sim) treatWrite(c written, m routerMood) rollout.Outcome {
 	r := s.router
 	if c.call.Fence < r.highest {
 		if r.remembers {
 			s.cover("router: late write refused by its fence")
-			return rollout.Answer{Kind: rollout.AnswerFenced, Message: "409: newer fence"}
+			return unread(rollout.AnswerFenced, "409: newer fence")
 		}
 		r.muddled = true
 	}
@@ -198,17 +225,19 @@ func (s *sim) treatWrite(c written, m routerMood) rollout.Answer {
 	r.highest = max(r.highest, c.call.Fence)
 	switch m {
 	case routerRefuses:
-		return rollout.Answer{Kind: rollout.AnswerRefused, Message: "400: not this one"}
+		return unread(rollout.AnswerRefused, "400: not this one")
 	case routerHalf:
 		r.do(half(r.does, &c.call.Setting))
-		return rollout.Answer{Kind: rollout.AnswerRefused, Message: "400: in the middle"}
+		return unread(rollout.AnswerRefused, "400: in the middle")
 	case routerFenceOff:
-		return rollout.Answer{Kind: rollout.AnswerFenced, Message: "409"}
+		return unread(rollout.AnswerFenced, "409")
 	case routerBusy:
-		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "503", RetryAfter: pick(s.rng, 0, 700*time.Millisecond, 3*time.Second)}
+		o := unread(rollout.AnswerRetry, "503")
+		o.Answer.RetryAfter = pick(s.rng, 0, 700*time.Millisecond, 3*time.Second)
+		return o
 	case routerErrs:
 		r.do(c.call.Setting)
-		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "500"}
+		return unread(rollout.AnswerRetry, "500")
 	case routerObeys:
 		r.do(c.call.Setting)
 	}
@@ -231,35 +260,33 @@ func half(was, wanted *rollout.Setting) rollout.Setting {
 	return mixed
 }
 
-// readBack is the answer to a write that was answered with 200: where it can be, it is held against what the router tells.
-func (s *sim) readBack(c written) rollout.Answer {
+// readBack is what comes of a write that was answered with 200: where it can be read, with what the router tells.
+func (s *sim) readBack(c written) rollout.Outcome {
 	r := s.router
+	done := unread(rollout.AnswerDone, "200")
 	switch {
 	case !r.readBack:
-		return rollout.Answer{Kind: rollout.AnswerDone, Message: "200"}
 	case r.gone(s.now) || !s.steady && chance(s.rng, 0.05):
 		s.cover("router: written, but not read back")
-		return rollout.Answer{Kind: rollout.AnswerLost, Message: "written, but not read back"}
-	case !r.agrees(&c.call.Setting):
-		s.cover("router: read back differs")
-		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "written, but read back another weight"}
+		return unread(rollout.AnswerLost, "written, but not read back")
 	default:
-		s.cover("router: read back")
-		return rollout.Answer{Kind: rollout.AnswerDone, Message: "200, read back"}
+		done.Reading = r.reading(&s.stored.Deployment)
+		s.cover(map[bool]string{true: "router: read back", false: "router: read back differs"}[fits(done.Reading, &c.call.Setting)])
 	}
+	return done
 }
 
 // answerRoute brings an answer to the owner that wrote, if it still lives; nobody waits longer than Until.
-func (s *sim) answerRoute(c written, after time.Duration, a rollout.Answer) {
+func (s *sim) answerRoute(c written, after time.Duration, o rollout.Outcome) {
 	at := s.now.Add(after)
 	if at.After(c.call.Until) {
-		at, a = later(c.call.Until, s.now), rollout.Answer{Kind: rollout.AnswerLost, Message: "timeout"}
+		at, o = later(c.call.Until, s.now), unread(rollout.AnswerLost, "timeout")
 	}
-	action := rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: c.call}
+	o.Action = rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: c.call}
 	s.at(at, func() {
 		if c.epoch == s.epoch && s.live != nil && s.routing == c.call.Fence {
 			s.routing = 0
-			s.routed(rollout.Outcome{Action: action, Answer: a})
+			s.routed(o)
 		}
 	})
 }
@@ -271,11 +298,12 @@ func (s *sim) askRouter(a rollout.Action) {
 		if epoch != s.epoch || s.live == nil {
 			return
 		}
-		o := rollout.Outcome{Action: a}
+		o := unread(rollout.AnswerLost, "no answer")
+		o.Action = a
 		if r := s.router; r.readBack && !r.gone(s.now) && (s.steady || chance(s.rng, 0.9)) {
-			o.Known, o.Agrees = true, r.agrees(&a.Route.Setting)
+			o.Answer, o.Reading = rollout.Answer{}, r.reading(&s.stored.Deployment)
 		}
-		s.cover(map[bool]string{true: "router: asked, agrees", false: "router: asked, does not agree"}[o.Agrees])
+		s.cover(map[bool]string{true: "router: asked, agrees", false: "router: asked, does not agree"}[o.Reading != nil && fits(o.Reading, &a.Route.Setting)])
 		s.routed(o)
 	})
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-
-	"rollcall/internal/rollout"
 )
 
 // FuzzServers: what an HAProxy says, or something that answers in its place, is a list of servers or an error.
@@ -25,20 +23,28 @@ func FuzzServers(f *testing.F) {
 	})
 }
 
-// FuzzReport: a router that says anything but the setting agrees with nothing.
+// FuzzReport: whatever a router says, a reading has a weight for every target, from 0 to 256 or -1.
 func FuzzReport(f *testing.F) {
 	f.Add(`{"deployment_id":"d1","active_slot":"blue","new_weight":10,"old_weight":90}`)
 	f.Add(`{"deployment_id":"d1","active_slot":"blue","new_weight":1e400}`)
-	f.Add(`{"new_weight":"10"}`)
+	f.Add(`{"new_weight":"10","backends":[{"target":"web-1","weight":0.5}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		var r report
 		if json.Unmarshal([]byte(text), &r) != nil {
 			return
 		}
-		p := position{deploymentOn(rollout.Traffic{}), twoTargets(), setting(10)}
-		agrees := r.DeploymentID == "d1" && r.ActiveSlot == "blue" && r.NewWeight != nil && *r.NewWeight == 10 && r.OldWeight != nil && *r.OldWeight == 90
-		if differs := r.differs(p); (differs == "") != agrees || strings.ContainsAny(differs, "\n\x00\x1b") {
-			t.Fatalf("%q: %q", text, differs)
+		reading := r.reading(twoTargets())
+		weights := []int{reading.Shares.NewWeight, reading.Shares.OldWeight}
+		for _, b := range reading.Backends {
+			weights = append(weights, b.Weight)
+		}
+		for _, weight := range weights {
+			if weight < -1 || weight > maxWeight {
+				t.Fatalf("%q: weight %d", text, weight)
+			}
+		}
+		if reading.Backends != nil && (len(reading.Backends) != 2 || reading.Backends[0].Target != "web-1") {
+			t.Fatalf("%q: %+v", text, reading.Backends)
 		}
 	})
 }

@@ -38,14 +38,14 @@ type share struct {
 func (h haproxy) write(ctx context.Context, p position, _ rollout.RouterCall) rollout.Answer {
 	began := time.Now()
 	shares, before, err := h.compare(ctx, p)
-	if final, ok := errors.AsType[refusal](err); ok {
+	if final, ok := errors.AsType[rollout.RouterRefusal](err); ok {
 		return refused(final.Error())
 	}
 	if err != nil {
 		return outbound.Failed(ctx, false, err, began)
 	}
 	if missing := before.missing(shares); missing != "" {
-		return refused(fmt.Sprintf("HAProxy's backend %s has no server %s", p.traffic().Backend, missing))
+		return refused(noServer(p, missing).Error())
 	}
 	if before.strands(shares) {
 		return rollout.Answer{
@@ -93,16 +93,35 @@ func lines(backend string, shares []share) [][]string {
 	return grouped
 }
 
-func (h haproxy) read(ctx context.Context, p position) (reading, error) {
+// read gives the weights of the targets' servers, and whether HAProxy holds them up.
+func (h haproxy) read(ctx context.Context, p position) (rollout.RouterReading, error) {
 	began := time.Now()
+	p.setting.Backends = make([]rollout.Backend, len(p.targets))
+	for i := range p.targets {
+		p.setting.Backends[i].Target = p.targets[i].ID
+	}
 	shares, now, err := h.compare(ctx, p)
-	if final, ok := errors.AsType[refusal](err); ok {
-		return reading{}, final
+	if final, ok := errors.AsType[rollout.RouterRefusal](err); ok {
+		return rollout.RouterReading{}, final
 	}
 	if err != nil {
-		return reading{}, errors.New("no answer: " + outbound.Why(ctx, err, began))
+		return rollout.RouterReading{}, errors.New("no answer: " + outbound.Why(ctx, err, began))
 	}
-	return reading{differs: now.differs(shares), whole: true}, nil
+	if missing := now.missing(shares); missing != "" {
+		return rollout.RouterReading{}, noServer(p, missing)
+	}
+	reading := rollout.RouterReading{Backends: make([]rollout.BackendReading, len(shares))}
+	for i, s := range shares {
+		is := now[s.server]
+		reading.Backends[i] = rollout.BackendReading{
+			Target: p.targets[i].ID, Weight: is.weight, Serving: is.up, Sessions: -1, Effective: 100,
+		}
+	}
+	return reading, nil
+}
+
+func noServer(p position, server string) rollout.RouterRefusal {
+	return rollout.RouterRefusal(fmt.Sprintf("HAProxy's backend %s has no server %s", p.traffic().Backend, server))
 }
 
 // compare gives the weights that the servers should have, and the state that they are in. A refusal says that one of
@@ -119,7 +138,7 @@ func (h haproxy) compare(ctx context.Context, p position) ([]share, servers, err
 // sharesOf puts a setting into HAProxy's names. It refuses what could be taken for another command.
 func sharesOf(p position) ([]share, error) {
 	if !validName(p.traffic().Backend) {
-		return nil, refusal(fmt.Sprintf("%q is no name of an HAProxy backend", outbound.OneLine(p.traffic().Backend)))
+		return nil, rollout.RouterRefusal(fmt.Sprintf("%q is no name of an HAProxy backend", outbound.OneLine(p.traffic().Backend)))
 	}
 	named := map[string]any{}
 	for i := range p.targets {
@@ -137,11 +156,11 @@ func sharesOf(p position) ([]share, error) {
 		server, ok := name.(string)
 		switch other, twice := taken[server]; {
 		case !ok || !validName(server):
-			return nil, refusal(outbound.OneLine(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
+			return nil, rollout.RouterRefusal(outbound.OneLine(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
 		case twice:
-			return nil, refusal(outbound.OneLine(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
+			return nil, rollout.RouterRefusal(outbound.OneLine(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
 		case b.Weight < 0 || b.Weight > maxWeight:
-			return nil, refusal(outbound.OneLine(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
+			return nil, rollout.RouterRefusal(outbound.OneLine(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
 		}
 		taken[server] = b.Target
 		shares = append(shares, share{server, b.Weight})

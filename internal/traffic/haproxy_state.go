@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"rollcall/internal/outbound"
+	"rollcall/internal/rollout"
 )
 
 // closedToTraffic are the bits of srv_admin_state with which a server gets no new traffic: maintenance (forced,
@@ -22,13 +22,10 @@ const (
 	opRunning  = "2"
 )
 
-// refusal is an error that stays the same however often one asks.
-type refusal string
-
-func (r refusal) Error() string { return string(r) }
-
 // complaint is what HAProxy says instead of doing what it was asked.
-func complaint(reply string) refusal { return refusal("HAProxy says: " + outbound.OneLine(reply)) }
+func complaint(reply string) rollout.RouterRefusal {
+	return rollout.RouterRefusal("HAProxy says: " + outbound.OneLine(reply))
+}
 
 // server is what HAProxy knows of a server.
 type server struct {
@@ -99,20 +96,6 @@ func (s servers) missing(shares []share) string {
 	for _, want := range shares {
 		if _, ok := s[want.server]; !ok {
 			return want.server
-		}
-	}
-	return ""
-}
-
-// differs says in words where the weights are not as wanted, or "" when they are.
-func (s servers) differs(shares []share) string {
-	for _, want := range shares {
-		is, ok := s[want.server]
-		switch {
-		case !ok:
-			return fmt.Sprintf("no server %s", want.server)
-		case is.weight != want.weight:
-			return fmt.Sprintf("server %s with weight %d, not %d", want.server, is.weight, want.weight)
 		}
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/internal/outbound"
+	"rollcall/internal/rollout"
 )
 
 // maxReply bounds what a router tells: the state of ten thousand servers takes about 1 MiB.
@@ -49,12 +50,12 @@ func late(ctx context.Context) bool {
 func socketOf(socket string) (network, address string, err error) {
 	if path, ok := strings.CutPrefix(socket, "unix:"); ok {
 		if !strings.HasPrefix(path, "/") {
-			return "", "", refusal("the path of HAProxy's socket does not start with a slash")
+			return "", "", rollout.RouterRefusal("the path of HAProxy's socket does not start with a slash")
 		}
 		return "unix", path, nil
 	}
 	if _, port, err := net.SplitHostPort(socket); err != nil || port == "" {
-		return "", "", refusal(fmt.Sprintf("%q is neither unix:/path nor host:port", outbound.OneLine(socket)))
+		return "", "", rollout.RouterRefusal(fmt.Sprintf("%q is neither unix:/path nor host:port", outbound.OneLine(socket)))
 	}
 	return "tcp", socket, nil
 }

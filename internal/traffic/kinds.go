@@ -9,9 +9,10 @@ import (
 )
 
 // errBlind is the read of a router that has no way to tell what it does.
-var errBlind = errors.New("this router cannot be read back")
+const errBlind = rollout.RouterRefusal("this router cannot be read back")
 
-// position is one setting of one deployment's router, with what is needed to put it into the router's own words.
+// position is one setting of one deployment's router, with what is needed to put it into the router's own words. A read has
+// no setting.
 type position struct {
 	deployment *rollout.Deployment
 	targets    []rollout.Target
@@ -25,16 +26,7 @@ type router interface {
 	// write makes call once. AnswerDone means that the router took it.
 	write(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer
 	// read asks the router what it does. The error is errBlind when the router has no way to tell.
-	read(ctx context.Context, p position) (reading, error)
-}
-
-// reading is what a router says that it does, held against a position.
-type reading struct {
-	// differs is empty where it agrees, else words such as "new_weight 10, not 50".
-	differs string
-	// whole means that the router has told the weight of every target. One that tells only the sides' shares says the same
-	// before and after a target was taken out: it confirms a write that it has answered, but never that one has arrived.
-	whole bool
+	read(ctx context.Context, p position) (rollout.RouterReading, error)
 }
 
 // kind is a row of the table: what Traffic.Type is called, and what makes its router.

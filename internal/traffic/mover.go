@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"rollcall/internal/outbound"
@@ -19,11 +18,10 @@ type Mover struct{ out *outbound.Client }
 // New gives a Mover. A Key that cannot sign shows in the answer of each write that it should sign.
 func New(c Config) *Mover { return &Mover{out: outbound.New(c)} }
 
-// Set writes call.Setting to the deployment's router once and says what came of it. Where the router can be read back,
-// the answer is AnswerDone only when it then agrees; AnswerRetry says that it differs, AnswerLost that it could not be
-// read. Write and read together end with ctx, which should carry the deadline call.Until, or after the deployment's
-// traffic timeout (0: none), whichever is first. All that goes wrong is in the answer: AnswerNotSent when certainly
-// nothing was changed, AnswerLost when nobody can tell.
+// Set writes call.Setting to the deployment's router once and says what came of it: AnswerDone means that the router took
+// it, not that it does it; Read tells. It ends with ctx, which should carry the deadline call.Until, or after the
+// deployment's traffic timeout (0: none), whichever is first. All that goes wrong is in the answer: AnswerNotSent when
+// certainly nothing was changed, AnswerLost when nobody can tell.
 func (m *Mover) Set(
 	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall,
 ) rollout.Answer {
@@ -40,47 +38,19 @@ func (m *Mover) set(ctx context.Context, p position, call rollout.RouterCall) ro
 	}
 	ctx, cancel := bounded(ctx, p.deployment)
 	defer cancel()
-	answer := to.write(ctx, p, call)
-	if answer.Kind != rollout.AnswerDone {
-		return answer
-	}
-	now, err := to.read(ctx, p)
-	switch {
-	case errors.Is(err, errBlind):
-		return answer
-	case err != nil:
-		return rollout.Answer{Kind: rollout.AnswerLost, Message: "written, but not read back: " + err.Error()}
-	case now.differs != "":
-		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "written, but read back " + now.differs}
-	default:
-		answer.Message += ", read back"
-		return answer
-	}
+	return to.write(ctx, p, call)
 }
 
-// Ask reads what the deployment's router does now and compares it with setting, after a write that got no answer. It is
-// bounded like Set. Known is false, and agrees means nothing, when the router cannot be read back, did not answer, or
-// tells too little to know this setting from another; message says in one line what was found, fit for people.
-func (m *Mover) Ask(
-	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, setting rollout.Setting,
-) (agrees, known bool, message string) {
+// Read asks the deployment's router what it does now. It is bounded like Set. The error says in one line, fit for people,
+// why there is no reading: the router cannot be read back, or did not answer; a rollout.RouterRefusal will not pass.
+func (m *Mover) Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (rollout.RouterReading, error) {
 	to, err := m.router(d)
 	if err != nil {
-		return false, false, err.Error()
+		return rollout.RouterReading{}, rollout.RouterRefusal(err.Error())
 	}
 	ctx, cancel := bounded(ctx, d)
 	defer cancel()
-	now, err := to.read(ctx, position{d, targets, setting})
-	switch {
-	case err != nil:
-		return false, false, err.Error()
-	case now.differs != "":
-		return false, true, "read back " + now.differs
-	case !now.whole:
-		return false, false, "read back as wanted, but without the targets' weights"
-	default:
-		return true, true, "read back as wanted"
-	}
+	return to.read(ctx, position{deployment: d, targets: targets})
 }
 
 func bounded(ctx context.Context, d *rollout.Deployment) (context.Context, context.CancelFunc) {

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"rollcall/internal/outbound"
@@ -77,35 +77,35 @@ func (w webhook) write(ctx context.Context, p position, call rollout.RouterCall)
 	return answer
 }
 
-func (w webhook) read(ctx context.Context, p position) (reading, error) {
+func (w webhook) read(ctx context.Context, p position) (rollout.RouterReading, error) {
 	if !p.traffic().ReadBack {
-		return reading{}, errBlind
+		return rollout.RouterReading{}, errBlind
 	}
 	began := time.Now()
 	req, err := w.get(ctx, p)
 	if err != nil {
-		return reading{}, err
+		return rollout.RouterReading{}, err
 	}
 	resp, err := w.out.Do(req, p.deployment.Spec.TLS)
 	if err != nil {
-		return reading{}, errors.New("no answer: " + outbound.Why(ctx, err, began))
+		return rollout.RouterReading{}, errors.New("no answer: " + outbound.Why(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	if resp.StatusCode != http.StatusOK {
-		return reading{}, fmt.Errorf("HTTP %d", resp.StatusCode)
+		return rollout.RouterReading{}, fmt.Errorf("HTTP %d", resp.StatusCode)
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {
-		return reading{}, errors.New("no whole answer: " + outbound.Why(ctx, err, began))
+		return rollout.RouterReading{}, errors.New("no whole answer: " + outbound.Why(ctx, err, began))
 	}
 	if len(text) > maxReply {
-		return reading{}, fmt.Errorf("the answer is longer than %d MiB", maxReply>>20)
+		return rollout.RouterReading{}, fmt.Errorf("the answer is longer than %d MiB", maxReply>>20)
 	}
 	var now report
 	if err := json.Unmarshal(text, &now); err != nil {
-		return reading{}, errors.New("the answer is not as expected: " + outbound.OneLine(err.Error()))
+		return rollout.RouterReading{}, errors.New("the answer is not as expected: " + outbound.OneLine(err.Error()))
 	}
-	return reading{differs: now.differs(p), whole: now.Backends != nil}, nil
+	return now.reading(p.targets), nil
 }
 
 // get asks about the service in its environment. A query that the URL has already is kept as it is.
@@ -137,41 +137,31 @@ type report struct {
 	} `json:"backends"`
 }
 
-func (r report) differs(p position) string {
-	switch {
-	case r.DeploymentID != p.deployment.ID:
-		return outbound.OneLine(fmt.Sprintf("deployment_id %q, not %q", r.DeploymentID, p.deployment.ID))
-	case r.ActiveSlot != p.setting.ActiveSlot:
-		return outbound.OneLine(fmt.Sprintf("active_slot %q, not %q", r.ActiveSlot, p.setting.ActiveSlot))
-	case !isWeight(r.NewWeight, p.setting.NewWeight):
-		return fmt.Sprintf("new_weight %s, not %d", shown(r.NewWeight), p.setting.NewWeight)
-	case !isWeight(r.OldWeight, p.setting.OldWeight):
-		return fmt.Sprintf("old_weight %s, not %d", shown(r.OldWeight), p.setting.OldWeight)
-	case r.Backends != nil:
-		return r.backendsDiffer(p)
-	default:
-		return ""
+func (r report) reading(targets []rollout.Target) rollout.RouterReading {
+	reading := rollout.RouterReading{
+		DeploymentID: r.DeploymentID,
+		Shares:       &rollout.Shares{ActiveSlot: r.ActiveSlot, NewWeight: whole(r.NewWeight), OldWeight: whole(r.OldWeight)},
 	}
-}
-
-func (r report) backendsDiffer(p position) string {
+	if r.Backends == nil {
+		return reading
+	}
 	weights := map[string]*float64{}
 	for _, b := range r.Backends {
 		weights[b.Target] = b.Weight
 	}
-	for _, b := range p.setting.Backends {
-		if is := weights[b.Target]; !isWeight(is, b.Weight) {
-			return outbound.OneLine(fmt.Sprintf("target %s with weight %s, not %d", b.Target, shown(is), b.Weight))
+	reading.Backends = make([]rollout.BackendReading, len(targets))
+	for i := range targets {
+		reading.Backends[i] = rollout.BackendReading{
+			Target: targets[i].ID, Weight: whole(weights[targets[i].ID]), Serving: true, Sessions: -1, Effective: 100,
 		}
 	}
-	return ""
+	return reading
 }
 
-func isWeight(said *float64, want int) bool { return said != nil && *said == float64(want) }
-
-func shown(weight *float64) string {
-	if weight == nil {
-		return "missing"
+// whole is a weight as reported, or -1 when there is none or it is no whole number that a weight could be.
+func whole(weight *float64) int {
+	if weight == nil || *weight < 0 || *weight > maxWeight || *weight != math.Trunc(*weight) {
+		return -1
 	}
-	return strconv.FormatFloat(*weight, 'g', -1, 64)
+	return int(*weight)
 }

@@ -63,7 +63,7 @@ func (e *endpoint) take(body []byte) fault {
 		e.t.Errorf("the write is no JSON: %v", err)
 	}
 	if now == drifts {
-		e.last.NewWeight = 7
+		e.last.NewWeight, e.last.Backends[0].Weight = 7, 7
 	}
 	return now
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -196,13 +197,13 @@ func TestARouterThatCannotBeReadBackIsBelieved(t *testing.T) {
 	})
 	d := webhookOn(url, false)
 	want(t, post(t, d), rollout.AnswerDone, "HTTP 200")
-	agrees, known, message := New(Config{}).Ask(t.Context(), d, twoTargets(), setting(10))
-	if agrees || known || message == "" || gets.Load() != 0 {
-		t.Errorf("asked: %t %t %q, %d reads", agrees, known, message, gets.Load())
+	_, err := New(Config{}).Read(t.Context(), d, twoTargets())
+	if _, never := errors.AsType[rollout.RouterRefusal](err); !never || gets.Load() != 0 {
+		t.Errorf("read: %v, %d requests", err, gets.Load())
 	}
 }
 
-func TestAReadWithoutAUsableAnswerLeavesTheWriteLost(t *testing.T) {
+func TestAReadWithoutAUsableAnswerIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, tell := range map[string]http.HandlerFunc{
 		"HTTP 500":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
@@ -215,10 +216,10 @@ func TestAReadWithoutAUsableAnswerLeavesTheWriteLost(t *testing.T) {
 				tell(w, r)
 			}
 		}), true)
-		want(t, post(t, d), rollout.AnswerLost, name)
-		if agrees, known, message := New(Config{}).Ask(t.Context(), d, nil, setting(10)); agrees || known ||
-			!strings.Contains(message, name) {
-			t.Errorf("asked: %t %t %q", agrees, known, message)
+		want(t, post(t, d), rollout.AnswerDone, "HTTP 200")
+		_, err := New(Config{}).Read(t.Context(), d, nil)
+		if _, never := errors.AsType[rollout.RouterRefusal](err); err == nil || never || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: read: %v", name, err)
 		}
 	}
 }
@@ -242,60 +243,41 @@ func TestARouterMayTellOfTenThousandBackends(t *testing.T) {
 		}
 	})
 	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.AnswerDone, "")
+	if reading, err := New(Config{}).Read(t.Context(), d, targets); err != nil || len(reading.Backends) != most || reading.Backends[most-1].Weight != 100 {
+		t.Errorf("read %d backends, %v", len(reading.Backends), err)
+	}
 	told["more"] = strings.Repeat("x", 4<<20)
-	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.AnswerLost, "longer than 4 MiB")
-}
-
-func TestEachFieldThatIsReadBackMustAgree(t *testing.T) {
-	t.Parallel()
-	const all = `{"deployment_id":"d1","active_slot":"blue","new_weight":10,"old_weight":90.0,"more":1}`
-	for replaced, test := range map[string]struct{ by, differs string }{
-		"":                   {"", ""},
-		`"d1"`:               {`"d0"`, `deployment_id "d0", not "d1"`},
-		`"blue"`:             {`null`, `active_slot "", not "blue"`},
-		`"new_weight":10`:    {`"new_weight":10.5`, "new_weight 10.5, not 10"},
-		`"old_weight":90.0,`: {"", "old_weight missing, not 90"},
-	} {
-		d := webhookOn(serve(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodGet {
-				_, _ = io.WriteString(w, strings.Replace(all, replaced, test.by, 1))
-			}
-		}), true)
-		kind := rollout.AnswerRetry
-		if test.differs == "" {
-			kind = rollout.AnswerDone
-		}
-		want(t, post(t, d), kind, test.differs)
+	if _, err := New(Config{}).Read(t.Context(), d, targets); err == nil || !strings.Contains(err.Error(), "longer than 4 MiB") {
+		t.Errorf("read: %v", err)
 	}
 }
 
-// A router that tells the shares alone says the same whether or not a write arrived that only took a target out.
-func TestAWriteInDoubtIsKnownToBeDoneOnlyByTheWeightsOfItsTargets(t *testing.T) {
+func TestAReadingSaysWhatWasReportedAndWhatWasNot(t *testing.T) {
 	t.Parallel()
-	for backends, test := range map[string]struct {
-		agrees, known bool
-		says          string
+	const shares = `"deployment_id":"d0","active_slot":"blue","new_weight":10,"old_weight":90.0`
+	backend := func(target string, weight int) rollout.BackendReading {
+		return rollout.BackendReading{Target: target, Weight: weight, Serving: true, Sessions: -1, Effective: 100}
+	}
+	for report, test := range map[string]struct {
+		shares   rollout.Shares
+		backends []rollout.BackendReading
 	}{
-		``:                 {false, false, "without the targets' weights"},
-		`,"backends":null`: {false, false, "without the targets' weights"},
-		`,"backends":[]`:   {false, true, "target web-1 with weight missing, not 10"},
-		`,"backends":[{"target":"web-2","weight":90.0},{"target":"web-1","weight":10}]`: {true, true, "as wanted"},
-		`,"backends":[{"target":"web-1","weight":10},{"target":"web-2","weight":0}]`:    {false, true, "target web-2 with weight 0, not 90"},
+		shares:                                    {rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, nil},
+		shares + `,"backends":null`:               {rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, nil},
+		`"deployment_id":"d0","new_weight":10.5`:  {rollout.Shares{NewWeight: -1, OldWeight: -1}, nil},
+		`"deployment_id":"d0","old_weight":-3`:    {rollout.Shares{NewWeight: -1, OldWeight: -1}, nil},
+		`"deployment_id":"d0","active_slot":null`: {rollout.Shares{NewWeight: -1, OldWeight: -1}, nil},
+		`"deployment_id":"d0","new_weight":1e300`: {rollout.Shares{NewWeight: -1, OldWeight: -1}, nil},
+		shares + `,"backends":[]`:                 {rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, []rollout.BackendReading{backend("web-1", -1), backend("web-2", -1)}},
+		shares + `,"backends":[{"target":"web-2","weight":256},{"target":"web-1","weight":10.0},{"target":"x"}]`: {
+			rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, []rollout.BackendReading{backend("web-1", 10), backend("web-2", 256)},
+		},
 	} {
-		d := webhookOn(serve(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == http.MethodGet {
-				_, _ = io.WriteString(w, `{"deployment_id":"d1","active_slot":"blue","new_weight":10,"old_weight":90`+backends+`}`)
-			}
-		}), true)
-		agrees, known, message := New(Config{}).Ask(t.Context(), d, twoTargets(), setting(10))
-		if agrees != test.agrees || known != test.known || !strings.Contains(message, test.says) {
-			t.Errorf("%s: %t %t %q", backends, agrees, known, message)
+		d := webhookOn(serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{"+report+"}") }), true)
+		got, err := New(Config{}).Read(t.Context(), d, twoTargets())
+		if err != nil || got.DeploymentID != "d0" || *got.Shares != test.shares || !slices.Equal(got.Backends, test.backends) {
+			t.Errorf("%s: %+v %+v, %v", report, got, got.Shares, err)
 		}
-		kind := rollout.AnswerDone // answered, it is believed as far as the router tells
-		if test.known && !test.agrees {
-			kind = rollout.AnswerRetry
-		}
-		want(t, post(t, d), kind, "")
 	}
 }
 
@@ -305,7 +287,7 @@ func TestTheReadKeepsTheURLsOwnQuery(t *testing.T) {
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { query = r.URL.RawQuery })
 	d := webhookOn(url+"/r?key=a+b&x", true)
 	d.Service = "a&b"
-	_, _, _ = New(Config{}).Ask(t.Context(), d, nil, setting(10))
+	_, _ = New(Config{}).Read(t.Context(), d, nil)
 	if query != "key=a+b&x&environment=production&service=a%26b" {
 		t.Errorf("query %q", query)
 	}
@@ -317,9 +299,9 @@ func TestNothingOfTheURLIsShown(t *testing.T) {
 	_ = l.Close()
 	for _, url := range []string{"http://user:hush@" + l.Addr().String() + "/?token=hush", "http://user:hush@[::1/"} {
 		d := webhookOn(url, true)
-		_, _, asked := New(Config{}).Ask(t.Context(), d, nil, setting(10))
-		if got := post(t, d); strings.Contains(got.Message+asked, "hush") {
-			t.Errorf("%q, %q", got.Message, asked)
+		_, err := New(Config{}).Read(t.Context(), d, nil)
+		if got := post(t, d); err == nil || strings.Contains(got.Message+err.Error(), "hush") {
+			t.Errorf("%q, %v", got.Message, err)
 		}
 	}
 }
@@ -364,7 +346,7 @@ func TestARouterThatNobodyKnowsIsRefused(t *testing.T) {
 	want(t, post(t, d), rollout.AnswerRefused, "carrier pigeon")
 	d.Spec.Traffic = nil
 	want(t, post(t, d), rollout.AnswerRefused, "names no router")
-	if _, known, message := New(Config{}).Ask(t.Context(), d, nil, setting(10)); known || message == "" {
-		t.Errorf("asked: %t %q", known, message)
+	if _, err := New(Config{}).Read(t.Context(), d, nil); err == nil {
+		t.Error("it was read")
 	}
 }

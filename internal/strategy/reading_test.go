@@ -1,0 +1,84 @@
+package strategy_test
+
+import (
+	"strings"
+	"testing"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+func readable() *rollout.Deployment {
+	d := &rollout.Deployment{ID: "d1"}
+	d.Spec.Traffic = &rollout.Traffic{Type: "webhook", ReadBack: true}
+	return d
+}
+
+func tenPercent() rollout.Setting {
+	return rollout.Setting{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90, Backends: []rollout.Backend{{Target: "web-1", Weight: 10}, {Target: "web-2", Weight: 90}}}
+}
+
+func tenPercentRead() rollout.RouterReading {
+	return rollout.RouterReading{DeploymentID: "d1", Shares: &rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}}
+}
+
+func TestReading_EachReportedFieldMustAgree(t *testing.T) {
+	t.Parallel()
+	weights := func(weights ...int) []rollout.BackendReading {
+		list := []rollout.BackendReading{}
+		for i, w := range weights {
+			list = append(list, rollout.BackendReading{Target: []string{"web-1", "web-2"}[i], Weight: w})
+		}
+		return list
+	}
+	for name, test := range map[string]struct {
+		change  func(*rollout.RouterReading)
+		differs string
+	}{
+		"as wanted":  {func(*rollout.RouterReading) {}, ""},
+		"deployment": {func(r *rollout.RouterReading) { r.DeploymentID = "d0" }, `deployment_id "d0", not "d1"`},
+		"slot":       {func(r *rollout.RouterReading) { r.Shares.ActiveSlot = "" }, `active_slot "", not "blue"`},
+		"new":        {func(r *rollout.RouterReading) { r.Shares.NewWeight = 11 }, "new_weight 11, not 10"},
+		"old":        {func(r *rollout.RouterReading) { r.Shares.OldWeight = -1 }, "old_weight missing or no whole number, not 90"},
+		"backends":   {func(r *rollout.RouterReading) { r.Backends = weights(10, 90) }, ""},
+		"a backend":  {func(r *rollout.RouterReading) { r.Backends = weights(10, 0) }, "target web-2 with weight 0, not 90"},
+		"one less":   {func(r *rollout.RouterReading) { r.Backends = weights(10) }, "target web-2 with weight missing or no whole number, not 90"},
+		"no sides": {func(r *rollout.RouterReading) {
+			*r = rollout.RouterReading{Backends: weights(10, 90)}
+		}, ""},
+	} {
+		r, want := tenPercentRead(), tenPercent()
+		test.change(&r)
+		if differs := strategy.RouterDiffers(readable(), &want, &r); differs != test.differs {
+			t.Errorf("%s: %q, want %q", name, differs, test.differs)
+		}
+		o := rollout.Outcome{Answer: rollout.Answer{Kind: rollout.AnswerDone, Message: "HTTP 200"}, Reading: &r}
+		o.Action.Route.Setting = want
+		kind := map[bool]rollout.AnswerKind{true: rollout.AnswerDone, false: rollout.AnswerRetry}[test.differs == ""]
+		judged := strategy.JudgeRoute(readable(), o)
+		if judged.Kind != kind || !strings.Contains(judged.Message, "read back") {
+			t.Errorf("%s: judged %+v", name, judged)
+		}
+		if o.Answer = judged; strategy.JudgeRoute(readable(), o) != judged {
+			t.Errorf("%s: judged twice %+v", name, strategy.JudgeRoute(readable(), o))
+		}
+	}
+}
+
+// A router that tells the shares alone says the same whether or not a write arrived that only took a target out.
+func TestReading_SharesAloneDoNotSettleADoubt(t *testing.T) {
+	t.Parallel()
+	for _, whole := range []bool{false, true} {
+		s := &rollout.Snapshot{Deployment: *readable()}
+		call := rollout.RouterCall{Fence: 3, Setting: tenPercent()}
+		s.Deployment.Progress.Router = &rollout.RouterState{Sent: &call, Doubt: true, Asking: true}
+		r := tenPercentRead()
+		if whole {
+			r.Backends = []rollout.BackendReading{{Target: "web-1", Weight: 10}, {Target: "web-2", Weight: 90}}
+		}
+		strategy.Apply(s, rollout.Outcome{Action: rollout.Action{Kind: rollout.ActionAskRouter, Route: call}, Reading: &r}, simStart)
+		if got := s.Deployment.Progress.Router; (got.Applied != nil) != whole || got.Doubt || got.Asking {
+			t.Errorf("whole %t: %+v", whole, got)
+		}
+	}
+}
