@@ -38,7 +38,8 @@ func Prepare(
 	}
 
 	for i := range targets {
-		recall(&d, &targets[i], i, remembered[targets[i].ID])
+		targets[i].Position = i
+		initTarget(&d, &targets[i], remembered[targets[i].ID])
 	}
 	slices.SortStableFunc(targets, func(a, b rollout.Target) int {
 		return rank(&k, &a, chosen[a.Position]) - rank(&k, &b, chosen[b.Position])
@@ -63,9 +64,9 @@ func sides(targets []rollout.Target, chosen []bool) (active, idle string) {
 	return active, idle
 }
 
-// recall gives a target its place in the list, its first state, and what is remembered of it.
-func recall(d *rollout.Deployment, t *rollout.Target, position int, known rollout.Remembered) {
-	t.Position, t.State, t.Phase = position, rollout.TargetPending, rollout.PhaseNew
+// initTarget gives a target its first state and what is remembered of it.
+func initTarget(d *rollout.Deployment, t *rollout.Target, known rollout.Remembered) {
+	t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
 	t.Fence = max(t.Fence, known.Fence)
 	t.Health = cmp.Or(known.Health, rollout.HealthUnknown)
 	t.Version = cmp.Or(known.Version, t.Version)

@@ -33,9 +33,13 @@ func Retry(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	if err != nil {
 		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy again: %w", err)
 	}
-	return follow(d, targets, how, nil)
+	n, err := follow(d, targets, how, nil)
+	addBystanders(&n, s)
+	return n, err
 }
 
+// leftUndone lists the targets of a retry. Where a strategy has to know both of its sides, it takes all of them, and only
+// checks those that have arrived.
 func leftUndone(s *rollout.Snapshot) []rollout.Target {
 	var missing, everything []rollout.Target
 	slots := false
@@ -47,8 +51,10 @@ func leftUndone(s *rollout.Snapshot) []rollout.Target {
 			missing = append(missing, again(t))
 		}
 	}
-	if k, _ := kindOf(s.Deployment.Spec.Strategy.Type); len(missing) > 0 && slots && k.switches && s.Deployment.Kind == rollout.KindDeploy {
-		return everything // to tell the two slots
+	k, _ := kindOf(s.Deployment.Spec.Strategy.Type)
+	bothSides := slots && k.switches || s.Deployment.Spec.Traffic != nil && !k.evenly
+	if len(missing) > 0 && bothSides && s.Deployment.Kind == rollout.KindDeploy {
+		return everything
 	}
 	return missing
 }
@@ -56,7 +62,7 @@ func leftUndone(s *rollout.Snapshot) []rollout.Target {
 // missed reports whether the target has not got what the deployment was for. A target that is unchanged at the end of a
 // deployment that reached its goal was no part of that goal.
 func missed(d *rollout.Deployment, t *rollout.Target) bool {
-	if d.Kind == rollout.KindRollback && (t.Wave == 0 || d.Spec.Waves[t.Wave-1].CheckOnly) {
+	if t.Wave == 0 || d.Spec.Waves[t.Wave-1].CheckOnly {
 		return false // it was never to be called
 	}
 	switch t.State {

@@ -42,7 +42,29 @@ func Undo(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	}
 	n, err := follow(d, targets, how, doubtful)
 	n.Deployment.Spec.ActiveSlot = serving(undone) // no slot is switched on the way back
+	addBystanders(&n, s)
 	return n, err
+}
+
+// addBystanders adds the targets of a finished deployment that the new one does not call, where a router moves traffic: they
+// belong to no wave, and serve while others are called. What failed or is in doubt there stays out, and so out of traffic.
+func addBystanders(n *rollout.NewDeployment, ended *rollout.Snapshot) {
+	if n.Deployment.Spec.Traffic == nil {
+		return
+	}
+	for i := range ended.Targets {
+		t := &ended.Targets[i]
+		called := slices.ContainsFunc(n.Targets, func(o rollout.Target) bool { return o.ID == t.ID })
+		if called || t.Touched() && ill(t) {
+			continue
+		}
+		b := again(t)
+		b.Want = b.Version // it stays as it is
+		b.Position = len(n.Targets)
+		initTarget(&n.Deployment, &b, rollout.Remembered{Health: b.Health})
+		n.Targets = append(n.Targets, b)
+	}
+	n.Deployment.Counts = rollout.Count(n.Targets)
 }
 
 // wayBack lists the touched targets with the version that each goes back to, and names those in doubt.

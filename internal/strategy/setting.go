@@ -52,15 +52,31 @@ func (p *planner) sides(share int, leaving map[int]bool) (sides []side, count [3
 	if count[sideNew]+count[sideOld] > 0 && !stranded {
 		return sides, count
 	}
-	// Taking the last ones out would serve nobody better.
+	return p.lastInService()
+}
+
+// lastInService keeps targets in service that would be out, as nothing else serves: taking the last ones out would serve
+// nobody better. What is not verified on a new version, and what was given up, serve only where there is nothing but that.
+func (p *planner) lastInService() (sides []side, count [3]int) {
 	active, _ := slots(p.d)
-	count = [3]int{}
-	for i := range sides {
-		sides[i] = sideOld
-		if p.bySlot() && p.s.Targets[i].Slot != active {
+	sides = make([]side, len(p.s.Targets))
+	for _, fit := range []func(*rollout.Target) bool{
+		func(t *rollout.Target) bool { return !ill(t) && !p.exposes(t) },
+		func(t *rollout.Target) bool { return !ill(t) },
+		func(*rollout.Target) bool { return true },
+	} {
+		count = [3]int{}
+		for i := range sides {
+			t := &p.s.Targets[i]
 			sides[i] = sideOut
+			if fit(t) && (!p.bySlot() || t.Slot == active) {
+				sides[i] = sideOld
+			}
+			count[sides[i]]++
 		}
-		count[sides[i]]++
+		if count[sideOld] > 0 {
+			break
+		}
 	}
 	return sides, count
 }
@@ -124,11 +140,17 @@ func (p *planner) sideOf(i, share int, leaving map[int]bool) side {
 		return sideOut
 	case p.bySlot() && t.Slot == active:
 		return sideOld
-	case p.bySlot(), t.State == rollout.TargetUpdated:
+	case p.bySlot(), t.State == rollout.TargetUpdated, share > 0 && p.wasUpdatedBefore(t):
 		return sideNew
 	default:
 		return sideOld
 	}
+}
+
+// wasUpdatedBefore reports whether a target that this deployment does not call runs its version already, because this is the
+// retry or the rollback of another one. Once it goes back or is aborted, such a target serves as it did before.
+func (p *planner) wasUpdatedBefore(t *rollout.Target) bool {
+	return p.kind.evenly && p.d.Direction == rollout.Forward && t.Wave == 0 && t.Version != "" && t.Version == p.d.Version
 }
 
 // gone reports whether a target was given up. One that no call has reached serves as it did, unless its side is switched as

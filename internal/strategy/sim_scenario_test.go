@@ -16,6 +16,7 @@ type scenario struct {
 	router   *simRouter // nil when nobody moves traffic
 	verbs    int        // what people ask for, at random moments
 	crashes  int        // how often the owner may die
+	followUp bool       // it takes some targets of a finished deployment; the others are in no wave
 }
 
 var simStart = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -37,6 +38,9 @@ func between(rng *rand.Rand, least, most time.Duration) time.Duration {
 func randomScenario(rng *rand.Rand) scenario {
 	if chance(rng, 0.15) {
 		return undoScenario(rng)
+	}
+	if chance(rng, 0.15) {
+		return followUpScenario(rng)
 	}
 	sc := scenario{verbs: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
 	d := randomDeployment(rng)
@@ -72,10 +76,12 @@ func (sc *scenario) adopt(prepared rollout.NewDeployment) {
 	for _, w := range sc.world {
 		byID[w.id] = w
 	}
+	sc.world = nil
 	for i := range prepared.Targets {
 		t := &prepared.Targets[i]
-		sc.world[i] = byID[t.ID]
-		sc.world[i].want, sc.world[i].highest = t.Want, t.Fence
+		w := byID[t.ID]
+		w.want, w.highest = t.Want, t.Fence
+		sc.world = append(sc.world, w)
 	}
 }
 

@@ -78,25 +78,35 @@ func (s *sim) checkSetting(before *rollout.Deployment, w *rollout.Setting) {
 	}
 }
 
-// onNewSide reports whether a target is verified on what the deployment brings.
-func (s *sim) onNewSide(i int) bool { return s.live.Targets[i].State == rollout.TargetUpdated }
+// onNewSide reports whether a target is verified on what the deployment brings, or was so before a rolling deployment that
+// does not call it.
+func (s *sim) onNewSide(i int) bool {
+	t, d := &s.live.Targets[i], &s.live.Deployment
+	forward := d.Direction == rollout.Forward && !d.Operator.Abort
+	before := t.Wave == 0 && d.Spec.Strategy.Type == "rolling" && t.Version == d.Version && d.Version != ""
+	return t.State == rollout.TargetUpdated || before && forward
+}
 
-// nobodyElse reports whether all targets serve only because those in service would leave, all of them.
+// nobodyElse reports whether targets stay in service only because nothing else serves. What is not verified on the new version
+// then serves only where the rest was given up, and what was given up where there is nothing but that.
 func (s *sim) nobodyElse(before *rollout.Deployment, w *rollout.Setting) bool {
-	if w.NewWeight > 0 || slices.ContainsFunc(w.Backends, func(b rollout.Backend) bool { return b.Weight == 0 }) {
+	if w.NewWeight > 0 {
 		return false
 	}
-	everyone := true
+	old, kept := false, false
 	for i := range s.live.Targets {
-		if !s.liveShadow[i].out && !s.given(i) && !s.exposes(before, i) {
-			if !s.leaving(before, i) {
-				return false
-			}
-		} else {
-			everyone = false
+		serves := !s.given(i) && !s.exposes(before, i)
+		if serves && !s.liveShadow[i].out && !s.leaving(before, i) {
+			return false
+		}
+		old, kept = old || serves, kept || !s.given(i)
+	}
+	for i, b := range w.Backends {
+		if b.Weight > 0 && (s.given(i) && kept || s.exposes(before, i) && old) {
+			s.violate("%s gets traffic for want of others, and there are others: %+v", b.Target, w.Backends)
 		}
 	}
-	return !everyone || len(s.live.Targets) > 0 && s.leaving(before, 0)
+	return true
 }
 
 // checkServing wants traffic for nobody who is being called or has been given up.
@@ -267,7 +277,8 @@ func (s *sim) oldSlotOut(slot string) bool {
 func (s *sim) checkSwitch(before *rollout.Deployment, w *rollout.Setting) {
 	for i := range s.live.Targets {
 		t := &s.live.Targets[i]
-		first := before.Kind == rollout.KindRollback && before.Progress.Wave == 1 && before.Direction == rollout.Forward
+		first := before.Kind == rollout.KindRollback && before.Progress.Wave == 1 && before.Direction == rollout.Forward &&
+			before.Progress.Weight < 100 // else it has switched, and what was verified then became unhealthy
 		if first && t.Slot == w.ActiveSlot && t.Wave > 0 && t.State != rollout.TargetUpdated {
 			s.violate("a rollback switches to %s, and %s is %s", w.ActiveSlot, t.ID, t.State)
 		}

@@ -293,8 +293,8 @@ func (s *sim) coverStrategy() {
 	}
 	for i := range s.snapshot.Targets {
 		t := &s.snapshot.Targets[i]
-		if s.snapshot.Deployment.Kind == rollout.KindRollback && s.bySlot() {
-			continue // its waves are those of the way back
+		if s.snapshot.Deployment.Kind == rollout.KindRollback && s.bySlot() || s.followUp && t.Wave == 0 {
+			continue // its waves are those of the way back, or of what is left to do
 		}
 		if (t.Wave == 0) != (slots && t.Slot == spec.ActiveSlot) || slots && t.Wave > 0 && t.Slot != spec.IdleSlot {
 			s.violate("%s in slot %q has wave %d; %q serves", t.ID, t.Slot, t.Wave, spec.ActiveSlot)

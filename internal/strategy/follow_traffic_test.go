@@ -1,0 +1,52 @@
+package strategy_test
+
+import (
+	"testing"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// firstWrite begins a new deployment and plans until it first writes to its router.
+func firstWrite(t *testing.T, n rollout.NewDeployment) map[string]int {
+	t.Helper()
+	s := &rollout.Snapshot{Deployment: n.Deployment, Targets: n.Targets}
+	for range 20 {
+		dec := strategy.Plan(s, simStart)
+		s.Deployment.Status = dec.Status
+		for _, m := range dec.Moves {
+			strategy.Move(s, m, simStart)
+		}
+		for _, a := range dec.Actions {
+			if a.Kind != rollout.ActionRoute {
+				continue
+			}
+			weights := map[string]int{}
+			for _, b := range a.Route.Setting.Backends {
+				weights[b.Target] = b.Weight
+			}
+			return weights
+		}
+	}
+	t.Fatal("the router is never written to")
+	return nil
+}
+
+// A rollback or retry of some targets must not forget that the others serve: what is called, and what has failed, gets no
+// traffic for want of another target.
+func TestFollowUp_OtherTargetsKeepTheTraffic(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{`{"type":"rolling"}`, `{"type":"canary","stages":[50,100]}`, `{"type":"blue_green"}`} {
+		s := ended(t, rollout.StateFailed, how)
+		s.Deployment.Spec.Traffic = &rollout.Traffic{Type: "webhook"}
+		s.Targets[0].State, s.Targets[0].Sent, s.Targets[0].Version = rollout.TargetUnchanged, 0, "v1"
+		s.Targets[2].Version = "v1"
+		n, err := strategy.Undo(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := firstWrite(t, n); got["t2"] != 0 || got["t1"] == 0 || got["t3"] == 0 {
+			t.Errorf("rollback of %s: weights %v, and t2 has failed", how, got)
+		}
+	}
+}
