@@ -27,10 +27,15 @@ const (
 	lockTries        = 300
 )
 
+// lockID is the advisory lock of whoever migrates. All releases must take the same one; the library's default differs from
+// version to version.
+const lockID = 4097083626
+
 // Provider moves a PostgreSQL database up and down. Several replicas may do so at once: one applies, the others wait up
-// to five minutes. The caller keeps db and closes it; statements must not be bounded by a statement_timeout there.
+// to five minutes. The caller keeps db and closes it; nothing must bound
+// statements there: no statement_timeout, lock_timeout or transaction_timeout, be it of the role or of the database.
 func Provider(db *sql.DB) (*goose.Provider, error) {
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(lockEverySeconds, lockTries))
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockID(lockID), lock.WithLockTimeout(lockEverySeconds, lockTries))
 	if err != nil {
 		return nil, fmt.Errorf("make the lock for migrations: %w", err)
 	}

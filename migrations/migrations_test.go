@@ -97,3 +97,44 @@ func TestTheRuleCatchesWhatHoldsUpOthers(t *testing.T) {
 		}
 	}
 }
+
+// unrepeatable lists the indexes that a migration builds beside what writes without removing before what a build that was
+// cut off has left: it would stay, invalid.
+func unrepeatable(sql string) (names []string) {
+	up, _, _ := strings.Cut(sql, "-- +goose Down")
+	for _, match := range regexp.MustCompile(`CREATE (?:UNIQUE )?INDEX CONCURRENTLY (IF NOT EXISTS )?(\w+)`).FindAllStringSubmatchIndex(up, -1) {
+		name := up[match[4]:match[5]]
+		if match[2] >= 0 || !strings.Contains(up[:match[0]], "DROP INDEX CONCURRENTLY IF EXISTS "+name+";") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestMigrations_AnIndexThatWasCutOffIsBuiltAnew(t *testing.T) {
+	t.Parallel()
+	files, err := fs.Glob(migrations.FS, "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		sql, err := migrations.FS.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, index := range unrepeatable(string(sql)) {
+			t.Errorf("%s: DROP INDEX CONCURRENTLY IF EXISTS %s must stand before its CREATE, which must not be IF NOT EXISTS", name, index)
+		}
+	}
+	for sql, want := range map[string]int{
+		"CREATE INDEX CONCURRENTLY i ON a (b);":                                                    1,
+		"DROP INDEX CONCURRENTLY IF EXISTS j; CREATE INDEX CONCURRENTLY i ON a (b);":               1,
+		"DROP INDEX CONCURRENTLY IF EXISTS i; CREATE INDEX CONCURRENTLY IF NOT EXISTS i ON a (b);": 1,
+		"DROP INDEX CONCURRENTLY IF EXISTS i; CREATE UNIQUE INDEX CONCURRENTLY i ON a (b);":        0,
+		"CREATE INDEX i ON a (b); -- +goose Down\nCREATE INDEX CONCURRENTLY i ON a (b);":           0,
+	} {
+		if got := unrepeatable(sql); len(got) != want {
+			t.Errorf("%q: %q", sql, got)
+		}
+	}
+}

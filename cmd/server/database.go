@@ -31,6 +31,9 @@ func (s *server) openDatabase(ctx context.Context) error {
 	if s.work, err = s.store.Apart(ctx); err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
+	if err := s.checkServer(ctx); err != nil {
+		return err
+	}
 	if err := s.prepareDatabase(ctx, owner); err != nil {
 		return err
 	}
@@ -51,6 +54,22 @@ func (s *server) startPostgres(ctx context.Context) (err error) {
 	s.postgres, err = localpg.Start(ctx, localpg.Config{Dir: filepath.Join(s.config.StateDir, "postgres"), Log: s.log})
 	if err != nil {
 		return fmt.Errorf("starting the private Postgres: %w", err)
+	}
+	return nil
+}
+
+// checkServer refuses a database that cannot be worked with before anything is written to it.
+// The private Postgres is as it was made.
+func (s *server) checkServer(ctx context.Context) error {
+	if s.postgres != nil {
+		return nil
+	}
+	warnings, err := s.store.CheckServer(ctx)
+	if err != nil {
+		return fmt.Errorf("looking at the database: %w", err)
+	}
+	for _, warning := range warnings {
+		s.log.WarnContext(ctx, warning)
 	}
 	return nil
 }
@@ -95,6 +114,9 @@ func migrate(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
 	if s.store, err = store.Open(ctx, c.DatabaseURL); err != nil {
 		return fmt.Errorf("opening the database: %w", err)
+	}
+	if err := s.checkServer(ctx); err != nil {
+		return err
 	}
 	if err := s.prepareDatabase(ctx, c.OwnerDatabaseURL); err != nil {
 		return err

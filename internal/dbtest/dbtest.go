@@ -68,6 +68,12 @@ func Empty(t testing.TB) string {
 	return create(t, "TEMPLATE template0 STRATEGY FILE_COPY")
 }
 
+// Encoded is the URL of a fresh database with nothing in it that keeps text in an encoding other than UTF-8.
+func Encoded(t testing.TB, encoding string) string {
+	t.Helper()
+	return create(t, "TEMPLATE template0 ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")
+}
+
 func create(t testing.TB, how string) string {
 	t.Helper()
 	server, err := shared()

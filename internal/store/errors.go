@@ -24,6 +24,8 @@ const (
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
 	queryCanceled        = "57014"
+	diskFull             = "53100"
+	tooManyConnections   = "53300"
 )
 
 // unavailableClasses are those of lost connections, exhausted resources, an operator's intervention, and system errors.
@@ -36,8 +38,8 @@ func unavailableClass(code string) bool {
 	return false
 }
 
-// failed says what was tried. An error with a code passes as it is; a database that cannot be reached becomes one with
-// CodeUnavailable; nil stays nil.
+// failed says what was tried. An error with a code passes as it is; a database that cannot be reached, or cannot do its work
+// now, becomes one with CodeUnavailable that says which; nil stays nil.
 func failed(tried string, err error) error {
 	switch {
 	case err == nil:
@@ -46,7 +48,7 @@ func failed(tried string, err error) error {
 		return err
 	case unavailable(err):
 		return &rollout.Error{
-			Code: rollout.CodeUnavailable, Message: "the database cannot be reached", Err: fmt.Errorf("%s: %w", tried, err),
+			Code: rollout.CodeUnavailable, Message: unavailableMessage(err), Err: fmt.Errorf("%s: %w", tried, err),
 		}
 	default:
 		return fmt.Errorf("%s: %w", tried, err)
@@ -67,6 +69,37 @@ func unavailable(err error) bool {
 		return false
 	}
 	return lostConnection(err)
+}
+
+// unavailableMessage says in a sentence for people why the database does not do its work.
+func unavailableMessage(err error) string {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case !ok && (errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)):
+		return "the database did not answer in time"
+	case !ok:
+		return "the database cannot be reached"
+	case pg.Code == readOnly:
+		return readOnlyMessage
+	case pg.Code == queryCanceled, pg.Code == idleTooLong, pg.Code == transactionTooLong:
+		return "a statement took longer than the database allows"
+	case pg.Code == lockNotAvailable:
+		return "a lock in the database was not free in time"
+	case pg.Code == serializationFailure, pg.Code == deadlockDetected:
+		return "a transaction was in the way of others too often"
+	case pg.Code == diskFull:
+		return "the database's disk is full"
+	case pg.Code == tooManyConnections:
+		return "the database has no connection left"
+	case strings.HasPrefix(pg.Code, "53"):
+		return "the database lacks resources"
+	case strings.HasPrefix(pg.Code, "57P"):
+		return "the database is starting, stopping or closed to connections"
+	case strings.HasPrefix(pg.Code, "58"):
+		return "the database's machine has failed"
+	default:
+		return "the database cannot be reached"
+	}
 }
 
 func lostConnection(err error) bool {

@@ -25,3 +25,6 @@ const LatestSQL = latestSQL
 
 // DurationsSQL is durationsSQL.
 func DurationsSQL() string { return durationsSQL() }
+
+// JudgeServer is judgeServer.
+func JudgeServer(facts ...string) ([]string, error) { return judgeServer(facts) }

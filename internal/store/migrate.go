@@ -51,9 +51,7 @@ func (s *Store) migrate(ctx context.Context, tries int) error {
 // tryToMigrate uses connections of its own, which end with it: a try that was cut off may have left a setting behind.
 func (s *Store) tryToMigrate(ctx context.Context) error {
 	config := s.pool.Config().ConnConfig.Copy()
-	// A migration may take longer than anything else, and another replica's longer still.
-	delete(config.RuntimeParams, "statement_timeout")
-	delete(config.RuntimeParams, "idle_in_transaction_session_timeout")
+	config.AfterConnect = apply(migrationSettings)
 	db := stdlib.OpenDB(*config)
 	defer func() { _ = db.Close() }() // what was done is committed
 

@@ -195,3 +195,60 @@ func TestAnIndexIsBuiltHoweverLongAnOldTransactionLasts(t *testing.T) {
 		t.Errorf("%d indexes are invalid", invalid)
 	}
 }
+
+// A timeout that the role has for its other work must not cut a migration off, which would be begun again for ever.
+func TestMigration_NoTimeoutOfTheRoleCutsItOff(t *testing.T) {
+	t.Parallel()
+	url := configured(t, atVersion(t, 7), "statement_timeout = '300ms'", "lock_timeout = '300ms'", "idle_in_transaction_session_timeout = '300ms'")
+	s, watcher := openAt(t, url), openAt(t, url)
+	release := hold(t, url+"&idle_in_transaction_session_timeout=0", `SELECT count(*) FROM replicas`)
+	done := migrating(ctx(t), s.Migrate)
+	await(t, watcher, done, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+		AND query LIKE '%CREATE INDEX CONCURRENTLY%' AND query_start < clock_timestamp() - interval '1 second' AND pid <> pg_backend_pid())`)
+	release()
+	must(t, <-done)
+	wantValidIndexes(t, watcher)
+}
+
+// An index that was cut off while it was built is there, and of no use.
+func TestMigration_AnInvalidIndexIsBuiltAnew(t *testing.T) {
+	t.Parallel()
+	url := atVersion(t, 7)
+	s := openAt(t, url)
+	release := hold(t, url, `SELECT count(*) FROM replicas`)
+	cut, err := pgx.Connect(ctx(t), url+"&statement_timeout=200")
+	must(t, err)
+	_, err = cut.Exec(ctx(t), `CREATE INDEX CONCURRENTLY deployments_ended ON deployments (finished_at, id)`)
+	if err == nil {
+		t.Fatal("the index was built")
+	}
+	must(t, cut.Close(ctx(t)))
+	release()
+	must(t, s.Migrate(ctx(t)))
+	wantValidIndexes(t, s)
+}
+
+func wantValidIndexes(t *testing.T, s *store.Store) {
+	t.Helper()
+	var invalid int
+	must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FROM pg_index WHERE NOT indisvalid`).Scan(&invalid))
+	if invalid > 0 {
+		t.Errorf("%d indexes are invalid", invalid)
+	}
+}
+
+// The id is that of releases that are out: it must never change.
+func TestMigration_AnotherReleaseIsAwaited(t *testing.T) {
+	t.Parallel()
+	url := atVersion(t, 7)
+	s, watcher := openAt(t, url), openAt(t, url)
+	other, err := pgx.Connect(ctx(t), url)
+	must(t, err)
+	_, err = other.Exec(ctx(t), `SELECT pg_advisory_lock(4097083626)`)
+	must(t, err)
+	done := migrating(ctx(t), s.Migrate)
+	await(t, watcher, done, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+		AND query LIKE '%pg_try_advisory_lock%' AND pid <> pg_backend_pid())`)
+	must(t, other.Close(ctx(t)))
+	must(t, <-done)
+}

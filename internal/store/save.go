@@ -51,29 +51,33 @@ func (s *Store) Save(ctx context.Context, save rollout.Save) (rollout.Saved, err
 }
 
 // save runs the statement; for a deployment that ends also the one that lets the next begin, and for one that starts or ends
-// those that tell of it. A batch is one transaction.
-func (s *Store) save(ctx context.Context, save *rollout.Save) (rollout.Saved, error) {
+// those that tell of it. A batch is one transaction. It is built for each try: a batch that was sent once refers to the
+// statements of the connection that it was sent on.
+func (s *Store) save(ctx context.Context, save *rollout.Save) (saved rollout.Saved, err error) {
 	args, err := saveArgs(save)
 	if err != nil {
 		return rollout.Saved{}, err
 	}
-	var saved rollout.Saved
-	batch := &pgx.Batch{}
+	for range transactionTries {
+		batch := &pgx.Batch{}
+		if err := queueSave(batch, save, args, &saved); err != nil {
+			return rollout.Saved{}, err
+		}
+		if err = s.pool.SendBatch(ctx, batch).Close(); !lostRace(err) {
+			break
+		}
+	}
+	return saved, err //nolint:wrapcheck // the caller says what was tried
+}
+
+func queueSave(batch *pgx.Batch, save *rollout.Save, args pgx.NamedArgs, saved *rollout.Saved) error {
 	batch.Queue(saveSQL, args).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&saved.Revision, &saved.LastSeq, &saved.Saves, (*digest)(&saved.EventsHash), nil)
 	})
 	if d := &save.Deployment; !d.FinishedAt.IsZero() {
 		queueWakeNext(batch, d)
 	}
-	if err := queueMessages(batch, save); err != nil {
-		return rollout.Saved{}, err
-	}
-	for range transactionTries {
-		if err = s.pool.SendBatch(ctx, batch).Close(); !lostRace(err) {
-			break
-		}
-	}
-	return saved, err //nolint:wrapcheck // the caller says what was tried
+	return queueMessages(batch, save)
 }
 
 func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"strings"
 	"time"
@@ -70,17 +69,10 @@ func setDefaults(config *pgxpool.Config, databaseURL string) {
 		conn.ConnectTimeout = connectTimeout
 		conn.DialFunc = (&net.Dialer{Timeout: connectTimeout}).DialContext
 	}
-	params := map[string]string{
-		"application_name":                    "rollcall",
-		"statement_timeout":                   statementTimeout,
-		"idle_in_transaction_session_timeout": idleInTransaction,
-		"jit":                                 "off", // it takes longer than any statement here may
+	if _, set := conn.RuntimeParams["application_name"]; !set {
+		conn.RuntimeParams["application_name"] = "rollcall"
 	}
-	for name, value := range params {
-		if _, set := conn.RuntimeParams[name]; !set && !strings.Contains(os.Getenv("PGOPTIONS"), name) {
-			conn.RuntimeParams[name] = value
-		}
-	}
+	conn.AfterConnect = apply(sessionSettings(&conn.Config))
 }
 
 // Close gives all connections back; what still runs is awaited.
@@ -88,8 +80,3 @@ func (s *Store) Close() { s.pool.Close() }
 
 // Pool is the pool of connections, for its figures.
 func (s *Store) Pool() *pgxpool.Pool { return s.pool }
-
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	return failed("ping the database", s.pool.Ping(ctx))
-}
