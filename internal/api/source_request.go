@@ -40,12 +40,15 @@ type sourceRequest struct {
 func (q *sourceRequest) read() rollout.Source {
 	b := q.body
 	s := rollout.Source{
-		URL: q.url(b.URL), Branch: or(b.Branch, defaultBranch), Path: or(b.Path, ""),
+		URL: q.url(b.URL), Branch: strings.TrimPrefix(or(b.Branch, defaultBranch), "refs/heads/"), Path: or(b.Path, ""),
 		Interval: q.duration(b.Interval, "/interval", bounds{time.Minute, time.Second, 24 * time.Hour}),
 		Heal:     or(b.Heal, false), Username: or(b.Username, defaultGitUsername),
 		KnownHosts: or(b.KnownHosts, ""), AllowedSigners: or(b.AllowedSigners, ""),
 	}
-	if !validBranch(s.Branch) {
+	switch {
+	case strings.HasPrefix(s.Branch, "refs/"):
+		q.add("/branch", "must be the name of a branch: tags and other references are not followed")
+	case !validBranch(s.Branch):
 		q.add("/branch", "is not the name of a branch")
 	}
 	if !validFolder(s.Path) {
@@ -148,7 +151,7 @@ func unprintable(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r
 
 // validBranch follows git check-ref-format for refs/heads/ and the name.
 func validBranch(name string) bool {
-	if strings.ContainsFunc(name, unprintable) || strings.ContainsAny(name, "~^:?*[\\") || name == "@" || name[0] == '-' {
+	if strings.ContainsFunc(name, unprintable) || strings.ContainsAny(name, "~^:?*[\\") || name == "@" || strings.HasPrefix(name, "-") {
 		return false
 	}
 	for _, never := range []string{"..", "@{", "./"} {

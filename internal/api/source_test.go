@@ -256,3 +256,17 @@ func TestASecretThatCannotBeOpenedIsNotWrittenOver(t *testing.T) {
 	stranger.do(http.MethodPut, aSource, `{"url":"https://git.example.com/d","heal":true}`).wantProblem(t, http.StatusConflict, noPointer)
 	owner.do(http.MethodPut, aSource, `{"url":"https://git.example.com/d","heal":true}`).want(t, http.StatusOK)
 }
+
+func TestSource_BranchMayBeGivenAsItsReference(t *testing.T) {
+	t.Parallel()
+	c, _ := serveSources(t, api.Remotes{})
+	made := c.do(http.MethodPut, aSource, `{"url": "https://git.example.com/x", "branch": "refs/heads/main"}`).want(t, http.StatusCreated).object(t)
+	same := c.do(http.MethodPut, aSource, `{"url": "https://git.example.com/x", "branch": "main"}`).want(t, http.StatusOK).object(t)
+	if made["branch"] != "main" || same["revision"] != 1.0 {
+		t.Errorf("branch %v, then revision %v", made["branch"], same["revision"])
+	}
+	for _, branch := range []string{"refs/tags/v1", "refs/heads/", "refs/heads/-x"} {
+		c.do(http.MethodPut, aSource, `{"url": "https://git.example.com/x", "branch": "`+branch+`"}`).
+			wantProblem(t, http.StatusUnprocessableEntity, "/branch")
+	}
+}

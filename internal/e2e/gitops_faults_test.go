@@ -35,9 +35,9 @@ func held(t *testing.T, remote string) (address string, waits <-chan struct{}, o
 	}
 	behind := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: u.Scheme, Host: u.Host})
 	came, door := make(chan struct{}), make(chan struct{})
-	posts := make(chan struct{}, 2)
+	posts := make(chan struct{}, 3)
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost { // the first asks for the branch, the second for what is new there
+		if r.Method == http.MethodPost { // the first two ask for the branch, the third for what is new there
 			select {
 			case posts <- struct{}{}:
 				if len(posts) == cap(posts) {

@@ -45,13 +45,13 @@ func faults() map[string]struct {
 		says  string
 		fault http.HandlerFunc
 	}{
-		"refuses": {"git fetch failed", func(w http.ResponseWriter, _ *http.Request) {
+		"refuses": {"git ls-remote failed", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
 			w.WriteHeader(http.StatusUnauthorized)
 		}},
 		"fails": {"500", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }},
-		"hangs": {"git fetch failed", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
-		"drips": {"git fetch failed", func(w http.ResponseWriter, r *http.Request) {
+		"hangs": {"git ls-remote failed", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+		"drips": {"git ls-remote failed", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", advertisement)
 			ticker := time.NewTicker(200 * time.Millisecond)
 			defer ticker.Stop()
@@ -61,7 +61,7 @@ func faults() map[string]struct {
 				<-ticker.C
 			}
 		}},
-		"shows a page": {"git fetch failed", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>Please log in</html>")) }},
+		"shows a page": {"shows a web page instead of a repository", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>Please log in</html>")) }},
 	}
 }
 

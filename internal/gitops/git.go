@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -50,7 +51,9 @@ type failure struct {
 	verb      string
 	code      int
 	complaint string
-	cause     error
+	// output is all of the beginning of what git wrote to its error output. It may hold secrets.
+	output string
+	cause  error
 }
 
 func (f *failure) Error() string {
@@ -95,7 +98,7 @@ func git(ctx context.Context, c command) ([]byte, error) {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return nil, &failure{verb: c.args[0], code: cmd.ProcessState.ExitCode(), complaint: c.complaint(ctx, stderr.String()), cause: err}
+	return nil, &failure{verb: c.args[0], code: cmd.ProcessState.ExitCode(), complaint: c.complaint(ctx, stderr.String()), output: stderr.String(), cause: err}
 }
 
 // run runs a command in so much memory. Without prlimit the bound is set when the program has just been loaded, as a rule
@@ -131,8 +134,6 @@ func (c *command) environment() []string {
 		{"http.followRedirects", "false"},
 		{"http.sslVersion", "tlsv1.2"},
 		{"http.proxy", ""},
-		{"http.lowSpeedLimit", "1000"},
-		{"http.lowSpeedTime", "20"},
 		{"maintenance.auto", "false"},
 		{"gc.auto", "0"},
 		{"gpg.program", os.DevNull},
@@ -145,6 +146,9 @@ func (c *command) environment() []string {
 	return append(env, c.env...)
 }
 
+// otherOwner is how git refuses a repository of another user.
+var otherOwner = regexp.MustCompile(`detected dubious ownership in repository at ('[^'\n]*')`)
+
 // complaint is what git wrote to its error output, as one line that holds no secret.
 func (c *command) complaint(ctx context.Context, text string) string {
 	if cause := context.Cause(ctx); cause != nil {
@@ -154,6 +158,11 @@ func (c *command) complaint(ctx context.Context, text string) string {
 		if secret != "" {
 			text = strings.ReplaceAll(text, secret, "***")
 		}
+	}
+	if owned := otherOwner.FindStringSubmatch(text); owned != nil {
+		text = fmt.Sprintf("the repository %s belongs to another user than the one that this server runs as (uid %d), and settings "+
+			"of git such as safe.directory have no effect here: give the repository to that user, or let it be read over https or ssh",
+			owned[1], os.Geteuid())
 	}
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || !unicode.IsPrint(r) {

@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -111,13 +112,21 @@ func (m *mirrors) remove(id string) error {
 	}
 }
 
-// fetch brings the mirror up to the source's branch and gives the commit. Whatever is wrong with the mirror itself is
-// mended by making it anew.
+// fetch brings the mirror up to the source's branch and gives the commit.
 func (m *mirror) fetch(ctx context.Context, s *rollout.Source, r Resolver) (string, error) {
+	tip, err := m.tip(ctx, s, r)
+	if err != nil {
+		return "", err
+	}
+	return m.fetchTip(ctx, s, r, tip)
+}
+
+// fetchTip is fetch for who has asked for the tip. Whatever is wrong with the mirror itself is mended by making it anew.
+func (m *mirror) fetchTip(ctx context.Context, s *rollout.Source, r Resolver, tip string) (string, error) {
 	_, err := os.Stat(m.path)
 	old := err == nil
-	revision, err := m.tryFetch(ctx, s, r)
-	if !errors.Is(err, errTooLarge) && !m.broken(ctx) {
+	revision, err := m.tryFetch(ctx, s, r, tip)
+	if !errors.Is(err, errTooLarge) && !m.broken(ctx, tip) {
 		return revision, err
 	}
 	if err := os.RemoveAll(m.path); err != nil {
@@ -126,27 +135,21 @@ func (m *mirror) fetch(ctx context.Context, s *rollout.Source, r Resolver) (stri
 	if !old {
 		return "", err
 	}
-	return m.tryFetch(ctx, s, r)
+	return m.tryFetch(ctx, s, r, tip)
 }
 
-func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver) (string, error) {
-	if err := os.MkdirAll(m.limits.folder, 0o700); err != nil {
-		return "", fmt.Errorf("make the folder for mirrors: %w", err)
-	}
-	if err := m.limits.usable(ctx); err != nil {
+func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver, tip string) (string, error) {
+	folder, done, err := m.prepare(ctx)
+	if err != nil {
 		return "", err
 	}
+	defer done()
 	if err := m.unlock(); err != nil {
 		return "", err
 	}
-	if err := m.make(ctx); err != nil {
+	if err := m.make(ctx, tip); err != nil {
 		return "", err
 	}
-	folder, err := os.MkdirTemp(m.limits.folder, "call-")
-	if err != nil {
-		return "", fmt.Errorf("make room for a fetch: %w", err)
-	}
-	defer func() { _ = os.RemoveAll(folder) }() // what is left of a crash is removed at the next start
 	to, err := dial(ctx, s, r, folder)
 	if err != nil {
 		return "", err
@@ -197,21 +200,32 @@ func (m *mirror) unlock() error {
 	return nil
 }
 
-// make creates the mirror when it is not there.
-func (m *mirror) make(ctx context.Context) error {
+// make creates the mirror when it is not there, for objects with names as long as tip.
+func (m *mirror) make(ctx context.Context, tip string) error {
 	if _, err := os.Stat(filepath.Join(m.path, "HEAD")); err == nil {
 		return nil
 	}
-	_, err := git(ctx, command{dir: m.limits.folder, args: []string{"init", "--quiet", "--bare", "--end-of-options", m.path}})
+	_, err := git(ctx, command{dir: m.limits.folder, args: []string{"init", "--quiet", "--bare", "--object-format=" + objectFormat(tip), "--end-of-options", m.path}})
 	return err
 }
 
-// broken reports whether the mirror is there and cannot be used.
-func (m *mirror) broken(ctx context.Context) bool {
+// objectFormat names the hash function of a repository by the name of one of its objects.
+func objectFormat(name string) string {
+	if len(name) == 2*sha256.Size {
+		return "sha256"
+	}
+	return "sha1"
+}
+
+// broken reports whether the mirror is there and cannot be used, at least not for objects with names like tip.
+func (m *mirror) broken(ctx context.Context, tip string) bool {
 	if _, err := os.Stat(m.path); err != nil || ctx.Err() != nil {
 		return false
 	}
-	_, err := m.ask(ctx, "rev-parse", "--is-bare-repository")
+	format, err := m.ask(ctx, "rev-parse", "--show-object-format")
+	if err == nil && format != objectFormat(tip) {
+		return true
+	}
 	if err == nil {
 		_, err = m.ask(ctx, "for-each-ref", "--format=%(objecttype)")
 	}

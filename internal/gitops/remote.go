@@ -40,7 +40,7 @@ func dial(ctx context.Context, s *rollout.Source, r Resolver, folder string) (re
 	}
 	to := remote{url: s.URL, env: []string{"GIT_ALLOW_PROTOCOL=" + u.Scheme}}
 	if u.Scheme == "file" {
-		return to, nil
+		return to, to.folder(u, folder)
 	}
 	if s.Secrets.Unreadable != "" {
 		return remote{}, errors.New("the source's secrets cannot be opened: " + s.Secrets.Unreadable)
@@ -59,6 +59,31 @@ func dial(ctx context.Context, s *rollout.Source, r Resolver, folder string) (re
 	to.web(s, u, ip)
 	return to, nil
 }
+
+// folder lets git read a repository of another user on this machine, which the operator has allowed with file remotes at
+// all. Git starts a second process for it that sees no setting but those of files.
+func (to *remote) folder(u *url.URL, folder string) error {
+	given := []string{u.Path}
+	if plain, err := filepath.EvalSymlinks(u.Path); err == nil && plain != u.Path {
+		given = append(given, plain)
+	}
+	var text strings.Builder
+	text.WriteString("[safe]\n")
+	for _, path := range given {
+		for _, suffix := range []string{"", "/.git", ".git", ".git/.git"} { // as git itself looks for the repository
+			text.WriteString("\tdirectory = \"" + escaped.Replace(strings.TrimSuffix(path, "/")+suffix) + "\"\n")
+		}
+	}
+	config := filepath.Join(folder, "gitconfig")
+	if err := os.WriteFile(config, []byte(text.String()), 0o600); err != nil {
+		return fmt.Errorf("prepare git: %w", err)
+	}
+	to.env = append(to.env, "GIT_CONFIG_GLOBAL="+config)
+	return nil
+}
+
+// escaped is text within quotes in a file of git's settings.
+var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // web sets the address and the credentials of http and https.
 func (to *remote) web(s *rollout.Source, u *url.URL, ip netip.Addr) {

@@ -103,8 +103,12 @@ func (s *step) sync(ctx context.Context) error {
 func (s *step) read(ctx context.Context) error {
 	source := &s.c.Source
 	return s.mirrors.use(ctx, source, func(m *mirror) error {
-		revision, err := m.fetch(ctx, source, s.Resolver)
-		if err != nil || revision == s.at.DesiredRevision && s.unchanged() {
+		tip, err := m.tip(ctx, source, s.Resolver)
+		if err != nil || tip == s.at.DesiredRevision && s.unchanged() {
+			return err
+		}
+		revision, err := m.fetchTip(ctx, source, s.Resolver, tip)
+		if err != nil {
 			return err
 		}
 		if err := m.verify(ctx, revision, source.AllowedSigners); err != nil {

@@ -1111,7 +1111,9 @@ type GitSourceList struct {
 type GitSourceRequest struct {
 	// AllowedSigners Who may sign commits, as ssh-keygen's allowed signers file has it. With it, a branch whose newest commit none of them has signed is refused.
 	AllowedSigners *string `json:"allowed_signers,omitempty"`
-	Branch         *string `json:"branch,omitempty"`
+
+	// Branch The name of a branch, with or without refs/heads/ before it.
+	Branch *string `json:"branch,omitempty"`
 
 	// Heal Bring targets back that run something else than Git says. Otherwise that is only reported.
 	Heal *bool `json:"heal,omitempty"`
