@@ -69,7 +69,7 @@ func (s *server) checkServer(ctx context.Context) error {
 		return fmt.Errorf("looking at the database: %w", err)
 	}
 	for _, warning := range warnings {
-		s.log.WarnContext(ctx, warning)
+		s.log.WarnContext(ctx, "the database may not suit", "reason", warning)
 	}
 	return nil
 }

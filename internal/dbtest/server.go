@@ -48,7 +48,7 @@ func Start() (*Server, error) {
 	return s, nil
 }
 
-// programs is the folder with initdb and postgres.
+// programs is the folder with initdb and postgres, and with what makes a standby where there is one.
 func programs() (string, error) {
 	var folders []string
 	for _, name := range []string{"initdb", "postgres"} {
@@ -64,17 +64,23 @@ func programs() (string, error) {
 		return "", fmt.Errorf("look for PostgreSQL: %w", err)
 	}
 	slices.Reverse(packaged)
-	for _, dir := range append(folders, packaged...) {
-		_, errInit := os.Stat(filepath.Join(dir, "initdb"))
-		_, errServer := os.Stat(filepath.Join(dir, "postgres"))
-		if errInit == nil && errServer == nil {
-			return dir, nil
+	folders = append(folders, packaged...)
+	for _, names := range [][]string{{"initdb", "postgres", "pg_basebackup"}, {"initdb", "postgres"}} {
+		if i := slices.IndexFunc(folders, func(dir string) bool { return hasAll(dir, names) }); i >= 0 {
+			return folders[i], nil
 		}
 	}
 	return "", errors.New("no initdb and postgres in PATH or /usr/lib/postgresql")
 }
 
-// script makes the data, runs the server, does as it is told, and removes everything when its standard input ends. That is
+func hasAll(dir string, names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool {
+		_, err := os.Stat(filepath.Join(dir, name))
+		return err != nil
+	})
+}
+
+// script makes the data, or copies that of the server at $4, runs the server, does as it is told, and removes everything when its standard input ends. That is
 // a pipe of which only the process that started it holds the other end, so it ends with that process, even when it was killed.
 const script = `
 serve() {
@@ -83,7 +89,11 @@ serve() {
 		-c timezone=UTC -c log_checkpoints=off >>"$2/log" 2>&1 &
 	server=$!
 }
-"$1/initdb" -D "$2/data" -U rollcall -A trust -E UTF8 --locale=C --no-sync >"$2/log" 2>&1
+if [ -z "$4" ]; then
+	"$1/initdb" -D "$2/data" -U rollcall -A trust -E UTF8 --locale=C --no-sync >"$2/log" 2>&1
+else
+	"$1/pg_basebackup" -D "$2/data" -d "$4" -R -X stream -c fast --no-sync >"$2/log" 2>&1
+fi
 serve "$@"
 while read -r order; do
 	case $order in
@@ -98,7 +108,10 @@ rm -rf "$2"
 
 const startTimeout = 30 * time.Second
 
-func startLocal(bin string) (*Server, error) {
+func startLocal(bin string) (*Server, error) { return startCopy(bin, "") }
+
+// startCopy starts a server with data of its own, or as a standby of the server at a URL.
+func startCopy(bin, of string) (*Server, error) {
 	dir, err := os.MkdirTemp("", "rollcall-pg-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the data: %w", err)
@@ -111,7 +124,7 @@ func startLocal(bin string) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	cmd := exec.Command("/bin/sh", "-c", script, "dbtest", bin, dir, port) //nolint:noctx // it lives until Stop
+	cmd := exec.Command("/bin/sh", "-c", script, "dbtest", bin, dir, port, of) //nolint:noctx // it lives until Stop
 	cmd.Dir = dir
 	// In a process group of its own a Ctrl-C in the terminal does not reach it before the tests have ended.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Setpgid: true}

@@ -47,6 +47,9 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	}
 	if turn.keyUsed {
 		created, _, err := replay(ctx, tx, request.Key)
+		if err == nil {
+			err = confirm(ctx, tx)
+		}
 		return created, err
 	}
 	now, others := turn.now, turn.unfinished

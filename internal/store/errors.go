@@ -24,8 +24,6 @@ const (
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
 	queryCanceled        = "57014"
-	diskFull             = "53100"
-	tooManyConnections   = "53300"
 )
 
 // unavailableClasses are those of lost connections, exhausted resources, an operator's intervention, and system errors.
@@ -71,35 +69,34 @@ func unavailable(err error) bool {
 	return lostConnection(err)
 }
 
-// unavailableMessage says in a sentence for people why the database does not do its work.
+// reasons say in a sentence for people why the database does not do its work, by SQLSTATE or the beginning of it; the first
+// that fits counts.
+var reasons = []struct{ code, message string }{
+	{readOnly, readOnlyMessage},
+	{queryCanceled, "a statement took longer than the database allows"},
+	{idleTooLong, "a transaction took longer than the database allows"},
+	{transactionTooLong, "a transaction took longer than the database allows"},
+	{lockNotAvailable, "a lock in the database was not free in time"},
+	{serializationFailure, "a transaction was in the way of others too often"},
+	{deadlockDetected, "a transaction was in the way of others too often"},
+	{"53100", "the database's disk is full"},
+	{"53300", "the database has no connection left"},
+	{"53", "the database lacks resources"},
+	{"57P", "the database is starting, stopping or closed to connections"},
+	{"58", "the database's machine has failed"},
+}
+
 func unavailableMessage(err error) string {
-	pg, ok := errors.AsType[*pgconn.PgError](err)
-	switch {
-	case !ok && (errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err)):
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		for _, reason := range reasons {
+			if strings.HasPrefix(pg.Code, reason.code) {
+				return reason.message
+			}
+		}
+	} else if errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err) {
 		return "the database did not answer in time"
-	case !ok:
-		return "the database cannot be reached"
-	case pg.Code == readOnly:
-		return readOnlyMessage
-	case pg.Code == queryCanceled, pg.Code == idleTooLong, pg.Code == transactionTooLong:
-		return "a statement took longer than the database allows"
-	case pg.Code == lockNotAvailable:
-		return "a lock in the database was not free in time"
-	case pg.Code == serializationFailure, pg.Code == deadlockDetected:
-		return "a transaction was in the way of others too often"
-	case pg.Code == diskFull:
-		return "the database's disk is full"
-	case pg.Code == tooManyConnections:
-		return "the database has no connection left"
-	case strings.HasPrefix(pg.Code, "53"):
-		return "the database lacks resources"
-	case strings.HasPrefix(pg.Code, "57P"):
-		return "the database is starting, stopping or closed to connections"
-	case strings.HasPrefix(pg.Code, "58"):
-		return "the database's machine has failed"
-	default:
-		return "the database cannot be reached"
 	}
+	return "the database cannot be reached"
 }
 
 func lostConnection(err error) bool {

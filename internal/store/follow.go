@@ -65,7 +65,7 @@ func follow(ctx context.Context, tx pgx.Tx, id string, build builder, find finde
 		return rollout.Created{}, fmt.Errorf("look for what was made of it before: %w", err)
 	}
 	if found {
-		return rollout.Created{Deployment: before, Replayed: true}, nil
+		return rollout.Created{Deployment: before, Replayed: true}, confirm(ctx, tx)
 	}
 	if err := mustBeLatest(ctx, tx, &ended.Deployment); err != nil {
 		return rollout.Created{}, err

@@ -66,6 +66,9 @@ func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created
 		return created, false, nil
 	}
 	created, found, err = replay(ctx, s.pool, key)
+	if err == nil && found {
+		err = confirm(ctx, s.pool)
+	}
 	return created, found, failed("look up an idempotency key", err)
 }
 

@@ -117,7 +117,10 @@ func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (roll
 		return rollout.Saved{}, fmt.Errorf("look why: %w", err)
 	}
 	saved := rollout.Saved{Revision: stored.Revision, LastSeq: stored.LastSeq, Saves: stored.Saves, EventsHash: stored.EventsHash}
-	return saved, refusal(&stored, believed)
+	if err := refusal(&stored, believed); err != nil {
+		return saved, err
+	}
+	return saved, confirm(ctx, s.pool)
 }
 
 // refusal compares what the writer believes with what is stored. None means that this very save is there already: nobody

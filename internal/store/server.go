@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -12,8 +11,8 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// oldestServer is the oldest version of PostgreSQL that is tested, as server_version_num.
-const oldestServer = 150000
+// oldestServer is the oldest version of PostgreSQL that is tested.
+const oldestServer = "15"
 
 const (
 	readOnlyMessage = "the database is read-only: it is a standby, or default_transaction_read_only is on"
@@ -79,15 +78,12 @@ func (s *Store) CheckServer(ctx context.Context) (warnings []string, err error) 
 const poolerMessage = "a pooler before the database serves several connections by one session, as PgBouncer does with " +
 	"pool_mode=transaction: set pool_mode=session, or connect to PostgreSQL itself"
 
-const serverFactsSQL = `SELECT current_setting('server_version_num'), current_setting('server_version'), current_setting('server_encoding'),
-	pg_is_in_recovery(), current_setting('transaction_read_only')`
+// serverFactsSQL asks whether the version is too old, which it is, and what judgeServer judges beside it.
+const serverFactsSQL = `SELECT current_setting('server_version_num')::int < 10000 * ` + oldestServer + `, current_setting('server_version'),
+	current_setting('server_encoding'), pg_is_in_recovery(), current_setting('transaction_read_only')`
 
 // judgeServer refuses a database that cannot be worked with; facts are those of serverFactsSQL.
 func judgeServer(facts []string) (warnings []string, err error) {
-	version, err := strconv.Atoi(facts[0])
-	if err != nil {
-		return nil, fmt.Errorf("read the version of PostgreSQL: %w", err)
-	}
 	if encoding := facts[2]; encoding != "UTF8" {
 		return nil, fmt.Errorf("the database keeps text as %s and not as UTF8, so names and messages would be lost or refused: make another one with "+
 			"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
@@ -95,9 +91,8 @@ func judgeServer(facts []string) (warnings []string, err error) {
 	if err := writable(facts[3] == "t", facts[4] == "on"); err != nil {
 		return nil, err
 	}
-	if version < oldestServer {
-		warnings = append(warnings, fmt.Sprintf("PostgreSQL %s is older than what Rollcall is tested with: use version %d or later",
-			facts[1], oldestServer/10000))
+	if facts[0] == "t" {
+		warnings = append(warnings, "PostgreSQL "+facts[1]+" is older than what Rollcall is tested with: use version "+oldestServer+" or later")
 	}
 	return warnings, nil
 }

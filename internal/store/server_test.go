@@ -68,7 +68,7 @@ func TestServer_AReadOnlyDatabaseIsRefusedAndNotReady(t *testing.T) {
 
 func TestServer_OldVersionsAreWarnedOf(t *testing.T) {
 	t.Parallel()
-	warnings, err := store.JudgeServer("140012", "14.12", "UTF8", "f", "off")
+	warnings, err := store.JudgeServer("t", "14.12", "UTF8", "f", "off")
 	must(t, err)
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "14.12") || !strings.Contains(warnings[0], "15 or later") {
 		t.Errorf("warnings: %q", warnings)

@@ -56,6 +56,9 @@ func update(
 	}
 	d := stored
 	events, err := change(&d, now)
+	if err == nil && len(events) == 0 {
+		err = confirm(ctx, tx)
+	}
 	if err != nil || len(events) == 0 {
 		return stored, err
 	}
