@@ -25,6 +25,7 @@ type deployment struct {
 	Progress struct {
 		Updated  int `json:"targets_updated"`
 		InFlight int `json:"targets_in_flight"`
+		Unknown  int `json:"targets_unknown"`
 		Wave     int
 		Weight   int `json:"traffic_weight"`
 	}

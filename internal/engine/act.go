@@ -42,9 +42,17 @@ func (s *session) start(dr *draft) {
 
 func (s *session) call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
-	ctx, cancel := context.WithTimeout(ctx, a.Call.Until.Sub(s.engine.now()))
+	began, timeout := s.engine.now(), d.Spec.Deploy.Timeout.Std()
+	if began.Add(timeout).After(a.Call.Until) {
+		s.deliver(rollout.Outcome{Action: a, Answer: rollout.Answer{
+			Kind: rollout.AnswerNotStarted, Message: "not started in time after it was written down; it is called again",
+		}})
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	answer := s.engine.Caller.Call(ctx, d, t, a.Call)
+	answer.Began = began
 	s.engine.Recorder.CallDone(a.Call.Action, answer.Kind, answer.Latency)
 	s.deliver(rollout.Outcome{Action: a, Answer: answer})
 }

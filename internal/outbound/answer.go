@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -22,8 +23,10 @@ const (
 // before it is done may finish, and is only shown.
 func read(resp *http.Response) rollout.Answer {
 	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
-	answer := rollout.Answer{Kind: classify(resp.StatusCode), Message: "HTTP " + strconv.Itoa(resp.StatusCode)}
-	if answer.Kind == rollout.AnswerLost { // after 101 the body is the bare connection, and has no end
+	answer := rollout.Answer{
+		Kind: classify(resp.StatusCode), Status: resp.StatusCode, Message: "HTTP " + strconv.Itoa(resp.StatusCode),
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 599 { // after 101 the body is the bare connection, and has no end
 		answer.Message += " is not an answer"
 		return answer
 	}
@@ -31,11 +34,29 @@ func read(resp *http.Response) rollout.Answer {
 	if shown := OneLine(string(text)); shown != "" {
 		answer.Message += ": " + shown
 	}
-	if answer.Kind == rollout.AnswerRetry {
+	if answer.Kind != rollout.AnswerDone && answer.Kind != rollout.AnswerAccepted {
 		answer.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+	}
+	if answer.Kind == rollout.AnswerFenced {
+		answer.Fence = namedFence(resp.Header.Get("Rollcall-Fence"), text)
 	}
 	return answer
 }
+
+// namedFence is the highest fence that a 409 says it has seen, in a header or as {"fence": 42}; 0 when it names none.
+func namedFence(header string, body []byte) int64 {
+	if fence, err := strconv.ParseInt(header, 10, 64); err == nil {
+		return min(max(fence, 0), maxNamedFence)
+	}
+	var named struct{ Fence int64 }
+	if json.Unmarshal(body, &named) != nil {
+		return 0
+	}
+	return min(max(named.Fence, 0), maxNamedFence)
+}
+
+// maxNamedFence leaves room above whatever an answer names: fences are JSON numbers, exact up to 2^53.
+const maxNamedFence = 1 << 52
 
 func classify(status int) rollout.AnswerKind {
 	switch {
@@ -45,12 +66,11 @@ func classify(status int) rollout.AnswerKind {
 		return rollout.AnswerDone
 	case status == http.StatusConflict:
 		return rollout.AnswerFenced
-	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests,
-		status >= 500 && status < 600:
+	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
 		return rollout.AnswerRetry
 	case status >= 300 && status < 500:
 		return rollout.AnswerRefused
-	default: // not a final HTTP status: 101, or a number out of range
+	default: // 5xx: a proxy may have said it, and the work may go on; or not a final HTTP status: 101, or out of range
 		return rollout.AnswerLost
 	}
 }

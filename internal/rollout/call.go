@@ -26,7 +26,8 @@ type Call struct {
 	PreviousVersion string     `json:"previous_version"`
 	Attempt         int        `json:"attempt"`
 	Fence           int64      `json:"fence"`
-	// Until is when the call is given up as unanswered.
+	// Until is the latest time at which the call, and the work that it started, can still go on: a call is made within
+	// StartWithin of being written down, or not at all, and then has the deploy timeout.
 	Until time.Time `json:"until"`
 	// NewWeight is the new side's share of traffic, for CallTraffic only.
 	NewWeight *int `json:"new_weight,omitempty"`
@@ -38,6 +39,22 @@ func WebhookID(deployment, target string, action CallAction) string {
 	return "msg_" + hex.EncodeToString(sum[:16])
 }
 
+// StartWithin is how soon a call must start after its intent was written down. One that could not is not made: whoever
+// takes the deployment over relies on Call.Until.
+const StartWithin = 2 * time.Second
+
+// CallHistory is what earlier calls of a deployment have left behind at a target. The zero value: nothing is in doubt.
+type CallHistory struct {
+	// InDoubt is true after a call whose outcome is not known, until the target shows it.
+	InDoubt bool `json:"in_doubt"`
+	// MayRunUntil is until when the work of that call may go on; no other call is made before. Zero when it is over.
+	MayRunUntil time.Time `json:"may_run_until"`
+	// From is the version that the target last ran before its newest call, as far as known.
+	From string `json:"from"`
+	// FenceRaised is true once a 409 has been answered with a higher fence; a second 409 is final.
+	FenceRaised bool `json:"fence_raised"`
+}
+
 // AnswerKind says what came of a call.
 type AnswerKind string
 
@@ -47,7 +64,7 @@ const (
 	AnswerDone AnswerKind = "done"
 	// AnswerAccepted: the target will do it (202); its checks tell when.
 	AnswerAccepted AnswerKind = "accepted"
-	// AnswerRetry: the target asks to be called again later (408, 425, 429, 5xx).
+	// AnswerRetry: the target asks to be called again later (408, 425, 429).
 	AnswerRetry AnswerKind = "retry"
 	// AnswerRefused: the target will never do it (other 3xx and 4xx).
 	AnswerRefused AnswerKind = "refused"
@@ -55,8 +72,11 @@ const (
 	AnswerFenced AnswerKind = "fenced"
 	// AnswerNotSent: the call certainly never reached the target (no connection).
 	AnswerNotSent AnswerKind = "not_sent"
-	// AnswerLost: nobody can say whether the target got the call (timeout, connection cut).
+	// AnswerLost: nobody can say what the call did (timeout, connection cut, 5xx: a proxy may have answered, and the
+	// work may go on behind it).
 	AnswerLost AnswerKind = "lost"
+	// AnswerNotStarted: the intent was written down too late for the call to be made.
+	AnswerNotStarted AnswerKind = "not_started"
 )
 
 // Answer is what came of one call.
@@ -64,7 +84,13 @@ type Answer struct {
 	Kind AnswerKind
 	// Message says in one line what was answered, fit for people.
 	Message string
+	// Status is the HTTP status; 0 when there was none.
+	Status int
+	// Fence is the fence that a 409 names as the highest one seen; 0 when it names none.
+	Fence int64
 	// RetryAfter is what the target asked for, at most 60 s; zero when it did not.
 	RetryAfter time.Duration
-	Latency    time.Duration
+	// Began is when the call was made; zero when that is not known.
+	Began   time.Time
+	Latency time.Duration
 }

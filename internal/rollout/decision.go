@@ -26,6 +26,8 @@ type Action struct {
 	Route RouterCall
 	// Call is set for ActionCall. Of a probe only Fence counts: that of the newest call when the probe began.
 	Call Call
+	// Begun is when a probe began.
+	Begun time.Time
 }
 
 // Outcome is what came of an action: of a call its Answer, of a probe its Observation, of a router its Reading.

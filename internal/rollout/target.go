@@ -73,8 +73,9 @@ type Target struct {
 	// Sent counts the calls that may have reached the target in this deployment.
 	Sent  int
 	Fence int64
-	// Call is the call that is written down and not yet answered.
-	Call *Call
+	// Call is the call that is written down and not yet answered; History is what those before it left behind.
+	Call    *Call
+	History CallHistory
 	// NotBefore is the earliest time of the next call.
 	NotBefore time.Time
 	// PhaseAt is when the present phase began.

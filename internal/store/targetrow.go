@@ -15,7 +15,7 @@ import (
 // targetColumns are what scanTarget reads, in this order, of a table called t.
 const targetColumns = `t.target_id, t.name, t.address, t.slot, t.metadata, t.deploy_url, t.position, t.wave, t.want,
 	t.state, t.phase, t.back, t.version, t.previous_version, t.health, t.checks, t.attempts, t.tries, t.sent, t.fence, t.call,
-	t.not_before, t.phase_at, t.error, t.error_at, t.started_at, t.finished_at, t.updated_at`
+	coalesce(t.call_history, '{}'), t.not_before, t.phase_at, t.error, t.error_at, t.started_at, t.finished_at, t.updated_at`
 
 func scanTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	var t rollout.Target
@@ -29,7 +29,7 @@ func targetFields(t *rollout.Target) []any {
 		&t.ID, &t.Name, &t.Address, &t.Slot, &t.Metadata, &t.DeployURL, &t.Position, &t.Wave, &t.Want,
 		&t.State, &t.Phase, &t.Back, (*word)(&t.Version), (*word)(&t.PreviousVersion), &t.Health, &t.Checks,
 		&t.Attempts, &t.Tries, &t.Sent, &t.Fence, &t.Call,
-		(*instant)(&t.NotBefore), (*instant)(&t.PhaseAt), &t.Error, (*instant)(&t.ErrorAt),
+		&t.History, (*instant)(&t.NotBefore), (*instant)(&t.PhaseAt), &t.Error, (*instant)(&t.ErrorAt),
 		(*instant)(&t.StartedAt), (*instant)(&t.FinishedAt), (*instant)(&t.UpdatedAt),
 	}
 }
@@ -39,11 +39,11 @@ func targetFields(t *rollout.Target) []any {
 const (
 	changingArrays = `@wave::int[], @target_state::text[], @phase::text[], @back::bool[], @version::text[],
 		@previous_version::text[], @health::text[], @checks::text[], @attempts::int[], @tries::int[], @sent::int[],
-		@fence::bigint[], @call::text[], @not_before::timestamptz[], @phase_at::timestamptz[], @error::text[],
+		@fence::bigint[], @call::text[], @call_history::text[], @not_before::timestamptz[], @phase_at::timestamptz[], @error::text[],
 		@error_at::timestamptz[], @target_started_at::timestamptz[], @target_finished_at::timestamptz[],
 		@updated_at::timestamptz[]`
 	changingColumns = `wave, state, phase, back, version, previous_version, health, checks, attempts, tries, sent, fence, call,
-		not_before, phase_at, error, error_at, started_at, finished_at, updated_at`
+		call_history, not_before, phase_at, error, error_at, started_at, finished_at, updated_at`
 )
 
 // updateTargetsSQL writes targets of a deployment that stands in a table expression d. It joins on a whole key, and says in
@@ -52,7 +52,8 @@ const (
 const updateTargetsSQL = `
 	UPDATE deployment_targets t SET wave = u.wave, state = u.state, phase = u.phase, back = u.back, version = u.version,
 		previous_version = u.previous_version, health = u.health, checks = u.checks::jsonb, attempts = u.attempts,
-		tries = u.tries, sent = u.sent, fence = greatest(t.fence, u.fence), call = u.call::jsonb, not_before = u.not_before,
+		tries = u.tries, sent = u.sent, fence = greatest(t.fence, u.fence), call = u.call::jsonb,
+		call_history = u.call_history::jsonb, not_before = u.not_before,
 		phase_at = u.phase_at, error = u.error, error_at = u.error_at, started_at = u.started_at,
 		finished_at = u.finished_at, updated_at = coalesce(u.updated_at, clock_timestamp())
 	FROM (SELECT d.id AS deployment_id, u.* FROM d, unnest(@position::int[], ` + changingArrays + `)
@@ -64,7 +65,7 @@ const insertTargetsSQL = `
 	INSERT INTO deployment_targets (deployment_id, ordinal, target_id, name, address, slot, metadata, deploy_url, position, want,
 		` + changingColumns + `)
 	SELECT @id, place - 1, target_id, name, address, slot, metadata::jsonb, deploy_url, position, want, wave, state, phase, back,
-		version, previous_version, health, checks::jsonb, attempts, tries, sent, fence, call::jsonb, not_before, phase_at, error,
+		version, previous_version, health, checks::jsonb, attempts, tries, sent, fence, call::jsonb, call_history::jsonb, not_before, phase_at, error,
 		error_at, started_at, finished_at, coalesce(updated_at, @now)
 	FROM unnest(@target_id::text[], @name::text[], @address::text[], @slot::text[], @metadata::text[], @deploy_url::text[],
 		@position::int[], @want::text[], ` + changingArrays + `) WITH ORDINALITY
@@ -121,6 +122,7 @@ func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
 		versions, previous, calls    = make([]pgtype.Text, n), make([]pgtype.Text, n), make([]pgtype.Text, n)
 		waves, attempts, tries, sent = make([]int, n), make([]int, n), make([]int, n), make([]int, n)
 		back, fences                 = make([]bool, n), make([]int64, n)
+		histories                    = make([]pgtype.Text, n)
 		notBefore, phaseAt, errorAt  = make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
 		started, finished, updated   = make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n), make([]pgtype.Timestamptz, n)
 	)
@@ -133,6 +135,9 @@ func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
 		if calls[i], err = encodeCall(t.Call); err != nil {
 			return err
 		}
+		if histories[i], err = encodeHistory(&t.History); err != nil {
+			return err
+		}
 		positions[i], states[i], phases[i], health[i] = t.Position, string(t.State), string(t.Phase), string(t.Health)
 		checks[i], problems[i], back[i], fences[i] = string(encoded), t.Error, t.Back, t.Fence
 		versions[i], previous[i] = text(t.Version), text(t.PreviousVersion)
@@ -143,7 +148,7 @@ func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
 	maps.Copy(args, pgx.NamedArgs{
 		"position": positions, "wave": waves, "target_state": states, "phase": phases, "back": back, "version": versions,
 		"previous_version": previous, "health": health, "checks": checks, "attempts": attempts, "tries": tries, "sent": sent,
-		"fence": fences, "call": calls, "not_before": notBefore, "phase_at": phaseAt, "error": problems, "error_at": errorAt,
+		"fence": fences, "call": calls, "call_history": histories, "not_before": notBefore, "phase_at": phaseAt, "error": problems, "error_at": errorAt,
 		"target_started_at": started, "target_finished_at": finished, "updated_at": updated,
 	})
 	return nil
@@ -193,6 +198,18 @@ func encodeCall(call *rollout.Call) (pgtype.Text, error) {
 	b, err := json.Marshal(call)
 	if err != nil {
 		return pgtype.Text{}, fmt.Errorf("encode call %s: %w", call.WebhookID, err)
+	}
+	return text(string(b)), nil
+}
+
+// encodeHistory is what earlier calls left behind as JSON; NULL when that is nothing.
+func encodeHistory(h *rollout.CallHistory) (pgtype.Text, error) {
+	if *h == (rollout.CallHistory{}) {
+		return pgtype.Text{}, nil
+	}
+	b, err := json.Marshal(h)
+	if err != nil {
+		return pgtype.Text{}, fmt.Errorf("encode the call history: %w", err)
 	}
 	return text(string(b)), nil
 }

@@ -22,7 +22,7 @@ func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 		}
 		call, from := *t.Call, t.State
 		t.Call = nil
-		lose(t, now, now)
+		lose(t, now, now, call.Until)
 		e := targetEvent(rollout.EventTargetUnknown, t, from, now, "the replica that made this call is gone")
 		e.Call = &call
 		events = append(events, e)

@@ -81,6 +81,8 @@ func (p *planner) retreat(i int, t *rollout.Target) bool {
 		p.awaitAnswer(t)
 	case !t.Touched():
 		return p.leave(i, t, "")
+	case !t.Back && p.mayRun(t):
+		p.awaitWork(i, t)
 	case !t.Back && t.PreviousVersion == "":
 		return p.leave(i, t, "its previous version is not known, so it was not rolled back")
 	case !t.Back || t.Phase == rollout.PhaseReady:
@@ -107,6 +109,8 @@ func (p *planner) leave(i int, t *rollout.Target, why string) bool {
 func (p *planner) callBack(i int, t *rollout.Target) {
 	switch {
 	case p.held():
+	case p.mayRun(t):
+		p.awaitWork(i, t)
 	case t.Back && p.now.Before(t.NotBefore):
 		p.waits(t.ID+" is called again at", t.NotBefore)
 	case t.Busy() || p.busy < p.atOnce(t, p.spec.LargestWave()):

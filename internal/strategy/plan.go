@@ -275,6 +275,9 @@ func (p *planner) abort() {
 		p.awaitCalls()
 		return
 	}
+	if !p.overdue() && p.awaitAllWork() {
+		return
+	}
 	end := rollout.StateAborted
 	if !back {
 		if !p.overdue() {

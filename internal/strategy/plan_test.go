@@ -116,12 +116,10 @@ func TestAnAnswerCountsOnce(t *testing.T) {
 
 func TestARefusedCallIsNeverSentAgain(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []rollout.AnswerKind{rollout.AnswerRefused, rollout.AnswerFenced} {
-		s := running(t, 1, `{"on_failure":"halt"}`)
-		strategy.Apply(s, answer(called(t, s), kind), simStart)
-		if actions := follow(t, s, simStart.Add(time.Hour)); len(actions) > 0 || s.Deployment.State != rollout.StateFailed {
-			t.Errorf("%s: %+v, %s", kind, actions, s.Deployment.State)
-		}
+	s := running(t, 1, `{"on_failure":"halt"}`)
+	strategy.Apply(s, answer(called(t, s), rollout.AnswerRefused), simStart)
+	if actions := follow(t, s, simStart.Add(time.Hour)); len(actions) > 0 || s.Deployment.State != rollout.StateFailed {
+		t.Errorf("%+v, %s", actions, s.Deployment.State)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 func (p *planner) reason() string {
 	st := &p.out.Status
 	switch {
+	case p.d.Operator.Abort && p.calling == 0:
+		return "aborting" + p.pending
 	case p.d.Operator.Abort:
 		return fmt.Sprintf("aborting: waiting for %s in flight", plural(p.calling, "call", "calls")) + p.pending
 	case p.held():

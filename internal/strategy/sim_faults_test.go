@@ -75,13 +75,13 @@ func (s *sim) leaveZombie(unsent []rollout.Action) {
 		return
 	}
 	epoch := s.epoch
-	s.at(s.now.Add(between(s.crashRng, 100*time.Millisecond, 30*time.Second)), func() {
+	s.at(s.now.Add(between(s.crashRng, 100*time.Millisecond, pick(s.crashRng, 2*time.Second, 30*time.Second))), func() {
 		for _, a := range unsent {
 			if a.Kind == rollout.ActionRoute {
 				s.cover("router: a dead owner writes")
 				s.write(written{call: a.Route, epoch: epoch - 1, late: true})
 			}
-			if a.Kind == rollout.ActionCall {
+			if a.Kind == rollout.ActionCall && !s.now.Add(s.stored.Deployment.Spec.Deploy.Timeout.Std()).After(a.Call.Until) {
 				s.cover("a dead owner sends")
 				s.send(sent{index: a.Target, call: a.Call, back: a.Back, epoch: epoch - 1, late: true})
 			}

@@ -149,7 +149,7 @@ func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollo
 		s.violate("%s: called before %s", t.ID, sh.earliest.of(c.Action).Sub(simStart))
 	case sh.lost && known != "" && askable(spec):
 		s.violate("%s: called again without being asked what the lost call did", t.ID)
-	case !c.Until.Equal(s.now.Add(spec.Deploy.Timeout.Std())):
+	case !c.Until.Equal(s.now.Add(rollout.StartWithin + spec.Deploy.Timeout.Std())):
 		s.violate("%s: a call until %s", t.ID, c.Until)
 	case before.Operator.Pause || before.Operator.Abort || before.State == rollout.StatePaused:
 		s.violate("%s: a call while %s", t.ID, before.Operator.Intent())
@@ -249,9 +249,13 @@ func (s *sim) describeTargets() string {
 	return text
 }
 
-// checkArrival wants fences at a target to rise, except in calls of those who have been declared dead.
+// checkArrival wants fences at a target to rise, except in calls of those who have been declared dead, and no call to come
+// while an earlier one is still at work within its time.
 func (s *sim) checkArrival(c sent, w *simTarget) {
-	if !c.late && c.call.Fence <= w.highest {
+	if s.now.Before(earlier(w.workEnds, w.workDue)) {
+		s.violate("%s got a call while an earlier one was at work until %s", w.id, w.workEnds.Sub(simStart))
+	}
+	if !c.late && c.call.Fence <= w.highest && !w.ahead {
 		s.violate("%s got fence %d after %d", w.id, c.call.Fence, w.highest)
 	}
 }

@@ -81,6 +81,9 @@ func (sc *scenario) adopt(prepared rollout.NewDeployment) {
 		t := &prepared.Targets[i]
 		w := byID[t.ID]
 		w.want, w.highest = t.Want, t.Fence
+		if w.ahead {
+			w.highest += 1000
+		}
 		sc.world = append(sc.world, w)
 	}
 }
@@ -159,6 +162,8 @@ func randomTarget(rng *rand.Rand, id string, trouble float64) *simTarget {
 		remembers: chance(rng, 0.7), boot: pick(rng, 0, 200*time.Millisecond, 2*time.Second), moods: []mood{answers},
 	}
 	w.running = w.initial
+	w.locks = chance(rng, 0.5)
+	w.ahead = w.remembers && chance(rng, 0.05)
 	if !chance(rng, trouble) {
 		return w
 	}

@@ -18,6 +18,7 @@ type shadow struct {
 	// lost is set while the newest call has no answer and the target has not been asked since.
 	lost    bool
 	adopted int
+	raised  bool // its 409 was answered with a higher fence
 	// taken is set once it is known that the target took the newest call: it said so, or says that it runs what it should.
 	taken bool
 	// earliest is when the next call may be made.
@@ -84,15 +85,44 @@ func (s *sim) foresee(o rollout.Outcome) {
 	case rollout.AnswerDone, rollout.AnswerAccepted:
 		sh.taken = true
 	case rollout.AnswerRefused, rollout.AnswerFenced:
+		if s.turnedDownAtWork(o) {
+			return
+		}
+		named := o.Answer.Fence >= o.Action.Call.Fence
+		if o.Answer.Kind == rollout.AnswerFenced && !sh.raised && (named || sh.calls[0]+sh.calls[1]-sh.notSent <= 1) {
+			sh.raised, sh.lost = true, true
+			sh.adopted++ // one call more
+			s.cover("answered with a higher fence")
+			return
+		}
 		*sh.final.of(action) = true
 	case rollout.AnswerNotSent:
 		sh.notSent++
 		*sh.earliest.of(action) = s.now.Add(spec.Deploy.Backoff.Std())
 	case rollout.AnswerRetry:
+		if s.turnedDownAtWork(o) {
+			return
+		}
 		*sh.earliest.of(action) = s.now.Add(max(spec.Deploy.Backoff.Std(), o.Answer.RetryAfter))
 	case rollout.AnswerLost:
 		sh.lost = true
+		*sh.earliest.of(action) = s.now.Add(o.Answer.RetryAfter)
 	}
+}
+
+// turnedDownAtWork sees a target turn a call down because an earlier one of this deployment is at work: nothing follows from
+// that but that it is asked.
+func (s *sim) turnedDownAtWork(o rollout.Outcome) bool {
+	doubt := s.live.Targets[o.Action.Target].History.InDoubt
+	status := o.Answer.Status
+	if !doubt || status != 423 && status != 429 && (o.Answer.Kind != rollout.AnswerFenced || o.Answer.Fence > 0) {
+		return false
+	}
+	sh := &s.liveShadow[o.Action.Target]
+	sh.lost = true
+	*sh.earliest.of(o.Action.Call.Action) = s.now.Add(o.Answer.RetryAfter)
+	s.cover("turned down while at work")
+	return true
 }
 
 // intend notes a call that is being written down.

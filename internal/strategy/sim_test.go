@@ -212,7 +212,7 @@ func checkCoverage(t *testing.T, covered map[string]int) {
 		"stopped: threshold", "stopped: max_failures", "stopped: progress", "sick after the switch",
 		"crash after the plan, before it is stored", "crash after the store, before it is sent", "crash while it waits",
 		"crash after an answer, before it is stored", "adopted a call without an answer", "a dead owner sends",
-		"released until it is due", "a store put off",
+		"released until it is due", "a store put off", "answered with a higher fence", "turned down while at work",
 		"late call refused by its fence", "a probe older than the newest call", "cut",
 		"answer: done", "answer: accepted", "answer: retry", "answer: refused", "answer: fenced", "answer: not_sent", "answer: lost",
 	}

@@ -15,7 +15,8 @@ const (
 	hangs       mood = "hangs"
 	resets      mood = "resets the connection"
 	losesAnswer mood = "does it, the answer is lost"
-	busy        mood = "503 with Retry-After"
+	busy        mood = "429 with Retry-After"
+	proxied     mood = "504 of a proxy while the work goes on"
 	broken      mood = "500, perhaps done"
 	refuses     mood = "400"
 	fencedOff   mood = "409"
@@ -26,7 +27,7 @@ const (
 
 func moods() []mood {
 	return []mood{
-		answers, slow, hangs, resets, losesAnswer, busy, broken, refuses, fencedOff, unreachable, lies, accepts,
+		answers, slow, hangs, resets, losesAnswer, busy, proxied, broken, refuses, fencedOff, unreachable, lies, accepts,
 	}
 }
 
@@ -40,8 +41,13 @@ type simTarget struct {
 	// remembers the highest fence seen, and refuses lower ones.
 	remembers bool
 	highest   int64
-	boot      time.Duration
-	bootUntil time.Time
+	// ahead targets have seen a higher fence than anyone remembers.
+	ahead bool
+	// workEnds is when the work of its newest call ends, workDue when it must; locks turns calls down until it has ended.
+	workEnds, workDue time.Time
+	locks             bool
+	boot              time.Duration
+	bootUntil         time.Time
 	// badOn is the version on which it never gets healthy.
 	badOn string
 	// sickAfter is how long after its start the new version falls sick.
@@ -59,7 +65,7 @@ type simTarget struct {
 // honest reports whether a 2xx of the target means what it says.
 func (w *simTarget) honest() bool {
 	for _, m := range w.moods {
-		if m == lies || m == accepts || m == broken || m == hangs || m == resets || m == losesAnswer {
+		if m == lies || m == accepts || m == broken || m == proxied || m == hangs || m == resets || m == losesAnswer {
 			return false
 		}
 	}
@@ -84,6 +90,8 @@ type sent struct {
 	call  rollout.Call
 	epoch int64
 	back  bool
+	// began is when it was made, and due when its time is over.
+	began, due time.Time
 	// late is true for a call that an owner sends after it has been declared dead.
 	late bool
 }
@@ -91,6 +99,8 @@ type sent struct {
 // send puts a call on the wire: it may arrive, be answered, both, or neither.
 func (s *sim) send(c sent) {
 	w := s.world[c.index]
+	c.began = s.now
+	c.due = earlier(c.call.Until, s.now.Add(s.stored.Deployment.Spec.Deploy.Timeout.Std()))
 	m := pick(s.rng, w.moods...)
 	if c.back && !w.stubborn {
 		m = answers
@@ -130,10 +140,19 @@ func (s *sim) arrive(c sent, w *simTarget, m mood) {
 	if c.call.Fence < w.highest {
 		if w.remembers {
 			s.cover("late call refused by its fence")
-			s.answer(c, 0, rollout.Answer{Kind: rollout.AnswerFenced, Message: "409: newer fence"})
+			s.answer(c, 0, rollout.Answer{
+				Kind: rollout.AnswerFenced, Status: 409, Fence: pick(s.rng, 0, w.highest), Message: "409: newer fence",
+			})
 			return
 		}
 		w.muddled = true
+	}
+	if w.locks && s.now.Before(w.workEnds) {
+		s.answer(c, s.travel(), pick(s.rng,
+			rollout.Answer{Kind: rollout.AnswerFenced, Status: 409, Message: "409: at work"},
+			rollout.Answer{Kind: rollout.AnswerRefused, Status: 423, RetryAfter: time.Second, Message: "423: at work"},
+			rollout.Answer{Kind: rollout.AnswerRetry, Status: 429, RetryAfter: time.Second, Message: "429: at work"}))
+		return
 	}
 	if c.late && s.storedShadow[c.index].fence > c.call.Fence {
 		w.muddled = true // the call that would have raised its fence never arrived: nothing could have stopped this one
@@ -145,7 +164,7 @@ func (s *sim) arrive(c sent, w *simTarget, m mood) {
 }
 
 func (s *sim) treat(c sent, w *simTarget, m mood) {
-	left := max(c.call.Until.Sub(s.now), 0)
+	left := max(c.due.Sub(s.now), 0)
 	lost := rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer: " + string(m)}
 	switch m {
 	case answers:
@@ -172,6 +191,13 @@ func (s *sim) treat(c sent, w *simTarget, m mood) {
 	case losesAnswer:
 		w.run(c.call.Version, s.now)
 		s.answer(c, left, lost)
+	case proxied:
+		took := between(s.rng, 0, left)
+		s.work(c, w, took)
+		s.at(s.now.Add(took), func() { w.run(c.call.Version, s.now) }) // whatever has come since
+		s.answer(c, between(s.rng, 0, took), pick(s.rng,
+			rollout.Answer{Kind: rollout.AnswerLost, Status: 504, Message: "504"},
+			rollout.Answer{Kind: rollout.AnswerLost, Status: 503, RetryAfter: 3 * time.Second, Message: "503"}))
 	case accepts:
 		s.runLater(c, w, between(s.rng, 0, 6*time.Second))
 		s.answer(c, s.travel(), rollout.Answer{Kind: rollout.AnswerAccepted, Message: "202"})
@@ -186,14 +212,14 @@ func (s *sim) turnDown(c sent, w *simTarget, m mood) {
 	switch m {
 	case busy:
 		wait := pick(s.rng, 0, 700*time.Millisecond, 3*time.Second)
-		a = rollout.Answer{Kind: rollout.AnswerRetry, Message: "503", RetryAfter: wait}
+		a = rollout.Answer{Kind: rollout.AnswerRetry, Status: 429, Message: "429", RetryAfter: wait}
 	case broken:
 		if chance(s.rng, 0.5) {
 			w.run(c.call.Version, s.now)
 		}
-		a = rollout.Answer{Kind: rollout.AnswerRetry, Message: "500"}
+		a = rollout.Answer{Kind: rollout.AnswerLost, Status: 500, Message: "500"}
 	case fencedOff:
-		a = rollout.Answer{Kind: rollout.AnswerFenced, Message: "409"}
+		a = rollout.Answer{Kind: rollout.AnswerFenced, Status: 409, Message: "409"}
 	case lies:
 		a = rollout.Answer{Kind: rollout.AnswerDone, Message: "200"}
 	}
@@ -203,23 +229,30 @@ func (s *sim) turnDown(c sent, w *simTarget, m mood) {
 // runLater starts the version after a while, unless a newer call has come by then.
 func (s *sim) runLater(c sent, w *simTarget, after time.Duration) {
 	arrival := w.arrivals
+	s.work(c, w, after)
 	s.at(s.now.Add(after), func() {
 		if w.arrivals == arrival {
 			// It carries out a call that was given up as lost, and the one that should have undone it never arrived: only
 			// the target could know.
-			w.muddled = w.muddled || max(s.sentFence[c.index], s.storedShadow[c.index].fence) > c.call.Fence
+			w.muddled = w.muddled || s.now.After(c.due) && max(s.sentFence[c.index], s.storedShadow[c.index].fence) > c.call.Fence
 			w.run(c.call.Version, s.now)
 			s.trace("runs", w.id, "%s", c.call.Version)
 		}
 	})
 }
 
+// work notes how long a call keeps its target at work.
+func (s *sim) work(c sent, w *simTarget, took time.Duration) {
+	w.workEnds, w.workDue = s.now.Add(took), c.due
+}
+
 // answer brings an answer to the owner that made the call, if it still lives; nobody waits longer than Until.
 func (s *sim) answer(c sent, after time.Duration, a rollout.Answer) {
 	at := s.now.Add(after)
-	if at.After(c.call.Until) {
-		at, a = c.call.Until, rollout.Answer{Kind: rollout.AnswerLost, Message: "timeout"}
+	if at.After(c.due) {
+		at, a = c.due, rollout.Answer{Kind: rollout.AnswerLost, Message: "timeout"}
 	}
+	a.Began = c.began
 	action := rollout.Action{Kind: rollout.ActionCall, Target: c.index, Call: c.call}
 	s.at(at, func() {
 		if c.epoch == s.epoch && s.live != nil && s.calls[c.index] == c.call.Fence {

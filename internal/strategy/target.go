@@ -15,7 +15,7 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 	t := target.Clone()
 	if a.Kind == rollout.ActionProbe {
 		t.Checks[a.Check].Probing = true
-		a.Call.Fence = t.Fence
+		a.Call.Fence, a.Begun = t.Fence, now
 		return t, a, nil
 	}
 	for c := range t.Checks {
@@ -28,6 +28,7 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 	if t.Sent == 0 && !t.Back {
 		t.PreviousVersion = t.Version
 	}
+	t.History.From = cmp.Or(t.Version, t.History.From)
 	t.Attempts++
 	t.Sent++
 	t.Fence++
@@ -39,7 +40,7 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 	a.Call.WebhookID = rollout.WebhookID(d.ID, t.ID, a.Call.Action)
 	a.Call.Version, a.Call.PreviousVersion = t.Wanted(), t.PreviousVersion
 	a.Call.Attempt, a.Call.Fence = t.Attempts, t.Fence
-	a.Call.Until = now.Add(d.Spec.Deploy.Timeout.Std())
+	a.Call.Until = now.Add(rollout.StartWithin + d.Spec.Deploy.Timeout.Std())
 	call := a.Call
 	t.Call = &call
 	enter(&t, rollout.PhaseCalling, outbound(&t), now)
@@ -64,8 +65,8 @@ func Apply(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Even
 	call := *t.Call
 	t.Call = nil
 	from := t.State
-	kind := applyAnswer(s, t, call, o.Answer, now)
-	e := targetEvent(kind, t, from, now, o.Answer.Message)
+	kind, message := applyAnswer(s, t, call, o.Answer, now)
+	e := targetEvent(kind, t, from, now, message)
 	e.Call = &call
 	events := []rollout.Event{e}
 	if t.Settled() {
@@ -97,15 +98,24 @@ func Move(s *rollout.Snapshot, m rollout.Move, now time.Time) []rollout.Event {
 	return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, m.Message)}
 }
 
-// applyAnswer moves the target on by the answer to its call, and names the event that tells of it.
-func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.Answer, now time.Time) string {
+// applyAnswer moves the target on by the answer to its call, and gives the type and message of the event that tells of it.
+func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.Answer, now time.Time) (kind, message string) {
 	spec := &s.Deployment.Spec
+	switch {
+	case locked(t, a):
+		return rollout.EventTargetUnknown, stillBusy(spec, t, a, now)
+	case a.Kind == rollout.AnswerFenced && mayRaiseFence(t, call, a):
+		return rollout.EventTargetResult, raiseFence(t, a, now)
+	}
+	kind = rollout.EventTargetResult
 	switch a.Kind {
 	case rollout.AnswerDone:
 		t.Version = call.Version
+		t.History.InDoubt, t.History.MayRunUntil = false, time.Time{}
 		startVerifying(spec, t, now)
 	case rollout.AnswerAccepted:
 		t.Version = ""
+		t.History.InDoubt, t.History.MayRunUntil = true, mayRunUntil(spec, call, a)
 		startVerifying(spec, t, now)
 	case rollout.AnswerRetry:
 		t.Version = ""
@@ -113,20 +123,20 @@ func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a ro
 	case rollout.AnswerNotSent:
 		t.Sent--
 		tryAgain(spec, t, a, now)
-		return rollout.EventTargetNotSent
+		kind = rollout.EventTargetNotSent
+	case rollout.AnswerNotStarted:
+		t.Sent--
+		enter(t, rollout.PhaseReady, outbound(t), now)
+		t.NotBefore = now
+		kind = rollout.EventTargetNotSent
 	case rollout.AnswerLost:
-		t.Tries++
-		askAt := now
-		if t.Tries <= spec.Deploy.Retries {
-			askAt = now.Add(backoff(spec, t.Tries)) // it is asked, and called again, no sooner
-		}
-		lose(t, now, askAt)
-		note(t, a.Message, now)
-		return rollout.EventTargetUnknown
+		applyLost(spec, t, call, a, now)
+		kind = rollout.EventTargetUnknown
 	case rollout.AnswerRefused, rollout.AnswerFenced:
+		t.History.InDoubt, t.History.MayRunUntil = false, time.Time{}
 		giveUp(t, rollout.TargetFailed, a.Message, now)
 	}
-	return rollout.EventTargetResult
+	return kind, a.Message
 }
 
 // applyProbe adds what a probe found and moves the target on by it.
@@ -140,6 +150,7 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	state.NextAt = now.Add(check.Interval.Std())
 	if o.Observation.Version != "" && t.Phase != rollout.PhaseCalling {
 		t.Version = o.Observation.Version
+		noteIfOver(t)
 	}
 	from := t.State
 	switch t.Phase {
@@ -149,7 +160,7 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 		enter(t, rollout.PhaseReady, t.State, now)
 		return nil
 	case rollout.PhaseAsking:
-		return applyAsked(spec, t, o.Observation, now)
+		return applyAsked(spec, t, o, now)
 	case rollout.PhaseVerifying:
 		*state = observe(check, *state, o.Observation, t.Wanted())
 		t.Health = rollout.Overall(spec.Checks, t.Checks)
@@ -175,27 +186,6 @@ func conclude(spec *rollout.Spec, t *rollout.Target, now time.Time) bool {
 		return false
 	}
 	return true
-}
-
-// applyAsked decides, after a call that got no answer, by what the target itself says.
-func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Observation, now time.Time) []rollout.Event {
-	from := t.State
-	switch {
-	case o.Version != "" && o.Version == t.Wanted():
-		startVerifying(spec, t, now)
-		if t.Settled() {
-			return []rollout.Event{outcomeEvent(spec, t, from, now)}
-		}
-		message := "no answer came, but the target runs " + o.Version
-		return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, message)}
-	case t.Tries <= spec.Deploy.Retries:
-		enter(t, rollout.PhaseReady, t.State, now)
-		t.NotBefore = now
-	case spec.VersionCheck() < 0:
-		giveUp(t, rollout.TargetUnknown, t.Error, now)
-		return []rollout.Event{outcomeEvent(spec, t, from, now)}
-	}
-	return nil
 }
 
 // applyWatched adds a probe of a verified target; one that falls sick counts as failed.
@@ -240,13 +230,6 @@ func tryAgain(spec *rollout.Spec, t *rollout.Target, a rollout.Answer, now time.
 	note(t, a.Message, now)
 	enter(t, rollout.PhaseReady, outbound(t), now)
 	t.NotBefore = now.Add(max(backoff(spec, t.Tries), a.RetryAfter))
-}
-
-// lose records that nobody can say what the last call did.
-func lose(t *rollout.Target, now, askAt time.Time) {
-	t.Version = ""
-	enter(t, rollout.PhaseAsking, rollout.TargetUnknown, now)
-	t.NotBefore = askAt
 }
 
 func settle(t *rollout.Target, state rollout.TargetState, now time.Time) {

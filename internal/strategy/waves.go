@@ -158,6 +158,8 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 		p.out.Moves = append(p.out.Moves, rollout.Move{
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.Want,
 		})
+	case p.mayRun(t):
+		p.awaitWork(i, t)
 	case p.now.Before(t.NotBefore):
 		p.waits(t.ID+" is called again at", t.NotBefore)
 	case t.Busy() || p.busy < p.atOnce(t, p.spec.Waves[t.Wave-1].Parallel):
@@ -204,50 +206,6 @@ func (p *planner) giveUpIfStopped(i int, t *rollout.Target) {
 	if p.d.Stop == rollout.StopHalted {
 		p.out.Moves = append(p.out.Moves, lastMove(i, t, t.Error))
 	}
-}
-
-// askAgain finds out what a call without an answer did, until the target says so or its time is over.
-func (p *planner) askAgain(i int, t *rollout.Target) {
-	until := t.PhaseAt.Add(p.spec.HealthyDeadline.Std())
-	if t.Tries > p.spec.Deploy.Retries && !p.now.Before(until) {
-		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
-		return
-	}
-	check := max(p.spec.VersionCheck(), 0)
-	if len(p.spec.Checks) == 0 || p.spec.Checks[check].Type == rollout.CheckNone {
-		p.sendAgainUnasked(i, t)
-		return
-	}
-	p.probe(i, check, t.NotBefore)
-	if t.Tries > p.spec.Deploy.Retries {
-		p.visibleAt(until)
-	} else if p.now.Before(t.NotBefore) {
-		p.visibleAt(t.NotBefore)
-	}
-}
-
-// sendAgainUnasked goes on with a target that cannot be asked anything.
-func (p *planner) sendAgainUnasked(i int, t *rollout.Target) {
-	switch {
-	case t.Tries > p.spec.Deploy.Retries:
-		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
-	case p.now.Before(t.NotBefore):
-		p.visibleAt(t.NotBefore)
-	case t.Back:
-		p.callBack(i, t)
-	default:
-		p.callForward(i, t)
-	}
-}
-
-// unansweredMove gives up on a target that never said whether it took the call: it failed when it is known to run
-// something else, else nobody knows.
-func unansweredMove(i int, t *rollout.Target) rollout.Move {
-	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: t.Error}
-	if t.Version != "" {
-		m.State, m.Message = rollout.TargetFailed, fmt.Sprintf("still runs %s; %s", t.Version, t.Error)
-	}
-	return m
 }
 
 // verify probes a target that has taken its call, until its checks conclude or its time is over.

@@ -21,7 +21,8 @@ func TestTheStatusLineDecides(t *testing.T) {
 		400: rollout.AnswerRefused, 401: rollout.AnswerRefused, 404: rollout.AnswerRefused,
 		408: rollout.AnswerRetry, 409: rollout.AnswerFenced, 410: rollout.AnswerRefused,
 		422: rollout.AnswerRefused, 425: rollout.AnswerRetry, 429: rollout.AnswerRetry,
-		500: rollout.AnswerRetry, 503: rollout.AnswerRetry, 599: rollout.AnswerRetry, 600: rollout.AnswerLost,
+		423: rollout.AnswerRefused,
+		500: rollout.AnswerLost, 502: rollout.AnswerLost, 503: rollout.AnswerLost, 504: rollout.AnswerLost, 599: rollout.AnswerLost, 600: rollout.AnswerLost,
 	}
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		var status int
@@ -56,7 +57,7 @@ func TestARetryAfterIsHeard(t *testing.T) {
 		http.Error(w, "busy\x1b[31m\nnow", http.StatusServiceUnavailable)
 	})
 	got := call(t, Config{}, url)
-	want(t, got, rollout.AnswerRetry, "HTTP 503: busy [31m now")
+	want(t, got, rollout.AnswerLost, "HTTP 503: busy [31m now")
 	if got.RetryAfter != 3*time.Second {
 		t.Errorf("RetryAfter %v", got.RetryAfter)
 	}
@@ -108,6 +109,33 @@ func TestWhatIsNotAFinalAnswerIsLost(t *testing.T) {
 		want(t, call(t, Config{}, url), rollout.AnswerLost, message)
 		if requests.Load() != 1 {
 			t.Errorf("%.20q: %d requests", answer, requests.Load())
+		}
+	}
+}
+
+func TestAnswer_409NamesTheFenceItHasSeen(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		header, body string
+		want         int64
+	}{
+		"header":            {header: "42", want: 42},
+		"body":              {body: `{"error":"too low","fence":43}`, want: 43},
+		"header goes first": {header: "44", body: `{"fence":45}`, want: 44},
+		"none":              {body: "conflict"},
+		"negative":          {body: `{"fence":-1}`},
+		"no number":         {header: "many", body: `{"fence":"many"}`},
+		"bounded":           {body: `{"fence":9223372036854775807}`, want: 1 << 52},
+	} {
+		url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			if test.header != "" {
+				w.Header().Set("Rollcall-Fence", test.header)
+			}
+			w.WriteHeader(http.StatusConflict)
+			_, _ = io.WriteString(w, test.body)
+		})
+		if got := call(t, Config{}, url); got.Kind != rollout.AnswerFenced || got.Fence != test.want || got.Status != 409 {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }

@@ -147,7 +147,7 @@ func TestTheStatusLineDecides(t *testing.T) {
 		200: rollout.AnswerDone, 202: rollout.AnswerDone, 204: rollout.AnswerDone,
 		302: rollout.AnswerRefused, 308: rollout.AnswerRefused, 400: rollout.AnswerRefused, 404: rollout.AnswerRefused,
 		408: rollout.AnswerRetry, 409: rollout.AnswerFenced, 422: rollout.AnswerRefused, 425: rollout.AnswerRetry,
-		429: rollout.AnswerRetry, 500: rollout.AnswerRetry, 503: rollout.AnswerRetry, 600: rollout.AnswerLost,
+		429: rollout.AnswerRetry, 500: rollout.AnswerLost, 503: rollout.AnswerLost, 504: rollout.AnswerLost, 600: rollout.AnswerLost,
 	}
 	for status, kind := range kinds {
 		want(t, post(t, webhookOn(fmt.Sprintf("%s/%d", url, status), false)), kind, fmt.Sprintf("HTTP %d", status))
@@ -165,7 +165,7 @@ func TestRetryAfterIsHonouredUpToAMinute(t *testing.T) {
 			http.Error(w, "not\nnow", http.StatusServiceUnavailable)
 		})
 		got := post(t, webhookOn(url, true))
-		want(t, got, rollout.AnswerRetry, "HTTP 503: not now")
+		want(t, got, rollout.AnswerLost, "HTTP 503: not now")
 		if got.RetryAfter != wait {
 			t.Errorf("%q: wait %v, want %v", value, got.RetryAfter, wait)
 		}

@@ -1,0 +1,195 @@
+package strategy
+
+import (
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// A call in doubt is one whose outcome is not known: no answer came, or one that says nothing of the target, such as a
+// 504 of a proxy. Its work may go on until the deploy timeout after it was sent. Until then the target is asked what it
+// runs, and nothing else is sent to it, forward or back.
+
+// mayRunUntil is until when the work of a call may go on of which the target has not said that it is over.
+func mayRunUntil(spec *rollout.Spec, call rollout.Call, a rollout.Answer) time.Time {
+	if a.Began.IsZero() {
+		return call.Until
+	}
+	return earlier(call.Until, a.Began.Add(spec.Deploy.Timeout.Std()))
+}
+
+// applyLost records that nobody can say what a call did.
+func applyLost(spec *rollout.Spec, t *rollout.Target, call rollout.Call, a rollout.Answer, now time.Time) {
+	t.Tries++
+	askAt := now
+	if t.Tries <= spec.Deploy.Retries {
+		askAt = now.Add(max(backoff(spec, t.Tries), a.RetryAfter)) // it is called again no sooner
+	}
+	lose(t, now, askAt, mayRunUntil(spec, call, a))
+	note(t, a.Message, now)
+}
+
+// lose has the target asked what its last call did, whose work may go on until a time; it is called again from askAt on.
+func lose(t *rollout.Target, now, askAt, until time.Time) {
+	t.Version = ""
+	t.History.InDoubt, t.History.MayRunUntil = true, until
+	enter(t, rollout.PhaseAsking, rollout.TargetUnknown, now)
+	t.NotBefore = askAt
+}
+
+// The statuses besides 409 by which a target says that it is at work (RFC 4918, section 11.3; RFC 6585, section 4).
+const (
+	statusLocked          = 423
+	statusTooManyRequests = 429
+)
+
+// locked reports whether the target turns a call down because it is at work, after an earlier call of this deployment
+// whose outcome is not known: that one holds the lock.
+func locked(t *rollout.Target, a rollout.Answer) bool {
+	if !t.History.InDoubt {
+		return false
+	}
+	return a.Kind == rollout.AnswerFenced && a.Fence == 0 || a.Status == statusLocked || a.Status == statusTooManyRequests
+}
+
+// stillBusy has a target that is at work asked again later.
+func stillBusy(spec *rollout.Spec, t *rollout.Target, a rollout.Answer, now time.Time) string {
+	t.Tries++
+	t.Version = ""
+	enter(t, rollout.PhaseAsking, rollout.TargetUnknown, now)
+	t.NotBefore = now.Add(max(backoff(spec, t.Tries), a.RetryAfter))
+	note(t, a.Message, now)
+	return a.Message + "; an earlier call may still be at work, so the target is asked again"
+}
+
+// mayRaiseFence reports whether a 409 may be answered with a higher fence: once, when it names a higher one, or when it is
+// the answer to the first call of the deployment, which then begins with a fence that is too low.
+func mayRaiseFence(t *rollout.Target, call rollout.Call, a rollout.Answer) bool {
+	return !t.History.FenceRaised && (a.Fence >= call.Fence || t.Sent <= 1)
+}
+
+// raiseFence has the target asked, and called once more with a fence above the one that it named and above any that was
+// given before by time.
+func raiseFence(t *rollout.Target, a rollout.Answer, now time.Time) string {
+	t.History.FenceRaised = true
+	t.Fence = max(t.Fence, a.Fence, now.UnixMilli())
+	enter(t, rollout.PhaseAsking, outbound(t), now)
+	t.NotBefore = now
+	note(t, a.Message, now)
+	if a.Fence > 0 {
+		return fmt.Sprintf("%s; it has seen fence %d: it is asked, and called once more above %d", a.Message, a.Fence, t.Fence)
+	}
+	return fmt.Sprintf("%s: it is asked, and called once more with a fence above %d", a.Message, t.Fence)
+}
+
+// noteIfOver ends the doubt about a call when the target runs what it was called for, and did not before.
+func noteIfOver(t *rollout.Target) {
+	if t.History.InDoubt && t.Version == t.Wanted() && t.Version != t.History.From {
+		t.History.InDoubt, t.History.MayRunUntil = false, time.Time{}
+	}
+}
+
+// resendAt is when a target in doubt may be called again.
+func resendAt(t *rollout.Target) time.Time { return later(t.NotBefore, t.History.MayRunUntil) }
+
+// applyAsked decides, after a call whose outcome is not known, by what the target itself says. That it runs another version
+// proves nothing as long as the work may go on.
+func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
+	from, version := t.State, o.Observation.Version
+	soon := o.Action.Begun.Before(resendAt(t))
+	if state := &t.Checks[o.Action.Check]; soon {
+		state.NextAt = earlier(state.NextAt, later(now, resendAt(t)))
+	}
+	switch {
+	case version != "" && version == t.Wanted() && !now.Before(t.History.MayRunUntil):
+		startVerifying(spec, t, now)
+		if t.Settled() {
+			return []rollout.Event{outcomeEvent(spec, t, from, now)}
+		}
+		message := "the outcome of the call was not known, but the target runs " + version
+		return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, message)}
+	case soon:
+		return nil
+	case t.Tries <= spec.Deploy.Retries:
+		enter(t, rollout.PhaseReady, t.State, now)
+		t.NotBefore = now
+	case spec.VersionCheck() < 0:
+		giveUp(t, rollout.TargetUnknown, t.Error, now)
+		return []rollout.Event{outcomeEvent(spec, t, from, now)}
+	}
+	return nil
+}
+
+// mayRun reports whether the work of an earlier call may still go on at the target.
+func (p *planner) mayRun(t *rollout.Target) bool { return p.now.Before(t.History.MayRunUntil) }
+
+// awaitWork asks a target whose last call may still be at work what it runs, and otherwise leaves it alone.
+func (p *planner) awaitWork(i int, t *rollout.Target) {
+	p.waits("the last call of "+t.ID+" may be at work until", t.History.MayRunUntil)
+	if check := p.spec.VersionCheck(); check >= 0 {
+		p.probe(i, check, time.Time{})
+	}
+}
+
+// awaitAllWork waits for the work of every call that may still go on, and reports whether there is any.
+func (p *planner) awaitAllWork() bool {
+	any := false
+	for i := range p.s.Targets {
+		if t := &p.s.Targets[i]; p.mayRun(t) {
+			p.awaitWork(i, t)
+			any = true
+		}
+	}
+	return any
+}
+
+// askAgain finds out what a call without an answer did, until the target says so or its time is over.
+func (p *planner) askAgain(i int, t *rollout.Target) {
+	until := later(t.PhaseAt.Add(p.spec.HealthyDeadline.Std()), t.History.MayRunUntil)
+	if t.Tries > p.spec.Deploy.Retries && !p.now.Before(until) {
+		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
+		return
+	}
+	check := max(p.spec.VersionCheck(), 0)
+	if len(p.spec.Checks) == 0 || p.spec.Checks[check].Type == rollout.CheckNone {
+		p.sendAgainUnasked(i, t)
+		return
+	}
+	if p.mayRun(t) {
+		p.awaitWork(i, t)
+	} else {
+		p.probe(i, check, t.NotBefore)
+	}
+	if t.Tries > p.spec.Deploy.Retries {
+		p.visibleAt(until)
+	} else if at := resendAt(t); p.now.Before(at) {
+		p.visibleAt(at)
+	}
+}
+
+// sendAgainUnasked goes on with a target that cannot be asked anything.
+func (p *planner) sendAgainUnasked(i int, t *rollout.Target) {
+	switch {
+	case p.mayRun(t):
+		p.awaitWork(i, t)
+	case t.Tries > p.spec.Deploy.Retries:
+		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
+	case p.now.Before(t.NotBefore):
+		p.visibleAt(t.NotBefore)
+	case t.Back:
+		p.callBack(i, t)
+	default:
+		p.callForward(i, t)
+	}
+}
+
+// unansweredMove gives up on a target that never said whether it took the call: it failed when it is known to run
+// something else, else nobody knows.
+func unansweredMove(i int, t *rollout.Target) rollout.Move {
+	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: t.Error}
+	if t.Version != "" {
+		m.State, m.Message = rollout.TargetFailed, fmt.Sprintf("still runs %s; %s", t.Version, t.Error)
+	}
+	return m
+}

@@ -1,0 +1,155 @@
+package strategy_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// said is an answer with a status, to a call that was made at simStart.
+func said(a rollout.Action, kind rollout.AnswerKind, status int, fence int64) rollout.Outcome {
+	return rollout.Outcome{Action: a, Answer: rollout.Answer{
+		Kind: kind, Status: status, Fence: fence, Message: "HTTP", Began: simStart,
+	}}
+}
+
+// calls are the calls among actions.
+func calls(actions []rollout.Action) []rollout.Action {
+	var found []rollout.Action
+	for _, a := range actions {
+		if a.Kind == rollout.ActionCall {
+			found = append(found, a)
+		}
+	}
+	return found
+}
+
+// at follows the plan at a time after simStart; each probe sees a healthy target that runs version.
+func at(t *testing.T, s *rollout.Snapshot, after time.Duration, version string) []rollout.Action {
+	t.Helper()
+	now := simStart.Add(after)
+	var found []rollout.Action
+	for range 4 {
+		actions := follow(t, s, now)
+		found = append(found, calls(actions)...)
+		for _, a := range actions {
+			if a.Kind == rollout.ActionProbe {
+				strategy.Apply(s, rollout.Outcome{Action: a, Observation: saw(version)}, now)
+			}
+		}
+	}
+	return found
+}
+
+func TestDoubt_NoCallBeforeTheTimeOfTheFirstIsUp(t *testing.T) {
+	t.Parallel()
+	for name, rollback := range map[string]bool{"forward": false, "back": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := running(t, 1, ``)
+			first := called(t, s)
+			strategy.Apply(s, said(first, rollout.AnswerLost, 504, 0), simStart.Add(time.Second))
+			if rollback {
+				if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbRollback}, simStart); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for after := time.Second; after < 5*time.Second; after += 100 * time.Millisecond {
+				if got := at(t, s, after, oldVersion); len(got) > 0 {
+					t.Fatalf("called after %s: %+v", after, got)
+				}
+			}
+			got := at(t, s, 5*time.Second, oldVersion)
+			if len(got) != 1 || got[0].Back != rollback || !rollback && (got[0].Call.WebhookID != first.Call.WebhookID || got[0].Call.Attempt != 2) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+func TestDoubt_TheWantedVersionEndsIt(t *testing.T) {
+	t.Parallel()
+	s := running(t, 1, ``)
+	strategy.Apply(s, said(called(t, s), rollout.AnswerLost, 502, 0), simStart.Add(time.Second))
+	at(t, s, time.Second, oldVersion)
+	at(t, s, 2*time.Second, newVersion)
+	if got := at(t, s, 3*time.Second, newVersion); len(got) > 0 || s.Deployment.State != rollout.StateCompleted {
+		t.Errorf("%s, %+v", s.Deployment.State, got)
+	}
+}
+
+func TestDoubt_AbortWaitsForTheWork(t *testing.T) {
+	t.Parallel()
+	s := running(t, 1, ``)
+	strategy.Apply(s, said(called(t, s), rollout.AnswerLost, 504, 0), simStart.Add(time.Second))
+	if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbAbort}, simStart); err != nil {
+		t.Fatal(err)
+	}
+	at(t, s, 4900*time.Millisecond, oldVersion)
+	if s.Deployment.State.Terminal() {
+		t.Fatalf("%s while the call may be at work", s.Deployment.State)
+	}
+	at(t, s, 5*time.Second, oldVersion)
+	if s.Deployment.State != rollout.StateAborted {
+		t.Errorf("%s: %s", s.Deployment.State, s.Deployment.Reason)
+	}
+}
+
+func TestDoubt_ALockAfterOurOwnCallIsNoFailure(t *testing.T) {
+	t.Parallel()
+	for status, kind := range map[int]rollout.AnswerKind{
+		409: rollout.AnswerFenced, 423: rollout.AnswerRefused, 429: rollout.AnswerRetry,
+	} {
+		s := running(t, 1, ``)
+		strategy.Apply(s, said(called(t, s), rollout.AnswerLost, 504, 0), simStart.Add(time.Second))
+		second := at(t, s, 5*time.Second, oldVersion)
+		if len(second) != 1 {
+			t.Fatalf("%d: %+v", status, second)
+		}
+		now := simStart.Add(6 * time.Second)
+		strategy.Apply(s, said(second[0], kind, status, 0), now)
+		if s.Targets[0].Settled() {
+			t.Fatalf("%d: %s, %s", status, s.Targets[0].State, s.Targets[0].Error)
+		}
+		at(t, s, 9*time.Second, newVersion)
+		at(t, s, 10*time.Second, newVersion)
+		if s.Deployment.State != rollout.StateCompleted {
+			t.Errorf("%d: %s, %s", status, s.Deployment.State, s.Deployment.Reason)
+		}
+	}
+}
+
+func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
+	t.Parallel()
+	for _, named := range []int64{0, 7_000_000_000_000} {
+		s := running(t, 1, `{"on_failure":"halt"}`)
+		first := called(t, s)
+		events := strategy.Apply(s, said(first, rollout.AnswerFenced, 409, named), simStart)
+		if len(events) != 1 || !strings.Contains(events[0].Message, "called once more") {
+			t.Errorf("%+v", events)
+		}
+		again := at(t, s, time.Second, oldVersion)
+		if len(again) != 1 || again[0].Call.Fence <= max(named, simStart.UnixMilli()) || again[0].Call.WebhookID != first.Call.WebhookID {
+			t.Fatalf("%d: %+v", named, again)
+		}
+		strategy.Apply(s, said(again[0], rollout.AnswerFenced, 409, named*2), simStart.Add(time.Second))
+		if got := at(t, s, time.Hour, oldVersion); len(got) > 0 || s.Deployment.State != rollout.StateFailed {
+			t.Errorf("%d: %+v, %s", named, got, s.Deployment.State)
+		}
+	}
+}
+
+func TestCall_NotStartedInTimeUsesNoRetry(t *testing.T) {
+	t.Parallel()
+	s := running(t, 1, ``)
+	strategy.Apply(s, said(called(t, s), rollout.AnswerNotStarted, 0, 0), simStart)
+	if target := &s.Targets[0]; target.Touched() || target.Tries != 0 {
+		t.Errorf("%+v", target)
+	}
+	if got := at(t, s, 0, oldVersion); len(got) != 1 || got[0].Call.Attempt != 2 {
+		t.Errorf("%+v", got)
+	}
+}
