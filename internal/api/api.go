@@ -23,6 +23,12 @@ import (
 type Store interface {
 	// Replay answers a key that was used before for the same request; false when it is new.
 	Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error)
+	// TakeKey begins a request of any other kind under its key, or gives the response that it had before. What is asked
+	// of the store in a context that inside makes is committed with the response by KeepResponse, or undone by DropKey.
+	TakeKey(ctx context.Context, key rollout.IdempotencyKey) (
+		known *rollout.Response, inside func(context.Context) context.Context, err error)
+	KeepResponse(ctx context.Context, key rollout.IdempotencyKey, a rollout.Response) error
+	DropKey(ctx context.Context)
 	Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error)
 	// Remembered is what is known of the targets of a service in an environment, by target id.
 	Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error)
@@ -179,7 +185,7 @@ func (s *server) routes(c Config) chi.Router {
 		}
 	})
 	r.Group(func(r chi.Router) {
-		r.Use(s.authorized, negotiated, s.fewLasting, s.checked)
+		r.Use(s.authorized, negotiated, s.fewLasting, s.checked, s.keyed)
 		gen.HandlerWithOptions(s.strict(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.fail})
 	})
 	return r

@@ -29,6 +29,22 @@ func (b bounded) Replay(ctx context.Context, key rollout.IdempotencyKey) (rollou
 	return b.Store.Replay(ctx, key)
 }
 
+// TakeKey is Store.TakeKey within the limit.
+func (b bounded) TakeKey(
+	ctx context.Context, key rollout.IdempotencyKey,
+) (*rollout.Response, func(context.Context) context.Context, error) {
+	ctx, cancel := b.within(ctx, 0)
+	defer cancel()
+	return b.Store.TakeKey(ctx, key)
+}
+
+// KeepResponse is Store.KeepResponse within the limit.
+func (b bounded) KeepResponse(ctx context.Context, key rollout.IdempotencyKey, a rollout.Response) error {
+	ctx, cancel := b.within(ctx, 0)
+	defer cancel()
+	return b.Store.KeepResponse(ctx, key, a)
+}
+
 // Create is Store.Create within the limit and createPerTarget for each target. It may wait for another creation under the
 // same key; the database may go away in the meantime, and the caller learns of that as soon as of a small question.
 func (b bounded) Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error) {

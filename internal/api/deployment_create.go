@@ -2,9 +2,6 @@ package api
 
 import (
 	"context"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/rollout"
@@ -102,17 +99,6 @@ func (s *server) complete(
 		return rollout.NewDeployment{}, err
 	}
 	return strategy.Prepare(d, targets, or(body.Strategy, nil), remembered)
-}
-
-// idempotencyKey is the caller's name for the request; the zero key when there is none.
-func idempotencyKey(ctx context.Context, given *string) (rollout.IdempotencyKey, error) {
-	if given == nil {
-		return rollout.IdempotencyKey{}, nil
-	}
-	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) || strings.ContainsFunc(*given, deceptive) {
-		return rollout.IdempotencyKey{}, malformed("the header Idempotency-Key must be text of 1 to 255 characters")
-	}
-	return rollout.IdempotencyKey{Caller: caller(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
 }
 
 func accepted(c *rollout.Created) gen.CreateDeployment202JSONResponse {

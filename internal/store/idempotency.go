@@ -100,7 +100,8 @@ const drawKeySQL = `
 	INSERT INTO idempotency_keys AS k (caller, key, request_hash, deployment_id, lasting, created_at)
 	VALUES ($1, $2, $3, $4, $5, clock_timestamp())
 	ON CONFLICT (caller, key) DO UPDATE SET request_hash = excluded.request_hash,
-		deployment_id = excluded.deployment_id, lasting = excluded.lasting, answer = NULL, created_at = excluded.created_at
+		deployment_id = excluded.deployment_id, lasting = excluded.lasting, answer = NULL,
+		status = NULL, header = NULL, body = NULL, sealed_body = NULL, created_at = excluded.created_at
 	WHERE NOT k.lasting AND k.created_at <= now() - ` + keysLive
 
 // keyDrawn reads what came of drawKeySQL.

@@ -26,7 +26,7 @@ const (
 // Store is the database. Its methods may be called from any goroutine; they give a rollout.Error with CodeUnavailable
 // when the database cannot be reached or does not answer in time.
 type Store struct {
-	pool        *pgxpool.Pool
+	pool        connections
 	subscribers *subscribers
 	box         *seal.Box // nil: no secret is taken
 }
@@ -43,7 +43,7 @@ func Open(ctx context.Context, databaseURL string, options ...Option) (*Store, e
 	if err != nil {
 		return nil, fmt.Errorf("prepare the pool of database connections: %w", err)
 	}
-	s := &Store{pool: pool, subscribers: &subscribers{}}
+	s := &Store{pool: connections{pool}, subscribers: &subscribers{}}
 	for _, option := range options {
 		option(s)
 	}
@@ -57,7 +57,7 @@ func (s *Store) Apart(ctx context.Context) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare a second pool of database connections: %w", err)
 	}
-	return &Store{pool: pool, subscribers: s.subscribers, box: s.box}, nil
+	return &Store{pool: connections{pool}, subscribers: s.subscribers, box: s.box}, nil
 }
 
 func setDefaults(config *pgxpool.Config, databaseURL string) {
@@ -79,4 +79,4 @@ func setDefaults(config *pgxpool.Config, databaseURL string) {
 func (s *Store) Close() { s.pool.Close() }
 
 // Pool is the pool of connections, for its figures.
-func (s *Store) Pool() *pgxpool.Pool { return s.pool }
+func (s *Store) Pool() *pgxpool.Pool { return s.pool.Pool }

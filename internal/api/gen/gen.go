@@ -1726,6 +1726,9 @@ type DeploymentID = ID
 // EnvironmentName Example: checkout
 type EnvironmentName = Name
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
@@ -1820,8 +1823,8 @@ type CreateDeploymentParams struct {
 	// DryRun Only say what would be done; nothing is stored, the Idempotency-Key neither.
 	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
 
-	// IdempotencyKey The caller's own name for this request.
-	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetDeploymentParams defines parameters for GetDeployment.
@@ -1838,6 +1841,9 @@ type GetDeploymentParams struct {
 
 // AbortDeploymentParams defines parameters for AbortDeployment.
 type AbortDeploymentParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
@@ -1859,30 +1865,45 @@ type ListEventsParams struct {
 
 // PauseDeploymentParams defines parameters for PauseDeployment.
 type PauseDeploymentParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // PromoteDeploymentParams defines parameters for PromoteDeployment.
 type PromoteDeploymentParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ResumeDeploymentParams defines parameters for ResumeDeployment.
 type ResumeDeploymentParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RetryDeploymentParams defines parameters for RetryDeployment.
 type RetryDeploymentParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RollbackDeploymentParams defines parameters for RollbackDeployment.
 type RollbackDeploymentParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
@@ -1917,10 +1938,25 @@ type ListSourcesParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteSourceParams defines parameters for DeleteSource.
+type DeleteSourceParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PutSourceParams defines parameters for PutSource.
+type PutSourceParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // SyncSourceParams defines parameters for SyncSource.
 type SyncSourceParams struct {
 	// DryRun Only say what would be deployed.
 	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListNotificationsParams defines parameters for ListNotifications.
@@ -1932,6 +1968,18 @@ type ListNotificationsParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// DeleteNotificationParams defines parameters for DeleteNotification.
+type DeleteNotificationParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PutNotificationParams defines parameters for PutNotification.
+type PutNotificationParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
 	// Limit The most items wanted.
@@ -1939,6 +1987,12 @@ type ListDeliveriesParams struct {
 
 	// Cursor next_cursor of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// TestNotificationParams defines parameters for TestNotification.
+type TestNotificationParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListServicesParams defines parameters for ListServices.
@@ -1952,6 +2006,9 @@ type ListServicesParams struct {
 
 // DeleteDefinitionParams defines parameters for DeleteDefinition.
 type DeleteDefinitionParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
@@ -1964,11 +2021,20 @@ type GetDefinitionParams struct {
 
 // PutDefinitionParams defines parameters for PutDefinition.
 type PutDefinitionParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
 	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
 	// IfNoneMatch "*" defines only what has no definition yet.
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+}
+
+// RollbackLatestParams defines parameters for RollbackLatest.
+type RollbackLatestParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // GetDoraParams defines parameters for GetDora.
@@ -1999,6 +2065,18 @@ type ListTokensParams struct {
 
 	// Cursor next_cursor of the page before.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// CreateTokenParams defines parameters for CreateToken.
+type CreateTokenParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RevokeTokenParams defines parameters for RevokeToken.
+type RevokeTokenParams struct {
+	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // TryChecksJSONRequestBody defines body for TryChecks for application/json ContentType.
@@ -2095,13 +2173,13 @@ type ServerInterface interface {
 	ListSources(w http.ResponseWriter, r *http.Request, params ListSourcesParams)
 	// DeleteSource Forget a source; deployments and what runs stay
 	// (DELETE /gitops/sources/{name})
-	DeleteSource(w http.ResponseWriter, r *http.Request, name SourceName)
+	DeleteSource(w http.ResponseWriter, r *http.Request, name SourceName, params DeleteSourceParams)
 	// GetSource Read a source, where it stands, and its files
 	// (GET /gitops/sources/{name})
 	GetSource(w http.ResponseWriter, r *http.Request, name SourceName)
 	// PutSource Make a source, or change it
 	// (PUT /gitops/sources/{name})
-	PutSource(w http.ResponseWriter, r *http.Request, name SourceName)
+	PutSource(w http.ResponseWriter, r *http.Request, name SourceName, params PutSourceParams)
 	// TakeHook Take a push notification of GitHub, GitLab, Gitea or Forgejo
 	// (POST /gitops/sources/{name}/hook)
 	TakeHook(w http.ResponseWriter, r *http.Request, name SourceName)
@@ -2116,19 +2194,19 @@ type ServerInterface interface {
 	ListNotifications(w http.ResponseWriter, r *http.Request, params ListNotificationsParams)
 	// DeleteNotification Forget a notification, and what was still to be delivered to it
 	// (DELETE /notifications/{name})
-	DeleteNotification(w http.ResponseWriter, r *http.Request, name NotificationName)
+	DeleteNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params DeleteNotificationParams)
 	// GetNotification Read who is told of what
 	// (GET /notifications/{name})
 	GetNotification(w http.ResponseWriter, r *http.Request, name NotificationName)
 	// PutNotification Say who is told of what
 	// (PUT /notifications/{name})
-	PutNotification(w http.ResponseWriter, r *http.Request, name NotificationName)
+	PutNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params PutNotificationParams)
 	// ListDeliveries List what was delivered, or shall be, newest first, with every attempt
 	// (GET /notifications/{name}/deliveries)
 	ListDeliveries(w http.ResponseWriter, r *http.Request, name NotificationName, params ListDeliveriesParams)
 	// TestNotification Send a message that tells of nothing
 	// (POST /notifications/{name}/test)
-	TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName)
+	TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params TestNotificationParams)
 	// GetReady Can the server do its work now?
 	// (GET /readyz)
 	GetReady(w http.ResponseWriter, r *http.Request)
@@ -2146,7 +2224,7 @@ type ServerInterface interface {
 	PutDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params PutDefinitionParams)
 	// RollbackLatest Roll the latest deployment back, no id needed
 	// (POST /services/{service}/environments/{environment}/rollback)
-	RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName)
+	RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params RollbackLatestParams)
 	// GetServiceStatus What a service runs in an environment
 	// (GET /services/{service}/environments/{environment}/status)
 	GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName)
@@ -2164,13 +2242,13 @@ type ServerInterface interface {
 	ListTokens(w http.ResponseWriter, r *http.Request, params ListTokensParams)
 	// CreateToken Give out a token
 	// (POST /tokens)
-	CreateToken(w http.ResponseWriter, r *http.Request)
+	CreateToken(w http.ResponseWriter, r *http.Request, params CreateTokenParams)
 	// GetSelf Who asks, and what that one may do
 	// (GET /tokens/self)
 	GetSelf(w http.ResponseWriter, r *http.Request)
 	// RevokeToken Revoke a token
 	// (DELETE /tokens/{id})
-	RevokeToken(w http.ResponseWriter, r *http.Request, id TokenID)
+	RevokeToken(w http.ResponseWriter, r *http.Request, id TokenID, params RevokeTokenParams)
 	// GetToken Read what is known of a token
 	// (GET /tokens/{id})
 	GetToken(w http.ResponseWriter, r *http.Request, id TokenID)
@@ -2272,7 +2350,7 @@ func (_ Unimplemented) ListSources(w http.ResponseWriter, r *http.Request, param
 
 // DeleteSource Forget a source; deployments and what runs stay
 // (DELETE /gitops/sources/{name})
-func (_ Unimplemented) DeleteSource(w http.ResponseWriter, r *http.Request, name SourceName) {
+func (_ Unimplemented) DeleteSource(w http.ResponseWriter, r *http.Request, name SourceName, params DeleteSourceParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2284,7 +2362,7 @@ func (_ Unimplemented) GetSource(w http.ResponseWriter, r *http.Request, name So
 
 // PutSource Make a source, or change it
 // (PUT /gitops/sources/{name})
-func (_ Unimplemented) PutSource(w http.ResponseWriter, r *http.Request, name SourceName) {
+func (_ Unimplemented) PutSource(w http.ResponseWriter, r *http.Request, name SourceName, params PutSourceParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2314,7 +2392,7 @@ func (_ Unimplemented) ListNotifications(w http.ResponseWriter, r *http.Request,
 
 // DeleteNotification Forget a notification, and what was still to be delivered to it
 // (DELETE /notifications/{name})
-func (_ Unimplemented) DeleteNotification(w http.ResponseWriter, r *http.Request, name NotificationName) {
+func (_ Unimplemented) DeleteNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params DeleteNotificationParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2326,7 +2404,7 @@ func (_ Unimplemented) GetNotification(w http.ResponseWriter, r *http.Request, n
 
 // PutNotification Say who is told of what
 // (PUT /notifications/{name})
-func (_ Unimplemented) PutNotification(w http.ResponseWriter, r *http.Request, name NotificationName) {
+func (_ Unimplemented) PutNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params PutNotificationParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2338,7 +2416,7 @@ func (_ Unimplemented) ListDeliveries(w http.ResponseWriter, r *http.Request, na
 
 // TestNotification Send a message that tells of nothing
 // (POST /notifications/{name}/test)
-func (_ Unimplemented) TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName) {
+func (_ Unimplemented) TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params TestNotificationParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2374,7 +2452,7 @@ func (_ Unimplemented) PutDefinition(w http.ResponseWriter, r *http.Request, ser
 
 // RollbackLatest Roll the latest deployment back, no id needed
 // (POST /services/{service}/environments/{environment}/rollback)
-func (_ Unimplemented) RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
+func (_ Unimplemented) RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params RollbackLatestParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2410,7 +2488,7 @@ func (_ Unimplemented) ListTokens(w http.ResponseWriter, r *http.Request, params
 
 // CreateToken Give out a token
 // (POST /tokens)
-func (_ Unimplemented) CreateToken(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) CreateToken(w http.ResponseWriter, r *http.Request, params CreateTokenParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2422,7 +2500,7 @@ func (_ Unimplemented) GetSelf(w http.ResponseWriter, r *http.Request) {
 
 // RevokeToken Revoke a token
 // (DELETE /tokens/{id})
-func (_ Unimplemented) RevokeToken(w http.ResponseWriter, r *http.Request, id TokenID) {
+func (_ Unimplemented) RevokeToken(w http.ResponseWriter, r *http.Request, id TokenID, params RevokeTokenParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -2619,7 +2697,7 @@ func (siw *ServerInterfaceWrapper) CreateDeployment(w http.ResponseWriter, r *ht
 
 	// ------------- Optional header parameter "Idempotency-Key" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey string
+		var IdempotencyKey IdempotencyKey
 		n := len(valueList)
 		if n != 1 {
 			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
@@ -2742,6 +2820,25 @@ func (siw *ServerInterfaceWrapper) AbortDeployment(w http.ResponseWriter, r *htt
 	var params AbortDeploymentParams
 
 	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
 
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
@@ -2882,6 +2979,25 @@ func (siw *ServerInterfaceWrapper) PauseDeployment(w http.ResponseWriter, r *htt
 
 	headers := r.Header
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
 		var IfMatch IfMatch
@@ -2931,6 +3047,25 @@ func (siw *ServerInterfaceWrapper) PromoteDeployment(w http.ResponseWriter, r *h
 	var params PromoteDeploymentParams
 
 	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
 
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
@@ -2982,6 +3117,25 @@ func (siw *ServerInterfaceWrapper) ResumeDeployment(w http.ResponseWriter, r *ht
 
 	headers := r.Header
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
 		var IfMatch IfMatch
@@ -3032,6 +3186,25 @@ func (siw *ServerInterfaceWrapper) RetryDeployment(w http.ResponseWriter, r *htt
 
 	headers := r.Header
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
 		var IfMatch IfMatch
@@ -3081,6 +3254,25 @@ func (siw *ServerInterfaceWrapper) RollbackDeployment(w http.ResponseWriter, r *
 	var params RollbackDeploymentParams
 
 	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
 
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
@@ -3308,8 +3500,32 @@ func (siw *ServerInterfaceWrapper) DeleteSource(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteSourceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteSource(w, r, name)
+		siw.Handler.DeleteSource(w, r, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3360,8 +3576,32 @@ func (siw *ServerInterfaceWrapper) PutSource(w http.ResponseWriter, r *http.Requ
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutSourceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutSource(w, r, name)
+		siw.Handler.PutSource(w, r, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3426,6 +3666,27 @@ func (siw *ServerInterfaceWrapper) SyncSource(w http.ResponseWriter, r *http.Req
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
 		}
 		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -3514,8 +3775,32 @@ func (siw *ServerInterfaceWrapper) DeleteNotification(w http.ResponseWriter, r *
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteNotificationParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteNotification(w, r, name)
+		siw.Handler.DeleteNotification(w, r, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3566,8 +3851,32 @@ func (siw *ServerInterfaceWrapper) PutNotification(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutNotificationParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.PutNotification(w, r, name)
+		siw.Handler.PutNotification(w, r, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3647,8 +3956,32 @@ func (siw *ServerInterfaceWrapper) TestNotification(w http.ResponseWriter, r *ht
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestNotificationParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.TestNotification(w, r, name)
+		siw.Handler.TestNotification(w, r, name, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -3746,6 +4079,25 @@ func (siw *ServerInterfaceWrapper) DeleteDefinition(w http.ResponseWriter, r *ht
 	var params DeleteDefinitionParams
 
 	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
 
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
@@ -3865,6 +4217,25 @@ func (siw *ServerInterfaceWrapper) PutDefinition(w http.ResponseWriter, r *http.
 
 	headers := r.Header
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	// ------------- Optional header parameter "If-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
 		var IfMatch IfMatch
@@ -3938,8 +4309,32 @@ func (siw *ServerInterfaceWrapper) RollbackLatest(w http.ResponseWriter, r *http
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RollbackLatestParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.RollbackLatest(w, r, service, environment)
+		siw.Handler.RollbackLatest(w, r, service, environment, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4165,8 +4560,35 @@ func (siw *ServerInterfaceWrapper) ListTokens(w http.ResponseWriter, r *http.Req
 // CreateToken operation middleware
 func (siw *ServerInterfaceWrapper) CreateToken(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateTokenParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CreateToken(w, r)
+		siw.Handler.CreateToken(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4205,8 +4627,32 @@ func (siw *ServerInterfaceWrapper) RevokeToken(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeTokenParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.RevokeToken(w, r, id)
+		siw.Handler.RevokeToken(w, r, id, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -4486,7 +4932,8 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 }
 
 type AskedResponseHeaders struct {
-	ETag string
+	ETag                string
+	IdempotencyReplayed *string
 }
 type AskedJSONResponse struct {
 	Body Deployment
@@ -4499,7 +4946,8 @@ type ConflictApplicationProblemPlusJSONResponse Problem
 type FailureApplicationProblemPlusJSONResponse Problem
 
 type FollowedResponseHeaders struct {
-	Location string
+	IdempotencyReplayed *string
+	Location            string
 }
 type FollowedJSONResponse struct {
 	Body Deployment
@@ -5434,6 +5882,9 @@ func (response AbortDeployment200JSONResponse) VisitAbortDeploymentResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -5859,6 +6310,9 @@ func (response PauseDeployment200JSONResponse) VisitPauseDeploymentResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6079,6 +6533,9 @@ func (response PromoteDeployment200JSONResponse) VisitPromoteDeploymentResponse(
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6299,6 +6756,9 @@ func (response ResumeDeployment200JSONResponse) VisitResumeDeploymentResponse(w 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6518,6 +6978,9 @@ func (response RetryDeployment202JSONResponse) VisitRetryDeploymentResponse(w ht
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
@@ -6739,6 +7202,9 @@ func (response RollbackDeployment200JSONResponse) VisitRollbackDeploymentRespons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -6753,6 +7219,9 @@ func (response RollbackDeployment202JSONResponse) VisitRollbackDeploymentRespons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
@@ -7412,7 +7881,8 @@ func (response ListSources503ApplicationProblemPlusJSONResponse) VisitListSource
 }
 
 type DeleteSourceRequestObject struct {
-	Name SourceName `json:"name"`
+	Name   SourceName `json:"name"`
+	Params DeleteSourceParams
 }
 
 type DeleteSourceResponseObject interface {
@@ -7488,6 +7958,22 @@ func (response DeleteSource404ApplicationProblemPlusJSONResponse) VisitDeleteSou
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSource409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteSource409ApplicationProblemPlusJSONResponse) VisitDeleteSourceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -7712,8 +8198,9 @@ func (response GetSource503ApplicationProblemPlusJSONResponse) VisitGetSourceRes
 }
 
 type PutSourceRequestObject struct {
-	Name SourceName `json:"name"`
-	Body *PutSourceJSONRequestBody
+	Name   SourceName `json:"name"`
+	Params PutSourceParams
+	Body   *PutSourceJSONRequestBody
 }
 
 type PutSourceResponseObject interface {
@@ -8527,7 +9014,8 @@ func (response ListNotifications503ApplicationProblemPlusJSONResponse) VisitList
 }
 
 type DeleteNotificationRequestObject struct {
-	Name NotificationName `json:"name"`
+	Name   NotificationName `json:"name"`
+	Params DeleteNotificationParams
 }
 
 type DeleteNotificationResponseObject interface {
@@ -8603,6 +9091,22 @@ func (response DeleteNotification404ApplicationProblemPlusJSONResponse) VisitDel
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteNotification409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteNotification409ApplicationProblemPlusJSONResponse) VisitDeleteNotificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -8827,8 +9331,9 @@ func (response GetNotification503ApplicationProblemPlusJSONResponse) VisitGetNot
 }
 
 type PutNotificationRequestObject struct {
-	Name NotificationName `json:"name"`
-	Body *PutNotificationJSONRequestBody
+	Name   NotificationName `json:"name"`
+	Params PutNotificationParams
+	Body   *PutNotificationJSONRequestBody
 }
 
 type PutNotificationResponseObject interface {
@@ -9205,7 +9710,8 @@ func (response ListDeliveries503ApplicationProblemPlusJSONResponse) VisitListDel
 }
 
 type TestNotificationRequestObject struct {
-	Name NotificationName `json:"name"`
+	Name   NotificationName `json:"name"`
+	Params TestNotificationParams
 }
 
 type TestNotificationResponseObject interface {
@@ -9287,6 +9793,22 @@ func (response TestNotification404ApplicationProblemPlusJSONResponse) VisitTestN
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestNotification409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response TestNotification409ApplicationProblemPlusJSONResponse) VisitTestNotificationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -9659,6 +10181,22 @@ func (response DeleteDefinition404ApplicationProblemPlusJSONResponse) VisitDelet
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDefinition409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDefinition409ApplicationProblemPlusJSONResponse) VisitDeleteDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -10044,6 +10582,22 @@ func (response PutDefinition404ApplicationProblemPlusJSONResponse) VisitPutDefin
 	return err
 }
 
+type PutDefinition409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response PutDefinition409ApplicationProblemPlusJSONResponse) VisitPutDefinitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PutDefinition412ApplicationProblemPlusJSONResponse struct {
 	StaleApplicationProblemPlusJSONResponse
 }
@@ -10161,6 +10715,7 @@ func (response PutDefinition503ApplicationProblemPlusJSONResponse) VisitPutDefin
 type RollbackLatestRequestObject struct {
 	Service     ServiceName     `json:"service"`
 	Environment EnvironmentName `json:"environment"`
+	Params      RollbackLatestParams
 	Body        *RollbackLatestJSONRequestBody
 }
 
@@ -10178,6 +10733,9 @@ func (response RollbackLatest200JSONResponse) VisitRollbackLatestResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -10192,6 +10750,9 @@ func (response RollbackLatest202JSONResponse) VisitRollbackLatestResponse(w http
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if response.Headers.IdempotencyReplayed != nil {
+		w.Header().Set("Idempotency-Replayed", fmt.Sprint(*response.Headers.IdempotencyReplayed))
+	}
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
@@ -11079,7 +11640,8 @@ func (response ListTokens503ApplicationProblemPlusJSONResponse) VisitListTokensR
 }
 
 type CreateTokenRequestObject struct {
-	Body *CreateTokenJSONRequestBody
+	Params CreateTokenParams
+	Body   *CreateTokenJSONRequestBody
 }
 
 type CreateTokenResponseObject interface {
@@ -11153,6 +11715,22 @@ func (response CreateToken403ApplicationProblemPlusJSONResponse) VisitCreateToke
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateToken409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response CreateToken409ApplicationProblemPlusJSONResponse) VisitCreateTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -11392,7 +11970,8 @@ func (response GetSelf503ApplicationProblemPlusJSONResponse) VisitGetSelfRespons
 }
 
 type RevokeTokenRequestObject struct {
-	ID TokenID `json:"id"`
+	ID     TokenID `json:"id"`
+	Params RevokeTokenParams
 }
 
 type RevokeTokenResponseObject interface {
@@ -11468,6 +12047,22 @@ func (response RevokeToken404ApplicationProblemPlusJSONResponse) VisitRevokeToke
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeToken409ApplicationProblemPlusJSONResponse struct {
+	ConflictApplicationProblemPlusJSONResponse
+}
+
+func (response RevokeToken409ApplicationProblemPlusJSONResponse) VisitRevokeTokenResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12330,10 +12925,11 @@ func (sh *strictHandler) ListSources(w http.ResponseWriter, r *http.Request, par
 }
 
 // DeleteSource operation middleware
-func (sh *strictHandler) DeleteSource(w http.ResponseWriter, r *http.Request, name SourceName) {
+func (sh *strictHandler) DeleteSource(w http.ResponseWriter, r *http.Request, name SourceName, params DeleteSourceParams) {
 	var request DeleteSourceRequestObject
 
 	request.Name = name
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteSource(ctx, request.(DeleteSourceRequestObject))
@@ -12382,10 +12978,11 @@ func (sh *strictHandler) GetSource(w http.ResponseWriter, r *http.Request, name 
 }
 
 // PutSource operation middleware
-func (sh *strictHandler) PutSource(w http.ResponseWriter, r *http.Request, name SourceName) {
+func (sh *strictHandler) PutSource(w http.ResponseWriter, r *http.Request, name SourceName, params PutSourceParams) {
 	var request PutSourceRequestObject
 
 	request.Name = name
+	request.Params = params
 
 	var body PutSourceJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -12535,10 +13132,11 @@ func (sh *strictHandler) ListNotifications(w http.ResponseWriter, r *http.Reques
 }
 
 // DeleteNotification operation middleware
-func (sh *strictHandler) DeleteNotification(w http.ResponseWriter, r *http.Request, name NotificationName) {
+func (sh *strictHandler) DeleteNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params DeleteNotificationParams) {
 	var request DeleteNotificationRequestObject
 
 	request.Name = name
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteNotification(ctx, request.(DeleteNotificationRequestObject))
@@ -12587,10 +13185,11 @@ func (sh *strictHandler) GetNotification(w http.ResponseWriter, r *http.Request,
 }
 
 // PutNotification operation middleware
-func (sh *strictHandler) PutNotification(w http.ResponseWriter, r *http.Request, name NotificationName) {
+func (sh *strictHandler) PutNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params PutNotificationParams) {
 	var request PutNotificationRequestObject
 
 	request.Name = name
+	request.Params = params
 
 	var body PutNotificationJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -12647,10 +13246,11 @@ func (sh *strictHandler) ListDeliveries(w http.ResponseWriter, r *http.Request, 
 }
 
 // TestNotification operation middleware
-func (sh *strictHandler) TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName) {
+func (sh *strictHandler) TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params TestNotificationParams) {
 	var request TestNotificationRequestObject
 
 	request.Name = name
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.TestNotification(ctx, request.(TestNotificationRequestObject))
@@ -12814,11 +13414,12 @@ func (sh *strictHandler) PutDefinition(w http.ResponseWriter, r *http.Request, s
 }
 
 // RollbackLatest operation middleware
-func (sh *strictHandler) RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
+func (sh *strictHandler) RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params RollbackLatestParams) {
 	var request RollbackLatestRequestObject
 
 	request.Service = service
 	request.Environment = environment
+	request.Params = params
 
 	var body RollbackLatestJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -12980,8 +13581,10 @@ func (sh *strictHandler) ListTokens(w http.ResponseWriter, r *http.Request, para
 }
 
 // CreateToken operation middleware
-func (sh *strictHandler) CreateToken(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) CreateToken(w http.ResponseWriter, r *http.Request, params CreateTokenParams) {
 	var request CreateTokenRequestObject
+
+	request.Params = params
 
 	var body CreateTokenJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -13035,10 +13638,11 @@ func (sh *strictHandler) GetSelf(w http.ResponseWriter, r *http.Request) {
 }
 
 // RevokeToken operation middleware
-func (sh *strictHandler) RevokeToken(w http.ResponseWriter, r *http.Request, id TokenID) {
+func (sh *strictHandler) RevokeToken(w http.ResponseWriter, r *http.Request, id TokenID, params RevokeTokenParams) {
 	var request RevokeTokenRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.RevokeToken(ctx, request.(RevokeTokenRequestObject))

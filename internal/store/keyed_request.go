@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/seal"
+)
+
+// noDeployment stands in rows whose answer is no deployment.
+const noDeployment = "00000000-0000-0000-0000-000000000000"
+
+// TakeKey begins a request under its key. Where the key was free, all that is asked of the store in a context that inside
+// makes is part of the request's transaction, until KeepResponse commits it or DropKey undoes it: one of them must be called.
+// A key that was used before for the same request gives the response of then and no inside; for another request it is
+// CodeMismatch. A request under the same key that is still being worked on is awaited for a few seconds, then
+// CodeInProgress.
+func (s *Store) TakeKey(
+	ctx context.Context, key rollout.IdempotencyKey,
+) (known *rollout.Response, inside func(context.Context) context.Context, err error) {
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return nil, nil, failed("begin a request with an idempotency key", err)
+	}
+	known, err = s.takeKey(ctx, tx, key)
+	switch {
+	case err != nil:
+		undo(tx)
+		return nil, nil, failed("take an idempotency key", err)
+	case known == nil:
+		return nil, func(ctx context.Context) context.Context { return context.WithValue(ctx, transactionKey{}, tx) }, nil
+	}
+	// Its own commit waits for what a read does not: a synchronous standby that has not yet confirmed the first response.
+	if err := tx.Commit(ctx); err != nil {
+		return nil, nil, failed("read the response of an idempotency key", err)
+	}
+	return known, nil, nil
+}
+
+// takeKey is nil when the key was free, else the response that it has.
+func (s *Store) takeKey(ctx context.Context, tx pgx.Tx, key rollout.IdempotencyKey) (*rollout.Response, error) {
+	batch := &pgx.Batch{}
+	batch.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
+	batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], noDeployment, key.Lasting)
+	results := tx.SendBatch(ctx, batch)
+	_, err := results.Exec()
+	drawn := false
+	if err == nil {
+		drawn, err = keyDrawn(results)
+	}
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	if err != nil || drawn {
+		return nil, err
+	}
+	return s.keptResponse(ctx, tx, key)
+}
+
+func (s *Store) keptResponse(ctx context.Context, tx pgx.Tx, key rollout.IdempotencyKey) (*rollout.Response, error) {
+	type entry struct {
+		Hash         []byte
+		Status       *int
+		Header       map[string]string
+		Body, Sealed []byte
+	}
+	known, err := one(ctx, tx, pgx.RowToStructByPos[entry], `SELECT request_hash, status, coalesce(header, '{}'), body, sealed_body
+		FROM idempotency_keys WHERE caller = $1 AND key = $2`, key.Caller, key.Value)
+	if err != nil {
+		return nil, err
+	}
+	if string(known.Hash) != string(key.Hash[:]) || known.Status == nil {
+		return nil, &rollout.Error{Code: rollout.CodeMismatch, Message: "the idempotency key was used for another request"}
+	}
+	a := &rollout.Response{Status: *known.Status, Header: known.Header, Body: known.Body}
+	if known.Sealed != nil {
+		a.Secret = true
+		a.Body, err = s.box.Open(placeOfResponse(key), known.Sealed)
+	}
+	if err != nil {
+		return nil, notKept(a)
+	}
+	return a, nil
+}
+
+// notKept refuses to repeat an answer whose secret was not kept, or cannot be opened any more.
+func notKept(a *rollout.Response) error {
+	return &rollout.Error{
+		Code: rollout.CodeConflict, Message: "the request was carried out before, and its answer had a secret that cannot be repeated: see " +
+			a.Header["Location"],
+	}
+}
+
+func placeOfResponse(key rollout.IdempotencyKey) string {
+	return "idempotency_keys.sealed_body:" + key.Caller + "\x00" + key.Value
+}
+
+// KeepResponse stores the response with the key, and commits all that was done in the context. After an error it may have
+// been committed or not: a repetition finds out.
+func (s *Store) KeepResponse(ctx context.Context, key rollout.IdempotencyKey, a rollout.Response) error {
+	body, sealed, err := a.Body, []byte(nil), error(nil)
+	if a.Secret {
+		body = nil
+		if sealed, err = s.box.Seal(placeOfResponse(key), a.Body); errors.Is(err, seal.ErrNoKey) {
+			sealed, err = []byte{}, nil // says that there was one
+		}
+	}
+	if err != nil {
+		return failed("seal the response of an idempotency key", err)
+	}
+	tx := transaction(ctx)
+	_, err = tx.Exec(ctx, `UPDATE idempotency_keys SET answer = '{}', status = $3, header = $4, body = $5, sealed_body = $6
+		WHERE caller = $1 AND key = $2`, key.Caller, key.Value, a.Status, orEmpty(a.Header), body, sealed)
+	if err == nil {
+		err = tx.Commit(ctx)
+	}
+	return failed("keep the response of an idempotency key", err)
+}
+
+// DropKey undoes all that was done in the context; the key is free again. After KeepResponse it does nothing.
+func (s *Store) DropKey(ctx context.Context) { undo(transaction(ctx)) }
+
+// undoWithin bounds the wait for a database that does not undo; it undoes by itself what loses its connection.
+const undoWithin = time.Second
+
+// undo does not depend on the patience of the caller, who may be gone.
+func undo(tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.Background(), undoWithin)
+	defer cancel()
+	_ = tx.Rollback(ctx) // after an error the connection is closed, and with it the transaction
+}
