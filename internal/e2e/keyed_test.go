@@ -68,3 +68,35 @@ func TestKey_ServerKilledBeforeTheAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestKey_PauseIsNotDoneAgainAfterAKill: the deployment waits at a gate without checks, so that nothing but the pause is
+// committed when the server is killed.
+func TestKey_PauseIsNotDoneAgainAfterAKill(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2, "v1")
+	database := dbtest.New(t)
+	way := newWire(t, database)
+	p := serve(t, way.url)
+	stage := object{"percent": 50, "duration": "0s", "promotion": "manual"}
+	body := request(f, "v2", object{"type": "canary", "stages": []any{stage, 100}, "stage_duration": "0s"})
+	delete(body, "health_checks")
+	d := p.post(body)
+	p.awaitGate(d.ID, 1)
+
+	pause := "/deployments/" + d.ID + "/pause"
+	way.onCommit(commitFault{strike: p.kill})
+	if res, _ := keyedPost(t, p.url+pause, "k"); res.StatusCode != 0 {
+		t.Fatalf("answered %d; the server was to be killed", res.StatusCode)
+	}
+	p = serve(t, database)
+	if n := p.count(d.ID, "deployment.paused"); n != 1 {
+		t.Fatalf("paused %d times; the pause was committed", n)
+	}
+	p.ask("/deployments/"+d.ID+"/resume", http.StatusOK)
+	if res, _ := keyedPost(t, p.url+pause, "k"); res.StatusCode != http.StatusOK || res.Header.Get("Idempotency-Replayed") != "true" {
+		t.Errorf("again: %d %v", res.StatusCode, res.Header)
+	}
+	if n := p.count(d.ID, "deployment.paused"); n != 1 {
+		t.Errorf("paused %d times", n)
+	}
+}
