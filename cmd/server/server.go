@@ -159,7 +159,7 @@ func (s *server) dialRouter(guard *netguard.Guard) func(ctx context.Context, net
 			return guard.DialContext(ctx, network, address)
 		}
 		if !slices.Contains(s.config.AllowSocket, address) {
-			return nil, fmt.Errorf("socket %s is not among those of --allow-socket", address)
+			return nil, fmt.Errorf("%w: socket %s is not among those of --allow-socket", traffic.ErrForbidden, address)
 		}
 		var d net.Dialer
 		return d.DialContext(ctx, network, address)

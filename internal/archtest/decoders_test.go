@@ -94,7 +94,7 @@ func decoders() map[string]decoder {
 		"internal/store/tx.go":                 {fuzz: "FuzzCursor"},
 		"internal/strategy/canary.go":          {fuzz: "FuzzStrategy"},
 		"internal/strategy/params.go":          {fuzz: "FuzzStrategy"},
-		"internal/traffic/haproxy_state.go":    {fuzz: "FuzzServers"},
+		"internal/traffic/haproxy_view.go":     {fuzz: "FuzzView"},
 		"internal/traffic/webhook.go":          {fuzz: "FuzzReport"},
 		"internal/web/ask.go":                  {why: ownWords},
 		"internal/web/deploy.go":               {fuzz: "FuzzParameter"},

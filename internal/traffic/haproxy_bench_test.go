@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"rollcall/internal/rollout"
 )
@@ -145,6 +146,7 @@ func (p *proxy) say(line string) string {
 		return ""
 	}
 	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, err = io.WriteString(conn, line+"\n")
 	answer, readErr := io.ReadAll(conn)
 	if err != nil || readErr != nil {

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,17 +13,58 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// maxReply bounds what a router tells: the state of ten thousand servers takes about 1 MiB.
-const maxReply = 4 << 20
+// ErrForbidden is wrapped by the errors of Config.Dial that will come as often as it dials: the operator of this server did
+// not allow the address.
+var ErrForbidden = errors.New("this server may not call that router")
+
+const (
+	// maxReply bounds what a router reports over HTTP.
+	maxReply = 4 << 20
+	// maxTables bounds what HAProxy reports: the state of ten thousand servers takes about 5 MiB.
+	maxTables = 16 << 20
+)
+
+// partError is a conversation that broke off after a part of the answer.
+type partError struct {
+	err  error
+	part string
+}
+
+func (e partError) Error() string { return e.err.Error() }
+func (e partError) Unwrap() error { return e.err }
+
+// placeError is an error at one of several places.
+type placeError struct {
+	err   error
+	place place
+}
+
+func (e placeError) Error() string { return e.err.Error() }
+func (e placeError) Unwrap() error { return e.err }
+
+// more is what an error has to add to its cause: how far an answer came, and where it was.
+func more(err error) string {
+	text := ""
+	if e, ok := errors.AsType[partError](err); ok && e.part != "" {
+		text += fmt.Sprintf("; it had answered %q", e.part)
+	}
+	if e, ok := errors.AsType[placeError](err); ok {
+		text += " (" + e.place.String() + ")"
+	}
+	return text
+}
 
 // talk sends one line of commands over a connection of its own and reads until HAProxy hangs up. Connected is false
 // when nothing of the line can have been sent.
-func (h haproxy) talk(ctx context.Context, p position, line string) (reply string, connected bool, err error) {
-	network, address, err := socketOf(p.traffic().Socket)
+func (h haproxy) talk(ctx context.Context, socket, line string) (reply string, connected bool, err error) {
+	network, address, err := socketOf(socket)
 	if err != nil {
 		return "", false, err
 	}
 	conn, err := h.out.Dial(ctx, network, address)
+	if errors.Is(err, ErrForbidden) {
+		return "", false, rollout.RouterRefusal(outbound.OneLine(err.Error()))
+	}
 	if err != nil {
 		return "", false, err
 	}
@@ -35,8 +77,33 @@ func (h haproxy) talk(ctx context.Context, p position, line string) (reply strin
 	if _, err := io.WriteString(conn, line+"\n"); err != nil {
 		return "", true, err
 	}
-	text, err := io.ReadAll(io.LimitReader(conn, maxReply))
-	return string(text), true, err
+	reply, err = hear(conn, socket)
+	if err != nil {
+		err = partError{err, outbound.OneLine(reply)}
+	}
+	return reply, true, err
+}
+
+// hear reads an answer to its end. HAProxy's master process never ends one, and knows none of the commands of a worker.
+func hear(conn io.Reader, socket string) (string, error) {
+	var text strings.Builder
+	buffer := make([]byte, 32<<10)
+	for text.Len() < maxTables {
+		n, err := conn.Read(buffer)
+		text.Write(buffer[:n])
+		if strings.HasPrefix(text.String(), "Unknown command") && strings.Contains(text.String(), "show proc") {
+			return "", rollout.RouterRefusal(fmt.Sprintf(
+				"%s is the socket of HAProxy's master process, which has no servers: name the one of \"stats socket\" (it says: %s)",
+				socket, outbound.OneLine(text.String())))
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return text.String(), err
+		}
+	}
+	return text.String(), nil
 }
 
 // late reports whether the deadline is over, by the clock: after its process was frozen, the context may not know yet,

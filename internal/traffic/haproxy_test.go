@@ -72,7 +72,7 @@ func TestMetadataNamesTheServer(t *testing.T) {
 		{ID: "web-1"},
 	}
 	s := rollout.Setting{Backends: []rollout.Backend{{Target: "0198-1", Weight: 256}, {Target: "web-1", Weight: 3}}}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(s)), rollout.AnswerDone, "2 weights set")
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(s)), rollout.AnswerDone, "2 of 2 servers set")
 	if got := p.weights(); got["web-1"] != 3 || got["web-2"] != 256 {
 		t.Errorf("weights %v", got)
 	}
@@ -82,14 +82,14 @@ func TestASocketThatMayOnlyLookIsRefused(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "user", twoServers)
 	got := New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
-	want(t, got, rollout.AnswerRefused, "HAProxy says: Permission denied")
+	want(t, got, rollout.AnswerRefused, "has level user, and only level admin")
 }
 
 func TestABackendThatTakesNoWeightsIsRefused(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", strings.Replace(twoServers, "balance roundrobin", "balance static-rr", 1))
 	got := New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
-	want(t, got, rollout.AnswerRefused, "HAProxy says: Backend is using a static LB algorithm")
+	want(t, got, rollout.AnswerRefused, "balance static-rr")
 }
 
 func TestTrafficIsNotMovedToServersThatHAProxyHoldsDown(t *testing.T) {
@@ -116,21 +116,8 @@ func TestAllWeightsMayBeZero(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	s := rollout.Setting{Backends: []rollout.Backend{{Target: "web-1"}, {Target: "web-2"}}}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(s)), rollout.AnswerDone, "2 weights")
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(rollout.Setting{})), rollout.AnswerDone, "0 weights")
-}
-
-func TestAServerThatItsChecksFindDownIsNotUp(t *testing.T) {
-	t.Parallel()
-	p := startProxy(t, "admin", "backend checkout\n  server web-1 127.0.0.1:1 check inter 20ms fall 1\n  server web-2 127.0.0.1:1\n")
-	h := haproxy{New(Config{})}
-	eventually(t, "web-1 is down", func() bool {
-		now, err := h.look(t.Context(), position{deployment: onProxy(p)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return !now["web-1"].up && now["web-2"].up
-	})
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(s)), rollout.AnswerDone, "2 of 2")
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(rollout.Setting{})), rollout.AnswerDone, "0 of 0")
 }
 
 func TestAThousandServersAreSetInLinesThatFit(t *testing.T) {
@@ -140,28 +127,31 @@ func TestAThousandServersAreSetInLinesThatFit(t *testing.T) {
 	for i := range 1000 {
 		s.Backends = append(s.Backends, rollout.Backend{Target: fmt.Sprintf("a-server-with-a-long-name-%d", i+1), Weight: i % 257})
 	}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(s)), rollout.AnswerDone, "1000 weights set")
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(s)), rollout.AnswerDone, "996 of 1000 servers set")
 	if answer := p.say("get weight checkout/a-server-with-a-long-name-1000"); !strings.HasPrefix(answer, "228 ") {
 		t.Errorf("the last has %q", answer)
 	}
 }
 
-func TestLinesRaiseBeforeTheyDrain(t *testing.T) {
+func TestHAProxy_RaisesBeforeItTakesOut(t *testing.T) {
 	t.Parallel()
+	v := &view{place: place{backend: "checkout"}, servers: map[string]server{}}
 	var shares []share
 	for i := range 500 {
-		shares = append(shares, share{fmt.Sprintf("s%d", i), i % 2})
+		name := fmt.Sprintf("s%d", i)
+		v.servers[name] = server{weight: 1 - i%2, configured: 1, op: opRunning}
+		shares = append(shares, share{name, name, i % 2})
 	}
 	var all []string
-	for _, line := range lines("checkout", shares) {
+	for _, line := range lines(v.changes(position{deployment: deploymentOn(rollout.Traffic{})}, shares, rollout.RouterCall{})) {
 		if length := len(strings.Join(line, ";")) + 1; length > maxLine {
 			t.Errorf("a line of %d bytes", length)
 		}
 		all = append(all, line...)
 	}
-	drained := slices.IndexFunc(all, func(c string) bool { return strings.HasSuffix(c, " weight 0") })
-	if len(all) != 500 || drained != 250 || strings.HasSuffix(strings.Join(all[250:], ";"), " weight 1") {
-		t.Errorf("%d commands, drained from %d", len(all), drained)
+	first := slices.IndexFunc(all, func(c string) bool { return strings.HasSuffix(c, " weight 0") })
+	if len(all) != 750 || first != 250 || strings.Contains(strings.Join(all[250:], ";"), " weight 1") {
+		t.Errorf("%d commands, taken out from %d", len(all), first)
 	}
 }
 
@@ -169,7 +159,7 @@ func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ reply, message string }{
 		"hangs up": {"", "not sent: the connection was closed"},
-		"stops":    {"1\n# srv_name srv_uweight srv_admin_state\nweb-1 1", "not sent: the connection was closed"},
+		"stops":    {"Name: HAProxy\nPid: 7\n\nadmin\n\n# pxname,svname,\ncheckout,web-1,\n\n", "not sent: the connection was closed"},
 		"hangs":    {"hang", "not sent: nothing within"},
 	} {
 		l := listener(t, "tcp", "127.0.0.1:0")
@@ -197,20 +187,27 @@ func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
 	}
 }
 
-func TestAnAnswerCutShortIsNoAnswer(t *testing.T) {
+func TestHAProxy_AnswerCutShortIsNone(t *testing.T) {
 	t.Parallel()
-	whole := startProxy(t, "admin", twoServers).say("show servers state checkout")
-	if _, err := parseServers(whole); err != nil {
-		t.Fatal(err)
+	whole := startProxy(t, "admin", twoServers).say(lookCommands("checkout"))
+	if v, err := parseView(whole, "checkout"); err != nil || len(v.servers) != 2 {
+		t.Fatal(v, err)
 	}
 	for n := range len(whole) - 1 {
-		if found, err := parseServers(whole[:n]); err == nil && len(found) == 2 {
-			t.Errorf("%d of %d bytes were enough", n, len(whole))
+		if v, err := parseView(whole[:n], "checkout"); err == nil {
+			t.Errorf("%d of %d bytes were enough: %v", n, len(whole), v)
 		}
 	}
-	for _, odd := range []string{"1\n# srv_name srv_uweight\n\n", "1\n# srv_name srv_uweight srv_admin_state\na x 0\n\n", "1\n# srv_name\na\n\n"} {
-		if found, err := parseServers(odd); len(found) != 0 {
-			t.Errorf("%q: %v %v", odd, found, err)
+	stat, state := "# pxname,svname,status,\ncheckout,a,UP,\n\n", "1\n# srv_name srv_uweight srv_iweight srv_admin_state srv_op_state\na 1 1 0 2\n\n"
+	if _, err := parseView(stat+state, "checkout"); err != nil {
+		t.Error(err)
+	}
+	for _, odd := range []string{
+		stat, state, stat + strings.Replace(state, "srv_uweight", "other", 1), stat + strings.Replace(state, "a 1 1 0", "a 1 1 x", 1),
+		stat + strings.Replace(state, "a 1", "b 1", 1), strings.Replace(stat, "checkout", "other", 1) + state, "HTTP/1.1 400 Bad Request\r\n\r\n\n\n",
+	} {
+		if v, err := parseView(odd, "checkout"); err == nil {
+			t.Errorf("%q: %v", odd, v)
 		}
 	}
 }

@@ -38,8 +38,13 @@ func setting(percent int) rollout.Setting {
 	}
 }
 
+// callFor writes a setting of a deployment that may put back whatever it finds taken out.
 func callFor(s rollout.Setting) rollout.RouterCall {
-	return rollout.RouterCall{WebhookID: "msg_1", Attempt: 3, Fence: 42, Setting: s}
+	call := rollout.RouterCall{WebhookID: "msg_1", Attempt: 3, Fence: 42, Setting: s}
+	for _, b := range s.Backends {
+		call.TakenOut = append(call.TakenOut, b.Target)
+	}
+	return call
 }
 
 func want(t *testing.T, got rollout.Answer, kind rollout.AnswerKind, message string) {

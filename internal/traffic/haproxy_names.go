@@ -1,0 +1,89 @@
+package traffic
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"rollcall/internal/outbound"
+	"rollcall/internal/rollout"
+)
+
+// place is one backend of one HAProxy.
+type place struct{ socket, backend string }
+
+func (l place) String() string { return "backend " + l.backend + " at " + l.socket }
+
+// placesOf lists every backend on every socket.
+func placesOf(t *rollout.Traffic) ([]place, error) {
+	var all []place
+	for _, socket := range named(t.Socket, t.Sockets) {
+		if _, _, err := socketOf(socket); err != nil {
+			return nil, err
+		}
+		for _, backend := range named(t.Backend, t.Backends) {
+			if !validName(backend) {
+				return nil, rollout.RouterRefusal(fmt.Sprintf("%q is no name of an HAProxy backend", outbound.OneLine(backend)))
+			}
+			all = append(all, place{socket, backend})
+		}
+	}
+	return all, nil
+}
+
+// named puts one name before others, each once. No name at all is one that is empty.
+func named(one string, others []string) []string {
+	var all []string
+	if one != "" || len(others) == 0 {
+		all = append(all, one)
+	}
+	for _, other := range others {
+		if !slices.Contains(all, other) {
+			all = append(all, other)
+		}
+	}
+	return all
+}
+
+// share is what one server should have.
+type share struct {
+	target, server string
+	weight         int
+}
+
+// sharesOf puts a setting into HAProxy's names. It refuses what could be taken for another command.
+func sharesOf(p position) ([]share, error) {
+	names := map[string]any{}
+	for i := range p.targets {
+		if name, ok := p.targets[i].Metadata[serverKey]; ok {
+			names[p.targets[i].ID] = name
+		}
+	}
+	taken := map[string]string{}
+	shares := make([]share, 0, len(p.setting.Backends))
+	for _, b := range p.setting.Backends {
+		name, ok := names[b.Target]
+		if !ok {
+			name = b.Target
+		}
+		server, ok := name.(string)
+		switch other, twice := taken[server]; {
+		case !ok || !validName(server):
+			return nil, rollout.RouterRefusal(outbound.OneLine(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
+		case twice:
+			return nil, rollout.RouterRefusal(outbound.OneLine(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
+		case b.Weight < 0 || b.Weight > maxWeight:
+			return nil, rollout.RouterRefusal(outbound.OneLine(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
+		}
+		taken[server] = b.Target
+		shares = append(shares, share{b.Target, server, b.Weight})
+	}
+	return shares, nil
+}
+
+// validName holds for the names that HAProxy itself accepts: letters, digits, and "-_.:".
+func validName(name string) bool {
+	return name != "" && strings.IndexFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:", r)
+	}) < 0
+}

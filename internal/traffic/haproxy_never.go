@@ -1,0 +1,92 @@
+package traffic
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"rollcall/internal/rollout"
+)
+
+// otherBalance says of each way to balance that does not share by weights at run time why not.
+var otherBalance = map[string]string{
+	"first":      "fills one server after the other and ignores weights",
+	"static-rr":  "does not take weights at run time",
+	"source":     "sends each client to the server of its hash",
+	"uri":        "sends each path to the server of its hash",
+	"url_param":  "sends each value to the server of its hash",
+	"hdr":        "sends each value to the server of its hash",
+	"rdp-cookie": "sends each value to the server of its hash",
+	"hash":       "sends each value to the server of its hash",
+	"none":       "does not balance",
+}
+
+// never says why HAProxy, as it is configured, can never do what is asked; empty when it can. Each reason names what to
+// change.
+func (v *view) never(p position, shares []share, call rollout.RouterCall) string {
+	switch why, no := otherBalance[v.algorithm]; {
+	case v.level != "" && v.level != "admin":
+		return fmt.Sprintf("the socket %s has level %s, and only level admin may set weights (\"stats socket … level admin\")", v.place.socket, v.level)
+	case no:
+		return fmt.Sprintf("%s has \"balance %s\", which %s: use roundrobin, leastconn or random", v.place, v.algorithm, why)
+	}
+	for _, want := range shares {
+		if _, ok := v.servers[want.server]; !ok {
+			return fmt.Sprintf("HAProxy's %s has no server %s", v.place, want.server)
+		}
+	}
+	if why := v.overruled(p, shares); why != "" {
+		return why
+	}
+	return v.starved(shares, call)
+}
+
+// overruled says which server's agent would overrule a share of traffic. It can only be seen before the first write: later
+// the weight may be one that was set.
+func (v *view) overruled(p position, shares []share) string {
+	if r := p.deployment.Progress.Router; r != nil && (r.Applied != nil || r.Step > 1) || !sharesTraffic(p.deployment) {
+		return ""
+	}
+	for _, want := range shares {
+		if s := v.servers[want.server]; s.agent && s.weight > 0 && s.weight != s.configured && s.weight != want.weight {
+			return fmt.Sprintf("the agent of server %s sets its weight (%d instead of %d): no share of traffic can be kept there", want.server, s.weight, s.configured)
+		}
+	}
+	return ""
+}
+
+// sharesTraffic reports whether a deployment has a wave after which both sides serve.
+func sharesTraffic(d *rollout.Deployment) bool {
+	return slices.ContainsFunc(d.Spec.Waves, func(w rollout.Wave) bool { return w.Weight > 0 && w.Weight < fullShare })
+}
+
+// starvedBy is by how many percent the weights of the targets may outgrow those in full rotation.
+const starvedBy = 2
+
+// starved names the servers that are no targets and would lose their share: the weights of the targets together would be
+// greater than in full rotation.
+func (v *view) starved(shares []share, call rollout.RouterCall) string {
+	full, sum := 0, 0
+	for _, b := range call.Baseline {
+		full += b.Weight
+	}
+	ours := map[string]bool{}
+	for _, want := range shares {
+		sum += want.weight
+		ours[want.server] = true
+	}
+	if full == 0 || sum*fullShare <= full*(fullShare+starvedBy) {
+		return ""
+	}
+	var others []string
+	for _, name := range v.order {
+		if s := v.servers[name]; !ours[name] && s.usable() && !s.backup {
+			others = append(others, name)
+		}
+	}
+	if len(others) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("whole numbers cannot give these shares without taking from %s in %s, which are no targets (weights of %d together instead of %d): "+
+		"give all its servers greater weights", strings.Join(others, ", "), v.place, sum, full)
+}

@@ -1,0 +1,136 @@
+package traffic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// refusedBoth wants a write and a read to be refused for good, with the same words.
+func refusedBoth(t *testing.T, d *rollout.Deployment, message string) {
+	t.Helper()
+	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerRefused, message)
+	_, err := New(Config{}).Read(t.Context(), d, twoTargets())
+	if final, ok := errors.AsType[rollout.RouterRefusal](err); !ok || !strings.Contains(final.Error(), message) {
+		t.Errorf("read: %v, want %q", err, message)
+	}
+}
+
+func TestHAProxy_RefusesBalancesThatTakeNoWeights(t *testing.T) {
+	t.Parallel()
+	for _, algorithm := range []string{"first", "static-rr", "source", "uri", "url_param x", "hdr(host)", "rdp-cookie", "hash path"} {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			p := startProxy(t, "admin", strings.Replace(twoServers, "roundrobin", algorithm, 1))
+			if algorithm == "hash path" && strings.Contains(p.printed(), "unknown") { // not before HAProxy 2.6
+				t.Skip("this HAProxy does not know it")
+			}
+			name, _, _ := strings.Cut(strings.Fields(algorithm)[0], "(")
+			refusedBoth(t, onProxy(p), `has "balance `+name+`"`)
+			if got := p.weights(); got["web-1"] != 1 || got["web-2"] != 99 {
+				t.Errorf("weights %v", got)
+			}
+		})
+	}
+	for _, algorithm := range []string{"roundrobin", "leastconn", "random", "random(3)"} {
+		t.Run(algorithm, func(t *testing.T) {
+			t.Parallel()
+			p := startProxy(t, "admin", strings.Replace(twoServers, "roundrobin", algorithm, 1))
+			want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10))), rollout.AnswerDone, "")
+			if got := p.weights(); got["web-1"] != 10 {
+				t.Errorf("weights %v", got)
+			}
+		})
+	}
+}
+
+func TestHAProxy_RefusesASocketBelowAdmin(t *testing.T) {
+	t.Parallel()
+	for _, level := range []string{"user", "operator"} {
+		refusedBoth(t, onProxy(startProxy(t, level, twoServers)), "has level "+level+", and only level admin")
+	}
+}
+
+func TestHAProxy_RefusesAForbiddenSocketAtOnce(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", twoServers)
+	m := New(Config{Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, fmt.Errorf("%w: --allow-socket does not name it", ErrForbidden)
+	}})
+	want(t, m.Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10))), rollout.AnswerRefused, "--allow-socket")
+	if _, err := m.Read(t.Context(), onProxy(p), twoTargets()); !strings.Contains(fmt.Sprint(err), "--allow-socket") {
+		t.Errorf("read: %v", err)
+	}
+}
+
+func TestHAProxy_NamesAMasterSocket(t *testing.T) {
+	t.Parallel()
+	dir := shortDir(t)
+	socket, config := filepath.Join(dir, "master"), filepath.Join(dir, "cfg")
+	text := "defaults\n  mode http\n  timeout client 1s\n  timeout server 1s\n  timeout connect 1s\n" + twoServers
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), haproxyProgram(t), "-W", "-S", socket+",level,admin", "-db", "-f", config)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // the worker ends with it
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() })
+	eventually(t, "the master answers", func() bool {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, _ = io.WriteString(conn, "show version\n")
+		n, _ := conn.Read(make([]byte, 100))
+		return n > 0
+	})
+	d := deploymentOn(rollout.Traffic{Type: "haproxy", Socket: "unix:" + socket, Backend: "checkout"})
+	began := time.Now()
+	refusedBoth(t, d, "is the socket of HAProxy's master process")
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestHAProxy_ShowsWhatItReadBeforeASilence(t *testing.T) {
+	t.Parallel()
+	l := listener(t, "tcp", "127.0.0.1:0")
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			_, _ = conn.Write([]byte("220 mail.example ready\r\n")) // and waits
+		}
+	}()
+	d := deploymentOn(rollout.Traffic{Type: "haproxy", Socket: l.Addr().String(), Backend: "checkout", Timeout: rollout.Duration(200 * time.Millisecond)})
+	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerNotSent, `it had answered "220 mail.example ready"`)
+	if _, err := New(Config{}).Read(t.Context(), d, twoTargets()); !strings.Contains(fmt.Sprint(err), "220 mail.example") {
+		t.Errorf("read: %v", err)
+	}
+}
+
+func TestHAProxy_RefusesToStarveOtherServers(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, "admin", "backend checkout\n  server web-1 127.0.0.1:1\n  server web-2 127.0.0.1:1\n  server mail 127.0.0.1:1\n  server spare 127.0.0.1:1 backup\n")
+	call := callFor(setting(10))
+	call.Baseline = []rollout.Backend{{Target: "web-1", Weight: 1}, {Target: "web-2", Weight: 1}}
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.AnswerRefused, "without taking from mail in backend checkout")
+	call.Setting = weighted(twoTargets(), 1, 0)
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.AnswerDone, "1 of 2")
+	p.say("set server checkout/mail state maint") // nothing is taken from a server that has nothing
+	call.Setting = setting(10)
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.AnswerDone, "2 of 2")
+}

@@ -1,0 +1,159 @@
+package traffic
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"rollcall/internal/rollout"
+)
+
+// The administrative states of a server, as rollout.BackendReading.HeldBy and rollout.Traffic.TakeOut name them.
+const (
+	drainState = "drain"
+	maintState = "maint"
+)
+
+// heldBy is the administrative state that keeps new traffic away from a server.
+func (s server) heldBy() string {
+	switch {
+	case s.admin&adminMaint != 0:
+		return maintState
+	case s.admin&adminDrain != 0:
+		return drainState
+	default:
+		return ""
+	}
+}
+
+// usable reports whether HAProxy would give a server new traffic if it were its turn.
+func (s server) usable() bool {
+	return s.heldBy() == "" && s.weight > 0 && (s.op == opRunning || s.op == opStarting)
+}
+
+// idle says why a server gets no new traffic; empty when it does.
+func (v *view) idle(name string) string {
+	s := v.servers[name]
+	switch {
+	case s.heldBy() != "":
+		return name + " is " + s.heldWords()
+	case s.op == opStopping:
+		return name + " is stopping: " + s.cause
+	case s.op == opStopped:
+		return strings.TrimSuffix(name+" is down: "+s.cause, ": ")
+	case s.weight == 0:
+		return name + " has weight 0"
+	case s.backup && !v.turnOfBackup(name):
+		return name + " is a backup, and serves only when others cannot"
+	default:
+		return ""
+	}
+}
+
+func (s server) heldWords() string {
+	switch {
+	case s.admin&(adminNoAddress|adminNoName) != 0:
+		return "in maintenance, because its name has no address"
+	case s.admin&(adminInheritedMaint|adminInheritedDrain) != 0 && s.admin&(adminForcedMaint|adminForcedDrain) == 0:
+		return fmt.Sprintf("in %s through the server that it tracks (%s)", s.heldBy(), s.status)
+	case s.admin&adminForcedMaint != 0:
+		return "in maintenance"
+	default:
+		return "in drain"
+	}
+}
+
+// turnOfBackup reports whether a backup serves: no server that is none can, and it is the first of them, or all count.
+func (v *view) turnOfBackup(name string) bool {
+	first, sum := "", 0
+	for _, other := range v.order {
+		s := v.servers[other]
+		switch {
+		case !s.usable():
+		case !s.backup:
+			return false
+		default:
+			if first == "" {
+				first = other
+			}
+			sum += s.weight
+		}
+	}
+	return first == name || v.total >= sum
+}
+
+// strands reports whether shares would leave nobody to serve where somebody serves now: all that they give traffic to
+// is down in HAProxy's own opinion, which may be behind by a check or two after a deploy. Weights that are all zero are
+// meant, and strand nobody.
+func (v *view) strands(p position, shares []share, call rollout.RouterCall) bool {
+	after := view{servers: maps.Clone(v.servers)}
+	for _, want := range shares {
+		s := after.servers[want.server]
+		if s.weight = want.weight; v.putsBack(p, want, call) {
+			s.admin = 0
+		}
+		after.servers[want.server] = s
+	}
+	given := slices.ContainsFunc(shares, func(want share) bool { return want.weight > 0 })
+	return given && v.serves() && !after.serves()
+}
+
+func (v *view) serves() bool {
+	for _, s := range v.servers {
+		if s.usable() {
+			return true
+		}
+	}
+	return false
+}
+
+// reading is what the view says of the targets' servers.
+func (v *view) reading(p position, shares []share) rollout.RouterReading {
+	r := rollout.RouterReading{Backends: make([]rollout.BackendReading, len(shares)), Instance: v.instance()}
+	for i, want := range shares {
+		s := v.servers[want.server]
+		why := v.idle(want.server)
+		r.Backends[i] = rollout.BackendReading{
+			Target: want.target, Weight: s.weightAsSet(lastSent(p.deployment, want.target)), Serving: why == "", Why: why,
+			HeldBy: s.heldBy(), Sessions: s.sessions, Effective: s.effective,
+		}
+	}
+	return r
+}
+
+// instance names the process that answered. A process id alone is the same again after a container was restarted.
+func (v *view) instance() string {
+	if v.pid == "" {
+		return ""
+	}
+	return v.pid + "/" + v.started
+}
+
+// weightAsSet is the weight of a server, but for what an agent made of it: an agent's percentage replaces the weight that was
+// set, in full rotation and in drain alike. sent is the weight that was last sent, -1 when none was.
+func (s server) weightAsSet(sent int) int {
+	switch {
+	case !s.agent || s.weight == sent:
+		return s.weight
+	case sent == 0 && s.heldBy() != "":
+		return 0
+	case s.weight == 0:
+		return 0
+	default:
+		return s.configured
+	}
+}
+
+// lastSent is the weight that a target has in the last write of the deployment, or -1.
+func lastSent(d *rollout.Deployment, target string) int {
+	if d.Progress.Router == nil || d.Progress.Router.Sent == nil {
+		return -1
+	}
+	for _, b := range d.Progress.Router.Sent.Setting.Backends {
+		if b.Target == target {
+			return b.Weight
+		}
+	}
+	return -1
+}
