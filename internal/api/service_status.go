@@ -37,6 +37,7 @@ func (s *server) GetServiceStatus(
 	}
 	status.ActiveSlot = known(active)
 	if len(newest.Items) > 0 {
+		status.Traffic = trafficStatusJSON(&newest.Items[0])
 		last, err := s.shown(ctx, &newest.Items[0])
 		if err != nil {
 			return nil, err
@@ -85,4 +86,16 @@ func sharedVersion(running []rollout.RunningTarget) (version *string, mixed bool
 
 func runningJSON(r *rollout.RunningTarget) gen.RunningTarget {
 	return gen.RunningTarget{ID: r.Target, Version: known(r.Version), Health: gen.Health(r.Health)}
+}
+
+// trafficStatusJSON says what is known of a deployment's router; nil when it has none.
+func trafficStatusJSON(d *rollout.Deployment) *gen.TrafficStatus {
+	if d.Spec.Traffic == nil {
+		return nil
+	}
+	status := gen.TrafficStatus{Type: d.Spec.Traffic.Type}
+	if r := d.Progress.Router; r != nil {
+		status.SeenAt, status.Differs = moment(r.SeenAt), known(r.Differs)
+	}
+	return &status
 }

@@ -102,6 +102,18 @@ func (b *balancer) faulty(fault func(routerWrite) fault) {
 	b.fault = fault
 }
 
+// restart has the router forget what it was told: all targets share traffic alike.
+func (b *balancer) restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	forgotten := routerWrite{}
+	for _, backend := range b.does.Backends {
+		backend.Weight = 100
+		forgotten.Backends = append(forgotten.Backends, backend)
+	}
+	b.does = forgotten
+}
+
 func (b *balancer) write(w http.ResponseWriter, r *http.Request) {
 	var asked routerWrite
 	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,29 +40,88 @@ backend checkout
 %s`
 
 // proxy is a real HAProxy, before the applications of a fleet.
-type proxy struct{ api, front string }
+type proxy struct {
+	api, front string
+	t          *testing.T
+	config     string
+	files      []*os.File
+	cmd        *exec.Cmd
+}
 
 // startProxy hands HAProxy sockets that listen already, so that nobody has to wait for it or guess a free port.
 func startProxy(t *testing.T, f *fleet.Fleet) *proxy {
 	t.Helper()
-	program := haproxyProgram(t)
+	return startProxyWeighted(t, f, func(int) int { return 100 })
+}
+
+// startProxyWeighted gives each server the weight of its configuration.
+func startProxyWeighted(t *testing.T, f *fleet.Fleet, weight func(i int) int) *proxy {
+	t.Helper()
 	var servers strings.Builder
-	for _, target := range f.Targets {
-		fmt.Fprintf(&servers, "  server %s %s weight 100\n", target.ID, application(t, target))
+	for i, target := range f.Targets {
+		fmt.Fprintf(&servers, "  server %s %s weight %d\n", target.ID, application(t, target), weight(i))
 	}
-	config := filepath.Join(t.TempDir(), "cfg")
-	if err := os.WriteFile(config, fmt.Appendf(nil, proxyConfig, servers.String()), 0o600); err != nil {
+	p := &proxy{t: t, config: filepath.Join(t.TempDir(), "cfg")}
+	if err := os.WriteFile(p.config, fmt.Appendf(nil, proxyConfig, servers.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	api, apiFile := handedOver(t)
 	front, frontFile := handedOver(t)
-	cmd := exec.CommandContext(t.Context(), program, "-db", "-f", config)
-	cmd.ExtraFiles = []*os.File{apiFile, frontFile}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	p.api, p.front, p.files = api, front, []*os.File{apiFile, frontFile}
+	p.start()
+	t.Cleanup(func() { _ = p.cmd.Wait() }) // the test's context has ended it
+	return p
+}
+
+func (p *proxy) start() {
+	p.t.Helper()
+	p.cmd = exec.CommandContext(p.t.Context(), haproxyProgram(p.t), "-db", "-f", p.config)
+	p.cmd.ExtraFiles = p.files
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Wait() }) // the test's context has ended it
-	return &proxy{api, front}
+}
+
+// restart ends HAProxy and starts it again, with the weights of its configuration.
+func (p *proxy) restart() {
+	p.t.Helper()
+	_ = p.cmd.Process.Kill()
+	_ = p.cmd.Wait()
+	p.start()
+}
+
+// say sends one line of commands to HAProxy's runtime API.
+func (p *proxy) say(line string) string {
+	p.t.Helper()
+	conn, err := net.Dial("tcp", p.api)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, line+"\n"); err != nil {
+		p.t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(answer)
+}
+
+// weights are those that HAProxy has now, in the order of its configuration.
+func (p *proxy) weights() []int {
+	p.t.Helper()
+	var weights []int
+	for _, line := range strings.Split(p.say("show servers state checkout"), "\n") {
+		if fields := strings.Fields(line); len(fields) > 8 && fields[1] == "checkout" {
+			weight, err := strconv.Atoi(fields[7])
+			if err != nil {
+				p.t.Fatal(err)
+			}
+			weights = append(weights, weight)
+		}
+	}
+	return weights
 }
 
 // haproxyProgram finds HAProxy, also where only root's PATH would lead.

@@ -196,7 +196,14 @@ func (s *session) deferSave() {
 
 // changed reports whether memory differs from what is stored in anything that people see.
 func (s *session) changed() bool {
-	return len(s.events) > 0 || len(s.dirty) > 0 || s.snap.Deployment.Status != s.stored
+	return len(s.events) > 0 || len(s.dirty) > 0 || !sameStatus(s.snap.Deployment.Status, s.stored)
+}
+
+// sameStatus compares what is stored of two statuses.
+func sameStatus(a, b rollout.Status) bool {
+	same := a.Progress.Router.Same(b.Progress.Router)
+	a.Progress.Router, b.Progress.Router = nil, nil
+	return same && a == b
 }
 
 // releasable reports whether the deployment can be given up until it is due: nothing is out and nothing is near.

@@ -138,6 +138,7 @@ const (
 	EventTrafficIntent   = "traffic.intent"
 	EventTrafficResult   = "traffic.result"
 	EventTrafficUnknown  = "traffic.unknown"
+	EventTrafficDrifted  = "traffic.drifted"
 )
 
 // ActorEngine is the actor of everything that Rollcall does by itself.

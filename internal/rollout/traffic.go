@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"reflect"
 	"slices"
 	"time"
 )
@@ -126,8 +127,16 @@ type RouterState struct {
 	// Before are the shares that the router may have told before the last write: what it was last known to do, and what
 	// was sent since.
 	Before []Shares `json:"before,omitempty"`
-	// Asking is true while the router is being asked what it does; it is not stored.
-	Asking bool `json:"-"`
+	// What follows is not stored, and so begins anew with each owner of the deployment. Asking is true while the router is
+	// being read, Seen once this owner has read it or tried to. LookAt is when it may be read again after LooksFailed
+	// attempts in a row.
+	Asking      bool      `json:"-"`
+	Seen        bool      `json:"-"`
+	LookAt      time.Time `json:"-"`
+	LooksFailed int       `json:"-"`
+	// Drifted is set while the last write was confirmed and undone since, by somebody else: it is to be written again, as
+	// another write.
+	Drifted bool `json:"drifted,omitempty"`
 	// Step counts the different settings sent, Tries the failed attempts at the present one.
 	Step      int       `json:"step"`
 	Tries     int       `json:"tries"`
@@ -149,6 +158,16 @@ type RouterState struct {
 // they do not.
 func (r *RouterState) Tells() bool {
 	return r.Sent != nil && !slices.Contains(r.Before, r.Sent.Setting.Shares())
+}
+
+// Same reports whether two states are the same in everything that is stored.
+func (r *RouterState) Same(o *RouterState) bool {
+	if r == o || r == nil || o == nil {
+		return r == o
+	}
+	a, b := *r, *o
+	a.Asking, a.Seen, a.LookAt, a.LooksFailed = b.Asking, b.Seen, b.LookAt, b.LooksFailed
+	return reflect.DeepEqual(a, b)
 }
 
 // Equal reports whether the two settings are the same in everything.

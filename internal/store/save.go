@@ -11,13 +11,16 @@ import (
 	"rollcall/internal/rollout"
 )
 
+// seenAt is the place in a deployment's progress that changes with each look at its router; it alone is no news.
+const seenAt = `'{router,seen_at}'`
+
 // saveSQL writes one decision of the engine, or nothing when the deployment is not what the writer believes. It is a
 // single statement, and so a single round trip and a single commit: a wave waits for nothing else.
 const saveSQL = `
 	WITH d AS (
 		UPDATE deployments SET ` + statusColumns + `,
-			revision = revision + (@news OR (state, direction, stop, reason, progress, counts, deadline_at, next_action_at)
-				IS DISTINCT FROM (@state, @direction, @stop, @reason, @progress::jsonb, @counts::jsonb,
+			revision = revision + (@news OR (state, direction, stop, reason, progress #- ` + seenAt + `, counts, deadline_at, next_action_at)
+				IS DISTINCT FROM (@state, @direction, @stop, @reason, @progress::jsonb #- ` + seenAt + `, @counts::jsonb,
 					@deadline_at::timestamptz, @next_action_at::timestamptz))::int,
 			saves = saves + 1, last_seq = last_seq + @events::int, events_hash = @events_hash,
 			owner = CASE WHEN @release THEN NULL ELSE owner END

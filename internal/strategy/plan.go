@@ -48,6 +48,7 @@ func Plan(s *rollout.Snapshot, now time.Time) rollout.Decision {
 		}
 	}
 	p.work()
+	p.watchRouter()
 	p.out.Again = p.out.Again || len(p.out.Moves) > 0 && !p.out.Status.State.Terminal()
 	p.out.Status.DeadlineAt = p.deadline()
 	if at := p.out.Status.DeadlineAt; at.After(p.now) {
@@ -270,7 +271,7 @@ func (p *planner) patienceFrom() time.Time {
 // abort calls nobody more and leaves every target as it is: traffic goes back to the old side at once, and calls in flight
 // are waited for.
 func (p *planner) abort() {
-	back := !p.begun() || p.routed(p.setting(0, nil))
+	back := !p.begun() || p.routed(p.setting(0, nil)) && p.seenLately()
 	if p.calling > 0 {
 		p.awaitCalls()
 		return

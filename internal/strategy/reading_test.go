@@ -71,7 +71,7 @@ func TestReading_SharesAloneDoNotSettleADoubt(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		s := &rollout.Snapshot{Deployment: *readable()}
 		call := rollout.RouterCall{Fence: 3, Setting: tenPercent()}
-		s.Deployment.Progress.Router = &rollout.RouterState{Sent: &call, Doubt: true, Asking: true}
+		s.Deployment.Progress.Router = &rollout.RouterState{Sent: &call, Doubt: true, Asking: true, Fence: 3}
 		r := tenPercentRead()
 		if whole {
 			r.Backends = []rollout.BackendReading{{Target: "web-1", Weight: 10}, {Target: "web-2", Weight: 90}}

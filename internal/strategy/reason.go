@@ -127,7 +127,7 @@ func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func (p *planner) endReason(state rollout.State) string {
 	switch state {
 	case rollout.StateCompleted:
-		return "completed" + p.tolerated()
+		return "completed" + p.tolerated() + p.unreadRouter()
 	case rollout.StateAborted:
 		return "aborted by an operator"
 	case rollout.StateRolledBack:

@@ -22,16 +22,15 @@ func (p *planner) routed(want rollout.Setting) bool {
 	switch {
 	case r.Open:
 		p.awaitRouter(r)
-	case r.Asking:
+	case r.Asking && (r.Doubt || !r.Seen):
 		p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
 	case r.Applied.Equal(&want):
 		return true
 	case p.heldByPeople(): // the router stays as it is
 	case p.now.Before(p.routerDue(r, &want)):
 		p.waits("the router is tried again at", p.routerDue(r, &want))
-	case r.Doubt && r.Tells() && r.Sent.Setting.Equal(&want):
-		p.act(rollout.Action{Kind: rollout.ActionAskRouter, Route: *r.Sent})
-		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
+	case p.spec.Traffic.Readable() && (!r.Seen || r.Doubt && r.Tells() && r.Sent.Setting.Equal(&want)):
+		p.readRouter(r)
 	default:
 		p.act(rollout.Action{Kind: rollout.ActionRoute, Route: rollout.RouterCall{Setting: want}})
 		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
@@ -44,7 +43,7 @@ const routerRest = time.Minute
 
 // routerDue is when the router may be written to.
 func (p *planner) routerDue(r *rollout.RouterState, want *rollout.Setting) time.Time {
-	if p.heldByItself() && p.routerRefusal() != "" && r.Sent.Setting.Equal(want) {
+	if p.heldByItself() && p.routerRefusal() != "" && (r.Sent == nil || r.Sent.Setting.Equal(want)) {
 		return r.NotBefore.Add(routerRest)
 	}
 	return r.NotBefore
@@ -100,7 +99,7 @@ func (p *planner) routerCause() string {
 // what no answer came of is asked first.
 func (p *planner) routerRefusal() string {
 	r := p.d.Progress.Router
-	if p.spec.Traffic == nil || r == nil || r.Tries <= p.spec.Traffic.Retries || r.Doubt && r.Tells() {
+	if p.spec.Traffic == nil || r == nil || r.Tries <= p.spec.Traffic.Retries || p.spec.Traffic.Readable() && r.Doubt && r.Tells() {
 		return ""
 	}
 	return "the router did not move traffic" + p.routerError()
@@ -115,16 +114,16 @@ func (p *planner) routerError() string {
 }
 
 // BeginRoute writes an action on the router down, in place. For a write, the returned action is complete, and the event
-// is the record of the intent.
+// is the record of the intent. A read carries the fence of the newest write, and says nothing once there is another.
 func BeginRoute(d *rollout.Deployment, a rollout.Action, now time.Time) (rollout.Action, []rollout.Event) {
 	r := routerOf(d)
 	d.Progress.Router = &r
 	if a.Kind == rollout.ActionAskRouter {
-		r.Asking = true
+		r.Asking, a.Route.Fence = true, r.Fence
 		return a, nil
 	}
 	attempt := 1
-	if r.Sent != nil && r.Sent.Setting.Equal(&a.Route.Setting) {
+	if r.Sent != nil && r.Sent.Setting.Equal(&a.Route.Setting) && !r.Drifted {
 		attempt = r.Sent.Attempt + 1
 	} else {
 		r.Before = mayTell(&r)
@@ -136,7 +135,7 @@ func BeginRoute(d *rollout.Deployment, a rollout.Action, now time.Time) (rollout
 	a.Route.WebhookID = rollout.WebhookID(d.ID, fmt.Sprintf("router\x00%d", r.Step), rollout.CallTraffic)
 	a.Route.Until = now.Add(d.Spec.Traffic.Timeout.Std())
 	call := a.Route
-	r.Sent, r.Open, r.Doubt = &call, true, false
+	r.Sent, r.Open, r.Doubt, r.Asking, r.Drifted = &call, true, false, false, false
 	return a, []rollout.Event{trafficEvent(rollout.EventTrafficIntent, d, &call, now, "")}
 }
 
@@ -155,22 +154,22 @@ func mayTell(r *rollout.RouterState) []rollout.Shares {
 	return append(slices.Clone(r.Before), last)
 }
 
-// applyRoute records what came of a write to the router, or of asking it.
+// applyRoute records what came of a write to the router, or of reading it.
 func applyRoute(d *rollout.Deployment, o rollout.Outcome, now time.Time) []rollout.Event {
 	r := routerOf(d)
-	if r.Sent == nil || r.Sent.Fence != o.Action.Route.Fence {
+	if o.Action.Kind == rollout.ActionAskRouter {
+		return applyReading(d, &r, o, now)
+	}
+	if r.Sent == nil || r.Sent.Fence != o.Action.Route.Fence || !r.Open {
 		return nil
 	}
 	d.Progress.Router = &r
-	if o.Action.Kind == rollout.ActionAskRouter {
-		return applyRouterAsked(d, &r, o, now)
-	}
-	if !r.Open {
-		return nil
-	}
 	r.Open = false
 	kind := rollout.EventTrafficResult
 	answer := JudgeRoute(d, o)
+	if o.Reading != nil {
+		noteReading(&r, o.Reading, now)
+	}
 	switch answer.Kind {
 	case rollout.AnswerDone, rollout.AnswerAccepted:
 		confirm(d, &r, now)
@@ -200,22 +199,9 @@ func retryRoute(d *rollout.Deployment, r *rollout.RouterState, a rollout.Answer,
 // minRouterBackoff keeps a router that refuses at once from being asked without pause.
 const minRouterBackoff = 100 * time.Millisecond
 
-func applyRouterAsked(d *rollout.Deployment, r *rollout.RouterState, o rollout.Outcome, now time.Time) []rollout.Event {
-	r.Asking = false
-	if !r.Doubt {
-		return nil
-	}
-	r.Doubt = false // whatever it said, the next step is clear: done, or sent again
-	if o.Reading == nil || !tellsWeights(o.Reading) || RouterDiffers(d, &r.Sent.Setting, o.Reading) != "" {
-		return nil
-	}
-	confirm(d, r, now)
-	return []rollout.Event{trafficEvent(rollout.EventTrafficResult, d, r.Sent, now, "no answer came, but the router says that it is done")}
-}
-
 func confirm(d *rollout.Deployment, r *rollout.RouterState, now time.Time) {
 	setting := r.Sent.Setting
-	r.Applied, r.AppliedAt, r.Doubt, r.Tries, r.Error = &setting, now, false, 0, ""
+	r.Applied, r.AppliedAt, r.Doubt, r.Tries, r.Error, r.Differs = &setting, now, false, 0, "", ""
 	d.Progress.Weight = setting.NewWeight
 }
 
@@ -226,7 +212,7 @@ func adoptRouter(d *rollout.Deployment, now time.Time) []rollout.Event {
 	}
 	r := routerOf(d)
 	d.Progress.Router = &r
-	r.Asking = false
+	r.Asking, r.Seen, r.LookAt, r.LooksFailed = false, false, time.Time{}, 0
 	if !r.Open {
 		return nil
 	}

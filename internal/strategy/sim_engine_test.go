@@ -111,6 +111,7 @@ func (s *sim) run() {
 	s.coverStrategy()
 	s.schedulePeople()
 	s.scheduleCrashes()
+	s.scheduleRestarts()
 	s.takeOver()
 	for !s.stored.Deployment.State.Terminal() {
 		if s.steps++; s.steps > mostSteps || s.now.Sub(simStart) > longestTime {

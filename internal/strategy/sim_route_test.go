@@ -44,9 +44,7 @@ func (s *sim) foreseeRoute(o rollout.Outcome) {
 	b := &s.liveBook
 	sent := o.Action.Route.Setting
 	if o.Action.Kind == rollout.ActionAskRouter {
-		if o.Reading != nil && o.Reading.Backends != nil && fits(o.Reading, &sent) {
-			b.confirmed, b.at, b.doubt, b.failed = &sent, s.now, false, 0
-		}
+		s.foreseeReading(o)
 		return
 	}
 	answer := o.Answer.Kind
@@ -68,6 +66,27 @@ func (s *sim) foreseeRoute(o rollout.Outcome) {
 	b.earliest = s.now.Add(max(s.live.Deployment.Spec.Traffic.Backoff.Std(), o.Answer.RetryAfter))
 }
 
+// foreseeReading notes what a reading means: it settles a doubt where it tells all, and else what was confirmed may be undone.
+func (s *sim) foreseeReading(o rollout.Outcome) {
+	b := &s.liveBook
+	if o.Action.Route.Fence != b.fence {
+		return // it was read before the newest write
+	}
+	known := o.Reading != nil
+	switch {
+	case !known && b.last == "": // before the first write that is a failure like any other
+		b.earliest = s.now.Add(s.live.Deployment.Spec.Traffic.Backoff.Std())
+	case known && b.doubt:
+		if sent := b.ids[b.last]; o.Reading.Backends != nil && fits(o.Reading, &sent) {
+			b.confirmed, b.at, b.failed = &sent, s.now, 0
+		}
+	case known && b.confirmed != nil && !fits(o.Reading, b.confirmed):
+		s.cover("router: drift was noticed")
+		b.confirmed, b.last = nil, ""
+	}
+	b.doubt = false
+}
+
 // checkConfirmed wants the planner to hold for true what the answers say, and the API to show it.
 func (s *sim) checkConfirmed(d *rollout.Deployment) {
 	r, b := d.Progress.Router, &s.liveBook
@@ -76,7 +95,7 @@ func (s *sim) checkConfirmed(d *rollout.Deployment) {
 		s.violate("the router is held to do %v, and has confirmed %v", r.Applied, b.confirmed)
 	case r.Applied != nil && d.Progress.Weight != r.Applied.NewWeight:
 		s.violate("the router does %d %%, and the deployment says %d", r.Applied.NewWeight, d.Progress.Weight)
-	case r.Applied != nil && s.router.truthful() && !s.router.does.Equal(r.Applied):
+	case r.Applied != nil && !r.Open && s.router.truthful() && s.router.forgotAt.IsZero() && !s.router.does.Equal(r.Applied):
 		s.violate("the router is held to do %+v, and does %+v", *r.Applied, s.router.does)
 	}
 }
@@ -89,9 +108,8 @@ func (s *sim) beginRoute(before *rollout.Deployment, a rollout.Action) rollout.A
 		s.checkWrite(before, &complete.Route, events)
 		return complete
 	}
-	b := &s.liveBook
-	if !b.doubt || len(events) > 0 {
-		s.violate("the router is asked, and there is no doubt; %d events", len(events))
+	if !before.Spec.Traffic.Readable() || len(events) > 0 {
+		s.violate("the router is read, readable %t, with %d events", before.Spec.Traffic.Readable(), len(events))
 	}
 	return complete
 }
@@ -193,7 +211,7 @@ func (s *sim) checkShareHeld(before *rollout.Deployment, d *rollout.Decision) {
 		return
 	}
 	s.cover("router: more than was earned while a person is waited for")
-	if !slices.ContainsFunc(d.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionRoute }) {
+	if !slices.ContainsFunc(d.Actions, movesTraffic) {
 		s.violate("the new side keeps %d %%, has earned %d, and a person is waited for", s.liveBook.confirmed.NewWeight, earned)
 	}
 }
@@ -215,7 +233,7 @@ func (s *sim) checkSickLeave(before *rollout.Deployment, d *rollout.Decision) {
 		return
 	}
 	s.cover("router: sick while a person is waited for")
-	if !slices.ContainsFunc(d.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionRoute }) {
+	if !slices.ContainsFunc(d.Actions, movesTraffic) {
 		s.violate("%s has been given up, and keeps its traffic while a person is waited for", sick)
 	}
 }
@@ -258,4 +276,9 @@ func (s *sim) cutRoute() {
 			s.routed(rollout.Outcome{Action: action, Answer: rollout.Answer{Kind: rollout.AnswerLost, Message: "cut"}})
 		}
 	})
+}
+
+// movesTraffic reports whether an action moves traffic, or reads the router first, as a new owner does.
+func movesTraffic(a rollout.Action) bool {
+	return a.Kind == rollout.ActionRoute || a.Kind == rollout.ActionAskRouter
 }

@@ -47,6 +47,10 @@ type simRouter struct {
 	// does is what it really does, once something has been written.
 	does  *rollout.Setting
 	steps int // how many writes took effect
+	// restarts is how often it starts anew with the weights of its configuration; forgotAt is since when nothing was written
+	// after that, and unreadAt when it was last asked in vain.
+	restarts           int
+	forgotAt, unreadAt time.Time
 	// muddled is set when nothing could have kept a late write out: nothing is promised of it then.
 	muddled bool
 }
@@ -116,6 +120,9 @@ func randomRouter(rng *rand.Rand) (*simRouter, *rollout.Traffic) {
 	case 5:
 		r.stiff = pick(rng, 1, 20, 51, 100)
 	}
+	if r.readBack && chance(rng, 0.3) {
+		r.restarts = 1 + rng.IntN(2)
+	}
 	if chance(rng, 0.3) {
 		from := simStart.Add(between(rng, 0, 40*time.Second))
 		r.away = []interval{{from, from.Add(between(rng, time.Second, 30*time.Second))}}
@@ -145,6 +152,49 @@ func steadyRouter(rng *rand.Rand) (*simRouter, *rollout.Traffic) {
 		Backoff: rollout.Duration(time.Second), Drain: rollout.Duration(pick(rng, 0, time.Second)),
 	}
 }
+
+// scheduleRestarts lets the router forget what it was told, and the fences that it has seen.
+func (s *sim) scheduleRestarts() {
+	for range s.restarts() {
+		s.at(s.now.Add(between(s.rng, 0, 60*time.Second)), func() {
+			r := s.router
+			if r.does == nil {
+				return
+			}
+			s.cover("router: restarted")
+			s.trace("restart", "lb", "")
+			forgotten := rollout.Setting{NewWeight: -1, OldWeight: -1}
+			for _, b := range r.does.Backends {
+				forgotten.Backends = append(forgotten.Backends, rollout.Backend{Target: b.Target, Weight: 100})
+			}
+			r.do(forgotten)
+			r.highest, r.forgotAt = 0, s.now
+		})
+	}
+}
+
+func (s *sim) restarts() int {
+	if s.router == nil {
+		return 0
+	}
+	return s.router.restarts
+}
+
+// checkDriftNoticed wants what a restart has undone to be noticed within one interval of looking, unless the router could not
+// be read.
+func (s *sim) checkDriftNoticed() {
+	r := s.router
+	if r == nil || r.forgotAt.IsZero() || s.liveBook.confirmed == nil || s.routing != 0 || s.live.Deployment.Progress.Router.Asking {
+		return
+	}
+	since := later(later(r.forgotAt, r.unreadAt), s.adoptedAt)
+	if s.now.Sub(since) > simInterval+s.live.Deployment.Spec.Traffic.Timeout.Std()+time.Second {
+		s.violate("the router forgot at %s what it was told, and nobody has looked", r.forgotAt.Sub(simStart))
+	}
+}
+
+// simInterval is how often a router is read at least.
+const simInterval = 10 * time.Second
 
 // written is a write on its way to the router.
 type written struct {
@@ -245,7 +295,7 @@ func (s *sim) treatWrite(c written, m routerMood) rollout.Outcome {
 }
 
 func (r *simRouter) do(setting rollout.Setting) {
-	r.does = &setting
+	r.does, r.forgotAt = &setting, time.Time{}
 	r.steps++
 }
 
@@ -302,6 +352,8 @@ func (s *sim) askRouter(a rollout.Action) {
 		o.Action = a
 		if r := s.router; r.readBack && !r.gone(s.now) && (s.steady || chance(s.rng, 0.9)) {
 			o.Answer, o.Reading = rollout.Answer{}, r.reading(&s.stored.Deployment)
+		} else {
+			r.unreadAt = s.now
 		}
 		s.cover(map[bool]string{true: "router: asked, agrees", false: "router: asked, does not agree"}[o.Reading != nil && fits(o.Reading, &a.Route.Setting)])
 		s.routed(o)

@@ -1,6 +1,9 @@
 package strategy_test
 
 import (
+	"slices"
+	"time"
+
 	"rollcall/internal/rollout"
 )
 
@@ -21,7 +24,10 @@ func (s *sim) checkTrafficEnd() {
 	if r.Open || r.Doubt {
 		s.violate("it ended with a write in doubt")
 	}
-	if s.router.truthful() && !s.router.does.Equal(r.Applied) {
+	if d.State == rollout.StateCompleted && r.Differs != "" {
+		s.violate("it completed, and the router was last seen to differ: %s", r.Differs)
+	}
+	if s.router.truthful() && !s.router.does.Equal(r.Applied) && !s.unseenAtTheEnd() {
 		s.violate("it ended, and the router does %+v, not %+v", s.router.does, *r.Applied)
 	}
 	if d.State == rollout.StateFailed && d.Reason != "" && s.unconfirmedEnd() {
@@ -30,6 +36,17 @@ func (s *sim) checkTrafficEnd() {
 	}
 	s.checkLeftSides(r.Applied)
 	s.checkOneWriteBack()
+}
+
+// unseenAtTheEnd reports whether the router forgot what it was told, and could not have been seen to before the end.
+func (s *sim) unseenAtTheEnd() bool {
+	r := s.router
+	if r.forgotAt.IsZero() {
+		return false
+	}
+	const fresh = 5 * time.Second
+	room := s.finished.DeadlineAt.Sub(s.now) - s.stored.Deployment.Spec.Traffic.Timeout.Std()
+	return s.now.Sub(r.forgotAt) <= fresh || r.unreadAt.After(r.forgotAt) || !s.finished.DeadlineAt.IsZero() && room < simInterval
 }
 
 // routerFailed reports whether the router was not where it should be at the end.
@@ -105,6 +122,9 @@ func (s *sim) checkOneWriteBack() {
 	d := &s.stored.Deployment
 	if d.Direction != rollout.Backward || !s.backByRouter() {
 		return
+	}
+	if slices.ContainsFunc(s.log, func(e rollout.Event) bool { return e.Type == rollout.EventTrafficDrifted }) {
+		return // it was written again
 	}
 	writes, calls := map[string]bool{}, 0
 	for i := range s.log {

@@ -57,6 +57,7 @@ func (s *sim) decide(dr *draft) {
 	failures := s.countFailures()
 	d := strategy.Plan(s.live, s.now)
 	s.checkDecision(&before, &d)
+	s.checkDriftNoticed()
 	s.take(&d.Status)
 	s.noteForgiven(&before, failures)
 	s.checkOverdue(&before)

@@ -33,7 +33,7 @@ func (p *planner) forward() {
 		return
 	}
 	if p.d.Stop == rollout.StopHalted {
-		if !p.routed(p.setting(p.shareWithin(wave), nil)) {
+		if !p.routed(p.setting(p.shareWithin(wave), nil)) || !p.seenLately() {
 			return
 		}
 		p.giveUpAll("")
@@ -74,6 +74,9 @@ func (p *planner) closeWave(wave int) {
 		return
 	}
 	if p.held() || p.waitsAtGate(wave, rollout.GateNext) {
+		return
+	}
+	if wave == len(p.spec.Waves) && !p.seenLately() {
 		return
 	}
 	p.event(rollout.EventWaveFinished, wave, p.passedBy(wave))

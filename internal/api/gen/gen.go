@@ -1458,6 +1458,9 @@ type ServiceStatus struct {
 	Service string          `json:"service"`
 	Targets []RunningTarget `json:"targets"`
 
+	// Traffic The router, as it was last read; null when the last deployment moved no traffic.
+	Traffic *TrafficStatus `json:"traffic"`
+
 	// Version What all targets run; null when that is not one version.
 	Version *string `json:"version"`
 }
@@ -1705,6 +1708,18 @@ type TrafficRequest struct {
 
 // TrafficRequestType defines model for TrafficRequest.Type.
 type TrafficRequestType string
+
+// TrafficStatus The router, as it was last read; null when the last deployment moved no traffic.
+type TrafficStatus struct {
+	// Differs Where it does not do what it was told, in words; null when it does, as far as seen.
+	Differs *string `json:"differs"`
+
+	// SeenAt When it was last read; null when it never was.
+	SeenAt *time.Time `json:"seen_at"`
+
+	// Type The type of router.
+	Type string `json:"type"`
+}
 
 // URL An absolute http or https URL.
 //

@@ -1,0 +1,95 @@
+package e2e
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"rollcall/internal/dbtest"
+)
+
+// trafficStatus is what a service's status says of its router.
+type trafficStatus struct {
+	Type    string
+	SeenAt  *time.Time `json:"seen_at"`
+	Differs *string
+}
+
+func (p *process) trafficStatus(service string) *trafficStatus {
+	p.t.Helper()
+	var status struct{ Traffic *trafficStatus }
+	call(p.t, http.MethodGet, p.url+"/services/"+service+"/environments/production/status", nil, &status)
+	return status.Traffic
+}
+
+// trafficEvents lists the types of a deployment's events that are about traffic.
+func (p *process) trafficEvents(id string) []string {
+	p.t.Helper()
+	var types []string
+	for _, e := range list[event](p, "/deployments/"+id+"/events") {
+		if len(e.Type) > 8 && e.Type[:8] == "traffic." {
+			types = append(types, e.Type)
+		}
+	}
+	return types
+}
+
+func TestTraffic_ForgottenInABakeIsSetAgain(t *testing.T) {
+	t.Parallel()
+	f := mixed(t, 10)
+	b := newBalancer(t, f, twoSides)
+	p := serve(t, dbtest.New(t))
+	d := p.post(routed(b, "v2", object{"type": "canary", "stages": []any{object{"percent": 10, "duration": "15s"}, object{"percent": 100, "duration": "0s"}}}))
+	p.await(d.ID, "in the bake", func(d *deployment) bool { return d.Progress.Weight == 10 })
+	b.restart()
+	p.await(d.ID, "set again in its bake", func(d *deployment) bool {
+		now, _ := b.last()
+		return now.NewWeight == 10 && d.Progress.Wave == 1
+	})
+	end := p.awaitEnd(d.ID)
+	assertEnd(p, end, "completed", true)
+	b.assertSettled(p, d.ID, 100)
+	if types := p.trafficEvents(d.ID); !slices.Contains(types, "traffic.drifted") {
+		t.Errorf("events %v", types)
+	}
+	if s := p.trafficStatus("checkout"); s == nil || s.Type != "webhook" || s.SeenAt == nil || time.Since(*s.SeenAt) > time.Minute || s.Differs != nil {
+		t.Errorf("the status says %+v", s)
+	}
+}
+
+// A canary at 10 %, and HAProxy is restarted in it.
+func TestTraffic_RestartedHAProxyGetsItsSharesBack(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 10, "v1")
+	proxy := startProxy(t, f)
+	p := serve(t, dbtest.New(t))
+	d := p.post(proxy.request(f, "v2", object{"type": "canary", "stages": []any{object{"percent": 10, "duration": "15s"}, object{"percent": 100, "duration": "0s"}}}))
+	p.await(d.ID, "in the bake", func(d *deployment) bool { return d.Progress.Weight == 10 })
+	before := proxy.weights()
+	proxy.restart()
+	if slices.Equal(proxy.weights(), before) {
+		t.Fatalf("the restart changed nothing: %v", before)
+	}
+	p.await(d.ID, "set again in its bake", func(d *deployment) bool { return d.Progress.Wave == 1 && slices.Equal(proxy.weights(), before) })
+	end := p.awaitEnd(d.ID)
+	assertEnd(p, end, "completed", true)
+	if types := p.trafficEvents(d.ID); !slices.Contains(types, "traffic.drifted") {
+		t.Errorf("events %v", types)
+	}
+}
+
+// Just before a switch is reported as done, the router forgets it.
+func TestTraffic_DoesNotCompleteOnWhatWasForgotten(t *testing.T) {
+	t.Parallel()
+	f := mixed(t, 4)
+	b := newBalancer(t, f, oneSide)
+	p := serve(t, dbtest.New(t))
+	d := p.post(inSlots(routed(b, "v2", blueGreen(object{"keep_old_for": "8s"}))))
+	p.await(d.ID, "switched", func(d *deployment) bool { return d.Progress.Weight == 100 })
+	b.restart()
+	assertEnd(p, p.awaitEnd(d.ID), "completed", true)
+	if now, _ := b.last(); now.NewWeight != 100 || now.ActiveSlot != "green" {
+		t.Errorf("it completed, and the router does %+v", now)
+	}
+}

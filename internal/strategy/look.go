@@ -1,0 +1,148 @@
+package strategy
+
+import (
+	"slices"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	// routerInterval is how often a router is read that is held to do what it was told.
+	routerInterval = 10 * time.Second
+	// routerFresh is how old a reading may be for a deployment to end on it.
+	routerFresh = 5 * time.Second
+)
+
+// watchRouter reads, from time to time, a router that is held to do what it was told: somebody else may have told it
+// something else, and a restart forgets.
+func (p *planner) watchRouter() {
+	r := p.d.Progress.Router
+	if !p.spec.Traffic.Readable() || r == nil || r.Applied == nil || r.Open || r.Asking || p.out.Status.State.Terminal() {
+		return
+	}
+	if due := later(r.SeenAt.Add(routerInterval), r.LookAt); p.now.Before(due) {
+		p.wakeBy(due)
+		return
+	}
+	p.readRouter(r)
+}
+
+// readRouter asks the router what it does, once in a decision.
+func (p *planner) readRouter(r *rollout.RouterState) {
+	p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
+	if slices.ContainsFunc(p.out.Actions, func(a rollout.Action) bool {
+		return a.Kind == rollout.ActionAskRouter || a.Kind == rollout.ActionRoute
+	}) {
+		return
+	}
+	var sent rollout.RouterCall
+	if r.Sent != nil {
+		sent = *r.Sent
+	}
+	p.act(rollout.Action{Kind: rollout.ActionAskRouter, Route: sent})
+}
+
+// seenLately reports whether the router has been read just now, or cannot be in time: a deployment ends on what its router
+// does, not on what it did once. When it has not, it is read.
+func (p *planner) seenLately() bool {
+	r := p.d.Progress.Router
+	if !p.spec.Traffic.Readable() || r == nil {
+		return true
+	}
+	switch {
+	case r.Asking:
+		p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
+	case p.now.Before(r.SeenAt.Add(routerFresh)), r.LooksFailed > p.spec.Traffic.Retries, p.tooLateToRead(r):
+		return true
+	case p.now.Before(r.LookAt):
+		p.waits("the router is read again at", r.LookAt)
+	default:
+		p.readRouter(r)
+	}
+	return false
+}
+
+// tooLateToRead reports whether the progress deadline could pass while the router is read.
+func (p *planner) tooLateToRead(r *rollout.RouterState) bool {
+	deadline := p.deadline()
+	end := later(p.now, r.LookAt).Add(p.spec.Traffic.Timeout.Std() + answerGrace)
+	return !deadline.IsZero() && !end.Before(deadline)
+}
+
+// unreadRouter says that the router could not be read when the deployment ended; empty when it was.
+func (p *planner) unreadRouter() string {
+	r := p.d.Progress.Router
+	if p.spec.Traffic == nil || r == nil || r.LooksFailed == 0 {
+		return ""
+	}
+	return "; the router could not be read since " + moment(r.SeenAt)
+}
+
+// applyReading records what the router does, or that it could not be read.
+func applyReading(d *rollout.Deployment, r *rollout.RouterState, o rollout.Outcome, now time.Time) []rollout.Event {
+	if !r.Asking || r.Fence != o.Action.Route.Fence {
+		return nil // there is a newer write
+	}
+	d.Progress.Router = r
+	r.Asking = false
+	if o.Reading == nil {
+		lookFailed(d, r, o.Answer, now)
+		return nil
+	}
+	noteReading(r, o.Reading, now)
+	if r.Sent == nil {
+		return nil
+	}
+	switch {
+	case r.Doubt:
+		return settleDoubt(d, r, o.Reading, now)
+	case r.Applied != nil:
+		return findDrift(d, r, o.Reading, now)
+	default:
+		return nil
+	}
+}
+
+// settleDoubt decides, after a write that got no answer, by what the router says: whatever that is, the next step is clear.
+func settleDoubt(d *rollout.Deployment, r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) []rollout.Event {
+	r.Doubt = false
+	if !tellsWeights(reading) || RouterDiffers(d, &r.Sent.Setting, reading) != "" {
+		return nil
+	}
+	confirm(d, r, now)
+	return []rollout.Event{trafficEvent(rollout.EventTrafficResult, d, r.Sent, now, "no answer came, but the router says that it is done")}
+}
+
+// findDrift notices that the router no longer does what it was known to do.
+func findDrift(d *rollout.Deployment, r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) []rollout.Event {
+	differs := RouterDiffers(d, r.Applied, reading)
+	if differs == "" {
+		return nil
+	}
+	r.Applied, r.Drifted, r.Differs = nil, true, differs
+	return []rollout.Event{trafficEvent(rollout.EventTrafficDrifted, d, r.Sent, now, "it was set, and now the router reads "+differs)}
+}
+
+// noteReading remembers that the router was read, and which process answered.
+func noteReading(r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) {
+	r.Seen, r.SeenAt, r.LookAt, r.LooksFailed = true, now, time.Time{}, 0
+	r.Instance = reading.Instance
+}
+
+// lookFailed records a router that could not be read. Before anything was written that counts as a failed write; later a
+// write goes out all the same, and is read back.
+func lookFailed(d *rollout.Deployment, r *rollout.RouterState, a rollout.Answer, now time.Time) {
+	wait := max(d.Spec.Traffic.Backoff.Std(), minRouterBackoff) << min(r.LooksFailed, maxBackoffDoublings)
+	r.LookAt = now.Add(min(wait, routerInterval))
+	r.LooksFailed++
+	r.Doubt = false
+	if r.Sent != nil {
+		r.Seen = true
+		return
+	}
+	retryRoute(d, r, a, now)
+	if a.Kind == rollout.AnswerRefused {
+		r.Tries = d.Spec.Traffic.Retries + 1
+	}
+}
