@@ -31,7 +31,7 @@ func (p *planner) backward() {
 		p.depart(p.shareBack())
 		return
 	}
-	if p.routed(p.setting(0, nil)) && p.seenLately() {
+	if p.settled(p.setting(0, nil)) {
 		p.finish(p.retreated())
 	}
 }
@@ -41,7 +41,7 @@ func (p *planner) switchBack() {
 	if st := &p.out.Status; st.Progress.WaveSettledAt.IsZero() {
 		st.Progress.WaveSettledAt = p.now // it was switched, also when the router has confirmed the way back
 	}
-	if !p.routed(p.setting(0, nil)) || !p.seenLately() {
+	if !p.settled(p.setting(0, nil)) {
 		return
 	}
 	p.giveUpAll("")

@@ -28,6 +28,12 @@ func (p *planner) watchRouter() {
 	p.readRouter(r)
 }
 
+// readsFirst reports whether the router is to be read before it is written to: by a new owner, whose memory may be older than
+// what it does, and where that tells whether a write without an answer was done.
+func (p *planner) readsFirst(r *rollout.RouterState, want *rollout.Setting) bool {
+	return p.spec.Traffic.Readable() && (!r.Seen || r.Doubt && r.Tells() && r.Sent.Setting.Equal(want))
+}
+
 // readRouter asks the router what it does, once in a decision.
 func (p *planner) readRouter(r *rollout.RouterState) {
 	p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))

@@ -271,7 +271,7 @@ func (p *planner) patienceFrom() time.Time {
 // abort calls nobody more and leaves every target as it is: traffic goes back to the old side at once, and calls in flight
 // are waited for.
 func (p *planner) abort() {
-	back := !p.begun() || p.routed(p.setting(0, nil)) && p.seenLately()
+	back := !p.begun() || p.settled(p.setting(0, nil))
 	if p.calling > 0 {
 		p.awaitCalls()
 		return

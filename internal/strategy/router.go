@@ -29,7 +29,7 @@ func (p *planner) routed(want rollout.Setting) bool {
 	case p.heldByPeople(): // the router stays as it is
 	case p.now.Before(p.routerDue(r, &want)):
 		p.waits("the router is tried again at", p.routerDue(r, &want))
-	case p.spec.Traffic.Readable() && (!r.Seen || r.Doubt && r.Tells() && r.Sent.Setting.Equal(&want)):
+	case p.readsFirst(r, &want):
 		p.readRouter(r)
 	default:
 		p.act(rollout.Action{Kind: rollout.ActionRoute, Route: rollout.RouterCall{Setting: want}})
@@ -37,6 +37,9 @@ func (p *planner) routed(want rollout.Setting) bool {
 	}
 	return false
 }
+
+// settled reports whether the router is known to do what is wanted of it, and was seen to just now: a deployment ends on that.
+func (p *planner) settled(want rollout.Setting) bool { return p.routed(want) && p.seenLately() }
 
 // routerRest is how much longer a router is left alone that has refused often enough, while a person is waited for anyway.
 const routerRest = time.Minute

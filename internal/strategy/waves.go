@@ -33,7 +33,7 @@ func (p *planner) forward() {
 		return
 	}
 	if p.d.Stop == rollout.StopHalted {
-		if !p.routed(p.setting(p.shareWithin(wave), nil)) || !p.seenLately() {
+		if !p.settled(p.setting(p.shareWithin(wave), nil)) {
 			return
 		}
 		p.giveUpAll("")
@@ -76,11 +76,17 @@ func (p *planner) closeWave(wave int) {
 	if p.held() || p.waitsAtGate(wave, rollout.GateNext) {
 		return
 	}
-	if wave == len(p.spec.Waves) && !p.seenLately() {
+	p.leaveWave(wave)
+}
+
+// leaveWave goes on to the next wave, or to the end.
+func (p *planner) leaveWave(wave int) {
+	last := wave == len(p.spec.Waves)
+	if last && !p.seenLately() {
 		return
 	}
 	p.event(rollout.EventWaveFinished, wave, p.passedBy(wave))
-	if wave == len(p.spec.Waves) {
+	if last {
 		p.giveUpAll("")
 		p.finish(rollout.StateCompleted)
 		return
