@@ -23,10 +23,18 @@ type gitopsCmd struct {
 // gitSource is what is shown of a source.
 type gitSource struct {
 	Name, URL, Branch, Path, State, Reason string
-	DesiredRevision                        *string    `json:"desired_revision"`
-	ActualRevision                         *string    `json:"actual_revision"`
-	LastSyncAt                             *time.Time `json:"last_sync_at"`
+	DesiredRevision                        *string       `json:"desired_revision"`
+	ActualRevision                         *string       `json:"actual_revision"`
+	LastSyncAt                             *time.Time    `json:"last_sync_at"`
+	RemovedFiles                           []removedFile `json:"removed_files"`
 	Files                                  []gitFile
+}
+
+type removedFile struct{ Path, Service, Environment, Version, Commit string }
+
+// why says what became of the file, and of what it had deployed.
+func (f *removedFile) why() string {
+	return "not in Git since " + commit(&f.Commit) + ", so no longer managed; what it had deployed is unchanged"
 }
 
 type gitFile struct {
@@ -101,7 +109,11 @@ func (s *session) showSource(source *gitSource) {
 		f := &source.Files[i]
 		t.row(f.Path, f.State, orDash(f.Service), orDash(f.Environment), orDash(f.Version), f.why())
 	}
-	if len(source.Files) > 0 {
+	for i := range source.RemovedFiles {
+		f := &source.RemovedFiles[i]
+		t.row(f.Path, "removed", f.Service, f.Environment, f.Version, f.why())
+	}
+	if len(source.Files)+len(source.RemovedFiles) > 0 {
 		t.write(s.out)
 	}
 }
@@ -130,6 +142,8 @@ type gitopsPutCmd struct {
 	Branch string `help:"The branch (default: the file's, else main)."`
 	Path   string `help:"The folder or file within the repository."`
 	Heal   bool   `help:"Bring targets back that run something else than Git says."`
+
+	AllowEmpty bool `help:"A path without any definition is meant, and no error."`
 }
 
 // Run makes the source as the file and the flags say. Secrets come from the file alone: a flag can be seen by others.
@@ -143,8 +157,10 @@ func (c *gitopsPutCmd) Run(ctx context.Context, s *session) error {
 			body[name] = value
 		}
 	}
-	if c.Heal {
-		body["heal"] = true
+	for name, set := range map[string]bool{"heal": c.Heal, "allow_empty": c.AllowEmpty} {
+		if set {
+			body[name] = true
+		}
 	}
 	answer, err := s.client.Do(ctx, client.Request{Method: http.MethodPut, Path: c.path(), Body: body})
 	if err != nil {
@@ -188,6 +204,7 @@ type syncPlan struct {
 	DesiredRevision string `json:"desired_revision"`
 	Deployments     []struct{ Path, Kind, Service, Environment, Version string }
 	Broken          []gitFile
+	Removed         []removedFile
 }
 
 func (s *session) printSyncPlan(answer []byte) error {
@@ -202,6 +219,9 @@ func (s *session) printSyncPlan(answer []byte) error {
 		}
 		for i := range plan.Broken {
 			t.row(plan.Broken[i].Path, plan.Broken[i].why(), "-", "-", "-")
+		}
+		for _, f := range plan.Removed {
+			t.row(f.Path, "removed", f.Service, f.Environment, f.Version)
 		}
 		t.write(s.out)
 		fmt.Fprintf(s.out, "at %s\n", commit(&plan.DesiredRevision))

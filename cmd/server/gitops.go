@@ -26,6 +26,7 @@ type gitopsFlags struct {
 	Path           string        `help:"The folder or file in it; empty for all of it." env:"ROLLCALL_GITOPS_PATH"`
 	Interval       time.Duration `help:"The time between two polls." default:"1m" env:"ROLLCALL_GITOPS_INTERVAL"`
 	Heal           bool          `help:"Bring targets back that run something else than Git says." env:"ROLLCALL_GITOPS_HEAL"`
+	AllowEmpty     bool          `help:"A path without any definition is meant, and no error." env:"ROLLCALL_GITOPS_ALLOW_EMPTY"`
 	Username       string        `help:"Goes with the token." default:"x-access-token" env:"ROLLCALL_GITOPS_USERNAME"`
 	TokenFile      string        `help:"File with the token for https." env:"ROLLCALL_GITOPS_TOKEN_FILE"`
 	SSHKeyFile     string        `name:"ssh-key-file" help:"File with the private key for ssh." env:"ROLLCALL_GITOPS_SSH_KEY_FILE"`
@@ -37,7 +38,8 @@ type gitopsFlags struct {
 // request is the source as PUT /gitops/sources/{name} takes it.
 func (g *gitopsFlags) request() ([]byte, error) {
 	body := map[string]any{
-		"url": g.URL, "branch": g.Branch, "path": g.Path, "interval": g.Interval.String(), "heal": g.Heal, "username": g.Username,
+		"url": g.URL, "branch": g.Branch, "path": g.Path, "interval": g.Interval.String(), "heal": g.Heal,
+		"allow_empty": g.AllowEmpty, "username": g.Username,
 	}
 	for _, part := range []struct {
 		field, file string

@@ -21,13 +21,15 @@ func sourceJSON(r *rollout.SourceReport) gen.GitSource {
 	s, at := &r.Source, &r.Status
 	return gen.GitSource{
 		Name: s.Name, URL: s.URL, Branch: s.Branch, Path: s.Path, Interval: s.Interval.String(), Heal: s.Heal,
-		Username: s.Username, KnownHosts: s.KnownHosts, AllowedSigners: s.AllowedSigners,
+		AllowEmpty: s.AllowEmpty,
+		Username:   s.Username, KnownHosts: s.KnownHosts, AllowedSigners: s.AllowedSigners,
 		HasToken: s.Secrets.Token != "", HasSSHKey: s.Secrets.SSHKey != "", HasHookSecret: s.Secrets.HookSecret != "",
 		Revision: s.Revision, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 		State: gen.SourceState(at.State), Reason: at.Reason,
 		DesiredRevision: known(at.DesiredRevision), ActualRevision: known(at.ActualRevision),
 		LastSyncAt: moment(at.LastSyncAt), LastGoodSyncAt: moment(at.LastGoodSyncAt), NextSyncAt: moment(at.NextSyncAt),
 		Failures: at.Failures, DriftedTargets: at.Drifted, Rewrite: rewriteJSON(at.Rewrite),
+		RemovedFiles: encodeAll(at.Removed, removedFileJSON),
 	}
 }
 
@@ -43,6 +45,12 @@ func rewriteJSON(r *rollout.Rewrite) *gen.GitRewrite {
 		return nil
 	}
 	return &gen.GitRewrite{At: r.At.UTC(), From: r.From, To: r.To}
+}
+
+func removedFileJSON(f *rollout.RemovedFile) gen.GitRemovedFile {
+	return gen.GitRemovedFile{
+		Path: f.Path, Service: f.Service, Environment: f.Environment, Version: f.Version, Commit: f.Commit, At: f.At.UTC(),
+	}
 }
 
 func gitFileJSON(f *rollout.SourceFile) gen.GitFile {

@@ -42,7 +42,7 @@ func (q *sourceRequest) read() rollout.Source {
 	s := rollout.Source{
 		URL: q.url(b.URL), Branch: strings.TrimPrefix(or(b.Branch, defaultBranch), "refs/heads/"), Path: or(b.Path, ""),
 		Interval: q.duration(b.Interval, "/interval", bounds{time.Minute, time.Second, 24 * time.Hour}),
-		Heal:     or(b.Heal, false), Username: or(b.Username, defaultGitUsername),
+		Heal:     or(b.Heal, false), AllowEmpty: or(b.AllowEmpty, false), Username: or(b.Username, defaultGitUsername),
 		KnownHosts: or(b.KnownHosts, ""), AllowedSigners: or(b.AllowedSigners, ""),
 	}
 	switch {

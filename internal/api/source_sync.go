@@ -48,6 +48,7 @@ func (s *server) previewed(ctx context.Context, name string, ask rollout.SyncAsk
 	}
 	return gen.SyncSource200JSONResponse{
 		DesiredRevision: plan.DesiredRevision, Broken: encodeAll(plan.Broken, gitFileJSON),
+		Removed: encodeAll(plan.Removed, removedFileJSON),
 		Deployments: encodeAll(plan.Deployments, func(p *rollout.PlannedAttempt) gen.PlannedDeployment {
 			commit := commitJSON(&p.Want.Commit)
 			return gen.PlannedDeployment{

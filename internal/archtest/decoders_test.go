@@ -69,6 +69,7 @@ func decoders() map[string]decoder {
 		"internal/gitops/mirror.go":            {why: operators},
 		"internal/gitops/read.go":              {why: strictly},
 		"internal/gitops/remote.go":            {fuzz: "FuzzRemote"},
+		"internal/gitops/tip.go":               {fuzz: "FuzzRedirect"},
 		"internal/gitops/tree.go":              {fuzz: "FuzzTree"},
 		"internal/gitops/yaml.go":              {fuzz: "FuzzAYAMLFileNeverPanicsAndNeverBecomesBrokenJSON"},
 		"internal/health/address.go":           {fuzz: "FuzzEndpoint"},

@@ -23,8 +23,9 @@ type source struct {
 	Rewrite *struct{ From, To string }
 	// Failures are the syncs that failed since the last good one.
 	Failures int
-	LastSync time.Time `json:"last_sync_at"`
-	NextSync time.Time `json:"next_sync_at"`
+	LastSync time.Time               `json:"last_sync_at"`
+	NextSync time.Time               `json:"next_sync_at"`
+	Removed  []struct{ Path string } `json:"removed_files"`
 	Files    []struct {
 		Path     string
 		State    string
@@ -353,6 +354,81 @@ func TestANewerCommitEndsADeploymentThatWaitsInAFailingState(t *testing.T) {
 	p.awaitSource("synced at v3", func(s *source) bool { return s.synced(good) })
 	if d := p.awaitEnd(*stuck); d.State != "aborted" {
 		t.Errorf("the deployment that waited is %s", d.State)
+	}
+}
+
+func TestGitops_RejectedAttemptFollowsTheOther(t *testing.T) {
+	t.Parallel()
+	r, f := newRepository(t), newFleet(t, 2, "v1")
+	p := serve(t, dbtest.New(t), "--allow-file-remotes")
+	file := func(version string) map[string]string {
+		return map[string]string{"a.yaml": definition("checkout", version, f) + "on_conflict: reject\n"}
+	}
+	first := r.push("begin", file("v1"))
+	p.follows(object{"url": "file://" + r.bare, "interval": "1s"})
+	p.awaitSource("synced", func(s *source) bool { return s.synced(first) })
+
+	var targets []object
+	for _, target := range f.Targets {
+		targets = append(targets, object{"id": target.ID, "address": target.URL()})
+	}
+	var hand struct{ ID string }
+	call(t, http.MethodPost, p.url+"/deployments", object{
+		"service": "checkout", "version": "v2", "targets": targets, "healthy_deadline": "3s",
+		"strategy":      object{"type": "rolling", "batch_size": 2, "bake": "4s"},
+		"health_checks": []object{{"type": "http", "path": "/health", "version_pointer": "/version", "interval": "50ms"}},
+	}, &hand)
+	p.await(hand.ID, "in progress", func(d *deployment) bool { return d.State == "in_progress" })
+	commit := r.push("v3", file("v3"))
+	waiting := p.awaitSource("waiting", func(s *source) bool {
+		return s.at(commit) && s.State == "drifted" && s.Files[0].Attempt.State == "planned" && strings.Contains(s.Reason, hand.ID)
+	})
+	if *waiting.Actual != first {
+		t.Errorf("while it waits the actual revision is %s", *waiting.Actual)
+	}
+	p.awaitSource("synced at v3", func(s *source) bool {
+		if s.Actual != nil && *s.Actual == commit && f.Targets[0].Version() != "v3" {
+			t.Errorf("the actual revision is that of v3, and a target runs %s", f.Targets[0].Version())
+		}
+		return s.synced(commit)
+	})
+	if d := p.awaitEnd(hand.ID); d.State != "completed" {
+		t.Errorf("the deployment made by hand ended %s", d.State)
+	}
+	if n := len(p.ofGit()); n != 2 {
+		t.Errorf("%d deployments of Git", n)
+	}
+}
+
+func TestGitops_RenamedFolderIsAnError(t *testing.T) {
+	t.Parallel()
+	r, f := newRepository(t), newFleet(t, 1, "v1")
+	p := serve(t, dbtest.New(t), "--allow-file-remotes")
+	good := r.push("begin", map[string]string{"production/a.yaml": definition("checkout", "v1", f)})
+	body := object{"url": "file://" + r.bare, "interval": "1s", "path": "production"}
+	p.follows(body)
+	p.awaitSource("synced", func(s *source) bool { return s.synced(good) })
+	commit := r.push("rename", map[string]string{"production/a.yaml": "", "prod/a.yaml": definition("checkout", "v2", f)})
+	for range 2 {
+		at := p.awaitSource("in error", func(s *source) bool { return s.State == "error" && strings.Contains(s.Reason, commit) })
+		if !at.at(good) || len(at.Files) != 1 || !strings.Contains(at.Reason, `"production"`) {
+			t.Errorf("the source is %+v", at)
+		}
+		assertMetric(t, p, `rollcall_gitops_source_state{source="main",state="error"} 1`)
+		assertMetric(t, p, `rollcall_gitops_source_state{source="main",state="synced"} 0`)
+		commit = r.push("further", map[string]string{"README.md": "about " + commit})
+	}
+	body["allow_empty"] = true
+	if res, data := call(t, http.MethodPut, p.url+"/gitops/sources/main", body, nil); res.StatusCode != http.StatusOK {
+		t.Fatalf("PUT answered %d %s", res.StatusCode, data)
+	}
+	empty := p.awaitSource("synced and empty", func(s *source) bool { return s.synced(commit) && len(s.Files) == 0 })
+	if len(empty.Removed) != 1 || empty.Removed[0].Path != "production/a.yaml" || !strings.Contains(empty.Reason, "unchanged") {
+		t.Errorf("the removed files are %+v: %s", empty.Removed, empty.Reason)
+	}
+	p.rollcall(t, "gitops", "status", "main").want(0, "removed", "production/a.yaml", "what it had deployed is unchanged")
+	if f.Targets[0].Version() != "v1" || len(p.ofGit()) != 1 {
+		t.Errorf("the target runs %s after %d deployments", f.Targets[0].Version(), len(p.ofGit()))
 	}
 }
 

@@ -3,6 +3,7 @@ package gitops
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -48,6 +49,22 @@ func FuzzRemote(f *testing.F) {
 			if strings.HasPrefix(env, "GIT_SSH_COMMAND=") && strings.Contains(env, address) {
 				t.Fatalf("%q is part of a command: %s", address, env)
 			}
+		}
+	})
+}
+
+// FuzzRedirect: wherever a remote sends a caller to, what is shown of that has no user, password, query or fragment.
+func FuzzRedirect(f *testing.F) {
+	for _, seed := range []string{
+		"https://git.example.com/new/x.git/info/refs?service=git-upload-pack", "/login", "//h", "https://u:p@h/x?t=1#f", "%zz", "", "mailto:a@b",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, location string) {
+		shown := destination("https://git.example.com/x.git", location)
+		u, err := url.Parse(strings.TrimSuffix(shown, "…"))
+		if len([]rune(shown)) > maxComplaint || err == nil && (u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+			t.Fatalf("%q is shown as %q", location, shown)
 		}
 	})
 }

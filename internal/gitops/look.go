@@ -23,7 +23,7 @@ func (s *step) look(ctx context.Context) error {
 		if f.Attempt == nil {
 			continue
 		}
-		if err := s.clear(ctx, f.Attempt); err != nil {
+		if err := s.clear(ctx, f); err != nil {
 			return err
 		}
 		if f.Attempt.State == rollout.AttemptRunning {
@@ -55,13 +55,39 @@ func (s *step) follow(ctx context.Context, f *rollout.SourceFile) error {
 	if err != nil {
 		return fmt.Errorf("look at the deployment of %s: %w", f.Path, err)
 	}
+	if d.State == rollout.StateSuperseded && f.Attempt.Kind != rollout.AttemptHeal {
+		return s.again(ctx, f, &d)
+	}
 	settle(f, &d, s.now())
 	s.settled[f.Path] = !f.Running()
 	return nil
 }
 
+// again plans an attempt once more whose deployment was superseded by a person's before it began: it waits for the end of
+// that one. When that one is a rollback, the version is held as if it had been rolled back.
+func (s *step) again(ctx context.Context, f *rollout.SourceFile, d *rollout.Deployment) error {
+	by, _ := d.Result.Metadata["superseded_by"].(string)
+	newer, err := s.Deployments.Deployment(ctx, by)
+	switch {
+	case rollout.ErrorCode(err) == rollout.CodeNotFound:
+	case err != nil:
+		return fmt.Errorf("look at the deployment that superseded that of %s: %w", f.Path, err)
+	case newer.Kind == rollout.KindRollback:
+		f.Attempt.State = rollout.AttemptHeld
+		f.Attempt.Reason = "deployment " + d.ID + " was superseded by the rollback " + by +
+			": it is not put back until Git says something newer, or somebody releases it"
+		return nil
+	}
+	s.at.Serial++
+	plan(f, f.Attempt.Kind, s.at.Serial)
+	f.Attempt.TryAt = s.now()
+	f.Attempt.Reason = fmt.Sprintf("waits: deployment %s was superseded by %s before it began, and is asked for again when that one has ended", d.ID, by)
+	return nil
+}
+
 // clear ends deployments of older attempts that wait in a failing state, and forgets those that have ended.
-func (s *step) clear(ctx context.Context, a *rollout.Attempt) error {
+func (s *step) clear(ctx context.Context, f *rollout.SourceFile) error {
+	a := f.Attempt
 	var left []string
 	for _, id := range a.Older {
 		d, err := s.Deployments.Deployment(ctx, id)
@@ -72,7 +98,7 @@ func (s *step) clear(ctx context.Context, a *rollout.Attempt) error {
 			continue
 		}
 		left = append(left, id)
-		if a.State == rollout.AttemptPlanned || !stands(&d) {
+		if f.Planned() && !f.Blocked() || !stands(&d) {
 			continue
 		}
 		why := "commit " + a.Commit + " is newer, and this deployment waits in a failing state"
@@ -89,10 +115,11 @@ func (s *step) observe(ctx context.Context) error {
 	for i := range s.files {
 		f := &s.files[i]
 		healDue := f.HealFailures > 0 && !f.HealAt.After(s.now())
-		asked := s.synced || s.settled[f.Path] || healDue
+		asked := s.synced || s.settled[f.Path] || healDue || f.SeenAt != s.at.DesiredRevision
 		if f.Want == nil || f.Running() || !asked {
 			continue
 		}
+		f.SeenAt = s.at.DesiredRevision
 		wanted, err := s.Deployer.Check(ctx, f.Want.Body)
 		if problems, wrong := problemsOf(err, &document{}); wrong {
 			for j := range problems {

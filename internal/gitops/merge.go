@@ -32,7 +32,7 @@ func merge(known []rollout.SourceFile, read []found, taken map[string]string, se
 		file.Path, file.Problems = f.path, nil
 		if file.Want == nil || file.Want.Digest != f.want.Digest {
 			serial++
-			file.Want, file.HealFailures, file.Targets = f.want, 0, nil
+			file.Want, file.HealFailures, file.Targets, file.SeenAt = f.want, 0, nil, ""
 			plan(&file, rollout.AttemptSync, serial)
 		}
 		files = append(files, file)
@@ -101,7 +101,7 @@ func plan(f *rollout.SourceFile, kind rollout.AttemptKind, serial int64) {
 	var older []string
 	if before := f.Attempt; before != nil {
 		older = slices.Clone(before.Older)
-		if before.State == rollout.AttemptRunning {
+		if before.State == rollout.AttemptRunning && before.DeploymentID != "" {
 			older = append(older, before.DeploymentID)
 		}
 	}

@@ -270,7 +270,7 @@ func TestHealingIsForWhatWasDoneOnceAndHasDriftedOneAtATimeAndBackedOff(t *testi
 
 func TestASourceStandsAsItsWorstPartDoes(t *testing.T) {
 	t.Parallel()
-	good := rollout.SourceFile{Want: wanted("", "a", "1").want, Attempt: &rollout.Attempt{State: rollout.AttemptDone}, Targets: []rollout.Drift{{Wanted: "1", Actual: "1"}}}
+	good := rollout.SourceFile{Want: wanted("", "a", "1").want, Attempt: &rollout.Attempt{State: rollout.AttemptDone}, Targets: []rollout.Drift{{Wanted: "1", Actual: "1"}}, SeenAt: "new"}
 	silent, other, running, broken := good, good, good, good
 	silent.Targets = []rollout.Drift{{Wanted: "1"}}
 	other.Targets = []rollout.Drift{{Wanted: "1", Actual: "0"}}
@@ -293,6 +293,11 @@ func TestASourceStandsAsItsWorstPartDoes(t *testing.T) {
 		if at.State != c.want || at.Reason == "" || (at.ActualRevision == "new") != (c.want == rollout.SourceSynced) {
 			t.Errorf("%s: %+v, want %s", name, at, c.want)
 		}
+	}
+	good.SeenAt = "old"
+	at := rollout.SourceStatus{DesiredRevision: "new", ActualRevision: "old"}
+	if assess(&at, []rollout.SourceFile{good}); at.ActualRevision != "old" {
+		t.Errorf("targets that were asked before the commit make it the actual one: %+v", at)
 	}
 }
 

@@ -31,7 +31,7 @@ func (l *Loop) Preview(ctx context.Context, name string, ask rollout.SyncAsk) (r
 		if err != nil {
 			return err
 		}
-		preview = planned(&report, read, taken, ask)
+		preview = planned(&report, read, taken, ask, revision)
 		preview.DesiredRevision = revision
 		return nil
 	})
@@ -54,7 +54,9 @@ func (l *Loop) peek(ctx context.Context, m *mirror, r *rollout.SourceReport) ([]
 }
 
 // planned is what merge and the ask would plan beside what is planned already.
-func planned(r *rollout.SourceReport, read []found, taken map[string]string, ask rollout.SyncAsk) rollout.PlannedSync {
+func planned(
+	r *rollout.SourceReport, read []found, taken map[string]string, ask rollout.SyncAsk, revision string,
+) rollout.PlannedSync {
 	known := slices.Clone(r.Files)
 	for i := range known {
 		if a := known[i].Attempt; a != nil {
@@ -65,6 +67,7 @@ func planned(r *rollout.SourceReport, read []found, taken map[string]string, ask
 	files, serial := merge(known, read, taken, r.Status.Serial)
 	answer(files, []rollout.SyncAsk{ask}, serial)
 	var p rollout.PlannedSync
+	p.Removed = removed(nil, known, files, taken, revision, time.Now())
 	for i := range files {
 		f := &files[i]
 		if len(f.Problems) > 0 {

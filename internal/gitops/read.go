@@ -24,10 +24,12 @@ type found struct {
 // readFiles reads what the files of a commit want. Those that want what they wanted before keep their commit.
 func (l *Loop) readFiles(ctx context.Context, m *mirror, s *rollout.Source, revision string, known []rollout.SourceFile) ([]found, error) {
 	entries, err := m.entries(ctx, revision, s.Path)
-	if errors.Is(err, errNothing) && len(known) > 0 {
-		return nil, nil // all files were removed
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, errNothing) && s.AllowEmpty:
+		return nil, nil
+	case errors.Is(err, errNothing):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("list the files of commit %s: %w", revision, err)
 	}
 	contents, err := m.contents(ctx, entries)

@@ -14,52 +14,79 @@ const (
 	longestBackoff = 10 * time.Minute
 )
 
+// tally counts the files of a source by what is to be said of them.
+type tally struct {
+	broken, running, blocked, failed, unasked int
+	// unknown counts targets.
+	unknown int
+	// blockedBy and failure are the last reason of each.
+	blockedBy, failure string
+}
+
 // assess says where a source stands, of its files and the last sync.
 func assess(at *rollout.SourceStatus, files []rollout.SourceFile) {
-	var brokenFiles, running, unknown, failed int
+	var t tally
 	at.Drifted = 0
-	note := ""
+	current := true
 	for i := range files {
 		f := &files[i]
-		d, u := f.Drifted()
-		at.Drifted += d
-		unknown += u
-		if len(f.Problems) > 0 {
-			brokenFiles++
-		}
-		switch {
-		case f.Running():
-			running++
-		case f.Attempt != nil && f.Attempt.State != rollout.AttemptDone && d+u > 0:
-			failed++
-			note = f.Attempt.Reason
-		}
+		drifted, unknown := f.Drifted()
+		at.Drifted += drifted
+		t.unknown += unknown
+		t.add(f, drifted+unknown > 0)
+		current = current && f.SeenAt == at.DesiredRevision
 	}
-	at.State, at.Reason = sum(at, brokenFiles, running, unknown, failed, note)
-	if at.State == rollout.SourceSynced {
+	at.State, at.Reason = t.sum(at)
+	if at.State == rollout.SourceSynced && current {
 		at.ActualRevision = at.DesiredRevision
 	}
 }
 
-func sum(at *rollout.SourceStatus, broken, running, unknown, failed int, note string) (rollout.SourceState, string) {
+// add counts a file; differs says that a target runs something else than the file wants, or does not tell.
+func (t *tally) add(f *rollout.SourceFile, differs bool) {
+	if len(f.Problems) > 0 {
+		t.broken++
+	}
+	switch {
+	case f.Blocked():
+		t.blocked++
+		t.blockedBy = f.Attempt.Reason
+	case f.Running():
+		t.running++
+	case f.Attempt != nil && f.Attempt.State != rollout.AttemptDone && (differs || f.Targets == nil):
+		t.failed++
+		t.failure = f.Attempt.Reason
+	case f.Want != nil && f.Targets == nil:
+		t.unasked++
+	}
+}
+
+func (t *tally) sum(at *rollout.SourceStatus) (rollout.SourceState, string) {
 	switch {
 	case at.Error != "":
 		return rollout.SourceError, at.Error
-	case broken > 0:
-		return rollout.SourceError, plural(broken, "file is broken and changes", "files are broken and change") + " nothing"
+	case t.broken > 0:
+		return rollout.SourceError, plural(t.broken, "file is broken and changes", "files are broken and change") + " nothing"
 	case at.DesiredRevision == "":
 		return rollout.SourceUnknown, "was not read yet"
-	case running > 0:
-		return rollout.SourceDrifted, plural(running, "deployment is", "deployments are") + " under way"
-	case failed > 0:
-		return rollout.SourceDrifted, note
+	case t.running > 0:
+		return rollout.SourceDrifted, plural(t.running, "deployment is", "deployments are") + " under way"
+	case t.blocked > 0:
+		return rollout.SourceDrifted, t.blockedBy
+	case t.failed > 0:
+		return rollout.SourceDrifted, t.failure
 	case at.Drifted > 0:
 		return rollout.SourceDrifted, plural(at.Drifted, "target runs", "targets run") + " something else than Git says"
-	case unknown > 0:
-		return rollout.SourceUnknown, plural(unknown, "target does", "targets do") + " not tell what runs there"
-	default:
-		return rollout.SourceSynced, "what runs is what Git says"
+	case t.unknown > 0:
+		return rollout.SourceUnknown, plural(t.unknown, "target does", "targets do") + " not tell what runs there"
+	case t.unasked > 0:
+		return rollout.SourceUnknown, "the targets of " + plural(t.unasked, "file", "files") + " were not asked yet what they run"
 	}
+	reason := "what runs is what Git says"
+	if n := len(at.Removed); n > 0 {
+		reason += "; what " + plural(n, "removed file", "removed files") + " had deployed is unchanged, and no longer managed"
+	}
+	return rollout.SourceSynced, reason
 }
 
 func plural(n int, one, many string) string {
@@ -86,6 +113,8 @@ func nextLook(at *rollout.SourceStatus, files []rollout.SourceFile, heals bool, 
 		f := &files[i]
 		when := next
 		switch {
+		case f.Blocked():
+			when = f.Attempt.TryAt
 		case f.Running() || f.Attempt != nil && len(f.Attempt.Older) > 0:
 			when = now.Add(lookAgain)
 		case heals && f.HealAt.After(now) && f.HealFailures > 0:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -17,9 +18,11 @@ type step struct {
 	at    rollout.SourceStatus
 	files []rollout.SourceFile
 	began time.Time
-	// answered is the last ask that was heard, synced whether the branch was read, settled whose attempts have just ended.
+	// answered is the last ask that was heard, synced whether the branch was read, fetched whether the remote gave a
+	// commit, settled whose attempts have just ended.
 	answered int64
 	synced   bool
+	fetched  bool
 	settled  map[string]bool
 }
 
@@ -35,7 +38,7 @@ func (s *step) run(ctx context.Context) error {
 	if err := s.deploy(ctx); err != nil {
 		return err
 	}
-	if s.due() && !s.planned() {
+	if s.due() && !s.promised() {
 		if err := s.sync(ctx); err != nil {
 			return err
 		}
@@ -53,13 +56,9 @@ func (s *step) run(ctx context.Context) error {
 // due reports whether the branch is to be read.
 func (s *step) due() bool { return len(s.c.Asks) > 0 || !s.at.NextSyncAt.After(s.now()) }
 
-func (s *step) planned() bool {
-	for i := range s.files {
-		if s.files[i].Planned() {
-			return true
-		}
-	}
-	return false
+// promised reports whether an attempt is planned that nothing keeps from beginning.
+func (s *step) promised() bool {
+	return slices.ContainsFunc(s.files, func(f rollout.SourceFile) bool { return f.Planned() && !f.Blocked() })
 }
 
 // save writes the step's findings down; the last one gives the source up.
@@ -87,7 +86,11 @@ func (s *step) sync(ctx context.Context) error {
 		s.at.Error = shortened(err.Error(), 2*maxComplaint)
 		s.Log.WarnContext(ctx, "a source could not be synced", "source", s.c.Source.Name, "error", err, "failures", s.at.Failures)
 	}
-	s.at.NextSyncAt = nextSync(s.now(), s.c.Source.Interval.Std(), s.at.Failures, s.Share())
+	failures := s.at.Failures
+	if s.fetched {
+		failures = 0 // the remote is well, and what is wrong in the repository may be put right at any moment
+	}
+	s.at.NextSyncAt = nextSync(s.now(), s.c.Source.Interval.Std(), failures, s.Share())
 	for _, ask := range s.c.Asks {
 		s.answered = max(s.answered, ask.ID)
 	}
@@ -111,6 +114,7 @@ func (s *step) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.fetched = true
 		if err := m.verify(ctx, revision, source.AllowedSigners); err != nil {
 			return err
 		}
@@ -121,7 +125,9 @@ func (s *step) read(ctx context.Context) error {
 		if err := s.noteRewrite(ctx, m, revision); err != nil {
 			return err
 		}
-		s.files, s.at.Serial = merge(s.files, read, s.c.Taken, s.at.Serial)
+		known := s.files
+		s.files, s.at.Serial = merge(known, read, s.c.Taken, s.at.Serial)
+		s.at.Removed = removed(s.at.Removed, known, s.files, s.c.Taken, revision, s.now())
 		s.at.DesiredRevision = revision
 		return nil
 	})
@@ -159,7 +165,11 @@ func (s *step) deploy(ctx context.Context) error {
 	asked := false
 	for i := range s.files {
 		f := &s.files[i]
-		if !f.Planned() {
+		ready, err := s.ready(ctx, f)
+		if err != nil {
+			return err
+		}
+		if !ready {
 			continue
 		}
 		asked = true
@@ -169,7 +179,7 @@ func (s *step) deploy(ctx context.Context) error {
 		}
 		name := fmt.Sprintf("%s@%s#%d", f.Want.Pair(), f.Attempt.Commit, f.Attempt.Serial)
 		created, err := s.Deployer.Deploy(ctx, body, &s.c.Source, s.c.Claim, name)
-		if err := took(f.Attempt, &created, err); err != nil {
+		if err := took(f.Attempt, &created, err, s.now()); err != nil {
 			return fmt.Errorf("deploy %s for source %s: %w", f.Want.Pair(), s.c.Source.Name, err)
 		}
 	}
@@ -178,6 +188,21 @@ func (s *step) deploy(ctx context.Context) error {
 	}
 	assess(&s.at, s.files)
 	return s.save(ctx, false)
+}
+
+// ready reports whether an attempt is planned, and nothing that is known keeps it from beginning.
+func (s *step) ready(ctx context.Context, f *rollout.SourceFile) (bool, error) {
+	if !f.Blocked() || f.Attempt.TryAt.After(s.now()) {
+		return f.Planned() && !f.Blocked(), nil
+	}
+	busy, err := s.Deployments.Busy(ctx, f.Want.Service, f.Want.Environment)
+	if err != nil {
+		return false, fmt.Errorf("see whether %s can be deployed: %w", f.Want.Pair(), err)
+	}
+	if busy {
+		f.Attempt.TryAt = s.now().Add(lookAgain)
+	}
+	return !busy, nil
 }
 
 // request is what an attempt asks for: what the file wants. Healing waits for nobody and takes the place of nobody, since
@@ -194,19 +219,32 @@ func request(f *rollout.SourceFile) (json.RawMessage, error) {
 	return with(body, "on_conflict", rollout.OnConflictReject)
 }
 
-// took writes down what came of asking for a deployment. An error means that nobody can say, and that the same is to be
-// asked again.
-func took(a *rollout.Attempt, created *rollout.Created, err error) error {
+// took writes down what came of asking for a deployment. An attempt that cannot begin now stays planned. An error means
+// that nobody can say, and that the same is to be asked again.
+func took(a *rollout.Attempt, created *rollout.Created, err error, now time.Time) error {
 	e, coded := errors.AsType[*rollout.Error](err)
 	switch {
 	case err == nil:
 		a.State, a.DeploymentID, a.Reason = rollout.AttemptRunning, created.Deployment.ID, created.Deployment.Reason
 	case coded && e.Code == rollout.CodeMismatch && e.ID != "":
 		a.State, a.DeploymentID, a.Reason = rollout.AttemptRunning, e.ID, "was asked for before"
+	case coded && a.Kind != rollout.AttemptHeal && slices.Contains(laterCodes(), e.Code):
+		a.Reason, a.TryAt = "waits, and is asked for again: "+shortened(e.Error(), maxComplaint), now.Add(askAgain)
+		if e.ID != "" {
+			a.TryAt = now.Add(lookAgain)
+		}
 	case coded && (e.Code == rollout.CodeInvalid || e.Code == rollout.CodeConflict):
 		a.State, a.Reason = rollout.AttemptFailed, "was refused: "+shortened(e.Error(), maxComplaint)
 	default:
 		return err
 	}
 	return nil
+}
+
+// askAgain is how long an attempt waits that was refused for another reason than a deployment that has not ended.
+const askAgain = 10 * time.Second
+
+// laterCodes are the refusals that say nothing against the request itself. Nothing was begun, and the same may succeed later.
+func laterCodes() []rollout.Code {
+	return []rollout.Code{rollout.CodeConflict, rollout.CodeTooMany, rollout.CodeInProgress}
 }

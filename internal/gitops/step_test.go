@@ -178,25 +178,6 @@ func TestABranchThatIsSetBackWantsTheOlderCommitOnceMore(t *testing.T) {
 	}
 }
 
-func TestAPathOfWhichEverythingIsRemovedIsNoLongerManaged(t *testing.T) {
-	t.Parallel()
-	r := newRepo(t)
-	r.commit("begin", map[string]string{"a.yaml": checkout})
-	l, s := following(t, r)
-	for _, want := range []int{1, 0} {
-		if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if report, err := s.Source(t.Context(), "main"); err != nil || len(report.Files) != want {
-			t.Errorf("%d files are managed, want %d: %v", len(report.Files), want, err)
-		}
-		r.commit("nothing", map[string]string{"README": "empty"})
-	}
-	if made := deployments(t, s); len(made) != 1 {
-		t.Errorf("%d deployments", len(made))
-	}
-}
-
 func TestASecretInAFileIsRefusedWithItsLineAndNotRepeated(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)

@@ -2,6 +2,7 @@ package gitops
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -45,6 +46,9 @@ func (m *mirror) entries(ctx context.Context, revision, below string) ([]entry, 
 	if err != nil {
 		return nil, err
 	}
+	if len(out) == 0 && below != "" {
+		return nil, nothingAt(revision, below, "does not have the path")
+	}
 	var found []entry
 	var total int64
 	for line := range strings.SplitSeq(string(out), "\x00") {
@@ -58,12 +62,18 @@ func (m *mirror) entries(ctx context.Context, revision, below string) ([]entry, 
 		}
 	}
 	if len(found) == 0 {
-		return nil, errNothing
+		return nil, nothingAt(revision, below, "has no .yaml or .yml file at the path")
 	}
 	return found, nil
 }
 
-var errNothing = errors.New("there is no YAML file at the source's path")
+var errNothing = errors.New("nothing says what should run")
+
+// nothingAt is errNothing with what is missing, and where.
+func nothingAt(revision, below, missing string) error {
+	return fmt.Errorf("commit %s %s %q: %w; what was read before stays in force (with allow_empty that is no error)",
+		revision, missing, cmp.Or(below, "/"), errNothing)
+}
 
 // readEntry reads a line of ls-tree: mode, type, object and size, a tab, and the path.
 func readEntry(line, below string) (e entry, size int64, ok bool) {

@@ -18,6 +18,8 @@ type Source struct {
 	Interval Duration
 	// Heal brings targets back that run something else than Git says.
 	Heal bool
+	// AllowEmpty means that no definition at all below Path is no error: the source then manages nothing.
+	AllowEmpty bool
 	// Username goes with the token.
 	Username string
 	// AllowedSigners is a file for ssh-keygen -Y verify; with it, the branch's newest commit must be signed by one of them.
@@ -70,9 +72,27 @@ type SourceStatus struct {
 	Rewrite *Rewrite
 	// Drifted counts the targets that run something else than Git says; those that do not tell are not among them.
 	Drifted int
+	// Removed are the newest of the files that the branch no longer has, and that no other file or source replaces. What
+	// they had deployed is unchanged.
+	Removed []RemovedFile
 	// Serial is the number of the newest attempt that was planned.
 	Serial int64
 }
+
+// RemovedFile is a file that a branch no longer has. Fields may be added, never renamed or retyped: it is stored as JSON.
+type RemovedFile struct {
+	Path string `json:"path"`
+	// Service and Environment are what it managed, Version what it wanted last.
+	Service     string `json:"service"`
+	Environment string `json:"environment"`
+	Version     string `json:"version"`
+	// Commit is the first one that was read without the file, at the time At.
+	Commit string    `json:"commit"`
+	At     time.Time `json:"at"`
+}
+
+// Pair names what the file managed: "service/environment".
+func (r *RemovedFile) Pair() string { return r.Service + "/" + r.Environment }
 
 // Rewrite is a change of a branch to a commit that does not descend from the one before.
 type Rewrite struct {
@@ -93,6 +113,8 @@ type SourceFile struct {
 	Attempt *Attempt `json:"attempt"`
 	// Targets are what each target ran when it was last asked.
 	Targets []Drift `json:"targets"`
+	// SeenAt is the commit of the branch for which they were last asked; empty when they were not.
+	SeenAt string `json:"seen_at"`
 	// HealFailures counts healing deployments that failed in a row; the next one waits until HealAt.
 	HealFailures int       `json:"heal_failures"`
 	HealAt       time.Time `json:"heal_at"`
@@ -100,6 +122,9 @@ type SourceFile struct {
 
 // Planned reports whether an attempt was written down that has no deployment yet.
 func (f *SourceFile) Planned() bool { return f.Attempt != nil && f.Attempt.State == AttemptPlanned }
+
+// Blocked reports whether an attempt could not begin yet, and is asked for again.
+func (f *SourceFile) Blocked() bool { return f.Planned() && !f.Attempt.TryAt.IsZero() }
 
 // Running reports whether an attempt has not ended.
 func (f *SourceFile) Running() bool {
@@ -202,6 +227,8 @@ type Attempt struct {
 	DeploymentID string       `json:"deployment_id"`
 	// Reason says how it stands, for people.
 	Reason string `json:"reason"`
+	// TryAt is when a planned attempt that could not begin is asked for again; zero when it was not refused.
+	TryAt time.Time `json:"try_at"`
 	// Older are the deployments of attempts before that have not ended, as far as known.
 	Older []string `json:"older"`
 }
@@ -275,6 +302,8 @@ type PlannedSync struct {
 	Deployments     []PlannedAttempt
 	// Broken are the files that change nothing.
 	Broken []SourceFile
+	// Removed are the files that would no longer be managed.
+	Removed []RemovedFile
 }
 
 // PlannedAttempt is a deployment that a sync would ask for.

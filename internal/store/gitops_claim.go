@@ -99,14 +99,14 @@ func saveSource(ctx context.Context, tx pgx.Tx, save *rollout.SourceSave) error 
 	const sql = `
 		UPDATE gitops_sources SET state = @state, reason = @reason, error = @error, desired_revision = @desired,
 			actual_revision = @actual, last_sync_at = @last, last_good_sync_at = @last_good, next_sync_at = @next,
-			failures = @failures, rewrite = @rewrite, drifted = @drifted, serial = @serial,
+			failures = @failures, rewrite = @rewrite, drifted = @drifted, serial = @serial, removed = @removed,
 			owner = CASE WHEN @release THEN NULL ELSE owner END, next_run_at = @run_at
 		WHERE name = @name AND owner = @owner AND epoch = @epoch`
 	now := &save.Status
 	tag, err := tx.Exec(ctx, sql, pgx.NamedArgs{
 		"state": string(now.State), "reason": now.Reason, "error": now.Error, "desired": now.DesiredRevision, "actual": now.ActualRevision,
 		"last": at(now.LastSyncAt), "last_good": at(now.LastGoodSyncAt), "next": at(now.NextSyncAt), "failures": now.Failures,
-		"rewrite": now.Rewrite, "drifted": now.Drifted, "serial": now.Serial, "release": save.Release, "run_at": save.RunAt,
+		"rewrite": now.Rewrite, "removed": now.Removed, "drifted": now.Drifted, "serial": now.Serial, "release": save.Release, "run_at": save.RunAt,
 		"name": save.Claim.Name, "owner": save.Claim.Owner, "epoch": save.Claim.Epoch,
 	})
 	if err != nil {

@@ -18,7 +18,7 @@ const maxSources = 200
 const sourceColumns = `s.id, s.name, s.url, s.branch, s.path, s.interval_ns, s.heal, s.username, s.allowed_signers, s.known_hosts,
 	s.secrets, s.revision, s.created_at, s.updated_at,
 	s.state, s.reason, s.error, s.desired_revision, s.actual_revision, s.last_sync_at, s.last_good_sync_at, s.next_sync_at,
-	s.failures, s.rewrite, s.drifted, s.serial`
+	s.failures, s.rewrite, s.drifted, s.serial, s.allow_empty, s.removed`
 
 // scanSource reads sourceColumns, and opens the secrets.
 func (s *Store) scanSource(row pgx.CollectableRow) (rollout.SourceReport, error) {
@@ -37,6 +37,7 @@ func sourceFields(r *rollout.SourceReport, sealed *[]byte) []any {
 		sealed, &s.Revision, (*instant)(&s.CreatedAt), (*instant)(&s.UpdatedAt),
 		&at.State, &at.Reason, &at.Error, &at.DesiredRevision, &at.ActualRevision, (*instant)(&at.LastSyncAt),
 		(*instant)(&at.LastGoodSyncAt), (*instant)(&at.NextSyncAt), &at.Failures, &at.Rewrite, &at.Drifted, &at.Serial,
+		&s.AllowEmpty, &at.Removed,
 	}
 }
 
@@ -161,15 +162,15 @@ func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *rollo
 	}
 	const sql = `
 		INSERT INTO gitops_sources AS s (name, id, url, branch, path, interval_ns, heal, username, allowed_signers, known_hosts,
-			secrets, revision, created_at, updated_at, next_run_at)
+			secrets, revision, created_at, updated_at, next_run_at, allow_empty)
 		VALUES (@name, @id, @url, @branch, @path, @interval, @heal, @username, @signers, @hosts,
-			@secrets, @revision, @created_at, @now, @now)
-		ON CONFLICT (name) DO UPDATE SET interval_ns = @interval, heal = @heal, username = @username, allowed_signers = @signers,
+			@secrets, @revision, @created_at, @now, @now, @allow_empty)
+		ON CONFLICT (name) DO UPDATE SET interval_ns = @interval, heal = @heal, allow_empty = @allow_empty, username = @username, allowed_signers = @signers,
 			known_hosts = @hosts, secrets = @secrets, revision = @revision,
 			updated_at = @now, owner = NULL, epoch = s.epoch + 1, next_sync_at = NULL, next_run_at = @now`
 	_, err = tx.Exec(ctx, sql, pgx.NamedArgs{
 		"name": next.Name, "id": next.ID, "url": next.URL, "branch": next.Branch, "path": next.Path,
-		"interval": int64(next.Interval), "heal": next.Heal, "username": next.Username, "signers": next.AllowedSigners,
+		"interval": int64(next.Interval), "heal": next.Heal, "allow_empty": next.AllowEmpty, "username": next.Username, "signers": next.AllowedSigners,
 		"hosts": next.KnownHosts, "secrets": sealed, "revision": next.Revision, "created_at": next.CreatedAt, "now": now,
 	})
 	if err == nil {

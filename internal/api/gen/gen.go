@@ -997,14 +997,14 @@ type GitAttempt struct {
 	Kind         GitAttemptKind `json:"kind"`
 	Reason       string         `json:"reason"`
 
-	// State A failed one waits for a new commit or a sync with retry; a held one, too, or for one with release.
+	// State A planned one has no deployment yet; when it could not begin, because another deployment has not ended, it is asked for again. A failed one waits for a new commit or a sync with retry; a held one, too, or for one with release.
 	State GitAttemptState `json:"state"`
 }
 
 // GitAttemptKind defines model for GitAttempt.Kind.
 type GitAttemptKind string
 
-// GitAttemptState A failed one waits for a new commit or a sync with retry; a held one, too, or for one with release.
+// GitAttemptState A planned one has no deployment yet; when it could not begin, because another deployment has not ended, it is asked for again. A failed one waits for a new commit or a sync with retry; a held one, too, or for one with release.
 type GitAttemptState string
 
 // GitCommit The commit that last changed what the file wants.
@@ -1049,6 +1049,20 @@ type GitProblem struct {
 	Pointer string `json:"pointer"`
 }
 
+// GitRemovedFile A file that the branch no longer has, and what it managed.
+type GitRemovedFile struct {
+	At time.Time `json:"at"`
+
+	// Commit The first commit that was read without the file.
+	Commit      string `json:"commit"`
+	Environment string `json:"environment"`
+	Path        string `json:"path"`
+	Service     string `json:"service"`
+
+	// Version What the file wanted last.
+	Version string `json:"version"`
+}
+
 // GitRewrite The last time that the branch's history was replaced; null when it never was.
 type GitRewrite struct {
 	At   time.Time `json:"at"`
@@ -1060,6 +1074,7 @@ type GitRewrite struct {
 type GitSource struct {
 	// ActualRevision The last commit at which everything ran as it said.
 	ActualRevision *string   `json:"actual_revision"`
+	AllowEmpty     bool      `json:"allow_empty"`
 	AllowedSigners string    `json:"allowed_signers"`
 	Branch         string    `json:"branch"`
 	CreatedAt      time.Time `json:"created_at"`
@@ -1090,6 +1105,9 @@ type GitSource struct {
 	// Reason Why it is in this state, for people.
 	Reason string `json:"reason"`
 
+	// RemovedFiles The newest of the files that the branch no longer has, until another file or source manages the same service and environment. What they had deployed is unchanged.
+	RemovedFiles []GitRemovedFile `json:"removed_files"`
+
 	// Revision Grows with every change of the source itself.
 	Revision int64 `json:"revision"`
 
@@ -1109,6 +1127,9 @@ type GitSourceList struct {
 
 // GitSourceRequest defines model for GitSourceRequest.
 type GitSourceRequest struct {
+	// AllowEmpty A path without any definition is meant, and the source then manages nothing. Otherwise it is an error, and what was read before stays in force.
+	AllowEmpty *bool `json:"allow_empty,omitempty"`
+
 	// AllowedSigners Who may sign commits, as ssh-keygen's allowed signers file has it. With it, a branch whose newest commit none of them has signed is refused.
 	AllowedSigners *string `json:"allowed_signers,omitempty"`
 
@@ -1530,6 +1551,9 @@ type SyncPlan struct {
 	Broken          []GitFile           `json:"broken"`
 	Deployments     []PlannedDeployment `json:"deployments"`
 	DesiredRevision string              `json:"desired_revision"`
+
+	// Removed Files that would no longer be managed; what they had deployed stays as it is.
+	Removed []GitRemovedFile `json:"removed"`
 }
 
 // SyncRequest defines model for SyncRequest.
