@@ -40,7 +40,7 @@ func TestChecksAreTriedOnce(t *testing.T) {
 	}{
 		``: {"healthy", []string{"http healthy <nil>"}},
 		`,"health_checks":[{"type":"http","version_pointer":"/version","initial_delay":"1h","healthy_threshold":9},{"type":"tcp"},{"type":"none"}]`: {
-			"healthy", []string{"http healthy v7", "tcp healthy <nil>", "none healthy <nil>"},
+			"healthy", []string{"http healthy v7", "tcp healthy <nil>", "none unknown <nil>"},
 		},
 		`,"health_checks":[{"type":"http","path":"/broken","critical":false},{"type":"metric","path":"/m","pointer":"/load","warn_above":1}]`: {
 			"degraded", []string{"http unhealthy <nil>", "metric degraded <nil>"},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http/httpguts"
@@ -35,7 +36,10 @@ func rulesOf(kind gen.CheckRequestType) checkRules {
 	switch kind {
 	case "http":
 		return checkRules{
-			fields: []string{"method", "path", "url", "headers", "expected_status", "expected_body", "version_pointer"},
+			fields: []string{
+				"preset", "method", "path", "url", "headers", "expected_status", "warn_status", "expected_body", "status_pointer",
+				"pass_values", "warn_values", "fail_values", "version_pointer",
+			},
 			verify: (*request).verifyHTTP,
 		}
 	case "tcp":
@@ -45,7 +49,7 @@ func rulesOf(kind gen.CheckRequestType) checkRules {
 	case "metric":
 		return checkRules{
 			fields: []string{
-				"path", "url", "headers", "pointer", "metric", "warn_above", "fail_above", "warn_below", "fail_below",
+				"path", "url", "headers", "pointer", "metric", "query", "warn_above", "fail_above", "warn_below", "fail_below",
 			},
 			verify: (*request).verifyMetric,
 		}
@@ -64,18 +68,25 @@ type field struct {
 
 func fieldsOf(g *gen.CheckRequest) []field {
 	return []field{
+		{"preset", g.Preset != nil},
 		{"method", g.Method != nil},
 		{"path", g.Path != nil},
 		{"url", g.URL != nil},
 		{"headers", g.Headers != nil},
 		{"expected_status", g.ExpectedStatus != nil},
+		{"warn_status", g.WarnStatus != nil},
 		{"expected_body", g.ExpectedBody != nil},
+		{"status_pointer", g.StatusPointer != nil},
+		{"pass_values", g.PassValues != nil},
+		{"warn_values", g.WarnValues != nil},
+		{"fail_values", g.FailValues != nil},
 		{"version_pointer", g.VersionPointer != nil},
 		{"port", g.Port != nil},
 		{"service", g.Service != nil},
 		{"tls", g.TLS != nil},
 		{"pointer", g.Pointer != nil},
 		{"metric", g.Metric != nil},
+		{"query", g.Query != nil},
 		{"warn_above", g.WarnAbove != nil},
 		{"fail_above", g.FailAbove != nil},
 		{"warn_below", g.WarnBelow != nil},
@@ -129,6 +140,9 @@ func (q *request) check(g *gen.CheckRequest, name, pointer string) rollout.Check
 			q.add(pointer+"/"+f.name, "does not belong to a check of type %s", g.Type)
 		}
 	}
+	if g.Preset != nil && g.Type == "http" {
+		g = fillInPreset(*g)
+	}
 	if rules.verify != nil {
 		rules.verify(q, g, pointer)
 	}
@@ -141,10 +155,12 @@ func (q *request) check(g *gen.CheckRequest, name, pointer string) rollout.Check
 		InitialDelay: q.duration(g.InitialDelay, pointer+"/initial_delay", bounds{0, 0, maxDuration}),
 
 		Method: string(or(g.Method, "")), Path: or(g.Path, ""), URL: or(g.URL, ""), Headers: or(g.Headers, nil),
-		ExpectedStatus: or(g.ExpectedStatus, nil), ExpectedBody: or(g.ExpectedBody, ""),
+		ExpectedStatus: or(g.ExpectedStatus, nil), WarnStatus: or(g.WarnStatus, nil), ExpectedBody: or(g.ExpectedBody, ""),
+		StatusPointer: q.jsonPointer(g.StatusPointer, pointer+"/status_pointer"),
+		PassValues:    or(g.PassValues, nil), WarnValues: or(g.WarnValues, nil), FailValues: or(g.FailValues, nil),
 		VersionPointer: q.jsonPointer(g.VersionPointer, pointer+"/version_pointer"),
 		Port:           or(g.Port, 0), Service: or(g.Service, ""), TLS: or(g.TLS, false),
-		Pointer: q.jsonPointer(g.Pointer, pointer+"/pointer"), Metric: or(g.Metric, ""),
+		Pointer: q.jsonPointer(g.Pointer, pointer+"/pointer"), Metric: or(g.Metric, ""), Query: or(g.Query, ""),
 		WarnAbove: g.WarnAbove, FailAbove: g.FailAbove, WarnBelow: g.WarnBelow, FailBelow: g.FailBelow,
 		Command: or(g.Command, ""), Args: or(g.Args, nil),
 	}
@@ -157,7 +173,7 @@ func fillInCheck(c *rollout.Check) {
 	switch {
 	case c.Type == "http" && c.Path == "" && c.URL == "":
 		c.Path = defaultCheckPath
-	case c.Type == "metric" && c.Path == "" && c.URL == "":
+	case c.Type == "metric" && c.Path == "" && c.URL == "" && c.Query == "":
 		c.Path = defaultMetricPath
 	}
 	if c.Type == "http" {
@@ -172,9 +188,37 @@ func fillInCheck(c *rollout.Check) {
 
 func (q *request) verifyHTTP(g *gen.CheckRequest, pointer string) {
 	q.verifyWhere(g, pointer)
-	for i, status := range or(g.ExpectedStatus, nil) {
+	q.verifyStatuses(or(g.ExpectedStatus, nil), pointer+"/expected_status")
+	q.verifyStatuses(or(g.WarnStatus, nil), pointer+"/warn_status")
+	if g.PassValues == nil && (g.StatusPointer != nil || g.WarnValues != nil || g.FailValues != nil) {
+		q.add(pointer+"/pass_values", "is required: nothing else that the answer says would pass")
+	}
+	if p := g.Preset; p != nil && checkPresets[*p].path == "" && g.Path == nil && g.URL == nil {
+		q.add(pointer+"/path", "or url is required: the preset %s has no usual one", *p)
+	}
+	q.verifyWords(g, pointer)
+}
+
+// verifyWords wants each word of an answer to mean one thing.
+func (q *request) verifyWords(g *gen.CheckRequest, pointer string) {
+	seen := map[string]string{}
+	for _, list := range []struct {
+		name   string
+		values []string
+	}{{"pass_values", or(g.PassValues, nil)}, {"warn_values", or(g.WarnValues, nil)}, {"fail_values", or(g.FailValues, nil)}} {
+		for i, value := range list.values {
+			if other := seen[strings.ToLower(value)]; other != "" && other != list.name {
+				q.add(fmt.Sprintf("%s/%s/%d", pointer, list.name, i), "is in %s as well", other)
+			}
+			seen[strings.ToLower(value)] = list.name
+		}
+	}
+}
+
+func (q *request) verifyStatuses(statuses []string, pointer string) {
+	for i, status := range statuses {
 		if from, to := status[:3], status[len(status)-3:]; from > to {
-			q.add(fmt.Sprintf("%s/expected_status/%d", pointer, i), "must not end before it begins")
+			q.add(fmt.Sprintf("%s/%d", pointer, i), "must not end before it begins")
 		}
 	}
 }
@@ -198,11 +242,22 @@ func (q *request) verifyWhere(g *gen.CheckRequest, pointer string) {
 
 func (q *request) verifyMetric(g *gen.CheckRequest, pointer string) {
 	q.verifyWhere(g, pointer)
-	switch {
-	case g.Pointer == nil && g.Metric == nil:
-		q.add(pointer, "needs pointer (JSON) or metric (Prometheus text) to find the number")
-	case g.Pointer != nil && g.Metric != nil:
-		q.add(pointer+"/metric", "pointer and metric exclude each other")
+	given := 0
+	for _, f := range fieldsOf(g) {
+		if !f.given || !slices.Contains([]string{"pointer", "metric", "query"}, f.name) {
+			continue
+		}
+		if given++; given > 1 {
+			q.add(pointer+"/"+f.name, "pointer, metric and query exclude each other")
+		}
+	}
+	if given == 0 {
+		q.add(pointer, "needs pointer (JSON), metric (Prometheus text) or query (Prometheus' HTTP API) to find the number")
+	}
+	if g.Metric != nil {
+		if _, err := rollout.ParseSelector(*g.Metric); err != nil {
+			q.add(pointer+"/metric", "%s", err)
+		}
 	}
 	q.verifyBounds(g, pointer)
 }

@@ -25,7 +25,7 @@ func TestAKindThatDoesNotExistIsUnknown(t *testing.T) {
 
 func TestNoneAsksNothing(t *testing.T) {
 	t.Parallel()
-	want(t, probe(t, rollout.Check{Type: rollout.CheckNone}, ""), rollout.Healthy, "")
+	want(t, probe(t, rollout.Check{Type: rollout.CheckNone}, ""), rollout.HealthUnknown, "nothing is checked")
 }
 
 func TestTheTimeoutBoundsEveryKind(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -36,15 +37,17 @@ func (k httpKind) probe(
 	if err != nil {
 		return unknown(err.Error())
 	}
-	if _, err := statusExpected(check.ExpectedStatus, 0); err != nil {
-		return unknown(err.Error())
+	for _, list := range [][]string{check.ExpectedStatus, check.WarnStatus} {
+		if _, err := statusExpected(list, 0); err != nil {
+			return unknown(err.Error())
+		}
 	}
 	resp, err := get(ctx, k.out, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8", trust)
 	if err != nil {
 		return unhealthy(outbound.Why(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
-	a := answer{began: began}
+	a := answer{began: began, asked: u}
 	if a.needed(check, resp) {
 		a.read(resp.Body)
 	}
@@ -56,6 +59,7 @@ func (k httpKind) probe(
 type answer struct {
 	text  []byte
 	began time.Time
+	asked *url.URL
 	// cut is true when there was more than outbound.MaxBody; err says that the rest never came.
 	cut bool
 	err error
@@ -64,8 +68,21 @@ type answer struct {
 // needed reports whether the body can change the result. Where the status line says all, a body that never ends does
 // no harm.
 func (*answer) needed(check *rollout.Check, resp *http.Response) bool {
-	expected, _ := statusExpected(check.ExpectedStatus, resp.StatusCode) // seen to be well-formed before
-	return !expected || check.ExpectedBody != "" || check.VersionPointer != "" || saysHealth(resp)
+	return byLine(check, resp.StatusCode) == rollout.HealthUnhealthy || check.ExpectedBody != "" || check.VersionPointer != "" ||
+		readsWords(check) || saysHealth(resp)
+}
+
+// byLine is what the status line alone says of the health.
+func byLine(check *rollout.Check, code int) rollout.Health {
+	if len(check.WarnStatus) > 0 {
+		if warns, _ := statusExpected(check.WarnStatus, code); warns { // seen to be well-formed before
+			return rollout.HealthDegraded
+		}
+	}
+	if expected, _ := statusExpected(check.ExpectedStatus, code); expected {
+		return rollout.Healthy
+	}
+	return rollout.HealthUnhealthy
 }
 
 func (a *answer) read(body io.Reader) {
@@ -77,19 +94,31 @@ func (a *answer) read(body io.Reader) {
 
 func (a *answer) judge(ctx context.Context, check *rollout.Check, resp *http.Response) rollout.Observation {
 	status := "HTTP " + strconv.Itoa(resp.StatusCode)
-	expected, _ := statusExpected(check.ExpectedStatus, resp.StatusCode)
+	line := byLine(check, resp.StatusCode)
 	switch {
-	case !expected:
+	case line == rollout.HealthUnhealthy && redirected(a.asked, resp) != "":
+		return unhealthy(redirected(a.asked, resp))
+	case line == rollout.HealthUnhealthy:
 		return unhealthy(status + ": " + outbound.OneLine(withoutSecrets(check, string(a.text))))
 	case check.ExpectedBody != "" && !bytes.Contains(a.text, []byte(check.ExpectedBody)):
 		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not hold the expected text"))
+	case readsWords(check):
+		return a.inWords(ctx, check, status, line)
 	case saysHealth(resp):
-		return a.ownWord(ctx, status)
+		return atBest(line, a.ownWord(ctx, status))
 	case a.err != nil:
 		return unhealthy(status + ", but " + a.incomplete(ctx, ""))
 	default:
-		return healthy(status)
+		return rollout.Observation{Status: line, Message: status}
 	}
+}
+
+// atBest is what was seen, made no better than the status line is.
+func atBest(line rollout.Health, seen rollout.Observation) rollout.Observation {
+	if severity(line) > severity(seen.Status) {
+		seen.Status = line
+	}
+	return seen
 }
 
 // incomplete names what kept the answer from being read whole, or else says so in other words.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"rollcall/internal/outbound"
@@ -24,58 +25,93 @@ const (
 var errTooLarge = errors.New("the answer is larger than 1 MiB")
 
 // metricKind finds a number in what a URL answers and compares it with limits. A number that is absent or NaN says
-// nothing, so it is unknown, never a pass.
+// nothing, so it is unknown, never a pass. Neither does a source that cannot be asked, unless it is the target itself.
 type metricKind struct{ out *outbound.Client }
 
 func (k metricKind) probe(
 	ctx context.Context, check *rollout.Check, address string, trust *rollout.TLS,
 ) rollout.Observation {
 	began := time.Now()
-	path, accept, find := numberFrom(check)
-	if find == nil {
-		return unknown("the check names neither a pointer nor a metric")
+	from := sourceOf(check)
+	if from.judge == nil {
+		return unknown("the check names neither a pointer nor a metric nor a query")
 	}
-	u, err := endpoint(check, address, path)
+	u, err := endpoint(check, address, from.path)
 	if err != nil {
 		return unknown(err.Error())
 	}
-	resp, err := get(ctx, k.out, check, u, accept, trust)
+	away := unhealthy
+	if elsewhere(check, address) {
+		away = func(why string) rollout.Observation { return unknown(u.Host + " is not the target, and: " + why) }
+	}
+	if check.Query != "" {
+		u = queryURL(u, check.Query)
+	}
+	resp, err := get(ctx, k.out, check, u, from.accept, trust)
 	if err != nil {
-		return unhealthy(outbound.Why(ctx, err, began))
+		return away(outbound.Why(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
-	if ok, err := statusExpected(check.ExpectedStatus, resp.StatusCode); err != nil {
-		return unknown(err.Error())
-	} else if !ok {
-		return unhealthy("HTTP " + strconv.Itoa(resp.StatusCode))
+	if why := redirected(u, resp); why != "" {
+		return away(why)
 	}
-	numbers, err := find(&limited{from: resp.Body, left: maxMetricBody})
+	if resp.StatusCode > 299 && check.Query == "" {
+		return away("HTTP " + strconv.Itoa(resp.StatusCode))
+	}
+	seen := from.judge(resp.StatusCode, &limited{from: resp.Body, left: maxMetricBody})
 	if ctx.Err() != nil {
-		return unhealthy("the answer was cut short: " + outbound.Why(ctx, ctx.Err(), began))
+		return away("the answer was cut short: " + outbound.Why(ctx, ctx.Err(), began))
 	}
-	if err != nil {
-		return unknown(err.Error())
-	}
-	return worst(check, numbers)
+	return seen
 }
 
-// numberFrom is how a check finds its numbers, and where when it does not say; find is nil when it names nothing.
-func numberFrom(check *rollout.Check) (path, accept string, find func(io.Reader) ([]float64, error)) {
+// source is where a check has its number from, and how: the path when it does not say, the formats it takes, and what it
+// makes of an answer. judge is nil when the check names no number.
+type source struct {
+	path, accept string
+	judge        func(status int, body io.Reader) rollout.Observation
+}
+
+func sourceOf(check *rollout.Check) source {
+	numbers := func(find func(io.Reader) ([]sample, error)) func(int, io.Reader) rollout.Observation {
+		return func(_ int, body io.Reader) rollout.Observation {
+			found, err := find(body)
+			if err != nil {
+				return unknown(err.Error())
+			}
+			return worst(check, found)
+		}
+	}
 	switch {
+	case check.Query != "":
+		return source{"/", "application/json", func(status int, body io.Reader) rollout.Observation {
+			return judgeQuery(check, status, body)
+		}}
 	case check.Pointer != "":
-		return defaultHealthPath, "application/json", func(r io.Reader) ([]float64, error) {
+		return source{defaultHealthPath, "application/json", numbers(func(r io.Reader) ([]sample, error) {
 			return jsonNumber(r, check.Pointer)
-		}
+		})}
 	case check.Metric != "":
-		return defaultMetricsPath, "text/plain; version=0.0.4", func(r io.Reader) ([]float64, error) {
+		return source{defaultMetricsPath, pageFormat(check.Metric), numbers(func(r io.Reader) ([]sample, error) {
 			return promNumbers(r, check.Metric)
-		}
+		})}
 	default:
-		return "", "", nil
+		return source{}
 	}
 }
 
-func jsonNumber(r io.Reader, pointer string) ([]float64, error) {
+// elsewhere reports whether the check asks something else than the target: another host, or another port of it.
+func elsewhere(check *rollout.Check, address string) bool {
+	if check.URL == "" {
+		return false
+	}
+	asked, err := hostPort(check.URL, 0)
+	own, err2 := hostPort(address, 0)
+	return err != nil || err2 != nil || !strings.EqualFold(asked, own)
+}
+
+// jsonNumber finds a number; also one that is written as a string, as APIs do that can say NaN.
+func jsonNumber(r io.Reader, pointer string) ([]sample, error) {
 	text, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
@@ -84,19 +120,23 @@ func jsonNumber(r io.Reader, pointer string) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	number, ok := value.(json.Number)
-	if !ok {
+	var v float64
+	switch found := value.(type) {
+	case json.Number:
+		v, err = found.Float64()
+	case string:
+		v, err = parseNumber(found)
+	default:
 		return nil, fmt.Errorf("%s is not a number", pointer)
 	}
-	v, err := number.Float64()
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a number that can be compared", pointer)
 	}
-	return []float64{v}, nil
+	return []sample{{pointer, v}}, nil
 }
 
 // worst judges all numbers and keeps the worst result: each series that was meant must be within the limits.
-func worst(check *rollout.Check, numbers []float64) rollout.Observation {
+func worst(check *rollout.Check, numbers []sample) rollout.Observation {
 	seen := judgeNumber(check, numbers[0])
 	for _, v := range numbers[1:] {
 		if next := judgeNumber(check, v); severity(next.Status) > severity(seen.Status) {
@@ -119,8 +159,9 @@ func severity(h rollout.Health) int {
 	}
 }
 
-func judgeNumber(check *rollout.Check, v float64) rollout.Observation {
-	shown := check.Pointer + check.Metric + " is " + strconv.FormatFloat(v, 'g', -1, 64)
+func judgeNumber(check *rollout.Check, number sample) rollout.Observation {
+	v := number.value
+	shown := number.of + " is " + strconv.FormatFloat(v, 'g', -1, 64)
 	limit := func(x *float64) string { return strconv.FormatFloat(*x, 'g', -1, 64) }
 	switch {
 	case math.IsNaN(v):

@@ -32,10 +32,10 @@ func TestANumberIsComparedWithItsLimits(t *testing.T) {
 		90.1: rollout.HealthUnhealthy, 20: rollout.Healthy, 19.9: rollout.HealthDegraded, 10: rollout.HealthDegraded,
 		9.9: rollout.HealthUnhealthy, math.Inf(1): rollout.HealthUnhealthy, math.Inf(-1): rollout.HealthUnhealthy,
 	} {
-		want(t, judgeNumber(&check, v), status, "")
+		want(t, judgeNumber(&check, sample{"x", v}), status, "")
 	}
-	want(t, judgeNumber(&check, math.NaN()), rollout.HealthUnknown, "NaN")
-	want(t, judgeNumber(&rollout.Check{}, math.NaN()), rollout.HealthUnknown, "NaN")
+	want(t, judgeNumber(&check, sample{"x", math.NaN()}), rollout.HealthUnknown, "NaN")
+	want(t, judgeNumber(&rollout.Check{}, sample{"x", math.NaN()}), rollout.HealthUnknown, "NaN")
 }
 
 func TestPrometheusTextIsSearched(t *testing.T) {
@@ -72,12 +72,15 @@ func TestPrometheusTextIsSearched(t *testing.T) {
 
 func TestAJSONNumberIsFound(t *testing.T) {
 	t.Parallel()
-	url := answer200(t, "application/json", `{"mem":{"used":93.5},"text":"5","nothing":null,"huge":1e999}`)
+	url := answer200(t, "application/json", `{"mem":{"used":93.5},"text":"95","word":"high","nan":"NaN","most":"+Inf","hex":"0x9p9","nothing":null,"huge":1e999}`)
 	check := func(pointer string) rollout.Check {
 		return rollout.Check{Type: "metric", Pointer: pointer, WarnAbove: limit(90)}
 	}
 	want(t, probe(t, check("/mem/used"), url), rollout.HealthDegraded, "93.5, above 90")
-	for _, absent := range []string{"/text", "/nothing", "/huge", "/mem", "/none", "mem"} {
+	want(t, probe(t, check("/text"), url), rollout.HealthDegraded, "95, above 90")
+	want(t, probe(t, check("/most"), url), rollout.HealthDegraded, "+Inf, above 90")
+	want(t, probe(t, check("/nan"), url), rollout.HealthUnknown, "NaN")
+	for _, absent := range []string{"/word", "/hex", "/nothing", "/huge", "/mem", "/none", "mem"} {
 		want(t, probe(t, check(absent), url), rollout.HealthUnknown, "")
 	}
 	want(t, probe(t, check("/x"), answer200(t, "text/plain", "NaN")), rollout.HealthUnknown, "not JSON")

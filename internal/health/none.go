@@ -6,9 +6,9 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// noneKind asks nothing: the answer of the deploy webhook is enough.
+// noneKind asks nothing: the answer of the deploy webhook is enough, and of the target's health nothing is known.
 type noneKind struct{}
 
 func (noneKind) probe(context.Context, *rollout.Check, string, *rollout.TLS) rollout.Observation {
-	return healthy("nothing is checked")
+	return unknown("nothing is checked, so the health is not known")
 }

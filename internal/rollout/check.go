@@ -1,6 +1,9 @@
 package rollout
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Health is the status of one check, or of one target over all its checks.
 type Health string
@@ -40,6 +43,15 @@ type Check struct {
 	ExpectedStatus []string `json:"expected_status,omitempty"`
 	// ExpectedBody is a substring of an http answer, or of a command's output.
 	ExpectedBody string `json:"expected_body,omitempty"`
+	// WarnStatus lists codes and ranges that mean degraded; they need not be in ExpectedStatus.
+	WarnStatus []string `json:"warn_status,omitempty"`
+	// StatusPointer is a JSON pointer (RFC 6901) to the status that an http answer gives in words; without one, and with
+	// any of the lists, the whole answer is that word. The lists are compared without regard to case; a word that is in
+	// none of them leaves the health unknown.
+	StatusPointer string   `json:"status_pointer,omitempty"`
+	PassValues    []string `json:"pass_values,omitempty"`
+	WarnValues    []string `json:"warn_values,omitempty"`
+	FailValues    []string `json:"fail_values,omitempty"`
 	// VersionPointer is a JSON pointer (RFC 6901) to the running version in the answer.
 	VersionPointer string `json:"version_pointer,omitempty"`
 	// Port of tcp and grpc; 0 means the address's own.
@@ -47,9 +59,11 @@ type Check struct {
 	// Service is the name asked for in grpc.health.v1; empty asks for the server as a whole.
 	Service string `json:"service,omitempty"`
 	TLS     bool   `json:"tls,omitempty"`
-	// Pointer (JSON) or Metric (Prometheus text) finds the number of a metric check.
+	// Pointer (JSON), Metric (a page of Prometheus text) or Query (PromQL, asked of Prometheus' HTTP API) finds the number
+	// of a metric check.
 	Pointer   string   `json:"pointer,omitempty"`
 	Metric    string   `json:"metric,omitempty"`
+	Query     string   `json:"query,omitempty"`
 	WarnAbove *float64 `json:"warn_above,omitempty"`
 	FailAbove *float64 `json:"fail_above,omitempty"`
 	WarnBelow *float64 `json:"warn_below,omitempty"`
@@ -80,16 +94,27 @@ type CheckState struct {
 	Streak  int       `json:"streak"`
 	Message string    `json:"message"`
 	NextAt  time.Time `json:"next_at"`
+	// UnknownSince is when the results began to be unknown; zero when the newest one is not.
+	UnknownSince time.Time `json:"unknown_since,omitzero"`
 	// Probing is true while a probe is out; it is not stored.
 	Probing bool `json:"-"`
 }
 
+// Unchecked reports whether nothing looks at a target: there is no check, or none that asks anything.
+func Unchecked(checks []Check) bool {
+	return !slices.ContainsFunc(checks, func(c Check) bool { return c.Type != CheckNone })
+}
+
 // Overall sums up checks: a critical one that does not pass makes the target unhealthy, anything else that is not
-// healthy makes it degraded. No checks at all are healthy.
+// healthy makes it degraded. Checks that ask nothing do not count; where no other is left, the health is unknown.
 func Overall(checks []Check, states []CheckState) Health {
+	if Unchecked(checks) {
+		return HealthUnknown
+	}
 	sum := Healthy
 	for i := range checks {
 		switch {
+		case checks[i].Type == CheckNone:
 		case checks[i].Critical && !states[i].Status.Passing():
 			return HealthUnhealthy
 		case states[i].Status != Healthy:

@@ -62,8 +62,14 @@ func slots(d *rollout.Deployment) (active, idle string) {
 func Excuse(s *rollout.Snapshot, now time.Time) {
 	putOffBake(s, now)
 	for i := range s.Targets {
-		if t := &s.Targets[i]; t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseVerifying {
+		t := &s.Targets[i]
+		if t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseVerifying {
 			t.PhaseAt = now
+		}
+		for c := range t.Checks {
+			if !t.Checks[c].UnknownSince.IsZero() {
+				t.Checks[c].UnknownSince = now
+			}
 		}
 	}
 }

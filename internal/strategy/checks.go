@@ -35,8 +35,12 @@ func restartChecks(spec *rollout.Spec, now time.Time) []rollout.CheckState {
 
 // observe adds one result to a check's state. An answer with another version than the one wanted does not pass,
 // whatever else it says; wanted is empty for a target that is checked as it is and whose version nobody knows.
-func observe(check *rollout.Check, state rollout.CheckState, o rollout.Observation, wanted string) rollout.CheckState {
-	status, message := o.Status, o.Message
+func observe(spec *rollout.Spec, index int, state rollout.CheckState, o rollout.Observation, wanted string, now time.Time) rollout.CheckState {
+	check, status, message := &spec.Checks[index], o.Status, o.Message
+	if status == rollout.HealthUnknown {
+		return observeUnknown(spec, state, message, now)
+	}
+	state.UnknownSince = time.Time{}
 	if status.Passing() && check.VersionPointer != "" && o.Version != wanted && wanted != "" {
 		status, message = rollout.HealthUnhealthy, fmt.Sprintf("answers with version %s, not %s", orUnknown(o.Version), wanted)
 	}
@@ -56,6 +60,64 @@ func observe(check *rollout.Check, state rollout.CheckState, o rollout.Observati
 	return state
 }
 
+// observeUnknown adds a result that says nothing of the target: it ends a row of results that pass, neither ends nor
+// lengthens one of those that do not, and leaves what the check has come to, for as long as a target may take to get healthy.
+func observeUnknown(spec *rollout.Spec, state rollout.CheckState, message string, now time.Time) rollout.CheckState {
+	if state.Last.Passing() {
+		state.Streak = 0
+	}
+	if state.UnknownSince.IsZero() {
+		state.UnknownSince = now
+	}
+	state.Last, state.Message = rollout.HealthUnknown, message
+	if !now.Before(unknownUntil(spec, &state)) {
+		state.Status = rollout.HealthUnknown
+	}
+	return state
+}
+
+// unknownUntil is when a check that is unknown counts as one that does not pass.
+func unknownUntil(spec *rollout.Spec, state *rollout.CheckState) time.Time {
+	return state.UnknownSince.Add(spec.HealthyDeadline.Std())
+}
+
+// unanswered finds a verified target of which a critical check knows nothing at present.
+func (p *planner) unanswered() (t *rollout.Target, check int, found bool) {
+	for i := range p.s.Targets {
+		t := &p.s.Targets[i]
+		if t.State != rollout.TargetUpdated {
+			continue
+		}
+		for c := range t.Checks {
+			if p.spec.Checks[c].Critical && !t.Checks[c].UnknownSince.IsZero() {
+				return t, c, true
+			}
+		}
+	}
+	return nil, 0, false
+}
+
+// answerBy is when a settled wave stops waiting for a check that is unknown; zero when it waits for none.
+func (p *planner) answerBy() time.Time {
+	t, c, found := p.unanswered()
+	if !found || p.out.Status.Progress.WaveSettledAt.IsZero() {
+		return time.Time{}
+	}
+	return unknownUntil(p.spec, &t.Checks[c])
+}
+
+// awaitsAnswer reports whether a wave has to wait because nobody knows how a target of it is. It waits until the check gets
+// an answer, or counts as one that does not pass.
+func (p *planner) awaitsAnswer() bool {
+	t, c, found := p.unanswered()
+	if found {
+		next := p.now.Add(p.spec.Checks[c].Interval.Std())
+		p.waits(fmt.Sprintf("the health of %s is unknown (check %s), which fails it at", t.ID, p.spec.Checks[c].Name),
+			later(unknownUntil(p.spec, &t.Checks[c]), next))
+	}
+	return found
+}
+
 // verified reports whether every check has come to a conclusion and the target passes.
 func verified(spec *rollout.Spec, t *rollout.Target) bool { return concluded(t) && passes(spec, t) }
 
@@ -68,7 +130,7 @@ func concluded(t *rollout.Target) bool {
 // runs, that is not another version, nor unknown after a call that it only accepted; even if that check is not critical.
 func passes(spec *rollout.Spec, t *rollout.Target) bool {
 	agrees := spec.VersionCheck() < 0 || t.Version == t.Wanted() || t.Wanted() == ""
-	return agrees && rollout.Overall(spec.Checks, t.Checks).Passing()
+	return agrees && (rollout.Unchecked(spec.Checks) || rollout.Overall(spec.Checks, t.Checks).Passing())
 }
 
 // complaint is the message of the first check whose newest result stands against the target.

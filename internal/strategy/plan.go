@@ -265,7 +265,7 @@ func (p *planner) patienceFrom() time.Time {
 	if st.Direction == rollout.Backward || st.Stop == rollout.StopHalted || p.d.Operator.Abort {
 		return progress.At
 	}
-	return later(progress.At, p.plannedEnd())
+	return later(progress.At, later(p.plannedEnd(), p.answerBy()))
 }
 
 // abort calls nobody more and leaves every target as it is: traffic goes back to the old side at once, and calls in flight

@@ -175,6 +175,9 @@ func (s *sim) checkStillWell(i int) {
 			continue
 		}
 		slowest := time.Duration(check.UnhealthyThreshold+1)*(check.Interval.Std()+check.Timeout.Std()) + 8*time.Second
+		if check.Type == metricType {
+			slowest += s.source.until.Sub(s.source.from)
+		}
 		if since := later(w.sickAt, s.adoptedAt); d.FinishedAt.Sub(since) > slowest {
 			s.violate("%s has been sick since %s, and it completed all the same", t.ID, w.sickAt.Sub(simStart))
 		}

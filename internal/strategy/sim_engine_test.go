@@ -27,6 +27,7 @@ type sim struct {
 	log            []rollout.Event // stored
 	epoch          int64
 	adoptedAt      time.Time
+	resumedAt      time.Time     // a deadline that had passed before the pause passes again at once
 	sentFence      map[int]int64 // the highest fence that anyone has sent to a target
 	calls          map[int]int64 // fences of the owner's calls in flight
 	wake           time.Time

@@ -18,6 +18,9 @@ func (s *sim) takeOver() {
 	copy(s.liveShadow, s.storedShadow)
 	s.dirty, s.touched, s.events = map[int]bool{}, map[int]bool{}, nil
 	clear(s.calls)
+	for i := range s.liveShadow {
+		s.liveShadow[i].excuse(s.now)
+	}
 	s.adoptBook()
 	if d := &s.live.Deployment; d.Spec.Traffic != nil && d.Progress.Router == nil {
 		d.Progress.Router = &rollout.RouterState{}

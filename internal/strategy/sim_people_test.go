@@ -117,6 +117,9 @@ func (s *sim) ask(r strategy.Request) {
 		return
 	}
 	s.cover("verb: " + wordOf(r))
+	if r.Verb == strategy.VerbResume {
+		s.resumedAt = s.now
+	}
 	if s.routing != 0 {
 		s.cover("router: " + string(r.Verb) + " while a write is out")
 		if r.Verb == strategy.VerbPause && chance(s.rng, 0.5) { // somebody thinks better of it

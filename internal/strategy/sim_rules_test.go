@@ -29,7 +29,7 @@ func (s *sim) checkClock() {
 	if d.State.Terminal() || s.live == nil && !s.released {
 		return
 	}
-	if due := later(d.DeadlineAt, s.adoptedAt); !d.DeadlineAt.IsZero() && s.now.After(due.Add(deadlineSlack)) {
+	if due := later(d.DeadlineAt, later(s.adoptedAt, s.resumedAt)); !d.DeadlineAt.IsZero() && s.now.After(due.Add(deadlineSlack)) {
 		s.violate("deadline_at %s has passed, and it is still %s: %s", d.DeadlineAt.Sub(simStart), d.State, d.Reason)
 	}
 	late := !d.NextActionAt.IsZero() && s.now.After(d.NextActionAt.Add(nextActionSlack))
@@ -200,6 +200,24 @@ func (s *sim) checkVerified(index int) {
 	if sh.said != "" && sh.said != wanted && wanted != "" {
 		s.violate("%s is %s, but says that it runs %s", t.ID, t.State, sh.said)
 	}
+}
+
+// checkSick wants a reason for each verified target that is given up: a check that failed as often as it may, one of which
+// nothing was known for as long as a target may take, or another version.
+func (s *sim) checkSick(index int) {
+	t, sh, spec := &s.live.Targets[index], &s.liveShadow[index], &s.live.Deployment.Spec
+	for c := range spec.Checks {
+		check, since := &spec.Checks[c], sh.unknownSince[c]
+		switch {
+		case !check.Critical || check.Type == rollout.CheckNone:
+		case !sh.passed[c]:
+			return
+		case !since.IsZero() && !s.now.Before(since.Add(spec.HealthyDeadline.Std())):
+			s.cover("given up because nothing was known for too long")
+			return
+		}
+	}
+	s.violate("%s is given up, and no check failed or was unknown for %s", t.ID, spec.HealthyDeadline)
 }
 
 // checkStore holds what is about to be stored against what was.

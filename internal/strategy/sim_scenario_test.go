@@ -3,6 +3,7 @@ package strategy_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -17,6 +18,20 @@ type scenario struct {
 	verbs    int        // what people ask for, at random moments
 	crashes  int        // how often the owner may die
 	followUp bool       // it takes some targets of a finished deployment; the others are in no wave
+	source   source
+}
+
+// metricType is a check whose source is no target, and may be away while they are well.
+const metricType = "metric"
+
+// source is what metric checks ask; it is away for a while, or never.
+type source struct{ from, until time.Time }
+
+func (s source) away(now time.Time) bool { return !now.Before(s.from) && now.Before(s.until) }
+
+func randomSource(rng *rand.Rand) source {
+	from := simStart.Add(between(rng, 0, 40*time.Second))
+	return source{from, from.Add(pick(rng, 0, 0, 2*time.Second, 6*time.Second, 30*time.Second))}
 }
 
 var simStart = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -44,6 +59,11 @@ func randomScenario(rng *rand.Rand) scenario {
 	}
 	sc := scenario{verbs: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
 	d := randomDeployment(rng)
+	if chance(rng, 0.2) && !slices.ContainsFunc(d.Spec.Checks, func(c rollout.Check) bool { return c.Type == rollout.CheckNone }) {
+		metric := check(rng, "metric")
+		metric.Type = metricType
+		d.Spec.Checks, sc.source = append(d.Spec.Checks, metric), randomSource(rng)
+	}
 	trouble := pick(rng, 0, 0.05, 0.3, 0.8)
 	n := pick(rng, 1, 2, 3, 4, 5, 6, 8, 10, 13, 20, 40)
 	kind := pick(rng, "rolling", "rolling", "canary", "canary", "blue_green")

@@ -31,7 +31,9 @@ type shadow struct {
 	generation int
 	seen       [4]int
 	passed     [4]bool
-	said       string
+	// unknownSince is since when, per check, nothing is known; zero when the newest result says something.
+	unknownSince [4]time.Time
+	said         string
 }
 
 // map2 holds one value for each of the two actions, and is copied with its owner.
@@ -48,12 +50,20 @@ func (sh *shadow) touched() bool { return sh.calls[0]+sh.calls[1] > sh.notSent }
 
 func (sh *shadow) renew() {
 	sh.generation++
-	sh.seen, sh.passed, sh.said = [4]int{}, [4]bool{}, ""
+	sh.seen, sh.passed, sh.said, sh.unknownSince = [4]int{}, [4]bool{}, "", [4]time.Time{}
 }
 
 // look counts what a probe saw.
-func (sh *shadow) look(spec *rollout.Spec, check int, o rollout.Observation, wanted string) {
+func (sh *shadow) look(spec *rollout.Spec, check int, o rollout.Observation, wanted string, now time.Time) {
 	sh.lost = false
+	if o.Status == rollout.HealthUnknown {
+		sh.seen[check] = min(sh.seen[check], 0)
+		if sh.unknownSince[check].IsZero() {
+			sh.unknownSince[check] = now
+		}
+		return
+	}
+	sh.unknownSince[check] = time.Time{}
 	sh.taken = sh.taken || o.Version != "" && o.Version == wanted
 	passes := o.Status.Passing() && (spec.Checks[check].VersionPointer == "" || o.Version == wanted || wanted == "")
 	if passes {
@@ -147,10 +157,22 @@ func (s *sim) told(index int, e *rollout.Event) {
 		sh.out = false
 	case rollout.EventTargetFailed:
 		sh.out = false
+	case rollout.EventTargetSick:
+		s.checkSick(index)
+		return
 	default:
 		return
 	}
 	if sh.settledAt.IsZero() {
 		sh.settledAt = s.now
+	}
+}
+
+// excuse lets a new owner begin anew to count for how long nothing is known.
+func (sh *shadow) excuse(now time.Time) {
+	for c := range sh.unknownSince {
+		if !sh.unknownSince[c].IsZero() {
+			sh.unknownSince[c] = now
+		}
 	}
 }

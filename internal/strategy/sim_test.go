@@ -209,6 +209,7 @@ func checkCoverage(t *testing.T, covered map[string]int) {
 		"strategy: rolling", "strategy: canary", "strategy: blue_green", "strategy: blue_green with slots", "target: of no wave",
 		"gate: switch", "gate: next", "left a gate: promote", "left a gate: full", "left a gate: rolling_back",
 		"left a gate: aborted", "a stage without new targets", "a repeated canary", "a wait beyond the deadline",
+		"a metric that cannot be asked", "given up because nothing was known for too long",
 		"stopped: threshold", "stopped: max_failures", "stopped: progress", "sick after the switch",
 		"crash after the plan, before it is stored", "crash after the store, before it is sent", "crash while it waits",
 		"crash after an answer, before it is stored", "adopted a call without an answer", "a dead owner sends",

@@ -183,6 +183,11 @@ func (s *sim) checkAllSettled(wave int, wait time.Duration) {
 		if sh.settledAt.IsZero() || sh.out {
 			s.violate("wave %d is left before %s has its outcome", wave, t.ID)
 		}
+		for c := range s.live.Deployment.Spec.Checks {
+			if t.State == rollout.TargetUpdated && s.live.Deployment.Spec.Checks[c].Critical && !sh.unknownSince[c].IsZero() {
+				s.violate("wave %d is left while nothing is known of %s", wave, t.ID)
+			}
+		}
 		if t.Wave == wave && s.now.Before(sh.settledAt.Add(wait)) {
 			s.violate("wave %d is left before %s has baked", wave, t.ID)
 		}

@@ -296,6 +296,10 @@ func (s *sim) travelBack(check *rollout.Check) time.Duration {
 
 func (s *sim) observation(w *simTarget, check *rollout.Check) rollout.Observation {
 	o := rollout.Observation{Status: rollout.Healthy, Message: "200"}
+	if check.Type == metricType && s.source.away(s.now) {
+		s.cover("a metric that cannot be asked")
+		return rollout.Observation{Status: rollout.HealthUnknown, Message: "connection refused"}
+	}
 	if !w.healthy(s.now) || chance(s.rng, w.flaps) {
 		o.Status, o.Message = rollout.HealthUnhealthy, "500"
 	} else if !s.steady && chance(s.rng, 0.03) {
@@ -320,7 +324,7 @@ func (s *sim) observed(p probe, o rollout.Observation) {
 	}
 	t, sh := &s.live.Targets[p.action.Target], &s.liveShadow[p.action.Target]
 	if p.generation == sh.generation {
-		sh.look(&s.live.Deployment.Spec, p.action.Check, o, t.Wanted())
+		sh.look(&s.live.Deployment.Spec, p.action.Check, o, t.Wanted(), s.now)
 	} else {
 		s.cover("a probe older than the newest call")
 	}

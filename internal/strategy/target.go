@@ -162,7 +162,7 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	case rollout.PhaseAsking:
 		return applyAsked(spec, t, o, now)
 	case rollout.PhaseVerifying:
-		*state = observe(check, *state, o.Observation, t.Wanted())
+		*state = observe(spec, o.Action.Check, *state, o.Observation, t.Wanted(), now)
 		t.Health = rollout.Overall(spec.Checks, t.Checks)
 		if !conclude(spec, t, now) {
 			return nil
@@ -195,13 +195,17 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 	}
 	spec := &s.Deployment.Spec
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
-	*state = observe(check, *state, o.Observation, t.Wanted())
+	*state = observe(spec, o.Action.Check, *state, o.Observation, t.Wanted(), now)
 	state.NextAt = now.Add(watchEvery(check, len(s.Targets)))
 	t.Health = rollout.Overall(spec.Checks, t.Checks)
 	if t.Health.Passing() {
 		return nil
 	}
-	giveUp(t, rollout.TargetFailed, "fell sick after it was verified: "+complaint(spec, t), now)
+	why := "fell sick after it was verified: "
+	if state.Status == rollout.HealthUnknown {
+		why = fmt.Sprintf("its health was unknown for %s after it was verified: ", spec.HealthyDeadline)
+	}
+	giveUp(t, rollout.TargetFailed, why+complaint(spec, t), now)
 	return []rollout.Event{targetEvent(rollout.EventTargetSick, t, rollout.TargetUpdated, now, t.Error)}
 }
 
@@ -209,7 +213,7 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 func startVerifying(spec *rollout.Spec, t *rollout.Target, now time.Time) {
 	t.Checks = restartChecks(spec, now)
 	if verified(spec, t) {
-		t.Health = rollout.Healthy
+		t.Health = rollout.Overall(spec.Checks, t.Checks)
 		settle(t, arrived(t), now)
 		return
 	}
@@ -294,7 +298,10 @@ const maxBackoffDoublings = 5
 func outcomeEvent(spec *rollout.Spec, t *rollout.Target, from rollout.TargetState, now time.Time) rollout.Event {
 	switch t.State {
 	case rollout.TargetUpdated:
-		message := fmt.Sprintf("runs %s, %s", orUnknown(t.Version), cmp.Or(t.Health, rollout.Healthy))
+		message := fmt.Sprintf("runs %s, %s", orUnknown(t.Version), t.Health)
+		if rollout.Unchecked(spec.Checks) {
+			message = fmt.Sprintf("runs %s by the answer to its deploy call; no check looks at its health", orUnknown(t.Version))
+		}
 		return targetEvent(rollout.EventTargetVerified, t, from, now, message+reservation(spec, t))
 	case rollout.TargetRolledBack:
 		return targetEvent(rollout.EventTargetVerified, t, from, now, "runs "+t.PreviousVersion+" again")

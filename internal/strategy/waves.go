@@ -73,7 +73,7 @@ func (p *planner) closeWave(wave int) {
 		}
 		return
 	}
-	if p.held() || p.waitsAtGate(wave, rollout.GateNext) {
+	if p.held() || p.awaitsAnswer() || p.waitsAtGate(wave, rollout.GateNext) {
 		return
 	}
 	p.leaveWave(wave)

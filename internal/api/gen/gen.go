@@ -46,6 +46,33 @@ func (e CheckRequestMethod) Valid() bool {
 	}
 }
 
+// Defines values for CheckRequestPreset.
+const (
+	Aspnet       CheckRequestPreset = "aspnet"
+	Consul       CheckRequestPreset = "consul"
+	HealthGo     CheckRequestPreset = "health-go"
+	Microprofile CheckRequestPreset = "microprofile"
+	Spring       CheckRequestPreset = "spring"
+)
+
+// Valid indicates whether the value is a known member of the CheckRequestPreset enum.
+func (e CheckRequestPreset) Valid() bool {
+	switch e {
+	case Aspnet:
+		return true
+	case Consul:
+		return true
+	case HealthGo:
+		return true
+	case Microprofile:
+		return true
+	case Spring:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CheckRequestType.
 const (
 	Command CheckRequestType = "command"
@@ -512,6 +539,9 @@ type CheckRequest struct {
 	FailAbove      *float64  `json:"fail_above,omitempty"`
 	FailBelow      *float64  `json:"fail_below,omitempty"`
 
+	// FailValues http; what an answer says that passes (pass_values), is degraded (warn_values) or unhealthy (fail_values), without regard to case. What is in no list is unknown.
+	FailValues *StatusWords `json:"fail_values,omitempty"`
+
 	// Headers http, metric; sent with the probe. Their values are never shown: "***" stands for each, and in a PUT of a definition it keeps the one that the check of that name has.
 	Headers          *map[string]rollout.Secret `json:"headers,omitempty"`
 	HealthyThreshold *int                       `json:"healthy_threshold,omitempty"`
@@ -525,23 +555,44 @@ type CheckRequest struct {
 	// Method http; GET when left out.
 	Method *CheckRequestMethod `json:"method,omitempty"`
 
-	// Metric metric; the name of the number in Prometheus text.
+	// Metric metric; the name of the number in a page of Prometheus text: `name`, `name{label="value"}` or `{"any name", label="value"}`. Of several series that are meant, the worst counts.
+	//
+	//
+	// Example: queue_length{queue="mail"}
 	Metric *string `json:"metric,omitempty"`
 
 	// Name Unique in the list; the type (then type-2, …) when left out.
 	Name *string `json:"name,omitempty"`
 
+	// PassValues http; what an answer says that passes (pass_values), is degraded (warn_values) or unhealthy (fail_values), without regard to case. What is in no list is unknown.
+	PassValues *StatusWords `json:"pass_values,omitempty"`
+
 	// Path Example: /health
 	Path *Path `json:"path,omitempty"`
 
-	// Pointer metric; where a JSON answer has the number (RFC 6901).
+	// Pointer metric; where a JSON answer has the number (RFC 6901). A number in a string counts.
 	Pointer *string `json:"pointer,omitempty"`
 
 	// Port tcp, grpc; the address's own when left out.
 	Port *int `json:"port,omitempty"`
 
+	// Preset http; how the health endpoint of a framework answers: it fills in path, status_pointer, pass_values, warn_values, fail_values and warn_status where they are left out.
+	Preset *CheckRequestPreset `json:"preset,omitempty"`
+
+	// Query metric; PromQL that gives the number, asked of Prometheus' HTTP API at url or path, with /api/v1/query appended. Of several series the worst counts; none, NaN and an answer with warnings are unknown.
+	//
+	//
+	// Example: sum(rate(http_requests_total{code=~"5.."}[1m]))
+	Query *string `json:"query,omitempty"`
+
 	// Service grpc; the service asked for, the server as a whole when left out.
 	Service *string `json:"service,omitempty"`
+
+	// StatusPointer http; where the answer says in words how it is, as a JSON pointer (RFC 6901). Without it, pass_values, warn_values and fail_values are compared with the whole answer.
+	//
+	//
+	// Example: /status
+	StatusPointer *string `json:"status_pointer,omitempty"`
 
 	// Timeout How long one probe may take, at least 10ms.
 	Timeout *string `json:"timeout,omitempty"`
@@ -562,10 +613,19 @@ type CheckRequest struct {
 	VersionPointer *string  `json:"version_pointer,omitempty"`
 	WarnAbove      *float64 `json:"warn_above,omitempty"`
 	WarnBelow      *float64 `json:"warn_below,omitempty"`
+
+	// WarnStatus http; codes and ranges that mean degraded, whether or not they are in expected_status.
+	WarnStatus *[]string `json:"warn_status,omitempty"`
+
+	// WarnValues http; what an answer says that passes (pass_values), is degraded (warn_values) or unhealthy (fail_values), without regard to case. What is in no list is unknown.
+	WarnValues *StatusWords `json:"warn_values,omitempty"`
 }
 
 // CheckRequestMethod http; GET when left out.
 type CheckRequestMethod string
+
+// CheckRequestPreset http; how the health endpoint of a framework answers: it fills in path, status_pointer, pass_values, warn_values, fail_values and warn_status where they are left out.
+type CheckRequestPreset string
 
 // CheckRequestType defines model for CheckRequest.Type.
 type CheckRequestType string
@@ -1508,6 +1568,9 @@ type Spread struct {
 
 // StateTotals How many deployments are in each state; every state is there.
 type StateTotals map[string]int
+
+// StatusWords http; what an answer says that passes (pass_values), is degraded (warn_values) or unhealthy (fail_values), without regard to case. What is in no list is unknown.
+type StatusWords = []string
 
 // StrategyKind defines model for StrategyKind.
 type StrategyKind struct {
