@@ -27,6 +27,7 @@ type Config struct {
 	OwnerDatabaseURL string            `help:"The same database, as the role that owns the tables: it migrates, and --database-url then needs no more rights than the server uses." env:"ROLLCALL_OWNER_DATABASE_URL"`
 	Migrate          bool              `help:"Bring the database up to date as its owner, let the role of --database-url in, and exit."`
 	StateDir         string            `help:"Folder for what this server keeps (default: /var/lib/rollcall, or ~/.local/state/rollcall)." env:"ROLLCALL_STATE_DIR"`
+	MaxCalls         int               `help:"How many deploy calls are in flight at once; a deployment may have 10 whatever the others have." default:"500" env:"ROLLCALL_MAX_CALLS"`
 	Lease            time.Duration     `help:"How long a replica counts as alive after its last heartbeat." default:"6s" env:"ROLLCALL_LEASE"`
 	Dev              bool              `help:"For one machine: listen on loopback only, allow loopback targets, and ask for no token unless there is an admin token." env:"ROLLCALL_DEV"`
 	AdminToken       string            `help:"Token that may do everything; better from the environment or a file, because others can see flags." env:"ROLLCALL_ADMIN_TOKEN"`
@@ -76,6 +77,9 @@ func (c *Config) complete() error {
 	}
 	if strings.HasPrefix(c.AdminAddr, ":") {
 		c.AdminAddr = "127.0.0.1" + c.AdminAddr
+	}
+	if c.MaxCalls < 0 {
+		return errors.New("--max-calls must be at least 1, or 0 for the default")
 	}
 	if c.Lease < minLease {
 		return fmt.Errorf("--lease must be at least %s", minLease)

@@ -112,6 +112,7 @@ func (s *server) wire(ctx context.Context) error {
 	s.engine = engine.New(engine.Config{
 		Replica:     s.identity.replica,
 		Lease:       s.config.Lease,
+		MaxCalls:    s.config.MaxCalls,
 		Registry:    s.work,
 		Deployments: s.work,
 		Signals:     s.work,

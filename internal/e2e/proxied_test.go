@@ -32,7 +32,7 @@ func impatient(t *testing.T, target *fleet.Target, patience time.Duration) strin
 		}()
 		select {
 		case res := <-passed:
-			defer res.Body.Close() //nolint:errcheck // it was only read
+			defer res.Body.Close()
 			w.WriteHeader(res.StatusCode)
 			_, _ = io.Copy(w, res.Body) // a caller that left is nobody to report an error to
 		case <-time.After(patience):

@@ -21,6 +21,7 @@ func (s *session) start(dr *draft) {
 	over := s.over
 	s.mu.Unlock()
 	if over {
+		s.giveRoom(dr.room)
 		return
 	}
 	deployment := s.snap.Deployment
@@ -42,19 +43,25 @@ func (s *session) start(dr *draft) {
 
 func (s *session) call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
+	answer := s.callInTime(ctx, d, t, a)
+	s.giveRoom(1)
+	s.deliver(rollout.Outcome{Action: a, Answer: answer})
+}
+
+// callInTime makes a call with its whole time before it, or not at all when that time has begun without it.
+func (s *session) callInTime(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) rollout.Answer {
 	began, timeout := s.engine.now(), d.Spec.Deploy.Timeout.Std()
 	if began.Add(timeout).After(a.Call.Until) {
-		s.deliver(rollout.Outcome{Action: a, Answer: rollout.Answer{
+		return rollout.Answer{
 			Kind: rollout.AnswerNotStarted, Message: "not started in time after it was written down; it is called again",
-		}})
-		return
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	answer := s.engine.Caller.Call(ctx, d, t, a.Call)
 	answer.Began = began
 	s.engine.Recorder.CallDone(a.Call.Action, answer.Kind, answer.Latency)
-	s.deliver(rollout.Outcome{Action: a, Answer: answer})
+	return answer
 }
 
 func (s *session) probe(d *rollout.Deployment, t *rollout.Target, a rollout.Action) {

@@ -30,13 +30,16 @@ const (
 	stalledAfter  = 60 * time.Second
 )
 
-// Config is what an engine needs. Every field but Lease and Grace is required.
+// Config is what an engine needs. Every field but Lease, Grace and MaxCalls is required.
 type Config struct {
 	// Replica names this process among all that share the database. A process may take the name of one before it only
 	// when that one is certainly dead.
 	Replica string
 	// Lease is how long the replica counts as alive after each heartbeat; 0 means DefaultLease.
 	Lease time.Duration
+	// MaxCalls bounds the deploy calls that are in flight at once; 0 means DefaultMaxCalls. A deployment may have a few
+	// whatever the others have.
+	MaxCalls int
 	// Grace is how long calls in flight may take to end when the engine stops; 0 means DefaultGrace.
 	Grace time.Duration
 
@@ -61,6 +64,7 @@ type Engine struct {
 	sessions map[string]*session
 	looked   time.Time // when the database was last looked at with success
 
+	room     room
 	draining atomic.Bool
 	inFlight atomic.Int64 // calls, probes and running sessions
 }
@@ -70,13 +74,16 @@ func New(c Config) *Engine {
 	if c.Lease == 0 {
 		c.Lease = DefaultLease
 	}
+	if c.MaxCalls == 0 {
+		c.MaxCalls = DefaultMaxCalls
+	}
 	if c.Grace == 0 {
 		c.Grace = DefaultGrace
 	}
 	now := time.Now()
 	return &Engine{
 		Config: c, wake: make(chan struct{}, 1), sessions: map[string]*session{}, looked: now,
-		lease: lease{database: now, at: now}, limit: claimLimit,
+		lease: lease{clock: databaseClock{database: now, at: now}}, limit: claimLimit,
 	}
 }
 

@@ -13,15 +13,8 @@ type lease struct {
 	until  time.Time       // trusted until then; monotonic
 	ctx    context.Context //nolint:containedctx // everything that lives by the lease lives by it
 	cancel context.CancelFunc
-	// The database's clock as it was at a moment of ours. The time since then is taken from the monotonic clock: a step
-	// of this machine's own clock changes nothing.
-	database, at time.Time
-	last         time.Time // the newest time handed out, so that time never runs backwards
+	clock  databaseClock
 }
-
-// maxJitter is how far two readings of the database's clock may differ because their answers took their time. A clock
-// that falls further behind was set, and is followed: else time would stand still until it has caught up.
-const maxJitter = 2 * time.Second
 
 // held reports whether the lease is trusted now.
 func (l *lease) held() bool {
@@ -43,11 +36,12 @@ func (l *lease) life() (context.Context, bool) {
 	return l.ctx, true
 }
 
-// renew trusts the lease until a time, and learns the database's clock as it was at the given moment of ours.
-func (l *lease) renew(until, at, database time.Time) {
+// renew trusts the lease until a time, and learns the database's clock by a reading that was asked for at start.
+func (l *lease) renew(until, start, end, database time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.until, l.database, l.at = until, database, at
+	l.until = until
+	l.clock.learn(start, end, database)
 	if l.ctx == nil {
 		l.ctx, l.cancel = context.WithCancel(context.Background())
 	}
@@ -74,12 +68,7 @@ func (e *Engine) now() time.Time {
 	l := &e.lease
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := l.database.Add(time.Since(l.at)).UTC().Round(0).Truncate(time.Microsecond)
-	if l.last.Sub(now) > 0 && l.last.Sub(now) <= maxJitter {
-		return l.last
-	}
-	l.last = now
-	return now
+	return l.clock.now()
 }
 
 // keepLease renews the lease three times within its length, and drops everything when it could not be renewed.
@@ -121,6 +110,7 @@ func (e *Engine) beat(ctx context.Context, bound time.Duration) bool {
 	defer cancel()
 	start := time.Now()
 	database, err := e.Registry.Heartbeat(bounded, e.Replica, e.Lease)
+	end := time.Now()
 	if err != nil {
 		if ctx.Err() == nil {
 			e.Log.WarnContext(ctx, "the heartbeat failed", "error", err)
@@ -131,9 +121,8 @@ func (e *Engine) beat(ctx context.Context, bound time.Duration) bool {
 		e.lease.end() // too late: others may have taken over meanwhile
 		e.dropAll("the lease ran out before it was renewed")
 	}
-	took := time.Since(start)
 	margin := e.Lease / 6
-	e.lease.renew(start.Add(e.Lease-margin), start.Add(took/2), database)
+	e.lease.renew(start.Add(e.Lease-margin), start, end, database)
 	e.nudge()
 	return true
 }

@@ -42,14 +42,14 @@ func TestAStepOfTheDatabasesClockDoesNotStopTime(t *testing.T) {
 	inBubble(t, func(*world) {
 		e := New(Config{})
 		ours := time.Now()
-		e.lease.renew(ours.Add(time.Minute), ours, ours.Add(time.Hour))
+		e.lease.renew(ours.Add(time.Minute), ours, ours, ours.Add(time.Hour))
 		ahead := e.now()
-		e.lease.renew(ours.Add(time.Minute), ours, ours) // another server answers now, or its clock was set
+		e.lease.renew(ours.Add(time.Minute), ours, ours, ours) // another server answers now, or its clock was set
 		if before := e.now(); !before.Before(ahead) {
 			t.Errorf("the clock stands still at %s for an hour", before)
 		}
 		before := e.now()
-		e.lease.renew(ours.Add(time.Minute), ours, ours.Add(-100*time.Millisecond)) // the answer took its time
+		e.lease.renew(ours.Add(time.Minute), ours, ours, ours.Add(-100*time.Millisecond)) // the answer took its time
 		if now := e.now(); now.Before(before) {
 			t.Errorf("the clock ran backwards by %s", before.Sub(now))
 		}

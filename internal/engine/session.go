@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -31,6 +32,8 @@ type session struct {
 	log    *slog.Logger
 	ctx    context.Context //nolint:containedctx // a session is a lifetime: this ends with the ownership
 	cancel context.CancelCauseFunc
+
+	room atomic.Int64 // deploy calls that it has room for: in flight, or written down to be
 
 	mu      sync.Mutex
 	running bool

@@ -24,6 +24,8 @@ type draft struct {
 	actions []rollout.Action
 	cut     bool
 	wake    time.Time
+	room    int  // deploy calls that room was taken for
+	starved bool // there was no room for all of them
 
 	deployment rollout.Deployment
 	undo       map[int]rollout.Target
@@ -129,6 +131,13 @@ func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 			dr.actions = append(dr.actions, complete)
 			continue
 		}
+		if a.Kind == rollout.ActionCall {
+			if !s.takeRoom() {
+				dr.starved = true // the target waits for its turn, as if it had not been decided
+				continue
+			}
+			dr.room++
+		}
 		s.keep(dr, a.Target)
 		t, complete, events := strategy.Begin(d, s.snap.Targets[a.Target], a, now)
 		s.snap.Targets[a.Target] = t
@@ -141,6 +150,9 @@ func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 	}
 	dr.cut = dr.cut || dec.Cut
 	dr.wake = dec.Wake
+	if dr.starved && !dec.Wake.IsZero() {
+		dr.wake = earliest(dec.Wake, now.Add(roomAgain))
+	}
 }
 
 func (s *session) keep(dr *draft, i int) {
@@ -151,6 +163,8 @@ func (s *session) keep(dr *draft, i int) {
 
 // takeBack undoes a draft that was not stored and has started nothing.
 func (s *session) takeBack(dr *draft) {
+	s.giveRoom(dr.room)
+	dr.room = 0
 	s.snap.Deployment = dr.deployment
 	for i, t := range dr.undo {
 		s.snap.Targets[i] = t

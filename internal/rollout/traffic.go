@@ -144,6 +144,8 @@ type RouterState struct {
 	// Fence never falls for the service and environment, over all deployments.
 	Fence int64  `json:"fence"`
 	Error string `json:"error"`
+	// FenceRaised is true once a 409 has been answered with a higher fence; a second one is final.
+	FenceRaised bool `json:"fence_raised,omitempty"`
 	// Baseline and TakenOut are as in RouterCall.
 	Baseline []Backend `json:"baseline,omitempty"`
 	TakenOut []string  `json:"taken_out,omitempty"`

@@ -134,14 +134,14 @@ func (p *planner) awaitWork(i int, t *rollout.Target) {
 
 // awaitAllWork waits for the work of every call that may still go on, and reports whether there is any.
 func (p *planner) awaitAllWork() bool {
-	any := false
+	found := false
 	for i := range p.s.Targets {
 		if t := &p.s.Targets[i]; p.mayRun(t) {
 			p.awaitWork(i, t)
-			any = true
+			found = true
 		}
 	}
-	return any
+	return found
 }
 
 // askAgain finds out what a call without an answer did, until the target says so or its time is over.

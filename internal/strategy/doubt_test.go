@@ -153,3 +153,30 @@ func TestCall_NotStartedInTimeUsesNoRetry(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+func TestFence_A409OfARouterIsAnsweredOnceWithAHigherOne(t *testing.T) {
+	t.Parallel()
+	s := running(t, 1, ``)
+	d := &s.Deployment
+	d.Spec.Traffic = &rollout.Traffic{Type: "webhook", Timeout: rollout.Duration(time.Second), Retries: 3}
+	write := func() rollout.Action {
+		a := rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: rollout.RouterCall{
+			Setting: rollout.Setting{NewWeight: 0, OldWeight: 100},
+		}}
+		begun, _ := strategy.BeginRoute(d, a, simStart)
+		return begun
+	}
+	first := write()
+	strategy.Apply(s, said(first, rollout.AnswerFenced, 409, 0), simStart)
+	if tries := d.Progress.Router.Tries; tries != 1 {
+		t.Fatalf("it is not tried again: %d tries", tries)
+	}
+	second := write()
+	if second.Route.Fence <= simStart.UnixMilli() || second.Route.WebhookID != first.Route.WebhookID {
+		t.Errorf("%+v after %+v", second.Route, first.Route)
+	}
+	strategy.Apply(s, said(second, rollout.AnswerFenced, 409, 1<<50), simStart)
+	if tries := d.Progress.Router.Tries; tries <= d.Spec.Traffic.Retries {
+		t.Errorf("a second 409 is tried again: %d tries", tries)
+	}
+}

@@ -183,14 +183,29 @@ func applyRoute(d *rollout.Deployment, o rollout.Outcome, now time.Time) []rollo
 	case rollout.AnswerRetry:
 		r.Applied = nil // it may have moved traffic before it failed
 		retryRoute(d, &r, answer, now)
-	case rollout.AnswerNotSent:
+	case rollout.AnswerNotSent, rollout.AnswerNotStarted:
 		retryRoute(d, &r, answer, now)
 	case rollout.AnswerRefused, rollout.AnswerFenced:
+		if raiseRouterFence(&r, answer, now) {
+			retryRoute(d, &r, answer, now)
+			break
+		}
 		r.Applied = nil // refused halfway through, or another write came after the last that is known
 		retryRoute(d, &r, answer, now)
 		r.Tries = d.Spec.Traffic.Retries + 1
 	}
 	return []rollout.Event{trafficEvent(kind, d, r.Sent, now, answer.Message)}
+}
+
+// raiseRouterFence reports whether a 409 is answered with a higher fence: once in a deployment, when it names a higher one, or
+// when it is the answer to the deployment's first write.
+func raiseRouterFence(r *rollout.RouterState, a rollout.Answer, now time.Time) bool {
+	first := r.Step <= 1 && r.Sent.Attempt <= 1
+	if a.Kind != rollout.AnswerFenced || r.FenceRaised || !first && a.Fence < r.Sent.Fence {
+		return false
+	}
+	r.Fence, r.FenceRaised = max(r.Fence, a.Fence, now.UnixMilli()), true
+	return true
 }
 
 func retryRoute(d *rollout.Deployment, r *rollout.RouterState, a rollout.Answer, now time.Time) {
