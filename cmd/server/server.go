@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/internal/api"
@@ -128,7 +129,7 @@ func (s *server) wire(ctx context.Context) error {
 	})
 	ac := api.Config{
 		Store: s.store, Who: who, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
-		CheckAddress: guard.Check, CheckTrust: outbound.CheckTrust, Prober: prober,
+		CheckAddress: s.checkAddress(guard), CheckTrust: outbound.CheckTrust, Prober: prober,
 		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
 	if err := s.wireGitOps(ctx, ac, guard, prober, m); err != nil {
@@ -159,11 +160,28 @@ func (s *server) dialRouter(guard *netguard.Guard) func(ctx context.Context, net
 		if network != "unix" {
 			return guard.DialContext(ctx, network, address)
 		}
-		if !slices.Contains(s.config.AllowSocket, address) {
-			return nil, fmt.Errorf("%w: socket %s is not among those of --allow-socket", traffic.ErrForbidden, address)
+		if err := s.allowSocket(address); err != nil {
+			return nil, fmt.Errorf("%w: %w", traffic.ErrForbidden, err)
 		}
 		var d net.Dialer
 		return d.DialContext(ctx, network, address)
+	}
+}
+
+func (s *server) allowSocket(path string) error {
+	if !slices.Contains(s.config.AllowSocket, path) {
+		return fmt.Errorf("socket %s is not among those of --allow-socket", path)
+	}
+	return nil
+}
+
+// checkAddress says why an address of a request may not be called, also one of a unix socket.
+func (s *server) checkAddress(guard *netguard.Guard) func(address string) error {
+	return func(address string) error {
+		if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix {
+			return s.allowSocket(path)
+		}
+		return guard.Check(address)
 	}
 }
 

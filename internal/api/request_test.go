@@ -232,9 +232,9 @@ func invalidChecks() []refusedBody {
 	}
 }
 
-// forbid refuses one host, as a server may.
+// forbid refuses one host and one folder of sockets, as a server may.
 func forbid(address string) error {
-	if strings.HasPrefix(address, "http://forbidden") {
+	if strings.HasPrefix(address, "http://forbidden") || strings.HasPrefix(address, "unix:/forbidden") {
 		return errors.New("this host is not allowed")
 	}
 	return nil

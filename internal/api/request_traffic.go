@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net"
 	"path"
 	"slices"
@@ -47,6 +48,7 @@ func (q *request) traffic() *rollout.Traffic {
 		URL:      or(g.URL, ""),
 		ReadBack: or(g.ReadBack, false) || g.Type == trafficHAProxy,
 		Socket:   or(g.Socket, ""), Backend: or(g.Backend, ""),
+		Sockets: or(g.Sockets, nil), Backends: or(g.Backends, nil), TakeOut: string(or(g.TakeOut, "")),
 	}
 	switch t.Type {
 	case trafficWebhook:
@@ -58,7 +60,7 @@ func (q *request) traffic() *rollout.Traffic {
 }
 
 func (q *request) verifyWebhookRouter(g *gen.TrafficRequest) {
-	q.foreign(g, "socket", "backend")
+	q.foreign(g, "socket", "backend", "sockets", "backends", "take_out")
 	if g.URL == nil {
 		q.add("/traffic/url", "is required")
 		return
@@ -71,19 +73,48 @@ func (q *request) verifyHAProxy(g *gen.TrafficRequest) {
 	if g.ReadBack != nil && !*g.ReadBack {
 		q.add("/traffic/read_back", "haproxy is always read back")
 	}
-	if g.Backend == nil {
-		q.add("/traffic/backend", "is required")
+	if q.oneOrMore("backend", g.Backend, g.Backends); g.Backends != nil {
+		q.distinct("/traffic/backends", g.Backend, *g.Backends)
 	}
-	if g.Socket == nil {
-		q.add("/traffic/socket", "is required")
+	q.oneOrMore("socket", g.Socket, g.Sockets)
+	if g.Socket != nil {
+		q.socket(*g.Socket, "/traffic/socket")
+	}
+	if g.Sockets != nil {
+		q.distinct("/traffic/sockets", g.Socket, *g.Sockets)
+		for i, socket := range *g.Sockets {
+			q.socket(socket, fmt.Sprintf("/traffic/sockets/%d", i))
+		}
+	}
+}
+
+// oneOrMore wants a field or its plural.
+func (q *request) oneOrMore(name string, one *string, more *[]string) {
+	if one == nil && more == nil {
+		q.add("/traffic/"+name, "is required, or %ss", name)
+	}
+}
+
+// distinct refuses a name in a list that the field beside it has already.
+func (q *request) distinct(pointer string, one *string, more []string) {
+	if one == nil {
 		return
 	}
-	q.socket(*g.Socket, "/traffic/socket")
+	if i := slices.Index(more, *one); i >= 0 {
+		q.add(fmt.Sprintf("%s/%d", pointer, i), "is given twice")
+	}
 }
 
 // foreign refuses fields of the other kinds of router.
 func (q *request) foreign(g *gen.TrafficRequest, names ...string) {
-	for _, f := range []field{{"url", g.URL != nil}, {"socket", g.Socket != nil}, {"backend", g.Backend != nil}} {
+	for _, f := range []field{
+		{"url", g.URL != nil},
+		{"socket", g.Socket != nil},
+		{"backend", g.Backend != nil},
+		{"sockets", g.Sockets != nil},
+		{"backends", g.Backends != nil},
+		{"take_out", g.TakeOut != nil},
+	} {
 		if f.given && slices.Contains(names, f.name) {
 			q.add("/traffic/"+f.name, "does not belong to traffic of type %s", g.Type)
 		}
@@ -98,8 +129,7 @@ func (q *request) socket(raw, pointer string) {
 		q.add(pointer, "must not have spaces or control characters")
 	case isUnix && (!path.IsAbs(file) || path.Clean(file) != file || file == "/" || len(file) > maxSocketPath):
 		q.add(pointer, "must have an absolute path of at most %d bytes after %q", maxSocketPath, socketPrefix)
-	case isUnix:
-	case !hostAndPort(raw):
+	case !isUnix && !hostAndPort(raw):
 		q.add(pointer, "must be %q and an absolute path, or host:port", socketPrefix)
 	default:
 		if err := q.checkAddress(raw); err != nil {

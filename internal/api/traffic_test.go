@@ -43,6 +43,18 @@ func invalidTraffic() []refusedBody {
 		{"haproxy socket with port 0", haproxy(`,"socket":"lb:0"` + backend), 422, "/traffic/socket"},
 		{"haproxy socket a URL", haproxy(`,"socket":"http://lb:1"` + backend), 422, "/traffic/socket"},
 		{"haproxy socket with a line break", haproxy(`,"socket":"unix:/run/h\nx"` + backend), 422, "/traffic/socket"},
+		{"haproxy socket not allowed", haproxy(`,"socket":"unix:/forbidden/h.sock"` + backend), 422, "/traffic/socket"},
+		{"haproxy second socket not allowed", haproxy(`,"sockets":["lb:1","unix:/forbidden/h.sock"]` + backend), 422, "/traffic/sockets/1"},
+		{"haproxy second socket relative", haproxy(socket + `,"sockets":["unix:h.sock"]` + backend), 422, "/traffic/sockets/0"},
+		{"haproxy socket twice", haproxy(socket + `,"sockets":["lb:1","unix:/run/h.sock"]` + backend), 422, "/traffic/sockets/1"},
+		{"haproxy sockets twice", haproxy(`,"sockets":["lb:1","lb:1"]` + backend), 422, "/traffic/sockets"},
+		{"haproxy no sockets", haproxy(`,"sockets":[]` + backend), 422, "/traffic/sockets"},
+		{"haproxy backend twice", haproxy(socket + backend + `,"backends":["web"]`), 422, "/traffic/backends/0"},
+		{"haproxy second backend a command", haproxy(socket + `,"backends":["web","web;quit"]`), 422, "/traffic/backends/1"},
+		{"haproxy take_out unknown", haproxy(socket + backend + `,"take_out":"stop"`), 422, "/traffic/take_out"},
+		{"webhook with take_out", webhook(`,"take_out":"maint"`), 422, "/traffic/take_out"},
+		{"webhook with sockets", webhook(`,"sockets":["lb:1"]`), 422, "/traffic/sockets"},
+		{"webhook with backends", webhook(`,"backends":["web"]`), 422, "/traffic/backends"},
 		{"haproxy backend a command", haproxy(socket + `,"backend":"web;quit"`), 422, "/traffic/backend"},
 	}
 }
@@ -71,6 +83,10 @@ func TestTrafficIsEchoedWithItsDefaults(t *testing.T) {
 		},
 		`{"type":"haproxy","socket":"lb:9999","backend":"web"}`: map[string]any{
 			"type": "haproxy", "socket": "lb:9999", "backend": "web", "read_back": true, "timeout": "10s", "retries": 5.0, "backoff": "1s", "drain": "0s",
+		},
+		`{"type":"haproxy","sockets":["a:1","b:1"],"backends":["web","app"],"take_out":"maint"}`: map[string]any{
+			"type": "haproxy", "sockets": []any{"a:1", "b:1"}, "backends": []any{"web", "app"}, "take_out": "maint",
+			"read_back": true, "timeout": "10s", "retries": 5.0, "backoff": "1s", "drain": "0s",
 		},
 	} {
 		id := c.created(with("traffic", body))

@@ -48,30 +48,46 @@ func leaves(s server, want share, call rollout.RouterCall) bool {
 // changes lists the commands that lead from the view to the shares. Those that give traffic come first: traffic flows while
 // HAProxy works through them, and at no point may nobody serve.
 func (v *view) changes(p position, shares []share, call rollout.RouterCall) []string {
-	state, _ := v.takeOut(p.traffic())
 	var give, take []string
 	for _, want := range shares {
-		s := v.servers[want.server]
 		set := "set server " + v.place.backend + "/" + want.server + " "
-		weight := fmt.Sprintf("%sweight %d", set, want.weight)
-		switch {
-		case want.weight == 0 && s.heldBy() != "": // out already, and not to be touched when somebody else did it
-		case want.weight == 0 && (s.weight > 0 || slices.Contains(call.TakenOut, want.target)):
-			if s.weight > 0 {
-				take = append(take, weight)
-			}
-			take = append(take, set+"state "+state)
-		case want.weight == 0, leaves(s, want, call):
-		default:
-			if v.putsBack(p, want, call) {
-				give = append(give, set+"state ready")
-			}
-			if s.weight != want.weight && (!s.agent || s.weight == 0 || want.weight != s.configured) {
-				give = append(give, weight)
-			}
+		if want.weight == 0 {
+			take = append(take, v.taking(p, want, call, set)...)
+		} else {
+			give = append(give, v.giving(p, want, call, set)...)
 		}
 	}
 	return append(give, take...)
+}
+
+// taking lists the commands that take one server out: none where it is held already, which somebody else may have done.
+func (v *view) taking(p position, want share, call rollout.RouterCall, set string) []string {
+	s := v.servers[want.server]
+	if s.heldBy() != "" || s.weight == 0 && !slices.Contains(call.TakenOut, want.target) {
+		return nil
+	}
+	state, _ := v.takeOut(p.traffic())
+	commands := []string{set + "state " + state}
+	if s.weight > 0 {
+		commands = append([]string{set + "weight 0"}, commands...)
+	}
+	return commands
+}
+
+// giving lists the commands that give one server its weight. An agent's percentage is left alone in full rotation.
+func (v *view) giving(p position, want share, call rollout.RouterCall, set string) []string {
+	s := v.servers[want.server]
+	if leaves(s, want, call) {
+		return nil
+	}
+	var commands []string
+	if v.putsBack(p, want, call) {
+		commands = append(commands, set+"state ready")
+	}
+	if s.weight != want.weight && (!s.agent || s.weight == 0 || want.weight != s.configured) {
+		commands = append(commands, fmt.Sprintf("%sweight %d", set, want.weight))
+	}
+	return commands
 }
 
 // lines groups commands into lines that fit.

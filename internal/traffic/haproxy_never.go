@@ -25,7 +25,7 @@ var otherBalance = map[string]string{
 // change.
 func (v *view) never(p position, shares []share, call rollout.RouterCall) string {
 	switch why, no := otherBalance[v.algorithm]; {
-	case v.level != "" && v.level != "admin":
+	case v.level != "" && v.level != levelAdmin:
 		return fmt.Sprintf("the socket %s has level %s, and only level admin may set weights (\"stats socket … level admin\")", v.place.socket, v.level)
 	case no:
 		return fmt.Sprintf("%s has \"balance %s\", which %s: use roundrobin, leastconn or random", v.place, v.algorithm, why)

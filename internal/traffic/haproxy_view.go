@@ -40,6 +40,7 @@ const (
 	// rowOfBackend is the server's name in the row of "show stat" that is about the backend itself.
 	rowOfBackend = "BACKEND"
 	fullShare    = 100
+	levelAdmin   = "admin"
 )
 
 // view is what one HAProxy reports of one backend.
@@ -103,32 +104,51 @@ func parseView(reply, backend string) (*view, error) {
 		return nil, io.ErrUnexpectedEOF
 	}
 	v := &view{servers: map[string]server{}}
-	var stat, state, last string
+	tables := map[string]string{}
 	for part := range strings.SplitSeq(reply, "\n\n") {
-		part = strings.TrimLeft(part, "\n")
-		switch {
-		case part == "":
-		case strings.HasPrefix(part, "Name:"):
-			v.readInfo(part)
-		case strings.HasPrefix(part, "# table:"):
-			v.table = v.table || hasTable(part, backend)
-		case strings.HasPrefix(part, "# pxname,"):
-			stat = part
-		case strings.HasPrefix(part, "1\n# "):
-			state = part
-		case part == "user" || part == "operator" || part == "admin":
-			v.level = part
-		default:
-			last = part
-		}
+		v.readPart(strings.TrimLeft(part, "\n"), backend, tables)
 	}
 	switch {
-	case state != "" && stat != "":
-		return v, v.readServers(stat, state, backend)
-	case last != "":
-		return nil, complaint(last)
+	case tables[partStat] != "" && tables[partState] != "":
+		return v, v.readServers(tables[partStat], tables[partState], backend)
+	case tables[partOther] != "":
+		return nil, complaint(tables[partOther])
 	default:
 		return nil, io.ErrUnexpectedEOF
+	}
+}
+
+// How the answers begin.
+const (
+	partInfo  = "Name:"
+	partTable = "# table:"
+	partStat  = "# pxname,"
+	partState = "1\n# "
+	partOther = "" // a complaint
+)
+
+// readPart reads one answer, or puts it among the tables by how it begins.
+func (v *view) readPart(part, backend string, tables map[string]string) {
+	for _, begin := range []string{partInfo, partTable, partStat, partState} {
+		if !strings.HasPrefix(part, begin) {
+			continue
+		}
+		switch begin {
+		case partInfo:
+			v.readInfo(part)
+		case partTable:
+			v.table = v.table || hasTable(part, backend)
+		default:
+			tables[begin] = part
+		}
+		return
+	}
+	switch part {
+	case "":
+	case "user", "operator", levelAdmin:
+		v.level = part
+	default:
+		tables[partOther] = part
 	}
 }
 

@@ -484,6 +484,24 @@ func (e ToldState) Valid() bool {
 	}
 }
 
+// Defines values for TrafficRequestTakeOut.
+const (
+	Drain TrafficRequestTakeOut = "drain"
+	Maint TrafficRequestTakeOut = "maint"
+)
+
+// Valid indicates whether the value is a known member of the TrafficRequestTakeOut enum.
+func (e TrafficRequestTakeOut) Valid() bool {
+	switch e {
+	case Drain:
+		return true
+	case Maint:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TrafficRequestType.
 const (
 	TrafficRequestTypeHaproxy TrafficRequestType = "haproxy"
@@ -1765,8 +1783,11 @@ type Traffic = rollout.Traffic
 
 // TrafficRequest What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
 type TrafficRequest struct {
-	// Backend haproxy, required; the name of the backend there.
+	// Backend haproxy; the name of the backend there. Required, unless `backends` is given.
 	Backend *string `json:"backend,omitempty"`
+
+	// Backends haproxy; several backends with the same servers, instead of or beside `backend`. Each is written and read.
+	Backends *[]string `json:"backends,omitempty"`
 
 	// Backoff The wait before the first retry, up to 10m; it doubles with each.
 	Backoff *string `json:"backoff,omitempty"`
@@ -1778,10 +1799,17 @@ type TrafficRequest struct {
 	ReadBack *bool `json:"read_back,omitempty"`
 	Retries  *int  `json:"retries,omitempty"`
 
-	// Socket haproxy, required; its runtime API, "unix:" and an absolute path, or host:port.
+	// Socket haproxy; its runtime API, "unix:" and an absolute path, or host:port, at `level admin`. A unix socket must be among those of the server's --allow-socket. Required, unless `sockets` is given.
+	//
 	//
 	// Example: unix:/run/haproxy.sock
 	Socket *string `json:"socket,omitempty"`
+
+	// Sockets haproxy; the runtime APIs of several load balancers that are configured alike, instead of or beside `socket`. Each is written and read.
+	Sockets *[]string `json:"sockets,omitempty"`
+
+	// TakeOut haproxy; the state of a server that is taken out of rotation. `drain` keeps clients that are bound to it by a cookie or a stick table, `maint` moves them. Left out: `maint` where the backend has a cookie or a stick table of its own, else `drain`.
+	TakeOut *TrafficRequestTakeOut `json:"take_out,omitempty"`
 
 	// Timeout How long one write may take, 10ms to 10m.
 	Timeout *string            `json:"timeout,omitempty"`
@@ -1792,6 +1820,9 @@ type TrafficRequest struct {
 	// Example: http://lb:9000/weights
 	URL *string `json:"url,omitempty"`
 }
+
+// TrafficRequestTakeOut haproxy; the state of a server that is taken out of rotation. `drain` keeps clients that are bound to it by a cookie or a stick table, `maint` moves them. Left out: `maint` where the backend has a cookie or a stick table of its own, else `drain`.
+type TrafficRequestTakeOut string
 
 // TrafficRequestType defines model for TrafficRequest.Type.
 type TrafficRequestType string
