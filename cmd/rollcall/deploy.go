@@ -3,12 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"time"
-
-	"github.com/google/uuid"
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/client"
@@ -28,14 +24,8 @@ func (c *deployCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	key := c.Key
-	if key == "" {
-		key = uuid.NewString()
-	}
-	answer, err := s.client.Do(ctx, client.Request{Method: http.MethodPost, Path: "/deployments", Body: body, Key: key})
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintf(s.notes, "rollcall: interrupted before the server had answered; to find out, repeat this with --key=%s\n", key)
-	}
+	named := keyFlag{Key: c.Key}
+	answer, err := named.change(ctx, s, client.Post("/deployments", body), "")
 	if err != nil {
 		return err
 	}

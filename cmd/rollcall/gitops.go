@@ -171,6 +171,7 @@ func (c *gitopsPutCmd) Run(ctx context.Context, s *session) error {
 
 type gitopsSyncCmd struct {
 	sourceName `embed:""`
+	keyFlag    `embed:""`
 
 	Plan    bool `help:"Only say what would be deployed."`
 	Retry   bool `help:"Try again what has failed at this very commit."`
@@ -188,13 +189,15 @@ func (c *gitopsSyncCmd) Run(ctx context.Context, s *session) error {
 	request := client.Post(c.path()+"/sync", body)
 	if c.Plan {
 		request.Query = url.Values{"dry_run": {"true"}}
+		answer, err := s.client.Do(ctx, request)
+		if err != nil {
+			return err
+		}
+		return s.printSyncPlan(answer)
 	}
-	answer, err := s.client.Do(ctx, request)
+	answer, err := c.change(ctx, s, request, "")
 	if err != nil {
 		return err
-	}
-	if c.Plan {
-		return s.printSyncPlan(answer)
 	}
 	return s.printSource(answer)
 }

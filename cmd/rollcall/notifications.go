@@ -122,11 +122,12 @@ func (c *notificationsPutCmd) Run(ctx context.Context, s *session) error {
 
 type notificationsTestCmd struct {
 	notificationName `embed:""`
+	keyFlag          `embed:""`
 }
 
 // Run asks for a test; what came of it is listed with the other deliveries.
 func (c *notificationsTestCmd) Run(ctx context.Context, s *session) error {
-	answer, err := s.client.Do(ctx, client.Request{Method: http.MethodPost, Path: c.path() + "/test", Once: true})
+	answer, err := c.change(ctx, s, client.Post(c.path()+"/test", nil), "")
 	if err != nil {
 		return err
 	}

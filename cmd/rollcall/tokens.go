@@ -66,7 +66,9 @@ type tokensCreateCmd struct {
 	Name    string   `arg:"" help:"Whose it is; it stands in events."`
 	Role    string   `help:"viewer, deployer, approver or admin." required:""`
 	Scope   []string `help:"Where, as service/environment; * stands for all. Repeatable." default:"*/*" placeholder:"SERVICE/ENVIRONMENT" sep:"none"`
-	Expires string   `help:"How long it is good, such as 90d or 12h (default: for ever)."`
+	keyFlag `embed:""`
+
+	Expires string `help:"How long it is good, such as 90d or 12h (default: for ever)."`
 }
 
 // Run prints the token alone, for scripts; what else there is to know goes beside it.
@@ -75,7 +77,7 @@ func (c *tokensCreateCmd) Run(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	answer, err := s.client.Do(ctx, client.Request{Method: http.MethodPost, Path: "/tokens", Body: body, Once: true})
+	answer, err := c.change(ctx, s, client.Post("/tokens", body), "")
 	if err != nil {
 		return err
 	}

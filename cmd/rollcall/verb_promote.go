@@ -1,6 +1,9 @@
 package main
 
-import "context"
+import (
+	"context"
+	"fmt"
+)
 
 // promoteCmd lets a deployment go on past a gate.
 type promoteCmd struct {
@@ -15,7 +18,7 @@ func (c *promoteCmd) Run(ctx context.Context, s *session) error {
 	body := c.said()
 	if c.Full {
 		body["full"] = true
-		return c.ask(ctx, s, "promote", body)
+		return c.ask(ctx, s, "promote", body, "--full")
 	}
 	if c.Wave == 0 {
 		d, err := c.find(ctx, s)
@@ -25,5 +28,5 @@ func (c *promoteCmd) Run(ctx context.Context, s *session) error {
 		c.Deployment, c.Wave = d.ID, max(1, d.Progress.Wave)
 	}
 	body["wave"] = c.Wave
-	return c.ask(ctx, s, "promote", body)
+	return c.ask(ctx, s, "promote", body, fmt.Sprintf("--wave=%d", c.Wave))
 }

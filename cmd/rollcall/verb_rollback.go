@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"rollcall/internal/client"
 )
@@ -19,7 +20,8 @@ func (c *rollbackCmd) Run(ctx context.Context, s *session) error {
 		return c.ask(ctx, s, "rollback", c.said())
 	}
 	path := fmt.Sprintf("/services/%s/environments/%s/rollback", url.PathEscape(c.Deployment), url.PathEscape(c.Environment))
-	answer, err := s.client.Do(ctx, client.Post(path, c.said()))
+	repeat := strings.Join(append([]string{"rollcall", "rollback", c.Deployment, "--environment=" + c.Environment}, c.repeat()...), " ")
+	answer, err := c.change(ctx, s, client.Post(path, c.said()), repeat)
 	if err != nil {
 		return err
 	}

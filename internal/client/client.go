@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 const (
@@ -63,10 +65,9 @@ type Request struct {
 	Query        url.Values
 	// Body is encoded as JSON; nil sends none.
 	Body any
-	// Key is the Idempotency-Key of a creation.
+	// Key is the Idempotency-Key, under which the server carries the request out once however often it is sent. Do makes
+	// one for a request that is no GET and has none.
 	Key string
-	// Once forbids to repeat a call that may have arrived: it has no key, and would happen twice.
-	Once bool
 	// Wait is how long the server was asked to wait before it answers.
 	Wait time.Duration
 }
@@ -91,8 +92,11 @@ func (c *Client) Do(ctx context.Context, r Request) ([]byte, error) {
 			return nil, fmt.Errorf("encode the request: %w", err)
 		}
 	}
+	if r.Key == "" && r.Method != http.MethodGet {
+		r.Key = uuid.NewString()
+	}
 	var answer []byte
-	err := c.persist(ctx, r.Once, func(ctx context.Context) (err error) {
+	err := c.persist(ctx, func(ctx context.Context) (err error) {
 		ctx, cancel := context.WithTimeout(ctx, r.Wait+answerWithin)
 		defer cancel()
 		answer, err = c.once(ctx, r, body)
@@ -115,8 +119,8 @@ func Ask[T any](ctx context.Context, c *Client, r Request) (T, error) {
 }
 
 // persist tries until it works, the server refuses, or patience is over.
-func (c *Client) persist(ctx context.Context, once bool, try func(context.Context) error) error {
-	deadline := time.Now().Add(c.config.Patience)
+func (c *Client) persist(ctx context.Context, try func(context.Context) error) error {
+	deadline, sent := time.Now().Add(c.config.Patience), false
 	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
 		err := try(ctx)
 		if ctx.Err() != nil && err != nil {
@@ -124,11 +128,12 @@ func (c *Client) persist(ctx context.Context, once bool, try func(context.Contex
 		}
 		passing, isPassing := errors.AsType[*passingError](err)
 		c.notice(isPassing, err)
-		switch {
-		case !isPassing:
+		if !isPassing {
 			return err
-		case once && !passing.notSent, time.Now().Add(backoff).After(deadline):
-			return &Unreachable{URL: c.base.String(), Err: passing.err}
+		}
+		sent = sent || !passing.notSent
+		if time.Now().Add(backoff).After(deadline) {
+			return &Unreachable{URL: c.base.String(), Err: passing.err, Sent: sent}
 		}
 		if err := wait(ctx, max(backoff, min(passing.after, lastBackoff))); err != nil {
 			return err
@@ -199,7 +204,13 @@ func (c *Client) request(ctx context.Context, r Request, body []byte) (*http.Req
 
 // judge is nil for a good answer.
 func judge(response *http.Response, answer []byte) error {
-	if response.StatusCode >= 200 && response.StatusCode < 300 {
+	switch {
+	case response.StatusCode >= 300 && response.StatusCode < 400:
+		return strange(response)
+	case response.StatusCode >= 200 && response.StatusCode < 300:
+		if response.StatusCode != http.StatusNoContent && !json.Valid(answer) {
+			return strange(response)
+		}
 		return nil
 	}
 	refusal := newRefusal(response, answer)
@@ -208,7 +219,10 @@ func judge(response *http.Response, answer []byte) error {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
 		again = true
 	}
-	if !again {
+	switch {
+	case !again && refusal.Problem.Type == "":
+		return strange(response)
+	case !again:
 		return refusal
 	}
 	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))

@@ -102,12 +102,85 @@ func TestARequestIsRepeatedTheSameUntilItIsAnswered(t *testing.T) {
 	}
 }
 
-func TestWhatMayHappenOnceOnlyIsNotRepeatedWhenItMayHaveArrived(t *testing.T) {
+func TestClient_EveryChangeHasAKeyThatItKeeps(t *testing.T) {
 	t.Parallel()
-	s := serve(t, time.Minute, func(int, http.ResponseWriter, *http.Request) { cut() })
-	_, err := s.Do(t.Context(), client.Request{Method: http.MethodPost, Path: "/tokens", Once: true})
-	if _, gone := errors.AsType[*client.Unreachable](err); !gone || s.asked() != 1 {
-		t.Errorf("%v after %d requests", err, s.asked())
+	s := serve(t, time.Minute, func(n int, w http.ResponseWriter, _ *http.Request) {
+		if n%2 == 0 {
+			cut()
+		}
+		write(w, "{}")
+	})
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodGet} {
+		if _, err := s.Do(t.Context(), client.Request{Method: method, Path: "/x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := map[string]int{}
+	for _, r := range s.requests {
+		keys[r.Header.Get("Idempotency-Key")]++
+	}
+	if len(keys) != 4 || keys[""] != 2 {
+		t.Errorf("sent with the keys %v; each change has its own, and keeps it when it is repeated", keys)
+	}
+	for key, n := range keys {
+		if n != 2 {
+			t.Errorf("%q was sent %d times", key, n)
+		}
+	}
+}
+
+func TestClient_SaysWhetherALostRequestWasSent(t *testing.T) {
+	t.Parallel()
+	s := serve(t, 100*time.Millisecond, func(int, http.ResponseWriter, *http.Request) { cut() })
+	_, err := s.Do(t.Context(), client.Post("/tokens", nil))
+	if gone, ok := errors.AsType[*client.Unreachable](err); !ok || !gone.Sent {
+		t.Errorf("%v of a request that arrived", err)
+	}
+	away, err := client.New(client.Config{URL: "http://127.0.0.1:1", Patience: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = away.Do(t.Context(), client.Post("/tokens", nil))
+	if gone, ok := errors.AsType[*client.Unreachable](err); !ok || gone.Sent {
+		t.Errorf("%v of a request that cannot have arrived", err)
+	}
+}
+
+// TestClient_NamesWhatIsNotRollcall: a login page before it is never taken for an answer, whatever was asked.
+func TestClient_NamesWhatIsNotRollcall(t *testing.T) {
+	t.Parallel()
+	for name, page := range map[string]http.HandlerFunc{
+		"https://sso.example/login": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "https://sso.example/login", http.StatusFound)
+		},
+		"200 OK with text/html": func(w http.ResponseWriter, _ *http.Request) { write(w, "<html>log in</html>") },
+		"401 Unauthorized with text/h": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusUnauthorized)
+			write(w, "<html>log in</html>")
+		},
+	} {
+		s := serve(t, time.Minute, func(_ int, w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			page(w, r)
+		})
+		for _, ask := range []func() error{
+			func() error { _, err := s.Do(t.Context(), client.Get("/x", nil)); return err },
+			func() error {
+				_, err := s.Do(t.Context(), client.Request{Method: http.MethodDelete, Path: "/x"})
+				return err
+			},
+			func() error {
+				return s.Stream(t.Context(), "/x", nil, func(client.Message) error { return nil })
+			},
+		} {
+			err := ask()
+			if _, ok := errors.AsType[*client.NotRollcall](err); !ok || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "/below/x") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if s.asked() != 3 {
+			t.Errorf("%s: asked %d times", name, s.asked())
+		}
 	}
 }
 
@@ -149,7 +222,7 @@ func TestANoIsNotAskedAgainAndSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("a redirect was followed with a token: %v", err)
 	}
 	page := serve(t, time.Minute, func(_ int, w http.ResponseWriter, _ *http.Request) { write(w, "<html>another service</html>") })
-	if _, err := client.Ask[map[string]any](t.Context(), page.Client, client.Get("/x", nil)); err == nil || !strings.Contains(err.Error(), "not Rollcall's") {
+	if _, err := client.Ask[map[string]any](t.Context(), page.Client, client.Get("/x", nil)); err == nil || !strings.Contains(err.Error(), "not Rollcall") {
 		t.Errorf("%v of an answer that is none", err)
 	}
 }

@@ -51,6 +51,8 @@ func (r *Refusal) Error() string {
 type Unreachable struct {
 	URL string
 	Err error
+	// Sent says that the request may have arrived, and may have been carried out.
+	Sent bool
 }
 
 func (u *Unreachable) Error() string {
@@ -59,6 +61,28 @@ func (u *Unreachable) Error() string {
 
 // Unwrap gives what went wrong last.
 func (u *Unreachable) Unwrap() error { return u.Err }
+
+// NotRollcall is an answer that Rollcall does not give, such as a login page before it.
+type NotRollcall struct {
+	// URL is what was asked, Answer what came: the status, the type of the body, and where a redirect leads.
+	URL, Answer string
+}
+
+func (n *NotRollcall) Error() string {
+	return fmt.Sprintf("%s answers %s: this is not Rollcall, or something before it that wants a login. "+
+		"Give Rollcall's own URL (--url, ROLLCALL_URL), and let requests with a Rollcall token pass", n.URL, n.Answer)
+}
+
+func strange(response *http.Response) error {
+	text := response.Status
+	if kind := response.Header.Get("Content-Type"); kind != "" {
+		text += " with " + kind
+	}
+	if to := response.Header.Get("Location"); to != "" {
+		text += " and redirects to " + to + ", which is not followed"
+	}
+	return &NotRollcall{URL: response.Request.URL.String(), Answer: text}
+}
 
 // passingError is what may go well when it is tried again.
 type passingError struct {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -33,7 +34,7 @@ var errEnded = errors.New("the stream has ended")
 func (c *Client) Stream(ctx context.Context, path string, query url.Values, handle func(Message) error) error {
 	s := &streaming{client: c, path: path, query: query, handle: handle}
 	for {
-		err := c.persist(ctx, false, s.connect)
+		err := c.persist(ctx, s.connect)
 		if errors.Is(err, errEnded) {
 			return nil
 		}
@@ -80,6 +81,9 @@ func (s *streaming) connect(ctx context.Context) error {
 	case http.StatusNoContent:
 		return errEnded
 	case http.StatusOK:
+		if strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
+			return strange(response)
+		}
 		s.client.notice(false, nil)
 		return s.read(response.Body, cancel)
 	}

@@ -194,11 +194,7 @@ func (s *site) doDeploy(v *visit) error {
 		return err
 	}
 	var made struct{ ID string }
-	header := http.Header{}
-	if key := v.r.PostFormValue("key"); key != "" {
-		header.Set("Idempotency-Key", "dashboard-"+key)
-	}
-	if err := s.ask(v, "/deployments", header, page.request(), &made); err != nil {
+	if err := s.ask(v, "/deployments", keyed(v), page.request(), &made); err != nil {
 		return err
 	}
 	if made.ID == "" {
@@ -206,6 +202,15 @@ func (s *site) doDeploy(v *visit) error {
 	}
 	seeDeployment(v, made.ID)
 	return nil
+}
+
+// keyed is the header that goes with what a form asks for.
+func keyed(v *visit) http.Header {
+	header := http.Header{}
+	if key := v.r.PostFormValue("key"); key != "" {
+		header.Set("Idempotency-Key", "dashboard-"+key)
+	}
+	return header
 }
 
 func seeDeployment(v *visit, id string) {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"crypto/rand"
 	"fmt"
 
 	"rollcall/internal/rollout"
@@ -189,6 +190,8 @@ func afterwards(d *rollout.Deployment, latest bool) []verb {
 type verbPage struct {
 	D    rollout.Deployment
 	Verb verb
+	// Key makes the form safe to send twice.
+	Key string
 }
 
 // findVerb is the verb that the path names, as it would be carried out now.
@@ -217,7 +220,7 @@ func (s *site) showVerb(v *visit) error {
 	if err != nil {
 		return err
 	}
-	s.show(v, "page_verb.html", asked.Label+" "+d.Service+" in "+d.Environment+"?", "history", verbPage{D: d, Verb: asked})
+	s.show(v, "page_verb.html", asked.Label+" "+d.Service+" in "+d.Environment+"?", "history", verbPage{D: d, Verb: asked, Key: rand.Text()})
 	return nil
 }
 
@@ -240,7 +243,7 @@ func (s *site) doVerb(v *visit) error {
 		body["reason"] = reason
 	}
 	var made struct{ ID string }
-	if err := s.ask(v, "/deployments/"+d.ID+"/"+asked.Call, nil, body, &made); err != nil {
+	if err := s.ask(v, "/deployments/"+d.ID+"/"+asked.Call, keyed(v), body, &made); err != nil {
 		return err
 	}
 	seeDeployment(v, made.ID)
