@@ -28,11 +28,11 @@ func exec(t *testing.T, s *store.Store, sql string, args ...any) {
 }
 
 // remember writes down what runs on a target of checkout in production.
-func remember(t *testing.T, s *store.Store, target string, version any, health string) {
+func remember(t *testing.T, s *store.Store, target, address string, version any, health string) {
 	t.Helper()
-	exec(t, s, `INSERT INTO remembered_targets (service, environment, target_id, version, health, fence, deployment_id, updated_at)
-		VALUES ('checkout', 'production', $1, $2, $3, 1, gen_random_uuid(), now())
-		ON CONFLICT (service, environment, target_id) DO UPDATE SET version = excluded.version, health = excluded.health`, target, version, health)
+	exec(t, s, `INSERT INTO remembered_targets (service, environment, target_id, address, version, health, fence, deployment_id, updated_at)
+		VALUES ('checkout', 'production', $1, $4, $2, $3, 1, gen_random_uuid(), now())
+		ON CONFLICT (service, environment, target_id) DO UPDATE SET version = excluded.version, health = excluded.health`, target, version, health, address)
 }
 
 func TestServicesAreThoseDefinedOrDeployed(t *testing.T) {
@@ -96,15 +96,15 @@ func TestTheStatusSaysWhatRuns(t *testing.T) {
 	if last, _ := status["last_deployment"].(map[string]any); last["id"] != id || status["active_slot"] != nil {
 		t.Errorf("%v", status)
 	}
-	remember(t, s, "a", nil, "unhealthy")
+	remember(t, s, "a", "http://10.0.0.1", nil, "unhealthy")
 	want(nil, false, "a <nil> unhealthy", "b <nil> unknown")
-	remember(t, s, "a", "v2", "healthy")
-	remember(t, s, "b", "v2", "degraded")
+	remember(t, s, "a", "http://10.0.0.1", "v2", "healthy")
+	remember(t, s, "b", "http://10.0.0.2:80/", "v2", "degraded")
 	want("v2", false, "a v2 healthy", "b v2 degraded")
 
 	c.put(`{"targets":[{"id":"c","address":"http://10.0.0.3","version":"v1"},{"id":"a","address":"http://10.0.0.1"}]}`).want(t, http.StatusCreated)
 	want(nil, true, "c v1 unknown", "a v2 healthy")
-	remember(t, s, "c", "v2", "healthy")
+	remember(t, s, "c", "http://10.0.0.3", "v2", "healthy")
 	want("v2", false, "c v2 healthy", "a v2 healthy")
 
 	c.do(http.MethodPut, "/services/new/environments/e", defined).want(t, http.StatusCreated)

@@ -90,9 +90,9 @@ func FuzzURL(f *testing.F) {
 		if u == nil {
 			return
 		}
-		again, detail := parseURL(normalAddress(u))
-		if detail != "" || normalAddress(again) != normalAddress(u) {
-			t.Fatalf("%q: %q is no normal form: %q", raw, normalAddress(u), detail)
+		canonical := rollout.CanonicalAddress(raw)
+		if _, detail := parseURL(canonical); detail != "" || rollout.CanonicalAddress(canonical) != canonical {
+			t.Fatalf("%q: %q is no canonical form: %q", raw, canonical, detail)
 		}
 		if _, err := http.NewRequestWithContext(t.Context(), http.MethodPost, raw, nil); err != nil {
 			t.Fatalf("%q was taken, and cannot be called: %v", raw, err)

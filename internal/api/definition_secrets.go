@@ -14,7 +14,7 @@ func places(d *rollout.Deployment, targets []rollout.Target) map[string]bool {
 	found := map[string]bool{}
 	add := func(raw string) {
 		if u, detail := parseURL(raw); detail == "" {
-			found[normalAddress(&url.URL{Scheme: u.Scheme, Host: u.Host})] = true
+			found[rollout.CanonicalAddress((&url.URL{Scheme: u.Scheme, Host: u.Host}).String())] = true
 		}
 	}
 	for i := range targets {

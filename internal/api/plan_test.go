@@ -14,7 +14,7 @@ func (c *client) plan(body string, headers ...string) answer {
 func TestADryRunSaysWhatWouldBeDone(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
-	remember(t, s, "d", "v1", "unhealthy")
+	remember(t, s, "d", "http://d", "v1", "unhealthy")
 	c.put(`{"targets":[{"id":"a","address":"http://a"},{"id":"b","address":"http://b"},{"id":"c","address":"http://c"},
 		{"id":"d","address":"http://d"},{"id":"e","address":"http://e"}],"strategy":{"type":"rolling","batch_size":[1,"40%"],
 		"bake":"10s","batch_delay":"1m"},"health_checks":[{"type":"none"},{"type":"tcp","interval":"2s","initial_delay":"3s","healthy_threshold":3},

@@ -1,11 +1,12 @@
 package api
 
 import (
-	"net"
 	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
+
+	"rollcall/internal/rollout"
 )
 
 // address checks a target's base URL and answers with it in the form in which equal addresses are equal strings, or
@@ -19,7 +20,7 @@ func (q *request) address(raw, pointer string) string {
 		q.add(pointer, "must not have a query: paths are appended to it")
 		return ""
 	}
-	return normalAddress(u)
+	return rollout.CanonicalAddress(raw)
 }
 
 // url checks the URL of something that will be called; nil when it is wrong. Nothing that it says repeats the URL,
@@ -62,17 +63,4 @@ func validPort(u *url.URL) bool {
 	}
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	return err == nil && port > 0
-}
-
-// normalAddress leaves out what does not change where a URL leads: case, default port, slashes at the end.
-func normalAddress(u *url.URL) string {
-	scheme, port := strings.ToLower(u.Scheme), u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[scheme]
-	}
-	if n, err := strconv.Atoi(port); err == nil {
-		port = strconv.Itoa(n)
-	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	return scheme + "://" + net.JoinHostPort(host, port) + strings.TrimRight(u.EscapedPath(), "/")
 }

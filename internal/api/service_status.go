@@ -62,7 +62,7 @@ func (s *server) running(
 	running := make([]rollout.RunningTarget, len(targets))
 	for i := range targets {
 		known, seen := remembered[targets[i].ID]
-		if !seen {
+		if !seen || !rollout.SameAddress(known.Address, targets[i].Address) {
 			known = rollout.Remembered{Version: or(targets[i].Version, ""), Health: rollout.HealthUnknown}
 		}
 		running[i] = rollout.RunningTarget{Target: targets[i].ID, Version: known.Version, Health: known.Health}

@@ -21,6 +21,7 @@ type memory struct {
 	rows       map[string]*row
 	replicas   map[string]time.Time
 	remembered map[place]rollout.Remembered
+	fences     map[string]int64 // by address
 	listeners  map[int]func(string)
 	next       int
 	events     int64
@@ -40,7 +41,7 @@ type place struct{ service, environment, target string }
 func newMemory() *memory {
 	return &memory{
 		rows: map[string]*row{}, replicas: map[string]time.Time{}, remembered: map[place]rollout.Remembered{},
-		listeners: map[int]func(string){},
+		fences: map[string]int64{}, listeners: map[int]func(string){},
 	}
 }
 
@@ -300,8 +301,8 @@ func (m *memory) recall(s *rollout.Snapshot) {
 	d := &s.Deployment
 	for i := range s.Targets {
 		t := &s.Targets[i]
-		known := m.remembered[place{d.Service, d.Environment, t.ID}]
-		t.Fence = max(t.Fence, known.Fence)
+		known := m.remembered[place{d.Service, d.Environment, t.ID}].At(t.Address)
+		t.Fence = max(t.Fence, known.Fence, m.fences[rollout.CanonicalAddress(t.Address)])
 		if t.Phase == rollout.PhaseNew && known.Version != "" {
 			t.Version = known.Version
 		}
@@ -411,7 +412,13 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 		r.snap.Targets[i] = t
 		if t.Attempts > 0 || t.Sent > 0 || t.Version != "" {
 			at := place{d.Service, d.Environment, t.ID}
-			m.remembered[at] = rollout.Remembered{Version: t.Version, Health: t.Health, Fence: max(t.Fence, m.remembered[at].Fence)}
+			m.remembered[at] = rollout.Remembered{
+				Address: t.Address, Version: t.Version, Health: t.Health, Fence: max(t.Fence, m.remembered[at].Fence),
+			}
+		}
+		if t.Call != nil {
+			at := rollout.CanonicalAddress(t.Address)
+			m.fences[at] = max(m.fences[at], t.Fence)
 		}
 	}
 }

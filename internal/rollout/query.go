@@ -60,11 +60,23 @@ type List[T any] struct {
 
 // Remembered is what Rollcall knows of a target between deployments, per service, environment and target id.
 type Remembered struct {
+	// Address is where the target was when this was found out; empty when that is not known. What is remembered of it holds
+	// there and nowhere else: see At.
+	Address string
 	// Version is what Rollcall last left there, empty when it cannot say.
 	Version string
 	Health  Health
 	// Fence is the highest fence that was ever written down for the target.
 	Fence int64
+}
+
+// At is what is remembered of a target that is at the address now. Another address is another machine, of which nothing is
+// known; only its fence stays, because it must not fall.
+func (r Remembered) At(address string) Remembered {
+	if r.Address == "" || !SameAddress(r.Address, address) {
+		return Remembered{Address: address, Health: HealthUnknown, Fence: r.Fence}
+	}
+	return r
 }
 
 // Save is one fenced write of the engine: it lands whole or not at all.

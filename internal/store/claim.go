@@ -140,15 +140,16 @@ func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free [
 			claimed = append(claimed, c)
 		}
 	}
-	return claimed, nil
+	return claimed, raiseFences(ctx, tx, claimed)
 }
 
 // queueLoad adds to the batch what fills in the snapshot of a deployment.
 func queueLoad(batch *pgx.Batch, id string, snapshot *rollout.Snapshot) {
 	const targets = `
-		SELECT ` + targetColumns + `, coalesce(r.fence, 0), r.version
+		SELECT ` + targetColumns + `, coalesce(r.fence, 0), r.version, ` + rememberedAddress + `
 		FROM deployments d JOIN deployment_targets t ON t.deployment_id = d.id
 			LEFT JOIN remembered_targets r ON r.service = d.service AND r.environment = d.environment AND r.target_id = t.target_id
+			` + joinKnownAt + `
 		WHERE d.id = $1 ORDER BY t.ordinal`
 	batch.Queue(`SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id).QueryRow(func(row pgx.Row) error {
 		return row.Scan(deploymentFields(&snapshot.Deployment)...)
@@ -165,7 +166,8 @@ func queueLoad(batch *pgx.Batch, id string, snapshot *rollout.Snapshot) {
 func scanRememberedTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	var t rollout.Target
 	var known rollout.Remembered
-	err := row.Scan(append(targetFields(&t), &known.Fence, (*word)(&known.Version))...)
+	err := row.Scan(append(targetFields(&t), &known.Fence, (*word)(&known.Version), (*word)(&known.Address))...)
+	known = known.At(t.Address)
 	t.Fence = max(t.Fence, known.Fence)
 	if t.Phase == rollout.PhaseNew && known.Version != "" {
 		t.Version = known.Version

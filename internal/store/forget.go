@@ -40,6 +40,9 @@ func forget(ctx context.Context, tx pgx.Tx, retain time.Duration) (int, error) {
 	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
+	if _, err := tx.Exec(ctx, keepAddressesSQL, ids); err != nil {
+		return 0, fmt.Errorf("keep the addresses of remembered targets: %w", err)
+	}
 	return one(ctx, tx, pgx.RowTo[int], `SELECT forget_deployments($1)`, ids)
 }
 

@@ -118,8 +118,13 @@ func keyDrawn(results pgx.BatchResults) (bool, error) {
 	return tag.RowsAffected() == 1, nil
 }
 
+// fencesLive is how long the fence of an address is kept, as PostgreSQL spells it: later ones are higher all the same,
+// because they grow with time.
+const fencesLive = `interval '90 days'`
+
 // Prune removes what is no longer needed: idempotency keys older than 24 hours that are not lasting, what is remembered of
-// old push notifications, and deliveries of notifications that have been over for 7 days.
+// old push notifications, fences of addresses that were not called for 90 days, and deliveries of notifications that have
+// been over for 7 days.
 func (s *Store) Prune(ctx context.Context) error {
 	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE NOT lasting AND created_at <= clock_timestamp() - `+keysLive)
 	if err != nil {
@@ -128,6 +133,10 @@ func (s *Store) Prune(ctx context.Context) error {
 	_, err = s.pool.Exec(ctx, `DELETE FROM gitops_deliveries WHERE received_at <= clock_timestamp() - `+pushesLive)
 	if err != nil {
 		return failed("remove old push notifications", err)
+	}
+	_, err = s.pool.Exec(ctx, `DELETE FROM address_fences WHERE updated_at <= clock_timestamp() - `+fencesLive)
+	if err != nil {
+		return failed("remove old fences", err)
 	}
 	return s.pruneDeliveries(ctx)
 }

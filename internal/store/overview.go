@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -25,33 +28,58 @@ func (s *Store) Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollou
 }
 
 // sharesSQL counts what runs on the targets of the definitions of some pairs; of a pair whose definition names none, on
-// those of its newest deployment.
+// those of its newest deployment. Addresses are compared by the caller where they are not spelled alike.
 const sharesSQL = `
 	WITH pairs AS (SELECT * FROM unnest($1::text[], $2::text[]) AS p(service, environment)),
 	defined AS (
-		SELECT p.service, p.environment, e->>'id' AS target_id, e->>'version' AS version
+		SELECT p.service, p.environment, e->>'id' AS target_id, e->>'version' AS version, e->>'address' AS address
 		FROM pairs p JOIN definitions f ON f.service = p.service AND f.environment = p.environment
 			CROSS JOIN LATERAL jsonb_array_elements(
 				CASE jsonb_typeof(f.body->'targets') WHEN 'array' THEN f.body->'targets' ELSE '[]' END) e),
 	deployed AS (
-		SELECT p.service, p.environment, t.target_id, t.version
+		SELECT p.service, p.environment, t.target_id, t.version, t.address
 		FROM pairs p
 			CROSS JOIN LATERAL (SELECT id FROM deployments d WHERE d.service = p.service AND d.environment = p.environment
 				ORDER BY d.created_at DESC, d.id DESC LIMIT 1) newest
 			JOIN deployment_targets t ON t.deployment_id = newest.id
 		WHERE NOT EXISTS (SELECT FROM defined x WHERE x.service = p.service AND x.environment = p.environment)),
-	known AS (SELECT * FROM defined UNION ALL SELECT * FROM deployed)
-	SELECT k.service, k.environment,
-		coalesce(r.version, CASE WHEN r.target_id IS NULL THEN k.version END, '') AS runs,
-		coalesce(r.health, 'unknown') AS feels, count(*)
-	FROM known k LEFT JOIN remembered_targets r
-		ON r.service = k.service AND r.environment = k.environment AND r.target_id = k.target_id
-	GROUP BY k.service, k.environment, runs, feels
-	ORDER BY k.service, k.environment, count(*) DESC, runs, feels`
+	placed AS (
+		SELECT k.service, k.environment, coalesce(k.address, '') AS address, coalesce(k.version, '') AS said, r.target_id IS NOT NULL AS seen,
+			coalesce(r.version, '') AS version, coalesce(r.health, 'unknown') AS feels, coalesce(` + rememberedAddress + `, '') AS known
+		FROM (SELECT * FROM defined UNION ALL SELECT * FROM deployed) k LEFT JOIN remembered_targets r
+				ON r.service = k.service AND r.environment = k.environment AND r.target_id = k.target_id
+			` + joinKnownAt + `)
+	SELECT service, environment, CASE WHEN address <> known THEN address ELSE '' END AS place,
+		CASE WHEN seen AND address = known THEN '' ELSE said END AS told, seen, version, feels,
+		CASE WHEN address <> known THEN known ELSE '' END AS known_place, count(*)
+	FROM placed GROUP BY service, environment, place, told, seen, version, feels, known_place
+	ORDER BY service, environment`
 
-// Shares counts what runs where, for some pairs of service and environment.
+// Shares counts what runs where, for some pairs of service and environment: the pairs by name, of each what most targets
+// run first.
 func (s *Store) Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.VersionTally, error) {
 	services, environments := scopeArrays(pairs)
-	shares, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.VersionTally], sharesSQL, services, environments)
-	return shares, failed("count what runs where", err)
+	counts := map[rollout.VersionTally]int{}
+	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
+		var tally rollout.VersionTally
+		var k placed
+		var n int
+		err := row.Scan(append(append([]any{&tally.Service, &tally.Environment}, k.fields()...), &n)...)
+		tally.Version, tally.Health = k.runs()
+		counts[tally] += n
+		return struct{}{}, err //nolint:wrapcheck // said below
+	}, sharesSQL, services, environments)
+	if err != nil {
+		return nil, failed("count what runs where", err)
+	}
+	shares := make([]rollout.VersionTally, 0, len(counts))
+	for tally, n := range counts {
+		tally.Targets = n
+		shares = append(shares, tally)
+	}
+	slices.SortFunc(shares, func(a, b rollout.VersionTally) int {
+		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Environment, b.Environment), b.Targets-a.Targets,
+			strings.Compare(a.Version, b.Version), strings.Compare(string(a.Health), string(b.Health)))
+	})
+	return shares, nil
 }

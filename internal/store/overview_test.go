@@ -35,7 +35,7 @@ func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T
 			{Service: service, Environment: environment, Health: rollout.HealthUnknown, Targets: 2},
 			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
 		}},
-		{`{"targets": [{"id": "web-2"}, {"id": "web-9", "version": "v0"}]}`, []rollout.VersionTally{
+		{`{"targets": [{"id": "web-2", "address": "HTTP://10.0.0.2:80/"}, {"id": "web-9", "address": "http://9", "version": "v0"}]}`, []rollout.VersionTally{
 			{Service: service, Environment: environment, Version: "v0", Health: rollout.HealthUnknown, Targets: 1},
 			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
 		}},

@@ -156,13 +156,13 @@ func numberedPage[T any](
 
 // Remembered is what is known of a pair's targets between deployments, by target id.
 func (s *Store) Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error) {
-	const sql = `SELECT target_id, version, health, fence FROM remembered_targets 
-		WHERE service = $1 AND environment = $2 AND target_id <> '` + routerID + `'`
+	const sql = `SELECT r.target_id, r.version, r.health, r.fence, ` + rememberedAddress + ` FROM remembered_targets r ` + joinKnownAt + `
+		WHERE r.service = $1 AND r.environment = $2 AND r.target_id <> '` + routerID + `'`
 	known := map[string]rollout.Remembered{}
 	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
 		var id string
 		var r rollout.Remembered
-		err := row.Scan(&id, (*word)(&r.Version), &r.Health, &r.Fence)
+		err := row.Scan(&id, (*word)(&r.Version), &r.Health, &r.Fence, (*word)(&r.Address))
 		known[id] = r
 		return struct{}{}, err //nolint:wrapcheck // said below
 	}, sql, service, environment)

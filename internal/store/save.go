@@ -30,6 +30,7 @@ const saveSQL = `
 	), told AS (` + insertEventsSQL + `
 	), changed AS (` + updateTargetsSQL + `
 	), remembered AS (` + rememberSQL + `
+	), fenced AS (` + fenceAddressesSQL + `
 	)
 	SELECT revision, last_seq, saves, events_hash, pg_notify('` + channel + `', '` + progressMark + `' || id) FROM d`
 
@@ -102,6 +103,7 @@ func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
 		return nil, err
 	}
 	addRemembered(args, d, save.Targets)
+	addFences(args, save.Targets)
 	return args, nil
 }
 

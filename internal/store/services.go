@@ -85,19 +85,6 @@ func (s *Store) attachLast(ctx context.Context, services []rollout.Service, last
 	return nil
 }
 
-// Running is what is known of the targets of a pair's newest deployment, in the order of its request; none when there was
-// no deployment.
-func (s *Store) Running(ctx context.Context, service, environment string) ([]rollout.RunningTarget, error) {
-	const sql = `
-		SELECT t.target_id, coalesce(r.version, CASE WHEN r.target_id IS NULL THEN t.version END, ''), coalesce(r.health, 'unknown')
-		FROM (SELECT id FROM deployments WHERE service = $1 AND environment = $2 ORDER BY created_at DESC, id DESC LIMIT 1) d
-			JOIN deployment_targets t ON t.deployment_id = d.id
-			LEFT JOIN remembered_targets r ON r.service = $1 AND r.environment = $2 AND r.target_id = t.target_id
-		ORDER BY t.position`
-	running, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.RunningTarget], sql, service, environment)
-	return running, failed("read what runs of "+service+" in "+environment, err)
-}
-
 // pair is where a page of services ended.
 type pair struct{ service, environment string }
 

@@ -3,6 +3,7 @@ package storetest
 import (
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -133,8 +134,8 @@ func aClaimKnowsWhatIsRememberedOfTargets(t *testing.T, s Store) {
 	remembered, err := s.Remembered(ctx(t), "checkout", "production")
 	must(t, err)
 	want := map[string]rollout.Remembered{
-		known.ID:  {Version: "v2", Health: rollout.Healthy, Fence: 7},
-		unsure.ID: {Health: rollout.HealthUnknown, Fence: 9},
+		known.ID:  {Address: known.Address, Version: "v2", Health: rollout.Healthy, Fence: 7},
+		unsure.ID: {Address: unsure.Address, Health: rollout.HealthUnknown, Fence: 9},
 	}
 	if !reflect.DeepEqual(remembered, want) {
 		t.Errorf("remembered %+v, want %+v", remembered, want)
@@ -152,6 +153,49 @@ func aClaimKnowsWhatIsRememberedOfTargets(t *testing.T, s Store) {
 	}{{"v2", 8}, {"said", 9}, {"said", 8}} {
 		if got := snap.Targets[i]; got.Version != want.version || got.Fence != want.fence {
 			t.Errorf("target %s: version %q, fence %d; want %+v", got.ID, got.Version, got.Fence, want)
+		}
+	}
+}
+
+// anotherAddressIsAnotherMachine: what an id did elsewhere says nothing; only its fence stays.
+func anotherAddressIsAnotherMachine(t *testing.T, s Store) {
+	first := started(t, s, "checkout", "r1")
+	for i := range first.Targets {
+		known := &first.Targets[i]
+		known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, rollout.Healthy, 1
+	}
+	save(t, s, first, rollout.Save{Targets: first.Targets})
+	finish(t, s, first, rollout.StateCompleted)
+
+	r := Request("checkout", 3)
+	r.Targets[0].Address = "http://elsewhere"
+	r.Targets[1].Address = "HTTP://" + strings.TrimPrefix(r.Targets[1].Address, "http://") + ":80/"
+	create(t, s, r)
+	snap := claim(t, s, "r1")
+	for i, want := range []string{"", "v2", "v2"} {
+		if got := snap.Targets[i]; got.Version != want || got.Fence != 7 {
+			t.Errorf("target %s at %s: version %q, fence %d; want %q", got.ID, got.Address, got.Version, got.Fence, want)
+		}
+	}
+}
+
+// fencesRiseAtOneAddress whatever the service, and whatever the target's id.
+func fencesRiseAtOneAddress(t *testing.T, s Store) {
+	first := started(t, s, "checkout", "r1")
+	called := &first.Targets[0]
+	called.Fence, called.Sent, called.Call = 7, 1, &rollout.Call{WebhookID: "w", Fence: 7}
+	save(t, s, first, rollout.Save{Targets: first.Targets[:1]})
+	called.Fence, called.Call = 5, &rollout.Call{WebhookID: "w", Fence: 5}
+	save(t, s, first, rollout.Save{Targets: first.Targets[:1]})
+	finish(t, s, first, rollout.StateCompleted)
+
+	r := Request("shop", 3)
+	r.Targets[0].ID, r.Targets[0].Address = "renamed", "HTTP://"+strings.TrimPrefix(called.Address, "http://")+":80/"
+	create(t, s, r)
+	snap := claim(t, s, "r1")
+	for i, want := range []int64{7, 0, 0} {
+		if got := snap.Targets[i].Fence; got != want {
+			t.Errorf("the fence of %s is %d, want %d", snap.Targets[i].Address, got, want)
 		}
 	}
 }

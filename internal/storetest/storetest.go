@@ -63,6 +63,8 @@ func rules() []rule {
 		{"AClaimKnowsWhatIsRememberedOfTargets", aClaimKnowsWhatIsRememberedOfTargets},
 		{"AClaimKnowsTheRoutersFenceAndTheSlotThatServes", aClaimKnowsTheRoutersFenceAndTheSlotThatServes},
 		{"ARememberedFenceNeverFalls", aRememberedFenceNeverFalls},
+		{"AnotherAddressIsAnotherMachine", anotherAddressIsAnotherMachine},
+		{"FencesRiseAtOneAddress", fencesRiseAtOneAddress},
 		{"ADeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot", aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot},
 		{"AReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn", aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn},
 		{"WhatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover", whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover},

@@ -66,6 +66,7 @@ func sides(targets []rollout.Target, chosen []bool) (active, idle string) {
 
 // initTarget gives a target its first state and what is remembered of it.
 func initTarget(d *rollout.Deployment, t *rollout.Target, known rollout.Remembered) {
+	known = known.At(t.Address)
 	t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
 	t.Fence = max(t.Fence, known.Fence)
 	t.Health = cmp.Or(known.Health, rollout.HealthUnknown)

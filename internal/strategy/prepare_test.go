@@ -3,6 +3,7 @@ package strategy_test
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -14,6 +15,13 @@ import (
 
 func prepare(t *testing.T, d rollout.Deployment, targets []rollout.Target, object string, remembered map[string]rollout.Remembered) rollout.NewDeployment {
 	t.Helper()
+	remembered = maps.Clone(remembered)
+	for i := range targets {
+		if known, ok := remembered[targets[i].ID]; ok && known.Address == "" {
+			known.Address = targets[i].Address
+			remembered[targets[i].ID] = known
+		}
+	}
 	prepared, err := strategy.Prepare(d, targets, json.RawMessage(object), remembered)
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +32,7 @@ func prepare(t *testing.T, d rollout.Deployment, targets []rollout.Target, objec
 func named(ids ...string) []rollout.Target {
 	var targets []rollout.Target
 	for _, id := range ids {
-		targets = append(targets, rollout.Target{ID: id, Version: oldVersion})
+		targets = append(targets, rollout.Target{ID: id, Address: "http://" + id, Version: oldVersion})
 	}
 	return targets
 }

@@ -140,9 +140,9 @@ func follow(
 	health, order := map[string]rollout.Health{}, map[string]rollout.Remembered{}
 	for i := range targets {
 		t := &targets[i]
-		health[t.ID], order[t.ID] = t.Health, rollout.Remembered{Health: t.Health}
+		health[t.ID], order[t.ID] = t.Health, rollout.Remembered{Address: t.Address, Health: t.Health}
 		if first[t.ID] {
-			order[t.ID] = rollout.Remembered{Health: rollout.HealthUnhealthy}
+			order[t.ID] = rollout.Remembered{Address: t.Address, Health: rollout.HealthUnhealthy}
 		}
 	}
 	n, err := Prepare(d, targets, how, order)

@@ -133,7 +133,7 @@ func BeginRoute(d *rollout.Deployment, a rollout.Action, now time.Time) (rollout
 		r.Step++
 		r.Tries = 0
 	}
-	r.Fence++
+	r.Fence = nextFence(r.Fence, now)
 	a.Route.Attempt, a.Route.Fence = attempt, r.Fence
 	a.Route.WebhookID = rollout.WebhookID(d.ID, fmt.Sprintf("router\x00%d", r.Step), rollout.CallTraffic)
 	a.Route.Until = now.Add(d.Spec.Traffic.Timeout.Std())

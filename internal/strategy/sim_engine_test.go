@@ -3,6 +3,7 @@ package strategy_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -27,7 +28,8 @@ type sim struct {
 	log            []rollout.Event // stored
 	epoch          int64
 	adoptedAt      time.Time
-	resumedAt      time.Time     // a deadline that had passed before the pause passes again at once
+	resumedAt      time.Time // a deadline that had passed before the pause passes again at once
+	seenFences     map[string][]int64
 	sentFence      map[int]int64 // the highest fence that anyone has sent to a target
 	calls          map[int]int64 // fences of the owner's calls in flight
 	wake           time.Time
@@ -77,12 +79,21 @@ func (s *sim) traceEvent(e *rollout.Event) {
 	}
 	text := fmt.Sprintf("%s %s → %s", e.Type, e.From, e.To)
 	if e.Call != nil && e.Type == rollout.EventTargetIntent {
-		text += fmt.Sprintf(" %s %s, attempt %d, fence %d", e.Call.Action, e.Call.Version, e.Call.Attempt, e.Call.Fence)
+		text += fmt.Sprintf(" %s %s, attempt %d, fence %d", e.Call.Action, e.Call.Version, e.Call.Attempt, s.nth(e.Target, e.Call.Fence))
 	}
 	if e.Message != "" {
 		text += ": " + e.Message
 	}
 	s.trace("event", e.Target, "%s", text)
+}
+
+// nth is the place of a fence among those told of one target or router: a story says that, because fences grow with time.
+func (s *sim) nth(who string, fence int64) int {
+	if i := slices.Index(s.seenFences[who], fence); i >= 0 {
+		return i + 1
+	}
+	s.seenFences[who] = append(s.seenFences[who], fence)
+	return len(s.seenFences[who])
 }
 
 func newSim(seed uint64, sc scenario, rng, crashRng *rand.Rand) *sim {
@@ -91,12 +102,15 @@ func newSim(seed uint64, sc scenario, rng, crashRng *rand.Rand) *sim {
 	s := &sim{
 		scenario: sc, seed: seed, rng: rng, crashRng: crashRng, now: simStart, stored: stored,
 		storedShadow: make([]shadow, n), liveShadow: make([]shadow, n),
-		calls: map[int]int64{}, sentFence: map[int]int64{}, covered: map[string]int{}, patience: 6,
+		calls: map[int]int64{}, sentFence: map[int]int64{}, covered: map[string]int{}, seenFences: map[string][]int64{}, patience: 6,
 		opened: map[int]bool{},
 	}
 	s.storedBook = (&book{}).clone()
 	for i := range stored.Targets {
 		s.storedShadow[i].fence = stored.Targets[i].Fence
+		if fence := stored.Targets[i].Fence; fence > 0 {
+			s.nth(stored.Targets[i].ID, fence)
+		}
 	}
 	return s
 }

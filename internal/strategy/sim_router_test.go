@@ -219,7 +219,7 @@ func (s *sim) write(c written) {
 	}
 	s.cover("router: " + string(m))
 	s.trace("write", "lb", "%d:%d %q %v attempt %d fence %d → %s (late %t)", c.call.Setting.NewWeight, c.call.Setting.OldWeight,
-		c.call.Setting.ActiveSlot, c.call.Setting.Backends, c.call.Attempt, c.call.Fence, m, c.late)
+		c.call.Setting.ActiveSlot, c.call.Setting.Backends, c.call.Attempt, s.nth("lb", c.call.Fence), m, c.late)
 	travel := s.travel()
 	if m == routerAway {
 		s.answerRoute(c, travel, unread(rollout.AnswerNotSent, "connection refused"))

@@ -135,6 +135,8 @@ func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollo
 		s.violate("%s: called, and no wave takes it", t.ID)
 	case t.Call != nil:
 		s.violate("%s: a second call in flight", t.ID)
+	case c.Fence < s.now.UnixMilli():
+		s.violate("%s: fence %d is lower than the time, %d", t.ID, c.Fence, s.now.UnixMilli())
 	case c.Fence <= sh.fence:
 		s.violate("%s: fence %d after %d", t.ID, c.Fence, sh.fence)
 	case known != "" && c.WebhookID != known:

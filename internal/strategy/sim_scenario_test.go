@@ -102,7 +102,7 @@ func (sc *scenario) adopt(prepared rollout.NewDeployment) {
 		w := byID[t.ID]
 		w.want, w.highest = t.Want, t.Fence
 		if w.ahead {
-			w.highest += 1000
+			w.highest = simStart.UnixMilli() + 50 + int64(i%3)*5000 // by a clock that was ahead
 		}
 		sc.world = append(sc.world, w)
 	}
@@ -168,7 +168,7 @@ func randomMemory(rng *rand.Rand, world []*simTarget) map[string]rollout.Remembe
 	for _, w := range world {
 		if chance(rng, 0.3) {
 			remembered[w.id] = rollout.Remembered{
-				Version: w.initial, Fence: rng.Int64N(50), Health: pick(rng, rollout.Healthy, rollout.HealthUnhealthy, rollout.HealthUnknown),
+				Address: "http://" + w.id, Version: w.initial, Fence: rng.Int64N(50), Health: pick(rng, rollout.Healthy, rollout.HealthUnhealthy, rollout.HealthUnknown),
 			}
 		}
 	}

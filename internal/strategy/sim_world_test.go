@@ -107,7 +107,7 @@ func (s *sim) send(c sent) {
 	}
 	s.cover("mood: " + string(m))
 	s.sentFence[c.index] = max(s.sentFence[c.index], c.call.Fence)
-	s.trace("send", w.id, "%s attempt %d fence %d → %s (late %t)", c.call.Action, c.call.Attempt, c.call.Fence, m, c.late)
+	s.trace("send", w.id, "%s attempt %d fence %d → %s (late %t)", c.call.Action, c.call.Attempt, s.nth(w.id, c.call.Fence), m, c.late)
 	travel := s.travel()
 	if m == unreachable {
 		s.answer(c, travel, rollout.Answer{Kind: rollout.AnswerNotSent, Message: "connection refused"})

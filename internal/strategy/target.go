@@ -31,7 +31,7 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 	t.History.From = cmp.Or(t.Version, t.History.From)
 	t.Attempts++
 	t.Sent++
-	t.Fence++
+	t.Fence = nextFence(t.Fence, now)
 	if t.StartedAt.IsZero() {
 		t.StartedAt = now
 	}
@@ -48,6 +48,11 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 	e.Call = &call
 	return t, a, []rollout.Event{e}
 }
+
+// nextFence is higher than the highest that is known, and than the milliseconds since 1970: so it is also higher than
+// what was sent and then forgotten, by a database that was lost, say, or under another name. It stays below 2^53, up to
+// which every reader of JSON is exact.
+func nextFence(highest int64, now time.Time) int64 { return max(highest+1, now.UnixMilli()) }
 
 // Apply records what came of an action at its target, in place, and tells what changed. An outcome that the target no
 // longer waits for changes nothing.

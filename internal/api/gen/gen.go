@@ -1669,9 +1669,11 @@ type TLSRequest struct {
 
 // Target defines model for Target.
 type Target struct {
-	Address    string     `json:"address"`
-	Attempts   int        `json:"attempts"`
-	Error      *string    `json:"error"`
+	Address  string  `json:"address"`
+	Attempts int     `json:"attempts"`
+	Error    *string `json:"error"`
+
+	// Fence The highest sent or remembered; those of later calls to this address are higher, under any name.
 	Fence      int64      `json:"fence"`
 	FinishedAt *time.Time `json:"finished_at"`
 	Health     Health     `json:"health"`

@@ -1,0 +1,123 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+)
+
+// What is remembered of a target (a row r) holds for the address that it had in the deployment that the row names: a server
+// of an older version writes no address, but it does write that. Only when that deployment was removed the row says it.
+const (
+	rememberedAddress = `coalesce(known_at.address, r.address)`
+	joinKnownAt       = `LEFT JOIN deployment_targets known_at ON known_at.deployment_id = r.deployment_id AND known_at.target_id = r.target_id`
+)
+
+// keepAddressesSQL keeps the addresses for which something is remembered, before the deployments that say them are removed.
+const keepAddressesSQL = `
+	UPDATE remembered_targets r SET address = t.address FROM deployment_targets t
+	WHERE r.deployment_id = ANY ($1) AND t.deployment_id = r.deployment_id AND t.target_id = r.target_id`
+
+// fenceAddressesSQL keeps the fences of the calls in a save, by address. Saves of several deployments take the rows in one
+// order, and so never wait for each other in a circle.
+const fenceAddressesSQL = `
+	INSERT INTO address_fences AS a (address, fence, updated_at)
+	SELECT u.address, u.fence, clock_timestamp()
+	FROM d, unnest(@fenced_address::text[], @fenced::bigint[]) AS u (address, fence)
+	ORDER BY u.address
+	ON CONFLICT (address) DO UPDATE SET fence = greatest(a.fence, excluded.fence), updated_at = excluded.updated_at`
+
+// addFences adds what fenceAddressesSQL needs: the targets whose call has just been written down, each address once.
+func addFences(args pgx.NamedArgs, targets []rollout.Target) {
+	fences := map[string]int64{}
+	for i := range targets {
+		if t := &targets[i]; t.Call != nil {
+			at := rollout.CanonicalAddress(t.Address)
+			fences[at] = max(fences[at], t.Fence)
+		}
+	}
+	addresses, values := make([]string, 0, len(fences)), make([]int64, 0, len(fences))
+	for at, fence := range fences {
+		addresses, values = append(addresses, at), append(values, fence)
+	}
+	args["fenced_address"], args["fenced"] = addresses, values
+}
+
+// raiseFences brings the targets' fences up to what was written down for their addresses, whatever they were called then.
+func raiseFences(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) error {
+	var addresses []string
+	for i := range claimed {
+		for j := range claimed[i].Snapshot.Targets {
+			addresses = append(addresses, rollout.CanonicalAddress(claimed[i].Snapshot.Targets[j].Address))
+		}
+	}
+	if len(addresses) == 0 {
+		return nil
+	}
+	slices.Sort(addresses)
+	type fenced struct {
+		Address string
+		Fence   int64
+	}
+	known, err := all(ctx, tx, pgx.RowToStructByPos[fenced],
+		`SELECT address, fence FROM address_fences WHERE address = ANY ($1)`, slices.Compact(addresses))
+	if err != nil {
+		return err
+	}
+	fences := make(map[string]int64, len(known))
+	for _, k := range known {
+		fences[k.Address] = k.Fence
+	}
+	for i := range claimed {
+		for j := range claimed[i].Snapshot.Targets {
+			t := &claimed[i].Snapshot.Targets[j]
+			t.Fence = max(t.Fence, fences[rollout.CanonicalAddress(t.Address)])
+		}
+	}
+	return nil
+}
+
+// Running is what is known of the targets of a pair's newest deployment, in the order of its request; none when there was
+// no deployment.
+func (s *Store) Running(ctx context.Context, service, environment string) ([]rollout.RunningTarget, error) {
+	const sql = `
+		SELECT t.target_id, t.address, coalesce(t.version, ''), r.target_id IS NOT NULL, coalesce(r.version, ''),
+			coalesce(r.health, 'unknown'), coalesce(` + rememberedAddress + `, '')
+		FROM (SELECT id FROM deployments WHERE service = $1 AND environment = $2 ORDER BY created_at DESC, id DESC LIMIT 1) d
+			JOIN deployment_targets t ON t.deployment_id = d.id
+			LEFT JOIN remembered_targets r ON r.service = $1 AND r.environment = $2 AND r.target_id = t.target_id
+			` + joinKnownAt + `
+		ORDER BY t.position`
+	running, err := all(ctx, s.pool, func(row pgx.CollectableRow) (rollout.RunningTarget, error) {
+		var id string
+		var k placed
+		err := row.Scan(append([]any{&id}, k.fields()...)...)
+		version, health := k.runs()
+		return rollout.RunningTarget{Target: id, Version: version, Health: health}, err //nolint:wrapcheck // said below
+	}, sql, service, environment)
+	return running, failed("read what runs of "+service+" in "+environment, err)
+}
+
+// placed is what is said of a target at an address, and what is remembered of its id, perhaps at another.
+type placed struct {
+	address, version string
+	seen             bool
+	known            rollout.Remembered
+}
+
+func (k *placed) fields() []any {
+	return []any{&k.address, &k.version, &k.seen, &k.known.Version, &k.known.Health, &k.known.Address}
+}
+
+// runs is the version that the target runs, as far as known, and its health: as remembered at its address, else as it was
+// said.
+func (k *placed) runs() (version string, health rollout.Health) {
+	if k.seen && rollout.SameAddress(k.known.Address, k.address) {
+		return k.known.Version, cmp.Or(k.known.Health, rollout.HealthUnknown)
+	}
+	return k.version, rollout.HealthUnknown
+}
