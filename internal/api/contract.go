@@ -32,6 +32,8 @@ const (
 
 // contract is openapi.yaml, ready to check requests against.
 type contract struct {
+	// largeHooks bounds how many large notifications are in memory at once.
+	largeHooks chan struct{}
 	// routes are found by method and path template ("GET /deployments/{id}"), which chi and OpenAPI write alike.
 	routes map[string]*routers.Route
 }
@@ -45,7 +47,7 @@ func loadContract(document []byte) (*contract, error) {
 		return nil, fmt.Errorf("check openapi.yaml: %w", err)
 	}
 	doc.Servers = nil // the server answers under any name
-	c := &contract{routes: map[string]*routers.Route{}}
+	c := &contract{largeHooks: make(chan struct{}, maxLargeHooks), routes: map[string]*routers.Route{}}
 	for path, item := range doc.Paths.Map() {
 		for method, operation := range item.Operations() {
 			c.routes[method+" "+path] = &routers.Route{
@@ -91,6 +93,9 @@ func (c *contract) check(w http.ResponseWriter, r *http.Request) (*http.Request,
 	}
 	if route.Operation.RequestBody == nil {
 		return r, nil
+	}
+	if route.Operation.OperationID == "takeHook" {
+		return c.readHook(w, r)
 	}
 	return checkBody(w, r, route.Operation.RequestBody.Value)
 }
@@ -182,7 +187,7 @@ func parameterDetail(p *openapi3.Parameter, err error) string {
 
 // checkBody reads the body and compares it with its schema.
 func checkBody(w http.ResponseWriter, r *http.Request, described *openapi3.RequestBody) (*http.Request, error) {
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, maxBody)
 	if err != nil {
 		return r, err
 	}
@@ -221,6 +226,8 @@ func checkAgainst(schema *openapi3.Schema, body []byte) error {
 type received struct {
 	header http.Header
 	body   []byte
+	// form says that it is a form, where both forms and JSON are taken.
+	form bool
 }
 
 func bodyError(err error) error {
@@ -230,13 +237,13 @@ func bodyError(err error) error {
 	return fmt.Errorf("compare a body with its schema: %w", err)
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > maxBody {
-		return nil, tooLarge()
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, tooLarge()
+		return nil, tooLarge(limit)
 	}
 	if err != nil {
 		return nil, malformed("the body ended too early")
@@ -245,22 +252,31 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 func checkBodyType(h http.Header) error {
+	mediaType, err := bodyType(h)
+	if err == nil && mediaType != "application/json" {
+		err = unsupported("the body must be application/json")
+	}
+	return err
+}
+
+// bodyType is the media type of a body that is plain UTF-8.
+func bodyType(h http.Header) (string, error) {
 	for _, encoding := range h.Values("Content-Encoding") {
 		if !strings.EqualFold(encoding, "identity") {
-			return unsupported("the body must not be compressed")
+			return "", unsupported("the body must not be compressed")
 		}
 	}
 	if len(h.Values("Content-Type")) > 1 {
-		return unsupported("the body has more than one type")
+		return "", unsupported("the body has more than one type")
 	}
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil || mediaType != "application/json" {
-		return unsupported("the body must be application/json")
+	if err != nil {
+		return "", unsupported("the body must be application/json")
 	}
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return unsupported("the body must be UTF-8")
+		return "", unsupported("the body must be UTF-8")
 	}
-	return nil
+	return mediaType, nil
 }
 
 // bodyHash is the SHA-256 of the request's body as it was received.

@@ -47,10 +47,10 @@ func unsupported(detail string) error {
 	}
 }
 
-func tooLarge() error {
+func tooLarge(limit int64) error {
 	return &refusal{
 		status: http.StatusRequestEntityTooLarge, kind: "too-large",
-		title: "The body is too large", detail: "a body may have at most " + strconv.Itoa(maxBody) + " bytes",
+		title: "The body is too large", detail: "a body may have at most " + strconv.FormatInt(limit, 10) + " bytes",
 	}
 }
 

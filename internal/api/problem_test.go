@@ -32,7 +32,7 @@ func TestEveryKindOfErrorHasItsStatus(t *testing.T) {
 		{fmt.Errorf("read: %w", context.DeadlineExceeded), 503},
 		{errors.New("anything else"), 500},
 		{malformed("x"), 400},
-		{tooLarge(), 413},
+		{tooLarge(maxBody), 413},
 		{unsupported("x"), 415},
 	} {
 		w := httptest.NewRecorder()

@@ -16,7 +16,7 @@ func (s *server) TakeHook(ctx context.Context, in gen.TakeHookRequestObject) (ge
 	if !ok {
 		return nil, errors.New("the request was not kept as it came")
 	}
-	taken, why, err := s.gitOps.Hook(ctx, in.Name, got.header, got.body)
+	taken, why, err := s.gitOps.Hook(ctx, in.Name, got.header, got.body, got.form)
 	if err != nil {
 		return nil, err
 	}

@@ -12,8 +12,9 @@ import (
 type GitOps interface {
 	// Preview says what a sync would do now; CodeConflict when the remote cannot be read.
 	Preview(ctx context.Context, source string, ask rollout.SyncAsk) (rollout.PlannedSync, error)
-	// Hook takes a push notification; false and why when that leads to no sync, CodeUnsigned when its signature is wrong.
-	Hook(ctx context.Context, source string, header http.Header, body []byte) (bool, string, error)
+	// Hook takes a push notification, which a form carries in its field payload; false and why when that leads to no sync,
+	// CodeUnsigned when its signature is wrong.
+	Hook(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error)
 }
 
 // SyncSource has the branch read now, by whichever replica comes first.

@@ -57,8 +57,11 @@ func (gitOps) Preview(_ context.Context, _ string, ask rollout.SyncAsk) (rollout
 	}, nil
 }
 
-func (gitOps) Hook(_ context.Context, _ string, header http.Header, body []byte) (bool, string, error) {
-	if header.Get("X-Hub-Signature-256") != "of "+string(body) {
+func (gitOps) Hook(_ context.Context, _ string, header http.Header, body []byte, form bool) (bool, string, error) {
+	if form != strings.HasPrefix(string(body), "payload=") {
+		return false, "", errors.New("a form is not told from JSON")
+	}
+	if s := header.Get("X-Hub-Signature-256"); s != "of "+string(body) && (s != "of a large body" || len(body) < 1<<20) {
 		return false, "", &rollout.Error{Code: rollout.CodeUnsigned, Message: "it is not signed"}
 	}
 	return true, "", nil
@@ -237,7 +240,7 @@ func TestAPushIsCheckedOverTheVeryBytesThatCame(t *testing.T) {
 	body := `{ "ref" : "refs/heads/main" }`
 	c.do(http.MethodPost, aSource+"/hook", body, "X-Hub-Signature-256", "of "+body).want(t, http.StatusOK)
 	c.do(http.MethodPost, aSource+"/hook", body, "X-Hub-Signature-256", "of another").wantProblem(t, http.StatusUnauthorized, noPointer)
-	c.do(http.MethodPost, aSource+"/hook", `[]`).wantProblem(t, http.StatusUnprocessableEntity, "")
+	c.do(http.MethodPost, aSource+"/hook", `[]`).wantProblem(t, http.StatusUnauthorized, noPointer)
 }
 
 func TestASecretThatCannotBeOpenedIsNotWrittenOver(t *testing.T) {
@@ -268,5 +271,29 @@ func TestSource_BranchMayBeGivenAsItsReference(t *testing.T) {
 	for _, branch := range []string{"refs/tags/v1", "refs/heads/", "refs/heads/-x"} {
 		c.do(http.MethodPut, aSource, `{"url": "https://git.example.com/x", "branch": "`+branch+`"}`).
 			wantProblem(t, http.StatusUnprocessableEntity, "/branch")
+	}
+}
+
+func TestHook_FormAndLargeBodyAreTaken(t *testing.T) {
+	t.Parallel()
+	c, _ := serveSources(t, api.Remotes{})
+	const form = "application/x-www-form-urlencoded"
+	take := func(body, mediaType string) answer {
+		signature := "of " + body
+		if len(body) > 1<<10 { // the fake signature is as long as what it signs
+			signature = "of a large body"
+		}
+		return c.do(http.MethodPost, aSource+"/hook", body, "Content-Type", mediaType, "X-Hub-Signature-256", signature)
+	}
+	large := func(size int) string { return `{"ref":"refs/heads/main","x":"` + strings.Repeat("x", size) + `"}` }
+	take("payload=%7B%7D", form).want(t, http.StatusOK)
+	take("{}", "application/json; charset=utf-8").want(t, http.StatusOK)
+	take(large(25_000_000), "application/json").want(t, http.StatusOK)
+	take("payload="+large(25_000_000), form).want(t, http.StatusOK)
+	take(large(27<<20), "application/json").wantProblem(t, http.StatusRequestEntityTooLarge, noPointer)
+	take("{}", "text/plain").wantProblem(t, http.StatusUnsupportedMediaType, noPointer)
+	take("{}", "application/json; charset=latin1").wantProblem(t, http.StatusUnsupportedMediaType, noPointer)
+	for range 2 * 4 { // more than there may be at once
+		take(large(2<<20), "application/json").want(t, http.StatusOK)
 	}
 }

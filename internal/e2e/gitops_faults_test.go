@@ -261,6 +261,11 @@ func TestViewersSeeSourcesDeployersSyncThemAdminsWriteThemAndSourcesDeployUnderT
 func (p *process) notify(secret string) int {
 	p.t.Helper()
 	const body = `{"ref": "refs/heads/main", "repository": {"clone_url": "file:///etc"}}` // the source's own repository is read
+	return p.notifyWith(secret, body, "application/json")
+}
+
+func (p *process) notifyWith(secret, body, mediaType string) int {
+	p.t.Helper()
 	mac := hmac.New(sha256.New, []byte(secret))
 	_, _ = mac.Write([]byte(body)) // a hash never fails
 	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.url+"/gitops/sources/main/hook", strings.NewReader(body))
@@ -268,7 +273,7 @@ func (p *process) notify(secret string) int {
 		p.t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"Content-Type": "application/json", "X-GitHub-Event": "push", "X-Hub-Signature-256": "sha256=" + hex.EncodeToString(mac.Sum(nil)),
+		"Content-Type": mediaType, "X-GitHub-Event": "push", "X-Hub-Signature-256": "sha256=" + hex.EncodeToString(mac.Sum(nil)),
 	} {
 		req.Header.Set(name, value)
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -507,4 +508,11 @@ func TestAPushNotificationIsFasterThanThePollAndADryRunTellsBefore(t *testing.T)
 		t.Fatalf("the notification is answered with %d", status)
 	}
 	p.awaitSource("synced at v2", func(s *source) bool { return s.synced(commit) })
+
+	commit = r.push("v3", map[string]string{"a.yaml": definition("checkout", "v3", f)})
+	form := url.Values{"payload": {`{"ref": "refs/heads/main", "commits": "` + strings.Repeat("x", 9<<20) + `"}`}}.Encode()
+	if status := p.notifyWith(secret, form, "application/x-www-form-urlencoded"); status != http.StatusOK {
+		t.Fatalf("a large form is answered with %d", status)
+	}
+	p.awaitSource("synced at v3", func(s *source) bool { return s.synced(commit) })
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/rollout"
 )
@@ -17,14 +19,25 @@ func FuzzNotification(f *testing.F) {
 		f.Add([]byte(seed), "sha256=00", "push")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, signature, event string) {
-		for _, name := range []string{"X-Hub-Signature-256", "X-Gitlab-Token", "X-Gitea-Signature"} {
-			if signed(hookSecret, http.Header{name: {signature}}, body) && signature != hookSecret && !strings.HasSuffix(signature, mac(hookSecret, string(body))) {
-				t.Fatalf("%q in %s signs %q", signature, name, body)
+		for _, s := range proofs() {
+			n := notification{header: http.Header{http.CanonicalHeaderKey(s.header): {signature}}, body: body, content: payload(body)}
+			_, password, _ := (&http.Request{Header: n.header}).BasicAuth()
+			if n.signed(hookSecret, time.Now()) && signature != hookSecret && password != hookSecret &&
+				!strings.HasSuffix(strings.ToLower(signature), mac(hookSecret, string(body))) &&
+				!strings.HasSuffix(strings.ToLower(signature), mac(hookSecret, string(n.content))) {
+				t.Fatalf("%q in %s signs %q", signature, s.header, body)
+			}
+			if why := unsigned(n.header).Error(); strings.Contains(why, hookSecret) {
+				t.Fatalf("the refusal repeats the secret: %s", why)
 			}
 		}
-		why := irrelevant(http.Header{"X-Github-Event": {event}}, body, "main")
-		if why == "" && event != "push" && event != "Push Hook" && event != "System Hook" {
-			t.Fatalf("%q counts as a push", event)
+		n := notification{header: http.Header{"X-Github-Event": {event}}, content: body}
+		e, err := n.read()
+		if err != nil {
+			return
+		}
+		if why := e.irrelevant("main"); why == "" && len(e.refs) > 0 && !slices.Contains(e.refs, "refs/heads/main") {
+			t.Fatalf("a push to %q leads to a sync", e.refs)
 		}
 	})
 }

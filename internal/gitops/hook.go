@@ -2,77 +2,53 @@ package gitops
 
 import (
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
-	"encoding/json"
 	"net/http"
-	"strings"
+	"time"
 
 	"rollcall/internal/rollout"
 )
 
-// Hook takes a push notification of GitHub, GitLab, Gitea or Forgejo and asks for a sync of the source's own branch,
-// whatever the notification says. The answer tells whether it does; if not, why. One that is not signed with the source's
-// hook_secret is CodeUnsigned, as is one for a source that is not there or takes none.
-func (l *Loop) Hook(ctx context.Context, source string, header http.Header, body []byte) (bool, string, error) {
+// Hook takes a push notification of a Git host (see proofs) and asks for a sync of the source's own branch, whatever the
+// notification says. The answer tells whether it does; if not, why. One that does not prove that its sender has the
+// source's hook_secret is CodeUnsigned, as is one for a source that is not there or takes none; one that proves it and is
+// no notification is CodeInvalid. form says that the body is a form with the notification as its field payload.
+func (l *Loop) Hook(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error) {
+	if isPing(header) && len(credentials(header)) == 0 {
+		return false, "a test of the connection without a signature: nothing was checked", nil
+	}
 	report, err := l.Store.SourceWithoutFiles(ctx, source)
 	if code := rollout.ErrorCode(err); err != nil && code != rollout.CodeNotFound {
 		return false, "", err
 	}
-	secret := report.Source.Secrets.HookSecret
-	if secret == "" || !signed(secret, header, body) {
-		return false, "", &rollout.Error{
-			Code: rollout.CodeUnsigned, Message: "the notification is not signed with the source's hook_secret, or the source has none",
-		}
+	n := notification{header: header, body: body, content: body}
+	if form {
+		n.content = payload(body)
 	}
-	if why := irrelevant(header, body, report.Source.Branch); why != "" {
+	secret := report.Source.Secrets.HookSecret
+	if secret == "" || !n.signed(secret, time.Now()) {
+		return false, "", unsigned(header)
+	}
+	pushed, err := n.read()
+	if err != nil {
+		return false, "", err
+	}
+	if why := pushed.irrelevant(report.Source.Branch); why != "" {
 		return false, why, nil
 	}
-	fresh, err := l.Store.TakePush(ctx, rollout.Push{Source: source, Digest: sha256.Sum256(body)})
+	fresh, err := l.Store.TakePush(ctx, rollout.Push{Source: source, Digest: n.digest(pushed.delivery)})
 	if err == nil && !fresh {
 		return false, "this notification was delivered before", nil
 	}
 	return fresh, "", err
 }
 
-// signed checks the signature of whichever host has sent the body. GitHub, Gitea and Forgejo sign it with HMAC-SHA256;
-// GitLab sends the secret itself.
-func signed(secret rollout.Secret, header http.Header, body []byte) bool {
-	if token := header.Get("X-Gitlab-Token"); token != "" {
-		given, known := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(secret.Reveal()))
-		return subtle.ConstantTimeCompare(given[:], known[:]) == 1
+// digest tells notifications apart: by what they say, and by the name that the host has given the delivery, which stays
+// the same when the host delivers it again.
+func (n *notification) digest(delivery string) [32]byte {
+	if delivery == "" {
+		return sha256.Sum256(n.body)
 	}
-	mac := hmac.New(sha256.New, []byte(secret.Reveal()))
-	mac.Write(body)
-	for _, name := range []string{"X-Hub-Signature-256", "X-Forgejo-Signature", "X-Gitea-Signature"} {
-		given, err := hex.DecodeString(strings.TrimPrefix(header.Get(name), "sha256="))
-		if err == nil && len(given) > 0 {
-			return hmac.Equal(given, mac.Sum(nil))
-		}
-	}
-	return false
-}
-
-// irrelevant says why a notification leads to no sync; empty when it does.
-func irrelevant(header http.Header, body []byte, branch string) string {
-	event := ""
-	for _, name := range []string{"X-GitHub-Event", "X-Forgejo-Event", "X-Gitea-Event", "X-Gitlab-Event"} {
-		if event == "" {
-			event = header.Get(name)
-		}
-	}
-	switch event {
-	case "push", "Push Hook", "System Hook":
-	default:
-		return "only pushes lead to a sync"
-	}
-	var push struct {
-		Ref string `json:"ref"`
-	}
-	if json.Unmarshal(body, &push) == nil && push.Ref != "" && push.Ref != "refs/heads/"+branch {
-		return "the push was to another branch"
-	}
-	return ""
+	content := sha256.Sum256(n.body)
+	return sha256.Sum256(append([]byte(delivery+"\x00"), content[:]...))
 }

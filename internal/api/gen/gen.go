@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -1217,7 +1218,7 @@ type GitSourceRequest struct {
 	// Heal Bring targets back that run something else than Git says. Otherwise that is only reported.
 	Heal *bool `json:"heal,omitempty"`
 
-	// HookSecret What push notifications are signed with, at least 16 characters. Never shown. Without it none are taken.
+	// HookSecret What push notifications are signed with, at least 16 characters: the host's secret, or GitLab's signing token (whsec_…). Never shown. Without it none are taken.
 	HookSecret json.RawMessage `json:"hook_secret,omitempty"`
 
 	// Interval The time between two polls, 1s to 24h.
@@ -2085,6 +2086,12 @@ type PutSourceParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// TakeHookFormdataBody defines parameters for TakeHook.
+type TakeHookFormdataBody struct {
+	// Payload The notification as JSON.
+	Payload string `form:"payload" json:"payload"`
+}
+
 // SyncSourceParams defines parameters for SyncSource.
 type SyncSourceParams struct {
 	// DryRun Only say what would be deployed.
@@ -2244,6 +2251,9 @@ type PutSourceJSONRequestBody = GitSourceRequest
 // TakeHookJSONRequestBody defines body for TakeHook for application/json ContentType.
 type TakeHookJSONRequestBody = PushNotification
 
+// TakeHookFormdataRequestBody defines body for TakeHook for application/x-www-form-urlencoded ContentType.
+type TakeHookFormdataRequestBody TakeHookFormdataBody
+
 // SyncSourceJSONRequestBody defines body for SyncSource for application/json ContentType.
 type SyncSourceJSONRequestBody = SyncRequest
 
@@ -2315,7 +2325,7 @@ type ServerInterface interface {
 	// PutSource Make a source, or change it
 	// (PUT /gitops/sources/{name})
 	PutSource(w http.ResponseWriter, r *http.Request, name SourceName, params PutSourceParams)
-	// TakeHook Take a push notification of GitHub, GitLab, Gitea or Forgejo
+	// TakeHook Take a push notification of a Git host
 	// (POST /gitops/sources/{name}/hook)
 	TakeHook(w http.ResponseWriter, r *http.Request, name SourceName)
 	// SyncSource Read the branch now
@@ -2501,7 +2511,7 @@ func (_ Unimplemented) PutSource(w http.ResponseWriter, r *http.Request, name So
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// TakeHook Take a push notification of GitHub, GitLab, Gitea or Forgejo
+// TakeHook Take a push notification of a Git host
 // (POST /gitops/sources/{name}/hook)
 func (_ Unimplemented) TakeHook(w http.ResponseWriter, r *http.Request, name SourceName) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -8558,8 +8568,9 @@ func (response PutSource503ApplicationProblemPlusJSONResponse) VisitPutSourceRes
 }
 
 type TakeHookRequestObject struct {
-	Name SourceName `json:"name"`
-	Body *TakeHookJSONRequestBody
+	Name         SourceName `json:"name"`
+	JSONBody     *TakeHookJSONRequestBody
+	FormdataBody *TakeHookFormdataRequestBody
 }
 
 type TakeHookResponseObject interface {
@@ -8672,6 +8683,23 @@ func (response TakeHook422ApplicationProblemPlusJSONResponse) VisitTakeHookRespo
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TakeHook429ApplicationProblemPlusJSONResponse struct {
+	TooManyApplicationProblemPlusJSONResponse
+}
+
+func (response TakeHook429ApplicationProblemPlusJSONResponse) VisitTakeHookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -12477,7 +12505,7 @@ type StrictServerInterface interface {
 	// PutSource Make a source, or change it
 	// (PUT /gitops/sources/{name})
 	PutSource(ctx context.Context, request PutSourceRequestObject) (PutSourceResponseObject, error)
-	// TakeHook Take a push notification of GitHub, GitLab, Gitea or Forgejo
+	// TakeHook Take a push notification of a Git host
 	// (POST /gitops/sources/{name}/hook)
 	TakeHook(ctx context.Context, request TakeHookRequestObject) (TakeHookResponseObject, error)
 	// SyncSource Read the branch now
@@ -13151,13 +13179,28 @@ func (sh *strictHandler) TakeHook(w http.ResponseWriter, r *http.Request, name S
 	var request TakeHookRequestObject
 
 	request.Name = name
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 
-	var body TakeHookJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
+		var body TakeHookJSONRequestBody
+		if err := runtime.BindJSONBody(r, &body); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+		request.JSONBody = &body
+
 	}
-	request.Body = &body
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
+		if err := r.ParseForm(); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
+			return
+		}
+		var body TakeHookFormdataRequestBody
+		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
+			return
+		}
+		request.FormdataBody = &body
+	}
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.TakeHook(ctx, request.(TakeHookRequestObject))

@@ -1,0 +1,146 @@
+package gitops
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"rollcall/internal/rollout"
+)
+
+// event is what a notification is about.
+type event struct {
+	// name is how the host calls it.
+	name string
+	// delivery is the name that the host has given this delivery; empty when it gives none.
+	delivery string
+	// refs are the references that were pushed to; none when the notification names none that can be compared.
+	refs []string
+}
+
+// payload is the notification that a form carries.
+func payload(body []byte) []byte {
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil
+	}
+	return []byte(form.Get("payload"))
+}
+
+const pingEvent = "diagnostics:ping"
+
+// isPing reports whether Bitbucket Data Center tries out the connection, which it does without a signature, too.
+func isPing(header http.Header) bool { return header.Get("X-Event-Key") == pingEvent }
+
+// eventHeaders name the event; deliveryHeaders name the delivery, which stays the same when the host repeats it.
+func eventHeaders() []string {
+	return []string{"X-GitHub-Event", "X-Forgejo-Event", "X-Gitea-Event", "X-Gogs-Event", "X-Gitlab-Event", "X-Event-Key"}
+}
+
+func deliveryHeaders() []string {
+	return []string{
+		"X-GitHub-Delivery", "X-Forgejo-Delivery", "X-Gitea-Delivery", "X-Gogs-Delivery",
+		"Idempotency-Key", "Webhook-Id", "X-Gitlab-Event-UUID", // GitLab's, the one that stays the same first
+		"X-Request-UUID", // Bitbucket Cloud's
+	}
+}
+
+func first(header http.Header, names []string) string {
+	for _, name := range names {
+		if value := header.Get(name); value != "" {
+			return value
+		}
+	}
+	return ""
+}
+
+// read finds out what the notification is about. CodeInvalid when it is no JSON object.
+func (n *notification) read() (event, error) {
+	var said struct {
+		// Ref is what GitHub, GitLab, Gitea, Forgejo and Gogs say.
+		Ref string `json:"ref"`
+		// Push is Bitbucket Cloud's; a change without New is a removal.
+		Push struct {
+			Changes []struct{ New, Old *cloudRef } `json:"changes"`
+		} `json:"push"`
+		// Changes are Bitbucket Data Center's.
+		Changes []struct {
+			Ref struct {
+				ID string `json:"id"`
+			} `json:"ref"`
+		} `json:"changes"`
+		// ID, EventType and Resource are Azure DevOps'.
+		ID        any    `json:"id"`
+		EventType string `json:"eventType"`
+		Resource  struct {
+			RefUpdates []struct {
+				Name string `json:"name"`
+			} `json:"refUpdates"`
+		} `json:"resource"`
+	}
+	trimmed := bytes.TrimLeft(n.content, " \t\r\n")
+	if !bytes.HasPrefix(trimmed, []byte("{")) || !json.Valid(trimmed) {
+		return event{}, &rollout.Error{Code: rollout.CodeInvalid, Message: "the notification is not a JSON object, or not in the form's field payload"}
+	}
+	_ = json.Unmarshal(trimmed, &said) // a field of another type counts as one that is not there
+	e := event{name: first(n.header, eventHeaders()), delivery: first(n.header, deliveryHeaders())}
+	if e.name == "" {
+		e.name = said.EventType
+	}
+	switch id, named := said.ID.(string); {
+	case e.delivery != "":
+	case n.header.Get("X-Event-Key") != "": // Bitbucket Data Center; elsewhere proxies set this, anew each time
+		e.delivery = n.header.Get("X-Request-Id")
+	case named:
+		e.delivery = id
+	}
+	refs := []string{said.Ref}
+	for _, c := range said.Push.Changes {
+		for _, ref := range []*cloudRef{c.New, c.Old} {
+			refs = append(refs, ref.full())
+		}
+	}
+	for _, c := range said.Changes {
+		refs = append(refs, c.Ref.ID)
+	}
+	for _, u := range said.Resource.RefUpdates {
+		refs = append(refs, u.Name)
+	}
+	e.refs = slices.DeleteFunc(refs, func(ref string) bool { return ref == "" })
+	return e, nil
+}
+
+// cloudRef is how Bitbucket Cloud names a branch or a tag.
+type cloudRef struct {
+	Type string `json:"type"`
+	Name string `json:"name"`
+}
+
+func (r *cloudRef) full() string {
+	switch {
+	case r == nil || r.Name == "":
+		return ""
+	case r.Type == "branch" || r.Type == "named_branch":
+		return "refs/heads/" + r.Name
+	default:
+		return "refs/tags/" + r.Name
+	}
+}
+
+// irrelevant says why a notification leads to no sync; empty when it does.
+func (e *event) irrelevant(branch string) string {
+	switch strings.ToLower(e.name) {
+	case "push", "push hook", "system hook", "repo:push", "repo:refs_changed", "git.push":
+	case pingEvent:
+		return "the test of the connection is signed as it should be"
+	default:
+		return "only pushes lead to a sync"
+	}
+	if len(e.refs) > 0 && !slices.Contains(e.refs, "refs/heads/"+branch) {
+		return "the push was to another branch"
+	}
+	return ""
+}

@@ -1,0 +1,169 @@
+package gitops
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// notification is what a host has sent: the body as it came, and its JSON, which a form carries in a field.
+type notification struct {
+	header        http.Header
+	body, content []byte
+}
+
+// scheme is one way in which hosts prove that they know the secret.
+type scheme struct {
+	// header carries the proof, after prefix.
+	header, prefix string
+	// hosts are who uses it.
+	hosts string
+	// proves reports whether the rest of the header's value is right for the secret, at a time.
+	proves func(n *notification, secret rollout.Secret, value string, now time.Time) bool
+}
+
+// proofs lists all of them. One good proof is enough: some hosts send several, and not all of them of this secret.
+func proofs() []scheme {
+	return []scheme{
+		{"X-Hub-Signature-256", "sha256=", "GitHub", (*notification).hexMAC},
+		{"X-Hub-Signature", "sha256=", "Bitbucket", (*notification).hexMAC},
+		{"X-Forgejo-Signature", "", "Forgejo", (*notification).hexMAC},
+		{"X-Gitea-Signature", "", "Gitea", (*notification).hexMAC},
+		{"X-Gogs-Signature", "", "Gogs", (*notification).hexMAC},
+		{"Webhook-Signature", "", "v1 of Standard Webhooks: GitLab's signing token", (*notification).standard},
+		{"X-Gitlab-Token", "", "GitLab's secret token", (*notification).token},
+		{"Authorization", "Basic ", "Azure DevOps and Bitbucket Data Center, with the secret as password", (*notification).password},
+	}
+}
+
+// signed reports whether the notification proves that its sender has the secret.
+func (n *notification) signed(secret rollout.Secret, now time.Time) bool {
+	return slices.ContainsFunc(proofs(), func(s scheme) bool {
+		value, ok := cutPrefixFold(n.header.Get(s.header), s.prefix)
+		return ok && value != "" && s.proves(n, secret, value, now)
+	})
+}
+
+func cutPrefixFold(text, prefix string) (string, bool) {
+	if len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
+		return "", false
+	}
+	return text[len(prefix):], true
+}
+
+func macOf(key []byte, parts ...[]byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	for _, part := range parts {
+		mac.Write(part)
+	}
+	return mac.Sum(nil)
+}
+
+// hexMAC is an HMAC-SHA256 of the body, in hexadecimals. GitHub signs a form as it sends it, Gitea and its relatives the
+// JSON in it.
+func (n *notification) hexMAC(secret rollout.Secret, value string, _ time.Time) bool {
+	given, err := hex.DecodeString(value)
+	key := []byte(secret.Reveal())
+	return err == nil && (hmac.Equal(given, macOf(key, n.body)) || hmac.Equal(given, macOf(key, n.content)))
+}
+
+// maxSkew is how far a signed timestamp may be from now.
+const maxSkew = 5 * time.Minute
+
+// standard is the signature of Standard Webhooks 1.0, https://www.standardwebhooks.com: one or more, separated by spaces,
+// over id, timestamp and body. The key is what follows whsec_, in base64.
+func (n *notification) standard(secret rollout.Secret, _ string, now time.Time) bool {
+	key := []byte(secret.Reveal())
+	if encoded, ok := strings.CutPrefix(secret.Reveal(), "whsec_"); ok {
+		decoded, err := base64.StdEncoding.DecodeString(encoded)
+		if err != nil {
+			return false
+		}
+		key = decoded
+	}
+	id, sent := n.header.Get("Webhook-Id"), n.header.Get("Webhook-Timestamp")
+	seconds, err := strconv.ParseInt(sent, 10, 64)
+	if err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > maxSkew {
+		return false
+	}
+	want := macOf(key, []byte(id+"."+sent+"."), n.body)
+	return slices.ContainsFunc(strings.Fields(n.header.Get("Webhook-Signature")), func(signature string) bool {
+		encoded, ok := strings.CutPrefix(signature, "v1,")
+		given, err := base64.StdEncoding.DecodeString(encoded)
+		return ok && err == nil && hmac.Equal(given, want)
+	})
+}
+
+func (n *notification) token(secret rollout.Secret, value string, _ time.Time) bool {
+	return same(value, secret.Reveal())
+}
+
+// password is the secret as the password of whatever user.
+func (n *notification) password(secret rollout.Secret, _ string, _ time.Time) bool {
+	_, password, ok := (&http.Request{Header: n.header}).BasicAuth()
+	return ok && same(password, secret.Reveal())
+}
+
+// same compares in a time that tells nothing of either.
+func same(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// credentials are the headers of a request that look as if they prove who has sent it, sorted.
+func credentials(header http.Header) []string {
+	var found []string
+	for name := range header {
+		lower := strings.ToLower(name)
+		if strings.Contains(lower, "signature") || strings.HasSuffix(lower, "-token") || lower == "authorization" {
+			found = append(found, name)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// unsigned is the refusal of a notification. It says the same whether or not there is such a source with a secret.
+func unsigned(header http.Header) error {
+	text := "the notification does not prove that its sender has the source's hook_secret, or the source has none: "
+	found := credentials(header)
+	if len(found) == 0 {
+		text += "it has no header with a signature"
+	} else {
+		for i := range found {
+			found[i] = described(found[i], header.Get(found[i]))
+		}
+		text += "it has " + shortened(strings.Join(found, ", "), maxComplaint)
+	}
+	var known []string
+	for _, s := range proofs() {
+		known = append(known, s.header+": "+s.prefix+"… ("+s.hosts+")")
+	}
+	return &rollout.Error{Code: rollout.CodeUnsigned, Message: text + "; known are " + strings.Join(known, ", ")}
+}
+
+// described names a header, and whether its kind is known, without repeating its value.
+func described(name, value string) string {
+	kind, _, cut := strings.Cut(value, "=")
+	for _, s := range proofs() {
+		if !strings.EqualFold(s.header, name) {
+			continue
+		}
+		if _, ok := cutPrefixFold(value, s.prefix); ok {
+			return name + ", which does not match"
+		}
+	}
+	if cut && len(kind) < 10 && !strings.ContainsFunc(kind, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') }) {
+		return name + " of the unknown kind " + kind
+	}
+	return name + " of an unknown kind"
+}
