@@ -134,3 +134,26 @@ func TestHAProxy_RefusesToStarveOtherServers(t *testing.T) {
 	call.Setting = setting(10)
 	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.AnswerDone, "2 of 2")
 }
+
+func TestHAProxyGuide_ConfigurationIsValid(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/routers/haproxy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, config, _ := strings.Cut(string(guide), "```haproxy\n")
+	config, _, _ = strings.Cut(config, "```")
+	dir := shortDir(t)
+	for _, folder := range []string{"/run/haproxy/", "/var/lib/haproxy/"} { // which are not there on every machine
+		config = strings.ReplaceAll(config, folder, dir+"/")
+	}
+	file := filepath.Join(dir, "cfg")
+	for name, text := range map[string]string{file: config, filepath.Join(dir, "state"): "1\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said, err := exec.CommandContext(t.Context(), haproxyProgram(t), "-c", "-f", file).CombinedOutput(); err != nil || strings.Contains(string(said), "WARNING") {
+		t.Errorf("%v: %s", err, said)
+	}
+}
