@@ -61,7 +61,7 @@ func addBystanders(n *rollout.NewDeployment, ended *rollout.Snapshot) {
 		b := again(t)
 		b.Want = b.Version // it stays as it is
 		b.Position = len(n.Targets)
-		initTarget(&n.Deployment, &b, rollout.Remembered{Health: b.Health})
+		initTarget(&n.Deployment, &b, rollout.Remembered{Address: b.Address, Health: b.Health})
 		n.Targets = append(n.Targets, b)
 	}
 	n.Deployment.Counts = rollout.Count(n.Targets)
