@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -116,7 +117,7 @@ func progress(d deployment, targets *fleet.Fleet) string {
 // conclude prints how it ended; the error is nil when it ended well.
 func conclude(out io.Writer, d deployment, targets *fleet.Fleet) error {
 	for _, e := range d.Result.Errors {
-		fmt.Fprintf(out, "         %s: %s\n", e.Target, e.Message)
+		fmt.Fprintf(out, "         %s: %s\n", cmp.Or(e.Target, "router"), e.Message)
 	}
 	if !d.Result.Success {
 		return fmt.Errorf("the rollout ended as %s: %s", d.State, d.Reason)

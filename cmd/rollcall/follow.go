@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,7 +77,7 @@ func (s *session) conclude(d *gen.Deployment) {
 			fmt.Fprintf(s.out, "  … %d more: rollcall targets %s\n", len(d.Result.Errors)-most, d.ID)
 			break
 		}
-		fmt.Fprintf(s.out, "  %s: %s\n", e.Target, printable(e.Message))
+		fmt.Fprintf(s.out, "  %s: %s\n", cmp.Or(e.Target, "router"), printable(e.Message))
 	}
 }
 

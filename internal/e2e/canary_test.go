@@ -202,3 +202,29 @@ func TestATargetThatFallsSickInTheBakeTurnsTheCanaryRound(t *testing.T) {
 		t.Errorf("left with weights %v", weights)
 	}
 }
+
+func TestCanary_HalfOfWhatServesStaysInService(t *testing.T) {
+	t.Parallel()
+	f := mixed(t, 10)
+	b := newBalancer(t, f, twoSides)
+	p := serve(t, dbtest.New(t))
+	d := p.awaitEnd(p.post(routed(b, "v2", object{"type": "canary", "stages": []int{10, 100}, "stage_duration": "50ms"})).ID)
+	assertEnd(p, d, "completed", true)
+	for _, w := range b.all() {
+		out := 0
+		for _, backend := range w.Backends {
+			if backend.Weight == 0 {
+				out++
+			}
+		}
+		if out > 5 {
+			t.Errorf("%d of 10 targets are out of service at %d %%", out, w.NewWeight)
+		}
+	}
+	if f.MaxOpen() > 5 {
+		t.Errorf("%d calls at once", f.MaxOpen())
+	}
+	b.assertDrained(t)
+	assertRuns(t, f, allRun("v2"))
+	assertTruth(p, d.ID, f)
+}

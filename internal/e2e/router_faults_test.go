@@ -28,8 +28,11 @@ func TestWithARouterThatDoesNothingNoTargetIsCalled(t *testing.T) {
 				if d.Result.Success || d.State != "failed" && d.State != "rolled_back" {
 					t.Errorf("ended %s (%s): %+v", d.State, d.Reason, d.Result)
 				}
-				if !strings.Contains(d.Reason, "the router did not move traffic") {
+				if !strings.Contains(d.Reason, "the router did not move traffic") || strings.Contains(d.Reason, "the rollback did not succeed") {
 					t.Errorf("the reason is %q", d.Reason)
+				}
+				if len(d.Result.Errors) != 1 || d.Result.Errors[0].Target != "" || d.Result.Errors[0].Message == "" {
+					t.Errorf("the errors are %+v", d.Result.Errors)
 				}
 				if calls := len(f.Calls()); calls > 0 {
 					t.Errorf("%d calls", calls)

@@ -59,7 +59,7 @@ type Strategy struct {
 	BatchSize  Sizes     `json:"batch_size,omitempty"`
 	BatchDelay *Duration `json:"batch_delay,omitempty"`
 
-	// blue_green: how many at once (0: all), and for how long the old side is kept.
+	// blue_green and canary: how many at once (0: all of them, and for canary at most half).
 	MaxParallel *int      `json:"max_parallel,omitempty"`
 	Promotion   string    `json:"promotion,omitempty"`
 	KeepOldFor  *Duration `json:"keep_old_for,omitempty"`

@@ -16,8 +16,8 @@ const (
 	promoteManual           = "manual"
 )
 
-// canary updates a growing share of the targets, stage by stage, and watches each stage before it goes on. It stops as
-// soon as too few of them can still be verified.
+// canary updates a growing share of the targets, stage by stage, and watches each stage before it goes on. A large stage is
+// updated in parts, so that enough targets stay in service. It stops as soon as too few of them can still be verified.
 func canary() kind {
 	return kind{
 		Description: Description{
@@ -27,6 +27,10 @@ func canary() kind {
 				{
 					"stages", "list of percentages or {percent, duration, promotion}", "[10,25,50,100]",
 					"shares of the targets, rounded up; they rise strictly and end at 100; promotion manual waits for promote",
+				},
+				{
+					"max_parallel", "integer", "0",
+					"how many targets of a stage are updated at once; 0 means as many as leave at least half of all targets in service",
 				},
 				{"stage_duration", "duration", `"1m"`, "how long a stage is watched that names no duration"},
 				{
@@ -48,6 +52,12 @@ func resolveCanary(p *params, n int, s *rollout.Strategy) []rollout.Wave {
 	threshold := p.fraction("success_threshold", defaultSuccessThreshold)
 	s.SuccessThreshold = &threshold
 	s.Stages = p.stages("stages", duration)
+	parallel := p.count("max_parallel")
+	s.MaxParallel = &parallel
+	most := parallel
+	if most == 0 {
+		most = max(n/2, 1) //nolint:mnd // half of them stay in service
+	}
 	var waves []rollout.Wave
 	done := 0
 	for _, stage := range s.Stages {
@@ -55,7 +65,7 @@ func resolveCanary(p *params, n int, s *rollout.Strategy) []rollout.Wave {
 		size := reach - done
 		done = reach
 		w := rollout.Wave{
-			Size: size, Parallel: max(size, 1), Weight: stage.Percent, Bake: stage.Duration + s.Bake,
+			Size: size, Parallel: max(min(size, most), 1), Weight: stage.Percent, Bake: stage.Duration + s.Bake,
 		}
 		if stage.Promotion == promoteManual {
 			w.Gate = rollout.GateNext

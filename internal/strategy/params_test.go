@@ -157,7 +157,7 @@ func TestLeftOutParametersOfTheOtherStrategiesHaveTheirDefaults(t *testing.T) {
 	for object, want := range map[string]string{
 		`{"type":"blue_green"}`: `{"type":"blue_green","on_failure":"rollback","max_failures":0,"progress_deadline":"10m0s","bake":"0s",` +
 			`"max_parallel":0,"promotion":"auto","keep_old_for":"0s"}`,
-		`{"type":"canary"}`: `{"type":"canary","on_failure":"rollback","progress_deadline":"10m0s","bake":"0s","stages":[` +
+		`{"type":"canary"}`: `{"type":"canary","on_failure":"rollback","progress_deadline":"10m0s","bake":"0s","max_parallel":0,"stages":[` +
 			`{"percent":10,"duration":"1m0s","promotion":"auto"},{"percent":25,"duration":"1m0s","promotion":"auto"},` +
 			`{"percent":50,"duration":"1m0s","promotion":"auto"},{"percent":100,"duration":"1m0s","promotion":"auto"}],` +
 			`"stage_duration":"1m0s","success_threshold":0.95}`,

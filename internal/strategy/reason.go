@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -137,10 +138,18 @@ func (p *planner) endReason(state rollout.State) string {
 		return "rolled back: " + p.out.Status.Progress.Cause
 	default:
 		if p.d.Direction == rollout.Backward && !p.d.Operator.Abort {
+			if p.untouched() {
+				return p.out.Status.Progress.Cause + "; no target was called, but the router has not confirmed that the old side serves"
+			}
 			return "the rollback did not succeed; it began because " + p.out.Status.Progress.Cause
 		}
 		return p.out.Status.Progress.Cause
 	}
+}
+
+// untouched reports whether no call has reached any target.
+func (p *planner) untouched() bool {
+	return !slices.ContainsFunc(p.s.Targets, func(t rollout.Target) bool { return t.Touched() })
 }
 
 func targets(n int) string { return plural(n, "target", "targets") }

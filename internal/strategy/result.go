@@ -55,6 +55,9 @@ func Conclude(s *rollout.Snapshot) *rollout.Result {
 			r.Errors = append(r.Errors, rollout.TargetError{Target: t.ID, Message: t.Error, At: t.ErrorAt})
 		}
 	}
+	if route := d.Progress.Router; route != nil && route.Error != "" && !succeeded(d) {
+		r.Errors = append(r.Errors, rollout.TargetError{Message: "the router did not move traffic: " + route.Error, At: d.FinishedAt})
+	}
 	return r
 }
 

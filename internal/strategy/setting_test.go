@@ -15,7 +15,7 @@ func TestTheOldSideKeepsItsShareForAsLongAsOneOfItsTargetsServes(t *testing.T) {
 	for n := 2; n <= 12; n++ {
 		for _, stages := range []string{"[10,50,100]", "[50,100]", "[1,99,100]", "[10,25,50,100]"} {
 			s := played(t, fmt.Sprintf("targets %d", n), versionCheck, "router",
-				fmt.Sprintf(`strategy {"type":"canary","stages":%s,"stage_duration":"1s"}`, stages))
+				fmt.Sprintf(`strategy {"type":"canary","stages":%s,"stage_duration":"1s","max_parallel":100}`, stages))
 			if s.stored.Deployment.State != rollout.StateCompleted || len(s.storedBook.ids) < 3 {
 				t.Fatalf("%d targets, %s: %s after %d settings", n, stages, s.stored.Deployment.State, len(s.storedBook.ids))
 			}

@@ -29,7 +29,25 @@ func (p *planner) shareWithin(wave int) int {
 	if p.d.Stop == rollout.StopHalted {
 		return p.shareAfter(0)
 	}
-	return p.shareAfter(wave - 1)
+	return max(p.shareAfter(wave-1), p.shareInParts(wave))
+}
+
+// shareInParts is the new side's share while a stage is updated in parts: it grows with the targets that are verified, from
+// that of the stage before to its own. Else fewer and fewer targets of the old side would get nearly all traffic. 0 when the
+// stage is updated at once.
+func (p *planner) shareInParts(wave int) int {
+	w := p.spec.Waves[wave-1]
+	if !p.kind.gradual || w.Parallel >= w.Size {
+		return 0
+	}
+	verified := 0
+	for i := range p.s.Targets {
+		if t := &p.s.Targets[i]; t.Wave == wave && t.State == rollout.TargetUpdated {
+			verified++
+		}
+	}
+	before := p.shareAfter(wave - 1)
+	return before + (w.Weight-before)*verified/w.Size
 }
 
 // shareNow is the new side's share until a wave has its outcome. While a person is waited for it gets no more than it has.

@@ -207,6 +207,9 @@ func (s *sim) checkShareHeld(before *rollout.Deployment, d *rollout.Decision) {
 	case wave > 1:
 		earned = before.Spec.Waves[wave-2].Weight
 	}
+	if w := before.Spec.Waves[wave-1]; open > 0 && w.Parallel < w.Size {
+		earned += s.earned(before, w, earned) // in parts
+	}
 	if s.liveBook.confirmed.NewWeight <= earned {
 		return
 	}

@@ -30,6 +30,7 @@ func randomStrategy(rng *rand.Rand, kind string, n int) json.RawMessage {
 		parameters["keep_old_for"] = pick(rng, "0s", "3s", "12s", "30s")
 	case "canary":
 		parameters["stages"] = randomStages(rng)
+		parameters["max_parallel"] = pick(rng, 0, 0, 1, 1+rng.IntN(n+1), 100)
 		parameters["stage_duration"] = pick(rng, "0s", "1s", "3s", "3s", "15s")
 		parameters["success_threshold"] = float64(pick(rng, 1, 34, 50, 55, 67, 80, 95, 95, 100)) / 100
 	}
@@ -131,7 +132,7 @@ func steadyStrategy(rng *rand.Rand, d *rollout.Deployment, targets []rollout.Tar
 	common := fmt.Sprintf(`"on_failure":"rollback","bake":%q,"progress_deadline":"10m"`, bake)
 	switch rng.IntN(4) {
 	case 0:
-		return fmt.Sprintf(`{"type":"canary","stages":[10,{"percent":%d,"promotion":%q},100],"stage_duration":"1s","success_threshold":%g,%s}`,
+		return fmt.Sprintf(`{"type":"canary","stages":[10,{"percent":%d,"promotion":%q},100],"stage_duration":"1s","success_threshold":%g,"max_parallel":100,%s}`,
 			11+rng.IntN(89), pick(rng, "auto", "manual"), pick(rng, 0.5, 0.8, 1), common)
 	case 1:
 		randomSlots(rng, d, targets)

@@ -179,7 +179,7 @@ func routerCoverage() []string {
 		"router: known to run the version, and not verified", "router: taken out", "router: called without traffic", "router: drained", "router: switched", "router: back by one write",
 		"router: no old target is in service", "router: the last ones in service stay", "router: called in service, for want of others",
 		"router: called back in the slot that serves", "router: never confirmed at the end", "stopped: router", "stopped: traffic was not moved",
-		"router: sick while a person is waited for", "router: restarted", "router: drift was noticed",
+		"router: sick while a person is waited for", "router: a share grows in parts", "router: restarted", "router: drift was noticed",
 		"router: settled, completed", "router: settled, rolled_back", "router: settled, aborted", "router: settled, failed",
 		"undo by slot: checked first, switched, rolled_back", "undo by slot: checked first, rolled_back",
 		"undo by slot: no switch, rolled_back", "undo by slot: called, switched, rolled_back",

@@ -166,10 +166,29 @@ func (s *sim) allowedShare(before *rollout.Deployment) int {
 			break
 		}
 	}
-	if wave == 0 {
+	share := 0
+	if wave > 0 {
+		share = before.Spec.Waves[wave-1].Weight
+	}
+	if next := before.Spec.Waves[before.Progress.Wave-1]; wave < before.Progress.Wave && next.Parallel < next.Size {
+		share += s.earned(before, next, share) // in parts
+	}
+	return share
+}
+
+// earned is what the verified targets of a canary's stage that is updated in parts add to the share before it.
+func (s *sim) earned(before *rollout.Deployment, w rollout.Wave, share int) int {
+	verified := 0
+	for i := range s.live.Targets {
+		if t := &s.live.Targets[i]; t.Wave == before.Progress.Wave && t.State == rollout.TargetUpdated {
+			verified++
+		}
+	}
+	if before.Spec.Strategy.Type != "canary" || verified == 0 {
 		return 0
 	}
-	return before.Spec.Waves[wave-1].Weight
+	s.cover("router: a share grows in parts")
+	return (w.Weight - share) * verified / w.Size
 }
 
 // checkOut wants no more than a wave to be taken out, beside those that were given up or whose side has no share.

@@ -1464,8 +1464,11 @@ type PushNotification = json.RawMessage
 
 // Result How it ended; null until then.
 type Result struct {
-	DurationMs        float64                `json:"duration_ms"`
-	Errors            []TargetError          `json:"errors"`
+	DurationMs float64       `json:"duration_ms"`
+	Errors     []TargetError `json:"errors"`
+
+	// Metadata stopped_at_stage is the number of the stage, from 1, at which a canary stopped that did not succeed, else null;
+	// active_slot is the slot that serves, null without slots.
 	Metadata          map[string]interface{} `json:"metadata"`
 	State             DeploymentState        `json:"state"`
 	Success           bool                   `json:"success"`
@@ -1697,7 +1700,9 @@ type Target struct {
 type TargetError struct {
 	At      time.Time `json:"at"`
 	Message string    `json:"message"`
-	Target  string    `json:"target"`
+
+	// Target The target's id; empty for an error that is no target's, such as one of the router.
+	Target string `json:"target"`
 }
 
 // TargetList defines model for TargetList.
