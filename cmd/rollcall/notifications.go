@@ -96,7 +96,7 @@ type notificationsPutCmd struct {
 	Kind        string   `help:"webhook, slack, cdevents or github."`
 	Service     []string `help:"Of which service it is told; repeatable (default: the file's, else all)."`
 	Environment []string `short:"e" help:"Of which environment it is told; repeatable (default: the file's, else all)."`
-	State       []string `help:"What it is told of: in_progress, completed, failed, rolled_back, aborted, superseded; repeatable."`
+	State       []string `help:"What it is told of: in_progress, waiting, completed, failed, rolled_back, aborted, superseded; repeatable."`
 }
 
 // Run makes the notification as the file and the flags say. Where it is comes from the file alone: a flag can be seen by others.

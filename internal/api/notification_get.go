@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 
 	"rollcall/internal/api/gen"
@@ -22,8 +23,18 @@ func notificationJSON(n *rollout.Notification) gen.Notification {
 		Name: n.Name, Kind: gen.NotificationKind(n.Kind), Services: orNone(n.Services), Environments: orNone(n.Environments),
 		States:    encodeAll(n.States, func(s *rollout.State) gen.ToldState { return gen.ToldState(*s) }),
 		HasSecret: n.Secrets.Signing != "", HasToken: n.Secrets.Token != "", Readable: n.Secrets.Unreadable == "",
-		Revision: n.Revision, CreatedAt: n.CreatedAt.UTC(), UpdatedAt: n.UpdatedAt.UTC(),
+		CdeventsVersion: cdeventsShown(n),
+		Revision:        n.Revision, CreatedAt: n.CreatedAt.UTC(), UpdatedAt: n.UpdatedAt.UTC(),
 	}
+}
+
+// cdeventsShown is null for other kinds. One that was made before there was a choice has none stored.
+func cdeventsShown(n *rollout.Notification) *gen.CDEventsVersion {
+	if n.Kind != rollout.NotificationCDEvents {
+		return nil
+	}
+	version := gen.CDEventsVersion(cmp.Or(n.CDEventsVersion, rollout.CDEvents04))
+	return &version
 }
 
 // orNone keeps a nil list from becoming null.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"reflect"
 
@@ -38,6 +39,9 @@ func (s *server) PutNotification(ctx context.Context, in gen.PutNotificationRequ
 func sameNotification(a, b *rollout.Notification) bool {
 	x, y := *a, *b
 	for _, n := range []*rollout.Notification{&x, &y} {
+		if n.Kind == rollout.NotificationCDEvents {
+			n.CDEventsVersion = cmp.Or(n.CDEventsVersion, rollout.CDEvents04)
+		}
 		n.ID, n.Name, n.Revision, n.CreatedAt, n.UpdatedAt = "", "", 0, b.CreatedAt, b.UpdatedAt
 	}
 	return reflect.DeepEqual(x, y)

@@ -31,8 +31,22 @@ func (q *notificationRequest) read() rollout.Notification {
 		q.add("/kind", "is %s and cannot become another: delete the notification, or make one of another name", q.present.Kind)
 	}
 	n.States = q.states(n.Kind)
+	n.CDEventsVersion = q.cdeventsVersion(n.Kind)
 	n.Secrets = q.secrets(n.Kind)
 	return n
+}
+
+// cdeventsVersion is the one asked for, else the older one; other kinds have none.
+func (q *notificationRequest) cdeventsVersion(kind rollout.NotificationKind) string {
+	switch given := q.body.CdeventsVersion; {
+	case given != nil && kind != rollout.NotificationCDEvents:
+		q.add("/cdevents_version", "is for the kind cdevents alone")
+		return ""
+	case kind != rollout.NotificationCDEvents:
+		return ""
+	default:
+		return string(or(given, rollout.CDEvents04))
+	}
 }
 
 // states are those asked for, else all that the kind has words for, in the order of a deployment's life.

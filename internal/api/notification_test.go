@@ -39,8 +39,8 @@ func TestANotificationIsMadeChangedReadListedAndForgotten(t *testing.T) {
 	}
 	for field, want := range map[string]any{
 		"name": "main", "kind": "webhook", "services": []any{"checkout", "search"}, "environments": []any{},
-		"states":     []any{"in_progress", "completed", "failed", "rolled_back", "aborted", "superseded"},
-		"has_secret": false, "has_token": false, "readable": true, "revision": 1.0,
+		"states":           []any{"in_progress", "waiting", "completed", "failed", "rolled_back", "aborted", "superseded"},
+		"cdevents_version": nil, "has_secret": false, "has_token": false, "readable": true, "revision": 1.0,
 	} {
 		if got := made.object(t)[field]; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is %v, not %v", field, got, want)
@@ -72,6 +72,21 @@ func TestANotificationIsMadeChangedReadListedAndForgotten(t *testing.T) {
 	c.get(aNotification+"/deliveries").wantProblem(t, http.StatusNotFound, noPointer)
 }
 
+func TestCDEvents_VersionIsChosen(t *testing.T) {
+	t.Parallel()
+	c, _ := serveSources(t, api.Remotes{}, withKey(t))
+	for _, step := range []struct {
+		more, version string
+		revision      float64
+	}{{"", "0.4.1", 1}, {`, "cdevents_version": "0.4.1"`, "0.4.1", 1}, {`, "cdevents_version": "0.5.1"`, "0.5.1", 2}, {"", "0.4.1", 3}} {
+		putNotification(c, `{"kind": "cdevents", "url": "https://hooks.example.com/x"`+step.more+`}`)
+		got := c.get(aNotification).want(t, http.StatusOK).object(t)
+		if got["cdevents_version"] != step.version || got["revision"] != step.revision {
+			t.Errorf("%q: %v, revision %v", step.more, got["cdevents_version"], got["revision"])
+		}
+	}
+}
+
 func TestANotificationThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
 	t.Parallel()
 	c, s := serveSources(t, api.Remotes{}, withKey(t))
@@ -82,19 +97,22 @@ func TestANotificationThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
 		`{}`:                  "/kind",
 		`{"kind": "pigeon"}`:  "/kind",
 		`{"kind": "webhook"}`: "/url",
-		`{"kind": "webhook", "url": "ftp://hooks.example.com/planted"}`:                                    "/url",
-		`{"kind": "webhook", "url": "https://ann:planted@hooks.example.com/"}`:                             "/url",
-		`{"kind": "webhook", "url": "https://forbidden.example.com/planted"}`:                              "/url",
-		`{"kind": "github", "url": "https://github.com/o/planted", "token": "t"}`:                          "/url",
-		`{"kind": "github", "url": "https://api.github.com/repos/o/n"}`:                                    "/token",
-		hook(`, "services": ["Not A Name"]`):                                                               "/services/0",
-		hook(`, "environments": ["*"]`):                                                                    "/environments/0",
-		hook(`, "states": []`):                                                                             "/states",
-		hook(`, "states": ["pending"]`):                                                                    "/states/0",
-		hook(`, "secret": "planted"`):                                                                      "/secret",
-		hook(`, "secret": ""`):                                                                             "/secret",
-		hook(`, "token": "planted"`):                                                                       "/token",
-		hook(`, "address": "x"`):                                                                           "/address",
+		`{"kind": "webhook", "url": "ftp://hooks.example.com/planted"}`:                           "/url",
+		`{"kind": "webhook", "url": "https://ann:planted@hooks.example.com/"}`:                    "/url",
+		`{"kind": "webhook", "url": "https://forbidden.example.com/planted"}`:                     "/url",
+		`{"kind": "github", "url": "https://github.com/o/planted", "token": "t"}`:                 "/url",
+		`{"kind": "github", "url": "https://api.github.com/repos/o/n"}`:                           "/token",
+		hook(`, "services": ["Not A Name"]`):                                                      "/services/0",
+		hook(`, "environments": ["*"]`):                                                           "/environments/0",
+		hook(`, "cdevents_version": "0.5.1"`):                                                     "/cdevents_version",
+		`{"kind": "cdevents", "url": "https://hooks.example.com/x", "cdevents_version": "0.3.0"}`: "/cdevents_version",
+		`{"kind": "cdevents", "url": "https://hooks.example.com/x", "states": ["waiting"]}`:       "/states/0",
+		hook(`, "states": []`):          "/states",
+		hook(`, "states": ["pending"]`): "/states/0",
+		hook(`, "secret": "planted"`):   "/secret",
+		hook(`, "secret": ""`):          "/secret",
+		hook(`, "token": "planted"`):    "/token",
+		hook(`, "address": "x"`):        "/address",
 		`{"kind": "cdevents", "url": "https://hooks.example.com/x", "states": ["completed", "failed"]}`:    "/states/1",
 		`{"kind": "slack", "url": "https://hooks.example.com/x", "secret": "` + aSigningKey + `"}`:         "/secret",
 		`{"kind": "github", "url": "https://api.github.com/repos/o/n", "token": "two words"}`:              "/token",

@@ -78,6 +78,8 @@ func decoders() map[string]decoder {
 		"internal/health/http.go":              {fuzz: "FuzzAnswer"},
 		"internal/health/pointer.go":           {fuzz: "FuzzPointer"},
 		"internal/health/prometheus.go":        {fuzz: "FuzzPrometheusText"},
+		"internal/health/query.go":             {fuzz: "FuzzQuery"},
+		"internal/health/words.go":             {fuzz: "FuzzWords"},
 		"internal/netguard/netguard.go":        {fuzz: "FuzzCheck"},
 		"internal/netguard/resolve.go":         {why: judged},
 		"internal/notify/github.go":            {fuzz: "FuzzOurs"},

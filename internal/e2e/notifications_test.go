@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/fleet"
 )
 
 // heard is one message as a receiver got it.
@@ -22,6 +25,8 @@ type heard struct {
 	kind string
 	// State and Deployment are those of the message's data.
 	state, deployment string
+	// waiting is the wait that it tells of, with the reason.
+	waiting string
 }
 
 // hearer receives webhooks; hang, while it is not nil, is called after a message was kept and before it is answered.
@@ -49,7 +54,13 @@ func newHearer(t *testing.T) *hearer {
 		}
 		var m struct {
 			Type string
-			Data *struct{ ID, State string }
+			Data *struct {
+				ID, State, Reason string
+				Waiting           *struct {
+					For  string
+					Wave int
+				}
+			}
 		}
 		if err := json.Unmarshal(body, &m); err != nil {
 			t.Errorf("%v: %s", err, body)
@@ -57,6 +68,9 @@ func newHearer(t *testing.T) *hearer {
 		got := heard{id: q.Header.Get("Webhook-Id"), kind: m.Type}
 		if m.Data != nil {
 			got.state, got.deployment = m.Data.State, m.Data.ID
+			if w := m.Data.Waiting; w != nil {
+				got.waiting = fmt.Sprintf("%s %d: %s", w.For, w.Wave, m.Data.Reason)
+			}
 		}
 		h.mu.Lock()
 		h.heard = append(h.heard, got)
@@ -125,6 +139,87 @@ func TestADeploymentIsToldWhenItStartsAndEndsInThatOrder(t *testing.T) {
 	}
 	if got := deaf.all(); len(got) != 0 {
 		t.Errorf("what nobody asked for was told: %+v", got)
+	}
+}
+
+// waits are what was told of waits, as "for wave", without repetitions of one id.
+func (h *hearer) waits(all []heard) (told []string) {
+	seen := map[string]bool{}
+	for _, m := range all {
+		if m.kind == "deployment.waiting" && !seen[m.id] {
+			seen[m.id] = true
+			told = append(told, m.waiting)
+		}
+	}
+	return told
+}
+
+func TestWaiting_PeopleAreToldOfEachWait(t *testing.T) {
+	t.Parallel()
+	database, f, h := dbtest.New(t), newFleet(t, 2, "v1"), newHearer(t)
+	p := serve(t, database)
+	p.tellTo(h, "people", object{"states": []string{"waiting"}})
+	body := request(f, "v2", object{
+		"type": "canary", "stages": []object{{"percent": 50, "duration": "0s", "promotion": "manual"}, {"percent": 100, "duration": "0s"}},
+		"on_failure": "pause", "success_threshold": 1,
+	})
+	f.Targets[1].Next(fleet.Behaviour{Status: 400})
+	d := p.post(body)
+	h.await("told of the gate", func(all []heard) bool { return len(h.waits(all)) == 1 })
+	p.kill() // who takes it over waits at the same gate, and says so to nobody again
+	p = serve(t, database)
+	p.ask("/deployments/"+d.ID+"/promote", http.StatusOK)
+	all := h.await("told of the failure", func(all []heard) bool { return len(h.waits(all)) == 2 })
+	if got := h.waits(all); !slices.Equal(got, []string{
+		"gate 1: stage 1 of 2 (50%) is verified and waits for promote before the next begins", got[1],
+	}) || !strings.HasPrefix(got[1], "failure 0: paused: ") {
+		t.Errorf("told %q", got)
+	}
+	p.ask("/deployments/"+d.ID+"/rollback", http.StatusOK)
+	assertEnd(p, p.awaitEnd(d.ID), "rolled_back", false)
+	if got := h.waits(h.all()); len(got) != 2 {
+		t.Errorf("told %q", got)
+	}
+}
+
+func TestWaiting_ApproversAreTold(t *testing.T) {
+	t.Parallel()
+	p, f, h := serve(t, dbtest.New(t)), newFleet(t, 1, "v1"), newHearer(t)
+	p.tellTo(h, "people", nil)
+	body := request(f, "v2", object{"type": "rolling"})
+	definition := maps.Clone(body)
+	delete(definition, "version")
+	delete(definition, "service")
+	delete(definition, "environment")
+	definition["protected"] = true
+	call(t, http.MethodPut, p.url+"/services/checkout/environments/production", definition, nil)
+	d := p.post(body)
+	h.await("told", func(all []heard) bool { return len(h.waits(all)) == 1 })
+	if got := h.waits(h.all())[0]; !strings.HasPrefix(got, "approval 0: protected: waits for promote by someone other") {
+		t.Errorf("told %q", got)
+	}
+	p.ask("/deployments/"+d.ID+"/abort", http.StatusOK)
+	all := h.await("told of the end", func(all []heard) bool { return len(all) == 2 })
+	if all[1].kind != "deployment.aborted" || all[1].waiting != "" {
+		t.Errorf("%+v", all)
+	}
+}
+
+func TestNone_NothingClaimsHealth(t *testing.T) {
+	t.Parallel()
+	p, f := serve(t, dbtest.New(t)), newFleet(t, 1, "v1")
+	body := request(f, "v2", object{"type": "rolling"})
+	body["health_checks"] = []object{{"type": "none"}}
+	d := p.awaitEnd(p.post(body).ID)
+	assertEnd(p, d, "completed", true)
+	if got := list[targetResult](p, "/deployments/"+d.ID+"/targets")[0]; got.Health != "unknown" || got.State != "updated" {
+		t.Errorf("%+v", got)
+	}
+	for _, path := range []string{"/deployments/" + d.ID + "/events", "/services/checkout/environments/production/status", "/ui/services", "/ui/deployments/" + d.ID} {
+		res, text := call(t, http.MethodGet, p.url+path, nil, nil)
+		if res.StatusCode != http.StatusOK || strings.Contains(strings.ReplaceAll(string(text), "unhealthy", ""), "healthy") {
+			t.Errorf("%s answers %d and claims health: %.2000s", path, res.StatusCode, text)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"net"
@@ -152,6 +153,45 @@ func FuzzAnswer(f *testing.F) {
 		}
 		if strings.ContainsFunc(seen.Version, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			t.Fatalf("%q has the version %q", text, seen.Version)
+		}
+	})
+}
+
+// FuzzQuery: an answer of Prometheus is healthy only when it is JSON, warns of nothing, and has no number beyond the limit.
+func FuzzQuery(f *testing.F) {
+	for _, seed := range []string{
+		`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"b"},"value":[1,"3"]}]}}`,
+		`{"status":"success","data":{"resultType":"scalar","result":[1,"NaN"]},"warnings":["cut"]}`,
+		`{"status":"error","errorType":"bad_data","error":"x"}`, `{"status":"success","data":{"resultType":"vector","result":null}}`, `[]`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		seen := judgeQuery(&rollout.Check{Query: "x", FailAbove: limit(5)}, 200, bytes.NewReader(text))
+		if seen.Status == "" || seen.Status == rollout.HealthDegraded {
+			t.Fatalf("%q is %q", text, seen.Status)
+		}
+		var answer queryAnswer
+		if seen.Status == rollout.Healthy && (json.Unmarshal(text, &answer) != nil || len(answer.Warnings) > 0 || answer.Status != "success") {
+			t.Fatalf("%q is healthy", text)
+		}
+	})
+}
+
+// FuzzWords: an answer is healthy only when its word is in the list of those that pass, and in no other.
+func FuzzWords(f *testing.F) {
+	for _, seed := range [][2]string{{`{"status":"UP"}`, "/status"}, {"UP", ""}, {`"up"`, ""}, {`{"status":["UP"]}`, "/status/0"}, {`{"a":tru`, "/a"}} {
+		f.Add([]byte(seed[0]), seed[1])
+	}
+	check := rollout.Check{PassValues: []string{"UP"}, FailValues: []string{"DOWN"}}
+	f.Fuzz(func(t *testing.T, text []byte, pointer string) {
+		check := check
+		check.StatusPointer = pointer
+		a := &answer{text: text}
+		seen := a.inWords(t.Context(), &check, "HTTP 200", rollout.Healthy)
+		word, err := a.word(pointer)
+		if passes := err == nil && strings.EqualFold(word, "up"); passes != (seen.Status == rollout.Healthy) {
+			t.Fatalf("%q at %q is %s", text, pointer, seen.Status)
 		}
 	})
 }

@@ -10,15 +10,29 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// The version of CDEvents that is spoken (github.com/cdevents/spec, v0.4.1), and the types of its events.
+// The types of events (github.com/cdevents/spec, tags v0.4.1 and v0.5.1), without their versions.
 const (
-	cdeventsVersion   = "0.4.1"
-	serviceDeployed   = "dev.cdevents.service.deployed.0.2.0"
-	serviceUpgraded   = "dev.cdevents.service.upgraded.0.2.0"
-	serviceRolledback = "dev.cdevents.service.rolledback.0.2.0"
+	serviceDeployed   = "dev.cdevents.service.deployed."
+	serviceUpgraded   = "dev.cdevents.service.upgraded."
+	serviceRolledback = "dev.cdevents.service.rolledback."
 	// notificationTested is one of our own, named as the specification wants custom events to be named.
-	notificationTested = "dev.cdeventsx.rollcall-notification.tested.0.1.0"
+	notificationTested = "dev.cdeventsx.rollcall-notification.tested."
 )
+
+// dialect is what versions of CDEvents differ in: those of the events, what the version is called, and whether a subject
+// names its type. Their schemas refuse each other's.
+type dialect struct {
+	version, service, custom string
+	specversion              bool
+	subjectType              bool
+}
+
+func dialectOf(version string) dialect {
+	if version == rollout.CDEvents05 {
+		return dialect{version: rollout.CDEvents05, service: "0.3.0", custom: "0.2.0", specversion: true}
+	}
+	return dialect{version: rollout.CDEvents04, service: "0.2.0", custom: "0.1.0", subjectType: true}
+}
 
 // cdevents sends a CDEvent in a CloudEvent 1.0, in structured content mode.
 type cdevents struct{ at place }
@@ -43,17 +57,18 @@ type cdEvent struct {
 }
 
 type cdContext struct {
-	Version   string    `json:"version"`
-	ID        string    `json:"id"`
-	Source    string    `json:"source"`
-	Type      string    `json:"type"`
-	Timestamp time.Time `json:"timestamp"`
+	Version     string    `json:"version,omitempty"`
+	SpecVersion string    `json:"specversion,omitempty"`
+	ID          string    `json:"id"`
+	Source      string    `json:"source"`
+	Type        string    `json:"type"`
+	Timestamp   time.Time `json:"timestamp"`
 }
 
 type cdSubject struct {
 	ID      string `json:"id"`
 	Source  string `json:"source"`
-	Type    string `json:"type"`
+	Type    string `json:"type,omitempty"`
 	Content any    `json:"content"`
 }
 
@@ -73,10 +88,18 @@ func (k cdevents) tell(ctx context.Context, send sender, c *rollout.ClaimedDeliv
 }
 
 func (k cdevents) event(c *rollout.ClaimedDelivery) cloudEvent {
-	m, source := &c.Message, k.at.source()
+	m, source, speaks := &c.Message, k.at.source(), dialectOf(c.Notification.CDEventsVersion)
 	e := cdEvent{
-		Context: cdContext{Version: cdeventsVersion, ID: c.ID, Source: source, Type: typeOf(m), Timestamp: m.At.UTC()},
+		Context: cdContext{ID: c.ID, Source: source, Type: speaks.typeOf(m), Timestamp: m.At.UTC()},
 		Subject: k.subject(m), CustomData: custom(m), CustomDataContentType: "application/json",
+	}
+	if speaks.specversion {
+		e.Context.SpecVersion = speaks.version
+	} else {
+		e.Context.Version = speaks.version
+	}
+	if !speaks.subjectType {
+		e.Subject.Type = ""
 	}
 	return cloudEvent{
 		SpecVersion: "1.0", ID: e.Context.ID, Source: source, Type: e.Context.Type, Subject: e.Subject.ID, Time: e.Context.Timestamp,
@@ -85,16 +108,16 @@ func (k cdevents) event(c *rollout.ClaimedDelivery) cloudEvent {
 }
 
 // typeOf says what happened to the service. A service that ran nothing before, as far as anybody knows, is deployed.
-func typeOf(m *rollout.Message) string {
+func (s dialect) typeOf(m *rollout.Message) string {
 	switch {
 	case m.Test():
-		return notificationTested
+		return notificationTested + s.custom
 	case m.State == rollout.StateRolledBack:
-		return serviceRolledback
+		return serviceRolledback + s.service
 	case len(m.PreviousVersions) > 0:
-		return serviceUpgraded
+		return serviceUpgraded + s.service
 	default:
-		return serviceDeployed
+		return serviceDeployed + s.service
 	}
 }
 

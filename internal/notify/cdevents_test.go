@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/url"
 	"strings"
@@ -38,26 +39,42 @@ func TestACDEventIsACloudEventThatRepeatsIt(t *testing.T) {
 	})
 }
 
-// allowed are the fields that the schemas of service.deployed, upgraded and rolledback 0.2.0 know (CDEvents v0.4.1), true for
-// those that they require; they allow no others.
-func allowed() map[string]map[string]bool {
-	return map[string]map[string]bool{
+// allowed are the fields that the schemas of service.deployed, upgraded and rolledback know, 0.2.0 in CDEvents v0.4.1 and 0.3.0
+// in v0.5.1; true for those that they require. They allow no others. The schemas themselves are in github.com/cdevents/spec.
+func allowed(version string) map[string]map[string]bool {
+	fields := map[string]map[string]bool{
 		"":                            {"context": true, "subject": true, "customData": false, "customDataContentType": false},
-		"context":                     {"version": true, "id": true, "source": true, "type": true, "timestamp": true, "schemaUri": false, "chainId": false, "links": false},
-		"subject":                     {"id": true, "source": false, "type": true, "content": true},
+		"context":                     {"id": true, "source": true, "type": true, "timestamp": true, "schemaUri": false, "chainId": false, "links": false},
+		"subject":                     {"id": true, "source": false, "content": true},
 		"subject/content":             {"environment": true, "artifactId": true},
 		"subject/content/environment": {"id": true, "source": false},
 	}
+	if version == rollout.CDEvents05 {
+		fields["context"]["specversion"] = true
+	} else {
+		fields["context"]["version"], fields["subject"]["type"] = true, true
+	}
+	return fields
 }
 
 func TestACDEventHasTheFieldsOfItsSchemaAndNoOthers(t *testing.T) {
 	t.Parallel()
+	for version, events := range map[string]string{"": "0.2.0", rollout.CDEvents04: "0.2.0", rollout.CDEvents05: "0.3.0"} {
+		checkFields(t, version, events)
+	}
+}
+
+// checkFields holds each event against the schema of the version; events is the version of the events in it.
+func checkFields(t *testing.T, version, events string) {
+	t.Helper()
 	for name, m := range map[string]rollout.Message{
 		"deployed":   completed(func(m *rollout.Message) { m.PreviousVersions = nil }),
 		"upgraded":   completed(nil),
 		"rolledback": completed(func(m *rollout.Message) { m.State, m.PreviousVersions = rollout.StateRolledBack, []string{"v0", "v1"} }),
 	} {
-		encoded, err := json.Marshal(cdevents{}.event(delivery(rollout.NotificationCDEvents, "http://x", m)))
+		d := delivery(rollout.NotificationCDEvents, "http://x", m)
+		d.Notification.CDEventsVersion = version
+		encoded, err := json.Marshal(cdevents{}.event(d))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +82,7 @@ func TestACDEventHasTheFieldsOfItsSchemaAndNoOthers(t *testing.T) {
 		if err := json.Unmarshal(encoded, &envelope); err != nil {
 			t.Fatal(err)
 		}
-		for path, fields := range allowed() {
+		for path, fields := range allowed(version) {
 			object := envelope.Data
 			for _, step := range steps(path) {
 				object, _ = object[step].(map[string]any)
@@ -82,12 +99,15 @@ func TestACDEventHasTheFieldsOfItsSchemaAndNoOthers(t *testing.T) {
 			}
 		}
 		context, _ := envelope.Data["context"].(map[string]any)
+		if said := cmp.Or(context["version"], context["specversion"]); said != cmp.Or(version, rollout.CDEvents04) {
+			t.Errorf("%s: it says that it is of version %v, not %s", name, said, version)
+		}
 		stamp, _ := context["timestamp"].(string)
 		if _, err := time.Parse(time.RFC3339, stamp); err != nil {
 			t.Error(err)
 		}
 		source, _ := context["source"].(string)
-		if _, err := url.Parse(source); err != nil || context["type"] != "dev.cdevents.service."+name+".0.2.0" {
+		if _, err := url.Parse(source); err != nil || context["type"] != "dev.cdevents.service."+name+"."+events {
 			t.Errorf("%s: %v", name, context)
 		}
 	}
@@ -117,6 +137,11 @@ func TestACDEventsTestIsACustomEventThatSaysNothingOfAnyService(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
 	wantStatus(t, tell(t, "", delivery(rollout.NotificationCDEvents, r.URL, testMessage())), rollout.DeliveryDelivered)
+	newer := delivery(rollout.NotificationCDEvents, "http://x", testMessage())
+	newer.Notification.CDEventsVersion = rollout.CDEvents05
+	if e := (cdevents{}).event(newer); e.Type != "dev.cdeventsx.rollcall-notification.tested.0.2.0" || e.Data.Subject.Type != "" {
+		t.Errorf("%+v", e)
+	}
 	var got cloudEvent
 	if err := json.Unmarshal(r.last(t).body, &got); err != nil {
 		t.Fatal(err)

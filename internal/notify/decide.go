@@ -27,6 +27,8 @@ func decide(c *rollout.ClaimedDelivery, r outbound.Response, now time.Time, shar
 	switch {
 	case o.Result == rollout.AnswerDone:
 		o.Status = rollout.DeliveryDelivered
+	case final(c.Notification.Kind, r.Status) != "":
+		o.Status, o.Detail = rollout.DeliveryGivenUp, o.Detail+"; "+final(c.Notification.Kind, r.Status)
 	case r.Status == http.StatusGone, c.Message.Test(), c.Age >= patience:
 		o.Status = rollout.DeliveryGivenUp
 	default:
@@ -35,6 +37,24 @@ func decide(c *rollout.ClaimedDelivery, r outbound.Response, now time.Time, shar
 		o.Unanswered = asked == 0 && nobody(r.Status)
 	}
 	return o
+}
+
+// final says what to do about an answer that no other attempt would change; empty when one may.
+func final(kind rollout.NotificationKind, status int) string {
+	switch {
+	case kind == rollout.NotificationGitHub && status == http.StatusUnprocessableEntity:
+		return "it is not sent again: the label commit, or else the version, must be a commit, branch or tag of the repository"
+	case kind != rollout.NotificationSlack:
+		return ""
+	case status == http.StatusBadRequest:
+		return "it is not sent again: the receiver does not take messages in Slack's format at this url"
+	case status == http.StatusForbidden:
+		return "it is not sent again: the webhook may not post there any more; make a new one and PUT its url"
+	case status == http.StatusNotFound:
+		return "it is not sent again: the webhook or its channel is gone; make a new one and PUT its url"
+	default:
+		return ""
+	}
 }
 
 // resultOf sorts an answer. Any 2xx is taken for done: nothing would be asked again after a 202.

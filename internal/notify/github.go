@@ -48,7 +48,8 @@ type githubStatus struct {
 	Environment string `json:"environment"`
 	Description string `json:"description"`
 	LogURL      string `json:"log_url,omitempty"`
-	// AutoInactive makes GitHub end older deployments of the environment, whichever service they were of.
+	// AutoInactive makes GitHub end older deployments of the environment, whichever service they were of; where GitHub takes it
+	// for a production environment, which is one of the name "production", it does not.
 	AutoInactive bool `json:"auto_inactive"`
 }
 
@@ -153,6 +154,10 @@ func (k github) status(c *rollout.ClaimedDelivery) githubStatus {
 // everything back has not.
 func githubState(m *rollout.Message) string {
 	switch {
+	case m.Waiting != nil && m.StartedAt.IsZero():
+		return "queued"
+	case m.Waiting != nil:
+		return "pending"
 	case m.State == rollout.StateInProgress:
 		return "in_progress"
 	case m.State == rollout.StateCompleted, m.State == rollout.StateRolledBack && m.Kind == rollout.KindRollback:

@@ -48,13 +48,17 @@ func (k slack) message(m *rollout.Message) slackMessage {
 		text = "<" + slackEscape(url) + "|" + headline + ">"
 	}
 	fields := []slackField{{Title: "Requested by", Value: slackEscape(m.RequestedBy), Short: true}}
+	if w := m.Waiting; w != nil {
+		fields = append(fields, slackField{Title: "Waits for", Value: waitsFor(w), Short: true},
+			slackField{Title: "Until", Value: until(w), Short: true})
+	}
 	if r := m.Result; r != nil {
 		fields = append(fields,
 			slackField{Title: "Targets", Value: targets(m), Short: true},
 			slackField{Title: "Took", Value: took(r), Short: true})
 	}
 	return slackMessage{Text: text, Attachments: []slackAttachment{{
-		Color: colour(m.State), Fallback: headline, Text: slackEscape(m.Reason), Fields: fields, Stamp: m.At.Unix(),
+		Color: colour(m), Fallback: headline, Text: slackEscape(m.Reason), Fields: fields, Stamp: m.At.Unix(),
 	}}}
 }
 
@@ -67,10 +71,32 @@ func saying(m *rollout.Message) string {
 	case m.Kind == rollout.KindRollback:
 		what = "the rollback to " + what
 	}
+	if m.Waiting != nil {
+		return what + " waits for " + waitsFor(m.Waiting)
+	}
 	return what + " " + map[rollout.State]string{
 		rollout.StateInProgress: "has started", rollout.StateCompleted: "is deployed", rollout.StateFailed: "has failed",
 		rollout.StateRolledBack: rolledBack(m), rollout.StateAborted: "was aborted", rollout.StateSuperseded: "was superseded",
 	}[m.State]
+}
+
+// waitsFor is what a person has to do.
+func waitsFor(w *rollout.Waiting) string {
+	switch w.For {
+	case rollout.WaitingApproval:
+		return "approval"
+	case rollout.WaitingFailure:
+		return "a decision after a failure"
+	default:
+		return fmt.Sprintf("promote at the gate of wave %d", w.Wave)
+	}
+}
+
+func until(w *rollout.Waiting) string {
+	if w.Until == nil {
+		return "someone decides"
+	}
+	return w.Until.UTC().Format(time.RFC3339)
 }
 
 func rolledBack(m *rollout.Message) string {
@@ -100,8 +126,11 @@ func took(r *rollout.Result) string {
 }
 
 // colour is one of Slack's own three, or none in particular.
-func colour(s rollout.State) string {
-	switch s {
+func colour(m *rollout.Message) string {
+	if m.Waiting != nil {
+		return "warning"
+	}
+	switch m.State {
 	case rollout.StateCompleted:
 		return "good"
 	case rollout.StateFailed:

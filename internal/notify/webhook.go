@@ -41,6 +41,8 @@ type told struct {
 	StartedAt        *time.Time        `json:"started_at"`
 	FinishedAt       *time.Time        `json:"finished_at"`
 	Result           *rollout.Result   `json:"result"`
+	// Waiting is null unless the document tells of a wait for a person.
+	Waiting *rollout.Waiting `json:"waiting"`
 }
 
 func (k webhook) tell(ctx context.Context, send sender, c *rollout.ClaimedDelivery) outbound.Response {
@@ -58,6 +60,7 @@ func (k webhook) told(m *rollout.Message) *told {
 		PreviousVersion: known(m.PreviousVersion()), PreviousVersions: m.PreviousVersions, Kind: m.Kind, RollbackOf: known(m.RollbackOf),
 		RequestedBy: m.RequestedBy, Labels: m.Labels, Strategy: m.Strategy, State: m.State, Reason: m.Reason, TargetsTotal: m.TargetsTotal,
 		CreatedAt: m.CreatedAt.UTC(), StartedAt: moment(m.StartedAt), FinishedAt: moment(m.FinishedAt), Result: m.Result,
+		Waiting: m.Waiting,
 	}
 }
 

@@ -25,6 +25,7 @@ func TestAWebhookTellsTheDeploymentInTheAPIsOwnWords(t *testing.T) {
 			"kind": "deploy", "rollback_of": nil, "requested_by": "token:ci", "labels": map[string]any{"commit": "abc123"}, "strategy": "rolling",
 			"state": "completed", "reason": "all 3 targets verified", "targets_total": 3,
 			"created_at": "2026-05-01T12:00:00Z", "started_at": "2026-05-01T12:00:01Z", "finished_at": "2026-05-01T12:00:05Z",
+			"waiting": nil,
 			"result": map[string]any{
 				"success": true, "state": "completed", "targets_updated": 3, "targets_failed": 0, "targets_rolled_back": 0, "duration_ms": 4000,
 				"errors": []any{}, "metadata": map[string]any{},

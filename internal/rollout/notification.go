@@ -1,6 +1,9 @@
 package rollout
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // NotificationKind is the language in which a receiver is told.
 type NotificationKind string
@@ -27,8 +30,18 @@ func (k NotificationKind) States() []State {
 	if k == NotificationCDEvents { // CDEvents tell what has happened to a service, not what was tried
 		return []State{StateCompleted, StateRolledBack}
 	}
-	return []State{StateInProgress, StateCompleted, StateFailed, StateRolledBack, StateAborted, StateSuperseded}
+	return []State{StateInProgress, NotifyWaiting, StateCompleted, StateFailed, StateRolledBack, StateAborted, StateSuperseded}
 }
+
+// NotifyWaiting is what a notification may be told of besides states: a deployment waits for a person. It is no state of a
+// deployment; one that waits is paused.
+const NotifyWaiting State = "waiting"
+
+// The versions of CDEvents that are spoken.
+const (
+	CDEvents04 = "0.4.1"
+	CDEvents05 = "0.5.1"
+)
 
 // Signed reports whether a signing secret goes with the kind.
 func (k NotificationKind) Signed() bool { return k == NotificationWebhook || k == NotificationCDEvents }
@@ -42,7 +55,9 @@ type Notification struct {
 	// Services, Environments and States are what it is told of. No services, or no environments, are all.
 	Services, Environments []string
 	States                 []State
-	Secrets                NotificationSecrets
+	// CDEventsVersion is CDEvents04 when it is empty; other kinds have none.
+	CDEventsVersion string
+	Secrets         NotificationSecrets
 	// Revision grows with every change. The store sets it and the times.
 	Revision             int64
 	CreatedAt, UpdatedAt time.Time
@@ -80,8 +95,50 @@ type Message struct {
 	StartedAt    time.Time         `json:"started_at"`
 	FinishedAt   time.Time         `json:"finished_at"`
 	Result       *Result           `json:"result"`
+	// Waiting is set when the message tells of a wait for a person, and of nothing else.
+	Waiting *Waiting `json:"waiting,omitempty"`
 	// PreviousVersions are those that its targets ran before, each once; the store looks them up.
 	PreviousVersions []string `json:"previous_versions"`
+}
+
+// Waiting is a wait for a person. The message's reason says it in words.
+type Waiting struct {
+	For WaitingFor `json:"for"`
+	// Wave is the one whose gate is waited at, else 0.
+	Wave int `json:"wave"`
+	// Until is when the wait ends by itself; nil when it does not.
+	Until *time.Time `json:"until"`
+}
+
+// WaitingFor is what has to be done by a person.
+type WaitingFor string
+
+// What people are waited for.
+const (
+	// WaitingGate is a promote, at a gate.
+	WaitingGate WaitingFor = "gate"
+	// WaitingApproval is the promote without which a protected deployment does not begin.
+	WaitingApproval WaitingFor = "approval"
+	// WaitingFailure is a resume, rollback or abort, after a failure with on_failure "pause".
+	WaitingFailure WaitingFor = "failure"
+)
+
+// MessageWaiting is the type of a message that tells of a wait.
+const MessageWaiting = "deployment.waiting"
+
+// WaitOf is the wait for a person that begins with an event of a deployment, as it is after that event, and a key that no
+// other wait of the deployment has; nil when none begins.
+func WaitOf(d *Deployment, e *Event) (w *Waiting, key string) {
+	switch {
+	case e.Type == EventGateWaiting && e.Wave > 0:
+		return &Waiting{For: WaitingGate, Wave: e.Wave}, fmt.Sprintf("gate:%d", e.Wave)
+	case e.Type == EventGateWaiting:
+		return &Waiting{For: WaitingApproval}, string(WaitingApproval)
+	case e.Type == EventPaused && d.Stop == StopPaused && !d.Operator.Pause:
+		return &Waiting{For: WaitingFailure}, fmt.Sprintf("failure:%d", d.Progress.ResumesSeen)
+	default:
+		return nil, ""
+	}
 }
 
 // MessageTest is the type of a message that tells of nothing.

@@ -16,7 +16,7 @@ const maxNotifications = 100
 
 // notificationColumns are what scanNotification reads, in this order, of a table called n.
 const notificationColumns = `n.id, n.name, n.kind, n.services, n.environments, n.states, n.secrets, n.revision,
-	n.created_at, n.updated_at`
+	n.created_at, n.updated_at, n.cdevents_version`
 
 // scanNotification reads notificationColumns, and opens the secrets.
 func (s *Store) scanNotification(row pgx.CollectableRow) (rollout.Notification, error) {
@@ -31,7 +31,7 @@ func (s *Store) scanNotification(row pgx.CollectableRow) (rollout.Notification, 
 func notificationFields(n *rollout.Notification, sealed *[]byte) []any {
 	return []any{
 		&n.ID, &n.Name, &n.Kind, &n.Services, &n.Environments, &n.States, sealed, &n.Revision,
-		(*instant)(&n.CreatedAt), (*instant)(&n.UpdatedAt),
+		(*instant)(&n.CreatedAt), (*instant)(&n.UpdatedAt), &n.CDEventsVersion,
 	}
 }
 
@@ -122,14 +122,15 @@ func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next 
 		return err
 	}
 	const sql = `
-		INSERT INTO notifications (id, name, kind, services, environments, states, secrets, revision, created_at, updated_at)
-		VALUES (@id, @name, @kind, @services, @environments, @states, @secrets, @revision, @created_at, @updated_at)
+		INSERT INTO notifications (id, name, kind, services, environments, states, secrets, revision, created_at, updated_at,
+			cdevents_version)
+		VALUES (@id, @name, @kind, @services, @environments, @states, @secrets, @revision, @created_at, @updated_at, @cdevents)
 		ON CONFLICT (name) DO UPDATE SET kind = @kind, services = @services, environments = @environments, states = @states,
-			secrets = @secrets, revision = @revision, updated_at = @updated_at`
+			secrets = @secrets, revision = @revision, updated_at = @updated_at, cdevents_version = @cdevents`
 	_, err = tx.Exec(ctx, sql, pgx.NamedArgs{
 		"id": next.ID, "name": next.Name, "kind": string(next.Kind), "services": listed(next.Services),
 		"environments": listed(next.Environments), "states": next.States, "secrets": sealed,
-		"revision": next.Revision, "created_at": next.CreatedAt, "updated_at": next.UpdatedAt,
+		"revision": next.Revision, "created_at": next.CreatedAt, "updated_at": next.UpdatedAt, "cdevents": next.CDEventsVersion,
 	})
 	if err != nil {
 		return fmt.Errorf("write the notification: %w", err)

@@ -15,7 +15,7 @@ import (
 const tellSQL = `
 	WITH told AS (
 		INSERT INTO notification_deliveries (notification_id, deployment_id, state, next_attempt_at, message)
-		SELECT n.id, d.id, @state, greatest(clock_timestamp(), (
+		SELECT n.id, d.id, @key, greatest(clock_timestamp(), (
 				SELECT max(o.next_attempt_at) FROM notification_deliveries o
 				WHERE o.notification_id = n.id AND o.deployment_id = d.id AND o.status = 'pending')),
 			 @message::jsonb || jsonb_build_object('previous_versions', (
@@ -52,7 +52,7 @@ func queueMessages(batch *pgx.Batch, save *rollout.Save) error {
 		}
 	}
 	if d.FinishedAt.IsZero() {
-		return nil
+		return queueWaits(batch, &d, save.Events)
 	}
 	return queueMessage(batch, &d, d.FinishedAt)
 }
@@ -66,15 +66,38 @@ func startsWith(events []rollout.Event) bool {
 	return false
 }
 
+// queueWaits adds to the batch what tells of the waits for people that begin with the events: each once, for the key of a
+// wait is that of its delivery.
+func queueWaits(batch *pgx.Batch, d *rollout.Deployment, events []rollout.Event) error {
+	for i := range events {
+		waiting, key := rollout.WaitOf(d, &events[i])
+		if waiting == nil {
+			continue
+		}
+		m := rollout.NewMessage(d, events[i].At)
+		m.Type, m.Waiting = rollout.MessageWaiting, waiting
+		if err := queueTold(batch, d, rollout.NotifyWaiting, string(rollout.NotifyWaiting)+":"+key, &m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // queueMessage adds to the batch what tells that a deployment got into its state. Epoch and Saves must be as they are stored
 // once that is written.
 func queueMessage(batch *pgx.Batch, d *rollout.Deployment, at time.Time) error {
-	message, err := json.Marshal(rollout.NewMessage(d, at))
+	m := rollout.NewMessage(d, at)
+	return queueTold(batch, d, d.State, string(d.State), &m)
+}
+
+// queueTold adds a message to the batch for those who want to be told of state; key tells it from others of the deployment.
+func queueTold(batch *pgx.Batch, d *rollout.Deployment, state rollout.State, key string, m *rollout.Message) error {
+	message, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode what is told of deployment %s: %w", d.ID, err)
 	}
 	batch.Queue(tellSQL, pgx.NamedArgs{
-		"id": d.ID, "epoch": d.Epoch, "saves": d.Saves, "state": string(d.State), "message": string(message),
+		"id": d.ID, "epoch": d.Epoch, "saves": d.Saves, "state": string(state), "key": key, "message": string(message),
 	})
 	return nil
 }

@@ -75,6 +75,53 @@ func TestWhatStartsAndEndsIsToldByItsOwnTransaction(t *testing.T) {
 	wantOutbox(t, s, "all", "in_progress/pending", "completed/pending")
 }
 
+func TestWaiting_EachWaitIsToldOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	notified(t, s, "all", nil)
+	notified(t, s, "as before", func(n *rollout.Notification) {
+		n.States = slices.DeleteFunc(n.States, func(s rollout.State) bool { return s == rollout.NotifyWaiting })
+	})
+	snap := started(t, s, "checkout", "a")
+	wait := func(change func(d *rollout.Deployment), events ...rollout.Event) {
+		t.Helper()
+		change(&snap.Deployment)
+		save(t, s, snap, rollout.Save{Events: events})
+	}
+	atGate := func(d *rollout.Deployment) {
+		d.State, d.Reason, d.Progress.Gate = rollout.StatePaused, "wave 1 waits for promote", 1
+	}
+	gate := rollout.Event{Type: rollout.EventGateWaiting, Wave: 1}
+	wait(atGate, gate)
+	wait(atGate, gate) // a successor that says it again
+	gate.Wave = 2
+	wait(atGate, gate)
+	failed := func(resumes int) func(d *rollout.Deployment) {
+		return func(d *rollout.Deployment) {
+			d.Stop, d.Reason, d.Progress.ResumesSeen = rollout.StopPaused, "paused: web-1 failed", resumes
+		}
+	}
+	wait(failed(0), rollout.Event{Type: rollout.EventPaused})
+	wait(failed(1), rollout.Event{Type: rollout.EventPaused})
+	wait(func(d *rollout.Deployment) { d.Stop = rollout.StopNone }, rollout.Event{Type: rollout.EventPaused}) // by a person
+	list, err := s.Deliveries(ctx(t), "all", rollout.Page{})
+	must(t, err)
+	var told []string
+	for _, d := range slices.Backward(list.Items) {
+		if m := &d.Message; m.Waiting != nil {
+			told = append(told, fmt.Sprintf("%s %s %s %d: %s", m.Type, m.State, m.Waiting.For, m.Waiting.Wave, m.Reason))
+		}
+	}
+	want := []string{
+		"deployment.waiting paused gate 1: wave 1 waits for promote", "deployment.waiting paused gate 2: wave 1 waits for promote",
+		"deployment.waiting paused failure 0: paused: web-1 failed", "deployment.waiting paused failure 0: paused: web-1 failed",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q", told)
+	}
+	wantOutbox(t, s, "as before", "in_progress/pending")
+}
+
 func TestWhatEndsWithoutTheEngineIsToldToo(t *testing.T) {
 	t.Parallel()
 	s := open(t)

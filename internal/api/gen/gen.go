@@ -20,6 +20,24 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for CDEventsVersion.
+const (
+	N041 CDEventsVersion = "0.4.1"
+	N051 CDEventsVersion = "0.5.1"
+)
+
+// Valid indicates whether the value is a known member of the CDEventsVersion enum.
+func (e CDEventsVersion) Valid() bool {
+	switch e {
+	case N041:
+		return true
+	case N051:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CheckRequestMethod.
 const (
 	GET     CheckRequestMethod = "GET"
@@ -463,6 +481,7 @@ const (
 	ToldStateInProgress ToldState = "in_progress"
 	ToldStateRolledBack ToldState = "rolled_back"
 	ToldStateSuperseded ToldState = "superseded"
+	ToldStateWaiting    ToldState = "waiting"
 )
 
 // Valid indicates whether the value is a known member of the ToldState enum.
@@ -479,6 +498,8 @@ func (e ToldState) Valid() bool {
 	case ToldStateRolledBack:
 		return true
 	case ToldStateSuperseded:
+		return true
+	case ToldStateWaiting:
 		return true
 	default:
 		return false
@@ -520,6 +541,9 @@ func (e TrafficRequestType) Valid() bool {
 		return false
 	}
 }
+
+// CDEventsVersion defines model for CDEventsVersion.
+type CDEventsVersion string
 
 // Call The call that the event tells of; null when there is none.
 type Call struct {
@@ -1310,12 +1334,14 @@ type Name = string
 
 // Notification defines model for Notification.
 type Notification struct {
-	CreatedAt    time.Time        `json:"created_at"`
-	Environments []string         `json:"environments"`
-	HasSecret    bool             `json:"has_secret"`
-	HasToken     bool             `json:"has_token"`
-	Kind         NotificationKind `json:"kind"`
-	Name         string           `json:"name"`
+	// CdeventsVersion Null for the other kinds.
+	CdeventsVersion *CDEventsVersion `json:"cdevents_version"`
+	CreatedAt       time.Time        `json:"created_at"`
+	Environments    []string         `json:"environments"`
+	HasSecret       bool             `json:"has_secret"`
+	HasToken        bool             `json:"has_token"`
+	Kind            NotificationKind `json:"kind"`
+	Name            string           `json:"name"`
 
 	// Readable Whether the server has the key that the url was sealed with; if not, nothing is sent.
 	Readable  bool        `json:"readable"`
@@ -1336,6 +1362,9 @@ type NotificationList struct {
 
 // NotificationRequest defines model for NotificationRequest.
 type NotificationRequest struct {
+	// CdeventsVersion cdevents; the version of CDEvents that is spoken, 0.4.1 when left out.
+	CdeventsVersion *CDEventsVersion `json:"cdevents_version,omitempty"`
+
 	// Environments Of which environments it is told; none are all.
 	Environments *[]Name          `json:"environments,omitempty"`
 	Kind         NotificationKind `json:"kind"`
@@ -1783,7 +1812,7 @@ type TokenRequest struct {
 	Scopes []ScopeRequest `json:"scopes"`
 }
 
-// ToldState in_progress is the start of a deployment; the others are its ends.
+// ToldState in_progress is the start of a deployment; waiting is each time that it waits for a person, at a gate, for its approval or after a failure with on_failure "pause"; the others are its ends.
 type ToldState string
 
 // Traffic What moves traffic, with defaults filled in; null when nothing does.

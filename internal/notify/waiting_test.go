@@ -1,0 +1,110 @@
+package notify
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// waiting is the message of a deployment that waits for a person.
+func waiting(w rollout.Waiting) rollout.Message {
+	return completed(func(m *rollout.Message) {
+		m.Type, m.State, m.Result, m.FinishedAt, m.Waiting = rollout.MessageWaiting, rollout.StatePaused, nil, time.Time{}, &w
+		m.Reason = "wave 1 of 2 is verified and waits for promote before the next begins"
+		if w.For == rollout.WaitingApproval {
+			m.StartedAt = time.Time{}
+		}
+	})
+}
+
+func TestWaiting_IsToldInEachKind(t *testing.T) {
+	t.Parallel()
+	end := at.Add(time.Hour)
+	for _, test := range []struct {
+		wait          rollout.Waiting
+		github, slack string
+	}{
+		{rollout.Waiting{For: rollout.WaitingGate, Wave: 1}, "pending", "checkout in production: v2+1 waits for promote at the gate of wave 1"},
+		{rollout.Waiting{For: rollout.WaitingApproval}, "queued", "checkout in production: v2+1 waits for approval"},
+		{rollout.Waiting{For: rollout.WaitingFailure, Until: &end}, "pending", "checkout in production: v2+1 waits for a decision after a failure"},
+	} {
+		m := waiting(test.wait)
+		if got := githubState(&m); got != test.github {
+			t.Errorf("%+v: GitHub is told %s, not %s", test.wait, got, test.github)
+		}
+		message := slack{"https://r.example.com"}.message(&m)
+		if !strings.HasSuffix(message.Text, "|"+test.slack+">") || !strings.HasPrefix(message.Text, "<https://r.example.com/ui/deployments/") {
+			t.Errorf("Slack is told %q", message.Text)
+		}
+		shown := "someone decides"
+		if test.wait.Until != nil {
+			shown = "2026-05-01T13:00:05Z"
+		}
+		if a := message.Attachments[0]; a.Color != "warning" || a.Text != m.Reason || a.Fields[2].Value != shown {
+			t.Errorf("Slack is told %+v", a)
+		}
+		r := newReceiver(t, nil)
+		wantStatus(t, tell(t, "https://r.example.com", delivery(rollout.NotificationWebhook, r.URL, m)), rollout.DeliveryDelivered)
+		var got struct {
+			Type string
+			Data struct {
+				URL, State, Reason string
+				Waiting            rollout.Waiting
+			}
+		}
+		if err := json.Unmarshal(r.last(t).body, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Type != "deployment.waiting" || got.Data.URL == "" || got.Data.State != "paused" || got.Data.Reason != m.Reason ||
+			got.Data.Waiting.For != test.wait.For || got.Data.Waiting.Wave != test.wait.Wave || (got.Data.Waiting.Until == nil) != (test.wait.Until == nil) {
+			t.Errorf("a webhook is told %+v", got)
+		}
+	}
+}
+
+func TestRefusal_ThatNothingChangesIsFinal(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		kind   rollout.NotificationKind
+		status int
+		says   string
+	}{
+		{rollout.NotificationGitHub, 422, "HTTP 422: No ref found; it is not sent again: the label commit, or else the version, must be"},
+		{rollout.NotificationSlack, 400, "HTTP 400: No ref found; it is not sent again: "},
+		{rollout.NotificationSlack, 403, "make a new one and PUT its url"},
+		{rollout.NotificationSlack, 404, "make a new one and PUT its url"},
+		{rollout.NotificationSlack, 429, ""},
+		{rollout.NotificationGitHub, 403, ""},
+		{rollout.NotificationWebhook, 422, ""},
+		{rollout.NotificationCDEvents, 404, ""},
+	} {
+		d := delivery(test.kind, "http://127.0.0.1:1", completed(nil))
+		answer := answered(test.status)
+		answer.Body = []byte("No ref found")
+		o := decide(d, answer, time.Now(), 0.5)
+		if test.says == "" {
+			wantStatus(t, o, rollout.DeliveryPending)
+			continue
+		}
+		if wantStatus(t, o, rollout.DeliveryGivenUp); !strings.Contains(o.Detail, test.says) {
+			t.Errorf("%s %d: %q", test.kind, test.status, o.Detail)
+		}
+	}
+}
+
+func TestRefusal_OfGitHubIsFinalAfterOneCall(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(w http.ResponseWriter, q *http.Request) {
+		if q.Method == http.MethodGet {
+			_, _ = w.Write([]byte("[]"))
+			return
+		}
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = w.Write([]byte(`{"message":"No ref found for: v2+1"}`))
+	})
+	wantStatus(t, tell(t, "", delivery(rollout.NotificationGitHub, r.URL, completed(nil))), rollout.DeliveryGivenUp)
+}
