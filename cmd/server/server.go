@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -129,7 +130,7 @@ func (s *server) wire(ctx context.Context) error {
 	})
 	ac := api.Config{
 		Store: s.store, Who: who, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
-		CheckAddress: s.checkAddress(guard), CheckTrust: outbound.CheckTrust, Prober: prober,
+		CheckAddress: s.checkAddress(guard), CheckTrust: outbound.CheckTrust, CheckCommand: s.checkCommand, Prober: prober,
 		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
 	if err := s.wireGitOps(ctx, ac, guard, prober, m); err != nil {
@@ -183,6 +184,18 @@ func (s *server) checkAddress(guard *netguard.Guard) func(address string) error 
 		}
 		return guard.Check(address)
 	}
+}
+
+// checkCommand says why no check may run a command, with the names of those that may be run.
+func (s *server) checkCommand(name string) error {
+	if _, allowed := s.config.AllowCommand[name]; allowed {
+		return nil
+	}
+	if len(s.config.AllowCommand) == 0 {
+		return errors.New("is not allowed: the server was started without --allow-command")
+	}
+	names := slices.Sorted(maps.Keys(s.config.AllowCommand))
+	return fmt.Errorf("is not among those that --allow-command allows: %s", strings.Join(names, ", "))
 }
 
 // ready says why the server should get no traffic.

@@ -85,6 +85,8 @@ type Config struct {
 	CheckAddress func(address string) error
 	// CheckTrust says why no call could be made with the certificates of a request; nil allows all.
 	CheckTrust func(*rollout.TLS) error
+	// CheckCommand says why no check may run the command of that name; nil allows all.
+	CheckCommand func(name string) error
 	// NewID names a deployment; nil makes UUIDs of version 7.
 	NewID func() string
 	// Prober carries out the checks of POST /checks; nil answers that call with 501.
@@ -107,6 +109,7 @@ type server struct {
 	ready        func(ctx context.Context) error
 	checkAddress func(address string) error
 	checkTrust   func(*rollout.TLS) error
+	checkCommand func(name string) error
 	newID        func() string
 	prober       Prober
 	contract     *contract
@@ -140,7 +143,7 @@ func newServer(c Config) (*server, error) {
 	}
 	s := &server{
 		store: bounded{Store: c.Store, limit: cmp.Or(c.StoreTimeout, storeTimeout)}, log: c.Log, version: c.Version, ready: c.Ready,
-		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, newID: c.NewID, prober: c.Prober, contract: agreed,
+		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, checkCommand: c.CheckCommand, newID: c.NewID, prober: c.Prober, contract: agreed,
 		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
 		remotes: c.Remotes, gitOps: c.GitOps, lasting: lasting{most: cmp.Or(c.MostLasting, mostLasting)},
 	}
@@ -161,6 +164,9 @@ func (s *server) fillIn() {
 	}
 	if s.checkAddress == nil {
 		s.checkAddress = func(string) error { return nil }
+	}
+	if s.checkCommand == nil {
+		s.checkCommand = func(string) error { return nil }
 	}
 	if s.checkTrust == nil {
 		s.checkTrust = func(*rollout.TLS) error { return nil }

@@ -21,7 +21,7 @@ type Prober interface {
 // TryChecks carries out each check once and answers with what was seen. There are at most 20 (openapi.yaml), so all run
 // at the same time.
 func (s *server) TryChecks(ctx context.Context, in gen.TryChecksRequestObject) (gen.TryChecksResponseObject, error) {
-	q := request{body: &gen.DeploymentRequest{HealthChecks: in.Body.HealthChecks}, checkAddress: s.checkAddress, checkTrust: s.checkTrust}
+	q := request{body: &gen.DeploymentRequest{HealthChecks: in.Body.HealthChecks}, checkAddress: s.checkAddress, checkTrust: s.checkTrust, checkCommand: s.checkCommand}
 	q.address(in.Body.Address, "/address")
 	checks, trust := q.checks(), q.tls(in.Body.TLS)
 	if err := q.err(); err != nil {

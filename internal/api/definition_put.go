@@ -56,7 +56,7 @@ func (s *server) PutDefinition(
 // readDefinition checks the body as that of a deployment, and takes the secret out of it.
 func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequestObject) (rollout.Definition, error) {
 	body := underlay(gen.DeploymentRequest{Service: in.Service, Environment: &in.Environment}, in.Body)
-	q := request{body: &body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, masked: true}
+	q := request{body: &body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, checkCommand: s.checkCommand, masked: true}
 	if or(in.Body.Service, in.Service) != in.Service {
 		q.add("/service", "must be that of the path")
 	}

@@ -57,7 +57,7 @@ func (s *server) planned(ctx context.Context, body *gen.DeploymentRequest) (gen.
 // prepare makes a deployment of the body and of the definition, where there is one. What is wrong with the body alone is
 // said before the store is asked.
 func (s *server) prepare(ctx context.Context, body *gen.DeploymentRequest) (rollout.NewDeployment, error) {
-	q := request{body: body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, partial: true}
+	q := request{body: body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, checkCommand: s.checkCommand, partial: true}
 	d, _, err := q.read(ctx)
 	if err != nil {
 		return rollout.NewDeployment{}, err
@@ -78,7 +78,7 @@ func (s *server) prepare(ctx context.Context, body *gen.DeploymentRequest) (roll
 func (s *server) complete(
 	ctx context.Context, body *gen.DeploymentRequest, defined *definition,
 ) (rollout.NewDeployment, error) {
-	q := request{body: body, checkAddress: s.checkAddress, checkTrust: s.checkTrust}
+	q := request{body: body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, checkCommand: s.checkCommand}
 	d, targets, err := q.read(ctx)
 	if err != nil {
 		return rollout.NewDeployment{}, err

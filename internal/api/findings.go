@@ -26,6 +26,16 @@ func (f *findings) add(pointer, format string, args ...any) {
 // err is nil when nothing was found.
 func (f *findings) err() error { return rollout.Invalid(f.problems) }
 
+// version refuses what no target would tell of itself: most likely a script has quoted too much, or not enough.
+func (f *findings) version(given, pointer string) {
+	if given != strings.TrimSpace(given) {
+		f.add(pointer, "must not begin or end with blanks: it is %q", given)
+	}
+	if strings.ContainsAny(given, "\"'`\u2018\u2019\u201c\u201d") {
+		f.add(pointer, "must not have quotes: it is %s", given)
+	}
+}
+
 // bounds are what a duration may be, and what it is when it is left out.
 type bounds struct {
 	fallback, least, most time.Duration

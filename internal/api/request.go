@@ -29,6 +29,8 @@ type request struct {
 	checkAddress func(address string) error
 	// checkTrust is nil when nothing is said against any trust.
 	checkTrust func(*rollout.TLS) error
+	// checkCommand is nil when every command may be run.
+	checkCommand func(name string) error
 	// masked allows "***" for secrets that are known: those of a definition that is replaced.
 	masked bool
 	// partial allows a body to leave the targets out: a definition may have them.
@@ -38,6 +40,7 @@ type request struct {
 // read gives the deployment without its strategy, and its targets.
 func (q *request) read(ctx context.Context) (rollout.Deployment, []rollout.Target, error) {
 	b := q.body
+	q.version(b.Version, "/version")
 	deploy, secret := q.deploy()
 	d := rollout.Deployment{
 		Service: b.Service, Environment: or(b.Environment, defaultEnvironment), Version: b.Version,

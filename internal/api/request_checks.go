@@ -278,5 +278,12 @@ func (q *request) verifyBounds(g *gen.CheckRequest, pointer string) {
 func (q *request) verifyCommand(g *gen.CheckRequest, pointer string) {
 	if g.Command == nil {
 		q.add(pointer+"/command", "is required")
+		return
+	}
+	if q.checkCommand == nil {
+		return
+	}
+	if err := q.checkCommand(*g.Command); err != nil {
+		q.add(pointer+"/command", "%s", err)
 	}
 }

@@ -52,6 +52,7 @@ func (q *request) target(g *gen.TargetRequest, pointer, deployPath string) (t ro
 		ID: g.ID, Name: or(g.Name, g.ID), Address: g.Address, Slot: or(g.Slot, ""), Metadata: or(g.Metadata, nil),
 		Version: or(g.Version, ""), DeployURL: strings.TrimRight(g.Address, "/") + deployPath,
 	}
+	q.version(t.Version, pointer+"/version")
 	if g.DeployURL != nil {
 		t.DeployURL = *g.DeployURL
 		q.url(*g.DeployURL, pointer+"/deploy_url")

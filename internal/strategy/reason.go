@@ -128,7 +128,7 @@ func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func (p *planner) endReason(state rollout.State) string {
 	switch state {
 	case rollout.StateCompleted:
-		return "completed" + p.tolerated() + p.unreadRouter()
+		return "completed" + p.uncalled() + p.tolerated() + p.unreadRouter()
 	case rollout.StateAborted:
 		return "aborted by an operator"
 	case rollout.StateRolledBack:
@@ -150,6 +150,14 @@ func (p *planner) endReason(state rollout.State) string {
 // untouched reports whether no call has reached any target.
 func (p *planner) untouched() bool {
 	return !slices.ContainsFunc(p.s.Targets, func(t rollout.Target) bool { return t.Touched() })
+}
+
+// uncalled says that there was nothing to do; empty when a target was called.
+func (p *planner) uncalled() string {
+	if p.d.Kind != rollout.KindDeploy || p.d.Version == "" || !p.untouched() {
+		return ""
+	}
+	return ": already runs " + p.d.Version + "; no target was called (force calls them)"
 }
 
 func targets(n int) string { return plural(n, "target", "targets") }

@@ -981,7 +981,7 @@ type DeploymentRequest struct {
 	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
 	Traffic *TrafficRequest `json:"traffic,omitempty"`
 
-	// Version Example: v2
+	// Version What to deploy. It must not begin or end with blanks, and must not have quotes.
 	Version Version `json:"version"`
 }
 
@@ -1762,7 +1762,7 @@ type TargetRequest struct {
 	// Slot The side that the target belongs to, for blue_green.
 	Slot *string `json:"slot,omitempty"`
 
-	// Version What it runs now, in case that neither it nor Rollcall can tell.
+	// Version What it runs now, in case that neither it nor Rollcall can tell. It must not begin or end with blanks, and must not have quotes.
 	Version *string `json:"version,omitempty"`
 }
 
