@@ -3,7 +3,8 @@
 // A source is a repository, branch and path. Every file there is one request for a deployment, with its version, in YAML.
 // One replica at a time works on a source (a claim with an epoch, as deployments have them) in steps:
 //
-//  1. When a sync is due the branch is fetched into a bare mirror, and its files are read and checked.
+//  1. When a sync is due the remote is asked for the branch's commit. A new one is fetched into a bare mirror, and its files
+//     are read and checked.
 //  2. merge, which is pure, says which files want something new, and plans one attempt for each. Planned attempts are saved
 //     before anything is asked for.
 //  3. Each planned attempt becomes one deployment, by the call that POST /deployments makes, under a key that lasts for
@@ -12,6 +13,7 @@
 //     source that heals plans attempts for what has drifted.
 //
 // What must stay true: a file that is broken changes nothing, and keeps what it wanted before. A failed attempt is not
-// repeated for the same commit unless somebody asks. What a person rolled back stays so until Git says something newer or
+// repeated for the same commit unless somebody asks, and one that could not begin is not failed. A path without any file
+// is an error, unless the source says otherwise. What a person rolled back stays so until Git says something newer or
 // somebody releases it. Everything that is known is in the database; a mirror may be lost at any time.
 package gitops

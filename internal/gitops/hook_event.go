@@ -133,7 +133,7 @@ func (r *cloudRef) full() string {
 // irrelevant says why a notification leads to no sync; empty when it does.
 func (e *event) irrelevant(branch string) string {
 	switch strings.ToLower(e.name) {
-	case "push", "push hook", "system hook", "repo:push", "repo:refs_changed", "git.push":
+	case "push", "push hook", "system hook", "repo:push", "repo:refs_changed", "mirror:repo_synchronized", "git.push":
 	case pingEvent:
 		return "the test of the connection is signed as it should be"
 	default:

@@ -242,3 +242,27 @@ func TestHook_SignedBodyMustBeANotification(t *testing.T) {
 		}
 	}
 }
+
+func TestHook_OnlyPushesLeadToASync(t *testing.T) {
+	t.Parallel()
+	l, ctx := hooked(t)
+	for i, c := range []struct {
+		name, value, body string
+		want              bool
+	}{
+		{"X-Event-Key", "mirror:repo_synchronized", `{"changes":[{"ref":{"id":"refs/heads/main"}}]}`, true},
+		{"X-Event-Key", "repo:push", `{"push":{"changes":[{"old":{"type":"branch","name":"main"},"new":null}]}}`, true},
+		{"X-Event-Key", "repo:push", `{"push":{"changes":[{"old":null,"new":{"type":"tag","name":"main"}}]}}`, false},
+		{"X-Event-Key", "pr:merged", `{}`, false},
+		{"X-Gitlab-Event", "System Hook", `{"event_name":"repository_update","changes":[{"ref":"refs/heads/main"}],"refs":["refs/heads/main"]}`, true},
+		{"X-Gitlab-Event", "Tag Push Hook", `{"ref":"refs/tags/main"}`, false},
+		{"X-GitHub-Event", "pull_request", `{"action":"closed"}`, false},
+		{"X-GitHub-Event", "push", `{"ref":7}`, true},
+		{"X-Request-Id", "1", `{"eventType":"git.pullrequest.merged","id":"2"}`, false},
+	} {
+		h := header(c.name, c.value, "X-Hub-Signature-256", "sha256="+mac(hookSecret, c.body))
+		if sync, why, err := l.Hook(ctx, "main", h, []byte(c.body), false); err != nil || sync != c.want {
+			t.Errorf("%d, %s: sync %v (%s), %v", i, c.value, sync, why, err)
+		}
+	}
+}

@@ -114,9 +114,7 @@ func (s *step) clear(ctx context.Context, f *rollout.SourceFile) error {
 func (s *step) observe(ctx context.Context) error {
 	for i := range s.files {
 		f := &s.files[i]
-		healDue := f.HealFailures > 0 && !f.HealAt.After(s.now())
-		asked := s.synced || s.settled[f.Path] || healDue || f.SeenAt != s.at.DesiredRevision
-		if f.Want == nil || f.Running() || !asked {
+		if !s.askable(f) {
 			continue
 		}
 		f.SeenAt = s.at.DesiredRevision
@@ -137,6 +135,13 @@ func (s *step) observe(ctx context.Context) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// askable reports whether the targets of a file are to be asked now.
+func (s *step) askable(f *rollout.SourceFile) bool {
+	healDue := f.HealFailures > 0 && !f.HealAt.After(s.now())
+	asked := s.synced || s.settled[f.Path] || healDue || f.SeenAt != s.at.DesiredRevision
+	return f.Want != nil && !f.Running() && asked
 }
 
 // ask finds out what each target runs: what it says itself where a check can tell, else what was last left there.

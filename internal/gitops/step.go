@@ -229,16 +229,21 @@ func took(a *rollout.Attempt, created *rollout.Created, err error, now time.Time
 	case coded && e.Code == rollout.CodeMismatch && e.ID != "":
 		a.State, a.DeploymentID, a.Reason = rollout.AttemptRunning, e.ID, "was asked for before"
 	case coded && a.Kind != rollout.AttemptHeal && slices.Contains(laterCodes(), e.Code):
-		a.Reason, a.TryAt = "waits, and is asked for again: "+shortened(e.Error(), maxComplaint), now.Add(askAgain)
-		if e.ID != "" {
-			a.TryAt = now.Add(lookAgain)
-		}
+		block(a, e, now)
 	case coded && (e.Code == rollout.CodeInvalid || e.Code == rollout.CodeConflict):
 		a.State, a.Reason = rollout.AttemptFailed, "was refused: "+shortened(e.Error(), maxComplaint)
 	default:
 		return err
 	}
 	return nil
+}
+
+// block keeps an attempt planned that cannot begin now. The end of a deployment that is in its way is looked for sooner.
+func block(a *rollout.Attempt, why *rollout.Error, now time.Time) {
+	a.Reason, a.TryAt = "waits, and is asked for again: "+shortened(why.Error(), maxComplaint), now.Add(askAgain)
+	if why.ID != "" {
+		a.TryAt = now.Add(lookAgain)
+	}
 }
 
 // askAgain is how long an attempt waits that was refused for another reason than a deployment that has not ended.
