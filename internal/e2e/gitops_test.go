@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -428,6 +429,17 @@ func TestGitops_RenamedFolderIsAnError(t *testing.T) {
 		t.Errorf("the removed files are %+v: %s", empty.Removed, empty.Reason)
 	}
 	p.rollcall(t, "gitops", "status", "main").want(0, "removed", "production/a.yaml", "what it had deployed is unchanged")
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Jar: jar, Transport: plainTransport()}
+	_, shown := page(t, client, http.MethodGet, p.url+"/ui/sign-in", nil)
+	page(t, client, http.MethodPost, p.url+"/ui/sign-in", url.Values{"proof": {proofIn(t, shown)}, "token": {adminToken}})
+	res, shown := page(t, client, http.MethodGet, p.url+"/ui/gitops/main", nil)
+	if res.StatusCode != http.StatusOK || !strings.Contains(shown, "Removed files") || !strings.Contains(shown, "production/a.yaml") || !strings.Contains(shown, "No file is managed") {
+		t.Errorf("the page is %d %s", res.StatusCode, shown)
+	}
 	if f.Targets[0].Version() != "v1" || len(p.ofGit()) != 1 {
 		t.Errorf("the target runs %s after %d deployments", f.Targets[0].Version(), len(p.ofGit()))
 	}
