@@ -41,7 +41,12 @@ func (c *watchCmd) Run(ctx context.Context, s *session) error {
 // stream prints events as they happen.
 func (s *session) stream(ctx context.Context, path string, query url.Values) error {
 	return s.client.Stream(ctx, path, query, func(m client.Message) error {
-		if m.Kind != "" {
+		switch m.Kind {
+		case "":
+		case "reset":
+			fmt.Fprintln(s.notes, "the server's database has lost events: some of those above may never have happened, and what follows may repeat others")
+			return nil
+		default:
 			return nil
 		}
 		if s.json { // one event in each line

@@ -155,6 +155,20 @@ func (b bounded) SeqAt(ctx context.Context, id string, eventID int64) (int64, er
 	return b.Store.SeqAt(ctx, id, eventID)
 }
 
+// HasEvent is Store.HasEvent within the limit.
+func (b bounded) HasEvent(ctx context.Context, eventID int64) (bool, error) {
+	ctx, cancel := b.within(ctx, 0)
+	defer cancel()
+	return b.Store.HasEvent(ctx, eventID)
+}
+
+// LastCommon is Store.LastCommon within the limit.
+func (b bounded) LastCommon(ctx context.Context, marks []rollout.EventMark) (int64, error) {
+	ctx, cancel := b.within(ctx, 0)
+	defer cancel()
+	return b.Store.LastCommon(ctx, marks)
+}
+
 // EventsOfAll is Store.EventsOfAll within the limit.
 func (b bounded) EventsOfAll(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error) {
 	ctx, cancel := b.within(ctx, 0)

@@ -41,7 +41,8 @@ func (s *server) GetDeployment(
 	return gen.GetDeployment200JSONResponse{Body: body, Headers: gen.GetDeployment200ResponseHeaders{ETag: tag}}, nil
 }
 
-// newer reads the deployment until its revision is above after, the wait is over, or the caller has gone.
+// newer reads the deployment until its revision is not the one after which it is wanted, the wait is over, or the caller has
+// gone. A lower revision is news, too: the database has lost the one that the caller saw.
 func (s *server) newer(ctx context.Context, id string, after int64, wait time.Duration) (rollout.Deployment, error) {
 	if wait <= 0 {
 		return s.store.Deployment(ctx, id)
@@ -54,7 +55,7 @@ func (s *server) newer(ctx context.Context, id string, after int64, wait time.Du
 	defer poll.Stop()
 	for {
 		d, err := s.store.Deployment(ctx, id)
-		if err != nil || d.Revision > after {
+		if err != nil || d.Revision != after {
 			return d, err
 		}
 		select {

@@ -150,12 +150,7 @@ func (s *sender) sendFrames(frames []*live.Frame) bool {
 	const piece = 16 << 10
 	var b bytes.Buffer
 	for i, f := range frames {
-		if f.ID > 0 {
-			fmt.Fprintf(&b, "id: %d\n", f.ID)
-		} else {
-			b.WriteString("event: deployment\n")
-		}
-		fmt.Fprintf(&b, "data: %s\n\n", f.Data)
+		writeFrame(&b, f)
 		if b.Len() < piece && i < len(frames)-1 {
 			continue
 		}
@@ -166,6 +161,22 @@ func (s *sender) sendFrames(frames []*live.Frame) bool {
 	}
 	return true
 }
+
+// writeFrame writes a message. After a reset a reader who comes back begins where the stream did.
+func writeFrame(b *bytes.Buffer, f *live.Frame) {
+	switch {
+	case f.Reset:
+		fmt.Fprintf(b, "event: reset\nid: %d\ndata: {\"reason\":%q}\n\n", f.ID, resetReason)
+		return
+	case f.ID > 0:
+		fmt.Fprintf(b, "id: %d\n", f.ID)
+	default:
+		b.WriteString("event: deployment\n")
+	}
+	fmt.Fprintf(b, "data: %s\n\n", f.Data)
+}
+
+const resetReason = "the database has lost events that were sent: read again what is shown"
 
 // send reports whether the reader has taken the text in time.
 func (s *sender) send(text []byte) bool {

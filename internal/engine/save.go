@@ -105,6 +105,9 @@ func (s *session) refresh(fresh rollout.Deployment) error {
 	if fresh.Owner != d.Owner || fresh.Epoch != d.Epoch {
 		return &rollout.Error{Code: rollout.CodeLost, Message: "the deployment has a new owner"}
 	}
+	if fresh.Saves != d.Saves {
+		return &rollout.Error{Code: rollout.CodeLost, Message: "the database has lost what was saved: what is stored counts"}
+	}
 	fresh.DeploySecret = d.DeploySecret
 	s.stored = fresh.Status
 	// What the router answered, and which slot served when the owner looked, may not be stored yet, and nobody else writes it.

@@ -98,11 +98,12 @@ func (s *session) deliver(o rollout.Outcome) {
 	s.poke()
 }
 
-// operatorAsked tells the session that the operator's wishes have reached a revision.
+// operatorAsked tells the session which revision the operator's wishes have. One that goes back is news, too: a database that
+// has failed over may have lost the ones in between.
 func (s *session) operatorAsked(revision int64) {
 	s.mu.Lock()
-	known := revision <= s.asked
-	s.asked = max(s.asked, revision)
+	known := revision == s.asked
+	s.asked = revision
 	s.mu.Unlock()
 	if !known {
 		s.poke()
@@ -181,7 +182,7 @@ func (s *session) rest(wake time.Time) bool {
 	if draining && !s.stopping {
 		return false // it was told while this step was under way
 	}
-	if len(s.inbox) > 0 || s.asked > s.snap.Deployment.OperatorRevision && !draining {
+	if len(s.inbox) > 0 || s.asked != s.snap.Deployment.OperatorRevision && !draining {
 		return false
 	}
 	if !s.oldest.IsZero() && !draining {

@@ -44,7 +44,7 @@ func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, erro
 	if s.engine.draining.Load() {
 		return s.handOver(now)
 	}
-	if asked > s.snap.Deployment.OperatorRevision {
+	if asked != s.snap.Deployment.OperatorRevision {
 		if err := s.reload(); err != nil {
 			return time.Time{}, err
 		}
@@ -58,6 +58,7 @@ func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, erro
 		if err := s.reload(); err != nil {
 			return time.Time{}, err
 		}
+		s.hasRead(asked)
 	}
 }
 

@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"slices"
 
 	"rollcall/internal/rollout"
 )
@@ -10,16 +11,37 @@ import (
 type everySource struct {
 	config *Config
 	tail   rollout.Tail
+	// read are the newest events that were read, oldest first.
+	read []rollout.EventMark
 }
+
+// keptMarks bounds what a feed knows of the events that it has read. An asynchronous standby is behind by fewer.
+const keptMarks = 4096
 
 func (s *everySource) begin(ctx context.Context) (int64, error) {
 	newest, err := s.config.Store.EndOfEvents(ctx)
-	s.tail = rollout.Tail{After: newest}
-	return newest, err
+	if err != nil {
+		return 0, err
+	}
+	return newest, s.goTo(ctx, newest)
+}
+
+// goTo goes on after the event with the id, if it is there.
+func (s *everySource) goTo(ctx context.Context, id int64) error {
+	s.tail, s.read = rollout.Tail{After: id}, nil
+	last, err := s.config.Store.EventsOfAll(ctx, id-1, id, 1)
+	for i := range last {
+		s.tail.At(&last[i])
+		s.read = append(s.read, last[i].Mark())
+	}
+	return err
 }
 
 func (s *everySource) next(ctx context.Context) (reading, error) {
 	events, tail, err := s.config.Store.ReadTail(ctx, s.tail, pageSize)
+	if rollout.ErrorCode(err) == rollout.CodeLost {
+		return s.beginAgain(ctx)
+	}
 	if err != nil {
 		return reading{}, err
 	}
@@ -28,7 +50,29 @@ func (s *everySource) next(ctx context.Context) (reading, error) {
 		return reading{}, err
 	}
 	s.tail = tail
+	for i := range events {
+		s.read = append(s.read, events[i].Mark())
+	}
+	if over := len(s.read) - keptMarks; over > 0 {
+		s.read = slices.Clone(s.read[over:])
+	}
 	return reading{frames: frames, soon: tail.UpTo > 0 || len(events) == pageSize}, nil
+}
+
+// beginAgain goes back to the last event that was read and is still there. Without any it is now: what came in between is not
+// known to anybody.
+func (s *everySource) beginAgain(ctx context.Context) (reading, error) {
+	common, err := s.config.Store.LastCommon(ctx, s.read)
+	if err == nil && common == 0 {
+		common, err = s.config.Store.EndOfEvents(ctx)
+	}
+	if err == nil {
+		err = s.goTo(ctx, common)
+	}
+	if err != nil {
+		return reading{}, err
+	}
+	return reading{reset: &beginning{place: common, eventID: common}}, nil
 }
 
 func (s *everySource) page(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {
@@ -40,7 +84,13 @@ func (s *everySource) page(ctx context.Context, after, upTo int64) ([]*Frame, in
 	return frames, pageEnd(events, upTo, idOf), err
 }
 
-func (s *everySource) place(_ context.Context, eventID int64) (int64, error) { return eventID, nil }
+func (s *everySource) place(ctx context.Context, eventID int64) (place int64, known bool, err error) {
+	if eventID == Beginning {
+		return Beginning, true, nil
+	}
+	known, err = s.config.Store.HasEvent(ctx, eventID)
+	return eventID, known, err
+}
 
 func idOf(e *rollout.Event) int64 { return e.ID }
 

@@ -23,8 +23,8 @@ type source interface {
 	next(ctx context.Context) (reading, error)
 	// page reads some of what comes after a place, not beyond upTo, and says up to which place it was read.
 	page(ctx context.Context, after, upTo int64) (frames []*Frame, place int64, err error)
-	// place translates an event's id.
-	place(ctx context.Context, eventID int64) (int64, error)
+	// place translates an event's id. known: there is such an event, or the id is Beginning.
+	place(ctx context.Context, eventID int64) (place int64, known bool, err error)
 }
 
 // reading is what was new.
@@ -34,7 +34,12 @@ type reading struct {
 	soon bool
 	// ended: there will never be more.
 	ended bool
+	// reset: what was read before may not be there any more; what is new comes after the place. No frames come with it.
+	reset *beginning
 }
+
+// beginning is where watchers begin again: a place, and the id of the event there, 0 for the first.
+type beginning struct{ place, eventID int64 }
 
 // feed is a source with those who watch it.
 type feed struct {
@@ -74,11 +79,15 @@ func (f *feed) follow(ctx context.Context, changed <-chan struct{}, log *slog.Lo
 			log.WarnContext(ctx, "watchers wait: what is new cannot be read", "error", err)
 		}
 		failing = err != nil
+		if err == nil && got.reset != nil {
+			log.WarnContext(ctx, "the database has lost events that were read: watchers begin again", "after_event", got.reset.eventID)
+			f.journal.reset(*got.reset)
+		}
 		if err == nil {
 			f.journal.publish(got.frames, got.ended)
 		}
 		rest(ctx)
-		if got.soon {
+		if got.soon || got.reset != nil {
 			continue
 		}
 		select {

@@ -17,9 +17,14 @@ type Store interface {
 	// event whose id is not above eventID.
 	EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
 	SeqAt(ctx context.Context, id string, eventID int64) (int64, error)
+	// HasEvent reports whether an event with the id is there, of whichever deployment.
+	HasEvent(ctx context.Context, eventID int64) (bool, error)
+	// LastCommon is the highest of the ids at which an event with the hash beside it is there; 0 when there is none.
+	LastCommon(ctx context.Context, marks []rollout.EventMark) (int64, error)
 	// EventsOfAll reads the events of all deployments with an id above after and not above upTo.
 	EventsOfAll(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error)
-	// EndOfEvents is the newest id below which no event will appear any more, ReadTail what comes after a place.
+	// EndOfEvents is the newest id below which no event will appear any more, ReadTail what comes after a place. It is
+	// rollout.CodeLost when the event at the place is not there any more, or another one.
 	EndOfEvents(ctx context.Context) (int64, error)
 	ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error)
 	// Changed hints that a deployment may have changed, or any of them with an empty id.
@@ -58,12 +63,19 @@ func (f *Feeds) Deployment(ctx context.Context, id string, after int64) (*Watche
 		return nil, err
 	}
 	leave := func() { f.leave(id, fd) }
-	place, err := fd.source.place(ctx, after)
-	if err != nil {
+	resets, _ := fd.journal.again()
+	at := from{resets: resets}
+	place, known, err := fd.source.place(ctx, after)
+	switch {
+	case err != nil:
 		leave()
 		return nil, err
+	case known:
+		at.place = place
+	default:
+		at.lost = &beginning{}
 	}
-	return newWatcher(fd, place, func(*Frame) bool { return true }, leave), nil
+	return newWatcher(fd, at, func(*Frame) bool { return true }, leave), nil
 }
 
 // Selection says which deployments are wanted. An empty name selects all, but never what is outside the scopes.
@@ -84,24 +96,32 @@ func (f *Feeds) All(ctx context.Context, s Selection, after *int64) (w *Watcher,
 		return nil, 0, err
 	}
 	leave := func() { f.leave(everything, fd) }
-	if position, err = f.position(ctx, fd, after); err != nil {
+	resets, _ := fd.journal.again()
+	position, known, err := f.position(ctx, fd, after)
+	if err != nil {
 		leave()
 		return nil, 0, err
 	}
-	return newWatcher(fd, position, s.has, leave), position, nil
+	at := from{place: position, resets: resets}
+	if !known {
+		at.lost = &beginning{place: position, eventID: position}
+	}
+	return newWatcher(fd, at, s.has, leave), position, nil
 }
 
-// position is the place to begin at. An id that was never given out, say before the database was restored, is now.
-func (f *Feeds) position(ctx context.Context, fd *feed, after *int64) (int64, error) {
+// position is the place to begin at. An id that is not there, say because the database was restored, is not known, and the
+// place is then no later than now.
+func (f *Feeds) position(ctx context.Context, fd *feed, after *int64) (position int64, known bool, err error) {
 	end := fd.journal.end()
 	if after == nil {
-		return end, nil
+		return end, true, nil
 	}
-	if *after > end {
-		newest, err := f.config.Store.EndOfEvents(ctx)
-		return min(*after, max(newest, end)), err
+	position, known, err = fd.source.place(ctx, *after)
+	if err != nil || known {
+		return position, known, err
 	}
-	return *after, nil
+	newest, err := f.config.Store.EndOfEvents(ctx)
+	return min(*after, max(newest, end)), false, err
 }
 
 // everything is the key of the feed of all deployments.

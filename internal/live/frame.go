@@ -10,12 +10,15 @@ type Frame struct {
 	DeploymentID, Service, Environment string
 	// Data is what Config's encoders made of it. It must not be changed.
 	Data []byte
+	// Reset: it is neither. What was seen before may never have happened, because the database has lost its newest part; the
+	// frames that follow begin after the event with ID, 0 for the first.
+	Reset bool
 
 	// place is the event's place in the feed; a state has that of the last event before it.
 	place int64
 }
 
-func (f *Frame) isState() bool { return f.ID == 0 }
+func (f *Frame) isState() bool { return f.ID == 0 && !f.Reset }
 
 // after reports whether a watcher who has seen everything up to the place has not seen the frame.
 func (f *Frame) after(place int64) bool { return f.place > place || f.isState() && f.place == place }

@@ -17,6 +17,9 @@ type journal struct {
 	grown chan struct{}
 	// ended: there will never be more.
 	ended bool
+	// resets counts how often the feed began again; begun is where it did so last.
+	resets int
+	begun  beginning
 }
 
 // kept bounds the frames of a feed in memory: some 500 bytes each.
@@ -39,6 +42,24 @@ func (j *journal) publish(frames []*Frame, ended bool) {
 	}
 	close(j.grown)
 	j.grown = make(chan struct{})
+}
+
+// reset forgets everything, and has watchers begin again.
+func (j *journal) reset(at beginning) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.dropped += len(j.frames) + 1 // no watcher's number is one of what follows
+	j.frames, j.since = nil, at.place
+	j.resets, j.begun = j.resets+1, at
+	close(j.grown)
+	j.grown = make(chan struct{})
+}
+
+// again is how often the feed began again, and where it did so last.
+func (j *journal) again() (resets int, at beginning) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.resets, j.begun
 }
 
 // join is the number of the first frame after the place. ok is false when some of them are kept no longer, up to since.

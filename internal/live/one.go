@@ -9,9 +9,18 @@ import (
 
 // deploymentSource is one deployment. Its places are the numbers of its events.
 type deploymentSource struct {
-	config        *Config
-	id            string
-	seq, revision int64
+	config *Config
+	id     string
+	seq    int64
+	// last is the event with the number seq, once it was read; shown is the state that was read after it.
+	last  rollout.EventMark
+	shown state
+}
+
+// state is what two states of a deployment differ in.
+type state struct {
+	revision, lastSeq int64
+	hash              rollout.Hash
 }
 
 func (s *deploymentSource) begin(ctx context.Context) (int64, error) {
@@ -20,29 +29,47 @@ func (s *deploymentSource) begin(ctx context.Context) (int64, error) {
 	return s.seq, err
 }
 
-// next reads the deployment and, when it has changed, the events up to that state and no further.
+// next reads the deployment and, when it has changed, the events up to that state and no further. The last event that was
+// read is read again with them: when it is not there any more, or another one, the database has lost it.
 func (s *deploymentSource) next(ctx context.Context) (reading, error) {
 	d, err := s.config.Store.Deployment(ctx, s.id)
-	if err != nil || d.Revision == s.revision {
+	if rollout.ErrorCode(err) == rollout.CodeNotFound {
+		return reading{reset: &beginning{}, ended: true}, nil // it was lost, or is too old to be kept
+	}
+	now := state{revision: d.Revision, lastSeq: d.LastSeq, hash: d.EventsHash}
+	if err != nil || now == s.shown {
 		return reading{}, err
 	}
-	events, err := s.config.Store.EventsOf(ctx, s.id, s.seq, d.LastSeq, pageSize)
+	after := s.seq
+	if s.last != (rollout.EventMark{}) {
+		after--
+	}
+	events, err := s.config.Store.EventsOf(ctx, s.id, after, max(d.LastSeq, s.seq), pageSize+1)
 	if err != nil {
 		return reading{}, err
+	}
+	if after < s.seq {
+		if len(events) == 0 || events[0].Mark() != s.last {
+			s.seq, s.last, s.shown = 0, rollout.EventMark{}, state{}
+			return reading{reset: &beginning{}}, nil
+		}
+		events = events[1:]
 	}
 	frames, err := encodeEvents(s.config, events, seqOf)
 	if err != nil {
 		return reading{}, err
 	}
-	if n := len(events); n > 0 && events[n-1].Seq < d.LastSeq {
-		s.seq = events[n-1].Seq
+	if n := len(events); n > 0 {
+		s.seq, s.last = events[n-1].Seq, events[n-1].Mark()
+	}
+	if s.seq < d.LastSeq {
 		return reading{frames: frames, soon: true}, nil
 	}
 	states, err := encodeStates(ctx, s.config, []rollout.Deployment{d}, d.LastSeq)
 	if err != nil {
 		return reading{}, err
 	}
-	s.seq, s.revision = d.LastSeq, d.Revision
+	s.seq, s.shown = d.LastSeq, now
 	return reading{frames: append(frames, states...), ended: d.State.Terminal()}, nil
 }
 
@@ -55,11 +82,15 @@ func (s *deploymentSource) page(ctx context.Context, after, upTo int64) ([]*Fram
 	return frames, pageEnd(events, upTo, seqOf), err
 }
 
-func (s *deploymentSource) place(ctx context.Context, eventID int64) (int64, error) {
+func (s *deploymentSource) place(ctx context.Context, eventID int64) (place int64, known bool, err error) {
 	if eventID == Beginning {
-		return 0, nil
+		return 0, true, nil
 	}
-	return s.config.Store.SeqAt(ctx, s.id, eventID)
+	if known, err = s.config.Store.HasEvent(ctx, eventID); err != nil || !known {
+		return 0, known, err
+	}
+	place, err = s.config.Store.SeqAt(ctx, s.id, eventID)
+	return place, true, err
 }
 
 func seqOf(e *rollout.Event) int64 { return e.Seq }

@@ -14,20 +14,33 @@ type Watcher struct {
 	place int64
 	// number is that of the next frame in the journal; -1 while the watcher is behind what is kept there.
 	number int
+	// resets is how many of the feed's resets the watcher knows of.
+	resets int
+	// lost is where the watcher begins when it asked for a place that is not there; nil once it knows.
+	lost *beginning
 }
 
 // behind stands for no number.
 const behind = -1
 
-func newWatcher(f *feed, place int64, want func(*Frame) bool, leave func()) *Watcher {
-	return &Watcher{feed: f, want: want, leave: sync.OnceFunc(leave), place: place, number: behind}
+// from is where a watcher begins.
+type from struct {
+	place int64
+	// resets is how often the feed had begun again before the place was found.
+	resets int
+	// lost says that the place is another one than was asked for, which is not there.
+	lost *beginning
+}
+
+func newWatcher(f *feed, at from, want func(*Frame) bool, leave func()) *Watcher {
+	return &Watcher{feed: f, want: want, leave: sync.OnceFunc(leave), place: at.place, number: behind, resets: at.resets, lost: at.lost}
 }
 
 // Close gives the place up; the last one who does ends the reading.
 func (w *Watcher) Close() { w.leave() }
 
 // Done reports whether the watcher has seen every event that there will ever be.
-func (w *Watcher) Done() bool { return w.feed.journal.over(w.place) }
+func (w *Watcher) Done() bool { return w.lost == nil && w.feed.journal.over(w.place) }
 
 // Next waits for what comes after the watcher's place. io.EOF means that nothing ever will. After any other error it can
 // be called again.
@@ -51,6 +64,9 @@ func (w *Watcher) Next(ctx context.Context) ([]*Frame, error) {
 // ready gives what there is. If that is nothing, it is worth while to look again when the channel is closed, or at once
 // when that is nil.
 func (w *Watcher) ready(ctx context.Context) ([]*Frame, <-chan struct{}, error) {
+	if frames := w.beginAgain(); frames != nil {
+		return frames, nil, nil
+	}
 	if w.number == behind {
 		number, since, ok := w.feed.journal.join(w.place)
 		if !ok {
@@ -73,6 +89,21 @@ func (w *Watcher) ready(ctx context.Context) ([]*Frame, <-chan struct{}, error) 
 	seen := w.place // another replica may have been ahead of this one
 	w.place = max(seen, frames[len(frames)-1].place)
 	return chosen(frames, func(f *Frame) bool { return f.after(seen) && w.want(f) }), nil, nil
+}
+
+// beginAgain gives the frame that says that the watcher's place is not there any more; nil when it is.
+func (w *Watcher) beginAgain() []*Frame {
+	resets, at := w.feed.journal.again()
+	switch {
+	case resets != w.resets:
+		w.resets, w.place, w.number = resets, at.place, behind
+	case w.lost != nil:
+		at = *w.lost
+	default:
+		return nil
+	}
+	w.lost = nil
+	return []*Frame{{Reset: true, ID: at.eventID}}
 }
 
 // catchUp reads a page of what the journal has kept no longer.

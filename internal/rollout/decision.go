@@ -109,6 +109,19 @@ type Event struct {
 	Hash Hash
 }
 
+// EventMark is what tells whether an event is the one that was read before.
+type EventMark struct {
+	ID           int64
+	DeploymentID string
+	Seq          int64
+	Hash         Hash
+}
+
+// Mark is the event's.
+func (e *Event) Mark() EventMark {
+	return EventMark{ID: e.ID, DeploymentID: e.DeploymentID, Seq: e.Seq, Hash: e.Hash}
+}
+
 // The types of event.
 const (
 	EventCreated         = "deployment.created"

@@ -135,10 +135,15 @@ type Tally struct {
 // Tail is a place in the events of all deployments, in the order of their ids. Ids are drawn before they are committed,
 // so one may still be missing below another: such a doubt is kept here until it is known that nobody brings it any more.
 type Tail struct {
-	// After is the id of the last event that was read.
-	After int64
+	// After is the id of the last event that was read, Last what it was and LastAt when; zero where that is not known.
+	After  int64
+	Last   EventMark
+	LastAt time.Time
 	// UpTo is the highest id that was seen beyond a missing one; 0 when none was missing.
 	UpTo int64
 	// Writers are the transactions that may still bring what is missing up to UpTo.
 	Writers []string
 }
+
+// At moves the place to an event that was read.
+func (t *Tail) At(e *Event) { t.After, t.Last, t.LastAt = e.ID, e.Mark(), e.At }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -42,20 +43,21 @@ func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
 
 // ReadTail reads what comes next, at most limit events of all deployments in the order of their ids: each once, and none
 // left out. What stands beyond a missing id is held back until that is there, or certainly never comes; UpTo of the place
-// to go on from then says so, and another read soon finds out.
+// to go on from then says so, and another read soon finds out. When the last event that was read is not there any more, or
+// another one, the database has lost it, and it is CodeLost; one that was removed because it was old is not missed.
 func (s *Store) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error) {
 	settled, err := s.settled(ctx, t)
 	if err != nil {
 		return nil, t, failed("find out who writes events", err)
 	}
-	events, err := s.EventsOfAll(ctx, t.After, math.MaxInt64, limit)
+	events, err := s.onwards(ctx, &t, limit)
 	if err != nil {
 		return nil, t, err
 	}
 	sure := certain(events, t.After, settled)
-	next := rollout.Tail{After: t.After}
+	next := rollout.Tail{After: t.After, Last: t.Last, LastAt: t.LastAt}
 	if sure > 0 {
-		next.After = events[sure-1].ID
+		next.At(&events[sure-1])
 	}
 	if sure == len(events) {
 		return events, next, nil
@@ -71,6 +73,49 @@ func (s *Store) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]roll
 		return nil, t, failed("find out who writes events", err)
 	}
 	return events[:sure], next, nil
+}
+
+// onwards reads what comes after the place, and in the same statement the event at it.
+func (s *Store) onwards(ctx context.Context, t *rollout.Tail, limit int) ([]rollout.Event, error) {
+	if t.Last == (rollout.EventMark{}) {
+		return s.EventsOfAll(ctx, t.After, math.MaxInt64, limit)
+	}
+	events, err := s.EventsOfAll(ctx, t.After-1, math.MaxInt64, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	there := len(events) > 0 && events[0].ID == t.After
+	switch {
+	case there && events[0].Mark() == t.Last:
+		return events[1:], nil
+	case !there && time.Since(t.LastAt) > mayBeForgotten:
+		return events[:min(len(events), limit)], nil
+	default:
+		return nil, &rollout.Error{Code: rollout.CodeLost, Message: fmt.Sprintf("the event %d is not there any more", t.After)}
+	}
+}
+
+// mayBeForgotten is the age from which on events may be removed: forget_deployments sees to it, by the database's clock.
+const mayBeForgotten = 23 * time.Hour
+
+// HasEvent reports whether an event with the id is there, of whichever deployment.
+func (s *Store) HasEvent(ctx context.Context, eventID int64) (bool, error) {
+	has, err := one(ctx, s.pool, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM deployment_events WHERE id = $1)`, eventID)
+	return has, failed("look for an event", err)
+}
+
+// LastCommon is the highest id of the marks at which that very event is there; 0 when there is none.
+func (s *Store) LastCommon(ctx context.Context, marks []rollout.EventMark) (int64, error) {
+	n := len(marks)
+	ids, of, seqs, hashes := make([]int64, n), make([]string, n), make([]int64, n), make([][]byte, n)
+	for i, m := range marks {
+		ids[i], of[i], seqs[i], hashes[i] = m.ID, m.DeploymentID, m.Seq, hash(m.Hash)
+	}
+	common, err := one(ctx, s.pool, pgx.RowTo[int64], `
+		SELECT coalesce(max(e.id), 0) FROM deployment_events e
+			JOIN unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bytea[]) AS m (id, deployment_id, seq, hash) ON m.id = e.id
+		WHERE (e.deployment_id, e.seq) = (m.deployment_id, m.seq) AND e.hash IS NOT DISTINCT FROM m.hash`, ids, of, seqs, hashes)
+	return common, failed("look which events are still there", err)
 }
 
 // settled is the id up to which everything is there that will ever be; it must be asked for before the events are read.

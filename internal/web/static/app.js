@@ -102,6 +102,9 @@ async function follow(url, onEvent, onOpen = () => {}) {
             const reason = JSON.parse(data).reason;
             if (reason === "the deployment has ended") { connection("over"); onEvent("over", {}); return; }
             if (reason.startsWith("the credential")) { location.reload(); return; }
+          } else if (kind === "reset") {
+            location.reload(); // what is shown may never have happened
+            return;
           } else if (data) onEvent(kind, JSON.parse(data));
         }
       }

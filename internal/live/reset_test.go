@@ -1,0 +1,138 @@
+package live_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"rollcall/internal/live"
+	"rollcall/internal/rollout"
+)
+
+// lose takes the newest events from the database, as a failover to a standby that lacked them does, and gives their ids
+// anew.
+func (s *stand) lose(before rollout.Deployment, lastID int64) {
+	s.t.Helper()
+	for _, sql := range []string{
+		`DELETE FROM deployment_events WHERE id > $1`,
+		`SELECT setval(pg_get_serial_sequence('deployment_events', 'id'), $1)`,
+	} {
+		_, err := s.store.Pool().Exec(s.t.Context(), sql, lastID)
+		must(s.t, err)
+	}
+	_, err := s.store.Pool().Exec(s.t.Context(), `UPDATE deployments SET revision = $2, last_seq = $3, events_hash = $4, saves = $5 WHERE id = $1`,
+		before.ID, before.Revision, before.LastSeq, before.EventsHash[:], before.Saves)
+	must(s.t, err)
+	s.d = before
+}
+
+func (s *stand) newestID() int64 {
+	s.t.Helper()
+	id, err := s.store.EndOfEvents(s.t.Context())
+	must(s.t, err)
+	return id
+}
+
+// readUntil reads frames until one is what is looked for, and gives all.
+func readUntil(t *testing.T, w *live.Watcher, found func(*live.Frame) bool) (all []*live.Frame) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		frames, err := w.Next(ctx)
+		must(t, err)
+		for _, f := range frames {
+			if all = append(all, f); found(f) {
+				return all
+			}
+		}
+	}
+}
+
+// However many events come after the loss, also when they are as many as were lost.
+func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
+	t.Parallel()
+	for name, after := range map[string]int{"fewer": 2, "as many": 5, "more": 9} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStand(t)
+			s.tell(3, rollout.StateInProgress)
+			one, err := s.feeds.Deployment(t.Context(), s.d.ID, live.Beginning)
+			must(t, err)
+			defer one.Close()
+			every, _, err := s.feeds.All(t.Context(), live.Selection{Scopes: rollout.Everywhere()}, nil)
+			must(t, err)
+			defer every.Close()
+			before, common := s.d, s.newestID()
+			s.tell(5, rollout.StateInProgress)
+			lost := s.newestID()
+			is := func(id int64) func(*live.Frame) bool { return func(f *live.Frame) bool { return f.ID == id } }
+			readUntil(t, one, is(lost))
+			readUntil(t, every, is(lost))
+
+			s.store.away.Store(true)
+			s.lose(before, common)
+			s.tell(after, rollout.StateInProgress)
+			s.store.away.Store(false)
+
+			last := common + int64(after)
+			isReset := func(f *live.Frame) bool { return f.Reset }
+			reset := readUntil(t, one, isReset)
+			if begins := reset[len(reset)-1].ID; begins != live.Beginning {
+				t.Errorf("the deployment begins again after event %d", begins)
+			}
+			wantIDs(t, readUntil(t, one, is(last)), common-before.LastSeq+1, last)
+			reset = readUntil(t, every, isReset)
+			if begins := reset[len(reset)-1].ID; begins != common {
+				t.Errorf("all begin again after event %d, not %d", begins, common)
+			}
+			wantIDs(t, readUntil(t, every, is(last)), common+1, last)
+		})
+	}
+}
+
+// wantIDs demands all events from one id to another, in order.
+func wantIDs(t *testing.T, frames []*live.Frame, first, last int64) {
+	t.Helper()
+	for _, f := range frames {
+		if f.ID == 0 {
+			continue
+		}
+		if f.ID != first {
+			t.Fatalf("event %d comes where %d should", f.ID, first)
+		}
+		first++
+	}
+	if first != last+1 {
+		t.Errorf("it ends before %d, and should with %d", first, last)
+	}
+}
+
+func TestFeed_AnUnknownPlaceBeginsAgain(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.tell(3, rollout.StateInProgress)
+	w, err := s.feeds.Deployment(t.Context(), s.d.ID, s.newestID()+100)
+	must(t, err)
+	defer w.Close()
+	if frames := readUntil(t, w, func(f *live.Frame) bool { return f.ID == s.newestID() }); !frames[0].Reset || len(frames) < int(s.d.LastSeq)+1 {
+		t.Errorf("it begins with %+v and has %d frames", frames[0], len(frames))
+	}
+}
+
+func TestFeed_ALostDeploymentEnds(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.tell(3, rollout.StateInProgress)
+	w, err := s.feeds.Deployment(t.Context(), s.d.ID, live.Beginning)
+	must(t, err)
+	defer w.Close()
+	for _, sql := range []string{`DELETE FROM deployment_events WHERE deployment_id = $1`, `DELETE FROM deployments WHERE id = $1`} {
+		_, err := s.store.Pool().Exec(t.Context(), sql, s.d.ID)
+		must(t, err)
+	}
+	readUntil(t, w, func(f *live.Frame) bool { return f.Reset })
+	if _, err := w.Next(t.Context()); err == nil {
+		t.Error("it goes on")
+	}
+}
