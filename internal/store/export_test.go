@@ -28,3 +28,9 @@ func DurationsSQL() string { return durationsSQL() }
 
 // JudgeServer is judgeServer.
 func JudgeServer(facts ...string) ([]string, error) { return judgeServer(facts) }
+
+// TalliesSQL is talliesSQL of all deployments.
+func TalliesSQL() string { return talliesSQL("") }
+
+// ServiceTalliesSQL is serviceTalliesSQL of all deployments.
+func ServiceTalliesSQL() string { return serviceTalliesSQL("") }

@@ -16,21 +16,26 @@ const maxServiceTallies = 200
 // ServiceTallies counts the deployments within the scopes of the 200 services that have the most, those first.
 func (s *Store) ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error) {
 	where, args := conditions(scopes, rollout.Filter{}, nil)
-	sql := fmt.Sprintf(`
-		SELECT service, sum(n)::bigint AS total, jsonb_object_agg(state, n)
-		FROM (SELECT service, state, count(*) AS n FROM deployments d %s GROUP BY service, state) counted
-		GROUP BY service ORDER BY total DESC, service LIMIT %d`, where, maxServiceTallies)
-	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.ServiceTally], sql, args...)
+	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.ServiceTally], serviceTalliesSQL(where), args...)
 	return tallies, failed("count the deployments of each service", err)
 }
 
-// durationsSQL has the statement's time: no index leads to one that changes from row to row.
+// serviceTalliesSQL reads what the index deployments_counted has, and no row.
+func serviceTalliesSQL(where string) string {
+	return fmt.Sprintf(`
+		SELECT service, sum(n)::bigint AS total, jsonb_object_agg(state, n)
+		FROM (SELECT service, state, count(*) AS n FROM deployments d %s GROUP BY service, state) counted
+		GROUP BY service ORDER BY total DESC, service LIMIT %d`, where, maxServiceTallies)
+}
+
+// durationsSQL has the statement's time: no index leads to one that changes from row to row. It reads what the index
+// deployments_lasted has, and no row: so success is what a result says of a state and a kind.
 func durationsSQL() string {
 	return `
-		SELECT count(*), count(*) FILTER (WHERE (result->>'success')::boolean),
+		SELECT count(*), count(*) FILTER (WHERE state = 'completed' OR state = 'rolled_back' AND kind = 'rollback'),
 			coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds), 0),
 			coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds), 0)
-		FROM (SELECT result, extract(epoch FROM finished_at - started_at)::float8 AS seconds FROM deployments d
+		FROM (SELECT state, kind, extract(epoch FROM finished_at - started_at)::float8 AS seconds FROM deployments d
 			WHERE created_at >= statement_timestamp() - $1::interval AND started_at IS NOT NULL AND finished_at IS NOT NULL
 				AND ($2 OR ` + within("d.service", "d.environment", 3, 4) + `)) ended`
 }

@@ -11,9 +11,13 @@ import (
 // Tallies counts the deployments within the scopes by state and strategy; what there is none of is left out.
 func (s *Store) Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error) {
 	where, args := conditions(scopes, rollout.Filter{}, nil)
-	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.Tally],
-		`SELECT state, strategy, count(*) FROM deployments d `+where+` GROUP BY state, strategy ORDER BY state, strategy`, args...)
+	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.Tally], talliesSQL(where), args...)
 	return tallies, failed("count the deployments", err)
+}
+
+// talliesSQL reads what the index deployments_counted has, and no row.
+func talliesSQL(where string) string {
+	return `SELECT state, strategy, count(*) FROM deployments d ` + where + ` GROUP BY state, strategy ORDER BY state, strategy`
 }
 
 // dead holds for a deployment d whose owner's lease is over or was never taken.

@@ -1,0 +1,67 @@
+package store_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/store"
+)
+
+// ended adds n deployments that ended in the last 90 days, in 50 services, with specs of the size that they have.
+func ended(t testing.TB, s *store.Store, n int) {
+	t.Helper()
+	// A commit that is not flushed keeps VACUUM from knowing that all can be seen.
+	conn, err := pgx.Connect(t.Context(), s.Pool().Config().ConnString()+"&synchronous_commit=on")
+	must(t, err)
+	defer func() { must(t, conn.Close(t.Context())) }()
+	_, err = conn.Exec(t.Context(), `
+		INSERT INTO deployments (id, service, environment, version, kind, strategy, spec, state, direction, counts, result,
+			created_at, started_at, finished_at, next_run_at)
+		SELECT gen_random_uuid(), 'service-' || n % 50, CASE WHEN n % 3 = 0 THEN 'staging' ELSE 'production' END, 'v' || n, 'deploy', 'rolling',
+			jsonb_build_object('strategy', jsonb_build_object('type', 'rolling'), 'pad', repeat('x', 600)),
+			CASE WHEN n % 12 = 0 THEN 'rolled_back' ELSE 'completed' END, 'forward', '{"updated": 3}', jsonb_build_object('success', n % 12 <> 0),
+			at - interval '3 minutes', at - interval '2 minutes' - n % 97 * interval '1 second', at, at
+		FROM (SELECT n, now() - n / $1::float8 * interval '89 days' AS at FROM generate_series(1, $1::int) n) numbered`, n)
+	must(t, err)
+	_, err = conn.Exec(t.Context(), `VACUUM (ANALYZE) deployments`)
+	must(t, err)
+}
+
+func TestSummary_FiguresReadNoRowOfADeployment(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ended(t, s, 20_000)
+	month := []any{30 * 24 * time.Hour, true, []string{}, []string{}}
+	for index, statements := range map[string]map[string][]any{
+		"deployments_counted": {store.TalliesSQL(): nil, store.ServiceTalliesSQL(): nil},
+		"deployments_lasted":  {store.DurationsSQL(): month},
+	} {
+		for sql, args := range statements {
+			rows, err := s.Pool().Query(ctx(t), `EXPLAIN (ANALYZE, TIMING OFF) `+sql, args...)
+			must(t, err)
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			must(t, err)
+			plan := strings.Join(lines, "\n")
+			if !strings.Contains(plan, "Index Only Scan using "+index) || !strings.Contains(plan, "Heap Fetches: 0") {
+				t.Errorf("%s\n%s", sql, plan)
+			}
+		}
+	}
+}
+
+func BenchmarkSummaryOf300000(b *testing.B) {
+	s := open(b)
+	ended(b, s, 300_000)
+	for b.Loop() {
+		_, err := s.Tallies(b.Context(), rollout.Everywhere())
+		must(b, err)
+		_, err = s.ServiceTallies(b.Context(), rollout.Everywhere())
+		must(b, err)
+		_, err = s.Durations(b.Context(), rollout.Everywhere(), 30*24*time.Hour)
+		must(b, err)
+	}
+}
