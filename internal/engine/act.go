@@ -43,7 +43,8 @@ func (s *session) start(dr *draft) {
 
 func (s *session) call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
-	answer := s.callInTime(ctx, d, t, a)
+	t.DeployURL = t.CallURL()
+	answer := s.callInTime(ctx, d.For(t), t, a)
 	s.giveRoom(1)
 	s.deliver(rollout.Outcome{Action: a, Answer: answer})
 }
@@ -66,8 +67,9 @@ func (s *session) callInTime(ctx context.Context, d *rollout.Deployment, t *roll
 
 func (s *session) probe(d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
-	check := d.Spec.Checks[a.Check]
-	observation := s.engine.Prober.Probe(s.ctx, check, t.Address, d.Spec.TLS)
+	spec := d.Spec.ProbedBy(t)
+	check := spec.Checks[a.Check]
+	observation := s.engine.Prober.Probe(s.ctx, check, t.Address, spec.TLS)
 	if s.ctx.Err() != nil {
 		return // a probe that was cut says nothing about its target
 	}

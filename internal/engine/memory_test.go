@@ -22,6 +22,7 @@ type memory struct {
 	replicas   map[string]time.Time
 	remembered map[place]rollout.Remembered
 	fences     map[string]int64 // by address
+	verified   map[place]rollout.Verified
 	listeners  map[int]func(string)
 	next       int
 	events     int64
@@ -41,7 +42,7 @@ type place struct{ service, environment, target string }
 func newMemory() *memory {
 	return &memory{
 		rows: map[string]*row{}, replicas: map[string]time.Time{}, remembered: map[place]rollout.Remembered{},
-		fences: map[string]int64{}, listeners: map[int]func(string){},
+		fences: map[string]int64{}, verified: map[place]rollout.Verified{}, listeners: map[int]func(string){},
 	}
 }
 
@@ -291,6 +292,15 @@ func (m *memory) claim(r *row, replica string, now time.Time) rollout.Claimed {
 		m.append(r, []rollout.Event{{Type: rollout.EventTakenOver, Replica: replica, Message: "taken over from replica " + c.From}}, now)
 		m.notify(d.ID)
 	}
+	if d.StartedAt.IsZero() && d.Kind == rollout.KindDeploy {
+		verified := map[string]rollout.Verified{}
+		for at, v := range m.verified {
+			if at.service == d.Service && at.environment == d.Environment {
+				verified[at.target] = v
+			}
+		}
+		r.snap.LearnWayBack(verified)
+	}
 	c.Snapshot = *r.snap.Clone()
 	m.recall(&c.Snapshot)
 	return c
@@ -415,6 +425,9 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 			m.remembered[at] = rollout.Remembered{
 				Address: t.Address, Version: t.Version, Health: t.Health, Fence: max(t.Fence, m.remembered[at].Fence),
 			}
+		}
+		if v, ok := d.Verified(&t); ok {
+			m.verified[place{d.Service, d.Environment, t.ID}] = v
 		}
 		if t.Call != nil {
 			at := rollout.CanonicalAddress(t.Address)

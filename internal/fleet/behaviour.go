@@ -42,6 +42,8 @@ type Behaviour struct {
 	Unhealthy      bool
 	UnhealthyOn    string
 	UnhealthyAfter int
+	// HealthzOn is a version on which the target answers for its health at /healthz and not at /health.
+	HealthzOn string
 	// Warn makes a healthy target answer "warn".
 	Warn bool
 }

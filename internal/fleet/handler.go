@@ -17,6 +17,7 @@ func (t *Target) handler(r *run) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /deploy", func(w http.ResponseWriter, q *http.Request) { t.deploy(r, w, q) })
 	mux.HandleFunc("GET /health", t.health)
+	mux.HandleFunc("GET /healthz", t.health)
 	mux.HandleFunc("GET /version", t.tellVersion)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if !t.enter(r) {
@@ -28,10 +29,15 @@ func (t *Target) handler(r *run) http.Handler {
 }
 
 // health answers in the manner of application/health+json.
-func (t *Target) health(w http.ResponseWriter, _ *http.Request) {
+func (t *Target) health(w http.ResponseWriter, q *http.Request) {
 	t.mu.Lock()
 	t.probes++
 	version, b := t.version, t.behaviour
+	if elsewhere := b.HealthzOn != "" && b.HealthzOn == version; elsewhere != (q.URL.Path == "/healthz") {
+		t.mu.Unlock()
+		http.NotFound(w, q)
+		return
+	}
 	ill := b.Unhealthy || b.UnhealthyOn != "" && b.UnhealthyOn == version && t.passed >= b.UnhealthyAfter
 	if !ill {
 		t.passed++

@@ -158,6 +158,10 @@ type Spec struct {
 	Protected bool `json:"protected,omitempty"`
 	// RetryOf is the finished deployment whose remaining targets this one was made for; empty for any other.
 	RetryOf string `json:"retry_of,omitempty"`
+	// Rules are those of earlier deployments, by which targets are called and judged where Target.Rules says so.
+	Rules []Rules `json:"rules,omitempty"`
+
+	ownChecks int // how many checks the deployment itself has, where others stand in their place
 }
 
 // VersionCheck is the index of the first check that can tell the running version, or -1.

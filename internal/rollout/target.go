@@ -56,6 +56,9 @@ type Target struct {
 	// Want is the version that going forward means for this target.
 	Want string
 
+	// Rules say by which rules the target is called and judged; nil: by the deployment's own.
+	Rules *TargetRules
+
 	State TargetState
 	Phase Phase
 	// Back is true once the target is on its way back to PreviousVersion.

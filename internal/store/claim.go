@@ -55,8 +55,10 @@ func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit 
 		if free, next, err = candidates(ctx, tx, replica, mine, limit); err != nil || len(free) == 0 {
 			return err
 		}
-		claimed, err = claim(ctx, tx, replica, mine, free)
-		return err
+		if claimed, err = claim(ctx, tx, replica, mine, free); err != nil {
+			return err
+		}
+		return s.learnWayBack(ctx, tx, claimed)
 	})
 	if err != nil {
 		return nil, time.Time{}, failed("claim deployments for replica "+replica, err)

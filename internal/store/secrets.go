@@ -20,13 +20,10 @@ type storedSecrets struct {
 	Deploy    string              `json:"deploy,omitempty"`
 	Headers   []map[string]string `json:"headers,omitempty"`
 	ClientKey string              `json:"client_key,omitempty"`
+	Rules     []storedSecrets     `json:"rules,omitempty"`
 }
 
-// sealSecrets gives what is written to a column secrets; nil when there are none.
-func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, error) {
-	if secrets.Empty() {
-		return nil, nil
-	}
+func storedOf(secrets rollout.Secrets) storedSecrets {
 	stored := storedSecrets{Deploy: secrets.Deploy.Reveal(), ClientKey: secrets.ClientKey.Reveal()}
 	for _, headers := range secrets.Headers {
 		revealed := make(map[string]string, len(headers))
@@ -35,7 +32,33 @@ func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, erro
 		}
 		stored.Headers = append(stored.Headers, revealed)
 	}
-	return s.seal(place, stored)
+	for _, rules := range secrets.Rules {
+		stored.Rules = append(stored.Rules, storedOf(rules))
+	}
+	return stored
+}
+
+func (s *storedSecrets) secrets() rollout.Secrets {
+	secrets := rollout.Secrets{Deploy: rollout.Secret(s.Deploy), ClientKey: rollout.Secret(s.ClientKey)}
+	for _, revealed := range s.Headers {
+		headers := make(map[string]rollout.Secret, len(revealed))
+		for name, value := range revealed {
+			headers[name] = rollout.Secret(value)
+		}
+		secrets.Headers = append(secrets.Headers, headers)
+	}
+	for i := range s.Rules {
+		secrets.Rules = append(secrets.Rules, s.Rules[i].secrets())
+	}
+	return secrets
+}
+
+// sealSecrets gives what is written to a column secrets; nil when there are none.
+func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, error) {
+	if secrets.Empty() {
+		return nil, nil
+	}
+	return s.seal(place, storedOf(secrets))
 }
 
 // seal encodes secrets and seals them for a place.
@@ -74,15 +97,7 @@ func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error
 	if err := s.unseal(place, sealed, &stored); err != nil {
 		return rollout.Secrets{}, err
 	}
-	secrets := rollout.Secrets{Deploy: rollout.Secret(stored.Deploy), ClientKey: rollout.Secret(stored.ClientKey)}
-	for _, revealed := range stored.Headers {
-		headers := make(map[string]rollout.Secret, len(revealed))
-		for name, value := range revealed {
-			headers[name] = rollout.Secret(value)
-		}
-		secrets.Headers = append(secrets.Headers, headers)
-	}
-	return secrets, nil
+	return stored.secrets(), nil
 }
 
 // unreadable refuses to build on a thing whose secrets would be lost with that.

@@ -15,7 +15,7 @@ import (
 // targetColumns are what scanTarget reads, in this order, of a table called t.
 const targetColumns = `t.target_id, t.name, t.address, t.slot, t.metadata, t.deploy_url, t.position, t.wave, t.want,
 	t.state, t.phase, t.back, t.version, t.previous_version, t.health, t.checks, t.attempts, t.tries, t.sent, t.fence, t.call,
-	coalesce(t.call_history, '{}'), t.not_before, t.phase_at, t.error, t.error_at, t.started_at, t.finished_at, t.updated_at`
+	coalesce(t.call_history, '{}'), t.not_before, t.phase_at, t.error, t.error_at, t.started_at, t.finished_at, t.updated_at, t.rules`
 
 func scanTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	var t rollout.Target
@@ -30,7 +30,7 @@ func targetFields(t *rollout.Target) []any {
 		&t.State, &t.Phase, &t.Back, (*word)(&t.Version), (*word)(&t.PreviousVersion), &t.Health, &t.Checks,
 		&t.Attempts, &t.Tries, &t.Sent, &t.Fence, &t.Call,
 		&t.History, (*instant)(&t.NotBefore), (*instant)(&t.PhaseAt), &t.Error, (*instant)(&t.ErrorAt),
-		(*instant)(&t.StartedAt), (*instant)(&t.FinishedAt), (*instant)(&t.UpdatedAt),
+		(*instant)(&t.StartedAt), (*instant)(&t.FinishedAt), (*instant)(&t.UpdatedAt), &t.Rules,
 	}
 }
 
@@ -62,26 +62,29 @@ const updateTargetsSQL = `
 
 // insertTargetsSQL stores the targets of a new deployment in the order in which they stand.
 const insertTargetsSQL = `
-	INSERT INTO deployment_targets (deployment_id, ordinal, target_id, name, address, slot, metadata, deploy_url, position, want,
+	INSERT INTO deployment_targets (deployment_id, ordinal, target_id, name, address, slot, metadata, deploy_url, position, want, rules,
 		` + changingColumns + `)
-	SELECT @id, place - 1, target_id, name, address, slot, metadata::jsonb, deploy_url, position, want, wave, state, phase, back,
+	SELECT @id, place - 1, target_id, name, address, slot, metadata::jsonb, deploy_url, position, want, rules::jsonb, wave, state, phase, back,
 		version, previous_version, health, checks::jsonb, attempts, tries, sent, fence, call::jsonb, call_history::jsonb, not_before, phase_at, error,
 		error_at, started_at, finished_at, coalesce(updated_at, @now)
 	FROM unnest(@target_id::text[], @name::text[], @address::text[], @slot::text[], @metadata::text[], @deploy_url::text[],
-		@position::int[], @want::text[], ` + changingArrays + `) WITH ORDINALITY
-		AS u (target_id, name, address, slot, metadata, deploy_url, position, want, ` + changingColumns + `, place)`
+		@position::int[], @want::text[], @rules::text[], ` + changingArrays + `) WITH ORDINALITY
+		AS u (target_id, name, address, slot, metadata, deploy_url, position, want, rules, ` + changingColumns + `, place)`
 
 // rememberSQL keeps what is known of the targets, and of the router, beyond a deployment that stands in a table expression
 // d. A router's slot is kept until another one is known.
 const rememberSQL = `
-	INSERT INTO remembered_targets AS r (service, environment, target_id, version, health, fence, deployment_id, updated_at)
-	SELECT d.service, d.environment, u.target_id, u.version, u.health, u.fence, d.id, clock_timestamp()
-	FROM d, unnest(@known_id::text[], @known_version::text[], @known_health::text[], @known_fence::bigint[])
-		AS u (target_id, version, health, fence)
+	INSERT INTO remembered_targets AS r (service, environment, target_id, version, health, fence, deployment_id, updated_at, verified_by,
+		verified_version)
+	SELECT d.service, d.environment, u.target_id, u.version, u.health, u.fence, d.id, clock_timestamp(),
+		CASE WHEN u.verified IS NOT NULL THEN d.id END, u.verified
+	FROM d, unnest(@known_id::text[], @known_version::text[], @known_health::text[], @known_fence::bigint[], @known_verified::text[])
+		AS u (target_id, version, health, fence, verified)
 	ON CONFLICT (service, environment, target_id) DO UPDATE SET
 		version = CASE r.target_id WHEN '` + routerID + `' THEN coalesce(excluded.version, r.version) ELSE excluded.version END,
 		health = excluded.health, fence = greatest(r.fence, excluded.fence), deployment_id = excluded.deployment_id,
-		updated_at = excluded.updated_at`
+		updated_at = excluded.updated_at, verified_by = coalesce(excluded.verified_by, r.verified_by),
+		verified_version = coalesce(excluded.verified_version, r.verified_version)`
 
 // queueTargets adds to the batch what stores the targets of a new deployment.
 func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now time.Time) error {
@@ -90,6 +93,7 @@ func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now tim
 		ids, names, addresses = make([]string, n), make([]string, n), make([]string, n)
 		slots, metadata       = make([]string, n), make([]string, n)
 		urls, wants           = make([]string, n), make([]string, n)
+		rules                 = make([]pgtype.Text, n)
 	)
 	for i := range targets {
 		t := &targets[i]
@@ -100,10 +104,13 @@ func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now tim
 		ids[i], names[i], addresses[i] = t.ID, t.Name, t.Address
 		slots[i], metadata[i] = t.Slot, string(encoded)
 		urls[i], wants[i] = t.DeployURL, t.Want
+		if rules[i], err = encodeRules(t.Rules); err != nil {
+			return err
+		}
 	}
 	args := pgx.NamedArgs{
 		"id": id, "now": at(now), "target_id": ids, "name": names, "address": addresses, "slot": slots, "metadata": metadata,
-		"deploy_url": urls, "want": wants,
+		"deploy_url": urls, "want": wants, "rules": rules,
 	}
 	if err := addTargets(args, targets); err != nil {
 		return err
@@ -158,21 +165,23 @@ func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
 // targets that anything is known of.
 func addRemembered(args pgx.NamedArgs, d *rollout.Deployment, targets []rollout.Target) {
 	var ids, health []string
-	var versions []pgtype.Text
+	var versions, verified []pgtype.Text
 	var fences []int64
-	remember := func(id, version string, status rollout.Health, fence int64) {
-		ids, versions = append(ids, id), append(versions, text(version))
+	remember := func(id, version string, status rollout.Health, fence int64, arrived string) {
+		ids, versions, verified = append(ids, id), append(versions, text(version)), append(verified, text(arrived))
 		health, fences = append(health, string(status)), append(fences, fence)
 	}
 	if active, fence := routerOf(d); fence > 0 || active != "" {
-		remember(routerID, active, rollout.HealthUnknown, fence)
+		remember(routerID, active, rollout.HealthUnknown, fence, "")
 	}
 	for i := range targets {
 		if t := &targets[i]; t.Attempts > 0 || t.Sent > 0 || t.Version != "" {
-			remember(t.ID, t.Version, t.Health, t.Fence)
+			v, _ := d.Verified(t)
+			remember(t.ID, t.Version, t.Health, t.Fence, v.Version)
 		}
 	}
 	args["known_id"], args["known_version"], args["known_health"], args["known_fence"] = ids, versions, health, fences
+	args["known_verified"] = verified
 }
 
 // checksOf keeps a nil list from becoming null.
@@ -188,6 +197,18 @@ func orNow(t, now time.Time) time.Time {
 		return now
 	}
 	return t
+}
+
+// encodeRules are a target's rules as JSON; NULL when they say nothing.
+func encodeRules(rules *rollout.TargetRules) (pgtype.Text, error) {
+	if rules == nil || *rules == (rollout.TargetRules{}) {
+		return pgtype.Text{}, nil
+	}
+	b, err := json.Marshal(rules)
+	if err != nil {
+		return pgtype.Text{}, fmt.Errorf("encode the rules of a target: %w", err)
+	}
+	return text(string(b)), nil
 }
 
 // encodeCall is a call as JSON; nil is NULL.

@@ -14,6 +14,7 @@ func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 	followSlots(s)
 	for i := range s.Targets {
 		t := &s.Targets[i]
+		fitChecks(&s.Deployment.Spec, t, now)
 		for c := range t.Checks {
 			t.Checks[c].Probing = false
 		}
@@ -28,6 +29,14 @@ func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 		events = append(events, e)
 	}
 	return events
+}
+
+// fitChecks lets a target have the states of the checks that it is probed with. A server of an older version keeps those of
+// the deployment's own.
+func fitChecks(spec *rollout.Spec, t *rollout.Target, now time.Time) {
+	if rules := spec.ProbedBy(t); len(t.Checks) < len(rules.Checks) {
+		t.Checks = restartChecks(rules, now)
+	}
 }
 
 // followSlots makes a deployment that has not begun go to the slot that is idle now: while it waited, another may have
@@ -83,8 +92,9 @@ func putOffBake(s *rollout.Snapshot, now time.Time) {
 	since := now
 	for i := range s.Targets {
 		t := &s.Targets[i]
-		for c := range t.Checks {
-			if t.State == rollout.TargetUpdated && s.Deployment.Spec.Checks[c].Type != rollout.CheckNone {
+		checks := s.Deployment.Spec.For(t).Checks
+		for c := range min(len(checks), len(t.Checks)) {
+			if t.State == rollout.TargetUpdated && checks[c].Type != rollout.CheckNone {
 				since = earlier(since, t.Checks[c].NextAt)
 			}
 		}

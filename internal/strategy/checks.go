@@ -14,10 +14,10 @@ const maxWatchRate = 200
 
 // freshChecks is the state of checks of which nothing is known.
 func freshChecks(spec *rollout.Spec) []rollout.CheckState {
-	states := make([]rollout.CheckState, len(spec.Checks))
+	states := make([]rollout.CheckState, spec.CheckStates())
 	for i := range states {
 		states[i].Status, states[i].Last = rollout.HealthUnknown, rollout.HealthUnknown
-		if spec.Checks[i].Type == rollout.CheckNone {
+		if i >= len(spec.Checks) || spec.Checks[i].Type == rollout.CheckNone {
 			states[i].Status, states[i].Last = rollout.Healthy, rollout.Healthy
 		}
 	}
@@ -27,7 +27,7 @@ func freshChecks(spec *rollout.Spec) []rollout.CheckState {
 // restartChecks forgets what was seen before a call and lets the first probes wait for their initial delay.
 func restartChecks(spec *rollout.Spec, now time.Time) []rollout.CheckState {
 	states := freshChecks(spec)
-	for i := range states {
+	for i := range spec.Checks {
 		states[i].NextAt = now.Add(spec.Checks[i].InitialDelay.Std())
 	}
 	return states
@@ -88,8 +88,8 @@ func (p *planner) unanswered() (t *rollout.Target, check int, found bool) {
 		if t.State != rollout.TargetUpdated {
 			continue
 		}
-		for c := range t.Checks {
-			if p.spec.Checks[c].Critical && !t.Checks[c].UnknownSince.IsZero() {
+		for c := range p.rules(t).Checks {
+			if p.rules(t).Checks[c].Critical && !t.Checks[c].UnknownSince.IsZero() {
 				return t, c, true
 			}
 		}
@@ -103,7 +103,7 @@ func (p *planner) answerBy() time.Time {
 	if !found || p.out.Status.Progress.WaveSettledAt.IsZero() {
 		return time.Time{}
 	}
-	return unknownUntil(p.spec, &t.Checks[c])
+	return unknownUntil(p.rules(t), &t.Checks[c])
 }
 
 // awaitsAnswer reports whether a wave has to wait because nobody knows how a target of it is. It waits until the check gets
@@ -111,9 +111,10 @@ func (p *planner) answerBy() time.Time {
 func (p *planner) awaitsAnswer() bool {
 	t, c, found := p.unanswered()
 	if found {
-		next := p.now.Add(p.spec.Checks[c].Interval.Std())
-		p.waits(fmt.Sprintf("the health of %s is unknown (check %s), which fails it at", t.ID, p.spec.Checks[c].Name),
-			later(unknownUntil(p.spec, &t.Checks[c]), next))
+		check := &p.rules(t).Checks[c]
+		next := p.now.Add(check.Interval.Std())
+		p.waits(fmt.Sprintf("the health of %s is unknown (check %s), which fails it at", t.ID, check.Name),
+			later(unknownUntil(p.rules(t), &t.Checks[c]), next))
 	}
 	return found
 }
@@ -136,7 +137,8 @@ func passes(spec *rollout.Spec, t *rollout.Target) bool {
 // complaint is the message of the first check whose newest result stands against the target.
 func complaint(spec *rollout.Spec, t *rollout.Target) string {
 	for _, criticalOnly := range []bool{true, false} {
-		for i, state := range t.Checks {
+		for i := range spec.Checks {
+			state := &t.Checks[i]
 			if !state.Status.Passing() && !state.Last.Passing() && state.Message != "" && (spec.Checks[i].Critical || !criticalOnly) {
 				return fmt.Sprintf("check %s: %s", spec.Checks[i].Name, state.Message)
 			}
@@ -147,7 +149,8 @@ func complaint(spec *rollout.Spec, t *rollout.Target) string {
 
 // reservation says what is held against a target that passes all the same; empty when it is well.
 func reservation(spec *rollout.Spec, t *rollout.Target) string {
-	for i, state := range t.Checks {
+	for i := range spec.Checks {
+		state := &t.Checks[i]
 		if state.Status != rollout.Healthy && state.Last != rollout.Healthy && state.Message != "" {
 			return fmt.Sprintf(": check %s: %s", spec.Checks[i].Name, state.Message)
 		}

@@ -127,7 +127,7 @@ func (p *planner) mayRun(t *rollout.Target) bool { return p.now.Before(t.History
 // awaitWork asks a target whose last call may still be at work what it runs, and otherwise leaves it alone.
 func (p *planner) awaitWork(i int, t *rollout.Target) {
 	p.waits("the last call of "+t.ID+" may be at work until", t.History.MayRunUntil)
-	if check := p.spec.VersionCheck(); check >= 0 {
+	if check := p.rules(t).VersionCheck(); check >= 0 {
 		p.probe(i, check, time.Time{})
 	}
 }
@@ -146,13 +146,13 @@ func (p *planner) awaitAllWork() bool {
 
 // askAgain finds out what a call without an answer did, until the target says so or its time is over.
 func (p *planner) askAgain(i int, t *rollout.Target) {
-	until := later(t.PhaseAt.Add(p.spec.HealthyDeadline.Std()), t.History.MayRunUntil)
-	if t.Tries > p.spec.Deploy.Retries && !p.now.Before(until) {
+	until := later(t.PhaseAt.Add(p.rules(t).HealthyDeadline.Std()), t.History.MayRunUntil)
+	if t.Tries > p.rules(t).Deploy.Retries && !p.now.Before(until) {
 		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
 		return
 	}
-	check := max(p.spec.VersionCheck(), 0)
-	if len(p.spec.Checks) == 0 || p.spec.Checks[check].Type == rollout.CheckNone {
+	check := max(p.rules(t).VersionCheck(), 0)
+	if len(p.rules(t).Checks) == 0 || p.rules(t).Checks[check].Type == rollout.CheckNone {
 		p.sendAgainUnasked(i, t)
 		return
 	}
@@ -161,7 +161,7 @@ func (p *planner) askAgain(i int, t *rollout.Target) {
 	} else {
 		p.probe(i, check, t.NotBefore)
 	}
-	if t.Tries > p.spec.Deploy.Retries {
+	if t.Tries > p.rules(t).Deploy.Retries {
 		p.visibleAt(until)
 	} else if at := resendAt(t); p.now.Before(at) {
 		p.visibleAt(at)
@@ -173,7 +173,7 @@ func (p *planner) sendAgainUnasked(i int, t *rollout.Target) {
 	switch {
 	case p.mayRun(t):
 		p.awaitWork(i, t)
-	case t.Tries > p.spec.Deploy.Retries:
+	case t.Tries > p.rules(t).Deploy.Retries:
 		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
 	case p.now.Before(t.NotBefore):
 		p.visibleAt(t.NotBefore)

@@ -76,6 +76,9 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	return p
 }
 
+// rules is the spec by which the target is called and judged on its present way.
+func (p *planner) rules(t *rollout.Target) *rollout.Spec { return p.spec.For(t) }
+
 func (p *planner) count(t *rollout.Target) {
 	if t.Phase == rollout.PhaseCalling {
 		p.calling++

@@ -72,7 +72,7 @@ func initTarget(d *rollout.Deployment, t *rollout.Target, known rollout.Remember
 	t.Health = cmp.Or(known.Health, rollout.HealthUnknown)
 	t.Version = cmp.Or(known.Version, t.Version)
 	t.Want = cmp.Or(t.Want, d.Version)
-	t.Checks = freshChecks(&d.Spec)
+	t.Checks = freshChecks(d.Spec.ProbedBy(t))
 }
 
 // rank puts targets that serve badly first: they have the least to lose. Where exposure counts, those that are exposed

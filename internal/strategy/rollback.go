@@ -59,12 +59,18 @@ func addBystanders(n *rollout.NewDeployment, ended *rollout.Snapshot) {
 			continue
 		}
 		b := again(t)
-		b.Want = b.Version // it stays as it is
+		stays(&b, t)
 		b.Position = len(n.Targets)
 		initTarget(&n.Deployment, &b, rollout.Remembered{Address: b.Address, Health: b.Health})
 		n.Targets = append(n.Targets, b)
 	}
 	n.Deployment.Counts = rollout.Count(n.Targets)
+}
+
+// stays lets a target of a new deployment stay as it was at the end of the one before, judged as it was verified.
+func stays(t, ended *rollout.Target) {
+	t.Want = ended.Version
+	t.Rules = &rollout.TargetRules{Forward: ended.RulesFor(ended.Version)}
 }
 
 // wayBack lists the touched targets with the version that each goes back to, and names those in doubt.
@@ -82,6 +88,7 @@ func wayBack(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map[string]
 		}
 		back := again(t)
 		back.Want = t.PreviousVersion
+		back.Rules = &rollout.TargetRules{Forward: t.RulesFor(t.PreviousVersion), Back: t.RulesFor(t.Want)}
 		targets = append(targets, back)
 		inDoubt[t.ID] = doubtful(t)
 	}
@@ -127,7 +134,7 @@ func follower(d *rollout.Deployment) rollout.Deployment {
 func again(t *rollout.Target) rollout.Target {
 	return rollout.Target{
 		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, Metadata: t.Metadata, DeployURL: t.DeployURL,
-		Position: t.Position, Want: t.Want, Version: t.Version, Health: t.Health, Fence: t.Fence,
+		Position: t.Position, Want: t.Want, Version: t.Version, Health: t.Health, Fence: t.Fence, Rules: t.Rules,
 	}
 }
 

@@ -52,7 +52,7 @@ func everyone(s *rollout.Snapshot, some []rollout.Target) []rollout.Target {
 	all := make([]rollout.Target, len(s.Targets))
 	for i := range s.Targets {
 		all[i] = again(&s.Targets[i])
-		all[i].Want = all[i].Version // it stays as it is
+		stays(&all[i], &s.Targets[i])
 		for j := range some {
 			if some[j].ID == all[i].ID {
 				all[i] = some[j]

@@ -28,6 +28,10 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 	if t.Sent == 0 && !t.Back {
 		t.PreviousVersion = t.Version
 	}
+	rules := d.Spec.For(&t)
+	if t.Rules != nil {
+		t.Checks = freshChecks(rules)
+	}
 	t.History.From = cmp.Or(t.Version, t.History.From)
 	t.Attempts++
 	t.Sent++
@@ -40,13 +44,22 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 	a.Call.WebhookID = rollout.WebhookID(d.ID, t.ID, a.Call.Action)
 	a.Call.Version, a.Call.PreviousVersion = t.Wanted(), t.PreviousVersion
 	a.Call.Attempt, a.Call.Fence = t.Attempts, t.Fence
-	a.Call.Until = now.Add(rollout.StartWithin + d.Spec.Deploy.Timeout.Std())
+	a.Call.Until = now.Add(rollout.StartWithin + rules.Deploy.Timeout.Std())
 	call := a.Call
 	t.Call = &call
 	enter(&t, rollout.PhaseCalling, outbound(&t), now)
-	e := targetEvent(rollout.EventTargetIntent, &t, from, now, "")
+	e := targetEvent(rollout.EventTargetIntent, &t, from, now, todaysRules(&t))
 	e.Call = &call
 	return t, a, []rollout.Event{e}
+}
+
+// todaysRules says that the way back goes by this deployment's rules because no others are known; empty when it need not be
+// said, or was.
+func todaysRules(t *rollout.Target) string {
+	if t.Call.Action != rollout.CallRollback || t.Attempts > 1 || t.RulesKnown() {
+		return ""
+	}
+	return "how " + t.Wanted() + " was verified here is not known: called and judged as this deployment says"
 }
 
 // nextFence is higher than the highest that is known, and than the milliseconds since 1970: so it is also higher than
@@ -75,7 +88,7 @@ func Apply(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Even
 	e.Call = &call
 	events := []rollout.Event{e}
 	if t.Settled() {
-		events = append(events, outcomeEvent(&s.Deployment.Spec, t, from, now))
+		events = append(events, outcomeEvent(s.Deployment.Spec.For(t), t, from, now))
 	}
 	return events
 }
@@ -88,7 +101,7 @@ func Move(s *rollout.Snapshot, m rollout.Move, now time.Time) []rollout.Event {
 	case m.Phase == rollout.PhaseVerifying:
 		t.StartedAt = now
 		t.PreviousVersion = t.Version
-		startVerifying(&s.Deployment.Spec, t, now)
+		startVerifying(s.Deployment.Spec.For(t), t, now)
 	case m.State == rollout.TargetUpdated || m.State == rollout.TargetRolledBack:
 		settle(t, m.State, now)
 	case m.State == rollout.TargetUnchanged:
@@ -98,14 +111,14 @@ func Move(s *rollout.Snapshot, m rollout.Move, now time.Time) []rollout.Event {
 		giveUp(t, m.State, m.Message, now)
 	}
 	if t.Settled() {
-		return []rollout.Event{outcomeEvent(&s.Deployment.Spec, t, from, now)}
+		return []rollout.Event{outcomeEvent(s.Deployment.Spec.For(t), t, from, now)}
 	}
 	return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, m.Message)}
 }
 
 // applyAnswer moves the target on by the answer to its call, and gives the type and message of the event that tells of it.
 func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.Answer, now time.Time) (kind, message string) {
-	spec := &s.Deployment.Spec
+	spec := s.Deployment.Spec.For(t)
 	switch {
 	case locked(t, a):
 		return rollout.EventTargetUnknown, stillBusy(spec, t, a, now)
@@ -149,7 +162,10 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	if o.Action.Call.Fence != t.Fence {
 		return nil // it saw what was there before the newest call
 	}
-	spec := &s.Deployment.Spec
+	spec := s.Deployment.Spec.ProbedBy(t)
+	if o.Action.Check >= min(len(spec.Checks), len(t.Checks)) {
+		return nil // it asked what the target ran before its first call, by other checks
+	}
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
 	state.Probing = false
 	state.NextAt = now.Add(check.Interval.Std())
@@ -198,7 +214,7 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 	if t.State != rollout.TargetUpdated {
 		return nil
 	}
-	spec := &s.Deployment.Spec
+	spec := s.Deployment.Spec.For(t)
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
 	*state = observe(spec, o.Action.Check, *state, o.Observation, t.Wanted(), now)
 	state.NextAt = now.Add(watchEvery(check, len(s.Targets)))

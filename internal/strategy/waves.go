@@ -146,7 +146,7 @@ func (p *planner) ask(i int, t *rollout.Target) {
 		p.giveUpIfStopped(i, t)
 		return
 	}
-	check := p.spec.VersionCheck()
+	check := p.spec.ProbedBy(t).VersionCheck()
 	if check < 0 {
 		p.callForward(i, t)
 		return
@@ -203,7 +203,7 @@ func (p *planner) depart(share int) {
 
 func (p *planner) call(i int, back bool) {
 	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionCall, Target: i, Back: back})
-	p.visibleAt(p.now.Add(p.spec.Deploy.Timeout.Std()))
+	p.visibleAt(p.now.Add(p.spec.Toward(&p.s.Targets[i], back).Deploy.Timeout.Std()))
 }
 
 func (p *planner) mayCallForward() bool {
@@ -219,18 +219,19 @@ func (p *planner) giveUpIfStopped(i int, t *rollout.Target) {
 
 // verify probes a target that has taken its call, until its checks conclude or its time is over.
 func (p *planner) verify(i int, t *rollout.Target) {
-	deadline := t.PhaseAt.Add(p.spec.HealthyDeadline.Std())
+	rules := p.rules(t)
+	deadline := t.PhaseAt.Add(rules.HealthyDeadline.Std())
 	if p.now.Before(deadline) {
 		p.visibleAt(deadline)
-		for c := range t.Checks {
+		for c := range p.rules(t).Checks {
 			p.probe(i, c, t.Checks[c].NextAt)
 		}
 		return
 	}
 	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: arrived(t)}
-	if !passes(p.spec, t) {
+	if !passes(rules, t) {
 		m.State = rollout.TargetFailed
-		m.Message = fmt.Sprintf("not healthy within %s: %s", p.spec.HealthyDeadline, complaint(p.spec, t))
+		m.Message = fmt.Sprintf("not healthy within %s: %s", rules.HealthyDeadline, complaint(rules, t))
 	}
 	p.out.Moves = append(p.out.Moves, m)
 }
@@ -240,7 +241,7 @@ func (p *planner) watch(i int, t *rollout.Target) {
 	if t.State != rollout.TargetUpdated || p.d.Direction == rollout.Backward {
 		return
 	}
-	for c := range t.Checks {
+	for c := range p.rules(t).Checks {
 		p.probe(i, c, t.Checks[c].NextAt)
 	}
 }
@@ -248,7 +249,7 @@ func (p *planner) watch(i int, t *rollout.Target) {
 // probe sends out a check when it is due and none is out.
 func (p *planner) probe(i, check int, due time.Time) {
 	state := &p.s.Targets[i].Checks[check]
-	if state.Probing || p.spec.Checks[check].Type == rollout.CheckNone {
+	if state.Probing || p.spec.ProbedBy(&p.s.Targets[i]).Checks[check].Type == rollout.CheckNone {
 		return
 	}
 	due = later(due, state.NextAt)
