@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"rollcall/internal/rollout"
@@ -55,10 +54,8 @@ func (v *view) overruled(p position, shares []share) string {
 	return ""
 }
 
-// sharesTraffic reports whether a deployment has a wave after which both sides serve.
-func sharesTraffic(d *rollout.Deployment) bool {
-	return slices.ContainsFunc(d.Spec.Waves, func(w rollout.Wave) bool { return w.Weight > 0 && w.Weight < fullShare })
-}
+// sharesTraffic reports whether both sides of a deployment serve for a while: rolling and blue-green put servers in and out.
+func sharesTraffic(d *rollout.Deployment) bool { return d.Spec.Strategy.Type == "canary" }
 
 // starvedBy is by how many percent the weights of the targets may outgrow those in full rotation.
 const starvedBy = 2

@@ -234,9 +234,9 @@ func TestHAProxyAgent_ThatSetsWeightsRulesOutShares(t *testing.T) {
 	p := startProxy(t, "admin", "backend checkout\n  server web-1 127.0.0.1:1 weight 200 "+options+"\n  server web-2 127.0.0.1:1\n")
 	eventually(t, "the agent has said its part", func() bool { return strings.HasPrefix(p.say("get weight checkout/web-1"), "150 ") })
 	d, targets := onProxy(p), targetsNamed("web-1", "web-2")
-	d.Spec.Waves = []rollout.Wave{{Weight: 100}}
+	d.Spec.Strategy.Type = "rolling"
 	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(weighted(targets, 200, 1))), rollout.AnswerDone, "")
-	d.Spec.Waves = []rollout.Wave{{Weight: 10}, {Weight: 100}}
+	d.Spec.Strategy.Type = "canary"
 	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(weighted(targets, 200, 1))), rollout.AnswerRefused, "agent of server web-1")
 	if _, err := New(Config{}).Read(t.Context(), d, targets); err == nil || !strings.Contains(err.Error(), "agent of server web-1") {
 		t.Errorf("read: %v", err)
