@@ -44,6 +44,23 @@ func showPlan(s *session, plan *gen.DeploymentPlan) {
 	t.write(s.out)
 	fmt.Fprintf(s.out, "%s; at least %d%% of the targets stay in service; it takes %s or longer\n",
 		plan.Strategy.Type, plan.LeastCapacity, plan.ShortestDuration)
+	if r := plan.Router; r != nil {
+		fmt.Fprintln(s.out, routerLine(r))
+	}
+}
+
+// routerLine says what a look at the router has found.
+func routerLine(r *gen.PlannedRouter) string {
+	switch {
+	case r.Refused != nil:
+		return "the router would refuse: " + *r.Refused
+	case r.Error != nil:
+		return "the router could not be looked at: " + *r.Error
+	case r.Why != nil:
+		return "servers are taken out by " + orDash(r.TakeOut) + " " + *r.Why
+	default:
+		return "servers are taken out by " + orDash(r.TakeOut)
+	}
 }
 
 // few names the first of many.

@@ -110,6 +110,7 @@ func (s *server) wire(ctx context.Context) error {
 	m.WatchOutbox(s.store)
 	m.WatchPool(s.store.Pool().Stat)
 	s.metrics = m
+	mover := traffic.New(s.outbound(s.dialRouter(guard)))
 	prober := health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand})
 	s.engine = engine.New(engine.Config{
 		Replica:     s.identity.replica,
@@ -120,7 +121,7 @@ func (s *server) wire(ctx context.Context) error {
 		Signals:     s.work,
 		Caller:      target.New(s.outbound(guard.DialContext)),
 		Prober:      prober,
-		Mover:       traffic.New(s.outbound(s.dialRouter(guard))),
+		Mover:       mover,
 		Recorder:    m,
 		Log:         s.log.With("replica", s.identity.replica),
 	})
@@ -130,7 +131,7 @@ func (s *server) wire(ctx context.Context) error {
 	})
 	ac := api.Config{
 		Store: s.store, Who: who, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
-		CheckAddress: s.checkAddress(guard), CheckTrust: outbound.CheckTrust, CheckCommand: s.checkCommand, Prober: prober,
+		CheckAddress: s.checkAddress(guard), CheckTrust: outbound.CheckTrust, CheckCommand: s.checkCommand, Prober: prober, Router: mover,
 		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
 	if err := s.wireGitOps(ctx, ac, guard, prober, m); err != nil {

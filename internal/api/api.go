@@ -91,6 +91,8 @@ type Config struct {
 	NewID func() string
 	// Prober carries out the checks of POST /checks; nil answers that call with 501.
 	Prober Prober
+	// Router looks at the routers of dry runs; nil shows nothing of them.
+	Router RouterLooker
 	// Remotes says which Git remotes sources may have.
 	Remotes Remotes
 	// GitOps works on sources; nil answers dry runs of syncs, and push notifications, with 501.
@@ -112,6 +114,7 @@ type server struct {
 	checkCommand func(name string) error
 	newID        func() string
 	prober       Prober
+	router       RouterLooker
 	contract     *contract
 	gates        gates
 	feeds        *live.Feeds
@@ -143,7 +146,8 @@ func newServer(c Config) (*server, error) {
 	}
 	s := &server{
 		store: bounded{Store: c.Store, limit: cmp.Or(c.StoreTimeout, storeTimeout)}, log: c.Log, version: c.Version, ready: c.Ready,
-		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, checkCommand: c.CheckCommand, newID: c.NewID, prober: c.Prober, contract: agreed,
+		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, checkCommand: c.CheckCommand, newID: c.NewID,
+		prober: c.Prober, router: c.Router, contract: agreed,
 		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
 		remotes: c.Remotes, gitOps: c.GitOps, lasting: lasting{most: cmp.Or(c.MostLasting, mostLasting)},
 	}

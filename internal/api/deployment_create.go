@@ -51,7 +51,9 @@ func (s *server) planned(ctx context.Context, body *gen.DeploymentRequest) (gen.
 	if err != nil {
 		return nil, err
 	}
-	return gen.CreateDeployment200JSONResponse(planJSON(&n)), nil
+	plan := planJSON(&n)
+	plan.Router = s.plannedRouter(ctx, &n)
+	return gen.CreateDeployment200JSONResponse(plan), nil
 }
 
 // prepare makes a deployment of the body and of the definition, where there is one. What is wrong with the body alone is

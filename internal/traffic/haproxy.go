@@ -60,8 +60,8 @@ func (h haproxy) writeAll(ctx context.Context, p position, call rollout.RouterCa
 		for _, command := range commands {
 			changed[strings.Fields(command)[2]] = true
 		}
-		if _, why := v.takeOut(p.traffic()); anything {
-			note = cmp.Or(note, why)
+		if _, why := v.takeOut(p.traffic()); anything && why != "" {
+			note = ", taken out by maint " + why
 		}
 	}
 	return rollout.Answer{Kind: rollout.AnswerDone, Message: fmt.Sprintf("%d of %d servers set%s", len(changed), len(shares)*len(views), note)}

@@ -15,15 +15,16 @@ import (
 const maxLine = 4 << 10
 
 // takeOut is the state into which servers are put that are taken out: as the request says, else maintenance where the
-// backend sends clients back to a server by a cookie or a table, which a drain does not stop. why is for people.
+// backend sends clients back to a server by a cookie or a table, which a drain does not stop. why is empty when it needs no
+// reason.
 func (v *view) takeOut(t *rollout.Traffic) (state, why string) {
 	switch {
 	case t.TakeOut != "":
 		return t.TakeOut, ""
 	case v.cookie != "":
-		return maintState, ", taken out by maint because of the cookie " + outbound.OneLine(v.cookie)
+		return maintState, "because of the cookie " + outbound.OneLine(v.cookie)
 	case v.table:
-		return maintState, ", taken out by maint because of the stick table"
+		return maintState, "because of the stick table"
 	default:
 		return drainState, ""
 	}

@@ -25,6 +25,9 @@ func refusedBoth(t *testing.T, d *rollout.Deployment, message string) {
 	if final, ok := errors.AsType[rollout.RouterRefusal](err); !ok || !strings.Contains(final.Error(), message) {
 		t.Errorf("read: %v, want %q", err, message)
 	}
+	if preview := New(Config{}).Preview(t.Context(), d, twoTargets()); !strings.Contains(preview.Refused, message) {
+		t.Errorf("the preview is %+v, want %q", preview, message)
+	}
 }
 
 func TestHAProxy_RefusesBalancesThatTakeNoWeights(t *testing.T) {
@@ -119,6 +122,12 @@ func TestHAProxy_ShowsWhatItReadBeforeASilence(t *testing.T) {
 	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerNotSent, `it had answered "220 mail.example ready"`)
 	if _, err := New(Config{}).Read(t.Context(), d, twoTargets()); !strings.Contains(fmt.Sprint(err), "220 mail.example") {
 		t.Errorf("read: %v", err)
+	}
+	if preview := New(Config{}).Preview(t.Context(), d, twoTargets()); !strings.Contains(preview.Error, "220 mail.example") {
+		t.Errorf("the preview is %+v", preview)
+	}
+	if preview := New(Config{}).Preview(t.Context(), deploymentOn(rollout.Traffic{Type: "webhook"}), twoTargets()); preview != nil {
+		t.Errorf("a webhook has the preview %+v", preview)
 	}
 }
 

@@ -101,6 +101,10 @@ func TestHAProxyTakeOut_IsMaintForPersistentClients(t *testing.T) {
 			p := startProxy(t, "admin", config)
 			d := onProxy(p)
 			d.Spec.Traffic.TakeOut = test.takeOut
+			preview := New(Config{}).Preview(t.Context(), d, twoTargets())
+			if preview.TakeOut != strings.ToLower(test.state) || preview.Why == "" == (test.takeOut == "" && test.config != "") || preview.Refused != "" {
+				t.Errorf("the preview is %+v", preview)
+			}
 			first, visit := p.visitor()
 			both := map[string][]int{"web-1": {0, 10}, "web-2": {10, 0}}
 			want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(weighted(twoTargets(), both[first]...))), rollout.AnswerDone, test.says)

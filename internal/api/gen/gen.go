@@ -938,6 +938,9 @@ type DeploymentPlan struct {
 	// Protected Whether it begins only when someone else has promoted it.
 	Protected bool `json:"protected"`
 
+	// Router What one look at a router of type haproxy has found; nothing was written. Absent for other routers.
+	Router *PlannedRouter `json:"router,omitempty"`
+
 	// ShortestDuration A lower bound as a Go duration; the bakes, the delays, and the least time that the checks need to pass. Waiting for people is not counted.
 	ShortestDuration string `json:"shortest_duration"`
 
@@ -1407,6 +1410,21 @@ type PlannedDeployment struct {
 
 // PlannedDeploymentKind defines model for PlannedDeployment.Kind.
 type PlannedDeploymentKind string
+
+// PlannedRouter What one look at a router of type haproxy has found; nothing was written. Absent for other routers.
+type PlannedRouter struct {
+	// Error Why the router could not be looked at.
+	Error *string `json:"error"`
+
+	// Refused Why the router, as it is configured, can never do what is asked. The deployment would end at once.
+	Refused *string `json:"refused"`
+
+	// TakeOut The state of a server that is taken out, "drain" or "maint"; null when it could not be seen.
+	TakeOut *string `json:"take_out"`
+
+	// Why What led to it, when the request did not.
+	Why *string `json:"why"`
+}
 
 // PlannedWave defines model for PlannedWave.
 type PlannedWave struct {
