@@ -65,6 +65,7 @@ func rules() []rule {
 		{"ARememberedFenceNeverFalls", aRememberedFenceNeverFalls},
 		{"AnotherAddressIsAnotherMachine", anotherAddressIsAnotherMachine},
 		{"FencesRiseAtOneAddress", fencesRiseAtOneAddress},
+		{"AClaimKnowsHowATargetWasVerified", aClaimKnowsHowATargetWasVerified},
 		{"ADeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot", aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot},
 		{"AReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn", aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn},
 		{"WhatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover", whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover},

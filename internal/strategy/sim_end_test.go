@@ -139,7 +139,7 @@ func (s *sim) checkTargetEnd(i int) {
 // checkTruth wants a target to run what its state says, where anybody can know.
 func (s *sim) checkTruth(i int) {
 	t, w := &s.stored.Targets[i], s.world[i]
-	spec := &s.stored.Deployment.Spec
+	spec := s.stored.Deployment.Spec.For(t)
 	version := spec.VersionCheck()
 	confirmed := version >= 0 && (spec.Checks[version].Critical || s.storedShadow[i].said != "")
 	if w.muddled || !confirmed && !w.honest() {
@@ -169,8 +169,9 @@ func (s *sim) checkStillWell(i int) {
 	if d.State != rollout.StateCompleted || t.State != rollout.TargetUpdated || w.sickAt.IsZero() || w.flaps+w.mute > 0 {
 		return
 	}
-	for c := range d.Spec.Checks {
-		check := &d.Spec.Checks[c]
+	checks := d.Spec.For(t).Checks
+	for c := range checks {
+		check := &checks[c]
 		if !check.Critical || check.Type == rollout.CheckNone {
 			continue
 		}

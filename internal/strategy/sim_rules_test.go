@@ -126,7 +126,14 @@ func (s *sim) checkPure(d *rollout.Decision) {
 // checkIntent holds a call that is about to be written down against everything known before.
 func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollout.Action, events []rollout.Event) {
 	c, sh := &a.Call, &s.liveShadow[a.Target]
-	spec := &before.Spec
+	after := t.Clone()
+	if after.Sent == 0 && !a.Back {
+		after.PreviousVersion = after.Version
+	}
+	spec := before.Spec.Toward(&after, a.Back)
+	if a.Back && spec != &before.Spec {
+		s.cover("rules: back by those of an earlier deployment")
+	}
 	known := *sh.webhook.of(c.Action)
 	switch {
 	case len(events) != 1 || events[0].Type != rollout.EventTargetIntent || *events[0].Call != *c:
@@ -185,7 +192,8 @@ func (s *sim) checkBackward(before *rollout.Deployment, t *rollout.Target, c *ro
 // checkVerified wants every critical check to have passed as often as it must since the newest call, no word of another
 // version, and no doubt whether that call was taken.
 func (s *sim) checkVerified(index int) {
-	t, sh, spec := &s.live.Targets[index], &s.liveShadow[index], &s.live.Deployment.Spec
+	t, sh := &s.live.Targets[index], &s.liveShadow[index]
+	spec := s.live.Deployment.Spec.For(t)
 	for c := range spec.Checks {
 		check := &spec.Checks[c]
 		if check.Critical && check.Type != rollout.CheckNone && !sh.passed[c] {
@@ -207,7 +215,8 @@ func (s *sim) checkVerified(index int) {
 // checkSick wants a reason for each verified target that is given up: a check that failed as often as it may, one of which
 // nothing was known for as long as a target may take, or another version.
 func (s *sim) checkSick(index int) {
-	t, sh, spec := &s.live.Targets[index], &s.liveShadow[index], &s.live.Deployment.Spec
+	t, sh := &s.live.Targets[index], &s.liveShadow[index]
+	spec := s.live.Deployment.Spec.For(t)
 	for c := range spec.Checks {
 		check, since := &spec.Checks[c], sh.unknownSince[c]
 		switch {

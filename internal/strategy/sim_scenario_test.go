@@ -79,6 +79,7 @@ func randomScenario(rng *rand.Rand) scenario {
 	if kind == "blue_green" {
 		randomSlots(rng, &d, targets)
 	}
+	randomRules(rand.New(rand.NewPCG(uint64(d.Spec.Deploy.Timeout)+uint64(d.Spec.HealthyDeadline), uint64(n))), &d, targets)
 	sc.router, d.Spec.Traffic = randomRouter(rng)
 	object := randomStrategy(rng, kind, n)
 	prepared, err := strategy.Prepare(d, targets, object, randomMemory(rng, sc.world))
@@ -126,6 +127,36 @@ func randomDeployment(rng *rand.Rand) rollout.Deployment {
 	}
 	d.Spec.Checks = randomChecks(rng)
 	return d
+}
+
+// randomRules gives some targets other checks for the way back, of the version that they run or of another.
+func randomRules(rng *rand.Rand, d *rollout.Deployment, targets []rollout.Target) {
+	if !chance(rng, 0.4) {
+		return
+	}
+	versions := []string{oldVersion, "v0"}
+	for _, version := range versions {
+		other := randomDeployment(rng)
+		if chance(rng, 0.5) {
+			answersOn(other.Spec.Checks, version)
+		}
+		d.Spec.Rules = append(d.Spec.Rules, rollout.Rules{
+			Checks: other.Spec.Checks, HealthyDeadline: other.Spec.HealthyDeadline, Deploy: other.Spec.Deploy,
+		})
+	}
+	for i := range targets {
+		if chance(rng, 0.7) {
+			known := rng.IntN(len(versions))
+			targets[i].Rules = &rollout.TargetRules{Back: rollout.RulesRef{Version: versions[known], Set: known + 1}}
+		}
+	}
+}
+
+// answersOn makes checks such that only the version passes them: any other answers elsewhere.
+func answersOn(checks []rollout.Check, version string) {
+	for i := range checks {
+		checks[i].Path = version
+	}
 }
 
 func randomChecks(rng *rand.Rand) []rollout.Check {

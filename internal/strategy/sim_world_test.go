@@ -100,7 +100,7 @@ type sent struct {
 func (s *sim) send(c sent) {
 	w := s.world[c.index]
 	c.began = s.now
-	c.due = earlier(c.call.Until, s.now.Add(s.stored.Deployment.Spec.Deploy.Timeout.Std()))
+	c.due = earlier(c.call.Until, s.now.Add(s.stored.Deployment.Spec.Toward(&s.stored.Targets[c.index], c.back).Deploy.Timeout.Std()))
 	m := pick(s.rng, w.moods...)
 	if c.back && !w.stubborn {
 		m = answers
@@ -267,8 +267,9 @@ func (s *sim) look(a rollout.Action) {
 	if s.stored.Targets[a.Target].Wave == 0 {
 		s.violate("%s is probed, and no wave takes it", s.world[a.Target].id)
 	}
-	w, check := s.world[a.Target], &s.stored.Deployment.Spec.Checks[a.Check]
-	p := probe{a, s.epoch, s.liveShadow[a.Target].generation}
+	spec := s.live.Deployment.Spec.ProbedBy(&s.live.Targets[a.Target])
+	w, check := s.world[a.Target], &spec.Checks[a.Check]
+	p := probe{a, s.epoch, s.liveShadow[a.Target].generation, spec}
 	if chance(s.rng, w.mute) {
 		s.at(s.now.Add(check.Timeout.Std()), func() {
 			s.observed(p, rollout.Observation{Status: rollout.HealthUnhealthy, Message: "no answer"})
@@ -300,6 +301,10 @@ func (s *sim) observation(w *simTarget, check *rollout.Check) rollout.Observatio
 		s.cover("a metric that cannot be asked")
 		return rollout.Observation{Status: rollout.HealthUnknown, Message: "connection refused"}
 	}
+	if check.Path != "" && check.Path != w.running {
+		s.cover("rules: a version answers elsewhere")
+		return rollout.Observation{Status: rollout.HealthUnhealthy, Message: "404"}
+	}
 	if !w.healthy(s.now) || chance(s.rng, w.flaps) {
 		o.Status, o.Message = rollout.HealthUnhealthy, "500"
 	} else if !s.steady && chance(s.rng, 0.03) {
@@ -316,6 +321,7 @@ type probe struct {
 	action     rollout.Action
 	epoch      int64
 	generation int
+	spec       *rollout.Spec // whose check it makes
 }
 
 func (s *sim) observed(p probe, o rollout.Observation) {
@@ -324,7 +330,7 @@ func (s *sim) observed(p probe, o rollout.Observation) {
 	}
 	t, sh := &s.live.Targets[p.action.Target], &s.liveShadow[p.action.Target]
 	if p.generation == sh.generation {
-		sh.look(&s.live.Deployment.Spec, p.action.Check, o, t.Wanted(), s.now)
+		sh.look(p.spec, p.action.Check, o, t.Wanted(), s.now)
 	} else {
 		s.cover("a probe older than the newest call")
 	}
