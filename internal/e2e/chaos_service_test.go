@@ -124,6 +124,8 @@ func (s *service) prepare(version string, plan chaos.Plan) {
 		script = []fleet.Behaviour{{Reset: fleet.ResetAfter, Fenced: true}}
 	case chaos.TargetDrips:
 		once.Drip = 20 * time.Millisecond
+	case chaos.TargetProxied:
+		once.Proxy, once.Delay = 150*time.Millisecond, chaos.ProxiedWork
 	case chaos.TargetFails:
 		once.Status = http.StatusInternalServerError
 	case chaos.TargetBusy:

@@ -31,6 +31,9 @@ type Behaviour struct {
 	Hang bool
 	// Reset cuts the connection.
 	Reset Reset
+	// Proxy, when it is not 0, is how long a proxy before the target waits: after it the caller gets a 504 with a page of the
+	// proxy, and the work goes on. The journal shows the call as the target saw it: open until its work is done.
+	Proxy time.Duration
 	// Accept answers 202 at once and applies the call after Delay.
 	Accept bool
 	// Lie answers as if all was well and keeps the old version.

@@ -150,6 +150,23 @@ func TestAnAnswerThatDripsComesWhole(t *testing.T) {
 	}
 }
 
+func TestTarget_WorkGoesOnBehindAProxyThatAnswers504(t *testing.T) {
+	t.Parallel()
+	target := newFleet(t, 1).Targets[0]
+	target.Next(Behaviour{Proxy: 20 * time.Millisecond, Delay: 200 * time.Millisecond})
+	if got := call(t, target, "v2", 1); got != http.StatusGatewayTimeout || target.Version() != "v1" || !target.Calls()[0].Answered.IsZero() {
+		t.Errorf("answered %d, %s runs, %+v", got, target.Version(), target.Calls()[0])
+	}
+	eventually(t, func() bool { return !target.Calls()[0].Answered.IsZero() })
+	if c := target.Calls()[0]; c.Status != http.StatusOK || !c.Applied || target.Version() != "v2" {
+		t.Errorf("%+v, %s runs", c, target.Version())
+	}
+	target.Next(Behaviour{Proxy: 10 * time.Second})
+	if got := call(t, target, "v3", 2); got != http.StatusOK {
+		t.Errorf("a patient proxy answered %d", got)
+	}
+}
+
 func TestAWatcherIsToldWhenACallHasComeAndWhenItWasAnswered(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1)

@@ -69,15 +69,19 @@ func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	t.journal.receive(call)
-	status := 0
-	defer func() { t.journal.finish(call, status) }()
-	// The caller may leave while the work goes on: then the call is open no more.
-	defer context.AfterFunc(q.Context(), func() { t.journal.finish(call, 0) })()
 	t.journal.tell(Received, q.RemoteAddr)
 	b := t.next()
 	if b.OnVersion != "" && b.OnVersion != call.Version {
 		b = Behaviour{Delay: b.Delay, Fenced: b.Fenced}
 	}
+	if b.Proxy > 0 {
+		t.behindProxy(r, w, q, call, b)
+		return
+	}
+	status := 0
+	defer func() { t.journal.finish(call, status) }()
+	// The caller may leave while the work goes on: then the call is open no more.
+	defer context.AfterFunc(q.Context(), func() { t.journal.finish(call, 0) })()
 	if status = t.treat(q.Context(), r, call, b); status == 0 {
 		cut(w)
 		return
@@ -93,6 +97,37 @@ func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
 		answer(w, status, "application/json", map[string]string{"version": t.Version()})
 	}
 	_ = http.NewResponseController(w).Flush() // a caller that left is nobody to report an error to
+	t.journal.tell(Replied, q.RemoteAddr)
+}
+
+// behindProxy works on the call for as long as it takes, and answers when that is done, or as an impatient proxy does.
+func (t *Target) behindProxy(r *run, w http.ResponseWriter, q *http.Request, call *Call, b Behaviour) {
+	if !t.enter(r) {
+		t.journal.finish(call, 0)
+		return
+	}
+	done := make(chan int, 1)
+	go func() {
+		defer r.work.Done()
+		status := t.treat(r.ctx, r, call, b)
+		t.journal.finish(call, status)
+		done <- status
+	}()
+	patience := time.NewTimer(b.Proxy)
+	defer patience.Stop()
+	select {
+	case status := <-done:
+		if status == 0 {
+			cut(w)
+			return
+		}
+		answer(w, status, "application/json", map[string]string{"version": t.Version()})
+	case <-patience.C:
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusGatewayTimeout)
+		_, _ = io.WriteString(w, "<html><body><h1>504 Gateway Time-out</h1></body></html>") // a caller that left is nobody to report an error to
+	}
+	_ = http.NewResponseController(w).Flush() // the same
 	t.journal.tell(Replied, q.RemoteAddr)
 }
 

@@ -22,12 +22,16 @@ func mayRunUntil(spec *rollout.Spec, call rollout.Call, a rollout.Answer) time.T
 // applyLost records that nobody can say what a call did.
 func applyLost(spec *rollout.Spec, t *rollout.Target, call rollout.Call, a rollout.Answer, now time.Time) {
 	t.Tries++
-	askAt := now
-	if t.Tries <= spec.Deploy.Retries {
-		askAt = now.Add(max(backoff(spec, t.Tries), a.RetryAfter)) // it is called again no sooner
-	}
-	lose(t, now, askAt, mayRunUntil(spec, call, a))
+	lose(t, now, askAt(spec, t, a, now), mayRunUntil(spec, call, a))
 	note(t, a.Message, now)
+}
+
+// askAt is when a target in doubt is asked: when it may be called again, and at once when it will not be.
+func askAt(spec *rollout.Spec, t *rollout.Target, a rollout.Answer, now time.Time) time.Time {
+	if t.Tries > spec.Deploy.Retries {
+		return now
+	}
+	return now.Add(max(backoff(spec, t.Tries), a.RetryAfter))
 }
 
 // lose has the target asked what its last call did, whose work may go on until a time; it is called again from askAt on.
@@ -58,7 +62,7 @@ func stillBusy(spec *rollout.Spec, t *rollout.Target, a rollout.Answer, now time
 	t.Tries++
 	t.Version = ""
 	enter(t, rollout.PhaseAsking, rollout.TargetUnknown, now)
-	t.NotBefore = now.Add(max(backoff(spec, t.Tries), a.RetryAfter))
+	t.NotBefore = askAt(spec, t, a, now)
 	note(t, a.Message, now)
 	return a.Message + "; an earlier call may still be at work, so the target is asked again"
 }

@@ -74,7 +74,7 @@ func (s *sim) foreseeReading(o rollout.Outcome) {
 	}
 	known := o.Reading != nil
 	switch {
-	case !known && b.last == "": // before the first write that is a failure like any other
+	case !known && len(b.ids) == 0: // before the first write that is a failure like any other
 		b.earliest = s.now.Add(s.live.Deployment.Spec.Traffic.Backoff.Std())
 	case known && b.doubt:
 		if sent := b.ids[b.last]; o.Reading.Backends != nil && fits(o.Reading, &sent) {

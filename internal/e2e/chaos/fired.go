@@ -170,12 +170,17 @@ func (p Plan) strikes(target string) bool {
 	return err == nil && (number-1)%3 == p.Target%3
 }
 
+// ProxiedWork is how long a target works at least whose proxy gives up before.
+const ProxiedWork = 600 * time.Millisecond
+
 // shows reports whether a call was treated as the fault says.
 func (k Kind) shows(call Call) bool {
 	took := call.Answered.Sub(call.Received)
 	switch k {
 	case TargetHangs:
 		return call.Status == 0 && !call.Applied && took >= time.Second
+	case TargetProxied:
+		return call.Status == http.StatusOK && call.Applied && took >= ProxiedWork
 	case TargetResets:
 		return call.Status == 0 && took >= 0 && took < 50*time.Millisecond
 	default:

@@ -57,6 +57,7 @@ func struckOnes() []struck {
 		{TargetFailsLate, planned(TargetFailsLate, 1, 500, true, 0), func(h *History) { h.Calls[1].Applied = false }},
 		{TargetBusy, planned(TargetBusy, 1, 429, false, 0), elsewhere},
 		{TargetRedirects, planned(TargetRedirects, 1, 302, false, 0), elsewhere},
+		{TargetProxied, planned(TargetProxied, 1, 200, true, ProxiedWork), func(h *History) { h.Calls[1].Answered = h.Calls[1].Received }},
 		{TargetLies, planned(TargetLies, 1, 200, false, 0), func(h *History) { h.Calls[1].Applied = true }},
 		{TargetDrips, planned(TargetDrips, 1, 200, true, 0), elsewhere},
 		{TargetSickAtOnce, planned(TargetSickAtOnce, 1, 200, true, 0), elsewhere},

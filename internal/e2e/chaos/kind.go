@@ -41,6 +41,7 @@ const (
 	TargetFails      Kind = "target answers 500"
 	TargetBusy       Kind = "target answers 429 with Retry-After"
 	TargetRedirects  Kind = "target redirects"
+	TargetProxied    Kind = "target works on behind a 504"
 	TargetLies       Kind = "target says OK and stays"
 	TargetFailsLate  Kind = "target applies and fails"
 	TargetFallsSick  Kind = "target falls sick in the bake"
@@ -68,7 +69,7 @@ func DatabaseKinds() []Kind { return []Kind{DatabaseStop, DatabaseFreeze, ReadOn
 // StoryKinds are the faults that come with what a deployment is to live through.
 func StoryKinds() []Kind {
 	return []Kind{
-		TargetHangs, TargetResets, TargetDrips, TargetFails, TargetBusy, TargetRedirects, TargetLies, TargetFailsLate,
+		TargetHangs, TargetResets, TargetDrips, TargetFails, TargetBusy, TargetRedirects, TargetProxied, TargetLies, TargetFailsLate,
 		TargetFallsSick, TargetSickAtOnce, RouterFailsLate, SamePost, VerbsAtOnce, PromotesAtOnce,
 		FrozenOwner, DeadlinePasses, Outlived,
 	}
