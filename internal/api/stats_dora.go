@@ -11,7 +11,11 @@ import (
 
 // GetDora says how well changes reach each service.
 func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.GetDoraResponseObject, error) {
-	selection, err := selected(&in.Params, time.Now().UTC())
+	now, err := s.store.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	selection, err := selected(&in.Params, now)
 	if err != nil {
 		return nil, err
 	}

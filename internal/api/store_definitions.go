@@ -21,6 +21,8 @@ type catalogueStore interface {
 	Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error)
 	ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error)
 	Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error)
+	// Clock is the database's clock, by which deployments end.
+	Clock(ctx context.Context) (time.Time, error)
 	// Dora sums up the changes of the selection: all, and each service in each environment that has any.
 	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error)
 }
@@ -75,6 +77,13 @@ func (b bounded) Durations(ctx context.Context, scopes rollout.Scopes, window ti
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Durations(ctx, scopes, window)
+}
+
+// Clock is Store.Clock within the limit.
+func (b bounded) Clock(ctx context.Context) (time.Time, error) {
+	ctx, cancel := b.within(ctx, 0)
+	defer cancel()
+	return b.Store.Clock(ctx)
 }
 
 // Dora is Store.Dora within the limit.

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
 	"rollcall/internal/fleet"
@@ -84,5 +87,33 @@ func TestTiming_ABakeIsNoShorterWhenTheDatabaseIsSlow(t *testing.T) {
 				t.Errorf("the next wave began %s after the call of the first", baked)
 			}
 		})
+	}
+}
+
+func TestTiming_DoraReachesToTheDatabasesNow(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+		AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$`); err != nil {
+		t.Fatal(err)
+	}
+	ahead, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := ahead.Query()
+	query.Set("search_path", "public,pg_catalog")
+	ahead.RawQuery = query.Encode()
+	f := newFleet(t, 1, "v1")
+	p := serve(t, ahead.String())
+	p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID)
+	var stats struct{ Total struct{ Changes int } }
+	call(t, http.MethodGet, p.url+"/stats/dora?window=30m", nil, &stats)
+	if stats.Total.Changes != 1 {
+		t.Errorf("%d changes within the last half hour of a database that is an hour ahead", stats.Total.Changes)
 	}
 }

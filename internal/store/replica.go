@@ -25,6 +25,12 @@ func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Durati
 	return now, failed("renew the lease of replica "+replica, err)
 }
 
+// Clock is the database's clock.
+func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+	now, err := one(ctx, s.pool, pgx.RowTo[time.Time], `SELECT clock_timestamp()`)
+	return now.UTC(), failed("read the clock", err)
+}
+
 const freeSQL = `
 	WITH freed AS (
 		UPDATE deployments SET owner = NULL, next_run_at = least(next_run_at, clock_timestamp())

@@ -34,7 +34,10 @@ func (s *site) showDora(v *visit) error {
 	if days, err := strconv.Atoi(q.Get("days")); err == nil && slices.Contains(page.Choices, days) {
 		page.Days = days
 	}
-	until := time.Now().UTC()
+	until, err := s.Store.Clock(v.r.Context())
+	if err != nil {
+		return err
+	}
 	since := until.AddDate(0, 0, -page.Days)
 	page.Within = until.Sub(since)
 	report, err := s.Store.Dora(v.r.Context(), v.who.Scopes, rollout.DoraQuery{

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"rollcall/internal/rollout"
 )
@@ -25,6 +26,8 @@ type Store interface {
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollout.Deployment, error)
 	Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.VersionTally, error)
+	// Clock is the database's clock, by which deployments end.
+	Clock(ctx context.Context) (time.Time, error)
 	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error)
 	Source(ctx context.Context, name string) (rollout.SourceReport, error)
 	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
