@@ -48,14 +48,14 @@ func (c *contract) readHook(w http.ResponseWriter, r *http.Request) (*http.Reque
 
 // enterLargeHook waits until there is room for one more; CodeTooMany when there is none for long.
 func (c *contract) enterLargeHook(ctx context.Context) error {
-	patience := time.NewTimer(hookWait)
-	defer patience.Stop()
+	limit := time.NewTimer(hookWait)
+	defer limit.Stop()
 	select {
 	case c.largeHooks <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err() //nolint:wrapcheck // the caller is gone
-	case <-patience.C:
+	case <-limit.C:
 		return &rollout.Error{Code: rollout.CodeTooMany, Message: "too many large notifications at once", RetryAfter: hookWait}
 	}
 }

@@ -133,7 +133,7 @@ func TestEmpty_AllowingItAfterwardsEndsTheError(t *testing.T) {
 	}
 }
 
-func TestRemoved_FileIsToldUntilManagedAgain(t *testing.T) {
+func TestRemoved_FileIsListedUntilManagedAgain(t *testing.T) {
 	t.Parallel()
 	search := strings.Replace(checkout, "checkout", "search", 1)
 	c := newScene(t, map[string]string{"a.yaml": checkout, "b.yaml": search})

@@ -92,7 +92,7 @@ func (n *notification) read() (event, error) {
 	}
 	switch id, named := said.ID.(string); {
 	case e.delivery != "":
-	case n.header.Get("X-Event-Key") != "": // Bitbucket Data Center; elsewhere proxies set this, anew each time
+	case n.header.Get("X-Event-Key") != "": // Bitbucket Data Center; elsewhere proxies set this to another value each time
 		e.delivery = n.header.Get("X-Request-Id")
 	case named:
 		e.delivery = id

@@ -88,7 +88,7 @@ func (s *step) sync(ctx context.Context) error {
 	}
 	failures := s.at.Failures
 	if s.fetched {
-		failures = 0 // the remote is well, and what is wrong in the repository may be put right at any moment
+		failures = 0 // the remote works, and what is wrong in the repository may be corrected at any moment
 	}
 	s.at.NextSyncAt = nextSync(s.now(), s.c.Source.Interval.Std(), failures, s.Share())
 	for _, ask := range s.c.Asks {
