@@ -79,12 +79,8 @@ func (f *feed) follow(ctx context.Context, changed <-chan struct{}, log *slog.Lo
 			log.WarnContext(ctx, "watchers wait: what is new cannot be read", "error", err)
 		}
 		failing = err != nil
-		if err == nil && got.reset != nil {
-			log.WarnContext(ctx, "the database has lost events that were read: watchers begin again", "after_event", got.reset.eventID)
-			f.journal.reset(*got.reset)
-		}
 		if err == nil {
-			f.journal.publish(got.frames, got.ended)
+			f.pass(ctx, &got, log)
 		}
 		rest(ctx)
 		if got.soon || got.reset != nil {
@@ -96,6 +92,15 @@ func (f *feed) follow(ctx context.Context, changed <-chan struct{}, log *slog.Lo
 		case <-poll.C:
 		}
 	}
+}
+
+// pass hands on what was read.
+func (f *feed) pass(ctx context.Context, got *reading, log *slog.Logger) {
+	if got.reset != nil {
+		log.WarnContext(ctx, "the database has lost events that were read: watchers begin again", "after_event", got.reset.eventID)
+		f.journal.reset(*got.reset)
+	}
+	f.journal.publish(got.frames, got.ended)
 }
 
 func rest(ctx context.Context) {

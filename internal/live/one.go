@@ -40,20 +40,13 @@ func (s *deploymentSource) next(ctx context.Context) (reading, error) {
 	if err != nil || now == s.shown {
 		return reading{}, err
 	}
-	after := s.seq
-	if s.last != (rollout.EventMark{}) {
-		after--
-	}
-	events, err := s.config.Store.EventsOf(ctx, s.id, after, max(d.LastSeq, s.seq), pageSize+1)
+	events, there, err := s.onwards(ctx, d.LastSeq)
 	if err != nil {
 		return reading{}, err
 	}
-	if after < s.seq {
-		if len(events) == 0 || events[0].Mark() != s.last {
-			s.seq, s.last, s.shown = 0, rollout.EventMark{}, state{}
-			return reading{reset: &beginning{}}, nil
-		}
-		events = events[1:]
+	if !there {
+		s.seq, s.last, s.shown = 0, rollout.EventMark{}, state{}
+		return reading{reset: &beginning{}}, nil
 	}
 	frames, err := encodeEvents(s.config, events, seqOf)
 	if err != nil {
@@ -71,6 +64,19 @@ func (s *deploymentSource) next(ctx context.Context) (reading, error) {
 	}
 	s.seq, s.shown = d.LastSeq, now
 	return reading{frames: append(frames, states...), ended: d.State.Terminal()}, nil
+}
+
+// onwards reads the events after the last one that was read, up to a number. there: that one is still what it was.
+func (s *deploymentSource) onwards(ctx context.Context, upTo int64) (events []rollout.Event, there bool, err error) {
+	if s.last == (rollout.EventMark{}) {
+		events, err = s.config.Store.EventsOf(ctx, s.id, s.seq, upTo, pageSize)
+		return events, true, err
+	}
+	events, err = s.config.Store.EventsOf(ctx, s.id, s.seq-1, max(upTo, s.seq), pageSize+1)
+	if err != nil || len(events) == 0 || events[0].Mark() != s.last {
+		return nil, false, err
+	}
+	return events[1:], true, nil
 }
 
 func (s *deploymentSource) page(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {

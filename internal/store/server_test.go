@@ -134,3 +134,16 @@ func TestServer_APoolWithoutSessionsIsNamed(t *testing.T) {
 		t.Errorf("it says %v", err)
 	}
 }
+
+func TestServer_AStandbyIsRefusedAndNotReady(t *testing.T) {
+	t.Parallel()
+	primary, standby := dbtest.Replicated(t)
+	_, err := primary.Create(ctx(t), "followed")
+	must(t, err)
+	must(t, primary.CaughtUp(ctx(t), standby))
+	s := openAt(t, standby.At("followed"))
+	wantRefused(t, s, "standby", "target_session_attrs=read-write")
+	wantMessage(t, s.Ping(ctx(t)), "standby")
+	must(t, standby.Promote(ctx(t)))
+	must(t, s.Ping(ctx(t)))
+}
