@@ -46,10 +46,13 @@ func newCaller(t testing.TB, replicas []*replica) *caller {
 }
 
 // ask sends one request to one replica. Status 0 means that nothing came back.
-func (c *caller) ask(service string, replica int, method, path, key string, body any) (chaos.Op, []byte) {
+func (c *caller) ask(service string, replica int, method, path, key string, body any, notes ...func(*chaos.Op)) (chaos.Op, []byte) {
 	op := chaos.Op{
 		Service: service, Replica: replica, Method: method, Path: path, Key: key, Sent: time.Now(),
 		Waits: strings.Contains(path, "wait="),
+	}
+	for _, note := range notes {
+		note(&op)
 	}
 	answer := c.send(&op, c.replicas[replica].url(), body)
 	op.Answered = time.Now()
@@ -159,7 +162,8 @@ func (c *caller) insist(service, method, path, key string, body any) (chaos.Op, 
 	for deadline := time.Now().Add(settleFor); ; {
 		op, answer := c.ask(service, c.any(), method, path, key, body)
 		// While another request with the same key is at work, 409 is no answer for good.
-		if op.Status != 0 && op.Status != http.StatusServiceUnavailable && (key == "" || op.Status != http.StatusConflict) {
+		busy := op.Status == http.StatusConflict && strings.Contains(op.Body, "urn:rollcall:problem:in-progress")
+		if op.Status != 0 && op.Status != http.StatusServiceUnavailable && !busy {
 			return op, answer
 		}
 		if time.Now().After(deadline) {
@@ -168,6 +172,20 @@ func (c *caller) insist(service, method, path, key string, body any) (chaos.Op, 
 		}
 		<-time.After(50 * time.Millisecond)
 	}
+}
+
+// repeat sends a request that was answered once more, with its key. Whatever has changed since, it is not carried out again.
+func (c *caller) repeat(op chaos.Op, body any) {
+	if op.Status/100 != 2 {
+		return // a refusal leaves the key free
+	}
+	again := func(o *chaos.Op) { o.Again = true }
+	for deadline := time.Now().Add(settleFor); time.Now().Before(deadline); <-time.After(50 * time.Millisecond) {
+		if o, _ := c.ask(op.Service, c.any(), op.Method, op.Path, op.Key, body, again); o.Status/100 == 2 {
+			return
+		}
+	}
+	c.t.Errorf("%s %s is not answered again within %s", op.Method, op.Path, settleFor)
 }
 
 // flood sends one POST 32 times at once to all replicas, and then until it is answered for good.

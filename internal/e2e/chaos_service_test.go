@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,8 @@ type service struct {
 	plans  map[string]chaos.Plan                  // by key
 	// asleep is the owner of the last deployment while it is frozen, nil while none is.
 	asleep *sleeper
+	// asked counts the verbs, for their keys.
+	asked atomic.Int64
 	// bed is held while an owner is to be outlived: of all replicas one sleeps at a time.
 	bed *sync.Mutex
 }
@@ -225,17 +228,20 @@ func (s *service) act(id string, plan chaos.Plan) {
 	switch plan.Story {
 	case chaos.PauseResume:
 		<-time.After(plan.Wait)
-		s.verb(id, "pause", nil)
+		paused := s.verb(id, "pause", nil)
 		<-time.After(300 * time.Millisecond)
 		s.verb(id, "resume", nil)
+		s.caller.repeat(paused, nil)
 	case chaos.Abort:
 		<-time.After(plan.Wait)
 		s.verb(id, "abort", nil)
 	case chaos.TurnRound:
 		<-time.After(plan.Wait)
-		if op := s.verb(id, "rollback", nil); op.Status == http.StatusAccepted {
+		op := s.verb(id, "rollback", nil)
+		if op.ID != "" {
 			s.caller.until(s.name, op.ID, endFor, (*deployment).terminal)
 		}
+		s.caller.repeat(op, nil)
 	case chaos.Gate:
 		s.promote(id)
 	case chaos.FrozenAbort:
@@ -354,7 +360,8 @@ func (s *service) promote(id string) {
 		return // it has ended otherwise, which the checker judges
 	}
 	s.atOnce(id, "promote", "promote", "promote", "promote", "promote", "promote")
-	s.verb(id, "promote", object{"wave": wave})
+	body := object{"wave": wave}
+	s.caller.repeat(s.verb(id, "promote", body), body)
 }
 
 // atOnce asks for verbs at the same instant, of all replicas.
@@ -372,6 +379,7 @@ func (s *service) atOnce(id string, verbs ...string) {
 }
 
 func (s *service) verb(id, verb string, body any) chaos.Op {
-	op, _ := s.caller.insist(s.name, http.MethodPost, "/deployments/"+id+"/"+verb, "", body)
+	key := fmt.Sprintf("%s-%s-%d", id, verb, s.asked.Add(1))
+	op, _ := s.caller.insist(s.name, http.MethodPost, "/deployments/"+id+"/"+verb, key, body)
 	return op
 }

@@ -26,7 +26,7 @@ func Check(h *History) []Violation {
 		c.answers, c.creations, c.terminalIsFinal, c.oneActive,
 		c.writtenDown, c.resends, c.fences, c.oneCallPerTarget,
 		c.waves, c.exposure, c.trafficIsSafe, c.noForwardAfterTurning, c.budget, c.drained, c.rollbacks,
-		c.pauses, c.aborts, c.promotes, c.verbsKept, c.legal,
+		c.pauses, c.aborts, c.promotes, c.verbsKept, c.commandsOnce, c.legal,
 		c.pausesFelt, c.ends, c.truth, c.routersLeft, c.logs, c.metrics, c.stops, c.bounds,
 	} {
 		promise()
@@ -95,7 +95,7 @@ func (c *checker) callsOf() map[[2]string][]Call {
 func (c *checker) opsOf(id, verb string) []Op {
 	var ops []Op
 	for _, op := range c.h.Ops {
-		if op.Path == "/deployments/"+id+"/"+verb && op.Status == 200 {
+		if op.Path == "/deployments/"+id+"/"+verb && op.Status == 200 && !op.Again {
 			ops = append(ops, op)
 		}
 	}

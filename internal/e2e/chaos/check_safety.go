@@ -159,7 +159,7 @@ func (c *checker) nextVerb(id string, pause Op) time.Time {
 	next := c.last()
 	for _, op := range c.h.Ops {
 		for _, verb := range []string{"resume", "abort", "rollback", "promote"} {
-			if op.Path == "/deployments/"+id+"/"+verb && op.Answered.After(pause.Sent) && op.Sent.Before(next) {
+			if !op.Again && op.Path == "/deployments/"+id+"/"+verb && op.Answered.After(pause.Sent) && op.Sent.Before(next) {
 				next = op.Sent
 			}
 		}

@@ -123,9 +123,19 @@ func brokenOnes() map[string]broken {
 		}
 	}
 	return map[string]broken{
-		"an answer of 500":            {"A answers", func(h *History) { h.Ops[1].Status = 500 }},
-		"a 503 without Retry-After":   {"A answers", func(h *History) { h.Ops[2].RetryAfter = "" }},
-		"a deployment that is lost":   {"A durable", func(h *History) { h.Ops[0].ID = "d0" }},
+		"an answer of 500":          {"A answers", func(h *History) { h.Ops[1].Status = 500 }},
+		"a 503 without Retry-After": {"A answers", func(h *History) { h.Ops[2].RetryAfter = "" }},
+		"a deployment that is lost": {"A durable", func(h *History) { h.Ops[0].ID = "d0" }},
+		"a command that is done again": {"A once", func(h *History) {
+			op := h.Ops[5]
+			op.Key, op.Again = "r1", true
+			h.Ops[5].Key = "r1"
+			op.Sent, op.Answered, op.Status, op.ID = at(33), at(33.1), 202, "d3"
+			h.Ops = append(h.Ops, op)
+		}},
+		"a pause that is done again": {"A once", func(h *History) {
+			h.Deployments[1].Events = append(h.Deployments[1].Events, Event{Seq: 14, Type: "deployment.paused", At: at(33)})
+		}},
 		"two answers for one key":     {"A durable", func(h *History) { h.Ops[4].Key = "k1" }},
 		"two deployments for one key": {"A durable", func(h *History) { ofSecond(h).Key = "k1" }},
 		"an end that is taken back":   {"T terminal is final", func(h *History) { h.Ops[3].State = "in_progress" }},

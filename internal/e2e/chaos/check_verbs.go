@@ -1,5 +1,10 @@
 package chaos
 
+import (
+	"net/http"
+	"strconv"
+)
+
 // verbsKept: what was asked for and answered with 200 comes: an abort ends aborted, a rollback rolled back, and each pause
 // stands in the log. Failed is right where a router or a target did not confirm in time.
 func (c *checker) verbsKept() {
@@ -13,6 +18,51 @@ func (c *checker) verbsKept() {
 			}
 		}
 	}
+}
+
+// commandsOnce: however often a command is sent with its key, it is carried out once: all its answers are the first one, and
+// no more pauses stand in the log than were asked for.
+func (c *checker) commandsOnce() {
+	first, pauses := map[string]Op{}, map[string]map[string]bool{}
+	for i, op := range c.h.Ops {
+		if op.Method != http.MethodPost || op.Path == "/deployments" {
+			continue
+		}
+		name := op.Key
+		if name == "" {
+			name = strconv.Itoa(i) // without a key each is one of its own
+		}
+		if pauses[op.Path] == nil {
+			pauses[op.Path] = map[string]bool{}
+		}
+		pauses[op.Path][name] = true
+		if op.Key == "" || op.Status/100 != 2 {
+			continue
+		}
+		was, known := first[op.Key]
+		if known && (op.Status != was.Status || op.ID != was.ID || op.State != was.State || op.Revision != was.Revision) {
+			c.accuse("A once", op.Service, op.Answered, "%s with the key %s was answered %d %s %s at revision %d, and %d %s %s at %d",
+				op.Path, op.Key, was.Status, was.ID, was.State, was.Revision, op.Status, op.ID, op.State, op.Revision)
+		}
+		if !known {
+			first[op.Key] = op
+		}
+	}
+	for i := range c.h.Deployments {
+		d := &c.h.Deployments[i]
+		if paused, asked := d.count("deployment.paused"), len(pauses["/deployments/"+d.ID+"/pause"]); paused > max(asked, 1) {
+			c.accuse("A once", d.Service, d.FinishedAt, "%s was paused %d times and asked to %d times", d.ID, paused, asked)
+		}
+	}
+}
+
+func (d *Deployment) count(event string) (n int) {
+	for _, e := range d.Events {
+		if e.Type == event {
+			n++
+		}
+	}
+	return n
 }
 
 // leadsTo: a verb that was taken before the end leads to one.

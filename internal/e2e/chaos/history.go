@@ -55,6 +55,8 @@ type Op struct {
 	RetryAfter                 string
 	// Waits says that the answer may be late on purpose.
 	Waits bool
+	// Again says that the request was answered for good before and is repeated with its key: nothing may come of it.
+	Again bool
 	// ID, State and Revision are those of the deployment that was answered, Deadline its deadline_at; Body is the answer of a request that failed.
 	ID, State string
 	Revision  int
