@@ -73,6 +73,7 @@ func (s *server) prepare(ctx context.Context, body *gen.DeploymentRequest) (roll
 	}
 	whole := underlay(*body, &defined.request)
 	n, err := s.complete(ctx, &whole, defined)
+	n.Deployment.Spec.FromDefinition = body.Targets == nil
 	return n, blame(err, body)
 }
 

@@ -32,7 +32,7 @@ func (s *server) RetryDeployment(
 		now.Deployment.Spec.Protected = defined != nil && defined.protected // as it is now, and not as it was
 		return strategy.Retry(&now)
 	}
-	made, err := s.store.CreateRetry(ctx, &d, s.follower(ctx, again, why(in.Body)))
+	made, err := s.store.CreateRetry(ctx, &d, s.follower(ctx, again, why(in.Body), defined))
 	if err != nil {
 		return nil, err
 	}

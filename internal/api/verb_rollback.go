@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"rollcall/internal/api/gen"
@@ -83,19 +85,51 @@ func (s *server) rollBack(
 	if err != nil || !d.State.Terminal() {
 		return d, false, err
 	}
-	made, err := s.store.CreateRollback(ctx, &d, s.follower(ctx, strategy.Undo, reason))
+	defined, err := s.definition(ctx, d.Service, d.Environment)
+	if err != nil {
+		return d, false, err
+	}
+	made, err := s.store.CreateRollback(ctx, &d, s.follower(ctx, strategy.Undo, reason, defined))
 	return made.Deployment, true, err
 }
 
-// follower makes a new deployment of a finished one in the name of whoever asks.
+// follower makes a new deployment of a finished one in the name of whoever asks. Targets that the finished one had from the
+// definition, and that have left it since, are left out, which is said.
 func (s *server) follower(
-	ctx context.Context, build func(*rollout.Snapshot) (rollout.NewDeployment, error), reason string,
+	ctx context.Context, build func(*rollout.Snapshot) (rollout.NewDeployment, error), reason string, defined *definition,
 ) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
 	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
-		n, err := build(ended)
+		present, gone := stillDefined(ended, defined)
+		if len(gone) > 0 && len(present.Targets) == 0 {
+			return rollout.NewDeployment{}, &rollout.Error{
+				Code: rollout.CodeConflict, ID: ended.Deployment.ID, Message: "all targets of the deployment have left the definition",
+			}
+		}
+		n, err := build(&present)
 		n.Deployment.ID, n.Deployment.RequestedBy, n.Why = s.newID(), caller(ctx), reason
+		if n.Deployment.Spec.LeftOut = gone; len(gone) > 0 {
+			n.Why = strings.TrimPrefix(reason+"; "+rollout.LeftOutText(gone), "; ")
+		}
 		return n, err
 	}
+}
+
+// stillDefined is the snapshot without the targets that came from the definition and are no longer in it, and their ids.
+func stillDefined(ended *rollout.Snapshot, defined *definition) (present rollout.Snapshot, gone []string) {
+	present = *ended
+	if defined == nil || defined.request.Targets == nil || !ended.Deployment.Spec.FromDefinition {
+		return present, nil
+	}
+	present.Targets = nil
+	for i := range ended.Targets {
+		id := ended.Targets[i].ID
+		if slices.ContainsFunc(*defined.request.Targets, func(t gen.TargetRequest) bool { return t.ID == id }) {
+			present.Targets = append(present.Targets, ended.Targets[i])
+		} else {
+			gone = append(gone, id)
+		}
+	}
+	return present, gone
 }
 
 // followed is the answer of a verb that made a new deployment, or had made it before.

@@ -3,6 +3,7 @@ package rollout
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -162,6 +163,10 @@ type Spec struct {
 	Rules []Rules `json:"rules,omitempty"`
 
 	ownChecks int // how many checks the deployment itself has, where others stand in their place
+	// FromDefinition says that the targets are those that the definition had at creation.
+	FromDefinition bool `json:"from_definition,omitempty"`
+	// LeftOut are the targets of the deployment that this one rolls back, or retries, that have left the definition since.
+	LeftOut []string `json:"left_out,omitempty"`
 }
 
 // VersionCheck is the index of the first check that can tell the running version, or -1.
@@ -181,4 +186,14 @@ func (s *Spec) LargestWave() int {
 		largest = max(largest, w.Parallel)
 	}
 	return largest
+}
+
+// LeftOutText says which targets a rollback or retry leaves out.
+func LeftOutText(ids []string) string {
+	const most = 5
+	text := "left out, because no longer in the definition: " + strings.Join(ids[:min(len(ids), most)], ", ")
+	if len(ids) > most {
+		text += fmt.Sprintf(" and %d more", len(ids)-most)
+	}
+	return text
 }

@@ -128,12 +128,12 @@ func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func (p *planner) endReason(state rollout.State) string {
 	switch state {
 	case rollout.StateCompleted:
-		return "completed" + p.uncalled() + p.tolerated() + p.unreadRouter()
+		return "completed" + p.uncalled() + p.leftOut() + p.tolerated() + p.unreadRouter()
 	case rollout.StateAborted:
 		return "aborted by an operator"
 	case rollout.StateRolledBack:
 		if p.d.Direction == rollout.Forward {
-			return "every target runs its previous version again"
+			return "every target runs its previous version again" + p.leftOut()
 		}
 		return "rolled back: " + p.out.Status.Progress.Cause
 	default:
@@ -150,6 +150,14 @@ func (p *planner) endReason(state rollout.State) string {
 // untouched reports whether no call has reached any target.
 func (p *planner) untouched() bool {
 	return !slices.ContainsFunc(p.s.Targets, func(t rollout.Target) bool { return t.Touched() })
+}
+
+// leftOut names the targets that have left the definition; empty when none has.
+func (p *planner) leftOut() string {
+	if len(p.spec.LeftOut) == 0 {
+		return ""
+	}
+	return "; " + rollout.LeftOutText(p.spec.LeftOut)
 }
 
 // uncalled says that there was nothing to do; empty when a target was called.
