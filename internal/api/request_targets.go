@@ -50,7 +50,7 @@ func (q *request) target(g *gen.TargetRequest, pointer, deployPath string) (t ro
 	normal = q.address(g.Address, pointer+"/address")
 	t = rollout.Target{
 		ID: g.ID, Name: or(g.Name, g.ID), Address: g.Address, Slot: or(g.Slot, ""), Metadata: or(g.Metadata, nil),
-		Version: or(g.Version, ""), DeployURL: strings.TrimRight(g.Address, "/") + deployPath,
+		Version: or(g.Version, ""), Weight: or(g.Weight, 0), DeployURL: strings.TrimRight(g.Address, "/") + deployPath,
 	}
 	q.version(t.Version, pointer+"/version")
 	if g.DeployURL != nil {

@@ -93,9 +93,12 @@ func trafficStatusJSON(d *rollout.Deployment) *gen.TrafficStatus {
 	if d.Spec.Traffic == nil {
 		return nil
 	}
-	status := gen.TrafficStatus{Type: d.Spec.Traffic.Type}
+	status := gen.TrafficStatus{Type: d.Spec.Traffic.Type, Held: []gen.HeldTarget{}}
 	if r := d.Progress.Router; r != nil {
 		status.SeenAt, status.Differs = moment(r.SeenAt), known(r.Differs)
+		for _, h := range r.Held {
+			status.Held = append(status.Held, gen.HeldTarget{Target: h.Target, By: h.By})
+		}
 	}
 	return &status
 }

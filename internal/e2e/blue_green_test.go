@@ -198,7 +198,7 @@ func TestASwitchThatTheRouterDoesNotConfirmDoesNotSucceed(t *testing.T) {
 			body["service"] = fmt.Sprintf("switch-%d", i)
 			part[object](body, "traffic")["timeout"] = "500ms"
 			d := p.awaitEnd(p.post(body).ID)
-			if how == hangsLate { // asked, it says that it is done
+			if how == hangsLate || how == failsLate { // asked, it says that it is done
 				assertEnd(p, d, "completed", true)
 				assertShares(t, b, 0, 100)
 				return

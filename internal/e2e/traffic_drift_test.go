@@ -61,7 +61,7 @@ func TestTraffic_ForgottenInABakeIsSetAgain(t *testing.T) {
 // A canary at 10 %, and HAProxy is restarted in it.
 func TestTraffic_RestartedHAProxyGetsItsSharesBack(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, 10, "v1")
+	f := newFleet(t, 4, "v1")
 	proxy := startProxy(t, f)
 	p := serve(t, dbtest.New(t))
 	d := p.post(proxy.request(f, "v2", object{"type": "canary", "stages": []any{object{"percent": 10, "duration": "15s"}, object{"percent": 100, "duration": "0s"}}}))
@@ -91,5 +91,77 @@ func TestTraffic_DoesNotCompleteOnWhatWasForgotten(t *testing.T) {
 	assertEnd(p, p.awaitEnd(d.ID), "completed", true)
 	if now, _ := b.last(); now.NewWeight != 100 || now.ActiveSlot != "green" {
 		t.Errorf("it completed, and the router does %+v", now)
+	}
+}
+
+// What an operator's configuration says of its servers stands when the deployment has ended, and in it the sides have their
+// shares, and within a side each server its part.
+func TestTraffic_WeightsOfTheConfigurationStay(t *testing.T) {
+	t.Parallel()
+	configured := []int{100, 25, 60, 200}
+	for name, strategy := range map[string]object{
+		"rolling": {"type": "rolling"},
+		"canary":  {"type": "canary", "stages": []any{object{"percent": 50, "duration": "0s"}, object{"percent": 100, "duration": "0s"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, len(configured), "v1")
+			proxy := startProxyWeighted(t, f, func(i int) int { return configured[i] })
+			p := serve(t, dbtest.New(t))
+			d := p.awaitEnd(p.post(proxy.request(f, "v2", strategy)).ID)
+			assertEnd(p, d, "completed", true)
+			if got := proxy.weights(); !slices.Equal(got, configured) {
+				t.Errorf("left with weights %v", got)
+			}
+			undone := p.awaitEnd(p.ask("/deployments/"+d.ID+"/rollback", http.StatusAccepted).ID)
+			assertEnd(p, undone, "rolled_back", true)
+			if got := proxy.weights(); !slices.Equal(got, configured) {
+				t.Errorf("rolled back with weights %v", got)
+			}
+		})
+	}
+}
+
+func TestTraffic_AnAbortGivesTheOldSideItsWeights(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 4, "v1")
+	proxy := startProxyWeighted(t, f, func(i int) int { return []int{40, 100, 25, 50}[i] })
+	p := serve(t, dbtest.New(t))
+	d := p.post(proxy.request(f, "v2", object{"type": "canary", "stages": []any{object{"percent": 20, "duration": "10m"}, 100}}))
+	p.await(d.ID, "in the bake", func(d *deployment) bool { return d.Progress.Weight == 20 })
+	// 215 together in full rotation, and the sides' sums stand as 20 to 80
+	if got := proxy.weights(); !slices.Equal(got, []int{43, 98, 25, 49}) {
+		t.Errorf("at 20 %% the weights are %v", got)
+	}
+	p.ask("/deployments/"+d.ID+"/abort", http.StatusOK)
+	assertEnd(p, p.awaitEnd(d.ID), "aborted", false)
+	if got := proxy.weights(); !slices.Equal(got, []int{0, 100, 25, 50}) {
+		t.Errorf("aborted with weights %v", got)
+	}
+	// The next deployment knows what the first one took out, and what it weighs.
+	assertEnd(p, p.awaitEnd(p.post(proxy.request(f, "v3", object{"type": "rolling"})).ID), "completed", true)
+	if got := proxy.weights(); !slices.Equal(got, []int{40, 100, 25, 50}) {
+		t.Errorf("in the end the weights are %v", got)
+	}
+}
+
+func TestTraffic_ServerThatAnOperatorTookOutStaysOut(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 4, "v1")
+	proxy := startProxy(t, f)
+	p := serve(t, dbtest.New(t))
+	proxy.say("set server checkout/" + f.Targets[1].ID + " weight 0; set server checkout/" + f.Targets[2].ID + " state drain")
+	d := p.awaitEnd(p.post(proxy.request(f, "v2", object{"type": "rolling"})).ID)
+	assertEnd(p, d, "completed", true)
+	assertRuns(t, f, allRun("v2"))
+	if got := proxy.weights(); !slices.Equal(got, []int{100, 0, 100, 100}) {
+		t.Errorf("left with weights %v", got)
+	}
+	var status struct {
+		Traffic struct{ Held []struct{ Target, By string } }
+	}
+	call(t, http.MethodGet, p.url+"/services/checkout/environments/production/status", nil, &status)
+	if held := status.Traffic.Held; len(held) != 2 || held[0].Target != f.Targets[1].ID || held[0].By != "weight" || held[1].By != "drain" {
+		t.Errorf("held are %+v", held)
 	}
 }

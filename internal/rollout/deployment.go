@@ -255,13 +255,15 @@ type Snapshot struct {
 	Deployment Deployment
 	// ActiveSlot is the slot that serves now, as far as known.
 	ActiveSlot string
+	// RouterBefore is how the deployment before left the router; nil when none did, or this one has written to it.
+	RouterBefore *RouterState
 	// Targets stand in the order in which the waves take them.
 	Targets []Target
 }
 
 // Clone copies the snapshot deeply enough that nothing the planner changes in one shows in the other.
 func (s *Snapshot) Clone() *Snapshot {
-	c := &Snapshot{Deployment: s.Deployment, ActiveSlot: s.ActiveSlot, Targets: make([]Target, len(s.Targets))}
+	c := &Snapshot{Deployment: s.Deployment, ActiveSlot: s.ActiveSlot, RouterBefore: s.RouterBefore, Targets: make([]Target, len(s.Targets))}
 	c.Deployment.Labels = maps.Clone(s.Deployment.Labels)
 	for i := range s.Targets {
 		c.Targets[i] = s.Targets[i].Clone()

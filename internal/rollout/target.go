@@ -47,6 +47,8 @@ type Target struct {
 	Address  string
 	Slot     string
 	Metadata map[string]any
+	// Weight is the target's weight at the router in full rotation, from 1 to 256; 0 when the request does not say.
+	Weight int
 	// DeployURL receives the deploy webhook.
 	DeployURL string
 	// Position is its place in the request's list, from 0. Wave is the number of its wave, from 1; 0

@@ -134,6 +134,8 @@ type RouterState struct {
 	Seen        bool      `json:"-"`
 	LookAt      time.Time `json:"-"`
 	LooksFailed int       `json:"-"`
+	// Last is the newest reading of this owner, as of SeenAt.
+	Last *RouterReading `json:"-"`
 	// Drifted is set while the last write was confirmed and undone since, by somebody else: it is to be written again, as
 	// another write.
 	Drifted bool `json:"drifted,omitempty"`
@@ -154,12 +156,36 @@ type RouterState struct {
 	SeenAt   time.Time `json:"seen_at,omitzero"`
 	Instance string    `json:"instance,omitempty"`
 	Differs  string    `json:"differs,omitempty"`
+	// Held are the targets that somebody else keeps out of rotation.
+	Held []HeldBackend `json:"held,omitempty"`
+	// OutBefore are the targets that an earlier deployment took out and left out: they stay so until they are verified.
+	OutBefore []string `json:"out_before,omitempty"`
+	// Refused is set when the router has refused the first look or write: nothing was changed, and nothing will be.
+	Refused bool `json:"refused,omitempty"`
 }
+
+// HeldBackend is a target that somebody other than Rollcall keeps out of rotation.
+type HeldBackend struct {
+	Target string `json:"target"`
+	// By is "drain", "maint", or "weight" for a weight of 0.
+	By string `json:"by"`
+}
+
+// HeldByWeight is the HeldBackend.By of a target whose weight somebody else has set to 0.
+const HeldByWeight = "weight"
 
 // Tells reports whether the router's shares tell that the last write was done. Where it may have told the same before,
 // they do not.
 func (r *RouterState) Tells() bool {
 	return r.Sent != nil && !slices.Contains(r.Before, r.Sent.Setting.Shares())
+}
+
+// Known are the weights in full rotation, as far as known.
+func (r *RouterState) Known() []Backend {
+	if r == nil {
+		return nil
+	}
+	return r.Baseline
 }
 
 // Same reports whether two states are the same in everything that is stored.
@@ -168,7 +194,7 @@ func (r *RouterState) Same(o *RouterState) bool {
 		return r == o
 	}
 	a, b := *r, *o
-	a.Asking, a.Seen, a.LookAt, a.LooksFailed = b.Asking, b.Seen, b.LookAt, b.LooksFailed
+	a.Asking, a.Seen, a.LookAt, a.LooksFailed, a.Last = b.Asking, b.Seen, b.LookAt, b.LooksFailed, b.Last
 	return reflect.DeepEqual(a, b)
 }
 

@@ -15,14 +15,15 @@ import (
 const routerID = ""
 
 const routerOfSQL = `
-	SELECT coalesce(r.fence, 0), r.version FROM deployments d
+	SELECT coalesce(r.fence, 0), r.version, b.progress->'router' FROM deployments d
 		LEFT JOIN remembered_targets r ON r.service = d.service AND r.environment = d.environment AND r.target_id = '` + routerID + `'
+		LEFT JOIN deployments b ON b.id = r.deployment_id AND b.id <> d.id AND b.service = d.service AND b.environment = d.environment
 	WHERE d.id = $1`
 
 // scanRouter brings a snapshot up to what is remembered of its router.
 func scanRouter(row pgx.Row, snapshot *rollout.Snapshot) error {
 	var fence int64
-	if err := row.Scan(&fence, (*word)(&snapshot.ActiveSlot)); err != nil {
+	if err := row.Scan(&fence, (*word)(&snapshot.ActiveSlot), &snapshot.RouterBefore); err != nil {
 		return fmt.Errorf("read the router: %w", err)
 	}
 	d := &snapshot.Deployment

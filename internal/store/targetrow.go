@@ -13,7 +13,7 @@ import (
 )
 
 // targetColumns are what scanTarget reads, in this order, of a table called t.
-const targetColumns = `t.target_id, t.name, t.address, t.slot, t.metadata, t.deploy_url, t.position, t.wave, t.want,
+const targetColumns = `t.target_id, t.name, t.address, t.slot, t.metadata, t.deploy_url, coalesce(t.weight, 0), t.position, t.wave, t.want,
 	t.state, t.phase, t.back, t.version, t.previous_version, t.health, t.checks, t.attempts, t.tries, t.sent, t.fence, t.call,
 	coalesce(t.call_history, '{}'), t.not_before, t.phase_at, t.error, t.error_at, t.started_at, t.finished_at, t.updated_at, t.rules`
 
@@ -26,7 +26,7 @@ func scanTarget(row pgx.CollectableRow) (rollout.Target, error) {
 // targetFields are the places for targetColumns.
 func targetFields(t *rollout.Target) []any {
 	return []any{
-		&t.ID, &t.Name, &t.Address, &t.Slot, &t.Metadata, &t.DeployURL, &t.Position, &t.Wave, &t.Want,
+		&t.ID, &t.Name, &t.Address, &t.Slot, &t.Metadata, &t.DeployURL, &t.Weight, &t.Position, &t.Wave, &t.Want,
 		&t.State, &t.Phase, &t.Back, (*word)(&t.Version), (*word)(&t.PreviousVersion), &t.Health, &t.Checks,
 		&t.Attempts, &t.Tries, &t.Sent, &t.Fence, &t.Call,
 		&t.History, (*instant)(&t.NotBefore), (*instant)(&t.PhaseAt), &t.Error, (*instant)(&t.ErrorAt),
@@ -62,14 +62,14 @@ const updateTargetsSQL = `
 
 // insertTargetsSQL stores the targets of a new deployment in the order in which they stand.
 const insertTargetsSQL = `
-	INSERT INTO deployment_targets (deployment_id, ordinal, target_id, name, address, slot, metadata, deploy_url, position, want, rules,
+	INSERT INTO deployment_targets (deployment_id, ordinal, target_id, name, address, slot, metadata, deploy_url, weight, position, want, rules,
 		` + changingColumns + `)
-	SELECT @id, place - 1, target_id, name, address, slot, metadata::jsonb, deploy_url, position, want, rules::jsonb, wave, state, phase, back,
+	SELECT @id, place - 1, target_id, name, address, slot, metadata::jsonb, deploy_url, nullif(weight, 0), position, want, rules::jsonb, wave, state, phase, back,
 		version, previous_version, health, checks::jsonb, attempts, tries, sent, fence, call::jsonb, call_history::jsonb, not_before, phase_at, error,
 		error_at, started_at, finished_at, coalesce(updated_at, @now)
 	FROM unnest(@target_id::text[], @name::text[], @address::text[], @slot::text[], @metadata::text[], @deploy_url::text[],
-		@position::int[], @want::text[], @rules::text[], ` + changingArrays + `) WITH ORDINALITY
-		AS u (target_id, name, address, slot, metadata, deploy_url, position, want, rules, ` + changingColumns + `, place)`
+		@weight::int[], @position::int[], @want::text[], @rules::text[], ` + changingArrays + `) WITH ORDINALITY
+		AS u (target_id, name, address, slot, metadata, deploy_url, weight, position, want, rules, ` + changingColumns + `, place)`
 
 // rememberSQL keeps what is known of the targets, and of the router, beyond a deployment that stands in a table expression
 // d. A router's slot is kept until another one is known.
@@ -94,6 +94,7 @@ func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now tim
 		slots, metadata       = make([]string, n), make([]string, n)
 		urls, wants           = make([]string, n), make([]string, n)
 		rules                 = make([]pgtype.Text, n)
+		weights               = make([]int, n)
 	)
 	for i := range targets {
 		t := &targets[i]
@@ -103,14 +104,14 @@ func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now tim
 		}
 		ids[i], names[i], addresses[i] = t.ID, t.Name, t.Address
 		slots[i], metadata[i] = t.Slot, string(encoded)
-		urls[i], wants[i] = t.DeployURL, t.Want
+		urls[i], wants[i], weights[i] = t.DeployURL, t.Want, t.Weight
 		if rules[i], err = encodeRules(t.Rules); err != nil {
 			return err
 		}
 	}
 	args := pgx.NamedArgs{
 		"id": id, "now": at(now), "target_id": ids, "name": names, "address": addresses, "slot": slots, "metadata": metadata,
-		"deploy_url": urls, "want": wants, "rules": rules,
+		"deploy_url": urls, "want": wants, "rules": rules, "weight": weights,
 	}
 	if err := addTargets(args, targets); err != nil {
 		return err

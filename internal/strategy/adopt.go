@@ -50,6 +50,12 @@ func followSlots(s *rollout.Snapshot) {
 	if s.ActiveSlot == d.Spec.IdleSlot {
 		d.Progress.ActiveSlot = s.ActiveSlot
 	}
+	takeSlots(s)
+}
+
+// takeSlots gives the only wave to the targets of the slot that does not serve.
+func takeSlots(s *rollout.Snapshot) {
+	d := &s.Deployment
 	for i := range s.Targets {
 		t := &s.Targets[i]
 		if t.Wave = 1; t.Slot == d.Progress.ActiveSlot {

@@ -1,7 +1,9 @@
 package strategy
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -86,7 +88,8 @@ func (p *planner) unreadRouter() string {
 }
 
 // applyReading records what the router does, or that it could not be read.
-func applyReading(d *rollout.Deployment, r *rollout.RouterState, o rollout.Outcome, now time.Time) []rollout.Event {
+func applyReading(s *rollout.Snapshot, r *rollout.RouterState, o rollout.Outcome, now time.Time) []rollout.Event {
+	d := &s.Deployment
 	if !r.Asking || r.Fence != o.Action.Route.Fence {
 		return nil // there is a newer write
 	}
@@ -96,10 +99,10 @@ func applyReading(d *rollout.Deployment, r *rollout.RouterState, o rollout.Outco
 		lookFailed(d, r, o.Answer, now)
 		return nil
 	}
-	noteReading(r, o.Reading, now)
 	if r.Sent == nil {
-		return nil
+		return firstReading(s, r, o.Reading, now)
 	}
+	noteReading(r, o.Reading, now)
 	switch {
 	case r.Doubt:
 		return settleDoubt(d, r, o.Reading, now)
@@ -108,6 +111,26 @@ func applyReading(d *rollout.Deployment, r *rollout.RouterState, o rollout.Outco
 	default:
 		return nil
 	}
+}
+
+// firstReading takes what the router does before the first write for true, whatever was remembered: the weights in full
+// rotation, who is out, and which slot serves.
+func firstReading(s *rollout.Snapshot, r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) []rollout.Event {
+	learn(s, r, reading)
+	noteReading(r, reading, now)
+	d := &s.Deployment
+	if d.Spec.IdleSlot == "" || d.Kind == rollout.KindRollback || slices.ContainsFunc(s.Targets, func(t rollout.Target) bool { return t.Attempts > 0 }) {
+		return nil
+	}
+	active, _ := slots(d)
+	slot := servingSlot(s, reading)
+	if slot == "" || slot == active {
+		return nil
+	}
+	d.Progress.ActiveSlot = slot
+	takeSlots(s)
+	return []rollout.Event{trafficEvent(rollout.EventTrafficDrifted, d, &rollout.RouterCall{}, now,
+		fmt.Sprintf("the router serves %s, not %s as was remembered: it counts what the router does", slot, active))}
 }
 
 // settleDoubt decides, after a write that got no answer, by what the router says: whatever that is, the next step is clear.
@@ -130,10 +153,34 @@ func findDrift(d *rollout.Deployment, r *rollout.RouterState, reading *rollout.R
 	return []rollout.Event{trafficEvent(rollout.EventTrafficDrifted, d, r.Sent, now, "it was set, and now the router reads "+differs)}
 }
 
-// noteReading remembers that the router was read, and which process answered.
+// noteReading remembers what the router does, and which process answered.
 func noteReading(r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) {
-	r.Seen, r.SeenAt, r.LookAt, r.LooksFailed = true, now, time.Time{}, 0
+	r.Seen, r.SeenAt, r.LookAt, r.LooksFailed, r.Last = true, now, time.Time{}, 0, reading
 	r.Instance = reading.Instance
+	held := findHeld(r, reading)
+	for i, b := range reading.Backends {
+		if heldBy(r, b.Target) == rollout.HeldByWeight && b.Weight > 0 && i < len(r.Baseline) && r.Baseline[i].Target == b.Target {
+			r.Baseline = slices.Clone(r.Baseline)
+			r.Baseline[i].Weight = b.Weight // it could only be guessed while it was 0
+		}
+	}
+	r.Held = held
+}
+
+// heldWords names the targets that somebody else keeps out of rotation, to be appended; empty when there are none.
+func heldWords(r *rollout.RouterState) string {
+	if r == nil || len(r.Held) == 0 {
+		return ""
+	}
+	const few = 3
+	var names []string
+	for _, h := range r.Held[:min(len(r.Held), few)] {
+		names = append(names, h.Target+" ("+h.By+")")
+	}
+	if more := len(r.Held) - few; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return "; left out as found: " + strings.Join(names, ", ")
 }
 
 // lookFailed records a router that could not be read. Before anything was written that counts as a failed write; later a
@@ -149,6 +196,6 @@ func lookFailed(d *rollout.Deployment, r *rollout.RouterState, a rollout.Answer,
 	}
 	retryRoute(d, r, a, now)
 	if a.Kind == rollout.AnswerRefused {
-		r.Tries = d.Spec.Traffic.Retries + 1
+		r.Tries, r.Refused = d.Spec.Traffic.Retries+1, true
 	}
 }

@@ -25,6 +25,8 @@ type planner struct {
 	failures int // targets that went forward and did not arrive
 	calling  int // calls in flight
 	busy     int // targets that may be out of service
+	// full are the weights of the targets in full rotation; nil when nobody knows them.
+	full []int
 	// leaving are the targets that shall be called as soon as traffic has left them, and whether to take them back.
 	leaving map[int]bool
 	// next is the earliest time at which the deployment does something that people would see.
@@ -69,6 +71,9 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	p.out.Status = d.Status
 	for i := range s.Targets {
 		p.count(&s.Targets[i])
+	}
+	if d.Spec.Traffic != nil {
+		p.full = fullWeights(s)
 	}
 	if r := d.Progress.Router; r != nil && r.Open {
 		p.calling++
@@ -148,6 +153,10 @@ func (p *planner) turn() bool {
 	cause := p.failureCause()
 	if cause == "" {
 		return false
+	}
+	if p.refused() && p.spec.Strategy.OnFailure != rollout.OnFailurePause {
+		p.stop(rollout.StopHalted, cause+"; nothing was changed")
+		return true
 	}
 	switch p.spec.Strategy.OnFailure {
 	case rollout.OnFailurePause:

@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"rollcall/internal/rollout"
@@ -40,20 +41,38 @@ func RouterDiffers(d *rollout.Deployment, want *rollout.Setting, r *rollout.Rout
 	if r.Backends == nil {
 		return ""
 	}
-	weights := make(map[string]int, len(r.Backends))
+	read := make(map[string]*rollout.BackendReading, len(r.Backends))
 	for i := range r.Backends {
-		weights[r.Backends[i].Target] = r.Backends[i].Weight
+		read[r.Backends[i].Target] = &r.Backends[i]
 	}
 	for _, b := range want.Backends {
-		is, reported := weights[b.Target]
-		if !reported {
-			is = -1
+		is := read[b.Target]
+		if is == nil {
+			is = &rollout.BackendReading{Weight: -1}
 		}
-		if is != b.Weight {
-			return fmt.Sprintf("target %s with weight %s, not %d", b.Target, weightWord(is), b.Weight)
+		if differs := backendDiffers(d.Progress.Router, b, is, r.Shares == nil); differs != "" {
+			return fmt.Sprintf("target %s with %s", b.Target, differs)
 		}
 	}
 	return ""
+}
+
+// backendDiffers says where one target's weight is not as wanted. At a router that others work on by hand (byHand), a target
+// that somebody else keeps out stays out, and what Rollcall itself has taken out must not be held any more to be back.
+func backendDiffers(r *rollout.RouterState, want rollout.Backend, is *rollout.BackendReading, byHand bool) string {
+	ours := r != nil && slices.Contains(r.TakenOut, want.Target)
+	switch {
+	case byHand && want.Weight == 0 && (is.HeldBy != "" || !ours && heldBy(r, want.Target) == rollout.HeldByWeight):
+		return ""
+	case byHand && want.Weight > 0 && ours && is.HeldBy != "":
+		return fmt.Sprintf("weight %d in %s, not %d in rotation", is.Weight, is.HeldBy, want.Weight)
+	case byHand && want.Weight > 0 && is.Weight == 0 && !ours && len(r.Known()) > 0:
+		return ""
+	case is.Weight != want.Weight:
+		return fmt.Sprintf("weight %s, not %d", weightWord(is.Weight), want.Weight)
+	default:
+		return ""
+	}
 }
 
 func sharesDiffer(d *rollout.Deployment, want rollout.Shares, r *rollout.RouterReading) string {

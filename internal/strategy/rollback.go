@@ -133,7 +133,7 @@ func follower(d *rollout.Deployment) rollout.Deployment {
 // again is a target as a new deployment begins with it.
 func again(t *rollout.Target) rollout.Target {
 	return rollout.Target{
-		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, Metadata: t.Metadata, DeployURL: t.DeployURL,
+		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, Metadata: t.Metadata, DeployURL: t.DeployURL, Weight: t.Weight,
 		Position: t.Position, Want: t.Want, Version: t.Version, Health: t.Health, Fence: t.Fence, Rules: t.Rules,
 	}
 }

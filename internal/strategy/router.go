@@ -32,14 +32,23 @@ func (p *planner) routed(want rollout.Setting) bool {
 	case p.readsFirst(r, &want):
 		p.readRouter(r)
 	default:
-		p.act(rollout.Action{Kind: rollout.ActionRoute, Route: rollout.RouterCall{Setting: want}})
+		p.act(rollout.Action{Kind: rollout.ActionRoute, Route: rollout.RouterCall{Setting: want, Baseline: p.backends()}})
 		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
 	}
 	return false
 }
 
 // settled reports whether the router is known to do what is wanted of it, and was seen to just now: a deployment ends on that.
-func (p *planner) settled(want rollout.Setting) bool { return p.routed(want) && p.seenLately() }
+// One that refuses everything was left as it was.
+func (p *planner) settled(want rollout.Setting) bool {
+	return p.refused() || p.routed(want) && p.seenLately()
+}
+
+// refused reports whether the router has refused the first look or write, and nobody was called: nothing was changed.
+func (p *planner) refused() bool {
+	r := p.d.Progress.Router
+	return p.spec.Traffic != nil && r != nil && r.Refused && !slices.ContainsFunc(p.s.Targets, func(t rollout.Target) bool { return t.Touched() })
+}
 
 // routerRest is how much longer a router is left alone that has refused often enough, while a person is waited for anyway.
 const routerRest = time.Minute
@@ -58,7 +67,7 @@ func (p *planner) trustRouter() {
 		return
 	}
 	r := routerOf(p.d)
-	r.Tries = 0
+	r.Tries, r.Refused = 0, false
 	p.out.Status.Progress.Router = &r
 }
 
@@ -81,8 +90,9 @@ func (p *planner) drained(want rollout.Setting) bool {
 	if p.spec.Traffic == nil {
 		return true
 	}
-	until := p.d.Progress.Router.AppliedAt.Add(p.spec.Traffic.Drain.Std())
-	if p.now.Before(until) {
+	r := p.d.Progress.Router
+	until := r.AppliedAt.Add(p.spec.Traffic.Drain.Std())
+	if p.now.Before(until) && !p.leftAlone(r) {
 		p.waits("traffic drains until", until)
 		return false
 	}
@@ -137,8 +147,10 @@ func BeginRoute(d *rollout.Deployment, a rollout.Action, now time.Time) (rollout
 	a.Route.Attempt, a.Route.Fence = attempt, r.Fence
 	a.Route.WebhookID = rollout.WebhookID(d.ID, fmt.Sprintf("router\x00%d", r.Step), rollout.CallTraffic)
 	a.Route.Until = now.Add(d.Spec.Traffic.Timeout.Std())
+	takeOut(&r, &a.Route.Setting)
+	r.Baseline, a.Route.TakenOut = a.Route.Baseline, r.TakenOut
 	call := a.Route
-	r.Sent, r.Open, r.Doubt, r.Asking, r.Drifted = &call, true, false, false, false
+	r.Sent, r.Open, r.Doubt, r.Asking, r.Drifted, r.Refused = &call, true, false, false, false, false
 	return a, []rollout.Event{trafficEvent(rollout.EventTrafficIntent, d, &call, now, "")}
 }
 
@@ -158,10 +170,11 @@ func mayTell(r *rollout.RouterState) []rollout.Shares {
 }
 
 // applyRoute records what came of a write to the router, or of reading it.
-func applyRoute(d *rollout.Deployment, o rollout.Outcome, now time.Time) []rollout.Event {
+func applyRoute(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Event {
+	d := &s.Deployment
 	r := routerOf(d)
 	if o.Action.Kind == rollout.ActionAskRouter {
-		return applyReading(d, &r, o, now)
+		return applyReading(s, &r, o, now)
 	}
 	if r.Sent == nil || r.Sent.Fence != o.Action.Route.Fence || !r.Open {
 		return nil
@@ -193,6 +206,7 @@ func applyRoute(d *rollout.Deployment, o rollout.Outcome, now time.Time) []rollo
 		r.Applied = nil // refused halfway through, or another write came after the last that is known
 		retryRoute(d, &r, answer, now)
 		r.Tries = d.Spec.Traffic.Retries + 1
+		r.Refused = answer.Kind == rollout.AnswerRefused && r.Step == 1 && r.Sent.Attempt == 1
 	}
 	return []rollout.Event{trafficEvent(kind, d, r.Sent, now, answer.Message)}
 }
@@ -221,6 +235,7 @@ func confirm(d *rollout.Deployment, r *rollout.RouterState, now time.Time) {
 	setting := r.Sent.Setting
 	r.Applied, r.AppliedAt, r.Doubt, r.Tries, r.Error, r.Differs = &setting, now, false, 0, "", ""
 	d.Progress.Weight = setting.NewWeight
+	putBack(r, &setting)
 }
 
 // adoptRouter marks a write whose owner is gone as unknown.
@@ -230,7 +245,7 @@ func adoptRouter(d *rollout.Deployment, now time.Time) []rollout.Event {
 	}
 	r := routerOf(d)
 	d.Progress.Router = &r
-	r.Asking, r.Seen, r.LookAt, r.LooksFailed = false, false, time.Time{}, 0
+	r.Asking, r.Seen, r.LookAt, r.LooksFailed, r.Last = false, false, time.Time{}, 0, nil
 	if !r.Open {
 		return nil
 	}
@@ -248,9 +263,10 @@ func routerOf(d *rollout.Deployment) rollout.RouterState {
 
 func trafficEvent(kind string, d *rollout.Deployment, c *rollout.RouterCall, now time.Time, message string) rollout.Event {
 	weight := c.Setting.NewWeight
+	message = cmp.Or(message, fmt.Sprintf("new side %d %%", weight)) + heldWords(d.Progress.Router)
 	return rollout.Event{
 		At: now, Type: kind, Actor: rollout.ActorEngine, Wave: d.Progress.Wave,
-		From: string(d.State), To: string(d.State), Message: cmp.Or(message, fmt.Sprintf("new side %d %%", weight)),
+		From: string(d.State), To: string(d.State), Message: message,
 		Call: &rollout.Call{
 			WebhookID: c.WebhookID, Action: rollout.CallTraffic, Attempt: c.Attempt, Fence: c.Fence, Until: c.Until,
 			NewWeight: &weight,

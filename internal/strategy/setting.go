@@ -19,26 +19,57 @@ const (
 )
 
 // setting is what the router should do now, with share percent of traffic on the new side (rolling ignores it: there
-// every target in service counts the same) and without the targets in leaving.
+// every target in service counts as in full rotation) and without the targets in leaving.
 func (p *planner) setting(share int, leaving map[int]bool) rollout.Setting {
 	sides, count := p.sides(share, leaving)
 	active, idle := slots(p.d)
-	s := rollout.Setting{ActiveSlot: active, NewWeight: p.newShare(share, count)}
+	s := rollout.Setting{ActiveSlot: active, NewWeight: p.newShare(share, sides, count)}
 	s.OldWeight = percentBase - s.NewWeight
 	if idle != "" && s.NewWeight == percentBase {
 		s.ActiveSlot = idle
 	}
-	var weights [3][]int
-	weights[sideNew], weights[sideOld] = p.weights(s.NewWeight, count)
+	weights := p.shareOut(s.NewWeight, sides, count)
+	p.keepHeld(weights, &s, share, leaving)
 	s.Backends = make([]rollout.Backend, len(sides))
-	for i, at := range sides {
-		s.Backends[i].Target = p.s.Targets[i].ID
-		if at != sideOut {
-			s.Backends[i].Weight = weights[at][0]
-			weights[at] = weights[at][1:]
-		}
+	for i := range sides {
+		s.Backends[i] = rollout.Backend{Target: p.s.Targets[i].ID, Weight: weights[i]}
 	}
 	return s
+}
+
+// keepHeld gives targets that somebody else drains the weight that they will have when they are back: none where their side
+// has none.
+func (p *planner) keepHeld(weights []int, s *rollout.Setting, share int, leaving map[int]bool) {
+	r := p.d.Progress.Router
+	if p.full == nil || r == nil || len(r.Held) == 0 {
+		return
+	}
+	for i := range weights {
+		if by := heldBy(r, p.s.Targets[i].ID); by == "" || by == rollout.HeldByWeight {
+			continue
+		}
+		switch at := p.placeOf(i, share, leaving); {
+		case at == sideNew && s.NewWeight > 0, at == sideOld && s.OldWeight > 0:
+			weights[i] = p.full[i]
+		}
+	}
+}
+
+// shareOut gives each target that serves its part of its side's share; the sides' sums stand exactly as their shares.
+func (p *planner) shareOut(share int, sides []side, count [3]int) []int {
+	var parts [3][]int
+	if p.full == nil {
+		parts[sideNew], parts[sideOld] = p.weights(share, count)
+	} else {
+		parts[sideNew], parts[sideOld] = p.proportional(share, sides)
+	}
+	weights := make([]int, len(sides))
+	for i, at := range sides {
+		if at != sideOut {
+			weights[i], parts[at] = parts[at][0], parts[at][1:]
+		}
+	}
+	return weights
 }
 
 // sides says where each target stands, and how many stand where.
@@ -69,7 +100,7 @@ func (p *planner) lastInService() (sides []side, count [3]int) {
 		for i := range sides {
 			t := &p.s.Targets[i]
 			sides[i] = sideOut
-			if fit(t) && (!p.bySlot() || t.Slot == active) {
+			if fit(t) && (!p.bySlot() || t.Slot == active) && heldBy(p.d.Progress.Router, t.ID) == "" {
 				sides[i] = sideOld
 			}
 			count[sides[i]]++
@@ -82,10 +113,17 @@ func (p *planner) lastInService() (sides []side, count [3]int) {
 }
 
 // newShare is the new side's share in percent, as far as both sides have a target to take theirs.
-func (p *planner) newShare(share int, count [3]int) int {
+func (p *planner) newShare(share int, sides []side, count [3]int) int {
 	switch {
 	case p.kind.evenly && share > 0:
-		return count[sideNew] * percentBase / (count[sideNew] + count[sideOld])
+		sum := count
+		if p.full != nil {
+			sum = [3]int{}
+			for i, at := range sides {
+				sum[at] += p.full[i]
+			}
+		}
+		return sum[sideNew] * percentBase / max(sum[sideNew]+sum[sideOld], 1)
 	case p.inOneSlot():
 		return share
 	case count[sideNew] == 0:
@@ -129,8 +167,16 @@ func (p *planner) inOneSlot() bool {
 	return p.kind.switches && p.spec.ActiveSlot == ""
 }
 
-// sideOf is where a target stands. By slot, a side is a slot; else the new side are the verified targets.
+// sideOf is where a target stands; out where somebody else keeps it there.
 func (p *planner) sideOf(i, share int, leaving map[int]bool) side {
+	if heldBy(p.d.Progress.Router, p.s.Targets[i].ID) != "" || leftOut(p.d, &p.s.Targets[i]) {
+		return sideOut
+	}
+	return p.placeOf(i, share, leaving)
+}
+
+// placeOf is where a target stands by itself. By slot, a side is a slot; else the new side are the verified targets.
+func (p *planner) placeOf(i, share int, leaving map[int]bool) side {
 	t := &p.s.Targets[i]
 	active, _ := slots(p.d)
 	switch {

@@ -105,7 +105,7 @@ func newSim(seed uint64, sc scenario, rng, crashRng *rand.Rand) *sim {
 		calls: map[int]int64{}, sentFence: map[int]int64{}, covered: map[string]int{}, seenFences: map[string][]int64{}, patience: 6,
 		opened: map[int]bool{},
 	}
-	s.storedBook = (&book{}).clone()
+	s.storedBook = (&book{held: -1}).clone()
 	for i := range stored.Targets {
 		s.storedShadow[i].fence = stored.Targets[i].Fence
 		if fence := stored.Targets[i].Fence; fence > 0 {
@@ -126,6 +126,7 @@ func (s *sim) run() {
 	s.coverStrategy()
 	s.schedulePeople()
 	s.scheduleCrashes()
+	s.configure()
 	s.scheduleRestarts()
 	s.takeOver()
 	for !s.stored.Deployment.State.Terminal() {

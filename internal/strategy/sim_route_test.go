@@ -20,6 +20,10 @@ type book struct {
 	earliest time.Time
 	// doubt is set while nobody knows what the newest write did.
 	doubt bool
+	// drifted is set while what was confirmed is known to be undone.
+	drifted bool
+	// held is the target that the router was seen to keep out by an operator's hand, -1 for none.
+	held int
 	// confirmed is the setting that the router is known to do, since at.
 	confirmed *rollout.Setting
 	at        time.Time
@@ -33,7 +37,7 @@ func (s *sim) routed(o rollout.Outcome) {
 		return
 	}
 	events := strategy.Apply(s.live, o, s.now)
-	s.trace("outcome", "lb", "%s %s read %t", o.Action.Kind, o.Answer.Kind, o.Reading != nil)
+	s.trace("outcome", "lb", "%s %s read %+v", o.Action.Kind, o.Answer.Kind, o.Reading)
 	s.events = append(s.events, events...)
 	s.checkConfirmed(d)
 	s.notice()
@@ -47,8 +51,11 @@ func (s *sim) foreseeRoute(o rollout.Outcome) {
 		s.foreseeReading(o)
 		return
 	}
+	if o.Reading != nil {
+		b.held = s.router.held
+	}
 	answer := o.Answer.Kind
-	if answer == rollout.AnswerDone && o.Reading != nil && !fits(o.Reading, &sent) {
+	if answer == rollout.AnswerDone && o.Reading != nil && !s.fits(o.Reading, &sent) {
 		answer = rollout.AnswerRetry
 	}
 	s.cover("router answer: " + string(answer))
@@ -73,16 +80,19 @@ func (s *sim) foreseeReading(o rollout.Outcome) {
 		return // it was read before the newest write
 	}
 	known := o.Reading != nil
+	if known {
+		b.held = s.router.held
+	}
 	switch {
 	case !known && len(b.ids) == 0: // before the first write that is a failure like any other
 		b.earliest = s.now.Add(s.live.Deployment.Spec.Traffic.Backoff.Std())
 	case known && b.doubt:
-		if sent := b.ids[b.last]; o.Reading.Backends != nil && fits(o.Reading, &sent) {
+		if sent := b.ids[b.last]; o.Reading.Backends != nil && s.fits(o.Reading, &sent) {
 			b.confirmed, b.at, b.failed = &sent, s.now, 0
 		}
-	case known && b.confirmed != nil && !fits(o.Reading, b.confirmed):
+	case known && b.confirmed != nil && !s.fits(o.Reading, b.confirmed):
 		s.cover("router: drift was noticed")
-		b.confirmed, b.last = nil, ""
+		b.confirmed, b.drifted = nil, true
 	}
 	b.doubt = false
 }
@@ -95,7 +105,7 @@ func (s *sim) checkConfirmed(d *rollout.Deployment) {
 		s.violate("the router is held to do %v, and has confirmed %v", r.Applied, b.confirmed)
 	case r.Applied != nil && d.Progress.Weight != r.Applied.NewWeight:
 		s.violate("the router does %d %%, and the deployment says %d", r.Applied.NewWeight, d.Progress.Weight)
-	case r.Applied != nil && !r.Open && s.router.truthful() && s.router.forgotAt.IsZero() && !s.router.does.Equal(r.Applied):
+	case r.Applied != nil && !r.Open && s.router.truthful() && s.router.forgotAt.IsZero() && !s.router.doesAs(r.Applied):
 		s.violate("the router is held to do %+v, and does %+v", *r.Applied, s.router.does)
 	}
 }
@@ -128,7 +138,7 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 		s.violate("the router's fence %d after %d", c.Fence, b.fence)
 	case repeated && !known.Equal(&c.Setting):
 		s.violate("two settings with the id %s", c.WebhookID)
-	case b.last != "" && b.last != c.WebhookID && sameSetting(b.ids[b.last], c.Setting):
+	case b.last != "" && !b.drifted && b.last != c.WebhookID && sameSetting(b.ids[b.last], c.Setting):
 		s.violate("the same setting goes out again under another id")
 	case c.Attempt <= b.attempts[c.WebhookID] || !repeated && c.Attempt != 1:
 		s.violate("attempt %d at a write after %d", c.Attempt, b.attempts[c.WebhookID])
@@ -151,7 +161,7 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 	} else {
 		b.failed = 0
 	}
-	b.fence, b.doubt = c.Fence, false
+	b.fence, b.doubt, b.drifted = c.Fence, false, false
 	b.last = c.WebhookID
 	b.ids[c.WebhookID], b.attempts[c.WebhookID] = c.Setting, c.Attempt
 	s.checkSetting(before, &c.Setting)
@@ -227,7 +237,7 @@ func (s *sim) checkSickLeave(before *rollout.Deployment, d *rollout.Decision) {
 	}
 	sick, well := "", false
 	for i, at := range b.confirmed.Backends {
-		if s.given(i) && at.Weight > 0 {
+		if s.given(i) && at.Weight > 0 && i != b.held {
 			sick = at.Target
 		}
 		well = well || !s.given(i) && !s.liveShadow[i].out && !s.exposes(before, i) && at.Weight > 0

@@ -1,7 +1,9 @@
 package strategy_test
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"rollcall/internal/rollout"
@@ -51,6 +53,14 @@ type simRouter struct {
 	// after that, and unreadAt when it was last asked in vain.
 	restarts           int
 	forgotAt, unreadAt time.Time
+	// plain routers have servers with weights of their own, and no sides: base are the weights of their configuration. An
+	// operator takes held out by hand at heldAt, by its weight or by draining it.
+	plain   bool
+	base    []int
+	held    int // the target's place, -1 for none
+	heldBy  string
+	heldAt  time.Time
+	started int
 	// muddled is set when nothing could have kept a late write out: nothing is promised of it then.
 	muddled bool
 }
@@ -76,6 +86,9 @@ func (r *simRouter) gone(now time.Time) bool {
 
 // reading is what it tells when it is read.
 func (r *simRouter) reading(d *rollout.Deployment) *rollout.RouterReading {
+	if r.plain {
+		return r.plainReading()
+	}
 	reading := &rollout.RouterReading{DeploymentID: d.ID, Shares: &rollout.Shares{NewWeight: -1, OldWeight: -1}}
 	if r.does == nil {
 		return reading
@@ -91,17 +104,124 @@ func (r *simRouter) reading(d *rollout.Deployment) *rollout.RouterReading {
 	return reading
 }
 
-// fits reports whether what a router told is what was wanted of it, as far as it told.
-func fits(told *rollout.RouterReading, want *rollout.Setting) bool {
-	if *told.Shares != want.Shares() {
+func (r *simRouter) plainReading() *rollout.RouterReading {
+	reading := &rollout.RouterReading{Instance: fmt.Sprint("instance ", r.started)}
+	for i, b := range r.does.Backends {
+		told := rollout.BackendReading{Target: b.Target, Weight: b.Weight, Serving: b.Weight > 0, Sessions: 0, Effective: 100}
+		if i == r.held && r.heldBy != rollout.HeldByWeight {
+			told.HeldBy, told.Serving, told.Why = r.heldBy, false, "held by hand"
+		}
+		reading.Backends = append(reading.Backends, told)
+	}
+	return reading
+}
+
+// fits reports whether what a router told is what was wanted of it, as far as it told; but for what an operator holds.
+func (s *sim) fits(told *rollout.RouterReading, want *rollout.Setting) bool {
+	if told.Shares != nil && *told.Shares != want.Shares() || told.Backends != nil && len(told.Backends) != len(want.Backends) {
 		return false
 	}
 	for i := range told.Backends {
-		if told.Backends[i].Weight != want.Backends[i].Weight {
+		if told.Backends[i].Weight != want.Backends[i].Weight && i != s.router.held {
 			return false
 		}
 	}
 	return true
+}
+
+// doesAs reports whether the router really does what is wanted, but for what an operator holds.
+func (r *simRouter) doesAs(want *rollout.Setting) bool {
+	if !r.plain {
+		return r.does.Equal(want)
+	}
+	for i := range want.Backends {
+		if r.does.Backends[i].Weight != want.Backends[i].Weight && i != r.held {
+			return false
+		}
+	}
+	return true
+}
+
+// configure gives a plain router the servers of its configuration.
+func (s *sim) configure() {
+	r := s.router
+	if r == nil {
+		return
+	}
+	r.held = -1
+	if !r.plain {
+		return
+	}
+	even := chance(s.rng, 0.3)
+	for range s.snapshot.Targets {
+		weight := pick(s.rng, 1, 5, 50, 100, 100, 200, 256)
+		if even {
+			weight = 100
+		}
+		r.base = append(r.base, weight)
+	}
+	r.start(s)
+	if n := len(r.base); n > 1 && chance(s.rng, 0.4) {
+		i, by := s.rng.IntN(n), pick(s.rng, rollout.HeldByWeight, "drain")
+		s.at(s.now.Add(pick(s.rng, 0, between(s.rng, 0, 40*time.Second))), func() {
+			// What is out already is not told from what Rollcall took out.
+			quiet := s.storedBook.last == "" || s.live != nil && s.routing == 0 && s.liveBook.confirmed != nil
+			if r.held < 0 && r.does.Backends[i].Weight > 0 && s.othersServe(i) && quiet {
+				s.cover("router: an operator takes one out by " + by)
+				s.trace("operator", s.world[i].id, "taken out by %s", by)
+				r.held, r.heldBy, r.heldAt = i, by, s.now
+				r.hold()
+			}
+		})
+	}
+}
+
+// lift ends what an operator did to a target that a write took out before anybody saw the operator's hand: the two are not
+// told apart when it is put back. What an operator did and a restart has undone is set again by a write that knew of it.
+func (r *simRouter) lift(c *rollout.RouterCall) {
+	if !r.plain {
+		return
+	}
+	if r.held >= 0 && slices.Contains(c.TakenOut, c.Setting.Backends[r.held].Target) {
+		r.held = -1
+	}
+	for i, b := range c.Setting.Backends {
+		if b.Weight == 0 && r.held < 0 && !slices.Contains(c.TakenOut, b.Target) {
+			r.held, r.heldBy = i, rollout.HeldByWeight
+		}
+	}
+}
+
+// othersServe reports whether others get traffic in a target's slot: who takes out all of it is not told from a slot that is
+// idle.
+func (s *sim) othersServe(i int) bool {
+	for j, b := range s.router.does.Backends {
+		if j != i && b.Weight > 0 && s.stored.Targets[j].Slot == s.stored.Targets[i].Slot {
+			return true
+		}
+	}
+	return false
+}
+
+// hold keeps the weight that an operator has taken.
+func (r *simRouter) hold() {
+	if r.held >= 0 && r.heldBy == rollout.HeldByWeight {
+		kept := *r.does
+		kept.Backends = slices.Clone(r.does.Backends)
+		kept.Backends[r.held].Weight = 0
+		r.does = &kept
+	}
+}
+
+// start has a plain router begin with its configuration.
+func (r *simRouter) start(s *sim) {
+	configured := rollout.Setting{NewWeight: -1, OldWeight: -1}
+	for i := range s.snapshot.Targets {
+		configured.Backends = append(configured.Backends, rollout.Backend{Target: s.snapshot.Targets[i].ID, Weight: r.base[i]})
+	}
+	r.does = &configured
+	r.started++
+	r.held = -1
 }
 
 // randomRouter is a router that treats writes by its moods, and the part of a request that names it.
@@ -127,8 +247,15 @@ func randomRouter(rng *rand.Rand) (*simRouter, *rollout.Traffic) {
 		from := simStart.Add(between(rng, 0, 40*time.Second))
 		r.away = []interval{{from, from.Add(between(rng, time.Second, 30*time.Second))}}
 	}
+	kind := "webhook"
+	if r.plain = chance(rng, 0.4); r.plain {
+		kind, r.readBack, r.exact = "haproxy", true, true
+		if chance(rng, 0.3) {
+			r.restarts = 1
+		}
+	}
 	return r, &rollout.Traffic{
-		Type: "webhook", URL: "http://lb", ReadBack: r.readBack,
+		Type: kind, URL: "http://lb", ReadBack: r.readBack,
 		Timeout: rollout.Duration(pick(rng, time.Second, 3*time.Second)), Retries: rng.IntN(4),
 		Backoff: rollout.Duration(pick(rng, 50*time.Millisecond, time.Second, 4*time.Second)),
 		Drain:   rollout.Duration(pick(rng, 0, 0, time.Second, 5*time.Second)),
@@ -168,6 +295,9 @@ func (s *sim) scheduleRestarts() {
 				forgotten.Backends = append(forgotten.Backends, rollout.Backend{Target: b.Target, Weight: 100})
 			}
 			r.do(forgotten)
+			if r.plain {
+				r.start(s)
+			}
 			r.highest, r.forgotAt = 0, s.now
 		})
 	}
@@ -184,7 +314,8 @@ func (s *sim) restarts() int {
 // be read.
 func (s *sim) checkDriftNoticed() {
 	r := s.router
-	if r == nil || r.forgotAt.IsZero() || s.liveBook.confirmed == nil || s.routing != 0 || s.live.Deployment.Progress.Router.Asking {
+	if r == nil || r.forgotAt.IsZero() || s.liveBook.confirmed == nil || s.routing != 0 || s.live.Deployment.Progress.Router.Asking ||
+		r.doesAs(s.liveBook.confirmed) {
 		return
 	}
 	since := later(later(r.forgotAt, r.unreadAt), s.adoptedAt)
@@ -273,6 +404,9 @@ func (s *sim) treatWrite(c written, m routerMood) rollout.Outcome {
 		r.muddled = true // the write that would have raised its fence has not arrived: nothing could have stopped this one
 	}
 	r.highest = max(r.highest, c.call.Fence)
+	if m == routerErrs || m == routerObeys {
+		r.lift(&c.call)
+	}
 	switch m {
 	case routerRefuses:
 		return unread(rollout.AnswerRefused, "400: not this one")
@@ -296,6 +430,7 @@ func (s *sim) treatWrite(c written, m routerMood) rollout.Outcome {
 
 func (r *simRouter) do(setting rollout.Setting) {
 	r.does, r.forgotAt = &setting, time.Time{}
+	r.hold()
 	r.steps++
 }
 
@@ -321,7 +456,7 @@ func (s *sim) readBack(c written) rollout.Outcome {
 		return unread(rollout.AnswerLost, "written, but not read back")
 	default:
 		done.Reading = r.reading(&s.stored.Deployment)
-		s.cover(map[bool]string{true: "router: read back", false: "router: read back differs"}[fits(done.Reading, &c.call.Setting)])
+		s.cover(map[bool]string{true: "router: read back", false: "router: read back differs"}[s.fits(done.Reading, &c.call.Setting)])
 	}
 	return done
 }
@@ -350,12 +485,12 @@ func (s *sim) askRouter(a rollout.Action) {
 		}
 		o := unread(rollout.AnswerLost, "no answer")
 		o.Action = a
-		if r := s.router; r.readBack && !r.gone(s.now) && (s.steady || chance(s.rng, 0.9)) {
+		if r := s.router; r.readBack && !r.gone(s.now) && (s.steady || chance(s.rng, 0.97)) {
 			o.Answer, o.Reading = rollout.Answer{}, r.reading(&s.stored.Deployment)
 		} else {
 			r.unreadAt = s.now
 		}
-		s.cover(map[bool]string{true: "router: asked, agrees", false: "router: asked, does not agree"}[o.Reading != nil && fits(o.Reading, &a.Route.Setting)])
+		s.cover(map[bool]string{true: "router: asked, agrees", false: "router: asked, does not agree"}[o.Reading != nil && s.fits(o.Reading, &a.Route.Setting)])
 		s.routed(o)
 	})
 }

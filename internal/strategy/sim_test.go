@@ -180,6 +180,8 @@ func routerCoverage() []string {
 		"router: no old target is in service", "router: the last ones in service stay", "router: called in service, for want of others",
 		"router: called back in the slot that serves", "router: never confirmed at the end", "stopped: router", "stopped: traffic was not moved",
 		"router: sick while a person is waited for", "router: a share grows in parts", "router: restarted", "router: drift was noticed",
+		"router: an operator takes one out by weight", "router: an operator takes one out by drain",
+		"router: written around what an operator holds", "router: refused at once",
 		"router: settled, completed", "router: settled, rolled_back", "router: settled, aborted", "router: settled, failed",
 		"undo by slot: checked first, switched, rolled_back", "undo by slot: checked first, rolled_back",
 		"undo by slot: no switch, rolled_back", "undo by slot: called, switched, rolled_back",

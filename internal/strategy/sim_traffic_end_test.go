@@ -16,7 +16,9 @@ func (s *sim) checkTrafficEnd() {
 	r := d.Progress.Router
 	if r == nil || r.Applied == nil {
 		s.cover("router: never confirmed at the end")
-		if d.State != rollout.StateFailed {
+		if r != nil && r.Refused {
+			s.cover("router: refused at once")
+		} else if d.State != rollout.StateFailed {
 			s.violate("%s, and the router has not confirmed anything", d.State)
 		}
 		return
@@ -27,7 +29,7 @@ func (s *sim) checkTrafficEnd() {
 	if d.State == rollout.StateCompleted && r.Differs != "" {
 		s.violate("it completed, and the router was last seen to differ: %s", r.Differs)
 	}
-	if s.router.truthful() && !s.router.does.Equal(r.Applied) && !s.unseenAtTheEnd() {
+	if s.router.truthful() && !s.router.doesAs(r.Applied) && !s.unseenAtTheEnd() {
 		s.violate("it ended, and the router does %+v, not %+v", s.router.does, *r.Applied)
 	}
 	if d.State == rollout.StateFailed && d.Reason != "" && s.unconfirmedEnd() {
@@ -83,7 +85,8 @@ func (s *sim) checkLeftSides(w *rollout.Setting) {
 	}
 	for i, b := range w.Backends {
 		t := &s.stored.Targets[i]
-		serves := stays(t)
+		serves := stays(t) && i != s.router.held && i != s.storedBook.held &&
+			!slices.ContainsFunc(d.Progress.Router.Held, func(h rollout.HeldBackend) bool { return h.Target == t.ID })
 		if s.bySlot() {
 			serves = serves && t.Slot == w.ActiveSlot
 		} else if len(d.Spec.Strategy.Stages) > 0 && d.Direction == rollout.Forward && t.State == rollout.TargetUnchanged && t.Version == t.Want {
@@ -91,11 +94,19 @@ func (s *sim) checkLeftSides(w *rollout.Setting) {
 		} else if !s.inPlace() && t.State == rollout.TargetUpdated && w.NewWeight == 0 {
 			serves = false // on the side that lost
 		}
+		if s.router.plain && b.Weight > 0 && b.Weight != s.router.base[i] && !s.inTheMiddle(w) {
+			s.violate("%s was left with weight %d, and had %d: %+v", t.ID, b.Weight, s.router.base[i], *w)
+		}
 		if serves && b.Weight == 0 {
 			s.violate("%s is %s, and was left without traffic: %+v", t.ID, t.State, *w)
 		}
 	}
 	s.cover("router: settled, " + string(d.State))
+}
+
+// inTheMiddle reports whether both sides were left with a share.
+func (s *sim) inTheMiddle(w *rollout.Setting) bool {
+	return s.stored.Deployment.Spec.Strategy.Type == "canary" && w.NewWeight > 0 && w.NewWeight < 100
 }
 
 // stays reports whether a target has not been given up.

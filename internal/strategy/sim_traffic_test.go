@@ -8,6 +8,9 @@ import (
 
 // given reports whether a target has been given up, and is no place for traffic.
 func (s *sim) given(i int) bool {
+	if i == s.liveBook.held {
+		return true // by an operator
+	}
 	t := &s.live.Targets[i]
 	sick := t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
 	unreached := t.Attempts > 0 && !s.liveShadow[i].touched()
@@ -46,6 +49,10 @@ func (s *sim) checkSetting(before *rollout.Deployment, w *rollout.Setting) {
 		if b.Target != t.ID || b.Weight < 0 || b.Weight > 256 {
 			s.violate("%s has weight %d in the place of %s", b.Target, b.Weight, t.ID)
 		}
+		if i == s.liveBook.held {
+			s.checkHeld(b)
+			continue
+		}
 		total += b.Weight
 		if s.onNewSide(i) {
 			onNew += b.Weight
@@ -78,6 +85,14 @@ func (s *sim) checkSetting(before *rollout.Deployment, w *rollout.Setting) {
 	}
 }
 
+// checkHeld wants a target to stay out that an operator has taken out.
+func (s *sim) checkHeld(b rollout.Backend) {
+	s.cover("router: written around what an operator holds")
+	if s.router.heldBy == rollout.HeldByWeight && b.Weight > 0 {
+		s.violate("%s gets weight %d, and an operator has set it to 0", b.Target, b.Weight)
+	}
+}
+
 // onNewSide reports whether a target is verified on what the deployment brings, or was so before a rolling deployment that
 // does not call it.
 func (s *sim) onNewSide(i int) bool {
@@ -102,7 +117,7 @@ func (s *sim) nobodyElse(before *rollout.Deployment, w *rollout.Setting) bool {
 		old, kept = old || serves, kept || !s.given(i)
 	}
 	for i, b := range w.Backends {
-		if b.Weight > 0 && (s.given(i) && kept || s.exposes(before, i) && old) {
+		if b.Weight > 0 && i != s.liveBook.held && (s.given(i) && kept || s.exposes(before, i) && old) {
 			s.violate("%s gets traffic for want of others, and there are others: %+v", b.Target, w.Backends)
 		}
 	}
@@ -118,7 +133,7 @@ func (s *sim) checkServing(before *rollout.Deployment, w *rollout.Setting) {
 		if b.Weight > 0 && s.exposes(before, i) {
 			s.violate("%s runs the new version, is not verified, and gets traffic", b.Target)
 		}
-		if b.Weight > 0 && (s.liveShadow[i].out || s.given(i)) {
+		if b.Weight > 0 && (s.liveShadow[i].out || s.given(i)) && i != s.liveBook.held {
 			s.violate("%s gets traffic, out %t, %s", b.Target, s.liveShadow[i].out, s.live.Targets[i].State)
 		}
 	}
@@ -222,6 +237,9 @@ func (s *sim) checkInPlace(w *rollout.Setting) {
 		}
 	}
 	for i, b := range w.Backends {
+		if i == s.liveBook.held {
+			continue
+		}
 		if sick := s.given(i) && w.NewWeight == 100 && well > 0; sick != (b.Weight == 0) {
 			s.violate("%s is %s and has weight %d of %d %%", b.Target, s.live.Targets[i].State, b.Weight, w.NewWeight)
 		}
@@ -315,7 +333,7 @@ func (s *sim) checkLeft(before *rollout.Deployment, i int) {
 	if b.confirmed == nil {
 		s.violate("%s is called, and nobody knows what the router does", id)
 	}
-	has := b.confirmed.Backends[i].Weight > 0
+	has := b.confirmed.Backends[i].Weight > 0 && i != b.held
 	switch {
 	case has && !slices.ContainsFunc(b.confirmed.Backends, func(o rollout.Backend) bool {
 		t := slices.IndexFunc(s.live.Targets, func(t rollout.Target) bool { return t.ID == o.Target })
@@ -325,7 +343,7 @@ func (s *sim) checkLeft(before *rollout.Deployment, i int) {
 		s.cover("router: called in service, for want of others")
 	case has:
 		s.violate("%s is called while it has traffic: %+v", id, *b.confirmed)
-	case s.now.Before(b.at.Add(spec.Drain.Std())):
+	case s.now.Before(b.at.Add(spec.Drain.Std())) && !s.router.plain: // which tells that no session is left
 		s.violate("%s is called %s after it was taken out", id, s.now.Sub(b.at))
 	default:
 		s.cover("router: called without traffic")

@@ -71,7 +71,7 @@ func nextFence(highest int64, now time.Time) int64 { return max(highest+1, now.U
 // longer waits for changes nothing.
 func Apply(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Event {
 	if o.Action.Kind == rollout.ActionRoute || o.Action.Kind == rollout.ActionAskRouter {
-		return applyRoute(&s.Deployment, o, now)
+		return applyRoute(s, o, now)
 	}
 	t := &s.Targets[o.Action.Target]
 	if o.Action.Kind == rollout.ActionProbe {
@@ -216,7 +216,11 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 	}
 	spec := s.Deployment.Spec.For(t)
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
+	awaited := !state.UnknownSince.IsZero() && !s.Deployment.Progress.WaveSettledAt.IsZero()
 	*state = observe(spec, o.Action.Check, *state, o.Observation, t.Wanted(), now)
+	if awaited && (state.UnknownSince.IsZero() || state.Status == rollout.HealthUnknown) {
+		s.Deployment.Progress.At = now // the wait was for an answer, and no lack of progress
+	}
 	state.NextAt = now.Add(watchEvery(check, len(s.Targets)))
 	t.Health = rollout.Overall(spec.Checks, t.Checks)
 	if t.Health.Passing() {

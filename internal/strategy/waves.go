@@ -56,7 +56,7 @@ func (p *planner) closeWave(wave int) {
 			p.routed(p.setting(p.shareNow(wave), nil))
 			return
 		}
-		if !p.routed(p.setting(p.shareAfter(wave), nil)) {
+		if !p.routed(p.setting(p.shareAfter(wave), nil)) || !p.takesTraffic() {
 			return
 		}
 		st.Progress.WaveSettledAt = p.now

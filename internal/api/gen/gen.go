@@ -1289,6 +1289,13 @@ type Health string
 // HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
 type HealthyDeadline = string
 
+// HeldTarget defines model for HeldTarget.
+type HeldTarget struct {
+	// By drain, maint, or weight: it was set to 0.
+	By     string `json:"by"`
+	Target string `json:"target"`
+}
+
 // HookAnswer defines model for HookAnswer.
 type HookAnswer struct {
 	// Reason Why it is not.
@@ -1782,6 +1789,9 @@ type TargetRequest struct {
 
 	// Version What it runs now, in case that neither it nor Rollcall can tell. It must not begin or end with blanks, and must not have quotes.
 	Version *string `json:"version,omitempty"`
+
+	// Weight Its weight at the router in full rotation: its part of its side's share. When left out it is what the router has before the first write, where that can be read.
+	Weight *int `json:"weight,omitempty"`
 }
 
 // TargetRequests At least one. No two targets may share an id or an address.
@@ -1886,6 +1896,9 @@ type TrafficRequestType string
 type TrafficStatus struct {
 	// Differs Where it does not do what it was told, in words; null when it does, as far as seen.
 	Differs *string `json:"differs"`
+
+	// Held Targets that somebody else keeps out of rotation. They are left so.
+	Held []HeldTarget `json:"held"`
 
 	// SeenAt When it was last read; null when it never was.
 	SeenAt *time.Time `json:"seen_at"`

@@ -1,0 +1,233 @@
+package strategy
+
+import (
+	"cmp"
+	"slices"
+
+	"rollcall/internal/rollout"
+)
+
+// fullWeights are the weights that the targets have in full rotation, in their order: as the request says, else as the router
+// had them before the first write. nil when nobody knows them.
+func fullWeights(s *rollout.Snapshot) []int {
+	known := weightsOf(s.Deployment.Progress.Router.Known())
+	if len(known) == 0 && !slices.ContainsFunc(s.Targets, func(t rollout.Target) bool { return t.Weight > 0 }) {
+		return nil
+	}
+	weights := make([]int, len(s.Targets))
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		weights[i] = cmp.Or(t.Weight, known[t.ID], evenWeight)
+	}
+	return weights
+}
+
+func weightsOf(backends []rollout.Backend) map[string]int {
+	weights := make(map[string]int, len(backends))
+	for _, b := range backends {
+		weights[b.Target] = b.Weight
+	}
+	return weights
+}
+
+// backends are the full weights as a write carries them.
+func (p *planner) backends() []rollout.Backend {
+	if p.full == nil {
+		return nil
+	}
+	list := make([]rollout.Backend, len(p.full))
+	for i, weight := range p.full {
+		list[i] = rollout.Backend{Target: p.s.Targets[i].ID, Weight: weight}
+	}
+	return list
+}
+
+// learn takes from the first reading of a deployment what the router does before the first write: the weights in full
+// rotation, and who is out. What the deployment before has left tells its own writes from those of others.
+func learn(s *rollout.Snapshot, r *rollout.RouterState, reading *rollout.RouterReading) {
+	before := left(s.RouterBefore)
+	r.TakenOut = nil
+	for i := range s.Targets {
+		if before.out[s.Targets[i].ID] {
+			r.TakenOut = append(r.TakenOut, s.Targets[i].ID)
+		}
+	}
+	r.OutBefore = slices.Clone(r.TakenOut)
+	r.Baseline = before.baseline(s)
+	if reading.Backends == nil || before.unchangedBy(reading) && reading.Shares != nil {
+		return
+	}
+	if slices.ContainsFunc(reading.Backends, func(b rollout.BackendReading) bool { return b.Weight < 0 }) {
+		return
+	}
+	r.TakenOut = append(r.TakenOut, idleOut(s, r, reading)...)
+	r.Baseline = before.adjusted(reading)
+}
+
+// leftBehind is how the deployment before left a router.
+type leftBehind struct {
+	full, set map[string]int
+	out       map[string]bool
+}
+
+func left(r *rollout.RouterState) leftBehind {
+	l := leftBehind{out: map[string]bool{}}
+	if r == nil || r.Sent == nil {
+		return l
+	}
+	l.full, l.set = weightsOf(r.Baseline), weightsOf(r.Sent.Setting.Backends)
+	for _, target := range r.TakenOut {
+		l.out[target] = true
+	}
+	for target, weight := range l.set {
+		if len(r.Baseline) == 0 && weight == 0 { // a server from before baselines were known took it out
+			l.out[target] = true
+		}
+	}
+	return l
+}
+
+func (l leftBehind) baseline(s *rollout.Snapshot) []rollout.Backend {
+	var list []rollout.Backend
+	for i := range s.Targets {
+		if weight := l.full[s.Targets[i].ID]; weight > 0 {
+			list = append(list, rollout.Backend{Target: s.Targets[i].ID, Weight: weight})
+		}
+	}
+	return list
+}
+
+func (l leftBehind) unchangedBy(reading *rollout.RouterReading) bool {
+	return !slices.ContainsFunc(reading.Backends, func(b rollout.BackendReading) bool {
+		weight, set := l.set[b.Target]
+		return !set || weight != b.Weight
+	})
+}
+
+// adjusted are the weights as they are read, but for those that the deployment before has set itself. A target without weight
+// has the one that it had, else as much as the others.
+func (l leftBehind) adjusted(reading *rollout.RouterReading) []rollout.Backend {
+	list := make([]rollout.Backend, len(reading.Backends))
+	sum, known := 0, 0
+	for i, b := range reading.Backends {
+		weight := b.Weight
+		if set, ours := l.set[b.Target]; weight == 0 || ours && set == weight && l.full[b.Target] > 0 {
+			weight = l.full[b.Target]
+		}
+		list[i] = rollout.Backend{Target: b.Target, Weight: weight}
+		if weight > 0 {
+			sum, known = sum+weight, known+1
+		}
+	}
+	for i := range list {
+		switch {
+		case list[i].Weight > 0:
+		case known > 0:
+			list[i].Weight = max(sum/known, 1)
+		default:
+			list[i].Weight = evenWeight
+		}
+	}
+	return list
+}
+
+// idleOut lists the targets without weight that are no one's own hand: those of a slot of which none serves, and all when
+// nobody serves at all.
+func idleOut(s *rollout.Snapshot, r *rollout.RouterState, reading *rollout.RouterReading) []string {
+	serves := map[string]bool{}
+	for i, b := range reading.Backends {
+		slot := ""
+		if s.Deployment.Spec.IdleSlot != "" {
+			slot = s.Targets[i].Slot
+		}
+		serves[slot] = serves[slot] || b.Weight > 0 || b.HeldBy != ""
+	}
+	var out []string
+	for i, b := range reading.Backends {
+		slot := ""
+		if s.Deployment.Spec.IdleSlot != "" {
+			slot = s.Targets[i].Slot
+		}
+		if !serves[slot] && !slices.Contains(r.TakenOut, b.Target) {
+			out = append(out, b.Target)
+		}
+	}
+	return out
+}
+
+// findHeld lists the targets that somebody else keeps out of rotation. A router that reports the shares of its sides does
+// what it was told, or not: it has no hand of its own.
+func findHeld(r *rollout.RouterState, reading *rollout.RouterReading) []rollout.HeldBackend {
+	if reading.Shares != nil {
+		return nil
+	}
+	var held []rollout.HeldBackend
+	for _, b := range reading.Backends {
+		switch {
+		case slices.Contains(r.TakenOut, b.Target):
+		case b.HeldBy != "":
+			held = append(held, rollout.HeldBackend{Target: b.Target, By: b.HeldBy})
+		case b.Weight == 0:
+			held = append(held, rollout.HeldBackend{Target: b.Target, By: rollout.HeldByWeight})
+		}
+	}
+	return held
+}
+
+// heldBy is what keeps a target out of rotation that is not Rollcall; empty when nothing does.
+func heldBy(r *rollout.RouterState, target string) string {
+	if r == nil {
+		return ""
+	}
+	for _, h := range r.Held {
+		if h.Target == target {
+			return h.By
+		}
+	}
+	return ""
+}
+
+// leftOut reports whether a target is out as an earlier deployment left it, and was not verified since.
+func leftOut(d *rollout.Deployment, t *rollout.Target) bool {
+	r := d.Progress.Router
+	return r != nil && slices.Contains(r.OutBefore, t.ID) && t.State != rollout.TargetUpdated && t.State != rollout.TargetRolledBack && d.Spec.IdleSlot == ""
+}
+
+// takeOut notes, before a write, whom it takes out; what is out already by another hand is not Rollcall's.
+func takeOut(r *rollout.RouterState, setting *rollout.Setting) {
+	out := slices.Clone(r.TakenOut)
+	for _, b := range setting.Backends {
+		if b.Weight == 0 && heldBy(r, b.Target) == "" && !slices.Contains(out, b.Target) {
+			out = append(out, b.Target)
+		}
+	}
+	r.TakenOut = out
+}
+
+// putBack notes, after a write, who is back in rotation.
+func putBack(r *rollout.RouterState, setting *rollout.Setting) {
+	weights := weightsOf(setting.Backends)
+	r.TakenOut = slices.DeleteFunc(slices.Clone(r.TakenOut), func(target string) bool { return weights[target] > 0 })
+}
+
+// serving is the slot that the router gives traffic to, by what it reports; empty when that is not one of the two.
+func servingSlot(s *rollout.Snapshot, reading *rollout.RouterReading) string {
+	active, idle := slots(&s.Deployment)
+	if reading.Shares != nil {
+		if slot := reading.Shares.ActiveSlot; reading.DeploymentID != "" && (slot == active || slot == idle) {
+			return slot
+		}
+		return ""
+	}
+	serves := map[string]bool{}
+	for i, b := range reading.Backends {
+		serves[s.Targets[i].Slot] = serves[s.Targets[i].Slot] || b.Weight > 0 && b.HeldBy == ""
+	}
+	if serves[active] == serves[idle] {
+		return ""
+	}
+	if serves[idle] {
+		return idle
+	}
+	return active
+}
