@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -42,7 +43,7 @@ func TestMemory_AnotherAddressIsAnotherMachine(t *testing.T) {
 	}
 	res, data := call(t, "PUT", p.url+"/services/checkout/environments/production",
 		object{"targets": []object{{"id": "web-1", "address": fresh.Targets[0].URL()}}}, nil)
-	if res.StatusCode != 200 {
+	if res.StatusCode != http.StatusOK {
 		t.Fatalf("the definition was answered %d %s", res.StatusCode, data)
 	}
 	if v := status(); v != nil {

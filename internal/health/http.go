@@ -85,6 +85,9 @@ func byLine(check *rollout.Check, code int) rollout.Health {
 	return rollout.HealthUnhealthy
 }
 
+// answersItself is what to do about a check that is redirected.
+const answersItself = ": set path or url to what answers itself"
+
 func (a *answer) read(body io.Reader) {
 	a.text, a.err = io.ReadAll(io.LimitReader(body, outbound.MaxBody+1))
 	if len(a.text) > outbound.MaxBody {
@@ -96,8 +99,8 @@ func (a *answer) judge(ctx context.Context, check *rollout.Check, resp *http.Res
 	status := "HTTP " + strconv.Itoa(resp.StatusCode)
 	line := byLine(check, resp.StatusCode)
 	switch {
-	case line == rollout.HealthUnhealthy && redirected(a.asked, resp) != "":
-		return unhealthy(redirected(a.asked, resp))
+	case line == rollout.HealthUnhealthy && outbound.Redirected(a.asked, resp) != "":
+		return unhealthy(outbound.Redirected(a.asked, resp) + answersItself)
 	case line == rollout.HealthUnhealthy:
 		return unhealthy(status + ": " + outbound.OneLine(withoutSecrets(check, string(a.text))))
 	case check.ExpectedBody != "" && !bytes.Contains(a.text, []byte(check.ExpectedBody)):

@@ -52,8 +52,8 @@ func (k metricKind) probe(
 		return away(outbound.Why(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
-	if why := redirected(u, resp); why != "" {
-		return away(why)
+	if why := outbound.Redirected(u, resp); why != "" {
+		return away(why + answersItself)
 	}
 	if resp.StatusCode > 299 && check.Query == "" {
 		return away("HTTP " + strconv.Itoa(resp.StatusCode))

@@ -31,7 +31,9 @@ func read(resp *http.Response) rollout.Answer {
 		return answer
 	}
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, MaxBody)) // cut short, it is shown as far as it came
-	if shown := OneLine(string(text)); shown != "" {
+	if to := redirectOf(resp); to != "" {
+		answer.Message = to
+	} else if shown := OneLine(string(text)); shown != "" {
 		answer.Message += ": " + shown
 	}
 	if answer.Kind != rollout.AnswerDone && answer.Kind != rollout.AnswerAccepted {
@@ -41,6 +43,13 @@ func read(resp *http.Response) rollout.Answer {
 		answer.Fence = namedFence(resp.Header.Get("Rollcall-Fence"), text)
 	}
 	return answer
+}
+
+func redirectOf(resp *http.Response) string {
+	if resp.Request == nil || resp.Request.URL == nil {
+		return ""
+	}
+	return Redirected(resp.Request.URL, resp)
 }
 
 // namedFence is the highest fence that a 409 says it has seen, in a header or as {"fence": 42}; 0 when it names none.

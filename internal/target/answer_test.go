@@ -50,6 +50,19 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
+// The query may hold credentials, and is left out.
+func TestRedirect_IsNamedAndSaidNotToBeFollowed(t *testing.T) {
+	t.Parallel()
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://u:p@sso.example/in?code=s3cret", http.StatusFound)
+	})
+	got := call(t, Config{}, url)
+	want(t, got, rollout.AnswerRefused, "HTTP 302: it redirects to https://sso.example/in, and redirects are not followed")
+	if strings.Contains(got.Message, "s3cret") || strings.Contains(got.Message, "u:p") {
+		t.Errorf("%q", got.Message)
+	}
+}
+
 func TestARetryAfterIsHeard(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
