@@ -101,7 +101,9 @@ func TestFailover_StreamsBeginAgainAndLeaveNoEventOut(t *testing.T) {
 		}
 	}
 	lost := events(p, d.ID)
-	for m, _ := of.next(); m.data.Seq != lost[len(lost)-1].Seq; m, _ = of.next() {
+	for seen := 0; seen != lost[len(lost)-1].Seq; {
+		m, _ := of.next()
+		seen = m.data.Seq
 	}
 	db.failOver()
 	p.awaitStatus("/readyz", http.StatusOK, 30*time.Second)

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 )
@@ -28,23 +29,13 @@ func (c *checker) commandsOnce() {
 		if op.Method != http.MethodPost || op.Path == "/deployments" {
 			continue
 		}
-		name := op.Key
-		if name == "" {
-			name = strconv.Itoa(i) // without a key each is one of its own
-		}
-		if pauses[op.Path] == nil {
-			pauses[op.Path] = map[string]bool{}
-		}
-		pauses[op.Path][name] = true
+		noteCommand(pauses, op, i)
 		if op.Key == "" || op.Status/100 != 2 {
 			continue
 		}
-		was, known := first[op.Key]
-		if known && (op.Status != was.Status || op.ID != was.ID || op.State != was.State || op.Revision != was.Revision) {
-			c.accuse("A once", op.Service, op.Answered, "%s with the key %s was answered %d %s %s at revision %d, and %d %s %s at %d",
-				op.Path, op.Key, was.Status, was.ID, was.State, was.Revision, op.Status, op.ID, op.State, op.Revision)
-		}
-		if !known {
+		if was, known := first[op.Key]; known {
+			c.sameAnswer(was, op)
+		} else {
 			first[op.Key] = op
 		}
 	}
@@ -53,6 +44,22 @@ func (c *checker) commandsOnce() {
 		if paused, asked := d.count("deployment.paused"), len(pauses["/deployments/"+d.ID+"/pause"]); paused > max(asked, 1) {
 			c.accuse("A once", d.Service, d.FinishedAt, "%s was paused %d times and asked to %d times", d.ID, paused, asked)
 		}
+	}
+}
+
+// noteCommand counts the different commands sent to a path: by key, and without one each is one of its own.
+func noteCommand(commands map[string]map[string]bool, op Op, index int) {
+	if commands[op.Path] == nil {
+		commands[op.Path] = map[string]bool{}
+	}
+	commands[op.Path][cmp.Or(op.Key, strconv.Itoa(index))] = true
+}
+
+// sameAnswer wants a command that was repeated with its key to be answered as it was the first time.
+func (c *checker) sameAnswer(was, op Op) {
+	if op.Status != was.Status || op.ID != was.ID || op.State != was.State || op.Revision != was.Revision {
+		c.accuse("A once", op.Service, op.Answered, "%s with the key %s was answered %d %s %s at revision %d, and %d %s %s at %d",
+			op.Path, op.Key, was.Status, was.ID, was.State, was.Revision, op.Status, op.ID, op.State, op.Revision)
 	}
 }
 
