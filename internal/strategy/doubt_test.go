@@ -122,6 +122,22 @@ func TestDoubt_ALockAfterOurOwnCallIsNoFailure(t *testing.T) {
 	}
 }
 
+func TestDoubt_TheLastLockIsAskedAboutAtOnce(t *testing.T) {
+	t.Parallel()
+	s := running(t, 1, `{"on_failure":"halt"}`)
+	strategy.Apply(s, said(called(t, s), rollout.AnswerLost, 504, 0), simStart.Add(time.Second))
+	for after := 5 * time.Second; !s.Targets[0].Settled() && after < 5*time.Minute; after += time.Second {
+		for _, a := range at(t, s, after, oldVersion) {
+			locked := said(a, rollout.AnswerRetry, 429, 0)
+			locked.Answer.RetryAfter = time.Minute
+			strategy.Apply(s, locked, simStart.Add(after))
+		}
+	}
+	if got := &s.Targets[0]; got.State != rollout.TargetFailed || !strings.Contains(got.Error, "still runs "+oldVersion) {
+		t.Errorf("%s: %s", got.State, got.Error)
+	}
+}
+
 func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
 	t.Parallel()
 	for _, named := range []int64{0, 7_000_000_000_000} {
