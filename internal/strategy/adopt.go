@@ -53,13 +53,17 @@ func followSlots(s *rollout.Snapshot) {
 	takeSlots(s)
 }
 
-// takeSlots gives the only wave to the targets of the slot that does not serve.
+// takeSlots gives the only wave to the targets of the slot that does not serve. No target has been called: all begin anew.
 func takeSlots(s *rollout.Snapshot) {
 	d := &s.Deployment
 	for i := range s.Targets {
 		t := &s.Targets[i]
 		if t.Wave = 1; t.Slot == d.Progress.ActiveSlot {
 			t.Wave = 0
+		}
+		if t.Phase != rollout.PhaseNew { // it was only looked at, as a target of the wrong slot or of the right one
+			t.State, t.Phase, t.PreviousVersion, t.Checks = rollout.TargetPending, rollout.PhaseNew, "", freshChecks(d.Spec.ProbedBy(t))
+			t.Error, t.ErrorAt, t.StartedAt, t.FinishedAt = "", time.Time{}, time.Time{}, time.Time{}
 		}
 	}
 }
