@@ -5,7 +5,7 @@ import "slices"
 // proportional gives each side its part of a share, and within it each target its part in proportion to its weight in full
 // rotation. All of them together weigh as much as in full rotation, where whole numbers allow: others that share traffic
 // with them keep their part.
-func (p *planner) proportional(share int, sides []side) (newSide, oldSide []int) {
+func (p *planner) proportional(share int, same bool, sides []side) (newSide, oldSide []int) {
 	var full [3][]int
 	total := 0
 	for i, at := range sides {
@@ -13,7 +13,7 @@ func (p *planner) proportional(share int, sides []side) (newSide, oldSide []int)
 		total += p.full[i]
 	}
 	switch {
-	case p.inOneSlot() || p.kind.evenly && share > 0:
+	case same:
 		return full[sideNew], full[sideOld]
 	case share == 0:
 		return make([]int, len(full[sideNew])), full[sideOld]

@@ -28,7 +28,7 @@ func (p *planner) setting(share int, leaving map[int]bool) rollout.Setting {
 	if idle != "" && s.NewWeight == percentBase {
 		s.ActiveSlot = idle
 	}
-	weights := p.shareOut(s.NewWeight, sides, count)
+	weights := p.shareOut(s.NewWeight, p.alike(share), sides, count)
 	p.keepHeld(weights, &s, share, leaving)
 	s.Backends = make([]rollout.Backend, len(sides))
 	for i := range sides {
@@ -49,19 +49,20 @@ func (p *planner) keepHeld(weights []int, s *rollout.Setting, share int, leaving
 			continue
 		}
 		switch at := p.placeOf(i, share, leaving); {
-		case at == sideNew && s.NewWeight > 0, at == sideOld && s.OldWeight > 0:
+		case at == sideNew && (s.NewWeight > 0 || p.alike(share)), at == sideOld && s.OldWeight > 0:
 			weights[i] = p.full[i]
 		}
 	}
 }
 
-// shareOut gives each target that serves its part of its side's share; the sides' sums stand exactly as their shares.
-func (p *planner) shareOut(share int, sides []side, count [3]int) []int {
+// shareOut gives each target that serves its part of its side's share; the sides' sums stand exactly as their shares. Where
+// all that serve count the same, each is in full rotation, however little the share of its side is in whole percent.
+func (p *planner) shareOut(share int, same bool, sides []side, count [3]int) []int {
 	var parts [3][]int
 	if p.full == nil {
-		parts[sideNew], parts[sideOld] = p.weights(share, count)
+		parts[sideNew], parts[sideOld] = p.weights(share, same, count)
 	} else {
-		parts[sideNew], parts[sideOld] = p.proportional(share, sides)
+		parts[sideNew], parts[sideOld] = p.proportional(share, same, sides)
 	}
 	weights := make([]int, len(sides))
 	for i, at := range sides {
@@ -136,8 +137,8 @@ func (p *planner) newShare(share int, sides []side, count [3]int) int {
 }
 
 // weights gives each target of a side its part of the side's share; the sides' sums stand exactly as their shares.
-func (p *planner) weights(share int, count [3]int) (newSide, oldSide []int) {
-	if p.inOneSlot() || p.kind.evenly && share > 0 {
+func (p *planner) weights(share int, same bool, count [3]int) (newSide, oldSide []int) {
+	if same {
 		return spread(evenWeight*count[sideNew], count[sideNew]), spread(evenWeight*count[sideOld], count[sideOld])
 	}
 	unit := maxWeight * len(p.s.Targets)
@@ -166,6 +167,9 @@ func spread(sum, n int) []int {
 func (p *planner) inOneSlot() bool {
 	return p.kind.switches && p.spec.ActiveSlot == ""
 }
+
+// alike reports whether all targets that serve count the same, whatever their side.
+func (p *planner) alike(share int) bool { return p.inOneSlot() || p.kind.evenly && share > 0 }
 
 // sideOf is where a target stands; out where somebody else keeps it there.
 func (p *planner) sideOf(i, share int, leaving map[int]bool) side {

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
 )
 
 // TestTheOldSideKeepsItsShareForAsLongAsOneOfItsTargetsServes looks at every write of canaries that go well. The targets
@@ -70,4 +72,28 @@ func played(t *testing.T, lines ...string) *sim {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func TestRolling_TheFirstOfManyGetsTraffic(t *testing.T) {
+	t.Parallel()
+	s := running(t, 120, ``)
+	s.Deployment.Spec.Traffic = &rollout.Traffic{Type: "webhook", Timeout: rollout.Duration(time.Second), Retries: 3}
+	var setting rollout.Setting
+	for after := time.Duration(0); s.Targets[1].Attempts == 0 && after < time.Minute; after += 100 * time.Millisecond {
+		for _, a := range begunAt(t, s, simStart.Add(after)) {
+			o := rollout.Outcome{Action: a, Answer: rollout.Answer{Kind: rollout.AnswerDone}}
+			switch {
+			case a.Kind == rollout.ActionRoute:
+				setting = a.Route.Setting
+			case a.Kind == rollout.ActionProbe && s.Targets[a.Target].Touched():
+				o.Observation = saw(newVersion)
+			case a.Kind == rollout.ActionProbe:
+				o.Observation = saw(oldVersion)
+			}
+			strategy.Apply(s, o, simStart.Add(after))
+		}
+	}
+	if len(setting.Backends) == 0 || setting.Backends[0].Weight == 0 || setting.Backends[1].Weight != 0 {
+		t.Errorf("%+v", setting.Backends)
+	}
 }
