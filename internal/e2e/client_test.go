@@ -51,6 +51,7 @@ type targetResult struct {
 	Attempts        int
 	Fence           int
 	Health          string
+	Error           string
 }
 
 type event struct {

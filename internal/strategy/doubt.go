@@ -128,6 +128,39 @@ func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now ti
 // mayRun reports whether the work of an earlier call may still go on at the target.
 func (p *planner) mayRun(t *rollout.Target) bool { return p.now.Before(t.History.MayRunUntil) }
 
+// hangs reports whether the call of a target holds up no other on the way back: one that was made on the way there, and
+// one that has taken more than half of the progress deadline. Else a single call without an answer would leave all others
+// with what is taken back.
+func (p *planner) hangs(t *rollout.Target) bool {
+	backward := p.d.Direction == rollout.Backward
+	if !backward && p.d.Kind != rollout.KindRollback {
+		return false
+	}
+	began := t.PhaseAt
+	switch {
+	case t.Phase == rollout.PhaseCalling:
+	case p.mayRun(t):
+		began = t.History.MayRunUntil.Add(-p.rules(t).Deploy.Timeout.Std())
+	default:
+		return false
+	}
+	if backward && !t.Back {
+		return true
+	}
+	end := began.Add(p.holdsUp())
+	if p.now.Before(end) {
+		p.wakeBy(end)
+		return false
+	}
+	return true
+}
+
+// holdsUp is for how long a call of the way back may keep others from being called.
+func (p *planner) holdsUp() time.Duration {
+	const halves = 2
+	return p.spec.Strategy.ProgressDeadline.Std() / halves
+}
+
 // awaitWork asks a target whose last call may still be at work what it runs, and otherwise leaves it alone.
 func (p *planner) awaitWork(i int, t *rollout.Target) {
 	p.waits("the last call of "+t.ID+" may be at work until", t.History.MayRunUntil)

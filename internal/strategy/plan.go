@@ -24,7 +24,7 @@ type planner struct {
 	// counted facts
 	failures int // targets that went forward and did not arrive
 	calling  int // calls in flight
-	busy     int // targets that may be out of service
+	busy     int // targets that may be out of service, without those whose calls hang
 	// full are the weights of the targets in full rotation; nil when nobody knows them.
 	full []int
 	// leaving are the targets that shall be called as soon as traffic has left them, and whether to take them back.
@@ -88,7 +88,7 @@ func (p *planner) count(t *rollout.Target) {
 	if t.Phase == rollout.PhaseCalling {
 		p.calling++
 	}
-	if t.Busy() {
+	if t.Busy() && !p.hangs(t) {
 		p.busy++
 	}
 	if !t.Settled() {
@@ -306,9 +306,15 @@ func (p *planner) abort() {
 // giveUpAll gives every target without an outcome the one that is true of it.
 func (p *planner) giveUpAll(why string) {
 	for i := range p.s.Targets {
-		if t := &p.s.Targets[i]; !t.Settled() {
-			p.out.Moves = append(p.out.Moves, lastMove(i, t, why))
+		t := &p.s.Targets[i]
+		if t.Settled() {
+			continue
 		}
+		m := lastMove(i, t, why)
+		if m.State == rollout.TargetUnknown && p.mayRun(t) {
+			m.Message += "; its last call may be at work until " + moment(t.History.MayRunUntil)
+		}
+		p.out.Moves = append(p.out.Moves, m)
 	}
 }
 

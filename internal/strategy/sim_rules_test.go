@@ -238,8 +238,9 @@ func (s *sim) checkStore(dr *draft) {
 	if d.Direction == rollout.Forward {
 		most = d.Spec.Waves[max(d.Progress.Wave, 1)-1].Parallel
 	}
+	s.noteHanging()
 	for i := range s.liveShadow {
-		if s.liveShadow[i].out {
+		if s.liveShadow[i].out && !s.liveShadow[i].hung {
 			out++
 		}
 	}
@@ -254,6 +255,32 @@ func (s *sim) checkStore(dr *draft) {
 	}
 	for i := range s.dirty {
 		s.checkTargetTold(&s.stored.Targets[i], &s.live.Targets[i])
+	}
+}
+
+// noteHanging remembers whose calls hang on the way back: these were made on the way there, or have had half of the progress
+// deadline.
+func (s *sim) noteHanging() {
+	d := &s.live.Deployment
+	if d.Direction == rollout.Forward && d.Kind != rollout.KindRollback {
+		return
+	}
+	for i := range s.live.Targets {
+		t := &s.live.Targets[i]
+		var began time.Time
+		switch {
+		case t.Phase == rollout.PhaseCalling:
+			began = t.PhaseAt
+		case s.now.Before(t.History.MayRunUntil):
+			began = t.History.MayRunUntil.Add(-d.Spec.For(t).Deploy.Timeout.Std())
+		default:
+			continue
+		}
+		forward := d.Direction == rollout.Backward && !t.Back
+		if forward || !s.now.Before(began.Add(d.Spec.Strategy.ProgressDeadline.Std()/2)) {
+			s.liveShadow[i].hung = s.liveShadow[i].out
+			s.cover("a hanging call holds up no other on the way back")
+		}
 	}
 }
 

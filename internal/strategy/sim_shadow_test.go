@@ -24,6 +24,7 @@ type shadow struct {
 	// earliest is when the next call may be made.
 	earliest  map2[time.Time]
 	out       bool
+	hung      bool // a call held up no other on the way back, since it was taken out
 	settledAt time.Time
 	previous  string
 	// generation grows with each call and each answer; seen counts, per check, passing probes in a row within it (failing
@@ -154,9 +155,9 @@ func (s *sim) told(index int, e *rollout.Event) {
 	switch e.Type {
 	case rollout.EventTargetVerified:
 		s.checkVerified(index)
-		sh.out = false
+		sh.out, sh.hung = false, false
 	case rollout.EventTargetFailed:
-		sh.out = false
+		sh.out, sh.hung = false, false
 	case rollout.EventTargetSick:
 		s.checkSick(index)
 		return

@@ -209,9 +209,10 @@ func (s *sim) earned(before *rollout.Deployment, w rollout.Wave, share int) int 
 // checkOut wants no more than a wave to be taken out, beside those that were given up or whose side has no share.
 func (s *sim) checkOut(before *rollout.Deployment, w *rollout.Setting) {
 	out, most := 0, before.Spec.LargestWave()
+	s.noteHanging()
 	for i, b := range w.Backends {
 		sidelined := s.onNewSide(i) && w.NewWeight == 0 || !s.onNewSide(i) && w.NewWeight == 100 && s.live.Targets[i].Settled()
-		if b.Weight == 0 && !s.given(i) && !sidelined && !s.exposes(before, i) {
+		if b.Weight == 0 && !s.given(i) && !sidelined && !s.exposes(before, i) && !s.liveShadow[i].hung {
 			out++
 			s.cover("router: taken out")
 		}

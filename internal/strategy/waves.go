@@ -204,6 +204,9 @@ func (p *planner) depart(share int) {
 func (p *planner) call(i int, back bool) {
 	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionCall, Target: i, Back: back})
 	p.visibleAt(p.now.Add(p.spec.Toward(&p.s.Targets[i], back).Deploy.Timeout.Std()))
+	if back || p.d.Kind == rollout.KindRollback {
+		p.wakeBy(p.now.Add(p.holdsUp()))
+	}
 }
 
 func (p *planner) mayCallForward() bool {
