@@ -106,7 +106,7 @@ func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now ti
 		state.NextAt = earlier(state.NextAt, later(now, resendAt(t)))
 	}
 	switch {
-	case version != "" && version == t.Wanted() && !now.Before(t.History.MayRunUntil):
+	case version != "" && version == t.Wanted() && !now.Before(t.History.MayRunUntil) && tellsOfCall(spec, t):
 		startVerifying(spec, t, now)
 		if t.Settled() {
 			return []rollout.Event{outcomeEvent(spec, t, from, now)}
@@ -123,6 +123,12 @@ func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now ti
 		return []rollout.Event{outcomeEvent(spec, t, from, now)}
 	}
 	return nil
+}
+
+// tellsOfCall reports whether it settles a doubt that a target runs what it was called for. Where targets are called although
+// they run it already, it does not: the call may never have arrived.
+func tellsOfCall(spec *rollout.Spec, t *rollout.Target) bool {
+	return t.Back || !spec.Force || t.History.From != t.Want
 }
 
 // mayRun reports whether the work of an earlier call may still go on at the target.
@@ -225,7 +231,7 @@ func (p *planner) sendAgainUnasked(i int, t *rollout.Target) {
 // something else, else nobody knows.
 func unansweredMove(i int, t *rollout.Target) rollout.Move {
 	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: t.Error}
-	if t.Version != "" {
+	if t.Version != "" && t.Version != t.Wanted() {
 		m.State, m.Message = rollout.TargetFailed, fmt.Sprintf("still runs %s; %s", t.Version, t.Error)
 	}
 	return m

@@ -138,6 +138,44 @@ func TestDoubt_TheLastLockIsAskedAboutAtOnce(t *testing.T) {
 	}
 }
 
+func TestDoubt_AForcedCallIsMadeAlthoughItIsRun(t *testing.T) {
+	t.Parallel()
+	for status, kind := range map[int]rollout.AnswerKind{504: rollout.AnswerLost, 409: rollout.AnswerFenced} {
+		s := running(t, 1, ``)
+		s.Deployment.Spec.Force, s.Targets[0].Version = true, newVersion
+		at(t, s, 0, newVersion)
+		first := s.Targets[0].Call
+		if first == nil {
+			t.Fatal("no call")
+		}
+		strategy.Apply(s, said(rollout.Action{Kind: rollout.ActionCall, Call: *first}, kind, status, 0), simStart.Add(time.Second))
+		made := 0
+		for after := time.Second; after < 30*time.Second; after += time.Second {
+			for _, a := range at(t, s, after, newVersion) {
+				made++
+				strategy.Apply(s, said(a, rollout.AnswerDone, 200, 0), simStart.Add(after))
+			}
+		}
+		if made != 1 || s.Deployment.State != rollout.StateCompleted {
+			t.Errorf("%d: %d further calls, %s", status, made, s.Deployment.State)
+		}
+	}
+}
+
+func TestDoubt_AForcedCallThatNeverAnswersIsUnknown(t *testing.T) {
+	t.Parallel()
+	s := running(t, 1, `{"on_failure":"halt"}`)
+	s.Deployment.Spec.Force, s.Targets[0].Version = true, newVersion
+	for after := time.Duration(0); after < 5*time.Minute; after += time.Second {
+		for _, a := range at(t, s, after, newVersion) {
+			strategy.Apply(s, said(a, rollout.AnswerLost, 504, 0), simStart.Add(after+time.Second))
+		}
+	}
+	if got := s.Targets[0].State; got != rollout.TargetUnknown {
+		t.Errorf("%s: %s", got, s.Targets[0].Error)
+	}
+}
+
 func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
 	t.Parallel()
 	for _, named := range []int64{0, 7_000_000_000_000} {
