@@ -11,6 +11,7 @@ import (
 // this once, before it plans.
 func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 	events := adoptRouter(&s.Deployment, now)
+	recallRouter(s)
 	followSlots(s)
 	for i := range s.Targets {
 		t := &s.Targets[i]
@@ -29,6 +30,19 @@ func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 		events = append(events, e)
 	}
 	return events
+}
+
+// recallRouter takes what the deployment before has left at a router that cannot be read: whom it took out stays out until it
+// is verified.
+func recallRouter(s *rollout.Snapshot) {
+	d := &s.Deployment
+	if d.Spec.Traffic == nil || d.Spec.Traffic.Readable() || s.RouterBefore == nil {
+		return
+	}
+	if r := routerOf(d); r.Sent == nil {
+		learn(s, &r, &rollout.RouterReading{})
+		d.Progress.Router = &r
+	}
 }
 
 // fitChecks lets a target have the states of the checks that it is probed with. A server of an older version keeps those of

@@ -189,8 +189,13 @@ func heldBy(r *rollout.RouterState, target string) string {
 
 // leftOut reports whether a target is out as an earlier deployment left it, and was not verified since.
 func leftOut(d *rollout.Deployment, t *rollout.Target) bool {
+	return t.State != rollout.TargetUpdated && t.State != rollout.TargetRolledBack && d.Spec.IdleSlot == "" && wasOut(d, t)
+}
+
+// wasOut reports whether a target was out when the deployment began, as an earlier one left it.
+func wasOut(d *rollout.Deployment, t *rollout.Target) bool {
 	r := d.Progress.Router
-	return r != nil && slices.Contains(r.OutBefore, t.ID) && t.State != rollout.TargetUpdated && t.State != rollout.TargetRolledBack && d.Spec.IdleSlot == ""
+	return r != nil && slices.Contains(r.OutBefore, t.ID)
 }
 
 // takeOut notes, before a write, whom it takes out; what is out already by another hand is not Rollcall's.

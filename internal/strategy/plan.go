@@ -27,6 +27,8 @@ type planner struct {
 	busy     int // targets that may be out of service, without those whose calls hang
 	// full are the weights of the targets in full rotation; nil when nobody knows them.
 	full []int
+	// widespread: most of those that served when the deployment began ran its version already
+	widespread bool
 	// leaving are the targets that shall be called as soon as traffic has left them, and whether to take them back.
 	leaving map[int]bool
 	// next is the earliest time at which the deployment does something that people would see.
@@ -78,6 +80,7 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	if r := d.Progress.Router; r != nil && r.Open {
 		p.calling++
 	}
+	p.widespread = widespread(s)
 	return p
 }
 

@@ -93,7 +93,8 @@ func (p *planner) lastInService() (sides []side, count [3]int) {
 	active, _ := slots(p.d)
 	sides = make([]side, len(p.s.Targets))
 	for _, fit := range []func(*rollout.Target) bool{
-		func(t *rollout.Target) bool { return !ill(t) && !p.exposes(t) },
+		func(t *rollout.Target) bool { return !ill(t) && !leftOut(p.d, t) && !p.exposes(t) },
+		func(t *rollout.Target) bool { return !ill(t) && !leftOut(p.d, t) },
 		func(t *rollout.Target) bool { return !ill(t) },
 		func(*rollout.Target) bool { return true },
 	} {
@@ -211,9 +212,29 @@ func (p *planner) gone(t *rollout.Target) bool {
 }
 
 // exposes reports whether a target runs the new version already and is not verified yet: it would get more traffic than the
-// stage allows.
+// stage allows. Where most do that serve, they go on: too few would be left, and nothing is exposed that was not before.
 func (p *planner) exposes(t *rollout.Target) bool {
-	return p.kind.gradual && p.d.Direction == rollout.Forward && t.State != rollout.TargetUpdated && !t.Touched() && t.Version != "" && t.Version == t.Want
+	return p.kind.gradual && !p.widespread && p.d.Direction == rollout.Forward && t.State != rollout.TargetUpdated && !t.Touched() && t.Version != "" && t.Version == t.Want
+}
+
+// widespread reports whether more than half of the targets that served when the deployment began ran its version already.
+func widespread(s *rollout.Snapshot) bool {
+	ran, others := 0, 0
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		before := t.Version
+		if t.Touched() {
+			before = t.PreviousVersion
+		}
+		switch {
+		case wasOut(&s.Deployment, t):
+		case before != "" && before == t.Want:
+			ran++
+		default:
+			others++
+		}
+	}
+	return ran > others
 }
 
 // ill reports whether a target did not pass, or nobody knows.

@@ -177,7 +177,7 @@ func routerCoverage() []string {
 		"router: late write refused by its fence", "router: a dead owner writes", "router: adopted a write without an answer",
 		"crash after a router's answer, before it is stored", "crash after the store, before it is written to the router",
 		"router: known to run the version, and not verified", "router: taken out", "router: called without traffic", "router: drained", "router: switched", "router: back by one write",
-		"router: no old target is in service", "router: the last ones in service stay", "router: called in service, for want of others",
+		"router: no old target is in service", "router: the last ones in service stay", "router: most run the version already", "router: called in service, for want of others",
 		"router: called back in the slot that serves", "router: never confirmed at the end", "stopped: router", "stopped: traffic was not moved",
 		"router: sick while a person is waited for", "router: a share grows in parts", "router: restarted", "router: drift was noticed",
 		"router: an operator takes one out by weight", "router: an operator takes one out by drain",

@@ -20,8 +20,27 @@ func (s *sim) given(i int) bool {
 // exposes reports whether a target of a canary is known to run the new version, and not verified.
 func (s *sim) exposes(before *rollout.Deployment, i int) bool {
 	t := &s.live.Targets[i]
-	early := len(before.Spec.Strategy.Stages) > 0 && before.Direction == rollout.Forward && !s.onNewSide(i)
+	early := len(before.Spec.Strategy.Stages) > 0 && !s.widespread() && before.Direction == rollout.Forward && !s.onNewSide(i)
 	return early && !s.liveShadow[i].touched() && t.Version != "" && t.Version == t.Want
+}
+
+// widespread reports whether most targets ran the new version before any call: those go on serving.
+func (s *sim) widespread() bool {
+	ran := 0
+	for i := range s.live.Targets {
+		t, before := &s.live.Targets[i], s.live.Targets[i].Version
+		if s.liveShadow[i].touched() {
+			before = t.PreviousVersion
+		}
+		if before != "" && before == t.Want {
+			ran++
+		}
+	}
+	if 2*ran > len(s.live.Targets) {
+		s.cover("router: most run the version already")
+		return true
+	}
+	return false
 }
 
 func (s *sim) bySlot() bool { return s.snapshot.Deployment.Spec.IdleSlot != "" }
