@@ -114,6 +114,21 @@ func (b *balancer) restart() {
 	b.does = forgotten
 }
 
+// weightAt is the weight that a target had at some time, by what was written before it.
+func (b *balancer) weightAt(target string, at time.Time) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	weight := 0
+	for _, w := range b.writes {
+		for _, backend := range w.Backends {
+			if w.applied && w.at.Before(at) && backend.Target == target {
+				weight = backend.Weight
+			}
+		}
+	}
+	return weight
+}
+
 func (b *balancer) write(w http.ResponseWriter, r *http.Request) {
 	var asked routerWrite
 	if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {

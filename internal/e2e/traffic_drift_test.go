@@ -165,3 +165,31 @@ func TestTraffic_ServerThatAnOperatorTookOutStaysOut(t *testing.T) {
 		t.Errorf("held are %+v", held)
 	}
 }
+
+// A blue-green deployment has left one slot out. A deployment that updates all of the other slot at once calls no target with
+// traffic: meanwhile those that were left out serve.
+func TestTraffic_TargetsLeftOutServeForWhatIsCalled(t *testing.T) {
+	t.Parallel()
+	for name, strategy := range map[string]object{
+		"rolling": {"type": "rolling", "batch_size": 3, "bake": "0s"},
+		"canary":  {"type": "canary", "stages": []any{object{"percent": 50, "duration": "0s"}, object{"percent": 100, "duration": "0s"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := mixed(t, 6)
+			b := newBalancer(t, f, oneSide)
+			b.terse = true
+			p := serve(t, dbtest.New(t))
+			for _, version := range []string{"v2", "v3"} {
+				assertEnd(p, p.awaitEnd(p.post(inSlots(routed(b, version, blueGreen(nil)))).ID), "completed", true)
+			}
+			d := p.awaitEnd(p.post(inSlots(routed(b, "v4", strategy))).ID)
+			assertEnd(p, d, "completed", true)
+			for _, c := range f.Calls() {
+				if weight := b.weightAt(c.Target, c.Received); c.DeploymentID == d.ID && weight > 0 {
+					t.Errorf("%s was called while it had weight %d", c.Target, weight)
+				}
+			}
+		})
+	}
+}

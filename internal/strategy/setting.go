@@ -80,11 +80,34 @@ func (p *planner) sides(share int, leaving map[int]bool) (sides []side, count [3
 		sides[i] = p.sideOf(i, share, leaving)
 		count[sides[i]]++
 	}
+	p.letIn(sides, &count, share, leaving)
 	stranded := p.bySlot() && share == 0 && count[sideOld] == 0 && p.d.Progress.Weight < percentBase
 	if count[sideNew]+count[sideOld] > 0 && !stranded {
 		return sides, count
 	}
 	return p.lastInService()
+}
+
+// letIn has what an earlier deployment left out serve on the old side when nothing else there does: else all traffic
+// would go to the new side, or to what is called. Where others serve that the deployment does not call, it stays out.
+func (p *planner) letIn(sides []side, count *[3]int, share int, leaving map[int]bool) {
+	if count[sideOld] > 0 {
+		return
+	}
+	for i, at := range sides {
+		if at == sideNew && p.s.Targets[i].Wave == 0 {
+			return
+		}
+	}
+	for i := range sides {
+		t := &p.s.Targets[i]
+		if t.Wave == 0 || !leftOut(p.d, t) || heldBy(p.d.Progress.Router, t.ID) != "" || p.placeOf(i, share, leaving) != sideOld {
+			continue
+		}
+		sides[i] = sideOld
+		count[sideOut]--
+		count[sideOld]++
+	}
 }
 
 // lastInService keeps targets in service that would be out, as nothing else serves: taking the last ones out would serve
