@@ -60,6 +60,7 @@ func (r *round) history() *chaos.History {
 		h.Runs[s.name] = s.fleet.Versions()
 		s.router.mu.Lock()
 		h.Writes = append(h.Writes, s.router.writes...)
+		h.Restarts = append(h.Restarts, s.router.restarts...)
 		h.Weights[s.name] = s.router.does
 		s.router.mu.Unlock()
 	}

@@ -16,18 +16,27 @@ import (
 type chaosRouter struct {
 	url     string
 	service string
+	// configured are the weights with which it starts, of all targets.
+	configured map[string]int
+	// terse has it tell the sides' shares alone when it is read, which is all that it has to.
+	terse bool
 
-	mu     sync.Mutex
-	writes []chaos.Write
-	does   chaos.Write
-	fence  int64
-	active string
-	old    int
-	late   int
+	mu       sync.Mutex
+	writes   []chaos.Write
+	restarts []chaos.Restart
+	does     chaos.Write
+	fence    int64
+	active   string
+	old      int
+	late     int
 }
 
-func newChaosRouter(t testing.TB, service string) *chaosRouter {
-	r := &chaosRouter{service: service}
+func newChaosRouter(t testing.TB, service string, targets []string, terse bool) *chaosRouter {
+	r := &chaosRouter{service: service, configured: map[string]int{}, terse: terse}
+	for _, target := range targets {
+		r.configured[target] = 100
+	}
+	r.does.Weights = r.configured
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /weights", r.write)
 	mux.HandleFunc("GET /weights", r.read)
@@ -44,6 +53,15 @@ func (r *chaosRouter) failLate(times int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.late = times
+}
+
+// restart has the router forget what it was told, as an HAProxy does: it has the weights of its configuration again. The
+// fence is kept.
+func (r *chaosRouter) restart() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.restarts = append(r.restarts, chaos.Restart{Service: r.service, At: time.Now(), Forgot: r.does.DeploymentID != ""})
+	r.does, r.active, r.old = chaos.Write{Service: r.service, Weights: r.configured}, "", 0
 }
 
 func (r *chaosRouter) write(w http.ResponseWriter, q *http.Request) {
@@ -93,7 +111,15 @@ func (r *chaosRouter) answer(applied bool) int {
 func (r *chaosRouter) read(w http.ResponseWriter, _ *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = json.NewEncoder(w).Encode(object{
+	does := object{
 		"deployment_id": r.does.DeploymentID, "active_slot": r.active, "new_weight": r.does.NewWeight, "old_weight": r.old,
-	})
+	}
+	if !r.terse {
+		var backends []object
+		for target, weight := range r.does.Weights {
+			backends = append(backends, object{"target": target, "weight": weight})
+		}
+		does["backends"] = backends
+	}
+	_ = json.NewEncoder(w).Encode(does)
 }

@@ -34,10 +34,15 @@ type service struct {
 	bed *sync.Mutex
 }
 
-func newService(t testing.TB, name string, c *caller, bed *sync.Mutex) *service {
+func newService(t testing.TB, number int, c *caller, bed *sync.Mutex) *service {
 	t.Helper()
+	name := fmt.Sprintf("s%d", number)
 	s := &service{t: t, name: name, fleet: mixedForChaos(t), caller: c, bed: bed, plans: map[string]chaos.Plan{}}
-	s.router = newChaosRouter(t, name)
+	var targets []string
+	for _, target := range s.fleet.Targets {
+		targets = append(targets, target.ID)
+	}
+	s.router = newChaosRouter(t, name, targets, number%2 == 0)
 	return s
 }
 
@@ -62,6 +67,16 @@ func (s *service) live(over context.Context, plans []chaos.Plan) {
 	}
 	if s.asleep != nil {
 		s.thaw(s.asleep, false)
+	}
+}
+
+// restartRouter restarts the router after each of the pauses, whatever happens then.
+func (s *service) restartRouter(over context.Context, pauses []time.Duration) {
+	for _, pause := range pauses {
+		if !pauseUnless(over, pause) {
+			return
+		}
+		s.router.restart()
 	}
 }
 
@@ -202,6 +217,9 @@ func (s *service) strategy(plan chaos.Plan) object {
 	if plan.Fault == chaos.TargetFallsSick {
 		bake = "2s"
 	}
+	if plan.Story == chaos.Forgotten {
+		bake = chaos.LongBake.String()
+	}
 	switch plan.Strategy {
 	case chaos.Rolling:
 		strategy["batch_size"], strategy["bake"] = plan.Batch, bake
@@ -209,6 +227,9 @@ func (s *service) strategy(plan chaos.Plan) object {
 		var stages []any
 		for i, percent := range chaos.Stages() {
 			stage := object{"percent": percent, "duration": bake}
+			if plan.Story == chaos.Forgotten && i > 0 {
+				stage["duration"] = "200ms"
+			}
 			if plan.Story == chaos.Gate && i == 0 {
 				stage["promotion"] = "manual"
 			}
@@ -216,6 +237,9 @@ func (s *service) strategy(plan chaos.Plan) object {
 		}
 		strategy["stages"] = stages
 	case chaos.BlueGreen:
+		if plan.Story == chaos.Forgotten {
+			strategy["keep_old_for"] = bake
+		}
 		if plan.Story == chaos.Gate {
 			strategy["promotion"] = "manual"
 		}
@@ -244,6 +268,11 @@ func (s *service) act(id string, plan chaos.Plan) {
 		s.caller.repeat(op, nil)
 	case chaos.Gate:
 		s.promote(id)
+	case chaos.Forgotten:
+		if d, ok := s.caller.until(s.name, id, endFor, func(d *deployment) bool { return d.Progress.Weight > 0 }); ok && !d.terminal() {
+			<-time.After(plan.Wait)
+			s.router.restart()
+		}
 	case chaos.FrozenAbort:
 		<-time.After(plan.Wait)
 		s.whileFrozen(id, "abort")

@@ -21,13 +21,13 @@ import (
 // How much happens in a round: three replicas, and on them many small deployments at a time, so that one fault meets many.
 // The lease is short, so that much fits into little time; what is promised of it scales with it.
 var full = chaos.Size{
-	Replicas: 3, Services: 30, Deployments: 30, Steps: 90, DatabaseSteps: 60, Lease: 2 * time.Second, For: 2 * time.Minute,
+	Replicas: 3, Services: 30, Deployments: 30, Steps: 90, DatabaseSteps: 60, RouterSteps: 12, Lease: 2 * time.Second, For: 2 * time.Minute,
 }
 
 // steady is a round with the lease that servers have by default, in which there is time to see what one fault leads to.
 var steady = chaos.Size{
-	Replicas: 3, Services: 20, Deployments: 20, Steps: 20, DatabaseSteps: 10, Lease: defaultLease, For: time.Minute,
-	Pause: 8 * time.Second,
+	Replicas: 3, Services: 20, Deployments: 20, Steps: 20, DatabaseSteps: 10, RouterSteps: 6, Lease: defaultLease,
+	For: time.Minute, Pause: 8 * time.Second,
 }
 
 const defaultLease = 6 * time.Second
@@ -43,7 +43,10 @@ func sizeOf(round int) chaos.Size {
 }
 
 // brief is a round for every run of all tests.
-var brief = chaos.Size{Replicas: 2, Services: 3, Deployments: 1, Steps: 2, DatabaseSteps: 1, Lease: 2 * time.Second, For: 15 * time.Second}
+var brief = chaos.Size{
+	Replicas: 2, Services: 3, Deployments: 1, Steps: 2, DatabaseSteps: 1, RouterSteps: 1, Lease: 2 * time.Second,
+	For: 15 * time.Second,
+}
 
 // TestWhateverDiesEveryPromiseIsKept breaks things as a seed says: one small round, or as many as fit into CHAOS_TIME.
 // CHAOS_SEED and CHAOS_ROUND play again what another run has played.
@@ -206,7 +209,7 @@ func newRound(t *testing.T, c *campaign, number int, size chaos.Size) *round {
 	}
 	r.caller = newCaller(t, r.replicas)
 	for i := range size.Services {
-		s := newService(t, fmt.Sprintf("s%d", i), r.caller, &r.bed)
+		s := newService(t, i, r.caller, &r.bed)
 		s.fleet.Watch(r.spring)
 		s.noted = r.note
 		r.services = append(r.services, s)
@@ -229,6 +232,7 @@ func (r *round) play() {
 	defer end()
 	for i, s := range r.services {
 		lives.Go(func() { s.live(over, r.schedule.Services[i]) })
+		faults.Go(func() { s.restartRouter(over, r.schedule.Routers[i]) })
 	}
 	for i, steps := range r.schedule.Replicas {
 		faults.Go(func() { r.strikeReplica(over, r.replicas[i], steps) })

@@ -30,9 +30,7 @@ func Around(h *History, v Violation) string {
 		add(op.Service, op.Sent, "%s %s on replica %d: %d %s after %s", op.Method, op.Path, op.Replica, op.Status, op.State,
 			op.Answered.Sub(op.Sent).Round(time.Millisecond))
 	}
-	for _, f := range h.Faults {
-		add("", f.From, "FAULT %s, replica %d %s, for %s", f.Kind, f.Replica, f.ReplicaID, f.To.Sub(f.From).Round(time.Millisecond))
-	}
+	h.broken(add)
 	for _, d := range h.Deployments {
 		for _, e := range d.Events {
 			add(d.Service, e.At, "event %d of %s: %s %s %s→%s wave %d fence %d attempt %d by %s", e.Seq, d.ID, e.Type, e.Target, e.From, e.To, e.Wave, e.Fence, e.Attempt, e.Replica)
@@ -44,6 +42,16 @@ func Around(h *History, v Violation) string {
 		fmt.Fprintf(&b, "    %s %s\n", l.at.UTC().Format("15:04:05.000"), l.text)
 	}
 	return b.String()
+}
+
+// broken adds what was broken.
+func (h *History) broken(add func(service string, at time.Time, format string, args ...any)) {
+	for _, r := range h.Restarts {
+		add(r.Service, r.At, "FAULT %s, forgot a deployment %t", RouterRestarts, r.Forgot)
+	}
+	for _, f := range h.Faults {
+		add("", f.From, "FAULT %s, replica %d %s, for %s", f.Kind, f.Replica, f.ReplicaID, f.To.Sub(f.From).Round(time.Millisecond))
+	}
 }
 
 type line struct {

@@ -27,7 +27,7 @@ func Check(h *History) []Violation {
 		c.writtenDown, c.resends, c.fences, c.oneCallPerTarget,
 		c.waves, c.exposure, c.trafficIsSafe, c.noForwardAfterTurning, c.budget, c.drained, c.rollbacks,
 		c.pauses, c.aborts, c.promotes, c.verbsKept, c.commandsOnce, c.legal,
-		c.pausesFelt, c.ends, c.truth, c.routersLeft, c.logs, c.metrics, c.stops, c.bounds,
+		c.pausesFelt, c.ends, c.truth, c.routersLeft, c.routersAtEnd, c.logs, c.metrics, c.stops, c.bounds,
 	} {
 		promise()
 	}

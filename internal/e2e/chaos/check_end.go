@@ -114,11 +114,15 @@ func (d *Deployment) hasOldSide() bool {
 	return slices.ContainsFunc(d.Targets, func(t Target) bool { return t.State == "unchanged" })
 }
 
-// noneLeftOut: where no slot stands idle, all targets serve after a success and after everything was put back.
+// noneLeftOut: where no slot stands idle, all targets serve after a success and after everything was put back. What the
+// deployment before had left out, and this one did not touch, may stay so.
 func (c *checker) noneLeftOut(d *Deployment, w Write) {
-	total := 0
+	total, before := 0, c.h.leftBefore(d)
 	for id, weight := range w.Weights {
 		total += weight
+		if weight == 0 && before[id] && d.stateOf(id) == "unchanged" {
+			continue
+		}
 		if weight == 0 && d.Plan.Strategy != BlueGreen && (d.State == "completed" || d.State == "rolled_back") {
 			c.accuse("S weights set back", d.Service, d.FinishedAt, "%s is %s and %s is left without traffic", d.ID, d.State, id)
 		}
@@ -126,6 +130,32 @@ func (c *checker) noneLeftOut(d *Deployment, w Write) {
 	if total == 0 {
 		c.accuse("S weights set back", d.Service, d.FinishedAt, "no target of %s gets traffic", d.Service)
 	}
+}
+
+// leftBefore are the targets without traffic when a deployment first wrote to its router.
+func (h *History) leftBefore(d *Deployment) map[string]bool {
+	first := slices.IndexFunc(h.Writes, func(w Write) bool { return w.DeploymentID == d.ID && w.Applied })
+	var last Write
+	for _, w := range h.Writes[:max(first, 0)] {
+		if w.Service == d.Service && w.Applied {
+			last = w
+		}
+	}
+	left := map[string]bool{}
+	for id, weight := range last.Weights {
+		left[id] = weight == 0
+	}
+	return left
+}
+
+// stateOf is how a target ended, "" when it is none of the deployment's.
+func (d *Deployment) stateOf(id string) string {
+	for _, t := range d.Targets {
+		if t.ID == id {
+			return t.State
+		}
+	}
+	return ""
 }
 
 func (c *checker) newest(service string) *Deployment {

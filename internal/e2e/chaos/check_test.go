@@ -221,7 +221,13 @@ func brokenOnes() map[string]broken {
 		"metrics that count otherwise":             {"R metrics", func(h *History) { h.Metrics["completed"] = 2 }},
 		"a deployment that is said to be stuck":    {"R metrics", func(h *History) { h.Stuck = 1 }},
 		"a late call of a replica that ran":        {"E fence", func(h *History) { frozenCall(h, "r2") }},
-		"a late call long after its replica awoke": {"E fence", func(h *History) { frozenCall(h, "r1"); h.Faults[0].To = at(20) }},
+		"a router that is not set again":           {"T " + setsAgain, func(h *History) { forgets(h, 8, 24) }},
+		"a router that forgot and an end on that": {"S ends on what the router does", func(h *History) {
+			forgets(h, 11.5, 24)
+			h.Writes[2].At = at(11)
+		}},
+		"a deployment that ends and leaves its router in the middle": {"S weights set back", func(h *History) { h.Writes[2].NewWeight = 50 }},
+		"a late call long after its replica awoke":                   {"E fence", func(h *History) { frozenCall(h, "r1"); h.Faults[0].To = at(20) }},
 	}
 }
 
@@ -232,6 +238,78 @@ func frozenCall(h *History, replica string) {
 	late.Received, late.Answered, late.Status, late.Applied = at(28), at(28.1), 409, false
 	h.Calls = append(h.Calls, late)
 	h.Faults = append(h.Faults, Fault{Kind: Freeze, ReplicaID: replica, From: at(4.9), To: at(27.9)})
+}
+
+// forgets has the router restart while d1 runs, and d1 write to it again and end later.
+func forgets(h *History, when, again float64) {
+	h.Replicas, h.Restarts = 1, append(h.Restarts, Restart{Service: "s", At: at(when), Forgot: true})
+	h.Writes[2].At, h.Deployments[0].FinishedAt = at(again), at(again+1)
+}
+
+func TestCheck_WhatWasLeftOutBeforeMayStayOut(t *testing.T) {
+	t.Parallel()
+	h := good()
+	for i, weight := range []int{0, 0, 100} { // what d2 finds, and what it leaves
+		h.Writes[2+i].Weights["b"], h.Writes[2+i].Weights["a"] = 0, weight
+	}
+	for _, v := range Check(h) {
+		if v.Promise == "S weights set back" {
+			t.Errorf("%s: %s", v.Promise, v.Text)
+		}
+	}
+}
+
+func TestCheck_RestartedRouterIsNotHeldAgainstRollcall(t *testing.T) {
+	t.Parallel()
+	for name, does := range map[string]func(*History){
+		"set again, and a target called before that": func(h *History) { forgets(h, 8, 11) },
+		"a moment before the end":                    func(h *History) { forgets(h, 11.5, 11) },
+		"after the end":                              func(h *History) { forgets(h, 13, 11) },
+		"when time was up": func(h *History) {
+			forgets(h, 11.5, 11)
+			h.Deployments[0].FinishedAt, h.Deployments[0].Plan.Fault = at(19.9), DeadlinePasses
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := good()
+			does(h)
+			for _, v := range Check(h) {
+				t.Errorf("%s: %s", v.Promise, v.Text)
+			}
+		})
+	}
+}
+
+func TestMeasure_RestartIsCountedWhileWorkCanBeDone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		does func(*History)
+		took time.Duration
+	}{
+		"always": {func(*History) {}, 22 * time.Second},
+		"paused": {func(h *History) {
+			events := slices.Insert(h.Deployments[0].Events, 8, Event{Type: "deployment.paused", At: at(9)}, Event{Type: "deployment.resumed", At: at(19)})
+			h.Deployments[0].Events = told(events...)
+		}, 12 * time.Second},
+		"the database away": {func(h *History) {
+			h.Faults = append(h.Faults, Fault{Kind: DatabaseStop, Replica: -1, From: at(9), To: at(15)})
+		}, 11 * time.Second}, // and 5 s of coming back
+		"all replicas away": {func(h *History) {
+			h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 0, ReplicaID: "r9", From: at(9), To: at(14)})
+		}, 17 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := good()
+			forgets(h, 8, 30)
+			c.does(h)
+			m := h.settingsAgain()
+			if len(m.Took) != 1 || (m.Took[0]-c.took).Abs() > 2*step {
+				t.Errorf("it took %v, not %s", m.Took, c.took)
+			}
+		})
+	}
 }
 
 // tell has d1 asked about twice before its end, and answered with these states at rising revisions.

@@ -128,3 +128,35 @@ func (c *checker) running(d *Deployment, by time.Time) map[string]bool {
 	}
 	return has
 }
+
+// routersAtEnd: when a deployment has ended, its router was left with what its end says, and does that, unless it restarted
+// later than the last reading had to be. One that is out of time does not wait for a reading.
+func (c *checker) routersAtEnd() {
+	for i := range c.h.Deployments {
+		d := &c.h.Deployments[i]
+		w := c.h.lastWrite(d)
+		if w == nil || d.State == "failed" || d.Plan.Fault == DeadlinePasses {
+			continue
+		}
+		if want, told := d.lastShare(); told && w.NewWeight != want {
+			c.accuse("S weights set back", d.Service, d.FinishedAt, "%s is %s and its router was told %d at last", d.ID, d.State, w.NewWeight)
+		}
+		seen := d.FinishedAt.Add(-freshReading - routerCall - busy - c.h.Starved)
+		if c.h.restarted(d.Service, w.At, seen) {
+			c.accuse("S ends on what the router does", d.Service, d.FinishedAt, "%s is %s and its router had forgotten that since before %s",
+				d.ID, d.State, seen.UTC().Format("15:04:05.000"))
+		}
+	}
+}
+
+// lastWrite is the last write of a deployment that its router took, nil when there was none.
+func (h *History) lastWrite(d *Deployment) *Write {
+	var last *Write
+	for i := range h.Writes {
+		w := &h.Writes[i]
+		if w.DeploymentID == d.ID && w.Applied && (last == nil || w.At.After(last.At)) {
+			last = w
+		}
+	}
+	return last
+}

@@ -11,8 +11,9 @@ type Size struct {
 	For time.Duration
 	// Deployments is how many each service has at most, one after the other.
 	Replicas, Services, Deployments int
-	// Steps is how many faults each replica, and the database, suffers at most, one after the other.
-	Steps, DatabaseSteps int
+	// Steps is how many faults each replica, and the database, suffers at most, one after the other; RouterSteps is how often
+	// each router restarts at most, beside the deployments whose story that is.
+	Steps, DatabaseSteps, RouterSteps int
 	// Lease is the servers' lease, Pause what is added to the time before each fault, so that one can be seen by itself.
 	Lease, Pause time.Duration
 }
@@ -22,8 +23,9 @@ type Schedule struct {
 	// Replicas are the faults of each replica, Database those of the database; each list is played in order.
 	Replicas [][]Step
 	Database []Step
-	// Services are the deployments of each service, in order.
+	// Services are the deployments of each service, in order, Routers the pauses before each restart of its router.
 	Services [][]Plan
+	Routers  [][]time.Duration
 }
 
 // Step is a fault to play: after a pause, for a time. Away is how long a process that ended stays away.
@@ -57,6 +59,7 @@ const (
 	FrozenAbort Story = "aborted with its owner frozen"
 	FrozenPause Story = "paused with its owner frozen"
 	Outlive     Story = "its owner frozen until the next one has begun"
+	Forgotten   Story = "its router restarted in a long bake"
 )
 
 // Plan is one deployment: what is asked for and which ends are right.
@@ -102,8 +105,18 @@ func Draw(seed uint64, round int, size Size) Schedule {
 		s.Services[service] = append(s.Services[service], drawPlan(rng, stories[0]))
 		stories = stories[1:]
 	}
+	for range size.Services {
+		var pauses []time.Duration
+		for range size.RouterSteps {
+			pauses = append(pauses, between(rng, 8*time.Second, 30*time.Second))
+		}
+		s.Routers = append(s.Routers, pauses)
+	}
 	return s
 }
+
+// LongBake is a bake in which a router that has restarted must be read, and set again.
+const LongBake = readingInterval + 3*time.Second
 
 // rareKinds are drawn more often than others: their moment does not always come, and then not for each of several targets.
 func rareKinds() []Kind {
@@ -158,6 +171,8 @@ func drawPlan(rng *rand.Rand, fault Kind) Plan {
 		p.Story, p.Strategy, p.Batch = Outlive, Rolling, 3 // soon over
 	case DeadlinePasses:
 		p.Allowed = []string{"rolled_back", "failed"} // the way back has a deadline too
+	case RouterRestarts:
+		p.Story, p.Strategy = Forgotten, []Strategy{Canary, BlueGreen}[rng.IntN(2)]
 	case PromotesAtOnce:
 		p.Story, p.Strategy = Gate, []Strategy{Canary, BlueGreen}[rng.IntN(2)]
 	default:

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-var size = Size{Replicas: 3, Services: 8, Deployments: 3, Steps: 6, DatabaseSteps: 4, Lease: 2 * time.Second}
+var size = Size{Replicas: 3, Services: 9, Deployments: 3, Steps: 6, DatabaseSteps: 4, RouterSteps: 3, Lease: 2 * time.Second}
 
 func TestASeedAlwaysDrawsTheSame(t *testing.T) {
 	t.Parallel()

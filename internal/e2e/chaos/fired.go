@@ -27,6 +27,11 @@ func Fired(h *History) map[Kind]int {
 			fired[RouterFailsLate]++
 		}
 	}
+	for _, r := range h.Restarts {
+		if h.forgotten(r) != nil {
+			fired[RouterRestarts]++
+		}
+	}
 	return fired
 }
 
@@ -86,6 +91,7 @@ func (c *checker) story(d *Deployment, fired map[Kind]int) {
 		return
 	}
 	switch d.Plan.Fault {
+	case RouterRestarts: // its router has seen it
 	case SamePost:
 		fired[SamePost] += c.flooded(d)
 	case VerbsAtOnce, PromotesAtOnce:

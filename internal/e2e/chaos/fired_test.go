@@ -65,6 +65,7 @@ func struckOnes() []struck {
 			h.Deployments[0].Plan.Fault, h.Deployments[0].Events[5].Type = TargetFallsSick, "target.sick"
 		}, func(h *History) { h.Deployments[0].Events[5].Type = "target.verified" }},
 		{RouterFailsLate, func(h *History) { h.Writes[1].Status = 500 }, func(h *History) { h.Writes[1].Applied = false }},
+		{RouterRestarts, func(h *History) { forgets(h, 8, 11) }, func(h *History) { h.Restarts[0].Forgot = false }},
 		{SamePost, flood, func(h *History) {
 			for i := range h.Ops {
 				h.Ops[i].Replica = 0

@@ -14,6 +14,7 @@ type History struct {
 	Writes      []Write
 	Ops         []Op
 	Faults      []Fault
+	Restarts    []Restart
 	Deployments []Deployment
 	// Metrics are the deployments by state as the metrics counted them at the end, Stuck the ones said to be stuck.
 	Metrics map[string]int
@@ -44,6 +45,14 @@ type Write struct {
 	Applied                          bool
 	NewWeight                        int
 	Weights                          map[string]int
+}
+
+// Restart is the restart of a router, from which on it does what it is configured to do. Forgot reports whether it had done
+// what a deployment told it.
+type Restart struct {
+	Service string
+	At      time.Time
+	Forgot  bool
 }
 
 // Op is a request of a client. Status is 0 when nothing was answered.

@@ -46,6 +46,7 @@ const (
 	TargetFailsLate  Kind = "target applies and fails"
 	TargetFallsSick  Kind = "target falls sick in the bake"
 	RouterFailsLate  Kind = "router applies and fails"
+	RouterRestarts   Kind = "router restarts and forgets"
 	SamePost         Kind = "the same POST 32 times at once"
 	VerbsAtOnce      Kind = "abort, promote and pause at once"
 	FrozenOwner      Kind = "abort or pause with the owner frozen"
@@ -70,7 +71,7 @@ func DatabaseKinds() []Kind { return []Kind{DatabaseStop, DatabaseFreeze, ReadOn
 func StoryKinds() []Kind {
 	return []Kind{
 		TargetHangs, TargetResets, TargetDrips, TargetFails, TargetBusy, TargetRedirects, TargetProxied, TargetLies, TargetFailsLate,
-		TargetFallsSick, TargetSickAtOnce, RouterFailsLate, SamePost, VerbsAtOnce, PromotesAtOnce,
+		TargetFallsSick, TargetSickAtOnce, RouterFailsLate, RouterRestarts, SamePost, VerbsAtOnce, PromotesAtOnce,
 		FrozenOwner, DeadlinePasses, Outlived,
 	}
 }

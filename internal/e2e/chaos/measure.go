@@ -25,11 +25,12 @@ const (
 	goesOn          = "going on once it is back"
 	takesOver       = "takeover"
 	handsOver       = "SIGTERM to the end"
+	setsAgain       = "a restarted router is set again"
 )
 
 // Measures takes the times of a round, each where nothing else was broken that would lengthen it.
 func Measures(h *History) []Measure {
-	return []Measure{h.unavailable(), h.goingOn(), h.takeovers(), h.handovers(), h.deadlines()}
+	return []Measure{h.unavailable(), h.goingOn(), h.takeovers(), h.handovers(), h.deadlines(), h.settingsAgain()}
 }
 
 // bounds holds what was measured against its bound.
