@@ -174,6 +174,22 @@ func findHeld(r *rollout.RouterState, reading *rollout.RouterReading) []rollout.
 	return held
 }
 
+// takeOver notes, of a router that a server of an older version has written to in this deployment, whom that one took out: it
+// did so by weight 0, and wrote down neither weights in full rotation nor whom it took out. That weight is Rollcall's mark on
+// a server that it drains as well; what an operator holds has its weight.
+func takeOver(r *rollout.RouterState, reading *rollout.RouterReading) {
+	if r.Sent == nil || len(r.Baseline) > 0 {
+		return
+	}
+	out := slices.Clone(r.TakenOut)
+	for _, b := range reading.Backends {
+		if b.Weight == 0 && !slices.Contains(out, b.Target) {
+			out = append(out, b.Target)
+		}
+	}
+	r.TakenOut = out
+}
+
 // heldBy is what keeps a target out of rotation that is not Rollcall; empty when nothing does.
 func heldBy(r *rollout.RouterState, target string) string {
 	if r == nil {

@@ -102,6 +102,7 @@ func applyReading(s *rollout.Snapshot, r *rollout.RouterState, o rollout.Outcome
 	if r.Sent == nil {
 		return firstReading(s, r, o.Reading, now)
 	}
+	takeOver(r, o.Reading)
 	noteReading(r, o.Reading, now)
 	switch {
 	case r.Doubt:

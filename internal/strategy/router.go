@@ -184,6 +184,7 @@ func applyRoute(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout
 	kind := rollout.EventTrafficResult
 	answer := JudgeRoute(d, o)
 	if o.Reading != nil {
+		takeOver(&r, o.Reading)
 		noteReading(&r, o.Reading, now)
 	}
 	switch answer.Kind {
