@@ -39,6 +39,7 @@ type Config struct {
 	AllowCIDR        []string          `name:"allow-cidr" help:"Network that may be called, beside public addresses: targets, checks, routers, Git, receivers of notifications; repeatable." env:"ROLLCALL_ALLOW_CIDR"`
 	AllowCommand     map[string]string `help:"Program that command checks may run, as name=path; repeatable." env:"ROLLCALL_ALLOW_COMMAND"`
 	AllowSocket      []string          `help:"Unix socket of a router that may be written to, as an absolute path; repeatable." env:"ROLLCALL_ALLOW_SOCKET"`
+	RouterInterval   time.Duration     `help:"How often the router of each service and environment is read while no deployment is under way; what it forgot of the last one, by a reload or restart, is written again. 0 switches that off." default:"30s" env:"ROLLCALL_ROUTER_INTERVAL"`
 	AllowPort        []uint16          `help:"Port below 1024, other than 80 and 443, that may be called; repeatable." env:"ROLLCALL_ALLOW_PORT"`
 	SigningSecret    string            `help:"Key that signs webhook calls: whsec_ and base64; two, with a comma between, both sign." env:"ROLLCALL_SIGNING_SECRET"`
 	SecretKey        string            `help:"Keys that seal secrets at rest, as id:base64 of 32 bytes, the current one first; better in the environment than here." env:"ROLLCALL_SECRET_KEY"`
@@ -60,6 +61,8 @@ const (
 	defaultAddr    = ":8080"
 	defaultDevAddr = "127.0.0.1:8080"
 	minLease       = time.Second
+	// minRouterInterval keeps routers from being asked without pause.
+	minRouterInterval = time.Second
 	// minRetain is how long nobody may remove events: see forget_deployments in the migrations.
 	minRetain = 24 * time.Hour
 )
@@ -83,6 +86,9 @@ func (c *Config) complete() error {
 	}
 	if c.Lease < minLease {
 		return fmt.Errorf("--lease must be at least %s", minLease)
+	}
+	if c.RouterInterval < 0 || c.RouterInterval > 0 && c.RouterInterval < minRouterInterval {
+		return fmt.Errorf("--router-interval must be at least %s, or 0 to leave routers alone between deployments", minRouterInterval)
 	}
 	for _, text := range c.AllowCIDR {
 		network, err := netip.ParsePrefix(text)

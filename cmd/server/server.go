@@ -23,6 +23,7 @@ import (
 	"rollcall/internal/netguard"
 	"rollcall/internal/notify"
 	"rollcall/internal/outbound"
+	"rollcall/internal/resting"
 	"rollcall/internal/store"
 	"rollcall/internal/strategy"
 	"rollcall/internal/target"
@@ -54,6 +55,7 @@ type server struct {
 	engine   *engine.Engine
 	gitops   *gitops.Loop
 	notify   *notify.Loop
+	resting  *resting.Loop
 	scratch  string // a folder for mirrors that ends with the process; empty with a state folder
 	listener net.Listener
 	http     *http.Server
@@ -108,6 +110,7 @@ func (s *server) wire(ctx context.Context) error {
 	m.Watch(s.store)
 	m.WatchSources(s.store)
 	m.WatchOutbox(s.store)
+	m.WatchRouters(s.store)
 	m.WatchPool(s.store.Pool().Stat)
 	s.metrics = m
 	mover := traffic.New(s.outbound(s.dialRouter(guard)))
@@ -128,6 +131,10 @@ func (s *server) wire(ctx context.Context) error {
 	s.notify = notify.New(notify.Config{
 		Replica: s.identity.replica, Store: s.work, Caller: outbound.New(s.outbound(guard.DialContext)), Recorder: m,
 		Lease: s.engine, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64, PublicURL: s.config.PublicURL,
+	})
+	s.resting = resting.New(resting.Config{
+		Replica: s.identity.replica, Every: s.config.RouterInterval, Store: s.work, Mover: mover, Lease: s.engine, Recorder: m,
+		Log: s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
 		Store: s.store, Who: who, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
@@ -239,6 +246,8 @@ func (s *server) run(ctx context.Context) error {
 	go func() { defer close(gitopsDone); s.gitops.Run(ctx) }()
 	notifyDone := make(chan struct{})
 	go func() { defer close(notifyDone); s.notify.Run(ctx) }()
+	restingDone := make(chan struct{})
+	go func() { defer close(restingDone); s.resting.Run(ctx) }()
 	go s.serve(s.http, s.listener, cancel)
 	if s.admin != nil {
 		go s.serve(s.admin, s.adminListener, cancel)
@@ -251,6 +260,7 @@ func (s *server) run(ctx context.Context) error {
 	err := errors.Join(endCause(ctx), s.shutdown(), <-engineDone)
 	<-gitopsDone
 	<-notifyDone
+	<-restingDone
 	s.signOff()
 	return errors.Join(err, s.close())
 }

@@ -34,6 +34,8 @@ type Store interface {
 	Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error)
 	// ActiveSlot is the slot that serves, empty when none is known.
 	ActiveSlot(ctx context.Context, service, environment string) (string, error)
+	// RestingRouter is what is known of the router since the last deployment that moved traffic; nil when it was not read since.
+	RestingRouter(ctx context.Context, service, environment string) (*rollout.RestingRouter, error)
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	// Deployments, like all lists and sums, leaves out what is not within the scopes.
 	Deployments(ctx context.Context, scopes rollout.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)

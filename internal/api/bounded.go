@@ -104,6 +104,13 @@ func (b bounded) ActiveSlot(ctx context.Context, service, environment string) (s
 	return b.Store.ActiveSlot(ctx, service, environment)
 }
 
+// RestingRouter is Store.RestingRouter within the limit.
+func (b bounded) RestingRouter(ctx context.Context, service, environment string) (*rollout.RestingRouter, error) {
+	ctx, cancel := b.within(ctx, 0)
+	defer cancel()
+	return b.Store.RestingRouter(ctx, service, environment)
+}
+
 // Deployment is Store.Deployment within the limit.
 func (b bounded) Deployment(ctx context.Context, id string) (rollout.Deployment, error) {
 	ctx, cancel := b.within(ctx, 0)

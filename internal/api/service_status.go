@@ -37,7 +37,9 @@ func (s *server) GetServiceStatus(
 	}
 	status.ActiveSlot = known(active)
 	if len(newest.Items) > 0 {
-		status.Traffic = trafficStatusJSON(&newest.Items[0])
+		if status.Traffic, err = s.trafficStatus(ctx, &newest.Items[0]); err != nil {
+			return nil, err
+		}
 		last, err := s.shown(ctx, &newest.Items[0])
 		if err != nil {
 			return nil, err
@@ -88,13 +90,27 @@ func runningJSON(r *rollout.RunningTarget) gen.RunningTarget {
 	return gen.RunningTarget{ID: r.Target, Version: known(r.Version), Health: gen.Health(r.Health)}
 }
 
-// trafficStatusJSON says what is known of a deployment's router; nil when it has none.
-func trafficStatusJSON(d *rollout.Deployment) *gen.TrafficStatus {
+// trafficStatus says what is known of a deployment's router, and of how it was found since; nil when it has none.
+func (s *server) trafficStatus(ctx context.Context, d *rollout.Deployment) (*gen.TrafficStatus, error) {
 	if d.Spec.Traffic == nil {
-		return nil
+		return nil, nil //nolint:nilnil // as the comment says
 	}
-	status := gen.TrafficStatus{Type: d.Spec.Traffic.Type, Held: []gen.HeldTarget{}}
-	if r := d.Progress.Router; r != nil {
+	if d.FinishedAt.IsZero() {
+		return trafficStatusJSON(d.Spec.Traffic.Type, d.Progress.Router, ""), nil
+	}
+	resting, err := s.store.RestingRouter(ctx, d.Service, d.Environment)
+	if err != nil {
+		return nil, err
+	}
+	if resting == nil {
+		return trafficStatusJSON(d.Spec.Traffic.Type, d.Progress.Router, ""), nil
+	}
+	return trafficStatusJSON(d.Spec.Traffic.Type, &resting.Router, resting.Error), nil
+}
+
+func trafficStatusJSON(kind string, r *rollout.RouterState, unread string) *gen.TrafficStatus {
+	status := gen.TrafficStatus{Type: kind, Held: []gen.HeldTarget{}, Error: known(unread)}
+	if r != nil {
 		status.SeenAt, status.Differs = moment(r.SeenAt), known(r.Differs)
 		for _, h := range r.Held {
 			status.Held = append(status.Held, gen.HeldTarget{Target: h.Target, By: h.By})

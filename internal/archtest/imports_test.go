@@ -25,6 +25,7 @@ func table() []row {
 		{"internal/rollout", nil, "the words import nothing, so that every package can speak them"},
 		{"internal/strategy", words, "the planner is a pure function of what it is given"},
 		{"internal/engine", []string{"internal/rollout", "internal/strategy"}, "the engine declares the interfaces that it needs; cmd wires what fulfils them"},
+		{"internal/resting", []string{"internal/rollout", "internal/strategy"}, "it declares the interfaces that it needs, as the engine does"},
 		{"internal/store", []string{"internal/rollout", "internal/seal", "migrations"}, adapter},
 		{"internal/outbound", words, "it makes calls for whoever needs them, and knows only what an answer is"},
 		{"internal/health", outside, adapter},

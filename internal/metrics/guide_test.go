@@ -37,6 +37,7 @@ func served(t *testing.T) map[string][]string {
 	m.Watch(&tallies{})
 	m.WatchSources(gauges{})
 	m.WatchOutbox(pending{})
+	m.WatchRouters(drifts{})
 	m.WatchPool(lazyPool(t).Stat)
 	all := make(chan *prometheus.Desc, 1000)
 	m.registry.Describe(all)

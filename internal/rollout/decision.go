@@ -152,6 +152,8 @@ const (
 	EventTrafficResult   = "traffic.result"
 	EventTrafficUnknown  = "traffic.unknown"
 	EventTrafficDrifted  = "traffic.drifted"
+	// EventTrafficRestored says that a router at rest was set again as the deployment has left it.
+	EventTrafficRestored = "traffic.restored"
 )
 
 // ActorEngine is the actor of everything that Rollcall does by itself.

@@ -13,7 +13,7 @@ import (
 // claimable holds for a deployment d that the replica should take: it is free and due, or its owner is dead; so is a
 // process of this very name that does not know the deployment any more.
 const claimable = `d.finished_at IS NULL AND (d.owner IS NULL AND d.next_run_at <= clock_timestamp() OR ` + dead + `
-	OR d.owner = @replica AND d.id <> ALL (@mine::uuid[])) AND ` + unblocked
+	OR d.owner = @replica AND d.id <> ALL (@mine::uuid[])) AND ` + unblocked + ` AND ` + routerCalm
 
 // candidatesSQL locks what may be claimed: what has begun before what waits, the longest due first.
 const candidatesSQL = `

@@ -29,6 +29,11 @@ const unblocked = `(d.started_at IS NOT NULL OR NOT EXISTS (
 	SELECT FROM deployments a WHERE a.service = d.service AND a.environment = d.environment
 		AND a.started_at IS NOT NULL AND a.finished_at IS NULL))`
 
+// routerCalm holds for a deployment d that has begun, or may begin because no write to the router of its pair, made while that
+// was at rest, can still arrive.
+const routerCalm = `(d.started_at IS NOT NULL OR NOT EXISTS (
+	SELECT FROM resting_routers w WHERE w.service = d.service AND w.environment = d.environment AND w.write_until > clock_timestamp()))`
+
 // Stuck counts the unfinished deployments that nobody has looked after for 8 s although it was time: the next action is
 // overdue, or it is free to be claimed and was not.
 func (s *Store) Stuck(ctx context.Context) (int, error) {
@@ -36,7 +41,7 @@ func (s *Store) Stuck(ctx context.Context) (int, error) {
 		SELECT count(*) FROM deployments d
 		WHERE d.finished_at IS NULL
 			AND (d.started_at IS NOT NULL AND d.next_action_at < clock_timestamp() - interval '8s'
-				OR d.next_run_at < clock_timestamp() - interval '8s' AND (d.owner IS NULL OR ` + dead + `) AND ` + unblocked + `)`
+				OR d.next_run_at < clock_timestamp() - interval '8s' AND (d.owner IS NULL OR ` + dead + `) AND ` + unblocked + ` AND ` + routerCalm + `)`
 	n, err := one(ctx, s.pool, pgx.RowTo[int], sql)
 	return n, failed("count the stuck deployments", err)
 }

@@ -1615,7 +1615,7 @@ type ServiceStatus struct {
 	Service string          `json:"service"`
 	Targets []RunningTarget `json:"targets"`
 
-	// Traffic The router, as it was last read; null when the last deployment moved no traffic.
+	// Traffic The router, as it was last read, by a deployment or between two of them; null when the last deployment moved no traffic.
 	Traffic *TrafficStatus `json:"traffic"`
 
 	// Version What all targets run; null when that is not one version.
@@ -1892,10 +1892,13 @@ type TrafficRequestTakeOut string
 // TrafficRequestType defines model for TrafficRequest.Type.
 type TrafficRequestType string
 
-// TrafficStatus The router, as it was last read; null when the last deployment moved no traffic.
+// TrafficStatus The router, as it was last read, by a deployment or between two of them; null when the last deployment moved no traffic.
 type TrafficStatus struct {
 	// Differs Where it does not do what it was told, in words; null when it does, as far as seen.
 	Differs *string `json:"differs"`
+
+	// Error Why it could not be read after the last deployment; null when it could. The rest is as of seen_at.
+	Error *string `json:"error"`
 
 	// Held Targets that somebody else keeps out of rotation. They are left so.
 	Held []HeldTarget `json:"held"`

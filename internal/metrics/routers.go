@@ -1,0 +1,43 @@
+package metrics
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"rollcall/internal/rollout"
+)
+
+// Routers is what a scrape reads of routers at rest.
+type Routers interface {
+	// RouterDrifts lists those that do not do what the last deployment has left; their number is bounded.
+	RouterDrifts(ctx context.Context) ([]rollout.RouterDrift, error)
+}
+
+// WatchRouters adds the metric of routers that each scrape reads from db. It is called once.
+func (m *Metrics) WatchRouters(db Routers) {
+	m.registry.MustRegister(&routers{db: db, drift: desc("router_drift",
+		"1 for a router that does not do what the last deployment has left, from the database; at most 200.", "service", "environment")})
+}
+
+// routers reads the database at each scrape.
+type routers struct {
+	db    Routers
+	drift *prometheus.Desc
+}
+
+// Describe is part of prometheus.Collector.
+func (c *routers) Describe(ch chan<- *prometheus.Desc) { ch <- c.drift }
+
+// Collect is part of prometheus.Collector.
+func (c *routers) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	drifts, err := c.db.RouterDrifts(ctx)
+	if err != nil {
+		return // database_up tells
+	}
+	for _, d := range drifts {
+		ch <- gauge(c.drift, 1, d.Service, d.Environment)
+	}
+}

@@ -1,0 +1,40 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"rollcall/internal/rollout"
+)
+
+type drifts []rollout.RouterDrift
+
+func (d drifts) RouterDrifts(context.Context) ([]rollout.RouterDrift, error) {
+	if d == nil {
+		return nil, errors.New("away")
+	}
+	return d, nil
+}
+
+func TestRouterDrift_HasASeriesForEachRouterThatDiffers(t *testing.T) {
+	t.Parallel()
+	m := New(known())
+	m.WatchRouters(drifts{{Service: "checkout", Environment: "production"}})
+	const want = `
+# HELP rollcall_router_drift 1 for a router that does not do what the last deployment has left, from the database; at most 200.
+# TYPE rollcall_router_drift gauge
+rollcall_router_drift{environment="production",service="checkout"} 1
+`
+	if err := testutil.GatherAndCompare(m.registry, strings.NewReader(want), "rollcall_router_drift"); err != nil {
+		t.Error(err)
+	}
+	away := New(known())
+	away.WatchRouters(drifts(nil))
+	if n, err := testutil.GatherAndCount(away.registry, "rollcall_router_drift"); n != 0 || err != nil {
+		t.Errorf("%d series while the database is away: %v", n, err)
+	}
+}
