@@ -295,6 +295,13 @@ func TestMeasure_RestartIsCountedWhileWorkCanBeDone(t *testing.T) {
 		"the database away": {func(h *History) {
 			h.Faults = append(h.Faults, Fault{Kind: DatabaseStop, Replica: -1, From: at(9), To: at(15)})
 		}, 11 * time.Second}, // and 5 s of coming back
+		"its owner away": {func(h *History) {
+			h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 1, ReplicaID: "r1", From: at(11.5), To: at(14.5)})
+		}, 17 * time.Second}, // and 2 s until it could have been taken over
+		"its owner away and taken over": {func(h *History) {
+			h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 1, ReplicaID: "r1", From: at(11.5), To: at(14.5)})
+			h.Deployments[0].Events = append(h.Deployments[0].Events, Event{At: at(12.5), Type: "deployment.taken_over", Replica: "r2"})
+		}, 21 * time.Second},
 		"all replicas away": {func(h *History) {
 			h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 0, ReplicaID: "r9", From: at(9), To: at(14)})
 		}, 17 * time.Second},

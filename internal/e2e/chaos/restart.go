@@ -60,11 +60,25 @@ func (h *History) settingsAgain() Measure {
 func (h *History) hindered(d *Deployment, from, to time.Time) time.Duration {
 	total := time.Duration(0)
 	for at := from; at.Before(to); at = at.Add(step) {
-		if d.pausedAt(at) || h.troubled(d, at, at.Add(step)) > 0 {
+		if d.pausedAt(at) || h.databaseStruck(Fault{}, at.Add(-goesOnWithin), at) || h.allStruck(at) || h.ownerAway(d, at) {
 			total += step
 		}
 	}
 	return total
+}
+
+// ownerAway reports whether the replica that has a deployment is struck, or was so lately that it has not gone on and nobody
+// else has taken over.
+func (h *History) ownerAway(d *Deployment, at time.Time) bool {
+	owner, wrote := "", time.Time{}
+	for _, e := range d.Events {
+		if e.Replica != "" && !e.At.After(at) {
+			owner, wrote = e.Replica, e.At
+		}
+	}
+	return slices.ContainsFunc(h.Faults, func(f Fault) bool {
+		return f.ReplicaID == owner && f.Replica >= 0 && !f.From.After(at) && f.To.Add(h.Lease+takeoverMargin).After(at) && !wrote.After(f.To)
+	})
 }
 
 // pausedAt reports whether a person held the deployment at some time.
