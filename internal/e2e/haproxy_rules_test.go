@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"rollcall/internal/dbtest"
 	"rollcall/internal/fleet"
@@ -60,6 +61,30 @@ func (p *proxy) visitor(t *testing.T) (stop func()) {
 		if failed != "" || asked < 10 {
 			t.Errorf("of %d requests one failed: %s", asked, failed)
 		}
+	}
+}
+
+func TestHAProxy_RefusedForGoodEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 2, "v1")
+	p := serve(t, dbtest.New(t))
+	for want, proxy := range map[string]*proxy{
+		"balance first":       startProxyAs(t, f, "balance roundrobin", "balance first"),
+		"balance source":      startProxyAs(t, f, "balance roundrobin", "balance source"),
+		"level operator":      startProxyAs(t, f, "level admin", "level operator"),
+		"has no server web-2": startProxyAs(t, f, "server web-2", "server www-2"),
+		"Can't find backend":  startProxyAs(t, f, "backend checkout", "backend checkouts"),
+	} {
+		body := proxy.request(f, "v2", object{"type": "rolling"})
+		body["service"] = strings.NewReplacer(" ", "-", "'", "").Replace(strings.ToLower(want))
+		began := time.Now()
+		d := p.awaitEnd(p.post(body).ID)
+		if took := time.Since(began); d.Result.Success || !strings.Contains(d.Reason, want) || took > 30*time.Second {
+			t.Errorf("%s: %s after %v: %s", want, d.State, took, d.Reason)
+		}
+	}
+	if calls := f.Calls(); len(calls) > 0 {
+		t.Errorf("%d calls", len(calls))
 	}
 }
 
