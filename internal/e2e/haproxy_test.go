@@ -157,7 +157,11 @@ func handedOver(t *testing.T) (address string, file *os.File) {
 // application is what users see of a target: it tells its version, and is out of order while the target is being called.
 func application(t *testing.T, target *fleet.Target) string {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if text, ok := strings.CutPrefix(r.URL.Path, downloadPath); ok {
+			giveDownload(w, r, target.ID, text)
+			return
+		}
 		calls := target.Calls()
 		if slices.ContainsFunc(calls, func(c fleet.Call) bool { return c.Answered.IsZero() }) {
 			http.Error(w, target.ID+" is being deployed to", http.StatusServiceUnavailable)
@@ -167,6 +171,25 @@ func application(t *testing.T, target *fleet.Target) string {
 	}))
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()
+}
+
+// downloadPath is that of an answer that takes as long as the rest of the path says.
+const downloadPath = "/download/"
+
+// giveDownload begins an answer at once, names the server in it, and ends it when its time is over or the client has left.
+func giveDownload(w http.ResponseWriter, r *http.Request, id, text string) {
+	takes, err := time.ParseDuration(text)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Server", id)
+	_, _ = io.WriteString(w, "begun")
+	_ = http.NewResponseController(w).Flush()
+	select {
+	case <-time.After(takes):
+	case <-r.Context().Done():
+	}
 }
 
 const (

@@ -160,8 +160,17 @@ type RouterState struct {
 	Held []HeldBackend `json:"held,omitempty"`
 	// OutBefore are the targets that an earlier deployment took out and left out: they stay so until they are verified.
 	OutBefore []string `json:"out_before,omitempty"`
+	// Idle are the targets that get less than their share by the newest reading.
+	Idle []IdleBackend `json:"idle,omitempty"`
 	// Refused is set when the router has refused the first look or write: nothing was changed, and nothing will be.
 	Refused bool `json:"refused,omitempty"`
+}
+
+// IdleBackend is a target that gets less than its share at the router.
+type IdleBackend struct {
+	Target string `json:"target"`
+	// Since is when it was first seen so.
+	Since time.Time `json:"since"`
 }
 
 // HeldBackend is a target that somebody other than Rollcall keeps out of rotation.

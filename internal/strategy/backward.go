@@ -14,6 +14,7 @@ func (p *planner) backward() {
 		p.switchBack()
 		return
 	}
+	returning := p.countReturning(p.shareBack())
 	settled := true
 	for _, inDoubt := range []bool{true, false} {
 		for i := range p.s.Targets {
@@ -31,7 +32,7 @@ func (p *planner) backward() {
 		p.depart(p.shareBack())
 		return
 	}
-	if p.settled(p.setting(0, nil)) {
+	if p.settled(p.setting(0, nil)) && (!returning || p.tooLateToRead(p.d.Progress.Router)) {
 		p.finish(p.retreated())
 	}
 }

@@ -158,6 +158,7 @@ func findDrift(d *rollout.Deployment, r *rollout.RouterState, reading *rollout.R
 func noteReading(r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) {
 	r.Seen, r.SeenAt, r.LookAt, r.LooksFailed, r.Last = true, now, time.Time{}, 0, reading
 	r.Instance = reading.Instance
+	r.Idle = findIdle(r, reading, now)
 	held := findHeld(r, reading)
 	for i, b := range reading.Backends {
 		if heldBy(r, b.Target) == rollout.HeldByWeight && b.Weight > 0 && i < len(r.Baseline) && r.Baseline[i].Target == b.Target {

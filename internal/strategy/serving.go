@@ -49,28 +49,87 @@ func (p *planner) takesTraffic() bool {
 		p.lookSoon(r)
 		return false
 	}
-	until := r.AppliedAt.Add(p.spec.HealthyDeadline.Std())
+	waits := false
 	for i := range r.Last.Backends {
-		switch why := p.idle(r, i); {
-		case why == "":
-		case p.now.Before(until):
-			p.lookSoon(r)
-			p.waits(p.s.Targets[i].ID+" "+why+", and is awaited until", until)
-			return false
-		case !r.Last.Backends[i].Serving:
-			p.out.Moves = append(p.out.Moves, rollout.Move{
-				Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetFailed, Message: "verified, but " + why,
-			})
+		waits = p.awaitsShare(r, i, p.idle(r, i)) || waits
+	}
+	return !waits && len(p.out.Moves) == 0
+}
+
+// awaitsShare reports whether a verified target is waited for that does not get its share at the router for a reason, empty
+// when it does. Once healthy_deadline is over, one that gets nothing has failed, and one that gets part of it is not waited for.
+func (p *planner) awaitsShare(r *rollout.RouterState, i int, why string) bool {
+	until := later(r.AppliedAt, idleSince(r, p.s.Targets[i].ID)).Add(p.spec.HealthyDeadline.Std())
+	switch {
+	case why == "":
+	case p.now.Before(until):
+		p.lookSoon(r)
+		p.waits(p.s.Targets[i].ID+" "+why+", and is awaited until", until)
+		return true
+	case !r.Last.Backends[i].Serving && p.d.Direction == rollout.Forward:
+		p.out.Moves = append(p.out.Moves, rollout.Move{
+			Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetFailed, Message: "verified, but " + why,
+		})
+	}
+	return false
+}
+
+// countReturning counts as out of service the verified targets that shall have traffic again and do not get it at the router
+// yet: while they come back, no others are taken out in their place. share is the new side's share at present. It reports
+// whether there are any.
+func (p *planner) countReturning(share int) bool {
+	r := p.d.Progress.Router
+	if !p.looksAtServers(r) {
+		return false
+	}
+	want, found := p.setting(share, nil), false
+	for i := range p.s.Targets {
+		t := &p.s.Targets[i]
+		back := p.d.Direction == rollout.Backward
+		if t.Attempts == 0 || t.Back != back || t.State != arrived(t) || want.Backends[i].Weight == 0 {
+			continue
+		}
+		if r.Last.Backends[i].Weight == 0 || r.Applied != nil && p.awaitsShare(r, i, p.idle(r, i)) {
+			p.busy, found = p.busy+1, true
 		}
 	}
-	return len(p.out.Moves) == 0
+	return found
+}
+
+// looksAtServers reports whether the router tells, and lately has told, which targets it gives traffic to.
+func (p *planner) looksAtServers(r *rollout.RouterState) bool {
+	return p.spec.Traffic.Readable() && r != nil && r.Last != nil && r.Last.Backends != nil && r.LooksFailed <= p.spec.Traffic.Retries
+}
+
+// idleSince is since when a target was seen to get less than its share; zero when it gets it.
+func idleSince(r *rollout.RouterState, target string) time.Time {
+	for _, b := range r.Idle {
+		if b.Target == target {
+			return b.Since
+		}
+	}
+	return time.Time{}
+}
+
+// findIdle lists the targets that get less than their share by a reading, each since it was first seen so.
+func findIdle(r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) []rollout.IdleBackend {
+	var list []rollout.IdleBackend
+	for _, b := range reading.Backends {
+		if since := idleSince(r, b.Target); !b.Serving || b.Effective < percentBase {
+			if since.IsZero() {
+				since = now
+			}
+			list = append(list, rollout.IdleBackend{Target: b.Target, Since: since})
+		}
+	}
+	return list
 }
 
 // idle says why a verified target does not get its share at the router; empty when it does, or somebody else keeps it out and
 // no share hangs on it.
 func (p *planner) idle(r *rollout.RouterState, i int) string {
 	t, b := &p.s.Targets[i], &r.Last.Backends[i]
-	if t.State != rollout.TargetUpdated || r.Applied.Backends[i].Weight == 0 && heldBy(r, t.ID) == "" || heldBy(r, t.ID) != "" && !p.kind.gradual {
+	if t.State != arrived(t) || r.Applied.Backends[i].Weight == 0 && heldBy(r, t.ID) == "" || heldBy(r, t.ID) != "" && !p.kind.gradual {
 		return ""
 	}
 	switch {

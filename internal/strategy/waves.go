@@ -15,6 +15,9 @@ func (p *planner) forward() {
 	if wave == 0 {
 		return // held before its start
 	}
+	if !p.spec.Waves[wave-1].CheckOnly {
+		p.countReturning(p.shareNow(wave))
+	}
 	settled := true
 	for i := range p.s.Targets {
 		t := &p.s.Targets[i]
