@@ -21,7 +21,8 @@ type memory struct {
 	rows       map[string]*row
 	replicas   map[string]time.Time
 	remembered map[place]rollout.Remembered
-	fences     map[string]int64 // by address
+	fences     map[string]int64        // by address
+	work       map[string]rollout.Work // by address
 	verified   map[place]rollout.Verified
 	listeners  map[int]func(string)
 	next       int
@@ -42,7 +43,7 @@ type place struct{ service, environment, target string }
 func newMemory() *memory {
 	return &memory{
 		rows: map[string]*row{}, replicas: map[string]time.Time{}, remembered: map[place]rollout.Remembered{},
-		fences: map[string]int64{}, verified: map[place]rollout.Verified{}, listeners: map[int]func(string){},
+		fences: map[string]int64{}, work: map[string]rollout.Work{}, verified: map[place]rollout.Verified{}, listeners: map[int]func(string){},
 	}
 }
 
@@ -316,6 +317,9 @@ func (m *memory) recall(s *rollout.Snapshot) {
 		if t.Phase == rollout.PhaseNew && known.Version != "" {
 			t.Version = known.Version
 		}
+		if work := m.work[rollout.CanonicalAddress(t.Address)]; work.Until.After(clock()) {
+			t.Inherit(work)
+		}
 	}
 	known := m.remembered[place{d.Service, d.Environment, ""}]
 	s.ActiveSlot = known.Version
@@ -432,6 +436,9 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 		if t.Call != nil {
 			at := rollout.CanonicalAddress(t.Address)
 			m.fences[at] = max(m.fences[at], t.Fence)
+		}
+		if work, known := t.LeftBehind(); known {
+			m.work[rollout.CanonicalAddress(t.Address)] = work
 		}
 	}
 }

@@ -53,6 +53,43 @@ type CallHistory struct {
 	From string `json:"from"`
 	// FenceRaised is true once a 409 has been answered with a higher fence; a second 409 is final.
 	FenceRaised bool `json:"fence_raised"`
+	// Earlier is the version that a call of an earlier deployment was for, when MayRunUntil is that call's; else empty.
+	Earlier string `json:"earlier,omitempty"`
+	// WaitedUntil is until when that call is waited for, or was; zero when none had to be.
+	WaitedUntil time.Time `json:"waited_until,omitzero"`
+}
+
+// Work is what a call may still be doing at an address when its target has its outcome. The zero value: nothing.
+type Work struct {
+	// Until is until when it may go on; no other call is made before.
+	Until time.Time `json:"until"`
+	// Version is the version that the call was for, From the one that ran before, as far as known.
+	Version string `json:"version"`
+	From    string `json:"from"`
+}
+
+// LeftBehind is what is known of work at the target's address for deployments to come; known is false when it is no more
+// than before. While a call is written down, none of before goes on.
+func (t *Target) LeftBehind() (work Work, known bool) {
+	switch {
+	case t.Call != nil:
+		return Work{}, true
+	case t.Settled() && t.Touched() && t.History.InDoubt && !t.History.MayRunUntil.IsZero():
+		return Work{Until: t.History.MayRunUntil, Version: t.Wanted(), From: t.History.From}, true
+	default:
+		return Work{}, false
+	}
+}
+
+// Inherit has a target that was not asked yet wait for work that another deployment has left behind at its address, and that
+// may go on now. What it will run then nobody knows before.
+func (t *Target) Inherit(work Work) {
+	if work.Until.IsZero() || t.Touched() || t.Phase != PhaseNew {
+		return
+	}
+	t.Version = ""
+	t.History.MayRunUntil, t.History.WaitedUntil = work.Until, work.Until
+	t.History.Earlier, t.History.From = work.Version, work.From
 }
 
 // AnswerKind says what came of a call.

@@ -3,9 +3,12 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"rollcall/internal/rollout"
 )
@@ -22,33 +25,66 @@ const keepAddressesSQL = `
 	UPDATE remembered_targets r SET address = t.address FROM deployment_targets t
 	WHERE r.deployment_id = ANY ($1) AND t.deployment_id = r.deployment_id AND t.target_id = r.target_id`
 
-// fenceAddressesSQL keeps the fences of the calls in a save, by address. Saves of several deployments take the rows in one
+// fenceAddressesSQL keeps the fences of the calls in a save, by address, and the work that may go on there. Saves of several deployments take the rows in one
 // order, and so never wait for each other in a circle.
 const fenceAddressesSQL = `
-	INSERT INTO address_fences AS a (address, fence, updated_at)
-	SELECT u.address, u.fence, clock_timestamp()
-	FROM d, unnest(@fenced_address::text[], @fenced::bigint[]) AS u (address, fence)
+	INSERT INTO address_fences AS a (address, fence, work, updated_at)
+	SELECT u.address, u.fence, u.work::jsonb, clock_timestamp()
+	FROM d, unnest(@fenced_address::text[], @fenced::bigint[], @fenced_work::text[]) AS u (address, fence, work)
 	ORDER BY u.address
-	ON CONFLICT (address) DO UPDATE SET fence = greatest(a.fence, excluded.fence), updated_at = excluded.updated_at`
+	ON CONFLICT (address) DO UPDATE SET fence = greatest(a.fence, excluded.fence), work = excluded.work, updated_at = excluded.updated_at`
 
-// addFences adds what fenceAddressesSQL needs: the targets whose call has just been written down, each address once.
-func addFences(args pgx.NamedArgs, targets []rollout.Target) {
-	fences := map[string]int64{}
-	for i := range targets {
-		if t := &targets[i]; t.Call != nil {
-			at := rollout.CanonicalAddress(t.Address)
-			fences[at] = max(fences[at], t.Fence)
-		}
-	}
-	addresses, values := make([]string, 0, len(fences)), make([]int64, 0, len(fences))
-	for at, fence := range fences {
-		addresses, values = append(addresses, at), append(values, fence)
-	}
-	args["fenced_address"], args["fenced"] = addresses, values
+// atAddress is what is kept of an address: its highest fence, and the work that may go on there; nil when none does.
+type atAddress struct {
+	Address string
+	Fence   int64
+	Work    *rollout.Work
 }
 
-// raiseFences brings the targets' fences up to what was written down for their addresses, whatever they were called then.
-func raiseFences(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) error {
+// addFences adds what fenceAddressesSQL needs, each address once: of the targets whose call has just been written down, and of
+// those that leave work behind.
+func addFences(args pgx.NamedArgs, targets []rollout.Target) error {
+	kept := map[string]atAddress{}
+	for i := range targets {
+		t := &targets[i]
+		work, known := t.LeftBehind()
+		if !known {
+			continue
+		}
+		at := rollout.CanonicalAddress(t.Address)
+		k := kept[at]
+		k.Fence = max(k.Fence, t.Fence)
+		if work.Until.After(k.work().Until) {
+			k.Work = &work
+		}
+		kept[at] = k
+	}
+	addresses, fences, works := make([]string, 0, len(kept)), make([]int64, 0, len(kept)), make([]pgtype.Text, 0, len(kept))
+	for at, k := range kept {
+		work := pgtype.Text{}
+		if k.Work != nil {
+			b, err := json.Marshal(k.Work)
+			if err != nil {
+				return fmt.Errorf("encode the work at %s: %w", at, err)
+			}
+			work = text(string(b))
+		}
+		addresses, fences, works = append(addresses, at), append(fences, k.Fence), append(works, work)
+	}
+	args["fenced_address"], args["fenced"], args["fenced_work"] = addresses, fences, works
+	return nil
+}
+
+func (k *atAddress) work() rollout.Work {
+	if k.Work == nil {
+		return rollout.Work{}
+	}
+	return *k.Work
+}
+
+// learnAddresses brings the targets up to what was written down for their addresses, whatever they were called then: fences,
+// and work that may go on.
+func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) error {
 	var addresses []string
 	for i := range claimed {
 		for j := range claimed[i].Snapshot.Targets {
@@ -59,23 +95,23 @@ func raiseFences(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) erro
 		return nil
 	}
 	slices.Sort(addresses)
-	type fenced struct {
-		Address string
-		Fence   int64
-	}
-	known, err := all(ctx, tx, pgx.RowToStructByPos[fenced],
-		`SELECT address, fence FROM address_fences WHERE address = ANY ($1)`, slices.Compact(addresses))
+	known, err := all(ctx, tx, pgx.RowToStructByPos[atAddress],
+		`
+		SELECT address, fence, CASE WHEN (work ->> 'until')::timestamptz > clock_timestamp() THEN work END
+		FROM address_fences WHERE address = ANY ($1)`, slices.Compact(addresses))
 	if err != nil {
 		return err
 	}
-	fences := make(map[string]int64, len(known))
+	byAddress := make(map[string]atAddress, len(known))
 	for _, k := range known {
-		fences[k.Address] = k.Fence
+		byAddress[k.Address] = k
 	}
 	for i := range claimed {
 		for j := range claimed[i].Snapshot.Targets {
 			t := &claimed[i].Snapshot.Targets[j]
-			t.Fence = max(t.Fence, fences[rollout.CanonicalAddress(t.Address)])
+			k := byAddress[rollout.CanonicalAddress(t.Address)]
+			t.Fence = max(t.Fence, k.Fence)
+			t.Inherit(k.work())
 		}
 	}
 	return nil

@@ -142,7 +142,7 @@ func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free [
 			claimed = append(claimed, c)
 		}
 	}
-	return claimed, raiseFences(ctx, tx, claimed)
+	return claimed, learnAddresses(ctx, tx, claimed)
 }
 
 // queueLoad adds to the batch what fills in the snapshot of a deployment.

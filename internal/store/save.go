@@ -103,8 +103,7 @@ func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
 		return nil, err
 	}
 	addRemembered(args, d, save.Targets)
-	addFences(args, save.Targets)
-	return args, nil
+	return args, addFences(args, save.Targets)
 }
 
 // unsaved tells why a save was not taken, or that it has landed before.

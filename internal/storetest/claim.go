@@ -200,6 +200,45 @@ func fencesRiseAtOneAddress(t *testing.T, s Store) {
 	}
 }
 
+// aClaimKnowsWhatWorkMayGoOnAtAnAddress whatever the service, and whatever the target's id, until the next call is written
+// down.
+func aClaimKnowsWhatWorkMayGoOnAtAnAddress(t *testing.T, s Store) {
+	first := started(t, s, "checkout", "r1")
+	until := first.Deployment.CreatedAt.Add(time.Hour)
+	for i := range first.Targets[:2] {
+		called := &first.Targets[i]
+		called.Sent, called.Attempts, called.Fence, called.Phase, called.State = 1, 1, 7, rollout.PhaseSettled, rollout.TargetUnknown
+		called.History = rollout.CallHistory{InDoubt: i == 0, MayRunUntil: until, From: "v0"}
+	}
+	save(t, s, first, rollout.Save{Targets: first.Targets[:2]})
+	finish(t, s, first, rollout.StateFailed)
+
+	next := func(service string) *rollout.Snapshot {
+		t.Helper()
+		r := Request(service, 3)
+		r.Targets[0].ID, r.Targets[0].Address = "renamed", "HTTP://"+strings.TrimPrefix(first.Targets[0].Address, "http://")+":80/"
+		create(t, s, r)
+		return claim(t, s, "r1")
+	}
+	want := rollout.CallHistory{MayRunUntil: until, WaitedUntil: until, Earlier: first.Targets[0].Want, From: "v0"}
+	second := next("shop")
+	if got := second.Targets[0].History; !got.MayRunUntil.Equal(until) || !got.WaitedUntil.Equal(until) || got.Earlier != want.Earlier || got.From != want.From || got.InDoubt {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got := second.Targets[1].History; got != (rollout.CallHistory{}) {
+		t.Errorf("where nothing is in doubt: %+v", got)
+	}
+	d := &second.Deployment
+	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
+	called := &second.Targets[0]
+	called.Fence, called.Sent, called.Call = 8, 1, &rollout.Call{WebhookID: "w", Fence: 8}
+	save(t, s, second, rollout.Save{Targets: second.Targets[:1]})
+	finish(t, s, second, rollout.StateFailed)
+	if got := next("store").Targets[0].History; got != (rollout.CallHistory{}) {
+		t.Errorf("after a newer call: %+v", got)
+	}
+}
+
 func aRememberedFenceNeverFalls(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	for _, fence := range []int64{9, 4} {

@@ -65,6 +65,7 @@ func rules() []rule {
 		{"ARememberedFenceNeverFalls", aRememberedFenceNeverFalls},
 		{"AnotherAddressIsAnotherMachine", anotherAddressIsAnotherMachine},
 		{"FencesRiseAtOneAddress", fencesRiseAtOneAddress},
+		{"AClaimKnowsWhatWorkMayGoOnAtAnAddress", aClaimKnowsWhatWorkMayGoOnAtAnAddress},
 		{"AClaimKnowsHowATargetWasVerified", aClaimKnowsHowATargetWasVerified},
 		{"ADeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot", aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot},
 		{"AReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn", aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn},

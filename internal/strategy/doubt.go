@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -88,10 +89,16 @@ func raiseFence(t *rollout.Target, a rollout.Answer, now time.Time) string {
 }
 
 // noteIfOver ends the doubt about a call when the target runs what it was called for, and did not before.
-func noteIfOver(t *rollout.Target) {
-	if t.History.InDoubt && t.Version == t.Wanted() && t.Version != t.History.From {
-		t.History.InDoubt, t.History.MayRunUntil = false, time.Time{}
+func noteIfOver(t *rollout.Target, now time.Time) {
+	h := &t.History
+	doubted := h.InDoubt || h.Earlier != ""
+	if !doubted || t.Version != cmp.Or(h.Earlier, t.Wanted()) || t.Version == h.From {
+		return
 	}
+	if h.Earlier != "" {
+		h.WaitedUntil = earlier(now, h.WaitedUntil)
+	}
+	h.InDoubt, h.MayRunUntil, h.Earlier = false, time.Time{}, ""
 }
 
 // resendAt is when a target in doubt may be called again.
@@ -169,17 +176,26 @@ func (p *planner) holdsUp() time.Duration {
 
 // awaitWork asks a target whose last call may still be at work what it runs, and otherwise leaves it alone.
 func (p *planner) awaitWork(i int, t *rollout.Target) {
-	p.waits("the last call of "+t.ID+" may be at work until", t.History.MayRunUntil)
+	p.waitsForWork(t)
 	if check := p.rules(t).VersionCheck(); check >= 0 {
 		p.probe(i, check, time.Time{})
 	}
 }
 
-// awaitAllWork waits for the work of every call that may still go on, and reports whether there is any.
+// waitsForWork says whose work is waited for, and until when.
+func (p *planner) waitsForWork(t *rollout.Target) {
+	if t.History.Earlier != "" {
+		p.waits("a call of an earlier deployment may be at work at "+t.ID+" until", t.History.MayRunUntil)
+	} else {
+		p.waits("the last call of "+t.ID+" may be at work until", t.History.MayRunUntil)
+	}
+}
+
+// awaitAllWork waits for the work of every call of this deployment that may still go on, and reports whether there is any.
 func (p *planner) awaitAllWork() bool {
 	found := false
 	for i := range p.s.Targets {
-		if t := &p.s.Targets[i]; p.mayRun(t) {
+		if t := &p.s.Targets[i]; t.Touched() && p.mayRun(t) {
 			p.awaitWork(i, t)
 			found = true
 		}

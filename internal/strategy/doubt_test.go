@@ -70,6 +70,72 @@ func TestDoubt_NoCallBeforeTheTimeOfTheFirstIsUp(t *testing.T) {
 	}
 }
 
+// inheriting is a deployment of v2 whose target may still be at work for an earlier one.
+func inheriting(t *testing.T, version string, until time.Duration) *rollout.Snapshot {
+	t.Helper()
+	s := running(t, 1, `{"progress_deadline":"3s"}`)
+	s.Targets[0].Inherit(rollout.Work{Until: simStart.Add(until), Version: version, From: oldVersion})
+	return s
+}
+
+func TestDoubt_TheWorkOfAnEarlierDeploymentIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"v3", newVersion} {
+		s := inheriting(t, version, 30*time.Second)
+		for after := time.Duration(0); after < 30*time.Second; after += time.Second {
+			if got := at(t, s, after, oldVersion); len(got) > 0 || s.Deployment.State != rollout.StateInProgress {
+				t.Fatalf("%s after %s: %+v", s.Deployment.State, after, got)
+			}
+		}
+		if !strings.Contains(s.Deployment.Reason, "a call of an earlier deployment may be at work at") {
+			t.Errorf("the reason is %q", s.Deployment.Reason)
+		}
+		if got := at(t, s, 30*time.Second, oldVersion); len(got) != 1 {
+			t.Errorf("called when it is over: %+v", got)
+		}
+	}
+}
+
+func TestDoubt_AnEarlierDeploymentsVersionEndsItsWork(t *testing.T) {
+	t.Parallel()
+	for version, calls := range map[string]int{"v3": 1, newVersion: 0} {
+		s := inheriting(t, version, 30*time.Second)
+		for after := time.Duration(0); after < 10*time.Second; after += time.Second {
+			at(t, s, after, oldVersion)
+		}
+		got := at(t, s, 10*time.Second, version)
+		if len(got) != calls || s.Deployment.Direction != rollout.Forward || s.Targets[0].PreviousVersion != version {
+			t.Errorf("%s: %d calls, %s: %s", version, len(got), s.Deployment.State, s.Deployment.Reason)
+		}
+	}
+}
+
+func TestDoubt_WhatRunsMayChangeWhileAnEarlierCallIsAtWork(t *testing.T) {
+	t.Parallel()
+	s := inheriting(t, oldVersion, 5*time.Second)
+	s.Targets[0].History.From = "v0"
+	at(t, s, time.Second, newVersion) // it runs what is wanted, and is on its way to something else
+	if got := &s.Targets[0]; got.Phase != rollout.PhaseNew {
+		t.Fatalf("%s %s", got.Phase, got.State)
+	}
+	if got := at(t, s, 5*time.Second, oldVersion); len(got) != 1 || got[0].Call.PreviousVersion != oldVersion {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestDoubt_AnAbortDoesNotWaitForAnEarlierDeployment(t *testing.T) {
+	t.Parallel()
+	s := inheriting(t, "v3", time.Hour)
+	at(t, s, time.Second, oldVersion)
+	if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbAbort}, simStart); err != nil {
+		t.Fatal(err)
+	}
+	at(t, s, 2*time.Second, oldVersion)
+	if s.Deployment.State != rollout.StateAborted || s.Targets[0].State != rollout.TargetUnchanged {
+		t.Errorf("%s, %s", s.Deployment.State, s.Targets[0].State)
+	}
+}
+
 func TestDoubt_TheWantedVersionEndsIt(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)

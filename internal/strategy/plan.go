@@ -31,6 +31,8 @@ type planner struct {
 	widespread bool
 	// leaving are the targets that shall be called as soon as traffic has left them, and whether to take them back.
 	leaving map[int]bool
+	// waitedUntil is until when the work of earlier deployments is waited for at targets of the waves that have begun.
+	waitedUntil time.Time
 	// next is the earliest time at which the deployment does something that people would see.
 	next time.Time
 	// pending says in words what is waited for besides the wave itself, and until when; empty when nothing is.
@@ -93,6 +95,9 @@ func (p *planner) count(t *rollout.Target) {
 	}
 	if t.Busy() && !p.hangs(t) {
 		p.busy++
+	}
+	if t.Wave > 0 && t.Wave <= p.d.Progress.Wave {
+		p.waitedUntil = later(p.waitedUntil, t.History.WaitedUntil)
 	}
 	if !t.Settled() {
 		return
@@ -272,15 +277,15 @@ func (p *planner) deadline() time.Time {
 	return p.patienceFrom().Add(p.spec.Strategy.ProgressDeadline.Std())
 }
 
-// patienceFrom is when progress was last made, or a planned wait ends; also one that is cut short. What ends waits for
-// nothing that was planned.
+// patienceFrom is when progress was last made, or a planned wait ends; also one that is cut short. So is the wait for what
+// an earlier deployment has left behind. What ends waits for nothing that was planned.
 func (p *planner) patienceFrom() time.Time {
 	st := &p.out.Status
 	progress := &st.Progress
 	if st.Direction == rollout.Backward || st.Stop == rollout.StopHalted || p.d.Operator.Abort {
 		return progress.At
 	}
-	return later(progress.At, later(p.plannedEnd(), p.answerBy()))
+	return later(later(progress.At, p.waitedUntil), later(p.plannedEnd(), p.answerBy()))
 }
 
 // abort calls nobody more and leaves every target as it is: traffic goes back to the old side at once, and calls in flight

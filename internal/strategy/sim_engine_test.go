@@ -128,6 +128,7 @@ func (s *sim) run() {
 	s.scheduleCrashes()
 	s.configure()
 	s.scheduleRestarts()
+	s.scheduleLeftBehind()
 	s.takeOver()
 	for !s.stored.Deployment.State.Terminal() {
 		if s.steps++; s.steps > mostSteps || s.now.Sub(simStart) > longestTime {

@@ -87,7 +87,25 @@ func randomScenario(rng *rand.Rand) scenario {
 		panic(fmt.Sprintf("%s: %v", object, err))
 	}
 	sc.adopt(prepared)
+	sc.leaveWork(rng.Uint64())
 	return sc
+}
+
+// leaveWork has some targets be at work still for an earlier deployment, which has ended without knowing.
+func (sc *scenario) leaveWork(seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	if !chance(rng, 0.2) || len(sc.snapshot.Deployment.Spec.Strategy.Stages) > 0 {
+		return // stages count those that run the new version from the start
+	}
+	for i, w := range sc.world {
+		if !chance(rng, 0.3) {
+			continue
+		}
+		until := simStart.Add(between(rng, time.Second, 40*time.Second))
+		w.workDue, w.workEnds = until, simStart.Add(between(rng, 0, until.Sub(simStart)))
+		w.leftBehind = pick(rng, "v0", oldVersion, newVersion)
+		sc.snapshot.Targets[i].Inherit(rollout.Work{Until: until, Version: w.leftBehind, From: w.running})
+	}
 }
 
 // adopt takes over what Prepare made, and puts the world into its order.

@@ -217,7 +217,7 @@ func checkCoverage(t *testing.T, covered map[string]int) {
 		"crash after an answer, before it is stored", "adopted a call without an answer", "a dead owner sends",
 		"released until it is due", "a store put off", "answered with a higher fence", "turned down while at work",
 		"late call refused by its fence", "a probe older than the newest call", "cut",
-		"a hanging call holds up no other on the way back",
+		"a hanging call holds up no other on the way back", "the work of an earlier deployment ends",
 		"rules: a version answers elsewhere", "rules: back by those of an earlier deployment",
 		"answer: done", "answer: accepted", "answer: retry", "answer: refused", "answer: fenced", "answer: not_sent", "answer: lost",
 	}

@@ -46,8 +46,10 @@ type simTarget struct {
 	// workEnds is when the work of its newest call ends, workDue when it must; locks turns calls down until it has ended.
 	workEnds, workDue time.Time
 	locks             bool
-	boot              time.Duration
-	bootUntil         time.Time
+	// leftBehind is the version that the work of an earlier deployment ends with; empty when none goes on.
+	leftBehind string
+	boot       time.Duration
+	bootUntil  time.Time
 	// badOn is the version on which it never gets healthy.
 	badOn string
 	// sickAfter is how long after its start the new version falls sick.
@@ -94,6 +96,19 @@ type sent struct {
 	began, due time.Time
 	// late is true for a call that an owner sends after it has been declared dead.
 	late bool
+}
+
+// scheduleLeftBehind lets the work of earlier deployments end.
+func (s *sim) scheduleLeftBehind() {
+	for _, w := range s.world {
+		if w.leftBehind != "" {
+			s.at(w.workEnds, func() {
+				w.run(w.leftBehind, s.now)
+				w.initial = w.leftBehind
+				s.cover("the work of an earlier deployment ends")
+			})
+		}
+	}
 }
 
 // send puts a call on the wire: it may arrive, be answered, both, or neither.

@@ -32,7 +32,7 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 	if t.Rules != nil {
 		t.Checks = freshChecks(rules)
 	}
-	t.History.From = cmp.Or(t.Version, t.History.From)
+	t.History.From, t.History.Earlier = cmp.Or(t.Version, t.History.From), ""
 	t.Attempts++
 	t.Sent++
 	t.Fence = nextFence(t.Fence, now)
@@ -171,11 +171,15 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	state.NextAt = now.Add(check.Interval.Std())
 	if o.Observation.Version != "" && t.Phase != rollout.PhaseCalling {
 		t.Version = o.Observation.Version
-		noteIfOver(t)
+		noteIfOver(t, now)
 	}
 	from := t.State
 	switch t.Phase {
 	case rollout.PhaseNew:
+		if until := t.History.MayRunUntil; o.Action.Begun.Before(until) { // what it runs may change yet
+			state.NextAt, t.Version = earlier(state.NextAt, later(now, until)), ""
+			return nil
+		}
 		state.NextAt = time.Time{}
 		t.PreviousVersion = t.Version
 		enter(t, rollout.PhaseReady, t.State, now)

@@ -154,6 +154,9 @@ func (p *planner) ask(i int, t *rollout.Target) {
 		p.callForward(i, t)
 		return
 	}
+	if p.mayRun(t) {
+		p.waitsForWork(t)
+	}
 	p.probe(i, check, time.Time{})
 }
 
@@ -166,12 +169,12 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 		p.out.Moves = append(p.out.Moves, rollout.Move{
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "is checked as it is",
 		})
+	case p.mayRun(t):
+		p.awaitWork(i, t)
 	case !t.Touched() && t.Version == t.Want && !p.spec.Force && t.Attempts == 0:
 		p.out.Moves = append(p.out.Moves, rollout.Move{
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.Want,
 		})
-	case p.mayRun(t):
-		p.awaitWork(i, t)
 	case p.now.Before(t.NotBefore):
 		p.waits(t.ID+" is called again at", t.NotBefore)
 	case t.Busy() || p.busy < p.atOnce(t, p.spec.Waves[t.Wave-1].Parallel):
