@@ -253,6 +253,7 @@ func (s *server) run(ctx context.Context) error {
 		go s.serve(s.admin, s.adminListener, cancel)
 	}
 	go s.prune(ctx)
+	go s.refreshFigures(ctx)
 	s.log.InfoContext(ctx, "rollcall is ready", "address", s.listener.Addr().String(), "dev", s.config.Dev, "credentials", !s.config.open(),
 		"private_postgres", s.postgres != nil, "replica", s.identity.replica)
 	s.awaitEnd(ctx, cancel)

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"rollcall/internal/api/gen"
@@ -21,7 +20,7 @@ func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.
 	}
 	report, err := s.store.Dora(ctx, asker(ctx).Scopes, selection)
 	if err != nil {
-		return nil, tooLong(err, &in.Params)
+		return nil, err
 	}
 	within := selection.Until.Sub(selection.Since)
 	encode := func(d *rollout.Dora) gen.DoraFigures { return figuresJSON(d, within) }
@@ -46,19 +45,6 @@ func selected(p *gen.GetDoraParams, now time.Time) (rollout.DoraQuery, error) {
 		}
 	}
 	return s, f.err()
-}
-
-// tooLong points at what says how long the time is, when there was too much in it.
-func tooLong(err error, p *gen.GetDoraParams) error {
-	e, ok := errors.AsType[*rollout.Error](err)
-	if !ok || e.Code != rollout.CodeInvalid {
-		return err
-	}
-	pointer := "/window"
-	if p.Since != nil {
-		pointer = "/since"
-	}
-	return rollout.Invalid([]rollout.Problem{{Pointer: pointer, Detail: e.Message}})
 }
 
 func figuresJSON(d *rollout.Dora, within time.Duration) gen.DoraFigures {

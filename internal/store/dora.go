@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math/bits"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,121 +15,200 @@ import (
 // maxDora bounds the list of pairs.
 const maxDora = 200
 
-// maxEnded is how many deployments Dora looks at, at most: on two cores these take 0.6 to 1 s of what a request has.
-const maxEnded = 50_000
-
-// doraSQL sums up, in steps that stand above each other: what ended, the changes among that and when each failed, and when
-// that was put right. Each step is worked out once: PostgreSQL would ask again wherever a column of it is used. The sum of
-// all comes first.
-func doraSQL(where string, since, until, parts int) string {
-	part, set := "NULL::int", ""
-	if parts > 0 {
-		part, set = "part", ", (part)"
-	}
-	return fmt.Sprintf(`
-	WITH ended AS MATERIALIZED (
-		SELECT d.id, d.service, d.environment, d.version, d.kind, d.state, d.counts, d.finished_at, d.committed_at
-		FROM deployments d %s AND d.finished_at >= $%d AND d.finished_at < $%d LIMIT %d
-	), %s, timed AS (
-		SELECT *, extract(epoch FROM recovered_at - failed_at)::float8 AS recovery, %s AS part FROM judged
-	)
-	SELECT (SELECT count(*) FROM ended), %s, coalesce(service, ''), coalesce(environment, ''),
-		count(*), count(*) FILTER (WHERE state = 'completed'),
-		count(failed_at), count(*) FILTER (WHERE failed_at IS NOT NULL AND recovered_at IS NULL),
-		count(recovery), %s, count(lead), %s
-	FROM timed GROUP BY GROUPING SETS ((), (service, environment)%s)
-	ORDER BY grouping(service) DESC, 2 NULLS FIRST, count(*) DESC, service, environment LIMIT %d`,
-		where, since, until, maxEnded+1, judgedSQL(), partOf(since, until, parts),
-		part, spread("recovery"), spread("lead"), set, 1+parts+maxDora)
-}
-
-// judgedSQL judges what ended, and nothing of it when that is too much. OFFSET 0 keeps PostgreSQL, which may have no statistics
-// yet, from looking through all deployments, oldest first, for the first rollback of each.
-func judgedSQL() string {
-	return `changes AS MATERIALIZED (
-		SELECT d.service, d.environment, d.state, d.finished_at,
-			CASE WHEN d.state = 'completed'
-				THEN (SELECT min(u.created_at) FROM (SELECT created_at FROM deployments
-					WHERE rollback_of = d.id AND started_at IS NOT NULL AND state <> 'superseded' OFFSET 0) u)
-				ELSE coalesce((SELECT min(e.at) FROM deployment_events e
-					WHERE e.deployment_id = d.id AND e.type = 'deployment.rollback_started'), d.finished_at) END AS failed_at,
-			CASE WHEN d.state = 'completed' AND d.committed_at <= d.finished_at AND NOT EXISTS (SELECT FROM deployments b
-					WHERE b.kind = 'deploy' AND b.state = 'completed' AND b.service = d.service AND b.environment = d.environment
-						AND b.version = d.version AND b.finished_at < d.finished_at)
-				THEN extract(epoch FROM d.finished_at - d.committed_at)::float8 END AS lead
-		FROM ended d
-		WHERE (SELECT count(*) FROM ended) <= ` + fmt.Sprint(maxEnded) + ` AND d.kind = 'deploy' AND d.state <> 'superseded'
-			AND (d.counts->>'updated')::int + (d.counts->>'failed')::int + (d.counts->>'unknown')::int + (d.counts->>'rolled_back')::int > 0
-	), judged AS MATERIALIZED (
-		SELECT c.*, CASE WHEN c.state = 'rolled_back' THEN c.finished_at
-			WHEN c.failed_at IS NOT NULL THEN (SELECT min(g.finished_at) FROM deployments g WHERE (g.result->>'success')::boolean
-				AND g.service = c.service AND g.environment = c.environment AND g.finished_at > c.failed_at) END AS recovered_at
-		FROM changes c
-	)`
-}
-
-// partOf is in which part of the time a change ended, from 0.
-func partOf(since, until, parts int) string {
-	if parts == 0 {
-		return "0"
-	}
-	return fmt.Sprintf(`width_bucket(extract(epoch FROM finished_at), extract(epoch FROM $%d::timestamptz),
-		extract(epoch FROM $%d::timestamptz), %d) - 1`, since, until, parts)
-}
-
-// spread are the middle and the 95th percentile of a column in seconds.
-func spread(column string) string {
-	return fmt.Sprintf(`coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY %[1]s), 0),
-		coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY %[1]s), 0)`, column)
-}
+// maxJudged is how many deployments are judged at most by whoever asks for figures: on two cores these take 0.6 to 1 s of what
+// a request has.
+const maxJudged = 50_000
 
 // Dora sums up the changes of the selection within the scopes: all of them, each service in each environment that has any, at
-// most 200, and each part of the time. More deployments than can be looked at in time are CodeInvalid.
+// most 200, and each part of the time. It reads the figures of days, and judges only deployments of days that have changed
+// since RefreshFigures was called. When these are too many, as they may be until it was called often enough for the first time,
+// it is CodeUnavailable.
 func (s *Store) Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error) {
-	where, args := conditions(scopes, rollout.Filter{Service: sel.Service, Environment: sel.Environment}, nil)
-	if where == "" {
-		where = "WHERE true"
-	}
-	args = append(args, sel.Since, sel.Until)
-	sql := doraSQL(where, len(args)-1, len(args), sel.Parts)
-	// The plan is for these values: one for any values would be one for a short time.
-	sums, err := all(ctx, s.pool, scanDora, sql, append([]any{pgx.QueryExecModeExec}, args...)...)
+	t := newDoraTally(&sel)
+	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+		complete, err := figuresComplete(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if !complete {
+			return t.judge(ctx, tx, scopes)
+		}
+		return t.read(ctx, tx, scopes)
+	})
 	if err != nil {
 		return rollout.DoraReport{}, failed("sum up how changes were delivered", err)
 	}
-	if sums[0].ended > maxEnded { // the sum is there even of nothing
-		return rollout.DoraReport{}, &rollout.Error{Code: rollout.CodeInvalid, Message: fmt.Sprintf(
-			"more than %d deployments ended in this time: ask for a shorter one, or for one service", maxEnded)}
+	return t.report(), nil
+}
+
+// doraTally sums up changes.
+type doraTally struct {
+	sel          *rollout.DoraQuery
+	since, until int64 // in µs
+	total        tally
+	parts        []tally
+	pairs        map[pair]*tally
+	// ranks are the pairs in the database's order of names.
+	ranks map[pair]int
+}
+
+func newDoraTally(sel *rollout.DoraQuery) *doraTally {
+	return &doraTally{
+		sel: sel, since: sel.Since.UnixMicro(), until: sel.Until.UnixMicro(),
+		parts: make([]tally, sel.Parts), pairs: map[pair]*tally{}, ranks: map[pair]int{},
 	}
-	return doraReport(sums, sel.Parts), nil
 }
 
-// doraSum is a line of doraSQL: the sum of all, of a pair, which has a name, or of a part of the time.
-type doraSum struct {
-	rollout.Dora
-	part *int
-	// ended is of all lines together.
-	ended int
+// conditions are those of the selection but for its time, with at least one term.
+func (t *doraTally) conditions(scopes rollout.Scopes) (string, []any) {
+	where, args := conditions(scopes, rollout.Filter{Service: t.sel.Service, Environment: t.sel.Environment}, nil)
+	if where == "" {
+		where = "WHERE true"
+	}
+	return where, args
 }
 
-func doraReport(sums []doraSum, parts int) rollout.DoraReport {
-	report := rollout.DoraReport{Sum: sums[0].Dora, Parts: make([]rollout.Dora, parts)}
-	for _, sum := range sums[1:] {
-		if sum.part != nil {
-			report.Parts[*sum.part] = sum.Dora
-		} else {
-			report.Each = append(report.Each, sum.Dora)
+// judge looks at all that ended in the time.
+func (t *doraTally) judge(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes) error {
+	where, args := t.conditions(scopes)
+	sql := judgeSQL(fmt.Sprintf(`SELECT 0 AS place, %s FROM deployments d %s AND d.finished_at >= $%d AND d.finished_at < $%d LIMIT %d`,
+		endedColumns, where, len(args)+1, len(args)+2, maxJudged+1)) + ` ORDER BY service, environment`
+	// The plan is for these values: one for any values would be one for a short time.
+	rows, err := all(ctx, tx, scanEnded, sql, append([]any{pgx.QueryExecModeExec}, append(args, t.sel.Since, t.sel.Until)...)...)
+	if err != nil {
+		return err
+	}
+	return t.addEnded(rows)
+}
+
+// read looks at the days of the time.
+func (t *doraTally) read(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes) error {
+	where, args := t.conditions(scopes)
+	if _, err := all(ctx, tx, func(row pgx.CollectableRow) (struct{}, error) {
+		var p pair
+		err := row.Scan(&p.service, &p.environment)
+		t.ranks[p] = len(t.ranks)
+		return struct{}{}, err //nolint:wrapcheck // said below
+	}, `SELECT service, environment FROM figures_pairs d `+where+` ORDER BY service, environment`, args...); err != nil {
+		return fmt.Errorf("read the names: %w", err)
+	}
+	days, err := all(ctx, tx, scanFiguresDay, doraDaysSQL(where, len(args)), append(args, t.sel.Since, t.sel.Until)...)
+	if err != nil {
+		return fmt.Errorf("read the figures of days: %w", err)
+	}
+	var stale []figuresDay
+	for i := range days {
+		d := &days[i]
+		if !d.fresh() {
+			stale = append(stale, *d)
+			continue
 		}
+		p := pair{d.service, d.environment}
+		if err := eachChange(d.figures, d.day.UnixMicro(), func(c *change) { t.add(p, c) }); err != nil {
+			return err
+		}
+	}
+	rows, err := endedOn(ctx, tx, stale, fmt.Sprintf(` LIMIT %d`, maxJudged+1))
+	if err != nil {
+		return err
+	}
+	return t.addEnded(rows)
+}
+
+// doraDaysSQL lists the days of the time after the first n parameters.
+func doraDaysSQL(where string, n int) string {
+	return fmt.Sprintf(`SELECT service, environment, day, changes FROM figures_days d %s
+		AND day >= ($%d::timestamptz AT TIME ZONE 'UTC')::date AND day <= ($%d::timestamptz AT TIME ZONE 'UTC')::date`, where, n+1, n+2)
+}
+
+// addEnded adds the changes among what has ended; too much of that is CodeUnavailable.
+func (t *doraTally) addEnded(rows []endedRow) error {
+	if len(rows) > maxJudged {
+		return &rollout.Error{Code: rollout.CodeUnavailable, Message: fmt.Sprintf(
+			"the figures of more than %d deployments are still being read: ask again later, for a shorter time, or for one service", maxJudged)}
+	}
+	for i := range rows {
+		if c, ok := changeOf(&rows[i]); ok {
+			t.add(pair{rows[i].service, rows[i].environment}, &c)
+		}
+	}
+	return nil
+}
+
+func (t *doraTally) add(p pair, c *change) {
+	if c.finished < t.since || c.finished >= t.until {
+		return
+	}
+	of := t.pairs[p]
+	if of == nil {
+		of = &tally{}
+		t.pairs[p] = of
+		if _, known := t.ranks[p]; !known {
+			t.ranks[p] = len(t.ranks)
+		}
+	}
+	t.total.add(c)
+	of.add(c)
+	if n := int64(len(t.parts)); n > 0 {
+		t.parts[part(c.finished-t.since, t.until-t.since, n)].add(c)
+	}
+}
+
+// part is in which of n equal parts of a length a moment is, from 0.
+func part(after, length, n int64) int64 {
+	high, low := bits.Mul64(uint64(after), uint64(n))    //nolint:gosec // neither is negative
+	quotient, _ := bits.Div64(high, low, uint64(length)) //nolint:gosec // after is less than the length, so this is less than n
+	return int64(quotient)                               //nolint:gosec // as n is
+}
+
+func (t *doraTally) report() rollout.DoraReport {
+	report := rollout.DoraReport{Sum: t.total.dora(), Parts: make([]rollout.Dora, len(t.parts))}
+	for i := range t.parts {
+		report.Parts[i] = t.parts[i].dora()
+	}
+	names := make([]pair, 0, len(t.pairs))
+	for p := range t.pairs {
+		names = append(names, p)
+	}
+	slices.SortFunc(names, func(a, b pair) int {
+		return cmp.Or(cmp.Compare(t.pairs[b].changes, t.pairs[a].changes), cmp.Compare(t.ranks[a], t.ranks[b]))
+	})
+	for _, p := range names[:min(len(names), maxDora)] {
+		d := t.pairs[p].dora()
+		d.Service, d.Environment = p.service, p.environment
+		report.Each = append(report.Each, d)
 	}
 	return report
 }
 
-func scanDora(row pgx.CollectableRow) (doraSum, error) {
-	var d doraSum
-	var recovery50, recovery95, lead50, lead95 float64
-	err := row.Scan(&d.ended, &d.part, &d.Service, &d.Environment, &d.Changes, &d.Arrived, &d.Failed, &d.Unrecovered,
-		&d.Recovery.Count, &recovery50, &recovery95, &d.Lead.Count, &lead50, &lead95)
-	d.Recovery.P50, d.Recovery.P95 = seconds(recovery50), seconds(recovery95)
-	d.Lead.P50, d.Lead.P95 = seconds(lead50), seconds(lead95)
-	return d, err //nolint:wrapcheck // the caller says what was tried
+// tally sums up some changes.
+type tally struct {
+	changes, arrived, failed, unrecovered int
+	recovery, lead                        []int64
+}
+
+func (t *tally) add(c *change) {
+	t.changes++
+	if c.completed {
+		t.arrived++
+	}
+	if c.failed {
+		t.failed++
+		if !c.recovered {
+			t.unrecovered++
+		}
+	}
+	if c.recovered {
+		t.recovery = append(t.recovery, c.recovery)
+	}
+	if c.timed {
+		t.lead = append(t.lead, c.lead)
+	}
+}
+
+func (t *tally) dora() rollout.Dora {
+	return rollout.Dora{
+		Changes: t.changes, Arrived: t.arrived, Failed: t.failed, Unrecovered: t.unrecovered,
+		Recovery: spreadOf(t.recovery), Lead: spreadOf(t.lead),
+	}
 }

@@ -221,25 +221,29 @@ func manyEnded(t *testing.T, s *store.Store, service string, n int) {
 			$2::timestamptz, $2::timestamptz + n * interval '1 second', $2::timestamptz FROM generate_series(0, $3::int - 1) n`, service, noon, n)
 }
 
-func TestMoreChangesThanCanBeSummedUpInTimeAreRefused(t *testing.T) {
+func TestDora_MoreThanCanBeJudgedAtOnceIsReadFromDays(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	manyEnded(t, s, "big", store.MaxEnded)
+	manyEnded(t, s, "big", store.MaxJudged)
 	manyEnded(t, s, "small", 1)
 	day := rollout.DoraQuery{Since: noon, Until: noon.AddDate(0, 0, 1)}
 	_, err := s.Dora(ctx(t), rollout.Everywhere(), day)
-	wantCode(t, err, rollout.CodeInvalid)
-	for service, want := range map[string]int{"big": store.MaxEnded, "small": 1} {
-		day.Service = service
-		if sum, _ := dora(t, s, rollout.Everywhere(), day); sum.Changes != want {
-			t.Errorf("%s: %+v", service, sum)
-		}
-		if sum, _ := dora(t, s, rollout.Scopes{{Service: service, Environment: rollout.Any}}, rollout.DoraQuery{Since: day.Since, Until: day.Until}); sum.Changes != want {
-			t.Errorf("%s within scopes: %+v", service, sum)
-		}
-	}
+	wantCode(t, err, rollout.CodeUnavailable)
 	short := rollout.DoraQuery{Since: noon, Until: minute(1)}
 	if sum, _ := dora(t, s, rollout.Everywhere(), short); sum.Changes != 61 {
 		t.Errorf("a minute: %+v", sum)
+	}
+	refreshed(t, s)
+	for service, want := range map[string]int{"": store.MaxJudged + 1, "big": store.MaxJudged, "small": 1} {
+		day.Service = service
+		if sum, _ := dora(t, s, rollout.Everywhere(), day); sum.Changes != want {
+			t.Errorf("%q: %+v", service, sum)
+		}
+	}
+	if sum, _ := dora(t, s, rollout.Scopes{{Service: "small", Environment: rollout.Any}}, rollout.DoraQuery{Since: day.Since, Until: day.Until}); sum.Changes != 1 {
+		t.Errorf("within scopes: %+v", sum)
+	}
+	if sum, _ := dora(t, s, rollout.Everywhere(), short); sum.Changes != 61 {
+		t.Errorf("a minute of days that are read: %+v", sum)
 	}
 }

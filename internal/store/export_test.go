@@ -17,8 +17,8 @@ const AtOnce = atOnce
 // MigrateTrying is Migrate that gives up after so many tries.
 func (s *Store) MigrateTrying(ctx context.Context, tries int) error { return s.migrate(ctx, tries) }
 
-// MaxEnded is maxEnded.
-const MaxEnded = maxEnded
+// MaxJudged is maxJudged.
+const MaxJudged = maxJudged
 
 // LatestSQL is latestSQL.
 const LatestSQL = latestSQL
@@ -34,3 +34,9 @@ func TalliesSQL() string { return talliesSQL("") }
 
 // ServiceTalliesSQL is serviceTalliesSQL of all deployments.
 func ServiceTalliesSQL() string { return serviceTalliesSQL("") }
+
+// DurationDaysSQL is durationDaysSQL of all deployments since $1.
+func DurationDaysSQL() string { return durationDaysSQL("", 1) }
+
+// DoraDaysSQL is doraDaysSQL of all deployments between $1 and $2.
+func DoraDaysSQL() string { return doraDaysSQL("WHERE true", 0) }

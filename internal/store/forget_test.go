@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -177,7 +178,12 @@ func all[T any](t *testing.T, s *store.Store, sql string, args ...any) ([]T, err
 
 func TestWhatMayGoIsFoundByTheIndexOfWhatHasEnded(t *testing.T) {
 	t.Parallel()
-	wantPlan(t, open(t), "Index Scan using deployments_ended on deployments d ", store.ForgettableSQL(), time.Hour)
+	s := open(t)
+	for i := range 5 {
+		manyEnded(t, s, fmt.Sprint("service-", i), 1000)
+	}
+	exec(t, s, `ANALYZE deployments`)
+	wantPlan(t, s, "Index Scan using deployments_ended on deployments d ", store.ForgettableSQL(), time.Hour)
 }
 
 func TestABatchIsBoundedByItsEvents(t *testing.T) {

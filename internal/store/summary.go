@@ -20,12 +20,11 @@ func (s *Store) ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]ro
 	return tallies, failed("count the deployments of each service", err)
 }
 
-// serviceTalliesSQL reads what the index deployments_counted has, and no row.
 func serviceTalliesSQL(where string) string {
-	return fmt.Sprintf(`
+	return fmt.Sprintf(`%s
 		SELECT service, sum(n)::bigint AS total, jsonb_object_agg(state, n)
-		FROM (SELECT service, state, count(*) AS n FROM deployments d %s GROUP BY service, state) counted
-		GROUP BY service ORDER BY total DESC, service LIMIT %d`, where, maxServiceTallies)
+		FROM (SELECT service, state, sum(n)::bigint AS n FROM counted d GROUP BY service, state) summed
+		GROUP BY service ORDER BY total DESC, service LIMIT %d`, countedSQL(where), maxServiceTallies)
 }
 
 // durationsSQL has the statement's time: no index leads to one that changes from row to row. It reads what the index
@@ -40,17 +39,85 @@ func durationsSQL() string {
 				AND ($2 OR ` + within("d.service", "d.environment", 3, 4) + `)) ended`
 }
 
-// Durations sums up the deployments within the scopes that were created within the window before now, began, and have ended.
+// Durations sums up the deployments within the scopes that were created within the window before now, began, and have ended. It
+// reads the figures of days; while these are not complete, or too many are cleared, the deployments themselves.
 func (s *Store) Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error) {
+	var t rollout.DurationTally
+	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+		known, err := false, error(nil)
+		if t, known, err = readDurations(ctx, tx, scopes, window); err != nil || known {
+			return err
+		}
+		t, err = judgeDurations(ctx, tx, scopes, window)
+		return err
+	})
+	return t, failed("sum up how long deployments took", err)
+}
+
+func judgeDurations(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error) {
 	services, environments := scopeArrays(scopes)
-	tally, err := one(ctx, s.pool, func(row pgx.CollectableRow) (rollout.DurationTally, error) {
+	return one(ctx, tx, func(row pgx.CollectableRow) (rollout.DurationTally, error) {
 		var t rollout.DurationTally
 		var p50, p95 float64
 		err := row.Scan(&t.Count, &t.Succeeded, &p50, &p95)
 		t.P50, t.P95 = seconds(p50), seconds(p95)
-		return t, err //nolint:wrapcheck // said below
+		return t, err //nolint:wrapcheck // the caller says what was tried
 	}, durationsSQL(), window, scopes.Whole(), services, environments)
-	return tally, failed("sum up how long deployments took", err)
+}
+
+// readDurations sums up the figures of days; false when that cannot be done.
+func readDurations(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes, window time.Duration) (t rollout.DurationTally, known bool, err error) {
+	complete, err := figuresComplete(ctx, tx)
+	if err != nil || !complete {
+		return t, false, err
+	}
+	since, err := one(ctx, tx, pgx.RowTo[time.Time], `SELECT statement_timestamp() - $1::interval`, window)
+	if err != nil {
+		return t, false, fmt.Errorf("ask for the time: %w", err)
+	}
+	where, args := conditions(scopes, rollout.Filter{}, nil)
+	days, err := all(ctx, tx, scanFiguresDay, durationDaysSQL(where, len(args)+1), append(args, since)...)
+	if err != nil {
+		return t, false, fmt.Errorf("read the figures of days: %w", err)
+	}
+	var took []int64
+	add := func(d *duration) {
+		if d.created < since.UnixMicro() {
+			return
+		}
+		took = append(took, d.took)
+		if d.success {
+			t.Succeeded++
+		}
+	}
+	var stale []figuresDay
+	for i := range days {
+		if !days[i].fresh() {
+			stale = append(stale, days[i])
+		} else if err := eachDuration(days[i].figures, days[i].day.UnixMicro(), add); err != nil {
+			return t, false, err
+		}
+	}
+	rows, err := endedOn(ctx, tx, stale, fmt.Sprintf(` LIMIT %d`, maxJudged+1))
+	if err != nil || len(rows) > maxJudged {
+		return t, false, err
+	}
+	for i := range rows {
+		if d, ok := durationOf(&rows[i]); ok {
+			add(&d)
+		}
+	}
+	spread := spreadOf(took)
+	t.Count, t.P50, t.P95 = spread.Count, spread.P50, spread.P95
+	return t, true, nil
+}
+
+// durationDaysSQL lists the days on which a deployment ended that was created at the n-th parameter or later.
+func durationDaysSQL(where string, n int) string {
+	if where == "" {
+		where = "WHERE true"
+	}
+	return fmt.Sprintf(`SELECT service, environment, day, durations FROM figures_days d %s AND last_created_at >= $%d`, where, n)
 }
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

@@ -1,11 +1,14 @@
 package store_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -20,17 +23,18 @@ func ended(t testing.TB, s *store.Store, n int) {
 	defer func() { must(t, conn.Close(t.Context())) }()
 	_, err = conn.Exec(t.Context(), `
 		INSERT INTO deployments (id, service, environment, version, kind, strategy, spec, state, direction, counts, result,
-			created_at, started_at, finished_at, next_run_at)
+			created_at, started_at, finished_at, next_run_at, committed_at)
 		SELECT gen_random_uuid(), 'service-' || n % 50, CASE WHEN n % 3 = 0 THEN 'staging' ELSE 'production' END, 'v' || n, 'deploy', 'rolling',
 			jsonb_build_object('strategy', jsonb_build_object('type', 'rolling'), 'pad', repeat('x', 600)),
-			CASE WHEN n % 12 = 0 THEN 'rolled_back' ELSE 'completed' END, 'forward', '{"updated": 3}', jsonb_build_object('success', n % 12 <> 0),
-			at - interval '3 minutes', at - interval '2 minutes' - n % 97 * interval '1 second', at, at
+			CASE WHEN n % 12 = 0 THEN 'rolled_back' ELSE 'completed' END, 'forward', '{"updated": 3, "failed": 0, "unknown": 0, "rolled_back": 0}', jsonb_build_object('success', n % 12 <> 0),
+			at - interval '3 minutes', at - interval '2 minutes' - n % 97 * interval '1 second', at, at, at - n % 1009 * interval '1 minute'
 		FROM (SELECT n, now() - n / $1::float8 * interval '89 days' AS at FROM generate_series(1, $1::int) n) numbered`, n)
 	must(t, err)
 	_, err = conn.Exec(t.Context(), `VACUUM (ANALYZE) deployments`)
 	must(t, err)
 }
 
+// Before the days are read, too.
 func TestSummary_FiguresReadNoRowOfADeployment(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -53,9 +57,45 @@ func TestSummary_FiguresReadNoRowOfADeployment(t *testing.T) {
 	}
 }
 
+// The rows of 20,000 deployments are more than 2,000 pages.
+func TestFigures_AreReadWithoutTheDeployments(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ended(t, s, 20_000)
+	refreshed(t, s)
+	exec(t, s, `ANALYZE figures_days, figures_counts`)
+	month := time.Now().AddDate(0, 0, -30)
+	for sql, args := range map[string][]any{
+		store.TalliesSQL(): nil, store.ServiceTalliesSQL(): nil, store.DurationDaysSQL(): {month}, store.DoraDaysSQL(): {month, time.Now()},
+	} {
+		var pages int
+		must(t, s.Pool().QueryRow(ctx(t), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+sql, args...).Scan(&planPages{&pages}))
+		if pages == 0 || pages > 700 {
+			t.Errorf("%d pages are read by %s", pages, sql)
+		}
+	}
+}
+
+// planPages scans how many pages a plan says that it read.
+type planPages struct{ pages *int }
+
+// ScanText implements pgtype.TextScanner.
+func (p *planPages) ScanText(v pgtype.Text) error {
+	var plans []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	err := json.Unmarshal([]byte(v.String), &plans)
+	*p.pages = plans[0].Plan.Hit + plans[0].Plan.Read
+	return err
+}
+
 func BenchmarkSummaryOf300000(b *testing.B) {
 	s := open(b)
 	ended(b, s, 300_000)
+	refreshed(b, s)
 	for b.Loop() {
 		_, err := s.Tallies(b.Context(), rollout.Everywhere())
 		must(b, err)
@@ -63,5 +103,20 @@ func BenchmarkSummaryOf300000(b *testing.B) {
 		must(b, err)
 		_, err = s.Durations(b.Context(), rollout.Everywhere(), 30*24*time.Hour)
 		must(b, err)
+	}
+}
+
+func BenchmarkDoraOf300000(b *testing.B) {
+	s := open(b)
+	ended(b, s, 300_000)
+	refreshed(b, s)
+	for _, days := range []int{90, 365} {
+		b.Run(fmt.Sprintf("%dd", days), func(b *testing.B) {
+			until := time.Now()
+			for b.Loop() {
+				_, err := s.Dora(b.Context(), rollout.Everywhere(), rollout.DoraQuery{Since: until.AddDate(0, 0, -days), Until: until})
+				must(b, err)
+			}
+		})
 	}
 }

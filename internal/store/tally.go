@@ -15,9 +15,27 @@ func (s *Store) Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.T
 	return tallies, failed("count the deployments", err)
 }
 
-// talliesSQL reads what the index deployments_counted has, and no row.
 func talliesSQL(where string) string {
-	return `SELECT state, strategy, count(*) FROM deployments d ` + where + ` GROUP BY state, strategy ORDER BY state, strategy`
+	return countedSQL(where) + `
+		SELECT state, strategy, sum(n)::bigint FROM counted GROUP BY state, strategy ORDER BY state, strategy`
+}
+
+// countedSQL is how many deployments there are, as the WITH of a statement: of those that have ended what the figures say, and
+// before the figures are complete what the index deployments_counted has; of the others, which are few, what is there now.
+func countedSQL(where string) string {
+	if where == "" {
+		where = "WHERE true"
+	}
+	return `
+	WITH complete AS MATERIALIZED (SELECT coalesce((SELECT done FROM figures_backfill), false) AS done), counted AS (
+		SELECT service, environment, state, strategy, n FROM figures_counts d ` + where + ` AND (SELECT done FROM complete) AND n > 0
+		UNION ALL
+		SELECT service, environment, state, strategy, count(*) FROM deployments d ` + where + ` AND (SELECT done FROM complete)
+			AND d.finished_at IS NULL GROUP BY service, environment, state, strategy
+		UNION ALL
+		SELECT service, environment, state, strategy, count(*) FROM deployments d ` + where + ` AND NOT (SELECT done FROM complete)
+			GROUP BY service, environment, state, strategy
+	)`
 }
 
 // dead holds for a deployment d whose owner's lease is over or was never taken.

@@ -43,8 +43,8 @@ func (s *site) showDora(v *visit) error {
 	report, err := s.Store.Dora(v.r.Context(), v.who.Scopes, rollout.DoraQuery{
 		Service: page.Service, Environment: page.Environment, Since: since, Until: until, Parts: trendParts,
 	})
-	if rollout.ErrorCode(err) == rollout.CodeInvalid { // the form is where that is put right
-		page.Complaint, v.status, err = sentence(err), http.StatusUnprocessableEntity, nil
+	if rollout.ErrorCode(err) == rollout.CodeUnavailable { // the form is where a shorter time is asked for
+		page.Complaint, v.status, err = sentence(err), http.StatusServiceUnavailable, nil
 	}
 	if err != nil {
 		return err

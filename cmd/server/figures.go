@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+	"time"
+)
+
+const refreshFiguresEvery = 5 * time.Second
+
+// refreshFigures brings the stored figures of deployments up to date, at the start and every 5 s.
+func (s *server) refreshFigures(ctx context.Context) {
+	ticker := time.NewTicker(refreshFiguresEvery)
+	defer ticker.Stop()
+	for {
+		more := true
+		for more && ctx.Err() == nil {
+			var err error
+			if more, err = s.work.RefreshFigures(ctx); err != nil {
+				if ctx.Err() == nil {
+					s.log.WarnContext(ctx, "the figures of deployments could not be brought up to date", "error", err)
+				}
+				more = false
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
