@@ -30,6 +30,9 @@ var steady = chaos.Size{
 	For: time.Minute, Pause: 8 * time.Second,
 }
 
+// restInterval is how often a router is read between deployments: often enough for that to meet the next one.
+const restInterval = time.Second
+
 const defaultLease = 6 * time.Second
 
 // steadyEvery says how often a round is a steady one.
@@ -199,13 +202,13 @@ func newRound(t *testing.T, c *campaign, number int, size chaos.Size) *round {
 		t: t, seed: c.seed, number: number, size: size, schedule: chaos.Draw(c.seed, number, size), began: time.Now(),
 		database: newBreakable(t, c.server, fmt.Sprintf("chaos_%d", number)), unmet: map[chaos.Kind]int{},
 	}
-	var lease []string
+	flags := []string{"--router-interval=" + restInterval.String()}
 	if size.Lease != defaultLease {
-		lease = []string{"--lease=" + size.Lease.String()}
+		flags = append(flags, "--lease="+size.Lease.String())
 	}
 	next := &upgrade{t: t, database: r.database.url, programs: c.successors}
 	for i := range size.Replicas {
-		r.replicas = append(r.replicas, newReplica(t, i, r.database.url, next, lease...))
+		r.replicas = append(r.replicas, newReplica(t, i, r.database.url, next, flags...))
 	}
 	r.caller = newCaller(t, r.replicas)
 	for i := range size.Services {

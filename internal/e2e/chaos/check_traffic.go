@@ -149,12 +149,13 @@ func (c *checker) routersAtEnd() {
 	}
 }
 
-// lastWrite is the last write of a deployment that its router took, nil when there was none.
+// lastWrite is the last write that its router took of a deployment until it ended, nil when there was none. Later ones set a
+// router again that forgot at rest.
 func (h *History) lastWrite(d *Deployment) *Write {
 	var last *Write
 	for i := range h.Writes {
 		w := &h.Writes[i]
-		if w.DeploymentID == d.ID && w.Applied && (last == nil || w.At.After(last.At)) {
+		if w.DeploymentID == d.ID && w.Applied && !w.At.After(d.FinishedAt.Add(busy)) && (last == nil || w.At.After(last.At)) {
 			last = w
 		}
 	}
