@@ -141,12 +141,10 @@ func tellsOfCall(spec *rollout.Spec, t *rollout.Target) bool {
 // mayRun reports whether the work of an earlier call may still go on at the target.
 func (p *planner) mayRun(t *rollout.Target) bool { return p.now.Before(t.History.MayRunUntil) }
 
-// hangs reports whether the call of a target holds up no other on the way back: one that was made on the way there, and
-// one that has taken more than half of the progress deadline. Else a single call without an answer would leave all others
-// with what is taken back.
+// hangs reports whether the call of a target holds up no other on the way back, because it has taken more than half of the
+// progress deadline. Else a single call without an answer would leave all others with what is taken back.
 func (p *planner) hangs(t *rollout.Target) bool {
-	backward := p.d.Direction == rollout.Backward
-	if !backward && p.d.Kind != rollout.KindRollback {
+	if p.d.Direction != rollout.Backward && p.d.Kind != rollout.KindRollback {
 		return false
 	}
 	began := t.PhaseAt
@@ -156,9 +154,6 @@ func (p *planner) hangs(t *rollout.Target) bool {
 		began = t.History.MayRunUntil.Add(-p.rules(t).Deploy.Timeout.Std())
 	default:
 		return false
-	}
-	if backward && !t.Back {
-		return true
 	}
 	end := began.Add(p.holdsUp())
 	if p.now.Before(end) {

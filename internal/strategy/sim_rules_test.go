@@ -258,8 +258,7 @@ func (s *sim) checkStore(dr *draft) {
 	}
 }
 
-// noteHanging remembers whose calls hang on the way back: these were made on the way there, or have had half of the progress
-// deadline.
+// noteHanging remembers whose calls hang on the way back: they have had half of the progress deadline.
 func (s *sim) noteHanging() {
 	d := &s.live.Deployment
 	if d.Direction == rollout.Forward && d.Kind != rollout.KindRollback {
@@ -276,8 +275,7 @@ func (s *sim) noteHanging() {
 		default:
 			continue
 		}
-		forward := d.Direction == rollout.Backward && !t.Back
-		if forward || !s.now.Before(began.Add(d.Spec.Strategy.ProgressDeadline.Std()/2)) {
+		if !s.now.Before(began.Add(d.Spec.Strategy.ProgressDeadline.Std() / 2)) {
 			s.liveShadow[i].hung = s.liveShadow[i].out
 			s.cover("a hanging call holds up no other on the way back")
 		}
