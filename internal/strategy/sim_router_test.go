@@ -165,7 +165,7 @@ func (s *sim) configure() {
 		i, by := s.rng.IntN(n), pick(s.rng, rollout.HeldByWeight, "drain")
 		s.at(s.now.Add(pick(s.rng, 0, between(s.rng, 0, 40*time.Second))), func() {
 			// What is out already is not told from what Rollcall took out.
-			quiet := s.storedBook.last == "" || s.live != nil && s.routing == 0 && s.liveBook.confirmed != nil
+			quiet := s.storedBook.last == "" || s.live != nil && s.routing == 0 && s.liveBook.confirmed != nil && r.forgotAt.IsZero()
 			if r.held < 0 && r.does.Backends[i].Weight > 0 && s.othersServe(i) && quiet {
 				s.cover("router: an operator takes one out by " + by)
 				s.trace("operator", s.world[i].id, "taken out by %s", by)

@@ -75,7 +75,7 @@ func (s *sim) checkLeftSides(w *rollout.Setting) {
 		d.State == rollout.StateFailed && d.Direction == rollout.Forward && d.Stop == rollout.StopNone
 	old := 0
 	for i := range s.stored.Targets {
-		if t := &s.stored.Targets[i]; stays(t) && (!s.bySlot() || t.Slot == s.oldSlot()) && t.State != rollout.TargetUpdated && t.Version != t.Want {
+		if t := &s.stored.Targets[i]; stays(t) && i != s.router.held && i != s.storedBook.held && (!s.bySlot() || t.Slot == s.oldSlot()) && t.State != rollout.TargetUpdated && t.Version != t.Want {
 			old++
 		}
 	}
