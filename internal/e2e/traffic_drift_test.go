@@ -14,6 +14,8 @@ type trafficStatus struct {
 	Type    string
 	SeenAt  *time.Time `json:"seen_at"`
 	Differs *string
+	Error   *string
+	Held    []struct{ Target, By string }
 }
 
 func (p *process) trafficStatus(service string) *trafficStatus {

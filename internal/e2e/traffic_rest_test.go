@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,4 +88,102 @@ func TestRest_ReloadedHAProxyServesTheNewSlotAgain(t *testing.T) {
 		t.Errorf("the rollback is %s", next.State)
 	}
 	proxy.assertWeights(100, 100, 0, 0)
+}
+
+func TestRest_AnOperatorsDrainStays(t *testing.T) {
+	t.Parallel()
+	p := serve(t, dbtest.New(t), lookEverySecond)
+	f, proxy, d := greenServes(t, p)
+	proxy.say("set server checkout/" + f.Targets[3].ID + " state drain")
+	awaitFact(t, "seen", func() bool {
+		s := p.trafficStatus("checkout")
+		return len(s.Held) == 1 && s.Held[0].Target == f.Targets[3].ID && s.Held[0].By == "drain" && s.Differs == nil
+	})
+	seen := *p.trafficStatus("checkout").SeenAt
+	awaitFact(t, "looked at twice more", func() bool { return p.trafficStatus("checkout").SeenAt.Sub(seen) > 2*time.Second })
+	if got := p.atRest(d.ID); len(got) > 0 {
+		t.Errorf("events %v", got)
+	}
+	proxy.assertWeights(0, 0, 100, 100)
+}
+
+// An operator goes back to the old slot by hand: to undo half of that would leave nobody to serve.
+func TestRest_ASwitchByHandIsShownAndStays(t *testing.T) {
+	t.Parallel()
+	p := serve(t, dbtest.New(t), lookEverySecond)
+	f, proxy, d := greenServes(t, p)
+	var commands []string
+	for _, i := range []int{2, 3} {
+		commands = append(commands, "set server checkout/"+f.Targets[i].ID+" weight 0")
+	}
+	for _, i := range []int{0, 1} {
+		commands = append(commands, "set server checkout/"+f.Targets[i].ID+" weight 100", "set server checkout/"+f.Targets[i].ID+" state ready")
+	}
+	proxy.say(strings.Join(commands, ";"))
+	awaitFact(t, "shown", func() bool { return p.trafficStatus("checkout").Differs != nil })
+	awaitFact(t, "measured", func() bool {
+		return strings.Contains(p.metrics(), `rollcall_router_drift{environment="production",service="checkout"} 1`)
+	})
+	if got := p.atRest(d.ID); len(got) > 0 {
+		t.Errorf("events %v", got)
+	}
+	proxy.assertWeights(100, 100, 0, 0)
+}
+
+func TestRest_ARouterThatIsAwayIsShown(t *testing.T) {
+	t.Parallel()
+	p := serve(t, dbtest.New(t), lookEverySecond)
+	_, proxy, _ := greenServes(t, p)
+	_ = proxy.cmd.Process.Kill()
+	_ = proxy.cmd.Wait()
+	awaitFact(t, "shown", func() bool { return p.trafficStatus("checkout").Error != nil })
+	proxy.start()
+	proxy.awaitWeights(0, 0, 100, 100)
+	awaitFact(t, "well again", func() bool { s := p.trafficStatus("checkout"); return s.Error == nil && s.Differs == nil })
+}
+
+func TestRest_TwoReplicasWriteOnce(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	p := serve(t, database, lookEverySecond)
+	serve(t, database, lookEverySecond)
+	f := mixed(t, 4)
+	b := newBalancer(t, f, oneSide)
+	d := p.awaitEnd(p.post(inSlots(routed(b, "v2", blueGreen(nil)))).ID)
+	assertEnd(p, d, "completed", true)
+	before := len(b.all())
+	b.restart()
+	awaitFact(t, "told", func() bool { return slices.Contains(p.atRest(d.ID), "traffic.restored") })
+	if now, _ := b.last(); now.NewWeight != 100 || now.ActiveSlot != "green" {
+		t.Errorf("the router does %+v", now)
+	}
+	if n := len(b.all()) - before; n != 1 {
+		t.Errorf("it was written to %d times", n)
+	}
+}
+
+// The server is killed while the router has its write and has not answered.
+func TestRest_AKilledServersWriteIsSettled(t *testing.T) {
+	t.Parallel()
+	database := dbtest.New(t)
+	p := serve(t, database, lookEverySecond, "--lease=2s")
+	f := mixed(t, 4)
+	b := newBalancer(t, f, oneSide)
+	d := p.awaitEnd(p.post(inSlots(routed(b, "v2", blueGreen(nil)))).ID)
+	assertEnd(p, d, "completed", true)
+	arrived := make(chan struct{}, 10)
+	b.faulty(func(routerWrite) fault { arrived <- struct{}{}; return hangsLate })
+	b.restart()
+	<-arrived
+	p.kill()
+	b.faulty(nil)
+	p = serve(t, database, lookEverySecond, "--lease=2s")
+	awaitFact(t, "settled", func() bool { return slices.Contains(p.atRest(d.ID), "traffic.restored") })
+	if got := p.atRest(d.ID); !slices.Contains(got, "traffic.unknown") {
+		t.Errorf("events %v", got)
+	}
+	if now, _ := b.last(); now.NewWeight != 100 || now.ActiveSlot != "green" {
+		t.Errorf("the router does %+v", now)
+	}
+	p.rollcall(t, "verify", d.ID).want(0)
 }
