@@ -198,6 +198,19 @@ func (p *planner) awaitAllWork() bool {
 	return found
 }
 
+// awaitWorkOfFailed is awaitAllWork for targets that were given up while their work may go on: what they run in the end is what
+// is remembered of them, and what comes next calls nothing into that work. It waits no longer than the deployment may take.
+func (p *planner) awaitWorkOfFailed() bool {
+	found, deadline := false, p.deadline()
+	for i := range p.s.Targets {
+		if t := &p.s.Targets[i]; ill(t) && p.mayRun(t) && (deadline.IsZero() || t.History.MayRunUntil.Before(deadline)) {
+			p.awaitWork(i, t)
+			found = true
+		}
+	}
+	return found
+}
+
 // askAgain finds out what a call without an answer did, until the target says so or its time is over.
 func (p *planner) askAgain(i int, t *rollout.Target) {
 	until := later(t.PhaseAt.Add(p.rules(t).HealthyDeadline.Std()), t.History.MayRunUntil)

@@ -204,6 +204,27 @@ func TestDoubt_TheLastLockIsAskedAboutAtOnce(t *testing.T) {
 	}
 }
 
+func TestDoubt_TheEndWaitsForTheWorkOfAFailedTarget(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{`{"on_failure":"halt"}`, `{"max_failures":1}`} {
+		s := running(t, 1, how)
+		s.Deployment.Spec.Deploy.Timeout = rollout.Duration(3 * time.Minute)
+		strategy.Apply(s, said(called(t, s), rollout.AnswerAccepted, 202, 0), simStart.Add(time.Second))
+		for after := time.Second; after < 170*time.Second; after += time.Second {
+			at(t, s, after, oldVersion)
+		}
+		if s.Targets[0].State != rollout.TargetFailed || s.Deployment.State.Terminal() {
+			t.Fatalf("%s: %s, %s", how, s.Targets[0].State, s.Deployment.State)
+		}
+		for after := 170 * time.Second; after < 190*time.Second; after += time.Second {
+			at(t, s, after, newVersion)
+		}
+		if !s.Deployment.State.Terminal() || s.Targets[0].Version != newVersion {
+			t.Errorf("%s: %s, runs %s", how, s.Deployment.State, s.Targets[0].Version)
+		}
+	}
+}
+
 func TestDoubt_AForcedCallIsMadeAlthoughItIsRun(t *testing.T) {
 	t.Parallel()
 	for status, kind := range map[int]rollout.AnswerKind{504: rollout.AnswerLost, 409: rollout.AnswerFenced} {

@@ -103,3 +103,34 @@ func TestRouter_WhatFailedBeforeWaitsForItsTurn(t *testing.T) {
 		t.Errorf("%v, and t1 has failed before", got)
 	}
 }
+
+func TestRolling_HalfOfThoseThatServeStay(t *testing.T) {
+	t.Parallel()
+	s := behindWebhook(t, 6, 0, `{"batch_size":2}`, "t2", "t3", "t4", "t5")
+	least := 6
+	for after := time.Duration(0); after < 10*time.Second; after += 100 * time.Millisecond {
+		for _, a := range begunAt(t, s, simStart.Add(after)) {
+			o := rollout.Outcome{Action: a, Answer: rollout.Answer{Kind: rollout.AnswerDone}}
+			switch a.Kind {
+			case rollout.ActionProbe:
+				o.Observation = saw(s.Targets[a.Target].Version)
+			case rollout.ActionRoute:
+				out := 0
+				for _, b := range a.Route.Setting.Backends {
+					if b.Weight == 0 {
+						out++
+					}
+				}
+				least = min(least, 6-out)
+			case rollout.ActionCall:
+				if s.Targets[0].Busy() && s.Targets[1].Busy() {
+					t.Fatal("both that serve are called at once")
+				}
+			}
+			strategy.Apply(s, o, simStart.Add(after))
+		}
+	}
+	if least != 1 || s.Deployment.State != rollout.StateCompleted {
+		t.Errorf("%d served, %s", least, s.Deployment.State)
+	}
+}

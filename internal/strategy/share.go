@@ -126,8 +126,12 @@ func (p *planner) passedBy(wave int) string {
 	return "not all of it is as it was: traffic stays where it is"
 }
 
+// halves is of how many parts one may leave where little serves.
+const halves = 2
+
 // atOnce bounds how many targets may be out of service together with this one: most, and of a slot that serves half.
 func (p *planner) atOnce(t *rollout.Target, most int) int {
+	most = p.besideLeftOut(t, most)
 	serving, idle := slots(p.d)
 	if p.d.Progress.Weight == percentBase {
 		serving = idle
@@ -141,6 +145,22 @@ func (p *planner) atOnce(t *rollout.Target, most int) int {
 			all++
 		}
 	}
-	const halves = 2
 	return min(most, max(all/halves, 1))
+}
+
+// besideLeftOut lets half of the targets that serve stay, where an earlier deployment has left others out.
+func (p *planner) besideLeftOut(t *rollout.Target, most int) int {
+	if r := p.d.Progress.Router; p.spec.Traffic == nil || r == nil || len(r.OutBefore) == 0 || leftOut(p.d, t) {
+		return most
+	}
+	serve := 0
+	for i := range p.s.Targets {
+		if o := &p.s.Targets[i]; !leftOut(p.d, o) {
+			serve++
+		}
+	}
+	if serve == len(p.s.Targets) {
+		return most
+	}
+	return min(most, max(serve/halves, 1))
 }

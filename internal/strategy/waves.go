@@ -36,7 +36,7 @@ func (p *planner) forward() {
 		return
 	}
 	if p.d.Stop == rollout.StopHalted {
-		if !p.settled(p.setting(p.shareWithin(wave), nil)) {
+		if !p.settled(p.setting(p.shareWithin(wave), nil)) || p.awaitWorkOfFailed() {
 			return
 		}
 		p.giveUpAll("")
@@ -85,7 +85,7 @@ func (p *planner) closeWave(wave int) {
 // leaveWave goes on to the next wave, or to the end.
 func (p *planner) leaveWave(wave int) {
 	last := wave == len(p.spec.Waves)
-	if last && !p.seenLately() {
+	if last && (p.awaitWorkOfFailed() || !p.seenLately()) {
 		return
 	}
 	p.event(rollout.EventWaveFinished, wave, p.passedBy(wave))
