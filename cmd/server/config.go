@@ -81,14 +81,8 @@ func (c *Config) complete() error {
 	if strings.HasPrefix(c.AdminAddr, ":") {
 		c.AdminAddr = "127.0.0.1" + c.AdminAddr
 	}
-	if c.MaxCalls < 0 {
-		return errors.New("--max-calls must be at least 1, or 0 for the default")
-	}
-	if c.Lease < minLease {
-		return fmt.Errorf("--lease must be at least %s", minLease)
-	}
-	if c.RouterInterval < 0 || c.RouterInterval > 0 && c.RouterInterval < minRouterInterval {
-		return fmt.Errorf("--router-interval must be at least %s, or 0 to leave routers alone between deployments", minRouterInterval)
+	if err := c.checkBounds(); err != nil {
+		return err
 	}
 	for _, text := range c.AllowCIDR {
 		network, err := netip.ParsePrefix(text)
@@ -102,6 +96,20 @@ func (c *Config) complete() error {
 		return err
 	}
 	return errors.Join(c.completeRetain(), c.checkPublicURL(), c.completeWho(), c.completeStateDir())
+}
+
+// checkBounds refuses numbers and times outside of what they can mean.
+func (c *Config) checkBounds() error {
+	switch {
+	case c.MaxCalls < 0:
+		return errors.New("--max-calls must be at least 1, or 0 for the default")
+	case c.Lease < minLease:
+		return fmt.Errorf("--lease must be at least %s", minLease)
+	case c.RouterInterval < 0 || c.RouterInterval > 0 && c.RouterInterval < minRouterInterval:
+		return fmt.Errorf("--router-interval must be at least %s, or 0 to leave routers alone between deployments", minRouterInterval)
+	default:
+		return nil
+	}
 }
 
 func (c *Config) completeRetain() (err error) {

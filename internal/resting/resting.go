@@ -240,6 +240,7 @@ func (w *watch) save(ctx context.Context, step rollout.SavedRouter) bool {
 		return false
 	case rollout.CodeLost:
 		return false
+	default:
 	}
 	w.loop.Log.WarnContext(ctx, "what is known of a router at rest could not be written down", "service", w.router.Service,
 		"environment", w.router.Environment, "error", err)

@@ -72,7 +72,8 @@ func (s *Store) ClaimRouters(ctx context.Context, replica string, mine []string,
 
 func claimRouters(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) ([]rollout.ClaimedRouter, error) {
 	claimed, err := all(ctx, tx, func(row pgx.CollectableRow) (rollout.ClaimedRouter, error) {
-		c := rollout.ClaimedRouter{Owner: args["replica"].(string)}
+		var c rollout.ClaimedRouter
+		c.Owner, _ = args["replica"].(string)
 		err := row.Scan(&c.Service, &c.Environment, &c.Epoch, &c.Snapshot.Deployment.ID, &c.Resting, (*instant)(&c.Now))
 		return c, err //nolint:wrapcheck // the caller says what was tried
 	}, claimRestingSQL, args)

@@ -44,8 +44,9 @@ func durationsSQL() string {
 func (s *Store) Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error) {
 	var t rollout.DurationTally
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
-		known, err := false, error(nil)
-		if t, known, err = readDurations(ctx, tx, scopes, window); err != nil || known {
+		read, known, err := readDurations(ctx, tx, scopes, window)
+		if err != nil || known {
+			t = read
 			return err
 		}
 		t, err = judgeDurations(ctx, tx, scopes, window)
@@ -90,13 +91,9 @@ func readDurations(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes, window
 			t.Succeeded++
 		}
 	}
-	var stale []figuresDay
-	for i := range days {
-		if !days[i].fresh() {
-			stale = append(stale, days[i])
-		} else if err := eachDuration(days[i].figures, days[i].day.UnixMicro(), add); err != nil {
-			return t, false, err
-		}
+	stale, err := addFreshDays(days, add)
+	if err != nil {
+		return t, false, err
 	}
 	rows, err := endedOn(ctx, tx, stale, fmt.Sprintf(` LIMIT %d`, maxJudged+1))
 	if err != nil || len(rows) > maxJudged {
@@ -110,6 +107,18 @@ func readDurations(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes, window
 	spread := spreadOf(took)
 	t.Count, t.P50, t.P95 = spread.Count, spread.P50, spread.P95
 	return t, true, nil
+}
+
+// addFreshDays adds the durations of the days whose figures hold, and gives the other days.
+func addFreshDays(days []figuresDay, add func(*duration)) (stale []figuresDay, err error) {
+	for i := range days {
+		if !days[i].fresh() {
+			stale = append(stale, days[i])
+		} else if err := eachDuration(days[i].figures, days[i].day.UnixMicro(), add); err != nil {
+			return nil, err
+		}
+	}
+	return stale, nil
 }
 
 // durationDaysSQL lists the days on which a deployment ended that was created at the n-th parameter or later.

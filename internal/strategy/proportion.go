@@ -58,18 +58,22 @@ func divide(sum int, full []int) []int {
 		}
 		rest -= list[i]
 	}
-	order := make([]int, len(full))
+	level(list, rest, func(i int) int { return sum*full[i] - list[i]*total })
+	return list
+}
+
+// level gives out what is over, or takes back what is too much, one by one: first where most is lacking, or least.
+func level(list []int, rest int, lacks func(i int) int) {
+	order := make([]int, len(list))
 	for i := range order {
 		order[i] = i
 	}
+	step := 1
+	if rest < 0 {
+		step = -1
+	}
 	for moved := true; rest != 0 && moved; {
-		step := 1
-		if rest < 0 {
-			step = -1
-		}
-		slices.SortStableFunc(order, func(a, b int) int {
-			return step * ((sum*full[b] - list[b]*total) - (sum*full[a] - list[a]*total))
-		})
+		slices.SortStableFunc(order, func(a, b int) int { return step * (lacks(b) - lacks(a)) })
 		moved = false
 		for _, i := range order {
 			if next := list[i] + step; rest != 0 && next >= 1 && next <= maxWeight {
@@ -77,5 +81,4 @@ func divide(sum int, full []int) []int {
 			}
 		}
 	}
-	return list
 }

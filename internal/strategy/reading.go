@@ -60,19 +60,27 @@ func RouterDiffers(d *rollout.Deployment, want *rollout.Setting, r *rollout.Rout
 // backendDiffers says where one target's weight is not as wanted. At a router that others work on by hand (byHand), a target
 // that somebody else keeps out stays out, and what Rollcall itself has taken out must not be held any more to be back.
 func backendDiffers(r *rollout.RouterState, want rollout.Backend, is *rollout.BackendReading, byHand bool) string {
-	ours := r != nil && slices.Contains(r.TakenOut, want.Target)
-	switch {
-	case byHand && want.Weight == 0 && (is.HeldBy != "" || !ours && heldBy(r, want.Target) == rollout.HeldByWeight):
-		return ""
-	case byHand && want.Weight > 0 && ours && is.HeldBy != "":
-		return fmt.Sprintf("weight %d in %s, not %d in rotation", is.Weight, is.HeldBy, want.Weight)
-	case byHand && want.Weight > 0 && is.Weight == 0 && !ours && len(r.Known()) > 0:
-		return ""
-	case is.Weight != want.Weight:
-		return fmt.Sprintf("weight %s, not %d", weightWord(is.Weight), want.Weight)
-	default:
-		return ""
+	if byHand {
+		ours := r != nil && slices.Contains(r.TakenOut, want.Target)
+		if ours && want.Weight > 0 && is.HeldBy != "" {
+			return fmt.Sprintf("weight %d in %s, not %d in rotation", is.Weight, is.HeldBy, want.Weight)
+		}
+		if leftByHand(r, want, is, ours) {
+			return ""
+		}
 	}
+	if is.Weight != want.Weight {
+		return fmt.Sprintf("weight %s, not %d", weightWord(is.Weight), want.Weight)
+	}
+	return ""
+}
+
+// leftByHand reports whether a target that Rollcall has taken out (ours), or somebody else, is out as it may be.
+func leftByHand(r *rollout.RouterState, want rollout.Backend, is *rollout.BackendReading, ours bool) bool {
+	if want.Weight == 0 {
+		return is.HeldBy != "" || !ours && heldBy(r, want.Target) == rollout.HeldByWeight
+	}
+	return is.Weight == 0 && !ours && len(r.Known()) > 0
 }
 
 func sharesDiffer(d *rollout.Deployment, want rollout.Shares, r *rollout.RouterReading) string {

@@ -181,35 +181,40 @@ func applyRoute(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout
 	}
 	d.Progress.Router = &r
 	r.Open = false
-	kind := rollout.EventTrafficResult
 	answer := JudgeRoute(d, o)
 	if o.Reading != nil {
 		takeOver(&r, o.Reading)
 		noteReading(&r, o.Reading, now)
 	}
+	kind := applyWrite(d, &r, answer, now)
+	return []rollout.Event{trafficEvent(kind, d, r.Sent, now, answer.Message)}
+}
+
+// applyWrite records the answer to a write, and gives the type of the event that tells of it.
+func applyWrite(d *rollout.Deployment, r *rollout.RouterState, answer rollout.Answer, now time.Time) string {
 	switch answer.Kind {
 	case rollout.AnswerDone, rollout.AnswerAccepted:
-		confirm(d, &r, now)
+		confirm(d, r, now)
 	case rollout.AnswerLost:
 		r.Applied, r.Doubt = nil, true
-		kind = rollout.EventTrafficUnknown
-		retryRoute(d, &r, answer, now)
+		retryRoute(d, r, answer, now)
+		return rollout.EventTrafficUnknown
 	case rollout.AnswerRetry:
 		r.Applied = nil // it may have moved traffic before it failed
-		retryRoute(d, &r, answer, now)
+		retryRoute(d, r, answer, now)
 	case rollout.AnswerNotSent, rollout.AnswerNotStarted:
-		retryRoute(d, &r, answer, now)
+		retryRoute(d, r, answer, now)
 	case rollout.AnswerRefused, rollout.AnswerFenced:
-		if raiseRouterFence(&r, answer, now) {
-			retryRoute(d, &r, answer, now)
+		if raiseRouterFence(r, answer, now) {
+			retryRoute(d, r, answer, now)
 			break
 		}
 		r.Applied = nil // refused halfway through, or another write came after the last that is known
-		retryRoute(d, &r, answer, now)
+		retryRoute(d, r, answer, now)
 		r.Tries = d.Spec.Traffic.Retries + 1
 		r.Refused = answer.Kind == rollout.AnswerRefused && r.Step == 1 && r.Sent.Attempt == 1
 	}
-	return []rollout.Event{trafficEvent(kind, d, r.Sent, now, answer.Message)}
+	return rollout.EventTrafficResult
 }
 
 // raiseRouterFence reports whether a 409 is answered with a higher fence: once in a deployment, when it names a higher one, or

@@ -36,14 +36,19 @@ func (p *planner) forward() {
 		return
 	}
 	if p.d.Stop == rollout.StopHalted {
-		if !p.settled(p.setting(p.shareWithin(wave), nil)) || p.awaitWorkOfFailed() {
-			return
-		}
-		p.giveUpAll("")
-		p.finish(rollout.StateFailed)
+		p.endHalted(wave)
 		return
 	}
 	p.closeWave(wave)
+}
+
+// endHalted ends a deployment that has halted, once nothing is at work and traffic is where it belongs.
+func (p *planner) endHalted(wave int) {
+	if !p.settled(p.setting(p.shareWithin(wave), nil)) || p.awaitWorkOfFailed() {
+		return
+	}
+	p.giveUpAll("")
+	p.finish(rollout.StateFailed)
 }
 
 // putOffCalls leaves calls to the next decision, which follows at once and knows whether too many have failed by then.
