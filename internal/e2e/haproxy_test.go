@@ -32,6 +32,7 @@ defaults
   timeout client 30s
   timeout server 30s
   timeout connect 5s
+  timeout check 5s
 frontend front
   bind fd@4
   default_backend checkout
