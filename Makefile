@@ -64,8 +64,9 @@ chaos: ensure ## Break everything at random, for CHAOS_TIME; CHAOS_SEED=42 break
 chaos-sum: ## Add up how often each fault fired in all runs of make chaos (bin/chaos)
 	@$(GO) run ./internal/e2e/chaos/sum
 
-# These break the fences, the write-ahead, the memory of people's intents, the idempotency and the belief in checks.
-CHAOS_BREAKS := nothing-is-fenced,result-before-call,verb-in-memory,idempotency-in-memory,fence-stands,version-not-checked
+# These break the fences, the write-ahead, the memory of people's intents, the idempotency, the belief in checks and the look at
+# routers.
+CHAOS_BREAKS := nothing-is-fenced,result-before-call,verb-in-memory,idempotency-in-memory,fence-stands,version-not-checked,drift-not-looked-for
 
 .PHONY: chaos-breaks
 chaos-breaks: ensure ## Break the product on purpose, and demand that chaos finds it within CHAOS_TIME; BREAK=epoch
