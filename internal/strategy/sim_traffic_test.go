@@ -249,7 +249,7 @@ func (s *sim) checkInPlace(w *rollout.Setting) {
 	well := 0
 	for i := range s.live.Targets {
 		t := &s.live.Targets[i]
-		if t.State == rollout.TargetUpdated {
+		if t.State == rollout.TargetUpdated && i != s.liveBook.held {
 			well++
 		}
 		if w.NewWeight == 100 && !t.Settled() {
