@@ -11,7 +11,7 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 PKG ?= ./...
 RACE ?=
 ARGS ?=
-TESTFLAGS := $(if $(RACE),-race) $(ARGS)
+TESTFLAGS := -timeout=45m $(if $(RACE),-race) $(ARGS)
 
 # CHAOS_TIME is for how long `make chaos` breaks things; CHAOS_SEED and CHAOS_ROUND play again what a run has shown.
 CHAOS_TIME ?= 10m

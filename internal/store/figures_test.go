@@ -298,7 +298,10 @@ func TestFigures_APreviousServersRoleNeedsNoNewRights(t *testing.T) {
 	must(t, owner.GrantTo(ctx(t), role))
 	must(t, owner.Migrate(ctx(t)))
 	s := openAt(t, as(t, url, role))
-	lived(t, s)
+	exec(t, s, `INSERT INTO deployments (id, service, environment, kind, strategy, spec, state, direction, created_at, started_at, next_run_at)
+		VALUES (gen_random_uuid(), 'previous', 'production', 'deploy', 'rolling', '{}', 'in_progress', 'forward', $1, $1, $1)`, noon)
+	exec(t, s, `UPDATE deployments SET state = 'completed', finished_at = $1, counts = '{"updated": 1, "failed": 0, "unknown": 0, "rolled_back": 0}',
+		result = '{"success": true}' WHERE service = 'previous'`, minute(5))
 	refreshed(t, owner)
 	must(t, owner.GrantTo(ctx(t), role))
 	lived(t, s)
