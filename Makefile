@@ -58,7 +58,7 @@ sim: ## Play many random rollouts through the planner; SEEDS=1000000, or SEED=42
 .PHONY: chaos
 chaos: ensure ## Break everything at random, for CHAOS_TIME; CHAOS_SEED=42 breaks the same again, CHAOS_ROUND=7 only one round
 	CHAOS_TIME=$(CHAOS_TIME) CHAOS_SEED=$(CHAOS_SEED) CHAOS_ROUND=$(CHAOS_ROUND) \
-		$(GO) test -count=1 -timeout=24h -v -run='WhateverDies' $(ARGS) ./internal/e2e
+		$(GO) test -count=1 -timeout=24h -v -run='^TestChaos_' $(ARGS) ./internal/e2e
 
 .PHONY: chaos-sum
 chaos-sum: ## Add up how often each fault fired in all runs of make chaos (bin/chaos)
@@ -75,7 +75,7 @@ chaos-breaks: ensure ## Break the product on purpose, and demand that chaos find
 .PHONY: sweep
 sweep: ensure ## Kill the server just before and just after everything that can be seen of five rollouts
 	ROLLCALL_SWEEP=all $(GO) run ./internal/dbtest/serve -- \
-		$(GO) test -count=1 -timeout=60m -parallel=4 -run=JustBeforeAndJustAfter $(ARGS) ./internal/e2e
+		$(GO) test -count=1 -timeout=60m -parallel=4 -run=^TestSweep_ $(ARGS) ./internal/e2e
 
 .PHONY: breaks
 breaks: ensure ## Break the product in every way that internal/breaks lists, and demand that a test fails; BREAK=epoch

@@ -56,7 +56,7 @@ func locksOlder(statement string, made []string) bool {
 	})
 }
 
-func TestNoMigrationHoldsUpWhoComesAfterItForLong(t *testing.T) {
+func TestMigrations_HoldNoLongLocks(t *testing.T) {
 	t.Parallel()
 	files, err := fs.Glob(migrations.FS, "*.sql")
 	if err != nil || len(files) == 0 {
@@ -73,7 +73,7 @@ func TestNoMigrationHoldsUpWhoComesAfterItForLong(t *testing.T) {
 	}
 }
 
-func TestTheRuleCatchesWhatHoldsUpOthers(t *testing.T) {
+func TestMigrations_RuleCatchesLongLocks(t *testing.T) {
 	t.Parallel()
 	const set = "SET LOCAL lock_timeout = '1200ms'; "
 	for sql, want := range map[string]int{
@@ -111,7 +111,7 @@ func unrepeatable(sql string) (names []string) {
 	return names
 }
 
-func TestMigrations_AnIndexThatWasCutOffIsBuiltAnew(t *testing.T) {
+func TestMigrations_InvalidIndexIsRebuilt(t *testing.T) {
 	t.Parallel()
 	files, err := fs.Glob(migrations.FS, "*.sql")
 	if err != nil {

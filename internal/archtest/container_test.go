@@ -66,7 +66,7 @@ func compose(t *testing.T) (map[string]composed, map[string]string) {
 	return file.Services, files
 }
 
-func TestTheContainersOfRollcallMayDoNothingThatTheyNeedNot(t *testing.T) {
+func TestCompose_ContainersHaveMinimalRights(t *testing.T) {
 	t.Parallel()
 	services, _ := compose(t)
 	ours := 0
@@ -93,7 +93,7 @@ func TestTheContainersOfRollcallMayDoNothingThatTheyNeedNot(t *testing.T) {
 	}
 }
 
-func TestSecretsOfContainersAreFilesAndTheServersDoNotKnowTheOwners(t *testing.T) {
+func TestCompose_SecretsAreFiles(t *testing.T) {
 	t.Parallel()
 	services, files := compose(t)
 	for name, s := range services {
@@ -130,7 +130,7 @@ func TestSecretsOfContainersAreFilesAndTheServersDoNotKnowTheOwners(t *testing.T
 	}
 }
 
-func TestTheImageRunsAsAnOrdinaryUserAndHasWhatRepositoriesNeed(t *testing.T) {
+func TestImage_RunsAsOrdinaryUser(t *testing.T) {
 	t.Parallel()
 	text := string(atRoot(t, "Dockerfile"))
 	last := text[strings.LastIndex(text, "\nFROM "):]

@@ -131,7 +131,7 @@ func decodes(f file) bool {
 	return false
 }
 
-func TestEveryDecoderHasAFuzzTarget(t *testing.T) {
+func TestDecoders_EachHasAFuzzTarget(t *testing.T) {
 	t.Parallel()
 	rows, files := decoders(), tree(t)
 	for _, f := range files {

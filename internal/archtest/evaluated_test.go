@@ -18,7 +18,7 @@ func programs() []string {
 }
 
 // Nothing that a request says is a program, a template or an expression.
-func TestNothingThatARequestSaysIsEvaluated(t *testing.T) {
+func TestEvaluation_RequestTextIsNeverRun(t *testing.T) {
 	t.Parallel()
 	for _, f := range tree(t) {
 		if slices.ContainsFunc([]string{"internal/breaks", "internal/dbtest", "internal/e2e"}, func(p string) bool { return strings.HasPrefix(f.pkg, p) }) {
@@ -49,7 +49,7 @@ func TestNothingThatARequestSaysIsEvaluated(t *testing.T) {
 }
 
 // There is no switch that turns the check of the other side off.
-func TestTheOtherSideOfTLSIsAlwaysChecked(t *testing.T) {
+func TestTLS_PeerIsAlwaysVerified(t *testing.T) {
 	t.Parallel()
 	for _, f := range tree(t) {
 		ast.Inspect(f.ast, func(n ast.Node) bool {

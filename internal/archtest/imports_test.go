@@ -54,7 +54,7 @@ func table() []row {
 	}
 }
 
-func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
+func TestImports_FollowTheTable(t *testing.T) {
 	t.Parallel()
 	for _, f := range tree(t) {
 		for _, broken := range badImports(f) {
@@ -63,7 +63,7 @@ func TestPackagesImportOnlyWhatTheTableAllows(t *testing.T) {
 	}
 }
 
-func TestNoProgramIsBuiltFromTestCode(t *testing.T) {
+func TestImports_NoProgramUsesTestCode(t *testing.T) {
 	t.Parallel()
 	for _, f := range tree(t) {
 		if strings.HasPrefix(f.pkg, "internal/dbtest") || strings.HasPrefix(f.pkg, "internal/e2e") || f.pkg == "internal/storetest" {
@@ -77,7 +77,7 @@ func TestNoProgramIsBuiltFromTestCode(t *testing.T) {
 	}
 }
 
-func TestTheTableCatchesAForbiddenImport(t *testing.T) {
+func TestImports_RuleCatchesForbidden(t *testing.T) {
 	t.Parallel()
 	for _, forbidden := range []file{
 		source(t, "internal/rollout", `import _ "rollcall/internal/strategy"`),

@@ -6,7 +6,7 @@ import (
 )
 
 // A server without an ErrorLog complains in plain text, beside the log that people collect.
-func TestEveryListenerComplainsIntoTheLog(t *testing.T) {
+func TestListeners_HaveAnErrorLog(t *testing.T) {
 	t.Parallel()
 	servers := 0
 	for _, f := range tree(t) {
@@ -23,7 +23,7 @@ func TestEveryListenerComplainsIntoTheLog(t *testing.T) {
 	}
 }
 
-func TestAListenerWithoutAnErrorLogIsCaught(t *testing.T) {
+func TestListeners_RuleCatchesMissingErrorLog(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]int{
 		`var s = http.Server{}`: 1, `var s = &http.Server{Handler: nil}`: 1, `var s http.Server`: 1, `var s = new(http.Server)`: 1,

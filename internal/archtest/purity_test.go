@@ -28,7 +28,7 @@ func clock() []string {
 	return []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}
 }
 
-func TestThePlannerAndTheWordsArePure(t *testing.T) {
+func TestPurity_PlannerAndCoreArePure(t *testing.T) {
 	t.Parallel()
 	for _, f := range tree(t) {
 		if slices.Contains(pure(), f.pkg) {
@@ -39,7 +39,7 @@ func TestThePlannerAndTheWordsArePure(t *testing.T) {
 	}
 }
 
-func TestThePurityRuleCatchesEachWayOut(t *testing.T) {
+func TestPurity_RuleCatchesEachViolation(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{
 		"import \"time\"\nvar _ = time.Now()",

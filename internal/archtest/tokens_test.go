@@ -9,7 +9,7 @@ import (
 
 // The type forbids ==, so there are two ways left to compare hashes of tokens: its own, and their bytes. The first takes
 // constant time, and only the store, which compares nothing, sees the bytes.
-func TestHashesOfTokensAreComparedInConstantTimeAlone(t *testing.T) {
+func TestTokens_HashesCompareInConstantTime(t *testing.T) {
 	t.Parallel()
 	var compared, uncomparable bool
 	for _, f := range tree(t) {

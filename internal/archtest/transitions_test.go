@@ -9,7 +9,7 @@ import (
 
 const onePlace = "all transitions of a target live in internal/strategy, so that they can be read, and proved, in one place"
 
-func TestATargetsTransitionsLiveInThePlannerAlone(t *testing.T) {
+func TestTransitions_LiveInPlannerOnly(t *testing.T) {
 	t.Parallel()
 	for _, f := range tree(t) {
 		for _, broken := range transitions(f) {
@@ -18,7 +18,7 @@ func TestATargetsTransitionsLiveInThePlannerAlone(t *testing.T) {
 	}
 }
 
-func TestTheTransitionRuleCatchesEachAssignment(t *testing.T) {
+func TestTransitions_RuleCatchesAssignments(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{
 		"func f() { t.Phase = p }",

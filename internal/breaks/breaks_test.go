@@ -17,7 +17,7 @@ func root(t *testing.T) string {
 }
 
 // A break that no longer applies, or does not compile, would catch nothing and look as if all was well.
-func TestEveryBreakStillAppliesAndCompiles(t *testing.T) {
+func TestMutants_ApplyAndCompile(t *testing.T) {
 	t.Parallel()
 	all, err := All()
 	if err != nil {
@@ -48,7 +48,7 @@ func TestEveryBreakStillAppliesAndCompiles(t *testing.T) {
 	}
 }
 
-func TestABreakIsReadAsItIsWritten(t *testing.T) {
+func TestParse_ReadsMutant(t *testing.T) {
 	t.Parallel()
 	b, err := parse("Nothing is stored\n\nAll is lost.\n\nfile a/b.go\n \tx := 1\n-\tstore(x)\n+\t_ = x\n\ntest ./a TestA/B\n")
 	if err != nil {
@@ -68,7 +68,7 @@ func TestABreakIsReadAsItIsWritten(t *testing.T) {
 	}
 }
 
-func TestABreakThatDoesNotApplyIsRefused(t *testing.T) {
+func TestOverlay_RefusesMismatch(t *testing.T) {
 	t.Parallel()
 	b := Break{Edits: []Edit{{File: "internal/breaks/breaks.go", Old: "no such text", New: "x"}}}
 	if _, err := b.Overlay(root(t), t.TempDir()); err == nil {

@@ -31,7 +31,7 @@ func count(t *testing.T, address, sql string) int {
 
 const tables = `SELECT count(*) FROM information_schema.tables WHERE table_name = 'deployments'`
 
-func TestANewDatabaseHasTheSchemaAndAnEmptyOneHasNot(t *testing.T) {
+func TestDatabase_NewHasSchemaEmptyHasNone(t *testing.T) {
 	t.Parallel()
 	if n := count(t, dbtest.New(t), tables); n != 1 {
 		t.Errorf("a new database has %d tables called deployments, not 1", n)
@@ -41,7 +41,7 @@ func TestANewDatabaseHasTheSchemaAndAnEmptyOneHasNot(t *testing.T) {
 	}
 }
 
-func TestADatabaseIsGoneAfterItsTest(t *testing.T) {
+func TestDatabase_IsDroppedAfterTest(t *testing.T) {
 	t.Parallel()
 	var address string
 	t.Run("inner", func(t *testing.T) { address = dbtest.New(t) })
@@ -54,7 +54,7 @@ func TestADatabaseIsGoneAfterItsTest(t *testing.T) {
 	}
 }
 
-func TestAStoppedServerLeavesNothingBehind(t *testing.T) {
+func TestServer_StopLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s, err := dbtest.Start()
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"rollcall/internal/fleet"
 )
 
-// BenchmarkAgainstABareLoop compares a deployment through the server, on its own durable Postgres, with a loop that
+// BenchmarkRollout_AgainstPlainLoop compares a deployment through the server, on its own durable Postgres, with a loop that
 // makes the same calls with the same concurrency and remembers nothing. The figures are ratios of the two in one run: of the
 // whole, from the POST to the answer that it has ended, and of the deployment's own duration, which the loop has alone.
-func BenchmarkAgainstABareLoop(b *testing.B) {
+func BenchmarkRollout_AgainstPlainLoop(b *testing.B) {
 	for _, c := range []struct {
 		targets, batch int
 		answer         time.Duration

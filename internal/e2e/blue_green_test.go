@@ -73,7 +73,7 @@ func assertServes(p *process, b *balancer, d deployment, slot string) {
 	}
 }
 
-func TestABlueGreenDeploymentSwitchesOnceAndAlternates(t *testing.T) {
+func TestBlueGreen_SwitchesOnceAndAlternates(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 6)
 	b := newBalancer(t, f, twoSides)
@@ -105,7 +105,7 @@ func TestABlueGreenDeploymentSwitchesOnceAndAlternates(t *testing.T) {
 	}
 }
 
-func TestTheOldSlotServesAgainByOneWriteWhileItIsKept(t *testing.T) {
+func TestBlueGreen_KeptSlotReturnsByOneWrite(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	b := newBalancer(t, f, twoSides)
@@ -129,7 +129,7 @@ func TestTheOldSlotServesAgainByOneWriteWhileItIsKept(t *testing.T) {
 	assertRuns(t, f, half(own, allRun("v3"), 4))
 }
 
-func TestASickTargetWhileTheOldSlotIsKeptSwitchesBack(t *testing.T) {
+func TestBlueGreen_UnhealthyWhileKeptSwitchesBack(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	b := newBalancer(t, f, twoSides)
@@ -146,7 +146,7 @@ func TestASickTargetWhileTheOldSlotIsKeptSwitchesBack(t *testing.T) {
 	}
 }
 
-func TestAFailingTargetOfTheIdleSlotLeavesTrafficWhereItWas(t *testing.T) {
+func TestBlueGreen_IdleFailureLeavesTraffic(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 6)
 	f.Targets[4].Next(fleet.Behaviour{Status: 500}, fleet.Behaviour{Status: 500})
@@ -161,7 +161,7 @@ func TestAFailingTargetOfTheIdleSlotLeavesTrafficWhereItWas(t *testing.T) {
 	b.assertDrained(t)
 }
 
-func TestASwitchWaitsForPromote(t *testing.T) {
+func TestBlueGreen_SwitchWaitsForPromote(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	b := newBalancer(t, f, twoSides)
@@ -180,7 +180,7 @@ func TestASwitchWaitsForPromote(t *testing.T) {
 	assertShares(t, b, 0, 100)
 }
 
-func TestASwitchThatTheRouterDoesNotConfirmDoesNotSucceed(t *testing.T) {
+func TestBlueGreen_UnconfirmedSwitchFails(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for i, how := range []fault{refuses, fails, failsLate, hangs, hangsLate, contradict} {
@@ -216,7 +216,7 @@ func TestASwitchThatTheRouterDoesNotConfirmDoesNotSucceed(t *testing.T) {
 	}
 }
 
-func TestWithoutSlotsABlueGreenDeploymentSwitchesWhenAllAreVerified(t *testing.T) {
+func TestBlueGreen_NoSlotsSwitchesWhenVerified(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for _, failing := range []bool{false, true} {

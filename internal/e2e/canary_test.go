@@ -53,7 +53,7 @@ func assertEnd(p *process, d deployment, state string, success bool) {
 	}
 }
 
-func TestACanaryRaisesTheNewSidesShareStageByStage(t *testing.T) {
+func TestCanary_WeightRisesByStage(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 10)
 	b := newBalancer(t, f, twoSides)
@@ -89,7 +89,7 @@ func assertStages(t *testing.T, b *balancer, called map[int]int) {
 	}
 }
 
-func TestTheFirstStageOfASmallFleetIsOneTarget(t *testing.T) {
+func TestCanary_FirstStageOfFewTargetsIsOne(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 3)
 	b := newBalancer(t, f, twoSides)
@@ -101,7 +101,7 @@ func TestTheFirstStageOfASmallFleetIsOneTarget(t *testing.T) {
 	b.assertDrained(t)
 }
 
-func TestAStageThatWaitsForPromoteKeepsItsShareUntilThen(t *testing.T) {
+func TestCanary_GateKeepsWeightUntilPromote(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 10)
 	b := newBalancer(t, f, twoSides)
@@ -146,7 +146,7 @@ func promoteAtOnce(p *process, id string, wave int) {
 	all.Wait()
 }
 
-func TestACanaryWhoseDeploysAllFailDoesNotSucceed(t *testing.T) {
+func TestCanary_AllDeploysFailedIsFailed(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for name, does := range map[string]fleet.Behaviour{
@@ -179,7 +179,7 @@ func TestACanaryWhoseDeploysAllFailDoesNotSucceed(t *testing.T) {
 	}
 }
 
-func TestATargetThatFallsSickInTheBakeTurnsTheCanaryRound(t *testing.T) {
+func TestCanary_UnhealthyDuringBakeRollsBack(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 10)
 	b := newBalancer(t, f, twoSides)
@@ -203,7 +203,7 @@ func TestATargetThatFallsSickInTheBakeTurnsTheCanaryRound(t *testing.T) {
 	}
 }
 
-func TestCanary_HalfOfWhatServesStaysInService(t *testing.T) {
+func TestCanary_HalfStaysInService(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 10)
 	b := newBalancer(t, f, twoSides)

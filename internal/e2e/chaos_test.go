@@ -51,9 +51,9 @@ var brief = chaos.Size{
 	For: 15 * time.Second,
 }
 
-// TestWhateverDiesEveryPromiseIsKept breaks things as a seed says: one small round, or as many as fit into CHAOS_TIME.
+// TestChaos_EveryGuaranteeHolds breaks things as a seed says: one small round, or as many as fit into CHAOS_TIME.
 // CHAOS_SEED and CHAOS_ROUND play again what another run has played.
-func TestWhateverDiesEveryPromiseIsKept(t *testing.T) {
+func TestChaos_EveryGuaranteeHolds(t *testing.T) {
 	seed := rand.Uint64()
 	if given := os.Getenv("CHAOS_SEED"); given != "" {
 		var err error

@@ -95,7 +95,7 @@ func (c *companion) kinds() map[string]struct {
 	}
 }
 
-func TestEachTypeOfCheckDecidesADeployment(t *testing.T) {
+func TestChecks_EachTypeDecides(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), fits(t))
 	for _, name := range []string{"grpc", "json", "prometheus", "command"} {
@@ -144,7 +144,7 @@ func (p *process) reported(service, id string) [3]string {
 	return seen
 }
 
-func TestADegradedTargetPassesAndIsReportedWithTheReason(t *testing.T) {
+func TestChecks_DegradedPassesWithReason(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), fits(t))
 	for name, c := range map[string]struct {
@@ -185,7 +185,7 @@ func TestADegradedTargetPassesAndIsReportedWithTheReason(t *testing.T) {
 	}
 }
 
-func TestChecksCanBeTriedOnARealTargetBeforeTheyAreRegistered(t *testing.T) {
+func TestChecks_TryBeforeRegistering(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), fits(t))
 	f := newFleet(t, 1, "v2")

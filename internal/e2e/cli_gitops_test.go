@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/fleet"
 )
 
-func TestSourcesAreMadeReadSyncedAndForgottenFromTheCommandLine(t *testing.T) {
+func TestCLI_SourcesLifecycle(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v0")
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")
@@ -51,7 +51,7 @@ func TestSourcesAreMadeReadSyncedAndForgottenFromTheCommandLine(t *testing.T) {
 	}
 }
 
-func TestGitOpsCommandsPrintWhatTheAPIAnswersAsJSONAndAreRefusedToViewers(t *testing.T) {
+func TestCLI_GitopsJSONAndRoles(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")

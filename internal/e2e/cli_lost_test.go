@@ -76,9 +76,9 @@ func (l *lossy) rollcall(t *testing.T, meanwhile func(), args ...string) ran {
 	return r
 }
 
-// TestCLI_LostAnswerOfACommandIsRepeatedWithItsKey loses the answer of each command until what it asked for is over, so that
+// TestCLI_LostResponseIsRepeatedWithKey loses the answer of each command until what it asked for is over, so that
 // another one of it would do something else.
-func TestCLI_LostAnswerOfACommandIsRepeatedWithItsKey(t *testing.T) {
+func TestCLI_LostResponseIsRepeatedWithKey(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	way := newLossy(t, p)
@@ -149,8 +149,8 @@ func TestCLI_LostAnswerOfACommandIsRepeatedWithItsKey(t *testing.T) {
 	})
 }
 
-// TestCLI_KeyFindsOutWhatBecameOfACommand: who gave up says how to find out, and that does nothing a second time.
-func TestCLI_KeyFindsOutWhatBecameOfACommand(t *testing.T) {
+// TestCLI_KeyFindsCommandOutcome: who gave up says how to find out, and that does nothing a second time.
+func TestCLI_KeyFindsCommandOutcome(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t))

@@ -107,7 +107,7 @@ func written(t *testing.T, name, text string) string {
 	return path
 }
 
-func TestTheCommandLineDrivesTheWholeLifeOfADeployment(t *testing.T) {
+func TestCLI_DrivesWholeDeployment(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	p := serve(t, dbtest.New(t))
@@ -167,7 +167,7 @@ func (p *process) awaitGate(id string, wave int) {
 	})
 }
 
-func TestEveryCommandPrintsWhatTheAPIAnswersAsJSON(t *testing.T) {
+func TestCLI_JSONOutputIsAPIResponse(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t))
@@ -201,7 +201,7 @@ func TestEveryCommandPrintsWhatTheAPIAnswersAsJSON(t *testing.T) {
 	}
 }
 
-func TestEachExitCodeMeansWhatItSays(t *testing.T) {
+func TestCLI_ExitCodes(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t))
@@ -251,7 +251,7 @@ func TestEachExitCodeMeansWhatItSays(t *testing.T) {
 	nobody.want(3, "cannot reach Rollcall at http://127.0.0.1:1")
 }
 
-func TestVersionsInAFileStayAsTheyAreWritten(t *testing.T) {
+func TestCLI_VersionsInFileStayAsWritten(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
@@ -276,7 +276,7 @@ health_checks: [{type: http, path: /health, version_pointer: /version, interval:
 		want(0, `"bake": "10ms"`)
 }
 
-func TestTheSameKeyIsTheSameDeployment(t *testing.T) {
+func TestCLI_SameKeySameDeployment(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
@@ -354,7 +354,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestWhoWaitsSurvivesARestartOfTheServer(t *testing.T) {
+func TestCLI_WaitSurvivesServerRestart(t *testing.T) {
 	t.Parallel()
 	f := slowly(t, 12)
 	database, address := dbtest.New(t), "--addr="+freeAddress(t)
@@ -384,7 +384,7 @@ func TestWhoWaitsSurvivesARestartOfTheServer(t *testing.T) {
 	events.wantEnd(130)
 }
 
-func TestWhoInterruptsIsToldThatTheDeploymentGoesOn(t *testing.T) {
+func TestCLI_InterruptReportsDeploymentStillRuns(t *testing.T) {
 	t.Parallel()
 	f := slowly(t, 8)
 	p := serve(t, dbtest.New(t))
@@ -412,7 +412,7 @@ func TestWhoInterruptsIsToldThatTheDeploymentGoesOn(t *testing.T) {
 	silent.wantEnd(130, "interrupted before the server had answered", "--key=job-8")
 }
 
-func TestATerminalShowsBarsThatAreDrawnInPlace(t *testing.T) {
+func TestCLI_TerminalDrawsBarsInPlace(t *testing.T) {
 	t.Parallel()
 	const columns = 64
 	f := slowly(t, 6)
@@ -455,7 +455,7 @@ func TestATerminalShowsBarsThatAreDrawnInPlace(t *testing.T) {
 	}
 }
 
-func TestTokensAreGivenOutUsedAndRevokedFromTheCommandLine(t *testing.T) {
+func TestCLI_TokensLifecycle(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	p.rollcall(t, "tokens", "self").want(0, "admin in */*")
@@ -488,7 +488,7 @@ func TestTokensAreGivenOutUsedAndRevokedFromTheCommandLine(t *testing.T) {
 	p.rollcall(t, "tokens", "list").want(0, "watcher", "revoked")
 }
 
-func TestCompletionKnowsEveryCommandAndFlag(t *testing.T) {
+func TestCompletion_OffersEveryCommandAndFlag(t *testing.T) {
 	t.Parallel()
 	p := &process{t: t, url: "http://127.0.0.1:1"}
 	help := p.rollcall(t, "--help").want(0).out
@@ -520,7 +520,7 @@ func completions() map[string]string {
 	}
 }
 
-func TestFishCompletesWhatBashCompletes(t *testing.T) {
+func TestCompletion_FishEqualsBash(t *testing.T) {
 	t.Parallel()
 	fish := shellOrSkip(t, "fish")
 	p := &process{t: t, url: "http://127.0.0.1:1"}
@@ -539,7 +539,7 @@ func TestFishCompletesWhatBashCompletes(t *testing.T) {
 	}
 }
 
-func TestZshCompletesWhatBashCompletes(t *testing.T) {
+func TestCompletion_ZshEqualsBash(t *testing.T) {
 	t.Parallel()
 	zsh := shellOrSkip(t, "zsh")
 	p := &process{t: t, url: "http://127.0.0.1:1"}

@@ -11,7 +11,7 @@ import (
 )
 
 // What docker-compose.yml does, one container after another, without containers: secrets, role, migration, servers.
-func TestServersWorkOnWhatTheirOwnerHasPreparedAndDoNotKnowItsPassword(t *testing.T) {
+func TestCompose_ServersRunWithoutOwnerPassword(t *testing.T) {
 	t.Parallel()
 	folder := privateFolder(t)
 	postgres, err := localpg.Start(t.Context(), localpg.Config{Dir: filepath.Join(folder, "postgres")})

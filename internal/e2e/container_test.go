@@ -17,7 +17,7 @@ exec unshare --mount sh -c 'mount --make-rprivate / && mount -o remount,bind,ro 
 	exec setpriv --reuid 65532 --regid 65532 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs /mnt/server "$@"' "$SERVER" "$@"
 `
 
-func TestTheServerNeedsNoRootNoCapabilityAndOnlyAFolderForTemporaryFiles(t *testing.T) {
+func TestContainer_ServerNeedsNoPrivileges(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give everything up")
 	}

@@ -36,7 +36,7 @@ func (p *process) says(text string) bool {
 	return strings.Contains(strings.Join(p.lines, "\n"), text)
 }
 
-func TestTheFirstAdminTokenIsPrintedOnceAndStaysGood(t *testing.T) {
+func TestTokens_FirstAdminIsPrintedOnce(t *testing.T) {
 	t.Parallel()
 	state := privateFolder(t)
 	first := serve(t, "", asInProduction("--state-dir="+state)...)
@@ -59,7 +59,7 @@ func TestTheFirstAdminTokenIsPrintedOnceAndStaysGood(t *testing.T) {
 	}
 }
 
-func TestAServerThatNobodyCanEnterSaysHowToGiveATokenAndLetsNobodyIn(t *testing.T) {
+func TestTokens_NoneMeansClosedServerWithHint(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), asInProduction()...)
 	for path, want := range map[string]int{
@@ -78,7 +78,7 @@ func TestAServerThatNobodyCanEnterSaysHowToGiveATokenAndLetsNobodyIn(t *testing.
 	}
 }
 
-func TestDevWithoutAnAdminTokenIsOpenAndSaysSo(t *testing.T) {
+func TestTokens_DevWithoutAdminIsOpenAndLogged(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), "--admin-token=")
 	var self struct{ Name string }
@@ -96,7 +96,7 @@ func TestDevWithoutAnAdminTokenIsOpenAndSaysSo(t *testing.T) {
 	}
 }
 
-func TestARevokedTokenIsRefusedByEveryReplicaFromTheAnswerOn(t *testing.T) {
+func TestTokens_RevokedIsRefusedByAllReplicas(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	one, two := serve(t, database), serve(t, database)
@@ -118,7 +118,7 @@ func TestARevokedTokenIsRefusedByEveryReplicaFromTheAnswerOn(t *testing.T) {
 	}
 }
 
-func TestAProtectedDeploymentCallsNoTargetBeforeSomeoneElseHasPromotedIt(t *testing.T) {
+func TestProtected_NoCallBeforeApproval(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	targets := newFleet(t, 2, "v1")
@@ -158,7 +158,7 @@ func TestAProtectedDeploymentCallsNoTargetBeforeSomeoneElseHasPromotedIt(t *test
 	}
 }
 
-func TestAFloodOfOneTokenIsToldToWaitAndOthersAreServed(t *testing.T) {
+func TestTokens_FloodLimitsOnlyItsToken(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), "--rate-limit=5")
 	var issued struct{ Token string }

@@ -68,7 +68,7 @@ func slowCanary(b *balancer, version string) object {
 	}})
 }
 
-func TestACanaryIsStartedWatchedPausedPromotedAndRolledBackByClicking(t *testing.T) {
+func TestDashboard_DrivesCanaryByClicks(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 10, "v1")
 	for _, target := range f.Targets {
@@ -112,7 +112,7 @@ func TestACanaryIsStartedWatchedPausedPromotedAndRolledBackByClicking(t *testing
 	router.assertSettled(p, id, 0)
 }
 
-func TestAFinishedDeploymentIsRolledBackByANewOneFromItsPage(t *testing.T) {
+func TestDashboard_RollsFinishedDeploymentBack(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, "v1")
 	p := serve(t, dbtest.New(t))
@@ -128,7 +128,7 @@ func TestAFinishedDeploymentIsRolledBackByANewOneFromItsPage(t *testing.T) {
 	assertRuns(t, f, allRun("v1"))
 }
 
-func TestAPageSaysThatItIsStaleAndGoesOnWhereItWas(t *testing.T) {
+func TestDashboard_StalePageSaysSoAndResumes(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 12, "v1")
 	database, address := dbtest.New(t), "--addr="+freeAddress(t)
@@ -183,7 +183,7 @@ const audit = `(() => {
 	return bad;
 })()`
 
-func TestEveryPageCanBeUsedByEverybody(t *testing.T) {
+func TestDashboard_PagesAreAccessible(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 12, "v1")
 	f.Targets[1].Behave(func(b *fleet.Behaviour) { b.Status = http.StatusTeapot })
@@ -255,7 +255,7 @@ func proofIn(t *testing.T, body string) string {
 	return found[1]
 }
 
-func TestThePagesWorkWithoutAScriptAndTakeNoFormOfOthers(t *testing.T) {
+func TestDashboard_WorksWithoutScriptRefusesForeign(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t))
@@ -308,7 +308,7 @@ func TestThePagesWorkWithoutAScriptAndTakeNoFormOfOthers(t *testing.T) {
 }
 
 // What signs somebody in is out of reach of scripts, and is sent by no other site's page.
-func TestTheDashboardsCookiesAndHeadersKeepOthersOut(t *testing.T) {
+func TestDashboard_CookiesAndHeadersAreStrict(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	jar, err := cookiejar.New(nil)
@@ -353,7 +353,7 @@ func plainTransport() http.RoundTripper {
 	return &http.Transport{}
 }
 
-func TestALinkFromAnotherSiteLeadsThereAndNotToSigningIn(t *testing.T) {
+func TestDashboard_ForeignLinkKeepsSession(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	client := &http.Client{Transport: plainTransport(), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -367,7 +367,7 @@ func TestALinkFromAnotherSiteLeadsThereAndNotToSigningIn(t *testing.T) {
 	}
 }
 
-func TestThePagesShowAndOfferOnlyWhatTheTokenAllows(t *testing.T) {
+func TestDashboard_OffersOnlyWhatTokenAllows(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))

@@ -53,7 +53,7 @@ func (p *process) defined() (pairs []string) {
 	return pairs
 }
 
-func TestADefinitionIsChangedOnlyByWhoKnowsItAsItIs(t *testing.T) {
+func TestDefinition_ChangeNeedsCurrentETag(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t))
@@ -85,7 +85,7 @@ func TestADefinitionIsChangedOnlyByWhoKnowsItAsItIs(t *testing.T) {
 	}
 }
 
-func TestServiceEnvironmentAndVersionAreEnoughWhereThereIsADefinition(t *testing.T) {
+func TestDefinition_SuppliesTheRest(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	p := serve(t, dbtest.New(t))
@@ -134,7 +134,7 @@ func (p *process) status(service string) serviceStatus {
 	return s
 }
 
-func TestTheStatusFollowsWhatTheTargetsRun(t *testing.T) {
+func TestStatus_FollowsTargetVersions(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	p := serve(t, dbtest.New(t))
@@ -168,7 +168,7 @@ func assertStatus(t *testing.T, p *process, id, state string, f *fleet.Fleet) {
 	}
 }
 
-func TestTheSummaryCountsWhatHappened(t *testing.T) {
+func TestStats_SummaryCountsDeployments(t *testing.T) {
 	t.Parallel()
 	f, sick := newFleet(t, 2, "v1"), newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
@@ -204,7 +204,7 @@ func TestTheSummaryCountsWhatHappened(t *testing.T) {
 	}
 }
 
-func TestADryRunSaysWhatTheDeploymentThenDoes(t *testing.T) {
+func TestDryRun_PredictsDeployment(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 5)
 	p := serve(t, dbtest.New(t))

@@ -26,7 +26,7 @@ func guideBlock(t *testing.T, language, text string) string {
 	return blockWith(t, blocks, text)
 }
 
-func TestGuide_ThePrivatePostgresIsDumpedAndUpgraded(t *testing.T) {
+func TestGuide_PrivatePostgresDumpAndUpgrade(t *testing.T) {
 	t.Parallel()
 	bin := filepath.Dir(pgProgram(t, "pg_upgrade"))
 	state, work := privateFolder(t), t.TempDir()
@@ -50,7 +50,7 @@ func TestGuide_ThePrivatePostgresIsDumpedAndUpgraded(t *testing.T) {
 }
 
 // Three servers that use all the sessions that they may still all work.
-func TestGuide_ThePoolersSettingsServeThreeServers(t *testing.T) {
+func TestGuide_PoolerSettingsServeThreeServers(t *testing.T) {
 	t.Parallel()
 	var settings []string
 	for line := range strings.Lines(guideBlock(t, "ini", "pool_mode")) {

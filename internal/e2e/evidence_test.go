@@ -21,7 +21,7 @@ func connected(t *testing.T, address string) *pgx.Conn {
 	return conn
 }
 
-func TestVerifyFindsWhatWasDoneToTheEventsOfADeployment(t *testing.T) {
+func TestVerify_FindsTamperedEvents(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	f, p := newFleet(t, 2, "v1"), serve(t, database)
@@ -66,7 +66,7 @@ func TestVerifyFindsWhatWasDoneToTheEventsOfADeployment(t *testing.T) {
 	}
 }
 
-func TestVerifyWithoutANameChecksAllDeployments(t *testing.T) {
+func TestVerify_WithoutNameChecksAll(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	p := serve(t, database)
@@ -96,7 +96,7 @@ func TestVerifyWithoutANameChecksAllDeployments(t *testing.T) {
 	p.rollcall(t, "verify", ids[2]).want(0)
 }
 
-func TestThePrivatePostgresIsUsedAsARoleThatCannotChangeEvents(t *testing.T) {
+func TestPrivatePostgres_RoleCannotChangeEvents(t *testing.T) {
 	t.Parallel()
 	state := privateFolder(t)
 	f, p := newFleet(t, 2, "v1"), serve(t, "", "--state-dir="+state)

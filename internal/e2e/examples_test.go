@@ -52,7 +52,7 @@ func parsed[T any](t *testing.T, path string) (value T) {
 	return value
 }
 
-func TestTheExampleForGitHubActionsDeploys(t *testing.T) {
+func TestExamples_GitHubActionsDeploys(t *testing.T) {
 	t.Parallel()
 	workflow := parsed[struct {
 		Jobs map[string]struct {
@@ -88,7 +88,7 @@ func TestTheExampleForGitHubActionsDeploys(t *testing.T) {
 	p.shell(t, append(steps[:1:1], afterFailure...)).want(0, "web-2")
 }
 
-func TestTheExampleForGitLabDeploysAndRollsBack(t *testing.T) {
+func TestExamples_GitLabDeploysAndRollsBack(t *testing.T) {
 	t.Parallel()
 	type job struct {
 		Script       []string
@@ -112,7 +112,7 @@ func TestTheExampleForGitLabDeploysAndRollsBack(t *testing.T) {
 	assertRuns(t, f, func(int) string { return "v1" })
 }
 
-func TestTheExampleWithCurlAloneDeploysAndOutlivesARestart(t *testing.T) {
+func TestExamples_CurlDeploysAcrossRestart(t *testing.T) {
 	t.Parallel()
 	f := slowly(t, 8)
 	database, address := dbtest.New(t), "--addr="+freeAddress(t)
@@ -159,7 +159,7 @@ func awaitCalls(t *testing.T, f *fleet.Fleet, n int) {
 	}
 }
 
-func TestTheExampleOfAReleaseIsAPlanThatCanBeCarriedOut(t *testing.T) {
+func TestExamples_ReleasePlanIsFeasible(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), "--allow-cidr=10.0.0.0/8")
 	p.rollcall(t, "plan", "-f", filepath.Join(examples, "release.yaml")).want(0, "web-1", "next", "canary; at least")

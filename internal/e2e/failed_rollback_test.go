@@ -44,7 +44,7 @@ func assertLoud(t *testing.T, p *process, d deployment, target, says string) {
 	assertMetric(t, p, `rollcall_deployments{state="failed",strategy="rolling"} 1`)
 }
 
-func TestAFailedRollbackEndsFailedWithTheTrueStateOfEachTargetAndCanBeRetried(t *testing.T) {
+func TestRollback_FailedOneCanBeRetried(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	p := serve(t, dbtest.New(t))
@@ -77,7 +77,7 @@ func TestAFailedRollbackEndsFailedWithTheTrueStateOfEachTargetAndCanBeRetried(t 
 	}
 }
 
-func TestAWayBackThatFailsEndsFailedWithTheTrueStateOfEachTargetAndCanBeRolledBackAgain(t *testing.T) {
+func TestRollback_FailedInPlaceCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	p := serve(t, dbtest.New(t))

@@ -85,7 +85,7 @@ func afterReset(s *stream, enough func(message) bool) (begins string, ids []stri
 }
 
 // What a standby had not received is lost when it takes over, and new events get the numbers of lost ones.
-func TestFailover_StreamsBeginAgainAndLeaveNoEventOut(t *testing.T) {
+func TestFailover_StreamsResumeWithoutGap(t *testing.T) {
 	t.Parallel()
 	db := newFailingOver(t)
 	p := serve(t, db.url)
@@ -141,7 +141,7 @@ func eventIDs(events []eventID) []string {
 }
 
 // With a standby that has every commit, what was answered is there after a failover.
-func TestFailover_NothingAnsweredIsLostWithASynchronousStandby(t *testing.T) {
+func TestFailover_SyncStandbyLosesNoAnsweredWrite(t *testing.T) {
 	t.Parallel()
 	db := newFailingOver(t)
 	db.must(db.primary.WaitForStandby(t.Context()))

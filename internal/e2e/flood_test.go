@@ -17,7 +17,7 @@ import (
 
 // Requests that wait for a lock hold connections to the database; the engine must have some of its own, or rollouts stop
 // and the lease is lost because of what callers do.
-func TestRequestsThatWaitInTheDatabaseHoldUpNoRollout(t *testing.T) {
+func TestFlood_BlockedRequestsDelayNoRollout(t *testing.T) {
 	t.Parallel()
 	f := slowly(t, 6)
 	database := dbtest.New(t)

@@ -53,7 +53,7 @@ func held(t *testing.T, remote string) (address string, waits <-chan struct{}, o
 	return front.URL + u.Path, came, func() { close(door) }
 }
 
-func TestAServerThatFreezesWithACommitInItsHandsDeploysNothingOldWhenItWakes(t *testing.T) {
+func TestGitops_ThawedServerDeploysNothingStale(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 2, "v0")
 	remote, _ := r.overHTTP("a-token")
@@ -137,7 +137,7 @@ func fill(t *testing.T, folder string) (empty func()) {
 	}
 }
 
-func TestAFullDiskLeavesTheLastGoodStateIsVisibleAndBackedOff(t *testing.T) {
+func TestGitops_FullDiskKeepsLastGoodState(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v0")
 	p, folder := onSmallDisk(t, dbtest.New(t), "--allow-file-remotes")
@@ -173,7 +173,7 @@ func TestAFullDiskLeavesTheLastGoodStateIsVisibleAndBackedOff(t *testing.T) {
 	}
 }
 
-func TestABranchThatGoesAndComesBackKeepsItsLastGoodStateMeanwhile(t *testing.T) {
+func TestGitops_VanishedBranchKeepsLastGoodState(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v0")
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")
@@ -204,7 +204,7 @@ func (p *process) issued(role string, scope object) string {
 	return given.Token
 }
 
-func TestViewersSeeSourcesDeployersSyncThemAdminsWriteThemAndSourcesDeployUnderTheirOwnName(t *testing.T) {
+func TestGitops_RolesAndSourcePrincipal(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v0")
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")
@@ -334,7 +334,7 @@ func processList(t *testing.T) string {
 	return all.String()
 }
 
-func TestNoSecretOfASourceIsInAnyAnswerEventLogMetricProcessListOrDump(t *testing.T) {
+func TestGitops_SourceSecretIsNowhereInPlain(t *testing.T) {
 	t.Parallel()
 	key, partOfKey := sshKey(t)
 	secrets := map[string]string{

@@ -65,7 +65,7 @@ func faults() map[string]struct {
 	}
 }
 
-func TestHoweverARemoteIsIllTheLastGoodStateStaysAndOtherSourcesGoOn(t *testing.T) {
+func TestGitops_FaultyRemoteAffectsNoOtherSource(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")
 	f := newFleet(t, 1, "v0")
@@ -124,7 +124,7 @@ func TestHoweverARemoteIsIllTheLastGoodStateStaysAndOtherSourcesGoOn(t *testing.
 	}
 }
 
-func TestAServerKilledInTheMiddleOfFetchesGoesOnWithItsOwnMirror(t *testing.T) {
+func TestGitops_KillDuringFetchKeepsMirror(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v0")
 	url, polls := r.overHTTP("a-token")

@@ -108,7 +108,7 @@ func (p *process) ofGit() []string {
 	return wanted
 }
 
-func TestTenCommitsOverHTTPWithATokenMakeTheDeploymentsThatTheRulesSay(t *testing.T) {
+func TestGitops_TenCommitsOverHTTP(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)
 	const token = "a-token-that-nobody-may-see"
@@ -116,7 +116,7 @@ func TestTenCommitsOverHTTPWithATokenMakeTheDeploymentsThatTheRulesSay(t *testin
 	tenCommits(t, r, object{"url": url, "token": token, "path": "deploy", "interval": "1s"}, token)
 }
 
-func TestTenCommitsInAFolderMakeTheDeploymentsThatTheRulesSay(t *testing.T) {
+func TestGitops_TenCommitsInFolder(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)
 	tenCommits(t, r, object{"url": "file://" + r.bare, "path": "deploy", "interval": "1s"}, "")
@@ -264,7 +264,7 @@ func assertSecretless(t *testing.T, p *process, secret string) {
 	}
 }
 
-func TestASourceIsPolledOnceHoweverManyServersThereAre(t *testing.T) {
+func TestGitops_SourceIsPolledByOneServer(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v1")
 	url, polls := r.overHTTP("a-token")
@@ -289,7 +289,7 @@ func TestASourceIsPolledOnceHoweverManyServersThereAre(t *testing.T) {
 	}
 }
 
-func TestAnotherServerGoesOnWithTheSourceOfAKilledOne(t *testing.T) {
+func TestGitops_TakeoverOfKilledServersSource(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 2, "v1")
 	database := dbtest.New(t)
@@ -310,7 +310,7 @@ func TestAnotherServerGoesOnWithTheSourceOfAKilledOne(t *testing.T) {
 	}
 }
 
-func TestADriftIsReportedAndHealedOnlyWhereThatIsAskedFor(t *testing.T) {
+func TestGitops_DriftIsHealedOnlyOnRequest(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")
@@ -336,7 +336,7 @@ func TestADriftIsReportedAndHealedOnlyWhereThatIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestANewerCommitEndsADeploymentThatWaitsInAFailingState(t *testing.T) {
+func TestGitops_NewerCommitEndsStuckDeployment(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")
@@ -359,7 +359,7 @@ func TestANewerCommitEndsADeploymentThatWaitsInAFailingState(t *testing.T) {
 	}
 }
 
-func TestGitops_RejectedAttemptFollowsTheOther(t *testing.T) {
+func TestGitops_RejectedAttemptFollowsOther(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")
@@ -445,7 +445,7 @@ func TestGitops_RenamedFolderIsAnError(t *testing.T) {
 	}
 }
 
-func TestARemoteThatIsGoneLeavesTheLastGoodState(t *testing.T) {
+func TestGitops_LostRemoteKeepsLastGoodState(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")
@@ -466,7 +466,7 @@ func TestARemoteThatIsGoneLeavesTheLastGoodState(t *testing.T) {
 	p.awaitSource("synced again", func(s *source) bool { return s.synced(commit) })
 }
 
-func TestASourceOfTheFlagsIsThereFromTheStart(t *testing.T) {
+func TestGitops_SourceFromFlagsExistsAtStart(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v1")
 	const token = "a-token-in-a-file"
@@ -492,7 +492,7 @@ func TestASourceOfTheFlagsIsThereFromTheStart(t *testing.T) {
 	}
 }
 
-func TestAPushNotificationIsFasterThanThePollAndADryRunTellsBefore(t *testing.T) {
+func TestGitops_PushBeatsPollAndDryRunPredicts(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t), "--allow-file-remotes", "--secret-key="+seal.NewKey(time.Now()).Text())

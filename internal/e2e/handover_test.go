@@ -10,7 +10,7 @@ import (
 
 // The worst that can be in flight is a call to a target that never answers: the time for it is bounded, and the next
 // owner is told that nobody knows what it did.
-func TestAServerToldToStopWhileATargetHangsHandsOverWithinTwoSeconds(t *testing.T) {
+func TestHandover_HangingTargetDelaysNoStop(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, "v1")
 	f.Targets[0].Next(fleet.Behaviour{Hang: true})

@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/fleet"
 )
 
-func TestWayBack_AHangingCallHoldsUpNoOther(t *testing.T) {
+func TestRollback_HangingCallDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	for name, batch := range map[string]int{"all at once": 3, "one by one": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestWayBack_AHangingCallHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-func TestDoubt_ANewDeploymentWaitsForTheWorkOfTheLast(t *testing.T) {
+func TestInDoubt_NewDeploymentWaitsForOldWork(t *testing.T) {
 	t.Parallel()
 	for name, follow := range map[string]func(p *process, body object, ended string) deployment{
 		"a deploy of another service": func(p *process, body object, _ string) deployment {

@@ -64,7 +64,7 @@ func (p *proxy) visitor(t *testing.T) (stop func()) {
 	}
 }
 
-func TestHAProxy_RefusedForGoodEndsAtOnce(t *testing.T) {
+func TestHAProxy_PermanentRefusalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t))
@@ -88,7 +88,7 @@ func TestHAProxy_RefusedForGoodEndsAtOnce(t *testing.T) {
 	}
 }
 
-func TestHAProxy_SocketNotAllowedIsInvalid(t *testing.T) {
+func TestHAProxy_ForbiddenSocketIsInvalid(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t), "--allow-socket", "/run/other.sock")
@@ -100,7 +100,7 @@ func TestHAProxy_SocketNotAllowedIsInvalid(t *testing.T) {
 }
 
 // The application behind answers 503 while its target is called.
-func TestHAProxy_ClientsWithACookieAreMovedBeforeACall(t *testing.T) {
+func TestHAProxy_StickyClientsMoveBeforeCall(t *testing.T) {
 	t.Parallel()
 	for name, persistence := range map[string][]string{
 		"cookie": {"balance roundrobin", "balance roundrobin\n  cookie SRV insert indirect nocache dynamic\n  dynamic-cookie-key k"},
@@ -122,7 +122,7 @@ func TestHAProxy_ClientsWithACookieAreMovedBeforeACall(t *testing.T) {
 	}
 }
 
-func TestHAProxy_AnAgentDoesNotBringTrafficToACalledTarget(t *testing.T) {
+func TestHAProxy_AgentDoesNotReviveCalledTarget(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -149,7 +149,7 @@ func TestHAProxy_AnAgentDoesNotBringTrafficToACalledTarget(t *testing.T) {
 	assertRuns(t, f, allRun("v2"))
 }
 
-func TestHAProxy_TwoLoadBalancersMoveTogether(t *testing.T) {
+func TestHAProxy_TwoBalancersMoveTogether(t *testing.T) {
 	t.Parallel()
 	f := slowFleet(t, 4)
 	one, other := startProxy(t, f), startProxy(t, f)
@@ -172,7 +172,7 @@ func TestHAProxy_TwoLoadBalancersMoveTogether(t *testing.T) {
 	}
 }
 
-func TestHAProxy_WhatIsHeldByHandStaysHeld(t *testing.T) {
+func TestHAProxy_ManualMaintenanceStays(t *testing.T) {
 	t.Parallel()
 	f := slowFleet(t, 4)
 	proxy := startProxy(t, f)
@@ -190,7 +190,7 @@ func TestHAProxy_WhatIsHeldByHandStaysHeld(t *testing.T) {
 	}
 }
 
-func TestHAProxy_DryRunSaysHowServersAreTakenOut(t *testing.T) {
+func TestHAProxy_DryRunShowsDrain(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t))

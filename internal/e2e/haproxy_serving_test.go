@@ -104,7 +104,7 @@ func (p *proxy) fewest() (stop func() int) {
 }
 
 // HAProxy's own check takes four good answers to find a server up again, long after Rollcall's has.
-func TestHAProxy_NextIsTakenOutWhenTheLastIsUp(t *testing.T) {
+func TestHAProxy_NextIsDrainedWhenLastIsUp(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		strategy object
@@ -140,7 +140,7 @@ func TestHAProxy_NextIsTakenOutWhenTheLastIsUp(t *testing.T) {
 	}
 }
 
-func TestHAProxy_TargetWhoseServerIsNotUpIsNotVerified(t *testing.T) {
+func TestHAProxy_DownServerIsNotVerified(t *testing.T) {
 	t.Parallel()
 	const first = "weight 100\n  server web-2" // the first server's line ends, and the next begins
 	for want, c := range map[string]struct{ config, command string }{
@@ -170,7 +170,7 @@ func TestHAProxy_TargetWhoseServerIsNotUpIsNotVerified(t *testing.T) {
 	}
 }
 
-func TestHAProxy_SlowStartIsNotAFullShare(t *testing.T) {
+func TestHAProxy_SlowStartIsNotFullWeight(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, "v1")
 	proxy := startProxyAs(t, f, "weight 100", "weight 100 slowstart 2s")
@@ -201,7 +201,7 @@ func (p *proxy) download(takes time.Duration) (server string, ended <-chan error
 	return res.Header.Get("Server"), done
 }
 
-func TestHAProxy_DrainLastsWhileSessionsDo(t *testing.T) {
+func TestHAProxy_DrainWaitsForSessions(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ takes, drain, atLeast time.Duration }{
 		"a download":      {2 * time.Second, 30 * time.Second, 2 * time.Second},
@@ -232,7 +232,7 @@ func TestHAProxy_DrainLastsWhileSessionsDo(t *testing.T) {
 }
 
 // Two servers that a failed deployment has left out come back one by one, each when its target is verified.
-func TestHAProxy_LeftOutServersStayOutUntilVerified(t *testing.T) {
+func TestHAProxy_DrainedStaysOutUntilVerified(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	bad := f.Targets[:2]

@@ -317,7 +317,7 @@ func slowFleet(t *testing.T, n int) *fleet.Fleet {
 	return f
 }
 
-func TestUsersOfACanaryBehindHAProxySeeNoFailureAndTheSharesAsSet(t *testing.T) {
+func TestHAProxy_CanaryUsersSeeNoFailure(t *testing.T) {
 	t.Parallel()
 	f := slowFleet(t, 10)
 	proxy := startProxy(t, f)
@@ -340,7 +340,7 @@ func TestUsersOfACanaryBehindHAProxySeeNoFailureAndTheSharesAsSet(t *testing.T) 
 	assertRuns(t, f, allRun("v1"))
 }
 
-func TestUsersOfABlueGreenDeploymentBehindHAProxySeeNoFailureInTheSwitch(t *testing.T) {
+func TestHAProxy_SwitchUsersSeeNoFailure(t *testing.T) {
 	t.Parallel()
 	f := slowFleet(t, 6)
 	proxy := startProxy(t, f)

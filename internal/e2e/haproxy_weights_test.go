@@ -8,7 +8,7 @@ import (
 	"rollcall/internal/dbtest"
 )
 
-func TestHAProxy_OwnWeightsStandAtEachEnd(t *testing.T) {
+func TestHAProxy_ConfiguredWeightsAtEachEnd(t *testing.T) {
 	t.Parallel()
 	for name, configured := range map[string][]int{"three": {200, 100, 50}, "big and small": {100, 25}} {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +47,7 @@ func TestHAProxy_OwnWeightsStandAtEachEnd(t *testing.T) {
 	}
 }
 
-func TestHAProxy_OthersInTheBackendKeepTheirShare(t *testing.T) {
+func TestHAProxy_OtherServersKeepTheirShare(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	proxy := startProxy(t, f)
@@ -70,7 +70,7 @@ func TestHAProxy_OthersInTheBackendKeepTheirShare(t *testing.T) {
 }
 
 // An operator takes a server's weight away while the deployment is at a gate.
-func TestHAProxy_WeightZeroSetInTheMiddleStays(t *testing.T) {
+func TestHAProxy_ZeroWeightSetMidwayStays(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	proxy := startProxy(t, f)

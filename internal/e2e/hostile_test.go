@@ -10,7 +10,7 @@ import (
 )
 
 // What a target says about itself is shown and kept, and must not be able to stop its deployment.
-func TestATargetThatAnswersWithNonsenseHoldsNothingUp(t *testing.T) {
+func TestHostile_NonsenseResponsesDelayNothing(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for name, version := range map[string]string{
@@ -48,7 +48,7 @@ func firstCall(t *testing.T, f *fleet.Fleet, since time.Time) time.Duration {
 	return 0
 }
 
-func TestTargetsThatHangDelayNoOtherDeployment(t *testing.T) {
+func TestHostile_HangingTargetsDelayNoOther(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	stuck := newFleet(t, 60, "v1")

@@ -30,9 +30,9 @@ func keyedPost(t testing.TB, url, key string) (res *http.Response, d deployment)
 	return res, d
 }
 
-// TestKey_ServerKilledBeforeTheAnswer kills the server around the commit of a rollback, and repeats the request at the next
+// TestKey_ServerKilledBeforeResponse kills the server around the commit of a rollback, and repeats the request at the next
 // one, when what came of it has ended.
-func TestKey_ServerKilledBeforeTheAnswer(t *testing.T) {
+func TestKey_ServerKilledBeforeResponse(t *testing.T) {
 	t.Parallel()
 	for name, before := range map[string]bool{"before the commit": true, "after the commit": false} {
 		t.Run(name, func(t *testing.T) {
@@ -69,9 +69,9 @@ func TestKey_ServerKilledBeforeTheAnswer(t *testing.T) {
 	}
 }
 
-// TestKey_PauseIsNotDoneAgainAfterAKill: the deployment waits at a gate without checks, so that nothing but the pause is
+// TestKey_PauseIsNotRepeatedAfterKill: the deployment waits at a gate without checks, so that nothing but the pause is
 // committed when the server is killed.
-func TestKey_PauseIsNotDoneAgainAfterAKill(t *testing.T) {
+func TestKey_PauseIsNotRepeatedAfterKill(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	database := dbtest.New(t)

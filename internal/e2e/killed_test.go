@@ -38,9 +38,9 @@ func phases() []phase {
 	}
 }
 
-// TestAServerKilledAtAnyMomentEndsTheSameWay kills it once at each phase of deployments that succeed, and of some that
+// TestKill_AtAnyMomentEndsTheSame kills it once at each phase of deployments that succeed, and of some that
 // are turned round by a sick target.
-func TestAServerKilledAtAnyMomentEndsTheSameWay(t *testing.T) {
+func TestKill_AtAnyMomentEndsTheSame(t *testing.T) {
 	t.Parallel()
 	for name, strategy := range map[string]object{"canary": stages("500ms"), "blue_green": blueGreen(object{"keep_old_for": "1s"})} {
 		for _, at := range phases() {
@@ -105,8 +105,8 @@ func killAndGoOn(t *testing.T, b *balancer, body object, at phase, sick bool) {
 	}
 }
 
-// TestAServerKilledAtEveryWriteToTheRouterEndsTheSameWay never lets it see the answer to the first attempt of any write.
-func TestAServerKilledAtEveryWriteToTheRouterEndsTheSameWay(t *testing.T) {
+// TestKill_AtEveryRouterWriteEndsTheSame never lets it see the answer to the first attempt of any write.
+func TestKill_AtEveryRouterWriteEndsTheSame(t *testing.T) {
 	t.Parallel()
 	for name, strategy := range map[string]object{"canary": stages("100ms"), "blue_green": blueGreen(nil)} {
 		for _, sick := range []bool{false, true} {

@@ -22,7 +22,7 @@ func (p *process) refused(body object, pointer string) {
 	}
 }
 
-func TestStagesThatDoNotRiseToTheWholeAreRefused(t *testing.T) {
+func TestCreate_StagesMustRiseTo100(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	p := serve(t, dbtest.New(t))
@@ -31,7 +31,7 @@ func TestStagesThatDoNotRiseToTheWholeAreRefused(t *testing.T) {
 	}
 }
 
-func TestAnEmptyTargetListIsRefused(t *testing.T) {
+func TestCreate_EmptyTargetListIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
@@ -40,7 +40,7 @@ func TestAnEmptyTargetListIsRefused(t *testing.T) {
 	p.refused(body, "/targets")
 }
 
-func TestAToleratedFailureIsCountedOnce(t *testing.T) {
+func TestRolling_ToleratedFailureCountsOnce(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for name, failing := range map[string]int{"one": 1, "two": 2} {
@@ -66,7 +66,7 @@ func TestAToleratedFailureIsCountedOnce(t *testing.T) {
 	}
 }
 
-func TestARepeatedCanaryExposesNoMoreThanItsStage(t *testing.T) {
+func TestCanary_RepeatStaysWithinStage(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 10)
 	b := newBalancer(t, f, twoSides)
@@ -89,7 +89,7 @@ func TestARepeatedCanaryExposesNoMoreThanItsStage(t *testing.T) {
 	}
 }
 
-func TestARollbackBeforeWhichNothingWasDeployedIsAConflict(t *testing.T) {
+func TestRollback_WithoutPredecessorIsConflict(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t))
@@ -110,7 +110,7 @@ func TestARollbackBeforeWhichNothingWasDeployedIsAConflict(t *testing.T) {
 	}
 }
 
-func TestAResultKeepsWhatWasDeployedAndWhatBecameOfEachTarget(t *testing.T) {
+func TestResult_KeepsVersionAndTargetOutcomes(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, "v1")
 	f.Targets[1].Next(fleet.Behaviour{Status: http.StatusForbidden})
@@ -139,7 +139,7 @@ func TestAResultKeepsWhatWasDeployedAndWhatBecameOfEachTarget(t *testing.T) {
 	}
 }
 
-func TestThePreviousVersionIsLookedUpAndNeverAskedFor(t *testing.T) {
+func TestCreate_PreviousVersionIsLookedUp(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4) // the request names no version but the new one
 	p := serve(t, dbtest.New(t))

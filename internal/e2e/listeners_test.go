@@ -26,7 +26,7 @@ func profiles() []string {
 	return []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/pprof/profile?seconds=1", "/debug/pprof/symbol", "/debug/pprof/trace?seconds=1"}
 }
 
-func TestProfilesAreOnTheSecondListenerAlone(t *testing.T) {
+func TestListeners_ProfilesOnSecondOnly(t *testing.T) {
 	t.Parallel()
 	admin := unusedAddress(t)
 	p := serve(t, dbtest.New(t), "--admin-addr="+admin)
@@ -49,7 +49,7 @@ func TestProfilesAreOnTheSecondListenerAlone(t *testing.T) {
 	}
 }
 
-func TestWithoutASecondListenerThereAreNoProfilesAndMetricsAreForViewers(t *testing.T) {
+func TestListeners_SingleServesMetricsToViewers(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for _, path := range profiles() {
@@ -83,7 +83,7 @@ func machineAddress(t *testing.T) string {
 }
 
 // A host that is left out means loopback: what goes on inside is nobody else's business unless the operator says so.
-func TestTheSecondListenerIsOnLoopbackUnlessItNamesAHost(t *testing.T) {
+func TestListeners_SecondDefaultsToLoopback(t *testing.T) {
 	t.Parallel()
 	_, port, err := net.SplitHostPort(unusedAddress(t))
 	if err != nil {
@@ -98,7 +98,7 @@ func TestTheSecondListenerIsOnLoopbackUnlessItNamesAHost(t *testing.T) {
 	}
 }
 
-func TestDevIsRefusedWhereOthersCanCall(t *testing.T) {
+func TestListeners_DevNeedsLoopback(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:8080", "example.com:8080"} {
 		for _, token := range []string{"", adminToken} {

@@ -127,7 +127,7 @@ func (l *log) follow(s *stream, enough func() bool) error {
 
 func never() bool { return false }
 
-func TestAWatcherGoesOnWhereItWasWhenServersAreKilledAndStopped(t *testing.T) {
+func TestFeed_WatcherResumesAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	f := slowly(t, 14)
 	database := dbtest.New(t)
@@ -163,7 +163,7 @@ func TestAWatcherGoesOnWhereItWasWhenServersAreKilledAndStopped(t *testing.T) {
 	}
 }
 
-func TestAWatcherOutlivesTheLossOfTheDatabase(t *testing.T) {
+func TestFeed_WatcherSurvivesDatabaseLoss(t *testing.T) {
 	t.Parallel()
 	f := slowly(t, 8)
 	database := linked(t, dbtest.New(t))
@@ -190,7 +190,7 @@ func TestAWatcherOutlivesTheLossOfTheDatabase(t *testing.T) {
 	}
 }
 
-func TestManyWatchersOfARolloutAllSeeItsEnd(t *testing.T) {
+func TestFeed_ManyWatchersSeeTheEnd(t *testing.T) {
 	t.Parallel()
 	const watchers = 300
 	f := newFleet(t, 20, "v1")

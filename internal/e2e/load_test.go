@@ -113,7 +113,7 @@ func (w *watched) many(f *fleet.Fleet, n int, change func(body object)) []string
 	return ids
 }
 
-func TestAfterFiveHundredDeploymentsTheProcessIsAsSmallAsBefore(t *testing.T) {
+func TestLoad_MemoryReturnsAfter500Deployments(t *testing.T) {
 	t.Parallel()
 	w := serveWatched(t)
 	f := newFleet(t, 2, "v1")
@@ -145,7 +145,7 @@ func (w *watched) runMany(f *fleet.Fleet, n int, prefix string) {
 	}
 }
 
-func TestADeploymentThatWaitsForLongCostsNoGoroutine(t *testing.T) {
+func TestLoad_WaitingDeploymentCostsNoGoroutine(t *testing.T) {
 	t.Parallel()
 	w := serveWatched(t)
 	f := newFleet(t, 1, "v1")

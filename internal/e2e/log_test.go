@@ -9,7 +9,7 @@ import (
 )
 
 // What a library says, or a package that was given no log, is for the same reader.
-func TestEveryLineOfTheLogIsJSON(t *testing.T) {
+func TestLog_EveryLineIsJSON(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	p := serve(t, database)

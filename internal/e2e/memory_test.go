@@ -9,9 +9,9 @@ import (
 	"rollcall/internal/fleet"
 )
 
-// TestMemory_AnotherAddressIsAnotherMachine brings a version to a target, and again when its id stands for a machine at
+// TestTargetRecord_NewAddressIsNewMachine brings a version to a target, and again when its id stands for a machine at
 // another address: nothing is known of that one. Another spelling of the address is the same machine.
-func TestMemory_AnotherAddressIsAnotherMachine(t *testing.T) {
+func TestTargetRecord_NewAddressIsNewMachine(t *testing.T) {
 	t.Parallel()
 	old, fresh := newFleet(t, 1, "v1"), newFleet(t, 1, "none")
 	p := serve(t, dbtest.New(t))
@@ -60,9 +60,9 @@ func TestMemory_AnotherAddressIsAnotherMachine(t *testing.T) {
 	}
 }
 
-// TestFence_RisesAtOneAddressUnderAnyName has a target that refuses lower fences than it has seen deployed to under two
+// TestFence_RisesPerAddressUnderAnyName has a target that refuses lower fences than it has seen deployed to under two
 // names of a service and of itself, then by a server that knows nothing of that any more.
-func TestFence_RisesAtOneAddressUnderAnyName(t *testing.T) {
+func TestFence_RisesPerAddressUnderAnyName(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	f.Targets[0].Behave(func(b *fleet.Behaviour) { b.Fenced = true })

@@ -124,7 +124,7 @@ func (p *process) tellTo(h *hearer, name string, more object) {
 	}
 }
 
-func TestADeploymentIsToldWhenItStartsAndEndsInThatOrder(t *testing.T) {
+func TestNotifications_StartThenEnd(t *testing.T) {
 	t.Parallel()
 	p, f, h, deaf := serve(t, dbtest.New(t)), newFleet(t, 2, "v1"), newHearer(t), newHearer(t)
 	p.tellTo(h, "main", nil)
@@ -154,7 +154,7 @@ func (h *hearer) waits(all []heard) (told []string) {
 	return told
 }
 
-func TestWaiting_PeopleAreToldOfEachWait(t *testing.T) {
+func TestNotifications_EachWaitIsSent(t *testing.T) {
 	t.Parallel()
 	database, f, h := dbtest.New(t), newFleet(t, 2, "v1"), newHearer(t)
 	p := serve(t, database)
@@ -182,7 +182,7 @@ func TestWaiting_PeopleAreToldOfEachWait(t *testing.T) {
 	}
 }
 
-func TestWaiting_ApproversAreTold(t *testing.T) {
+func TestNotifications_ApprovalIsSent(t *testing.T) {
 	t.Parallel()
 	p, f, h := serve(t, dbtest.New(t)), newFleet(t, 1, "v1"), newHearer(t)
 	p.tellTo(h, "people", nil)
@@ -205,7 +205,7 @@ func TestWaiting_ApproversAreTold(t *testing.T) {
 	}
 }
 
-func TestNone_NothingClaimsHealth(t *testing.T) {
+func TestNotifications_NoChecksClaimNoHealth(t *testing.T) {
 	t.Parallel()
 	p, f := serve(t, dbtest.New(t)), newFleet(t, 1, "v1")
 	body := request(f, "v2", object{"type": "rolling"})
@@ -223,7 +223,7 @@ func TestNone_NothingClaimsHealth(t *testing.T) {
 	}
 }
 
-func TestAServerKilledAfterItHasToldTellsItAgainUnderTheSameID(t *testing.T) {
+func TestNotifications_ResendKeepsID(t *testing.T) {
 	t.Parallel()
 	database, f, h := dbtest.New(t), newFleet(t, 1, "v1"), newHearer(t)
 	p := serve(t, database)
@@ -244,7 +244,7 @@ func TestAServerKilledAfterItHasToldTellsItAgainUnderTheSameID(t *testing.T) {
 	}
 }
 
-func TestAnotherReplicaTellsWhatADeadOneDidNot(t *testing.T) {
+func TestNotifications_TakeoverOfDeadReplica(t *testing.T) {
 	t.Parallel()
 	database, f, h := dbtest.New(t), newFleet(t, 1, "v1"), newHearer(t)
 	first := serve(t, database, "--lease=2s")
@@ -262,7 +262,7 @@ func TestAnotherReplicaTellsWhatADeadOneDidNot(t *testing.T) {
 	}
 }
 
-func TestWhatAReplicaIsTellingWhenItStopsIsNotToldByAnother(t *testing.T) {
+func TestNotifications_StoppingReplicaSendsOnce(t *testing.T) {
 	t.Parallel()
 	database, f, h := dbtest.New(t), newFleet(t, 1, "v1"), newHearer(t)
 	first := serve(t, database)
@@ -280,7 +280,7 @@ func TestWhatAReplicaIsTellingWhenItStopsIsNotToldByAnother(t *testing.T) {
 	}
 }
 
-func TestAReceiverThatHangsHoldsUpNoDeployment(t *testing.T) {
+func TestNotifications_HangingReceiverDelaysNothing(t *testing.T) {
 	t.Parallel()
 	p, h := serve(t, dbtest.New(t)), newHearer(t)
 	p.tellTo(h, "main", nil)
@@ -339,7 +339,7 @@ func (p *process) delivered(name string, n int) []toldDelivery {
 	}
 }
 
-func TestNotificationsFromTheCommandLine(t *testing.T) {
+func TestCLI_NotificationsLifecycle(t *testing.T) {
 	t.Parallel()
 	p, h := serve(t, dbtest.New(t)), newHearer(t)
 	p.rollcall(t, "notifications", "list").want(0, "NOTIFICATION", "KIND")

@@ -79,7 +79,7 @@ func slowly(t *testing.T, n int) *fleet.Fleet {
 	return f
 }
 
-func TestARolloutOutlivesTheLossOfItsDatabase(t *testing.T) {
+func TestOutage_RolloutSurvivesDatabaseLoss(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*link) func(){"refuses": (*link).refuse, "hangs": (*link).hang, "resets": (*link).reset} {
 		t.Run(name, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 )
 
 // The API refuses what is no text before it looks at a request. The pages are another way in.
-func TestNothingThatABrowserSendsIsAFaultOfTheServer(t *testing.T) {
+func TestPages_NoInputCausesServerError(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))

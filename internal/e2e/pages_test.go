@@ -14,7 +14,7 @@ import (
 	"rollcall/internal/seal"
 )
 
-func TestASourceIsSeenDriftingBreakingAndSyncedByClicking(t *testing.T) {
+func TestPages_SourceShowsDriftErrorAndSync(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	r := newRepository(t)
@@ -58,7 +58,7 @@ func TestASourceIsSeenDriftingBreakingAndSyncedByClicking(t *testing.T) {
 	b.awaitText("#part-source .list .why", "line 3: /targets")
 }
 
-func TestADeploymentIsMadeWithTheParametersOfTheFormAndAMistakeIsShownBesideIt(t *testing.T) {
+func TestPages_FormDeploysAndShowsFieldErrors(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	p := serve(t, dbtest.New(t))
@@ -124,7 +124,7 @@ func paged(t *testing.T, args ...string) (p *process, id string) {
 	return p, p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID).ID
 }
 
-func TestEveryPageOfAnOpenServerSaysThatCredentialsAreOff(t *testing.T) {
+func TestPages_OpenServerShowsWarning(t *testing.T) {
 	t.Parallel()
 	p, id := paged(t, "--admin-token=")
 	client := &http.Client{Transport: plainTransport()}
@@ -135,7 +135,7 @@ func TestEveryPageOfAnOpenServerSaysThatCredentialsAreOff(t *testing.T) {
 	}
 }
 
-func TestPagesOfAServerWithCredentialsSayNoSuchThing(t *testing.T) {
+func TestPages_ClosedServerShowsNoWarning(t *testing.T) {
 	t.Parallel()
 	p, _ := paged(t)
 	if _, body := page(t, &http.Client{Transport: plainTransport()}, http.MethodGet, p.url+"/ui/sign-in", nil); strings.Contains(body, "Credentials are off.") {
@@ -143,7 +143,7 @@ func TestPagesOfAServerWithCredentialsSayNoSuchThing(t *testing.T) {
 	}
 }
 
-func TestPagesAreCountedByTheirPatternAndNeverByTheirPath(t *testing.T) {
+func TestPages_MetricsUseRoutePattern(t *testing.T) {
 	t.Parallel()
 	p, id := paged(t, "--admin-token=")
 	client := &http.Client{Transport: plainTransport()}
@@ -162,7 +162,7 @@ func TestPagesAreCountedByTheirPatternAndNeverByTheirPath(t *testing.T) {
 	}
 }
 
-func TestWhatIsDrawnAnewForTheFirstTimeLeavesALinkWhereItIs(t *testing.T) {
+func TestPages_FirstRedrawKeepsFocus(t *testing.T) {
 	t.Parallel()
 	p, _ := paged(t)
 	b := browse(t)

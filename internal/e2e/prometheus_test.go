@@ -155,7 +155,7 @@ func withMetric(t *testing.T, p *process, deadline string, away time.Duration) d
 	return p.awaitEnd(d.ID)
 }
 
-func TestPrometheus_AwayInABakeFailsNobody(t *testing.T) {
+func TestPrometheus_OutageDuringBakeFailsNoTarget(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	d := withMetric(t, p, "60s", 6*time.Second)
@@ -165,7 +165,7 @@ func TestPrometheus_AwayInABakeFailsNobody(t *testing.T) {
 	}
 }
 
-func TestPrometheus_AwayForTheDeadlineFails(t *testing.T) {
+func TestPrometheus_OutageBeyondDeadlineFails(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	d := withMetric(t, p, "4s", 0)

@@ -56,7 +56,7 @@ func proxied(t *testing.T, f *fleet.Fleet, work time.Duration, last fleet.Behavi
 	return body
 }
 
-func TestProxied_A504WhileTheWorkGoesOnIsOneCall(t *testing.T) {
+func TestProxied_504WhileWorkRunsIsOneCall(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
@@ -67,7 +67,7 @@ func TestProxied_A504WhileTheWorkGoesOnIsOneCall(t *testing.T) {
 	assertTruth(p, d.ID, f)
 }
 
-func TestProxied_ARollbackWaitsForTheWork(t *testing.T) {
+func TestProxied_RollbackWaitsForWork(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
@@ -82,7 +82,7 @@ func TestProxied_ARollbackWaitsForTheWork(t *testing.T) {
 	assertTruth(p, d.ID, f)
 }
 
-func TestProxied_WorkThatFailsIsSentAgainWhenItsTimeIsUp(t *testing.T) {
+func TestProxied_FailedWorkIsResentAfterTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))

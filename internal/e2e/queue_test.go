@@ -19,7 +19,7 @@ func (p *process) atGate(f *fleet.Fleet, version string) deployment {
 	return p.await(d.ID, "at its gate", func(d *deployment) bool { return d.State == "paused" })
 }
 
-func TestADeploymentThatMayNotWaitIsRefusedAndToldBehindWhich(t *testing.T) {
+func TestQueue_RefusalNamesDeploymentAhead(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	p := serve(t, dbtest.New(t))
@@ -42,7 +42,7 @@ func TestADeploymentThatMayNotWaitIsRefusedAndToldBehindWhich(t *testing.T) {
 	assertEnd(p, p.awaitEnd(p.post(impatient).ID), "completed", true)
 }
 
-func TestOfThoseThatWaitTheOlderAreSupersededAndSaySo(t *testing.T) {
+func TestQueue_OlderWaitingIsSuperseded(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	p := serve(t, dbtest.New(t))
@@ -61,7 +61,7 @@ func TestOfThoseThatWaitTheOlderAreSupersededAndSaySo(t *testing.T) {
 	assertRuns(t, f, allRun("v4"))
 }
 
-func TestTheReasonSaysWhatIsWaitedForAndUntilWhen(t *testing.T) {
+func TestReason_NamesWaitAndTime(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	until := func(d *deployment) string {
@@ -112,9 +112,9 @@ func TestTheReasonSaysWhatIsWaitedForAndUntilWhen(t *testing.T) {
 	}
 }
 
-// TestEveryVerbAnswersWithRealTargetsAsTheTableSays walks a deployment through the states and asks each for all verbs that
+// TestCommands_AnswerAsStateTableSays walks a deployment through the states and asks each for all verbs that
 // change nothing there; those that do are asked on the way.
-func TestEveryVerbAnswersWithRealTargetsAsTheTableSays(t *testing.T) {
+func TestCommands_AnswerAsStateTableSays(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	p := serve(t, dbtest.New(t))

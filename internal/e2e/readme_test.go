@@ -135,7 +135,7 @@ func awaitLine(t *testing.T, cmd *exec.Cmd) string {
 	return ""
 }
 
-func TestTheFirstCommandOfTheReadmeAndOneCurlMakeADeployment(t *testing.T) {
+func TestReadme_FirstCommandAndCurlDeploy(t *testing.T) {
 	t.Parallel()
 	text, blocks := readme(t)
 	first := strings.TrimSpace(strings.Split(regexp.MustCompile(`(?m)^    (\S.*)$`).FindString(text), "#")[0])
@@ -171,7 +171,7 @@ func TestTheFirstCommandOfTheReadmeAndOneCurlMakeADeployment(t *testing.T) {
 }
 
 // Without --dev the token is printed where people look, in a form that they can paste.
-func TestThePrintedTokenAndOneCurlMakeADeployment(t *testing.T) {
+func TestReadme_PrintedTokenAndCurlDeploy(t *testing.T) {
 	t.Parallel()
 	p := serve(t, "", asInProduction("--allow-cidr=127.0.0.0/8", "--state-dir="+privateFolder(t))...)
 	var export string
@@ -196,7 +196,7 @@ func TestThePrintedTokenAndOneCurlMakeADeployment(t *testing.T) {
 	}
 }
 
-func TestTheReadmesAdminTokenGivesOutOthers(t *testing.T) {
+func TestReadme_AdminTokenCreatesTokens(t *testing.T) {
 	t.Parallel()
 	_, blocks := readme(t)
 	folder := privateFolder(t)

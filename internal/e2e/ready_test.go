@@ -13,7 +13,7 @@ import (
 
 // A database that answers is not enough: here it is the engine alone that gets nowhere. The bound is ten leases, which
 // are a minute by default.
-func TestReadinessFailsWhenTheEngineMakesNoProgress(t *testing.T) {
+func TestReady_StalledEngineIsUnready(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	p := serve(t, database, "--lease=1s")

@@ -27,8 +27,8 @@ func problems(t *testing.T, method, url string, body object) map[string]string {
 	return found
 }
 
-// TestCheck_CommandThatIsNotAllowedIsRefused in every place that takes checks, with the names of those that are allowed.
-func TestCheck_CommandThatIsNotAllowedIsRefused(t *testing.T) {
+// TestChecks_ForbiddenCommandIsRefused in every place that takes checks, with the names of those that are allowed.
+func TestChecks_ForbiddenCommandIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t), "--allow-command=disk=/bin/true", "--allow-command=fits=/bin/true", "--allow-file-remotes")
@@ -72,7 +72,7 @@ func TestCheck_CommandThatIsNotAllowedIsRefused(t *testing.T) {
 	}
 }
 
-func TestDeploy_SameVersionAgainSaysThatNothingWasCalled(t *testing.T) {
+func TestDeploy_SameVersionReportsNoCall(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v0")
 	p := serve(t, dbtest.New(t))

@@ -18,7 +18,7 @@ import (
 
 // Nothing may depend on when the process dies: most times it dies soon, sometimes it comes as far as the next wave, or to
 // the point where the sick target is given up and all go back.
-func TestAServerKilledTwentyTimesAtRandomMomentsEndsTheSameWay(t *testing.T) {
+func TestKill_TwentyRandomKillsEndTheSame(t *testing.T) {
 	t.Parallel()
 	f := onDifferentVersions(t)
 	f.Targets[4].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
@@ -39,7 +39,7 @@ func TestAServerKilledTwentyTimesAtRandomMomentsEndsTheSameWay(t *testing.T) {
 	assertPutBack(p, d.ID, f)
 }
 
-func TestAServerFrozenForLongerThanItsLeaseDoesNoHarmWhenItWakes(t *testing.T) {
+func TestFreeze_BeyondLeaseDoesNoHarm(t *testing.T) {
 	t.Parallel()
 	f := slowly(t, 12)
 	database := dbtest.New(t)
@@ -78,7 +78,7 @@ func (p *process) owns(id string) bool {
 	return d.Owner != nil && strings.Contains(strings.Join(p.lines, " "), *d.Owner)
 }
 
-func TestOneKeyOnTwoReplicasMakesOneDeployment(t *testing.T) {
+func TestKey_TwoReplicasMakeOneDeployment(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2, "v1")
 	database := dbtest.New(t)
@@ -135,7 +135,7 @@ func postWithKey(t *testing.T, url string, body []byte) (status int, id string) 
 	return res.StatusCode, d.ID
 }
 
-func TestOfThoseThatWaitForAPairOnlyTheNewestRuns(t *testing.T) {
+func TestQueue_OnlyNewestWaitingRuns(t *testing.T) {
 	t.Parallel()
 	f := slowly(t, 4)
 	database := dbtest.New(t)

@@ -38,7 +38,7 @@ func program(t *testing.T, name string, args ...string) {
 	}
 }
 
-func TestAServerOnARestoredOldBackupCallsNobodyAndThenDeploysOverNewerFences(t *testing.T) {
+func TestRestore_OldBackupWaitsThenDeploysOverFences(t *testing.T) {
 	t.Parallel()
 	pgProgram(t, "pg_dump")
 	guide, err := os.ReadFile("../../docs/operations.md")

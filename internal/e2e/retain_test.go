@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/dbtest"
 )
 
-func TestAServerForgetsWhatEndedTooLongAgoAndSaysSo(t *testing.T) {
+func TestRetention_DeletesExpiredAndLogs(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	database := dbtest.New(t)

@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/fleet"
 )
 
-func TestARollingDeploymentOfTenTargetsCompletes(t *testing.T) {
+func TestRolling_TenTargetsComplete(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 10, "v1")
 	p := serve(t, dbtest.New(t))
@@ -67,7 +67,7 @@ func assertPutBack(p *process, id string, f *fleet.Fleet) {
 	assertTruth(p, id, f)
 }
 
-func TestAFailingTargetStopsTheRolloutAndEveryTouchedTargetGetsItsOwnVersionBack(t *testing.T) {
+func TestRolling_FailureRestoresTouchedTargets(t *testing.T) {
 	t.Parallel()
 	f := onDifferentVersions(t)
 	p := serve(t, dbtest.New(t))
@@ -75,7 +75,7 @@ func TestAFailingTargetStopsTheRolloutAndEveryTouchedTargetGetsItsOwnVersionBack
 	assertPutBack(p, d.ID, f)
 }
 
-func TestAServerKilledInTheMiddleAndStartedAgainEndsTheSameWay(t *testing.T) {
+func TestRolling_RestartAfterKillEndsTheSame(t *testing.T) {
 	t.Parallel()
 	f := onDifferentVersions(t)
 	database, state := dbtest.New(t), "--state-dir="+t.TempDir()
@@ -94,7 +94,7 @@ func TestAServerKilledInTheMiddleAndStartedAgainEndsTheSameWay(t *testing.T) {
 	assertPutBack(p, d.ID, f)
 }
 
-func TestAFrozenServerIsReplacedAndItsLateCallsAreRefused(t *testing.T) {
+func TestRolling_FrozenServersLateCallsAreFenced(t *testing.T) {
 	t.Parallel()
 	f := onDifferentVersions(t)
 	database := dbtest.New(t)
@@ -126,7 +126,7 @@ func TestAFrozenServerIsReplacedAndItsLateCallsAreRefused(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsToldToStopHandsOverWithinTwoSeconds(t *testing.T) {
+func TestHandover_StopTakesUnderTwoSeconds(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 6, "v1")
 	for _, target := range f.Targets {
@@ -150,7 +150,7 @@ func TestAServerThatIsToldToStopHandsOverWithinTwoSeconds(t *testing.T) {
 	}
 }
 
-func TestAServerOnItsPrivatePostgresGoesOnAfterAKill(t *testing.T) {
+func TestPrivatePostgres_RolloutResumesAfterKill(t *testing.T) {
 	t.Parallel()
 	f := onDifferentVersions(t)
 	state := "--state-dir=" + privateFolder(t)

@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/dbtest"
 )
 
-func TestWithARouterThatDoesNothingNoTargetIsCalled(t *testing.T) {
+func TestRouter_WithoutEffectNoTargetIsCalled(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for i, strategy := range []object{{"type": "rolling", "batch_size": 2}, stages("50ms"), blueGreen(nil)} {
@@ -43,7 +43,7 @@ func TestWithARouterThatDoesNothingNoTargetIsCalled(t *testing.T) {
 	}
 }
 
-func TestARouterThatRefusesTheNextStageTurnsTheCanaryRound(t *testing.T) {
+func TestRouter_RefusedStageRollsCanaryBack(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	b := newBalancer(t, f, twoSides)
@@ -64,7 +64,7 @@ func TestARouterThatRefusesTheNextStageTurnsTheCanaryRound(t *testing.T) {
 	assertAllServe(t, b)
 }
 
-func TestARouterThatIsDownWhenItIsNeededForTheWayBackFailsTheDeployment(t *testing.T) {
+func TestRouter_DownDuringRollbackFailsDeployment(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	b := newBalancer(t, f, twoSides)
@@ -85,7 +85,7 @@ func TestARouterThatIsDownWhenItIsNeededForTheWayBackFailsTheDeployment(t *testi
 	assertTruth(p, d.ID, f)
 }
 
-func TestTheRouterRefusesTheLateWriteOfAServerThatWasFrozen(t *testing.T) {
+func TestRouter_LateWriteOfFrozenServerIsFenced(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 6)
 	b := newBalancer(t, f, twoSides)

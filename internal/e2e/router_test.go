@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/fleet"
 )
 
-func TestARollingDeploymentTakesEachTargetOutOfTrafficAndPutsItBack(t *testing.T) {
+func TestRolling_DrainsAndRestoresEachTarget(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 6)
 	b := newBalancer(t, f, byCount)
@@ -57,9 +57,9 @@ func assertLeftAlone(t *testing.T, b *balancer, drain time.Duration) {
 	}
 }
 
-// TestTrafficIsBackHoweverARollingDeploymentEnds ends a deployment in the middle of its second wave in several ways, each
+// TestRolling_TrafficIsRestoredAtEveryEnd ends a deployment in the middle of its second wave in several ways, each
 // with the same server and with one that was killed and started again.
-func TestTrafficIsBackHoweverARollingDeploymentEnds(t *testing.T) {
+func TestRolling_TrafficIsRestoredAtEveryEnd(t *testing.T) {
 	t.Parallel()
 	ends := map[string]func(p *process, f *fleet.Fleet, id string) (state string){
 		"completes": func(*process, *fleet.Fleet, string) string { return "completed" },
@@ -126,7 +126,7 @@ func assertLeft(p *process, b *balancer, d deployment) {
 	}
 }
 
-func TestAnAbortedCanarySendsTrafficToTheOldSide(t *testing.T) {
+func TestCanary_AbortSendsTrafficToOldVersion(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 10)
 	b := newBalancer(t, f, twoSides)

@@ -47,7 +47,7 @@ func gossip(t *testing.T) string {
 	return s.URL
 }
 
-func TestNoSecretIsInAnyAnswerEventLogMetricOrDump(t *testing.T) {
+func TestSecrets_AppearNowhereInPlain(t *testing.T) {
 	t.Parallel()
 	database, secrets := dbtest.New(t), planted()
 	p := serve(t, database, "--log-level=debug", "--signing-secret=whsec_"+secrets["server's signing key"])
@@ -192,7 +192,7 @@ func pgDump(t *testing.T, database string) string {
 	return string(text)
 }
 
-func TestARotationMakesTheOldKeyUselessAndNeedsTheServersNot(t *testing.T) {
+func TestSecrets_RotationRetiresOldKey(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	fresh := "fresh:" + base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))
@@ -222,7 +222,7 @@ func TestARotationMakesTheOldKeyUselessAndNeedsTheServersNot(t *testing.T) {
 	serve(t, database, "--secret-key="+fresh)
 }
 
-func TestWithoutAKeyARequestWithASecretIsRefusedInPlainWords(t *testing.T) {
+func TestSecrets_WithoutKeyAreRefused(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), "--secret-key=")
 	answer := p.call("POST", "/deployments", object{

@@ -10,7 +10,7 @@ import (
 )
 
 // A server that cannot start says so in one line, leaves with code 1, and has touched nothing before.
-func TestAServerThatCannotStartSaysWhyInOneLine(t *testing.T) {
+func TestStartup_FailureIsOneLine(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

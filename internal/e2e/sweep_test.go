@@ -52,10 +52,10 @@ func scenarios() []scenario {
 	}
 }
 
-// TestAServerKilledJustBeforeAndJustAfterAnythingThatIsSeenEndsTheSameWay plays each scenario once, notes all that can be
+// TestSweep_KillAroundEveryEffectEndsTheSame plays each scenario once, notes all that can be
 // seen of it from outside, and plays it again with a kill at each such moment. An ordinary run takes a sample, which
 // ROLLCALL_SWEEP_SEED changes; ROLLCALL_SWEEP=all takes them all.
-func TestAServerKilledJustBeforeAndJustAfterAnythingThatIsSeenEndsTheSameWay(t *testing.T) {
+func TestSweep_KillAroundEveryEffectEndsTheSame(t *testing.T) {
 	t.Parallel()
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {

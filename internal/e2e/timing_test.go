@@ -41,7 +41,7 @@ func newBusyFleet(t *testing.T, work time.Duration) *busyFleet {
 	return f
 }
 
-func TestCalls_AWaveLargerThanAServerStartsAtOnceIsMadeInParts(t *testing.T) {
+func TestCalls_WaveBeyondLimitIsSplit(t *testing.T) {
 	t.Parallel()
 	const n, most = 2000, 300
 	f := newBusyFleet(t, 400*time.Millisecond)
@@ -63,7 +63,7 @@ func TestCalls_AWaveLargerThanAServerStartsAtOnceIsMadeInParts(t *testing.T) {
 	}
 }
 
-func TestTiming_ABakeIsNoShorterWhenTheDatabaseIsSlow(t *testing.T) {
+func TestTiming_BakeIsFullWhenDatabaseIsSlow(t *testing.T) {
 	t.Parallel()
 	const bake = 3300 * time.Millisecond
 	for round := range 3 {
@@ -90,7 +90,7 @@ func TestTiming_ABakeIsNoShorterWhenTheDatabaseIsSlow(t *testing.T) {
 	}
 }
 
-func TestTiming_DoraReachesToTheDatabasesNow(t *testing.T) {
+func TestTiming_DoraEndsAtDatabaseNow(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	conn, err := pgx.Connect(t.Context(), database)

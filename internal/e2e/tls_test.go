@@ -32,7 +32,7 @@ func secureTarget(t *testing.T) (address, ca string) {
 	return s.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
 }
 
-func TestADeploymentTrustsThePrivateCAThatItNamesAndNoOther(t *testing.T) {
+func TestTLS_TrustsOnlyNamedPrivateCA(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	address, ca := secureTarget(t)

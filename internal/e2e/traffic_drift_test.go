@@ -37,7 +37,7 @@ func (p *process) trafficEvents(id string) []string {
 	return types
 }
 
-func TestTraffic_ForgottenInABakeIsSetAgain(t *testing.T) {
+func TestTraffic_LostDuringBakeIsSetAgain(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 10)
 	b := newBalancer(t, f, twoSides)
@@ -61,7 +61,7 @@ func TestTraffic_ForgottenInABakeIsSetAgain(t *testing.T) {
 }
 
 // A canary at 10 %, and HAProxy is restarted in it.
-func TestTraffic_RestartedHAProxyGetsItsSharesBack(t *testing.T) {
+func TestTraffic_RestartedHAProxyGetsWeightsBack(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	proxy := startProxy(t, f)
@@ -82,7 +82,7 @@ func TestTraffic_RestartedHAProxyGetsItsSharesBack(t *testing.T) {
 }
 
 // Just before a switch is reported as done, the router forgets it.
-func TestTraffic_DoesNotCompleteOnWhatWasForgotten(t *testing.T) {
+func TestTraffic_LostWeightsBlockCompletion(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 4)
 	b := newBalancer(t, f, oneSide)
@@ -98,7 +98,7 @@ func TestTraffic_DoesNotCompleteOnWhatWasForgotten(t *testing.T) {
 
 // What an operator's configuration says of its servers stands when the deployment has ended, and in it the sides have their
 // shares, and within a side each server its part.
-func TestTraffic_WeightsOfTheConfigurationStay(t *testing.T) {
+func TestTraffic_ConfiguredWeightsStay(t *testing.T) {
 	t.Parallel()
 	configured := []int{100, 25, 60, 200}
 	for name, strategy := range map[string]object{
@@ -124,7 +124,7 @@ func TestTraffic_WeightsOfTheConfigurationStay(t *testing.T) {
 	}
 }
 
-func TestTraffic_AnAbortGivesTheOldSideItsWeights(t *testing.T) {
+func TestTraffic_AbortRestoresOldWeights(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	proxy := startProxyWeighted(t, f, func(i int) int { return []int{40, 100, 25, 50}[i] })
@@ -147,7 +147,7 @@ func TestTraffic_AnAbortGivesTheOldSideItsWeights(t *testing.T) {
 	}
 }
 
-func TestTraffic_ServerThatAnOperatorTookOutStaysOut(t *testing.T) {
+func TestTraffic_OperatorDrainStays(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	proxy := startProxy(t, f)
@@ -170,7 +170,7 @@ func TestTraffic_ServerThatAnOperatorTookOutStaysOut(t *testing.T) {
 
 // A blue-green deployment has left one slot out. A deployment that updates all of the other slot at once calls no target with
 // traffic: meanwhile those that were left out serve.
-func TestTraffic_TargetsLeftOutServeForWhatIsCalled(t *testing.T) {
+func TestTraffic_ExcludedTargetsCoverCalledOnes(t *testing.T) {
 	t.Parallel()
 	for name, strategy := range map[string]object{
 		"rolling": {"type": "rolling", "batch_size": 3, "bake": "0s"},

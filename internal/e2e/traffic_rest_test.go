@@ -65,7 +65,7 @@ func (p *process) atRest(id string) []string {
 	return types
 }
 
-func TestRest_ReloadedHAProxyServesTheNewSlotAgain(t *testing.T) {
+func TestAtRest_ReloadedHAProxyServesNewSlot(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), lookEverySecond)
 	_, proxy, d := greenServes(t, p)
@@ -90,7 +90,7 @@ func TestRest_ReloadedHAProxyServesTheNewSlotAgain(t *testing.T) {
 	proxy.assertWeights(100, 100, 0, 0)
 }
 
-func TestRest_AnOperatorsDrainStays(t *testing.T) {
+func TestAtRest_OperatorDrainStays(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), lookEverySecond)
 	f, proxy, d := greenServes(t, p)
@@ -108,7 +108,7 @@ func TestRest_AnOperatorsDrainStays(t *testing.T) {
 }
 
 // An operator goes back to the old slot by hand: to undo half of that would leave nobody to serve.
-func TestRest_ASwitchByHandIsShownAndStays(t *testing.T) {
+func TestAtRest_ManualSwitchIsShownAndStays(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), lookEverySecond)
 	f, proxy, d := greenServes(t, p)
@@ -130,7 +130,7 @@ func TestRest_ASwitchByHandIsShownAndStays(t *testing.T) {
 	proxy.assertWeights(100, 100, 0, 0)
 }
 
-func TestRest_ARouterThatIsAwayIsShown(t *testing.T) {
+func TestAtRest_UnreachableRouterIsShown(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), lookEverySecond)
 	_, proxy, _ := greenServes(t, p)
@@ -142,7 +142,7 @@ func TestRest_ARouterThatIsAwayIsShown(t *testing.T) {
 	awaitFact(t, "well again", func() bool { s := p.trafficStatus("checkout"); return s.Error == nil && s.Differs == nil })
 }
 
-func TestRest_TwoReplicasWriteOnce(t *testing.T) {
+func TestAtRest_TwoReplicasWriteOnce(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	p := serve(t, database, lookEverySecond)
@@ -163,7 +163,7 @@ func TestRest_TwoReplicasWriteOnce(t *testing.T) {
 }
 
 // The server is killed while the router has its write and has not answered.
-func TestRest_AKilledServersWriteIsSettled(t *testing.T) {
+func TestAtRest_WriteOfKilledServerIsResolved(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	p := serve(t, database, lookEverySecond, "--lease=2s")

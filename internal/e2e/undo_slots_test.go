@@ -9,8 +9,8 @@ import (
 	"rollcall/internal/fleet"
 )
 
-// TestAFinishedBlueGreenIsRolledBackByOneSwitch goes back, and forward again, after traffic was switched for good.
-func TestAFinishedBlueGreenIsRolledBackByOneSwitch(t *testing.T) {
+// TestSlotRollback_IsOneSwitch goes back, and forward again, after traffic was switched for good.
+func TestSlotRollback_IsOneSwitch(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 6)
 	b := newBalancer(t, f, twoSides)
@@ -45,8 +45,8 @@ func TestAFinishedBlueGreenIsRolledBackByOneSwitch(t *testing.T) {
 	b.assertDrained(t)
 }
 
-// TestARollbackToASlotThatIsNotWellGoesTargetByTargetWhereTrafficIs keeps half of the slot that serves in service.
-func TestARollbackToASlotThatIsNotWellGoesTargetByTargetWhereTrafficIs(t *testing.T) {
+// TestSlotRollback_UnhealthySlotRollsBackInPlace keeps half of the slot that serves in service.
+func TestSlotRollback_UnhealthySlotRollsBackInPlace(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for name, spoil := range map[string]func(target *fleet.Target){

@@ -92,7 +92,7 @@ func writeFile(t *testing.T, path string, data []byte) {
 	}
 }
 
-func TestANewVersionMigratesWhileTheOldOneServesAndARolloutGoesOn(t *testing.T) {
+func TestUpgrade_MigratesDuringRollout(t *testing.T) {
 	t.Parallel()
 	next := nextVersions(t, 1)[0]
 	f := slowly(t, 12)

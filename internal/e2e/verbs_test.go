@@ -31,7 +31,7 @@ func assertRuns(t *testing.T, f *fleet.Fleet, want func(i int) string) {
 	}
 }
 
-func TestAFinishedDeploymentIsRolledBackAndForwardAgain(t *testing.T) {
+func TestRollback_OfFinishedAndForwardAgain(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 6, "v1")
 	for i, target := range f.Targets {
@@ -57,7 +57,7 @@ func TestAFinishedDeploymentIsRolledBackAndForwardAgain(t *testing.T) {
 	assertRuns(t, f, func(int) string { return "v2" })
 }
 
-func TestAPausedDeploymentStartsNoCallAndTurnsRoundWhenAsked(t *testing.T) {
+func TestPause_StartsNoCallAndCanRollBack(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 6, "v1")
 	for _, target := range f.Targets {
@@ -87,7 +87,7 @@ func TestAPausedDeploymentStartsNoCallAndTurnsRoundWhenAsked(t *testing.T) {
 	assertRuns(t, f, func(int) string { return "v1" })
 }
 
-func TestManyPromotesOfOneGateMoveOneStep(t *testing.T) {
+func TestPromote_ManyOfOneGateMoveOneStep(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	p := serve(t, dbtest.New(t))
@@ -125,9 +125,9 @@ func TestManyPromotesOfOneGateMoveOneStep(t *testing.T) {
 	}
 }
 
-// TestManyPlainPromotesMoveOneOfTwoGatesInARow: the second gate is reached only after all promotes were answered, for one
+// TestPromote_ManyPlainMoveOneGate: the second gate is reached only after all promotes were answered, for one
 // that comes later cannot be told from one that is meant for it.
-func TestManyPlainPromotesMoveOneOfTwoGatesInARow(t *testing.T) {
+func TestPromote_ManyPlainMoveOneGate(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	replicas := []*process{serve(t, database), serve(t, database)}
@@ -170,7 +170,7 @@ func (p *process) count(id, kind string) (n int) {
 	return n
 }
 
-func TestARetryFinishesWhatAnAbortLeft(t *testing.T) {
+func TestRetry_FinishesWhatAbortLeft(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	for _, target := range f.Targets {

@@ -60,9 +60,9 @@ func assertSigned(t *testing.T, f *fleet.Fleet, n int, version, secret string) {
 	}
 }
 
-// TestWayBack_GoesByTheRulesOfThatVersion rolls a finished deployment back, and that rollback: each version is judged where
+// TestRollback_UsesRulesOfTargetVersion rolls a finished deployment back, and that rollback: each version is judged where
 // it answers, and called with its own secret, behind a router.
-func TestWayBack_GoesByTheRulesOfThatVersion(t *testing.T) {
+func TestRollback_UsesRulesOfTargetVersion(t *testing.T) {
 	t.Parallel()
 	f := movedHealth(t, 3)
 	b := newBalancer(t, f, byCount)
@@ -90,8 +90,8 @@ func TestWayBack_GoesByTheRulesOfThatVersion(t *testing.T) {
 	}
 }
 
-// TestWayBack_OfAFailureGoesByItsRules turns a deployment back by itself, in which a target has a past of its own.
-func TestWayBack_OfAFailureGoesByItsRules(t *testing.T) {
+// TestRollback_OfFailureUsesItsRules turns a deployment back by itself, in which a target has a past of its own.
+func TestRollback_OfFailureUsesItsRules(t *testing.T) {
 	t.Parallel()
 	f := movedHealth(t, 3)
 	p := serve(t, dbtest.New(t))
@@ -117,8 +117,8 @@ func TestWayBack_OfAFailureGoesByItsRules(t *testing.T) {
 	}
 }
 
-// TestWayBack_OfSlotsChecksTheOtherOneByItsRules switches back to a slot that answers as its version did.
-func TestWayBack_OfSlotsChecksTheOtherOneByItsRules(t *testing.T) {
+// TestRollback_ChecksOtherSlotByItsRules switches back to a slot that answers as its version did.
+func TestRollback_ChecksOtherSlotByItsRules(t *testing.T) {
 	t.Parallel()
 	f := movedHealth(t, 4)
 	b := newBalancer(t, f, oneSide)
@@ -135,8 +135,8 @@ func TestWayBack_OfSlotsChecksTheOtherOneByItsRules(t *testing.T) {
 	assertSigned(t, f, n, "v1", healthSecret)
 }
 
-// TestWayBack_SaysWhenNoRulesAreKnown goes back to a version that was never verified.
-func TestWayBack_SaysWhenNoRulesAreKnown(t *testing.T) {
+// TestRollback_ReportsUnknownRules goes back to a version that was never verified.
+func TestRollback_ReportsUnknownRules(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v0")
 	p := serve(t, dbtest.New(t))

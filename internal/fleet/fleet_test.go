@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func TestACallIsAppliedAnsweredAndWrittenDown(t *testing.T) {
+func TestTarget_CallIsAppliedAndRecorded(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1)
 	target := f.Targets[0]
@@ -38,7 +38,7 @@ func TestACallIsAppliedAnsweredAndWrittenDown(t *testing.T) {
 	}
 }
 
-func TestHealthAndVersionTellWhatRuns(t *testing.T) {
+func TestTarget_HealthAndVersionFollowCalls(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	wantHealth(t, target, http.StatusOK, "pass", "v1")
@@ -55,7 +55,7 @@ func TestHealthAndVersionTellWhatRuns(t *testing.T) {
 	}
 }
 
-func TestATargetMayFallSickWhenItWasFoundHealthyForAWhile(t *testing.T) {
+func TestTarget_UnhealthyAfterSomeProbes(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Behave(func(b *Behaviour) { b.UnhealthyOn, b.UnhealthyAfter = "v2", 2 })
@@ -68,7 +68,7 @@ func TestATargetMayFallSickWhenItWasFoundHealthyForAWhile(t *testing.T) {
 	wantHealth(t, target, http.StatusOK, "pass", "v1")
 }
 
-func TestACallThatIsNotAppliedKeepsTheVersion(t *testing.T) {
+func TestTarget_UnappliedCallKeepsVersion(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		does   Behaviour
@@ -97,7 +97,7 @@ func TestACallThatIsNotAppliedKeepsTheVersion(t *testing.T) {
 	}
 }
 
-func TestAResetAfterApplyingLooksLikeOneBefore(t *testing.T) {
+func TestTarget_ResetAfterLooksLikeBefore(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Behave(func(b *Behaviour) { b.Reset = ResetAfter })
@@ -109,7 +109,7 @@ func TestAResetAfterApplyingLooksLikeOneBefore(t *testing.T) {
 	}
 }
 
-func TestACallThatFailsLateIsAppliedAndAnsweredWithTheError(t *testing.T) {
+func TestTarget_LateFailureIsApplied(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Next(Behaviour{Status: 500, FailLate: true})
@@ -118,7 +118,7 @@ func TestACallThatFailsLateIsAppliedAndAnsweredWithTheError(t *testing.T) {
 	}
 }
 
-func TestABehaviourOnOneVersionLeavesOthersAlone(t *testing.T) {
+func TestTarget_BehaviourOnOneVersion(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Behave(func(b *Behaviour) { b.Status, b.OnVersion = 302, "v2" })
@@ -127,7 +127,7 @@ func TestABehaviourOnOneVersionLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-func TestWhatWasPreparedIsForgotten(t *testing.T) {
+func TestTarget_ScriptIsForgotten(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Next(Behaviour{Status: 500})
@@ -137,7 +137,7 @@ func TestWhatWasPreparedIsForgotten(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatDripsComesWhole(t *testing.T) {
+func TestTarget_SlowBodyIsComplete(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Next(Behaviour{Drip: 5 * time.Millisecond})
@@ -150,7 +150,7 @@ func TestAnAnswerThatDripsComesWhole(t *testing.T) {
 	}
 }
 
-func TestTarget_WorkGoesOnBehindAProxyThatAnswers504(t *testing.T) {
+func TestTarget_WorkContinuesBehind504(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Next(Behaviour{Proxy: 20 * time.Millisecond, Delay: 200 * time.Millisecond})
@@ -167,7 +167,7 @@ func TestTarget_WorkGoesOnBehindAProxyThatAnswers504(t *testing.T) {
 	}
 }
 
-func TestAWatcherIsToldWhenACallHasComeAndWhenItWasAnswered(t *testing.T) {
+func TestWatch_ReportsReceiptAndReply(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1)
 	told := make(chan Moment, 2)
@@ -188,7 +188,7 @@ func TestAWatcherIsToldWhenACallHasComeAndWhenItWasAnswered(t *testing.T) {
 	}
 }
 
-func TestAnAcceptedCallIsAppliedLater(t *testing.T) {
+func TestTarget_AcceptedCallIsAppliedLater(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Behave(func(b *Behaviour) { b.Accept, b.Delay = true, 50*time.Millisecond })
@@ -201,7 +201,7 @@ func TestAnAcceptedCallIsAppliedLater(t *testing.T) {
 	eventually(t, func() bool { return target.Version() == "v2" })
 }
 
-func TestAFencedTargetRefusesTheLateCall(t *testing.T) {
+func TestTarget_FencedRefusesLateCall(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Behave(func(b *Behaviour) { b.Fenced = true })
@@ -218,7 +218,7 @@ func TestAFencedTargetRefusesTheLateCall(t *testing.T) {
 	}
 }
 
-func TestAFencedTargetDropsWorkThatANewerCallOvertook(t *testing.T) {
+func TestTarget_FencedDropsOvertakenWork(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Behave(func(b *Behaviour) { b.Fenced = true })
@@ -237,7 +237,7 @@ func TestAFencedTargetDropsWorkThatANewerCallOvertook(t *testing.T) {
 	}
 }
 
-func TestAHangingCallIsOpenUntilTheCallerLeaves(t *testing.T) {
+func TestTarget_HangingCallEndsWithCaller(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Behave(func(b *Behaviour) { b.Hang = true })
@@ -256,7 +256,7 @@ func TestAHangingCallIsOpenUntilTheCallerLeaves(t *testing.T) {
 	}
 }
 
-func TestTheWorkGoesOnWhenTheCallerLeaves(t *testing.T) {
+func TestTarget_WorkContinuesWithoutCaller(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.Behave(func(b *Behaviour) { b.Delay = 100 * time.Millisecond })
@@ -268,7 +268,7 @@ func TestTheWorkGoesOnWhenTheCallerLeaves(t *testing.T) {
 	eventually(t, func() bool { return target.Version() == "v2" })
 }
 
-func TestATargetThatIsDownRefusesConnectionsAndComesBackWhereItWas(t *testing.T) {
+func TestTarget_DownRefusesAndUpKeepsAddress(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	call(t, target, "v2", 1)
@@ -293,7 +293,7 @@ func TestATargetThatIsDownRefusesConnectionsAndComesBackWhereItWas(t *testing.T)
 	wantHealth(t, target, http.StatusOK, "pass", "v2")
 }
 
-func TestTheJournalOrdersTheCallsOfAllTargets(t *testing.T) {
+func TestJournal_OrdersCallsOfAllTargets(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3)
 	for i, id := range []string{"web-2", "web-1", "web-3", "web-1"} {
@@ -314,7 +314,7 @@ func TestTheJournalOrdersTheCallsOfAllTargets(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatIsTakenLeavesNoTargetBehind(t *testing.T) {
+func TestListen_TakenAddressLeavesNoTarget(t *testing.T) {
 	t.Parallel()
 	taken := newFleet(t, 1).Targets[0]
 	free := newFleet(t, 1).Targets[0]
@@ -326,7 +326,7 @@ func TestAnAddressThatIsTakenLeavesNoTargetBehind(t *testing.T) {
 	must(t, free.Up())
 }
 
-func TestABodyThatIsNoCallIsRefused(t *testing.T) {
+func TestTarget_InvalidBodyIsRefused(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	res, err := http.Post(target.URL()+"/deploy", "application/json", strings.NewReader("{"))

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestAWarmStartKeepsTheData(t *testing.T) {
+func TestStart_WarmStartKeepsData(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	first := start(t, dir)
@@ -22,7 +22,7 @@ func TestAWarmStartKeepsTheData(t *testing.T) {
 	}
 }
 
-func TestTheDatabaseIsDurableAndListensOnItsSocketOnly(t *testing.T) {
+func TestStart_IsDurableAndSocketOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t, seeded(t))
 	for name, want := range map[string]string{
@@ -46,7 +46,7 @@ func TestTheDatabaseIsDurableAndListensOnItsSocketOnly(t *testing.T) {
 	}
 }
 
-func TestStopLeavesNoProcessAndGivesTheFolderFree(t *testing.T) {
+func TestStop_LeavesNoProcessAndFreesFolder(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)
@@ -63,7 +63,7 @@ func TestStopLeavesNoProcessAndGivesTheFolderFree(t *testing.T) {
 	}
 }
 
-func TestKillingTheServerLeavesNoOrphanAndTheDataIntact(t *testing.T) {
+func TestKill_LeavesNoOrphanAndDataIntact(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	h := startHelper(t, os.Args[0], dir, nil)
@@ -78,7 +78,7 @@ func TestKillingTheServerLeavesNoOrphanAndTheDataIntact(t *testing.T) {
 	eventually(t, "the orphan ends", func() bool { return !runsOn(pid, next.place.data()) })
 }
 
-func TestAnOrphanIsStoppedBeforeTheNextStart(t *testing.T) {
+func TestStart_StopsOrphanFirst(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)
@@ -100,7 +100,7 @@ func TestAnOrphanIsStoppedBeforeTheNextStart(t *testing.T) {
 	must(t, <-ended)
 }
 
-func TestAPIDFileOfAnUnrelatedProcessIsNoOrphan(t *testing.T) {
+func TestStart_UnrelatedPIDIsNoOrphan(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)
@@ -119,7 +119,7 @@ func TestAPIDFileOfAnUnrelatedProcessIsNoOrphan(t *testing.T) {
 	}
 }
 
-func TestAPostgresThatDiesIsStartedAgainOnTheSameData(t *testing.T) {
+func TestSupervise_RestartsDeadPostgres(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)
@@ -134,7 +134,7 @@ func TestAPostgresThatDiesIsStartedAgainOnTheSameData(t *testing.T) {
 	must(t, s.Stop())
 }
 
-func TestAPostgresThatCannotRunIsGivenUp(t *testing.T) {
+func TestSupervise_GivesUpOnUnrunnablePostgres(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)
@@ -149,7 +149,7 @@ func TestAPostgresThatCannotRunIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestALongPathGetsAShortSocket(t *testing.T) {
+func TestSocket_LongPathGetsShortSocket(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(folder(t), strings.Repeat("long/", 25))
 	s := start(t, dir)
@@ -161,7 +161,7 @@ func TestALongPathGetsAShortSocket(t *testing.T) {
 	wantKept(t, start(t, dir).URL())
 }
 
-func TestAnUnfinishedDataFolderIsClearedAway(t *testing.T) {
+func TestStart_UnfinishedDataIsRemoved(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	left := filepath.Join(dir, unfinished+"-123", "base")

@@ -50,7 +50,7 @@ func wantProtected(t *testing.T, s *Server) {
 	}
 }
 
-func TestNobodyIsLetInWithoutThePassword(t *testing.T) {
+func TestPasswords_AreRequired(t *testing.T) {
 	t.Parallel()
 	s := start(t, folder(t))
 	wantProtected(t, s)
@@ -71,7 +71,7 @@ func TestNobodyIsLetInWithoutThePassword(t *testing.T) {
 }
 
 // As a version before passwords left it, and as a start that died after it had set one.
-func TestDataWithoutKnownPasswordsGetsThem(t *testing.T) {
+func TestPasswords_AreSetOnOldData(t *testing.T) {
 	t.Parallel()
 	for _, left := range []string{"", "*:*:*:rollcall:x\n"} {
 		dir := seeded(t)
@@ -94,7 +94,7 @@ func TestDataWithoutKnownPasswordsGetsThem(t *testing.T) {
 }
 
 // The account that runs PostgreSQL owns the folder, and may be less than the one that starts it.
-func TestALinkInTheDataFolderLeadsNowhere(t *testing.T) {
+func TestPasswords_LinksAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)

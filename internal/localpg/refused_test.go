@@ -13,7 +13,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func TestASecondServerOnTheSameFolderIsRefused(t *testing.T) {
+func TestStart_SecondServerOnFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)
@@ -21,7 +21,7 @@ func TestASecondServerOnTheSameFolderIsRefused(t *testing.T) {
 	query[int](t, s.URL(), "SELECT 1")
 }
 
-func TestAFolderThatHoldsSomethingElseIsRefused(t *testing.T) {
+func TestStart_ForeignFolderIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := folder(t)
 	must(t, os.MkdirAll(dir, 0o755))
@@ -34,7 +34,7 @@ func TestAFolderThatHoldsSomethingElseIsRefused(t *testing.T) {
 	refused(t, Config{Dir: data}, data, "no PG_VERSION")
 }
 
-func TestAFolderOfAnotherAccountIsRefused(t *testing.T) {
+func TestStart_FolderOfAnotherAccountIsRefused(t *testing.T) {
 	t.Parallel()
 	nobody := needRoot(t)
 	dir := folder(t)
@@ -43,7 +43,7 @@ func TestAFolderOfAnotherAccountIsRefused(t *testing.T) {
 	refused(t, Config{Dir: dir}, dir, "belongs to "+nobody.name)
 }
 
-func TestAFolderThatTheAccountCannotReachIsNamed(t *testing.T) {
+func TestStart_UnreachableFolderIsNamed(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	needPrograms(t)
@@ -52,7 +52,7 @@ func TestAFolderThatTheAccountCannotReachIsNamed(t *testing.T) {
 	refused(t, Config{Dir: filepath.Join(closed, "a", "b")}, "cannot enter "+closed+" ", "chmod o+x "+closed)
 }
 
-func TestDataOfAnotherVersionIsRefused(t *testing.T) {
+func TestStart_OtherVersionsDataIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)
@@ -67,7 +67,7 @@ func TestDataOfAnotherVersionIsRefused(t *testing.T) {
 	}
 }
 
-func TestMissingProgramsAreNamedWithTheCommandThatInstallsThem(t *testing.T) {
+func TestStart_MissingProgramsNameInstallCommand(t *testing.T) {
 	t.Parallel()
 	refused(t, Config{Dir: folder(t), Bin: t.TempDir()}, "initdb, postgres and pg_ctl")
 	for root, want := range map[bool]string{
@@ -80,7 +80,7 @@ func TestMissingProgramsAreNamedWithTheCommandThatInstallsThem(t *testing.T) {
 	}
 }
 
-func TestAnOrdinaryUserRunsItAsItself(t *testing.T) {
+func TestStart_OrdinaryUserRunsAsItself(t *testing.T) {
 	t.Parallel()
 	nobody := needRoot(t)
 	needPrograms(t)
@@ -137,7 +137,7 @@ func copyOfThisBinary(t *testing.T) string {
 }
 
 // A process that forks at the moment of the stop has the lock's file open for as long as its child runs nothing yet.
-func TestAStoppedServersFolderIsFreeThoughAForkStillHoldsItsLock(t *testing.T) {
+func TestStop_FolderIsFreeDespiteForkedLock(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)

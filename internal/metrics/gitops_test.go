@@ -17,7 +17,7 @@ func (g gauges) SourceGauges(context.Context) ([]rollout.SourceGauge, error) {
 	return g, nil
 }
 
-func TestSyncsDriftAndTheAgeOfTheLastGoodSyncAreOnThePage(t *testing.T) {
+func TestGitops_SyncsDriftAndAgeAreOnPage(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	m.WatchSources(gauges{{Source: "main", State: rollout.SourceDrifted, Drifted: 3, Age: 90 * time.Second}})
@@ -32,7 +32,7 @@ func TestSyncsDriftAndTheAgeOfTheLastGoodSyncAreOnThePage(t *testing.T) {
 	)
 }
 
-func TestWithoutADatabaseTheSourcesAreLeftOut(t *testing.T) {
+func TestGitops_WithoutDatabaseSourcesAreLeftOut(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	m.WatchSources(gauges(nil))

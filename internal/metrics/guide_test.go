@@ -53,7 +53,7 @@ func served(t *testing.T) map[string][]string {
 	return names
 }
 
-func TestTheGuideNamesEveryMetricThereIsAndNoOther(t *testing.T) {
+func TestGuide_NamesExactlyTheMetrics(t *testing.T) {
 	t.Parallel()
 	guide, there := text(t, guide), served(t)
 	for name := range there {
@@ -97,7 +97,7 @@ func assertServed(t *testing.T, there map[string][]string, expression string) {
 	}
 }
 
-func TestTheGrafanaDashboardAsksOnlyForWhatIsServed(t *testing.T) {
+func TestGrafana_QueriesOnlyServedMetrics(t *testing.T) {
 	t.Parallel()
 	var d struct {
 		Panels []struct {
@@ -131,7 +131,7 @@ func TestTheGrafanaDashboardAsksOnlyForWhatIsServed(t *testing.T) {
 	}
 }
 
-func TestTheAlertsAskOnlyForWhatIsServedAndEachHasItsPageInTheGuide(t *testing.T) {
+func TestAlerts_QueryServedAndHaveRunbooks(t *testing.T) {
 	t.Parallel()
 	content, guide, tests := text(t, rules), text(t, guide), text(t, ruleTests)
 	assertServed(t, served(t), regexp.MustCompile(`(?m)^\s*#.*$`).ReplaceAllString(content, ""))
@@ -159,7 +159,7 @@ func TestTheAlertsAskOnlyForWhatIsServedAndEachHasItsPageInTheGuide(t *testing.T
 	}
 }
 
-func TestPrometheusTakesTheRulesAndTheyFireWhenTheyShould(t *testing.T) {
+func TestAlerts_FireWhenTheyShould(t *testing.T) {
 	t.Parallel()
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {

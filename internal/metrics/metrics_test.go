@@ -95,7 +95,7 @@ func known() Kinds {
 	}
 }
 
-func TestWhatHappenedIsOnThePage(t *testing.T) {
+func TestPage_ShowsWhatHappened(t *testing.T) {
 	t.Parallel()
 	wantLines(t, scrape(t, exercised(t)),
 		`rollcall_target_calls_total{action="deploy",result="retry"} 1`,
@@ -114,7 +114,7 @@ func TestWhatHappenedIsOnThePage(t *testing.T) {
 	)
 }
 
-func TestDeploymentsAreReadFromTheDatabase(t *testing.T) {
+func TestDeployments_AreReadFromDatabase(t *testing.T) {
 	t.Parallel()
 	page := scrape(t, exercised(t))
 	wantLines(t, page,
@@ -131,7 +131,7 @@ func TestDeploymentsAreReadFromTheDatabase(t *testing.T) {
 	}
 }
 
-func TestWithoutADatabaseTheScrapeStillAnswers(t *testing.T) {
+func TestDeployments_ScrapeWorksWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	m, db := New(known()), &tallies{}
 	m.Watch(db)
@@ -145,7 +145,7 @@ func TestWithoutADatabaseTheScrapeStillAnswers(t *testing.T) {
 	wantLines(t, scrape(t, m), `rollcall_database_up 1`, `rollcall_stuck_deployments 3`)
 }
 
-func TestValuesThatNobodyExpectsShareOneSeries(t *testing.T) {
+func TestLabels_UnexpectedValuesShareOneSeries(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	for _, s := range []string{"", "a", "d41d8cd9", "web-1"} {
@@ -163,7 +163,7 @@ func TestValuesThatNobodyExpectsShareOneSeries(t *testing.T) {
 	}
 }
 
-func TestRequestsAreCountedByRoute(t *testing.T) {
+func TestRequests_AreCountedByRoute(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	router := chi.NewRouter()
@@ -208,7 +208,7 @@ func TestRequestsAreCountedByRoute(t *testing.T) {
 	}
 }
 
-func TestOutsideARouterRequestsAreUnmatched(t *testing.T) {
+func TestRequests_OutsideRouterAreUnmatched(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	h := m.Middleware(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -216,7 +216,7 @@ func TestOutsideARouterRequestsAreUnmatched(t *testing.T) {
 	wantLines(t, scrape(t, m), `rollcall_http_requests_total{code="200",method="GET",route="unmatched"} 1`)
 }
 
-func TestMetricsFollowPrometheusConventions(t *testing.T) {
+func TestMetrics_FollowPrometheusConventions(t *testing.T) {
 	t.Parallel()
 	m := exercised(t)
 	families, err := m.registry.Gather()
@@ -241,7 +241,7 @@ func TestMetricsFollowPrometheusConventions(t *testing.T) {
 	}
 }
 
-func TestTheRuntimeTheProcessAndTheBuildAreThere(t *testing.T) {
+func TestMetrics_IncludeRuntimeProcessAndBuild(t *testing.T) {
 	t.Parallel()
 	page := scrape(t, New(known()))
 	for _, name := range []string{"go_goroutines ", "process_open_fds ", "rollcall_build_info{", "promhttp_metric_handler_errors_total{"} {
@@ -251,7 +251,7 @@ func TestTheRuntimeTheProcessAndTheBuildAreThere(t *testing.T) {
 	}
 }
 
-func TestHandlersMayBeMadeMoreThanOnce(t *testing.T) {
+func TestMetrics_HandlerCanBeBuiltTwice(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	wantLines(t, scrape(t, m), `rollcall_takeovers_total 0`)

@@ -17,7 +17,7 @@ func (p pending) DeliveryGauges(context.Context) ([]rollout.DeliveryGauge, error
 	return p, nil
 }
 
-func TestDeliveriesAreCountedByKindAndResultAndWhatIsPendingIsRead(t *testing.T) {
+func TestDeliveries_AreCountedAndPendingIsRead(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	m.WatchOutbox(pending{{Kind: rollout.NotificationSlack, Pending: 3, Oldest: 90 * time.Second}})
@@ -34,7 +34,7 @@ func TestDeliveriesAreCountedByKindAndResultAndWhatIsPendingIsRead(t *testing.T)
 	)
 }
 
-func TestWithoutADatabaseWhatIsPendingIsLeftOut(t *testing.T) {
+func TestDeliveries_WithoutDatabasePendingIsLeftOut(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	m.WatchOutbox(pending(nil))

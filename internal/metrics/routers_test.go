@@ -20,7 +20,7 @@ func (d drifts) RouterDrifts(context.Context) ([]rollout.RouterDrift, error) {
 	return d, nil
 }
 
-func TestRouterDrift_HasASeriesForEachRouterThatDiffers(t *testing.T) {
+func TestRouterDrift_OneSeriesPerDifferingRouter(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	m.WatchRouters(drifts{{Service: "checkout", Environment: "production"}})

@@ -99,7 +99,7 @@ func good() *History {
 	return h
 }
 
-func TestAHistoryInWhichEveryPromiseIsKeptIsAccusedOfNothing(t *testing.T) {
+func TestCheck_CleanHistoryHasNoViolation(t *testing.T) {
 	t.Parallel()
 	for _, v := range Check(good()) {
 		t.Errorf("%s: %s", v.Promise, v.Text)
@@ -246,7 +246,7 @@ func forgets(h *History, when, again float64) {
 	h.Writes[2].At, h.Deployments[0].FinishedAt = at(again), at(again+1)
 }
 
-func TestCheck_WhatWasLeftOutBeforeMayStayOut(t *testing.T) {
+func TestCheck_TargetDrainedBeforeMayStayOut(t *testing.T) {
 	t.Parallel()
 	h := good()
 	for i, weight := range []int{0, 0, 100} { // what d2 finds, and what it leaves
@@ -259,7 +259,7 @@ func TestCheck_WhatWasLeftOutBeforeMayStayOut(t *testing.T) {
 	}
 }
 
-func TestCheck_RestartedRouterIsNotHeldAgainstRollcall(t *testing.T) {
+func TestCheck_RouterRestartIsNoViolation(t *testing.T) {
 	t.Parallel()
 	for name, does := range map[string]func(*History){
 		"set again, and a target called before that": func(h *History) { forgets(h, 8, 11) },
@@ -281,7 +281,7 @@ func TestCheck_RestartedRouterIsNotHeldAgainstRollcall(t *testing.T) {
 	}
 }
 
-func TestMeasure_RestartIsCountedWhileWorkCanBeDone(t *testing.T) {
+func TestMeasure_RestartCountsWhileWorkIsPossible(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		does func(*History)
@@ -374,7 +374,7 @@ func abortFirst(h *History) {
 	h.Ops = append(h.Ops, Op{Service: "s", Method: "POST", Path: "/deployments/d1/abort", Sent: at(5), Answered: at(5.5), Status: 200, ID: "d1", State: "in_progress", Revision: 4})
 }
 
-func TestEachBrokenPromiseIsSeen(t *testing.T) {
+func TestCheck_DetectsEachBrokenGuarantee(t *testing.T) {
 	t.Parallel()
 	for name, b := range brokenOnes() {
 		t.Run(name, func(t *testing.T) {
@@ -389,7 +389,7 @@ func TestEachBrokenPromiseIsSeen(t *testing.T) {
 	}
 }
 
-func TestADeadlineIsNotHeldAgainstWhoeverCouldNotWork(t *testing.T) {
+func TestCheck_DeadlineExcludesOutages(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]Fault{
 		"the database was away": {Kind: DatabaseStop, Replica: -1, From: at(0), To: at(4)},
@@ -408,7 +408,7 @@ func TestADeadlineIsNotHeldAgainstWhoeverCouldNotWork(t *testing.T) {
 	}
 }
 
-func TestAFrozenOwnerThatWakesMaySendWhatItHadWrittenDown(t *testing.T) {
+func TestCheck_ThawedOwnerMaySendRecordedCall(t *testing.T) {
 	t.Parallel()
 	h := good()
 	frozenCall(h, "r1")
@@ -417,7 +417,7 @@ func TestAFrozenOwnerThatWakesMaySendWhatItHadWrittenDown(t *testing.T) {
 	}
 }
 
-func TestWhatIsShownOfAViolationIsWhatHappenedAroundIt(t *testing.T) {
+func TestExcerpt_ShowsEventsAroundViolation(t *testing.T) {
 	t.Parallel()
 	h := good()
 	h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 2, From: at(6), To: at(7)})
@@ -432,7 +432,7 @@ func TestWhatIsShownOfAViolationIsWhatHappenedAroundIt(t *testing.T) {
 	}
 }
 
-func TestWhoWasReachedOrVerifiedMustBeWellToServe(t *testing.T) {
+func TestCheck_TouchedTargetMustBeHealthyToServe(t *testing.T) {
 	t.Parallel()
 	called := intent("a", "deploy", "m", 1, 1)
 	is := func(kind string) Event { return Event{Type: kind, Target: "a"} }

@@ -8,7 +8,7 @@ import (
 
 var size = Size{Replicas: 3, Services: 9, Deployments: 3, Steps: 6, DatabaseSteps: 4, RouterSteps: 3, Lease: 2 * time.Second}
 
-func TestASeedAlwaysDrawsTheSame(t *testing.T) {
+func TestGenerate_SameSeedSameScenario(t *testing.T) {
 	t.Parallel()
 	if !reflect.DeepEqual(Draw(7, 3, size), Draw(7, 3, size)) {
 		t.Error("the same seed and round drew two schedules")
@@ -20,7 +20,7 @@ func TestASeedAlwaysDrawsTheSame(t *testing.T) {
 	}
 }
 
-func TestARoundOfFullSizePlansEveryKindOfFault(t *testing.T) {
+func TestGenerate_FullRoundPlansEveryFaultKind(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
 		planned := map[Kind]bool{}
@@ -43,7 +43,7 @@ func TestARoundOfFullSizePlansEveryKindOfFault(t *testing.T) {
 	}
 }
 
-func TestAFreezeOutlastsTheLease(t *testing.T) {
+func TestGenerate_FreezeOutlastsLease(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
 		for _, steps := range Draw(seed, 0, size).Replicas {

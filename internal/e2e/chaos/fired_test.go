@@ -79,7 +79,7 @@ func struckOnes() []struck {
 	}
 }
 
-func TestAFaultCountsWhenItDemonstrablyHappened(t *testing.T) {
+func TestInjected_CountsOnlyProvenFaults(t *testing.T) {
 	t.Parallel()
 	for _, s := range struckOnes() {
 		t.Run(string(s.kind), func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestAFaultCountsWhenItDemonstrablyHappened(t *testing.T) {
 	}
 }
 
-func TestAKillThatMissedItsMomentIsOneAtARandomTime(t *testing.T) {
+func TestInjected_MissedKillCountsAsRandom(t *testing.T) {
 	t.Parallel()
 	h := good()
 	h.Faults = append(h.Faults, Fault{Kind: KillBeforeSend, ReplicaID: "r1", From: at(40), Ended: at(40), To: at(41)})
@@ -109,7 +109,7 @@ func TestAKillThatMissedItsMomentIsOneAtARandomTime(t *testing.T) {
 	}
 }
 
-func TestSumsOfRunsAddUp(t *testing.T) {
+func TestSums_AddUp(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	for seed := range uint64(2) {
