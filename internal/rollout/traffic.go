@@ -151,6 +151,8 @@ type RouterState struct {
 	// Baseline and TakenOut are as in RouterCall.
 	Baseline []Backend `json:"baseline,omitempty"`
 	TakenOut []string  `json:"taken_out,omitempty"`
+	// LateOut names the targets that a write without an answer takes out: it may do so at any time later.
+	LateOut []string `json:"late_out,omitempty"`
 	// SeenAt is when the router was last read with success, Instance the process that answered, and Differs says in words
 	// where it did not do what it was told; empty when it did.
 	SeenAt   time.Time `json:"seen_at,omitzero"`

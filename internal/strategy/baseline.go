@@ -164,7 +164,7 @@ func findHeld(r *rollout.RouterState, reading *rollout.RouterReading) []rollout.
 	var held []rollout.HeldBackend
 	for _, b := range reading.Backends {
 		switch {
-		case slices.Contains(r.TakenOut, b.Target):
+		case takenOut(r, &b, b.Target):
 		case b.HeldBy != "":
 			held = append(held, rollout.HeldBackend{Target: b.Target, By: b.HeldBy})
 		case b.Weight == 0:
@@ -219,6 +219,34 @@ func takeOut(r *rollout.RouterState, setting *rollout.Setting) {
 	out := slices.Clone(r.TakenOut)
 	for _, b := range setting.Backends {
 		if b.Weight == 0 && heldBy(r, b.Target) == "" && !slices.Contains(out, b.Target) {
+			out = append(out, b.Target)
+		}
+	}
+	r.TakenOut = out
+}
+
+// takenOut reports whether Rollcall has taken a target out: by a write that is known to have been done, or by one without an
+// answer that the router has carried out since.
+func takenOut(r *rollout.RouterState, is *rollout.BackendReading, target string) bool {
+	return r != nil && (slices.Contains(r.TakenOut, target) || is.Weight == 0 && slices.Contains(r.LateOut, target))
+}
+
+// noteLateOut records, of a write without an answer, which targets it takes out when the router carries it out late.
+func noteLateOut(r *rollout.RouterState) {
+	late := slices.Clone(r.LateOut)
+	for _, b := range r.Sent.Setting.Backends {
+		if b.Weight == 0 && heldBy(r, b.Target) == "" && !slices.Contains(late, b.Target) {
+			late = append(late, b.Target)
+		}
+	}
+	r.LateOut = late
+}
+
+// claimLateOut counts the targets that a late write has taken out as taken out by Rollcall, so that they may be put back.
+func claimLateOut(r *rollout.RouterState, reading *rollout.RouterReading) {
+	out := slices.Clone(r.TakenOut)
+	for _, b := range reading.Backends {
+		if takenOut(r, &b, b.Target) && !slices.Contains(out, b.Target) {
 			out = append(out, b.Target)
 		}
 	}

@@ -159,6 +159,7 @@ func noteReading(r *rollout.RouterState, reading *rollout.RouterReading, now tim
 	r.Seen, r.SeenAt, r.LookAt, r.LooksFailed, r.Last = true, now, time.Time{}, 0, reading
 	r.Instance = reading.Instance
 	r.Idle = findIdle(r, reading, now)
+	claimLateOut(r, reading)
 	held := findHeld(r, reading)
 	for i, b := range reading.Backends {
 		if heldBy(r, b.Target) == rollout.HeldByWeight && b.Weight > 0 && i < len(r.Baseline) && r.Baseline[i].Target == b.Target {

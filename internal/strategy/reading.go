@@ -2,7 +2,6 @@ package strategy
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"rollcall/internal/rollout"
@@ -61,7 +60,7 @@ func RouterDiffers(d *rollout.Deployment, want *rollout.Setting, r *rollout.Rout
 // that somebody else keeps out stays out, and what Rollcall itself has taken out must not be held any more to be back.
 func backendDiffers(r *rollout.RouterState, want rollout.Backend, is *rollout.BackendReading, byHand bool) string {
 	if byHand {
-		ours := r != nil && slices.Contains(r.TakenOut, want.Target)
+		ours := takenOut(r, is, want.Target)
 		if ours && want.Weight > 0 && is.HeldBy != "" {
 			return fmt.Sprintf("weight %d in %s, not %d in rotation", is.Weight, is.HeldBy, want.Weight)
 		}

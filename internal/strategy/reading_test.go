@@ -1,6 +1,7 @@
 package strategy_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,6 +80,42 @@ func TestReading_SharesAloneDoNotSettleADoubt(t *testing.T) {
 		strategy.Apply(s, rollout.Outcome{Action: rollout.Action{Kind: rollout.ActionAskRouter, Route: call}, Reading: &r}, simStart)
 		if got := s.Deployment.Progress.Router; (got.Applied != nil) != whole || got.Doubt || got.Asking {
 			t.Errorf("whole %t: %+v", whole, got)
+		}
+	}
+}
+
+// A write that got no answer took out web-2, and is carried out after a newer one has put it back.
+func TestReading_LateWriteIsNotAnOperatorsHand(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		answer  rollout.AnswerKind
+		drifted bool
+	}{
+		{"no answer", rollout.AnswerLost, true},
+		{"never sent", rollout.AnswerNotSent, false},
+	} {
+		s := &rollout.Snapshot{Deployment: *readable(), Targets: []rollout.Target{{ID: "web-1"}, {ID: "web-2"}}}
+		full := []rollout.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 100}}
+		s.Deployment.Progress.Router = &rollout.RouterState{Baseline: full}
+		write := func(weight int, answer rollout.AnswerKind) {
+			out := rollout.Action{Kind: rollout.ActionRoute, Route: rollout.RouterCall{Baseline: full, Setting: rollout.Setting{
+				Backends: []rollout.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: weight}},
+			}}}
+			begun, _ := strategy.BeginRoute(&s.Deployment, out, simStart)
+			strategy.Apply(s, rollout.Outcome{Action: begun, Answer: rollout.Answer{Kind: answer}}, simStart)
+		}
+		write(0, c.answer)
+		write(100, rollout.AnswerDone)
+		look, _ := strategy.BeginRoute(&s.Deployment, rollout.Action{Kind: rollout.ActionAskRouter}, simStart)
+		reading := rollout.RouterReading{Backends: []rollout.BackendReading{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 0}}}
+		strategy.Apply(s, rollout.Outcome{Action: look, Reading: &reading}, simStart)
+		r := s.Deployment.Progress.Router
+		if r.Drifted != c.drifted || (len(r.Held) == 0) != c.drifted {
+			t.Errorf("%s: drifted %t (%s), held %v", c.name, r.Drifted, r.Differs, r.Held)
+		}
+		if slices.Contains(r.TakenOut, "web-2") != c.drifted {
+			t.Errorf("%s: taken out %v, which a write may put back", c.name, r.TakenOut)
 		}
 	}
 }

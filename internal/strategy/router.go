@@ -197,6 +197,7 @@ func applyWrite(d *rollout.Deployment, r *rollout.RouterState, answer rollout.An
 		confirm(d, r, now)
 	case rollout.AnswerLost:
 		r.Applied, r.Doubt = nil, true
+		noteLateOut(r)
 		retryRoute(d, r, answer, now)
 		return rollout.EventTrafficUnknown
 	case rollout.AnswerRetry:
@@ -256,6 +257,7 @@ func adoptRouter(d *rollout.Deployment, now time.Time) []rollout.Event {
 		return nil
 	}
 	r.Open, r.Doubt, r.Applied = false, true, nil
+	noteLateOut(&r)
 	return []rollout.Event{trafficEvent(rollout.EventTrafficUnknown, d, r.Sent, now, "the replica that made this call is gone")}
 }
 

@@ -22,8 +22,9 @@ type book struct {
 	doubt bool
 	// drifted is set while what was confirmed is known to be undone.
 	drifted bool
-	// held is the target that the router was seen to keep out by an operator's hand, -1 for none.
-	held int
+	// held is the target that the router was seen to keep out by an operator's hand, -1 for none; heldBy is how.
+	held   int
+	heldBy string
 	// confirmed is the setting that the router is known to do, since at.
 	confirmed *rollout.Setting
 	at        time.Time
@@ -52,7 +53,7 @@ func (s *sim) foreseeRoute(o rollout.Outcome) {
 		return
 	}
 	if o.Reading != nil {
-		b.held = s.router.held
+		b.held, b.heldBy = s.router.held, s.router.heldBy
 	}
 	answer := o.Answer.Kind
 	if answer == rollout.AnswerDone && o.Reading != nil && !s.fits(o.Reading, &sent) {
@@ -81,7 +82,7 @@ func (s *sim) foreseeReading(o rollout.Outcome) {
 	}
 	known := o.Reading != nil
 	if known {
-		b.held = s.router.held
+		b.held, b.heldBy = s.router.held, s.router.heldBy
 	}
 	switch {
 	case !known && len(b.ids) == 0: // before the first write that is a failure like any other

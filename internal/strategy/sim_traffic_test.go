@@ -107,7 +107,7 @@ func (s *sim) checkSetting(before *rollout.Deployment, w *rollout.Setting) {
 // checkHeld wants a target to stay out that an operator has taken out.
 func (s *sim) checkHeld(b rollout.Backend) {
 	s.cover("router: written around what an operator holds")
-	if s.router.heldBy == rollout.HeldByWeight && b.Weight > 0 {
+	if s.liveBook.heldBy == rollout.HeldByWeight && b.Weight > 0 {
 		s.violate("%s gets weight %d, and an operator has set it to 0", b.Target, b.Weight)
 	}
 }
