@@ -14,32 +14,32 @@ import (
 	"rollcall/internal/api/gen"
 )
 
-// screen is a terminal on which lines can be drawn again.
+// screen is a terminal on which lines can be redrawn.
 type screen struct {
 	out   io.Writer
 	width func() int
 }
 
-// screenOf is the terminal behind out; nil when there is none, or one that cannot move its cursor.
+// screenOf returns the terminal behind out; nil if there is none, or if it cannot move its cursor.
 func screenOf(out io.Writer) *screen {
 	file, ok := out.(*os.File)
 	if !ok || os.Getenv("TERM") == "dumb" || !term.IsTerminal(int(file.Fd())) {
 		return nil
 	}
 	return &screen{out: out, width: func() int {
-		const usual = 80
+		const defaultWidth = 80
 		width, _, err := term.GetSize(int(file.Fd()))
 		if err != nil || width < 1 {
-			return usual
+			return defaultWidth
 		}
 		return width
 	}}
 }
 
-// redrawEvery keeps the times on the screen right while nothing else changes.
+// redrawEvery is the interval at which the elapsed time on the screen is updated.
 const redrawEvery = time.Second
 
-// bars draw a deployment's progress in place.
+// bars draws a deployment's progress in place.
 type bars struct {
 	screen *screen
 	stop   func()
@@ -97,10 +97,10 @@ func (b *bars) draw() {
 	fmt.Fprint(b.screen.out, text.String())
 }
 
-// barLines are what is drawn of a deployment: what it is, how far it is, and why it is where it is.
+// barLines returns the lines to draw for a deployment: its title, its progress and its reason.
 func barLines(d *gen.Deployment, width int, now time.Time) []string {
-	const most, beside = 40, 60
-	cells := max(10, min(most, width-beside))
+	const maxCells, besideBar = 40, 60
+	cells := max(10, min(maxCells, width-besideBar))
 	reason := printable(d.Reason)
 	if d.NextActionAt != nil {
 		if left := d.NextActionAt.Sub(now).Round(time.Second); left > 0 {
@@ -108,13 +108,13 @@ func barLines(d *gen.Deployment, width int, now time.Time) []string {
 		}
 	}
 	return []string{
-		fmt.Sprintf("%s  %s  %s", title(d), d.State, took(d, now)),
+		fmt.Sprintf("%s  %s  %s", title(d), d.State, elapsed(d, now)),
 		fmt.Sprintf("%s %s", bar(d, cells), progress(d)),
 		"  " + reason,
 	}
 }
 
-// bar shows the shares of targets that are updated, failed, and in flight.
+// bar returns a bar with the shares of targets that are updated, failed, and in flight.
 func bar(d *gen.Deployment, cells int) string {
 	p := d.Progress
 	total := max(1, p.TargetsTotal)
@@ -125,10 +125,10 @@ func bar(d *gen.Deployment, cells int) string {
 		strings.Repeat("·", cells-updated-failed-busy) + "]"
 }
 
-// ceil divides and rounds up: one of a thousand is to be seen, too.
+// ceil divides and rounds up, so that one of a thousand is visible, too.
 func ceil(a, b int) int { return (a + b - 1) / b }
 
-// cut shortens a line that would wrap, after which drawing in place fails.
+// cut shortens a line that would wrap: redrawing counts on unwrapped lines.
 func cut(line string, width int) string {
 	if utf8.RuneCountInString(line) < width {
 		return line

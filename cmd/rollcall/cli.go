@@ -12,73 +12,73 @@ import (
 	"rollcall/internal/client"
 )
 
-// cli is what can be asked for: a flag, else its environment variable, else the default.
+// cli holds all flags and commands. A flag's value comes from the command line, else from its environment variable, else from its default.
 type cli struct {
-	URL      string           `help:"The server." default:"http://localhost:8080" env:"ROLLCALL_URL"`
-	Token    string           `help:"Who is asking." env:"ROLLCALL_TOKEN"`
-	JSON     bool             `name:"json" help:"Print what the API answers, as JSON."`
-	Plain    bool             `help:"Print lines even on a terminal." env:"ROLLCALL_PLAIN"`
-	Patience time.Duration    `help:"How long a server that cannot be reached is asked again." default:"1m" env:"ROLLCALL_PATIENCE"`
+	URL      string           `help:"URL of the server." default:"http://localhost:8080" env:"ROLLCALL_URL"`
+	Token    string           `help:"API token." env:"ROLLCALL_TOKEN"`
+	JSON     bool             `name:"json" help:"Print the API's response as JSON."`
+	Plain    bool             `help:"Print lines instead of a progress bar on a terminal." env:"ROLLCALL_PLAIN"`
+	RetryFor time.Duration    `name:"patience" help:"How long to retry while the server is unreachable." default:"1m" env:"ROLLCALL_PATIENCE"`
 	Version  kong.VersionFlag `help:"Print the version and exit."`
 
-	Deploy        deployCmd        `cmd:"" help:"Ask for a deployment."`
-	Plan          planCmd          `cmd:"" help:"Say what a deployment would do."`
-	Status        statusCmd        `cmd:"" help:"Show what a service runs, or how a deployment stands."`
-	Watch         watchCmd         `cmd:"" help:"Follow a deployment to its end, or the events of all."`
+	Deploy        deployCmd        `cmd:"" help:"Start a deployment."`
+	Plan          planCmd          `cmd:"" help:"Show what a deployment would do, without starting it."`
+	Status        statusCmd        `cmd:"" help:"Show what a service runs, or the state of a deployment."`
+	Watch         watchCmd         `cmd:"" help:"Follow a deployment until it ends, or the events of all deployments."`
 	History       historyCmd       `cmd:"" help:"List deployments, newest first."`
-	Targets       targetsCmd       `cmd:"" help:"List what became of each target of a deployment."`
-	Events        eventsCmd        `cmd:"" help:"List what happened in a deployment."`
-	Verify        verifyCmd        `cmd:"" help:"Check that nobody has changed what is written of a deployment, or of all."`
-	Pause         pauseCmd         `cmd:"" help:"Start no more calls until resume."`
-	Resume        resumeCmd        `cmd:"" help:"Go on after a pause."`
-	Promote       promoteCmd       `cmd:"" help:"Go on past the gate that a deployment waits at."`
-	Abort         abortCmd         `cmd:"" help:"Stop for good and leave every target as it is."`
-	Rollback      rollbackCmd      `cmd:"" help:"Give every touched target its previous version back."`
-	Retry         retryCmd         `cmd:"" help:"Do what a finished deployment left undone."`
-	Services      servicesCmd      `cmd:"" help:"List services and what was last deployed of them."`
-	Stats         statsCmd         `cmd:"" help:"Say how well changes reach services: DORA's measures."`
-	Gitops        gitopsCmd        `cmd:"" help:"Say what Git wants to run, and what runs."`
-	Notifications notificationsCmd `cmd:"" help:"Say who is told what becomes of deployments."`
-	Tokens        tokensCmd        `cmd:"" help:"Say who may do what."`
-	Completion    completionCmd    `cmd:"" help:"Print the completion script of a shell."`
+	Targets       targetsCmd       `cmd:"" help:"List the targets of a deployment and their states."`
+	Events        eventsCmd        `cmd:"" help:"List the events of a deployment."`
+	Verify        verifyCmd        `cmd:"" help:"Verify the event log's hash chain for one deployment, or for all."`
+	Pause         pauseCmd         `cmd:"" help:"Pause a deployment: start no more calls until resume."`
+	Resume        resumeCmd        `cmd:"" help:"Resume a paused deployment."`
+	Promote       promoteCmd       `cmd:"" help:"Pass the gate at which a deployment waits."`
+	Abort         abortCmd         `cmd:"" help:"Stop a deployment for good and leave every target as it is."`
+	Rollback      rollbackCmd      `cmd:"" help:"Restore the previous version of every touched target."`
+	Retry         retryCmd         `cmd:"" help:"Retry the targets that a finished deployment did not update."`
+	Services      servicesCmd      `cmd:"" help:"List services and their last deployments."`
+	Stats         statsCmd         `cmd:"" help:"Show DORA metrics."`
+	Gitops        gitopsCmd        `cmd:"" help:"Manage Git sources, and compare desired with running versions."`
+	Notifications notificationsCmd `cmd:"" help:"Manage notification receivers."`
+	Tokens        tokensCmd        `cmd:"" help:"Manage API tokens."`
+	Completion    completionCmd    `cmd:"" help:"Print a shell completion script."`
 }
 
-// session is what every command works with.
-type session struct {
+// app holds what every command uses.
+type app struct {
 	client *client.Client
 	model  *kong.Application
 	out    io.Writer
-	// notes are for people, beside the result.
-	notes io.Writer
-	json  bool
-	// screen is nil where only lines may be printed.
+	// stderr takes notes for people; out has the result alone.
+	stderr io.Writer
+	json   bool
+	// screen is nil if only lines may be printed.
 	screen *screen
 }
 
-// carryOut runs the chosen command.
-func (c *cli) carryOut(ctx context.Context, chosen *kong.Context, out, complaints io.Writer) error {
-	asking, err := client.New(client.Config{
-		URL: c.URL, Token: c.Token, Patience: c.Patience,
-		Notice: func(err error) { notice(complaints, err) },
+// runCommand runs the selected command.
+func (c *cli) runCommand(ctx context.Context, chosen *kong.Context, out, stderr io.Writer) error {
+	api, err := client.New(client.Config{
+		URL: c.URL, Token: c.Token, RetryFor: c.RetryFor,
+		OnOutage: func(err error) { reportOutage(stderr, err) },
 	})
 	if err != nil {
-		return &wrongUseError{err: err}
+		return &usageError{err: err}
 	}
-	s := &session{client: asking, model: chosen.Model, out: out, notes: complaints, json: c.JSON}
+	a := &app{client: api, model: chosen.Model, out: out, stderr: stderr, json: c.JSON}
 	if !c.JSON && !c.Plain {
-		s.screen = screenOf(out)
+		a.screen = screenOf(out)
 	}
 	chosen.BindTo(ctx, (*context.Context)(nil))
-	return chosen.Run(s)
+	return chosen.Run(a)
 }
 
-// notice tells why nothing comes, as long as that is so.
-func notice(w io.Writer, err error) {
+// reportOutage reports that the server is unreachable, with the reason, and with nil that it is reachable again.
+func reportOutage(w io.Writer, err error) {
 	if err != nil {
-		fmt.Fprintf(w, "rollcall: the server does not answer, trying again: %s\n", err)
+		fmt.Fprintf(w, "rollcall: cannot reach the server; retrying: %s\n", err)
 		return
 	}
-	fmt.Fprintln(w, "rollcall: the server answers again")
+	fmt.Fprintln(w, "rollcall: the server is reachable again")
 }
 
 func version() string {

@@ -11,20 +11,20 @@ import (
 
 // completionCmd prints the completion script of a shell.
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"The shell: bash, zsh or fish."`
 }
 
-// Run prints it; the commands and flags are those of this very program.
-func (c *completionCmd) Run(s *session) error {
+// Run prints the script, made from the commands and flags of this binary.
+func (c *completionCmd) Run(a *app) error {
 	write := map[string]func(io.Writer, *kong.Application){"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}
 	var script strings.Builder
-	write[c.Shell](&script, s.model)
-	_, err := io.WriteString(s.out, script.String())
+	write[c.Shell](&script, a.model)
+	_, err := io.WriteString(a.out, script.String())
 	return err
 }
 
-// wordsOf are what may follow a command: commands below it, its flags with their dashes, and those of every command.
-func wordsOf(app *kong.Application, n *kong.Node) (words []string) {
+// completionWords returns what may follow a command: its subcommands, its flags and the global flags.
+func completionWords(app *kong.Application, n *kong.Node) (words []string) {
 	for _, below := range n.Children {
 		words = append(words, below.Name)
 	}
@@ -32,17 +32,17 @@ func wordsOf(app *kong.Application, n *kong.Node) (words []string) {
 	if n != app.Node {
 		flags = append(slices.Clone(flags), app.Flags...)
 	}
-	return append(words, flagsOf(flags)...)
+	return append(words, flagNames(flags)...)
 }
 
-func flagsOf(flags []*kong.Flag) (words []string) {
+func flagNames(flags []*kong.Flag) (words []string) {
 	for _, flag := range flags {
 		words = append(words, "--"+flag.Name)
 	}
 	return words
 }
 
-func commandsOf(app *kong.Application) (names []string) {
+func commandNames(app *kong.Application) (names []string) {
 	for _, command := range app.Children {
 		names = append(names, command.Name)
 	}
@@ -54,12 +54,12 @@ func bashCompletion(w io.Writer, app *kong.Application) {
 	fmt.Fprintln(w, "_rollcall() {")
 	fmt.Fprintln(w, `	local word="${COMP_WORDS[COMP_CWORD]}" command="" i`)
 	fmt.Fprintln(w, "	for ((i = 1; i < COMP_CWORD; i++)); do")
-	fmt.Fprintf(w, "		case \"${COMP_WORDS[i]}\" in %s) command=\"${COMP_WORDS[i]}\"; break ;; esac\n", strings.Join(commandsOf(app), "|"))
+	fmt.Fprintf(w, "		case \"${COMP_WORDS[i]}\" in %s) command=\"${COMP_WORDS[i]}\"; break ;; esac\n", strings.Join(commandNames(app), "|"))
 	fmt.Fprintln(w, "	done")
-	fmt.Fprintf(w, "	local words=%q\n", strings.Join(wordsOf(app, app.Node), " "))
+	fmt.Fprintf(w, "	local words=%q\n", strings.Join(completionWords(app, app.Node), " "))
 	fmt.Fprintln(w, `	case "$command" in`)
 	for _, command := range app.Children {
-		words := wordsOf(app, command)
+		words := completionWords(app, command)
 		if command.Name == "completion" {
 			words = []string{"bash", "zsh", "fish"}
 		}
@@ -78,7 +78,7 @@ func zshCompletion(w io.Writer, app *kong.Application) {
 	fmt.Fprintln(w, "	local -a commands")
 	fmt.Fprintln(w, "	commands=(")
 	for _, command := range app.Children {
-		fmt.Fprintf(w, "		%s\n", quoted(command.Name+":"+command.Help))
+		fmt.Fprintf(w, "		%s\n", shellQuote(command.Name+":"+command.Help))
 	}
 	fmt.Fprintln(w, "	)")
 	fmt.Fprintln(w, `	local command="" word`)
@@ -86,13 +86,13 @@ func zshCompletion(w io.Writer, app *kong.Application) {
 	fmt.Fprintln(w, `		if (( ${commands[(I)${(q)word}:*]} )); then command="$word"; break; fi`)
 	fmt.Fprintln(w, "	done")
 	fmt.Fprintln(w, `	case "$command" in`)
-	fmt.Fprintf(w, "	\"\") _describe command commands; compadd -- %s ;;\n", strings.Join(flagsOf(app.Flags), " "))
+	fmt.Fprintf(w, "	\"\") _describe command commands; compadd -- %s ;;\n", strings.Join(flagNames(app.Flags), " "))
 	for _, command := range app.Children {
 		if command.Name == "completion" {
 			fmt.Fprintln(w, "	completion) compadd bash zsh fish ;;")
 			continue
 		}
-		fmt.Fprintf(w, "	%s) compadd -- %s; _files ;;\n", command.Name, strings.Join(wordsOf(app, command), " "))
+		fmt.Fprintf(w, "	%s) compadd -- %s; _files ;;\n", command.Name, strings.Join(completionWords(app, command), " "))
 	}
 	fmt.Fprintln(w, "	esac")
 	fmt.Fprintln(w, "}")
@@ -102,19 +102,19 @@ func zshCompletion(w io.Writer, app *kong.Application) {
 func fishCompletion(w io.Writer, app *kong.Application) {
 	fmt.Fprintln(w, "# rollcall completion fish | source")
 	for _, command := range app.Children {
-		fmt.Fprintf(w, "complete -c rollcall -n __fish_use_subcommand -f -a %s -d %s\n", command.Name, quoted(command.Help))
+		fmt.Fprintf(w, "complete -c rollcall -n __fish_use_subcommand -f -a %s -d %s\n", command.Name, shellQuote(command.Help))
 		for _, below := range command.Children {
-			fmt.Fprintf(w, "complete -c rollcall -n '__fish_seen_subcommand_from %s' -f -a %s -d %s\n", command.Name, below.Name, quoted(below.Help))
+			fmt.Fprintf(w, "complete -c rollcall -n '__fish_seen_subcommand_from %s' -f -a %s -d %s\n", command.Name, below.Name, shellQuote(below.Help))
 		}
 		for _, flag := range command.Flags {
-			fmt.Fprintf(w, "complete -c rollcall -n '__fish_seen_subcommand_from %s' -l %s -d %s\n", command.Name, flag.Name, quoted(flag.Help))
+			fmt.Fprintf(w, "complete -c rollcall -n '__fish_seen_subcommand_from %s' -l %s -d %s\n", command.Name, flag.Name, shellQuote(flag.Help))
 		}
 	}
 	for _, flag := range app.Flags {
-		fmt.Fprintf(w, "complete -c rollcall -l %s -d %s\n", flag.Name, quoted(flag.Help))
+		fmt.Fprintf(w, "complete -c rollcall -l %s -d %s\n", flag.Name, shellQuote(flag.Help))
 	}
 	fmt.Fprintln(w, "complete -c rollcall -n '__fish_seen_subcommand_from completion' -f -a 'bash zsh fish'")
 }
 
-// quoted is one word of a shell.
-func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
+// shellQuote quotes a text as one shell word.
+func shellQuote(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }

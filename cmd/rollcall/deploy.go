@@ -10,42 +10,42 @@ import (
 	"rollcall/internal/client"
 )
 
-// deployCmd asks for a deployment.
+// deployCmd starts a deployment.
 type deployCmd struct {
 	requestFlags `embed:""`
 	waitFlags    `embed:""`
 
-	Key string `help:"Name of this very request: repeated with the same key it is the same deployment. Without it each run is a new one." env:"ROLLCALL_KEY"`
+	Key string `help:"Idempotency key. Re-running with the same key follows the same deployment; without one, each run starts a new deployment." env:"ROLLCALL_KEY"`
 }
 
-// Run stores the deployment and, when asked to, follows it.
-func (c *deployCmd) Run(ctx context.Context, s *session) error {
+// Run creates the deployment and, with --wait, follows it.
+func (c *deployCmd) Run(ctx context.Context, a *app) error {
 	body, err := c.body()
 	if err != nil {
 		return err
 	}
 	named := keyFlag{Key: c.Key}
-	answer, err := named.change(ctx, s, client.Post("/deployments", body), "")
+	response, err := named.sendOnce(ctx, a, client.Post("/deployments", body), "")
 	if err != nil {
 		return err
 	}
-	return c.followed(ctx, s, answer)
+	return c.printOrFollow(ctx, a, response)
 }
 
-// waitFlags say whether to wait for a deployment's end.
+// waitFlags are the flags for waiting until a deployment ends.
 type waitFlags struct {
-	Wait    bool          `short:"w" help:"Wait for the end; the exit code tells how it went."`
-	Timeout time.Duration `help:"How long to wait; 0 is for as long as it takes." default:"0"`
+	Wait    bool          `short:"w" help:"Wait until the deployment ends; the exit code reports the result."`
+	Timeout time.Duration `help:"How long to wait; 0 waits without limit." default:"0"`
 }
 
-// followed shows a deployment as it was answered and, when asked to, waits for its end.
-func (w *waitFlags) followed(ctx context.Context, s *session, answer []byte) error {
+// printOrFollow prints the deployment of a response or, with --wait, follows it until it ends.
+func (w *waitFlags) printOrFollow(ctx context.Context, a *app, response []byte) error {
 	var d gen.Deployment
-	if err := json.Unmarshal(answer, &d); err != nil {
-		return fmt.Errorf("read the server's answer: %w", err)
+	if err := json.Unmarshal(response, &d); err != nil {
+		return fmt.Errorf("read the server's response: %w", err)
 	}
 	if !w.Wait {
-		return s.print(answer, func() { shortly(s.out, &d) })
+		return a.print(response, func() { printSummary(a.out, &d) })
 	}
-	return s.follow(ctx, d, w.Timeout)
+	return a.follow(ctx, d, w.Timeout)
 }

@@ -9,32 +9,32 @@ import (
 	"rollcall/internal/client"
 )
 
-// eventsCmd lists what happened in a deployment.
+// eventsCmd lists the events of a deployment.
 type eventsCmd struct {
 	ref    `embed:""`
-	Follow bool `help:"Go on while the deployment does; with --json an event in each line."`
+	Follow bool `help:"Follow new events until the deployment ends; with --json, one event a line."`
 }
 
-// Run lists the events there are, or all that will be.
-func (c *eventsCmd) Run(ctx context.Context, s *session) error {
-	id, err := c.id(ctx, s)
+// Run lists the stored events, or follows them.
+func (c *eventsCmd) Run(ctx context.Context, a *app) error {
+	id, err := c.resolveID(ctx, a)
 	if err != nil {
 		return err
 	}
 	path := "/deployments/" + id + "/events"
 	if c.Follow {
-		return s.stream(ctx, path, nil)
+		return a.stream(ctx, path, nil)
 	}
-	return listed(ctx, s, path, nil, 0, func(events []gen.Event) {
+	return printList(ctx, a, path, nil, 0, func(events []gen.Event) {
 		for i := range events {
-			fmt.Fprintln(s.out, eventLine(&events[i], false))
+			fmt.Fprintln(a.out, eventLine(&events[i], false))
 		}
 	})
 }
 
-// listed reads a list to its end, or so many of it, and prints it.
-func listed[T any](ctx context.Context, s *session, path string, query map[string][]string, most int, show func([]T)) error {
-	raw, err := client.Items[json.RawMessage](ctx, s.client, path, query, most)
+// printList reads a list, at most limit items unless that is 0, and prints it.
+func printList[T any](ctx context.Context, a *app, path string, query map[string][]string, limit int, show func([]T)) error {
+	raw, err := client.List[json.RawMessage](ctx, a.client, path, query, limit)
 	if err != nil {
 		return err
 	}
@@ -44,5 +44,5 @@ func listed[T any](ctx context.Context, s *session, path string, query map[strin
 			return fmt.Errorf("read the list: %w", err)
 		}
 	}
-	return s.printItems(raw, func() { show(items) })
+	return a.printItems(raw, func() { show(items) })
 }

@@ -6,53 +6,53 @@ import (
 	"rollcall/internal/client"
 )
 
-// The exit codes are part of what CI jobs are written against.
+// CI jobs depend on the exit codes.
 const (
-	codeDone        = 0
+	codeSuccess     = 0
 	codeFailed      = 1
-	codeWrongUse    = 2
+	codeUsage       = 2
 	codeUnreachable = 3
 	codeTimedOut    = 4
-	codeInterrupted = 130 // what shells expect after Ctrl-C
+	codeInterrupted = 130 // the shells' convention for Ctrl-C
 )
 
-// wrongUseError is a command that cannot be meant.
-type wrongUseError struct{ err error }
+// usageError is an invalid command line.
+type usageError struct{ err error }
 
-func (w *wrongUseError) Error() string { return w.err.Error() }
+func (w *usageError) Error() string { return w.err.Error() }
 
-// failedError is a deployment that ended without success. It was shown already and has no text.
+// failedError is a deployment that ended without success. It was printed already and has no text.
 type failedError struct{}
 
 func (failedError) Error() string { return "" }
 
-// interruptedError is a command that a person has broken off. He was told what that means.
+// interruptedError is a command that was interrupted. What that means for the deployment was printed already.
 type interruptedError struct{}
 
 func (interruptedError) Error() string { return "" }
 
-// timedOutError is a wait that took too long. That was said already and has no text.
+// timedOutError is a wait that exceeded its timeout. It was printed already and has no text.
 type timedOutError struct{}
 
 func (timedOutError) Error() string { return "" }
 
-// codeOf is the exit code for what came of a command.
-func codeOf(err error) int {
-	wrong, _ := errors.AsType[*wrongUseError](err)
-	refused, _ := errors.AsType[*client.Refusal](err)
+// exitCode returns the exit code for a command's error.
+func exitCode(err error) int {
+	usage, _ := errors.AsType[*usageError](err)
+	rejected, _ := errors.AsType[*client.APIError](err)
 	_, failed := errors.AsType[failedError](err)
 	_, late := errors.AsType[timedOutError](err)
 	switch {
 	case err == nil:
-		return codeDone
+		return codeSuccess
 	case failed:
 		return codeFailed
 	case late:
 		return codeTimedOut
 	case errors.Is(err, interruptedError{}):
 		return codeInterrupted
-	case wrong != nil, refused != nil && refused.Status < 500:
-		return codeWrongUse
+	case usage != nil, rejected != nil && rejected.Status < 500:
+		return codeUsage
 	default:
 		return codeUnreachable
 	}

@@ -11,16 +11,16 @@ import (
 	"rollcall/internal/client"
 )
 
-// gitopsCmd is about what Git says should run.
+// gitopsCmd manages Git sources.
 type gitopsCmd struct {
-	List   gitopsListCmd   `cmd:"" help:"List the sources."`
-	Status gitopsStatusCmd `cmd:"" help:"Show where a source stands, file by file."`
-	Put    gitopsPutCmd    `cmd:"" help:"Make a source, or replace all of it but the secrets."`
-	Sync   gitopsSyncCmd   `cmd:"" help:"Read the branch now."`
-	Delete gitopsDeleteCmd `cmd:"" help:"Forget a source; what runs stays."`
+	List   gitopsListCmd   `cmd:"" help:"List sources."`
+	Status gitopsStatusCmd `cmd:"" help:"Show a source's sync status, file by file."`
+	Put    gitopsPutCmd    `cmd:"" help:"Create or replace a source; its stored secrets are kept."`
+	Sync   gitopsSyncCmd   `cmd:"" help:"Sync the branch now."`
+	Delete gitopsDeleteCmd `cmd:"" help:"Delete a source; what it deployed stays."`
 }
 
-// gitSource is what is shown of a source.
+// gitSource holds the fields of a source that are printed.
 type gitSource struct {
 	Name, URL, Branch, Path, State, Reason string
 	DesiredRevision                        *string       `json:"desired_revision"`
@@ -32,9 +32,9 @@ type gitSource struct {
 
 type removedFile struct{ Path, Service, Environment, Version, Commit string }
 
-// why says what became of the file, and of what it had deployed.
-func (f *removedFile) why() string {
-	return "not in Git since " + commit(&f.Commit) + ", so no longer managed; what it had deployed is unchanged"
+// note returns what happened to the file and to its deployment.
+func (f *removedFile) note() string {
+	return "removed from Git in " + commit(&f.Commit) + ": no longer managed; its deployment is unchanged"
 }
 
 type gitFile struct {
@@ -53,23 +53,23 @@ type gitFile struct {
 
 type gitopsListCmd struct{}
 
-// Run lists the sources in the order of their names.
-func (c *gitopsListCmd) Run(ctx context.Context, s *session) error {
-	return listed(ctx, s, "/gitops/sources", nil, 0, func(list []gitSource) {
-		t := newTable("SOURCE", "STATE", "WANTED", "RUNS", "LAST SYNC", "REPOSITORY", "REASON")
+// Run lists the sources, ordered by name.
+func (c *gitopsListCmd) Run(ctx context.Context, a *app) error {
+	return printList(ctx, a, "/gitops/sources", nil, 0, func(list []gitSource) {
+		t := newTable("SOURCE", "STATE", "DESIRED", "ACTUAL", "LAST SYNC", "REPOSITORY", "REASON")
 		for _, source := range list {
-			t.row(source.Name, source.State, commit(source.DesiredRevision), commit(source.ActualRevision), moment(source.LastSyncAt),
+			t.row(source.Name, source.State, commit(source.DesiredRevision), commit(source.ActualRevision), clockOrDash(source.LastSyncAt),
 				source.URL, source.Reason)
 		}
-		t.write(s.out)
+		t.write(a.out)
 	})
 }
 
-// commit is a commit's name, short enough for a column.
-func commit(name *string) string {
-	const enough = 12
-	text := orDash(name)
-	return text[:min(len(text), enough)]
+// commit abbreviates a commit's hash.
+func commit(hash *string) string {
+	const short = 12
+	text := orDash(hash)
+	return text[:min(len(text), short)]
 }
 
 // sourceName names a source.
@@ -83,43 +83,43 @@ type gitopsStatusCmd struct {
 	sourceName `embed:""`
 }
 
-// Run shows the source and each of its files.
-func (c *gitopsStatusCmd) Run(ctx context.Context, s *session) error {
-	answer, err := s.client.Do(ctx, client.Get(c.path(), nil))
+// Run prints the source and each of its files.
+func (c *gitopsStatusCmd) Run(ctx context.Context, a *app) error {
+	response, err := a.client.Do(ctx, client.Get(c.path(), nil))
 	if err != nil {
 		return err
 	}
-	return s.printSource(answer)
+	return a.printSource(response)
 }
 
-func (s *session) printSource(answer []byte) error {
+func (a *app) printSource(response []byte) error {
 	var source gitSource
-	if err := json.Unmarshal(answer, &source); err != nil {
+	if err := json.Unmarshal(response, &source); err != nil {
 		return fmt.Errorf("read the source: %w", err)
 	}
-	return s.print(answer, func() { s.showSource(&source) })
+	return a.print(response, func() { a.showSource(&source) })
 }
 
-func (s *session) showSource(source *gitSource) {
-	fmt.Fprintf(s.out, "%s is %s: %s\n", source.Name, source.State, printable(source.Reason))
-	fmt.Fprintf(s.out, "  %s, branch %s, wants %s, runs %s\n", printable(source.URL), printable(source.Branch),
+func (a *app) showSource(source *gitSource) {
+	fmt.Fprintf(a.out, "%s is %s: %s\n", source.Name, source.State, printable(source.Reason))
+	fmt.Fprintf(a.out, "  %s, branch %s; desired %s, actual %s\n", printable(source.URL), printable(source.Branch),
 		commit(source.DesiredRevision), commit(source.ActualRevision))
 	t := newTable("FILE", "STATE", "SERVICE", "ENVIRONMENT", "VERSION", "")
 	for i := range source.Files {
 		f := &source.Files[i]
-		t.row(f.Path, f.State, orDash(f.Service), orDash(f.Environment), orDash(f.Version), f.why())
+		t.row(f.Path, f.State, orDash(f.Service), orDash(f.Environment), orDash(f.Version), f.note())
 	}
 	for i := range source.RemovedFiles {
 		f := &source.RemovedFiles[i]
-		t.row(f.Path, "removed", f.Service, f.Environment, f.Version, f.why())
+		t.row(f.Path, "removed", f.Service, f.Environment, f.Version, f.note())
 	}
 	if len(source.Files)+len(source.RemovedFiles) > 0 {
-		t.write(s.out)
+		t.write(a.out)
 	}
 }
 
-// why is the most important thing to know of a file that is not as Git says.
-func (f *gitFile) why() string {
+// note returns why a file is not in sync; empty if it is.
+func (f *gitFile) note() string {
 	for _, p := range f.Problems {
 		return fmt.Sprintf("line %d: %s %s", p.Line, p.Pointer, p.Detail)
 	}
@@ -128,7 +128,7 @@ func (f *gitFile) why() string {
 	}
 	for _, t := range f.Targets {
 		if t.Actual == nil || *t.Actual != t.Wanted {
-			return fmt.Sprintf("%s runs %s, not %s", t.ID, orDash(t.Actual), t.Wanted)
+			return fmt.Sprintf("%s runs %s, desired %s", t.ID, orDash(t.Actual), t.Wanted)
 		}
 	}
 	return ""
@@ -137,20 +137,20 @@ func (f *gitFile) why() string {
 type gitopsPutCmd struct {
 	sourceName `embed:""`
 
-	File   string `short:"f" help:"The source as YAML or JSON, with the API's own fields; - reads it from the input." placeholder:"FILE"`
-	URL    string `name:"repository" help:"Where the repository is."`
+	File   string `short:"f" help:"File with the source as YAML or JSON, with the API's fields; - reads standard input." placeholder:"FILE"`
+	URL    string `name:"repository" help:"URL of the repository."`
 	Branch string `help:"The branch (default: the file's, else main)."`
 	Path   string `help:"The folder or file within the repository."`
-	Heal   bool   `help:"Bring targets back that run something else than Git says."`
+	Heal   bool   `help:"Redeploy targets whose version drifts from Git."`
 
-	AllowEmpty bool `help:"A path without any definition is meant, and no error."`
+	AllowEmpty bool `help:"Accept a path without any definition."`
 }
 
-// Run makes the source as the file and the flags say. Secrets come from the file alone: a flag can be seen by others.
-func (c *gitopsPutCmd) Run(ctx context.Context, s *session) error {
+// Run creates or replaces the source. Secrets come from the file only: other users can see flags.
+func (c *gitopsPutCmd) Run(ctx context.Context, a *app) error {
 	body, err := readRequest(c.File)
 	if err != nil {
-		return &wrongUseError{err: err}
+		return &usageError{err: err}
 	}
 	for name, value := range map[string]string{"url": c.URL, "branch": c.Branch, "path": c.Path} {
 		if value != "" {
@@ -162,44 +162,44 @@ func (c *gitopsPutCmd) Run(ctx context.Context, s *session) error {
 			body[name] = true
 		}
 	}
-	answer, err := s.client.Do(ctx, client.Request{Method: http.MethodPut, Path: c.path(), Body: body})
+	response, err := a.client.Do(ctx, client.Request{Method: http.MethodPut, Path: c.path(), Body: body})
 	if err != nil {
 		return err
 	}
-	return s.printSource(answer)
+	return a.printSource(response)
 }
 
 type gitopsSyncCmd struct {
 	sourceName `embed:""`
 	keyFlag    `embed:""`
 
-	Plan    bool `help:"Only say what would be deployed."`
-	Retry   bool `help:"Try again what has failed at this very commit."`
-	Release bool `help:"Also what is held, because it was rolled back."`
+	Plan    bool `help:"Only show what would be deployed."`
+	Retry   bool `help:"Retry deployments that failed at the current commit."`
+	Release bool `help:"Release versions that are held after a rollback."`
 }
 
-// Run asks for a sync; the replica that does it begins at once.
-func (c *gitopsSyncCmd) Run(ctx context.Context, s *session) error {
+// Run requests a sync, or prints its plan.
+func (c *gitopsSyncCmd) Run(ctx context.Context, a *app) error {
 	body := map[string]any{}
-	for name, said := range map[string]bool{"retry": c.Retry, "release": c.Release} {
-		if said {
+	for name, set := range map[string]bool{"retry": c.Retry, "release": c.Release} {
+		if set {
 			body[name] = true
 		}
 	}
 	request := client.Post(c.path()+"/sync", body)
 	if c.Plan {
 		request.Query = url.Values{"dry_run": {"true"}}
-		answer, err := s.client.Do(ctx, request)
+		response, err := a.client.Do(ctx, request)
 		if err != nil {
 			return err
 		}
-		return s.printSyncPlan(answer)
+		return a.printSyncPlan(response)
 	}
-	answer, err := c.change(ctx, s, request, "")
+	response, err := c.sendOnce(ctx, a, request, "")
 	if err != nil {
 		return err
 	}
-	return s.printSource(answer)
+	return a.printSource(response)
 }
 
 // syncPlan is what a sync would do.
@@ -210,24 +210,24 @@ type syncPlan struct {
 	Removed         []removedFile
 }
 
-func (s *session) printSyncPlan(answer []byte) error {
+func (a *app) printSyncPlan(response []byte) error {
 	var plan syncPlan
-	if err := json.Unmarshal(answer, &plan); err != nil {
+	if err := json.Unmarshal(response, &plan); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
-	return s.print(answer, func() {
-		t := newTable("FILE", "WHY", "SERVICE", "ENVIRONMENT", "VERSION")
+	return a.print(response, func() {
+		t := newTable("FILE", "KIND", "SERVICE", "ENVIRONMENT", "VERSION")
 		for _, d := range plan.Deployments {
 			t.row(d.Path, d.Kind, d.Service, d.Environment, d.Version)
 		}
 		for i := range plan.Broken {
-			t.row(plan.Broken[i].Path, plan.Broken[i].why(), "-", "-", "-")
+			t.row(plan.Broken[i].Path, plan.Broken[i].note(), "-", "-", "-")
 		}
 		for _, f := range plan.Removed {
 			t.row(f.Path, "removed", f.Service, f.Environment, f.Version)
 		}
-		t.write(s.out)
-		fmt.Fprintf(s.out, "at %s\n", commit(&plan.DesiredRevision))
+		t.write(a.out)
+		fmt.Fprintf(a.out, "at %s\n", commit(&plan.DesiredRevision))
 	})
 }
 
@@ -235,10 +235,10 @@ type gitopsDeleteCmd struct {
 	sourceName `embed:""`
 }
 
-// Run forgets it.
-func (c *gitopsDeleteCmd) Run(ctx context.Context, s *session) error {
-	if _, err := s.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: c.path()}); err != nil {
+// Run deletes the source.
+func (c *gitopsDeleteCmd) Run(ctx context.Context, a *app) error {
+	if _, err := a.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: c.path()}); err != nil {
 		return err
 	}
-	return s.print([]byte(`{}`), func() { fmt.Fprintln(s.out, c.Source, "is forgotten") })
+	return a.print([]byte(`{}`), func() { fmt.Fprintf(a.out, "source %s deleted\n", c.Source) })
 }

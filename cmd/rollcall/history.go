@@ -10,15 +10,15 @@ import (
 
 // historyCmd lists deployments, newest first.
 type historyCmd struct {
-	Service     string `arg:"" optional:"" help:"Only of this service."`
-	Environment string `short:"e" help:"Only in this environment."`
-	State       string `help:"Only those in this state, such as failed."`
-	ToVersion   string `name:"to" help:"Only those of this version."`
-	Limit       int    `short:"n" help:"The most to list; 0 lists all." default:"20"`
+	Service     string `arg:"" optional:"" help:"Only this service."`
+	Environment string `short:"e" help:"Only this environment."`
+	State       string `help:"Only deployments in this state, such as failed."`
+	ToVersion   string `name:"to" help:"Only deployments of this version."`
+	Limit       int    `short:"n" help:"Maximum number to list; 0 lists all." default:"20"`
 }
 
-// Run lists them.
-func (c *historyCmd) Run(ctx context.Context, s *session) error {
+// Run lists the deployments.
+func (c *historyCmd) Run(ctx context.Context, a *app) error {
 	query := url.Values{}
 	for name, value := range map[string]string{
 		"service": c.Service, "environment": c.Environment, "state": c.State, "version": c.ToVersion,
@@ -27,13 +27,13 @@ func (c *historyCmd) Run(ctx context.Context, s *session) error {
 			query.Set(name, value)
 		}
 	}
-	return listed(ctx, s, "/deployments", query, c.Limit, func(list []gen.Deployment) {
+	return printList(ctx, a, "/deployments", query, c.Limit, func(list []gen.Deployment) {
 		t := newTable("DEPLOYMENT", "CREATED", "SERVICE", "ENVIRONMENT", "VERSION", "STRATEGY", "STATE", "TOOK", "BY")
 		for i := range list {
 			d := &list[i]
 			t.row(d.ID, clock(d.CreatedAt), d.Service, d.Environment, orDash(d.Version), d.Strategy.Type, d.State,
-				took(d, time.Now()), orDash(&d.RequestedBy))
+				elapsed(d, time.Now()), orDash(&d.RequestedBy))
 		}
-		t.write(s.out)
+		t.write(a.out)
 	})
 }

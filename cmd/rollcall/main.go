@@ -1,4 +1,4 @@
-// Command rollcall asks a Rollcall server from a terminal or a CI job: it deploys, waits, shows what runs, and steps in.
+// Command rollcall is the command-line client: it starts, follows and controls deployments, from a terminal or a CI job.
 package main
 
 import (
@@ -20,43 +20,43 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run carries one command out and answers with its exit code.
-func run(ctx context.Context, args []string, out, complaints io.Writer) int {
+// run runs one command and returns its exit code.
+func run(ctx context.Context, args []string, out, stderr io.Writer) int {
 	var c cli
-	parser, err := newParser(&c, out, complaints)
+	parser, err := newParser(&c, out, stderr)
 	if err != nil {
-		fmt.Fprintln(complaints, "rollcall:", err)
-		return codeWrongUse
+		fmt.Fprintln(stderr, "rollcall:", err)
+		return codeUsage
 	}
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	chosen, err := parser.Parse(args)
 	if err != nil {
-		err = &wrongUseError{err: err}
+		err = &usageError{err: err}
 	} else {
-		err = c.carryOut(ctx, chosen, out, complaints)
+		err = c.runCommand(ctx, chosen, out, stderr)
 	}
 	if errors.Is(err, context.Canceled) {
 		err = interruptedError{}
 	}
 	if err != nil && err.Error() != "" {
-		fmt.Fprintln(complaints, "rollcall:", strings.Join(strings.Fields(err.Error()), " ")) // in one line, whatever it quotes
+		fmt.Fprintln(stderr, "rollcall:", strings.Join(strings.Fields(err.Error()), " ")) // on one line, also when it quotes several
 	}
-	return codeOf(err)
+	return exitCode(err)
 }
 
-func newParser(c *cli, out, complaints io.Writer) (*kong.Kong, error) {
+func newParser(c *cli, out, stderr io.Writer) (*kong.Kong, error) {
 	parser, err := kong.New(c,
 		kong.Name("rollcall"),
-		kong.Description("Deploy with Rollcall, watch, and step in. Exit codes: 0 completed, 1 failed or rolled back, "+
-			"2 wrong use, 3 server unreachable, 4 timed out, 130 interrupted."),
+		kong.Description("Deploy with Rollcall, and follow and control deployments. Exit codes: 0 completed, 1 failed or rolled back, "+
+			"2 usage error or rejected request, 3 server unreachable, 4 timed out, 130 interrupted."),
 		kong.Vars{"version": version()},
-		kong.Writers(out, complaints),
+		kong.Writers(out, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("prepare the commands: %w", err)
+		return nil, fmt.Errorf("build the command parser: %w", err)
 	}
 	return parser, nil
 }

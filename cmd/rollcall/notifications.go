@@ -12,36 +12,36 @@ import (
 	"rollcall/internal/client"
 )
 
-// notificationsCmd is about who is told.
+// notificationsCmd manages notification receivers.
 type notificationsCmd struct {
-	List       notificationsListCmd       `cmd:"" help:"List who is told of what."`
+	List       notificationsListCmd       `cmd:"" help:"List notifications."`
 	Show       notificationsShowCmd       `cmd:"" help:"Show one notification."`
-	Put        notificationsPutCmd        `cmd:"" help:"Make a notification, or replace all of it but url, secret and token."`
-	Test       notificationsTestCmd       `cmd:"" help:"Send a message that tells of nothing."`
-	Deliveries notificationsDeliveriesCmd `cmd:"" help:"List what was delivered, or shall be, newest first."`
-	Delete     notificationsDeleteCmd     `cmd:"" help:"Forget a notification, and what was still to be delivered."`
+	Put        notificationsPutCmd        `cmd:"" help:"Create or replace a notification; its stored url, secret and token are kept."`
+	Test       notificationsTestCmd       `cmd:"" help:"Send a test message."`
+	Deliveries notificationsDeliveriesCmd `cmd:"" help:"List deliveries, newest first."`
+	Delete     notificationsDeleteCmd     `cmd:"" help:"Delete a notification and its pending deliveries."`
 }
 
 type notificationsListCmd struct{}
 
-// Run lists them in the order of their names.
-func (c *notificationsListCmd) Run(ctx context.Context, s *session) error {
-	return listed(ctx, s, "/notifications", nil, 0, func(list []gen.Notification) { s.showNotifications(list) })
+// Run lists the notifications, ordered by name.
+func (c *notificationsListCmd) Run(ctx context.Context, a *app) error {
+	return printList(ctx, a, "/notifications", nil, 0, func(list []gen.Notification) { a.showNotifications(list) })
 }
 
-func (s *session) showNotifications(list []gen.Notification) {
+func (a *app) showNotifications(list []gen.Notification) {
 	t := newTable("NOTIFICATION", "KIND", "SERVICES", "ENVIRONMENTS", "STATES", "")
 	for i := range list {
 		n := &list[i]
-		t.row(n.Name, n.Kind, orAll(n.Services), orAll(n.Environments), joined(n.States), complaint(n))
+		t.row(n.Name, n.Kind, orAll(n.Services), orAll(n.Environments), joined(n.States), unreadableNote(n))
 	}
-	t.write(s.out)
+	t.write(a.out)
 }
 
-// complaint is what keeps a notification from being sent, in a few words.
-func complaint(n *gen.Notification) string {
+// unreadableNote returns why a notification cannot be sent; empty if it can.
+func unreadableNote(n *gen.Notification) string {
 	if !n.Readable {
-		return "the server cannot open its url"
+		return "the server cannot decrypt its url"
 	}
 	return ""
 }
@@ -53,10 +53,10 @@ func orAll(names []string) string {
 	return joined(names)
 }
 
-func joined[S ~string](words []S) string {
-	texts := make([]string, len(words))
-	for i, w := range words {
-		texts[i] = string(w)
+func joined[S ~string](list []S) string {
+	texts := make([]string, len(list))
+	for i, s := range list {
+		texts[i] = string(s)
 	}
 	return strings.Join(texts, " ")
 }
@@ -72,38 +72,38 @@ type notificationsShowCmd struct {
 	notificationName `embed:""`
 }
 
-// Run shows it; its url is shown to nobody.
-func (c *notificationsShowCmd) Run(ctx context.Context, s *session) error {
-	answer, err := s.client.Do(ctx, client.Get(c.path(), nil))
+// Run prints the notification, without its url.
+func (c *notificationsShowCmd) Run(ctx context.Context, a *app) error {
+	response, err := a.client.Do(ctx, client.Get(c.path(), nil))
 	if err != nil {
 		return err
 	}
-	return s.printNotification(answer)
+	return a.printNotification(response)
 }
 
-func (s *session) printNotification(answer []byte) error {
+func (a *app) printNotification(response []byte) error {
 	var n gen.Notification
-	if err := json.Unmarshal(answer, &n); err != nil {
+	if err := json.Unmarshal(response, &n); err != nil {
 		return fmt.Errorf("read the notification: %w", err)
 	}
-	return s.print(answer, func() { s.showNotifications([]gen.Notification{n}) })
+	return a.print(response, func() { a.showNotifications([]gen.Notification{n}) })
 }
 
 type notificationsPutCmd struct {
 	notificationName `embed:""`
 
-	File        string   `short:"f" help:"The notification as YAML or JSON, with the API's own fields; - reads it from the input. The url, the secret and the token come from it alone." placeholder:"FILE"`
-	Kind        string   `help:"webhook, slack, cdevents or github."`
-	Service     []string `help:"Of which service it is told; repeatable (default: the file's, else all)."`
-	Environment []string `short:"e" help:"Of which environment it is told; repeatable (default: the file's, else all)."`
-	State       []string `help:"What it is told of: in_progress, waiting, completed, failed, rolled_back, aborted, superseded; repeatable."`
+	File        string   `short:"f" help:"File with the notification as YAML or JSON, with the API's fields; - reads standard input. Only the file can set url, secret and token." placeholder:"FILE"`
+	Kind        string   `help:"Kind: webhook, slack, cdevents or github."`
+	Service     []string `help:"Service to notify about; repeatable (default: the file's, else all)."`
+	Environment []string `short:"e" help:"Environment to notify about; repeatable (default: the file's, else all)."`
+	State       []string `help:"State to notify about: in_progress, waiting, completed, failed, rolled_back, aborted, superseded; repeatable."`
 }
 
-// Run makes the notification as the file and the flags say. Where it is comes from the file alone: a flag can be seen by others.
-func (c *notificationsPutCmd) Run(ctx context.Context, s *session) error {
+// Run creates or replaces the notification. Its address comes from the file only: other users can see flags.
+func (c *notificationsPutCmd) Run(ctx context.Context, a *app) error {
 	body, err := readRequest(c.File)
 	if err != nil {
-		return &wrongUseError{err: err}
+		return &usageError{err: err}
 	}
 	if c.Kind != "" {
 		body["kind"] = c.Kind
@@ -113,11 +113,11 @@ func (c *notificationsPutCmd) Run(ctx context.Context, s *session) error {
 			body[name] = values
 		}
 	}
-	answer, err := s.client.Do(ctx, client.Request{Method: http.MethodPut, Path: c.path(), Body: body})
+	response, err := a.client.Do(ctx, client.Request{Method: http.MethodPut, Path: c.path(), Body: body})
 	if err != nil {
 		return err
 	}
-	return s.printNotification(answer)
+	return a.printNotification(response)
 }
 
 type notificationsTestCmd struct {
@@ -125,54 +125,54 @@ type notificationsTestCmd struct {
 	keyFlag          `embed:""`
 }
 
-// Run asks for a test; what came of it is listed with the other deliveries.
-func (c *notificationsTestCmd) Run(ctx context.Context, s *session) error {
-	answer, err := c.change(ctx, s, client.Post(c.path()+"/test", nil), "")
+// Run queues a test message, which is then listed with the other deliveries.
+func (c *notificationsTestCmd) Run(ctx context.Context, a *app) error {
+	response, err := c.sendOnce(ctx, a, client.Post(c.path()+"/test", nil), "")
 	if err != nil {
 		return err
 	}
-	return s.print(answer, func() {
-		fmt.Fprintf(s.out, "a test is on its way; see rollcall notifications deliveries %s\n", c.Name)
+	return a.print(response, func() {
+		fmt.Fprintf(a.out, "test message queued; see rollcall notifications deliveries %s\n", c.Name)
 	})
 }
 
 type notificationsDeliveriesCmd struct {
 	notificationName `embed:""`
 
-	Limit int `short:"n" help:"How many at most." default:"20"`
+	Limit int `short:"n" help:"Maximum number to list; 0 lists all." default:"20"`
 }
 
-// Run lists each delivery, and below it each of its attempts.
-func (c *notificationsDeliveriesCmd) Run(ctx context.Context, s *session) error {
-	return listed(ctx, s, c.path()+"/deliveries", nil, c.Limit, func(list []gen.Delivery) {
-		t := newTable("DELIVERY", "STATUS", "WHAT", "SERVICE", "ENVIRONMENT", "VERSION", "AT", "")
+// Run lists each delivery with its attempts.
+func (c *notificationsDeliveriesCmd) Run(ctx context.Context, a *app) error {
+	return printList(ctx, a, c.path()+"/deliveries", nil, c.Limit, func(list []gen.Delivery) {
+		t := newTable("DELIVERY", "STATUS", "TYPE", "SERVICE", "ENVIRONMENT", "VERSION", "AT", "")
 		for i := range list {
 			d := &list[i]
-			t.row(d.ID, d.Status, d.Type, orDash(d.Service), orDash(d.Environment), orDash(d.Version), clock(d.CreatedAt), again(d))
+			t.row(d.ID, d.Status, d.Type, orDash(d.Service), orDash(d.Environment), orDash(d.Version), clock(d.CreatedAt), nextAttempt(d))
 			for _, a := range d.Attempts {
 				t.row("", fmt.Sprintf("attempt %d", a.Attempt), orDash(a.Result), "", "", "", clock(a.StartedAt), a.Detail)
 			}
 		}
-		t.write(s.out)
+		t.write(a.out)
 	})
 }
 
-// again is when a delivery is tried next.
-func again(d *gen.Delivery) string {
+// nextAttempt returns when a delivery is retried; empty if it is not.
+func nextAttempt(d *gen.Delivery) string {
 	if d.NextAttemptAt == nil || len(d.Attempts) == 0 {
 		return ""
 	}
-	return "again at " + clock(*d.NextAttemptAt)
+	return "next attempt at " + clock(*d.NextAttemptAt)
 }
 
 type notificationsDeleteCmd struct {
 	notificationName `embed:""`
 }
 
-// Run forgets it.
-func (c *notificationsDeleteCmd) Run(ctx context.Context, s *session) error {
-	if _, err := s.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: c.path()}); err != nil {
+// Run deletes the notification.
+func (c *notificationsDeleteCmd) Run(ctx context.Context, a *app) error {
+	if _, err := a.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: c.path()}); err != nil {
 		return err
 	}
-	return s.print([]byte(`{}`), func() { fmt.Fprintln(s.out, c.Name, "is forgotten") })
+	return a.print([]byte(`{}`), func() { fmt.Fprintf(a.out, "notification %s deleted\n", c.Name) })
 }

@@ -12,50 +12,50 @@ import (
 	"rollcall/internal/client"
 )
 
-// planCmd says what a deployment would do.
+// planCmd shows what a deployment would do.
 type planCmd struct {
 	requestFlags `embed:""`
 }
 
-// Run asks for the plan; nothing is stored.
-func (c *planCmd) Run(ctx context.Context, s *session) error {
+// Run prints the plan; the server stores nothing.
+func (c *planCmd) Run(ctx context.Context, a *app) error {
 	body, err := c.body()
 	if err != nil {
 		return err
 	}
-	answer, err := s.client.Do(ctx, client.Request{
+	response, err := a.client.Do(ctx, client.Request{
 		Method: http.MethodPost, Path: "/deployments", Query: url.Values{"dry_run": {"true"}}, Body: body,
 	})
 	if err != nil {
 		return err
 	}
 	var plan gen.DeploymentPlan
-	if err := json.Unmarshal(answer, &plan); err != nil {
+	if err := json.Unmarshal(response, &plan); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
-	return s.print(answer, func() { showPlan(s, &plan) })
+	return a.print(response, func() { showPlan(a, &plan) })
 }
 
-func showPlan(s *session, plan *gen.DeploymentPlan) {
+func showPlan(a *app, plan *gen.DeploymentPlan) {
 	t := newTable("WAVE", "TARGETS", "TRAFFIC", "GATE", "BAKE", "IDS")
 	for _, wave := range plan.Waves {
-		t.row(wave.Wave, len(wave.Targets), fmt.Sprintf("%d%%", wave.TrafficWeight), orDash(wave.Gate), wave.Bake, few(wave.Targets))
+		t.row(wave.Wave, len(wave.Targets), fmt.Sprintf("%d%%", wave.TrafficWeight), orDash(wave.Gate), wave.Bake, firstIDs(wave.Targets))
 	}
-	t.write(s.out)
-	fmt.Fprintf(s.out, "%s; at least %d%% of the targets stay in service; it takes %s or longer\n",
+	t.write(a.out)
+	fmt.Fprintf(a.out, "%s; at least %d%% of the targets stay in service; takes at least %s\n",
 		plan.Strategy.Type, plan.LeastCapacity, plan.ShortestDuration)
 	if r := plan.Router; r != nil {
-		fmt.Fprintln(s.out, routerLine(r))
+		fmt.Fprintln(a.out, routerLine(r))
 	}
 }
 
-// routerLine says what a look at the router has found.
+// routerLine returns what the server found at the router.
 func routerLine(r *gen.PlannedRouter) string {
 	switch {
 	case r.Refused != nil:
-		return "the router would refuse: " + *r.Refused
+		return "the router would reject the deployment: " + *r.Refused
 	case r.Error != nil:
-		return "the router could not be looked at: " + *r.Error
+		return "the router could not be read: " + *r.Error
 	case r.Why != nil:
 		return "servers are taken out by " + orDash(r.TakeOut) + " " + *r.Why
 	default:
@@ -63,11 +63,11 @@ func routerLine(r *gen.PlannedRouter) string {
 	}
 }
 
-// few names the first of many.
-func few(ids []string) string {
-	const most = 6
-	if len(ids) <= most {
+// firstIDs joins the first few of many ids.
+func firstIDs(ids []string) string {
+	const maxIDs = 6
+	if len(ids) <= maxIDs {
 		return strings.Join(ids, " ")
 	}
-	return fmt.Sprintf("%s … %d more", strings.Join(ids[:most], " "), len(ids)-most)
+	return fmt.Sprintf("%s … %d more", strings.Join(ids[:maxIDs], " "), len(ids)-maxIDs)
 }

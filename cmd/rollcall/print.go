@@ -12,23 +12,23 @@ import (
 	"rollcall/internal/api/gen"
 )
 
-// print writes what the API has answered, or what people are shown of it.
-func (s *session) print(answer []byte, show func()) error {
-	if !s.json {
+// print writes the API's response as JSON, or calls show to write it for people.
+func (a *app) print(response []byte, show func()) error {
+	if !a.json {
 		show()
 		return nil
 	}
 	var pretty bytes.Buffer
-	if err := json.Indent(&pretty, answer, "", "  "); err != nil {
-		return fmt.Errorf("read the server's answer: %w", err)
+	if err := json.Indent(&pretty, response, "", "  "); err != nil {
+		return fmt.Errorf("read the server's response: %w", err)
 	}
-	_, err := fmt.Fprintln(s.out, strings.TrimSpace(pretty.String()))
+	_, err := fmt.Fprintln(a.out, strings.TrimSpace(pretty.String()))
 	return err
 }
 
-// printItems is print for a list that was read to its end.
-func (s *session) printItems(items any, show func()) error {
-	if !s.json {
+// printItems is print for a complete list.
+func (a *app) printItems(items any, show func()) error {
+	if !a.json {
 		show()
 		return nil
 	}
@@ -36,10 +36,10 @@ func (s *session) printItems(items any, show func()) error {
 	if err != nil {
 		return fmt.Errorf("encode the list: %w", err)
 	}
-	return s.print(whole, nil)
+	return a.print(whole, nil)
 }
 
-// table is columns of text under their names.
+// table is aligned columns of text with headings.
 type table struct{ rows [][]string }
 
 func newTable(names ...string) *table { return &table{rows: [][]string{names}} }
@@ -57,10 +57,10 @@ func (t *table) write(w io.Writer) {
 	for _, cells := range t.rows {
 		fmt.Fprintln(columns, strings.Join(cells, "\t"))
 	}
-	_ = columns.Flush() // the terminal is gone: there is nobody to tell
+	_ = columns.Flush() // a failed write to standard output cannot be reported
 }
 
-// printable keeps what others have written from moving the cursor or the columns.
+// printable replaces control characters, so that foreign text cannot move the cursor or the columns.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
@@ -70,7 +70,7 @@ func printable(text string) string {
 	}, text)
 }
 
-// orDash is the text, or a dash where there is none.
+// orDash returns the text, or a dash for none.
 func orDash[S ~string](text *S) string {
 	if text == nil || *text == "" {
 		return "-"
@@ -78,11 +78,11 @@ func orDash[S ~string](text *S) string {
 	return string(*text)
 }
 
-// clock is a moment as people read it here.
+// clock formats a time in the local zone.
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
-// took is how long a deployment has run, or has been waiting.
-func took(d *gen.Deployment, now time.Time) time.Duration {
+// elapsed returns how long a deployment has run, or has been waiting.
+func elapsed(d *gen.Deployment, now time.Time) time.Duration {
 	from, to := d.CreatedAt, now
 	if d.StartedAt != nil {
 		from = *d.StartedAt
@@ -93,7 +93,7 @@ func took(d *gen.Deployment, now time.Time) time.Duration {
 	return max(0, to.Sub(from)).Round(time.Second)
 }
 
-// title says which deployment it is.
+// title returns the service, the environment and the version of a deployment.
 func title(d *gen.Deployment) string {
 	name := fmt.Sprintf("%s in %s", d.Service, d.Environment)
 	switch {
@@ -106,7 +106,7 @@ func title(d *gen.Deployment) string {
 	}
 }
 
-// shortly shows a deployment in one line; its id comes first, for scripts.
-func shortly(w io.Writer, d *gen.Deployment) {
+// printSummary writes a deployment as one line; its id comes first, for scripts.
+func printSummary(w io.Writer, d *gen.Deployment) {
 	fmt.Fprintf(w, "%s  %s, %s: %s\n", d.ID, title(d), d.State, printable(d.Reason))
 }

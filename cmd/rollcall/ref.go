@@ -14,24 +14,24 @@ import (
 // ref names a deployment: by its id, or as the newest of a service.
 type ref struct {
 	Deployment  string `arg:"" help:"A deployment's id, or a service for its newest one."`
-	Environment string `short:"e" help:"Where the service is." default:"production"`
+	Environment string `short:"e" help:"The service's environment." default:"production"`
 }
 
-// id is the deployment's id.
-func (r *ref) id(ctx context.Context, s *session) (string, error) {
+// resolveID returns the deployment's id.
+func (r *ref) resolveID(ctx context.Context, a *app) (string, error) {
 	if isID(r.Deployment) {
 		return r.Deployment, nil
 	}
-	d, err := s.newest(ctx, r.Deployment, r.Environment)
+	d, err := a.newest(ctx, r.Deployment, r.Environment)
 	return d.ID, err
 }
 
-// find reads the deployment.
-func (r *ref) find(ctx context.Context, s *session) (gen.Deployment, error) {
+// find returns the deployment.
+func (r *ref) find(ctx context.Context, a *app) (gen.Deployment, error) {
 	if isID(r.Deployment) {
-		return client.Ask[gen.Deployment](ctx, s.client, client.Get("/deployments/"+r.Deployment, nil))
+		return client.Call[gen.Deployment](ctx, a.client, client.Get("/deployments/"+r.Deployment, nil))
 	}
-	return s.newest(ctx, r.Deployment, r.Environment)
+	return a.newest(ctx, r.Deployment, r.Environment)
 }
 
 func isID(text string) bool {
@@ -39,14 +39,14 @@ func isID(text string) bool {
 	return err == nil && id.String() == text
 }
 
-func (s *session) newest(ctx context.Context, service, environment string) (gen.Deployment, error) {
+func (a *app) newest(ctx context.Context, service, environment string) (gen.Deployment, error) {
 	query := url.Values{"service": {service}, "environment": {environment}}
-	list, err := client.Items[gen.Deployment](ctx, s.client, "/deployments", query, 1)
+	list, err := client.List[gen.Deployment](ctx, a.client, "/deployments", query, 1)
 	if err != nil {
 		return gen.Deployment{}, err
 	}
 	if len(list) == 0 {
-		return gen.Deployment{}, &wrongUseError{err: fmt.Errorf("there is no deployment of %s in %s", service, environment)}
+		return gen.Deployment{}, &usageError{err: fmt.Errorf("no deployment of %s in %s", service, environment)}
 	}
 	return list[0], nil
 }

@@ -11,25 +11,25 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// requestFlags are a deployment's request. What a flag says goes before what the file says.
+// requestFlags are the flags that describe a deployment. A flag overrides the file.
 type requestFlags struct {
 	Service     string            `arg:"" optional:"" help:"The service."`
 	ToVersion   string            `arg:"" optional:"" name:"version" help:"The version to deploy."`
-	File        string            `short:"f" help:"A request as YAML or JSON, with the API's own fields; - reads it from the input." placeholder:"FILE"`
-	Environment string            `short:"e" help:"Where (default: the file's, else production)."`
+	File        string            `short:"f" help:"File with the request as YAML or JSON, with the API's fields; - reads standard input." placeholder:"FILE"`
+	Environment string            `short:"e" help:"The environment (default: the file's, else production)."`
 	Strategy    string            `help:"rolling, blue_green or canary; its parameters with --set."`
-	Set         []string          `help:"A parameter of the strategy, as name=value with a JSON value; repeatable." placeholder:"NAME=VALUE" sep:"none"`
-	Target      []string          `help:"A target, as id=address; repeatable. Without any the definition's are used." placeholder:"ID=ADDRESS" sep:"none"`
-	Label       map[string]string `help:"A note on the deployment, as name=value; repeatable." mapsep:"none"`
-	Force       bool              `help:"Call targets that already run the version, too."`
-	Reject      bool              `help:"Be refused while another deployment is active, instead of waiting for it."`
+	Set         []string          `help:"Strategy parameter, as name=value with a JSON value; repeatable." placeholder:"NAME=VALUE" sep:"none"`
+	Target      []string          `help:"Target, as id=address; repeatable (default: the definition's targets)." placeholder:"ID=ADDRESS" sep:"none"`
+	Label       map[string]string `help:"Label of the deployment, as name=value; repeatable." mapsep:"none"`
+	Force       bool              `help:"Also call targets that already run the version."`
+	Reject      bool              `help:"Fail if another deployment is active, instead of queueing behind it."`
 }
 
-// body is the request as the API takes it.
+// body returns the request for the API.
 func (r *requestFlags) body() (map[string]any, error) {
 	body, err := readRequest(r.File)
 	if err != nil {
-		return nil, &wrongUseError{err: err}
+		return nil, &usageError{err: err}
 	}
 	for name, value := range map[string]string{"service": r.Service, "version": r.ToVersion, "environment": r.Environment} {
 		if value != "" {
@@ -37,7 +37,7 @@ func (r *requestFlags) body() (map[string]any, error) {
 		}
 	}
 	if body["service"] == nil || body["version"] == nil {
-		return nil, &wrongUseError{err: errors.New("which service, and which version? Give both, or a file with --file")}
+		return nil, &usageError{err: errors.New("service and version are required: give both as arguments, or a file with --file")}
 	}
 	if r.Force {
 		body["force"] = true
@@ -47,16 +47,16 @@ func (r *requestFlags) body() (map[string]any, error) {
 	}
 	for _, add := range []func(map[string]any) error{r.addStrategy, r.addTargets, r.addLabels} {
 		if err := add(body); err != nil {
-			return nil, &wrongUseError{err: err}
+			return nil, &usageError{err: err}
 		}
 	}
 	return body, nil
 }
 
 func (r *requestFlags) addStrategy(body map[string]any) error {
-	strategy, given := body["strategy"].(map[string]any)
-	if r.Strategy != "" && (!given || strategy["type"] != r.Strategy) {
-		strategy = map[string]any{"type": r.Strategy} // the parameters of another type are none of this one
+	strategy, ok := body["strategy"].(map[string]any)
+	if r.Strategy != "" && (!ok || strategy["type"] != r.Strategy) {
+		strategy = map[string]any{"type": r.Strategy} // the file's parameters belong to another type
 	}
 	if len(r.Set) > 0 && strategy == nil {
 		return errors.New("--set needs a strategy: give its type with --strategy")
@@ -68,7 +68,7 @@ func (r *requestFlags) addStrategy(body map[string]any) error {
 		}
 		var value any
 		if json.Unmarshal([]byte(text), &value) != nil {
-			value = text // "30s" needs no quotes of its own
+			value = text // so that 30s needs no quotes
 		}
 		strategy[name] = value
 	}
@@ -98,8 +98,8 @@ func (r *requestFlags) addLabels(body map[string]any) error {
 	if len(r.Label) == 0 {
 		return nil
 	}
-	labels, given := body["labels"].(map[string]any)
-	if !given {
+	labels, ok := body["labels"].(map[string]any)
+	if !ok {
 		labels = map[string]any{}
 	}
 	for name, value := range r.Label {
@@ -109,7 +109,7 @@ func (r *requestFlags) addLabels(body map[string]any) error {
 	return nil
 }
 
-// readRequest reads a file of one YAML document, of which JSON is a kind; without a file the request is empty.
+// readRequest reads a file with one YAML (or JSON) document; without a file it returns an empty request.
 func readRequest(path string) (map[string]any, error) {
 	if path == "" {
 		return map[string]any{}, nil
@@ -122,12 +122,12 @@ func readRequest(path string) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
-	defer func() { _ = file.Close() }() // it was only read
+	defer func() { _ = file.Close() }() // read only
 	var document yaml.Node
 	if err := yaml.NewDecoder(file).Decode(&document); err != nil {
 		return nil, fmt.Errorf("%s is not YAML: %w", path, err)
 	}
-	literal(&document)
+	keepTimestamps(&document)
 	var body map[string]any
 	if err := document.Decode(&body); err != nil {
 		return nil, fmt.Errorf("%s is not a request: %w", path, err)
@@ -138,12 +138,12 @@ func readRequest(path string) (map[string]any, error) {
 	return body, nil
 }
 
-// literal keeps dates as they are written: a version such as 2026-01-02 is no point in time.
-func literal(n *yaml.Node) {
+// keepTimestamps marks dates as strings: a version such as 2026-01-02 is not a point in time.
+func keepTimestamps(n *yaml.Node) {
 	if n.ShortTag() == "!!timestamp" {
 		n.Tag = "!!str"
 	}
 	for _, child := range n.Content {
-		literal(child)
+		keepTimestamps(child)
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"rollcall/internal/api/gen"
 )
 
-// servicesCmd lists services and what was last deployed of them.
+// servicesCmd lists services and their last deployments.
 type servicesCmd struct{}
 
-// Run lists them in the order of their names.
-func (c *servicesCmd) Run(ctx context.Context, s *session) error {
-	return listed(ctx, s, "/services", nil, 0, func(list []gen.Service) {
+// Run lists the services, ordered by name.
+func (c *servicesCmd) Run(ctx context.Context, a *app) error {
+	return printList(ctx, a, "/services", nil, 0, func(list []gen.Service) {
 		t := newTable("SERVICE", "ENVIRONMENT", "LAST VERSION", "STATE", "DEPLOYED", "DEPLOYMENT")
 		for _, service := range list {
 			last := service.LastDeployment
@@ -21,6 +21,6 @@ func (c *servicesCmd) Run(ctx context.Context, s *session) error {
 			}
 			t.row(service.Service, service.Environment, orDash(last.Version), last.State, clock(last.CreatedAt), last.ID)
 		}
-		t.write(s.out)
+		t.write(a.out)
 	})
 }

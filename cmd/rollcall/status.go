@@ -10,69 +10,69 @@ import (
 	"rollcall/internal/client"
 )
 
-// statusCmd shows what a service runs, or how a deployment stands.
+// statusCmd shows what a service runs, or the state of a deployment.
 type statusCmd struct {
-	What        string `arg:"" name:"service" help:"A service, or a deployment's id."`
-	Environment string `short:"e" help:"Where the service is." default:"production"`
+	Subject     string `arg:"" name:"service" help:"A service, or a deployment's id."`
+	Environment string `short:"e" help:"The service's environment." default:"production"`
 }
 
-// Run asks for the one or the other.
-func (c *statusCmd) Run(ctx context.Context, s *session) error {
-	path := fmt.Sprintf("/services/%s/environments/%s/status", url.PathEscape(c.What), url.PathEscape(c.Environment))
-	show := func(answer []byte) error { return s.printStatus(answer) }
-	if isID(c.What) {
-		path, show = "/deployments/"+c.What, s.printDeployment
+// Run prints the status.
+func (c *statusCmd) Run(ctx context.Context, a *app) error {
+	path := fmt.Sprintf("/services/%s/environments/%s/status", url.PathEscape(c.Subject), url.PathEscape(c.Environment))
+	show := func(response []byte) error { return a.printStatus(response) }
+	if isID(c.Subject) {
+		path, show = "/deployments/"+c.Subject, a.printDeployment
 	}
-	answer, err := s.client.Do(ctx, client.Get(path, nil))
+	response, err := a.client.Do(ctx, client.Get(path, nil))
 	if err != nil {
 		return err
 	}
-	return show(answer)
+	return show(response)
 }
 
-func (s *session) printStatus(answer []byte) error {
+func (a *app) printStatus(response []byte) error {
 	var status gen.ServiceStatus
-	if err := json.Unmarshal(answer, &status); err != nil {
+	if err := json.Unmarshal(response, &status); err != nil {
 		return fmt.Errorf("read the status: %w", err)
 	}
-	return s.print(answer, func() { s.showStatus(&status) })
+	return a.print(response, func() { a.showStatus(&status) })
 }
 
-func (s *session) showStatus(status *gen.ServiceStatus) {
-	runs := "nobody knows what"
+func (a *app) showStatus(status *gen.ServiceStatus) {
+	version := "an unknown version"
 	switch {
 	case status.Version != nil:
-		runs = printable(*status.Version)
+		version = printable(*status.Version)
 	case status.Mixed:
-		runs = "more than one version"
+		version = "more than one version"
 	}
-	fmt.Fprintf(s.out, "%s in %s runs %s", status.Service, status.Environment, runs)
+	fmt.Fprintf(a.out, "%s in %s runs %s", status.Service, status.Environment, version)
 	if status.ActiveSlot != nil {
-		fmt.Fprintf(s.out, ", slot %s serves", *status.ActiveSlot)
+		fmt.Fprintf(a.out, ", slot %s serves", *status.ActiveSlot)
 	}
-	fmt.Fprintln(s.out)
+	fmt.Fprintln(a.out)
 	t := newTable("TARGET", "VERSION", "HEALTH")
 	for _, target := range status.Targets {
 		t.row(target.ID, orDash(target.Version), target.Health)
 	}
-	t.write(s.out)
+	t.write(a.out)
 	if status.LastDeployment != nil {
-		fmt.Fprint(s.out, "last deployment: ")
-		shortly(s.out, status.LastDeployment)
+		fmt.Fprint(a.out, "last deployment: ")
+		printSummary(a.out, status.LastDeployment)
 	}
 }
 
-func (s *session) printDeployment(answer []byte) error {
+func (a *app) printDeployment(response []byte) error {
 	var d gen.Deployment
-	if err := json.Unmarshal(answer, &d); err != nil {
+	if err := json.Unmarshal(response, &d); err != nil {
 		return fmt.Errorf("read the deployment: %w", err)
 	}
-	return s.print(answer, func() {
-		shortly(s.out, &d)
-		fmt.Fprintf(s.out, "  %s, %s; asked for by %s at %s\n", d.Strategy.Type, progress(&d), orDash(&d.RequestedBy), clock(d.CreatedAt))
+	return a.print(response, func() {
+		printSummary(a.out, &d)
+		fmt.Fprintf(a.out, "  %s, %s; requested by %s at %s\n", d.Strategy.Type, progress(&d), orDash(&d.RequestedBy), clock(d.CreatedAt))
 		if d.Result != nil {
-			fmt.Fprint(s.out, "  ")
-			s.conclude(&d)
+			fmt.Fprint(a.out, "  ")
+			a.showResult(&d)
 		}
 	})
 }

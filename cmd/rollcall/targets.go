@@ -6,19 +6,19 @@ import (
 	"rollcall/internal/api/gen"
 )
 
-// targetsCmd lists what became of each target of a deployment.
+// targetsCmd lists the targets of a deployment.
 type targetsCmd struct {
 	ref   `embed:""`
-	State string `help:"Only those in this state, such as failed."`
+	State string `help:"Only targets in this state, such as failed."`
 }
 
-// Run lists the targets in the order of the request.
-func (c *targetsCmd) Run(ctx context.Context, s *session) error {
-	id, err := c.id(ctx, s)
+// Run lists the targets, in the order of the request.
+func (c *targetsCmd) Run(ctx context.Context, a *app) error {
+	id, err := c.resolveID(ctx, a)
 	if err != nil {
 		return err
 	}
-	return listed(ctx, s, "/deployments/"+id+"/targets", nil, 0, func(targets []gen.Target) {
+	return printList(ctx, a, "/deployments/"+id+"/targets", nil, 0, func(targets []gen.Target) {
 		t := newTable("TARGET", "STATE", "WAVE", "VERSION", "BEFORE", "HEALTH", "CALLS", "ERROR")
 		for _, target := range targets {
 			if c.State == "" || c.State == string(target.State) {
@@ -26,6 +26,6 @@ func (c *targetsCmd) Run(ctx context.Context, s *session) error {
 					target.Health, target.Attempts, orDash(target.Error))
 			}
 		}
-		t.write(s.out)
+		t.write(a.out)
 	})
 }

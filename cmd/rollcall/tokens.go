@@ -12,42 +12,42 @@ import (
 	"rollcall/internal/client"
 )
 
-// tokensCmd is about who may do what.
+// tokensCmd manages API tokens.
 type tokensCmd struct {
 	List   tokensListCmd   `cmd:"" help:"List tokens, newest first."`
-	Create tokensCreateCmd `cmd:"" help:"Give out a token; it is shown once."`
-	Revoke tokensRevokeCmd `cmd:"" help:"Make a token useless, everywhere and at once."`
-	Self   tokensSelfCmd   `cmd:"" help:"Say who is asking, and what that one may do."`
+	Create tokensCreateCmd `cmd:"" help:"Create a token; it is printed once."`
+	Revoke tokensRevokeCmd `cmd:"" help:"Revoke a token, effective immediately."`
+	Self   tokensSelfCmd   `cmd:"" help:"Show the name, role and scopes of the token in use."`
 }
 
 type tokensListCmd struct{}
 
-// Run lists what is known of all tokens.
-func (c *tokensListCmd) Run(ctx context.Context, s *session) error {
-	return listed(ctx, s, "/tokens", nil, 0, func(tokens []gen.Token) {
+// Run lists the tokens.
+func (c *tokensListCmd) Run(ctx context.Context, a *app) error {
+	return printList(ctx, a, "/tokens", nil, 0, func(tokens []gen.Token) {
 		t := newTable("TOKEN", "NAME", "ROLE", "SCOPES", "STATE", "CREATED", "BY", "LAST USED")
 		for i := range tokens {
 			token := &tokens[i]
-			t.row(token.ID, token.Name, token.Role, scopes(token.Scopes), condition(token, time.Now()), clock(token.CreatedAt),
-				token.CreatedBy, moment(token.LastUsedAt))
+			t.row(token.ID, token.Name, token.Role, scopes(token.Scopes), tokenStatus(token, time.Now()), clock(token.CreatedAt),
+				token.CreatedBy, clockOrDash(token.LastUsedAt))
 		}
-		t.write(s.out)
+		t.write(a.out)
 	})
 }
 
-// condition is whether a token is good, in a word.
-func condition(t *gen.Token, now time.Time) string {
+// tokenStatus returns whether a token is valid, revoked or expired.
+func tokenStatus(t *gen.Token, now time.Time) string {
 	switch {
 	case t.RevokedAt != nil:
 		return "revoked"
 	case t.ExpiresAt != nil && !t.ExpiresAt.After(now):
 		return "expired"
 	default:
-		return "good"
+		return "valid"
 	}
 }
 
-func moment(t *time.Time) string {
+func clockOrDash(t *time.Time) string {
 	if t == nil {
 		return "-"
 	}
@@ -63,31 +63,31 @@ func scopes(list []gen.Scope) string {
 }
 
 type tokensCreateCmd struct {
-	Name    string   `arg:"" help:"Whose it is; it stands in events."`
-	Role    string   `help:"viewer, deployer, approver or admin." required:""`
-	Scope   []string `help:"Where, as service/environment; * stands for all. Repeatable." default:"*/*" placeholder:"SERVICE/ENVIRONMENT" sep:"none"`
+	Name    string   `arg:"" help:"The token's name, as events show it."`
+	Role    string   `help:"Role: viewer, deployer, approver or admin." required:""`
+	Scope   []string `help:"Scope, as service/environment; * matches all. Repeatable." default:"*/*" placeholder:"SERVICE/ENVIRONMENT" sep:"none"`
 	keyFlag `embed:""`
 
-	Expires string `help:"How long it is good, such as 90d or 12h (default: for ever)."`
+	Expires string `help:"Lifetime, such as 90d or 12h (default: no expiry)."`
 }
 
-// Run prints the token alone, for scripts; what else there is to know goes beside it.
-func (c *tokensCreateCmd) Run(ctx context.Context, s *session) error {
+// Run prints the token alone, for scripts; its description goes to standard error.
+func (c *tokensCreateCmd) Run(ctx context.Context, a *app) error {
 	body, err := c.body()
 	if err != nil {
 		return err
 	}
-	answer, err := c.change(ctx, s, client.Post("/tokens", body), "")
+	response, err := c.sendOnce(ctx, a, client.Post("/tokens", body), "")
 	if err != nil {
 		return err
 	}
 	var issued gen.IssuedToken
-	if err := json.Unmarshal(answer, &issued); err != nil {
+	if err := json.Unmarshal(response, &issued); err != nil {
 		return fmt.Errorf("read the token: %w", err)
 	}
-	return s.print(answer, func() {
-		fmt.Fprintf(s.notes, "rollcall: token %s for %s, %s in %s; it is not shown again\n", issued.ID, issued.Name, issued.Role, scopes(issued.Scopes))
-		fmt.Fprintln(s.out, issued.Token)
+	return a.print(response, func() {
+		fmt.Fprintf(a.stderr, "rollcall: created token %s (%s, %s in %s); it is not shown again\n", issued.ID, issued.Name, issued.Role, scopes(issued.Scopes))
+		fmt.Fprintln(a.out, issued.Token)
 	})
 }
 
@@ -96,7 +96,7 @@ func (c *tokensCreateCmd) body() (map[string]any, error) {
 	for _, text := range c.Scope {
 		service, environment, found := strings.Cut(text, "/")
 		if !found {
-			return nil, &wrongUseError{err: fmt.Errorf("--scope %s is not service/environment", text)}
+			return nil, &usageError{err: fmt.Errorf("--scope %s is not service/environment", text)}
 		}
 		scope := map[string]string{}
 		for name, value := range map[string]string{"service": service, "environment": environment} {
@@ -117,26 +117,26 @@ type tokensRevokeCmd struct {
 	ID string `arg:"" help:"The token's id."`
 }
 
-// Run revokes it.
-func (c *tokensRevokeCmd) Run(ctx context.Context, s *session) error {
-	_, err := s.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: "/tokens/" + c.ID})
+// Run revokes the token.
+func (c *tokensRevokeCmd) Run(ctx context.Context, a *app) error {
+	_, err := a.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: "/tokens/" + c.ID})
 	if err != nil {
 		return err
 	}
-	return s.print([]byte(`{}`), func() { fmt.Fprintln(s.out, c.ID, "is revoked") })
+	return a.print([]byte(`{}`), func() { fmt.Fprintf(a.out, "token %s revoked\n", c.ID) })
 }
 
 type tokensSelfCmd struct{}
 
-// Run asks the server who it takes us for.
-func (c *tokensSelfCmd) Run(ctx context.Context, s *session) error {
-	answer, err := s.client.Do(ctx, client.Get("/tokens/self", nil))
+// Run prints the principal that the server authenticates.
+func (c *tokensSelfCmd) Run(ctx context.Context, a *app) error {
+	response, err := a.client.Do(ctx, client.Get("/tokens/self", nil))
 	if err != nil {
 		return err
 	}
 	var self gen.Self
-	if err := json.Unmarshal(answer, &self); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+	if err := json.Unmarshal(response, &self); err != nil {
+		return fmt.Errorf("read the response: %w", err)
 	}
-	return s.print(answer, func() { fmt.Fprintf(s.out, "%s, %s in %s\n", self.Name, self.Role, scopes(self.Scopes)) })
+	return a.print(response, func() { fmt.Fprintf(a.out, "%s, %s in %s\n", self.Name, self.Role, scopes(self.Scopes)) })
 }

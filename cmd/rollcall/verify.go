@@ -12,15 +12,15 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// verifyCmd checks the chains of deployments' events, without believing the server.
+// verifyCmd verifies the hash chains of deployments' events, computed here and not by the server.
 type verifyCmd struct {
-	Deployment  string `arg:"" optional:"" help:"A deployment's id, or a service for its newest one; without it all deployments are checked."`
-	Environment string `short:"e" help:"Where the service is." default:"production"`
-	Hash        string `help:"The events_hash that the deployment had earlier, kept elsewhere: it must be in the chain."`
+	Deployment  string `arg:"" optional:"" help:"A deployment's id, or a service for its newest one (default: all deployments)."`
+	Environment string `short:"e" help:"The service's environment." default:"production"`
+	Hash        string `help:"An events_hash of the deployment that was recorded earlier; it must be in the chain."`
 }
 
-// verdict is what verify found.
-type verdict struct {
+// verification is the result for one deployment.
+type verification struct {
 	Deployment string          `json:"deployment_id"`
 	Verified   bool            `json:"verified"`
 	Events     int             `json:"events"`
@@ -29,54 +29,54 @@ type verdict struct {
 	Faults     []rollout.Fault `json:"faults"`
 }
 
-// Run reads all events and computes every hash anew.
-func (c *verifyCmd) Run(ctx context.Context, s *session) error {
+// Run reads all events and recomputes every hash.
+func (c *verifyCmd) Run(ctx context.Context, a *app) error {
 	if c.Deployment == "" {
-		return c.all(ctx, s)
+		return c.all(ctx, a)
 	}
 	var known rollout.Hash
 	if err := known.UnmarshalText([]byte(c.Hash)); err != nil {
-		return &wrongUseError{err: fmt.Errorf("--hash: %w", err)}
+		return &usageError{err: fmt.Errorf("--hash: %w", err)}
 	}
 	named := ref{Deployment: c.Deployment, Environment: c.Environment}
-	d, err := named.find(ctx, s)
+	d, err := named.find(ctx, a)
 	if err != nil {
 		return err
 	}
-	v, err := verify(ctx, s.client, &d, known)
+	v, err := verify(ctx, a.client, &d, known)
 	if err != nil {
 		return err
 	}
-	return s.tell(&v, v.Verified, func() { v.show(s) })
+	return a.printVerification(&v, v.Verified, func() { v.show(a) })
 }
 
-// all checks every deployment that the token shows, and tells only of those whose log is wrong.
-func (c *verifyCmd) all(ctx context.Context, s *session) error {
+// all verifies every deployment that the token may read, and lists those that fail.
+func (c *verifyCmd) all(ctx context.Context, a *app) error {
 	if c.Hash != "" {
-		return &wrongUseError{err: errors.New("--hash is of one deployment: name it")}
+		return &usageError{err: errors.New("--hash needs a deployment")}
 	}
-	sum := verdicts{Failed: []verdict{}}
-	for d, err := range client.Each[gen.Deployment](ctx, s.client, "/deployments", nil, 0) {
+	sum := verificationSummary{Failed: []verification{}}
+	for d, err := range client.Iterate[gen.Deployment](ctx, a.client, "/deployments", nil, 0) {
 		if err != nil {
 			return err
 		}
-		v, err := verify(ctx, s.client, &d, rollout.Hash{})
+		v, err := verify(ctx, a.client, &d, rollout.Hash{})
 		if err != nil {
 			return err
 		}
 		sum.add(&v)
 	}
 	sum.Verified = len(sum.Failed) == 0
-	return s.tell(&sum, sum.Verified, func() { sum.show(s) })
+	return a.printVerification(&sum, sum.Verified, func() { sum.show(a) })
 }
 
-// tell prints what was found; what is not as it was written is a failure.
-func (s *session) tell(found any, verified bool, show func()) error {
-	answer, err := json.Marshal(found)
+// printVerification prints a result; it returns a failedError for a log that is not verified.
+func (a *app) printVerification(result any, verified bool, show func()) error {
+	response, err := json.Marshal(result)
 	if err != nil {
-		return fmt.Errorf("encode the verdict: %w", err)
+		return fmt.Errorf("encode the result: %w", err)
 	}
-	if err := s.print(answer, show); err != nil {
+	if err := a.print(response, show); err != nil {
 		return err
 	}
 	if !verified {
@@ -85,16 +85,16 @@ func (s *session) tell(found any, verified bool, show func()) error {
 	return nil
 }
 
-// verdicts are what was found of all deployments.
-type verdicts struct {
-	Verified    bool      `json:"verified"`
-	Deployments int       `json:"deployments"`
-	Events      int       `json:"events"`
-	Unproven    int       `json:"unproven"`
-	Failed      []verdict `json:"failed"`
+// verificationSummary is the result for all deployments.
+type verificationSummary struct {
+	Verified    bool           `json:"verified"`
+	Deployments int            `json:"deployments"`
+	Events      int            `json:"events"`
+	Unproven    int            `json:"unproven"`
+	Failed      []verification `json:"failed"`
 }
 
-func (vs *verdicts) add(v *verdict) {
+func (vs *verificationSummary) add(v *verification) {
 	vs.Deployments++
 	vs.Events += v.Events
 	vs.Unproven += v.Unproven
@@ -103,35 +103,35 @@ func (vs *verdicts) add(v *verdict) {
 	}
 }
 
-// show tells people.
-func (vs *verdicts) show(s *session) {
+// show prints the result for people.
+func (vs *verificationSummary) show(a *app) {
 	for i := range vs.Failed {
-		vs.Failed[i].show(s)
+		vs.Failed[i].show(a)
 	}
 	if len(vs.Failed) > 0 {
-		fmt.Fprintf(s.out, "logs checked: %d, not as they were written: %d\n", vs.Deployments, len(vs.Failed))
+		fmt.Fprintf(a.out, "event log verification FAILED for %[2]d of %[1]d deployments\n", vs.Deployments, len(vs.Failed))
 		return
 	}
-	fmt.Fprintf(s.out, "logs checked: %d, with %d events: all as they were written", vs.Deployments, vs.Events-vs.Unproven)
+	fmt.Fprintf(a.out, "verified the event logs of %d deployments, with %d events", vs.Deployments, vs.Events-vs.Unproven)
 	if vs.Unproven > 0 {
-		fmt.Fprintf(s.out, "; %d events are from before there was a chain: nothing is proven of them", vs.Unproven)
+		fmt.Fprintf(a.out, "; %d events predate hash chaining and cannot be verified", vs.Unproven)
 	}
-	fmt.Fprintln(s.out)
+	fmt.Fprintln(a.out)
 }
 
-func verify(ctx context.Context, asking *client.Client, d *gen.Deployment, known rollout.Hash) (verdict, error) {
-	listed, err := client.Items[gen.Event](ctx, asking, "/deployments/"+d.ID+"/events", nil, 0)
+func verify(ctx context.Context, api *client.Client, d *gen.Deployment, known rollout.Hash) (verification, error) {
+	listed, err := client.List[gen.Event](ctx, api, "/deployments/"+d.ID+"/events", nil, 0)
 	if err != nil {
-		return verdict{}, err
+		return verification{}, err
 	}
-	last, err := hashOf(d.EventsHash)
+	last, err := parseHash(d.EventsHash)
 	if err != nil {
-		return verdict{}, err
+		return verification{}, err
 	}
 	events := make([]rollout.Event, len(listed))
 	for i := range listed {
-		if events[i], err = eventOf(&listed[i]); err != nil {
-			return verdict{}, err
+		if events[i], err = hashedEvent(&listed[i]); err != nil {
+			return verification{}, err
 		}
 	}
 	if !client.Ended(d) {
@@ -139,15 +139,15 @@ func verify(ctx context.Context, asking *client.Client, d *gen.Deployment, known
 	}
 	proof := rollout.CheckChain(events, last)
 	if !known.IsZero() && !rollout.HasHash(events, known) {
-		proof.Faults = append(proof.Faults, rollout.Fault{Seq: 1, Message: "from here on it may all have been written anew: no event has the hash that was kept"})
+		proof.Faults = append(proof.Faults, rollout.Fault{Seq: 1, Message: "the log may have been rewritten from here: no event has the hash given with --hash"})
 	}
-	return verdict{
+	return verification{
 		Deployment: d.ID, Verified: len(proof.Faults) == 0, Events: len(events), Unproven: proof.Before, EventsHash: last.String(),
 		Faults: append([]rollout.Fault{}, proof.Faults...),
 	}, nil
 }
 
-// upTo leaves out what was written after the deployment was read.
+// upTo drops the events that were appended after the deployment was read.
 func upTo(events []rollout.Event, last rollout.Hash) []rollout.Event {
 	i := slices.IndexFunc(events, func(e rollout.Event) bool { return e.Hash == last })
 	if i < 0 || last.IsZero() {
@@ -156,30 +156,30 @@ func upTo(events []rollout.Event, last rollout.Hash) []rollout.Event {
 	return events[:i+1]
 }
 
-// show tells people.
-func (v *verdict) show(s *session) {
+// show prints the result for people.
+func (v *verification) show(a *app) {
 	for _, f := range v.Faults {
-		fmt.Fprintf(s.out, "event %d: %s\n", f.Seq, f.Message)
+		fmt.Fprintf(a.out, "event %d: %s\n", f.Seq, f.Message)
 	}
 	if v.Unproven > 0 {
-		fmt.Fprintf(s.out, "%d events, the first ones, are from before there was a chain: nothing is proven of them\n", v.Unproven)
+		fmt.Fprintf(a.out, "the first %d events predate hash chaining and cannot be verified\n", v.Unproven)
 	}
 	if v.Verified {
-		fmt.Fprintf(s.out, "%s  %d events are as they were written; the last hash is %s\n", v.Deployment, v.Events-v.Unproven, orDash(&v.EventsHash))
+		fmt.Fprintf(a.out, "%s  %d events verified; the last hash is %s\n", v.Deployment, v.Events-v.Unproven, orDash(&v.EventsHash))
 	} else {
-		fmt.Fprintf(s.out, "%s  the log is not as it was written\n", v.Deployment)
+		fmt.Fprintf(a.out, "%s  event log verification FAILED\n", v.Deployment)
 	}
 }
 
-// eventOf is an event as it was hashed.
-func eventOf(e *gen.Event) (rollout.Event, error) {
-	hash, err := hashOf(e.Hash)
+// hashedEvent returns an event with the fields that its hash covers.
+func hashedEvent(e *gen.Event) (rollout.Event, error) {
+	hash, err := parseHash(e.Hash)
 	if err != nil {
 		return rollout.Event{}, fmt.Errorf("event %d: %w", e.Seq, err)
 	}
 	return rollout.Event{
-		Seq: e.Seq, At: e.At, Type: e.Type, DeploymentID: e.DeploymentID, Actor: e.Actor, Replica: value(e.Replica), Epoch: e.Epoch,
-		Target: value(e.Target), Wave: value(e.Wave), From: value(e.From), To: value(e.To), Message: e.Message, Call: callOf(e.Call), Hash: hash,
+		Seq: e.Seq, At: e.At, Type: e.Type, DeploymentID: e.DeploymentID, Actor: e.Actor, Replica: valueOrZero(e.Replica), Epoch: e.Epoch,
+		Target: valueOrZero(e.Target), Wave: valueOrZero(e.Wave), From: valueOrZero(e.From), To: valueOrZero(e.To), Message: e.Message, Call: callOf(e.Call), Hash: hash,
 	}, nil
 }
 
@@ -188,18 +188,18 @@ func callOf(c *gen.Call) *rollout.Call {
 		return nil
 	}
 	return &rollout.Call{
-		WebhookID: c.WebhookID, Action: rollout.CallAction(c.Action), Version: value(c.Version), PreviousVersion: value(c.PreviousVersion),
-		Attempt: c.Attempt, Fence: c.Fence, Until: value(c.Until), NewWeight: c.NewWeight,
+		WebhookID: c.WebhookID, Action: rollout.CallAction(c.Action), Version: valueOrZero(c.Version), PreviousVersion: valueOrZero(c.PreviousVersion),
+		Attempt: c.Attempt, Fence: c.Fence, Until: valueOrZero(c.Until), NewWeight: c.NewWeight,
 	}
 }
 
-func hashOf(text *string) (hash rollout.Hash, err error) {
-	err = hash.UnmarshalText([]byte(value(text)))
-	return hash, err //nolint:wrapcheck // it says what a hash is
+func parseHash(text *string) (hash rollout.Hash, err error) {
+	err = hash.UnmarshalText([]byte(valueOrZero(text)))
+	return hash, err //nolint:wrapcheck // complete for the user
 }
 
-// value is what null stands for.
-func value[T any](v *T) (known T) {
+// valueOrZero returns the value, or the zero value for null.
+func valueOrZero[T any](v *T) (known T) {
 	if v != nil {
 		known = *v
 	}

@@ -8,22 +8,22 @@ import (
 	"rollcall/internal/api/gen"
 )
 
-// view is where a deployment is shown while it goes on.
+// view shows a deployment while it runs.
 type view interface {
 	show(d gen.Deployment)
 	close()
 }
 
-// view is bars on a terminal, lines in a log, and nothing where JSON is wanted.
-func (s *session) view(d *gen.Deployment) view {
+// view returns bars for a terminal, lines for a log, and nothing for JSON.
+func (a *app) view(d *gen.Deployment) view {
 	switch {
-	case s.json:
+	case a.json:
 		return silence{}
-	case s.screen != nil:
-		return newBars(s.screen)
+	case a.screen != nil:
+		return newBars(a.screen)
 	default:
-		fmt.Fprintf(s.out, "%s (deployment %s)\n", title(d), d.ID)
-		return &lines{out: s.out}
+		fmt.Fprintf(a.out, "%s (deployment %s)\n", title(d), d.ID)
+		return &lines{out: a.out}
 	}
 }
 
@@ -32,7 +32,7 @@ type silence struct{}
 func (silence) show(gen.Deployment) {}
 func (silence) close()              {}
 
-// lines are one line for each change that a reader of a log cares for.
+// lines writes one line for each visible change.
 type lines struct {
 	out  io.Writer
 	last string
@@ -49,7 +49,7 @@ func (l *lines) show(d gen.Deployment) {
 
 func (l *lines) close() {}
 
-// progress is how far a deployment is, in figures.
+// progress returns a deployment's progress in figures.
 func progress(d *gen.Deployment) string {
 	p := d.Progress
 	text := fmt.Sprintf("%d/%d updated", p.TargetsUpdated, p.TargetsTotal)

@@ -11,58 +11,58 @@ import (
 	"rollcall/internal/client"
 )
 
-// watchCmd follows one deployment to its end, or the events of all deployments until it is interrupted.
+// watchCmd follows one deployment until it ends, or the events of all deployments until it is interrupted.
 type watchCmd struct {
-	Deployment  string        `arg:"" optional:"" help:"A deployment's id, or a service for its newest one; without it all are watched."`
-	Environment string        `short:"e" help:"Only of this environment; with a service production by default."`
-	Timeout     time.Duration `help:"How long to wait for one deployment; 0 is for as long as it takes." default:"0"`
+	Deployment  string        `arg:"" optional:"" help:"A deployment's id, or a service for its newest one (default: all deployments)."`
+	Environment string        `short:"e" help:"Only this environment (default: all; for a service, production)."`
+	Timeout     time.Duration `help:"How long to follow one deployment; 0 sets no limit." default:"0"`
 }
 
-// Run watches.
-func (c *watchCmd) Run(ctx context.Context, s *session) error {
+// Run follows the deployment or the events.
+func (c *watchCmd) Run(ctx context.Context, a *app) error {
 	if c.Deployment == "" {
 		query := url.Values{}
 		if c.Environment != "" {
 			query.Set("environment", c.Environment)
 		}
-		return s.stream(ctx, "/events", query)
+		return a.stream(ctx, "/events", query)
 	}
 	r := ref{Deployment: c.Deployment, Environment: c.Environment}
 	if r.Environment == "" {
 		r.Environment = "production"
 	}
-	d, err := r.find(ctx, s)
+	d, err := r.find(ctx, a)
 	if err != nil {
 		return err
 	}
-	return s.follow(ctx, d, c.Timeout)
+	return a.follow(ctx, d, c.Timeout)
 }
 
-// stream prints events as they happen.
-func (s *session) stream(ctx context.Context, path string, query url.Values) error {
-	return s.client.Stream(ctx, path, query, func(m client.Message) error {
+// stream prints events as they arrive.
+func (a *app) stream(ctx context.Context, path string, query url.Values) error {
+	return a.client.Stream(ctx, path, query, func(m client.Message) error {
 		switch m.Kind {
 		case "":
 		case "reset":
-			fmt.Fprintln(s.notes, "the server's database has lost events: some of those above may never have happened, and what follows may repeat others")
+			fmt.Fprintln(a.stderr, "the server's database has lost events: some of the events above may be void, and some of the following may be repeated")
 			return nil
 		default:
 			return nil
 		}
-		if s.json { // one event in each line
-			_, err := fmt.Fprintf(s.out, "%s\n", m.Data)
+		if a.json { // one event in each line
+			_, err := fmt.Fprintf(a.out, "%s\n", m.Data)
 			return err
 		}
 		var e gen.Event
 		if err := json.Unmarshal(m.Data, &e); err != nil {
 			return fmt.Errorf("read an event: %w", err)
 		}
-		fmt.Fprintln(s.out, eventLine(&e, path == "/events"))
+		fmt.Fprintln(a.out, eventLine(&e, path == "/events"))
 		return nil
 	})
 }
 
-// eventLine is an event for people; with the service where more than one may be meant.
+// eventLine formats an event, with its service in a list of several.
 func eventLine(e *gen.Event, all bool) string {
 	line := e.At.Local().Format("15:04:05.000")
 	if all {

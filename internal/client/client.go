@@ -17,42 +17,41 @@ import (
 )
 
 const (
-	// answerWithin is how long one answer may take, beyond the wait that was asked for.
-	answerWithin = 20 * time.Second
-	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 2 * time.Second
-	maxAnswer    = 64 << 20
+	// responseTimeout bounds one response, beyond the wait that was requested.
+	responseTimeout = 20 * time.Second
+	firstBackoff    = 100 * time.Millisecond
+	lastBackoff     = 2 * time.Second
+	maxResponse     = 64 << 20
 )
 
-// Config says whom to ask.
+// Config configures a Client.
 type Config struct {
-	// URL is where the server is, such as https://rollcall.example.
+	// URL is the server's, such as https://rollcall.example.
 	URL string
 	// Token is sent as the bearer token; empty sends none.
 	Token string
-	// Patience is how long a server that cannot be reached, or cannot do its work, is asked again.
-	Patience time.Duration
-	// Notice is told once when a server does not answer, with the reason, and once when it does again, with nil. nil tells
-	// nobody.
-	Notice func(err error)
+	// RetryFor is how long a request is retried while the server is unreachable or unavailable.
+	RetryFor time.Duration
+	// OnOutage is called once when an outage begins, with the reason, and once when it ends, with nil. It may be nil.
+	OnOutage func(err error)
 }
 
-// Client asks one server. Its methods may be called one after another, by one goroutine at a time.
+// Client calls one server. It is for one goroutine at a time.
 type Client struct {
 	config Config
 	base   *url.URL
 	http   *http.Client
-	silent bool
+	outage bool
 }
 
-// New is a client of the server at c.URL; an error says what is wrong with that.
+// New returns a client of the server at c.URL; it fails if that is no URL of a server.
 func New(c Config) (*Client, error) {
 	base, err := url.Parse(strings.TrimRight(c.URL, "/"))
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, fmt.Errorf("%q is not the URL of a server, such as http://localhost:8080", c.URL)
 	}
-	if c.Notice == nil {
-		c.Notice = func(error) {}
+	if c.OnOutage == nil {
+		c.OnOutage = func(error) {}
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: 2 * time.Minute}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // a token is for one host
@@ -65,25 +64,25 @@ type Request struct {
 	Query        url.Values
 	// Body is encoded as JSON; nil sends none.
 	Body any
-	// Key is the Idempotency-Key, under which the server carries the request out once however often it is sent. Do makes
-	// one for a request that is no GET and has none.
+	// Key is the Idempotency-Key: the server executes the request once, however often it is sent. Do makes one for a
+	// request that is no GET and has none.
 	Key string
-	// Wait is how long the server was asked to wait before it answers.
+	// Wait is how long the server may wait before it responds.
 	Wait time.Duration
 }
 
-// Get reads what is at a path.
+// Get returns a GET request.
 func Get(path string, query url.Values) Request {
 	return Request{Method: http.MethodGet, Path: path, Query: query}
 }
 
-// Post asks for something at a path.
+// Post returns a POST request.
 func Post(path string, body any) Request {
 	return Request{Method: http.MethodPost, Path: path, Body: body}
 }
 
-// Do sends the request until it is answered, and gives the answer's body. The error is a *Refusal when the server said no,
-// and an *Unreachable when patience was over first; an ended ctx passes through.
+// Do sends the request until there is a response, and returns its body. The error is an *APIError if the server rejects the
+// request, and an *UnreachableError if there was no response within Config.RetryFor; an ended ctx passes through.
 func (c *Client) Do(ctx context.Context, r Request) ([]byte, error) {
 	var body []byte
 	if r.Body != nil {
@@ -96,8 +95,8 @@ func (c *Client) Do(ctx context.Context, r Request) ([]byte, error) {
 		r.Key = uuid.NewString()
 	}
 	var answer []byte
-	err := c.persist(ctx, func(ctx context.Context) (err error) {
-		ctx, cancel := context.WithTimeout(ctx, r.Wait+answerWithin)
+	err := c.retry(ctx, func(ctx context.Context) (err error) {
+		ctx, cancel := context.WithTimeout(ctx, r.Wait+responseTimeout)
 		defer cancel()
 		answer, err = c.once(ctx, r, body)
 		return err
@@ -105,54 +104,54 @@ func (c *Client) Do(ctx context.Context, r Request) ([]byte, error) {
 	return answer, err
 }
 
-// Ask is Do with the answer decoded.
-func Ask[T any](ctx context.Context, c *Client, r Request) (T, error) {
+// Call is Do with the response decoded.
+func Call[T any](ctx context.Context, c *Client, r Request) (T, error) {
 	var answer T
 	data, err := c.Do(ctx, r)
 	if err != nil {
 		return answer, err
 	}
 	if err := json.Unmarshal(data, &answer); err != nil {
-		return answer, &Unreachable{URL: c.base.String(), Err: fmt.Errorf("the answer is not Rollcall's: %w", err)}
+		return answer, &UnreachableError{URL: c.base.String(), Err: fmt.Errorf("the response is not Rollcall's: %w", err)}
 	}
 	return answer, nil
 }
 
-// persist tries until it works, the server refuses, or patience is over.
-func (c *Client) persist(ctx context.Context, try func(context.Context) error) error {
-	deadline, sent := time.Now().Add(c.config.Patience), false
+// retry calls try until it succeeds, the server rejects the request, or Config.RetryFor has passed.
+func (c *Client) retry(ctx context.Context, try func(context.Context) error) error {
+	deadline, sent := time.Now().Add(c.config.RetryFor), false
 	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
 		err := try(ctx)
 		if ctx.Err() != nil && err != nil {
 			return ctx.Err()
 		}
-		passing, isPassing := errors.AsType[*passingError](err)
-		c.notice(isPassing, err)
-		if !isPassing {
+		retryable, ok := errors.AsType[*retryableError](err)
+		c.reportOutage(ok, err)
+		if !ok {
 			return err
 		}
-		sent = sent || !passing.notSent
+		sent = sent || !retryable.notSent
 		if time.Now().Add(backoff).After(deadline) {
-			return &Unreachable{URL: c.base.String(), Err: passing.err, Sent: sent}
+			return &UnreachableError{URL: c.base.String(), Err: retryable.err, Sent: sent}
 		}
-		if err := wait(ctx, max(backoff, min(passing.after, lastBackoff))); err != nil {
+		if err := sleep(ctx, max(backoff, min(retryable.after, lastBackoff))); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *Client) notice(silent bool, err error) {
-	if silent == c.silent {
+func (c *Client) reportOutage(outage bool, err error) {
+	if outage == c.outage {
 		return
 	}
-	c.silent = silent
-	if !silent {
+	c.outage = outage
+	if !outage {
 		err = nil
 	}
-	c.config.Notice(err)
+	c.config.OnOutage(err)
 }
 
-func wait(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -171,14 +170,14 @@ func (c *Client) once(ctx context.Context, r Request, body []byte) ([]byte, erro
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, lost(err)
+		return nil, transportError(err)
 	}
-	defer func() { _ = response.Body.Close() }() // it was read as far as it is wanted
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	defer func() { _ = response.Body.Close() }() // already read
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
 	if err != nil {
-		return nil, lost(err)
+		return nil, transportError(err)
 	}
-	return answer, judge(response, answer)
+	return answer, checkResponse(response, answer)
 }
 
 func (c *Client) request(ctx context.Context, r Request, body []byte) (*http.Request, error) {
@@ -189,7 +188,7 @@ func (c *Client) request(ctx context.Context, r Request, body []byte) (*http.Req
 	if err != nil {
 		return nil, fmt.Errorf("make the request: %w", err)
 	}
-	request.GetBody = nil // net/http would repeat a request with a key by itself, unseen
+	request.GetBody = nil // else net/http itself repeats a request that has a key
 	if len(body) > 0 {
 		request.Header.Set("Content-Type", "application/json")
 	}
@@ -202,32 +201,32 @@ func (c *Client) request(ctx context.Context, r Request, body []byte) (*http.Req
 	return request, nil
 }
 
-// judge is nil for a good answer.
-func judge(response *http.Response, answer []byte) error {
+// checkResponse returns nil for a response of Rollcall that is a success.
+func checkResponse(response *http.Response, answer []byte) error {
 	switch {
 	case response.StatusCode >= 300 && response.StatusCode < 400:
-		return strange(response)
+		return unexpected(response)
 	case response.StatusCode >= 200 && response.StatusCode < 300:
 		if response.StatusCode != http.StatusNoContent && !json.Valid(answer) {
-			return strange(response)
+			return unexpected(response)
 		}
 		return nil
 	}
-	refusal := newRefusal(response, answer)
-	again := refusal.Problem.Type == "urn:rollcall:problem:in-progress"
+	rejection := newAPIError(response, answer)
+	retryable := rejection.Problem.Type == "urn:rollcall:problem:in-progress"
 	switch response.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
-		again = true
+		retryable = true
 	}
 	switch {
-	case !again && refusal.Problem.Type == "":
-		return strange(response)
-	case !again:
-		return refusal
+	case !retryable && rejection.Problem.Type == "":
+		return unexpected(response)
+	case !retryable:
+		return rejection
 	}
 	seconds, err := strconv.Atoi(response.Header.Get("Retry-After"))
 	if err != nil {
-		seconds = 0 // it does not say
+		seconds = 0 // none given
 	}
-	return &passingError{err: refusal, after: time.Duration(seconds) * time.Second}
+	return &retryableError{err: rejection, after: time.Duration(seconds) * time.Second}
 }

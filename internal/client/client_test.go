@@ -41,8 +41,8 @@ func serve(t *testing.T, patience time.Duration, answer func(n int, w http.Respo
 	}))
 	t.Cleanup(server.Close)
 	c, err := client.New(client.Config{
-		URL: server.URL + "/below/", Token: "t0ken", Patience: patience,
-		Notice: func(err error) { s.noticed = append(s.noticed, fmt.Sprint(err != nil)) },
+		URL: server.URL + "/below/", Token: "t0ken", RetryFor: patience,
+		OnOutage: func(err error) { s.noticed = append(s.noticed, fmt.Sprint(err != nil)) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func write(w io.Writer, text string) {
 // cut ends the connection without an answer.
 func cut() { panic(http.ErrAbortHandler) }
 
-func TestARequestIsRepeatedTheSameUntilItIsAnswered(t *testing.T) {
+func TestClient_RepeatsTheSameRequest(t *testing.T) {
 	t.Parallel()
 	s := serve(t, time.Minute, func(n int, w http.ResponseWriter, _ *http.Request) {
 		switch n {
@@ -133,15 +133,15 @@ func TestClient_SaysWhetherALostRequestWasSent(t *testing.T) {
 	t.Parallel()
 	s := serve(t, 100*time.Millisecond, func(int, http.ResponseWriter, *http.Request) { cut() })
 	_, err := s.Do(t.Context(), client.Post("/tokens", nil))
-	if gone, ok := errors.AsType[*client.Unreachable](err); !ok || !gone.Sent {
+	if gone, ok := errors.AsType[*client.UnreachableError](err); !ok || !gone.Sent {
 		t.Errorf("%v of a request that arrived", err)
 	}
-	away, err := client.New(client.Config{URL: "http://127.0.0.1:1", Patience: 100 * time.Millisecond})
+	away, err := client.New(client.Config{URL: "http://127.0.0.1:1", RetryFor: 100 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = away.Do(t.Context(), client.Post("/tokens", nil))
-	if gone, ok := errors.AsType[*client.Unreachable](err); !ok || gone.Sent {
+	if gone, ok := errors.AsType[*client.UnreachableError](err); !ok || gone.Sent {
 		t.Errorf("%v of a request that cannot have arrived", err)
 	}
 }
@@ -174,7 +174,7 @@ func TestClient_NamesWhatIsNotRollcall(t *testing.T) {
 			},
 		} {
 			err := ask()
-			if _, ok := errors.AsType[*client.NotRollcall](err); !ok || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "/below/x") {
+			if _, ok := errors.AsType[*client.NotRollcallError](err); !ok || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "/below/x") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -184,14 +184,14 @@ func TestClient_NamesWhatIsNotRollcall(t *testing.T) {
 	}
 }
 
-func TestPatienceHasAnEnd(t *testing.T) {
+func TestClient_RetriesEnd(t *testing.T) {
 	t.Parallel()
 	s := serve(t, 300*time.Millisecond, func(_ int, w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "1")
 		problem(w, http.StatusServiceUnavailable, "unavailable")
 	})
 	_, err := s.Do(t.Context(), client.Get("/x", nil))
-	if _, gone := errors.AsType[*client.Unreachable](err); !gone || !strings.Contains(err.Error(), "T: D") {
+	if _, gone := errors.AsType[*client.UnreachableError](err); !gone || !strings.Contains(err.Error(), "T: D") {
 		t.Errorf("%v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -201,7 +201,7 @@ func TestPatienceHasAnEnd(t *testing.T) {
 	}
 }
 
-func TestANoIsNotAskedAgainAndSaysWhatIsWrong(t *testing.T) {
+func TestClient_RejectionIsNotRetried(t *testing.T) {
 	t.Parallel()
 	for status, answer := range map[int]func(w http.ResponseWriter){
 		http.StatusUnprocessableEntity: func(w http.ResponseWriter) { problem(w, http.StatusUnprocessableEntity, "invalid") },
@@ -210,7 +210,7 @@ func TestANoIsNotAskedAgainAndSaysWhatIsWrong(t *testing.T) {
 	} {
 		s := serve(t, time.Minute, func(_ int, w http.ResponseWriter, _ *http.Request) { answer(w) })
 		_, err := s.Do(t.Context(), client.Get("/x", nil))
-		refused, ok := errors.AsType[*client.Refusal](err)
+		refused, ok := errors.AsType[*client.APIError](err)
 		if !ok || refused.Status != status || err.Error() != "T: D; /a is wrong" || s.asked() != 1 {
 			t.Errorf("%d: %v after %d requests", status, err, s.asked())
 		}
@@ -222,12 +222,12 @@ func TestANoIsNotAskedAgainAndSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("a redirect was followed with a token: %v", err)
 	}
 	page := serve(t, time.Minute, func(_ int, w http.ResponseWriter, _ *http.Request) { write(w, "<html>another service</html>") })
-	if _, err := client.Ask[map[string]any](t.Context(), page.Client, client.Get("/x", nil)); err == nil || !strings.Contains(err.Error(), "not Rollcall") {
+	if _, err := client.Call[map[string]any](t.Context(), page.Client, client.Get("/x", nil)); err == nil || !strings.Contains(err.Error(), "not Rollcall") {
 		t.Errorf("%v of an answer that is none", err)
 	}
 }
 
-func TestAStreamIsResumedAfterTheLastWholeMessage(t *testing.T) {
+func TestClient_StreamResumesAfterLastMessage(t *testing.T) {
 	t.Parallel()
 	s := serve(t, time.Minute, func(n int, w http.ResponseWriter, _ *http.Request) {
 		switch n {
@@ -261,7 +261,7 @@ func TestAStreamIsResumedAfterTheLastWholeMessage(t *testing.T) {
 	}
 }
 
-func TestAListIsReadPageByPage(t *testing.T) {
+func TestClient_ListReadsPageByPage(t *testing.T) {
 	t.Parallel()
 	s := serve(t, time.Minute, func(n int, w http.ResponseWriter, r *http.Request) {
 		if want := []string{"", "c1", "c2"}[n%3]; r.URL.Query().Get("cursor") != want || r.URL.Query().Get("state") != "failed" {
@@ -270,15 +270,15 @@ func TestAListIsReadPageByPage(t *testing.T) {
 		write(w, []string{`{"items":[1,2],"next_cursor":"c1"}`, `{"items":[3],"next_cursor":"c2"}`, `{"items":[4],"next_cursor":null}`}[n%3])
 	})
 	query := map[string][]string{"state": {"failed"}}
-	if all, err := client.Items[int](t.Context(), s.Client, "/x", query, 0); err != nil || !slices.Equal(all, []int{1, 2, 3, 4}) {
+	if all, err := client.List[int](t.Context(), s.Client, "/x", query, 0); err != nil || !slices.Equal(all, []int{1, 2, 3, 4}) {
 		t.Errorf("%v, %v", all, err)
 	}
-	if some, err := client.Items[int](t.Context(), s.Client, "/x", query, 2); err != nil || !slices.Equal(some, []int{1, 2}) {
+	if some, err := client.List[int](t.Context(), s.Client, "/x", query, 2); err != nil || !slices.Equal(some, []int{1, 2}) {
 		t.Errorf("%v, %v", some, err)
 	}
 }
 
-func TestAURLThatIsNoneIsRefusedAtOnce(t *testing.T) {
+func TestClient_BadURLIsRejected(t *testing.T) {
 	t.Parallel()
 	for _, wrong := range []string{"", "localhost", "localhost:8080", "ftp://x", "http://", "://"} {
 		if _, err := client.New(client.Config{URL: wrong}); err == nil {

@@ -11,22 +11,22 @@ import (
 	"rollcall/internal/api/gen"
 )
 
-// longPoll is how long the server waits for something new.
+// longPoll is how long the server waits for a new revision.
 const longPoll = 20 * time.Second
 
-// Newer waits until a deployment is newer than a revision, for some time, and gives it as it is then.
-func (c *Client) Newer(ctx context.Context, id string, revision int64) (gen.Deployment, error) {
+// WaitForChange waits until a deployment is newer than a revision, for as long as longPoll, and returns it.
+func (c *Client) WaitForChange(ctx context.Context, id string, revision int64) (gen.Deployment, error) {
 	query := url.Values{"wait": {longPoll.String()}, "after": {strconv.FormatInt(revision, 10)}}
-	return Ask[gen.Deployment](ctx, c, Request{Method: http.MethodGet, Path: "/deployments/" + id, Query: query, Wait: longPoll})
+	return Call[gen.Deployment](ctx, c, Request{Method: http.MethodGet, Path: "/deployments/" + id, Query: query, Wait: longPoll})
 }
 
-// Ended reports whether nothing can change any more.
+// Ended reports whether a deployment has ended.
 func Ended(d *gen.Deployment) bool { return d.Result != nil || d.FinishedAt != nil }
 
-// Items reads a list to its end, or until it has so many; 0 is all.
-func Items[T any](ctx context.Context, c *Client, path string, query url.Values, most int) ([]T, error) {
+// List returns the items of a list, at most limit unless that is 0.
+func List[T any](ctx context.Context, c *Client, path string, query url.Values, limit int) ([]T, error) {
 	items := []T{}
-	for item, err := range Each[T](ctx, c, path, query, most) {
+	for item, err := range Iterate[T](ctx, c, path, query, limit) {
 		if err != nil {
 			return nil, err
 		}
@@ -35,17 +35,16 @@ func Items[T any](ctx context.Context, c *Client, path string, query url.Values,
 	return items, nil
 }
 
-// Each gives the items of a list one by one and keeps none of them; at most so many, or all when most is 0. After an error
-// nothing comes.
-func Each[T any](ctx context.Context, c *Client, path string, query url.Values, most int) iter.Seq2[T, error] {
+// Iterate yields the items of a list, at most limit unless that is 0, without keeping them. It ends after an error.
+func Iterate[T any](ctx context.Context, c *Client, path string, query url.Values, limit int) iter.Seq2[T, error] {
 	type page struct {
 		Items []T     `json:"items"`
 		Next  *string `json:"next_cursor"`
 	}
 	return func(yield func(T, error) bool) {
-		given := 0
+		count := 0
 		for next := (*string)(nil); ; {
-			got, err := Ask[page](ctx, c, Get(path, paged(query, next, most-given)))
+			got, err := Call[page](ctx, c, Get(path, pageQuery(query, next, limit-count)))
 			if err != nil {
 				var none T
 				yield(none, err)
@@ -56,19 +55,19 @@ func Each[T any](ctx context.Context, c *Client, path string, query url.Values, 
 					return
 				}
 			}
-			given += len(got.Items)
-			if next = got.Next; next == nil || most > 0 && given >= most {
+			count += len(got.Items)
+			if next = got.Next; next == nil || limit > 0 && count >= limit {
 				return
 			}
 		}
 	}
 }
 
-func paged(query url.Values, cursor *string, wanted int) url.Values {
-	const most = 200
-	q := url.Values{"limit": {strconv.Itoa(most)}}
-	if wanted > 0 {
-		q.Set("limit", strconv.Itoa(min(wanted, most)))
+func pageQuery(query url.Values, cursor *string, limit int) url.Values {
+	const maxPage = 200
+	q := url.Values{"limit": {strconv.Itoa(maxPage)}}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(min(limit, maxPage)))
 	}
 	for name, values := range query {
 		q[name] = values

@@ -1,6 +1,6 @@
-// Package client asks a Rollcall server, and goes on asking while it is being restarted.
+// Package client calls a Rollcall server's API, and keeps retrying while the server restarts.
 //
-// Every request of this package may be repeated: reading changes nothing, a verb answers the same when it is repeated, and
-// a creation carries a key. So a request whose answer was lost is sent again until its patience is over, and the caller
-// learns of it only through Notice.
+// Every request may be repeated: reads change nothing, a repeated command has no further effect, and a creation carries an
+// idempotency key. So a request whose response was lost is sent again for as long as Config.RetryFor, and the caller
+// learns of it only through Config.OnOutage.
 package client

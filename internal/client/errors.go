@@ -12,17 +12,17 @@ import (
 	"rollcall/internal/api/gen"
 )
 
-// Refusal is a server's no.
-type Refusal struct {
+// APIError is a response that is no success.
+type APIError struct {
 	Status  int
 	Problem gen.Problem
 }
 
-// newRefusal reads the problem that an answer tells of; what is no problem document came from something in between.
-func newRefusal(response *http.Response, answer []byte) *Refusal {
-	r := &Refusal{Status: response.StatusCode}
+// newAPIError reads a problem document; any other body comes from something between client and server.
+func newAPIError(response *http.Response, answer []byte) *APIError {
+	r := &APIError{Status: response.StatusCode}
 	if json.Unmarshal(answer, &r.Problem) != nil || r.Problem.Title == "" {
-		r.Problem = gen.Problem{Title: "the server answers " + response.Status, Detail: firstLine(answer)}
+		r.Problem = gen.Problem{Title: "the server returned " + response.Status, Detail: firstLine(answer)}
 	}
 	return r
 }
@@ -32,8 +32,8 @@ func firstLine(text []byte) string {
 	return line[:min(len(line), 200)]
 }
 
-// Error says what the server said, in one line.
-func (r *Refusal) Error() string {
+// Error returns the problem on one line.
+func (r *APIError) Error() string {
 	text := r.Problem.Title
 	if r.Problem.Detail != "" {
 		text += ": " + r.Problem.Detail
@@ -47,33 +47,33 @@ func (r *Refusal) Error() string {
 	return text
 }
 
-// Unreachable is a server that was given up.
-type Unreachable struct {
+// UnreachableError is a server that did not respond within Config.RetryFor.
+type UnreachableError struct {
 	URL string
 	Err error
-	// Sent says that the request may have arrived, and may have been carried out.
+	// Sent reports that the request may have arrived, and may have been executed.
 	Sent bool
 }
 
-func (u *Unreachable) Error() string {
+func (u *UnreachableError) Error() string {
 	return fmt.Sprintf("cannot reach Rollcall at %s: %s", u.URL, u.Err)
 }
 
-// Unwrap gives what went wrong last.
-func (u *Unreachable) Unwrap() error { return u.Err }
+// Unwrap returns the last attempt's error.
+func (u *UnreachableError) Unwrap() error { return u.Err }
 
-// NotRollcall is an answer that Rollcall does not give, such as a login page before it.
-type NotRollcall struct {
-	// URL is what was asked, Answer what came: the status, the type of the body, and where a redirect leads.
+// NotRollcallError is a response that is not Rollcall's, such as a login page of a proxy.
+type NotRollcallError struct {
+	// URL is the request's, Answer the response: the status, the type of the body, and a redirect's destination.
 	URL, Answer string
 }
 
-func (n *NotRollcall) Error() string {
-	return fmt.Sprintf("%s answers %s: this is not Rollcall, or something before it that wants a login. "+
-		"Give Rollcall's own URL (--url, ROLLCALL_URL), and let requests with a Rollcall token pass", n.URL, n.Answer)
+func (n *NotRollcallError) Error() string {
+	return fmt.Sprintf("%s returned %s: this is not Rollcall, or a proxy before it requires a login. "+
+		"Use Rollcall's own URL (--url, ROLLCALL_URL), and let requests with a Rollcall token pass the proxy", n.URL, n.Answer)
 }
 
-func strange(response *http.Response) error {
+func unexpected(response *http.Response) error {
 	text := response.Status
 	if kind := response.Header.Get("Content-Type"); kind != "" {
 		text += " with " + kind
@@ -81,22 +81,22 @@ func strange(response *http.Response) error {
 	if to := response.Header.Get("Location"); to != "" {
 		text += " and redirects to " + to + ", which is not followed"
 	}
-	return &NotRollcall{URL: response.Request.URL.String(), Answer: text}
+	return &NotRollcallError{URL: response.Request.URL.String(), Answer: text}
 }
 
-// passingError is what may go well when it is tried again.
-type passingError struct {
+// retryableError is a failure that may pass.
+type retryableError struct {
 	err error
-	// after is how long the server asks to wait.
+	// after is the server's Retry-After.
 	after time.Duration
 	// notSent: the request certainly did not arrive.
 	notSent bool
 }
 
-func (p *passingError) Error() string { return p.err.Error() }
+func (p *retryableError) Error() string { return p.err.Error() }
 
-// lost is a request without an answer.
-func lost(err error) error {
+// transportError is a request without a response.
+func transportError(err error) error {
 	op, ok := errors.AsType[*net.OpError](err)
-	return &passingError{err: err, notSent: ok && op.Op == "dial"}
+	return &retryableError{err: err, notSent: ok && op.Op == "dial"}
 }

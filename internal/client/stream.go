@@ -13,41 +13,40 @@ import (
 	"time"
 )
 
-// Message is one message of a stream: an event when Kind is empty, else what Kind says.
+// Message is one message of a stream: an event if Kind is empty, else a control message.
 type Message struct {
 	Kind, ID string
 	Data     []byte
 }
 
 const (
-	// aliveWithin is how long a stream may be silent: a server pings more often.
+	// aliveWithin is how long a stream may be silent; a server pings more often.
 	aliveWithin = 40 * time.Second
 	maxLine     = 16 << 20
 )
 
-// errEnded: the stream has come to its own end.
+// errEnded means that the server ended the stream for good.
 var errEnded = errors.New("the stream has ended")
 
-// Stream gives the messages of a stream to handle, and goes on where it was when the connection or the server is lost. It
-// returns nil when the server says that nothing will come any more, and handle's error when that gives one; else the
-// errors are those of Do.
+// Stream passes the messages of a stream to handle, and resumes where it was after a lost connection. It returns nil when
+// the server ends the stream for good, and handle's error if there is one; else the errors are those of Do.
 func (c *Client) Stream(ctx context.Context, path string, query url.Values, handle func(Message) error) error {
 	s := &streaming{client: c, path: path, query: query, handle: handle}
 	for {
-		err := c.persist(ctx, s.connect)
+		err := c.retry(ctx, s.connect)
 		if errors.Is(err, errEnded) {
 			return nil
 		}
 		if _, cut := errors.AsType[*cutError](err); !cut {
 			return err
 		}
-		if err := wait(ctx, firstBackoff); err != nil {
+		if err := sleep(ctx, firstBackoff); err != nil {
 			return err
 		}
 	}
 }
 
-// cutError is a stream that was cut after it had begun: the patience for the next one starts anew.
+// cutError is a stream that was cut after it had begun: Config.RetryFor counts again from there.
 type cutError struct{ err error }
 
 func (c *cutError) Error() string { return c.err.Error() }
@@ -60,7 +59,7 @@ type streaming struct {
 	last   string
 }
 
-// connect reads one connection to its end.
+// connect opens a connection and reads it until it ends.
 func (s *streaming) connect(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -74,27 +73,27 @@ func (s *streaming) connect(ctx context.Context) error {
 	}
 	response, err := s.client.http.Do(request)
 	if err != nil {
-		return lost(err)
+		return transportError(err)
 	}
-	defer func() { _ = response.Body.Close() }() // it was read as far as it is wanted
+	defer func() { _ = response.Body.Close() }() // already read
 	switch response.StatusCode {
 	case http.StatusNoContent:
 		return errEnded
 	case http.StatusOK:
 		if strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
-			return strange(response)
+			return unexpected(response)
 		}
-		s.client.notice(false, nil)
+		s.client.reportOutage(false, nil)
 		return s.read(response.Body, cancel)
 	}
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
 	if err != nil {
-		return lost(err)
+		return transportError(err)
 	}
-	return judge(response, answer)
+	return checkResponse(response, answer)
 }
 
-// read hands on the messages of one connection; a silent one is cut.
+// read passes on the messages of one connection; it cuts a silent one.
 func (s *streaming) read(body io.Reader, cut func()) error {
 	alive := time.AfterFunc(aliveWithin, cut)
 	defer alive.Stop()
@@ -128,7 +127,7 @@ func (s *streaming) dispatch(m Message) error {
 	return s.handle(m)
 }
 
-// field adds a line to the message, as HTML's "interpreting an event stream" has it.
+// field adds a line to the message, as HTML's "interpreting an event stream" specifies.
 func field(m *Message, line []byte) {
 	name, value, _ := bytes.Cut(line, []byte(":"))
 	value = bytes.TrimPrefix(value, []byte(" "))

@@ -44,7 +44,7 @@ func TestCLI_SourcesLifecycle(t *testing.T) {
 	p.rollcall(t, "gitops", "sync", "main", "--release").want(0)
 	p.awaitSource("released", func(s *source) bool { return s.Files[0].Attempt.State == "done" })
 
-	p.rollcall(t, "gitops", "delete", "main").want(0, "main is forgotten")
+	p.rollcall(t, "gitops", "delete", "main").want(0, "source main deleted")
 	p.rollcall(t, "gitops", "list").want(0)
 	if runs := f.Versions()["web-1"]; runs != "v2" {
 		t.Errorf("the target runs %s after its source was forgotten", runs)

@@ -221,7 +221,7 @@ func TestCLI_ExitCodes(t *testing.T) {
 	}
 	p.rollcall(t, "deploy", "-f", release(t, bad), "--wait").want(1, "failed", "web-1: ")
 	p.rollcall(t, "watch", "broken").want(1)
-	p.rollcall(t, "deploy", "-f", release(t, late), "--wait", "--timeout=1s").want(4, "has not ended within 1s", "goes on without you", "rollcall abort")
+	p.rollcall(t, "deploy", "-f", release(t, late), "--wait", "--timeout=1s").want(4, "timed out after 1s", "is still running", "rollcall abort")
 	for _, wrong := range [][]string{
 		{"deploy"},
 		{"deploy", "checkout"},
@@ -288,7 +288,7 @@ func TestCLI_SameKeySameDeployment(t *testing.T) {
 	}
 }
 
-// running is a command line that goes on.
+// running is a command line that has not ended.
 type running struct {
 	t   *testing.T
 	cmd *exec.Cmd
@@ -367,9 +367,9 @@ func TestCLI_WaitSurvivesServerRestart(t *testing.T) {
 	log := p.begin(t, "events", id, "--follow")
 	log.awaitSaid("deployment.started")
 	p.kill()
-	r.awaitSaid("the server does not answer, trying again")
+	r.awaitSaid("cannot reach the server; retrying")
 	serve(t, database, address)
-	r.wantEnd(0, "the server answers again", "completed after")
+	r.wantEnd(0, "the server is reachable again", "completed after")
 	log.wantEnd(0, "deployment.completed")
 	all := list[event](p, "/deployments/"+id+"/events")
 	for _, e := range all {
@@ -393,7 +393,7 @@ func TestCLI_InterruptReportsDeploymentStillRuns(t *testing.T) {
 	if err := r.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	r.wantEnd(130, "interrupted; deployment ", "goes on without you", "rollcall watch ", "rollcall abort ")
+	r.wantEnd(130, "interrupted; deployment ", "is still running", "rollcall watch ", "rollcall abort ")
 	p.rollcall(t, "watch", "checkout").want(0, "completed")
 
 	gate := object{"type": "canary", "stages": []any{object{"percent": 50, "duration": "0s", "promotion": "manual"}, 100}}
@@ -402,14 +402,14 @@ func TestCLI_InterruptReportsDeploymentStillRuns(t *testing.T) {
 	if err := held.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	held.wantEnd(130, "is paused and waits for you")
+	held.wantEnd(130, "is paused and needs a command")
 
 	silent := (&process{t: t, url: "http://127.0.0.1:1"}).begin(t, "deploy", "checkout", "v4", "--key=job-8")
 	silent.awaitSaid("does not answer")
 	if err := silent.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	silent.wantEnd(130, "interrupted before the server had answered", "--key=job-8")
+	silent.wantEnd(130, "interrupted before the server responded", "--key=job-8")
 }
 
 func TestCLI_TerminalDrawsBarsInPlace(t *testing.T) {
@@ -467,7 +467,7 @@ func TestCLI_TokensLifecycle(t *testing.T) {
 	as("tokens", "list").want(2)
 	p.rollcall(t, "tokens", "create", "watcher", "--role=viewer", "--scope=shop").want(2, "is not service/environment")
 	id := decoded[struct{ Items []struct{ ID string } }](p.rollcall(t, "tokens", "list", "--json").want(0)).Items[0].ID
-	p.rollcall(t, "tokens", "list").want(0, "watcher", "good")
+	p.rollcall(t, "tokens", "list").want(0, "watcher", "valid")
 
 	f := newFleet(t, 1, "v1")
 	all := p.begin(t, "watch", "--token="+token)

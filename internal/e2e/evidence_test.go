@@ -36,7 +36,7 @@ func TestVerify_FindsTamperedEvents(t *testing.T) {
 	if !found.Verified || found.Events < 10 || len(found.Hash) != 64 {
 		t.Fatalf("%+v", found)
 	}
-	p.rollcall(t, "verify", "checkout", "--hash="+found.Hash).want(0, "as they were written", found.Hash)
+	p.rollcall(t, "verify", "checkout", "--hash="+found.Hash).want(0, "events verified", found.Hash)
 	p.rollcall(t, "verify", id, "--hash="+strings.Repeat("ab", 32)).want(1, "no event has the hash that was kept")
 	p.rollcall(t, "verify", id, "--hash=ab").want(2, "hexadecimal")
 
@@ -58,7 +58,7 @@ func TestVerify_FindsTamperedEvents(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), c.sql, pgx.QueryExecModeSimpleProtocol, id); err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		p.rollcall(t, "verify", id).want(1, c.says, "the log is not as it was written")
+		p.rollcall(t, "verify", id).want(1, c.says, "event log verification FAILED")
 		if _, err := conn.Exec(t.Context(), `TRUNCATE deployment_events; INSERT INTO deployment_events OVERRIDING SYSTEM VALUE SELECT * FROM kept`); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestVerify_WithoutNameChecksAll(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `UPDATE deployment_events SET message = 'all is well' WHERE deployment_id = $1 AND seq = 3`, ids[0]); err != nil {
 		t.Fatal(err)
 	}
-	p.rollcall(t, "verify").want(1, ids[0]+"  the log is not as it was written", "event 3: it was changed", "logs checked: 3, not as they were written: 1")
+	p.rollcall(t, "verify").want(1, ids[0]+"  event log verification FAILED", "event 3: it was changed", "event log verification FAILED for 1 of 3 deployments")
 	p.rollcall(t, "verify", ids[2]).want(0)
 }
 

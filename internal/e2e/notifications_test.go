@@ -351,7 +351,7 @@ func TestCLI_NotificationsLifecycle(t *testing.T) {
 		t.Errorf("the url is shown: %s%s", made.out, made.err)
 	}
 	p.rollcall(t, "notifications", "put", "main", "--kind=webhook", "--state=completed").want(0, "completed", "*")
-	p.rollcall(t, "notifications", "test", "main").want(0, "on its way", "deliveries main")
+	p.rollcall(t, "notifications", "test", "main").want(0, "test message queued", "deliveries main")
 	p.delivered("main", 1)
 	p.rollcall(t, "notifications", "deliveries", "main").want(0, "delivered", "notification.test", "attempt 1", "done", "HTTP 200")
 	viewer := strings.TrimSpace(p.rollcall(t, "tokens", "create", "eve", "--role=viewer").want(0).out)
@@ -363,6 +363,6 @@ func TestCLI_NotificationsLifecycle(t *testing.T) {
 	if err := json.Unmarshal([]byte(p.rollcall(t, "notifications", "show", "main", "--json").want(0).out), &shown); err != nil || shown["has_secret"] != true {
 		t.Errorf("%v %v", shown, err)
 	}
-	p.rollcall(t, "notifications", "delete", "main").want(0, "main is forgotten")
+	p.rollcall(t, "notifications", "delete", "main").want(0, "notification main deleted")
 	p.rollcall(t, "notifications", "list").want(0)
 }
