@@ -19,7 +19,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // flags are the command line.
@@ -76,7 +76,7 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	return err
 }
 
-func start(f flags) (*fleet.Fleet, error) {
+func start(f flags) (*testtarget.Fleet, error) {
 	addrs := make([]string, f.Targets)
 	for i := range addrs {
 		port := f.Port
@@ -85,12 +85,12 @@ func start(f flags) (*fleet.Fleet, error) {
 		}
 		addrs[i] = net.JoinHostPort(f.Host, strconv.Itoa(port))
 	}
-	targets, err := fleet.Listen(addrs, f.Running)
+	targets, err := testtarget.Listen(addrs, f.Running)
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range targets.Targets {
-		t.Behave(func(b *fleet.Behaviour) { b.Delay = f.Delay })
+		t.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = f.Delay })
 	}
 	for id, how := range f.Fail {
 		if err := misbehave(targets.Target(id), id, how, f.Version); err != nil {
@@ -101,29 +101,29 @@ func start(f flags) (*fleet.Fleet, error) {
 }
 
 // misbehave has one target fail in the way that the command line named.
-func misbehave(t *fleet.Target, id, how, version string) error {
+func misbehave(t *testtarget.Target, id, how, version string) error {
 	if t == nil {
 		return fmt.Errorf("--fail %s=%s: there is no such target; they are named web-1, web-2 and so on", id, how)
 	}
 	status, err := strconv.Atoi(how)
-	known := map[string]func(*fleet.Behaviour){
-		"unhealthy": func(b *fleet.Behaviour) { b.UnhealthyOn = version },
-		"hang":      func(b *fleet.Behaviour) { b.Hang = true },
-		"lie":       func(b *fleet.Behaviour) { b.Lie = true },
-		"reset":     func(b *fleet.Behaviour) { b.Reset = fleet.ResetBefore },
+	known := map[string]func(*testtarget.Behaviour){
+		"unhealthy": func(b *testtarget.Behaviour) { b.UnhealthyOn = version },
+		"hang":      func(b *testtarget.Behaviour) { b.Hang = true },
+		"lie":       func(b *testtarget.Behaviour) { b.Lie = true },
+		"reset":     func(b *testtarget.Behaviour) { b.Reset = testtarget.ResetBefore },
 	}
 	change := known[how]
 	if err == nil && status >= http.StatusMultipleChoices && status <= 599 {
-		change = func(b *fleet.Behaviour) { b.Status = status }
+		change = func(b *testtarget.Behaviour) { b.Status = status }
 	}
 	if change == nil {
 		return fmt.Errorf("--fail %s=%s: a target can be unhealthy, hang, lie, reset, or answer a status from 300 to 599", id, how)
 	}
-	t.Behave(change)
+	t.SetBehaviour(change)
 	return nil
 }
 
-func announce(out io.Writer, f flags, targets *fleet.Fleet) {
+func announce(out io.Writer, f flags, targets *testtarget.Fleet) {
 	fmt.Fprintf(out, "%d pretend targets run %s:\n", len(targets.Targets), f.Running)
 	for _, t := range targets.Targets {
 		fmt.Fprintf(out, "  %-7s %s  %s\n", t.ID, t.URL(), f.Fail[t.ID])

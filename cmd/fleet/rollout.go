@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // How Rollcall is asked: one call at a time, repeated while it does not answer, because it may be restarted meanwhile.
@@ -44,7 +44,7 @@ type deployment struct {
 }
 
 // rollOut asks Rollcall for the rollout and follows it to its end.
-func rollOut(ctx context.Context, f flags, targets *fleet.Fleet, out io.Writer) error {
+func rollOut(ctx context.Context, f flags, targets *testtarget.Fleet, out io.Writer) error {
 	c := client{base: strings.TrimRight(f.Deploy, "/"), token: f.Token}
 	if err := c.ready(ctx, f.ReadyWithin); err != nil {
 		return err
@@ -76,7 +76,7 @@ func rollOut(ctx context.Context, f flags, targets *fleet.Fleet, out io.Writer) 
 }
 
 // request is the body of POST /deployments.
-func request(f flags, targets *fleet.Fleet) map[string]any {
+func request(f flags, targets *testtarget.Fleet) map[string]any {
 	var list []map[string]any
 	for _, t := range targets.Targets {
 		list = append(list, map[string]any{"id": t.ID, "name": t.ID, "address": address(f, t), "version": t.Version()})
@@ -94,7 +94,7 @@ func request(f flags, targets *fleet.Fleet) map[string]any {
 }
 
 // address is where Rollcall reaches a target.
-func address(f flags, t *fleet.Target) string {
+func address(f flags, t *testtarget.Target) string {
 	if f.Advertise == "" {
 		return t.URL()
 	}
@@ -106,7 +106,7 @@ func address(f flags, t *fleet.Target) string {
 }
 
 // progress is one line: the state, what each target runs, and the reason.
-func progress(d deployment, targets *fleet.Fleet) string {
+func progress(d deployment, targets *testtarget.Fleet) string {
 	var running []string
 	for _, t := range targets.Targets {
 		running = append(running, t.Version())
@@ -115,7 +115,7 @@ func progress(d deployment, targets *fleet.Fleet) string {
 }
 
 // conclude prints how it ended; the error is nil when it ended well.
-func conclude(out io.Writer, d deployment, targets *fleet.Fleet) error {
+func conclude(out io.Writer, d deployment, targets *testtarget.Fleet) error {
 	for _, e := range d.Result.Errors {
 		fmt.Fprintf(out, "         %s: %s\n", cmp.Or(e.Target, "router"), e.Message)
 	}

@@ -10,7 +10,7 @@ func TestListeners_HaveAnErrorLog(t *testing.T) {
 	t.Parallel()
 	servers := 0
 	for _, f := range tree(t) {
-		if f.pkg == "internal/fleet" || f.pkg == "internal/dbtest" {
+		if f.pkg == "internal/testtarget" || f.pkg == "internal/dbtest" {
 			continue // they serve tests and the demo
 		}
 		for _, s := range serversWithoutErrorLog(f) {

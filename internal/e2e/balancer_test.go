@@ -11,14 +11,14 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // balancer is a router behind the traffic webhook. It does what it is told, keeps every write, and holds each against
 // what the targets are doing at that moment.
 type balancer struct {
 	url   string
-	fleet *fleet.Fleet
+	fleet *testtarget.Fleet
 	kind  string // the strategy that it serves, for what the sides' sums must be
 
 	mu     sync.Mutex
@@ -64,7 +64,7 @@ const (
 )
 
 // newBalancer starts a router for the fleet's targets.
-func newBalancer(t testing.TB, f *fleet.Fleet, kind string) *balancer {
+func newBalancer(t testing.TB, f *testtarget.Fleet, kind string) *balancer {
 	t.Helper()
 	b := &balancer{fleet: f, kind: kind}
 	mux := http.NewServeMux()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // BenchmarkRollout_AgainstPlainLoop compares a deployment through the server, on its own durable Postgres, with a loop that
@@ -26,13 +26,13 @@ func BenchmarkRollout_AgainstPlainLoop(b *testing.B) {
 		{10_000, 100, 0},
 	} {
 		b.Run(fmt.Sprintf("targets=%d/batch=%d/answer=%s", c.targets, c.batch, c.answer), func(b *testing.B) {
-			f, err := fleet.New(c.targets, "v0")
+			f, err := testtarget.New(c.targets, "v0")
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer f.Close()
 			for _, t := range f.Targets {
-				t.Behave(func(be *fleet.Behaviour) { be.Delay = c.answer })
+				t.SetBehaviour(func(be *testtarget.Behaviour) { be.Delay = c.answer })
 			}
 			p := serve(b, "", "--state-dir="+privateFolder(b))
 			var loop, whole, own time.Duration
@@ -51,7 +51,7 @@ func BenchmarkRollout_AgainstPlainLoop(b *testing.B) {
 
 // timed is how long a deployment takes from its POST to the answer that it has ended, and by its own account. Nobody watches
 // it before its last target was called, as nobody watches the loop.
-func (p *process) timed(f *fleet.Fleet, batch int, version string) (whole, own time.Duration) {
+func (p *process) timed(f *testtarget.Fleet, batch int, version string) (whole, own time.Duration) {
 	body := request(f, version, object{"type": "rolling", "batch_size": batch})
 	body["health_checks"] = []object{{"type": "http", "path": "/health", "healthy_threshold": 1}}
 	called := f.CallCount()
@@ -68,7 +68,7 @@ func (p *process) timed(f *fleet.Fleet, batch int, version string) (whole, own t
 }
 
 // bareLoop calls each target's webhook and then its health, a batch at a time.
-func bareLoop(b *testing.B, f *fleet.Fleet, batch int, version string) time.Duration {
+func bareLoop(b *testing.B, f *testtarget.Fleet, batch int, version string) time.Duration {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	defer client.CloseIdleConnections()
 	began := time.Now()

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // inSlots gives the first half of a request's targets the slot blue, the rest green.
@@ -137,7 +137,7 @@ func TestBlueGreen_UnhealthyWhileKeptSwitchesBack(t *testing.T) {
 	d := p.post(inSlots(routed(b, "v2", blueGreen(object{"keep_old_for": "10m"}))))
 	p.await(d.ID, "switched", func(d *deployment) bool { return d.Progress.Weight == 100 })
 	calls := len(f.Calls())
-	f.Targets[3].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+	f.Targets[3].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 	end := p.awaitEnd(d.ID)
 	assertEnd(p, end, "rolled_back", false)
 	assertServes(p, b, end, "blue")
@@ -149,7 +149,7 @@ func TestBlueGreen_UnhealthyWhileKeptSwitchesBack(t *testing.T) {
 func TestBlueGreen_IdleFailureLeavesTraffic(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 6)
-	f.Targets[4].Next(fleet.Behaviour{Status: 500}, fleet.Behaviour{Status: 500})
+	f.Targets[4].Next(testtarget.Behaviour{Status: 500}, testtarget.Behaviour{Status: 500})
 	b := newBalancer(t, f, twoSides)
 	p := serve(t, dbtest.New(t))
 	d := p.awaitEnd(p.post(inSlots(routed(b, "v2", blueGreen(nil)))).ID)
@@ -225,7 +225,7 @@ func TestBlueGreen_NoSlotsSwitchesWhenVerified(t *testing.T) {
 			f := mixed(t, 4)
 			b := newBalancer(t, f, oneSide)
 			if failing {
-				f.Targets[1].Next(fleet.Behaviour{Status: 500}, fleet.Behaviour{Status: 500})
+				f.Targets[1].Next(testtarget.Behaviour{Status: 500}, testtarget.Behaviour{Status: 500})
 			}
 			body := routed(b, "v2", blueGreen(nil))
 			body["service"] = fmt.Sprintf("plain-%t", failing)

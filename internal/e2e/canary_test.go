@@ -10,15 +10,15 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // mixed is a fleet in which each target runs a version of its own, and takes a moment over each call.
-func mixed(t *testing.T, n int) *fleet.Fleet {
+func mixed(t *testing.T, n int) *testtarget.Fleet {
 	f := newFleet(t, n, "v1")
 	for i, target := range f.Targets {
 		target.SetVersion(own(i))
-		target.Behave(func(b *fleet.Behaviour) { b.Delay, b.Fenced = 50*time.Millisecond, true })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay, b.Fenced = 50*time.Millisecond, true })
 	}
 	return f
 }
@@ -149,15 +149,15 @@ func promoteAtOnce(p *process, id string, wave int) {
 func TestCanary_AllDeploysFailedIsFailed(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
-	for name, does := range map[string]fleet.Behaviour{
-		"answers-500": {Status: 500}, "refuses": {Status: 403}, "lies": {Lie: true}, "is-reset": {Reset: fleet.ResetBefore},
+	for name, does := range map[string]testtarget.Behaviour{
+		"answers-500": {Status: 500}, "refuses": {Status: 403}, "lies": {Lie: true}, "is-reset": {Reset: testtarget.ResetBefore},
 		"falls-sick": {UnhealthyOn: "v2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := mixed(t, 4)
 			for _, target := range f.Targets {
-				target.Behave(func(b *fleet.Behaviour) { *b = does })
+				target.SetBehaviour(func(b *testtarget.Behaviour) { *b = does })
 			}
 			b := newBalancer(t, f, twoSides)
 			body := routed(b, "v2", stages("50ms"))
@@ -187,7 +187,7 @@ func TestCanary_UnhealthyDuringBakeRollsBack(t *testing.T) {
 	d := p.post(routed(b, "v2", object{"type": "canary", "stages": []any{object{"percent": 50, "duration": "10m"}, 100}}))
 	p.await(d.ID, "in the bake", func(d *deployment) bool { return d.Progress.Weight == 50 })
 	calls := len(f.Calls())
-	f.Targets[2].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+	f.Targets[2].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 	end := p.awaitEnd(d.ID)
 	assertEnd(p, end, "rolled_back", false)
 	assertRuns(t, f, own)

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"rollcall/internal/e2e/chaos"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // replica is one of the servers of a round: a process, and another after each of its ends, on one state folder.
@@ -32,7 +32,7 @@ type replica struct {
 	id      string
 	// trap is a moment of a call at which the process that made it is killed. Finding out who made a call takes a while:
 	// looking is true meanwhile, and caught are the connections that were found to be this process's.
-	trap    fleet.Moment
+	trap    testtarget.Moment
 	trapped chan struct{}
 	looking bool
 	caught  map[string]bool
@@ -186,9 +186,9 @@ func (r *replica) comeBack(ended *process, s chaos.Step) bool {
 func (r *replica) killAtCall(p *process, kind chaos.Kind, patience time.Duration) bool {
 	trapped := make(chan struct{})
 	r.mu.Lock()
-	r.trap, r.trapped, r.caught = fleet.Received, trapped, map[string]bool{}
+	r.trap, r.trapped, r.caught = testtarget.Received, trapped, map[string]bool{}
 	if kind == chaos.KillAnswered {
-		r.trap = fleet.Replied
+		r.trap = testtarget.Replied
 	}
 	r.mu.Unlock()
 	select {
@@ -210,8 +210,8 @@ func (r *replica) killAtCall(p *process, kind chaos.Kind, patience time.Duration
 }
 
 // spring kills the process if it waits to be killed at this moment and made the call that came from an address.
-func (r *replica) spring(moment fleet.Moment, from string) {
-	if moment == fleet.Received {
+func (r *replica) spring(moment testtarget.Moment, from string) {
+	if moment == testtarget.Received {
 		r.catch(from)
 	}
 	r.mu.Lock()

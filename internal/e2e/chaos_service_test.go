@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"rollcall/internal/e2e/chaos"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // targetsPerService is how many targets a service has: half of them in each slot.
@@ -21,7 +21,7 @@ const targetsPerService = 6
 type service struct {
 	t      testing.TB
 	name   string
-	fleet  *fleet.Fleet
+	fleet  *testtarget.Fleet
 	router *chaosRouter
 	caller *caller
 	noted  func(fault chaos.Fault, happened bool) // writes a fault of a replica down
@@ -46,16 +46,16 @@ func newService(t testing.TB, number int, c *caller, bed *sync.Mutex) *service {
 	return s
 }
 
-func mixedForChaos(t testing.TB) *fleet.Fleet {
+func mixedForChaos(t testing.TB) *testtarget.Fleet {
 	f := newFleet(t, targetsPerService, "v0")
 	for i, target := range f.Targets {
 		target.SetVersion(own(i))
-		target.Behave(func(b *fleet.Behaviour) { *b = healthy })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { *b = healthy })
 	}
 	return f
 }
 
-var healthy = fleet.Behaviour{Delay: 60 * time.Millisecond, Fenced: true}
+var healthy = testtarget.Behaviour{Delay: 60 * time.Millisecond, Fenced: true}
 
 // live plays the plans one after the other until the round is over; an owner that sleeps is woken by one more.
 func (s *service) live(over context.Context, plans []chaos.Plan) {
@@ -132,14 +132,14 @@ func (s *service) findBed() bool {
 // prepare has the targets that the plan names, one in each slot, and the router misbehave.
 func (s *service) prepare(version string, plan chaos.Plan) {
 	once := healthy
-	change := func(b *fleet.Behaviour) { *b = healthy }
-	var script []fleet.Behaviour
+	change := func(b *testtarget.Behaviour) { *b = healthy }
+	var script []testtarget.Behaviour
 	switch plan.Fault {
 	case chaos.TargetHangs:
 		once.Hang = true
 	case chaos.TargetResets:
-		once.Reset = fleet.ResetBefore
-		script = []fleet.Behaviour{{Reset: fleet.ResetAfter, Fenced: true}}
+		once.Reset = testtarget.ResetBefore
+		script = []testtarget.Behaviour{{Reset: testtarget.ResetAfter, Fenced: true}}
 	case chaos.TargetDrips:
 		once.Drip = 20 * time.Millisecond
 	case chaos.TargetProxied:
@@ -151,16 +151,16 @@ func (s *service) prepare(version string, plan chaos.Plan) {
 	case chaos.TargetFailsLate:
 		once.Status, once.FailLate = http.StatusInternalServerError, true
 	case chaos.TargetRedirects:
-		change = func(b *fleet.Behaviour) { b.Status, b.OnVersion = http.StatusFound, version }
+		change = func(b *testtarget.Behaviour) { b.Status, b.OnVersion = http.StatusFound, version }
 	case chaos.TargetLies:
-		change = func(b *fleet.Behaviour) { b.Lie, b.OnVersion = true, version }
+		change = func(b *testtarget.Behaviour) { b.Lie, b.OnVersion = true, version }
 	case chaos.FrozenOwner, chaos.Outlived:
 		s.slowDown()
 		return
 	case chaos.TargetSickAtOnce, chaos.DeadlinePasses:
-		change = func(b *fleet.Behaviour) { b.UnhealthyOn = version }
+		change = func(b *testtarget.Behaviour) { b.UnhealthyOn = version }
 	case chaos.TargetFallsSick:
-		change = func(b *fleet.Behaviour) { b.UnhealthyOn, b.UnhealthyAfter = version, passesFirst }
+		change = func(b *testtarget.Behaviour) { b.UnhealthyOn, b.UnhealthyAfter = version, passesFirst }
 	case chaos.RouterFailsLate:
 		s.router.failLate(2)
 		return
@@ -171,7 +171,7 @@ func (s *service) prepare(version string, plan chaos.Plan) {
 		script = append(script, once)
 	}
 	for _, i := range []int{plan.Target % 3, plan.Target%3 + 3} {
-		s.fleet.Targets[i].Behave(change)
+		s.fleet.Targets[i].SetBehaviour(change)
 		s.fleet.Targets[i].Next(script...)
 	}
 }
@@ -179,7 +179,7 @@ func (s *service) prepare(version string, plan chaos.Plan) {
 // slowDown has all calls take long enough for an owner to be frozen in the middle of one.
 func (s *service) slowDown() {
 	for _, target := range s.fleet.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 400 * time.Millisecond })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 400 * time.Millisecond })
 	}
 }
 
@@ -187,7 +187,7 @@ func (s *service) slowDown() {
 func (s *service) recover() {
 	for _, target := range s.fleet.Targets {
 		target.Forget()
-		target.Behave(func(b *fleet.Behaviour) { *b = healthy })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { *b = healthy })
 	}
 	s.router.failLate(0)
 }

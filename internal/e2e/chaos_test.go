@@ -15,7 +15,7 @@ import (
 
 	"rollcall/internal/dbtest"
 	"rollcall/internal/e2e/chaos"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // How much happens in a round: three replicas, and on them many small deployments at a time, so that one fault meets many.
@@ -221,7 +221,7 @@ func newRound(t *testing.T, c *campaign, number int, size chaos.Size) *round {
 }
 
 // spring kills the replica that is to be killed at this moment of one of its calls.
-func (r *round) spring(moment fleet.Moment, from string) {
+func (r *round) spring(moment testtarget.Moment, from string) {
 	for _, replica := range r.replicas {
 		replica.spring(moment, from)
 	}

@@ -16,19 +16,19 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // companion runs beside a target and tells how it feels in the ways that are not HTTP's own: worse once it runs badOn.
 type companion struct {
 	grpc_health_v1.UnimplementedHealthServer
-	target *fleet.Target
+	target *testtarget.Target
 	badOn  string
 	port   int
 	url    string
 }
 
-func beside(t *testing.T, target *fleet.Target, badOn string) *companion {
+func beside(t *testing.T, target *testtarget.Target, badOn string) *companion {
 	t.Helper()
 	c := &companion{target: target, badOn: badOn}
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 func TestCLI_SourcesLifecycle(t *testing.T) {
@@ -29,11 +29,11 @@ func TestCLI_SourcesLifecycle(t *testing.T) {
 	if n := len(p.ofGit()); n != 1 {
 		t.Errorf("%d deployments after a plan", n)
 	}
-	f.Targets[0].Behave(func(b *fleet.Behaviour) { b.Status = 500 })
+	f.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.Status = 500 })
 	p.rollcall(t, "gitops", "sync", "main").want(0, "main is")
 	p.awaitSource("failed", func(s *source) bool { return s.at(second) && s.Files[0].Attempt.State == "failed" })
 	p.rollcall(t, "gitops", "status", "main").want(0, "main is error: 1 file is broken", "failed: deployment", "line 2: /targets")
-	f.Targets[0].Behave(func(b *fleet.Behaviour) { b.Status = 200 })
+	f.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.Status = 200 })
 	p.rollcall(t, "gitops", "sync", "main", "--retry").want(0)
 	p.awaitSource("done", func(s *source) bool { return s.Files[0].Attempt.State == "done" && s.Files[0].State == "synced" })
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // lossy is a way to a server on which the answer to one change is lost.
@@ -82,7 +82,7 @@ func TestCLI_LostResponseIsRepeatedWithKey(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	way := newLossy(t, p)
-	of := func(service string, f *fleet.Fleet, strategy object) object {
+	of := func(service string, f *testtarget.Fleet, strategy object) object {
 		body := request(f, "v2", strategy)
 		body["service"] = service
 		return body
@@ -125,7 +125,7 @@ func TestCLI_LostResponseIsRepeatedWithKey(t *testing.T) {
 	t.Run("pause and resume", func(t *testing.T) {
 		f := newFleet(t, 4, "v1")
 		for _, target := range f.Targets {
-			target.Behave(func(b *fleet.Behaviour) { b.Delay = 200 * time.Millisecond })
+			target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 200 * time.Millisecond })
 		}
 		d := p.post(of("paused", f, object{"type": "rolling", "batch_size": 1}))
 		p.await(d.ID, "under way", func(d *deployment) bool { return d.Progress.InFlight > 0 })

@@ -20,7 +20,7 @@ import (
 	"github.com/creack/pty"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // ran is what came of one run of the command line.
@@ -138,16 +138,16 @@ func TestCLI_DrivesWholeDeployment(t *testing.T) {
 	p.rollcall(t, "rollback", "checkout", "--wait").want(0, "rolled_back")
 	assertRuns(t, f, func(int) string { return "v2" })
 
-	f.Targets[2].Behave(func(b *fleet.Behaviour) { b.Status = http.StatusForbidden })
+	f.Targets[2].SetBehaviour(func(b *testtarget.Behaviour) { b.Status = http.StatusForbidden })
 	failing := release(t, request(f, "v4", object{"type": "rolling", "on_failure": "halt"}))
 	p.rollcall(t, "deploy", "-f", failing, "-w").want(1, "failed", "web-3: ")
 	p.rollcall(t, "targets", "checkout", "--state=failed").want(0, "web-3")
-	f.Targets[2].Behave(func(b *fleet.Behaviour) { b.Status = 0 })
+	f.Targets[2].SetBehaviour(func(b *testtarget.Behaviour) { b.Status = 0 })
 	p.rollcall(t, "retry", "checkout", "--wait").want(0, "completed")
 	assertRuns(t, f, func(int) string { return "v4" })
 
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 200 * time.Millisecond })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 200 * time.Millisecond })
 	}
 	aborted := p.rollcall(t, "deploy", "-f", release(t, request(f, "v5", object{"type": "rolling"}))).want(0).id()
 	p.await(aborted, "begun", func(d *deployment) bool { return d.Progress.InFlight > 0 })
@@ -207,11 +207,11 @@ func TestCLI_ExitCodes(t *testing.T) {
 	p := serve(t, dbtest.New(t))
 	good := release(t, request(f, "v2", object{"type": "rolling"}))
 	refusing := newFleet(t, 1, "v1")
-	refusing.Targets[0].Behave(func(b *fleet.Behaviour) { b.Status = http.StatusForbidden })
+	refusing.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.Status = http.StatusForbidden })
 	bad := request(refusing, "v2", object{"type": "rolling"})
 	bad["service"] = "broken"
 	slow := newFleet(t, 1, "v1")
-	slow.Targets[0].Behave(func(b *fleet.Behaviour) { b.Delay = 4 * time.Second })
+	slow.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 4 * time.Second })
 	late := request(slow, "v2", object{"type": "rolling"})
 	late["service"] = "late"
 

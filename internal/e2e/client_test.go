@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 type object = map[string]any
@@ -76,7 +76,7 @@ func (d *deployment) terminal() bool {
 }
 
 // request is a rolling deployment over the fleet, with a check that tells versions.
-func request(f *fleet.Fleet, version string, strategy object) object {
+func request(f *testtarget.Fleet, version string, strategy object) object {
 	var targets []object
 	for _, t := range f.Targets {
 		targets = append(targets, object{"id": t.ID, "address": t.URL()})
@@ -211,9 +211,9 @@ func list[T any](p *process, path string) []T {
 	}
 }
 
-func newFleet(t testing.TB, n int, version string) *fleet.Fleet {
+func newFleet(t testing.TB, n int, version string) *testtarget.Fleet {
 	t.Helper()
-	f, err := fleet.New(n, version)
+	f, err := testtarget.New(n, version)
 	if err != nil {
 		t.Fatal(err)
 	}

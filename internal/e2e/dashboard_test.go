@@ -14,7 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // registered puts the definition of a service on the server: everything of a request but its version.
@@ -72,7 +72,7 @@ func TestDashboard_DrivesCanaryByClicks(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 10, "v1")
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 100 * time.Millisecond })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 100 * time.Millisecond })
 	}
 	router := newBalancer(t, f, twoSides)
 	p := serve(t, dbtest.New(t))
@@ -186,7 +186,7 @@ const audit = `(() => {
 func TestDashboard_PagesAreAccessible(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 12, "v1")
-	f.Targets[1].Behave(func(b *fleet.Behaviour) { b.Status = http.StatusTeapot })
+	f.Targets[1].SetBehaviour(func(b *testtarget.Behaviour) { b.Status = http.StatusTeapot })
 	p := serve(t, dbtest.New(t))
 	p.registered(request(f, "", object{"type": "rolling"}))
 	failed := p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling", "on_failure": "halt"})).ID)

@@ -7,13 +7,13 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 const definedAt = "/services/checkout/environments/production"
 
 // registered is what a request has that a definition takes.
-func registered(f *fleet.Fleet, strategy object) object {
+func registered(f *testtarget.Fleet, strategy object) object {
 	body := request(f, "", strategy)
 	for _, field := range []string{"service", "environment", "version"} {
 		delete(body, field)
@@ -152,7 +152,7 @@ func TestStatus_FollowsTargetVersions(t *testing.T) {
 }
 
 // assertStatus checks the status against the newest deployment and against what each target runs.
-func assertStatus(t *testing.T, p *process, id, state string, f *fleet.Fleet) {
+func assertStatus(t *testing.T, p *process, id, state string, f *testtarget.Fleet) {
 	t.Helper()
 	s := p.status("checkout")
 	versions := map[string]bool{}
@@ -173,7 +173,7 @@ func TestStats_SummaryCountsDeployments(t *testing.T) {
 	f, sick := newFleet(t, 2, "v1"), newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
 	assertEnd(p, p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID), "completed", true)
-	sick.Targets[0].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+	sick.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 	body := request(sick, "v2", object{"type": "rolling"})
 	body["service"], body["healthy_deadline"] = "sick", "500ms"
 	assertEnd(p, p.awaitEnd(p.post(body).ID), "rolled_back", false)

@@ -12,13 +12,13 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 const examples = "../../examples"
 
 // defined is a server that has a definition of checkout in production on the fleet.
-func defined(t *testing.T, f *fleet.Fleet, args ...string) *process {
+func defined(t *testing.T, f *testtarget.Fleet, args ...string) *process {
 	t.Helper()
 	p := serve(t, dbtest.New(t), args...)
 	body := request(f, "", object{"type": "rolling", "batch_size": 2})
@@ -80,7 +80,7 @@ func TestExamples_GitHubActionsDeploys(t *testing.T) {
 	if len(f.Calls()) != calls {
 		t.Error("the same run, repeated, deployed again")
 	}
-	f.Targets[1].Behave(func(b *fleet.Behaviour) { b.Status = http.StatusForbidden })
+	f.Targets[1].SetBehaviour(func(b *testtarget.Behaviour) { b.Status = http.StatusForbidden })
 	run("def456", "8", 1).want(1, "web-2: ")
 	if len(afterFailure) != 1 {
 		t.Errorf("%d steps run after a failure", len(afterFailure))
@@ -141,14 +141,14 @@ func TestExamples_CurlDeploysAcrossRestart(t *testing.T) {
 	if finish(t, again).want(0); len(f.Calls()) != calls {
 		t.Error("the same key deployed again")
 	}
-	f.Targets[0].Next(fleet.Behaviour{Status: http.StatusForbidden})
+	f.Targets[0].Next(testtarget.Behaviour{Status: http.StatusForbidden})
 	failing := exec.CommandContext(t.Context(), script, "checkout", "v3")
 	failing.Env = job.Env
 	finish(t, failing).want(1, "rolled_back: ")
 }
 
 // awaitCalls waits until the fleet was called so many times.
-func awaitCalls(t *testing.T, f *fleet.Fleet, n int) {
+func awaitCalls(t *testing.T, f *testtarget.Fleet, n int) {
 	t.Helper()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()

@@ -6,12 +6,12 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // takesNoWayBack has a target refuse every call for the version that it would go back to.
-func takesNoWayBack(target *fleet.Target, version string) {
-	target.Behave(func(b *fleet.Behaviour) { b.Status, b.OnVersion = http.StatusForbidden, version })
+func takesNoWayBack(target *testtarget.Target, version string) {
+	target.SetBehaviour(func(b *testtarget.Behaviour) { b.Status, b.OnVersion = http.StatusForbidden, version })
 }
 
 func (p *process) states(id string) map[string]string {
@@ -67,7 +67,7 @@ func TestRollback_FailedOneCanBeRetried(t *testing.T) {
 		return own(i)
 	})
 
-	stuck.Behave(func(b *fleet.Behaviour) { *b = fleet.Behaviour{} })
+	stuck.SetBehaviour(func(b *testtarget.Behaviour) { *b = testtarget.Behaviour{} })
 	calls := len(f.Calls())
 	retry := p.awaitEnd(p.ask("/deployments/"+failed.ID+"/retry", http.StatusAccepted).ID)
 	assertEnd(p, retry, "rolled_back", true)
@@ -83,7 +83,7 @@ func TestRollback_FailedInPlaceCanBeRepeated(t *testing.T) {
 	p := serve(t, dbtest.New(t))
 	stuck := f.Targets[0]
 	takesNoWayBack(stuck, own(0))
-	f.Targets[2].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+	f.Targets[2].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 	body := request(f, "v2", object{"type": "rolling", "batch_size": 2})
 	body["healthy_deadline"] = "1s"
 
@@ -98,7 +98,7 @@ func TestRollback_FailedInPlaceCanBeRepeated(t *testing.T) {
 		}
 	}
 
-	stuck.Behave(func(b *fleet.Behaviour) { *b = fleet.Behaviour{} })
+	stuck.SetBehaviour(func(b *testtarget.Behaviour) { *b = testtarget.Behaviour{} })
 	again := p.awaitEnd(p.ask("/deployments/"+failed.ID+"/rollback", http.StatusAccepted).ID)
 	assertEnd(p, again, "rolled_back", true)
 	assertRuns(t, f, own)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // failingOver is a database on two servers, of which the second is promoted without what was written after it was cut off.
@@ -147,7 +147,7 @@ func TestFailover_SyncStandbyLosesNoAnsweredWrite(t *testing.T) {
 	db.must(db.primary.WaitForStandby(t.Context()))
 	p := serve(t, db.url)
 	f := newFleet(t, 1, "v1")
-	f.Targets[0].Behave(func(b *fleet.Behaviour) { b.Fenced = true })
+	f.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.Fenced = true })
 	db.must(db.standby.Crash())
 	body := request(f, "v2", object{"type": "rolling"})
 	ask := func() *http.Response {

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // Requests that wait for a lock hold connections to the database; the engine must have some of its own, or rollouts stop
@@ -65,7 +65,7 @@ func TestFlood_BlockedRequestsDelayNoRollout(t *testing.T) {
 }
 
 // awaitTargets waits until the fleet has been called so often. It does not ask the API, which is busy.
-func (p *process) awaitTargets(f *fleet.Fleet, calls int) {
+func (p *process) awaitTargets(f *testtarget.Fleet, calls int) {
 	p.t.Helper()
 	began := time.Now()
 	poll := time.NewTicker(20 * time.Millisecond)

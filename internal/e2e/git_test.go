@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // repository is a bare Git repository, and a working copy that pushes to it.
@@ -103,7 +103,7 @@ func (r *repository) overHTTP(token string) (url string, polls chan struct{}) {
 }
 
 // definition is a file that wants a version of a service on targets.
-func definition(service, version string, f *fleet.Fleet) string {
+func definition(service, version string, f *testtarget.Fleet) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "service: %s\nversion: %s\ntargets:\n", service, version)
 	for _, target := range f.Targets {

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
 	"rollcall/internal/seal"
+	"rollcall/internal/testtarget"
 )
 
 // source is what the tests read of a source.
@@ -181,7 +181,7 @@ func tenCommits(t *testing.T, r *repository, body object, secret string) {
 	first.kill() // the other one goes on with whatever it was at
 
 	for _, target := range shop.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Status = http.StatusInternalServerError })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Status = http.StatusInternalServerError })
 	}
 	c9 := r.push("v7", map[string]string{a: file("v7")})
 	failed := func(kind string) func(s *source) bool {
@@ -197,7 +197,7 @@ func tenCommits(t *testing.T, r *repository, body object, secret string) {
 	second.awaitSource("drifted after a second failure", failed("retry"))
 	expect("checkout", "v7", c9)
 	for _, target := range shop.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Status = http.StatusOK })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Status = http.StatusOK })
 	}
 
 	r.git(r.work, "revert", "--no-edit", "HEAD")
@@ -346,7 +346,7 @@ func TestGitops_NewerCommitEndsStuckDeployment(t *testing.T) {
 	commit := r.push("begin", file("v1"))
 	p.follows(object{"url": "file://" + r.bare, "interval": "1s"})
 	p.awaitSource("synced", func(s *source) bool { return s.synced(commit) })
-	f.Targets[0].Next(fleet.Behaviour{Status: http.StatusInternalServerError})
+	f.Targets[0].Next(testtarget.Behaviour{Status: http.StatusInternalServerError})
 	bad := r.push("v2", file("v2"))
 	stuck := p.awaitSource("under way at v2", func(s *source) bool {
 		return s.at(bad) && s.Files[0].Attempt.Deployment != nil && s.Files[0].Attempt.State == "running"

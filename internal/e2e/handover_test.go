@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // The worst that can be in flight is a call to a target that never answers: the time for it is bounded, and the next
@@ -13,7 +13,7 @@ import (
 func TestHandover_HangingTargetDelaysNoStop(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, "v1")
-	f.Targets[0].Next(fleet.Behaviour{Hang: true})
+	f.Targets[0].Next(testtarget.Behaviour{Hang: true})
 	database := dbtest.New(t)
 	servers := []*process{serve(t, database), serve(t, database)}
 	body := request(f, "v2", object{"type": "rolling"})

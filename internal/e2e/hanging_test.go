@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 func TestRollback_HangingCallDelaysNoOther(t *testing.T) {
@@ -17,7 +17,7 @@ func TestRollback_HangingCallDelaysNoOther(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, 3, "v1")
 			hanging := f.Targets[2]
-			hanging.Behave(func(b *fleet.Behaviour) { b.Hang, b.OnVersion = true, "v2" })
+			hanging.SetBehaviour(func(b *testtarget.Behaviour) { b.Hang, b.OnVersion = true, "v2" })
 			p := serve(t, dbtest.New(t))
 			body := request(f, "v2", object{
 				"type": "rolling", "batch_size": batch, "progress_deadline": "3s", "on_failure": "rollback",
@@ -61,7 +61,7 @@ func TestInDoubt_NewDeploymentWaitsForOldWork(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, 1, "v1")
-			f.Targets[0].Next(fleet.Behaviour{Delay: 7 * time.Second, Proxy: 200 * time.Millisecond})
+			f.Targets[0].Next(testtarget.Behaviour{Delay: 7 * time.Second, Proxy: 200 * time.Millisecond})
 			p := serve(t, dbtest.New(t))
 			body := request(f, "v2", object{"type": "rolling", "progress_deadline": "2s"})
 			part[object](body, "deploy")["timeout"] = "10s"

@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // startProxyAs changes the configuration of a proxy before its servers are seen.
-func startProxyAs(t *testing.T, f *fleet.Fleet, replacements ...string) *proxy {
+func startProxyAs(t *testing.T, f *testtarget.Fleet, replacements ...string) *proxy {
 	t.Helper()
 	p := startProxy(t, f)
 	config, err := os.ReadFile(p.config)

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // stat is a row of "show stat" about a server, by column.
@@ -118,12 +118,12 @@ func TestHAProxy_NextIsDrainedWhenLastIsUp(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, 3, "v1")
 			for _, target := range f.Targets {
-				target.Behave(func(b *fleet.Behaviour) { b.Delay = 250 * time.Millisecond })
+				target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 250 * time.Millisecond })
 			}
 			state := "completed"
 			if c.fails {
 				state = "rolled_back"
-				f.Targets[2].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+				f.Targets[2].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 			}
 			proxy := startProxyAs(t, f, "balance roundrobin", "balance roundrobin\n  option httpchk GET /",
 				"weight 100", "weight 100 check inter 100ms fall 1 rise 4")
@@ -237,7 +237,7 @@ func TestHAProxy_DrainedStaysOutUntilVerified(t *testing.T) {
 	f := newFleet(t, 4, "v1")
 	bad := f.Targets[:2]
 	for _, target := range bad {
-		target.Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 	}
 	proxy := startProxy(t, f)
 	p := serve(t, dbtest.New(t))

@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 const proxyConfig = `
@@ -50,13 +50,13 @@ type proxy struct {
 }
 
 // startProxy hands HAProxy sockets that listen already, so that nobody has to wait for it or guess a free port.
-func startProxy(t *testing.T, f *fleet.Fleet) *proxy {
+func startProxy(t *testing.T, f *testtarget.Fleet) *proxy {
 	t.Helper()
 	return startProxyWeighted(t, f, func(int) int { return 100 })
 }
 
 // startProxyWeighted gives each server the weight of its configuration.
-func startProxyWeighted(t *testing.T, f *fleet.Fleet, weight func(i int) int) *proxy {
+func startProxyWeighted(t *testing.T, f *testtarget.Fleet, weight func(i int) int) *proxy {
 	t.Helper()
 	var servers strings.Builder
 	for i, target := range f.Targets {
@@ -156,7 +156,7 @@ func handedOver(t *testing.T) (address string, file *os.File) {
 }
 
 // application is what users see of a target: it tells its version, and is out of order while the target is being called.
-func application(t *testing.T, target *fleet.Target) string {
+func application(t *testing.T, target *testtarget.Target) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if text, ok := strings.CutPrefix(r.URL.Path, downloadPath); ok {
@@ -164,7 +164,7 @@ func application(t *testing.T, target *fleet.Target) string {
 			return
 		}
 		calls := target.Calls()
-		if slices.ContainsFunc(calls, func(c fleet.Call) bool { return c.Answered.IsZero() }) {
+		if slices.ContainsFunc(calls, func(c testtarget.Call) bool { return c.Answered.IsZero() }) {
 			http.Error(w, target.ID+" is being deployed to", http.StatusServiceUnavailable)
 			return
 		}
@@ -303,16 +303,16 @@ func (l *load) assertShare(t *testing.T, version string, percent int) {
 	}
 }
 
-func (p *proxy) request(f *fleet.Fleet, version string, strategy object) object {
+func (p *proxy) request(f *testtarget.Fleet, version string, strategy object) object {
 	body := request(f, version, strategy)
 	body["traffic"] = object{"type": "haproxy", "socket": p.api, "backend": "checkout", "drain": "300ms"}
 	return body
 }
 
-func slowFleet(t *testing.T, n int) *fleet.Fleet {
+func slowFleet(t *testing.T, n int) *testtarget.Fleet {
 	f := newFleet(t, n, "v1")
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 100 * time.Millisecond })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 100 * time.Millisecond })
 	}
 	return f
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // What a target says about itself is shown and kept, and must not be able to stop its deployment.
@@ -35,7 +35,7 @@ func TestHostile_NonsenseResponsesDelayNothing(t *testing.T) {
 }
 
 // firstCall is how long after a moment the fleet got its first call.
-func firstCall(t *testing.T, f *fleet.Fleet, since time.Time) time.Duration {
+func firstCall(t *testing.T, f *testtarget.Fleet, since time.Time) time.Duration {
 	t.Helper()
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
@@ -53,7 +53,7 @@ func TestHostile_HangingTargetsDelayNoOther(t *testing.T) {
 	p := serve(t, dbtest.New(t))
 	stuck := newFleet(t, 60, "v1")
 	for _, target := range stuck.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Hang = true })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Hang = true })
 	}
 	body := request(stuck, "v2", object{"type": "rolling", "batch_size": len(stuck.Targets)})
 	body["service"], body["deploy"] = "stuck", object{"timeout": "60s", "retries": 0}

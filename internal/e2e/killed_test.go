@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // phase is a moment to kill the server at.
@@ -78,7 +78,7 @@ func killAndGoOn(t *testing.T, b *balancer, body object, at phase, sick bool) {
 	b.faulty(nil)
 	if sick {
 		for _, target := range b.fleet.Targets {
-			target.Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+			target.SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 		}
 	}
 	p = serve(t, database, state)
@@ -115,7 +115,7 @@ func TestKill_AtEveryRouterWriteEndsTheSame(t *testing.T) {
 				f := mixed(t, 4)
 				b := newBalancer(t, f, twoSides)
 				if sick { // the last to be called of either
-					f.Targets[3].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+					f.Targets[3].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 				}
 				asked := make(chan struct{}, 100)
 				b.faulty(func(w routerWrite) fault {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // message is one server-sent event.
@@ -195,7 +195,7 @@ func TestFeed_ManyWatchersSeeTheEnd(t *testing.T) {
 	const watchers = 300
 	f := newFleet(t, 20, "v1")
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 100 * time.Millisecond })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 100 * time.Millisecond })
 	}
 	p := serve(t, dbtest.New(t))
 	d := p.post(request(f, "v2", object{"type": "rolling", "batch_size": 4}))

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // watched is a server whose insides can be looked at.
@@ -101,7 +101,7 @@ func (w *watched) awaitAtMost(what string, most int, figure func() int) {
 }
 
 // many posts n deployments of different services over the same targets.
-func (w *watched) many(f *fleet.Fleet, n int, change func(body object)) []string {
+func (w *watched) many(f *testtarget.Fleet, n int, change func(body object)) []string {
 	w.t.Helper()
 	ids := make([]string, n)
 	for i := range ids {
@@ -132,7 +132,7 @@ func TestLoad_MemoryReturnsAfter500Deployments(t *testing.T) {
 }
 
 // runMany runs n deployments at once, to their good end.
-func (w *watched) runMany(f *fleet.Fleet, n int, prefix string) {
+func (w *watched) runMany(f *testtarget.Fleet, n int, prefix string) {
 	w.t.Helper()
 	ids := w.many(f, n, func(b object) {
 		b["force"] = true

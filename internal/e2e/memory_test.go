@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // TestTargetRecord_NewAddressIsNewMachine brings a version to a target, and again when its id stands for a machine at
@@ -65,7 +65,7 @@ func TestTargetRecord_NewAddressIsNewMachine(t *testing.T) {
 func TestFence_RisesPerAddressUnderAnyName(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
-	f.Targets[0].Behave(func(b *fleet.Behaviour) { b.Fenced = true })
+	f.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.Fenced = true })
 	body := request(f, "v2", nil)
 	delete(body, "strategy")
 	deploy := func(p *process, service, id, version string) {

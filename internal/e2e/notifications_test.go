@@ -16,7 +16,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // heard is one message as a receiver got it.
@@ -163,7 +163,7 @@ func TestNotifications_EachWaitIsSent(t *testing.T) {
 		"type": "canary", "stages": []object{{"percent": 50, "duration": "0s", "promotion": "manual"}, {"percent": 100, "duration": "0s"}},
 		"on_failure": "pause", "success_threshold": 1,
 	})
-	f.Targets[1].Next(fleet.Behaviour{Status: 400})
+	f.Targets[1].Next(testtarget.Behaviour{Status: 400})
 	d := p.post(body)
 	h.await("told of the gate", func(all []heard) bool { return len(h.waits(all)) == 1 })
 	p.kill() // who takes it over waits at the same gate, and says so to nobody again

@@ -13,7 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // link is a way to the database that can fail.
@@ -71,10 +71,10 @@ func (l *link) poison(toxics ...string) (mend func()) {
 }
 
 // slowly is a fleet of n whose calls take a while, so that a rollout one by one has a middle.
-func slowly(t *testing.T, n int) *fleet.Fleet {
+func slowly(t *testing.T, n int) *testtarget.Fleet {
 	f := newFleet(t, n, "v1")
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay, b.Fenced = 150*time.Millisecond, true })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay, b.Fenced = 150*time.Millisecond, true })
 	}
 	return f
 }
@@ -108,7 +108,7 @@ func TestOutage_RolloutSurvivesDatabaseLoss(t *testing.T) {
 const unavailableBound = 2*time.Second + 500*time.Millisecond
 
 // assertUnavailable checks that reading and writing are answered soon, and that the caller is told to come again.
-func (p *process) assertUnavailable(f *fleet.Fleet) {
+func (p *process) assertUnavailable(f *testtarget.Fleet) {
 	p.t.Helper()
 	body := request(f, "v3", object{"type": "rolling"})
 	body["service"] = "another"

@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // impatient is a proxy before a target: after a while it answers 504 with a page of its own, and the request that it has
 // passed on goes on.
-func impatient(t *testing.T, target *fleet.Target, patience time.Duration) string {
+func impatient(t *testing.T, target *testtarget.Target, patience time.Duration) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body) // what cannot be read is not passed on whole, and is refused
@@ -46,10 +46,10 @@ func impatient(t *testing.T, target *fleet.Target, patience time.Duration) strin
 }
 
 // proxied is a deployment of v2 to one target behind an impatient proxy, whose work takes a while.
-func proxied(t *testing.T, f *fleet.Fleet, work time.Duration, last fleet.Behaviour) object {
+func proxied(t *testing.T, f *testtarget.Fleet, work time.Duration, last testtarget.Behaviour) object {
 	t.Helper()
 	last.OnVersion, last.Delay = "v2", work
-	f.Targets[0].Behave(func(b *fleet.Behaviour) { *b = last })
+	f.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { *b = last })
 	body := request(f, "v2", object{"type": "rolling"})
 	part[[]object](body, "targets")[0]["address"] = impatient(t, f.Targets[0], 200*time.Millisecond)
 	part[object](body, "deploy")["timeout"] = "3s"
@@ -60,7 +60,7 @@ func TestProxied_504WhileWorkRunsIsOneCall(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
-	d := p.awaitEnd(p.post(proxied(t, f, 1500*time.Millisecond, fleet.Behaviour{})).ID)
+	d := p.awaitEnd(p.post(proxied(t, f, 1500*time.Millisecond, testtarget.Behaviour{})).ID)
 	if d.State != "completed" || len(f.Calls()) != 1 || f.Targets[0].Version() != "v2" {
 		t.Errorf("%s (%s) after %d calls, and %s runs", d.State, d.Reason, len(f.Calls()), f.Targets[0].Version())
 	}
@@ -71,7 +71,7 @@ func TestProxied_RollbackWaitsForWork(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
-	d := p.post(proxied(t, f, 1500*time.Millisecond, fleet.Behaviour{}))
+	d := p.post(proxied(t, f, 1500*time.Millisecond, testtarget.Behaviour{}))
 	p.await(d.ID, "in doubt", func(d *deployment) bool { return d.Progress.Unknown == 1 })
 	if res, data := call(t, http.MethodPost, p.url+"/deployments/"+d.ID+"/rollback", nil, nil); res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", res.Status, data)
@@ -86,7 +86,7 @@ func TestProxied_FailedWorkIsResentAfterTimeout(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
-	d := p.awaitEnd(p.post(proxied(t, f, 500*time.Millisecond, fleet.Behaviour{Status: http.StatusInternalServerError})).ID)
+	d := p.awaitEnd(p.post(proxied(t, f, 500*time.Millisecond, testtarget.Behaviour{Status: http.StatusInternalServerError})).ID)
 	calls := f.Calls()
 	if d.State != "rolled_back" || f.Targets[0].Version() != "v1" || len(calls) != 3 {
 		t.Fatalf("%s (%s) after %d calls, and %s runs", d.State, d.Reason, len(calls), f.Targets[0].Version())

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // atGate is a canary that waits at the gate of its first stage.
-func (p *process) atGate(f *fleet.Fleet, version string) deployment {
+func (p *process) atGate(f *testtarget.Fleet, version string) deployment {
 	p.t.Helper()
 	stage := object{"percent": 25, "duration": "0s", "promotion": "manual"}
 	d := p.post(request(f, version, object{"type": "canary", "stages": []any{stage, 100}, "stage_duration": "0s"}))
@@ -91,8 +91,8 @@ func TestReason_NamesWaitAndTime(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, 2, "v1")
 			if name == "a-slow-target" {
-				f.Targets[0].Behave(func(b *fleet.Behaviour) { b.Hang = true })
-				f.Targets[1].Behave(func(b *fleet.Behaviour) { b.Hang = true })
+				f.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.Hang = true })
+				f.Targets[1].SetBehaviour(func(b *testtarget.Behaviour) { b.Hang = true })
 			}
 			body := request(f, "v2", c.strategy)
 			body["service"] = name
@@ -150,7 +150,7 @@ func TestCommands_AnswerAsStateTableSays(t *testing.T) {
 	taken(active.ID, "pause", "paused")
 	taken(active.ID, "resume", "paused") // the gate still waits
 	refused(active.ID, "paused", "retry")
-	f.Targets[2].Behave(func(b *fleet.Behaviour) { b.Hang, b.OnVersion = true, "v2" })
+	f.Targets[2].SetBehaviour(func(b *testtarget.Behaviour) { b.Hang, b.OnVersion = true, "v2" })
 	taken(active.ID, "promote", "in_progress")
 	p.await(active.ID, "past its gate", func(d *deployment) bool {
 		return d.Progress.Wave == 2 && d.Progress.InFlight == 1 && d.Progress.Updated == 3
@@ -163,7 +163,7 @@ func TestCommands_AnswerAsStateTableSays(t *testing.T) {
 	taken(active.ID, "rollback", "rolling_back")
 	assertEnd(p, p.awaitEnd(active.ID), "rolled_back", false)
 	refused(active.ID, "rolled_back", "pause", "resume", "promote", "abort")
-	f.Targets[2].Behave(func(b *fleet.Behaviour) { *b = fleet.Behaviour{} })
+	f.Targets[2].SetBehaviour(func(b *testtarget.Behaviour) { *b = testtarget.Behaviour{} })
 
 	retry := p.ask("/deployments/"+active.ID+"/retry", http.StatusAccepted)
 	p.await(retry.ID, "at its gate", func(d *deployment) bool { return d.State == "paused" })

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // Nothing may depend on when the process dies: most times it dies soon, sometimes it comes as far as the next wave, or to
@@ -21,7 +21,7 @@ import (
 func TestKill_TwentyRandomKillsEndTheSame(t *testing.T) {
 	t.Parallel()
 	f := onDifferentVersions(t)
-	f.Targets[4].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+	f.Targets[4].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 	database, state := dbtest.New(t), "--state-dir="+t.TempDir()
 	p := serve(t, database, state)
 	body := request(f, "v2", object{"type": "rolling", "batch_size": 2})

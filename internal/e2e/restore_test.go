@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // timePassed is what docs/operations.md tells operators to do to a restored database.
@@ -51,7 +51,7 @@ func TestRestore_OldBackupWaitsThenDeploysOverFences(t *testing.T) {
 	}
 	f := newFleet(t, 4, "v1")
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Fenced = true })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Fenced = true })
 	}
 	database, dump := dbtest.New(t), filepath.Join(t.TempDir(), "rollcall.dump")
 	p := serve(t, database)

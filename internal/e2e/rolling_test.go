@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 func TestRolling_TenTargetsComplete(t *testing.T) {
@@ -36,17 +36,17 @@ func TestRolling_TenTargetsComplete(t *testing.T) {
 }
 
 // onDifferentVersions is a fleet in which each target has a past of its own, and the fifth refuses v2.
-func onDifferentVersions(t *testing.T) *fleet.Fleet {
+func onDifferentVersions(t *testing.T) *testtarget.Fleet {
 	f := newFleet(t, 8, "v1")
 	for i, target := range f.Targets {
 		target.SetVersion(fmt.Sprintf("old-%d", i))
-		target.Behave(func(b *fleet.Behaviour) { b.Delay, b.Fenced = 200*time.Millisecond, true })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay, b.Fenced = 200*time.Millisecond, true })
 	}
-	f.Targets[4].Next(fleet.Behaviour{Status: 500, Delay: 200 * time.Millisecond}, fleet.Behaviour{Status: 500, Delay: 200 * time.Millisecond})
+	f.Targets[4].Next(testtarget.Behaviour{Status: 500, Delay: 200 * time.Millisecond}, testtarget.Behaviour{Status: 500, Delay: 200 * time.Millisecond})
 	return f
 }
 
-func assertPutBack(p *process, id string, f *fleet.Fleet) {
+func assertPutBack(p *process, id string, f *testtarget.Fleet) {
 	p.t.Helper()
 	d := p.awaitEnd(id)
 	if d.State != "rolled_back" || d.Result.Success || len(d.Result.Errors) == 0 {
@@ -130,7 +130,7 @@ func TestHandover_StopTakesUnderTwoSeconds(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 6, "v1")
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 300 * time.Millisecond })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 300 * time.Millisecond })
 	}
 	database := dbtest.New(t)
 	first, second := serve(t, database), serve(t, database)
@@ -164,7 +164,7 @@ func TestPrivatePostgres_RolloutResumesAfterKill(t *testing.T) {
 }
 
 // assertTruth checks what the API says against what the targets saw.
-func assertTruth(p *process, id string, f *fleet.Fleet) {
+func assertTruth(p *process, id string, f *testtarget.Fleet) {
 	p.t.Helper()
 	for _, r := range list[targetResult](p, "/deployments/"+id+"/targets") {
 		actual := f.Target(r.ID).Version()

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 func TestRolling_DrainsAndRestoresEachTarget(t *testing.T) {
@@ -61,18 +61,18 @@ func assertLeftAlone(t *testing.T, b *balancer, drain time.Duration) {
 // with the same server and with one that was killed and started again.
 func TestRolling_TrafficIsRestoredAtEveryEnd(t *testing.T) {
 	t.Parallel()
-	ends := map[string]func(p *process, f *fleet.Fleet, id string) (state string){
-		"completes": func(*process, *fleet.Fleet, string) string { return "completed" },
-		"rolls-back": func(p *process, _ *fleet.Fleet, id string) string {
+	ends := map[string]func(p *process, f *testtarget.Fleet, id string) (state string){
+		"completes": func(*process, *testtarget.Fleet, string) string { return "completed" },
+		"rolls-back": func(p *process, _ *testtarget.Fleet, id string) string {
 			p.ask("/deployments/"+id+"/rollback", http.StatusOK)
 			return "rolled_back"
 		},
-		"aborts": func(p *process, _ *fleet.Fleet, id string) string {
+		"aborts": func(p *process, _ *testtarget.Fleet, id string) string {
 			p.ask("/deployments/"+id+"/abort", http.StatusOK)
 			return "aborted"
 		},
-		"fails": func(_ *process, f *fleet.Fleet, _ string) string {
-			f.Targets[0].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+		"fails": func(_ *process, f *testtarget.Fleet, _ string) string {
+			f.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 			return "rolled_back"
 		},
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // moment is a point in a rollout that can be seen from outside: what happens, for the how-manieth time, and how far it has
@@ -49,7 +49,7 @@ const (
 // its targets, its router and its client stands the run itself, and sees what passes.
 type swept struct {
 	t        *testing.T
-	fleet    *fleet.Fleet
+	fleet    *testtarget.Fleet
 	balancer *balancer
 	gate     string
 	database string
@@ -66,7 +66,7 @@ type swept struct {
 func newSwept(t *testing.T, s scenario, killAt moment) *swept {
 	f := mixed(t, s.targets)
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 5 * time.Millisecond })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 5 * time.Millisecond })
 	}
 	b := newBalancer(t, f, s.router)
 	b.terse = s.terse

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // scenario is a rollout with all that a client does in it.
@@ -41,7 +41,7 @@ func scenarios() []scenario {
 		{"canary", 4, twoSides, false, deploy(object{"type": "canary", "stages": []int{25, 100}, "stage_duration": "30ms"}, false), 3, "completed"},
 		{"blue-green", 4, twoSides, true, deploy(blueGreen(nil), true), 2, "completed"},
 		{"turned-round", 4, byCount, false, func(r *swept) outcome {
-			r.fleet.Targets[2].Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v2" })
+			r.fleet.Targets[2].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 			return deploy(rolling, false)(r)
 		}, 2, "rolled_back"},
 		{"rollback", 4, byCount, false, func(r *swept) outcome {

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // busyFleet is one server that is many targets, each at a path of its own, whose work takes a while.
@@ -70,7 +70,7 @@ func TestTiming_BakeIsFullWhenDatabaseIsSlow(t *testing.T) {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, 2, "v1")
-			f.Targets[0].Behave(func(b *fleet.Behaviour) { b.Delay = time.Duration(round) * 600 * time.Millisecond })
+			f.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = time.Duration(round) * 600 * time.Millisecond })
 			database := linked(t, dbtest.New(t))
 			p := serve(t, database.url)
 			d := p.post(request(f, "v2", object{"type": "rolling", "bake": bake.String()}))

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // reload starts another HAProxy with the configuration, which lets the present one finish (-sf).
@@ -28,7 +28,7 @@ func (p *proxy) reload() {
 }
 
 // greenServes completes a blue-green deployment behind HAProxy.
-func greenServes(t *testing.T, p *process) (*fleet.Fleet, *proxy, deployment) {
+func greenServes(t *testing.T, p *process) (*testtarget.Fleet, *proxy, deployment) {
 	t.Helper()
 	f := newFleet(t, 4, "v1")
 	proxy := startProxyWeighted(t, f, func(int) int { return 100 })

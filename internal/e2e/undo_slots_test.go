@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // TestSlotRollback_IsOneSwitch goes back, and forward again, after traffic was switched for good.
@@ -49,11 +49,11 @@ func TestSlotRollback_IsOneSwitch(t *testing.T) {
 func TestSlotRollback_UnhealthySlotRollsBackInPlace(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
-	for name, spoil := range map[string]func(target *fleet.Target){
-		"sick": func(target *fleet.Target) {
-			target.Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = own(1) })
+	for name, spoil := range map[string]func(target *testtarget.Target){
+		"sick": func(target *testtarget.Target) {
+			target.SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = own(1) })
 		},
-		"changed": func(target *fleet.Target) { target.SetVersion("v9") },
+		"changed": func(target *testtarget.Target) { target.SetVersion("v9") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

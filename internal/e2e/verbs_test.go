@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // ask posts a verb, or any other request whose answer is a deployment.
@@ -22,7 +22,7 @@ func (p *process) ask(path string, want int) deployment {
 	return d
 }
 
-func assertRuns(t *testing.T, f *fleet.Fleet, want func(i int) string) {
+func assertRuns(t *testing.T, f *testtarget.Fleet, want func(i int) string) {
 	t.Helper()
 	for i, target := range f.Targets {
 		if target.Version() != want(i) {
@@ -61,7 +61,7 @@ func TestPause_StartsNoCallAndCanRollBack(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 6, "v1")
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 100 * time.Millisecond })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 100 * time.Millisecond })
 	}
 	p := serve(t, dbtest.New(t))
 	d := p.post(request(f, "v2", object{"type": "rolling", "batch_size": 1}))
@@ -133,7 +133,7 @@ func TestPromote_ManyPlainMoveOneGate(t *testing.T) {
 	replicas := []*process{serve(t, database), serve(t, database)}
 	f := newFleet(t, 4, "v1")
 	for _, target := range f.Targets[1:] {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 5 * time.Second })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 5 * time.Second })
 	}
 	p := replicas[0]
 	stage := func(percent int) object { return object{"percent": percent, "duration": "0s", "promotion": "manual"} }
@@ -174,7 +174,7 @@ func TestRetry_FinishesWhatAbortLeft(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.Delay = 100 * time.Millisecond })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = 100 * time.Millisecond })
 	}
 	p := serve(t, dbtest.New(t))
 	d := p.post(request(f, "v2", object{"type": "rolling", "batch_size": 1}))

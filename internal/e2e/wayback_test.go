@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/fleet"
+	"rollcall/internal/testtarget"
 )
 
 // The secrets of the versions that answer at /health and at /healthz.
@@ -19,11 +19,11 @@ const (
 )
 
 // movedHealth is a fleet whose v2 answers for its health elsewhere than any other version.
-func movedHealth(t *testing.T, n int) *fleet.Fleet {
+func movedHealth(t *testing.T, n int) *testtarget.Fleet {
 	t.Helper()
 	f := newFleet(t, n, "v0")
 	for _, target := range f.Targets {
-		target.Behave(func(b *fleet.Behaviour) { b.HealthzOn = "v2" })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.HealthzOn = "v2" })
 	}
 	return f
 }
@@ -38,7 +38,7 @@ func judged(body object, version, path, secret string) object {
 }
 
 // signedWith reports whether a call is signed with the secret (Standard Webhooks 1.0).
-func signedWith(c *fleet.Call, secret string) bool {
+func signedWith(c *testtarget.Call, secret string) bool {
 	key, _ := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(c.WebhookID + "." + c.WebhookTimestamp + "."))
@@ -47,7 +47,7 @@ func signedWith(c *fleet.Call, secret string) bool {
 }
 
 // assertSigned wants every call from the nth on to bring a version, signed with its secret.
-func assertSigned(t *testing.T, f *fleet.Fleet, n int, version, secret string) {
+func assertSigned(t *testing.T, f *testtarget.Fleet, n int, version, secret string) {
 	t.Helper()
 	calls := f.Calls()[n:]
 	if len(calls) == 0 {
@@ -98,7 +98,7 @@ func TestRollback_OfFailureUsesItsRules(t *testing.T) {
 	all := request(f, "v1", object{"type": "rolling", "batch_size": 3})
 	assertEnd(p, p.awaitEnd(p.post(judged(all, "v1", "/health", healthSecret)).ID), "completed", true)
 	for _, target := range f.Targets[1:] {
-		target.Behave(func(b *fleet.Behaviour) { b.UnhealthyOn = "v3" })
+		target.SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v3" })
 	}
 	one := request(f, "v2", nil)
 	delete(one, "strategy")

@@ -1,4 +1,4 @@
-package fleet
+package testtarget
 
 import (
 	"errors"
@@ -54,7 +54,7 @@ func (f *Fleet) CallCount() int { return f.journal.count() }
 // MaxOpen is the most deploy calls that were open at the same time over all targets.
 func (f *Fleet) MaxOpen() int { return f.journal.maxOpen("") }
 
-// Versions tells what each target runs, by id.
+// Versions returns what each target runs, by id.
 func (f *Fleet) Versions() map[string]string {
 	versions := make(map[string]string, len(f.Targets))
 	for _, t := range f.Targets {

@@ -1,4 +1,4 @@
-package fleet
+package testtarget
 
 import (
 	"context"
@@ -42,13 +42,13 @@ func TestTarget_HealthAndVersionFollowCalls(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	wantHealth(t, target, http.StatusOK, "pass", "v1")
-	target.Behave(func(b *Behaviour) { b.Warn = true })
+	target.SetBehaviour(func(b *Behaviour) { b.Warn = true })
 	wantHealth(t, target, http.StatusOK, "warn", "v1")
-	target.Behave(func(b *Behaviour) { b.UnhealthyOn = "v2" })
+	target.SetBehaviour(func(b *Behaviour) { b.UnhealthyOn = "v2" })
 	call(t, target, "v2", 1)
 	wantHealth(t, target, http.StatusServiceUnavailable, "fail", "v2")
 	target.SetVersion("v3")
-	target.Behave(func(b *Behaviour) { *b = Behaviour{} })
+	target.SetBehaviour(func(b *Behaviour) { *b = Behaviour{} })
 	wantHealth(t, target, http.StatusOK, "pass", "v3")
 	if target.Probes() != 4 {
 		t.Errorf("%d probes were counted", target.Probes())
@@ -58,7 +58,7 @@ func TestTarget_HealthAndVersionFollowCalls(t *testing.T) {
 func TestTarget_UnhealthyAfterSomeProbes(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Behave(func(b *Behaviour) { b.UnhealthyOn, b.UnhealthyAfter = "v2", 2 })
+	target.SetBehaviour(func(b *Behaviour) { b.UnhealthyOn, b.UnhealthyAfter = "v2", 2 })
 	wantHealth(t, target, http.StatusOK, "pass", "v1")
 	call(t, target, "v2", 1)
 	wantHealth(t, target, http.StatusOK, "pass", "v2")
@@ -100,7 +100,7 @@ func TestTarget_UnappliedCallKeepsVersion(t *testing.T) {
 func TestTarget_ResetAfterLooksLikeBefore(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Behave(func(b *Behaviour) { b.Reset = ResetAfter })
+	target.SetBehaviour(func(b *Behaviour) { b.Reset = ResetAfter })
 	if got := call(t, target, "v2", 1); got != 0 {
 		t.Errorf("answered %d", got)
 	}
@@ -121,7 +121,7 @@ func TestTarget_LateFailureIsApplied(t *testing.T) {
 func TestTarget_BehaviourOnOneVersion(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Behave(func(b *Behaviour) { b.Status, b.OnVersion = 302, "v2" })
+	target.SetBehaviour(func(b *Behaviour) { b.Status, b.OnVersion = 302, "v2" })
 	if refused, done := call(t, target, "v2", 1), call(t, target, "v3", 2); refused != 302 || done != 200 || target.Version() != "v3" {
 		t.Errorf("answered %d and %d, and %s runs", refused, done, target.Version())
 	}
@@ -163,35 +163,35 @@ func TestTarget_WorkContinuesBehind504(t *testing.T) {
 	}
 	target.Next(Behaviour{Proxy: 10 * time.Second})
 	if got := call(t, target, "v3", 2); got != http.StatusOK {
-		t.Errorf("a patient proxy answered %d", got)
+		t.Errorf("a proxy with a long timeout answered %d", got)
 	}
 }
 
 func TestWatch_ReportsReceiptAndReply(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1)
-	told := make(chan Moment, 2)
+	moments := make(chan Moment, 2)
 	f.Watch(func(moment Moment, from string) {
 		if from == "" || moment == Received && f.Targets[0].Version() != "v1" {
-			t.Errorf("told of %d from %q when %s runs", moment, from, f.Targets[0].Version())
+			t.Errorf("notified of %d from %q when %s runs", moment, from, f.Targets[0].Version())
 		}
-		told <- moment
+		moments <- moment
 	})
 	call(t, f.Targets[0], "v2", 1)
-	if first, second := <-told, <-told; first != Received || second != Replied {
-		t.Errorf("told of %d and then of %d", first, second)
+	if first, second := <-moments, <-moments; first != Received || second != Replied {
+		t.Errorf("notified of %d and then of %d", first, second)
 	}
 	f.Watch(nil)
 	call(t, f.Targets[0], "v3", 2)
-	if len(told) > 0 {
-		t.Error("told after the end")
+	if len(moments) > 0 {
+		t.Error("notified after the end")
 	}
 }
 
 func TestTarget_AcceptedCallIsAppliedLater(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Behave(func(b *Behaviour) { b.Accept, b.Delay = true, 50*time.Millisecond })
+	target.SetBehaviour(func(b *Behaviour) { b.Accept, b.Delay = true, 50*time.Millisecond })
 	if got := call(t, target, "v2", 1); got != http.StatusAccepted {
 		t.Errorf("answered %d", got)
 	}
@@ -204,7 +204,7 @@ func TestTarget_AcceptedCallIsAppliedLater(t *testing.T) {
 func TestTarget_FencedRefusesLateCall(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Behave(func(b *Behaviour) { b.Fenced = true })
+	target.SetBehaviour(func(b *Behaviour) { b.Fenced = true })
 	for _, step := range []struct {
 		fence  int64
 		status int
@@ -221,7 +221,7 @@ func TestTarget_FencedRefusesLateCall(t *testing.T) {
 func TestTarget_FencedDropsOvertakenWork(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Behave(func(b *Behaviour) { b.Fenced = true })
+	target.SetBehaviour(func(b *Behaviour) { b.Fenced = true })
 	target.Next(Behaviour{Fenced: true, Delay: 200 * time.Millisecond})
 	var old int
 	var both sync.WaitGroup
@@ -240,7 +240,7 @@ func TestTarget_FencedDropsOvertakenWork(t *testing.T) {
 func TestTarget_HangingCallEndsWithCaller(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Behave(func(b *Behaviour) { b.Hang = true })
+	target.SetBehaviour(func(b *Behaviour) { b.Hang = true })
 	ctx, leave := context.WithCancel(t.Context())
 	var gone sync.WaitGroup
 	gone.Go(func() { send(ctx, t, target, "v2", 1) })
@@ -259,7 +259,7 @@ func TestTarget_HangingCallEndsWithCaller(t *testing.T) {
 func TestTarget_WorkContinuesWithoutCaller(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Behave(func(b *Behaviour) { b.Delay = 100 * time.Millisecond })
+	target.SetBehaviour(func(b *Behaviour) { b.Delay = 100 * time.Millisecond })
 	ctx, leave := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer leave()
 	if got := send(ctx, t, target, "v2", 1); got != 0 {
@@ -273,7 +273,7 @@ func TestTarget_DownRefusesAndUpKeepsAddress(t *testing.T) {
 	target := newFleet(t, 1).Targets[0]
 	call(t, target, "v2", 1)
 	url := target.URL()
-	target.Behave(func(b *Behaviour) { b.Hang = true })
+	target.SetBehaviour(func(b *Behaviour) { b.Hang = true })
 	var hung sync.WaitGroup
 	hung.Go(func() { call(t, target, "v3", 2) })
 	eventually(t, func() bool { return len(target.Calls()) == 2 })
@@ -374,14 +374,14 @@ func send(ctx context.Context, t *testing.T, target *Target, version string, fen
 	return res.StatusCode
 }
 
-func wantHealth(t *testing.T, target *Target, status int, word, version string) {
+func wantHealth(t *testing.T, target *Target, status int, verdict, version string) {
 	t.Helper()
 	res, err := http.Get(target.URL() + "/health")
 	must(t, err)
 	defer func() { must(t, res.Body.Close()) }()
 	var got struct{ Status, Version string }
 	must(t, json.NewDecoder(res.Body).Decode(&got))
-	if res.StatusCode != status || got.Status != word || got.Version != version {
+	if res.StatusCode != status || got.Status != verdict || got.Version != version {
 		t.Errorf("health is %d %+v", res.StatusCode, got)
 	}
 }

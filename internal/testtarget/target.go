@@ -1,4 +1,4 @@
-package fleet
+package testtarget
 
 import (
 	"context"
@@ -98,14 +98,14 @@ func (t *Target) Version() string {
 	return t.version
 }
 
-// SetVersion changes what the target runs behind everybody's back.
+// SetVersion changes what the target runs without a call.
 func (t *Target) SetVersion(version string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.run(version)
 }
 
-// run has the target run a version; the caller holds the lock.
+// run changes the version that runs; the caller holds the lock.
 func (t *Target) run(version string) {
 	if t.version != version {
 		t.version, t.passed = version, 0

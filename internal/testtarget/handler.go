@@ -1,4 +1,4 @@
-package fleet
+package testtarget
 
 import (
 	"context"
@@ -18,7 +18,7 @@ func (t *Target) handler(r *run) http.Handler {
 	mux.HandleFunc("POST /deploy", func(w http.ResponseWriter, q *http.Request) { t.deploy(r, w, q) })
 	mux.HandleFunc("GET /health", t.health)
 	mux.HandleFunc("GET /healthz", t.health)
-	mux.HandleFunc("GET /version", t.tellVersion)
+	mux.HandleFunc("GET /version", t.reportVersion)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if !t.enter(r) {
 			return
@@ -38,22 +38,22 @@ func (t *Target) health(w http.ResponseWriter, q *http.Request) {
 		http.NotFound(w, q)
 		return
 	}
-	ill := b.Unhealthy || b.UnhealthyOn != "" && b.UnhealthyOn == version && t.passed >= b.UnhealthyAfter
-	if !ill {
+	unhealthy := b.Unhealthy || b.UnhealthyOn != "" && b.UnhealthyOn == version && t.passed >= b.UnhealthyAfter
+	if !unhealthy {
 		t.passed++
 	}
 	t.mu.Unlock()
-	status, word := http.StatusOK, "pass"
+	status, verdict := http.StatusOK, "pass"
 	switch {
-	case ill:
-		status, word = http.StatusServiceUnavailable, "fail"
+	case unhealthy:
+		status, verdict = http.StatusServiceUnavailable, "fail"
 	case b.Warn:
-		word = "warn"
+		verdict = "warn"
 	}
-	answer(w, status, "application/health+json", map[string]string{"status": word, "version": version})
+	answer(w, status, "application/health+json", map[string]string{"status": verdict, "version": version})
 }
 
-func (t *Target) tellVersion(w http.ResponseWriter, _ *http.Request) {
+func (t *Target) reportVersion(w http.ResponseWriter, _ *http.Request) {
 	t.mu.Lock()
 	t.probes++
 	version := t.version
@@ -69,7 +69,7 @@ func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	t.journal.receive(call)
-	t.journal.tell(Received, q.RemoteAddr)
+	t.journal.notify(Received, q.RemoteAddr)
 	b := t.next()
 	if b.OnVersion != "" && b.OnVersion != call.Version {
 		b = Behaviour{Delay: b.Delay, Fenced: b.Fenced}
@@ -80,27 +80,27 @@ func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
 	}
 	status := 0
 	defer func() { t.journal.finish(call, status) }()
-	// The caller may leave while the work goes on: then the call is open no more.
+	// the caller may leave while the work continues: then the call is open no more.
 	defer context.AfterFunc(q.Context(), func() { t.journal.finish(call, 0) })()
-	if status = t.treat(q.Context(), r, call, b); status == 0 {
+	if status = t.applyBehaviour(q.Context(), r, call, b); status == 0 {
 		cut(w)
 		return
 	}
 	if b.RetryAfter != "" {
 		w.Header().Set("Retry-After", b.RetryAfter)
 	}
-	// Finished before the answer is written: whoever has it may look at the journal at once.
+	// Finished before the answer is written: its reader may look at the journal at once.
 	t.journal.finish(call, status)
 	if b.Drip > 0 {
-		drip(r.ctx, w, status, b.Drip)
+		writeSlowly(r.ctx, w, status, b.Drip)
 	} else {
 		answer(w, status, "application/json", map[string]string{"version": t.Version()})
 	}
-	_ = http.NewResponseController(w).Flush() // a caller that left is nobody to report an error to
-	t.journal.tell(Replied, q.RemoteAddr)
+	_ = http.NewResponseController(w).Flush() // a caller that left needs no error
+	t.journal.notify(Replied, q.RemoteAddr)
 }
 
-// behindProxy works on the call for as long as it takes, and answers when that is done, or as an impatient proxy does.
+// behindProxy works on the call for as long as it takes, and answers when that is done, or after the proxy's timeout with a 504.
 func (t *Target) behindProxy(r *run, w http.ResponseWriter, q *http.Request, call *Call, b Behaviour) {
 	if !t.enter(r) {
 		t.journal.finish(call, 0)
@@ -109,12 +109,12 @@ func (t *Target) behindProxy(r *run, w http.ResponseWriter, q *http.Request, cal
 	done := make(chan int, 1)
 	go func() {
 		defer r.work.Done()
-		status := t.treat(r.ctx, r, call, b)
+		status := t.applyBehaviour(r.ctx, r, call, b)
 		t.journal.finish(call, status)
 		done <- status
 	}()
-	patience := time.NewTimer(b.Proxy)
-	defer patience.Stop()
+	timeout := time.NewTimer(b.Proxy)
+	defer timeout.Stop()
 	select {
 	case status := <-done:
 		if status == 0 {
@@ -122,17 +122,17 @@ func (t *Target) behindProxy(r *run, w http.ResponseWriter, q *http.Request, cal
 			return
 		}
 		answer(w, status, "application/json", map[string]string{"version": t.Version()})
-	case <-patience.C:
+	case <-timeout.C:
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusGatewayTimeout)
-		_, _ = io.WriteString(w, "<html><body><h1>504 Gateway Time-out</h1></body></html>") // a caller that left is nobody to report an error to
+		_, _ = io.WriteString(w, "<html><body><h1>504 Gateway Time-out</h1></body></html>") // a caller that left needs no error
 	}
 	_ = http.NewResponseController(w).Flush() // the same
-	t.journal.tell(Replied, q.RemoteAddr)
+	t.journal.notify(Replied, q.RemoteAddr)
 }
 
-// treat does to the call what the behaviour says, and gives the status to answer: 0 cuts the connection.
-func (t *Target) treat(caller context.Context, r *run, call *Call, b Behaviour) int {
+// applyBehaviour treats the call as the behaviour says, and returns the status to answer: 0 cuts the connection.
+func (t *Target) applyBehaviour(caller context.Context, r *run, call *Call, b Behaviour) int {
 	stale := t.stale(call) && b.Fenced
 	switch {
 	case stale:
@@ -235,15 +235,15 @@ func number(s string) int64 {
 	return n
 }
 
-// answer writes JSON. A caller that left is nobody to report an error to.
+// answer writes JSON. A caller that left needs no error.
 func answer(w http.ResponseWriter, status int, contentType string, body map[string]string) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// drip answers with a body that comes byte by byte.
-func drip(ctx context.Context, w http.ResponseWriter, status int, pause time.Duration) {
+// writeSlowly answers with a body that comes byte by byte.
+func writeSlowly(ctx context.Context, w http.ResponseWriter, status int, pause time.Duration) {
 	const body = `{"slow":true}`
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))

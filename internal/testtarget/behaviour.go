@@ -1,4 +1,4 @@
-package fleet
+package testtarget
 
 import "time"
 
@@ -12,12 +12,12 @@ const (
 	ResetAfter  Reset = "after"
 )
 
-// Behaviour says how a target takes deploy calls and how it feels. The zero value is a good target: it applies every
+// Behaviour is how a target answers deploy calls and health requests. The zero value is a good target: it applies every
 // call at once, answers 200, and is healthy.
 type Behaviour struct {
 	// Status is the code answered, 0 for 200. A code from 300 on is answered without applying the call.
 	Status int
-	// OnVersion, when it is not empty, has only calls with that version treated so, and others as by a good target.
+	// OnVersion, when it is not empty, limits the behaviour to calls with that version; others are answered by a good target.
 	OnVersion string
 	// FailLate applies a call before it answers with an error code.
 	FailLate bool
@@ -32,7 +32,7 @@ type Behaviour struct {
 	// Reset cuts the connection.
 	Reset Reset
 	// Proxy, when it is not 0, is how long a proxy before the target waits: after it the caller gets a 504 with a page of the
-	// proxy, and the work goes on. The journal shows the call as the target saw it: open until its work is done.
+	// proxy, and the work continues. The journal shows the call as the target saw it: open until its work is done.
 	Proxy time.Duration
 	// Accept answers 202 at once and applies the call after Delay.
 	Accept bool
@@ -51,16 +51,16 @@ type Behaviour struct {
 	Warn bool
 }
 
-// Behave changes how the target behaves from now on; calls that it works on already are not affected. The function gets
+// SetBehaviour changes how the target behaves from now on; calls that it works on already are not affected. The function gets
 // the present behaviour and must not call the target.
-func (t *Target) Behave(change func(*Behaviour)) {
+func (t *Target) SetBehaviour(change func(*Behaviour)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	change(&t.behaviour)
 }
 
-// Next has the following deploy calls treated in these ways, one each in order, before the standing behaviour is back.
-// The parts about health count only in Behave.
+// Next sets the behaviour of the following deploy calls, one each in order, before the standing behaviour is back.
+// The parts about health count only in SetBehaviour.
 func (t *Target) Next(calls ...Behaviour) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -74,7 +74,7 @@ func (t *Target) Forget() {
 	t.script = nil
 }
 
-// next is how the call that just came is treated.
+// next takes the behaviour for the call that just came.
 func (t *Target) next() Behaviour {
 	t.mu.Lock()
 	defer t.mu.Unlock()

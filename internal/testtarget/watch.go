@@ -1,4 +1,4 @@
-package fleet
+package testtarget
 
 import "sync/atomic"
 
@@ -11,13 +11,13 @@ const (
 	Replied
 )
 
-// watcher is told of calls; the zero value tells nobody.
+// watcher is notified of calls; the zero value notifies nothing.
 type watcher struct {
 	watch atomic.Pointer[func(moment Moment, from string)]
 }
 
-// Watch has every call of the fleet told at its moments, with the address of the connection that it came on. The call goes
-// on when watch returns. There is one watcher; nil ends it.
+// Watch calls watch at each moment of every call of the fleet, with the address of the connection that it came on. The call
+// continues when watch returns. There is one watcher; nil ends it.
 func (f *Fleet) Watch(watch func(moment Moment, from string)) {
 	if watch == nil {
 		f.journal.watch.Store(nil)
@@ -26,7 +26,7 @@ func (f *Fleet) Watch(watch func(moment Moment, from string)) {
 	f.journal.watch.Store(&watch)
 }
 
-func (w *watcher) tell(moment Moment, from string) {
+func (w *watcher) notify(moment Moment, from string) {
 	if watch := w.watch.Load(); watch != nil {
 		(*watch)(moment, from)
 	}

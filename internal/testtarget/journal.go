@@ -1,4 +1,4 @@
-package fleet
+package testtarget
 
 import (
 	"slices"
@@ -37,7 +37,7 @@ type journal struct {
 	open, most map[string]int
 }
 
-// receive writes a new call down.
+// receive records a new call.
 func (j *journal) receive(c *Call) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
