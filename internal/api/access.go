@@ -10,12 +10,13 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
 // Authenticator knows who asks, and gives out tokens.
 type Authenticator interface {
-	// Authenticate says who asks. CodeUnauthenticated without a good credential, CodeTooMany when that one asks too often,
+	// Authenticate says who asks. CodeUnauthenticated without a good credential, CodeRateLimited when that one asks too often,
 	// CodeUnavailable when nobody can tell now.
 	Authenticate(r *http.Request) (rollout.Principal, error)
 	// Issue gives out a token that lives as long as said, 0 for ever. The secret is its only copy.
@@ -187,7 +188,7 @@ func (s *server) admitTo(ctx context.Context, who *rollout.Principal, needed rol
 	if err == nil {
 		err = refused(who, needed, d.Service, d.Environment)
 	}
-	if rollout.ErrorCode(err) == rollout.CodeNotFound {
+	if problem.CodeOf(err) == problem.CodeNotFound {
 		return notFound("there is no such deployment")
 	}
 	return err
@@ -200,8 +201,8 @@ func mayStill(ctx context.Context) bool {
 	if !ok {
 		return false
 	}
-	switch rollout.ErrorCode(again()) {
-	case rollout.CodeUnauthenticated, rollout.CodeForbidden, rollout.CodeNotFound:
+	switch problem.CodeOf(again()) {
+	case problem.CodeUnauthenticated, problem.CodeForbidden, problem.CodeNotFound:
 		return false
 	default:
 		return true
@@ -232,7 +233,7 @@ func lacks(who *rollout.Principal, needed rollout.Permission) error {
 }
 
 func forbidden(detail string) error {
-	return &rollout.Error{Code: rollout.CodeForbidden, Message: detail}
+	return &problem.Error{Code: problem.CodeForbidden, Message: detail}
 }
 
 // asker is who asks; nobody, who may do nothing, until authorized has found out.

@@ -19,7 +19,7 @@ import (
 )
 
 // Store is the memory that the API asks and writes to. Its errors carry rollout codes: CodeNotFound, CodeConflict,
-// CodeStale, CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never gave out), CodeUnavailable.
+// CodeStale, CodeKeyReused, CodeInProgress, CodeInvalid (a cursor that it never gave out), CodeUnavailable.
 type Store interface {
 	// Replay answers a key that was used before for the same request; false when it is new.
 	Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error)

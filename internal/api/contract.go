@@ -15,12 +15,12 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/problem"
+
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/go-chi/chi/v5"
-
-	"rollcall/internal/rollout"
 )
 
 const (
@@ -134,7 +134,7 @@ func parameterPointer(name string) string {
 // misspelt filter would otherwise select everything.
 func checkParameters(ctx context.Context, in *openapi3filter.RequestValidationInput) error {
 	known := map[string]bool{}
-	var problems []rollout.Problem
+	var problems []problem.FieldError
 	for _, p := range parametersOf(in.Route) {
 		if p.In == openapi3.ParameterInQuery {
 			known[p.Name] = true
@@ -148,21 +148,21 @@ func checkParameters(ctx context.Context, in *openapi3filter.RequestValidationIn
 			if in.Request.Method != http.MethodPut {
 				return notFound("there is no such " + p.Name)
 			}
-			problems = append(problems, rollout.Problem{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
+			problems = append(problems, problem.FieldError{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
 		case openapi3.ParameterInHeader:
 			return malformed("the header " + p.Name + " is not valid: " + parameterDetail(p, err))
 		default:
-			problems = append(problems, rollout.Problem{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
+			problems = append(problems, problem.FieldError{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
 		}
 	}
 	for name := range in.QueryParams {
 		if !known[name] {
-			problems = append(problems, rollout.Problem{
+			problems = append(problems, problem.FieldError{
 				Pointer: parameterPointer(name), Detail: "is not a parameter of this call",
 			})
 		}
 	}
-	return rollout.Invalid(problems)
+	return problem.Invalid(problems)
 }
 
 func parametersOf(route *routers.Route) []*openapi3.Parameter {
@@ -232,7 +232,7 @@ type received struct {
 
 func bodyError(err error) error {
 	if problems := schemaProblems(err); len(problems) > 0 {
-		return rollout.Invalid(problems)
+		return problem.Invalid(problems)
 	}
 	return fmt.Errorf("compare a body with its schema: %w", err)
 }

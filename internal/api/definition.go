@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -19,7 +20,7 @@ type definition struct {
 // definition reads what is registered of a service in an environment.
 func (s *server) definition(ctx context.Context, service, environment string) (*definition, error) {
 	stored, err := s.store.Definition(ctx, service, environment)
-	if rollout.ErrorCode(err) == rollout.CodeNotFound {
+	if problem.CodeOf(err) == problem.CodeNotFound {
 		return nil, nil //nolint:nilnil // no definition is an ordinary answer
 	}
 	if err != nil {
@@ -57,8 +58,8 @@ func given[T any](first, second *T) *T {
 
 // blame says of each problem that the body itself does not have that it comes from the definition.
 func blame(err error, body *gen.DeploymentRequest) error {
-	e, ok := errors.AsType[*rollout.Error](err)
-	if !ok || e.Code != rollout.CodeInvalid {
+	e, ok := errors.AsType[*problem.Error](err)
+	if !ok || e.Code != problem.CodeInvalid {
 		return err
 	}
 	inline := map[string]bool{
@@ -68,13 +69,13 @@ func blame(err error, body *gen.DeploymentRequest) error {
 		"labels": body.Labels != nil,
 	}
 	blamed := *e
-	blamed.Problems = nil
-	for _, p := range e.Problems {
+	blamed.Fields = nil
+	for _, p := range e.Fields {
 		field, _, _ := strings.Cut(strings.TrimPrefix(p.Pointer, "/"), "/")
 		if own, known := inline[field]; known && !own {
 			p.Detail += " (in the definition)"
 		}
-		blamed.Problems = append(blamed.Problems, p)
+		blamed.Fields = append(blamed.Fields, p)
 	}
 	return &blamed
 }

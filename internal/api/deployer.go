@@ -40,7 +40,7 @@ func (d *Deployer) Check(ctx context.Context, body []byte) (rollout.NewDeploymen
 }
 
 // Deploy stores the deployment that a source asks for in the body, unless it was stored under that name of the source
-// before: it then answers with that one, however long ago that was. A claim that is no longer held is CodeLost.
+// before: it then answers with that one, however long ago that was. A claim that is no longer held is CodeOwnershipLost.
 func (d *Deployer) Deploy(
 	ctx context.Context, body []byte, source *rollout.Source, claim rollout.SourceClaim, name string,
 ) (rollout.Created, error) {

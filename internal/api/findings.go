@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -14,17 +15,17 @@ const maxDuration = 30 * 24 * time.Hour
 
 // findings collects what is wrong with a request that its schema has accepted.
 type findings struct {
-	problems []rollout.Problem
+	problems []problem.FieldError
 }
 
 func (f *findings) add(pointer, format string, args ...any) {
 	if len(f.problems) < maxProblems {
-		f.problems = append(f.problems, rollout.Problem{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+		f.problems = append(f.problems, problem.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
 }
 
 // err is nil when nothing was found.
-func (f *findings) err() error { return rollout.Invalid(f.problems) }
+func (f *findings) err() error { return problem.Invalid(f.problems) }
 
 // version refuses what no target would tell of itself: most likely a script has quoted too much, or not enough.
 func (f *findings) version(given, pointer string) {

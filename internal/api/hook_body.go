@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // Bounds of push notifications: GitHub sends up to 25 MB, and anybody may send something to the same path.
@@ -46,7 +46,7 @@ func (c *contract) readHook(w http.ResponseWriter, r *http.Request) (*http.Reque
 	return r, nil
 }
 
-// enterLargeHook waits until there is room for one more; CodeTooMany when there is none for long.
+// enterLargeHook waits until there is room for one more; CodeRateLimited when there is none for long.
 func (c *contract) enterLargeHook(ctx context.Context) error {
 	limit := time.NewTimer(hookWait)
 	defer limit.Stop()
@@ -56,6 +56,6 @@ func (c *contract) enterLargeHook(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err() //nolint:wrapcheck // the caller is gone
 	case <-limit.C:
-		return &rollout.Error{Code: rollout.CodeTooMany, Message: "too many large notifications at once", RetryAfter: hookWait}
+		return &problem.Error{Code: problem.CodeRateLimited, Message: "too many large notifications at once", RetryAfter: hookWait}
 	}
 }

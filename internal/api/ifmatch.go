@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -35,8 +36,8 @@ func (r revisionDemand) met(d *rollout.Deployment) error {
 	if r.tags == nil || slices.Contains(r.tags, etag(d.Revision)) {
 		return nil
 	}
-	return &rollout.Error{
-		Code: rollout.CodeStale, ID: d.ID,
+	return &problem.Error{
+		Code: problem.CodeStale, ID: d.ID,
 		Message: fmt.Sprintf("deployment %s is at revision %d, which If-Match does not name", d.ID, d.Revision),
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // mostLasting bounds the streams and waits that one principal has at one server: a bound on how often somebody asks does not
@@ -41,13 +41,13 @@ type lasting struct {
 	counts map[string]int
 }
 
-// enter counts one more, until leave is called; CodeTooMany when there are too many already.
+// enter counts one more, until leave is called; CodeRateLimited when there are too many already.
 func (l *lasting) enter(name string) (leave func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.counts[name] >= l.most {
-		return nil, &rollout.Error{
-			Code: rollout.CodeTooMany, RetryAfter: time.Second,
+		return nil, &problem.Error{
+			Code: problem.CodeRateLimited, RetryAfter: time.Second,
 			Message: fmt.Sprintf("%s has %d streams and waits at this server, which is the most", name, l.most),
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rollcall/internal/api"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -125,7 +126,7 @@ func TestANotificationThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
 			t.Errorf("%s is answered with what it holds: %s", body, got.body)
 		}
 	}
-	if _, err := s.Notification(t.Context(), "main"); rollout.ErrorCode(err) != rollout.CodeNotFound {
+	if _, err := s.Notification(t.Context(), "main"); problem.CodeOf(err) != problem.CodeNotFound {
 		t.Errorf("what was refused has left a mark: %v", err)
 	}
 	putNotification(c, hook("")).want(t, http.StatusCreated)

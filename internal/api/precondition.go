@@ -4,7 +4,7 @@ import (
 	"regexp"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // precondition is what a request demands of the present revision before it changes anything (RFC 9110, section 13.1).
@@ -30,10 +30,10 @@ func (p precondition) check() error {
 // met is a CodeStale error unless the revision is as demanded; 0 means that there is nothing yet.
 func (p precondition) met(revision int64) error {
 	if p.ifMatch != nil && !matchesStrongly(*p.ifMatch, revision) {
-		return &rollout.Error{Code: rollout.CodeStale, Message: "the present revision is not one that If-Match names"}
+		return &problem.Error{Code: problem.CodeStale, Message: "the present revision is not one that If-Match names"}
 	}
 	if p.ifNoneMatch != nil && revision != 0 && matches(*p.ifNoneMatch, etag(revision)) {
-		return &rollout.Error{Code: rollout.CodeStale, Message: "the present revision is one that If-None-Match excludes"}
+		return &problem.Error{Code: problem.CodeStale, Message: "the present revision is one that If-None-Match excludes"}
 	}
 	return nil
 }

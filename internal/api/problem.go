@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 const (
@@ -55,7 +55,7 @@ func tooLarge(limit int64) error {
 }
 
 func notFound(detail string) error {
-	return &rollout.Error{Code: rollout.CodeNotFound, Message: detail}
+	return &problem.Error{Code: problem.CodeNotFound, Message: detail}
 }
 
 func errNoRoute(*http.Request) error { return notFound("there is nothing at this path") }
@@ -68,7 +68,7 @@ func errMethod(r *http.Request, allowed []string) error {
 }
 
 func invalidAt(pointer, detail string) error {
-	return rollout.Invalid([]rollout.Problem{{Pointer: pointer, Detail: detail}})
+	return problem.Invalid([]problem.FieldError{{Pointer: pointer, Detail: detail}})
 }
 
 // problemOf is the one place where an error gets its status. What has no code is a fault whose details stay here.
@@ -79,11 +79,11 @@ func problemOf(err error) gen.Problem {
 	if p, ok := parameterProblem(err); ok {
 		return p
 	}
-	e, ok := errors.AsType[*rollout.Error](err)
+	e, ok := errors.AsType[*problem.Error](err)
 	if !ok {
-		e = &rollout.Error{Message: "the server's log tells more under this X-Request-Id"}
+		e = &problem.Error{Message: "the server's log tells more under this X-Request-Id"}
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			e = &rollout.Error{Code: rollout.CodeUnavailable, Message: "the database did not answer in time"}
+			e = &problem.Error{Code: problem.CodeUnavailable, Message: "the database did not answer in time"}
 		}
 	}
 	p := kindOf(e.Code)
@@ -91,31 +91,31 @@ func problemOf(err error) gen.Problem {
 	if e.ID != "" {
 		p.DeploymentID = &e.ID
 	}
-	if len(e.Problems) > 0 {
-		p.Errors = partsOf(e.Problems)
+	if len(e.Fields) > 0 {
+		p.Errors = partsOf(e.Fields)
 	}
 	return p
 }
 
 // kindOf maps a code to its status.
-func kindOf(code rollout.Code) gen.Problem {
+func kindOf(code problem.Code) gen.Problem {
 	type kind struct {
 		status      int
 		name, title string
 	}
-	k, known := map[rollout.Code]kind{
-		rollout.CodeInvalid:         {http.StatusUnprocessableEntity, "invalid", "The request is not valid"},
-		rollout.CodeNotFound:        {http.StatusNotFound, "not-found", "There is no such thing"},
-		rollout.CodeConflict:        {http.StatusConflict, "conflict", "Not possible in the present state"},
-		rollout.CodeLost:            {http.StatusConflict, "conflict", "Not possible in the present state"},
-		rollout.CodeInProgress:      {http.StatusConflict, "in-progress", "The same request is still being worked on"},
-		rollout.CodeMismatch:        {http.StatusUnprocessableEntity, "key-reused", "The Idempotency-Key was used for another request"},
-		rollout.CodeStale:           {http.StatusPreconditionFailed, "stale", "It is not as the request expects"},
-		rollout.CodeUnauthenticated: {http.StatusUnauthorized, "unauthenticated", "A credential is needed"},
-		rollout.CodeForbidden:       {http.StatusForbidden, "forbidden", "The caller may not do this"},
-		rollout.CodeTooMany:         {http.StatusTooManyRequests, "too-many", "Too much at once"},
-		rollout.CodeUnsigned:        {http.StatusUnauthorized, "unsigned", "The request is not signed as it must be"},
-		rollout.CodeUnavailable:     {http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now"},
+	k, known := map[problem.Code]kind{
+		problem.CodeInvalid:         {http.StatusUnprocessableEntity, "invalid", "The request is not valid"},
+		problem.CodeNotFound:        {http.StatusNotFound, "not-found", "There is no such thing"},
+		problem.CodeConflict:        {http.StatusConflict, "conflict", "Not possible in the present state"},
+		problem.CodeOwnershipLost:   {http.StatusConflict, "conflict", "Not possible in the present state"},
+		problem.CodeInProgress:      {http.StatusConflict, "in-progress", "The same request is still being worked on"},
+		problem.CodeKeyReused:       {http.StatusUnprocessableEntity, "key-reused", "The Idempotency-Key was used for another request"},
+		problem.CodeStale:           {http.StatusPreconditionFailed, "stale", "It is not as the request expects"},
+		problem.CodeUnauthenticated: {http.StatusUnauthorized, "unauthenticated", "A credential is needed"},
+		problem.CodeForbidden:       {http.StatusForbidden, "forbidden", "The caller may not do this"},
+		problem.CodeRateLimited:     {http.StatusTooManyRequests, "too-many", "Too much at once"},
+		problem.CodeBadSignature:    {http.StatusUnauthorized, "unsigned", "The request is not signed as it must be"},
+		problem.CodeUnavailable:     {http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now"},
 	}[code]
 	if !known {
 		k = kind{http.StatusInternalServerError, "failure", "The server has failed"}
@@ -147,7 +147,7 @@ func undecodable(err error) error {
 	return err
 }
 
-func partsOf(problems []rollout.Problem) *[]gen.ProblemPart {
+func partsOf(problems []problem.FieldError) *[]gen.ProblemPart {
 	parts := make([]gen.ProblemPart, 0, min(len(problems), maxProblems))
 	for _, p := range problems[:min(len(problems), maxProblems)] {
 		parts = append(parts, gen.ProblemPart{Pointer: p.Pointer, Detail: p.Detail})
@@ -191,7 +191,7 @@ func challenge(r *http.Request) string {
 
 // secondsUntil is how long a caller who had too much shall wait, rounded up.
 func secondsUntil(err error) int {
-	e, ok := errors.AsType[*rollout.Error](err)
+	e, ok := errors.AsType[*problem.Error](err)
 	if !ok || e.RetryAfter <= time.Second {
 		return retryAfter
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 func TestEveryKindOfErrorHasItsStatus(t *testing.T) {
@@ -20,15 +20,15 @@ func TestEveryKindOfErrorHasItsStatus(t *testing.T) {
 		err    error
 		status int
 	}{
-		{&rollout.Error{Code: rollout.CodeInvalid}, 422},
-		{&rollout.Error{Code: rollout.CodeNotFound}, 404},
-		{&rollout.Error{Code: rollout.CodeConflict}, 409},
-		{&rollout.Error{Code: rollout.CodeLost}, 409},
-		{&rollout.Error{Code: rollout.CodeInProgress}, 409},
-		{&rollout.Error{Code: rollout.CodeMismatch}, 422},
-		{&rollout.Error{Code: rollout.CodeStale}, 412},
-		{&rollout.Error{Code: rollout.CodeUnavailable}, 503},
-		{fmt.Errorf("wrapped: %w", &rollout.Error{Code: rollout.CodeConflict}), 409},
+		{&problem.Error{Code: problem.CodeInvalid}, 422},
+		{&problem.Error{Code: problem.CodeNotFound}, 404},
+		{&problem.Error{Code: problem.CodeConflict}, 409},
+		{&problem.Error{Code: problem.CodeOwnershipLost}, 409},
+		{&problem.Error{Code: problem.CodeInProgress}, 409},
+		{&problem.Error{Code: problem.CodeKeyReused}, 422},
+		{&problem.Error{Code: problem.CodeStale}, 412},
+		{&problem.Error{Code: problem.CodeUnavailable}, 503},
+		{fmt.Errorf("wrapped: %w", &problem.Error{Code: problem.CodeConflict}), 409},
 		{fmt.Errorf("read: %w", context.DeadlineExceeded), 503},
 		{errors.New("anything else"), 500},
 		{malformed("x"), 400},
@@ -51,7 +51,7 @@ func TestEveryKindOfErrorHasItsStatus(t *testing.T) {
 		if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
 			t.Errorf("%v: content type %q", c.err, got)
 		}
-		if asked := w.Header().Get("Retry-After") != ""; asked != (c.status == 503 || rollout.ErrorCode(c.err) == rollout.CodeInProgress) {
+		if asked := w.Header().Get("Retry-After") != ""; asked != (c.status == 503 || problem.CodeOf(c.err) == problem.CodeInProgress) {
 			t.Errorf("%v: Retry-After is there: %v", c.err, asked)
 		}
 	}
@@ -63,7 +63,7 @@ func TestAFaultKeepsItsDetailsToTheLog(t *testing.T) {
 	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
 	for _, err := range []error{
 		errors.New("password=hunter2"),
-		&rollout.Error{Code: rollout.CodeUnavailable, Message: "away", Err: errors.New("password=hunter2")},
+		&problem.Error{Code: problem.CodeUnavailable, Message: "away", Err: errors.New("password=hunter2")},
 	} {
 		w := httptest.NewRecorder()
 		s.fail(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), err)
@@ -78,7 +78,7 @@ func TestAFaultKeepsItsDetailsToTheLog(t *testing.T) {
 
 func TestAConflictNamesWhatStandsInTheWay(t *testing.T) {
 	t.Parallel()
-	p := problemOf(&rollout.Error{Code: rollout.CodeConflict, Message: "busy", ID: "other"})
+	p := problemOf(&problem.Error{Code: problem.CodeConflict, Message: "busy", ID: "other"})
 	if p.DeploymentID == nil || *p.DeploymentID != "other" || p.Detail != "busy" {
 		t.Errorf("%+v", p)
 	}

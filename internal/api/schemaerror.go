@@ -6,23 +6,23 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/getkin/kin-openapi/openapi3"
+	"rollcall/internal/problem"
 
-	"rollcall/internal/rollout"
+	"github.com/getkin/kin-openapi/openapi3"
 )
 
 // ruleExtension says in openapi.yaml, for people, what a pattern demands.
 const ruleExtension = "x-rule"
 
 // schemaProblems turns what a schema disliked into pointers and sentences, in the order of the pointers.
-func schemaProblems(err error) []rollout.Problem {
-	var problems []rollout.Problem
+func schemaProblems(err error) []problem.FieldError {
+	var problems []problem.FieldError
 	for _, e := range schemaErrors(err) {
 		if problems = append(problems, problemsOf(e)...); len(problems) > maxProblems*maxProblems {
 			break
 		}
 	}
-	slices.SortStableFunc(problems, func(a, b rollout.Problem) int { return strings.Compare(a.Pointer, b.Pointer) })
+	slices.SortStableFunc(problems, func(a, b problem.FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
 	return slices.Compact(problems)
 }
 
@@ -40,7 +40,7 @@ func schemaErrors(err error) []*openapi3.SchemaError {
 	return nil
 }
 
-func problemsOf(e *openapi3.SchemaError) []rollout.Problem {
+func problemsOf(e *openapi3.SchemaError) []problem.FieldError {
 	var pointer strings.Builder
 	for _, step := range e.JSONPointer() {
 		pointer.WriteString("/" + escapePointer(step))
@@ -50,19 +50,19 @@ func problemsOf(e *openapi3.SchemaError) []rollout.Problem {
 			return problems
 		}
 	}
-	return []rollout.Problem{{Pointer: pointer.String(), Detail: detailOf(e)}}
+	return []problem.FieldError{{Pointer: pointer.String(), Detail: detailOf(e)}}
 }
 
 // unknownFields names all fields that the object must not have; kin-openapi only points at the object.
-func unknownFields(pointer string, e *openapi3.SchemaError) []rollout.Problem {
+func unknownFields(pointer string, e *openapi3.SchemaError) []problem.FieldError {
 	object, ok := e.Value.(map[string]any)
 	if !ok {
 		return nil
 	}
-	var problems []rollout.Problem
+	var problems []problem.FieldError
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if _, known := e.Schema.Properties[name]; !known && len(problems) < maxProblems {
-			problems = append(problems, rollout.Problem{
+			problems = append(problems, problem.FieldError{
 				Pointer: pointer + "/" + escapePointer(name), Detail: "is not a known field",
 			})
 		}

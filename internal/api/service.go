@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // GetHealth says that the process is alive, whatever else is wrong.
@@ -22,10 +22,10 @@ func (s *server) GetReady(ctx context.Context, _ gen.GetReadyRequestObject) (gen
 		return gen.GetReady200JSONResponse{Status: "ok"}, nil
 	}
 	message := "the server is not ready"
-	if e, ok := errors.AsType[*rollout.Error](err); ok {
+	if e, ok := errors.AsType[*problem.Error](err); ok {
 		message = e.Message
 	}
-	return nil, &rollout.Error{Code: rollout.CodeUnavailable, Message: message, Err: err}
+	return nil, &problem.Error{Code: problem.CodeUnavailable, Message: message, Err: err}
 }
 
 // GetIndex says what answers here and where to go.

@@ -13,7 +13,7 @@ type GitOps interface {
 	// Preview says what a sync would do now; CodeConflict when the remote cannot be read.
 	Preview(ctx context.Context, source string, ask rollout.SyncAsk) (rollout.PlannedSync, error)
 	// Hook takes a push notification, which a form carries in its field payload; false and why when that leads to no sync,
-	// CodeUnsigned when its signature is wrong.
+	// CodeBadSignature when its signature is wrong.
 	Hook(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error)
 }
 

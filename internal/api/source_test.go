@@ -10,6 +10,7 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/store"
@@ -48,7 +49,7 @@ type gitOps struct{}
 
 func (gitOps) Preview(_ context.Context, _ string, ask rollout.SyncAsk) (rollout.PlannedSync, error) {
 	if ask.Retry {
-		return rollout.PlannedSync{}, &rollout.Error{Code: rollout.CodeConflict, Message: "the source cannot be read"}
+		return rollout.PlannedSync{}, &problem.Error{Code: problem.CodeConflict, Message: "the source cannot be read"}
 	}
 	want := rollout.Want{Service: "checkout", Environment: "production", Version: "v2", Commit: rollout.Commit{SHA: "abc"}}
 	return rollout.PlannedSync{
@@ -62,7 +63,7 @@ func (gitOps) Hook(_ context.Context, _ string, header http.Header, body []byte,
 		return false, "", errors.New("a form is not told from JSON")
 	}
 	if s := header.Get("X-Hub-Signature-256"); s != "of "+string(body) && (s != "of a large body" || len(body) < 1<<20) {
-		return false, "", &rollout.Error{Code: rollout.CodeUnsigned, Message: "it is not signed"}
+		return false, "", &problem.Error{Code: problem.CodeBadSignature, Message: "it is not signed"}
 	}
 	return true, "", nil
 }

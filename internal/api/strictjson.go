@@ -11,7 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // Bounds of a JSON body. Those of lists and objects only keep its checks cheap; openapi.yaml has the real ones.
@@ -45,7 +45,7 @@ func checkJSON(body []byte) error {
 	if err := w.next(); err != nil {
 		return err
 	}
-	return rollout.Invalid(w.problems)
+	return problem.Invalid(w.problems)
 }
 
 func syntaxDetail(err error) string {
@@ -101,7 +101,7 @@ type jsonWalker struct {
 	dec *json.Decoder
 	// path leads to the present value, each step escaped for a JSON pointer.
 	path     []string
-	problems []rollout.Problem
+	problems []problem.FieldError
 }
 
 func (w *jsonWalker) pointer() string {
@@ -113,7 +113,7 @@ func (w *jsonWalker) pointer() string {
 
 func (w *jsonWalker) problem(detail string) {
 	if len(w.problems) < maxProblems {
-		w.problems = append(w.problems, rollout.Problem{Pointer: w.pointer(), Detail: detail})
+		w.problems = append(w.problems, problem.FieldError{Pointer: w.pointer(), Detail: detail})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -64,7 +65,7 @@ func (s *server) rollBackLatest(
 			return latest, true, nil
 		}
 		d, created, err = s.rollBack(ctx, latest.ID, revisionDemand{}, reason)
-		if e, ok := errors.AsType[*rollout.Error](err); !ok || e.ID == "" || e.ID == latest.ID {
+		if e, ok := errors.AsType[*problem.Error](err); !ok || e.ID == "" || e.ID == latest.ID {
 			return d, created, err
 		}
 	}
@@ -101,8 +102,8 @@ func (s *server) follower(
 	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
 		present, gone := stillDefined(ended, defined)
 		if len(gone) > 0 && len(present.Targets) == 0 {
-			return rollout.NewDeployment{}, &rollout.Error{
-				Code: rollout.CodeConflict, ID: ended.Deployment.ID, Message: "all targets of the deployment have left the definition",
+			return rollout.NewDeployment{}, &problem.Error{
+				Code: problem.CodeConflict, ID: ended.Deployment.ID, Message: "all targets of the deployment have left the definition",
 			}
 		}
 		n, err := build(&present)

@@ -13,7 +13,7 @@ const why = "a decision follows from the snapshot and the time that it is given 
 	"schedule, and any replica comes to the same one"
 
 // pure are the packages without clock, chance and outside world.
-func pure() []string { return []string{"internal/strategy", "internal/rollout"} }
+func pure() []string { return []string{"internal/strategy", "internal/rollout", "internal/problem"} }
 
 // impure are the packages (with all below them) that bring the outside world in.
 func impure() []string {

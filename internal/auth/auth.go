@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -64,7 +65,7 @@ func New(c Config) *Authenticator {
 	return a
 }
 
-// Authenticate says who makes a request. CodeUnauthenticated when it has no good credential, CodeTooMany when that one
+// Authenticate says who makes a request. CodeUnauthenticated when it has no good credential, CodeRateLimited when that one
 // asks too often, CodeUnavailable when the database or the issuer cannot be asked now.
 func (a *Authenticator) Authenticate(r *http.Request) (rollout.Principal, error) {
 	if a.open {
@@ -101,7 +102,7 @@ func (a *Authenticator) identify(ctx context.Context, credential string) (rollou
 // what is found is compared in constant time all the same.
 func (a *Authenticator) holder(ctx context.Context, hash rollout.TokenHash) (rollout.Principal, error) {
 	t, kept, err := a.store.TokenOf(ctx, hash)
-	if rollout.ErrorCode(err) == rollout.CodeNotFound || err == nil && !hash.Equal(kept) {
+	if problem.CodeOf(err) == problem.CodeNotFound || err == nil && !hash.Equal(kept) {
 		return rollout.Principal{}, unauthenticated("the token is not known, was revoked or has expired")
 	}
 	if err != nil {
@@ -139,5 +140,5 @@ func bearer(h http.Header) (string, error) {
 const maxCredential = 16 << 10
 
 func unauthenticated(why string) error {
-	return &rollout.Error{Code: rollout.CodeUnauthenticated, Message: why}
+	return &problem.Error{Code: problem.CodeUnauthenticated, Message: why}
 }

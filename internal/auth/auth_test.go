@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/internal/auth"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -42,7 +43,7 @@ func TestATokenIsItsHoldersAndNoOther(t *testing.T) {
 		operators[1:], operators + " ", token.ID, "a.b.c", strings.Repeat("x", 20<<10),
 	} {
 		_, err := ask(t, a, wrong)
-		refused(t, err, rollout.CodeUnauthenticated)
+		refused(t, err, problem.CodeUnauthenticated)
 	}
 	for _, headers := range [][]string{
 		nil,
@@ -52,7 +53,7 @@ func TestATokenIsItsHoldersAndNoOther(t *testing.T) {
 		{"Authorization", "Bearer " + secret, "Authorization", "Bearer " + secret},
 	} {
 		_, err := a.Authenticate(request(t, headers...))
-		refused(t, err, rollout.CodeUnauthenticated)
+		refused(t, err, problem.CodeUnauthenticated)
 	}
 }
 
@@ -61,7 +62,7 @@ func TestAServerWithoutAnAdminTokenTakesNoneAsOne(t *testing.T) {
 	a := auth.New(auth.Config{Store: opened(t)})
 	for _, guess := range []string{"", " ", "admin", "***"} {
 		_, err := ask(t, a, guess)
-		refused(t, err, rollout.CodeUnauthenticated)
+		refused(t, err, problem.CodeUnauthenticated)
 	}
 }
 
@@ -104,7 +105,7 @@ func TestAnExpiredTokenIsNoToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := ask(t, a, secret)
-	refused(t, err, rollout.CodeUnauthenticated)
+	refused(t, err, problem.CodeUnauthenticated)
 }
 
 // counted is the real store that counts how often a use is written down.
@@ -140,7 +141,7 @@ func TestWithoutTheDatabaseNobodyKnowsWhoAsks(t *testing.T) {
 	_, secret := issue(t, a, "ci", 0)
 	s.Close()
 	_, err := ask(t, a, secret)
-	refused(t, err, rollout.CodeUnavailable)
+	refused(t, err, problem.CodeUnavailable)
 	if _, err := ask(t, a, operators); err != nil {
 		t.Errorf("the operator's own token needs no database: %v", err)
 	}
@@ -179,7 +180,7 @@ func TestAnOpenServerTakesNothingFromOtherSitesPages(t *testing.T) {
 		for i := 0; i+1 < len(c.headers); i += 2 {
 			r.Header.Set(c.headers[i], c.headers[i+1])
 		}
-		if _, err := a.Authenticate(r); (err == nil) != c.fine || err != nil && rollout.ErrorCode(err) != rollout.CodeForbidden {
+		if _, err := a.Authenticate(r); (err == nil) != c.fine || err != nil && problem.CodeOf(err) != problem.CodeForbidden {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"rollcall/internal/auth"
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -40,9 +41,9 @@ func ask(t *testing.T, a *auth.Authenticator, token string) (rollout.Principal, 
 	return a.Authenticate(request(t, "Authorization", "Bearer "+token))
 }
 
-func refused(t *testing.T, err error, code rollout.Code) {
+func refused(t *testing.T, err error, code problem.Code) {
 	t.Helper()
-	if rollout.ErrorCode(err) != code {
+	if problem.CodeOf(err) != code {
 		t.Errorf("%v is not %s", err, code)
 	}
 }

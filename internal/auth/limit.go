@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // maxRemembered bounds the principals that a limiter keeps in mind.
@@ -26,7 +26,7 @@ func newLimiter(rate int) *limiter {
 	return &limiter{every: time.Second / time.Duration(rate), burst: 2 * time.Second, until: map[string]time.Time{}}
 }
 
-// spend counts one request of a principal; CodeTooMany with the time after which there is room for one again.
+// spend counts one request of a principal; CodeRateLimited with the time after which there is room for one again.
 func (l *limiter) spend(name string, now time.Time) error {
 	if l.every == 0 {
 		return nil
@@ -35,7 +35,7 @@ func (l *limiter) spend(name string, now time.Time) error {
 	defer l.mu.Unlock()
 	until, wait := spent(l.until[name], now, l.every, l.burst)
 	if wait > 0 {
-		return &rollout.Error{Code: rollout.CodeTooMany, Message: name + " asks too often", RetryAfter: wait}
+		return &problem.Error{Code: problem.CodeRateLimited, Message: name + " asks too often", RetryAfter: wait}
 	}
 	if _, known := l.until[name]; !known && len(l.until) >= maxRemembered {
 		l.forget(now)

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
+	"rollcall/internal/problem"
 
-	"rollcall/internal/rollout"
+	"pgregory.net/rapid"
 )
 
 func TestNobodyGetsMoreThanTheRateAndWhatMayComeAtOnce(t *testing.T) {
@@ -25,8 +25,8 @@ func TestNobodyGetsMoreThanTheRateAndWhatMayComeAtOnce(t *testing.T) {
 				let++
 				continue
 			}
-			e, ok := errors.AsType[*rollout.Error](err)
-			if !ok || e.Code != rollout.CodeTooMany || e.RetryAfter <= 0 || e.RetryAfter > time.Second/time.Duration(rate) {
+			e, ok := errors.AsType[*problem.Error](err)
+			if !ok || e.Code != problem.CodeRateLimited || e.RetryAfter <= 0 || e.RetryAfter > time.Second/time.Duration(rate) {
 				t.Fatalf("%+v", err)
 			}
 			if l.spend("ann", now.Add(e.RetryAfter)) != nil {

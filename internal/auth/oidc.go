@@ -14,6 +14,7 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/sync/singleflight"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -51,8 +52,8 @@ func (p *provider) principal(ctx context.Context, token string) (rollout.Princip
 		if failure := p.calls.failure(); failure != nil {
 			return rollout.Principal{}, p.away(failure)
 		}
-		return rollout.Principal{}, &rollout.Error{
-			Code: rollout.CodeUnauthenticated, Message: "the token of " + p.Name + " is not good: " + publicReason(err), Err: err,
+		return rollout.Principal{}, &problem.Error{
+			Code: problem.CodeUnauthenticated, Message: "the token of " + p.Name + " is not good: " + publicReason(err), Err: err,
 		}
 	}
 	var claims map[string]any
@@ -107,8 +108,8 @@ func (p *provider) discover(ctx context.Context) error {
 }
 
 func (p *provider) away(err error) error {
-	return &rollout.Error{
-		Code: rollout.CodeUnavailable, Message: "the issuer " + p.Name + " cannot be asked for its keys",
+	return &problem.Error{
+		Code: problem.CodeUnavailable, Message: "the issuer " + p.Name + " cannot be asked for its keys",
 		Err: fmt.Errorf("ask %s for its keys: %w", p.Issuer, err),
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"rollcall/internal/auth"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -162,7 +163,7 @@ func TestTheFirstRuleThatFitsSaysWhatACIJobMayDo(t *testing.T) {
 	} {
 		who, err := ask(t, a, sign(t, i.keys[0], jose.RS256, "0", i.claims(c.changes)))
 		if c.role == "" {
-			refused(t, err, rollout.CodeUnauthenticated)
+			refused(t, err, problem.CodeUnauthenticated)
 			continue
 		}
 		if err != nil || who.Role != c.role || !strings.HasPrefix(who.Name, "oidc:github:repo:acme/checkout:") || who.ExpiresAt.IsZero() {
@@ -191,7 +192,7 @@ func TestATokenThatTheIssuerDidNotSignIsRefused(t *testing.T) {
 		"another issuer":    sign(t, i.keys[0], jose.RS256, "0", i.claims(map[string]any{"iss": "https://evil.example"})),
 		"no issuer":         sign(t, i.keys[0], jose.RS256, "0", i.claims(map[string]any{"iss": nil})),
 	} {
-		if who, err := ask(t, a, token); rollout.ErrorCode(err) != rollout.CodeUnauthenticated {
+		if who, err := ask(t, a, token); problem.CodeOf(err) != problem.CodeUnauthenticated {
 			t.Errorf("%s: %+v, %v", name, who, err)
 		}
 	}
@@ -207,9 +208,9 @@ func TestMadeUpTokensMakeNoFloodOfCallsToTheIssuer(t *testing.T) {
 	mallory := newKey(t)
 	for n := range 30 {
 		_, err := ask(t, a, sign(t, mallory, jose.RS256, fmt.Sprint("made-up-", n), i.claims(nil)))
-		refused(t, err, rollout.CodeUnauthenticated)
+		refused(t, err, problem.CodeUnauthenticated)
 		_, err = ask(t, a, sign(t, mallory, jose.RS256, "0", i.claims(map[string]any{"iss": "http://127.0.0.1:1"})))
-		refused(t, err, rollout.CodeUnauthenticated)
+		refused(t, err, problem.CodeUnauthenticated)
 	}
 	if n := i.asked.Load(); n != 1 {
 		t.Errorf("the keys were asked for %d times", n)
@@ -223,11 +224,11 @@ func TestAnIssuerThatIsAwayRefusesNobodyForGood(t *testing.T) {
 	i.away.Store(true)
 	token := sign(t, i.keys[0], jose.RS256, "0", i.claims(nil))
 	_, err := ask(t, a, token)
-	refused(t, err, rollout.CodeUnavailable)
+	refused(t, err, problem.CodeUnavailable)
 	i.away.Store(false)
 	deadline := time.Now().Add(20 * time.Second)
 	for _, err = ask(t, a, token); err != nil && time.Now().Before(deadline); _, err = ask(t, a, token) {
-		refused(t, err, rollout.CodeUnavailable)
+		refused(t, err, problem.CodeUnavailable)
 	}
 	if err != nil {
 		t.Errorf("it is back, and still %v", err)
@@ -253,7 +254,7 @@ func TestWhoHangsUpKeepsNoIssuerFromOthers(t *testing.T) {
 		runtime.Gosched()
 	}
 	hangUp()
-	refused(t, <-answers, rollout.CodeUnavailable) // at once, though the issuer has not answered
+	refused(t, <-answers, problem.CodeUnavailable) // at once, though the issuer has not answered
 	close(i.hold)
 	if err := <-answers; err != nil {
 		t.Errorf("who waited with it: %v", err)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -12,13 +13,13 @@ import (
 // its origin, or by its host name, which such a page can make point here.
 func anyone(r *http.Request) (rollout.Principal, error) {
 	if !loopbackHost(r.Host) {
-		return rollout.Principal{}, &rollout.Error{
-			Code: rollout.CodeForbidden, Message: "this server wants no credential and so answers only as localhost, not as " + r.Host,
+		return rollout.Principal{}, &problem.Error{
+			Code: problem.CodeForbidden, Message: "this server wants no credential and so answers only as localhost, not as " + r.Host,
 		}
 	}
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		return rollout.Principal{}, &rollout.Error{
-			Code: rollout.CodeForbidden, Message: "this server wants no credential and so takes nothing from other sites' pages", Err: err,
+		return rollout.Principal{}, &problem.Error{
+			Code: problem.CodeForbidden, Message: "this server wants no credential and so takes nothing from other sites' pages", Err: err,
 		}
 	}
 	return rollout.Principal{Name: "anonymous", Role: rollout.RoleAdmin, Scopes: rollout.Everywhere(), Anyone: true}, nil

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storetest"
 )
@@ -65,7 +66,7 @@ func (m *memory) update(id string, change func(d *rollout.Deployment)) {
 		change(d)
 		return []rollout.Event{{Type: "changed", Actor: "ann"}}, nil
 	})
-	if err != nil && rollout.ErrorCode(err) != rollout.CodeConflict { // it has ended meanwhile
+	if err != nil && problem.CodeOf(err) != problem.CodeConflict { // it has ended meanwhile
 		panic(err)
 	}
 }
@@ -86,7 +87,7 @@ func (m *memory) row(id string) (*row, error) {
 	if r, ok := m.rows[id]; ok {
 		return r, nil
 	}
-	return nil, &rollout.Error{Code: rollout.CodeNotFound, ID: id, Message: "there is no deployment " + id}
+	return nil, &problem.Error{Code: problem.CodeNotFound, ID: id, Message: "there is no deployment " + id}
 }
 
 func (m *memory) Create(_ context.Context, n rollout.NewDeployment) (rollout.Created, error) {
@@ -103,7 +104,7 @@ func (m *memory) Create(_ context.Context, n rollout.NewDeployment) (rollout.Cre
 		o := &other.snap.Deployment
 		switch {
 		case d.Spec.OnConflict == rollout.OnConflictReject:
-			return rollout.Created{}, &rollout.Error{Code: rollout.CodeConflict, ID: o.ID, Message: "another has not ended"}
+			return rollout.Created{}, &problem.Error{Code: problem.CodeConflict, ID: o.ID, Message: "another has not ended"}
 		case o.Active():
 			d.Reason = "waiting for deployment " + o.ID + " to end"
 			events = append(events, rollout.Event{Type: rollout.EventQueued, Message: d.Reason})
@@ -193,7 +194,7 @@ func (m *memory) Update(
 	}
 	now, stored := clock(), r.snap.Deployment
 	if ifRevision != 0 && ifRevision != stored.Revision {
-		return rollout.Deployment{}, &rollout.Error{Code: rollout.CodeStale, ID: id, Message: "it is at another revision"}
+		return rollout.Deployment{}, &problem.Error{Code: problem.CodeStale, ID: id, Message: "it is at another revision"}
 	}
 	d := stored
 	events, err := change(&d, now)
@@ -201,7 +202,7 @@ func (m *memory) Update(
 		return stored, err
 	}
 	if stored.State.Terminal() {
-		return stored, &rollout.Error{Code: rollout.CodeConflict, ID: id, Message: "it has ended"}
+		return stored, &problem.Error{Code: problem.CodeConflict, ID: id, Message: "it has ended"}
 	}
 	d.Revision++
 	d.OperatorRevision++
@@ -372,11 +373,11 @@ func (m *memory) fenced(stored, believed *rollout.Deployment) (landed bool, err 
 		return true, nil
 	case stored.Epoch != believed.Epoch, stored.Owner != believed.Owner, stored.Owner == "",
 		stored.Saves != believed.Saves, stored.State.Terminal():
-		return false, &rollout.Error{Code: rollout.CodeLost, ID: stored.ID, Message: "it has a new owner"}
+		return false, &problem.Error{Code: problem.CodeOwnershipLost, ID: stored.ID, Message: "it has a new owner"}
 	case stored.OperatorRevision != believed.OperatorRevision:
-		return false, &rollout.Error{Code: rollout.CodeStale, ID: stored.ID, Message: "a person changed it meanwhile"}
+		return false, &problem.Error{Code: problem.CodeStale, ID: stored.ID, Message: "a person changed it meanwhile"}
 	case believed.Active() && m.active(stored):
-		return false, &rollout.Error{Code: rollout.CodeConflict, ID: stored.ID, Message: "another one is active"}
+		return false, &problem.Error{Code: problem.CodeConflict, ID: stored.ID, Message: "another one is active"}
 	default:
 		return false, nil
 	}

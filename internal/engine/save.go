@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -42,7 +43,7 @@ func (s *session) save(dr *draft, release bool) error {
 
 // refused deals with a save that the database did not take.
 func (s *session) refused(err error, dr *draft) error {
-	if rollout.ErrorCode(err) != rollout.CodeConflict || dr.deployment.Active() {
+	if problem.CodeOf(err) != problem.CodeConflict || dr.deployment.Active() {
 		return err
 	}
 	// Another deployment of the pair began first: this one waits for its turn as if it had never been claimed.
@@ -66,7 +67,7 @@ func (s *session) saveUntilSure(sv rollout.Save) (rollout.Saved, error) {
 			return saved, err
 		}
 		level := slog.LevelWarn
-		if rollout.ErrorCode(err) != rollout.CodeUnavailable && s.ctx.Err() == nil {
+		if problem.CodeOf(err) != problem.CodeUnavailable && s.ctx.Err() == nil {
 			level = slog.LevelError // the database answers and does not take it: trying again may not help
 		}
 		s.log.Log(s.ctx, level, "a save has not landed; trying again", "error", err)
@@ -79,8 +80,8 @@ func (s *session) saveUntilSure(sv rollout.Save) (rollout.Saved, error) {
 
 // answered reports whether the database has said no, rather than nothing.
 func answered(err error) bool {
-	code := rollout.ErrorCode(err)
-	return code == rollout.CodeLost || code == rollout.CodeStale || code == rollout.CodeConflict || code == rollout.CodeNotFound
+	code := problem.CodeOf(err)
+	return code == problem.CodeOwnershipLost || code == problem.CodeStale || code == problem.CodeConflict || code == problem.CodeNotFound
 }
 
 // reload reads the deployment's row again, because an operator has changed it.
@@ -103,10 +104,10 @@ func (s *session) reload() error {
 func (s *session) refresh(fresh rollout.Deployment) error {
 	d := &s.snap.Deployment
 	if fresh.Owner != d.Owner || fresh.Epoch != d.Epoch {
-		return &rollout.Error{Code: rollout.CodeLost, Message: "the deployment has a new owner"}
+		return &problem.Error{Code: problem.CodeOwnershipLost, Message: "the deployment has a new owner"}
 	}
 	if fresh.Saves != d.Saves {
-		return &rollout.Error{Code: rollout.CodeLost, Message: "the database has lost what was saved: what is stored counts"}
+		return &problem.Error{Code: problem.CodeOwnershipLost, Message: "the database has lost what was saved: what is stored counts"}
 	}
 	fresh.DeploySecret = d.DeploySecret
 	s.stored = fresh.Status

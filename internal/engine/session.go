@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -199,7 +200,7 @@ func (s *session) rest(wake time.Time) bool {
 
 // leave ends the session: it was released, it ended, or someone else has it.
 func (s *session) leave(why error) {
-	if code := rollout.ErrorCode(why); code == rollout.CodeLost {
+	if code := problem.CodeOf(why); code == problem.CodeOwnershipLost {
 		s.engine.Recorder.Fenced()
 		s.log.InfoContext(s.ctx, "another replica has the deployment now", "epoch", s.snap.Deployment.Epoch)
 	}

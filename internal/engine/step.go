@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -52,7 +53,7 @@ func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, erro
 	}
 	for {
 		wake, err := s.decide()
-		if rollout.ErrorCode(err) != rollout.CodeStale {
+		if problem.CodeOf(err) != problem.CodeStale {
 			return wake, err
 		}
 		if err := s.reload(); err != nil {
@@ -238,7 +239,7 @@ func (s *session) handOver(now time.Time) (time.Time, error) {
 	}
 	dr := &draft{deployment: s.snap.Deployment, events: len(s.events), wake: now}
 	err := s.save(dr, true)
-	for rollout.ErrorCode(err) == rollout.CodeStale {
+	for problem.CodeOf(err) == problem.CodeStale {
 		if err = s.reload(); err != nil {
 			return time.Time{}, err
 		}

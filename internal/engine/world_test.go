@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -196,7 +197,7 @@ func (p *process) Leave(ctx context.Context, replica string) error {
 	cut := p.cut >= 0
 	p.mu.Unlock()
 	if cut {
-		return &rollout.Error{Code: rollout.CodeUnavailable, Message: "the connection is gone"}
+		return &problem.Error{Code: problem.CodeUnavailable, Message: "the connection is gone"}
 	}
 	return p.w.db.Leave(ctx, replica)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -180,11 +181,11 @@ func TestAttempt_BlockedByItsOwnFailingOneEndsIt(t *testing.T) {
 // full is a deployer that takes no more for now.
 type full struct {
 	Deployer
-	code rollout.Code
+	code problem.Code
 }
 
 func (f full) Deploy(context.Context, []byte, *rollout.Source, rollout.SourceClaim, string) (rollout.Created, error) {
-	return rollout.Created{}, &rollout.Error{Code: f.code, Message: "not now"}
+	return rollout.Created{}, &problem.Error{Code: f.code, Message: "not now"}
 }
 
 func TestAttempt_QuotaSpendsNoAttempt(t *testing.T) {
@@ -210,8 +211,8 @@ func TestAttempt_StoreThatIsAwaySpendsNoAttempt(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"a.yaml": checkout})
 	deployer := c.l.Deployer
-	c.l.Deployer = full{Deployer: deployer, code: rollout.CodeUnavailable}
-	if err := newStep(c.l, claim(t, c.s, "a")).run(t.Context()); rollout.ErrorCode(err) != rollout.CodeUnavailable {
+	c.l.Deployer = full{Deployer: deployer, code: problem.CodeUnavailable}
+	if err := newStep(c.l, claim(t, c.s, "a")).run(t.Context()); problem.CodeOf(err) != problem.CodeUnavailable {
 		t.Errorf("the step ends with %v", err)
 	}
 	c.l.Deployer = deployer
@@ -227,7 +228,7 @@ func TestAttempt_StoreThatIsAwaySpendsNoAttempt(t *testing.T) {
 func TestAttempt_RefusedRequestLeavesNoActualRevision(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"a.yaml": checkout})
-	c.l.Deployer = full{Deployer: c.l.Deployer, code: rollout.CodeInvalid}
+	c.l.Deployer = full{Deployer: c.l.Deployer, code: problem.CodeInvalid}
 	report := c.step()
 	if a := report.Files[0].Attempt; a.State != rollout.AttemptFailed || report.Status.State == rollout.SourceSynced || report.Status.ActualRevision != "" {
 		t.Errorf("the attempt is %+v of %+v", a, report.Status)

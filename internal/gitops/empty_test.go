@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -55,7 +56,7 @@ func TestEmpty_VanishedPathIsAnError(t *testing.T) {
 				if err != nil || len(gauges) != 1 || gauges[0].State != rollout.SourceError {
 					t.Errorf("the gauges are %+v: %v", gauges, err)
 				}
-				if _, err := c.l.Preview(t.Context(), "main", rollout.SyncAsk{}); rollout.ErrorCode(err) != rollout.CodeConflict || !strings.Contains(err.Error(), commit) {
+				if _, err := c.l.Preview(t.Context(), "main", rollout.SyncAsk{}); problem.CodeOf(err) != problem.CodeConflict || !strings.Contains(err.Error(), commit) {
 					t.Errorf("the preview says %v", err)
 				}
 			}

@@ -6,19 +6,20 @@ import (
 	"net/http"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
 // Hook takes a push notification of a Git host (see proofs) and asks for a sync of the source's own branch, whatever the
 // notification says. The answer tells whether it does; if not, why. One that does not prove that its sender has the
-// source's hook_secret is CodeUnsigned, as is one for a source that is not there or takes none; one that proves it and is
+// source's hook_secret is CodeBadSignature, as is one for a source that is not there or takes none; one that proves it and is
 // no notification is CodeInvalid. form says that the body is a form with the notification as its field payload.
 func (l *Loop) Hook(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error) {
 	if isPing(header) && len(credentials(header)) == 0 {
 		return false, "a test of the connection without a signature: nothing was checked", nil
 	}
 	report, err := l.Store.SourceWithoutFiles(ctx, source)
-	if code := rollout.ErrorCode(err); err != nil && code != rollout.CodeNotFound {
+	if code := problem.CodeOf(err); err != nil && code != problem.CodeNotFound {
 		return false, "", err
 	}
 	n := notification{header: header, body: body, content: body}

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // event is what a notification is about.
@@ -83,7 +83,7 @@ func (n *notification) read() (event, error) {
 	}
 	trimmed := bytes.TrimLeft(n.content, " \t\r\n")
 	if !bytes.HasPrefix(trimmed, []byte("{")) || !json.Valid(trimmed) {
-		return event{}, &rollout.Error{Code: rollout.CodeInvalid, Message: "the notification is not a JSON object, or not in the form's field payload"}
+		return event{}, &problem.Error{Code: problem.CodeInvalid, Message: "the notification is not a JSON object, or not in the form's field payload"}
 	}
 	_ = json.Unmarshal(trimmed, &said) // a field of another type counts as one that is not there
 	e := event{name: first(n.header, eventHeaders()), delivery: first(n.header, deliveryHeaders())}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // sent is what a host sends for one push, or for another event.
@@ -164,7 +164,7 @@ func TestHook_PushOfEveryHostIsTaken(t *testing.T) {
 			if strings.Contains(host, "Gitea's form") {
 				tampered.body = strings.Replace(tampered.body, "main", "mane", 1)
 			}
-			if _, _, err := take(tampered); rollout.ErrorCode(err) != rollout.CodeUnsigned {
+			if _, _, err := take(tampered); problem.CodeOf(err) != problem.CodeBadSignature {
 				t.Errorf("a notification that was changed: %v", err)
 			}
 		})
@@ -188,7 +188,7 @@ func TestHook_PingOfBitbucketIsAnswered(t *testing.T) {
 			t.Errorf("%q: sync %v (%s), %v", signature, sync, why, err)
 		}
 	}
-	if _, _, err := take(ping("sha256=" + mac("another secret", `{"test":true}`))); rollout.ErrorCode(err) != rollout.CodeUnsigned {
+	if _, _, err := take(ping("sha256=" + mac("another secret", `{"test":true}`))); problem.CodeOf(err) != problem.CodeBadSignature {
 		t.Errorf("a ping with another secret: %v", err)
 	}
 }
@@ -216,7 +216,7 @@ func TestHook_UnknownSignatureNamesWhatWasFound(t *testing.T) {
 		var texts []string
 		for _, source := range []string{"main", "deaf", "none"} { // whether there is such a source does not show
 			_, _, err := l.Hook(ctx, source, header(c.name, c.value, "X-GitHub-Event", "push"), []byte("{}"), false)
-			if rollout.ErrorCode(err) != rollout.CodeUnsigned {
+			if problem.CodeOf(err) != problem.CodeBadSignature {
 				t.Fatalf("%s: %v", c.name, err)
 			}
 			texts = append(texts, err.Error())
@@ -237,7 +237,7 @@ func TestHook_SignedBodyMustBeANotification(t *testing.T) {
 	l, ctx := hooked(t)
 	for _, body := range []string{"[]", "7", "", "{", `"x"`, "payload={}"} {
 		h := header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, body))
-		if _, _, err := l.Hook(ctx, "main", h, []byte(body), false); rollout.ErrorCode(err) != rollout.CodeInvalid {
+		if _, _, err := l.Hook(ctx, "main", h, []byte(body), false); problem.CodeOf(err) != problem.CodeInvalid {
 			t.Errorf("%q: %v", body, err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -148,7 +149,7 @@ func unsigned(header http.Header) error {
 	for _, s := range proofs() {
 		known = append(known, s.header+": "+s.prefix+"… ("+s.hosts+")")
 	}
-	return &rollout.Error{Code: rollout.CodeUnsigned, Message: text + "; known are " + strings.Join(known, ", ")}
+	return &problem.Error{Code: problem.CodeBadSignature, Message: text + "; known are " + strings.Join(known, ", ")}
 }
 
 // described names a header, and whether its kind is known, without repeating its value.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/store"
@@ -68,7 +69,7 @@ func TestPushesOfEachHostLeadToASyncWhenTheirSignatureIsRight(t *testing.T) {
 		header http.Header
 		body   string
 		sync   bool
-		code   rollout.Code
+		code   problem.Code
 	}{
 		"GitHub":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, push("github"))), push("github"), true, ""},
 		"Gitea":   {"main", header("X-Gitea-Event", "push", "X-Gitea-Signature", mac(hookSecret, push("gitea"))), push("gitea"), true, ""},
@@ -77,17 +78,17 @@ func TestPushesOfEachHostLeadToASyncWhenTheirSignatureIsRight(t *testing.T) {
 
 		"a ping":          {"main", header("X-GitHub-Event", "ping", "X-Hub-Signature-256", "sha256="+mac(hookSecret, "{}")), "{}", false, ""},
 		"another branch":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, `{"ref":"refs/heads/x"}`)), `{"ref":"refs/heads/x"}`, false, ""},
-		"another secret":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("other", "{}")), "{}", false, rollout.CodeUnsigned},
-		"another body":    {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, "{}")), "{ }", false, rollout.CodeUnsigned},
-		"no signature":    {"main", header("X-GitHub-Event", "push"), "{}", false, rollout.CodeUnsigned},
-		"an empty one":    {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="), "{}", false, rollout.CodeUnsigned},
-		"no hexadecimals": {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256=zz"), "{}", false, rollout.CodeUnsigned},
-		"a wrong token":   {"main", header("X-Gitlab-Event", "Push Hook", "X-Gitlab-Token", "wrong"), "{}", false, rollout.CodeUnsigned},
-		"no hook_secret":  {"deaf", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("", "{}")), "{}", false, rollout.CodeUnsigned},
-		"no source":       {"none", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("", "{}")), "{}", false, rollout.CodeUnsigned},
+		"another secret":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("other", "{}")), "{}", false, problem.CodeBadSignature},
+		"another body":    {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, "{}")), "{ }", false, problem.CodeBadSignature},
+		"no signature":    {"main", header("X-GitHub-Event", "push"), "{}", false, problem.CodeBadSignature},
+		"an empty one":    {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="), "{}", false, problem.CodeBadSignature},
+		"no hexadecimals": {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256=zz"), "{}", false, problem.CodeBadSignature},
+		"a wrong token":   {"main", header("X-Gitlab-Event", "Push Hook", "X-Gitlab-Token", "wrong"), "{}", false, problem.CodeBadSignature},
+		"no hook_secret":  {"deaf", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("", "{}")), "{}", false, problem.CodeBadSignature},
+		"no source":       {"none", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("", "{}")), "{}", false, problem.CodeBadSignature},
 	} {
 		sync, why, err := l.Hook(ctx, c.source, c.header, []byte(c.body), false)
-		if sync != c.sync || rollout.ErrorCode(err) != c.code || err == nil && sync == (why != "") {
+		if sync != c.sync || problem.CodeOf(err) != c.code || err == nil && sync == (why != "") {
 			t.Errorf("%s: sync %v (%s), error %v", name, sync, why, err)
 		}
 	}

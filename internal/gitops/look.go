@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -69,7 +70,7 @@ func (s *step) again(ctx context.Context, f *rollout.SourceFile, d *rollout.Depl
 	by, _ := d.Result.Metadata["superseded_by"].(string)
 	newer, err := s.Deployments.Deployment(ctx, by)
 	switch {
-	case rollout.ErrorCode(err) == rollout.CodeNotFound:
+	case problem.CodeOf(err) == problem.CodeNotFound:
 	case err != nil:
 		return fmt.Errorf("look at the deployment that superseded that of %s: %w", f.Path, err)
 	case newer.Kind == rollout.KindRollback:
@@ -102,7 +103,7 @@ func (s *step) clear(ctx context.Context, f *rollout.SourceFile) error {
 			continue
 		}
 		why := "commit " + a.Commit + " is newer, and this deployment waits in a failing state"
-		if err := s.Deployer.Abort(ctx, id, s.c.Source.Name, why); err != nil && rollout.ErrorCode(err) != rollout.CodeConflict {
+		if err := s.Deployer.Abort(ctx, id, s.c.Source.Name, why); err != nil && problem.CodeOf(err) != problem.CodeConflict {
 			return fmt.Errorf("end the deployment of an older commit: %w", err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -30,7 +31,7 @@ const (
 	defaultFetchBytes = 512 << 20
 )
 
-// Store remembers sources. Its errors carry rollout codes: CodeLost when a claim is no longer held, CodeConflict when
+// Store remembers sources. Its errors carry rollout codes: CodeOwnershipLost when a claim is no longer held, CodeConflict when
 // another source manages a pair by now.
 type Store interface {
 	ClaimSources(ctx context.Context, replica string, mine []string, limit int) ([]rollout.ClaimedSource, error)
@@ -189,7 +190,7 @@ func (l *Loop) attend(ctx context.Context, c *rollout.ClaimedSource) {
 	err := newStep(l, c).run(ctx)
 	switch {
 	case err == nil, ctx.Err() != nil:
-	case rollout.ErrorCode(err) == rollout.CodeLost:
+	case problem.CodeOf(err) == problem.CodeOwnershipLost:
 		l.Log.InfoContext(ctx, "a source was changed or taken over", "source", c.Source.Name)
 	default:
 		l.Log.WarnContext(ctx, "a source could not be worked on", "source", c.Source.Name, "error", err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -35,8 +36,8 @@ func (l *Loop) Preview(ctx context.Context, name string, ask rollout.SyncAsk) (r
 		preview.DesiredRevision = revision
 		return nil
 	})
-	if err != nil && rollout.ErrorCode(err) == "" {
-		err = &rollout.Error{Code: rollout.CodeConflict, Message: "the source cannot be read: " + shortened(err.Error(), maxComplaint), Err: err}
+	if err != nil && problem.CodeOf(err) == "" {
+		err = &problem.Error{Code: problem.CodeConflict, Message: "the source cannot be read: " + shortened(err.Error(), maxComplaint), Err: err}
 	}
 	return preview, err
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -164,15 +165,15 @@ func leavesRoom(doc *document) *rollout.FileProblem {
 
 // problemsOf turns a refusal into what is wrong with the file; false when err is none.
 func problemsOf(err error, doc *document) ([]rollout.FileProblem, bool) {
-	e, ok := errors.AsType[*rollout.Error](err)
-	if !ok || e.Code != rollout.CodeInvalid {
+	e, ok := errors.AsType[*problem.Error](err)
+	if !ok || e.Code != problem.CodeInvalid {
 		return nil, false
 	}
-	if len(e.Problems) == 0 {
+	if len(e.Fields) == 0 {
 		return []rollout.FileProblem{{Line: doc.line(""), Detail: e.Message}}, true
 	}
-	problems := make([]rollout.FileProblem, len(e.Problems))
-	for i, p := range e.Problems {
+	problems := make([]rollout.FileProblem, len(e.Fields))
+	for i, p := range e.Fields {
 		problems[i] = rollout.FileProblem{Line: doc.line(p.Pointer), Pointer: p.Pointer, Detail: p.Detail}
 	}
 	return problems, true

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -73,7 +74,7 @@ func (s *step) save(ctx context.Context, last bool) error {
 func (s *step) sync(ctx context.Context) error {
 	began := time.Now()
 	err := s.read(ctx)
-	if ctx.Err() != nil || rollout.ErrorCode(err) == rollout.CodeUnavailable {
+	if ctx.Err() != nil || problem.CodeOf(err) == problem.CodeUnavailable {
 		return err
 	}
 	s.Recorder.SyncDone(s.c.Source.Name, time.Since(began), err != nil)
@@ -222,15 +223,15 @@ func request(f *rollout.SourceFile) (json.RawMessage, error) {
 // took writes down what came of asking for a deployment. An attempt that cannot begin now stays planned. An error means
 // that nobody can say, and that the same is to be asked again.
 func took(a *rollout.Attempt, created *rollout.Created, err error, now time.Time) error {
-	e, coded := errors.AsType[*rollout.Error](err)
+	e, coded := errors.AsType[*problem.Error](err)
 	switch {
 	case err == nil:
 		a.State, a.DeploymentID, a.Reason = rollout.AttemptRunning, created.Deployment.ID, created.Deployment.Reason
-	case coded && e.Code == rollout.CodeMismatch && e.ID != "":
+	case coded && e.Code == problem.CodeKeyReused && e.ID != "":
 		a.State, a.DeploymentID, a.Reason = rollout.AttemptRunning, e.ID, "was asked for before"
 	case coded && a.Kind != rollout.AttemptHeal && slices.Contains(laterCodes(), e.Code):
 		block(a, e, now)
-	case coded && (e.Code == rollout.CodeInvalid || e.Code == rollout.CodeConflict):
+	case coded && (e.Code == problem.CodeInvalid || e.Code == problem.CodeConflict):
 		a.State, a.Reason = rollout.AttemptFailed, "was refused: "+shortened(e.Error(), maxComplaint)
 	default:
 		return err
@@ -239,7 +240,7 @@ func took(a *rollout.Attempt, created *rollout.Created, err error, now time.Time
 }
 
 // block keeps an attempt planned that cannot begin now. The end of a deployment that is in its way is looked for sooner.
-func block(a *rollout.Attempt, why *rollout.Error, now time.Time) {
+func block(a *rollout.Attempt, why *problem.Error, now time.Time) {
 	a.Reason, a.TryAt = "waits, and is asked for again: "+shortened(why.Error(), maxComplaint), now.Add(askAgain)
 	if why.ID != "" {
 		a.TryAt = now.Add(lookAgain)
@@ -250,6 +251,6 @@ func block(a *rollout.Attempt, why *rollout.Error, now time.Time) {
 const askAgain = 10 * time.Second
 
 // laterCodes are the refusals that say nothing against the request itself. Nothing was begun, and the same may succeed later.
-func laterCodes() []rollout.Code {
-	return []rollout.Code{rollout.CodeConflict, rollout.CodeTooMany, rollout.CodeInProgress}
+func laterCodes() []problem.Code {
+	return []problem.Code{problem.CodeConflict, problem.CodeRateLimited, problem.CodeInProgress}
 }

@@ -8,6 +8,7 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -126,7 +127,7 @@ func TestAFrozenReplicaDeploysNoOlderCommitWhenItWakes(t *testing.T) {
 	if err := newStep(l, claim(t, s, "heir")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := frozen.deploy(t.Context()); rollout.ErrorCode(err) != rollout.CodeLost {
+	if err := frozen.deploy(t.Context()); problem.CodeOf(err) != problem.CodeOwnershipLost {
 		t.Errorf("the frozen replica's deployment: %v", err)
 	}
 	if made := deployments(t, s); len(made) != 1 || made[0].Labels["commit"] != newer {

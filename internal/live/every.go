@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -39,7 +40,7 @@ func (s *everySource) goTo(ctx context.Context, id int64) error {
 
 func (s *everySource) next(ctx context.Context) (reading, error) {
 	events, tail, err := s.config.Store.ReadTail(ctx, s.tail, pageSize)
-	if rollout.ErrorCode(err) == rollout.CodeLost {
+	if problem.CodeOf(err) == problem.CodeOwnershipLost {
 		return s.beginAgain(ctx)
 	}
 	if err != nil {

@@ -24,7 +24,7 @@ type Store interface {
 	// EventsOfAll reads the events of all deployments with an id above after and not above upTo.
 	EventsOfAll(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error)
 	// EndOfEvents is the newest id below which no event will appear any more, ReadTail what comes after a place. It is
-	// rollout.CodeLost when the event at the place is not there any more, or another one.
+	// problem.CodeOwnershipLost when the event at the place is not there any more, or another one.
 	EndOfEvents(ctx context.Context) (int64, error)
 	ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error)
 	// Changed hints that a deployment may have changed, or any of them with an empty id.

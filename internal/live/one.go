@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -33,7 +34,7 @@ func (s *deploymentSource) begin(ctx context.Context) (int64, error) {
 // read is read again with them: when it is not there any more, or another one, the database has lost it.
 func (s *deploymentSource) next(ctx context.Context) (reading, error) {
 	d, err := s.config.Store.Deployment(ctx, s.id)
-	if rollout.ErrorCode(err) == rollout.CodeNotFound {
+	if problem.CodeOf(err) == problem.CodeNotFound {
 		return reading{reset: &beginning{}, ended: true}, nil // it was lost, or is too old to be kept
 	}
 	now := state{revision: d.Revision, lastSeq: d.LastSeq, hash: d.EventsHash}

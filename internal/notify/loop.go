@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/outbound"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -30,7 +31,7 @@ const (
 // Store is the outbox.
 type Store interface {
 	ClaimDeliveries(ctx context.Context, replica string, mine []string, busy map[string]int, room int) ([]rollout.ClaimedDelivery, error)
-	// FinishAttempt answers with what the delivery is now; CodeLost when another replica has it.
+	// FinishAttempt answers with what the delivery is now; CodeOwnershipLost when another replica has it.
 	FinishAttempt(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) (rollout.DeliveryStatus, error)
 	NotificationsChanged() (<-chan struct{}, func())
 }
@@ -171,7 +172,7 @@ func (l *Loop) mark(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.D
 		if err == nil {
 			return status
 		}
-		if rollout.ErrorCode(err) == rollout.CodeLost || ctx.Err() != nil {
+		if problem.CodeOf(err) == problem.CodeOwnershipLost || ctx.Err() != nil {
 			l.Log.InfoContext(ctx, "an attempt of a delivery could not be written down: it may be tried again, under the same id",
 				"delivery", c.ID, "error", err)
 			return rollout.DeliveryPending

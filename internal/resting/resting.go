@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -38,7 +39,7 @@ const (
 // Store keeps what is known of routers.
 type Store interface {
 	ClaimRouters(ctx context.Context, replica string, mine []string, limit int) ([]rollout.ClaimedRouter, error)
-	// SaveRouter refuses with CodeConflict a write beside a deployment, and with CodeLost what another replica has.
+	// SaveRouter refuses with CodeConflict a write beside a deployment, and with CodeOwnershipLost what another replica has.
 	SaveRouter(ctx context.Context, c *rollout.ClaimedRouter, step rollout.SavedRouter) error
 }
 
@@ -230,15 +231,15 @@ func (w *watch) save(ctx context.Context, step rollout.SavedRouter) bool {
 	ctx, cancel := context.WithTimeout(ctx, saveTime)
 	defer cancel()
 	err := w.loop.Store.SaveRouter(ctx, w.router, step)
-	switch rollout.ErrorCode(err) {
+	switch problem.CodeOf(err) {
 	case "":
 		if err == nil {
 			return true
 		}
-	case rollout.CodeConflict:
+	case problem.CodeConflict:
 		_ = w.loop.Store.SaveRouter(ctx, w.router, rollout.SavedRouter{Unchanged: true, Release: true, Again: w.loop.Every}) // else it is claimed again
 		return false
-	case rollout.CodeLost:
+	case problem.CodeOwnershipLost:
 		return false
 	default:
 	}

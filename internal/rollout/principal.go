@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"slices"
 	"time"
+
+	"rollcall/internal/problem"
 )
 
 // Role is how much a principal may do, within its scopes. Each role may do all that the one before it may.
@@ -106,8 +108,8 @@ func MayPromote(p *Principal, d *Deployment) error {
 	if !d.Spec.Protected || p.Anyone || p.Name != d.RequestedBy {
 		return nil
 	}
-	return &Error{
-		Code: CodeForbidden, ID: d.ID,
+	return &problem.Error{
+		Code: problem.CodeForbidden, ID: d.ID,
 		Message: p.Name + " asked for this deployment, and it is protected: someone else has to promote it",
 	}
 }

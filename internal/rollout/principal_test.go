@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -100,7 +101,7 @@ func TestWhoAskedForAProtectedDeploymentDoesNotPromoteIt(t *testing.T) {
 	for _, protected := range []bool{false, true} {
 		d := rollout.Deployment{RequestedBy: "ann"}
 		d.Spec.Protected = protected
-		if err := rollout.MayPromote(&ann, &d); (rollout.ErrorCode(err) == rollout.CodeForbidden) != protected {
+		if err := rollout.MayPromote(&ann, &d); (problem.CodeOf(err) == problem.CodeForbidden) != protected {
 			t.Errorf("protected %t: ann herself: %v", protected, err)
 		}
 		for _, other := range []*rollout.Principal{&bob, &nobody} {

@@ -1,6 +1,10 @@
 package rollout
 
-import "time"
+import (
+	"time"
+
+	"rollcall/internal/problem"
+)
 
 // NewDeployment is a request that was found valid, ready to be stored as pending.
 type NewDeployment struct {
@@ -14,7 +18,7 @@ type NewDeployment struct {
 	// Key makes the request repeatable: the same Key.Caller and Key.Value answer with what was stored the first time.
 	// A zero Key is not remembered.
 	Key IdempotencyKey
-	// Claim must still be held when the deployment is stored, else CodeLost; nil demands nothing.
+	// Claim must still be held when the deployment is stored, else CodeOwnershipLost; nil demands nothing.
 	Claim *SourceClaim
 }
 
@@ -22,7 +26,7 @@ type NewDeployment struct {
 type IdempotencyKey struct {
 	Caller string
 	Value  string
-	// Hash is the SHA-256 of the request's body: the same key with another body is refused with CodeMismatch.
+	// Hash is the SHA-256 of the request's body: the same key with another body is refused with CodeKeyReused.
 	Hash [32]byte
 	// Lasting keys are remembered for ever, others for 24 hours.
 	Lasting bool
@@ -82,7 +86,7 @@ func (r Remembered) At(address string) Remembered {
 // Save is one fenced write of the engine: it lands whole or not at all.
 type Save struct {
 	// Deployment carries the new status. Its ID, Owner, Epoch, Saves and OperatorRevision say what the writer believes
-	// to be stored: another owner or epoch is CodeLost, another operator revision CodeStale; Saves one higher than
+	// to be stored: another owner or epoch is CodeOwnershipLost, another operator revision CodeStale; Saves one higher than
 	// believed means that this very save has landed before, and it answers as it did then.
 	Deployment Deployment
 	// Targets are those that changed, whole.
@@ -100,7 +104,7 @@ type Save struct {
 func (s *Save) CheckTimes() error {
 	for i := range s.Events {
 		if s.Events[i].At.IsZero() {
-			return &Error{Code: CodeInvalid, ID: s.Deployment.ID, Message: "an event " + s.Events[i].Type + " has no time"}
+			return &problem.Error{Code: problem.CodeInvalid, ID: s.Deployment.ID, Message: "an event " + s.Events[i].Type + " has no time"}
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -25,7 +26,7 @@ func unanswered(t *testing.T, what string, do func(context.Context) error) {
 	t.Helper()
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := do(short); rollout.ErrorCode(err) != rollout.CodeUnavailable {
+	if err := do(short); problem.CodeOf(err) != problem.CodeUnavailable {
 		t.Errorf("while the standby is away, %s is answered: %v", what, err)
 	}
 }

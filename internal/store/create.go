@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -16,9 +17,9 @@ import (
 // and events are the store's. While another deployment of its (service, environment) has not ended, OnConflictReject is a
 // CodeConflict with that one's ID; otherwise the new one waits, and an older one that waited is superseded.
 //
-// With a key that was used before the answer is the one given then, or CodeMismatch when the request was another. A
+// With a key that was used before the answer is the one given then, or CodeKeyReused when the request was another. A
 // creation under the same key that is still running is awaited for a few seconds, then CodeInProgress. A claim that is no
-// longer held is CodeLost.
+// longer held is CodeOwnershipLost.
 func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (rollout.Created, error) {
 	if err := name(&request.Deployment); err != nil {
 		return rollout.Created{}, err
@@ -80,7 +81,7 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 // queueWait is when a caller who was refused because of too much that waits may ask again.
 const queueWait = 10 * time.Second
 
-// refuseTooMany is CodeTooMany when the service has as many unfinished deployments as the request tolerates. The one of its
+// refuseTooMany is CodeRateLimited when the service has as many unfinished deployments as the request tolerates. The one of its
 // pair that waits does not count: the new one takes its place.
 func refuseTooMany(request *rollout.NewDeployment, t *turn) error {
 	n := t.ofService
@@ -90,8 +91,8 @@ func refuseTooMany(request *rollout.NewDeployment, t *turn) error {
 	if request.MostUnfinished == 0 || n < request.MostUnfinished {
 		return nil
 	}
-	return &rollout.Error{
-		Code: rollout.CodeTooMany, RetryAfter: queueWait,
+	return &problem.Error{
+		Code: problem.CodeRateLimited, RetryAfter: queueWait,
 		Message: fmt.Sprintf("%s has %d deployments that have not ended, over all environments, and no more are taken",
 			request.Deployment.Service, n),
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -73,10 +74,10 @@ func TestAKeyOfAnotherRequestIsRefusedAndAnotherCallersIsNot(t *testing.T) {
 
 	other := key("k", "another body")
 	_, _, err := s.Replay(ctx(t), other)
-	wantCode(t, err, rollout.CodeMismatch)
+	wantCode(t, err, problem.CodeKeyReused)
 	r.Key = other
 	_, err = s.Create(ctx(t), r)
-	wantCode(t, err, rollout.CodeMismatch)
+	wantCode(t, err, problem.CodeKeyReused)
 
 	other.Caller = "somebody else"
 	_, found, err := s.Replay(ctx(t), other)
@@ -124,7 +125,7 @@ func TestAKeyThatIsStillWorkedOnIsAwaitedAndThenRefused(t *testing.T) {
 	r := request("checkout", 1)
 	r.Key = key("k", "body")
 	_, err = s.Create(ctx(t), r)
-	wantCode(t, err, rollout.CodeInProgress)
+	wantCode(t, err, problem.CodeInProgress)
 }
 
 func TestARejectedRequestHasNoEffect(t *testing.T) {
@@ -135,8 +136,8 @@ func TestARejectedRequestHasNoEffect(t *testing.T) {
 	r.Deployment.Spec.OnConflict = rollout.OnConflictReject
 	r.Key = key("k", "body")
 	_, err := s.Create(ctx(t), r)
-	wantCode(t, err, rollout.CodeConflict)
-	if e, ok := err.(*rollout.Error); !ok || e.ID != first.ID { //nolint:errorlint // it is the error itself
+	wantCode(t, err, problem.CodeConflict)
+	if e, ok := err.(*problem.Error); !ok || e.ID != first.ID { //nolint:errorlint // it is the error itself
 		t.Errorf("the error names %v, not %s", err, first.ID)
 	}
 	_, found, err := s.Replay(ctx(t), r.Key)
@@ -160,7 +161,7 @@ func TestAServiceNeverHasMoreUnfinishedDeploymentsThanItMay(t *testing.T) {
 		switch _, err := replicas[i%len(replicas)].Create(ctx(t), r); {
 		case err == nil:
 			made.Add(1)
-		case rollout.ErrorCode(err) == rollout.CodeTooMany:
+		case problem.CodeOf(err) == problem.CodeRateLimited:
 			refused.Add(1)
 		default:
 			t.Error(err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -88,7 +89,7 @@ func decodeCursor(cursor, format string, places ...any) error {
 func unprintable(b byte) bool { return b < ' ' || b > '~' }
 
 func badCursor() error {
-	return rollout.Invalid([]rollout.Problem{{Pointer: "/cursor", Detail: "is not a cursor that this list gave"}})
+	return problem.Invalid([]problem.FieldError{{Pointer: "/cursor", Detail: "is not a cursor that this list gave"}})
 }
 
 // page cuts off what was read beyond the limit, and tells by it whether there is more.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // FuzzCursor: a cursor is one that was given out, to the letter, or it is the caller's mistake.
@@ -17,7 +17,7 @@ func FuzzCursor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cursor string) {
 		p, err := placeOf(cursor)
 		switch {
-		case err != nil && rollout.ErrorCode(err) != rollout.CodeInvalid:
+		case err != nil && problem.CodeOf(err) != problem.CodeInvalid:
 			t.Fatalf("%q: %v", cursor, err)
 		case err == nil && cursor != "" && p.cursor() != cursor:
 			t.Fatalf("%q is read as %q", cursor, p.cursor())
@@ -25,7 +25,7 @@ func FuzzCursor(f *testing.F) {
 		if p, err := pairOf(cursor); err == nil && strings.ContainsFunc(p.service+p.environment, func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Fatalf("%q is read as %+v", cursor, p)
 		}
-		if _, err := number("e", cursor, 0); err != nil && rollout.ErrorCode(err) != rollout.CodeInvalid {
+		if _, err := number("e", cursor, 0); err != nil && problem.CodeOf(err) != problem.CodeInvalid {
 			t.Fatalf("%q: %v", cursor, err)
 		}
 	})

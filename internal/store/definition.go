@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -26,8 +27,8 @@ func (s *Store) Definition(ctx context.Context, service, environment string) (ro
 	d, err := one(ctx, s.pool, scanDefinition, `SELECT `+definitionColumns+`
 		FROM definitions WHERE service = $1 AND environment = $2 AND body IS NOT NULL`, service, environment)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return d, &rollout.Error{
-			Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no definition of %s in %s", service, environment),
+		return d, &problem.Error{
+			Code: problem.CodeNotFound, Message: fmt.Sprintf("there is no definition of %s in %s", service, environment),
 		}
 	}
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -27,7 +28,7 @@ func TestADefinitionIsReadAsItWasWritten(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	_, err := s.Definition(ctx(t), "checkout", "production")
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 	written := define(t, s, `{"targets": []}`)
 	read, err := s.Definition(ctx(t), "checkout", "production")
 	must(t, err)
@@ -48,7 +49,7 @@ func TestAForgottenDefinitionKeepsOnlyItsRevision(t *testing.T) {
 	_, err := s.Define(ctx(t), "checkout", "production", forget)
 	must(t, err)
 	_, err = s.Definition(ctx(t), "checkout", "production")
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 	var forgotten bool
 	must(t, s.Pool().QueryRow(ctx(t), `SELECT body IS NULL AND deploy_secret IS NULL FROM definitions`).Scan(&forgotten))
 	if !forgotten {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -124,7 +125,7 @@ func doraDaysSQL(where string, n int) string {
 // addEnded adds the changes among what has ended; too much of that is CodeUnavailable.
 func (t *doraTally) addEnded(rows []endedRow) error {
 	if len(rows) > maxJudged {
-		return &rollout.Error{Code: rollout.CodeUnavailable, Message: fmt.Sprintf(
+		return &problem.Error{Code: problem.CodeUnavailable, Message: fmt.Sprintf(
 			"the figures of more than %d deployments are still being read: ask again later, for a shorter time, or for one service", maxJudged)}
 	}
 	for i := range rows {

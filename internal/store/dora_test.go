@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -228,7 +229,7 @@ func TestDora_MoreThanCanBeJudgedAtOnceIsReadFromDays(t *testing.T) {
 	manyEnded(t, s, "small", 1)
 	day := rollout.DoraQuery{Since: noon, Until: noon.AddDate(0, 0, 1)}
 	_, err := s.Dora(ctx(t), rollout.Everywhere(), day)
-	wantCode(t, err, rollout.CodeUnavailable)
+	wantCode(t, err, problem.CodeUnavailable)
 	short := rollout.DoraQuery{Since: noon, Until: minute(1)}
 	if sum, _ := dora(t, s, rollout.Everywhere(), short); sum.Changes != 61 {
 		t.Errorf("a minute: %+v", sum)

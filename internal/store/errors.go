@@ -8,10 +8,10 @@ import (
 	"net"
 	"strings"
 
+	"rollcall/internal/problem"
+
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/puddle/v2"
-
-	"rollcall/internal/rollout"
 )
 
 // The SQLSTATE codes that something is decided by (PostgreSQL, appendix A).
@@ -42,11 +42,11 @@ func failed(tried string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case rollout.ErrorCode(err) != "":
+	case problem.CodeOf(err) != "":
 		return err
 	case unavailable(err):
-		return &rollout.Error{
-			Code: rollout.CodeUnavailable, Message: unavailableMessage(err), Err: fmt.Errorf("%s: %w", tried, err),
+		return &problem.Error{
+			Code: problem.CodeUnavailable, Message: unavailableMessage(err), Err: fmt.Errorf("%s: %w", tried, err),
 		}
 	default:
 		return fmt.Errorf("%s: %w", tried, err)
@@ -137,5 +137,5 @@ func violates(err error, index string) bool {
 }
 
 func notFound(id string) error {
-	return &rollout.Error{Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no deployment %q", id)}
+	return &problem.Error{Code: problem.CodeNotFound, Message: fmt.Sprintf("there is no deployment %q", id)}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -112,8 +113,8 @@ func mustBeLatest(ctx context.Context, tx pgx.Tx, d *rollout.Deployment) error {
 	if !found || latest.ID == d.ID || latest.CreatedAt.Before(d.CreatedAt) && !latest.FinishedAt.IsZero() {
 		return nil
 	}
-	return &rollout.Error{
-		Code: rollout.CodeConflict, ID: latest.ID,
+	return &problem.Error{
+		Code: problem.CodeConflict, ID: latest.ID,
 		Message: fmt.Sprintf("deployment %s is not the latest of %s in %s: deployment %s (%s) came after it",
 			d.ID, d.Service, d.Environment, latest.ID, latest.State),
 	}

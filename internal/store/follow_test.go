@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -39,7 +40,7 @@ func TestAWayBackIsMadeOnceAndSeesWhatHasEnded(t *testing.T) {
 	snap := started(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
 	_, err := s.CreateRollback(ctx(t), id, rollbackOf)
-	wantCode(t, err, rollout.CodeConflict) // it has not ended
+	wantCode(t, err, problem.CodeConflict) // it has not ended
 	save(t, s, snap, rollout.Save{Targets: over(t, true)(snap)})
 	finish(t, s, snap, rollout.StateCompleted)
 
@@ -98,7 +99,7 @@ func TestARefusedWayBackLeavesNothing(t *testing.T) {
 	}
 	for _, id := range []string{"x", "00000000-0000-7000-8000-000000000000"} {
 		_, err = s.CreateRetry(ctx(t), id, retryOf)
-		wantCode(t, err, rollout.CodeNotFound)
+		wantCode(t, err, problem.CodeNotFound)
 	}
 	if list, err := s.Deployments(ctx(t), rollout.Everywhere(), rollout.Filter{}, rollout.Page{}); err != nil || len(list.Items) != 1 {
 		t.Errorf("%d deployments, %v", len(list.Items), err)
@@ -109,7 +110,7 @@ func TestTheLatestIsTheActiveOneElseTheNewestThatTouchedATarget(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	_, err := s.Latest(ctx(t), "checkout", "production")
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 	latest := func() string {
 		t.Helper()
 		d, err := s.Latest(ctx(t), "checkout", "production")
@@ -137,8 +138,8 @@ func TestTheLatestIsTheActiveOneElseTheNewestThatTouchedATarget(t *testing.T) {
 		t.Errorf("the latest is %s, want %s", got, touched)
 	}
 	_, err = s.CreateRetry(ctx(t), older, retryOf)
-	wantCode(t, err, rollout.CodeConflict)
-	if e, ok := errors.AsType[*rollout.Error](err); !ok || e.ID != touched {
+	wantCode(t, err, problem.CodeConflict)
+	if e, ok := errors.AsType[*problem.Error](err); !ok || e.ID != touched {
 		t.Errorf("%v does not name %s", err, touched)
 	}
 	retry, err := s.CreateRetry(ctx(t), newer, retryOf)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -77,7 +78,7 @@ func left(t *testing.T, s *store.Store, ids []string) (places []int) {
 		if _, err := s.Deployment(ctx(t), id); err == nil {
 			places = append(places, i+1)
 		} else {
-			wantCode(t, err, rollout.CodeNotFound)
+			wantCode(t, err, problem.CodeNotFound)
 		}
 	}
 	return places

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -48,7 +49,7 @@ func (s *Store) TakePush(ctx context.Context, p rollout.Push) (fresh bool, err e
 	return fresh, failed("take a push notification for source "+p.Source, err)
 }
 
-// holdClaim is CodeLost unless the claim is held, and keeps it so until the transaction ends; nil is always held.
+// holdClaim is CodeOwnershipLost unless the claim is held, and keeps it so until the transaction ends; nil is always held.
 func holdClaim(ctx context.Context, tx pgx.Tx, c *rollout.SourceClaim) error {
 	if c == nil {
 		return nil
@@ -62,5 +63,5 @@ func holdClaim(ctx context.Context, tx pgx.Tx, c *rollout.SourceClaim) error {
 }
 
 func lostSource(c *rollout.SourceClaim) error {
-	return &rollout.Error{Code: rollout.CodeLost, Message: "source " + c.Name + " was changed, removed, or taken over"}
+	return &problem.Error{Code: problem.CodeOwnershipLost, Message: "source " + c.Name + " was changed, removed, or taken over"}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -83,12 +84,12 @@ func (s *Store) Taken(ctx context.Context, source string) (map[string]string, er
 	return others, failed("look at the other sources", err)
 }
 
-// SaveSource writes what was found and done for a source. CodeLost when the claim is no longer held: nothing is written
+// SaveSource writes what was found and done for a source. CodeOwnershipLost when the claim is no longer held: nothing is written
 // then. CodeConflict when another source manages a pair by now.
 func (s *Store) SaveSource(ctx context.Context, save rollout.SourceSave) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error { return saveSource(ctx, tx, &save) })
 	if violates(err, onePerPair) {
-		return &rollout.Error{Code: rollout.CodeConflict, Message: "another source has begun to manage the same service", Err: err}
+		return &problem.Error{Code: problem.CodeConflict, Message: "another source has begun to manage the same service", Err: err}
 	}
 	return failed("save source "+save.Claim.Name, err)
 }

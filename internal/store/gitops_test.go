@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/store"
@@ -89,9 +90,9 @@ func TestALostClaimWritesNothingAndDeploysNothing(t *testing.T) {
 	defineSource(t, s, "main", func(next *rollout.Source) { next.Heal = true })
 	save := saveOf(&c)
 	save.Status.Reason = "from before"
-	wantCode(t, s.SaveSource(ctx(t), save), rollout.CodeLost)
+	wantCode(t, s.SaveSource(ctx(t), save), problem.CodeOwnershipLost)
 	_, err := s.Create(ctx(t), r)
-	wantCode(t, err, rollout.CodeLost)
+	wantCode(t, err, problem.CodeOwnershipLost)
 	report, err := s.Source(ctx(t), "main")
 	must(t, err)
 	if report.Status.Reason == "from before" || !report.Source.Heal {
@@ -137,7 +138,7 @@ func TestWhatRunsSomewhereIsSaidByOneSourceOnly(t *testing.T) {
 	first, second := saveOf(&claimed[0]), saveOf(&claimed[1])
 	first.Files, second.Files = []rollout.SourceFile{wants("a.yaml", "a")}, []rollout.SourceFile{wants("b.yaml", "a")}
 	must(t, s.SaveSource(ctx(t), first))
-	wantCode(t, s.SaveSource(ctx(t), second), rollout.CodeConflict)
+	wantCode(t, s.SaveSource(ctx(t), second), problem.CodeConflict)
 	taken, err := s.Taken(ctx(t), claimed[1].Source.Name)
 	must(t, err)
 	if len(taken) != 1 || taken["a/production"] != claimed[0].Source.Name {
@@ -168,7 +169,7 @@ func TestWhoAsksWhileASourceIsWorkedOnIsHeardNext(t *testing.T) {
 	if c := claimSources(t, s, "b"); len(c) != 0 {
 		t.Errorf("claimed although nobody asks and it is not due: %+v", c)
 	}
-	wantCode(t, s.AskSync(ctx(t), "none", rollout.SyncAsk{}), rollout.CodeNotFound)
+	wantCode(t, s.AskSync(ctx(t), "none", rollout.SyncAsk{}), problem.CodeNotFound)
 }
 
 func TestALastingKeyIsRememberedForEver(t *testing.T) {
@@ -212,7 +213,7 @@ func TestRemovingASourceForgetsWhatBelongsToItAndNoDeployment(t *testing.T) {
 	_, err := s.DefineSource(ctx(t), "main", func(*rollout.Source) (*rollout.Source, error) { return nil, nil })
 	must(t, err)
 	_, err = s.Source(ctx(t), "main")
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 	if d := stored(t, s, made.ID); d.State != rollout.StatePending {
 		t.Errorf("its deployment is %s", d.State)
 	}

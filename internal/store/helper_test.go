@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
@@ -39,10 +40,10 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func wantCode(t testing.TB, err error, code rollout.Code) {
+func wantCode(t testing.TB, err error, code problem.Code) {
 	t.Helper()
-	if rollout.ErrorCode(err) != code {
-		t.Fatalf("got error %v (code %q), want code %q", err, rollout.ErrorCode(err), code)
+	if problem.CodeOf(err) != code {
+		t.Fatalf("got error %v (code %q), want code %q", err, problem.CodeOf(err), code)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -60,7 +61,7 @@ func (a *answer) deployment() rollout.Deployment {
 }
 
 // Replay is the answer that was given under the key before, if it is still remembered. Another request under the
-// same key is CodeMismatch. A zero key was never used.
+// same key is CodeKeyReused. A zero key was never used.
 func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created rollout.Created, found bool, err error) {
 	if key.Value == "" {
 		return created, false, nil
@@ -87,8 +88,8 @@ func replay(ctx context.Context, q querier, key rollout.IdempotencyKey) (rollout
 	case err != nil:
 		return rollout.Created{}, false, err
 	case string(known.Hash) != string(key.Hash[:]):
-		return rollout.Created{}, false, &rollout.Error{
-			Code: rollout.CodeMismatch, ID: known.Answer.ID, Message: "the idempotency key was used for another request",
+		return rollout.Created{}, false, &problem.Error{
+			Code: problem.CodeKeyReused, ID: known.Answer.ID, Message: "the idempotency key was used for another request",
 		}
 	}
 	return rollout.Created{Deployment: known.Answer.deployment(), Replayed: true}, true, nil
@@ -108,8 +109,8 @@ const drawKeySQL = `
 func keyDrawn(results pgx.BatchResults) (bool, error) {
 	tag, err := results.Exec()
 	if hasState(err, lockNotAvailable) {
-		return false, &rollout.Error{
-			Code: rollout.CodeInProgress, Message: "a request with this idempotency key is still being worked on", Err: err,
+		return false, &problem.Error{
+			Code: problem.CodeInProgress, Message: "a request with this idempotency key is still being worked on", Err: err,
 		}
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 )
@@ -17,7 +18,7 @@ const noDeployment = "00000000-0000-0000-0000-000000000000"
 // TakeKey begins a request under its key. Where the key was free, all that is asked of the store in a context that inside
 // makes is part of the request's transaction, until KeepResponse commits it or DropKey undoes it: one of them must be called.
 // A key that was used before for the same request gives the response of then and no inside; for another request it is
-// CodeMismatch. A request under the same key that is still being worked on is awaited for a few seconds, then
+// CodeKeyReused. A request under the same key that is still being worked on is awaited for a few seconds, then
 // CodeInProgress.
 func (s *Store) TakeKey(
 	ctx context.Context, key rollout.IdempotencyKey,
@@ -74,7 +75,7 @@ func (s *Store) keptResponse(ctx context.Context, tx pgx.Tx, key rollout.Idempot
 		return nil, err
 	}
 	if string(known.Hash) != string(key.Hash[:]) || known.Status == nil {
-		return nil, &rollout.Error{Code: rollout.CodeMismatch, Message: "the idempotency key was used for another request"}
+		return nil, &problem.Error{Code: problem.CodeKeyReused, Message: "the idempotency key was used for another request"}
 	}
 	a := &rollout.Response{Status: *known.Status, Header: known.Header, Body: known.Body}
 	if known.Sealed != nil {
@@ -89,8 +90,8 @@ func (s *Store) keptResponse(ctx context.Context, tx pgx.Tx, key rollout.Idempot
 
 // notKept refuses to repeat an answer whose secret was not kept, or cannot be opened any more.
 func notKept(a *rollout.Response) error {
-	return &rollout.Error{
-		Code: rollout.CodeConflict, Message: "the request was carried out before, and its answer had a secret that cannot be repeated: see " +
+	return &problem.Error{
+		Code: problem.CodeConflict, Message: "the request was carried out before, and its answer had a secret that cannot be repeated: see " +
 			a.Header["Location"],
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -43,8 +44,8 @@ func (s *Store) Latest(ctx context.Context, service, environment string) (rollou
 			return d, nil
 		}
 	}
-	return rollout.Deployment{}, &rollout.Error{
-		Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no deployment of %s in %s", service, environment),
+	return rollout.Deployment{}, &problem.Error{
+		Code: problem.CodeNotFound, Message: fmt.Sprintf("there is no deployment of %s in %s", service, environment),
 	}
 }
 

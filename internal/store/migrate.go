@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 	"rollcall/migrations"
 )
 
@@ -69,7 +69,7 @@ func tableHeld(err error) error {
 	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
 		name = "the migration " + path.Base(partial.Failed.Source.Path)
 	}
-	return &rollout.Error{
-		Code: rollout.CodeUnavailable, Message: name + " changes a table that others hold, as a dump or a long transaction does", Err: err,
+	return &problem.Error{
+		Code: problem.CodeUnavailable, Message: name + " changes a table that others hold, as a dump or a long transaction does", Err: err,
 	}
 }

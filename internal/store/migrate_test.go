@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 	"rollcall/internal/store"
 	"rollcall/migrations"
 )
@@ -146,7 +146,7 @@ func TestAMigrationThatNeverGetsItsTableSaysWhichAndWhy(t *testing.T) {
 	url := atVersion(t, 4)
 	release := hold(t, url, reading("deployments"))
 	err := openAt(t, url).MigrateTrying(ctx(t), 2)
-	wantCode(t, err, rollout.CodeUnavailable)
+	wantCode(t, err, problem.CodeUnavailable)
 	for _, part := range []string{"00005_secrets.sql", "others hold", "lock timeout"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("no %q in: %v", part, err)
@@ -170,7 +170,7 @@ func TestAWaitingMigrationEndsWithItsContext(t *testing.T) {
 			awaitWaiting(t, watcher, "deployments", done)
 			await(t, watcher, done, sql)
 			cancel()
-			if err := <-done; !errors.Is(err, context.Canceled) || rollout.ErrorCode(err) != "" {
+			if err := <-done; !errors.Is(err, context.Canceled) || problem.CodeOf(err) != "" {
 				t.Errorf("it ended with %v", err)
 			}
 		})

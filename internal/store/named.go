@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -30,7 +31,7 @@ func (n named[R]) get(ctx context.Context, q querier, name string) (R, error) {
 }
 
 func missing(thing, name string) error {
-	return &rollout.Error{Code: rollout.CodeNotFound, Message: fmt.Sprintf("there is no %s %q", thing, name)}
+	return &problem.Error{Code: problem.CodeNotFound, Message: fmt.Sprintf("there is no %s %q", thing, name)}
 }
 
 // list gives them in the order of their names.
@@ -79,8 +80,8 @@ func (n named[R]) room(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("count the %ss: %w", n.thing, err)
 	}
 	if count >= n.most {
-		return &rollout.Error{
-			Code: rollout.CodeConflict, Message: fmt.Sprintf("there are %d %ss already, which is the most", count, n.thing),
+		return &problem.Error{
+			Code: problem.CodeConflict, Message: fmt.Sprintf("there are %d %ss already, which is the most", count, n.thing),
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -118,7 +119,7 @@ const finishAttemptSQL = `
 	SELECT d.status, CASE WHEN d.status <> 'pending' THEN pg_notify('` + channel + `', '` + notificationsChanged + `')::text END FROM d`
 
 // FinishAttempt writes down what came of an attempt, and lets the delivery go. It answers with what the delivery is now:
-// pending also where o gives it up, when its notification was changed since it was claimed. CodeLost when another replica has
+// pending also where o gives it up, when its notification was changed since it was claimed. CodeOwnershipLost when another replica has
 // it by now: nothing is written then.
 func (s *Store) FinishAttempt(
 	ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome,
@@ -133,7 +134,7 @@ func (s *Store) FinishAttempt(
 		"again": o.Again, "result": string(o.Result), "detail": o.Detail,
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
-		return "", &rollout.Error{Code: rollout.CodeLost, Message: "delivery " + c.ID + " was taken over, or its notification removed"}
+		return "", &problem.Error{Code: problem.CodeOwnershipLost, Message: "delivery " + c.ID + " was taken over, or its notification removed"}
 	}
 	return status, failed("write down an attempt of delivery "+c.ID, err)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/store"
@@ -149,7 +150,7 @@ func TestASaveThatIsRefusedTellsNothingAndOneThatIsRepeatedTellsItOnce(t *testin
 	fenced := end
 	fenced.Epoch--
 	_, err := s.Save(ctx(t), rollout.Save{Deployment: fenced, Events: event})
-	wantCode(t, err, rollout.CodeLost)
+	wantCode(t, err, problem.CodeOwnershipLost)
 	wantOutbox(t, s, "all")
 	for range 2 {
 		_, err := s.Save(ctx(t), rollout.Save{Deployment: end, Events: event})
@@ -296,7 +297,7 @@ func TestADeadReplicasDeliveryIsTriedByAnotherUnderTheSameIDAndItsOwnMarkIsRefus
 		t.Fatalf("claimed %+v", after)
 	}
 	_, err := s.FinishAttempt(ctx(t), &before[0], rollout.DeliveryOutcome{Result: rollout.AnswerDone, Status: rollout.DeliveryDelivered})
-	wantCode(t, err, rollout.CodeLost)
+	wantCode(t, err, problem.CodeOwnershipLost)
 	deliver(t, s, &after[0])
 	list, err := s.Deliveries(ctx(t), "all", rollout.Page{})
 	must(t, err)
@@ -559,7 +560,7 @@ func TestARemovedNotificationTakesItsDeliveriesWithIt(t *testing.T) {
 	_, err := s.DefineNotification(ctx(t), "all", func(*rollout.Notification) (*rollout.Notification, error) { return nil, nil })
 	must(t, err)
 	_, err = s.FinishAttempt(ctx(t), &c[0], rollout.DeliveryOutcome{Status: rollout.DeliveryDelivered})
-	wantCode(t, err, rollout.CodeLost)
+	wantCode(t, err, problem.CodeOwnershipLost)
 	finish(t, s, snap, rollout.StateCompleted)
 	left := 0
 	must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FROM notification_deliveries`).Scan(&left))
@@ -567,9 +568,9 @@ func TestARemovedNotificationTakesItsDeliveriesWithIt(t *testing.T) {
 		t.Errorf("%d deliveries are left", left)
 	}
 	_, err = s.Deliveries(ctx(t), "all", rollout.Page{})
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 	_, err = s.TestNotification(ctx(t), "all")
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 }
 
 func TestDeliveriesArePagedAndCounted(t *testing.T) {

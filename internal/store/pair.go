@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -119,8 +120,8 @@ func clock(ctx context.Context, q querier) (time.Time, error) {
 }
 
 func conflict(other *rollout.Deployment) error {
-	return &rollout.Error{
-		Code: rollout.CodeConflict, ID: other.ID,
+	return &problem.Error{
+		Code: problem.CodeConflict, ID: other.ID,
 		Message: fmt.Sprintf("deployment %s of %s in %s has not ended: it is %s", other.ID, other.Service, other.Environment, other.State),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -17,11 +18,11 @@ func TestADeploymentThatIsNotThereIsNotFound(t *testing.T) {
 	known := create(t, s, request("checkout", 1)).ID
 	for _, id := range []string{"", "x", "00000000-0000-7000-8000-000000000000", "{" + known + "}", "urn:uuid:" + known} {
 		_, err := s.Deployment(ctx(t), id)
-		wantCode(t, err, rollout.CodeNotFound)
+		wantCode(t, err, problem.CodeNotFound)
 		_, err = s.Targets(ctx(t), id, rollout.Page{})
-		wantCode(t, err, rollout.CodeNotFound)
+		wantCode(t, err, problem.CodeNotFound)
 		_, err = s.Events(ctx(t), id, rollout.Page{})
-		wantCode(t, err, rollout.CodeNotFound)
+		wantCode(t, err, problem.CodeNotFound)
 	}
 }
 
@@ -119,13 +120,13 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 	must(t, err)
 	for _, cursor := range []string{"x", "!!", "ZA", list.NextCursor} {
 		_, err := s.Deployments(ctx(t), rollout.Everywhere(), rollout.Filter{}, rollout.Page{Cursor: cursor})
-		wantCode(t, err, rollout.CodeInvalid)
-		e, ok := err.(*rollout.Error) //nolint:errorlint // it is the error itself
-		if !ok || len(e.Problems) != 1 || e.Problems[0].Pointer != "/cursor" {
+		wantCode(t, err, problem.CodeInvalid)
+		e, ok := err.(*problem.Error) //nolint:errorlint // it is the error itself
+		if !ok || len(e.Fields) != 1 || e.Fields[0].Pointer != "/cursor" {
 			t.Errorf("problems: %+v", e)
 		}
 		_, err = s.Events(ctx(t), d.ID, rollout.Page{Cursor: cursor})
-		wantCode(t, err, rollout.CodeInvalid)
+		wantCode(t, err, problem.CodeInvalid)
 	}
 }
 

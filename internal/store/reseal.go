@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 )
@@ -76,10 +77,10 @@ func (s *Store) Reseal(ctx context.Context) (int, error) {
 		}
 		for _, keys := range stale {
 			err := s.inTx(ctx, func(tx pgx.Tx) error { return table.reseal(ctx, s, tx, keys) })
-			if errors.Is(err, pgx.ErrNoRows) || rollout.ErrorCode(err) == rollout.CodeNotFound {
+			if errors.Is(err, pgx.ErrNoRows) || problem.CodeOf(err) == problem.CodeNotFound {
 				continue // removed meanwhile, and its secrets with it
 			}
-			if err = failed(fmt.Sprintf("seal the secrets of %s %v", table.name, keys), err); rollout.ErrorCode(err) == rollout.CodeUnavailable {
+			if err = failed(fmt.Sprintf("seal the secrets of %s %v", table.name, keys), err); problem.CodeOf(err) == problem.CodeUnavailable {
 				return done, err
 			}
 			if left = errors.Join(left, err); err == nil {

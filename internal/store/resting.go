@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -89,7 +90,7 @@ func claimRouters(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) ([]rollout
 
 // SaveRouter writes one step in the care for a router at rest. A step with a write is refused with CodeConflict when a
 // deployment of the service and environment has not ended, or another one has moved traffic since the router was claimed; it
-// is the transaction that creations wait for. CodeLost when another replica has the router by now. Nothing was written then.
+// is the transaction that creations wait for. CodeOwnershipLost when another replica has the router by now. Nothing was written then.
 func (s *Store) SaveRouter(ctx context.Context, c *rollout.ClaimedRouter, step rollout.SavedRouter) error {
 	state, err := json.Marshal(step.Resting)
 	if err != nil {
@@ -120,7 +121,7 @@ func saveRouter(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step *
 		return fmt.Errorf("keep what is known of it: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
-		return &rollout.Error{Code: rollout.CodeLost, Message: "another replica has the router"}
+		return &problem.Error{Code: problem.CodeOwnershipLost, Message: "another replica has the router"}
 	}
 	return nil
 }
@@ -138,11 +139,11 @@ func tellResting(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step 
 			return fmt.Errorf("look for a deployment that has begun: %w", err)
 		}
 		if !still {
-			return &rollout.Error{Code: rollout.CodeConflict, Message: "a deployment moves the traffic now"}
+			return &problem.Error{Code: problem.CodeConflict, Message: "a deployment moves the traffic now"}
 		}
 	}
 	d, err := deployment(ctx, tx, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1 FOR UPDATE`, c.Snapshot.Deployment.ID)
-	if rollout.ErrorCode(err) == rollout.CodeNotFound || errors.Is(err, pgx.ErrNoRows) {
+	if problem.CodeOf(err) == problem.CodeNotFound || errors.Is(err, pgx.ErrNoRows) {
 		return nil // it was removed, and its log with it
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -50,7 +51,7 @@ func TestRest_OneReplicaAtATimeHasARouter(t *testing.T) {
 		t.Errorf("two claimed %d routers: %v", len(list), err)
 	}
 	must(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{Release: true}))
-	wantCode(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{Release: true}), rollout.CodeLost)
+	wantCode(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{Release: true}), problem.CodeOwnershipLost)
 	if again := restingRouter(t, s, "two"); again.Resting == nil || again.Epoch <= c.Epoch {
 		t.Errorf("claimed again %+v", again)
 	}
@@ -90,7 +91,7 @@ func TestRest_NoWriteBesideADeployment(t *testing.T) {
 	c := restingRouter(t, s, "one")
 	create(t, s, request("checkout", 1))
 	intent := rollout.SavedRouter{Events: []rollout.Event{{Type: rollout.EventTrafficIntent}}, WriteFor: time.Second}
-	wantCode(t, s.SaveRouter(ctx(t), &c, intent), rollout.CodeConflict)
+	wantCode(t, s.SaveRouter(ctx(t), &c, intent), problem.CodeConflict)
 	must(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{Unchanged: true, Release: true}))
 	if list, err := s.ClaimRouters(ctx(t), "one", nil, 10); err != nil || len(list) != 0 {
 		t.Errorf("claimed %d routers beside a deployment: %v", len(list), err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -43,8 +44,8 @@ func (s *Store) Save(ctx context.Context, save rollout.Save) (rollout.Saved, err
 		saved, err = s.unsaved(ctx, &save.Deployment)
 	}
 	if violates(err, oneActive) {
-		return rollout.Saved{}, &rollout.Error{
-			Code: rollout.CodeConflict, Err: err,
+		return rollout.Saved{}, &problem.Error{
+			Code: problem.CodeConflict, Err: err,
 			Message: fmt.Sprintf("another deployment of %s in %s is active", save.Deployment.Service, save.Deployment.Environment),
 		}
 	}
@@ -135,10 +136,10 @@ func refusal(stored, believed *rollout.Deployment) error {
 		return nil
 	case stored.OperatorRevision != believed.OperatorRevision && stored.Owner == believed.Owner &&
 		stored.Epoch == believed.Epoch && stored.Saves == believed.Saves && !stored.State.Terminal():
-		return &rollout.Error{Code: rollout.CodeStale, ID: stored.ID, Message: fmt.Sprintf(
+		return &problem.Error{Code: problem.CodeStale, ID: stored.ID, Message: fmt.Sprintf(
 			"deployment %s was changed by a person meanwhile", stored.ID)}
 	default:
-		return &rollout.Error{Code: rollout.CodeLost, ID: stored.ID, Message: fmt.Sprintf(
+		return &problem.Error{Code: problem.CodeOwnershipLost, ID: stored.ID, Message: fmt.Sprintf(
 			"deployment %s is not %s's in epoch %d any more", stored.ID, believed.Owner, believed.Epoch)}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storetest"
 )
@@ -19,7 +20,7 @@ func TestTwoOfAPairAreNeverActive(t *testing.T) {
 	d := snap.Deployment
 	d.State, d.StartedAt = rollout.StateInProgress, time.Now()
 	_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Events: storetest.Now(rollout.Event{Type: rollout.EventStarted})})
-	wantCode(t, err, rollout.CodeConflict)
+	wantCode(t, err, problem.CodeConflict)
 	if got := stored(t, s, d.ID); got.State != rollout.StatePending || got.LastSeq != 1 {
 		t.Errorf("something was written: %+v", got)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 )
@@ -69,8 +70,8 @@ func (s *Store) seal(place string, secrets any) ([]byte, error) {
 	}
 	sealed, err := s.box.Seal(place, encoded)
 	if errors.Is(err, seal.ErrNoKey) {
-		return nil, &rollout.Error{
-			Code: rollout.CodeInvalid, Message: "the request carries a secret, and " + seal.ErrNoKey.Error(),
+		return nil, &problem.Error{
+			Code: problem.CodeInvalid, Message: "the request carries a secret, and " + seal.ErrNoKey.Error(),
 		}
 	}
 	return sealed, err //nolint:wrapcheck // it names the place
@@ -101,9 +102,9 @@ func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error
 }
 
 // unreadable refuses to build on a thing whose secrets would be lost with that.
-func unreadable(thing string) *rollout.Error {
-	return &rollout.Error{
-		Code: rollout.CodeConflict, Message: "the " + thing + "'s secrets were sealed with a key that this server does not have",
+func unreadable(thing string) *problem.Error {
+	return &problem.Error{
+		Code: problem.CodeConflict, Message: "the " + thing + "'s secrets were sealed with a key that this server does not have",
 	}
 }
 

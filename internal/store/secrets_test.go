@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/store"
@@ -128,14 +129,14 @@ func TestWithoutAKeyNoSecretIsTaken(t *testing.T) {
 	must(t, err)
 	t.Cleanup(s.Close)
 	_, err = s.Create(ctx(t), secretive())
-	wantCode(t, err, rollout.CodeInvalid)
+	wantCode(t, err, problem.CodeInvalid)
 	if !strings.Contains(err.Error(), "--secret-key-file") || strings.Contains(err.Error(), "planted") {
 		t.Errorf("%v", err)
 	}
 	_, err = s.Define(ctx(t), "checkout", "production", func(*rollout.Definition) (*rollout.Definition, error) {
 		return &rollout.Definition{Body: json.RawMessage(`{}`), DeploySecret: plantedDeploy}, nil
 	})
-	wantCode(t, err, rollout.CodeInvalid)
+	wantCode(t, err, problem.CodeInvalid)
 	var left int
 	must(t, s.Pool().QueryRow(ctx(t), `SELECT (SELECT count(*) FROM deployments) + (SELECT count(*) FROM definitions) +
 		(SELECT count(*) FROM deployment_events)`).Scan(&left))

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"rollcall/internal/problem"
+
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"rollcall/internal/rollout"
 )
 
 // oldestServer is the oldest version of PostgreSQL that is tested.
@@ -34,9 +34,9 @@ func (s *Store) Ping(ctx context.Context) error {
 func writable(standby, readOnly bool) error {
 	switch {
 	case standby:
-		return &rollout.Error{Code: rollout.CodeUnavailable, Message: standbyMessage}
+		return &problem.Error{Code: problem.CodeUnavailable, Message: standbyMessage}
 	case readOnly:
-		return &rollout.Error{Code: rollout.CodeUnavailable, Message: roleReadOnlyMessage}
+		return &problem.Error{Code: problem.CodeUnavailable, Message: roleReadOnlyMessage}
 	default:
 		return nil
 	}

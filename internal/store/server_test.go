@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 	"rollcall/internal/store"
 )
 
@@ -60,7 +60,7 @@ func TestServer_AReadOnlyDatabaseIsRefusedAndNotReady(t *testing.T) {
 	s := openAt(t, configured(t, dbtest.New(t), "default_transaction_read_only = on"))
 	wantRefused(t, s, "read-only", "default_transaction_read_only")
 	err := s.Ping(ctx(t))
-	wantCode(t, err, rollout.CodeUnavailable)
+	wantCode(t, err, problem.CodeUnavailable)
 	if !strings.Contains(err.Error(), "default_transaction_read_only") {
 		t.Errorf("it is not ready because %v", err)
 	}
@@ -91,7 +91,7 @@ func TestServer_UnavailableSaysWhy(t *testing.T) {
 // wantMessage demands what callers are shown of an unavailable database.
 func wantMessage(t *testing.T, err error, part string) {
 	t.Helper()
-	wantCode(t, err, rollout.CodeUnavailable)
+	wantCode(t, err, problem.CodeUnavailable)
 	if message, _, _ := strings.Cut(err.Error(), ":"); !strings.Contains(message, part) || strings.Contains(message, "cannot be reached") {
 		t.Errorf("no %q in: %s", part, message)
 	}
@@ -129,7 +129,7 @@ func TestServer_APoolWithoutSessionsIsNamed(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, dbtest.Pooled(t, dbtest.New(t), "pool_mode = session", "default_pool_size = 1"))
 	_, err := s.CheckServer(ctx(t))
-	wantCode(t, err, rollout.CodeUnavailable)
+	wantCode(t, err, problem.CodeUnavailable)
 	if !strings.Contains(err.Error(), "default_pool_size") {
 		t.Errorf("it says %v", err)
 	}

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
+	"rollcall/internal/problem"
 
-	"rollcall/internal/rollout"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // setting is a parameter of a session and its value.
@@ -72,6 +72,6 @@ func sessionMissing(ctx context.Context, err error) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return err
 	}
-	return &rollout.Error{Code: rollout.CodeUnavailable, Err: err, Message: "the database gave a connection no session in time: " +
+	return &problem.Error{Code: problem.CodeUnavailable, Err: err, Message: "the database gave a connection no session in time: " +
 		"a pooler has too few (default_pool_size, max_db_connections), or the database is overloaded"}
 }

@@ -23,7 +23,7 @@ const (
 	connectionsPerCPU = 2
 )
 
-// Store is the database. Its methods may be called from any goroutine; they give a rollout.Error with CodeUnavailable
+// Store is the database. Its methods may be called from any goroutine; they give a problem.Error with CodeUnavailable
 // when the database cannot be reached or does not answer in time.
 type Store struct {
 	pool        connections

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 	"rollcall/migrations"
@@ -62,7 +63,7 @@ func TestAMissingServerIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, "postgres://nobody@127.0.0.1:1/x?sslmode=disable")
 	wantUnavailable(t, s)
-	wantCode(t, s.Migrate(ctx(t)), rollout.CodeUnavailable)
+	wantCode(t, s.Migrate(ctx(t)), problem.CodeUnavailable)
 }
 
 func wantUnavailable(t *testing.T, s *store.Store) {
@@ -74,8 +75,8 @@ func wantUnavailable(t *testing.T, s *store.Store) {
 	_, errSave := s.Save(ctx(t), rollout.Save{Deployment: rollout.Deployment{ID: id}})
 	_, _, errClaim := s.Claim(ctx(t), "r1", nil, 1)
 	for _, err := range []error{s.Ping(ctx(t)), errHeartbeat, errCreate, errRead, errSave, errClaim} {
-		wantCode(t, err, rollout.CodeUnavailable)
-		if e, ok := errors.AsType[*rollout.Error](err); !ok || e.Err == nil {
+		wantCode(t, err, problem.CodeUnavailable)
+		if e, ok := errors.AsType[*problem.Error](err); !ok || e.Err == nil {
 			t.Errorf("%v has no cause", err)
 		}
 	}
@@ -91,7 +92,7 @@ func TestAServerThatGoesAwayIsUnavailableAndAllResumesWhenItIsBack(t *testing.T)
 
 	exec(t, admin, `ALTER DATABASE `+config.Database+` ALLOW_CONNECTIONS false`)
 	exec(t, admin, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1`, config.Database)
-	if _, err := s.Deployment(ctx(t), d.ID); rollout.ErrorCode(err) != rollout.CodeUnavailable {
+	if _, err := s.Deployment(ctx(t), d.ID); problem.CodeOf(err) != problem.CodeUnavailable {
 		t.Errorf("on a cut connection: %v", err)
 	}
 	exec(t, admin, `ALTER DATABASE `+config.Database+` ALLOW_CONNECTIONS true`)
@@ -100,7 +101,7 @@ func TestAServerThatGoesAwayIsUnavailableAndAllResumesWhenItIsBack(t *testing.T)
 		if err == nil {
 			return
 		}
-		wantCode(t, err, rollout.CodeUnavailable)
+		wantCode(t, err, problem.CodeUnavailable)
 	}
 }
 
@@ -113,12 +114,12 @@ func TestABusyPoolAndAReadOnlyServerAreUnavailable(t *testing.T) {
 	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, err = s.Deployment(short, "00000000-0000-7000-8000-000000000000")
-	wantCode(t, err, rollout.CodeUnavailable)
+	wantCode(t, err, problem.CodeUnavailable)
 	held.Release()
 
 	s = openAt(t, url+"&default_transaction_read_only=on")
 	_, err = s.Create(ctx(t), request("checkout", 1))
-	wantCode(t, err, rollout.CodeUnavailable)
+	wantCode(t, err, problem.CodeUnavailable)
 }
 
 func TestAnEndedCallIsNotTheDatabasesFault(t *testing.T) {
@@ -127,7 +128,7 @@ func TestAnEndedCallIsNotTheDatabasesFault(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := s.Ping(gone)
-	if !errors.Is(err, context.Canceled) || rollout.ErrorCode(err) != "" {
+	if !errors.Is(err, context.Canceled) || problem.CodeOf(err) != "" {
 		t.Errorf("the error is %v", err)
 	}
 }
@@ -160,7 +161,7 @@ func TestATransactionThatStoodStillForTooLongIsUnavailableAndNoFault(t *testing.
 		}
 		return []rollout.Event{{Type: rollout.EventPaused}}, nil
 	})
-	wantCode(t, err, rollout.CodeUnavailable)
+	wantCode(t, err, problem.CodeUnavailable)
 }
 
 func TestASettingOfTheURLStays(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -44,7 +45,7 @@ func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
 // ReadTail reads what comes next, at most limit events of all deployments in the order of their ids: each once, and none
 // left out. What stands beyond a missing id is held back until that is there, or certainly never comes; UpTo of the place
 // to go on from then says so, and another read soon finds out. When the last event that was read is not there any more, or
-// another one, the database has lost it, and it is CodeLost; one that was removed because it was old is not missed.
+// another one, the database has lost it, and it is CodeOwnershipLost; one that was removed because it was old is not missed.
 func (s *Store) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error) {
 	settled, err := s.settled(ctx, t)
 	if err != nil {
@@ -91,7 +92,7 @@ func (s *Store) onwards(ctx context.Context, t *rollout.Tail, limit int) ([]roll
 	case !there && time.Since(t.LastAt) > mayBeForgotten:
 		return events[:min(len(events), limit)], nil
 	default:
-		return nil, &rollout.Error{Code: rollout.CodeLost, Message: fmt.Sprintf("the event %d is not there any more", t.After)}
+		return nil, &problem.Error{Code: problem.CodeOwnershipLost, Message: fmt.Sprintf("the event %d is not there any more", t.After)}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -114,7 +115,7 @@ func TestTheEndOfEventsWaitsForThoseWhoWrite(t *testing.T) {
 	low := appendIn(t, slow, d.ID, 100)
 	short, cancel := context.WithTimeout(ctx(t), 100*time.Millisecond)
 	defer cancel()
-	if newest, err := s.EndOfEvents(short); rollout.ErrorCode(err) != rollout.CodeUnavailable {
+	if newest, err := s.EndOfEvents(short); problem.CodeOf(err) != problem.CodeUnavailable {
 		t.Errorf("%d, %v while an id is in doubt", newest, err)
 	}
 	must(t, slow.Commit(ctx(t)))

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -129,5 +130,5 @@ func (s *Store) Admins(ctx context.Context) (good, ever int, err error) {
 }
 
 func noToken() error {
-	return &rollout.Error{Code: rollout.CodeNotFound, Message: "there is no such token"}
+	return &problem.Error{Code: problem.CodeNotFound, Message: "there is no such token"}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -45,8 +46,8 @@ func update(
 		return rollout.Deployment{}, err
 	}
 	if ifRevision != 0 && ifRevision != stored.Revision {
-		return rollout.Deployment{}, &rollout.Error{
-			Code: rollout.CodeStale, ID: id,
+		return rollout.Deployment{}, &problem.Error{
+			Code: problem.CodeStale, ID: id,
 			Message: fmt.Sprintf("deployment %s is at revision %d, not %d", id, stored.Revision, ifRevision),
 		}
 	}
@@ -63,7 +64,7 @@ func update(
 		return stored, err
 	}
 	if stored.State.Terminal() {
-		return stored, &rollout.Error{Code: rollout.CodeConflict, ID: id, Message: fmt.Sprintf("deployment %s has ended: it is %s", id, stored.State)}
+		return stored, &problem.Error{Code: problem.CodeConflict, ID: id, Message: fmt.Sprintf("deployment %s has ended: it is %s", id, stored.State)}
 	}
 	return d, writeUpdate(ctx, tx, &d, events, now)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -279,7 +280,7 @@ func aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot(t *testing.T, s St
 		t.Errorf("the last event is %+v", last)
 	}
 	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
-	wantCode(t, err, rollout.CodeLost)
+	wantCode(t, err, problem.CodeOwnershipLost)
 }
 
 func aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn(t *testing.T, s Store) {
@@ -291,7 +292,7 @@ func aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn(t *testing.T, 
 	}
 	c := claimed(t, s, "r1")
 	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
-	wantCode(t, err, rollout.CodeLost)
+	wantCode(t, err, problem.CodeOwnershipLost)
 	if len(c) != 1 || c[0].From != "r1" || c[0].Snapshot.Deployment.Epoch != snap.Deployment.Epoch+1 {
 		t.Fatalf("claimed %+v", c)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -116,10 +117,10 @@ func beginWhatIsFree(t *testing.T, s Store, replica string) bool {
 		d := list[i].Snapshot.Deployment
 		d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
 		_, err := s.Save(ctx(t), rollout.Save{Deployment: d})
-		switch code := rollout.ErrorCode(err); {
+		switch code := problem.CodeOf(err); {
 		case err == nil:
 			begun = true
-		case code != rollout.CodeLost && code != rollout.CodeConflict:
+		case code != problem.CodeOwnershipLost && code != problem.CodeConflict:
 			t.Error(err)
 		}
 	}
@@ -131,7 +132,7 @@ func aSupersededDeploymentIsLostToItsOwner(t *testing.T, s Store) {
 	snap := claim(t, s, "r1")
 	create(t, s, Request("checkout", 2))
 	_, err := s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
-	wantCode(t, err, rollout.CodeLost)
+	wantCode(t, err, problem.CodeOwnershipLost)
 }
 
 func aRejectedRequestHasNoEffect(t *testing.T, s Store) {
@@ -143,11 +144,11 @@ func aRejectedRequestHasNoEffect(t *testing.T, s Store) {
 		created, err := s.Create(ctx(t), rejecting)
 		mu.Lock()
 		defer mu.Unlock()
-		var e *rollout.Error
+		var e *problem.Error
 		switch {
 		case err == nil:
 			made[created.Deployment.ID] = true
-		case errors.As(err, &e) && e.Code == rollout.CodeConflict:
+		case errors.As(err, &e) && e.Code == problem.CodeConflict:
 			named[e.ID] = true
 		default:
 			t.Error(err)

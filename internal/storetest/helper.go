@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -20,10 +21,10 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func wantCode(t testing.TB, err error, code rollout.Code) {
+func wantCode(t testing.TB, err error, code problem.Code) {
 	t.Helper()
-	if rollout.ErrorCode(err) != code {
-		t.Fatalf("got error %v (code %q), want code %q", err, rollout.ErrorCode(err), code)
+	if problem.CodeOf(err) != code {
+		t.Fatalf("got error %v (code %q), want code %q", err, problem.CodeOf(err), code)
 	}
 }
 

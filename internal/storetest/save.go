@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -85,7 +86,7 @@ func onlyTheOwnerInItsEpochSaves(t *testing.T, s Store) {
 		d.Reason = "must not be written"
 		change(&d)
 		_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Targets: snap.Targets, Events: Now(rollout.Event{Type: "x"})})
-		if rollout.ErrorCode(err) != rollout.CodeLost {
+		if problem.CodeOf(err) != problem.CodeOwnershipLost {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -99,7 +100,7 @@ func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
 	d, err := s.Update(ctx(t), snap.Deployment.ID, 0, pause)
 	must(t, err)
 	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
-	wantCode(t, err, rollout.CodeStale)
+	wantCode(t, err, problem.CodeStale)
 
 	revisions, err := s.OperatorRevisions(ctx(t), "r1")
 	must(t, err)
@@ -141,9 +142,9 @@ func aFinishedDeploymentIsFinal(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	finish(t, s, snap, rollout.StateCompleted)
 	_, err := s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
-	wantCode(t, err, rollout.CodeLost)
+	wantCode(t, err, problem.CodeOwnershipLost)
 	_, err = s.Update(ctx(t), snap.Deployment.ID, 0, pause)
-	wantCode(t, err, rollout.CodeConflict)
+	wantCode(t, err, problem.CodeConflict)
 }
 
 func eventsAreNumberedWithoutGapsWhoeverWrites(t *testing.T, s Store) {
@@ -228,7 +229,7 @@ func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
 func anEventOfASaveHasATime(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	_, err := s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
-	wantCode(t, err, rollout.CodeInvalid)
+	wantCode(t, err, problem.CodeInvalid)
 }
 
 // note is a change that only tells.
@@ -245,8 +246,8 @@ func saveUntil(t *testing.T, s Store, snap *rollout.Snapshot, n int) (landed int
 	for landed < n {
 		d := stored(t, s, snap.Deployment.ID)
 		_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Events: Now(rollout.Event{Type: rollout.EventWaveStarted}, rollout.Event{Type: rollout.EventWaveFinished})})
-		switch rollout.ErrorCode(err) {
-		case rollout.CodeStale:
+		switch problem.CodeOf(err) {
+		case problem.CodeStale:
 		default:
 			must(t, err)
 			landed++

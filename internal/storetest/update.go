@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -40,9 +41,9 @@ func aRefusedVerbHasNoEffect(t *testing.T, s Store) {
 		t.Errorf("before\n%+v\nafter\n%+v", before, after)
 	}
 	_, err = s.Update(ctx(t), "00000000-0000-7000-8000-000000000000", 0, pause)
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 	_, err = s.Update(ctx(t), "x", 0, pause)
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 }
 
 func ofSeveralVerbsAtOneRevisionOneWins(t *testing.T, s Store) {
@@ -53,7 +54,7 @@ func ofSeveralVerbsAtOneRevisionOneWins(t *testing.T, s Store) {
 		switch {
 		case err == nil:
 			won.Add(1)
-		case rollout.ErrorCode(err) == rollout.CodeStale:
+		case problem.CodeOf(err) == problem.CodeStale:
 			stale.Add(1)
 		default:
 			t.Error(err)
@@ -86,7 +87,7 @@ func aVerbMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
 		}
 	}
 	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
-	wantCode(t, err, rollout.CodeLost)
+	wantCode(t, err, problem.CodeOwnershipLost)
 }
 
 func theEndOfADeploymentWakesTheNext(t *testing.T, s Store) {
@@ -101,7 +102,7 @@ func theEndOfADeploymentWakesTheNext(t *testing.T, s Store) {
 func whatIsNotThereIsNotFound(t *testing.T, s Store) {
 	const nobody = "00000000-0000-7000-8000-000000000000"
 	_, err := s.Deployment(ctx(t), nobody)
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 	_, err = s.Save(ctx(t), rollout.Save{Deployment: rollout.Deployment{ID: nobody, Owner: "r1", Epoch: 1}})
-	wantCode(t, err, rollout.CodeNotFound)
+	wantCode(t, err, problem.CodeNotFound)
 }

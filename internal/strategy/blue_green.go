@@ -1,6 +1,7 @@
 package strategy
 
 import (
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -51,7 +52,7 @@ func chooseIdle(p *params, targets []rollout.Target, activeSlot string) []bool {
 	chosen := make([]bool, len(targets))
 	plain := len(slots) == 1 && slots[""]
 	if !plain && (len(slots) != slotsOfBlueGreen || slots[""]) {
-		p.problems = append(p.problems, rollout.Problem{
+		p.problems = append(p.problems, problem.FieldError{
 			Pointer: "/targets", Detail: "blue_green needs every target in one of exactly two slots, or none in any",
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -122,8 +123,8 @@ func TestSlotsAreTwoOrNone(t *testing.T) {
 			targets = append(targets, rollout.Target{ID: fmt.Sprint(i), Slot: slot})
 		}
 		_, err := strategy.Prepare(rollout.Deployment{Version: newVersion}, targets, []byte(`{"type":"blue_green"}`), nil)
-		problem, _ := errors.AsType[*rollout.Error](err)
-		if (err == nil) != c.fine || err != nil && problem.Problems[0].Pointer != "/targets" {
+		problem, _ := errors.AsType[*problem.Error](err)
+		if (err == nil) != c.fine || err != nil && problem.Fields[0].Pointer != "/targets" {
 			t.Errorf("%q: %v", c.slots, err)
 		}
 		if _, err := strategy.Prepare(rollout.Deployment{Version: newVersion}, targets, []byte(`{"type":"canary"}`), nil); err != nil {

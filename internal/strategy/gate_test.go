@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -52,7 +53,7 @@ func TestAGateThatAWaveDoesNotHaveWasNeverOpened(t *testing.T) {
 	t.Parallel()
 	d := atGate()
 	d.Spec.Waves[0].Gate, d.Operator.Promoted = rollout.GateNone, 2
-	if _, err := strategy.Ask(&d, strategy.Request{Verb: strategy.VerbPromote, Wave: 1}, simStart); rollout.ErrorCode(err) != rollout.CodeConflict {
+	if _, err := strategy.Ask(&d, strategy.Request{Verb: strategy.VerbPromote, Wave: 1}, simStart); problem.CodeOf(err) != problem.CodeConflict {
 		t.Errorf("%v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -23,7 +24,7 @@ type params struct {
 	base     string // the pointer of the object that is read
 	fields   map[string]json.RawMessage
 	refused  []string
-	problems []rollout.Problem
+	problems []problem.FieldError
 }
 
 func newParams(object json.RawMessage) *params {
@@ -43,7 +44,7 @@ func (p *params) problem(name, format string, args ...any) {
 	if name != "" {
 		pointer += "/" + name
 	}
-	p.problems = append(p.problems, rollout.Problem{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+	p.problems = append(p.problems, problem.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 }
 
 func (p *params) accepts(name string) bool { return !slices.Contains(p.refused, name) }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -26,7 +27,7 @@ func FuzzStrategy(f *testing.F) {
 		n = 1 + int(uint(n)%2000)
 		spec, err := resolved(n, object)
 		if err != nil {
-			if problem, ok := errors.AsType[*rollout.Error](err); !ok || len(problem.Problems) == 0 {
+			if problem, ok := errors.AsType[*problem.Error](err); !ok || len(problem.Fields) == 0 {
 				t.Fatalf("refused without saying why: %v", err)
 			}
 			return

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -113,12 +114,12 @@ func TestAWrongParameterIsPointedAt(t *testing.T) {
 		{`{"type":"blue_green","stages":[100]}`, "/strategy/stages", "is not a parameter of blue_green"},
 	} {
 		_, err := resolved(5, c.object)
-		problem, ok := errors.AsType[*rollout.Error](err)
+		invalid, ok := errors.AsType[*problem.Error](err)
 		switch {
-		case !ok || problem.Code != rollout.CodeInvalid:
+		case !ok || invalid.Code != problem.CodeInvalid:
 			t.Errorf("%s: %v", c.object, err)
-		case problem.Problems[0] != rollout.Problem{Pointer: c.pointer, Detail: c.detail}:
-			t.Errorf("%s: %+v", c.object, problem.Problems)
+		case invalid.Fields[0] != problem.FieldError{Pointer: c.pointer, Detail: c.detail}:
+			t.Errorf("%s: %+v", c.object, invalid.Fields)
 		}
 	}
 }
@@ -126,9 +127,9 @@ func TestAWrongParameterIsPointedAt(t *testing.T) {
 func TestAllWrongParametersAreNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := resolved(5, `{"batch_size":[0,"x"],"bake":"soon","on_failure":"no","what":1,"ever":2}`)
-	problem, _ := errors.AsType[*rollout.Error](err)
+	problem, _ := errors.AsType[*problem.Error](err)
 	var pointers []string
-	for _, p := range problem.Problems {
+	for _, p := range problem.Fields {
 		pointers = append(pointers, strings.TrimPrefix(p.Pointer, "/strategy/"))
 	}
 	slices.Sort(pointers)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -23,11 +24,11 @@ func Prepare(
 	resolved, waves, chosen, problems := resolve(strategy, targets, d.Spec.ActiveSlot)
 	k, _ := kindOf(resolved.Type)
 	if t := d.Spec.Traffic; t != nil && d.Kind == rollout.KindDeploy && len(problems) == 0 && t.Drain >= resolved.ProgressDeadline {
-		problems = append(problems, rollout.Problem{
+		problems = append(problems, problem.FieldError{
 			Pointer: "/traffic/drain", Detail: "must be shorter than the strategy's progress_deadline, or no target is ever called in time",
 		})
 	}
-	if err := rollout.Invalid(problems); err != nil {
+	if err := problem.Invalid(problems); err != nil {
 		return rollout.NewDeployment{}, err
 	}
 	d.Spec.Strategy, d.Spec.Waves = resolved, waves
@@ -108,7 +109,7 @@ func assign(d *rollout.Deployment, targets []rollout.Target) {
 // resolve reads a strategy object and fixes what it means for the targets, and which of them it takes.
 func resolve(
 	object json.RawMessage, targets []rollout.Target, activeSlot string,
-) (s rollout.Strategy, waves []rollout.Wave, chosen []bool, problems []rollout.Problem) {
+) (s rollout.Strategy, waves []rollout.Wave, chosen []bool, problems []problem.FieldError) {
 	p := newParams(object)
 	s.Type = p.text("type", DefaultType)
 	k, known := kindOf(s.Type)

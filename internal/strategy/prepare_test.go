@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -147,8 +148,8 @@ func TestADrainThatNoDeadlineOutlastsIsRefused(t *testing.T) {
 	for drain, accepted := range map[time.Duration]bool{time.Minute: false, time.Minute - time.Second: true} {
 		d.Spec.Traffic = &rollout.Traffic{Type: "webhook", Drain: rollout.Duration(drain)}
 		_, err := strategy.Prepare(d, []rollout.Target{{ID: "t1"}}, []byte(`{"type":"rolling","progress_deadline":"1m"}`), nil)
-		e, refused := errors.AsType[*rollout.Error](err)
-		if refused == accepted || refused && (len(e.Problems) != 1 || e.Problems[0].Pointer != "/traffic/drain") {
+		e, refused := errors.AsType[*problem.Error](err)
+		if refused == accepted || refused && (len(e.Fields) != 1 || e.Fields[0].Pointer != "/traffic/drain") {
 			t.Errorf("a drain of %s: %v", drain, err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -89,7 +90,7 @@ func TestResumeDoesNotApprove(t *testing.T) {
 	}
 	for _, r := range []strategy.Request{{Full: true}, {Wave: 1}} {
 		r.Verb = strategy.VerbPromote
-		if _, err := strategy.Ask(&s.Deployment, r, simStart); rollout.ErrorCode(err) != rollout.CodeConflict {
+		if _, err := strategy.Ask(&s.Deployment, r, simStart); problem.CodeOf(err) != problem.CodeConflict {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -82,7 +83,7 @@ func TestThereIsNothingToDoForWhatHasNotEndedOrNotBegun(t *testing.T) {
 	t.Parallel()
 	for _, state := range []rollout.State{rollout.StatePending, rollout.StateInProgress, rollout.StatePaused, rollout.StateRollingBack, rollout.StateSuperseded} {
 		for name, build := range map[string]func(*rollout.Snapshot) (rollout.NewDeployment, error){"undo": strategy.Undo, "retry": strategy.Retry} {
-			if _, err := build(ended(t, state, "")); rollout.ErrorCode(err) != rollout.CodeConflict {
+			if _, err := build(ended(t, state, "")); problem.CodeOf(err) != problem.CodeConflict {
 				t.Errorf("%s while %s: %v", name, state, err)
 			}
 		}
@@ -197,11 +198,11 @@ func TestARetryOfWhatArrivedIsRefused(t *testing.T) {
 	t.Parallel()
 	s := ended(t, rollout.StateCompleted, "")
 	touch(&s.Targets[1], rollout.TargetUpdated, "v2") // the third was no part of the goal
-	if _, err := strategy.Retry(s); rollout.ErrorCode(err) != rollout.CodeConflict {
+	if _, err := strategy.Retry(s); problem.CodeOf(err) != problem.CodeConflict {
 		t.Errorf("completed: %v", err)
 	}
 	s.Deployment.Kind, s.Deployment.State = rollout.KindRollback, rollout.StateRolledBack
-	if _, err := strategy.Retry(s); rollout.ErrorCode(err) != rollout.CodeConflict {
+	if _, err := strategy.Retry(s); problem.CodeOf(err) != problem.CodeConflict {
 		t.Errorf("a rollback: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package strategy_test
 import (
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -166,7 +167,7 @@ func (s *sim) poll() time.Duration {
 // checkAsk holds a verb's answer to the table of the design: legal, told, and the same when asked again.
 func (s *sim) checkAsk(r strategy.Request, before, after *rollout.Deployment, events []rollout.Event, err error) {
 	switch {
-	case err != nil && (rollout.ErrorCode(err) != rollout.CodeConflict || before.Status != after.Status || before.Operator != after.Operator):
+	case err != nil && (problem.CodeOf(err) != problem.CodeConflict || before.Status != after.Status || before.Operator != after.Operator):
 		s.violate("%s failed with %v and left its mark", r.Verb, err)
 	case !before.State.CanBecome(after.State):
 		s.violate("%s takes it from %s to %s", r.Verb, before.State, after.State)

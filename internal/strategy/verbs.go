@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -56,7 +57,7 @@ func Ask(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, erro
 }
 
 func conflict(format string, args ...any) error {
-	return &rollout.Error{Code: rollout.CodeConflict, Message: fmt.Sprintf(format, args...)}
+	return &problem.Error{Code: problem.CodeConflict, Message: fmt.Sprintf(format, args...)}
 }
 
 // pause shows at once: no call starts after the answer.

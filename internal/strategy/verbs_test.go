@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -51,7 +52,7 @@ func TestAVerbIsTakenWhereItMakesSense(t *testing.T) {
 			if taken := err == nil; taken != c.taken[i] {
 				t.Errorf("%s (full %t) while %s: %v", c.request.Verb, c.request.Full, state, err)
 			}
-			if err != nil && rollout.ErrorCode(err) != rollout.CodeConflict {
+			if err != nil && problem.CodeOf(err) != problem.CodeConflict {
 				t.Errorf("%s while %s is no conflict: %v", c.request.Verb, state, err)
 			}
 			if !state.CanBecome(d.State) {

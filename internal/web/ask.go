@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // answer is an http.ResponseWriter that keeps what the API says.
@@ -83,14 +83,14 @@ func (a *answer) problem() error {
 	if err := json.Unmarshal(a.body.Bytes(), &said); err != nil {
 		return fmt.Errorf("read a problem of the API, status %d: %w", a.status, err)
 	}
-	e := &rollout.Error{Message: said.Detail, ID: said.DeploymentID, Code: map[int]rollout.Code{
-		http.StatusNotFound: rollout.CodeNotFound, http.StatusForbidden: rollout.CodeForbidden, http.StatusConflict: rollout.CodeConflict,
-		http.StatusPreconditionFailed: rollout.CodeConflict, http.StatusUnprocessableEntity: rollout.CodeInvalid,
-		http.StatusBadRequest: rollout.CodeInvalid, http.StatusServiceUnavailable: rollout.CodeUnavailable,
-		http.StatusTooManyRequests: rollout.CodeTooMany, http.StatusUnauthorized: rollout.CodeUnauthenticated,
+	e := &problem.Error{Message: said.Detail, ID: said.DeploymentID, Code: map[int]problem.Code{
+		http.StatusNotFound: problem.CodeNotFound, http.StatusForbidden: problem.CodeForbidden, http.StatusConflict: problem.CodeConflict,
+		http.StatusPreconditionFailed: problem.CodeConflict, http.StatusUnprocessableEntity: problem.CodeInvalid,
+		http.StatusBadRequest: problem.CodeInvalid, http.StatusServiceUnavailable: problem.CodeUnavailable,
+		http.StatusTooManyRequests: problem.CodeRateLimited, http.StatusUnauthorized: problem.CodeUnauthenticated,
 	}[a.status]}
 	for _, p := range said.Errors {
-		e.Problems = append(e.Problems, rollout.Problem{Pointer: p.Pointer, Detail: p.Detail})
+		e.Fields = append(e.Fields, problem.FieldError{Pointer: p.Pointer, Detail: p.Detail})
 	}
 	return e
 }

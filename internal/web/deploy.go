@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 // planPage is what a deployment would do, and the question whether it shall.
@@ -93,7 +93,7 @@ func (s *site) newPlanPage(v *visit) (planPage, error) {
 // movesTraffic reports whether the definition names a router.
 func (s *site) movesTraffic(v *visit, service, environment string) (bool, error) {
 	d, err := s.Store.Definition(v.r.Context(), service, environment)
-	if rollout.ErrorCode(err) == rollout.CodeNotFound {
+	if problem.CodeOf(err) == problem.CodeNotFound {
 		return false, nil
 	}
 	if err != nil {
@@ -175,7 +175,7 @@ func (s *site) showPlan(v *visit) error {
 		page.Plan = &plan{}
 		err = s.ask(v, "/deployments?dry_run=true", nil, page.request(), page.Plan)
 	}
-	if rollout.ErrorCode(err) == rollout.CodeInvalid {
+	if problem.CodeOf(err) == problem.CodeInvalid {
 		page.Plan, page.Complaint, v.status, err = nil, sentence(err), http.StatusUnprocessableEntity, nil
 	}
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -43,7 +44,7 @@ func (s *site) showDora(v *visit) error {
 	report, err := s.Store.Dora(v.r.Context(), v.who.Scopes, rollout.DoraQuery{
 		Service: page.Service, Environment: page.Environment, Since: since, Until: until, Parts: trendParts,
 	})
-	if rollout.ErrorCode(err) == rollout.CodeUnavailable { // the form is where a shorter time is asked for
+	if problem.CodeOf(err) == problem.CodeUnavailable { // the form is where a shorter time is asked for
 		page.Complaint, v.status, err = sentence(err), http.StatusServiceUnavailable, nil
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -37,10 +38,10 @@ func (s *site) showService(v *visit) error {
 		if page.Definition, err = indented(defined.Body); err != nil {
 			return err
 		}
-	case rollout.ErrorCode(err) != rollout.CodeNotFound:
+	case problem.CodeOf(err) != problem.CodeNotFound:
 		return err
 	case len(recent.Items) == 0:
-		return &rollout.Error{Code: rollout.CodeNotFound, Message: "nothing is known of " + service + " in " + environment}
+		return &problem.Error{Code: problem.CodeNotFound, Message: "nothing is known of " + service + " in " + environment}
 	}
 	runs, err := s.runs(v, []rollout.Service{page.Row.Service})
 	if err != nil {

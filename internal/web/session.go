@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/problem"
 )
 
 const (
@@ -85,8 +85,8 @@ func ours(r *http.Request) error {
 	if err == nil && foreign == nil && hmac.Equal([]byte(r.PostFormValue("proof")), []byte(proof(cookie.Value, credential(r)))) {
 		return nil
 	}
-	return &rollout.Error{
-		Code: rollout.CodeForbidden, Err: foreign,
+	return &problem.Error{
+		Code: problem.CodeForbidden, Err: foreign,
 		Message: "this form is not from a page of this browser, or from one that is too old: open the page again",
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -209,8 +210,8 @@ func (s *site) findVerb(v *visit) (rollout.Deployment, verb, error) {
 			return d, offered, nil
 		}
 	}
-	return d, verb{}, &rollout.Error{
-		Code: rollout.CodeConflict, ID: d.ID,
+	return d, verb{}, &problem.Error{
+		Code: problem.CodeConflict, ID: d.ID,
 		Message: fmt.Sprintf("%q cannot be done now: the deployment is %s", plain(v.path("verb")), plain(d.State)),
 	}
 }
@@ -237,7 +238,7 @@ func (s *site) doVerb(v *visit) error {
 		body[name] = value
 	}
 	if gate := v.r.PostFormValue("gate"); asked.Name == "promote" && gate != "" && gate != fmt.Sprint(d.Progress.Gate) {
-		return &rollout.Error{Code: rollout.CodeConflict, ID: d.ID, Message: "the deployment stands at another gate by now: look again"}
+		return &problem.Error{Code: problem.CodeConflict, ID: d.ID, Message: "the deployment stands at another gate by now: look again"}
 	}
 	if reason := v.r.PostFormValue("reason"); reason != "" {
 		body["reason"] = reason

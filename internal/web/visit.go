@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -35,7 +36,7 @@ func (v *visit) sees(service, environment string) error {
 	if v.may(rollout.PermissionRead, service, environment) {
 		return nil
 	}
-	return &rollout.Error{Code: rollout.CodeNotFound, Message: "there is no such page"}
+	return &problem.Error{Code: problem.CodeNotFound, Message: "there is no such page"}
 }
 
 // visited lets in who is signed in, and shows what went wrong as a page.
@@ -67,7 +68,7 @@ func legible(u *url.URL) error {
 	}
 	for name, values := range u.Query() {
 		if !isText(name) || !isText(strings.Join(values, "")) {
-			return &rollout.Error{Code: rollout.CodeInvalid, Message: "the address holds something that is no text"}
+			return &problem.Error{Code: problem.CodeInvalid, Message: "the address holds something that is no text"}
 		}
 	}
 	return nil
@@ -116,8 +117,8 @@ func (s *site) fail(v *visit, err error) {
 	if v.r.Context().Err() != nil {
 		return // the reader went away: there is nobody to tell
 	}
-	code := rollout.ErrorCode(err)
-	if code == rollout.CodeUnauthenticated && v.r.Header.Get("Rollcall-Part") == "" {
+	code := problem.CodeOf(err)
+	if code == problem.CodeUnauthenticated && v.r.Header.Get("Rollcall-Part") == "" {
 		s.sendToSignIn(v)
 		return
 	}
@@ -131,7 +132,7 @@ func (s *site) fail(v *visit, err error) {
 		page.Title, page.Detail = "Something is broken here", "The server's log says what."
 		s.Log.LogAttrs(v.r.Context(), slog.LevelError, "a page of the dashboard failed", slog.String("path", v.r.URL.Path), slog.Any("error", err))
 	}
-	if e, ok := errors.AsType[*rollout.Error](err); ok {
+	if e, ok := errors.AsType[*problem.Error](err); ok {
 		page.DeploymentID = e.ID
 	}
 	v.status = page.Status
@@ -153,23 +154,23 @@ func (s *site) sendToSignIn(v *visit) {
 	http.Redirect(v.w, v.r, root+"/sign-in"+next, http.StatusSeeOther)
 }
 
-func statusOf(code rollout.Code) int {
+func statusOf(code problem.Code) int {
 	switch code {
-	case rollout.CodeNotFound:
+	case problem.CodeNotFound:
 		return http.StatusNotFound
-	case rollout.CodeForbidden:
+	case problem.CodeForbidden:
 		return http.StatusForbidden
-	case rollout.CodeConflict, rollout.CodeStale, rollout.CodeInProgress, rollout.CodeMismatch:
+	case problem.CodeConflict, problem.CodeStale, problem.CodeInProgress, problem.CodeKeyReused:
 		return http.StatusConflict
-	case rollout.CodeUnavailable:
+	case problem.CodeUnavailable:
 		return http.StatusServiceUnavailable
-	case rollout.CodeTooMany:
+	case problem.CodeRateLimited:
 		return http.StatusTooManyRequests
-	case rollout.CodeInvalid:
+	case problem.CodeInvalid:
 		return http.StatusUnprocessableEntity
-	case rollout.CodeUnauthenticated:
+	case problem.CodeUnauthenticated:
 		return http.StatusUnauthorized
-	case rollout.CodeLost:
+	case problem.CodeOwnershipLost:
 		return http.StatusInternalServerError
 	default:
 		return http.StatusInternalServerError
@@ -178,12 +179,12 @@ func statusOf(code rollout.Code) int {
 
 // sentence is what a person is told of an error: never its cause.
 func sentence(err error) string {
-	e, ok := errors.AsType[*rollout.Error](err)
+	e, ok := errors.AsType[*problem.Error](err)
 	if !ok {
 		return "Something is broken here; the server's log says what."
 	}
 	text := e.Message
-	for _, p := range e.Problems {
+	for _, p := range e.Fields {
 		text += "; " + p.Pointer + " " + p.Detail
 	}
 	return capital(text) + "."

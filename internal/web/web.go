@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -128,7 +129,7 @@ func (s *site) routes() http.Handler {
 }
 
 func nowhere(*visit) error {
-	return &rollout.Error{Code: rollout.CodeNotFound, Message: "there is no such page"}
+	return &problem.Error{Code: problem.CodeNotFound, Message: "there is no such page"}
 }
 
 // secured sets the headers under which a page of another site can do nothing with ours, and ours nothing with another's.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
@@ -47,7 +48,7 @@ func TestOnlyPagesAreTheDashboards(t *testing.T) {
 type nobody struct{}
 
 func (nobody) Authenticate(*http.Request) (rollout.Principal, error) {
-	return rollout.Principal{}, &rollout.Error{Code: rollout.CodeUnauthenticated, Message: "who are you"}
+	return rollout.Principal{}, &problem.Error{Code: problem.CodeUnauthenticated, Message: "who are you"}
 }
 
 func TestSigningInLeadsToNoOtherSite(t *testing.T) {
