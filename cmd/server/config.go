@@ -17,6 +17,7 @@ import (
 
 	"rollcall/internal/auth"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // Config is what the server is told: a flag, else its environment variable, else the default.
@@ -53,7 +54,7 @@ type Config struct {
 
 	networks  []netip.Prefix
 	providers []auth.Provider
-	signing   rollout.Secret
+	signing   secret.Secret
 	retain    time.Duration // 0: for ever
 }
 

@@ -9,7 +9,8 @@ import (
 	"unicode"
 
 	"rollcall/internal/auth"
-	"rollcall/internal/rollout"
+	"rollcall/internal/authz"
+	"rollcall/internal/secret"
 )
 
 // minAdminToken is the shortest admin token that an operator may choose.
@@ -45,7 +46,7 @@ func (c *Config) open() bool { return c.Dev && c.AdminToken == "" }
 func (s *server) authenticator(ctx context.Context) (*auth.Authenticator, error) {
 	c := &s.config
 	a := auth.New(auth.Config{
-		Store: s.store, Admin: rollout.Secret(c.AdminToken), Providers: c.providers, Open: c.open(), Rate: c.RateLimit, Log: s.log,
+		Store: s.store, Admin: secret.Secret(c.AdminToken), Providers: c.providers, Open: c.open(), Rate: c.RateLimit, Log: s.log,
 	})
 	if c.open() {
 		s.log.WarnContext(ctx, "--dev: credentials are switched off; everybody on this machine may do everything")
@@ -69,8 +70,8 @@ func (s *server) authenticator(ctx context.Context) (*auth.Authenticator, error)
 
 // firstToken gives out the first admin token of a database that only this server has, and prints it; it stands in no log.
 func firstToken(ctx context.Context, a *auth.Authenticator) error {
-	_, secret, err := a.Issue(ctx, rollout.Token{
-		Name: "first-admin", Role: rollout.RoleAdmin, Scopes: rollout.Everywhere(), CreatedBy: "server",
+	_, secret, err := a.Issue(ctx, authz.Token{
+		Name: "first-admin", Role: authz.RoleAdmin, Scopes: authz.Everywhere(), CreatedBy: "server",
 	}, 0)
 	if err != nil {
 		return fmt.Errorf("making the first admin token: %w", err)

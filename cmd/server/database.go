@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 
 	"rollcall/internal/localpg"
-	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 	"rollcall/internal/store"
 )
 
@@ -98,7 +98,7 @@ func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 		}
 		return owner.GrantTo(ctx, role) //nolint:wrapcheck // it says what was tried
 	}
-	if err := owner.MakeRole(ctx, role, rollout.Secret(s.postgres.ServerPassword())); err != nil {
+	if err := owner.MakeRole(ctx, role, secret.Secret(s.postgres.ServerPassword())); err != nil {
 		return err //nolint:wrapcheck // it says what was tried
 	}
 	return owner.GrantTo(ctx, role) //nolint:wrapcheck // it says what was tried

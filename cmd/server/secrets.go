@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"rollcall/internal/outbound"
-	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
+	"rollcall/internal/secret"
 )
 
 // keyFile is where a server with a private Postgres keeps the key that it made for itself, in the state folder.
@@ -67,15 +67,15 @@ func rotateSecrets(ctx context.Context, c Config, log *slog.Logger) (err error) 
 }
 
 // checkSigningSecrets takes one key or two, written with a space or a comma between them.
-func checkSigningSecrets(given string) (rollout.Secret, error) {
-	secret := rollout.Secret(strings.Join(strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == ' ' }), " "))
-	if secret == "" {
+func checkSigningSecrets(given string) (secret.Secret, error) {
+	keys := secret.Secret(strings.Join(strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == ' ' }), " "))
+	if keys == "" {
 		return "", nil
 	}
-	if _, err := rollout.SigningKeys(secret); err != nil {
+	if _, err := secret.SigningKeys(keys); err != nil {
 		return "", fmt.Errorf("--signing-secret: %w", err)
 	}
-	return secret, nil
+	return keys, nil
 }
 
 // outbound is how the server calls: as the guard allows, signed by its own key where nobody brings one.

@@ -10,17 +10,18 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // Authenticator knows who asks, and gives out tokens.
 type Authenticator interface {
 	// Authenticate says who asks. CodeUnauthenticated without a good credential, CodeRateLimited when that one asks too often,
 	// CodeUnavailable when nobody can tell now.
-	Authenticate(r *http.Request) (rollout.Principal, error)
+	Authenticate(r *http.Request) (authz.Principal, error)
 	// Issue gives out a token that lives as long as said, 0 for ever. The secret is its only copy.
-	Issue(ctx context.Context, t rollout.Token, lives time.Duration) (rollout.Token, rollout.Secret, error)
+	Issue(ctx context.Context, t authz.Token, lives time.Duration) (authz.Token, secret.Secret, error)
 }
 
 // object says where it stands which service and environment a request is about.
@@ -44,15 +45,15 @@ const (
 type access struct {
 	// open says why the route needs no credential; empty for one that does.
 	open  string
-	needs rollout.Permission
+	needs authz.Permission
 	of    object
 }
 
 // accessTable is who may call what. A route that has no row here is not served: New refuses to make such an API.
 func accessTable() map[string]access {
 	const (
-		read, deploy    = rollout.PermissionRead, rollout.PermissionDeploy
-		approve, admin  = rollout.PermissionApprove, rollout.PermissionAdmin
+		read, deploy    = authz.PermissionRead, authz.PermissionDeploy
+		approve, admin  = authz.PermissionApprove, authz.PermissionAdmin
 		pair            = "/services/{service}/environments/{environment}"
 		monitored       = "what watches over the server has no credential, and learns only whether it is well"
 		publicKnowledge = "it is in the source, and clients are made from it"
@@ -160,7 +161,7 @@ func (s *server) authorize(r *http.Request) error {
 }
 
 // admit compares what a route asks for with who calls it.
-func (s *server) admit(ctx context.Context, who *rollout.Principal, rule access) error {
+func (s *server) admit(ctx context.Context, who *authz.Principal, rule access) error {
 	params := chi.RouteContext(ctx)
 	switch rule.of {
 	case inPath:
@@ -168,7 +169,7 @@ func (s *server) admit(ctx context.Context, who *rollout.Principal, rule access)
 	case inDeployment:
 		return s.admitTo(ctx, who, rule.needs, params.URLParam("id"))
 	case allObjects:
-		if !who.Scopes.Whole() {
+		if !who.Scopes.Unrestricted() {
 			return forbidden(who.Name + " has no scopes without bounds, which this needs")
 		}
 	case noObject, inBody, inList:
@@ -180,9 +181,9 @@ func (s *server) admit(ctx context.Context, who *rollout.Principal, rule access)
 }
 
 // admitTo is admit for what belongs to a deployment. Whether one that the caller may not see is there does not show.
-func (s *server) admitTo(ctx context.Context, who *rollout.Principal, needed rollout.Permission, id string) error {
-	if who.Scopes.Whole() { // there is nothing to hide
-		return refused(who, needed, rollout.Any, rollout.Any)
+func (s *server) admitTo(ctx context.Context, who *authz.Principal, needed authz.Permission, id string) error {
+	if who.Scopes.Unrestricted() { // there is nothing to hide
+		return refused(who, needed, authz.Any, authz.Any)
 	}
 	d, err := s.store.Deployment(ctx, id)
 	if err == nil {
@@ -210,25 +211,25 @@ func mayStill(ctx context.Context) bool {
 }
 
 // may is nil when the caller may do what needs the permission to a service in an environment.
-func (s *server) may(ctx context.Context, needed rollout.Permission, service, environment string) error {
+func (s *server) may(ctx context.Context, needed authz.Permission, service, environment string) error {
 	return refused(asker(ctx), needed, service, environment)
 }
 
 // refused says why a principal may not; nil when it may.
-func refused(who *rollout.Principal, needed rollout.Permission, service, environment string) error {
-	switch rollout.May(who, needed, service, environment) {
-	case rollout.VerdictAllowed:
+func refused(who *authz.Principal, needed authz.Permission, service, environment string) error {
+	switch authz.Authorize(who, needed, service, environment) {
+	case authz.AccessAllowed:
 		return nil
-	case rollout.VerdictForbidden:
+	case authz.AccessForbidden:
 		return lacks(who, needed)
-	case rollout.VerdictHidden:
+	case authz.AccessHidden:
 		return notFound("there is no " + service + " in " + environment)
 	default:
 		return notFound("there is no " + service + " in " + environment)
 	}
 }
 
-func lacks(who *rollout.Principal, needed rollout.Permission) error {
+func lacks(who *authz.Principal, needed authz.Permission) error {
 	return forbidden(fmt.Sprintf("%s has the role %s, which may not %s", who.Name, who.Role, needed))
 }
 
@@ -237,15 +238,15 @@ func forbidden(detail string) error {
 }
 
 // asker is who asks; nobody, who may do nothing, until authorized has found out.
-func asker(ctx context.Context) *rollout.Principal {
-	if who, ok := ctx.Value(keyAsker).(*rollout.Principal); ok {
+func asker(ctx context.Context) *authz.Principal {
+	if who, ok := ctx.Value(keyAsker).(*authz.Principal); ok {
 		return who
 	}
-	return &rollout.Principal{}
+	return &authz.Principal{}
 }
 
 // As is a context in which the principal asks, for whoever calls the API's own functions without a request.
-func As(ctx context.Context, who *rollout.Principal) context.Context {
+func As(ctx context.Context, who *authz.Principal) context.Context {
 	return context.WithValue(ctx, keyAsker, who)
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/auth"
+	"rollcall/internal/authz"
 	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -37,7 +38,7 @@ func (c *client) as(token string) *client {
 }
 
 // token gives out a token through the API: a role, and scopes as service/environment.
-func (c *client) holder(name string, role rollout.Role, scopes ...string) *client {
+func (c *client) holder(name string, role authz.Role, scopes ...string) *client {
 	c.t.Helper()
 	var list []string
 	for _, scope := range scopes {
@@ -130,7 +131,7 @@ func bodyOf(route string) string {
 func TestEachRoleMayCallWhatTheMatrixSays(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
-	for i, role := range rollout.Roles() {
+	for i, role := range authz.Roles() {
 		who := operator.holder("someone", role, "*/*")
 		for route, statuses := range matrix() {
 			t.Run(string(role)+" "+route, func(t *testing.T) {
@@ -226,7 +227,7 @@ func TestWhatIsOutOfScopeIsNotThere(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	inside, outside := operator.created(deploymentOf("checkout", "staging")), operator.created(deploymentOf("checkout", "production"))
-	for _, role := range []rollout.Role{rollout.RoleViewer, rollout.RoleAdmin} {
+	for _, role := range []authz.Role{authz.RoleViewer, authz.RoleAdmin} {
 		who := operator.holder("someone", role, "checkout/staging", "search/production")
 		missing := "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11"
 		for _, path := range []string{"", "/targets", "/events"} {
@@ -249,7 +250,7 @@ func TestWhatIsOutOfScopeIsNotThere(t *testing.T) {
 		who.get("/tokens").want(t, http.StatusForbidden)
 		who.get("/metrics").want(t, http.StatusForbidden) // they count everything, and name the sources
 	}
-	who := operator.holder("someone", rollout.RoleDeployer, "checkout/staging")
+	who := operator.holder("someone", authz.RoleDeployer, "checkout/staging")
 	who.post(deploymentOf("checkout", "production")).want(t, http.StatusNotFound)
 	who.post(`{"service":"checkout","version":"v2"}`).want(t, http.StatusNotFound) // production, when nothing is said
 	who.post(deploymentOf("checkout", "staging")).want(t, http.StatusAccepted)
@@ -266,7 +267,7 @@ func TestListsAndSumsLeaveOutWhatIsOutOfScope(t *testing.T) {
 	}
 	operator.do(http.MethodPut, "/services/s1/environments/e9", defined).want(t, http.StatusCreated)
 	operator.do(http.MethodPut, "/services/s2/environments/e9", defined).want(t, http.StatusCreated)
-	who := operator.holder("someone", rollout.RoleViewer, "s1/*", "*/e2", "s0/e0")
+	who := operator.holder("someone", authz.RoleViewer, "s1/*", "*/e2", "s0/e0")
 	visible := func(service, environment any) bool {
 		return service == "s1" || environment == "e2" || service == "s0" && environment == "e0"
 	}
@@ -303,7 +304,7 @@ func TestListsAndSumsLeaveOutWhatIsOutOfScope(t *testing.T) {
 func TestTheCallerIsWhoTheTokenSays(t *testing.T) {
 	t.Parallel()
 	operator, s := serveGuarded(t)
-	ci, bob := operator.holder("ci", rollout.RoleDeployer, "*/*"), operator.holder("bob", rollout.RoleApprover, "*/*")
+	ci, bob := operator.holder("ci", authz.RoleDeployer, "*/*"), operator.holder("bob", authz.RoleApprover, "*/*")
 	first := ci.post(deploymentOf("checkout", "production"), "Idempotency-Key", "k").want(t, http.StatusAccepted).object(t)
 	again := bob.post(deploymentOf("checkout", "production"), "Idempotency-Key", "k").want(t, http.StatusAccepted).object(t)
 	if first["requested_by"] != "token:ci" || again["requested_by"] != "token:bob" || first["id"] == again["id"] {

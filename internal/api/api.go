@@ -14,6 +14,7 @@ import (
 
 	"rollcall"
 	"rollcall/internal/api/gen"
+	"rollcall/internal/authz"
 	"rollcall/internal/live"
 	"rollcall/internal/rollout"
 )
@@ -38,7 +39,7 @@ type Store interface {
 	RestingRouter(ctx context.Context, service, environment string) (*rollout.RestingRouter, error)
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	// Deployments, like all lists and sums, leaves out what is not within the scopes.
-	Deployments(ctx context.Context, scopes rollout.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
+	Deployments(ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
 	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
 	Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error)
 	// Update changes a deployment under its lock; without events nothing is written.

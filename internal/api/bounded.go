@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -120,7 +121,7 @@ func (b bounded) Deployment(ctx context.Context, id string) (rollout.Deployment,
 
 // Deployments is Store.Deployments within the limit.
 func (b bounded) Deployments(
-	ctx context.Context, scopes rollout.Scopes, f rollout.Filter, p rollout.Page,
+	ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page,
 ) (rollout.List[rollout.Deployment], error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()

@@ -13,6 +13,7 @@ import (
 	"rollcall"
 	"rollcall/internal/api/gen"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // FuzzRequestBody goes the whole way of a body, from bytes to a deployment: whatever it is, it is taken or refused as the
@@ -234,12 +235,12 @@ func FuzzNotification(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1], []byte(seed[2]), []byte(seed[3]))
 	}
-	f.Fuzz(func(t *testing.T, kind, address string, secret, token []byte) {
-		if len(rollout.NotificationKind(kind).States()) == 0 || len(secret) > 0 && !json.Valid(secret) || len(token) > 0 && !json.Valid(token) {
+	f.Fuzz(func(t *testing.T, kind, address string, signing, token []byte) {
+		if len(rollout.NotificationKind(kind).States()) == 0 || len(signing) > 0 && !json.Valid(signing) || len(token) > 0 && !json.Valid(token) {
 			return // the contract and the strict reading come first
 		}
 		q := notificationRequest{
-			body:         &gen.NotificationRequest{Kind: gen.NotificationKind(kind), URL: &address, Secret: secret, Token: token},
+			body:         &gen.NotificationRequest{Kind: gen.NotificationKind(kind), URL: &address, Secret: signing, Token: token},
 			checkAddress: func(string) error { return nil },
 		}
 		n := q.read()
@@ -251,8 +252,8 @@ func FuzzNotification(f *testing.F) {
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.Host == "" {
 			t.Fatalf("%q is taken for a receiver", address)
 		}
-		if _, err := rollout.SigningKeys(n.Secrets.Signing); n.Secrets.Signing != "" && err != nil || strings.ContainsAny(n.Secrets.Token.Reveal(), "\r\n\x00 ") {
-			t.Fatalf("%q and %q are taken for a key and a token", secret, token)
+		if _, err := secret.SigningKeys(n.Secrets.Signing); n.Secrets.Signing != "" && err != nil || strings.ContainsAny(n.Secrets.Token.Reveal(), "\r\n\x00 ") {
+			t.Fatalf("%q and %q are taken for a key and a token", signing, token)
 		}
 	})
 }

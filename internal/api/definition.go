@@ -7,13 +7,13 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // definition is a registered request, read back; nil stands for none.
 type definition struct {
 	request   gen.DefinitionRequest
-	secret    rollout.Secret
+	secret    secret.Secret
 	protected bool
 }
 

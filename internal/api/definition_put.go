@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -80,8 +81,8 @@ func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequest
 // mayChange lets only an admin protect, and change or remove what is protected: whoever could would need nobody's approval.
 func mayChange(ctx context.Context, present *rollout.Definition, protect bool) error {
 	who := asker(ctx)
-	if (protect || present != nil && present.Protected) && !who.Role.Has(rollout.PermissionAdmin) {
-		return lacks(who, rollout.PermissionAdmin)
+	if (protect || present != nil && present.Protected) && !who.Role.Has(authz.PermissionAdmin) {
+		return lacks(who, authz.PermissionAdmin)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // places are the servers that a request has called: scheme, host and port, so that equal ones are equal strings.
@@ -72,22 +73,22 @@ func inherit(next *rollout.Definition, asked *gen.DefinitionRequest, present *ro
 // notKept is said of "***" where no secret is kept.
 const notKept = "stands for a secret that is not kept, because there is none or it would go to a new address: give the secret itself"
 
-func (f *findings) inheritHeaders(asked, known *gen.DefinitionRequest, fresh bool) []map[string]rollout.Secret {
+func (f *findings) inheritHeaders(asked, known *gen.DefinitionRequest, fresh bool) []map[string]secret.Secret {
 	names := (&request{}).checkNames
-	before := map[string]map[string]rollout.Secret{}
+	before := map[string]map[string]secret.Secret{}
 	given := or(known.HealthChecks, nil)
 	for i, name := range names(given) {
 		before[name] = or(given[i].Headers, nil)
 	}
 	checks := or(asked.HealthChecks, nil)
-	headers := make([]map[string]rollout.Secret, len(checks))
+	headers := make([]map[string]secret.Secret, len(checks))
 	for i, name := range names(checks) {
 		own := or(checks[i].Headers, nil)
 		if !fresh {
-			own = rollout.RevealHeaders(own, before[name])
+			own = rollout.RestoreHeaders(own, before[name])
 		}
 		for header, value := range own {
-			if value.Masked() {
+			if value.Redacted() {
 				f.add(fmt.Sprintf("/health_checks/%d/headers/%s", i, escapePointer(header)), "%q %s", maskedSecret, notKept)
 			}
 		}
@@ -96,12 +97,12 @@ func (f *findings) inheritHeaders(asked, known *gen.DefinitionRequest, fresh boo
 	return headers
 }
 
-func (f *findings) inheritKey(asked, known *gen.DefinitionRequest, fresh bool) rollout.Secret {
+func (f *findings) inheritKey(asked, known *gen.DefinitionRequest, fresh bool) secret.Secret {
 	if asked.TLS == nil {
 		return ""
 	}
 	key := or(asked.TLS.ClientKey, "")
-	if !key.Masked() {
+	if !key.Redacted() {
 		return key
 	}
 	if !fresh && known.TLS != nil && or(known.TLS.ClientCert, "") == or(asked.TLS.ClientCert, "") {
@@ -120,18 +121,18 @@ func definedRequest(d *rollout.Definition) (gen.DefinitionRequest, error) {
 	checks := or(request.HealthChecks, nil)
 	for i := range checks {
 		if checks[i].Headers != nil && i < len(d.Headers) {
-			revealed := rollout.RevealHeaders(*checks[i].Headers, d.Headers[i])
+			revealed := rollout.RestoreHeaders(*checks[i].Headers, d.Headers[i])
 			checks[i].Headers = &revealed
 		}
 	}
-	if request.TLS != nil && request.TLS.ClientKey != nil && request.TLS.ClientKey.Masked() && d.ClientKey != "" {
+	if request.TLS != nil && request.TLS.ClientKey != nil && request.TLS.ClientKey.Redacted() && d.ClientKey != "" {
 		request.TLS.ClientKey = &d.ClientKey
 	}
 	return request, nil
 }
 
 // keptSecret is the secret of a definition after a request that may leave it out (kept), or be null (removed).
-func keptSecret(deploy *gen.DeployRequest, asked, present rollout.Secret) rollout.Secret {
+func keptSecret(deploy *gen.DeployRequest, asked, present secret.Secret) secret.Secret {
 	if deploy == nil || len(deploy.Secret) == 0 {
 		return present
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 	"rollcall/internal/store"
 )
 
@@ -17,7 +17,7 @@ func guardedBy(value, address string) string {
 		address, value)
 }
 
-func credential(t *testing.T, s *store.Store) rollout.Secret {
+func credential(t *testing.T, s *store.Store) secret.Secret {
 	t.Helper()
 	d, err := s.Definition(t.Context(), "checkout", "production")
 	if err != nil {

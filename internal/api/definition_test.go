@@ -14,6 +14,7 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 const (
@@ -302,7 +303,7 @@ func TestASecretIsKeptUntilItIsReplacedOrRemoved(t *testing.T) {
 	c, s := serveStored(t)
 	for _, step := range []struct {
 		deploy string
-		want   rollout.Secret
+		want   secret.Secret
 	}{
 		{`{"secret":"` + secretOne + `"}`, secretOne},
 		{`{"retries":1}`, secretOne},

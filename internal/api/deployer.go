@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -27,7 +28,7 @@ func NewDeployer(c Config) (*Deployer, error) {
 
 // asSource is a context in which a source asks. Whoever may write sources decides what they may deploy.
 func asSource(ctx context.Context, name string) context.Context {
-	return As(ctx, &rollout.Principal{Name: "gitops:" + name, Role: rollout.RoleDeployer, Scopes: rollout.Everywhere()})
+	return As(ctx, &authz.Principal{Name: "gitops:" + name, Role: authz.RoleDeployer, Scopes: authz.Everywhere()})
 }
 
 // Check says what a body of POST /deployments would become, and stores nothing. CodeInvalid points at what is wrong.

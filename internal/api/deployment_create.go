@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -13,7 +14,7 @@ import (
 func (s *server) CreateDeployment(
 	ctx context.Context, in gen.CreateDeploymentRequestObject,
 ) (gen.CreateDeploymentResponseObject, error) {
-	if err := s.may(ctx, rollout.PermissionDeploy, in.Body.Service, or(in.Body.Environment, defaultEnvironment)); err != nil {
+	if err := s.may(ctx, authz.PermissionDeploy, in.Body.Service, or(in.Body.Environment, defaultEnvironment)); err != nil {
 		return nil, err
 	}
 	key, err := idempotencyKey(ctx, in.Params.IdempotencyKey)

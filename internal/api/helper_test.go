@@ -20,7 +20,7 @@ import (
 
 	"rollcall"
 	"rollcall/internal/api"
-	"rollcall/internal/rollout"
+	"rollcall/internal/authz"
 )
 
 // client talks to a server of its own, over real HTTP; every answer is compared with openapi.yaml.
@@ -72,8 +72,8 @@ func serveWithin(t *testing.T, c api.Config, timeout time.Duration) *client {
 // everybody lets all in, as one who may do everything.
 type everybody struct{ api.Authenticator }
 
-func (everybody) Authenticate(*http.Request) (rollout.Principal, error) {
-	return rollout.Principal{Name: "ann", Role: rollout.RoleAdmin, Scopes: rollout.Everywhere()}, nil
+func (everybody) Authenticate(*http.Request) (authz.Principal, error) {
+	return authz.Principal{Name: "ann", Role: authz.RoleAdmin, Scopes: authz.Everywhere()}, nil
 }
 
 func (c *client) do(method, path, body string, headers ...string) answer {

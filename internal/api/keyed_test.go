@@ -15,7 +15,9 @@ import (
 	"rollcall"
 	"rollcall/internal/api"
 	"rollcall/internal/auth"
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 	"rollcall/internal/store"
 )
 
@@ -136,12 +138,12 @@ func TestKey_BelongsToOneRequestOfOneCaller(t *testing.T) {
 // named lets all in under a name.
 type named string
 
-func (n named) Authenticate(*http.Request) (rollout.Principal, error) {
-	return rollout.Principal{Name: string(n), Role: rollout.RoleAdmin, Scopes: rollout.Everywhere()}, nil
+func (n named) Authenticate(*http.Request) (authz.Principal, error) {
+	return authz.Principal{Name: string(n), Role: authz.RoleAdmin, Scopes: authz.Everywhere()}, nil
 }
 
-func (named) Issue(context.Context, rollout.Token, time.Duration) (rollout.Token, rollout.Secret, error) {
-	return rollout.Token{}, "", nil
+func (named) Issue(context.Context, authz.Token, time.Duration) (authz.Token, secret.Secret, error) {
+	return authz.Token{}, "", nil
 }
 
 func TestKey_StaysFreeWhenTheRequestIsRefused(t *testing.T) {

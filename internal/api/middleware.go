@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/authz"
+
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
-
-	"rollcall/internal/rollout"
 )
 
 const (
@@ -65,7 +65,7 @@ func (s *server) logged(next http.Handler) http.Handler {
 		if !saneRequestID(id) {
 			id = s.newID()
 		}
-		who := &rollout.Principal{}
+		who := &authz.Principal{}
 		r = r.WithContext(As(context.WithValue(r.Context(), keyRequestID, id), who))
 		w.Header().Set(headerRequestID, id)
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)

@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // notificationRequest reads the body of PUT /notifications/{name}, whose schema has been checked.
@@ -81,7 +82,7 @@ func (q *notificationRequest) secrets(kind rollout.NotificationKind) rollout.Not
 }
 
 // url is the address of the body, else the one of before. Nothing that is said repeats it.
-func (q *notificationRequest) url(present rollout.Secret) rollout.Secret {
+func (q *notificationRequest) url(present secret.Secret) secret.Secret {
 	if q.body.URL == nil {
 		if q.present == nil {
 			q.add("/url", "is required")
@@ -99,7 +100,7 @@ func (q *notificationRequest) url(present rollout.Secret) rollout.Secret {
 			q.add("/url", "must not be called: its host or port is not allowed here") // the cause could quote it
 		}
 	}
-	return rollout.Secret(*q.body.URL)
+	return secret.Secret(*q.body.URL)
 }
 
 // repositoryURL reports whether a path ends in /repos/OWNER/NAME.
@@ -109,22 +110,22 @@ func repositoryURL(path, query string) bool {
 	return query == "" && n >= 3 && parts[n-3] == "repos" && parts[n-2] != "" && parts[n-1] != ""
 }
 
-func (q *notificationRequest) signing(kind rollout.NotificationKind, present rollout.Secret) rollout.Secret {
-	secret, given := q.secret(q.body.Secret, "/secret", present)
+func (q *notificationRequest) signing(kind rollout.NotificationKind, present secret.Secret) secret.Secret {
+	key, given := q.value(q.body.Secret, "/secret", present)
 	switch {
-	case !given || secret == "":
+	case !given || key == "":
 	case !kind.Signed():
 		q.add("/secret", "signs nothing: a notification of the kind %s is not signed", kind)
 	default:
-		if _, err := rollout.SigningKeys(secret); err != nil {
+		if _, err := secret.SigningKeys(key); err != nil {
 			q.add("/secret", `must be "whsec_" and base64, or two such with a space between them`)
 		}
 	}
-	return secret
+	return key
 }
 
-func (q *notificationRequest) token(kind rollout.NotificationKind, present rollout.Secret) rollout.Secret {
-	token, given := q.secret(q.body.Token, "/token", present)
+func (q *notificationRequest) token(kind rollout.NotificationKind, present secret.Secret) secret.Secret {
+	token, given := q.value(q.body.Token, "/token", present)
 	switch {
 	case given && token != "" && kind != rollout.NotificationGitHub:
 		q.add("/token", "is for the kind github alone")
@@ -137,7 +138,7 @@ func (q *notificationRequest) token(kind rollout.NotificationKind, present rollo
 }
 
 // secret is what the body gives, null for none; what it leaves out stays as it was.
-func (q *notificationRequest) secret(body json.RawMessage, pointer string, present rollout.Secret) (secret rollout.Secret, given bool) {
+func (q *notificationRequest) value(body json.RawMessage, pointer string, present secret.Secret) (value secret.Secret, given bool) {
 	if len(body) == 0 {
 		return present, false
 	}
@@ -151,7 +152,7 @@ func (q *notificationRequest) secret(body json.RawMessage, pointer string, prese
 	if *text == "" || strings.ContainsFunc(*text, unicode.IsControl) {
 		q.add(pointer, "must be text without control characters; null removes it")
 	}
-	return rollout.Secret(*text), true
+	return secret.Secret(*text), true
 }
 
 // sorted is a set of names in order.

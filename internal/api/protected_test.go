@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -13,8 +14,8 @@ func TestAProtectedDeploymentIsPromotedBySomeoneElse(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	operator.put(definition("protected", "true")).want(t, http.StatusCreated)
-	ci := operator.holder("ci", rollout.RoleDeployer, "*/*")
-	ann, bob := operator.holder("ann", rollout.RoleApprover, "*/*"), operator.holder("bob", rollout.RoleApprover, "*/*")
+	ci := operator.holder("ci", authz.RoleDeployer, "*/*")
+	ann, bob := operator.holder("ann", authz.RoleApprover, "*/*"), operator.holder("bob", authz.RoleApprover, "*/*")
 
 	plan := ann.do(http.MethodPost, "/deployments?dry_run=true", shortRequest).want(t, http.StatusOK).object(t)
 	made := ann.post(shortRequest).want(t, http.StatusAccepted).object(t)
@@ -28,7 +29,7 @@ func TestAProtectedDeploymentIsPromotedBySomeoneElse(t *testing.T) {
 	if d := bob.do(http.MethodPost, promote, "").want(t, http.StatusOK).object(t); d["approved_by"] != "token:bob" {
 		t.Errorf("%v", d)
 	}
-	carol := operator.holder("carol", rollout.RoleApprover, "*/*")
+	carol := operator.holder("carol", authz.RoleApprover, "*/*")
 	if d := carol.do(http.MethodPost, promote, "").want(t, http.StatusOK).object(t); d["approved_by"] != "token:bob" {
 		t.Errorf("approved twice: %v", d)
 	}
@@ -50,7 +51,7 @@ func TestAnInlineRequestDoesNotEscapeProtection(t *testing.T) {
 func TestOnlyAnAdminProtectsAndUnprotects(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
-	bob := operator.holder("bob", rollout.RoleApprover, "*/*")
+	bob := operator.holder("bob", authz.RoleApprover, "*/*")
 	bob.put(definition("protected", "true")).wantProblem(t, http.StatusForbidden, noPointer)
 	bob.put(defined).want(t, http.StatusCreated)
 	bob.put(definition("protected", "true")).want(t, http.StatusForbidden)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 )
 
 // deploy reads how targets are called, and the secret that signs the calls.
-func (q *request) deploy() (rollout.Deploy, rollout.Secret) {
+func (q *request) deploy() (rollout.Deploy, secret.Secret) {
 	timeout := bounds{defaultDeployTimeout, minDeployTimeout, maxDeployTimeout}
 	backoff := bounds{defaultBackoff, 0, maxBackoff}
 	b := q.body.Deploy
@@ -34,23 +35,23 @@ func (q *request) deploy() (rollout.Deploy, rollout.Secret) {
 	return rollout.Deploy{
 		Path: or(b.Path, defaultDeployPath), Timeout: q.duration(b.Timeout, "/deploy/timeout", timeout),
 		Retries: or(b.Retries, defaultRetries), Backoff: q.duration(b.Backoff, "/deploy/backoff", backoff),
-	}, q.secret(b.Secret)
+	}, q.text(b.Secret)
 }
 
 // secret reads a secret; nothing and null are none.
-func (q *request) secret(given json.RawMessage) rollout.Secret {
-	var secret *string
+func (q *request) text(given json.RawMessage) secret.Secret {
+	var text *string
 	if len(given) > 0 {
-		if err := json.Unmarshal(given, &secret); err != nil {
+		if err := json.Unmarshal(given, &text); err != nil {
 			q.add("/deploy/secret", "must be a string")
 		}
 	}
-	if secret == nil {
+	if text == nil {
 		return ""
 	}
-	keys, err := rollout.SigningKeys(rollout.Secret(*secret))
+	keys, err := secret.SigningKeys(secret.Secret(*text))
 	if err != nil || slices.ContainsFunc(keys, func(key []byte) bool { return len(key) < minSecretBytes }) {
 		q.add("/deploy/secret", "must be \"whsec_\" and the base64 of at least %d bytes, or two such with a space between them", minSecretBytes)
 	}
-	return rollout.Secret(*secret)
+	return secret.Secret(*text)
 }

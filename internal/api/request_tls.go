@@ -3,6 +3,7 @@ package api
 import (
 	"rollcall/internal/api/gen"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // maskedSecret is what stands for a secret in answers.
@@ -29,8 +30,8 @@ func (q *request) tls(g *gen.TLSRequest) *rollout.TLS {
 }
 
 // secretGiven reports whether "***" stands for the secret, and blames it where nothing is known that it could stand for.
-func (q *request) secretGiven(s rollout.Secret, pointer string) bool {
-	if !s.Masked() {
+func (q *request) secretGiven(s secret.Secret, pointer string) bool {
+	if !s.Redacted() {
 		return false
 	}
 	if !q.masked {

@@ -13,6 +13,7 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // Defaults and bounds of a source.
@@ -176,7 +177,7 @@ func validFolder(name string) bool {
 }
 
 // secret is one of a source's secrets after a request that may leave it out (kept), or give null (removed).
-func (q *sourceRequest) secret(given json.RawMessage, pointer string, present rollout.Secret) rollout.Secret {
+func (q *sourceRequest) secret(given json.RawMessage, pointer string, present secret.Secret) secret.Secret {
 	if len(given) == 0 {
 		return present
 	}
@@ -192,7 +193,7 @@ func (q *sourceRequest) secret(given json.RawMessage, pointer string, present ro
 	case pointer == "/hook_secret" && len(*text) < minHookSecret:
 		q.add(pointer, "must have at least %d characters", minHookSecret)
 	}
-	return rollout.Secret(*text)
+	return secret.Secret(*text)
 }
 
 // judged is what the guard looks at. The usual port of ssh is a Git remote's, too.

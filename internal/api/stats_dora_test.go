@@ -5,7 +5,7 @@ import (
 	"reflect"
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/authz"
 )
 
 func TestDoraFiguresAreOfTheTimeAndTheScopesAskedFor(t *testing.T) {
@@ -58,7 +58,7 @@ func TestDoraFiguresShowNothingOutsideTheScopes(t *testing.T) {
 	exec(t, s, `UPDATE deployments SET state = 'completed', started_at = now(), finished_at = now(), result = '{"success": true}',
 		counts = '{"updated": 1, "failed": 0, "unknown": 0, "rolled_back": 0}'`)
 	for scope, want := range map[string]float64{"*/*": 1, "checkout/*": 1, "checkout/staging": 0, "other/*": 0} {
-		who := operator.holder("who", rollout.RoleViewer, scope)
+		who := operator.holder("who", authz.RoleViewer, scope)
 		recent, _ := who.get("/stats/dora?until=2099-01-01T00:00:00Z&since=2026-01-01T00:00:00Z").want(t, http.StatusOK).object(t)["total"].(map[string]any)
 		if recent["changes"] != want {
 			t.Errorf("%s sees %v", scope, recent)

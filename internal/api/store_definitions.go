@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -15,16 +16,16 @@ type catalogueStore interface {
 	// change answers nil. Changes of one definition run one after the other; change is pure.
 	Define(ctx context.Context, service, environment string,
 		change func(present *rollout.Definition) (*rollout.Definition, error)) (rollout.Definition, error)
-	Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error)
+	Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[rollout.Service], error)
 	// Running is what is known of the targets of the newest deployment; none when there was no deployment.
 	Running(ctx context.Context, service, environment string) ([]rollout.RunningTarget, error)
-	Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error)
-	ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error)
-	Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error)
+	Tallies(ctx context.Context, scopes authz.Scopes) ([]rollout.Tally, error)
+	ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]rollout.ServiceTally, error)
+	Durations(ctx context.Context, scopes authz.Scopes, window time.Duration) (rollout.DurationTally, error)
 	// Clock is the database's clock, by which deployments end.
 	Clock(ctx context.Context) (time.Time, error)
 	// Dora sums up the changes of the selection: all, and each service in each environment that has any.
-	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error)
+	Dora(ctx context.Context, scopes authz.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error)
 }
 
 // Definition is Store.Definition within the limit.
@@ -45,7 +46,7 @@ func (b bounded) Define(
 }
 
 // Services is Store.Services within the limit.
-func (b bounded) Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error) {
+func (b bounded) Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[rollout.Service], error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Services(ctx, scopes, p)
@@ -59,21 +60,21 @@ func (b bounded) Running(ctx context.Context, service, environment string) ([]ro
 }
 
 // Tallies is Store.Tallies within the limit.
-func (b bounded) Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error) {
+func (b bounded) Tallies(ctx context.Context, scopes authz.Scopes) ([]rollout.Tally, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Tallies(ctx, scopes)
 }
 
 // ServiceTallies is Store.ServiceTallies within the limit.
-func (b bounded) ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error) {
+func (b bounded) ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]rollout.ServiceTally, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.ServiceTallies(ctx, scopes)
 }
 
 // Durations is Store.Durations within the limit.
-func (b bounded) Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error) {
+func (b bounded) Durations(ctx context.Context, scopes authz.Scopes, window time.Duration) (rollout.DurationTally, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Durations(ctx, scopes, window)
@@ -87,7 +88,7 @@ func (b bounded) Clock(ctx context.Context) (time.Time, error) {
 }
 
 // Dora is Store.Dora within the limit.
-func (b bounded) Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error) {
+func (b bounded) Dora(ctx context.Context, scopes authz.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Dora(ctx, scopes, sel)

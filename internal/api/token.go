@@ -4,25 +4,26 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
 // tokenStore is the part of Store that keeps tokens. What proves them is the Authenticator's business.
 type tokenStore interface {
-	Token(ctx context.Context, id string) (rollout.Token, error)
-	Tokens(ctx context.Context, p rollout.Page) (rollout.List[rollout.Token], error)
+	Token(ctx context.Context, id string) (authz.Token, error)
+	Tokens(ctx context.Context, p rollout.Page) (rollout.List[authz.Token], error)
 	RevokeToken(ctx context.Context, id string) error
 }
 
 // Token is Store.Token within the limit.
-func (b bounded) Token(ctx context.Context, id string) (rollout.Token, error) {
+func (b bounded) Token(ctx context.Context, id string) (authz.Token, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Token(ctx, id)
 }
 
 // Tokens is Store.Tokens within the limit.
-func (b bounded) Tokens(ctx context.Context, p rollout.Page) (rollout.List[rollout.Token], error) {
+func (b bounded) Tokens(ctx context.Context, p rollout.Page) (rollout.List[authz.Token], error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Tokens(ctx, p)
@@ -35,7 +36,7 @@ func (b bounded) RevokeToken(ctx context.Context, id string) error {
 	return b.Store.RevokeToken(ctx, id)
 }
 
-func tokenJSON(t *rollout.Token) gen.Token {
+func tokenJSON(t *authz.Token) gen.Token {
 	return gen.Token{
 		ID: t.ID, Name: t.Name, Role: gen.Role(t.Role), Scopes: encodeAll(t.Scopes, scopeJSON), CreatedBy: t.CreatedBy,
 		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: moment(t.ExpiresAt), LastUsedAt: moment(t.LastUsedAt),
@@ -43,6 +44,6 @@ func tokenJSON(t *rollout.Token) gen.Token {
 	}
 }
 
-func scopeJSON(s *rollout.Scope) gen.Scope {
+func scopeJSON(s *authz.Scope) gen.Scope {
 	return gen.Scope{Service: s.Service, Environment: s.Environment}
 }

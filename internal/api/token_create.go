@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/authz"
 )
 
 // CreateToken gives out a token. This answer is the only one that has it.
@@ -18,8 +18,8 @@ func (s *server) CreateToken(ctx context.Context, in gen.CreateTokenRequestObjec
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	t, secret, err := s.who.Issue(ctx, rollout.Token{
-		Name: in.Body.Name, Role: rollout.Role(in.Body.Role), Scopes: scopesOf(in.Body.Scopes), CreatedBy: caller(ctx),
+	t, secret, err := s.who.Issue(ctx, authz.Token{
+		Name: in.Body.Name, Role: authz.Role(in.Body.Role), Scopes: scopesOf(in.Body.Scopes), CreatedBy: caller(ctx),
 	}, lives)
 	if err != nil {
 		return nil, err
@@ -33,10 +33,10 @@ func (s *server) CreateToken(ctx context.Context, in gen.CreateTokenRequestObjec
 }
 
 // scopesOf reads scopes; what is left out stands for all.
-func scopesOf(given []gen.ScopeRequest) rollout.Scopes {
-	scopes := make(rollout.Scopes, len(given))
+func scopesOf(given []gen.ScopeRequest) authz.Scopes {
+	scopes := make(authz.Scopes, len(given))
 	for i, g := range given {
-		scopes[i] = rollout.Scope{Service: or(g.Service, rollout.Any), Environment: or(g.Environment, rollout.Any)}
+		scopes[i] = authz.Scope{Service: or(g.Service, authz.Any), Environment: or(g.Environment, authz.Any)}
 	}
 	return scopes
 }

@@ -10,7 +10,7 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/auth"
-	"rollcall/internal/rollout"
+	"rollcall/internal/authz"
 )
 
 func TestATokenIsShownOnceAndWorksUntilItIsRevoked(t *testing.T) {
@@ -77,7 +77,7 @@ func TestTokensAreListedPageByPage(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	for i := range 5 {
-		operator.holder(fmt.Sprintf("t%d", i), rollout.RoleViewer, "*/*")
+		operator.holder(fmt.Sprintf("t%d", i), authz.RoleViewer, "*/*")
 	}
 	first, next := operator.items("/tokens?limit=3", "name")
 	second, end := operator.items("/tokens?limit=3&cursor="+next, "name")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -23,7 +24,7 @@ func (s *server) ask(
 			return nil, err
 		}
 		if r.Verb == strategy.VerbPromote {
-			if err := rollout.MayPromote(asker(ctx), d); err != nil {
+			if err := authz.AuthorizePromotion(asker(ctx), d); err != nil {
 				return nil, err
 			}
 		}

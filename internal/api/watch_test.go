@@ -18,6 +18,7 @@ import (
 
 	"rollcall"
 	"rollcall/internal/api"
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -341,7 +342,7 @@ func TestAReaderWhoFallsFarBehindMissesNothing(t *testing.T) {
 func TestAStreamShowsNothingOutsideTheScopesAndEndsWithTheCredential(t *testing.T) {
 	t.Parallel()
 	operator, s := serveGuarded(t)
-	shopkeeper := operator.holder("shopkeeper", rollout.RoleViewer, "shop/*")
+	shopkeeper := operator.holder("shopkeeper", authz.RoleViewer, "shop/*")
 	tokens, _ := operator.items("/tokens", "id")
 	hidden := operator.created(deploymentOf("checkout", "production"))
 	all, everything := shopkeeper.watch("/events?after=0"), operator.watch("/events?after=0")

@@ -89,7 +89,7 @@ func decoders() map[string]decoder {
 		"internal/outbound/trust.go":           {fuzz: "FuzzTrust"},
 		"internal/rollout/dora.go":             {fuzz: "FuzzCommittedAt"},
 		"internal/rollout/period.go":           {fuzz: "FuzzPeriod"},
-		"internal/rollout/secret.go":           {fuzz: "FuzzWords"},
+		"internal/secret/secret.go":            {fuzz: "FuzzSigningKeys"},
 		"internal/rollout/spec.go":             {fuzz: "FuzzWords"},
 		"internal/seal/key.go":                 {fuzz: "FuzzParseKeys"},
 		"internal/store/cursor.go":             {fuzz: "FuzzCursor"},

@@ -17,29 +17,30 @@ type row struct {
 
 // table is the import table of the design. A new package gets a row here first.
 func table() []row {
-	words := []string{"internal/rollout"}
 	adapter := "an adapter knows the words and its own outside, never another adapter or the engine: each can be read, tested and replaced alone"
 	outside := []string{"internal/rollout", "internal/outbound"}
 	leaf := "it serves whoever needs it and knows nothing of Rollcall"
 	return []row{
-		{"internal/rollout", []string{"internal/problem"}, "the core imports only what is below it, so that every package can use its types"},
+		{"internal/rollout", []string{"internal/problem", "internal/secret"}, "the core imports only what is below it, so that every package can use its types"},
 		{"internal/problem", nil, "errors are returned by every package, so it imports none"},
+		{"internal/secret", nil, "secrets are carried by types of every package, so it imports none"},
+		{"internal/authz", []string{"internal/problem", "internal/rollout"}, "a decision about access follows from the principal and the object alone"},
 		{"internal/strategy", []string{"internal/problem", "internal/rollout"}, "the planner is a pure function of what it is given"},
 		{"internal/engine", []string{"internal/problem", "internal/rollout", "internal/strategy"}, "the engine declares the interfaces that it needs; cmd wires what fulfils them"},
 		{"internal/resting", []string{"internal/problem", "internal/rollout", "internal/strategy"}, "it declares the interfaces that it needs, as the engine does"},
-		{"internal/store", []string{"internal/problem", "internal/rollout", "internal/seal", "migrations"}, adapter},
-		{"internal/outbound", words, "it makes calls for whoever needs them, and knows only what an answer is"},
+		{"internal/store", []string{"internal/authz", "internal/problem", "internal/rollout", "internal/seal", "internal/secret", "migrations"}, adapter},
+		{"internal/outbound", []string{"internal/rollout", "internal/secret"}, "it makes calls for whoever needs them, and knows only what an answer is"},
 		{"internal/health", outside, adapter},
 		{"internal/target", outside, adapter},
 		{"internal/traffic", outside, adapter},
-		{"internal/gitops", []string{"internal/problem", "internal/rollout"}, adapter},
+		{"internal/gitops", []string{"internal/problem", "internal/rollout", "internal/secret"}, adapter},
 		{"internal/notify", []string{"internal/outbound", "internal/problem", "internal/rollout"}, adapter},
-		{"internal/web", []string{"internal/problem", "internal/rollout"}, adapter},
-		{"internal/metrics", words, adapter},
-		{"internal/live", []string{"internal/problem", "internal/rollout"}, "it reads through an interface of its own and encodes nothing itself: how many watch and what they see stay apart"},
-		{"internal/auth", []string{"internal/problem", "internal/rollout"}, adapter},
-		{"internal/api", []string{"", "internal/api/gen", "internal/live", "internal/problem", "internal/rollout", "internal/strategy"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
-		{"internal/api/gen", words, "generated from the contract"},
+		{"internal/web", []string{"internal/authz", "internal/problem", "internal/rollout"}, adapter},
+		{"internal/metrics", []string{"internal/authz", "internal/rollout"}, adapter},
+		{"internal/live", []string{"internal/authz", "internal/problem", "internal/rollout"}, "it reads through an interface of its own and encodes nothing itself: how many watch and what they see stay apart"},
+		{"internal/auth", []string{"internal/authz", "internal/problem", "internal/secret"}, adapter},
+		{"internal/api", []string{"", "internal/api/gen", "internal/authz", "internal/live", "internal/problem", "internal/rollout", "internal/secret", "internal/strategy"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
+		{"internal/api/gen", []string{"internal/rollout", "internal/secret"}, "generated from the contract"},
 		{"internal/client", []string{"internal/api/gen"}, "it asks a server over HTTP, as anybody could, with the contract's types"},
 		{"internal/netguard", nil, leaf},
 		{"internal/seal", nil, leaf},
@@ -50,7 +51,7 @@ func table() []row {
 		{"internal/archtest", nil, "it reads the packages and uses none"},
 		{"internal/e2e/...", []string{"internal/dbtest", "internal/e2e/chaos", "internal/localpg", "internal/seal", "internal/testtarget"}, "it sees the service from outside, as its users do"},
 		{"internal/breaks/...", []string{"internal/breaks"}, "it changes the source of the others and runs their tests"},
-		{"internal/storetest", []string{"internal/problem", "internal/rollout"}, "it tests whatever keeps deployments, and knows none by name"},
+		{"internal/storetest", []string{"internal/problem", "internal/rollout", "internal/secret"}, "it tests whatever keeps deployments, and knows none by name"},
 		{"internal/dbtest/...", []string{"internal/dbtest", "internal/localpg", "internal/seal", "internal/store", "migrations"}, "it gives tests a database, and nothing else"},
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // lookupTimeout bounds each question to the store, so that a request learns soon that the database is away.
@@ -16,9 +17,9 @@ const lookupTimeout = 1500 * time.Millisecond
 
 // Store keeps tokens, by their hash.
 type Store interface {
-	CreateToken(ctx context.Context, t rollout.Token, hash rollout.TokenHash, lives time.Duration) (rollout.Token, error)
+	CreateToken(ctx context.Context, t authz.Token, hash authz.TokenHash, lives time.Duration) (authz.Token, error)
 	// TokenOf gives the good token with the hash, and the hash as it is kept; CodeNotFound when there is none.
-	TokenOf(ctx context.Context, hash rollout.TokenHash) (t rollout.Token, kept rollout.TokenHash, err error)
+	TokenOf(ctx context.Context, hash authz.TokenHash) (t authz.Token, kept authz.TokenHash, err error)
 	// TouchToken writes down that a token is used.
 	TouchToken(ctx context.Context, id string) error
 }
@@ -27,7 +28,7 @@ type Store interface {
 type Config struct {
 	Store Store
 	// Admin is a token of the operator's own that may do everything; empty for none.
-	Admin rollout.Secret
+	Admin secret.Secret
 	// Providers are the CI systems whose tokens are taken.
 	Providers []Provider
 	// Open asks for no credential at all. It is for one machine: requests from elsewhere, or from another site's page in a
@@ -42,7 +43,7 @@ type Config struct {
 // Authenticator tells who asks. It is safe for use by many goroutines.
 type Authenticator struct {
 	store     Store
-	admin     rollout.TokenHash
+	admin     authz.TokenHash
 	hasAdmin  bool
 	providers []*provider
 	open      bool
@@ -53,7 +54,7 @@ type Authenticator struct {
 // New makes an Authenticator. No provider is asked for anything before one of its tokens comes.
 func New(c Config) *Authenticator {
 	a := &Authenticator{
-		store: c.Store, hasAdmin: c.Admin != "", admin: rollout.HashToken(c.Admin.Reveal()), open: c.Open, log: c.Log,
+		store: c.Store, hasAdmin: c.Admin != "", admin: authz.HashToken(c.Admin.Reveal()), open: c.Open, log: c.Log,
 		limiter: newLimiter(c.Rate),
 	}
 	if a.log == nil {
@@ -67,59 +68,59 @@ func New(c Config) *Authenticator {
 
 // Authenticate says who makes a request. CodeUnauthenticated when it has no good credential, CodeRateLimited when that one
 // asks too often, CodeUnavailable when the database or the issuer cannot be asked now.
-func (a *Authenticator) Authenticate(r *http.Request) (rollout.Principal, error) {
+func (a *Authenticator) Authenticate(r *http.Request) (authz.Principal, error) {
 	if a.open {
 		return anyone(r)
 	}
 	credential, err := bearer(r.Header)
 	if err != nil {
-		return rollout.Principal{}, err
+		return authz.Principal{}, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), lookupTimeout)
 	defer cancel()
 	who, err := a.identify(ctx, credential)
 	if err != nil {
-		return rollout.Principal{}, err
+		return authz.Principal{}, err
 	}
 	return who, a.limiter.spend(who.Name, time.Now())
 }
 
-func (a *Authenticator) identify(ctx context.Context, credential string) (rollout.Principal, error) {
-	hash := rollout.HashToken(credential)
+func (a *Authenticator) identify(ctx context.Context, credential string) (authz.Principal, error) {
+	hash := authz.HashToken(credential)
 	switch {
 	case a.hasAdmin && hash.Equal(a.admin):
-		return rollout.Principal{Name: "admin", Role: rollout.RoleAdmin, Scopes: rollout.Everywhere()}, nil
+		return authz.Principal{Name: "admin", Role: authz.RoleAdmin, Scopes: authz.Everywhere()}, nil
 	case wellFormed(credential):
 		return a.holder(ctx, hash)
 	case strings.Count(credential, ".") == 2:
 		return a.vouched(ctx, credential)
 	default:
-		return rollout.Principal{}, unauthenticated("this is not a token")
+		return authz.Principal{}, unauthenticated("this is not a token")
 	}
 }
 
 // holder is whose token has the hash. The index that finds it compares a hash, which tells nothing of the token it is of;
 // what is found is compared in constant time all the same.
-func (a *Authenticator) holder(ctx context.Context, hash rollout.TokenHash) (rollout.Principal, error) {
+func (a *Authenticator) holder(ctx context.Context, hash authz.TokenHash) (authz.Principal, error) {
 	t, kept, err := a.store.TokenOf(ctx, hash)
 	if problem.CodeOf(err) == problem.CodeNotFound || err == nil && !hash.Equal(kept) {
-		return rollout.Principal{}, unauthenticated("the token is not known, was revoked or has expired")
+		return authz.Principal{}, unauthenticated("the token is not known, was revoked or has expired")
 	}
 	if err != nil {
-		return rollout.Principal{}, err //nolint:wrapcheck // the store says what was tried
+		return authz.Principal{}, err //nolint:wrapcheck // the store says what was tried
 	}
 	if time.Since(t.LastUsedAt) > time.Minute {
 		if err := a.store.TouchToken(ctx, t.ID); err != nil { // no reason to refuse what only reads
 			a.log.WarnContext(ctx, "the use of a token was not written down", "token", t.ID, "err", err)
 		}
 	}
-	return rollout.Principal{Name: "token:" + t.Name, Role: t.Role, Scopes: t.Scopes, ExpiresAt: t.ExpiresAt}, nil
+	return authz.Principal{Name: "token:" + t.Name, Role: t.Role, Scopes: t.Scopes, ExpiresAt: t.ExpiresAt}, nil
 }
 
 // Issue gives out a token of 256 random bits that lives as long as said, 0 for ever. The secret is its only copy.
-func (a *Authenticator) Issue(ctx context.Context, t rollout.Token, lives time.Duration) (rollout.Token, rollout.Secret, error) {
+func (a *Authenticator) Issue(ctx context.Context, t authz.Token, lives time.Duration) (authz.Token, secret.Secret, error) {
 	secret := random()
-	created, err := a.store.CreateToken(ctx, t, rollout.HashToken(secret.Reveal()), lives)
+	created, err := a.store.CreateToken(ctx, t, authz.HashToken(secret.Reveal()), lives)
 	return created, secret, err //nolint:wrapcheck // the store says what was tried
 }
 

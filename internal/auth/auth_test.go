@@ -9,15 +9,15 @@ import (
 	"time"
 
 	"rollcall/internal/auth"
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
 
-func issue(t *testing.T, a *auth.Authenticator, name string, lives time.Duration) (rollout.Token, string) {
+func issue(t *testing.T, a *auth.Authenticator, name string, lives time.Duration) (authz.Token, string) {
 	t.Helper()
-	token, secret, err := a.Issue(t.Context(), rollout.Token{
-		Name: name, Role: rollout.RoleDeployer, Scopes: rollout.Scopes{{Service: "a", Environment: "*"}}, CreatedBy: "test",
+	token, secret, err := a.Issue(t.Context(), authz.Token{
+		Name: name, Role: authz.RoleDeployer, Scopes: authz.Scopes{{Service: "a", Environment: "*"}}, CreatedBy: "test",
 	}, lives)
 	if err != nil {
 		t.Fatal(err)
@@ -31,11 +31,11 @@ func TestATokenIsItsHoldersAndNoOther(t *testing.T) {
 	a := auth.New(auth.Config{Store: s, Admin: operators})
 	token, secret := issue(t, a, "ci", time.Hour)
 	who, err := ask(t, a, secret)
-	if err != nil || who.Name != "token:ci" || who.Role != rollout.RoleDeployer || who.Scopes[0].Service != "a" || who.ExpiresAt.IsZero() {
+	if err != nil || who.Name != "token:ci" || who.Role != authz.RoleDeployer || who.Scopes[0].Service != "a" || who.ExpiresAt.IsZero() {
 		t.Errorf("%+v, %v", who, err)
 	}
 	admin, err := ask(t, a, operators)
-	if err != nil || admin.Name != "admin" || admin.Role != rollout.RoleAdmin || !admin.Scopes.Whole() {
+	if err != nil || admin.Name != "admin" || admin.Role != authz.RoleAdmin || !admin.Scopes.Unrestricted() {
 		t.Errorf("%+v, %v", admin, err)
 	}
 	for _, wrong := range []string{
@@ -157,7 +157,7 @@ func TestAnOpenServerAnswersOnlyThisMachine(t *testing.T) {
 		r := request(t)
 		r.Host = host
 		who, err := a.Authenticate(r)
-		if (err == nil) != fine || fine && (!who.Anyone || who.Role != rollout.RoleAdmin) {
+		if (err == nil) != fine || fine && (!who.Anonymous || who.Role != authz.RoleAdmin) {
 			t.Errorf("as %q: %+v, %v", host, who, err)
 		}
 	}

@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"rollcall/internal/auth"
+	"rollcall/internal/authz"
 	"rollcall/internal/dbtest"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
 
@@ -36,7 +36,7 @@ func request(t *testing.T, headers ...string) *http.Request {
 }
 
 // ask is who the authenticator takes the sender of a token for.
-func ask(t *testing.T, a *auth.Authenticator, token string) (rollout.Principal, error) {
+func ask(t *testing.T, a *auth.Authenticator, token string) (authz.Principal, error) {
 	t.Helper()
 	return a.Authenticate(request(t, "Authorization", "Bearer "+token))
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/sync/singleflight"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 // provider checks the tokens of one issuer. What it needs of the issuer it asks for when the first token comes.
@@ -31,40 +31,40 @@ func newProvider(p Provider) *provider { return &provider{Provider: p, calls: ne
 
 // vouched is who an issuer says that it is. Which one is read before anything is proven; a token of an issuer that is not
 // trusted causes no call.
-func (a *Authenticator) vouched(ctx context.Context, token string) (rollout.Principal, error) {
+func (a *Authenticator) vouched(ctx context.Context, token string) (authz.Principal, error) {
 	issuer := claimedIssuer(token)
 	for _, p := range a.providers {
 		if p.Issuer == issuer {
 			return p.principal(ctx, token)
 		}
 	}
-	return rollout.Principal{}, unauthenticated("the token's issuer is not one that this server trusts")
+	return authz.Principal{}, unauthenticated("the token's issuer is not one that this server trusts")
 }
 
 // principal proves a token and finds the rule that is for it.
-func (p *provider) principal(ctx context.Context, token string) (rollout.Principal, error) {
+func (p *provider) principal(ctx context.Context, token string) (authz.Principal, error) {
 	verifier, err := p.ready(ctx)
 	if err != nil {
-		return rollout.Principal{}, p.away(err)
+		return authz.Principal{}, p.away(err)
 	}
 	proven, err := verifier.Verify(ctx, token)
 	if err != nil {
 		if failure := p.calls.failure(); failure != nil {
-			return rollout.Principal{}, p.away(failure)
+			return authz.Principal{}, p.away(failure)
 		}
-		return rollout.Principal{}, &problem.Error{
+		return authz.Principal{}, &problem.Error{
 			Code: problem.CodeUnauthenticated, Message: "the token of " + p.Name + " is not good: " + publicReason(err), Err: err,
 		}
 	}
 	var claims map[string]any
 	if err := proven.Claims(&claims); err != nil {
-		return rollout.Principal{}, unauthenticated("the claims of the token cannot be read")
+		return authz.Principal{}, unauthenticated("the claims of the token cannot be read")
 	}
 	rule, fits := allowed(p.Rules, claims)
 	if !fits || !nameable(proven.Subject) {
-		return rollout.Principal{}, unauthenticated("no rule of " + p.Name + " is for a token with these claims")
+		return authz.Principal{}, unauthenticated("no rule of " + p.Name + " is for a token with these claims")
 	}
-	return rollout.Principal{
+	return authz.Principal{
 		Name: "oidc:" + p.Name + ":" + proven.Subject, Role: rule.Role, Scopes: rule.Scopes, ExpiresAt: proven.Expiry,
 	}, nil
 }

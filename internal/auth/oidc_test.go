@@ -20,8 +20,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"rollcall/internal/auth"
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 // issuer is a CI system's real OIDC issuer: discovery, keys, and tokens signed with them.
@@ -144,19 +144,19 @@ func TestTheFirstRuleThatFitsSaysWhatACIJobMayDo(t *testing.T) {
 	a := i.trusting(t)
 	for name, c := range map[string]struct {
 		changes map[string]any
-		role    rollout.Role
+		role    authz.Role
 	}{
-		"main":                    {nil, rollout.RoleDeployer},
-		"release":                 {map[string]any{"ref": "refs/heads/release"}, rollout.RoleDeployer},
-		"another branch":          {map[string]any{"ref": "refs/heads/x"}, rollout.RoleViewer},
-		"no branch":               {map[string]any{"ref": nil}, rollout.RoleViewer},
-		"a list of groups":        {map[string]any{"repository": "acme/infra", "groups": []string{"dev", "sre"}}, rollout.RoleAdmin},
+		"main":                    {nil, authz.RoleDeployer},
+		"release":                 {map[string]any{"ref": "refs/heads/release"}, authz.RoleDeployer},
+		"another branch":          {map[string]any{"ref": "refs/heads/x"}, authz.RoleViewer},
+		"no branch":               {map[string]any{"ref": nil}, authz.RoleViewer},
+		"a list of groups":        {map[string]any{"repository": "acme/infra", "groups": []string{"dev", "sre"}}, authz.RoleAdmin},
 		"another repository":      {map[string]any{"repository": "mallory/checkout"}, ""},
 		"a number for a text":     {map[string]any{"repository": 7}, ""},
 		"no subject":              {map[string]any{"sub": nil}, ""},
 		"a subject that deceives": {map[string]any{"sub": "a\u202eb"}, ""},
 		"another audience":        {map[string]any{"aud": "vault"}, ""},
-		"several audiences":       {map[string]any{"aud": []string{"vault", "rollcall"}}, rollout.RoleDeployer},
+		"several audiences":       {map[string]any{"aud": []string{"vault", "rollcall"}}, authz.RoleDeployer},
 		"expired":                 {map[string]any{"exp": time.Now().Add(-time.Minute).Unix()}, ""},
 		"without an end":          {map[string]any{"exp": nil}, ""},
 		"not yet":                 {map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}, ""},

@@ -5,24 +5,24 @@ import (
 	"net/http"
 	"net/netip"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 // anyone is who asks a server that wants no credential. What a page of another site makes a browser send is refused, by
 // its origin, or by its host name, which such a page can make point here.
-func anyone(r *http.Request) (rollout.Principal, error) {
+func anyone(r *http.Request) (authz.Principal, error) {
 	if !loopbackHost(r.Host) {
-		return rollout.Principal{}, &problem.Error{
+		return authz.Principal{}, &problem.Error{
 			Code: problem.CodeForbidden, Message: "this server wants no credential and so answers only as localhost, not as " + r.Host,
 		}
 	}
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		return rollout.Principal{}, &problem.Error{
+		return authz.Principal{}, &problem.Error{
 			Code: problem.CodeForbidden, Message: "this server wants no credential and so takes nothing from other sites' pages", Err: err,
 		}
 	}
-	return rollout.Principal{Name: "anonymous", Role: rollout.RoleAdmin, Scopes: rollout.Everywhere(), Anyone: true}, nil
+	return authz.Principal{Name: "anonymous", Role: authz.RoleAdmin, Scopes: authz.Everywhere(), Anonymous: true}, nil
 }
 
 func loopbackHost(hostport string) bool {

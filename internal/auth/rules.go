@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"slices"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/authz"
 )
 
 // Provider is a CI system whose tokens are taken.
@@ -27,8 +27,8 @@ type Provider struct {
 type Rule struct {
 	// Claims must all be there, each with one of the values.
 	Claims map[string]Values `json:"claims"`
-	Role   rollout.Role      `json:"role"`
-	Scopes rollout.Scopes    `json:"scopes"`
+	Role   authz.Role        `json:"role"`
+	Scopes authz.Scopes      `json:"scopes"`
 }
 
 // fits reports whether a token with the claims is one that the rule is for.
@@ -103,8 +103,8 @@ func (r *Rule) check() error {
 	switch {
 	case len(r.Claims) == 0:
 		return errors.New("claims must be given: without one every token of the issuer would fit, whoever made it run")
-	case !slices.Contains(rollout.Roles(), r.Role):
-		return fmt.Errorf("role %q is not one of %v", r.Role, rollout.Roles())
+	case !slices.Contains(authz.Roles(), r.Role):
+		return fmt.Errorf("role %q is not one of %v", r.Role, authz.Roles())
 	case len(r.Scopes) == 0:
 		return errors.New("scopes must be given")
 	}

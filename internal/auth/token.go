@@ -5,7 +5,7 @@ import (
 	"encoding/base64"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // prefix starts every token, so that people, and programs that search for leaked secrets, know it for what it is.
@@ -14,10 +14,10 @@ const prefix = "rct_"
 const randomBytes = 32
 
 // random makes a new token.
-func random() rollout.Secret {
+func random() secret.Secret {
 	var bits [randomBytes]byte
 	_, _ = rand.Read(bits[:]) // never fails: it ends the program where there is no randomness
-	return rollout.Secret(prefix + base64.RawURLEncoding.EncodeToString(bits[:]))
+	return secret.Secret(prefix + base64.RawURLEncoding.EncodeToString(bits[:]))
 }
 
 // wellFormed reports whether random may have made the token; nothing else is worth asking the database about.

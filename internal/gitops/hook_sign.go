@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // notification is what a host has sent: the body as it came, and its JSON, which a form carries in a field.
@@ -29,7 +29,7 @@ type scheme struct {
 	// hosts are who uses it.
 	hosts string
 	// proves reports whether the rest of the header's value is right for the secret, at a time.
-	proves func(n *notification, secret rollout.Secret, value string, now time.Time) bool
+	proves func(n *notification, secret secret.Secret, value string, now time.Time) bool
 }
 
 // proofs lists all of them. One good proof is enough: some hosts send several, and not all of them of this secret.
@@ -47,7 +47,7 @@ func proofs() []scheme {
 }
 
 // signed reports whether the notification proves that its sender has the secret.
-func (n *notification) signed(secret rollout.Secret, now time.Time) bool {
+func (n *notification) signed(secret secret.Secret, now time.Time) bool {
 	return slices.ContainsFunc(proofs(), func(s scheme) bool {
 		value, ok := cutPrefixFold(n.header.Get(s.header), s.prefix)
 		return ok && value != "" && s.proves(n, secret, value, now)
@@ -71,7 +71,7 @@ func macOf(key []byte, parts ...[]byte) []byte {
 
 // hexMAC is an HMAC-SHA256 of the body, in hexadecimals. GitHub signs a form as it sends it, Gitea and its relatives the
 // JSON in it.
-func (n *notification) hexMAC(secret rollout.Secret, value string, _ time.Time) bool {
+func (n *notification) hexMAC(secret secret.Secret, value string, _ time.Time) bool {
 	given, err := hex.DecodeString(value)
 	key := []byte(secret.Reveal())
 	return err == nil && (hmac.Equal(given, macOf(key, n.body)) || hmac.Equal(given, macOf(key, n.content)))
@@ -82,7 +82,7 @@ const maxSkew = 5 * time.Minute
 
 // standard is the signature of Standard Webhooks 1.0, https://www.standardwebhooks.com: one or more, separated by spaces,
 // over id, timestamp and body. The key is what follows whsec_, in base64.
-func (n *notification) standard(secret rollout.Secret, _ string, now time.Time) bool {
+func (n *notification) standard(secret secret.Secret, _ string, now time.Time) bool {
 	key := []byte(secret.Reveal())
 	if encoded, ok := strings.CutPrefix(secret.Reveal(), "whsec_"); ok {
 		decoded, err := base64.StdEncoding.DecodeString(encoded)
@@ -104,12 +104,12 @@ func (n *notification) standard(secret rollout.Secret, _ string, now time.Time) 
 	})
 }
 
-func (n *notification) token(secret rollout.Secret, value string, _ time.Time) bool {
+func (n *notification) token(secret secret.Secret, value string, _ time.Time) bool {
 	return same(value, secret.Reveal())
 }
 
 // password is the secret as the password of whatever user.
-func (n *notification) password(secret rollout.Secret, _ string, _ time.Time) bool {
+func (n *notification) password(secret secret.Secret, _ string, _ time.Time) bool {
 	_, password, ok := (&http.Request{Header: n.header}).BasicAuth()
 	return ok && same(password, secret.Reveal())
 }

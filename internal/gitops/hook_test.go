@@ -14,6 +14,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
+	"rollcall/internal/secret"
 	"rollcall/internal/store"
 )
 
@@ -37,7 +38,7 @@ func hooked(t *testing.T) (*Loop, context.Context) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	for name, secret := range map[string]rollout.Secret{"main": hookSecret, "standard": signingToken, "deaf": ""} {
+	for name, secret := range map[string]secret.Secret{"main": hookSecret, "standard": signingToken, "deaf": ""} {
 		_, err = s.DefineSource(t.Context(), name, func(*rollout.Source) (*rollout.Source, error) {
 			return &rollout.Source{URL: "https://git.example.com/x", Branch: "main", Interval: rollout.Duration(time.Hour), Secrets: rollout.SourceSecrets{HookSecret: secret}}, nil
 		})

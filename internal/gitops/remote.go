@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // Resolver finds an address of a host that this server may call.
@@ -107,7 +108,7 @@ func (to *remote) web(s *rollout.Source, u *url.URL, ip netip.Addr) {
 
 // secureShell writes what ssh needs into the folder: git hands its command to a shell, so nothing of the source is part
 // of it.
-func (to *remote) secureShell(s *rollout.Source, u *url.URL, ip netip.Addr, key rollout.Secret, folder string) error {
+func (to *remote) secureShell(s *rollout.Source, u *url.URL, ip netip.Addr, key secret.Secret, folder string) error {
 	port := u.Port()
 	if port == "" {
 		port = "22"

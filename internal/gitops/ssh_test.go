@@ -13,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // sshHost is a real ssh server that serves git-upload-pack to one key. Its known_hosts line and a private key belong to it.
@@ -108,7 +109,7 @@ func TestARepositoryOverSSHIsReadWithItsKeyFromTheHostThatIsKnown(t *testing.T) 
 	commit := r.commit("one", map[string]string{"a.yaml": "a: 1"})
 	s := &rollout.Source{
 		ID: "id", URL: "ssh://" + host.address + r.dir, Branch: "main", KnownHosts: host.knownHosts,
-		Secrets: rollout.SourceSecrets{SSHKey: rollout.Secret(host.key)},
+		Secrets: rollout.SourceSecrets{SSHKey: secret.Secret(host.key)},
 	}
 	m := newMirrors(t)
 	if _, got := fetched(t, m, s); got != commit {
@@ -116,7 +117,7 @@ func TestARepositoryOverSSHIsReadWithItsKeyFromTheHostThatIsKnown(t *testing.T) 
 	}
 	otherKey, otherHost := newKey(t)
 	stranger, impostor := *s, *s
-	stranger.Secrets.SSHKey = rollout.Secret(otherKey)
+	stranger.Secrets.SSHKey = secret.Secret(otherKey)
 	if err := refused(t, m, &stranger); !strings.Contains(err.Error(), "Permission denied") {
 		t.Errorf("a stranger's key: %v", err)
 	}

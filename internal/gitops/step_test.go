@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/api"
+	"rollcall/internal/authz"
 	"rollcall/internal/dbtest"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
@@ -69,7 +70,7 @@ func claim(t *testing.T, s *store.Store, replica string) *rollout.ClaimedSource 
 
 func deployments(t *testing.T, s *store.Store) []rollout.Deployment {
 	t.Helper()
-	list, err := s.Deployments(t.Context(), rollout.Everywhere(), rollout.Filter{}, rollout.Page{Limit: 100})
+	list, err := s.Deployments(t.Context(), authz.Everywhere(), rollout.Filter{}, rollout.Page{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

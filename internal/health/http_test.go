@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 func TestThePathIsAppendedToTheAddress(t *testing.T) {
@@ -45,7 +46,7 @@ func TestTheRequestIsAsTheCheckSays(t *testing.T) {
 	if got.Method != http.MethodGet || got.URL.Path != "/health" || got.UserAgent() != outbound.DefaultUserAgent {
 		t.Errorf("%s %s by %s", got.Method, got.URL, got.UserAgent())
 	}
-	check := rollout.Check{Type: "http", Method: "post", URL: url + "/x?y=1", Headers: map[string]rollout.Secret{
+	check := rollout.Check{Type: "http", Method: "post", URL: url + "/x?y=1", Headers: map[string]secret.Secret{
 		"Host": "web.example", "Authorization": "Bearer t", "user-agent": "mine",
 	}}
 	want(t, probe(t, check, "not used"), rollout.Healthy, "HTTP 200")
@@ -213,7 +214,7 @@ func TestATargetThatRepeatsACredentialIsQuotedWithoutIt(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = io.WriteString(w, strings.Repeat("x", 195)+r.Header.Get("Authorization"))
 	})
-	check := rollout.Check{Type: "http", Headers: map[string]rollout.Secret{"Authorization": "hunter2-hunter2"}}
+	check := rollout.Check{Type: "http", Headers: map[string]secret.Secret{"Authorization": "hunter2-hunter2"}}
 	got := probe(t, check, url)
 	want(t, got, rollout.HealthUnhealthy, "HTTP 418")
 	if strings.Contains(got.Message, "hunt") {

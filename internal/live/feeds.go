@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -81,11 +82,11 @@ func (f *Feeds) Deployment(ctx context.Context, id string, after int64) (*Watche
 // Selection says which deployments are wanted. An empty name selects all, but never what is outside the scopes.
 type Selection struct {
 	Service, Environment string
-	Scopes               rollout.Scopes
+	Scopes               authz.Scopes
 }
 
 func (s Selection) has(f *Frame) bool {
-	return s.Scopes.Cover(f.Service, f.Environment) && (s.Service == "" || s.Service == f.Service) && (s.Environment == "" || s.Environment == f.Environment)
+	return s.Scopes.Allow(f.Service, f.Environment) && (s.Service == "" || s.Service == f.Service) && (s.Environment == "" || s.Environment == f.Environment)
 }
 
 // All watches all deployments from the event after the one with the given id, or from now on when that is nil. It never

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/live"
 	"rollcall/internal/rollout"
 )
@@ -60,7 +61,7 @@ func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
 			one, err := s.feeds.Deployment(t.Context(), s.d.ID, live.Beginning)
 			must(t, err)
 			defer one.Close()
-			every, _, err := s.feeds.All(t.Context(), live.Selection{Scopes: rollout.Everywhere()}, nil)
+			every, _, err := s.feeds.All(t.Context(), live.Selection{Scopes: authz.Everywhere()}, nil)
 			must(t, err)
 			defer every.Close()
 			before, common := s.d, s.newestID()

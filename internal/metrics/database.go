@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -16,7 +17,7 @@ const scrapeTimeout = 3 * time.Second
 // Database is what a scrape reads.
 type Database interface {
 	// Tallies counts the deployments within the scopes by state and strategy.
-	Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error)
+	Tallies(ctx context.Context, scopes authz.Scopes) ([]rollout.Tally, error)
 	// Stuck counts deployments that should have done something by now and have not.
 	Stuck(ctx context.Context) (int, error)
 }
@@ -58,7 +59,7 @@ func (c *deployments) Describe(ch chan<- *prometheus.Desc) {
 func (c *deployments) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	tallies, err := c.db.Tallies(ctx, rollout.Everywhere())
+	tallies, err := c.db.Tallies(ctx, authz.Everywhere())
 	stuck := 0
 	if err == nil {
 		stuck, err = c.db.Stuck(ctx)

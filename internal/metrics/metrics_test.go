@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -26,7 +27,7 @@ type tallies struct {
 
 var errAway = errors.New("away")
 
-func (d *tallies) Tallies(context.Context, rollout.Scopes) ([]rollout.Tally, error) {
+func (d *tallies) Tallies(context.Context, authz.Scopes) ([]rollout.Tally, error) {
 	if d.away.Load() {
 		return nil, errAway
 	}

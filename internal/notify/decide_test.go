@@ -10,6 +10,7 @@ import (
 
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 func answered(status int, header ...string) outbound.Response {
@@ -121,7 +122,7 @@ func TestHidingNeverShowsAURLThatAnAnswerRepeats(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		path := rapid.StringMatching(`[A-Za-z0-9_-]{6,40}`).Draw(t, "path")
-		secrets := rollout.NotificationSecrets{URL: rollout.Secret("https://h.example.com/a/" + path)}
+		secrets := rollout.NotificationSecrets{URL: secret.Secret("https://h.example.com/a/" + path)}
 		before, after := rapid.String().Draw(t, "before"), rapid.String().Draw(t, "after")
 		if got := hide(before+path+after, &secrets); got != notShown {
 			t.Fatalf("%q", got)

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // FuzzHide: whatever a receiver answers, nothing is shown that repeats its url, its secret or its token.
@@ -15,7 +16,7 @@ func FuzzHide(f *testing.F) {
 	f.Add("\x00", "://", "%zz", "\xff")
 	f.Fuzz(func(t *testing.T, text, url, signing, token string) {
 		secrets := rollout.NotificationSecrets{
-			URL: rollout.Secret(url), Signing: rollout.Secret(signing), Token: rollout.Secret(token),
+			URL: secret.Secret(url), Signing: secret.Secret(signing), Token: secret.Secret(token),
 		}
 		shown := hide(text, &secrets)
 		if shown == notShown {

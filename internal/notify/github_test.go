@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // repository is the part of GitHub's API that is called, with its rules: a deployment is made once asked for, has its payload
@@ -89,7 +90,7 @@ func newRepository(t *testing.T) (*repository, *receiver) {
 
 func toGitHub(r *receiver, m rollout.Message) *rollout.ClaimedDelivery {
 	c := delivery(rollout.NotificationGitHub, r.URL, m)
-	c.Notification.Secrets.URL, c.Notification.Secrets.Token = rollout.Secret(r.URL+"/repos/o/n"), "planted-token"
+	c.Notification.Secrets.URL, c.Notification.Secrets.Token = secret.Secret(r.URL+"/repos/o/n"), "planted-token"
 	return c
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 const signingKey = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -88,7 +89,7 @@ func testMessage() rollout.Message { return rollout.Message{Type: rollout.Messag
 func delivery(kind rollout.NotificationKind, url string, m rollout.Message) *rollout.ClaimedDelivery {
 	return &rollout.ClaimedDelivery{
 		ID: "0199f2a4-0000-7000-8000-000000000001", Attempt: 1, Message: m,
-		Notification: rollout.Notification{Name: "n", Kind: kind, Secrets: rollout.NotificationSecrets{URL: rollout.Secret(url + "/planted-path")}},
+		Notification: rollout.Notification{Name: "n", Kind: kind, Secrets: rollout.NotificationSecrets{URL: secret.Secret(url + "/planted-path")}},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"rollcall/internal/dbtest"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 )
@@ -111,7 +112,7 @@ func (w *world) notification(name, url string) {
 	_, err := w.store.DefineNotification(w.Context(), name, func(*rollout.Notification) (*rollout.Notification, error) {
 		return &rollout.Notification{
 			Kind: rollout.NotificationWebhook, States: rollout.NotificationWebhook.States(),
-			Secrets: rollout.NotificationSecrets{URL: rollout.Secret(url)},
+			Secrets: rollout.NotificationSecrets{URL: secret.Secret(url)},
 		}, nil
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 func TestAWebhookTellsTheDeploymentInTheAPIsOwnWords(t *testing.T) {
@@ -45,7 +46,7 @@ func TestWebhooksAndCDEventsAreSignedWithTheirOwnKeyElseTheServersAndOthersNot(t
 	t.Parallel()
 	const own = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 	for _, kind := range rollout.NotificationKinds() {
-		for secret, key := range map[rollout.Secret]string{"": signingKey, own: own} {
+		for secret, key := range map[secret.Secret]string{"": signingKey, own: own} {
 			r := newReceiver(t, nil)
 			c := delivery(kind, r.URL, completed(nil))
 			c.Notification.Secrets.Signing = secret

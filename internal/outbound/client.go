@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // DefaultUserAgent is sent when Config names no other.
@@ -24,7 +25,7 @@ type Config struct {
 	// TLS is for https; nil means the system's roots. Versions before 1.2 are never spoken.
 	TLS *tls.Config
 	// Key signs the webhooks that bring no secret of their own; empty leaves those unsigned.
-	Key rollout.Secret
+	Key secret.Secret
 	// UserAgent is what the other side sees; empty means DefaultUserAgent.
 	UserAgent string
 }
@@ -33,11 +34,11 @@ type Config struct {
 type Client struct {
 	dial      Dial
 	tls       *tls.Config
-	key       rollout.Secret
+	key       secret.Secret
 	userAgent string
 }
 
-// New gives a client. A Key that cannot sign shows in the answer of each webhook: see rollout.SigningKeys.
+// New gives a client. A Key that cannot sign shows in the answer of each webhook: see secret.SigningKeys.
 func New(c Config) *Client {
 	if c.UserAgent == "" {
 		c.UserAgent = DefaultUserAgent

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // FuzzRetryAfter: no answer makes a call wait longer than a minute, or less than not at all.
@@ -50,7 +51,7 @@ func FuzzTrust(f *testing.F) {
 	}
 	client := New(Config{})
 	f.Fuzz(func(t *testing.T, ca, certificate, key string) {
-		config, err := client.TLS(&rollout.TLS{CA: ca, ClientCert: certificate, ClientKey: rollout.Secret(key)})
+		config, err := client.TLS(&rollout.TLS{CA: ca, ClientCert: certificate, ClientKey: secret.Secret(key)})
 		switch {
 		case err != nil && len(key) > 30 && strings.Contains(err.Error(), key):
 			t.Fatalf("the key is shown: %v", err)

@@ -25,6 +25,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 const (
@@ -80,7 +81,7 @@ func block(kind string, der []byte) string {
 }
 
 // issue gives a certificate for 127.0.0.1 and its key, in PEM.
-func (a *authority) issue() (cert string, key rollout.Secret) {
+func (a *authority) issue() (cert string, key secret.Secret) {
 	a.t.Helper()
 	own := newECKey(a.t)
 	der := a.sign(&x509.Certificate{
@@ -92,7 +93,7 @@ func (a *authority) issue() (cert string, key rollout.Secret) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return block("CERTIFICATE", der), rollout.Secret(block("EC PRIVATE KEY", encoded))
+	return block("CERTIFICATE", der), secret.Secret(block("EC PRIVATE KEY", encoded))
 }
 
 // serve is a TLS server with a certificate of the authority; change may ask for more.
@@ -230,7 +231,7 @@ func TestTwoKeysSignSoThatEitherVerifies(t *testing.T) {
 
 func TestASecretThatCannotSignSendsNothing(t *testing.T) {
 	t.Parallel()
-	for _, bad := range []rollout.Secret{"***", "hunter2", "whsec_", "whsec_???", newKey + " ", newKey + " " + oldKey + " " + oldKey} {
+	for _, bad := range []secret.Secret{"***", "hunter2", "whsec_", "whsec_???", newKey + " ", newKey + " " + oldKey + " " + oldKey} {
 		got := post(t, Config{}, Webhook{URL: "http://127.0.0.1:1", Secret: bad})
 		want(t, got, rollout.AnswerNotSent, "signing secret")
 		if strings.Contains(got.Message, "hunter2") {

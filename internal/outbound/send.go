@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // Request is one call of somebody else's API.
@@ -23,7 +24,7 @@ type Request struct {
 	// ID makes it a webhook of that id (Standard Webhooks 1.0); empty for what is none. Secret signs that; empty means the
 	// client's own key.
 	ID     string
-	Secret rollout.Secret
+	Secret secret.Secret
 }
 
 // Response is an answer, as far as there was one.

@@ -9,19 +9,19 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // sign sets the three headers of Standard Webhooks 1.0, with a signature by each key of the secret, so that a receiver
 // may know the old key or the new one while keys are changed. Without a secret there is no signature.
-func sign(h http.Header, secret rollout.Secret, id string, at time.Time, payload []byte) error {
+func sign(h http.Header, signing secret.Secret, id string, at time.Time, payload []byte) error {
 	stamp := strconv.FormatInt(at.Unix(), 10)
 	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", stamp)
-	if secret == "" {
+	if signing == "" {
 		return nil
 	}
-	keys, err := rollout.SigningKeys(secret)
+	keys, err := secret.SigningKeys(signing)
 	if err != nil {
 		return err //nolint:wrapcheck // it says all there is to say
 	}

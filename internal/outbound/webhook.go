@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // Webhook is one signed POST.
@@ -23,7 +24,7 @@ type Webhook struct {
 	Attempt int
 	Fence   int64
 	// Secret signs it; empty means the client's own key.
-	Secret rollout.Secret
+	Secret secret.Secret
 	// Body is sent as JSON.
 	Body any
 	// Trust may be nil.

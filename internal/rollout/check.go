@@ -3,6 +3,8 @@ package rollout
 import (
 	"slices"
 	"time"
+
+	"rollcall/internal/secret"
 )
 
 // Health is the status of one check, or of one target over all its checks.
@@ -38,7 +40,7 @@ type Check struct {
 	Path   string `json:"path,omitempty"`
 	URL    string `json:"url,omitempty"`
 	// Headers hold credentials as often as not, so each value is a secret.
-	Headers map[string]Secret `json:"headers,omitempty"`
+	Headers map[string]secret.Secret `json:"headers,omitempty"`
 	// ExpectedStatus lists codes ("204") and ranges ("200-299").
 	ExpectedStatus []string `json:"expected_status,omitempty"`
 	// ExpectedBody is a substring of an http answer, or of a command's output.

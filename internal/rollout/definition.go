@@ -3,6 +3,8 @@ package rollout
 import (
 	"encoding/json"
 	"time"
+
+	"rollcall/internal/secret"
 )
 
 // Definition is what a service is in one environment, as it was registered.
@@ -13,10 +15,10 @@ type Definition struct {
 	Body json.RawMessage
 	// DeploySecret signs the webhook calls; empty means the server's own key. It is never part of Body, so that no
 	// answer can show it.
-	DeploySecret Secret
+	DeploySecret secret.Secret
 	// Headers are those of the checks in Body, in order, where they stand as "***"; ClientKey is that of its TLS.
-	Headers   []map[string]Secret
-	ClientKey Secret
+	Headers   []map[string]secret.Secret
+	ClientKey secret.Secret
 	// Sealed holds the secrets as the store keeps them.
 	Sealed    []byte
 	Protected bool

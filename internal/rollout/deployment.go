@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"rollcall/internal/secret"
 )
 
 // State is where a deployment stands.
@@ -138,7 +140,7 @@ type Deployment struct {
 	Spec        Spec
 	// DeploySecret signs the webhook calls; empty means the server's own key. It is never part of Spec, so that no
 	// answer, event or log can show it.
-	DeploySecret Secret
+	DeploySecret secret.Secret
 	// Sealed holds the secrets as the store keeps them: DeploySecret, and those in Spec. What is read for people to see has
 	// "***" in their places.
 	Sealed []byte

@@ -3,6 +3,8 @@ package rollout
 import (
 	"fmt"
 	"time"
+
+	"rollcall/internal/secret"
 )
 
 // NotificationKind is the language in which a receiver is told.
@@ -66,9 +68,9 @@ type Notification struct {
 // NotificationSecrets are what nobody may read back.
 type NotificationSecrets struct {
 	// URL is where the receiver is. It is a secret because whoever knows it can speak to the receiver.
-	URL Secret
+	URL secret.Secret
 	// Signing signs what is sent; empty means the server's own key. Token is shown to GitHub.
-	Signing, Token Secret
+	Signing, Token secret.Secret
 	// Unreadable says why they cannot be opened; empty when they can.
 	Unreadable string
 }

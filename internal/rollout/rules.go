@@ -3,17 +3,19 @@ package rollout
 import (
 	"cmp"
 	"reflect"
+
+	"rollcall/internal/secret"
 )
 
 // Rules are by which checks a target is judged, and how it is called.
 type Rules struct {
 	// DeploymentID is the deployment that first had them.
-	DeploymentID    string   `json:"deployment_id"`
-	Checks          []Check  `json:"health_checks"`
-	HealthyDeadline Duration `json:"healthy_deadline"`
-	Deploy          Deploy   `json:"deploy"`
-	TLS             *TLS     `json:"tls,omitempty"`
-	DeploySecret    Secret   `json:"deploy_secret,omitempty"`
+	DeploymentID    string        `json:"deployment_id"`
+	Checks          []Check       `json:"health_checks"`
+	HealthyDeadline Duration      `json:"healthy_deadline"`
+	Deploy          Deploy        `json:"deploy"`
+	TLS             *TLS          `json:"tls,omitempty"`
+	DeploySecret    secret.Secret `json:"deploy_secret,omitempty"`
 }
 
 // RulesRef says by which rules a target is brought to a version.

@@ -3,6 +3,8 @@ package rollout
 import (
 	"encoding/json"
 	"time"
+
+	"rollcall/internal/secret"
 )
 
 // Source is a Git repository, branch and path whose files say what should run.
@@ -34,7 +36,7 @@ type Source struct {
 
 // SourceSecrets are a source's secrets; empty for none.
 type SourceSecrets struct {
-	Token, SSHKey, HookSecret Secret
+	Token, SSHKey, HookSecret secret.Secret
 	// Unreadable says why they cannot be opened; empty when they can.
 	Unreadable string
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/dbtest"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
@@ -37,7 +38,7 @@ func TestTheSameKeyAtOnceCreatesOneDeployment(t *testing.T) {
 	if len(ids) != 1 || fresh != 1 {
 		t.Errorf("%d deployments, %d of them fresh; want 1 and 1", len(ids), fresh)
 	}
-	list, err := s.Deployments(ctx(t), rollout.Everywhere(), rollout.Filter{}, rollout.Page{})
+	list, err := s.Deployments(ctx(t), authz.Everywhere(), rollout.Filter{}, rollout.Page{})
 	must(t, err)
 	if len(list.Items) != 1 {
 		t.Errorf("%d deployments are stored, want 1", len(list.Items))

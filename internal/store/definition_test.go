@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -143,7 +144,7 @@ func TestServicesAreFoundAmongManyDeployments(t *testing.T) {
 	define(t, s, `{}`)
 	seen := map[string]bool{}
 	for p := (rollout.Page{Limit: 5}); ; {
-		list, err := s.Services(ctx(t), rollout.Everywhere(), p)
+		list, err := s.Services(ctx(t), authz.Everywhere(), p)
 		must(t, err)
 		for _, item := range list.Items {
 			name := item.Service + "/" + item.Environment
@@ -164,7 +165,7 @@ func TestServicesAreFoundAmongManyDeployments(t *testing.T) {
 func TestDurationsAreOfWhatBeganAndEnded(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	tally, err := s.Durations(ctx(t), rollout.Everywhere(), time.Hour)
+	tally, err := s.Durations(ctx(t), authz.Everywhere(), time.Hour)
 	must(t, err)
 	if tally != (rollout.DurationTally{}) {
 		t.Errorf("%+v", tally)
@@ -173,12 +174,12 @@ func TestDurationsAreOfWhatBeganAndEnded(t *testing.T) {
 	finish(t, s, snap, rollout.StateCompleted) // a minute after its start
 	started(t, s, "other", "r1")
 	create(t, s, request("third", 1))
-	tally, err = s.Durations(ctx(t), rollout.Everywhere(), time.Hour)
+	tally, err = s.Durations(ctx(t), authz.Everywhere(), time.Hour)
 	must(t, err)
 	if tally != (rollout.DurationTally{Count: 1, Succeeded: 1, P50: time.Minute, P95: time.Minute}) {
 		t.Errorf("%+v", tally)
 	}
-	services, err := s.ServiceTallies(ctx(t), rollout.Everywhere())
+	services, err := s.ServiceTallies(ctx(t), authz.Everywhere())
 	must(t, err)
 	if len(services) != 3 || services[0].Service != "checkout" || services[0].ByState[rollout.StateCompleted] != 1 || services[0].Total != 1 {
 		t.Errorf("%+v", services)

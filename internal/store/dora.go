@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -24,7 +25,7 @@ const maxJudged = 50_000
 // most 200, and each part of the time. It reads the figures of days, and judges only deployments of days that have changed
 // since RefreshFigures was called. When these are too many, as they may be until it was called often enough for the first time,
 // it is CodeUnavailable.
-func (s *Store) Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error) {
+func (s *Store) Dora(ctx context.Context, scopes authz.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error) {
 	t := newDoraTally(&sel)
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		complete, err := figuresComplete(ctx, tx)
@@ -61,7 +62,7 @@ func newDoraTally(sel *rollout.DoraQuery) *doraTally {
 }
 
 // conditions are those of the selection but for its time, with at least one term.
-func (t *doraTally) conditions(scopes rollout.Scopes) (string, []any) {
+func (t *doraTally) conditions(scopes authz.Scopes) (string, []any) {
 	where, args := conditions(scopes, rollout.Filter{Service: t.sel.Service, Environment: t.sel.Environment}, nil)
 	if where == "" {
 		where = "WHERE true"
@@ -70,7 +71,7 @@ func (t *doraTally) conditions(scopes rollout.Scopes) (string, []any) {
 }
 
 // judge looks at all that ended in the time.
-func (t *doraTally) judge(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes) error {
+func (t *doraTally) judge(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) error {
 	where, args := t.conditions(scopes)
 	sql := judgeSQL(fmt.Sprintf(`SELECT 0 AS place, %s FROM deployments d %s AND d.finished_at >= $%d AND d.finished_at < $%d LIMIT %d`,
 		endedColumns, where, len(args)+1, len(args)+2, maxJudged+1)) + ` ORDER BY service, environment`
@@ -83,7 +84,7 @@ func (t *doraTally) judge(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes)
 }
 
 // read looks at the days of the time.
-func (t *doraTally) read(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes) error {
+func (t *doraTally) read(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) error {
 	where, args := t.conditions(scopes)
 	if _, err := all(ctx, tx, func(row pgx.CollectableRow) (struct{}, error) {
 		var p pair

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -55,7 +56,7 @@ func livedThrough(t *testing.T, s *store.Store, p past) string {
 	return d.ID
 }
 
-func dora(t *testing.T, s *store.Store, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.Dora, []rollout.Dora) {
+func dora(t *testing.T, s *store.Store, scopes authz.Scopes, sel rollout.DoraQuery) (rollout.Dora, []rollout.Dora) {
 	t.Helper()
 	if sel.Until.IsZero() {
 		sel.Since, sel.Until = noon, noon.AddDate(0, 0, 1)
@@ -67,7 +68,7 @@ func dora(t *testing.T, s *store.Store, scopes rollout.Scopes, sel rollout.DoraQ
 
 func TestDoraOfNothingIsNothing(t *testing.T) {
 	t.Parallel()
-	if sum, each := dora(t, open(t), rollout.Everywhere(), rollout.DoraQuery{}); sum != (rollout.Dora{}) || len(each) != 0 {
+	if sum, each := dora(t, open(t), authz.Everywhere(), rollout.DoraQuery{}); sum != (rollout.Dora{}) || len(each) != 0 {
 		t.Errorf("%+v %+v", sum, each)
 	}
 }
@@ -146,7 +147,7 @@ func TestDoraJudgesChangesByHowTheyEndedAndWhatCameAfter(t *testing.T) {
 				}
 				livedThrough(t, s, p)
 			}
-			got, _ := dora(t, s, rollout.Everywhere(), rollout.DoraQuery{Service: "checkout", Since: noon, Until: noon.AddDate(0, 0, 1)})
+			got, _ := dora(t, s, authz.Everywhere(), rollout.DoraQuery{Service: "checkout", Since: noon, Until: noon.AddDate(0, 0, 1)})
 			if got != c.want {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
@@ -160,7 +161,7 @@ func TestAChangeThatIsRolledBackAfterwardsHasFailedAndTheRollbackIsNoChange(t *t
 	id := livedThrough(t, s, past{service: "checkout", version: "v1", state: "completed", asked: 1, ended: 5})
 	livedThrough(t, s, past{service: "checkout", version: "v0", kind: "rollback", state: "rolled_back", asked: 60, ended: 75, undoes: id})
 	want := rollout.Dora{Changes: 1, Arrived: 1, Failed: 1, Recovery: rollout.Spread{Count: 1, P50: 15 * time.Minute, P95: 15 * time.Minute}}
-	if got, _ := dora(t, s, rollout.Everywhere(), rollout.DoraQuery{}); got != want {
+	if got, _ := dora(t, s, authz.Everywhere(), rollout.DoraQuery{}); got != want {
 		t.Errorf("%+v", got)
 	}
 }
@@ -172,17 +173,17 @@ func TestDoraIsOfEachPairWithinTheScopes(t *testing.T) {
 		livedThrough(t, s, past{service: service, version: "v1", state: "completed", asked: i, ended: 10 + i})
 	}
 	for _, c := range []struct {
-		scopes rollout.Scopes
+		scopes authz.Scopes
 		sel    rollout.DoraQuery
 		sum    int
 		first  string
 		each   int
 	}{
-		{rollout.Everywhere(), rollout.DoraQuery{}, 3, "b", 2},
-		{rollout.Scopes{{Service: "a", Environment: rollout.Any}}, rollout.DoraQuery{}, 1, "a", 1},
+		{authz.Everywhere(), rollout.DoraQuery{}, 3, "b", 2},
+		{authz.Scopes{{Service: "a", Environment: authz.Any}}, rollout.DoraQuery{}, 1, "a", 1},
 		{nil, rollout.DoraQuery{}, 0, "", 0},
-		{rollout.Everywhere(), rollout.DoraQuery{Environment: "staging"}, 0, "", 0},
-		{rollout.Everywhere(), rollout.DoraQuery{Service: "a"}, 1, "a", 1},
+		{authz.Everywhere(), rollout.DoraQuery{Environment: "staging"}, 0, "", 0},
+		{authz.Everywhere(), rollout.DoraQuery{Service: "a"}, 1, "a", 1},
 	} {
 		c.sel.Since, c.sel.Until = noon, noon.AddDate(0, 0, 1)
 		sum, each := dora(t, s, c.scopes, c.sel)
@@ -201,7 +202,7 @@ func TestDoraIsOfEachPartOfTheTimeInItsOrder(t *testing.T) {
 		p.service, p.version = "checkout", "v1"
 		livedThrough(t, s, p)
 	}
-	got, err := s.Dora(ctx(t), rollout.Everywhere(), rollout.DoraQuery{Since: noon, Until: minute(180), Parts: 3})
+	got, err := s.Dora(ctx(t), authz.Everywhere(), rollout.DoraQuery{Since: noon, Until: minute(180), Parts: 3})
 	must(t, err)
 	type part struct{ changes, failed int }
 	parts := make([]part, len(got.Parts))
@@ -228,23 +229,23 @@ func TestDora_MoreThanCanBeJudgedAtOnceIsReadFromDays(t *testing.T) {
 	manyEnded(t, s, "big", store.MaxJudged)
 	manyEnded(t, s, "small", 1)
 	day := rollout.DoraQuery{Since: noon, Until: noon.AddDate(0, 0, 1)}
-	_, err := s.Dora(ctx(t), rollout.Everywhere(), day)
+	_, err := s.Dora(ctx(t), authz.Everywhere(), day)
 	wantCode(t, err, problem.CodeUnavailable)
 	short := rollout.DoraQuery{Since: noon, Until: minute(1)}
-	if sum, _ := dora(t, s, rollout.Everywhere(), short); sum.Changes != 61 {
+	if sum, _ := dora(t, s, authz.Everywhere(), short); sum.Changes != 61 {
 		t.Errorf("a minute: %+v", sum)
 	}
 	refreshed(t, s)
 	for service, want := range map[string]int{"": store.MaxJudged + 1, "big": store.MaxJudged, "small": 1} {
 		day.Service = service
-		if sum, _ := dora(t, s, rollout.Everywhere(), day); sum.Changes != want {
+		if sum, _ := dora(t, s, authz.Everywhere(), day); sum.Changes != want {
 			t.Errorf("%q: %+v", service, sum)
 		}
 	}
-	if sum, _ := dora(t, s, rollout.Scopes{{Service: "small", Environment: rollout.Any}}, rollout.DoraQuery{Since: day.Since, Until: day.Until}); sum.Changes != 1 {
+	if sum, _ := dora(t, s, authz.Scopes{{Service: "small", Environment: authz.Any}}, rollout.DoraQuery{Since: day.Since, Until: day.Until}); sum.Changes != 1 {
 		t.Errorf("within scopes: %+v", sum)
 	}
-	if sum, _ := dora(t, s, rollout.Everywhere(), short); sum.Changes != 61 {
+	if sum, _ := dora(t, s, authz.Everywhere(), short); sum.Changes != 61 {
 		t.Errorf("a minute of days that are read: %+v", sum)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -89,15 +90,15 @@ func doraOfRows(t *testing.T, s *store.Store, sel rollout.DoraQuery) rollout.Dor
 func wantFiguresOfRows(t *testing.T, s *store.Store, what string, sel rollout.DoraQuery) {
 	t.Helper()
 	sel.Parts = 7
-	got, err := s.Dora(ctx(t), rollout.Everywhere(), sel)
+	got, err := s.Dora(ctx(t), authz.Everywhere(), sel)
 	must(t, err)
 	if want := doraOfRows(t, s, sel); !reflect.DeepEqual(got, want) {
 		t.Fatalf("%s: DORA\ngot  %+v\nwant %+v", what, got, want)
 	}
-	scope := rollout.Scopes{{Service: "b", Environment: rollout.Any}}
-	for _, scopes := range []rollout.Scopes{rollout.Everywhere(), scope} {
+	scope := authz.Scopes{{Service: "b", Environment: authz.Any}}
+	for _, scopes := range []authz.Scopes{authz.Everywhere(), scope} {
 		services := []string{"a", "b"}
-		if !scopes.Whole() {
+		if !scopes.Unrestricted() {
 			services = []string{"b"}
 		}
 		tallies, err := s.Tallies(ctx(t), scopes)
@@ -278,12 +279,12 @@ func TestFigures_BackfillGoesOnWhereItWasCutOff(t *testing.T) {
 		if done != complete {
 			t.Errorf("the backfill is done: %v", done)
 		}
-		tallies, err := s.Tallies(ctx(t), rollout.Everywhere())
+		tallies, err := s.Tallies(ctx(t), authz.Everywhere())
 		must(t, err)
 		if want := []rollout.Tally{{State: "completed", Strategy: "rolling", Count: 50}, {State: "failed", Strategy: "rolling", Count: 2}}; !reflect.DeepEqual(tallies, want) {
 			t.Errorf("%+v", tallies)
 		}
-		if sum, each := dora(t, s, rollout.Everywhere(), rollout.DoraQuery{}); sum.Changes != 52 || sum.Failed != 2 || sum.Unrecovered != 2 || len(each) != 50 {
+		if sum, each := dora(t, s, authz.Everywhere(), rollout.DoraQuery{}); sum.Changes != 52 || sum.Failed != 2 || sum.Unrecovered != 2 || len(each) != 50 {
 			t.Errorf("%+v", sum)
 		}
 		refreshed(t, openAt(t, url))
@@ -306,7 +307,7 @@ func TestFigures_APreviousServersRoleNeedsNoNewRights(t *testing.T) {
 	must(t, owner.GrantTo(ctx(t), role))
 	lived(t, s)
 	refreshed(t, s)
-	tallies, err := s.Tallies(ctx(t), rollout.Everywhere())
+	tallies, err := s.Tallies(ctx(t), authz.Everywhere())
 	must(t, err)
 	if len(tallies) != 1 || tallies[0].Count != 2 {
 		t.Errorf("%+v", tallies)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -101,7 +102,7 @@ func TestARefusedWayBackLeavesNothing(t *testing.T) {
 		_, err = s.CreateRetry(ctx(t), id, retryOf)
 		wantCode(t, err, problem.CodeNotFound)
 	}
-	if list, err := s.Deployments(ctx(t), rollout.Everywhere(), rollout.Filter{}, rollout.Page{}); err != nil || len(list.Items) != 1 {
+	if list, err := s.Deployments(ctx(t), authz.Everywhere(), rollout.Filter{}, rollout.Page{}); err != nil || len(list.Items) != 1 {
 		t.Errorf("%d deployments, %v", len(list.Items), err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // sealedSource is what is sealed of a source. Fields may be added, never renamed or given another type.
@@ -42,7 +43,7 @@ func (s *Store) openSource(name string, sealed []byte) rollout.SourceSecrets {
 		return rollout.SourceSecrets{Unreadable: err.Error()}
 	}
 	return rollout.SourceSecrets{
-		Token: rollout.Secret(kept.Token), SSHKey: rollout.Secret(kept.SSHKey), HookSecret: rollout.Secret(kept.HookSecret),
+		Token: secret.Secret(kept.Token), SSHKey: secret.Secret(kept.SSHKey), HookSecret: secret.Secret(kept.HookSecret),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // sealedNotification is what is sealed of a notification. Fields may be added, never renamed or given another type.
@@ -35,7 +36,7 @@ func (s *Store) openNotification(id string, sealed []byte) rollout.NotificationS
 		return rollout.NotificationSecrets{Unreadable: err.Error()}
 	}
 	return rollout.NotificationSecrets{
-		URL: rollout.Secret(kept.URL), Signing: rollout.Secret(kept.Signing), Token: rollout.Secret(kept.Token),
+		URL: secret.Secret(kept.URL), Signing: secret.Secret(kept.Signing), Token: secret.Secret(kept.Token),
 	}
 }
 

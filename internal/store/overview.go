@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -17,13 +18,13 @@ const maxUnfinished = 200
 
 // Unfinished lists the deployments within the scopes that have not ended, newest first, at most 200. Those that have begun
 // come before those that wait.
-func (s *Store) Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollout.Deployment, error) {
+func (s *Store) Unfinished(ctx context.Context, scopes authz.Scopes) ([]rollout.Deployment, error) {
 	services, environments := scopeArrays(scopes)
 	sql := fmt.Sprintf(`SELECT %s FROM deployments d
 		WHERE d.finished_at IS NULL AND ($1 OR %s)
 		ORDER BY d.started_at IS NULL, d.created_at DESC, d.id DESC LIMIT %d`,
 		deploymentColumns, within("d.service", "d.environment", 2, 3), maxUnfinished)
-	list, err := all(ctx, s.pool, scanDeployment, sql, scopes.Whole(), services, environments)
+	list, err := all(ctx, s.pool, scanDeployment, sql, scopes.Unrestricted(), services, environments)
 	return list, failed("list the deployments that have not ended", err)
 }
 
@@ -57,7 +58,7 @@ const sharesSQL = `
 
 // Shares counts what runs where, for some pairs of service and environment: the pairs by name, of each what most targets
 // run first.
-func (s *Store) Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.VersionTally, error) {
+func (s *Store) Shares(ctx context.Context, pairs []authz.Scope) ([]rollout.VersionTally, error) {
 	services, environments := scopeArrays(pairs)
 	counts := map[rollout.VersionTally]int{}
 	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -12,7 +13,7 @@ import (
 func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	pair := []rollout.Scope{{Service: "checkout", Environment: "production"}, {Service: "nothing", Environment: "here"}}
+	pair := []authz.Scope{{Service: "checkout", Environment: "production"}, {Service: "nothing", Environment: "here"}}
 	shares, err := s.Shares(ctx(t), pair)
 	must(t, err)
 	if len(shares) != 0 {
@@ -59,12 +60,12 @@ func TestUnfinishedAreThoseThatBeganAndThenThoseThatWait(t *testing.T) {
 	ended := started(t, s, "billing", "r2")
 	finish(t, s, ended, rollout.StateCompleted)
 	for _, c := range []struct {
-		scopes rollout.Scopes
+		scopes authz.Scopes
 		want   []string
 	}{
-		{rollout.Everywhere(), []string{begun, waits}},
-		{rollout.Scopes{{Service: "checkout", Environment: rollout.Any}}, []string{begun, waits}},
-		{rollout.Scopes{{Service: "billing", Environment: rollout.Any}}, nil},
+		{authz.Everywhere(), []string{begun, waits}},
+		{authz.Scopes{{Service: "checkout", Environment: authz.Any}}, []string{begun, waits}},
+		{authz.Scopes{{Service: "billing", Environment: authz.Any}}, nil},
 		{nil, nil},
 	} {
 		list, err := s.Unfinished(ctx(t), c.scopes)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -55,7 +56,7 @@ func all[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql strin
 
 // Deployments lists what the filter selects within the scopes, newest first. A cursor of another list is CodeInvalid.
 func (s *Store) Deployments(
-	ctx context.Context, scopes rollout.Scopes, f rollout.Filter, p rollout.Page,
+	ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page,
 ) (rollout.List[rollout.Deployment], error) {
 	after, err := placeOf(p.Cursor)
 	if err != nil {
@@ -74,7 +75,7 @@ func (s *Store) Deployments(
 }
 
 // conditions is the filter as SQL. Values are always parameters.
-func conditions(scopes rollout.Scopes, f rollout.Filter, after *place) (string, []any) {
+func conditions(scopes authz.Scopes, f rollout.Filter, after *place) (string, []any) {
 	var terms []string
 	var args []any
 	add := func(term string, values ...any) {
@@ -91,7 +92,7 @@ func conditions(scopes rollout.Scopes, f rollout.Filter, after *place) (string, 
 			add("d."+equal.column+" = $%d", equal.value)
 		}
 	}
-	if !scopes.Whole() { // else the plan shall be as if there were no scopes
+	if !scopes.Unrestricted() { // else the plan shall be as if there were no scopes
 		services, environments := scopeArrays(scopes)
 		args = append(args, services, environments)
 		terms = append(terms, within("d.service", "d.environment", len(args)-1, len(args)))

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -38,7 +39,7 @@ func TestPagesOfDeploymentsStayStableWhileNewOnesCome(t *testing.T) {
 	slices.Reverse(want)
 	var got []string
 	for page := (rollout.Page{Limit: 3}); ; {
-		list, err := s.Deployments(ctx(t), rollout.Everywhere(), rollout.Filter{}, page)
+		list, err := s.Deployments(ctx(t), authz.Everywhere(), rollout.Filter{}, page)
 		must(t, err)
 		for _, d := range list.Items {
 			got = append(got, d.ID)
@@ -84,7 +85,7 @@ func TestAFilterSelects(t *testing.T) {
 
 func ids(t *testing.T, s *store.Store, f rollout.Filter) (got []string) {
 	t.Helper()
-	list, err := s.Deployments(ctx(t), rollout.Everywhere(), f, rollout.Page{})
+	list, err := s.Deployments(ctx(t), authz.Everywhere(), f, rollout.Page{})
 	must(t, err)
 	for _, d := range list.Items {
 		got = append(got, d.ID)
@@ -119,7 +120,7 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 	list, err := s.Targets(ctx(t), d.ID, rollout.Page{Limit: 2})
 	must(t, err)
 	for _, cursor := range []string{"x", "!!", "ZA", list.NextCursor} {
-		_, err := s.Deployments(ctx(t), rollout.Everywhere(), rollout.Filter{}, rollout.Page{Cursor: cursor})
+		_, err := s.Deployments(ctx(t), authz.Everywhere(), rollout.Filter{}, rollout.Page{Cursor: cursor})
 		wantCode(t, err, problem.CodeInvalid)
 		e, ok := err.(*problem.Error) //nolint:errorlint // it is the error itself
 		if !ok || len(e.Fields) != 1 || e.Fields[0].Pointer != "/cursor" {
@@ -155,7 +156,7 @@ func TestTalliesAgreeWithTheDeployments(t *testing.T) {
 	finish(t, s, started(t, s, "checkout", "r1"), rollout.StateCompleted)
 	create(t, s, request("checkout", 1))
 	create(t, s, request("shop", 1))
-	got, err := s.Tallies(ctx(t), rollout.Everywhere())
+	got, err := s.Tallies(ctx(t), authz.Everywhere())
 	must(t, err)
 	want := []rollout.Tally{
 		{State: rollout.StateCompleted, Strategy: "rolling", Count: 1}, {State: rollout.StatePending, Strategy: "rolling", Count: 2},

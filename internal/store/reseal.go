@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
+	"rollcall/internal/secret"
 )
 
 // The conditions under which a row holds a secret that somebody who reads the database could read.
@@ -171,7 +172,7 @@ func maskBody(d *rollout.Definition) error {
 		d.Headers[i] = maskAll(check["headers"], d.Headers[i])
 	}
 	if tls, ok := body["tls"].(map[string]any); ok {
-		d.ClientKey = maskAll(tls, map[string]rollout.Secret{"client_key": d.ClientKey}, "client_key")["client_key"]
+		d.ClientKey = maskAll(tls, map[string]secret.Secret{"client_key": d.ClientKey}, "client_key")["client_key"]
 	}
 	var err error
 	d.Body, err = json.Marshal(body)
@@ -180,15 +181,15 @@ func maskBody(d *rollout.Definition) error {
 
 // maskAll puts "***" for the values of an object (of all fields, or those named) and gives what stood there, or was known
 // where "***" stood.
-func maskAll(object any, known map[string]rollout.Secret, only ...string) map[string]rollout.Secret {
+func maskAll(object any, known map[string]secret.Secret, only ...string) map[string]secret.Secret {
 	fields, _ := object.(map[string]any)
-	secrets := map[string]rollout.Secret{}
+	secrets := map[string]secret.Secret{}
 	for name, value := range fields {
 		text, isText := value.(string)
 		if !isText || len(only) > 0 && only[0] != name {
 			continue
 		}
-		secrets[name] = rollout.RevealHeaders(map[string]rollout.Secret{name: rollout.Secret(text)}, known)[name]
+		secrets[name] = rollout.RestoreHeaders(map[string]secret.Secret{name: secret.Secret(text)}, known)[name]
 		fields[name] = shown(secrets[name])
 	}
 	return secrets

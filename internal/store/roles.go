@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
+	"rollcall/internal/secret"
 
-	"rollcall/internal/rollout"
+	"github.com/jackc/pgx/v5"
 )
 
 // rolesLock makes replicas that start at once give out rights one after another: PostgreSQL refuses to do it side by side.
@@ -36,7 +36,7 @@ func (s *Store) Role(ctx context.Context) (string, error) {
 
 // MakeRole sees to it that there is a role that may log in with the password, and may do nothing else yet. It is for a
 // database that nobody else uses.
-func (s *Store) MakeRole(ctx context.Context, role string, password rollout.Secret) error {
+func (s *Store) MakeRole(ctx context.Context, role string, password secret.Secret) error {
 	err := s.asOwner(ctx, func(tx pgx.Tx) error {
 		known, err := one(ctx, tx, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, role)
 		if err != nil {
@@ -62,7 +62,7 @@ func newRole(ctx context.Context, tx pgx.Tx, role string) error {
 }
 
 // setPassword lets the database quote the password, and repeats none of it in an error.
-func setPassword(ctx context.Context, tx pgx.Tx, role string, password rollout.Secret) error {
+func setPassword(ctx context.Context, tx pgx.Tx, role string, password secret.Secret) error {
 	sql, err := one(ctx, tx, pgx.RowTo[string], `SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text)`, role, password.Reveal())
 	if err != nil {
 		return err

@@ -3,7 +3,7 @@ package store
 import (
 	"fmt"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/authz"
 )
 
 // within is the condition that a row's service and environment are in the scopes whose services and environments are the
@@ -14,7 +14,7 @@ func within(service, environment string, services, environments int) string {
 }
 
 // scopeArrays are the scopes as the parameters of within. Both are empty for no scopes, with which nothing is within.
-func scopeArrays(scopes rollout.Scopes) (services, environments []string) {
+func scopeArrays(scopes authz.Scopes) (services, environments []string) {
 	services, environments = make([]string, len(scopes)), make([]string, len(scopes))
 	for i, scope := range scopes {
 		services[i], environments[i] = scope.Service, scope.Environment

@@ -8,6 +8,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
+	"rollcall/internal/secret"
 )
 
 // Option changes how a Store is opened.
@@ -40,11 +41,11 @@ func storedOf(secrets rollout.Secrets) storedSecrets {
 }
 
 func (s *storedSecrets) secrets() rollout.Secrets {
-	secrets := rollout.Secrets{Deploy: rollout.Secret(s.Deploy), ClientKey: rollout.Secret(s.ClientKey)}
+	secrets := rollout.Secrets{Deploy: secret.Secret(s.Deploy), ClientKey: secret.Secret(s.ClientKey)}
 	for _, revealed := range s.Headers {
-		headers := make(map[string]rollout.Secret, len(revealed))
+		headers := make(map[string]secret.Secret, len(revealed))
 		for name, value := range revealed {
-			headers[name] = rollout.Secret(value)
+			headers[name] = secret.Secret(value)
 		}
 		secrets.Headers = append(secrets.Headers, headers)
 	}
@@ -128,7 +129,7 @@ func (s *Store) reveal(d *rollout.Deployment) { _ = s.openDeployment(d) }
 // openDeployment is reveal for what shall have its secrets or not be done.
 func (s *Store) openDeployment(d *rollout.Deployment) error {
 	secrets, err := s.openSecrets(placeOfDeployment(d.ID), d.Sealed)
-	d.Reveal(secrets)
+	d.RestoreSecrets(secrets)
 	return err
 }
 
@@ -140,7 +141,7 @@ func (s *Store) sealDefinition(d *rollout.Definition) (err error) {
 
 func (s *Store) openDefinition(d *rollout.Definition) error {
 	secrets, err := s.openSecrets(placeOfDefinition(d.Service, d.Environment), d.Sealed)
-	if d.DeploySecret.Masked() {
+	if d.DeploySecret.Redacted() {
 		d.DeploySecret = secrets.Deploy
 	}
 	d.Headers, d.ClientKey = secrets.Headers, secrets.ClientKey
@@ -169,4 +170,4 @@ func (s *Store) openingSecrets(
 }
 
 // shown is a secret as its old column has it: nothing, or "***".
-func shown(s rollout.Secret) string { return fmt.Sprint(s) }
+func shown(s secret.Secret) string { return fmt.Sprint(s) }

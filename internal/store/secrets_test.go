@@ -10,6 +10,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
+	"rollcall/internal/secret"
 	"rollcall/internal/store"
 )
 
@@ -23,7 +24,7 @@ const (
 func secretive() rollout.NewDeployment {
 	r := request("checkout", 1)
 	r.Deployment.DeploySecret = plantedDeploy
-	r.Deployment.Spec.Checks[0].Headers = map[string]rollout.Secret{"Authorization": plantedHeader}
+	r.Deployment.Spec.Checks[0].Headers = map[string]secret.Secret{"Authorization": plantedHeader}
 	r.Deployment.Spec.TLS = &rollout.TLS{ClientCert: "cert", ClientKey: plantedKey}
 	return r
 }
@@ -86,7 +87,7 @@ func TestSecretsOfADefinitionAreSealedAtRest(t *testing.T) {
 	_, err := s.Define(ctx(t), "checkout", "production", func(*rollout.Definition) (*rollout.Definition, error) {
 		return &rollout.Definition{
 			Body: json.RawMessage(`{"health_checks":[{"headers":{"A":"***"}}],"tls":{"client_key":"***"}}`), DeploySecret: plantedDeploy,
-			Headers: []map[string]rollout.Secret{{"A": plantedHeader}}, ClientKey: plantedKey,
+			Headers: []map[string]secret.Secret{{"A": plantedHeader}}, ClientKey: plantedKey,
 		}, nil
 	})
 	must(t, err)
@@ -115,7 +116,7 @@ func TestSealedSecretsOpenInTheirOwnRowOnly(t *testing.T) {
 	must(t, err)
 	stolen, err := s.Deployment(ctx(t), to.ID)
 	must(t, err)
-	if !stolen.DeploySecret.Masked() {
+	if !stolen.DeploySecret.Redacted() {
 		t.Errorf("another row's secret was opened: %q", stolen.DeploySecret.Reveal())
 	}
 	if len(claimed(t, s, "r1")) != 2 {
@@ -211,7 +212,7 @@ func TestARotationLeavesNothingThatTheOldKeyOpens(t *testing.T) {
 	read, err := lost.Deployment(ctx(t), d.ID)
 	must(t, err)
 	wantSecrets(t, "with the new key alone", &read)
-	if stale, err := before.Deployment(ctx(t), d.ID); err != nil || !stale.DeploySecret.Masked() {
+	if stale, err := before.Deployment(ctx(t), d.ID); err != nil || !stale.DeploySecret.Redacted() {
 		t.Errorf("the old key opens it still: %v", err)
 	}
 }

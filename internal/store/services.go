@@ -5,6 +5,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -36,7 +37,7 @@ func servicesSQL() string {
 }
 
 // Services lists the services by environment within the scopes that have a definition or had a deployment, in the order of their names.
-func (s *Store) Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error) {
+func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[rollout.Service], error) {
 	after, err := pairOf(p.Cursor)
 	if err != nil {
 		return rollout.List[rollout.Service]{}, err
@@ -50,7 +51,7 @@ func (s *Store) Services(ctx context.Context, scopes rollout.Scopes, p rollout.P
 		err := row.Scan(&found.Service, &found.Environment, &found.Defined, &id)
 		last = append(last, string(id))
 		return found, err //nolint:wrapcheck // said below
-	}, servicesSQL(), after.service, after.environment, limit+1, scopes.Whole(), services, environments)
+	}, servicesSQL(), after.service, after.environment, limit+1, scopes.Unrestricted(), services, environments)
 	if err == nil {
 		err = s.attachLast(ctx, items, last)
 	}

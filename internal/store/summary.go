@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -14,7 +15,7 @@ import (
 const maxServiceTallies = 200
 
 // ServiceTallies counts the deployments within the scopes of the 200 services that have the most, those first.
-func (s *Store) ServiceTallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.ServiceTally, error) {
+func (s *Store) ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]rollout.ServiceTally, error) {
 	where, args := conditions(scopes, rollout.Filter{}, nil)
 	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.ServiceTally], serviceTalliesSQL(where), args...)
 	return tallies, failed("count the deployments of each service", err)
@@ -41,7 +42,7 @@ func durationsSQL() string {
 
 // Durations sums up the deployments within the scopes that were created within the window before now, began, and have ended. It
 // reads the figures of days; while these are not complete, or too many are cleared, the deployments themselves.
-func (s *Store) Durations(ctx context.Context, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error) {
+func (s *Store) Durations(ctx context.Context, scopes authz.Scopes, window time.Duration) (rollout.DurationTally, error) {
 	var t rollout.DurationTally
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		read, known, err := readDurations(ctx, tx, scopes, window)
@@ -55,7 +56,7 @@ func (s *Store) Durations(ctx context.Context, scopes rollout.Scopes, window tim
 	return t, failed("sum up how long deployments took", err)
 }
 
-func judgeDurations(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes, window time.Duration) (rollout.DurationTally, error) {
+func judgeDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window time.Duration) (rollout.DurationTally, error) {
 	services, environments := scopeArrays(scopes)
 	return one(ctx, tx, func(row pgx.CollectableRow) (rollout.DurationTally, error) {
 		var t rollout.DurationTally
@@ -63,11 +64,11 @@ func judgeDurations(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes, windo
 		err := row.Scan(&t.Count, &t.Succeeded, &p50, &p95)
 		t.P50, t.P95 = seconds(p50), seconds(p95)
 		return t, err //nolint:wrapcheck // the caller says what was tried
-	}, durationsSQL(), window, scopes.Whole(), services, environments)
+	}, durationsSQL(), window, scopes.Unrestricted(), services, environments)
 }
 
 // readDurations sums up the figures of days; false when that cannot be done.
-func readDurations(ctx context.Context, tx pgx.Tx, scopes rollout.Scopes, window time.Duration) (t rollout.DurationTally, known bool, err error) {
+func readDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window time.Duration) (t rollout.DurationTally, known bool, err error) {
 	complete, err := figuresComplete(ctx, tx)
 	if err != nil || !complete {
 		return t, false, err

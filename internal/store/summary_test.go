@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -102,11 +103,11 @@ func BenchmarkSummaryOf300000(b *testing.B) {
 	ended(b, s, 300_000)
 	refreshed(b, s)
 	for b.Loop() {
-		_, err := s.Tallies(b.Context(), rollout.Everywhere())
+		_, err := s.Tallies(b.Context(), authz.Everywhere())
 		must(b, err)
-		_, err = s.ServiceTallies(b.Context(), rollout.Everywhere())
+		_, err = s.ServiceTallies(b.Context(), authz.Everywhere())
 		must(b, err)
-		_, err = s.Durations(b.Context(), rollout.Everywhere(), 30*24*time.Hour)
+		_, err = s.Durations(b.Context(), authz.Everywhere(), 30*24*time.Hour)
 		must(b, err)
 	}
 }
@@ -119,7 +120,7 @@ func BenchmarkDoraOf300000(b *testing.B) {
 		b.Run(fmt.Sprintf("%dd", days), func(b *testing.B) {
 			until := time.Now()
 			for b.Loop() {
-				_, err := s.Dora(b.Context(), rollout.Everywhere(), rollout.DoraQuery{Since: until.AddDate(0, 0, -days), Until: until})
+				_, err := s.Dora(b.Context(), authz.Everywhere(), rollout.DoraQuery{Since: until.AddDate(0, 0, -days), Until: until})
 				must(b, err)
 			}
 		})

@@ -5,11 +5,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
 // Tallies counts the deployments within the scopes by state and strategy; what there is none of is left out.
-func (s *Store) Tallies(ctx context.Context, scopes rollout.Scopes) ([]rollout.Tally, error) {
+func (s *Store) Tallies(ctx context.Context, scopes authz.Scopes) ([]rollout.Tally, error) {
 	where, args := conditions(scopes, rollout.Filter{}, nil)
 	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.Tally], talliesSQL(where), args...)
 	return tallies, failed("count the deployments", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -22,13 +23,13 @@ const goodToken = `k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_a
 // lastUsedEvery bounds how often the use of one token is written down, as PostgreSQL spells it.
 const lastUsedEvery = `interval '1 minute'`
 
-func scanToken(row pgx.CollectableRow) (rollout.Token, error) {
-	var t rollout.Token
+func scanToken(row pgx.CollectableRow) (authz.Token, error) {
+	var t authz.Token
 	err := row.Scan(tokenFields(&t)...)
 	return t, err //nolint:wrapcheck // the caller says what was tried
 }
 
-func tokenFields(t *rollout.Token) []any {
+func tokenFields(t *authz.Token) []any {
 	return []any{
 		&t.ID, &t.Name, &t.Role, &t.Scopes, &t.CreatedBy, (*instant)(&t.CreatedAt), (*instant)(&t.ExpiresAt),
 		(*instant)(&t.LastUsedAt), (*instant)(&t.RevokedAt),
@@ -37,10 +38,10 @@ func tokenFields(t *rollout.Token) []any {
 
 // CreateToken keeps a new token, of which only the hash is known here, for as long as lives says; 0 is for ever. Its id
 // and time are the store's.
-func (s *Store) CreateToken(ctx context.Context, t rollout.Token, hash rollout.TokenHash, lives time.Duration) (rollout.Token, error) {
+func (s *Store) CreateToken(ctx context.Context, t authz.Token, hash authz.TokenHash, lives time.Duration) (authz.Token, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return rollout.Token{}, fmt.Errorf("make an id: %w", err)
+		return authz.Token{}, fmt.Errorf("make an id: %w", err)
 	}
 	const sql = `
 		INSERT INTO tokens AS k (id, hash, name, role, scopes, created_by, created_at, expires_at)
@@ -52,18 +53,18 @@ func (s *Store) CreateToken(ctx context.Context, t rollout.Token, hash rollout.T
 
 // TokenOf is the good token with the hash; CodeNotFound when there is none, when it was revoked, or has expired. The
 // database is asked each time, so that a revocation counts from its answer on, at every replica.
-func (s *Store) TokenOf(ctx context.Context, hash rollout.TokenHash) (t rollout.Token, kept rollout.TokenHash, err error) {
+func (s *Store) TokenOf(ctx context.Context, hash authz.TokenHash) (t authz.Token, kept authz.TokenHash, err error) {
 	const sql = `SELECT ` + tokenColumns + `, k.hash FROM tokens k WHERE k.hash = $1 AND ` + goodToken
 	var stored []byte
-	t, err = one(ctx, s.pool, func(row pgx.CollectableRow) (rollout.Token, error) {
-		var t rollout.Token
+	t, err = one(ctx, s.pool, func(row pgx.CollectableRow) (authz.Token, error) {
+		var t authz.Token
 		err := row.Scan(append(tokenFields(&t), &stored)...)
 		return t, err //nolint:wrapcheck // said below
 	}, sql, hash.Stored())
 	if errors.Is(err, pgx.ErrNoRows) {
 		return t, kept, noToken()
 	}
-	return t, rollout.StoredHash(stored), failed("look up a token", err)
+	return t, authz.StoredHash(stored), failed("look up a token", err)
 }
 
 // TouchToken writes down that a token is used, at most once a minute.
@@ -75,9 +76,9 @@ func (s *Store) TouchToken(ctx context.Context, id string) error {
 }
 
 // Token is one token, whatever became of it; CodeNotFound when there is none.
-func (s *Store) Token(ctx context.Context, id string) (rollout.Token, error) {
+func (s *Store) Token(ctx context.Context, id string) (authz.Token, error) {
 	if !canonical(id) {
-		return rollout.Token{}, noToken()
+		return authz.Token{}, noToken()
 	}
 	t, err := one(ctx, s.pool, scanToken, `SELECT `+tokenColumns+` FROM tokens k WHERE k.id = $1`, id)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -87,10 +88,10 @@ func (s *Store) Token(ctx context.Context, id string) (rollout.Token, error) {
 }
 
 // Tokens lists all tokens, also those that are good no more, newest first.
-func (s *Store) Tokens(ctx context.Context, p rollout.Page) (rollout.List[rollout.Token], error) {
+func (s *Store) Tokens(ctx context.Context, p rollout.Page) (rollout.List[authz.Token], error) {
 	after, err := placeOf(p.Cursor)
 	if err != nil {
-		return rollout.List[rollout.Token]{}, err
+		return rollout.List[authz.Token]{}, err
 	}
 	limit := limitOf(p)
 	sql, args := `SELECT `+tokenColumns+` FROM tokens k`, []any{limit + 1}
@@ -99,9 +100,9 @@ func (s *Store) Tokens(ctx context.Context, p rollout.Page) (rollout.List[rollou
 	}
 	items, err := all(ctx, s.pool, scanToken, sql+` ORDER BY k.created_at DESC, k.id DESC LIMIT $1`, args...)
 	if err != nil {
-		return rollout.List[rollout.Token]{}, failed("list tokens", err)
+		return rollout.List[authz.Token]{}, failed("list tokens", err)
 	}
-	return page(items, limit, func(last *rollout.Token) string {
+	return page(items, limit, func(last *authz.Token) string {
 		return place{micros: last.CreatedAt.UnixMicro(), id: last.ID}.cursor()
 	}), nil
 }

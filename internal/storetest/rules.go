@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // aClaimKnowsHowATargetWasVerified when the turn of a deployment has come: by the checks, the secret and the webhook of the
@@ -14,8 +15,8 @@ func aClaimKnowsHowATargetWasVerified(t *testing.T, s Store) {
 		t.Helper()
 		r := Request("checkout", 3)
 		r.Deployment.Spec.Checks[0].Path = path
-		r.Deployment.Spec.Checks[0].Headers = map[string]rollout.Secret{"X-Key": rollout.Secret("key of " + path)}
-		r.Deployment.DeploySecret = rollout.Secret("whsec_c2VjcmV0" + map[string]string{"/one": "MQ==", "/two": "Mg=="}[path])
+		r.Deployment.Spec.Checks[0].Headers = map[string]secret.Secret{"X-Key": secret.Secret("key of " + path)}
+		r.Deployment.DeploySecret = secret.Secret("whsec_c2VjcmV0" + map[string]string{"/one": "MQ==", "/two": "Mg=="}[path])
 		for i := range r.Targets {
 			r.Targets[i].DeployURL = r.Targets[i].Address + path + "/deploy"
 		}

@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
-const secret = rollout.Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+const serverSecret = secret.Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
 func deployment() *rollout.Deployment {
 	d := &rollout.Deployment{ID: "d1", Service: "checkout", Environment: "production", Version: "v2"}

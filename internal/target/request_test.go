@@ -10,6 +10,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 type received struct {
@@ -31,11 +32,11 @@ func receive(t *testing.T, c Config, d *rollout.Deployment, target *rollout.Targ
 
 func TestTheReferenceLibraryAcceptsTheSignature(t *testing.T) {
 	t.Parallel()
-	other := rollout.Secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
-	for name, test := range map[string]struct{ own, server, verifies rollout.Secret }{
-		"deployment's own": {secret, "", secret},
-		"server's":         {"", secret, secret},
-		"own before":       {secret, other, secret},
+	other := secret.Secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+	for name, test := range map[string]struct{ own, server, verifies secret.Secret }{
+		"deployment's own": {serverSecret, "", serverSecret},
+		"server's":         {"", serverSecret, serverSecret},
+		"own before":       {serverSecret, other, serverSecret},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

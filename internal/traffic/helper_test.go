@@ -7,9 +7,10 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
-const secret = rollout.Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+const serverSecret = secret.Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
 // patience is for what should never take that long.
 const patience = 20 * time.Second

@@ -20,6 +20,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 func serve(t *testing.T, h http.HandlerFunc) string {
@@ -102,14 +103,14 @@ func TestARollbackToDifferentVersionsNamesNone(t *testing.T) {
 
 func TestTheReferenceLibraryAcceptsTheSignature(t *testing.T) {
 	t.Parallel()
-	other := rollout.Secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
-	for name, test := range map[string]struct{ own, server rollout.Secret }{
-		"deployment's own": {secret, ""}, "server's": {"", secret}, "own before": {secret, other},
+	other := secret.Secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+	for name, test := range map[string]struct{ own, server secret.Secret }{
+		"deployment's own": {serverSecret, ""}, "server's": {"", serverSecret}, "own before": {serverSecret, other},
 	} {
 		d := webhookOn("", false)
 		d.DeploySecret = test.own
 		header, body := written(t, Config{Key: test.server}, d, twoTargets(), setting(10))
-		oracle, err := standardwebhooks.NewWebhook(secret.Reveal())
+		oracle, err := standardwebhooks.NewWebhook(serverSecret.Reveal())
 		if err != nil {
 			t.Fatal(err)
 		}

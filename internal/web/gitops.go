@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -21,7 +22,7 @@ type sourcePage struct {
 const sourcesPerPage = 100
 
 // seesSources says who may see sources: they are about everything, so only who sees everything.
-func (v *visit) seesSources() error { return v.sees(rollout.Any, rollout.Any) }
+func (v *visit) seesSources() error { return v.sees(authz.Any, authz.Any) }
 
 func (s *site) showSources(v *visit) error {
 	if err := v.seesSources(); err != nil {
@@ -41,7 +42,7 @@ func (s *site) source(v *visit) (page sourcePage, err error) {
 		return page, err
 	}
 	page.SourceReport, err = s.Store.Source(v.r.Context(), v.path("name"))
-	page.Sync = v.may(rollout.PermissionDeploy, rollout.Any, rollout.Any)
+	page.Sync = v.may(authz.PermissionDeploy, authz.Any, authz.Any)
 	return page, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -47,9 +48,9 @@ func (s *site) showService(v *visit) error {
 	if err != nil {
 		return err
 	}
-	pair := rollout.Scope{Service: service, Environment: environment}
+	pair := authz.Scope{Service: service, Environment: environment}
 	page.Row.runs, page.Row.Active = runs[pair], activeOf(recent.Items, pair)
-	page.Row.Deploy = page.Row.Defined && v.may(rollout.PermissionDeploy, service, environment)
+	page.Row.Deploy = page.Row.Defined && v.may(authz.PermissionDeploy, service, environment)
 	s.show(v, "page_service.html", service+" in "+environment, "services", page)
 	return nil
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 )
 
@@ -81,10 +82,10 @@ func (s *site) showServices(v *visit) error {
 	}
 	for i := range list.Items {
 		item := list.Items[i]
-		pair := rollout.Scope{Service: item.Service, Environment: item.Environment}
+		pair := authz.Scope{Service: item.Service, Environment: item.Environment}
 		page.Rows = append(page.Rows, serviceRow{
 			Service: item, runs: runs[pair], Active: activeOf(now, pair),
-			Deploy: item.Defined && v.may(rollout.PermissionDeploy, pair.Service, pair.Environment),
+			Deploy: item.Defined && v.may(authz.PermissionDeploy, pair.Service, pair.Environment),
 		})
 	}
 	s.show(v, "page_services.html", "Services", "services", page)
@@ -92,18 +93,18 @@ func (s *site) showServices(v *visit) error {
 }
 
 // runs counts what runs, for each of the services.
-func (s *site) runs(v *visit, services []rollout.Service) (map[rollout.Scope]runs, error) {
-	pairs := make([]rollout.Scope, len(services))
+func (s *site) runs(v *visit, services []rollout.Service) (map[authz.Scope]runs, error) {
+	pairs := make([]authz.Scope, len(services))
 	for i := range services {
-		pairs[i] = rollout.Scope{Service: services[i].Service, Environment: services[i].Environment}
+		pairs[i] = authz.Scope{Service: services[i].Service, Environment: services[i].Environment}
 	}
 	shares, err := s.Store.Shares(v.r.Context(), pairs)
 	if err != nil {
 		return nil, err
 	}
-	found := map[rollout.Scope]runs{}
+	found := map[authz.Scope]runs{}
 	for i := range shares {
-		pair := rollout.Scope{Service: shares[i].Service, Environment: shares[i].Environment}
+		pair := authz.Scope{Service: shares[i].Service, Environment: shares[i].Environment}
 		sum := found[pair]
 		sum.add(&shares[i])
 		found[pair] = sum
@@ -112,7 +113,7 @@ func (s *site) runs(v *visit, services []rollout.Service) (map[rollout.Scope]run
 }
 
 // activeOf is the deployment of the pair that has begun and not ended.
-func activeOf(unfinished []rollout.Deployment, pair rollout.Scope) *rollout.Deployment {
+func activeOf(unfinished []rollout.Deployment, pair authz.Scope) *rollout.Deployment {
 	for i := range unfinished {
 		if d := &unfinished[i]; d.Active() && d.Service == pair.Service && d.Environment == pair.Environment {
 			return d

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -25,10 +26,10 @@ type verb struct {
 // a rollback of its service would be of.
 func verbsFor(v *visit, d *rollout.Deployment, latest bool) []verb {
 	var list []verb
-	if v.may(rollout.PermissionApprove, d.Service, d.Environment) && rollout.MayPromote(&v.who, d) == nil {
+	if v.may(authz.PermissionApprove, d.Service, d.Environment) && authz.AuthorizePromotion(&v.who, d) == nil {
 		list = promotions(d)
 	}
-	if !v.may(rollout.PermissionDeploy, d.Service, d.Environment) {
+	if !v.may(authz.PermissionDeploy, d.Service, d.Environment) {
 		return list
 	}
 	if d.State.Terminal() {

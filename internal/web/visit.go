@@ -11,15 +11,15 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 // visit is one request for a page.
 type visit struct {
 	w      http.ResponseWriter
 	r      *http.Request
-	who    rollout.Principal
+	who    authz.Principal
 	csrf   string
 	status int // 0 is 200
 }
@@ -27,13 +27,13 @@ type visit struct {
 func (v *visit) path(name string) string { return v.r.PathValue(name) }
 
 // may reports whether the visitor could do what needs the permission.
-func (v *visit) may(p rollout.Permission, service, environment string) bool {
-	return rollout.May(&v.who, p, service, environment) == rollout.VerdictAllowed
+func (v *visit) may(p authz.Permission, service, environment string) bool {
+	return authz.Authorize(&v.who, p, service, environment) == authz.AccessAllowed
 }
 
 // sees is CodeNotFound for what is not within the visitor's scopes.
 func (v *visit) sees(service, environment string) error {
-	if v.may(rollout.PermissionRead, service, environment) {
+	if v.may(authz.PermissionRead, service, environment) {
 		return nil
 	}
 	return &problem.Error{Code: problem.CodeNotFound, Message: "there is no such page"}
@@ -79,7 +79,7 @@ func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc
 // frame is what is around every page.
 type frame struct {
 	Title, Tab string
-	Who        rollout.Principal
+	Who        authz.Principal
 	Open       bool
 	Proof      string
 	Now        time.Time

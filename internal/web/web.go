@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -17,26 +18,26 @@ import (
 // limited, and the pages check it.
 type Store interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
-	Deployments(ctx context.Context, scopes rollout.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
+	Deployments(ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
 	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
 	// EventsOf reads a deployment's events with a number above after and not above upTo.
 	EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
-	Services(ctx context.Context, scopes rollout.Scopes, p rollout.Page) (rollout.List[rollout.Service], error)
+	Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[rollout.Service], error)
 	Definition(ctx context.Context, service, environment string) (rollout.Definition, error)
 	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
-	Unfinished(ctx context.Context, scopes rollout.Scopes) ([]rollout.Deployment, error)
-	Shares(ctx context.Context, pairs []rollout.Scope) ([]rollout.VersionTally, error)
+	Unfinished(ctx context.Context, scopes authz.Scopes) ([]rollout.Deployment, error)
+	Shares(ctx context.Context, pairs []authz.Scope) ([]rollout.VersionTally, error)
 	// Clock is the database's clock, by which deployments end.
 	Clock(ctx context.Context) (time.Time, error)
-	Dora(ctx context.Context, scopes rollout.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error)
+	Dora(ctx context.Context, scopes authz.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error)
 	Source(ctx context.Context, name string) (rollout.SourceReport, error)
 	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
 }
 
 // Authenticator says who asks, by the Authorization header.
 type Authenticator interface {
-	Authenticate(r *http.Request) (rollout.Principal, error)
+	Authenticate(r *http.Request) (authz.Principal, error)
 }
 
 // Config says what the dashboard is made of. All but Middleware and Log is required.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -47,8 +48,8 @@ func TestOnlyPagesAreTheDashboards(t *testing.T) {
 
 type nobody struct{}
 
-func (nobody) Authenticate(*http.Request) (rollout.Principal, error) {
-	return rollout.Principal{}, &problem.Error{Code: problem.CodeUnauthenticated, Message: "who are you"}
+func (nobody) Authenticate(*http.Request) (authz.Principal, error) {
+	return authz.Principal{}, &problem.Error{Code: problem.CodeUnauthenticated, Message: "who are you"}
 }
 
 func TestSigningInLeadsToNoOtherSite(t *testing.T) {

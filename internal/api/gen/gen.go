@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/oapi-codegen/runtime"
@@ -586,8 +587,8 @@ type CheckRequest struct {
 	FailValues *StatusWords `json:"fail_values,omitempty"`
 
 	// Headers http, metric; sent with the probe. Their values are never shown: "***" stands for each, and in a PUT of a definition it keeps the one that the check of that name has.
-	Headers          *map[string]rollout.Secret `json:"headers,omitempty"`
-	HealthyThreshold *int                       `json:"healthy_threshold,omitempty"`
+	Headers          *map[string]secret.Secret `json:"headers,omitempty"`
+	HealthyThreshold *int                      `json:"healthy_threshold,omitempty"`
 
 	// InitialDelay How long after the deploy call the first probe waits.
 	InitialDelay *string `json:"initial_delay,omitempty"`
@@ -1722,7 +1723,7 @@ type TLSRequest struct {
 	ClientCert *string `json:"client_cert,omitempty"`
 
 	// ClientKey The certificate's key in PEM. Never shown: "***" stands for it, and in a PUT of a definition keeps it.
-	ClientKey *rollout.Secret `json:"client_key,omitempty"`
+	ClientKey *secret.Secret `json:"client_key,omitempty"`
 }
 
 // Target defines model for Target.

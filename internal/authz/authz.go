@@ -1,4 +1,5 @@
-package rollout
+// Package authz decides what a principal may do: by its role, its scopes, and the approval that a protected deployment needs.
+package authz
 
 import (
 	"crypto/sha256"
@@ -7,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/problem"
+	"rollcall/internal/rollout"
 )
 
 // Role is how much a principal may do, within its scopes. Each role may do all that the one before it may.
@@ -35,7 +37,7 @@ const (
 	PermissionAdmin   Permission = "admin"
 )
 
-// Has reports whether the role brings the permission. An unknown role brings none, and an unknown permission nobody has.
+// Has reports whether the role brings the permission. An unknown role brings none, and no role brings an unknown permission.
 func (r Role) Has(p Permission) bool {
 	held := slices.Index(Roles(), r)
 	needed := slices.Index([]Permission{PermissionRead, PermissionDeploy, PermissionApprove, PermissionAdmin}, p)
@@ -54,58 +56,58 @@ type Scope struct {
 // Scopes is where a principal may do what its role says. None are nowhere.
 type Scopes []Scope
 
-// Everywhere covers every service in every environment.
+// Everywhere returns scopes that allow every service in every environment.
 func Everywhere() Scopes { return Scopes{{Service: Any, Environment: Any}} }
 
-// Cover reports whether the service in the environment is within the scopes.
-func (s Scopes) Cover(service, environment string) bool {
+// Allow reports whether the service in the environment is within the scopes.
+func (s Scopes) Allow(service, environment string) bool {
 	return slices.ContainsFunc(s, func(c Scope) bool {
 		return (c.Service == Any || c.Service == service) && (c.Environment == Any || c.Environment == environment)
 	})
 }
 
-// Whole reports whether nothing is outside the scopes.
-func (s Scopes) Whole() bool { return slices.Contains(s, Scope{Service: Any, Environment: Any}) }
+// Unrestricted reports whether nothing is outside the scopes.
+func (s Scopes) Unrestricted() bool { return slices.Contains(s, Scope{Service: Any, Environment: Any}) }
 
-// Principal is who asks.
+// Principal is the identity behind a request.
 type Principal struct {
 	// Name is the same for every request of the same one, and never that of another. It stands in requested_by and in events.
 	Name   string
 	Role   Role
 	Scopes Scopes
-	// Anyone means that credentials are switched off: nobody can be told from anybody else.
-	Anyone bool
+	// Anonymous means that credentials are switched off: principals cannot be distinguished.
+	Anonymous bool
 	// ExpiresAt is when the credential ends; zero for never.
 	ExpiresAt time.Time
 }
 
-// Verdict is whether a principal may do something to an object.
-type Verdict int
+// Access is the result of an authorization.
+type Access int
 
-// The verdicts. Whoever may not see an object learns from VerdictHidden no more than that there is none.
+// The results. AccessHidden reveals to the principal no more than that there is no such object.
 const (
-	VerdictHidden Verdict = iota
-	VerdictForbidden
-	VerdictAllowed
+	AccessHidden Access = iota
+	AccessForbidden
+	AccessAllowed
 )
 
-// May says whether the principal may do what needs the permission to a service in an environment. What is outside its
-// scopes is hidden, whatever its role.
-func May(p *Principal, needed Permission, service, environment string) Verdict {
+// Authorize returns whether the principal may do what needs the permission to a service in an environment. What is outside
+// its scopes is hidden, regardless of its role.
+func Authorize(p *Principal, needed Permission, service, environment string) Access {
 	switch {
-	case !p.Scopes.Cover(service, environment):
-		return VerdictHidden
+	case !p.Scopes.Allow(service, environment):
+		return AccessHidden
 	case !p.Role.Has(needed):
-		return VerdictForbidden
+		return AccessForbidden
 	default:
-		return VerdictAllowed
+		return AccessAllowed
 	}
 }
 
-// MayPromote is a CodeForbidden error when the deployment is protected and the principal is the one who asked for it: four
-// eyes, not two. Without credentials nobody can be told apart, and anybody may.
-func MayPromote(p *Principal, d *Deployment) error {
-	if !d.Spec.Protected || p.Anyone || p.Name != d.RequestedBy {
+// AuthorizePromotion returns a CodeForbidden error when the deployment is protected and the principal requested it itself:
+// four eyes, not two. Without credentials principals cannot be distinguished, and every one may.
+func AuthorizePromotion(p *Principal, d *rollout.Deployment) error {
+	if !d.Spec.Protected || p.Anonymous || p.Name != d.RequestedBy {
 		return nil
 	}
 	return &problem.Error{
@@ -131,16 +133,16 @@ type Token struct {
 	RevokedAt time.Time
 }
 
-// TokenHash is the SHA-256 of a token. It cannot be compared with ==, whose time tells how much of it was right.
+// TokenHash is the SHA-256 of a token. It cannot be compared with ==, whose time reveals how much of it was right.
 type TokenHash struct {
 	_   [0]func() // makes == a mistake that does not compile
 	sum [sha256.Size]byte
 }
 
-// HashToken is the hash of a token as it is sent.
+// HashToken returns the hash of a token as it is sent.
 func HashToken(token string) TokenHash { return TokenHash{sum: sha256.Sum256([]byte(token))} }
 
-// StoredHash is a hash as it was kept, see Stored. What is no hash equals that of no token.
+// StoredHash returns a hash as it was kept, see Stored. Bytes that are no hash equal that of no token.
 func StoredHash(kept []byte) (h TokenHash) {
 	if len(kept) == len(h.sum) {
 		copy(h.sum[:], kept)
@@ -148,7 +150,7 @@ func StoredHash(kept []byte) (h TokenHash) {
 	return h
 }
 
-// Stored is the hash as it is kept.
+// Stored returns the hash as it is kept.
 func (h TokenHash) Stored() []byte { return h.sum[:] }
 
 // Equal compares in constant time.

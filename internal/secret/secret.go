@@ -1,4 +1,5 @@
-package rollout
+// Package secret has strings that are never shown, and the keys in signing secrets.
+package secret
 
 import (
 	"encoding/base64"
@@ -11,15 +12,15 @@ import (
 // Secret is a string that prints as "***" wherever it is formatted, logged or encoded. Reveal gives the value.
 type Secret string
 
-const hidden = "***"
+const redacted = "***"
 
-// Reveal is the secret itself.
+// Reveal returns the secret itself.
 func (s Secret) Reveal() string { return string(s) }
 
 // Format prints "***" for every verb, or nothing when the secret is empty.
 func (s Secret) Format(f fmt.State, _ rune) {
 	if s != "" {
-		_, _ = f.Write([]byte(hidden)) // fmt.State keeps its own errors
+		_, _ = f.Write([]byte(redacted)) // fmt.State keeps its own errors
 	}
 }
 
@@ -37,7 +38,7 @@ const maxSigningKeys = 2
 
 var errSigning = errors.New(`the signing secret is not "whsec_" followed by base64, nor two such with a space between them`)
 
-// SigningKeys are the keys that a signing secret holds: one, or two that both sign while receivers learn the second. The
+// SigningKeys returns the keys that a signing secret holds: one, or two that both sign while receivers learn the second. The
 // error never quotes the secret.
 func SigningKeys(s Secret) ([][]byte, error) {
 	written := strings.Split(s.Reveal(), " ")
@@ -54,4 +55,15 @@ func SigningKeys(s Secret) ([][]byte, error) {
 		keys = append(keys, key)
 	}
 	return keys, nil
+}
+
+// Redacted reports whether "***" stands for the secret.
+func (s Secret) Redacted() bool { return s == redacted }
+
+// Or returns known when s is redacted and known is not empty, else s.
+func (s Secret) Or(known Secret) Secret {
+	if s.Redacted() && known != "" {
+		return known
+	}
+	return s
 }
