@@ -47,6 +47,7 @@ func table() []row {
 		{"internal/localpg", nil, leaf},
 		{"internal/testtarget", nil, leaf},
 		{"migrations", nil, leaf},
+		{"internal/docpage", nil, "it writes pages for the tests of others and knows none of them"},
 		{"", nil, "the contract of the API, embedded"},
 		{"internal/archtest", nil, "it reads the packages and uses none"},
 		{"internal/e2e/...", []string{"internal/dbtest", "internal/e2e/chaos", "internal/localpg", "internal/seal", "internal/testtarget"}, "it sees the service from outside, as its users do"},

@@ -27,12 +27,12 @@ type Database interface {
 func (m *Metrics) Watch(db Database) {
 	m.registry.MustRegister(&deployments{
 		db: db, strategies: m.kinds.Strategies,
-		count: desc("deployments", "Deployments by state and strategy, from the database.", "state", "strategy"),
+		count: desc("deployments", "Deployments there are, from the database.", "state", "strategy"),
 		inFlight: desc("deployments_in_flight",
-			"Deployments that have not ended, by state, from the database.", "state"),
+			"Deployments that have not ended, from the database.", "state"),
 		stuck: desc("stuck_deployments",
-			"Deployments that should have done something by now and have not, from the database."),
-		up: desc("database_up", "Whether the last scrape could read the database."),
+			"Deployments that should have made a step 8 s ago and have not; 0 in a healthy system, from the database."),
+		up: desc("database_up", "Whether the last scrape could read the database; without it all metrics from there are missing."),
 	})
 }
 

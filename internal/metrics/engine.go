@@ -30,33 +30,33 @@ type engine struct {
 
 func newEngine(with promauto.Factory, kinds Kinds) engine {
 	e := engine{
-		started: counters(with, "deployments_started_total", "Deployments that this process began.", "strategy"),
-		ended:   counters(with, "deployments_total", "Deployments that this process ended.", "strategy", "outcome"),
-		lasted: seconds(with, "deployment_duration_seconds", "From start to end of a deployment.",
+		started: counters(with, "deployments_started_total", "Deployments that started.", "strategy"),
+		ended:   counters(with, "deployments_total", "Deployments that ended; the outcome is the final state.", "strategy", "outcome"),
+		lasted: seconds(with, "deployment_duration_seconds", "Time from the start to the end of a deployment.",
 			[]float64{1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400}, "strategy", "outcome"),
-		calls: counters(with, "target_calls_total", "Calls of deploy webhooks.", "action", "result"),
-		callSeconds: seconds(with, "target_call_duration_seconds", "From call to answer of a deploy webhook.",
+		calls: counters(with, "target_calls_total", "Deploy webhook calls by result: done, accepted (202), retry (408, 425, 429), refused (other responses), fenced (409), not_sent (no connection), lost (no response, or a 5xx).", "action", "result"),
+		callSeconds: seconds(with, "target_call_duration_seconds", "Time from a deploy webhook call to its response.",
 			[]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}, "action"),
-		routes: counters(with, "router_writes_total", "Writes to routers.", "type", "result"),
-		routeSeconds: seconds(with, "router_write_duration_seconds", "From write to answer of a router.",
+		routes: counters(with, "router_writes_total", "Writes to routers, by the same results as deploy webhook calls.", "type", "result"),
+		routeSeconds: seconds(with, "router_write_duration_seconds", "Time from a router write to its response.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "type"),
-		checks: counters(with, "checks_total", "Health probes of targets.", "type", "status"),
-		checkSeconds: seconds(with, "check_duration_seconds", "How long a health probe took.",
+		checks: counters(with, "checks_total", "Health probes of targets, by their result.", "type", "status"),
+		checkSeconds: seconds(with, "check_duration_seconds", "Duration of a health probe.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "type"),
-		takeovers: with.NewCounter(opts("takeovers_total", "Deployments taken over from replicas that died.")),
+		takeovers: with.NewCounter(opts("takeovers_total", "Deployments taken over from replicas that died or lost their lease.")),
 		fenced: with.NewCounter(opts("fenced_writes_total",
-			"Writes refused because the deployment has a new owner.")),
+			"Writes rejected because the deployment has a new owner: the lease of this server had expired.")),
 		saves: counters(with, "saves_total", "Writes of deployments to the database.", "result"),
 		saveSeconds: with.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "save_duration_seconds", Help: "How long a write of a deployment took.",
+			Namespace: namespace, Name: "save_duration_seconds", Help: "Duration of a write of a deployment to the database.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}),
 		savedByTarget: with.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "save_targets", Help: "How many targets one write of a deployment carried.",
+			Namespace: namespace, Name: "save_targets", Help: "Number of targets in one write of a deployment.",
 			Buckets: []float64{0, 1, 2, 5, 10, 25, 50, 100, 250, 1000},
 		}),
 	}
-	e.forgotten = with.NewCounter(opts("deployments_forgotten_total", "Old deployments that this process has removed."))
+	e.forgotten = with.NewCounter(opts("deployments_forgotten_total", "Old deployments deleted because of --retain."))
 	e.zero(kinds)
 	return e
 }

@@ -18,8 +18,8 @@ type syncs struct {
 
 func newSyncs(with promauto.Factory) syncs {
 	return syncs{
-		total: counters(with, "gitops_syncs_total", "Syncs of sources that this process did.", "source", "result"),
-		seconds: seconds(with, "gitops_sync_duration_seconds", "How long a sync took.",
+		total: counters(with, "gitops_syncs_total", "Syncs of Git sources.", "source", "result"),
+		seconds: seconds(with, "gitops_sync_duration_seconds", "Duration of a sync.",
 			[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}, "source"),
 	}
 }
@@ -44,10 +44,10 @@ type Sources interface {
 func (m *Metrics) WatchSources(db Sources) {
 	m.registry.MustRegister(&sources{
 		db:      db,
-		state:   desc("gitops_source_state", "1 for the state that the source is in, from the database.", "source", "state"),
-		drifted: desc("gitops_drifted_targets", "Targets that run something else than Git says, from the database.", "source"),
+		state:   desc("gitops_source_state", "1 for the state of the source, from the database.", "source", "state"),
+		drifted: desc("gitops_drifted_targets", "Targets that run a version other than the one in Git, from the database.", "source"),
 		age: desc("gitops_last_good_sync_age_seconds",
-			"Time since the last good sync, or since the source was made, from the database.", "source"),
+			"Time since the last successful sync, or since the source was created, from the database.", "source"),
 	})
 }
 

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -33,17 +31,8 @@ var described = regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)
 // served are the names of all metrics that a server has, with the labels that tell their series apart.
 func served(t *testing.T) map[string][]string {
 	t.Helper()
-	m := New(known())
-	m.Watch(&tallies{})
-	m.WatchSources(gauges{})
-	m.WatchOutbox(pending{})
-	m.WatchRouters(drifts{})
-	m.WatchPool(lazyPool(t).Stat)
-	all := make(chan *prometheus.Desc, 1000)
-	m.registry.Describe(all)
-	close(all)
 	names := map[string][]string{}
-	for d := range all {
+	for _, d := range descriptions(t) {
 		found := described.FindStringSubmatch(d.String())
 		if found == nil {
 			t.Fatalf("what is %s?", d)

@@ -64,7 +64,7 @@ func buildInfo() prometheus.Collector {
 	gauge := prometheus.NewGauge(prometheus.GaugeOpts{
 		Namespace:   namespace,
 		Name:        "build_info",
-		Help:        "Always 1; the labels tell what was built.",
+		Help:        "Always 1; the labels name the build.",
 		ConstLabels: prometheus.Labels{"version": version, "revision": revision, "goversion": runtime.Version()},
 	})
 	gauge.Set(1)

@@ -19,8 +19,8 @@ type deliveries struct {
 func newDeliveries(with promauto.Factory) deliveries {
 	d := deliveries{
 		total: counters(with, "notification_deliveries_total",
-			"Attempts of this process to tell a receiver: delivered, pending (it will be tried again), or given_up.", "kind", "result"),
-		seconds: seconds(with, "notification_attempt_duration_seconds", "How long an attempt to tell a receiver took.",
+			"Delivery attempts by result: delivered, pending (will be retried), or given_up.", "kind", "result"),
+		seconds: seconds(with, "notification_attempt_duration_seconds", "Duration of a delivery attempt.",
 			[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}, "kind"),
 	}
 	for _, kind := range rollout.NotificationKinds() {
@@ -59,9 +59,9 @@ type Outbox interface {
 func (m *Metrics) WatchOutbox(db Outbox) {
 	m.registry.MustRegister(&outbox{
 		db:      db,
-		pending: desc("notification_deliveries_pending", "Deliveries that no receiver has taken yet, from the database.", "kind"),
+		pending: desc("notification_deliveries_pending", "Deliveries that no receiver has accepted yet, from the database.", "kind"),
 		oldest: desc("notification_oldest_pending_seconds",
-			"Age of the oldest delivery that no receiver has taken yet, 0 when there is none, from the database.", "kind"),
+			"Age of the oldest pending delivery, 0 without any, from the database.", "kind"),
 	})
 }
 

@@ -27,7 +27,7 @@ func poolValues() []poolValue {
 	}
 	const now, ever = prometheus.GaugeValue, prometheus.CounterValue
 	return []poolValue{
-		value(now, "max_connections", "The most connections the pool may hold.",
+		value(now, "max_connections", "Maximum number of connections in the pool for requests.",
 			func(s *pgxpool.Stat) float64 { return float64(s.MaxConns()) }),
 		value(now, "connections", "Connections open or being opened.",
 			func(s *pgxpool.Stat) float64 { return float64(s.TotalConns()) }),
@@ -39,9 +39,9 @@ func poolValues() []poolValue {
 			func(s *pgxpool.Stat) float64 { return float64(s.AcquireCount()) }),
 		value(ever, "acquire_seconds_total", "Time spent waiting for a connection.",
 			func(s *pgxpool.Stat) float64 { return s.AcquireDuration().Seconds() }),
-		value(ever, "empty_acquires_total", "Takers that had to wait because no connection was free.",
+		value(ever, "empty_acquires_total", "Acquires that had to wait because no connection was free.",
 			func(s *pgxpool.Stat) float64 { return float64(s.EmptyAcquireCount()) }),
-		value(ever, "canceled_acquires_total", "Takers that gave up waiting.",
+		value(ever, "canceled_acquires_total", "Acquires that were canceled while waiting.",
 			func(s *pgxpool.Stat) float64 { return float64(s.CanceledAcquireCount()) }),
 		value(ever, "opened_connections_total", "Connections opened.",
 			func(s *pgxpool.Stat) float64 { return float64(s.NewConnsCount()) }),

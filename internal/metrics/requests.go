@@ -23,9 +23,9 @@ type requests struct {
 
 func newRequests(with promauto.Factory) requests {
 	return requests{
-		total: counters(with, "http_requests_total", "HTTP requests answered.", "route", "method", "code"),
+		total: counters(with, "http_requests_total", "HTTP requests by route pattern, pages (/ui/…) included; what a page requests from the API counts as well.", "route", "method", "code"),
 		seconds: seconds(with, "http_request_duration_seconds",
-			"How long an HTTP request took; long polls and event streams count as long as they were open.",
+			"Duration of an HTTP request; long polls and event streams count for as long as they were open.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "route", "method"),
 	}
 }

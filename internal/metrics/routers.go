@@ -17,7 +17,7 @@ type Routers interface {
 // WatchRouters adds the metric of routers that each scrape reads from db. It is called once.
 func (m *Metrics) WatchRouters(db Routers) {
 	m.registry.MustRegister(&routers{db: db, drift: desc("router_drift",
-		"1 for a router that does not do what the last deployment has left, from the database; at most 200.", "service", "environment")})
+		"1 for a router whose weights differ from what the last deployment set, no series for others; at most 200, from the database.", "service", "environment")})
 }
 
 // routers reads the database at each scrape.

@@ -25,7 +25,7 @@ func TestRouterDrift_OneSeriesPerDifferingRouter(t *testing.T) {
 	m := New(known())
 	m.WatchRouters(drifts{{Service: "checkout", Environment: "production"}})
 	const want = `
-# HELP rollcall_router_drift 1 for a router that does not do what the last deployment has left, from the database; at most 200.
+# HELP rollcall_router_drift 1 for a router whose weights differ from what the last deployment set, no series for others; at most 200, from the database.
 # TYPE rollcall_router_drift gauge
 rollcall_router_drift{environment="production",service="checkout"} 1
 `
