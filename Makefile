@@ -22,6 +22,9 @@ CHAOS_ROUND ?=
 SEEDS ?= 100000
 SEED ?=
 
+# FEWSEEDS is for the tests that people run often; CI plays more.
+FEWSEEDS := ROLLCALL_SIM_SEEDS=300
+
 # BREAK narrows the deliberate breaks to those whose name contains it.
 BREAK ?=
 
@@ -47,8 +50,22 @@ bin/rollcall:        ; CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/rollcall
 bin/fleet:           ; CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/fleet
 
 .PHONY: test
-test: ensure ## Test everything, against a real PostgreSQL; PKG=./internal/store RACE=1 ARGS='-run Claim'
-	$(if $(RACE),CGO_ENABLED=1) $(GO) run ./internal/dbtest/serve -- $(GO) test $(strip $(TESTFLAGS)) $(PKG)
+test: ensure ## Test against a real PostgreSQL, all but what is slow by nature; PKG=./internal/store RACE=1 ARGS='-run Claim'
+	$(FEWSEEDS) $(if $(RACE),CGO_ENABLED=1) $(GO) run ./internal/dbtest/serve -- $(GO) test $(strip $(TESTFLAGS)) $(PKG)
+
+.PHONY: test-short
+test-short: ## Test what needs neither a database nor the programs
+	$(FEWSEEDS) $(GO) test -short $(strip $(TESTFLAGS)) $(PKG)
+
+.PHONY: test-slow
+test-slow: ensure ## Test what is slow by nature and left out of make test: real timeouts, and a kill at every moment
+	names="$$(scripts/slow-tests names)"; packages="$$(scripts/slow-tests packages)"; \
+	ROLLCALL_SLOW=1 $(if $(RACE),CGO_ENABLED=1) $(GO) run ./internal/dbtest/serve -- \
+		$(GO) test -run="$$names" $(strip $(TESTFLAGS)) $$packages
+
+.PHONY: test-times
+test-times: ensure ## make test, and then the tests and packages that took longest
+	@scripts/test-times $(MAKE) --no-print-directory test PKG="$(PKG)" RACE=$(RACE) ARGS="-v -count=1 $(ARGS)"
 
 .PHONY: sim
 sim: ## Play many random rollouts through the planner; SEEDS=1000000, or SEED=42 to replay one
@@ -57,7 +74,7 @@ sim: ## Play many random rollouts through the planner; SEEDS=1000000, or SEED=42
 
 .PHONY: chaos
 chaos: ensure ## Break everything at random, for CHAOS_TIME; CHAOS_SEED=42 breaks the same again, CHAOS_ROUND=7 only one round
-	CHAOS_TIME=$(CHAOS_TIME) CHAOS_SEED=$(CHAOS_SEED) CHAOS_ROUND=$(CHAOS_ROUND) \
+	ROLLCALL_SLOW=1 CHAOS_TIME=$(CHAOS_TIME) CHAOS_SEED=$(CHAOS_SEED) CHAOS_ROUND=$(CHAOS_ROUND) \
 		$(GO) test -count=1 -timeout=24h -v -run='^TestChaos_' $(ARGS) ./internal/e2e
 
 .PHONY: chaos-sum
@@ -74,7 +91,7 @@ chaos-breaks: ensure ## Break the product on purpose, and demand that chaos find
 
 .PHONY: sweep
 sweep: ensure ## Kill the server just before and just after everything that can be seen of five rollouts
-	ROLLCALL_SWEEP=all $(GO) run ./internal/dbtest/serve -- \
+	ROLLCALL_SLOW=1 ROLLCALL_SWEEP=all $(GO) run ./internal/dbtest/serve -- \
 		$(GO) test -count=1 -timeout=60m -parallel=4 -run=^TestSweep_ $(ARGS) ./internal/e2e
 
 .PHONY: breaks

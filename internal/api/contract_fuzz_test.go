@@ -20,6 +20,7 @@ import (
 	"rollcall/internal/auth"
 	"rollcall/internal/dbtest"
 	"rollcall/internal/health"
+	"rollcall/internal/slowtest"
 	"rollcall/internal/store"
 )
 
@@ -131,6 +132,7 @@ func (w wild) String() string {
 }
 
 func TestNoRequestBreaksTheContractOrLeavesATraceWhenItIsRefused(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	a := newAssault(t)
 	wilds := newWilds(a)

@@ -52,6 +52,7 @@ func table() []row {
 		{"internal/archtest", nil, "it reads the packages and uses none"},
 		{"internal/e2e/...", []string{"internal/dbtest", "internal/e2e/chaos", "internal/localpg", "internal/seal", "internal/testtarget"}, "it sees the service from outside, as its users do"},
 		{"internal/breaks/...", []string{"internal/breaks"}, "it changes the source of the others and runs their tests"},
+		{"internal/slowtest", nil, "it marks tests, and knows none"},
 		{"internal/storetest", []string{"internal/problem", "internal/rollout", "internal/secret"}, "it tests whatever keeps deployments, and knows none by name"},
 		{"internal/dbtest/...", []string{"internal/dbtest", "internal/localpg", "internal/seal", "internal/store", "migrations"}, "it gives tests a database, and nothing else"},
 	}
@@ -68,12 +69,13 @@ func TestImports_FollowTheTable(t *testing.T) {
 
 func TestImports_NoProgramUsesTestCode(t *testing.T) {
 	t.Parallel()
+	helpers := []string{"internal/slowtest", "internal/storetest"}
 	for _, f := range tree(t) {
-		if strings.HasPrefix(f.pkg, "internal/dbtest") || strings.HasPrefix(f.pkg, "internal/e2e") || f.pkg == "internal/storetest" {
+		if strings.HasPrefix(f.pkg, "internal/dbtest") || strings.HasPrefix(f.pkg, "internal/e2e") || slices.Contains(helpers, f.pkg) {
 			continue
 		}
 		for _, path := range f.imports() {
-			if path == "testing" || strings.HasPrefix(path, module+"/internal/dbtest") || path == module+"/internal/storetest" {
+			if path == "testing" || strings.HasPrefix(path, module+"/internal/dbtest") || slices.Contains(helpers, strings.TrimPrefix(path, module+"/")) {
 				t.Errorf("%s imports %s: helpers of tests stay out of the programs", f.name, path)
 			}
 		}

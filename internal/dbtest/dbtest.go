@@ -2,7 +2,8 @@
 //
 // The server is, in this order: the one that TEST_DATABASE_URL names; one that the test binary starts from the programs of
 // an installed PostgreSQL, and that ends with it; one in a container, where Docker answers. Without any, tests fail when CI
-// is set and are skipped otherwise. `go run ./internal/dbtest/serve -- go test ./...` starts one server for all packages.
+// is set and are skipped otherwise. With -short none is started, and tests without one are skipped.
+// `go run ./internal/dbtest/serve -- go test ./...` starts one server for all packages.
 //
 // The server must be PostgreSQL 15 or later, and the URL's role must be allowed to make databases.
 package dbtest
@@ -76,6 +77,9 @@ func Encoded(t testing.TB, encoding string) string {
 
 func create(t testing.TB, how string) string {
 	t.Helper()
+	if testing.Short() && os.Getenv(URLVariable) == "" {
+		t.Skip("needs a database: none is started with -short")
+	}
 	server, err := shared()
 	if err != nil {
 		if errors.Is(err, errNone) && os.Getenv("CI") == "" {

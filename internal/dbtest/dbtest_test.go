@@ -56,6 +56,9 @@ func TestDatabase_IsDroppedAfterTest(t *testing.T) {
 
 func TestServer_StopLeavesNothing(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("no server is started with -short")
+	}
 	s, err := dbtest.Start()
 	if err != nil {
 		t.Skip(err)

@@ -15,6 +15,7 @@ import (
 
 	"rollcall/internal/dbtest"
 	"rollcall/internal/e2e/chaos"
+	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
 
@@ -54,6 +55,7 @@ var brief = chaos.Size{
 // TestChaos_EveryGuaranteeHolds breaks things as a seed says: one small round, or as many as fit into CHAOS_TIME.
 // CHAOS_SEED and CHAOS_ROUND play again what another run has played.
 func TestChaos_EveryGuaranteeHolds(t *testing.T) {
+	slowtest.Mark(t)
 	seed := rand.Uint64()
 	if given := os.Getenv("CHAOS_SEED"); given != "" {
 		var err error

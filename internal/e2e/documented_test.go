@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 )
 
 // guideBlock is the block of docs/operations.md in a language that has the text.
@@ -27,6 +28,7 @@ func guideBlock(t *testing.T, language, text string) string {
 }
 
 func TestGuide_PrivatePostgresDumpAndUpgrade(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	bin := filepath.Dir(pgProgram(t, "pg_upgrade"))
 	state, work := privateFolder(t), t.TempDir()

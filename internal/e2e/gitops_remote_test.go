@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 )
 
 // sickly is a remote that answers as its fault says once it is ill.
@@ -66,6 +67,7 @@ func faults() map[string]struct {
 }
 
 func TestGitops_FaultyRemoteAffectsNoOtherSource(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	p := serve(t, dbtest.New(t), "--allow-file-remotes")
 	f := newFleet(t, 1, "v0")
@@ -125,6 +127,7 @@ func TestGitops_FaultyRemoteAffectsNoOtherSource(t *testing.T) {
 }
 
 func TestGitops_KillDuringFetchKeepsMirror(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v0")
 	url, polls := r.overHTTP("a-token")

@@ -13,6 +13,7 @@ import (
 
 	"rollcall/internal/dbtest"
 	"rollcall/internal/seal"
+	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
 
@@ -109,6 +110,7 @@ func (p *process) ofGit() []string {
 }
 
 func TestGitops_TenCommitsOverHTTP(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	r := newRepository(t)
 	const token = "a-token-that-nobody-may-see"

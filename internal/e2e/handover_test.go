@@ -17,7 +17,7 @@ func TestHandover_HangingTargetDelaysNoStop(t *testing.T) {
 	database := dbtest.New(t)
 	servers := []*process{serve(t, database), serve(t, database)}
 	body := request(f, "v2", object{"type": "rolling"})
-	body["deploy"] = object{"timeout": "60s", "retries": 1, "backoff": "50ms"}
+	body["deploy"] = object{"timeout": "15s", "retries": 1, "backoff": "50ms"}
 	d := servers[0].post(body)
 	servers[0].awaitTargets(f, 1)
 	owner, other := servers[0], servers[1]

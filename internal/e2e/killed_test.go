@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
 
@@ -41,6 +42,7 @@ func phases() []phase {
 // TestKill_AtAnyMomentEndsTheSame kills it once at each phase of deployments that succeed, and of some that
 // are turned round by a sick target.
 func TestKill_AtAnyMomentEndsTheSame(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	for name, strategy := range map[string]object{"canary": stages("500ms"), "blue_green": blueGreen(object{"keep_old_for": "1s"})} {
 		for _, at := range phases() {
@@ -107,6 +109,7 @@ func killAndGoOn(t *testing.T, b *balancer, body object, at phase, sick bool) {
 
 // TestKill_AtEveryRouterWriteEndsTheSame never lets it see the answer to the first attempt of any write.
 func TestKill_AtEveryRouterWriteEndsTheSame(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	for name, strategy := range map[string]object{"canary": stages("100ms"), "blue_green": blueGreen(nil)} {
 		for _, sick := range []bool{false, true} {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
 
@@ -114,6 +115,7 @@ func (w *watched) many(f *testtarget.Fleet, n int, change func(body object)) []s
 }
 
 func TestLoad_MemoryReturnsAfter500Deployments(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	w := serveWatched(t)
 	f := newFleet(t, 2, "v1")
@@ -146,6 +148,7 @@ func (w *watched) runMany(f *testtarget.Fleet, n int, prefix string) {
 }
 
 func TestLoad_WaitingDeploymentCostsNoGoroutine(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	w := serveWatched(t)
 	f := newFleet(t, 1, "v1")

@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
 
@@ -80,6 +81,7 @@ func slowly(t *testing.T, n int) *testtarget.Fleet {
 }
 
 func TestOutage_RolloutSurvivesDatabaseLoss(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	for name, fail := range map[string]func(*link) func(){"refuses": (*link).refuse, "hangs": (*link).hang, "resets": (*link).reset} {
 		t.Run(name, func(t *testing.T) {

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,7 +25,16 @@ import (
 // The programs under test.
 var binary, commandLine string
 
+// waiting is how many tests run at a time for each processor: they wait for timeouts and probes most of the time.
+const waiting = 4
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("end-to-end tests are not run with -short")
+		os.Exit(0)
+	}
+	parallelize()
 	folder, err := os.MkdirTemp("", "rollcall-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -36,6 +48,15 @@ func TestMain(m *testing.M) {
 	}
 	_ = os.RemoveAll(folder) // what is left lies in the system's folder for temporary files
 	os.Exit(code)
+}
+
+// parallelize sets how many tests run at a time, unless the command line does.
+func parallelize() {
+	set := false
+	flag.Visit(func(f *flag.Flag) { set = set || f.Name == "test.parallel" })
+	if !set {
+		_ = flag.Set("test.parallel", strconv.Itoa(waiting*runtime.GOMAXPROCS(0))) // it takes every number
+	}
 }
 
 func built(path, pkg string) bool {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 )
 
 // metricSource is a Prometheus that scrapes a page of the test.
@@ -156,6 +157,7 @@ func withMetric(t *testing.T, p *process, deadline string, away time.Duration) d
 }
 
 func TestPrometheus_OutageDuringBakeFailsNoTarget(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	d := withMetric(t, p, "60s", 6*time.Second)
@@ -166,6 +168,7 @@ func TestPrometheus_OutageDuringBakeFailsNoTarget(t *testing.T) {
 }
 
 func TestPrometheus_OutageBeyondDeadlineFails(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	d := withMetric(t, p, "4s", 0)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
 
@@ -83,6 +84,7 @@ func TestProxied_RollbackWaitsForWork(t *testing.T) {
 }
 
 func TestProxied_FailedWorkIsResentAfterTimeout(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	f := newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"rollcall/internal/slowtest"
 )
 
 const root = "../.."
@@ -136,6 +138,7 @@ func awaitLine(t *testing.T, cmd *exec.Cmd) string {
 }
 
 func TestReadme_FirstCommandAndCurlDeploy(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	text, blocks := readme(t)
 	first := strings.TrimSpace(strings.Split(regexp.MustCompile(`(?m)^    (\S.*)$`).FindString(text), "#")[0])

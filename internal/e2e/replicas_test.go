@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
 
 // Nothing may depend on when the process dies: most times it dies soon, sometimes it comes as far as the next wave, or to
 // the point where the sick target is given up and all go back.
 func TestKill_TwentyRandomKillsEndTheSame(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	f := onDifferentVersions(t)
 	f.Targets[4].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
@@ -40,6 +42,7 @@ func TestKill_TwentyRandomKillsEndTheSame(t *testing.T) {
 }
 
 func TestFreeze_BeyondLeaseDoesNoHarm(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	f := slowly(t, 12)
 	database := dbtest.New(t)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
 
@@ -151,6 +152,7 @@ func TestHandover_StopTakesUnderTwoSeconds(t *testing.T) {
 }
 
 func TestPrivatePostgres_RolloutResumesAfterKill(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	f := onDifferentVersions(t)
 	state := "--state-dir=" + privateFolder(t)

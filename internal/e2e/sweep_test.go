@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
 
@@ -56,6 +57,7 @@ func scenarios() []scenario {
 // seen of it from outside, and plays it again with a kill at each such moment. An ordinary run takes a sample, which
 // ROLLCALL_SWEEP_SEED changes; ROLLCALL_SWEEP=all takes them all.
 func TestSweep_KillAroundEveryEffectEndsTheSame(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	for _, s := range scenarios() {
 		t.Run(s.name, func(t *testing.T) {

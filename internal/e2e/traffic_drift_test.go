@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 )
 
 // trafficStatus is what a service's status says of its router.
@@ -62,6 +63,7 @@ func TestTraffic_LostDuringBakeIsSetAgain(t *testing.T) {
 
 // A canary at 10 %, and HAProxy is restarted in it.
 func TestTraffic_RestartedHAProxyGetsWeightsBack(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	proxy := startProxy(t, f)

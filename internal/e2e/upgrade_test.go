@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/slowtest"
 )
 
 // migration is what the nth version after this one might bring: more columns, one of them with a default, and an index.
@@ -93,6 +94,7 @@ func writeFile(t *testing.T, path string, data []byte) {
 }
 
 func TestUpgrade_MigratesDuringRollout(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	next := nextVersions(t, 1)[0]
 	f := slowly(t, 12)

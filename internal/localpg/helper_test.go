@@ -3,6 +3,7 @@ package localpg
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,11 @@ const helperDir = "ROLLCALL_LOCALPG_HELPER"
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(helperDir); dir != "" {
 		os.Exit(serve(dir))
+	}
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("PostgreSQL is not run with -short")
+		os.Exit(0)
 	}
 	code := m.Run()
 	if template != "" {

@@ -123,7 +123,7 @@ func tests(ctx context.Context, b *breaks.Break) (string, error) {
 func inChaos(ctx context.Context, b *breaks.Break) (string, error) {
 	return broken(b, func(overlay string) (string, error) {
 		cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=24h", "-failfast", "-run=^TestChaos_", "./internal/e2e")
-		cmd.Env = append(os.Environ(), with(overlay))
+		cmd.Env = append(os.Environ(), slow, with(overlay))
 		said, err := cmd.CombinedOutput()
 		if err == nil {
 			return "", errors.New("chaos saw nothing")
@@ -157,6 +157,9 @@ func broken(b *breaks.Break, do func(overlay string) (string, error)) (caught st
 	return do(overlay)
 }
 
+// slow lets tests run that slowtest marks.
+const slow = "ROLLCALL_SLOW=1"
+
 // with is the environment in which the go command builds what an overlay makes of the source.
 func with(overlay string) string {
 	return strings.TrimSpace("GOFLAGS=" + os.Getenv("GOFLAGS") + " -overlay=" + overlay)
@@ -166,8 +169,9 @@ func with(overlay string) string {
 // overlay holds for that too.
 func test(ctx context.Context, in, pattern, overlay string) (said string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=5m", "-run="+pattern, in)
+	cmd.Env = append(os.Environ(), slow)
 	if overlay != "" {
-		cmd.Env = append(os.Environ(), with(overlay))
+		cmd.Env = append(cmd.Env, with(overlay))
 	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err //nolint:wrapcheck // what it said tells more
