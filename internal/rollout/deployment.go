@@ -184,6 +184,9 @@ type Progress struct {
 	At time.Time `json:"at"`
 	// HeldAt is since when the deployment stands still for a person; the deadline stands still with it.
 	HeldAt time.Time `json:"held_at"`
+	// WaitedUntil is until when the work of earlier deployments is waited for at targets of the waves that have begun, or was;
+	// zero when none had to be. The progress deadline counts from here when that is later.
+	WaitedUntil time.Time `json:"waited_until,omitzero"`
 	// Gate is the wave at whose gate the deployment waits for promote; 0 for none.
 	Gate int `json:"gate"`
 	// Forgiven is how many failures no longer count, and ResumesSeen the resumes that forgave them.

@@ -242,6 +242,15 @@ func noteLateOut(r *rollout.RouterState) {
 	r.LateOut = late
 }
 
+// dropLateOut records that the last write has been carried out: nothing more is to be expected of it.
+func dropLateOut(r *rollout.RouterState) {
+	weights := weightsOf(r.Sent.Setting.Backends)
+	r.LateOut = slices.DeleteFunc(slices.Clone(r.LateOut), func(target string) bool {
+		weight, set := weights[target]
+		return set && weight == 0
+	})
+}
+
 // claimLateOut counts the targets that a late write has taken out as taken out by Rollcall, so that they may be put back.
 func claimLateOut(r *rollout.RouterState, reading *rollout.RouterReading) {
 	out := slices.Clone(r.TakenOut)

@@ -140,6 +140,7 @@ func settleDoubt(d *rollout.Deployment, r *rollout.RouterState, reading *rollout
 	if !tellsWeights(reading) || RouterDiffers(d, &r.Sent.Setting, reading) != "" {
 		return nil
 	}
+	dropLateOut(r)
 	confirm(d, r, now)
 	return []rollout.Event{trafficEvent(rollout.EventTrafficResult, d, r.Sent, now, "no answer came, but the router says that it is done")}
 }

@@ -31,8 +31,6 @@ type planner struct {
 	widespread bool
 	// leaving are the targets that shall be called as soon as traffic has left them, and whether to take them back.
 	leaving map[int]bool
-	// waitedUntil is until when the work of earlier deployments is waited for at targets of the waves that have begun.
-	waitedUntil time.Time
 	// next is the earliest time at which the deployment does something that people would see.
 	next time.Time
 	// pending says in words what is waited for besides the wave itself, and until when; empty when nothing is.
@@ -73,6 +71,9 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	p := &planner{s: s, d: d, spec: &d.Spec, now: now}
 	p.kind, _ = kindOf(d.Spec.Strategy.Type)
 	p.out.Status = d.Status
+	if len(s.Targets) > 0 {
+		p.out.Status.Progress.WaitedUntil = waitedUntil(s)
+	}
 	for i := range s.Targets {
 		p.count(&s.Targets[i])
 	}
@@ -86,6 +87,17 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	return p
 }
 
+// waitedUntil is until when the work of earlier deployments is waited for at targets of the waves that have begun.
+func waitedUntil(s *rollout.Snapshot) time.Time {
+	var until time.Time
+	for i := range s.Targets {
+		if t := &s.Targets[i]; t.Wave > 0 && t.Wave <= s.Deployment.Progress.Wave {
+			until = later(until, t.History.WaitedUntil)
+		}
+	}
+	return until
+}
+
 // rules is the spec by which the target is called and judged on its present way.
 func (p *planner) rules(t *rollout.Target) *rollout.Spec { return p.spec.For(t) }
 
@@ -95,9 +107,6 @@ func (p *planner) count(t *rollout.Target) {
 	}
 	if t.Busy() && !p.hangs(t) {
 		p.busy++
-	}
-	if t.Wave > 0 && t.Wave <= p.d.Progress.Wave {
-		p.waitedUntil = later(p.waitedUntil, t.History.WaitedUntil)
 	}
 	if !t.Settled() {
 		return
@@ -285,7 +294,7 @@ func (p *planner) patienceFrom() time.Time {
 	if st.Direction == rollout.Backward || st.Stop == rollout.StopHalted || p.d.Operator.Abort {
 		return progress.At
 	}
-	return later(later(progress.At, p.waitedUntil), later(p.plannedEnd(), p.answerBy()))
+	return later(later(progress.At, progress.WaitedUntil), later(p.plannedEnd(), p.answerBy()))
 }
 
 // abort calls nobody more and leaves every target as it is: traffic goes back to the old side at once, and calls in flight

@@ -90,10 +90,12 @@ func TestReading_LateWriteIsNotAnOperatorsHand(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		answer  rollout.AnswerKind
+		seen    bool // the router was seen to have done the first write
 		drifted bool
 	}{
-		{"no answer", rollout.AnswerLost, true},
-		{"never sent", rollout.AnswerNotSent, false},
+		{"no answer", rollout.AnswerLost, false, true},
+		{"no answer, and done", rollout.AnswerLost, true, false},
+		{"never sent", rollout.AnswerNotSent, false, false},
 	} {
 		s := &rollout.Snapshot{Deployment: *readable(), Targets: []rollout.Target{{ID: "web-1"}, {ID: "web-2"}}}
 		full := []rollout.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 100}}
@@ -105,11 +107,17 @@ func TestReading_LateWriteIsNotAnOperatorsHand(t *testing.T) {
 			begun, _ := strategy.BeginRoute(&s.Deployment, out, simStart)
 			strategy.Apply(s, rollout.Outcome{Action: begun, Answer: rollout.Answer{Kind: answer}}, simStart)
 		}
+		read := func() {
+			look, _ := strategy.BeginRoute(&s.Deployment, rollout.Action{Kind: rollout.ActionAskRouter}, simStart)
+			reading := rollout.RouterReading{Backends: []rollout.BackendReading{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 0}}}
+			strategy.Apply(s, rollout.Outcome{Action: look, Reading: &reading}, simStart)
+		}
 		write(0, c.answer)
+		if c.seen {
+			read()
+		}
 		write(100, rollout.AnswerDone)
-		look, _ := strategy.BeginRoute(&s.Deployment, rollout.Action{Kind: rollout.ActionAskRouter}, simStart)
-		reading := rollout.RouterReading{Backends: []rollout.BackendReading{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 0}}}
-		strategy.Apply(s, rollout.Outcome{Action: look, Reading: &reading}, simStart)
+		read()
 		r := s.Deployment.Progress.Router
 		if r.Drifted != c.drifted || (len(r.Held) == 0) != c.drifted {
 			t.Errorf("%s: drifted %t (%s), held %v", c.name, r.Drifted, r.Differs, r.Held)

@@ -164,8 +164,8 @@ func (s *sim) configure() {
 	if n := len(r.base); n > 1 && chance(s.rng, 0.4) {
 		i, by := s.rng.IntN(n), pick(s.rng, rollout.HeldByWeight, "drain")
 		s.at(s.now.Add(pick(s.rng, 0, between(s.rng, 0, 40*time.Second))), func() {
-			// What is out already is not told from what Rollcall took out.
-			quiet := s.storedBook.last == "" || s.live != nil && s.routing == 0 && s.liveBook.confirmed != nil && r.forgotAt.IsZero()
+			// What is out already is not told from what Rollcall took out, nor from what a write without an answer takes out.
+			quiet := !s.expectsLate(i) && (s.storedBook.last == "" || s.live != nil && s.routing == 0 && s.liveBook.confirmed != nil && r.forgotAt.IsZero())
 			if r.held < 0 && r.does.Backends[i].Weight > 0 && s.othersServe(i) && quiet {
 				s.cover("router: an operator takes one out by " + by)
 				s.trace("operator", s.world[i].id, "taken out by %s", by)
@@ -174,6 +174,15 @@ func (s *sim) configure() {
 			}
 		})
 	}
+}
+
+// expectsLate reports whether a write without an answer may still take a target out.
+func (s *sim) expectsLate(i int) bool {
+	r := s.stored.Deployment.Progress.Router
+	if s.live != nil {
+		r = s.live.Deployment.Progress.Router
+	}
+	return r != nil && slices.Contains(r.LateOut, s.stored.Targets[i].ID)
 }
 
 // lift ends what an operator did to a target that a write took out before anybody saw the operator's hand: the two are not

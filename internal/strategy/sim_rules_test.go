@@ -277,6 +277,7 @@ func (s *sim) noteHanging() {
 		}
 		if !s.now.Before(began.Add(d.Spec.Strategy.ProgressDeadline.Std() / 2)) {
 			s.liveShadow[i].hung = s.liveShadow[i].out
+			s.storedShadow[i].hung = s.storedShadow[i].out // others may have been called since, and that is stored
 			s.cover("a hanging call holds up no other on the way back")
 		}
 	}
