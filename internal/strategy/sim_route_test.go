@@ -52,12 +52,12 @@ func (s *sim) foreseeRoute(o rollout.Outcome) {
 		s.foreseeReading(o)
 		return
 	}
-	if o.Reading != nil {
-		b.held, b.heldBy = s.router.held, s.router.heldBy
-	}
 	answer := o.Answer.Kind
-	if answer == rollout.AnswerDone && o.Reading != nil && !s.fits(o.Reading, &sent) {
-		answer = rollout.AnswerRetry
+	if o.Reading != nil {
+		if answer == rollout.AnswerDone && !s.fits(o.Reading, &sent) {
+			answer = rollout.AnswerRetry
+		}
+		b.held, b.heldBy = s.router.held, s.router.heldBy
 	}
 	s.cover("router answer: " + string(answer))
 	switch answer {

@@ -116,13 +116,15 @@ func (r *simRouter) plainReading() *rollout.RouterReading {
 	return reading
 }
 
-// fits reports whether what a router told is what was wanted of it, as far as it told; but for what an operator holds.
+// fits reports whether what a router told is what was wanted of it, as far as it told; but for what an operator holds, or has
+// held: a restart puts that back as the operator's hand would.
 func (s *sim) fits(told *rollout.RouterReading, want *rollout.Setting) bool {
 	if told.Shares != nil && *told.Shares != want.Shares() || told.Backends != nil && len(told.Backends) != len(want.Backends) {
 		return false
 	}
 	for i := range told.Backends {
-		if told.Backends[i].Weight != want.Backends[i].Weight && i != s.router.held {
+		released := i == s.liveBook.held && s.liveBook.heldBy == rollout.HeldByWeight && want.Backends[i].Weight == 0
+		if told.Backends[i].Weight != want.Backends[i].Weight && i != s.router.held && !released {
 			return false
 		}
 	}
