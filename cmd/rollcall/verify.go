@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/audit"
 	"rollcall/internal/client"
 	"rollcall/internal/rollout"
 )
@@ -21,12 +22,12 @@ type verifyCmd struct {
 
 // verification is the result for one deployment.
 type verification struct {
-	Deployment string          `json:"deployment_id"`
-	Verified   bool            `json:"verified"`
-	Events     int             `json:"events"`
-	Unproven   int             `json:"unproven"`
-	EventsHash string          `json:"events_hash"`
-	Faults     []rollout.Fault `json:"faults"`
+	Deployment string            `json:"deployment_id"`
+	Verified   bool              `json:"verified"`
+	Events     int               `json:"events"`
+	Unproven   int               `json:"unproven"`
+	EventsHash string            `json:"events_hash"`
+	Faults     []audit.Violation `json:"faults"`
 }
 
 // Run reads all events and recomputes every hash.
@@ -137,13 +138,13 @@ func verify(ctx context.Context, api *client.Client, d *gen.Deployment, known ro
 	if !client.Ended(d) {
 		events = upTo(events, last)
 	}
-	proof := rollout.CheckChain(events, last)
-	if !known.IsZero() && !rollout.HasHash(events, known) {
-		proof.Faults = append(proof.Faults, rollout.Fault{Seq: 1, Message: "the log may have been rewritten from here: no event has the hash given with --hash"})
+	proof := audit.VerifyChain(events, last)
+	if !known.IsZero() && !audit.ContainsHash(events, known) {
+		proof.Violations = append(proof.Violations, audit.Violation{Seq: 1, Message: "the log may have been rewritten from here: no event has the hash given with --hash"})
 	}
 	return verification{
-		Deployment: d.ID, Verified: len(proof.Faults) == 0, Events: len(events), Unproven: proof.Before, EventsHash: last.String(),
-		Faults: append([]rollout.Fault{}, proof.Faults...),
+		Deployment: d.ID, Verified: len(proof.Violations) == 0, Events: len(events), Unproven: proof.Unchained, EventsHash: last.String(),
+		Faults: append([]audit.Violation{}, proof.Violations...),
 	}, nil
 }
 

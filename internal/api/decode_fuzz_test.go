@@ -12,6 +12,7 @@ import (
 
 	"rollcall"
 	"rollcall/internal/api/gen"
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -236,7 +237,7 @@ func FuzzNotification(f *testing.F) {
 		f.Add(seed[0], seed[1], []byte(seed[2]), []byte(seed[3]))
 	}
 	f.Fuzz(func(t *testing.T, kind, address string, signing, token []byte) {
-		if len(rollout.NotificationKind(kind).States()) == 0 || len(signing) > 0 && !json.Valid(signing) || len(token) > 0 && !json.Valid(token) {
+		if len(notification.Kind(kind).States()) == 0 || len(signing) > 0 && !json.Valid(signing) || len(token) > 0 && !json.Valid(token) {
 			return // the contract and the strict reading come first
 		}
 		q := notificationRequest{

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/catalog"
 )
 
 // DeleteDefinition forgets a definition. Deployments, and what is known of targets, stay.
@@ -16,7 +16,7 @@ func (s *server) DeleteDefinition(
 		return nil, err
 	}
 	_, err := s.store.Define(ctx, in.Service, in.Environment,
-		func(present *rollout.Definition) (*rollout.Definition, error) {
+		func(present *catalog.Definition) (*catalog.Definition, error) {
 			if present == nil {
 				if err := demand.met(0); err != nil {
 					return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -29,7 +30,7 @@ func (s *server) GetDefinition(
 }
 
 // definitionJSON is a definition as it was given, with the defaults that do not depend on a deployment filled in.
-func definitionJSON(d *rollout.Definition) (gen.Definition, error) {
+func definitionJSON(d *catalog.Definition) (gen.Definition, error) {
 	given, err := definedRequest(d)
 	if err != nil {
 		return gen.Definition{}, err

@@ -7,7 +7,7 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/authz"
-	"rollcall/internal/rollout"
+	"rollcall/internal/catalog"
 	"rollcall/internal/strategy"
 )
 
@@ -25,7 +25,7 @@ func (s *server) PutDefinition(
 	}
 	created := false
 	stored, err := s.store.Define(ctx, in.Service, in.Environment,
-		func(present *rollout.Definition) (*rollout.Definition, error) {
+		func(present *catalog.Definition) (*catalog.Definition, error) {
 			if err := mayChange(ctx, present, asked.Protected); err != nil {
 				return nil, err
 			}
@@ -55,7 +55,7 @@ func (s *server) PutDefinition(
 }
 
 // readDefinition checks the body as that of a deployment, and takes the secret out of it.
-func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequestObject) (rollout.Definition, error) {
+func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequestObject) (catalog.Definition, error) {
 	body := underlay(gen.DeploymentRequest{Service: in.Service, Environment: &in.Environment}, in.Body)
 	q := request{body: &body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, checkCommand: s.checkCommand, masked: true}
 	if or(in.Body.Service, in.Service) != in.Service {
@@ -66,20 +66,20 @@ func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequest
 	}
 	d, targets, err := q.read(ctx)
 	if err != nil {
-		return rollout.Definition{}, err
+		return catalog.Definition{}, err
 	}
 	if _, err := strategy.Prepare(d, targets, or(body.Strategy, nil), nil); err != nil {
-		return rollout.Definition{}, err
+		return catalog.Definition{}, err
 	}
 	kept, err := json.Marshal(withoutSecret(*in.Body))
 	if err != nil {
-		return rollout.Definition{}, fmt.Errorf("encode the definition of %s in %s: %w", in.Service, in.Environment, err)
+		return catalog.Definition{}, fmt.Errorf("encode the definition of %s in %s: %w", in.Service, in.Environment, err)
 	}
-	return rollout.Definition{Body: kept, DeploySecret: d.DeploySecret, Protected: or(in.Body.Protected, false)}, nil
+	return catalog.Definition{Body: kept, DeploySecret: d.DeploySecret, Protected: or(in.Body.Protected, false)}, nil
 }
 
 // mayChange lets only an admin protect, and change or remove what is protected: whoever could would need nobody's approval.
-func mayChange(ctx context.Context, present *rollout.Definition, protect bool) error {
+func mayChange(ctx context.Context, present *catalog.Definition, protect bool) error {
 	who := asker(ctx)
 	if (protect || present != nil && present.Protected) && !who.Role.Has(authz.PermissionAdmin) {
 		return lacks(who, authz.PermissionAdmin)

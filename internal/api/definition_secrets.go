@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -52,7 +53,7 @@ func placesOf(d *gen.DefinitionRequest) map[string]bool {
 }
 
 // inherit gives next what it leaves to the present definition: its signing secret, and what "***" stands for.
-func inherit(next *rollout.Definition, asked *gen.DefinitionRequest, present *rollout.Definition) error {
+func inherit(next *catalog.Definition, asked *gen.DefinitionRequest, present *catalog.Definition) error {
 	var known gen.DefinitionRequest
 	if present != nil {
 		var err error
@@ -113,7 +114,7 @@ func (f *findings) inheritKey(asked, known *gen.DefinitionRequest, fresh bool) s
 }
 
 // definedRequest is the request that was registered, with all its secrets but the one that signs.
-func definedRequest(d *rollout.Definition) (gen.DefinitionRequest, error) {
+func definedRequest(d *catalog.Definition) (gen.DefinitionRequest, error) {
 	var request gen.DefinitionRequest
 	if err := json.Unmarshal(d.Body, &request); err != nil {
 		return request, fmt.Errorf("decode the stored definition of %s in %s: %w", d.Service, d.Environment, err)

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/notification"
 )
 
 // ListDeliveries lists what one receiver was told, or shall be, newest first.
@@ -16,13 +16,13 @@ func (s *server) ListDeliveries(ctx context.Context, in gen.ListDeliveriesReques
 	return gen.ListDeliveries200JSONResponse{Items: encodeAll(list.Items, deliveryJSON), NextCursor: known(list.NextCursor)}, nil
 }
 
-func deliveryJSON(d *rollout.Delivery) gen.Delivery {
+func deliveryJSON(d *notification.Delivery) gen.Delivery {
 	m := &d.Message
 	return gen.Delivery{
 		ID: d.ID, Type: m.Type, DeploymentID: known(m.DeploymentID), Service: known(m.Service), Environment: known(m.Environment),
 		Version: known(m.Version), Status: gen.DeliveryStatus(d.Status), CreatedAt: d.CreatedAt.UTC(),
 		NextAttemptAt: moment(d.NextAttemptAt), FinishedAt: moment(d.FinishedAt),
-		Attempts: encodeAll(d.Attempts, func(a *rollout.DeliveryAttempt) gen.DeliveryAttempt {
+		Attempts: encodeAll(d.Attempts, func(a *notification.Attempt) gen.DeliveryAttempt {
 			return gen.DeliveryAttempt{
 				Attempt: a.Attempt, Replica: a.Replica, StartedAt: a.StartedAt.UTC(), FinishedAt: moment(a.FinishedAt),
 				Result: known(string(a.Result)), Detail: a.Detail,

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 )
 
@@ -18,7 +19,7 @@ func (s *server) GetNotification(ctx context.Context, in gen.GetNotificationRequ
 }
 
 // notificationJSON is a notification without what nobody may read back.
-func notificationJSON(n *rollout.Notification) gen.Notification {
+func notificationJSON(n *notification.Subscription) gen.Notification {
 	return gen.Notification{
 		Name: n.Name, Kind: gen.NotificationKind(n.Kind), Services: orNone(n.Services), Environments: orNone(n.Environments),
 		States:    encodeAll(n.States, func(s *rollout.State) gen.ToldState { return gen.ToldState(*s) }),
@@ -29,11 +30,11 @@ func notificationJSON(n *rollout.Notification) gen.Notification {
 }
 
 // cdeventsShown is null for other kinds. One that was made before there was a choice has none stored.
-func cdeventsShown(n *rollout.Notification) *gen.CDEventsVersion {
-	if n.Kind != rollout.NotificationCDEvents {
+func cdeventsShown(n *notification.Subscription) *gen.CDEventsVersion {
+	if n.Kind != notification.KindCDEvents {
 		return nil
 	}
-	version := gen.CDEventsVersion(cmp.Or(n.CDEventsVersion, rollout.CDEvents04))
+	version := gen.CDEventsVersion(cmp.Or(n.CDEventsVersion, notification.CDEvents04))
 	return &version
 }
 

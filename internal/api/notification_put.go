@@ -6,13 +6,13 @@ import (
 	"reflect"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/notification"
 )
 
 // PutNotification makes a notification, or changes it.
 func (s *server) PutNotification(ctx context.Context, in gen.PutNotificationRequestObject) (gen.PutNotificationResponseObject, error) {
 	created := false
-	n, err := s.store.DefineNotification(ctx, in.Name, func(present *rollout.Notification) (*rollout.Notification, error) {
+	n, err := s.store.DefineNotification(ctx, in.Name, func(present *notification.Subscription) (*notification.Subscription, error) {
 		created = present == nil
 		q := notificationRequest{body: in.Body, present: present, checkAddress: s.checkAddress}
 		next := q.read()
@@ -36,11 +36,11 @@ func (s *server) PutNotification(ctx context.Context, in gen.PutNotificationRequ
 }
 
 // sameNotification reports whether two differ in nothing that a request can say.
-func sameNotification(a, b *rollout.Notification) bool {
+func sameNotification(a, b *notification.Subscription) bool {
 	x, y := *a, *b
-	for _, n := range []*rollout.Notification{&x, &y} {
-		if n.Kind == rollout.NotificationCDEvents {
-			n.CDEventsVersion = cmp.Or(n.CDEventsVersion, rollout.CDEvents04)
+	for _, n := range []*notification.Subscription{&x, &y} {
+		if n.Kind == notification.KindCDEvents {
+			n.CDEventsVersion = cmp.Or(n.CDEventsVersion, notification.CDEvents04)
 		}
 		n.ID, n.Name, n.Revision, n.CreatedAt, n.UpdatedAt = "", "", 0, b.CreatedAt, b.UpdatedAt
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -17,15 +18,15 @@ type notificationRequest struct {
 	findings
 	body *gen.NotificationRequest
 	// present is nil for a new one.
-	present      *rollout.Notification
+	present      *notification.Subscription
 	checkAddress func(address string) error
 }
 
 // read gives the notification that is asked for, with the secrets that the body does not mention.
-func (q *notificationRequest) read() rollout.Notification {
+func (q *notificationRequest) read() notification.Subscription {
 	b := q.body
-	n := rollout.Notification{
-		Kind:     rollout.NotificationKind(b.Kind),
+	n := notification.Subscription{
+		Kind:     notification.Kind(b.Kind),
 		Services: sorted(or(b.Services, nil)), Environments: sorted(or(b.Environments, nil)),
 	}
 	if q.present != nil && q.present.Kind != n.Kind {
@@ -38,20 +39,20 @@ func (q *notificationRequest) read() rollout.Notification {
 }
 
 // cdeventsVersion is the one asked for, else the older one; other kinds have none.
-func (q *notificationRequest) cdeventsVersion(kind rollout.NotificationKind) string {
+func (q *notificationRequest) cdeventsVersion(kind notification.Kind) string {
 	switch given := q.body.CdeventsVersion; {
-	case given != nil && kind != rollout.NotificationCDEvents:
+	case given != nil && kind != notification.KindCDEvents:
 		q.add("/cdevents_version", "is for the kind cdevents alone")
 		return ""
-	case kind != rollout.NotificationCDEvents:
+	case kind != notification.KindCDEvents:
 		return ""
 	default:
-		return string(or(given, rollout.CDEvents04))
+		return string(or(given, notification.CDEvents04))
 	}
 }
 
 // states are those asked for, else all that the kind has words for, in the order of a deployment's life.
-func (q *notificationRequest) states(kind rollout.NotificationKind) []rollout.State {
+func (q *notificationRequest) states(kind notification.Kind) []rollout.State {
 	if q.body.States == nil {
 		return kind.States()
 	}
@@ -66,16 +67,16 @@ func (q *notificationRequest) states(kind rollout.NotificationKind) []rollout.St
 }
 
 // secrets are those of the body, and those of before that it leaves out. What would go to another address is not kept.
-func (q *notificationRequest) secrets(kind rollout.NotificationKind) rollout.NotificationSecrets {
-	kept := rollout.NotificationSecrets{}
+func (q *notificationRequest) secrets(kind notification.Kind) notification.Secrets {
+	kept := notification.Secrets{}
 	if q.present != nil {
 		kept = q.present.Secrets
 	}
 	url := q.url(kept.URL)
 	if url != kept.URL || kept.Unreadable != "" && q.body.URL != nil {
-		kept = rollout.NotificationSecrets{}
+		kept = notification.Secrets{}
 	}
-	return rollout.NotificationSecrets{
+	return notification.Secrets{
 		URL: url, Unreadable: kept.Unreadable,
 		Signing: q.signing(kind, kept.Signing), Token: q.token(kind, kept.Token),
 	}
@@ -93,7 +94,7 @@ func (q *notificationRequest) url(present secret.Secret) secret.Secret {
 	switch {
 	case detail != "":
 		q.add("/url", "%s", detail)
-	case rollout.NotificationKind(q.body.Kind) == rollout.NotificationGitHub && !repositoryURL(u.Path, u.RawQuery):
+	case notification.Kind(q.body.Kind) == notification.KindGitHub && !repositoryURL(u.Path, u.RawQuery):
 		q.add("/url", "must be a repository in GitHub's API: https://api.github.com/repos/OWNER/NAME, or https://HOST/api/v3/repos/OWNER/NAME")
 	default:
 		if err := q.checkAddress(*q.body.URL); err != nil {
@@ -110,7 +111,7 @@ func repositoryURL(path, query string) bool {
 	return query == "" && n >= 3 && parts[n-3] == "repos" && parts[n-2] != "" && parts[n-1] != ""
 }
 
-func (q *notificationRequest) signing(kind rollout.NotificationKind, present secret.Secret) secret.Secret {
+func (q *notificationRequest) signing(kind notification.Kind, present secret.Secret) secret.Secret {
 	key, given := q.value(q.body.Secret, "/secret", present)
 	switch {
 	case !given || key == "":
@@ -124,14 +125,14 @@ func (q *notificationRequest) signing(kind rollout.NotificationKind, present sec
 	return key
 }
 
-func (q *notificationRequest) token(kind rollout.NotificationKind, present secret.Secret) secret.Secret {
+func (q *notificationRequest) token(kind notification.Kind, present secret.Secret) secret.Secret {
 	token, given := q.value(q.body.Token, "/token", present)
 	switch {
-	case given && token != "" && kind != rollout.NotificationGitHub:
+	case given && token != "" && kind != notification.KindGitHub:
 		q.add("/token", "is for the kind github alone")
 	case given && strings.ContainsFunc(token.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }):
 		q.add("/token", "must be visible ASCII characters")
-	case token == "" && kind == rollout.NotificationGitHub && len(q.problems) == 0:
+	case token == "" && kind == notification.KindGitHub && len(q.problems) == 0:
 		q.add("/token", "is required, and again whenever the url changes")
 	}
 	return token

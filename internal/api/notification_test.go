@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"rollcall/internal/api"
+	"rollcall/internal/notification"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
 
@@ -20,7 +20,7 @@ const (
 func putNotification(c *client, body string) answer { return c.do(http.MethodPut, aNotification, body) }
 
 // secretsOf is what the store keeps.
-func secretsOf(t *testing.T, s *store.Store) rollout.NotificationSecrets {
+func secretsOf(t *testing.T, s *store.Store) notification.Secrets {
 	t.Helper()
 	n, err := s.Notification(t.Context(), "main")
 	if err != nil {

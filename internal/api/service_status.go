@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
@@ -52,7 +53,7 @@ func (s *server) GetServiceStatus(
 // running is what is known of the targets of the definition, or of the newest deployment when there is none.
 func (s *server) running(
 	ctx context.Context, service, environment string, defined *definition,
-) ([]rollout.RunningTarget, error) {
+) ([]catalog.RunningTarget, error) {
 	if defined == nil {
 		return s.store.Running(ctx, service, environment)
 	}
@@ -61,20 +62,20 @@ func (s *server) running(
 		return nil, err
 	}
 	targets := or(defined.request.Targets, nil)
-	running := make([]rollout.RunningTarget, len(targets))
+	running := make([]catalog.RunningTarget, len(targets))
 	for i := range targets {
 		known, seen := remembered[targets[i].ID]
 		if !seen || !rollout.SameAddress(known.Address, targets[i].Address) {
 			known = rollout.Remembered{Version: or(targets[i].Version, ""), Health: rollout.HealthUnknown}
 		}
-		running[i] = rollout.RunningTarget{Target: targets[i].ID, Version: known.Version, Health: known.Health}
+		running[i] = catalog.RunningTarget{Target: targets[i].ID, Version: known.Version, Health: known.Health}
 	}
 	return running, nil
 }
 
 // sharedVersion is the version that all targets run. It is null when nobody knows any, and when they do not all run the
 // same as far as known; only the latter is mixed.
-func sharedVersion(running []rollout.RunningTarget) (version *string, mixed bool) {
+func sharedVersion(running []catalog.RunningTarget) (version *string, mixed bool) {
 	for i := range running {
 		if running[i].Version != running[0].Version {
 			return nil, true
@@ -86,7 +87,7 @@ func sharedVersion(running []rollout.RunningTarget) (version *string, mixed bool
 	return known(running[0].Version), false
 }
 
-func runningJSON(r *rollout.RunningTarget) gen.RunningTarget {
+func runningJSON(r *catalog.RunningTarget) gen.RunningTarget {
 	return gen.RunningTarget{ID: r.Target, Version: known(r.Version), Health: gen.Health(r.Health)}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
@@ -20,7 +21,7 @@ func (s *server) ListServices(
 	}, nil
 }
 
-func serviceJSON(s *rollout.Service) gen.Service {
+func serviceJSON(s *catalog.Service) gen.Service {
 	return gen.Service{
 		Service: s.Service, Environment: s.Environment, Defined: s.Defined, LastDeployment: lastJSON(s.Last),
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/dora"
 )
 
 // GetDora says how well changes reach each service.
@@ -23,16 +23,16 @@ func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.
 		return nil, err
 	}
 	within := selection.Until.Sub(selection.Since)
-	encode := func(d *rollout.Dora) gen.DoraFigures { return figuresJSON(d, within) }
+	encode := func(d *dora.Metrics) gen.DoraFigures { return figuresJSON(d, within) }
 	return gen.GetDora200JSONResponse{
-		Since: selection.Since, Until: selection.Until, Total: encode(&report.Sum), Items: encodeAll(report.Each, encode),
+		Since: selection.Since, Until: selection.Until, Total: encode(&report.Total), Items: encodeAll(report.ByService, encode),
 	}, nil
 }
 
 // selected reads which changes are meant.
-func selected(p *gen.GetDoraParams, now time.Time) (rollout.DoraQuery, error) {
+func selected(p *gen.GetDoraParams, now time.Time) (dora.Query, error) {
 	var f findings
-	s := rollout.DoraQuery{Service: or(p.Service, ""), Environment: or(p.Environment, ""), Until: or(p.Until, now).UTC()}
+	s := dora.Query{Service: or(p.Service, ""), Environment: or(p.Environment, ""), Until: or(p.Until, now).UTC()}
 	switch {
 	case p.Since == nil:
 		s.Since = s.Until.Add(-f.window(p.Window, "/window"))
@@ -47,7 +47,7 @@ func selected(p *gen.GetDoraParams, now time.Time) (rollout.DoraQuery, error) {
 	return s, f.err()
 }
 
-func figuresJSON(d *rollout.Dora, within time.Duration) gen.DoraFigures {
+func figuresJSON(d *dora.Metrics, within time.Duration) gen.DoraFigures {
 	out := gen.DoraFigures{
 		Service: known(d.Service), Environment: known(d.Environment), Changes: d.Changes, DeploymentFrequency: d.PerDay(within),
 		Failed: d.Failed, Unrecovered: d.Unrecovered, FailedDeploymentRecoveryTime: spreadJSON(&d.Recovery), LeadTime: spreadJSON(&d.Lead),
@@ -59,7 +59,7 @@ func figuresJSON(d *rollout.Dora, within time.Duration) gen.DoraFigures {
 	return out
 }
 
-func spreadJSON(s *rollout.Spread) gen.Spread {
+func spreadJSON(s *dora.Percentiles) gen.Spread {
 	out := gen.Spread{Count: s.Count}
 	if s.Count > 0 {
 		p50, p95 := milliseconds(s.P50), milliseconds(s.P95)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
@@ -68,11 +69,11 @@ func statesJSON(counts map[rollout.State]int) gen.StateTotals {
 	return totals
 }
 
-func serviceTallyJSON(t *rollout.ServiceTally) gen.ServiceTotals {
+func serviceTallyJSON(t *catalog.ServiceCounts) gen.ServiceTotals {
 	return gen.ServiceTotals{Service: t.Service, Total: t.Total, ByState: statesJSON(t.ByState)}
 }
 
-func durationsJSON(t *rollout.DurationTally, window time.Duration) gen.DurationTotals {
+func durationsJSON(t *catalog.DurationStats, window time.Duration) gen.DurationTotals {
 	totals := gen.DurationTotals{Window: window.String(), Count: t.Count}
 	if t.Count > 0 {
 		rate, p50, p95 := float64(t.Succeeded)/float64(t.Count), milliseconds(t.P50), milliseconds(t.P95)

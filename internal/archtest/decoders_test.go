@@ -87,7 +87,7 @@ func decoders() map[string]decoder {
 		"internal/outbound/answer.go":          {fuzz: "FuzzRetryAfter"},
 		"internal/outbound/sign.go":            {why: encodes},
 		"internal/outbound/trust.go":           {fuzz: "FuzzTrust"},
-		"internal/rollout/dora.go":             {fuzz: "FuzzCommittedAt"},
+		"internal/rollout/commit_time.go":      {fuzz: "FuzzCommittedAt"},
 		"internal/rollout/period.go":           {fuzz: "FuzzPeriod"},
 		"internal/secret/secret.go":            {fuzz: "FuzzSigningKeys"},
 		"internal/rollout/spec.go":             {fuzz: "FuzzWords"},

@@ -43,7 +43,7 @@ func covered(scopes authz.Scopes, service, environment string) bool {
 	return false
 }
 
-func TestNobodyIsAllowedWhatScopeOrRoleDoesNotBring(t *testing.T) {
+func TestAuthorize_NeedsScopeAndRole(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		p := authz.Principal{Role: drawRole(t), Scopes: drawScopes(t)}
@@ -66,7 +66,7 @@ func TestNobodyIsAllowedWhatScopeOrRoleDoesNotBring(t *testing.T) {
 	})
 }
 
-func TestMoreRoleOrMoreScopeNeverAllowsLess(t *testing.T) {
+func TestAuthorize_MoreNeverAllowsLess(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		p := authz.Principal{Role: rapid.SampledFrom(authz.Roles()).Draw(t, "role"), Scopes: drawScopes(t)}
@@ -83,7 +83,7 @@ func TestMoreRoleOrMoreScopeNeverAllowsLess(t *testing.T) {
 	})
 }
 
-func TestTheZeroPrincipalSeesNothing(t *testing.T) {
+func TestAuthorize_ZeroPrincipalSeesNothing(t *testing.T) {
 	t.Parallel()
 	for _, needed := range permissions() {
 		if v := authz.Authorize(&authz.Principal{}, needed, "a", "b"); v != authz.AccessHidden {
@@ -95,7 +95,7 @@ func TestTheZeroPrincipalSeesNothing(t *testing.T) {
 	}
 }
 
-func TestWhoAskedForAProtectedDeploymentDoesNotPromoteIt(t *testing.T) {
+func TestAuthorizePromotion_RefusesRequester(t *testing.T) {
 	t.Parallel()
 	ann, bob := authz.Principal{Name: "ann"}, authz.Principal{Name: "bob"}
 	nobody := authz.Principal{Name: "ann", Anonymous: true}
@@ -113,7 +113,7 @@ func TestWhoAskedForAProtectedDeploymentDoesNotPromoteIt(t *testing.T) {
 	}
 }
 
-func TestAHashOfATokenEqualsThatOfTheSameTokenAlone(t *testing.T) {
+func TestTokenHash_EqualsSameTokenOnly(t *testing.T) {
 	t.Parallel()
 	h := authz.HashToken("a token")
 	if !h.Equal(authz.HashToken("a token")) || !h.Equal(authz.StoredHash(h.Stored())) {

@@ -176,7 +176,7 @@ func (m *memory) wakeNext(d *rollout.Deployment, now time.Time) {
 
 // append numbers events and adds them.
 func (m *memory) append(r *row, events []rollout.Event, now time.Time) {
-	for _, e := range r.snap.Deployment.Append(events, "", now) {
+	for _, e := range r.snap.Deployment.AppendEvents(events, "", now) {
 		m.events++
 		e.ID = m.events
 		r.events = append(r.events, e)

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
@@ -17,7 +18,7 @@ const scrapeTimeout = 3 * time.Second
 // Database is what a scrape reads.
 type Database interface {
 	// Tallies counts the deployments within the scopes by state and strategy.
-	Tallies(ctx context.Context, scopes authz.Scopes) ([]rollout.Tally, error)
+	Tallies(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error)
 	// Stuck counts deployments that should have done something by now and have not.
 	Stuck(ctx context.Context) (int, error)
 }
@@ -80,7 +81,7 @@ type group struct {
 
 // tally sums up by labels. Every state of every known strategy is there, so that a series never vanishes when its last
 // deployment moves on.
-func tally(tallies []rollout.Tally, strategies []string) map[group]int {
+func tally(tallies []catalog.StateCount, strategies []string) map[group]int {
 	counts := map[group]int{}
 	for _, state := range rollout.States() {
 		for _, strategy := range strategies {

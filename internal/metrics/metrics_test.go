@@ -16,18 +16,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
 // tallies is a database for these tests: what it holds, or away.
 type tallies struct {
-	rows []rollout.Tally
+	rows []catalog.StateCount
 	away atomic.Bool
 }
 
 var errAway = errors.New("away")
 
-func (d *tallies) Tallies(context.Context, authz.Scopes) ([]rollout.Tally, error) {
+func (d *tallies) Tallies(context.Context, authz.Scopes) ([]catalog.StateCount, error) {
 	if d.away.Load() {
 		return nil, errAway
 	}
@@ -68,7 +69,7 @@ func lazyPool(t *testing.T) *pgxpool.Pool {
 func exercised(t *testing.T) *Metrics {
 	t.Helper()
 	m := New(known())
-	m.Watch(&tallies{rows: []rollout.Tally{
+	m.Watch(&tallies{rows: []catalog.StateCount{
 		{State: rollout.StateInProgress, Strategy: "rolling", Count: 2},
 		{State: rollout.StateInProgress, Strategy: "canary", Count: 1},
 		{State: rollout.StateCompleted, Strategy: "mine", Count: 4},

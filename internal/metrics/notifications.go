@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
+	"rollcall/internal/notification"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-
-	"rollcall/internal/rollout"
 )
 
 // deliveries is what this process told receivers.
@@ -23,7 +23,7 @@ func newDeliveries(with promauto.Factory) deliveries {
 		seconds: seconds(with, "notification_attempt_duration_seconds", "Duration of a delivery attempt.",
 			[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}, "kind"),
 	}
-	for _, kind := range rollout.NotificationKinds() {
+	for _, kind := range notification.Kinds() {
 		for _, status := range deliveryStatuses() {
 			d.total.WithLabelValues(string(kind), status)
 		}
@@ -32,19 +32,19 @@ func newDeliveries(with promauto.Factory) deliveries {
 }
 
 func deliveryStatuses() []string {
-	return []string{string(rollout.DeliveryDelivered), string(rollout.DeliveryPending), string(rollout.DeliveryGivenUp)}
+	return []string{string(notification.DeliveryDelivered), string(notification.DeliveryPending), string(notification.DeliveryGivenUp)}
 }
 
 func notificationKinds() []string {
-	names := make([]string, 0, len(rollout.NotificationKinds()))
-	for _, kind := range rollout.NotificationKinds() {
+	names := make([]string, 0, len(notification.Kinds()))
+	for _, kind := range notification.Kinds() {
 		names = append(names, string(kind))
 	}
 	return names
 }
 
 // DeliveryAttempted counts one attempt of a delivery, and where the delivery stands since.
-func (m *Metrics) DeliveryAttempted(kind rollout.NotificationKind, status rollout.DeliveryStatus, took time.Duration) {
+func (m *Metrics) DeliveryAttempted(kind notification.Kind, status notification.DeliveryStatus, took time.Duration) {
 	name := among(string(kind), notificationKinds())
 	m.deliveries.total.WithLabelValues(name, among(string(status), deliveryStatuses())).Inc()
 	m.deliveries.seconds.WithLabelValues(name).Observe(took.Seconds())
@@ -52,7 +52,7 @@ func (m *Metrics) DeliveryAttempted(kind rollout.NotificationKind, status rollou
 
 // Outbox is what a scrape reads of deliveries.
 type Outbox interface {
-	DeliveryGauges(ctx context.Context) ([]rollout.DeliveryGauge, error)
+	DeliveryGauges(ctx context.Context) ([]notification.Gauge, error)
 }
 
 // WatchOutbox adds the metrics of pending deliveries that each scrape reads from db. It is called once.
@@ -85,11 +85,11 @@ func (c *outbox) Collect(ch chan<- prometheus.Metric) {
 	if err != nil {
 		return // rollcall_database_up tells
 	}
-	found := map[rollout.NotificationKind]rollout.DeliveryGauge{}
+	found := map[notification.Kind]notification.Gauge{}
 	for _, g := range gauges {
 		found[g.Kind] = g
 	}
-	for _, kind := range rollout.NotificationKinds() {
+	for _, kind := range notification.Kinds() {
 		ch <- gauge(c.pending, float64(found[kind].Pending), string(kind))
 		ch <- gauge(c.oldest, found[kind].Oldest.Seconds(), string(kind))
 	}

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/notification"
 )
 
-type pending []rollout.DeliveryGauge
+type pending []notification.Gauge
 
-func (p pending) DeliveryGauges(context.Context) ([]rollout.DeliveryGauge, error) {
+func (p pending) DeliveryGauges(context.Context) ([]notification.Gauge, error) {
 	if p == nil {
 		return nil, errAway
 	}
@@ -20,11 +20,11 @@ func (p pending) DeliveryGauges(context.Context) ([]rollout.DeliveryGauge, error
 func TestDeliveries_AreCountedAndPendingIsRead(t *testing.T) {
 	t.Parallel()
 	m := New(known())
-	m.WatchOutbox(pending{{Kind: rollout.NotificationSlack, Pending: 3, Oldest: 90 * time.Second}})
-	m.DeliveryAttempted(rollout.NotificationSlack, rollout.DeliveryDelivered, time.Second)
-	m.DeliveryAttempted(rollout.NotificationSlack, rollout.DeliveryPending, time.Second)
-	m.DeliveryAttempted(rollout.NotificationSlack, rollout.DeliveryPending, time.Second)
-	m.DeliveryAttempted("pigeon", rollout.DeliveryGivenUp, time.Second)
+	m.WatchOutbox(pending{{Kind: notification.KindSlack, Pending: 3, Oldest: 90 * time.Second}})
+	m.DeliveryAttempted(notification.KindSlack, notification.DeliveryDelivered, time.Second)
+	m.DeliveryAttempted(notification.KindSlack, notification.DeliveryPending, time.Second)
+	m.DeliveryAttempted(notification.KindSlack, notification.DeliveryPending, time.Second)
+	m.DeliveryAttempted("pigeon", notification.DeliveryGivenUp, time.Second)
 	wantLines(
 		t, scrape(t, m), `rollcall_notification_deliveries_total{kind="slack",result="delivered"} 1`,
 		`rollcall_notification_deliveries_total{kind="slack",result="pending"} 2`, `rollcall_notification_deliveries_total{kind="github",result="given_up"} 0`,

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -28,10 +29,10 @@ type dialect struct {
 }
 
 func dialectOf(version string) dialect {
-	if version == rollout.CDEvents05 {
-		return dialect{version: rollout.CDEvents05, service: "0.3.0", custom: "0.2.0", specversion: true}
+	if version == notification.CDEvents05 {
+		return dialect{version: notification.CDEvents05, service: "0.3.0", custom: "0.2.0", specversion: true}
 	}
-	return dialect{version: rollout.CDEvents04, service: "0.2.0", custom: "0.1.0", subjectType: true}
+	return dialect{version: notification.CDEvents04, service: "0.2.0", custom: "0.1.0", subjectType: true}
 }
 
 // cdevents sends a CDEvent in a CloudEvent 1.0, in structured content mode.
@@ -83,12 +84,12 @@ type cdReference struct {
 	Source string `json:"source"`
 }
 
-func (k cdevents) tell(ctx context.Context, send sender, c *rollout.ClaimedDelivery) outbound.Response {
+func (k cdevents) tell(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
 	return send(ctx, signed(c, "application/cloudevents+json; charset=utf-8", k.event(c)))
 }
 
-func (k cdevents) event(c *rollout.ClaimedDelivery) cloudEvent {
-	m, source, speaks := &c.Message, k.at.source(), dialectOf(c.Notification.CDEventsVersion)
+func (k cdevents) event(c *notification.ClaimedDelivery) cloudEvent {
+	m, source, speaks := &c.Message, k.at.source(), dialectOf(c.Subscription.CDEventsVersion)
 	e := cdEvent{
 		Context: cdContext{ID: c.ID, Source: source, Type: speaks.typeOf(m), Timestamp: m.At.UTC()},
 		Subject: k.subject(m), CustomData: custom(m), CustomDataContentType: "application/json",
@@ -108,7 +109,7 @@ func (k cdevents) event(c *rollout.ClaimedDelivery) cloudEvent {
 }
 
 // typeOf says what happened to the service. A service that ran nothing before, as far as anybody knows, is deployed.
-func (s dialect) typeOf(m *rollout.Message) string {
+func (s dialect) typeOf(m *notification.Message) string {
 	switch {
 	case m.Test():
 		return notificationTested + s.custom
@@ -121,7 +122,7 @@ func (s dialect) typeOf(m *rollout.Message) string {
 	}
 }
 
-func (k cdevents) subject(m *rollout.Message) cdSubject {
+func (k cdevents) subject(m *notification.Message) cdSubject {
 	source := k.at.source()
 	if m.Test() {
 		return cdSubject{ID: "test", Source: source, Type: "rollcall-notification", Content: map[string]any{}}
@@ -132,7 +133,7 @@ func (k cdevents) subject(m *rollout.Message) cdSubject {
 }
 
 // runs is the version that the service runs after what happened; empty when its targets run different ones.
-func runs(m *rollout.Message) string {
+func runs(m *notification.Message) string {
 	if m.State == rollout.StateRolledBack && m.Kind == rollout.KindDeploy {
 		return m.PreviousVersion()
 	}
@@ -151,7 +152,7 @@ func artifact(service, version string) string {
 func percent(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 // custom is what CDEvents have no words for.
-func custom(m *rollout.Message) map[string]any {
+func custom(m *notification.Message) map[string]any {
 	if m.Test() {
 		return map[string]any{}
 	}

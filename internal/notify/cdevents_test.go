@@ -8,13 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 )
 
 func TestACDEventIsACloudEventThatRepeatsIt(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "https://r.example.com", delivery(rollout.NotificationCDEvents, r.URL, completed(nil))), rollout.DeliveryDelivered)
+	wantStatus(t, tell(t, "https://r.example.com", delivery(notification.KindCDEvents, r.URL, completed(nil))), notification.DeliveryDelivered)
 	got := r.last(t)
 	if kind := got.header.Get("Content-Type"); kind != "application/cloudevents+json; charset=utf-8" {
 		t.Errorf("Content-Type %q", kind)
@@ -49,7 +50,7 @@ func allowed(version string) map[string]map[string]bool {
 		"subject/content":             {"environment": true, "artifactId": true},
 		"subject/content/environment": {"id": true, "source": false},
 	}
-	if version == rollout.CDEvents05 {
+	if version == notification.CDEvents05 {
 		fields["context"]["specversion"] = true
 	} else {
 		fields["context"]["version"], fields["subject"]["type"] = true, true
@@ -59,7 +60,7 @@ func allowed(version string) map[string]map[string]bool {
 
 func TestACDEventHasTheFieldsOfItsSchemaAndNoOthers(t *testing.T) {
 	t.Parallel()
-	for version, events := range map[string]string{"": "0.2.0", rollout.CDEvents04: "0.2.0", rollout.CDEvents05: "0.3.0"} {
+	for version, events := range map[string]string{"": "0.2.0", notification.CDEvents04: "0.2.0", notification.CDEvents05: "0.3.0"} {
 		checkFields(t, version, events)
 	}
 }
@@ -67,13 +68,15 @@ func TestACDEventHasTheFieldsOfItsSchemaAndNoOthers(t *testing.T) {
 // checkFields holds each event against the schema of the version; events is the version of the events in it.
 func checkFields(t *testing.T, version, events string) {
 	t.Helper()
-	for name, m := range map[string]rollout.Message{
-		"deployed":   completed(func(m *rollout.Message) { m.PreviousVersions = nil }),
-		"upgraded":   completed(nil),
-		"rolledback": completed(func(m *rollout.Message) { m.State, m.PreviousVersions = rollout.StateRolledBack, []string{"v0", "v1"} }),
+	for name, m := range map[string]notification.Message{
+		"deployed": completed(func(m *notification.Message) { m.PreviousVersions = nil }),
+		"upgraded": completed(nil),
+		"rolledback": completed(func(m *notification.Message) {
+			m.State, m.PreviousVersions = rollout.StateRolledBack, []string{"v0", "v1"}
+		}),
 	} {
-		d := delivery(rollout.NotificationCDEvents, "http://x", m)
-		d.Notification.CDEventsVersion = version
+		d := delivery(notification.KindCDEvents, "http://x", m)
+		d.Subscription.CDEventsVersion = version
 		encoded, err := json.Marshal(cdevents{}.event(d))
 		if err != nil {
 			t.Fatal(err)
@@ -99,7 +102,7 @@ func checkFields(t *testing.T, version, events string) {
 			}
 		}
 		context, _ := envelope.Data["context"].(map[string]any)
-		if said := cmp.Or(context["version"], context["specversion"]); said != cmp.Or(version, rollout.CDEvents04) {
+		if said := cmp.Or(context["version"], context["specversion"]); said != cmp.Or(version, notification.CDEvents04) {
 			t.Errorf("%s: it says that it is of version %v, not %s", name, said, version)
 		}
 		stamp, _ := context["timestamp"].(string)
@@ -119,13 +122,15 @@ func steps(path string) []string {
 
 func TestACDEventNamesTheArtifactThatRunsAfterwards(t *testing.T) {
 	t.Parallel()
-	for want, m := range map[string]rollout.Message{
-		"pkg:generic/checkout@v1": completed(func(m *rollout.Message) { m.State = rollout.StateRolledBack }),
-		"pkg:generic/checkout":    completed(func(m *rollout.Message) { m.State, m.PreviousVersions = rollout.StateRolledBack, []string{"v0", "v1"} }),
-		"pkg:generic/checkout@v1.9": completed(func(m *rollout.Message) {
+	for want, m := range map[string]notification.Message{
+		"pkg:generic/checkout@v1": completed(func(m *notification.Message) { m.State = rollout.StateRolledBack }),
+		"pkg:generic/checkout": completed(func(m *notification.Message) {
+			m.State, m.PreviousVersions = rollout.StateRolledBack, []string{"v0", "v1"}
+		}),
+		"pkg:generic/checkout@v1.9": completed(func(m *notification.Message) {
 			m.State, m.Kind, m.Version = rollout.StateRolledBack, rollout.KindRollback, "v1.9"
 		}),
-		"pkg:generic/checkout@a%20b%2Fc%40d%3Fe%23f": completed(func(m *rollout.Message) { m.Version = "a b/c@d?e#f" }),
+		"pkg:generic/checkout@a%20b%2Fc%40d%3Fe%23f": completed(func(m *notification.Message) { m.Version = "a b/c@d?e#f" }),
 	} {
 		if got := artifact(m.Service, runs(&m)); got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -136,9 +141,9 @@ func TestACDEventNamesTheArtifactThatRunsAfterwards(t *testing.T) {
 func TestACDEventsTestIsACustomEventThatSaysNothingOfAnyService(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "", delivery(rollout.NotificationCDEvents, r.URL, testMessage())), rollout.DeliveryDelivered)
-	newer := delivery(rollout.NotificationCDEvents, "http://x", testMessage())
-	newer.Notification.CDEventsVersion = rollout.CDEvents05
+	wantStatus(t, tell(t, "", delivery(notification.KindCDEvents, r.URL, testMessage())), notification.DeliveryDelivered)
+	newer := delivery(notification.KindCDEvents, "http://x", testMessage())
+	newer.Subscription.CDEventsVersion = notification.CDEvents05
 	if e := (cdevents{}).event(newer); e.Type != "dev.cdeventsx.rollcall-notification.tested.0.2.0" || e.Data.Subject.Type != "" {
 		t.Errorf("%+v", e)
 	}

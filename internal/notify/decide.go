@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -22,29 +23,29 @@ const (
 
 // decide says what follows from an answer. share, from 0 to 1, is drawn by chance, so that what failed at once is not tried
 // again at once.
-func decide(c *rollout.ClaimedDelivery, r outbound.Response, now time.Time, share float64) rollout.DeliveryOutcome {
-	o := rollout.DeliveryOutcome{Result: resultOf(r), Detail: detail(r, &c.Notification.Secrets), Status: rollout.DeliveryPending}
+func decide(c *notification.ClaimedDelivery, r outbound.Response, now time.Time, share float64) notification.Outcome {
+	o := notification.Outcome{Result: resultOf(r), Detail: detail(r, &c.Subscription.Secrets), Status: notification.DeliveryPending}
 	switch {
 	case o.Result == rollout.AnswerDone:
-		o.Status = rollout.DeliveryDelivered
-	case final(c.Notification.Kind, r.Status) != "":
-		o.Status, o.Detail = rollout.DeliveryGivenUp, o.Detail+"; "+final(c.Notification.Kind, r.Status)
+		o.Status = notification.DeliveryDelivered
+	case final(c.Subscription.Kind, r.Status) != "":
+		o.Status, o.Detail = notification.DeliveryGivenUp, o.Detail+"; "+final(c.Subscription.Kind, r.Status)
 	case r.Status == http.StatusGone, c.Message.Test(), c.Age >= patience:
-		o.Status = rollout.DeliveryGivenUp
+		o.Status = notification.DeliveryGivenUp
 	default:
 		asked := outbound.RetryAfter(r.Header.Get("Retry-After"), now, longestAsked)
-		o.Again = max(asked, wait(c.Attempt, share))
-		o.Unanswered = asked == 0 && nobody(r.Status)
+		o.RetryIn = max(asked, wait(c.Attempt, share))
+		o.Unreachable = asked == 0 && nobody(r.Status)
 	}
 	return o
 }
 
 // final says what to do about an answer that no other attempt would change; empty when one may.
-func final(kind rollout.NotificationKind, status int) string {
+func final(kind notification.Kind, status int) string {
 	switch {
-	case kind == rollout.NotificationGitHub && status == http.StatusUnprocessableEntity:
+	case kind == notification.KindGitHub && status == http.StatusUnprocessableEntity:
 		return "it is not sent again: the label commit, or else the version, must be a commit, branch or tag of the repository"
-	case kind != rollout.NotificationSlack:
+	case kind != notification.KindSlack:
 		return ""
 	case status == http.StatusBadRequest:
 		return "it is not sent again: the receiver does not take messages in Slack's format at this url"
@@ -94,7 +95,7 @@ func wait(attempt int, share float64) time.Duration {
 
 // detail is what is written down of an answer: a head of our own words, and what others said or what stood in the way, as
 // far as that repeats nothing that nobody may read back.
-func detail(r outbound.Response, secrets *rollout.NotificationSecrets) string {
+func detail(r outbound.Response, secrets *notification.Secrets) string {
 	head, rest := "HTTP "+strconv.Itoa(r.Status), string(r.Body)
 	if r.Status == 0 {
 		head = "no answer"

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
@@ -32,35 +33,35 @@ func TestWhatAnAnswerLeadsTo(t *testing.T) {
 		answer     outbound.Response
 		age        time.Duration
 		test       bool
-		status     rollout.DeliveryStatus
+		status     notification.DeliveryStatus
 		result     rollout.AnswerKind
 		unanswered bool
 	}{
-		"200":                      {answered(200), 0, false, rollout.DeliveryDelivered, rollout.AnswerDone, false},
-		"202":                      {answered(202), 0, false, rollout.DeliveryDelivered, rollout.AnswerDone, false},
-		"a late 200":               {answered(204), old, false, rollout.DeliveryDelivered, rollout.AnswerDone, false},
-		"500":                      {answered(500), 0, false, rollout.DeliveryPending, rollout.AnswerRetry, false},
-		"503":                      {answered(503), 0, false, rollout.DeliveryPending, rollout.AnswerRetry, true},
-		"503 that says when":       {answered(503, "Retry-After", "9"), 0, false, rollout.DeliveryPending, rollout.AnswerRetry, false},
-		"429":                      {answered(429), 0, false, rollout.DeliveryPending, rollout.AnswerRetry, false},
-		"401":                      {answered(401), 0, false, rollout.DeliveryPending, rollout.AnswerRefused, false},
-		"a redirect":               {answered(307), 0, false, rollout.DeliveryPending, rollout.AnswerRefused, false},
-		"gone for good":            {answered(410), 0, false, rollout.DeliveryGivenUp, rollout.AnswerRefused, false},
-		"no connection":            {nothing(rollout.AnswerNotSent), 0, false, rollout.DeliveryPending, rollout.AnswerNotSent, true},
-		"no answer":                {nothing(rollout.AnswerLost), 0, false, rollout.DeliveryPending, rollout.AnswerLost, true},
-		"no connection for a day":  {nothing(rollout.AnswerNotSent), old, false, rollout.DeliveryGivenUp, rollout.AnswerNotSent, false},
-		"500 for a day":            {answered(500), old, false, rollout.DeliveryGivenUp, rollout.AnswerRetry, false},
-		"a test that finds nobody": {nothing(rollout.AnswerNotSent), 0, true, rollout.DeliveryGivenUp, rollout.AnswerNotSent, false},
-		"101":                      {answered(101), 0, false, rollout.DeliveryPending, rollout.AnswerLost, false},
+		"200":                      {answered(200), 0, false, notification.DeliveryDelivered, rollout.AnswerDone, false},
+		"202":                      {answered(202), 0, false, notification.DeliveryDelivered, rollout.AnswerDone, false},
+		"a late 200":               {answered(204), old, false, notification.DeliveryDelivered, rollout.AnswerDone, false},
+		"500":                      {answered(500), 0, false, notification.DeliveryPending, rollout.AnswerRetry, false},
+		"503":                      {answered(503), 0, false, notification.DeliveryPending, rollout.AnswerRetry, true},
+		"503 that says when":       {answered(503, "Retry-After", "9"), 0, false, notification.DeliveryPending, rollout.AnswerRetry, false},
+		"429":                      {answered(429), 0, false, notification.DeliveryPending, rollout.AnswerRetry, false},
+		"401":                      {answered(401), 0, false, notification.DeliveryPending, rollout.AnswerRefused, false},
+		"a redirect":               {answered(307), 0, false, notification.DeliveryPending, rollout.AnswerRefused, false},
+		"gone for good":            {answered(410), 0, false, notification.DeliveryGivenUp, rollout.AnswerRefused, false},
+		"no connection":            {nothing(rollout.AnswerNotSent), 0, false, notification.DeliveryPending, rollout.AnswerNotSent, true},
+		"no answer":                {nothing(rollout.AnswerLost), 0, false, notification.DeliveryPending, rollout.AnswerLost, true},
+		"no connection for a day":  {nothing(rollout.AnswerNotSent), old, false, notification.DeliveryGivenUp, rollout.AnswerNotSent, false},
+		"500 for a day":            {answered(500), old, false, notification.DeliveryGivenUp, rollout.AnswerRetry, false},
+		"a test that finds nobody": {nothing(rollout.AnswerNotSent), 0, true, notification.DeliveryGivenUp, rollout.AnswerNotSent, false},
+		"101":                      {answered(101), 0, false, notification.DeliveryPending, rollout.AnswerLost, false},
 	} {
 		m := completed(nil)
 		if c.test {
 			m = testMessage()
 		}
-		d := delivery(rollout.NotificationWebhook, "http://127.0.0.1:1", m)
+		d := delivery(notification.KindWebhook, "http://127.0.0.1:1", m)
 		d.Age = c.age
 		got := decide(d, c.answer, at, 0.5)
-		if got.Status != c.status || got.Result != c.result || got.Unanswered != c.unanswered || (got.Again > 0) != (c.status == rollout.DeliveryPending) {
+		if got.Status != c.status || got.Result != c.result || got.Unreachable != c.unanswered || (got.RetryIn > 0) != (c.status == notification.DeliveryPending) {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -84,15 +85,15 @@ func TestARetryAfterIsRespectedUpToAnHour(t *testing.T) {
 		"7": 7 * time.Second, "600": 10 * time.Minute, "999999": time.Hour, "Fri, 01 May 2026 12:10:05 GMT": 10 * time.Minute,
 		"0": wait(1, 0.5), "soon": wait(1, 0.5), "1": wait(1, 0.5), // sooner than it would be tried anyway
 	} {
-		if got := decide(delivery(rollout.NotificationWebhook, "http://x", completed(nil)), answered(429, "Retry-After", value), at, 0.5); got.Again != want {
-			t.Errorf("%s: again after %s, want %s", value, got.Again, want)
+		if got := decide(delivery(notification.KindWebhook, "http://x", completed(nil)), answered(429, "Retry-After", value), at, 0.5); got.RetryIn != want {
+			t.Errorf("%s: again after %s, want %s", value, got.RetryIn, want)
 		}
 	}
 }
 
 func TestNoPartOfASecretIsWrittenDown(t *testing.T) {
 	t.Parallel()
-	secrets := rollout.NotificationSecrets{
+	secrets := notification.Secrets{
 		URL:     "https://hooks.example.com:8443/services/T0000AAAA/xoxbSecret%2F1?key=queryValue",
 		Signing: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw whsec_C2FVsBQIhrscChlQIMV", Token: "ghp_token",
 	}
@@ -122,7 +123,7 @@ func TestHidingNeverShowsAURLThatAnAnswerRepeats(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		path := rapid.StringMatching(`[A-Za-z0-9_-]{6,40}`).Draw(t, "path")
-		secrets := rollout.NotificationSecrets{URL: secret.Secret("https://h.example.com/a/" + path)}
+		secrets := notification.Secrets{URL: secret.Secret("https://h.example.com/a/" + path)}
 		before, after := rapid.String().Draw(t, "before"), rapid.String().Draw(t, "after")
 		if got := hide(before+path+after, &secrets); got != notShown {
 			t.Fatalf("%q", got)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/notification"
 	"rollcall/internal/secret"
 )
 
@@ -15,7 +15,7 @@ func FuzzHide(f *testing.F) {
 	f.Add("token abcdefgh is wrong", "https://hooks.example.com/T0/B0/abcdefgh?k=v", "", "")
 	f.Add("\x00", "://", "%zz", "\xff")
 	f.Fuzz(func(t *testing.T, text, url, signing, token string) {
-		secrets := rollout.NotificationSecrets{
+		secrets := notification.Secrets{
 			URL: secret.Secret(url), Signing: secret.Secret(signing), Token: secret.Secret(token),
 		}
 		shown := hide(text, &secrets)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -53,7 +54,7 @@ type githubStatus struct {
 	AutoInactive bool `json:"auto_inactive"`
 }
 
-func (k github) tell(ctx context.Context, send sender, c *rollout.ClaimedDelivery) outbound.Response {
+func (k github) tell(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
 	if c.Message.Test() {
 		return send(ctx, request(c, http.MethodGet, "", nil)) // whether there is such a repository, and the token good for it
 	}
@@ -81,7 +82,7 @@ type githubFound struct {
 
 // find looks for the deployment that an earlier attempt, or an earlier message, has made. 0 when there is none. The list has
 // those of all services of the commit.
-func (k github) find(ctx context.Context, send sender, c *rollout.ClaimedDelivery) (int64, outbound.Response) {
+func (k github) find(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, outbound.Response) {
 	for number := 1; ; number++ {
 		found, answer := k.page(ctx, send, c, number)
 		for _, d := range found {
@@ -96,7 +97,7 @@ func (k github) find(ctx context.Context, send sender, c *rollout.ClaimedDeliver
 }
 
 // page is one page of the list, the newest first.
-func (k github) page(ctx context.Context, send sender, c *rollout.ClaimedDelivery, number int) ([]githubFound, outbound.Response) {
+func (k github) page(ctx context.Context, send sender, c *notification.ClaimedDelivery, number int) ([]githubFound, outbound.Response) {
 	m := &c.Message
 	query := url.Values{
 		"ref": {ref(m)}, "environment": {m.Environment}, "task": {task(m)},
@@ -123,7 +124,7 @@ func ours(payload json.RawMessage, id string) bool {
 	return json.Unmarshal(payload, &p) == nil && p.DeploymentID == id
 }
 
-func (k github) create(ctx context.Context, send sender, c *rollout.ClaimedDelivery) (int64, outbound.Response) {
+func (k github) create(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, outbound.Response) {
 	m := &c.Message
 	answer := send(ctx, request(c, http.MethodPost, "/deployments", githubDeployment{
 		Ref: ref(m), Task: task(m), Environment: m.Environment, Description: shortened(m.Service + " " + m.Version),
@@ -142,17 +143,17 @@ func (k github) create(ctx context.Context, send sender, c *rollout.ClaimedDeliv
 	return made.ID, answer
 }
 
-func (k github) status(c *rollout.ClaimedDelivery) githubStatus {
+func (k github) status(c *notification.ClaimedDelivery) githubStatus {
 	m := &c.Message
 	return githubStatus{
 		State: githubState(m), Environment: m.Environment, Description: shortened(m.Reason), LogURL: k.at.of(m),
-		AutoInactive: len(c.Notification.Services) == 1,
+		AutoInactive: len(c.Subscription.Services) == 1,
 	}
 }
 
 // githubState is the state in GitHub's words. A deployment that was rolled back has failed; a rollback that has taken
 // everything back has not.
-func githubState(m *rollout.Message) string {
+func githubState(m *notification.Message) string {
 	switch {
 	case m.Waiting != nil && m.StartedAt.IsZero():
 		return "queued"
@@ -172,11 +173,11 @@ func githubState(m *rollout.Message) string {
 }
 
 // ref is what was deployed, in the repository's terms: the commit, where a label names it, else the version as a tag.
-func ref(m *rollout.Message) string {
+func ref(m *notification.Message) string {
 	return cmp.Or(m.Labels["commit"], m.Version, m.PreviousVersion(), "HEAD")
 }
 
-func task(m *rollout.Message) string { return string(m.Kind) }
+func task(m *notification.Message) string { return string(m.Kind) }
 
 func shortened(text string) string {
 	if runes := []rune(strings.TrimSpace(text)); len(runes) > mostDescribed {
@@ -186,7 +187,7 @@ func shortened(text string) string {
 }
 
 // request is a call of the repository's API, below its own path.
-func request(c *rollout.ClaimedDelivery, method, path string, body any) outbound.Request {
+func request(c *notification.ClaimedDelivery, method, path string, body any) outbound.Request {
 	r := post(c, "application/json", body)
 	r.Method, r.URL = method, strings.TrimRight(r.URL, "/")+path
 	if body == nil {
@@ -194,7 +195,7 @@ func request(c *rollout.ClaimedDelivery, method, path string, body any) outbound
 	}
 	r.Header.Set("Accept", "application/vnd.github+json")
 	r.Header.Set("X-Github-Api-Version", githubVersion)
-	if token := c.Notification.Secrets.Token; token != "" {
+	if token := c.Subscription.Secrets.Token; token != "" {
 		r.Header.Set("Authorization", "Bearer "+token.Reveal())
 	}
 	return r

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -88,19 +89,19 @@ func newRepository(t *testing.T) (*repository, *receiver) {
 	return repo, server
 }
 
-func toGitHub(r *receiver, m rollout.Message) *rollout.ClaimedDelivery {
-	c := delivery(rollout.NotificationGitHub, r.URL, m)
-	c.Notification.Secrets.URL, c.Notification.Secrets.Token = secret.Secret(r.URL+"/repos/o/n"), "planted-token"
+func toGitHub(r *receiver, m notification.Message) *notification.ClaimedDelivery {
+	c := delivery(notification.KindGitHub, r.URL, m)
+	c.Subscription.Secrets.URL, c.Subscription.Secrets.Token = secret.Secret(r.URL+"/repos/o/n"), "planted-token"
 	return c
 }
 
 func TestGitHubGetsADeploymentOnceAndAStatusForEachMessage(t *testing.T) {
 	t.Parallel()
 	repo, r := newRepository(t)
-	start := completed(func(m *rollout.Message) {
+	start := completed(func(m *notification.Message) {
 		m.State, m.Result, m.Reason = rollout.StateInProgress, nil, "wave 1 of 3: 0 of 1 targets verified"
 	})
-	wantStatus(t, tell(t, "https://r.example.com", toGitHub(r, start)), rollout.DeliveryDelivered)
+	wantStatus(t, tell(t, "https://r.example.com", toGitHub(r, start)), notification.DeliveryDelivered)
 	calls := r.all()
 	if len(calls) != 3 || calls[0].query != "environment=production&page=1&per_page=10&ref=abc123&task=deploy" || calls[2].path != "/repos/o/n/deployments/1/statuses" {
 		t.Fatalf("%+v", calls)
@@ -118,7 +119,7 @@ func TestGitHubGetsADeploymentOnceAndAStatusForEachMessage(t *testing.T) {
 			t.Errorf("%v", c.header)
 		}
 	}
-	wantStatus(t, tell(t, "", toGitHub(r, completed(nil))), rollout.DeliveryDelivered)
+	wantStatus(t, tell(t, "", toGitHub(r, completed(nil))), notification.DeliveryDelivered)
 	if len(repo.made) != 1 || len(repo.statuses) != 2 || repo.statuses[1].State != "success" {
 		t.Errorf("%+v", repo)
 	}
@@ -129,13 +130,13 @@ func TestWhatWasMadeAtGitHubBeforeAnAttemptBrokeOffIsNotMadeAgain(t *testing.T) 
 	repo, r := newRepository(t)
 	repo.failStatus = http.StatusBadGateway
 	first := tell(t, "", toGitHub(r, completed(nil)))
-	wantStatus(t, first, rollout.DeliveryPending)
-	if !first.Unanswered {
+	wantStatus(t, first, notification.DeliveryPending)
+	if !first.Unreachable {
 		t.Error("a gateway that finds nobody is taken for the receiver")
 	}
-	wantStatus(t, tell(t, "", toGitHub(r, completed(nil))), rollout.DeliveryDelivered)
-	other := completed(func(m *rollout.Message) { m.DeploymentID = "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d12" })
-	wantStatus(t, tell(t, "", toGitHub(r, other)), rollout.DeliveryDelivered)
+	wantStatus(t, tell(t, "", toGitHub(r, completed(nil))), notification.DeliveryDelivered)
+	other := completed(func(m *notification.Message) { m.DeploymentID = "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d12" })
+	wantStatus(t, tell(t, "", toGitHub(r, other)), notification.DeliveryDelivered)
 	if len(repo.made) != 2 || len(repo.statuses) != 2 {
 		t.Errorf("%d deployments and %d statuses were made", len(repo.made), len(repo.statuses))
 	}
@@ -145,14 +146,14 @@ func TestADeploymentAtGitHubIsFoundBehindThoseOfAllOtherServicesOfTheCommit(t *t
 	t.Parallel()
 	repo, r := newRepository(t)
 	const services = 2*githubPage + 1
-	of := func(i int, state rollout.State) *rollout.ClaimedDelivery {
-		return toGitHub(r, completed(func(m *rollout.Message) {
+	of := func(i int, state rollout.State) *notification.ClaimedDelivery {
+		return toGitHub(r, completed(func(m *notification.Message) {
 			m.DeploymentID, m.Service, m.State = fmt.Sprintf("0199f2a4-5c1e-7d3a-9b60-%012d", i), fmt.Sprintf("s%d", i), state
 		}))
 	}
 	for _, state := range []rollout.State{rollout.StateInProgress, rollout.StateCompleted} {
 		for i := range services {
-			wantStatus(t, tell(t, "", of(i, state)), rollout.DeliveryDelivered)
+			wantStatus(t, tell(t, "", of(i, state)), notification.DeliveryDelivered)
 		}
 	}
 	if len(repo.made) != services || len(repo.statuses) != 2*services {
@@ -166,11 +167,11 @@ func TestAStateIsToldInGitHubsWords(t *testing.T) {
 		rollout.StateInProgress: "in_progress", rollout.StateCompleted: "success", rollout.StateFailed: "failure",
 		rollout.StateRolledBack: "failure", rollout.StateAborted: "error", rollout.StateSuperseded: "inactive",
 	} {
-		if got := githubState(&rollout.Message{State: state, Kind: rollout.KindDeploy}); got != want {
+		if got := githubState(&notification.Message{State: state, Kind: rollout.KindDeploy}); got != want {
 			t.Errorf("%s is %s, want %s", state, got, want)
 		}
 	}
-	if got := githubState(&rollout.Message{State: rollout.StateRolledBack, Kind: rollout.KindRollback}); got != "success" {
+	if got := githubState(&notification.Message{State: rollout.StateRolledBack, Kind: rollout.KindRollback}); got != "success" {
 		t.Errorf("a rollback that is done is %s", got)
 	}
 }
@@ -179,11 +180,11 @@ func TestGitHubEndsOlderDeploymentsOnlyWhereOneServiceIsTold(t *testing.T) {
 	t.Parallel()
 	_, r := newRepository(t)
 	c := toGitHub(r, completed(nil))
-	c.Notification.Services = []string{"checkout"}
+	c.Subscription.Services = []string{"checkout"}
 	if !(github{}).status(c).AutoInactive {
 		t.Error("an older deployment of the same service stays active")
 	}
-	c.Notification.Services = []string{"checkout", "search"}
+	c.Subscription.Services = []string{"checkout", "search"}
 	if (github{}).status(c).AutoInactive {
 		t.Error("another service's deployment would be ended")
 	}
@@ -192,13 +193,13 @@ func TestGitHubEndsOlderDeploymentsOnlyWhereOneServiceIsTold(t *testing.T) {
 func TestAGitHubTestOnlyLooksWhetherTheRepositoryIsThereForTheToken(t *testing.T) {
 	t.Parallel()
 	_, r := newRepository(t)
-	wantStatus(t, tell(t, "", toGitHub(r, testMessage())), rollout.DeliveryDelivered)
+	wantStatus(t, tell(t, "", toGitHub(r, testMessage())), notification.DeliveryDelivered)
 	if calls := r.all(); len(calls) != 1 || calls[0].method != http.MethodGet || calls[0].path != "/repos/o/n" {
 		t.Errorf("%+v", calls)
 	}
 	wrong := toGitHub(r, testMessage())
-	wrong.Notification.Secrets.Token = "another"
-	wantStatus(t, tell(t, "", wrong), rollout.DeliveryGivenUp)
+	wrong.Subscription.Secrets.Token = "another"
+	wantStatus(t, tell(t, "", wrong), notification.DeliveryGivenUp)
 }
 
 func TestADescriptionIsAtMostWhatGitHubTakes(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
@@ -66,8 +67,8 @@ func (r *receiver) last(t *testing.T) received {
 var at = time.Date(2026, 5, 1, 12, 0, 5, 0, time.UTC)
 
 // completed is the message of a deployment that went well; change may make another one of it.
-func completed(change func(*rollout.Message)) rollout.Message {
-	m := rollout.Message{
+func completed(change func(*notification.Message)) notification.Message {
+	m := notification.Message{
 		Type: rollout.EventCompleted, At: at, DeploymentID: "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11", Service: "checkout",
 		Environment: "production", Version: "v2+1", Kind: rollout.KindDeploy, RequestedBy: "token:ci", Labels: map[string]string{"commit": "abc123"},
 		Strategy: "rolling", State: rollout.StateCompleted, Reason: "all 3 targets verified", TargetsTotal: 3,
@@ -83,21 +84,23 @@ func completed(change func(*rollout.Message)) rollout.Message {
 	return m
 }
 
-func testMessage() rollout.Message { return rollout.Message{Type: rollout.MessageTest, At: at} }
+func testMessage() notification.Message {
+	return notification.Message{Type: notification.MessageTest, At: at}
+}
 
 // delivery is one of the message to the receiver's /planted-path.
-func delivery(kind rollout.NotificationKind, url string, m rollout.Message) *rollout.ClaimedDelivery {
-	return &rollout.ClaimedDelivery{
+func delivery(kind notification.Kind, url string, m notification.Message) *notification.ClaimedDelivery {
+	return &notification.ClaimedDelivery{
 		ID: "0199f2a4-0000-7000-8000-000000000001", Attempt: 1, Message: m,
-		Notification: rollout.Notification{Name: "n", Kind: kind, Secrets: rollout.NotificationSecrets{URL: secret.Secret(url + "/planted-path")}},
+		Subscription: notification.Subscription{Name: "n", Kind: kind, Secrets: notification.Secrets{URL: secret.Secret(url + "/planted-path")}},
 	}
 }
 
 // tell delivers it once, and says what is written down.
-func tell(t *testing.T, publicURL string, c *rollout.ClaimedDelivery) rollout.DeliveryOutcome {
+func tell(t *testing.T, publicURL string, c *notification.ClaimedDelivery) notification.Outcome {
 	t.Helper()
 	caller := outbound.New(outbound.Config{Key: signingKey})
-	return decide(c, kinds(publicURL)[c.Notification.Kind].tell(t.Context(), caller.Send, c), time.Now(), 0.5)
+	return decide(c, kinds(publicURL)[c.Subscription.Kind].tell(t.Context(), caller.Send, c), time.Now(), 0.5)
 }
 
 // wantJSON compares a body with what it should be, field by field.
@@ -127,7 +130,7 @@ func wantJSON(t *testing.T, body []byte, want map[string]any) {
 	}
 }
 
-func wantStatus(t *testing.T, o rollout.DeliveryOutcome, status rollout.DeliveryStatus) {
+func wantStatus(t *testing.T, o notification.Outcome, status notification.DeliveryStatus) {
 	t.Helper()
 	if o.Status != status {
 		t.Errorf("it is %s, want %s: %+v", o.Status, status, o)

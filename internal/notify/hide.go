@@ -4,7 +4,7 @@ import (
 	"net/url"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/notification"
 )
 
 // leastTelling is how short a part of a url may be and still be known to be no secret: such parts occur in any text.
@@ -14,7 +14,7 @@ const leastTelling = 6
 const notShown = "not shown, because it repeats a part of the url, the secret or the token"
 
 // hide gives the text, or notShown when it repeats what nobody may read back, in whole or in part.
-func hide(text string, secrets *rollout.NotificationSecrets) string {
+func hide(text string, secrets *notification.Secrets) string {
 	for _, part := range parts(secrets) {
 		if len(part) >= leastTelling && strings.Contains(text, part) {
 			return notShown
@@ -25,7 +25,7 @@ func hide(text string, secrets *rollout.NotificationSecrets) string {
 
 // parts are the secrets and the pieces of the url that somebody may repeat: receivers what they were sent, and this
 // machine's resolver and dialer the host.
-func parts(secrets *rollout.NotificationSecrets) []string {
+func parts(secrets *notification.Secrets) []string {
 	raw := secrets.URL.Reveal()
 	found := append([]string{raw, secrets.Token.Reveal()}, strings.Fields(secrets.Signing.Reveal())...)
 	u, err := url.Parse(raw)

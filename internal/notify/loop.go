@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/outbound"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
@@ -30,9 +31,9 @@ const (
 
 // Store is the outbox.
 type Store interface {
-	ClaimDeliveries(ctx context.Context, replica string, mine []string, busy map[string]int, room int) ([]rollout.ClaimedDelivery, error)
+	ClaimDeliveries(ctx context.Context, replica string, mine []string, busy map[string]int, room int) ([]notification.ClaimedDelivery, error)
 	// FinishAttempt answers with what the delivery is now; CodeOwnershipLost when another replica has it.
-	FinishAttempt(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) (rollout.DeliveryStatus, error)
+	FinishAttempt(ctx context.Context, c *notification.ClaimedDelivery, o notification.Outcome) (notification.DeliveryStatus, error)
 	NotificationsChanged() (<-chan struct{}, func())
 }
 
@@ -50,7 +51,7 @@ type Lease interface {
 // Recorder counts attempts.
 type Recorder interface {
 	// DeliveryAttempted says how an attempt ended, and where the delivery stands since.
-	DeliveryAttempted(kind rollout.NotificationKind, status rollout.DeliveryStatus, took time.Duration)
+	DeliveryAttempted(kind notification.Kind, status notification.DeliveryStatus, took time.Duration)
 }
 
 // Config is what a Loop is made of; everything is required but PublicURL.
@@ -70,18 +71,18 @@ type Config struct {
 // Loop tells receivers, beside other replicas that do the same.
 type Loop struct {
 	Config
-	kinds map[rollout.NotificationKind]kind
+	kinds map[notification.Kind]kind
 	work  sync.WaitGroup
 	// freed has a value when there is room that there was not.
 	freed chan struct{}
 	mu    sync.Mutex
 	// mine are the deliveries that are being tried, by their id.
-	mine map[string]*rollout.ClaimedDelivery
+	mine map[string]*notification.ClaimedDelivery
 }
 
 // New prepares a loop.
 func New(c Config) *Loop {
-	return &Loop{Config: c, kinds: kinds(c.PublicURL), freed: make(chan struct{}, 1), mine: map[string]*rollout.ClaimedDelivery{}}
+	return &Loop{Config: c, kinds: kinds(c.PublicURL), freed: make(chan struct{}, 1), mine: map[string]*notification.ClaimedDelivery{}}
 }
 
 // Run works until ctx ends, then lets attempts end that are being made.
@@ -132,27 +133,27 @@ func (l *Loop) claim(ctx, calls context.Context) {
 }
 
 // attempt tries a delivery once, while the lease lives, and writes down what came of it.
-func (l *Loop) attempt(ctx, calls, life context.Context, c *rollout.ClaimedDelivery) {
+func (l *Loop) attempt(ctx, calls, life context.Context, c *notification.ClaimedDelivery) {
 	began := time.Now()
 	bound, cancel := context.WithTimeout(calls, attemptTime)
 	defer cancel()
 	defer context.AfterFunc(life, cancel)()
 	outcome := decide(c, l.tell(bound, c), time.Now(), l.Share())
 	status := l.mark(ctx, c, outcome)
-	l.Recorder.DeliveryAttempted(c.Notification.Kind, status, time.Since(began))
-	if status == rollout.DeliveryGivenUp {
-		l.Log.WarnContext(ctx, "a delivery was given up", "notification", c.Notification.Name, "delivery", c.ID,
+	l.Recorder.DeliveryAttempted(c.Subscription.Kind, status, time.Since(began))
+	if status == notification.DeliveryGivenUp {
+		l.Log.WarnContext(ctx, "a delivery was given up", "notification", c.Subscription.Name, "delivery", c.ID,
 			"attempts", c.Attempt, "detail", outcome.Detail)
 	}
 }
 
-func (l *Loop) tell(ctx context.Context, c *rollout.ClaimedDelivery) outbound.Response {
-	k, known := l.kinds[c.Notification.Kind]
+func (l *Loop) tell(ctx context.Context, c *notification.ClaimedDelivery) outbound.Response {
+	k, known := l.kinds[c.Subscription.Kind]
 	switch {
 	case !known:
-		return unsent("this version of the server does not know the kind " + string(c.Notification.Kind))
-	case c.Notification.Secrets.Unreadable != "":
-		return unsent(c.Notification.Secrets.Unreadable)
+		return unsent("this version of the server does not know the kind " + string(c.Subscription.Kind))
+	case c.Subscription.Secrets.Unreadable != "":
+		return unsent(c.Subscription.Secrets.Unreadable)
 	default:
 		return k.tell(ctx, l.Caller.Send, c)
 	}
@@ -164,7 +165,7 @@ func unsent(why string) outbound.Response {
 
 // mark writes down what came of an attempt, however long the database is away, unless the server stops: nobody else tries the
 // delivery meanwhile, as long as this replica lives. It answers with what the delivery is then.
-func (l *Loop) mark(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) rollout.DeliveryStatus {
+func (l *Loop) mark(ctx context.Context, c *notification.ClaimedDelivery, o notification.Outcome) notification.DeliveryStatus {
 	for {
 		bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), markTime)
 		status, err := l.Store.FinishAttempt(bound, c, o)
@@ -175,7 +176,7 @@ func (l *Loop) mark(ctx context.Context, c *rollout.ClaimedDelivery, o rollout.D
 		if problem.CodeOf(err) == problem.CodeOwnershipLost || ctx.Err() != nil {
 			l.Log.InfoContext(ctx, "an attempt of a delivery could not be written down: it may be tried again, under the same id",
 				"delivery", c.ID, "error", err)
-			return rollout.DeliveryPending
+			return notification.DeliveryPending
 		}
 		select {
 		case <-ctx.Done():
@@ -191,18 +192,18 @@ func (l *Loop) working() (mine []string, busy map[string]int) {
 	busy = map[string]int{}
 	for id, c := range l.mine {
 		mine = append(mine, id)
-		busy[c.Notification.ID]++
+		busy[c.Subscription.ID]++
 	}
 	return mine, busy
 }
 
-func (l *Loop) begin(c *rollout.ClaimedDelivery) {
+func (l *Loop) begin(c *notification.ClaimedDelivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mine[c.ID] = c
 }
 
-func (l *Loop) end(c *rollout.ClaimedDelivery) {
+func (l *Loop) end(c *notification.ClaimedDelivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mine[c.ID] == c { // else it was lost, and claimed anew

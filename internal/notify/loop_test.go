@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/notification"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
@@ -38,9 +39,9 @@ func newWorld(t *testing.T) *world {
 // counted counts attempts, by where the delivery stands since.
 type counted struct{ delivered, pending, givenUp atomic.Int64 }
 
-func (c *counted) DeliveryAttempted(_ rollout.NotificationKind, status rollout.DeliveryStatus, _ time.Duration) {
-	map[rollout.DeliveryStatus]*atomic.Int64{
-		rollout.DeliveryDelivered: &c.delivered, rollout.DeliveryPending: &c.pending, rollout.DeliveryGivenUp: &c.givenUp,
+func (c *counted) DeliveryAttempted(_ notification.Kind, status notification.DeliveryStatus, _ time.Duration) {
+	map[notification.DeliveryStatus]*atomic.Int64{
+		notification.DeliveryDelivered: &c.delivered, notification.DeliveryPending: &c.pending, notification.DeliveryGivenUp: &c.givenUp,
 	}[status].Add(1)
 }
 
@@ -109,10 +110,10 @@ func (w *world) replicaWith(name string, lease *life) (c *counted, stop func()) 
 
 func (w *world) notification(name, url string) {
 	w.Helper()
-	_, err := w.store.DefineNotification(w.Context(), name, func(*rollout.Notification) (*rollout.Notification, error) {
-		return &rollout.Notification{
-			Kind: rollout.NotificationWebhook, States: rollout.NotificationWebhook.States(),
-			Secrets: rollout.NotificationSecrets{URL: secret.Secret(url)},
+	_, err := w.store.DefineNotification(w.Context(), name, func(*notification.Subscription) (*notification.Subscription, error) {
+		return &notification.Subscription{
+			Kind: notification.KindWebhook, States: notification.KindWebhook.States(),
+			Secrets: notification.Secrets{URL: secret.Secret(url)},
 		}, nil
 	})
 	if err != nil {
@@ -152,7 +153,7 @@ func (w *world) await(what string, is func() bool) {
 	}
 }
 
-func (w *world) deliveries(name string) []rollout.Delivery {
+func (w *world) deliveries(name string) []notification.Delivery {
 	w.Helper()
 	list, err := w.store.Deliveries(w.Context(), name, rollout.Page{Limit: 200})
 	if err != nil {
@@ -198,7 +199,7 @@ func TestAReceiverThatHangsDelaysNoOtherAndNoDeployment(t *testing.T) {
 	}
 	stop()
 	for _, d := range w.deliveries("hangs") {
-		if d.Status != rollout.DeliveryPending {
+		if d.Status != notification.DeliveryPending {
 			t.Errorf("%s is %s", d.ID, d.Status)
 		}
 	}
@@ -228,7 +229,7 @@ func TestAReceiverThatWasDownHearsAllOfItOnceItIsUp(t *testing.T) {
 	}
 	for _, d := range w.deliveries("main") {
 		last := d.Attempts[len(d.Attempts)-1]
-		if d.Status != rollout.DeliveryDelivered || ids[d.ID] != len(d.Attempts) || last.Result != rollout.AnswerDone || d.Attempts[0].Detail != "HTTP 503" {
+		if d.Status != notification.DeliveryDelivered || ids[d.ID] != len(d.Attempts) || last.Result != rollout.AnswerDone || d.Attempts[0].Detail != "HTTP 503" {
 			t.Errorf("%+v, heard %d times", d, ids[d.ID])
 		}
 	}
@@ -269,7 +270,7 @@ func TestAReplicaThatStopsLetsAnAttemptEndAndWritesItDown(t *testing.T) {
 	go func() { defer close(stopped); stop() }()
 	time.AfterFunc(50*time.Millisecond, func() { close(answer) })
 	<-stopped
-	if d := w.deliveries("main"); len(d) != 1 || d[0].Status != rollout.DeliveryDelivered || len(d[0].Attempts) != 1 {
+	if d := w.deliveries("main"); len(d) != 1 || d[0].Status != notification.DeliveryDelivered || len(d[0].Attempts) != 1 {
 		t.Errorf("%+v", d)
 	}
 }
@@ -285,7 +286,7 @@ func TestATestIsTriedOnceAndItsEndIsShown(t *testing.T) {
 	}
 	w.await("given up", func() bool { return c.givenUp.Load() == 1 })
 	d := w.deliveries("main")
-	if len(d) != 1 || d[0].Status != rollout.DeliveryGivenUp || d[0].Attempts[0].Detail != "HTTP 404: no such channel" || len(r.all()) != 1 {
+	if len(d) != 1 || d[0].Status != notification.DeliveryGivenUp || d[0].Attempts[0].Detail != "HTTP 404: no such channel" || len(r.all()) != 1 {
 		t.Errorf("%+v", d)
 	}
 }

@@ -4,14 +4,14 @@ import (
 	"cmp"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/notification"
 )
 
 // place is the URL under which people and tools reach the server; empty when nobody has said.
 type place string
 
 // of is where people look at a deployment; empty for a test, and without a public URL.
-func (p place) of(m *rollout.Message) string {
+func (p place) of(m *notification.Message) string {
 	if p == "" || m.DeploymentID == "" {
 		return ""
 	}

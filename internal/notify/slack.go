@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -34,11 +35,11 @@ type slackField struct {
 	Short bool   `json:"short"`
 }
 
-func (k slack) tell(ctx context.Context, send sender, c *rollout.ClaimedDelivery) outbound.Response {
+func (k slack) tell(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
 	return send(ctx, post(c, "application/json", k.message(&c.Message)))
 }
 
-func (k slack) message(m *rollout.Message) slackMessage {
+func (k slack) message(m *notification.Message) slackMessage {
 	if m.Test() {
 		return slackMessage{Text: "Rollcall can reach this channel.", Attachments: []slackAttachment{}}
 	}
@@ -63,7 +64,7 @@ func (k slack) message(m *rollout.Message) slackMessage {
 }
 
 // saying is what happened, in a few words.
-func saying(m *rollout.Message) string {
+func saying(m *notification.Message) string {
 	what := m.Version
 	switch {
 	case m.Kind == rollout.KindRollback && what == "":
@@ -81,25 +82,25 @@ func saying(m *rollout.Message) string {
 }
 
 // waitsFor is what a person has to do.
-func waitsFor(w *rollout.Waiting) string {
+func waitsFor(w *notification.Waiting) string {
 	switch w.For {
-	case rollout.WaitingApproval:
+	case notification.WaitingApproval:
 		return "approval"
-	case rollout.WaitingFailure:
+	case notification.WaitingFailure:
 		return "a decision after a failure"
 	default:
 		return fmt.Sprintf("promote at the gate of wave %d", w.Wave)
 	}
 }
 
-func until(w *rollout.Waiting) string {
+func until(w *notification.Waiting) string {
 	if w.Until == nil {
 		return "someone decides"
 	}
 	return w.Until.UTC().Format(time.RFC3339)
 }
 
-func rolledBack(m *rollout.Message) string {
+func rolledBack(m *notification.Message) string {
 	if m.Kind == rollout.KindRollback {
 		return "is done"
 	}
@@ -109,7 +110,7 @@ func rolledBack(m *rollout.Message) string {
 	return "was rolled back"
 }
 
-func targets(m *rollout.Message) string {
+func targets(m *notification.Message) string {
 	r := m.Result
 	text := fmt.Sprintf("%d of %d updated", r.TargetsUpdated, m.TargetsTotal)
 	if r.TargetsFailed > 0 {
@@ -126,7 +127,7 @@ func took(r *rollout.Result) string {
 }
 
 // colour is one of Slack's own three, or none in particular.
-func colour(m *rollout.Message) string {
+func colour(m *notification.Message) string {
 	if m.Waiting != nil {
 		return "warning"
 	}

@@ -4,13 +4,14 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 )
 
 func TestASlackMessageSaysWhatHappened(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "https://r.example.com", delivery(rollout.NotificationSlack, r.URL, completed(nil))), rollout.DeliveryDelivered)
+	wantStatus(t, tell(t, "https://r.example.com", delivery(notification.KindSlack, r.URL, completed(nil))), notification.DeliveryDelivered)
 	wantJSON(t, r.last(t).body, map[string]any{
 		"text": "<https://r.example.com/ui/deployments/0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11|checkout in production: v2+1 is deployed>",
 		"attachments": []any{map[string]any{
@@ -31,13 +32,13 @@ func TestASlackMessageHasAColourAndWordsForEachState(t *testing.T) {
 		rollout.StateFailed: {"danger", "v2+1 has failed"}, rollout.StateRolledBack: {"warning", "v2+1 was rolled back to v1"},
 		rollout.StateAborted: {"warning", "v2+1 was aborted"}, rollout.StateSuperseded: {"#439fe0", "v2+1 was superseded"},
 	} {
-		m := completed(func(m *rollout.Message) { m.State = state })
+		m := completed(func(m *notification.Message) { m.State = state })
 		got := slack{}.message(&m)
 		if got.Attachments[0].Color != want[0] || got.Text != "checkout in production: "+want[1] {
 			t.Errorf("%s: %+v", state, got)
 		}
 	}
-	undone := completed(func(m *rollout.Message) { m.Kind, m.State = rollout.KindRollback, rollout.StateRolledBack })
+	undone := completed(func(m *notification.Message) { m.Kind, m.State = rollout.KindRollback, rollout.StateRolledBack })
 	if got := (slack{}).message(&undone).Text; got != "checkout in production: the rollback to v2+1 is done" {
 		t.Error(got)
 	}
@@ -45,7 +46,7 @@ func TestASlackMessageHasAColourAndWordsForEachState(t *testing.T) {
 
 func TestWhatPeopleWroteIsNoMarkupInSlackAndCallsNobody(t *testing.T) {
 	t.Parallel()
-	m := completed(func(m *rollout.Message) {
+	m := completed(func(m *notification.Message) {
 		m.Version, m.Reason = "<!channel>", "<https://evil.example.com|here> & @channel"
 	})
 	got := slack{}.message(&m)
@@ -59,6 +60,6 @@ func TestWhatPeopleWroteIsNoMarkupInSlackAndCallsNobody(t *testing.T) {
 func TestASlackTestSaysThatTheChannelIsReached(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "", delivery(rollout.NotificationSlack, r.URL, testMessage())), rollout.DeliveryDelivered)
+	wantStatus(t, tell(t, "", delivery(notification.KindSlack, r.URL, testMessage())), notification.DeliveryDelivered)
 	wantJSON(t, r.last(t).body, map[string]any{"text": "Rollcall can reach this channel.", "attachments": []any{}})
 }

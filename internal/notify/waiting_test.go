@@ -7,15 +7,16 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 )
 
 // waiting is the message of a deployment that waits for a person.
-func waiting(w rollout.Waiting) rollout.Message {
-	return completed(func(m *rollout.Message) {
-		m.Type, m.State, m.Result, m.FinishedAt, m.Waiting = rollout.MessageWaiting, rollout.StatePaused, nil, time.Time{}, &w
+func waiting(w notification.Waiting) notification.Message {
+	return completed(func(m *notification.Message) {
+		m.Type, m.State, m.Result, m.FinishedAt, m.Waiting = notification.MessageWaiting, rollout.StatePaused, nil, time.Time{}, &w
 		m.Reason = "wave 1 of 2 is verified and waits for promote before the next begins"
-		if w.For == rollout.WaitingApproval {
+		if w.For == notification.WaitingApproval {
 			m.StartedAt = time.Time{}
 		}
 	})
@@ -25,12 +26,12 @@ func TestWaiting_IsToldInEachKind(t *testing.T) {
 	t.Parallel()
 	end := at.Add(time.Hour)
 	for _, test := range []struct {
-		wait          rollout.Waiting
+		wait          notification.Waiting
 		github, slack string
 	}{
-		{rollout.Waiting{For: rollout.WaitingGate, Wave: 1}, "pending", "checkout in production: v2+1 waits for promote at the gate of wave 1"},
-		{rollout.Waiting{For: rollout.WaitingApproval}, "queued", "checkout in production: v2+1 waits for approval"},
-		{rollout.Waiting{For: rollout.WaitingFailure, Until: &end}, "pending", "checkout in production: v2+1 waits for a decision after a failure"},
+		{notification.Waiting{For: notification.WaitingGate, Wave: 1}, "pending", "checkout in production: v2+1 waits for promote at the gate of wave 1"},
+		{notification.Waiting{For: notification.WaitingApproval}, "queued", "checkout in production: v2+1 waits for approval"},
+		{notification.Waiting{For: notification.WaitingFailure, Until: &end}, "pending", "checkout in production: v2+1 waits for a decision after a failure"},
 	} {
 		m := waiting(test.wait)
 		if got := githubState(&m); got != test.github {
@@ -48,12 +49,12 @@ func TestWaiting_IsToldInEachKind(t *testing.T) {
 			t.Errorf("Slack is told %+v", a)
 		}
 		r := newReceiver(t, nil)
-		wantStatus(t, tell(t, "https://r.example.com", delivery(rollout.NotificationWebhook, r.URL, m)), rollout.DeliveryDelivered)
+		wantStatus(t, tell(t, "https://r.example.com", delivery(notification.KindWebhook, r.URL, m)), notification.DeliveryDelivered)
 		var got struct {
 			Type string
 			Data struct {
 				URL, State, Reason string
-				Waiting            rollout.Waiting
+				Waiting            notification.Waiting
 			}
 		}
 		if err := json.Unmarshal(r.last(t).body, &got); err != nil {
@@ -69,28 +70,28 @@ func TestWaiting_IsToldInEachKind(t *testing.T) {
 func TestRefusal_ThatNothingChangesIsFinal(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		kind   rollout.NotificationKind
+		kind   notification.Kind
 		status int
 		says   string
 	}{
-		{rollout.NotificationGitHub, 422, "HTTP 422: No ref found; it is not sent again: the label commit, or else the version, must be"},
-		{rollout.NotificationSlack, 400, "HTTP 400: No ref found; it is not sent again: "},
-		{rollout.NotificationSlack, 403, "make a new one and PUT its url"},
-		{rollout.NotificationSlack, 404, "make a new one and PUT its url"},
-		{rollout.NotificationSlack, 429, ""},
-		{rollout.NotificationGitHub, 403, ""},
-		{rollout.NotificationWebhook, 422, ""},
-		{rollout.NotificationCDEvents, 404, ""},
+		{notification.KindGitHub, 422, "HTTP 422: No ref found; it is not sent again: the label commit, or else the version, must be"},
+		{notification.KindSlack, 400, "HTTP 400: No ref found; it is not sent again: "},
+		{notification.KindSlack, 403, "make a new one and PUT its url"},
+		{notification.KindSlack, 404, "make a new one and PUT its url"},
+		{notification.KindSlack, 429, ""},
+		{notification.KindGitHub, 403, ""},
+		{notification.KindWebhook, 422, ""},
+		{notification.KindCDEvents, 404, ""},
 	} {
 		d := delivery(test.kind, "http://127.0.0.1:1", completed(nil))
 		answer := answered(test.status)
 		answer.Body = []byte("No ref found")
 		o := decide(d, answer, time.Now(), 0.5)
 		if test.says == "" {
-			wantStatus(t, o, rollout.DeliveryPending)
+			wantStatus(t, o, notification.DeliveryPending)
 			continue
 		}
-		if wantStatus(t, o, rollout.DeliveryGivenUp); !strings.Contains(o.Detail, test.says) {
+		if wantStatus(t, o, notification.DeliveryGivenUp); !strings.Contains(o.Detail, test.says) {
 			t.Errorf("%s %d: %q", test.kind, test.status, o.Detail)
 		}
 	}
@@ -106,5 +107,5 @@ func TestRefusal_OfGitHubIsFinalAfterOneCall(t *testing.T) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = w.Write([]byte(`{"message":"No ref found for: v2+1"}`))
 	})
-	wantStatus(t, tell(t, "", delivery(rollout.NotificationGitHub, r.URL, completed(nil))), rollout.DeliveryGivenUp)
+	wantStatus(t, tell(t, "", delivery(notification.KindGitHub, r.URL, completed(nil))), notification.DeliveryGivenUp)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -42,10 +43,10 @@ type told struct {
 	FinishedAt       *time.Time        `json:"finished_at"`
 	Result           *rollout.Result   `json:"result"`
 	// Waiting is null unless the document tells of a wait for a person.
-	Waiting *rollout.Waiting `json:"waiting"`
+	Waiting *notification.Waiting `json:"waiting"`
 }
 
-func (k webhook) tell(ctx context.Context, send sender, c *rollout.ClaimedDelivery) outbound.Response {
+func (k webhook) tell(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
 	m := &c.Message
 	document := envelope{Type: m.Type, Timestamp: m.At.UTC()}
 	if !m.Test() {
@@ -54,7 +55,7 @@ func (k webhook) tell(ctx context.Context, send sender, c *rollout.ClaimedDelive
 	return send(ctx, signed(c, "application/json", document))
 }
 
-func (k webhook) told(m *rollout.Message) *told {
+func (k webhook) told(m *notification.Message) *told {
 	return &told{
 		ID: m.DeploymentID, URL: known(k.at.of(m)), Service: m.Service, Environment: m.Environment, Version: known(m.Version),
 		PreviousVersion: known(m.PreviousVersion()), PreviousVersions: m.PreviousVersions, Kind: m.Kind, RollbackOf: known(m.RollbackOf),
@@ -65,20 +66,20 @@ func (k webhook) told(m *rollout.Message) *told {
 }
 
 // signed is a POST of a document, signed with the notification's key, else the server's. Every attempt has the same id.
-func signed(c *rollout.ClaimedDelivery, contentType string, document any) outbound.Request {
+func signed(c *notification.ClaimedDelivery, contentType string, document any) outbound.Request {
 	r := post(c, contentType, document)
-	r.ID, r.Secret = c.ID, c.Notification.Secrets.Signing
+	r.ID, r.Secret = c.ID, c.Subscription.Secrets.Signing
 	return r
 }
 
 // post is a POST of a document without a signature.
-func post(c *rollout.ClaimedDelivery, contentType string, document any) outbound.Request {
+func post(c *notification.ClaimedDelivery, contentType string, document any) outbound.Request {
 	body, err := json.Marshal(document)
 	if err != nil {
 		panic(err) // what is marshalled here was read from JSON
 	}
 	return outbound.Request{
-		Method: http.MethodPost, URL: c.Notification.Secrets.URL.Reveal(), Body: body, Header: http.Header{"Content-Type": {contentType}},
+		Method: http.MethodPost, URL: c.Subscription.Secrets.URL.Reveal(), Body: body, Header: http.Header{"Content-Type": {contentType}},
 	}
 }
 

@@ -6,14 +6,14 @@ import (
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/notification"
 	"rollcall/internal/secret"
 )
 
 func TestAWebhookTellsTheDeploymentInTheAPIsOwnWords(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "https://rollcall.example.com/", delivery(rollout.NotificationWebhook, r.URL, completed(nil))), rollout.DeliveryDelivered)
+	wantStatus(t, tell(t, "https://rollcall.example.com/", delivery(notification.KindWebhook, r.URL, completed(nil))), notification.DeliveryDelivered)
 	got := r.last(t)
 	if got.method != http.MethodPost || got.path != "/planted-path" || got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("%s %s as %s", got.method, got.path, got.header.Get("Content-Type"))
@@ -38,18 +38,18 @@ func TestAWebhookTellsTheDeploymentInTheAPIsOwnWords(t *testing.T) {
 func TestAWebhooksTestTellsOfNothing(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "", delivery(rollout.NotificationWebhook, r.URL, testMessage())), rollout.DeliveryDelivered)
+	wantStatus(t, tell(t, "", delivery(notification.KindWebhook, r.URL, testMessage())), notification.DeliveryDelivered)
 	wantJSON(t, r.last(t).body, map[string]any{"type": "notification.test", "timestamp": "2026-05-01T12:00:05Z", "data": nil})
 }
 
 func TestWebhooksAndCDEventsAreSignedWithTheirOwnKeyElseTheServersAndOthersNot(t *testing.T) {
 	t.Parallel()
 	const own = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
-	for _, kind := range rollout.NotificationKinds() {
+	for _, kind := range notification.Kinds() {
 		for secret, key := range map[secret.Secret]string{"": signingKey, own: own} {
 			r := newReceiver(t, nil)
 			c := delivery(kind, r.URL, completed(nil))
-			c.Notification.Secrets.Signing = secret
+			c.Subscription.Secrets.Signing = secret
 			tell(t, "", c)
 			got := r.last(t)
 			if !kind.Signed() {

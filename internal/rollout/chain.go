@@ -41,10 +41,10 @@ func (h *Hash) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Append gives the events that come next in d's log all that is stored of them, but for the id that the database draws:
+// AppendEvents completes the events that come next in d's log with all that is stored of them, but for the id that the database draws:
 // number, deployment and hash; and where they name none the given time and replica, d's epoch and the engine as actor. d's
 // LastSeq and EventsHash become those of the last one. What was given is left as it is.
-func (d *Deployment) Append(events []Event, replica string, now time.Time) []Event {
+func (d *Deployment) AppendEvents(events []Event, replica string, now time.Time) []Event {
 	appended := make([]Event, len(events))
 	for i, e := range events {
 		d.LastSeq++
@@ -53,7 +53,7 @@ func (d *Deployment) Append(events []Event, replica string, now time.Time) []Eve
 		if e.At.IsZero() {
 			e.At = now
 		}
-		e.Hash = Chain(d.EventsHash, &e)
+		e.Hash = HashEvent(d.EventsHash, &e)
 		d.EventsHash = e.Hash
 		appended[i] = e
 	}
@@ -63,10 +63,10 @@ func (d *Deployment) Append(events []Event, replica string, now time.Time) []Eve
 // chainVersion begins what is hashed: another encoding gets another name.
 const chainVersion = "rollcall event 1"
 
-// Chain is the hash of an event that follows one with the hash previous, which is zero where the chain begins. It covers
-// all that is stored of the event except ID, which the database draws. Whoever writes and whoever verifies uses this: what
-// is hashed here must never change.
-func Chain(previous Hash, e *Event) Hash {
+// HashEvent returns the hash of an event that follows one with the hash previous, which is zero where the chain begins. It covers
+// all that is stored of the event except ID, which the database draws. Writers and verifiers use this: what is hashed here
+// must never change.
+func HashEvent(previous Hash, e *Event) Hash {
 	l := make(link, 0, 512) // most events fit
 	l.text(chainVersion)
 	l = append(l, previous[:]...)

@@ -129,13 +129,6 @@ type Claimed struct {
 	Late time.Duration
 }
 
-// Tally counts deployments that share a state and a strategy.
-type Tally struct {
-	State    State
-	Strategy string
-	Count    int
-}
-
 // Tail is a place in the events of all deployments, in the order of their ids. Ids are drawn before they are committed,
 // so one may still be missing below another: such a doubt is kept here until it is known that nobody brings it any more.
 type Tail struct {
@@ -151,3 +144,10 @@ type Tail struct {
 
 // At moves the place to an event that was read.
 func (t *Tail) At(e *Event) { t.After, t.Last, t.LastAt = e.ID, e.Mark(), e.At }
+
+// SourceClaim is the right of one replica to work on a source, until another one has a higher epoch.
+type SourceClaim struct {
+	Name  string
+	Owner string
+	Epoch int64
+}

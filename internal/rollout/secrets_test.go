@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/secret"
 )
 
-func TestASecretPrintsAsStarsEverywhere(t *testing.T) {
+func TestSecrets_PrintAsStars(t *testing.T) {
 	t.Parallel()
 	d := Deployment{DeploySecret: "hunter2"}
 	d.Spec.Checks = []Check{{Headers: map[string]secret.Secret{"A": "hunter2"}}}
@@ -33,7 +33,7 @@ func TestASecretPrintsAsStarsEverywhere(t *testing.T) {
 	}
 }
 
-func TestSecretsComeBackWhereStarsStand(t *testing.T) {
+func TestRestoreSecrets_WhereStarsStand(t *testing.T) {
 	t.Parallel()
 	d := Deployment{DeploySecret: "a"}
 	d.Spec.Checks = []Check{{}, {Headers: map[string]secret.Secret{"A": "b", "B": "c"}}}

@@ -260,13 +260,6 @@ type SyncAsk struct {
 	Service, Environment string
 }
 
-// SourceClaim is the right of one replica to work on a source, until another one has a higher epoch.
-type SourceClaim struct {
-	Name  string
-	Owner string
-	Epoch int64
-}
-
 // ClaimedSource is a source that needs attention, and all that is to be known for it.
 type ClaimedSource struct {
 	SourceReport

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
@@ -119,7 +120,7 @@ func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) e
 
 // Running is what is known of the targets of a pair's newest deployment, in the order of its request; none when there was
 // no deployment.
-func (s *Store) Running(ctx context.Context, service, environment string) ([]rollout.RunningTarget, error) {
+func (s *Store) Running(ctx context.Context, service, environment string) ([]catalog.RunningTarget, error) {
 	const sql = `
 		SELECT t.target_id, t.address, coalesce(t.version, ''), r.target_id IS NOT NULL, coalesce(r.version, ''),
 			coalesce(r.health, 'unknown'), coalesce(` + rememberedAddress + `, '')
@@ -128,12 +129,12 @@ func (s *Store) Running(ctx context.Context, service, environment string) ([]rol
 			LEFT JOIN remembered_targets r ON r.service = $1 AND r.environment = $2 AND r.target_id = t.target_id
 			` + joinKnownAt + `
 		ORDER BY t.position`
-	running, err := all(ctx, s.pool, func(row pgx.CollectableRow) (rollout.RunningTarget, error) {
+	running, err := all(ctx, s.pool, func(row pgx.CollectableRow) (catalog.RunningTarget, error) {
 		var id string
 		var k placed
 		err := row.Scan(append([]any{&id}, k.fields()...)...)
 		version, health := k.runs()
-		return rollout.RunningTarget{Target: id, Version: version, Health: health}, err //nolint:wrapcheck // said below
+		return catalog.RunningTarget{Target: id, Version: version, Health: health}, err //nolint:wrapcheck // said below
 	}, sql, service, environment)
 	return running, failed("read what runs of "+service+" in "+environment, err)
 }

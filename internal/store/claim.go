@@ -102,7 +102,7 @@ func claimArgs(replica string, mine []string, free []candidate) pgx.NamedArgs {
 		if d.Owner != "" {
 			d.Epoch++
 			messages[i] = "taken over from replica " + d.Owner
-			d.Append([]rollout.Event{{Type: rollout.EventTakenOver, Message: messages[i]}}, replica, now)
+			d.AppendEvents([]rollout.Event{{Type: rollout.EventTakenOver, Message: messages[i]}}, replica, now)
 		}
 		hashes[i] = hash(d.EventsHash)
 	}

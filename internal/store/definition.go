@@ -8,22 +8,22 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 // definitionColumns are what scanDefinition reads, in this order. A body that is NULL is read as nil.
 const definitionColumns = `service, environment, body, deploy_secret, secrets, protected, revision, created_at, updated_at`
 
-func scanDefinition(row pgx.CollectableRow) (rollout.Definition, error) {
-	var d rollout.Definition
+func scanDefinition(row pgx.CollectableRow) (catalog.Definition, error) {
+	var d catalog.Definition
 	err := row.Scan(&d.Service, &d.Environment, &d.Body, (*word)(&d.DeploySecret), &d.Sealed, &d.Protected, &d.Revision,
 		(*instant)(&d.CreatedAt), (*instant)(&d.UpdatedAt))
 	return d, err //nolint:wrapcheck // the caller says what was tried
 }
 
 // Definition is what a service is in an environment; CodeNotFound when nobody has said.
-func (s *Store) Definition(ctx context.Context, service, environment string) (rollout.Definition, error) {
+func (s *Store) Definition(ctx context.Context, service, environment string) (catalog.Definition, error) {
 	d, err := one(ctx, s.pool, scanDefinition, `SELECT `+definitionColumns+`
 		FROM definitions WHERE service = $1 AND environment = $2 AND body IS NOT NULL`, service, environment)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -42,62 +42,62 @@ func (s *Store) Definition(ctx context.Context, service, environment string) (ro
 // when the transaction lost a race; its error leaves everything as it was. No two changes of one definition run at once.
 func (s *Store) Define(
 	ctx context.Context, service, environment string,
-	change func(present *rollout.Definition) (*rollout.Definition, error),
-) (rollout.Definition, error) {
-	var stored rollout.Definition
+	change func(present *catalog.Definition) (*catalog.Definition, error),
+) (catalog.Definition, error) {
+	var stored catalog.Definition
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		stored, err = s.define(ctx, tx, service, environment, change)
 		return err
 	})
 	if err != nil {
-		return rollout.Definition{}, failed("change the definition of "+service+" in "+environment, err)
+		return catalog.Definition{}, failed("change the definition of "+service+" in "+environment, err)
 	}
 	return stored, nil
 }
 
 func (s *Store) define(
 	ctx context.Context, tx pgx.Tx, service, environment string,
-	change func(present *rollout.Definition) (*rollout.Definition, error),
-) (rollout.Definition, error) {
+	change func(present *catalog.Definition) (*catalog.Definition, error),
+) (catalog.Definition, error) {
 	row, now, err := lockDefinition(ctx, tx, service, environment)
 	if err != nil {
-		return rollout.Definition{}, err
+		return catalog.Definition{}, err
 	}
-	var present *rollout.Definition
+	var present *catalog.Definition
 	created := now
 	if row.Body != nil {
 		if err := s.openDefinition(&row); err != nil {
-			return rollout.Definition{}, err
+			return catalog.Definition{}, err
 		}
 		present, created = &row, row.CreatedAt
 	}
 	next, err := change(present)
 	if err != nil {
-		return rollout.Definition{}, err
+		return catalog.Definition{}, err
 	}
-	stored := rollout.Definition{}
+	stored := catalog.Definition{}
 	if next != nil {
 		stored = *next
 		stored.Service, stored.Environment, stored.CreatedAt, stored.UpdatedAt = service, environment, created, now
 	}
 	stored.Revision = row.Revision + 1
 	if err := s.sealDefinition(&stored); err != nil {
-		return rollout.Definition{}, err
+		return catalog.Definition{}, err
 	}
 	const sql = `UPDATE definitions SET body = $3, deploy_secret = $4, protected = $5, revision = $6, created_at = $7,
 		updated_at = $8, secrets = $9 WHERE service = $1 AND environment = $2`
 	if _, err := tx.Exec(ctx, sql, service, environment, stored.Body, text(shown(stored.DeploySecret)), stored.Protected,
 		stored.Revision, created, now, stored.Sealed); err != nil {
-		return rollout.Definition{}, fmt.Errorf("write the definition: %w", err)
+		return catalog.Definition{}, fmt.Errorf("write the definition: %w", err)
 	}
 	if next == nil {
-		return rollout.Definition{}, nil
+		return catalog.Definition{}, nil
 	}
 	return stored, nil
 }
 
 // lockDefinition locks the row of a definition, which is made when it was never there, without a body.
-func lockDefinition(ctx context.Context, tx pgx.Tx, service, environment string) (row rollout.Definition, now time.Time, err error) {
+func lockDefinition(ctx context.Context, tx pgx.Tx, service, environment string) (row catalog.Definition, now time.Time, err error) {
 	const reserve = `INSERT INTO definitions (service, environment, revision, created_at, updated_at)
 		VALUES ($1, $2, 0, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING`
 	if _, err := tx.Exec(ctx, reserve, service, environment); err != nil {

@@ -8,22 +8,23 @@ import (
 	"time"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
 
 // define makes a definition of checkout in production whatever there was.
-func define(t testing.TB, s *store.Store, body string) rollout.Definition {
+func define(t testing.TB, s *store.Store, body string) catalog.Definition {
 	t.Helper()
-	d, err := s.Define(ctx(t), "checkout", "production", func(*rollout.Definition) (*rollout.Definition, error) {
-		return &rollout.Definition{Body: json.RawMessage(body), DeploySecret: "whsec_c2VjcmV0", Protected: true}, nil
+	d, err := s.Define(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
+		return &catalog.Definition{Body: json.RawMessage(body), DeploySecret: "whsec_c2VjcmV0", Protected: true}, nil
 	})
 	must(t, err)
 	return d
 }
 
-func forget(*rollout.Definition) (*rollout.Definition, error) { return nil, nil }
+func forget(*catalog.Definition) (*catalog.Definition, error) { return nil, nil }
 
 func TestADefinitionIsReadAsItWasWritten(t *testing.T) {
 	t.Parallel()
@@ -56,11 +57,11 @@ func TestAForgottenDefinitionKeepsOnlyItsRevision(t *testing.T) {
 	if !forgotten {
 		t.Error("something is left of it")
 	}
-	_, err = s.Define(ctx(t), "checkout", "production", func(present *rollout.Definition) (*rollout.Definition, error) {
+	_, err = s.Define(ctx(t), "checkout", "production", func(present *catalog.Definition) (*catalog.Definition, error) {
 		if present != nil {
 			t.Errorf("there is %+v", present)
 		}
-		return &rollout.Definition{Body: json.RawMessage(`{}`)}, nil
+		return &catalog.Definition{Body: json.RawMessage(`{}`)}, nil
 	})
 	must(t, err)
 	if d := define(t, s, `{}`); d.Revision != 4 {
@@ -72,7 +73,7 @@ func TestAChangeThatFailsChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	refused := errors.New("no")
-	refuse := func(*rollout.Definition) (*rollout.Definition, error) { return nil, refused }
+	refuse := func(*catalog.Definition) (*catalog.Definition, error) { return nil, refused }
 	if _, err := s.Define(ctx(t), "checkout", "production", refuse); !errors.Is(err, refused) {
 		t.Error(err)
 	}
@@ -95,14 +96,14 @@ func TestChangesOfOneDefinitionSeeEachOther(t *testing.T) {
 	s := open(t)
 	const writers = 24
 	atOnce(writers, func(int) {
-		_, err := s.Define(ctx(t), "checkout", "production", func(present *rollout.Definition) (*rollout.Definition, error) {
+		_, err := s.Define(ctx(t), "checkout", "production", func(present *catalog.Definition) (*catalog.Definition, error) {
 			var n int
 			if present != nil {
 				if err := json.Unmarshal(present.Body, &n); err != nil {
 					return nil, err
 				}
 			}
-			return &rollout.Definition{Body: json.RawMessage(fmt.Sprint(n + 1))}, nil
+			return &catalog.Definition{Body: json.RawMessage(fmt.Sprint(n + 1))}, nil
 		})
 		if err != nil {
 			t.Error(err)
@@ -129,7 +130,7 @@ func TestWhatRunsIsWhatIsRememberedOfTheNewestTargets(t *testing.T) {
 	save(t, s, snap, rollout.Save{Targets: []rollout.Target{target}})
 	running, err = s.Running(ctx(t), "checkout", "production")
 	must(t, err)
-	if len(running) != 3 || running[0].Target != "web-0" || running[2] != (rollout.RunningTarget{Target: "web-2", Version: "v2", Health: rollout.Healthy}) ||
+	if len(running) != 3 || running[0].Target != "web-0" || running[2] != (catalog.RunningTarget{Target: "web-2", Version: "v2", Health: rollout.Healthy}) ||
 		running[0].Version != "" || running[0].Health != rollout.HealthUnknown {
 		t.Errorf("%+v", running)
 	}
@@ -167,7 +168,7 @@ func TestDurationsAreOfWhatBeganAndEnded(t *testing.T) {
 	s := open(t)
 	tally, err := s.Durations(ctx(t), authz.Everywhere(), time.Hour)
 	must(t, err)
-	if tally != (rollout.DurationTally{}) {
+	if tally != (catalog.DurationStats{}) {
 		t.Errorf("%+v", tally)
 	}
 	snap := started(t, s, "checkout", "r1")
@@ -176,7 +177,7 @@ func TestDurationsAreOfWhatBeganAndEnded(t *testing.T) {
 	create(t, s, request("third", 1))
 	tally, err = s.Durations(ctx(t), authz.Everywhere(), time.Hour)
 	must(t, err)
-	if tally != (rollout.DurationTally{Count: 1, Succeeded: 1, P50: time.Minute, P95: time.Minute}) {
+	if tally != (catalog.DurationStats{Count: 1, Succeeded: 1, P50: time.Minute, P95: time.Minute}) {
 		t.Errorf("%+v", tally)
 	}
 	services, err := s.ServiceTallies(ctx(t), authz.Everywhere())

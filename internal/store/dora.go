@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/dora"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -25,7 +26,7 @@ const maxJudged = 50_000
 // most 200, and each part of the time. It reads the figures of days, and judges only deployments of days that have changed
 // since RefreshFigures was called. When these are too many, as they may be until it was called often enough for the first time,
 // it is CodeUnavailable.
-func (s *Store) Dora(ctx context.Context, scopes authz.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error) {
+func (s *Store) Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error) {
 	t := newDoraTally(&sel)
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		complete, err := figuresComplete(ctx, tx)
@@ -38,14 +39,14 @@ func (s *Store) Dora(ctx context.Context, scopes authz.Scopes, sel rollout.DoraQ
 		return t.read(ctx, tx, scopes)
 	})
 	if err != nil {
-		return rollout.DoraReport{}, failed("sum up how changes were delivered", err)
+		return dora.Report{}, failed("sum up how changes were delivered", err)
 	}
 	return t.report(), nil
 }
 
 // doraTally sums up changes.
 type doraTally struct {
-	sel          *rollout.DoraQuery
+	sel          *dora.Query
 	since, until int64 // in µs
 	total        tally
 	parts        []tally
@@ -54,10 +55,10 @@ type doraTally struct {
 	ranks map[pair]int
 }
 
-func newDoraTally(sel *rollout.DoraQuery) *doraTally {
+func newDoraTally(sel *dora.Query) *doraTally {
 	return &doraTally{
 		sel: sel, since: sel.Since.UnixMicro(), until: sel.Until.UnixMicro(),
-		parts: make([]tally, sel.Parts), pairs: map[pair]*tally{}, ranks: map[pair]int{},
+		parts: make([]tally, sel.Buckets), pairs: map[pair]*tally{}, ranks: map[pair]int{},
 	}
 }
 
@@ -163,10 +164,10 @@ func part(after, length, n int64) int64 {
 	return int64(quotient)                               //nolint:gosec // as n is
 }
 
-func (t *doraTally) report() rollout.DoraReport {
-	report := rollout.DoraReport{Sum: t.total.dora(), Parts: make([]rollout.Dora, len(t.parts))}
+func (t *doraTally) report() dora.Report {
+	report := dora.Report{Total: t.total.dora(), Buckets: make([]dora.Metrics, len(t.parts))}
 	for i := range t.parts {
-		report.Parts[i] = t.parts[i].dora()
+		report.Buckets[i] = t.parts[i].dora()
 	}
 	names := make([]pair, 0, len(t.pairs))
 	for p := range t.pairs {
@@ -178,7 +179,7 @@ func (t *doraTally) report() rollout.DoraReport {
 	for _, p := range names[:min(len(names), maxDora)] {
 		d := t.pairs[p].dora()
 		d.Service, d.Environment = p.service, p.environment
-		report.Each = append(report.Each, d)
+		report.ByService = append(report.ByService, d)
 	}
 	return report
 }
@@ -208,9 +209,9 @@ func (t *tally) add(c *change) {
 	}
 }
 
-func (t *tally) dora() rollout.Dora {
-	return rollout.Dora{
-		Changes: t.changes, Arrived: t.arrived, Failed: t.failed, Unrecovered: t.unrecovered,
+func (t *tally) dora() dora.Metrics {
+	return dora.Metrics{
+		Changes: t.changes, Succeeded: t.arrived, Failed: t.failed, Unrecovered: t.unrecovered,
 		Recovery: spreadOf(t.recovery), Lead: spreadOf(t.lead),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/dora"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -56,19 +57,19 @@ func livedThrough(t *testing.T, s *store.Store, p past) string {
 	return d.ID
 }
 
-func dora(t *testing.T, s *store.Store, scopes authz.Scopes, sel rollout.DoraQuery) (rollout.Dora, []rollout.Dora) {
+func doraReport(t *testing.T, s *store.Store, scopes authz.Scopes, sel dora.Query) (dora.Metrics, []dora.Metrics) {
 	t.Helper()
 	if sel.Until.IsZero() {
 		sel.Since, sel.Until = noon, noon.AddDate(0, 0, 1)
 	}
 	d, err := s.Dora(ctx(t), scopes, sel)
 	must(t, err)
-	return d.Sum, d.Each
+	return d.Total, d.ByService
 }
 
 func TestDoraOfNothingIsNothing(t *testing.T) {
 	t.Parallel()
-	if sum, each := dora(t, open(t), authz.Everywhere(), rollout.DoraQuery{}); sum != (rollout.Dora{}) || len(each) != 0 {
+	if sum, each := doraReport(t, open(t), authz.Everywhere(), dora.Query{}); sum != (dora.Metrics{}) || len(each) != 0 {
 		t.Errorf("%+v %+v", sum, each)
 	}
 }
@@ -77,65 +78,65 @@ func TestDoraOfNothingIsNothing(t *testing.T) {
 func TestDoraJudgesChangesByHowTheyEndedAndWhatCameAfter(t *testing.T) {
 	t.Parallel()
 	const ok, bad, back = "completed", "failed", "rolled_back"
-	once := func(d time.Duration) rollout.Spread { return rollout.Spread{Count: 1, P50: d, P95: d} }
+	once := func(d time.Duration) dora.Percentiles { return dora.Percentiles{Count: 1, P50: d, P95: d} }
 	for name, c := range map[string]struct {
 		history []past
-		want    rollout.Dora
+		want    dora.Metrics
 	}{
 		"one that completed": {
 			[]past{{version: "v1", state: ok, asked: 1, ended: 5}},
-			rollout.Dora{Changes: 1, Arrived: 1},
+			dora.Metrics{Changes: 1, Succeeded: 1},
 		},
 		"the lead time is from the commit to the end": {
 			[]past{{version: "v1", state: ok, asked: 1, ended: 5, committed: "2026-03-02T11:35:00Z"}},
-			rollout.Dora{Changes: 1, Arrived: 1, Lead: once(30 * time.Minute)},
+			dora.Metrics{Changes: 1, Succeeded: 1, Lead: once(30 * time.Minute)},
 		},
 		"a version arrives once, however often it is deployed": {
 			[]past{
 				{version: "v1", state: ok, asked: 1, ended: 5, committed: "2026-03-02T11:35:00Z"},
 				{version: "v1", state: ok, asked: 61, ended: 65, committed: "2026-03-02T11:35:00Z"},
 			},
-			rollout.Dora{Changes: 2, Arrived: 2, Lead: once(30 * time.Minute)},
+			dora.Metrics{Changes: 2, Succeeded: 2, Lead: once(30 * time.Minute)},
 		},
 		"a commit of the future leads nowhere": {
 			[]past{{version: "v1", state: ok, asked: 1, ended: 5, committed: "2026-03-02T13:00:00Z"}},
-			rollout.Dora{Changes: 1, Arrived: 1},
+			dora.Metrics{Changes: 1, Succeeded: 1},
 		},
 		"what failed has no lead time and is not recovered by itself": {
 			[]past{{version: "v1", state: bad, asked: 1, ended: 5, committed: "2026-03-02T11:35:00Z"}},
-			rollout.Dora{Changes: 1, Failed: 1, Unrecovered: 1},
+			dora.Metrics{Changes: 1, Failed: 1, Unrecovered: 1},
 		},
 		"the next success recovers what failed": {
 			[]past{{version: "v1", state: bad, asked: 1, ended: 5}, {version: "v2", state: ok, asked: 10, ended: 25}},
-			rollout.Dora{Changes: 2, Arrived: 1, Failed: 1, Recovery: once(20 * time.Minute)},
+			dora.Metrics{Changes: 2, Succeeded: 1, Failed: 1, Recovery: once(20 * time.Minute)},
 		},
 		"a success before it does not": {
 			[]past{{version: "v0", state: ok, asked: 1, ended: 2}, {version: "v1", state: bad, asked: 3, ended: 5}},
-			rollout.Dora{Changes: 2, Arrived: 1, Failed: 1, Unrecovered: 1},
+			dora.Metrics{Changes: 2, Succeeded: 1, Failed: 1, Unrecovered: 1},
 		},
 		"nor does that of another service": {
 			[]past{{version: "v1", state: bad, asked: 1, ended: 5}, {service: "other", version: "v2", state: ok, asked: 10, ended: 25}},
-			rollout.Dora{Changes: 1, Failed: 1, Unrecovered: 1},
+			dora.Metrics{Changes: 1, Failed: 1, Unrecovered: 1},
 		},
 		"one that turned back recovers from that moment to its end": {
 			[]past{{version: "v1", state: back, asked: 1, turned: 3, ended: 10}},
-			rollout.Dora{Changes: 1, Failed: 1, Recovery: once(7 * time.Minute)},
+			dora.Metrics{Changes: 1, Failed: 1, Recovery: once(7 * time.Minute)},
 		},
 		"one whose way back failed too recovers with the next success": {
 			[]past{{version: "v1", state: bad, asked: 1, turned: 3, ended: 10}, {version: "v2", state: ok, asked: 11, ended: 13}},
-			rollout.Dora{Changes: 2, Arrived: 1, Failed: 1, Recovery: once(10 * time.Minute)},
+			dora.Metrics{Changes: 2, Succeeded: 1, Failed: 1, Recovery: once(10 * time.Minute)},
 		},
 		"one that was stopped by a person has failed": {
 			[]past{{version: "v1", state: "aborted", asked: 1, ended: 10}},
-			rollout.Dora{Changes: 1, Failed: 1, Unrecovered: 1},
+			dora.Metrics{Changes: 1, Failed: 1, Unrecovered: 1},
 		},
 		"one that touched nothing is no change": {
 			[]past{{version: "v1", state: bad, asked: 1, ended: 5, untouched: true}},
-			rollout.Dora{},
+			dora.Metrics{},
 		},
 		"neither is one before the time, nor one at its end": {
 			[]past{{version: "v1", state: ok, asked: -5, ended: -1}, {version: "v1", state: ok, asked: 1, ended: 24 * 60}},
-			rollout.Dora{},
+			dora.Metrics{},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +148,7 @@ func TestDoraJudgesChangesByHowTheyEndedAndWhatCameAfter(t *testing.T) {
 				}
 				livedThrough(t, s, p)
 			}
-			got, _ := dora(t, s, authz.Everywhere(), rollout.DoraQuery{Service: "checkout", Since: noon, Until: noon.AddDate(0, 0, 1)})
+			got, _ := doraReport(t, s, authz.Everywhere(), dora.Query{Service: "checkout", Since: noon, Until: noon.AddDate(0, 0, 1)})
 			if got != c.want {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
@@ -160,8 +161,8 @@ func TestAChangeThatIsRolledBackAfterwardsHasFailedAndTheRollbackIsNoChange(t *t
 	s := open(t)
 	id := livedThrough(t, s, past{service: "checkout", version: "v1", state: "completed", asked: 1, ended: 5})
 	livedThrough(t, s, past{service: "checkout", version: "v0", kind: "rollback", state: "rolled_back", asked: 60, ended: 75, undoes: id})
-	want := rollout.Dora{Changes: 1, Arrived: 1, Failed: 1, Recovery: rollout.Spread{Count: 1, P50: 15 * time.Minute, P95: 15 * time.Minute}}
-	if got, _ := dora(t, s, authz.Everywhere(), rollout.DoraQuery{}); got != want {
+	want := dora.Metrics{Changes: 1, Succeeded: 1, Failed: 1, Recovery: dora.Percentiles{Count: 1, P50: 15 * time.Minute, P95: 15 * time.Minute}}
+	if got, _ := doraReport(t, s, authz.Everywhere(), dora.Query{}); got != want {
 		t.Errorf("%+v", got)
 	}
 }
@@ -174,19 +175,19 @@ func TestDoraIsOfEachPairWithinTheScopes(t *testing.T) {
 	}
 	for _, c := range []struct {
 		scopes authz.Scopes
-		sel    rollout.DoraQuery
+		sel    dora.Query
 		sum    int
 		first  string
 		each   int
 	}{
-		{authz.Everywhere(), rollout.DoraQuery{}, 3, "b", 2},
-		{authz.Scopes{{Service: "a", Environment: authz.Any}}, rollout.DoraQuery{}, 1, "a", 1},
-		{nil, rollout.DoraQuery{}, 0, "", 0},
-		{authz.Everywhere(), rollout.DoraQuery{Environment: "staging"}, 0, "", 0},
-		{authz.Everywhere(), rollout.DoraQuery{Service: "a"}, 1, "a", 1},
+		{authz.Everywhere(), dora.Query{}, 3, "b", 2},
+		{authz.Scopes{{Service: "a", Environment: authz.Any}}, dora.Query{}, 1, "a", 1},
+		{nil, dora.Query{}, 0, "", 0},
+		{authz.Everywhere(), dora.Query{Environment: "staging"}, 0, "", 0},
+		{authz.Everywhere(), dora.Query{Service: "a"}, 1, "a", 1},
 	} {
 		c.sel.Since, c.sel.Until = noon, noon.AddDate(0, 0, 1)
-		sum, each := dora(t, s, c.scopes, c.sel)
+		sum, each := doraReport(t, s, c.scopes, c.sel)
 		if sum.Changes != c.sum || len(each) != c.each || len(each) > 0 && each[0].Service != c.first {
 			t.Errorf("%v, %+v: %+v %+v", c.scopes, c.sel, sum, each)
 		}
@@ -202,15 +203,15 @@ func TestDoraIsOfEachPartOfTheTimeInItsOrder(t *testing.T) {
 		p.service, p.version = "checkout", "v1"
 		livedThrough(t, s, p)
 	}
-	got, err := s.Dora(ctx(t), authz.Everywhere(), rollout.DoraQuery{Since: noon, Until: minute(180), Parts: 3})
+	got, err := s.Dora(ctx(t), authz.Everywhere(), dora.Query{Since: noon, Until: minute(180), Buckets: 3})
 	must(t, err)
 	type part struct{ changes, failed int }
-	parts := make([]part, len(got.Parts))
-	for i, p := range got.Parts {
+	parts := make([]part, len(got.Buckets))
+	for i, p := range got.Buckets {
 		parts[i] = part{p.Changes, p.Failed}
 	}
-	if want := []part{{2, 1}, {1, 0}, {1, 0}}; !slices.Equal(parts, want) || got.Sum.Changes != 4 || len(got.Each) != 1 {
-		t.Errorf("%+v of %+v and %+v", parts, got.Sum, got.Each)
+	if want := []part{{2, 1}, {1, 0}, {1, 0}}; !slices.Equal(parts, want) || got.Total.Changes != 4 || len(got.ByService) != 1 {
+		t.Errorf("%+v of %+v and %+v", parts, got.Total, got.ByService)
 	}
 }
 
@@ -228,24 +229,24 @@ func TestDora_MoreThanCanBeJudgedAtOnceIsReadFromDays(t *testing.T) {
 	s := open(t)
 	manyEnded(t, s, "big", store.MaxJudged)
 	manyEnded(t, s, "small", 1)
-	day := rollout.DoraQuery{Since: noon, Until: noon.AddDate(0, 0, 1)}
+	day := dora.Query{Since: noon, Until: noon.AddDate(0, 0, 1)}
 	_, err := s.Dora(ctx(t), authz.Everywhere(), day)
 	wantCode(t, err, problem.CodeUnavailable)
-	short := rollout.DoraQuery{Since: noon, Until: minute(1)}
-	if sum, _ := dora(t, s, authz.Everywhere(), short); sum.Changes != 61 {
+	short := dora.Query{Since: noon, Until: minute(1)}
+	if sum, _ := doraReport(t, s, authz.Everywhere(), short); sum.Changes != 61 {
 		t.Errorf("a minute: %+v", sum)
 	}
 	refreshed(t, s)
 	for service, want := range map[string]int{"": store.MaxJudged + 1, "big": store.MaxJudged, "small": 1} {
 		day.Service = service
-		if sum, _ := dora(t, s, authz.Everywhere(), day); sum.Changes != want {
+		if sum, _ := doraReport(t, s, authz.Everywhere(), day); sum.Changes != want {
 			t.Errorf("%q: %+v", service, sum)
 		}
 	}
-	if sum, _ := dora(t, s, authz.Scopes{{Service: "small", Environment: authz.Any}}, rollout.DoraQuery{Since: day.Since, Until: day.Until}); sum.Changes != 1 {
+	if sum, _ := doraReport(t, s, authz.Scopes{{Service: "small", Environment: authz.Any}}, dora.Query{Since: day.Since, Until: day.Until}); sum.Changes != 1 {
 		t.Errorf("within scopes: %+v", sum)
 	}
-	if sum, _ := dora(t, s, authz.Everywhere(), short); sum.Changes != 61 {
+	if sum, _ := doraReport(t, s, authz.Everywhere(), short); sum.Changes != 61 {
 		t.Errorf("a minute of days that are read: %+v", sum)
 	}
 }

@@ -66,7 +66,7 @@ func addEvents(args pgx.NamedArgs, events []rollout.Event) error {
 // The deployment's row must be locked, or new, and be written after this.
 func queueEvents(batch *pgx.Batch, d *rollout.Deployment, events []rollout.Event, now time.Time) error {
 	args := pgx.NamedArgs{"id": d.ID, "said": d.LastSeq}
-	if err := addEvents(args, d.Append(events, "", now)); err != nil {
+	if err := addEvents(args, d.AppendEvents(events, "", now)); err != nil {
 		return err
 	}
 	batch.Queue(`WITH d AS (SELECT @id::uuid AS id, @said::bigint AS said)`+insertEventsSQL, args)

@@ -11,7 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
-	"rollcall/internal/rollout"
+	"rollcall/internal/catalog"
+	"rollcall/internal/dora"
 	"rollcall/internal/store"
 )
 
@@ -58,27 +59,27 @@ const doraOfRowsSQL = `
 	FROM timed GROUP BY GROUPING SETS ((), (service, environment), (part))
 	ORDER BY grouping(service) DESC, part NULLS FIRST, count(*) DESC, service, environment`
 
-func doraOfRows(t *testing.T, s *store.Store, sel rollout.DoraQuery) rollout.DoraReport {
+func doraOfRows(t *testing.T, s *store.Store, sel dora.Query) dora.Report {
 	t.Helper()
-	report := rollout.DoraReport{Parts: make([]rollout.Dora, 7)}
+	report := dora.Report{Buckets: make([]dora.Metrics, 7)}
 	rows, err := s.Pool().Query(ctx(t), doraOfRowsSQL, sel.Since, sel.Until)
 	must(t, err)
 	seconds := func(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
 	var part *int
-	var d rollout.Dora
+	var d dora.Metrics
 	var r50, r95, l50, l95 float64
 	first := true
 	_, err = pgx.ForEachRow(rows, []any{
-		&part, &d.Service, &d.Environment, &d.Changes, &d.Arrived, &d.Failed, &d.Unrecovered, &d.Recovery.Count, &r50, &r95, &d.Lead.Count, &l50, &l95,
+		&part, &d.Service, &d.Environment, &d.Changes, &d.Succeeded, &d.Failed, &d.Unrecovered, &d.Recovery.Count, &r50, &r95, &d.Lead.Count, &l50, &l95,
 	}, func() error {
 		d.Recovery.P50, d.Recovery.P95, d.Lead.P50, d.Lead.P95 = seconds(r50), seconds(r95), seconds(l50), seconds(l95)
 		switch {
 		case first:
-			report.Sum, first = d, false
+			report.Total, first = d, false
 		case part != nil:
-			report.Parts[*part] = d
+			report.Buckets[*part] = d
 		default:
-			report.Each = append(report.Each, d)
+			report.ByService = append(report.ByService, d)
 		}
 		return nil
 	})
@@ -87,9 +88,9 @@ func doraOfRows(t *testing.T, s *store.Store, sel rollout.DoraQuery) rollout.Dor
 }
 
 // wantFiguresOfRows demands that all figures are those of the rows.
-func wantFiguresOfRows(t *testing.T, s *store.Store, what string, sel rollout.DoraQuery) {
+func wantFiguresOfRows(t *testing.T, s *store.Store, what string, sel dora.Query) {
 	t.Helper()
-	sel.Parts = 7
+	sel.Buckets = 7
 	got, err := s.Dora(ctx(t), authz.Everywhere(), sel)
 	must(t, err)
 	if want := doraOfRows(t, s, sel); !reflect.DeepEqual(got, want) {
@@ -113,7 +114,7 @@ func wantFiguresOfRows(t *testing.T, s *store.Store, what string, sel rollout.Do
 		took, err := s.Durations(ctx(t), scopes, window)
 		must(t, err)
 		took.P50, took.P95 = took.P50.Round(time.Microsecond), took.P95.Round(time.Microsecond)
-		wantRows(t, what, []rollout.DurationTally{took}, s, `SELECT count(*), count(*) FILTER (WHERE (result->>'success')::boolean),
+		wantRows(t, what, []catalog.DurationStats{took}, s, `SELECT count(*), count(*) FILTER (WHERE (result->>'success')::boolean),
 			round(coalesce(percentile_cont(0.5) WITHIN GROUP (ORDER BY took), 0) * 1e6)::bigint * 1000,
 			round(coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY took), 0) * 1e6)::bigint * 1000
 			FROM (SELECT result, extract(epoch FROM finished_at - started_at)::float8 AS took FROM deployments WHERE service = ANY ($1)
@@ -236,11 +237,11 @@ func TestFigures_AreThoseOfTheRows(t *testing.T) {
 			for i := range 120 {
 				did := h.step()
 				since := h.moment()
-				sel := rollout.DoraQuery{Since: since, Until: since.Add(time.Duration(1+h.IntN(6*24*60)) * time.Minute)}
+				sel := dora.Query{Since: since, Until: since.Add(time.Duration(1+h.IntN(6*24*60)) * time.Minute)}
 				wantFiguresOfRows(t, s, fmt.Sprintf("step %d, %s", i, did), sel)
 			}
 			refreshed(t, s)
-			wantFiguresOfRows(t, s, "at the end", rollout.DoraQuery{Since: noon, Until: noon.AddDate(0, 0, 7)})
+			wantFiguresOfRows(t, s, "at the end", dora.Query{Since: noon, Until: noon.AddDate(0, 0, 7)})
 		})
 	}
 }
@@ -281,10 +282,10 @@ func TestFigures_BackfillGoesOnWhereItWasCutOff(t *testing.T) {
 		}
 		tallies, err := s.Tallies(ctx(t), authz.Everywhere())
 		must(t, err)
-		if want := []rollout.Tally{{State: "completed", Strategy: "rolling", Count: 50}, {State: "failed", Strategy: "rolling", Count: 2}}; !reflect.DeepEqual(tallies, want) {
+		if want := []catalog.StateCount{{State: "completed", Strategy: "rolling", Count: 50}, {State: "failed", Strategy: "rolling", Count: 2}}; !reflect.DeepEqual(tallies, want) {
 			t.Errorf("%+v", tallies)
 		}
-		if sum, each := dora(t, s, authz.Everywhere(), rollout.DoraQuery{}); sum.Changes != 52 || sum.Failed != 2 || sum.Unrecovered != 2 || len(each) != 50 {
+		if sum, each := doraReport(t, s, authz.Everywhere(), dora.Query{}); sum.Changes != 52 || sum.Failed != 2 || sum.Unrecovered != 2 || len(each) != 50 {
 			t.Errorf("%+v", sum)
 		}
 		refreshed(t, openAt(t, url))

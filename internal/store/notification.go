@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 )
 
@@ -19,8 +20,8 @@ const notificationColumns = `n.id, n.name, n.kind, n.services, n.environments, n
 	n.created_at, n.updated_at, n.cdevents_version`
 
 // scanNotification reads notificationColumns, and opens the secrets.
-func (s *Store) scanNotification(row pgx.CollectableRow) (rollout.Notification, error) {
-	var n rollout.Notification
+func (s *Store) scanNotification(row pgx.CollectableRow) (notification.Subscription, error) {
+	var n notification.Subscription
 	var sealed []byte
 	err := row.Scan(notificationFields(&n, &sealed)...)
 	n.Secrets = s.openNotification(n.ID, sealed)
@@ -28,7 +29,7 @@ func (s *Store) scanNotification(row pgx.CollectableRow) (rollout.Notification, 
 }
 
 // notificationFields are the places for notificationColumns.
-func notificationFields(n *rollout.Notification, sealed *[]byte) []any {
+func notificationFields(n *notification.Subscription, sealed *[]byte) []any {
 	return []any{
 		&n.ID, &n.Name, &n.Kind, &n.Services, &n.Environments, &n.States, sealed, &n.Revision,
 		(*instant)(&n.CreatedAt), (*instant)(&n.UpdatedAt), &n.CDEventsVersion,
@@ -36,21 +37,21 @@ func notificationFields(n *rollout.Notification, sealed *[]byte) []any {
 }
 
 // notifications is how notifications are kept. To lock one keeps no deployment from ending.
-func (s *Store) notifications() named[rollout.Notification] {
-	return named[rollout.Notification]{
+func (s *Store) notifications() named[notification.Subscription] {
+	return named[notification.Subscription]{
 		thing: "notification", table: "notifications", cursor: "n", most: maxNotifications,
 		read: `SELECT ` + notificationColumns + ` FROM notifications n WHERE`, scan: s.scanNotification,
-		nameOf: func(n *rollout.Notification) string { return n.Name },
+		nameOf: func(n *notification.Subscription) string { return n.Name },
 	}
 }
 
 // Notification is one by its name; CodeNotFound when there is none.
-func (s *Store) Notification(ctx context.Context, name string) (rollout.Notification, error) {
+func (s *Store) Notification(ctx context.Context, name string) (notification.Subscription, error) {
 	return s.notifications().get(ctx, s.pool, name)
 }
 
 // Notifications lists them in the order of their names.
-func (s *Store) Notifications(ctx context.Context, p rollout.Page) (rollout.List[rollout.Notification], error) {
+func (s *Store) Notifications(ctx context.Context, p rollout.Page) (rollout.List[notification.Subscription], error) {
 	return s.notifications().list(ctx, s.pool, p)
 }
 
@@ -58,39 +59,39 @@ func (s *Store) Notifications(ctx context.Context, p rollout.Page) (rollout.List
 // and answers nil to remove it with its deliveries, or what it was given to leave it as it is. It must be pure, for it may
 // be called again. What is pending goes to where the notification now points.
 func (s *Store) DefineNotification(
-	ctx context.Context, name string, change func(present *rollout.Notification) (*rollout.Notification, error),
-) (rollout.Notification, error) {
-	var stored rollout.Notification
+	ctx context.Context, name string, change func(present *notification.Subscription) (*notification.Subscription, error),
+) (notification.Subscription, error) {
+	var stored notification.Subscription
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		stored, err = s.defineNotification(ctx, tx, name, change)
 		return err
 	})
 	if err != nil {
-		return rollout.Notification{}, failed("change notification "+name, err)
+		return notification.Subscription{}, failed("change notification "+name, err)
 	}
 	return stored, nil
 }
 
 func (s *Store) defineNotification(
-	ctx context.Context, tx pgx.Tx, name string, change func(present *rollout.Notification) (*rollout.Notification, error),
-) (rollout.Notification, error) {
+	ctx context.Context, tx pgx.Tx, name string, change func(present *notification.Subscription) (*notification.Subscription, error),
+) (notification.Subscription, error) {
 	present, err := s.notifications().lock(ctx, tx, name)
 	if err != nil {
-		return rollout.Notification{}, err
+		return notification.Subscription{}, err
 	}
 	next, err := change(present)
 	switch {
 	case err != nil || present == nil && next == nil:
-		return rollout.Notification{}, err
+		return notification.Subscription{}, err
 	case next == present:
 		return s.notifications().get(ctx, tx, name)
 	case next == nil:
-		return rollout.Notification{}, forgetNotification(ctx, tx, present.ID)
+		return notification.Subscription{}, forgetNotification(ctx, tx, present.ID)
 	}
 	defined := *next
 	defined.Name = name
 	if err := s.writeNotification(ctx, tx, present, &defined); err != nil {
-		return rollout.Notification{}, err
+		return notification.Subscription{}, err
 	}
 	return s.notifications().get(ctx, tx, name)
 }
@@ -104,7 +105,7 @@ func forgetNotification(ctx context.Context, tx pgx.Tx, id string) error {
 	return send(ctx, tx, batch)
 }
 
-func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next *rollout.Notification) error {
+func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next *notification.Subscription) error {
 	if present == nil {
 		if err := s.notifications().room(ctx, tx); err != nil {
 			return err
@@ -139,7 +140,7 @@ func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next 
 }
 
 // settleNotification gives next what it has of the present notification, or of being new.
-func settleNotification(present, next *rollout.Notification, now time.Time) error {
+func settleNotification(present, next *notification.Subscription, now time.Time) error {
 	next.UpdatedAt = now
 	if present != nil {
 		next.ID, next.CreatedAt, next.Revision = present.ID, present.CreatedAt, present.Revision+1

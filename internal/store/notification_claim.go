@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -62,19 +63,19 @@ const cutShort = "the replica ended before it wrote down what came of it"
 // and busy, how many of them by notification); at most room at once for each notification.
 func (s *Store) ClaimDeliveries(
 	ctx context.Context, replica string, mine []string, busy map[string]int, room int,
-) ([]rollout.ClaimedDelivery, error) {
+) ([]notification.ClaimedDelivery, error) {
 	notifications, used := make([]string, 0, len(busy)), make([]int, 0, len(busy))
 	for id, n := range busy {
 		notifications, used = append(notifications, id), append(used, n)
 	}
-	claimed, err := all(ctx, s.pool, func(row pgx.CollectableRow) (rollout.ClaimedDelivery, error) {
-		c := rollout.ClaimedDelivery{Owner: replica}
+	claimed, err := all(ctx, s.pool, func(row pgx.CollectableRow) (notification.ClaimedDelivery, error) {
+		c := notification.ClaimedDelivery{Owner: replica}
 		var age float64
 		var sealed []byte
 		places := []any{&c.ID, &c.Epoch, &c.Attempt, &c.Message, &age}
-		err := row.Scan(append(places, notificationFields(&c.Notification, &sealed)...)...)
+		err := row.Scan(append(places, notificationFields(&c.Subscription, &sealed)...)...)
 		c.Age = time.Duration(age * float64(time.Second))
-		c.Notification.Secrets = s.openNotification(c.Notification.ID, sealed)
+		c.Subscription.Secrets = s.openNotification(c.Subscription.ID, sealed)
 		return c, err //nolint:wrapcheck // said below
 	}, claimDeliveriesSQL, pgx.NamedArgs{
 		"replica": replica, "mine": listed(mine), "busy": notifications, "used": used, "room": room,
@@ -122,16 +123,16 @@ const finishAttemptSQL = `
 // pending also where o gives it up, when its notification was changed since it was claimed. CodeOwnershipLost when another replica has
 // it by now: nothing is written then.
 func (s *Store) FinishAttempt(
-	ctx context.Context, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome,
-) (rollout.DeliveryStatus, error) {
-	status, err := one(ctx, s.pool, func(row pgx.CollectableRow) (status rollout.DeliveryStatus, err error) {
+	ctx context.Context, c *notification.ClaimedDelivery, o notification.Outcome,
+) (notification.DeliveryStatus, error) {
+	status, err := one(ctx, s.pool, func(row pgx.CollectableRow) (status notification.DeliveryStatus, err error) {
 		err = row.Scan(&status, nil)
 		return status, err //nolint:wrapcheck // said below
 	}, finishAttemptSQL, pgx.NamedArgs{
 		"test": c.Message.Test(),
-		"id":   c.ID, "owner": c.Owner, "epoch": c.Epoch, "status": string(o.Status), "unanswered": o.Unanswered,
-		"notification": c.Notification.ID, "revision": c.Notification.Revision, "most": atOnce,
-		"again": o.Again, "result": string(o.Result), "detail": o.Detail,
+		"id":   c.ID, "owner": c.Owner, "epoch": c.Epoch, "status": string(o.Status), "unanswered": o.Unreachable,
+		"notification": c.Subscription.ID, "revision": c.Subscription.Revision, "most": atOnce,
+		"again": o.RetryIn, "result": string(o.Result), "detail": o.Detail,
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", &problem.Error{Code: problem.CodeOwnershipLost, Message: "delivery " + c.ID + " was taken over, or its notification removed"}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 )
 
@@ -27,16 +28,16 @@ const deliveryCursor = "v"
 const deliveryColumns = `d.id, d.place, d.message, d.status, d.created_at,
 	CASE WHEN d.status = 'pending' THEN d.next_attempt_at END, d.finished_at`
 
-func scanDelivery(row pgx.CollectableRow) (rollout.Delivery, error) {
-	var d rollout.Delivery
-	err := row.Scan(&d.ID, &d.Place, &d.Message, &d.Status, (*instant)(&d.CreatedAt), (*instant)(&d.NextAttemptAt), (*instant)(&d.FinishedAt))
+func scanDelivery(row pgx.CollectableRow) (notification.Delivery, error) {
+	var d notification.Delivery
+	err := row.Scan(&d.ID, &d.Seq, &d.Message, &d.Status, (*instant)(&d.CreatedAt), (*instant)(&d.NextAttemptAt), (*instant)(&d.FinishedAt))
 	return d, err //nolint:wrapcheck // the caller says what was tried
 }
 
 // Deliveries lists what one notification was told, or shall be, newest first, with every attempt; CodeNotFound when there is
 // no such notification.
-func (s *Store) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[rollout.Delivery], error) {
-	var none rollout.List[rollout.Delivery]
+func (s *Store) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[notification.Delivery], error) {
+	var none rollout.List[notification.Delivery]
 	before, err := number(deliveryCursor, p.Cursor, math.MaxInt64)
 	if err != nil {
 		return none, err
@@ -51,19 +52,19 @@ func (s *Store) Deliveries(ctx context.Context, name string, p rollout.Page) (ro
 	if err != nil {
 		return none, failed("list the deliveries of notification "+name, err)
 	}
-	list := page(items, limit, func(last *rollout.Delivery) string { return numbered(deliveryCursor, last.Place) })
+	list := page(items, limit, func(last *notification.Delivery) string { return numbered(deliveryCursor, last.Seq) })
 	return list, failed("read the attempts of notification "+name, s.loadAttempts(ctx, list.Items))
 }
 
 // loadAttempts reads all attempts of the deliveries.
-func (s *Store) loadAttempts(ctx context.Context, deliveries []rollout.Delivery) error {
-	ids, of := make([]string, len(deliveries)), make(map[string]*rollout.Delivery, len(deliveries))
+func (s *Store) loadAttempts(ctx context.Context, deliveries []notification.Delivery) error {
+	ids, of := make([]string, len(deliveries)), make(map[string]*notification.Delivery, len(deliveries))
 	for i := range deliveries {
 		ids[i], of[deliveries[i].ID] = deliveries[i].ID, &deliveries[i]
 	}
 	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
 		var id string
-		var a rollout.DeliveryAttempt
+		var a notification.Attempt
 		err := row.Scan(&id, &a.Attempt, &a.Replica, (*instant)(&a.StartedAt), (*instant)(&a.FinishedAt), (*word)(&a.Result), &a.Detail)
 		if d := of[id]; err == nil && d != nil {
 			d.Attempts = append(d.Attempts, a)
@@ -75,14 +76,14 @@ func (s *Store) loadAttempts(ctx context.Context, deliveries []rollout.Delivery)
 }
 
 // TestNotification asks for a delivery that tells of nothing; CodeNotFound when there is no such notification.
-func (s *Store) TestNotification(ctx context.Context, name string) (rollout.Delivery, error) {
-	var asked rollout.Delivery
+func (s *Store) TestNotification(ctx context.Context, name string) (notification.Delivery, error) {
+	var asked notification.Delivery
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		now, err := clock(ctx, tx)
 		if err != nil {
 			return err
 		}
-		message, err := json.Marshal(rollout.Message{Type: rollout.MessageTest, At: now})
+		message, err := json.Marshal(notification.Message{Type: notification.MessageTest, At: now})
 		if err != nil {
 			return fmt.Errorf("encode the test: %w", err)
 		}
@@ -112,9 +113,9 @@ const deliveryGaugesSQL = `
 	GROUP BY n.kind HAVING sum(p.lines) > 0`
 
 // DeliveryGauges are what metrics tell of the deliveries that are pending, by kind; a kind of which none is has no entry.
-func (s *Store) DeliveryGauges(ctx context.Context) ([]rollout.DeliveryGauge, error) {
-	gauges, err := all(ctx, s.pool, func(row pgx.CollectableRow) (rollout.DeliveryGauge, error) {
-		var g rollout.DeliveryGauge
+func (s *Store) DeliveryGauges(ctx context.Context) ([]notification.Gauge, error) {
+	gauges, err := all(ctx, s.pool, func(row pgx.CollectableRow) (notification.Gauge, error) {
+		var g notification.Gauge
 		var age float64
 		err := row.Scan(&g.Kind, &g.Pending, &age)
 		g.Oldest = time.Duration(age * float64(time.Second))

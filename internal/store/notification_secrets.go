@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/notification"
 	"rollcall/internal/secret"
 )
 
@@ -20,7 +20,7 @@ type sealedNotification struct {
 func placeOfNotification(id string) string { return "notifications.secrets:" + id }
 
 // sealNotification gives what is written to the column secrets.
-func (s *Store) sealNotification(n *rollout.Notification) ([]byte, error) {
+func (s *Store) sealNotification(n *notification.Subscription) ([]byte, error) {
 	if n.Secrets.Unreadable != "" {
 		return nil, unreadable("notification")
 	}
@@ -30,12 +30,12 @@ func (s *Store) sealNotification(n *rollout.Notification) ([]byte, error) {
 }
 
 // openNotification is the way back. What cannot be opened is said, so that the notification can be seen and is not sent to.
-func (s *Store) openNotification(id string, sealed []byte) rollout.NotificationSecrets {
+func (s *Store) openNotification(id string, sealed []byte) notification.Secrets {
 	var kept sealedNotification
 	if err := s.unseal(placeOfNotification(id), sealed, &kept); err != nil {
-		return rollout.NotificationSecrets{Unreadable: err.Error()}
+		return notification.Secrets{Unreadable: err.Error()}
 	}
-	return rollout.NotificationSecrets{
+	return notification.Secrets{
 		URL: secret.Secret(kept.URL), Signing: secret.Secret(kept.Signing), Token: secret.Secret(kept.Token),
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 )
 
@@ -70,13 +71,13 @@ func startsWith(events []rollout.Event) bool {
 // wait is that of its delivery.
 func queueWaits(batch *pgx.Batch, d *rollout.Deployment, events []rollout.Event) error {
 	for i := range events {
-		waiting, key := rollout.WaitOf(d, &events[i])
+		waiting, key := notification.WaitFor(d, &events[i])
 		if waiting == nil {
 			continue
 		}
-		m := rollout.NewMessage(d, events[i].At)
-		m.Type, m.Waiting = rollout.MessageWaiting, waiting
-		if err := queueTold(batch, d, rollout.NotifyWaiting, string(rollout.NotifyWaiting)+":"+key, &m); err != nil {
+		m := notification.NewMessage(d, events[i].At)
+		m.Type, m.Waiting = notification.MessageWaiting, waiting
+		if err := queueTold(batch, d, notification.StateWaiting, string(notification.StateWaiting)+":"+key, &m); err != nil {
 			return err
 		}
 	}
@@ -86,12 +87,12 @@ func queueWaits(batch *pgx.Batch, d *rollout.Deployment, events []rollout.Event)
 // queueMessage adds to the batch what tells that a deployment got into its state. Epoch and Saves must be as they are stored
 // once that is written.
 func queueMessage(batch *pgx.Batch, d *rollout.Deployment, at time.Time) error {
-	m := rollout.NewMessage(d, at)
+	m := notification.NewMessage(d, at)
 	return queueTold(batch, d, d.State, string(d.State), &m)
 }
 
 // queueTold adds a message to the batch for those who want to be told of state; key tells it from others of the deployment.
-func queueTold(batch *pgx.Batch, d *rollout.Deployment, state rollout.State, key string, m *rollout.Message) error {
+func queueTold(batch *pgx.Batch, d *rollout.Deployment, state rollout.State, key string, m *notification.Message) error {
 	message, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode what is told of deployment %s: %w", d.ID, err)

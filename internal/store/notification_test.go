@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/notification"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
@@ -17,16 +18,16 @@ import (
 const plantedURL = "https://hooks.example.com/planted-path"
 
 // notified makes a notification that is told of everything; change may narrow it.
-func notified(t testing.TB, s *store.Store, name string, change func(*rollout.Notification)) rollout.Notification {
+func notified(t testing.TB, s *store.Store, name string, change func(*notification.Subscription)) notification.Subscription {
 	t.Helper()
-	n := rollout.Notification{
-		Kind: rollout.NotificationWebhook, States: rollout.NotificationWebhook.States(),
-		Secrets: rollout.NotificationSecrets{URL: plantedURL, Signing: "whsec_cGxhbnRlZA==", Token: "planted-token"},
+	n := notification.Subscription{
+		Kind: notification.KindWebhook, States: notification.KindWebhook.States(),
+		Secrets: notification.Secrets{URL: plantedURL, Signing: "whsec_cGxhbnRlZA==", Token: "planted-token"},
 	}
 	if change != nil {
 		change(&n)
 	}
-	stored, err := s.DefineNotification(ctx(t), name, func(*rollout.Notification) (*rollout.Notification, error) { return &n, nil })
+	stored, err := s.DefineNotification(ctx(t), name, func(*notification.Subscription) (*notification.Subscription, error) { return &n, nil })
 	must(t, err)
 	return stored
 }
@@ -50,7 +51,7 @@ func wantOutbox(t testing.TB, s *store.Store, name string, want ...string) {
 	}
 }
 
-func claimDeliveries(t testing.TB, s *store.Store, replica string) []rollout.ClaimedDelivery {
+func claimDeliveries(t testing.TB, s *store.Store, replica string) []notification.ClaimedDelivery {
 	t.Helper()
 	_, err := s.Heartbeat(ctx(t), replica, lease)
 	must(t, err)
@@ -59,9 +60,9 @@ func claimDeliveries(t testing.TB, s *store.Store, replica string) []rollout.Cla
 	return c
 }
 
-func deliver(t testing.TB, s *store.Store, c *rollout.ClaimedDelivery) {
+func deliver(t testing.TB, s *store.Store, c *notification.ClaimedDelivery) {
 	t.Helper()
-	attempted(t, s, c, rollout.DeliveryOutcome{Result: rollout.AnswerDone, Status: rollout.DeliveryDelivered})
+	attempted(t, s, c, notification.Outcome{Result: rollout.AnswerDone, Status: notification.DeliveryDelivered})
 }
 
 func TestWhatStartsAndEndsIsToldByItsOwnTransaction(t *testing.T) {
@@ -80,8 +81,8 @@ func TestWaiting_EachWaitIsToldOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
-	notified(t, s, "as before", func(n *rollout.Notification) {
-		n.States = slices.DeleteFunc(n.States, func(s rollout.State) bool { return s == rollout.NotifyWaiting })
+	notified(t, s, "as before", func(n *notification.Subscription) {
+		n.States = slices.DeleteFunc(n.States, func(s rollout.State) bool { return s == notification.StateWaiting })
 	})
 	snap := started(t, s, "checkout", "a")
 	wait := func(change func(d *rollout.Deployment), events ...rollout.Event) {
@@ -141,7 +142,7 @@ func TestWhatEndsWithoutTheEngineIsToldToo(t *testing.T) {
 func TestASaveThatIsRefusedTellsNothingAndOneThatIsRepeatedTellsItOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	notified(t, s, "all", func(n *rollout.Notification) { n.States = []rollout.State{rollout.StateCompleted} })
+	notified(t, s, "all", func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateCompleted} })
 	snap := started(t, s, "checkout", "a")
 	end := snap.Deployment
 	end.State, end.FinishedAt = rollout.StateCompleted, end.StartedAt.Add(time.Minute)
@@ -162,11 +163,11 @@ func TestASaveThatIsRefusedTellsNothingAndOneThatIsRepeatedTellsItOnce(t *testin
 func TestOnlyThoseAreToldWhoWantIt(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	notified(t, s, "its-service", func(n *rollout.Notification) { n.Services = []string{"search", "checkout"} })
-	notified(t, s, "other-service", func(n *rollout.Notification) { n.Services = []string{"search"} })
-	notified(t, s, "its-environment", func(n *rollout.Notification) { n.Environments = []string{"production"} })
-	notified(t, s, "other-environment", func(n *rollout.Notification) { n.Environments = []string{"staging"} })
-	notified(t, s, "failures", func(n *rollout.Notification) {
+	notified(t, s, "its-service", func(n *notification.Subscription) { n.Services = []string{"search", "checkout"} })
+	notified(t, s, "other-service", func(n *notification.Subscription) { n.Services = []string{"search"} })
+	notified(t, s, "its-environment", func(n *notification.Subscription) { n.Environments = []string{"production"} })
+	notified(t, s, "other-environment", func(n *notification.Subscription) { n.Environments = []string{"staging"} })
+	notified(t, s, "failures", func(n *notification.Subscription) {
 		n.States = []rollout.State{rollout.StateFailed, rollout.StateRolledBack}
 	})
 	snap := started(t, s, "checkout", "a")
@@ -220,7 +221,7 @@ func TestWhatComesLaterOfADeploymentIsDeliveredLater(t *testing.T) {
 	if len(first) != 1 || first[0].Message.State != rollout.StateInProgress {
 		t.Fatalf("claimed %+v", first)
 	}
-	attempted(t, s, &first[0], rollout.DeliveryOutcome{Result: rollout.AnswerRetry, Status: rollout.DeliveryPending, Again: time.Hour})
+	attempted(t, s, &first[0], notification.Outcome{Result: rollout.AnswerRetry, Status: notification.DeliveryPending, RetryIn: time.Hour})
 	if more := claimDeliveries(t, s, "a"); len(more) != 0 {
 		t.Fatalf("%s overtakes what has failed before it", more[0].Message.State)
 	}
@@ -239,7 +240,7 @@ func TestWhatComesLaterOfADeploymentIsDeliveredLater(t *testing.T) {
 func TestTwoReplicasNeverHaveTheSameDelivery(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	notified(t, s, "all", func(n *rollout.Notification) { n.States = []rollout.State{rollout.StateInProgress} })
+	notified(t, s, "all", func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateInProgress} })
 	for i := range 20 {
 		started(t, s, fmt.Sprintf("s%d", i), fmt.Sprintf("engine-%d", i))
 	}
@@ -296,7 +297,7 @@ func TestADeadReplicasDeliveryIsTriedByAnotherUnderTheSameIDAndItsOwnMarkIsRefus
 	if len(after) != 1 || after[0].ID != before[0].ID || after[0].Attempt != 2 {
 		t.Fatalf("claimed %+v", after)
 	}
-	_, err := s.FinishAttempt(ctx(t), &before[0], rollout.DeliveryOutcome{Result: rollout.AnswerDone, Status: rollout.DeliveryDelivered})
+	_, err := s.FinishAttempt(ctx(t), &before[0], notification.Outcome{Result: rollout.AnswerDone, Status: notification.DeliveryDelivered})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	deliver(t, s, &after[0])
 	list, err := s.Deliveries(ctx(t), "all", rollout.Page{})
@@ -322,7 +323,7 @@ func TestAReplicaTakesNoMoreOfOneReceiverThanItHasRoomFor(t *testing.T) {
 	must(t, err)
 	count := map[string]int{}
 	for _, c := range got {
-		count[c.Notification.Name]++
+		count[c.Subscription.Name]++
 	}
 	if count["slow"] != 1 || count["quick"] != 3 {
 		t.Errorf("claimed %v", count)
@@ -332,7 +333,7 @@ func TestAReplicaTakesNoMoreOfOneReceiverThanItHasRoomFor(t *testing.T) {
 func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	notified(t, s, "all", func(n *rollout.Notification) { n.States = []rollout.State{rollout.StateInProgress} })
+	notified(t, s, "all", func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateInProgress} })
 	for i := range 3 {
 		started(t, s, fmt.Sprintf("s%d", i), fmt.Sprintf("engine-%d", i))
 	}
@@ -340,9 +341,9 @@ func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
 	if len(c) != 3 {
 		t.Fatalf("claimed %d", len(c))
 	}
-	later := rollout.DeliveryOutcome{Result: rollout.AnswerLost, Status: rollout.DeliveryPending, Again: time.Hour, Unanswered: true}
+	later := notification.Outcome{Result: rollout.AnswerLost, Status: notification.DeliveryPending, RetryIn: time.Hour, Unreachable: true}
 	attempted(t, s, &c[0], later)
-	later.Unanswered, later.Result = false, rollout.AnswerRefused
+	later.Unreachable, later.Result = false, rollout.AnswerRefused
 	attempted(t, s, &c[1], later)
 	deliver(t, s, &c[2])
 	again := claimDeliveries(t, s, "a")
@@ -353,24 +354,24 @@ func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
 
 func TestAnAttemptWithWhatWasSaidBeforeAChangeNeitherPutsOffNorGivesUp(t *testing.T) {
 	t.Parallel()
-	for _, refused := range []rollout.DeliveryOutcome{
-		{Result: rollout.AnswerRefused, Status: rollout.DeliveryPending, Again: time.Hour},
-		{Result: rollout.AnswerRefused, Status: rollout.DeliveryGivenUp},
+	for _, refused := range []notification.Outcome{
+		{Result: rollout.AnswerRefused, Status: notification.DeliveryPending, RetryIn: time.Hour},
+		{Result: rollout.AnswerRefused, Status: notification.DeliveryGivenUp},
 	} {
 		s := open(t)
-		ends := func(n *rollout.Notification) { n.States = []rollout.State{rollout.StateCompleted} }
+		ends := func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateCompleted} }
 		notified(t, s, "all", ends)
 		finish(t, s, started(t, s, "checkout", "a"), rollout.StateCompleted)
 		c := claimDeliveries(t, s, "a")
 		if len(c) != 1 {
 			t.Fatalf("claimed %d", len(c))
 		}
-		notified(t, s, "all", func(n *rollout.Notification) { ends(n); n.Secrets.Token = "another" })
-		if got := attempted(t, s, &c[0], refused); got != rollout.DeliveryPending {
+		notified(t, s, "all", func(n *notification.Subscription) { ends(n); n.Secrets.Token = "another" })
+		if got := attempted(t, s, &c[0], refused); got != notification.DeliveryPending {
 			t.Errorf("it is %s", got)
 		}
 		again := claimDeliveries(t, s, "a")
-		if len(again) != 1 || again[0].ID != c[0].ID || again[0].Notification.Secrets.Token != "another" {
+		if len(again) != 1 || again[0].ID != c[0].ID || again[0].Subscription.Secrets.Token != "another" {
 			t.Fatalf("claimed %+v", again)
 		}
 		if got := attempted(t, s, &again[0], refused); got != refused.Status {
@@ -393,7 +394,7 @@ func TestATestThatWasSentBeforeAChangeIsOver(t *testing.T) {
 		t.Fatalf("claimed %d", len(c))
 	}
 	notified(t, s, "all", nil)
-	if got := attempted(t, s, &c[0], rollout.DeliveryOutcome{Result: rollout.AnswerRefused, Status: rollout.DeliveryGivenUp}); got != rollout.DeliveryGivenUp {
+	if got := attempted(t, s, &c[0], notification.Outcome{Result: rollout.AnswerRefused, Status: notification.DeliveryGivenUp}); got != notification.DeliveryGivenUp {
 		t.Errorf("it is %s", got)
 	}
 }
@@ -412,8 +413,8 @@ func TestAnAttemptThatEndsDuringAChangeWaitsForIt(t *testing.T) {
 	must(t, err)
 	done := make(chan error, 1)
 	go func() {
-		status, err := s.FinishAttempt(ctx(t), &c[0], rollout.DeliveryOutcome{Result: rollout.AnswerRefused, Status: rollout.DeliveryGivenUp})
-		if err == nil && status != rollout.DeliveryPending {
+		status, err := s.FinishAttempt(ctx(t), &c[0], notification.Outcome{Result: rollout.AnswerRefused, Status: notification.DeliveryGivenUp})
+		if err == nil && status != notification.DeliveryPending {
 			err = fmt.Errorf("it is %s", status)
 		}
 		done <- err
@@ -424,7 +425,7 @@ func TestAnAttemptThatEndsDuringAChangeWaitsForIt(t *testing.T) {
 }
 
 // attempted is what a delivery is after an attempt.
-func attempted(t testing.TB, s *store.Store, c *rollout.ClaimedDelivery, o rollout.DeliveryOutcome) rollout.DeliveryStatus {
+func attempted(t testing.TB, s *store.Store, c *notification.ClaimedDelivery, o notification.Outcome) notification.DeliveryStatus {
 	t.Helper()
 	status, err := s.FinishAttempt(ctx(t), c, o)
 	must(t, err)
@@ -432,7 +433,7 @@ func attempted(t testing.TB, s *store.Store, c *rollout.ClaimedDelivery, o rollo
 }
 
 // waiting fills the outbox of a notification with lines that wait for another attempt.
-func waiting(t *testing.T, s *store.Store, n *rollout.Notification, lines int) {
+func waiting(t *testing.T, s *store.Store, n *notification.Subscription, lines int) {
 	t.Helper()
 	exec(t, s, `INSERT INTO notification_deliveries (notification_id, deployment_id, state, message, unanswered, next_attempt_at)
 		SELECT $1, gen_random_uuid(), 'completed', '{}', true, clock_timestamp() + interval '1 hour' FROM generate_series(1, $2)`, n.ID, lines)
@@ -448,7 +449,7 @@ func due(t *testing.T, s *store.Store) int {
 func TestHoweverMuchWaitsForAReceiverOneStatementWakesOrRemovesOnlySoMuch(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	n := notified(t, s, "all", func(n *rollout.Notification) { n.States = []rollout.State{rollout.StateInProgress} })
+	n := notified(t, s, "all", func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateInProgress} })
 	started(t, s, "checkout", "a")
 	c := claimDeliveries(t, s, "a")
 	waiting(t, s, &n, 3*store.AtOnce)
@@ -460,7 +461,7 @@ func TestHoweverMuchWaitsForAReceiverOneStatementWakesOrRemovesOnlySoMuch(t *tes
 	if got := due(t, s); got != 2*store.AtOnce {
 		t.Errorf("%d are due after a change", got)
 	}
-	_, err := s.DefineNotification(ctx(t), "all", func(*rollout.Notification) (*rollout.Notification, error) { return nil, nil })
+	_, err := s.DefineNotification(ctx(t), "all", func(*notification.Subscription) (*notification.Subscription, error) { return nil, nil })
 	must(t, err)
 	left := func() (lines int) {
 		must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FROM notification_deliveries`).Scan(&lines))
@@ -500,7 +501,7 @@ func TestANotificationsSecretsAreSealedRotatedAndMovedNowhere(t *testing.T) {
 	first, second := seal.NewKey(time.Now()), seal.NewKey(time.Now())
 	before := keyed(t, url, first)
 	n := notified(t, before, "all", nil)
-	other := notified(t, before, "other", func(n *rollout.Notification) { n.Secrets.URL = "https://other.example.com" })
+	other := notified(t, before, "other", func(n *notification.Subscription) { n.Secrets.URL = "https://other.example.com" })
 	wantNoSecret(t, rows(t, before))
 	if n.Secrets.URL != plantedURL || n.Secrets.Token != "planted-token" {
 		t.Errorf("read back as %q", n.Secrets.URL.Reveal())
@@ -557,9 +558,9 @@ func TestARemovedNotificationTakesItsDeliveriesWithIt(t *testing.T) {
 	notified(t, s, "all", nil)
 	snap := started(t, s, "checkout", "a")
 	c := claimDeliveries(t, s, "a")
-	_, err := s.DefineNotification(ctx(t), "all", func(*rollout.Notification) (*rollout.Notification, error) { return nil, nil })
+	_, err := s.DefineNotification(ctx(t), "all", func(*notification.Subscription) (*notification.Subscription, error) { return nil, nil })
 	must(t, err)
-	_, err = s.FinishAttempt(ctx(t), &c[0], rollout.DeliveryOutcome{Status: rollout.DeliveryDelivered})
+	_, err = s.FinishAttempt(ctx(t), &c[0], notification.Outcome{Status: notification.DeliveryDelivered})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	finish(t, s, snap, rollout.StateCompleted)
 	left := 0
@@ -587,7 +588,7 @@ func TestDeliveriesArePagedAndCounted(t *testing.T) {
 		list, err := s.Deliveries(ctx(t), "all", p)
 		must(t, err)
 		for _, d := range list.Items {
-			seen = append(seen, d.Place)
+			seen = append(seen, d.Seq)
 		}
 		if p.Cursor = list.NextCursor; p.Cursor == "" {
 			break
@@ -598,7 +599,7 @@ func TestDeliveriesArePagedAndCounted(t *testing.T) {
 	}
 	gauges, err := s.DeliveryGauges(ctx(t))
 	must(t, err)
-	if len(gauges) != 1 || gauges[0].Kind != rollout.NotificationWebhook || gauges[0].Pending != 5 || gauges[0].Oldest <= 0 {
+	if len(gauges) != 1 || gauges[0].Kind != notification.KindWebhook || gauges[0].Pending != 5 || gauges[0].Oldest <= 0 {
 		t.Errorf("counted as %+v", gauges)
 	}
 }

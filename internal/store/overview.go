@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
@@ -58,11 +59,11 @@ const sharesSQL = `
 
 // Shares counts what runs where, for some pairs of service and environment: the pairs by name, of each what most targets
 // run first.
-func (s *Store) Shares(ctx context.Context, pairs []authz.Scope) ([]rollout.VersionTally, error) {
+func (s *Store) Shares(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error) {
 	services, environments := scopeArrays(pairs)
-	counts := map[rollout.VersionTally]int{}
+	counts := map[catalog.VersionCount]int{}
 	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
-		var tally rollout.VersionTally
+		var tally catalog.VersionCount
 		var k placed
 		var n int
 		err := row.Scan(append(append([]any{&tally.Service, &tally.Environment}, k.fields()...), &n)...)
@@ -73,12 +74,12 @@ func (s *Store) Shares(ctx context.Context, pairs []authz.Scope) ([]rollout.Vers
 	if err != nil {
 		return nil, failed("count what runs where", err)
 	}
-	shares := make([]rollout.VersionTally, 0, len(counts))
+	shares := make([]catalog.VersionCount, 0, len(counts))
 	for tally, n := range counts {
 		tally.Targets = n
 		shares = append(shares, tally)
 	}
-	slices.SortFunc(shares, func(a, b rollout.VersionTally) int {
+	slices.SortFunc(shares, func(a, b catalog.VersionCount) int {
 		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Environment, b.Environment), b.Targets-a.Targets,
 			strings.Compare(a.Version, b.Version), strings.Compare(string(a.Health), string(b.Health)))
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -26,17 +27,17 @@ func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T
 	const service, environment = "checkout", "production"
 	for _, c := range []struct {
 		definition string
-		want       []rollout.VersionTally
+		want       []catalog.VersionCount
 	}{
-		{"", []rollout.VersionTally{
+		{"", []catalog.VersionCount{
 			{Service: service, Environment: environment, Health: rollout.HealthUnknown, Targets: 2},
 			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
 		}},
-		{`{"strategy": {"type": "rolling"}}`, []rollout.VersionTally{
+		{`{"strategy": {"type": "rolling"}}`, []catalog.VersionCount{
 			{Service: service, Environment: environment, Health: rollout.HealthUnknown, Targets: 2},
 			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
 		}},
-		{`{"targets": [{"id": "web-2", "address": "HTTP://10.0.0.2:80/"}, {"id": "web-9", "address": "http://9", "version": "v0"}]}`, []rollout.VersionTally{
+		{`{"targets": [{"id": "web-2", "address": "HTTP://10.0.0.2:80/"}, {"id": "web-9", "address": "http://9", "version": "v0"}]}`, []catalog.VersionCount{
 			{Service: service, Environment: environment, Version: "v0", Health: rollout.HealthUnknown, Targets: 1},
 			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
 		}},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -144,7 +145,7 @@ func TestAnEventIsReadBackAsItWasWritten(t *testing.T) {
 	list := events(t, s, snap.Deployment.ID)
 	got := list[len(list)-1]
 	want.Seq, want.ID, want.Service, want.Environment = 3, got.ID, "checkout", "production"
-	want.Hash = rollout.Chain(list[len(list)-2].Hash, &want)
+	want.Hash = rollout.HashEvent(list[len(list)-2].Hash, &want)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
 	}
@@ -158,7 +159,7 @@ func TestTalliesAgreeWithTheDeployments(t *testing.T) {
 	create(t, s, request("shop", 1))
 	got, err := s.Tallies(ctx(t), authz.Everywhere())
 	must(t, err)
-	want := []rollout.Tally{
+	want := []catalog.StateCount{
 		{State: rollout.StateCompleted, Strategy: "rolling", Count: 1}, {State: rollout.StatePending, Strategy: "rolling", Count: 2},
 	}
 	if !slices.Equal(got, want) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
@@ -156,7 +157,7 @@ func resealDefinition(ctx context.Context, s *Store, tx pgx.Tx, keys []string) e
 }
 
 // maskBody takes what stands in the clear out of a definition's body, and puts it with its secrets.
-func maskBody(d *rollout.Definition) error {
+func maskBody(d *catalog.Definition) error {
 	var body map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(d.Body))
 	decoder.UseNumber()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/audit"
 	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -89,7 +90,7 @@ func TestTheServersRoleDoesItsWorkAndCannotChangeEvents(t *testing.T) {
 			t.Errorf("it may: %s", sql)
 		}
 	}
-	if p := rollout.CheckChain(events(t, s, d.ID), d.EventsHash); len(p.Faults) > 0 {
+	if p := audit.VerifyChain(events(t, s, d.ID), d.EventsHash); len(p.Violations) > 0 {
 		t.Errorf("%+v", p)
 	}
 }

@@ -96,7 +96,7 @@ func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
 		return nil, err
 	}
 	after := *d
-	if err := addEvents(args, after.Append(save.Events, d.Owner, time.Time{})); err != nil {
+	if err := addEvents(args, after.AppendEvents(save.Events, d.Owner, time.Time{})); err != nil {
 		return nil, err
 	}
 	args["events_hash"] = hash(after.EventsHash)

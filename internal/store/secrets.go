@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
@@ -133,13 +134,13 @@ func (s *Store) openDeployment(d *rollout.Deployment) error {
 	return err
 }
 
-func (s *Store) sealDefinition(d *rollout.Definition) (err error) {
+func (s *Store) sealDefinition(d *catalog.Definition) (err error) {
 	secrets := rollout.Secrets{Deploy: d.DeploySecret, Headers: d.Headers, ClientKey: d.ClientKey}
 	d.Sealed, err = s.sealSecrets(placeOfDefinition(d.Service, d.Environment), secrets)
 	return err
 }
 
-func (s *Store) openDefinition(d *rollout.Definition) error {
+func (s *Store) openDefinition(d *catalog.Definition) error {
 	secrets, err := s.openSecrets(placeOfDefinition(d.Service, d.Environment), d.Sealed)
 	if d.DeploySecret.Redacted() {
 		d.DeploySecret = secrets.Deploy

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/catalog"
 	"rollcall/internal/dbtest"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
@@ -84,8 +85,8 @@ func TestSecretsAreSealedAtRestAndThereForWhoWorks(t *testing.T) {
 func TestSecretsOfADefinitionAreSealedAtRest(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	_, err := s.Define(ctx(t), "checkout", "production", func(*rollout.Definition) (*rollout.Definition, error) {
-		return &rollout.Definition{
+	_, err := s.Define(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
+		return &catalog.Definition{
 			Body: json.RawMessage(`{"health_checks":[{"headers":{"A":"***"}}],"tls":{"client_key":"***"}}`), DeploySecret: plantedDeploy,
 			Headers: []map[string]secret.Secret{{"A": plantedHeader}}, ClientKey: plantedKey,
 		}, nil
@@ -134,8 +135,8 @@ func TestWithoutAKeyNoSecretIsTaken(t *testing.T) {
 	if !strings.Contains(err.Error(), "--secret-key-file") || strings.Contains(err.Error(), "planted") {
 		t.Errorf("%v", err)
 	}
-	_, err = s.Define(ctx(t), "checkout", "production", func(*rollout.Definition) (*rollout.Definition, error) {
-		return &rollout.Definition{Body: json.RawMessage(`{}`), DeploySecret: plantedDeploy}, nil
+	_, err = s.Define(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
+		return &catalog.Definition{Body: json.RawMessage(`{}`), DeploySecret: plantedDeploy}, nil
 	})
 	wantCode(t, err, problem.CodeInvalid)
 	var left int

@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
@@ -37,16 +38,16 @@ func servicesSQL() string {
 }
 
 // Services lists the services by environment within the scopes that have a definition or had a deployment, in the order of their names.
-func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[rollout.Service], error) {
+func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[catalog.Service], error) {
 	after, err := pairOf(p.Cursor)
 	if err != nil {
-		return rollout.List[rollout.Service]{}, err
+		return rollout.List[catalog.Service]{}, err
 	}
 	limit := limitOf(p)
 	services, environments := scopeArrays(scopes)
 	var last []string
-	items, err := all(ctx, s.pool, func(row pgx.CollectableRow) (rollout.Service, error) {
-		var found rollout.Service
+	items, err := all(ctx, s.pool, func(row pgx.CollectableRow) (catalog.Service, error) {
+		var found catalog.Service
 		var id word
 		err := row.Scan(&found.Service, &found.Environment, &found.Defined, &id)
 		last = append(last, string(id))
@@ -56,15 +57,15 @@ func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p rollout.Pag
 		err = s.attachLast(ctx, items, last)
 	}
 	if err != nil {
-		return rollout.List[rollout.Service]{}, failed("list services", err)
+		return rollout.List[catalog.Service]{}, failed("list services", err)
 	}
-	return page(items, limit, func(last *rollout.Service) string {
+	return page(items, limit, func(last *catalog.Service) string {
 		return pair{last.Service, last.Environment}.cursor()
 	}), nil
 }
 
 // attachLast reads the newest deployments, whose ids stand in the order of the services.
-func (s *Store) attachLast(ctx context.Context, services []rollout.Service, last []string) error {
+func (s *Store) attachLast(ctx context.Context, services []catalog.Service, last []string) error {
 	ids := make([]string, 0, len(last))
 	for _, id := range last {
 		if id != "" {

@@ -5,16 +5,16 @@ import (
 	"slices"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/dora"
 )
 
 // spreadOf sums up durations in µs, and changes their order. The percentiles are those of PostgreSQL's percentile_cont over
 // seconds.
-func spreadOf(micros []int64) rollout.Spread {
+func spreadOf(micros []int64) dora.Percentiles {
 	if len(micros) == 0 {
-		return rollout.Spread{}
+		return dora.Percentiles{}
 	}
-	return rollout.Spread{Count: len(micros), P50: seconds(percentile(micros, 0.5)), P95: seconds(percentile(micros, 0.95))}
+	return dora.Percentiles{Count: len(micros), P50: seconds(percentile(micros, 0.5)), P95: seconds(percentile(micros, 0.95))}
 }
 
 // percentile is between the two values that stand nearest to it, in seconds.

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
@@ -15,9 +16,9 @@ import (
 const maxServiceTallies = 200
 
 // ServiceTallies counts the deployments within the scopes of the 200 services that have the most, those first.
-func (s *Store) ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]rollout.ServiceTally, error) {
+func (s *Store) ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error) {
 	where, args := conditions(scopes, rollout.Filter{}, nil)
-	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.ServiceTally], serviceTalliesSQL(where), args...)
+	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[catalog.ServiceCounts], serviceTalliesSQL(where), args...)
 	return tallies, failed("count the deployments of each service", err)
 }
 
@@ -42,8 +43,8 @@ func durationsSQL() string {
 
 // Durations sums up the deployments within the scopes that were created within the window before now, began, and have ended. It
 // reads the figures of days; while these are not complete, or too many are cleared, the deployments themselves.
-func (s *Store) Durations(ctx context.Context, scopes authz.Scopes, window time.Duration) (rollout.DurationTally, error) {
-	var t rollout.DurationTally
+func (s *Store) Durations(ctx context.Context, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error) {
+	var t catalog.DurationStats
 	err := s.snapshot(ctx, func(tx pgx.Tx) error {
 		read, known, err := readDurations(ctx, tx, scopes, window)
 		if err != nil || known {
@@ -56,10 +57,10 @@ func (s *Store) Durations(ctx context.Context, scopes authz.Scopes, window time.
 	return t, failed("sum up how long deployments took", err)
 }
 
-func judgeDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window time.Duration) (rollout.DurationTally, error) {
+func judgeDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error) {
 	services, environments := scopeArrays(scopes)
-	return one(ctx, tx, func(row pgx.CollectableRow) (rollout.DurationTally, error) {
-		var t rollout.DurationTally
+	return one(ctx, tx, func(row pgx.CollectableRow) (catalog.DurationStats, error) {
+		var t catalog.DurationStats
 		var p50, p95 float64
 		err := row.Scan(&t.Count, &t.Succeeded, &p50, &p95)
 		t.P50, t.P95 = seconds(p50), seconds(p95)
@@ -68,7 +69,7 @@ func judgeDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window 
 }
 
 // readDurations sums up the figures of days; false when that cannot be done.
-func readDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window time.Duration) (t rollout.DurationTally, known bool, err error) {
+func readDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window time.Duration) (t catalog.DurationStats, known bool, err error) {
 	complete, err := figuresComplete(ctx, tx)
 	if err != nil || !complete {
 		return t, false, err

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
-	"rollcall/internal/rollout"
+	"rollcall/internal/dora"
 	"rollcall/internal/store"
 )
 
@@ -120,7 +120,7 @@ func BenchmarkDoraOf300000(b *testing.B) {
 		b.Run(fmt.Sprintf("%dd", days), func(b *testing.B) {
 			until := time.Now()
 			for b.Loop() {
-				_, err := s.Dora(b.Context(), authz.Everywhere(), rollout.DoraQuery{Since: until.AddDate(0, 0, -days), Until: until})
+				_, err := s.Dora(b.Context(), authz.Everywhere(), dora.Query{Since: until.AddDate(0, 0, -days), Until: until})
 				must(b, err)
 			}
 		})

@@ -6,13 +6,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
 // Tallies counts the deployments within the scopes by state and strategy; what there is none of is left out.
-func (s *Store) Tallies(ctx context.Context, scopes authz.Scopes) ([]rollout.Tally, error) {
+func (s *Store) Tallies(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error) {
 	where, args := conditions(scopes, rollout.Filter{}, nil)
-	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.Tally], talliesSQL(where), args...)
+	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[catalog.StateCount], talliesSQL(where), args...)
 	return tallies, failed("count the deployments", err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/audit"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -220,7 +221,7 @@ func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
 	finish(t, s, snap, rollout.StateCompleted)
 	for _, id := range []string{id, older.ID} {
 		d, list := stored(t, s, id), events(t, s, id)
-		if proof := rollout.CheckChain(list, d.EventsHash); len(proof.Faults) > 0 || proof.Chained != len(list) || len(list) < 3 {
+		if proof := audit.VerifyChain(list, d.EventsHash); len(proof.Violations) > 0 || proof.Chained != len(list) || len(list) < 3 {
 			t.Errorf("deployment %s: %+v of %d events", id, proof, len(list))
 		}
 	}

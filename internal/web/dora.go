@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/dora"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 // doraPage is how well changes reach services.
@@ -18,8 +18,8 @@ type doraPage struct {
 	Days                 int
 	Choices              []int
 	Within               time.Duration
-	Sum                  rollout.Dora
-	Each                 []rollout.Dora
+	Sum                  dora.Metrics
+	Each                 []dora.Metrics
 	// Complaint says why there are no figures; empty when there are.
 	Complaint string
 	// Trend has the changes of equal parts of the time: those that did well, and those that failed.
@@ -41,8 +41,8 @@ func (s *site) showDora(v *visit) error {
 	}
 	since := until.AddDate(0, 0, -page.Days)
 	page.Within = until.Sub(since)
-	report, err := s.Store.Dora(v.r.Context(), v.who.Scopes, rollout.DoraQuery{
-		Service: page.Service, Environment: page.Environment, Since: since, Until: until, Parts: trendParts,
+	report, err := s.Store.Dora(v.r.Context(), v.who.Scopes, dora.Query{
+		Service: page.Service, Environment: page.Environment, Since: since, Until: until, Buckets: trendParts,
 	})
 	if problem.CodeOf(err) == problem.CodeUnavailable { // the form is where a shorter time is asked for
 		page.Complaint, v.status, err = sentence(err), http.StatusServiceUnavailable, nil
@@ -50,12 +50,12 @@ func (s *site) showDora(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page.Sum, page.Each, page.Trend = report.Sum, report.Each, trend(report.Parts, since, until)
+	page.Sum, page.Each, page.Trend = report.Total, report.ByService, trend(report.Buckets, since, until)
 	s.show(v, "page_dora.html", "Software delivery", "dora", &page)
 	return nil
 }
 
-func trend(parts []rollout.Dora, since, until time.Time) outcomes {
+func trend(parts []dora.Metrics, since, until time.Time) outcomes {
 	bars := make([]bar, len(parts))
 	for i, part := range parts {
 		bars[i].Good, bars[i].Bad = part.Changes-part.Failed, part.Failed

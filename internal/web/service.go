@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -31,7 +32,7 @@ func (s *site) showService(v *visit) error {
 	if err != nil {
 		return err
 	}
-	page := servicePage{Recent: recent.Items, Row: serviceRow{Service: rollout.Service{Service: service, Environment: environment}}}
+	page := servicePage{Recent: recent.Items, Row: serviceRow{Service: catalog.Service{Service: service, Environment: environment}}}
 	defined, err := s.Store.Definition(ctx, service, environment)
 	switch {
 	case err == nil:
@@ -44,7 +45,7 @@ func (s *site) showService(v *visit) error {
 	case len(recent.Items) == 0:
 		return &problem.Error{Code: problem.CodeNotFound, Message: "nothing is known of " + service + " in " + environment}
 	}
-	runs, err := s.runs(v, []rollout.Service{page.Row.Service})
+	runs, err := s.runs(v, []catalog.Service{page.Row.Service})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package web
 
 import (
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 )
 
@@ -20,7 +21,7 @@ type running struct {
 
 // serviceRow is a service in an environment.
 type serviceRow struct {
-	rollout.Service
+	catalog.Service
 	runs
 	Active *rollout.Deployment
 	Deploy bool
@@ -40,7 +41,7 @@ type versionCount struct {
 }
 
 // add counts what shares a version and a health.
-func (r *runs) add(s *rollout.VersionTally) {
+func (r *runs) add(s *catalog.VersionCount) {
 	r.Targets += s.Targets
 	switch s.Health {
 	case rollout.HealthUnhealthy:
@@ -93,7 +94,7 @@ func (s *site) showServices(v *visit) error {
 }
 
 // runs counts what runs, for each of the services.
-func (s *site) runs(v *visit, services []rollout.Service) (map[authz.Scope]runs, error) {
+func (s *site) runs(v *visit, services []catalog.Service) (map[authz.Scope]runs, error) {
 	pairs := make([]authz.Scope, len(services))
 	for i := range services {
 		pairs[i] = authz.Scope{Service: services[i].Service, Environment: services[i].Environment}

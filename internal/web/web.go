@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
+	"rollcall/internal/dora"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -22,15 +24,15 @@ type Store interface {
 	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
 	// EventsOf reads a deployment's events with a number above after and not above upTo.
 	EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
-	Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[rollout.Service], error)
-	Definition(ctx context.Context, service, environment string) (rollout.Definition, error)
+	Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[catalog.Service], error)
+	Definition(ctx context.Context, service, environment string) (catalog.Definition, error)
 	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	Unfinished(ctx context.Context, scopes authz.Scopes) ([]rollout.Deployment, error)
-	Shares(ctx context.Context, pairs []authz.Scope) ([]rollout.VersionTally, error)
+	Shares(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error)
 	// Clock is the database's clock, by which deployments end.
 	Clock(ctx context.Context) (time.Time, error)
-	Dora(ctx context.Context, scopes authz.Scopes, sel rollout.DoraQuery) (rollout.DoraReport, error)
+	Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error)
 	Source(ctx context.Context, name string) (rollout.SourceReport, error)
 	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
 }

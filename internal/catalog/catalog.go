@@ -1,9 +1,11 @@
-package rollout
+// Package catalog has what is registered and counted: definitions, services and their deployments in numbers.
+package catalog
 
 import (
 	"encoding/json"
 	"time"
 
+	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
 
@@ -35,39 +37,46 @@ type Service struct {
 	Environment string
 	Defined     bool
 	// Last is the newest deployment; nil when there was none.
-	Last *Deployment
+	Last *rollout.Deployment
 }
 
 // RunningTarget is what a status shows of a target.
 type RunningTarget struct {
 	Target string
-	// Version is empty when nobody knows.
+	// Version is empty when it is not known.
 	Version string
-	Health  Health
+	Health  rollout.Health
 }
 
-// ServiceTally counts the deployments of a service, over all environments.
-type ServiceTally struct {
+// ServiceCounts counts the deployments of a service, over all environments.
+type ServiceCounts struct {
 	Service string
 	Total   int
 	// ByState leaves out the states that no deployment is in.
-	ByState map[State]int
+	ByState map[rollout.State]int
 }
 
-// DurationTally sums up deployments that began and have ended.
-type DurationTally struct {
+// DurationStats sums up deployments that began and have ended.
+type DurationStats struct {
 	Count     int
 	Succeeded int
 	// P50 and P95 are the durations that half and 95 % of them did not exceed; zero when Count is.
 	P50, P95 time.Duration
 }
 
-// VersionTally is how many targets of a service in an environment run one version and feel the same.
-type VersionTally struct {
+// VersionCount is how many targets of a service in an environment run one version with the same health.
+type VersionCount struct {
 	Service     string
 	Environment string
-	// Version is empty when nobody knows.
+	// Version is empty when it is not known.
 	Version string
-	Health  Health
+	Health  rollout.Health
 	Targets int
+}
+
+// StateCount counts deployments that share a state and a strategy.
+type StateCount struct {
+	State    rollout.State
+	Strategy string
+	Count    int
 }

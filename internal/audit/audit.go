@@ -1,31 +1,34 @@
-package rollout
+// Package audit verifies the hash chain of a deployment's events.
+package audit
 
 import (
 	"fmt"
 	"slices"
+
+	"rollcall/internal/rollout"
 )
 
-// Proof is what a chain of events says about them.
-type Proof struct {
-	// Chained counts the events that have a hash, Before those in front of them that have none: a server that knew of no
-	// chain wrote them, and nothing is proven of them.
-	Chained, Before int
-	// Faults are what does not fit, in the order of the log; none means that the log is as it was written.
-	Faults []Fault
+// Report is the result of verifying a chain of events.
+type Report struct {
+	// Chained counts the events that have a hash, Unchained those in front of them that have none: a
+	// server without chains wrote them, and they cannot be verified.
+	Chained, Unchained int
+	// Violations are in the order of the log; none means that the log is as it was written.
+	Violations []Violation
 }
 
-// Fault is one thing that is wrong with a log of events.
-type Fault struct {
+// Violation is one thing that is wrong with a log of events.
+type Violation struct {
 	// Seq is the event that it shows at.
 	Seq int64 `json:"seq"`
 	// Message says what is wrong.
 	Message string `json:"message"`
 }
 
-// CheckChain compares the events of a deployment, all of them in the order of their numbers, with their hashes and with
-// the deployment's own, which is the last one's. Whoever can write to the database can write a whole new chain: only a hash
-// that was kept elsewhere proves that nobody did, see Contains.
-func CheckChain(events []Event, last Hash) Proof {
+// VerifyChain compares the events of a deployment, all of them in the order of their numbers, with their hashes and with
+// the deployment's own, which is the last one's. A writer to the database can write a whole new chain: only a
+// hash that was kept elsewhere proves that none did, see ContainsHash.
+func VerifyChain(events []rollout.Event, last rollout.Hash) Report {
 	c := chain{events: events}
 	for i := range events {
 		c.check(i)
@@ -37,23 +40,23 @@ func CheckChain(events []Event, last Hash) Proof {
 	return c.proof
 }
 
-// HasHash reports whether one of the events has the hash. In a log without faults, with a hash that was read earlier and
+// ContainsHash reports whether one of the events has the hash. In a log without faults, with a hash that was read earlier and
 // kept elsewhere, it proves that nothing up to that event was changed since.
-func HasHash(events []Event, known Hash) bool {
-	return !known.IsZero() && slices.ContainsFunc(events, func(e Event) bool { return e.Hash == known })
+func ContainsHash(events []rollout.Event, known rollout.Hash) bool {
+	return !known.IsZero() && slices.ContainsFunc(events, func(e rollout.Event) bool { return e.Hash == known })
 }
 
 // chain is a walk along a log.
 type chain struct {
-	events   []Event
-	proof    Proof
-	seq      int64 // of the event before
-	previous Hash  // its hash
-	unsure   bool  // the event before is missing, so nothing can be said of the next one's hash
+	events   []rollout.Event
+	proof    Report
+	seq      int64        // of the event before
+	previous rollout.Hash // its hash
+	unsure   bool         // the event before is missing, so nothing can be said of the next one's hash
 }
 
 func (c *chain) fault(seq int64, message string) {
-	c.proof.Faults = append(c.proof.Faults, Fault{Seq: seq, Message: message})
+	c.proof.Violations = append(c.proof.Violations, Violation{Seq: seq, Message: message})
 }
 
 func (c *chain) check(i int) {
@@ -62,12 +65,12 @@ func (c *chain) check(i int) {
 	begun := c.proof.Chained > 0
 	switch {
 	case e.Hash.IsZero() && !begun:
-		c.proof.Before++
+		c.proof.Unchained++
 	case e.Hash.IsZero():
 		c.fault(e.Seq, "it has no hash: it was added by hand, or by a server of a version before there was a chain")
 	default:
 		c.proof.Chained++
-		if !c.unsure && e.Hash != Chain(c.previous, e) {
+		if !c.unsure && e.Hash != rollout.HashEvent(c.previous, e) {
 			c.fault(e.Seq, c.suspicion(i))
 		}
 		c.previous, c.unsure = e.Hash, false
@@ -94,12 +97,12 @@ func (c *chain) suspicion(i int) string {
 	moved := c.events[i]
 	for j := range c.events {
 		moved.Seq = c.events[j].Seq
-		before := Hash{}
+		before := rollout.Hash{}
 		if j > 0 {
 			before = c.events[j-1].Hash
 		}
-		for _, previous := range []Hash{before, c.events[j].Hash} { // the latter when it changed places with its neighbour
-			if j != i && moved.Hash == Chain(previous, &moved) {
+		for _, previous := range []rollout.Hash{before, c.events[j].Hash} { // the latter when it changed places with its neighbour
+			if j != i && moved.Hash == rollout.HashEvent(previous, &moved) {
 				return fmt.Sprintf("it is out of order: it was written as event %d", moved.Seq)
 			}
 		}

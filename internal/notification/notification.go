@@ -1,43 +1,45 @@
-package rollout
+// Package notification has the messages about deployments, who subscribes to them, and their deliveries.
+package notification
 
 import (
 	"fmt"
 	"time"
 
+	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
 
-// NotificationKind is the language in which a receiver is told.
-type NotificationKind string
+// Kind is the format in which a receiver is notified.
+type Kind string
 
 // The kinds of notification.
 const (
-	// NotificationWebhook is a signed JSON document (Standard Webhooks 1.0).
-	NotificationWebhook NotificationKind = "webhook"
-	// NotificationSlack is a message for Slack, or what understands the same.
-	NotificationSlack NotificationKind = "slack"
-	// NotificationCDEvents is a CDEvent in a CloudEvent.
-	NotificationCDEvents NotificationKind = "cdevents"
-	// NotificationGitHub is a deployment of a repository at GitHub, and its statuses.
-	NotificationGitHub NotificationKind = "github"
+	// KindWebhook is a signed JSON document (Standard Webhooks 1.0).
+	KindWebhook Kind = "webhook"
+	// KindSlack is a message for Slack, or what understands the same.
+	KindSlack Kind = "slack"
+	// KindCDEvents is a CDEvent in a CloudEvent.
+	KindCDEvents Kind = "cdevents"
+	// KindGitHub is a deployment of a repository at GitHub, and its statuses.
+	KindGitHub Kind = "github"
 )
 
-// NotificationKinds lists all kinds.
-func NotificationKinds() []NotificationKind {
-	return []NotificationKind{NotificationWebhook, NotificationSlack, NotificationCDEvents, NotificationGitHub}
+// Kinds lists all kinds.
+func Kinds() []Kind {
+	return []Kind{KindWebhook, KindSlack, KindCDEvents, KindGitHub}
 }
 
-// States are the states of a deployment that the kind has words for.
-func (k NotificationKind) States() []State {
-	if k == NotificationCDEvents { // CDEvents tell what has happened to a service, not what was tried
-		return []State{StateCompleted, StateRolledBack}
+// States returns the states of a deployment that the kind can express.
+func (k Kind) States() []rollout.State {
+	if k == KindCDEvents { // CDEvents report what has happened to a service, not attempts
+		return []rollout.State{rollout.StateCompleted, rollout.StateRolledBack}
 	}
-	return []State{StateInProgress, NotifyWaiting, StateCompleted, StateFailed, StateRolledBack, StateAborted, StateSuperseded}
+	return []rollout.State{rollout.StateInProgress, StateWaiting, rollout.StateCompleted, rollout.StateFailed, rollout.StateRolledBack, rollout.StateAborted, rollout.StateSuperseded}
 }
 
-// NotifyWaiting is what a notification may be told of besides states: a deployment waits for a person. It is no state of a
-// deployment; one that waits is paused.
-const NotifyWaiting State = "waiting"
+// StateWaiting may be subscribed to besides states: a deployment waits for a person. It is no state of a deployment; one
+// that waits is paused.
+const StateWaiting rollout.State = "waiting"
 
 // The versions of CDEvents that are spoken.
 const (
@@ -46,28 +48,28 @@ const (
 )
 
 // Signed reports whether a signing secret goes with the kind.
-func (k NotificationKind) Signed() bool { return k == NotificationWebhook || k == NotificationCDEvents }
+func (k Kind) Signed() bool { return k == KindWebhook || k == KindCDEvents }
 
-// Notification says who is told of what.
-type Notification struct {
-	// ID is new whenever a notification is made anew under an old name.
+// Subscription says which deployments a receiver is notified of. In the API it is a notification.
+type Subscription struct {
+	// ID is new whenever a subscription is created again under an old name.
 	ID   string
 	Name string
-	Kind NotificationKind
-	// Services, Environments and States are what it is told of. No services, or no environments, are all.
+	Kind Kind
+	// Services, Environments and States select deployments. No services, or no environments, are all.
 	Services, Environments []string
-	States                 []State
+	States                 []rollout.State
 	// CDEventsVersion is CDEvents04 when it is empty; other kinds have none.
 	CDEventsVersion string
-	Secrets         NotificationSecrets
+	Secrets         Secrets
 	// Revision grows with every change. The store sets it and the times.
 	Revision             int64
 	CreatedAt, UpdatedAt time.Time
 }
 
-// NotificationSecrets are what nobody may read back.
-type NotificationSecrets struct {
-	// URL is where the receiver is. It is a secret because whoever knows it can speak to the receiver.
+// Secrets are the parts that cannot be read back.
+type Secrets struct {
+	// URL is where the receiver is. It is a secret because it suffices to send to the receiver.
 	URL secret.Secret
 	// Signing signs what is sent; empty means the server's own key. Token is shown to GitHub.
 	Signing, Token secret.Secret
@@ -75,7 +77,7 @@ type NotificationSecrets struct {
 	Unreadable string
 }
 
-// Message is what is told of a deployment, as it was when it happened. It is stored as JSON: fields may be added, never
+// Message reports on a deployment, as it was when it happened. It is stored as JSON: fields may be added, never
 // renamed or retyped.
 type Message struct {
 	// Type is that of the event, or MessageTest.
@@ -85,19 +87,19 @@ type Message struct {
 	Service      string            `json:"service"`
 	Environment  string            `json:"environment"`
 	Version      string            `json:"version"`
-	Kind         Kind              `json:"kind"`
+	Kind         rollout.Kind      `json:"kind"`
 	RollbackOf   string            `json:"rollback_of"`
 	RequestedBy  string            `json:"requested_by"`
 	Labels       map[string]string `json:"labels"`
 	Strategy     string            `json:"strategy"`
-	State        State             `json:"state"`
+	State        rollout.State     `json:"state"`
 	Reason       string            `json:"reason"`
 	TargetsTotal int               `json:"targets_total"`
 	CreatedAt    time.Time         `json:"created_at"`
 	StartedAt    time.Time         `json:"started_at"`
 	FinishedAt   time.Time         `json:"finished_at"`
-	Result       *Result           `json:"result"`
-	// Waiting is set when the message tells of a wait for a person, and of nothing else.
+	Result       *rollout.Result   `json:"result"`
+	// Waiting is set when the message reports a wait for a person, and nothing else.
 	Waiting *Waiting `json:"waiting,omitempty"`
 	// PreviousVersions are those that its targets ran before, each once; the store looks them up.
 	PreviousVersions []string `json:"previous_versions"`
@@ -125,32 +127,32 @@ const (
 	WaitingFailure WaitingFor = "failure"
 )
 
-// MessageWaiting is the type of a message that tells of a wait.
+// MessageWaiting is the type of a message that reports a wait.
 const MessageWaiting = "deployment.waiting"
 
-// WaitOf is the wait for a person that begins with an event of a deployment, as it is after that event, and a key that no
+// WaitFor returns the wait for a person that begins with an event of a deployment, as it is after that event, and a key that no
 // other wait of the deployment has; nil when none begins.
-func WaitOf(d *Deployment, e *Event) (w *Waiting, key string) {
+func WaitFor(d *rollout.Deployment, e *rollout.Event) (w *Waiting, key string) {
 	switch {
-	case e.Type == EventGateWaiting && e.Wave > 0:
+	case e.Type == rollout.EventGateWaiting && e.Wave > 0:
 		return &Waiting{For: WaitingGate, Wave: e.Wave}, fmt.Sprintf("gate:%d", e.Wave)
-	case e.Type == EventGateWaiting:
+	case e.Type == rollout.EventGateWaiting:
 		return &Waiting{For: WaitingApproval}, string(WaitingApproval)
-	case e.Type == EventPaused && d.Stop == StopPaused && !d.Operator.Pause:
+	case e.Type == rollout.EventPaused && d.Stop == rollout.StopPaused && !d.Operator.Pause:
 		return &Waiting{For: WaitingFailure}, fmt.Sprintf("failure:%d", d.Progress.ResumesSeen)
 	default:
 		return nil, ""
 	}
 }
 
-// MessageTest is the type of a message that tells of nothing.
+// MessageTest is the type of a message that reports nothing.
 const MessageTest = "notification.test"
 
-// mostErrors is how many targets' errors a message carries; Result counts all.
-const mostErrors = 20
+// maxErrors is how many targets' errors a message carries; Result counts all.
+const maxErrors = 20
 
-// NewMessage is what there is to tell of a deployment that got into its state at that moment.
-func NewMessage(d *Deployment, at time.Time) Message {
+// NewMessage returns the message about a deployment that got into its state at that moment.
+func NewMessage(d *rollout.Deployment, at time.Time) Message {
 	m := Message{
 		Type: d.State.Event(), At: at, DeploymentID: d.ID, Service: d.Service, Environment: d.Environment, Version: d.Version,
 		Kind: d.Kind, RollbackOf: d.RollbackOf, RequestedBy: d.RequestedBy, Labels: d.Labels, Strategy: d.Spec.Strategy.Type,
@@ -159,13 +161,13 @@ func NewMessage(d *Deployment, at time.Time) Message {
 	}
 	if d.Result != nil {
 		result := *d.Result
-		result.Errors = result.Errors[:min(len(result.Errors), mostErrors)]
+		result.Errors = result.Errors[:min(len(result.Errors), maxErrors)]
 		m.Result = &result
 	}
 	return m
 }
 
-// PreviousVersion is what all targets ran before, empty when that was not the same or nobody knows.
+// PreviousVersion returns what all targets ran before, empty when they differed or it is not known.
 func (m *Message) PreviousVersion() string {
 	if len(m.PreviousVersions) != 1 {
 		return ""
@@ -173,7 +175,7 @@ func (m *Message) PreviousVersion() string {
 	return m.PreviousVersions[0]
 }
 
-// Test reports whether the message tells of nothing.
+// Test reports whether the message is a test.
 func (m *Message) Test() bool { return m.Type == MessageTest }
 
 // DeliveryStatus is where a delivery stands.
@@ -190,25 +192,25 @@ const (
 type Delivery struct {
 	// ID is the same for every attempt.
 	ID string
-	// Place grows with time, over all deliveries.
-	Place   int64
+	// Seq grows with time, over all deliveries.
+	Seq     int64
 	Message Message
 	Status  DeliveryStatus
 	// Attempts are all there were, the first one first.
-	Attempts  []DeliveryAttempt
+	Attempts  []Attempt
 	CreatedAt time.Time
 	// NextAttemptAt is zero once it is over; FinishedAt is zero before.
 	NextAttemptAt, FinishedAt time.Time
 }
 
-// DeliveryAttempt is one time that a delivery was tried. It is written down before it is made.
-type DeliveryAttempt struct {
+// Attempt is one time that a delivery was tried. It is written down before it is made.
+type Attempt struct {
 	Attempt   int
 	Replica   string
 	StartedAt time.Time
-	// FinishedAt is zero, and Result empty, while nobody knows what came of it.
+	// FinishedAt is zero, and Result empty, while the result is not known.
 	FinishedAt time.Time
-	Result     AnswerKind
+	Result     rollout.AnswerKind
 	// Detail is fit for people, and holds no secret.
 	Detail string
 }
@@ -218,27 +220,27 @@ type ClaimedDelivery struct {
 	ID           string
 	Owner        string
 	Epoch        int64
-	Notification Notification
+	Subscription Subscription
 	Message      Message
 	// Attempt counts from 1. Age is the time since the delivery was asked for.
 	Attempt int
 	Age     time.Duration
 }
 
-// DeliveryOutcome is what came of an attempt, and what follows.
-type DeliveryOutcome struct {
-	Result AnswerKind
+// Outcome is what came of an attempt, and what follows.
+type Outcome struct {
+	Result rollout.AnswerKind
 	Detail string
 	Status DeliveryStatus
-	// Again is when a pending one is tried again, from now.
-	Again time.Duration
-	// Unanswered means that nobody was there: as soon as the receiver takes something else, this is tried again.
-	Unanswered bool
+	// RetryIn is when a pending one is tried again, from now.
+	RetryIn time.Duration
+	// Unreachable means that no connection came about: as soon as the receiver accepts another delivery, this is tried again.
+	Unreachable bool
 }
 
-// DeliveryGauge is what metrics tell of the deliveries of one kind that are pending.
-type DeliveryGauge struct {
-	Kind    NotificationKind
+// Gauge is what metrics report of the deliveries of one kind that are pending.
+type Gauge struct {
+	Kind    Kind
 	Pending int
 	// Oldest is the age of the oldest; 0 when there is none.
 	Oldest time.Duration
