@@ -139,7 +139,7 @@ func (c *caller) shun(replica int) {
 	c.silent[replica] = time.Now().Add(shunned)
 }
 
-// lieDown waits until a replica may be frozen without leaving nobody who answers; getUp says that it is frozen no more.
+// lieDown waits until a replica may be frozen without leaving no replica that answers; getUp says that it is frozen no more.
 func (c *caller) lieDown() { c.frozen <- struct{}{} }
 
 func (c *caller) getUp() { <-c.frozen }

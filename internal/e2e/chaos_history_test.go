@@ -27,7 +27,7 @@ type loggedEvent struct {
 	}
 }
 
-// listed is a deployment as lists tell it.
+// listed is a deployment as lists return it.
 type listed struct {
 	deployment
 	Service, Version, Kind string

@@ -88,7 +88,7 @@ func (r *replica) now() (p *process, id string) {
 	return r.process, r.id
 }
 
-// url is where the replica answers, "" while it is away: somebody else may have its port then.
+// url is where the replica answers, "" while it is away: another process may have its port then.
 func (r *replica) url() string {
 	if p, _ := r.now(); p.runs() {
 		return p.url
@@ -183,7 +183,7 @@ func (r *replica) comeBack(ended *process, s chaos.Step) bool {
 }
 
 // killAtCall kills the process at a moment of one of its calls.
-func (r *replica) killAtCall(p *process, kind chaos.Kind, patience time.Duration) bool {
+func (r *replica) killAtCall(p *process, kind chaos.Kind, timeout time.Duration) bool {
 	trapped := make(chan struct{})
 	r.mu.Lock()
 	r.trap, r.trapped, r.caught = testtarget.Received, trapped, map[string]bool{}
@@ -195,7 +195,7 @@ func (r *replica) killAtCall(p *process, kind chaos.Kind, patience time.Duration
 	case <-trapped:
 		<-p.done
 		return true
-	case <-time.After(patience):
+	case <-time.After(timeout):
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -244,7 +244,7 @@ func (r *replica) catch(from string) {
 }
 
 // killAtCommit kills the process when it has sent a COMMIT: before the database gets it, or when the database has done it.
-func (r *replica) killAtCommit(p *process, kind chaos.Kind, patience time.Duration) bool {
+func (r *replica) killAtCommit(p *process, kind chaos.Kind, timeout time.Duration) bool {
 	var once sync.Once
 	struck := make(chan struct{})
 	r.wire.onCommit(commitFault{before: kind == chaos.KillBeforeCommit, ofCall: kind == chaos.KillBeforeSend, strike: func() {
@@ -253,7 +253,7 @@ func (r *replica) killAtCommit(p *process, kind chaos.Kind, patience time.Durati
 	}})
 	select {
 	case <-struck:
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		r.wire.disarm()
 		select {
 		case <-struck:

@@ -12,13 +12,13 @@ import (
 	"rollcall/internal/e2e/chaos"
 )
 
-// chaosRouter is a router that keeps what it was told, refuses what is late, and fails late when asked to.
+// chaosRouter is a router that keeps what it was sent, refuses what is late, and fails late when asked to.
 type chaosRouter struct {
 	url     string
 	service string
 	// configured are the weights with which it starts, of all targets.
 	configured map[string]int
-	// terse has it tell the sides' shares alone when it is read, which is all that it has to.
+	// terse has it report the sides' shares alone when it is read, which is all that it has to.
 	terse bool
 
 	mu       sync.Mutex
@@ -55,7 +55,7 @@ func (r *chaosRouter) failLate(times int) {
 	r.late = times
 }
 
-// restart has the router forget what it was told, as an HAProxy does: it has the weights of its configuration again. The
+// restart has the router forget what it was sent, as an HAProxy does: it has the weights of its configuration again. The
 // fence is kept.
 func (r *chaosRouter) restart() {
 	r.mu.Lock()

@@ -28,7 +28,7 @@ type service struct {
 	plans  map[string]chaos.Plan                  // by key
 	// asleep is the owner of the last deployment while it is frozen, nil while none is.
 	asleep *sleeper
-	// asked counts the verbs, for their keys.
+	// asked counts the commands, for their keys.
 	asked atomic.Int64
 	// bed is held while an owner is to be outlived: of all replicas one sleeps at a time.
 	bed *sync.Mutex
@@ -85,8 +85,8 @@ const endFor = 3 * time.Minute
 
 func (s *service) deploy(version string, plan chaos.Plan) {
 	key := s.name + "-" + version
-	if plan.Story == chaos.Outlive && !s.findBed() {
-		plan.Story = chaos.Plain
+	if plan.Scenario == chaos.Outlive && !s.findBed() {
+		plan.Scenario = chaos.Plain
 	}
 	s.plans[key] = plan
 	s.prepare(version, plan)
@@ -99,7 +99,7 @@ func (s *service) deploy(version string, plan chaos.Plan) {
 	}
 	if op.Status != http.StatusAccepted || op.ID == "" {
 		s.t.Errorf("a deployment was answered %d %s", op.Status, op.Body)
-		if plan.Story == chaos.Outlive {
+		if plan.Scenario == chaos.Outlive {
 			s.bed.Unlock()
 		}
 		return
@@ -112,8 +112,8 @@ func (s *service) deploy(version string, plan chaos.Plan) {
 	s.recover()
 }
 
-// passesFirst is how many probes a target passes that falls sick in the bake: more than it takes to be verified, and few
-// enough for the rest of the bake to show that it is sick.
+// passesFirst is how many probes a target passes that becomes unhealthy in the bake: more than it takes to be verified, and few
+// enough for the rest of the bake to show that it is unhealthy.
 const passesFirst = 6
 
 // findBed waits for a while until no other owner is to be outlived.
@@ -157,9 +157,9 @@ func (s *service) prepare(version string, plan chaos.Plan) {
 	case chaos.FrozenOwner, chaos.Outlived:
 		s.slowDown()
 		return
-	case chaos.TargetSickAtOnce, chaos.DeadlinePasses:
+	case chaos.TargetUnhealthy, chaos.DeadlinePasses:
 		change = func(b *testtarget.Behaviour) { b.UnhealthyOn = version }
-	case chaos.TargetFallsSick:
+	case chaos.TargetTurnsUnhealthy:
 		change = func(b *testtarget.Behaviour) { b.UnhealthyOn, b.UnhealthyAfter = version, passesFirst }
 	case chaos.RouterFailsLate:
 		s.router.failLate(2)
@@ -198,7 +198,7 @@ func (s *service) request(version, key string, plan chaos.Plan) object {
 	body["labels"] = object{"key": key}
 	body["deploy"] = object{"timeout": "1500ms", "retries": 8, "backoff": "50ms"}
 	body["healthy_deadline"] = "20s"
-	if plan.Fault == chaos.TargetLies || plan.Fault == chaos.TargetSickAtOnce {
+	if plan.Fault == chaos.TargetLies || plan.Fault == chaos.TargetUnhealthy {
 		body["healthy_deadline"] = "4s" // longer than what is broken meanwhile can hide a good target
 	}
 	part[[]object](body, "health_checks")[0]["interval"] = "100ms"
@@ -214,10 +214,10 @@ func (s *service) strategy(plan chaos.Plan) object {
 		strategy["progress_deadline"] = "3s" // before the targets' own
 	}
 	bake := "200ms"
-	if plan.Fault == chaos.TargetFallsSick {
+	if plan.Fault == chaos.TargetTurnsUnhealthy {
 		bake = "2s"
 	}
-	if plan.Story == chaos.Forgotten {
+	if plan.Scenario == chaos.Forgotten {
 		bake = chaos.LongBake.String()
 	}
 	switch plan.Strategy {
@@ -227,41 +227,41 @@ func (s *service) strategy(plan chaos.Plan) object {
 		var stages []any
 		for i, percent := range chaos.Stages() {
 			stage := object{"percent": percent, "duration": bake}
-			if plan.Story == chaos.Forgotten && i > 0 {
+			if plan.Scenario == chaos.Forgotten && i > 0 {
 				stage["duration"] = "200ms"
 			}
-			if plan.Story == chaos.Gate && i == 0 {
+			if plan.Scenario == chaos.Gate && i == 0 {
 				stage["promotion"] = "manual"
 			}
 			stages = append(stages, stage)
 		}
 		strategy["stages"] = stages
 	case chaos.BlueGreen:
-		if plan.Story == chaos.Forgotten {
+		if plan.Scenario == chaos.Forgotten {
 			strategy["keep_old_for"] = bake
 		}
-		if plan.Story == chaos.Gate {
+		if plan.Scenario == chaos.Gate {
 			strategy["promotion"] = "manual"
 		}
 	}
 	return strategy
 }
 
-// act does what people do in the story.
+// act does what people do in the scenario.
 func (s *service) act(id string, plan chaos.Plan) {
-	switch plan.Story {
+	switch plan.Scenario {
 	case chaos.PauseResume:
 		<-time.After(plan.Wait)
-		paused := s.verb(id, "pause", nil)
+		paused := s.command(id, "pause", nil)
 		<-time.After(300 * time.Millisecond)
-		s.verb(id, "resume", nil)
+		s.command(id, "resume", nil)
 		s.caller.repeat(paused, nil)
 	case chaos.Abort:
 		<-time.After(plan.Wait)
-		s.verb(id, "abort", nil)
-	case chaos.TurnRound:
+		s.command(id, "abort", nil)
+	case chaos.RollBack:
 		<-time.After(plan.Wait)
-		op := s.verb(id, "rollback", nil)
+		op := s.command(id, "rollback", nil)
 		if op.ID != "" {
 			s.caller.until(s.name, op.ID, endFor, (*deployment).terminal)
 		}
@@ -279,7 +279,7 @@ func (s *service) act(id string, plan chaos.Plan) {
 	case chaos.FrozenPause:
 		<-time.After(plan.Wait)
 		s.whileFrozen(id, "pause")
-		s.verb(id, "resume", nil)
+		s.command(id, "resume", nil)
 	case chaos.Outlive:
 		if s.asleep = s.freezeOwner(id, chaos.Outlived); s.asleep == nil {
 			s.bed.Unlock()
@@ -288,12 +288,12 @@ func (s *service) act(id string, plan chaos.Plan) {
 	case chaos.Race:
 		<-time.After(plan.Wait)
 		s.atOnce(id, "abort", "promote", "pause", "abort", "promote", "pause")
-		s.verb(id, "abort", nil)
+		s.command(id, "abort", nil)
 	default:
 	}
 }
 
-// frozenFor is how long an owner is frozen: longer than a verb may take to be felt.
+// frozenFor is how long an owner is frozen: longer than a command may take to be felt.
 const frozenFor = 1500 * time.Millisecond
 
 // sleeper is a replica that is frozen.
@@ -343,12 +343,12 @@ func (s *service) thaw(f *sleeper, came bool) {
 	}
 }
 
-// whileFrozen asks for a verb while the owner is frozen, as soon as it has one. An owner whose colleagues are away too long to
-// answer goes on without.
-func (s *service) whileFrozen(id, verb string) {
+// whileFrozen asks for a command while the owner is frozen, as soon as it has one. An owner whose colleagues are away too long to
+// answer continues without.
+func (s *service) whileFrozen(id, command string) {
 	f := s.freezeOwner(id, chaos.FrozenOwner)
 	answered := make(chan chaos.Op, 1)
-	go func() { answered <- s.verb(id, verb, nil) }()
+	go func() { answered <- s.command(id, command, nil) }()
 	if f == nil {
 		<-answered
 		return
@@ -390,25 +390,25 @@ func (s *service) promote(id string) {
 	}
 	s.atOnce(id, "promote", "promote", "promote", "promote", "promote", "promote")
 	body := object{"wave": wave}
-	s.caller.repeat(s.verb(id, "promote", body), body)
+	s.caller.repeat(s.command(id, "promote", body), body)
 }
 
-// atOnce asks for verbs at the same instant, of all replicas.
-func (s *service) atOnce(id string, verbs ...string) {
+// atOnce asks for commands at the same instant, of all replicas.
+func (s *service) atOnce(id string, commands ...string) {
 	var all sync.WaitGroup
 	start := make(chan struct{})
-	for i, verb := range verbs {
+	for i, command := range commands {
 		all.Go(func() {
 			<-start
-			s.caller.ask(s.name, i%len(s.caller.replicas), http.MethodPost, "/deployments/"+id+"/"+verb, "", nil)
+			s.caller.ask(s.name, i%len(s.caller.replicas), http.MethodPost, "/deployments/"+id+"/"+command, "", nil)
 		})
 	}
 	close(start)
 	all.Wait()
 }
 
-func (s *service) verb(id, verb string, body any) chaos.Op {
-	key := fmt.Sprintf("%s-%s-%d", id, verb, s.asked.Add(1))
-	op, _ := s.caller.insist(s.name, http.MethodPost, "/deployments/"+id+"/"+verb, key, body)
+func (s *service) command(id, command string, body any) chaos.Op {
+	key := fmt.Sprintf("%s-%s-%d", id, command, s.asked.Add(1))
+	op, _ := s.caller.insist(s.name, http.MethodPost, "/deployments/"+id+"/"+command, key, body)
 	return op
 }

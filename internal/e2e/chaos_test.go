@@ -159,11 +159,11 @@ func report(t *testing.T, h *chaos.History, found []chaos.Violation) {
 			t.Errorf("and %d more", len(found)-i)
 			return
 		}
-		t.Errorf("CHAOS_SEED=%d CHAOS_ROUND=%d: %s: %s: %s\n%s", h.Seed, h.Round, v.Promise, v.Service, v.Text, chaos.Around(h, v))
+		t.Errorf("CHAOS_SEED=%d CHAOS_ROUND=%d: %s: %s: %s\n%s", h.Seed, h.Round, v.Promise, v.Service, v.Text, chaos.Excerpt(h, v))
 	}
 }
 
-// keepHistory writes all that was seen of a round down, for whoever looks into it.
+// keepHistory writes all that was seen of a round down, for later inspection.
 func keepHistory(t *testing.T, h *chaos.History) {
 	data, err := json.MarshalIndent(h, "", " ")
 	if err == nil {
@@ -201,7 +201,7 @@ type round struct {
 
 func newRound(t *testing.T, c *campaign, number int, size chaos.Size) *round {
 	r := &round{
-		t: t, seed: c.seed, number: number, size: size, schedule: chaos.Draw(c.seed, number, size), began: time.Now(),
+		t: t, seed: c.seed, number: number, size: size, schedule: chaos.Generate(c.seed, number, size), began: time.Now(),
 		database: newBreakable(t, c.server, fmt.Sprintf("chaos_%d", number)), unmet: map[chaos.Kind]int{},
 	}
 	flags := []string{"--router-interval=" + restInterval.String()}

@@ -12,7 +12,7 @@ const (
 	noticed = 400 * time.Millisecond
 	// clock is how far an event's time, the database's as a replica knows it, may be off.
 	clock = 2 * time.Second
-	// felt is how long a verb may take to be felt.
+	// felt is how long a command may take to be felt.
 	felt = time.Second
 	// awake is for how long a frozen owner that wakes may send what it had written down before.
 	awake = 1500 * time.Millisecond
@@ -26,7 +26,7 @@ func Check(h *History) []Violation {
 		c.answers, c.creations, c.terminalIsFinal, c.oneActive,
 		c.writtenDown, c.resends, c.fences, c.oneCallPerTarget,
 		c.waves, c.exposure, c.trafficIsSafe, c.noForwardAfterTurning, c.budget, c.drained, c.rollbacks,
-		c.pauses, c.aborts, c.promotes, c.verbsKept, c.commandsOnce, c.legal,
+		c.pauses, c.aborts, c.promotes, c.commandsKept, c.commandsOnce, c.legal,
 		c.pausesFelt, c.ends, c.truth, c.routersLeft, c.routersAtEnd, c.logs, c.metrics, c.stops, c.bounds,
 	} {
 		promise()
@@ -62,7 +62,7 @@ func (c *checker) index() {
 	slices.SortFunc(c.h.Writes, func(a, b Write) int { return a.At.Compare(b.At) })
 }
 
-func (c *checker) accuse(promise, service string, at time.Time, format string, args ...any) {
+func (c *checker) report(promise, service string, at time.Time, format string, args ...any) {
 	c.found = append(c.found, Violation{Promise: promise, Service: service, At: at, Text: fmt.Sprintf(format, args...)})
 }
 
@@ -92,10 +92,10 @@ func (c *checker) callsOf() map[[2]string][]Call {
 }
 
 // opsOf are the requests of one method whose path ends so, that were answered with success.
-func (c *checker) opsOf(id, verb string) []Op {
+func (c *checker) opsOf(id, command string) []Op {
 	var ops []Op
 	for _, op := range c.h.Ops {
-		if op.Path == "/deployments/"+id+"/"+verb && op.Status == 200 && !op.Again {
+		if op.Path == "/deployments/"+id+"/"+command && op.Status == 200 && !op.Again {
 			ops = append(ops, op)
 		}
 	}

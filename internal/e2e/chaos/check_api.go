@@ -12,15 +12,15 @@ func (c *checker) answers() {
 		case 0, 200, 202, 409, 412:
 		case 503:
 			if op.RetryAfter == "" {
-				c.accuse("A answers", op.Service, op.Sent, "%s %s answered 503 without Retry-After", op.Method, op.Path)
+				c.report("A answers", op.Service, op.Sent, "%s %s answered 503 without Retry-After", op.Method, op.Path)
 			}
 		default:
-			c.accuse("A answers", op.Service, op.Sent, "%s %s answered %d %s", op.Method, op.Path, op.Status, op.Body)
+			c.report("A answers", op.Service, op.Sent, "%s %s answered %d %s", op.Method, op.Path, op.Status, op.Body)
 		}
 	}
 }
 
-// creations: what was answered with 2xx is there, one key makes one deployment, and nothing is there that nobody asked for.
+// creations: what was answered with 2xx is there, one key makes one deployment, and nothing is there that was not requested.
 func (c *checker) creations() {
 	ids := map[string]string{}
 	for _, op := range c.h.Ops {
@@ -28,10 +28,10 @@ func (c *checker) creations() {
 			continue
 		}
 		if c.of[op.ID] == nil {
-			c.accuse("A durable", op.Service, op.Answered, "deployment %s was answered with 202 and is not there", op.ID)
+			c.report("A durable", op.Service, op.Answered, "deployment %s was answered with 202 and is not there", op.ID)
 		}
 		if first, ok := ids[op.Key]; ok && first != op.ID {
-			c.accuse("A durable", op.Service, op.Answered, "one key made deployments %s and %s", first, op.ID)
+			c.report("A durable", op.Service, op.Answered, "one key made deployments %s and %s", first, op.ID)
 		}
 		ids[op.Key] = op.ID
 	}
@@ -41,7 +41,7 @@ func (c *checker) creations() {
 			continue
 		}
 		if other, ok := seen[d.Key]; ok {
-			c.accuse("A durable", d.Service, d.StartedAt, "key %s made deployments %s and %s", d.Key, other, d.ID)
+			c.report("A durable", d.Service, d.StartedAt, "key %s made deployments %s and %s", d.Key, other, d.ID)
 		}
 		seen[d.Key] = d.ID
 	}
@@ -54,15 +54,15 @@ func terminal(state string) bool {
 // terminalIsFinal: once a terminal state was answered, no later question is answered otherwise, and no revision falls.
 func (c *checker) terminalIsFinal() {
 	newest := map[string]Op{}
-	for _, op := range c.told() {
+	for _, op := range c.reads() {
 		last, known := newest[op.ID]
 		later := known && op.Sent.After(last.Answered)
 		switch {
 		case later && terminal(last.State) && (op.State != last.State || op.Revision != last.Revision):
-			c.accuse("T terminal is final", op.Service, op.Answered, "%s was %s at revision %d and then %s at %d",
+			c.report("T terminal is final", op.Service, op.Answered, "%s was %s at revision %d and then %s at %d",
 				op.ID, last.State, last.Revision, op.State, op.Revision)
 		case later && op.Revision < last.Revision:
-			c.accuse("A durable", op.Service, op.Answered, "%s was at revision %d and then at %d", op.ID, last.Revision, op.Revision)
+			c.report("A durable", op.Service, op.Answered, "%s was at revision %d and then at %d", op.ID, last.Revision, op.Revision)
 		}
 		if op.Revision >= last.Revision {
 			newest[op.ID] = op
@@ -70,8 +70,8 @@ func (c *checker) terminalIsFinal() {
 	}
 }
 
-// told are the answers to questions about one deployment, in order.
-func (c *checker) told() []Op {
+// reads lists the answers to questions about one deployment, in order.
+func (c *checker) reads() []Op {
 	var ops []Op
 	for _, op := range c.h.Ops {
 		if op.Method == http.MethodGet && op.Status == http.StatusOK && op.ID != "" {
@@ -88,7 +88,7 @@ func (c *checker) oneActive() {
 	for i, a := range c.h.Deployments {
 		for _, b := range c.h.Deployments[i+1:] {
 			if a.Service == b.Service && a.overlaps(&b) {
-				c.accuse("E one active", a.Service, b.StartedAt, "%s and %s ran at the same time", a.ID, b.ID)
+				c.report("E one active", a.Service, b.StartedAt, "%s and %s ran at the same time", a.ID, b.ID)
 			}
 		}
 	}
@@ -105,7 +105,7 @@ func (c *checker) inTurn() {
 	current, over := map[string]string{}, map[string]bool{}
 	for _, call := range c.h.Calls {
 		if over[call.DeploymentID] && !c.lateOfFrozen(call) {
-			c.accuse("E one active", call.Service, call.Received, "%s was called for %s after %s had begun", call.Target, call.DeploymentID, current[call.Service])
+			c.report("E one active", call.Service, call.Received, "%s was called for %s after %s had begun", call.Target, call.DeploymentID, current[call.Service])
 			continue
 		}
 		if before := current[call.Service]; before != call.DeploymentID && !over[call.DeploymentID] {
@@ -123,10 +123,10 @@ func (c *checker) metrics() {
 	}
 	for state := range states {
 		if c.h.Metrics[state] != states[state] {
-			c.accuse("R metrics", "", c.last(), "%d deployments are %s, the metrics say %d", states[state], state, c.h.Metrics[state])
+			c.report("R metrics", "", c.last(), "%d deployments are %s, the metrics say %d", states[state], state, c.h.Metrics[state])
 		}
 	}
 	if c.h.Stuck != 0 {
-		c.accuse("R metrics", "", c.last(), "%d deployments are said to be stuck", c.h.Stuck)
+		c.report("R metrics", "", c.last(), "%d deployments are said to be stuck", c.h.Stuck)
 	}
 }

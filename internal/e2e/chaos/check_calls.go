@@ -16,9 +16,9 @@ func (c *checker) written(what, service string, key callKey, at time.Time) {
 	intent, ok := c.intents[key]
 	switch {
 	case !ok:
-		c.accuse("E intent first", service, at, "a %s was never written down: %s, attempt %d, fence %d", what, key.webhookID, key.attempt, key.fence)
+		c.report("E intent first", service, at, "a %s was never written down: %s, attempt %d, fence %d", what, key.webhookID, key.attempt, key.fence)
 	case intent.At.After(at.Add(clock)):
-		c.accuse("E intent first", service, at, "a %s came %s before it was written down", what, intent.At.Sub(at))
+		c.report("E intent first", service, at, "a %s came %s before it was written down", what, intent.At.Sub(at))
 	}
 }
 
@@ -30,11 +30,11 @@ func (c *checker) resends() {
 	for _, call := range c.h.Calls {
 		key := action{call.DeploymentID, call.Target, call.Action}
 		if id, ok := ids[key]; ok && id != call.WebhookID {
-			c.accuse("E same id", call.Service, call.Received, "%s of %s came with ids %s and %s", call.Action, call.Target, id, call.WebhookID)
+			c.report("E same id", call.Service, call.Received, "%s of %s came with ids %s and %s", call.Action, call.Target, id, call.WebhookID)
 		}
 		ids[key] = call.WebhookID
 		if call.Attempt <= attempts[key] && !c.lateOfFrozen(call) {
-			c.accuse("E higher attempt", call.Service, call.Received, "%s of %s came with attempt %d after %d", call.Action, call.Target, call.Attempt, attempts[key])
+			c.report("E higher attempt", call.Service, call.Received, "%s of %s came with attempt %d after %d", call.Action, call.Target, call.Attempt, attempts[key])
 		}
 		attempts[key] = max(attempts[key], call.Attempt)
 	}
@@ -52,7 +52,7 @@ func (c *checker) fences() {
 		highest := int64(0)
 		for _, call := range calls {
 			if call.Fence == highest || call.Fence < highest && !c.lateOfFrozen(call) {
-				c.accuse("E fence", call.Service, call.Received, "%s was called with fence %d after %d", call.Target, call.Fence, highest)
+				c.report("E fence", call.Service, call.Received, "%s was called with fence %d after %d", call.Target, call.Fence, highest)
 			}
 			highest = max(highest, call.Fence)
 		}
@@ -61,7 +61,7 @@ func (c *checker) fences() {
 	for _, w := range c.h.Writes {
 		frozen := c.wasFrozen(c.sender(w.WebhookID, w.Attempt, w.Fence), w.At, w.At)
 		if w.Fence <= highest[w.Service] && !frozen {
-			c.accuse("E fence", w.Service, w.At, "the router was written with fence %d after %d", w.Fence, highest[w.Service])
+			c.report("E fence", w.Service, w.At, "the router was written with fence %d after %d", w.Fence, highest[w.Service])
 		}
 		highest[w.Service] = max(highest[w.Service], w.Fence)
 	}
@@ -77,7 +77,7 @@ func (c *checker) oneCallPerTarget() {
 				}
 				first, second := c.sender(a.WebhookID, a.Attempt, a.Fence), c.sender(b.WebhookID, b.Attempt, b.Fence)
 				if !c.wasFrozen(first, a.Received, b.Received) && !c.wasFrozen(second, a.Received, b.Received) {
-					c.accuse("E one call per target", a.Service, b.Received, "%s had fences %d and %d in flight together", a.Target, a.Fence, b.Fence)
+					c.report("E one call per target", a.Service, b.Received, "%s had fences %d and %d in flight together", a.Target, a.Fence, b.Fence)
 				}
 			}
 		}
@@ -97,7 +97,7 @@ func end(a, b Call) time.Time {
 }
 
 // drained: a target that gets a call has no traffic at that moment, unless a frozen owner sent it late. A router that has
-// restarted since it was written to gives traffic to all, which nobody needs to have noticed yet.
+// restarted since it was written to gives traffic to all, which need not have been noticed yet.
 func (c *checker) drained() {
 	routed := map[string][]Write{}
 	for _, w := range c.h.Writes {
@@ -114,7 +114,7 @@ func (c *checker) drained() {
 		}
 		known = known && !c.h.restarted(call.Service, wrote, call.Received)
 		if known && weight > 0 && !c.lateOfFrozen(call) {
-			c.accuse("S drained", call.Service, call.Received, "%s was called while it had weight %d", call.Target, weight)
+			c.report("S drained", call.Service, call.Received, "%s was called while it had weight %d", call.Target, weight)
 		}
 	}
 }

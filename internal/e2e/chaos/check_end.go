@@ -27,11 +27,11 @@ func (c *checker) ends() {
 			right = []string{"rolled_back"}
 		}
 		if !slices.Contains(right, d.State) {
-			c.accuse("T the same end", d.Service, d.FinishedAt, "%s (%s, %s, %s) ended %s, not %v", d.ID, d.Plan.Strategy, d.Plan.Story, d.Plan.Fault, d.State, right)
+			c.report("T the same end", d.Service, d.FinishedAt, "%s (%s, %s, %s) ended %s, not %v", d.ID, d.Plan.Strategy, d.Plan.Scenario, d.Plan.Fault, d.State, right)
 		}
 		c.noneInDoubt(&d)
 		if success := d.State == "completed" || d.State == "rolled_back" && d.Kind == "rollback"; d.Success != success {
-			c.accuse("R success", d.Service, d.FinishedAt, "%s is %s with success %t", d.ID, d.State, d.Success)
+			c.report("R success", d.Service, d.FinishedAt, "%s is %s with success %t", d.ID, d.State, d.Success)
 		}
 	}
 }
@@ -40,7 +40,7 @@ func (c *checker) ends() {
 func (c *checker) noneInDoubt(d *Deployment) {
 	for _, t := range d.Targets {
 		if d.State == "completed" && (t.State == "unknown" || t.State == "failed") {
-			c.accuse("R unknown is no success", d.Service, d.FinishedAt, "%s is completed and %s is %s", d.ID, t.ID, t.State)
+			c.report("R unknown is no success", d.Service, d.FinishedAt, "%s is completed and %s is %s", d.ID, t.ID, t.State)
 		}
 	}
 }
@@ -58,11 +58,11 @@ func (c *checker) truth() {
 				newest[key] = d
 			}
 			if !slices.Contains([]string{"updated", "unchanged", "rolled_back", "failed", "unknown"}, t.State) {
-				c.accuse("R each target ends", d.Service, d.FinishedAt, "%s is %s at the end of %s", t.ID, t.State, d.ID)
+				c.report("R each target ends", d.Service, d.FinishedAt, "%s is %s at the end of %s", t.ID, t.State, d.ID)
 			}
 		}
 		if counts["updated"] != d.Updated || counts["failed"] != d.Failed || counts["rolled_back"] != d.RolledBack {
-			c.accuse("R counts", d.Service, d.FinishedAt, "%s says %d updated, %d failed, %d rolled back; its targets are %v", d.ID, d.Updated, d.Failed, d.RolledBack, counts)
+			c.report("R counts", d.Service, d.FinishedAt, "%s says %d updated, %d failed, %d rolled back; its targets are %v", d.ID, d.Updated, d.Failed, d.RolledBack, counts)
 		}
 	}
 	for key, d := range newest {
@@ -75,11 +75,11 @@ func (c *checker) targetTruth(d *Deployment, id string) {
 	runs := c.h.Runs[d.Service][id]
 	switch {
 	case t.State == "updated" && d.Kind == "deploy" && runs != d.Version:
-		c.accuse("R the truth", d.Service, d.FinishedAt, "%s is updated to %s and runs %s", id, d.Version, runs)
+		c.report("R the truth", d.Service, d.FinishedAt, "%s is updated to %s and runs %s", id, d.Version, runs)
 	case t.State == "rolled_back" && d.Kind == "deploy" && runs != t.Previous:
-		c.accuse("R the truth", d.Service, d.FinishedAt, "%s is rolled back to %s and runs %s", id, t.Previous, runs)
+		c.report("R the truth", d.Service, d.FinishedAt, "%s is rolled back to %s and runs %s", id, t.Previous, runs)
 	case t.Version != "" && t.State != "unknown" && runs != t.Version:
-		c.accuse("R the truth", d.Service, d.FinishedAt, "%s is said to run %s and runs %s", id, t.Version, runs)
+		c.report("R the truth", d.Service, d.FinishedAt, "%s is said to run %s and runs %s", id, t.Version, runs)
 	}
 }
 
@@ -90,15 +90,15 @@ func (c *checker) routersLeft() {
 		if d == nil || w.DeploymentID == "" {
 			continue
 		}
-		if want, told := d.lastShare(); told && w.DeploymentID == d.ID && w.NewWeight != want {
-			c.accuse("S weights set back", service, d.FinishedAt, "%s is %s and the router is left at %d", d.ID, d.State, w.NewWeight)
+		if want, known := d.lastShare(); known && w.DeploymentID == d.ID && w.NewWeight != want {
+			c.report("S weights set back", service, d.FinishedAt, "%s is %s and the router is left at %d", d.ID, d.State, w.NewWeight)
 		}
 		c.noneLeftOut(d, w)
 	}
 }
 
 // lastShare is what the new side must be left with, where the end says so.
-func (d *Deployment) lastShare() (share int, told bool) {
+func (d *Deployment) lastShare() (share int, known bool) {
 	switch {
 	case d.Kind != "deploy":
 		return 0, false
@@ -124,11 +124,11 @@ func (c *checker) noneLeftOut(d *Deployment, w Write) {
 			continue
 		}
 		if weight == 0 && d.Plan.Strategy != BlueGreen && (d.State == "completed" || d.State == "rolled_back") {
-			c.accuse("S weights set back", d.Service, d.FinishedAt, "%s is %s and %s is left without traffic", d.ID, d.State, id)
+			c.report("S weights set back", d.Service, d.FinishedAt, "%s is %s and %s is left without traffic", d.ID, d.State, id)
 		}
 	}
 	if total == 0 {
-		c.accuse("S weights set back", d.Service, d.FinishedAt, "no target of %s gets traffic", d.Service)
+		c.report("S weights set back", d.Service, d.FinishedAt, "no target of %s gets traffic", d.Service)
 	}
 }
 
@@ -175,17 +175,17 @@ func (c *checker) logs() {
 		ends := 0
 		for i, e := range d.Events {
 			if e.Seq != i+1 {
-				c.accuse("R events", d.Service, e.At, "event %d of %s has number %d", i+1, d.ID, e.Seq)
+				c.report("R events", d.Service, e.At, "event %d of %s has number %d", i+1, d.ID, e.Seq)
 			}
 			if e.Actor == "" {
-				c.accuse("R events", d.Service, e.At, "event %d of %s names nobody", e.Seq, d.ID)
+				c.report("R events", d.Service, e.At, "event %d of %s names no actor", e.Seq, d.ID)
 			}
 			if end, ok := strings.CutPrefix(e.Type, "deployment."); ok && terminal(end) {
 				ends++
 			}
 		}
 		if ends != 1 {
-			c.accuse("R events", d.Service, d.FinishedAt, "%s has ended %d times", d.ID, ends)
+			c.report("R events", d.Service, d.FinishedAt, "%s has ended %d times", d.ID, ends)
 		}
 	}
 }

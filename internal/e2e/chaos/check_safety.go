@@ -20,7 +20,7 @@ func (c *checker) waves() {
 				delete(out, e.Target)
 			}
 			if len(out) > d.Plan.Batch {
-				c.accuse("S a wave", d.Service, e.At, "%s had %d targets out of service at event %d, its waves are of %d", d.ID, len(out), e.Seq, d.Plan.Batch)
+				c.report("S a wave", d.Service, e.At, "%s had %d targets out of service at event %d, its waves are of %d", d.ID, len(out), e.Seq, d.Plan.Batch)
 				break
 			}
 		}
@@ -46,7 +46,7 @@ func (c *checker) exposure() {
 			}
 			touched[e.Target] = true
 			if most := allowed(stage, len(d.Targets)); len(touched) > most {
-				c.accuse("S exposure", d.Service, e.At, "%s has touched %d targets in stage %d, which allows %d", d.ID, len(touched), stage, most)
+				c.report("S exposure", d.Service, e.At, "%s has touched %d targets in stage %d, which allows %d", d.ID, len(touched), stage, most)
 				break
 			}
 		}
@@ -75,7 +75,7 @@ func (c *checker) noForwardAfterTurning() {
 				over = true
 			case "target.intent":
 				if over || turned && e.Action == "deploy" {
-					c.accuse("S no forward call", d.Service, e.At, "%s wrote down %s of %s as event %d, after it was to stop", d.ID, e.Action, e.Target, e.Seq)
+					c.report("S no forward call", d.Service, e.At, "%s wrote down %s of %s as event %d, after it was to stop", d.ID, e.Action, e.Target, e.Seq)
 				}
 			}
 		}
@@ -103,10 +103,10 @@ func (c *checker) rollbacks() {
 			continue
 		}
 		if call.Version != origin.Targets[i].Previous {
-			c.accuse("S its own version back", call.Service, call.Received, "%s was rolled back to %s, it had run %s", call.Target, call.Version, origin.Targets[i].Previous)
+			c.report("S its own version back", call.Service, call.Received, "%s was rolled back to %s, it had run %s", call.Target, call.Version, origin.Targets[i].Previous)
 		}
 		if !c.intended(origin, call.Target) {
-			c.accuse("S no other target", call.Service, call.Received, "%s was rolled back and never touched", call.Target)
+			c.report("S no other target", call.Service, call.Received, "%s was rolled back and never touched", call.Target)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func (c *checker) pauses() {
 				paused = false
 			case "target.intent":
 				if paused {
-					c.accuse("C pause", d.Service, e.At, "%s wrote down a call of %s as event %d while it was paused", d.ID, e.Target, e.Seq)
+					c.report("C pause", d.Service, e.At, "%s wrote down a call of %s as event %d while it was paused", d.ID, e.Target, e.Seq)
 				}
 			}
 		}
@@ -143,23 +143,23 @@ func (c *checker) pausesFelt() {
 			if pause.State != "paused" {
 				continue // answered again, when an abort or a rollback had come before
 			}
-			until := c.nextVerb(d.ID, pause)
+			until := c.nextCommand(d.ID, pause)
 			for _, call := range c.h.Calls {
 				during := call.Received.After(pause.Answered.Add(felt)) && call.Received.Before(until)
 				if call.DeploymentID == d.ID && during && !c.lateOfFrozen(call) {
-					c.accuse("C pause", d.Service, call.Received, "%s was called %s after the pause was answered", call.Target, call.Received.Sub(pause.Answered))
+					c.report("C pause", d.Service, call.Received, "%s was called %s after the pause was answered", call.Target, call.Received.Sub(pause.Answered))
 				}
 			}
 		}
 	}
 }
 
-// nextVerb is when something that ends a pause was first asked for, however it was answered.
-func (c *checker) nextVerb(id string, pause Op) time.Time {
+// nextCommand is when something that ends a pause was first asked for, however it was answered.
+func (c *checker) nextCommand(id string, pause Op) time.Time {
 	next := c.last()
 	for _, op := range c.h.Ops {
-		for _, verb := range []string{"resume", "abort", "rollback", "promote"} {
-			if !op.Again && op.Path == "/deployments/"+id+"/"+verb && op.Answered.After(pause.Sent) && op.Sent.Before(next) {
+		for _, command := range []string{"resume", "abort", "rollback", "promote"} {
+			if !op.Again && op.Path == "/deployments/"+id+"/"+command && op.Answered.After(pause.Sent) && op.Sent.Before(next) {
 				next = op.Sent
 			}
 		}
@@ -178,7 +178,7 @@ func (c *checker) aborts() {
 		for _, call := range c.h.Calls {
 			late := call.DeploymentID == d.ID && call.Action == "deploy" && call.Received.After(first.Answered.Add(felt))
 			if late && !c.lateOfFrozen(call) {
-				c.accuse("C abort", d.Service, call.Received, "%s was called %s after the abort was answered", call.Target, call.Received.Sub(first.Answered))
+				c.report("C abort", d.Service, call.Received, "%s was called %s after the abort was answered", call.Target, call.Received.Sub(first.Answered))
 			}
 		}
 	}
@@ -195,7 +195,7 @@ func (c *checker) promotes() {
 		}
 		for wave, times := range passed {
 			if times > 1 {
-				c.accuse("C promote", d.Service, d.FinishedAt, "%s passed the gate of wave %d %d times", d.ID, wave, times)
+				c.report("C promote", d.Service, d.FinishedAt, "%s passed the gate of wave %d %d times", d.ID, wave, times)
 			}
 		}
 	}

@@ -11,8 +11,8 @@ var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 func at(seconds float64) time.Time { return noon.Add(time.Duration(seconds * float64(time.Second))) }
 
-// told builds a log: each event a second after the one before, by replica r1.
-func told(events ...Event) []Event {
+// logOf builds a log: each event a second after the one before, by replica r1.
+func logOf(events ...Event) []Event {
 	for i := range events {
 		e := &events[i]
 		e.Seq, e.Actor, e.Replica = i+1, "engine", "r1"
@@ -28,14 +28,14 @@ func intent(target, action, id string, attempt int, fence int64) Event {
 }
 
 // good is a history in which every promise is kept: d1 brings a and b to v1 one after the other behind a router, with a
-// call of b that got no answer and was made again; d2 is a canary that was paused, went on and then was turned round.
+// call of b that got no answer and was made again; d2 is a canary that was paused, went on and then was rolled back.
 func good() *History {
 	first := Deployment{
 		ID: "d1", Service: "s", Version: "v1", Kind: "deploy", State: "completed", Key: "k1", Success: true, Revision: 9,
 		StartedAt: at(1), FinishedAt: at(12), Updated: 2,
 		Targets: []Target{{"a", "updated", "v1", "v0"}, {"b", "updated", "v1", "v0"}},
 		Plan:    Plan{Strategy: Rolling, Batch: 1, Allowed: []string{"completed"}},
-		Events: told(
+		Events: logOf(
 			Event{Type: "deployment.created"}, Event{Type: "deployment.started"}, Event{Type: "wave.started", Wave: 1},
 			Event{Type: "traffic.intent", WebhookID: "w1", Attempt: 1, Fence: 1},
 			intent("a", "deploy", "m1", 1, 1), Event{Type: "target.verified", Target: "a"},
@@ -49,7 +49,7 @@ func good() *History {
 		StartedAt: at(20), FinishedAt: at(32), RolledBack: 1,
 		Targets: []Target{{"a", "rolled_back", "v1", "v1"}, {"b", "unchanged", "v1", "v1"}},
 		Plan:    Plan{Strategy: Canary, Allowed: []string{"rolled_back"}},
-		Events: told(
+		Events: logOf(
 			Event{Type: "deployment.created"}, Event{Type: "deployment.started"}, Event{Type: "wave.started", Wave: 1},
 			Event{Type: "traffic.intent", WebhookID: "w4", Attempt: 1, Fence: 4},
 			Event{Type: "deployment.paused"}, Event{Type: "deployment.resumed"},
@@ -181,10 +181,10 @@ func brokenOnes() map[string]broken {
 		"a stop that is late": {"T " + handsOver, func(h *History) {
 			h.Faults = append(h.Faults, Fault{Kind: Term, From: at(40), To: at(50), Ended: at(45)})
 		}},
-		"a stop that fails": {"T stops well", func(h *History) {
+		"a stop that fails": {"T stops cleanly", func(h *History) {
 			h.Faults = append(h.Faults, Fault{Kind: Term, From: at(40), To: at(50), Ended: at(41), Exit: 1})
 		}},
-		"a database that is back and nothing goes on": {"T " + goesOn, standStill},
+		"a database that is back and nothing resumes": {"T " + resumption, standStill},
 		"a forward call long after an abort":          {"C abort", func(h *History) { abortFirst(h) }},
 		"an end that should not be":                   {"T the same end", func(h *History) { ofFirst(h).State = "failed" }},
 		"success that is none":                        {"R success", func(h *History) { ofSecond(h).Success = true }},
@@ -195,8 +195,8 @@ func brokenOnes() map[string]broken {
 		"a router left in the middle":                 {"S weights set back", func(h *History) { w := h.Weights["s"]; w.NewWeight = 50; h.Weights["s"] = w }},
 		"a target left without traffic":               {"S weights set back", func(h *History) { h.Writes[4].Weights["a"] = 0 }},
 		"a gap in the log":                            {"R events", func(h *History) { ofFirst(h).Events[3].Seq = 9 }},
-		"an event that names nobody":                  {"R events", func(h *History) { ofFirst(h).Events[3].Actor = "" }},
-		"an end that is not told":                     {"R events", func(h *History) { ofFirst(h).Events[11].Type = "wave.finished" }},
+		"an event that names no actor":                {"R events", func(h *History) { ofFirst(h).Events[3].Actor = "" }},
+		"an end that is not recorded":                 {"R events", func(h *History) { ofFirst(h).Events[11].Type = "wave.finished" }},
 		"weight for a target that is not verified":    {"S only verified targets", func(h *History) { ofFirst(h).Events[9].Type = "wave.finished" }},
 		"weight for a target that was given up":       {"S only verified targets", func(h *History) { ofFirst(h).Events[9].Type = "target.failed" }},
 		"a router that goes beyond a canary's stage":  {"S exposure", func(h *History) { h.Writes[4].NewWeight = 50 }},
@@ -205,16 +205,16 @@ func brokenOnes() map[string]broken {
 			ofSecond(h).Plan.Strategy, h.Writes[4].NewWeight = BlueGreen, 100
 		}},
 		"a forward call when the budget is spent": {"S no forward call", func(h *History) { insert(ofSecond(h), 6, Event{Type: "target.failed", Target: "b"}) }},
-		"an abort that is forgotten":              {"A verb is durable", abortFirst},
-		"a rollback that is forgotten":            {"A verb is durable", func(h *History) { ofSecond(h).State = "aborted" }},
-		"a pause that is forgotten": {"A verb is durable", func(h *History) {
+		"an abort that is forgotten":              {"A command is durable", abortFirst},
+		"a rollback that is forgotten":            {"A command is durable", func(h *History) { ofSecond(h).State = "aborted" }},
+		"a pause that is forgotten": {"A command is durable", func(h *History) {
 			abortFirst(h)
 			p := &h.Ops[len(h.Ops)-1]
 			p.Path, p.State = "/deployments/d1/pause", "paused"
 		}},
-		"a way back that leads forward":            {"T legal transitions", func(h *History) { tell(h, "rolling_back", "in_progress") }},
-		"one that is pending again":                {"T legal transitions", func(h *History) { tell(h, "in_progress", "pending") }},
-		"one revision in two states":               {"T legal transitions", func(h *History) { tell(h, "in_progress", "paused"); h.Ops[len(h.Ops)-1].Revision = 4 }},
+		"a way back that leads forward":            {"T legal transitions", func(h *History) { addReads(h, "rolling_back", "in_progress") }},
+		"one that is pending again":                {"T legal transitions", func(h *History) { addReads(h, "in_progress", "pending") }},
+		"one revision in two states":               {"T legal transitions", func(h *History) { addReads(h, "in_progress", "paused"); h.Ops[len(h.Ops)-1].Revision = 4 }},
 		"a success with a target in doubt":         {"R unknown is no success", func(h *History) { ofFirst(h).Targets[0].State = "unknown" }},
 		"a late call with its successor's fence":   {"E fence", func(h *History) { frozenCall(h, "r1"); h.Calls[5].Fence = 2 }},
 		"a deadline that passes and nothing comes": {"T " + endsInTime, func(h *History) { outlive(h) }},
@@ -290,7 +290,7 @@ func TestMeasure_RestartCountsWhileWorkIsPossible(t *testing.T) {
 		"always": {func(*History) {}, 22 * time.Second},
 		"paused": {func(h *History) {
 			events := slices.Insert(h.Deployments[0].Events, 8, Event{Type: "deployment.paused", At: at(9)}, Event{Type: "deployment.resumed", At: at(19)})
-			h.Deployments[0].Events = told(events...)
+			h.Deployments[0].Events = logOf(events...)
 		}, 12 * time.Second},
 		"the database away": {func(h *History) {
 			h.Faults = append(h.Faults, Fault{Kind: DatabaseStop, Replica: -1, From: at(9), To: at(15)})
@@ -319,8 +319,8 @@ func TestMeasure_RestartCountsWhileWorkIsPossible(t *testing.T) {
 	}
 }
 
-// tell has d1 asked about twice before its end, and answered with these states at rising revisions.
-func tell(h *History, states ...string) {
+// addReads adds reads of d1 before its end that returned these states at rising revisions.
+func addReads(h *History, states ...string) {
 	for i, state := range states {
 		h.Ops = append(h.Ops, Op{
 			Service: "s", Method: "GET", Path: "/deployments/d1", Sent: at(4 + float64(i)), Answered: at(4.5 + float64(i)),
@@ -331,7 +331,7 @@ func tell(h *History, states ...string) {
 
 // outlive has d1's deadline pass long before anything comes of it.
 func outlive(h *History) {
-	tell(h, "in_progress")
+	addReads(h, "in_progress")
 	h.Replicas = 1
 	op := &h.Ops[len(h.Ops)-1]
 	op.Sent, op.Answered, op.Deadline = at(7.9), at(8), at(2)
@@ -394,7 +394,7 @@ func TestCheck_DeadlineExcludesOutages(t *testing.T) {
 	for name, fault := range map[string]Fault{
 		"the database was away": {Kind: DatabaseStop, Replica: -1, From: at(0), To: at(4)},
 		"its owner was dead":    {Kind: Kill, Replica: 0, ReplicaID: "r1", From: at(1), To: at(5)},
-		"nobody was there":      {Kind: Kill, Replica: 0, ReplicaID: "r9", From: at(1), To: at(9)},
+		"no replica ran":        {Kind: Kill, Replica: 0, ReplicaID: "r9", From: at(1), To: at(9)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -421,7 +421,7 @@ func TestExcerpt_ShowsEventsAroundViolation(t *testing.T) {
 	t.Parallel()
 	h := good()
 	h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 2, From: at(6), To: at(7)})
-	shown := Around(h, Violation{Service: "s", At: at(5)})
+	shown := Excerpt(h, Violation{Service: "s", At: at(5)})
 	for _, want := range []string{"deploy v1 of d1 to a", "write of d1, fence 1", string(Kill), "target.intent a"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q is not shown:\n%s", want, shown)
@@ -440,13 +440,13 @@ func TestCheck_TouchedTargetMustBeHealthyToServe(t *testing.T) {
 		log  []Event
 		must bool
 	}{
-		"called":                          {[]Event{called}, true},
-		"called and verified":             {[]Event{called, is("target.verified")}, false},
-		"called and given up":             {[]Event{called, is("target.failed")}, true},
-		"never reached, and given up":     {[]Event{called, is("target.not_sent"), is("target.failed")}, false},
-		"reached once of two times":       {[]Event{called, called, is("target.not_sent"), is("target.failed")}, true},
-		"verified as it was, then sick":   {[]Event{is("target.verified"), is("target.failed")}, true},
-		"sick, called again and verified": {[]Event{is("target.verified"), is("target.failed"), called, is("target.verified")}, false},
+		"called":                               {[]Event{called}, true},
+		"called and verified":                  {[]Event{called, is("target.verified")}, false},
+		"called and given up":                  {[]Event{called, is("target.failed")}, true},
+		"never reached, and given up":          {[]Event{called, is("target.not_sent"), is("target.failed")}, false},
+		"reached once of two times":            {[]Event{called, called, is("target.not_sent"), is("target.failed")}, true},
+		"verified as it was, then unhealthy":   {[]Event{is("target.verified"), is("target.failed")}, true},
+		"unhealthy, called again and verified": {[]Event{is("target.verified"), is("target.failed"), called, is("target.verified")}, false},
 	} {
 		if got := len(unverified(c.log)) > 0; got != c.must {
 			t.Errorf("%s: %t", name, got)

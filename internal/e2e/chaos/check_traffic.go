@@ -20,7 +20,7 @@ func (c *checker) trafficIsSafe() {
 		before := d.before(w)
 		for _, id := range unverified(before) {
 			if w.Weights[id] > 0 {
-				c.accuse("S only verified targets", w.Service, w.At, "the router was told weight %d for %s, which %s has called and not verified", w.Weights[id], id, d.ID)
+				c.report("S only verified targets", w.Service, w.At, "the router was set to weight %d for %s, which %s has called and not verified", w.Weights[id], id, d.ID)
 			}
 		}
 		if d.Kind == "deploy" {
@@ -40,7 +40,7 @@ func (d *Deployment) before(w Write) []Event {
 // unverified are the targets that a log has called and not verified since, or given up after that. One that no call has
 // reached serves as it did.
 func unverified(log []Event) []string {
-	calls, verified, sick := map[string]int{}, map[string]bool{}, map[string]bool{}
+	calls, verified, unhealthy := map[string]int{}, map[string]bool{}, map[string]bool{}
 	for _, e := range log {
 		switch e.Type {
 		case "target.intent":
@@ -48,14 +48,14 @@ func unverified(log []Event) []string {
 		case "target.not_sent":
 			calls[e.Target]--
 		case "target.verified":
-			calls[e.Target], verified[e.Target], sick[e.Target] = 0, true, false
+			calls[e.Target], verified[e.Target], unhealthy[e.Target] = 0, true, false
 		case "target.failed":
-			sick[e.Target] = verified[e.Target]
+			unhealthy[e.Target] = verified[e.Target]
 		}
 	}
 	var ids []string
 	for id, n := range calls {
-		if n > 0 || sick[id] {
+		if n > 0 || unhealthy[id] {
 			ids = append(ids, id)
 		}
 	}
@@ -86,7 +86,7 @@ func (c *checker) exposed(d *Deployment, w Write, wave int) {
 	case Rolling:
 	}
 	if w.NewWeight > most {
-		c.accuse("S exposure", d.Service, w.At, "the router was told %d %% for the new side of %s when %d targets ran it in wave %d: at most %d %%",
+		c.report("S exposure", d.Service, w.At, "the router was set to %d %% for the new side of %s when %d targets ran it in wave %d: at most %d %%",
 			w.NewWeight, d.ID, len(running), wave, most)
 	}
 	got, total := 0, 0
@@ -97,7 +97,7 @@ func (c *checker) exposed(d *Deployment, w Write, wave int) {
 		}
 	}
 	if total > 0 && 100*got > (most+rounding)*total {
-		c.accuse("S exposure", d.Service, w.At, "%d of %d parts of the traffic went to targets that run what %s brings, in wave %d: at most %d %%",
+		c.report("S exposure", d.Service, w.At, "%d of %d parts of the traffic went to targets that run what %s brings, in wave %d: at most %d %%",
 			got, total, d.ID, wave, most)
 	}
 }
@@ -138,12 +138,12 @@ func (c *checker) routersAtEnd() {
 		if w == nil || d.State == "failed" || d.Plan.Fault == DeadlinePasses {
 			continue
 		}
-		if want, told := d.lastShare(); told && w.NewWeight != want {
-			c.accuse("S weights set back", d.Service, d.FinishedAt, "%s is %s and its router was told %d at last", d.ID, d.State, w.NewWeight)
+		if want, known := d.lastShare(); known && w.NewWeight != want {
+			c.report("S weights set back", d.Service, d.FinishedAt, "%s is %s and its router was set to %d at last", d.ID, d.State, w.NewWeight)
 		}
 		seen := d.FinishedAt.Add(-freshReading - routerCall - busy - c.h.Starved)
 		if c.h.restarted(d.Service, w.At, seen) {
-			c.accuse("S ends on what the router does", d.Service, d.FinishedAt, "%s is %s and its router had forgotten that since before %s",
+			c.report("S ends on what the router does", d.Service, d.FinishedAt, "%s is %s and its router had forgotten that since before %s",
 				d.ID, d.State, seen.UTC().Format("15:04:05.000"))
 		}
 	}

@@ -8,23 +8,23 @@ const endsInTime = "end or turn after a deadline"
 // step is how finely time is looked at for whether anybody could work.
 const step = 100 * time.Millisecond
 
-// deadlines: how long after its deadline a deployment ended or turned round, less the time in which its owners or the
-// database were struck, or had been just before, and the time in which every replica was.
+// deadlines: how long after its deadline a deployment ended or rolled back, less the time in which its owners or the
+// database were faulted, or had been just before, and the time in which every replica was.
 func (h *History) deadlines() Measure {
 	m := Measure{Name: endsInTime, Bound: 5 * time.Second}
 	for i := range h.Deployments {
 		d := &h.Deployments[i]
-		for _, told := range h.deadlinesOf(d.ID) {
-			moved := d.moved(told.Answered, h)
-			if late := moved.Sub(told.Deadline); late > 0 {
-				m.add(max(late-h.troubled(d, told.Deadline, moved), 0), told.Deadline)
+		for _, read := range h.deadlinesOf(d.ID) {
+			moved := d.moved(read.Answered, h)
+			if late := moved.Sub(read.Deadline); late > 0 {
+				m.add(max(late-h.troubled(d, read.Deadline, moved), 0), read.Deadline)
 			}
 		}
 	}
 	return m
 }
 
-// deadlinesOf are the last answers with each deadline that was told of a deployment.
+// deadlinesOf are the last answers with each deadline that were returned for a deployment.
 func (h *History) deadlinesOf(id string) []Op {
 	last := map[time.Time]Op{}
 	for _, op := range h.Ops {
@@ -39,7 +39,7 @@ func (h *History) deadlinesOf(id string) []Op {
 	return ops
 }
 
-// moved is when a deployment first ended, turned round, was held, or got another deadline after it was asked about; the end
+// moved is when a deployment first ended, rolled back, was held, or got another deadline after it was asked about; the end
 // of the round when it never did.
 func (d *Deployment) moved(asked time.Time, h *History) time.Time {
 	for _, e := range d.Events {
@@ -61,23 +61,23 @@ func (d *Deployment) moves(e Event) bool {
 	}
 }
 
-// troubled is for how much of a span nobody could be expected to work on a deployment.
+// troubled is for how much of a span no replica could be expected to work on a deployment.
 func (h *History) troubled(d *Deployment, from, to time.Time) time.Duration {
 	total := time.Duration(0)
 	for at := from; at.Before(to); at = at.Add(step) {
-		if h.databaseStruck(Fault{}, at.Add(-goesOnWithin), at) || h.ownerStruck(d, at) || h.allStruck(at) {
+		if h.databaseFaulted(Fault{}, at.Add(-resumesWithin), at) || h.ownerFaulted(d, at) || h.allFaulted(at) {
 			total += step
 		}
 	}
 	return total
 }
 
-// goesOnWithin is how soon all goes on when the database is back.
-const goesOnWithin = 5 * time.Second
+// resumesWithin is how soon work resumes when the database is back.
+const resumesWithin = 5 * time.Second
 
-// ownerStruck reports whether a replica that had the deployment was struck so shortly before that it may not have been taken
+// ownerFaulted reports whether a replica that had the deployment was faulted so shortly before that it may not have been taken
 // over yet.
-func (h *History) ownerStruck(d *Deployment, at time.Time) bool {
+func (h *History) ownerFaulted(d *Deployment, at time.Time) bool {
 	for _, f := range h.Faults {
 		if f.Replica >= 0 && !f.From.After(at) && f.To.Add(h.Lease+takeoverMargin).After(at) && d.wasOf(f.ReplicaID) {
 			return true
@@ -95,9 +95,9 @@ func (d *Deployment) wasOf(replica string) bool {
 	return false
 }
 
-func (h *History) allStruck(at time.Time) bool {
+func (h *History) allFaulted(at time.Time) bool {
 	for replica := range h.Replicas {
-		if !h.struck(replica, at, at, AllKinds()...) {
+		if !h.faulted(replica, at, at, AllKinds()...) {
 			return false
 		}
 	}

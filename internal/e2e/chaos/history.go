@@ -48,7 +48,7 @@ type Write struct {
 }
 
 // Restart is the restart of a router, from which on it does what it is configured to do. Forgot reports whether it had done
-// what a deployment told it.
+// what a deployment had set.
 type Restart struct {
 	Service string
 	At      time.Time
@@ -74,7 +74,7 @@ type Op struct {
 }
 
 // Fault is something that was broken, from when to when. Replica is -1 when it was none alone. Missed says that it did not
-// come to what it was meant to be: it does not count as fired, and is an excuse all the same.
+// come to what it was meant to be: it does not count as injected, and still excuses what follows.
 type Fault struct {
 	Kind     Kind
 	Replica  int
@@ -87,7 +87,7 @@ type Fault struct {
 	Exit      int
 }
 
-// Deployment is a deployment as the API tells it at the end, and what was expected of it.
+// Deployment is a deployment as the API returns it at the end, and what was expected of it.
 type Deployment struct {
 	ID, Service, Version, Kind, State, Key string
 	RollbackOf                             string
@@ -100,7 +100,7 @@ type Deployment struct {
 	Plan                                   Plan
 }
 
-// Target is a target's part in a deployment as the API tells it.
+// Target is a target's part in a deployment as the API returns it.
 type Target struct {
 	ID, State, Version, Previous string
 }

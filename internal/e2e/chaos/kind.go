@@ -35,25 +35,25 @@ const (
 
 // Faults of targets, routers, and what clients do at one instant.
 const (
-	TargetHangs      Kind = "target hangs"
-	TargetResets     Kind = "target resets"
-	TargetDrips      Kind = "target drips"
-	TargetFails      Kind = "target answers 500"
-	TargetBusy       Kind = "target answers 429 with Retry-After"
-	TargetRedirects  Kind = "target redirects"
-	TargetProxied    Kind = "target works on behind a 504"
-	TargetLies       Kind = "target says OK and stays"
-	TargetFailsLate  Kind = "target applies and fails"
-	TargetFallsSick  Kind = "target falls sick in the bake"
-	RouterFailsLate  Kind = "router applies and fails"
-	RouterRestarts   Kind = "router restarts and forgets"
-	SamePost         Kind = "the same POST 32 times at once"
-	VerbsAtOnce      Kind = "abort, promote and pause at once"
-	FrozenOwner      Kind = "abort or pause with the owner frozen"
-	PromotesAtOnce   Kind = "promotes of one gate at once"
-	TargetSickAtOnce Kind = "target is sick on the new version"
-	DeadlinePasses   Kind = "a deadline passes"
-	Outlived         Kind = "SIGSTOP until the next deployment began"
+	TargetHangs          Kind = "target hangs"
+	TargetResets         Kind = "target resets"
+	TargetDrips          Kind = "target drips"
+	TargetFails          Kind = "target answers 500"
+	TargetBusy           Kind = "target answers 429 with Retry-After"
+	TargetRedirects      Kind = "target redirects"
+	TargetProxied        Kind = "target works on behind a 504"
+	TargetLies           Kind = "target says OK and stays"
+	TargetFailsLate      Kind = "target applies and fails"
+	TargetTurnsUnhealthy Kind = "target becomes unhealthy in the bake"
+	RouterFailsLate      Kind = "router applies and fails"
+	RouterRestarts       Kind = "router restarts and forgets"
+	SamePost             Kind = "the same POST 32 times at once"
+	CommandsAtOnce       Kind = "abort, promote and pause at once"
+	FrozenOwner          Kind = "abort or pause with the owner frozen"
+	PromotesAtOnce       Kind = "promotes of one gate at once"
+	TargetUnhealthy      Kind = "target is unhealthy on the new version"
+	DeadlinePasses       Kind = "a deadline passes"
+	Outlived             Kind = "SIGSTOP until the next deployment began"
 )
 
 // ProcessKinds are the faults of one replica, DatabaseKinds those of the database.
@@ -67,18 +67,18 @@ func ProcessKinds() []Kind {
 // DatabaseKinds are the faults that all replicas feel at once.
 func DatabaseKinds() []Kind { return []Kind{DatabaseStop, DatabaseFreeze, ReadOnly, Crowded} }
 
-// StoryKinds are the faults that come with what a deployment is to live through.
-func StoryKinds() []Kind {
+// ScenarioKinds are the faults that come with what a deployment is to live through.
+func ScenarioKinds() []Kind {
 	return []Kind{
 		TargetHangs, TargetResets, TargetDrips, TargetFails, TargetBusy, TargetRedirects, TargetProxied, TargetLies, TargetFailsLate,
-		TargetFallsSick, TargetSickAtOnce, RouterFailsLate, RouterRestarts, SamePost, VerbsAtOnce, PromotesAtOnce,
+		TargetTurnsUnhealthy, TargetUnhealthy, RouterFailsLate, RouterRestarts, SamePost, CommandsAtOnce, PromotesAtOnce,
 		FrozenOwner, DeadlinePasses, Outlived,
 	}
 }
 
 // AllKinds are all kinds of fault, in the order in which they are shown.
 func AllKinds() []Kind {
-	return append(append(ProcessKinds(), DatabaseKinds()...), StoryKinds()...)
+	return append(append(ProcessKinds(), DatabaseKinds()...), ScenarioKinds()...)
 }
 
 // Kills reports whether the fault ends a process by SIGKILL.

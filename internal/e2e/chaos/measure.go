@@ -22,7 +22,7 @@ const takeoverMargin = 2 * time.Second
 // The times that are measured in every round.
 const (
 	saysUnavailable = "503 while the database is away"
-	goesOn          = "going on once it is back"
+	resumption      = "resumption once it is back"
 	takesOver       = "takeover"
 	handsOver       = "SIGTERM to the end"
 	setsAgain       = "a restarted router is set again"
@@ -30,7 +30,7 @@ const (
 
 // Measures takes the times of a round, each where nothing else was broken that would lengthen it.
 func Measures(h *History) []Measure {
-	return []Measure{h.unavailable(), h.goingOn(), h.takeovers(), h.handovers(), h.deadlines(), h.settingsAgain()}
+	return []Measure{h.unavailable(), h.resumptions(), h.takeovers(), h.handovers(), h.deadlines(), h.settingsAgain()}
 }
 
 // bounds holds what was measured against its bound.
@@ -38,7 +38,7 @@ func (c *checker) bounds() {
 	for _, m := range Measures(c.h) {
 		for i, took := range m.Took {
 			if took > m.Bound+busy+c.h.Starved {
-				c.accuse("T "+m.Name, "", m.at[i], "it took %s, more than %s", took, m.Bound)
+				c.report("T "+m.Name, "", m.at[i], "it took %s, more than %s", took, m.Bound)
 			}
 		}
 	}
@@ -52,17 +52,17 @@ func (m *Measure) add(took time.Duration, at time.Time) {
 func (h *History) unavailable() Measure {
 	m := Measure{Name: saysUnavailable, Bound: 2 * time.Second}
 	for _, op := range h.Ops {
-		if op.Status == 503 && !op.Waits && !h.struck(op.Replica, op.Sent, op.Answered, freezes()...) {
+		if op.Status == 503 && !op.Waits && !h.faulted(op.Replica, op.Sent, op.Answered, freezes()...) {
 			m.add(op.Answered.Sub(op.Sent), op.Answered)
 		}
 	}
 	return m
 }
 
-// goingOn: how soon after the database was mended something is written down again, when much was under way and a replica
+// resumptions: how soon after the database was repaired something is written down again, when much was under way and a replica
 // was well.
-func (h *History) goingOn() Measure {
-	m := Measure{Name: goesOn, Bound: goesOnWithin}
+func (h *History) resumptions() Measure {
+	m := Measure{Name: resumption, Bound: resumesWithin}
 	for _, f := range h.Faults {
 		if f.Replica >= 0 || !h.calm(f, f.To, f.To.Add(m.Bound)) || h.underWay(f.To) < much {
 			continue
@@ -74,7 +74,7 @@ func (h *History) goingOn() Measure {
 	return m
 }
 
-// takeovers: how soon after a replica was killed or frozen what it owned goes on elsewhere, when the database and another
+// takeovers: how soon after a replica was killed or frozen what it owned resumes elsewhere, when the database and another
 // replica were well.
 func (h *History) takeovers() Measure {
 	m := Measure{Name: takesOver, Bound: h.Lease + takeoverMargin}
@@ -94,49 +94,49 @@ func (h *History) takeovers() Measure {
 	return m
 }
 
-// stops: a replica that is told to stop ends well, with its database there.
+// stops: a replica that receives SIGTERM ends cleanly, with its database there.
 func (c *checker) stops() {
 	for _, f := range c.h.Faults {
-		if (f.Kind == Term || f.Kind == Successor) && f.Exit != 0 && !c.h.databaseStruck(f, f.From.Add(-time.Second), f.Ended) {
-			c.accuse("T stops well", "", f.Ended, "replica %d was told to stop and ended with status %d", f.Replica, f.Exit)
+		if (f.Kind == Term || f.Kind == Successor) && f.Exit != 0 && !c.h.databaseFaulted(f, f.From.Add(-time.Second), f.Ended) {
+			c.report("T stops cleanly", "", f.Ended, "replica %d received SIGTERM and ended with status %d", f.Replica, f.Exit)
 		}
 	}
 }
 
-// handovers: how long a replica that is told to stop takes, with its database there.
+// handovers: how long a replica that receives SIGTERM takes, with its database there.
 func (h *History) handovers() Measure {
 	m := Measure{Name: handsOver, Bound: 2 * time.Second}
 	for _, f := range h.Faults {
-		frozen := h.struck(f.Replica, f.From, f.Ended, freezes()...)
-		if (f.Kind == Term || f.Kind == Successor) && !frozen && !h.databaseStruck(f, f.From, f.Ended) {
+		frozen := h.faulted(f.Replica, f.From, f.Ended, freezes()...)
+		if (f.Kind == Term || f.Kind == Successor) && !frozen && !h.databaseFaulted(f, f.From, f.Ended) {
 			m.add(f.Ended.Sub(f.From), f.From)
 		}
 	}
 	return m
 }
 
-// struck reports whether a replica suffered one of the faults at some moment of a span.
-func (h *History) struck(replica int, from, to time.Time, kinds ...Kind) bool {
+// faulted reports whether a replica suffered one of the faults at some moment of a span.
+func (h *History) faulted(replica int, from, to time.Time, kinds ...Kind) bool {
 	return slices.ContainsFunc(h.Faults, func(f Fault) bool {
 		return f.Replica == replica && slices.Contains(kinds, f.Kind) && !f.From.After(to) && !f.To.Before(from)
 	})
 }
 
-// calm reports whether in a span no other fault struck the database, and none at all some replica that f did not strike.
+// calm reports whether in a span no other fault hit the database, and none at all some replica that f did not hit.
 func (h *History) calm(f Fault, from, to time.Time) bool {
-	if h.databaseStruck(f, from, to) {
+	if h.databaseFaulted(f, from, to) {
 		return false
 	}
 	for replica := range h.Replicas {
-		if replica != f.Replica && !h.struck(replica, from, to, AllKinds()...) {
+		if replica != f.Replica && !h.faulted(replica, from, to, AllKinds()...) {
 			return true
 		}
 	}
 	return false
 }
 
-// databaseStruck reports whether another fault than f struck the database at some moment of a span.
-func (h *History) databaseStruck(f Fault, from, to time.Time) bool {
+// databaseFaulted reports whether another fault than f hit the database at some moment of a span.
+func (h *History) databaseFaulted(f Fault, from, to time.Time) bool {
 	return slices.ContainsFunc(h.Faults, func(o Fault) bool {
 		same := o.Kind == f.Kind && o.From.Equal(f.From)
 		return o.Replica < 0 && !same && !o.From.After(to) && !o.To.Before(from)

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	// readingInterval is how often a router is read that is held to do what it was told.
+	// readingInterval is how often a router is read that is held to do what it was sent.
 	readingInterval = 10 * time.Second
 	// freshReading is how old a reading may be for a deployment to end on it.
 	freshReading = 5 * time.Second
@@ -56,19 +56,19 @@ func (h *History) settingsAgain() Measure {
 	return m
 }
 
-// hindered is for how much of a span nobody could be expected to work on a deployment's router.
+// hindered is for how much of a span no replica could be expected to work on a deployment's router.
 func (h *History) hindered(d *Deployment, from, to time.Time) time.Duration {
 	total := time.Duration(0)
 	for at := from; at.Before(to); at = at.Add(step) {
-		if d.pausedAt(at) || h.databaseStruck(Fault{}, at.Add(-goesOnWithin), at) || h.allStruck(at) || h.ownerAway(d, at) {
+		if d.pausedAt(at) || h.databaseFaulted(Fault{}, at.Add(-resumesWithin), at) || h.allFaulted(at) || h.ownerAway(d, at) {
 			total += step
 		}
 	}
 	return total
 }
 
-// ownerAway reports whether the replica that has a deployment is struck, or was so lately that it has not gone on and nobody
-// else has taken over.
+// ownerAway reports whether the replica that has a deployment is faulted, or was so lately that neither it nor another has
+// resumed.
 func (h *History) ownerAway(d *Deployment, at time.Time) bool {
 	owner, wrote := "", time.Time{}
 	for _, e := range d.Events {

@@ -36,7 +36,7 @@ func NewSum(seed uint64) *Sum {
 func (s *Sum) Add(h *History, found []Violation, unmet map[Kind]int, lasted time.Duration) {
 	one := NewSum(s.Seed)
 	one.Rounds, one.Deployments, one.Calls, one.Writes, one.Requests = 1, len(h.Deployments), len(h.Calls), len(h.Writes), len(h.Ops)
-	one.Violations, one.Faults, one.Unmet, one.Lasted, one.Starved = len(found), Fired(h), unmet, lasted, h.Starved
+	one.Violations, one.Faults, one.Unmet, one.Lasted, one.Starved = len(found), Injected(h), unmet, lasted, h.Starved
 	for kind, n := range one.Faults {
 		if kind.Kills() {
 			one.Kills += n
@@ -84,7 +84,7 @@ func (s *Sum) Table() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d rounds in %s: %d deployments, %d takeovers, %d calls, %d writes to routers, %d requests\n",
 		s.Rounds, s.Lasted.Round(time.Second), s.Deployments, s.Takeovers, s.Calls, s.Writes, s.Requests)
-	fmt.Fprintf(&b, "%-42s %6s %8s\n", "fault", "fired", "too late")
+	fmt.Fprintf(&b, "%-42s %6s %8s\n", "fault", "injected", "too late")
 	for _, kind := range AllKinds() {
 		fmt.Fprintf(&b, "%-42s %6d %8d\n", kind, s.Faults[kind], s.Unmet[kind])
 	}
@@ -103,10 +103,10 @@ func (s *Sum) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("write a sum: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // figures for everybody
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // figures that anybody may read
 		return fmt.Errorf("make the folder of sums: %w", err)
 	}
-	if err := os.WriteFile(path+".new", data, 0o644); err != nil { //nolint:gosec // figures for everybody
+	if err := os.WriteFile(path+".new", data, 0o644); err != nil { //nolint:gosec // figures that anybody may read
 		return fmt.Errorf("write a sum: %w", err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {

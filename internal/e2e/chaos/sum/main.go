@@ -1,4 +1,4 @@
-// Command sum adds up what all runs of `make chaos` have left in a folder, and shows how often each fault fired. It fails
+// Command sum adds up what all runs of `make chaos` have left in a folder, and shows how often each fault was injected. It fails
 // when one never did, or when a promise was broken.
 package main
 

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// struck is the good history with one fault in it; Fired must count it, and not when does has changed what proves it.
-type struck struct {
+// faulted is the good history with one fault in it; Injected must count it, and not when does has changed what proves it.
+type faulted struct {
 	kind    Kind
 	with    func(*History)
 	without func(*History)
 }
 
-func struckOnes() []struck {
+func faultedHistories() []faulted {
 	killed := func(kind Kind, when float64) func(*History) {
 		return func(h *History) {
 			h.Faults = append(h.Faults, Fault{Kind: kind, ReplicaID: "r1", From: at(when), Ended: at(when), To: at(when + 1)})
@@ -38,11 +38,11 @@ func struckOnes() []struck {
 			h.Ops = append(h.Ops, Op{Method: "POST", Path: "/deployments", Key: "k1", Replica: i % 2, Status: 202, ID: "d1", Sent: at(0), Answered: at(1)})
 		}
 	}
-	verbs := func(h *History) {
-		h.Deployments[1].Plan.Fault = VerbsAtOnce
+	commands := func(h *History) {
+		h.Deployments[1].Plan.Fault = CommandsAtOnce
 		h.Ops = append(h.Ops, Op{Method: "POST", Path: "/deployments/d2/promote", Sent: at(27.4), Answered: at(27.5), Status: 409})
 	}
-	return []struck{
+	return []faulted{
 		{KillBeforeSend, func(h *History) {
 			killed(KillBeforeSend, 9)(h)
 			h.Calls = append(h.Calls[:2], h.Calls[3:]...)
@@ -60,9 +60,9 @@ func struckOnes() []struck {
 		{TargetProxied, planned(TargetProxied, 1, 200, true, ProxiedWork), func(h *History) { h.Calls[1].Answered = h.Calls[1].Received }},
 		{TargetLies, planned(TargetLies, 1, 200, false, 0), func(h *History) { h.Calls[1].Applied = true }},
 		{TargetDrips, planned(TargetDrips, 1, 200, true, 0), elsewhere},
-		{TargetSickAtOnce, planned(TargetSickAtOnce, 1, 200, true, 0), elsewhere},
-		{TargetFallsSick, func(h *History) {
-			h.Deployments[0].Plan.Fault, h.Deployments[0].Events[5].Type = TargetFallsSick, "target.sick"
+		{TargetUnhealthy, planned(TargetUnhealthy, 1, 200, true, 0), elsewhere},
+		{TargetTurnsUnhealthy, func(h *History) {
+			h.Deployments[0].Plan.Fault, h.Deployments[0].Events[5].Type = TargetTurnsUnhealthy, "target.sick"
 		}, func(h *History) { h.Deployments[0].Events[5].Type = "target.verified" }},
 		{RouterFailsLate, func(h *History) { h.Writes[1].Status = 500 }, func(h *History) { h.Writes[1].Applied = false }},
 		{RouterRestarts, func(h *History) { forgets(h, 8, 11) }, func(h *History) { h.Restarts[0].Forgot = false }},
@@ -71,7 +71,7 @@ func struckOnes() []struck {
 				h.Ops[i].Replica = 0
 			}
 		}},
-		{VerbsAtOnce, verbs, func(h *History) { h.Ops[len(h.Ops)-1].Sent = at(27.6) }},
+		{CommandsAtOnce, commands, func(h *History) { h.Ops[len(h.Ops)-1].Sent = at(27.6) }},
 		{DeadlinePasses, func(h *History) {
 			h.Deployments[0].Plan.Fault = DeadlinePasses
 			outlive(h)
@@ -81,20 +81,20 @@ func struckOnes() []struck {
 
 func TestInjected_CountsOnlyProvenFaults(t *testing.T) {
 	t.Parallel()
-	for _, s := range struckOnes() {
+	for _, s := range faultedHistories() {
 		t.Run(string(s.kind), func(t *testing.T) {
 			t.Parallel()
 			h := good()
-			if fired := Fired(h); fired[s.kind] != 0 {
-				t.Fatalf("it fired before: %v", fired)
+			if injected := Injected(h); injected[s.kind] != 0 {
+				t.Fatalf("it was counted before: %v", injected)
 			}
 			s.with(h)
-			if fired := Fired(h); fired[s.kind] != 1 {
-				t.Errorf("it did not fire: %v", fired)
+			if injected := Injected(h); injected[s.kind] != 1 {
+				t.Errorf("it was not counted: %v", injected)
 			}
 			s.without(h)
-			if fired := Fired(h); fired[s.kind] != 0 {
-				t.Errorf("it counts without a proof: %v", fired)
+			if injected := Injected(h); injected[s.kind] != 0 {
+				t.Errorf("it counts without a proof: %v", injected)
 			}
 		})
 	}
@@ -104,8 +104,8 @@ func TestInjected_MissedKillCountsAsRandom(t *testing.T) {
 	t.Parallel()
 	h := good()
 	h.Faults = append(h.Faults, Fault{Kind: KillBeforeSend, ReplicaID: "r1", From: at(40), Ended: at(40), To: at(41)})
-	if fired := Fired(h); fired[Kill] != 1 || fired[KillBeforeSend] != 0 {
-		t.Errorf("it counts as %v", fired)
+	if injected := Injected(h); injected[Kill] != 1 || injected[KillBeforeSend] != 0 {
+		t.Errorf("it counts as %v", injected)
 	}
 }
 

@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// Fired counts the faults that demonstrably happened: those that the player noted, each confirmed by what was seen where its
+// Injected counts the faults that demonstrably happened: those that the player noted, each confirmed by what was seen where its
 // moment is a claim about calls, and those of targets, routers and clients by what they saw themselves.
-func Fired(h *History) map[Kind]int {
+func Injected(h *History) map[Kind]int {
 	c := &checker{h: h, intents: map[callKey]Event{}, of: map[string]*Deployment{}}
 	c.index()
-	fired := map[Kind]int{}
+	injected := map[Kind]int{}
 	for _, f := range h.Faults {
 		if !f.Missed {
-			fired[c.confirmed(f)]++
+			injected[c.confirmed(f)]++
 		}
 	}
 	for i := range h.Deployments {
-		c.story(&h.Deployments[i], fired)
+		c.countScenario(&h.Deployments[i], injected)
 	}
 	for _, w := range h.Writes {
 		if w.Applied && w.Status == http.StatusInternalServerError {
-			fired[RouterFailsLate]++
+			injected[RouterFailsLate]++
 		}
 	}
 	for _, r := range h.Restarts {
 		if h.forgotten(r) != nil {
-			fired[RouterRestarts]++
+			injected[RouterRestarts]++
 		}
 	}
-	return fired
+	return injected
 }
 
 // around a kill: how long before it a call may have been written down or answered.
@@ -48,7 +48,7 @@ func (c *checker) confirmed(f Fault) Kind {
 	}
 }
 
-// unsent reports whether the killed replica had written a call down that nobody ever got.
+// unsent reports whether the killed replica had written a call down that no target received.
 func (c *checker) unsent(f Fault) bool {
 	got := map[callKey]bool{}
 	for _, call := range c.h.Calls {
@@ -85,25 +85,25 @@ func near(at, kill time.Time) bool {
 	return at.After(kill.Add(-justBefore)) && at.Before(kill.Add(clock))
 }
 
-// story counts what befell a deployment by what it was to live through.
-func (c *checker) story(d *Deployment, fired map[Kind]int) {
+// countScenario counts what befell a deployment by what it was to live through.
+func (c *checker) countScenario(d *Deployment, injected map[Kind]int) {
 	if d.Kind != "deploy" {
 		return
 	}
 	switch d.Plan.Fault {
 	case RouterRestarts: // its router has seen it
 	case SamePost:
-		fired[SamePost] += c.flooded(d)
-	case VerbsAtOnce, PromotesAtOnce:
-		fired[d.Plan.Fault] += c.disputed(d)
-	case TargetFallsSick:
+		injected[SamePost] += c.flooded(d)
+	case CommandsAtOnce, PromotesAtOnce:
+		injected[d.Plan.Fault] += c.disputed(d)
+	case TargetTurnsUnhealthy:
 		if d.has("target.sick") || d.has("target.failed") {
-			fired[TargetFallsSick]++
+			injected[TargetTurnsUnhealthy]++
 		}
 	case DeadlinePasses:
-		fired[DeadlinePasses] += c.overdue(d)
+		injected[DeadlinePasses] += c.overdue(d)
 	default:
-		fired[d.Plan.Fault] += c.metByTargets(d)
+		injected[d.Plan.Fault] += c.metByTargets(d)
 	}
 }
 
@@ -124,7 +124,7 @@ func (c *checker) flooded(d *Deployment) int {
 	return 0
 }
 
-// disputed is 1 when two verbs at least were asked for at one instant and answered by the deployment's state, one with
+// disputed is 1 when two commands at least were asked for at one instant and answered by the deployment's state, one with
 // success.
 func (c *checker) disputed(d *Deployment) int {
 	var ops []Op
@@ -141,7 +141,7 @@ func (c *checker) disputed(d *Deployment) int {
 	return 0
 }
 
-// disputes reports whether two verbs were under way together and one of them, at least, changed something.
+// disputes reports whether two commands were under way together and one of them, at least, changed something.
 func (op Op) disputes(o Op) bool {
 	together := op.Sent.Before(o.Answered) && o.Sent.Before(op.Answered)
 	return together && (op.tookEffect() || o.tookEffect())
@@ -149,10 +149,10 @@ func (op Op) disputes(o Op) bool {
 
 func (op Op) tookEffect() bool { return op.Status == http.StatusOK && !terminal(op.State) }
 
-// overdue is 1 when the deployment ended or turned round after a deadline that it had.
+// overdue is 1 when the deployment ended or rolled back after a deadline that it had.
 func (c *checker) overdue(d *Deployment) int {
-	for _, told := range c.h.deadlinesOf(d.ID) {
-		if d.moved(told.Answered, c.h).After(told.Deadline) {
+	for _, read := range c.h.deadlinesOf(d.ID) {
+		if d.moved(read.Answered, c.h).After(read.Deadline) {
 			return 1
 		}
 	}
@@ -191,19 +191,19 @@ func (k Kind) shows(call Call) bool {
 		return call.Status == 0 && took >= 0 && took < 50*time.Millisecond
 	default:
 		want, known := map[Kind]treatment{
-			TargetFails:      {http.StatusInternalServerError, false},
-			TargetFailsLate:  {http.StatusInternalServerError, true},
-			TargetBusy:       {http.StatusTooManyRequests, false},
-			TargetRedirects:  {http.StatusFound, false},
-			TargetLies:       {http.StatusOK, false},
-			TargetDrips:      {http.StatusOK, true},
-			TargetSickAtOnce: {http.StatusOK, true},
+			TargetFails:     {http.StatusInternalServerError, false},
+			TargetFailsLate: {http.StatusInternalServerError, true},
+			TargetBusy:      {http.StatusTooManyRequests, false},
+			TargetRedirects: {http.StatusFound, false},
+			TargetLies:      {http.StatusOK, false},
+			TargetDrips:     {http.StatusOK, true},
+			TargetUnhealthy: {http.StatusOK, true},
 		}[k]
 		return known && want == treatment{call.Status, call.Applied}
 	}
 }
 
-// treatment is what a target answered, and whether it did what it was told.
+// treatment is what a target answered, and whether it did what was asked.
 type treatment struct {
 	status  int
 	applied bool

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// around is how much before and after a violation is shown.
-const around = 2 * time.Second
+// excerptWindow is how much before and after a violation is shown.
+const excerptWindow = 2 * time.Second
 
-// Around tells what was seen shortly before and after a violation, one line each, in order.
-func Around(h *History, v Violation) string {
+// Excerpt lists what was seen shortly before and after a violation, one line each, in order.
+func Excerpt(h *History, v Violation) string {
 	var lines []line
 	add := func(service string, at time.Time, format string, args ...any) {
-		if (v.Service == "" || service == "" || service == v.Service) && at.Sub(v.At).Abs() <= around {
+		if (v.Service == "" || service == "" || service == v.Service) && at.Sub(v.At).Abs() <= excerptWindow {
 			lines = append(lines, line{at, fmt.Sprintf(format, args...)})
 		}
 	}

@@ -7,12 +7,12 @@ import (
 
 // Size is how much happens in a round.
 type Size struct {
-	// For is how long it goes on. What is drawn is enough for that; how much of it is played is up to the machine.
+	// For is how long it lasts. What is drawn is enough for that; how much of it is played is up to the machine.
 	For time.Duration
 	// Deployments is how many each service has at most, one after the other.
 	Replicas, Services, Deployments int
 	// Steps is how many faults each replica, and the database, suffers at most, one after the other; RouterSteps is how often
-	// each router restarts at most, beside the deployments whose story that is.
+	// each router restarts at most, beside the deployments whose scenario that is.
 	Steps, DatabaseSteps, RouterSteps int
 	// Lease is the servers' lease, Pause what is added to the time before each fault, so that one can be seen by itself.
 	Lease, Pause time.Duration
@@ -44,28 +44,28 @@ const (
 	BlueGreen Strategy = "blue_green"
 )
 
-// Story is what a deployment is to live through beside the faults of others.
-type Story string
+// Scenario is what a deployment is to live through beside the faults of others.
+type Scenario string
 
-// The stories.
+// The scenarios.
 const (
-	Plain       Story = "plain"
-	Faulty      Story = "a fault of a target or router"
-	PauseResume Story = "paused and resumed"
-	Abort       Story = "aborted"
-	TurnRound   Story = "rolled back"
-	Gate        Story = "promotes at a gate"
-	Race        Story = "abort, promote and pause"
-	FrozenAbort Story = "aborted with its owner frozen"
-	FrozenPause Story = "paused with its owner frozen"
-	Outlive     Story = "its owner frozen until the next one has begun"
-	Forgotten   Story = "its router restarted in a long bake"
+	Plain       Scenario = "plain"
+	Faulty      Scenario = "a fault of a target or router"
+	PauseResume Scenario = "paused and resumed"
+	Abort       Scenario = "aborted"
+	RollBack    Scenario = "rolled back"
+	Gate        Scenario = "promotes at a gate"
+	Race        Scenario = "abort, promote and pause"
+	FrozenAbort Scenario = "aborted with its owner frozen"
+	FrozenPause Scenario = "paused with its owner frozen"
+	Outlive     Scenario = "its owner frozen until the next one has begun"
+	Forgotten   Scenario = "its router restarted in a long bake"
 )
 
 // Plan is one deployment: what is asked for and which ends are right.
 type Plan struct {
 	Strategy Strategy
-	Story    Story
+	Scenario Scenario
 	// Fault strikes the target with that index, or the router.
 	Fault   Kind
 	Target  int
@@ -75,8 +75,8 @@ type Plan struct {
 	Allowed []string
 }
 
-// Draw makes round number round of a seed.
-func Draw(seed uint64, round int, size Size) Schedule {
+// Generate makes round number round of a seed.
+func Generate(seed uint64, round int, size Size) Schedule {
 	rng := rand.New(rand.NewPCG(seed, uint64(round))) //nolint:gosec // it must be the same again, not secret
 	var s Schedule
 	deck := shuffled(rng, ProcessKinds())
@@ -96,14 +96,14 @@ func Draw(seed uint64, round int, size Size) Schedule {
 		s.Database = append(s.Database, drawStep(rng, database[i%len(database)], size))
 	}
 	s.Services = make([][]Plan, size.Services)
-	var stories []Kind
+	var scenarios []Kind
 	for i := range size.Services * size.Deployments { // in turn, so that early deployments are of every kind
-		if len(stories) == 0 {
-			stories = shuffled(rng, append(StoryKinds(), rareKinds()...))
+		if len(scenarios) == 0 {
+			scenarios = shuffled(rng, append(ScenarioKinds(), rareKinds()...))
 		}
 		service := i % size.Services
-		s.Services[service] = append(s.Services[service], drawPlan(rng, stories[0]))
-		stories = stories[1:]
+		s.Services[service] = append(s.Services[service], generatePlan(rng, scenarios[0]))
+		scenarios = scenarios[1:]
 	}
 	for range size.Services {
 		var pauses []time.Duration
@@ -120,7 +120,7 @@ const LongBake = readingInterval + 3*time.Second
 
 // rareKinds are drawn more often than others: their moment does not always come, and then not for each of several targets.
 func rareKinds() []Kind {
-	return []Kind{FrozenOwner, Outlived, Outlived, Outlived, SamePost, VerbsAtOnce}
+	return []Kind{FrozenOwner, Outlived, Outlived, Outlived, SamePost, CommandsAtOnce}
 }
 
 // drawStep draws the times of a fault. Half of the kills are quick ones, so that the process comes back within its lease.
@@ -147,37 +147,37 @@ func drawStep(rng *rand.Rand, kind Kind, size Size) Step {
 	return s
 }
 
-// drawPlan makes a deployment around one kind of fault; some meet none but those of replicas and the database.
-func drawPlan(rng *rand.Rand, fault Kind) Plan {
+// generatePlan makes a deployment around one kind of fault; some meet none but those of replicas and the database.
+func generatePlan(rng *rand.Rand, fault Kind) Plan {
 	p := Plan{
-		Strategy: []Strategy{Rolling, Canary, BlueGreen}[rng.IntN(3)], Story: Faulty, Fault: fault, Target: rng.IntN(6),
+		Strategy: []Strategy{Rolling, Canary, BlueGreen}[rng.IntN(3)], Scenario: Faulty, Fault: fault, Target: rng.IntN(6),
 		Batch: 1 + rng.IntN(3), Wait: between(rng, 0, 800*time.Millisecond), Allowed: []string{"completed"},
 	}
 	switch fault {
 	case SamePost:
 		p.Flood = true
 		p.drawStory(rng)
-	case TargetLies, TargetRedirects, TargetSickAtOnce, TargetFallsSick:
+	case TargetLies, TargetRedirects, TargetUnhealthy, TargetTurnsUnhealthy:
 		p.Allowed = []string{"rolled_back"}
-	case VerbsAtOnce:
-		p.Story, p.Allowed = Race, []string{"aborted", "completed"}
+	case CommandsAtOnce:
+		p.Scenario, p.Allowed = Race, []string{"aborted", "completed"}
 	case FrozenOwner:
-		p.Story = FrozenPause
+		p.Scenario = FrozenPause
 		if rng.IntN(2) == 0 {
-			p.Story, p.Allowed = FrozenAbort, []string{"aborted", "completed"}
+			p.Scenario, p.Allowed = FrozenAbort, []string{"aborted", "completed"}
 		}
 		p.Wait, p.Batch = p.Wait/4, 1 // while it still has calls to make
 	case Outlived:
-		p.Story, p.Strategy, p.Batch = Outlive, Rolling, 3 // soon over
+		p.Scenario, p.Strategy, p.Batch = Outlive, Rolling, 3 // soon over
 	case DeadlinePasses:
 		p.Allowed = []string{"rolled_back", "failed"} // the way back has a deadline too
 	case RouterRestarts:
-		p.Story, p.Strategy = Forgotten, []Strategy{Canary, BlueGreen}[rng.IntN(2)]
+		p.Scenario, p.Strategy = Forgotten, []Strategy{Canary, BlueGreen}[rng.IntN(2)]
 	case PromotesAtOnce:
-		p.Story, p.Strategy = Gate, []Strategy{Canary, BlueGreen}[rng.IntN(2)]
+		p.Scenario, p.Strategy = Gate, []Strategy{Canary, BlueGreen}[rng.IntN(2)]
 	default:
 	}
-	if fault == TargetFallsSick {
+	if fault == TargetTurnsUnhealthy {
 		p.Strategy = []Strategy{Rolling, Canary}[rng.IntN(2)] // in blue-green only the idle half is touched
 	}
 	return p
@@ -185,11 +185,11 @@ func drawPlan(rng *rand.Rand, fault Kind) Plan {
 
 // drawStory chooses what people do in the meantime.
 func (p *Plan) drawStory(rng *rand.Rand) {
-	p.Story = []Story{Plain, PauseResume, Abort, TurnRound}[rng.IntN(4)]
-	switch p.Story {
+	p.Scenario = []Scenario{Plain, PauseResume, Abort, RollBack}[rng.IntN(4)]
+	switch p.Scenario {
 	case Abort:
 		p.Allowed = []string{"aborted", "completed"}
-	case TurnRound:
+	case RollBack:
 		p.Allowed = []string{"rolled_back", "completed"}
 	default:
 	}

@@ -6,16 +6,16 @@ import (
 	"strconv"
 )
 
-// verbsKept: what was asked for and answered with 200 comes: an abort ends aborted, a rollback rolled back, and each pause
+// commandsKept: what was asked for and answered with 200 comes: an abort ends aborted, a rollback rolled back, and each pause
 // stands in the log. Failed is right where a router or a target did not confirm in time.
-func (c *checker) verbsKept() {
+func (c *checker) commandsKept() {
 	for i := range c.h.Deployments {
 		d := &c.h.Deployments[i]
 		c.leadsTo(d, "abort", "aborted")
 		c.leadsTo(d, "rollback", "rolled_back")
 		for _, op := range c.opsOf(d.ID, "pause") {
 			if op.State == "paused" && !d.has("deployment.paused") {
-				c.accuse("A verb is durable", d.Service, op.Answered, "a pause of %s was answered with 200 and stands in no log", d.ID)
+				c.report("A command is durable", d.Service, op.Answered, "a pause of %s was answered with 200 and stands in no log", d.ID)
 			}
 		}
 	}
@@ -42,7 +42,7 @@ func (c *checker) commandsOnce() {
 	for i := range c.h.Deployments {
 		d := &c.h.Deployments[i]
 		if paused, asked := d.count("deployment.paused"), len(pauses["/deployments/"+d.ID+"/pause"]); paused > max(asked, 1) {
-			c.accuse("A once", d.Service, d.FinishedAt, "%s was paused %d times and asked to %d times", d.ID, paused, asked)
+			c.report("A once", d.Service, d.FinishedAt, "%s was paused %d times and asked to %d times", d.ID, paused, asked)
 		}
 	}
 }
@@ -58,7 +58,7 @@ func noteCommand(commands map[string]map[string]bool, op Op, index int) {
 // sameAnswer wants a command that was repeated with its key to be answered as it was the first time.
 func (c *checker) sameAnswer(was, op Op) {
 	if op.Status != was.Status || op.ID != was.ID || op.State != was.State || op.Revision != was.Revision {
-		c.accuse("A once", op.Service, op.Answered, "%s with the key %s was answered %d %s %s at revision %d, and %d %s %s at %d",
+		c.report("A once", op.Service, op.Answered, "%s with the key %s was answered %d %s %s at revision %d, and %d %s %s at %d",
 			op.Path, op.Key, was.Status, was.ID, was.State, was.Revision, op.Status, op.ID, op.State, op.Revision)
 	}
 }
@@ -72,11 +72,11 @@ func (d *Deployment) count(event string) (n int) {
 	return n
 }
 
-// leadsTo: a verb that was taken before the end leads to one.
-func (c *checker) leadsTo(d *Deployment, verb, end string) {
-	for _, op := range c.opsOf(d.ID, verb) {
+// leadsTo: a command that was taken before the end leads to one.
+func (c *checker) leadsTo(d *Deployment, command, end string) {
+	for _, op := range c.opsOf(d.ID, command) {
 		if !terminal(op.State) && d.State != end && d.State != "failed" {
-			c.accuse("A verb is durable", d.Service, op.Answered, "an answer of 200 was given to the %s of %s, which ended %s", verb, d.ID, d.State)
+			c.report("A command is durable", d.Service, op.Answered, "an answer of 200 was given to the %s of %s, which ended %s", command, d.ID, d.State)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (d *Deployment) has(event string) bool {
 // nowhere forward, and one revision has one state.
 func (c *checker) legal() {
 	newest, turned := map[string]Op{}, map[string]bool{}
-	for _, op := range c.told() {
+	for _, op := range c.reads() {
 		last, known := newest[op.ID]
 		switch {
 		case known && op.Sent.Before(last.Answered):
@@ -102,7 +102,7 @@ func (c *checker) legal() {
 		case known && op.State == "pending" && last.State != "pending",
 			op.State == "in_progress" && turned[op.ID],
 			known && op.Revision == last.Revision && op.State != last.State:
-			c.accuse("T legal transitions", op.Service, op.Answered, "%s was %s at revision %d and then %s at %d", op.ID, last.State, last.Revision, op.State, op.Revision)
+			c.report("T legal transitions", op.Service, op.Answered, "%s was %s at revision %d and then %s at %d", op.ID, last.State, last.Revision, op.State, op.Revision)
 		}
 		turned[op.ID] = turned[op.ID] || op.State == "rolling_back"
 		newest[op.ID] = op
@@ -115,7 +115,7 @@ func (c *checker) budget() {
 		spent := false
 		for _, e := range d.Events {
 			if spent && e.Type == "target.intent" && e.Action == "deploy" && d.Kind == "deploy" {
-				c.accuse("S no forward call", d.Service, e.At, "%s wrote down a call of %s as event %d when its failure budget was spent", d.ID, e.Target, e.Seq)
+				c.report("S no forward call", d.Service, e.At, "%s wrote down a call of %s as event %d when its failure budget was spent", d.ID, e.Target, e.Seq)
 			}
 			spent = spent || e.Type == "target.failed"
 		}
