@@ -14,7 +14,7 @@ import (
 	"rollcall/internal/testtarget"
 )
 
-// balancer is a router behind the traffic webhook. It does what it is told, keeps every write, and holds each against
+// balancer is a router behind the traffic webhook. It applies and keeps every write, and holds each against
 // what the targets are doing at that moment.
 type balancer struct {
 	url   string
@@ -28,7 +28,7 @@ type balancer struct {
 	// fault says how a write is treated; nil is as it should be. shows is the weight that it claims beside the truth.
 	fault func(routerWrite) fault
 	lying bool
-	// terse tells the sides' shares and not the targets' weights when it is read back, which is all that it has to.
+	// terse reports the sides' shares and not the targets' weights when it is read back, which is all that it has to.
 	terse bool
 	wrong []string
 }
@@ -102,7 +102,7 @@ func (b *balancer) faulty(fault func(routerWrite) fault) {
 	b.fault = fault
 }
 
-// restart has the router forget what it was told: all targets share traffic alike.
+// restart has the router forget what was set: all targets share traffic alike.
 func (b *balancer) restart() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -190,7 +190,7 @@ func (b *balancer) read(w http.ResponseWriter, _ *http.Request) {
 	if !b.terse {
 		does["backends"] = b.does.Backends
 	}
-	_ = json.NewEncoder(w).Encode(does) // a caller that left is nobody to report an error to
+	_ = json.NewEncoder(w).Encode(does) // a caller that left needs no error
 }
 
 // judge holds a write against the targets: none that is being called gets traffic, and those that run the new version

@@ -49,8 +49,8 @@ func BenchmarkRollout_AgainstPlainLoop(b *testing.B) {
 	}
 }
 
-// timed is how long a deployment takes from its POST to the answer that it has ended, and by its own account. Nobody watches
-// it before its last target was called, as nobody watches the loop.
+// timed is how long a deployment takes from its POST to the answer that it has ended, and by its own account. Nothing watches
+// it before its last target was called, as nothing watches the loop.
 func (p *process) timed(f *testtarget.Fleet, batch int, version string) (whole, own time.Duration) {
 	body := request(f, version, object{"type": "rolling", "batch_size": batch})
 	body["health_checks"] = []object{{"type": "http", "path": "/health", "healthy_threshold": 1}}

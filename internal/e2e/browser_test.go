@@ -25,7 +25,7 @@ type browser struct {
 	forgiven []string
 }
 
-// browse opens a tab, in a browser without history that knows nobody.
+// browse opens a tab, in a browser without history.
 func browse(t *testing.T) *browser {
 	t.Helper()
 	profile, err := os.MkdirTemp("", "rollcall-browser-")
@@ -123,8 +123,8 @@ func (b *browser) fill(css, text string) {
 	b.do(chromedp.SendKeys(chromedp.CSS(css), text, chromedp.NodeVisible))
 }
 
-// verb presses a button of a deployment and confirms what the dialog says it will do.
-func (b *browser) verb(name string, will ...string) {
+// action presses a button of a deployment and confirms what the dialog says it will do.
+func (b *browser) action(name string, will ...string) {
 	b.t.Helper()
 	button := `#part-summary a[href$="/` + name + `"]`
 	b.awaitThat(name+" is offered", `document.querySelector(`+quoted(button)+`) !== null`)

@@ -172,7 +172,7 @@ func TestCanary_AllDeploysFailedIsFailed(t *testing.T) {
 			if stage := d.Result.Metadata.StoppedAtStage; stage == nil || *stage != 1 {
 				t.Errorf("stopped at stage %v", stage)
 			}
-			if d.State == "rolled_back" { // else nobody knows what the target did with the call back
+			if d.State == "rolled_back" { // else it is unknown what the target did with the rollback call
 				assertTruth(p, d.ID, f)
 			}
 		})

@@ -19,7 +19,7 @@ import (
 	"rollcall/internal/testtarget"
 )
 
-// companion runs beside a target and tells how it feels in the ways that are not HTTP's own: worse once it runs badOn.
+// companion runs beside a target and reports its health in the ways that are not HTTP's own: worse once it runs badOn.
 type companion struct {
 	grpc_health_v1.UnimplementedHealthServer
 	target *testtarget.Target
@@ -191,8 +191,8 @@ func TestChecks_TryBeforeRegistering(t *testing.T) {
 	f := newFleet(t, 1, "v2")
 	beside := beside(t, f.Targets[0], "v2")
 	checks := []object{{"type": "http", "version_pointer": "/version"}, {"type": "tcp"}, {"type": "none"}}
-	sick := []string{"grpc", "json", "prometheus", "command"}
-	for _, name := range sick {
+	unhealthy := []string{"grpc", "json", "prometheus", "command"}
+	for _, name := range unhealthy {
 		check := beside.kinds()[name].check
 		check["name"] = name
 		checks = append(checks, check)
@@ -215,9 +215,9 @@ func TestChecks_TryBeforeRegistering(t *testing.T) {
 			t.Fatalf("answered %d %s, not %s", res.StatusCode, data, want)
 		}
 		for i, got := range tried.Checks {
-			ill := want != "healthy" && i >= 3
+			unhealthy := want != "healthy" && i >= 3
 			says := beside.kinds()[got.Name].says
-			if got.Latency == nil || *got.Latency < 0 || (got.Status == "healthy") == (ill || got.Type == "none") || ill && !strings.Contains(got.Message, says) {
+			if got.Latency == nil || *got.Latency < 0 || (got.Status == "healthy") == (unhealthy || got.Type == "none") || unhealthy && !strings.Contains(got.Message, says) {
 				t.Errorf("%s: %+v", want, got)
 			}
 		}

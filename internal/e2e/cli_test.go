@@ -247,8 +247,8 @@ func TestCLI_ExitCodes(t *testing.T) {
 			t.Errorf("%v does not complain in one line:\n%s", wrong, r.err)
 		}
 	}
-	nobody := finish(t, command(t, "http://127.0.0.1:1", "deploy", "-f", good, "--wait", "--patience=300ms"))
-	nobody.want(3, "cannot reach Rollcall at http://127.0.0.1:1")
+	unreachable := finish(t, command(t, "http://127.0.0.1:1", "deploy", "-f", good, "--wait", "--patience=300ms"))
+	unreachable.want(3, "cannot reach Rollcall at http://127.0.0.1:1")
 }
 
 func TestCLI_VersionsInFileStayAsWritten(t *testing.T) {
@@ -343,7 +343,7 @@ func (r *running) wantEnd(code int, says ...string) {
 	ran{t: r.t, args: r.cmd.Args[1:], code: r.cmd.ProcessState.ExitCode(), out: r.said()}.want(code, says...)
 }
 
-// freeAddress is one that nobody listens on now.
+// freeAddress is one without a listener.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

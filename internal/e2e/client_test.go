@@ -75,7 +75,7 @@ func (d *deployment) terminal() bool {
 	}
 }
 
-// request is a rolling deployment over the fleet, with a check that tells versions.
+// request is a rolling deployment over the fleet, with a check that reports versions.
 func request(f *testtarget.Fleet, version string, strategy object) object {
 	var targets []object
 	for _, t := range f.Targets {

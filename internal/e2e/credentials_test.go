@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/dbtest"
 )
 
-// asInProduction are the arguments of a server that nobody has told who may come in.
+// asInProduction are the arguments of a server without any credentials.
 func asInProduction(more ...string) []string {
 	return append([]string{"--dev=false", "--admin-token="}, more...)
 }

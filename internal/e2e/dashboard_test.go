@@ -92,19 +92,19 @@ func TestDashboard_DrivesCanaryByClicks(t *testing.T) {
 	b.assertShows(p, id)
 	b.awaitText(".meters", "10 % new")
 
-	b.verb("promote", "Wave 2 of 3 begins: 4 more targets get v2", "50 % of the traffic")
+	b.action("promote", "Wave 2 of 3 begins: 4 more targets get v2", "50 % of the traffic")
 	b.awaitText("#counts", "5 of 10 updated")
 	b.awaitText("#reason", "watching it")
 	b.awaitText(".meters", "50 % new")
 	b.assertShows(p, id)
 
-	b.verb("pause", "No new call starts", "50 % to the new version")
+	b.action("pause", "No new call starts", "50 % to the new version")
 	b.awaitThat("it is paused", `document.querySelector("#part-summary .state").classList.contains("paused")`)
 	b.assertShows(p, id)
-	b.verb("resume", "goes on where it stopped")
-	b.awaitThat("it goes on", `document.querySelector("#part-summary .state").classList.contains("in_progress")`)
+	b.action("resume", "goes on where it stopped")
+	b.awaitThat("it is resumed", `document.querySelector("#part-summary .state").classList.contains("in_progress")`)
 
-	b.verb("rollback", "All traffic goes back to the old version first", "(5 of 10)")
+	b.action("rollback", "All traffic goes back to the old version first", "(5 of 10)")
 	b.awaitThat("it is rolled back", `document.querySelector("#part-summary .state").classList.contains("rolled_back")`)
 	b.assertShows(p, id)
 	assertRuns(t, f, allRun("v1"))
@@ -120,7 +120,7 @@ func TestDashboard_RollsFinishedDeploymentBack(t *testing.T) {
 	b := browse(t)
 	b.signIn(p, "/ui/deployments/"+d.ID)
 	b.assertShows(p, d.ID)
-	b.verb("rollback", "A new deployment begins", "(3 of 3)")
+	b.action("rollback", "A new deployment begins", "(3 of 3)")
 	b.awaitThat("another page is shown", `(document.getElementById("deployment")?.dataset.id ?? `+quoted(d.ID)+`) !== `+quoted(d.ID))
 	id := b.shownID()
 	b.awaitThat("it is rolled back", `document.querySelector("#part-summary .state").classList.contains("rolled_back")`)
@@ -307,7 +307,7 @@ func TestDashboard_WorksWithoutScriptRefusesForeign(t *testing.T) {
 	}
 }
 
-// What signs somebody in is out of reach of scripts, and is sent by no other site's page.
+// The session cookie is out of reach of scripts, and is sent by no other site's page.
 func TestDashboard_CookiesAndHeadersAreStrict(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))

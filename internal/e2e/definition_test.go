@@ -170,12 +170,12 @@ func assertStatus(t *testing.T, p *process, id, state string, f *testtarget.Flee
 
 func TestStats_SummaryCountsDeployments(t *testing.T) {
 	t.Parallel()
-	f, sick := newFleet(t, 2, "v1"), newFleet(t, 1, "v1")
+	f, unhealthy := newFleet(t, 2, "v1"), newFleet(t, 1, "v1")
 	p := serve(t, dbtest.New(t))
 	assertEnd(p, p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID), "completed", true)
-	sick.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
-	body := request(sick, "v2", object{"type": "rolling"})
-	body["service"], body["healthy_deadline"] = "sick", "500ms"
+	unhealthy.Targets[0].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
+	body := request(unhealthy, "v2", object{"type": "rolling"})
+	body["service"], body["healthy_deadline"] = "unhealthy", "500ms"
 	assertEnd(p, p.awaitEnd(p.post(body).ID), "rolled_back", false)
 	var summary struct {
 		ByState   map[string]int `json:"by_state"`
@@ -195,7 +195,7 @@ func TestStats_SummaryCountsDeployments(t *testing.T) {
 		t.Errorf("%+v", summary)
 	}
 	for _, s := range summary.ByService {
-		if ended := map[string]string{"checkout": "completed", "sick": "rolled_back"}[s.Service]; s.Total != 1 || s.ByState[ended] != 1 {
+		if ended := map[string]string{"checkout": "completed", "unhealthy": "rolled_back"}[s.Service]; s.Total != 1 || s.ByState[ended] != 1 {
 			t.Errorf("%+v", s)
 		}
 	}

@@ -47,7 +47,7 @@ func (l *failingOver) cut() {
 	l.must(l.standby.Crash())
 }
 
-// failOver loses the primary, and what it has not told the standby.
+// failOver loses the primary, and what has not reached the standby.
 func (l *failingOver) failOver() {
 	l.t.Helper()
 	l.must(l.primary.Crash())
@@ -126,7 +126,7 @@ func TestFailover_StreamsResumeWithoutGap(t *testing.T) {
 		t.Errorf("the stream of all begins again after %q with %v, and there are %v", begins, ids, eventIDs(stored))
 	}
 	if begins, _ := afterReset(p.stream(t, path, lost[len(lost)-1].ID), func(message) bool { return true }); begins != "0" {
-		t.Errorf("a stream that goes on from a lost event begins after %q", begins)
+		t.Errorf("a stream that resumes from a lost event begins after %q", begins)
 	}
 }
 

@@ -74,7 +74,7 @@ func (r *repository) push(message string, files map[string]string, commitArgs ..
 	return r.git(r.work, "rev-parse", "HEAD")
 }
 
-// overHTTP serves the repository to whoever has the token, and tells of each poll as far as somebody listens.
+// overHTTP serves the repository to clients with the token, and reports each poll while there is a reader.
 func (r *repository) overHTTP(token string) (url string, polls chan struct{}) {
 	r.t.Helper()
 	programs := r.git(r.work, "--exec-path")

@@ -295,7 +295,7 @@ func sshKey(t *testing.T) (key, part string) {
 	return string(text), strings.Split(string(text), "\n")[3]
 }
 
-// silentHost takes connections, tells of them, and says nothing.
+// silentHost takes connections, reports them, and answers nothing.
 func silentHost(t *testing.T) (address string, came <-chan struct{}) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -317,7 +317,7 @@ func silentHost(t *testing.T) (address string, came <-chan struct{}) {
 	return listener.Addr().String(), heard
 }
 
-// processList is what everybody on the machine sees of what runs.
+// processList lists what every account of the machine sees of what runs.
 func processList(t *testing.T) string {
 	t.Helper()
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")

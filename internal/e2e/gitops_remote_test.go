@@ -16,27 +16,27 @@ import (
 	"rollcall/internal/slowtest"
 )
 
-// sickly is a remote that answers as its fault says once it is ill.
-func sickly(t *testing.T, remote string, fault http.HandlerFunc) (address string, ill *atomic.Bool) {
+// faultyRemote is a remote that answers as its fault says while broken is set.
+func faultyRemote(t *testing.T, remote string, fault http.HandlerFunc) (address string, broken *atomic.Bool) {
 	t.Helper()
 	u, err := url.Parse(remote)
 	if err != nil {
 		t.Fatal(err)
 	}
 	well := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: u.Scheme, Host: u.Host})
-	ill = &atomic.Bool{}
+	broken = &atomic.Bool{}
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if ill.Load() {
+		if broken.Load() {
 			fault(w, r)
 			return
 		}
 		well.ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
-	return front.URL + u.Path, ill
+	return front.URL + u.Path, broken
 }
 
-// faults are the ways in which remotes are ill, and what is then said of them.
+// faults are the ways in which remotes break, and what is then reported.
 func faults() map[string]struct {
 	says  string
 	fault http.HandlerFunc
@@ -76,24 +76,24 @@ func TestGitops_FaultyRemoteAffectsNoOtherSource(t *testing.T) {
 			t.Fatalf("PUT answered %d %s", res.StatusCode, data)
 		}
 	}
-	const token = "planted-token-of-an-ill-remote"
-	type patient struct {
-		good string
-		ill  *atomic.Bool
+	const token = "planted-token-of-a-broken-remote"
+	type breakable struct {
+		good   string
+		broken *atomic.Bool
 	}
-	patients := map[string]patient{}
+	remotes := map[string]breakable{}
 	for way, c := range faults() {
 		name := strings.ReplaceAll(way, " ", "-")
 		r := newRepository(t)
 		good := r.push("v1", map[string]string{"a.yaml": definition(name, "v1", newFleet(t, 1, "v0"))})
 		remote, _ := r.overHTTP(token)
-		address, ill := sickly(t, remote, c.fault)
+		address, broken := faultyRemote(t, remote, c.fault)
 		follow(name, object{"url": address, "token": token, "interval": "2s"})
-		patients[way] = patient{good: good, ill: ill}
+		remotes[way] = breakable{good: good, broken: broken}
 		p.awaitNamed(name, "synced", func(s *source) bool { return s.synced(good) })
 	}
-	for _, c := range patients {
-		c.ill.Store(true)
+	for _, c := range remotes {
+		c.broken.Store(true)
 	}
 	r := newRepository(t)
 	for _, version := range []string{"v1", "v2"} {
@@ -101,24 +101,24 @@ func TestGitops_FaultyRemoteAffectsNoOtherSource(t *testing.T) {
 		if version == "v1" {
 			follow("main", object{"url": "file://" + r.bare, "interval": "1s"})
 		}
-		p.awaitSource("synced at "+version+" beside the ill ones", func(s *source) bool { return s.synced(commit) })
+		p.awaitSource("synced at "+version+" beside the broken ones", func(s *source) bool { return s.synced(commit) })
 	}
-	for way, c := range patients {
+	for way, c := range remotes {
 		name := strings.ReplaceAll(way, " ", "-")
-		ill := p.awaitNamed(name, "in error", func(s *source) bool { return s.State == "error" })
-		if !ill.at(c.good) || len(ill.Files) != 1 || ill.Files[0].State != "synced" || !strings.Contains(ill.Reason, faults()[way].says) {
-			t.Errorf("the source whose remote %s is %+v", way, ill)
+		broken := p.awaitNamed(name, "in error", func(s *source) bool { return s.State == "error" })
+		if !broken.at(c.good) || len(broken.Files) != 1 || broken.Files[0].State != "synced" || !strings.Contains(broken.Reason, faults()[way].says) {
+			t.Errorf("the source whose remote %s is %+v", way, broken)
 		}
 	}
-	for way, c := range patients {
-		c.ill.Store(false)
+	for way, c := range remotes {
+		c.broken.Store(false)
 		name := strings.ReplaceAll(way, " ", "-")
 		if res, data := call(t, http.MethodPost, p.url+"/gitops/sources/"+name+"/sync", object{}, nil); res.StatusCode != http.StatusAccepted {
 			t.Errorf("sync answered %d %s", res.StatusCode, data)
 		}
-		p.awaitNamed(name, "well again", func(s *source) bool { return s.synced(c.good) })
+		p.awaitNamed(name, "repaired", func(s *source) bool { return s.synced(c.good) })
 	}
-	if n := len(list[made](p, "/deployments")); n != len(patients)+2 {
+	if n := len(list[made](p, "/deployments")); n != len(remotes)+2 {
 		t.Errorf("%d deployments", n)
 	}
 	if p.says(token) {
@@ -147,7 +147,7 @@ func TestGitops_KillDuringFetchKeepsMirror(t *testing.T) {
 		select {
 		case <-polls:
 		case <-time.After(30 * time.Second):
-			t.Fatal("nobody polls")
+			t.Fatal("no server polls")
 		}
 		p.kill()
 		p = serve(t, database, state)

@@ -180,7 +180,7 @@ func tenCommits(t *testing.T, r *repository, body object, secret string) {
 		t.Errorf("the rewrite is recorded as %+v", rewritten.Rewrite)
 	}
 	expect("checkout", "v6", c8)
-	first.kill() // the other one goes on with whatever it was at
+	first.kill() // the other one takes over its work
 
 	for _, target := range shop.Targets {
 		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Status = http.StatusInternalServerError })
@@ -222,7 +222,7 @@ func tenCommits(t *testing.T, r *repository, body object, secret string) {
 	assertSecretless(t, second, secret)
 }
 
-// heldAndReleased rolls the newest deployment back, and sees Git's word come back only when somebody says so.
+// heldAndReleased rolls the newest deployment back, and sees the version of Git deployed again only after a release.
 func heldAndReleased(t *testing.T, r *repository, p *process, next map[string]string) {
 	before := len(p.ofGit())
 	res, data := call(t, http.MethodPost, p.url+"/services/checkout/environments/production/rollback", object{}, nil)
@@ -235,7 +235,7 @@ func heldAndReleased(t *testing.T, r *repository, p *process, next map[string]st
 		return f != nil && f.State == "held" && s.State == "drifted"
 	})
 	if n := len(p.ofGit()); n != before {
-		t.Errorf("the version that was rolled back was put back: %s", held.Reason)
+		t.Errorf("the version that was rolled back was deployed again: %s", held.Reason)
 	}
 	p.sync(object{"release": true, "service": "checkout"})
 	p.awaitSource("synced after the release", func(s *source) bool { return s.State == "synced" })
@@ -283,7 +283,7 @@ func TestGitops_SourceIsPolledByOneServer(t *testing.T) {
 		select {
 		case <-polls:
 		case <-time.After(30 * time.Second):
-			t.Fatal("nobody polls")
+			t.Fatal("no server polls")
 		}
 	}
 	if took := time.Since(began); took < 2700*time.Millisecond {
@@ -323,7 +323,7 @@ func TestGitops_DriftIsHealedOnlyOnRequest(t *testing.T) {
 	p.awaitSource("drifted", func(s *source) bool { return s.State == "drifted" })
 	assertMetric(t, p, `rollcall_gitops_drifted_targets{source="main"} 1`)
 	if n := len(p.ofGit()); n != 1 {
-		t.Fatalf("%d deployments, although nobody asked to heal", n)
+		t.Fatalf("%d deployments, although heal is off", n)
 	}
 	if res, data := call(t, http.MethodPut, p.url+"/gitops/sources/main",
 		object{"url": "file://" + r.bare, "interval": "1s", "heal": true}, nil); res.StatusCode != http.StatusOK {

@@ -9,7 +9,7 @@ import (
 )
 
 // The worst that can be in flight is a call to a target that never answers: the time for it is bounded, and the next
-// owner is told that nobody knows what it did.
+// owner learns that its outcome is unknown.
 func TestHandover_HangingTargetDelaysNoStop(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, "v1")
@@ -24,11 +24,11 @@ func TestHandover_HangingTargetDelaysNoStop(t *testing.T) {
 	if other.owns(d.ID) {
 		owner, other = other, owner
 	}
-	told := time.Now()
+	stopping := time.Now()
 	stopped := make(chan time.Duration, 1)
 	go func() { stopped <- owner.stop() }()
 	other.await(d.ID, "handed over", func(d *deployment) bool { return d.Owner != nil && d.Epoch > 1 })
-	if took := time.Since(told); took > 2*time.Second+slack {
+	if took := time.Since(stopping); took > 2*time.Second+slack {
 		t.Errorf("the other had it after %s", took)
 	} else {
 		t.Logf("the other had it after %s", took)

@@ -49,7 +49,7 @@ type proxy struct {
 	cmd        *exec.Cmd
 }
 
-// startProxy hands HAProxy sockets that listen already, so that nobody has to wait for it or guess a free port.
+// startProxy hands HAProxy sockets that listen already, so that no test waits for it or guesses a free port.
 func startProxy(t *testing.T, f *testtarget.Fleet) *proxy {
 	t.Helper()
 	return startProxyWeighted(t, f, func(int) int { return 100 })
@@ -155,7 +155,7 @@ func handedOver(t *testing.T) (address string, file *os.File) {
 	return l.Addr().String(), file
 }
 
-// application is what users see of a target: it tells its version, and is out of order while the target is being called.
+// application is what users see of a target: it returns its version, and is out of order while the target is being called.
 func application(t *testing.T, target *testtarget.Target) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -168,7 +168,7 @@ func application(t *testing.T, target *testtarget.Target) string {
 			http.Error(w, target.ID+" is being deployed to", http.StatusServiceUnavailable)
 			return
 		}
-		_, _ = io.WriteString(w, target.Version()) // a caller that left is nobody to report an error to
+		_, _ = io.WriteString(w, target.Version()) // a caller that left needs no error
 	}))
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()

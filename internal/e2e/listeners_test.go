@@ -21,7 +21,7 @@ func status(t *testing.T, url string) int {
 	return send(t, req, nil)
 }
 
-// profiles are the paths that tell what goes on inside the process.
+// profiles are the paths that show what the process does.
 func profiles() []string {
 	return []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/debug/pprof/profile?seconds=1", "/debug/pprof/symbol", "/debug/pprof/trace?seconds=1"}
 }
@@ -82,7 +82,7 @@ func machineAddress(t *testing.T) string {
 	return ""
 }
 
-// A host that is left out means loopback: what goes on inside is nobody else's business unless the operator says so.
+// A missing host means loopback: what the process does is shown elsewhere only when the operator says so.
 func TestListeners_SecondDefaultsToLoopback(t *testing.T) {
 	t.Parallel()
 	_, port, err := net.SplitHostPort(unusedAddress(t))

@@ -25,7 +25,7 @@ type heard struct {
 	kind string
 	// State and Deployment are those of the message's data.
 	state, deployment string
-	// waiting is the wait that it tells of, with the reason.
+	// waiting is the wait that it reports, with the reason.
 	waiting string
 }
 
@@ -90,7 +90,7 @@ func (h *hearer) all() []heard {
 	return append([]heard(nil), h.heard...)
 }
 
-// hanging makes the hearer answer nobody, until it is called with false.
+// hanging makes the hearer answer no call, until it is called with false.
 func (h *hearer) hanging(yes bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -130,7 +130,7 @@ func TestNotifications_StartThenEnd(t *testing.T) {
 	p.tellTo(h, "main", nil)
 	p.tellTo(deaf, "others", object{"services": []string{"search"}})
 	d := p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID)
-	all := h.await("told", func(all []heard) bool { return len(all) >= 2 })
+	all := h.await("sent", func(all []heard) bool { return len(all) >= 2 })
 	want := []heard{{kind: "deployment.started", state: "in_progress"}, {kind: "deployment.completed", state: "completed"}}
 	for i, m := range all {
 		if i >= len(want) || m.kind != want[i].kind || m.state != want[i].state || m.deployment != d.ID {
@@ -138,20 +138,20 @@ func TestNotifications_StartThenEnd(t *testing.T) {
 		}
 	}
 	if got := deaf.all(); len(got) != 0 {
-		t.Errorf("what nobody asked for was told: %+v", got)
+		t.Errorf("what was not subscribed was sent: %+v", got)
 	}
 }
 
-// waits are what was told of waits, as "for wave", without repetitions of one id.
-func (h *hearer) waits(all []heard) (told []string) {
+// waits lists the waits that were sent, as "for wave", without repetitions of one id.
+func (h *hearer) waits(all []heard) (sent []string) {
 	seen := map[string]bool{}
 	for _, m := range all {
 		if m.kind == "deployment.waiting" && !seen[m.id] {
 			seen[m.id] = true
-			told = append(told, m.waiting)
+			sent = append(sent, m.waiting)
 		}
 	}
-	return told
+	return sent
 }
 
 func TestNotifications_EachWaitIsSent(t *testing.T) {
@@ -165,20 +165,20 @@ func TestNotifications_EachWaitIsSent(t *testing.T) {
 	})
 	f.Targets[1].Next(testtarget.Behaviour{Status: 400})
 	d := p.post(body)
-	h.await("told of the gate", func(all []heard) bool { return len(h.waits(all)) == 1 })
-	p.kill() // who takes it over waits at the same gate, and says so to nobody again
+	h.await("sent of the gate", func(all []heard) bool { return len(h.waits(all)) == 1 })
+	p.kill() // its successor waits at the same gate, and sends nothing again
 	p = serve(t, database)
 	p.ask("/deployments/"+d.ID+"/promote", http.StatusOK)
-	all := h.await("told of the failure", func(all []heard) bool { return len(h.waits(all)) == 2 })
+	all := h.await("sent of the failure", func(all []heard) bool { return len(h.waits(all)) == 2 })
 	if got := h.waits(all); !slices.Equal(got, []string{
 		"gate 1: stage 1 of 2 (50%) is verified and waits for promote before the next begins", got[1],
 	}) || !strings.HasPrefix(got[1], "failure 0: paused: ") {
-		t.Errorf("told %q", got)
+		t.Errorf("sent %q", got)
 	}
 	p.ask("/deployments/"+d.ID+"/rollback", http.StatusOK)
 	assertEnd(p, p.awaitEnd(d.ID), "rolled_back", false)
 	if got := h.waits(h.all()); len(got) != 2 {
-		t.Errorf("told %q", got)
+		t.Errorf("sent %q", got)
 	}
 }
 
@@ -194,12 +194,12 @@ func TestNotifications_ApprovalIsSent(t *testing.T) {
 	definition["protected"] = true
 	call(t, http.MethodPut, p.url+"/services/checkout/environments/production", definition, nil)
 	d := p.post(body)
-	h.await("told", func(all []heard) bool { return len(h.waits(all)) == 1 })
+	h.await("sent", func(all []heard) bool { return len(h.waits(all)) == 1 })
 	if got := h.waits(h.all())[0]; !strings.HasPrefix(got, "approval 0: protected: waits for promote by someone other") {
-		t.Errorf("told %q", got)
+		t.Errorf("sent %q", got)
 	}
 	p.ask("/deployments/"+d.ID+"/abort", http.StatusOK)
-	all := h.await("told of the end", func(all []heard) bool { return len(all) == 2 })
+	all := h.await("sent of the end", func(all []heard) bool { return len(all) == 2 })
 	if all[1].kind != "deployment.aborted" || all[1].waiting != "" {
 		t.Errorf("%+v", all)
 	}
@@ -230,13 +230,13 @@ func TestNotifications_ResendKeepsID(t *testing.T) {
 	p.tellTo(h, "main", object{"states": []string{"completed"}})
 	h.hanging(true)
 	p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID)
-	before := h.await("told", func(all []heard) bool { return len(all) == 1 })
+	before := h.await("sent", func(all []heard) bool { return len(all) == 1 })
 	p.kill()
 	h.hanging(false)
 	p = serve(t, database)
-	after := h.await("told again", func(all []heard) bool { return len(all) == 2 })
+	after := h.await("sent again", func(all []heard) bool { return len(all) == 2 })
 	if after[1] != before[0] {
-		t.Errorf("told %+v, and then %+v", before[0], after[1])
+		t.Errorf("sent %+v, and then %+v", before[0], after[1])
 	}
 	d := p.delivered("main", 1)[0]
 	if d.Status != "delivered" || d.ID != before[0].id || len(d.Attempts) != 2 || *d.Attempts[0].Result != "lost" || *d.Attempts[1].Result != "done" {
@@ -251,11 +251,11 @@ func TestNotifications_TakeoverOfDeadReplica(t *testing.T) {
 	first.tellTo(h, "main", object{"states": []string{"completed"}})
 	h.hanging(true)
 	first.awaitEnd(first.post(request(f, "v2", object{"type": "rolling"})).ID)
-	h.await("told", func(all []heard) bool { return len(all) == 1 })
+	h.await("sent", func(all []heard) bool { return len(all) == 1 })
 	second := serve(t, database, "--lease=2s")
 	first.kill()
 	h.hanging(false)
-	all := h.await("told again", func(all []heard) bool { return len(all) == 2 })
+	all := h.await("sent again", func(all []heard) bool { return len(all) == 2 })
 	d := second.delivered("main", 1)[0]
 	if all[0] != all[1] || d.Attempts[0].Replica == d.Attempts[1].Replica {
 		t.Errorf("%+v: %+v", all, d)
@@ -270,13 +270,13 @@ func TestNotifications_StoppingReplicaSendsOnce(t *testing.T) {
 	answer := make(chan struct{})
 	h.hang = func(*http.Request) { <-answer }
 	first.awaitEnd(first.post(request(f, "v2", object{"type": "rolling"})).ID)
-	h.await("told", func(all []heard) bool { return len(all) == 1 })
+	h.await("sent", func(all []heard) bool { return len(all) == 1 })
 	second := serve(t, database)
 	time.AfterFunc(1500*time.Millisecond, func() { close(answer) }) // a receiver that takes its time, and other replicas look twice a second
 	first.stop()
 	d := second.delivered("main", 1)[0]
 	if d.Status != "delivered" || len(d.Attempts) != 1 || len(h.all()) != 1 {
-		t.Errorf("told %d times: %+v", len(h.all()), d)
+		t.Errorf("sent %d times: %+v", len(h.all()), d)
 	}
 }
 

@@ -109,7 +109,7 @@ func TestOutage_RolloutSurvivesDatabaseLoss(t *testing.T) {
 // unavailableBound is how soon the API says that the database is away, and what a busy machine adds.
 const unavailableBound = 2*time.Second + 500*time.Millisecond
 
-// assertUnavailable checks that reading and writing are answered soon, and that the caller is told to come again.
+// assertUnavailable checks that reading and writing are answered soon, and that the caller is asked to come again.
 func (p *process) assertUnavailable(f *testtarget.Fleet) {
 	p.t.Helper()
 	body := request(f, "v3", object{"type": "rolling"})

@@ -175,7 +175,7 @@ func TestPages_FirstRedrawKeepsFocus(t *testing.T) {
 	}
 	for _, path := range []string{"/ui/gitops", "/ui/gitops/main", "/", "/ui/services/checkout/environments/production"} {
 		b.open(p.url + path)
-		b.awaitThat("it was drawn anew", `performance.getEntriesByName(location.href, "resource").length > 0`)
+		b.awaitThat("it was redrawn", `performance.getEntriesByName(location.href, "resource").length > 0`)
 		b.awaitText("#live", "live")
 		if !eval[bool](b, `window.kept.length > 0 && window.kept.every((a) => a.isConnected)`) {
 			t.Errorf("%s has other links than before", path)

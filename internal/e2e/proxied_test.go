@@ -15,8 +15,8 @@ import (
 )
 
 // impatient is a proxy before a target: after a while it answers 504 with a page of its own, and the request that it has
-// passed on goes on.
-func impatient(t *testing.T, target *testtarget.Target, patience time.Duration) string {
+// passed on continues.
+func impatient(t *testing.T, target *testtarget.Target, timeout time.Duration) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body) // what cannot be read is not passed on whole, and is refused
@@ -35,8 +35,8 @@ func impatient(t *testing.T, target *testtarget.Target, patience time.Duration) 
 		case res := <-passed:
 			defer res.Body.Close()
 			w.WriteHeader(res.StatusCode)
-			_, _ = io.Copy(w, res.Body) // a caller that left is nobody to report an error to
-		case <-time.After(patience):
+			_, _ = io.Copy(w, res.Body) // a caller that left needs no error
+		case <-time.After(timeout):
 			w.Header().Set("Content-Type", "text/html")
 			w.WriteHeader(http.StatusGatewayTimeout)
 			_, _ = io.WriteString(w, "<html><body><h1>504 Gateway Time-out</h1></body></html>")

@@ -112,28 +112,28 @@ func TestReason_NamesWaitAndTime(t *testing.T) {
 	}
 }
 
-// TestCommands_AnswerAsStateTableSays walks a deployment through the states and asks each for all verbs that
+// TestCommands_AnswerAsStateTableSays walks a deployment through the states and asks each for all commands that
 // change nothing there; those that do are asked on the way.
 func TestCommands_AnswerAsStateTableSays(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 4, "v1")
 	p := serve(t, dbtest.New(t))
-	refused := func(id, state string, verbs ...string) {
+	refused := func(id, state string, commands ...string) {
 		t.Helper()
 		calls := len(f.Calls())
-		for _, verb := range verbs {
-			if res, data := call(t, http.MethodPost, p.url+"/deployments/"+id+"/"+verb, nil, nil); res.StatusCode != http.StatusConflict {
-				t.Errorf("%s while %s answered %d %s", verb, state, res.StatusCode, data)
+		for _, command := range commands {
+			if res, data := call(t, http.MethodPost, p.url+"/deployments/"+id+"/"+command, nil, nil); res.StatusCode != http.StatusConflict {
+				t.Errorf("%s while %s answered %d %s", command, state, res.StatusCode, data)
 			}
 		}
 		if now := p.await(id, "as it was", func(*deployment) bool { return true }); now.State != state || state != "rolling_back" && len(f.Calls()) != calls {
 			t.Errorf("it was %s and is %s after %d calls", state, now.State, len(f.Calls())-calls)
 		}
 	}
-	taken := func(id, verb, state string) {
+	taken := func(id, command, state string) {
 		t.Helper()
-		if d := p.ask(fmt.Sprintf("/deployments/%s/%s", id, verb), http.StatusOK); d.State != state {
-			t.Errorf("%s answers with %s, not %s", verb, d.State, state)
+		if d := p.ask(fmt.Sprintf("/deployments/%s/%s", id, command), http.StatusOK); d.State != state {
+			t.Errorf("%s answers with %s, not %s", command, d.State, state)
 		}
 	}
 	active := p.atGate(f, "v2")

@@ -18,7 +18,7 @@ import (
 )
 
 // Nothing may depend on when the process dies: most times it dies soon, sometimes it comes as far as the next wave, or to
-// the point where the sick target is given up and all go back.
+// the point where the unhealthy target is given up and all are rolled back.
 func TestKill_TwentyRandomKillsEndTheSame(t *testing.T) {
 	slowtest.Mark(t)
 	t.Parallel()

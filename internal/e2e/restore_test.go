@@ -15,7 +15,7 @@ import (
 	"rollcall/internal/testtarget"
 )
 
-// timePassed is what docs/operations.md tells operators to do to a restored database.
+// timePassed is what docs/operations.md has operators do to a restored database.
 var timePassed = regexp.MustCompile("(?s)```sql\n(.*?)```")
 
 // pgProgram is a program of PostgreSQL's clients; without it the test is skipped.

@@ -189,7 +189,7 @@ func assertTruth(p *process, id string, f *testtarget.Fleet) {
 			continue
 		}
 		if was := ids[c.Target+" "+c.Action]; was != "" && was != c.WebhookID {
-			p.t.Errorf("%s was told again to %s with id %s after %s", c.Target, c.Action, c.WebhookID, was)
+			p.t.Errorf("%s was called again to %s with id %s after %s", c.Target, c.Action, c.WebhookID, was)
 		}
 		ids[c.Target+" "+c.Action] = c.WebhookID
 		if !written[fmt.Sprint(c.WebhookID, c.Attempt, c.Fence)] {

@@ -101,7 +101,7 @@ func TestRolling_TrafficIsRestoredAtEveryEnd(t *testing.T) {
 	}
 }
 
-// assertLeft checks the router at the end: all serve, or, when nothing was put back, those that still run what they ran.
+// assertLeft checks the router at the end: all serve, or, when nothing was restored, those that still run what they ran.
 func assertLeft(p *process, b *balancer, d deployment) {
 	p.t.Helper()
 	switch d.State {

@@ -34,7 +34,7 @@ func planted() map[string]string {
 	}
 }
 
-// gossip is a target that repeats all that it is told, and fails.
+// gossip is a target that repeats all that it receives, and fails.
 func gossip(t *testing.T) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -70,9 +70,9 @@ func TestSecrets_AppearNowhereInPlain(t *testing.T) {
 	}
 	const at = "/services/gossip/environments/production"
 	ask("PUT", at, definition)
-	told := address + "/planted-path-of-a-receiver?key=planted-query-of-a-receiver"
-	ask("PUT", "/notifications/webhook", object{"kind": "webhook", "url": told, "secret": "whsec_" + secrets["key of a notification"]})
-	ask("PUT", "/notifications/slack", object{"kind": "slack", "url": told})
+	receiver := address + "/planted-path-of-a-receiver?key=planted-query-of-a-receiver"
+	ask("PUT", "/notifications/webhook", object{"kind": "webhook", "url": receiver, "secret": "whsec_" + secrets["key of a notification"]})
+	ask("PUT", "/notifications/slack", object{"kind": "slack", "url": receiver})
 	ask("PUT", "/notifications/github", object{
 		"kind": "github", "url": address + "/planted-path-of-a-receiver/repos/o/n", "token": secrets["token of a notification"],
 	})

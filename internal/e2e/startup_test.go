@@ -59,7 +59,7 @@ func TestStartup_FailureIsOneLine(t *testing.T) {
 				t.Errorf("it says %d lines, not one about %q:\n%s", len(plain), c.says, strings.Join(p.lines, "\n"))
 			}
 			if p.url != "" || strings.Contains(p.tail(), "geheim") {
-				t.Errorf("it was ready, or told the password:\n%s", p.tail())
+				t.Errorf("it was ready, or printed the password:\n%s", p.tail())
 			}
 			t.Log(strings.Join(plain, "\n"))
 		})

@@ -227,7 +227,7 @@ func (r *swept) alive() *process {
 	return p
 }
 
-// do asks the server until it answers. What is asked with a key can be asked again; so can every verb.
+// do asks the server until it answers. What is asked with a key can be asked again; so can every command.
 func (r *swept) do(method, path, key string, body any) (int, []byte) {
 	r.t.Helper()
 	var payload []byte

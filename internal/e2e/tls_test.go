@@ -12,7 +12,7 @@ import (
 	"rollcall/internal/dbtest"
 )
 
-// secureTarget is a target behind TLS whose certificate only those trust who are told to.
+// secureTarget is a target behind TLS whose certificate is trusted only on request.
 func secureTarget(t *testing.T) (address, ca string) {
 	t.Helper()
 	var version atomic.Value

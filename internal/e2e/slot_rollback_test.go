@@ -50,7 +50,7 @@ func TestSlotRollback_UnhealthySlotRollsBackInPlace(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))
 	for name, spoil := range map[string]func(target *testtarget.Target){
-		"sick": func(target *testtarget.Target) {
+		"unhealthy": func(target *testtarget.Target) {
 			target.SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = own(1) })
 		},
 		"changed": func(target *testtarget.Target) { target.SetVersion("v9") },

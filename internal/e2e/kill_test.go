@@ -40,29 +40,29 @@ func phases() []phase {
 }
 
 // TestKill_AtAnyMomentEndsTheSame kills it once at each phase of deployments that succeed, and of some that
-// are turned round by a sick target.
+// are rolled back by an unhealthy target.
 func TestKill_AtAnyMomentEndsTheSame(t *testing.T) {
 	slowtest.Mark(t)
 	t.Parallel()
 	for name, strategy := range map[string]object{"canary": stages("500ms"), "blue_green": blueGreen(object{"keep_old_for": "1s"})} {
 		for _, at := range phases() {
-			for _, sick := range []bool{false, true} {
-				if sick && at.name != "in the bake" {
-					continue // before it nothing could fall sick
+			for _, unhealthy := range []bool{false, true} {
+				if unhealthy && at.name != "in the bake" {
+					continue // before it nothing could become unhealthy
 				}
-				t.Run(name+" "+at.name+map[bool]string{true: ", with a sick target"}[sick], func(t *testing.T) {
+				t.Run(name+" "+at.name+map[bool]string{true: ", with an unhealthy target"}[unhealthy], func(t *testing.T) {
 					t.Parallel()
 					f := mixed(t, 6)
 					b := newBalancer(t, f, twoSides)
 					body := inSlots(routed(b, "v2", strategy))
-					killAndGoOn(t, b, body, at, sick)
+					killAndGoOn(t, b, body, at, unhealthy)
 				})
 			}
 		}
 	}
 }
 
-func killAndGoOn(t *testing.T, b *balancer, body object, at phase, sick bool) {
+func killAndGoOn(t *testing.T, b *balancer, body object, at phase, unhealthy bool) {
 	t.Helper()
 	database, state := dbtest.New(t), "--state-dir="+t.TempDir()
 	if at.write != nil {
@@ -78,7 +78,7 @@ func killAndGoOn(t *testing.T, b *balancer, body object, at phase, sick bool) {
 	at.reached(p, b, d.ID)
 	p.kill()
 	b.faulty(nil)
-	if sick {
+	if unhealthy {
 		for _, target := range b.fleet.Targets {
 			target.SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 		}
@@ -88,7 +88,7 @@ func killAndGoOn(t *testing.T, b *balancer, body object, at phase, sick bool) {
 	b.assertDrained(t)
 	assertTruth(p, d.ID, b.fleet)
 	slots := part[object](body, "strategy")["type"] == "blue_green"
-	if sick {
+	if unhealthy {
 		assertEnd(p, end, "rolled_back", false)
 		b.assertSettled(p, d.ID, 0)
 		if slots { // switched already: the way back is one write
@@ -112,12 +112,12 @@ func TestKill_AtEveryRouterWriteEndsTheSame(t *testing.T) {
 	slowtest.Mark(t)
 	t.Parallel()
 	for name, strategy := range map[string]object{"canary": stages("100ms"), "blue_green": blueGreen(nil)} {
-		for _, sick := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/sick=%t", name, sick), func(t *testing.T) {
+		for _, unhealthy := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/unhealthy=%t", name, unhealthy), func(t *testing.T) {
 				t.Parallel()
 				f := mixed(t, 4)
 				b := newBalancer(t, f, twoSides)
-				if sick { // the last to be called of either
+				if unhealthy { // the last to be called of either
 					f.Targets[3].SetBehaviour(func(b *testtarget.Behaviour) { b.UnhealthyOn = "v2" })
 				}
 				asked := make(chan struct{}, 100)
@@ -146,18 +146,18 @@ func TestKill_AtEveryRouterWriteEndsTheSame(t *testing.T) {
 					}
 				}
 				t.Logf("killed %d times", kills)
-				assertKilledOften(p, b, d.ID, sick)
+				assertKilledOften(p, b, d.ID, unhealthy)
 			})
 		}
 	}
 }
 
-func assertKilledOften(p *process, b *balancer, id string, sick bool) {
+func assertKilledOften(p *process, b *balancer, id string, unhealthy bool) {
 	p.t.Helper()
 	end := p.awaitEnd(id)
 	b.assertDrained(p.t)
 	assertTruth(p, id, b.fleet)
-	if sick {
+	if unhealthy {
 		assertEnd(p, end, "rolled_back", false)
 		b.assertSettled(p, id, 0)
 		for i, target := range b.fleet.Targets {

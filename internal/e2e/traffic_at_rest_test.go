@@ -72,7 +72,7 @@ func TestAtRest_ReloadedHAProxyServesNewSlot(t *testing.T) {
 	proxy.reload()
 	proxy.awaitWeights(0, 0, 100, 100)
 	want := []string{"traffic.drifted", "traffic.intent", "traffic.restored"}
-	awaitFact(t, "told", func() bool { return len(p.atRest(d.ID)) >= len(want) })
+	awaitFact(t, "reported", func() bool { return len(p.atRest(d.ID)) >= len(want) })
 	if got := p.atRest(d.ID); !slices.Equal(got, want) {
 		t.Errorf("events %v", got)
 	}
@@ -107,7 +107,7 @@ func TestAtRest_OperatorDrainStays(t *testing.T) {
 	proxy.assertWeights(0, 0, 100, 100)
 }
 
-// An operator goes back to the old slot by hand: to undo half of that would leave nobody to serve.
+// An operator goes back to the old slot by hand: to undo half of that would leave no target to serve.
 func TestAtRest_ManualSwitchIsShownAndStays(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t), lookEverySecond)
@@ -139,7 +139,7 @@ func TestAtRest_UnreachableRouterIsShown(t *testing.T) {
 	awaitFact(t, "shown", func() bool { return p.trafficStatus("checkout").Error != nil })
 	proxy.start()
 	proxy.awaitWeights(0, 0, 100, 100)
-	awaitFact(t, "well again", func() bool { s := p.trafficStatus("checkout"); return s.Error == nil && s.Differs == nil })
+	awaitFact(t, "repaired", func() bool { s := p.trafficStatus("checkout"); return s.Error == nil && s.Differs == nil })
 }
 
 func TestAtRest_TwoReplicasWriteOnce(t *testing.T) {
@@ -153,7 +153,7 @@ func TestAtRest_TwoReplicasWriteOnce(t *testing.T) {
 	assertEnd(p, d, "completed", true)
 	before := len(b.all())
 	b.restart()
-	awaitFact(t, "told", func() bool { return slices.Contains(p.atRest(d.ID), "traffic.restored") })
+	awaitFact(t, "reported", func() bool { return slices.Contains(p.atRest(d.ID), "traffic.restored") })
 	if now, _ := b.last(); now.NewWeight != 100 || now.ActiveSlot != "green" {
 		t.Errorf("the router does %+v", now)
 	}

@@ -17,7 +17,7 @@ func TestTargetRecord_NewAddressIsNewMachine(t *testing.T) {
 	p := serve(t, dbtest.New(t))
 	body := request(old, "v2", nil)
 	delete(body, "strategy")
-	body["health_checks"] = []object{{"type": "http", "path": "/health", "interval": "20ms"}} // tells no version
+	body["health_checks"] = []object{{"type": "http", "path": "/health", "interval": "20ms"}} // reports no version
 	at := func(address string) deployment {
 		body["targets"] = []object{{"id": "web-1", "address": address}}
 		if res, data := call(t, "PUT", p.url+"/services/checkout/environments/production", object{"targets": body["targets"]}, nil); res.StatusCode > 201 {

@@ -94,7 +94,7 @@ func TestRollback_WithoutPredecessorIsConflict(t *testing.T) {
 	f := newFleet(t, 2, "v1")
 	p := serve(t, dbtest.New(t))
 	body := request(f, "v2", object{"type": "rolling"})
-	body["health_checks"] = []object{{"type": "tcp"}} // nobody can say what ran before
+	body["health_checks"] = []object{{"type": "tcp"}} // what ran before is unknown
 	done := p.awaitEnd(p.post(body).ID)
 	assertEnd(p, done, "completed", true)
 	calls := len(f.Calls())
@@ -132,8 +132,8 @@ func TestResult_KeepsVersionAndTargetOutcomes(t *testing.T) {
 	}
 	for _, o := range list[outcome](p, "/deployments/"+d.ID+"/targets") {
 		well := o.State == "updated" && o.Error == nil && *o.Version == "v2"
-		ill := o.State == "failed" && o.Error != nil && strings.Contains(*o.Error, "403")
-		if o.ID == failed && !ill || o.ID != failed && !well {
+		unhealthy := o.State == "failed" && o.Error != nil && strings.Contains(*o.Error, "403")
+		if o.ID == failed && !unhealthy || o.ID != failed && !well {
 			t.Errorf("%s is %s: version %v, error %v", o.ID, o.State, o.Version, o.Error)
 		}
 	}

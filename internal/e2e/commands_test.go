@@ -12,7 +12,7 @@ import (
 	"rollcall/internal/testtarget"
 )
 
-// ask posts a verb, or any other request whose answer is a deployment.
+// ask posts a command, or any other request whose answer is a deployment.
 func (p *process) ask(path string, want int) deployment {
 	p.t.Helper()
 	var d deployment
@@ -79,7 +79,7 @@ func TestPause_StartsNoCallAndCanRollBack(t *testing.T) {
 		t.Errorf("queued, and aborted: %s", called.State)
 	}
 	if back := p.ask("/services/checkout/environments/production/rollback", http.StatusOK); back.ID != d.ID || back.State != "rolling_back" {
-		t.Errorf("turned round: %s %s", back.ID, back.State)
+		t.Errorf("rolled back: %s %s", back.ID, back.State)
 	}
 	if end := p.awaitEnd(d.ID); end.State != "rolled_back" || !strings.Contains(end.Reason, "asked for") {
 		t.Errorf("ended %s: %s", end.State, end.Reason)
@@ -126,7 +126,7 @@ func TestPromote_ManyOfOneGateMoveOneStep(t *testing.T) {
 }
 
 // TestPromote_ManyPlainMoveOneGate: the second gate is reached only after all promotes were answered, for one
-// that comes later cannot be told from one that is meant for it.
+// that comes later cannot be distinguished from one that is meant for it.
 func TestPromote_ManyPlainMoveOneGate(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
@@ -159,7 +159,7 @@ func TestPromote_ManyPlainMoveOneGate(t *testing.T) {
 	assertEnd(p, p.awaitEnd(d.ID), "completed", true)
 }
 
-// count tells how many events of a type a deployment has.
+// count returns how many events of a type a deployment has.
 func (p *process) count(id, kind string) (n int) {
 	p.t.Helper()
 	for _, e := range list[event](p, "/deployments/"+id+"/events") {

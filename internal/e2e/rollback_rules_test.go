@@ -51,7 +51,7 @@ func assertSigned(t *testing.T, f *testtarget.Fleet, n int, version, secret stri
 	t.Helper()
 	calls := f.Calls()[n:]
 	if len(calls) == 0 {
-		t.Error("nobody was called")
+		t.Error("no target was called")
 	}
 	for _, c := range calls {
 		if c.Version != version || !signedWith(&c, secret) {
