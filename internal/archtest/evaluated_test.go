@@ -12,7 +12,7 @@ import (
 // programs are the files that start other programs, each a fixed one or one that the operator named.
 func programs() []string {
 	return []string{
-		"internal/gitops/git.go", "internal/health/command.go",
+		"examples/receiver/receiver.go", "internal/gitops/git.go", "internal/health/command.go",
 		"internal/localpg/account.go", "internal/localpg/initdb.go", "internal/localpg/process.go", "internal/localpg/programs.go",
 	}
 }

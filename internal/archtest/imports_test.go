@@ -51,6 +51,7 @@ func table() []row {
 		{"internal/localpg", nil, leaf},
 		{"internal/testtarget", nil, leaf},
 		{"migrations", nil, leaf},
+		{"examples/receiver", nil, "an example stands on its own, so that it can be copied"},
 		{"internal/docpage", nil, "it writes pages for the tests of others and knows none of them"},
 		{"", nil, "the contract of the API, embedded"},
 		{"internal/archtest", nil, "it reads the packages and uses none"},
