@@ -14,7 +14,8 @@ import (
 const configurationIntro = `# Server configuration
 
 Each setting of ` + "`rollcall-server`" + ` is a flag, or else an environment variable, or else its default. A flag that may be
-repeated takes several values in its variable, with commas between them. ` + "`rollcall-server --help`" + ` prints the same list.
+repeated takes several values in its variable, with commas between them (` + "`--allow-command`" + `: semicolons).
+` + "`rollcall-server --help`" + ` prints the same list.
 
 Secrets belong into the environment or into files: other users of a machine can read flags.
 

@@ -12,7 +12,7 @@ type checkPreset struct {
 	warnStatus       []string
 }
 
-// checkPresets is the table of presets; docs/checks.md has the versions and sources. What a framework itself calls unknown
+// checkPresets is the table of presets; docs/explanation/health.md has the versions and sources. What a framework itself calls unknown
 // is in no list.
 var checkPresets = map[gen.CheckRequestPreset]checkPreset{
 	"spring": {

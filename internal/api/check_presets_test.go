@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/health"
 )
 
-// TestPresets_ReadWhatFrameworksAnswer has what each framework answers, as docs/checks.md names its source, and what it means.
+// TestPresets_ReadWhatFrameworksAnswer has what each framework answers, as docs/explanation/health.md names its source, and what it means.
 func TestPresets_ReadWhatFrameworksAnswer(t *testing.T) {
 	t.Parallel()
 	answers := map[string]struct {

@@ -13,10 +13,10 @@ import (
 	"rollcall/internal/slowtest"
 )
 
-// guideBlock is the block of docs/operations.md in a language that has the text.
-func guideBlock(t *testing.T, language, text string) string {
+// guideBlock returns the first block in a language, of a page below docs/, that contains the text.
+func guideBlock(t *testing.T, page, language, text string) string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(root, "docs", "operations.md"))
+	content, err := os.ReadFile(filepath.Join(root, "docs", page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,13 +37,13 @@ func TestGuide_PrivatePostgresDumpAndUpgrade(t *testing.T) {
 	d := p.post(request(f, "v2", object{"type": "rolling"}))
 	p.awaitEnd(d.ID)
 	environment := []string{"STATE_DIR=" + state, "OLD=" + bin, "NEW=" + bin, "PATH=" + bin + ":" + os.Getenv("PATH")}
-	pasted(t, "cd "+work+"\n"+guideBlock(t, "sh", "rollcall.pgpass\" pg_dump"), environment...)
+	pasted(t, "cd "+work+"\n"+guideBlock(t, "how-to/back-up-and-restore.md", "sh", "rollcall.pgpass\" pg_dump"), environment...)
 	if dumped := pasted(t, "pg_restore -f - "+filepath.Join(work, "rollcall.dump"), environment...); !strings.Contains(dumped, d.ID) {
 		t.Error("the deployment is not in the dump")
 	}
 	p.stop()
 
-	pasted(t, "set -e\n"+guideBlock(t, "sh", "pg_upgrade"), environment...)
+	pasted(t, "set -e\n"+guideBlock(t, "how-to/upgrade.md", "sh", "pg_upgrade"), environment...)
 	p = serve(t, "", "--state-dir="+state)
 	if res, data := call(t, http.MethodGet, p.url+"/deployments/"+d.ID, nil, nil); res.StatusCode != http.StatusOK {
 		t.Errorf("after the upgrade the deployment is answered %d: %s", res.StatusCode, data)
@@ -55,7 +55,7 @@ func TestGuide_PrivatePostgresDumpAndUpgrade(t *testing.T) {
 func TestGuide_PoolerSettingsServeThreeServers(t *testing.T) {
 	t.Parallel()
 	var settings []string
-	for line := range strings.Lines(guideBlock(t, "ini", "pool_mode")) {
+	for line := range strings.Lines(guideBlock(t, "operations/high-availability.md", "ini", "pool_mode")) {
 		if line = strings.TrimSpace(line); !strings.HasPrefix(line, "[") && !strings.HasPrefix(line, ";") {
 			settings = append(settings, line)
 		}

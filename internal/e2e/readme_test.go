@@ -201,11 +201,10 @@ func TestReadme_PrintedTokenAndCurlDeploy(t *testing.T) {
 
 func TestReadme_AdminTokenCreatesTokens(t *testing.T) {
 	t.Parallel()
-	_, blocks := readme(t)
 	folder := privateFolder(t)
 	address := unusedAddress(t)
 	commands := strings.NewReplacer("localhost:8080", address, "bin/rollcall-server", binary).
-		Replace(blockWith(t, blocks, "--admin-token-file"))
+		Replace(guideBlock(t, "how-to/install.md", "sh", "--admin-token-file"))
 	said := pasted(t, "set -e\ncd "+folder+"\n"+commands, "ROLLCALL_ADDR="+address, "ROLLCALL_STATE_DIR="+folder+"/state", "ROLLCALL_ADMIN_TOKEN=")
 	if !regexp.MustCompile(`"token":"rct_[A-Za-z0-9_-]{43}"`).MatchString(said) {
 		t.Error(said)

@@ -15,7 +15,7 @@ import (
 	"rollcall/internal/testtarget"
 )
 
-// timePassed is what docs/operations.md has operators do to a restored database.
+// timePassed is what docs/how-to/back-up-and-restore.md has operators do to a restored database.
 var timePassed = regexp.MustCompile("(?s)```sql\n(.*?)```")
 
 // pgProgram is a program of PostgreSQL's clients; without it the test is skipped.
@@ -41,7 +41,7 @@ func program(t *testing.T, name string, args ...string) {
 func TestRestore_OldBackupWaitsThenDeploysOverFences(t *testing.T) {
 	t.Parallel()
 	pgProgram(t, "pg_dump")
-	guide, err := os.ReadFile("../../docs/operations.md")
+	guide, err := os.ReadFile("../../docs/how-to/back-up-and-restore.md")
 	if err != nil {
 		t.Fatal(err)
 	}

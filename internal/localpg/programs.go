@@ -112,7 +112,7 @@ func (p programs) checkVersion(ctx context.Context, at place) error {
 	}
 	if have := digits.FindString(string(out)); have != data {
 		return fmt.Errorf("the data in %s was written by PostgreSQL %s and the programs in %s are version %s: "+
-			"install postgresql-%s, or upgrade the folder with pg_upgrade, as docs/operations.md shows", at.data(), data, p.dir, have, data)
+			"install postgresql-%s, or upgrade the folder with pg_upgrade, as docs/how-to/upgrade.md shows", at.data(), data, p.dir, have, data)
 	}
 	return nil
 }

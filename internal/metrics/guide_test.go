@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	guide     = "../../docs/operations.md"
+	reference = "../../docs/reference/metrics.md"
+	runbook   = "../../docs/operations/runbook.md"
 	rules     = "../../examples/prometheus/rollcall.yml"
 	ruleTests = "../../examples/prometheus/rollcall_test.yml"
 	dashboard = "../../examples/grafana/rollcall.json"
@@ -44,7 +45,7 @@ func served(t *testing.T) map[string][]string {
 
 func TestGuide_NamesExactlyTheMetrics(t *testing.T) {
 	t.Parallel()
-	guide, there := text(t, guide), served(t)
+	guide, there := text(t, reference), served(t)
 	for name := range there {
 		if strings.HasPrefix(name, "rollcall_") && !strings.Contains(guide, "| `"+name+"` ") {
 			t.Errorf("%s is not explained", name)
@@ -122,7 +123,7 @@ func TestGrafana_QueriesOnlyServedMetrics(t *testing.T) {
 
 func TestAlerts_QueryServedAndHaveRunbooks(t *testing.T) {
 	t.Parallel()
-	content, guide, tests := text(t, rules), text(t, guide), text(t, ruleTests)
+	content, guide, tests := text(t, rules), text(t, runbook), text(t, ruleTests)
 	assertServed(t, served(t), regexp.MustCompile(`(?m)^\s*#.*$`).ReplaceAllString(content, ""))
 	records := regexp.MustCompile(`(?m)^\s*- record: (\S+)`).FindAllStringSubmatch(content, -1)
 	for _, name := range regexp.MustCompile(`rollcall:\w+:\w+`).FindAllString(content, -1) {
@@ -136,7 +137,7 @@ func TestAlerts_QueryServedAndHaveRunbooks(t *testing.T) {
 		if !strings.Contains(guide, "\n### "+name+"\n") {
 			t.Errorf("the guide does not explain %s", name)
 		}
-		if !strings.Contains(content, "runbook_url: docs/operations.md#"+strings.ToLower(name)+"\n") {
+		if !strings.Contains(content, "runbook_url: docs/operations/runbook.md#"+strings.ToLower(name)+"\n") {
 			t.Errorf("%s does not lead to the guide", name)
 		}
 		if !regexp.MustCompile(`alertname: ` + name + `\n\s+exp_alerts:`).MatchString(tests) {

@@ -146,7 +146,7 @@ func TestHAProxy_RefusesToStarveOtherServers(t *testing.T) {
 
 func TestHAProxyGuide_ConfigurationIsValid(t *testing.T) {
 	t.Parallel()
-	guide, err := os.ReadFile("../../docs/routers/haproxy.md")
+	guide, err := os.ReadFile("../../docs/how-to/haproxy-in-front.md")
 	if err != nil {
 		t.Fatal(err)
 	}
