@@ -16,7 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"rollcall/internal/auth"
-	"rollcall/internal/rollout"
+	"rollcall/internal/duration"
 	"rollcall/internal/secret"
 )
 
@@ -114,7 +114,7 @@ func (c *Config) checkBounds() error {
 }
 
 func (c *Config) completeRetain() (err error) {
-	if c.retain, err = rollout.ParsePeriod(c.Retain); err != nil {
+	if c.retain, err = duration.ParseDays(c.Retain); err != nil {
 		return fmt.Errorf("--retain %w", err)
 	}
 	if c.retain != 0 && c.retain < minRetain {

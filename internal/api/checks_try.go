@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -15,7 +17,7 @@ const maxTrial = 30 * time.Second
 
 // Prober carries out one check of one address, for at most the check's timeout. What goes wrong is in the observation.
 type Prober interface {
-	Probe(ctx context.Context, check rollout.Check, address string, trust *rollout.TLS) rollout.Observation
+	Probe(ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
 }
 
 // TryChecks carries out each check once and answers with what was seen. There are at most 20 (openapi.yaml), so all run
@@ -39,22 +41,22 @@ func (s *server) TryChecks(ctx context.Context, in gen.TryChecksRequestObject) (
 
 // try carries out the checks side by side.
 func (s *server) try(
-	ctx context.Context, checks []rollout.Check, address string, trust *rollout.TLS,
-) []rollout.Observation {
+	ctx context.Context, checks []healthcheck.Check, address string, trust *rollout.TLS,
+) []healthcheck.ProbeResult {
 	ctx, cancel := context.WithTimeout(ctx, maxTrial)
 	defer cancel()
-	seen := make([]rollout.Observation, len(checks))
+	seen := make([]healthcheck.ProbeResult, len(checks))
 	var all sync.WaitGroup
 	for i := range checks {
-		checks[i].Timeout = min(checks[i].Timeout, rollout.Duration(maxTrial))
+		checks[i].Timeout = min(checks[i].Timeout, duration.Duration(maxTrial))
 		all.Go(func() { seen[i] = s.prober.Probe(ctx, checks[i], address, trust) })
 	}
 	all.Wait()
 	return seen
 }
 
-func trialJSON(checks []rollout.Check, seen []rollout.Observation) gen.TryChecks200JSONResponse {
-	states := make([]rollout.CheckState, len(checks))
+func trialJSON(checks []healthcheck.Check, seen []healthcheck.ProbeResult) gen.TryChecks200JSONResponse {
+	states := make([]healthcheck.State, len(checks))
 	answer := gen.TryChecks200JSONResponse{Checks: make([]gen.CheckResult, len(checks))}
 	for i, o := range seen {
 		states[i].Status = o.Status
@@ -63,6 +65,6 @@ func trialJSON(checks []rollout.Check, seen []rollout.Observation) gen.TryChecks
 			Message: o.Message, Version: known(o.Version),
 		}
 	}
-	answer.Status = gen.Health(rollout.Overall(checks, states))
+	answer.Status = gen.Health(healthcheck.AggregateHealth(checks, states))
 	return answer
 }

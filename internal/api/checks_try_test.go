@@ -13,6 +13,7 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/health"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -76,19 +77,19 @@ type waiting struct {
 	timeout atomic.Int64
 }
 
-func (w *waiting) Probe(ctx context.Context, check rollout.Check, _ string, _ *rollout.TLS) rollout.Observation {
+func (w *waiting) Probe(ctx context.Context, check healthcheck.Check, _ string, _ *rollout.TLS) healthcheck.ProbeResult {
 	w.timeout.Store(int64(check.Timeout))
 	if until, bounded := ctx.Deadline(); !bounded || time.Until(until) > 30*time.Second {
-		return rollout.Observation{Status: rollout.HealthUnhealthy, Message: "nothing bounds this"}
+		return healthcheck.ProbeResult{Status: healthcheck.Unhealthy, Message: "nothing bounds this"}
 	}
 	if w.here.Add(1) == w.want {
 		close(w.all)
 	}
 	select {
 	case <-w.all:
-		return rollout.Observation{Status: rollout.Healthy}
+		return healthcheck.ProbeResult{Status: healthcheck.Healthy}
 	case <-ctx.Done():
-		return rollout.Observation{Status: rollout.HealthUnknown, Message: "the others never came"}
+		return healthcheck.ProbeResult{Status: healthcheck.Unknown, Message: "the others never came"}
 	}
 }
 

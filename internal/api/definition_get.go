@@ -7,6 +7,7 @@ import (
 	"rollcall/internal/api/gen"
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -55,7 +56,7 @@ func definitionJSON(d *catalog.Definition) (gen.Definition, error) {
 
 // shownTraffic resolves traffic that was found valid when it was stored; whether its address is allowed does not matter
 // for showing it.
-func shownTraffic(given *gen.TrafficRequest) *rollout.Traffic {
+func shownTraffic(given *gen.TrafficRequest) *routing.Config {
 	q := request{
 		body: &gen.DeploymentRequest{Traffic: given}, checkAddress: func(string) error { return nil },
 	}

@@ -7,6 +7,7 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/authz"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -43,7 +44,7 @@ func (d *Deployer) Check(ctx context.Context, body []byte) (rollout.NewDeploymen
 // Deploy stores the deployment that a source asks for in the body, unless it was stored under that name of the source
 // before: it then answers with that one, however long ago that was. A claim that is no longer held is CodeOwnershipLost.
 func (d *Deployer) Deploy(
-	ctx context.Context, body []byte, source *rollout.Source, claim rollout.SourceClaim, name string,
+	ctx context.Context, body []byte, source *gitsource.Source, claim rollout.SourceClaim, name string,
 ) (rollout.Created, error) {
 	ctx = asSource(ctx, source.Name)
 	key := rollout.IdempotencyKey{Caller: "source:" + source.ID, Value: name, Hash: sha256.Sum256(body), Lasting: true}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -52,16 +54,16 @@ func TestARequestIsResolvedWithItsDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := func(n int) rollout.Duration { return rollout.Duration(time.Duration(n) * time.Second) }
+	second := func(n int) duration.Duration { return duration.Duration(time.Duration(n) * time.Second) }
 	want := rollout.Deploy{Path: "/deploy", Timeout: second(30), Retries: 2, Backoff: second(1)}
 	if d.Spec.Deploy != want || d.Spec.HealthyDeadline != second(60) || d.Spec.OnConflict != rollout.OnConflictQueue {
 		t.Errorf("%+v", d.Spec)
 	}
-	check := rollout.Check{
+	check := healthcheck.Check{
 		Name: "http", Type: "http", Critical: true, Interval: second(1), Timeout: second(5), HealthyThreshold: 2,
 		UnhealthyThreshold: 3, Method: "GET", Path: "/health", ExpectedStatus: []string{"200-299"},
 	}
-	if !reflect.DeepEqual(d.Spec.Checks, []rollout.Check{check}) {
+	if !reflect.DeepEqual(d.Spec.Checks, []healthcheck.Check{check}) {
 		t.Errorf("%+v", d.Spec.Checks)
 	}
 }

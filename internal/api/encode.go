@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -62,7 +63,7 @@ func resultJSON(r *rollout.Result) *gen.Result {
 func targetJSON(t *rollout.Target) gen.Target {
 	health := t.Health
 	if health == "" {
-		health = rollout.HealthUnknown
+		health = healthcheck.Unknown
 	}
 	return gen.Target{
 		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, State: gen.TargetState(t.State), Wave: t.Wave,

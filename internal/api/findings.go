@@ -6,8 +6,8 @@ import (
 	"time"
 	"unicode"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 // maxDuration is the longest that anything may be asked to take.
@@ -42,9 +42,9 @@ type bounds struct {
 	fallback, least, most time.Duration
 }
 
-func (f *findings) duration(given *string, pointer string, b bounds) rollout.Duration {
+func (f *findings) duration(given *string, pointer string, b bounds) duration.Duration {
 	if given == nil {
-		return rollout.Duration(b.fallback)
+		return duration.Duration(b.fallback)
 	}
 	d, err := time.ParseDuration(*given)
 	switch {
@@ -55,7 +55,7 @@ func (f *findings) duration(given *string, pointer string, b bounds) rollout.Dur
 	case d > b.most:
 		f.add(pointer, "must be at most %s", b.most)
 	}
-	return rollout.Duration(d)
+	return duration.Duration(d)
 }
 
 // jsonPointer checks a JSON pointer (RFC 6901) that names a part, so not the empty one.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -56,10 +57,10 @@ func shortestDuration(spec *rollout.Spec) time.Duration {
 }
 
 // quickestPass is the least time from a target's answer to its passing all checks.
-func quickestPass(checks []rollout.Check) time.Duration {
+func quickestPass(checks []healthcheck.Check) time.Duration {
 	var longest time.Duration
 	for i := range checks {
-		if c := &checks[i]; c.Type != rollout.CheckNone {
+		if c := &checks[i]; c.Type != healthcheck.TypeNone {
 			longest = max(longest, c.InitialDelay.Std()+time.Duration(c.HealthyThreshold-1)*c.Interval.Std())
 		}
 	}

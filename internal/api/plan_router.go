@@ -6,11 +6,12 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // RouterLooker looks at a deployment's router without writing to it; nil when there is nothing to show.
 type RouterLooker interface {
-	Preview(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) *rollout.RouterPreview
+	Preview(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) *routing.Preview
 }
 
 // routerPatience bounds the look at a router for a dry run.

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/healthcheck"
 )
 
 const (
@@ -97,9 +97,9 @@ func fieldsOf(g *gen.CheckRequest) []field {
 }
 
 // checks reads the checks; without any it is one http check.
-func (q *request) checks() []rollout.Check {
+func (q *request) checks() []healthcheck.Check {
 	given := or(q.body.HealthChecks, []gen.CheckRequest{{Type: "http"}})
-	checks := make([]rollout.Check, len(given))
+	checks := make([]healthcheck.Check, len(given))
 	names := q.checkNames(given)
 	for i := range given {
 		checks[i] = q.check(&given[i], names[i], fmt.Sprintf("/health_checks/%d", i))
@@ -133,7 +133,7 @@ func (q *request) checkNames(given []gen.CheckRequest) []string {
 	return names
 }
 
-func (q *request) check(g *gen.CheckRequest, name, pointer string) rollout.Check {
+func (q *request) check(g *gen.CheckRequest, name, pointer string) healthcheck.Check {
 	rules := rulesOf(g.Type)
 	for _, f := range fieldsOf(g) {
 		if f.given && !slices.Contains(rules.fields, f.name) {
@@ -146,7 +146,7 @@ func (q *request) check(g *gen.CheckRequest, name, pointer string) rollout.Check
 	if rules.verify != nil {
 		rules.verify(q, g, pointer)
 	}
-	c := rollout.Check{
+	c := healthcheck.Check{
 		Name: name, Type: string(g.Type), Critical: or(g.Critical, true),
 		Interval: q.duration(g.Interval, pointer+"/interval",
 			bounds{defaultCheckInterval, minCheckTime, maxDuration}),
@@ -169,7 +169,7 @@ func (q *request) check(g *gen.CheckRequest, name, pointer string) rollout.Check
 }
 
 // fillInCheck sets what a check's type takes for granted.
-func fillInCheck(c *rollout.Check) {
+func fillInCheck(c *healthcheck.Check) {
 	switch {
 	case c.Type == "http" && c.Path == "" && c.URL == "":
 		c.Path = defaultCheckPath
@@ -255,7 +255,7 @@ func (q *request) verifyMetric(g *gen.CheckRequest, pointer string) {
 		q.add(pointer, "needs pointer (JSON), metric (Prometheus text) or query (Prometheus' HTTP API) to find the number")
 	}
 	if g.Metric != nil {
-		if _, err := rollout.ParseSelector(*g.Metric); err != nil {
+		if _, err := healthcheck.ParseSelector(*g.Metric); err != nil {
 			q.add(pointer+"/metric", "%s", err)
 		}
 	}

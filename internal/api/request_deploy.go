@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -28,8 +29,8 @@ func (q *request) deploy() (rollout.Deploy, secret.Secret) {
 	b := q.body.Deploy
 	if b == nil {
 		return rollout.Deploy{
-			Path: defaultDeployPath, Timeout: rollout.Duration(timeout.fallback),
-			Retries: defaultRetries, Backoff: rollout.Duration(backoff.fallback),
+			Path: defaultDeployPath, Timeout: duration.Duration(timeout.fallback),
+			Retries: defaultRetries, Backoff: duration.Duration(backoff.fallback),
 		}, ""
 	}
 	return rollout.Deploy{

@@ -11,7 +11,7 @@ import (
 	"unicode"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // The kinds of router.
@@ -33,12 +33,12 @@ const (
 )
 
 // traffic reads what moves traffic; nil when nothing does.
-func (q *request) traffic() *rollout.Traffic {
+func (q *request) traffic() *routing.Config {
 	g := q.body.Traffic
 	if g == nil {
 		return nil
 	}
-	t := &rollout.Traffic{
+	t := &routing.Config{
 		Type: string(g.Type),
 		Timeout: q.duration(g.Timeout, "/traffic/timeout",
 			bounds{defaultTrafficTimeout, minTrafficTimeout, maxTrafficTimeout}),

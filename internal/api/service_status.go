@@ -5,7 +5,9 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/catalog"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // GetServiceStatus says what runs on the targets of a service in an environment.
@@ -66,7 +68,7 @@ func (s *server) running(
 	for i := range targets {
 		known, seen := remembered[targets[i].ID]
 		if !seen || !rollout.SameAddress(known.Address, targets[i].Address) {
-			known = rollout.Remembered{Version: or(targets[i].Version, ""), Health: rollout.HealthUnknown}
+			known = rollout.Remembered{Version: or(targets[i].Version, ""), Health: healthcheck.Unknown}
 		}
 		running[i] = catalog.RunningTarget{Target: targets[i].ID, Version: known.Version, Health: known.Health}
 	}
@@ -109,7 +111,7 @@ func (s *server) trafficStatus(ctx context.Context, d *rollout.Deployment) (*gen
 	return trafficStatusJSON(d.Spec.Traffic.Type, &resting.Router, resting.Error), nil
 }
 
-func trafficStatusJSON(kind string, r *rollout.RouterState, unread string) *gen.TrafficStatus {
+func trafficStatusJSON(kind string, r *routing.State, unread string) *gen.TrafficStatus {
 	status := gen.TrafficStatus{Type: kind, Held: []gen.HeldTarget{}, Error: known(unread)}
 	if r != nil {
 		status.SeenAt, status.Differs = moment(r.SeenAt), known(r.Differs)

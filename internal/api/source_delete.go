@@ -4,12 +4,12 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // DeleteSource forgets a source. Deployments, and what runs, stay.
 func (s *server) DeleteSource(ctx context.Context, in gen.DeleteSourceRequestObject) (gen.DeleteSourceResponseObject, error) {
-	_, err := s.store.DefineSource(ctx, in.Name, func(present *rollout.Source) (*rollout.Source, error) {
+	_, err := s.store.DefineSource(ctx, in.Name, func(present *gitsource.Source) (*gitsource.Source, error) {
 		if present == nil {
 			return nil, notFound("there is no source " + in.Name)
 		}

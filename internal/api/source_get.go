@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // GetSource reads a source, where it stands, and its files.
@@ -17,7 +17,7 @@ func (s *server) GetSource(ctx context.Context, in gen.GetSourceRequestObject) (
 }
 
 // sourceJSON is a source without its files, and without its secrets.
-func sourceJSON(r *rollout.SourceReport) gen.GitSource {
+func sourceJSON(r *gitsource.Report) gen.GitSource {
 	s, at := &r.Source, &r.Status
 	return gen.GitSource{
 		Name: s.Name, URL: s.URL, Branch: s.Branch, Path: s.Path, Interval: s.Interval.String(), Heal: s.Heal,
@@ -33,27 +33,27 @@ func sourceJSON(r *rollout.SourceReport) gen.GitSource {
 	}
 }
 
-func sourceWithFilesJSON(r *rollout.SourceReport) gen.GitSource {
+func sourceWithFilesJSON(r *gitsource.Report) gen.GitSource {
 	shown := sourceJSON(r)
 	files := encodeAll(r.Files, gitFileJSON)
 	shown.Files = &files
 	return shown
 }
 
-func rewriteJSON(r *rollout.Rewrite) *gen.GitRewrite {
+func rewriteJSON(r *gitsource.Rewrite) *gen.GitRewrite {
 	if r == nil {
 		return nil
 	}
 	return &gen.GitRewrite{At: r.At.UTC(), From: r.From, To: r.To}
 }
 
-func removedFileJSON(f *rollout.RemovedFile) gen.GitRemovedFile {
+func removedFileJSON(f *gitsource.RemovedFile) gen.GitRemovedFile {
 	return gen.GitRemovedFile{
 		Path: f.Path, Service: f.Service, Environment: f.Environment, Version: f.Version, Commit: f.Commit, At: f.At.UTC(),
 	}
 }
 
-func gitFileJSON(f *rollout.SourceFile) gen.GitFile {
+func gitFileJSON(f *gitsource.File) gen.GitFile {
 	shown := gen.GitFile{Path: f.Path, State: gen.SourceState(f.State())}
 	if w := f.Want; w != nil {
 		shown.Service, shown.Environment, shown.Version = &w.Service, &w.Environment, &w.Version
@@ -66,15 +66,15 @@ func gitFileJSON(f *rollout.SourceFile) gen.GitFile {
 			DeploymentID: known(a.DeploymentID), Reason: a.Reason,
 		}
 	}
-	shown.Problems = encodeAll(f.Problems, func(p *rollout.FileProblem) gen.GitProblem {
+	shown.Problems = encodeAll(f.Problems, func(p *gitsource.FileProblem) gen.GitProblem {
 		return gen.GitProblem{Commit: p.Commit, Line: p.Line, Pointer: p.Pointer, Detail: p.Detail}
 	})
-	shown.Targets = encodeAll(f.Targets, func(t *rollout.Drift) gen.GitTarget {
+	shown.Targets = encodeAll(f.Targets, func(t *gitsource.Drift) gen.GitTarget {
 		return gen.GitTarget{ID: t.Target, Wanted: t.Wanted, Actual: known(t.Actual)}
 	})
 	return shown
 }
 
-func commitJSON(c *rollout.Commit) gen.GitCommit {
+func commitJSON(c *gitsource.Commit) gen.GitCommit {
 	return gen.GitCommit{Sha: c.SHA, Author: c.Author, Message: c.Message}
 }

@@ -5,7 +5,7 @@ import (
 	"reflect"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // PutSource makes a source, or changes it.
@@ -25,8 +25,8 @@ func (s *server) PutSource(ctx context.Context, in gen.PutSourceRequestObject) (
 // putSource writes a source unless it is as the body says already.
 func (s *server) putSource(
 	ctx context.Context, name string, body *gen.GitSourceRequest,
-) (report rollout.SourceReport, created bool, err error) {
-	report, err = s.store.DefineSource(ctx, name, func(present *rollout.Source) (*rollout.Source, error) {
+) (report gitsource.Report, created bool, err error) {
+	report, err = s.store.DefineSource(ctx, name, func(present *gitsource.Source) (*gitsource.Source, error) {
 		created = present == nil
 		next, err := s.readSource(body, present)
 		if err != nil || present != nil && sameSource(present, &next) {
@@ -39,14 +39,14 @@ func (s *server) putSource(
 
 // readSource is the source that the body asks for, with the secrets that it does not mention. They are not kept when they
 // would be sent to another place.
-func (s *server) readSource(body *gen.GitSourceRequest, present *rollout.Source) (rollout.Source, error) {
+func (s *server) readSource(body *gen.GitSourceRequest, present *gitsource.Source) (gitsource.Source, error) {
 	q := sourceRequest{body: body, remotes: s.remotes, checkAddress: s.checkAddress}
 	next := q.read()
-	kept := rollout.SourceSecrets{}
+	kept := gitsource.Secrets{}
 	if present != nil && present.URL == next.URL {
 		kept = present.Secrets
 	}
-	next.Secrets = rollout.SourceSecrets{
+	next.Secrets = gitsource.Secrets{
 		Token:      q.secret(body.Token, "/token", kept.Token),
 		SSHKey:     q.secret(body.SSHKey, "/ssh_key", kept.SSHKey),
 		HookSecret: q.secret(body.HookSecret, "/hook_secret", kept.HookSecret),
@@ -58,9 +58,9 @@ func (s *server) readSource(body *gen.GitSourceRequest, present *rollout.Source)
 }
 
 // sameSource reports whether two sources differ in nothing that a request can say.
-func sameSource(a, b *rollout.Source) bool {
+func sameSource(a, b *gitsource.Source) bool {
 	x, y := *a, *b
-	for _, s := range []*rollout.Source{&x, &y} {
+	for _, s := range []*gitsource.Source{&x, &y} {
 		s.ID, s.Name, s.Revision, s.CreatedAt, s.UpdatedAt = "", "", 0, b.CreatedAt, b.UpdatedAt
 	}
 	return reflect.DeepEqual(x, y)

@@ -12,7 +12,7 @@ import (
 	"unicode"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/secret"
 )
 
@@ -38,9 +38,9 @@ type sourceRequest struct {
 }
 
 // read gives the source without its secrets.
-func (q *sourceRequest) read() rollout.Source {
+func (q *sourceRequest) read() gitsource.Source {
 	b := q.body
-	s := rollout.Source{
+	s := gitsource.Source{
 		URL: q.url(b.URL), Branch: strings.TrimPrefix(or(b.Branch, defaultBranch), "refs/heads/"), Path: or(b.Path, ""),
 		Interval: q.duration(b.Interval, "/interval", bounds{time.Minute, time.Second, 24 * time.Hour}),
 		Heal:     or(b.Heal, false), AllowEmpty: or(b.AllowEmpty, false), Username: or(b.Username, defaultGitUsername),

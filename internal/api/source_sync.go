@@ -5,13 +5,13 @@ import (
 	"net/http"
 
 	"rollcall/internal/api/gen"
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // GitOps is what works on sources.
 type GitOps interface {
 	// Preview says what a sync would do now; CodeConflict when the remote cannot be read.
-	Preview(ctx context.Context, source string, ask rollout.SyncAsk) (rollout.PlannedSync, error)
+	Preview(ctx context.Context, source string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error)
 	// Hook takes a push notification, which a form carries in its field payload; false and why when that leads to no sync,
 	// CodeBadSignature when its signature is wrong.
 	Hook(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error)
@@ -19,9 +19,9 @@ type GitOps interface {
 
 // SyncSource has the branch read now, by whichever replica comes first.
 func (s *server) SyncSource(ctx context.Context, in gen.SyncSourceRequestObject) (gen.SyncSourceResponseObject, error) {
-	ask := rollout.SyncAsk{}
+	ask := gitsource.SyncRequest{}
 	if b := in.Body; b != nil {
-		ask = rollout.SyncAsk{
+		ask = gitsource.SyncRequest{
 			Retry: or(b.Retry, false), Release: or(b.Release, false),
 			Service: or(b.Service, ""), Environment: or(b.Environment, ""),
 		}
@@ -39,7 +39,7 @@ func (s *server) SyncSource(ctx context.Context, in gen.SyncSourceRequestObject)
 	return gen.SyncSource202JSONResponse(sourceWithFilesJSON(&report)), nil
 }
 
-func (s *server) previewed(ctx context.Context, name string, ask rollout.SyncAsk) (gen.SyncSourceResponseObject, error) {
+func (s *server) previewed(ctx context.Context, name string, ask gitsource.SyncRequest) (gen.SyncSourceResponseObject, error) {
 	if s.gitOps == nil {
 		return nil, errNoGitOps()
 	}
@@ -50,7 +50,7 @@ func (s *server) previewed(ctx context.Context, name string, ask rollout.SyncAsk
 	return gen.SyncSource200JSONResponse{
 		DesiredRevision: plan.DesiredRevision, Broken: encodeAll(plan.Broken, gitFileJSON),
 		Removed: encodeAll(plan.Removed, removedFileJSON),
-		Deployments: encodeAll(plan.Deployments, func(p *rollout.PlannedAttempt) gen.PlannedDeployment {
+		Deployments: encodeAll(plan.Deployments, func(p *gitsource.PlannedAttempt) gen.PlannedDeployment {
 			commit := commitJSON(&p.Want.Commit)
 			return gen.PlannedDeployment{
 				Path: p.Path, Kind: gen.PlannedDeploymentKind(p.Kind), Service: p.Want.Service, Environment: p.Want.Environment,

@@ -10,8 +10,8 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/dbtest"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/store"
 )
@@ -47,14 +47,14 @@ func withKey(t *testing.T) store.Option {
 // gitOps knows one remote that cannot be read and takes one signature: what the API makes of answers is tested here.
 type gitOps struct{}
 
-func (gitOps) Preview(_ context.Context, _ string, ask rollout.SyncAsk) (rollout.PlannedSync, error) {
+func (gitOps) Preview(_ context.Context, _ string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
 	if ask.Retry {
-		return rollout.PlannedSync{}, &problem.Error{Code: problem.CodeConflict, Message: "the source cannot be read"}
+		return gitsource.PlannedSync{}, &problem.Error{Code: problem.CodeConflict, Message: "the source cannot be read"}
 	}
-	want := rollout.Want{Service: "checkout", Environment: "production", Version: "v2", Commit: rollout.Commit{SHA: "abc"}}
-	return rollout.PlannedSync{
-		DesiredRevision: "abc", Deployments: []rollout.PlannedAttempt{{Path: "a.yaml", Kind: rollout.AttemptSync, Want: want}},
-		Broken: []rollout.SourceFile{{Path: "b.yaml", Problems: []rollout.FileProblem{{Line: 3, Detail: "is wrong"}}}},
+	want := gitsource.DesiredState{Service: "checkout", Environment: "production", Version: "v2", Commit: gitsource.Commit{SHA: "abc"}}
+	return gitsource.PlannedSync{
+		DesiredRevision: "abc", Deployments: []gitsource.PlannedAttempt{{Path: "a.yaml", Kind: gitsource.AttemptSync, Want: want}},
+		Broken: []gitsource.File{{Path: "b.yaml", Problems: []gitsource.FileProblem{{Line: 3, Detail: "is wrong"}}}},
 	}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/catalog"
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 )
 
@@ -50,7 +51,7 @@ func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject)
 // window reads a Go duration or a number of days ("30d").
 func (f *findings) window(given *string, pointer string) time.Duration {
 	text := or(given, defaultWindow.String())
-	window, err := rollout.ParsePeriod(text)
+	window, err := duration.ParseDays(text)
 	switch {
 	case err != nil:
 		f.add(pointer, "is not a duration such as \"24h\" or \"30d\"")

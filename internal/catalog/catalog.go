@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -45,7 +46,7 @@ type RunningTarget struct {
 	Target string
 	// Version is empty when it is not known.
 	Version string
-	Health  rollout.Health
+	Health  healthcheck.Health
 }
 
 // ServiceCounts counts the deployments of a service, over all environments.
@@ -70,7 +71,7 @@ type VersionCount struct {
 	Environment string
 	// Version is empty when it is not known.
 	Version string
-	Health  rollout.Health
+	Health  healthcheck.Health
 	Targets int
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -91,7 +92,7 @@ func (s *session) startRoute(callCtx context.Context, d *rollout.Deployment, a r
 
 func (s *session) route(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
-	ctx, cancel := context.WithTimeout(ctx, a.Route.Until.Sub(s.engine.now()))
+	ctx, cancel := context.WithTimeout(ctx, a.Route.Deadline.Sub(s.engine.now()))
 	defer cancel()
 	began := time.Now()
 	o := rollout.Outcome{Action: a, Answer: s.engine.Mover.Set(ctx, d, targets, a.Route)}
@@ -118,7 +119,7 @@ func (s *session) askRouter(d *rollout.Deployment, targets []rollout.Target, a r
 		o.Reading = &reading
 	} else {
 		o.Answer = rollout.Answer{Kind: rollout.AnswerLost, Message: err.Error()}
-		if _, never := errors.AsType[rollout.RouterRefusal](err); never {
+		if _, never := errors.AsType[routing.Refusal](err); never {
 			o.Answer.Kind = rollout.AnswerRefused
 		}
 	}

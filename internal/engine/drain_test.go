@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/duration"
 )
 
 // A session that is in the middle of a step when the engine is told to stop must not go to sleep afterwards.
@@ -14,7 +14,7 @@ func TestASessionThatIsBusyWhenTheEngineStopsHandsOverAtOnce(t *testing.T) {
 	for at := int32(1); at <= 4; at++ {
 		inBubble(t, func(w *world) {
 			w.deployment("d", `{"batch_size":1}`, boxes(1, func(_ int, b *box) { b.takes = 0 })...)
-			w.db.rows["d"].snap.Deployment.Spec.Checks[0].Interval = rollout.Duration(4 * time.Second)
+			w.db.rows["d"].snap.Deployment.Spec.Checks[0].Interval = duration.Duration(4 * time.Second)
 			p := w.start(0)
 			var saves atomic.Int32
 			p.mu.Lock()

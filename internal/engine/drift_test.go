@@ -6,13 +6,14 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // restart has the router forget what it was told.
 func (w *world) restart() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.router.writes = append(w.router.writes, rollout.RouterCall{Setting: rollout.Setting{NewWeight: -1, OldWeight: -1, Backends: w.router.writes[len(w.router.writes)-1].Setting.Backends}})
+	w.router.writes = append(w.router.writes, routing.Call{Setting: routing.TrafficSplit{NewWeight: -1, OldWeight: -1, Backends: w.router.writes[len(w.router.writes)-1].Setting.Backends}})
 }
 
 func countEvents(events []rollout.Event, kind string) int {

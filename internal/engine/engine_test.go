@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -211,7 +212,7 @@ func TestWithoutNotificationsAVerbIsFeltWithinASecond(t *testing.T) {
 		inBubble(t, func(w *world) {
 			w.db.mute = true
 			w.deployment("d", `{"batch_size":2,"bake":"10m"}`, boxes(2, nil)...)
-			w.db.rows["d"].snap.Deployment.Spec.Checks[0].Interval = rollout.Duration(15 * time.Second)
+			w.db.rows["d"].snap.Deployment.Spec.Checks[0].Interval = duration.Duration(15 * time.Second)
 			w.start(0)
 			time.Sleep(time.Minute + time.Duration(phase)*250*time.Millisecond) // the synthetic clock
 			w.mu.Lock()
@@ -234,7 +235,7 @@ func TestADeploymentThatWaitsIsReleased(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":1}`, boxes(2, nil)...)
-		w.db.rows["d"].snap.Deployment.Spec.Checks[0].Interval = rollout.Duration(30 * time.Second)
+		w.db.rows["d"].snap.Deployment.Spec.Checks[0].Interval = duration.Duration(30 * time.Second)
 		w.start(0)
 		time.Sleep(5 * time.Second) // the synthetic clock
 		if snap, _ := w.db.read("d"); snap.Deployment.Owner != "" {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 )
 
@@ -85,7 +86,7 @@ func TestAHaltForWantOfProgressPutsTargetsBackThatWereNeverCalled(t *testing.T) 
 		w.deployment("d", `{"type":"rolling","batch_size":2,"progress_deadline":"10s","on_failure":"halt"}`, boxes(4, nil)...)
 		w.withTraffic(false)
 		d := &w.db.rows["d"].snap.Deployment
-		d.Spec.Traffic.Drain = rollout.Duration(time.Minute)
+		d.Spec.Traffic.Drain = duration.Duration(time.Minute)
 		w.start(0)
 		snap, _ := w.await("d")
 		for _, b := range w.last().Backends {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 )
 
@@ -16,7 +17,7 @@ func hangsOn(w *world, n, hanging int, strategyJSON string) {
 			b.hangs = "v2"
 		}
 	})...)
-	w.db.rows["d"].snap.Deployment.Spec.Deploy.Timeout = rollout.Duration(time.Minute)
+	w.db.rows["d"].snap.Deployment.Spec.Deploy.Timeout = duration.Duration(time.Minute)
 }
 
 func TestWayBack_AHangingCallHoldsUpNoOther(t *testing.T) {

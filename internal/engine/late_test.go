@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 )
 
@@ -12,7 +13,7 @@ import (
 func seldomChecked(w *world, strategyJSON string) {
 	w.deployment("d", strategyJSON, boxes(2, nil)...)
 	spec := &w.db.rows["d"].snap.Deployment.Spec
-	spec.Checks[0].Interval, spec.HealthyDeadline = rollout.Duration(30*time.Second), rollout.Duration(2*time.Minute)
+	spec.Checks[0].Interval, spec.HealthyDeadline = duration.Duration(30*time.Second), duration.Duration(2*time.Minute)
 }
 
 func TestTimeInWhichNobodyLookedIsHeldAgainstNoTarget(t *testing.T) {

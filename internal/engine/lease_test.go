@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 )
 
@@ -13,7 +14,7 @@ func TestCallsAreCutBeforeTheLeaseEndsEvenWhileAHeartbeatHangs(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":1}`, boxes(1, func(_ int, b *box) { b.hangs = "v2" })...)
-		w.db.rows["d"].snap.Deployment.Spec.Deploy.Timeout = rollout.Duration(time.Minute)
+		w.db.rows["d"].snap.Deployment.Spec.Deploy.Timeout = duration.Duration(time.Minute)
 		p := w.start(0)
 		time.Sleep(3 * time.Second) // the synthetic clock
 		p.mu.Lock()

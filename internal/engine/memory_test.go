@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/storetest"
 )
 
@@ -325,7 +327,7 @@ func (m *memory) recall(s *rollout.Snapshot) {
 	known := m.remembered[place{d.Service, d.Environment, ""}]
 	s.ActiveSlot = known.Version
 	if d.Spec.Traffic != nil {
-		router := rollout.RouterState{}
+		router := routing.State{}
 		if d.Progress.Router != nil {
 			router = *d.Progress.Router
 		}
@@ -399,7 +401,7 @@ func (m *memory) write(r *row, sv rollout.Save) {
 	}
 	if router := d.Progress.Router; router != nil {
 		stored := *router
-		stored.Asking = false
+		stored.Reading = false
 		d.Progress.Router = &stored
 		m.remember(place{d.Service, d.Environment, ""}, rollout.Remembered{Fence: router.Fence})
 	}
@@ -448,7 +450,7 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 func (m *memory) remember(at place, known rollout.Remembered) {
 	was := m.remembered[at]
 	m.remembered[at] = rollout.Remembered{
-		Version: cmp.Or(known.Version, was.Version), Health: rollout.HealthUnknown, Fence: max(known.Fence, was.Fence),
+		Version: cmp.Or(known.Version, was.Version), Health: healthcheck.Unknown, Fence: max(known.Fence, was.Fence),
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // Registry knows which replicas are alive.
@@ -41,22 +43,22 @@ type Caller interface {
 
 // Prober makes one check of one target, trusting what the deployment trusts (nil: the system's roots). It never retries.
 type Prober interface {
-	Probe(ctx context.Context, check rollout.Check, address string, trust *rollout.TLS) rollout.Observation
+	Probe(ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
 }
 
 // Mover moves traffic. It never retries.
 type Mover interface {
 	// Set writes call.Setting to the deployment's router once.
-	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall) rollout.Answer
-	// Read asks the router what it does now. A rollout.RouterRefusal is an error that will not pass.
-	Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (rollout.RouterReading, error)
+	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.Answer
+	// Read asks the router what it does now. A routing.Refusal is an error that will not pass.
+	Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error)
 }
 
 // Recorder counts what happens.
 type Recorder interface {
 	CallDone(action rollout.CallAction, kind rollout.AnswerKind, d time.Duration)
 	RouteDone(router string, kind rollout.AnswerKind, d time.Duration)
-	ProbeDone(checkType string, status rollout.Health, d time.Duration)
+	ProbeDone(checkType string, status healthcheck.Health, d time.Duration)
 	DeploymentEnded(strategy string, outcome rollout.State, d time.Duration)
 	SaveDone(d time.Duration, targets int, failed bool)
 	TakenOver()

@@ -8,13 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
 // router is a pretend load balancer. It remembers every write that took effect.
 type router struct {
-	writes []rollout.RouterCall
+	writes []routing.Call
 	fence  int64
 	// refuses is the new side's weight from which on it refuses; answers are given to the next writes, in order.
 	refuses int
@@ -25,7 +27,7 @@ type router struct {
 }
 
 // Set can be cut off before the write arrived, or before its answer came back.
-func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall) rollout.Answer {
+func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.Answer {
 	if p.alive() != nil {
 		return rollout.Answer{Kind: rollout.AnswerNotSent}
 	}
@@ -46,7 +48,7 @@ func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollou
 	return a
 }
 
-func (w *world) route(d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall) rollout.Answer {
+func (w *world) route(d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.Answer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := &w.router
@@ -70,7 +72,7 @@ func (w *world) route(d *rollout.Deployment, targets []rollout.Target, call roll
 
 // assertServed holds a setting against the targets as they are: no traffic to one that is being called, and never
 // to none at all.
-func (w *world) assertServed(d *rollout.Deployment, s rollout.Setting) {
+func (w *world) assertServed(d *rollout.Deployment, s routing.TrafficSplit) {
 	sum := 0
 	for _, b := range s.Backends {
 		sum += b.Weight
@@ -87,30 +89,30 @@ func (w *world) assertServed(d *rollout.Deployment, s rollout.Setting) {
 }
 
 // Read tells what the newest write that took effect left.
-func (p *process) Read(_ context.Context, d *rollout.Deployment, targets []rollout.Target) (rollout.RouterReading, error) {
+func (p *process) Read(_ context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error) {
 	if err := p.alive(); err != nil {
-		return rollout.RouterReading{}, err
+		return routing.Reading{}, err
 	}
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	return p.w.router.reading(d.ID, targets)
 }
 
-func (r *router) reading(id string, targets []rollout.Target) (rollout.RouterReading, error) {
+func (r *router) reading(id string, targets []rollout.Target) (routing.Reading, error) {
 	r.asked++
 	if r.deaf {
-		return rollout.RouterReading{}, errors.New("no answer")
+		return routing.Reading{}, errors.New("no answer")
 	}
-	reading := rollout.RouterReading{Shares: &rollout.Shares{NewWeight: -1, OldWeight: -1}, Backends: make([]rollout.BackendReading, len(targets))}
+	reading := routing.Reading{Weights: &routing.Weights{NewWeight: -1, OldWeight: -1}, Backends: make([]routing.BackendReading, len(targets))}
 	for i := range targets {
-		reading.Backends[i] = rollout.BackendReading{Target: targets[i].ID, Weight: -1, Serving: true, Sessions: -1, Effective: 100}
+		reading.Backends[i] = routing.BackendReading{Target: targets[i].ID, Weight: -1, Serving: true, Sessions: -1, Effective: 100}
 	}
 	if len(r.writes) == 0 {
 		return reading, nil
 	}
 	last := &r.writes[len(r.writes)-1].Setting
-	shares := last.Shares()
-	reading.DeploymentID, reading.Shares = id, &shares
+	shares := last.Weights()
+	reading.DeploymentID, reading.Weights = id, &shares
 	for i, b := range last.Backends {
 		reading.Backends[i].Weight = b.Weight
 	}
@@ -119,9 +121,9 @@ func (r *router) reading(id string, targets []rollout.Target) (rollout.RouterRea
 
 func (w *world) withTraffic(slots bool) {
 	d := &w.db.rows["d"].snap.Deployment
-	d.Spec.Traffic = &rollout.Traffic{
-		Type: "webhook", URL: "http://lb", ReadBack: true, Timeout: rollout.Duration(2 * time.Second), Retries: 2,
-		Backoff: rollout.Duration(time.Second),
+	d.Spec.Traffic = &routing.Config{
+		Type: "webhook", URL: "http://lb", ReadBack: true, Timeout: duration.Duration(2 * time.Second), Retries: 2,
+		Backoff: duration.Duration(time.Second),
 	}
 	if slots {
 		d.Spec.ActiveSlot, d.Spec.IdleSlot = "blue", "green"
@@ -135,11 +137,11 @@ func (w *world) withTraffic(slots bool) {
 }
 
 // last is the newest setting that took effect; none before the first.
-func (w *world) last() rollout.Setting {
+func (w *world) last() routing.TrafficSplit {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.router.writes) == 0 {
-		return rollout.Setting{}
+		return routing.TrafficSplit{}
 	}
 	return w.router.writes[len(w.router.writes)-1].Setting
 }
@@ -395,7 +397,7 @@ func TestAnAbortTakesTrafficBackWhileACallIsStillOut(t *testing.T) {
 				b.hangs = "v2"
 			}
 		})...)
-		w.db.rows["d"].snap.Deployment.Spec.Deploy.Timeout = rollout.Duration(time.Hour)
+		w.db.rows["d"].snap.Deployment.Spec.Deploy.Timeout = duration.Duration(time.Hour)
 		w.withTraffic(false)
 		w.start(0)
 		time.Sleep(time.Minute)
@@ -422,7 +424,7 @@ func TestAShareThatIsOnlyForWantOfAnOldSideIsNotKeptWhenTheDeploymentStops(t *te
 		"while traffic drains": func(w *world) {
 			w.deployment("d", pauses, boxes(4, nil)...)
 			w.withTraffic(false)
-			w.db.rows["d"].snap.Deployment.Spec.Traffic.Drain = rollout.Duration(time.Minute)
+			w.db.rows["d"].snap.Deployment.Spec.Traffic.Drain = duration.Duration(time.Minute)
 			w.start(0)
 			for w.last().NewWeight < 100 {
 				time.Sleep(100 * time.Millisecond)
@@ -432,7 +434,7 @@ func TestAShareThatIsOnlyForWantOfAnOldSideIsNotKeptWhenTheDeploymentStops(t *te
 		"while the write is out": func(w *world) {
 			w.deployment("d", pauses, boxes(4, nil)...)
 			w.withTraffic(false)
-			w.db.rows["d"].snap.Deployment.Spec.Traffic.Timeout = rollout.Duration(10 * time.Second)
+			w.db.rows["d"].snap.Deployment.Spec.Traffic.Timeout = duration.Duration(10 * time.Second)
 			w.router.meets = func(int) {
 				if w.last().NewWeight == 100 && w.runs("t0") == "v2" {
 					w.fallsSick("t0")

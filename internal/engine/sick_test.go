@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 )
 
@@ -119,7 +120,7 @@ func TestASwitchThatIsConfirmedWhenOneHasFallenSickIsTakenBackByOneWrite(t *test
 		inBubble(t, func(w *world) {
 			w.deployment("d", fmt.Sprintf(`{"type":"blue_green","keep_old_for":"1h","max_failures":%d}`, c.tolerated), boxes(4, nil)...)
 			w.withTraffic(true)
-			w.db.rows["d"].snap.Deployment.Spec.Traffic.Timeout = rollout.Duration(time.Minute)
+			w.db.rows["d"].snap.Deployment.Spec.Traffic.Timeout = duration.Duration(time.Minute)
 			w.router.meets = func(int) {
 				if w.last().NewWeight == 100 {
 					w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause = c.paused })

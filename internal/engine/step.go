@@ -191,7 +191,7 @@ func (s *session) deferrable(dr *draft) bool {
 
 // inFlight reports whether an answer is being waited for.
 func (s *session) inFlight() bool {
-	if r := s.snap.Deployment.Progress.Router; s.calls > 0 || r != nil && r.Asking {
+	if r := s.snap.Deployment.Progress.Router; s.calls > 0 || r != nil && r.Reading {
 		return true
 	}
 	for i := range s.snap.Targets {

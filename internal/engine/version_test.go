@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/healthcheck"
 )
 
 // TestAVersionThatATargetTellsIsRecordedEvenIfNothingElseChanges has somebody else change a target in its bake, so shortly
@@ -20,7 +20,7 @@ func TestAVersionThatATargetTellsIsRecordedEvenIfNothingElseChanges(t *testing.T
 		w.targets["t1"].version = "v9"
 		w.mu.Unlock()
 		snap, _ := w.await("d")
-		if snap.Targets[0].Version != "v2" || snap.Targets[1].Version != "v9" || snap.Targets[1].Health != rollout.Healthy {
+		if snap.Targets[0].Version != "v2" || snap.Targets[1].Version != "v9" || snap.Targets[1].Health != healthcheck.Healthy {
 			t.Errorf("recorded as %s and %s, %s", snap.Targets[0].Version, snap.Targets[1].Version, snap.Targets[1].Health)
 		}
 	})

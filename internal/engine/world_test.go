@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
@@ -86,12 +88,12 @@ func (w *world) deployment(id, strategyJSON string, boxes ...*box) {
 	}
 	d := rollout.Deployment{ID: id, Service: id, Environment: "e", Version: "v2", Kind: rollout.KindDeploy}
 	d.Spec.Deploy = rollout.Deploy{
-		Timeout: rollout.Duration(5 * time.Second), Retries: 1, Backoff: rollout.Duration(time.Second),
+		Timeout: duration.Duration(5 * time.Second), Retries: 1, Backoff: duration.Duration(time.Second),
 	}
-	d.Spec.HealthyDeadline = rollout.Duration(20 * time.Second)
-	d.Spec.Checks = []rollout.Check{{
-		Name: "http", Type: "http", Critical: true, Interval: rollout.Duration(time.Second),
-		Timeout: rollout.Duration(time.Second), HealthyThreshold: 2, UnhealthyThreshold: 3, VersionPointer: "/version",
+	d.Spec.HealthyDeadline = duration.Duration(20 * time.Second)
+	d.Spec.Checks = []healthcheck.Check{{
+		Name: "http", Type: "http", Critical: true, Interval: duration.Duration(time.Second),
+		Timeout: duration.Duration(time.Second), HealthyThreshold: 2, UnhealthyThreshold: 3, VersionPointer: "/version",
 	}}
 	n, err := strategy.Prepare(d, targets, []byte(strategyJSON), nil)
 	if err != nil {
@@ -342,7 +344,7 @@ func (w *world) close(target string) {
 	w.open[target]--
 }
 
-func (p *process) Probe(_ context.Context, _ rollout.Check, address string, _ *rollout.TLS) rollout.Observation {
+func (p *process) Probe(_ context.Context, _ healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
 	b := p.w.targets[address[len("http://"):]]
 	if b.probed != nil {
 		b.probed()
@@ -350,15 +352,15 @@ func (p *process) Probe(_ context.Context, _ rollout.Check, address string, _ *r
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	if b.sick {
-		return rollout.Observation{Status: rollout.HealthUnhealthy, Version: b.version, Message: "HTTP 500"}
+		return healthcheck.ProbeResult{Status: healthcheck.Unhealthy, Version: b.version, Message: "HTTP 500"}
 	}
-	return rollout.Observation{Status: rollout.Healthy, Version: b.version}
+	return healthcheck.ProbeResult{Status: healthcheck.Healthy, Version: b.version}
 }
 
 type nothing struct{}
 
 func (nothing) CallDone(rollout.CallAction, rollout.AnswerKind, time.Duration) {}
-func (nothing) ProbeDone(string, rollout.Health, time.Duration)                {}
+func (nothing) ProbeDone(string, healthcheck.Health, time.Duration)            {}
 func (nothing) DeploymentEnded(string, rollout.State, time.Duration)           {}
 func (nothing) RouteDone(string, rollout.AnswerKind, time.Duration)            {}
 func (nothing) SaveDone(time.Duration, int, bool)                              {}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -30,7 +31,7 @@ func newScene(t *testing.T, files map[string]string) *scene {
 }
 
 // step syncs the source once, and gives what is known of it then.
-func (c *scene) step() rollout.SourceReport {
+func (c *scene) step() gitsource.Report {
 	c.t.Helper()
 	if err := newStep(c.l, claim(c.t, c.s, "a")).run(c.t.Context()); err != nil {
 		c.t.Fatal(err)
@@ -43,7 +44,7 @@ func (c *scene) step() rollout.SourceReport {
 }
 
 // steps take steps until the source is as it should be.
-func (c *scene) steps(what string, is func(*rollout.SourceReport) bool) rollout.SourceReport {
+func (c *scene) steps(what string, is func(*gitsource.Report) bool) gitsource.Report {
 	c.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
@@ -84,10 +85,10 @@ const (
 	ended  = `state = 'completed', started_at = now(), finished_at = now()`
 )
 
-func runningOf(commit string) func(*rollout.SourceReport) bool {
-	return func(r *rollout.SourceReport) bool {
+func runningOf(commit string) func(*gitsource.Report) bool {
+	return func(r *gitsource.Report) bool {
 		a := r.Files[0].Attempt
-		return a.State == rollout.AttemptRunning && a.Commit == commit
+		return a.State == gitsource.AttemptRunning && a.Commit == commit
 	}
 }
 
@@ -99,15 +100,15 @@ func TestAttempt_ConflictIsTriedAgainAfterItsEnd(t *testing.T) {
 	for range 2 {
 		report := c.step()
 		a := report.Files[0].Attempt
-		if a.State != rollout.AttemptPlanned || !strings.Contains(a.Reason, other.ID) {
+		if a.State != gitsource.AttemptPlanned || !strings.Contains(a.Reason, other.ID) {
 			t.Fatalf("the attempt is %+v", a)
 		}
-		if report.Status.State != rollout.SourceDrifted || report.Status.Reason != a.Reason || report.Status.ActualRevision != "" {
+		if report.Status.State != gitsource.StateDrifted || report.Status.Reason != a.Reason || report.Status.ActualRevision != "" {
 			t.Errorf("the source is %+v", report.Status)
 		}
 	}
 	c.set(other.ID, ended)
-	report := c.steps("under way", func(r *rollout.SourceReport) bool { return r.Files[0].Attempt.State == rollout.AttemptRunning })
+	report := c.steps("under way", func(r *gitsource.Report) bool { return r.Files[0].Attempt.State == gitsource.AttemptRunning })
 	if report.Status.ActualRevision != "" || len(deployments(t, c.s)) != 2 {
 		t.Errorf("the source is %+v with %d deployments", report.Status, len(deployments(t, c.s)))
 	}
@@ -138,11 +139,11 @@ func TestAttempt_SupersededBeforeItBeganIsTriedAgain(t *testing.T) {
 	first := *c.step().Files[0].Attempt
 	newest := c.byHand("v9") // takes the place of the one that waits
 	report := c.step()
-	if a := report.Files[0].Attempt; a.State != rollout.AttemptPlanned || !strings.Contains(a.Reason, newest.ID) || a.Serial == first.Serial {
+	if a := report.Files[0].Attempt; a.State != gitsource.AttemptPlanned || !strings.Contains(a.Reason, newest.ID) || a.Serial == first.Serial {
 		t.Fatalf("the attempt is %+v", a)
 	}
 	c.set(other.ID, ended)
-	if a := c.step().Files[0].Attempt; a.State != rollout.AttemptPlanned {
+	if a := c.step().Files[0].Attempt; a.State != gitsource.AttemptPlanned {
 		t.Errorf("it supersedes the person's deployment: %+v", a)
 	}
 	c.set(newest.ID, ended)
@@ -159,7 +160,7 @@ func TestAttempt_SupersededByARollbackIsHeld(t *testing.T) {
 	c.step()
 	rollback := c.byHand("v9")
 	c.set(rollback.ID, `kind = 'rollback'`)
-	if a := c.step().Files[0].Attempt; a.State != rollout.AttemptHeld || !strings.Contains(a.Reason, rollback.ID) {
+	if a := c.step().Files[0].Attempt; a.State != gitsource.AttemptHeld || !strings.Contains(a.Reason, rollback.ID) {
 		t.Errorf("the attempt is %+v", a)
 	}
 }
@@ -184,7 +185,7 @@ type full struct {
 	code problem.Code
 }
 
-func (f full) Deploy(context.Context, []byte, *rollout.Source, rollout.SourceClaim, string) (rollout.Created, error) {
+func (f full) Deploy(context.Context, []byte, *gitsource.Source, rollout.SourceClaim, string) (rollout.Created, error) {
 	return rollout.Created{}, &problem.Error{Code: f.code, Message: "not now"}
 }
 
@@ -195,13 +196,13 @@ func TestAttempt_QuotaSpendsNoAttempt(t *testing.T) {
 		deployer := c.l.Deployer
 		c.l.Deployer = full{Deployer: deployer, code: code}
 		report := c.step()
-		if a := report.Files[0].Attempt; a.State != rollout.AttemptPlanned || !strings.Contains(a.Reason, "not now") || report.Status.ActualRevision != "" {
+		if a := report.Files[0].Attempt; a.State != gitsource.AttemptPlanned || !strings.Contains(a.Reason, "not now") || report.Status.ActualRevision != "" {
 			t.Errorf("%s: the attempt is %+v", code, a)
 		}
 		c.l.Deployer = deployer
 		again := newStep(c.l, claim(t, c.s, "a"))
 		again.began = again.began.Add(-askAgain)
-		if err := again.run(t.Context()); err != nil || again.files[0].Attempt.State != rollout.AttemptRunning {
+		if err := again.run(t.Context()); err != nil || again.files[0].Attempt.State != gitsource.AttemptRunning {
 			t.Errorf("%s: later the attempt is %+v: %v", code, again.files[0].Attempt, err)
 		}
 	}
@@ -219,7 +220,7 @@ func TestAttempt_StoreThatIsAwaySpendsNoAttempt(t *testing.T) {
 	if _, err := c.s.Pool().Exec(t.Context(), `UPDATE gitops_sources SET owner = NULL`); err != nil {
 		t.Fatal(err)
 	}
-	if a := c.step().Files[0].Attempt; a.State != rollout.AttemptRunning {
+	if a := c.step().Files[0].Attempt; a.State != gitsource.AttemptRunning {
 		t.Errorf("the attempt is %+v", a)
 	}
 }
@@ -230,7 +231,7 @@ func TestAttempt_RefusedRequestLeavesNoActualRevision(t *testing.T) {
 	c := newScene(t, map[string]string{"a.yaml": checkout})
 	c.l.Deployer = full{Deployer: c.l.Deployer, code: problem.CodeInvalid}
 	report := c.step()
-	if a := report.Files[0].Attempt; a.State != rollout.AttemptFailed || report.Status.State == rollout.SourceSynced || report.Status.ActualRevision != "" {
+	if a := report.Files[0].Attempt; a.State != gitsource.AttemptFailed || report.Status.State == gitsource.StateSynced || report.Status.ActualRevision != "" {
 		t.Errorf("the attempt is %+v of %+v", a, report.Status)
 	}
 }

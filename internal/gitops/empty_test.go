@@ -4,13 +4,13 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 func withPath(c *scene, path string, allowEmpty bool) {
 	c.t.Helper()
-	_, err := c.s.DefineSource(c.t.Context(), "main", func(present *rollout.Source) (*rollout.Source, error) {
+	_, err := c.s.DefineSource(c.t.Context(), "main", func(present *gitsource.Source) (*gitsource.Source, error) {
 		next := *present
 		next.Path, next.AllowEmpty = path, allowEmpty
 		return &next, nil
@@ -48,15 +48,15 @@ func TestEmpty_VanishedPathIsAnError(t *testing.T) {
 			good := c.step().Status.DesiredRevision
 			for commit := range twice(c.r, vanish) {
 				at := c.step()
-				if s := at.Status; s.State != rollout.SourceError || !strings.Contains(s.Reason, `"production"`) ||
+				if s := at.Status; s.State != gitsource.StateError || !strings.Contains(s.Reason, `"production"`) ||
 					!strings.Contains(s.Reason, commit) || s.DesiredRevision != good || len(at.Files) != 1 {
 					t.Errorf("the source is %+v with %d files", s, len(at.Files))
 				}
 				gauges, err := c.s.SourceGauges(t.Context())
-				if err != nil || len(gauges) != 1 || gauges[0].State != rollout.SourceError {
+				if err != nil || len(gauges) != 1 || gauges[0].State != gitsource.StateError {
 					t.Errorf("the gauges are %+v: %v", gauges, err)
 				}
-				if _, err := c.l.Preview(t.Context(), "main", rollout.SyncAsk{}); problem.CodeOf(err) != problem.CodeConflict || !strings.Contains(err.Error(), commit) {
+				if _, err := c.l.Preview(t.Context(), "main", gitsource.SyncRequest{}); problem.CodeOf(err) != problem.CodeConflict || !strings.Contains(err.Error(), commit) {
 					t.Errorf("the preview says %v", err)
 				}
 			}
@@ -85,7 +85,7 @@ func TestEmpty_PathThatNeverHadAFileIsAnError(t *testing.T) {
 	c := newScene(t, map[string]string{"production/README": "hello", "elsewhere/a.yaml": checkout})
 	for path, missing := range map[string]string{"nowhere": "does not have the path", "production": "has no .yaml or .yml file"} {
 		withPath(c, path, false)
-		if s := c.step().Status; s.State != rollout.SourceError || !strings.Contains(s.Reason, missing) || !strings.Contains(s.Reason, path) || s.ActualRevision != "" {
+		if s := c.step().Status; s.State != gitsource.StateError || !strings.Contains(s.Reason, missing) || !strings.Contains(s.Reason, path) || s.ActualRevision != "" {
 			t.Errorf("%s: the source is %+v", path, s)
 		}
 	}
@@ -110,12 +110,12 @@ func TestEmpty_AllowedOneManagesNothing(t *testing.T) {
 		withPath(c, "production", true)
 		c.step()
 		commit := vanish(c.r)
-		plan, err := c.l.Preview(t.Context(), "main", rollout.SyncAsk{})
+		plan, err := c.l.Preview(t.Context(), "main", gitsource.SyncRequest{})
 		if err != nil || len(plan.Removed) != 1 || plan.Removed[0].Path != "production/a.yaml" {
 			t.Errorf("%s: the preview is %+v: %v", way, plan, err)
 		}
 		report := c.step()
-		if s := report.Status; s.State != rollout.SourceSynced || s.DesiredRevision != commit || len(report.Files) != 0 || len(s.Removed) != 1 {
+		if s := report.Status; s.State != gitsource.StateSynced || s.DesiredRevision != commit || len(report.Files) != 0 || len(s.Removed) != 1 {
 			t.Errorf("%s: the source is %+v", way, s)
 		}
 	}
@@ -129,7 +129,7 @@ func TestEmpty_AllowingItAfterwardsEndsTheError(t *testing.T) {
 	commit := c.r.commit("clear", nil)
 	c.step()
 	withPath(c, "production", true)
-	if s := c.step().Status; s.State != rollout.SourceSynced || s.DesiredRevision != commit {
+	if s := c.step().Status; s.State != gitsource.StateSynced || s.DesiredRevision != commit {
 		t.Errorf("the source is %+v", s)
 	}
 }
@@ -143,7 +143,7 @@ func TestRemoved_FileIsListedUntilManagedAgain(t *testing.T) {
 	gone := c.r.commit("without b", map[string]string{"a.yaml": checkout})
 	for range 2 {
 		report := c.step()
-		if r := report.Status.Removed; len(r) != 1 || r[0].Path != "b.yaml" || r[0].Pair() != "search/production" || r[0].Version != "v1" || r[0].Commit != gone {
+		if r := report.Status.Removed; len(r) != 1 || r[0].Path != "b.yaml" || r[0].Key() != "search/production" || r[0].Version != "v1" || r[0].Commit != gone {
 			t.Fatalf("removed are %+v", r)
 		}
 		if len(report.Files) != 1 {

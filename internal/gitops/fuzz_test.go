@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // FuzzNotification: whatever is sent, only what is signed with the secret counts as signed, and a push to another branch
@@ -50,7 +50,7 @@ func FuzzRemote(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
-		to, err := dial(context.Background(), &rollout.Source{URL: address, KnownHosts: "h ssh-ed25519 AAAA"}, anywhere{}, t.TempDir())
+		to, err := dial(context.Background(), &gitsource.Source{URL: address, KnownHosts: "h ssh-ed25519 AAAA"}, anywhere{}, t.TempDir())
 		if err != nil {
 			return
 		}

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // repo is a real repository that tests commit to.
@@ -59,8 +59,8 @@ func (r *repo) commit(message string, files map[string]string, args ...string) s
 	return r.run(nil, "rev-parse", "HEAD")
 }
 
-func (r *repo) source() *rollout.Source {
-	return &rollout.Source{ID: "id", Name: "main", URL: "file://" + r.dir, Branch: "main", Username: "x-access-token"}
+func (r *repo) source() *gitsource.Source {
+	return &gitsource.Source{ID: "id", Name: "main", URL: "file://" + r.dir, Branch: "main", Username: "x-access-token"}
 }
 
 // anywhere resolves each host to this machine.
@@ -76,7 +76,7 @@ func newMirrors(t testing.TB) *mirrors {
 }
 
 // fetched is the mirror after a fetch that must succeed, and the commit.
-func fetched(t testing.TB, m *mirrors, s *rollout.Source) (*mirror, string) {
+func fetched(t testing.TB, m *mirrors, s *gitsource.Source) (*mirror, string) {
 	t.Helper()
 	var kept *mirror
 	var revision string
@@ -92,7 +92,7 @@ func fetched(t testing.TB, m *mirrors, s *rollout.Source) (*mirror, string) {
 }
 
 // refused is the error of a fetch that must fail.
-func refused(t testing.TB, m *mirrors, s *rollout.Source) error {
+func refused(t testing.TB, m *mirrors, s *gitsource.Source) error {
 	t.Helper()
 	err := m.use(t.Context(), s, func(mi *mirror) error {
 		_, err := mi.fetch(t.Context(), s, anywhere{})

@@ -11,8 +11,9 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/duration"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/secret"
 	"rollcall/internal/store"
@@ -39,8 +40,8 @@ func hooked(t *testing.T) (*Loop, context.Context) {
 	}
 	t.Cleanup(s.Close)
 	for name, secret := range map[string]secret.Secret{"main": hookSecret, "standard": signingToken, "deaf": ""} {
-		_, err = s.DefineSource(t.Context(), name, func(*rollout.Source) (*rollout.Source, error) {
-			return &rollout.Source{URL: "https://git.example.com/x", Branch: "main", Interval: rollout.Duration(time.Hour), Secrets: rollout.SourceSecrets{HookSecret: secret}}, nil
+		_, err = s.DefineSource(t.Context(), name, func(*gitsource.Source) (*gitsource.Source, error) {
+			return &gitsource.Source{URL: "https://git.example.com/x", Branch: "main", Interval: duration.Duration(time.Hour), Secrets: gitsource.Secrets{HookSecret: secret}}, nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -101,7 +102,7 @@ type filesRead struct {
 	times atomic.Int32
 }
 
-func (f *filesRead) Source(ctx context.Context, name string) (rollout.SourceReport, error) {
+func (f *filesRead) Source(ctx context.Context, name string) (gitsource.Report, error) {
 	f.times.Add(1)
 	return f.Store.Source(ctx, name)
 }

@@ -8,18 +8,18 @@ import (
 	"strings"
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // stepped is what is known of the source after a step at the repository as it is.
-func stepped(t *testing.T, files map[string]string) rollout.SourceReport {
+func stepped(t *testing.T, files map[string]string) gitsource.Report {
 	t.Helper()
 	r := newRepo(t)
 	r.commit("begin", files)
 	return steppedAt(t, r)
 }
 
-func steppedAt(t *testing.T, r *repo) rollout.SourceReport {
+func steppedAt(t *testing.T, r *repo) gitsource.Report {
 	t.Helper()
 	l, s := following(t, r)
 	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
@@ -78,7 +78,7 @@ func TestACommitWithoutAWordIsDeployedLikeAnyOther(t *testing.T) {
 	r.commit("begin", map[string]string{"a.yaml": checkout})
 	r.run(nil, "commit", "--quiet", "--amend", "--allow-empty-message", "--message", "")
 	report := steppedAt(t, r)
-	if a := report.Files[0].Attempt; a == nil || a.State != rollout.AttemptRunning {
+	if a := report.Files[0].Attempt; a == nil || a.State != gitsource.AttemptRunning {
 		t.Errorf("the attempt is %+v", a)
 	}
 }
@@ -108,7 +108,7 @@ func TestLabelsThatLeaveNoRoomAreAProblemOfTheFileAndNoFailedDeployment(t *testi
 		t.Errorf("the file is %+v", f)
 	}
 	f = stepped(t, map[string]string{"a.yaml": strings.ReplaceAll(text, "  l43: x\n", "")}).Files[0]
-	if f.Attempt == nil || f.Attempt.State != rollout.AttemptRunning {
+	if f.Attempt == nil || f.Attempt.State != gitsource.AttemptRunning {
 		t.Errorf("43 labels: %+v", f)
 	}
 }

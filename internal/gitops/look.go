@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -27,12 +28,12 @@ func (s *step) look(ctx context.Context) error {
 		if err := s.clear(ctx, f); err != nil {
 			return err
 		}
-		if f.Attempt.State == rollout.AttemptRunning {
+		if f.Attempt.State == gitsource.AttemptRunning {
 			if err := s.follow(ctx, f); err != nil {
 				return err
 			}
 		}
-		if f.Attempt.State == rollout.AttemptDone {
+		if f.Attempt.State == gitsource.AttemptDone {
 			done = append(done, f.Attempt.DeploymentID)
 		}
 	}
@@ -42,7 +43,7 @@ func (s *step) look(ctx context.Context) error {
 	}
 	for i := range s.files {
 		f := &s.files[i]
-		if f.Attempt != nil && f.Attempt.State == rollout.AttemptDone && undone[f.Attempt.DeploymentID] != "" {
+		if f.Attempt != nil && f.Attempt.State == gitsource.AttemptDone && undone[f.Attempt.DeploymentID] != "" {
 			hold(f, undone[f.Attempt.DeploymentID])
 			s.settled[f.Path] = true
 		}
@@ -51,12 +52,12 @@ func (s *step) look(ctx context.Context) error {
 }
 
 // follow looks at the deployment of an attempt.
-func (s *step) follow(ctx context.Context, f *rollout.SourceFile) error {
+func (s *step) follow(ctx context.Context, f *gitsource.File) error {
 	d, err := s.Deployments.Deployment(ctx, f.Attempt.DeploymentID)
 	if err != nil {
 		return fmt.Errorf("look at the deployment of %s: %w", f.Path, err)
 	}
-	if d.State == rollout.StateSuperseded && f.Attempt.Kind != rollout.AttemptHeal {
+	if d.State == rollout.StateSuperseded && f.Attempt.Kind != gitsource.AttemptHeal {
 		return s.again(ctx, f, &d)
 	}
 	settle(f, &d, s.now())
@@ -66,7 +67,7 @@ func (s *step) follow(ctx context.Context, f *rollout.SourceFile) error {
 
 // again plans an attempt once more whose deployment was superseded by a person's before it began: it waits for the end of
 // that one. When that one is a rollback, the version is held as if it had been rolled back.
-func (s *step) again(ctx context.Context, f *rollout.SourceFile, d *rollout.Deployment) error {
+func (s *step) again(ctx context.Context, f *gitsource.File, d *rollout.Deployment) error {
 	by, _ := d.Result.Metadata["superseded_by"].(string)
 	newer, err := s.Deployments.Deployment(ctx, by)
 	switch {
@@ -74,7 +75,7 @@ func (s *step) again(ctx context.Context, f *rollout.SourceFile, d *rollout.Depl
 	case err != nil:
 		return fmt.Errorf("look at the deployment that superseded that of %s: %w", f.Path, err)
 	case newer.Kind == rollout.KindRollback:
-		f.Attempt.State = rollout.AttemptHeld
+		f.Attempt.State = gitsource.AttemptHeld
 		f.Attempt.Reason = "deployment " + d.ID + " was superseded by the rollback " + by +
 			": it is not put back until Git says something newer, or somebody releases it"
 		return nil
@@ -87,10 +88,10 @@ func (s *step) again(ctx context.Context, f *rollout.SourceFile, d *rollout.Depl
 }
 
 // clear ends deployments of older attempts that wait in a failing state, and forgets those that have ended.
-func (s *step) clear(ctx context.Context, f *rollout.SourceFile) error {
+func (s *step) clear(ctx context.Context, f *gitsource.File) error {
 	a := f.Attempt
 	var left []string
-	for _, id := range a.Older {
+	for _, id := range a.Superseded {
 		d, err := s.Deployments.Deployment(ctx, id)
 		if err != nil {
 			return fmt.Errorf("look at the deployment of an older commit: %w", err)
@@ -107,7 +108,7 @@ func (s *step) clear(ctx context.Context, f *rollout.SourceFile) error {
 			return fmt.Errorf("end the deployment of an older commit: %w", err)
 		}
 	}
-	a.Older = left
+	a.Superseded = left
 	return nil
 }
 
@@ -139,24 +140,24 @@ func (s *step) observe(ctx context.Context) error {
 }
 
 // askable reports whether the targets of a file are to be asked now.
-func (s *step) askable(f *rollout.SourceFile) bool {
+func (s *step) askable(f *gitsource.File) bool {
 	healDue := f.HealFailures > 0 && !f.HealAt.After(s.now())
 	asked := s.synced || s.settled[f.Path] || healDue || f.SeenAt != s.at.DesiredRevision
 	return f.Want != nil && !f.Running() && asked
 }
 
 // ask finds out what each target runs: what it says itself where a check can tell, else what was last left there.
-func (s *step) ask(ctx context.Context, wanted *rollout.NewDeployment) []rollout.Drift {
+func (s *step) ask(ctx context.Context, wanted *rollout.NewDeployment) []gitsource.Drift {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	targets := concerned(wanted)
-	drifts := make([]rollout.Drift, len(targets))
+	drifts := make([]gitsource.Drift, len(targets))
 	spec := &wanted.Deployment.Spec
 	i := spec.VersionCheck()
 	room := make(chan struct{}, probesAtOnce)
 	var all sync.WaitGroup
 	for n, t := range targets {
-		drifts[n] = rollout.Drift{Target: t.ID, Wanted: wanted.Deployment.Version, Actual: t.Version}
+		drifts[n] = gitsource.Drift{Target: t.ID, Wanted: wanted.Deployment.Version, Actual: t.Version}
 		if i < 0 {
 			continue
 		}
@@ -195,7 +196,7 @@ func (s *step) heal(ctx context.Context) error {
 		return err
 	}
 	s.at.Serial++
-	plan(chosen, rollout.AttemptHeal, s.at.Serial)
+	plan(chosen, gitsource.AttemptHeal, s.at.Serial)
 	assess(&s.at, s.files)
 	if err := s.save(ctx, false); err != nil {
 		return err
@@ -204,7 +205,7 @@ func (s *step) heal(ctx context.Context) error {
 }
 
 // toHeal is the file whose targets are brought back now, or nil.
-func (s *step) toHeal(ctx context.Context) (*rollout.SourceFile, error) {
+func (s *step) toHeal(ctx context.Context) (*gitsource.File, error) {
 	now, busy := s.now(), map[string]bool{} // one moment for all: whose time comes later was not asked about
 	for i := range s.files {
 		f := &s.files[i]
@@ -213,9 +214,9 @@ func (s *step) toHeal(ctx context.Context) (*rollout.SourceFile, error) {
 		}
 		b, err := s.Deployments.Busy(ctx, f.Want.Service, f.Want.Environment)
 		if err != nil {
-			return nil, fmt.Errorf("see whether %s may be healed: %w", f.Want.Pair(), err)
+			return nil, fmt.Errorf("see whether %s may be healed: %w", f.Want.Key(), err)
 		}
-		busy[f.Want.Pair()] = b
+		busy[f.Want.Key()] = b
 	}
 	return heal(s.files, busy, now), nil
 }

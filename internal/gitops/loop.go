@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/gitsource"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -34,18 +36,18 @@ const (
 // Store remembers sources. Its errors carry rollout codes: CodeOwnershipLost when a claim is no longer held, CodeConflict when
 // another source manages a pair by now.
 type Store interface {
-	ClaimSources(ctx context.Context, replica string, mine []string, limit int) ([]rollout.ClaimedSource, error)
-	SaveSource(ctx context.Context, save rollout.SourceSave) error
+	ClaimSources(ctx context.Context, replica string, mine []string, limit int) ([]gitsource.Claimed, error)
+	SaveSource(ctx context.Context, save gitsource.Save) error
 	ReleaseSources(ctx context.Context, replica string) error
 	SourcesChanged() (<-chan struct{}, func())
-	Source(ctx context.Context, name string) (rollout.SourceReport, error)
-	SourceWithoutFiles(ctx context.Context, name string) (rollout.SourceReport, error)
+	Source(ctx context.Context, name string) (gitsource.Report, error)
+	SourceWithoutFiles(ctx context.Context, name string) (gitsource.Report, error)
 	// SourceIDs are the ids of all sources.
 	SourceIDs(ctx context.Context) ([]string, error)
 	// Taken tells by pair which other sources manage what.
 	Taken(ctx context.Context, source string) (map[string]string, error)
 	// TakePush asks for a sync because of a notification; false for a replay.
-	TakePush(ctx context.Context, p rollout.Push) (bool, error)
+	TakePush(ctx context.Context, p gitsource.Push) (bool, error)
 }
 
 // Deployments tells what became of deployments.
@@ -61,14 +63,14 @@ type Deployer interface {
 	// Check is what a request would become; CodeInvalid tells what is wrong with it.
 	Check(ctx context.Context, body []byte) (rollout.NewDeployment, error)
 	// Deploy stores it, once for each name that the source gives it, and not when the claim is lost.
-	Deploy(ctx context.Context, body []byte, source *rollout.Source, claim rollout.SourceClaim, name string) (rollout.Created, error)
+	Deploy(ctx context.Context, body []byte, source *gitsource.Source, claim rollout.SourceClaim, name string) (rollout.Created, error)
 	// Abort ends a deployment for the source.
 	Abort(ctx context.Context, id, source, why string) error
 }
 
 // Prober asks a target what it runs.
 type Prober interface {
-	Probe(ctx context.Context, check rollout.Check, address string, trust *rollout.TLS) rollout.Observation
+	Probe(ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
 }
 
 // Recorder counts syncs.
@@ -186,7 +188,7 @@ func (l *Loop) claim(ctx context.Context) {
 }
 
 // attend does one step for a source, and logs what stood in its way.
-func (l *Loop) attend(ctx context.Context, c *rollout.ClaimedSource) {
+func (l *Loop) attend(ctx context.Context, c *gitsource.Claimed) {
 	err := newStep(l, c).run(ctx)
 	switch {
 	case err == nil, ctx.Err() != nil:

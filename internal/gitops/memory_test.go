@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // Git keeps all that a host says of its branches in memory, and so must be bound there, too.
@@ -25,7 +25,7 @@ func TestAHostThatTalksWithoutEndIsCutOffBeforeItFillsTheMemory(t *testing.T) {
 	t.Cleanup(server.Close)
 	m := newMirrors(t)
 	m.fetchMemory = most
-	err := refused(t, m, &rollout.Source{ID: "endless", URL: server.URL + "/x.git", Branch: "main"})
+	err := refused(t, m, &gitsource.Source{ID: "endless", URL: server.URL + "/x.git", Branch: "main"})
 	if got := sent.Load(); got > 2*most {
 		t.Errorf("%d MiB were taken, and then %v", got>>20, err)
 	}

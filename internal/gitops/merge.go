@@ -4,58 +4,58 @@ import (
 	"cmp"
 	"slices"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // merge says what a source's files are after a commit was read: known are those of before, found those of the commit,
 // taken the pairs that other sources manage. What wants something new gets an attempt, numbered after serial; the new last
 // number is the answer's second part. What the commit does not have is no longer managed, and nothing else happens to it.
-func merge(known []rollout.SourceFile, read []found, taken map[string]string, serial int64) ([]rollout.SourceFile, int64) {
+func merge(known []gitsource.File, read []found, taken map[string]string, serial int64) ([]gitsource.File, int64) {
 	read = onlyOnePerPair(read, taken)
 	byPath, byPair := index(known)
 	wanted := map[string]bool{}
 	for _, f := range read {
 		if f.want != nil {
-			wanted[f.want.Pair()] = true
+			wanted[f.want.Key()] = true
 		}
 	}
-	files := make([]rollout.SourceFile, 0, len(read))
+	files := make([]gitsource.File, 0, len(read))
 	for _, f := range read {
 		if f.want == nil {
 			files = append(files, broken(byPath[f.path], &f, wanted))
 			continue
 		}
-		file := rollout.SourceFile{}
-		if before := byPair[f.want.Pair()]; before != nil {
+		file := gitsource.File{}
+		if before := byPair[f.want.Key()]; before != nil {
 			file = *before
 		}
 		file.Path, file.Problems = f.path, nil
 		if file.Want == nil || file.Want.Digest != f.want.Digest {
 			serial++
 			file.Want, file.HealFailures, file.Targets, file.SeenAt = f.want, 0, nil, ""
-			plan(&file, rollout.AttemptSync, serial)
+			plan(&file, gitsource.AttemptSync, serial)
 		}
 		files = append(files, file)
 	}
-	slices.SortFunc(files, func(a, b rollout.SourceFile) int { return cmp.Compare(a.Path, b.Path) })
+	slices.SortFunc(files, func(a, b gitsource.File) int { return cmp.Compare(a.Path, b.Path) })
 	return files, serial
 }
 
-func index(known []rollout.SourceFile) (byPath, byPair map[string]*rollout.SourceFile) {
-	byPath, byPair = map[string]*rollout.SourceFile{}, map[string]*rollout.SourceFile{}
+func index(known []gitsource.File) (byPath, byPair map[string]*gitsource.File) {
+	byPath, byPair = map[string]*gitsource.File{}, map[string]*gitsource.File{}
 	for i := range known {
 		byPath[known[i].Path] = &known[i]
 		if w := known[i].Want; w != nil {
-			byPair[w.Pair()] = &known[i]
+			byPair[w.Key()] = &known[i]
 		}
 	}
 	return byPath, byPair
 }
 
 // broken is a file that changes nothing: it keeps what it wanted before, unless another file wants that now.
-func broken(before *rollout.SourceFile, f *found, wanted map[string]bool) rollout.SourceFile {
-	file := rollout.SourceFile{}
-	if before != nil && before.Want != nil && !wanted[before.Want.Pair()] {
+func broken(before *gitsource.File, f *found, wanted map[string]bool) gitsource.File {
+	file := gitsource.File{}
+	if before != nil && before.Want != nil && !wanted[before.Want.Key()] {
 		file = *before
 	}
 	file.Path, file.Problems = f.path, f.problems
@@ -68,9 +68,9 @@ func onlyOnePerPair(read []found, taken map[string]string) []found {
 	count := map[string]int{}
 	for _, f := range read {
 		if f.want != nil {
-			count[f.want.Pair()]++
-			if first[f.want.Pair()] == "" {
-				first[f.want.Pair()] = f.path
+			count[f.want.Key()]++
+			if first[f.want.Key()] == "" {
+				first[f.want.Key()] = f.path
 			}
 		}
 	}
@@ -80,7 +80,7 @@ func onlyOnePerPair(read []found, taken map[string]string) []found {
 		if f.want == nil {
 			continue
 		}
-		pair := f.want.Pair()
+		pair := f.want.Key()
 		var detail string
 		switch {
 		case taken[pair] != "":
@@ -90,43 +90,43 @@ func onlyOnePerPair(read []found, taken map[string]string) []found {
 		default:
 			continue
 		}
-		f.problems = []rollout.FileProblem{{Commit: f.want.Commit.SHA, Line: 1, Pointer: "/service", Detail: detail}}
+		f.problems = []gitsource.FileProblem{{Commit: f.want.Commit.SHA, Line: 1, Pointer: "/service", Detail: detail}}
 		f.want = nil
 	}
 	return read
 }
 
 // plan writes a new attempt at what the file wants down.
-func plan(f *rollout.SourceFile, kind rollout.AttemptKind, serial int64) {
+func plan(f *gitsource.File, kind gitsource.AttemptKind, serial int64) {
 	var older []string
 	if before := f.Attempt; before != nil {
-		older = slices.Clone(before.Older)
-		if before.State == rollout.AttemptRunning && before.DeploymentID != "" {
+		older = slices.Clone(before.Superseded)
+		if before.State == gitsource.AttemptRunning && before.DeploymentID != "" {
 			older = append(older, before.DeploymentID)
 		}
 	}
-	f.Attempt = &rollout.Attempt{
-		Kind: kind, Serial: serial, Commit: f.Want.Commit.SHA, State: rollout.AttemptPlanned,
-		Reason: "is about to be asked for", Older: older,
+	f.Attempt = &gitsource.Attempt{
+		Kind: kind, Serial: serial, Commit: f.Want.Commit.SHA, State: gitsource.AttemptPlanned,
+		Reason: "is about to be asked for", Superseded: older,
 	}
 }
 
 // answer plans what people ask for: what failed is tried again, what is held is released.
-func answer(files []rollout.SourceFile, asks []rollout.SyncAsk, serial int64) int64 {
+func answer(files []gitsource.File, asks []gitsource.SyncRequest, serial int64) int64 {
 	for i := range files {
 		f := &files[i]
-		if f.Want != nil && f.Attempt != nil && slices.ContainsFunc(asks, func(a rollout.SyncAsk) bool { return concerns(a, f) }) {
+		if f.Want != nil && f.Attempt != nil && slices.ContainsFunc(asks, func(a gitsource.SyncRequest) bool { return concerns(a, f) }) {
 			serial++
 			f.HealFailures = 0
-			plan(f, rollout.AttemptRetry, serial)
+			plan(f, gitsource.AttemptRetry, serial)
 		}
 	}
 	return serial
 }
 
-func concerns(a rollout.SyncAsk, f *rollout.SourceFile) bool {
+func concerns(a gitsource.SyncRequest, f *gitsource.File) bool {
 	if a.Service != "" && a.Service != f.Want.Service || a.Environment != "" && a.Environment != f.Want.Environment {
 		return false
 	}
-	return a.Retry && f.Attempt.State == rollout.AttemptFailed || a.Release && f.Attempt.State == rollout.AttemptHeld
+	return a.Retry && f.Attempt.State == gitsource.AttemptFailed || a.Release && f.Attempt.State == gitsource.AttemptHeld
 }

@@ -8,32 +8,33 @@ import (
 
 	"pgregory.net/rapid"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/rollout"
 )
 
 func wanted(path, service, digest string) found {
-	return found{path: path, want: &rollout.Want{
-		Service: service, Environment: "production", Version: digest, Digest: digest, Commit: rollout.Commit{SHA: "c-" + digest},
+	return found{path: path, want: &gitsource.DesiredState{
+		Service: service, Environment: "production", Version: digest, Digest: digest, Commit: gitsource.Commit{SHA: "c-" + digest},
 	}}
 }
 
 func wrong(path string) found {
-	return found{path: path, problems: []rollout.FileProblem{{Line: 1, Detail: "is wrong"}}}
+	return found{path: path, problems: []gitsource.FileProblem{{Line: 1, Detail: "is wrong"}}}
 }
 
 // done ends all attempts well.
-func done(files []rollout.SourceFile) []rollout.SourceFile {
+func done(files []gitsource.File) []gitsource.File {
 	for i := range files {
 		if files[i].Attempt != nil {
 			a := *files[i].Attempt
-			a.State, a.DeploymentID = rollout.AttemptDone, fmt.Sprint("d", a.Serial)
+			a.State, a.DeploymentID = gitsource.AttemptDone, fmt.Sprint("d", a.Serial)
 			files[i].Attempt = &a
 		}
 	}
 	return files
 }
 
-func plannedPaths(files []rollout.SourceFile) (paths []string) {
+func plannedPaths(files []gitsource.File) (paths []string) {
 	for i := range files {
 		if files[i].Planned() {
 			paths = append(paths, files[i].Path)
@@ -80,7 +81,7 @@ func TestABrokenFileKeepsWhatItWantedAndSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	known, serial := merge(nil, []found{wanted("a.yaml", "a", "1")}, nil, 0)
 	broken, _ := merge(done(known), []found{wrong("a.yaml")}, nil, serial)
-	if f := broken[0]; f.Want == nil || f.Want.Digest != "1" || len(f.Problems) != 1 || f.State() != rollout.SourceError {
+	if f := broken[0]; f.Want == nil || f.Want.Digest != "1" || len(f.Problems) != 1 || f.State() != gitsource.StateError {
 		t.Errorf("broken: %+v", f)
 	}
 	mended, _ := merge(broken, []found{wanted("a.yaml", "a", "1")}, nil, serial)
@@ -93,36 +94,36 @@ func TestADeploymentThatHasNotEndedIsRememberedByTheNextAttempt(t *testing.T) {
 	t.Parallel()
 	known, serial := merge(nil, []found{wanted("a.yaml", "a", "1")}, nil, 0)
 	for _, digest := range []string{"2", "3"} {
-		known[0].Attempt.State, known[0].Attempt.DeploymentID = rollout.AttemptRunning, "of-"+known[0].Want.Digest
+		known[0].Attempt.State, known[0].Attempt.DeploymentID = gitsource.AttemptRunning, "of-"+known[0].Want.Digest
 		known, serial = merge(known, []found{wanted("a.yaml", "a", digest)}, nil, serial)
 	}
-	if got := known[0].Attempt.Older; !slices.Equal(got, []string{"of-1", "of-2"}) {
+	if got := known[0].Attempt.Superseded; !slices.Equal(got, []string{"of-1", "of-2"}) {
 		t.Errorf("older deployments %v", got)
 	}
 }
 
 func TestRetryIsForWhatFailedAndReleaseForWhatIsHeld(t *testing.T) {
 	t.Parallel()
-	states := []rollout.AttemptState{rollout.AttemptDone, rollout.AttemptRunning, rollout.AttemptFailed, rollout.AttemptHeld}
+	states := []gitsource.AttemptState{gitsource.AttemptDone, gitsource.AttemptRunning, gitsource.AttemptFailed, gitsource.AttemptHeld}
 	for _, c := range []struct {
-		ask  rollout.SyncAsk
+		ask  gitsource.SyncRequest
 		want []string
 	}{
-		{rollout.SyncAsk{}, nil},
-		{rollout.SyncAsk{Retry: true}, []string{"failed"}},
-		{rollout.SyncAsk{Release: true}, []string{"held"}},
-		{rollout.SyncAsk{Retry: true, Release: true}, []string{"failed", "held"}},
-		{rollout.SyncAsk{Retry: true, Service: "held"}, nil},
-		{rollout.SyncAsk{Release: true, Service: "held", Environment: "production"}, []string{"held"}},
-		{rollout.SyncAsk{Release: true, Environment: "staging"}, nil},
+		{gitsource.SyncRequest{}, nil},
+		{gitsource.SyncRequest{Retry: true}, []string{"failed"}},
+		{gitsource.SyncRequest{Release: true}, []string{"held"}},
+		{gitsource.SyncRequest{Retry: true, Release: true}, []string{"failed", "held"}},
+		{gitsource.SyncRequest{Retry: true, Service: "held"}, nil},
+		{gitsource.SyncRequest{Release: true, Service: "held", Environment: "production"}, []string{"held"}},
+		{gitsource.SyncRequest{Release: true, Environment: "staging"}, nil},
 	} {
-		var files []rollout.SourceFile
+		var files []gitsource.File
 		for _, s := range states {
-			files = append(files, rollout.SourceFile{
-				Path: string(s), Want: wanted("", string(s), "1").want, Attempt: &rollout.Attempt{State: s, DeploymentID: "d"},
+			files = append(files, gitsource.File{
+				Path: string(s), Want: wanted("", string(s), "1").want, Attempt: &gitsource.Attempt{State: s, DeploymentID: "d"},
 			})
 		}
-		answer(files, []rollout.SyncAsk{c.ask}, 7)
+		answer(files, []gitsource.SyncRequest{c.ask}, 7)
 		if got := plannedPaths(files); !slices.Equal(got, c.want) {
 			t.Errorf("%+v tries %v again, want %v", c.ask, got, c.want)
 		}
@@ -134,14 +135,14 @@ func TestRetryIsForWhatFailedAndReleaseForWhatIsHeld(t *testing.T) {
 func TestWhateverIsPushedOneAttemptIsPlannedForEachChange(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		var known []rollout.SourceFile
+		var known []gitsource.File
 		var serial int64
 		used := map[int64]bool{}
 		for range rapid.IntRange(1, 12).Draw(t, "commits") {
 			before := map[string]string{}
 			for i := range known {
 				if w := known[i].Want; w != nil {
-					before[w.Pair()] = w.Digest
+					before[w.Key()] = w.Digest
 				}
 			}
 			var commit []found
@@ -162,11 +163,11 @@ func TestWhateverIsPushedOneAttemptIsPlannedForEachChange(t *testing.T) {
 				if f.Want == nil {
 					continue
 				}
-				if pairs[f.Want.Pair()] {
-					t.Fatalf("%s is managed twice", f.Want.Pair())
+				if pairs[f.Want.Key()] {
+					t.Fatalf("%s is managed twice", f.Want.Key())
 				}
-				pairs[f.Want.Pair()] = true
-				if changed := before[f.Want.Pair()] != f.Want.Digest; changed != f.Planned() {
+				pairs[f.Want.Key()] = true
+				if changed := before[f.Want.Key()] != f.Want.Digest; changed != f.Planned() {
 					t.Fatalf("%s changed: %v, planned: %v", f.Path, changed, f.Planned())
 				}
 				if len(f.Problems) > 0 && f.Planned() {
@@ -186,22 +187,22 @@ func TestWhateverIsPushedOneAttemptIsPlannedForEachChange(t *testing.T) {
 func TestAnAttemptEndsAsItsDeploymentDoes(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	for state, want := range map[rollout.State]rollout.AttemptState{
-		rollout.StatePending: rollout.AttemptRunning, rollout.StateInProgress: rollout.AttemptRunning,
-		rollout.StatePaused: rollout.AttemptRunning, rollout.StateRollingBack: rollout.AttemptRunning,
-		rollout.StateCompleted: rollout.AttemptDone, rollout.StateFailed: rollout.AttemptFailed,
-		rollout.StateRolledBack: rollout.AttemptFailed, rollout.StateAborted: rollout.AttemptFailed,
-		rollout.StateSuperseded: rollout.AttemptFailed,
+	for state, want := range map[rollout.State]gitsource.AttemptState{
+		rollout.StatePending: gitsource.AttemptRunning, rollout.StateInProgress: gitsource.AttemptRunning,
+		rollout.StatePaused: gitsource.AttemptRunning, rollout.StateRollingBack: gitsource.AttemptRunning,
+		rollout.StateCompleted: gitsource.AttemptDone, rollout.StateFailed: gitsource.AttemptFailed,
+		rollout.StateRolledBack: gitsource.AttemptFailed, rollout.StateAborted: gitsource.AttemptFailed,
+		rollout.StateSuperseded: gitsource.AttemptFailed,
 	} {
-		f := rollout.SourceFile{Attempt: &rollout.Attempt{State: rollout.AttemptRunning}}
+		f := gitsource.File{Attempt: &gitsource.Attempt{State: gitsource.AttemptRunning}}
 		settle(&f, &rollout.Deployment{Status: rollout.Status{State: state}}, now)
 		if f.Attempt.State != want {
 			t.Errorf("%s: the attempt is %s, not %s", state, f.Attempt.State, want)
 		}
 	}
-	f := rollout.SourceFile{Attempt: &rollout.Attempt{State: rollout.AttemptRunning}}
+	f := gitsource.File{Attempt: &gitsource.Attempt{State: gitsource.AttemptRunning}}
 	settle(&f, &rollout.Deployment{Status: rollout.Status{State: rollout.StateRolledBack}, Operator: rollout.Operator{Rollback: true}}, now)
-	if f.Attempt.State != rollout.AttemptHeld {
+	if f.Attempt.State != gitsource.AttemptHeld {
 		t.Errorf("what a person rolled back is %s", f.Attempt.State)
 	}
 }
@@ -226,43 +227,43 @@ func TestOnlyADeploymentPausedByItsFailureStandsInTheWay(t *testing.T) {
 func TestHealingIsForWhatWasDoneOnceAndHasDriftedOneAtATimeAndBackedOff(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	file := func(kind rollout.AttemptKind, state rollout.AttemptState, actual string) rollout.SourceFile {
-		return rollout.SourceFile{
+	file := func(kind gitsource.AttemptKind, state gitsource.AttemptState, actual string) gitsource.File {
+		return gitsource.File{
 			Path: actual, Want: wanted("", "s-"+string(kind)+string(state)+actual, "1").want,
-			Attempt: &rollout.Attempt{Kind: kind, State: state}, Targets: []rollout.Drift{{Target: "t", Wanted: "1", Actual: actual}},
+			Attempt: &gitsource.Attempt{Kind: kind, State: state}, Targets: []gitsource.Drift{{Target: "t", Wanted: "1", Actual: actual}},
 		}
 	}
-	sync, healing := rollout.AttemptSync, rollout.AttemptHeal
+	sync, healing := gitsource.AttemptSync, gitsource.AttemptHeal
 	for name, c := range map[string]struct {
-		f    rollout.SourceFile
+		f    gitsource.File
 		want bool
 	}{
-		"done and drifted":    {file(sync, rollout.AttemptDone, "0"), true},
-		"done, not drifted":   {file(sync, rollout.AttemptDone, "1"), false},
-		"done, unknown":       {file(sync, rollout.AttemptDone, ""), false},
-		"failed":              {file(sync, rollout.AttemptFailed, "0"), false},
-		"failed when retried": {file(rollout.AttemptRetry, rollout.AttemptFailed, "0"), false},
-		"held":                {file(sync, rollout.AttemptHeld, "0"), false},
-		"running":             {file(sync, rollout.AttemptRunning, "0"), false},
-		"healed before":       {file(healing, rollout.AttemptDone, "0"), true},
-		"healing failed":      {file(healing, rollout.AttemptFailed, "0"), true},
+		"done and drifted":    {file(sync, gitsource.AttemptDone, "0"), true},
+		"done, not drifted":   {file(sync, gitsource.AttemptDone, "1"), false},
+		"done, unknown":       {file(sync, gitsource.AttemptDone, ""), false},
+		"failed":              {file(sync, gitsource.AttemptFailed, "0"), false},
+		"failed when retried": {file(gitsource.AttemptRetry, gitsource.AttemptFailed, "0"), false},
+		"held":                {file(sync, gitsource.AttemptHeld, "0"), false},
+		"running":             {file(sync, gitsource.AttemptRunning, "0"), false},
+		"healed before":       {file(healing, gitsource.AttemptDone, "0"), true},
+		"healing failed":      {file(healing, gitsource.AttemptFailed, "0"), true},
 	} {
-		if got := heal([]rollout.SourceFile{c.f}, nil, now) != nil; got != c.want {
+		if got := heal([]gitsource.File{c.f}, nil, now) != nil; got != c.want {
 			t.Errorf("%s: healed is %v", name, got)
 		}
 	}
-	a, b := file(sync, rollout.AttemptDone, "0"), file(healing, rollout.AttemptRunning, "0")
-	if heal([]rollout.SourceFile{a, b}, nil, now) != nil {
+	a, b := file(sync, gitsource.AttemptDone, "0"), file(healing, gitsource.AttemptRunning, "0")
+	if heal([]gitsource.File{a, b}, nil, now) != nil {
 		t.Error("two healing deployments at once")
 	}
-	if heal([]rollout.SourceFile{a}, map[string]bool{a.Want.Pair(): true}, now) != nil {
+	if heal([]gitsource.File{a}, map[string]bool{a.Want.Key(): true}, now) != nil {
 		t.Error("healed beside another deployment")
 	}
-	b.Attempt.State = rollout.AttemptRunning
+	b.Attempt.State = gitsource.AttemptRunning
 	for i := range 3 {
 		settle(&b, &rollout.Deployment{Status: rollout.Status{State: rollout.StateFailed}}, now)
 		wait := firstHealBackoff << i
-		if heal([]rollout.SourceFile{b}, nil, now.Add(wait-time.Second)) != nil || heal([]rollout.SourceFile{b}, nil, now.Add(wait)) == nil {
+		if heal([]gitsource.File{b}, nil, now.Add(wait-time.Second)) != nil || heal([]gitsource.File{b}, nil, now.Add(wait)) == nil {
 			t.Errorf("after %d failures the wait is not %s", i+1, wait)
 		}
 	}
@@ -270,33 +271,33 @@ func TestHealingIsForWhatWasDoneOnceAndHasDriftedOneAtATimeAndBackedOff(t *testi
 
 func TestASourceStandsAsItsWorstPartDoes(t *testing.T) {
 	t.Parallel()
-	good := rollout.SourceFile{Want: wanted("", "a", "1").want, Attempt: &rollout.Attempt{State: rollout.AttemptDone}, Targets: []rollout.Drift{{Wanted: "1", Actual: "1"}}, SeenAt: "new"}
+	good := gitsource.File{Want: wanted("", "a", "1").want, Attempt: &gitsource.Attempt{State: gitsource.AttemptDone}, Targets: []gitsource.Drift{{Wanted: "1", Actual: "1"}}, SeenAt: "new"}
 	silent, other, running, broken := good, good, good, good
-	silent.Targets = []rollout.Drift{{Wanted: "1"}}
-	other.Targets = []rollout.Drift{{Wanted: "1", Actual: "0"}}
-	running.Attempt = &rollout.Attempt{State: rollout.AttemptRunning}
-	broken.Problems = []rollout.FileProblem{{Detail: "is wrong"}}
+	silent.Targets = []gitsource.Drift{{Wanted: "1"}}
+	other.Targets = []gitsource.Drift{{Wanted: "1", Actual: "0"}}
+	running.Attempt = &gitsource.Attempt{State: gitsource.AttemptRunning}
+	broken.Problems = []gitsource.FileProblem{{Detail: "is wrong"}}
 	for name, c := range map[string]struct {
-		files []rollout.SourceFile
+		files []gitsource.File
 		err   string
-		want  rollout.SourceState
+		want  gitsource.State
 	}{
-		"all good":      {[]rollout.SourceFile{good, good}, "", rollout.SourceSynced},
-		"one silent":    {[]rollout.SourceFile{good, silent}, "", rollout.SourceUnknown},
-		"one other":     {[]rollout.SourceFile{silent, other}, "", rollout.SourceDrifted},
-		"one under way": {[]rollout.SourceFile{good, running}, "", rollout.SourceDrifted},
-		"one broken":    {[]rollout.SourceFile{good, broken, other}, "", rollout.SourceError},
-		"sync failed":   {[]rollout.SourceFile{good}, "the remote is gone", rollout.SourceError},
+		"all good":      {[]gitsource.File{good, good}, "", gitsource.StateSynced},
+		"one silent":    {[]gitsource.File{good, silent}, "", gitsource.StateUnknown},
+		"one other":     {[]gitsource.File{silent, other}, "", gitsource.StateDrifted},
+		"one under way": {[]gitsource.File{good, running}, "", gitsource.StateDrifted},
+		"one broken":    {[]gitsource.File{good, broken, other}, "", gitsource.StateError},
+		"sync failed":   {[]gitsource.File{good}, "the remote is gone", gitsource.StateError},
 	} {
-		at := rollout.SourceStatus{DesiredRevision: "new", ActualRevision: "old", Error: c.err}
+		at := gitsource.Status{DesiredRevision: "new", ActualRevision: "old", Error: c.err}
 		assess(&at, c.files)
-		if at.State != c.want || at.Reason == "" || (at.ActualRevision == "new") != (c.want == rollout.SourceSynced) {
+		if at.State != c.want || at.Reason == "" || (at.ActualRevision == "new") != (c.want == gitsource.StateSynced) {
 			t.Errorf("%s: %+v, want %s", name, at, c.want)
 		}
 	}
 	good.SeenAt = "old"
-	at := rollout.SourceStatus{DesiredRevision: "new", ActualRevision: "old"}
-	if assess(&at, []rollout.SourceFile{good}); at.ActualRevision != "old" {
+	at := gitsource.Status{DesiredRevision: "new", ActualRevision: "old"}
+	if assess(&at, []gitsource.File{good}); at.ActualRevision != "old" {
 		t.Errorf("targets that were asked before the commit make it the actual one: %+v", at)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // head is where the branch of a mirror is kept. It is no branch: nothing else of the mirror is ever used.
@@ -62,7 +62,7 @@ type mirror struct {
 }
 
 // use calls do with the source's mirror, alone.
-func (m *mirrors) use(ctx context.Context, s *rollout.Source, do func(*mirror) error) error {
+func (m *mirrors) use(ctx context.Context, s *gitsource.Source, do func(*mirror) error) error {
 	free := m.lock(s.ID)
 	select {
 	case <-ctx.Done():
@@ -113,7 +113,7 @@ func (m *mirrors) remove(id string) error {
 }
 
 // fetch brings the mirror up to the source's branch and gives the commit.
-func (m *mirror) fetch(ctx context.Context, s *rollout.Source, r Resolver) (string, error) {
+func (m *mirror) fetch(ctx context.Context, s *gitsource.Source, r Resolver) (string, error) {
 	tip, err := m.tip(ctx, s, r)
 	if err != nil {
 		return "", err
@@ -122,7 +122,7 @@ func (m *mirror) fetch(ctx context.Context, s *rollout.Source, r Resolver) (stri
 }
 
 // fetchTip is fetch for who has asked for the tip. Whatever is wrong with the mirror itself is mended by making it anew.
-func (m *mirror) fetchTip(ctx context.Context, s *rollout.Source, r Resolver, tip string) (string, error) {
+func (m *mirror) fetchTip(ctx context.Context, s *gitsource.Source, r Resolver, tip string) (string, error) {
 	_, err := os.Stat(m.path)
 	old := err == nil
 	revision, err := m.tryFetch(ctx, s, r, tip)
@@ -138,7 +138,7 @@ func (m *mirror) fetchTip(ctx context.Context, s *rollout.Source, r Resolver, ti
 	return m.tryFetch(ctx, s, r, tip)
 }
 
-func (m *mirror) tryFetch(ctx context.Context, s *rollout.Source, r Resolver, tip string) (string, error) {
+func (m *mirror) tryFetch(ctx context.Context, s *gitsource.Source, r Resolver, tip string) (string, error) {
 	folder, done, err := m.prepare(ctx)
 	if err != nil {
 		return "", err

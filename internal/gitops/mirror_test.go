@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 func TestMirrorsThatNobodyNeedsAreRemovedUnlessSomebodyUsesThem(t *testing.T) {
@@ -26,7 +26,7 @@ func TestMirrorsThatNobodyNeedsAreRemovedUnlessSomebodyUsesThem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := m.use(t.Context(), &rollout.Source{ID: "used"}, func(*mirror) error { return m.keepOnly([]string{"kept"}) })
+	err := m.use(t.Context(), &gitsource.Source{ID: "used"}, func(*mirror) error { return m.keepOnly([]string{"kept"}) })
 	if there := names(t, m.folder); err != nil || !slices.Equal(there, []string{"kept.git", "used.git"}) {
 		t.Errorf("%v: while one is used there are %q", err, there)
 	}
@@ -144,7 +144,7 @@ func TestRemotesThatLookLikeSomethingElseAreNotRun(t *testing.T) {
 	for _, url := range []string{
 		"ext::sh -c touch% " + trap, "--upload-pack=touch " + trap, "-u" + trap, "fd::17", "file::ext::touch " + trap,
 	} {
-		err := refused(t, m, &rollout.Source{ID: "id", URL: url, Branch: "main"})
+		err := refused(t, m, &gitsource.Source{ID: "id", URL: url, Branch: "main"})
 		if _, statErr := os.Stat(trap); statErr == nil {
 			t.Fatalf("%s was run: %v", url, err)
 		}
@@ -169,7 +169,7 @@ func TestAFetchIsBoundInTimeAndSize(t *testing.T) {
 	m := newMirrors(t)
 	m.fetchTime = 500 * time.Millisecond
 	began := time.Now()
-	err = refused(t, m, &rollout.Source{ID: "slow", URL: "http://" + silent.Addr().String() + "/x.git", Branch: "main"})
+	err = refused(t, m, &gitsource.Source{ID: "slow", URL: "http://" + silent.Addr().String() + "/x.git", Branch: "main"})
 	if !strings.Contains(err.Error(), "longer than 500ms") || time.Since(began) > 10*time.Second {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
@@ -207,8 +207,8 @@ func TestATokenGoesToItsHostOnlyAndIsSeenNowhere(t *testing.T) {
 		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusFound)
 	}))
 	t.Cleanup(server.Close)
-	s := &rollout.Source{
-		ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: rollout.SourceSecrets{Token: token},
+	s := &gitsource.Source{
+		ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: gitsource.Secrets{Token: token},
 	}
 	err := refused(t, newMirrors(t), s)
 	if got := <-seen; got != "true false" {
@@ -229,7 +229,7 @@ func TestAWrongTokenIsAnErrorAndNoPrompt(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	t.Cleanup(server.Close)
-	s := &rollout.Source{ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: rollout.SourceSecrets{Token: "a-wrong-one"}}
+	s := &gitsource.Source{ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: gitsource.Secrets{Token: "a-wrong-one"}}
 	if err := refused(t, newMirrors(t), s); !strings.Contains(err.Error(), "Authentication failed") && !strings.Contains(err.Error(), "could not read") {
 		t.Errorf("a wrong token: %v", err)
 	}

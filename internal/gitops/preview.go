@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 // previewTime bounds a dry run, whose caller waits for it.
@@ -15,18 +15,18 @@ const previewTime = 50 * time.Second
 
 // Preview says what a sync would do now, and does nothing: the branch is read by this very replica, whoever owns the
 // source. A remote that cannot be read is CodeConflict.
-func (l *Loop) Preview(ctx context.Context, name string, ask rollout.SyncAsk) (rollout.PlannedSync, error) {
+func (l *Loop) Preview(ctx context.Context, name string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, previewTime, fmt.Errorf("it took longer than %s", previewTime))
 	defer cancel()
 	report, err := l.Store.Source(ctx, name)
 	if err != nil {
-		return rollout.PlannedSync{}, err
+		return gitsource.PlannedSync{}, err
 	}
 	taken, err := l.Store.Taken(ctx, name)
 	if err != nil {
-		return rollout.PlannedSync{}, err
+		return gitsource.PlannedSync{}, err
 	}
-	var preview rollout.PlannedSync
+	var preview gitsource.PlannedSync
 	err = l.mirrors.use(ctx, &report.Source, func(m *mirror) error {
 		read, revision, err := l.peek(ctx, m, &report)
 		if err != nil {
@@ -42,7 +42,7 @@ func (l *Loop) Preview(ctx context.Context, name string, ask rollout.SyncAsk) (r
 	return preview, err
 }
 
-func (l *Loop) peek(ctx context.Context, m *mirror, r *rollout.SourceReport) ([]found, string, error) {
+func (l *Loop) peek(ctx context.Context, m *mirror, r *gitsource.Report) ([]found, string, error) {
 	revision, err := m.fetch(ctx, &r.Source, l.Resolver)
 	if err != nil {
 		return nil, "", fmt.Errorf("fetch: %w", err)
@@ -56,8 +56,8 @@ func (l *Loop) peek(ctx context.Context, m *mirror, r *rollout.SourceReport) ([]
 
 // planned is what merge and the ask would plan beside what is planned already.
 func planned(
-	r *rollout.SourceReport, read []found, taken map[string]string, ask rollout.SyncAsk, revision string,
-) rollout.PlannedSync {
+	r *gitsource.Report, read []found, taken map[string]string, ask gitsource.SyncRequest, revision string,
+) gitsource.PlannedSync {
 	known := slices.Clone(r.Files)
 	for i := range known {
 		if a := known[i].Attempt; a != nil {
@@ -66,8 +66,8 @@ func planned(
 		}
 	}
 	files, serial := merge(known, read, taken, r.Status.Serial)
-	answer(files, []rollout.SyncAsk{ask}, serial)
-	var p rollout.PlannedSync
+	answer(files, []gitsource.SyncRequest{ask}, serial)
+	var p gitsource.PlannedSync
 	p.Removed = removed(nil, known, files, taken, revision, time.Now())
 	for i := range files {
 		f := &files[i]
@@ -75,7 +75,7 @@ func planned(
 			p.Broken = append(p.Broken, *f)
 		}
 		if f.Planned() {
-			p.Deployments = append(p.Deployments, rollout.PlannedAttempt{Path: f.Path, Kind: f.Attempt.Kind, Want: *f.Want})
+			p.Deployments = append(p.Deployments, gitsource.PlannedAttempt{Path: f.Path, Kind: f.Attempt.Kind, Want: *f.Want})
 		}
 	}
 	return p

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -18,12 +19,12 @@ import (
 // found is a file as a commit has it: what it wants, or what is wrong with it.
 type found struct {
 	path     string
-	want     *rollout.Want
-	problems []rollout.FileProblem
+	want     *gitsource.DesiredState
+	problems []gitsource.FileProblem
 }
 
 // readFiles reads what the files of a commit want. Those that want what they wanted before keep their commit.
-func (l *Loop) readFiles(ctx context.Context, m *mirror, s *rollout.Source, revision string, known []rollout.SourceFile) ([]found, error) {
+func (l *Loop) readFiles(ctx context.Context, m *mirror, s *gitsource.Source, revision string, known []gitsource.File) ([]found, error) {
 	entries, err := m.entries(ctx, revision, s.Path)
 	switch {
 	case errors.Is(err, errNothing) && s.AllowEmpty:
@@ -37,7 +38,7 @@ func (l *Loop) readFiles(ctx context.Context, m *mirror, s *rollout.Source, revi
 	if err != nil {
 		return nil, fmt.Errorf("read the files of commit %s: %w", revision, err)
 	}
-	digests := map[string]*rollout.Want{}
+	digests := map[string]*gitsource.DesiredState{}
 	for i := range known {
 		if w := known[i].Want; w != nil {
 			digests[w.Digest] = w
@@ -45,7 +46,7 @@ func (l *Loop) readFiles(ctx context.Context, m *mirror, s *rollout.Source, revi
 	}
 	files := make([]found, 0, len(entries))
 	for _, e := range entries {
-		file, err := l.readFile(ctx, s, e, contents[e.object], func(digest string) (rollout.Commit, error) {
+		file, err := l.readFile(ctx, s, e, contents[e.object], func(digest string) (gitsource.Commit, error) {
 			if w := digests[digest]; w != nil {
 				return w.Commit, nil
 			}
@@ -64,13 +65,13 @@ func (l *Loop) readFiles(ctx context.Context, m *mirror, s *rollout.Source, revi
 
 // readFile reads one file. An error means that nobody can say whether it is good.
 func (l *Loop) readFile(
-	ctx context.Context, s *rollout.Source, e entry, text []byte, commitOf func(digest string) (rollout.Commit, error),
+	ctx context.Context, s *gitsource.Source, e entry, text []byte, commitOf func(digest string) (gitsource.Commit, error),
 ) (found, error) {
-	broken := func(problems ...rollout.FileProblem) (found, error) {
+	broken := func(problems ...gitsource.FileProblem) (found, error) {
 		return found{path: e.path, problems: problems}, nil
 	}
 	if e.refused != "" {
-		return broken(rollout.FileProblem{Detail: e.refused})
+		return broken(gitsource.FileProblem{Detail: e.refused})
 	}
 	doc, problem := readYAML(text)
 	if problem == nil {
@@ -100,13 +101,13 @@ func (l *Loop) readFile(
 	if err != nil {
 		return found{}, err
 	}
-	return found{path: e.path, want: &rollout.Want{
+	return found{path: e.path, want: &gitsource.DesiredState{
 		Service: d.Service, Environment: d.Environment, Version: d.Version, Body: body, Digest: digest, Commit: commit,
 	}}, nil
 }
 
 // origin are the labels that say where a deployment comes from.
-func origin(s *rollout.Source, e entry, commit rollout.Commit) map[string]string {
+func origin(s *gitsource.Source, e entry, commit gitsource.Commit) map[string]string {
 	labels := map[string]string{
 		"commit": commit.SHA, "author": commit.Author, "message": commit.Message, "source": s.Name, "file": label(e.path),
 	}
@@ -118,13 +119,13 @@ func origin(s *rollout.Source, e entry, commit rollout.Commit) map[string]string
 
 // keepsNoSecret refuses a secret in a file: whoever reads the repository would have it, and whoever reads what Rollcall
 // remembers of the file.
-func keepsNoSecret(doc *document) *rollout.FileProblem {
+func keepsNoSecret(doc *document) *gitsource.FileProblem {
 	given := secretPlaces(doc.value)
 	if len(given) == 0 {
 		return nil
 	}
 	part := strings.Split(given[0], "/")[1]
-	return &rollout.FileProblem{
+	return &gitsource.FileProblem{
 		Line: doc.line(given[0]), Pointer: given[0],
 		Detail: "does not belong into Git: put it into the definition of the service in the environment, and leave " + part + " out here",
 	}
@@ -153,9 +154,9 @@ func secretPlaces(request map[string]any) []string {
 const mostLabels = 50 - 7
 
 // leavesRoom refuses labels that only a deployment would be refused for.
-func leavesRoom(doc *document) *rollout.FileProblem {
+func leavesRoom(doc *document) *gitsource.FileProblem {
 	if own, _ := doc.value["labels"].(map[string]any); len(own) > mostLabels {
-		return &rollout.FileProblem{
+		return &gitsource.FileProblem{
 			Line: doc.line("/labels"), Pointer: "/labels",
 			Detail: fmt.Sprintf("must have at most %d labels, so that there is room for those that say where they come from", mostLabels),
 		}
@@ -164,17 +165,17 @@ func leavesRoom(doc *document) *rollout.FileProblem {
 }
 
 // problemsOf turns a refusal into what is wrong with the file; false when err is none.
-func problemsOf(err error, doc *document) ([]rollout.FileProblem, bool) {
+func problemsOf(err error, doc *document) ([]gitsource.FileProblem, bool) {
 	e, ok := errors.AsType[*problem.Error](err)
 	if !ok || e.Code != problem.CodeInvalid {
 		return nil, false
 	}
 	if len(e.Fields) == 0 {
-		return []rollout.FileProblem{{Line: doc.line(""), Detail: e.Message}}, true
+		return []gitsource.FileProblem{{Line: doc.line(""), Detail: e.Message}}, true
 	}
-	problems := make([]rollout.FileProblem, len(e.Fields))
+	problems := make([]gitsource.FileProblem, len(e.Fields))
 	for i, p := range e.Fields {
-		problems[i] = rollout.FileProblem{Line: doc.line(p.Pointer), Pointer: p.Pointer, Detail: p.Detail}
+		problems[i] = gitsource.FileProblem{Line: doc.line(p.Pointer), Pointer: p.Pointer, Detail: p.Detail}
 	}
 	return problems, true
 }

@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/secret"
 )
 
@@ -34,7 +34,7 @@ type remote struct {
 // dial prepares a call of the source's repository; folder is where keys lie for as long as the call lasts. The host is
 // looked up and judged here, and git is told to call just that address: a name that means something else a moment later
 // gains nothing.
-func dial(ctx context.Context, s *rollout.Source, r Resolver, folder string) (remote, error) {
+func dial(ctx context.Context, s *gitsource.Source, r Resolver, folder string) (remote, error) {
 	u, err := url.Parse(s.URL)
 	if err != nil || !slices.Contains(schemes(), u.Scheme) || !strings.HasPrefix(s.URL, u.Scheme+"://") {
 		return remote{}, errors.New("the source's url is none that this server fetches from")
@@ -87,7 +87,7 @@ func (to *remote) folder(u *url.URL, folder string) error {
 var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
 // web sets the address and the credentials of http and https.
-func (to *remote) web(s *rollout.Source, u *url.URL, ip netip.Addr) {
+func (to *remote) web(s *gitsource.Source, u *url.URL, ip netip.Addr) {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
@@ -108,7 +108,7 @@ func (to *remote) web(s *rollout.Source, u *url.URL, ip netip.Addr) {
 
 // secureShell writes what ssh needs into the folder: git hands its command to a shell, so nothing of the source is part
 // of it.
-func (to *remote) secureShell(s *rollout.Source, u *url.URL, ip netip.Addr, key secret.Secret, folder string) error {
+func (to *remote) secureShell(s *gitsource.Source, u *url.URL, ip netip.Addr, key secret.Secret, folder string) error {
 	port := u.Port()
 	if port == "" {
 		port = "22"

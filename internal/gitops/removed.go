@@ -3,7 +3,7 @@ package gitops
 import (
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // maxRemoved is how many files that are gone are remembered of a source.
@@ -12,24 +12,24 @@ const maxRemoved = 100
 // removed lists the files that a branch no longer has: those of before, and those that files has no more of what known had,
 // as of a commit that was read at a time. Whatever is managed again, by this source or another one, is not in it.
 func removed(
-	before []rollout.RemovedFile, known, files []rollout.SourceFile, taken map[string]string, commit string, at time.Time,
-) []rollout.RemovedFile {
+	before []gitsource.RemovedFile, known, files []gitsource.File, taken map[string]string, commit string, at time.Time,
+) []gitsource.RemovedFile {
 	managed := map[string]bool{}
 	for i := range files {
 		if w := files[i].Want; w != nil {
-			managed[w.Pair()] = true
+			managed[w.Key()] = true
 		}
 	}
-	var list []rollout.RemovedFile
-	add := func(r rollout.RemovedFile) {
-		if !managed[r.Pair()] && taken[r.Pair()] == "" {
-			managed[r.Pair()] = true // it is listed once, as it was last
+	var list []gitsource.RemovedFile
+	add := func(r gitsource.RemovedFile) {
+		if !managed[r.Key()] && taken[r.Key()] == "" {
+			managed[r.Key()] = true // it is listed once, as it was last
 			list = append(list, r)
 		}
 	}
 	for i := range known {
 		if w := known[i].Want; w != nil {
-			add(rollout.RemovedFile{
+			add(gitsource.RemovedFile{
 				Path: known[i].Path, Service: w.Service, Environment: w.Environment, Version: w.Version, Commit: commit, At: at,
 			})
 		}

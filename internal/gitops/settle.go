@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/rollout"
 )
 
@@ -14,31 +15,31 @@ const (
 )
 
 // settle says what came of an attempt whose deployment is d.
-func settle(f *rollout.SourceFile, d *rollout.Deployment, now time.Time) {
+func settle(f *gitsource.File, d *rollout.Deployment, now time.Time) {
 	a := f.Attempt
 	a.State, a.Reason = outcome(d)
-	if a.Kind == rollout.AttemptHeal && a.State == rollout.AttemptFailed {
+	if a.Kind == gitsource.AttemptHeal && a.State == gitsource.AttemptFailed {
 		f.HealFailures++
 		f.HealAt = now.Add(backoff(firstHealBackoff, lastHealBackoff, f.HealFailures))
 	}
 }
 
-func outcome(d *rollout.Deployment) (rollout.AttemptState, string) {
+func outcome(d *rollout.Deployment) (gitsource.AttemptState, string) {
 	switch {
 	case !d.State.Terminal():
-		return rollout.AttemptRunning, d.Reason
+		return gitsource.AttemptRunning, d.Reason
 	case d.State == rollout.StateCompleted:
-		return rollout.AttemptDone, ""
+		return gitsource.AttemptDone, ""
 	case d.Operator.Rollback:
-		return rollout.AttemptHeld, "deployment " + d.ID + " was rolled back: it is not put back until Git says something newer, or somebody releases it"
+		return gitsource.AttemptHeld, "deployment " + d.ID + " was rolled back: it is not put back until Git says something newer, or somebody releases it"
 	default:
-		return rollout.AttemptFailed, fmt.Sprintf("deployment %s ended %s: %s", d.ID, d.State, d.Reason)
+		return gitsource.AttemptFailed, fmt.Sprintf("deployment %s ended %s: %s", d.ID, d.State, d.Reason)
 	}
 }
 
 // hold keeps back what was done and then rolled back by another deployment.
-func hold(f *rollout.SourceFile, rolledBackBy string) {
-	f.Attempt.State = rollout.AttemptHeld
+func hold(f *gitsource.File, rolledBackBy string) {
+	f.Attempt.State = gitsource.AttemptHeld
 	f.Attempt.Reason = "deployment " + f.Attempt.DeploymentID + " was rolled back by " + rolledBackBy +
 		": it is not put back until Git says something newer, or somebody releases it"
 }
@@ -51,14 +52,14 @@ func stands(d *rollout.Deployment) bool {
 
 // heal picks the one file whose targets are to be brought back now, or none. busy are the pairs in which a deployment
 // has not ended.
-func heal(files []rollout.SourceFile, busy map[string]bool, now time.Time) *rollout.SourceFile {
-	var chosen *rollout.SourceFile
+func heal(files []gitsource.File, busy map[string]bool, now time.Time) *gitsource.File {
+	var chosen *gitsource.File
 	for i := range files {
 		f := &files[i]
-		if f.Running() && f.Attempt.Kind == rollout.AttemptHeal {
+		if f.Running() && f.Attempt.Kind == gitsource.AttemptHeal {
 			return nil
 		}
-		if chosen == nil && healable(f, now) && !busy[f.Want.Pair()] {
+		if chosen == nil && healable(f, now) && !busy[f.Want.Key()] {
 			chosen = f
 		}
 	}
@@ -67,13 +68,13 @@ func heal(files []rollout.SourceFile, busy map[string]bool, now time.Time) *roll
 
 // healable reports whether a file's targets have drifted and may be brought back: not what failed for its commit, and not
 // what somebody rolled back.
-func healable(f *rollout.SourceFile, now time.Time) bool {
+func healable(f *gitsource.File, now time.Time) bool {
 	drifted, _ := f.Drifted()
 	if f.Want == nil || f.Attempt == nil || drifted == 0 || now.Before(f.HealAt) {
 		return false
 	}
-	failedHealing := f.Attempt.Kind == rollout.AttemptHeal && f.Attempt.State == rollout.AttemptFailed
-	return f.Attempt.State == rollout.AttemptDone || failedHealing
+	failedHealing := f.Attempt.Kind == gitsource.AttemptHeal && f.Attempt.State == gitsource.AttemptFailed
+	return f.Attempt.State == gitsource.AttemptDone || failedHealing
 }
 
 // backoff is first after one failure, and doubles with each further one up to last.

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/secret"
 )
 
@@ -107,9 +107,9 @@ func TestARepositoryOverSSHIsReadWithItsKeyFromTheHostThatIsKnown(t *testing.T) 
 	t.Parallel()
 	r, host := newRepo(t), newSSHHost(t)
 	commit := r.commit("one", map[string]string{"a.yaml": "a: 1"})
-	s := &rollout.Source{
+	s := &gitsource.Source{
 		ID: "id", URL: "ssh://" + host.address + r.dir, Branch: "main", KnownHosts: host.knownHosts,
-		Secrets: rollout.SourceSecrets{SSHKey: secret.Secret(host.key)},
+		Secrets: gitsource.Secrets{SSHKey: secret.Secret(host.key)},
 	}
 	m := newMirrors(t)
 	if _, got := fetched(t, m, s); got != commit {

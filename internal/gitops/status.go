@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 const (
@@ -24,7 +24,7 @@ type tally struct {
 }
 
 // assess says where a source stands, of its files and the last sync.
-func assess(at *rollout.SourceStatus, files []rollout.SourceFile) {
+func assess(at *gitsource.Status, files []gitsource.File) {
 	var t tally
 	at.Drifted = 0
 	current := true
@@ -37,13 +37,13 @@ func assess(at *rollout.SourceStatus, files []rollout.SourceFile) {
 		current = current && f.SeenAt == at.DesiredRevision
 	}
 	at.State, at.Reason = t.sum(at)
-	if at.State == rollout.SourceSynced && current {
+	if at.State == gitsource.StateSynced && current {
 		at.ActualRevision = at.DesiredRevision
 	}
 }
 
 // add counts a file; differs says that a target runs something else than the file wants, or does not tell.
-func (t *tally) add(f *rollout.SourceFile, differs bool) {
+func (t *tally) add(f *gitsource.File, differs bool) {
 	if len(f.Problems) > 0 {
 		t.broken++
 	}
@@ -53,7 +53,7 @@ func (t *tally) add(f *rollout.SourceFile, differs bool) {
 		t.blockedBy = f.Attempt.Reason
 	case f.Running():
 		t.running++
-	case f.Attempt != nil && f.Attempt.State != rollout.AttemptDone && (differs || f.Targets == nil):
+	case f.Attempt != nil && f.Attempt.State != gitsource.AttemptDone && (differs || f.Targets == nil):
 		t.failed++
 		t.failure = f.Attempt.Reason
 	case f.Want != nil && f.Targets == nil:
@@ -61,32 +61,32 @@ func (t *tally) add(f *rollout.SourceFile, differs bool) {
 	}
 }
 
-func (t *tally) sum(at *rollout.SourceStatus) (rollout.SourceState, string) {
+func (t *tally) sum(at *gitsource.Status) (gitsource.State, string) {
 	switch {
 	case at.Error != "":
-		return rollout.SourceError, at.Error
+		return gitsource.StateError, at.Error
 	case t.broken > 0:
-		return rollout.SourceError, plural(t.broken, "file is broken and changes", "files are broken and change") + " nothing"
+		return gitsource.StateError, plural(t.broken, "file is broken and changes", "files are broken and change") + " nothing"
 	case at.DesiredRevision == "":
-		return rollout.SourceUnknown, "was not read yet"
+		return gitsource.StateUnknown, "was not read yet"
 	case t.running > 0:
-		return rollout.SourceDrifted, plural(t.running, "deployment is", "deployments are") + " under way"
+		return gitsource.StateDrifted, plural(t.running, "deployment is", "deployments are") + " under way"
 	case t.blocked > 0:
-		return rollout.SourceDrifted, t.blockedBy
+		return gitsource.StateDrifted, t.blockedBy
 	case t.failed > 0:
-		return rollout.SourceDrifted, t.failure
+		return gitsource.StateDrifted, t.failure
 	case at.Drifted > 0:
-		return rollout.SourceDrifted, plural(at.Drifted, "target runs", "targets run") + " something else than Git says"
+		return gitsource.StateDrifted, plural(at.Drifted, "target runs", "targets run") + " something else than Git says"
 	case t.unknown > 0:
-		return rollout.SourceUnknown, plural(t.unknown, "target does", "targets do") + " not tell what runs there"
+		return gitsource.StateUnknown, plural(t.unknown, "target does", "targets do") + " not tell what runs there"
 	case t.unasked > 0:
-		return rollout.SourceUnknown, "the targets of " + plural(t.unasked, "file", "files") + " were not asked yet what they run"
+		return gitsource.StateUnknown, "the targets of " + plural(t.unasked, "file", "files") + " were not asked yet what they run"
 	}
 	reason := "what runs is what Git says"
 	if n := len(at.Removed); n > 0 {
 		reason += "; what " + plural(n, "removed file", "removed files") + " had deployed is unchanged, and no longer managed"
 	}
-	return rollout.SourceSynced, reason
+	return gitsource.StateSynced, reason
 }
 
 func plural(n int, one, many string) string {
@@ -107,7 +107,7 @@ func nextSync(now time.Time, interval time.Duration, failures int, share float64
 }
 
 // nextLook is when somebody must work on the source again.
-func nextLook(at *rollout.SourceStatus, files []rollout.SourceFile, heals bool, now time.Time) time.Time {
+func nextLook(at *gitsource.Status, files []gitsource.File, heals bool, now time.Time) time.Time {
 	next := at.NextSyncAt
 	for i := range files {
 		f := &files[i]
@@ -115,7 +115,7 @@ func nextLook(at *rollout.SourceStatus, files []rollout.SourceFile, heals bool, 
 		switch {
 		case f.Blocked():
 			when = f.Attempt.TryAt
-		case f.Running() || f.Attempt != nil && len(f.Attempt.Older) > 0:
+		case f.Running() || f.Attempt != nil && len(f.Attempt.Superseded) > 0:
 			when = now.Add(lookAgain)
 		case heals && f.HealAt.After(now) && f.HealFailures > 0:
 			when = f.HealAt

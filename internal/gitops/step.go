@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -15,9 +16,9 @@ import (
 // step is what one claim of a source is used for.
 type step struct {
 	*Loop
-	c     *rollout.ClaimedSource
-	at    rollout.SourceStatus
-	files []rollout.SourceFile
+	c     *gitsource.Claimed
+	at    gitsource.Status
+	files []gitsource.File
 	began time.Time
 	// answered is the last ask that was heard, synced whether the branch was read, fetched whether the remote gave a
 	// commit, settled whose attempts have just ended.
@@ -27,7 +28,7 @@ type step struct {
 	settled  map[string]bool
 }
 
-func newStep(l *Loop, c *rollout.ClaimedSource) *step {
+func newStep(l *Loop, c *gitsource.Claimed) *step {
 	return &step{Loop: l, c: c, at: c.Status, files: c.Files, began: time.Now(), settled: map[string]bool{}}
 }
 
@@ -55,18 +56,18 @@ func (s *step) run(ctx context.Context) error {
 }
 
 // due reports whether the branch is to be read.
-func (s *step) due() bool { return len(s.c.Asks) > 0 || !s.at.NextSyncAt.After(s.now()) }
+func (s *step) due() bool { return len(s.c.Requests) > 0 || !s.at.NextSyncAt.After(s.now()) }
 
 // promised reports whether an attempt is planned that nothing keeps from beginning.
 func (s *step) promised() bool {
-	return slices.ContainsFunc(s.files, func(f rollout.SourceFile) bool { return f.Planned() && !f.Blocked() })
+	return slices.ContainsFunc(s.files, func(f gitsource.File) bool { return f.Planned() && !f.Blocked() })
 }
 
 // save writes the step's findings down; the last one gives the source up.
 func (s *step) save(ctx context.Context, last bool) error {
 	runAt := nextLook(&s.at, s.files, s.c.Source.Heal, s.now())
-	return s.Store.SaveSource(ctx, rollout.SourceSave{
-		Claim: s.c.Claim, Status: s.at, Files: s.files, Answered: s.answered, Release: last, RunAt: runAt,
+	return s.Store.SaveSource(ctx, gitsource.Save{
+		Claim: s.c.Claim, Status: s.at, Files: s.files, AckedRequests: s.answered, Release: last, RunAt: runAt,
 	})
 }
 
@@ -92,10 +93,10 @@ func (s *step) sync(ctx context.Context) error {
 		failures = 0 // the remote works, and what is wrong in the repository may be corrected at any moment
 	}
 	s.at.NextSyncAt = nextSync(s.now(), s.c.Source.Interval.Std(), failures, s.Share())
-	for _, ask := range s.c.Asks {
+	for _, ask := range s.c.Requests {
 		s.answered = max(s.answered, ask.ID)
 	}
-	s.at.Serial = answer(s.files, s.c.Asks, s.at.Serial)
+	s.at.Serial = answer(s.files, s.c.Requests, s.at.Serial)
 	assess(&s.at, s.files)
 	if err := s.save(ctx, false); err != nil {
 		return err
@@ -127,8 +128,8 @@ func (s *step) read(ctx context.Context) error {
 			return err
 		}
 		known := s.files
-		s.files, s.at.Serial = merge(known, read, s.c.Taken, s.at.Serial)
-		s.at.Removed = removed(s.at.Removed, known, s.files, s.c.Taken, revision, s.now())
+		s.files, s.at.Serial = merge(known, read, s.c.ManagedElsewhere, s.at.Serial)
+		s.at.Removed = removed(s.at.Removed, known, s.files, s.c.ManagedElsewhere, revision, s.now())
 		s.at.DesiredRevision = revision
 		return nil
 	})
@@ -141,7 +142,7 @@ func (s *step) unchanged() bool {
 			return false
 		}
 	}
-	return len(s.c.Asks) == 0 && s.at.Error == "" && s.at.LastGoodSyncAt.After(s.c.Source.UpdatedAt)
+	return len(s.c.Requests) == 0 && s.at.Error == "" && s.at.LastGoodSyncAt.After(s.c.Source.UpdatedAt)
 }
 
 // noteRewrite records that the branch's history was replaced.
@@ -155,7 +156,7 @@ func (s *step) noteRewrite(ctx context.Context, m *mirror, revision string) erro
 		return fmt.Errorf("compare the branch with what it was: %w", err)
 	}
 	if !descends {
-		s.at.Rewrite = &rollout.Rewrite{At: s.now(), From: before, To: revision}
+		s.at.Rewrite = &gitsource.Rewrite{At: s.now(), From: before, To: revision}
 		s.Log.WarnContext(ctx, "the history of a source's branch was rewritten", "source", s.c.Source.Name, "from", before, "to", revision)
 	}
 	return nil
@@ -178,10 +179,10 @@ func (s *step) deploy(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		name := fmt.Sprintf("%s@%s#%d", f.Want.Pair(), f.Attempt.Commit, f.Attempt.Serial)
+		name := fmt.Sprintf("%s@%s#%d", f.Want.Key(), f.Attempt.Commit, f.Attempt.Serial)
 		created, err := s.Deployer.Deploy(ctx, body, &s.c.Source, s.c.Claim, name)
 		if err := took(f.Attempt, &created, err, s.now()); err != nil {
-			return fmt.Errorf("deploy %s for source %s: %w", f.Want.Pair(), s.c.Source.Name, err)
+			return fmt.Errorf("deploy %s for source %s: %w", f.Want.Key(), s.c.Source.Name, err)
 		}
 	}
 	if !asked {
@@ -192,13 +193,13 @@ func (s *step) deploy(ctx context.Context) error {
 }
 
 // ready reports whether an attempt is planned, and nothing that is known keeps it from beginning.
-func (s *step) ready(ctx context.Context, f *rollout.SourceFile) (bool, error) {
+func (s *step) ready(ctx context.Context, f *gitsource.File) (bool, error) {
 	if !f.Blocked() || f.Attempt.TryAt.After(s.now()) {
 		return f.Planned() && !f.Blocked(), nil
 	}
 	busy, err := s.Deployments.Busy(ctx, f.Want.Service, f.Want.Environment)
 	if err != nil {
-		return false, fmt.Errorf("see whether %s can be deployed: %w", f.Want.Pair(), err)
+		return false, fmt.Errorf("see whether %s can be deployed: %w", f.Want.Key(), err)
 	}
 	if busy {
 		f.Attempt.TryAt = s.now().Add(lookAgain)
@@ -208,13 +209,13 @@ func (s *step) ready(ctx context.Context, f *rollout.SourceFile) (bool, error) {
 
 // request is what an attempt asks for: what the file wants. Healing waits for nobody and takes the place of nobody, since
 // whatever somebody has asked for meanwhile goes before it.
-func request(f *rollout.SourceFile) (json.RawMessage, error) {
+func request(f *gitsource.File) (json.RawMessage, error) {
 	body := f.Want.Body
-	if f.Attempt.Kind == rollout.AttemptSync {
+	if f.Attempt.Kind == gitsource.AttemptSync {
 		return body, nil
 	}
 	body, err := labelled(body, map[string]string{"attempt": string(f.Attempt.Kind)})
-	if err != nil || f.Attempt.Kind != rollout.AttemptHeal {
+	if err != nil || f.Attempt.Kind != gitsource.AttemptHeal {
 		return body, err
 	}
 	return with(body, "on_conflict", rollout.OnConflictReject)
@@ -222,17 +223,17 @@ func request(f *rollout.SourceFile) (json.RawMessage, error) {
 
 // took writes down what came of asking for a deployment. An attempt that cannot begin now stays planned. An error means
 // that nobody can say, and that the same is to be asked again.
-func took(a *rollout.Attempt, created *rollout.Created, err error, now time.Time) error {
+func took(a *gitsource.Attempt, created *rollout.Created, err error, now time.Time) error {
 	e, coded := errors.AsType[*problem.Error](err)
 	switch {
 	case err == nil:
-		a.State, a.DeploymentID, a.Reason = rollout.AttemptRunning, created.Deployment.ID, created.Deployment.Reason
+		a.State, a.DeploymentID, a.Reason = gitsource.AttemptRunning, created.Deployment.ID, created.Deployment.Reason
 	case coded && e.Code == problem.CodeKeyReused && e.ID != "":
-		a.State, a.DeploymentID, a.Reason = rollout.AttemptRunning, e.ID, "was asked for before"
-	case coded && a.Kind != rollout.AttemptHeal && slices.Contains(laterCodes(), e.Code):
+		a.State, a.DeploymentID, a.Reason = gitsource.AttemptRunning, e.ID, "was asked for before"
+	case coded && a.Kind != gitsource.AttemptHeal && slices.Contains(laterCodes(), e.Code):
 		block(a, e, now)
 	case coded && (e.Code == problem.CodeInvalid || e.Code == problem.CodeConflict):
-		a.State, a.Reason = rollout.AttemptFailed, "was refused: "+shortened(e.Error(), maxComplaint)
+		a.State, a.Reason = gitsource.AttemptFailed, "was refused: "+shortened(e.Error(), maxComplaint)
 	default:
 		return err
 	}
@@ -240,7 +241,7 @@ func took(a *rollout.Attempt, created *rollout.Created, err error, now time.Time
 }
 
 // block keeps an attempt planned that cannot begin now. The end of a deployment that is in its way is looked for sooner.
-func block(a *rollout.Attempt, why *problem.Error, now time.Time) {
+func block(a *gitsource.Attempt, why *problem.Error, now time.Time) {
 	a.Reason, a.TryAt = "waits, and is asked for again: "+shortened(why.Error(), maxComplaint), now.Add(askAgain)
 	if why.ID != "" {
 		a.TryAt = now.Add(lookAgain)

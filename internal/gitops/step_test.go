@@ -9,6 +9,9 @@ import (
 	"rollcall/internal/api"
 	"rollcall/internal/authz"
 	"rollcall/internal/dbtest"
+	"rollcall/internal/duration"
+	"rollcall/internal/gitsource"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -17,8 +20,8 @@ import (
 // silent is a target that does not tell what it runs, and a recorder that counts nothing.
 type silent struct{}
 
-func (silent) Probe(context.Context, rollout.Check, string, *rollout.TLS) rollout.Observation {
-	return rollout.Observation{}
+func (silent) Probe(context.Context, healthcheck.Check, string, *rollout.TLS) healthcheck.ProbeResult {
+	return healthcheck.ProbeResult{}
 }
 func (silent) SyncDone(string, time.Duration, bool) {}
 
@@ -41,9 +44,9 @@ func following(t *testing.T, r *repo) (*Loop, *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.DefineSource(t.Context(), "main", func(*rollout.Source) (*rollout.Source, error) {
+	_, err = s.DefineSource(t.Context(), "main", func(*gitsource.Source) (*gitsource.Source, error) {
 		source := r.source()
-		source.Interval = rollout.Duration(time.Hour)
+		source.Interval = duration.Duration(time.Hour)
 		return source, nil
 	})
 	if err != nil {
@@ -53,12 +56,12 @@ func following(t *testing.T, r *repo) (*Loop, *store.Store) {
 }
 
 // claim is the one source, for a replica that lives.
-func claim(t *testing.T, s *store.Store, replica string) *rollout.ClaimedSource {
+func claim(t *testing.T, s *store.Store, replica string) *gitsource.Claimed {
 	t.Helper()
 	if _, err := s.Heartbeat(t.Context(), replica, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AskSync(t.Context(), "main", rollout.SyncAsk{}); err != nil {
+	if err := s.AskSync(t.Context(), "main", gitsource.SyncRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	claimed, err := s.ClaimSources(t.Context(), replica, nil, 1)
@@ -106,7 +109,7 @@ func TestAPlannedAttemptBecomesOneDeploymentHoweverOftenItIsAskedFor(t *testing.
 		t.Fatal(err)
 	}
 	made := deployments(t, s)
-	if len(made) != 1 || report.Files[0].Attempt.DeploymentID != made[0].ID || report.Files[0].Attempt.State != rollout.AttemptRunning {
+	if len(made) != 1 || report.Files[0].Attempt.DeploymentID != made[0].ID || report.Files[0].Attempt.State != gitsource.AttemptRunning {
 		t.Errorf("%d deployments, and the attempt is %+v", len(made), report.Files[0].Attempt)
 	}
 }
@@ -216,16 +219,16 @@ func (s slow) Busy(context.Context, string, string) (bool, error) {
 func TestNothingIsHealedOfWhichNobodyHasAskedWhetherItIsBusy(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	drifted := func(service string, healAt time.Time) rollout.SourceFile {
-		return rollout.SourceFile{
-			Path: service, Want: &rollout.Want{Service: service, Environment: "production"}, HealAt: healAt,
-			Attempt: &rollout.Attempt{State: rollout.AttemptDone}, Targets: []rollout.Drift{{Target: "t", Wanted: "v2", Actual: "v1"}},
+	drifted := func(service string, healAt time.Time) gitsource.File {
+		return gitsource.File{
+			Path: service, Want: &gitsource.DesiredState{Service: service, Environment: "production"}, HealAt: healAt,
+			Attempt: &gitsource.Attempt{State: gitsource.AttemptDone}, Targets: []gitsource.Drift{{Target: "t", Wanted: "v2", Actual: "v1"}},
 		}
 	}
 	soon := began.Add(time.Second)
-	s := newStep(&Loop{Config: Config{Deployments: slow{until: soon}}}, &rollout.ClaimedSource{Now: began})
+	s := newStep(&Loop{Config: Config{Deployments: slow{until: soon}}}, &gitsource.Claimed{Now: began})
 	s.c.Source.Heal, s.began = true, began
-	s.files = []rollout.SourceFile{drifted("checkout", soon), drifted("search", began)}
+	s.files = []gitsource.File{drifted("checkout", soon), drifted("search", began)}
 	chosen, err := s.toHeal(t.Context())
 	if err != nil || chosen != nil {
 		t.Errorf("%+v is healed: %v", chosen, err)
@@ -246,7 +249,7 @@ func TestAHealingDeploymentTakesNobodysPlace(t *testing.T) {
 	}
 	healing := newStep(l, claim(t, s, "a"))
 	healing.at.Serial++
-	plan(&healing.files[0], rollout.AttemptHeal, healing.at.Serial)
+	plan(&healing.files[0], gitsource.AttemptHeal, healing.at.Serial)
 	// Now that it is written down, somebody deploys.
 	n, err := l.Deployer.Check(t.Context(), healing.files[0].Want.Body)
 	if err != nil {
@@ -264,8 +267,8 @@ func TestAHealingDeploymentTakesNobodysPlace(t *testing.T) {
 	if err != nil || d.State != rollout.StatePending {
 		t.Errorf("what somebody asked for is %s: %s %v", d.State, d.Reason, err)
 	}
-	if a := healing.files[0].Attempt; a.State != rollout.AttemptFailed || !healable(&rollout.SourceFile{
-		Want: healing.files[0].Want, Attempt: a, Targets: []rollout.Drift{{Wanted: "v1", Actual: "v0"}},
+	if a := healing.files[0].Attempt; a.State != gitsource.AttemptFailed || !healable(&gitsource.File{
+		Want: healing.files[0].Want, Attempt: a, Targets: []gitsource.Drift{{Wanted: "v1", Actual: "v0"}},
 	}, time.Now()) {
 		t.Errorf("the attempt is %+v", a)
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // tipTime bounds how long a remote takes to name its branches. It packs nothing for that, unlike for a fetch.
@@ -34,7 +34,7 @@ func (m *mirror) prepare(ctx context.Context) (folder string, done func(), err e
 
 // tip asks the remote for the commit of the source's branch, and fetches nothing. Its length tells the object format of
 // the repository: 40 digits are SHA-1, 64 SHA-256.
-func (m *mirror) tip(ctx context.Context, s *rollout.Source, r Resolver) (string, error) {
+func (m *mirror) tip(ctx context.Context, s *gitsource.Source, r Resolver) (string, error) {
 	folder, done, err := m.prepare(ctx)
 	if err != nil {
 		return "", err

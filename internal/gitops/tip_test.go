@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // served is the repository's URL at a real git-http-backend; front sees each request before it.
@@ -32,7 +32,7 @@ func direct(w http.ResponseWriter, req *http.Request, backend http.Handler) {
 }
 
 // at is the repository's source at another URL.
-func (r *repo) at(url string) *rollout.Source {
+func (r *repo) at(url string) *gitsource.Source {
 	s := r.source()
 	s.URL = url
 	return s
@@ -67,7 +67,7 @@ func TestFetch_SHA256RepositoryIsRead(t *testing.T) {
 	r := &repo{t: t, dir: filepath.Join(t.TempDir(), "repo")}
 	r.run(nil, "init", "--quiet", "--object-format=sha256", "--initial-branch=main", r.dir)
 	want := r.commit("one", map[string]string{"a.yaml": checkout})
-	for _, s := range []*rollout.Source{r.source(), r.at(r.served(direct))} {
+	for _, s := range []*gitsource.Source{r.source(), r.at(r.served(direct))} {
 		m := newMirrors(t)
 		mi, got := fetched(t, m, s)
 		if got != want || len(got) != 64 {
@@ -150,7 +150,7 @@ func TestFetch_MissingBranchNamesTheDefaultOne(t *testing.T) {
 	r := newRepo(t)
 	r.commit("one", map[string]string{"a.yaml": "a: 1"})
 	r.run(nil, "branch", "--move", "trunk")
-	for _, s := range []*rollout.Source{r.source(), r.at(r.served(direct))} {
+	for _, s := range []*gitsource.Source{r.source(), r.at(r.served(direct))} {
 		if err := refused(t, newMirrors(t), s); err.Error() != `the remote has no branch "main"; its default branch is "trunk"` {
 			t.Errorf("%s: %v", s.URL, err)
 		}
@@ -173,8 +173,8 @@ func TestFetch_RedirectNamesWhereToAndIsNotFollowed(t *testing.T) {
 				w.WriteHeader(status)
 			}))
 			t.Cleanup(server.Close)
-			s := &rollout.Source{
-				ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: rollout.SourceSecrets{Token: "geheim"},
+			s := &gitsource.Source{
+				ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: gitsource.Secrets{Token: "geheim"},
 			}
 			if strings.HasPrefix(want, "/") {
 				want = server.URL + want
@@ -205,7 +205,7 @@ func TestTip_UnchangedBranchIsNotFetchedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	polled := newStep(l, claim(t, s, "a"))
-	polled.c.Asks = nil
+	polled.c.Requests = nil
 	polled.at.NextSyncAt = time.Time{}
 	if err := polled.run(t.Context()); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
 // Bounds of what is read of a repository.
@@ -156,22 +156,22 @@ func (m *mirror) contents(ctx context.Context, entries []entry) (map[string][]by
 }
 
 // commitOf is the commit that last changed a file, as of the revision.
-func (m *mirror) commitOf(ctx context.Context, revision, file string) (rollout.Commit, error) {
+func (m *mirror) commitOf(ctx context.Context, revision, file string) (gitsource.Commit, error) {
 	out, err := git(ctx, command{dir: m.path, env: []string{"GIT_LITERAL_PATHSPECS=1"}, args: []string{
 		"log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%H%x00%cI%x00%an <%ae>%x00%s", revision, "--", file,
 	}})
 	if err != nil {
-		return rollout.Commit{}, err
+		return gitsource.Commit{}, err
 	}
 	parts := strings.SplitN(strings.TrimSuffix(string(out), "\n"), "\x00", 4)
 	if len(parts) != 4 {
-		return rollout.Commit{}, fmt.Errorf("no commit changed %s", file)
+		return gitsource.Commit{}, fmt.Errorf("no commit changed %s", file)
 	}
 	at, err := time.Parse(time.RFC3339, parts[1])
 	if err != nil {
 		at = time.Time{} // Git keeps what a clock has said, and some clocks say nothing that is a time
 	}
-	return rollout.Commit{SHA: parts[0], Author: label(parts[2]), Message: label(parts[3]), Time: at.UTC()}, nil
+	return gitsource.Commit{SHA: parts[0], Author: label(parts[2]), Message: label(parts[3]), Time: at.UTC()}, nil
 }
 
 // label is text of a repository as the value of a label may be.

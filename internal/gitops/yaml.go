@@ -12,9 +12,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"go.yaml.in/yaml/v3"
+	"rollcall/internal/gitsource"
 
-	"rollcall/internal/rollout"
+	"go.yaml.in/yaml/v3"
 )
 
 // Bounds of a document. Those of depth and fields are the API's, too.
@@ -46,7 +46,7 @@ func (d *document) line(pointer string) int {
 
 // readYAML reads one document whose value is a mapping. What it lets through means the same in every YAML reader: no
 // aliases, no merge keys, no tags of anybody's own, no name twice.
-func readYAML(text []byte) (*document, *rollout.FileProblem) {
+func readYAML(text []byte) (*document, *gitsource.FileProblem) {
 	if problem := plainText(text); problem != nil {
 		return nil, problem
 	}
@@ -70,24 +70,24 @@ func readYAML(text []byte) (*document, *rollout.FileProblem) {
 	return &document{json: encoded, value: object, lines: r.lines}, nil
 }
 
-func plainText(text []byte) *rollout.FileProblem {
+func plainText(text []byte) *gitsource.FileProblem {
 	switch i := bytes.IndexByte(text, 0); {
 	case len(text) > maxFileBytes:
-		return &rollout.FileProblem{Detail: fmt.Sprintf("is larger than %d KiB", maxFileBytes>>10)}
+		return &gitsource.FileProblem{Detail: fmt.Sprintf("is larger than %d KiB", maxFileBytes>>10)}
 	case !utf8.Valid(text):
-		return &rollout.FileProblem{Detail: "is not UTF-8"}
+		return &gitsource.FileProblem{Detail: "is not UTF-8"}
 	case i >= 0:
-		return &rollout.FileProblem{Line: 1 + bytes.Count(text[:i], []byte("\n")), Detail: "has a NUL character"}
+		return &gitsource.FileProblem{Line: 1 + bytes.Count(text[:i], []byte("\n")), Detail: "has a NUL character"}
 	}
 	return nil
 }
 
 // parse gives the one document of the text.
-func parse(text []byte) (*yaml.Node, *rollout.FileProblem) {
+func parse(text []byte) (*yaml.Node, *gitsource.FileProblem) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
 	if err := dec.Decode(&first); errors.Is(err, io.EOF) {
-		return nil, &rollout.FileProblem{Detail: "is empty"}
+		return nil, &gitsource.FileProblem{Detail: "is empty"}
 	} else if err != nil {
 		return nil, syntaxProblem(err)
 	}
@@ -97,24 +97,24 @@ func parse(text []byte) (*yaml.Node, *rollout.FileProblem) {
 		return nil, syntaxProblem(err)
 	}
 	if len(first.Content) != 1 {
-		return nil, &rollout.FileProblem{Detail: "is empty"}
+		return nil, &gitsource.FileProblem{Detail: "is empty"}
 	}
 	return first.Content[0], nil
 }
 
 var lineOfError = regexp.MustCompile(`line (\d+): `)
 
-func syntaxProblem(err error) *rollout.FileProblem {
+func syntaxProblem(err error) *gitsource.FileProblem {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	p := &rollout.FileProblem{Detail: "is not YAML: " + label(lineOfError.ReplaceAllString(text, ""))}
+	p := &gitsource.FileProblem{Detail: "is not YAML: " + label(lineOfError.ReplaceAllString(text, ""))}
 	if found := lineOfError.FindStringSubmatch(text); found != nil {
 		p.Line, _ = strconv.Atoi(found[1]) // the pattern is digits
 	}
 	return p
 }
 
-func at(n *yaml.Node, pointer, detail string) *rollout.FileProblem {
-	return &rollout.FileProblem{Line: max(n.Line, 1), Pointer: pointer, Detail: detail}
+func at(n *yaml.Node, pointer, detail string) *gitsource.FileProblem {
+	return &gitsource.FileProblem{Line: max(n.Line, 1), Pointer: pointer, Detail: detail}
 }
 
 // reader turns nodes into what JSON has.
@@ -123,7 +123,7 @@ type reader struct {
 	nodes int
 }
 
-func (r *reader) read(n *yaml.Node, pointer string, depth int) (any, *rollout.FileProblem) {
+func (r *reader) read(n *yaml.Node, pointer string, depth int) (any, *gitsource.FileProblem) {
 	r.nodes++
 	switch {
 	case depth > maxDepth:
@@ -146,7 +146,7 @@ func (r *reader) read(n *yaml.Node, pointer string, depth int) (any, *rollout.Fi
 	}
 }
 
-func (r *reader) mapping(n *yaml.Node, pointer string, depth int) (any, *rollout.FileProblem) {
+func (r *reader) mapping(n *yaml.Node, pointer string, depth int) (any, *gitsource.FileProblem) {
 	if tag := n.ShortTag(); tag != "!!map" {
 		return nil, at(n, pointer, "has the tag "+label(tag)+", which is not taken")
 	}
@@ -170,7 +170,7 @@ func (r *reader) mapping(n *yaml.Node, pointer string, depth int) (any, *rollout
 	return object, nil
 }
 
-func (r *reader) sequence(n *yaml.Node, pointer string, depth int) (any, *rollout.FileProblem) {
+func (r *reader) sequence(n *yaml.Node, pointer string, depth int) (any, *gitsource.FileProblem) {
 	if tag := n.ShortTag(); tag != "!!seq" {
 		return nil, at(n, pointer, "has the tag "+label(tag)+", which is not taken")
 	}
@@ -186,7 +186,7 @@ func (r *reader) sequence(n *yaml.Node, pointer string, depth int) (any, *rollou
 }
 
 // scalar reads a plain value. A date is text: JSON has no other way to say it.
-func scalar(n *yaml.Node, pointer string) (any, *rollout.FileProblem) {
+func scalar(n *yaml.Node, pointer string) (any, *gitsource.FileProblem) {
 	switch tag := n.ShortTag(); tag {
 	case "!!str", "!!timestamp":
 		if strings.ContainsRune(n.Value, 0) {
@@ -213,7 +213,7 @@ func scalar(n *yaml.Node, pointer string) (any, *rollout.FileProblem) {
 	}
 }
 
-func decoded[T any](n *yaml.Node, pointer string, into *T) (any, *rollout.FileProblem) {
+func decoded[T any](n *yaml.Node, pointer string, into *T) (any, *gitsource.FileProblem) {
 	if err := n.Decode(into); err != nil {
 		return nil, at(n, pointer, "is out of range")
 	}

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/healthcheck"
 )
 
 var (
@@ -19,7 +19,7 @@ var (
 
 // endpoint is the URL that a check asks: its own url, or its path (else defaultPath) appended to the address. A query
 // in either is kept.
-func endpoint(check *rollout.Check, address, defaultPath string) (*url.URL, error) {
+func endpoint(check *healthcheck.Check, address, defaultPath string) (*url.URL, error) {
 	if check.URL != "" {
 		return webURL(check.URL)
 	}

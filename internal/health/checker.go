@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -29,7 +30,7 @@ type Config struct {
 
 // kind is one way to look at a target. probe respects the deadline of ctx; the Checker measures the latency.
 type kind interface {
-	probe(ctx context.Context, check *rollout.Check, address string, trust *rollout.TLS) rollout.Observation
+	probe(ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
 }
 
 // Checker probes targets. It is safe for concurrent use and keeps no connection open between probes: each shall see
@@ -42,12 +43,12 @@ type Checker struct {
 func New(c Config) *Checker {
 	out := outbound.New(outbound.Config{Dial: c.Dial, TLS: c.TLS, UserAgent: c.UserAgent})
 	return &Checker{kinds: map[string]kind{
-		"http":            httpKind{out},
-		"tcp":             tcpKind{out},
-		"grpc":            grpcKind{out},
-		"metric":          metricKind{out},
-		"command":         commandKind{c.Commands},
-		rollout.CheckNone: noneKind{},
+		"http":               httpKind{out},
+		"tcp":                tcpKind{out},
+		"grpc":               grpcKind{out},
+		"metric":             metricKind{out},
+		"command":            commandKind{c.Commands},
+		healthcheck.TypeNone: noneKind{},
 	}}
 }
 
@@ -64,8 +65,8 @@ func Types() []string {
 // Probe carries out check once, for at most its timeout (0: DefaultTimeout), and says what was seen. address is the
 // target's base URL; tcp, grpc and command also take host:port. trust may be nil. What goes wrong is in the observation.
 func (c *Checker) Probe(
-	ctx context.Context, check rollout.Check, address string, trust *rollout.TLS,
-) rollout.Observation {
+	ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS,
+) healthcheck.ProbeResult {
 	k, ok := c.kinds[check.Type]
 	if !ok {
 		return unknown(fmt.Sprintf("there is no check of type %q", check.Type))
@@ -80,21 +81,21 @@ func (c *Checker) Probe(
 	seen := k.probe(probeCtx, &check, address, trust)
 	seen.Latency = time.Since(began)
 	if errors.Is(ctx.Err(), context.Canceled) && !seen.Status.Passing() {
-		seen.Status, seen.Message = rollout.HealthUnknown, "the check was given up before its end"
+		seen.Status, seen.Message = healthcheck.Unknown, "the check was given up before its end"
 	}
 	seen.Message = outbound.OneLine(withoutSecrets(&check, seen.Message))
 	seen.Version = withoutSecrets(&check, seen.Version)
 	return seen
 }
 
-func healthy(message string) rollout.Observation {
-	return rollout.Observation{Status: rollout.Healthy, Message: message}
+func healthy(message string) healthcheck.ProbeResult {
+	return healthcheck.ProbeResult{Status: healthcheck.Healthy, Message: message}
 }
 
-func unhealthy(message string) rollout.Observation {
-	return rollout.Observation{Status: rollout.HealthUnhealthy, Message: message}
+func unhealthy(message string) healthcheck.ProbeResult {
+	return healthcheck.ProbeResult{Status: healthcheck.Unhealthy, Message: message}
 }
 
-func unknown(message string) rollout.Observation {
-	return rollout.Observation{Status: rollout.HealthUnknown, Message: message}
+func unknown(message string) healthcheck.ProbeResult {
+	return healthcheck.ProbeResult{Status: healthcheck.Unknown, Message: message}
 }

@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 )
 
 func TestAllKindsAreListed(t *testing.T) {
@@ -20,18 +21,18 @@ func TestAllKindsAreListed(t *testing.T) {
 
 func TestAKindThatDoesNotExistIsUnknown(t *testing.T) {
 	t.Parallel()
-	want(t, probe(t, rollout.Check{Type: "icmp"}, "http://h"), rollout.HealthUnknown, `"icmp"`)
+	want(t, probe(t, healthcheck.Check{Type: "icmp"}, "http://h"), healthcheck.Unknown, `"icmp"`)
 }
 
 func TestNoneAsksNothing(t *testing.T) {
 	t.Parallel()
-	want(t, probe(t, rollout.Check{Type: rollout.CheckNone}, ""), rollout.HealthUnknown, "nothing is checked")
+	want(t, probe(t, healthcheck.Check{Type: healthcheck.TypeNone}, ""), healthcheck.Unknown, "nothing is checked")
 }
 
 func TestTheTimeoutBoundsEveryKind(t *testing.T) {
 	t.Parallel()
 	silent := listen(t, "127.0.0.1:0").Addr().String() // takes connections and says nothing
-	for _, check := range []rollout.Check{
+	for _, check := range []healthcheck.Check{
 		{Type: "http"},
 		{Type: "metric", Metric: "up"},
 		{Type: "metric", Pointer: "/x"},
@@ -39,10 +40,10 @@ func TestTheTimeoutBoundsEveryKind(t *testing.T) {
 		{Type: "grpc", TLS: true},
 		{Type: "command", Command: "sleep", Args: []string{"60"}},
 	} {
-		check.Timeout = rollout.Duration(100 * time.Millisecond)
+		check.Timeout = duration.Duration(100 * time.Millisecond)
 		c := New(Config{Commands: map[string]string{"sleep": "sleep"}})
 		got := c.Probe(t.Context(), check, "http://"+silent, nil)
-		want(t, got, rollout.HealthUnhealthy, "within")
+		want(t, got, healthcheck.Unhealthy, "within")
 		if got.Latency < 90*time.Millisecond || got.Latency > 5*time.Second { // timers may be early by a clock's step
 			t.Errorf("%s: latency %v", check.Type, got.Latency)
 		}
@@ -57,6 +58,6 @@ func TestAProbeGivenUpByItsCallerSaysNothing(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	})
-	got := New(Config{}).Probe(ctx, rollout.Check{Type: "http"}, url, nil)
-	want(t, got, rollout.HealthUnknown, "given up")
+	got := New(Config{}).Probe(ctx, healthcheck.Check{Type: "http"}, url, nil)
+	want(t, got, healthcheck.Unknown, "given up")
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -26,7 +27,7 @@ const (
 // commandKind runs a program that the operator allowed by name. There is no shell: arguments arrive as they are.
 type commandKind struct{ allowed map[string]string }
 
-func (k commandKind) probe(ctx context.Context, check *rollout.Check, address string, _ *rollout.TLS) rollout.Observation {
+func (k commandKind) probe(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
 	path, ok := k.allowed[check.Command]
 	if !ok {
 		return unknown(fmt.Sprintf("the operator allows no command %q", check.Command))
@@ -53,7 +54,7 @@ func (k commandKind) probe(ctx context.Context, check *rollout.Check, address st
 	return judgeCommand(ctx, check, err, output.text())
 }
 
-func judgeCommand(ctx context.Context, check *rollout.Check, err error, output string) rollout.Observation {
+func judgeCommand(ctx context.Context, check *healthcheck.Check, err error, output string) healthcheck.ProbeResult {
 	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:

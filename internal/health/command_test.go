@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 )
 
 // run probes with the only command that these tests allow, a shell; the server itself never uses one.
-func run(t *testing.T, check rollout.Check, script string) rollout.Observation {
+func run(t *testing.T, check healthcheck.Check, script string) healthcheck.ProbeResult {
 	t.Helper()
 	check.Type, check.Command, check.Args = "command", "sh", []string{"-c", script}
 	return New(Config{Commands: map[string]string{"sh": "/bin/sh"}}).Probe(t.Context(), check, "http://10.0.0.1:8080", nil)
@@ -22,11 +23,11 @@ func run(t *testing.T, check rollout.Check, script string) rollout.Observation {
 func TestOnlyCommandsThatTheOperatorNamedRun(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Commands: map[string]string{"true": "/bin/true", "gone": "/no/such/file", "plain": "/etc/passwd"}})
-	for command, status := range map[string]rollout.Health{
-		"true": rollout.Healthy, "/bin/true": rollout.HealthUnknown, "false": rollout.HealthUnknown,
-		"": rollout.HealthUnknown, "gone": rollout.HealthUnknown, "plain": rollout.HealthUnknown,
+	for command, status := range map[string]healthcheck.Health{
+		"true": healthcheck.Healthy, "/bin/true": healthcheck.Unknown, "false": healthcheck.Unknown,
+		"": healthcheck.Unknown, "gone": healthcheck.Unknown, "plain": healthcheck.Unknown,
 	} {
-		got := c.Probe(t.Context(), rollout.Check{Type: "command", Command: command}, "", nil)
+		got := c.Probe(t.Context(), healthcheck.Check{Type: "command", Command: command}, "", nil)
 		want(t, got, status, "")
 		if strings.Contains(got.Message, "/no/such") {
 			t.Errorf("the message shows the operator's path: %s", got.Message)
@@ -36,21 +37,21 @@ func TestOnlyCommandsThatTheOperatorNamedRun(t *testing.T) {
 
 func TestTheExitCodeDecides(t *testing.T) {
 	t.Parallel()
-	want(t, run(t, rollout.Check{}, "echo fine"), rollout.Healthy, "exit code 0: fine")
-	want(t, run(t, rollout.Check{}, "echo disk is full >&2; exit 3"), rollout.HealthUnhealthy, "exit code 3: disk is full")
-	want(t, run(t, rollout.Check{}, "kill -9 $$"), rollout.HealthUnhealthy, "killed")
+	want(t, run(t, healthcheck.Check{}, "echo fine"), healthcheck.Healthy, "exit code 0: fine")
+	want(t, run(t, healthcheck.Check{}, "echo disk is full >&2; exit 3"), healthcheck.Unhealthy, "exit code 3: disk is full")
+	want(t, run(t, healthcheck.Check{}, "kill -9 $$"), healthcheck.Unhealthy, "killed")
 }
 
 func TestTheOutputMustHoldTheExpectedText(t *testing.T) {
 	t.Parallel()
-	want(t, run(t, rollout.Check{ExpectedBody: "ready"}, "echo is ready"), rollout.Healthy, "")
-	want(t, run(t, rollout.Check{ExpectedBody: "ready"}, "echo is not"), rollout.HealthUnhealthy, "expected text")
+	want(t, run(t, healthcheck.Check{ExpectedBody: "ready"}, "echo is ready"), healthcheck.Healthy, "")
+	want(t, run(t, healthcheck.Check{ExpectedBody: "ready"}, "echo is not"), healthcheck.Unhealthy, "expected text")
 }
 
 func TestACommandSeesTheAddressAndNothingOfTheServer(t *testing.T) {
 	t.Parallel()
-	got := run(t, rollout.Check{}, "env | grep -v -e ^PWD -e ^_= -e ^SHLVL | sort | cut -d= -f1,2; pwd")
-	want(t, got, rollout.Healthy, "LANG=C.UTF-8 PATH="+commandPath+" ROLLCALL_ADDRESS=http://10.0.0.1:8080 /")
+	got := run(t, healthcheck.Check{}, "env | grep -v -e ^PWD -e ^_= -e ^SHLVL | sort | cut -d= -f1,2; pwd")
+	want(t, got, healthcheck.Healthy, "LANG=C.UTF-8 PATH="+commandPath+" ROLLCALL_ADDRESS=http://10.0.0.1:8080 /")
 	if strings.Contains(got.Message, "HOME") {
 		t.Errorf("the environment leaked: %s", got.Message)
 	}
@@ -59,32 +60,32 @@ func TestACommandSeesTheAddressAndNothingOfTheServer(t *testing.T) {
 func TestArgumentsReachTheCommandAsTheyAre(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Commands: map[string]string{"echo": "/bin/echo"}})
-	check := rollout.Check{Type: "command", Command: "echo", Args: []string{"$HOME;", "`id`", "a b"}}
-	want(t, c.Probe(t.Context(), check, "", nil), rollout.Healthy, "$HOME; `id` a b")
+	check := healthcheck.Check{Type: "command", Command: "echo", Args: []string{"$HOME;", "`id`", "a b"}}
+	want(t, c.Probe(t.Context(), check, "", nil), healthcheck.Healthy, "$HOME; `id` a b")
 }
 
 func TestALongOutputIsDropped(t *testing.T) {
 	t.Parallel()
-	got := run(t, rollout.Check{ExpectedBody: "end"}, "head -c 1000000 /dev/zero; echo end")
-	want(t, got, rollout.HealthUnhealthy, "expected text")
-	want(t, run(t, rollout.Check{ExpectedBody: "begin"}, "echo begin; head -c 1000000 /dev/zero"), rollout.Healthy, "begin")
+	got := run(t, healthcheck.Check{ExpectedBody: "end"}, "head -c 1000000 /dev/zero; echo end")
+	want(t, got, healthcheck.Unhealthy, "expected text")
+	want(t, run(t, healthcheck.Check{ExpectedBody: "begin"}, "echo begin; head -c 1000000 /dev/zero"), healthcheck.Healthy, "begin")
 }
 
 func TestWhatACommandStartedDiesWithIt(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		script string
-		status rollout.Health
+		status healthcheck.Health
 	}{
-		"timeout":                 {"sleep 300 & echo $! > %; wait", rollout.HealthUnhealthy},
-		"output held open":        {"sleep 300 & echo $! > %", rollout.Healthy},
-		"output elsewhere":        {"sleep 300 >/dev/null 2>&1 & echo $! > %", rollout.Healthy},
-		"failed, and output held": {"sleep 300 & echo $! > %; exit 1", rollout.HealthUnhealthy},
+		"timeout":                 {"sleep 300 & echo $! > %; wait", healthcheck.Unhealthy},
+		"output held open":        {"sleep 300 & echo $! > %", healthcheck.Healthy},
+		"output elsewhere":        {"sleep 300 >/dev/null 2>&1 & echo $! > %", healthcheck.Healthy},
+		"failed, and output held": {"sleep 300 & echo $! > %; exit 1", healthcheck.Unhealthy},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			file := filepath.Join(t.TempDir(), "pid")
-			check := rollout.Check{Timeout: rollout.Duration(time.Second)}
+			check := healthcheck.Check{Timeout: duration.Duration(time.Second)}
 			want(t, run(t, check, strings.ReplaceAll(test.script, "%", file)), test.status, "")
 			awaitDeath(t, file)
 		})

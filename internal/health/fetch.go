@@ -9,13 +9,14 @@ import (
 	"strconv"
 	"strings"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
 // get asks u as the check says. The caller closes the body.
 func get(
-	ctx context.Context, out *outbound.Client, check *rollout.Check, u *url.URL, accept string, trust *rollout.TLS,
+	ctx context.Context, out *outbound.Client, check *healthcheck.Check, u *url.URL, accept string, trust *rollout.TLS,
 ) (*http.Response, error) {
 	method := check.Method
 	if method == "" {
@@ -37,7 +38,7 @@ func get(
 }
 
 // withoutSecrets hides the values of the check's headers in what a target says: some repeat what they are sent.
-func withoutSecrets(check *rollout.Check, message string) string {
+func withoutSecrets(check *healthcheck.Check, message string) string {
 	for _, value := range check.Headers {
 		if len(value.Reveal()) >= minHidden {
 			message = strings.ReplaceAll(message, value.Reveal(), fmt.Sprint(value))

@@ -10,10 +10,10 @@ import (
 	"testing"
 	"unicode"
 
+	"rollcall/internal/healthcheck"
+
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-
-	"rollcall/internal/rollout"
 )
 
 // FuzzPointer: what a pointer finds in a document is what walking the document by hand finds, and nothing panics.
@@ -59,7 +59,7 @@ func FuzzPrometheusText(f *testing.F) {
 	f.Add("a{b=\"}\"} 0x1p-2\n", "a")
 	f.Add("a 1 # {x=\"y\"} 2\n", "a")
 	f.Fuzz(func(t *testing.T, text, name string) {
-		if s, err := rollout.ParseSelector(name); err != nil || s.Name != name {
+		if s, err := healthcheck.ParseSelector(name); err != nil || s.Name != name {
 			return
 		}
 		numbers, err := promNumbers(strings.NewReader(text), name)
@@ -118,7 +118,7 @@ func FuzzEndpoint(f *testing.F) {
 				t.Fatalf("%q is dialled as %q: %v", address, to, err)
 			}
 		}
-		u, err := endpoint(&rollout.Check{Path: path}, address, "/health")
+		u, err := endpoint(&healthcheck.Check{Path: path}, address, "/health")
 		if err != nil {
 			return
 		}
@@ -147,8 +147,8 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		a := &answer{text: text}
-		seen := a.version(&rollout.Check{VersionPointer: "/version"}, a.ownWord(t.Context(), "HTTP 200"))
-		if seen.Status == rollout.Healthy && !json.Valid(text) {
+		seen := a.version(&healthcheck.Check{VersionPointer: "/version"}, a.ownWord(t.Context(), "HTTP 200"))
+		if seen.Status == healthcheck.Healthy && !json.Valid(text) {
 			t.Fatalf("%q is healthy", text)
 		}
 		if strings.ContainsFunc(seen.Version, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -167,12 +167,12 @@ func FuzzQuery(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		seen := judgeQuery(&rollout.Check{Query: "x", FailAbove: limit(5)}, 200, bytes.NewReader(text))
-		if seen.Status == "" || seen.Status == rollout.HealthDegraded {
+		seen := judgeQuery(&healthcheck.Check{Query: "x", FailAbove: limit(5)}, 200, bytes.NewReader(text))
+		if seen.Status == "" || seen.Status == healthcheck.Degraded {
 			t.Fatalf("%q is %q", text, seen.Status)
 		}
 		var answer queryAnswer
-		if seen.Status == rollout.Healthy && (json.Unmarshal(text, &answer) != nil || len(answer.Warnings) > 0 || answer.Status != "success") {
+		if seen.Status == healthcheck.Healthy && (json.Unmarshal(text, &answer) != nil || len(answer.Warnings) > 0 || answer.Status != "success") {
 			t.Fatalf("%q is healthy", text)
 		}
 	})
@@ -183,14 +183,14 @@ func FuzzWords(f *testing.F) {
 	for _, seed := range [][2]string{{`{"status":"UP"}`, "/status"}, {"UP", ""}, {`"up"`, ""}, {`{"status":["UP"]}`, "/status/0"}, {`{"a":tru`, "/a"}} {
 		f.Add([]byte(seed[0]), seed[1])
 	}
-	check := rollout.Check{PassValues: []string{"UP"}, FailValues: []string{"DOWN"}}
+	check := healthcheck.Check{PassValues: []string{"UP"}, FailValues: []string{"DOWN"}}
 	f.Fuzz(func(t *testing.T, text []byte, pointer string) {
 		check := check
 		check.StatusPointer = pointer
 		a := &answer{text: text}
-		seen := a.inWords(t.Context(), &check, "HTTP 200", rollout.Healthy)
+		seen := a.inWords(t.Context(), &check, "HTTP 200", healthcheck.Healthy)
 		word, err := a.word(pointer)
-		if passes := err == nil && strings.EqualFold(word, "up"); passes != (seen.Status == rollout.Healthy) {
+		if passes := err == nil && strings.EqualFold(word, "up"); passes != (seen.Status == healthcheck.Healthy) {
 			t.Fatalf("%q at %q is %s", text, pointer, seen.Status)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -21,8 +22,8 @@ import (
 type grpcKind struct{ out *outbound.Client }
 
 func (k grpcKind) probe(
-	ctx context.Context, check *rollout.Check, address string, trust *rollout.TLS,
-) rollout.Observation {
+	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
+) healthcheck.ProbeResult {
 	began := time.Now()
 	to, err := hostPort(address, check.Port)
 	if err != nil {
@@ -45,7 +46,7 @@ func (k grpcKind) probe(
 	return serving(answer.GetStatus())
 }
 
-func (k grpcKind) options(check *rollout.Check, config *tls.Config) []grpc.DialOption {
+func (k grpcKind) options(check *healthcheck.Check, config *tls.Config) []grpc.DialOption {
 	creds := insecure.NewCredentials()
 	if check.TLS {
 		creds = credentials.NewTLS(config)
@@ -61,7 +62,7 @@ func (k grpcKind) options(check *rollout.Check, config *tls.Config) []grpc.DialO
 	}
 }
 
-func serving(s grpc_health_v1.HealthCheckResponse_ServingStatus) rollout.Observation {
+func serving(s grpc_health_v1.HealthCheckResponse_ServingStatus) healthcheck.ProbeResult {
 	switch s {
 	case grpc_health_v1.HealthCheckResponse_SERVING:
 		return healthy(s.String())

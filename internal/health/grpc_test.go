@@ -7,12 +7,12 @@ import (
 	"net/http/httptest"
 	"testing"
 
+	"rollcall/internal/healthcheck"
+
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	grpchealth "google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
-
-	"rollcall/internal/rollout"
 )
 
 func serveGRPC(t *testing.T, options ...grpc.ServerOption) (address string, statuses *grpchealth.Server) {
@@ -30,12 +30,12 @@ func TestAGRPCCheckReadsTheServingStatus(t *testing.T) {
 	address, statuses := serveGRPC(t)
 	statuses.SetServingStatus("checkout", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
 	statuses.SetServingStatus("odd", grpc_health_v1.HealthCheckResponse_UNKNOWN)
-	want(t, probe(t, rollout.Check{Type: "grpc"}, "http://"+address), rollout.Healthy, "SERVING")
-	want(t, probe(t, rollout.Check{Type: "grpc", Service: "checkout"}, address), rollout.HealthUnhealthy, "NOT_SERVING")
-	want(t, probe(t, rollout.Check{Type: "grpc", Service: "odd"}, address), rollout.HealthUnknown, "")
-	want(t, probe(t, rollout.Check{Type: "grpc", Service: "none"}, address), rollout.HealthUnhealthy, "no service")
+	want(t, probe(t, healthcheck.Check{Type: "grpc"}, "http://"+address), healthcheck.Healthy, "SERVING")
+	want(t, probe(t, healthcheck.Check{Type: "grpc", Service: "checkout"}, address), healthcheck.Unhealthy, "NOT_SERVING")
+	want(t, probe(t, healthcheck.Check{Type: "grpc", Service: "odd"}, address), healthcheck.Unknown, "")
+	want(t, probe(t, healthcheck.Check{Type: "grpc", Service: "none"}, address), healthcheck.Unhealthy, "no service")
 	statuses.SetServingStatus("checkout", grpc_health_v1.HealthCheckResponse_SERVING)
-	want(t, probe(t, rollout.Check{Type: "grpc", Service: "checkout"}, address), rollout.Healthy, "SERVING")
+	want(t, probe(t, healthcheck.Check{Type: "grpc", Service: "checkout"}, address), healthcheck.Healthy, "SERVING")
 }
 
 func TestAGRPCCheckSpeaksTLS(t *testing.T) {
@@ -45,11 +45,11 @@ func TestAGRPCCheckSpeaksTLS(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(lender.Certificate())
 	address, _ := serveGRPC(t, grpc.Creds(credentials.NewServerTLSFromCert(&lender.TLS.Certificates[0])))
-	check := rollout.Check{Type: "grpc", TLS: true}
+	check := healthcheck.Check{Type: "grpc", TLS: true}
 	got := New(Config{TLS: &tls.Config{RootCAs: roots}}).Probe(t.Context(), check, "https://"+address, nil)
-	want(t, got, rollout.Healthy, "SERVING")
-	want(t, probe(t, check, address), rollout.HealthUnhealthy, "certificate")
-	want(t, probe(t, rollout.Check{Type: "grpc"}, address), rollout.HealthUnhealthy, "")
+	want(t, got, healthcheck.Healthy, "SERVING")
+	want(t, probe(t, check, address), healthcheck.Unhealthy, "certificate")
+	want(t, probe(t, healthcheck.Check{Type: "grpc"}, address), healthcheck.Unhealthy, "")
 }
 
 func TestATargetWithoutGRPCHealthIsUnhealthy(t *testing.T) {
@@ -58,7 +58,7 @@ func TestATargetWithoutGRPCHealthIsUnhealthy(t *testing.T) {
 	server := grpc.NewServer()
 	go server.Serve(l) //nolint:errcheck // ends with the test
 	t.Cleanup(server.Stop)
-	want(t, probe(t, rollout.Check{Type: "grpc"}, l.Addr().String()), rollout.HealthUnhealthy, "grpc.health.v1")
-	want(t, probe(t, rollout.Check{Type: "grpc"}, nobody(t)), rollout.HealthUnhealthy, "connection refused")
-	want(t, probe(t, rollout.Check{Type: "grpc"}, "h"), rollout.HealthUnknown, "port")
+	want(t, probe(t, healthcheck.Check{Type: "grpc"}, l.Addr().String()), healthcheck.Unhealthy, "grpc.health.v1")
+	want(t, probe(t, healthcheck.Check{Type: "grpc"}, nobody(t)), healthcheck.Unhealthy, "connection refused")
+	want(t, probe(t, healthcheck.Check{Type: "grpc"}, "h"), healthcheck.Unknown, "port")
 }

@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 )
 
 func serve(t *testing.T, h http.HandlerFunc) string {
@@ -45,15 +46,15 @@ func nobody(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func probe(t *testing.T, check rollout.Check, address string) rollout.Observation {
+func probe(t *testing.T, check healthcheck.Check, address string) healthcheck.ProbeResult {
 	t.Helper()
 	if check.Timeout == 0 {
-		check.Timeout = rollout.Duration(10 * time.Second)
+		check.Timeout = duration.Duration(10 * time.Second)
 	}
 	return New(Config{}).Probe(t.Context(), check, address, nil)
 }
 
-func want(t *testing.T, got rollout.Observation, status rollout.Health, message string) {
+func want(t *testing.T, got healthcheck.ProbeResult, status healthcheck.Health, message string) {
 	t.Helper()
 	if got.Status != status || !strings.Contains(got.Message, message) {
 		t.Errorf("got %s %q, want %s with %q", got.Status, got.Message, status, message)

@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -30,8 +31,8 @@ const (
 type httpKind struct{ out *outbound.Client }
 
 func (k httpKind) probe(
-	ctx context.Context, check *rollout.Check, address string, trust *rollout.TLS,
-) rollout.Observation {
+	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
+) healthcheck.ProbeResult {
 	began := time.Now()
 	u, err := endpoint(check, address, defaultHealthPath)
 	if err != nil {
@@ -67,22 +68,22 @@ type answer struct {
 
 // needed reports whether the body can change the result. Where the status line says all, a body that never ends does
 // no harm.
-func (*answer) needed(check *rollout.Check, resp *http.Response) bool {
-	return byLine(check, resp.StatusCode) == rollout.HealthUnhealthy || check.ExpectedBody != "" || check.VersionPointer != "" ||
+func (*answer) needed(check *healthcheck.Check, resp *http.Response) bool {
+	return byLine(check, resp.StatusCode) == healthcheck.Unhealthy || check.ExpectedBody != "" || check.VersionPointer != "" ||
 		readsWords(check) || saysHealth(resp)
 }
 
 // byLine is what the status line alone says of the health.
-func byLine(check *rollout.Check, code int) rollout.Health {
+func byLine(check *healthcheck.Check, code int) healthcheck.Health {
 	if len(check.WarnStatus) > 0 {
 		if warns, _ := statusExpected(check.WarnStatus, code); warns { // seen to be well-formed before
-			return rollout.HealthDegraded
+			return healthcheck.Degraded
 		}
 	}
 	if expected, _ := statusExpected(check.ExpectedStatus, code); expected {
-		return rollout.Healthy
+		return healthcheck.Healthy
 	}
-	return rollout.HealthUnhealthy
+	return healthcheck.Unhealthy
 }
 
 // answersItself is what to do about a check that is redirected.
@@ -95,13 +96,13 @@ func (a *answer) read(body io.Reader) {
 	}
 }
 
-func (a *answer) judge(ctx context.Context, check *rollout.Check, resp *http.Response) rollout.Observation {
+func (a *answer) judge(ctx context.Context, check *healthcheck.Check, resp *http.Response) healthcheck.ProbeResult {
 	status := "HTTP " + strconv.Itoa(resp.StatusCode)
 	line := byLine(check, resp.StatusCode)
 	switch {
-	case line == rollout.HealthUnhealthy && outbound.Redirected(a.asked, resp) != "":
+	case line == healthcheck.Unhealthy && outbound.Redirected(a.asked, resp) != "":
 		return unhealthy(outbound.Redirected(a.asked, resp) + answersItself)
-	case line == rollout.HealthUnhealthy:
+	case line == healthcheck.Unhealthy:
 		return unhealthy(status + ": " + outbound.OneLine(withoutSecrets(check, string(a.text))))
 	case check.ExpectedBody != "" && !bytes.Contains(a.text, []byte(check.ExpectedBody)):
 		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not hold the expected text"))
@@ -112,12 +113,12 @@ func (a *answer) judge(ctx context.Context, check *rollout.Check, resp *http.Res
 	case a.err != nil:
 		return unhealthy(status + ", but " + a.incomplete(ctx, ""))
 	default:
-		return rollout.Observation{Status: line, Message: status}
+		return healthcheck.ProbeResult{Status: line, Message: status}
 	}
 }
 
 // atBest is what was seen, made no better than the status line is.
-func atBest(line rollout.Health, seen rollout.Observation) rollout.Observation {
+func atBest(line healthcheck.Health, seen healthcheck.ProbeResult) healthcheck.ProbeResult {
 	if severity(line) > severity(seen.Status) {
 		seen.Status = line
 	}
@@ -142,7 +143,7 @@ func saysHealth(resp *http.Response) bool {
 }
 
 // ownWord believes what application/health+json says. Its words are compared without regard to case.
-func (a *answer) ownWord(ctx context.Context, status string) rollout.Observation {
+func (a *answer) ownWord(ctx context.Context, status string) healthcheck.ProbeResult {
 	var says struct {
 		Status string `json:"status"`
 		Output string `json:"output"`
@@ -157,17 +158,17 @@ func (a *answer) ownWord(ctx context.Context, status string) rollout.Observation
 	switch strings.ToLower(says.Status) {
 	case "pass", "ok", "up":
 	case "warn":
-		seen.Status = rollout.HealthDegraded
+		seen.Status = healthcheck.Degraded
 	case "fail", "error", "down":
-		seen.Status = rollout.HealthUnhealthy
+		seen.Status = healthcheck.Unhealthy
 	default:
-		seen.Status = rollout.HealthUnknown
+		seen.Status = healthcheck.Unknown
 	}
 	return seen
 }
 
 // version adds what the target says that it runs. An unhealthy target may say so too.
-func (a *answer) version(check *rollout.Check, seen rollout.Observation) rollout.Observation {
+func (a *answer) version(check *healthcheck.Check, seen healthcheck.ProbeResult) healthcheck.ProbeResult {
 	if check.VersionPointer == "" {
 		return seen
 	}

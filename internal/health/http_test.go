@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/outbound"
-	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
 
@@ -26,30 +27,30 @@ func TestThePathIsAppendedToTheAddress(t *testing.T) {
 		{"https://[::1]:1", "//evil/", "https://[::1]:1/evil/"},
 		{"http://h:1/a%2Fb", "/c%20d", "http://h:1/a%2Fb/c%20d"},
 	} {
-		u, err := endpoint(&rollout.Check{Path: test.path}, test.address, defaultHealthPath)
+		u, err := endpoint(&healthcheck.Check{Path: test.path}, test.address, defaultHealthPath)
 		if err != nil || u.String() != test.asked {
 			t.Errorf("%s and %s: %v %v, want %s", test.address, test.path, u, err, test.asked)
 		}
 	}
-	for _, bad := range []rollout.Check{{Path: "/%zz"}, {URL: "ftp://h/"}, {URL: "/health"}} {
+	for _, bad := range []healthcheck.Check{{Path: "/%zz"}, {URL: "ftp://h/"}, {URL: "/health"}} {
 		bad.Type = "http"
-		want(t, probe(t, bad, "http://h:1"), rollout.HealthUnknown, "")
+		want(t, probe(t, bad, "http://h:1"), healthcheck.Unknown, "")
 	}
-	want(t, probe(t, rollout.Check{Type: "http"}, "10.0.0.1"), rollout.HealthUnknown, "http or https URL")
+	want(t, probe(t, healthcheck.Check{Type: "http"}, "10.0.0.1"), healthcheck.Unknown, "http or https URL")
 }
 
 func TestTheRequestIsAsTheCheckSays(t *testing.T) {
 	t.Parallel()
 	var got *http.Request
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { got = r })
-	want(t, probe(t, rollout.Check{Type: "http"}, url), rollout.Healthy, "HTTP 200")
+	want(t, probe(t, healthcheck.Check{Type: "http"}, url), healthcheck.Healthy, "HTTP 200")
 	if got.Method != http.MethodGet || got.URL.Path != "/health" || got.UserAgent() != outbound.DefaultUserAgent {
 		t.Errorf("%s %s by %s", got.Method, got.URL, got.UserAgent())
 	}
-	check := rollout.Check{Type: "http", Method: "post", URL: url + "/x?y=1", Headers: map[string]secret.Secret{
+	check := healthcheck.Check{Type: "http", Method: "post", URL: url + "/x?y=1", Headers: map[string]secret.Secret{
 		"Host": "web.example", "Authorization": "Bearer t", "user-agent": "mine",
 	}}
-	want(t, probe(t, check, "not used"), rollout.Healthy, "HTTP 200")
+	want(t, probe(t, check, "not used"), healthcheck.Healthy, "HTTP 200")
 	if got.Method != http.MethodPost || got.RequestURI != "/x?y=1" || got.Host != "web.example" ||
 		got.Header.Get("Authorization") != "Bearer t" || got.UserAgent() != "mine" {
 		t.Errorf("%s %s %s %v", got.Method, got.RequestURI, got.Host, got.Header)
@@ -61,29 +62,29 @@ func TestTheStatusMustBeExpected(t *testing.T) {
 	for _, test := range []struct {
 		expected []string
 		code     int
-		status   rollout.Health
+		status   healthcheck.Health
 	}{
-		{nil, 200, rollout.Healthy},
-		{nil, 299, rollout.Healthy},
-		{nil, 302, rollout.HealthUnhealthy},
-		{nil, 503, rollout.HealthUnhealthy},
-		{[]string{"204"}, 204, rollout.Healthy},
-		{[]string{"204"}, 200, rollout.HealthUnhealthy},
-		{[]string{"200", "300-399"}, 302, rollout.Healthy},
-		{[]string{"503"}, 503, rollout.Healthy},
-		{[]string{"200-299", "odd"}, 200, rollout.HealthUnknown},
+		{nil, 200, healthcheck.Healthy},
+		{nil, 299, healthcheck.Healthy},
+		{nil, 302, healthcheck.Unhealthy},
+		{nil, 503, healthcheck.Unhealthy},
+		{[]string{"204"}, 204, healthcheck.Healthy},
+		{[]string{"204"}, 200, healthcheck.Unhealthy},
+		{[]string{"200", "300-399"}, 302, healthcheck.Healthy},
+		{[]string{"503"}, 503, healthcheck.Healthy},
+		{[]string{"200-299", "odd"}, 200, healthcheck.Unknown},
 	} {
 		url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "/health")
 			w.WriteHeader(test.code)
 		})
-		want(t, probe(t, rollout.Check{Type: "http", ExpectedStatus: test.expected}, url), test.status, "")
+		want(t, probe(t, healthcheck.Check{Type: "http", ExpectedStatus: test.expected}, url), test.status, "")
 	}
 }
 
 func TestNoAnswerIsUnhealthy(t *testing.T) {
 	t.Parallel()
-	want(t, probe(t, rollout.Check{Type: "http"}, "http://"+nobody(t)), rollout.HealthUnhealthy, "connection refused")
+	want(t, probe(t, healthcheck.Check{Type: "http"}, "http://"+nobody(t)), healthcheck.Unhealthy, "connection refused")
 	l := listen(t, "127.0.0.1:0")
 	go func() {
 		for {
@@ -94,16 +95,16 @@ func TestNoAnswerIsUnhealthy(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	want(t, probe(t, rollout.Check{Type: "http"}, "http://"+l.Addr().String()), rollout.HealthUnhealthy, "closed")
+	want(t, probe(t, healthcheck.Check{Type: "http"}, "http://"+l.Addr().String()), healthcheck.Unhealthy, "closed")
 }
 
 func TestTheExpectedTextMustBeThere(t *testing.T) {
 	t.Parallel()
 	url := answer200(t, "text/plain", "all is well")
-	want(t, probe(t, rollout.Check{Type: "http", ExpectedBody: "is well"}, url), rollout.Healthy, "")
-	want(t, probe(t, rollout.Check{Type: "http", ExpectedBody: "is bad"}, url), rollout.HealthUnhealthy, "expected text")
+	want(t, probe(t, healthcheck.Check{Type: "http", ExpectedBody: "is well"}, url), healthcheck.Healthy, "")
+	want(t, probe(t, healthcheck.Check{Type: "http", ExpectedBody: "is bad"}, url), healthcheck.Unhealthy, "expected text")
 	late := answer200(t, "text/plain", strings.Repeat("x", outbound.MaxBody)+"is well")
-	want(t, probe(t, rollout.Check{Type: "http", ExpectedBody: "is well"}, late), rollout.HealthUnhealthy, "64 KiB")
+	want(t, probe(t, healthcheck.Check{Type: "http", ExpectedBody: "is well"}, late), healthcheck.Unhealthy, "64 KiB")
 }
 
 func TestTheVersionIsReadFromTheAnswer(t *testing.T) {
@@ -126,8 +127,8 @@ func TestTheVersionIsReadFromTheAnswer(t *testing.T) {
 		{`{"version":"v2"}`, "version", "", "does not begin with /"},
 		{`{"version":"v2","x":"` + strings.Repeat("x", outbound.MaxBody) + `"}`, "/version", "", "64 KiB"},
 	} {
-		got := probe(t, rollout.Check{Type: "http", VersionPointer: test.pointer}, answer200(t, "application/json", test.body))
-		want(t, got, rollout.Healthy, test.message)
+		got := probe(t, healthcheck.Check{Type: "http", VersionPointer: test.pointer}, answer200(t, "application/json", test.body))
+		want(t, got, healthcheck.Healthy, test.message)
 		if got.Version != test.version {
 			t.Errorf("%.40s: version %q, want %q", test.body, got.Version, test.version)
 		}
@@ -140,8 +141,8 @@ func TestAnUnhealthyTargetStillSaysWhatItRuns(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, `{"version":"v1"}`)
 	})
-	got := probe(t, rollout.Check{Type: "http", VersionPointer: "/version"}, url)
-	want(t, got, rollout.HealthUnhealthy, "HTTP 503")
+	got := probe(t, healthcheck.Check{Type: "http", VersionPointer: "/version"}, url)
+	want(t, got, healthcheck.Unhealthy, "HTTP 503")
 	if got.Version != "v1" {
 		t.Errorf("version %q", got.Version)
 	}
@@ -150,18 +151,18 @@ func TestAnUnhealthyTargetStillSaysWhatItRuns(t *testing.T) {
 func TestHealthJSONIsBelieved(t *testing.T) {
 	t.Parallel()
 	const media = "application/health+json; charset=utf-8"
-	for body, status := range map[string]rollout.Health{
-		`{"status":"pass"}`: rollout.Healthy, `{"status":"ok"}`: rollout.Healthy, `{"status":"UP"}`: rollout.Healthy,
-		`{"status":"warn","output":"disk"}`: rollout.HealthDegraded,
-		`{"status":"fail"}`:                 rollout.HealthUnhealthy, `{"status":"error"}`: rollout.HealthUnhealthy,
-		`{"status":"down"}`: rollout.HealthUnhealthy, `{"status":"odd"}`: rollout.HealthUnknown,
-		`{}`: rollout.HealthUnknown, `{"status":1}`: rollout.HealthUnknown, `fail`: rollout.HealthUnknown,
-		`{"status":"pass","x":"` + strings.Repeat("x", outbound.MaxBody) + `"}`: rollout.HealthUnhealthy,
+	for body, status := range map[string]healthcheck.Health{
+		`{"status":"pass"}`: healthcheck.Healthy, `{"status":"ok"}`: healthcheck.Healthy, `{"status":"UP"}`: healthcheck.Healthy,
+		`{"status":"warn","output":"disk"}`: healthcheck.Degraded,
+		`{"status":"fail"}`:                 healthcheck.Unhealthy, `{"status":"error"}`: healthcheck.Unhealthy,
+		`{"status":"down"}`: healthcheck.Unhealthy, `{"status":"odd"}`: healthcheck.Unknown,
+		`{}`: healthcheck.Unknown, `{"status":1}`: healthcheck.Unknown, `fail`: healthcheck.Unknown,
+		`{"status":"pass","x":"` + strings.Repeat("x", outbound.MaxBody) + `"}`: healthcheck.Unhealthy,
 	} {
-		want(t, probe(t, rollout.Check{Type: "http"}, answer200(t, media, body)), status, "HTTP 200")
+		want(t, probe(t, healthcheck.Check{Type: "http"}, answer200(t, media, body)), status, "HTTP 200")
 	}
 	other := answer200(t, "application/json", `{"status":"fail"}`)
-	want(t, probe(t, rollout.Check{Type: "http"}, other), rollout.Healthy, "HTTP 200")
+	want(t, probe(t, healthcheck.Check{Type: "http"}, other), healthcheck.Healthy, "HTTP 200")
 }
 
 func TestABodyThatNeverEndsMattersOnlyWhereItIsAskedFor(t *testing.T) {
@@ -171,10 +172,10 @@ func TestABodyThatNeverEndsMattersOnlyWhereItIsAskedFor(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
-	short := rollout.Duration(200 * time.Millisecond)
-	want(t, probe(t, rollout.Check{Type: "http"}, url), rollout.Healthy, "HTTP 200")
-	want(t, probe(t, rollout.Check{Type: "http", Timeout: short, VersionPointer: "/v"}, url),
-		rollout.HealthUnhealthy, "within")
+	short := duration.Duration(200 * time.Millisecond)
+	want(t, probe(t, healthcheck.Check{Type: "http"}, url), healthcheck.Healthy, "HTTP 200")
+	want(t, probe(t, healthcheck.Check{Type: "http", Timeout: short, VersionPointer: "/v"}, url),
+		healthcheck.Unhealthy, "within")
 }
 
 func TestEachProbeUsesAConnectionOfItsOwn(t *testing.T) {
@@ -196,7 +197,7 @@ func TestEachProbeUsesAConnectionOfItsOwn(t *testing.T) {
 	t.Cleanup(func() { _ = server.Close() })
 	c := New(Config{})
 	for range 3 {
-		want(t, c.Probe(t.Context(), rollout.Check{Type: "http"}, "http://"+l.Addr().String(), nil), rollout.Healthy, "")
+		want(t, c.Probe(t.Context(), healthcheck.Check{Type: "http"}, "http://"+l.Addr().String(), nil), healthcheck.Healthy, "")
 		<-closed
 	}
 	if dialled.Load() != 3 {
@@ -214,9 +215,9 @@ func TestATargetThatRepeatsACredentialIsQuotedWithoutIt(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = io.WriteString(w, strings.Repeat("x", 195)+r.Header.Get("Authorization"))
 	})
-	check := rollout.Check{Type: "http", Headers: map[string]secret.Secret{"Authorization": "hunter2-hunter2"}}
+	check := healthcheck.Check{Type: "http", Headers: map[string]secret.Secret{"Authorization": "hunter2-hunter2"}}
 	got := probe(t, check, url)
-	want(t, got, rollout.HealthUnhealthy, "HTTP 418")
+	want(t, got, healthcheck.Unhealthy, "HTTP 418")
 	if strings.Contains(got.Message, "hunt") {
 		t.Errorf("message %q", got.Message)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -29,8 +30,8 @@ var errTooLarge = errors.New("the answer is larger than 1 MiB")
 type metricKind struct{ out *outbound.Client }
 
 func (k metricKind) probe(
-	ctx context.Context, check *rollout.Check, address string, trust *rollout.TLS,
-) rollout.Observation {
+	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
+) healthcheck.ProbeResult {
 	began := time.Now()
 	from := sourceOf(check)
 	if from.judge == nil {
@@ -42,7 +43,7 @@ func (k metricKind) probe(
 	}
 	away := unhealthy
 	if elsewhere(check, address) {
-		away = func(why string) rollout.Observation { return unknown(u.Host + " is not the target, and: " + why) }
+		away = func(why string) healthcheck.ProbeResult { return unknown(u.Host + " is not the target, and: " + why) }
 	}
 	if check.Query != "" {
 		u = queryURL(u, check.Query)
@@ -69,12 +70,12 @@ func (k metricKind) probe(
 // makes of an answer. judge is nil when the check names no number.
 type source struct {
 	path, accept string
-	judge        func(status int, body io.Reader) rollout.Observation
+	judge        func(status int, body io.Reader) healthcheck.ProbeResult
 }
 
-func sourceOf(check *rollout.Check) source {
-	numbers := func(find func(io.Reader) ([]sample, error)) func(int, io.Reader) rollout.Observation {
-		return func(_ int, body io.Reader) rollout.Observation {
+func sourceOf(check *healthcheck.Check) source {
+	numbers := func(find func(io.Reader) ([]sample, error)) func(int, io.Reader) healthcheck.ProbeResult {
+		return func(_ int, body io.Reader) healthcheck.ProbeResult {
 			found, err := find(body)
 			if err != nil {
 				return unknown(err.Error())
@@ -84,7 +85,7 @@ func sourceOf(check *rollout.Check) source {
 	}
 	switch {
 	case check.Query != "":
-		return source{"/", "application/json", func(status int, body io.Reader) rollout.Observation {
+		return source{"/", "application/json", func(status int, body io.Reader) healthcheck.ProbeResult {
 			return judgeQuery(check, status, body)
 		}}
 	case check.Pointer != "":
@@ -101,7 +102,7 @@ func sourceOf(check *rollout.Check) source {
 }
 
 // elsewhere reports whether the check asks something else than the target: another host, or another port of it.
-func elsewhere(check *rollout.Check, address string) bool {
+func elsewhere(check *healthcheck.Check, address string) bool {
 	if check.URL == "" {
 		return false
 	}
@@ -136,7 +137,7 @@ func jsonNumber(r io.Reader, pointer string) ([]sample, error) {
 }
 
 // worst judges all numbers and keeps the worst result: each series that was meant must be within the limits.
-func worst(check *rollout.Check, numbers []sample) rollout.Observation {
+func worst(check *healthcheck.Check, numbers []sample) healthcheck.ProbeResult {
 	seen := judgeNumber(check, numbers[0])
 	for _, v := range numbers[1:] {
 		if next := judgeNumber(check, v); severity(next.Status) > severity(seen.Status) {
@@ -146,20 +147,20 @@ func worst(check *rollout.Check, numbers []sample) rollout.Observation {
 	return seen
 }
 
-func severity(h rollout.Health) int {
+func severity(h healthcheck.Health) int {
 	switch h {
-	case rollout.Healthy:
+	case healthcheck.Healthy:
 		return 0
-	case rollout.HealthDegraded:
+	case healthcheck.Degraded:
 		return 1
-	case rollout.HealthUnknown:
+	case healthcheck.Unknown:
 		return 2
 	default:
 		return 3
 	}
 }
 
-func judgeNumber(check *rollout.Check, number sample) rollout.Observation {
+func judgeNumber(check *healthcheck.Check, number sample) healthcheck.ProbeResult {
 	v := number.value
 	shown := number.of + " is " + strconv.FormatFloat(v, 'g', -1, 64)
 	limit := func(x *float64) string { return strconv.FormatFloat(*x, 'g', -1, 64) }
@@ -171,9 +172,9 @@ func judgeNumber(check *rollout.Check, number sample) rollout.Observation {
 	case check.FailBelow != nil && v < *check.FailBelow:
 		return unhealthy(shown + ", below " + limit(check.FailBelow))
 	case check.WarnAbove != nil && v > *check.WarnAbove:
-		return rollout.Observation{Status: rollout.HealthDegraded, Message: shown + ", above " + limit(check.WarnAbove)}
+		return healthcheck.ProbeResult{Status: healthcheck.Degraded, Message: shown + ", above " + limit(check.WarnAbove)}
 	case check.WarnBelow != nil && v < *check.WarnBelow:
-		return rollout.Observation{Status: rollout.HealthDegraded, Message: shown + ", below " + limit(check.WarnBelow)}
+		return healthcheck.ProbeResult{Status: healthcheck.Degraded, Message: shown + ", below " + limit(check.WarnBelow)}
 	default:
 		return healthy(shown)
 	}

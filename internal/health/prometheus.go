@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/healthcheck"
 )
 
 // maxLine is the longest line of Prometheus text that is read.
@@ -30,7 +30,7 @@ type sample struct {
 
 // pageFormat is the text format in which a page has the name that selector means.
 func pageFormat(selector string) string {
-	if want, err := rollout.ParseSelector(selector); err == nil && want.Quoted() {
+	if want, err := healthcheck.ParseSelector(selector); err == nil && want.Quoted() {
 		return quotedText
 	}
 	return plainText
@@ -39,7 +39,7 @@ func pageFormat(selector string) string {
 // promNumbers reads the Prometheus text format and gives the values of all series that selector means: those of its
 // name that carry at least its labels. It fails when there are none, and never leaves one out.
 func promNumbers(r io.Reader, selector string) ([]sample, error) {
-	want, err := rollout.ParseSelector(selector)
+	want, err := healthcheck.ParseSelector(selector)
 	if err != nil {
 		return nil, fmt.Errorf("the metric %w", err)
 	}
@@ -69,8 +69,8 @@ func promNumbers(r io.Reader, selector string) ([]sample, error) {
 }
 
 // valueOf returns the number on a line, and whether the line is one of the series that want means.
-func valueOf(want rollout.Series, line string) (v float64, meant bool, err error) {
-	has, rest, err := rollout.ParseSeries(line)
+func valueOf(want healthcheck.Series, line string) (v float64, meant bool, err error) {
+	has, rest, err := healthcheck.ParseSeries(line)
 	if has.Name != want.Name {
 		return 0, false, nil
 	}

@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/outbound"
-	"rollcall/internal/rollout"
 )
 
 // queryPath is where Prometheus, and what speaks its API, evaluates a query at one instant.
@@ -44,7 +44,7 @@ type queryAnswer struct {
 
 // judgeQuery compares each number that a query gives with the limits. What cannot be answered says nothing of the target,
 // and neither does an answer that warns: series may be missing in it. What is known to be beyond a limit counts all the same.
-func judgeQuery(check *rollout.Check, status int, body io.Reader) rollout.Observation {
+func judgeQuery(check *healthcheck.Check, status int, body io.Reader) healthcheck.ProbeResult {
 	text, err := io.ReadAll(body)
 	if err != nil {
 		return unknown(err.Error())

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/healthcheck"
 )
 
 // queryAPI answers every query with body, and keeps what was asked.
@@ -34,28 +34,28 @@ func TestQuery_EachSeriesCounts(t *testing.T) {
 	)
 	for _, test := range []struct {
 		body    string
-		status  rollout.Health
+		status  healthcheck.Health
 		message string
 	}{
-		{success("vector", `[{"metric":{},"value":[1.5,"0.25"]}]`, ""), rollout.Healthy, "the query is 0.25"},
-		{success("scalar", `[1.5,"7"]`, ""), rollout.Healthy, "7"},
-		{success("scalar", `[1.5,"11"]`, ""), rollout.HealthUnhealthy, "11, above 10"},
-		{success("vector", both, ""), rollout.HealthUnhealthy, `lag{shard="2"} is 12, above 10`},
-		{success("vector", `[{"metric":{},"value":[1,"+Inf"]}]`, ""), rollout.HealthUnhealthy, "+Inf, above 10"},
-		{success("vector", `[{"metric":{},"value":[1,"-Inf"]}]`, ""), rollout.Healthy, "-Inf"},
-		{success("vector", nan, ""), rollout.HealthUnknown, "NaN"},
-		{success("vector", `[]`, ""), rollout.HealthUnknown, "no series"},
-		{success("vector", `[{"metric":{"a":"b"},"histogram":[1,{}]}]`, ""), rollout.HealthUnknown, `{a="b"} is a histogram`},
-		{success("vector", `[{"metric":{},"value":[1,2]}]`, ""), rollout.HealthUnknown, "not a number"},
-		{success("vector", `{}`, ""), rollout.HealthUnknown, "cannot be read"},
-		{success("matrix", `[{"metric":{},"values":[[1,"2"]]}]`, ""), rollout.HealthUnknown, "rate()"},
-		{success("string", `[1,"x"]`, ""), rollout.HealthUnknown, "a string"},
-		{success("vector", `[{"metric":{},"value":[1,"1"]}]`, cut), rollout.HealthUnknown, "truncated due to limit"},
-		{success("vector", both, cut), rollout.HealthUnhealthy, "12, above 10"},
-		{success("vector", `[{"metric":{},"value":[1,"1"]}]`, infos), rollout.Healthy, "1"},
+		{success("vector", `[{"metric":{},"value":[1.5,"0.25"]}]`, ""), healthcheck.Healthy, "the query is 0.25"},
+		{success("scalar", `[1.5,"7"]`, ""), healthcheck.Healthy, "7"},
+		{success("scalar", `[1.5,"11"]`, ""), healthcheck.Unhealthy, "11, above 10"},
+		{success("vector", both, ""), healthcheck.Unhealthy, `lag{shard="2"} is 12, above 10`},
+		{success("vector", `[{"metric":{},"value":[1,"+Inf"]}]`, ""), healthcheck.Unhealthy, "+Inf, above 10"},
+		{success("vector", `[{"metric":{},"value":[1,"-Inf"]}]`, ""), healthcheck.Healthy, "-Inf"},
+		{success("vector", nan, ""), healthcheck.Unknown, "NaN"},
+		{success("vector", `[]`, ""), healthcheck.Unknown, "no series"},
+		{success("vector", `[{"metric":{"a":"b"},"histogram":[1,{}]}]`, ""), healthcheck.Unknown, `{a="b"} is a histogram`},
+		{success("vector", `[{"metric":{},"value":[1,2]}]`, ""), healthcheck.Unknown, "not a number"},
+		{success("vector", `{}`, ""), healthcheck.Unknown, "cannot be read"},
+		{success("matrix", `[{"metric":{},"values":[[1,"2"]]}]`, ""), healthcheck.Unknown, "rate()"},
+		{success("string", `[1,"x"]`, ""), healthcheck.Unknown, "a string"},
+		{success("vector", `[{"metric":{},"value":[1,"1"]}]`, cut), healthcheck.Unknown, "truncated due to limit"},
+		{success("vector", both, cut), healthcheck.Unhealthy, "12, above 10"},
+		{success("vector", `[{"metric":{},"value":[1,"1"]}]`, infos), healthcheck.Healthy, "1"},
 	} {
 		url, asked := queryAPI(t, http.StatusOK, test.body)
-		check := rollout.Check{Type: "metric", Query: "lag > bool 1", URL: url + "/prom/?dedup=1", FailAbove: limit(10)}
+		check := healthcheck.Check{Type: "metric", Query: "lag > bool 1", URL: url + "/prom/?dedup=1", FailAbove: limit(10)}
 		want(t, probe(t, check, "http://10.0.0.1"), test.status, test.message)
 		if *asked != "/prom/api/v1/query lag > bool 1 1" {
 			t.Errorf("asked %q", *asked)
@@ -76,10 +76,10 @@ func TestQuery_ThatFailsIsUnknown(t *testing.T) {
 		{http.StatusFound, "", "no answer of Prometheus"},
 	} {
 		url, _ := queryAPI(t, test.status, test.body)
-		want(t, probe(t, rollout.Check{Type: "metric", Query: "up", URL: url, FailBelow: limit(1)}, "http://10.0.0.1"), rollout.HealthUnknown, test.message)
+		want(t, probe(t, healthcheck.Check{Type: "metric", Query: "up", URL: url, FailBelow: limit(1)}, "http://10.0.0.1"), healthcheck.Unknown, test.message)
 	}
 	url, asked := queryAPI(t, http.StatusOK, success("scalar", `[1,"1"]`, ""))
-	want(t, probe(t, rollout.Check{Type: "metric", Query: "1", URL: url + "/api/v1/query", FailBelow: limit(1)}, "http://h"), rollout.Healthy, "")
+	want(t, probe(t, healthcheck.Check{Type: "metric", Query: "1", URL: url + "/api/v1/query", FailBelow: limit(1)}, "http://h"), healthcheck.Healthy, "")
 	if *asked != "/api/v1/query 1 " {
 		t.Errorf("asked %q", *asked)
 	}
@@ -93,19 +93,19 @@ func TestMetric_SourceElsewhereAwayIsUnknown(t *testing.T) {
 		w.WriteHeader(http.StatusFound)
 	})
 	away := "http://" + nobody(t)
-	for _, check := range []rollout.Check{{Metric: "up"}, {Pointer: "/up"}, {Query: "up"}} {
+	for _, check := range []healthcheck.Check{{Metric: "up"}, {Pointer: "/up"}, {Query: "up"}} {
 		check.Type, check.FailBelow = "metric", limit(1)
 		for url, message := range map[string]string{away: "refused", broken: "HTTP 502", moved: "redirects to https://login.example/in, and"} {
 			check.URL = url + "/x"
 			if check.Query == "" || url != broken {
-				want(t, probe(t, check, "http://127.0.0.1:1"), rollout.HealthUnknown, "is not the target, and: ")
+				want(t, probe(t, check, "http://127.0.0.1:1"), healthcheck.Unknown, "is not the target, and: ")
 			}
-			want(t, probe(t, check, "http://127.0.0.1:1"), rollout.HealthUnknown, message)
+			want(t, probe(t, check, "http://127.0.0.1:1"), healthcheck.Unknown, message)
 			if check.Query == "" || url != broken { // what failed there is the query
-				want(t, probe(t, check, url+"/base"), rollout.HealthUnhealthy, message)
+				want(t, probe(t, check, url+"/base"), healthcheck.Unhealthy, message)
 			}
 		}
 	}
-	check := rollout.Check{Type: "metric", Metric: "up", FailBelow: limit(1)}
-	want(t, probe(t, check, broken), rollout.HealthUnhealthy, "HTTP 502")
+	check := healthcheck.Check{Type: "metric", Metric: "up", FailBelow: limit(1)}
+	want(t, probe(t, check, broken), healthcheck.Unhealthy, "HTTP 502")
 }

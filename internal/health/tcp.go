@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
@@ -11,7 +12,7 @@ import (
 // tcpKind sees whether a port opens.
 type tcpKind struct{ out *outbound.Client }
 
-func (k tcpKind) probe(ctx context.Context, check *rollout.Check, address string, _ *rollout.TLS) rollout.Observation {
+func (k tcpKind) probe(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
 	to, err := hostPort(address, check.Port)
 	if err != nil {
 		return unknown(err.Error())

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/healthcheck"
 )
 
 func TestATCPCheckSeesWhetherThePortOpens(t *testing.T) {
@@ -18,12 +18,12 @@ func TestATCPCheckSeesWhetherThePortOpens(t *testing.T) {
 			l := listen(t, at)
 			host, port, _ := net.SplitHostPort(l.Addr().String())
 			number, _ := strconv.Atoi(port)
-			want(t, probe(t, rollout.Check{Type: "tcp"}, l.Addr().String()), rollout.Healthy, "open")
-			want(t, probe(t, rollout.Check{Type: "tcp"}, "http://"+l.Addr().String()+"/base"), rollout.Healthy, "open")
-			want(t, probe(t, rollout.Check{Type: "tcp", Port: number}, "http://"+net.JoinHostPort(host, "1")), rollout.Healthy, "open")
+			want(t, probe(t, healthcheck.Check{Type: "tcp"}, l.Addr().String()), healthcheck.Healthy, "open")
+			want(t, probe(t, healthcheck.Check{Type: "tcp"}, "http://"+l.Addr().String()+"/base"), healthcheck.Healthy, "open")
+			want(t, probe(t, healthcheck.Check{Type: "tcp", Port: number}, "http://"+net.JoinHostPort(host, "1")), healthcheck.Healthy, "open")
 		})
 	}
-	want(t, probe(t, rollout.Check{Type: "tcp"}, nobody(t)), rollout.HealthUnhealthy, "connection refused")
+	want(t, probe(t, healthcheck.Check{Type: "tcp"}, nobody(t)), healthcheck.Unhealthy, "connection refused")
 }
 
 func TestAnAddressWithoutAPortHasThatOfItsScheme(t *testing.T) {
@@ -35,14 +35,14 @@ func TestAnAddressWithoutAPortHasThatOfItsScheme(t *testing.T) {
 			t.Errorf("%s: %s, %v, want %s", address, got, err, to)
 		}
 	}
-	want(t, probe(t, rollout.Check{Type: "tcp"}, "h"), rollout.HealthUnknown, "port")
-	want(t, probe(t, rollout.Check{Type: "tcp"}, "http://:80"), rollout.HealthUnknown, "no host")
+	want(t, probe(t, healthcheck.Check{Type: "tcp"}, "h"), healthcheck.Unknown, "port")
+	want(t, probe(t, healthcheck.Check{Type: "tcp"}, "http://:80"), healthcheck.Unknown, "no host")
 }
 
 func TestEveryKindDialsThroughTheGuard(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("not allowed") }})
-	for _, check := range []rollout.Check{{Type: "http"}, {Type: "tcp"}, {Type: "grpc"}, {Type: "metric", Metric: "up"}} {
-		want(t, c.Probe(t.Context(), check, "http://10.0.0.1:80", nil), rollout.HealthUnhealthy, "not allowed")
+	for _, check := range []healthcheck.Check{{Type: "http"}, {Type: "tcp"}, {Type: "grpc"}, {Type: "metric", Metric: "up"}} {
+		want(t, c.Probe(t.Context(), check, "http://10.0.0.1:80", nil), healthcheck.Unhealthy, "not allowed")
 	}
 }

@@ -3,10 +3,10 @@ package health
 import (
 	"testing"
 
+	"rollcall/internal/healthcheck"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"rollcall/internal/rollout"
 )
 
 // TestMetric_ReadsNamesBeyondPlainOnes asks a page of Prometheus' own Go client for names that it rewrites for those who do
@@ -23,18 +23,18 @@ func TestMetric_ReadsNamesBeyondPlainOnes(t *testing.T) {
 	url := serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP)
 	for _, test := range []struct {
 		metric  string
-		status  rollout.Health
+		status  healthcheck.Health
 		message string
 	}{
-		{`{"http.server.requests","http.method"="get"}`, rollout.Healthy, " is 3"},
-		{`{"http.server.requests", l="a\"b"}`, rollout.Healthy, " is 3"},
-		{`{"http.server.requests"}`, rollout.HealthUnhealthy, " is 8, above 5"},
-		{`{"http.server.requests",l="y"}`, rollout.HealthUnknown, "has no "},
-		{`{"up"}`, rollout.Healthy, " is 1"},
-		{"up", rollout.Healthy, " is 1"},
-		{"http_server_requests", rollout.HealthUnhealthy, " is 8, above 5"}, // as it is written for those who cannot read the name
-		{`http_server_requests{http_method="get"}`, rollout.Healthy, " is 3"},
+		{`{"http.server.requests","http.method"="get"}`, healthcheck.Healthy, " is 3"},
+		{`{"http.server.requests", l="a\"b"}`, healthcheck.Healthy, " is 3"},
+		{`{"http.server.requests"}`, healthcheck.Unhealthy, " is 8, above 5"},
+		{`{"http.server.requests",l="y"}`, healthcheck.Unknown, "has no "},
+		{`{"up"}`, healthcheck.Healthy, " is 1"},
+		{"up", healthcheck.Healthy, " is 1"},
+		{"http_server_requests", healthcheck.Unhealthy, " is 8, above 5"}, // as it is written for those who cannot read the name
+		{`http_server_requests{http_method="get"}`, healthcheck.Healthy, " is 3"},
 	} {
-		want(t, probe(t, rollout.Check{Type: "metric", Metric: test.metric, FailAbove: limit(5)}, url), test.status, test.message)
+		want(t, probe(t, healthcheck.Check{Type: "metric", Metric: test.metric, FailAbove: limit(5)}, url), test.status, test.message)
 	}
 }

@@ -8,16 +8,16 @@ import (
 	"strconv"
 	"strings"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/healthcheck"
 )
 
 // readsWords reports whether the check looks for a status in words.
-func readsWords(check *rollout.Check) bool {
+func readsWords(check *healthcheck.Check) bool {
 	return check.StatusPointer != "" || len(check.PassValues)+len(check.WarnValues)+len(check.FailValues) > 0
 }
 
 // inWords judges by the status that the answer gives in words. A status line that means degraded is never made better by it.
-func (a *answer) inWords(ctx context.Context, check *rollout.Check, status string, line rollout.Health) rollout.Observation {
+func (a *answer) inWords(ctx context.Context, check *healthcheck.Check, status string, line healthcheck.Health) healthcheck.ProbeResult {
 	if a.err != nil || a.cut {
 		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not end"))
 	}
@@ -29,12 +29,12 @@ func (a *answer) inWords(ctx context.Context, check *rollout.Check, status strin
 	is := func(list []string) bool {
 		return slices.ContainsFunc(list, func(value string) bool { return strings.EqualFold(value, word) })
 	}
-	seen := rollout.Observation{Status: line, Message: said}
+	seen := healthcheck.ProbeResult{Status: line, Message: said}
 	switch {
 	case is(check.FailValues):
-		seen.Status = rollout.HealthUnhealthy
+		seen.Status = healthcheck.Unhealthy
 	case is(check.WarnValues):
-		seen.Status = rollout.HealthDegraded
+		seen.Status = healthcheck.Degraded
 	case is(check.PassValues):
 	default:
 		return unknown(said + ", which is in none of the check's lists")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/live"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -80,7 +81,7 @@ func newStand(t *testing.T) *stand {
 			Service: "checkout", Environment: "production", Version: "v2", Kind: rollout.KindDeploy,
 			Spec: rollout.Spec{Strategy: rollout.Strategy{Type: "rolling"}},
 		},
-		Targets: []rollout.Target{{ID: "web-1", State: rollout.TargetPending, Phase: rollout.PhaseNew, Health: rollout.HealthUnknown}},
+		Targets: []rollout.Target{{ID: "web-1", State: rollout.TargetPending, Phase: rollout.PhaseNew, Health: healthcheck.Unknown}},
 	})
 	must(t, err)
 	_, err = s.Heartbeat(t.Context(), "r1", time.Hour)

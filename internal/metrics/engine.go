@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -98,7 +99,7 @@ func (m *Metrics) CallDone(action rollout.CallAction, kind rollout.AnswerKind, d
 }
 
 // ProbeDone counts one health probe and what it found.
-func (m *Metrics) ProbeDone(checkType string, status rollout.Health, d time.Duration) {
+func (m *Metrics) ProbeDone(checkType string, status healthcheck.Health, d time.Duration) {
 	name := among(checkType, m.kinds.Checks)
 	m.engine.checks.WithLabelValues(name, among(string(status), statuses())).Inc()
 	m.engine.checkSeconds.WithLabelValues(name).Observe(d.Seconds())

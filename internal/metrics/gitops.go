@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
+	"rollcall/internal/gitsource"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-
-	"rollcall/internal/rollout"
 )
 
 // syncs is what this process read of Git.
@@ -37,7 +37,7 @@ func (m *Metrics) SyncDone(source string, took time.Duration, failed bool) {
 
 // Sources is what a scrape reads of sources.
 type Sources interface {
-	SourceGauges(ctx context.Context) ([]rollout.SourceGauge, error)
+	SourceGauges(ctx context.Context) ([]gitsource.Gauge, error)
 }
 
 // WatchSources adds the metrics of sources that each scrape reads from db. It is called once.
@@ -75,7 +75,7 @@ func (c *sources) Collect(ch chan<- prometheus.Metric) {
 	for _, g := range gauges {
 		ch <- gauge(c.drifted, float64(g.Drifted), g.Source)
 		ch <- gauge(c.age, g.Age.Seconds(), g.Source)
-		for _, state := range rollout.SourceStates() {
+		for _, state := range gitsource.States() {
 			value := 0.0
 			if state == g.State {
 				value = 1

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 )
 
-type gauges []rollout.SourceGauge
+type gauges []gitsource.Gauge
 
-func (g gauges) SourceGauges(context.Context) ([]rollout.SourceGauge, error) {
+func (g gauges) SourceGauges(context.Context) ([]gitsource.Gauge, error) {
 	if g == nil {
 		return nil, errAway
 	}
@@ -20,7 +20,7 @@ func (g gauges) SourceGauges(context.Context) ([]rollout.SourceGauge, error) {
 func TestGitops_SyncsDriftAndAgeAreOnPage(t *testing.T) {
 	t.Parallel()
 	m := New(known())
-	m.WatchSources(gauges{{Source: "main", State: rollout.SourceDrifted, Drifted: 3, Age: 90 * time.Second}})
+	m.WatchSources(gauges{{Source: "main", State: gitsource.StateDrifted, Drifted: 3, Age: 90 * time.Second}})
 	m.SyncDone("main", time.Second, false)
 	m.SyncDone("main", time.Second, true)
 	m.SyncDone("main", time.Second, true)

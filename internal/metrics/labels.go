@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -29,8 +30,8 @@ func answers() []string {
 
 func statuses() []string {
 	return []string{
-		string(rollout.Healthy), string(rollout.HealthDegraded), string(rollout.HealthUnhealthy),
-		string(rollout.HealthUnknown),
+		string(healthcheck.Healthy), string(healthcheck.Degraded), string(healthcheck.Unhealthy),
+		string(healthcheck.Unknown),
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -78,7 +79,7 @@ func exercised(t *testing.T) *Metrics {
 	}})
 	m.WatchPool(lazyPool(t).Stat)
 	m.CallDone(rollout.CallDeploy, rollout.AnswerRetry, time.Second)
-	m.ProbeDone("http", rollout.Healthy, time.Millisecond)
+	m.ProbeDone("http", healthcheck.Healthy, time.Millisecond)
 	m.ProbeDone("my-own", "odd", time.Millisecond)
 	m.DeploymentStarted("canary")
 	m.DeploymentEnded("canary", rollout.StateRolledBack, 90*time.Minute)
@@ -92,7 +93,7 @@ func exercised(t *testing.T) *Metrics {
 // known are kinds as a server knows them.
 func known() Kinds {
 	return Kinds{
-		Strategies: []string{"rolling", "blue_green", "canary"}, Checks: []string{"http", "tcp", rollout.CheckNone},
+		Strategies: []string{"rolling", "blue_green", "canary"}, Checks: []string{"http", "tcp", healthcheck.TypeNone},
 		Routers: []string{"webhook", "haproxy"},
 	}
 }
@@ -151,7 +152,7 @@ func TestLabels_UnexpectedValuesShareOneSeries(t *testing.T) {
 	t.Parallel()
 	m := New(known())
 	for _, s := range []string{"", "a", "d41d8cd9", "web-1"} {
-		m.ProbeDone(s, rollout.Health(s), 0)
+		m.ProbeDone(s, healthcheck.Health(s), 0)
 		m.CallDone(rollout.CallAction(s), rollout.AnswerKind(s), 0)
 		m.DeploymentEnded(s, rollout.State(s), 0)
 		m.DeploymentStarted(s)

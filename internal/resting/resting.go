@@ -15,6 +15,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -45,8 +46,8 @@ type Store interface {
 
 // Mover moves traffic. It never retries.
 type Mover interface {
-	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall) rollout.Answer
-	Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (rollout.RouterReading, error)
+	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.Answer
+	Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error)
 }
 
 // Lease is the replica's right to act.
@@ -182,7 +183,7 @@ func (w *watch) look(ctx context.Context) {
 		w.save(ctx, rollout.SavedRouter{Resting: look.Resting, Events: look.Events, Release: true, Again: w.loop.Every})
 		return
 	}
-	timeout := look.Write.Route.Until.Sub(w.now())
+	timeout := look.Write.Route.Deadline.Sub(w.now())
 	if !w.save(ctx, rollout.SavedRouter{Resting: look.Resting, Events: look.Events, WriteFor: timeout + writeGrace}) {
 		return
 	}
@@ -200,7 +201,7 @@ func (w *watch) deployment(resting *rollout.RestingRouter) *rollout.Deployment {
 	return &d
 }
 
-func (w *watch) read(ctx context.Context, resting *rollout.RestingRouter) (rollout.RouterReading, error) {
+func (w *watch) read(ctx context.Context, resting *rollout.RestingRouter) (routing.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxRead)
 	defer cancel()
 	return w.loop.Mover.Read(ctx, w.deployment(resting), w.router.Snapshot.Targets) //nolint:wrapcheck // it is shown as it is
@@ -208,7 +209,7 @@ func (w *watch) read(ctx context.Context, resting *rollout.RestingRouter) (rollo
 
 // write makes the write of a look, and reads back what came of it.
 func (w *watch) write(ctx context.Context, look *strategy.Look) rollout.Outcome {
-	ctx, cancel := context.WithTimeout(ctx, look.Write.Route.Until.Sub(w.now()))
+	ctx, cancel := context.WithTimeout(ctx, look.Write.Route.Deadline.Sub(w.now()))
 	defer cancel()
 	d, began := w.deployment(&look.Resting), time.Now()
 	o := rollout.Outcome{Action: *look.Write, Answer: w.loop.Mover.Set(ctx, d, w.router.Snapshot.Targets, look.Write.Route)}

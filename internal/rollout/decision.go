@@ -1,6 +1,11 @@
 package rollout
 
-import "time"
+import (
+	"time"
+
+	"rollcall/internal/healthcheck"
+	"rollcall/internal/routing"
+)
 
 // ActionKind is what the engine shall do.
 type ActionKind string
@@ -23,7 +28,7 @@ type Action struct {
 	// Back says that a call takes the target back to its previous version.
 	Back bool
 	// Route is the write for ActionRoute, and the one in doubt for ActionAskRouter.
-	Route RouterCall
+	Route routing.Call
 	// Call is set for ActionCall. Of a probe only Fence counts: that of the newest call when the probe began.
 	Call Call
 	// Begun is when a probe began.
@@ -34,10 +39,10 @@ type Action struct {
 type Outcome struct {
 	Action      Action
 	Answer      Answer
-	Observation Observation
+	Observation healthcheck.ProbeResult
 	// Reading is what the router reported: after a write that it answered, and when it was only read. It is nil where it
 	// could not be read; then Answer says why.
-	Reading *RouterReading
+	Reading *routing.Reading
 }
 
 // Status is the part of a deployment that a decision may change.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/routing"
 	"rollcall/internal/secret"
 )
 
@@ -195,7 +196,7 @@ type Progress struct {
 	// ActiveSlot is the slot that served when the deployment began; empty without slots.
 	ActiveSlot string `json:"active_slot,omitempty"`
 	// Router is nil when Rollcall moves no traffic.
-	Router *RouterState `json:"router,omitempty"`
+	Router *routing.State `json:"router,omitempty"`
 	// Cause says why the deployment turned back or stopped; empty while all is well.
 	Cause string `json:"cause"`
 	// Weight is the new side's share of traffic, in percent, as the router has last confirmed it; without one, that of the
@@ -261,7 +262,7 @@ type Snapshot struct {
 	// ActiveSlot is the slot that serves now, as far as known.
 	ActiveSlot string
 	// RouterBefore is how the deployment before left the router; nil when none did, or this one has written to it.
-	RouterBefore *RouterState
+	RouterBefore *routing.State
 	// Targets stand in the order in which the waves take them.
 	Targets []Target
 }

@@ -3,6 +3,7 @@ package rollout
 import (
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 )
 
@@ -69,7 +70,7 @@ type Remembered struct {
 	Address string
 	// Version is what Rollcall last left there, empty when it cannot say.
 	Version string
-	Health  Health
+	Health  healthcheck.Health
 	// Fence is the highest fence that was ever written down for the target.
 	Fence int64
 }
@@ -78,7 +79,7 @@ type Remembered struct {
 // known; only its fence stays, because it must not fall.
 func (r Remembered) At(address string) Remembered {
 	if r.Address == "" || !SameAddress(r.Address, address) {
-		return Remembered{Address: address, Health: HealthUnknown, Fence: r.Fence}
+		return Remembered{Address: address, Health: healthcheck.Unknown, Fence: r.Fence}
 	}
 	return r
 }
@@ -94,7 +95,7 @@ type Save struct {
 	// Events are appended in order and numbered, from the deployment's LastSeq and EventsHash on. Each brings its time: a
 	// save that is repeated must say the same.
 	Events []Event
-	// Release gives the deployment up; whoever claims it at RunAt or later goes on.
+	// Release gives the deployment up; another replica may claim it from RunAt on.
 	Release bool
 	// RunAt is when the deployment needs attention next.
 	RunAt time.Time

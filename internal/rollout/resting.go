@@ -1,11 +1,15 @@
 package rollout
 
-import "time"
+import (
+	"time"
+
+	"rollcall/internal/routing"
+)
 
 // RestingRouter is what is known of a router after the last deployment of its service and environment has ended.
 type RestingRouter struct {
 	// Router goes on from what the deployment knew when it ended.
-	Router RouterState `json:"router"`
+	Router routing.State `json:"router"`
 	// Error says why the router could not be read the last time; empty when it could.
 	Error string `json:"error,omitempty"`
 	// Failures counts the failed attempts to read it, in a row.

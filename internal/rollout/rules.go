@@ -4,18 +4,20 @@ import (
 	"cmp"
 	"reflect"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/secret"
 )
 
 // Rules are by which checks a target is judged, and how it is called.
 type Rules struct {
 	// DeploymentID is the deployment that first had them.
-	DeploymentID    string        `json:"deployment_id"`
-	Checks          []Check       `json:"health_checks"`
-	HealthyDeadline Duration      `json:"healthy_deadline"`
-	Deploy          Deploy        `json:"deploy"`
-	TLS             *TLS          `json:"tls,omitempty"`
-	DeploySecret    secret.Secret `json:"deploy_secret,omitempty"`
+	DeploymentID    string              `json:"deployment_id"`
+	Checks          []healthcheck.Check `json:"health_checks"`
+	HealthyDeadline duration.Duration   `json:"healthy_deadline"`
+	Deploy          Deploy              `json:"deploy"`
+	TLS             *TLS                `json:"tls,omitempty"`
+	DeploySecret    secret.Secret       `json:"deploy_secret,omitempty"`
 }
 
 // RulesRef says by which rules a target is brought to a version.

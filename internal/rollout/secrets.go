@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/secret"
 )
 
@@ -35,7 +36,7 @@ func (d *Deployment) Secrets() Secrets {
 	return s
 }
 
-func secretsOf(deploy secret.Secret, checks []Check, tls *TLS) Secrets {
+func secretsOf(deploy secret.Secret, checks []healthcheck.Check, tls *TLS) Secrets {
 	s := Secrets{Deploy: deploy, Headers: make([]map[string]secret.Secret, len(checks))}
 	for i := range checks {
 		s.Headers[i] = checks[i].Headers
@@ -61,7 +62,7 @@ func (d *Deployment) RestoreSecrets(s Secrets) {
 }
 
 // restored returns copies of checks and trust with their secrets in place.
-func restored(checks []Check, trust *TLS, s *Secrets) ([]Check, *TLS) {
+func restored(checks []healthcheck.Check, trust *TLS, s *Secrets) ([]healthcheck.Check, *TLS) {
 	checks = slices.Clone(checks)
 	for i := range checks {
 		if i < len(s.Headers) {

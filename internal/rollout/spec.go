@@ -4,29 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
+
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
+	"rollcall/internal/routing"
 )
-
-// Duration is a time.Duration that is written as a Go duration string ("90s") in JSON.
-type Duration time.Duration
-
-// MarshalText writes the Go duration string.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText reads a Go duration string.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil {
-		return fmt.Errorf("%q is not a duration such as \"30s\" or \"1m30s\"", text)
-	}
-	*d = Duration(v)
-	return nil
-}
-
-// Std is the duration as the standard library's type.
-func (d Duration) Std() time.Duration { return time.Duration(d) }
-
-func (d Duration) String() string { return time.Duration(d).String() }
 
 // OnFailure says what happens once more targets have failed than a strategy tolerates.
 type OnFailure string
@@ -50,25 +32,25 @@ const (
 // Strategy is a strategy with its parameters, resolved: percentages are integers, defaults are filled in. Parameters
 // of other types are nil.
 type Strategy struct {
-	Type             string    `json:"type"`
-	OnFailure        OnFailure `json:"on_failure"`
-	MaxFailures      *int      `json:"max_failures,omitempty"`
-	ProgressDeadline Duration  `json:"progress_deadline"`
-	Bake             Duration  `json:"bake"`
+	Type             string            `json:"type"`
+	OnFailure        OnFailure         `json:"on_failure"`
+	MaxFailures      *int              `json:"max_failures,omitempty"`
+	ProgressDeadline duration.Duration `json:"progress_deadline"`
+	Bake             duration.Duration `json:"bake"`
 
 	// rolling: the size of each wave; the last one repeats.
-	BatchSize  Sizes     `json:"batch_size,omitempty"`
-	BatchDelay *Duration `json:"batch_delay,omitempty"`
+	BatchSize  Sizes              `json:"batch_size,omitempty"`
+	BatchDelay *duration.Duration `json:"batch_delay,omitempty"`
 
 	// blue_green and canary: how many at once (0: all of them, and for canary at most half).
-	MaxParallel *int      `json:"max_parallel,omitempty"`
-	Promotion   string    `json:"promotion,omitempty"`
-	KeepOldFor  *Duration `json:"keep_old_for,omitempty"`
+	MaxParallel *int               `json:"max_parallel,omitempty"`
+	Promotion   string             `json:"promotion,omitempty"`
+	KeepOldFor  *duration.Duration `json:"keep_old_for,omitempty"`
 
 	// canary
-	Stages           []Stage   `json:"stages,omitempty"`
-	StageDuration    *Duration `json:"stage_duration,omitempty"`
-	SuccessThreshold *float64  `json:"success_threshold,omitempty"`
+	Stages           []Stage            `json:"stages,omitempty"`
+	StageDuration    *duration.Duration `json:"stage_duration,omitempty"`
+	SuccessThreshold *float64           `json:"success_threshold,omitempty"`
 }
 
 // Sizes is a list of sizes; one size alone is written as a plain number in JSON.
@@ -94,9 +76,9 @@ func (s *Sizes) UnmarshalJSON(data []byte) error {
 
 // Stage is one step of a canary.
 type Stage struct {
-	Percent   int      `json:"percent"`
-	Duration  Duration `json:"duration"`
-	Promotion string   `json:"promotion"`
+	Percent   int               `json:"percent"`
+	Duration  duration.Duration `json:"duration"`
+	Promotion string            `json:"promotion"`
 }
 
 // Wave is what a strategy does with the targets that it updates together. Which targets these are is written in
@@ -111,8 +93,8 @@ type Wave struct {
 	// Gate says where the wave waits for promote: "" nowhere, GateSwitch before its traffic, GateNext before the next wave.
 	Gate string `json:"gate"`
 	// Bake is how long the wave is watched after it was verified; Delay comes after it and before the next wave.
-	Bake  Duration `json:"bake"`
-	Delay Duration `json:"delay"`
+	Bake  duration.Duration `json:"bake"`
+	Delay duration.Duration `json:"delay"`
 	// CheckOnly waves are verified as they are, without a call. Only when all of it is verified does traffic move; when
 	// not, the deployment goes on without it.
 	CheckOnly bool `json:"check_only,omitempty"`
@@ -128,28 +110,28 @@ const (
 // Deploy says how a target's deploy webhook is called.
 type Deploy struct {
 	// Path is appended to the target's address when the target names no deploy_url.
-	Path    string   `json:"path"`
-	Timeout Duration `json:"timeout"`
+	Path    string            `json:"path"`
+	Timeout duration.Duration `json:"timeout"`
 	// Retries is how many further attempts follow a failed one; Backoff is the wait before the first of them, and
 	// doubles with each.
-	Retries int      `json:"retries"`
-	Backoff Duration `json:"backoff"`
+	Retries int               `json:"retries"`
+	Backoff duration.Duration `json:"backoff"`
 }
 
 // Spec is what was asked for, resolved and fixed when the deployment was created.
 type Spec struct {
-	Strategy Strategy `json:"strategy"`
-	Waves    []Wave   `json:"waves"`
-	Deploy   Deploy   `json:"deploy"`
-	Checks   []Check  `json:"health_checks"`
+	Strategy Strategy            `json:"strategy"`
+	Waves    []Wave              `json:"waves"`
+	Deploy   Deploy              `json:"deploy"`
+	Checks   []healthcheck.Check `json:"health_checks"`
 	// ActiveSlot is the slot that served when the deployment was created; empty without slots, or when none is known.
 	ActiveSlot string `json:"active_slot,omitempty"`
 	// IdleSlot is the other one, to which a blue_green deployment goes.
 	IdleSlot string `json:"idle_slot,omitempty"`
 	// HealthyDeadline is how long one target may take from the answer of its call to passing its checks.
-	HealthyDeadline Duration `json:"healthy_deadline"`
+	HealthyDeadline duration.Duration `json:"healthy_deadline"`
 	// Traffic is nil when Rollcall moves no traffic.
-	Traffic *Traffic `json:"traffic,omitempty"`
+	Traffic *routing.Config `json:"traffic,omitempty"`
 	// TLS is nil when calls trust the system's roots and show no certificate.
 	TLS        *TLS       `json:"tls,omitempty"`
 	Force      bool       `json:"force"`

@@ -3,6 +3,8 @@ package rollout
 import (
 	"slices"
 	"time"
+
+	"rollcall/internal/healthcheck"
 )
 
 // TargetState is where one target stands within a deployment.
@@ -68,8 +70,8 @@ type Target struct {
 	// Version is what it runs as far as known; PreviousVersion is what it ran before this deployment's first call.
 	Version         string
 	PreviousVersion string
-	Health          Health
-	Checks          []CheckState
+	Health          healthcheck.Health
+	Checks          []healthcheck.State
 
 	// Attempts counts the calls of the present action that were written down, Tries those that used up a retry.
 	// A call cut short by the death of its sender uses none.

@@ -5,19 +5,6 @@ import (
 	"time"
 )
 
-// FuzzPeriod: a period is what its words say, or refused.
-func FuzzPeriod(f *testing.F) {
-	for _, seed := range []string{"24h", "30d", "1e9d", "-1d", "65536d", "d", "99999999h", "+3d", "0x1d", "1h30d"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		period, err := ParsePeriod(text)
-		if err == nil && text[len(text)-1] == 'd' && (period < 0 || period%(24*time.Hour) != 0) {
-			t.Fatalf("%q is %v", text, period)
-		}
-	})
-}
-
 // FuzzCommittedAt: the label's time is the one that it names, in UTC, or none.
 func FuzzCommittedAt(f *testing.F) {
 	for _, seed := range []string{"2026-05-01T12:00:00Z", "2026-05-01T12:00:00+02:00", "2026-05-01", "", "\x00"} {

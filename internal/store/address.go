@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"rollcall/internal/catalog"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -152,9 +153,9 @@ func (k *placed) fields() []any {
 
 // runs is the version that the target runs, as far as known, and its health: as remembered at its address, else as it was
 // said.
-func (k *placed) runs() (version string, health rollout.Health) {
+func (k *placed) runs() (version string, health healthcheck.Health) {
 	if k.seen && rollout.SameAddress(k.known.Address, k.address) {
-		return k.known.Version, cmp.Or(k.known.Health, rollout.HealthUnknown)
+		return k.known.Version, cmp.Or(k.known.Health, healthcheck.Unknown)
 	}
-	return k.version, rollout.HealthUnknown
+	return k.version, healthcheck.Unknown
 }

@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
@@ -126,12 +127,12 @@ func TestWhatRunsIsWhatIsRememberedOfTheNewestTargets(t *testing.T) {
 	}
 	snap := started(t, s, "checkout", "r1") // web-0, web-1, web-2 in the request's order
 	target := snap.Targets[0]
-	target.Version, target.Health, target.Sent = "v2", rollout.Healthy, 1
+	target.Version, target.Health, target.Sent = "v2", healthcheck.Healthy, 1
 	save(t, s, snap, rollout.Save{Targets: []rollout.Target{target}})
 	running, err = s.Running(ctx(t), "checkout", "production")
 	must(t, err)
-	if len(running) != 3 || running[0].Target != "web-0" || running[2] != (catalog.RunningTarget{Target: "web-2", Version: "v2", Health: rollout.Healthy}) ||
-		running[0].Version != "" || running[0].Health != rollout.HealthUnknown {
+	if len(running) != 3 || running[0].Target != "web-0" || running[2] != (catalog.RunningTarget{Target: "web-2", Version: "v2", Health: healthcheck.Healthy}) ||
+		running[0].Version != "" || running[0].Health != healthcheck.Unknown {
 		t.Errorf("%+v", running)
 	}
 }

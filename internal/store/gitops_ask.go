@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -15,12 +16,12 @@ import (
 const pushesLive = `interval '30 days'`
 
 // AskSync wishes for a sync, which some replica begins at once; CodeNotFound when there is no such source.
-func (s *Store) AskSync(ctx context.Context, source string, ask rollout.SyncAsk) error {
+func (s *Store) AskSync(ctx context.Context, source string, ask gitsource.SyncRequest) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error { return askSync(ctx, tx, source, ask) })
 	return failed("ask for a sync of source "+source, err)
 }
 
-func askSync(ctx context.Context, tx pgx.Tx, source string, ask rollout.SyncAsk) error {
+func askSync(ctx context.Context, tx pgx.Tx, source string, ask gitsource.SyncRequest) error {
 	const due = `UPDATE gitops_sources SET next_run_at = clock_timestamp() WHERE name = $1`
 	tag, err := tx.Exec(ctx, due, source)
 	if err != nil {
@@ -37,14 +38,14 @@ func askSync(ctx context.Context, tx pgx.Tx, source string, ask rollout.SyncAsk)
 }
 
 // TakePush asks for a sync because of a push notification; false when it came before, and then does nothing.
-func (s *Store) TakePush(ctx context.Context, p rollout.Push) (fresh bool, err error) {
+func (s *Store) TakePush(ctx context.Context, p gitsource.Push) (fresh bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `INSERT INTO gitops_deliveries (source, digest, received_at)
 			SELECT name, $2, clock_timestamp() FROM gitops_sources WHERE name = $1 ON CONFLICT DO NOTHING`, p.Source, p.Digest[:])
 		if fresh = err == nil && tag.RowsAffected() == 1; !fresh {
 			return err //nolint:wrapcheck // said below
 		}
-		return askSync(ctx, tx, p.Source, rollout.SyncAsk{})
+		return askSync(ctx, tx, p.Source, gitsource.SyncRequest{})
 	})
 	return fresh, failed("take a push notification for source "+p.Source, err)
 }

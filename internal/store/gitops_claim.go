@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 // claimSourcesSQL takes what is due and free, or owned by a replica that is dead, or by a process of this very name that
@@ -26,12 +26,12 @@ const claimSourcesSQL = `
 // already (mine). Each comes with all that is known of it.
 func (s *Store) ClaimSources(
 	ctx context.Context, replica string, mine []string, limit int,
-) (claimed []rollout.ClaimedSource, err error) {
+) (claimed []gitsource.Claimed, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		claimed, err = all(ctx, tx, func(row pgx.CollectableRow) (rollout.ClaimedSource, error) {
-			var c rollout.ClaimedSource
+		claimed, err = all(ctx, tx, func(row pgx.CollectableRow) (gitsource.Claimed, error) {
+			var c gitsource.Claimed
 			var sealed []byte
-			err := row.Scan(append(sourceFields(&c.SourceReport, &sealed), &c.Claim.Epoch, (*instant)(&c.Now))...)
+			err := row.Scan(append(sourceFields(&c.Report, &sealed), &c.Claim.Epoch, (*instant)(&c.Now))...)
 			c.Source.Secrets = s.openSource(c.Source.Name, sealed)
 			c.Claim.Name, c.Claim.Owner = c.Source.Name, replica
 			return c, err //nolint:wrapcheck // said below
@@ -50,16 +50,16 @@ func (s *Store) ClaimSources(
 }
 
 // loadSource reads what belongs to a source: its files, what people ask, and what other sources manage.
-func loadSource(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedSource) (err error) {
+func loadSource(ctx context.Context, tx pgx.Tx, c *gitsource.Claimed) (err error) {
 	if c.Files, err = filesOf(ctx, tx, c.Source.Name); err != nil {
 		return err
 	}
-	c.Asks, err = all(ctx, tx, pgx.RowToStructByPos[rollout.SyncAsk],
+	c.Requests, err = all(ctx, tx, pgx.RowToStructByPos[gitsource.SyncRequest],
 		`SELECT id, retry, release, service, environment FROM gitops_asks WHERE source = $1 ORDER BY id`, c.Source.Name)
 	if err != nil {
 		return fmt.Errorf("read what is asked of source %s: %w", c.Source.Name, err)
 	}
-	c.Taken, err = taken(ctx, tx, c.Source.Name)
+	c.ManagedElsewhere, err = taken(ctx, tx, c.Source.Name)
 	return err
 }
 
@@ -86,7 +86,7 @@ func (s *Store) Taken(ctx context.Context, source string) (map[string]string, er
 
 // SaveSource writes what was found and done for a source. CodeOwnershipLost when the claim is no longer held: nothing is written
 // then. CodeConflict when another source manages a pair by now.
-func (s *Store) SaveSource(ctx context.Context, save rollout.SourceSave) error {
+func (s *Store) SaveSource(ctx context.Context, save gitsource.Save) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error { return saveSource(ctx, tx, &save) })
 	if violates(err, onePerPair) {
 		return &problem.Error{Code: problem.CodeConflict, Message: "another source has begun to manage the same service", Err: err}
@@ -96,7 +96,7 @@ func (s *Store) SaveSource(ctx context.Context, save rollout.SourceSave) error {
 
 const onePerPair = "gitops_files_one_per_pair"
 
-func saveSource(ctx context.Context, tx pgx.Tx, save *rollout.SourceSave) error {
+func saveSource(ctx context.Context, tx pgx.Tx, save *gitsource.Save) error {
 	const sql = `
 		UPDATE gitops_sources SET state = @state, reason = @reason, error = @error, desired_revision = @desired,
 			actual_revision = @actual, last_sync_at = @last, last_good_sync_at = @last_good, next_sync_at = @next,
@@ -118,14 +118,14 @@ func saveSource(ctx context.Context, tx pgx.Tx, save *rollout.SourceSave) error 
 	}
 	batch := &pgx.Batch{}
 	queueFiles(batch, save)
-	batch.Queue(`DELETE FROM gitops_asks WHERE source = $1 AND id <= $2`, save.Claim.Name, save.Answered)
+	batch.Queue(`DELETE FROM gitops_asks WHERE source = $1 AND id <= $2`, save.Claim.Name, save.AckedRequests)
 	// Who asked while the source was worked on is not made to wait for the next poll.
 	batch.Queue(`UPDATE gitops_sources s SET next_run_at = clock_timestamp()
 		WHERE name = $1 AND EXISTS (SELECT FROM gitops_asks a WHERE a.source = s.name)`, save.Claim.Name)
 	return send(ctx, tx, batch)
 }
 
-func queueFiles(batch *pgx.Batch, save *rollout.SourceSave) {
+func queueFiles(batch *pgx.Batch, save *gitsource.Save) {
 	if save.Files == nil {
 		return
 	}
@@ -148,11 +148,11 @@ func (s *Store) ReleaseSources(ctx context.Context, replica string) error {
 }
 
 // SourceGauges are what metrics tell of each source.
-func (s *Store) SourceGauges(ctx context.Context) ([]rollout.SourceGauge, error) {
+func (s *Store) SourceGauges(ctx context.Context) ([]gitsource.Gauge, error) {
 	const sql = `SELECT name, state, drifted, extract(epoch FROM clock_timestamp() - coalesce(last_good_sync_at, created_at))::float8
 		FROM gitops_sources ORDER BY name`
-	gauges, err := all(ctx, s.pool, func(row pgx.CollectableRow) (rollout.SourceGauge, error) {
-		var g rollout.SourceGauge
+	gauges, err := all(ctx, s.pool, func(row pgx.CollectableRow) (gitsource.Gauge, error) {
+		var g gitsource.Gauge
 		var age float64
 		err := row.Scan(&g.Source, &g.State, &g.Drifted, &age)
 		g.Age = time.Duration(age * float64(time.Second))

@@ -6,7 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/secret"
 )
 
@@ -20,7 +20,7 @@ type sealedSource struct {
 func placeOfSource(name string) string { return "gitops_sources.secrets:" + name }
 
 // sealSource gives what is written to the column secrets; nil when there are none.
-func (s *Store) sealSource(source *rollout.Source) ([]byte, error) {
+func (s *Store) sealSource(source *gitsource.Source) ([]byte, error) {
 	if source.Secrets.Unreadable != "" {
 		return nil, unreadable("source")
 	}
@@ -34,15 +34,15 @@ func (s *Store) sealSource(source *rollout.Source) ([]byte, error) {
 }
 
 // openSource is the way back. What cannot be opened is said, so that the source can be seen and is not fetched.
-func (s *Store) openSource(name string, sealed []byte) rollout.SourceSecrets {
+func (s *Store) openSource(name string, sealed []byte) gitsource.Secrets {
 	if sealed == nil {
-		return rollout.SourceSecrets{}
+		return gitsource.Secrets{}
 	}
 	var kept sealedSource
 	if err := s.unseal(placeOfSource(name), sealed, &kept); err != nil {
-		return rollout.SourceSecrets{Unreadable: err.Error()}
+		return gitsource.Secrets{Unreadable: err.Error()}
 	}
-	return rollout.SourceSecrets{
+	return gitsource.Secrets{
 		Token: secret.Secret(kept.Token), SSHKey: secret.Secret(kept.SSHKey), HookSecret: secret.Secret(kept.HookSecret),
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/rollout"
 )
 
@@ -21,8 +22,8 @@ const sourceColumns = `s.id, s.name, s.url, s.branch, s.path, s.interval_ns, s.h
 	s.failures, s.rewrite, s.drifted, s.serial, s.allow_empty, s.removed`
 
 // scanSource reads sourceColumns, and opens the secrets.
-func (s *Store) scanSource(row pgx.CollectableRow) (rollout.SourceReport, error) {
-	var r rollout.SourceReport
+func (s *Store) scanSource(row pgx.CollectableRow) (gitsource.Report, error) {
+	var r gitsource.Report
 	var sealed []byte
 	err := row.Scan(sourceFields(&r, &sealed)...)
 	r.Source.Secrets = s.openSource(r.Source.Name, sealed)
@@ -30,7 +31,7 @@ func (s *Store) scanSource(row pgx.CollectableRow) (rollout.SourceReport, error)
 }
 
 // sourceFields are the places for sourceColumns.
-func sourceFields(r *rollout.SourceReport, sealed *[]byte) []any {
+func sourceFields(r *gitsource.Report, sealed *[]byte) []any {
 	s, at := &r.Source, &r.Status
 	return []any{
 		&s.ID, &s.Name, &s.URL, &s.Branch, &s.Path, (*int64)(&s.Interval), &s.Heal, &s.Username, &s.AllowedSigners, &s.KnownHosts,
@@ -42,16 +43,16 @@ func sourceFields(r *rollout.SourceReport, sealed *[]byte) []any {
 }
 
 // sources is how sources are kept.
-func (s *Store) sources() named[rollout.SourceReport] {
-	return named[rollout.SourceReport]{
+func (s *Store) sources() named[gitsource.Report] {
+	return named[gitsource.Report]{
 		thing: "source", table: "gitops_sources", cursor: "g", most: maxSources,
 		read: `SELECT ` + sourceColumns + ` FROM gitops_sources s WHERE`, scan: s.scanSource,
-		nameOf: func(r *rollout.SourceReport) string { return r.Source.Name },
+		nameOf: func(r *gitsource.Report) string { return r.Source.Name },
 	}
 }
 
 // Source is a source with its files; CodeNotFound when there is none of that name.
-func (s *Store) Source(ctx context.Context, name string) (rollout.SourceReport, error) {
+func (s *Store) Source(ctx context.Context, name string) (gitsource.Report, error) {
 	report, err := s.SourceWithoutFiles(ctx, name)
 	if err != nil {
 		return report, err
@@ -61,7 +62,7 @@ func (s *Store) Source(ctx context.Context, name string) (rollout.SourceReport, 
 }
 
 // SourceWithoutFiles is what Source gives, for who does not need the files: there may be thousands.
-func (s *Store) SourceWithoutFiles(ctx context.Context, name string) (rollout.SourceReport, error) {
+func (s *Store) SourceWithoutFiles(ctx context.Context, name string) (gitsource.Report, error) {
 	return s.sources().get(ctx, s.pool, name)
 }
 
@@ -71,8 +72,8 @@ func (s *Store) SourceIDs(ctx context.Context) ([]string, error) {
 	return ids, failed("list the ids of sources", err)
 }
 
-func filesOf(ctx context.Context, q querier, source string) ([]rollout.SourceFile, error) {
-	files, err := all(ctx, q, pgx.RowTo[rollout.SourceFile],
+func filesOf(ctx context.Context, q querier, source string) ([]gitsource.File, error) {
+	files, err := all(ctx, q, pgx.RowTo[gitsource.File],
 		`SELECT record FROM gitops_files WHERE source = $1 ORDER BY path COLLATE "C"`, source)
 	if err != nil {
 		return nil, fmt.Errorf("read the files of source %s: %w", source, err)
@@ -81,7 +82,7 @@ func filesOf(ctx context.Context, q querier, source string) ([]rollout.SourceFil
 }
 
 // Sources lists the sources in the order of their names, without their files.
-func (s *Store) Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error) {
+func (s *Store) Sources(ctx context.Context, p rollout.Page) (rollout.List[gitsource.Report], error) {
 	return s.sources().list(ctx, s.pool, p)
 }
 
@@ -89,43 +90,43 @@ func (s *Store) Sources(ctx context.Context, p rollout.Page) (rollout.List[rollo
 // nil to remove it, or what it was given to leave it as it is. It must be pure, for it may be called again. Whoever works on the source has lost it. One whose URL,
 // branch or path are others is a new source under the old name: nothing is known of it.
 func (s *Store) DefineSource(
-	ctx context.Context, name string, change func(present *rollout.Source) (*rollout.Source, error),
-) (rollout.SourceReport, error) {
-	var stored rollout.SourceReport
+	ctx context.Context, name string, change func(present *gitsource.Source) (*gitsource.Source, error),
+) (gitsource.Report, error) {
+	var stored gitsource.Report
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		stored, err = s.defineSource(ctx, tx, name, change)
 		return err
 	})
 	if err != nil {
-		return rollout.SourceReport{}, failed("change source "+name, err)
+		return gitsource.Report{}, failed("change source "+name, err)
 	}
 	return stored, nil
 }
 
 func (s *Store) defineSource(
-	ctx context.Context, tx pgx.Tx, name string, change func(present *rollout.Source) (*rollout.Source, error),
-) (rollout.SourceReport, error) {
+	ctx context.Context, tx pgx.Tx, name string, change func(present *gitsource.Source) (*gitsource.Source, error),
+) (gitsource.Report, error) {
 	report, err := s.sources().lock(ctx, tx, name)
 	if err != nil {
-		return rollout.SourceReport{}, err
+		return gitsource.Report{}, err
 	}
-	var present *rollout.Source
+	var present *gitsource.Source
 	if report != nil {
 		present = &report.Source
 	}
 	next, err := change(present)
 	switch {
 	case err != nil || present == nil && next == nil:
-		return rollout.SourceReport{}, err
+		return gitsource.Report{}, err
 	case next == present:
 		return s.sources().get(ctx, tx, name)
 	case next == nil:
 		_, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, name)
-		return rollout.SourceReport{}, err //nolint:wrapcheck // said by the caller
+		return gitsource.Report{}, err //nolint:wrapcheck // said by the caller
 	}
 	now, err := clock(ctx, tx)
 	if err != nil {
-		return rollout.SourceReport{}, err
+		return gitsource.Report{}, err
 	}
 	defined := *next
 	defined.Name, defined.CreatedAt, defined.UpdatedAt, defined.Revision = name, now, now, 1
@@ -133,12 +134,12 @@ func (s *Store) defineSource(
 		defined.CreatedAt, defined.Revision = present.CreatedAt, present.Revision+1
 	}
 	if err := s.writeSource(ctx, tx, present, &defined, now); err != nil {
-		return rollout.SourceReport{}, err
+		return gitsource.Report{}, err
 	}
 	return s.sources().get(ctx, tx, name)
 }
 
-func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *rollout.Source, now time.Time) error {
+func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *gitsource.Source, now time.Time) error {
 	if present == nil {
 		if err := s.sources().room(ctx, tx); err != nil {
 			return err

@@ -7,16 +7,18 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/duration"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/store"
 )
 
-func defineSource(t testing.TB, s *store.Store, name string, change func(*rollout.Source)) rollout.Source {
+func defineSource(t testing.TB, s *store.Store, name string, change func(*gitsource.Source)) gitsource.Source {
 	t.Helper()
-	r, err := s.DefineSource(ctx(t), name, func(present *rollout.Source) (*rollout.Source, error) {
-		next := rollout.Source{URL: "https://git.example.com/x", Branch: "main", Interval: rollout.Duration(time.Minute)}
+	r, err := s.DefineSource(ctx(t), name, func(present *gitsource.Source) (*gitsource.Source, error) {
+		next := gitsource.Source{URL: "https://git.example.com/x", Branch: "main", Interval: duration.Duration(time.Minute)}
 		if present != nil {
 			next = *present
 		}
@@ -27,10 +29,10 @@ func defineSource(t testing.TB, s *store.Store, name string, change func(*rollou
 	return r.Source
 }
 
-func unchanged(*rollout.Source) {}
+func unchanged(*gitsource.Source) {}
 
 // claimSources is what a living replica claims.
-func claimSources(t testing.TB, s *store.Store, replica string, mine ...string) []rollout.ClaimedSource {
+func claimSources(t testing.TB, s *store.Store, replica string, mine ...string) []gitsource.Claimed {
 	t.Helper()
 	_, err := s.Heartbeat(ctx(t), replica, lease)
 	must(t, err)
@@ -39,12 +41,12 @@ func claimSources(t testing.TB, s *store.Store, replica string, mine ...string) 
 	return c
 }
 
-func saveOf(c *rollout.ClaimedSource) rollout.SourceSave {
-	return rollout.SourceSave{Claim: c.Claim, Status: c.Status, Release: true, RunAt: c.Now.Add(time.Hour)}
+func saveOf(c *gitsource.Claimed) gitsource.Save {
+	return gitsource.Save{Claim: c.Claim, Status: c.Status, Release: true, RunAt: c.Now.Add(time.Hour)}
 }
 
-func wants(path, service string) rollout.SourceFile {
-	return rollout.SourceFile{Path: path, Want: &rollout.Want{Service: service, Environment: "production", Version: "v1", Body: []byte(`{}`)}}
+func wants(path, service string) gitsource.File {
+	return gitsource.File{Path: path, Want: &gitsource.DesiredState{Service: service, Environment: "production", Version: "v1", Body: []byte(`{}`)}}
 }
 
 func TestASourceIsClaimedByOneReplicaAtATimeAndTakenOverFromADeadOne(t *testing.T) {
@@ -87,7 +89,7 @@ func TestALostClaimWritesNothingAndDeploysNothing(t *testing.T) {
 	r := request("checkout", 1)
 	r.Claim = &c.Claim
 	create(t, s, r)
-	defineSource(t, s, "main", func(next *rollout.Source) { next.Heal = true })
+	defineSource(t, s, "main", func(next *gitsource.Source) { next.Heal = true })
 	save := saveOf(&c)
 	save.Status.Reason = "from before"
 	wantCode(t, s.SaveSource(ctx(t), save), problem.CodeOwnershipLost)
@@ -106,18 +108,18 @@ func TestAnotherURLBranchOrPathMakesANewSourceOfIt(t *testing.T) {
 	first := defineSource(t, s, "main", unchanged)
 	c := claimSources(t, s, "a")[0]
 	save := saveOf(&c)
-	save.Files, save.Status.DesiredRevision, save.Status.Serial = []rollout.SourceFile{wants("a.yaml", "a")}, "abc", 7
+	save.Files, save.Status.DesiredRevision, save.Status.Serial = []gitsource.File{wants("a.yaml", "a")}, "abc", 7
 	must(t, s.SaveSource(ctx(t), save))
-	same := defineSource(t, s, "main", func(next *rollout.Source) { next.Interval *= 2 })
+	same := defineSource(t, s, "main", func(next *gitsource.Source) { next.Interval *= 2 })
 	report, err := s.Source(ctx(t), "main")
 	must(t, err)
 	if same.ID != first.ID || same.Revision != 2 || len(report.Files) != 1 || report.Status.Serial != 7 {
 		t.Errorf("another interval makes %+v", report)
 	}
-	for i, change := range []func(*rollout.Source){
-		func(next *rollout.Source) { next.Path = "deploy" },
-		func(next *rollout.Source) { next.Branch = "stable" },
-		func(next *rollout.Source) { next.URL += "y" },
+	for i, change := range []func(*gitsource.Source){
+		func(next *gitsource.Source) { next.Path = "deploy" },
+		func(next *gitsource.Source) { next.Branch = "stable" },
+		func(next *gitsource.Source) { next.URL += "y" },
 	} {
 		other := defineSource(t, s, "main", change)
 		report, err := s.Source(ctx(t), "main")
@@ -136,7 +138,7 @@ func TestWhatRunsSomewhereIsSaidByOneSourceOnly(t *testing.T) {
 	defineSource(t, s, "two", unchanged)
 	claimed := claimSources(t, s, "a")
 	first, second := saveOf(&claimed[0]), saveOf(&claimed[1])
-	first.Files, second.Files = []rollout.SourceFile{wants("a.yaml", "a")}, []rollout.SourceFile{wants("b.yaml", "a")}
+	first.Files, second.Files = []gitsource.File{wants("a.yaml", "a")}, []gitsource.File{wants("b.yaml", "a")}
 	must(t, s.SaveSource(ctx(t), first))
 	wantCode(t, s.SaveSource(ctx(t), second), problem.CodeConflict)
 	taken, err := s.Taken(ctx(t), claimed[1].Source.Name)
@@ -150,26 +152,26 @@ func TestWhoAsksWhileASourceIsWorkedOnIsHeardNext(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	defineSource(t, s, "main", unchanged)
-	must(t, s.AskSync(ctx(t), "main", rollout.SyncAsk{}))
+	must(t, s.AskSync(ctx(t), "main", gitsource.SyncRequest{}))
 	c := claimSources(t, s, "a")[0]
-	if len(c.Asks) != 1 {
-		t.Fatalf("asks %+v", c.Asks)
+	if len(c.Requests) != 1 {
+		t.Fatalf("asks %+v", c.Requests)
 	}
-	must(t, s.AskSync(ctx(t), "main", rollout.SyncAsk{Retry: true, Service: "checkout"}))
+	must(t, s.AskSync(ctx(t), "main", gitsource.SyncRequest{Retry: true, Service: "checkout"}))
 	save := saveOf(&c)
-	save.Answered = c.Asks[0].ID
+	save.AckedRequests = c.Requests[0].ID
 	must(t, s.SaveSource(ctx(t), save))
 	again := claimSources(t, s, "b")
-	if len(again) != 1 || len(again[0].Asks) != 1 || !again[0].Asks[0].Retry || again[0].Asks[0].Service != "checkout" {
+	if len(again) != 1 || len(again[0].Requests) != 1 || !again[0].Requests[0].Retry || again[0].Requests[0].Service != "checkout" {
 		t.Fatalf("heard next: %+v", again)
 	}
 	save = saveOf(&again[0])
-	save.Answered = again[0].Asks[0].ID
+	save.AckedRequests = again[0].Requests[0].ID
 	must(t, s.SaveSource(ctx(t), save))
 	if c := claimSources(t, s, "b"); len(c) != 0 {
 		t.Errorf("claimed although nobody asks and it is not due: %+v", c)
 	}
-	wantCode(t, s.AskSync(ctx(t), "none", rollout.SyncAsk{}), problem.CodeNotFound)
+	wantCode(t, s.AskSync(ctx(t), "none", gitsource.SyncRequest{}), problem.CodeNotFound)
 }
 
 func TestALastingKeyIsRememberedForEver(t *testing.T) {
@@ -204,13 +206,13 @@ func TestRemovingASourceForgetsWhatBelongsToItAndNoDeployment(t *testing.T) {
 	r.Claim = &c.Claim
 	made := create(t, s, r)
 	save := saveOf(&c)
-	save.Files = []rollout.SourceFile{wants("a.yaml", "a")}
+	save.Files = []gitsource.File{wants("a.yaml", "a")}
 	must(t, s.SaveSource(ctx(t), save))
-	must(t, s.AskSync(ctx(t), "main", rollout.SyncAsk{}))
-	if fresh, err := s.TakePush(ctx(t), rollout.Push{Source: "main", Digest: [32]byte{1}}); err != nil || !fresh {
+	must(t, s.AskSync(ctx(t), "main", gitsource.SyncRequest{}))
+	if fresh, err := s.TakePush(ctx(t), gitsource.Push{Source: "main", Digest: [32]byte{1}}); err != nil || !fresh {
 		t.Fatal(fresh, err)
 	}
-	_, err := s.DefineSource(ctx(t), "main", func(*rollout.Source) (*rollout.Source, error) { return nil, nil })
+	_, err := s.DefineSource(ctx(t), "main", func(*gitsource.Source) (*gitsource.Source, error) { return nil, nil })
 	must(t, err)
 	_, err = s.Source(ctx(t), "main")
 	wantCode(t, err, problem.CodeNotFound)
@@ -232,7 +234,7 @@ func TestSecretsOfSourcesFollowARotationOfTheKey(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s
 	}
-	defineSource(t, with(older), "main", func(next *rollout.Source) { next.Secrets.Token = "geheim" })
+	defineSource(t, with(older), "main", func(next *gitsource.Source) { next.Secrets.Token = "geheim" })
 	if n, err := with(newer, older).Reseal(ctx(t)); err != nil || n != 1 {
 		t.Fatalf("%d rows sealed again: %v", n, err)
 	}
@@ -253,7 +255,7 @@ func TestARotationPassesOverWhatIsRemovedMeanwhile(t *testing.T) {
 	older, newer := seal.NewKey(time.Now()), seal.NewKey(time.Now())
 	s := keyed(t, url, newer, older)
 	for _, name := range []string{"first", "second"} {
-		defineSource(t, keyed(t, url, older), name, func(next *rollout.Source) { next.Secrets.Token = "geheim" })
+		defineSource(t, keyed(t, url, older), name, func(next *gitsource.Source) { next.Secrets.Token = "geheim" })
 	}
 	removal := begin(t, s)
 	_, err := removal.Exec(ctx(t), `DELETE FROM gitops_sources WHERE name = 'first'`)

@@ -7,6 +7,7 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/store"
 )
@@ -22,7 +23,7 @@ func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T
 	}
 	snap := started(t, s, "checkout", "r1") // web-0, web-1 and web-2
 	target := snap.Targets[0]               // web-2
-	target.Version, target.Health, target.Sent = "v2", rollout.Healthy, 1
+	target.Version, target.Health, target.Sent = "v2", healthcheck.Healthy, 1
 	save(t, s, snap, rollout.Save{Targets: []rollout.Target{target}})
 	const service, environment = "checkout", "production"
 	for _, c := range []struct {
@@ -30,16 +31,16 @@ func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T
 		want       []catalog.VersionCount
 	}{
 		{"", []catalog.VersionCount{
-			{Service: service, Environment: environment, Health: rollout.HealthUnknown, Targets: 2},
-			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
+			{Service: service, Environment: environment, Health: healthcheck.Unknown, Targets: 2},
+			{Service: service, Environment: environment, Version: "v2", Health: healthcheck.Healthy, Targets: 1},
 		}},
 		{`{"strategy": {"type": "rolling"}}`, []catalog.VersionCount{
-			{Service: service, Environment: environment, Health: rollout.HealthUnknown, Targets: 2},
-			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
+			{Service: service, Environment: environment, Health: healthcheck.Unknown, Targets: 2},
+			{Service: service, Environment: environment, Version: "v2", Health: healthcheck.Healthy, Targets: 1},
 		}},
 		{`{"targets": [{"id": "web-2", "address": "HTTP://10.0.0.2:80/"}, {"id": "web-9", "address": "http://9", "version": "v0"}]}`, []catalog.VersionCount{
-			{Service: service, Environment: environment, Version: "v0", Health: rollout.HealthUnknown, Targets: 1},
-			{Service: service, Environment: environment, Version: "v2", Health: rollout.Healthy, Targets: 1},
+			{Service: service, Environment: environment, Version: "v0", Health: healthcheck.Unknown, Targets: 1},
+			{Service: service, Environment: environment, Version: "v2", Health: healthcheck.Healthy, Targets: 1},
 		}},
 	} {
 		if c.definition != "" {

@@ -4,8 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/store"
 )
 
@@ -26,11 +28,11 @@ func restingRouter(t *testing.T, s *store.Store, replica string) rollout.Claimed
 func endedWithRouter(t *testing.T, s *store.Store) {
 	t.Helper()
 	r := request("checkout", 1)
-	r.Deployment.Spec.Traffic = &rollout.Traffic{Type: "haproxy", Socket: "127.0.0.1:1", Backend: "b", Timeout: rollout.Duration(time.Second)}
+	r.Deployment.Spec.Traffic = &routing.Config{Type: "haproxy", Socket: "127.0.0.1:1", Backend: "b", Timeout: duration.Duration(time.Second)}
 	create(t, s, r)
 	snapshot := claim(t, s, "one")
 	d := &snapshot.Deployment
-	d.Progress.Router = &rollout.RouterState{Fence: 7}
+	d.Progress.Router = &routing.State{Fence: 7}
 	d.State, d.StartedAt, d.FinishedAt = rollout.StateFailed, time.Now(), time.Now()
 	d.Result = &rollout.Result{State: rollout.StateFailed, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
 	_, err := s.Save(ctx(t), rollout.Save{Deployment: *d})
@@ -65,7 +67,7 @@ func TestRest_AWriteMovesTheLogAndNotTheRecord(t *testing.T) {
 	before, err := s.Deployment(ctx(t), c.Snapshot.Deployment.ID)
 	must(t, err)
 	must(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{
-		Resting: rollout.RestingRouter{Router: rollout.RouterState{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficIntent}},
+		Resting: rollout.RestingRouter{Router: routing.State{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficIntent}},
 		WriteFor: time.Minute,
 	}))
 	after, err := s.Deployment(ctx(t), before.ID)
@@ -79,7 +81,7 @@ func TestRest_AWriteMovesTheLogAndNotTheRecord(t *testing.T) {
 		t.Fatalf("%d deployments were claimed beside the write", len(list))
 	}
 	must(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{
-		Resting: rollout.RestingRouter{Router: rollout.RouterState{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficRestored}}, Release: true,
+		Resting: rollout.RestingRouter{Router: routing.State{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficRestored}}, Release: true,
 	}))
 	claim(t, s, "one")
 }

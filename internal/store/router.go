@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // routerID stands for the router among the remembered targets of a service in an environment: its fence is the router's,
@@ -30,7 +31,7 @@ func scanRouter(row pgx.Row, snapshot *rollout.Snapshot) error {
 	if d.Spec.Traffic == nil {
 		return nil
 	}
-	router := rollout.RouterState{}
+	router := routing.State{}
 	if d.Progress.Router != nil {
 		router = *d.Progress.Router
 	}

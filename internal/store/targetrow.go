@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -168,12 +169,12 @@ func addRemembered(args pgx.NamedArgs, d *rollout.Deployment, targets []rollout.
 	var ids, health []string
 	var versions, verified []pgtype.Text
 	var fences []int64
-	remember := func(id, version string, status rollout.Health, fence int64, arrived string) {
+	remember := func(id, version string, status healthcheck.Health, fence int64, arrived string) {
 		ids, versions, verified = append(ids, id), append(versions, text(version)), append(verified, text(arrived))
 		health, fences = append(health, string(status)), append(fences, fence)
 	}
 	if active, fence := routerOf(d); fence > 0 || active != "" {
-		remember(routerID, active, rollout.HealthUnknown, fence, "")
+		remember(routerID, active, healthcheck.Unknown, fence, "")
 	}
 	for i := range targets {
 		if t := &targets[i]; t.Attempts > 0 || t.Sent > 0 || t.Version != "" {
@@ -186,9 +187,9 @@ func addRemembered(args pgx.NamedArgs, d *rollout.Deployment, targets []rollout.
 }
 
 // checksOf keeps a nil list from becoming null.
-func checksOf(t *rollout.Target) []rollout.CheckState {
+func checksOf(t *rollout.Target) []healthcheck.State {
 	if t.Checks == nil {
-		return []rollout.CheckState{}
+		return []healthcheck.State{}
 	}
 	return t.Checks
 }

@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 func fiftyAtOnceForOneDeploymentAndOneClaimsIt(t *testing.T, s Store) {
@@ -126,7 +128,7 @@ func aClaimGivesTheWholeSnapshotInTheOrderOfTheWaves(t *testing.T, s Store) {
 func aClaimKnowsWhatIsRememberedOfTargets(t *testing.T, s Store) {
 	first := started(t, s, "checkout", "r1")
 	known := &first.Targets[0]
-	known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, rollout.Healthy, 1
+	known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, healthcheck.Healthy, 1
 	unsure := &first.Targets[1]
 	unsure.Fence, unsure.Sent = 9, 1
 	save(t, s, first, rollout.Save{Targets: first.Targets})
@@ -135,8 +137,8 @@ func aClaimKnowsWhatIsRememberedOfTargets(t *testing.T, s Store) {
 	remembered, err := s.Remembered(ctx(t), "checkout", "production")
 	must(t, err)
 	want := map[string]rollout.Remembered{
-		known.ID:  {Address: known.Address, Version: "v2", Health: rollout.Healthy, Fence: 7},
-		unsure.ID: {Address: unsure.Address, Health: rollout.HealthUnknown, Fence: 9},
+		known.ID:  {Address: known.Address, Version: "v2", Health: healthcheck.Healthy, Fence: 7},
+		unsure.ID: {Address: unsure.Address, Health: healthcheck.Unknown, Fence: 9},
 	}
 	if !reflect.DeepEqual(remembered, want) {
 		t.Errorf("remembered %+v, want %+v", remembered, want)
@@ -163,7 +165,7 @@ func anotherAddressIsAnotherMachine(t *testing.T, s Store) {
 	first := started(t, s, "checkout", "r1")
 	for i := range first.Targets {
 		known := &first.Targets[i]
-		known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, rollout.Healthy, 1
+		known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, healthcheck.Healthy, 1
 	}
 	save(t, s, first, rollout.Save{Targets: first.Targets})
 	finish(t, s, first, rollout.StateCompleted)
@@ -376,7 +378,7 @@ func whatHasBegunIsClaimedBeforeWhatWaits(t *testing.T, s Store) {
 func aClaimKnowsTheRoutersFenceAndTheSlotThatServes(t *testing.T, s Store) {
 	routed := func() rollout.NewDeployment {
 		r := Request("checkout", 1)
-		r.Deployment.Spec.Traffic = &rollout.Traffic{Type: "webhook", URL: "http://lb"}
+		r.Deployment.Spec.Traffic = &routing.Config{Type: "webhook", URL: "http://lb"}
 		return r
 	}
 	create(t, s, routed())
@@ -387,7 +389,7 @@ func aClaimKnowsTheRoutersFenceAndTheSlotThatServes(t *testing.T, s Store) {
 	}
 	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
 	for _, fence := range []int64{7, 5} { // it never falls
-		d.Progress.Router = &rollout.RouterState{Fence: fence}
+		d.Progress.Router = &routing.State{Fence: fence}
 		save(t, s, first, rollout.Save{})
 	}
 	d.State, d.FinishedAt = rollout.StateCompleted, d.StartedAt.Add(time.Minute)

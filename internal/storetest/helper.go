@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -43,8 +45,8 @@ func Request(service string, n int) rollout.NewDeployment {
 		Labels: map[string]string{"commit": "abc"}, DeploySecret: "whsec_c2VjcmV0",
 		Spec: rollout.Spec{
 			Strategy:   rollout.Strategy{Type: "rolling", OnFailure: rollout.OnFailureRollback, MaxFailures: &zero, BatchSize: rollout.Sizes{1, 2}},
-			Waves:      []rollout.Wave{{Size: n, Parallel: 1, Weight: 100, Bake: rollout.Duration(time.Second)}},
-			Checks:     []rollout.Check{{Name: "http", Type: "http", Critical: true, Interval: rollout.Duration(time.Second)}},
+			Waves:      []rollout.Wave{{Size: n, Parallel: 1, Weight: 100, Bake: duration.Duration(time.Second)}},
+			Checks:     []healthcheck.Check{{Name: "http", Type: "http", Critical: true, Interval: duration.Duration(time.Second)}},
 			OnConflict: rollout.OnConflictQueue,
 		},
 		Counts: rollout.Counts{Total: n},
@@ -54,8 +56,8 @@ func Request(service string, n int) rollout.NewDeployment {
 		r.Targets = append(r.Targets, rollout.Target{
 			ID: fmt.Sprintf("web-%d", position), Name: "web", Address: fmt.Sprintf("http://10.0.%d.%d", position/250, position%250),
 			Metadata: map[string]any{"zone": "a"}, Position: position, Wave: 1, Want: "v2",
-			State: rollout.TargetPending, Phase: rollout.PhaseNew, Health: rollout.HealthUnknown,
-			Checks: []rollout.CheckState{{Status: rollout.HealthUnknown, Last: rollout.HealthUnknown}},
+			State: rollout.TargetPending, Phase: rollout.PhaseNew, Health: healthcheck.Unknown,
+			Checks: []healthcheck.State{{Status: healthcheck.Unknown, LastStatus: healthcheck.Unknown}},
 		})
 	}
 	return r

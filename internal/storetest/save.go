@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"rollcall/internal/audit"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
@@ -17,10 +19,10 @@ func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
 	now := time.Now().Truncate(time.Microsecond).UTC()
 	target := &snap.Targets[1]
 	target.State, target.Phase, target.Back = rollout.TargetRollingBack, rollout.PhaseCalling, true
-	target.Version, target.PreviousVersion, target.Health = "v2", "v1", rollout.HealthDegraded
+	target.Version, target.PreviousVersion, target.Health = "v2", "v1", healthcheck.Degraded
 	target.Attempts, target.Tries, target.Sent, target.Fence = 2, 1, 3, 42
 	target.Call = &rollout.Call{WebhookID: "msg_1", Action: rollout.CallRollback, Version: "v1", Attempt: 2, Fence: 42, Until: now}
-	target.Checks[0] = rollout.CheckState{Status: rollout.Healthy, Last: rollout.HealthUnhealthy, Streak: 2, Message: "503", NextAt: now}
+	target.Checks[0] = healthcheck.State{Status: healthcheck.Healthy, LastStatus: healthcheck.Unhealthy, Streak: 2, Message: "503", NextAt: now}
 	target.NotBefore, target.PhaseAt, target.ErrorAt, target.StartedAt = now, now, now, now
 	target.Error, target.UpdatedAt = "it said \"no\"", now
 	save(t, s, snap, rollout.Save{Targets: []rollout.Target{*target}})
@@ -174,16 +176,16 @@ func eventsAreNumberedWithoutGapsWhoeverWrites(t *testing.T, s Store) {
 
 func whatOnlyTheOwnerKnowsIsNotStored(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	snap.Deployment.Progress.Router = &rollout.RouterState{Asking: true, Fence: 1}
-	snap.Deployment.Spec.Traffic = &rollout.Traffic{Type: "webhook"} // what was asked for is fixed
+	snap.Deployment.Progress.Router = &routing.State{Reading: true, Fence: 1}
+	snap.Deployment.Spec.Traffic = &routing.Config{Type: "webhook"} // what was asked for is fixed
 	snap.Targets[0].Checks[0].Probing = true
 	save(t, s, snap, rollout.Save{Targets: snap.Targets})
-	if !snap.Targets[0].Checks[0].Probing || !snap.Deployment.Progress.Router.Asking {
+	if !snap.Targets[0].Checks[0].Probing || !snap.Deployment.Progress.Router.Reading {
 		t.Error("a save changed what its writer has in memory")
 	}
 	must(t, s.Leave(ctx(t), "r1"))
 	again := claim(t, s, "r2")
-	if r := again.Deployment.Progress.Router; again.Targets[0].Checks[0].Probing || r != nil && r.Asking || again.Deployment.Spec.Traffic != nil {
+	if r := again.Deployment.Progress.Router; again.Targets[0].Checks[0].Probing || r != nil && r.Reading || again.Deployment.Spec.Traffic != nil {
 		t.Errorf("the next owner finds %+v, router %+v, traffic %+v", again.Targets[0].Checks, r, again.Deployment.Spec.Traffic)
 	}
 }

@@ -3,7 +3,9 @@ package strategy
 import (
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // Adopt marks every call that is written down without an answer as unknown: whoever made it is gone. Such a call does
@@ -40,7 +42,7 @@ func recallRouter(s *rollout.Snapshot) {
 		return
 	}
 	if r := routerOf(d); r.Sent == nil {
-		learn(s, &r, &rollout.RouterReading{})
+		learn(s, &r, &routing.Reading{})
 		d.Progress.Router = &r
 	}
 }
@@ -118,7 +120,7 @@ func putOffBake(s *rollout.Snapshot, now time.Time) {
 		t := &s.Targets[i]
 		checks := s.Deployment.Spec.For(t).Checks
 		for c := range min(len(checks), len(t.Checks)) {
-			if t.State == rollout.TargetUpdated && checks[c].Type != rollout.CheckNone {
+			if t.State == rollout.TargetUpdated && checks[c].Type != healthcheck.TypeNone {
 				since = earlier(since, t.Checks[c].NextAt)
 			}
 		}

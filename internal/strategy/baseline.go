@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // fullWeights are the weights that the targets have in full rotation, in their order: as the request says, else as the router
@@ -22,7 +23,7 @@ func fullWeights(s *rollout.Snapshot) []int {
 	return weights
 }
 
-func weightsOf(backends []rollout.Backend) map[string]int {
+func weightsOf(backends []routing.Backend) map[string]int {
 	weights := make(map[string]int, len(backends))
 	for _, b := range backends {
 		weights[b.Target] = b.Weight
@@ -31,20 +32,20 @@ func weightsOf(backends []rollout.Backend) map[string]int {
 }
 
 // backends are the full weights as a write carries them.
-func (p *planner) backends() []rollout.Backend {
+func (p *planner) backends() []routing.Backend {
 	if p.full == nil {
 		return nil
 	}
-	list := make([]rollout.Backend, len(p.full))
+	list := make([]routing.Backend, len(p.full))
 	for i, weight := range p.full {
-		list[i] = rollout.Backend{Target: p.s.Targets[i].ID, Weight: weight}
+		list[i] = routing.Backend{Target: p.s.Targets[i].ID, Weight: weight}
 	}
 	return list
 }
 
 // learn takes from the first reading of a deployment what the router does before the first write: the weights in full
 // rotation, and who is out. What the deployment before has left tells its own writes from those of others.
-func learn(s *rollout.Snapshot, r *rollout.RouterState, reading *rollout.RouterReading) {
+func learn(s *rollout.Snapshot, r *routing.State, reading *routing.Reading) {
 	before := left(s.RouterBefore)
 	r.TakenOut = nil
 	for i := range s.Targets {
@@ -54,10 +55,10 @@ func learn(s *rollout.Snapshot, r *rollout.RouterState, reading *rollout.RouterR
 	}
 	r.OutBefore = slices.Clone(r.TakenOut)
 	r.Baseline = before.baseline(s)
-	if reading.Backends == nil || before.unchangedBy(reading) && reading.Shares != nil {
+	if reading.Backends == nil || before.unchangedBy(reading) && reading.Weights != nil {
 		return
 	}
-	if slices.ContainsFunc(reading.Backends, func(b rollout.BackendReading) bool { return b.Weight < 0 }) {
+	if slices.ContainsFunc(reading.Backends, func(b routing.BackendReading) bool { return b.Weight < 0 }) {
 		return
 	}
 	r.TakenOut = append(r.TakenOut, idleOut(s, r, reading)...)
@@ -70,7 +71,7 @@ type leftBehind struct {
 	out       map[string]bool
 }
 
-func left(r *rollout.RouterState) leftBehind {
+func left(r *routing.State) leftBehind {
 	l := leftBehind{out: map[string]bool{}}
 	if r == nil || r.Sent == nil {
 		return l
@@ -87,18 +88,18 @@ func left(r *rollout.RouterState) leftBehind {
 	return l
 }
 
-func (l leftBehind) baseline(s *rollout.Snapshot) []rollout.Backend {
-	var list []rollout.Backend
+func (l leftBehind) baseline(s *rollout.Snapshot) []routing.Backend {
+	var list []routing.Backend
 	for i := range s.Targets {
 		if weight := l.full[s.Targets[i].ID]; weight > 0 {
-			list = append(list, rollout.Backend{Target: s.Targets[i].ID, Weight: weight})
+			list = append(list, routing.Backend{Target: s.Targets[i].ID, Weight: weight})
 		}
 	}
 	return list
 }
 
-func (l leftBehind) unchangedBy(reading *rollout.RouterReading) bool {
-	return !slices.ContainsFunc(reading.Backends, func(b rollout.BackendReading) bool {
+func (l leftBehind) unchangedBy(reading *routing.Reading) bool {
+	return !slices.ContainsFunc(reading.Backends, func(b routing.BackendReading) bool {
 		weight, set := l.set[b.Target]
 		return !set || weight != b.Weight
 	})
@@ -106,15 +107,15 @@ func (l leftBehind) unchangedBy(reading *rollout.RouterReading) bool {
 
 // adjusted are the weights as they are read, but for those that the deployment before has set itself. A target without weight
 // has the one that it had, else as much as the others.
-func (l leftBehind) adjusted(reading *rollout.RouterReading) []rollout.Backend {
-	list := make([]rollout.Backend, len(reading.Backends))
+func (l leftBehind) adjusted(reading *routing.Reading) []routing.Backend {
+	list := make([]routing.Backend, len(reading.Backends))
 	sum, known := 0, 0
 	for i, b := range reading.Backends {
 		weight := b.Weight
 		if set, ours := l.set[b.Target]; weight == 0 || ours && set == weight && l.full[b.Target] > 0 {
 			weight = l.full[b.Target]
 		}
-		list[i] = rollout.Backend{Target: b.Target, Weight: weight}
+		list[i] = routing.Backend{Target: b.Target, Weight: weight}
 		if weight > 0 {
 			sum, known = sum+weight, known+1
 		}
@@ -133,7 +134,7 @@ func (l leftBehind) adjusted(reading *rollout.RouterReading) []rollout.Backend {
 
 // idleOut lists the targets without weight that are no one's own hand: those of a slot of which none serves, and all when
 // nobody serves at all.
-func idleOut(s *rollout.Snapshot, r *rollout.RouterState, reading *rollout.RouterReading) []string {
+func idleOut(s *rollout.Snapshot, r *routing.State, reading *routing.Reading) []string {
 	serves := map[string]bool{}
 	for i, b := range reading.Backends {
 		slot := ""
@@ -157,18 +158,18 @@ func idleOut(s *rollout.Snapshot, r *rollout.RouterState, reading *rollout.Route
 
 // findHeld lists the targets that somebody else keeps out of rotation. A router that reports the shares of its sides does
 // what it was told, or not: it has no hand of its own.
-func findHeld(r *rollout.RouterState, reading *rollout.RouterReading) []rollout.HeldBackend {
-	if reading.Shares != nil {
+func findHeld(r *routing.State, reading *routing.Reading) []routing.HeldBackend {
+	if reading.Weights != nil {
 		return nil
 	}
-	var held []rollout.HeldBackend
+	var held []routing.HeldBackend
 	for _, b := range reading.Backends {
 		switch {
 		case takenOut(r, &b, b.Target):
 		case b.HeldBy != "":
-			held = append(held, rollout.HeldBackend{Target: b.Target, By: b.HeldBy})
+			held = append(held, routing.HeldBackend{Target: b.Target, By: b.HeldBy})
 		case b.Weight == 0:
-			held = append(held, rollout.HeldBackend{Target: b.Target, By: rollout.HeldByWeight})
+			held = append(held, routing.HeldBackend{Target: b.Target, By: routing.HeldByWeight})
 		}
 	}
 	return held
@@ -177,7 +178,7 @@ func findHeld(r *rollout.RouterState, reading *rollout.RouterReading) []rollout.
 // takeOver notes, of a router that a server of an older version has written to in this deployment, whom that one took out: it
 // did so by weight 0, and wrote down neither weights in full rotation nor whom it took out. That weight is Rollcall's mark on
 // a server that it drains as well; what an operator holds has its weight.
-func takeOver(r *rollout.RouterState, reading *rollout.RouterReading) {
+func takeOver(r *routing.State, reading *routing.Reading) {
 	if r.Sent == nil || len(r.Baseline) > 0 {
 		return
 	}
@@ -191,7 +192,7 @@ func takeOver(r *rollout.RouterState, reading *rollout.RouterReading) {
 }
 
 // heldBy is what keeps a target out of rotation that is not Rollcall; empty when nothing does.
-func heldBy(r *rollout.RouterState, target string) string {
+func heldBy(r *routing.State, target string) string {
 	if r == nil {
 		return ""
 	}
@@ -215,7 +216,7 @@ func wasOut(d *rollout.Deployment, t *rollout.Target) bool {
 }
 
 // takeOut notes, before a write, whom it takes out; what is out already by another hand is not Rollcall's.
-func takeOut(r *rollout.RouterState, setting *rollout.Setting) {
+func takeOut(r *routing.State, setting *routing.TrafficSplit) {
 	out := slices.Clone(r.TakenOut)
 	for _, b := range setting.Backends {
 		if b.Weight == 0 && heldBy(r, b.Target) == "" && !slices.Contains(out, b.Target) {
@@ -227,12 +228,12 @@ func takeOut(r *rollout.RouterState, setting *rollout.Setting) {
 
 // takenOut reports whether Rollcall has taken a target out: by a write that is known to have been done, or by one without an
 // answer that the router has carried out since.
-func takenOut(r *rollout.RouterState, is *rollout.BackendReading, target string) bool {
+func takenOut(r *routing.State, is *routing.BackendReading, target string) bool {
 	return r != nil && (slices.Contains(r.TakenOut, target) || is.Weight == 0 && slices.Contains(r.LateOut, target))
 }
 
 // noteLateOut records, of a write without an answer, which targets it takes out when the router carries it out late.
-func noteLateOut(r *rollout.RouterState) {
+func noteLateOut(r *routing.State) {
 	late := slices.Clone(r.LateOut)
 	for _, b := range r.Sent.Setting.Backends {
 		if b.Weight == 0 && heldBy(r, b.Target) == "" && !slices.Contains(late, b.Target) {
@@ -243,7 +244,7 @@ func noteLateOut(r *rollout.RouterState) {
 }
 
 // dropLateOut records that the last write has been carried out: nothing more is to be expected of it.
-func dropLateOut(r *rollout.RouterState) {
+func dropLateOut(r *routing.State) {
 	weights := weightsOf(r.Sent.Setting.Backends)
 	r.LateOut = slices.DeleteFunc(slices.Clone(r.LateOut), func(target string) bool {
 		weight, set := weights[target]
@@ -252,7 +253,7 @@ func dropLateOut(r *rollout.RouterState) {
 }
 
 // claimLateOut counts the targets that a late write has taken out as taken out by Rollcall, so that they may be put back.
-func claimLateOut(r *rollout.RouterState, reading *rollout.RouterReading) {
+func claimLateOut(r *routing.State, reading *routing.Reading) {
 	out := slices.Clone(r.TakenOut)
 	for _, b := range reading.Backends {
 		if takenOut(r, &b, b.Target) && !slices.Contains(out, b.Target) {
@@ -263,16 +264,16 @@ func claimLateOut(r *rollout.RouterState, reading *rollout.RouterReading) {
 }
 
 // putBack notes, after a write, who is back in rotation.
-func putBack(r *rollout.RouterState, setting *rollout.Setting) {
+func putBack(r *routing.State, setting *routing.TrafficSplit) {
 	weights := weightsOf(setting.Backends)
 	r.TakenOut = slices.DeleteFunc(slices.Clone(r.TakenOut), func(target string) bool { return weights[target] > 0 })
 }
 
 // serving is the slot that the router gives traffic to, by what it reports; empty when that is not one of the two.
-func servingSlot(s *rollout.Snapshot, reading *rollout.RouterReading) string {
+func servingSlot(s *rollout.Snapshot, reading *routing.Reading) string {
 	active, idle := slots(&s.Deployment)
-	if reading.Shares != nil {
-		if slot := reading.Shares.ActiveSlot; reading.DeploymentID != "" && (slot == active || slot == idle) {
+	if reading.Weights != nil {
+		if slot := reading.Weights.ActiveSlot; reading.DeploymentID != "" && (slot == active || slot == idle) {
 			return slot
 		}
 		return ""

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 )
 
@@ -93,7 +94,7 @@ func belowThreshold(p *planner) string {
 }
 
 // stages reads the stages of a canary. A stage is a percentage or an object; durations left out are fallback.
-func (p *params) stages(name string, fallback rollout.Duration) []rollout.Stage {
+func (p *params) stages(name string, fallback duration.Duration) []rollout.Stage {
 	items := []json.RawMessage{[]byte("10"), []byte("25"), []byte("50"), []byte("100")}
 	if raw, given := p.take(name); given {
 		items = nil
@@ -119,7 +120,7 @@ func (p *params) stages(name string, fallback rollout.Duration) []rollout.Stage 
 	return stages
 }
 
-func (p *params) stage(pointer string, item json.RawMessage, fallback rollout.Duration) rollout.Stage {
+func (p *params) stage(pointer string, item json.RawMessage, fallback duration.Duration) rollout.Stage {
 	stage := rollout.Stage{Duration: fallback, Promotion: promoteAuto}
 	if json.Unmarshal(item, &stage.Percent) == nil && string(item) != "null" {
 		return stage

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -148,7 +149,7 @@ func TestInACanaryTargetsThatRunTheVersionComeFirst(t *testing.T) {
 	targets[3].Version = newVersion // c is remembered to run it, b is not what the caller says
 	targets[1].Version = newVersion
 	remembered := map[string]rollout.Remembered{
-		"a": {Health: rollout.HealthUnhealthy}, "b": {Version: oldVersion}, "c": {Version: newVersion},
+		"a": {Health: healthcheck.Unhealthy}, "b": {Version: oldVersion}, "c": {Version: newVersion},
 	}
 	for object, want := range map[string][]string{`{"type":"canary"}`: {"c", "d", "a", "b", "e"}, ``: {"a", "b", "c", "d", "e"}} {
 		prepared := prepare(t, rollout.Deployment{Version: newVersion}, targets, object, remembered)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -13,19 +14,19 @@ import (
 const maxWatchRate = 200
 
 // freshChecks is the state of checks of which nothing is known.
-func freshChecks(spec *rollout.Spec) []rollout.CheckState {
-	states := make([]rollout.CheckState, spec.CheckStates())
+func freshChecks(spec *rollout.Spec) []healthcheck.State {
+	states := make([]healthcheck.State, spec.CheckStates())
 	for i := range states {
-		states[i].Status, states[i].Last = rollout.HealthUnknown, rollout.HealthUnknown
-		if i >= len(spec.Checks) || spec.Checks[i].Type == rollout.CheckNone {
-			states[i].Status, states[i].Last = rollout.Healthy, rollout.Healthy
+		states[i].Status, states[i].LastStatus = healthcheck.Unknown, healthcheck.Unknown
+		if i >= len(spec.Checks) || spec.Checks[i].Type == healthcheck.TypeNone {
+			states[i].Status, states[i].LastStatus = healthcheck.Healthy, healthcheck.Healthy
 		}
 	}
 	return states
 }
 
 // restartChecks forgets what was seen before a call and lets the first probes wait for their initial delay.
-func restartChecks(spec *rollout.Spec, now time.Time) []rollout.CheckState {
+func restartChecks(spec *rollout.Spec, now time.Time) []healthcheck.State {
 	states := freshChecks(spec)
 	for i := range spec.Checks {
 		states[i].NextAt = now.Add(spec.Checks[i].InitialDelay.Std())
@@ -35,21 +36,21 @@ func restartChecks(spec *rollout.Spec, now time.Time) []rollout.CheckState {
 
 // observe adds one result to a check's state. An answer with another version than the one wanted does not pass,
 // whatever else it says; wanted is empty for a target that is checked as it is and whose version nobody knows.
-func observe(spec *rollout.Spec, index int, state rollout.CheckState, o rollout.Observation, wanted string, now time.Time) rollout.CheckState {
+func observe(spec *rollout.Spec, index int, state healthcheck.State, o healthcheck.ProbeResult, wanted string, now time.Time) healthcheck.State {
 	check, status, message := &spec.Checks[index], o.Status, o.Message
-	if status == rollout.HealthUnknown {
+	if status == healthcheck.Unknown {
 		return observeUnknown(spec, state, message, now)
 	}
 	state.UnknownSince = time.Time{}
 	if status.Passing() && check.VersionPointer != "" && o.Version != wanted && wanted != "" {
-		status, message = rollout.HealthUnhealthy, fmt.Sprintf("answers with version %s, not %s", orUnknown(o.Version), wanted)
+		status, message = healthcheck.Unhealthy, fmt.Sprintf("answers with version %s, not %s", orUnknown(o.Version), wanted)
 	}
-	if status.Passing() == state.Last.Passing() && state.Streak > 0 {
+	if status.Passing() == state.LastStatus.Passing() && state.Streak > 0 {
 		state.Streak++
 	} else {
 		state.Streak = 1
 	}
-	state.Last, state.Message = status, message
+	state.LastStatus, state.Message = status, message
 	threshold := check.UnhealthyThreshold
 	if status.Passing() {
 		threshold = check.HealthyThreshold
@@ -62,22 +63,22 @@ func observe(spec *rollout.Spec, index int, state rollout.CheckState, o rollout.
 
 // observeUnknown adds a result that says nothing of the target: it ends a row of results that pass, neither ends nor
 // lengthens one of those that do not, and leaves what the check has come to, for as long as a target may take to get healthy.
-func observeUnknown(spec *rollout.Spec, state rollout.CheckState, message string, now time.Time) rollout.CheckState {
-	if state.Last.Passing() {
+func observeUnknown(spec *rollout.Spec, state healthcheck.State, message string, now time.Time) healthcheck.State {
+	if state.LastStatus.Passing() {
 		state.Streak = 0
 	}
 	if state.UnknownSince.IsZero() {
 		state.UnknownSince = now
 	}
-	state.Last, state.Message = rollout.HealthUnknown, message
+	state.LastStatus, state.Message = healthcheck.Unknown, message
 	if !now.Before(unknownUntil(spec, &state)) {
-		state.Status = rollout.HealthUnknown
+		state.Status = healthcheck.Unknown
 	}
 	return state
 }
 
 // unknownUntil is when a check that is unknown counts as one that does not pass.
-func unknownUntil(spec *rollout.Spec, state *rollout.CheckState) time.Time {
+func unknownUntil(spec *rollout.Spec, state *healthcheck.State) time.Time {
 	return state.UnknownSince.Add(spec.HealthyDeadline.Std())
 }
 
@@ -124,14 +125,14 @@ func verified(spec *rollout.Spec, t *rollout.Target) bool { return concluded(t) 
 
 // concluded reports whether every check has come to a conclusion.
 func concluded(t *rollout.Target) bool {
-	return !slices.ContainsFunc(t.Checks, func(c rollout.CheckState) bool { return c.Status == rollout.HealthUnknown })
+	return !slices.ContainsFunc(t.Checks, func(c healthcheck.State) bool { return c.Status == healthcheck.Unknown })
 }
 
 // passes reports whether nothing stands against the target: its critical checks pass, and where it can be asked what it
 // runs, that is not another version, nor unknown after a call that it only accepted; even if that check is not critical.
 func passes(spec *rollout.Spec, t *rollout.Target) bool {
 	agrees := spec.VersionCheck() < 0 || t.Version == t.Wanted() || t.Wanted() == ""
-	return agrees && (rollout.Unchecked(spec.Checks) || rollout.Overall(spec.Checks, t.Checks).Passing())
+	return agrees && (healthcheck.Unchecked(spec.Checks) || healthcheck.AggregateHealth(spec.Checks, t.Checks).Passing())
 }
 
 // complaint is the message of the first check whose newest result stands against the target.
@@ -139,7 +140,7 @@ func complaint(spec *rollout.Spec, t *rollout.Target) string {
 	for _, criticalOnly := range []bool{true, false} {
 		for i := range spec.Checks {
 			state := &t.Checks[i]
-			if !state.Status.Passing() && !state.Last.Passing() && state.Message != "" && (spec.Checks[i].Critical || !criticalOnly) {
+			if !state.Status.Passing() && !state.LastStatus.Passing() && state.Message != "" && (spec.Checks[i].Critical || !criticalOnly) {
 				return fmt.Sprintf("check %s: %s", spec.Checks[i].Name, state.Message)
 			}
 		}
@@ -151,7 +152,7 @@ func complaint(spec *rollout.Spec, t *rollout.Target) string {
 func reservation(spec *rollout.Spec, t *rollout.Target) string {
 	for i := range spec.Checks {
 		state := &t.Checks[i]
-		if state.Status != rollout.Healthy && state.Last != rollout.Healthy && state.Message != "" {
+		if state.Status != healthcheck.Healthy && state.LastStatus != healthcheck.Healthy && state.Message != "" {
 			return fmt.Sprintf(": check %s: %s", spec.Checks[i].Name, state.Message)
 		}
 	}
@@ -159,7 +160,7 @@ func reservation(spec *rollout.Spec, t *rollout.Target) string {
 }
 
 // watchEvery is how often a verified target is probed, one of n.
-func watchEvery(check *rollout.Check, n int) time.Duration {
+func watchEvery(check *healthcheck.Check, n int) time.Duration {
 	return max(check.Interval.Std(), time.Duration(n)*time.Second/maxWatchRate)
 }
 

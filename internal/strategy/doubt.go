@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -219,7 +220,7 @@ func (p *planner) askAgain(i int, t *rollout.Target) {
 		return
 	}
 	check := max(p.rules(t).VersionCheck(), 0)
-	if len(p.rules(t).Checks) == 0 || p.rules(t).Checks[check].Type == rollout.CheckNone {
+	if len(p.rules(t).Checks) == 0 || p.rules(t).Checks[check].Type == healthcheck.TypeNone {
 		p.sendAgainUnasked(i, t)
 		return
 	}

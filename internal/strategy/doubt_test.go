@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -208,7 +210,7 @@ func TestDoubt_TheEndWaitsForTheWorkOfAFailedTarget(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{`{"on_failure":"halt"}`, `{"max_failures":1}`} {
 		s := running(t, 1, how)
-		s.Deployment.Spec.Deploy.Timeout = rollout.Duration(3 * time.Minute)
+		s.Deployment.Spec.Deploy.Timeout = duration.Duration(3 * time.Minute)
 		strategy.Apply(s, said(called(t, s), rollout.AnswerAccepted, 202, 0), simStart.Add(time.Second))
 		for after := time.Second; after < 170*time.Second; after += time.Second {
 			at(t, s, after, oldVersion)
@@ -299,17 +301,17 @@ func TestFence_A409OfARouterIsAnsweredOnceWithAHigherOne(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	d := &s.Deployment
-	d.Spec.Traffic = &rollout.Traffic{Type: "webhook", Timeout: rollout.Duration(time.Second), Retries: 3}
+	d.Spec.Traffic = &routing.Config{Type: "webhook", Timeout: duration.Duration(time.Second), Retries: 3}
 	write := func() rollout.Action {
-		a := rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: rollout.RouterCall{
-			Setting: rollout.Setting{NewWeight: 0, OldWeight: 100},
+		a := rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: routing.Call{
+			Setting: routing.TrafficSplit{NewWeight: 0, OldWeight: 100},
 		}}
 		begun, _ := strategy.BeginRoute(d, a, simStart)
 		return begun
 	}
 	first := write()
 	strategy.Apply(s, said(first, rollout.AnswerFenced, 409, 0), simStart)
-	if tries := d.Progress.Router.Tries; tries != 1 {
+	if tries := d.Progress.Router.RetriesUsed; tries != 1 {
 		t.Fatalf("it is not tried again: %d tries", tries)
 	}
 	second := write()
@@ -317,7 +319,7 @@ func TestFence_A409OfARouterIsAnsweredOnceWithAHigherOne(t *testing.T) {
 		t.Errorf("%+v after %+v", second.Route, first.Route)
 	}
 	strategy.Apply(s, said(second, rollout.AnswerFenced, 409, 1<<50), simStart)
-	if tries := d.Progress.Router.Tries; tries <= d.Spec.Traffic.Retries {
+	if tries := d.Progress.Router.RetriesUsed; tries <= d.Spec.Traffic.Retries {
 		t.Errorf("a second 409 is tried again: %d tries", tries)
 	}
 }

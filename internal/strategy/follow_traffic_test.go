@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -38,7 +39,7 @@ func TestFollowUp_OtherTargetsKeepTheTraffic(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{`{"type":"rolling"}`, `{"type":"canary","stages":[50,100]}`, `{"type":"blue_green"}`} {
 		s := ended(t, rollout.StateFailed, how)
-		s.Deployment.Spec.Traffic = &rollout.Traffic{Type: "webhook"}
+		s.Deployment.Spec.Traffic = &routing.Config{Type: "webhook"}
 		s.Targets[0].State, s.Targets[0].Sent, s.Targets[0].Version = rollout.TargetUnchanged, 0, "v1"
 		s.Targets[2].Version = "v1"
 		n, err := strategy.Undo(s)

@@ -15,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -140,12 +143,12 @@ type doing struct {
 
 // boxJSON is what a script says of a target.
 type boxJSON struct {
-	Runs      string           `json:"runs"`
-	Moods     []mood           `json:"moods"`
-	Stubborn  bool             `json:"stubborn"`
-	BadOn     string           `json:"bad_on"`
-	SickAfter rollout.Duration `json:"sick_after"`
-	Boot      rollout.Duration `json:"boot"`
+	Runs      string            `json:"runs"`
+	Moods     []mood            `json:"moods"`
+	Stubborn  bool              `json:"stubborn"`
+	BadOn     string            `json:"bad_on"`
+	SickAfter duration.Duration `json:"sick_after"`
+	Boot      duration.Duration `json:"boot"`
 	// Silent targets' versions are told to nobody when the deployment is created.
 	Silent bool   `json:"silent"`
 	Slot   string `json:"slot"`
@@ -156,9 +159,9 @@ func newStory() *story {
 		ID: "d1", Service: "checkout", Environment: "production", Version: newVersion, Kind: rollout.KindDeploy, CreatedAt: simStart,
 	}}
 	st.d.Spec.Deploy = rollout.Deploy{
-		Path: "/deploy", Timeout: rollout.Duration(5 * time.Second), Retries: 1, Backoff: rollout.Duration(time.Second),
+		Path: "/deploy", Timeout: duration.Duration(5 * time.Second), Retries: 1, Backoff: duration.Duration(time.Second),
 	}
-	st.d.Spec.HealthyDeadline = rollout.Duration(10 * time.Second)
+	st.d.Spec.HealthyDeadline = duration.Duration(10 * time.Second)
 	return st
 }
 
@@ -202,9 +205,9 @@ func (st *story) read(line string) error {
 // readRouter has traffic moved by a router that does as it is told.
 func (st *story) readRouter() {
 	st.router = &simRouter{moods: []routerMood{routerObeys}, readBack: true, exact: true, remembers: true}
-	st.d.Spec.Traffic = &rollout.Traffic{
-		Type: "webhook", URL: "http://lb", ReadBack: true, Timeout: rollout.Duration(time.Second), Retries: 1,
-		Backoff: rollout.Duration(time.Second),
+	st.d.Spec.Traffic = &routing.Config{
+		Type: "webhook", URL: "http://lb", ReadBack: true, Timeout: duration.Duration(time.Second), Retries: 1,
+		Backoff: duration.Duration(time.Second),
 	}
 }
 
@@ -239,8 +242,8 @@ func (st *story) readTarget(rest string) error {
 }
 
 func (st *story) readCheck(rest string) error {
-	c := rollout.Check{
-		Type: "http", Critical: true, Interval: rollout.Duration(time.Second), Timeout: rollout.Duration(2 * time.Second),
+	c := healthcheck.Check{
+		Type: "http", Critical: true, Interval: duration.Duration(time.Second), Timeout: duration.Duration(2 * time.Second),
 		HealthyThreshold: 2, UnhealthyThreshold: 3,
 	}
 	if err := json.Unmarshal([]byte(rest), &c); err != nil {

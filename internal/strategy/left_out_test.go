@@ -5,7 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -15,7 +17,7 @@ func behindWebhook(t *testing.T, n, ran int, how string, out ...string) *rollout
 	t.Helper()
 	d := running(t, 1, ``).Deployment
 	d.Kind = rollout.KindDeploy
-	d.Spec.Traffic = &rollout.Traffic{Type: "webhook", Timeout: rollout.Duration(time.Second), Retries: 3}
+	d.Spec.Traffic = &routing.Config{Type: "webhook", Timeout: duration.Duration(time.Second), Retries: 3}
 	var targets []rollout.Target
 	for i := range n {
 		target := rollout.Target{ID: fmt.Sprintf("t%d", i), Version: oldVersion}
@@ -29,11 +31,11 @@ func behindWebhook(t *testing.T, n, ran int, how string, out ...string) *rollout
 		t.Fatal(err)
 	}
 	s := &rollout.Snapshot{Deployment: prepared.Deployment, Targets: prepared.Targets}
-	before := rollout.RouterCall{}
+	before := routing.Call{}
 	for _, id := range out {
-		before.Setting.Backends = append(before.Setting.Backends, rollout.Backend{Target: id})
+		before.Setting.Backends = append(before.Setting.Backends, routing.Backend{Target: id})
 	}
-	s.RouterBefore = &rollout.RouterState{Sent: &before, TakenOut: out}
+	s.RouterBefore = &routing.State{Sent: &before, TakenOut: out}
 	strategy.Adopt(s, simStart)
 	return s
 }

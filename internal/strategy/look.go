@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 const (
@@ -20,7 +21,7 @@ const (
 // something else, and a restart forgets.
 func (p *planner) watchRouter() {
 	r := p.d.Progress.Router
-	if !p.spec.Traffic.Readable() || r == nil || r.Applied == nil || r.Open || r.Asking || p.out.Status.State.Terminal() {
+	if !p.spec.Traffic.Readable() || r == nil || r.Applied == nil || r.InFlight || r.Reading || p.out.Status.State.Terminal() {
 		return
 	}
 	if due := later(r.SeenAt.Add(routerInterval), r.LookAt); p.now.Before(due) {
@@ -32,19 +33,19 @@ func (p *planner) watchRouter() {
 
 // readsFirst reports whether the router is to be read before it is written to: by a new owner, whose memory may be older than
 // what it does, and where that tells whether a write without an answer was done.
-func (p *planner) readsFirst(r *rollout.RouterState, want *rollout.Setting) bool {
-	return p.spec.Traffic.Readable() && (!r.Seen || r.Doubt && r.Tells() && r.Sent.Setting.Equal(want))
+func (p *planner) readsFirst(r *routing.State, want *routing.TrafficSplit) bool {
+	return p.spec.Traffic.Readable() && (!r.Seen || r.InDoubt && r.CanConfirm() && r.Sent.Setting.Equal(want))
 }
 
 // readRouter asks the router what it does, once in a decision.
-func (p *planner) readRouter(r *rollout.RouterState) {
+func (p *planner) readRouter(r *routing.State) {
 	p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
 	if slices.ContainsFunc(p.out.Actions, func(a rollout.Action) bool {
 		return a.Kind == rollout.ActionAskRouter || a.Kind == rollout.ActionRoute
 	}) {
 		return
 	}
-	var sent rollout.RouterCall
+	var sent routing.Call
 	if r.Sent != nil {
 		sent = *r.Sent
 	}
@@ -59,7 +60,7 @@ func (p *planner) seenLately() bool {
 		return true
 	}
 	switch {
-	case r.Asking:
+	case r.Reading:
 		p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
 	case p.now.Before(r.SeenAt.Add(routerFresh)), r.LooksFailed > p.spec.Traffic.Retries, p.tooLateToRead(r):
 		return true
@@ -72,7 +73,7 @@ func (p *planner) seenLately() bool {
 }
 
 // tooLateToRead reports whether the progress deadline could pass while the router is read.
-func (p *planner) tooLateToRead(r *rollout.RouterState) bool {
+func (p *planner) tooLateToRead(r *routing.State) bool {
 	deadline := p.deadline()
 	end := later(p.now, r.LookAt).Add(p.spec.Traffic.Timeout.Std() + answerGrace)
 	return !deadline.IsZero() && !end.Before(deadline)
@@ -88,13 +89,13 @@ func (p *planner) unreadRouter() string {
 }
 
 // applyReading records what the router does, or that it could not be read.
-func applyReading(s *rollout.Snapshot, r *rollout.RouterState, o rollout.Outcome, now time.Time) []rollout.Event {
+func applyReading(s *rollout.Snapshot, r *routing.State, o rollout.Outcome, now time.Time) []rollout.Event {
 	d := &s.Deployment
-	if !r.Asking || r.Fence != o.Action.Route.Fence {
+	if !r.Reading || r.Fence != o.Action.Route.Fence {
 		return nil // there is a newer write
 	}
 	d.Progress.Router = r
-	r.Asking = false
+	r.Reading = false
 	if o.Reading == nil {
 		lookFailed(d, r, o.Answer, now)
 		return nil
@@ -105,7 +106,7 @@ func applyReading(s *rollout.Snapshot, r *rollout.RouterState, o rollout.Outcome
 	takeOver(r, o.Reading)
 	noteReading(r, o.Reading, now)
 	switch {
-	case r.Doubt:
+	case r.InDoubt:
 		return settleDoubt(d, r, o.Reading, now)
 	case r.Applied != nil:
 		return findDrift(d, r, o.Reading, now)
@@ -116,7 +117,7 @@ func applyReading(s *rollout.Snapshot, r *rollout.RouterState, o rollout.Outcome
 
 // firstReading takes what the router does before the first write for true, whatever was remembered: the weights in full
 // rotation, who is out, and which slot serves.
-func firstReading(s *rollout.Snapshot, r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) []rollout.Event {
+func firstReading(s *rollout.Snapshot, r *routing.State, reading *routing.Reading, now time.Time) []rollout.Event {
 	learn(s, r, reading)
 	noteReading(r, reading, now)
 	d := &s.Deployment
@@ -130,13 +131,13 @@ func firstReading(s *rollout.Snapshot, r *rollout.RouterState, reading *rollout.
 	}
 	d.Progress.ActiveSlot = slot
 	takeSlots(s)
-	return []rollout.Event{trafficEvent(rollout.EventTrafficDrifted, d, &rollout.RouterCall{}, now,
+	return []rollout.Event{trafficEvent(rollout.EventTrafficDrifted, d, &routing.Call{}, now,
 		fmt.Sprintf("the router serves %s, not %s as was remembered: it counts what the router does", slot, active))}
 }
 
 // settleDoubt decides, after a write that got no answer, by what the router says: whatever that is, the next step is clear.
-func settleDoubt(d *rollout.Deployment, r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) []rollout.Event {
-	r.Doubt = false
+func settleDoubt(d *rollout.Deployment, r *routing.State, reading *routing.Reading, now time.Time) []rollout.Event {
+	r.InDoubt = false
 	if !tellsWeights(reading) || RouterDiffers(d, &r.Sent.Setting, reading) != "" {
 		return nil
 	}
@@ -146,7 +147,7 @@ func settleDoubt(d *rollout.Deployment, r *rollout.RouterState, reading *rollout
 }
 
 // findDrift notices that the router no longer does what it was known to do.
-func findDrift(d *rollout.Deployment, r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) []rollout.Event {
+func findDrift(d *rollout.Deployment, r *routing.State, reading *routing.Reading, now time.Time) []rollout.Event {
 	differs := RouterDiffers(d, r.Applied, reading)
 	if differs == "" {
 		return nil
@@ -156,14 +157,14 @@ func findDrift(d *rollout.Deployment, r *rollout.RouterState, reading *rollout.R
 }
 
 // noteReading remembers what the router does, and which process answered.
-func noteReading(r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) {
+func noteReading(r *routing.State, reading *routing.Reading, now time.Time) {
 	r.Seen, r.SeenAt, r.LookAt, r.LooksFailed, r.Last = true, now, time.Time{}, 0, reading
 	r.Instance = reading.Instance
 	r.Idle = findIdle(r, reading, now)
 	claimLateOut(r, reading)
 	held := findHeld(r, reading)
 	for i, b := range reading.Backends {
-		if heldBy(r, b.Target) == rollout.HeldByWeight && b.Weight > 0 && i < len(r.Baseline) && r.Baseline[i].Target == b.Target {
+		if heldBy(r, b.Target) == routing.HeldByWeight && b.Weight > 0 && i < len(r.Baseline) && r.Baseline[i].Target == b.Target {
 			r.Baseline = slices.Clone(r.Baseline)
 			r.Baseline[i].Weight = b.Weight // it could only be guessed while it was 0
 		}
@@ -172,7 +173,7 @@ func noteReading(r *rollout.RouterState, reading *rollout.RouterReading, now tim
 }
 
 // heldWords names the targets that somebody else keeps out of rotation, to be appended; empty when there are none.
-func heldWords(r *rollout.RouterState) string {
+func heldWords(r *routing.State) string {
 	if r == nil || len(r.Held) == 0 {
 		return ""
 	}
@@ -189,17 +190,17 @@ func heldWords(r *rollout.RouterState) string {
 
 // lookFailed records a router that could not be read. Before anything was written that counts as a failed write; later a
 // write goes out all the same, and is read back.
-func lookFailed(d *rollout.Deployment, r *rollout.RouterState, a rollout.Answer, now time.Time) {
+func lookFailed(d *rollout.Deployment, r *routing.State, a rollout.Answer, now time.Time) {
 	wait := max(d.Spec.Traffic.Backoff.Std(), minRouterBackoff) << min(r.LooksFailed, maxBackoffDoublings)
 	r.LookAt = now.Add(min(wait, routerInterval))
 	r.LooksFailed++
-	r.Doubt = false
+	r.InDoubt = false
 	if r.Sent != nil {
 		r.Seen = true
 		return
 	}
 	retryRoute(d, r, a, now)
 	if a.Kind == rollout.AnswerRefused {
-		r.Tries, r.Refused = d.Spec.Traffic.Retries+1, true
+		r.RetriesUsed, r.Refused = d.Spec.Traffic.Retries+1, true
 	}
 }

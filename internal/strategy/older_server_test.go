@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -13,14 +14,14 @@ func takenOverFromOlder(t *testing.T) *rollout.Snapshot {
 	t.Helper()
 	s := running(t, 3, ``)
 	d, first := &s.Deployment, &s.Targets[0]
-	d.Spec.Traffic = &rollout.Traffic{Type: "haproxy"}
+	d.Spec.Traffic = &routing.Config{Type: "haproxy"}
 	first.Version, first.State, first.Phase, first.Attempts, first.Sent = newVersion, rollout.TargetUpdated, rollout.PhaseSettled, 1, 1
-	setting := rollout.Setting{OldWeight: 100, Backends: []rollout.Backend{
+	setting := routing.TrafficSplit{OldWeight: 100, Backends: []routing.Backend{
 		{Target: s.Targets[0].ID}, {Target: s.Targets[1].ID, Weight: 100}, {Target: s.Targets[2].ID, Weight: 100},
 	}}
 	applied := setting
-	d.Progress.Router = &rollout.RouterState{
-		Step: 1, Fence: 7, Applied: &applied, AppliedAt: simStart, Sent: &rollout.RouterCall{Fence: 7, Attempt: 1, Setting: setting},
+	d.Progress.Router = &routing.State{
+		SplitSeq: 1, Fence: 7, Applied: &applied, AppliedAt: simStart, Sent: &routing.Call{Fence: 7, Attempt: 1, Setting: setting},
 	}
 	return s
 }
@@ -29,9 +30,9 @@ func TestOlderServer_WhomItTookOutIsPutBack(t *testing.T) {
 	t.Parallel()
 	s := takenOverFromOlder(t)
 	strategy.Adopt(s, simStart)
-	reading := rollout.RouterReading{}
+	reading := routing.Reading{}
 	for i, weight := range []int{0, 100, 100} {
-		reading.Backends = append(reading.Backends, rollout.BackendReading{Target: s.Targets[i].ID, Weight: weight, Serving: weight > 0})
+		reading.Backends = append(reading.Backends, routing.BackendReading{Target: s.Targets[i].ID, Weight: weight, Serving: weight > 0})
 	}
 	d := &s.Deployment
 	for range 20 {

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 )
 
 const (
@@ -84,7 +84,7 @@ func (p *params) choice(name, fallback string, choices ...string) string {
 	return text
 }
 
-func (p *params) duration(name string, fallback, least time.Duration) rollout.Duration {
+func (p *params) duration(name string, fallback, least time.Duration) duration.Duration {
 	text := p.text(name, fallback.String())
 	d, err := time.ParseDuration(text)
 	switch {
@@ -95,9 +95,9 @@ func (p *params) duration(name string, fallback, least time.Duration) rollout.Du
 	case d > maxDuration:
 		p.problem(name, "must be at most %s", maxDuration)
 	default:
-		return rollout.Duration(d)
+		return duration.Duration(d)
 	}
-	return rollout.Duration(fallback)
+	return duration.Duration(fallback)
 }
 
 // integer reads a whole number; 0 when it is missing, which is a problem too.

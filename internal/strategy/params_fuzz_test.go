@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -57,7 +58,7 @@ func checkWaves(t *testing.T, n int, spec *rollout.Spec) {
 	if covered != n {
 		t.Fatalf("the waves cover %d of %d targets: %+v", covered, n, spec.Waves)
 	}
-	if spec.Strategy.ProgressDeadline < rollout.Duration(time.Second) {
+	if spec.Strategy.ProgressDeadline < duration.Duration(time.Second) {
 		t.Fatalf("progress deadline %s", spec.Strategy.ProgressDeadline)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
@@ -246,8 +247,8 @@ func TestOnlyTheDelayAfterTheLastWaveFallsAway(t *testing.T) {
 	t.Parallel()
 	spec, err := resolved(4, `{"batch_size":2,"batch_delay":"3s","bake":"5s"}`)
 	want := []rollout.Wave{
-		{Size: 2, Parallel: 2, Weight: 50, Bake: rollout.Duration(5 * time.Second), Delay: rollout.Duration(3 * time.Second)},
-		{Size: 2, Parallel: 2, Weight: 100, Bake: rollout.Duration(5 * time.Second)},
+		{Size: 2, Parallel: 2, Weight: 50, Bake: duration.Duration(5 * time.Second), Delay: duration.Duration(3 * time.Second)},
+		{Size: 2, Parallel: 2, Weight: 100, Bake: duration.Duration(5 * time.Second)},
 	}
 	if err != nil || !slices.Equal(spec.Waves, want) {
 		t.Errorf("%+v, %v", spec.Waves, err)

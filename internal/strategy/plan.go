@@ -80,7 +80,7 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	if d.Spec.Traffic != nil {
 		p.full = fullWeights(s)
 	}
-	if r := d.Progress.Router; r != nil && r.Open {
+	if r := d.Progress.Router; r != nil && r.InFlight {
 		p.calling++
 	}
 	p.widespread = widespread(s)

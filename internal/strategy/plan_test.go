@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -21,10 +23,10 @@ import (
 func running(tb testing.TB, n int, object string) *rollout.Snapshot {
 	tb.Helper()
 	d := rollout.Deployment{ID: "d", Version: newVersion}
-	d.Spec.Deploy = rollout.Deploy{Timeout: rollout.Duration(5 * time.Second), Retries: 1, Backoff: rollout.Duration(time.Second)}
-	d.Spec.HealthyDeadline = rollout.Duration(time.Minute)
-	d.Spec.Checks = []rollout.Check{{
-		Name: "http", Type: "http", Critical: true, Interval: rollout.Duration(time.Second), Timeout: rollout.Duration(time.Second),
+	d.Spec.Deploy = rollout.Deploy{Timeout: duration.Duration(5 * time.Second), Retries: 1, Backoff: duration.Duration(time.Second)}
+	d.Spec.HealthyDeadline = duration.Duration(time.Minute)
+	d.Spec.Checks = []healthcheck.Check{{
+		Name: "http", Type: "http", Critical: true, Interval: duration.Duration(time.Second), Timeout: duration.Duration(time.Second),
 		HealthyThreshold: 1, UnhealthyThreshold: 1, VersionPointer: "/version",
 	}}
 	targets := make([]rollout.Target, n)
@@ -62,8 +64,8 @@ func follow(tb testing.TB, s *rollout.Snapshot, now time.Time) []rollout.Action 
 	return nil
 }
 
-func saw(version string) rollout.Observation {
-	return rollout.Observation{Status: rollout.Healthy, Version: version}
+func saw(version string) healthcheck.ProbeResult {
+	return healthcheck.ProbeResult{Status: healthcheck.Healthy, Version: version}
 }
 
 // called takes a deployment of one target as far as its first call, and gives that call.
@@ -154,7 +156,7 @@ func TestTheEventOfAPauseNamesThePause(t *testing.T) {
 // TestThePlannerIsPure keeps clocks, chance, I/O, logs and contexts out of the package.
 func TestThePlannerIsPure(t *testing.T) {
 	t.Parallel()
-	pure := []string{"cmp", "encoding/json", "errors", "fmt", "maps", "math", "slices", "strconv", "strings", "time", "rollcall/internal/problem", "rollcall/internal/rollout"}
+	pure := []string{"cmp", "encoding/json", "errors", "fmt", "maps", "math", "slices", "strconv", "strings", "time", "rollcall/internal/duration", "rollcall/internal/healthcheck", "rollcall/internal/problem", "rollcall/internal/rollout", "rollcall/internal/routing"}
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)

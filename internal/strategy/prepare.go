@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -70,7 +71,7 @@ func initTarget(d *rollout.Deployment, t *rollout.Target, known rollout.Remember
 	known = known.At(t.Address)
 	t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
 	t.Fence = max(t.Fence, known.Fence)
-	t.Health = cmp.Or(known.Health, rollout.HealthUnknown)
+	t.Health = cmp.Or(known.Health, healthcheck.Unknown)
 	t.Version = cmp.Or(known.Version, t.Version)
 	t.Want = cmp.Or(t.Want, d.Version)
 	t.Checks = freshChecks(d.Spec.ProbedBy(t))
@@ -84,7 +85,7 @@ func rank(k *kind, t *rollout.Target, chosen bool) int {
 		return 3
 	case k.gradual && t.Version != "" && t.Version == t.Want:
 		return 0
-	case t.Health == rollout.HealthUnhealthy:
+	case t.Health == healthcheck.Unhealthy:
 		return 1
 	default:
 		return 2

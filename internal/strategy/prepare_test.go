@@ -9,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -42,8 +45,8 @@ func TestUnhealthyTargetsComeFirstAndTheRestInTheListsOrder(t *testing.T) {
 	t.Parallel()
 	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("e", "d", "c", "b", "a"), `{"batch_size":2}`,
 		map[string]rollout.Remembered{
-			"c": {Health: rollout.HealthUnhealthy}, "a": {Health: rollout.HealthUnhealthy},
-			"d": {Health: rollout.HealthDegraded}, "b": {Health: rollout.Healthy},
+			"c": {Health: healthcheck.Unhealthy}, "a": {Health: healthcheck.Unhealthy},
+			"d": {Health: healthcheck.Degraded}, "b": {Health: healthcheck.Healthy},
 		})
 	var ids []string
 	var waves, positions []int
@@ -67,7 +70,7 @@ func TestWhatRollcallLeftThereCountsMoreThanWhatTheCallerSays(t *testing.T) {
 	targets := named("a", "b", "c")
 	targets[2].Version = ""
 	prepared := prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.Remembered{
-		"a": {Version: "v0"}, "b": {Health: rollout.Healthy},
+		"a": {Version: "v0"}, "b": {Health: healthcheck.Healthy},
 	})
 	for i, want := range []string{"v0", oldVersion, ""} {
 		if got := prepared.Targets[i].Version; got != want {
@@ -87,19 +90,19 @@ func TestFencesGoOnFromTheHighestEverWrittenDown(t *testing.T) {
 func TestAPreparedDeploymentWaitsToStart(t *testing.T) {
 	t.Parallel()
 	d := rollout.Deployment{Version: newVersion}
-	d.Spec.Checks = []rollout.Check{{Type: "http", Critical: true}, {Type: rollout.CheckNone, Critical: true}}
+	d.Spec.Checks = []healthcheck.Check{{Type: "http", Critical: true}, {Type: healthcheck.TypeNone, Critical: true}}
 	prepared := prepare(t, d, named("a"), ``, nil)
 	if d := &prepared.Deployment; d.State != rollout.StatePending || d.Direction != rollout.Forward || d.Reason == "" || d.Counts.Total != 1 {
 		t.Errorf("%+v", d)
 	}
 	target := &prepared.Targets[0]
-	if target.State != rollout.TargetPending || target.Phase != rollout.PhaseNew || target.Health != rollout.HealthUnknown ||
+	if target.State != rollout.TargetPending || target.Phase != rollout.PhaseNew || target.Health != healthcheck.Unknown ||
 		target.Want != newVersion || target.PreviousVersion != "" {
 		t.Errorf("%+v", target)
 	}
-	unknown := rollout.CheckState{Status: rollout.HealthUnknown, Last: rollout.HealthUnknown}
-	healthy := rollout.CheckState{Status: rollout.Healthy, Last: rollout.Healthy}
-	if !slices.Equal(target.Checks, []rollout.CheckState{unknown, healthy}) {
+	unknown := healthcheck.State{Status: healthcheck.Unknown, LastStatus: healthcheck.Unknown}
+	healthy := healthcheck.State{Status: healthcheck.Healthy, LastStatus: healthcheck.Healthy}
+	if !slices.Equal(target.Checks, []healthcheck.State{unknown, healthy}) {
 		t.Errorf("%+v", target.Checks)
 	}
 }
@@ -118,7 +121,7 @@ func TestPrepareLeavesTheRequestAsItWas(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b", "c")
 	was := slices.Clone(targets)
-	prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.Remembered{"c": {Health: rollout.HealthUnhealthy}})
+	prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.Remembered{"c": {Health: healthcheck.Unhealthy}})
 	if !reflect.DeepEqual(targets, was) {
 		t.Errorf("%+v", targets)
 	}
@@ -146,7 +149,7 @@ func TestADrainThatNoDeadlineOutlastsIsRefused(t *testing.T) {
 	t.Parallel()
 	d := rollout.Deployment{Kind: rollout.KindDeploy, Version: newVersion}
 	for drain, accepted := range map[time.Duration]bool{time.Minute: false, time.Minute - time.Second: true} {
-		d.Spec.Traffic = &rollout.Traffic{Type: "webhook", Drain: rollout.Duration(drain)}
+		d.Spec.Traffic = &routing.Config{Type: "webhook", Drain: duration.Duration(drain)}
 		_, err := strategy.Prepare(d, []rollout.Target{{ID: "t1"}}, []byte(`{"type":"rolling","progress_deadline":"1m"}`), nil)
 		e, refused := errors.AsType[*problem.Error](err)
 		if refused == accepted || refused && (len(e.Fields) != 1 || e.Fields[0].Pointer != "/traffic/drain") {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // ReadsBack reports whether a write with this answer counts only once the router has been read.
@@ -31,25 +32,25 @@ const readBack = ", read back"
 // RouterDiffers says in words where a router does not do what is wanted of it, such as "new_weight 10, not 50"; empty when
 // it agrees in all that it reports. One that reports only the shares of its sides says the same before and after a target
 // was taken out: it confirms a write that it has answered, but never that one has arrived; see tellsWeights.
-func RouterDiffers(d *rollout.Deployment, want *rollout.Setting, r *rollout.RouterReading) string {
-	if r.Shares != nil {
-		if differs := sharesDiffer(d, want.Shares(), r); differs != "" {
+func RouterDiffers(d *rollout.Deployment, want *routing.TrafficSplit, r *routing.Reading) string {
+	if r.Weights != nil {
+		if differs := sharesDiffer(d, want.Weights(), r); differs != "" {
 			return differs
 		}
 	}
 	if r.Backends == nil {
 		return ""
 	}
-	read := make(map[string]*rollout.BackendReading, len(r.Backends))
+	read := make(map[string]*routing.BackendReading, len(r.Backends))
 	for i := range r.Backends {
 		read[r.Backends[i].Target] = &r.Backends[i]
 	}
 	for _, b := range want.Backends {
 		is := read[b.Target]
 		if is == nil {
-			is = &rollout.BackendReading{Weight: -1}
+			is = &routing.BackendReading{Weight: -1}
 		}
-		if differs := backendDiffers(d.Progress.Router, b, is, r.Shares == nil); differs != "" {
+		if differs := backendDiffers(d.Progress.Router, b, is, r.Weights == nil); differs != "" {
 			return fmt.Sprintf("target %s with %s", b.Target, differs)
 		}
 	}
@@ -58,7 +59,7 @@ func RouterDiffers(d *rollout.Deployment, want *rollout.Setting, r *rollout.Rout
 
 // backendDiffers says where one target's weight is not as wanted. At a router that others work on by hand (byHand), a target
 // that somebody else keeps out stays out, and what Rollcall itself has taken out must not be held any more to be back.
-func backendDiffers(r *rollout.RouterState, want rollout.Backend, is *rollout.BackendReading, byHand bool) string {
+func backendDiffers(r *routing.State, want routing.Backend, is *routing.BackendReading, byHand bool) string {
 	if byHand {
 		ours := takenOut(r, is, want.Target)
 		if ours && want.Weight > 0 && is.HeldBy != "" {
@@ -75,30 +76,30 @@ func backendDiffers(r *rollout.RouterState, want rollout.Backend, is *rollout.Ba
 }
 
 // leftByHand reports whether a target that Rollcall has taken out (ours), or somebody else, is out as it may be.
-func leftByHand(r *rollout.RouterState, want rollout.Backend, is *rollout.BackendReading, ours bool) bool {
+func leftByHand(r *routing.State, want routing.Backend, is *routing.BackendReading, ours bool) bool {
 	if want.Weight == 0 {
-		return is.HeldBy != "" || !ours && heldBy(r, want.Target) == rollout.HeldByWeight
+		return is.HeldBy != "" || !ours && heldBy(r, want.Target) == routing.HeldByWeight
 	}
 	return is.Weight == 0 && !ours && len(r.Known()) > 0
 }
 
-func sharesDiffer(d *rollout.Deployment, want rollout.Shares, r *rollout.RouterReading) string {
+func sharesDiffer(d *rollout.Deployment, want routing.Weights, r *routing.Reading) string {
 	switch {
 	case r.DeploymentID != d.ID:
 		return fmt.Sprintf("deployment_id %.100q, not %q", r.DeploymentID, d.ID)
-	case r.Shares.ActiveSlot != want.ActiveSlot:
-		return fmt.Sprintf("active_slot %.100q, not %q", r.Shares.ActiveSlot, want.ActiveSlot)
-	case r.Shares.NewWeight != want.NewWeight:
-		return fmt.Sprintf("new_weight %s, not %d", weightWord(r.Shares.NewWeight), want.NewWeight)
-	case r.Shares.OldWeight != want.OldWeight:
-		return fmt.Sprintf("old_weight %s, not %d", weightWord(r.Shares.OldWeight), want.OldWeight)
+	case r.Weights.ActiveSlot != want.ActiveSlot:
+		return fmt.Sprintf("active_slot %.100q, not %q", r.Weights.ActiveSlot, want.ActiveSlot)
+	case r.Weights.NewWeight != want.NewWeight:
+		return fmt.Sprintf("new_weight %s, not %d", weightWord(r.Weights.NewWeight), want.NewWeight)
+	case r.Weights.OldWeight != want.OldWeight:
+		return fmt.Sprintf("old_weight %s, not %d", weightWord(r.Weights.OldWeight), want.OldWeight)
 	default:
 		return ""
 	}
 }
 
 // tellsWeights reports whether a router has reported the weight of every target.
-func tellsWeights(r *rollout.RouterReading) bool { return r.Backends != nil }
+func tellsWeights(r *routing.Reading) bool { return r.Backends != nil }
 
 func weightWord(weight int) string {
 	if weight < 0 {

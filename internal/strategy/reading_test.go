@@ -6,46 +6,47 @@ import (
 	"testing"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
 func readable() *rollout.Deployment {
 	d := &rollout.Deployment{ID: "d1"}
-	d.Spec.Traffic = &rollout.Traffic{Type: "webhook", ReadBack: true}
+	d.Spec.Traffic = &routing.Config{Type: "webhook", ReadBack: true}
 	return d
 }
 
-func tenPercent() rollout.Setting {
-	return rollout.Setting{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90, Backends: []rollout.Backend{{Target: "web-1", Weight: 10}, {Target: "web-2", Weight: 90}}}
+func tenPercent() routing.TrafficSplit {
+	return routing.TrafficSplit{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90, Backends: []routing.Backend{{Target: "web-1", Weight: 10}, {Target: "web-2", Weight: 90}}}
 }
 
-func tenPercentRead() rollout.RouterReading {
-	return rollout.RouterReading{DeploymentID: "d1", Shares: &rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}}
+func tenPercentRead() routing.Reading {
+	return routing.Reading{DeploymentID: "d1", Weights: &routing.Weights{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}}
 }
 
 func TestReading_EachReportedFieldMustAgree(t *testing.T) {
 	t.Parallel()
-	weights := func(weights ...int) []rollout.BackendReading {
-		list := []rollout.BackendReading{}
+	weights := func(weights ...int) []routing.BackendReading {
+		list := []routing.BackendReading{}
 		for i, w := range weights {
-			list = append(list, rollout.BackendReading{Target: []string{"web-1", "web-2"}[i], Weight: w})
+			list = append(list, routing.BackendReading{Target: []string{"web-1", "web-2"}[i], Weight: w})
 		}
 		return list
 	}
 	for name, test := range map[string]struct {
-		change  func(*rollout.RouterReading)
+		change  func(*routing.Reading)
 		differs string
 	}{
-		"as wanted":  {func(*rollout.RouterReading) {}, ""},
-		"deployment": {func(r *rollout.RouterReading) { r.DeploymentID = "d0" }, `deployment_id "d0", not "d1"`},
-		"slot":       {func(r *rollout.RouterReading) { r.Shares.ActiveSlot = "" }, `active_slot "", not "blue"`},
-		"new":        {func(r *rollout.RouterReading) { r.Shares.NewWeight = 11 }, "new_weight 11, not 10"},
-		"old":        {func(r *rollout.RouterReading) { r.Shares.OldWeight = -1 }, "old_weight missing or no whole number, not 90"},
-		"backends":   {func(r *rollout.RouterReading) { r.Backends = weights(10, 90) }, ""},
-		"a backend":  {func(r *rollout.RouterReading) { r.Backends = weights(10, 0) }, "target web-2 with weight 0, not 90"},
-		"one less":   {func(r *rollout.RouterReading) { r.Backends = weights(10) }, "target web-2 with weight missing or no whole number, not 90"},
-		"no sides": {func(r *rollout.RouterReading) {
-			*r = rollout.RouterReading{Backends: weights(10, 90)}
+		"as wanted":  {func(*routing.Reading) {}, ""},
+		"deployment": {func(r *routing.Reading) { r.DeploymentID = "d0" }, `deployment_id "d0", not "d1"`},
+		"slot":       {func(r *routing.Reading) { r.Weights.ActiveSlot = "" }, `active_slot "", not "blue"`},
+		"new":        {func(r *routing.Reading) { r.Weights.NewWeight = 11 }, "new_weight 11, not 10"},
+		"old":        {func(r *routing.Reading) { r.Weights.OldWeight = -1 }, "old_weight missing or no whole number, not 90"},
+		"backends":   {func(r *routing.Reading) { r.Backends = weights(10, 90) }, ""},
+		"a backend":  {func(r *routing.Reading) { r.Backends = weights(10, 0) }, "target web-2 with weight 0, not 90"},
+		"one less":   {func(r *routing.Reading) { r.Backends = weights(10) }, "target web-2 with weight missing or no whole number, not 90"},
+		"no sides": {func(r *routing.Reading) {
+			*r = routing.Reading{Backends: weights(10, 90)}
 		}, ""},
 	} {
 		r, want := tenPercentRead(), tenPercent()
@@ -71,14 +72,14 @@ func TestReading_SharesAloneDoNotSettleADoubt(t *testing.T) {
 	t.Parallel()
 	for _, whole := range []bool{false, true} {
 		s := &rollout.Snapshot{Deployment: *readable()}
-		call := rollout.RouterCall{Fence: 3, Setting: tenPercent()}
-		s.Deployment.Progress.Router = &rollout.RouterState{Sent: &call, Doubt: true, Asking: true, Fence: 3}
+		call := routing.Call{Fence: 3, Setting: tenPercent()}
+		s.Deployment.Progress.Router = &routing.State{Sent: &call, InDoubt: true, Reading: true, Fence: 3}
 		r := tenPercentRead()
 		if whole {
-			r.Backends = []rollout.BackendReading{{Target: "web-1", Weight: 10}, {Target: "web-2", Weight: 90}}
+			r.Backends = []routing.BackendReading{{Target: "web-1", Weight: 10}, {Target: "web-2", Weight: 90}}
 		}
 		strategy.Apply(s, rollout.Outcome{Action: rollout.Action{Kind: rollout.ActionAskRouter, Route: call}, Reading: &r}, simStart)
-		if got := s.Deployment.Progress.Router; (got.Applied != nil) != whole || got.Doubt || got.Asking {
+		if got := s.Deployment.Progress.Router; (got.Applied != nil) != whole || got.InDoubt || got.Reading {
 			t.Errorf("whole %t: %+v", whole, got)
 		}
 	}
@@ -98,18 +99,18 @@ func TestReading_LateWriteIsNotAnOperatorsHand(t *testing.T) {
 		{"never sent", rollout.AnswerNotSent, false, false},
 	} {
 		s := &rollout.Snapshot{Deployment: *readable(), Targets: []rollout.Target{{ID: "web-1"}, {ID: "web-2"}}}
-		full := []rollout.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 100}}
-		s.Deployment.Progress.Router = &rollout.RouterState{Baseline: full}
+		full := []routing.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 100}}
+		s.Deployment.Progress.Router = &routing.State{Baseline: full}
 		write := func(weight int, answer rollout.AnswerKind) {
-			out := rollout.Action{Kind: rollout.ActionRoute, Route: rollout.RouterCall{Baseline: full, Setting: rollout.Setting{
-				Backends: []rollout.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: weight}},
+			out := rollout.Action{Kind: rollout.ActionRoute, Route: routing.Call{Baseline: full, Setting: routing.TrafficSplit{
+				Backends: []routing.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: weight}},
 			}}}
 			begun, _ := strategy.BeginRoute(&s.Deployment, out, simStart)
 			strategy.Apply(s, rollout.Outcome{Action: begun, Answer: rollout.Answer{Kind: answer}}, simStart)
 		}
 		read := func() {
 			look, _ := strategy.BeginRoute(&s.Deployment, rollout.Action{Kind: rollout.ActionAskRouter}, simStart)
-			reading := rollout.RouterReading{Backends: []rollout.BackendReading{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 0}}}
+			reading := routing.Reading{Backends: []routing.BackendReading{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 0}}}
 			strategy.Apply(s, rollout.Outcome{Action: look, Reading: &reading}, simStart)
 		}
 		write(0, c.answer)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 const (
@@ -29,7 +30,7 @@ type Look struct {
 // LookAtRest compares a router with what the deployment in s has left, and begins a write where that was forgotten. before
 // is what was known, nil for nothing; a write that is open in it was another owner's. What people keep out of rotation
 // stays out, and nothing is written when nobody would serve afterwards. s is not changed.
-func LookAtRest(s *rollout.Snapshot, before *rollout.RestingRouter, reading *rollout.RouterReading, now time.Time) Look {
+func LookAtRest(s *rollout.Snapshot, before *rollout.RestingRouter, reading *routing.Reading, now time.Time) Look {
 	resting := restingOf(s, before)
 	d := s.Deployment
 	d.Progress.Router = &resting.Router
@@ -71,7 +72,7 @@ func ApplyAtRest(s *rollout.Snapshot, resting rollout.RestingRouter, o rollout.O
 			events[i].Type = rollout.EventTrafficRestored
 		}
 		calm(&resting, &r, now)
-	case r.Tries > d.Spec.Traffic.Retries:
+	case r.RetriesUsed > d.Spec.Traffic.Retries:
 		r.NotBefore = later(r.NotBefore, now.Add(restPause))
 	}
 	resting.Router = r
@@ -82,7 +83,7 @@ func ApplyAtRest(s *rollout.Snapshot, resting rollout.RestingRouter, o rollout.O
 func restingOf(s *rollout.Snapshot, before *rollout.RestingRouter) rollout.RestingRouter {
 	left := routerOf(&s.Deployment)
 	if before == nil {
-		left.NotBefore, left.Tries, left.FenceRaised, left.Open = time.Time{}, 0, false, false
+		left.NotBefore, left.RetriesUsed, left.FenceRaised, left.InFlight = time.Time{}, 0, false, false
 		return rollout.RestingRouter{Router: left}
 	}
 	resting := *before
@@ -92,13 +93,13 @@ func restingOf(s *rollout.Snapshot, before *rollout.RestingRouter) rollout.Resti
 
 // leftAtRest is what the router should do: what the deployment has left. Of a router that people work on by hand that is who
 // serves, and the weights that the request names: another weight is theirs. nil when nobody knows what was left.
-func leftAtRest(s *rollout.Snapshot, reading *rollout.RouterReading) *rollout.Setting {
+func leftAtRest(s *rollout.Snapshot, reading *routing.Reading) *routing.TrafficSplit {
 	left := s.Deployment.Progress.Router
 	if left == nil || left.Applied == nil || left.Sent == nil {
 		return nil
 	}
 	want := *left.Applied
-	if reading.Shares != nil || want.NewWeight > 0 && want.OldWeight > 0 {
+	if reading.Weights != nil || want.NewWeight > 0 && want.OldWeight > 0 {
 		return &want
 	}
 	named := map[string]bool{}
@@ -115,17 +116,17 @@ func leftAtRest(s *rollout.Snapshot, reading *rollout.RouterReading) *rollout.Se
 	return &want
 }
 
-func backendsRead(reading *rollout.RouterReading) []rollout.Backend {
-	list := make([]rollout.Backend, len(reading.Backends))
+func backendsRead(reading *routing.Reading) []routing.Backend {
+	list := make([]routing.Backend, len(reading.Backends))
 	for i, b := range reading.Backends {
-		list[i] = rollout.Backend{Target: b.Target, Weight: b.Weight}
+		list[i] = routing.Backend{Target: b.Target, Weight: b.Weight}
 	}
 	return list
 }
 
 // findForgotten finds who is out because the router's process is another one, and not by hand: all who should serve are, and
 // were not before. Rollcall may put them back.
-func findForgotten(r *rollout.RouterState, want *rollout.Setting, reading *rollout.RouterReading) {
+func findForgotten(r *routing.State, want *routing.TrafficSplit, reading *routing.Reading) {
 	if r.Instance == "" || reading.Instance == "" || r.Instance == reading.Instance {
 		return
 	}
@@ -144,7 +145,7 @@ func findForgotten(r *rollout.RouterState, want *rollout.Setting, reading *rollo
 }
 
 // judge settles what was open when the router does what is wanted, and else begins a write.
-func (l *Look) judge(d *rollout.Deployment, want *rollout.Setting, reading *rollout.RouterReading, now time.Time) {
+func (l *Look) judge(d *rollout.Deployment, want *routing.TrafficSplit, reading *routing.Reading, now time.Time) {
 	r := d.Progress.Router
 	r.Differs = RouterDiffers(d, want, reading)
 	switch {
@@ -159,28 +160,28 @@ func (l *Look) judge(d *rollout.Deployment, want *rollout.Setting, reading *roll
 }
 
 // serves reports whether somebody will serve after a write.
-func serves(r *rollout.RouterState, want *rollout.Setting, reading *rollout.RouterReading) bool {
+func serves(r *routing.State, want *routing.TrafficSplit, reading *routing.Reading) bool {
 	weights := weightsOf(want.Backends)
-	return reading.Shares != nil || slices.ContainsFunc(reading.Backends, func(b rollout.BackendReading) bool {
+	return reading.Weights != nil || slices.ContainsFunc(reading.Backends, func(b routing.BackendReading) bool {
 		return weights[b.Target] > 0 && (b.Serving || slices.Contains(r.TakenOut, b.Target))
 	})
 }
 
 // begin writes down that the setting is written again.
-func (l *Look) begin(d *rollout.Deployment, want *rollout.Setting, now time.Time) {
+func (l *Look) begin(d *rollout.Deployment, want *routing.TrafficSplit, now time.Time) {
 	r := d.Progress.Router
 	if r.Applied != nil {
 		l.Events = append(l.Events, trafficEvent(rollout.EventTrafficDrifted, d, r.Sent, now, "it was left set, and now the router reads "+r.Differs))
 		r.Applied, r.Drifted = nil, true
 	}
 	action, events := BeginRoute(d, rollout.Action{
-		Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: rollout.RouterCall{Setting: *want, Baseline: r.Baseline},
+		Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: routing.Call{Setting: *want, Baseline: r.Baseline},
 	}, now)
 	l.Events, l.Write = append(l.Events, events...), &action
 }
 
 // calm makes what is set again and again wait for longer each time.
-func calm(resting *rollout.RestingRouter, r *rollout.RouterState, now time.Time) {
+func calm(resting *rollout.RestingRouter, r *routing.State, now time.Time) {
 	if now.After(r.NotBefore.Add(restCalm)) {
 		resting.Restores = 0
 	}

@@ -5,37 +5,39 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // atRest is a blue-green deployment that has given green its traffic, at a HAProxy.
 func atRest() *rollout.Snapshot {
-	left := rollout.Setting{ActiveSlot: "green", NewWeight: 100, Backends: []rollout.Backend{{Target: "b"}, {Target: "g", Weight: 100}}}
+	left := routing.TrafficSplit{ActiveSlot: "green", NewWeight: 100, Backends: []routing.Backend{{Target: "b"}, {Target: "g", Weight: 100}}}
 	return &rollout.Snapshot{
 		Deployment: rollout.Deployment{
-			ID: "d", Status: rollout.Status{State: rollout.StateCompleted, Progress: rollout.Progress{Router: &rollout.RouterState{
-				Applied: &left, Sent: &rollout.RouterCall{Setting: left, Fence: 7}, Fence: 7, Step: 3, TakenOut: []string{"b"}, Instance: "1",
-				Baseline: []rollout.Backend{{Target: "b", Weight: 100}, {Target: "g", Weight: 100}},
+			ID: "d", Status: rollout.Status{State: rollout.StateCompleted, Progress: rollout.Progress{Router: &routing.State{
+				Applied: &left, Sent: &routing.Call{Setting: left, Fence: 7}, Fence: 7, SplitSeq: 3, TakenOut: []string{"b"}, Instance: "1",
+				Baseline: []routing.Backend{{Target: "b", Weight: 100}, {Target: "g", Weight: 100}},
 			}}},
-			Spec: rollout.Spec{Traffic: &rollout.Traffic{Type: "haproxy", Timeout: rollout.Duration(time.Second), Retries: 1}},
+			Spec: rollout.Spec{Traffic: &routing.Config{Type: "haproxy", Timeout: duration.Duration(time.Second), Retries: 1}},
 		},
 		Targets: []rollout.Target{{ID: "b", Slot: "blue"}, {ID: "g", Slot: "green"}},
 	}
 }
 
 // served is what HAProxy reports: the weights of blue and green, and how green is held.
-func served(instance string, blue, green int, held string) *rollout.RouterReading {
-	b := func(target string, weight int, held string) rollout.BackendReading {
-		return rollout.BackendReading{Target: target, Weight: weight, HeldBy: held, Serving: weight > 0 && held == "", Sessions: -1, Effective: 100}
+func served(instance string, blue, green int, held string) *routing.Reading {
+	b := func(target string, weight int, held string) routing.BackendReading {
+		return routing.BackendReading{Target: target, Weight: weight, HeldBy: held, Serving: weight > 0 && held == "", Sessions: -1, Effective: 100}
 	}
-	return &rollout.RouterReading{Instance: instance, Backends: []rollout.BackendReading{b("b", blue, ""), b("g", green, held)}}
+	return &routing.Reading{Instance: instance, Backends: []routing.BackendReading{b("b", blue, ""), b("g", green, held)}}
 }
 
 var restNow = time.UnixMilli(1_900_000_000_000).UTC()
 
 func TestRest_WhatAReloadForgotIsWrittenAgain(t *testing.T) {
 	t.Parallel()
-	for name, reading := range map[string]*rollout.RouterReading{
+	for name, reading := range map[string]*routing.Reading{
 		"both slots serve":         served("2", 100, 100, ""),
 		"only the old slot serves": served("2", 100, 0, ""),
 	} {
@@ -61,7 +63,7 @@ func TestRest_WhatAReloadForgotIsWrittenAgain(t *testing.T) {
 func TestRest_WhatPeopleDoStays(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		reading *rollout.RouterReading
+		reading *routing.Reading
 		differs bool
 	}{
 		"drained":            {served("1", 0, 100, "drain"), false},

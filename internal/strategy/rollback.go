@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -144,12 +145,12 @@ func follow(
 	d rollout.Deployment, targets []rollout.Target, how json.RawMessage, first map[string]bool,
 ) (rollout.NewDeployment, error) {
 	slices.SortFunc(targets, func(a, b rollout.Target) int { return a.Position - b.Position })
-	health, order := map[string]rollout.Health{}, map[string]rollout.Remembered{}
+	health, order := map[string]healthcheck.Health{}, map[string]rollout.Remembered{}
 	for i := range targets {
 		t := &targets[i]
 		health[t.ID], order[t.ID] = t.Health, rollout.Remembered{Address: t.Address, Health: t.Health}
 		if first[t.ID] {
-			order[t.ID] = rollout.Remembered{Address: t.Address, Health: rollout.HealthUnhealthy}
+			order[t.ID] = rollout.Remembered{Address: t.Address, Health: healthcheck.Unhealthy}
 		}
 	}
 	n, err := Prepare(d, targets, how, order)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
@@ -22,7 +23,7 @@ func ended(t *testing.T, state rollout.State, how string) *rollout.Snapshot {
 	n, err := strategy.Prepare(rollout.Deployment{
 		ID: "d1", Service: "checkout", Environment: "production", Version: "v2", Kind: rollout.KindDeploy,
 		Labels: map[string]string{"commit": "abc"}, DeploySecret: "s",
-		Spec: rollout.Spec{Force: true, OnConflict: rollout.OnConflictReject, HealthyDeadline: rollout.Duration(time.Minute)},
+		Spec: rollout.Spec{Force: true, OnConflict: rollout.OnConflictReject, HealthyDeadline: duration.Duration(time.Minute)},
 	}, targets, []byte(how), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +58,7 @@ func TestARollbackTakesDoubtfulTargetsFirstAndCallsNoUntouchedOne(t *testing.T) 
 	}
 	strategyOf := d.Spec.Strategy
 	if len(d.Spec.Waves) != 1 || d.Spec.LargestWave() != 2 || d.Spec.Waves[0].Bake != 0 ||
-		strategyOf.ProgressDeadline != rollout.Duration(3*time.Minute) || d.Spec.HealthyDeadline != rollout.Duration(time.Minute) {
+		strategyOf.ProgressDeadline != duration.Duration(3*time.Minute) || d.Spec.HealthyDeadline != duration.Duration(time.Minute) {
 		t.Errorf("spec %+v", d.Spec)
 	}
 	if s.Deployment.Kind != rollout.KindDeploy || !s.Deployment.Spec.Force || s.Targets[0].Want != "v2" {

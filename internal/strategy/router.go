@@ -7,22 +7,23 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // routed reports whether the router is known to do what is wanted of it; without a router it always does. When it is
 // not, the next step towards it is planned. One write is out at a time.
-func (p *planner) routed(want rollout.Setting) bool {
+func (p *planner) routed(want routing.TrafficSplit) bool {
 	if p.spec.Traffic == nil {
 		return true
 	}
 	r := p.d.Progress.Router
 	if r == nil {
-		r = &rollout.RouterState{}
+		r = &routing.State{}
 	}
 	switch {
-	case r.Open:
+	case r.InFlight:
 		p.awaitRouter(r)
-	case r.Asking && (r.Doubt || !r.Seen):
+	case r.Reading && (r.InDoubt || !r.Seen):
 		p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
 	case r.Applied.Equal(&want):
 		return true
@@ -32,7 +33,7 @@ func (p *planner) routed(want rollout.Setting) bool {
 	case p.readsFirst(r, &want):
 		p.readRouter(r)
 	default:
-		p.act(rollout.Action{Kind: rollout.ActionRoute, Route: rollout.RouterCall{Setting: want, Baseline: p.backends()}})
+		p.act(rollout.Action{Kind: rollout.ActionRoute, Route: routing.Call{Setting: want, Baseline: p.backends()}})
 		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
 	}
 	return false
@@ -40,7 +41,7 @@ func (p *planner) routed(want rollout.Setting) bool {
 
 // settled reports whether the router is known to do what is wanted of it, and was seen to just now: a deployment ends on that.
 // One that refuses everything was left as it was.
-func (p *planner) settled(want rollout.Setting) bool {
+func (p *planner) settled(want routing.TrafficSplit) bool {
 	return p.refused() || p.routed(want) && p.seenLately()
 }
 
@@ -54,7 +55,7 @@ func (p *planner) refused() bool {
 const routerRest = time.Minute
 
 // routerDue is when the router may be written to.
-func (p *planner) routerDue(r *rollout.RouterState, want *rollout.Setting) time.Time {
+func (p *planner) routerDue(r *routing.State, want *routing.TrafficSplit) time.Time {
 	if p.heldByItself() && p.routerRefusal() != "" && (r.Sent == nil || r.Sent.Setting.Equal(want)) {
 		return r.NotBefore.Add(routerRest)
 	}
@@ -67,7 +68,7 @@ func (p *planner) trustRouter() {
 		return
 	}
 	r := routerOf(p.d)
-	r.Tries, r.Refused = 0, false
+	r.RetriesUsed, r.Refused = 0, false
 	p.out.Status.Progress.Router = &r
 }
 
@@ -76,14 +77,14 @@ func (p *planner) act(a rollout.Action) {
 	p.out.Actions = append(p.out.Actions, a)
 }
 
-func (p *planner) awaitRouter(r *rollout.RouterState) {
-	p.wakeBy(later(r.Sent.Until, p.now).Add(answerGrace))
-	p.showsBy(r.Sent.Until)
-	p.pending = "; the router must answer by " + moment(r.Sent.Until)
+func (p *planner) awaitRouter(r *routing.State) {
+	p.wakeBy(later(r.Sent.Deadline, p.now).Add(answerGrace))
+	p.showsBy(r.Sent.Deadline)
+	p.pending = "; the router must answer by " + moment(r.Sent.Deadline)
 }
 
 // drained reports whether the targets that shall be called have been out of service for long enough.
-func (p *planner) drained(want rollout.Setting) bool {
+func (p *planner) drained(want routing.TrafficSplit) bool {
 	if !p.routed(want) {
 		return false
 	}
@@ -112,7 +113,7 @@ func (p *planner) routerCause() string {
 // what no answer came of is asked first.
 func (p *planner) routerRefusal() string {
 	r := p.d.Progress.Router
-	if p.spec.Traffic == nil || r == nil || r.Tries <= p.spec.Traffic.Retries || p.spec.Traffic.Readable() && r.Doubt && r.Tells() {
+	if p.spec.Traffic == nil || r == nil || r.RetriesUsed <= p.spec.Traffic.Retries || p.spec.Traffic.Readable() && r.InDoubt && r.CanConfirm() {
 		return ""
 	}
 	return "the router did not move traffic" + p.routerError()
@@ -132,41 +133,41 @@ func BeginRoute(d *rollout.Deployment, a rollout.Action, now time.Time) (rollout
 	r := routerOf(d)
 	d.Progress.Router = &r
 	if a.Kind == rollout.ActionAskRouter {
-		r.Asking, a.Route.Fence = true, r.Fence
+		r.Reading, a.Route.Fence = true, r.Fence
 		return a, nil
 	}
 	attempt := 1
 	if r.Sent != nil && r.Sent.Setting.Equal(&a.Route.Setting) && !r.Drifted {
 		attempt = r.Sent.Attempt + 1
 	} else {
-		r.Before = mayTell(&r)
-		r.Step++
-		r.Tries = 0
+		r.PriorWeights = mayTell(&r)
+		r.SplitSeq++
+		r.RetriesUsed = 0
 	}
 	r.Fence = nextFence(r.Fence, now)
 	a.Route.Attempt, a.Route.Fence = attempt, r.Fence
-	a.Route.WebhookID = rollout.WebhookID(d.ID, fmt.Sprintf("router\x00%d", r.Step), rollout.CallTraffic)
-	a.Route.Until = now.Add(d.Spec.Traffic.Timeout.Std())
+	a.Route.WebhookID = rollout.WebhookID(d.ID, fmt.Sprintf("router\x00%d", r.SplitSeq), rollout.CallTraffic)
+	a.Route.Deadline = now.Add(d.Spec.Traffic.Timeout.Std())
 	takeOut(&r, &a.Route.Setting)
 	r.Baseline, a.Route.TakenOut = a.Route.Baseline, r.TakenOut
 	call := a.Route
-	r.Sent, r.Open, r.Doubt, r.Asking, r.Drifted, r.Refused = &call, true, false, false, false, false
+	r.Sent, r.InFlight, r.InDoubt, r.Reading, r.Drifted, r.Refused = &call, true, false, false, false, false
 	return a, []rollout.Event{trafficEvent(rollout.EventTrafficIntent, d, &call, now, "")}
 }
 
 // mayTell lists the shares that the router may tell before it gets another setting.
-func mayTell(r *rollout.RouterState) []rollout.Shares {
+func mayTell(r *routing.State) []routing.Weights {
 	if r.Sent == nil {
 		return nil // what an earlier deployment left is told apart by that one's id
 	}
-	last := r.Sent.Setting.Shares()
+	last := r.Sent.Setting.Weights()
 	if r.Applied.Equal(&r.Sent.Setting) {
-		return []rollout.Shares{last}
+		return []routing.Weights{last}
 	}
-	if slices.Contains(r.Before, last) {
-		return r.Before
+	if slices.Contains(r.PriorWeights, last) {
+		return r.PriorWeights
 	}
-	return append(slices.Clone(r.Before), last)
+	return append(slices.Clone(r.PriorWeights), last)
 }
 
 // applyRoute records what came of a write to the router, or of reading it.
@@ -176,11 +177,11 @@ func applyRoute(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout
 	if o.Action.Kind == rollout.ActionAskRouter {
 		return applyReading(s, &r, o, now)
 	}
-	if r.Sent == nil || r.Sent.Fence != o.Action.Route.Fence || !r.Open {
+	if r.Sent == nil || r.Sent.Fence != o.Action.Route.Fence || !r.InFlight {
 		return nil
 	}
 	d.Progress.Router = &r
-	r.Open = false
+	r.InFlight = false
 	answer := JudgeRoute(d, o)
 	if o.Reading != nil {
 		takeOver(&r, o.Reading)
@@ -191,12 +192,12 @@ func applyRoute(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout
 }
 
 // applyWrite records the answer to a write, and gives the type of the event that tells of it.
-func applyWrite(d *rollout.Deployment, r *rollout.RouterState, answer rollout.Answer, now time.Time) string {
+func applyWrite(d *rollout.Deployment, r *routing.State, answer rollout.Answer, now time.Time) string {
 	switch answer.Kind {
 	case rollout.AnswerDone, rollout.AnswerAccepted:
 		confirm(d, r, now)
 	case rollout.AnswerLost:
-		r.Applied, r.Doubt = nil, true
+		r.Applied, r.InDoubt = nil, true
 		noteLateOut(r)
 		retryRoute(d, r, answer, now)
 		return rollout.EventTrafficUnknown
@@ -212,16 +213,16 @@ func applyWrite(d *rollout.Deployment, r *rollout.RouterState, answer rollout.An
 		}
 		r.Applied = nil // refused halfway through, or another write came after the last that is known
 		retryRoute(d, r, answer, now)
-		r.Tries = d.Spec.Traffic.Retries + 1
-		r.Refused = answer.Kind == rollout.AnswerRefused && r.Step == 1 && r.Sent.Attempt == 1
+		r.RetriesUsed = d.Spec.Traffic.Retries + 1
+		r.Refused = answer.Kind == rollout.AnswerRefused && r.SplitSeq == 1 && r.Sent.Attempt == 1
 	}
 	return rollout.EventTrafficResult
 }
 
 // raiseRouterFence reports whether a 409 is answered with a higher fence: once in a deployment, when it names a higher one, or
 // when it is the answer to the deployment's first write.
-func raiseRouterFence(r *rollout.RouterState, a rollout.Answer, now time.Time) bool {
-	first := r.Step <= 1 && r.Sent.Attempt <= 1
+func raiseRouterFence(r *routing.State, a rollout.Answer, now time.Time) bool {
+	first := r.SplitSeq <= 1 && r.Sent.Attempt <= 1
 	if a.Kind != rollout.AnswerFenced || r.FenceRaised || !first && a.Fence < r.Sent.Fence {
 		return false
 	}
@@ -229,18 +230,18 @@ func raiseRouterFence(r *rollout.RouterState, a rollout.Answer, now time.Time) b
 	return true
 }
 
-func retryRoute(d *rollout.Deployment, r *rollout.RouterState, a rollout.Answer, now time.Time) {
-	wait := d.Spec.Traffic.Backoff.Std() << min(r.Tries, maxBackoffDoublings)
+func retryRoute(d *rollout.Deployment, r *routing.State, a rollout.Answer, now time.Time) {
+	wait := d.Spec.Traffic.Backoff.Std() << min(r.RetriesUsed, maxBackoffDoublings)
 	r.NotBefore = now.Add(max(wait, a.RetryAfter, minRouterBackoff))
-	r.Tries, r.Error = r.Tries+1, a.Message
+	r.RetriesUsed, r.Error = r.RetriesUsed+1, a.Message
 }
 
 // minRouterBackoff keeps a router that refuses at once from being asked without pause.
 const minRouterBackoff = 100 * time.Millisecond
 
-func confirm(d *rollout.Deployment, r *rollout.RouterState, now time.Time) {
+func confirm(d *rollout.Deployment, r *routing.State, now time.Time) {
 	setting := r.Sent.Setting
-	r.Applied, r.AppliedAt, r.Doubt, r.Tries, r.Error, r.Differs = &setting, now, false, 0, "", ""
+	r.Applied, r.AppliedAt, r.InDoubt, r.RetriesUsed, r.Error, r.Differs = &setting, now, false, 0, "", ""
 	d.Progress.Weight = setting.NewWeight
 	putBack(r, &setting)
 }
@@ -252,31 +253,31 @@ func adoptRouter(d *rollout.Deployment, now time.Time) []rollout.Event {
 	}
 	r := routerOf(d)
 	d.Progress.Router = &r
-	r.Asking, r.Seen, r.LookAt, r.LooksFailed, r.Last = false, false, time.Time{}, 0, nil
-	if !r.Open {
+	r.Reading, r.Seen, r.LookAt, r.LooksFailed, r.Last = false, false, time.Time{}, 0, nil
+	if !r.InFlight {
 		return nil
 	}
-	r.Open, r.Doubt, r.Applied = false, true, nil
+	r.InFlight, r.InDoubt, r.Applied = false, true, nil
 	noteLateOut(&r)
 	return []rollout.Event{trafficEvent(rollout.EventTrafficUnknown, d, r.Sent, now, "the replica that made this call is gone")}
 }
 
 // routerOf is a copy of what is known of the router: what is stored is never changed in place.
-func routerOf(d *rollout.Deployment) rollout.RouterState {
+func routerOf(d *rollout.Deployment) routing.State {
 	if d.Progress.Router == nil {
-		return rollout.RouterState{}
+		return routing.State{}
 	}
 	return *d.Progress.Router
 }
 
-func trafficEvent(kind string, d *rollout.Deployment, c *rollout.RouterCall, now time.Time, message string) rollout.Event {
+func trafficEvent(kind string, d *rollout.Deployment, c *routing.Call, now time.Time, message string) rollout.Event {
 	weight := c.Setting.NewWeight
 	message = cmp.Or(message, fmt.Sprintf("new side %d %%", weight)) + heldWords(d.Progress.Router)
 	return rollout.Event{
 		At: now, Type: kind, Actor: rollout.ActorEngine, Wave: d.Progress.Wave,
 		From: string(d.State), To: string(d.State), Message: message,
 		Call: &rollout.Call{
-			WebhookID: c.WebhookID, Action: rollout.CallTraffic, Attempt: c.Attempt, Fence: c.Fence, Until: c.Until,
+			WebhookID: c.WebhookID, Action: rollout.CallTraffic, Attempt: c.Attempt, Fence: c.Fence, Until: c.Deadline,
 			NewWeight: &weight,
 		},
 	}

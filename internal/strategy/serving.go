@@ -5,14 +5,15 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // lookEvery is how often the router is read while something is awaited there: sessions that end, servers that come up.
 const lookEvery = time.Second
 
 // lookSoon has the router read again after lookEvery.
-func (p *planner) lookSoon(r *rollout.RouterState) {
-	if r.Asking {
+func (p *planner) lookSoon(r *routing.State) {
+	if r.Reading {
 		return
 	}
 	if due := later(r.SeenAt.Add(lookEvery), r.LookAt); p.now.Before(due) {
@@ -23,7 +24,7 @@ func (p *planner) lookSoon(r *rollout.RouterState) {
 }
 
 // leftAlone reports whether no target that shall be called has a session left, as far as the router reports sessions.
-func (p *planner) leftAlone(r *rollout.RouterState) bool {
+func (p *planner) leftAlone(r *routing.State) bool {
 	if r.Last == nil || r.SeenAt.Before(r.AppliedAt) || r.Last.Backends == nil {
 		return false
 	}
@@ -58,7 +59,7 @@ func (p *planner) takesTraffic() bool {
 
 // awaitsShare reports whether a verified target is waited for that does not get its share at the router for a reason, empty
 // when it does. Once healthy_deadline is over, one that gets nothing has failed, and one that gets part of it is not waited for.
-func (p *planner) awaitsShare(r *rollout.RouterState, i int, why string) bool {
+func (p *planner) awaitsShare(r *routing.State, i int, why string) bool {
 	until := later(r.AppliedAt, idleSince(r, p.s.Targets[i].ID)).Add(p.spec.HealthyDeadline.Std())
 	switch {
 	case why == "":
@@ -97,12 +98,12 @@ func (p *planner) countReturning(share int) bool {
 }
 
 // looksAtServers reports whether the router tells, and lately has told, which targets it gives traffic to.
-func (p *planner) looksAtServers(r *rollout.RouterState) bool {
+func (p *planner) looksAtServers(r *routing.State) bool {
 	return p.spec.Traffic.Readable() && r != nil && r.Last != nil && r.Last.Backends != nil && r.LooksFailed <= p.spec.Traffic.Retries
 }
 
 // idleSince is since when a target was seen to get less than its share; zero when it gets it.
-func idleSince(r *rollout.RouterState, target string) time.Time {
+func idleSince(r *routing.State, target string) time.Time {
 	for _, b := range r.Idle {
 		if b.Target == target {
 			return b.Since
@@ -112,14 +113,14 @@ func idleSince(r *rollout.RouterState, target string) time.Time {
 }
 
 // findIdle lists the targets that get less than their share by a reading, each since it was first seen so.
-func findIdle(r *rollout.RouterState, reading *rollout.RouterReading, now time.Time) []rollout.IdleBackend {
-	var list []rollout.IdleBackend
+func findIdle(r *routing.State, reading *routing.Reading, now time.Time) []routing.IdleBackend {
+	var list []routing.IdleBackend
 	for _, b := range reading.Backends {
 		if since := idleSince(r, b.Target); !b.Serving || b.Effective < percentBase {
 			if since.IsZero() {
 				since = now
 			}
-			list = append(list, rollout.IdleBackend{Target: b.Target, Since: since})
+			list = append(list, routing.IdleBackend{Target: b.Target, Since: since})
 		}
 	}
 	return list
@@ -127,7 +128,7 @@ func findIdle(r *rollout.RouterState, reading *rollout.RouterReading, now time.T
 
 // idle says why a verified target does not get its share at the router; empty when it does, or somebody else keeps it out and
 // no share hangs on it.
-func (p *planner) idle(r *rollout.RouterState, i int) string {
+func (p *planner) idle(r *routing.State, i int) string {
 	t, b := &p.s.Targets[i], &r.Last.Backends[i]
 	if t.State != arrived(t) || r.Applied.Backends[i].Weight == 0 && heldBy(r, t.ID) == "" || heldBy(r, t.ID) != "" && !p.kind.gradual {
 		return ""

@@ -2,6 +2,7 @@ package strategy
 
 import (
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 const (
@@ -20,32 +21,32 @@ const (
 
 // setting is what the router should do now, with share percent of traffic on the new side (rolling ignores it: there
 // every target in service counts as in full rotation) and without the targets in leaving.
-func (p *planner) setting(share int, leaving map[int]bool) rollout.Setting {
+func (p *planner) setting(share int, leaving map[int]bool) routing.TrafficSplit {
 	sides, count := p.sides(share, leaving)
 	active, idle := slots(p.d)
-	s := rollout.Setting{ActiveSlot: active, NewWeight: p.newShare(share, sides, count)}
+	s := routing.TrafficSplit{ActiveSlot: active, NewWeight: p.newShare(share, sides, count)}
 	s.OldWeight = percentBase - s.NewWeight
 	if idle != "" && s.NewWeight == percentBase {
 		s.ActiveSlot = idle
 	}
 	weights := p.shareOut(s.NewWeight, p.alike(share), sides, count)
 	p.keepHeld(weights, &s, share, leaving)
-	s.Backends = make([]rollout.Backend, len(sides))
+	s.Backends = make([]routing.Backend, len(sides))
 	for i := range sides {
-		s.Backends[i] = rollout.Backend{Target: p.s.Targets[i].ID, Weight: weights[i]}
+		s.Backends[i] = routing.Backend{Target: p.s.Targets[i].ID, Weight: weights[i]}
 	}
 	return s
 }
 
 // keepHeld gives targets that somebody else drains the weight that they will have when they are back: none where their side
 // has none.
-func (p *planner) keepHeld(weights []int, s *rollout.Setting, share int, leaving map[int]bool) {
+func (p *planner) keepHeld(weights []int, s *routing.TrafficSplit, share int, leaving map[int]bool) {
 	r := p.d.Progress.Router
 	if p.full == nil || r == nil || len(r.Held) == 0 {
 		return
 	}
 	for i := range weights {
-		if by := heldBy(r, p.s.Targets[i].ID); by == "" || by == rollout.HeldByWeight {
+		if by := heldBy(r, p.s.Targets[i].ID); by == "" || by == routing.HeldByWeight {
 			continue
 		}
 		switch at := p.placeOf(i, share, leaving); {

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -77,8 +79,8 @@ func played(t *testing.T, lines ...string) *sim {
 func TestRolling_TheFirstOfManyGetsTraffic(t *testing.T) {
 	t.Parallel()
 	s := running(t, 120, ``)
-	s.Deployment.Spec.Traffic = &rollout.Traffic{Type: "webhook", Timeout: rollout.Duration(time.Second), Retries: 3}
-	var setting rollout.Setting
+	s.Deployment.Spec.Traffic = &routing.Config{Type: "webhook", Timeout: duration.Duration(time.Second), Retries: 3}
+	var setting routing.TrafficSplit
 	for after := time.Duration(0); s.Targets[1].Attempts == 0 && after < time.Minute; after += 100 * time.Millisecond {
 		for _, a := range begunAt(t, s, simStart.Add(after)) {
 			o := rollout.Outcome{Action: a, Answer: rollout.Answer{Kind: rollout.AnswerDone}}

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -172,7 +173,7 @@ func (s *sim) checkStillWell(i int) {
 	checks := d.Spec.For(t).Checks
 	for c := range checks {
 		check := &checks[c]
-		if !check.Critical || check.Type == rollout.CheckNone {
+		if !check.Critical || check.Type == healthcheck.TypeNone {
 			continue
 		}
 		slowest := time.Duration(check.UnhealthyThreshold+1)*(check.Interval.Std()+check.Timeout.Std()) + 8*time.Second

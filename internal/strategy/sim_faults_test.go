@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -23,7 +24,7 @@ func (s *sim) takeOver() {
 	}
 	s.adoptBook()
 	if d := &s.live.Deployment; d.Spec.Traffic != nil && d.Progress.Router == nil {
-		d.Progress.Router = &rollout.RouterState{}
+		d.Progress.Router = &routing.State{}
 	}
 	for i := range s.live.Targets {
 		if s.live.Targets[i].Call != nil {

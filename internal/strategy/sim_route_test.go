@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -12,7 +13,7 @@ import (
 // lost together with the deployment.
 type book struct {
 	fence    int64
-	ids      map[string]rollout.Setting // what was written under an id, whoever wrote it
+	ids      map[string]routing.TrafficSplit // what was written under an id, whoever wrote it
 	attempts map[string]int
 	last     string // the id of the newest write
 	// failed counts the answers in a row that the newest setting got and that were not good.
@@ -26,7 +27,7 @@ type book struct {
 	held   int
 	heldBy string
 	// confirmed is the setting that the router is known to do, since at.
-	confirmed *rollout.Setting
+	confirmed *routing.TrafficSplit
 	at        time.Time
 }
 
@@ -106,7 +107,7 @@ func (s *sim) checkConfirmed(d *rollout.Deployment) {
 		s.violate("the router is held to do %v, and has confirmed %v", r.Applied, b.confirmed)
 	case r.Applied != nil && d.Progress.Weight != r.Applied.NewWeight:
 		s.violate("the router does %d %%, and the deployment says %d", r.Applied.NewWeight, d.Progress.Weight)
-	case r.Applied != nil && !r.Open && s.router.truthful() && s.router.forgotAt.IsZero() && !s.router.doesAs(r.Applied):
+	case r.Applied != nil && !r.InFlight && s.router.truthful() && s.router.forgotAt.IsZero() && !s.router.doesAs(r.Applied):
 		s.violate("the router is held to do %+v, and does %+v", *r.Applied, s.router.does)
 	}
 }
@@ -126,14 +127,14 @@ func (s *sim) beginRoute(before *rollout.Deployment, a rollout.Action) rollout.A
 }
 
 // checkWrite holds a write that is about to be written down against everything known before.
-func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, events []rollout.Event) {
+func (s *sim) checkWrite(before *rollout.Deployment, c *routing.Call, events []rollout.Event) {
 	b := &s.liveBook
 	known, repeated := b.ids[c.WebhookID]
 	spec := before.Spec.Traffic
 	switch {
 	case len(events) != 1 || events[0].Type != rollout.EventTrafficIntent || events[0].Call.Fence != c.Fence || events[0].Call.WebhookID != c.WebhookID:
 		s.violate("a write without its intent")
-	case before.Progress.Router != nil && before.Progress.Router.Open || s.routing != 0:
+	case before.Progress.Router != nil && before.Progress.Router.InFlight || s.routing != 0:
 		s.violate("a second write while one is out")
 	case c.Fence <= b.fence:
 		s.violate("the router's fence %d after %d", c.Fence, b.fence)
@@ -145,8 +146,8 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *rollout.RouterCall, even
 		s.violate("attempt %d at a write after %d", c.Attempt, b.attempts[c.WebhookID])
 	case s.now.Before(b.earliest):
 		s.violate("written before %s", b.earliest.Sub(simStart))
-	case !c.Until.Equal(s.now.Add(spec.Timeout.Std())):
-		s.violate("a write until %s", c.Until)
+	case !c.Deadline.Equal(s.now.Add(spec.Timeout.Std())):
+		s.violate("a write until %s", c.Deadline)
 	case !before.Operator.Abort && (before.Operator.Pause || before.Unapproved()):
 		s.violate("a write while it is paused")
 	case waitsForSomebody(before) && before.Spec.Strategy.Type != "rolling" && c.Setting.NewWeight > before.Progress.Weight && s.oldSideServes(before):
@@ -186,8 +187,8 @@ func waitsForSomebody(d *rollout.Deployment) bool {
 // mayMoveTraffic reports whether a deployment that waits for a person could write to its router now.
 func (s *sim) mayMoveTraffic(before *rollout.Deployment, d *rollout.Decision) bool {
 	r := before.Progress.Router
-	return !d.Again && waitsForSomebody(before) && r != nil && !r.Open && !r.Asking && s.liveBook.confirmed != nil &&
-		!s.now.Before(r.NotBefore) && !s.inPlace() && r.Tries <= before.Spec.Traffic.Retries
+	return !d.Again && waitsForSomebody(before) && r != nil && !r.InFlight && !r.Reading && s.liveBook.confirmed != nil &&
+		!s.now.Before(r.NotBefore) && !s.inPlace() && r.RetriesUsed <= before.Spec.Traffic.Retries
 }
 
 // checkShareHeld wants the new side to have no more than it has earned while a person is waited for, as far as the old side
@@ -252,13 +253,13 @@ func (s *sim) checkSickLeave(before *rollout.Deployment, d *rollout.Decision) {
 	}
 }
 
-func sameSetting(a, b rollout.Setting) bool { return a.Equal(&b) }
+func sameSetting(a, b routing.TrafficSplit) bool { return a.Equal(&b) }
 
 // adoptBook is what a new owner knows of the router.
 func (s *sim) adoptBook() {
 	s.liveBook = s.storedBook.clone()
 	s.routing = 0
-	if r := s.stored.Deployment.Progress.Router; r != nil && r.Open {
+	if r := s.stored.Deployment.Progress.Router; r != nil && r.InFlight {
 		s.liveBook.doubt, s.liveBook.confirmed = true, nil
 		s.cover("router: adopted a write without an answer")
 	}
@@ -266,7 +267,7 @@ func (s *sim) adoptBook() {
 
 func (b *book) clone() book {
 	c := *b
-	c.ids, c.attempts = map[string]rollout.Setting{}, map[string]int{}
+	c.ids, c.attempts = map[string]routing.TrafficSplit{}, map[string]int{}
 	for id, setting := range b.ids {
 		c.ids[id] = setting
 	}
@@ -279,7 +280,7 @@ func (b *book) clone() book {
 // cutRoute gives up the write in flight.
 func (s *sim) cutRoute() {
 	r := s.live.Deployment.Progress.Router
-	if s.routing == 0 || r == nil || !r.Open {
+	if s.routing == 0 || r == nil || !r.InFlight {
 		return
 	}
 	s.routing = 0

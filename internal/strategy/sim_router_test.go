@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // routerMood is how a simulated router treats one write.
@@ -47,7 +49,7 @@ type simRouter struct {
 	// shy routers answer no first attempt.
 	shy bool
 	// does is what it really does, once something has been written.
-	does  *rollout.Setting
+	does  *routing.TrafficSplit
 	steps int // how many writes took effect
 	// restarts is how often it starts anew with the weights of its configuration; forgotAt is since when nothing was written
 	// after that, and unreadAt when it was last asked in vain.
@@ -85,30 +87,30 @@ func (r *simRouter) gone(now time.Time) bool {
 }
 
 // reading is what it tells when it is read.
-func (r *simRouter) reading(d *rollout.Deployment) *rollout.RouterReading {
+func (r *simRouter) reading(d *rollout.Deployment) *routing.Reading {
 	if r.plain {
 		return r.plainReading()
 	}
-	reading := &rollout.RouterReading{DeploymentID: d.ID, Shares: &rollout.Shares{NewWeight: -1, OldWeight: -1}}
+	reading := &routing.Reading{DeploymentID: d.ID, Weights: &routing.Weights{NewWeight: -1, OldWeight: -1}}
 	if r.does == nil {
 		return reading
 	}
-	*reading.Shares = r.does.Shares()
+	*reading.Weights = r.does.Weights()
 	if !r.exact {
 		return reading
 	}
-	reading.Backends = make([]rollout.BackendReading, len(r.does.Backends))
+	reading.Backends = make([]routing.BackendReading, len(r.does.Backends))
 	for i, b := range r.does.Backends {
-		reading.Backends[i] = rollout.BackendReading{Target: b.Target, Weight: b.Weight, Serving: true, Sessions: -1, Effective: 100}
+		reading.Backends[i] = routing.BackendReading{Target: b.Target, Weight: b.Weight, Serving: true, Sessions: -1, Effective: 100}
 	}
 	return reading
 }
 
-func (r *simRouter) plainReading() *rollout.RouterReading {
-	reading := &rollout.RouterReading{Instance: fmt.Sprint("instance ", r.started)}
+func (r *simRouter) plainReading() *routing.Reading {
+	reading := &routing.Reading{Instance: fmt.Sprint("instance ", r.started)}
 	for i, b := range r.does.Backends {
-		told := rollout.BackendReading{Target: b.Target, Weight: b.Weight, Serving: b.Weight > 0, Sessions: 0, Effective: 100}
-		if i == r.held && r.heldBy != rollout.HeldByWeight {
+		told := routing.BackendReading{Target: b.Target, Weight: b.Weight, Serving: b.Weight > 0, Sessions: 0, Effective: 100}
+		if i == r.held && r.heldBy != routing.HeldByWeight {
 			told.HeldBy, told.Serving, told.Why = r.heldBy, false, "held by hand"
 		}
 		reading.Backends = append(reading.Backends, told)
@@ -118,12 +120,12 @@ func (r *simRouter) plainReading() *rollout.RouterReading {
 
 // fits reports whether what a router told is what was wanted of it, as far as it told; but for what an operator holds, or has
 // held: a restart puts that back as the operator's hand would.
-func (s *sim) fits(told *rollout.RouterReading, want *rollout.Setting) bool {
-	if told.Shares != nil && *told.Shares != want.Shares() || told.Backends != nil && len(told.Backends) != len(want.Backends) {
+func (s *sim) fits(told *routing.Reading, want *routing.TrafficSplit) bool {
+	if told.Weights != nil && *told.Weights != want.Weights() || told.Backends != nil && len(told.Backends) != len(want.Backends) {
 		return false
 	}
 	for i := range told.Backends {
-		released := i == s.liveBook.held && s.liveBook.heldBy == rollout.HeldByWeight && want.Backends[i].Weight == 0
+		released := i == s.liveBook.held && s.liveBook.heldBy == routing.HeldByWeight && want.Backends[i].Weight == 0
 		if told.Backends[i].Weight != want.Backends[i].Weight && i != s.router.held && !released {
 			return false
 		}
@@ -132,7 +134,7 @@ func (s *sim) fits(told *rollout.RouterReading, want *rollout.Setting) bool {
 }
 
 // doesAs reports whether the router really does what is wanted, but for what an operator holds.
-func (r *simRouter) doesAs(want *rollout.Setting) bool {
+func (r *simRouter) doesAs(want *routing.TrafficSplit) bool {
 	if !r.plain {
 		return r.does.Equal(want)
 	}
@@ -164,7 +166,7 @@ func (s *sim) configure() {
 	}
 	r.start(s)
 	if n := len(r.base); n > 1 && chance(s.rng, 0.4) {
-		i, by := s.rng.IntN(n), pick(s.rng, rollout.HeldByWeight, "drain")
+		i, by := s.rng.IntN(n), pick(s.rng, routing.HeldByWeight, "drain")
 		s.at(s.now.Add(pick(s.rng, 0, between(s.rng, 0, 40*time.Second))), func() {
 			// What is out already is not told from what Rollcall took out, nor from what a write without an answer takes out.
 			quiet := !s.expectsLate(i) && (s.storedBook.last == "" || s.live != nil && s.routing == 0 && s.liveBook.confirmed != nil && r.forgotAt.IsZero())
@@ -189,7 +191,7 @@ func (s *sim) expectsLate(i int) bool {
 
 // lift ends what an operator did to a target that a write took out before anybody saw the operator's hand: the two are not
 // told apart when it is put back. What an operator did and a restart has undone is set again by a write that knew of it.
-func (r *simRouter) lift(c *rollout.RouterCall) {
+func (r *simRouter) lift(c *routing.Call) {
 	if !r.plain {
 		return
 	}
@@ -198,7 +200,7 @@ func (r *simRouter) lift(c *rollout.RouterCall) {
 	}
 	for i, b := range c.Setting.Backends {
 		if b.Weight == 0 && r.held < 0 && !slices.Contains(c.TakenOut, b.Target) {
-			r.held, r.heldBy = i, rollout.HeldByWeight
+			r.held, r.heldBy = i, routing.HeldByWeight
 		}
 	}
 }
@@ -216,7 +218,7 @@ func (s *sim) othersServe(i int) bool {
 
 // hold keeps the weight that an operator has taken.
 func (r *simRouter) hold() {
-	if r.held >= 0 && r.heldBy == rollout.HeldByWeight {
+	if r.held >= 0 && r.heldBy == routing.HeldByWeight {
 		kept := *r.does
 		kept.Backends = slices.Clone(r.does.Backends)
 		kept.Backends[r.held].Weight = 0
@@ -226,9 +228,9 @@ func (r *simRouter) hold() {
 
 // start has a plain router begin with its configuration.
 func (r *simRouter) start(s *sim) {
-	configured := rollout.Setting{NewWeight: -1, OldWeight: -1}
+	configured := routing.TrafficSplit{NewWeight: -1, OldWeight: -1}
 	for i := range s.snapshot.Targets {
-		configured.Backends = append(configured.Backends, rollout.Backend{Target: s.snapshot.Targets[i].ID, Weight: r.base[i]})
+		configured.Backends = append(configured.Backends, routing.Backend{Target: s.snapshot.Targets[i].ID, Weight: r.base[i]})
 	}
 	r.does = &configured
 	r.started++
@@ -236,7 +238,7 @@ func (r *simRouter) start(s *sim) {
 }
 
 // randomRouter is a router that treats writes by its moods, and the part of a request that names it.
-func randomRouter(rng *rand.Rand) (*simRouter, *rollout.Traffic) {
+func randomRouter(rng *rand.Rand) (*simRouter, *routing.Config) {
 	if chance(rng, 0.3) {
 		return nil, nil
 	}
@@ -265,16 +267,16 @@ func randomRouter(rng *rand.Rand) (*simRouter, *rollout.Traffic) {
 			r.restarts = 1
 		}
 	}
-	return r, &rollout.Traffic{
+	return r, &routing.Config{
 		Type: kind, URL: "http://lb", ReadBack: r.readBack,
-		Timeout: rollout.Duration(pick(rng, time.Second, 3*time.Second)), Retries: rng.IntN(4),
-		Backoff: rollout.Duration(pick(rng, 50*time.Millisecond, time.Second, 4*time.Second)),
-		Drain:   rollout.Duration(pick(rng, 0, 0, time.Second, 5*time.Second)),
+		Timeout: duration.Duration(pick(rng, time.Second, 3*time.Second)), Retries: rng.IntN(4),
+		Backoff: duration.Duration(pick(rng, 50*time.Millisecond, time.Second, 4*time.Second)),
+		Drain:   duration.Duration(pick(rng, 0, 0, time.Second, 5*time.Second)),
 	}
 }
 
 // steadyRouter does well, or fails for good.
-func steadyRouter(rng *rand.Rand) (*simRouter, *rollout.Traffic) {
+func steadyRouter(rng *rand.Rand) (*simRouter, *routing.Config) {
 	if chance(rng, 0.4) {
 		return nil, nil
 	}
@@ -285,9 +287,9 @@ func steadyRouter(rng *rand.Rand) (*simRouter, *rollout.Traffic) {
 	case 1, 2:
 		r.shy = true
 	}
-	return r, &rollout.Traffic{
-		Type: "webhook", URL: "http://lb", ReadBack: true, Timeout: rollout.Duration(time.Second), Retries: 1 + rng.IntN(3),
-		Backoff: rollout.Duration(time.Second), Drain: rollout.Duration(pick(rng, 0, time.Second)),
+	return r, &routing.Config{
+		Type: "webhook", URL: "http://lb", ReadBack: true, Timeout: duration.Duration(time.Second), Retries: 1 + rng.IntN(3),
+		Backoff: duration.Duration(time.Second), Drain: duration.Duration(pick(rng, 0, time.Second)),
 	}
 }
 
@@ -301,9 +303,9 @@ func (s *sim) scheduleRestarts() {
 			}
 			s.cover("router: restarted")
 			s.trace("restart", "lb", "")
-			forgotten := rollout.Setting{NewWeight: -1, OldWeight: -1}
+			forgotten := routing.TrafficSplit{NewWeight: -1, OldWeight: -1}
 			for _, b := range r.does.Backends {
-				forgotten.Backends = append(forgotten.Backends, rollout.Backend{Target: b.Target, Weight: 100})
+				forgotten.Backends = append(forgotten.Backends, routing.Backend{Target: b.Target, Weight: 100})
 			}
 			r.do(forgotten)
 			if r.plain {
@@ -325,7 +327,7 @@ func (s *sim) restarts() int {
 // be read.
 func (s *sim) checkDriftNoticed() {
 	r := s.router
-	if r == nil || r.forgotAt.IsZero() || s.liveBook.confirmed == nil || s.routing != 0 || s.live.Deployment.Progress.Router.Asking ||
+	if r == nil || r.forgotAt.IsZero() || s.liveBook.confirmed == nil || s.routing != 0 || s.live.Deployment.Progress.Router.Reading ||
 		r.doesAs(s.liveBook.confirmed) {
 		return
 	}
@@ -340,7 +342,7 @@ const simInterval = 10 * time.Second
 
 // written is a write on its way to the router.
 type written struct {
-	call  rollout.RouterCall
+	call  routing.Call
 	epoch int64
 	// late is true for a write that an owner sends after it has been declared dead.
 	late bool
@@ -376,7 +378,7 @@ func (s *sim) write(c written) {
 
 // writeArrives is the moment in which the router gets a write.
 func (s *sim) writeArrives(c written, m routerMood) {
-	left := max(c.call.Until.Sub(s.now), 0)
+	left := max(c.call.Deadline.Sub(s.now), 0)
 	lost := unread(rollout.AnswerLost, "no answer: "+string(m))
 	switch m {
 	case routerSlow:
@@ -439,17 +441,17 @@ func (s *sim) treatWrite(c written, m routerMood) rollout.Outcome {
 	return s.readBack(c)
 }
 
-func (r *simRouter) do(setting rollout.Setting) {
+func (r *simRouter) do(setting routing.TrafficSplit) {
 	r.does, r.forgotAt = &setting, time.Time{}
 	r.hold()
 	r.steps++
 }
 
 // half is a setting of which only the first targets were changed.
-func half(was, wanted *rollout.Setting) rollout.Setting {
+func half(was, wanted *routing.TrafficSplit) routing.TrafficSplit {
 	mixed := *wanted
 	mixed.NewWeight, mixed.OldWeight = -1, -1
-	mixed.Backends = append([]rollout.Backend(nil), wanted.Backends...)
+	mixed.Backends = append([]routing.Backend(nil), wanted.Backends...)
 	for i := len(mixed.Backends) / 2; i < len(mixed.Backends) && was != nil; i++ {
 		mixed.Backends[i] = was.Backends[i]
 	}
@@ -475,8 +477,8 @@ func (s *sim) readBack(c written) rollout.Outcome {
 // answerRoute brings an answer to the owner that wrote, if it still lives; nobody waits longer than Until.
 func (s *sim) answerRoute(c written, after time.Duration, o rollout.Outcome) {
 	at := s.now.Add(after)
-	if at.After(c.call.Until) {
-		at, o = later(c.call.Until, s.now), unread(rollout.AnswerLost, "timeout")
+	if at.After(c.call.Deadline) {
+		at, o = later(c.call.Deadline, s.now), unread(rollout.AnswerLost, "timeout")
 	}
 	o.Action = rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: c.call}
 	s.at(at, func() {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -175,7 +176,7 @@ func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollo
 }
 
 func askable(spec *rollout.Spec) bool {
-	return slices.ContainsFunc(spec.Checks, func(c rollout.Check) bool { return c.Type != rollout.CheckNone })
+	return slices.ContainsFunc(spec.Checks, func(c healthcheck.Check) bool { return c.Type != healthcheck.TypeNone })
 }
 
 func (s *sim) checkBackward(before *rollout.Deployment, t *rollout.Target, c *rollout.Call, sh *shadow) {
@@ -196,7 +197,7 @@ func (s *sim) checkVerified(index int) {
 	spec := s.live.Deployment.Spec.For(t)
 	for c := range spec.Checks {
 		check := &spec.Checks[c]
-		if check.Critical && check.Type != rollout.CheckNone && !sh.passed[c] {
+		if check.Critical && check.Type != healthcheck.TypeNone && !sh.passed[c] {
 			s.violate("%s is %s, but check %s did not pass %d times in a row", t.ID, t.State, check.Name, check.HealthyThreshold)
 		}
 	}
@@ -220,7 +221,7 @@ func (s *sim) checkSick(index int) {
 	for c := range spec.Checks {
 		check, since := &spec.Checks[c], sh.unknownSince[c]
 		switch {
-		case !check.Critical || check.Type == rollout.CheckNone:
+		case !check.Critical || check.Type == healthcheck.TypeNone:
 		case !sh.passed[c]:
 			return
 		case !since.IsZero() && !s.now.Before(since.Add(spec.HealthyDeadline.Std())):

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -59,7 +61,7 @@ func randomScenario(rng *rand.Rand) scenario {
 	}
 	sc := scenario{verbs: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
 	d := randomDeployment(rng)
-	if chance(rng, 0.2) && !slices.ContainsFunc(d.Spec.Checks, func(c rollout.Check) bool { return c.Type == rollout.CheckNone }) {
+	if chance(rng, 0.2) && !slices.ContainsFunc(d.Spec.Checks, func(c healthcheck.Check) bool { return c.Type == healthcheck.TypeNone }) {
 		metric := check(rng, "metric")
 		metric.Type = metricType
 		d.Spec.Checks, sc.source = append(d.Spec.Checks, metric), randomSource(rng)
@@ -136,11 +138,11 @@ func randomDeployment(rng *rand.Rand) rollout.Deployment {
 	d.Spec = rollout.Spec{
 		Deploy: rollout.Deploy{
 			Path:    "/deploy",
-			Timeout: rollout.Duration(pick(rng, time.Second, 3*time.Second, 10*time.Second, 25*time.Second)),
+			Timeout: duration.Duration(pick(rng, time.Second, 3*time.Second, 10*time.Second, 25*time.Second)),
 			Retries: rng.IntN(4),
-			Backoff: rollout.Duration(pick(rng, 100*time.Millisecond, time.Second, 8*time.Second)),
+			Backoff: duration.Duration(pick(rng, 100*time.Millisecond, time.Second, 8*time.Second)),
 		},
-		HealthyDeadline: rollout.Duration(pick(rng, 3*time.Second, 8*time.Second, 20*time.Second)),
+		HealthyDeadline: duration.Duration(pick(rng, 3*time.Second, 8*time.Second, 20*time.Second)),
 		Force:           chance(rng, 0.2),
 	}
 	d.Spec.Checks = randomChecks(rng)
@@ -171,32 +173,32 @@ func randomRules(rng *rand.Rand, d *rollout.Deployment, targets []rollout.Target
 }
 
 // answersOn makes checks such that only the version passes them: any other answers elsewhere.
-func answersOn(checks []rollout.Check, version string) {
+func answersOn(checks []healthcheck.Check, version string) {
 	for i := range checks {
 		checks[i].Path = version
 	}
 }
 
-func randomChecks(rng *rand.Rand) []rollout.Check {
+func randomChecks(rng *rand.Rand) []healthcheck.Check {
 	http, version := check(rng, "http"), check(rng, "version")
 	version.VersionPointer = "/version"
 	minor := check(rng, "minor")
 	minor.Critical = false
-	none := rollout.Check{Name: "none", Type: rollout.CheckNone, Critical: true, HealthyThreshold: 1, UnhealthyThreshold: 1}
+	none := healthcheck.Check{Name: "none", Type: healthcheck.TypeNone, Critical: true, HealthyThreshold: 1, UnhealthyThreshold: 1}
 	minorVersion := version
 	minorVersion.Critical = false
-	return pick(rng, nil, []rollout.Check{none}, []rollout.Check{http}, []rollout.Check{version}, []rollout.Check{version},
-		[]rollout.Check{version, http}, []rollout.Check{version, minor}, []rollout.Check{http, minor, version},
-		[]rollout.Check{none, version}, []rollout.Check{http, minorVersion})
+	return pick(rng, nil, []healthcheck.Check{none}, []healthcheck.Check{http}, []healthcheck.Check{version}, []healthcheck.Check{version},
+		[]healthcheck.Check{version, http}, []healthcheck.Check{version, minor}, []healthcheck.Check{http, minor, version},
+		[]healthcheck.Check{none, version}, []healthcheck.Check{http, minorVersion})
 }
 
-func check(rng *rand.Rand, name string) rollout.Check {
-	return rollout.Check{
+func check(rng *rand.Rand, name string) healthcheck.Check {
+	return healthcheck.Check{
 		Name: name, Type: "http", Critical: true,
-		Interval:         rollout.Duration(pick(rng, 300*time.Millisecond, time.Second, 3*time.Second)),
-		Timeout:          rollout.Duration(pick(rng, 500*time.Millisecond, 2*time.Second, 6*time.Second)),
+		Interval:         duration.Duration(pick(rng, 300*time.Millisecond, time.Second, 3*time.Second)),
+		Timeout:          duration.Duration(pick(rng, 500*time.Millisecond, 2*time.Second, 6*time.Second)),
 		HealthyThreshold: 1 + rng.IntN(3), UnhealthyThreshold: 1 + rng.IntN(3),
-		InitialDelay: rollout.Duration(pick(rng, 0, 0, time.Second)),
+		InitialDelay: duration.Duration(pick(rng, 0, 0, time.Second)),
 	}
 }
 
@@ -217,7 +219,7 @@ func randomMemory(rng *rand.Rand, world []*simTarget) map[string]rollout.Remembe
 	for _, w := range world {
 		if chance(rng, 0.3) {
 			remembered[w.id] = rollout.Remembered{
-				Address: "http://" + w.id, Version: w.initial, Fence: rng.Int64N(50), Health: pick(rng, rollout.Healthy, rollout.HealthUnhealthy, rollout.HealthUnknown),
+				Address: "http://" + w.id, Version: w.initial, Fence: rng.Int64N(50), Health: pick(rng, healthcheck.Healthy, healthcheck.Unhealthy, healthcheck.Unknown),
 			}
 		}
 	}

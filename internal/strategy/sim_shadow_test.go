@@ -3,6 +3,7 @@ package strategy_test
 import (
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -55,9 +56,9 @@ func (sh *shadow) renew() {
 }
 
 // look counts what a probe saw.
-func (sh *shadow) look(spec *rollout.Spec, check int, o rollout.Observation, wanted string, now time.Time) {
+func (sh *shadow) look(spec *rollout.Spec, check int, o healthcheck.ProbeResult, wanted string, now time.Time) {
 	sh.lost = false
-	if o.Status == rollout.HealthUnknown {
+	if o.Status == healthcheck.Unknown {
 		sh.seen[check] = min(sh.seen[check], 0)
 		if sh.unknownSince[check].IsZero() {
 			sh.unknownSince[check] = now

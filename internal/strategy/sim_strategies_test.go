@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 )
@@ -94,12 +96,12 @@ func steadyScenario(rng *rand.Rand) scenario {
 	sc := scenario{}
 	d := randomDeployment(rng)
 	d.Kind, d.RollbackOf = rollout.KindDeploy, ""
-	d.Spec.Deploy.Timeout, d.Spec.Deploy.Backoff = rollout.Duration(3*time.Second), rollout.Duration(time.Second)
-	d.Spec.HealthyDeadline = rollout.Duration(pick(rng, 8*time.Second, 20*time.Second))
+	d.Spec.Deploy.Timeout, d.Spec.Deploy.Backoff = duration.Duration(3*time.Second), duration.Duration(time.Second)
+	d.Spec.HealthyDeadline = duration.Duration(pick(rng, 8*time.Second, 20*time.Second))
 	version := check(rng, "version")
 	version.VersionPointer, version.InitialDelay = "/version", 0
-	version.Timeout, version.Interval = rollout.Duration(2*time.Second), rollout.Duration(time.Second)
-	d.Spec.Checks = []rollout.Check{version}
+	version.Timeout, version.Interval = duration.Duration(2*time.Second), duration.Duration(time.Second)
+	d.Spec.Checks = []healthcheck.Check{version}
 	n := 1 + rng.IntN(12)
 	bake := pick(rng, 0, 3*time.Second)
 	var targets []rollout.Target

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // checkTrafficEnd wants the router to be left as the deployment's end says, and to have confirmed it.
@@ -23,7 +24,7 @@ func (s *sim) checkTrafficEnd() {
 		}
 		return
 	}
-	if r.Open || r.Doubt {
+	if r.InFlight || r.InDoubt {
 		s.violate("it ended with a write in doubt")
 	}
 	if d.State == rollout.StateCompleted && r.Differs != "" {
@@ -65,11 +66,11 @@ func (s *sim) unconfirmedEnd() bool {
 	}
 	d := &s.stored.Deployment
 	r := d.Progress.Router
-	return d.Direction == rollout.Backward || d.Operator.Abort || r == nil || r.Error != "" || r.Tries > 0
+	return d.Direction == rollout.Backward || d.Operator.Abort || r == nil || r.Error != "" || r.RetriesUsed > 0
 }
 
 // checkLeftSides wants the new side without traffic unless it won, and every target that can serve to serve.
-func (s *sim) checkLeftSides(w *rollout.Setting) {
+func (s *sim) checkLeftSides(w *routing.TrafficSplit) {
 	d := &s.stored.Deployment
 	won := d.State == rollout.StateCompleted || d.State == rollout.StateRolledBack && d.Direction == rollout.Forward ||
 		d.State == rollout.StateFailed && d.Direction == rollout.Forward && d.Stop == rollout.StopNone
@@ -86,7 +87,7 @@ func (s *sim) checkLeftSides(w *rollout.Setting) {
 	for i, b := range w.Backends {
 		t := &s.stored.Targets[i]
 		serves := stays(t) && i != s.router.held && i != s.storedBook.held &&
-			!slices.ContainsFunc(d.Progress.Router.Held, func(h rollout.HeldBackend) bool { return h.Target == t.ID })
+			!slices.ContainsFunc(d.Progress.Router.Held, func(h routing.HeldBackend) bool { return h.Target == t.ID })
 		if s.bySlot() {
 			serves = serves && t.Slot == w.ActiveSlot
 		} else if len(d.Spec.Strategy.Stages) > 0 && d.Direction == rollout.Forward && t.State == rollout.TargetUnchanged && t.Version == t.Want {
@@ -105,7 +106,7 @@ func (s *sim) checkLeftSides(w *rollout.Setting) {
 }
 
 // inTheMiddle reports whether both sides were left with a share.
-func (s *sim) inTheMiddle(w *rollout.Setting) bool {
+func (s *sim) inTheMiddle(w *routing.TrafficSplit) bool {
 	return s.stored.Deployment.Spec.Strategy.Type == "canary" && w.NewWeight > 0 && w.NewWeight < 100
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // given reports whether a target has been given up, and is no place for traffic.
@@ -61,7 +62,7 @@ func (s *sim) leaving(before *rollout.Deployment, i int) bool {
 }
 
 // checkSetting holds what is about to be written to the router against the targets as they are.
-func (s *sim) checkSetting(before *rollout.Deployment, w *rollout.Setting) {
+func (s *sim) checkSetting(before *rollout.Deployment, w *routing.TrafficSplit) {
 	total, onNew, serving := 0, 0, 0
 	for i, b := range w.Backends {
 		t := &s.live.Targets[i]
@@ -105,9 +106,9 @@ func (s *sim) checkSetting(before *rollout.Deployment, w *rollout.Setting) {
 }
 
 // checkHeld wants a target to stay out that an operator has taken out.
-func (s *sim) checkHeld(b rollout.Backend) {
+func (s *sim) checkHeld(b routing.Backend) {
 	s.cover("router: written around what an operator holds")
-	if s.liveBook.heldBy == rollout.HeldByWeight && b.Weight > 0 {
+	if s.liveBook.heldBy == routing.HeldByWeight && b.Weight > 0 {
 		s.violate("%s gets weight %d, and an operator has set it to 0", b.Target, b.Weight)
 	}
 }
@@ -123,7 +124,7 @@ func (s *sim) onNewSide(i int) bool {
 
 // nobodyElse reports whether targets stay in service only because nothing else serves. What is not verified on the new version
 // then serves only where the rest was given up, and what was given up where there is nothing but that.
-func (s *sim) nobodyElse(before *rollout.Deployment, w *rollout.Setting) bool {
+func (s *sim) nobodyElse(before *rollout.Deployment, w *routing.TrafficSplit) bool {
 	if w.NewWeight > 0 {
 		return false
 	}
@@ -144,7 +145,7 @@ func (s *sim) nobodyElse(before *rollout.Deployment, w *rollout.Setting) bool {
 }
 
 // checkServing wants traffic for nobody who is being called or has been given up.
-func (s *sim) checkServing(before *rollout.Deployment, w *rollout.Setting) {
+func (s *sim) checkServing(before *rollout.Deployment, w *routing.TrafficSplit) {
 	for i, b := range w.Backends {
 		if s.exposes(before, i) {
 			s.cover("router: known to run the version, and not verified")
@@ -159,7 +160,7 @@ func (s *sim) checkServing(before *rollout.Deployment, w *rollout.Setting) {
 }
 
 // checkShares wants the new side to have its share, exactly, and no more than its wave's.
-func (s *sim) checkShares(before *rollout.Deployment, w *rollout.Setting, onNew, total int) {
+func (s *sim) checkShares(before *rollout.Deployment, w *routing.TrafficSplit, onNew, total int) {
 	rolling := before.Spec.Strategy.Type == "rolling"
 	if rolling && before.Operator.Abort {
 		rolling = false // it goes to the old side as well
@@ -226,7 +227,7 @@ func (s *sim) earned(before *rollout.Deployment, w rollout.Wave, share int) int 
 }
 
 // checkOut wants no more than a wave to be taken out, beside those that were given up or whose side has no share.
-func (s *sim) checkOut(before *rollout.Deployment, w *rollout.Setting) {
+func (s *sim) checkOut(before *rollout.Deployment, w *routing.TrafficSplit) {
 	out, most := 0, before.Spec.LargestWave()
 	s.noteHanging()
 	for i, b := range w.Backends {
@@ -245,7 +246,7 @@ func (s *sim) checkOut(before *rollout.Deployment, w *rollout.Setting) {
 }
 
 // checkInPlace wants all to serve, and the switch to come when each is verified or given up.
-func (s *sim) checkInPlace(w *rollout.Setting) {
+func (s *sim) checkInPlace(w *routing.TrafficSplit) {
 	well := 0
 	for i := range s.live.Targets {
 		t := &s.live.Targets[i]
@@ -271,7 +272,7 @@ func (s *sim) checkInPlace(w *rollout.Setting) {
 
 // checkSlots wants exactly one slot to serve, the other one only when all of it is verified, and each of its targets that
 // can; while targets of a slot that serves are called, half of it at most is out.
-func (s *sim) checkSlots(before *rollout.Deployment, w *rollout.Setting) {
+func (s *sim) checkSlots(before *rollout.Deployment, w *routing.TrafficSplit) {
 	spec := &before.Spec
 	active := spec.ActiveSlot
 	if before.Progress.ActiveSlot != "" {
@@ -331,7 +332,7 @@ func (s *sim) oldSlotOut(slot string) bool {
 }
 
 // checkSwitch wants a rollback to move traffic only to a slot of which every target is verified.
-func (s *sim) checkSwitch(before *rollout.Deployment, w *rollout.Setting) {
+func (s *sim) checkSwitch(before *rollout.Deployment, w *routing.TrafficSplit) {
 	for i := range s.live.Targets {
 		t := &s.live.Targets[i]
 		first := before.Kind == rollout.KindRollback && before.Progress.Wave == 1 && before.Direction == rollout.Forward &&
@@ -355,7 +356,7 @@ func (s *sim) checkLeft(before *rollout.Deployment, i int) {
 	}
 	has := b.confirmed.Backends[i].Weight > 0 && i != b.held
 	switch {
-	case has && !slices.ContainsFunc(b.confirmed.Backends, func(o rollout.Backend) bool {
+	case has && !slices.ContainsFunc(b.confirmed.Backends, func(o routing.Backend) bool {
 		t := slices.IndexFunc(s.live.Targets, func(t rollout.Target) bool { return t.ID == o.Target })
 		other := s.live.Targets[t].Slot != s.live.Targets[i].Slot && s.bySlot()
 		return !other && !s.liveShadow[t].out && !s.given(t) && !s.exposes(before, t) && !s.leaving(before, t)

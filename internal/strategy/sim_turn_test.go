@@ -123,7 +123,7 @@ func (s *sim) waits() bool {
 		}
 	}
 	r := s.live.Deployment.Progress.Router
-	return len(s.calls) > 0 || s.routing != 0 || r != nil && r.Asking
+	return len(s.calls) > 0 || s.routing != 0 || r != nil && r.Reading
 }
 
 // take copies the status into the owner's memory.

@@ -3,6 +3,7 @@ package strategy_test
 import (
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -287,7 +288,7 @@ func (s *sim) look(a rollout.Action) {
 	p := probe{a, s.epoch, s.liveShadow[a.Target].generation, spec}
 	if chance(s.rng, w.mute) {
 		s.at(s.now.Add(check.Timeout.Std()), func() {
-			s.observed(p, rollout.Observation{Status: rollout.HealthUnhealthy, Message: "no answer"})
+			s.observed(p, healthcheck.ProbeResult{Status: healthcheck.Unhealthy, Message: "no answer"})
 		})
 		return
 	}
@@ -303,27 +304,27 @@ func (s *sim) look(a rollout.Action) {
 }
 
 // travelBack is how long an answer to a probe takes: now and then nearly as long as the probe may.
-func (s *sim) travelBack(check *rollout.Check) time.Duration {
+func (s *sim) travelBack(check *healthcheck.Check) time.Duration {
 	if s.steady || chance(s.rng, 0.9) {
 		return 0
 	}
 	return between(s.rng, 0, check.Timeout.Std()*3/4)
 }
 
-func (s *sim) observation(w *simTarget, check *rollout.Check) rollout.Observation {
-	o := rollout.Observation{Status: rollout.Healthy, Message: "200"}
+func (s *sim) observation(w *simTarget, check *healthcheck.Check) healthcheck.ProbeResult {
+	o := healthcheck.ProbeResult{Status: healthcheck.Healthy, Message: "200"}
 	if check.Type == metricType && s.source.away(s.now) {
 		s.cover("a metric that cannot be asked")
-		return rollout.Observation{Status: rollout.HealthUnknown, Message: "connection refused"}
+		return healthcheck.ProbeResult{Status: healthcheck.Unknown, Message: "connection refused"}
 	}
 	if check.Path != "" && check.Path != w.running {
 		s.cover("rules: a version answers elsewhere")
-		return rollout.Observation{Status: rollout.HealthUnhealthy, Message: "404"}
+		return healthcheck.ProbeResult{Status: healthcheck.Unhealthy, Message: "404"}
 	}
 	if !w.healthy(s.now) || chance(s.rng, w.flaps) {
-		o.Status, o.Message = rollout.HealthUnhealthy, "500"
+		o.Status, o.Message = healthcheck.Unhealthy, "500"
 	} else if !s.steady && chance(s.rng, 0.03) {
-		o.Status = rollout.HealthDegraded
+		o.Status = healthcheck.Degraded
 	}
 	if check.VersionPointer != "" && (o.Status.Passing() || chance(s.rng, 0.7)) {
 		o.Version = w.running
@@ -339,7 +340,7 @@ type probe struct {
 	spec       *rollout.Spec // whose check it makes
 }
 
-func (s *sim) observed(p probe, o rollout.Observation) {
+func (s *sim) observed(p probe, o healthcheck.ProbeResult) {
 	if p.epoch != s.epoch || s.live == nil {
 		return
 	}

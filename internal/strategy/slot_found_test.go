@@ -4,7 +4,10 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
 )
 
@@ -13,7 +16,7 @@ func bySlots(t *testing.T, targets ...rollout.Target) *rollout.Snapshot {
 	t.Helper()
 	d := running(t, 1, ``).Deployment
 	d.Kind, d.Spec.Checks[0].HealthyThreshold = rollout.KindDeploy, 2
-	d.Spec.Traffic = &rollout.Traffic{Type: "webhook", ReadBack: true, Timeout: rollout.Duration(time.Second), Retries: 3}
+	d.Spec.Traffic = &routing.Config{Type: "webhook", ReadBack: true, Timeout: duration.Duration(time.Second), Retries: 3}
 	n, err := strategy.Prepare(d, targets, []byte(`{"type":"blue_green"}`), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -55,11 +58,11 @@ func TestRouter_TheOtherSlotIsFoundWhileTargetsAreChecked(t *testing.T) {
 	first := begunAt(t, s, simStart)
 	strategy.Apply(s, rollout.Outcome{Action: first["probe green-1"], Observation: saw(newVersion)}, simStart)
 	checks := begunAt(t, s, simStart.Add(time.Second))
-	strategy.Apply(s, rollout.Outcome{Action: first["ask_router"], Reading: &rollout.RouterReading{
-		DeploymentID: "before", Shares: &rollout.Shares{ActiveSlot: "green", OldWeight: 100},
+	strategy.Apply(s, rollout.Outcome{Action: first["ask_router"], Reading: &routing.Reading{
+		DeploymentID: "before", Weights: &routing.Weights{ActiveSlot: "green", OldWeight: 100},
 	}}, simStart.Add(time.Second))
 	check := rollout.Outcome{Action: checks["probe green-1"], Observation: saw(newVersion)}
-	check.Observation.Status = rollout.HealthUnhealthy
+	check.Observation.Status = healthcheck.Unhealthy
 	strategy.Apply(s, check, simStart.Add(2*time.Second))
 	for i := range s.Targets {
 		if got := &s.Targets[i]; got.State != rollout.TargetPending || (got.Wave == 1) != (got.Slot == "blue") {

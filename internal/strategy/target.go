@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -188,7 +189,7 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 		return applyAsked(spec, t, o, now)
 	case rollout.PhaseVerifying:
 		*state = observe(spec, o.Action.Check, *state, o.Observation, t.Wanted(), now)
-		t.Health = rollout.Overall(spec.Checks, t.Checks)
+		t.Health = healthcheck.AggregateHealth(spec.Checks, t.Checks)
 		if !conclude(spec, t, now) {
 			return nil
 		}
@@ -222,16 +223,16 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
 	awaited := !state.UnknownSince.IsZero() && !s.Deployment.Progress.WaveSettledAt.IsZero()
 	*state = observe(spec, o.Action.Check, *state, o.Observation, t.Wanted(), now)
-	if awaited && (state.UnknownSince.IsZero() || state.Status == rollout.HealthUnknown) {
+	if awaited && (state.UnknownSince.IsZero() || state.Status == healthcheck.Unknown) {
 		s.Deployment.Progress.At = now // the wait was for an answer, and no lack of progress
 	}
 	state.NextAt = now.Add(watchEvery(check, len(s.Targets)))
-	t.Health = rollout.Overall(spec.Checks, t.Checks)
+	t.Health = healthcheck.AggregateHealth(spec.Checks, t.Checks)
 	if t.Health.Passing() {
 		return nil
 	}
 	why := "fell sick after it was verified: "
-	if state.Status == rollout.HealthUnknown {
+	if state.Status == healthcheck.Unknown {
 		why = fmt.Sprintf("its health was unknown for %s after it was verified: ", spec.HealthyDeadline)
 	}
 	giveUp(t, rollout.TargetFailed, why+complaint(spec, t), now)
@@ -242,7 +243,7 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 func startVerifying(spec *rollout.Spec, t *rollout.Target, now time.Time) {
 	t.Checks = restartChecks(spec, now)
 	if verified(spec, t) {
-		t.Health = rollout.Overall(spec.Checks, t.Checks)
+		t.Health = healthcheck.AggregateHealth(spec.Checks, t.Checks)
 		settle(t, arrived(t), now)
 		return
 	}
@@ -328,7 +329,7 @@ func outcomeEvent(spec *rollout.Spec, t *rollout.Target, from rollout.TargetStat
 	switch t.State {
 	case rollout.TargetUpdated:
 		message := fmt.Sprintf("runs %s, %s", orUnknown(t.Version), t.Health)
-		if rollout.Unchecked(spec.Checks) {
+		if healthcheck.Unchecked(spec.Checks) {
 			message = fmt.Sprintf("runs %s by the answer to its deploy call; no check looks at its health", orUnknown(t.Version))
 		}
 		return targetEvent(rollout.EventTargetVerified, t, from, now, message+reservation(spec, t))

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
@@ -12,7 +13,7 @@ import (
 // standing is a deployment in one state, as the planner leaves it.
 func standing(state rollout.State) rollout.Deployment {
 	d := rollout.Deployment{Status: rollout.Status{State: state, Direction: rollout.Forward, StartedAt: simStart}}
-	d.Spec.Strategy.ProgressDeadline = rollout.Duration(time.Minute)
+	d.Spec.Strategy.ProgressDeadline = duration.Duration(time.Minute)
 	switch state {
 	case rollout.StatePending:
 		d.StartedAt = time.Time{}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -263,7 +264,7 @@ func (p *planner) watch(i int, t *rollout.Target) {
 // probe sends out a check when it is due and none is out.
 func (p *planner) probe(i, check int, due time.Time) {
 	state := &p.s.Targets[i].Checks[check]
-	if state.Probing || p.spec.ProbedBy(&p.s.Targets[i]).Checks[check].Type == rollout.CheckNone {
+	if state.Probing || p.spec.ProbedBy(&p.s.Targets[i]).Checks[check].Type == healthcheck.TypeNone {
 		return
 	}
 	due = later(due, state.NextAt)

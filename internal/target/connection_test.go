@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 )
 
@@ -66,7 +67,7 @@ func TestOldTLSIsNotSpoken(t *testing.T) {
 func TestADialThatHangsIsNotSent(t *testing.T) {
 	t.Parallel()
 	d := deployment()
-	d.Spec.Deploy.Timeout = rollout.Duration(30 * time.Millisecond)
+	d.Spec.Deploy.Timeout = duration.Duration(30 * time.Millisecond)
 	c := New(Config{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -81,7 +82,7 @@ func TestNoAnswerInTimeIsLost(t *testing.T) {
 		<-r.Context().Done()
 	})
 	d := deployment()
-	d.Spec.Deploy.Timeout = rollout.Duration(50 * time.Millisecond)
+	d.Spec.Deploy.Timeout = duration.Duration(50 * time.Millisecond)
 	got := New(Config{}).Call(t.Context(), d, webhook(url), deployCall())
 	want(t, got, rollout.AnswerLost, "no answer: nothing within ")
 	if got.Latency < 50*time.Millisecond {

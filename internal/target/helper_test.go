@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -18,7 +19,7 @@ const serverSecret = secret.Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
 func deployment() *rollout.Deployment {
 	d := &rollout.Deployment{ID: "d1", Service: "checkout", Environment: "production", Version: "v2"}
-	d.Spec.Deploy.Timeout = rollout.Duration(10 * time.Second)
+	d.Spec.Deploy.Timeout = duration.Duration(10 * time.Second)
 	return d
 }
 

@@ -36,7 +36,7 @@ func FuzzReport(f *testing.F) {
 			return
 		}
 		reading := r.reading(twoTargets())
-		weights := []int{reading.Shares.NewWeight, reading.Shares.OldWeight}
+		weights := []int{reading.Weights.NewWeight, reading.Weights.OldWeight}
 		for _, b := range reading.Backends {
 			weights = append(weights, b.Weight)
 		}

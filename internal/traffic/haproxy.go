@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 const (
@@ -27,7 +28,7 @@ const (
 type haproxy struct{ *Mover }
 
 // write looks before it writes, everywhere, so that what HAProxy would refuse half-way changes nothing at all.
-func (h haproxy) write(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer {
+func (h haproxy) write(ctx context.Context, p position, call routing.Call) rollout.Answer {
 	began := time.Now()
 	shares, views, err := h.lookAll(ctx, p)
 	if err != nil {
@@ -48,7 +49,7 @@ func (h haproxy) write(ctx context.Context, p position, call rollout.RouterCall)
 }
 
 // writeAll writes to one place after the other.
-func (h haproxy) writeAll(ctx context.Context, p position, call rollout.RouterCall, shares []share, views []*view, began time.Time) rollout.Answer {
+func (h haproxy) writeAll(ctx context.Context, p position, call routing.Call, shares []share, views []*view, began time.Time) rollout.Answer {
 	changed, note, anything := map[string]bool{}, "", false
 	for _, v := range views {
 		commands := v.changes(p, shares, call)
@@ -69,8 +70,8 @@ func (h haproxy) writeAll(ctx context.Context, p position, call rollout.RouterCa
 
 // at names the place of an error where there are several.
 func at(l place, of int, err error) error {
-	if final, ok := errors.AsType[rollout.RouterRefusal](err); of > 1 && ok {
-		return rollout.RouterRefusal(final.Error() + " (" + l.String() + ")")
+	if final, ok := errors.AsType[routing.Refusal](err); of > 1 && ok {
+		return routing.Refusal(final.Error() + " (" + l.String() + ")")
 	}
 	if of > 1 {
 		return placeError{err, l}
@@ -80,7 +81,7 @@ func at(l place, of int, err error) error {
 
 // answerOf is the answer to a write that ended with an error.
 func answerOf(ctx context.Context, written bool, err error, began time.Time) rollout.Answer {
-	if final, ok := errors.AsType[rollout.RouterRefusal](err); ok {
+	if final, ok := errors.AsType[routing.Refusal](err); ok {
 		return refused(final.Error())
 	}
 	answer := outbound.Failed(ctx, written, err, began)
@@ -89,23 +90,23 @@ func answerOf(ctx context.Context, written bool, err error, began time.Time) rol
 }
 
 // read looks everywhere and puts together what is reported.
-func (h haproxy) read(ctx context.Context, p position) (rollout.RouterReading, error) {
+func (h haproxy) read(ctx context.Context, p position) (routing.Reading, error) {
 	began := time.Now()
-	p.setting.Backends = make([]rollout.Backend, len(p.targets))
+	p.setting.Backends = make([]routing.Backend, len(p.targets))
 	for i := range p.targets {
 		p.setting.Backends[i].Target = p.targets[i].ID
 	}
 	shares, views, err := h.lookAll(ctx, p)
-	if final, ok := errors.AsType[rollout.RouterRefusal](err); ok {
-		return rollout.RouterReading{}, final
+	if final, ok := errors.AsType[routing.Refusal](err); ok {
+		return routing.Reading{}, final
 	}
 	if err != nil {
-		return rollout.RouterReading{}, errors.New("no answer: " + outbound.Why(ctx, err, began) + more(err))
+		return routing.Reading{}, errors.New("no answer: " + outbound.Why(ctx, err, began) + more(err))
 	}
-	var readings []rollout.RouterReading
+	var readings []routing.Reading
 	for _, v := range views {
-		if why := v.never(p, shares, rollout.RouterCall{}); why != "" {
-			return rollout.RouterReading{}, rollout.RouterRefusal(why)
+		if why := v.never(p, shares, routing.Call{}); why != "" {
+			return routing.Reading{}, routing.Refusal(why)
 		}
 		readings = append(readings, v.reading(p, shares))
 	}
@@ -134,7 +135,7 @@ func (h haproxy) lookAll(ctx context.Context, p position) ([]share, []*view, err
 }
 
 // together makes one reading of those of all places. A target serves when it serves everywhere.
-func together(p position, views []*view, readings []rollout.RouterReading) (rollout.RouterReading, error) {
+func together(p position, views []*view, readings []routing.Reading) (routing.Reading, error) {
 	sum := readings[0]
 	sum.Backends = slices.Clone(sum.Backends)
 	for n, r := range readings[1:] {
@@ -144,7 +145,7 @@ func together(p position, views []*view, readings []rollout.RouterReading) (roll
 			if one.Weight != other.Weight {
 				differ := fmt.Sprintf("target %s has weight %d in %s and %d in %s", one.Target, one.Weight, views[0].place, other.Weight, views[n+1].place)
 				if state := p.deployment.Progress.Router; state == nil || len(state.Baseline) == 0 {
-					return rollout.RouterReading{}, rollout.RouterRefusal(differ + ": they must be alike, as the same traffic goes through both")
+					return routing.Reading{}, routing.Refusal(differ + ": they must be alike, as the same traffic goes through both")
 				}
 				one.Why = differ
 				if one.Weight == lastSent(p.deployment, one.Target) {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // proxy is a real HAProxy, a child of the test.
@@ -235,7 +235,7 @@ func haproxyBench(network string) func(t *testing.T) *bench {
 	return func(t *testing.T) *bench {
 		t.Helper()
 		w := newWire(t, startProxy(t, "admin", twoServers), network)
-		d := deploymentOn(rollout.Traffic{Type: "haproxy", Socket: w.socketName(), Backend: "checkout"})
+		d := deploymentOn(routing.Config{Type: "haproxy", Socket: w.socketName(), Backend: "checkout"})
 		b := &bench{deployment: d, targets: twoTargets(), weights: w.weights}
 		b.fail = func(how fault) {
 			switch how {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"rollcall/internal/outbound"
-	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // maxLine bounds the bytes of one line of commands. HAProxy's buffer is 16 KiB unless it was configured smaller.
@@ -17,7 +17,7 @@ const maxLine = 4 << 10
 // takeOut is the state into which servers are put that are taken out: as the request says, else maintenance where the
 // backend sends clients back to a server by a cookie or a table, which a drain does not stop. why is empty when it needs no
 // reason.
-func (v *view) takeOut(t *rollout.Traffic) (state, why string) {
+func (v *view) takeOut(t *routing.Config) (state, why string) {
 	switch {
 	case t.TakeOut != "":
 		return t.TakeOut, ""
@@ -33,7 +33,7 @@ func (v *view) takeOut(t *rollout.Traffic) (state, why string) {
 // putsBack reports whether a server that should serve is held by Rollcall's own write, and so may be set ready. Its mark is
 // weight 0, which it writes before the state and takes away after it: what an operator holds has its weight. Maintenance is
 // its own only where it takes servers out so. Where the weights in full rotation are not known, the mark alone decides.
-func (v *view) putsBack(p position, want share, call rollout.RouterCall) bool {
+func (v *view) putsBack(p position, want share, call routing.Call) bool {
 	s := v.servers[want.server]
 	state, _ := v.takeOut(p.traffic())
 	own := s.admin&^adminConfigMaint == adminForcedDrain || s.admin == adminForcedMaint && state == maintState
@@ -42,13 +42,13 @@ func (v *view) putsBack(p position, want share, call rollout.RouterCall) bool {
 }
 
 // leaves reports whether weight 0 was set by somebody else since the weight was last seen, and stays.
-func leaves(s server, want share, call rollout.RouterCall) bool {
+func leaves(s server, want share, call routing.Call) bool {
 	return want.weight > 0 && s.weight == 0 && s.configured > 0 && len(call.Baseline) > 0 && !slices.Contains(call.TakenOut, want.target)
 }
 
 // changes lists the commands that lead from the view to the shares. Those that give traffic come first: traffic flows while
 // HAProxy works through them, and at no point may nobody serve.
-func (v *view) changes(p position, shares []share, call rollout.RouterCall) []string {
+func (v *view) changes(p position, shares []share, call routing.Call) []string {
 	var give, take []string
 	for _, want := range shares {
 		set := "set server " + v.place.backend + "/" + want.server + " "
@@ -62,7 +62,7 @@ func (v *view) changes(p position, shares []share, call rollout.RouterCall) []st
 }
 
 // taking lists the commands that take one server out: none where it is held already, which somebody else may have done.
-func (v *view) taking(p position, want share, call rollout.RouterCall, set string) []string {
+func (v *view) taking(p position, want share, call routing.Call, set string) []string {
 	s := v.servers[want.server]
 	if s.heldBy() != "" || s.weight == 0 && !slices.Contains(call.TakenOut, want.target) {
 		return nil
@@ -76,7 +76,7 @@ func (v *view) taking(p position, want share, call rollout.RouterCall, set strin
 }
 
 // giving lists the commands that give one server its weight. An agent's percentage is left alone in full rotation.
-func (v *view) giving(p position, want share, call rollout.RouterCall, set string) []string {
+func (v *view) giving(p position, want share, call routing.Call, set string) []string {
 	s := v.servers[want.server]
 	if leaves(s, want, call) {
 		return nil

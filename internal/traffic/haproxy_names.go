@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"rollcall/internal/outbound"
-	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // place is one backend of one HAProxy.
@@ -15,7 +15,7 @@ type place struct{ socket, backend string }
 func (l place) String() string { return "backend " + l.backend + " at " + l.socket }
 
 // placesOf lists every backend on every socket.
-func placesOf(t *rollout.Traffic) ([]place, error) {
+func placesOf(t *routing.Config) ([]place, error) {
 	var all []place
 	for _, socket := range named(t.Socket, t.Sockets) {
 		if _, _, err := socketOf(socket); err != nil {
@@ -23,7 +23,7 @@ func placesOf(t *rollout.Traffic) ([]place, error) {
 		}
 		for _, backend := range named(t.Backend, t.Backends) {
 			if !validName(backend) {
-				return nil, rollout.RouterRefusal(fmt.Sprintf("%q is no name of an HAProxy backend", outbound.OneLine(backend)))
+				return nil, routing.Refusal(fmt.Sprintf("%q is no name of an HAProxy backend", outbound.OneLine(backend)))
 			}
 			all = append(all, place{socket, backend})
 		}
@@ -69,11 +69,11 @@ func sharesOf(p position) ([]share, error) {
 		server, ok := name.(string)
 		switch other, twice := taken[server]; {
 		case !ok || !validName(server):
-			return nil, rollout.RouterRefusal(outbound.OneLine(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
+			return nil, routing.Refusal(outbound.OneLine(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
 		case twice:
-			return nil, rollout.RouterRefusal(outbound.OneLine(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
+			return nil, routing.Refusal(outbound.OneLine(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
 		case b.Weight < 0 || b.Weight > maxWeight:
-			return nil, rollout.RouterRefusal(outbound.OneLine(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
+			return nil, routing.Refusal(outbound.OneLine(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
 		}
 		taken[server] = b.Target
 		shares = append(shares, share{b.Target, server, b.Weight})

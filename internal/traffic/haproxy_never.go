@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // otherBalance says of each way to balance that does not share by weights at run time why not.
@@ -22,7 +23,7 @@ var otherBalance = map[string]string{
 
 // never says why HAProxy, as it is configured, can never do what is asked; empty when it can. Each reason names what to
 // change.
-func (v *view) never(p position, shares []share, call rollout.RouterCall) string {
+func (v *view) never(p position, shares []share, call routing.Call) string {
 	switch why, no := otherBalance[v.algorithm]; {
 	case v.level != "" && v.level != levelAdmin:
 		return fmt.Sprintf("the socket %s has level %s, and only level admin may set weights (\"stats socket … level admin\")", v.place.socket, v.level)
@@ -43,7 +44,7 @@ func (v *view) never(p position, shares []share, call rollout.RouterCall) string
 // overruled says which server's agent would overrule a share of traffic. It can only be seen before the first write: later
 // the weight may be one that was set.
 func (v *view) overruled(p position, shares []share) string {
-	if r := p.deployment.Progress.Router; r != nil && (r.Applied != nil || r.Step > 1) || !sharesTraffic(p.deployment) {
+	if r := p.deployment.Progress.Router; r != nil && (r.Applied != nil || r.SplitSeq > 1) || !sharesTraffic(p.deployment) {
 		return ""
 	}
 	for _, want := range shares {
@@ -62,7 +63,7 @@ const starvedBy = 2
 
 // starved names the servers that are no targets and would lose their share: the weights of the targets together would be
 // greater than in full rotation.
-func (v *view) starved(shares []share, call rollout.RouterCall) string {
+func (v *view) starved(shares []share, call routing.Call) string {
 	full, sum := 0, 0
 	for _, b := range call.Baseline {
 		full += b.Weight

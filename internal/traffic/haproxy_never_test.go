@@ -14,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // refusedBoth wants a write and a read to be refused for good, with the same words.
@@ -22,7 +24,7 @@ func refusedBoth(t *testing.T, d *rollout.Deployment, message string) {
 	t.Helper()
 	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerRefused, message)
 	_, err := New(Config{}).Read(t.Context(), d, twoTargets())
-	if final, ok := errors.AsType[rollout.RouterRefusal](err); !ok || !strings.Contains(final.Error(), message) {
+	if final, ok := errors.AsType[routing.Refusal](err); !ok || !strings.Contains(final.Error(), message) {
 		t.Errorf("read: %v, want %q", err, message)
 	}
 	if preview := New(Config{}).Preview(t.Context(), d, twoTargets()); !strings.Contains(preview.Refused, message) {
@@ -102,7 +104,7 @@ func TestHAProxy_NamesAMasterSocket(t *testing.T) {
 		n, _ := conn.Read(make([]byte, 100))
 		return n > 0
 	})
-	d := deploymentOn(rollout.Traffic{Type: "haproxy", Socket: "unix:" + socket, Backend: "checkout"})
+	d := deploymentOn(routing.Config{Type: "haproxy", Socket: "unix:" + socket, Backend: "checkout"})
 	began := time.Now()
 	refusedBoth(t, d, "is the socket of HAProxy's master process")
 	if took := time.Since(began); took > patience/2 {
@@ -118,7 +120,7 @@ func TestHAProxy_ShowsWhatItReadBeforeASilence(t *testing.T) {
 			_, _ = conn.Write([]byte("220 mail.example ready\r\n")) // and waits
 		}
 	}()
-	d := deploymentOn(rollout.Traffic{Type: "haproxy", Socket: l.Addr().String(), Backend: "checkout", Timeout: rollout.Duration(200 * time.Millisecond)})
+	d := deploymentOn(routing.Config{Type: "haproxy", Socket: l.Addr().String(), Backend: "checkout", Timeout: duration.Duration(200 * time.Millisecond)})
 	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerNotSent, `it had answered "220 mail.example ready"`)
 	if _, err := New(Config{}).Read(t.Context(), d, twoTargets()); !strings.Contains(fmt.Sprint(err), "220 mail.example") {
 		t.Errorf("read: %v", err)
@@ -126,7 +128,7 @@ func TestHAProxy_ShowsWhatItReadBeforeASilence(t *testing.T) {
 	if preview := New(Config{}).Preview(t.Context(), d, twoTargets()); !strings.Contains(preview.Error, "220 mail.example") {
 		t.Errorf("the preview is %+v", preview)
 	}
-	if preview := New(Config{}).Preview(t.Context(), deploymentOn(rollout.Traffic{Type: "webhook"}), twoTargets()); preview != nil {
+	if preview := New(Config{}).Preview(t.Context(), deploymentOn(routing.Config{Type: "webhook"}), twoTargets()); preview != nil {
 		t.Errorf("a webhook has the preview %+v", preview)
 	}
 }
@@ -135,7 +137,7 @@ func TestHAProxy_RefusesToStarveOtherServers(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", "backend checkout\n  server web-1 127.0.0.1:1\n  server web-2 127.0.0.1:1\n  server mail 127.0.0.1:1\n  server spare 127.0.0.1:1 backup\n")
 	call := callFor(setting(10))
-	call.Baseline = []rollout.Backend{{Target: "web-1", Weight: 1}, {Target: "web-2", Weight: 1}}
+	call.Baseline = []routing.Backend{{Target: "web-1", Weight: 1}, {Target: "web-2", Weight: 1}}
 	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.AnswerRefused, "without taking from mail in backend checkout")
 	call.Setting = weighted(twoTargets(), 1, 0)
 	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.AnswerDone, "1 of 2")

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // pair are two load balancers with two backends each, of which the deployment moves all four.
@@ -50,11 +52,11 @@ func TestHAProxyPair_ThatDisagreesIsSeen(t *testing.T) {
 	_, other, d := pair(t)
 	other.say("set server checkout/web-1 weight 55")
 	_, err := New(Config{}).Read(t.Context(), d, twoTargets())
-	if final, ok := errors.AsType[rollout.RouterRefusal](err); !ok || !strings.Contains(final.Error(), "target web-1 has weight 1 in backend checkout") {
+	if final, ok := errors.AsType[routing.Refusal](err); !ok || !strings.Contains(final.Error(), "target web-1 has weight 1 in backend checkout") {
 		t.Errorf("the first reading: %v", err)
 	}
 	call := callFor(setting(1))
-	d.Progress.Router = &rollout.RouterState{Sent: &call, Baseline: call.Setting.Backends}
+	d.Progress.Router = &routing.State{Sent: &call, Baseline: call.Setting.Backends}
 	r, err := New(Config{}).Read(t.Context(), d, twoTargets())
 	if err != nil || r.Backends[0].Weight != 55 || r.Backends[1].Weight != 99 {
 		t.Errorf("a later reading: %+v, %v", r, err)
@@ -71,12 +73,12 @@ func TestHAProxyPair_HalfWrittenIsNoSuccess(t *testing.T) {
 	w := newWire(t, other, "unix")
 	d.Spec.Traffic.Sockets = []string{w.socketName()}
 	w.next = hangs
-	d.Spec.Traffic.Timeout = rollout.Duration(patience / 20)
+	d.Spec.Traffic.Timeout = duration.Duration(patience / 20)
 	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerLost, "nothing within")
 	if a, b := one.weights()["web-1"], other.weights()["web-1"]; a != 10 || b != 1 {
 		t.Errorf("weights %d and %d", a, b)
 	}
-	d.Spec.Traffic.Timeout = rollout.Duration(patience)
+	d.Spec.Traffic.Timeout = duration.Duration(patience)
 	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerDone, "4 of 8")
 	_ = w.listener.Close()
 	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(50))), rollout.AnswerNotSent, "backend checkout at unix:")
@@ -101,7 +103,7 @@ func TestHAProxy_TwoProcessesOnOnePortAreNamed(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = cmd.Wait() })
 	}
-	d := deploymentOn(rollout.Traffic{Type: "haproxy", Socket: address, Backend: "checkout"})
+	d := deploymentOn(routing.Config{Type: "haproxy", Socket: address, Backend: "checkout"})
 	seen := map[string]bool{}
 	eventually(t, "both answer", func() bool {
 		r, err := New(Config{}).Read(t.Context(), d, twoTargets())

@@ -7,17 +7,18 @@ import (
 
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // Preview looks at the deployment's router and says what it finds; nil where the kind of router has nothing to show. It is
 // bounded like Set.
-func (m *Mover) Preview(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) *rollout.RouterPreview {
+func (m *Mover) Preview(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) *routing.Preview {
 	to, err := m.router(d)
 	if err != nil {
 		return nil
 	}
 	shows, ok := to.(interface {
-		preview(ctx context.Context, p position) rollout.RouterPreview
+		preview(ctx context.Context, p position) routing.Preview
 	})
 	if !ok {
 		return nil
@@ -28,23 +29,23 @@ func (m *Mover) Preview(ctx context.Context, d *rollout.Deployment, targets []ro
 	return &found
 }
 
-func (h haproxy) preview(ctx context.Context, p position) rollout.RouterPreview {
+func (h haproxy) preview(ctx context.Context, p position) routing.Preview {
 	began := time.Now()
-	p.setting.Backends = make([]rollout.Backend, len(p.targets))
+	p.setting.Backends = make([]routing.Backend, len(p.targets))
 	for i := range p.targets {
 		p.setting.Backends[i].Target = p.targets[i].ID
 	}
 	shares, views, err := h.lookAll(ctx, p)
-	if final, ok := errors.AsType[rollout.RouterRefusal](err); ok {
-		return rollout.RouterPreview{Refused: final.Error()}
+	if final, ok := errors.AsType[routing.Refusal](err); ok {
+		return routing.Preview{Refused: final.Error()}
 	}
 	if err != nil {
-		return rollout.RouterPreview{Error: "no answer: " + outbound.Why(ctx, err, began) + more(err)}
+		return routing.Preview{Error: "no answer: " + outbound.Why(ctx, err, began) + more(err)}
 	}
-	var found rollout.RouterPreview
+	var found routing.Preview
 	for _, v := range views {
-		if why := v.never(p, shares, rollout.RouterCall{}); why != "" {
-			return rollout.RouterPreview{Refused: why}
+		if why := v.never(p, shares, routing.Call{}); why != "" {
+			return routing.Preview{Refused: why}
 		}
 		if state, why := v.takeOut(p.traffic()); found.TakeOut == "" || state == maintState {
 			found.TakeOut, found.Why = state, why

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // targetsNamed are targets that go by their servers' names.
@@ -24,15 +25,15 @@ func targetsNamed(names ...string) []rollout.Target {
 }
 
 // weighted is a setting that gives each of the targets its weight.
-func weighted(targets []rollout.Target, weights ...int) rollout.Setting {
-	var s rollout.Setting
+func weighted(targets []rollout.Target, weights ...int) routing.TrafficSplit {
+	var s routing.TrafficSplit
 	for i := range targets {
-		s.Backends = append(s.Backends, rollout.Backend{Target: targets[i].ID, Weight: weights[i]})
+		s.Backends = append(s.Backends, routing.Backend{Target: targets[i].ID, Weight: weights[i]})
 	}
 	return s
 }
 
-func (p *proxy) read(targets []rollout.Target) rollout.RouterReading {
+func (p *proxy) read(targets []rollout.Target) routing.Reading {
 	p.t.Helper()
 	reading, err := New(Config{}).Read(p.t.Context(), onProxy(p), targets)
 	if err != nil {
@@ -42,7 +43,7 @@ func (p *proxy) read(targets []rollout.Target) rollout.RouterReading {
 }
 
 // one is the reading of one server.
-func (p *proxy) one(name string) rollout.BackendReading {
+func (p *proxy) one(name string) routing.BackendReading {
 	p.t.Helper()
 	return p.read(targetsNamed(name)).Backends[0]
 }
@@ -78,7 +79,7 @@ backend base
 `)
 	p.say("set server checkout/drained state drain; set server base/b state maint")
 	eventually(t, "the check finds it down", func() bool { return !p.one("down").Serving })
-	for name, want := range map[string]rollout.BackendReading{
+	for name, want := range map[string]routing.BackendReading{
 		"down":    {Weight: 1, Why: "down is down: L7STS Service Unavailable"},
 		"plain":   {Weight: 7, Serving: true},
 		"zero":    {Why: "zero has weight 0"},
@@ -205,9 +206,9 @@ func TestHAProxyAgent_DoesNotTakeADrainBack(t *testing.T) {
 	set := func(weights ...int) {
 		t.Helper()
 		call := callFor(weighted(targets, weights...))
-		call.Baseline = []rollout.Backend{{Target: "web-1", Weight: 200}, {Target: "web-2", Weight: 100}}
+		call.Baseline = []routing.Backend{{Target: "web-1", Weight: 200}, {Target: "web-2", Weight: 100}}
 		call.TakenOut = []string{"web-1"}
-		d.Progress.Router = &rollout.RouterState{Sent: &call, Baseline: call.Baseline}
+		d.Progress.Router = &routing.State{Sent: &call, Baseline: call.Baseline}
 		want(t, New(Config{}).Set(t.Context(), d, targets, call), rollout.AnswerDone, "")
 	}
 	reads := func(weight int, serving bool) {

@@ -7,9 +7,10 @@ import (
 	"strings"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
-// The administrative states of a server, as rollout.BackendReading.HeldBy and rollout.Traffic.TakeOut name them.
+// The administrative states of a server, as routing.BackendReading.HeldBy and routing.Config.TakeOut name them.
 const (
 	drainState = "drain"
 	maintState = "maint"
@@ -86,7 +87,7 @@ func (v *view) turnOfBackup(name string) bool {
 // strands reports whether shares would leave nobody to serve where somebody serves now: all that they give traffic to
 // is down in HAProxy's own opinion, which may be behind by a check or two after a deploy. Weights that are all zero are
 // meant, and strand nobody.
-func (v *view) strands(p position, shares []share, call rollout.RouterCall) bool {
+func (v *view) strands(p position, shares []share, call routing.Call) bool {
 	after := view{servers: maps.Clone(v.servers)}
 	for _, want := range shares {
 		s := after.servers[want.server]
@@ -109,12 +110,12 @@ func (v *view) serves() bool {
 }
 
 // reading is what the view says of the targets' servers.
-func (v *view) reading(p position, shares []share) rollout.RouterReading {
-	r := rollout.RouterReading{Backends: make([]rollout.BackendReading, len(shares)), Instance: v.instance()}
+func (v *view) reading(p position, shares []share) routing.Reading {
+	r := routing.Reading{Backends: make([]routing.BackendReading, len(shares)), Instance: v.instance()}
 	for i, want := range shares {
 		s := v.servers[want.server]
 		why := v.idle(want.server)
-		r.Backends[i] = rollout.BackendReading{
+		r.Backends[i] = routing.BackendReading{
 			Target: want.target, Weight: s.weightAsSet(lastSent(p.deployment, want.target)), Serving: why == "", Why: why,
 			HeldBy: s.heldBy(), Sessions: s.sessions, Effective: s.effective,
 		}

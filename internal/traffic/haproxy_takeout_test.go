@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // state is a server's administrative state, from another command than the one that is tested.
@@ -30,7 +31,7 @@ func TestHAProxyTakeOut_IsADrainThatOnlyRollcallLifts(t *testing.T) {
 	set := func(taken string, weights ...int) {
 		t.Helper()
 		call := callFor(weighted(targets, weights...))
-		call.Baseline = []rollout.Backend{{Target: "web-1", Weight: 1}, {Target: "web-2", Weight: 99}, {Target: "web-3", Weight: 50}}
+		call.Baseline = []routing.Backend{{Target: "web-1", Weight: 1}, {Target: "web-2", Weight: 99}, {Target: "web-3", Weight: 50}}
 		call.TakenOut = strings.Fields(taken)
 		want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, call), rollout.AnswerDone, "")
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"rollcall/internal/outbound"
-	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // ErrForbidden is wrapped by the errors of Config.Dial that will come as often as it dials: the operator of this server did
@@ -63,7 +63,7 @@ func (h haproxy) talk(ctx context.Context, socket, line string) (reply string, c
 	}
 	conn, err := h.out.Dial(ctx, network, address)
 	if errors.Is(err, ErrForbidden) {
-		return "", false, rollout.RouterRefusal(outbound.OneLine(err.Error()))
+		return "", false, routing.Refusal(outbound.OneLine(err.Error()))
 	}
 	if err != nil {
 		return "", false, err
@@ -92,7 +92,7 @@ func hear(conn io.Reader, socket string) (string, error) {
 		n, err := conn.Read(buffer)
 		text.Write(buffer[:n])
 		if strings.HasPrefix(text.String(), "Unknown command") && strings.Contains(text.String(), "show proc") {
-			return "", rollout.RouterRefusal(fmt.Sprintf(
+			return "", routing.Refusal(fmt.Sprintf(
 				"%s is the socket of HAProxy's master process, which has no servers: name the one of \"stats socket\" (it says: %s)",
 				socket, outbound.OneLine(text.String())))
 		}
@@ -117,12 +117,12 @@ func late(ctx context.Context) bool {
 func socketOf(socket string) (network, address string, err error) {
 	if path, ok := strings.CutPrefix(socket, "unix:"); ok {
 		if !strings.HasPrefix(path, "/") {
-			return "", "", rollout.RouterRefusal("the path of HAProxy's socket does not start with a slash")
+			return "", "", routing.Refusal("the path of HAProxy's socket does not start with a slash")
 		}
 		return "unix", path, nil
 	}
 	if _, port, err := net.SplitHostPort(socket); err != nil || port == "" {
-		return "", "", rollout.RouterRefusal(fmt.Sprintf("%q is neither unix:/path nor host:port", outbound.OneLine(socket)))
+		return "", "", routing.Refusal(fmt.Sprintf("%q is neither unix:/path nor host:port", outbound.OneLine(socket)))
 	}
 	return "tcp", socket, nil
 }

@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 func onProxy(p *proxy) *rollout.Deployment {
-	return deploymentOn(rollout.Traffic{Type: "haproxy", Socket: "unix:" + p.socket, Backend: "checkout"})
+	return deploymentOn(routing.Config{Type: "haproxy", Socket: "unix:" + p.socket, Backend: "checkout"})
 }
 
 func TestNamesThatCouldBeCommandsAreRefused(t *testing.T) {
@@ -41,19 +43,23 @@ func TestNamesThatCouldBeCommandsAreRefused(t *testing.T) {
 func TestAnOddSettingIsRefused(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
-	for message, change := range map[string]func(*rollout.Setting, *rollout.Deployment, []rollout.Target){
-		"both HAProxy's server web-1": func(_ *rollout.Setting, _ *rollout.Deployment, targets []rollout.Target) {
+	for message, change := range map[string]func(*routing.TrafficSplit, *rollout.Deployment, []rollout.Target){
+		"both HAProxy's server web-1": func(_ *routing.TrafficSplit, _ *rollout.Deployment, targets []rollout.Target) {
 			targets[1].Metadata["haproxy_server"] = "web-1"
 		},
-		"not between 0 and 256": func(s *rollout.Setting, _ *rollout.Deployment, _ []rollout.Target) { s.Backends[1].Weight = 257 },
-		"no server web-3":       func(s *rollout.Setting, _ *rollout.Deployment, _ []rollout.Target) { s.Backends[1].Target = "web-3" },
-		"Can't find backend": func(_ *rollout.Setting, d *rollout.Deployment, _ []rollout.Target) {
+		"not between 0 and 256": func(s *routing.TrafficSplit, _ *rollout.Deployment, _ []rollout.Target) { s.Backends[1].Weight = 257 },
+		"no server web-3": func(s *routing.TrafficSplit, _ *rollout.Deployment, _ []rollout.Target) {
+			s.Backends[1].Target = "web-3"
+		},
+		"Can't find backend": func(_ *routing.TrafficSplit, d *rollout.Deployment, _ []rollout.Target) {
 			d.Spec.Traffic.Backend = "nowhere"
 		},
-		"slash": func(_ *rollout.Setting, d *rollout.Deployment, _ []rollout.Target) {
+		"slash": func(_ *routing.TrafficSplit, d *rollout.Deployment, _ []rollout.Target) {
 			d.Spec.Traffic.Socket = "unix:api"
 		},
-		"host:port": func(_ *rollout.Setting, d *rollout.Deployment, _ []rollout.Target) { d.Spec.Traffic.Socket = "haproxy" },
+		"host:port": func(_ *routing.TrafficSplit, d *rollout.Deployment, _ []rollout.Target) {
+			d.Spec.Traffic.Socket = "haproxy"
+		},
 	} {
 		s, d, targets := setting(10), onProxy(p), twoTargets()
 		change(&s, d, targets)
@@ -71,7 +77,7 @@ func TestMetadataNamesTheServer(t *testing.T) {
 		{ID: "0198-1", Metadata: map[string]any{"haproxy_server": "web-2"}},
 		{ID: "web-1"},
 	}
-	s := rollout.Setting{Backends: []rollout.Backend{{Target: "0198-1", Weight: 256}, {Target: "web-1", Weight: 3}}}
+	s := routing.TrafficSplit{Backends: []routing.Backend{{Target: "0198-1", Weight: 256}, {Target: "web-1", Weight: 3}}}
 	want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(s)), rollout.AnswerDone, "2 of 2 servers set")
 	if got := p.weights(); got["web-1"] != 3 || got["web-2"] != 256 {
 		t.Errorf("weights %v", got)
@@ -115,17 +121,17 @@ func TestTrafficIsNotMovedToServersThatHAProxyHoldsDown(t *testing.T) {
 func TestAllWeightsMayBeZero(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
-	s := rollout.Setting{Backends: []rollout.Backend{{Target: "web-1"}, {Target: "web-2"}}}
+	s := routing.TrafficSplit{Backends: []routing.Backend{{Target: "web-1"}, {Target: "web-2"}}}
 	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(s)), rollout.AnswerDone, "2 of 2")
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(rollout.Setting{})), rollout.AnswerDone, "0 of 0")
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(routing.TrafficSplit{})), rollout.AnswerDone, "0 of 0")
 }
 
 func TestAThousandServersAreSetInLinesThatFit(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", "backend checkout\n  server-template a-server-with-a-long-name- 1000 127.0.0.1:1 weight 1\n")
-	s := rollout.Setting{}
+	s := routing.TrafficSplit{}
 	for i := range 1000 {
-		s.Backends = append(s.Backends, rollout.Backend{Target: fmt.Sprintf("a-server-with-a-long-name-%d", i+1), Weight: i % 257})
+		s.Backends = append(s.Backends, routing.Backend{Target: fmt.Sprintf("a-server-with-a-long-name-%d", i+1), Weight: i % 257})
 	}
 	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(s)), rollout.AnswerDone, "996 of 1000 servers set")
 	if answer := p.say("get weight checkout/a-server-with-a-long-name-1000"); !strings.HasPrefix(answer, "228 ") {
@@ -143,7 +149,7 @@ func TestHAProxy_RaisesBeforeItTakesOut(t *testing.T) {
 		shares = append(shares, share{name, name, i % 2})
 	}
 	var all []string
-	for _, line := range lines(v.changes(position{deployment: deploymentOn(rollout.Traffic{})}, shares, rollout.RouterCall{})) {
+	for _, line := range lines(v.changes(position{deployment: deploymentOn(routing.Config{})}, shares, routing.Call{})) {
 		if length := len(strings.Join(line, ";")) + 1; length > maxLine {
 			t.Errorf("a line of %d bytes", length)
 		}
@@ -176,9 +182,9 @@ func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
 				_ = conn.Close()
 			}
 		}()
-		d := deploymentOn(rollout.Traffic{Type: "haproxy", Socket: l.Addr().String(), Backend: "checkout"})
+		d := deploymentOn(routing.Config{Type: "haproxy", Socket: l.Addr().String(), Backend: "checkout"})
 		if test.reply == "hang" {
-			d.Spec.Traffic.Timeout = rollout.Duration(50 * time.Millisecond)
+			d.Spec.Traffic.Timeout = duration.Duration(50 * time.Millisecond)
 		}
 		want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerNotSent, test.message)
 		if _, err := New(Config{}).Read(t.Context(), d, twoTargets()); err == nil {

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"rollcall/internal/outbound"
-	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // The bits of srv_admin_state, by the names that HAProxy's management guide gives them (section 9.3, "show servers state").
@@ -272,6 +272,6 @@ func number(cell string, otherwise int) int {
 }
 
 // complaint is what HAProxy says instead of doing what it was asked.
-func complaint(reply string) rollout.RouterRefusal {
-	return rollout.RouterRefusal("HAProxy says: " + outbound.OneLine(reply))
+func complaint(reply string) routing.Refusal {
+	return routing.Refusal("HAProxy says: " + outbound.OneLine(reply))
 }

@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/secret"
 )
 
@@ -15,10 +17,10 @@ const serverSecret = secret.Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 // patience is for what should never take that long.
 const patience = 20 * time.Second
 
-func deploymentOn(traffic rollout.Traffic) *rollout.Deployment {
+func deploymentOn(traffic routing.Config) *rollout.Deployment {
 	d := &rollout.Deployment{ID: "d1", Service: "checkout", Environment: "production", Version: "v2"}
 	if traffic.Timeout == 0 {
-		traffic.Timeout = rollout.Duration(patience)
+		traffic.Timeout = duration.Duration(patience)
 	}
 	d.Spec.Traffic = &traffic
 	return d
@@ -32,16 +34,16 @@ func twoTargets() []rollout.Target {
 }
 
 // setting gives the new side, web-1, its share of traffic in percent, and web-2 the rest.
-func setting(percent int) rollout.Setting {
-	return rollout.Setting{
+func setting(percent int) routing.TrafficSplit {
+	return routing.TrafficSplit{
 		ActiveSlot: "blue", NewWeight: percent, OldWeight: 100 - percent,
-		Backends: []rollout.Backend{{Target: "web-1", Weight: percent}, {Target: "web-2", Weight: 100 - percent}},
+		Backends: []routing.Backend{{Target: "web-1", Weight: percent}, {Target: "web-2", Weight: 100 - percent}},
 	}
 }
 
 // callFor writes a setting of a deployment that may put back whatever it finds taken out.
-func callFor(s rollout.Setting) rollout.RouterCall {
-	call := rollout.RouterCall{WebhookID: "msg_1", Attempt: 3, Fence: 42, Setting: s}
+func callFor(s routing.TrafficSplit) routing.Call {
+	call := routing.Call{WebhookID: "msg_1", Attempt: 3, Fence: 42, Setting: s}
 	for _, b := range s.Backends {
 		call.TakenOut = append(call.TakenOut, b.Target)
 	}

@@ -6,27 +6,28 @@ import (
 	"fmt"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // errBlind is the read of a router that has no way to tell what it does.
-const errBlind = rollout.RouterRefusal("this router cannot be read back")
+const errBlind = routing.Refusal("this router cannot be read back")
 
 // position is one setting of one deployment's router, with what is needed to put it into the router's own words. A read has
 // no setting.
 type position struct {
 	deployment *rollout.Deployment
 	targets    []rollout.Target
-	setting    rollout.Setting
+	setting    routing.TrafficSplit
 }
 
-func (p position) traffic() *rollout.Traffic { return p.deployment.Spec.Traffic }
+func (p position) traffic() *routing.Config { return p.deployment.Spec.Traffic }
 
 // router is a kind of router. Its messages and errors are fit for people: one line, no secrets, no URLs.
 type router interface {
 	// write makes call once. AnswerDone means that the router took it.
-	write(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer
+	write(ctx context.Context, p position, call routing.Call) rollout.Answer
 	// read asks the router what it does. The error is errBlind when the router has no way to tell.
-	read(ctx context.Context, p position) (rollout.RouterReading, error)
+	read(ctx context.Context, p position) (routing.Reading, error)
 }
 
 // kind is a row of the table: what Traffic.Type is called, and what makes its router.
@@ -42,7 +43,7 @@ func kinds() []kind {
 	}
 }
 
-// Types lists the values of rollout.Traffic.Type that a Mover knows.
+// Types lists the values of routing.Config.Type that a Mover knows.
 func Types() []string {
 	var names []string
 	for _, k := range kinds() {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 const (
@@ -127,14 +128,14 @@ func fleet(t *testing.T) (p *proxy, targets []rollout.Target) {
 	return startProxy(t, "admin", backend), targets
 }
 
-func fleetSetting(targets []rollout.Target, percent int) rollout.Setting {
-	s := rollout.Setting{NewWeight: percent, OldWeight: 100 - percent}
+func fleetSetting(targets []rollout.Target, percent int) routing.TrafficSplit {
+	s := routing.TrafficSplit{NewWeight: percent, OldWeight: 100 - percent}
 	for i := range targets {
 		weight := percent
 		if i >= fleetSize/2 {
 			weight = 100 - percent
 		}
-		s.Backends = append(s.Backends, rollout.Backend{Target: targets[i].ID, Weight: weight})
+		s.Backends = append(s.Backends, routing.Backend{Target: targets[i].ID, Weight: weight})
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // Config is what a Mover needs. The zero Config is usable. Dial is called for "tcp" and, when a deployment names HAProxy's
@@ -23,7 +24,7 @@ func New(c Config) *Mover { return &Mover{out: outbound.New(c)} }
 // deployment's traffic timeout (0: none), whichever is first. All that goes wrong is in the answer: AnswerNotSent when
 // certainly nothing was changed, AnswerLost when nobody can tell.
 func (m *Mover) Set(
-	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call rollout.RouterCall,
+	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call,
 ) rollout.Answer {
 	began := time.Now()
 	answer := m.set(ctx, position{d, targets, call.Setting}, call)
@@ -31,7 +32,7 @@ func (m *Mover) Set(
 	return answer
 }
 
-func (m *Mover) set(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer {
+func (m *Mover) set(ctx context.Context, p position, call routing.Call) rollout.Answer {
 	to, err := m.router(p.deployment)
 	if err != nil {
 		return refused(err.Error())
@@ -42,11 +43,11 @@ func (m *Mover) set(ctx context.Context, p position, call rollout.RouterCall) ro
 }
 
 // Read asks the deployment's router what it does now. It is bounded like Set. The error says in one line, fit for people,
-// why there is no reading: the router cannot be read back, or did not answer; a rollout.RouterRefusal will not pass.
-func (m *Mover) Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (rollout.RouterReading, error) {
+// why there is no reading: the router cannot be read back, or did not answer; a routing.Refusal will not pass.
+func (m *Mover) Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error) {
 	to, err := m.router(d)
 	if err != nil {
-		return rollout.RouterReading{}, rollout.RouterRefusal(err.Error())
+		return routing.Reading{}, routing.Refusal(err.Error())
 	}
 	ctx, cancel := bounded(ctx, d)
 	defer cancel()

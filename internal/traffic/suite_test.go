@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 )
 
@@ -45,7 +46,7 @@ func (b *bench) tells(t *testing.T, percent int) {
 			t.Errorf("reading %+v, want %+v", got, want)
 		}
 	}
-	if s := reading.Shares; s != nil && (s.NewWeight != percent || s.OldWeight != 100-percent) {
+	if s := reading.Weights; s != nil && (s.NewWeight != percent || s.OldWeight != 100-percent) {
 		t.Errorf("shares %+v", s)
 	}
 }
@@ -59,10 +60,10 @@ func (b *bench) has(t *testing.T, percent int) {
 
 // impatient bounds the next calls, for faults that end with a timeout.
 func (b *bench) impatient() {
-	b.deployment.Spec.Traffic.Timeout = rollout.Duration(100 * time.Millisecond)
+	b.deployment.Spec.Traffic.Timeout = duration.Duration(100 * time.Millisecond)
 }
 
-func (b *bench) patient() { b.deployment.Spec.Traffic.Timeout = rollout.Duration(patience) }
+func (b *bench) patient() { b.deployment.Spec.Traffic.Timeout = duration.Duration(patience) }
 
 // everyRouter is what each kind of router that can be read back must keep.
 func everyRouter(t *testing.T, open func(*testing.T) *bench) {
@@ -151,7 +152,7 @@ func goneIsNotSent(t *testing.T, b *bench) {
 }
 
 func givenUpIsNotSent(t *testing.T, b *bench) {
-	b.deployment.Spec.Traffic.Timeout = rollout.Duration(time.Nanosecond)
+	b.deployment.Spec.Traffic.Timeout = duration.Duration(time.Nanosecond)
 	want(t, b.set(t, 50), rollout.AnswerNotSent, "not sent: nothing within")
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // webhook is any router that takes a signed POST, and perhaps tells with a GET what it does.
@@ -28,7 +29,7 @@ type webhookBody struct {
 	ActiveSlot      string            `json:"active_slot"`
 	NewWeight       int               `json:"new_weight"`
 	OldWeight       int               `json:"old_weight"`
-	Backends        []rollout.Backend `json:"backends"`
+	Backends        []routing.Backend `json:"backends"`
 }
 
 func newWebhookBody(p position) webhookBody {
@@ -44,7 +45,7 @@ func newWebhookBody(p position) webhookBody {
 		b.Version = &d.Version
 	}
 	if b.Backends == nil {
-		b.Backends = []rollout.Backend{}
+		b.Backends = []routing.Backend{}
 	}
 	return b
 }
@@ -65,7 +66,7 @@ func previousVersion(targets []rollout.Target) *string {
 	return shared
 }
 
-func (w webhook) write(ctx context.Context, p position, call rollout.RouterCall) rollout.Answer {
+func (w webhook) write(ctx context.Context, p position, call routing.Call) rollout.Answer {
 	answer := w.out.Post(ctx, outbound.Webhook{
 		URL: p.traffic().URL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
 		Secret: p.deployment.DeploySecret, Body: newWebhookBody(p), Trust: p.deployment.Spec.TLS,
@@ -77,33 +78,33 @@ func (w webhook) write(ctx context.Context, p position, call rollout.RouterCall)
 	return answer
 }
 
-func (w webhook) read(ctx context.Context, p position) (rollout.RouterReading, error) {
+func (w webhook) read(ctx context.Context, p position) (routing.Reading, error) {
 	if !p.traffic().ReadBack {
-		return rollout.RouterReading{}, errBlind
+		return routing.Reading{}, errBlind
 	}
 	began := time.Now()
 	req, err := w.get(ctx, p)
 	if err != nil {
-		return rollout.RouterReading{}, err
+		return routing.Reading{}, err
 	}
 	resp, err := w.out.Do(req, p.deployment.Spec.TLS)
 	if err != nil {
-		return rollout.RouterReading{}, errors.New("no answer: " + outbound.Why(ctx, err, began))
+		return routing.Reading{}, errors.New("no answer: " + outbound.Why(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	if resp.StatusCode != http.StatusOK {
-		return rollout.RouterReading{}, fmt.Errorf("HTTP %d", resp.StatusCode)
+		return routing.Reading{}, fmt.Errorf("HTTP %d", resp.StatusCode)
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {
-		return rollout.RouterReading{}, errors.New("no whole answer: " + outbound.Why(ctx, err, began))
+		return routing.Reading{}, errors.New("no whole answer: " + outbound.Why(ctx, err, began))
 	}
 	if len(text) > maxReply {
-		return rollout.RouterReading{}, fmt.Errorf("the answer is longer than %d MiB", maxReply>>20)
+		return routing.Reading{}, fmt.Errorf("the answer is longer than %d MiB", maxReply>>20)
 	}
 	var now report
 	if err := json.Unmarshal(text, &now); err != nil {
-		return rollout.RouterReading{}, errors.New("the answer is not as expected: " + outbound.OneLine(err.Error()))
+		return routing.Reading{}, errors.New("the answer is not as expected: " + outbound.OneLine(err.Error()))
 	}
 	return now.reading(p.targets), nil
 }
@@ -137,10 +138,10 @@ type report struct {
 	} `json:"backends"`
 }
 
-func (r report) reading(targets []rollout.Target) rollout.RouterReading {
-	reading := rollout.RouterReading{
+func (r report) reading(targets []rollout.Target) routing.Reading {
+	reading := routing.Reading{
 		DeploymentID: r.DeploymentID,
-		Shares:       &rollout.Shares{ActiveSlot: r.ActiveSlot, NewWeight: whole(r.NewWeight), OldWeight: whole(r.OldWeight)},
+		Weights:      &routing.Weights{ActiveSlot: r.ActiveSlot, NewWeight: whole(r.NewWeight), OldWeight: whole(r.OldWeight)},
 	}
 	if r.Backends == nil {
 		return reading
@@ -149,9 +150,9 @@ func (r report) reading(targets []rollout.Target) rollout.RouterReading {
 	for _, b := range r.Backends {
 		weights[b.Target] = b.Weight
 	}
-	reading.Backends = make([]rollout.BackendReading, len(targets))
+	reading.Backends = make([]routing.BackendReading, len(targets))
 	for i := range targets {
-		reading.Backends[i] = rollout.BackendReading{
+		reading.Backends[i] = routing.BackendReading{
 			Target: targets[i].ID, Weight: whole(weights[targets[i].ID]), Serving: true, Sessions: -1, Effective: 100,
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // endpoint is a router behind a URL: it keeps what it was last told, and tells it.
@@ -104,6 +104,6 @@ func (e *endpoint) fail(how fault) {
 func webhookBench(t *testing.T) *bench {
 	t.Helper()
 	e := newEndpoint(t)
-	d := deploymentOn(rollout.Traffic{Type: "webhook", URL: e.server.URL + "/weights", ReadBack: true})
+	d := deploymentOn(routing.Config{Type: "webhook", URL: e.server.URL + "/weights", ReadBack: true})
 	return &bench{deployment: d, targets: twoTargets(), fail: e.fail, weights: e.weights}
 }

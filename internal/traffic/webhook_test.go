@@ -20,6 +20,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/secret"
 )
 
@@ -31,7 +32,7 @@ func serve(t *testing.T, h http.HandlerFunc) string {
 }
 
 func webhookOn(url string, readBack bool) *rollout.Deployment {
-	return deploymentOn(rollout.Traffic{Type: "webhook", URL: url, ReadBack: readBack})
+	return deploymentOn(routing.Config{Type: "webhook", URL: url, ReadBack: readBack})
 }
 
 func post(t *testing.T, d *rollout.Deployment) rollout.Answer {
@@ -40,7 +41,7 @@ func post(t *testing.T, d *rollout.Deployment) rollout.Answer {
 }
 
 // written is what a router gets of one write.
-func written(t *testing.T, c Config, d *rollout.Deployment, targets []rollout.Target, s rollout.Setting) (http.Header, []byte) {
+func written(t *testing.T, c Config, d *rollout.Deployment, targets []rollout.Target, s routing.TrafficSplit) (http.Header, []byte) {
 	t.Helper()
 	var header http.Header
 	var body []byte
@@ -84,7 +85,7 @@ func TestThePreviousVersionIsTheOneThatTouchedTargetsShare(t *testing.T) {
 		"different": {[]rollout.Target{touched("v1"), touched("v0"), touched("v1")}, "null"},
 		"unknown":   {[]rollout.Target{touched("v1"), touched("")}, "null"},
 	} {
-		_, body := written(t, Config{}, webhookOn("", false), test.targets, rollout.Setting{})
+		_, body := written(t, Config{}, webhookOn("", false), test.targets, routing.TrafficSplit{})
 		if !strings.Contains(string(body), `"previous_version":`+test.want+",") {
 			t.Errorf("%s: %s", name, body)
 		}
@@ -95,7 +96,7 @@ func TestARollbackToDifferentVersionsNamesNone(t *testing.T) {
 	t.Parallel()
 	d := webhookOn("", false)
 	d.Version = ""
-	_, body := written(t, Config{}, d, nil, rollout.Setting{})
+	_, body := written(t, Config{}, d, nil, routing.TrafficSplit{})
 	if !strings.Contains(string(body), `"version":null,`) || !strings.Contains(string(body), `"backends":[]`) {
 		t.Errorf("body %s", body)
 	}
@@ -199,7 +200,7 @@ func TestARouterThatCannotBeReadBackIsBelieved(t *testing.T) {
 	d := webhookOn(url, false)
 	want(t, post(t, d), rollout.AnswerDone, "HTTP 200")
 	_, err := New(Config{}).Read(t.Context(), d, twoTargets())
-	if _, never := errors.AsType[rollout.RouterRefusal](err); !never || gets.Load() != 0 {
+	if _, never := errors.AsType[routing.Refusal](err); !never || gets.Load() != 0 {
 		t.Errorf("read: %v, %d requests", err, gets.Load())
 	}
 }
@@ -219,7 +220,7 @@ func TestAReadWithoutAUsableAnswerIsAnError(t *testing.T) {
 		}), true)
 		want(t, post(t, d), rollout.AnswerDone, "HTTP 200")
 		_, err := New(Config{}).Read(t.Context(), d, nil)
-		if _, never := errors.AsType[rollout.RouterRefusal](err); err == nil || never || !strings.Contains(err.Error(), name) {
+		if _, never := errors.AsType[routing.Refusal](err); err == nil || never || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: read: %v", name, err)
 		}
 	}
@@ -231,9 +232,9 @@ func TestARouterMayTellOfTenThousandBackends(t *testing.T) {
 	d := webhookOn("", true)
 	targets, s := make([]rollout.Target, most), setting(10)
 	told := map[string]any{"deployment_id": d.ID, "active_slot": s.ActiveSlot, "new_weight": s.NewWeight, "old_weight": s.OldWeight}
-	s.Backends = make([]rollout.Backend, most)
+	s.Backends = make([]routing.Backend, most)
 	for i := range s.Backends {
-		s.Backends[i] = rollout.Backend{Target: fmt.Sprintf("%s-%d", strings.Repeat("x", 30), i), Weight: 100}
+		s.Backends[i] = routing.Backend{Target: fmt.Sprintf("%s-%d", strings.Repeat("x", 30), i), Weight: 100}
 		targets[i] = rollout.Target{ID: s.Backends[i].Target, Address: "http://10.0.0.1"}
 	}
 	told["backends"] = s.Backends
@@ -256,28 +257,28 @@ func TestARouterMayTellOfTenThousandBackends(t *testing.T) {
 func TestAReadingSaysWhatWasReportedAndWhatWasNot(t *testing.T) {
 	t.Parallel()
 	const shares = `"deployment_id":"d0","active_slot":"blue","new_weight":10,"old_weight":90.0`
-	backend := func(target string, weight int) rollout.BackendReading {
-		return rollout.BackendReading{Target: target, Weight: weight, Serving: true, Sessions: -1, Effective: 100}
+	backend := func(target string, weight int) routing.BackendReading {
+		return routing.BackendReading{Target: target, Weight: weight, Serving: true, Sessions: -1, Effective: 100}
 	}
 	for report, test := range map[string]struct {
-		shares   rollout.Shares
-		backends []rollout.BackendReading
+		shares   routing.Weights
+		backends []routing.BackendReading
 	}{
-		shares:                                    {rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, nil},
-		shares + `,"backends":null`:               {rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, nil},
-		`"deployment_id":"d0","new_weight":10.5`:  {rollout.Shares{NewWeight: -1, OldWeight: -1}, nil},
-		`"deployment_id":"d0","old_weight":-3`:    {rollout.Shares{NewWeight: -1, OldWeight: -1}, nil},
-		`"deployment_id":"d0","active_slot":null`: {rollout.Shares{NewWeight: -1, OldWeight: -1}, nil},
-		`"deployment_id":"d0","new_weight":1e300`: {rollout.Shares{NewWeight: -1, OldWeight: -1}, nil},
-		shares + `,"backends":[]`:                 {rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, []rollout.BackendReading{backend("web-1", -1), backend("web-2", -1)}},
+		shares:                                    {routing.Weights{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, nil},
+		shares + `,"backends":null`:               {routing.Weights{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, nil},
+		`"deployment_id":"d0","new_weight":10.5`:  {routing.Weights{NewWeight: -1, OldWeight: -1}, nil},
+		`"deployment_id":"d0","old_weight":-3`:    {routing.Weights{NewWeight: -1, OldWeight: -1}, nil},
+		`"deployment_id":"d0","active_slot":null`: {routing.Weights{NewWeight: -1, OldWeight: -1}, nil},
+		`"deployment_id":"d0","new_weight":1e300`: {routing.Weights{NewWeight: -1, OldWeight: -1}, nil},
+		shares + `,"backends":[]`:                 {routing.Weights{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, []routing.BackendReading{backend("web-1", -1), backend("web-2", -1)}},
 		shares + `,"backends":[{"target":"web-2","weight":256},{"target":"web-1","weight":10.0},{"target":"x"}]`: {
-			rollout.Shares{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, []rollout.BackendReading{backend("web-1", 10), backend("web-2", 256)},
+			routing.Weights{ActiveSlot: "blue", NewWeight: 10, OldWeight: 90}, []routing.BackendReading{backend("web-1", 10), backend("web-2", 256)},
 		},
 	} {
 		d := webhookOn(serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{"+report+"}") }), true)
 		got, err := New(Config{}).Read(t.Context(), d, twoTargets())
-		if err != nil || got.DeploymentID != "d0" || *got.Shares != test.shares || !slices.Equal(got.Backends, test.backends) {
-			t.Errorf("%s: %+v %+v, %v", report, got, got.Shares, err)
+		if err != nil || got.DeploymentID != "d0" || *got.Weights != test.shares || !slices.Equal(got.Backends, test.backends) {
+			t.Errorf("%s: %+v %+v, %v", report, got, got.Weights, err)
 		}
 	}
 }
@@ -328,7 +329,7 @@ func TestDialDecidesWhereToConnect(t *testing.T) {
 		networks = append(networks, network)
 		return nil, errors.New("this server may not call that address")
 	}})
-	for _, traffic := range []rollout.Traffic{
+	for _, traffic := range []routing.Config{
 		{Type: "webhook", URL: "http://10.0.0.1/"},
 		{Type: "haproxy", Socket: "unix:/run/other.sock", Backend: "checkout"},
 		{Type: "haproxy", Socket: "10.0.0.1:9999", Backend: "checkout"},
@@ -343,7 +344,7 @@ func TestDialDecidesWhereToConnect(t *testing.T) {
 
 func TestARouterThatNobodyKnowsIsRefused(t *testing.T) {
 	t.Parallel()
-	d := deploymentOn(rollout.Traffic{Type: "carrier pigeon"})
+	d := deploymentOn(routing.Config{Type: "carrier pigeon"})
 	want(t, post(t, d), rollout.AnswerRefused, "carrier pigeon")
 	d.Spec.Traffic = nil
 	want(t, post(t, d), rollout.AnswerRefused, "names no router")

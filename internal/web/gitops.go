@@ -4,18 +4,19 @@ import (
 	"net/http"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/rollout"
 )
 
 // sourcesPage is the Git sources, and how what runs stands to what they say.
 type sourcesPage struct {
-	Items []rollout.SourceReport
+	Items []gitsource.Report
 	Next  string
 }
 
 // sourcePage is one source with its files.
 type sourcePage struct {
-	rollout.SourceReport
+	gitsource.Report
 	Sync bool
 }
 
@@ -41,7 +42,7 @@ func (s *site) source(v *visit) (page sourcePage, err error) {
 	if err := v.seesSources(); err != nil {
 		return page, err
 	}
-	page.SourceReport, err = s.Store.Source(v.r.Context(), v.path("name"))
+	page.Report, err = s.Store.Source(v.r.Context(), v.path("name"))
 	page.Sync = v.may(authz.PermissionDeploy, authz.Any, authz.Any)
 	return page, err
 }

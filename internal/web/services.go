@@ -3,6 +3,7 @@ package web
 import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
+	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
@@ -44,13 +45,13 @@ type versionCount struct {
 func (r *runs) add(s *catalog.VersionCount) {
 	r.Targets += s.Targets
 	switch s.Health {
-	case rollout.HealthUnhealthy:
+	case healthcheck.Unhealthy:
 		r.Sick += s.Targets
-	case rollout.HealthDegraded:
+	case healthcheck.Degraded:
 		r.Degraded += s.Targets
-	case rollout.HealthUnknown:
+	case healthcheck.Unknown:
 		r.Unsure += s.Targets
-	case rollout.Healthy:
+	case healthcheck.Healthy:
 	}
 	for i := range r.Versions {
 		if r.Versions[i].Version == s.Version {

@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/dora"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -33,8 +34,8 @@ type Store interface {
 	// Clock is the database's clock, by which deployments end.
 	Clock(ctx context.Context) (time.Time, error)
 	Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error)
-	Source(ctx context.Context, name string) (rollout.SourceReport, error)
-	Sources(ctx context.Context, p rollout.Page) (rollout.List[rollout.SourceReport], error)
+	Source(ctx context.Context, name string) (gitsource.Report, error)
+	Sources(ctx context.Context, p rollout.Page) (rollout.List[gitsource.Report], error)
 }
 
 // Authenticator says who asks, by the Authorization header.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -83,7 +84,7 @@ func TestEveryStateHasAShapeOfItsOwn(t *testing.T) {
 		}
 		seen[shape] = state
 	}
-	for _, state := range rollout.SourceStates() {
+	for _, state := range gitsource.States() {
 		if sourceGlyph(state) == "" {
 			t.Errorf("%s has no shape", state)
 		}

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/gitsource"
 	"rollcall/internal/rollout"
 )
 
@@ -48,14 +49,14 @@ func glyph(state rollout.State) string {
 }
 
 // sourceGlyph is a shape that tells a source's state without its colour.
-func sourceGlyph(state rollout.SourceState) string {
-	return map[rollout.SourceState]string{
-		rollout.SourceSynced: "✓", rollout.SourceDrifted: "≠", rollout.SourceUnknown: "?", rollout.SourceError: "✕",
+func sourceGlyph(state gitsource.State) string {
+	return map[gitsource.State]string{
+		gitsource.StateSynced: "✓", gitsource.StateDrifted: "≠", gitsource.StateUnknown: "?", gitsource.StateError: "✕",
 	}[state]
 }
 
 // adrift counts the targets of a file that do not run what it says, as far as anybody knows.
-func adrift(f rollout.SourceFile) int {
+func adrift(f gitsource.File) int {
 	drifted, unknown := f.Drifted()
 	return drifted + unknown
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 	"rollcall/internal/secret"
 
 	"github.com/go-chi/chi/v5"
@@ -1845,7 +1846,7 @@ type TokenRequest struct {
 type ToldState string
 
 // Traffic What moves traffic, with defaults filled in; null when nothing does.
-type Traffic = rollout.Traffic
+type Traffic = routing.Config
 
 // TrafficRequest What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
 type TrafficRequest struct {

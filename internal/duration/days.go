@@ -1,4 +1,4 @@
-package rollout
+package duration
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// ParsePeriod reads a Go duration, or a whole number of days such as "30d".
-func ParsePeriod(text string) (time.Duration, error) {
+// ParseDays reads a Go duration, or a whole number of days such as "30d".
+func ParseDays(text string) (time.Duration, error) {
 	if number, inDays := strings.CutSuffix(text, "d"); inDays {
 		days, err := strconv.ParseUint(number, 10, 16)
 		if err != nil {

@@ -1,9 +1,9 @@
-package rollout_test
+package healthcheck_test
 
 import (
 	"testing"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/healthcheck"
 )
 
 func TestSelector_OnlyWhatAPageCanHave(t *testing.T) {
@@ -12,7 +12,7 @@ func TestSelector_OnlyWhatAPageCanHave(t *testing.T) {
 		"up", " up ", "a:b_1", `x{}`, `x { a = "b" , }`, `{"a.b"}`, `{"a.b",l="v"}`, `{"a.b", "l.x"="v\"\\\n"}`, `{l="v","a.b"}`,
 		`{"größe"}`, `x{"l.x"="v"}`,
 	} {
-		if s, err := rollout.ParseSelector(good); err != nil || s.Name == "" {
+		if s, err := healthcheck.ParseSelector(good); err != nil || s.Name == "" {
 			t.Errorf("%s: %+v %v", good, s, err)
 		}
 	}
@@ -20,7 +20,7 @@ func TestSelector_OnlyWhatAPageCanHave(t *testing.T) {
 		"", "{}", `x{code=~"5.."}`, `x{code!="5"}`, `x{code='5'}`, "rate(x[1m])", "x[1m]", "sum(x)", "x > 1", "1x", "x{", `x{a}`, `x{a="b"`,
 		`{l="v"}`, `{"a","b"}`, `x{"y"}`, `{""}`, `x{""="v"}`, `x{1a="v"}`, "x y", "x 1", `"x"`, "größe", "x offset 5m", `x{a="b"} @ 1`,
 	} {
-		if s, err := rollout.ParseSelector(bad); err == nil {
+		if s, err := healthcheck.ParseSelector(bad); err == nil {
 			t.Errorf("%s is read as %+v", bad, s)
 		}
 	}

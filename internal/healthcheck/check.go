@@ -1,9 +1,11 @@
-package rollout
+// Package healthcheck has the checks of targets, their results, and how these add up.
+package healthcheck
 
 import (
 	"slices"
 	"time"
 
+	"rollcall/internal/duration"
 	"rollcall/internal/secret"
 )
 
@@ -12,14 +14,14 @@ type Health string
 
 // The statuses. Degraded passes, and is reported.
 const (
-	HealthUnknown   Health = "unknown"
-	Healthy         Health = "healthy"
-	HealthDegraded  Health = "degraded"
-	HealthUnhealthy Health = "unhealthy"
+	Unknown   Health = "unknown"
+	Healthy   Health = "healthy"
+	Degraded  Health = "degraded"
+	Unhealthy Health = "unhealthy"
 )
 
 // Passing reports whether a target with this status may serve.
-func (h Health) Passing() bool { return h == Healthy || h == HealthDegraded }
+func (h Health) Passing() bool { return h == Healthy || h == Degraded }
 
 // Check describes one health probe of a target. Which fields count depends on Type; the others are zero.
 type Check struct {
@@ -27,13 +29,13 @@ type Check struct {
 	Type     string `json:"type"`
 	Critical bool   `json:"critical"`
 	// Interval is the time from the end of one probe to the start of the next; Timeout bounds one probe.
-	Interval Duration `json:"interval"`
-	Timeout  Duration `json:"timeout"`
+	Interval duration.Duration `json:"interval"`
+	Timeout  duration.Duration `json:"timeout"`
 	// So many results in a row turn the check healthy, or unhealthy.
 	HealthyThreshold   int `json:"healthy_threshold"`
 	UnhealthyThreshold int `json:"unhealthy_threshold"`
 	// InitialDelay is how long after a deploy call the first probe waits.
-	InitialDelay Duration `json:"initial_delay"`
+	InitialDelay duration.Duration `json:"initial_delay"`
 
 	// http, metric: URL, or Path appended to the target's address.
 	Method string `json:"method,omitempty"`
@@ -75,52 +77,52 @@ type Check struct {
 	Args    []string `json:"args,omitempty"`
 }
 
-// CheckNone is the check type that asks nothing: the deploy webhook's answer is enough.
-const CheckNone = "none"
+// TypeNone is the check type that probes nothing: the deploy webhook's answer is enough.
+const TypeNone = "none"
 
-// Observation is what one probe found.
-type Observation struct {
+// ProbeResult is what one probe found.
+type ProbeResult struct {
 	Status Health
-	// Version is what the target says that it runs; empty when it does not say.
+	// Version is what the target reports that it runs; empty when it does not.
 	Version string
 	// Message says in one line what was seen, fit for people.
 	Message string
 	Latency time.Duration
 }
 
-// CheckState is what a deployment knows of one check of one target.
-type CheckState struct {
-	// Status turns only after a threshold; Last is the newest result, counted Streak times in a row.
-	Status  Health    `json:"status"`
-	Last    Health    `json:"last"`
-	Streak  int       `json:"streak"`
-	Message string    `json:"message"`
-	NextAt  time.Time `json:"next_at"`
+// State is what a deployment knows of one check of one target.
+type State struct {
+	// Status changes only after a threshold; LastStatus is the newest result, counted Streak times in a row.
+	Status     Health    `json:"status"`
+	LastStatus Health    `json:"last"`
+	Streak     int       `json:"streak"`
+	Message    string    `json:"message"`
+	NextAt     time.Time `json:"next_at"`
 	// UnknownSince is when the results began to be unknown; zero when the newest one is not.
 	UnknownSince time.Time `json:"unknown_since,omitzero"`
 	// Probing is true while a probe is out; it is not stored.
 	Probing bool `json:"-"`
 }
 
-// Unchecked reports whether nothing looks at a target: there is no check, or none that asks anything.
+// Unchecked reports whether a target is not checked: there is no check, or none that probes.
 func Unchecked(checks []Check) bool {
-	return !slices.ContainsFunc(checks, func(c Check) bool { return c.Type != CheckNone })
+	return !slices.ContainsFunc(checks, func(c Check) bool { return c.Type != TypeNone })
 }
 
-// Overall sums up checks: a critical one that does not pass makes the target unhealthy, anything else that is not
+// AggregateHealth returns up checks: a critical one that does not pass makes the target unhealthy, anything else that is not
 // healthy makes it degraded. Checks that ask nothing do not count; where no other is left, the health is unknown.
-func Overall(checks []Check, states []CheckState) Health {
+func AggregateHealth(checks []Check, states []State) Health {
 	if Unchecked(checks) {
-		return HealthUnknown
+		return Unknown
 	}
 	sum := Healthy
 	for i := range checks {
 		switch {
-		case checks[i].Type == CheckNone:
+		case checks[i].Type == TypeNone:
 		case checks[i].Critical && !states[i].Status.Passing():
-			return HealthUnhealthy
+			return Unhealthy
 		case states[i].Status != Healthy:
-			sum = HealthDegraded
+			sum = Degraded
 		}
 	}
 	return sum

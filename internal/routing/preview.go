@@ -1,7 +1,7 @@
-package rollout
+package routing
 
-// RouterPreview is what one look at a router says of a deployment that has not begun. Nothing is written.
-type RouterPreview struct {
+// Preview is what one look at a router shows of a deployment that has not begun. Nothing is written.
+type Preview struct {
 	// TakeOut is the state of a server that is taken out, "drain" or "maint"; empty when it could not be seen. Why says what
 	// led to it; empty when the request did, or nothing particular.
 	TakeOut, Why string

@@ -1,9 +1,12 @@
-package rollout
+// Package gitsource has Git sources: what their files ask for, what became of it, and what is to be done.
+package gitsource
 
 import (
 	"encoding/json"
 	"time"
 
+	"rollcall/internal/duration"
+	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
 
@@ -17,7 +20,7 @@ type Source struct {
 	// Path is the folder or file within the repository; empty is all of it.
 	Path string
 	// Interval is the time between two polls.
-	Interval Duration
+	Interval duration.Duration
 	// Heal brings targets back that run something else than Git says.
 	Heal bool
 	// AllowEmpty means that no definition at all below Path is no error: the source then manages nothing.
@@ -28,38 +31,38 @@ type Source struct {
 	AllowedSigners string
 	// KnownHosts is what ssh must find the host's key in.
 	KnownHosts string
-	Secrets    SourceSecrets
+	Secrets    Secrets
 	// Revision grows with every change of what is asked of the source. The store sets it and the times.
 	Revision             int64
 	CreatedAt, UpdatedAt time.Time
 }
 
-// SourceSecrets are a source's secrets; empty for none.
-type SourceSecrets struct {
+// Secrets are a source's secrets; empty for none.
+type Secrets struct {
 	Token, SSHKey, HookSecret secret.Secret
 	// Unreadable says why they cannot be opened; empty when they can.
 	Unreadable string
 }
 
-// SourceState is how what runs stands to what Git says.
-type SourceState string
+// State is how what runs compares with Git.
+type State string
 
-// The states of a source. Unknown means that it was never read, or that a target does not tell what it runs.
+// The states of a source. Unknown means that it was never read, or that a target does not report what it runs.
 const (
-	SourceSynced  SourceState = "synced"
-	SourceDrifted SourceState = "drifted"
-	SourceUnknown SourceState = "unknown"
-	SourceError   SourceState = "error"
+	StateSynced  State = "synced"
+	StateDrifted State = "drifted"
+	StateUnknown State = "unknown"
+	StateError   State = "error"
 )
 
-// SourceStates lists all states of a source.
-func SourceStates() []SourceState {
-	return []SourceState{SourceSynced, SourceDrifted, SourceUnknown, SourceError}
+// States lists all states of a source.
+func States() []State {
+	return []State{StateSynced, StateDrifted, StateUnknown, StateError}
 }
 
-// SourceStatus is where a source stands, as it was last looked at.
-type SourceStatus struct {
-	State  SourceState
+// Status is where a source stands, as it was last looked at.
+type Status struct {
+	State  State
 	Reason string
 	// Error says why the last sync failed; empty when it did not. What was read before stays in force.
 	Error string
@@ -72,7 +75,7 @@ type SourceStatus struct {
 	Failures int
 	// Rewrite is the last time that the branch's history was replaced; nil when it never was.
 	Rewrite *Rewrite
-	// Drifted counts the targets that run something else than Git says; those that do not tell are not among them.
+	// Drifted counts the targets that run something else than Git says; those that do not report it are not among them.
 	Drifted int
 	// Removed are the newest of the files that the branch no longer has, and that no other file or source replaces. What
 	// they had deployed is unchanged.
@@ -93,8 +96,8 @@ type RemovedFile struct {
 	At     time.Time `json:"at"`
 }
 
-// Pair names what the file managed: "service/environment".
-func (r *RemovedFile) Pair() string { return r.Service + "/" + r.Environment }
+// Key returns what the file managed: "service/environment".
+func (r *RemovedFile) Key() string { return r.Service + "/" + r.Environment }
 
 // Rewrite is a change of a branch to a commit that does not descend from the one before.
 type Rewrite struct {
@@ -103,14 +106,14 @@ type Rewrite struct {
 	To   string    `json:"to"`
 }
 
-// SourceFile is one file of a source: what it wants, and what became of that. Fields may be added, never renamed or
+// File is one file of a source: what it wants, and what became of that. Fields may be added, never renamed or
 // retyped: it is stored as JSON.
-type SourceFile struct {
+type File struct {
 	Path string `json:"path"`
 	// Problems say why the file, as it is now, changes nothing; none when it is good.
 	Problems []FileProblem `json:"problems"`
 	// Want is what the file asked for when it was last good; nil when it never was.
-	Want *Want `json:"want"`
+	Want *DesiredState `json:"want"`
 	// Attempt is the newest attempt at Want; nil before the first.
 	Attempt *Attempt `json:"attempt"`
 	// Targets are what each target ran when it was last asked.
@@ -123,18 +126,18 @@ type SourceFile struct {
 }
 
 // Planned reports whether an attempt was written down that has no deployment yet.
-func (f *SourceFile) Planned() bool { return f.Attempt != nil && f.Attempt.State == AttemptPlanned }
+func (f *File) Planned() bool { return f.Attempt != nil && f.Attempt.State == AttemptPlanned }
 
 // Blocked reports whether an attempt could not begin yet, and is asked for again.
-func (f *SourceFile) Blocked() bool { return f.Planned() && !f.Attempt.TryAt.IsZero() }
+func (f *File) Blocked() bool { return f.Planned() && !f.Attempt.TryAt.IsZero() }
 
 // Running reports whether an attempt has not ended.
-func (f *SourceFile) Running() bool {
+func (f *File) Running() bool {
 	return f.Attempt != nil && (f.Attempt.State == AttemptPlanned || f.Attempt.State == AttemptRunning)
 }
 
-// Drifted counts the targets that run something else than the file wants, Unknown those that do not tell.
-func (f *SourceFile) Drifted() (drifted, unknown int) {
+// Drifted counts the targets that run something else than the file wants, Unknown those that do not report it.
+func (f *File) Drifted() (drifted, unknown int) {
 	for _, t := range f.Targets {
 		switch t.Actual {
 		case t.Wanted:
@@ -147,23 +150,23 @@ func (f *SourceFile) Drifted() (drifted, unknown int) {
 	return drifted, unknown
 }
 
-// State is how what runs stands to what the file says.
-func (f *SourceFile) State() SourceState {
+// State returns how what runs compares with the file.
+func (f *File) State() State {
 	drifted, unknown := f.Drifted()
 	switch {
 	case len(f.Problems) > 0:
-		return SourceError
+		return StateError
 	case f.Running() || drifted > 0:
-		return SourceDrifted
+		return StateDrifted
 	case unknown > 0 || f.Targets == nil:
-		return SourceUnknown
+		return StateUnknown
 	default:
-		return SourceSynced
+		return StateSynced
 	}
 }
 
-// Pair names what a file is about: "service/environment".
-func (w *Want) Pair() string { return w.Service + "/" + w.Environment }
+// Key returns what a file is about: "service/environment".
+func (w *DesiredState) Key() string { return w.Service + "/" + w.Environment }
 
 // FileProblem points at what is wrong with a file.
 type FileProblem struct {
@@ -176,8 +179,8 @@ type FileProblem struct {
 	Detail  string `json:"detail"`
 }
 
-// Want is what a file asks for.
-type Want struct {
+// DesiredState is what a file asks for.
+type DesiredState struct {
 	Service     string `json:"service"`
 	Environment string `json:"environment"`
 	Version     string `json:"version"`
@@ -210,7 +213,7 @@ const (
 type AttemptState string
 
 // The states of an attempt. A planned one has no deployment yet. Held means that a person rolled the version back: it is
-// not put back until Git says something newer or somebody releases it.
+// not put back until Git has something newer or it is released.
 const (
 	AttemptPlanned AttemptState = "planned"
 	AttemptRunning AttemptState = "running"
@@ -222,7 +225,7 @@ const (
 // Attempt is one deployment that a source asked for. It is written down before it is made.
 type Attempt struct {
 	Kind AttemptKind `json:"kind"`
-	// Serial is its number within the source; together with the source's id it names the deployment for ever.
+	// Serial is its number within the source; together with the source's id it names the deployment uniquely.
 	Serial       int64        `json:"serial"`
 	Commit       string       `json:"commit"`
 	State        AttemptState `json:"state"`
@@ -231,28 +234,28 @@ type Attempt struct {
 	Reason string `json:"reason"`
 	// TryAt is when a planned attempt that could not begin is asked for again; zero when it was not refused.
 	TryAt time.Time `json:"try_at"`
-	// Older are the deployments of attempts before that have not ended, as far as known.
-	Older []string `json:"older"`
+	// Superseded are the deployments of attempts before that have not ended, as far as known.
+	Superseded []string `json:"older"`
 }
 
 // Drift is what Git wants of a target and what the target runs.
 type Drift struct {
 	Target string `json:"target"`
 	Wanted string `json:"wanted"`
-	// Actual is empty when nobody knows.
+	// Actual is empty when it is not known.
 	Actual string `json:"actual"`
 }
 
-// SourceReport is all that is known of a source.
-type SourceReport struct {
+// Report is all that is known of a source.
+type Report struct {
 	Source Source
-	Status SourceStatus
+	Status Status
 	// Files are only there where one source was asked for.
-	Files []SourceFile
+	Files []File
 }
 
-// SyncAsk is somebody's wish for a sync.
-type SyncAsk struct {
+// SyncRequest is a request for a sync.
+type SyncRequest struct {
 	ID int64
 	// Retry tries again what failed, Release what is held back after a rollback.
 	Retry, Release bool
@@ -260,26 +263,26 @@ type SyncAsk struct {
 	Service, Environment string
 }
 
-// ClaimedSource is a source that needs attention, and all that is to be known for it.
-type ClaimedSource struct {
-	SourceReport
-	Claim SourceClaim
+// Claimed is a source that needs attention, and all that is to be known for it.
+type Claimed struct {
+	Report
+	Claim rollout.SourceClaim
 	// Now is the database's time.
-	Now  time.Time
-	Asks []SyncAsk
-	// Taken tells by "service/environment" which other source manages what.
-	Taken map[string]string
+	Now      time.Time
+	Requests []SyncRequest
+	// ManagedElsewhere maps "service/environment" to the other source that manages it.
+	ManagedElsewhere map[string]string
 }
 
-// SourceSave is one fenced write: it lands whole or not at all, and not when the claim is lost.
-type SourceSave struct {
-	Claim  SourceClaim
-	Status SourceStatus
+// Save is one fenced write: it lands whole or not at all, and not when the claim is lost.
+type Save struct {
+	Claim  rollout.SourceClaim
+	Status Status
 	// Files replace all files of before; nil leaves them.
-	Files []SourceFile
-	// Answered are the asks up to this one.
-	Answered int64
-	// Release gives the claim up; whoever claims the source at RunAt or later goes on.
+	Files []File
+	// AckedRequests are the requests up to this one.
+	AckedRequests int64
+	// Release gives the claim up; another replica may claim the source from RunAt on.
 	Release bool
 	RunAt   time.Time
 }
@@ -296,7 +299,7 @@ type PlannedSync struct {
 	DesiredRevision string
 	Deployments     []PlannedAttempt
 	// Broken are the files that change nothing.
-	Broken []SourceFile
+	Broken []File
 	// Removed are the files that would no longer be managed.
 	Removed []RemovedFile
 }
@@ -305,13 +308,13 @@ type PlannedSync struct {
 type PlannedAttempt struct {
 	Path string
 	Kind AttemptKind
-	Want Want
+	Want DesiredState
 }
 
-// SourceGauge is what metrics tell of a source.
-type SourceGauge struct {
+// Gauge is what metrics report of a source.
+type Gauge struct {
 	Source  string
-	State   SourceState
+	State   State
 	Drifted int
 	// Age is the time since the last good sync, or since the source was made.
 	Age time.Duration

@@ -1,22 +1,25 @@
-package rollout
+// Package routing has the state of the router that moves traffic between the targets of a deployment.
+package routing
 
 import (
 	"reflect"
 	"slices"
 	"time"
+
+	"rollcall/internal/duration"
 )
 
-// Traffic says what moves traffic between the targets of a deployment.
-type Traffic struct {
+// Config says what moves traffic between the targets of a deployment.
+type Config struct {
 	// Type is the kind of router: "webhook" or "haproxy".
 	Type string `json:"type"`
 	// Timeout bounds one write; Retries is how many further attempts follow a failed one, Backoff the wait before the
 	// first of them, which doubles with each.
-	Timeout Duration `json:"timeout"`
-	Retries int      `json:"retries"`
-	Backoff Duration `json:"backoff"`
+	Timeout duration.Duration `json:"timeout"`
+	Retries int               `json:"retries"`
+	Backoff duration.Duration `json:"backoff"`
 	// Drain is how long a target that was taken out is left alone before it is called (rolling).
-	Drain Duration `json:"drain"`
+	Drain duration.Duration `json:"drain"`
 	// URL receives the writes of a webhook router. With ReadBack a write counts only when the router says so itself.
 	URL      string `json:"url,omitempty"`
 	ReadBack bool   `json:"read_back"`
@@ -31,14 +34,14 @@ type Traffic struct {
 	Backends []string `json:"backends,omitempty"`
 }
 
-// Readable reports whether the router can be asked what it does.
-func (t *Traffic) Readable() bool { return t != nil && (t.Type != routerWebhook || t.ReadBack) }
+// Readable reports whether the router can be read.
+func (t *Config) Readable() bool { return t != nil && (t.Type != routerWebhook || t.ReadBack) }
 
 // routerWebhook is the type of router that is only read where the request says so.
 const routerWebhook = "webhook"
 
-// Setting is one position of a router: what it should do with all targets of a deployment.
-type Setting struct {
+// TrafficSplit is what a router should do with all targets of a deployment.
+type TrafficSplit struct {
 	// ActiveSlot is the slot that serves; empty without slots.
 	ActiveSlot string `json:"active_slot"`
 	// NewWeight and OldWeight are the sides' shares of traffic in percent; together 100.
@@ -48,15 +51,15 @@ type Setting struct {
 	Backends []Backend `json:"backends"`
 }
 
-// Shares is what a router tells of itself when it is read back.
-type Shares struct {
+// Weights are the weights of the sides, as a router reports them when it is read back.
+type Weights struct {
 	ActiveSlot string `json:"active_slot"`
 	NewWeight  int    `json:"new_weight"`
 	OldWeight  int    `json:"old_weight"`
 }
 
-// Shares is the setting as a router that does it tells it.
-func (s *Setting) Shares() Shares { return Shares{s.ActiveSlot, s.NewWeight, s.OldWeight} }
+// Weights returns the split as a router that follows it reports it.
+func (s *TrafficSplit) Weights() Weights { return Weights{s.ActiveSlot, s.NewWeight, s.OldWeight} }
 
 // Backend is one target's weight at a router.
 type Backend struct {
@@ -64,13 +67,13 @@ type Backend struct {
 	Weight int    `json:"weight"`
 }
 
-// RouterReading is what a router reports when it is read.
-type RouterReading struct {
+// Reading is what a router reports when it is read.
+type Reading struct {
 	// DeploymentID names the deployment whose write a webhook router reports; empty for other routers.
 	DeploymentID string
-	// Shares are what a webhook router reports of its sides, with -1 for a weight that it leaves out or that is no whole
+	// Weights are what a webhook router reports of its sides, with -1 for a weight that it leaves out or that is no whole
 	// number; nil for routers that have no sides.
-	Shares *Shares
+	Weights *Weights
 	// Backends has one reading for every target, in the order of the snapshot; nil when the router does not report targets.
 	Backends []BackendReading
 	// Instance identifies the router's process: another one means that it was restarted or reloaded. Empty when unknown.
@@ -94,20 +97,20 @@ type BackendReading struct {
 	Effective int
 }
 
-// RouterRefusal is the error of a read that will fail as often as it is tried.
-type RouterRefusal string
+// Refusal is the error of a read that will fail as often as it is tried.
+type Refusal string
 
-func (r RouterRefusal) Error() string { return string(r) }
+func (r Refusal) Error() string { return string(r) }
 
-// RouterCall is one write to a router, written down before it is made.
-type RouterCall struct {
-	// WebhookID is the same for every attempt of one setting in one deployment.
+// Call is one write to a router, written down before it is made.
+type Call struct {
+	// WebhookID is the same for every attempt of one split in one deployment.
 	WebhookID string `json:"webhook_id"`
 	Attempt   int    `json:"attempt"`
 	// Fence never falls for a router of one service and environment.
-	Fence   int64     `json:"fence"`
-	Setting Setting   `json:"setting"`
-	Until   time.Time `json:"until"`
+	Fence    int64        `json:"fence"`
+	Setting  TrafficSplit `json:"setting"`
+	Deadline time.Time    `json:"until"`
 	// Baseline are the weights that the targets have in full rotation; empty when they are not known.
 	Baseline []Backend `json:"baseline,omitempty"`
 	// TakenOut names the targets that Rollcall itself has taken out of rotation, and so may put back. What is out for any
@@ -115,34 +118,34 @@ type RouterCall struct {
 	TakenOut []string `json:"taken_out,omitempty"`
 }
 
-// RouterState is what a deployment knows of its router.
-type RouterState struct {
-	// Applied is what the router is known to do, since AppliedAt; nil when nobody knows.
-	Applied   *Setting  `json:"applied"`
-	AppliedAt time.Time `json:"applied_at"`
-	// Sent is the last write. Open means that it is written down and not yet answered, Doubt that it got no answer.
-	Sent  *RouterCall `json:"sent"`
-	Open  bool        `json:"open"`
-	Doubt bool        `json:"doubt"`
-	// Before are the shares that the router may have told before the last write: what it was last known to do, and what
-	// was sent since.
-	Before []Shares `json:"before,omitempty"`
-	// What follows is not stored, and so begins anew with each owner of the deployment. Asking is true while the router is
+// State is what a deployment knows of its router.
+type State struct {
+	// Applied is what the router is known to do, since AppliedAt; nil when it is not known.
+	Applied   *TrafficSplit `json:"applied"`
+	AppliedAt time.Time     `json:"applied_at"`
+	// Sent is the last write. InFlight means that it is written down and not yet answered, InDoubt that it got no answer.
+	Sent     *Call `json:"sent"`
+	InFlight bool  `json:"open"`
+	InDoubt  bool  `json:"doubt"`
+	// PriorWeights are the weights that the router may have reported before the last write: what it was last known to do,
+	// and what was sent since.
+	PriorWeights []Weights `json:"before,omitempty"`
+	// What follows is not stored, and so starts empty with each owner of the deployment. Reading is true while the router is
 	// being read, Seen once this owner has read it or tried to. LookAt is when it may be read again after LooksFailed
 	// attempts in a row.
-	Asking      bool      `json:"-"`
+	Reading     bool      `json:"-"`
 	Seen        bool      `json:"-"`
 	LookAt      time.Time `json:"-"`
 	LooksFailed int       `json:"-"`
 	// Last is the newest reading of this owner, as of SeenAt.
-	Last *RouterReading `json:"-"`
-	// Drifted is set while the last write was confirmed and undone since, by somebody else: it is to be written again, as
+	Last *Reading `json:"-"`
+	// Drifted is set while the last write was confirmed and undone since, by another party: it is to be written again, as
 	// another write.
 	Drifted bool `json:"drifted,omitempty"`
-	// Step counts the different settings sent, Tries the failed attempts at the present one.
-	Step      int       `json:"step"`
-	Tries     int       `json:"tries"`
-	NotBefore time.Time `json:"not_before"`
+	// SplitSeq counts the different splits sent, RetriesUsed the failed attempts at the present one.
+	SplitSeq    int       `json:"step"`
+	RetriesUsed int       `json:"tries"`
+	NotBefore   time.Time `json:"not_before"`
 	// Fence never falls for the service and environment, over all deployments.
 	Fence int64  `json:"fence"`
 	Error string `json:"error"`
@@ -154,11 +157,11 @@ type RouterState struct {
 	// LateOut names the targets that a write without an answer takes out: it may do so at any time later.
 	LateOut []string `json:"late_out,omitempty"`
 	// SeenAt is when the router was last read with success, Instance the process that answered, and Differs says in words
-	// where it did not do what it was told; empty when it did.
+	// where it deviates from what was written; empty when it does not.
 	SeenAt   time.Time `json:"seen_at,omitzero"`
 	Instance string    `json:"instance,omitempty"`
 	Differs  string    `json:"differs,omitempty"`
-	// Held are the targets that somebody else keeps out of rotation.
+	// Held are the targets that another party keeps out of rotation.
 	Held []HeldBackend `json:"held,omitempty"`
 	// OutBefore are the targets that an earlier deployment took out and left out: they stay so until they are verified.
 	OutBefore []string `json:"out_before,omitempty"`
@@ -175,24 +178,24 @@ type IdleBackend struct {
 	Since time.Time `json:"since"`
 }
 
-// HeldBackend is a target that somebody other than Rollcall keeps out of rotation.
+// HeldBackend is a target that another party than Rollcall keeps out of rotation.
 type HeldBackend struct {
 	Target string `json:"target"`
 	// By is "drain", "maint", or "weight" for a weight of 0.
 	By string `json:"by"`
 }
 
-// HeldByWeight is the HeldBackend.By of a target whose weight somebody else has set to 0.
+// HeldByWeight is the HeldBackend.By of a target whose weight another party has set to 0.
 const HeldByWeight = "weight"
 
-// Tells reports whether the router's shares tell that the last write was done. Where it may have told the same before,
-// they do not.
-func (r *RouterState) Tells() bool {
-	return r.Sent != nil && !slices.Contains(r.Before, r.Sent.Setting.Shares())
+// CanConfirm reports whether the router's weights can show that the last write was done. Where it may have reported the same
+// before, they cannot.
+func (r *State) CanConfirm() bool {
+	return r.Sent != nil && !slices.Contains(r.PriorWeights, r.Sent.Setting.Weights())
 }
 
-// Known are the weights in full rotation, as far as known.
-func (r *RouterState) Known() []Backend {
+// Known returns the weights in full rotation, as far as known.
+func (r *State) Known() []Backend {
 	if r == nil {
 		return nil
 	}
@@ -200,17 +203,17 @@ func (r *RouterState) Known() []Backend {
 }
 
 // Same reports whether two states are the same in everything that is stored.
-func (r *RouterState) Same(o *RouterState) bool {
+func (r *State) Same(o *State) bool {
 	if r == o || r == nil || o == nil {
 		return r == o
 	}
 	a, b := *r, *o
-	a.Asking, a.Seen, a.LookAt, a.LooksFailed, a.Last = b.Asking, b.Seen, b.LookAt, b.LooksFailed, b.Last
+	a.Reading, a.Seen, a.LookAt, a.LooksFailed, a.Last = b.Reading, b.Seen, b.LookAt, b.LooksFailed, b.Last
 	return reflect.DeepEqual(a, b)
 }
 
-// Equal reports whether the two settings are the same in everything.
-func (s *Setting) Equal(o *Setting) bool {
+// Equal reports whether the two splits are the same in everything.
+func (s *TrafficSplit) Equal(o *TrafficSplit) bool {
 	return s != nil && o != nil && s.ActiveSlot == o.ActiveSlot && s.NewWeight == o.NewWeight &&
 		s.OldWeight == o.OldWeight && slices.Equal(s.Backends, o.Backends)
 }
