@@ -405,7 +405,7 @@ func TestCLI_InterruptReportsDeploymentStillRuns(t *testing.T) {
 	held.wantEnd(130, "is paused and needs a command")
 
 	silent := (&process{t: t, url: "http://127.0.0.1:1"}).begin(t, "deploy", "checkout", "v4", "--key=job-8")
-	silent.awaitSaid("does not answer")
+	silent.awaitSaid("cannot reach the server; retrying")
 	if err := silent.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}

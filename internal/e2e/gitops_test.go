@@ -430,7 +430,7 @@ func TestGitops_RenamedFolderIsAnError(t *testing.T) {
 	if len(empty.Removed) != 1 || empty.Removed[0].Path != "production/a.yaml" || !strings.Contains(empty.Reason, "unchanged") {
 		t.Errorf("the removed files are %+v: %s", empty.Removed, empty.Reason)
 	}
-	p.rollcall(t, "gitops", "status", "main").want(0, "removed", "production/a.yaml", "what it had deployed is unchanged")
+	p.rollcall(t, "gitops", "status", "main").want(0, "removed", "production/a.yaml", "its deployment is unchanged")
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ func TestVerify_FindsTamperedEvents(t *testing.T) {
 		t.Fatalf("%+v", found)
 	}
 	p.rollcall(t, "verify", "checkout", "--hash="+found.Hash).want(0, "events verified", found.Hash)
-	p.rollcall(t, "verify", id, "--hash="+strings.Repeat("ab", 32)).want(1, "no event has the hash that was kept")
+	p.rollcall(t, "verify", id, "--hash="+strings.Repeat("ab", 32)).want(1, "no event has the hash given with --hash")
 	p.rollcall(t, "verify", id, "--hash=ab").want(2, "hexadecimal")
 
 	conn := connected(t, database)
@@ -70,7 +70,7 @@ func TestVerify_WithoutNameChecksAll(t *testing.T) {
 	t.Parallel()
 	database := dbtest.New(t)
 	p := serve(t, database)
-	p.rollcall(t, "verify").want(0, "logs checked: 0")
+	p.rollcall(t, "verify").want(0, "event logs of 0 deployments")
 	var ids []string
 	for _, service := range []string{"checkout", "search", "checkout"} {
 		body := request(newFleet(t, 1, "v1"), "v2", object{"type": "rolling"})
