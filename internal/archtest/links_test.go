@@ -23,7 +23,7 @@ var (
 func TestLinks_Resolve(t *testing.T) {
 	t.Parallel()
 	for _, page := range pages(t) {
-		for _, broken := range brokenLinks(page) {
+		for _, broken := range brokenLinks(t, page) {
 			t.Error(broken)
 		}
 	}
@@ -36,9 +36,45 @@ func TestLinks_BrokenOnesAreFound(t *testing.T) {
 	if err := os.WriteFile(page, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if broken := brokenLinks(page); len(broken) != 2 {
+	if broken := brokenLinks(t, page); len(broken) != 2 {
 		t.Errorf("found: %v", broken)
 	}
+}
+
+// Every page below docs/ can be reached by links from the README.
+func TestLinks_ReachEveryPage(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	reached := map[string]bool{}
+	for open := []string{filepath.Join(root, "README.md")}; len(open) > 0; open = open[1:] {
+		if reached[open[0]] {
+			continue
+		}
+		reached[open[0]] = true
+		for _, to := range linksOf(t, open[0]) {
+			if path, _, _ := strings.Cut(to, "#"); strings.HasSuffix(path, ".md") && !strings.Contains(path, ":") {
+				open = append(open, filepath.Join(filepath.Dir(open[0]), path))
+			}
+		}
+	}
+	for _, page := range pages(t) {
+		if strings.HasPrefix(page, filepath.Join(root, "docs")) && !reached[page] {
+			t.Errorf("no link leads to %s", page)
+		}
+	}
+}
+
+// linksOf lists the destinations of a page's links.
+func linksOf(t *testing.T, page string) (list []string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range links.FindAllStringSubmatch(fences.ReplaceAllString(string(text), ""), -1) {
+		list = append(list, found[1])
+	}
+	return list
 }
 
 // pages lists the Markdown files of the repository.
@@ -62,13 +98,10 @@ func pages(t *testing.T) (list []string) {
 	return list
 }
 
-func brokenLinks(page string) (broken []string) {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	for _, found := range links.FindAllStringSubmatch(fences.ReplaceAllString(string(text), ""), -1) {
-		path, anchor, _ := strings.Cut(found[1], "#")
+func brokenLinks(t *testing.T, page string) (broken []string) {
+	t.Helper()
+	for _, link := range linksOf(t, page) {
+		path, anchor, _ := strings.Cut(link, "#")
 		if strings.Contains(path, ":") {
 			continue
 		}
@@ -77,7 +110,7 @@ func brokenLinks(page string) (broken []string) {
 			to = filepath.Join(filepath.Dir(page), path)
 		}
 		if !leadsSomewhere(to, anchor) {
-			broken = append(broken, fmt.Sprintf("%s: the link to %s leads nowhere", page, found[1]))
+			broken = append(broken, fmt.Sprintf("%s: the link to %s leads nowhere", page, link))
 		}
 	}
 	return broken
