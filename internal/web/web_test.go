@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -149,5 +150,24 @@ func TestHowOftenIsSaidInTheShortestTimeInWhichItHappensOnce(t *testing.T) {
 		if got := often(perDay); got != want {
 			t.Errorf("%v a day is %q, not %q", perDay, got, want)
 		}
+	}
+}
+
+type admin struct{}
+
+func (admin) Authenticate(*http.Request) (authz.Principal, error) {
+	return authz.Principal{Name: "ada", Role: authz.RoleAdmin, Scopes: authz.Everywhere()}, nil
+}
+
+func TestFrame_ShowsGitToUnrestrictedPrincipals(t *testing.T) {
+	t.Parallel()
+	handler, err := New(Config{API: http.NotFoundHandler(), Who: admin{}, Open: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/ui/nowhere", http.NoBody))
+	if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), `/gitops"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
