@@ -25,7 +25,7 @@ SEED ?=
 # FEWSEEDS is for the tests that people run often; CI plays more.
 FEWSEEDS := ROLLCALL_SIM_SEEDS=300
 
-# BREAK narrows the deliberate breaks to those whose name contains it.
+# BREAK narrows the mutants to those whose name contains it.
 BREAK ?=
 
 .PHONY: help
@@ -83,11 +83,11 @@ chaos-sum: ## Add up how often each fault fired in all runs of make chaos (bin/c
 
 # These break the fences, the write-ahead, the memory of people's intents, the idempotency, the belief in checks and the look at
 # routers.
-CHAOS_BREAKS := nothing-is-fenced,result-before-call,verb-in-memory,idempotency-in-memory,fence-stands,version-not-checked,drift-not-looked-for
+CHAOS_BREAKS := nothing-is-fenced,result-before-call,command-in-memory,idempotency-in-memory,fence-stands,version-not-checked,drift-not-looked-for
 
 .PHONY: chaos-breaks
-chaos-breaks: ensure ## Break the product on purpose, and demand that chaos finds it within CHAOS_TIME; BREAK=epoch
-	CHAOS_TIME=$(CHAOS_TIME) CHAOS_SEED=$(CHAOS_SEED) $(GO) run ./internal/breaks/run -chaos -only='$(or $(BREAK),$(CHAOS_BREAKS))'
+chaos-breaks: ensure ## Apply mutants, and demand that chaos finds each within CHAOS_TIME; BREAK=epoch
+	CHAOS_TIME=$(CHAOS_TIME) CHAOS_SEED=$(CHAOS_SEED) $(GO) run ./internal/mutation/run -chaos -only='$(or $(BREAK),$(CHAOS_BREAKS))'
 
 .PHONY: sweep
 sweep: ensure ## Kill the server just before and just after everything that can be seen of five rollouts
@@ -95,8 +95,8 @@ sweep: ensure ## Kill the server just before and just after everything that can 
 		$(GO) test -count=1 -timeout=60m -parallel=4 -run=^TestSweep_ $(ARGS) ./internal/e2e
 
 .PHONY: breaks
-breaks: ensure ## Break the product in every way that internal/breaks lists, and demand that a test fails; BREAK=epoch
-	$(GO) run ./internal/dbtest/serve -- $(GO) run ./internal/breaks/run -only='$(BREAK)'
+breaks: ensure ## Apply each mutant of internal/mutation, and demand that its tests fail; BREAK=epoch
+	$(GO) run ./internal/dbtest/serve -- $(GO) run ./internal/mutation/run -only='$(BREAK)'
 
 .PHONY: bench
 bench: ensure ## Measure; the summary ends up in bin/bench.txt

@@ -115,7 +115,7 @@ func decoders() map[string]decoder {
 // outside are the packages that no input from outside reaches, or that serve tests and the demo.
 func outside(pkg string) bool {
 	return !strings.HasPrefix(pkg, "internal/") || slices.ContainsFunc([]string{
-		"internal/archtest", "internal/breaks", "internal/dbtest", "internal/e2e", "internal/testtarget", "internal/slowtest", "internal/storetest",
+		"internal/archtest", "internal/mutation", "internal/dbtest", "internal/e2e", "internal/testtarget", "internal/slowtest", "internal/storetest",
 		"internal/client",  // the command line, which believes its server
 		"internal/localpg", // it reads what PostgreSQL and it itself have written
 		"internal/api/gen", // generated; each request is read strictly before

@@ -60,7 +60,7 @@ func table() []row {
 		{"", nil, "the contract of the API, embedded"},
 		{"internal/archtest", nil, "it reads the packages and uses none"},
 		{"internal/e2e/...", []string{"internal/dbtest", "internal/e2e/chaos", "internal/localpg", "internal/seal", "internal/testtarget"}, "it sees the service from outside, as its users do"},
-		{"internal/breaks/...", []string{"internal/breaks"}, "it changes the source of the others and runs their tests"},
+		{"internal/mutation/...", []string{"internal/mutation"}, "it changes the source of the others and runs their tests"},
 		{"internal/slowtest", nil, "it marks tests, and knows none"},
 		{"internal/storetest", []string{"internal/audit", "internal/duration", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/secret"}, "it tests whatever keeps deployments, and knows none by name"},
 		{"internal/dbtest/...", []string{"internal/dbtest", "internal/localpg", "internal/seal", "internal/store", "migrations"}, "it gives tests a database, and nothing else"},

@@ -151,7 +151,7 @@ func TestCanary_AllDeploysFailedIsFailed(t *testing.T) {
 	p := serve(t, dbtest.New(t))
 	for name, does := range map[string]testtarget.Behaviour{
 		"answers-500": {Status: 500}, "refuses": {Status: 403}, "lies": {Lie: true}, "is-reset": {Reset: testtarget.ResetBefore},
-		"falls-sick": {UnhealthyOn: "v2"},
+		"turns-unhealthy": {UnhealthyOn: "v2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

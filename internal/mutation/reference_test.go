@@ -1,4 +1,4 @@
-package breaks
+package mutation
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ func TestReference_Mutations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(all, func(a, b Break) int { return strings.Compare(a.Title, b.Title) })
+	slices.SortFunc(all, func(a, b Mutant) int { return strings.Compare(a.Title, b.Title) })
 	var rows [][]string
 	for _, m := range all {
 		var tests []string
@@ -26,11 +26,11 @@ func TestReference_Mutations(t *testing.T) {
 		}
 		rows = append(rows, []string{m.Title, docpage.Code(m.Name), strings.Join(tests, "<br>")})
 	}
-	text := fmt.Sprintf(`# Deliberate breaks
+	text := fmt.Sprintf(`# Mutants
 
 %d ways in which the product could be wrong. Each is a small edit to its source, and each must make the tests in its row
 fail; `+"`make breaks`"+` checks that. [How we test](how-we-test.md#mutation-tests) explains the method; the edits are in
-[internal/breaks/list](../../internal/breaks/list).
+[internal/mutation/list](../../internal/mutation/list).
 
 `, len(all)) + docpage.Table([]string{"what is wrong", "name", "tests that must fail"}, rows)
 	if err := docpage.Write("testing/mutations.md", text); err != nil {

@@ -1,6 +1,6 @@
-// Command run breaks the product in every way that package breaks lists, one after the other, and demands that the tests
+// Command run applies every mutant of package mutation, one after the other, and demands that the tests
 // which each names fail, and that they pass on the product as it is. It runs in the module's root, and its tests need a
-// database: go run ./internal/dbtest/serve -- go run ./internal/breaks/run
+// database: go run ./internal/dbtest/serve -- go run ./internal/mutation/run
 package main
 
 import (
@@ -16,21 +16,21 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/breaks"
+	"rollcall/internal/mutation"
 )
 
 func main() {
-	only := flag.String("only", "", "run only the breaks whose name contains this, or one of several parted by commas")
+	only := flag.String("only", "", "run only the mutants whose name contains this, or one of several parted by commas")
 	chaos := flag.Bool("chaos", false, "instead of the tests that they name, let make chaos find each of them within CHAOS_TIME")
 	flag.Parse()
 	if err := run(context.Background(), *only, *chaos); err != nil {
-		fmt.Fprintln(os.Stderr, "breaks:", err)
+		fmt.Fprintln(os.Stderr, "mutants:", err)
 		os.Exit(1)
 	}
 }
 
-// finder breaks the product and says what noticed. An error says why the break counts as not caught.
-type finder func(ctx context.Context, b *breaks.Break) (caught string, err error)
+// finder applies a mutant and returns what killed it. An error says why the mutant survived.
+type finder func(ctx context.Context, b *mutation.Mutant) (killed string, err error)
 
 func run(ctx context.Context, only string, chaos bool) error {
 	all, err := chosen(only)
@@ -40,48 +40,48 @@ func run(ctx context.Context, only string, chaos bool) error {
 	if chaos {
 		return each(ctx, all, inChaos)
 	}
-	if err := unbroken(ctx, all); err != nil {
+	if err := unchanged(ctx, all); err != nil {
 		return err
 	}
 	return each(ctx, all, tests)
 }
 
-func chosen(only string) ([]breaks.Break, error) {
-	all, err := breaks.All()
+func chosen(only string) ([]mutation.Mutant, error) {
+	all, err := mutation.All()
 	if err != nil {
-		return nil, fmt.Errorf("read the breaks: %w", err)
+		return nil, fmt.Errorf("read the mutants: %w", err)
 	}
-	all = slices.DeleteFunc(all, func(b breaks.Break) bool {
+	all = slices.DeleteFunc(all, func(b mutation.Mutant) bool {
 		return !slices.ContainsFunc(strings.Split(only, ","), func(part string) bool { return strings.Contains(b.Name, part) })
 	})
 	if len(all) == 0 {
-		return nil, fmt.Errorf("no break is called %q", only)
+		return nil, fmt.Errorf("no mutant is called %q", only)
 	}
 	return all, nil
 }
 
-// each breaks the product in one way after the other, and demands that each is noticed.
-func each(ctx context.Context, all []breaks.Break, find finder) error {
+// each applies one mutant after the other, and demands that each is killed.
+func each(ctx context.Context, all []mutation.Mutant, find finder) error {
 	var survived []string
 	for i := range all {
 		began := time.Now()
-		caught, err := find(ctx, &all[i])
+		killed, err := find(ctx, &all[i])
 		took := time.Since(began).Round(time.Second)
 		if err != nil {
 			survived = append(survived, all[i].Name)
-			caught = "NOT CAUGHT: " + err.Error()
+			killed = "SURVIVED: " + err.Error()
 		}
-		fmt.Printf("| %s | %s | %s |\n", all[i].Title, caught, took)
+		fmt.Printf("| %s | %s | %s |\n", all[i].Title, killed, took)
 	}
 	if len(survived) > 0 {
-		return fmt.Errorf("%d of %d breaks were not caught: %s", len(survived), len(all), strings.Join(survived, ", "))
+		return fmt.Errorf("%d of %d mutants survived: %s", len(survived), len(all), strings.Join(survived, ", "))
 	}
-	fmt.Printf("\n%d breaks, all caught\n", len(all))
+	fmt.Printf("\n%d mutants, all killed\n", len(all))
 	return nil
 }
 
-// unbroken runs all named tests on the product as it is.
-func unbroken(ctx context.Context, all []breaks.Break) error {
+// unchanged runs all named tests on the product as it is.
+func unchanged(ctx context.Context, all []mutation.Mutant) error {
 	names := map[string][]string{}
 	for _, b := range all {
 		for _, t := range b.Tests {
@@ -100,9 +100,9 @@ func unbroken(ctx context.Context, all []breaks.Break) error {
 	return nil
 }
 
-// tests runs the tests that the break names, on the product as it is and on the broken one.
-func tests(ctx context.Context, b *breaks.Break) (string, error) {
-	return broken(b, func(overlay string) (string, error) {
+// tests runs the tests that the mutant names on the changed source.
+func tests(ctx context.Context, b *mutation.Mutant) (string, error) {
+	return mutated(b, func(overlay string) (string, error) {
 		var failed []string
 		for _, t := range b.Tests {
 			said, failure := test(ctx, t.Package, t.Pattern(), overlay)
@@ -119,14 +119,14 @@ func tests(ctx context.Context, b *breaks.Break) (string, error) {
 	})
 }
 
-// inChaos has make chaos look for the break. A broken promise that it tells of is what catches it, and nothing else.
-func inChaos(ctx context.Context, b *breaks.Break) (string, error) {
-	return broken(b, func(overlay string) (string, error) {
+// inChaos has make chaos look for the mutant. Only a violation that it reports kills it.
+func inChaos(ctx context.Context, b *mutation.Mutant) (string, error) {
+	return mutated(b, func(overlay string) (string, error) {
 		cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=24h", "-failfast", "-run=^TestChaos_", "./internal/e2e")
 		cmd.Env = append(os.Environ(), slow, with(overlay))
 		said, err := cmd.CombinedOutput()
 		if err == nil {
-			return "", errors.New("chaos saw nothing")
+			return "", errors.New("chaos found nothing")
 		}
 		found := violation.FindSubmatch(said)
 		if found == nil {
@@ -139,9 +139,9 @@ func inChaos(ctx context.Context, b *breaks.Break) (string, error) {
 // violation is how chaos tells of a broken promise.
 var violation = regexp.MustCompile(`CHAOS_SEED=(\d+) CHAOS_ROUND=(\d+): ([^\n]*)`)
 
-// broken makes the break's overlay for as long as something is done with it.
-func broken(b *breaks.Break, do func(overlay string) (string, error)) (caught string, err error) {
-	folder, err := os.MkdirTemp("", "rollcall-break-")
+// mutated makes the overlay of the mutant for as long as do runs.
+func mutated(b *mutation.Mutant, do func(overlay string) (string, error)) (killed string, err error) {
+	folder, err := os.MkdirTemp("", "rollcall-mutant-")
 	if err != nil {
 		return "", fmt.Errorf("make a folder: %w", err)
 	}

@@ -1,8 +1,8 @@
-// Package breaks holds ways in which the product could be wrong, as small changes to its source, each with the test that
-// must notice. A promise that no test misses is no promise: `make breaks` makes each change in turn and demands that its
+// Package mutation holds mutants: small edits to the source that make the product wrong, each with the tests that must fail.
+// A guarantee whose violation no test detects is not a guarantee: `make breaks` makes each edit in turn and demands that its
 // tests fail. The changes are laid over the source with the go command's -overlay; nothing in the tree is touched.
 //
-// A break is a file in list: a title, a blank line, what it would do, and then any number of
+// A mutant is a file in list: a title, a blank line, what it would do, and then any number of
 //
 //	file internal/store/save.go
 //	-	what stands there
@@ -11,7 +11,7 @@
 //
 // The lines after file are as in a diff: those with a minus or a space must stand there together, once. Every test that is
 // named must fail.
-package breaks
+package mutation
 
 import (
 	"embed"
@@ -25,8 +25,8 @@ import (
 //go:embed list
 var list embed.FS
 
-// Break is one way in which the product could be wrong.
-type Break struct {
+// Mutant is one way in which the product could be wrong.
+type Mutant struct {
 	// Name is that of its file; Title says in a line what is wrong, Harm what that would do.
 	Name, Title, Harm string
 	Edits             []Edit
@@ -44,21 +44,21 @@ func (t Test) Pattern() string {
 	return "^" + strings.ReplaceAll(t.Name, "/", "$/^") + "$"
 }
 
-// All reads every break, in the order of their names.
-func All() ([]Break, error) {
+// All reads every mutant, in the order of their names.
+func All() ([]Mutant, error) {
 	entries, err := list.ReadDir("list")
 	if err != nil {
-		return nil, fmt.Errorf("list the breaks: %w", err)
+		return nil, fmt.Errorf("list the mutants: %w", err)
 	}
-	var all []Break
+	var all []Mutant
 	for _, entry := range entries {
 		text, err := list.ReadFile("list/" + entry.Name())
 		if err != nil {
-			return nil, fmt.Errorf("read a break: %w", err)
+			return nil, fmt.Errorf("read a mutant: %w", err)
 		}
 		b, err := parse(string(text))
 		if err != nil {
-			return nil, fmt.Errorf("break %s: %w", entry.Name(), err)
+			return nil, fmt.Errorf("mutant %s: %w", entry.Name(), err)
 		}
 		b.Name = strings.TrimSuffix(entry.Name(), ".txt")
 		all = append(all, b)
@@ -66,9 +66,9 @@ func All() ([]Break, error) {
 	return all, nil
 }
 
-func parse(text string) (Break, error) {
+func parse(text string) (Mutant, error) {
 	title, rest, _ := strings.Cut(text, "\n")
-	b := Break{Title: title}
+	b := Mutant{Title: title}
 	for line := range strings.Lines(rest) {
 		if err := b.add(line); err != nil {
 			return b, err
@@ -81,7 +81,7 @@ func parse(text string) (Break, error) {
 	return b, nil
 }
 
-func (b *Break) add(line string) error {
+func (b *Mutant) add(line string) error {
 	word, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 	switch {
 	case word == "file":
@@ -114,8 +114,8 @@ func (e *Edit) add(line string) error {
 }
 
 // Overlay writes the changed files into a folder, and beside them the file for the go command's -overlay, whose path it
-// gives. An edit that does not apply is an error: the product has moved on, and the break must follow.
-func (b *Break) Overlay(root, folder string) (string, error) {
+// gives. An edit that does not apply is an error: the source has changed, and the mutant must follow.
+func (b *Mutant) Overlay(root, folder string) (string, error) {
 	changed := map[string]string{}
 	for _, e := range b.Edits {
 		path := filepath.Join(root, e.File)
@@ -123,12 +123,12 @@ func (b *Break) Overlay(root, folder string) (string, error) {
 		if !ok {
 			source, err := os.ReadFile(path)
 			if err != nil {
-				return "", fmt.Errorf("read what is to be broken: %w", err)
+				return "", fmt.Errorf("read the source: %w", err)
 			}
 			text = string(source)
 		}
 		if n := strings.Count(text, e.Old); n != 1 {
-			return "", fmt.Errorf("break %s: what it replaces stands %d times in %s, not once:\n%s", b.Name, n, e.File, e.Old)
+			return "", fmt.Errorf("mutant %s: what it replaces stands %d times in %s, not once:\n%s", b.Name, n, e.File, e.Old)
 		}
 		changed[path] = strings.Replace(text, e.Old, e.New, 1)
 	}
@@ -140,7 +140,7 @@ func write(changed map[string]string, folder string) (string, error) {
 	for path, text := range changed {
 		copied := filepath.Join(folder, fmt.Sprintf("%d-%s", len(overlay.Replace), filepath.Base(path)))
 		if err := os.WriteFile(copied, []byte(text), 0o600); err != nil {
-			return "", fmt.Errorf("write a broken file: %w", err)
+			return "", fmt.Errorf("write a changed file: %w", err)
 		}
 		overlay.Replace[path] = copied
 	}

@@ -1,4 +1,4 @@
-package breaks
+package mutation
 
 import (
 	"os/exec"
@@ -16,7 +16,7 @@ func root(t *testing.T) string {
 	return path
 }
 
-// A break that no longer applies, or does not compile, would catch nothing and look as if all was well.
+// A mutant that no longer applies, or does not compile, proves nothing.
 func TestMutants_ApplyAndCompile(t *testing.T) {
 	t.Parallel()
 	all, err := All()
@@ -24,7 +24,7 @@ func TestMutants_ApplyAndCompile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(all) < 20 {
-		t.Errorf("only %d breaks", len(all))
+		t.Errorf("only %d mutants", len(all))
 	}
 	for _, b := range all {
 		t.Run(b.Name, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestParse_ReadsMutant(t *testing.T) {
 
 func TestOverlay_RefusesMismatch(t *testing.T) {
 	t.Parallel()
-	b := Break{Edits: []Edit{{File: "internal/breaks/breaks.go", Old: "no such text", New: "x"}}}
+	b := Mutant{Edits: []Edit{{File: "internal/mutation/mutation.go", Old: "no such text", New: "x"}}}
 	if _, err := b.Overlay(root(t), t.TempDir()); err == nil {
 		t.Error("an edit of what does not stand there was made")
 	}
