@@ -13,14 +13,14 @@ import (
 	"rollcall/internal/secret"
 )
 
-// minAdminToken is the shortest admin token that an operator may choose.
+// minAdminToken is the minimum length of an admin token.
 const minAdminToken = 16
 
-// completeAdminToken reads the operator's own admin token from the file that was named, if one was.
+// completeAdminToken reads the admin token from its file, and validates it.
 func (c *Config) completeAdminToken() error {
 	if c.AdminTokenFile != "" {
 		if c.AdminToken != "" {
-			return errors.New("give either --admin-token or --admin-token-file, not both")
+			return errors.New("--admin-token and --admin-token-file are mutually exclusive")
 		}
 		content, err := os.ReadFile(c.AdminTokenFile)
 		if err != nil {
@@ -39,45 +39,46 @@ func (c *Config) completeAdminToken() error {
 	return nil
 }
 
-// open reports whether the server asks for no credential: --dev without an admin token.
-func (c *Config) open() bool { return c.Dev && c.AdminToken == "" }
+// authDisabled reports whether the server requires no credential: --dev without an admin token.
+func (c *Config) authDisabled() bool { return c.Dev && c.AdminToken == "" }
 
-// authenticator makes what lets people in, and sees to it that somebody can be let in, or says how.
-func (s *server) authenticator(ctx context.Context) (*auth.Authenticator, error) {
+// newAuthenticator returns the authenticator. If there is no admin token, it issues one for a new private database, else logs
+// a warning.
+func (s *server) newAuthenticator(ctx context.Context) (*auth.Authenticator, error) {
 	c := &s.config
 	a := auth.New(auth.Config{
-		Store: s.store, Admin: secret.Secret(c.AdminToken), Providers: c.providers, Open: c.open(), Rate: c.RateLimit, Log: s.log,
+		Store: s.store, Admin: secret.Secret(c.AdminToken), Providers: c.providers, Open: c.authDisabled(), Rate: c.RateLimit, Log: s.log,
 	})
-	if c.open() {
-		s.log.WarnContext(ctx, "--dev: credentials are switched off; everybody on this machine may do everything")
+	if c.authDisabled() {
+		s.log.WarnContext(ctx, "authentication disabled (--dev): every local user has admin access")
 		return a, nil
 	}
 	if c.AdminToken != "" {
 		return a, nil
 	}
-	good, ever, err := s.store.Admins(ctx)
+	valid, issued, err := s.store.Admins(ctx)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("looking for an admin's token: %w", err)
-	case ever == 0 && s.postgres != nil:
-		return a, firstToken(ctx, a)
-	case good == 0:
-		s.log.WarnContext(ctx, "nobody can give out tokens: start once with --admin-token (ROLLCALL_ADMIN_TOKEN) "+
-			"or --admin-token-file, and make one with POST /tokens", "tokens_given_out_before", ever)
+		return nil, fmt.Errorf("counting admin tokens: %w", err)
+	case issued == 0 && s.postgres != nil:
+		return a, issueFirstAdminToken(ctx, a)
+	case valid == 0:
+		s.log.WarnContext(ctx, "no valid admin token: start once with --admin-token (ROLLCALL_ADMIN_TOKEN) "+
+			"or --admin-token-file, and create one with POST /tokens", "admin_tokens_issued", issued)
 	}
 	return a, nil
 }
 
-// firstToken gives out the first admin token of a database that only this server has, and prints it; it stands in no log.
-func firstToken(ctx context.Context, a *auth.Authenticator) error {
+// issueFirstAdminToken issues the first admin token of a private database, and prints it; it is not logged.
+func issueFirstAdminToken(ctx context.Context, a *auth.Authenticator) error {
 	_, secret, err := a.Issue(ctx, authz.Token{
 		Name: "first-admin", Role: authz.RoleAdmin, Scopes: authz.Everywhere(), CreatedBy: "server",
 	}, 0)
 	if err != nil {
-		return fmt.Errorf("making the first admin token: %w", err)
+		return fmt.Errorf("issuing the first admin token: %w", err)
 	}
 	_, err = fmt.Fprintf(os.Stdout, `
-This is the admin token of this Rollcall. It is shown this once; keep it.
+This is the admin token of this Rollcall server. It is shown only once; keep it.
 
     export ROLLCALL_TOKEN=%s
     curl -H "Authorization: Bearer $ROLLCALL_TOKEN" …

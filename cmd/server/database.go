@@ -12,12 +12,12 @@ import (
 	"rollcall/internal/store"
 )
 
-// openDatabase brings the database up to this binary, as its owner, and opens it as the role that the server works as.
+// openDatabase migrates the database as its owner, and opens it as the server's role.
 func (s *server) openDatabase(ctx context.Context) error {
 	if err := s.startPostgres(ctx); err != nil {
 		return err
 	}
-	box, err := s.config.openBox()
+	box, err := s.config.openKeyring()
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (s *server) openDatabase(ctx context.Context) error {
 	if s.store, err = store.Open(ctx, url, store.SealedBy(box)); err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
-	if s.work, err = s.store.Apart(ctx); err != nil {
+	if s.workerStore, err = s.store.Apart(ctx); err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	if err := s.checkServer(ctx); err != nil {
@@ -38,50 +38,49 @@ func (s *server) openDatabase(ctx context.Context) error {
 		return err
 	}
 	if err := s.store.CheckKeys(ctx); err != nil {
-		return fmt.Errorf("looking whether all secrets can be opened: %w", err)
+		return fmt.Errorf("checking the keys of stored secrets: %w", err)
 	}
-	return s.sayWhatHolds(ctx)
+	return s.logEventPrivileges(ctx)
 }
 
-// startPostgres starts a private one when no other database was named.
+// startPostgres starts a private PostgreSQL if no database is configured.
 func (s *server) startPostgres(ctx context.Context) (err error) {
 	if s.config.DatabaseURL != "" {
 		return nil
 	}
 	if s.config.OwnerDatabaseURL != "" {
-		return errors.New("--owner-database-url stands beside --database-url: the private Postgres has an owner of its own")
+		return errors.New("--owner-database-url requires --database-url: the private PostgreSQL has its own owner")
 	}
 	s.postgres, err = localpg.Start(ctx, localpg.Config{Dir: filepath.Join(s.config.StateDir, "postgres"), Log: s.log})
 	if err != nil {
-		return fmt.Errorf("starting the private Postgres: %w", err)
+		return fmt.Errorf("starting the private PostgreSQL: %w", err)
 	}
 	return nil
 }
 
-// checkServer refuses a database that cannot be worked with before anything is written to it.
-// The private Postgres is as it was made.
+// checkServer rejects an unsuitable database before anything is written to it. The private PostgreSQL needs no check.
 func (s *server) checkServer(ctx context.Context) error {
 	if s.postgres != nil {
 		return nil
 	}
 	warnings, err := s.store.CheckServer(ctx)
 	if err != nil {
-		return fmt.Errorf("looking at the database: %w", err)
+		return fmt.Errorf("checking the database: %w", err)
 	}
 	for _, warning := range warnings {
-		s.log.WarnContext(ctx, "the database may not suit", "reason", warning)
+		s.log.WarnContext(ctx, "the database may be unsuitable", "reason", warning)
 	}
 	return nil
 }
 
-// prepareDatabase migrates, and sees to it that the server may do no more to the tables than it has to. Without an owner's
-// URL one role is both.
+// prepareDatabase migrates the database and limits the privileges of the server's role. Without an owner's URL one role is
+// both.
 func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 	if ownerURL == "" {
 		if err := s.store.Migrate(ctx); err != nil {
 			return fmt.Errorf("migrating the database: %w", err)
 		}
-		return s.store.RenounceEvents(ctx) //nolint:wrapcheck // it says what was tried
+		return s.store.RenounceEvents(ctx) //nolint:wrapcheck // it names the operation
 	}
 	owner, err := store.Open(ctx, ownerURL)
 	if err != nil {
@@ -94,21 +93,20 @@ func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 	role := localpg.ServerRole
 	if s.postgres == nil {
 		if role, err = s.store.Role(ctx); err != nil {
-			return err //nolint:wrapcheck // it says what was tried
+			return err //nolint:wrapcheck // it names the operation
 		}
-		return owner.GrantTo(ctx, role) //nolint:wrapcheck // it says what was tried
+		return owner.GrantTo(ctx, role) //nolint:wrapcheck // it names the operation
 	}
 	if err := owner.MakeRole(ctx, role, secret.Secret(s.postgres.ServerPassword())); err != nil {
-		return err //nolint:wrapcheck // it says what was tried
+		return err //nolint:wrapcheck // it names the operation
 	}
-	return owner.GrantTo(ctx, role) //nolint:wrapcheck // it says what was tried
+	return owner.GrantTo(ctx, role) //nolint:wrapcheck // it names the operation
 }
 
-// migrate does what a server does first as the owner of its database, and nothing else: the servers then need not know the
-// owner's password.
+// migrate prepares the database as its owner, and does nothing else: the servers then do not need the owner's password.
 func migrate(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	if c.DatabaseURL == "" || c.OwnerDatabaseURL == "" {
-		return errors.New("--migrate needs --database-url and, as the owner of the same database, --owner-database-url")
+		return errors.New("--migrate requires --database-url and, as the owner of the same database, --owner-database-url")
 	}
 	s := &server{config: c, log: log}
 	defer func() { err = errors.Join(err, s.close()) }()
@@ -121,23 +119,23 @@ func migrate(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	if err := s.prepareDatabase(ctx, c.OwnerDatabaseURL); err != nil {
 		return err
 	}
-	return s.sayWhatHolds(ctx)
+	return s.logEventPrivileges(ctx)
 }
 
-// sayWhatHolds logs whether the server could change events.
-func (s *server) sayWhatHolds(ctx context.Context) error {
-	rights, err := s.store.RightsOverEvents(ctx)
+// logEventPrivileges logs whether the server's role can change events.
+func (s *server) logEventPrivileges(ctx context.Context) error {
+	privileges, err := s.store.RightsOverEvents(ctx)
 	switch {
 	case err != nil:
-		return err //nolint:wrapcheck // it says what was tried
-	case len(rights.Held) > 0:
-		s.log.WarnContext(ctx, "the server's database role can change events: give it a role that is no superuser, and the owner of the "+
-			"tables with --owner-database-url", "role", rights.Role, "rights", rights.Held)
-	case rights.Owner:
-		s.log.InfoContext(ctx, "the server's database role has given up the right to change events; as the owner of the tables it could "+
-			"take it back, unless --owner-database-url names another owner", "role", rights.Role)
+		return err //nolint:wrapcheck // it names the operation
+	case len(privileges.Held) > 0:
+		s.log.WarnContext(ctx, "the server's database role can change events: use a role that is not a superuser, and set the owner of the "+
+			"tables with --owner-database-url", "role", privileges.Role, "privileges", privileges.Held)
+	case privileges.Owner:
+		s.log.InfoContext(ctx, "the server's database role has revoked its own privilege to change events; as the owner of the tables it can "+
+			"grant it again, unless --owner-database-url sets another owner", "role", privileges.Role)
 	default:
-		s.log.InfoContext(ctx, "the server's database role cannot change events", "role", rights.Role)
+		s.log.InfoContext(ctx, "the server's database role cannot change events", "role", privileges.Role)
 	}
 	return nil
 }

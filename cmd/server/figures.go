@@ -7,7 +7,7 @@ import (
 
 const refreshFiguresEvery = 5 * time.Second
 
-// refreshFigures brings the stored figures of deployments up to date, at the start and every 5 s.
+// refreshFigures updates the stored figures of deployments, at the start and every 5 s.
 func (s *server) refreshFigures(ctx context.Context) {
 	ticker := time.NewTicker(refreshFiguresEvery)
 	defer ticker.Stop()
@@ -15,9 +15,9 @@ func (s *server) refreshFigures(ctx context.Context) {
 		more := true
 		for more && ctx.Err() == nil {
 			var err error
-			if more, err = s.work.RefreshFigures(ctx); err != nil {
+			if more, err = s.workerStore.RefreshFigures(ctx); err != nil {
 				if ctx.Err() == nil {
-					s.log.WarnContext(ctx, "the figures of deployments could not be brought up to date", "error", err)
+					s.log.WarnContext(ctx, "failed to update the figures of deployments", "error", err)
 				}
 				more = false
 			}

@@ -17,25 +17,25 @@ import (
 	"rollcall/internal/netguard"
 )
 
-// gitopsFlags describe a source that is there from the start. Its secrets come from files: a flag can be read by everybody
-// on the machine.
+// gitopsFlags configure a Git source that the server creates at its start. Its secrets come from files: other users can see
+// flags.
 type gitopsFlags struct {
-	URL            string        `help:"Git repository of a source that is there from the start." env:"ROLLCALL_GITOPS_URL"`
-	Name           string        `help:"Its name." default:"default" env:"ROLLCALL_GITOPS_NAME"`
-	Branch         string        `help:"Its branch." default:"main" env:"ROLLCALL_GITOPS_BRANCH"`
-	Path           string        `help:"The folder or file in it; empty for all of it." env:"ROLLCALL_GITOPS_PATH"`
-	Interval       time.Duration `help:"The time between two polls." default:"1m" env:"ROLLCALL_GITOPS_INTERVAL"`
-	Heal           bool          `help:"Bring targets back that run something else than Git says." env:"ROLLCALL_GITOPS_HEAL"`
-	AllowEmpty     bool          `help:"A path without any definition is meant, and no error." env:"ROLLCALL_GITOPS_ALLOW_EMPTY"`
-	Username       string        `help:"Goes with the token." default:"x-access-token" env:"ROLLCALL_GITOPS_USERNAME"`
+	URL            string        `help:"Git repository of a source to create at the start." env:"ROLLCALL_GITOPS_URL"`
+	Name           string        `help:"The source's name." default:"default" env:"ROLLCALL_GITOPS_NAME"`
+	Branch         string        `help:"The source's branch." default:"main" env:"ROLLCALL_GITOPS_BRANCH"`
+	Path           string        `help:"The folder or file in the repository; empty for all of it." env:"ROLLCALL_GITOPS_PATH"`
+	Interval       time.Duration `help:"Interval between two polls." default:"1m" env:"ROLLCALL_GITOPS_INTERVAL"`
+	Heal           bool          `help:"Redeploy targets whose version drifts from Git." env:"ROLLCALL_GITOPS_HEAL"`
+	AllowEmpty     bool          `help:"Accept a path without any definition." env:"ROLLCALL_GITOPS_ALLOW_EMPTY"`
+	Username       string        `help:"Username for the token." default:"x-access-token" env:"ROLLCALL_GITOPS_USERNAME"`
 	TokenFile      string        `help:"File with the token for https." env:"ROLLCALL_GITOPS_TOKEN_FILE"`
 	SSHKeyFile     string        `name:"ssh-key-file" help:"File with the private key for ssh." env:"ROLLCALL_GITOPS_SSH_KEY_FILE"`
 	KnownHosts     string        `name:"known-hosts-file" help:"File with the keys of the ssh host." env:"ROLLCALL_GITOPS_KNOWN_HOSTS_FILE"`
-	AllowedSigners string        `name:"allowed-signers-file" help:"File with who may sign commits; with it, unsigned ones are refused." env:"ROLLCALL_GITOPS_ALLOWED_SIGNERS_FILE"`
+	AllowedSigners string        `name:"allowed-signers-file" help:"File with the allowed signers of commits; if set, unsigned commits are rejected." env:"ROLLCALL_GITOPS_ALLOWED_SIGNERS_FILE"`
 	HookSecretFile string        `help:"File with the secret of push notifications." env:"ROLLCALL_GITOPS_HOOK_SECRET_FILE"`
 }
 
-// request is the source as PUT /gitops/sources/{name} takes it.
+// request returns the body of PUT /gitops/sources/{name}.
 func (g *gitopsFlags) request() ([]byte, error) {
 	body := map[string]any{
 		"url": g.URL, "branch": g.Branch, "path": g.Path, "interval": g.Interval.String(), "heal": g.Heal,
@@ -66,21 +66,21 @@ func (g *gitopsFlags) request() ([]byte, error) {
 	return json.Marshal(body)
 }
 
-// wireGitOps makes what works on sources, with deployments made as the API makes them, and the source of the flags.
+// wireGitOps builds the syncer of Git sources, and creates the source of the flags.
 func (s *server) wireGitOps(
 	ctx context.Context, ac api.Config, guard *netguard.Guard, prober *health.Checker, m *metrics.Metrics,
 ) error {
-	ac.Store = s.work
+	ac.Store = s.workerStore
 	deployer, err := api.NewDeployer(ac)
 	if err != nil {
-		return fmt.Errorf("making what deploys for Git: %w", err)
+		return fmt.Errorf("building the GitOps deployer: %w", err)
 	}
 	s.gitops, err = gitops.New(gitops.Config{
-		Replica: s.identity.replica, Folder: s.mirrorFolder(), Store: s.work, Deployments: s.work, Deployer: deployer, Prober: prober,
+		Replica: s.identity.replica, Folder: s.mirrorFolder(), Store: s.workerStore, Deployments: s.workerStore, Deployer: deployer, Prober: prober,
 		Resolver: guard, Recorder: m, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64,
 	})
 	if err != nil {
-		return fmt.Errorf("making what follows Git: %w", err)
+		return fmt.Errorf("building the GitOps syncer: %w", err)
 	}
 	if s.config.Gitops.URL == "" {
 		return nil
@@ -90,13 +90,13 @@ func (s *server) wireGitOps(
 		err = deployer.PutSource(ctx, s.config.Gitops.Name, request)
 	}
 	if err != nil {
-		return fmt.Errorf("the source of --gitops-url: %w", err)
+		return fmt.Errorf("creating the source of --gitops-url: %w", err)
 	}
 	return nil
 }
 
-// mirrorFolder is this replica's own, and made when the first source is read; without a state folder it lasts as long as
-// the process.
+// mirrorFolder returns the replica's folder for mirrors, which the first sync creates; without a state folder it is
+// temporary.
 func (s *server) mirrorFolder() string {
 	if s.identity.lock != nil {
 		return filepath.Join(s.config.StateDir, "gitops", s.identity.replica)
@@ -105,8 +105,8 @@ func (s *server) mirrorFolder() string {
 	return s.scratch
 }
 
-// tidyMirrors removes the mirrors that were for this process only.
-func (s *server) tidyMirrors() error {
+// removeScratchMirrors removes temporary mirrors.
+func (s *server) removeScratchMirrors() error {
 	if s.scratch == "" {
 		return nil
 	}

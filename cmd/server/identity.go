@@ -12,18 +12,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxReplicasPerFolder bounds how many servers share one state folder.
+// maxReplicasPerFolder limits how many servers share a state folder.
 const maxReplicasPerFolder = 64
 
-// identity is the name of this process among the replicas. It is kept in the state folder under a lock that the kernel
-// drops when the process dies: whoever holds the lock may take the name of its dead predecessor, and goes on with its
-// deployments at once instead of waiting for the predecessor's lease to end.
+// identity is the replica's id. It is stored in the state folder under a lock that the kernel releases when the process
+// dies: the next process takes the id of its dead predecessor, and continues its deployments at once instead of waiting for
+// the lease to expire.
 type identity struct {
 	replica string
-	lock    *os.File // nil for a name that is used once
+	lock    *os.File // nil for an id that is used once
 }
 
-// identify takes the first free identity in the folder, or a new name when there is no folder to keep one in.
+// identify takes the first free identity in the folder, or a new one if there is no folder to store it in.
 func identify(stateDir string) (*identity, error) {
 	if stateDir == "" {
 		return &identity{replica: uuid.NewString()}, nil
@@ -35,7 +35,7 @@ func identify(stateDir string) (*identity, error) {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return &identity{replica: uuid.NewString()}, nil
 	case err != nil:
-		return nil, fmt.Errorf("making the state folder: %w", err)
+		return nil, fmt.Errorf("creating the state folder: %w", err)
 	}
 	for n := range maxReplicasPerFolder {
 		id, err := takeIdentity(filepath.Join(folder, fmt.Sprintf("%d.id", n)))
@@ -43,10 +43,10 @@ func identify(stateDir string) (*identity, error) {
 			return id, err
 		}
 	}
-	return nil, fmt.Errorf("%d servers run on %s already", maxReplicasPerFolder, stateDir)
+	return nil, fmt.Errorf("%d servers already use %s", maxReplicasPerFolder, stateDir)
 }
 
-// takeIdentity takes the identity in one file, or none when a living process has it.
+// takeIdentity takes the identity in a file; it returns nil if a running process holds it.
 func takeIdentity(path string) (*identity, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -63,13 +63,13 @@ func takeIdentity(path string) (*identity, error) {
 		return &identity{replica: id.String(), lock: f}, nil
 	}
 	fresh := uuid.NewString()
-	if err := writeWhole(f, fresh+"\n"); err != nil {
-		return nil, errors.Join(fmt.Errorf("keeping the replica's identity: %w", err), f.Close())
+	if err := overwrite(f, fresh+"\n"); err != nil {
+		return nil, errors.Join(fmt.Errorf("storing the replica's identity: %w", err), f.Close())
 	}
 	return &identity{replica: fresh, lock: f}, nil
 }
 
-func writeWhole(f *os.File, text string) error {
+func overwrite(f *os.File, text string) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func writeWhole(f *os.File, text string) error {
 	return f.Sync()
 }
 
-// release lets the next process have the identity.
+// release frees the identity for the next process.
 func (i *identity) release() error {
 	if i.lock == nil {
 		return nil

@@ -1,5 +1,5 @@
-// Command server runs Rollcall: the API and the engine in one process, on the Postgres at --database-url or on a
-// private one of its own.
+// Command server runs Rollcall: the API, the dashboard and the engine in one process, on the PostgreSQL at --database-url or
+// a private one.
 package main
 
 import (
@@ -19,19 +19,19 @@ func main() {
 	var c Config
 	kong.Parse(&c,
 		kong.Name("rollcall-server"),
-		kong.Description("Rollcall rolls versions out to targets that answer HTTP, and puts things back when they go wrong."),
+		kong.Description("Rollcall deploys versions to targets over HTTP, step by step, and rolls back on failure."),
 		kong.Vars{"version": version()},
 	)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, c); err != nil {
-		fmt.Fprintln(os.Stderr, "rollcall:", strings.Join(strings.Fields(err.Error()), " ")) // in one line, whatever it quotes
+		fmt.Fprintln(os.Stderr, "rollcall:", strings.Join(strings.Fields(err.Error()), " ")) // on one line, also when it quotes several
 		os.Exit(1)
 	}
 }
 
-// gcPercent lets the heap grow further than Go's default before it is collected: what lives is small, and each call to a
-// target leaves garbage. GOGC overrides it.
+// gcPercent lets the heap grow further than Go's default before a collection: live data is small, and each call to a target
+// leaves garbage. GOGC overrides it.
 const gcPercent = 400
 
 func run(ctx context.Context, c Config) error {
@@ -42,7 +42,7 @@ func run(ctx context.Context, c Config) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
-	slog.SetDefault(log) // for those who were given none, libraries among them: one reader, one form
+	slog.SetDefault(log) // for libraries: all lines have one format
 	if c.Migrate {
 		return migrate(ctx, c, log)
 	}

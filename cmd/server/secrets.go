@@ -14,19 +14,19 @@ import (
 	"rollcall/internal/secret"
 )
 
-// keyFile is where a server with a private Postgres keeps the key that it made for itself, in the state folder.
+// keyFile is the file in the state folder with the key that a server with a private PostgreSQL creates.
 const keyFile = "secret-key"
 
-// openBox gives the box that secrets are sealed with; nil without a key. A private Postgres is nobody's but the server's,
-// so the server may make a key for it. The key of a shared one must be known to all its replicas, so the operator gives it.
-func (c *Config) openBox() (*seal.Box, error) {
+// openKeyring returns the keys to encrypt secrets with; nil without a key. The server creates a key for a private
+// PostgreSQL. All replicas of a shared one need the same key, so the operator provides it.
+func (c *Config) openKeyring() (*seal.Box, error) {
 	keys, err := c.secretKeys()
 	if err != nil || len(keys) == 0 {
 		return nil, err
 	}
 	box, err := seal.New(keys[0], keys[1:]...)
 	if err != nil {
-		return nil, fmt.Errorf("the keys for secrets: %w", err)
+		return nil, fmt.Errorf("reading the keys for secrets: %w", err)
 	}
 	return box, nil
 }
@@ -34,7 +34,7 @@ func (c *Config) openBox() (*seal.Box, error) {
 func (c *Config) secretKeys() ([]seal.Key, error) {
 	switch {
 	case c.SecretKey != "" && c.SecretKeyFile != "":
-		return nil, errors.New("--secret-key and --secret-key-file exclude each other")
+		return nil, errors.New("--secret-key and --secret-key-file are mutually exclusive")
 	case c.SecretKey != "":
 		keys, err := seal.ParseKeys(c.SecretKey)
 		if err != nil {
@@ -50,8 +50,8 @@ func (c *Config) secretKeys() ([]seal.Key, error) {
 	}
 }
 
-// rotateSecrets seals every secret in the database with the first of the keys, and says how many rows it wrote. Replicas
-// may run meanwhile; the private Postgres belongs to its server, which must have stopped.
+// rotateSecrets encrypts every secret in the database with the current key, and prints how many rows it wrote. Replicas
+// may run meanwhile; the server of a private PostgreSQL must be stopped.
 func rotateSecrets(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	s := &server{config: c, log: log}
 	defer func() { err = errors.Join(err, s.close()) }()
@@ -60,13 +60,13 @@ func rotateSecrets(ctx context.Context, c Config, log *slog.Logger) (err error) 
 	}
 	done, err := s.store.Reseal(ctx)
 	if err != nil {
-		return fmt.Errorf("sealing the secrets again, after %d rows: %w", done, err)
+		return fmt.Errorf("re-encrypting the secrets, after %d rows: %w", done, err)
 	}
-	_, err = fmt.Fprintf(os.Stdout, "%d rows sealed with the current key\n", done)
-	return err //nolint:wrapcheck // nobody could be told more
+	_, err = fmt.Fprintf(os.Stdout, "%d rows encrypted with the current key\n", done)
+	return err //nolint:wrapcheck // a failed write to standard output
 }
 
-// checkSigningSecrets takes one key or two, written with a space or a comma between them.
+// checkSigningSecrets parses one key, or two separated by a space or a comma.
 func checkSigningSecrets(given string) (secret.Secret, error) {
 	keys := secret.Secret(strings.Join(strings.FieldsFunc(given, func(r rune) bool { return r == ',' || r == ' ' }), " "))
 	if keys == "" {
@@ -78,7 +78,8 @@ func checkSigningSecrets(given string) (secret.Secret, error) {
 	return keys, nil
 }
 
-// outbound is how the server calls: as the guard allows, signed by its own key where nobody brings one.
+// outbound returns the settings of outbound calls: limited by the guard, and signed with the server's key unless the caller
+// has its own.
 func (s *server) outbound(dial outbound.Dial) outbound.Config {
 	return outbound.Config{Dial: dial, Key: s.config.signing}
 }

@@ -31,7 +31,7 @@ import (
 	"rollcall/internal/web"
 )
 
-// Bounds of the listeners. The write timeout is longer than the longest wait of GET /deployments/{id}.
+// Limits of the listeners. The write timeout is longer than the longest wait of GET /deployments/{id}.
 const (
 	readHeaderTimeout = 10 * time.Second
 	readTimeout       = 30 * time.Second
@@ -39,32 +39,32 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
 	shutdownTimeout   = 2 * time.Second
-	signOffTimeout    = time.Second
-	requestGrace      = 500 * time.Millisecond // for requests in flight; long polls end with it
+	releaseTimeout    = time.Second
+	requestGrace      = 500 * time.Millisecond // for requests in flight; then long polls end
 )
 
-// server is everything that runs in the process, in the order in which it is started.
+// server holds the parts of the process, in the order of their start.
 type server struct {
-	config   Config
-	log      *slog.Logger
-	identity *identity
-	postgres *localpg.Server // nil with a database of the user's own
-	store    *store.Store
-	work     *store.Store // the same, over connections that requests cannot use up
-	metrics  *metrics.Metrics
-	engine   *engine.Engine
-	gitops   *gitops.Loop
-	notify   *notify.Loop
-	resting  *resting.Loop
-	scratch  string // a folder for mirrors that ends with the process; empty with a state folder
-	listener net.Listener
-	http     *http.Server
+	config      Config
+	log         *slog.Logger
+	identity    *identity
+	postgres    *localpg.Server // nil with --database-url
+	store       *store.Store
+	workerStore *store.Store // the same, with its own connection pool: requests cannot exhaust it
+	metrics     *metrics.Metrics
+	engine      *engine.Engine
+	gitops      *gitops.Loop
+	notify      *notify.Loop
+	resting     *resting.Loop
+	scratch     string // a temporary folder for mirrors; empty with a state folder
+	listener    net.Listener
+	http        *http.Server
 	// Both are nil without --admin-addr.
 	adminListener net.Listener
 	admin         *http.Server
 }
 
-// newServer starts the database and wires the parts; nothing is claimed or answered before run.
+// newServer starts the database and builds the parts; it serves and claims nothing before run.
 func newServer(ctx context.Context, c Config, log *slog.Logger) (*server, error) {
 	s := &server{config: c, log: log}
 	for _, start := range []func(context.Context) error{s.listen, s.openDatabase, s.identify, s.wire} {
@@ -75,7 +75,7 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (*server, error)
 	return s, nil
 }
 
-// listen comes first: an address that is taken is known before anything else is started.
+// listen opens the listeners. It comes first, so that an address in use is reported before anything else starts.
 func (s *server) listen(ctx context.Context) (err error) {
 	if s.listener, err = listenOn(ctx, s.config.Addr); err != nil || s.config.AdminAddr == "" {
 		return err
@@ -99,9 +99,9 @@ func (s *server) identify(context.Context) error {
 	return err
 }
 
-// wire makes the parts that call and are called.
+// wire builds the parts and connects them.
 func (s *server) wire(ctx context.Context) error {
-	who, err := s.authenticator(ctx)
+	authenticator, err := s.newAuthenticator(ctx)
 	if err != nil {
 		return err
 	}
@@ -119,9 +119,9 @@ func (s *server) wire(ctx context.Context) error {
 		Replica:     s.identity.replica,
 		Lease:       s.config.Lease,
 		MaxCalls:    s.config.MaxCalls,
-		Registry:    s.work,
-		Deployments: s.work,
-		Signals:     s.work,
+		Registry:    s.workerStore,
+		Deployments: s.workerStore,
+		Signals:     s.workerStore,
 		Caller:      target.New(s.outbound(guard.DialContext)),
 		Prober:      prober,
 		Mover:       mover,
@@ -129,15 +129,15 @@ func (s *server) wire(ctx context.Context) error {
 		Log:         s.log.With("replica", s.identity.replica),
 	})
 	s.notify = notify.New(notify.Config{
-		Replica: s.identity.replica, Store: s.work, Caller: outbound.New(s.outbound(guard.DialContext)), Recorder: m,
+		Replica: s.identity.replica, Store: s.workerStore, Caller: outbound.New(s.outbound(guard.DialContext)), Recorder: m,
 		Lease: s.engine, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64, PublicURL: s.config.PublicURL,
 	})
 	s.resting = resting.New(resting.Config{
-		Replica: s.identity.replica, Every: s.config.RouterInterval, Store: s.work, Mover: mover, Lease: s.engine, Recorder: m,
+		Replica: s.identity.replica, Every: s.config.RouterInterval, Store: s.workerStore, Mover: mover, Lease: s.engine, Recorder: m,
 		Log: s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
-		Store: s.store, Who: who, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
+		Store: s.store, Who: authenticator, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
 		CheckAddress: s.checkAddress(guard), CheckTrust: outbound.CheckTrust, CheckCommand: s.checkCommand, Prober: prober, Router: mover,
 		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
@@ -148,22 +148,22 @@ func (s *server) wire(ctx context.Context) error {
 	if s.config.AdminAddr == "" {
 		ac.Metrics = m.Handler()
 	} else {
-		s.admin = s.bounded(adminHandler(m.Handler()))
+		s.admin = s.newHTTPServer(adminHandler(m.Handler()))
 	}
 	handler, err := api.New(ac)
 	if err != nil {
-		return fmt.Errorf("making the API: %w", err)
+		return fmt.Errorf("building the API: %w", err)
 	}
-	handler, err = web.New(web.Config{Store: s.store, Who: who, API: handler, Open: s.config.open(), Middleware: m.Middleware, Log: s.log})
+	handler, err = web.New(web.Config{Store: s.store, Who: authenticator, API: handler, Open: s.config.authDisabled(), Middleware: m.Middleware, Log: s.log})
 	if err != nil {
-		return fmt.Errorf("making the dashboard: %w", err)
+		return fmt.Errorf("building the dashboard: %w", err)
 	}
-	s.http = s.bounded(handler)
+	s.http = s.newHTTPServer(handler)
 	return nil
 }
 
-// dialRouter dials as the guard allows, and the unix sockets that the operator named: whoever asks for a deployment
-// chooses the path, so none is open by itself.
+// dialRouter dials addresses that the guard allows, and the unix sockets of --allow-socket: the path comes from a request,
+// so none is allowed by default.
 func (s *server) dialRouter(guard *netguard.Guard) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if network != "unix" {
@@ -179,12 +179,12 @@ func (s *server) dialRouter(guard *netguard.Guard) func(ctx context.Context, net
 
 func (s *server) allowSocket(path string) error {
 	if !slices.Contains(s.config.AllowSocket, path) {
-		return fmt.Errorf("socket %s is not among those of --allow-socket", path)
+		return fmt.Errorf("socket %s is not allowed by --allow-socket", path)
 	}
 	return nil
 }
 
-// checkAddress says why an address of a request may not be called, also one of a unix socket.
+// checkAddress returns a function that rejects an address that may not be called, also of a unix socket.
 func (s *server) checkAddress(guard *netguard.Guard) func(address string) error {
 	return func(address string) error {
 		if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix {
@@ -194,7 +194,7 @@ func (s *server) checkAddress(guard *netguard.Guard) func(address string) error 
 	}
 }
 
-// checkCommand says why no check may run a command, with the names of those that may be run.
+// checkCommand rejects a command that checks may not run; the error lists the allowed ones.
 func (s *server) checkCommand(name string) error {
 	if _, allowed := s.config.AllowCommand[name]; allowed {
 		return nil
@@ -203,10 +203,10 @@ func (s *server) checkCommand(name string) error {
 		return errors.New("is not allowed: the server was started without --allow-command")
 	}
 	names := slices.Sorted(maps.Keys(s.config.AllowCommand))
-	return fmt.Errorf("is not among those that --allow-command allows: %s", strings.Join(names, ", "))
+	return fmt.Errorf("is not allowed by --allow-command, which allows %s", strings.Join(names, ", "))
 }
 
-// ready says why the server should get no traffic.
+// ready returns why the server should get no traffic.
 func (s *server) ready(ctx context.Context) error {
 	if err := s.engine.Healthy(); err != nil {
 		return err
@@ -214,7 +214,7 @@ func (s *server) ready(ctx context.Context) error {
 	return s.store.Ping(ctx)
 }
 
-func (s *server) bounded(h http.Handler) *http.Server {
+func (s *server) newHTTPServer(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
@@ -232,7 +232,7 @@ func adminHandler(m http.Handler) http.Handler {
 	return mux
 }
 
-// run serves and works until ctx ends or a part fails, then hands over and stops everything it started.
+// run serves until ctx ends or a part fails, then hands over its deployments and stops all parts.
 func (s *server) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -254,25 +254,24 @@ func (s *server) run(ctx context.Context) error {
 	}
 	go s.prune(ctx)
 	go s.refreshFigures(ctx)
-	s.log.InfoContext(ctx, "rollcall is ready", "address", s.listener.Addr().String(), "dev", s.config.Dev, "credentials", !s.config.open(),
+	s.log.InfoContext(ctx, "rollcall is ready", "address", s.listener.Addr().String(), "dev", s.config.Dev, "authentication", !s.config.authDisabled(),
 		"private_postgres", s.postgres != nil, "replica", s.identity.replica)
-	s.awaitEnd(ctx, cancel)
-	s.log.Info("stopping: handing deployments over")
-	err := errors.Join(endCause(ctx), s.shutdown(), <-engineDone)
+	s.waitForStop(ctx, cancel)
+	s.log.Info("stopping: handing over deployments")
+	err := errors.Join(stopCause(ctx), s.shutdown(), <-engineDone)
 	<-gitopsDone
 	<-notifyDone
 	<-restingDone
-	s.signOff()
+	s.releaseReplica()
 	return errors.Join(err, s.close())
 }
 
-// signOff says that nothing is done in the replica's name any more. Where the database does not hear it, the lease ends by
-// itself.
-func (s *server) signOff() {
-	ctx, cancel := context.WithTimeout(context.Background(), signOffTimeout)
+// releaseReplica ends the replica's lease. If the database cannot be reached, the lease expires.
+func (s *server) releaseReplica() {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
-	if err := s.work.SignOff(ctx, s.identity.replica); err != nil {
-		s.log.InfoContext(ctx, "the replica could not sign off; its lease ends by itself", "error", err)
+	if err := s.workerStore.SignOff(ctx, s.identity.replica); err != nil {
+		s.log.InfoContext(ctx, "failed to release the replica's lease; it will expire", "error", err)
 	}
 }
 
@@ -282,8 +281,8 @@ func (s *server) serve(h *http.Server, l net.Listener, cancel context.CancelCaus
 	}
 }
 
-// awaitEnd returns when the server is told to stop or its private Postgres is gone for good.
-func (s *server) awaitEnd(ctx context.Context, cancel context.CancelCauseFunc) {
+// waitForStop waits until the server is stopped or its private PostgreSQL has ended for good.
+func (s *server) waitForStop(ctx context.Context, cancel context.CancelCauseFunc) {
 	var postgresDone <-chan struct{}
 	if s.postgres != nil {
 		postgresDone = s.postgres.Done()
@@ -291,12 +290,12 @@ func (s *server) awaitEnd(ctx context.Context, cancel context.CancelCauseFunc) {
 	select {
 	case <-ctx.Done():
 	case <-postgresDone:
-		cancel(fmt.Errorf("the private Postgres ended: %w", s.postgres.Err()))
+		cancel(fmt.Errorf("the private PostgreSQL ended: %w", s.postgres.Err()))
 	}
 }
 
-// endCause is the fault that ended ctx, or nil when the server was told to stop.
-func endCause(ctx context.Context) error {
+// stopCause returns the error that ended ctx; nil if the server was stopped.
+func stopCause(ctx context.Context) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		return cause
 	}
@@ -312,21 +311,21 @@ func (s *server) shutdown() error {
 			continue
 		}
 		if h.Shutdown(ctx) != nil {
-			err = errors.Join(err, h.Close()) // requests still open after the time for them are cut
+			err = errors.Join(err, h.Close()) // cut requests that are still open
 		}
 	}
 	return err
 }
 
-// close releases what newServer took, in the reverse order.
+// close releases the resources of newServer, in reverse order.
 func (s *server) close() error {
 	var err error
-	for _, db := range []*store.Store{s.work, s.store} {
+	for _, db := range []*store.Store{s.workerStore, s.store} {
 		if db != nil {
 			db.Close()
 		}
 	}
-	err = errors.Join(err, s.tidyMirrors())
+	err = errors.Join(err, s.removeScratchMirrors())
 	if s.identity != nil {
 		err = errors.Join(err, s.identity.release())
 	}
@@ -335,7 +334,7 @@ func (s *server) close() error {
 	}
 	for _, l := range []net.Listener{s.listener, s.adminListener} {
 		if l != nil {
-			_ = l.Close() // closed already when it was served
+			_ = l.Close() // already closed if it was served
 		}
 	}
 	return err

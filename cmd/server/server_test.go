@@ -18,7 +18,7 @@ import (
 func listening(t *testing.T, change func(*http.Server)) (address string) {
 	t.Helper()
 	s := &server{log: slog.New(slog.DiscardHandler)}
-	h := s.bounded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := s.newHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, "fine")
 	}))
@@ -47,7 +47,7 @@ func dial(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-func TestHeadersOverTheirBoundAreRefused(t *testing.T) {
+func TestListener_RejectsHugeHeaders(t *testing.T) {
 	t.Parallel()
 	address := listening(t, nil)
 	for size, want := range map[int]int{maxHeaderBytes / 2: http.StatusOK, 2 * maxHeaderBytes: http.StatusRequestHeaderFieldsTooLarge} {
@@ -67,7 +67,7 @@ func TestHeadersOverTheirBoundAreRefused(t *testing.T) {
 }
 
 // Each of the four timeouts is made short in turn; the others stay what they are, so that only that one can end the wait.
-func TestEachTimeoutEndsAConnectionThatDawdles(t *testing.T) {
+func TestListener_TimeoutsEndSlowConnections(t *testing.T) {
 	t.Parallel()
 	const short = 100 * time.Millisecond
 	for name, c := range map[string]struct {
@@ -101,9 +101,9 @@ func TestEachTimeoutEndsAConnectionThatDawdles(t *testing.T) {
 	}
 }
 
-func TestEveryListenerHasAllFourTimeoutsAndABound(t *testing.T) {
+func TestListener_HasAllTimeoutsAndLimits(t *testing.T) {
 	t.Parallel()
-	h := (&server{log: slog.New(slog.DiscardHandler)}).bounded(http.NotFoundHandler())
+	h := (&server{log: slog.New(slog.DiscardHandler)}).newHTTPServer(http.NotFoundHandler())
 	for name, bound := range map[string]time.Duration{
 		"read header": h.ReadHeaderTimeout, "read": h.ReadTimeout, "write": h.WriteTimeout, "idle": h.IdleTimeout,
 	} {
@@ -117,11 +117,11 @@ func TestEveryListenerHasAllFourTimeoutsAndABound(t *testing.T) {
 }
 
 // What is not JSON is lost where logs are collected.
-func TestWhatAListenerComplainsOfIsALineOfTheLog(t *testing.T) {
+func TestListener_ErrorsAreLogLines(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
-	h := s.bounded(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug\nof two lines") }))
+	h := s.newHTTPServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug\nof two lines") }))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestWhatAListenerComplainsOfIsALineOfTheLog(t *testing.T) {
 	}
 }
 
-func TestKeysComeFromOnePlaceAndAreNeverQuoted(t *testing.T) {
+func TestConfig_KeysAreNeverQuoted(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	made, err := (&Config{StateDir: state}).secretKeys()
@@ -163,13 +163,13 @@ func TestKeysComeFromOnePlaceAndAreNeverQuoted(t *testing.T) {
 		{SecretKeyFile: state + "/none"},
 		{SecretKey: made[0].Text() + " " + made[0].Text()},
 	} {
-		if _, err := bad.openBox(); err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), made[0].Text()) {
+		if _, err := bad.openKeyring(); err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), made[0].Text()) {
 			t.Errorf("%v", err)
 		}
 	}
 }
 
-func TestTheServerSignsWithOneKeyOrTwo(t *testing.T) {
+func TestConfig_SigningSecretIsOneKeyOrTwo(t *testing.T) {
 	t.Parallel()
 	const one, two = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 	for given, want := range map[string]string{"": "", one: one, one + "," + two: one + " " + two, one + ", " + two: one + " " + two} {
@@ -184,7 +184,7 @@ func TestTheServerSignsWithOneKeyOrTwo(t *testing.T) {
 	}
 }
 
-func TestDeploymentsAreKeptForEverOrForADayAtLeast(t *testing.T) {
+func TestConfig_RetainIsZeroOrAtLeastADay(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]time.Duration{"0": 0, "24h": 24 * time.Hour, "90d": 90 * 24 * time.Hour} {
 		c := Config{Retain: given}

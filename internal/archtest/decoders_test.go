@@ -101,14 +101,14 @@ func decoders() map[string]decoder {
 		"internal/strategy/params.go":          {fuzz: "FuzzStrategy"},
 		"internal/traffic/haproxy_view.go":     {fuzz: "FuzzView"},
 		"internal/traffic/webhook.go":          {fuzz: "FuzzReport"},
-		"internal/web/ask.go":                  {why: ownWords},
+		"internal/web/api_call.go":             {why: ownWords},
 		"internal/web/deploy.go":               {fuzz: "FuzzParameter"},
 		"internal/web/dora.go":                 {why: bounded},
 		"internal/web/durations.go":            {why: bounded},
 		"internal/web/grid.go":                 {why: bounded},
 		"internal/web/history.go":              {fuzz: "FuzzDay"},
 		"internal/web/session.go":              {fuzz: "FuzzNext"},
-		"internal/web/words.go":                {why: ownWords},
+		"internal/web/funcs.go":                {why: ownWords},
 	}
 }
 

@@ -25,7 +25,7 @@ type browser struct {
 	forgiven []string
 }
 
-// browse opens a tab, in a browser without history.
+// browse opens a tab, in a browser without history that knows nobody.
 func browse(t *testing.T) *browser {
 	t.Helper()
 	profile, err := os.MkdirTemp("", "rollcall-browser-")

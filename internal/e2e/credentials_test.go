@@ -85,12 +85,12 @@ func TestTokens_DevWithoutAdminIsOpenAndLogged(t *testing.T) {
 	if status := p.with("", http.MethodGet, "/tokens/self", nil, &self); status != http.StatusOK || self.Name != "anonymous" {
 		t.Errorf("%d %+v", status, self)
 	}
-	if !p.says("credentials are switched off") {
+	if !p.says("authentication disabled") {
 		t.Errorf("the log does not say so:\n%s", p.tail())
 	}
 	client := &http.Client{Transport: plainTransport()}
 	for _, path := range []string{"/ui", "/ui/deployments"} {
-		if res, body := page(t, client, http.MethodGet, p.url+path, nil); res.StatusCode != http.StatusOK || !strings.Contains(body, "Credentials are off.") {
+		if res, body := page(t, client, http.MethodGet, p.url+path, nil); res.StatusCode != http.StatusOK || !strings.Contains(body, "Authentication is disabled.") {
 			t.Errorf("%s does not say so: %s", path, res.Status)
 		}
 	}

@@ -88,23 +88,23 @@ func TestDashboard_DrivesCanaryByClicks(t *testing.T) {
 	id := b.shownID()
 
 	b.awaitText("#reason", "waits for promote")
-	b.awaitText(".needs", "It waits for a person")
+	b.awaitText(".needs", "Action required")
 	b.assertShows(p, id)
-	b.awaitText(".meters", "10 % new")
+	b.awaitText(".meters", "10 % to the new version")
 
-	b.action("promote", "Wave 2 of 3 begins: 4 more targets get v2", "50 % of the traffic")
+	b.action("promote", "Wave 2 of 3 starts and updates 4 more targets to v2", "50 % of the traffic")
 	b.awaitText("#counts", "5 of 10 updated")
 	b.awaitText("#reason", "watching it")
-	b.awaitText(".meters", "50 % new")
+	b.awaitText(".meters", "50 % to the new version")
 	b.assertShows(p, id)
 
 	b.action("pause", "No new call starts", "50 % to the new version")
 	b.awaitThat("it is paused", `document.querySelector("#part-summary .state").classList.contains("paused")`)
 	b.assertShows(p, id)
-	b.action("resume", "goes on where it stopped")
-	b.awaitThat("it is resumed", `document.querySelector("#part-summary .state").classList.contains("in_progress")`)
+	b.action("resume", "continues where it stopped")
+	b.awaitThat("it continues", `document.querySelector("#part-summary .state").classList.contains("in_progress")`)
 
-	b.action("rollback", "All traffic goes back to the old version first", "(5 of 10)")
+	b.action("rollback", "All traffic returns to the old version first", "(5 of 10)")
 	b.awaitThat("it is rolled back", `document.querySelector("#part-summary .state").classList.contains("rolled_back")`)
 	b.assertShows(p, id)
 	assertRuns(t, f, allRun("v1"))
@@ -120,7 +120,7 @@ func TestDashboard_RollsFinishedDeploymentBack(t *testing.T) {
 	b := browse(t)
 	b.signIn(p, "/ui/deployments/"+d.ID)
 	b.assertShows(p, d.ID)
-	b.action("rollback", "A new deployment begins", "(3 of 3)")
+	b.action("rollback", "A new deployment starts", "(3 of 3)")
 	b.awaitThat("another page is shown", `(document.getElementById("deployment")?.dataset.id ?? `+quoted(d.ID)+`) !== `+quoted(d.ID))
 	id := b.shownID()
 	b.awaitThat("it is rolled back", `document.querySelector("#part-summary .state").classList.contains("rolled_back")`)
@@ -140,7 +140,7 @@ func TestDashboard_StalePageSaysSoAndResumes(t *testing.T) {
 	b.awaitText("#reason", "waits for promote")
 	b.awaitText("#live", "live")
 	p.kill()
-	b.awaitText("#live", "not live since")
+	b.awaitText("#live", "disconnected since")
 	p = serve(t, database, address)
 	call(t, http.MethodPost, p.url+"/deployments/"+d.ID+"/promote", nil, nil)
 	b.awaitThat("it is over", `document.getElementById("live").classList.contains("over")`)
@@ -307,7 +307,7 @@ func TestDashboard_WorksWithoutScriptRefusesForeign(t *testing.T) {
 	}
 }
 
-// The session cookie is out of reach of scripts, and is sent by no other site's page.
+// What signs somebody in is out of reach of scripts, and is sent by no other site's page.
 func TestDashboard_CookiesAndHeadersAreStrict(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))

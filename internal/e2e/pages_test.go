@@ -37,7 +37,7 @@ func TestPages_SourceShowsDriftErrorAndSync(t *testing.T) {
 	second := r.push("v3", file("v3"))
 	sync := func() {
 		b.click(`a[href$="/gitops/main/sync"]`)
-		b.awaitText("dialog[open]", "Each file that has changed since leads to one deployment")
+		b.awaitText("dialog[open]", "Each changed file starts one deployment")
 		b.click("dialog #confirm")
 	}
 	sync()
@@ -49,7 +49,7 @@ func TestPages_SourceShowsDriftErrorAndSync(t *testing.T) {
 	f.Targets[0].SetVersion("v0")
 	sync()
 	b.awaitText("#part-source .headline .state", "drifted")
-	b.awaitText(`#part-source [data-label="Targets adrift"]`, "1")
+	b.awaitText(`#part-source [data-label="Drifted targets"]`, "1")
 
 	broken := r.push("broken", map[string]string{"checkout.yaml": strings.SplitAfter(definition("checkout", "v4", f), "targets:")[0] + " 7\n"})
 	sync()
@@ -129,7 +129,7 @@ func TestPages_OpenServerShowsWarning(t *testing.T) {
 	p, id := paged(t, "--admin-token=")
 	client := &http.Client{Transport: plainTransport()}
 	for path := range everyPage(id) {
-		if _, body := page(t, client, http.MethodGet, p.url+path, nil); !strings.Contains(body, "Credentials are off.") {
+		if _, body := page(t, client, http.MethodGet, p.url+path, nil); !strings.Contains(body, "Authentication is disabled.") {
 			t.Errorf("%s does not: %s", path, body)
 		}
 	}
@@ -138,7 +138,7 @@ func TestPages_OpenServerShowsWarning(t *testing.T) {
 func TestPages_ClosedServerShowsNoWarning(t *testing.T) {
 	t.Parallel()
 	p, _ := paged(t)
-	if _, body := page(t, &http.Client{Transport: plainTransport()}, http.MethodGet, p.url+"/ui/sign-in", nil); strings.Contains(body, "Credentials are off.") {
+	if _, body := page(t, &http.Client{Transport: plainTransport()}, http.MethodGet, p.url+"/ui/sign-in", nil); strings.Contains(body, "Authentication is disabled.") {
 		t.Error("the page to sign in does")
 	}
 }

@@ -45,7 +45,7 @@ func TestRetention_DeletesExpiredAndLogs(t *testing.T) {
 		_, page := call(t, http.MethodGet, p.url+"/metrics", nil, nil)
 		return strings.Contains(string(page), "rollcall_deployments_forgotten_total 1\n")
 	})
-	awaitFact(t, "it is logged", func() bool { return strings.Contains(p.tail(), `"old deployments were removed"`) })
+	awaitFact(t, "it is logged", func() bool { return strings.Contains(p.tail(), `"expired deployments deleted"`) })
 	p.awaitEnd(p.post(request(f, "v5", object{"type": "rolling"})).ID)
 }
 

@@ -212,7 +212,7 @@ func TestSecrets_RotationRetiresOldKey(t *testing.T) {
 	}
 	rotate := exec.CommandContext(t.Context(), binary, "--rotate-secrets", "--secret-key="+fresh+" "+dbtest.Key, "--state-dir="+t.TempDir())
 	rotate.Env = append(os.Environ(), "DATABASE_URL="+database)
-	if said, err := rotate.Output(); err != nil || string(said) != "2 rows sealed with the current key\n" {
+	if said, err := rotate.Output(); err != nil || string(said) != "2 rows encrypted with the current key\n" {
 		t.Fatalf("%q %v", said, err)
 	}
 	p.stop()

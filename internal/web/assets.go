@@ -16,8 +16,8 @@ import (
 //go:embed static templates
 var embedded embed.FS
 
-// assets are the files that pages refer to. Their path names their content, so that a browser keeps each for ever and
-// never mixes two versions of the program.
+// assets are the static files of the pages. Their path contains a hash of their content, so that a browser caches them
+// without limit and never mixes two versions of the program.
 type assets struct {
 	version string
 	files   map[string][]byte
@@ -45,8 +45,8 @@ func loadAssets() (*assets, error) {
 func (a *assets) path(file string) string { return root + "/static/" + a.version + "/" + file }
 
 func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
-	content, there := a.files[r.PathValue("file")]
-	if !there {
+	content, ok := a.files[r.PathValue("file")]
+	if !ok {
 		http.NotFound(w, r)
 		return
 	}
@@ -56,9 +56,9 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, r.PathValue("file"), time.Time{}, bytes.NewReader(content))
 }
 
-// loadPages parses each page together with the frame around it and the parts that pages share.
+// loadPages parses each page with the frame and the shared parts.
 func loadPages(a *assets) (map[string]*template.Template, error) {
-	base, err := template.New("frame.html").Funcs(words(a)).ParseFS(embedded, "templates/frame.html", "templates/parts.html")
+	base, err := template.New("frame.html").Funcs(templateFuncs(a)).ParseFS(embedded, "templates/frame.html", "templates/parts.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse the frame: %w", err)
 	}

@@ -11,35 +11,35 @@ import (
 	"rollcall/internal/problem"
 )
 
-// planPage is what a deployment would do, and the question whether it shall.
+// planPage shows what a deployment would do, and a form to start it.
 type planPage struct {
 	Service, Environment, Version, Strategy string
-	Kinds                                   []kind
-	// Key makes the form safe to send twice.
+	Kinds                                   []strategyKind
+	// Key is the idempotency key of the form.
 	Key  string
 	Plan *plan
-	// Traffic says that a router is told.
+	// Traffic is true if the service has a router.
 	Traffic bool
-	// Complaint says what is wrong with what was filled in; empty for nothing.
-	Complaint string
-	change    string
+	// Problem is the reason why the form's values are invalid; empty if they are valid.
+	Problem         string
+	previousVersion string
 }
 
-// kind is a strategy as the API describes it.
-type kind struct {
+// strategyKind describes a strategy.
+type strategyKind struct {
 	Type       string
 	Summary    string
 	Parameters []parameter
 }
 
-// parameter is one of a strategy's, with what was filled in for it; an empty Value leaves the default.
+// parameter describes a parameter of a strategy, with its value in the form; an empty Value means the default.
 type parameter struct {
 	Name, Type, Description string
 	Default                 json.RawMessage
 	Field, Value            string
 }
 
-// plan is the API's answer to a dry run.
+// plan is the API's response to a dry run.
 type plan struct {
 	Protected bool
 	Strategy  struct{ Type string }
@@ -54,7 +54,7 @@ type plan struct {
 	ShortestDuration string `json:"shortest_duration"`
 }
 
-// Targets counts those of all waves.
+// Targets returns the number of targets of all waves.
 func (p *plan) Targets() int {
 	n := 0
 	for _, w := range p.Waves {
@@ -63,20 +63,20 @@ func (p *plan) Targets() int {
 	return n
 }
 
-// asRegistered stands for the strategy of the definition.
-const asRegistered = ""
+// fromDefinition selects the definition's strategy.
+const fromDefinition = ""
 
-func (s *site) newPlanPage(v *visit) (planPage, error) {
+func (s *site) newPlanPage(v *pageRequest) (planPage, error) {
 	page := planPage{
 		Service: v.path("service"), Environment: v.path("environment"), Key: rand.Text(),
-		Version: strings.TrimSpace(v.r.FormValue("version")), Strategy: v.r.FormValue("strategy"), change: v.r.FormValue("change"),
+		Version: strings.TrimSpace(v.r.FormValue("version")), Strategy: v.r.FormValue("strategy"), previousVersion: v.r.FormValue("change"),
 	}
-	var known struct{ Items []kind }
-	err := s.read(v, "/strategies", &known)
+	var list struct{ Items []strategyKind }
+	err := s.get(v, "/strategies", &list)
 	if err != nil {
 		return page, err
 	}
-	page.Kinds = known.Items
+	page.Kinds = list.Items
 	if page.Traffic, err = s.movesTraffic(v, page.Service, page.Environment); err != nil {
 		return page, err
 	}
@@ -91,7 +91,7 @@ func (s *site) newPlanPage(v *visit) (planPage, error) {
 }
 
 // movesTraffic reports whether the definition names a router.
-func (s *site) movesTraffic(v *visit, service, environment string) (bool, error) {
+func (s *site) movesTraffic(v *pageRequest, service, environment string) (bool, error) {
 	d, err := s.Store.Definition(v.r.Context(), service, environment)
 	if problem.CodeOf(err) == problem.CodeNotFound {
 		return false, nil
@@ -106,55 +106,55 @@ func (s *site) movesTraffic(v *visit, service, environment string) (bool, error)
 	return body.Traffic != nil, nil
 }
 
-// Asked is the version in the form: what was asked for, or what shall be changed.
-func (p *planPage) Asked() string { return cmp.Or(p.Version, p.change) }
+// FormVersion returns the version to show in the form.
+func (p *planPage) FormVersion() string { return cmp.Or(p.Version, p.previousVersion) }
 
-// Given are the parameters of the chosen strategy that were filled in.
-func (p *planPage) Given() []parameter {
-	var given []parameter
+// FilledParameters returns the parameters of the selected strategy that have a value.
+func (p *planPage) FilledParameters() []parameter {
+	var filled []parameter
 	for i := range p.Kinds {
 		for _, parameter := range p.Kinds[i].Parameters {
 			if p.Kinds[i].Type == p.Strategy && parameter.Value != "" {
-				given = append(given, parameter)
+				filled = append(filled, parameter)
 			}
 		}
 	}
-	return given
+	return filled
 }
 
-// request is what is asked of the API.
+// request returns the body of the request to the API.
 func (p *planPage) request() map[string]any {
 	body := map[string]any{"service": p.Service, "environment": p.Environment, "version": p.Version}
-	if p.Strategy != asRegistered {
+	if p.Strategy != fromDefinition {
 		strategy := map[string]any{"type": p.Strategy}
-		for _, parameter := range p.Given() {
-			strategy[parameter.Name] = parameter.meant()
+		for _, parameter := range p.FilledParameters() {
+			strategy[parameter.Name] = parameter.jsonValue()
 		}
 		body["strategy"] = strategy
 	}
 	return body
 }
 
-// meant is what was filled in as the API takes it: JSON where it is that, a list where one may stand and a comma does, a
-// number where one may stand, else text. Whether it is good the API says.
-func (p *parameter) meant() any {
+// jsonValue converts the value for the API: to JSON if it is JSON, to a list if a list is allowed and it has a comma, to a
+// number if one is allowed, else to a string. The API validates it.
+func (p *parameter) jsonValue() any {
 	structured := strings.HasPrefix(p.Value, "[") || strings.HasPrefix(p.Value, "{")
 	if structured && json.Valid([]byte(p.Value)) {
 		return json.RawMessage(p.Value)
 	}
 	if !strings.Contains(p.Type, "list") || !strings.Contains(p.Value, ",") {
-		return p.one(p.Value)
+		return p.scalar(p.Value)
 	}
 	var list []any
 	for item := range strings.SplitSeq(p.Value, ",") {
-		list = append(list, p.one(strings.TrimSpace(item)))
+		list = append(list, p.scalar(strings.TrimSpace(item)))
 	}
 	return list
 }
 
-func (p *parameter) one(text string) any {
-	worded := p.Type == "string" || p.Type == "duration"
-	if number := json.Number(text); !worded && json.Valid([]byte(text)) {
+func (p *parameter) scalar(text string) any {
+	isText := p.Type == "string" || p.Type == "duration"
+	if number := json.Number(text); !isText && json.Valid([]byte(text)) {
 		if _, err := number.Float64(); err == nil {
 			return number
 		}
@@ -162,9 +162,9 @@ func (p *parameter) one(text string) any {
 	return text
 }
 
-// showPlan asks for a version, and shows what deploying it would do.
-func (s *site) showPlan(v *visit) error {
-	if err := v.sees(v.path("service"), v.path("environment")); err != nil {
+// showPlan shows a form for a version, or what deploying it would do.
+func (s *site) showPlan(v *pageRequest) error {
+	if err := v.requireRead(v.path("service"), v.path("environment")); err != nil {
 		return err
 	}
 	page, err := s.newPlanPage(v)
@@ -173,10 +173,10 @@ func (s *site) showPlan(v *visit) error {
 	}
 	if page.Version != "" {
 		page.Plan = &plan{}
-		err = s.ask(v, "/deployments?dry_run=true", nil, page.request(), page.Plan)
+		err = s.post(v, "/deployments?dry_run=true", nil, page.request(), page.Plan)
 	}
 	if problem.CodeOf(err) == problem.CodeInvalid {
-		page.Plan, page.Complaint, v.status, err = nil, sentence(err), http.StatusUnprocessableEntity, nil
+		page.Plan, page.Problem, v.status, err = nil, userMessage(err), http.StatusUnprocessableEntity, nil
 	}
 	if err != nil {
 		return err
@@ -185,27 +185,27 @@ func (s *site) showPlan(v *visit) error {
 	return nil
 }
 
-func (s *site) doDeploy(v *visit) error {
-	if err := ours(v.r); err != nil {
+func (s *site) doDeploy(v *pageRequest) error {
+	if err := verifyCSRF(v.r); err != nil {
 		return err
 	}
 	page, err := s.newPlanPage(v)
 	if err != nil {
 		return err
 	}
-	var made struct{ ID string }
-	if err := s.ask(v, "/deployments", keyed(v), page.request(), &made); err != nil {
+	var created struct{ ID string }
+	if err := s.post(v, "/deployments", idempotencyHeader(v), page.request(), &created); err != nil {
 		return err
 	}
-	if made.ID == "" {
-		return fmt.Errorf("the API names no deployment for %s in %s", page.Service, page.Environment)
+	if created.ID == "" {
+		return fmt.Errorf("the API returned no deployment for %s in %s", page.Service, page.Environment)
 	}
-	seeDeployment(v, made.ID)
+	redirectToDeployment(v, created.ID)
 	return nil
 }
 
-// keyed is the header that goes with what a form asks for.
-func keyed(v *visit) http.Header {
+// idempotencyHeader returns the headers of a form's request.
+func idempotencyHeader(v *pageRequest) http.Header {
 	header := http.Header{}
 	if key := v.r.PostFormValue("key"); key != "" {
 		header.Set("Idempotency-Key", "dashboard-"+key)
@@ -213,6 +213,6 @@ func keyed(v *visit) http.Header {
 	return header
 }
 
-func seeDeployment(v *visit, id string) {
+func redirectToDeployment(v *pageRequest, id string) {
 	http.Redirect(v.w, v.r, root+"/deployments/"+id, http.StatusSeeOther)
 }

@@ -7,20 +7,20 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// deploymentPage is one deployment. Summary is renewed while it runs; the grid and the log follow its events.
+// deploymentPage shows one deployment. The summary is refreshed while it runs; the grid and the log follow its events.
 type deploymentPage struct {
 	Summary summary
 	Grid    grid
 	Events  []rollout.Event
-	// Earlier says that the log began before the first of Events; After is the id that the stream goes on from.
-	Earlier bool
-	After   int64
+	// Truncated is true if there are events before the first of Events; After is the id from which the stream continues.
+	Truncated bool
+	After     int64
 }
 
-// summary is where a deployment stands and what can be asked of it.
+// summary shows a deployment's state and the available actions.
 type summary struct {
 	D            rollout.Deployment
-	Verbs        []verb
+	Actions      []action
 	RolledBackBy string
 	From         string
 	Waiting      bool
@@ -30,7 +30,7 @@ type summary struct {
 
 const eventsShown = 200
 
-func (s *site) showDeployment(v *visit) error {
+func (s *site) showDeployment(v *pageRequest) error {
 	d, err := s.deployment(v)
 	if err != nil {
 		return err
@@ -44,17 +44,17 @@ func (s *site) showDeployment(v *visit) error {
 			return err
 		}
 	}
-	s.show(v, "page_deployment.html", fmt.Sprintf("%s in %s: %s", d.Service, d.Environment, plain(d.State)), "history", page)
+	s.show(v, "page_deployment.html", fmt.Sprintf("%s in %s: %s", d.Service, d.Environment, humanize(d.State)), "history", page)
 	return nil
 }
 
 // fill adds the targets and the newest events.
-func (s *site) fill(v *visit, d *rollout.Deployment, page *deploymentPage) (err error) {
+func (s *site) fill(v *pageRequest, d *rollout.Deployment, page *deploymentPage) (err error) {
 	after := max(d.LastSeq-eventsShown, 0)
 	if page.Events, err = s.Store.EventsOf(v.r.Context(), d.ID, after, d.LastSeq, eventsShown); err != nil {
 		return err
 	}
-	page.Earlier = after > 0
+	page.Truncated = after > 0
 	if n := len(page.Events); n > 0 {
 		page.After = page.Events[n-1].ID
 	}
@@ -63,17 +63,17 @@ func (s *site) fill(v *visit, d *rollout.Deployment, page *deploymentPage) (err 
 	return err
 }
 
-// deployment is the one that the path names, if the visitor may see it.
-func (s *site) deployment(v *visit) (rollout.Deployment, error) {
+// deployment returns the deployment in the path, if the user may read it.
+func (s *site) deployment(v *pageRequest) (rollout.Deployment, error) {
 	d, err := s.Store.Deployment(v.r.Context(), v.path("id"))
 	if err == nil {
-		err = v.sees(d.Service, d.Environment)
+		err = v.requireRead(d.Service, d.Environment)
 	}
 	return d, err
 }
 
-func (s *site) summarize(v *visit, d rollout.Deployment) (summary, error) {
-	sum := summary{D: d, Waiting: waitsForPeople(&d), Pending: d.Counts.Total - d.Counts.Updated - d.Counts.Failed -
+func (s *site) summarize(v *pageRequest, d rollout.Deployment) (summary, error) {
+	sum := summary{D: d, Waiting: needsAction(&d), Pending: d.Counts.Total - d.Counts.Updated - d.Counts.Failed -
 		d.Counts.RolledBack - d.Counts.InFlight}
 	latest := d.ID
 	if d.State.Terminal() {
@@ -91,16 +91,16 @@ func (s *site) summarize(v *visit, d rollout.Deployment) (summary, error) {
 			sum.Took = d.FinishedAt.Sub(d.StartedAt)
 		}
 	}
-	sum.Verbs = verbsFor(v, &d, latest == d.ID && sum.RolledBackBy == "")
+	sum.Actions = availableActions(v, &d, latest == d.ID && sum.RolledBackBy == "")
 	return sum, nil
 }
 
-// targets are all of a deployment's.
-func (s *site) targets(v *visit, id string) ([]rollout.Target, error) {
-	const most = 200
+// targets returns all targets of a deployment.
+func (s *site) targets(v *pageRequest, id string) ([]rollout.Target, error) {
+	const pageSize = 200
 	var targets []rollout.Target
 	for cursor := ""; ; {
-		list, err := s.Store.Targets(v.r.Context(), id, rollout.Page{Limit: most, Cursor: cursor})
+		list, err := s.Store.Targets(v.r.Context(), id, rollout.Page{Limit: pageSize, Cursor: cursor})
 		if err != nil {
 			return nil, err
 		}

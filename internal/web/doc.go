@@ -1,8 +1,8 @@
-// Package web is the dashboard: pages for people, made on the server and kept up to date by a small script of their own.
+// Package web serves the dashboard: pages rendered on the server and kept up to date by a small script.
 //
-// It reads through Store and asks through the API: whatever changes something goes to the API's own handler with the
-// credential of whoever looks, so that a button can do no more, and says no less, than the call of the same name. Streams
-// are the API's too. Every page can be read without a script; every verb has a page that says what it will do before it does it.
+// It reads through Store and writes through the API: every change goes to the API's own handler with the credential of the
+// signed-in user, so a button does exactly what the API call does. Streams are the API's too. Every page is readable without
+// scripts; every action has a page that describes its effects first.
 //
-// Nothing is inline and nothing comes from elsewhere: the pages live under the strictest policy that a browser knows.
+// Nothing is inline and nothing comes from elsewhere: the pages have the strictest Content-Security-Policy.
 package web

@@ -9,28 +9,28 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// durationsPage is how long deployments took and how they ended.
+// durationsPage shows how long deployments took and how they ended.
 type durationsPage struct {
 	Service, Environment string
 	Days                 int
 	Choices              []int
 	Ended                []rollout.Deployment
 	Succeeded            int
-	Half, Most           time.Duration
+	Median, P95          time.Duration
 	Plot                 plot
 	Outcomes             outcomes
-	// Cut says that there were more than are shown.
-	Cut bool
+	// Truncated is true if there were more than are shown.
+	Truncated bool
 }
 
 const (
 	defaultDays = 30
-	// mostPlotted bounds the deployments of a plot, mostPerRead those of one reading.
-	mostPlotted = 1000
-	mostPerRead = 200
+	// maxPlotted bounds the deployments of a plot, plotPageSize those of one query.
+	maxPlotted   = 1000
+	plotPageSize = 200
 )
 
-func (s *site) showDurations(v *visit) error {
+func (s *site) showDurations(v *pageRequest) error {
 	q := v.r.URL.Query()
 	page := durationsPage{Service: q.Get("service"), Environment: q.Get("environment"), Days: defaultDays, Choices: []int{1, 7, 30, 90, 365}}
 	if days, err := strconv.Atoi(q.Get("days")); err == nil && slices.Contains(page.Choices, days) {
@@ -48,11 +48,11 @@ func (s *site) showDurations(v *visit) error {
 	return nil
 }
 
-// ended reads the deployments that began and ended, newest first.
-func (s *site) ended(v *visit, page *durationsPage, since time.Time) error {
+// ended reads the deployments that started and ended, newest first.
+func (s *site) ended(v *pageRequest, page *durationsPage, since time.Time) error {
 	filter := rollout.Filter{Service: page.Service, Environment: page.Environment, Since: since}
 	for cursor := ""; ; {
-		list, err := s.Store.Deployments(v.r.Context(), v.who.Scopes, filter, rollout.Page{Limit: mostPerRead, Cursor: cursor})
+		list, err := s.Store.Deployments(v.r.Context(), v.principal.Scopes, filter, rollout.Page{Limit: plotPageSize, Cursor: cursor})
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (s *site) ended(v *visit, page *durationsPage, since time.Time) error {
 			}
 		}
 		cursor = list.NextCursor
-		if page.Cut = cursor != "" && len(page.Ended) >= mostPlotted; cursor == "" || page.Cut {
+		if page.Truncated = cursor != "" && len(page.Ended) >= maxPlotted; cursor == "" || page.Truncated {
 			return nil
 		}
 	}
@@ -71,15 +71,15 @@ func (s *site) ended(v *visit, page *durationsPage, since time.Time) error {
 func (p *durationsPage) sumUp() {
 	took := make([]time.Duration, len(p.Ended))
 	for i := range p.Ended {
-		took[i] = tookOf(&p.Ended[i])
+		took[i] = runTime(&p.Ended[i])
 		if p.Ended[i].Result.Success {
 			p.Succeeded++
 		}
 	}
 	slices.SortFunc(took, cmp.Compare[time.Duration])
 	if n := len(took); n > 0 {
-		p.Half, p.Most = took[n/2], took[min(n*95/100, n-1)]
+		p.Median, p.P95 = took[n/2], took[min(n*95/100, n-1)]
 	}
 }
 
-func tookOf(d *rollout.Deployment) time.Duration { return max(d.FinishedAt.Sub(d.StartedAt), 0) }
+func runTime(d *rollout.Deployment) time.Duration { return max(d.FinishedAt.Sub(d.StartedAt), 0) }

@@ -17,7 +17,7 @@ func FuzzNext(f *testing.F) {
 	}
 	here := &url.URL{Scheme: "http", Host: "rollcall.example", Path: "/sign-in"}
 	f.Fuzz(func(t *testing.T, next string) {
-		to := local(next)
+		to := localPath(next)
 		u, err := here.Parse(to)
 		if err != nil || u.Host != here.Host || u.Scheme != here.Scheme || strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\r\n\\") {
 			t.Fatalf("%q leads to %q (%v)", next, to, err)
@@ -34,7 +34,7 @@ func FuzzCookie(f *testing.F) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 		r.Header["Cookie"] = []string{tokenCookie + "=" + value}
 		r.Header.Set("Authorization", "Bearer its-own")
-		asked := bearing(r)
+		asked := withBearer(r)
 		if given := asked.Header.Values("Authorization"); len(given) > 1 || len(given) == 1 && given[0] != "Bearer "+credential(r) || asked.Header.Get("Cookie") != "" {
 			t.Fatalf("%q became %q", value, asked.Header)
 		}
@@ -47,7 +47,7 @@ func FuzzDay(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if day := dayOf(text); !day.IsZero() && day.Format(time.DateOnly) != text {
+		if day := parseDay(text); !day.IsZero() && day.Format(time.DateOnly) != text {
 			t.Fatalf("%q is %v", text, day)
 		}
 	})
@@ -70,7 +70,7 @@ func FuzzParameter(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, kind, value string) {
 		p := parameter{Type: kind, Value: value}
-		if _, err := json.Marshal(p.meant()); err != nil {
+		if _, err := json.Marshal(p.jsonValue()); err != nil {
 			t.Fatalf("%q for a %q: %v", value, kind, err)
 		}
 	})

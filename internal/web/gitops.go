@@ -8,25 +8,25 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// sourcesPage is the Git sources, and how what runs stands to what they say.
+// sourcesPage lists the Git sources and their sync status.
 type sourcesPage struct {
 	Items []gitsource.Report
 	Next  string
 }
 
-// sourcePage is one source with its files.
+// sourcePage shows one source and its files.
 type sourcePage struct {
 	gitsource.Report
-	Sync bool
+	CanSync bool
 }
 
 const sourcesPerPage = 100
 
-// seesSources says who may see sources: they are about everything, so only who sees everything.
-func (v *visit) seesSources() error { return v.sees(authz.Any, authz.Any) }
+// requireReadAll restricts sources to users without scopes: a source may manage any service.
+func (v *pageRequest) requireReadAll() error { return v.requireRead(authz.Any, authz.Any) }
 
-func (s *site) showSources(v *visit) error {
-	if err := v.seesSources(); err != nil {
+func (s *site) showSources(v *pageRequest) error {
+	if err := v.requireReadAll(); err != nil {
 		return err
 	}
 	list, err := s.Store.Sources(v.r.Context(), rollout.Page{Limit: sourcesPerPage, Cursor: v.r.FormValue("cursor")})
@@ -37,17 +37,17 @@ func (s *site) showSources(v *visit) error {
 	return nil
 }
 
-// source is the one that the path names.
-func (s *site) source(v *visit) (page sourcePage, err error) {
-	if err := v.seesSources(); err != nil {
+// source returns the source in the path.
+func (s *site) source(v *pageRequest) (page sourcePage, err error) {
+	if err := v.requireReadAll(); err != nil {
 		return page, err
 	}
 	page.Report, err = s.Store.Source(v.r.Context(), v.path("name"))
-	page.Sync = v.may(authz.PermissionDeploy, authz.Any, authz.Any)
+	page.CanSync = v.may(authz.PermissionDeploy, authz.Any, authz.Any)
 	return page, err
 }
 
-func (s *site) showSource(v *visit) error {
+func (s *site) showSource(v *pageRequest) error {
 	page, err := s.source(v)
 	if err != nil {
 		return err
@@ -56,8 +56,8 @@ func (s *site) showSource(v *visit) error {
 	return nil
 }
 
-// showSync asks whether the source shall be read now.
-func (s *site) showSync(v *visit) error {
+// showSync shows the confirmation of a sync.
+func (s *site) showSync(v *pageRequest) error {
 	page, err := s.source(v)
 	if err != nil {
 		return err
@@ -66,16 +66,16 @@ func (s *site) showSync(v *visit) error {
 	return nil
 }
 
-func (s *site) doSync(v *visit) error {
-	if err := ours(v.r); err != nil {
+func (s *site) doSync(v *pageRequest) error {
+	if err := verifyCSRF(v.r); err != nil {
 		return err
 	}
 	page, err := s.source(v)
 	if err != nil {
 		return err
 	}
-	var said map[string]any
-	if err := s.ask(v, "/gitops/sources/"+page.Source.Name+"/sync", nil, map[string]any{}, &said); err != nil {
+	var response map[string]any
+	if err := s.post(v, "/gitops/sources/"+page.Source.Name+"/sync", nil, map[string]any{}, &response); err != nil {
 		return err
 	}
 	http.Redirect(v.w, v.r, root+"/gitops/"+page.Source.Name, http.StatusSeeOther)

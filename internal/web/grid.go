@@ -9,19 +9,19 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// grid is the targets of a deployment, wave by wave.
+// grid shows the targets of a deployment, by wave.
 type grid struct {
 	Waves []waveCells
-	// Size is how much room a cell has: "large" with its name, "medium", "small".
+	// Size is the size of a cell: "large" (with the target's id), "medium" or "small".
 	Size  string
 	Total int
-	// Trouble are the targets that a person should look at.
-	Trouble []rollout.Target
-	Old     []versionCount
-	Legend  []stateCount
+	// Problems are the targets that failed or are unknown.
+	Problems []rollout.Target
+	Old      []versionCount
+	Legend   []stateCount
 }
 
-// waveCells are the targets of one wave; Number is 0 for those that no wave takes.
+// waveCells are the targets of one wave; Number is 0 for targets without one.
 type waveCells struct {
 	Number  int
 	About   string
@@ -29,19 +29,19 @@ type waveCells struct {
 }
 
 type stateCount struct {
-	State   rollout.TargetState
-	Targets int
+	State rollout.TargetState
+	Count int
 }
 
-// The most targets whose cells have room for a name, or for a large letter.
+// The maximum numbers of targets for large and medium cells, and of problems listed.
 const (
-	mostLarge   = 40
-	mostMedium  = 600
-	mostTrouble = 20
+	maxLarge    = 40
+	maxMedium   = 600
+	maxProblems = 20
 )
 
 func makeGrid(d *rollout.Deployment, targets []rollout.Target) grid {
-	g := grid{Size: sizeFor(len(targets)), Total: len(targets), Trouble: trouble(targets), Old: oldVersions(targets), Legend: legend(targets)}
+	g := grid{Size: sizeFor(len(targets)), Total: len(targets), Problems: problemTargets(targets), Old: oldVersions(targets), Legend: legend(targets)}
 	waves := make([][]rollout.Target, len(d.Spec.Waves)+1)
 	for i := range targets {
 		n := targets[i].Wave
@@ -54,23 +54,23 @@ func makeGrid(d *rollout.Deployment, targets []rollout.Target) grid {
 		g.Waves = append(g.Waves, waveCells{Number: n, About: aboutWave(d, n), Targets: waves[n]})
 	}
 	if len(waves[0]) > 0 {
-		g.Waves = append(g.Waves, waveCells{About: "not part of any wave", Targets: waves[0]})
+		g.Waves = append(g.Waves, waveCells{About: "in no wave", Targets: waves[0]})
 	}
 	return g
 }
 
 func sizeFor(n int) string {
 	switch {
-	case n <= mostLarge:
+	case n <= maxLarge:
 		return "large"
-	case n <= mostMedium:
+	case n <= maxMedium:
 		return "medium"
 	default:
 		return "small"
 	}
 }
 
-// aboutWave says what a wave does once its targets are verified.
+// aboutWave describes a wave.
 func aboutWave(d *rollout.Deployment, n int) string {
 	w := d.Spec.Waves[n-1]
 	parts := []string{count(w.Size, "target")}
@@ -78,28 +78,28 @@ func aboutWave(d *rollout.Deployment, n int) string {
 		parts = append(parts, fmt.Sprintf("then %d %% of traffic", w.Weight))
 	}
 	if w.Bake > 0 {
-		parts = append(parts, "watched for "+w.Bake.String())
+		parts = append(parts, "bake "+w.Bake.String())
 	}
 	switch w.Gate {
 	case rollout.GateSwitch:
-		parts = append(parts, "waits for a person before its traffic")
+		parts = append(parts, "gate before the traffic shift")
 	case rollout.GateNext:
-		parts = append(parts, "waits for a person before the next wave")
+		parts = append(parts, "gate before the next wave")
 	}
 	if w.Delay > 0 {
-		parts = append(parts, "then a pause of "+w.Delay.String())
+		parts = append(parts, "then a delay of "+w.Delay.String())
 	}
 	return strings.Join(parts, " · ")
 }
 
-func trouble(targets []rollout.Target) []rollout.Target {
+func problemTargets(targets []rollout.Target) []rollout.Target {
 	var found []rollout.Target
 	for i := range targets {
 		t := &targets[i]
 		if t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown || t.Error != "" && t.State != rollout.TargetUpdated {
 			found = append(found, *t)
 		}
-		if len(found) == mostTrouble {
+		if len(found) == maxProblems {
 			break
 		}
 	}
@@ -121,7 +121,7 @@ func oldVersions(targets []rollout.Target) []versionCount {
 		list = append(list, versionCount{version, n})
 	}
 	slices.SortFunc(list, func(a, b versionCount) int {
-		return cmp.Or(cmp.Compare(b.Targets, a.Targets), cmp.Compare(a.Version, b.Version))
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Version, b.Version))
 	})
 	return list
 }
@@ -140,7 +140,7 @@ func legend(targets []rollout.Target) []stateCount {
 	return list
 }
 
-// targetStates are the states of a target in the order of its way.
+// targetStates returns the states of a target in the order of the legend.
 func targetStates() []rollout.TargetState {
 	return []rollout.TargetState{
 		rollout.TargetUpdated, rollout.TargetVerifying, rollout.TargetDeploying, rollout.TargetPending, rollout.TargetFailed,
@@ -148,7 +148,7 @@ func targetStates() []rollout.TargetState {
 	}
 }
 
-// targetsPage is the targets as a list.
+// targetsPage lists the targets.
 type targetsPage struct {
 	D       rollout.Deployment
 	State   rollout.TargetState
@@ -162,7 +162,7 @@ type targetsPage struct {
 const targetsPerPage = 200
 
 // showTargets lists targets, all or those in one state.
-func (s *site) showTargets(v *visit) error {
+func (s *site) showTargets(v *pageRequest) error {
 	d, err := s.deployment(v)
 	if err != nil {
 		return err

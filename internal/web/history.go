@@ -7,7 +7,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// historyPage is the deployments that a filter selects, newest first. The filter is in the address, so that it can be shared.
+// historyPage lists the deployments that match a filter, newest first. The filter is in the address, so that it can be shared.
 type historyPage struct {
 	Filter       rollout.Filter
 	Since, Until string
@@ -19,16 +19,16 @@ type historyPage struct {
 
 const historyPerPage = 50
 
-func (s *site) showHistory(v *visit) error {
+func (s *site) showHistory(v *pageRequest) error {
 	q := v.r.URL.Query()
 	page := historyPage{States: rollout.States(), Since: q.Get("since"), Until: q.Get("until"), Filter: rollout.Filter{
 		Service: q.Get("service"), Environment: q.Get("environment"), Version: q.Get("version"), State: rollout.State(q.Get("state")),
 	}}
-	page.Filter.Since = dayOf(page.Since)
-	if until := dayOf(page.Until); !until.IsZero() {
-		page.Filter.Until = until.AddDate(0, 0, 1) // the day that is named is part of it
+	page.Filter.Since = parseDay(page.Since)
+	if until := parseDay(page.Until); !until.IsZero() {
+		page.Filter.Until = until.AddDate(0, 0, 1) // include that day
 	}
-	list, err := s.Store.Deployments(v.r.Context(), v.who.Scopes, page.Filter, rollout.Page{Limit: historyPerPage, Cursor: q.Get("cursor")})
+	list, err := s.Store.Deployments(v.r.Context(), v.principal.Scopes, page.Filter, rollout.Page{Limit: historyPerPage, Cursor: q.Get("cursor")})
 	if err != nil {
 		return err
 	}
@@ -47,8 +47,8 @@ func (s *site) showHistory(v *visit) error {
 	return nil
 }
 
-// dayOf reads what a date field says; the zero time for nothing.
-func dayOf(text string) time.Time {
+// parseDay parses a date; it returns the zero time for an invalid one.
+func parseDay(text string) time.Time {
 	day, err := time.Parse(time.DateOnly, text)
 	if err != nil {
 		return time.Time{}
@@ -56,7 +56,7 @@ func dayOf(text string) time.Time {
 	return day
 }
 
-// withCursor is the same selection from a later place on.
+// withCursor returns the query of the next page.
 func withCursor(q url.Values, cursor string) string {
 	next := url.Values{}
 	for name, values := range q {

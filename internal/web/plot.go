@@ -8,7 +8,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// plot is each deployment as a mark: when it was asked for, and how long it took on a logarithmic scale. Coordinates are
+// plot shows each deployment as a mark: when it was created, and how long it took on a logarithmic scale. Coordinates are
 // those of a drawing of plotWidth by plotHeight.
 type plot struct {
 	Marks  []mark
@@ -16,7 +16,7 @@ type plot struct {
 	Ticks  []tick
 	Width  int
 	Height int
-	// Left and Right bound what is drawn; labels of the scale end at Edge.
+	// Left and Right bound the drawing; the labels of the scale end at Edge.
 	Left, Right, Edge int
 }
 
@@ -38,7 +38,7 @@ type tick struct {
 	Label string
 }
 
-// The drawing's size, and the margins in which its labels stand.
+// The drawing's size, and the margins for its labels.
 const (
 	plotWidth, plotHeight = 900, 260
 	plotLeft, plotRight   = 72, 36
@@ -48,33 +48,33 @@ const (
 
 func makePlot(ended []rollout.Deployment, since, until time.Time) plot {
 	p := plot{
-		Width: plotWidth, Height: plotHeight, Ticks: days(since, until),
+		Width: plotWidth, Height: plotHeight, Ticks: dayTicks(since, until),
 		Left: plotLeft, Right: plotWidth - plotRight, Edge: plotLeft - 8,
 	}
-	low, high := bounds(ended)
+	low, high := scaleBounds(ended)
 	for _, step := range scale() {
 		if step >= low && step <= high {
-			p.Lines = append(p.Lines, line{height(step, low, high), label(step)})
+			p.Lines = append(p.Lines, line{yAt(step, low, high), label(step)})
 		}
 	}
 	for i := range ended {
 		d := &ended[i]
-		took := tookOf(d)
+		took := runTime(d)
 		p.Marks = append(p.Marks, mark{
-			X: across(d.CreatedAt, since, until), Y: height(took, low, high), D: d, Took: took, Good: d.Result.Success,
+			X: xAt(d.CreatedAt, since, until), Y: yAt(took, low, high), D: d, Took: took, Good: d.Result.Success,
 		})
 	}
 	return p
 }
 
-// scale are the durations that have a line of their own.
+// scale returns the durations that have a line.
 func scale() []time.Duration {
 	return []time.Duration{
 		100 * time.Millisecond, time.Second, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour,
 	}
 }
 
-// label is a step of the scale in its own unit.
+// label formats a step of the scale.
 func label(step time.Duration) string {
 	switch {
 	case step < time.Second:
@@ -90,33 +90,33 @@ func label(step time.Duration) string {
 	}
 }
 
-// bounds are the steps of the scale around all that is shown.
-func bounds(ended []rollout.Deployment) (low, high time.Duration) {
+// scaleBounds returns the steps of the scale around all durations.
+func scaleBounds(ended []rollout.Deployment) (low, high time.Duration) {
 	steps := scale()
-	least, most := time.Duration(math.MaxInt64), time.Duration(0)
+	shortest, longest := time.Duration(math.MaxInt64), time.Duration(0)
 	for i := range ended {
-		least, most = min(least, tookOf(&ended[i])), max(most, tookOf(&ended[i]))
+		shortest, longest = min(shortest, runTime(&ended[i])), max(longest, runTime(&ended[i]))
 	}
 	low, high = steps[0], steps[len(steps)-1]
 	for _, step := range steps {
-		if step <= least {
+		if step <= shortest {
 			low = step
 		}
 	}
 	for i := len(steps) - 1; i >= 0; i-- {
-		if steps[i] >= most && steps[i] > low {
+		if steps[i] >= longest && steps[i] > low {
 			high = steps[i]
 		}
 	}
 	return low, high
 }
 
-func across(at, since, until time.Time) float64 {
+func xAt(at, since, until time.Time) float64 {
 	part := at.Sub(since).Seconds() / until.Sub(since).Seconds()
 	return round(plotLeft + part*(plotWidth-plotLeft-plotRight))
 }
 
-func height(took, low, high time.Duration) float64 {
+func yAt(took, low, high time.Duration) float64 {
 	of := func(d time.Duration) float64 { return math.Log(max(d.Seconds(), 0.001)) }
 	part := (of(took) - of(low)) / (of(high) - of(low))
 	return round(plotHeight - plotBottom - min(max(part, 0), 1)*(plotHeight-plotTop-plotBottom))
@@ -124,7 +124,7 @@ func height(took, low, high time.Duration) float64 {
 
 func round(x float64) float64 { return math.Round(x*10) / 10 }
 
-func days(since, until time.Time) []tick {
+func dayTicks(since, until time.Time) []tick {
 	list := make([]tick, 0, ticks)
 	for i := range ticks {
 		at := since.Add(until.Sub(since) * time.Duration(i) / (ticks - 1))
@@ -132,16 +132,16 @@ func days(since, until time.Time) []tick {
 		if until.Sub(since) <= 48*time.Hour {
 			label = at.Format("15:04")
 		}
-		list = append(list, tick{across(at, since, until), label})
+		list = append(list, tick{xAt(at, since, until), label})
 	}
 	return list
 }
 
-// outcomes are bars, one for each of equal parts of the time: how many ended well and how many did not.
+// outcomes is a bar chart over equal parts of the time: how many deployments succeeded and how many did not.
 type outcomes struct {
 	Bars []bar
-	Most int
-	// Good of All ended well.
+	Max  int
+	// Good of All succeeded.
 	Good, All         int
 	Ticks             []tick
 	Width             int
@@ -158,15 +158,15 @@ type bar struct {
 }
 
 const (
-	parts         = 30
+	outcomeBars   = 30
 	outcomeHeight = 150
 )
 
 func makeOutcomes(ended []rollout.Deployment, since, until time.Time) outcomes {
-	bars := make([]bar, parts)
+	bars := make([]bar, outcomeBars)
 	for i := range ended {
-		at := int(ended[i].CreatedAt.Sub(since) * parts / until.Sub(since))
-		b := &bars[min(max(at, 0), parts-1)]
+		at := int(ended[i].CreatedAt.Sub(since) * outcomeBars / until.Sub(since))
+		b := &bars[min(max(at, 0), outcomeBars-1)]
 		if ended[i].Result.Success {
 			b.Good++
 		} else {
@@ -176,14 +176,14 @@ func makeOutcomes(ended []rollout.Deployment, since, until time.Time) outcomes {
 	return drawOutcomes(bars, since, until)
 }
 
-// drawOutcomes gives bars that have been counted their places.
+// drawOutcomes computes the coordinates of counted bars.
 func drawOutcomes(bars []bar, since, until time.Time) outcomes {
 	o := outcomes{
-		Width: plotWidth, Height: outcomeHeight, Ticks: days(since, until), Bars: bars,
+		Width: plotWidth, Height: outcomeHeight, Ticks: dayTicks(since, until), Bars: bars,
 		Left: plotLeft, Right: plotWidth - plotRight, Edge: plotLeft - 8,
 	}
 	for i := range bars {
-		o.Most, o.Good, o.All = max(o.Most, bars[i].Good+bars[i].Bad), o.Good+bars[i].Good, o.All+bars[i].Good+bars[i].Bad
+		o.Max, o.Good, o.All = max(o.Max, bars[i].Good+bars[i].Bad), o.Good+bars[i].Good, o.All+bars[i].Good+bars[i].Bad
 	}
 	room := float64(outcomeHeight - plotTop - plotBottom)
 	step := float64(plotWidth-plotLeft-plotRight) / float64(len(bars))
@@ -191,8 +191,8 @@ func drawOutcomes(bars []bar, since, until time.Time) outcomes {
 		b := &bars[i]
 		b.X, b.Width = round(plotLeft+float64(i)*step+1), round(step-2)
 		b.Label = since.Add(until.Sub(since) * time.Duration(i) / time.Duration(len(bars))).Format("2 Jan 15:04")
-		if o.Most > 0 {
-			b.GoodHigh, b.BadHigh = round(room*float64(b.Good)/float64(o.Most)), round(room*float64(b.Bad)/float64(o.Most))
+		if o.Max > 0 {
+			b.GoodHigh, b.BadHigh = round(room*float64(b.Good)/float64(o.Max)), round(room*float64(b.Bad)/float64(o.Max))
 		}
 		b.GoodY = round(float64(outcomeHeight-plotBottom) - b.GoodHigh)
 		b.BadY = round(b.GoodY - b.BadHigh)

@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// servicePage is one service in one environment.
+// servicePage shows a service in an environment.
 type servicePage struct {
 	Row        serviceRow
 	Definition string
@@ -19,16 +19,16 @@ type servicePage struct {
 	Recent     []rollout.Deployment
 }
 
-const recentOnes = 12
+const recentDeployments = 12
 
-func (s *site) showService(v *visit) error {
+func (s *site) showService(v *pageRequest) error {
 	service, environment := v.path("service"), v.path("environment")
-	if err := v.sees(service, environment); err != nil {
+	if err := v.requireRead(service, environment); err != nil {
 		return err
 	}
 	ctx := v.r.Context()
-	recent, err := s.Store.Deployments(ctx, v.who.Scopes,
-		rollout.Filter{Service: service, Environment: environment}, rollout.Page{Limit: recentOnes})
+	recent, err := s.Store.Deployments(ctx, v.principal.Scopes,
+		rollout.Filter{Service: service, Environment: environment}, rollout.Page{Limit: recentDeployments})
 	if err != nil {
 		return err
 	}
@@ -43,15 +43,15 @@ func (s *site) showService(v *visit) error {
 	case problem.CodeOf(err) != problem.CodeNotFound:
 		return err
 	case len(recent.Items) == 0:
-		return &problem.Error{Code: problem.CodeNotFound, Message: "nothing is known of " + service + " in " + environment}
+		return &problem.Error{Code: problem.CodeNotFound, Message: "no deployment or definition of " + service + " in " + environment}
 	}
 	runs, err := s.runs(v, []catalog.Service{page.Row.Service})
 	if err != nil {
 		return err
 	}
 	pair := authz.Scope{Service: service, Environment: environment}
-	page.Row.runs, page.Row.Active = runs[pair], activeOf(recent.Items, pair)
-	page.Row.Deploy = page.Row.Defined && v.may(authz.PermissionDeploy, service, environment)
+	page.Row.runs, page.Row.Active = runs[pair], activeDeployment(recent.Items, pair)
+	page.Row.CanDeploy = page.Row.Defined && v.may(authz.PermissionDeploy, service, environment)
 	s.show(v, "page_service.html", service+" in "+environment, "services", page)
 	return nil
 }

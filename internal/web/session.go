@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// tokenCookie holds the credential of who signed in, formCookie what this browser's forms are proved by.
+	// tokenCookie holds the user's token, formCookie the key of the browser's CSRF tokens.
 	tokenCookie = "rollcall_token"
 	formCookie  = "rollcall_form"
-	// signedInFor is how long a browser keeps the credential.
-	signedInFor = 12 * time.Hour
-	// maxToken is the longest token that fits into a cookie once it is encoded.
+	// sessionLifetime is how long a browser keeps the token.
+	sessionLifetime = 12 * time.Hour
+	// maxToken is the longest token that, encoded, fits into a cookie.
 	maxToken = 2900
 	maxForm  = 64 << 10
 )
 
-// credential is the token that the browser brings; empty for none.
+// credential returns the token in the browser's cookie; empty for none.
 func credential(r *http.Request) string {
 	cookie, err := r.Cookie(tokenCookie)
 	if err != nil {
@@ -38,30 +38,30 @@ func credential(r *http.Request) string {
 }
 
 func setCookie(w http.ResponseWriter, r *http.Request, name, value string, age time.Duration) {
-	http.SetCookie(w, &http.Cookie{ //nolint:gosec // without TLS a Secure cookie would never come back; with it, it is one
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // a Secure cookie is not sent without TLS; with TLS it is Secure
 		Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), HttpOnly: true,
 		Secure: overTLS(r), SameSite: http.SameSiteStrictMode,
 	})
 }
 
-// overTLS reports whether the browser came over TLS, here or at the proxy in front.
+// overTLS reports whether the browser uses TLS, to this server or to a proxy.
 func overTLS(r *http.Request) bool {
 	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
-// bearing is the request as the API knows it: with the credential where it expects one.
-func bearing(r *http.Request) *http.Request {
-	asked := r.Clone(r.Context())
-	asked.Header.Del("Authorization")
-	asked.Header.Del("Cookie")
+// withBearer returns the request with the cookie's token in the Authorization header, as the API requires.
+func withBearer(r *http.Request) *http.Request {
+	request := r.Clone(r.Context())
+	request.Header.Del("Authorization")
+	request.Header.Del("Cookie")
 	if token := credential(r); token != "" {
-		asked.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	return asked
+	return request
 }
 
-// formKey is the secret of this browser that its forms are proved by; a new one when it has none. No other site can read
-// it, nor make the browser send it.
+// formKey returns the key of the browser's CSRF tokens, and sets a new one if it has none. No other site can read it or
+// make the browser send it.
 func formKey(w http.ResponseWriter, r *http.Request) string {
 	if cookie, err := r.Cookie(formCookie); err == nil && len(cookie.Value) >= 26 {
 		return cookie.Value
@@ -71,63 +71,63 @@ func formKey(w http.ResponseWriter, r *http.Request) string {
 	return key
 }
 
-// proof is what every form carries: it belongs to this browser and to whoever is signed in there.
-func proof(key, token string) string {
+// csrfToken returns the CSRF token of all forms, bound to the browser and the signed-in user.
+func csrfToken(key, token string) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte(token))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// ours reports whether a form that was sent is one of our pages'.
-func ours(r *http.Request) error {
+// verifyCSRF rejects a form that does not carry the browser's CSRF token.
+func verifyCSRF(r *http.Request) error {
 	cookie, err := r.Cookie(formCookie)
-	foreign := http.NewCrossOriginProtection().Check(r)
-	if err == nil && foreign == nil && hmac.Equal([]byte(r.PostFormValue("proof")), []byte(proof(cookie.Value, credential(r)))) {
+	crossOrigin := http.NewCrossOriginProtection().Check(r)
+	if err == nil && crossOrigin == nil && hmac.Equal([]byte(r.PostFormValue("proof")), []byte(csrfToken(cookie.Value, credential(r)))) {
 		return nil
 	}
 	return &problem.Error{
-		Code: problem.CodeForbidden, Err: foreign,
-		Message: "this form is not from a page of this browser, or from one that is too old: open the page again",
+		Code: problem.CodeForbidden, Err: crossOrigin,
+		Message: "the form has expired or is not from this browser; reload the page and try again",
 	}
 }
 
-// showSignIn is the page that asks for a token.
+// showSignIn serves the sign-in page.
 func (s *site) showSignIn(w http.ResponseWriter, r *http.Request) {
-	s.askForToken(w, r, http.StatusOK, "")
+	s.renderSignIn(w, r, http.StatusOK, "")
 }
 
 type signInPage struct{ Next, Problem string }
 
-func (s *site) askForToken(w http.ResponseWriter, r *http.Request, status int, problem string) {
-	next := local(r.FormValue("next"))
-	s.show(&visit{w: w, r: r, status: status, csrf: proof(formKey(w, r), credential(r))},
+func (s *site) renderSignIn(w http.ResponseWriter, r *http.Request, status int, problem string) {
+	next := localPath(r.FormValue("next"))
+	s.show(&pageRequest{w: w, r: r, status: status, csrf: csrfToken(formKey(w, r), credential(r))},
 		"page_sign_in.html", "Sign in", "", signInPage{Next: next, Problem: problem})
 }
 
-// signIn keeps a token that is good.
+// signIn stores a valid token in the cookie.
 func (s *site) signIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	token := strings.TrimSpace(r.PostFormValue("token"))
-	if err := ours(r); err != nil {
-		s.askForToken(w, r, http.StatusForbidden, sentence(err))
+	if err := verifyCSRF(r); err != nil {
+		s.renderSignIn(w, r, http.StatusForbidden, userMessage(err))
 		return
 	}
 	if token == "" || len(token) > maxToken {
-		s.askForToken(w, r, http.StatusUnprocessableEntity, "Paste a token.")
+		s.renderSignIn(w, r, http.StatusUnprocessableEntity, "Enter a token.")
 		return
 	}
-	asked := bearing(r)
-	asked.Header.Set("Authorization", "Bearer "+token)
-	if _, err := s.Who.Authenticate(asked); err != nil {
-		s.askForToken(w, r, http.StatusUnauthorized, sentence(err))
+	request := withBearer(r)
+	request.Header.Set("Authorization", "Bearer "+token)
+	if _, err := s.Who.Authenticate(request); err != nil {
+		s.renderSignIn(w, r, http.StatusUnauthorized, userMessage(err))
 		return
 	}
-	setCookie(w, r, tokenCookie, base64.RawURLEncoding.EncodeToString([]byte(token)), signedInFor)
-	http.Redirect(w, r, local(r.PostFormValue("next")), http.StatusSeeOther) //nolint:gosec // local leads nowhere else
+	setCookie(w, r, tokenCookie, base64.RawURLEncoding.EncodeToString([]byte(token)), sessionLifetime)
+	http.Redirect(w, r, localPath(r.PostFormValue("next")), http.StatusSeeOther) //nolint:gosec // localPath allows no other site
 }
 
-func (s *site) signOut(v *visit) error {
-	if err := ours(v.r); err != nil {
+func (s *site) signOut(v *pageRequest) error {
+	if err := verifyCSRF(v.r); err != nil {
 		return err
 	}
 	setCookie(v.w, v.r, tokenCookie, "", -time.Second)
@@ -135,8 +135,8 @@ func (s *site) signOut(v *visit) error {
 	return nil
 }
 
-// local is a path of this dashboard, so that nobody is sent to another site after signing in.
-func local(next string) string {
+// localPath returns next if it is a path of this dashboard, else "/": signing in must not redirect to another site.
+func localPath(next string) string {
 	u, err := url.Parse(next)
 	if err != nil || u.IsAbs() || u.Host != "" || !strings.HasPrefix(u.Path, root+"/") || strings.ContainsAny(next, "\\\r\n\t") {
 		return "/"

@@ -17,8 +17,8 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// Store is what the pages show. Lists leave out what is not within the scopes; what is read by name or id is not
-// limited, and the pages check it.
+// Store reads what the pages show. Lists contain only what is within the scopes; the pages check what is read by name or
+// id.
 type Store interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	Deployments(ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
@@ -38,36 +38,36 @@ type Store interface {
 	Sources(ctx context.Context, p rollout.Page) (rollout.List[gitsource.Report], error)
 }
 
-// Authenticator says who asks, by the Authorization header.
+// Authenticator authenticates a request by its Authorization header.
 type Authenticator interface {
 	Authenticate(r *http.Request) (authz.Principal, error)
 }
 
-// Config says what the dashboard is made of. All but Middleware and Log is required.
+// Config configures the dashboard. All but Middleware and Log is required.
 type Config struct {
 	Store Store
 	Who   Authenticator
-	// API carries out what people ask for, and streams what happens.
+	// API executes the commands and streams the events.
 	API http.Handler
-	// Open means that the server asks for no credential.
+	// Open means that the server requires no credential.
 	Open bool
-	// Middleware is around every page; nil is none. Once a page has answered, the request's Pattern says which it was.
+	// Middleware wraps every page; it may be nil. After a page was served, the request's Pattern is the page's.
 	Middleware func(http.Handler) http.Handler
 	Log        *slog.Logger
 }
 
-// site answers the paths of the dashboard.
+// site serves the dashboard.
 type site struct {
 	Config
 	pages  map[string]*template.Template
 	assets *assets
 }
 
-// root is where all pages but the first one live: the other paths are the API's.
+// root is the path of all pages but the first one; the other paths are the API's.
 const root = "/ui"
 
-// New makes the dashboard around the API: a browser that opens / sees the first page, everything below /ui/ is the
-// dashboard's, and the rest is the API as it was.
+// New returns the dashboard around the API: / is the first page for a browser, everything below /ui/ is the dashboard's,
+// and the rest is the API's.
 func New(c Config) (http.Handler, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -81,7 +81,7 @@ func New(c Config) (http.Handler, error) {
 		return nil, fmt.Errorf("read the dashboard's pages: %w", err)
 	}
 	s := &site{Config: c, pages: pages, assets: files}
-	pagesHandler := secured(s.routes())
+	pagesHandler := securityHeaders(s.routes())
 	if c.Middleware != nil {
 		pagesHandler = c.Middleware(pagesHandler)
 	}
@@ -94,10 +94,10 @@ func New(c Config) (http.Handler, error) {
 	}), nil
 }
 
-// wantsPage reports whether a browser opens the server itself.
+// wantsPage reports whether a browser requests the first page.
 func wantsPage(r *http.Request) bool {
-	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-	return r.URL.Path == "/" && reads && strings.Contains(r.Header.Get("Accept"), "text/html")
+	isRead := r.Method == http.MethodGet || r.Method == http.MethodHead
+	return r.URL.Path == "/" && isRead && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 func (s *site) routes() http.Handler {
@@ -107,7 +107,7 @@ func (s *site) routes() http.Handler {
 	mux.HandleFunc("POST "+root+"/sign-in", s.signIn)
 	mux.HandleFunc("GET "+root+"/events", s.streamAll)
 	mux.HandleFunc("GET "+root+"/deployments/{id}/events", s.streamOne)
-	for pattern, page := range map[string]func(*visit) error{
+	for pattern, page := range map[string]func(*pageRequest) error{
 		"GET /{$}":                                                               s.showServices,
 		"GET " + root + "/{$}":                                                   s.showServices,
 		"GET " + root + "/deployments":                                           s.showHistory,
@@ -115,29 +115,29 @@ func (s *site) routes() http.Handler {
 		"GET " + root + "/dora":                                                  s.showDora,
 		"GET " + root + "/deployments/{id}":                                      s.showDeployment,
 		"GET " + root + "/deployments/{id}/targets":                              s.showTargets,
-		"GET " + root + "/deployments/{id}/{verb}":                               s.showVerb,
+		"GET " + root + "/deployments/{id}/{verb}":                               s.showAction,
 		"GET " + root + "/services/{service}/environments/{environment}":         s.showService,
 		"GET " + root + "/services/{service}/environments/{environment}/deploy":  s.showPlan,
-		"POST " + root + "/deployments/{id}/{verb}":                              s.doVerb,
+		"POST " + root + "/deployments/{id}/{verb}":                              s.doAction,
 		"POST " + root + "/services/{service}/environments/{environment}/deploy": s.doDeploy,
 		"POST " + root + "/sign-out":                                             s.signOut,
 		"GET " + root + "/gitops":                                                s.showSources,
 		"GET " + root + "/gitops/{name}":                                         s.showSource,
 		"GET " + root + "/gitops/{name}/sync":                                    s.showSync,
 		"POST " + root + "/gitops/{name}/sync":                                   s.doSync,
-		root + "/":                                                               nowhere,
+		root + "/":                                                               notFound,
 	} {
-		mux.Handle(pattern, s.visited(page))
+		mux.Handle(pattern, s.servePage(page))
 	}
 	return mux
 }
 
-func nowhere(*visit) error {
-	return &problem.Error{Code: problem.CodeNotFound, Message: "there is no such page"}
+func notFound(*pageRequest) error {
+	return &problem.Error{Code: problem.CodeNotFound, Message: "page not found"}
 }
 
-// secured sets the headers under which a page of another site can do nothing with ours, and ours nothing with another's.
-func secured(next http.Handler) http.Handler {
+// securityHeaders sets the headers that isolate the pages from other sites.
+func securityHeaders(next http.Handler) http.Handler {
 	const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 		"frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -15,10 +15,10 @@ import (
 	"rollcall/internal/rollout"
 )
 
-func TestOnlyPagesAreTheDashboards(t *testing.T) {
+func TestHandler_ServesPagesAndPassesOnTheAPI(t *testing.T) {
 	t.Parallel()
 	api := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
-	handler, err := New(Config{API: api, Who: nobody{}})
+	handler, err := New(Config{API: api, Who: unauthenticated{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,34 +48,34 @@ func TestOnlyPagesAreTheDashboards(t *testing.T) {
 	}
 }
 
-type nobody struct{}
+type unauthenticated struct{}
 
-func (nobody) Authenticate(*http.Request) (authz.Principal, error) {
+func (unauthenticated) Authenticate(*http.Request) (authz.Principal, error) {
 	return authz.Principal{}, &problem.Error{Code: problem.CodeUnauthenticated, Message: "who are you"}
 }
 
-func TestSigningInLeadsToNoOtherSite(t *testing.T) {
+func TestSignIn_RedirectsToNoOtherSite(t *testing.T) {
 	t.Parallel()
 	for next, want := range map[string]string{
 		"/ui/deployments?state=failed": "/ui/deployments?state=failed", "": "/", "/": "/", "/deployments": "/",
 		"https://evil.example/ui/": "/", "//evil.example/ui/": "/", "/ui/\\evil.example": "/", "/\\evil.example/ui/": "/",
 		"javascript:alert(1)": "/", "/ui/\r\nSet-Cookie: x=y": "/",
 	} {
-		if got := local(next); got != want {
+		if got := localPath(next); got != want {
 			t.Errorf("%q leads to %q, not %q", next, got, want)
 		}
 	}
 }
 
-func TestAReasonStaysTextWithItsTimesMarked(t *testing.T) {
+func TestMarkTimes_EscapesText(t *testing.T) {
 	t.Parallel()
-	got := string(timed(`<script>alert("x")</script> until 2026-11-22T15:31:00Z`))
+	got := string(markTimes(`<script>alert("x")</script> until 2026-11-22T15:31:00Z`))
 	if strings.Contains(got, "<script") || !strings.HasSuffix(got, `until <time datetime="2026-11-22T15:31:00Z" data-clock>15:31:00 UTC</time>`) {
 		t.Error(got)
 	}
 }
 
-func TestEveryStateHasAShapeOfItsOwn(t *testing.T) {
+func TestGlyph_DiffersForEachState(t *testing.T) {
 	t.Parallel()
 	seen := map[string]rollout.State{}
 	for _, state := range rollout.States() {
@@ -92,7 +92,7 @@ func TestEveryStateHasAShapeOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestEveryMarkOfAPlotIsWithinIt(t *testing.T) {
+func TestPlot_MarksAreWithinBounds(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	var ended []rollout.Deployment
@@ -119,7 +119,7 @@ func TestEveryMarkOfAPlotIsWithinIt(t *testing.T) {
 	}
 }
 
-func TestWhatIsFilledInIsMeantAsTheParameterIs(t *testing.T) {
+func TestParameter_JSONValue(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ of, text, want string }{
 		{"integer or percentage", "3", `3`},
@@ -137,17 +137,17 @@ func TestWhatIsFilledInIsMeantAsTheParameterIs(t *testing.T) {
 		{"integer", "null", `"null"`},
 		{"integer", `"x"`, `"\"x\""`},
 	} {
-		got, err := json.Marshal((&parameter{Type: c.of, Value: c.text}).meant())
+		got, err := json.Marshal((&parameter{Type: c.of, Value: c.text}).jsonValue())
 		if err != nil || string(got) != c.want {
 			t.Errorf("%q as %s is %s, not %s: %v", c.text, c.of, got, c.want, err)
 		}
 	}
 }
 
-func TestHowOftenIsSaidInTheShortestTimeInWhichItHappensOnce(t *testing.T) {
+func TestFrequency_UsesTheShortestUnit(t *testing.T) {
 	t.Parallel()
 	for perDay, want := range map[float64]string{0: "none", 12.4: "12 a day", 1: "1 a day", 0.5: "3.5 a week", 0.1: "3 a month", 0.01: "0.3 a month"} {
-		if got := often(perDay); got != want {
+		if got := frequency(perDay); got != want {
 			t.Errorf("%v a day is %q, not %q", perDay, got, want)
 		}
 	}

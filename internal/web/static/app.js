@@ -1,7 +1,7 @@
-// Keeps pages up to date and asks before it acts. Without it every page can be read and every verb has its own page.
+// Keeps pages up to date and confirms actions in a dialog. Without scripts, every page is readable and every action has a page.
 "use strict";
 
-// ---- Time: all of it by the server's clock.
+// ---- Time, by the server's clock.
 const skew = Date.parse(document.body.dataset.now) - Date.now();
 const now = () => Date.now() + skew;
 
@@ -34,38 +34,38 @@ function clocks(root) {
   }
 }
 
-// ---- Theme: the system's, until somebody chooses.
+// ---- Theme: the system's, until the user selects one.
 const themeButton = document.getElementById("theme");
 function showTheme() {
   const chosen = document.documentElement.dataset.theme || "auto";
   themeButton.textContent = { auto: "◐ Auto", light: "○ Light", dark: "● Dark" }[chosen];
-  themeButton.setAttribute("aria-label", "Theme: " + chosen + ". Change it");
+  themeButton.setAttribute("aria-label", "Theme: " + chosen + ". Change theme");
 }
 themeButton.addEventListener("click", () => {
   const next = { auto: "light", light: "dark", dark: "auto" }[document.documentElement.dataset.theme || "auto"];
   if (next === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = next;
-  try { localStorage.setItem("rollcall-theme", next); } catch { /* it lasts as long as the page */ }
+  try { localStorage.setItem("rollcall-theme", next); } catch { /* the choice then lasts as long as the page */ }
   showTheme();
 });
 themeButton.hidden = false;
 showTheme();
 
-// ---- Connection: a stream that goes on where it was, and says when it is behind.
+// ---- Connection: a stream that resumes where it was, and shows when it is disconnected.
 const liveSign = document.getElementById("live");
 let lastWord = 0;
 
 function connection(state) {
   liveSign.hidden = false;
   liveSign.className = "live " + state;
-  const words = { on: "live", over: "ended", lost: "not live: what you see may be old" };
-  const text = state === "lost" && lastWord ? "not live since " + new Date(lastWord).toLocaleTimeString([], { hour12: false }) : words[state];
+  const words = { on: "live", over: "ended", lost: "disconnected: this page may be out of date" };
+  const text = state === "lost" && lastWord ? "disconnected since " + new Date(lastWord).toLocaleTimeString([], { hour12: false }) : words[state];
   if (liveSign.textContent !== text) liveSign.textContent = text;
   document.body.classList.toggle("stale", state === "lost");
 }
 
-const silence = 22000; // the server says something at least every 15 s
+const silence = 22000; // the server sends something at least every 15 s
 
-// follow reads a stream for ever: onEvent gets each event's kind and data. It resolves when the stream is over for good.
+// follow reads a stream and reconnects: onEvent gets each event's kind and data. It resolves when the stream has ended for good.
 async function follow(url, onEvent, onOpen = () => {}) {
   let last = "", wait = 500;
   for (;;) {
@@ -100,15 +100,15 @@ async function follow(url, onEvent, onOpen = () => {}) {
           }
           if (kind === "end") {
             const reason = JSON.parse(data).reason;
-            if (reason === "the deployment has ended") { connection("over"); onEvent("over", {}); return; }
-            if (reason.startsWith("the credential")) { location.reload(); return; }
+            if (/deployment/.test(reason)) { connection("over"); onEvent("over", {}); return; }
+            if (/credential/.test(reason)) { location.reload(); return; }
           } else if (kind === "reset") {
-            location.reload(); // what is shown may never have happened
+            location.reload(); // events on this page may be void
             return;
           } else if (data) onEvent(kind, JSON.parse(data));
         }
       }
-    } catch { /* it is tried again, and says so meanwhile */ }
+    } catch { /* retried below */ }
     clearTimeout(guard);
     connection("lost");
     await new Promise((r) => setTimeout(r, wait + Math.random() * 250));
@@ -116,15 +116,15 @@ async function follow(url, onEvent, onOpen = () => {}) {
   }
 }
 
-// ---- Parts: what the server draws anew.
+// ---- Parts of a page, rendered by the server.
 async function redraw(part, id) {
   const answer = await fetch(location.href, { headers: { "Rollcall-Part": part, Accept: "text/html" }, cache: "no-store" });
   if (!answer.ok || !answer.headers.get("Content-Type")?.startsWith("text/html")) throw new Error("status " + answer.status);
   const place = document.getElementById(id);
   const focused = place.contains(document.activeElement) && document.activeElement.getAttribute("href");
-  // Inside an element, white space at the beginning counts, as it did when the page came: else every node would meet another.
+  // The wrapping element keeps leading white space, as in the page itself: else no node would match its counterpart.
   const fresh = new DOMParser().parseFromString("<div>" + await answer.text() + "</div>", "text/html").body.firstElementChild;
-  // A sentence that did not change stays as it was told, so that nobody hears it twice.
+  // An unchanged reason keeps its nodes, so that a screen reader does not announce it again.
   const reason = place.querySelector("#reason"), newReason = fresh.querySelector("#reason");
   if (reason && newReason && reason.dataset.said === newReason.dataset.said) newReason.replaceChildren(...reason.cloneNode(true).childNodes);
   morphChildren(place, fresh);
@@ -133,8 +133,8 @@ async function redraw(part, id) {
   tick();
 }
 
-// morph makes one node like another and leaves alone what is alike already: a button that somebody is just pressing stays
-// where it is, and never becomes another one.
+// morph makes one node equal to another and does not touch equal ones: a button that is just being pressed stays in
+// place and never becomes another one.
 function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (old.nodeType !== 1 || old.nodeName !== fresh.nodeName || old.getAttribute("href") !== fresh.getAttribute("href")) {
@@ -152,7 +152,7 @@ function morphChildren(old, fresh) {
   before.slice(after.length).forEach((node) => node.remove());
 }
 
-// soon makes one call out of many: at once, and then not more often than every ms.
+// soon merges calls: the first runs at once, further ones at most every ms.
 function soon(ms, work) {
   let busy = false, again = false;
   return async function run() {
@@ -167,10 +167,10 @@ function soon(ms, work) {
   };
 }
 
-// ---- Pages that list what happens.
+// ---- Pages with lists.
 for (const place of document.querySelectorAll("[data-live]")) {
   const refresh = soon(700, () => redraw(place.dataset.part, place.id));
-  follow(place.dataset.live, refresh, refresh); // once more when it opens: something may have happened before
+  follow(place.dataset.live, refresh, refresh); // again when it opens: events may have been missed
   // Some of what is shown changes without an event.
   if (place.dataset.every) setInterval(() => { if (!document.hidden) refresh(); }, place.dataset.every * 1000);
 }
@@ -187,7 +187,7 @@ function indexCells() {
 
 function plain(state) { return state.replaceAll("_", " "); }
 
-function turn(event) {
+function updateCell(event) {
   const cell = cells.get(event.target);
   if (!cell || !event.to) return;
   cell.className = "cell " + event.to;
@@ -263,13 +263,13 @@ function watch() {
     if (kind === "deployment") { summary(); return; }
     write(data);
     if (!data.target) return;
-    turn(data);
+    updateCell(data);
     recountSoon();
     if (data.type === "target.failed" || data.type === "target.unknown") grid();
   });
 }
 
-// ---- Questions: the page that asks becomes a dialog.
+// ---- Confirmations: the action's page becomes a dialog.
 const dialog = document.getElementById("ask");
 document.addEventListener("click", async (click) => {
   const link = click.target.closest("a[data-ask], dialog a[data-close]");
@@ -290,7 +290,7 @@ document.addEventListener("keydown", (key) => {
   key.preventDefault();
   key.target.click();
 });
-// Nothing is asked for twice by a second click.
+// A second click does not submit the form again.
 document.addEventListener("submit", (event) => {
   if (event.target.method !== "post") return;
   const button = event.target.querySelector("button");
