@@ -10,6 +10,7 @@ import (
 	"rollcall/internal/localpg"
 	"rollcall/internal/secret"
 	"rollcall/internal/store"
+	"rollcall/internal/store/admin"
 )
 
 // openDatabase migrates the database as its owner, and opens it as the server's role.
@@ -25,7 +26,7 @@ func (s *server) openDatabase(ctx context.Context) error {
 	if s.postgres != nil {
 		url, owner = s.postgres.ServerURL(), s.postgres.URL()
 	}
-	if s.store, err = store.Open(ctx, url, store.SealedBy(box)); err != nil {
+	if s.store, err = store.Open(ctx, url, store.SealedBy(box), store.LogTo(s.log)); err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	if s.workerStore, err = s.store.Apart(ctx); err != nil {
@@ -37,11 +38,14 @@ func (s *server) openDatabase(ctx context.Context) error {
 	if err := s.prepareDatabase(ctx, owner); err != nil {
 		return err
 	}
-	if err := s.store.CheckKeys(ctx); err != nil {
+	if err := s.database().CheckKeys(ctx); err != nil {
 		return fmt.Errorf("checking the keys of stored secrets: %w", err)
 	}
 	return s.logEventPrivileges(ctx)
 }
+
+// database administers the database as the server's role.
+func (s *server) database() *admin.Admin { return admin.New(s.store, s.log) }
 
 // startPostgres starts a private PostgreSQL if no database is configured.
 func (s *server) startPostgres(ctx context.Context) (err error) {
@@ -77,27 +81,28 @@ func (s *server) checkServer(ctx context.Context) error {
 // both.
 func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 	if ownerURL == "" {
-		if err := s.store.Migrate(ctx); err != nil {
+		if err := s.database().Migrate(ctx); err != nil {
 			return fmt.Errorf("migrating the database: %w", err)
 		}
-		return s.store.RenounceEvents(ctx) //nolint:wrapcheck // it names the operation
+		return s.database().RevokeEventWrites(ctx) //nolint:wrapcheck // it names the operation
 	}
-	owner, err := store.Open(ctx, ownerURL)
+	owned, err := store.Open(ctx, ownerURL)
 	if err != nil {
 		return fmt.Errorf("opening the database as its owner: %w", err)
 	}
-	defer owner.Close()
+	defer owned.Close()
+	owner := admin.New(owned, s.log)
 	if err := owner.Migrate(ctx); err != nil {
 		return fmt.Errorf("migrating the database: %w", err)
 	}
 	role := localpg.ServerRole
 	if s.postgres == nil {
-		if role, err = s.store.Role(ctx); err != nil {
+		if role, err = s.database().Role(ctx); err != nil {
 			return err //nolint:wrapcheck // it names the operation
 		}
 		return owner.GrantTo(ctx, role) //nolint:wrapcheck // it names the operation
 	}
-	if err := owner.MakeRole(ctx, role, secret.Secret(s.postgres.ServerPassword())); err != nil {
+	if err := owner.CreateRole(ctx, role, secret.Secret(s.postgres.ServerPassword())); err != nil {
 		return err //nolint:wrapcheck // it names the operation
 	}
 	return owner.GrantTo(ctx, role) //nolint:wrapcheck // it names the operation
@@ -124,7 +129,7 @@ func migrate(ctx context.Context, c Config, log *slog.Logger) (err error) {
 
 // logEventPrivileges logs whether the server's role can change events.
 func (s *server) logEventPrivileges(ctx context.Context) error {
-	privileges, err := s.store.RightsOverEvents(ctx)
+	privileges, err := s.database().EventPrivileges(ctx)
 	switch {
 	case err != nil:
 		return err //nolint:wrapcheck // it names the operation

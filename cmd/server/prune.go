@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"rollcall/internal/store/admin"
 )
 
 const pruneEvery = time.Hour
@@ -28,9 +30,9 @@ func (s *server) prune(ctx context.Context) {
 
 // deleteExpired deletes deployments past their retention, in batches.
 func (s *server) deleteExpired(ctx context.Context) {
-	sum := 0
+	sum, database := 0, admin.New(s.workerStore, s.log)
 	for {
-		n, err := s.workerStore.Forget(ctx, s.config.retain)
+		n, err := database.DeleteExpiredDeployments(ctx, s.config.retain)
 		s.metrics.Forgotten(n)
 		sum += n
 		if err != nil && ctx.Err() == nil {

@@ -19,6 +19,7 @@ type row struct {
 func table() []row {
 	adapter := "an adapter knows the words and its own outside, never another adapter or the engine: each can be read, tested and replaced alone"
 	outside := []string{"internal/rollout", "internal/outbound"}
+	part := "a part of the store knows its own tables, and no other part"
 	leaf := "it serves whoever needs it and knows nothing of Rollcall"
 	return []row{
 		{"internal/rollout", []string{"internal/duration", "internal/healthcheck", "internal/problem", "internal/routing", "internal/secret"}, "the core imports only what is below it, so that every package can use its types"},
@@ -36,7 +37,13 @@ func table() []row {
 		{"internal/strategy", []string{"internal/duration", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing"}, "the planner is a pure function of what it is given"},
 		{"internal/engine", []string{"internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/strategy"}, "the engine declares the interfaces that it needs; cmd wires what fulfils them"},
 		{"internal/resting", []string{"internal/problem", "internal/rollout", "internal/routing", "internal/strategy"}, "it declares the interfaces that it needs, as the engine does"},
-		{"internal/store", []string{"internal/authz", "internal/catalog", "internal/dora", "internal/gitsource", "internal/healthcheck", "internal/notification", "internal/problem", "internal/rollout", "internal/routing", "internal/seal", "internal/secret", "migrations"}, adapter},
+		{"internal/store/pg", []string{"internal/problem", "internal/rollout"}, "the kit of the store's packages knows PostgreSQL, and none of what they store"},
+		{"internal/store/sealing", []string{"internal/problem", "internal/seal"}, "it seals what the store's packages give it, and knows none of them"},
+		{"internal/store/tokenstore", []string{"internal/authz", "internal/problem", "internal/rollout", "internal/store/pg"}, part},
+		{"internal/store/gitopsstore", []string{"internal/gitsource", "internal/problem", "internal/rollout", "internal/secret", "internal/store/pg", "internal/store/sealing"}, part},
+		{"internal/store/notifystore", []string{"internal/notification", "internal/problem", "internal/rollout", "internal/secret", "internal/store/pg", "internal/store/sealing"}, part},
+		{"internal/store", []string{"internal/authz", "internal/catalog", "internal/dora", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/seal", "internal/secret", "internal/store/gitopsstore", "internal/store/notifystore", "internal/store/pg", "internal/store/sealing", "internal/store/tokenstore"}, adapter},
+		{"internal/store/admin", []string{"internal/problem", "internal/seal", "internal/secret", "internal/store", "internal/store/pg", "internal/store/sealing", "migrations"}, "it administers the database of a store, and nothing imports it but programs and tests"},
 		{"internal/outbound", []string{"internal/rollout", "internal/secret"}, "it makes calls for whoever needs them, and knows only what an answer is"},
 		{"internal/health", []string{"internal/healthcheck", "internal/outbound", "internal/rollout"}, adapter},
 		{"internal/target", outside, adapter},
@@ -63,7 +70,7 @@ func table() []row {
 		{"internal/mutation/...", []string{"internal/mutation"}, "it changes the source of the others and runs their tests"},
 		{"internal/slowtest", nil, "it marks tests, and knows none"},
 		{"internal/storetest", []string{"internal/audit", "internal/duration", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/secret"}, "it tests whatever keeps deployments, and knows none by name"},
-		{"internal/dbtest/...", []string{"internal/dbtest", "internal/localpg", "internal/seal", "internal/store", "migrations"}, "it gives tests a database, and nothing else"},
+		{"internal/dbtest/...", []string{"internal/dbtest", "internal/localpg", "internal/problem", "internal/rollout", "internal/seal", "internal/store", "internal/store/admin", "internal/storetest", "migrations"}, "it gives tests a database, and nothing else"},
 	}
 }
 

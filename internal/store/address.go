@@ -13,6 +13,7 @@ import (
 	"rollcall/internal/catalog"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // What is remembered of a target (a row r) holds for the address that it had in the deployment that the row names: a server
@@ -21,11 +22,6 @@ const (
 	rememberedAddress = `coalesce(known_at.address, r.address)`
 	joinKnownAt       = `LEFT JOIN deployment_targets known_at ON known_at.deployment_id = r.deployment_id AND known_at.target_id = r.target_id`
 )
-
-// keepAddressesSQL keeps the addresses for which something is remembered, before the deployments that say them are removed.
-const keepAddressesSQL = `
-	UPDATE remembered_targets r SET address = t.address FROM deployment_targets t
-	WHERE r.deployment_id = ANY ($1) AND t.deployment_id = r.deployment_id AND t.target_id = r.target_id`
 
 // fenceAddressesSQL keeps the fences of the calls in a save, by address, and the work that may go on there. Saves of several deployments take the rows in one
 // order, and so never wait for each other in a circle.
@@ -69,7 +65,7 @@ func addFences(args pgx.NamedArgs, targets []rollout.Target) error {
 			if err != nil {
 				return fmt.Errorf("encode the work at %s: %w", at, err)
 			}
-			work = text(string(b))
+			work = pg.TextArg(string(b))
 		}
 		addresses, fences, works = append(addresses, at), append(fences, k.Fence), append(works, work)
 	}
@@ -97,7 +93,7 @@ func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) e
 		return nil
 	}
 	slices.Sort(addresses)
-	known, err := all(ctx, tx, pgx.RowToStructByPos[atAddress],
+	known, err := pg.QueryAll(ctx, tx, pgx.RowToStructByPos[atAddress],
 		`
 		SELECT address, fence, CASE WHEN (work ->> 'until')::timestamptz > clock_timestamp() THEN work END
 		FROM address_fences WHERE address = ANY ($1)`, slices.Compact(addresses))
@@ -130,14 +126,14 @@ func (s *Store) Running(ctx context.Context, service, environment string) ([]cat
 			LEFT JOIN remembered_targets r ON r.service = $1 AND r.environment = $2 AND r.target_id = t.target_id
 			` + joinKnownAt + `
 		ORDER BY t.position`
-	running, err := all(ctx, s.pool, func(row pgx.CollectableRow) (catalog.RunningTarget, error) {
+	running, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (catalog.RunningTarget, error) {
 		var id string
 		var k placed
 		err := row.Scan(append([]any{&id}, k.fields()...)...)
 		version, health := k.runs()
 		return catalog.RunningTarget{Target: id, Version: version, Health: health}, err //nolint:wrapcheck // said below
 	}, sql, service, environment)
-	return running, failed("read what runs of "+service+" in "+environment, err)
+	return running, pg.Wrap("read what runs of "+service+" in "+environment, err)
 }
 
 // placed is what is said of a target at an address, and what is remembered of its id, perhaps at another.

@@ -8,11 +8,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // claimable holds for a deployment d that the replica should take: it is free and due, or its owner is dead; so is a
 // process of this very name that does not know the deployment any more.
-const claimable = `d.finished_at IS NULL AND (d.owner IS NULL AND d.next_run_at <= clock_timestamp() OR ` + dead + `
+const claimable = `d.finished_at IS NULL AND (d.owner IS NULL AND d.next_run_at <= clock_timestamp() OR ` + pg.OwnerDead + `
 	OR d.owner = @replica AND d.id <> ALL (@mine::uuid[])) AND ` + unblocked + ` AND ` + routerCalm
 
 // candidatesSQL locks what may be claimed: what has begun before what waits, the longest due first.
@@ -38,7 +39,7 @@ const claimSQL = `
 		SELECT id, last_seq, at, @type, @actor, @replica, epoch, message, hash
 		FROM claimed WHERE dead_owner IS NOT NULL
 	)
-	SELECT id, dead_owner, late, CASE WHEN dead_owner IS NOT NULL THEN pg_notify('` + channel + `', id::text)::text END FROM claimed`
+	SELECT id, dead_owner, late, CASE WHEN dead_owner IS NOT NULL THEN pg_notify('` + pg.Channel + `', id::text)::text END FROM claimed`
 
 const nextSQL = `
 	SELECT min(next_run_at) FROM deployments WHERE finished_at IS NULL AND owner IS NULL AND next_run_at > clock_timestamp()`
@@ -61,7 +62,7 @@ func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit 
 		return s.learnWayBack(ctx, tx, claimed)
 	})
 	if err != nil {
-		return nil, time.Time{}, failed("claim deployments for replica "+replica, err)
+		return nil, time.Time{}, pg.Wrap("claim deployments for replica "+replica, err)
 	}
 	for i := range claimed {
 		s.reveal(&claimed[i].Snapshot.Deployment)
@@ -77,19 +78,19 @@ type candidate struct {
 
 func scanCandidate(row pgx.CollectableRow) (c candidate, err error) {
 	d := &c.deployment
-	err = row.Scan(&d.ID, (*word)(&d.Owner), &d.Epoch, &d.LastSeq, (*digest)(&d.EventsHash), (*instant)(&c.now))
+	err = row.Scan(&d.ID, (*pg.NullText)(&d.Owner), &d.Epoch, &d.LastSeq, (*pg.NullHash)(&d.EventsHash), (*pg.NullTime)(&c.now))
 	return c, err //nolint:wrapcheck // the caller says what was tried
 }
 
 func candidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, limit int) (free []candidate, next time.Time, err error) {
 	batch := &pgx.Batch{}
-	args := pgx.NamedArgs{"replica": replica, "mine": listed(mine), "limit": limit}
+	args := pgx.NamedArgs{"replica": replica, "mine": pg.NonNil(mine), "limit": limit}
 	batch.Queue(candidatesSQL, args).Query(func(rows pgx.Rows) (err error) {
 		free, err = pgx.CollectRows(rows, scanCandidate)
 		return err //nolint:wrapcheck // said below
 	})
-	batch.Queue(nextSQL).QueryRow(func(row pgx.Row) error { return row.Scan((*instant)(&next)) })
-	return free, next, send(ctx, tx, batch)
+	batch.Queue(nextSQL).QueryRow(func(row pgx.Row) error { return row.Scan((*pg.NullTime)(&next)) })
+	return free, next, pg.ExecBatch(ctx, tx, batch)
 }
 
 // claimArgs are those of claimSQL. What was not free gets the event that tells of the take-over.
@@ -104,10 +105,10 @@ func claimArgs(replica string, mine []string, free []candidate) pgx.NamedArgs {
 			messages[i] = "taken over from replica " + d.Owner
 			d.AppendEvents([]rollout.Event{{Type: rollout.EventTakenOver, Message: messages[i]}}, replica, now)
 		}
-		hashes[i] = hash(d.EventsHash)
+		hashes[i] = pg.HashArg(d.EventsHash)
 	}
 	return pgx.NamedArgs{
-		"replica": replica, "mine": listed(mine), "ids": ids, "at": times, "message": messages, "hash": hashes,
+		"replica": replica, "mine": pg.NonNil(mine), "ids": ids, "at": times, "message": messages, "hash": hashes,
 		"type": rollout.EventTakenOver, "actor": rollout.ActorEngine,
 	}
 }
@@ -121,7 +122,7 @@ func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free [
 		var id string
 		var c rollout.Claimed
 		var late float64
-		_, err := pgx.ForEachRow(rows, []any{&id, (*word)(&c.From), &late, nil}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&id, (*pg.NullText)(&c.From), &late, nil}, func() error {
 			c.Late = time.Duration(late * float64(time.Second))
 			taken[id] = c
 			return nil
@@ -132,7 +133,7 @@ func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free [
 	for i := range free {
 		queueLoad(batch, free[i].deployment.ID, &loaded[i])
 	}
-	if err := send(ctx, tx, batch); err != nil {
+	if err := pg.ExecBatch(ctx, tx, batch); err != nil {
 		return nil, fmt.Errorf("take and load %d deployments: %w", len(free), err)
 	}
 	claimed := make([]rollout.Claimed, 0, len(taken))
@@ -168,19 +169,11 @@ func queueLoad(batch *pgx.Batch, id string, snapshot *rollout.Snapshot) {
 func scanRememberedTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	var t rollout.Target
 	var known rollout.Remembered
-	err := row.Scan(append(targetFields(&t), &known.Fence, (*word)(&known.Version), (*word)(&known.Address))...)
+	err := row.Scan(append(targetFields(&t), &known.Fence, (*pg.NullText)(&known.Version), (*pg.NullText)(&known.Address))...)
 	known = known.At(t.Address)
 	t.Fence = max(t.Fence, known.Fence)
 	if t.Phase == rollout.PhaseNew && known.Version != "" {
 		t.Version = known.Version
 	}
 	return t, err //nolint:wrapcheck // the caller says what was tried
-}
-
-// listed keeps a nil list from becoming NULL, with which nothing compares.
-func listed(ids []string) []string {
-	if ids == nil {
-		return []string{}
-	}
-	return ids
 }

@@ -11,6 +11,8 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/gitopsstore"
+	"rollcall/internal/store/pg"
 )
 
 // Create stores a new deployment as pending, whole or not at all. Its id is made when it has none; creation time, revision
@@ -33,13 +35,13 @@ func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (roll
 		return err
 	})
 	if err != nil {
-		return rollout.Created{}, failed("create deployment "+request.Deployment.ID, err)
+		return rollout.Created{}, pg.Wrap("create deployment "+request.Deployment.ID, err)
 	}
 	return created, nil
 }
 
 func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (rollout.Created, error) {
-	if err := holdClaim(ctx, tx, request.Claim); err != nil {
+	if err := gitopsstore.HoldClaim(ctx, tx, request.Claim); err != nil {
 		return rollout.Created{}, err
 	}
 	turn, err := takeTurn(ctx, tx, &request)
@@ -49,7 +51,7 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	if turn.keyUsed {
 		created, _, err := replay(ctx, tx, request.Key)
 		if err == nil {
-			err = confirm(ctx, tx)
+			err = pg.Confirm(ctx, tx)
 		}
 		return created, err
 	}
@@ -118,7 +120,7 @@ func newborn(d rollout.Deployment, now time.Time) rollout.Deployment {
 	d.CreatedAt, d.Revision, d.LastSeq, d.EventsHash = now, 1, 0, rollout.Hash{}
 	d.StartedAt, d.FinishedAt, d.Result = time.Time{}, time.Time{}, nil
 	d.OperatorRevision, d.Owner, d.Epoch, d.Saves = 0, "", 0, 0
-	d.Labels = orEmpty(d.Labels)
+	d.Labels = pg.NonNilMap(d.Labels)
 	return d
 }
 
@@ -155,6 +157,6 @@ func insert(
 	if err := queueTargets(batch, d.ID, request.Targets, d.CreatedAt); err != nil {
 		return err
 	}
-	batch.Queue(notifySQL, d.ID)
-	return send(ctx, tx, batch)
+	batch.Queue(pg.NotifySQL, d.ID)
+	return pg.ExecBatch(ctx, tx, batch)
 }

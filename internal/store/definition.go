@@ -10,6 +10,7 @@ import (
 
 	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
+	"rollcall/internal/store/pg"
 )
 
 // definitionColumns are what scanDefinition reads, in this order. A body that is NULL is read as nil.
@@ -17,14 +18,14 @@ const definitionColumns = `service, environment, body, deploy_secret, secrets, p
 
 func scanDefinition(row pgx.CollectableRow) (catalog.Definition, error) {
 	var d catalog.Definition
-	err := row.Scan(&d.Service, &d.Environment, &d.Body, (*word)(&d.DeploySecret), &d.Sealed, &d.Protected, &d.Revision,
-		(*instant)(&d.CreatedAt), (*instant)(&d.UpdatedAt))
+	err := row.Scan(&d.Service, &d.Environment, &d.Body, (*pg.NullText)(&d.DeploySecret), &d.Sealed, &d.Protected, &d.Revision,
+		(*pg.NullTime)(&d.CreatedAt), (*pg.NullTime)(&d.UpdatedAt))
 	return d, err //nolint:wrapcheck // the caller says what was tried
 }
 
 // Definition is what a service is in an environment; CodeNotFound when nobody has said.
 func (s *Store) Definition(ctx context.Context, service, environment string) (catalog.Definition, error) {
-	d, err := one(ctx, s.pool, scanDefinition, `SELECT `+definitionColumns+`
+	d, err := pg.QueryOne(ctx, s.db, scanDefinition, `SELECT `+definitionColumns+`
 		FROM definitions WHERE service = $1 AND environment = $2 AND body IS NOT NULL`, service, environment)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return d, &problem.Error{
@@ -34,7 +35,7 @@ func (s *Store) Definition(ctx context.Context, service, environment string) (ca
 	if err == nil {
 		err = s.openDefinition(&d)
 	}
-	return d, failed("read the definition of "+service+" in "+environment, err)
+	return d, pg.Wrap("read the definition of "+service+" in "+environment, err)
 }
 
 // Define puts what change makes of the present definition in its place, and gives it back as stored. change sees nil when
@@ -50,7 +51,7 @@ func (s *Store) Define(
 		return err
 	})
 	if err != nil {
-		return catalog.Definition{}, failed("change the definition of "+service+" in "+environment, err)
+		return catalog.Definition{}, pg.Wrap("change the definition of "+service+" in "+environment, err)
 	}
 	return stored, nil
 }
@@ -86,7 +87,7 @@ func (s *Store) define(
 	}
 	const sql = `UPDATE definitions SET body = $3, deploy_secret = $4, protected = $5, revision = $6, created_at = $7,
 		updated_at = $8, secrets = $9 WHERE service = $1 AND environment = $2`
-	if _, err := tx.Exec(ctx, sql, service, environment, stored.Body, text(shown(stored.DeploySecret)), stored.Protected,
+	if _, err := tx.Exec(ctx, sql, service, environment, stored.Body, pg.TextArg(shown(stored.DeploySecret)), stored.Protected,
 		stored.Revision, created, now, stored.Sealed); err != nil {
 		return catalog.Definition{}, fmt.Errorf("write the definition: %w", err)
 	}
@@ -103,11 +104,11 @@ func lockDefinition(ctx context.Context, tx pgx.Tx, service, environment string)
 	if _, err := tx.Exec(ctx, reserve, service, environment); err != nil {
 		return row, now, fmt.Errorf("reserve the definition's row: %w", err)
 	}
-	row, err = one(ctx, tx, scanDefinition, `SELECT `+definitionColumns+`
+	row, err = pg.QueryOne(ctx, tx, scanDefinition, `SELECT `+definitionColumns+`
 		FROM definitions WHERE service = $1 AND environment = $2 FOR UPDATE`, service, environment)
 	if err != nil {
 		return row, now, fmt.Errorf("lock the definition's row: %w", err)
 	}
-	now, err = clock(ctx, tx)
+	now, err = pg.Clock(ctx, tx)
 	return row, now, err
 }

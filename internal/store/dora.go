@@ -13,6 +13,7 @@ import (
 	"rollcall/internal/dora"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // maxDora bounds the list of pairs.
@@ -28,7 +29,7 @@ const maxJudged = 50_000
 // it is CodeUnavailable.
 func (s *Store) Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error) {
 	t := newDoraTally(&sel)
-	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+	err := s.db.InSnapshot(ctx, func(tx pgx.Tx) error {
 		complete, err := figuresComplete(ctx, tx)
 		if err != nil {
 			return err
@@ -39,7 +40,7 @@ func (s *Store) Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (
 		return t.read(ctx, tx, scopes)
 	})
 	if err != nil {
-		return dora.Report{}, failed("sum up how changes were delivered", err)
+		return dora.Report{}, pg.Wrap("sum up how changes were delivered", err)
 	}
 	return t.report(), nil
 }
@@ -50,15 +51,15 @@ type doraTally struct {
 	since, until int64 // in µs
 	total        tally
 	parts        []tally
-	pairs        map[pair]*tally
+	pairs        map[serviceKey]*tally
 	// ranks are the pairs in the database's order of names.
-	ranks map[pair]int
+	ranks map[serviceKey]int
 }
 
 func newDoraTally(sel *dora.Query) *doraTally {
 	return &doraTally{
 		sel: sel, since: sel.Since.UnixMicro(), until: sel.Until.UnixMicro(),
-		parts: make([]tally, sel.Buckets), pairs: map[pair]*tally{}, ranks: map[pair]int{},
+		parts: make([]tally, sel.Buckets), pairs: map[serviceKey]*tally{}, ranks: map[serviceKey]int{},
 	}
 }
 
@@ -77,7 +78,7 @@ func (t *doraTally) judge(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) e
 	sql := judgeSQL(fmt.Sprintf(`SELECT 0 AS place, %s FROM deployments d %s AND d.finished_at >= $%d AND d.finished_at < $%d LIMIT %d`,
 		endedColumns, where, len(args)+1, len(args)+2, maxJudged+1)) + ` ORDER BY service, environment`
 	// The plan is for these values: one for any values would be one for a short time.
-	rows, err := all(ctx, tx, scanEnded, sql, append([]any{pgx.QueryExecModeExec}, append(args, t.sel.Since, t.sel.Until)...)...)
+	rows, err := pg.QueryAll(ctx, tx, scanEnded, sql, append([]any{pgx.QueryExecModeExec}, append(args, t.sel.Since, t.sel.Until)...)...)
 	if err != nil {
 		return err
 	}
@@ -87,15 +88,15 @@ func (t *doraTally) judge(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) e
 // read looks at the days of the time.
 func (t *doraTally) read(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) error {
 	where, args := t.conditions(scopes)
-	if _, err := all(ctx, tx, func(row pgx.CollectableRow) (struct{}, error) {
-		var p pair
+	if _, err := pg.QueryAll(ctx, tx, func(row pgx.CollectableRow) (struct{}, error) {
+		var p serviceKey
 		err := row.Scan(&p.service, &p.environment)
 		t.ranks[p] = len(t.ranks)
 		return struct{}{}, err //nolint:wrapcheck // said below
 	}, `SELECT service, environment FROM figures_pairs d `+where+` ORDER BY service, environment`, args...); err != nil {
 		return fmt.Errorf("read the names: %w", err)
 	}
-	days, err := all(ctx, tx, scanFiguresDay, doraDaysSQL(where, len(args)), append(args, t.sel.Since, t.sel.Until)...)
+	days, err := pg.QueryAll(ctx, tx, scanFiguresDay, doraDaysSQL(where, len(args)), append(args, t.sel.Since, t.sel.Until)...)
 	if err != nil {
 		return fmt.Errorf("read the figures of days: %w", err)
 	}
@@ -106,7 +107,7 @@ func (t *doraTally) read(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) er
 			stale = append(stale, *d)
 			continue
 		}
-		p := pair{d.service, d.environment}
+		p := serviceKey{d.service, d.environment}
 		if err := eachChange(d.figures, d.day.UnixMicro(), func(c *change) { t.add(p, c) }); err != nil {
 			return err
 		}
@@ -132,13 +133,13 @@ func (t *doraTally) addEnded(rows []endedRow) error {
 	}
 	for i := range rows {
 		if c, ok := changeOf(&rows[i]); ok {
-			t.add(pair{rows[i].service, rows[i].environment}, &c)
+			t.add(serviceKey{rows[i].service, rows[i].environment}, &c)
 		}
 	}
 	return nil
 }
 
-func (t *doraTally) add(p pair, c *change) {
+func (t *doraTally) add(p serviceKey, c *change) {
 	if c.finished < t.since || c.finished >= t.until {
 		return
 	}
@@ -169,11 +170,11 @@ func (t *doraTally) report() dora.Report {
 	for i := range t.parts {
 		report.Buckets[i] = t.parts[i].dora()
 	}
-	names := make([]pair, 0, len(t.pairs))
+	names := make([]serviceKey, 0, len(t.pairs))
 	for p := range t.pairs {
 		names = append(names, p)
 	}
-	slices.SortFunc(names, func(a, b pair) int {
+	slices.SortFunc(names, func(a, b serviceKey) int {
 		return cmp.Or(cmp.Compare(t.pairs[b].changes, t.pairs[a].changes), cmp.Compare(t.ranks[a], t.ranks[b]))
 	})
 	for _, p := range names[:min(len(names), maxDora)] {

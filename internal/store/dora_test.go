@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/dbtest/teststore"
 	"rollcall/internal/dora"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
@@ -21,7 +22,7 @@ type past struct {
 	untouched                     bool
 }
 
-var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+var noon = teststore.Noon
 
 func minute(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
 
@@ -213,15 +214,6 @@ func TestDoraIsOfEachPartOfTheTimeInItsOrder(t *testing.T) {
 	if want := []part{{2, 1}, {1, 0}, {1, 0}}; !slices.Equal(parts, want) || got.Total.Changes != 4 || len(got.ByService) != 1 {
 		t.Errorf("%+v of %+v and %+v", parts, got.Total, got.ByService)
 	}
-}
-
-// manyEnded are deployments of a service that completed, one each second from noon on.
-func manyEnded(t *testing.T, s *store.Store, service string, n int) {
-	t.Helper()
-	exec(t, s, `INSERT INTO deployments (id, service, environment, kind, strategy, spec, state, direction, counts, result, created_at, finished_at, next_run_at)
-		SELECT gen_random_uuid(), $1, 'production', 'deploy', 'rolling', '{}', 'completed', 'forward',
-			'{"updated": 1, "failed": 0, "unknown": 0, "rolled_back": 0}', '{"success": true}',
-			$2::timestamptz, $2::timestamptz + n * interval '1 second', $2::timestamptz FROM generate_series(0, $3::int - 1) n`, service, noon, n)
 }
 
 func TestDora_MoreThanCanBeJudgedAtOnceIsReadFromDays(t *testing.T) {

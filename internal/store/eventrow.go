@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // selectEvents reads what scanEvent scans, of a table called e.
@@ -16,8 +17,8 @@ const selectEvents = `SELECT e.seq, e.id, e.at, e.type, e.deployment_id, e.actor
 
 func scanEvent(row pgx.CollectableRow) (rollout.Event, error) {
 	var e rollout.Event
-	err := row.Scan(&e.Seq, &e.ID, (*instant)(&e.At), &e.Type, &e.DeploymentID, &e.Actor, &e.Replica, &e.Epoch, &e.Target,
-		&e.Wave, &e.From, &e.To, &e.Message, &e.Call, (*digest)(&e.Hash), &e.Service, &e.Environment)
+	err := row.Scan(&e.Seq, &e.ID, (*pg.NullTime)(&e.At), &e.Type, &e.DeploymentID, &e.Actor, &e.Replica, &e.Epoch, &e.Target,
+		&e.Wave, &e.From, &e.To, &e.Message, &e.Call, (*pg.NullHash)(&e.Hash), &e.Service, &e.Environment)
 	return e, err //nolint:wrapcheck // the caller says what was tried
 }
 
@@ -50,7 +51,7 @@ func addEvents(args pgx.NamedArgs, events []rollout.Event) error {
 		if calls[i], err = encodeCall(e.Call); err != nil {
 			return err
 		}
-		times[i], types[i], messages[i], hashes[i] = e.At, e.Type, e.Message, hash(e.Hash)
+		times[i], types[i], messages[i], hashes[i] = e.At, e.Type, e.Message, pg.HashArg(e.Hash)
 		actors[i], replicas[i], epochs[i] = e.Actor, e.Replica, e.Epoch
 		targets[i], waves[i], from[i], to[i] = e.Target, e.Wave, e.From, e.To
 	}

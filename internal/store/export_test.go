@@ -1,21 +1,7 @@
 package store
 
-import "context"
-
-// ForgettableSQL is forgettableSQL.
-func ForgettableSQL() string { return forgettableSQL() }
-
 // SaveSQL is saveSQL.
 const SaveSQL = saveSQL
-
-// DeliveryGaugesSQL is deliveryGaugesSQL.
-const DeliveryGaugesSQL = deliveryGaugesSQL
-
-// AtOnce is atOnce.
-const AtOnce = atOnce
-
-// MigrateTrying is Migrate that gives up after so many tries.
-func (s *Store) MigrateTrying(ctx context.Context, tries int) error { return s.migrate(ctx, tries) }
 
 // MaxJudged is maxJudged.
 const MaxJudged = maxJudged
@@ -25,9 +11,6 @@ const LatestSQL = latestSQL
 
 // DurationsSQL is durationsSQL.
 func DurationsSQL() string { return durationsSQL() }
-
-// JudgeServer is judgeServer.
-func JudgeServer(facts ...string) ([]string, error) { return judgeServer(facts) }
 
 // TalliesSQL is talliesSQL of all deployments.
 func TalliesSQL() string { return talliesSQL("") }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"rollcall/internal/store/pg"
 )
 
 // Figures over all deployments are kept in four tables by triggers on deployments, see the migration that makes them. A day of
@@ -18,15 +20,12 @@ import (
 // figuresFormat is the first byte of what is stored of a day; another one is not read.
 const figuresFormat = 1
 
-// snapshot runs do in a transaction that only reads, and in which all statements see the same.
-func (s *Store) snapshot(ctx context.Context, do func(tx pgx.Tx) error) error {
-	//nolint:wrapcheck // the caller says what was tried
-	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, do)
-}
+// serviceKey names a service in an environment.
+type serviceKey struct{ service, environment string }
 
 // figuresComplete reports whether all deployments that ended before there were figures are counted.
-func figuresComplete(ctx context.Context, q querier) (bool, error) {
-	return one(ctx, q, pgx.RowTo[bool], `SELECT coalesce((SELECT done FROM figures_backfill), false)`)
+func figuresComplete(ctx context.Context, q pg.Querier) (bool, error) {
+	return pg.QueryOne(ctx, q, pgx.RowTo[bool], `SELECT coalesce((SELECT done FROM figures_backfill), false)`)
 }
 
 // endedRow is what figures need of a deployment that has ended. Times are in µs since 1970.
@@ -240,7 +239,7 @@ func scanFiguresDay(row pgx.CollectableRow) (d figuresDay, err error) {
 func (d *figuresDay) fresh() bool { return len(d.figures) > 0 && d.figures[0] == figuresFormat }
 
 // endedOn reads the deployments that ended on these days; paged ends the statement that lists them.
-func endedOn(ctx context.Context, q querier, days []figuresDay, paged string) ([]endedRow, error) {
+func endedOn(ctx context.Context, q pg.Querier, days []figuresDay, paged string) ([]endedRow, error) {
 	if len(days) == 0 {
 		return nil, nil
 	}
@@ -248,7 +247,7 @@ func endedOn(ctx context.Context, q querier, days []figuresDay, paged string) ([
 	for i := range days {
 		services[i], environments[i], dates[i] = days[i].service, days[i].environment, days[i].day
 	}
-	rows, err := all(ctx, q, scanEnded, judgeSQL(endedOfDays+paged), services, environments, dates)
+	rows, err := pg.QueryAll(ctx, q, scanEnded, judgeSQL(endedOfDays+paged), services, environments, dates)
 	if err != nil {
 		return nil, fmt.Errorf("judge the deployments of %d days: %w", len(days), err)
 	}

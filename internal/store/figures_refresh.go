@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+
+	"rollcall/internal/store/pg"
 )
 
 // What one call of RefreshFigures does at most.
@@ -24,7 +26,7 @@ const judgedAtOnce = 5_000
 // left. First it counts the deployments that ended before there were figures; a call that is cut off loses nothing but its own
 // step. Any number of replicas may do so at once.
 func (s *Store) RefreshFigures(ctx context.Context) (more bool, err error) {
-	done, err := figuresComplete(ctx, s.pool)
+	done, err := figuresComplete(ctx, s.db)
 	if err == nil && !done {
 		err = s.countPairs(ctx)
 	}
@@ -32,7 +34,7 @@ func (s *Store) RefreshFigures(ctx context.Context) (more bool, err error) {
 	if err == nil {
 		stored, err = s.refreshDays(ctx)
 	}
-	return !done || stored, failed("bring the figures of deployments up to date", err)
+	return !done || stored, pg.Wrap("bring the figures of deployments up to date", err)
 }
 
 // countPairs counts the next pairs that had a deployment.
@@ -41,22 +43,22 @@ func (s *Store) countPairs(ctx context.Context) error {
 		SELECT d.service, d.environment FROM figures_backfill b CROSS JOIN LATERAL (SELECT service, environment FROM deployments
 			WHERE (service, environment) > (b.service, b.environment) ORDER BY service, environment LIMIT 1) d`
 	for range refreshedPairs {
-		p, err := one(ctx, s.pool, func(row pgx.CollectableRow) (p pair, err error) {
+		p, err := pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (p serviceKey, err error) {
 			err = row.Scan(&p.service, &p.environment)
 			return p, err //nolint:wrapcheck // said below
 		}, next)
 		if errors.Is(err, pgx.ErrNoRows) {
-			_, err = s.pool.Exec(ctx, `UPDATE figures_backfill SET done = true`)
+			_, err = s.db.Exec(ctx, `UPDATE figures_backfill SET done = true`)
 			return err //nolint:wrapcheck // the caller says what was tried
 		}
 		if err != nil {
 			return fmt.Errorf("find what is not counted: %w", err)
 		}
 		// Two statements: the second one says no more than what the first one has committed.
-		if _, err := s.pool.Exec(ctx, `SELECT figures_add_pair($1, $2)`, p.service, p.environment); err != nil {
+		if _, err := s.db.Exec(ctx, `SELECT figures_add_pair($1, $2)`, p.service, p.environment); err != nil {
 			return fmt.Errorf("count the deployments of %s in %s: %w", p.service, p.environment, err)
 		}
-		if _, err := s.pool.Exec(ctx, `UPDATE figures_backfill SET service = $1, environment = $2 WHERE (service, environment) < ($1, $2)`,
+		if _, err := s.db.Exec(ctx, `UPDATE figures_backfill SET service = $1, environment = $2 WHERE (service, environment) < ($1, $2)`,
 			p.service, p.environment); err != nil {
 			return fmt.Errorf("note what is counted: %w", err)
 		}
@@ -81,7 +83,7 @@ const storeDaySQL = `
 // before the deployments are: what has changed in between is not stored.
 func (s *Store) refreshDays(ctx context.Context) (stored bool, err error) {
 	var revisions []int64
-	days, err := all(ctx, s.pool, func(row pgx.CollectableRow) (d figuresDay, err error) {
+	days, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (d figuresDay, err error) {
 		var revision int64
 		err = row.Scan(&d.service, &d.environment, &d.day, &revision)
 		revisions = append(revisions, revision)
@@ -94,14 +96,14 @@ func (s *Store) refreshDays(ctx context.Context) (stored bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	tag, err := s.pool.Exec(ctx, storeDaySQL, dayArgs(days, revisions, rows)...)
+	tag, err := s.db.Exec(ctx, storeDaySQL, dayArgs(days, revisions, rows)...)
 	return tag.RowsAffected() > 0, err //nolint:wrapcheck // the caller says what was tried
 }
 
 // endedOnDays reads page by page. What ends, or is removed, between two pages raises a revision.
 func (s *Store) endedOnDays(ctx context.Context, days []figuresDay) (rows []endedRow, err error) {
 	for {
-		page, err := endedOn(ctx, s.pool, days, fmt.Sprintf(` ORDER BY k.place, d.finished_at, d.id LIMIT %d OFFSET %d`, judgedAtOnce, len(rows)))
+		page, err := endedOn(ctx, s.db, days, fmt.Sprintf(` ORDER BY k.place, d.finished_at, d.id LIMIT %d OFFSET %d`, judgedAtOnce, len(rows)))
 		if rows = append(rows, page...); err != nil || len(page) < judgedAtOnce {
 			return rows, err
 		}
@@ -162,6 +164,6 @@ func moment(micros int64) pgtype.Timestamptz {
 	case math.MinInt64:
 		return pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
 	default:
-		return at(time.UnixMicro(micros))
+		return pg.TimeArg(time.UnixMicro(micros))
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // builder makes a new deployment of one that has ended. It must be pure: it is called again when the transaction lost a
@@ -38,7 +39,7 @@ func (s *Store) CreateRetry(ctx context.Context, id string, build builder) (roll
 type finder func(ctx context.Context, tx pgx.Tx, ended *rollout.Deployment) (rollout.Deployment, bool, error)
 
 func (s *Store) follow(ctx context.Context, id string, build builder, find finder) (rollout.Created, error) {
-	if !canonical(id) {
+	if !pg.ValidID(id) {
 		return rollout.Created{}, notFound(id)
 	}
 	var created rollout.Created
@@ -47,7 +48,7 @@ func (s *Store) follow(ctx context.Context, id string, build builder, find finde
 		return err
 	})
 	if err != nil {
-		return rollout.Created{}, failed("make a deployment that follows "+id, err)
+		return rollout.Created{}, pg.Wrap("make a deployment that follows "+id, err)
 	}
 	return created, nil
 }
@@ -66,7 +67,7 @@ func follow(ctx context.Context, tx pgx.Tx, id string, build builder, find finde
 		return rollout.Created{}, fmt.Errorf("look for what was made of it before: %w", err)
 	}
 	if found {
-		return rollout.Created{Deployment: before, Replayed: true}, confirm(ctx, tx)
+		return rollout.Created{Deployment: before, Replayed: true}, pg.Confirm(ctx, tx)
 	}
 	if err := mustBeLatest(ctx, tx, &ended.Deployment); err != nil {
 		return rollout.Created{}, err
@@ -95,7 +96,7 @@ func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, err
 	if !ended.Deployment.State.Terminal() {
 		return ended, conflict(&ended.Deployment)
 	}
-	ended.Targets, err = all(ctx, tx, scanTarget, `SELECT `+targetColumns+`
+	ended.Targets, err = pg.QueryAll(ctx, tx, scanTarget, `SELECT `+targetColumns+`
 		FROM deployment_targets t WHERE t.deployment_id = $1 ORDER BY t.ordinal`, id)
 	if err != nil {
 		return ended, fmt.Errorf("read its targets: %w", err)

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // keysLive is how long an idempotency key is kept, as PostgreSQL spells it.
@@ -66,22 +67,22 @@ func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created
 	if key.Value == "" {
 		return created, false, nil
 	}
-	created, found, err = replay(ctx, s.pool, key)
+	created, found, err = replay(ctx, s.db, key)
 	if err == nil && found {
-		err = confirm(ctx, s.pool)
+		err = pg.Confirm(ctx, s.db)
 	}
-	return created, found, failed("look up an idempotency key", err)
+	return created, found, pg.Wrap("look up an idempotency key", err)
 }
 
 // replay goes by the time at which the transaction began, as drawKeySQL does: a key that could not be drawn is still there.
-func replay(ctx context.Context, q querier, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
+func replay(ctx context.Context, q pg.Querier, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
 	const sql = `SELECT request_hash, answer FROM idempotency_keys
 		WHERE caller = $1 AND key = $2 AND (lasting OR created_at > now() - ` + keysLive + `)`
 	type entry struct {
 		Hash   []byte
 		Answer answer
 	}
-	known, err := one(ctx, q, pgx.RowToStructByPos[entry], sql, key.Caller, key.Value)
+	known, err := pg.QueryOne(ctx, q, pgx.RowToStructByPos[entry], sql, key.Caller, key.Value)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return rollout.Created{}, false, nil
@@ -108,7 +109,7 @@ const drawKeySQL = `
 // keyDrawn reads what came of drawKeySQL.
 func keyDrawn(results pgx.BatchResults) (bool, error) {
 	tag, err := results.Exec()
-	if hasState(err, lockNotAvailable) {
+	if pg.HasState(err, pg.LockNotAvailable) {
 		return false, &problem.Error{
 			Code: problem.CodeInProgress, Message: "a request with this idempotency key is still being worked on", Err: err,
 		}
@@ -127,17 +128,16 @@ const fencesLive = `interval '90 days'`
 // old push notifications, fences of addresses that were not called for 90 days, and deliveries of notifications that have
 // been over for 7 days.
 func (s *Store) Prune(ctx context.Context) error {
-	_, err := s.pool.Exec(ctx, `DELETE FROM idempotency_keys WHERE NOT lasting AND created_at <= clock_timestamp() - `+keysLive)
+	_, err := s.db.Exec(ctx, `DELETE FROM idempotency_keys WHERE NOT lasting AND created_at <= clock_timestamp() - `+keysLive)
 	if err != nil {
-		return failed("remove old idempotency keys", err)
+		return pg.Wrap("remove old idempotency keys", err)
 	}
-	_, err = s.pool.Exec(ctx, `DELETE FROM gitops_deliveries WHERE received_at <= clock_timestamp() - `+pushesLive)
+	if err := s.sourceStore.DeleteExpired(ctx); err != nil {
+		return err
+	}
+	_, err = s.db.Exec(ctx, `DELETE FROM address_fences WHERE updated_at <= clock_timestamp() - `+fencesLive)
 	if err != nil {
-		return failed("remove old push notifications", err)
+		return pg.Wrap("remove old fences", err)
 	}
-	_, err = s.pool.Exec(ctx, `DELETE FROM address_fences WHERE updated_at <= clock_timestamp() - `+fencesLive)
-	if err != nil {
-		return failed("remove old fences", err)
-	}
-	return s.pruneDeliveries(ctx)
+	return s.notificationStore.DeleteExpired(ctx)
 }

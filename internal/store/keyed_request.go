@@ -10,6 +10,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
+	"rollcall/internal/store/pg"
 )
 
 // noDeployment stands in rows whose answer is no deployment.
@@ -23,21 +24,21 @@ const noDeployment = "00000000-0000-0000-0000-000000000000"
 func (s *Store) TakeKey(
 	ctx context.Context, key rollout.IdempotencyKey,
 ) (known *rollout.Response, inside func(context.Context) context.Context, err error) {
-	tx, err := s.pool.Begin(ctx)
+	tx, err := s.db.Begin(ctx)
 	if err != nil {
-		return nil, nil, failed("begin a request with an idempotency key", err)
+		return nil, nil, pg.Wrap("begin a request with an idempotency key", err)
 	}
 	known, err = s.takeKey(ctx, tx, key)
 	switch {
 	case err != nil:
 		undo(tx)
-		return nil, nil, failed("take an idempotency key", err)
+		return nil, nil, pg.Wrap("take an idempotency key", err)
 	case known == nil:
-		return nil, func(ctx context.Context) context.Context { return context.WithValue(ctx, transactionKey{}, tx) }, nil
+		return nil, func(ctx context.Context) context.Context { return pg.WithTx(ctx, tx) }, nil
 	}
 	// Its own commit waits for what a read does not: a synchronous standby that has not yet confirmed the first response.
 	if err := tx.Commit(ctx); err != nil {
-		return nil, nil, failed("read the response of an idempotency key", err)
+		return nil, nil, pg.Wrap("read the response of an idempotency key", err)
 	}
 	return known, nil, nil
 }
@@ -69,7 +70,7 @@ func (s *Store) keptResponse(ctx context.Context, tx pgx.Tx, key rollout.Idempot
 		Header       map[string]string
 		Body, Sealed []byte
 	}
-	known, err := one(ctx, tx, pgx.RowToStructByPos[entry], `SELECT request_hash, status, coalesce(header, '{}'), body, sealed_body
+	known, err := pg.QueryOne(ctx, tx, pgx.RowToStructByPos[entry], `SELECT request_hash, status, coalesce(header, '{}'), body, sealed_body
 		FROM idempotency_keys WHERE caller = $1 AND key = $2`, key.Caller, key.Value)
 	if err != nil {
 		return nil, err
@@ -80,7 +81,7 @@ func (s *Store) keptResponse(ctx context.Context, tx pgx.Tx, key rollout.Idempot
 	a := &rollout.Response{Status: *known.Status, Header: known.Header, Body: known.Body}
 	if known.Sealed != nil {
 		a.Secret = true
-		a.Body, err = s.box.Open(placeOfResponse(key), known.Sealed)
+		a.Body, err = s.sealer.Box.Open(placeOfResponse(key), known.Sealed)
 	}
 	if err != nil {
 		return nil, notKept(a)
@@ -106,24 +107,24 @@ func (s *Store) KeepResponse(ctx context.Context, key rollout.IdempotencyKey, a 
 	body, sealed, err := a.Body, []byte(nil), error(nil)
 	if a.Secret {
 		body = nil
-		if sealed, err = s.box.Seal(placeOfResponse(key), a.Body); errors.Is(err, seal.ErrNoKey) {
+		if sealed, err = s.sealer.Box.Seal(placeOfResponse(key), a.Body); errors.Is(err, seal.ErrNoKey) {
 			sealed, err = []byte{}, nil // says that there was one
 		}
 	}
 	if err != nil {
-		return failed("seal the response of an idempotency key", err)
+		return pg.Wrap("seal the response of an idempotency key", err)
 	}
-	tx := transaction(ctx)
+	tx := pg.TxOf(ctx)
 	_, err = tx.Exec(ctx, `UPDATE idempotency_keys SET answer = '{}', status = $3, header = $4, body = $5, sealed_body = $6
-		WHERE caller = $1 AND key = $2`, key.Caller, key.Value, a.Status, orEmpty(a.Header), body, sealed)
+		WHERE caller = $1 AND key = $2`, key.Caller, key.Value, a.Status, pg.NonNilMap(a.Header), body, sealed)
 	if err == nil {
 		err = tx.Commit(ctx)
 	}
-	return failed("keep the response of an idempotency key", err)
+	return pg.Wrap("keep the response of an idempotency key", err)
 }
 
 // DropKey undoes all that was done in the context; the key is free again. After KeepResponse it does nothing.
-func (s *Store) DropKey(ctx context.Context) { undo(transaction(ctx)) }
+func (s *Store) DropKey(ctx context.Context) { undo(pg.TxOf(ctx)) }
 
 // undoWithin bounds the wait for a database that does not undo; it undoes by itself what loses its connection.
 const undoWithin = time.Second

@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // latestSQL finds the deployment of a pair that its targets were last touched by: the active one, which may touch one at
@@ -36,9 +37,9 @@ const undoingSQL = `
 // that touched a target, else the newest of all. CodeNotFound when there is none.
 func (s *Store) Latest(ctx context.Context, service, environment string) (rollout.Deployment, error) {
 	for _, sql := range []string{latestSQL, newestSQL} {
-		d, found, err := maybe(ctx, s.pool, sql, service, environment)
+		d, found, err := maybe(ctx, s.db, sql, service, environment)
 		if err != nil {
-			return rollout.Deployment{}, failed("find the latest deployment of "+service+" in "+environment, err)
+			return rollout.Deployment{}, pg.Wrap("find the latest deployment of "+service+" in "+environment, err)
 		}
 		if found {
 			return d, nil
@@ -58,21 +59,21 @@ func (s *Store) RolledBackBy(ctx context.Context, ids []string) (map[string]stri
 	if len(ids) == 0 {
 		return by, nil
 	}
-	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
+	_, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (struct{}, error) {
 		var undone, undoing string
 		err := row.Scan(&undone, &undoing)
 		by[undone] = undoing
 		return struct{}{}, err //nolint:wrapcheck // said below
 	}, sql, ids)
 	if err != nil {
-		return nil, failed(fmt.Sprintf("look up the rollbacks of %d deployments", len(ids)), err)
+		return nil, pg.Wrap(fmt.Sprintf("look up the rollbacks of %d deployments", len(ids)), err)
 	}
 	return by, nil
 }
 
 // maybe reads the one deployment that the query finds, or none.
-func maybe(ctx context.Context, q querier, sql string, args ...any) (d rollout.Deployment, found bool, err error) {
-	d, err = one(ctx, q, scanDeployment, sql, args...)
+func maybe(ctx context.Context, q pg.Querier, sql string, args ...any) (d rollout.Deployment, found bool, err error) {
+	d, err = pg.QueryOne(ctx, q, scanDeployment, sql, args...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return d, false, nil
 	}

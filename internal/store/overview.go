@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // maxUnfinished bounds the list of Unfinished.
@@ -25,8 +26,8 @@ func (s *Store) Unfinished(ctx context.Context, scopes authz.Scopes) ([]rollout.
 		WHERE d.finished_at IS NULL AND ($1 OR %s)
 		ORDER BY d.started_at IS NULL, d.created_at DESC, d.id DESC LIMIT %d`,
 		deploymentColumns, within("d.service", "d.environment", 2, 3), maxUnfinished)
-	list, err := all(ctx, s.pool, scanDeployment, sql, scopes.Unrestricted(), services, environments)
-	return list, failed("list the deployments that have not ended", err)
+	list, err := pg.QueryAll(ctx, s.db, scanDeployment, sql, scopes.Unrestricted(), services, environments)
+	return list, pg.Wrap("list the deployments that have not ended", err)
 }
 
 // sharesSQL counts what runs on the targets of the definitions of some pairs; of a pair whose definition names none, on
@@ -62,7 +63,7 @@ const sharesSQL = `
 func (s *Store) Shares(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error) {
 	services, environments := scopeArrays(pairs)
 	counts := map[catalog.VersionCount]int{}
-	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
+	_, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (struct{}, error) {
 		var tally catalog.VersionCount
 		var k placed
 		var n int
@@ -72,7 +73,7 @@ func (s *Store) Shares(ctx context.Context, pairs []authz.Scope) ([]catalog.Vers
 		return struct{}{}, err //nolint:wrapcheck // said below
 	}, sharesSQL, services, environments)
 	if err != nil {
-		return nil, failed("count what runs where", err)
+		return nil, pg.Wrap("count what runs where", err)
 	}
 	shares := make([]catalog.VersionCount, 0, len(counts))
 	for tally, n := range counts {

@@ -9,6 +9,8 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/notifystore"
+	"rollcall/internal/store/pg"
 )
 
 // turn is what a creation finds when its turn has come.
@@ -84,7 +86,7 @@ func (t *turn) find(results pgx.BatchResults, request *rollout.NewDeployment) er
 	if t.unfinished, err = pgx.CollectRows(rows, scanDeployment); err != nil {
 		return fmt.Errorf("lock the deployments of %s in %s: %w", d.Service, d.Environment, err)
 	}
-	if err := results.QueryRow().Scan((*instant)(&t.now)); err != nil {
+	if err := results.QueryRow().Scan((*pg.NullTime)(&t.now)); err != nil {
 		return fmt.Errorf("read the database's clock: %w", err)
 	}
 	if request.MostUnfinished == 0 {
@@ -101,22 +103,9 @@ func (t *turn) find(results pgx.BatchResults, request *rollout.NewDeployment) er
 
 // Busy reports whether a deployment of the pair has not ended.
 func (s *Store) Busy(ctx context.Context, service, environment string) (bool, error) {
-	busy, err := one(ctx, s.pool, pgx.RowTo[bool], `SELECT EXISTS (
+	busy, err := pg.QueryOne(ctx, s.db, pgx.RowTo[bool], `SELECT EXISTS (
 		SELECT FROM deployments WHERE service = $1 AND environment = $2 AND finished_at IS NULL)`, service, environment)
-	return busy, failed("look for deployments of "+service+" in "+environment, err)
-}
-
-// clock is the database's time now.
-func clock(ctx context.Context, q querier) (time.Time, error) {
-	var now time.Time
-	now, err := one(ctx, q, func(row pgx.CollectableRow) (time.Time, error) {
-		err := row.Scan((*instant)(&now))
-		return now, err //nolint:wrapcheck // said below
-	}, `SELECT clock_timestamp()`)
-	if err != nil {
-		return now, fmt.Errorf("read the database's clock: %w", err)
-	}
-	return now, nil
+	return busy, pg.Wrap("look for deployments of "+service+" in "+environment, err)
 }
 
 func conflict(other *rollout.Deployment) error {
@@ -139,8 +128,8 @@ func supersede(batch *pgx.Batch, d *rollout.Deployment, by string, now time.Time
 	}
 	batch.Queue(updateDeploymentSQL, updateDeployment(d))
 	queueUntouched(batch, d.ID, now)
-	batch.Queue(notifySQL, d.ID)
-	return queueMessage(batch, d, now)
+	batch.Queue(pg.NotifySQL, d.ID)
+	return notifystore.EnqueueNotification(batch, d, now)
 }
 
 // end gives a deployment whose state is terminal what belongs to its end and is not there yet.
@@ -173,6 +162,6 @@ func queueWakeNext(batch *pgx.Batch, d *rollout.Deployment) {
 			WHERE d.id = $1 AND d.finished_at IS NOT NULL AND next.service = d.service AND next.environment = d.environment
 				AND next.id <> d.id AND next.started_at IS NULL AND next.finished_at IS NULL
 			RETURNING next.id)
-		SELECT pg_notify('` + channel + `', id::text) FROM woken`
+		SELECT pg_notify('` + pg.Channel + `', id::text) FROM woken`
 	batch.Queue(sql, d.ID)
 }

@@ -10,72 +10,51 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // Deployment is one deployment as it is now; CodeNotFound when there is none, or id is no id at all.
 func (s *Store) Deployment(ctx context.Context, id string) (rollout.Deployment, error) {
-	if !canonical(id) {
+	if !pg.ValidID(id) {
 		return rollout.Deployment{}, notFound(id)
 	}
-	d, err := deployment(ctx, s.pool, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id)
+	d, err := deployment(ctx, s.db, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id)
 	if err == nil {
 		s.reveal(&d)
 	}
-	return d, failed("read deployment "+id, err)
+	return d, pg.Wrap("read deployment "+id, err)
 }
 
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-func deployment(ctx context.Context, q querier, sql, id string) (rollout.Deployment, error) {
-	d, err := one(ctx, q, scanDeployment, sql, id)
+func deployment(ctx context.Context, q pg.Querier, sql, id string) (rollout.Deployment, error) {
+	d, err := pg.QueryOne(ctx, q, scanDeployment, sql, id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return d, notFound(id)
 	}
 	return d, err
 }
 
-func one[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
-	rows, err := q.Query(ctx, sql, args...)
-	if err != nil {
-		var zero T
-		return zero, err //nolint:wrapcheck // the caller says what was tried
-	}
-	return pgx.CollectExactlyOneRow(rows, scan) //nolint:wrapcheck // the caller says what was tried
-}
-
-func all[T any](ctx context.Context, q querier, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
-	rows, err := q.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what was tried
-	}
-	return pgx.CollectRows(rows, scan) //nolint:wrapcheck // the caller says what was tried
-}
-
 // Deployments lists what the filter selects within the scopes, newest first. A cursor of another list is CodeInvalid.
 func (s *Store) Deployments(
 	ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page,
 ) (rollout.List[rollout.Deployment], error) {
-	after, err := placeOf(p.Cursor)
+	after, err := pg.ParseTimeCursor(p.Cursor)
 	if err != nil {
 		return rollout.List[rollout.Deployment]{}, err
 	}
-	limit := limitOf(p)
+	limit := pg.LimitOf(p)
 	where, args := conditions(scopes, f, after)
-	items, err := all(ctx, s.pool, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d `+where+
+	items, err := pg.QueryAll(ctx, s.db, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d `+where+
 		fmt.Sprintf(` ORDER BY d.created_at DESC, d.id DESC LIMIT %d`, limit+1), args...)
 	if err != nil {
-		return rollout.List[rollout.Deployment]{}, failed("list deployments", err)
+		return rollout.List[rollout.Deployment]{}, pg.Wrap("list deployments", err)
 	}
-	return page(items, limit, func(last *rollout.Deployment) string {
-		return place{micros: last.CreatedAt.UnixMicro(), id: last.ID}.cursor()
+	return pg.Page(items, limit, func(last *rollout.Deployment) string {
+		return pg.TimeCursor{Time: last.CreatedAt, ID: last.ID}.String()
 	}), nil
 }
 
 // conditions is the filter as SQL. Values are always parameters.
-func conditions(scopes authz.Scopes, f rollout.Filter, after *place) (string, []any) {
+func conditions(scopes authz.Scopes, f rollout.Filter, after *pg.TimeCursor) (string, []any) {
 	var terms []string
 	var args []any
 	add := func(term string, values ...any) {
@@ -104,7 +83,7 @@ func conditions(scopes authz.Scopes, f rollout.Filter, after *place) (string, []
 		add("d.created_at < $%d", f.Until)
 	}
 	if after != nil {
-		add("(d.created_at, d.id) < ($%d, $%d::uuid)", after.time(), after.id)
+		add("(d.created_at, d.id) < ($%d, $%d::uuid)", after.Time, after.ID)
 	}
 	if len(terms) == 0 {
 		return "", nil
@@ -137,22 +116,22 @@ func numberedPage[T any](
 	ctx context.Context, s *Store, id string, p rollout.Page, kind string, before int64,
 	scan pgx.RowToFunc[T], sql string, numberOf func(*T) int64,
 ) (rollout.List[T], error) {
-	if !canonical(id) {
+	if !pg.ValidID(id) {
 		return rollout.List[T]{}, notFound(id)
 	}
-	after, err := number(kind, p.Cursor, before)
+	after, err := pg.ParseNumberCursor(kind, p.Cursor, before)
 	if err != nil {
 		return rollout.List[T]{}, err
 	}
-	limit := limitOf(p)
-	items, err := all(ctx, s.pool, scan, sql, id, after, limit+1)
+	limit := pg.LimitOf(p)
+	items, err := pg.QueryAll(ctx, s.db, scan, sql, id, after, limit+1)
 	if err == nil && len(items) == 0 {
 		_, err = s.Deployment(ctx, id)
 	}
 	if err != nil {
-		return rollout.List[T]{}, failed("read what belongs to deployment "+id, err)
+		return rollout.List[T]{}, pg.Wrap("read what belongs to deployment "+id, err)
 	}
-	return page(items, limit, func(last *T) string { return numbered(kind, numberOf(last)) }), nil
+	return pg.Page(items, limit, func(last *T) string { return pg.NumberCursor(kind, numberOf(last)) }), nil
 }
 
 // Remembered is what is known of a pair's targets between deployments, by target id.
@@ -160,15 +139,15 @@ func (s *Store) Remembered(ctx context.Context, service, environment string) (ma
 	const sql = `SELECT r.target_id, r.version, r.health, r.fence, ` + rememberedAddress + ` FROM remembered_targets r ` + joinKnownAt + `
 		WHERE r.service = $1 AND r.environment = $2 AND r.target_id <> '` + routerID + `'`
 	known := map[string]rollout.Remembered{}
-	_, err := all(ctx, s.pool, func(row pgx.CollectableRow) (struct{}, error) {
+	_, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (struct{}, error) {
 		var id string
 		var r rollout.Remembered
-		err := row.Scan(&id, (*word)(&r.Version), &r.Health, &r.Fence, (*word)(&r.Address))
+		err := row.Scan(&id, (*pg.NullText)(&r.Version), &r.Health, &r.Fence, (*pg.NullText)(&r.Address))
 		known[id] = r
 		return struct{}{}, err //nolint:wrapcheck // said below
 	}, sql, service, environment)
 	if err != nil {
-		return nil, failed("read what is remembered of "+service+" in "+environment, err)
+		return nil, pg.Wrap("read what is remembered of "+service+" in "+environment, err)
 	}
 	return known, nil
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/store/pg"
 )
 
 // Heartbeat says that the replica lives for another lease, and gives the database's clock. Rows of replicas that have been
@@ -19,29 +21,29 @@ func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Durati
 		DELETE FROM replicas WHERE id IN (
 			SELECT id FROM replicas WHERE expires_at < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)`
 	batch := &pgx.Batch{}
-	batch.Queue(renew, replica, lease).QueryRow(func(row pgx.Row) error { return row.Scan((*instant)(&now)) })
+	batch.Queue(renew, replica, lease).QueryRow(func(row pgx.Row) error { return row.Scan((*pg.NullTime)(&now)) })
 	batch.Queue(forget)
-	err = s.pool.SendBatch(ctx, batch).Close()
-	return now, failed("renew the lease of replica "+replica, err)
+	err = s.db.SendBatch(ctx, batch).Close()
+	return now, pg.Wrap("renew the lease of replica "+replica, err)
 }
 
 // Clock is the database's clock.
 func (s *Store) Clock(ctx context.Context) (time.Time, error) {
-	now, err := one(ctx, s.pool, pgx.RowTo[time.Time], `SELECT clock_timestamp()`)
-	return now.UTC(), failed("read the clock", err)
+	now, err := pg.QueryOne(ctx, s.db, pgx.RowTo[time.Time], `SELECT clock_timestamp()`)
+	return now.UTC(), pg.Wrap("read the clock", err)
 }
 
 const freeSQL = `
 	WITH freed AS (
 		UPDATE deployments SET owner = NULL, next_run_at = least(next_run_at, clock_timestamp())
 		WHERE owner = $1 RETURNING id)
-	SELECT pg_notify('` + channel + `', id::text) FROM freed`
+	SELECT pg_notify('` + pg.Channel + `', id::text) FROM freed`
 
 // Leave gives up all deployments that the replica owns: they are free for the others at once, and nobody reports a take-over.
 // What was due before stays due since then, so that its next owner knows for how long nobody has looked after it.
 func (s *Store) Leave(ctx context.Context, replica string) error {
-	_, err := s.pool.Exec(ctx, freeSQL, replica)
-	return failed("give up the deployments of replica "+replica, err)
+	_, err := s.db.Exec(ctx, freeSQL, replica)
+	return pg.Wrap("give up the deployments of replica "+replica, err)
 }
 
 // SignOff ends the replica's lease in order, when nothing is done in its name any more: whatever it still has, also what was
@@ -51,9 +53,9 @@ func (s *Store) SignOff(ctx context.Context, replica string) error {
 		batch := &pgx.Batch{}
 		batch.Queue(freeSQL, replica)
 		batch.Queue(`DELETE FROM replicas WHERE id = $1`, replica)
-		return send(ctx, tx, batch)
+		return pg.ExecBatch(ctx, tx, batch)
 	})
-	return failed("sign off replica "+replica, err)
+	return pg.Wrap("sign off replica "+replica, err)
 }
 
 // OperatorRevisions are those of all deployments that the replica owns, by id.
@@ -62,10 +64,10 @@ func (s *Store) OperatorRevisions(ctx context.Context, replica string) (map[stri
 		ID       string
 		Revision int64
 	}
-	owned, err := all(ctx, s.pool, pgx.RowToStructByPos[entry],
+	owned, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[entry],
 		`SELECT id, operator_revision FROM deployments WHERE owner = $1`, replica)
 	if err != nil {
-		return nil, failed("read what people asked of the deployments of replica "+replica, err)
+		return nil, pg.Wrap("read what people asked of the deployments of replica "+replica, err)
 	}
 	revisions := make(map[string]int64, len(owned))
 	for _, e := range owned {

@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // newRestingSQL makes the rows of routers that were never looked at. The recursion hops from one pair to the next along the
@@ -42,7 +43,7 @@ const leftSQL = `
 const claimRestingSQL = `
 	WITH due AS MATERIALIZED (
 		SELECT d.service, d.environment, b.id FROM resting_routers d ` + leftSQL + `
-		WHERE (d.owner IS NULL AND d.look_at <= clock_timestamp() OR ` + dead + `
+		WHERE (d.owner IS NULL AND d.look_at <= clock_timestamp() OR ` + pg.OwnerDead + `
 				OR d.owner = @replica AND (d.service || '/' || d.environment) <> ALL (@mine::text[]))
 			AND EXISTS (SELECT FROM replicas l WHERE l.id = @replica AND l.expires_at > clock_timestamp())
 		ORDER BY d.look_at LIMIT @limit FOR UPDATE OF d SKIP LOCKED
@@ -59,11 +60,11 @@ func (s *Store) ClaimRouters(ctx context.Context, replica string, mine []string,
 		if _, err := tx.Exec(ctx, newRestingSQL); err != nil {
 			return fmt.Errorf("look for new routers: %w", err)
 		}
-		claimed, err = claimRouters(ctx, tx, pgx.NamedArgs{"replica": replica, "mine": listed(mine), "limit": limit})
+		claimed, err = claimRouters(ctx, tx, pgx.NamedArgs{"replica": replica, "mine": pg.NonNil(mine), "limit": limit})
 		return err
 	})
 	if err != nil {
-		return nil, failed("claim routers for replica "+replica, err)
+		return nil, pg.Wrap("claim routers for replica "+replica, err)
 	}
 	for i := range claimed {
 		s.reveal(&claimed[i].Snapshot.Deployment)
@@ -72,10 +73,10 @@ func (s *Store) ClaimRouters(ctx context.Context, replica string, mine []string,
 }
 
 func claimRouters(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) ([]rollout.ClaimedRouter, error) {
-	claimed, err := all(ctx, tx, func(row pgx.CollectableRow) (rollout.ClaimedRouter, error) {
+	claimed, err := pg.QueryAll(ctx, tx, func(row pgx.CollectableRow) (rollout.ClaimedRouter, error) {
 		var c rollout.ClaimedRouter
 		c.Owner, _ = args["replica"].(string)
-		err := row.Scan(&c.Service, &c.Environment, &c.Epoch, &c.Snapshot.Deployment.ID, &c.Resting, (*instant)(&c.Now))
+		err := row.Scan(&c.Service, &c.Environment, &c.Epoch, &c.Snapshot.Deployment.ID, &c.Resting, (*pg.NullTime)(&c.Now))
 		return c, err //nolint:wrapcheck // the caller says what was tried
 	}, claimRestingSQL, args)
 	if err != nil || len(claimed) == 0 {
@@ -85,7 +86,7 @@ func claimRouters(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) ([]rollout
 	for i := range claimed {
 		queueLoad(batch, claimed[i].Snapshot.Deployment.ID, &claimed[i].Snapshot)
 	}
-	return claimed, send(ctx, tx, batch)
+	return claimed, pg.ExecBatch(ctx, tx, batch)
 }
 
 // SaveRouter writes one step in the care for a router at rest. A step with a write is refused with CodeConflict when a
@@ -97,7 +98,7 @@ func (s *Store) SaveRouter(ctx context.Context, c *rollout.ClaimedRouter, step r
 		return fmt.Errorf("encode what is known of the router of %s in %s: %w", c.Service, c.Environment, err)
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error { return saveRouter(ctx, tx, c, &step, state) })
-	return failed("save the router of "+c.Service+" in "+c.Environment, err)
+	return pg.Wrap("save the router of "+c.Service+" in "+c.Environment, err)
 }
 
 const saveRestingSQL = `
@@ -133,7 +134,7 @@ func tellResting(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step 
 		return fmt.Errorf("wait for the turn of the router: %w", err)
 	}
 	if step.WriteFor > 0 {
-		still, err := one(ctx, tx, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM resting_routers d `+leftSQL+`
+		still, err := pg.QueryOne(ctx, tx, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM resting_routers d `+leftSQL+`
 			WHERE d.service = $1 AND d.environment = $2 AND b.id = $3)`, c.Service, c.Environment, c.Snapshot.Deployment.ID)
 		if err != nil {
 			return fmt.Errorf("look for a deployment that has begun: %w", err)
@@ -149,7 +150,7 @@ func tellResting(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step 
 	if err != nil {
 		return err
 	}
-	now, err := clock(ctx, tx)
+	now, err := pg.Clock(ctx, tx)
 	if err != nil {
 		return err
 	}
@@ -162,11 +163,11 @@ func tellResting(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step 
 	if err := queueEvents(batch, &d, events, now); err != nil {
 		return err
 	}
-	batch.Queue(`UPDATE deployments SET last_seq = $2, events_hash = $3 WHERE id = $1`, d.ID, d.LastSeq, hash(d.EventsHash))
+	batch.Queue(`UPDATE deployments SET last_seq = $2, events_hash = $3 WHERE id = $1`, d.ID, d.LastSeq, pg.HashArg(d.EventsHash))
 	batch.Queue(`UPDATE remembered_targets SET fence = greatest(fence, $3) WHERE service = $1 AND environment = $2 AND target_id = '`+routerID+`'`,
 		c.Service, c.Environment, step.Resting.Router.Fence)
-	batch.Queue(notifySQL, progressMark+d.ID)
-	return send(ctx, tx, batch)
+	batch.Queue(pg.NotifySQL, pg.ProgressPrefix+d.ID)
+	return pg.ExecBatch(ctx, tx, batch)
 }
 
 // RestingRouter is what is known of a router since the last deployment that moved traffic; nil when it was not looked at since.
@@ -175,11 +176,11 @@ func (s *Store) RestingRouter(ctx context.Context, service, environment string) 
 		SELECT d.state FROM resting_routers d
 			JOIN remembered_targets r ON r.service = d.service AND r.environment = d.environment AND r.target_id = '` + routerID + `'
 		WHERE d.service = $1 AND d.environment = $2 AND d.deployment_id = r.deployment_id`
-	resting, err := one(ctx, s.pool, pgx.RowTo[*rollout.RestingRouter], sql, service, environment)
+	resting, err := pg.QueryOne(ctx, s.db, pgx.RowTo[*rollout.RestingRouter], sql, service, environment)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // as the comment says
 	}
-	return resting, failed("read the router of "+service+" in "+environment, err)
+	return resting, pg.Wrap("read the router of "+service+" in "+environment, err)
 }
 
 // maxRouterDrifts bounds the list of RouterDrifts.
@@ -188,7 +189,7 @@ const maxRouterDrifts = 200
 // RouterDrifts lists the routers at rest that did not do what the last deployment has left when they were last read; at most
 // 200, in the order of their names.
 func (s *Store) RouterDrifts(ctx context.Context) ([]rollout.RouterDrift, error) {
-	drifts, err := all(ctx, s.pool, pgx.RowToStructByPos[rollout.RouterDrift], `SELECT d.service, d.environment FROM resting_routers d `+leftSQL+`
+	drifts, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[rollout.RouterDrift], `SELECT d.service, d.environment FROM resting_routers d `+leftSQL+`
 		WHERE d.deployment_id = b.id AND d.state->'router'->>'differs' <> '' ORDER BY d.service, d.environment LIMIT `+fmt.Sprint(maxRouterDrifts))
-	return drifts, failed("list the routers that differ", err)
+	return drifts, pg.Wrap("list the routers that differ", err)
 }

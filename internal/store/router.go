@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/store/pg"
 )
 
 // routerID stands for the router among the remembered targets of a service in an environment: its fence is the router's,
@@ -24,7 +25,7 @@ const routerOfSQL = `
 // scanRouter brings a snapshot up to what is remembered of its router.
 func scanRouter(row pgx.Row, snapshot *rollout.Snapshot) error {
 	var fence int64
-	if err := row.Scan(&fence, (*word)(&snapshot.ActiveSlot), &snapshot.RouterBefore); err != nil {
+	if err := row.Scan(&fence, (*pg.NullText)(&snapshot.ActiveSlot), &snapshot.RouterBefore); err != nil {
 		return fmt.Errorf("read the router: %w", err)
 	}
 	d := &snapshot.Deployment
@@ -56,9 +57,9 @@ func routerOf(d *rollout.Deployment) (active string, fence int64) {
 func (s *Store) ActiveSlot(ctx context.Context, service, environment string) (string, error) {
 	const sql = `SELECT version FROM remembered_targets WHERE service = $1 AND environment = $2 AND target_id = '` + routerID + `'`
 	var active string
-	err := s.pool.QueryRow(ctx, sql, service, environment).Scan((*word)(&active))
+	err := s.db.QueryRow(ctx, sql, service, environment).Scan((*pg.NullText)(&active))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", nil
 	}
-	return active, failed("read the active slot of "+service+" in "+environment, err)
+	return active, pg.Wrap("read the active slot of "+service+" in "+environment, err)
 }

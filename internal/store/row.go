@@ -1,11 +1,14 @@
 package store
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // deploymentColumns are what scanDeployment reads, in this order, of a table called d.
@@ -23,10 +26,10 @@ func scanDeployment(row pgx.CollectableRow) (rollout.Deployment, error) {
 // deploymentFields are the places for deploymentColumns.
 func deploymentFields(d *rollout.Deployment) []any {
 	return []any{
-		&d.ID, &d.Service, &d.Environment, (*word)(&d.Version), &d.Kind, (*word)(&d.RollbackOf), &d.RequestedBy, &d.Labels,
-		&d.Spec, (*word)(&d.DeploySecret), &d.Sealed, &d.State, &d.Direction, &d.Stop, &d.Reason, &d.Operator, &d.Progress, &d.Counts, &d.Result,
-		(*instant)(&d.CreatedAt), (*instant)(&d.StartedAt), (*instant)(&d.FinishedAt), (*instant)(&d.DeadlineAt), (*instant)(&d.NextActionAt),
-		&d.Revision, &d.OperatorRevision, (*word)(&d.Owner), &d.Epoch, &d.Saves, &d.LastSeq, (*digest)(&d.EventsHash),
+		&d.ID, &d.Service, &d.Environment, (*pg.NullText)(&d.Version), &d.Kind, (*pg.NullText)(&d.RollbackOf), &d.RequestedBy, &d.Labels,
+		&d.Spec, (*pg.NullText)(&d.DeploySecret), &d.Sealed, &d.State, &d.Direction, &d.Stop, &d.Reason, &d.Operator, &d.Progress, &d.Counts, &d.Result,
+		(*pg.NullTime)(&d.CreatedAt), (*pg.NullTime)(&d.StartedAt), (*pg.NullTime)(&d.FinishedAt), (*pg.NullTime)(&d.DeadlineAt), (*pg.NullTime)(&d.NextActionAt),
+		&d.Revision, &d.OperatorRevision, (*pg.NullText)(&d.Owner), &d.Epoch, &d.Saves, &d.LastSeq, (*pg.NullHash)(&d.EventsHash),
 	}
 }
 
@@ -40,12 +43,12 @@ const insertDeploymentSQL = `
 
 func insertDeployment(d *rollout.Deployment) pgx.NamedArgs {
 	return pgx.NamedArgs{
-		"id": d.ID, "service": d.Service, "environment": d.Environment, "version": text(d.Version), "kind": string(d.Kind),
-		"rollback_of": text(d.RollbackOf), "requested_by": d.RequestedBy, "labels": orEmpty(d.Labels),
-		"strategy": d.Spec.Strategy.Type, "spec": d.Spec, "deploy_secret": text(shown(d.DeploySecret)), "secrets": d.Sealed,
+		"id": d.ID, "service": d.Service, "environment": d.Environment, "version": pg.TextArg(d.Version), "kind": string(d.Kind),
+		"rollback_of": pg.TextArg(d.RollbackOf), "requested_by": d.RequestedBy, "labels": pg.NonNilMap(d.Labels),
+		"strategy": d.Spec.Strategy.Type, "spec": d.Spec, "deploy_secret": pg.TextArg(shown(d.DeploySecret)), "secrets": d.Sealed,
 		"state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
 		"operator": d.Operator, "progress": d.Progress, "counts": d.Counts,
-		"created_at": d.CreatedAt, "committed_at": at(d.CommittedAt()), "revision": d.Revision, "last_seq": d.LastSeq, "events_hash": hash(d.EventsHash),
+		"created_at": d.CreatedAt, "committed_at": pg.TimeArg(d.CommittedAt()), "revision": d.Revision, "last_seq": d.LastSeq, "events_hash": pg.HashArg(d.EventsHash),
 	}
 }
 
@@ -59,8 +62,8 @@ func statusArgs(d *rollout.Deployment, nextRunAt time.Time) pgx.NamedArgs {
 	return pgx.NamedArgs{
 		"state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
 		"progress": d.Progress, "counts": d.Counts, "result": d.Result,
-		"started_at": at(d.StartedAt), "finished_at": at(d.FinishedAt), "deadline_at": at(d.DeadlineAt),
-		"next_action_at": at(d.NextActionAt), "next_run_at": at(nextRunAt),
+		"started_at": pg.TimeArg(d.StartedAt), "finished_at": pg.TimeArg(d.FinishedAt), "deadline_at": pg.TimeArg(d.DeadlineAt),
+		"next_action_at": pg.TimeArg(d.NextActionAt), "next_run_at": pg.TimeArg(nextRunAt),
 	}
 }
 
@@ -72,16 +75,18 @@ const updateDeploymentSQL = `
 
 func updateDeployment(d *rollout.Deployment) pgx.NamedArgs {
 	args := statusArgs(d, time.Time{})
-	args["id"], args["revision"], args["last_seq"], args["owner"] = d.ID, d.Revision, d.LastSeq, text(d.Owner)
+	args["id"], args["revision"], args["last_seq"], args["owner"] = d.ID, d.Revision, d.LastSeq, pg.TextArg(d.Owner)
 	args["operator"], args["operator_revision"] = d.Operator, d.OperatorRevision
-	args["events_hash"] = hash(d.EventsHash)
+	args["events_hash"] = pg.HashArg(d.EventsHash)
 	return args
 }
 
-// orEmpty keeps a nil map from becoming NULL.
-func orEmpty[V any](m map[string]V) map[string]V {
-	if m == nil {
-		return map[string]V{}
-	}
-	return m
+// The unique indexes that callers are told about.
+const (
+	oneActive  = "deployments_one_active"
+	oneWaiting = "deployments_one_waiting"
+)
+
+func notFound(id string) error {
+	return &problem.Error{Code: problem.CodeNotFound, Message: fmt.Sprintf("there is no deployment %q", id)}
 }

@@ -10,6 +10,8 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/notifystore"
+	"rollcall/internal/store/pg"
 )
 
 // seenAt is the place in a deployment's progress that changes with each look at its router; it alone is no news.
@@ -33,7 +35,7 @@ const saveSQL = `
 	), remembered AS (` + rememberSQL + `
 	), fenced AS (` + fenceAddressesSQL + `
 	)
-	SELECT revision, last_seq, saves, events_hash, pg_notify('` + channel + `', '` + progressMark + `' || id) FROM d`
+	SELECT revision, last_seq, saves, events_hash, pg_notify('` + pg.Channel + `', '` + pg.ProgressPrefix + `' || id) FROM d`
 
 // Save writes one decision of the engine with all that belongs to it; see rollout.Save for the fences. A second active
 // deployment of a (service, environment) is CodeConflict. After any error nothing was written, except that CodeUnavailable
@@ -43,14 +45,14 @@ func (s *Store) Save(ctx context.Context, save rollout.Save) (rollout.Saved, err
 	if errors.Is(err, pgx.ErrNoRows) {
 		saved, err = s.unsaved(ctx, &save.Deployment)
 	}
-	if violates(err, oneActive) {
+	if pg.Violates(err, oneActive) {
 		return rollout.Saved{}, &problem.Error{
 			Code: problem.CodeConflict, Err: err,
 			Message: fmt.Sprintf("another deployment of %s in %s is active", save.Deployment.Service, save.Deployment.Environment),
 		}
 	}
 	if err != nil {
-		return rollout.Saved{}, failed("save deployment "+save.Deployment.ID, err)
+		return rollout.Saved{}, pg.Wrap("save deployment "+save.Deployment.ID, err)
 	}
 	return saved, nil
 }
@@ -63,26 +65,24 @@ func (s *Store) save(ctx context.Context, save *rollout.Save) (saved rollout.Sav
 	if err != nil {
 		return rollout.Saved{}, err
 	}
-	for range transactionTries {
+	err = pg.Retry(func() error {
 		batch := &pgx.Batch{}
 		if err := queueSave(batch, save, args, &saved); err != nil {
-			return rollout.Saved{}, err
+			return err
 		}
-		if err = s.pool.SendBatch(ctx, batch).Close(); !lostRace(err) {
-			break
-		}
-	}
+		return s.db.SendBatch(ctx, batch).Close() //nolint:wrapcheck // the caller names the operation
+	}, lostQueueRace)
 	return saved, err //nolint:wrapcheck // the caller says what was tried
 }
 
 func queueSave(batch *pgx.Batch, save *rollout.Save, args pgx.NamedArgs, saved *rollout.Saved) error {
 	batch.Queue(saveSQL, args).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&saved.Revision, &saved.LastSeq, &saved.Saves, (*digest)(&saved.EventsHash), nil)
+		return row.Scan(&saved.Revision, &saved.LastSeq, &saved.Saves, (*pg.NullHash)(&saved.EventsHash), nil)
 	})
 	if d := &save.Deployment; !d.FinishedAt.IsZero() {
 		queueWakeNext(batch, d)
 	}
-	return queueMessages(batch, save)
+	return notifystore.EnqueueNotifications(batch, save)
 }
 
 func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
@@ -99,7 +99,7 @@ func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
 	if err := addEvents(args, after.AppendEvents(save.Events, d.Owner, time.Time{})); err != nil {
 		return nil, err
 	}
-	args["events_hash"] = hash(after.EventsHash)
+	args["events_hash"] = pg.HashArg(after.EventsHash)
 	if err := addTargets(args, save.Targets); err != nil {
 		return nil, err
 	}
@@ -110,9 +110,9 @@ func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
 // unsaved tells why a save was not taken, or that it has landed before.
 func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (rollout.Saved, error) {
 	const sql = `SELECT id, state, revision, operator_revision, owner, epoch, saves, last_seq, events_hash FROM deployments WHERE id = $1`
-	stored, err := one(ctx, s.pool, func(row pgx.CollectableRow) (d rollout.Deployment, err error) {
-		err = row.Scan(&d.ID, &d.State, &d.Revision, &d.OperatorRevision, (*word)(&d.Owner), &d.Epoch, &d.Saves,
-			&d.LastSeq, (*digest)(&d.EventsHash))
+	stored, err := pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (d rollout.Deployment, err error) {
+		err = row.Scan(&d.ID, &d.State, &d.Revision, &d.OperatorRevision, (*pg.NullText)(&d.Owner), &d.Epoch, &d.Saves,
+			&d.LastSeq, (*pg.NullHash)(&d.EventsHash))
 		return d, err //nolint:wrapcheck // said below
 	}, sql, believed.ID)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -125,7 +125,7 @@ func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (roll
 	if err := refusal(&stored, believed); err != nil {
 		return saved, err
 	}
-	return saved, confirm(ctx, s.pool)
+	return saved, pg.Confirm(ctx, s.db)
 }
 
 // refusal compares what the writer believes with what is stored. None means that this very save is there already: nobody

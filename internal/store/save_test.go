@@ -26,14 +26,6 @@ func TestTwoOfAPairAreNeverActive(t *testing.T) {
 	}
 }
 
-func pause(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
-	if d.Operator.Pause {
-		return nil, nil
-	}
-	d.Operator.Pause, d.State = true, rollout.StatePaused
-	return []rollout.Event{{Type: rollout.EventPaused, Actor: "ann"}}, nil
-}
-
 func BenchmarkSaveOfAWaveOf100(b *testing.B) {
 	s := open(b)
 	create(b, s, request("checkout", 1000))

@@ -1,22 +1,13 @@
 package store
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 
 	"rollcall/internal/catalog"
-	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/seal"
 	"rollcall/internal/secret"
+	"rollcall/internal/store/sealing"
 )
-
-// Option changes how a Store is opened.
-type Option func(*Store)
-
-// SealedBy lets the store keep secrets, sealed by the box. Without it what carries a secret is refused with CodeInvalid.
-func SealedBy(box *seal.Box) Option { return func(s *Store) { s.box = box } }
 
 // storedSecrets is what is sealed. Fields may be added, never renamed or given another type.
 type storedSecrets struct {
@@ -61,34 +52,7 @@ func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, erro
 	if secrets.Empty() {
 		return nil, nil
 	}
-	return s.seal(place, storedOf(secrets))
-}
-
-// seal encodes secrets and seals them for a place.
-func (s *Store) seal(place string, secrets any) ([]byte, error) {
-	encoded, err := json.Marshal(secrets)
-	if err != nil {
-		return nil, fmt.Errorf("encode what is sealed for %s: %w", place, err)
-	}
-	sealed, err := s.box.Seal(place, encoded)
-	if errors.Is(err, seal.ErrNoKey) {
-		return nil, &problem.Error{
-			Code: problem.CodeInvalid, Message: "the request carries a secret, and " + seal.ErrNoKey.Error(),
-		}
-	}
-	return sealed, err //nolint:wrapcheck // it names the place
-}
-
-// unseal is the way back, into secrets.
-func (s *Store) unseal(place string, sealed []byte, secrets any) error {
-	encoded, err := s.box.Open(place, sealed)
-	if err != nil {
-		return err //nolint:wrapcheck // it names the place
-	}
-	if err := json.Unmarshal(encoded, secrets); err != nil {
-		return fmt.Errorf("what is sealed for %s is something else", place) // the cause could quote it
-	}
-	return nil
+	return s.sealer.Seal(place, storedOf(secrets))
 }
 
 // openSecrets is the way back; the zero Secrets when nothing was sealed.
@@ -97,17 +61,10 @@ func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error
 		return rollout.Secrets{}, nil
 	}
 	var stored storedSecrets
-	if err := s.unseal(place, sealed, &stored); err != nil {
+	if err := s.sealer.Open(place, sealed, &stored); err != nil {
 		return rollout.Secrets{}, err
 	}
 	return stored.secrets(), nil
-}
-
-// unreadable refuses to build on a thing whose secrets would be lost with that.
-func unreadable(thing string) *problem.Error {
-	return &problem.Error{
-		Code: problem.CodeConflict, Message: "the " + thing + "'s secrets were sealed with a key that this server does not have",
-	}
 }
 
 func placeOfDeployment(id string) string { return "deployments.secrets:" + id }
@@ -155,7 +112,7 @@ func (s *Store) openingSecrets(
 ) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
 	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
 		if err := s.openDeployment(&ended.Deployment); err != nil {
-			refusal := unreadable("deployment")
+			refusal := sealing.Unreadable("deployment")
 			refusal.ID, refusal.Err = ended.Deployment.ID, err
 			return rollout.NewDeployment{}, refusal
 		}

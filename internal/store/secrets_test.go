@@ -15,12 +15,6 @@ import (
 	"rollcall/internal/store"
 )
 
-const (
-	plantedDeploy = "whsec_cGxhbnRlZGRlcGxveXNlY3JldA=="
-	plantedHeader = "Bearer planted-header"
-	plantedKey    = "planted-client-key"
-)
-
 // secretive is a request with every kind of secret.
 func secretive() rollout.NewDeployment {
 	r := request("checkout", 1)
@@ -36,37 +30,6 @@ func wantSecrets(t *testing.T, what string, d *rollout.Deployment) {
 		d.Spec.TLS.ClientKey != plantedKey || d.Spec.TLS.ClientCert != "cert" {
 		t.Errorf("%s: %q %q %q", what, d.DeploySecret.Reveal(), d.Spec.Checks[0].Headers["Authorization"].Reveal(), d.Spec.TLS.ClientKey.Reveal())
 	}
-}
-
-// rows are all rows of the tables that may hold secrets, as text, what is sealed included.
-func rows(t *testing.T, s *store.Store) string {
-	t.Helper()
-	var all string
-	must(t, s.Pool().QueryRow(ctx(t), `SELECT concat(
-		(SELECT string_agg(row_to_json(d)::text || coalesce(encode(d.secrets, 'escape'), ''), ' ') FROM deployments d),
-		(SELECT string_agg(row_to_json(d)::text || coalesce(encode(d.secrets, 'escape'), ''), ' ') FROM definitions d),
-		(SELECT string_agg(row_to_json(k)::text, ' ') FROM idempotency_keys k),
-		(SELECT string_agg(row_to_json(e)::text, ' ') FROM deployment_events e))`).Scan(&all))
-	return all
-}
-
-func wantNoSecret(t *testing.T, text string) {
-	t.Helper()
-	for _, planted := range []string{plantedDeploy[6:], "planted-"} {
-		if strings.Contains(text, planted) {
-			t.Errorf("%q can be read in %s", planted, text)
-		}
-	}
-}
-
-func keyed(t *testing.T, url string, keys ...seal.Key) *store.Store {
-	t.Helper()
-	box, err := seal.New(keys[0], keys[1:]...)
-	must(t, err)
-	s, err := store.Open(t.Context(), url, store.SealedBy(box))
-	must(t, err)
-	t.Cleanup(s.Close)
-	return s
 }
 
 func TestSecretsAreSealedAtRestAndThereForWhoWorks(t *testing.T) {
@@ -178,7 +141,7 @@ func TestRowsOfAnOlderVersionStayReadableAndAreSealedByTheRotation(t *testing.T)
 		if defined.DeploySecret != plantedDeploy || defined.Revision != 7 || !strings.Contains(string(defined.Body), "12345678901234567890") {
 			t.Errorf("%+v", defined)
 		}
-		if _, err := s.Reseal(ctx(t)); err != nil {
+		if _, err := administer(s).RotateKeys(ctx(t)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -188,7 +151,7 @@ func TestRowsOfAnOlderVersionStayReadableAndAreSealedByTheRotation(t *testing.T)
 	if len(defined.Headers) != 2 || defined.Headers[1]["A"] != plantedHeader {
 		t.Errorf("the header is lost: %q", defined.Headers)
 	}
-	if n, err := s.Reseal(ctx(t)); n != 0 || err != nil {
+	if n, err := administer(s).RotateKeys(ctx(t)); n != 0 || err != nil {
 		t.Errorf("nothing was left to seal, and %d rows were written: %v", n, err)
 	}
 }
@@ -201,15 +164,15 @@ func TestARotationLeavesNothingThatTheOldKeyOpens(t *testing.T) {
 	d := create(t, before, secretive())
 	define(t, before, `{}`)
 	lost := keyed(t, url, second)
-	if err := lost.CheckKeys(ctx(t)); err == nil || !strings.Contains(err.Error(), first.ID()) {
+	if err := administer(lost).CheckKeys(ctx(t)); err == nil || !strings.Contains(err.Error(), first.ID()) {
 		t.Errorf("a server without the key may start: %v", err)
 	}
 	both := keyed(t, url, second, first)
-	must(t, both.CheckKeys(ctx(t)))
-	if n, err := both.Reseal(ctx(t)); n != 2 || err != nil {
+	must(t, administer(both).CheckKeys(ctx(t)))
+	if n, err := administer(both).RotateKeys(ctx(t)); n != 2 || err != nil {
 		t.Fatalf("%d rows, %v", n, err)
 	}
-	must(t, lost.CheckKeys(ctx(t)))
+	must(t, administer(lost).CheckKeys(ctx(t)))
 	read, err := lost.Deployment(ctx(t), d.ID)
 	must(t, err)
 	wantSecrets(t, "with the new key alone", &read)
@@ -228,7 +191,7 @@ func TestARotationGoesPastWhatNoKeyOpensAndSaysSo(t *testing.T) {
 	other.Deployment.Service, other.Deployment.ID = "another", ""
 	kept := create(t, keyed(t, url, first), other)
 	define(t, keyed(t, url, first), `{}`)
-	n, err := keyed(t, url, second, first).Reseal(ctx(t))
+	n, err := administer(keyed(t, url, second, first)).RotateKeys(ctx(t))
 	if n != 2 || err == nil || !strings.Contains(err.Error(), lost.ID) || strings.Contains(err.Error(), kept.ID) {
 		t.Errorf("%d rows, %v", n, err)
 	}

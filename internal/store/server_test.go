@@ -4,27 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"rollcall/internal/dbtest"
 	"rollcall/internal/problem"
 	"rollcall/internal/store"
 )
-
-// configured is the URL of a database for which these settings hold, as ALTER ROLE … SET does.
-func configured(t *testing.T, url string, settings ...string) string {
-	t.Helper()
-	config, err := pgx.ParseConfig(url)
-	must(t, err)
-	conn, err := pgx.ConnectConfig(ctx(t), config)
-	must(t, err)
-	defer func() { must(t, conn.Close(ctx(t))) }()
-	for _, setting := range settings {
-		_, err = conn.Exec(ctx(t), "ALTER DATABASE "+config.Database+" SET "+setting)
-		must(t, err)
-	}
-	return url
-}
 
 func wantRefused(t *testing.T, s *store.Store, parts ...string) {
 	t.Helper()
@@ -63,15 +46,6 @@ func TestServer_AReadOnlyDatabaseIsRefusedAndNotReady(t *testing.T) {
 	wantCode(t, err, problem.CodeUnavailable)
 	if !strings.Contains(err.Error(), "default_transaction_read_only") {
 		t.Errorf("it is not ready because %v", err)
-	}
-}
-
-func TestServer_OldVersionsAreWarnedOf(t *testing.T) {
-	t.Parallel()
-	warnings, err := store.JudgeServer("t", "14.12", "UTF8", "f", "off")
-	must(t, err)
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "14.12") || !strings.Contains(warnings[0], "15 or later") {
-		t.Errorf("warnings: %q", warnings)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // servicesSQL lists pairs after ($1, $2), all when $4 is true, else those within the scopes $5, $6. The recursion hops from one pair to the next along an index, so that a million
@@ -39,28 +40,28 @@ func servicesSQL() string {
 
 // Services lists the services by environment within the scopes that have a definition or had a deployment, in the order of their names.
 func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[catalog.Service], error) {
-	after, err := pairOf(p.Cursor)
+	after, err := pg.ParseKeyCursor(p.Cursor)
 	if err != nil {
 		return rollout.List[catalog.Service]{}, err
 	}
-	limit := limitOf(p)
+	limit := pg.LimitOf(p)
 	services, environments := scopeArrays(scopes)
 	var last []string
-	items, err := all(ctx, s.pool, func(row pgx.CollectableRow) (catalog.Service, error) {
+	items, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (catalog.Service, error) {
 		var found catalog.Service
-		var id word
+		var id pg.NullText
 		err := row.Scan(&found.Service, &found.Environment, &found.Defined, &id)
 		last = append(last, string(id))
 		return found, err //nolint:wrapcheck // said below
-	}, servicesSQL(), after.service, after.environment, limit+1, scopes.Unrestricted(), services, environments)
+	}, servicesSQL(), after.Service, after.Environment, limit+1, scopes.Unrestricted(), services, environments)
 	if err == nil {
 		err = s.attachLast(ctx, items, last)
 	}
 	if err != nil {
-		return rollout.List[catalog.Service]{}, failed("list services", err)
+		return rollout.List[catalog.Service]{}, pg.Wrap("list services", err)
 	}
-	return page(items, limit, func(last *catalog.Service) string {
-		return pair{last.Service, last.Environment}.cursor()
+	return pg.Page(items, limit, func(last *catalog.Service) string {
+		return pg.KeyCursor{Service: last.Service, Environment: last.Environment}.String()
 	}), nil
 }
 
@@ -72,7 +73,7 @@ func (s *Store) attachLast(ctx context.Context, services []catalog.Service, last
 			ids = append(ids, id)
 		}
 	}
-	deployments, err := all(ctx, s.pool, scanDeployment,
+	deployments, err := pg.QueryAll(ctx, s.db, scanDeployment,
 		`SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = ANY ($1::uuid[])`, ids)
 	if err != nil {
 		return err
@@ -85,24 +86,4 @@ func (s *Store) attachLast(ctx context.Context, services []catalog.Service, last
 		services[i].Last = byID[last[i]]
 	}
 	return nil
-}
-
-// pair is where a page of services ended.
-type pair struct{ service, environment string }
-
-func (p pair) cursor() string { return encodeCursor("s:%s %s", p.service, p.environment) }
-
-// pairOf reads a cursor of a list of services; empty is the beginning.
-func pairOf(cursor string) (pair, error) {
-	var p pair
-	if cursor == "" {
-		return p, nil
-	}
-	if err := decodeCursor(cursor, "s:%s %s", &p.service, &p.environment); err != nil {
-		return p, err
-	}
-	if p.cursor() != cursor {
-		return p, badCursor()
-	}
-	return p, nil
 }

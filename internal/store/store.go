@@ -2,81 +2,118 @@ package store
 
 import (
 	"context"
-	"fmt"
-	"net"
-	"runtime"
-	"strings"
-	"time"
+	"log/slog"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"rollcall/internal/seal"
-)
-
-// Defaults that hold unless the database's URL sets them.
-const (
-	connectTimeout   = 3 * time.Second
-	statementTimeout = "10s"
-	// idleInTransaction frees the rows that a frozen replica has locked before its lease has ended.
-	idleInTransaction = "4s"
-	leastConnections  = 8
-	connectionsPerCPU = 2
+	"rollcall/internal/store/gitopsstore"
+	"rollcall/internal/store/notifystore"
+	"rollcall/internal/store/pg"
+	"rollcall/internal/store/sealing"
+	"rollcall/internal/store/tokenstore"
 )
 
 // Store is the database. Its methods may be called from any goroutine; they give a problem.Error with CodeUnavailable
 // when the database cannot be reached or does not answer in time.
 type Store struct {
-	pool        connections
-	subscribers *subscribers
-	box         *seal.Box // nil: no secret is taken
+	db     *pg.DB
+	sealer sealing.Sealer
+	*sourceStore
+	*notificationStore
+	*tokenStore
 }
+
+// The stores of other things, whose methods are those of Store, too.
+type (
+	sourceStore       = gitopsstore.Store
+	notificationStore = notifystore.Store
+	tokenStore        = tokenstore.Store
+)
+
+// Option changes how a Store is opened.
+type Option func(*settings)
+
+type settings struct {
+	sealer sealing.Sealer
+	log    *slog.Logger
+}
+
+// SealedBy lets the store keep secrets, sealed by the box. Without it what carries a secret is CodeInvalid.
+func SealedBy(box *seal.Box) Option { return func(s *settings) { s.sealer.Box = box } }
+
+// LogTo makes the store log to a logger other than slog.Default().
+func LogTo(log *slog.Logger) Option { return func(s *settings) { s.log = log } }
 
 // Open prepares a pool of connections to a PostgreSQL URL or DSN. It connects only when first asked for something, so an
 // error means that the URL itself is wrong.
 func Open(ctx context.Context, databaseURL string, options ...Option) (*Store, error) {
-	config, err := pgxpool.ParseConfig(databaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("read the database's URL: %w", err)
-	}
-	setDefaults(config, databaseURL)
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("prepare the pool of database connections: %w", err)
-	}
-	s := &Store{pool: connections{pool}, subscribers: &subscribers{}}
+	o := settings{log: slog.Default()}
 	for _, option := range options {
-		option(s)
+		option(&o)
 	}
-	return s, nil
+	db, err := pg.Open(ctx, databaseURL, o.log)
+	if err != nil {
+		return nil, err
+	}
+	return newStore(db, o.sealer), nil
+}
+
+func newStore(db *pg.DB, sealer sealing.Sealer) *Store {
+	return &Store{
+		db: db, sealer: sealer,
+		sourceStore: gitopsstore.New(db, sealer), notificationStore: notifystore.New(db, sealer), tokenStore: tokenstore.New(db),
+	}
 }
 
 // Apart is the same database over connections of its own, so that whoever uses it never waits for those that s has given
 // out. What one of the two hears is told to the subscribers of both. Each is closed by itself.
 func (s *Store) Apart(ctx context.Context) (*Store, error) {
-	pool, err := pgxpool.NewWithConfig(ctx, s.pool.Config())
+	db, err := s.db.WithOwnPool(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("prepare a second pool of database connections: %w", err)
+		return nil, err
 	}
-	return &Store{pool: connections{pool}, subscribers: s.subscribers, box: s.box}, nil
-}
-
-func setDefaults(config *pgxpool.Config, databaseURL string) {
-	if !strings.Contains(databaseURL, "pool_max_conns") {
-		config.MaxConns = int32(max(leastConnections, connectionsPerCPU*runtime.NumCPU())) //nolint:gosec // no machine has 2³¹ cores
-	}
-	conn := config.ConnConfig
-	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = connectTimeout
-		conn.DialFunc = (&net.Dialer{Timeout: connectTimeout}).DialContext
-	}
-	if _, set := conn.RuntimeParams["application_name"]; !set {
-		conn.RuntimeParams["application_name"] = "rollcall"
-	}
-	conn.AfterConnect = apply(sessionSettings(&conn.Config))
+	return newStore(db, s.sealer), nil
 }
 
 // Close gives all connections back; what still runs is awaited.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() { s.db.Close() }
 
-// Pool is the pool of connections, for its figures.
-func (s *Store) Pool() *pgxpool.Pool { return s.pool.Pool }
+// Pool returns the pool of connections, for its figures.
+func (s *Store) Pool() *pgxpool.Pool { return s.db.Pool() }
+
+// DB returns the database.
+func (s *Store) DB() *pg.DB { return s.db }
+
+// Sealer returns what secrets are sealed with.
+func (s *Store) Sealer() sealing.Sealer { return s.sealer }
+
+// Ping reports whether the database answers and can be written to; if not, the error says why.
+func (s *Store) Ping(ctx context.Context) error { return s.db.Ping(ctx) }
+
+// CheckServer reports whether a server can work with the database: that it can be written to, keeps text as UTF-8, and gives
+// each connection a session of its own. The error says what to do. warnings are about what is not tested and may work. It
+// changes nothing, and needs no schema.
+func (s *Store) CheckServer(ctx context.Context) (warnings []string, err error) {
+	return s.db.CheckServer(ctx)
+}
+
+// Listen waits for changes until ctx ends, and then returns nil; see pg.DB.Listen. For each change that an engine should look
+// at it calls wake with the deployment's id, and with "" after (re)connecting: anything may have changed meanwhile. wake must
+// not block.
+func (s *Store) Listen(ctx context.Context, wake func(deploymentID string)) error {
+	return s.db.Listen(ctx, wake)
+}
+
+// Changed returns a channel that gets a value after each announced change of the deployment; see pg.DB.Subscribe. With an empty
+// id it hears of every deployment.
+func (s *Store) Changed(id string) (<-chan struct{}, func()) { return s.db.Subscribe(id) }
+
+// inTx runs do in a transaction, and again when it lost a race against another one.
+func (s *Store) inTx(ctx context.Context, do func(tx pgx.Tx) error) error {
+	return s.db.InTx(ctx, do, lostQueueRace) //nolint:wrapcheck // the caller names the operation
+}
+
+// lostQueueRace reports whether another deployment of the same service and environment has come to wait meanwhile.
+func lostQueueRace(err error) bool { return pg.Violates(err, oneWaiting) }

@@ -25,11 +25,11 @@ func TestManyReplicasMigrateAnEmptyDatabaseAtOnce(t *testing.T) {
 		stores[i] = openAt(t, url)
 	}
 	atOnce(len(stores), func(i int) {
-		if err := stores[i].Migrate(ctx(t)); err != nil {
+		if err := administer(stores[i]).Migrate(ctx(t)); err != nil {
 			t.Error(err)
 		}
 	})
-	must(t, stores[0].Migrate(ctx(t)))
+	must(t, administer(stores[0]).Migrate(ctx(t)))
 	create(t, stores[0], request("checkout", 1))
 }
 
@@ -63,7 +63,7 @@ func TestAMissingServerIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, "postgres://nobody@127.0.0.1:1/x?sslmode=disable")
 	wantUnavailable(t, s)
-	wantCode(t, s.Migrate(ctx(t)), problem.CodeUnavailable)
+	wantCode(t, administer(s).Migrate(ctx(t)), problem.CodeUnavailable)
 }
 
 func wantUnavailable(t *testing.T, s *store.Store) {

@@ -10,6 +10,7 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // maxServiceTallies bounds the list of ServiceTallies.
@@ -18,8 +19,8 @@ const maxServiceTallies = 200
 // ServiceTallies counts the deployments within the scopes of the 200 services that have the most, those first.
 func (s *Store) ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error) {
 	where, args := conditions(scopes, rollout.Filter{}, nil)
-	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[catalog.ServiceCounts], serviceTalliesSQL(where), args...)
-	return tallies, failed("count the deployments of each service", err)
+	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.ServiceCounts], serviceTalliesSQL(where), args...)
+	return tallies, pg.Wrap("count the deployments of each service", err)
 }
 
 func serviceTalliesSQL(where string) string {
@@ -45,7 +46,7 @@ func durationsSQL() string {
 // reads the figures of days; while these are not complete, or too many are cleared, the deployments themselves.
 func (s *Store) Durations(ctx context.Context, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error) {
 	var t catalog.DurationStats
-	err := s.snapshot(ctx, func(tx pgx.Tx) error {
+	err := s.db.InSnapshot(ctx, func(tx pgx.Tx) error {
 		read, known, err := readDurations(ctx, tx, scopes, window)
 		if err != nil || known {
 			t = read
@@ -54,12 +55,12 @@ func (s *Store) Durations(ctx context.Context, scopes authz.Scopes, window time.
 		t, err = judgeDurations(ctx, tx, scopes, window)
 		return err
 	})
-	return t, failed("sum up how long deployments took", err)
+	return t, pg.Wrap("sum up how long deployments took", err)
 }
 
 func judgeDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error) {
 	services, environments := scopeArrays(scopes)
-	return one(ctx, tx, func(row pgx.CollectableRow) (catalog.DurationStats, error) {
+	return pg.QueryOne(ctx, tx, func(row pgx.CollectableRow) (catalog.DurationStats, error) {
 		var t catalog.DurationStats
 		var p50, p95 float64
 		err := row.Scan(&t.Count, &t.Succeeded, &p50, &p95)
@@ -74,12 +75,12 @@ func readDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window t
 	if err != nil || !complete {
 		return t, false, err
 	}
-	since, err := one(ctx, tx, pgx.RowTo[time.Time], `SELECT statement_timestamp() - $1::interval`, window)
+	since, err := pg.QueryOne(ctx, tx, pgx.RowTo[time.Time], `SELECT statement_timestamp() - $1::interval`, window)
 	if err != nil {
 		return t, false, fmt.Errorf("ask for the time: %w", err)
 	}
 	where, args := conditions(scopes, rollout.Filter{}, nil)
-	days, err := all(ctx, tx, scanFiguresDay, durationDaysSQL(where, len(args)+1), append(args, since)...)
+	days, err := pg.QueryAll(ctx, tx, scanFiguresDay, durationDaysSQL(where, len(args)+1), append(args, since)...)
 	if err != nil {
 		return t, false, fmt.Errorf("read the figures of days: %w", err)
 	}

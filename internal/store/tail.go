@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // writerPoll is how often EndOfEvents asks whether writers have ended: they take milliseconds.
@@ -26,9 +27,9 @@ const eventWritersSQL = `SELECT virtualtransaction FROM pg_locks
 // EndOfEvents is the id of the newest event of all. No event with that id or a lower one will appear later: it waits for
 // those who write just now.
 func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
-	newest, err := one(ctx, s.pool, pgx.RowTo[int64], `SELECT coalesce(max(id), 0) FROM deployment_events`)
+	newest, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int64], `SELECT coalesce(max(id), 0) FROM deployment_events`)
 	if err != nil {
-		return 0, failed("find the newest event", err)
+		return 0, pg.Wrap("find the newest event", err)
 	}
 	writers, err := s.eventWriters(ctx)
 	for err == nil && len(writers) > 0 {
@@ -39,7 +40,7 @@ func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
 			err = ctx.Err()
 		}
 	}
-	return newest, failed("wait for those who write events", err)
+	return newest, pg.Wrap("wait for those who write events", err)
 }
 
 // ReadTail reads what comes next, at most limit events of all deployments in the order of their ids: each once, and none
@@ -49,7 +50,7 @@ func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
 func (s *Store) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error) {
 	settled, err := s.settled(ctx, t)
 	if err != nil {
-		return nil, t, failed("find out who writes events", err)
+		return nil, t, pg.Wrap("find out who writes events", err)
 	}
 	events, err := s.onwards(ctx, &t, limit)
 	if err != nil {
@@ -71,7 +72,7 @@ func (s *Store) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]roll
 	next.UpTo = events[len(events)-1].ID
 	next.Writers, err = s.eventWriters(ctx)
 	if err != nil {
-		return nil, t, failed("find out who writes events", err)
+		return nil, t, pg.Wrap("find out who writes events", err)
 	}
 	return events[:sure], next, nil
 }
@@ -101,8 +102,8 @@ const mayBeForgotten = 23 * time.Hour
 
 // HasEvent reports whether an event with the id is there, of whichever deployment.
 func (s *Store) HasEvent(ctx context.Context, eventID int64) (bool, error) {
-	has, err := one(ctx, s.pool, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM deployment_events WHERE id = $1)`, eventID)
-	return has, failed("look for an event", err)
+	has, err := pg.QueryOne(ctx, s.db, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM deployment_events WHERE id = $1)`, eventID)
+	return has, pg.Wrap("look for an event", err)
 }
 
 // LastCommon is the highest id of the marks at which that very event is there; 0 when there is none.
@@ -110,13 +111,13 @@ func (s *Store) LastCommon(ctx context.Context, marks []rollout.EventMark) (int6
 	n := len(marks)
 	ids, of, seqs, hashes := make([]int64, n), make([]string, n), make([]int64, n), make([][]byte, n)
 	for i, m := range marks {
-		ids[i], of[i], seqs[i], hashes[i] = m.ID, m.DeploymentID, m.Seq, hash(m.Hash)
+		ids[i], of[i], seqs[i], hashes[i] = m.ID, m.DeploymentID, m.Seq, pg.HashArg(m.Hash)
 	}
-	common, err := one(ctx, s.pool, pgx.RowTo[int64], `
+	common, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int64], `
 		SELECT coalesce(max(e.id), 0) FROM deployment_events e
 			JOIN unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bytea[]) AS m (id, deployment_id, seq, hash) ON m.id = e.id
 		WHERE (e.deployment_id, e.seq) = (m.deployment_id, m.seq) AND e.hash IS NOT DISTINCT FROM m.hash`, ids, of, seqs, hashes)
-	return common, failed("look which events are still there", err)
+	return common, pg.Wrap("look which events are still there", err)
 }
 
 // settled is the id up to which everything is there that will ever be; it must be asked for before the events are read.
@@ -144,7 +145,7 @@ func certain(events []rollout.Event, after, settled int64) int {
 }
 
 func (s *Store) eventWriters(ctx context.Context) ([]string, error) {
-	return all(ctx, s.pool, pgx.RowTo[string], eventWritersSQL)
+	return pg.QueryAll(ctx, s.db, pgx.RowTo[string], eventWritersSQL)
 }
 
 // stillWriting are those of the transactions that have not ended.
@@ -156,32 +157,32 @@ func (s *Store) stillWriting(ctx context.Context, before []string) ([]string, er
 // EventsOfAll reads at most limit events of all deployments with an id above after and not above upTo, in the order of
 // their ids.
 func (s *Store) EventsOfAll(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error) {
-	events, err := all(ctx, s.pool, scanEvent, selectEvents+`WHERE e.id > $1 AND e.id <= $2 ORDER BY e.id LIMIT $3`, after, upTo, limit)
-	return events, failed("read the events of all deployments", err)
+	events, err := pg.QueryAll(ctx, s.db, scanEvent, selectEvents+`WHERE e.id > $1 AND e.id <= $2 ORDER BY e.id LIMIT $3`, after, upTo, limit)
+	return events, pg.Wrap("read the events of all deployments", err)
 }
 
 // EventsOf reads at most limit events of one deployment with a number above after and not above upTo.
 func (s *Store) EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error) {
-	if !canonical(id) {
+	if !pg.ValidID(id) {
 		return nil, notFound(id)
 	}
-	events, err := all(ctx, s.pool, scanEvent,
+	events, err := pg.QueryAll(ctx, s.db, scanEvent,
 		selectEvents+`WHERE e.deployment_id = $1 AND e.seq > $2 AND e.seq <= $3 ORDER BY e.seq LIMIT $4`, id, after, upTo, limit)
-	return events, failed("read the events of deployment "+id, err)
+	return events, pg.Wrap("read the events of deployment "+id, err)
 }
 
 // SeqAt is the number of a deployment's newest event whose id is not above eventID; 0 when there is none.
 func (s *Store) SeqAt(ctx context.Context, id string, eventID int64) (int64, error) {
-	if !canonical(id) {
+	if !pg.ValidID(id) {
 		return 0, notFound(id)
 	}
-	seq, err := one(ctx, s.pool, pgx.RowTo[int64],
+	seq, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int64],
 		`SELECT coalesce(max(seq), 0) FROM deployment_events WHERE deployment_id = $1 AND id <= $2`, id, eventID)
-	return seq, failed("find an event of deployment "+id, err)
+	return seq, pg.Wrap("find an event of deployment "+id, err)
 }
 
 // DeploymentsByID reads those of the deployments that there are, in no order.
 func (s *Store) DeploymentsByID(ctx context.Context, ids []string) ([]rollout.Deployment, error) {
-	found, err := all(ctx, s.pool, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = ANY($1)`, ids)
-	return found, failed("read deployments", err)
+	found, err := pg.QueryAll(ctx, s.db, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = ANY($1)`, ids)
+	return found, pg.Wrap("read deployments", err)
 }

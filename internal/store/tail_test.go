@@ -24,14 +24,6 @@ func appendIn(t testing.TB, tx pgx.Tx, deployment string, seq int) (id int64) {
 	return id
 }
 
-func begin(t testing.TB, s *store.Store) pgx.Tx {
-	t.Helper()
-	tx, err := s.Pool().Begin(ctx(t))
-	must(t, err)
-	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
-	return tx
-}
-
 func eventIDs(events []rollout.Event) (list []int64) {
 	for i := range events {
 		list = append(list, events[i].ID)

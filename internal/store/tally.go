@@ -8,13 +8,14 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // Tallies counts the deployments within the scopes by state and strategy; what there is none of is left out.
 func (s *Store) Tallies(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error) {
 	where, args := conditions(scopes, rollout.Filter{}, nil)
-	tallies, err := all(ctx, s.pool, pgx.RowToStructByPos[catalog.StateCount], talliesSQL(where), args...)
-	return tallies, failed("count the deployments", err)
+	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.StateCount], talliesSQL(where), args...)
+	return tallies, pg.Wrap("count the deployments", err)
 }
 
 func talliesSQL(where string) string {
@@ -40,10 +41,6 @@ func countedSQL(where string) string {
 	)`
 }
 
-// dead holds for a deployment d whose owner's lease is over or was never taken.
-const dead = `(d.owner IS NOT NULL AND NOT EXISTS (
-	SELECT FROM replicas r WHERE r.id = d.owner AND r.expires_at > clock_timestamp()))`
-
 // unblocked holds for a deployment d that has begun, or may begin because no other one of its pair is active.
 const unblocked = `(d.started_at IS NOT NULL OR NOT EXISTS (
 	SELECT FROM deployments a WHERE a.service = d.service AND a.environment = d.environment
@@ -61,7 +58,7 @@ func (s *Store) Stuck(ctx context.Context) (int, error) {
 		SELECT count(*) FROM deployments d
 		WHERE d.finished_at IS NULL
 			AND (d.started_at IS NOT NULL AND d.next_action_at < clock_timestamp() - interval '8s'
-				OR d.next_run_at < clock_timestamp() - interval '8s' AND (d.owner IS NULL OR ` + dead + `) AND ` + unblocked + ` AND ` + routerCalm + `)`
-	n, err := one(ctx, s.pool, pgx.RowTo[int], sql)
-	return n, failed("count the stuck deployments", err)
+				OR d.next_run_at < clock_timestamp() - interval '8s' AND (d.owner IS NULL OR ` + pg.OwnerDead + `) AND ` + unblocked + ` AND ` + routerCalm + `)`
+	n, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int], sql)
+	return n, pg.Wrap("count the stuck deployments", err)
 }

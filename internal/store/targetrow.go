@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // targetColumns are what scanTarget reads, in this order, of a table called t.
@@ -28,10 +29,10 @@ func scanTarget(row pgx.CollectableRow) (rollout.Target, error) {
 func targetFields(t *rollout.Target) []any {
 	return []any{
 		&t.ID, &t.Name, &t.Address, &t.Slot, &t.Metadata, &t.DeployURL, &t.Weight, &t.Position, &t.Wave, &t.Want,
-		&t.State, &t.Phase, &t.Back, (*word)(&t.Version), (*word)(&t.PreviousVersion), &t.Health, &t.Checks,
+		&t.State, &t.Phase, &t.Back, (*pg.NullText)(&t.Version), (*pg.NullText)(&t.PreviousVersion), &t.Health, &t.Checks,
 		&t.Attempts, &t.Tries, &t.Sent, &t.Fence, &t.Call,
-		&t.History, (*instant)(&t.NotBefore), (*instant)(&t.PhaseAt), &t.Error, (*instant)(&t.ErrorAt),
-		(*instant)(&t.StartedAt), (*instant)(&t.FinishedAt), (*instant)(&t.UpdatedAt), &t.Rules,
+		&t.History, (*pg.NullTime)(&t.NotBefore), (*pg.NullTime)(&t.PhaseAt), &t.Error, (*pg.NullTime)(&t.ErrorAt),
+		(*pg.NullTime)(&t.StartedAt), (*pg.NullTime)(&t.FinishedAt), (*pg.NullTime)(&t.UpdatedAt), &t.Rules,
 	}
 }
 
@@ -99,7 +100,7 @@ func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now tim
 	)
 	for i := range targets {
 		t := &targets[i]
-		encoded, err := json.Marshal(orEmpty(t.Metadata))
+		encoded, err := json.Marshal(pg.NonNilMap(t.Metadata))
 		if err != nil {
 			return fmt.Errorf("encode the metadata of target %s: %w", t.ID, err)
 		}
@@ -111,7 +112,7 @@ func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now tim
 		}
 	}
 	args := pgx.NamedArgs{
-		"id": id, "now": at(now), "target_id": ids, "name": names, "address": addresses, "slot": slots, "metadata": metadata,
+		"id": id, "now": pg.TimeArg(now), "target_id": ids, "name": names, "address": addresses, "slot": slots, "metadata": metadata,
 		"deploy_url": urls, "want": wants, "rules": rules, "weight": weights,
 	}
 	if err := addTargets(args, targets); err != nil {
@@ -149,10 +150,10 @@ func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
 		}
 		positions[i], states[i], phases[i], health[i] = t.Position, string(t.State), string(t.Phase), string(t.Health)
 		checks[i], problems[i], back[i], fences[i] = string(encoded), t.Error, t.Back, t.Fence
-		versions[i], previous[i] = text(t.Version), text(t.PreviousVersion)
+		versions[i], previous[i] = pg.TextArg(t.Version), pg.TextArg(t.PreviousVersion)
 		waves[i], attempts[i], tries[i], sent[i] = t.Wave, t.Attempts, t.Tries, t.Sent
-		notBefore[i], phaseAt[i], errorAt[i] = at(t.NotBefore), at(t.PhaseAt), at(t.ErrorAt)
-		started[i], finished[i], updated[i] = at(t.StartedAt), at(t.FinishedAt), at(t.UpdatedAt)
+		notBefore[i], phaseAt[i], errorAt[i] = pg.TimeArg(t.NotBefore), pg.TimeArg(t.PhaseAt), pg.TimeArg(t.ErrorAt)
+		started[i], finished[i], updated[i] = pg.TimeArg(t.StartedAt), pg.TimeArg(t.FinishedAt), pg.TimeArg(t.UpdatedAt)
 	}
 	maps.Copy(args, pgx.NamedArgs{
 		"position": positions, "wave": waves, "target_state": states, "phase": phases, "back": back, "version": versions,
@@ -170,7 +171,7 @@ func addRemembered(args pgx.NamedArgs, d *rollout.Deployment, targets []rollout.
 	var versions, verified []pgtype.Text
 	var fences []int64
 	remember := func(id, version string, status healthcheck.Health, fence int64, arrived string) {
-		ids, versions, verified = append(ids, id), append(versions, text(version)), append(verified, text(arrived))
+		ids, versions, verified = append(ids, id), append(versions, pg.TextArg(version)), append(verified, pg.TextArg(arrived))
 		health, fences = append(health, string(status)), append(fences, fence)
 	}
 	if active, fence := routerOf(d); fence > 0 || active != "" {
@@ -210,7 +211,7 @@ func encodeRules(rules *rollout.TargetRules) (pgtype.Text, error) {
 	if err != nil {
 		return pgtype.Text{}, fmt.Errorf("encode the rules of a target: %w", err)
 	}
-	return text(string(b)), nil
+	return pg.TextArg(string(b)), nil
 }
 
 // encodeCall is a call as JSON; nil is NULL.
@@ -222,7 +223,7 @@ func encodeCall(call *rollout.Call) (pgtype.Text, error) {
 	if err != nil {
 		return pgtype.Text{}, fmt.Errorf("encode call %s: %w", call.WebhookID, err)
 	}
-	return text(string(b)), nil
+	return pg.TextArg(string(b)), nil
 }
 
 // encodeHistory is what earlier calls left behind as JSON; NULL when that is nothing.
@@ -234,5 +235,5 @@ func encodeHistory(h *rollout.CallHistory) (pgtype.Text, error) {
 	if err != nil {
 		return pgtype.Text{}, fmt.Errorf("encode the call history: %w", err)
 	}
-	return text(string(b)), nil
+	return pg.TextArg(string(b)), nil
 }

@@ -9,6 +9,8 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/notifystore"
+	"rollcall/internal/store/pg"
 )
 
 // Update changes a deployment on behalf of a person, whoever owns it. change sees the deployment as it is, locked, and the
@@ -22,7 +24,7 @@ func (s *Store) Update(
 	ctx context.Context, id string, ifRevision int64,
 	change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
 ) (rollout.Deployment, error) {
-	if !canonical(id) {
+	if !pg.ValidID(id) {
 		return rollout.Deployment{}, notFound(id)
 	}
 	var changed rollout.Deployment
@@ -31,7 +33,7 @@ func (s *Store) Update(
 		return err
 	})
 	if err != nil {
-		return rollout.Deployment{}, failed("change deployment "+id, err)
+		return rollout.Deployment{}, pg.Wrap("change deployment "+id, err)
 	}
 	s.reveal(&changed)
 	return changed, nil
@@ -51,14 +53,14 @@ func update(
 			Message: fmt.Sprintf("deployment %s is at revision %d, not %d", id, stored.Revision, ifRevision),
 		}
 	}
-	now, err := clock(ctx, tx)
+	now, err := pg.Clock(ctx, tx)
 	if err != nil {
 		return rollout.Deployment{}, err
 	}
 	d := stored
 	events, err := change(&d, now)
 	if err == nil && len(events) == 0 {
-		err = confirm(ctx, tx)
+		err = pg.Confirm(ctx, tx)
 	}
 	if err != nil || len(events) == 0 {
 		return stored, err
@@ -83,10 +85,10 @@ func writeUpdate(ctx context.Context, tx pgx.Tx, d *rollout.Deployment, events [
 	batch.Queue(updateDeploymentSQL, updateDeployment(d))
 	if d.State.Terminal() {
 		queueWakeNext(batch, d)
-		if err := queueMessage(batch, d, d.FinishedAt); err != nil {
+		if err := notifystore.EnqueueNotification(batch, d, d.FinishedAt); err != nil {
 			return err
 		}
 	}
-	batch.Queue(notifySQL, d.ID)
-	return send(ctx, tx, batch)
+	batch.Queue(pg.NotifySQL, d.ID)
+	return pg.ExecBatch(ctx, tx, batch)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
 )
 
 // verifiedSQL finds, for the targets of a service in an environment, the deployment in which each was last verified, and
@@ -55,14 +56,14 @@ type verifiedTarget struct {
 
 func scanVerified(row pgx.CollectableRow) (v verifiedTarget, err error) {
 	t := &v.target
-	err = row.Scan(&v.deployment, &t.ID, &t.Address, &t.DeployURL, &t.State, &t.Phase, &t.Back, &t.Want, (*word)(&t.Version),
-		(*word)(&t.PreviousVersion), &t.Rules)
+	err = row.Scan(&v.deployment, &t.ID, &t.Address, &t.DeployURL, &t.State, &t.Phase, &t.Back, &t.Want, (*pg.NullText)(&t.Version),
+		(*pg.NullText)(&t.PreviousVersion), &t.Rules)
 	return v, err //nolint:wrapcheck // the caller says what was tried
 }
 
 // verified tells by target id how each was last verified. What cannot be read any more is not known.
 func (s *Store) verified(ctx context.Context, tx pgx.Tx, service, environment string) (map[string]rollout.Verified, error) {
-	targets, err := all(ctx, tx, scanVerified, verifiedSQL, service, environment)
+	targets, err := pg.QueryAll(ctx, tx, scanVerified, verifiedSQL, service, environment)
 	if err != nil || len(targets) == 0 {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ func (s *Store) verified(ctx context.Context, tx pgx.Tx, service, environment st
 		ids[i] = targets[i].deployment
 	}
 	slices.Sort(ids)
-	deployments, err := all(ctx, tx, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = ANY ($1::uuid[])`, slices.Compact(ids))
+	deployments, err := pg.QueryAll(ctx, tx, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = ANY ($1::uuid[])`, slices.Compact(ids))
 	if err != nil {
 		return nil, err
 	}
@@ -112,5 +113,5 @@ func (s *Store) keepWayBack(ctx context.Context, tx pgx.Tx, snapshot *rollout.Sn
 	batch.Queue(`UPDATE deployments SET spec = $2, secrets = $3 WHERE id = $1`, d.ID, d.Spec, d.Sealed)
 	batch.Queue(`UPDATE deployment_targets t SET rules = u.rules::jsonb
 		FROM unnest($2::int[], $3::text[]) AS u (position, rules) WHERE t.deployment_id = $1 AND t.position = u.position`, d.ID, positions, rules)
-	return send(ctx, tx, batch)
+	return pg.ExecBatch(ctx, tx, batch)
 }

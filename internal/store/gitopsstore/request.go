@@ -1,0 +1,69 @@
+package gitopsstore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/gitsource"
+	"rollcall/internal/problem"
+	"rollcall/internal/rollout"
+	"rollcall/internal/store/pg"
+)
+
+// pushesLive is how long push notifications are remembered, as PostgreSQL spells it. One that comes again later only
+// causes a sync that finds nothing new.
+const pushesLive = `interval '30 days'`
+
+// AskSync wishes for a sync, which some replica begins at once; CodeNotFound when there is no such source.
+func (s *Store) AskSync(ctx context.Context, source string, ask gitsource.SyncRequest) error {
+	err := s.db.InTx(ctx, func(tx pgx.Tx) error { return askSync(ctx, tx, source, ask) })
+	return pg.Wrap("ask for a sync of source "+source, err)
+}
+
+func askSync(ctx context.Context, tx pgx.Tx, source string, ask gitsource.SyncRequest) error {
+	const due = `UPDATE gitops_sources SET next_run_at = clock_timestamp() WHERE name = $1`
+	tag, err := tx.Exec(ctx, due, source)
+	if err != nil {
+		return err //nolint:wrapcheck // said by the caller
+	}
+	if tag.RowsAffected() == 0 {
+		return pg.NotFound("source", source)
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(`INSERT INTO gitops_asks (source, retry, release, service, environment, asked_at)
+		VALUES ($1, $2, $3, $4, $5, clock_timestamp())`, source, ask.Retry, ask.Release, ask.Service, ask.Environment)
+	batch.Queue(pg.NotifySQL, sourcesChanged)
+	return pg.ExecBatch(ctx, tx, batch)
+}
+
+// TakePush asks for a sync because of a push notification; false when it came before, and then does nothing.
+func (s *Store) TakePush(ctx context.Context, p gitsource.Push) (fresh bool, err error) {
+	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `INSERT INTO gitops_deliveries (source, digest, received_at)
+			SELECT name, $2, clock_timestamp() FROM gitops_sources WHERE name = $1 ON CONFLICT DO NOTHING`, p.Source, p.Digest[:])
+		if fresh = err == nil && tag.RowsAffected() == 1; !fresh {
+			return err //nolint:wrapcheck // said below
+		}
+		return askSync(ctx, tx, p.Source, gitsource.SyncRequest{})
+	})
+	return fresh, pg.Wrap("take a push notification for source "+p.Source, err)
+}
+
+// HoldClaim is CodeOwnershipLost unless the claim is held, and keeps it so until the transaction ends; nil is always held.
+func HoldClaim(ctx context.Context, tx pgx.Tx, c *rollout.SourceClaim) error {
+	if c == nil {
+		return nil
+	}
+	const sql = `SELECT true FROM gitops_sources WHERE name = $1 AND owner = $2 AND epoch = $3 FOR SHARE`
+	_, err := pg.QueryOne(ctx, tx, pgx.RowTo[bool], sql, c.Name, c.Owner, c.Epoch)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return lostSource(c)
+	}
+	return err
+}
+
+func lostSource(c *rollout.SourceClaim) error {
+	return &problem.Error{Code: problem.CodeOwnershipLost, Message: "source " + c.Name + " was changed, removed, or taken over"}
+}

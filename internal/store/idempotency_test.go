@@ -1,0 +1,28 @@
+package store_test
+
+import (
+	"testing"
+)
+
+func TestALastingKeyIsRememberedForEver(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	lasting, passing := request("checkout", 1), request("search", 1)
+	lasting.Key, passing.Key = key("lasting", "x"), key("passing", "x")
+	lasting.Key.Lasting = true
+	first := create(t, s, lasting)
+	create(t, s, passing)
+	exec(t, s, `UPDATE idempotency_keys SET created_at = created_at - interval '1 year'`)
+	must(t, s.Prune(ctx(t)))
+	again, err := s.Create(ctx(t), lasting)
+	must(t, err)
+	if !again.Replayed || again.Deployment.ID != first.ID {
+		t.Errorf("a lasting key makes another deployment: %+v", again)
+	}
+	if found, replayed, err := s.Replay(ctx(t), lasting.Key); err != nil || !replayed || found.Deployment.ID != first.ID {
+		t.Errorf("a lasting key is forgotten: %v", err)
+	}
+	if _, replayed, err := s.Replay(ctx(t), passing.Key); err != nil || replayed {
+		t.Errorf("an ordinary key is remembered: %v", err)
+	}
+}

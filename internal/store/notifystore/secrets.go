@@ -1,0 +1,61 @@
+package notifystore
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/notification"
+	"rollcall/internal/secret"
+	"rollcall/internal/store/pg"
+	"rollcall/internal/store/sealing"
+)
+
+// sealedNotification is what is sealed of a notification. Fields may be added, never renamed or given another type.
+type sealedNotification struct {
+	URL     string `json:"url,omitempty"`
+	Signing string `json:"signing,omitempty"`
+	Token   string `json:"token,omitempty"`
+}
+
+func place(id string) string { return "notifications.secrets:" + id }
+
+// seal returns what is written to the column secrets.
+func (s *Store) seal(n *notification.Subscription) ([]byte, error) {
+	if n.Secrets.Unreadable != "" {
+		return nil, sealing.Unreadable("notification")
+	}
+	return s.sealer.Seal(place(n.ID), sealedNotification{
+		URL: n.Secrets.URL.Reveal(), Signing: n.Secrets.Signing.Reveal(), Token: n.Secrets.Token.Reveal(),
+	})
+}
+
+// open is the way back. What cannot be opened is said, so that the notification can be seen and is not sent to.
+func (s *Store) open(id string, sealed []byte) notification.Secrets {
+	var kept sealedNotification
+	if err := s.sealer.Open(place(id), sealed, &kept); err != nil {
+		return notification.Secrets{Unreadable: err.Error()}
+	}
+	return notification.Secrets{
+		URL: secret.Secret(kept.URL), Signing: secret.Secret(kept.Signing), Token: secret.Secret(kept.Token),
+	}
+}
+
+// reseal seals the secrets of one notification with the current key.
+func (s *Store) reseal(ctx context.Context, tx pgx.Tx, keys []string) error {
+	n, err := pg.QueryOne(ctx, tx, s.scanNotification, `SELECT `+notificationColumns+`
+		FROM notifications n WHERE n.id = $1 FOR NO KEY UPDATE`, keys[0])
+	if err != nil {
+		return err
+	}
+	if why := n.Secrets.Unreadable; why != "" {
+		return errors.New(why)
+	}
+	sealed, err := s.seal(&n)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE notifications SET secrets = $2 WHERE id = $1`, keys[0], sealed)
+	return err //nolint:wrapcheck // said by the caller
+}
