@@ -32,7 +32,7 @@ type Store interface {
 	DropKey(ctx context.Context)
 	Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error)
 	// Remembered is what is known of the targets of a service in an environment, by target id.
-	Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error)
+	Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error)
 	// ActiveSlot is the slot that serves, empty when none is known.
 	ActiveSlot(ctx context.Context, service, environment string) (string, error)
 	// RestingRouter is what is known of the router since the last deployment that moved traffic; nil when it was not read since.

@@ -92,7 +92,7 @@ func (p *patience) spend(took time.Duration) {
 }
 
 // Remembered is Store.Remembered within the limit.
-func (b bounded) Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error) {
+func (b bounded) Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.Remembered(ctx, service, environment)
@@ -192,7 +192,7 @@ func (b bounded) EndOfEvents(ctx context.Context) (int64, error) {
 }
 
 // ReadTail is Store.ReadTail within the limit.
-func (b bounded) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error) {
+func (b bounded) ReadTail(ctx context.Context, t rollout.EventCursor, limit int) ([]rollout.Event, rollout.EventCursor, error) {
 	ctx, cancel := b.within(ctx, 0)
 	defer cancel()
 	return b.Store.ReadTail(ctx, t, limit)

@@ -47,7 +47,7 @@ func (d *Deployer) Deploy(
 	ctx context.Context, body []byte, source *gitsource.Source, claim rollout.SourceClaim, name string,
 ) (rollout.Created, error) {
 	ctx = asSource(ctx, source.Name)
-	key := rollout.IdempotencyKey{Caller: "source:" + source.ID, Value: name, Hash: sha256.Sum256(body), Lasting: true}
+	key := rollout.IdempotencyKey{Caller: "source:" + source.ID, Value: name, Hash: sha256.Sum256(body), NoExpiry: true}
 	created, replayed, err := d.s.store.Replay(ctx, key)
 	if err != nil || replayed {
 		return created, err

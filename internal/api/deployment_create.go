@@ -38,7 +38,7 @@ func (s *server) CreateDeployment(
 	if err != nil {
 		return nil, err
 	}
-	n.Key, n.MostUnfinished = key, s.queueLimit
+	n.Key, n.QueueLimit = key, s.queueLimit
 	created, err := s.store.Create(ctx, n)
 	if err != nil {
 		return nil, err

@@ -88,7 +88,7 @@ func callJSON(c *rollout.Call) *gen.Call {
 	}
 	return &gen.Call{
 		WebhookID: c.WebhookID, Action: string(c.Action), Version: known(c.Version), PreviousVersion: known(c.PreviousVersion),
-		Attempt: c.Attempt, Fence: c.Fence, Until: moment(c.Until), NewWeight: c.NewWeight,
+		Attempt: c.Attempt, Fence: c.Fence, Until: moment(c.Deadline), NewWeight: c.NewWeight,
 	}
 }
 

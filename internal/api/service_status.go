@@ -68,7 +68,7 @@ func (s *server) running(
 	for i := range targets {
 		known, seen := remembered[targets[i].ID]
 		if !seen || !rollout.SameAddress(known.Address, targets[i].Address) {
-			known = rollout.Remembered{Version: or(targets[i].Version, ""), Health: healthcheck.Unknown}
+			known = rollout.TargetRecord{Version: or(targets[i].Version, ""), Health: healthcheck.Unknown}
 		}
 		running[i] = catalog.RunningTarget{Target: targets[i].ID, Version: known.Version, Health: known.Health}
 	}

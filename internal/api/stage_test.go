@@ -72,7 +72,7 @@ func (s *stage) begin(snap *rollout.Snapshot, touch func(t *rollout.Target)) {
 	s.t.Helper()
 	d := &snap.Deployment
 	d.State, d.StartedAt, d.Reason = rollout.StateInProgress, d.CreatedAt.Add(time.Second), "wave 1 of 2"
-	d.Progress = rollout.Progress{Wave: 1, At: d.StartedAt, WaveStartedAt: d.StartedAt}
+	d.Progress = rollout.Progress{Wave: 1, LastProgressAt: d.StartedAt, WaveStartedAt: d.StartedAt}
 	d.DeadlineAt = d.StartedAt.Add(10 * time.Minute)
 	for i := range snap.Targets {
 		touch(&snap.Targets[i])
@@ -119,7 +119,7 @@ func (s *stage) save(snap *rollout.Snapshot, event string) {
 	s.t.Helper()
 	d := &snap.Deployment
 	d.Counts = rollout.Count(snap.Targets)
-	saved, err := s.store.Save(s.t.Context(), rollout.Save{
+	saved, err := s.store.Save(s.t.Context(), rollout.SaveRequest{
 		Deployment: *d, Targets: snap.Targets, Events: []rollout.Event{{At: time.Now(), Type: event, To: string(d.State)}},
 	})
 	if err != nil {
@@ -132,7 +132,7 @@ func (s *stage) save(snap *rollout.Snapshot, event string) {
 func updated(t *rollout.Target) { arrived(t, "v1") }
 
 func arrived(t *rollout.Target, from string) {
-	t.Sent, t.Attempts, t.Fence, t.PreviousVersion, t.Version = 1, 1, t.Fence+1, from, t.Want
+	t.CallsSent, t.Attempts, t.Fence, t.PreviousVersion, t.Version = 1, 1, t.Fence+1, from, t.DesiredVersion
 	t.State, t.Phase = rollout.TargetUpdated, rollout.PhaseSettled
 }
 

@@ -42,7 +42,7 @@ func standings() map[string]standing {
 			snap := s.claim(s.created(body))
 			s.begin(snap, func(*rollout.Target) {})
 			snap.Deployment.State, snap.Deployment.Progress.Gate = rollout.StatePaused, 1
-			snap.Deployment.Progress.HeldAt = time.Now()
+			snap.Deployment.Progress.PausedAt = time.Now()
 			s.save(snap, rollout.EventGateWaiting)
 			return snap.Deployment.ID
 		},
@@ -56,7 +56,7 @@ func standings() map[string]standing {
 		"failed":    over(rollout.StateFailed, lastFails),
 		"rolled_back": over(rollout.StateRolledBack, func(t *rollout.Target) {
 			updated(t)
-			t.State, t.Back, t.Version = rollout.TargetRolledBack, true, t.PreviousVersion
+			t.State, t.RollingBack, t.Version = rollout.TargetRolledBack, true, t.PreviousVersion
 		}),
 		"aborted":   over(rollout.StateAborted, firstOnly),
 		"untouched": over(rollout.StateAborted, unchanged),

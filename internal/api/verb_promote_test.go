@@ -130,7 +130,7 @@ func (s *stage) atFirstGate(service string) string {
 	snap := s.claim(s.created(body))
 	s.begin(snap, func(*rollout.Target) {})
 	d := &snap.Deployment
-	d.State, d.Progress.Gate, d.Progress.HeldAt, d.DeadlineAt = rollout.StatePaused, 1, time.Now(), time.Time{}
+	d.State, d.Progress.Gate, d.Progress.PausedAt, d.DeadlineAt = rollout.StatePaused, 1, time.Now(), time.Time{}
 	s.save(snap, rollout.EventGateWaiting)
 	return d.ID
 }

@@ -107,9 +107,9 @@ func (s *server) follower(
 			}
 		}
 		n, err := build(&present)
-		n.Deployment.ID, n.Deployment.RequestedBy, n.Why = s.newID(), caller(ctx), reason
+		n.Deployment.ID, n.Deployment.RequestedBy, n.Reason = s.newID(), caller(ctx), reason
 		if n.Deployment.Spec.LeftOut = gone; len(gone) > 0 {
-			n.Why = strings.TrimPrefix(reason+"; "+rollout.LeftOutText(gone), "; ")
+			n.Reason = strings.TrimPrefix(reason+"; "+rollout.LeftOutText(gone), "; ")
 		}
 		return n, err
 	}

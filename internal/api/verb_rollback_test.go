@@ -22,7 +22,7 @@ func ownVersions(t *rollout.Target) {
 		t.State, t.Version = rollout.TargetUnknown, ""
 	case "web-5":
 		*t = rollout.Target{
-			ID: t.ID, Name: t.Name, Address: t.Address, Checks: t.Checks, Position: t.Position, Wave: t.Wave, Want: t.Want,
+			ID: t.ID, Name: t.Name, Address: t.Address, Checks: t.Checks, Position: t.Position, Wave: t.Wave, DesiredVersion: t.DesiredVersion,
 			State: rollout.TargetUnchanged, Phase: rollout.PhaseSettled, Health: t.Health,
 		}
 	}
@@ -42,7 +42,7 @@ func TestARollbackGivesEachTouchedTargetItsOwnVersion(t *testing.T) {
 	snap := s.claim(undoing)
 	var order, want []string
 	for i := range snap.Targets {
-		order, want = append(order, snap.Targets[i].ID), append(want, snap.Targets[i].Want)
+		order, want = append(order, snap.Targets[i].ID), append(want, snap.Targets[i].DesiredVersion)
 	}
 	if !slices.Equal(order, []string{"web-4", "web-1", "web-2"}) || !slices.Equal(want, []string{"v1", "v1", "v0"}) {
 		t.Errorf("targets %v go to %v", order, want)

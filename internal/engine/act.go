@@ -27,7 +27,7 @@ func (s *session) start(dr *draft) {
 	}
 	deployment := s.snap.Deployment
 	for _, a := range dr.actions {
-		if a.Kind == rollout.ActionRoute || a.Kind == rollout.ActionAskRouter {
+		if a.Kind == rollout.ActionSetWeights || a.Kind == rollout.ActionReadWeights {
 			s.startRoute(callCtx, &deployment, a)
 			continue
 		}
@@ -47,15 +47,15 @@ func (s *session) call(ctx context.Context, d *rollout.Deployment, t *rollout.Ta
 	t.DeployURL = t.CallURL()
 	answer := s.callInTime(ctx, d.For(t), t, a)
 	s.giveRoom(1)
-	s.deliver(rollout.Outcome{Action: a, Answer: answer})
+	s.deliver(rollout.Outcome{Action: a, Result: answer})
 }
 
 // callInTime makes a call with its whole time before it, or not at all when that time has begun without it.
-func (s *session) callInTime(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) rollout.Answer {
+func (s *session) callInTime(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) rollout.CallResult {
 	began, timeout := s.engine.now(), d.Spec.Deploy.Timeout.Std()
-	if began.Add(timeout).After(a.Call.Until) {
-		return rollout.Answer{
-			Kind: rollout.AnswerNotStarted, Message: "not started in time after it was written down; it is called again",
+	if began.Add(timeout).After(a.Call.Deadline) {
+		return rollout.CallResult{
+			Kind: rollout.ResultNotStarted, Message: "not started in time after it was written down; it is called again",
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -75,14 +75,14 @@ func (s *session) probe(d *rollout.Deployment, t *rollout.Target, a rollout.Acti
 		return // a probe that was cut says nothing about its target
 	}
 	s.engine.Recorder.ProbeDone(check.Type, observation.Status, observation.Latency)
-	s.deliver(rollout.Outcome{Action: a, Observation: observation})
+	s.deliver(rollout.Outcome{Action: a, Probe: observation})
 }
 
 // startRoute writes to the router, or asks it.
 func (s *session) startRoute(callCtx context.Context, d *rollout.Deployment, a rollout.Action) {
 	targets := slices.Clone(s.snap.Targets)
 	s.engine.inFlight.Add(1)
-	if a.Kind == rollout.ActionRoute {
+	if a.Kind == rollout.ActionSetWeights {
 		s.calls++
 		go s.route(callCtx, d, targets, a)
 	} else {
@@ -95,18 +95,18 @@ func (s *session) route(ctx context.Context, d *rollout.Deployment, targets []ro
 	ctx, cancel := context.WithTimeout(ctx, a.Route.Deadline.Sub(s.engine.now()))
 	defer cancel()
 	began := time.Now()
-	o := rollout.Outcome{Action: a, Answer: s.engine.Mover.Set(ctx, d, targets, a.Route)}
-	if strategy.ReadsBack(d, o.Answer) {
+	o := rollout.Outcome{Action: a, Result: s.engine.Mover.Set(ctx, d, targets, a.Route)}
+	if strategy.ReadsBack(d, o.Result) {
 		reading, err := s.engine.Mover.Read(ctx, d, targets)
 		if err != nil {
-			o.Answer = rollout.Answer{Kind: rollout.AnswerLost, Message: "written, but not read back: " + err.Error()}
+			o.Result = rollout.CallResult{Kind: rollout.ResultUnknown, Message: "written, but not read back: " + err.Error()}
 		} else {
 			o.Reading = &reading
 		}
 	}
-	o.Answer = strategy.JudgeRoute(d, o)
-	o.Answer.Latency = time.Since(began)
-	s.engine.Recorder.RouteDone(d.Spec.Traffic.Type, o.Answer.Kind, o.Answer.Latency)
+	o.Result = strategy.JudgeRoute(d, o)
+	o.Result.Latency = time.Since(began)
+	s.engine.Recorder.RouteDone(d.Spec.Traffic.Type, o.Result.Kind, o.Result.Latency)
 	s.deliver(o)
 }
 
@@ -118,9 +118,9 @@ func (s *session) askRouter(d *rollout.Deployment, targets []rollout.Target, a r
 	if reading, err := s.engine.Mover.Read(ctx, d, targets); err == nil {
 		o.Reading = &reading
 	} else {
-		o.Answer = rollout.Answer{Kind: rollout.AnswerLost, Message: err.Error()}
+		o.Result = rollout.CallResult{Kind: rollout.ResultUnknown, Message: err.Error()}
 		if _, never := errors.AsType[routing.Refusal](err); never {
-			o.Answer.Kind = rollout.AnswerRefused
+			o.Result.Kind = rollout.ResultRefused
 		}
 	}
 	if s.ctx.Err() == nil {

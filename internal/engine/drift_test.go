@@ -59,7 +59,7 @@ func TestDrift_IsSeenWithinTenSecondsAndSetAgain(t *testing.T) {
 			if w.last().NewWeight != 50 || countEvents(events, rollout.EventTrafficDrifted) != 1 || snap.Deployment.Progress.Router.Differs != "" {
 				t.Errorf("%s: the router does %+v: %s", name, w.last(), snap.Deployment.Reason)
 			}
-			w.db.update("d", func(d *rollout.Deployment) { d.Operator.Full = true })
+			w.db.update("d", func(d *rollout.Deployment) { d.Operator.SkipGates = true })
 			if snap, _ := w.await("d"); snap.Deployment.State != rollout.StateCompleted || w.last().NewWeight != 100 {
 				t.Errorf("%s: ended %s: %s", name, snap.Deployment.State, snap.Deployment.Reason)
 			}
@@ -83,7 +83,7 @@ func TestDrift_WhilePausedIsToldAndLeft(t *testing.T) {
 			t.Errorf("the router does %+v, known as %q", w.last(), snap.Deployment.Progress.Router.Differs)
 		}
 		w.db.update("d", func(d *rollout.Deployment) {
-			d.Operator.Pause, d.State, d.Operator.Full = false, rollout.StateInProgress, true
+			d.Operator.Pause, d.State, d.Operator.SkipGates = false, rollout.StateInProgress, true
 			d.Operator.Resumes++
 		})
 		if snap, _ := w.await("d"); snap.Deployment.State != rollout.StateCompleted || w.last().NewWeight != 100 {

@@ -221,9 +221,9 @@ func (e *Engine) owned() []string {
 func (e *Engine) adopt(c *rollout.Claimed) {
 	d := &c.Snapshot.Deployment
 	log := e.Log.With("deployment", d.ID, "service", d.Service, "environment", d.Environment)
-	if c.From != "" {
+	if c.PreviousOwner != "" {
 		e.Recorder.TakenOver()
-		log.Info("took a deployment over", "from", c.From, "epoch", d.Epoch)
+		log.Info("took a deployment over", "from", c.PreviousOwner, "epoch", d.Epoch)
 	}
 	e.mu.Lock()
 	life, open := e.lease.life()

@@ -19,7 +19,7 @@ func (w *world) fallsSick(target string) {
 func (w *world) routerGoesAway() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.router.answers = slices.Repeat([]rollout.AnswerKind{rollout.AnswerNotSent}, 10_000)
+	w.router.answers = slices.Repeat([]rollout.ResultKind{rollout.ResultNotSent}, 10_000)
 }
 
 func TestAHaltAtAGateWaitsForNobodyAndTakesTrafficBack(t *testing.T) {

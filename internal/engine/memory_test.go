@@ -23,7 +23,7 @@ type memory struct {
 	mu         sync.Mutex
 	rows       map[string]*row
 	replicas   map[string]time.Time
-	remembered map[place]rollout.Remembered
+	remembered map[place]rollout.TargetRecord
 	fences     map[string]int64        // by address
 	work       map[string]rollout.Work // by address
 	verified   map[place]rollout.Verified
@@ -45,7 +45,7 @@ type place struct{ service, environment, target string }
 
 func newMemory() *memory {
 	return &memory{
-		rows: map[string]*row{}, replicas: map[string]time.Time{}, remembered: map[place]rollout.Remembered{},
+		rows: map[string]*row{}, replicas: map[string]time.Time{}, remembered: map[place]rollout.TargetRecord{},
 		fences: map[string]int64{}, work: map[string]rollout.Work{}, verified: map[place]rollout.Verified{}, listeners: map[int]func(string){},
 	}
 }
@@ -156,7 +156,7 @@ func (m *memory) end(r *row, now time.Time) {
 	if d.FinishedAt.IsZero() {
 		d.FinishedAt = now
 	}
-	d.DeadlineAt, d.NextActionAt, d.Progress.HeldAt = time.Time{}, time.Time{}, time.Time{}
+	d.DeadlineAt, d.NextActionAt, d.Progress.PausedAt = time.Time{}, time.Time{}, time.Time{}
 	if d.Result == nil {
 		d.Result = &rollout.Result{State: d.State}
 	}
@@ -288,12 +288,12 @@ func inTurn(a, b *row) int {
 
 func (m *memory) claim(r *row, replica string, now time.Time) rollout.Claimed {
 	d := &r.snap.Deployment
-	c := rollout.Claimed{From: d.Owner, Late: now.Sub(r.runAt)}
+	c := rollout.Claimed{PreviousOwner: d.Owner, OverdueBy: now.Sub(r.runAt)}
 	d.Owner = replica
 	d.Epoch++
-	if c.From != "" {
+	if c.PreviousOwner != "" {
 		d.Revision++
-		m.append(r, []rollout.Event{{Type: rollout.EventTakenOver, Replica: replica, Message: "taken over from replica " + c.From}}, now)
+		m.append(r, []rollout.Event{{Type: rollout.EventTakenOver, Replica: replica, Message: "taken over from replica " + c.PreviousOwner}}, now)
 		m.notify(d.ID)
 	}
 	if d.StartedAt.IsZero() && d.Kind == rollout.KindDeploy {
@@ -336,18 +336,18 @@ func (m *memory) recall(s *rollout.Snapshot) {
 	}
 }
 
-func (m *memory) Save(_ context.Context, sv rollout.Save) (rollout.Saved, error) {
+func (m *memory) Save(_ context.Context, sv rollout.SaveRequest) (rollout.SaveResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, err := m.row(sv.Deployment.ID)
 	if err != nil {
-		return rollout.Saved{}, err
+		return rollout.SaveResult{}, err
 	}
 	if landed, err := m.fenced(&r.snap.Deployment, &sv.Deployment); err != nil || landed {
 		return counters(&r.snap.Deployment), err
 	}
 	if err := sv.CheckTimes(); err != nil {
-		return rollout.Saved{}, err
+		return rollout.SaveResult{}, err
 	}
 	now := clock()
 	m.write(r, sv)
@@ -385,12 +385,12 @@ func (m *memory) fenced(stored, believed *rollout.Deployment) (landed bool, err 
 	}
 }
 
-func counters(d *rollout.Deployment) rollout.Saved {
-	return rollout.Saved{Revision: d.Revision, LastSeq: d.LastSeq, Saves: d.Saves, EventsHash: d.EventsHash}
+func counters(d *rollout.Deployment) rollout.SaveResult {
+	return rollout.SaveResult{Revision: d.Revision, LastSeq: d.LastSeq, Saves: d.Saves, EventsHash: d.EventsHash}
 }
 
 // write stores the part of a save that the engine may change.
-func (m *memory) write(r *row, sv rollout.Save) {
+func (m *memory) write(r *row, sv rollout.SaveRequest) {
 	d := &r.snap.Deployment
 	before := d.Status
 	counts := d.Counts
@@ -403,11 +403,11 @@ func (m *memory) write(r *row, sv rollout.Save) {
 		stored := *router
 		stored.Reading = false
 		d.Progress.Router = &stored
-		m.remember(place{d.Service, d.Environment, ""}, rollout.Remembered{Fence: router.Fence})
+		m.remember(place{d.Service, d.Environment, ""}, rollout.TargetRecord{Fence: router.Fence})
 	}
 	if d.Result != nil {
 		if slot, ok := d.Result.Metadata["active_slot"].(string); ok {
-			m.remember(place{d.Service, d.Environment, ""}, rollout.Remembered{Version: slot})
+			m.remember(place{d.Service, d.Environment, ""}, rollout.TargetRecord{Version: slot})
 		}
 	}
 	d.Saves++
@@ -427,9 +427,9 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 		i := slices.IndexFunc(r.snap.Targets, func(old rollout.Target) bool { return old.ID == t.ID })
 		t.Fence = max(t.Fence, r.snap.Targets[i].Fence)
 		r.snap.Targets[i] = t
-		if t.Attempts > 0 || t.Sent > 0 || t.Version != "" {
+		if t.Attempts > 0 || t.CallsSent > 0 || t.Version != "" {
 			at := place{d.Service, d.Environment, t.ID}
-			m.remembered[at] = rollout.Remembered{
+			m.remembered[at] = rollout.TargetRecord{
 				Address: t.Address, Version: t.Version, Health: t.Health, Fence: max(t.Fence, m.remembered[at].Fence),
 			}
 		}
@@ -447,17 +447,17 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 }
 
 // remember adds what is known of a router: what is not said stays, and its fence never falls.
-func (m *memory) remember(at place, known rollout.Remembered) {
+func (m *memory) remember(at place, known rollout.TargetRecord) {
 	was := m.remembered[at]
-	m.remembered[at] = rollout.Remembered{
+	m.remembered[at] = rollout.TargetRecord{
 		Version: cmp.Or(known.Version, was.Version), Health: healthcheck.Unknown, Fence: max(known.Fence, was.Fence),
 	}
 }
 
-func (m *memory) Remembered(_ context.Context, service, environment string) (map[string]rollout.Remembered, error) {
+func (m *memory) Remembered(_ context.Context, service, environment string) (map[string]rollout.TargetRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known := map[string]rollout.Remembered{}
+	known := map[string]rollout.TargetRecord{}
 	for at, r := range m.remembered {
 		if at.service == service && at.environment == environment && at.target != "" {
 			known[at.target] = r

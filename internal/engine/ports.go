@@ -22,8 +22,8 @@ type Deployments interface {
 	// Claim takes up to limit deployments that need attention: those free and due, those of dead replicas, and those of
 	// this replica that are not among mine, the ones it works on. It also answers when the next free one is due.
 	Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []rollout.Claimed, next time.Time, err error)
-	// Save stores one step; see rollout.Save.
-	Save(ctx context.Context, save rollout.Save) (rollout.Saved, error)
+	// Save stores one step; see rollout.SaveRequest.
+	Save(ctx context.Context, save rollout.SaveRequest) (rollout.SaveResult, error)
 	// Deployment reads the row again, without its targets.
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 }
@@ -38,7 +38,7 @@ type Signals interface {
 
 // Caller makes one call of a deploy webhook. It never retries.
 type Caller interface {
-	Call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.Answer
+	Call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.CallResult
 }
 
 // Prober makes one check of one target, trusting what the deployment trusts (nil: the system's roots). It never retries.
@@ -49,15 +49,15 @@ type Prober interface {
 // Mover moves traffic. It never retries.
 type Mover interface {
 	// Set writes call.Setting to the deployment's router once.
-	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.Answer
+	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.CallResult
 	// Read asks the router what it does now. A routing.Refusal is an error that will not pass.
 	Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error)
 }
 
 // Recorder counts what happens.
 type Recorder interface {
-	CallDone(action rollout.CallAction, kind rollout.AnswerKind, d time.Duration)
-	RouteDone(router string, kind rollout.AnswerKind, d time.Duration)
+	CallDone(action rollout.CallAction, kind rollout.ResultKind, d time.Duration)
+	RouteDone(router string, kind rollout.ResultKind, d time.Duration)
 	ProbeDone(checkType string, status healthcheck.Health, d time.Duration)
 	DeploymentEnded(strategy string, outcome rollout.State, d time.Duration)
 	SaveDone(d time.Duration, targets int, failed bool)

@@ -20,16 +20,16 @@ type router struct {
 	fence  int64
 	// refuses is the new side's weight from which on it refuses; answers are given to the next writes, in order.
 	refuses int
-	answers []rollout.AnswerKind
+	answers []rollout.ResultKind
 	asked   int
 	deaf    bool            // it tells nobody what it does
 	meets   func(write int) // called while a write is out, when it is not nil
 }
 
 // Set can be cut off before the write arrived, or before its answer came back.
-func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.Answer {
+func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.CallResult {
 	if p.alive() != nil {
-		return rollout.Answer{Kind: rollout.AnswerNotSent}
+		return rollout.CallResult{Kind: rollout.ResultNotSent}
 	}
 	if snap, _ := p.w.db.read(d.ID); snap.Deployment.Progress.Router == nil || snap.Deployment.Progress.Router.Sent == nil ||
 		snap.Deployment.Progress.Router.Sent.Fence != call.Fence {
@@ -43,12 +43,12 @@ func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollou
 		meets(write)
 	}
 	if p.alive() != nil {
-		return rollout.Answer{Kind: rollout.AnswerLost}
+		return rollout.CallResult{Kind: rollout.ResultUnknown}
 	}
 	return a
 }
 
-func (w *world) route(d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.Answer {
+func (w *world) route(d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.CallResult {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := &w.router
@@ -58,16 +58,16 @@ func (w *world) route(d *rollout.Deployment, targets []rollout.Target, call rout
 	r.fence = call.Fence
 	w.assertServed(d, call.Setting)
 	if r.refuses > 0 && call.Setting.NewWeight >= r.refuses {
-		return rollout.Answer{Kind: rollout.AnswerRefused, Message: "HTTP 400"}
+		return rollout.CallResult{Kind: rollout.ResultRefused, Message: "HTTP 400"}
 	}
-	kind := rollout.AnswerDone
+	kind := rollout.ResultDone
 	if len(r.answers) > 0 {
 		kind, r.answers = r.answers[0], r.answers[1:]
 	}
-	if kind != rollout.AnswerNotSent {
+	if kind != rollout.ResultNotSent {
 		r.writes = append(r.writes, call)
 	}
-	return rollout.Answer{Kind: kind, Message: string(kind)}
+	return rollout.CallResult{Kind: kind, Message: string(kind)}
 }
 
 // assertServed holds a setting against the targets as they are: no traffic to one that is being called, and never
@@ -234,7 +234,7 @@ func TestARouterThatGaveNoAnswerIsAskedAndNeverAssumed(t *testing.T) {
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
 		w.withTraffic(true)
-		w.router.answers = []rollout.AnswerKind{rollout.AnswerDone, rollout.AnswerLost}
+		w.router.answers = []rollout.ResultKind{rollout.ResultDone, rollout.ResultUnknown}
 		w.start(0)
 		snap, _ := w.await("d")
 		if snap.Deployment.State != rollout.StateCompleted || w.router.asked == 0 || len(w.router.writes) != 2 {
@@ -287,7 +287,7 @@ func TestARouterThatIsDownFailsAnAbortWhenTheDeadlinePasses(t *testing.T) {
 		w.start(0)
 		time.Sleep(time.Minute) // the synthetic clock
 		w.mu.Lock()
-		w.router.answers = slices.Repeat([]rollout.AnswerKind{rollout.AnswerNotSent}, 10_000)
+		w.router.answers = slices.Repeat([]rollout.ResultKind{rollout.ResultNotSent}, 10_000)
 		w.mu.Unlock()
 		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort = true })
 		if snap, _ := w.await("d"); snap.Deployment.State != rollout.StateFailed {
@@ -326,7 +326,7 @@ func TestAVerbThatMeetsTheClaimDoesNotTurnTheSlotsRound(t *testing.T) {
 		inBubble(t, func(w *world) {
 			w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
 			w.withTraffic(true)
-			w.db.remembered[place{"d", "e", ""}] = rollout.Remembered{Version: "green"}
+			w.db.remembered[place{"d", "e", ""}] = rollout.TargetRecord{Version: "green"}
 			p := w.start(0)
 			p.mu.Lock()
 			p.took = func() {
@@ -404,7 +404,7 @@ func TestAnAbortTakesTrafficBackWhileACallIsStillOut(t *testing.T) {
 		if w.last().NewWeight != 50 || w.openAt("t2") != 1 {
 			t.Fatalf("before that the router does %+v", w.last())
 		}
-		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort, d.Progress.At = true, time.Now() })
+		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort, d.Progress.LastProgressAt = true, time.Now() })
 		time.Sleep(10 * time.Second)
 		snap, _ := w.db.read("d")
 		if w.last().NewWeight != 0 || w.openAt("t2") != 1 || snap.Deployment.State.Terminal() {
@@ -509,7 +509,7 @@ func TestARouterWhoseAnswersAreLostIsNotWrittenToWithoutPause(t *testing.T) {
 		w.start(0)
 		time.Sleep(time.Minute)
 		w.mu.Lock()
-		w.router.answers, w.router.deaf = slices.Repeat([]rollout.AnswerKind{rollout.AnswerLost}, 100_000), true
+		w.router.answers, w.router.deaf = slices.Repeat([]rollout.ResultKind{rollout.ResultUnknown}, 100_000), true
 		before := len(w.router.writes)
 		w.mu.Unlock()
 		w.asks(strategy.VerbAbort)

@@ -15,7 +15,7 @@ import (
 // save stores everything that has changed, and tries for as long as the lease lasts. A draft that is refused is taken
 // back.
 func (s *session) save(dr *draft, release bool) error {
-	sv := rollout.Save{Deployment: s.snap.Deployment, Events: s.events, Release: release, RunAt: dr.wake}
+	sv := rollout.SaveRequest{Deployment: s.snap.Deployment, Events: s.events, Release: release, RunAt: dr.wake}
 	sv.Deployment.Counts = rollout.Count(s.snap.Targets)
 	changed := s.dirty
 	if release {
@@ -49,14 +49,14 @@ func (s *session) refused(err error, dr *draft) error {
 	// Another deployment of the pair began first: this one waits for its turn as if it had never been claimed.
 	dr.wake = s.engine.now().Add(pollEvery)
 	s.events, s.dirty = nil, map[int]struct{}{}
-	if _, err := s.saveUntilSure(rollout.Save{Deployment: s.snap.Deployment, Release: true, RunAt: dr.wake}); err != nil {
+	if _, err := s.saveUntilSure(rollout.SaveRequest{Deployment: s.snap.Deployment, Release: true, RunAt: dr.wake}); err != nil {
 		return err
 	}
 	return errReleased
 }
 
 // saveUntilSure repeats a save until the database has said yes or no, or the ownership has ended.
-func (s *session) saveUntilSure(sv rollout.Save) (rollout.Saved, error) {
+func (s *session) saveUntilSure(sv rollout.SaveRequest) (rollout.SaveResult, error) {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, saveTimeout)
 		began := time.Now()

@@ -62,7 +62,7 @@ type session struct {
 func newSession(life context.Context, e *Engine, c *rollout.Claimed, log *slog.Logger) *session {
 	snap := &c.Snapshot
 	s := &session{engine: e, id: snap.Deployment.ID, log: log, snap: snap}
-	s.orphaned = c.From != "" || c.Late > lateAfter
+	s.orphaned = c.PreviousOwner != "" || c.OverdueBy > lateAfter
 	s.ctx, s.cancel = context.WithCancelCause(life)
 	s.callCtx, s.cutAll = context.WithCancel(s.ctx)
 	s.dirty, s.touched = map[int]struct{}{}, map[int]struct{}{}
@@ -210,7 +210,7 @@ func (s *session) leave(why error) {
 // apply records an outcome in memory.
 func (s *session) apply(o rollout.Outcome, now time.Time) {
 	i := o.Action.Target
-	if o.Action.Kind == rollout.ActionCall || o.Action.Kind == rollout.ActionRoute {
+	if o.Action.Kind == rollout.ActionCall || o.Action.Kind == rollout.ActionSetWeights {
 		s.calls--
 	}
 	if i < 0 {

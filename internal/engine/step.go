@@ -71,7 +71,7 @@ func (s *session) adopt(now time.Time) {
 	s.note(strategy.Adopt(s.snap, now))
 	for i := range s.snap.Targets {
 		t := &s.snap.Targets[i]
-		s.mark(i, t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseNew && s.snap.Deployment.Spec.IdleSlot != "")
+		s.mark(i, t.Phase == rollout.PhaseInDoubt || t.Phase == rollout.PhaseNew && s.snap.Deployment.Spec.IdleSlot != "")
 	}
 }
 
@@ -109,7 +109,7 @@ func (s *session) plan(now time.Time) *draft {
 	for range maxDecisions {
 		dec := strategy.Plan(s.snap, now)
 		s.record(dr, dec, now)
-		if !dec.Again {
+		if !dec.Replan {
 			break
 		}
 	}
@@ -120,14 +120,14 @@ func (s *session) plan(now time.Time) *draft {
 func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 	d := &s.snap.Deployment
 	d.Status = dec.Status
-	for _, m := range dec.Moves {
+	for _, m := range dec.Transitions {
 		s.keep(dr, m.Target)
 		s.note(strategy.Move(s.snap, m, now))
 		s.mark(m.Target, true)
 	}
 	s.note(dec.Events) // an end is told last
 	for _, a := range dec.Actions {
-		if a.Kind == rollout.ActionRoute || a.Kind == rollout.ActionAskRouter {
+		if a.Kind == rollout.ActionSetWeights || a.Kind == rollout.ActionReadWeights {
 			complete, events := strategy.BeginRoute(d, a, now)
 			s.note(events)
 			dr.actions = append(dr.actions, complete)
@@ -150,10 +150,10 @@ func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 	if d.State.Terminal() {
 		d.Result = strategy.Conclude(s.snap)
 	}
-	dr.cut = dr.cut || dec.Cut
-	dr.wake = dec.Wake
-	if dr.starved && !dec.Wake.IsZero() {
-		dr.wake = earliest(dec.Wake, now.Add(roomAgain))
+	dr.cut = dr.cut || dec.CancelCalls
+	dr.wake = dec.WakeAt
+	if dr.starved && !dec.WakeAt.IsZero() {
+		dr.wake = earliest(dec.WakeAt, now.Add(roomAgain))
 	}
 }
 
@@ -182,7 +182,7 @@ func (s *session) deferrable(dr *draft) bool {
 		return false
 	}
 	for _, a := range dr.actions {
-		if a.Kind == rollout.ActionCall || a.Kind == rollout.ActionRoute {
+		if a.Kind == rollout.ActionCall || a.Kind == rollout.ActionSetWeights {
 			return false
 		}
 	}

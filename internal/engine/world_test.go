@@ -231,14 +231,14 @@ func (p *process) told(hook *func()) func() {
 
 // Save can be cut off before it landed or before its answer came back. It takes a while, so that it shows what does not
 // wait for it.
-func (p *process) Save(ctx context.Context, sv rollout.Save) (rollout.Saved, error) {
+func (p *process) Save(ctx context.Context, sv rollout.SaveRequest) (rollout.SaveResult, error) {
 	if err := p.alive(); err != nil {
-		return rollout.Saved{}, err
+		return rollout.SaveResult{}, err
 	}
 	time.Sleep(time.Millisecond) // the synthetic clock
 	saved, err := p.w.db.Save(ctx, sv)
 	if dead := p.alive(); dead != nil {
-		return rollout.Saved{}, dead
+		return rollout.SaveResult{}, dead
 	}
 	if told := p.told(&p.saved); told != nil {
 		told()
@@ -276,14 +276,14 @@ func (p *process) Listen(ctx context.Context, wake func(string)) error {
 }
 
 // Call can be cut off before it was sent, or before its answer came back.
-func (p *process) Call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.Answer {
+func (p *process) Call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.CallResult {
 	if p.alive() != nil {
-		return rollout.Answer{Kind: rollout.AnswerNotSent}
+		return rollout.CallResult{Kind: rollout.ResultNotSent}
 	}
 	p.w.assertWritten(d.ID, t.ID, call)
 	a := p.w.call(ctx, t.ID, call, p.isDead)
 	if p.alive() != nil {
-		return rollout.Answer{Kind: rollout.AnswerLost}
+		return rollout.CallResult{Kind: rollout.ResultUnknown}
 	}
 	return a
 }
@@ -298,7 +298,7 @@ func (w *world) assertWritten(id, target string, call rollout.Call) {
 	}
 }
 
-func (w *world) call(ctx context.Context, target string, call rollout.Call, callerDied func() bool) rollout.Answer {
+func (w *world) call(ctx context.Context, target string, call rollout.Call, callerDied func() bool) rollout.CallResult {
 	w.mu.Lock()
 	b := w.targets[target]
 	w.calls = append(w.calls, madeCall{target, call})
@@ -317,25 +317,25 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call, call
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		b.left = time.Now()
-		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
+		return rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer"}
 	}
 	if b.away == call.Version {
-		return rollout.Answer{Kind: rollout.AnswerNotSent, Message: "connection refused"}
+		return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "connection refused"}
 	}
 	wait(ctx, b.takes)
 	if b.loses && callerDied() {
-		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
+		return rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer"}
 	}
 	if b.fails == call.Version {
-		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "HTTP 500"}
+		return rollout.CallResult{Kind: rollout.ResultRetry, Message: "HTTP 500"}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	b.version, b.sick = call.Version, false
 	if b.mumbles {
-		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer"}
+		return rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer"}
 	}
-	return rollout.Answer{Kind: rollout.AnswerDone, Message: "HTTP 200"}
+	return rollout.CallResult{Kind: rollout.ResultDone, Message: "HTTP 200"}
 }
 
 func (w *world) close(target string) {
@@ -359,10 +359,10 @@ func (p *process) Probe(_ context.Context, _ healthcheck.Check, address string, 
 
 type nothing struct{}
 
-func (nothing) CallDone(rollout.CallAction, rollout.AnswerKind, time.Duration) {}
+func (nothing) CallDone(rollout.CallAction, rollout.ResultKind, time.Duration) {}
 func (nothing) ProbeDone(string, healthcheck.Health, time.Duration)            {}
 func (nothing) DeploymentEnded(string, rollout.State, time.Duration)           {}
-func (nothing) RouteDone(string, rollout.AnswerKind, time.Duration)            {}
+func (nothing) RouteDone(string, rollout.ResultKind, time.Duration)            {}
 func (nothing) SaveDone(time.Duration, int, bool)                              {}
 func (nothing) TakenOver()                                                     {}
 func (nothing) Fenced()                                                        {}

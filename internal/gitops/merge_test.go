@@ -201,7 +201,7 @@ func TestAnAttemptEndsAsItsDeploymentDoes(t *testing.T) {
 		}
 	}
 	f := gitsource.File{Attempt: &gitsource.Attempt{State: gitsource.AttemptRunning}}
-	settle(&f, &rollout.Deployment{Status: rollout.Status{State: rollout.StateRolledBack}, Operator: rollout.Operator{Rollback: true}}, now)
+	settle(&f, &rollout.Deployment{Status: rollout.Status{State: rollout.StateRolledBack}, Operator: rollout.OperatorIntent{Rollback: true}}, now)
 	if f.Attempt.State != gitsource.AttemptHeld {
 		t.Errorf("what a person rolled back is %s", f.Attempt.State)
 	}
@@ -209,14 +209,14 @@ func TestAnAttemptEndsAsItsDeploymentDoes(t *testing.T) {
 
 func TestOnlyADeploymentPausedByItsFailureStandsInTheWay(t *testing.T) {
 	t.Parallel()
-	stuck := rollout.Deployment{Status: rollout.Status{State: rollout.StatePaused, Stop: rollout.StopPaused, Progress: rollout.Progress{Cause: "web-1 failed"}}}
+	stuck := rollout.Deployment{Status: rollout.Status{State: rollout.StatePaused, Stop: rollout.StopPaused, Progress: rollout.Progress{FailureReason: "web-1 failed"}}}
 	if !stands(&stuck) {
 		t.Error("one that waits for a person because it failed does not count")
 	}
 	person := stuck
 	person.Operator.Pause = true
 	gate := rollout.Deployment{Status: rollout.Status{State: rollout.StateInProgress, Progress: rollout.Progress{Gate: 1}}}
-	back := rollout.Deployment{Status: rollout.Status{State: rollout.StateRollingBack, Progress: rollout.Progress{Cause: "web-1 failed"}}}
+	back := rollout.Deployment{Status: rollout.Status{State: rollout.StateRollingBack, Progress: rollout.Progress{FailureReason: "web-1 failed"}}}
 	for name, d := range map[string]rollout.Deployment{"paused by a person": person, "at a gate": gate, "on its way back": back} {
 		if stands(&d) {
 			t.Errorf("one %s would be ended", name)

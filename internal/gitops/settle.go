@@ -47,7 +47,7 @@ func hold(f *gitsource.File, rolledBackBy string) {
 // stands reports whether a deployment waits in a failing state, so that a newer one would wait behind it for ever. One
 // that a person paused, or that waits at a gate, does not fail.
 func stands(d *rollout.Deployment) bool {
-	return d.State == rollout.StatePaused && !d.Operator.Pause && d.Stop == rollout.StopPaused && d.Progress.Cause != ""
+	return d.State == rollout.StatePaused && !d.Operator.Pause && d.Stop == rollout.StopPaused && d.Progress.FailureReason != ""
 }
 
 // heal picks the one file whose targets are to be brought back now, or none. busy are the pairs in which a deployment

@@ -11,7 +11,7 @@ import (
 // everySource is all deployments. Its places are the ids of events.
 type everySource struct {
 	config *Config
-	tail   rollout.Tail
+	tail   rollout.EventCursor
 	// read are the newest events that were read, oldest first.
 	read []rollout.EventMark
 }
@@ -29,7 +29,7 @@ func (s *everySource) begin(ctx context.Context) (int64, error) {
 
 // goTo goes on after the event with the id, if it is there.
 func (s *everySource) goTo(ctx context.Context, id int64) error {
-	s.tail, s.read = rollout.Tail{After: id}, nil
+	s.tail, s.read = rollout.EventCursor{After: id}, nil
 	last, err := s.config.Store.EventsOfAll(ctx, id-1, id, 1)
 	for i := range last {
 		s.tail.At(&last[i])
@@ -57,7 +57,7 @@ func (s *everySource) next(ctx context.Context) (reading, error) {
 	if over := len(s.read) - keptMarks; over > 0 {
 		s.read = slices.Clone(s.read[over:])
 	}
-	return reading{frames: frames, soon: tail.UpTo > 0 || len(events) == pageSize}, nil
+	return reading{frames: frames, soon: tail.GapEnd > 0 || len(events) == pageSize}, nil
 }
 
 // beginAgain goes back to the last event that was read and is still there. Without any it is now: what came in between is not

@@ -56,7 +56,7 @@ func (c *counted) EventsOf(ctx context.Context, id string, after, upTo int64, li
 	return c.Store.EventsOf(ctx, id, after, upTo, limit)
 }
 
-func (c *counted) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error) {
+func (c *counted) ReadTail(ctx context.Context, t rollout.EventCursor, limit int) ([]rollout.Event, rollout.EventCursor, error) {
 	if err := c.ask(); err != nil {
 		return nil, t, err
 	}
@@ -126,7 +126,7 @@ func (s *stand) tell(n int, state rollout.State) {
 	for i := range events {
 		events[i].At, events[i].Type = time.Now(), rollout.EventTargetResult
 	}
-	saved, err := s.store.Save(s.t.Context(), rollout.Save{Deployment: s.d, Events: events})
+	saved, err := s.store.Save(s.t.Context(), rollout.SaveRequest{Deployment: s.d, Events: events})
 	must(s.t, err)
 	s.d.Revision, s.d.LastSeq, s.d.EventsHash, s.d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 }

@@ -92,7 +92,7 @@ func (m *Metrics) DeploymentEnded(strategy string, outcome rollout.State, d time
 }
 
 // CallDone counts one call of a deploy webhook and what came of it.
-func (m *Metrics) CallDone(action rollout.CallAction, kind rollout.AnswerKind, d time.Duration) {
+func (m *Metrics) CallDone(action rollout.CallAction, kind rollout.ResultKind, d time.Duration) {
 	name := among(string(action), actions())
 	m.engine.calls.WithLabelValues(name, among(string(kind), answers())).Inc()
 	m.engine.callSeconds.WithLabelValues(name).Observe(d.Seconds())
@@ -112,7 +112,7 @@ func (m *Metrics) TakenOver() { m.engine.takeovers.Inc() }
 func (m *Metrics) Fenced() { m.engine.fenced.Inc() }
 
 // RouteDone counts one write to a router.
-func (m *Metrics) RouteDone(router string, kind rollout.AnswerKind, d time.Duration) {
+func (m *Metrics) RouteDone(router string, kind rollout.ResultKind, d time.Duration) {
 	router = among(router, m.kinds.Routers)
 	m.engine.routes.WithLabelValues(router, string(kind)).Inc()
 	m.engine.routeSeconds.WithLabelValues(router).Observe(d.Seconds())

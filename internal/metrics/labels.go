@@ -22,9 +22,9 @@ func actions() []string { return []string{string(rollout.CallDeploy), string(rol
 
 func answers() []string {
 	return []string{
-		string(rollout.AnswerDone), string(rollout.AnswerAccepted), string(rollout.AnswerRetry),
-		string(rollout.AnswerRefused), string(rollout.AnswerFenced), string(rollout.AnswerNotSent),
-		string(rollout.AnswerLost),
+		string(rollout.ResultDone), string(rollout.ResultAccepted), string(rollout.ResultRetry),
+		string(rollout.ResultRefused), string(rollout.ResultFenced), string(rollout.ResultNotSent),
+		string(rollout.ResultUnknown),
 	}
 }
 

@@ -78,7 +78,7 @@ func exercised(t *testing.T) *Metrics {
 		{State: "odd", Strategy: "rolling", Count: 9},
 	}})
 	m.WatchPool(lazyPool(t).Stat)
-	m.CallDone(rollout.CallDeploy, rollout.AnswerRetry, time.Second)
+	m.CallDone(rollout.CallDeploy, rollout.ResultRetry, time.Second)
 	m.ProbeDone("http", healthcheck.Healthy, time.Millisecond)
 	m.ProbeDone("my-own", "odd", time.Millisecond)
 	m.DeploymentStarted("canary")
@@ -153,7 +153,7 @@ func TestLabels_UnexpectedValuesShareOneSeries(t *testing.T) {
 	m := New(known())
 	for _, s := range []string{"", "a", "d41d8cd9", "web-1"} {
 		m.ProbeDone(s, healthcheck.Health(s), 0)
-		m.CallDone(rollout.CallAction(s), rollout.AnswerKind(s), 0)
+		m.CallDone(rollout.CallAction(s), rollout.ResultKind(s), 0)
 		m.DeploymentEnded(s, rollout.State(s), 0)
 		m.DeploymentStarted(s)
 	}

@@ -139,7 +139,7 @@ func WaitFor(d *rollout.Deployment, e *rollout.Event) (w *Waiting, key string) {
 	case e.Type == rollout.EventGateWaiting:
 		return &Waiting{For: WaitingApproval}, string(WaitingApproval)
 	case e.Type == rollout.EventPaused && d.Stop == rollout.StopPaused && !d.Operator.Pause:
-		return &Waiting{For: WaitingFailure}, fmt.Sprintf("failure:%d", d.Progress.ResumesSeen)
+		return &Waiting{For: WaitingFailure}, fmt.Sprintf("failure:%d", d.Progress.ResumesApplied)
 	default:
 		return nil, ""
 	}
@@ -154,7 +154,7 @@ const maxErrors = 20
 // NewMessage returns the message about a deployment that got into its state at that moment.
 func NewMessage(d *rollout.Deployment, at time.Time) Message {
 	m := Message{
-		Type: d.State.Event(), At: at, DeploymentID: d.ID, Service: d.Service, Environment: d.Environment, Version: d.Version,
+		Type: d.State.EventType(), At: at, DeploymentID: d.ID, Service: d.Service, Environment: d.Environment, Version: d.Version,
 		Kind: d.Kind, RollbackOf: d.RollbackOf, RequestedBy: d.RequestedBy, Labels: d.Labels, Strategy: d.Spec.Strategy.Type,
 		State: d.State, Reason: d.Reason, TargetsTotal: d.Counts.Total,
 		CreatedAt: d.CreatedAt, StartedAt: d.StartedAt, FinishedAt: d.FinishedAt,
@@ -210,7 +210,7 @@ type Attempt struct {
 	StartedAt time.Time
 	// FinishedAt is zero, and Result empty, while the result is not known.
 	FinishedAt time.Time
-	Result     rollout.AnswerKind
+	Result     rollout.ResultKind
 	// Detail is fit for people, and holds no secret.
 	Detail string
 }
@@ -229,7 +229,7 @@ type ClaimedDelivery struct {
 
 // Outcome is what came of an attempt, and what follows.
 type Outcome struct {
-	Result rollout.AnswerKind
+	Result rollout.ResultKind
 	Detail string
 	Status DeliveryStatus
 	// RetryIn is when a pending one is tried again, from now.

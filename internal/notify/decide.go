@@ -26,7 +26,7 @@ const (
 func decide(c *notification.ClaimedDelivery, r outbound.Response, now time.Time, share float64) notification.Outcome {
 	o := notification.Outcome{Result: resultOf(r), Detail: detail(r, &c.Subscription.Secrets), Status: notification.DeliveryPending}
 	switch {
-	case o.Result == rollout.AnswerDone:
+	case o.Result == rollout.ResultDone:
 		o.Status = notification.DeliveryDelivered
 	case final(c.Subscription.Kind, r.Status) != "":
 		o.Status, o.Detail = notification.DeliveryGivenUp, o.Detail+"; "+final(c.Subscription.Kind, r.Status)
@@ -59,18 +59,18 @@ func final(kind notification.Kind, status int) string {
 }
 
 // resultOf sorts an answer. Any 2xx is taken for done: nothing would be asked again after a 202.
-func resultOf(r outbound.Response) rollout.AnswerKind {
+func resultOf(r outbound.Response) rollout.ResultKind {
 	switch {
 	case r.Status == 0:
 		return r.Failure.Kind
 	case r.Status/100 == 2:
-		return rollout.AnswerDone
+		return rollout.ResultDone
 	case r.Status == http.StatusRequestTimeout, r.Status == http.StatusTooEarly, r.Status == http.StatusTooManyRequests, r.Status/100 == 5:
-		return rollout.AnswerRetry
+		return rollout.ResultRetry
 	case r.Status >= 300 && r.Status < 500:
-		return rollout.AnswerRefused
+		return rollout.ResultRefused
 	default: // not a final HTTP status
-		return rollout.AnswerLost
+		return rollout.ResultUnknown
 	}
 }
 
@@ -99,7 +99,7 @@ func detail(r outbound.Response, secrets *notification.Secrets) string {
 	head, rest := "HTTP "+strconv.Itoa(r.Status), string(r.Body)
 	if r.Status == 0 {
 		head = "no answer"
-		if r.Failure.Kind == rollout.AnswerNotSent {
+		if r.Failure.Kind == rollout.ResultNotSent {
 			head = "not sent"
 		}
 		rest = strings.TrimPrefix(r.Failure.Message, head+": ")

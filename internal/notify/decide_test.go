@@ -22,8 +22,8 @@ func answered(status int, header ...string) outbound.Response {
 	return r
 }
 
-func nothing(kind rollout.AnswerKind) outbound.Response {
-	return outbound.Response{Failure: rollout.Answer{Kind: kind, Message: "not sent: connection refused"}}
+func nothing(kind rollout.ResultKind) outbound.Response {
+	return outbound.Response{Failure: rollout.CallResult{Kind: kind, Message: "not sent: connection refused"}}
 }
 
 func TestWhatAnAnswerLeadsTo(t *testing.T) {
@@ -34,25 +34,25 @@ func TestWhatAnAnswerLeadsTo(t *testing.T) {
 		age        time.Duration
 		test       bool
 		status     notification.DeliveryStatus
-		result     rollout.AnswerKind
+		result     rollout.ResultKind
 		unanswered bool
 	}{
-		"200":                      {answered(200), 0, false, notification.DeliveryDelivered, rollout.AnswerDone, false},
-		"202":                      {answered(202), 0, false, notification.DeliveryDelivered, rollout.AnswerDone, false},
-		"a late 200":               {answered(204), old, false, notification.DeliveryDelivered, rollout.AnswerDone, false},
-		"500":                      {answered(500), 0, false, notification.DeliveryPending, rollout.AnswerRetry, false},
-		"503":                      {answered(503), 0, false, notification.DeliveryPending, rollout.AnswerRetry, true},
-		"503 that says when":       {answered(503, "Retry-After", "9"), 0, false, notification.DeliveryPending, rollout.AnswerRetry, false},
-		"429":                      {answered(429), 0, false, notification.DeliveryPending, rollout.AnswerRetry, false},
-		"401":                      {answered(401), 0, false, notification.DeliveryPending, rollout.AnswerRefused, false},
-		"a redirect":               {answered(307), 0, false, notification.DeliveryPending, rollout.AnswerRefused, false},
-		"gone for good":            {answered(410), 0, false, notification.DeliveryGivenUp, rollout.AnswerRefused, false},
-		"no connection":            {nothing(rollout.AnswerNotSent), 0, false, notification.DeliveryPending, rollout.AnswerNotSent, true},
-		"no answer":                {nothing(rollout.AnswerLost), 0, false, notification.DeliveryPending, rollout.AnswerLost, true},
-		"no connection for a day":  {nothing(rollout.AnswerNotSent), old, false, notification.DeliveryGivenUp, rollout.AnswerNotSent, false},
-		"500 for a day":            {answered(500), old, false, notification.DeliveryGivenUp, rollout.AnswerRetry, false},
-		"a test that finds nobody": {nothing(rollout.AnswerNotSent), 0, true, notification.DeliveryGivenUp, rollout.AnswerNotSent, false},
-		"101":                      {answered(101), 0, false, notification.DeliveryPending, rollout.AnswerLost, false},
+		"200":                      {answered(200), 0, false, notification.DeliveryDelivered, rollout.ResultDone, false},
+		"202":                      {answered(202), 0, false, notification.DeliveryDelivered, rollout.ResultDone, false},
+		"a late 200":               {answered(204), old, false, notification.DeliveryDelivered, rollout.ResultDone, false},
+		"500":                      {answered(500), 0, false, notification.DeliveryPending, rollout.ResultRetry, false},
+		"503":                      {answered(503), 0, false, notification.DeliveryPending, rollout.ResultRetry, true},
+		"503 that says when":       {answered(503, "Retry-After", "9"), 0, false, notification.DeliveryPending, rollout.ResultRetry, false},
+		"429":                      {answered(429), 0, false, notification.DeliveryPending, rollout.ResultRetry, false},
+		"401":                      {answered(401), 0, false, notification.DeliveryPending, rollout.ResultRefused, false},
+		"a redirect":               {answered(307), 0, false, notification.DeliveryPending, rollout.ResultRefused, false},
+		"gone for good":            {answered(410), 0, false, notification.DeliveryGivenUp, rollout.ResultRefused, false},
+		"no connection":            {nothing(rollout.ResultNotSent), 0, false, notification.DeliveryPending, rollout.ResultNotSent, true},
+		"no answer":                {nothing(rollout.ResultUnknown), 0, false, notification.DeliveryPending, rollout.ResultUnknown, true},
+		"no connection for a day":  {nothing(rollout.ResultNotSent), old, false, notification.DeliveryGivenUp, rollout.ResultNotSent, false},
+		"500 for a day":            {answered(500), old, false, notification.DeliveryGivenUp, rollout.ResultRetry, false},
+		"a test that finds nobody": {nothing(rollout.ResultNotSent), 0, true, notification.DeliveryGivenUp, rollout.ResultNotSent, false},
+		"101":                      {answered(101), 0, false, notification.DeliveryPending, rollout.ResultUnknown, false},
 	} {
 		m := completed(nil)
 		if c.test {
@@ -110,7 +110,7 @@ func TestNoPartOfASecretIsWrittenDown(t *testing.T) {
 	if got := detail(long, &secrets); got != "HTTP 400: "+notShown {
 		t.Errorf("a part of a secret is shown where an answer is cut: %s", got)
 	}
-	lookup := outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerNotSent, Message: "not sent: cannot look up hooks.example.com: no such host"}}
+	lookup := outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: cannot look up hooks.example.com: no such host"}}
 	if got := detail(lookup, &secrets); got != "not sent: "+notShown {
 		t.Error(got)
 	}

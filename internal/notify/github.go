@@ -109,7 +109,7 @@ func (k github) page(ctx context.Context, send sender, c *notification.ClaimedDe
 	}
 	var found []githubFound
 	if json.Unmarshal(answer.Body, &found) != nil {
-		return nil, outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerLost, Message: "the list of deployments cannot be read"}}
+		return nil, outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "the list of deployments cannot be read"}}
 	}
 	return found, answer
 }
@@ -133,12 +133,12 @@ func (k github) create(ctx context.Context, send sender, c *notification.Claimed
 	var made struct{ ID int64 }
 	if answer.Status != http.StatusCreated {
 		if answer.Status/100 == 2 { // 202: it has merged something, which was not asked for, and made nothing
-			answer.Status, answer.Failure = 0, rollout.Answer{Kind: rollout.AnswerLost, Message: "no deployment was made"}
+			answer.Status, answer.Failure = 0, rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no deployment was made"}
 		}
 		return 0, answer
 	}
 	if json.Unmarshal(answer.Body, &made) != nil || made.ID == 0 {
-		return 0, outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerLost, Message: "the deployment that was made has no id"}}
+		return 0, outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "the deployment that was made has no id"}}
 	}
 	return made.ID, answer
 }

@@ -160,7 +160,7 @@ func (l *Loop) tell(ctx context.Context, c *notification.ClaimedDelivery) outbou
 }
 
 func unsent(why string) outbound.Response {
-	return outbound.Response{Failure: rollout.Answer{Kind: rollout.AnswerNotSent, Message: "not sent: " + why}}
+	return outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + why}}
 }
 
 // mark writes down what came of an attempt, however long the database is away, unless the server stops: nobody else tries the

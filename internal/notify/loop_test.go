@@ -229,7 +229,7 @@ func TestAReceiverThatWasDownHearsAllOfItOnceItIsUp(t *testing.T) {
 	}
 	for _, d := range w.deliveries("main") {
 		last := d.Attempts[len(d.Attempts)-1]
-		if d.Status != notification.DeliveryDelivered || ids[d.ID] != len(d.Attempts) || last.Result != rollout.AnswerDone || d.Attempts[0].Detail != "HTTP 503" {
+		if d.Status != notification.DeliveryDelivered || ids[d.ID] != len(d.Attempts) || last.Result != rollout.ResultDone || d.Attempts[0].Detail != "HTTP 503" {
 			t.Errorf("%+v, heard %d times", d, ids[d.ID])
 		}
 	}

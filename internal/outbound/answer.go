@@ -21,9 +21,9 @@ const (
 
 // read turns a response into an answer. The status line decides; the rest is read so that one who answers
 // before it is done may finish, and is only shown.
-func read(resp *http.Response) rollout.Answer {
+func read(resp *http.Response) rollout.CallResult {
 	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
-	answer := rollout.Answer{
+	answer := rollout.CallResult{
 		Kind: classify(resp.StatusCode), Status: resp.StatusCode, Message: "HTTP " + strconv.Itoa(resp.StatusCode),
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 599 { // after 101 the body is the bare connection, and has no end
@@ -36,10 +36,10 @@ func read(resp *http.Response) rollout.Answer {
 	} else if shown := OneLine(string(text)); shown != "" {
 		answer.Message += ": " + shown
 	}
-	if answer.Kind != rollout.AnswerDone && answer.Kind != rollout.AnswerAccepted {
+	if answer.Kind != rollout.ResultDone && answer.Kind != rollout.ResultAccepted {
 		answer.RetryAfter = retryAfter(resp.Header.Get("Retry-After"), time.Now())
 	}
-	if answer.Kind == rollout.AnswerFenced {
+	if answer.Kind == rollout.ResultFenced {
 		answer.Fence = namedFence(resp.Header.Get("Rollcall-Fence"), text)
 	}
 	return answer
@@ -67,20 +67,20 @@ func namedFence(header string, body []byte) int64 {
 // maxNamedFence leaves room above whatever an answer names: fences are JSON numbers, exact up to 2^53.
 const maxNamedFence = 1 << 52
 
-func classify(status int) rollout.AnswerKind {
+func classify(status int) rollout.ResultKind {
 	switch {
 	case status == http.StatusAccepted:
-		return rollout.AnswerAccepted
+		return rollout.ResultAccepted
 	case status >= 200 && status < 300:
-		return rollout.AnswerDone
+		return rollout.ResultDone
 	case status == http.StatusConflict:
-		return rollout.AnswerFenced
+		return rollout.ResultFenced
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
-		return rollout.AnswerRetry
+		return rollout.ResultRetry
 	case status >= 300 && status < 500:
-		return rollout.AnswerRefused
+		return rollout.ResultRefused
 	default: // 5xx: a proxy may have said it, and the work may go on; or not a final HTTP status: 101, or out of range
-		return rollout.AnswerLost
+		return rollout.ResultUnknown
 	}
 }
 

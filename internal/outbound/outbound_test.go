@@ -116,7 +116,7 @@ func (a *authority) serve(change func(*tls.Config)) (url string, calls *atomic.I
 	return s.URL, calls
 }
 
-func post(t *testing.T, c Config, w Webhook) rollout.Answer {
+func post(t *testing.T, c Config, w Webhook) rollout.CallResult {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -126,7 +126,7 @@ func post(t *testing.T, c Config, w Webhook) rollout.Answer {
 	return New(c).Post(ctx, w)
 }
 
-func want(t *testing.T, got rollout.Answer, kind rollout.AnswerKind, message string) {
+func want(t *testing.T, got rollout.CallResult, kind rollout.ResultKind, message string) {
 	t.Helper()
 	if got.Kind != kind || !strings.Contains(got.Message, message) {
 		t.Errorf("got %s %q, want %s with %q", got.Kind, got.Message, kind, message)
@@ -137,9 +137,9 @@ func TestAPrivateCAIsTrustedWhereItIsNamedAndNowhereElse(t *testing.T) {
 	t.Parallel()
 	mine, others := newAuthority(t), newAuthority(t)
 	url, calls := mine.serve(nil)
-	want(t, post(t, Config{}, Webhook{URL: url}), rollout.AnswerNotSent, "certificate")
-	want(t, post(t, Config{}, Webhook{URL: url, Trust: &rollout.TLS{CA: others.pem}}), rollout.AnswerNotSent, "certificate")
-	want(t, post(t, Config{}, Webhook{URL: url, Trust: &rollout.TLS{CA: mine.pem}}), rollout.AnswerDone, "HTTP 200")
+	want(t, post(t, Config{}, Webhook{URL: url}), rollout.ResultNotSent, "certificate")
+	want(t, post(t, Config{}, Webhook{URL: url, Trust: &rollout.TLS{CA: others.pem}}), rollout.ResultNotSent, "certificate")
+	want(t, post(t, Config{}, Webhook{URL: url, Trust: &rollout.TLS{CA: mine.pem}}), rollout.ResultDone, "HTTP 200")
 	if calls.Load() != 1 {
 		t.Errorf("%d calls", calls.Load())
 	}
@@ -150,7 +150,7 @@ func TestTheNameInACertificateMustBeThatOfTheAddress(t *testing.T) {
 	ca := newAuthority(t)
 	url, _ := ca.serve(nil)
 	elsewhere := strings.Replace(url, "127.0.0.1", "localhost", 1)
-	want(t, post(t, Config{}, Webhook{URL: elsewhere, Trust: &rollout.TLS{CA: ca.pem}}), rollout.AnswerNotSent, "certificate")
+	want(t, post(t, Config{}, Webhook{URL: elsewhere, Trust: &rollout.TLS{CA: ca.pem}}), rollout.ResultNotSent, "certificate")
 }
 
 func TestAClientCertificateIsShownToWhoAsksForIt(t *testing.T) {
@@ -160,12 +160,12 @@ func TestAClientCertificateIsShownToWhoAsksForIt(t *testing.T) {
 		c.ClientCAs, c.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		c.ClientCAs.AddCert(ca.cert)
 	})
-	if got := post(t, Config{}, Webhook{URL: url, Trust: &rollout.TLS{CA: ca.pem}}); got.Kind == rollout.AnswerDone {
+	if got := post(t, Config{}, Webhook{URL: url, Trust: &rollout.TLS{CA: ca.pem}}); got.Kind == rollout.ResultDone {
 		t.Errorf("got %s %q without a certificate", got.Kind, got.Message)
 	}
 	cert, key := ca.issue()
 	want(t, post(t, Config{}, Webhook{URL: url, Trust: &rollout.TLS{CA: ca.pem, ClientCert: cert, ClientKey: key}}),
-		rollout.AnswerDone, "HTTP 200")
+		rollout.ResultDone, "HTTP 200")
 	if calls.Load() != 1 {
 		t.Errorf("%d calls", calls.Load())
 	}
@@ -177,10 +177,10 @@ func TestNothingOlderThanTLS12IsSpokenAndNothingGoesUnchecked(t *testing.T) {
 	old, _ := ca.serve(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 })
 	trust := &rollout.TLS{CA: ca.pem}
 	lax := Config{TLS: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}}
-	want(t, post(t, lax, Webhook{URL: old, Trust: trust}), rollout.AnswerNotSent, "protocol version")
+	want(t, post(t, lax, Webhook{URL: old, Trust: trust}), rollout.ResultNotSent, "protocol version")
 	modern, _ := ca.serve(func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 })
-	want(t, post(t, lax, Webhook{URL: modern, Trust: trust}), rollout.AnswerDone, "HTTP 200")
-	want(t, post(t, lax, Webhook{URL: modern}), rollout.AnswerNotSent, "certificate")
+	want(t, post(t, lax, Webhook{URL: modern, Trust: trust}), rollout.ResultDone, "HTTP 200")
+	want(t, post(t, lax, Webhook{URL: modern}), rollout.ResultNotSent, "certificate")
 }
 
 func TestCertificatesThatCannotBeUsedAreNamedWithoutTheKey(t *testing.T) {
@@ -196,7 +196,7 @@ func TestCertificatesThatCannotBeUsedAreNamedWithoutTheKey(t *testing.T) {
 		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "PRIVATE") {
 			t.Errorf("%s: %v", name, err)
 		}
-		if got := post(t, Config{}, Webhook{URL: "https://127.0.0.1:1", Trust: bad}); got.Kind != rollout.AnswerNotSent {
+		if got := post(t, Config{}, Webhook{URL: "https://127.0.0.1:1", Trust: bad}); got.Kind != rollout.ResultNotSent {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
@@ -214,7 +214,7 @@ func TestTwoKeysSignSoThatEitherVerifies(t *testing.T) {
 		body, _ = io.ReadAll(r.Body)
 	}))
 	t.Cleanup(s.Close)
-	want(t, post(t, Config{}, Webhook{URL: s.URL, Secret: newKey + " " + oldKey, Body: "x"}), rollout.AnswerDone, "HTTP 200")
+	want(t, post(t, Config{}, Webhook{URL: s.URL, Secret: newKey + " " + oldKey, Body: "x"}), rollout.ResultDone, "HTTP 200")
 	for _, key := range []string{newKey, oldKey} {
 		oracle, err := standardwebhooks.NewWebhook(key)
 		if err != nil {
@@ -233,7 +233,7 @@ func TestASecretThatCannotSignSendsNothing(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []secret.Secret{"***", "hunter2", "whsec_", "whsec_???", newKey + " ", newKey + " " + oldKey + " " + oldKey} {
 		got := post(t, Config{}, Webhook{URL: "http://127.0.0.1:1", Secret: bad})
-		want(t, got, rollout.AnswerNotSent, "signing secret")
+		want(t, got, rollout.ResultNotSent, "signing secret")
 		if strings.Contains(got.Message, "hunter2") {
 			t.Errorf("it shows the secret: %s", got.Message)
 		}
@@ -267,7 +267,7 @@ func TestARedirectIsAnAnswerWhateverItSaysWhereTo(t *testing.T) {
 				w.Header().Set("Location", location)
 				w.WriteHeader(status)
 			}))
-			want(t, post(t, Config{}, Webhook{URL: s.URL}), rollout.AnswerRefused, "HTTP "+strconv.Itoa(status))
+			want(t, post(t, Config{}, Webhook{URL: s.URL}), rollout.ResultRefused, "HTTP "+strconv.Itoa(status))
 			s.Close()
 		}
 	}
@@ -276,6 +276,6 @@ func TestARedirectIsAnAnswerWhateverItSaysWhereTo(t *testing.T) {
 func TestOnlyHTTPIsSpoken(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"ftp://host/", "file:///etc/passwd", "gopher://host/", "//host", "host"} {
-		want(t, post(t, Config{}, Webhook{URL: url}), rollout.AnswerNotSent, "neither http nor https")
+		want(t, post(t, Config{}, Webhook{URL: url}), rollout.ResultNotSent, "neither http nor https")
 	}
 }

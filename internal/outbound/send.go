@@ -32,7 +32,7 @@ type Response struct {
 	// Status is 0 when there was none; Failure says then why, and how far the request got.
 	Status  int
 	Header  http.Header
-	Failure rollout.Answer
+	Failure rollout.CallResult
 	// Body is at most MaxBody of what was sent.
 	Body []byte
 }
@@ -45,7 +45,7 @@ func (c *Client) Send(ctx context.Context, r Request) Response {
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	}), r)
 	if err != nil {
-		return Response{Failure: rollout.Answer{Kind: rollout.AnswerNotSent, Message: "not sent: " + OneLine(err.Error())}}
+		return Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + OneLine(err.Error())}}
 	}
 	resp, err := c.Do(req, nil)
 	if err != nil {

@@ -31,16 +31,16 @@ type Webhook struct {
 	Trust *rollout.TLS
 }
 
-// Post sends w once and says what came of it. It ends with ctx. All that goes wrong is in the answer: AnswerNotSent when
-// no byte of the request can have left, AnswerLost when nobody can tell.
-func (c *Client) Post(ctx context.Context, w Webhook) rollout.Answer {
+// Post sends w once and says what came of it. It ends with ctx. All that goes wrong is in the answer: ResultNotSent when
+// no byte of the request can have left, ResultUnknown when nobody can tell.
+func (c *Client) Post(ctx context.Context, w Webhook) rollout.CallResult {
 	began := time.Now()
 	var connected atomic.Bool // set by the transport's own goroutines
 	req, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	}), w)
 	if err != nil {
-		return rollout.Answer{Kind: rollout.AnswerNotSent, Message: "not sent: " + OneLine(err.Error())}
+		return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + OneLine(err.Error())}
 	}
 	resp, err := c.Do(req, w.Trust)
 	if err != nil {

@@ -19,11 +19,11 @@ import (
 const maxShown = 200
 
 // Failed is the answer to a call that ended in err: lost, unless nothing of it can have been written.
-func Failed(ctx context.Context, written bool, err error, began time.Time) rollout.Answer {
+func Failed(ctx context.Context, written bool, err error, began time.Time) rollout.CallResult {
 	if written {
-		return rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer: " + Why(ctx, err, began)}
+		return rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer: " + Why(ctx, err, began)}
 	}
-	return rollout.Answer{Kind: rollout.AnswerNotSent, Message: "not sent: " + Why(ctx, err, began)}
+	return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + Why(ctx, err, began)}
 }
 
 // Why says in a few words why a connection or an answer did not come, without the URL, which may hold credentials.

@@ -46,7 +46,7 @@ type Store interface {
 
 // Mover moves traffic. It never retries.
 type Mover interface {
-	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.Answer
+	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.CallResult
 	Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error)
 }
 
@@ -58,7 +58,7 @@ type Lease interface {
 
 // Recorder counts writes.
 type Recorder interface {
-	RouteDone(router string, kind rollout.AnswerKind, d time.Duration)
+	RouteDone(router string, kind rollout.ResultKind, d time.Duration)
 }
 
 // Config is what a Loop is made of; everything is required.
@@ -212,17 +212,17 @@ func (w *watch) write(ctx context.Context, look *strategy.Look) rollout.Outcome 
 	ctx, cancel := context.WithTimeout(ctx, look.Write.Route.Deadline.Sub(w.now()))
 	defer cancel()
 	d, began := w.deployment(&look.Resting), time.Now()
-	o := rollout.Outcome{Action: *look.Write, Answer: w.loop.Mover.Set(ctx, d, w.router.Snapshot.Targets, look.Write.Route)}
-	if strategy.ReadsBack(d, o.Answer) {
+	o := rollout.Outcome{Action: *look.Write, Result: w.loop.Mover.Set(ctx, d, w.router.Snapshot.Targets, look.Write.Route)}
+	if strategy.ReadsBack(d, o.Result) {
 		if reading, err := w.read(ctx, &look.Resting); err == nil {
 			o.Reading = &reading
 		} else {
-			o.Answer = rollout.Answer{Kind: rollout.AnswerLost, Message: "written, but not read back: " + err.Error()}
+			o.Result = rollout.CallResult{Kind: rollout.ResultUnknown, Message: "written, but not read back: " + err.Error()}
 		}
 	}
-	o.Answer = strategy.JudgeRoute(d, o)
-	o.Answer.Latency = time.Since(began)
-	w.loop.Recorder.RouteDone(d.Spec.Traffic.Type, o.Answer.Kind, o.Answer.Latency)
+	o.Result = strategy.JudgeRoute(d, o)
+	o.Result.Latency = time.Since(began)
+	w.loop.Recorder.RouteDone(d.Spec.Traffic.Type, o.Result.Kind, o.Result.Latency)
 	return o
 }
 

@@ -2,9 +2,9 @@ package rollout
 
 import "strings"
 
-// CanonicalAddress gives a base URL the one spelling by which two are compared: scheme and host in lower case, the port
+// CanonicalAddress returns the one spelling of a base URL by which two are compared: scheme and host in lower case, the port
 // always there and without leading zeros, no dot at the end of the host and no slashes at the end of the path (RFC 3986,
-// section 6.2). What has no scheme or no host stays as it is.
+// section 6.2). An address without scheme or host stays as it is.
 func CanonicalAddress(address string) string {
 	scheme, rest, found := strings.Cut(address, "://")
 	authority, path := rest, ""
@@ -25,5 +25,5 @@ func CanonicalAddress(address string) string {
 	return scheme + "://" + strings.TrimSuffix(strings.ToLower(host), ".") + ":" + port + strings.TrimRight(path, "/")
 }
 
-// SameAddress reports whether two addresses lead to the same place, however they are spelled.
+// SameAddress reports whether two addresses lead to the same place, regardless of their spelling.
 func SameAddress(a, b string) bool { return a == b || CanonicalAddress(a) == CanonicalAddress(b) }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// CallAction is what a target is told to do.
+// CallAction is what a target is asked to do.
 type CallAction string
 
 // The actions of the deploy webhook.
@@ -26,21 +26,21 @@ type Call struct {
 	PreviousVersion string     `json:"previous_version"`
 	Attempt         int        `json:"attempt"`
 	Fence           int64      `json:"fence"`
-	// Until is the latest time at which the call, and the work that it started, can still go on: a call is made within
+	// Deadline is the latest time at which the call, and the work that it started, can still go on: a call is made within
 	// StartWithin of being written down, or not at all, and then has the deploy timeout.
-	Until time.Time `json:"until"`
+	Deadline time.Time `json:"until"`
 	// NewWeight is the new side's share of traffic, for CallTraffic only.
 	NewWeight *int `json:"new_weight,omitempty"`
 }
 
-// WebhookID names one action at one target in one deployment, for receivers to tell a repeated call by.
+// WebhookID returns the name of one action at one target in one deployment, by which receivers recognise a repeated call.
 func WebhookID(deployment, target string, action CallAction) string {
 	sum := sha256.Sum256([]byte(deployment + "\x00" + target + "\x00" + string(action)))
 	return "msg_" + hex.EncodeToString(sum[:16])
 }
 
-// StartWithin is how soon a call must start after its intent was written down. One that could not is not made: whoever
-// takes the deployment over relies on Call.Until.
+// StartWithin is how soon a call must start after its intent was written down. One that could not is not made: a replica
+// that takes the deployment over relies on Call.Deadline.
 const StartWithin = 2 * time.Second
 
 // CallHistory is what earlier calls of a deployment have left behind at a target. The zero value: nothing is in doubt.
@@ -68,21 +68,21 @@ type Work struct {
 	From    string `json:"from"`
 }
 
-// LeftBehind is what is known of work at the target's address for deployments to come; known is false when it is no more
+// LeftBehind returns what is known of work at the target's address for deployments to come; known is false when it is no more
 // than before. While a call is written down, none of before goes on.
 func (t *Target) LeftBehind() (work Work, known bool) {
 	switch {
 	case t.Call != nil:
 		return Work{}, true
-	case t.Settled() && t.Touched() && t.History.InDoubt && !t.History.MayRunUntil.IsZero():
-		return Work{Until: t.History.MayRunUntil, Version: t.Wanted(), From: t.History.From}, true
+	case t.Done() && t.Touched() && t.History.InDoubt && !t.History.MayRunUntil.IsZero():
+		return Work{Until: t.History.MayRunUntil, Version: t.ExpectedVersion(), From: t.History.From}, true
 	default:
 		return Work{}, false
 	}
 }
 
-// Inherit has a target that was not asked yet wait for work that another deployment has left behind at its address, and that
-// may go on now. What it will run then nobody knows before.
+// Inherit makes a target that was not called yet wait for work that another deployment has left behind at its address, and that
+// may go on now. What it will run then is not known before.
 func (t *Target) Inherit(work Work) {
 	if work.Until.IsZero() || t.Touched() || t.Phase != PhaseNew {
 		return
@@ -92,34 +92,34 @@ func (t *Target) Inherit(work Work) {
 	t.History.Earlier, t.History.From = work.Version, work.From
 }
 
-// AnswerKind says what came of a call.
-type AnswerKind string
+// ResultKind is the kind of outcome of a call.
+type ResultKind string
 
-// The kinds of answer.
+// The kinds of result.
 const (
-	// AnswerDone: the target did it (2xx).
-	AnswerDone AnswerKind = "done"
-	// AnswerAccepted: the target will do it (202); its checks tell when.
-	AnswerAccepted AnswerKind = "accepted"
-	// AnswerRetry: the target asks to be called again later (408, 425, 429).
-	AnswerRetry AnswerKind = "retry"
-	// AnswerRefused: the target will never do it (other 3xx and 4xx).
-	AnswerRefused AnswerKind = "refused"
-	// AnswerFenced: the target has seen a newer fence (409).
-	AnswerFenced AnswerKind = "fenced"
-	// AnswerNotSent: the call certainly never reached the target (no connection).
-	AnswerNotSent AnswerKind = "not_sent"
-	// AnswerLost: nobody can say what the call did (timeout, connection cut, 5xx: a proxy may have answered, and the
+	// ResultDone: the target did it (2xx).
+	ResultDone ResultKind = "done"
+	// ResultAccepted: the target will do it (202); its checks show when.
+	ResultAccepted ResultKind = "accepted"
+	// ResultRetry: the target asks to be called again later (408, 425, 429).
+	ResultRetry ResultKind = "retry"
+	// ResultRefused: the target will never do it (other 3xx and 4xx).
+	ResultRefused ResultKind = "refused"
+	// ResultFenced: the target has seen a newer fence (409).
+	ResultFenced ResultKind = "fenced"
+	// ResultNotSent: the call certainly never reached the target (no connection).
+	ResultNotSent ResultKind = "not_sent"
+	// ResultUnknown: what the call did is not known (timeout, connection cut, 5xx: a proxy may have answered, and the
 	// work may go on behind it).
-	AnswerLost AnswerKind = "lost"
-	// AnswerNotStarted: the intent was written down too late for the call to be made.
-	AnswerNotStarted AnswerKind = "not_started"
+	ResultUnknown ResultKind = "lost"
+	// ResultNotStarted: the intent was written down too late for the call to be made.
+	ResultNotStarted ResultKind = "not_started"
 )
 
-// Answer is what came of one call.
-type Answer struct {
-	Kind AnswerKind
-	// Message says in one line what was answered, fit for people.
+// CallResult is the outcome of one call.
+type CallResult struct {
+	Kind ResultKind
+	// Message is the response in one line, fit for people.
 	Message string
 	// Status is the HTTP status; 0 when there was none.
 	Status int

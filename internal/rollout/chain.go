@@ -115,8 +115,8 @@ func (l *link) call(c *Call) {
 	l.text(c.PreviousVersion)
 	l.number(int64(c.Attempt))
 	l.number(c.Fence)
-	l.number(c.Until.Unix())
-	l.number(int64(c.Until.Nanosecond()))
+	l.number(c.Deadline.Unix())
+	l.number(int64(c.Deadline.Nanosecond()))
 	l.present(c.NewWeight != nil)
 	if c.NewWeight != nil {
 		l.number(int64(*c.NewWeight))

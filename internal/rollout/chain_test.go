@@ -28,7 +28,7 @@ func TestHashEvent_CoversAllStoredButTheID(t *testing.T) {
 	weight := 5
 	e := rollout.Event{
 		Seq: 1, At: epoch, Type: "t", DeploymentID: "d", Actor: "a", Replica: "r", Epoch: 1, Target: "x", Wave: 1, From: "f", To: "o",
-		Message: "m", Call: &rollout.Call{WebhookID: "w", Action: "deploy", Version: "v", PreviousVersion: "p", Attempt: 1, Fence: 1, Until: epoch, NewWeight: &weight},
+		Message: "m", Call: &rollout.Call{WebhookID: "w", Action: "deploy", Version: "v", PreviousVersion: "p", Attempt: 1, Fence: 1, Deadline: epoch, NewWeight: &weight},
 	}
 	before := rollout.HashEvent(rollout.Hash{}, &e)
 	notStored := []string{"ID", "Service", "Environment", "Hash", "Call"} // the call's fields are looked at one by one

@@ -7,16 +7,16 @@ import (
 	"rollcall/internal/routing"
 )
 
-// ActionKind is what the engine shall do.
+// ActionKind is what the engine has to do.
 type ActionKind string
 
 // The kinds of action. ActionCall changes the world and is written down first; ActionProbe only looks.
 const (
 	ActionCall  ActionKind = "call"
 	ActionProbe ActionKind = "probe"
-	// ActionRoute writes to the router, and is written down first as well; ActionAskRouter only reads it.
-	ActionRoute     ActionKind = "route"
-	ActionAskRouter ActionKind = "ask_router"
+	// ActionSetWeights writes to the router, and is written down first as well; ActionReadWeights only reads it.
+	ActionSetWeights  ActionKind = "route"
+	ActionReadWeights ActionKind = "ask_router"
 )
 
 // Action is one thing to do for a target, or for the router: then Target and Check are -1.
@@ -25,9 +25,9 @@ type Action struct {
 	// Target is an index into Snapshot.Targets, Check one into Spec.Checks.
 	Target int
 	Check  int
-	// Back says that a call takes the target back to its previous version.
+	// Back is true for a call that takes the target back to its previous version.
 	Back bool
-	// Route is the write for ActionRoute, and the one in doubt for ActionAskRouter.
+	// Route is the write for ActionSetWeights, and the one in doubt for ActionReadWeights.
 	Route routing.Call
 	// Call is set for ActionCall. Of a probe only Fence counts: that of the newest call when the probe began.
 	Call Call
@@ -35,13 +35,13 @@ type Action struct {
 	Begun time.Time
 }
 
-// Outcome is what came of an action: of a call its Answer, of a probe its Observation, of a router its Reading.
+// Outcome is what came of an action: of a call its Result, of a probe its Probe, of a router its Reading.
 type Outcome struct {
-	Action      Action
-	Answer      Answer
-	Observation healthcheck.ProbeResult
+	Action Action
+	Result CallResult
+	Probe  healthcheck.ProbeResult
 	// Reading is what the router reported: after a write that it answered, and when it was only read. It is nil where it
-	// could not be read; then Answer says why.
+	// could not be read; then Result has the reason.
 	Reading *routing.Reading
 }
 
@@ -50,7 +50,7 @@ type Status struct {
 	State     State
 	Direction Direction
 	Stop      Stop
-	// Reason tells a person what the deployment does or waits for.
+	// Reason describes what the deployment does or waits for.
 	Reason   string
 	Progress Progress
 
@@ -67,21 +67,21 @@ type Status struct {
 // Decision is the planner's answer: what to do, what is true now, and when to look again.
 type Decision struct {
 	Status Status
-	// Events tell what changed, for the log that people read. They carry no number yet.
+	// Events record what changed, for the log that people read. They carry no number yet.
 	Events  []Event
 	Actions []Action
-	// Moves are the steps of targets that need no call, such as giving up those whose turn never comes.
-	Moves []Move
-	// Cut asks the engine to give up all calls in flight: their time is over.
-	Cut bool
-	// Again asks for another decision at once, because this one changed what the next depends on.
-	Again bool
-	// Wake is when to look again if nothing happens before; zero only when the deployment is over.
-	Wake time.Time
+	// Transitions are the steps of targets that need no call, such as giving up those that are never called.
+	Transitions []Transition
+	// CancelCalls asks the engine to cancel all calls in flight: their time is over.
+	CancelCalls bool
+	// Replan asks for another decision at once, because this one changed what the next depends on.
+	Replan bool
+	// WakeAt is when to look again if nothing happens before; zero only when the deployment is over.
+	WakeAt time.Time
 }
 
-// Move is a step of one target that follows from a decision alone.
-type Move struct {
+// Transition is a step of one target that follows from a decision alone.
+type Transition struct {
 	Target int
 	Phase  Phase
 	State  TargetState
@@ -100,7 +100,7 @@ type Event struct {
 	// Service and Environment are the deployment's. They are not stored with the event: the store fills them in.
 	Service     string
 	Environment string
-	// Actor is "engine", or who asked.
+	// Actor is "engine", or the principal that made the request.
 	Actor   string
 	Replica string
 	Epoch   int64
@@ -110,11 +110,11 @@ type Event struct {
 	To      string
 	Message string
 	Call    *Call
-	// Hash makes the event a link in a chain; see Chain. The store sets it. Zero for what was written before there was one.
+	// Hash makes the event a link in a chain; see HashEvent. The store sets it. Zero for what was written before there was one.
 	Hash Hash
 }
 
-// EventMark is what tells whether an event is the one that was read before.
+// EventMark identifies an event that was read before.
 type EventMark struct {
 	ID           int64
 	DeploymentID string
@@ -122,7 +122,7 @@ type EventMark struct {
 	Hash         Hash
 }
 
-// Mark is the event's.
+// Mark returns the event's mark.
 func (e *Event) Mark() EventMark {
 	return EventMark{ID: e.ID, DeploymentID: e.DeploymentID, Seq: e.Seq, Hash: e.Hash}
 }
@@ -151,7 +151,7 @@ const (
 	EventTargetUnknown   = "target.unknown"
 	EventTargetNotSent   = "target.not_sent"
 	EventTargetVerified  = "target.verified"
-	EventTargetSick      = "target.sick"
+	EventTargetUnhealthy = "target.sick"
 	EventTargetFailed    = "target.failed"
 	EventTrafficIntent   = "traffic.intent"
 	EventTrafficResult   = "traffic.result"

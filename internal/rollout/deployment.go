@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/secret"
 )
 
-// State is where a deployment stands.
+// State is the state of a deployment.
 type State string
 
 // The states of a deployment. Completed, Failed, RolledBack, Aborted and Superseded are terminal, and terminal is final.
@@ -50,8 +50,8 @@ var successors = map[State][]State{
 	StateRollingBack: {StatePaused, StateRolledBack, StateFailed, StateAborted},
 }
 
-// Event is the type of the event with which a deployment begins or ends, empty for the states in between.
-func (s State) Event() string {
+// EventType returns the type of the event with which a deployment begins or ends, empty for the states in between.
+func (s State) EventType() string {
 	return map[State]string{
 		StateInProgress: EventStarted, StateCompleted: EventCompleted, StateFailed: EventFailed, StateRolledBack: EventRolledBack,
 		StateAborted: EventAborted, StateSuperseded: EventSuperseded,
@@ -63,7 +63,7 @@ func (s State) CanBecome(next State) bool {
 	return s == next || slices.Contains(successors[s], next)
 }
 
-// Kind says why a deployment exists.
+// Kind is the reason why a deployment exists.
 type Kind string
 
 // A KindDeploy brings targets to a new version; a KindRollback gives the targets of a finished deployment their own
@@ -76,13 +76,13 @@ const (
 // Direction says whether a deployment brings targets to its version or takes them back.
 type Direction string
 
-// A deployment starts Forward and turns Backward at most once.
+// A deployment starts Forward and becomes Backward at most once.
 const (
 	Forward  Direction = "forward"
 	Backward Direction = "backward"
 )
 
-// Stop says why a deployment starts no more forward calls by itself. The empty Stop means that it goes on.
+// Stop says why a deployment starts no more forward calls by itself. The empty Stop means that it continues.
 type Stop string
 
 // The reasons to stop. StopPaused waits for resume; StopHalted ends as soon as nothing is in flight.
@@ -92,8 +92,8 @@ const (
 	StopHalted Stop = "halted"
 )
 
-// Operator is what people have asked of a deployment. The API writes it, the planner only reads it.
-type Operator struct {
+// OperatorIntent are the commands that are in force for a deployment. The API writes it, the planner only reads it.
+type OperatorIntent struct {
 	Pause    bool `json:"pause"`
 	Abort    bool `json:"abort"`
 	Rollback bool `json:"rollback"`
@@ -101,18 +101,18 @@ type Operator struct {
 	Resumes int `json:"resumes"`
 	// Promoted is the highest wave whose gate was opened; 0 opens none.
 	Promoted int `json:"promoted"`
-	// ApprovedBy let a protected deployment begin; empty until someone does.
+	// ApprovedBy let a protected deployment begin; empty until then.
 	ApprovedBy string `json:"approved_by,omitempty"`
-	// Full skips all gates and bakes from now on.
-	Full bool `json:"full"`
-	// Actor asked for the abort, and Why says what for; both are for the event that ends the deployment.
-	Actor string `json:"actor"`
-	Why   string `json:"why"`
+	// SkipGates skips all gates and bakes from now on.
+	SkipGates bool `json:"full"`
+	// Actor requested the abort for that Reason; both are for the event that ends the deployment.
+	Actor  string `json:"actor"`
+	Reason string `json:"why"`
 }
 
-// Intent is the operator's standing wish in one word: "", "pause", "abort" or "rollback". A pause that stands beside a
-// rollback came after it, for a rollback ends a pause.
-func (o Operator) Intent() string {
+// Intent returns the operator's intent in one word: "", "pause", "abort" or "rollback". A pause together with a rollback
+// came after it, for a rollback ends a pause.
+func (o OperatorIntent) Intent() string {
 	switch {
 	case o.Abort:
 		return "abort"
@@ -147,18 +147,18 @@ type Deployment struct {
 	Sealed []byte
 
 	Status
-	Operator  Operator
+	Operator  OperatorIntent
 	Counts    Counts
 	CreatedAt time.Time
 
 	// Revision grows with every change that the API shows.
 	Revision int64
-	// OperatorRevision grows with every verb; a save planned on an older one is refused.
+	// OperatorRevision grows with every command; a save planned on an older one is refused.
 	OperatorRevision int64
 	// Owner is the replica that works on it now, empty for none. Epoch grows each time it changes hands.
 	Owner string
 	Epoch int64
-	// Saves counts the engine's saves, so that a save repeated after a lost answer is recognised.
+	// Saves counts the engine's saves, so that a save repeated after a lost response is recognised.
 	Saves int64
 	// LastSeq is the number of the newest event.
 	LastSeq int64
@@ -169,7 +169,7 @@ type Deployment struct {
 // Active reports whether the deployment has begun and not ended: there is at most one such per (service, environment).
 func (d *Deployment) Active() bool { return !d.StartedAt.IsZero() && d.FinishedAt.IsZero() }
 
-// Unapproved reports whether the deployment must not begin before someone approves it.
+// Unapproved reports whether the deployment must not begin before it is approved.
 func (d *Deployment) Unapproved() bool {
 	return d.Spec.Protected && d.Operator.ApprovedBy == "" && d.StartedAt.IsZero()
 }
@@ -181,24 +181,24 @@ type Progress struct {
 	// WaveStartedAt and WaveSettledAt bound the current wave: begun, and every target verified or given up.
 	WaveStartedAt time.Time `json:"wave_started_at"`
 	WaveSettledAt time.Time `json:"wave_settled_at"`
-	// At is when progress was last made: the progress deadline counts from here.
-	At time.Time `json:"at"`
-	// HeldAt is since when the deployment stands still for a person; the deadline stands still with it.
-	HeldAt time.Time `json:"held_at"`
+	// LastProgressAt is when progress was last made: the progress deadline counts from here.
+	LastProgressAt time.Time `json:"at"`
+	// PausedAt is since when the deployment is paused for a person; the deadline is suspended with it.
+	PausedAt time.Time `json:"held_at"`
 	// WaitedUntil is until when the work of earlier deployments is waited for at targets of the waves that have begun, or was;
 	// zero when none had to be. The progress deadline counts from here when that is later.
 	WaitedUntil time.Time `json:"waited_until,omitzero"`
 	// Gate is the wave at whose gate the deployment waits for promote; 0 for none.
 	Gate int `json:"gate"`
-	// Forgiven is how many failures no longer count, and ResumesSeen the resumes that forgave them.
-	Forgiven    int `json:"forgiven"`
-	ResumesSeen int `json:"resumes_seen"`
+	// Forgiven is how many failures no longer count, and ResumesApplied the resumes that forgave them.
+	Forgiven       int `json:"forgiven"`
+	ResumesApplied int `json:"resumes_seen"`
 	// ActiveSlot is the slot that served when the deployment began; empty without slots.
 	ActiveSlot string `json:"active_slot,omitempty"`
 	// Router is nil when Rollcall moves no traffic.
 	Router *routing.State `json:"router,omitempty"`
-	// Cause says why the deployment turned back or stopped; empty while all is well.
-	Cause string `json:"cause"`
+	// FailureReason is why the deployment was rolled back or stopped; empty before.
+	FailureReason string `json:"cause"`
 	// Weight is the new side's share of traffic, in percent, as the router has last confirmed it; without one, that of the
 	// last wave whose targets have their outcome.
 	Weight int `json:"weight"`
@@ -214,7 +214,7 @@ type Counts struct {
 	InFlight   int `json:"in_flight"`
 }
 
-// Count sums up the states of targets.
+// Count counts the states of targets.
 func Count(targets []Target) Counts {
 	c := Counts{Total: len(targets)}
 	for i := range targets {
@@ -229,7 +229,7 @@ func Count(targets []Target) Counts {
 			c.RolledBack++
 		case TargetPending, TargetUnchanged, TargetDeploying, TargetVerifying, TargetRollingBack:
 		}
-		if targets[i].Busy() {
+		if targets[i].OutOfService() {
 			c.InFlight++
 		}
 	}
@@ -261,7 +261,7 @@ type Snapshot struct {
 	Deployment Deployment
 	// ActiveSlot is the slot that serves now, as far as known.
 	ActiveSlot string
-	// RouterBefore is how the deployment before left the router; nil when none did, or this one has written to it.
+	// RouterBefore is how the previous deployment left the router; nil when none did, or this one has written to it.
 	RouterBefore *routing.State
 	// Targets stand in the order in which the waves take them.
 	Targets []Target

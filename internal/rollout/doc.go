@@ -1,5 +1,5 @@
-// Package rollout holds Rollcall's words: what a deployment, a target, a wave, a check, a call and a decision are.
-// Every other package speaks in these types;
+// Package rollout is the core of Rollcall: what a deployment, a target, a wave, a call, an event and a decision are.
+// Every package above uses these types;
 // this one does no I/O and imports, besides the standard library, only smaller packages of types.
 //
 // A zero time.Time means "has not happened" and an empty version means "not known", everywhere. Types that carry

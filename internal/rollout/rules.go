@@ -45,7 +45,7 @@ type Verified struct {
 	Rules     Rules
 }
 
-// ref is the reference that holds for a direction. What is known of another version than the one to go back to does not
+// ref returns the reference that holds for a direction. What is known of another version than the one to go back to does not
 // count.
 func (t *Target) ref(back bool) RulesRef {
 	switch {
@@ -62,16 +62,16 @@ func (t *Target) ref(back bool) RulesRef {
 
 // RulesKnown reports whether it is known how the version that the target should run was verified there before.
 func (t *Target) RulesKnown() bool {
-	version := t.ref(t.Back).Version
-	return version != "" && version == t.Wanted()
+	version := t.ref(t.RollingBack).Version
+	return version != "" && version == t.ExpectedVersion()
 }
 
-// RulesFor are the rules by which the target would be brought to a version again, as far as known.
+// RulesFor returns the rules by which the target would be brought to a version again, as far as known.
 func (t *Target) RulesFor(version string) RulesRef {
 	switch {
-	case version == "" || t.Rules == nil && version != t.Want:
+	case version == "" || t.Rules == nil && version != t.DesiredVersion:
 		return RulesRef{}
-	case version == t.Want:
+	case version == t.DesiredVersion:
 		ref := t.ref(false)
 		ref.Version = version
 		return ref
@@ -82,7 +82,7 @@ func (t *Target) RulesFor(version string) RulesRef {
 	}
 }
 
-// with is the spec with the rules of a set in the place of its own.
+// with returns the spec with the rules of a set in the place of its own.
 func (s *Spec) with(set int) *Spec {
 	if set < 1 || set > len(s.Rules) {
 		return s
@@ -93,13 +93,13 @@ func (s *Spec) with(set int) *Spec {
 	return &view
 }
 
-// For is the spec by which the target is called and judged on its present way.
-func (s *Spec) For(t *Target) *Spec { return s.Toward(t, t.Back) }
+// For returns the spec by which the target is called and judged on its present way.
+func (s *Spec) For(t *Target) *Spec { return s.Toward(t, t.RollingBack) }
 
-// Toward is the spec by which the target is called and judged forward, or on its way back.
+// Toward returns the spec by which the target is called and judged forward, or on its way back.
 func (s *Spec) Toward(t *Target, back bool) *Spec { return s.with(t.ref(back).Set) }
 
-// ProbedBy is the spec whose checks the target is probed with. Before its first call it is asked what it runs: by the checks
+// ProbedBy returns the spec whose checks the target is probed with. Before its first call it is asked what it runs: by the checks
 // with which that was verified, if they can tell and it is still what it should run.
 func (s *Spec) ProbedBy(t *Target) *Spec {
 	if t.Phase == PhaseNew && t.Rules != nil && t.Rules.Back.Version != "" && t.Rules.Back.Version == t.Version {
@@ -110,13 +110,13 @@ func (s *Spec) ProbedBy(t *Target) *Spec {
 	return s.For(t)
 }
 
-// CheckStates is how many states of checks a target needs at least: a server of an older version counts those of the
+// CheckStates returns how many states of checks a target needs at least: a server of an older version counts those of the
 // deployment's own checks, whatever the target is judged by.
 func (s *Spec) CheckStates() int { return max(s.ownChecks, len(s.Checks)) }
 
-// For is the deployment as the target is called in its name: with the secret, the trust and the times of its rules.
+// For returns the deployment as the target is called in its name: with the secret, the trust and the times of its rules.
 func (d *Deployment) For(t *Target) *Deployment {
-	ref := t.ref(t.Back)
+	ref := t.ref(t.RollingBack)
 	if ref.Set < 1 || ref.Set > len(d.Spec.Rules) {
 		return d
 	}
@@ -125,22 +125,22 @@ func (d *Deployment) For(t *Target) *Deployment {
 	return &view
 }
 
-// CallURL receives the deploy webhook on the target's present way.
-func (t *Target) CallURL() string { return cmp.Or(t.ref(t.Back).DeployURL, t.DeployURL) }
+// CallURL returns the address that receives the deploy webhook on the target's present way.
+func (t *Target) CallURL() string { return cmp.Or(t.ref(t.RollingBack).DeployURL, t.DeployURL) }
 
-// Verified is how a target of the deployment was judged and called that has been verified; false for any other.
+// Verified returns how a target of the deployment was judged and called that has been verified; false for any other.
 func (d *Deployment) Verified(t *Target) (Verified, bool) {
 	if t.State != TargetUpdated && t.State != TargetRolledBack {
 		return Verified{}, false
 	}
 	v := Verified{
-		Version: cmp.Or(t.Wanted(), t.Version), Address: t.Address, DeployURL: t.CallURL(),
+		Version: cmp.Or(t.ExpectedVersion(), t.Version), Address: t.Address, DeployURL: t.CallURL(),
 		Rules: Rules{
 			DeploymentID: d.ID, Checks: d.Spec.Checks, HealthyDeadline: d.Spec.HealthyDeadline, Deploy: d.Spec.Deploy, TLS: d.Spec.TLS,
 			DeploySecret: d.DeploySecret,
 		},
 	}
-	if set := t.ref(t.Back).Set; set >= 1 && set <= len(d.Spec.Rules) {
+	if set := t.ref(t.RollingBack).Set; set >= 1 && set <= len(d.Spec.Rules) {
 		v.Rules = d.Spec.Rules[set-1]
 	}
 	return v, v.Version != ""
@@ -169,7 +169,7 @@ func (s *Snapshot) LearnWayBack(verified map[string]Verified) bool {
 	return learned
 }
 
-// set is the number of the rules among those of the deployment; they are added when they are not there.
+// set returns the number of the rules among those of the deployment; they are added when they are not there.
 func (d *Deployment) set(rules *Rules) int {
 	own := Rules{
 		Checks: d.Spec.Checks, HealthyDeadline: d.Spec.HealthyDeadline, Deploy: d.Spec.Deploy, TLS: d.Spec.TLS, DeploySecret: d.DeploySecret,

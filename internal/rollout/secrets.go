@@ -8,7 +8,7 @@ import (
 	"rollcall/internal/secret"
 )
 
-// Secrets are what a request may say and nobody may read back. Wherever else they stand, "***" stands for them.
+// Secrets are the parts of a request that cannot be read back. Everywhere else "***" stands for them.
 type Secrets struct {
 	// Deploy signs the webhook calls.
 	Deploy secret.Secret
@@ -20,7 +20,7 @@ type Secrets struct {
 	Rules []Secrets
 }
 
-// Empty reports whether there is nothing to keep.
+// Empty reports whether there is no secret.
 func (s *Secrets) Empty() bool {
 	return s.Deploy == "" && s.ClientKey == "" && !slices.ContainsFunc(s.Rules, func(r Secrets) bool { return !r.Empty() }) &&
 		!slices.ContainsFunc(s.Headers, func(h map[string]secret.Secret) bool { return len(h) > 0 })

@@ -151,7 +151,7 @@ type Spec struct {
 	LeftOut []string `json:"left_out,omitempty"`
 }
 
-// VersionCheck is the index of the first check that can tell the running version, or -1.
+// VersionCheck returns the index of the first check that can tell the running version, or -1.
 func (s *Spec) VersionCheck() int {
 	for i := range s.Checks {
 		if s.Checks[i].VersionPointer != "" {
@@ -161,7 +161,7 @@ func (s *Spec) VersionCheck() int {
 	return -1
 }
 
-// LargestWave is the most targets that the strategy ever has out of service at once, at least 1.
+// LargestWave returns the maximum number of targets that the strategy has out of service at once, at least 1.
 func (s *Spec) LargestWave() int {
 	largest := 1
 	for _, w := range s.Waves {
@@ -170,7 +170,7 @@ func (s *Spec) LargestWave() int {
 	return largest
 }
 
-// LeftOutText says which targets a rollback or retry leaves out.
+// LeftOutText returns the text about the targets a rollback or retry leaves out.
 func LeftOutText(ids []string) string {
 	const most = 5
 	text := "left out, because no longer in the definition: " + strings.Join(ids[:min(len(ids), most)], ", ")

@@ -7,10 +7,10 @@ import (
 	"rollcall/internal/healthcheck"
 )
 
-// TargetState is where one target stands within a deployment.
+// TargetState is the state of one target within a deployment.
 type TargetState string
 
-// The states of a target. TargetUnknown means that a call got no answer and nobody can say yet, or ever, what it did.
+// The states of a target. TargetUnknown means that a call got no response and what it did is not known yet, or ever.
 const (
 	TargetPending     TargetState = "pending"
 	TargetDeploying   TargetState = "deploying"
@@ -30,12 +30,12 @@ type Phase string
 const (
 	// PhaseNew has not been asked what it runs.
 	PhaseNew Phase = "new"
-	// PhaseReady waits for its turn, or for its next attempt, to be called.
+	// PhaseReady waits to be called, or for its next attempt.
 	PhaseReady Phase = "ready"
 	// PhaseCalling has a call that is written down and not yet answered.
 	PhaseCalling Phase = "calling"
-	// PhaseAsking had a call that got no answer; it is asked what it runs before anything is sent again.
-	PhaseAsking Phase = "asking"
+	// PhaseInDoubt had a call that got no response; it is probed for what it runs before anything is sent again.
+	PhaseInDoubt Phase = "asking"
 	// PhaseVerifying has taken the call; its checks decide.
 	PhaseVerifying Phase = "verifying"
 	// PhaseSettled has its outcome for the present direction.
@@ -57,29 +57,29 @@ type Target struct {
 	// when no wave takes it.
 	Position int
 	Wave     int
-	// Want is the version that going forward means for this target.
-	Want string
+	// DesiredVersion is the version that going forward means for this target.
+	DesiredVersion string
 
-	// Rules say by which rules the target is called and judged; nil: by the deployment's own.
+	// Rules are the rules by which the target is called and judged; nil: the deployment's own.
 	Rules *TargetRules
 
 	State TargetState
 	Phase Phase
-	// Back is true once the target is on its way back to PreviousVersion.
-	Back bool
+	// RollingBack is true once the target is on its way back to PreviousVersion.
+	RollingBack bool
 	// Version is what it runs as far as known; PreviousVersion is what it ran before this deployment's first call.
 	Version         string
 	PreviousVersion string
 	Health          healthcheck.Health
 	Checks          []healthcheck.State
 
-	// Attempts counts the calls of the present action that were written down, Tries those that used up a retry.
-	// A call cut short by the death of its sender uses none.
-	Attempts int
-	Tries    int
-	// Sent counts the calls that may have reached the target in this deployment.
-	Sent  int
-	Fence int64
+	// Attempts counts the calls of the present action that were written down, RetriesUsed those that used up a retry.
+	// A call interrupted by the end of its sender uses none.
+	Attempts    int
+	RetriesUsed int
+	// CallsSent counts the calls that may have reached the target in this deployment.
+	CallsSent int
+	Fence     int64
 	// Call is the call that is written down and not yet answered; History is what those before it left behind.
 	Call    *Call
 	History CallHistory
@@ -108,10 +108,10 @@ func (t *Target) Clone() Target {
 }
 
 // Touched reports whether a call of this deployment may have reached the target.
-func (t *Target) Touched() bool { return t.Sent > 0 }
+func (t *Target) Touched() bool { return t.CallsSent > 0 }
 
-// Busy reports whether the target may be out of service because of this deployment: it was called and has no outcome.
-func (t *Target) Busy() bool {
+// OutOfService reports whether the target may be out of service because of this deployment: it was called and has no outcome.
+func (t *Target) OutOfService() bool {
 	switch t.State {
 	case TargetDeploying, TargetVerifying, TargetRollingBack:
 		return t.Phase != PhaseSettled
@@ -122,13 +122,13 @@ func (t *Target) Busy() bool {
 	}
 }
 
-// Settled reports whether the target has its outcome for the present direction.
-func (t *Target) Settled() bool { return t.Phase == PhaseSettled }
+// Done reports whether the target has its outcome for the present direction.
+func (t *Target) Done() bool { return t.Phase == PhaseSettled }
 
-// Wanted is the version that the target should run now.
-func (t *Target) Wanted() string {
-	if t.Back {
+// ExpectedVersion returns the version that the target should run now.
+func (t *Target) ExpectedVersion() string {
+	if t.RollingBack {
 		return t.PreviousVersion
 	}
-	return t.Want
+	return t.DesiredVersion
 }

@@ -140,7 +140,7 @@ func (s *Store) Running(ctx context.Context, service, environment string) ([]cat
 type placed struct {
 	address, version string
 	seen             bool
-	known            rollout.Remembered
+	known            rollout.TargetRecord
 }
 
 func (k *placed) fields() []any {

@@ -122,8 +122,8 @@ func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free [
 		var id string
 		var c rollout.Claimed
 		var late float64
-		_, err := pgx.ForEachRow(rows, []any{&id, (*pg.NullText)(&c.From), &late, nil}, func() error {
-			c.Late = time.Duration(late * float64(time.Second))
+		_, err := pgx.ForEachRow(rows, []any{&id, (*pg.NullText)(&c.PreviousOwner), &late, nil}, func() error {
+			c.OverdueBy = time.Duration(late * float64(time.Second))
 			taken[id] = c
 			return nil
 		})
@@ -168,7 +168,7 @@ func queueLoad(batch *pgx.Batch, id string, snapshot *rollout.Snapshot) {
 // version.
 func scanRememberedTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	var t rollout.Target
-	var known rollout.Remembered
+	var known rollout.TargetRecord
 	err := row.Scan(append(targetFields(&t), &known.Fence, (*pg.NullText)(&known.Version), (*pg.NullText)(&known.Address))...)
 	known = known.At(t.Address)
 	t.Fence = max(t.Fence, known.Fence)

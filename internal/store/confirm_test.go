@@ -67,7 +67,7 @@ func TestSynchronous_NothingIsAnsweredThatTheStandbyLacks(t *testing.T) {
 			return err
 		}},
 		{"a save", `SELECT EXISTS (SELECT FROM deployments WHERE reason = 'saved in doubt')`, func(ctx context.Context) error {
-			_, err := s.Save(ctx, rollout.Save{Deployment: message})
+			_, err := s.Save(ctx, rollout.SaveRequest{Deployment: message})
 			return err
 		}},
 	}

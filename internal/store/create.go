@@ -64,7 +64,7 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	}
 	d := newborn(request.Deployment, now)
 	batch := &pgx.Batch{}
-	events := []rollout.Event{{Type: rollout.EventCreated, Actor: d.RequestedBy, To: string(d.State), Message: birthMessage(&d, request.Why)}}
+	events := []rollout.Event{{Type: rollout.EventCreated, Actor: d.RequestedBy, To: string(d.State), Message: birthMessage(&d, request.Reason)}}
 	for i := range others {
 		other := &others[i]
 		if other.Active() {
@@ -90,7 +90,7 @@ func refuseTooMany(request *rollout.NewDeployment, t *turn) error {
 	if last := len(t.unfinished) - 1; last >= 0 && !t.unfinished[last].Active() {
 		n--
 	}
-	if request.MostUnfinished == 0 || n < request.MostUnfinished {
+	if request.QueueLimit == 0 || n < request.QueueLimit {
 		return nil
 	}
 	return &problem.Error{

@@ -53,7 +53,7 @@ func TestAReplayAnswersAsAtCreation(t *testing.T) {
 	d := create(t, s, r)
 	snap := claim(t, s, "r1")
 	snap.Deployment.Reason = "something else"
-	save(t, s, snap, rollout.Save{})
+	save(t, s, snap, rollout.SaveRequest{})
 
 	again, found, err := s.Replay(ctx(t), r.Key)
 	must(t, err)
@@ -158,7 +158,7 @@ func TestAServiceNeverHasMoreUnfinishedDeploymentsThanItMay(t *testing.T) {
 	var made, refused atomic.Int32
 	atOnce(asked, func(i int) {
 		r := request("checkout", 1)
-		r.Deployment.Environment, r.MostUnfinished = fmt.Sprintf("env-%d", i), most
+		r.Deployment.Environment, r.QueueLimit = fmt.Sprintf("env-%d", i), most
 		switch _, err := replicas[i%len(replicas)].Create(ctx(t), r); {
 		case err == nil:
 			made.Add(1)
@@ -174,7 +174,7 @@ func TestAServiceNeverHasMoreUnfinishedDeploymentsThanItMay(t *testing.T) {
 	var environment string
 	must(t, replicas[0].Pool().QueryRow(ctx(t), `SELECT environment FROM deployments LIMIT 1`).Scan(&environment))
 	again := request("checkout", 1)
-	again.Deployment.Environment, again.MostUnfinished = environment, most
+	again.Deployment.Environment, again.QueueLimit = environment, most
 	create(t, replicas[0], again) // it takes the place of the one that waits
 }
 
@@ -212,7 +212,7 @@ func BenchmarkCreationsOfOneServiceAtOnce(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			r := request("checkout", 1)
-			r.Deployment.Environment, r.MostUnfinished = fmt.Sprintf("env-%d", n.Add(1)), 1_000_000
+			r.Deployment.Environment, r.QueueLimit = fmt.Sprintf("env-%d", n.Add(1)), 1_000_000
 			create(b, s, r)
 		}
 	})
@@ -233,6 +233,6 @@ func TestTenThousandTargetsAreCreatedAndClaimed(t *testing.T) {
 		snap.Targets[i].State = rollout.TargetUnchanged
 	}
 	before = time.Now()
-	save(t, s, snap, rollout.Save{Targets: snap.Targets})
+	save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets})
 	t.Logf("all saved in %s", time.Since(before))
 }

@@ -127,8 +127,8 @@ func TestWhatRunsIsWhatIsRememberedOfTheNewestTargets(t *testing.T) {
 	}
 	snap := started(t, s, "checkout", "r1") // web-0, web-1, web-2 in the request's order
 	target := snap.Targets[0]
-	target.Version, target.Health, target.Sent = "v2", healthcheck.Healthy, 1
-	save(t, s, snap, rollout.Save{Targets: []rollout.Target{target}})
+	target.Version, target.Health, target.CallsSent = "v2", healthcheck.Healthy, 1
+	save(t, s, snap, rollout.SaveRequest{Targets: []rollout.Target{target}})
 	running, err = s.Running(ctx(t), "checkout", "production")
 	must(t, err)
 	if len(running) != 3 || running[0].Target != "web-0" || running[2] != (catalog.RunningTarget{Target: "web-2", Version: "v2", Health: healthcheck.Healthy}) ||

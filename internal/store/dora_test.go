@@ -45,7 +45,7 @@ func livedThrough(t *testing.T, s *store.Store, p past) string {
 	if p.turned > 0 {
 		events = append(events, rollout.Event{Type: rollout.EventRollbackStarted})
 	}
-	save(t, s, snap, rollout.Save{Events: events})
+	save(t, s, snap, rollout.SaveRequest{Events: events})
 	if !p.untouched {
 		d.Counts.Updated = 1
 	}

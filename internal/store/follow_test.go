@@ -13,7 +13,7 @@ import (
 // rollbackOf is a way back for what has ended, with no regard to its targets.
 func rollbackOf(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
 	n := request(ended.Deployment.Service, 1)
-	n.Deployment.Kind, n.Deployment.RollbackOf, n.Why = rollout.KindRollback, ended.Deployment.ID, "it is bad"
+	n.Deployment.Kind, n.Deployment.RollbackOf, n.Reason = rollout.KindRollback, ended.Deployment.ID, "it is bad"
 	return n, nil
 }
 
@@ -30,7 +30,7 @@ func over(t testing.TB, touched bool) func(snap *rollout.Snapshot) []rollout.Tar
 		if !touched {
 			return nil
 		}
-		snap.Targets[0].Sent, snap.Targets[0].PreviousVersion = 1, "v1"
+		snap.Targets[0].CallsSent, snap.Targets[0].PreviousVersion = 1, "v1"
 		return snap.Targets[:1]
 	}
 }
@@ -42,7 +42,7 @@ func TestAWayBackIsMadeOnceAndSeesWhatHasEnded(t *testing.T) {
 	id := snap.Deployment.ID
 	_, err := s.CreateRollback(ctx(t), id, rollbackOf)
 	wantCode(t, err, problem.CodeConflict) // it has not ended
-	save(t, s, snap, rollout.Save{Targets: over(t, true)(snap)})
+	save(t, s, snap, rollout.SaveRequest{Targets: over(t, true)(snap)})
 	finish(t, s, snap, rollout.StateCompleted)
 
 	var made atomic.Int32
@@ -50,7 +50,7 @@ func TestAWayBackIsMadeOnceAndSeesWhatHasEnded(t *testing.T) {
 	atOnce(len(answers), func(i int) {
 		var err error
 		answers[i], err = s.CreateRollback(ctx(t), id, func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
-			if len(ended.Targets) != 3 || ended.Deployment.State != rollout.StateCompleted || ended.Targets[0].Sent != 1 {
+			if len(ended.Targets) != 3 || ended.Deployment.State != rollout.StateCompleted || ended.Targets[0].CallsSent != 1 {
 				t.Errorf("built from %+v", ended)
 			}
 			return rollbackOf(ended)
@@ -124,7 +124,7 @@ func TestTheLatestIsTheActiveOneElseTheNewestThatTouchedATarget(t *testing.T) {
 		if got := latest(); got != snap.Deployment.ID {
 			t.Errorf("the active one is %s, the latest %s", snap.Deployment.ID, got)
 		}
-		save(t, s, snap, rollout.Save{Targets: over(t, touched)(snap)})
+		save(t, s, snap, rollout.SaveRequest{Targets: over(t, touched)(snap)})
 		finish(t, s, snap, rollout.StateFailed)
 		return snap.Deployment.ID
 	}

@@ -9,7 +9,7 @@ func TestALastingKeyIsRememberedForEver(t *testing.T) {
 	s := open(t)
 	lasting, passing := request("checkout", 1), request("search", 1)
 	lasting.Key, passing.Key = key("lasting", "x"), key("passing", "x")
-	lasting.Key.Lasting = true
+	lasting.Key.NoExpiry = true
 	first := create(t, s, lasting)
 	create(t, s, passing)
 	exec(t, s, `UPDATE idempotency_keys SET created_at = created_at - interval '1 year'`)

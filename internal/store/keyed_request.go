@@ -47,7 +47,7 @@ func (s *Store) TakeKey(
 func (s *Store) takeKey(ctx context.Context, tx pgx.Tx, key rollout.IdempotencyKey) (*rollout.Response, error) {
 	batch := &pgx.Batch{}
 	batch.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
-	batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], noDeployment, key.Lasting)
+	batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], noDeployment, key.NoExpiry)
 	results := tx.SendBatch(ctx, batch)
 	_, err := results.Exec()
 	drawn := false

@@ -23,8 +23,8 @@ func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T
 	}
 	snap := started(t, s, "checkout", "r1") // web-0, web-1 and web-2
 	target := snap.Targets[0]               // web-2
-	target.Version, target.Health, target.Sent = "v2", healthcheck.Healthy, 1
-	save(t, s, snap, rollout.Save{Targets: []rollout.Target{target}})
+	target.Version, target.Health, target.CallsSent = "v2", healthcheck.Healthy, 1
+	save(t, s, snap, rollout.SaveRequest{Targets: []rollout.Target{target}})
 	const service, environment = "checkout", "production"
 	for _, c := range []struct {
 		definition string

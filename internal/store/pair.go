@@ -41,14 +41,14 @@ func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t
 	batch := &pgx.Batch{}
 	batch.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
 	if key.Value != "" {
-		batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], d.ID, key.Lasting)
+		batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], d.ID, key.NoExpiry)
 	}
 	batch.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 0))`, d.Service, d.Environment)
 	batch.Queue(`SELECT `+deploymentColumns+` FROM deployments d
 		WHERE d.service = $1 AND d.environment = $2 AND d.finished_at IS NULL
 		ORDER BY d.started_at IS NULL, d.id FOR UPDATE`, d.Service, d.Environment)
 	batch.Queue(`SELECT clock_timestamp()`)
-	if request.MostUnfinished > 0 {
+	if request.QueueLimit > 0 {
 		batch.Queue(lockServiceSQL, d.Service, d.Environment)
 		batch.Queue(unfinishedSQL, d.Service)
 	}
@@ -89,7 +89,7 @@ func (t *turn) find(results pgx.BatchResults, request *rollout.NewDeployment) er
 	if err := results.QueryRow().Scan((*pg.NullTime)(&t.now)); err != nil {
 		return fmt.Errorf("read the database's clock: %w", err)
 	}
-	if request.MostUnfinished == 0 {
+	if request.QueueLimit == 0 {
 		return nil
 	}
 	if _, err := results.Exec(); err != nil {
@@ -135,7 +135,7 @@ func supersede(batch *pgx.Batch, d *rollout.Deployment, by string, now time.Time
 // end gives a deployment whose state is terminal what belongs to its end and is not there yet.
 func end(d *rollout.Deployment, now time.Time) {
 	d.FinishedAt = orNow(d.FinishedAt, now)
-	d.DeadlineAt, d.NextActionAt, d.Progress.HeldAt = time.Time{}, time.Time{}, time.Time{}
+	d.DeadlineAt, d.NextActionAt, d.Progress.PausedAt = time.Time{}, time.Time{}, time.Time{}
 	d.Owner = ""
 	if d.Result == nil {
 		d.Result = &rollout.Result{

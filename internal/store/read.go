@@ -135,13 +135,13 @@ func numberedPage[T any](
 }
 
 // Remembered is what is known of a pair's targets between deployments, by target id.
-func (s *Store) Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error) {
+func (s *Store) Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error) {
 	const sql = `SELECT r.target_id, r.version, r.health, r.fence, ` + rememberedAddress + ` FROM remembered_targets r ` + joinKnownAt + `
 		WHERE r.service = $1 AND r.environment = $2 AND r.target_id <> '` + routerID + `'`
-	known := map[string]rollout.Remembered{}
+	known := map[string]rollout.TargetRecord{}
 	_, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (struct{}, error) {
 		var id string
-		var r rollout.Remembered
+		var r rollout.TargetRecord
 		err := row.Scan(&id, (*pg.NullText)(&r.Version), &r.Health, &r.Fence, (*pg.NullText)(&r.Address))
 		known[id] = r
 		return struct{}{}, err //nolint:wrapcheck // said below

@@ -141,7 +141,7 @@ func TestAnEventIsReadBackAsItWasWritten(t *testing.T) {
 		Actor: rollout.ActorEngine, Replica: "r1", Epoch: 1, Target: "web-1", Wave: 2, From: "pending", To: "deploying", Message: "calls",
 		Call: &rollout.Call{WebhookID: "msg_1", Action: rollout.CallDeploy, Attempt: 1, Fence: 3},
 	}
-	save(t, s, snap, rollout.Save{Events: []rollout.Event{want}})
+	save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{want}})
 	list := events(t, s, snap.Deployment.ID)
 	got := list[len(list)-1]
 	want.Seq, want.ID, want.Service, want.Environment = 3, got.ID, "checkout", "production"

@@ -37,22 +37,22 @@ const saveSQL = `
 	)
 	SELECT revision, last_seq, saves, events_hash, pg_notify('` + pg.Channel + `', '` + pg.ProgressPrefix + `' || id) FROM d`
 
-// Save writes one decision of the engine with all that belongs to it; see rollout.Save for the fences. A second active
+// Save writes one decision of the engine with all that belongs to it; see rollout.SaveRequest for the fences. A second active
 // deployment of a (service, environment) is CodeConflict. After any error nothing was written, except that CodeUnavailable
 // and an ended context leave that open: the same save again finds out.
-func (s *Store) Save(ctx context.Context, save rollout.Save) (rollout.Saved, error) {
+func (s *Store) Save(ctx context.Context, save rollout.SaveRequest) (rollout.SaveResult, error) {
 	saved, err := s.save(ctx, &save)
 	if errors.Is(err, pgx.ErrNoRows) {
 		saved, err = s.unsaved(ctx, &save.Deployment)
 	}
 	if pg.Violates(err, oneActive) {
-		return rollout.Saved{}, &problem.Error{
+		return rollout.SaveResult{}, &problem.Error{
 			Code: problem.CodeConflict, Err: err,
 			Message: fmt.Sprintf("another deployment of %s in %s is active", save.Deployment.Service, save.Deployment.Environment),
 		}
 	}
 	if err != nil {
-		return rollout.Saved{}, pg.Wrap("save deployment "+save.Deployment.ID, err)
+		return rollout.SaveResult{}, pg.Wrap("save deployment "+save.Deployment.ID, err)
 	}
 	return saved, nil
 }
@@ -60,10 +60,10 @@ func (s *Store) Save(ctx context.Context, save rollout.Save) (rollout.Saved, err
 // save runs the statement; for a deployment that ends also the one that lets the next begin, and for one that starts or ends
 // those that tell of it. A batch is one transaction. It is built for each try: a batch that was sent once refers to the
 // statements of the connection that it was sent on.
-func (s *Store) save(ctx context.Context, save *rollout.Save) (saved rollout.Saved, err error) {
+func (s *Store) save(ctx context.Context, save *rollout.SaveRequest) (saved rollout.SaveResult, err error) {
 	args, err := saveArgs(save)
 	if err != nil {
-		return rollout.Saved{}, err
+		return rollout.SaveResult{}, err
 	}
 	err = pg.Retry(func() error {
 		batch := &pgx.Batch{}
@@ -75,7 +75,7 @@ func (s *Store) save(ctx context.Context, save *rollout.Save) (saved rollout.Sav
 	return saved, err //nolint:wrapcheck // the caller says what was tried
 }
 
-func queueSave(batch *pgx.Batch, save *rollout.Save, args pgx.NamedArgs, saved *rollout.Saved) error {
+func queueSave(batch *pgx.Batch, save *rollout.SaveRequest, args pgx.NamedArgs, saved *rollout.SaveResult) error {
 	batch.Queue(saveSQL, args).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&saved.Revision, &saved.LastSeq, &saved.Saves, (*pg.NullHash)(&saved.EventsHash), nil)
 	})
@@ -85,7 +85,7 @@ func queueSave(batch *pgx.Batch, save *rollout.Save, args pgx.NamedArgs, saved *
 	return notifystore.EnqueueNotifications(batch, save)
 }
 
-func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
+func saveArgs(save *rollout.SaveRequest) (pgx.NamedArgs, error) {
 	d := &save.Deployment
 	args := statusArgs(d, save.RunAt)
 	args["id"], args["owner"], args["epoch"], args["saves"] = d.ID, d.Owner, d.Epoch, d.Saves
@@ -108,7 +108,7 @@ func saveArgs(save *rollout.Save) (pgx.NamedArgs, error) {
 }
 
 // unsaved tells why a save was not taken, or that it has landed before.
-func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (rollout.Saved, error) {
+func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (rollout.SaveResult, error) {
 	const sql = `SELECT id, state, revision, operator_revision, owner, epoch, saves, last_seq, events_hash FROM deployments WHERE id = $1`
 	stored, err := pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (d rollout.Deployment, err error) {
 		err = row.Scan(&d.ID, &d.State, &d.Revision, &d.OperatorRevision, (*pg.NullText)(&d.Owner), &d.Epoch, &d.Saves,
@@ -116,12 +116,12 @@ func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (roll
 		return d, err //nolint:wrapcheck // said below
 	}, sql, believed.ID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return rollout.Saved{}, notFound(believed.ID)
+		return rollout.SaveResult{}, notFound(believed.ID)
 	}
 	if err != nil {
-		return rollout.Saved{}, fmt.Errorf("look why: %w", err)
+		return rollout.SaveResult{}, fmt.Errorf("look why: %w", err)
 	}
-	saved := rollout.Saved{Revision: stored.Revision, LastSeq: stored.LastSeq, Saves: stored.Saves, EventsHash: stored.EventsHash}
+	saved := rollout.SaveResult{Revision: stored.Revision, LastSeq: stored.LastSeq, Saves: stored.Saves, EventsHash: stored.EventsHash}
 	if err := refusal(&stored, believed); err != nil {
 		return saved, err
 	}

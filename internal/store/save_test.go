@@ -19,7 +19,7 @@ func TestTwoOfAPairAreNeverActive(t *testing.T) {
 		VALUES (gen_random_uuid(), 'checkout', 'production', 'deploy', 'rolling', '{}', 'in_progress', 'forward', now(), now(), now())`)
 	d := snap.Deployment
 	d.State, d.StartedAt = rollout.StateInProgress, time.Now()
-	_, err := s.Save(ctx(t), rollout.Save{Deployment: d, Events: storetest.Now(rollout.Event{Type: rollout.EventStarted})})
+	_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: d, Events: storetest.Now(rollout.Event{Type: rollout.EventStarted})})
 	wantCode(t, err, problem.CodeConflict)
 	if got := stored(t, s, d.ID); got.State != rollout.StatePending || got.LastSeq != 1 {
 		t.Errorf("something was written: %+v", got)
@@ -33,10 +33,10 @@ func BenchmarkSaveOfAWaveOf100(b *testing.B) {
 	wave := snap.Targets[:100]
 	told := make([]rollout.Event, len(wave))
 	for i := range wave {
-		wave[i].Sent = 1
+		wave[i].CallsSent = 1
 		told[i] = rollout.Event{Type: rollout.EventTargetIntent, Target: wave[i].ID, Call: &rollout.Call{WebhookID: "msg"}}
 	}
 	for b.Loop() {
-		save(b, s, snap, rollout.Save{Targets: wave, Events: told})
+		save(b, s, snap, rollout.SaveRequest{Targets: wave, Events: told})
 	}
 }

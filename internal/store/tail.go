@@ -47,7 +47,7 @@ func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
 // left out. What stands beyond a missing id is held back until that is there, or certainly never comes; UpTo of the place
 // to go on from then says so, and another read soon finds out. When the last event that was read is not there any more, or
 // another one, the database has lost it, and it is CodeOwnershipLost; one that was removed because it was old is not missed.
-func (s *Store) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]rollout.Event, rollout.Tail, error) {
+func (s *Store) ReadTail(ctx context.Context, t rollout.EventCursor, limit int) ([]rollout.Event, rollout.EventCursor, error) {
 	settled, err := s.settled(ctx, t)
 	if err != nil {
 		return nil, t, pg.Wrap("find out who writes events", err)
@@ -57,20 +57,20 @@ func (s *Store) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]roll
 		return nil, t, err
 	}
 	sure := certain(events, t.After, settled)
-	next := rollout.Tail{After: t.After, Last: t.Last, LastAt: t.LastAt}
+	next := rollout.EventCursor{After: t.After, Last: t.Last, LastAt: t.LastAt}
 	if sure > 0 {
 		next.At(&events[sure-1])
 	}
 	if sure == len(events) {
 		return events, next, nil
 	}
-	if t.UpTo > max(settled, next.After) { // the older doubt first, so that it ends however many write
-		next.UpTo, next.Writers = t.UpTo, t.Writers
+	if t.GapEnd > max(settled, next.After) { // the older doubt first, so that it ends however many write
+		next.GapEnd, next.OpenWriters = t.GapEnd, t.OpenWriters
 		return events[:sure], next, nil
 	}
 	// Asked for after the events were read: whoever drew a lower id than theirs is among them, or has ended.
-	next.UpTo = events[len(events)-1].ID
-	next.Writers, err = s.eventWriters(ctx)
+	next.GapEnd = events[len(events)-1].ID
+	next.OpenWriters, err = s.eventWriters(ctx)
 	if err != nil {
 		return nil, t, pg.Wrap("find out who writes events", err)
 	}
@@ -78,7 +78,7 @@ func (s *Store) ReadTail(ctx context.Context, t rollout.Tail, limit int) ([]roll
 }
 
 // onwards reads what comes after the place, and in the same statement the event at it.
-func (s *Store) onwards(ctx context.Context, t *rollout.Tail, limit int) ([]rollout.Event, error) {
+func (s *Store) onwards(ctx context.Context, t *rollout.EventCursor, limit int) ([]rollout.Event, error) {
 	if t.Last == (rollout.EventMark{}) {
 		return s.EventsOfAll(ctx, t.After, math.MaxInt64, limit)
 	}
@@ -121,16 +121,16 @@ func (s *Store) LastCommon(ctx context.Context, marks []rollout.EventMark) (int6
 }
 
 // settled is the id up to which everything is there that will ever be; it must be asked for before the events are read.
-func (s *Store) settled(ctx context.Context, t rollout.Tail) (int64, error) {
-	if t.UpTo == 0 {
+func (s *Store) settled(ctx context.Context, t rollout.EventCursor) (int64, error) {
+	if t.GapEnd == 0 {
 		return t.After, nil
 	}
-	if len(t.Writers) > 0 {
-		if still, err := s.stillWriting(ctx, t.Writers); err != nil || len(still) > 0 {
+	if len(t.OpenWriters) > 0 {
+		if still, err := s.stillWriting(ctx, t.OpenWriters); err != nil || len(still) > 0 {
 			return t.After, err
 		}
 	}
-	return t.UpTo, nil
+	return t.GapEnd, nil
 }
 
 // certain counts the events, in order, before which none can be missing.

@@ -32,7 +32,7 @@ func eventIDs(events []rollout.Event) (list []int64) {
 }
 
 // readTail reads on and wants these ids.
-func readTail(t testing.TB, s *store.Store, tail rollout.Tail, want ...int64) rollout.Tail {
+func readTail(t testing.TB, s *store.Store, tail rollout.EventCursor, want ...int64) rollout.EventCursor {
 	t.Helper()
 	events, next, err := s.ReadTail(ctx(t), tail, 100)
 	must(t, err)
@@ -52,14 +52,14 @@ func TestTheTailHoldsBackWhatStandsBeyondAnIDThatIsNotCommittedYet(t *testing.T)
 	low, high := appendIn(t, slow, d.ID, 100), appendIn(t, quick, d.ID, 101)
 	must(t, quick.Commit(ctx(t)))
 
-	tail := readTail(t, s, rollout.Tail{After: newest})
+	tail := readTail(t, s, rollout.EventCursor{After: newest})
 	tail = readTail(t, s, tail)
-	if tail.UpTo != high {
+	if tail.GapEnd != high {
 		t.Errorf("the doubt is %+v, want up to %d", tail, high)
 	}
 	must(t, slow.Commit(ctx(t)))
 	tail = readTail(t, s, tail, low, high)
-	if tail.After != high || tail.UpTo != 0 {
+	if tail.After != high || tail.GapEnd != 0 {
 		t.Errorf("the place is %+v after all was read", tail)
 	}
 }
@@ -74,7 +74,7 @@ func TestTheTailGoesPastAnIDThatWasDrawnInVain(t *testing.T) {
 	appendIn(t, vain, d.ID, 100)
 	high := appendIn(t, quick, d.ID, 101)
 	must(t, quick.Commit(ctx(t)))
-	tail := readTail(t, s, rollout.Tail{After: newest})
+	tail := readTail(t, s, rollout.EventCursor{After: newest})
 	must(t, vain.Rollback(ctx(t)))
 	readTail(t, s, tail, high)
 }
@@ -88,7 +88,7 @@ func TestAnOldDoubtEndsHoweverManyWriteMeanwhile(t *testing.T) {
 	first, quick := begin(t, s), begin(t, s)
 	low, high := appendIn(t, first, d.ID, 100), appendIn(t, quick, d.ID, 101)
 	must(t, quick.Commit(ctx(t)))
-	tail := readTail(t, s, rollout.Tail{After: newest})
+	tail := readTail(t, s, rollout.EventCursor{After: newest})
 
 	later, latest := begin(t, s), begin(t, s)
 	appendIn(t, later, d.ID, 102)
@@ -150,8 +150,8 @@ func TestTheTailGivesEveryEventOnceAndInOrderWhileManyWrite(t *testing.T) {
 		})
 	}()
 	var got []int64
-	tail := rollout.Tail{After: newest}
-	for over := false; !over || tail.UpTo > 0; {
+	tail := rollout.EventCursor{After: newest}
+	for over := false; !over || tail.GapEnd > 0; {
 		select {
 		case <-done:
 			over = true

@@ -28,9 +28,9 @@ func scanTarget(row pgx.CollectableRow) (rollout.Target, error) {
 // targetFields are the places for targetColumns.
 func targetFields(t *rollout.Target) []any {
 	return []any{
-		&t.ID, &t.Name, &t.Address, &t.Slot, &t.Metadata, &t.DeployURL, &t.Weight, &t.Position, &t.Wave, &t.Want,
-		&t.State, &t.Phase, &t.Back, (*pg.NullText)(&t.Version), (*pg.NullText)(&t.PreviousVersion), &t.Health, &t.Checks,
-		&t.Attempts, &t.Tries, &t.Sent, &t.Fence, &t.Call,
+		&t.ID, &t.Name, &t.Address, &t.Slot, &t.Metadata, &t.DeployURL, &t.Weight, &t.Position, &t.Wave, &t.DesiredVersion,
+		&t.State, &t.Phase, &t.RollingBack, (*pg.NullText)(&t.Version), (*pg.NullText)(&t.PreviousVersion), &t.Health, &t.Checks,
+		&t.Attempts, &t.RetriesUsed, &t.CallsSent, &t.Fence, &t.Call,
 		&t.History, (*pg.NullTime)(&t.NotBefore), (*pg.NullTime)(&t.PhaseAt), &t.Error, (*pg.NullTime)(&t.ErrorAt),
 		(*pg.NullTime)(&t.StartedAt), (*pg.NullTime)(&t.FinishedAt), (*pg.NullTime)(&t.UpdatedAt), &t.Rules,
 	}
@@ -106,7 +106,7 @@ func queueTargets(batch *pgx.Batch, id string, targets []rollout.Target, now tim
 		}
 		ids[i], names[i], addresses[i] = t.ID, t.Name, t.Address
 		slots[i], metadata[i] = t.Slot, string(encoded)
-		urls[i], wants[i], weights[i] = t.DeployURL, t.Want, t.Weight
+		urls[i], wants[i], weights[i] = t.DeployURL, t.DesiredVersion, t.Weight
 		if rules[i], err = encodeRules(t.Rules); err != nil {
 			return err
 		}
@@ -149,9 +149,9 @@ func addTargets(args pgx.NamedArgs, targets []rollout.Target) error {
 			return err
 		}
 		positions[i], states[i], phases[i], health[i] = t.Position, string(t.State), string(t.Phase), string(t.Health)
-		checks[i], problems[i], back[i], fences[i] = string(encoded), t.Error, t.Back, t.Fence
+		checks[i], problems[i], back[i], fences[i] = string(encoded), t.Error, t.RollingBack, t.Fence
 		versions[i], previous[i] = pg.TextArg(t.Version), pg.TextArg(t.PreviousVersion)
-		waves[i], attempts[i], tries[i], sent[i] = t.Wave, t.Attempts, t.Tries, t.Sent
+		waves[i], attempts[i], tries[i], sent[i] = t.Wave, t.Attempts, t.RetriesUsed, t.CallsSent
 		notBefore[i], phaseAt[i], errorAt[i] = pg.TimeArg(t.NotBefore), pg.TimeArg(t.PhaseAt), pg.TimeArg(t.ErrorAt)
 		started[i], finished[i], updated[i] = pg.TimeArg(t.StartedAt), pg.TimeArg(t.FinishedAt), pg.TimeArg(t.UpdatedAt)
 	}
@@ -178,7 +178,7 @@ func addRemembered(args pgx.NamedArgs, d *rollout.Deployment, targets []rollout.
 		remember(routerID, active, healthcheck.Unknown, fence, "")
 	}
 	for i := range targets {
-		if t := &targets[i]; t.Attempts > 0 || t.Sent > 0 || t.Version != "" {
+		if t := &targets[i]; t.Attempts > 0 || t.CallsSent > 0 || t.Version != "" {
 			v, _ := d.Verified(t)
 			remember(t.ID, t.Version, t.Health, t.Fence, v.Version)
 		}

@@ -56,7 +56,7 @@ type verifiedTarget struct {
 
 func scanVerified(row pgx.CollectableRow) (v verifiedTarget, err error) {
 	t := &v.target
-	err = row.Scan(&v.deployment, &t.ID, &t.Address, &t.DeployURL, &t.State, &t.Phase, &t.Back, &t.Want, (*pg.NullText)(&t.Version),
+	err = row.Scan(&v.deployment, &t.ID, &t.Address, &t.DeployURL, &t.State, &t.Phase, &t.RollingBack, &t.DesiredVersion, (*pg.NullText)(&t.Version),
 		(*pg.NullText)(&t.PreviousVersion), &t.Rules)
 	return v, err //nolint:wrapcheck // the caller says what was tried
 }

@@ -16,7 +16,7 @@ import (
 
 func fiftyAtOnceForOneDeploymentAndOneClaimsIt(t *testing.T, s Store) {
 	d := create(t, s, Request("checkout", 3))
-	if winners := claimedByMany(t, s, 50); len(winners) != 1 || winners[0].From != "" || winners[0].Snapshot.Deployment.Epoch != 1 {
+	if winners := claimedByMany(t, s, 50); len(winners) != 1 || winners[0].PreviousOwner != "" || winners[0].Snapshot.Deployment.Epoch != 1 {
 		t.Fatalf("claimed %d times: %+v", len(winners), winners)
 	}
 	if got := stored(t, s, d.ID); got.Epoch != 1 || got.Owner == "" || got.LastSeq != 1 {
@@ -29,7 +29,7 @@ func fiftyAtOnceTakeADeadReplicasDeploymentOverOnce(t *testing.T, s Store) {
 	_, err := s.Heartbeat(ctx(t), "dead", -time.Second)
 	must(t, err)
 	winners := claimedByMany(t, s, 50)
-	if len(winners) != 1 || winners[0].From != "dead" || winners[0].Snapshot.Deployment.Epoch != snap.Deployment.Epoch+1 {
+	if len(winners) != 1 || winners[0].PreviousOwner != "dead" || winners[0].Snapshot.Deployment.Epoch != snap.Deployment.Epoch+1 {
 		t.Fatalf("claimed %d times: %+v", len(winners), winners)
 	}
 	list := events(t, s, snap.Deployment.ID)
@@ -89,8 +89,8 @@ func atOnceEachDeploymentIsClaimedByOne(t *testing.T, s Store) {
 			mu.Lock()
 			for _, c := range list {
 				d := c.Snapshot.Deployment
-				if owner[d.ID] != "" || d.Owner != replica || d.Epoch != 1 || c.From != "" || len(c.Snapshot.Targets) != 1 {
-					t.Errorf("%s got %s (owner %s, epoch %d, from %q), which %q had", replica, d.ID, d.Owner, d.Epoch, c.From, owner[d.ID])
+				if owner[d.ID] != "" || d.Owner != replica || d.Epoch != 1 || c.PreviousOwner != "" || len(c.Snapshot.Targets) != 1 {
+					t.Errorf("%s got %s (owner %s, epoch %d, from %q), which %q had", replica, d.ID, d.Owner, d.Epoch, c.PreviousOwner, owner[d.ID])
 				}
 				owner[d.ID] = replica
 				mine = append(mine, d.ID)
@@ -130,13 +130,13 @@ func aClaimKnowsWhatIsRememberedOfTargets(t *testing.T, s Store) {
 	known := &first.Targets[0]
 	known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, healthcheck.Healthy, 1
 	unsure := &first.Targets[1]
-	unsure.Fence, unsure.Sent = 9, 1
-	save(t, s, first, rollout.Save{Targets: first.Targets})
+	unsure.Fence, unsure.CallsSent = 9, 1
+	save(t, s, first, rollout.SaveRequest{Targets: first.Targets})
 	finish(t, s, first, rollout.StateFailed)
 
 	remembered, err := s.Remembered(ctx(t), "checkout", "production")
 	must(t, err)
-	want := map[string]rollout.Remembered{
+	want := map[string]rollout.TargetRecord{
 		known.ID:  {Address: known.Address, Version: "v2", Health: healthcheck.Healthy, Fence: 7},
 		unsure.ID: {Address: unsure.Address, Health: healthcheck.Unknown, Fence: 9},
 	}
@@ -167,7 +167,7 @@ func anotherAddressIsAnotherMachine(t *testing.T, s Store) {
 		known := &first.Targets[i]
 		known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, healthcheck.Healthy, 1
 	}
-	save(t, s, first, rollout.Save{Targets: first.Targets})
+	save(t, s, first, rollout.SaveRequest{Targets: first.Targets})
 	finish(t, s, first, rollout.StateCompleted)
 
 	r := Request("checkout", 3)
@@ -186,10 +186,10 @@ func anotherAddressIsAnotherMachine(t *testing.T, s Store) {
 func fencesRiseAtOneAddress(t *testing.T, s Store) {
 	first := started(t, s, "checkout", "r1")
 	called := &first.Targets[0]
-	called.Fence, called.Sent, called.Call = 7, 1, &rollout.Call{WebhookID: "w", Fence: 7}
-	save(t, s, first, rollout.Save{Targets: first.Targets[:1]})
+	called.Fence, called.CallsSent, called.Call = 7, 1, &rollout.Call{WebhookID: "w", Fence: 7}
+	save(t, s, first, rollout.SaveRequest{Targets: first.Targets[:1]})
 	called.Fence, called.Call = 5, &rollout.Call{WebhookID: "w", Fence: 5}
-	save(t, s, first, rollout.Save{Targets: first.Targets[:1]})
+	save(t, s, first, rollout.SaveRequest{Targets: first.Targets[:1]})
 	finish(t, s, first, rollout.StateCompleted)
 
 	r := Request("shop", 3)
@@ -210,10 +210,10 @@ func aClaimKnowsWhatWorkMayGoOnAtAnAddress(t *testing.T, s Store) {
 	until := first.Deployment.CreatedAt.Add(time.Hour)
 	for i := range first.Targets[:2] {
 		called := &first.Targets[i]
-		called.Sent, called.Attempts, called.Fence, called.Phase, called.State = 1, 1, 7, rollout.PhaseSettled, rollout.TargetUnknown
+		called.CallsSent, called.Attempts, called.Fence, called.Phase, called.State = 1, 1, 7, rollout.PhaseSettled, rollout.TargetUnknown
 		called.History = rollout.CallHistory{InDoubt: i == 0, MayRunUntil: until, From: "v0"}
 	}
-	save(t, s, first, rollout.Save{Targets: first.Targets[:2]})
+	save(t, s, first, rollout.SaveRequest{Targets: first.Targets[:2]})
 	finish(t, s, first, rollout.StateFailed)
 
 	next := func(service string) *rollout.Snapshot {
@@ -223,7 +223,7 @@ func aClaimKnowsWhatWorkMayGoOnAtAnAddress(t *testing.T, s Store) {
 		create(t, s, r)
 		return claim(t, s, "r1")
 	}
-	want := rollout.CallHistory{MayRunUntil: until, WaitedUntil: until, Earlier: first.Targets[0].Want, From: "v0"}
+	want := rollout.CallHistory{MayRunUntil: until, WaitedUntil: until, Earlier: first.Targets[0].DesiredVersion, From: "v0"}
 	second := next("shop")
 	if got := second.Targets[0].History; !got.MayRunUntil.Equal(until) || !got.WaitedUntil.Equal(until) || got.Earlier != want.Earlier || got.From != want.From || got.InDoubt {
 		t.Errorf("%+v, want %+v", got, want)
@@ -234,8 +234,8 @@ func aClaimKnowsWhatWorkMayGoOnAtAnAddress(t *testing.T, s Store) {
 	d := &second.Deployment
 	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
 	called := &second.Targets[0]
-	called.Fence, called.Sent, called.Call = 8, 1, &rollout.Call{WebhookID: "w", Fence: 8}
-	save(t, s, second, rollout.Save{Targets: second.Targets[:1]})
+	called.Fence, called.CallsSent, called.Call = 8, 1, &rollout.Call{WebhookID: "w", Fence: 8}
+	save(t, s, second, rollout.SaveRequest{Targets: second.Targets[:1]})
 	finish(t, s, second, rollout.StateFailed)
 	if got := next("store").Targets[0].History; got != (rollout.CallHistory{}) {
 		t.Errorf("after a newer call: %+v", got)
@@ -245,8 +245,8 @@ func aClaimKnowsWhatWorkMayGoOnAtAnAddress(t *testing.T, s Store) {
 func aRememberedFenceNeverFalls(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	for _, fence := range []int64{9, 4} {
-		snap.Targets[0].Fence, snap.Targets[0].Sent = fence, 1
-		save(t, s, snap, rollout.Save{Targets: snap.Targets[:1]})
+		snap.Targets[0].Fence, snap.Targets[0].CallsSent = fence, 1
+		save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets[:1]})
 	}
 	remembered, err := s.Remembered(ctx(t), "checkout", "production")
 	must(t, err)
@@ -258,7 +258,7 @@ func aRememberedFenceNeverFalls(t *testing.T, s Store) {
 func aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
-	save(t, s, snap, rollout.Save{RunAt: time.Now().Add(time.Hour)})
+	save(t, s, snap, rollout.SaveRequest{RunAt: time.Now().Add(time.Hour)})
 	if c := claimed(t, s, "r2"); len(c) != 0 {
 		t.Fatal("took over from a living replica")
 	}
@@ -267,7 +267,7 @@ func aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot(t *testing.T, s St
 	must(t, err)
 
 	c := claimed(t, s, "r2")
-	if len(c) != 1 || c[0].From != "r1" {
+	if len(c) != 1 || c[0].PreviousOwner != "r1" {
 		t.Fatalf("claimed %+v", c)
 	}
 	d := c[0].Snapshot.Deployment
@@ -281,7 +281,7 @@ func aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot(t *testing.T, s St
 		last.Epoch != d.Epoch || last.Seq != d.LastSeq {
 		t.Errorf("the last event is %+v", last)
 	}
-	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
+	_, err = s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 }
 
@@ -293,29 +293,29 @@ func aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn(t *testing.T, 
 		t.Fatalf("claimed %+v again", kept)
 	}
 	c := claimed(t, s, "r1")
-	_, err = s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
+	_, err = s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
-	if len(c) != 1 || c[0].From != "r1" || c[0].Snapshot.Deployment.Epoch != snap.Deployment.Epoch+1 {
+	if len(c) != 1 || c[0].PreviousOwner != "r1" || c[0].Snapshot.Deployment.Epoch != snap.Deployment.Epoch+1 {
 		t.Fatalf("claimed %+v", c)
 	}
 }
 
 func whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	save(t, s, snap, rollout.Save{RunAt: time.Now().Add(time.Hour)})
+	save(t, s, snap, rollout.SaveRequest{RunAt: time.Now().Add(time.Hour)})
 	must(t, s.Leave(ctx(t), "r1"))
 	c := claimed(t, s, "r2")
-	if len(c) != 1 || c[0].From != "" {
+	if len(c) != 1 || c[0].PreviousOwner != "" {
 		t.Fatalf("claimed %+v", c)
 	}
 }
 
 func whatALeavingReplicaHadNotLookedAfterIsLate(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	save(t, s, snap, rollout.Save{RunAt: time.Now().Add(-time.Minute)}) // and then its saves did not land
+	save(t, s, snap, rollout.SaveRequest{RunAt: time.Now().Add(-time.Minute)}) // and then its saves did not land
 	must(t, s.Leave(ctx(t), "r1"))
 	c := claimed(t, s, "r2")
-	if len(c) != 1 || c[0].Late < 50*time.Second {
+	if len(c) != 1 || c[0].OverdueBy < 50*time.Second {
 		t.Fatalf("claimed %+v", c)
 	}
 }
@@ -338,8 +338,8 @@ func aWaitingDeploymentIsClaimedOnlyWhenTheActiveOneHasEnded(t *testing.T, s Sto
 
 func aClaimSaysHowLateItIs(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	save(t, s, snap, rollout.Save{Release: true, RunAt: time.Now().Add(-90 * time.Second)})
-	if late := claimed(t, s, "r1")[0].Late; late < 90*time.Second || late > 3*time.Minute {
+	save(t, s, snap, rollout.SaveRequest{Release: true, RunAt: time.Now().Add(-90 * time.Second)})
+	if late := claimed(t, s, "r1")[0].OverdueBy; late < 90*time.Second || late > 3*time.Minute {
 		t.Errorf("it was due 90 s ago, and claimed %s late", late)
 	}
 }
@@ -348,7 +348,7 @@ func aClaimSaysWhenTheNextOneIsDue(t *testing.T, s Store) {
 	create(t, s, Request("checkout", 1))
 	snap := claim(t, s, "r1")
 	due := time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
-	save(t, s, snap, rollout.Save{Release: true, RunAt: due})
+	save(t, s, snap, rollout.SaveRequest{Release: true, RunAt: due})
 	c, next, err := s.Claim(ctx(t), "r1", nil, 10)
 	must(t, err)
 	if len(c) != 0 || !next.Equal(due) {
@@ -358,7 +358,7 @@ func aClaimSaysWhenTheNextOneIsDue(t *testing.T, s Store) {
 	must(t, err)
 	c, next, err = s.Claim(ctx(t), "r1", nil, 10)
 	must(t, err)
-	if len(c) != 1 || c[0].From != "" || !next.IsZero() {
+	if len(c) != 1 || c[0].PreviousOwner != "" || !next.IsZero() {
 		t.Errorf("claimed %+v, next at %s", c, next)
 	}
 }
@@ -366,7 +366,7 @@ func aClaimSaysWhenTheNextOneIsDue(t *testing.T, s Store) {
 func whatHasBegunIsClaimedBeforeWhatWaits(t *testing.T, s Store) {
 	begun := started(t, s, "checkout", "r1")
 	create(t, s, Request("shop", 1))
-	save(t, s, begun, rollout.Save{Release: true})
+	save(t, s, begun, rollout.SaveRequest{Release: true})
 	create(t, s, Request("desk", 1))
 	c, _, err := s.Claim(ctx(t), "r1", nil, 1)
 	must(t, err)
@@ -390,11 +390,11 @@ func aClaimKnowsTheRoutersFenceAndTheSlotThatServes(t *testing.T, s Store) {
 	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
 	for _, fence := range []int64{7, 5} { // it never falls
 		d.Progress.Router = &routing.State{Fence: fence}
-		save(t, s, first, rollout.Save{})
+		save(t, s, first, rollout.SaveRequest{})
 	}
 	d.State, d.FinishedAt = rollout.StateCompleted, d.StartedAt.Add(time.Minute)
 	d.Result = &rollout.Result{State: d.State, Metadata: map[string]any{"active_slot": "green"}}
-	save(t, s, first, rollout.Save{})
+	save(t, s, first, rollout.SaveRequest{})
 
 	create(t, s, routed())
 	second := claim(t, s, "r1")

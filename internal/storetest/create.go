@@ -116,7 +116,7 @@ func beginWhatIsFree(t *testing.T, s Store, replica string) bool {
 	for i := range list {
 		d := list[i].Snapshot.Deployment
 		d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
-		_, err := s.Save(ctx(t), rollout.Save{Deployment: d})
+		_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: d})
 		switch code := problem.CodeOf(err); {
 		case err == nil:
 			begun = true
@@ -131,7 +131,7 @@ func aSupersededDeploymentIsLostToItsOwner(t *testing.T, s Store) {
 	create(t, s, Request("checkout", 2))
 	snap := claim(t, s, "r1")
 	create(t, s, Request("checkout", 2))
-	_, err := s.Save(ctx(t), rollout.Save{Deployment: snap.Deployment})
+	_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 }
 

@@ -55,7 +55,7 @@ func Request(service string, n int) rollout.NewDeployment {
 		position := n - 1 - i
 		r.Targets = append(r.Targets, rollout.Target{
 			ID: fmt.Sprintf("web-%d", position), Name: "web", Address: fmt.Sprintf("http://10.0.%d.%d", position/250, position%250),
-			Metadata: map[string]any{"zone": "a"}, Position: position, Wave: 1, Want: "v2",
+			Metadata: map[string]any{"zone": "a"}, Position: position, Wave: 1, DesiredVersion: "v2",
 			State: rollout.TargetPending, Phase: rollout.PhaseNew, Health: healthcheck.Unknown,
 			Checks: []healthcheck.State{{Status: healthcheck.Unknown, LastStatus: healthcheck.Unknown}},
 		})
@@ -96,12 +96,12 @@ func started(t testing.TB, s Store, service, replica string) *rollout.Snapshot {
 	snap := claim(t, s, replica)
 	d := &snap.Deployment
 	d.State, d.StartedAt, d.Reason = rollout.StateInProgress, d.CreatedAt.Add(time.Second), "wave 1 of 1"
-	save(t, s, snap, rollout.Save{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
+	save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
 	return snap
 }
 
 // save writes the snapshot's deployment with the rest of sv, and follows the counters.
-func save(t testing.TB, s Store, snap *rollout.Snapshot, sv rollout.Save) rollout.Saved {
+func save(t testing.TB, s Store, snap *rollout.Snapshot, sv rollout.SaveRequest) rollout.SaveResult {
 	t.Helper()
 	sv.Deployment, sv.Events = snap.Deployment, Now(sv.Events...)
 	saved, err := s.Save(ctx(t), sv)
@@ -127,7 +127,7 @@ func finish(t testing.TB, s Store, snap *rollout.Snapshot, state rollout.State) 
 	d := &snap.Deployment
 	d.State, d.FinishedAt = state, d.StartedAt.Add(time.Minute)
 	d.Result = &rollout.Result{Success: state == rollout.StateCompleted, State: state, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
-	save(t, s, snap, rollout.Save{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
+	save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
 }
 
 func stored(t testing.TB, s Store, id string) rollout.Deployment {

@@ -25,12 +25,12 @@ func aClaimKnowsHowATargetWasVerified(t *testing.T, s Store) {
 		snap := claim(t, s, "r1")
 		d := &snap.Deployment
 		d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
-		save(t, s, snap, rollout.Save{})
+		save(t, s, snap, rollout.SaveRequest{})
 		for i := range snap.Targets[:2] {
 			target := &snap.Targets[i]
-			target.State, target.Phase, target.Sent, target.Version = state, rollout.PhaseSettled, 1, target.Want
+			target.State, target.Phase, target.CallsSent, target.Version = state, rollout.PhaseSettled, 1, target.DesiredVersion
 		}
-		save(t, s, snap, rollout.Save{Targets: snap.Targets})
+		save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets})
 		finish(t, s, snap, rollout.StateCompleted)
 	}
 	ended("/one", rollout.TargetUpdated, func(*rollout.NewDeployment) {})
@@ -40,7 +40,7 @@ func aClaimKnowsHowATargetWasVerified(t *testing.T, s Store) {
 	r.Targets[1].Address = "http://elsewhere"
 	create(t, s, r)
 	snap := claim(t, s, "r1")
-	save(t, s, snap, rollout.Save{Release: true})
+	save(t, s, snap, rollout.SaveRequest{Release: true})
 	for range 2 { // and as it was stored
 		spec := &snap.Deployment.Spec
 		if len(spec.Rules) != 1 || spec.Rules[0].Checks[0].Path != "/one" || spec.Rules[0].Checks[0].Headers["X-Key"].Reveal() != "key of /one" ||

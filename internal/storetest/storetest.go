@@ -21,11 +21,11 @@ type Store interface {
 	Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error)
 	Leave(ctx context.Context, replica string) error
 	Claim(ctx context.Context, replica string, mine []string, limit int) ([]rollout.Claimed, time.Time, error)
-	Save(ctx context.Context, save rollout.Save) (rollout.Saved, error)
+	Save(ctx context.Context, save rollout.SaveRequest) (rollout.SaveResult, error)
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	Targets(ctx context.Context, id string, page rollout.Page) (rollout.List[rollout.Target], error)
 	Events(ctx context.Context, id string, page rollout.Page) (rollout.List[rollout.Event], error)
-	Remembered(ctx context.Context, service, environment string) (map[string]rollout.Remembered, error)
+	Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error)
 	OperatorRevisions(ctx context.Context, replica string) (map[string]int64, error)
 	Listener
 }

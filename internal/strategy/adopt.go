@@ -26,7 +26,7 @@ func Adopt(s *rollout.Snapshot, now time.Time) []rollout.Event {
 		}
 		call, from := *t.Call, t.State
 		t.Call = nil
-		lose(t, now, now, call.Until)
+		lose(t, now, now, call.Deadline)
 		e := targetEvent(rollout.EventTargetUnknown, t, from, now, "the replica that made this call is gone")
 		e.Call = &call
 		events = append(events, e)
@@ -98,7 +98,7 @@ func Excuse(s *rollout.Snapshot, now time.Time) {
 	putOffBake(s, now)
 	for i := range s.Targets {
 		t := &s.Targets[i]
-		if t.Phase == rollout.PhaseAsking || t.Phase == rollout.PhaseVerifying {
+		if t.Phase == rollout.PhaseInDoubt || t.Phase == rollout.PhaseVerifying {
 			t.PhaseAt = now
 		}
 		for c := range t.Checks {

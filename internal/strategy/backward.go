@@ -24,7 +24,7 @@ func (p *planner) backward() {
 			}
 		}
 	}
-	if len(p.out.Moves) > 0 {
+	if len(p.out.Transitions) > 0 {
 		p.putOffCalls() // they may depend on whom traffic goes to after the moves
 		return
 	}
@@ -57,7 +57,7 @@ func (p *planner) keptOldSide() bool {
 }
 
 func doubtful(t *rollout.Target) bool {
-	return t.Busy() || t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
+	return t.OutOfService() || t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
 }
 
 // holdBack starts no call, and lets those that were made be verified.
@@ -67,9 +67,9 @@ func (p *planner) holdBack() {
 		switch {
 		case t.Phase == rollout.PhaseCalling:
 			p.awaitAnswer(t)
-		case t.Back && t.Phase == rollout.PhaseVerifying:
+		case t.RollingBack && t.Phase == rollout.PhaseVerifying:
 			p.verify(i, t)
-		case t.Back && t.Phase == rollout.PhaseAsking:
+		case t.RollingBack && t.Phase == rollout.PhaseInDoubt:
 			p.askAgain(i, t)
 		}
 	}
@@ -82,28 +82,28 @@ func (p *planner) retreat(i int, t *rollout.Target) bool {
 		p.awaitAnswer(t)
 	case !t.Touched():
 		return p.leave(i, t, "")
-	case !t.Back && p.mayRun(t):
+	case !t.RollingBack && p.mayRun(t):
 		p.awaitWork(i, t)
-	case !t.Back && t.PreviousVersion == "":
+	case !t.RollingBack && t.PreviousVersion == "":
 		return p.leave(i, t, "its previous version is not known, so it was not rolled back")
-	case !t.Back || t.Phase == rollout.PhaseReady:
+	case !t.RollingBack || t.Phase == rollout.PhaseReady:
 		p.callBack(i, t)
-	case t.Phase == rollout.PhaseAsking:
+	case t.Phase == rollout.PhaseInDoubt:
 		p.askAgain(i, t)
 	case t.Phase == rollout.PhaseVerifying:
 		p.verify(i, t)
 	default:
-		return t.Settled()
+		return t.Done()
 	}
 	return false
 }
 
 // leave gives a target that is not called its outcome.
 func (p *planner) leave(i int, t *rollout.Target, why string) bool {
-	if t.Settled() {
+	if t.Done() {
 		return true
 	}
-	p.out.Moves = append(p.out.Moves, lastMove(i, t, why))
+	p.out.Transitions = append(p.out.Transitions, lastMove(i, t, why))
 	return false
 }
 
@@ -112,9 +112,9 @@ func (p *planner) callBack(i int, t *rollout.Target) {
 	case p.held():
 	case p.mayRun(t):
 		p.awaitWork(i, t)
-	case t.Back && p.now.Before(t.NotBefore):
+	case t.RollingBack && p.now.Before(t.NotBefore):
 		p.waits(t.ID+" is called again at", t.NotBefore)
-	case t.Busy() || p.busy < p.atOnce(t, p.spec.LargestWave()):
+	case t.OutOfService() || p.busy < p.atOnce(t, p.spec.LargestWave()):
 		p.dispatch(i, t, true)
 	}
 }

@@ -148,7 +148,7 @@ func TestInACanaryTargetsThatRunTheVersionComeFirst(t *testing.T) {
 	targets := named("a", "b", "c", "d", "e")
 	targets[3].Version = newVersion // c is remembered to run it, b is not what the caller says
 	targets[1].Version = newVersion
-	remembered := map[string]rollout.Remembered{
+	remembered := map[string]rollout.TargetRecord{
 		"a": {Health: healthcheck.Unhealthy}, "b": {Version: oldVersion}, "c": {Version: newVersion},
 	}
 	for object, want := range map[string][]string{`{"type":"canary"}`: {"c", "d", "a", "b", "e"}, ``: {"a", "b", "c", "d", "e"}} {

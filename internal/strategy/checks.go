@@ -131,7 +131,7 @@ func concluded(t *rollout.Target) bool {
 // passes reports whether nothing stands against the target: its critical checks pass, and where it can be asked what it
 // runs, that is not another version, nor unknown after a call that it only accepted; even if that check is not critical.
 func passes(spec *rollout.Spec, t *rollout.Target) bool {
-	agrees := spec.VersionCheck() < 0 || t.Version == t.Wanted() || t.Wanted() == ""
+	agrees := spec.VersionCheck() < 0 || t.Version == t.ExpectedVersion() || t.ExpectedVersion() == ""
 	return agrees && (healthcheck.Unchecked(spec.Checks) || healthcheck.AggregateHealth(spec.Checks, t.Checks).Passing())
 }
 

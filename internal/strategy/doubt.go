@@ -14,33 +14,33 @@ import (
 // runs, and nothing else is sent to it, forward or back.
 
 // mayRunUntil is until when the work of a call may go on of which the target has not said that it is over.
-func mayRunUntil(spec *rollout.Spec, call rollout.Call, a rollout.Answer) time.Time {
+func mayRunUntil(spec *rollout.Spec, call rollout.Call, a rollout.CallResult) time.Time {
 	if a.Began.IsZero() {
-		return call.Until
+		return call.Deadline
 	}
-	return earlier(call.Until, a.Began.Add(spec.Deploy.Timeout.Std()))
+	return earlier(call.Deadline, a.Began.Add(spec.Deploy.Timeout.Std()))
 }
 
 // applyLost records that nobody can say what a call did.
-func applyLost(spec *rollout.Spec, t *rollout.Target, call rollout.Call, a rollout.Answer, now time.Time) {
-	t.Tries++
+func applyLost(spec *rollout.Spec, t *rollout.Target, call rollout.Call, a rollout.CallResult, now time.Time) {
+	t.RetriesUsed++
 	lose(t, now, askAt(spec, t, a, now), mayRunUntil(spec, call, a))
 	note(t, a.Message, now)
 }
 
 // askAt is when a target in doubt is asked: when it may be called again, and at once when it will not be.
-func askAt(spec *rollout.Spec, t *rollout.Target, a rollout.Answer, now time.Time) time.Time {
-	if t.Tries > spec.Deploy.Retries {
+func askAt(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) time.Time {
+	if t.RetriesUsed > spec.Deploy.Retries {
 		return now
 	}
-	return now.Add(max(backoff(spec, t.Tries), a.RetryAfter))
+	return now.Add(max(backoff(spec, t.RetriesUsed), a.RetryAfter))
 }
 
 // lose has the target asked what its last call did, whose work may go on until a time; it is called again from askAt on.
 func lose(t *rollout.Target, now, askAt, until time.Time) {
 	t.Version = ""
 	t.History.InDoubt, t.History.MayRunUntil = true, until
-	enter(t, rollout.PhaseAsking, rollout.TargetUnknown, now)
+	enter(t, rollout.PhaseInDoubt, rollout.TargetUnknown, now)
 	t.NotBefore = askAt
 }
 
@@ -52,18 +52,18 @@ const (
 
 // locked reports whether the target turns a call down because it is at work, after an earlier call of this deployment
 // whose outcome is not known: that one holds the lock.
-func locked(t *rollout.Target, a rollout.Answer) bool {
+func locked(t *rollout.Target, a rollout.CallResult) bool {
 	if !t.History.InDoubt {
 		return false
 	}
-	return a.Kind == rollout.AnswerFenced && a.Fence == 0 || a.Status == statusLocked || a.Status == statusTooManyRequests
+	return a.Kind == rollout.ResultFenced && a.Fence == 0 || a.Status == statusLocked || a.Status == statusTooManyRequests
 }
 
 // stillBusy has a target that is at work asked again later.
-func stillBusy(spec *rollout.Spec, t *rollout.Target, a rollout.Answer, now time.Time) string {
-	t.Tries++
+func stillBusy(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) string {
+	t.RetriesUsed++
 	t.Version = ""
-	enter(t, rollout.PhaseAsking, rollout.TargetUnknown, now)
+	enter(t, rollout.PhaseInDoubt, rollout.TargetUnknown, now)
 	t.NotBefore = askAt(spec, t, a, now)
 	note(t, a.Message, now)
 	return a.Message + "; an earlier call may still be at work, so the target is asked again"
@@ -71,16 +71,16 @@ func stillBusy(spec *rollout.Spec, t *rollout.Target, a rollout.Answer, now time
 
 // mayRaiseFence reports whether a 409 may be answered with a higher fence: once, when it names a higher one, or when it is
 // the answer to the first call of the deployment, which then begins with a fence that is too low.
-func mayRaiseFence(t *rollout.Target, call rollout.Call, a rollout.Answer) bool {
-	return !t.History.FenceRaised && (a.Fence >= call.Fence || t.Sent <= 1)
+func mayRaiseFence(t *rollout.Target, call rollout.Call, a rollout.CallResult) bool {
+	return !t.History.FenceRaised && (a.Fence >= call.Fence || t.CallsSent <= 1)
 }
 
 // raiseFence has the target asked, and called once more with a fence above the one that it named and above any that was
 // given before by time.
-func raiseFence(t *rollout.Target, a rollout.Answer, now time.Time) string {
+func raiseFence(t *rollout.Target, a rollout.CallResult, now time.Time) string {
 	t.History.FenceRaised = true
 	t.Fence = max(t.Fence, a.Fence, now.UnixMilli())
-	enter(t, rollout.PhaseAsking, outbound(t), now)
+	enter(t, rollout.PhaseInDoubt, outbound(t), now)
 	t.NotBefore = now
 	note(t, a.Message, now)
 	if a.Fence > 0 {
@@ -93,7 +93,7 @@ func raiseFence(t *rollout.Target, a rollout.Answer, now time.Time) string {
 func noteIfOver(t *rollout.Target, now time.Time) {
 	h := &t.History
 	doubted := h.InDoubt || h.Earlier != ""
-	if !doubted || t.Version != cmp.Or(h.Earlier, t.Wanted()) || t.Version == h.From {
+	if !doubted || t.Version != cmp.Or(h.Earlier, t.ExpectedVersion()) || t.Version == h.From {
 		return
 	}
 	if h.Earlier != "" {
@@ -108,22 +108,22 @@ func resendAt(t *rollout.Target) time.Time { return later(t.NotBefore, t.History
 // applyAsked decides, after a call whose outcome is not known, by what the target itself says. That it runs another version
 // proves nothing as long as the work may go on.
 func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
-	from, version := t.State, o.Observation.Version
+	from, version := t.State, o.Probe.Version
 	soon := o.Action.Begun.Before(resendAt(t))
 	if state := &t.Checks[o.Action.Check]; soon {
 		state.NextAt = earlier(state.NextAt, later(now, resendAt(t)))
 	}
 	switch {
-	case version != "" && version == t.Wanted() && !now.Before(t.History.MayRunUntil) && tellsOfCall(spec, t):
+	case version != "" && version == t.ExpectedVersion() && !now.Before(t.History.MayRunUntil) && tellsOfCall(spec, t):
 		startVerifying(spec, t, now)
-		if t.Settled() {
+		if t.Done() {
 			return []rollout.Event{outcomeEvent(spec, t, from, now)}
 		}
 		message := "the outcome of the call was not known, but the target runs " + version
 		return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, message)}
 	case soon:
 		return nil
-	case t.Tries <= spec.Deploy.Retries:
+	case t.RetriesUsed <= spec.Deploy.Retries:
 		enter(t, rollout.PhaseReady, t.State, now)
 		t.NotBefore = now
 	case spec.VersionCheck() < 0:
@@ -136,7 +136,7 @@ func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now ti
 // tellsOfCall reports whether it settles a doubt that a target runs what it was called for. Where targets are called although
 // they run it already, it does not: the call may never have arrived.
 func tellsOfCall(spec *rollout.Spec, t *rollout.Target) bool {
-	return t.Back || !spec.Force || t.History.From != t.Want
+	return t.RollingBack || !spec.Force || t.History.From != t.DesiredVersion
 }
 
 // mayRun reports whether the work of an earlier call may still go on at the target.
@@ -215,8 +215,8 @@ func (p *planner) awaitWorkOfFailed() bool {
 // askAgain finds out what a call without an answer did, until the target says so or its time is over.
 func (p *planner) askAgain(i int, t *rollout.Target) {
 	until := later(t.PhaseAt.Add(p.rules(t).HealthyDeadline.Std()), t.History.MayRunUntil)
-	if t.Tries > p.rules(t).Deploy.Retries && !p.now.Before(until) {
-		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
+	if t.RetriesUsed > p.rules(t).Deploy.Retries && !p.now.Before(until) {
+		p.out.Transitions = append(p.out.Transitions, unansweredMove(i, t))
 		return
 	}
 	check := max(p.rules(t).VersionCheck(), 0)
@@ -229,7 +229,7 @@ func (p *planner) askAgain(i int, t *rollout.Target) {
 	} else {
 		p.probe(i, check, t.NotBefore)
 	}
-	if t.Tries > p.rules(t).Deploy.Retries {
+	if t.RetriesUsed > p.rules(t).Deploy.Retries {
 		p.visibleAt(until)
 	} else if at := resendAt(t); p.now.Before(at) {
 		p.visibleAt(at)
@@ -241,11 +241,11 @@ func (p *planner) sendAgainUnasked(i int, t *rollout.Target) {
 	switch {
 	case p.mayRun(t):
 		p.awaitWork(i, t)
-	case t.Tries > p.rules(t).Deploy.Retries:
-		p.out.Moves = append(p.out.Moves, unansweredMove(i, t))
+	case t.RetriesUsed > p.rules(t).Deploy.Retries:
+		p.out.Transitions = append(p.out.Transitions, unansweredMove(i, t))
 	case p.now.Before(t.NotBefore):
 		p.visibleAt(t.NotBefore)
-	case t.Back:
+	case t.RollingBack:
 		p.callBack(i, t)
 	default:
 		p.callForward(i, t)
@@ -254,9 +254,9 @@ func (p *planner) sendAgainUnasked(i int, t *rollout.Target) {
 
 // unansweredMove gives up on a target that never said whether it took the call: it failed when it is known to run
 // something else, else nobody knows.
-func unansweredMove(i int, t *rollout.Target) rollout.Move {
-	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: t.Error}
-	if t.Version != "" && t.Version != t.Wanted() {
+func unansweredMove(i int, t *rollout.Target) rollout.Transition {
+	m := rollout.Transition{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: t.Error}
+	if t.Version != "" && t.Version != t.ExpectedVersion() {
 		m.State, m.Message = rollout.TargetFailed, fmt.Sprintf("still runs %s; %s", t.Version, t.Error)
 	}
 	return m

@@ -12,8 +12,8 @@ import (
 )
 
 // said is an answer with a status, to a call that was made at simStart.
-func said(a rollout.Action, kind rollout.AnswerKind, status int, fence int64) rollout.Outcome {
-	return rollout.Outcome{Action: a, Answer: rollout.Answer{
+func said(a rollout.Action, kind rollout.ResultKind, status int, fence int64) rollout.Outcome {
+	return rollout.Outcome{Action: a, Result: rollout.CallResult{
 		Kind: kind, Status: status, Fence: fence, Message: "HTTP", Began: simStart,
 	}}
 }
@@ -39,7 +39,7 @@ func at(t *testing.T, s *rollout.Snapshot, after time.Duration, version string) 
 		found = append(found, calls(actions)...)
 		for _, a := range actions {
 			if a.Kind == rollout.ActionProbe {
-				strategy.Apply(s, rollout.Outcome{Action: a, Observation: saw(version)}, now)
+				strategy.Apply(s, rollout.Outcome{Action: a, Probe: saw(version)}, now)
 			}
 		}
 	}
@@ -53,7 +53,7 @@ func TestDoubt_NoCallBeforeTheTimeOfTheFirstIsUp(t *testing.T) {
 			t.Parallel()
 			s := running(t, 1, ``)
 			first := called(t, s)
-			strategy.Apply(s, said(first, rollout.AnswerLost, 504, 0), simStart.Add(time.Second))
+			strategy.Apply(s, said(first, rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
 			if rollback {
 				if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbRollback}, simStart); err != nil {
 					t.Fatal(err)
@@ -141,7 +141,7 @@ func TestDoubt_AnAbortDoesNotWaitForAnEarlierDeployment(t *testing.T) {
 func TestDoubt_TheWantedVersionEndsIt(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
-	strategy.Apply(s, said(called(t, s), rollout.AnswerLost, 502, 0), simStart.Add(time.Second))
+	strategy.Apply(s, said(called(t, s), rollout.ResultUnknown, 502, 0), simStart.Add(time.Second))
 	at(t, s, time.Second, oldVersion)
 	at(t, s, 2*time.Second, newVersion)
 	if got := at(t, s, 3*time.Second, newVersion); len(got) > 0 || s.Deployment.State != rollout.StateCompleted {
@@ -152,7 +152,7 @@ func TestDoubt_TheWantedVersionEndsIt(t *testing.T) {
 func TestDoubt_AbortWaitsForTheWork(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
-	strategy.Apply(s, said(called(t, s), rollout.AnswerLost, 504, 0), simStart.Add(time.Second))
+	strategy.Apply(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
 	if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbAbort}, simStart); err != nil {
 		t.Fatal(err)
 	}
@@ -168,18 +168,18 @@ func TestDoubt_AbortWaitsForTheWork(t *testing.T) {
 
 func TestDoubt_ALockAfterOurOwnCallIsNoFailure(t *testing.T) {
 	t.Parallel()
-	for status, kind := range map[int]rollout.AnswerKind{
-		409: rollout.AnswerFenced, 423: rollout.AnswerRefused, 429: rollout.AnswerRetry,
+	for status, kind := range map[int]rollout.ResultKind{
+		409: rollout.ResultFenced, 423: rollout.ResultRefused, 429: rollout.ResultRetry,
 	} {
 		s := running(t, 1, ``)
-		strategy.Apply(s, said(called(t, s), rollout.AnswerLost, 504, 0), simStart.Add(time.Second))
+		strategy.Apply(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
 		second := at(t, s, 5*time.Second, oldVersion)
 		if len(second) != 1 {
 			t.Fatalf("%d: %+v", status, second)
 		}
 		now := simStart.Add(6 * time.Second)
 		strategy.Apply(s, said(second[0], kind, status, 0), now)
-		if s.Targets[0].Settled() {
+		if s.Targets[0].Done() {
 			t.Fatalf("%d: %s, %s", status, s.Targets[0].State, s.Targets[0].Error)
 		}
 		at(t, s, 9*time.Second, newVersion)
@@ -193,11 +193,11 @@ func TestDoubt_ALockAfterOurOwnCallIsNoFailure(t *testing.T) {
 func TestDoubt_TheLastLockIsAskedAboutAtOnce(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"halt"}`)
-	strategy.Apply(s, said(called(t, s), rollout.AnswerLost, 504, 0), simStart.Add(time.Second))
-	for after := 5 * time.Second; !s.Targets[0].Settled() && after < 5*time.Minute; after += time.Second {
+	strategy.Apply(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
+	for after := 5 * time.Second; !s.Targets[0].Done() && after < 5*time.Minute; after += time.Second {
 		for _, a := range at(t, s, after, oldVersion) {
-			locked := said(a, rollout.AnswerRetry, 429, 0)
-			locked.Answer.RetryAfter = time.Minute
+			locked := said(a, rollout.ResultRetry, 429, 0)
+			locked.Result.RetryAfter = time.Minute
 			strategy.Apply(s, locked, simStart.Add(after))
 		}
 	}
@@ -211,7 +211,7 @@ func TestDoubt_TheEndWaitsForTheWorkOfAFailedTarget(t *testing.T) {
 	for _, how := range []string{`{"on_failure":"halt"}`, `{"max_failures":1}`} {
 		s := running(t, 1, how)
 		s.Deployment.Spec.Deploy.Timeout = duration.Duration(3 * time.Minute)
-		strategy.Apply(s, said(called(t, s), rollout.AnswerAccepted, 202, 0), simStart.Add(time.Second))
+		strategy.Apply(s, said(called(t, s), rollout.ResultAccepted, 202, 0), simStart.Add(time.Second))
 		for after := time.Second; after < 170*time.Second; after += time.Second {
 			at(t, s, after, oldVersion)
 		}
@@ -229,7 +229,7 @@ func TestDoubt_TheEndWaitsForTheWorkOfAFailedTarget(t *testing.T) {
 
 func TestDoubt_AForcedCallIsMadeAlthoughItIsRun(t *testing.T) {
 	t.Parallel()
-	for status, kind := range map[int]rollout.AnswerKind{504: rollout.AnswerLost, 409: rollout.AnswerFenced} {
+	for status, kind := range map[int]rollout.ResultKind{504: rollout.ResultUnknown, 409: rollout.ResultFenced} {
 		s := running(t, 1, ``)
 		s.Deployment.Spec.Force, s.Targets[0].Version = true, newVersion
 		at(t, s, 0, newVersion)
@@ -242,7 +242,7 @@ func TestDoubt_AForcedCallIsMadeAlthoughItIsRun(t *testing.T) {
 		for after := time.Second; after < 30*time.Second; after += time.Second {
 			for _, a := range at(t, s, after, newVersion) {
 				made++
-				strategy.Apply(s, said(a, rollout.AnswerDone, 200, 0), simStart.Add(after))
+				strategy.Apply(s, said(a, rollout.ResultDone, 200, 0), simStart.Add(after))
 			}
 		}
 		if made != 1 || s.Deployment.State != rollout.StateCompleted {
@@ -257,7 +257,7 @@ func TestDoubt_AForcedCallThatNeverAnswersIsUnknown(t *testing.T) {
 	s.Deployment.Spec.Force, s.Targets[0].Version = true, newVersion
 	for after := time.Duration(0); after < 5*time.Minute; after += time.Second {
 		for _, a := range at(t, s, after, newVersion) {
-			strategy.Apply(s, said(a, rollout.AnswerLost, 504, 0), simStart.Add(after+time.Second))
+			strategy.Apply(s, said(a, rollout.ResultUnknown, 504, 0), simStart.Add(after+time.Second))
 		}
 	}
 	if got := s.Targets[0].State; got != rollout.TargetUnknown {
@@ -270,7 +270,7 @@ func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
 	for _, named := range []int64{0, 7_000_000_000_000} {
 		s := running(t, 1, `{"on_failure":"halt"}`)
 		first := called(t, s)
-		events := strategy.Apply(s, said(first, rollout.AnswerFenced, 409, named), simStart)
+		events := strategy.Apply(s, said(first, rollout.ResultFenced, 409, named), simStart)
 		if len(events) != 1 || !strings.Contains(events[0].Message, "called once more") {
 			t.Errorf("%+v", events)
 		}
@@ -278,7 +278,7 @@ func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
 		if len(again) != 1 || again[0].Call.Fence <= max(named, simStart.UnixMilli()) || again[0].Call.WebhookID != first.Call.WebhookID {
 			t.Fatalf("%d: %+v", named, again)
 		}
-		strategy.Apply(s, said(again[0], rollout.AnswerFenced, 409, named*2), simStart.Add(time.Second))
+		strategy.Apply(s, said(again[0], rollout.ResultFenced, 409, named*2), simStart.Add(time.Second))
 		if got := at(t, s, time.Hour, oldVersion); len(got) > 0 || s.Deployment.State != rollout.StateFailed {
 			t.Errorf("%d: %+v, %s", named, got, s.Deployment.State)
 		}
@@ -288,8 +288,8 @@ func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
 func TestCall_NotStartedInTimeUsesNoRetry(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
-	strategy.Apply(s, said(called(t, s), rollout.AnswerNotStarted, 0, 0), simStart)
-	if target := &s.Targets[0]; target.Touched() || target.Tries != 0 {
+	strategy.Apply(s, said(called(t, s), rollout.ResultNotStarted, 0, 0), simStart)
+	if target := &s.Targets[0]; target.Touched() || target.RetriesUsed != 0 {
 		t.Errorf("%+v", target)
 	}
 	if got := at(t, s, 0, oldVersion); len(got) != 1 || got[0].Call.Attempt != 2 {
@@ -303,14 +303,14 @@ func TestFence_A409OfARouterIsAnsweredOnceWithAHigherOne(t *testing.T) {
 	d := &s.Deployment
 	d.Spec.Traffic = &routing.Config{Type: "webhook", Timeout: duration.Duration(time.Second), Retries: 3}
 	write := func() rollout.Action {
-		a := rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: routing.Call{
+		a := rollout.Action{Kind: rollout.ActionSetWeights, Target: -1, Check: -1, Route: routing.Call{
 			Setting: routing.TrafficSplit{NewWeight: 0, OldWeight: 100},
 		}}
 		begun, _ := strategy.BeginRoute(d, a, simStart)
 		return begun
 	}
 	first := write()
-	strategy.Apply(s, said(first, rollout.AnswerFenced, 409, 0), simStart)
+	strategy.Apply(s, said(first, rollout.ResultFenced, 409, 0), simStart)
 	if tries := d.Progress.Router.RetriesUsed; tries != 1 {
 		t.Fatalf("it is not tried again: %d tries", tries)
 	}
@@ -318,7 +318,7 @@ func TestFence_A409OfARouterIsAnsweredOnceWithAHigherOne(t *testing.T) {
 	if second.Route.Fence <= simStart.UnixMilli() || second.Route.WebhookID != first.Route.WebhookID {
 		t.Errorf("%+v after %+v", second.Route, first.Route)
 	}
-	strategy.Apply(s, said(second, rollout.AnswerFenced, 409, 1<<50), simStart)
+	strategy.Apply(s, said(second, rollout.ResultFenced, 409, 1<<50), simStart)
 	if tries := d.Progress.Router.RetriesUsed; tries <= d.Spec.Traffic.Retries {
 		t.Errorf("a second 409 is tried again: %d tries", tries)
 	}

@@ -15,11 +15,11 @@ func firstWrite(t *testing.T, n rollout.NewDeployment) map[string]int {
 	for range 20 {
 		dec := strategy.Plan(s, simStart)
 		s.Deployment.Status = dec.Status
-		for _, m := range dec.Moves {
+		for _, m := range dec.Transitions {
 			strategy.Move(s, m, simStart)
 		}
 		for _, a := range dec.Actions {
-			if a.Kind != rollout.ActionRoute {
+			if a.Kind != rollout.ActionSetWeights {
 				continue
 			}
 			weights := map[string]int{}
@@ -40,7 +40,7 @@ func TestFollowUp_OtherTargetsKeepTheTraffic(t *testing.T) {
 	for _, how := range []string{`{"type":"rolling"}`, `{"type":"canary","stages":[50,100]}`, `{"type":"blue_green"}`} {
 		s := ended(t, rollout.StateFailed, how)
 		s.Deployment.Spec.Traffic = &routing.Config{Type: "webhook"}
-		s.Targets[0].State, s.Targets[0].Sent, s.Targets[0].Version = rollout.TargetUnchanged, 0, "v1"
+		s.Targets[0].State, s.Targets[0].CallsSent, s.Targets[0].Version = rollout.TargetUnchanged, 0, "v1"
 		s.Targets[2].Version = "v1"
 		n, err := strategy.Undo(s)
 		if err != nil {

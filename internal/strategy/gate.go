@@ -11,11 +11,11 @@ func (p *planner) waitsAtGate(wave int, place string) bool {
 	}
 	if st := &p.out.Status; st.Progress.Gate == 0 {
 		st.Progress.Gate, st.State = wave, rollout.StatePaused
-		if st.Progress.HeldAt.IsZero() {
-			st.Progress.HeldAt = p.now
+		if st.Progress.PausedAt.IsZero() {
+			st.Progress.PausedAt = p.now
 		}
 		p.event(rollout.EventGateWaiting, wave, "waiting for promote")
-		p.out.Again = true
+		p.out.Replan = true
 	}
 	return true
 }

@@ -12,7 +12,7 @@ import (
 // atGate is a deployment that waits at the second of three gates.
 func atGate() rollout.Deployment {
 	d := standing(rollout.StateInProgress)
-	d.State, d.Progress.Wave, d.Progress.Gate, d.Progress.HeldAt = rollout.StatePaused, 2, 2, simStart
+	d.State, d.Progress.Wave, d.Progress.Gate, d.Progress.PausedAt = rollout.StatePaused, 2, 2, simStart
 	d.Operator.Promoted = 1
 	d.Spec.Waves = []rollout.Wave{{Gate: rollout.GateNext}, {Gate: rollout.GateNext}, {Gate: rollout.GateNext}, {}}
 	return d
@@ -23,7 +23,7 @@ func TestManyPromotesAtOneGateMoveOneStep(t *testing.T) {
 	d := atGate()
 	for i := range 5 {
 		events, err := strategy.Ask(&d, strategy.Request{Verb: strategy.VerbPromote, Actor: "ann"}, simStart)
-		if err != nil || (len(events) > 0) != (i == 0) || d.Operator.Promoted != 2 || d.Operator.Full {
+		if err != nil || (len(events) > 0) != (i == 0) || d.Operator.Promoted != 2 || d.Operator.SkipGates {
 			t.Errorf("promote %d: %+v, %v, %+v", i+1, events, err, d.Operator)
 		}
 		if i == 0 && (events[0].Type != rollout.EventPromoted || events[0].Wave != 2 || events[0].Actor != "ann") {
@@ -64,7 +64,7 @@ func TestFullIsKeptHoweverManyPromotesCameBefore(t *testing.T) {
 		d := atGate()
 		d.Operator.Promoted = 2
 		full := strategy.Request{Verb: strategy.VerbPromote, Full: true, Wave: wave}
-		if events, err := strategy.Ask(&d, full, simStart); err != nil || len(events) != 1 || !d.Operator.Full {
+		if events, err := strategy.Ask(&d, full, simStart); err != nil || len(events) != 1 || !d.Operator.SkipGates {
 			t.Errorf("wave %d: %d events, %v, %+v", wave, len(events), err, d.Operator)
 		}
 		if events, err := strategy.Ask(&d, full, simStart); err != nil || len(events) > 0 {

@@ -47,14 +47,14 @@ func firstWeights(t *testing.T, s *rollout.Snapshot) map[string]int {
 		for _, a := range begunAt(t, s, simStart.Add(after)) {
 			o := rollout.Outcome{Action: a}
 			switch a.Kind {
-			case rollout.ActionRoute:
+			case rollout.ActionSetWeights:
 				weights := map[string]int{}
 				for _, b := range a.Route.Setting.Backends {
 					weights[b.Target] = b.Weight
 				}
 				return weights
 			case rollout.ActionProbe:
-				o.Observation = saw(s.Targets[a.Target].Version)
+				o.Probe = saw(s.Targets[a.Target].Version)
 			default:
 				t.Fatalf("%+v before the router", a)
 			}
@@ -112,11 +112,11 @@ func TestRolling_HalfOfThoseThatServeStay(t *testing.T) {
 	least := 6
 	for after := time.Duration(0); after < 10*time.Second; after += 100 * time.Millisecond {
 		for _, a := range begunAt(t, s, simStart.Add(after)) {
-			o := rollout.Outcome{Action: a, Answer: rollout.Answer{Kind: rollout.AnswerDone}}
+			o := rollout.Outcome{Action: a, Result: rollout.CallResult{Kind: rollout.ResultDone}}
 			switch a.Kind {
 			case rollout.ActionProbe:
-				o.Observation = saw(s.Targets[a.Target].Version)
-			case rollout.ActionRoute:
+				o.Probe = saw(s.Targets[a.Target].Version)
+			case rollout.ActionSetWeights:
 				out := 0
 				for _, b := range a.Route.Setting.Backends {
 					if b.Weight == 0 {
@@ -125,7 +125,7 @@ func TestRolling_HalfOfThoseThatServeStay(t *testing.T) {
 				}
 				least = min(least, 6-out)
 			case rollout.ActionCall:
-				if s.Targets[0].Busy() && s.Targets[1].Busy() {
+				if s.Targets[0].OutOfService() && s.Targets[1].OutOfService() {
 					t.Fatal("both that serve are called at once")
 				}
 			}

@@ -41,7 +41,7 @@ func (p *planner) readsFirst(r *routing.State, want *routing.TrafficSplit) bool 
 func (p *planner) readRouter(r *routing.State) {
 	p.wakeBy(p.now.Add(p.spec.Traffic.Timeout.Std() + answerGrace))
 	if slices.ContainsFunc(p.out.Actions, func(a rollout.Action) bool {
-		return a.Kind == rollout.ActionAskRouter || a.Kind == rollout.ActionRoute
+		return a.Kind == rollout.ActionReadWeights || a.Kind == rollout.ActionSetWeights
 	}) {
 		return
 	}
@@ -49,7 +49,7 @@ func (p *planner) readRouter(r *routing.State) {
 	if r.Sent != nil {
 		sent = *r.Sent
 	}
-	p.act(rollout.Action{Kind: rollout.ActionAskRouter, Route: sent})
+	p.act(rollout.Action{Kind: rollout.ActionReadWeights, Route: sent})
 }
 
 // seenLately reports whether the router has been read just now, or cannot be in time: a deployment ends on what its router
@@ -97,7 +97,7 @@ func applyReading(s *rollout.Snapshot, r *routing.State, o rollout.Outcome, now 
 	d.Progress.Router = r
 	r.Reading = false
 	if o.Reading == nil {
-		lookFailed(d, r, o.Answer, now)
+		lookFailed(d, r, o.Result, now)
 		return nil
 	}
 	if r.Sent == nil {
@@ -190,7 +190,7 @@ func heldWords(r *routing.State) string {
 
 // lookFailed records a router that could not be read. Before anything was written that counts as a failed write; later a
 // write goes out all the same, and is read back.
-func lookFailed(d *rollout.Deployment, r *routing.State, a rollout.Answer, now time.Time) {
+func lookFailed(d *rollout.Deployment, r *routing.State, a rollout.CallResult, now time.Time) {
 	wait := max(d.Spec.Traffic.Backoff.Std(), minRouterBackoff) << min(r.LooksFailed, maxBackoffDoublings)
 	r.LookAt = now.Add(min(wait, routerInterval))
 	r.LooksFailed++
@@ -200,7 +200,7 @@ func lookFailed(d *rollout.Deployment, r *routing.State, a rollout.Answer, now t
 		return
 	}
 	retryRoute(d, r, a, now)
-	if a.Kind == rollout.AnswerRefused {
+	if a.Kind == rollout.ResultRefused {
 		r.RetriesUsed, r.Refused = d.Spec.Traffic.Retries+1, true
 	}
 }

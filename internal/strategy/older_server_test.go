@@ -15,7 +15,7 @@ func takenOverFromOlder(t *testing.T) *rollout.Snapshot {
 	s := running(t, 3, ``)
 	d, first := &s.Deployment, &s.Targets[0]
 	d.Spec.Traffic = &routing.Config{Type: "haproxy"}
-	first.Version, first.State, first.Phase, first.Attempts, first.Sent = newVersion, rollout.TargetUpdated, rollout.PhaseSettled, 1, 1
+	first.Version, first.State, first.Phase, first.Attempts, first.CallsSent = newVersion, rollout.TargetUpdated, rollout.PhaseSettled, 1, 1
 	setting := routing.TrafficSplit{OldWeight: 100, Backends: []routing.Backend{
 		{Target: s.Targets[0].ID}, {Target: s.Targets[1].ID, Weight: 100}, {Target: s.Targets[2].ID, Weight: 100},
 	}}
@@ -38,15 +38,15 @@ func TestOlderServer_WhomItTookOutIsPutBack(t *testing.T) {
 	for range 20 {
 		dec := strategy.Plan(s, simStart)
 		d.Status = dec.Status
-		for _, m := range dec.Moves {
+		for _, m := range dec.Transitions {
 			strategy.Move(s, m, simStart)
 		}
 		for _, a := range dec.Actions {
 			switch a.Kind {
-			case rollout.ActionAskRouter:
+			case rollout.ActionReadWeights:
 				asked, _ := strategy.BeginRoute(d, a, simStart)
-				strategy.Apply(s, rollout.Outcome{Action: asked, Answer: rollout.Answer{Kind: rollout.AnswerDone}, Reading: &reading}, simStart)
-			case rollout.ActionRoute:
+				strategy.Apply(s, rollout.Outcome{Action: asked, Result: rollout.CallResult{Kind: rollout.ResultDone}, Reading: &reading}, simStart)
+			case rollout.ActionSetWeights:
 				if a.Route.Setting.Backends[0].Weight == 0 {
 					t.Errorf("the verified target stays out: %+v, held %+v", a.Route.Setting.Backends, d.Progress.Router.Held)
 				}

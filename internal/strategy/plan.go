@@ -47,13 +47,13 @@ func Plan(s *rollout.Snapshot, now time.Time) rollout.Decision {
 	}
 	for _, rule := range []func() bool{p.begin, p.forgive, p.turn, p.passGate, p.hold} {
 		if rule() {
-			p.out.Again = true
+			p.out.Replan = true
 			return p.out
 		}
 	}
 	p.work()
 	p.watchRouter()
-	p.out.Again = p.out.Again || len(p.out.Moves) > 0 && !p.out.Status.State.Terminal()
+	p.out.Replan = p.out.Replan || len(p.out.Transitions) > 0 && !p.out.Status.State.Terminal()
 	p.out.Status.DeadlineAt = p.deadline()
 	if at := p.out.Status.DeadlineAt; at.After(p.now) {
 		p.wakeBy(at)
@@ -105,17 +105,17 @@ func (p *planner) count(t *rollout.Target) {
 	if t.Phase == rollout.PhaseCalling {
 		p.calling++
 	}
-	if t.Busy() && !p.hangs(t) {
+	if t.OutOfService() && !p.hangs(t) {
 		p.busy++
 	}
-	if !t.Settled() {
+	if !t.Done() {
 		return
 	}
 	switch {
 	case p.failedForward(t):
 		p.failures++
 	case t.State == rollout.TargetUpdated || t.State == rollout.TargetRolledBack:
-		if at := &p.out.Status.Progress.At; t.FinishedAt.After(*at) {
+		if at := &p.out.Status.Progress.LastProgressAt; t.FinishedAt.After(*at) {
 			*at = t.FinishedAt
 		}
 	}
@@ -124,7 +124,7 @@ func (p *planner) count(t *rollout.Target) {
 // failedForward reports whether a target did not get where the deployment wants it; one that was only checked was there.
 func (p *planner) failedForward(t *rollout.Target) bool {
 	checked := t.Wave > 0 && p.spec.Waves[t.Wave-1].CheckOnly
-	return !t.Back && ill(t) && !checked
+	return !t.RollingBack && ill(t) && !checked
 }
 
 // begin starts a pending deployment, unless someone has called it off or holds it.
@@ -134,7 +134,7 @@ func (p *planner) begin() bool {
 	}
 	st := &p.out.Status
 	st.State, st.StartedAt = rollout.StateInProgress, p.now
-	st.Progress.At, st.Progress.HeldAt, st.Progress.ResumesSeen = p.now, time.Time{}, p.d.Operator.Resumes
+	st.Progress.LastProgressAt, st.Progress.PausedAt, st.Progress.ResumesApplied = p.now, time.Time{}, p.d.Operator.Resumes
 	p.event(rollout.EventStarted, 0, "")
 	p.openWave(1)
 	return true
@@ -143,13 +143,13 @@ func (p *planner) begin() bool {
 // forgive goes on after a resume: what has failed so far no longer counts.
 func (p *planner) forgive() bool {
 	st := &p.out.Status
-	if p.d.Operator.Resumes <= st.Progress.ResumesSeen || p.d.StartedAt.IsZero() {
+	if p.d.Operator.Resumes <= st.Progress.ResumesApplied || p.d.StartedAt.IsZero() {
 		return false
 	}
-	st.Progress.ResumesSeen = p.d.Operator.Resumes
+	st.Progress.ResumesApplied = p.d.Operator.Resumes
 	if p.d.Stop == rollout.StopPaused {
-		st.Stop, st.Progress.Forgiven, st.Progress.Cause = rollout.StopNone, p.failures, ""
-		st.Progress.At, st.Progress.HeldAt = p.now, time.Time{}
+		st.Stop, st.Progress.Forgiven, st.Progress.FailureReason = rollout.StopNone, p.failures, ""
+		st.Progress.LastProgressAt, st.Progress.PausedAt = p.now, time.Time{}
 		p.trustRouter()
 	}
 	return true
@@ -195,10 +195,10 @@ func (p *planner) turnBack(cause string) {
 
 func (p *planner) stop(stop rollout.Stop, cause string) {
 	st := &p.out.Status
-	st.Stop, st.Progress.Cause = stop, cause
+	st.Stop, st.Progress.FailureReason = stop, cause
 	st.Reason = cause
 	if stop == rollout.StopHalted { // it waits for no gate, and has the whole deadline to settle what is under way
-		st.Progress.At, st.Progress.Gate = p.now, 0
+		st.Progress.LastProgressAt, st.Progress.Gate = p.now, 0
 	}
 }
 
@@ -210,15 +210,15 @@ func (p *planner) hold() bool {
 	if held {
 		want = rollout.StatePaused
 	}
-	if held == !st.Progress.HeldAt.IsZero() && st.State == want {
+	if held == !st.Progress.PausedAt.IsZero() && st.State == want {
 		return false
 	}
-	if held && st.Progress.HeldAt.IsZero() {
-		st.Progress.HeldAt = p.now
+	if held && st.Progress.PausedAt.IsZero() {
+		st.Progress.PausedAt = p.now
 	}
-	if !held && !st.Progress.HeldAt.IsZero() {
-		st.Progress.At = earlier(p.now, p.patienceFrom().Add(p.now.Sub(st.Progress.HeldAt)))
-		st.Progress.HeldAt = time.Time{}
+	if !held && !st.Progress.PausedAt.IsZero() {
+		st.Progress.LastProgressAt = earlier(p.now, p.patienceFrom().Add(p.now.Sub(st.Progress.PausedAt)))
+		st.Progress.PausedAt = time.Time{}
 	}
 	st.State = want
 	if held && p.d.State != rollout.StatePaused && p.d.Progress.Gate == 0 {
@@ -252,7 +252,7 @@ func (p *planner) heldByItself() bool {
 func (p *planner) work() {
 	switch {
 	case p.ending() && p.overdue() && p.calling > 0:
-		p.out.Cut = true
+		p.out.CancelCalls = true
 		p.wakeBy(p.now.Add(time.Second))
 	case p.d.Operator.Abort:
 		p.abort()
@@ -280,7 +280,7 @@ func (p *planner) overdue() bool {
 // and a planned wait puts it off.
 func (p *planner) deadline() time.Time {
 	st := &p.out.Status
-	if st.StartedAt.IsZero() || st.State.Terminal() || !st.Progress.HeldAt.IsZero() {
+	if st.StartedAt.IsZero() || st.State.Terminal() || !st.Progress.PausedAt.IsZero() {
 		return time.Time{}
 	}
 	return p.patienceFrom().Add(p.spec.Strategy.ProgressDeadline.Std())
@@ -292,9 +292,9 @@ func (p *planner) patienceFrom() time.Time {
 	st := &p.out.Status
 	progress := &st.Progress
 	if st.Direction == rollout.Backward || st.Stop == rollout.StopHalted || p.d.Operator.Abort {
-		return progress.At
+		return progress.LastProgressAt
 	}
-	return later(later(progress.At, progress.WaitedUntil), later(p.plannedEnd(), p.answerBy()))
+	return later(later(progress.LastProgressAt, progress.WaitedUntil), later(p.plannedEnd(), p.answerBy()))
 }
 
 // abort calls nobody more and leaves every target as it is: traffic goes back to the old side at once, and calls in flight
@@ -314,7 +314,7 @@ func (p *planner) abort() {
 			return
 		}
 		end = rollout.StateFailed
-		p.out.Status.Progress.Cause = "aborted, but the router did not confirm that the old side serves" + p.routerError()
+		p.out.Status.Progress.FailureReason = "aborted, but the router did not confirm that the old side serves" + p.routerError()
 	}
 	p.giveUpAll("the deployment was aborted before this target was verified")
 	p.finish(end)
@@ -324,20 +324,20 @@ func (p *planner) abort() {
 func (p *planner) giveUpAll(why string) {
 	for i := range p.s.Targets {
 		t := &p.s.Targets[i]
-		if t.Settled() {
+		if t.Done() {
 			continue
 		}
 		m := lastMove(i, t, why)
 		if m.State == rollout.TargetUnknown && p.mayRun(t) {
 			m.Message += "; its last call may be at work until " + moment(t.History.MayRunUntil)
 		}
-		p.out.Moves = append(p.out.Moves, m)
+		p.out.Transitions = append(p.out.Transitions, m)
 	}
 }
 
 // lastMove is the outcome of a target that nothing more is done for.
-func lastMove(i int, t *rollout.Target, why string) rollout.Move {
-	m := rollout.Move{
+func lastMove(i int, t *rollout.Target, why string) rollout.Transition {
+	m := rollout.Transition{
 		Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: cmp.Or(why, "what its last call did is not known"),
 	}
 	switch {
@@ -363,14 +363,14 @@ func (p *planner) begun() bool { return !p.d.StartedAt.IsZero() }
 
 // awaitAnswer leaves a call alone until well after its time: its answer comes by itself.
 func (p *planner) awaitAnswer(t *rollout.Target) {
-	p.wakeBy(later(t.Call.Until, p.now).Add(answerGrace))
-	p.showsBy(t.Call.Until)
+	p.wakeBy(later(t.Call.Deadline, p.now).Add(answerGrace))
+	p.showsBy(t.Call.Deadline)
 }
 
 // wakeBy asks to be looked at again at a time, or before.
 func (p *planner) wakeBy(at time.Time) {
-	if p.out.Wake.IsZero() || at.Before(p.out.Wake) {
-		p.out.Wake = at
+	if p.out.WakeAt.IsZero() || at.Before(p.out.WakeAt) {
+		p.out.WakeAt = at
 	}
 }
 

@@ -48,7 +48,7 @@ func follow(tb testing.TB, s *rollout.Snapshot, now time.Time) []rollout.Action 
 		d := strategy.Plan(s, now)
 		dep := &s.Deployment
 		dep.Status = d.Status
-		for _, m := range d.Moves {
+		for _, m := range d.Transitions {
 			strategy.Move(s, m, now)
 		}
 		for _, a := range d.Actions {
@@ -56,7 +56,7 @@ func follow(tb testing.TB, s *rollout.Snapshot, now time.Time) []rollout.Action 
 			s.Targets[a.Target] = t
 			begun = append(begun, complete)
 		}
-		if !d.Again {
+		if !d.Replan {
 			return begun
 		}
 	}
@@ -72,7 +72,7 @@ func saw(version string) healthcheck.ProbeResult {
 func called(t *testing.T, s *rollout.Snapshot) rollout.Action {
 	t.Helper()
 	probes := follow(t, s, simStart)
-	strategy.Apply(s, rollout.Outcome{Action: probes[0], Observation: saw(oldVersion)}, simStart)
+	strategy.Apply(s, rollout.Outcome{Action: probes[0], Probe: saw(oldVersion)}, simStart)
 	calls := follow(t, s, simStart)
 	if len(calls) != 1 || calls[0].Kind != rollout.ActionCall {
 		t.Fatalf("%+v", calls)
@@ -80,26 +80,26 @@ func called(t *testing.T, s *rollout.Snapshot) rollout.Action {
 	return calls[0]
 }
 
-func answer(a rollout.Action, kind rollout.AnswerKind) rollout.Outcome {
-	return rollout.Outcome{Action: a, Answer: rollout.Answer{Kind: kind, Message: string(kind)}}
+func answer(a rollout.Action, kind rollout.ResultKind) rollout.Outcome {
+	return rollout.Outcome{Action: a, Result: rollout.CallResult{Kind: kind, Message: string(kind)}}
 }
 
 func TestAProbeOlderThanTheNewestCallCountsForNothing(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
-	strategy.Apply(s, answer(called(t, s), rollout.AnswerDone), simStart)
+	strategy.Apply(s, answer(called(t, s), rollout.ResultDone), simStart)
 	old := follow(t, s, simStart)[0]
 	if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbRollback}, simStart); err != nil {
 		t.Fatal(err)
 	}
 	back := follow(t, s, simStart)[0]
-	strategy.Apply(s, answer(back, rollout.AnswerDone), simStart)
+	strategy.Apply(s, answer(back, rollout.ResultDone), simStart)
 	fresh := follow(t, s, simStart)[0]
 
-	if events := strategy.Apply(s, rollout.Outcome{Action: old, Observation: saw(oldVersion)}, simStart); len(events) > 0 || s.Targets[0].Settled() {
+	if events := strategy.Apply(s, rollout.Outcome{Action: old, Probe: saw(oldVersion)}, simStart); len(events) > 0 || s.Targets[0].Done() {
 		t.Fatalf("it was believed: %+v", s.Targets[0])
 	}
-	strategy.Apply(s, rollout.Outcome{Action: fresh, Observation: saw(oldVersion)}, simStart)
+	strategy.Apply(s, rollout.Outcome{Action: fresh, Probe: saw(oldVersion)}, simStart)
 	if s.Targets[0].State != rollout.TargetRolledBack {
 		t.Errorf("%s", s.Targets[0].State)
 	}
@@ -109,9 +109,9 @@ func TestAnAnswerCountsOnce(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	call := called(t, s)
-	strategy.Apply(s, answer(call, rollout.AnswerRetry), simStart)
+	strategy.Apply(s, answer(call, rollout.ResultRetry), simStart)
 	was := s.Clone()
-	if events := strategy.Apply(s, answer(call, rollout.AnswerRefused), simStart); len(events) > 0 || !reflect.DeepEqual(was.Targets, s.Targets) {
+	if events := strategy.Apply(s, answer(call, rollout.ResultRefused), simStart); len(events) > 0 || !reflect.DeepEqual(was.Targets, s.Targets) {
 		t.Errorf("a second answer changed %+v", s.Targets[0])
 	}
 }
@@ -119,7 +119,7 @@ func TestAnAnswerCountsOnce(t *testing.T) {
 func TestARefusedCallIsNeverSentAgain(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"halt"}`)
-	strategy.Apply(s, answer(called(t, s), rollout.AnswerRefused), simStart)
+	strategy.Apply(s, answer(called(t, s), rollout.ResultRefused), simStart)
 	if actions := follow(t, s, simStart.Add(time.Hour)); len(actions) > 0 || s.Deployment.State != rollout.StateFailed {
 		t.Errorf("%+v, %s", actions, s.Deployment.State)
 	}
@@ -130,7 +130,7 @@ func TestACallLostWithItsOwnerUsesNoRetry(t *testing.T) {
 	s := running(t, 1, ``)
 	called(t, s)
 	strategy.Adopt(s, simStart)
-	if target := &s.Targets[0]; target.Tries != 0 || target.Attempts != 1 || target.State != rollout.TargetUnknown || target.Call != nil {
+	if target := &s.Targets[0]; target.RetriesUsed != 0 || target.Attempts != 1 || target.State != rollout.TargetUnknown || target.Call != nil {
 		t.Errorf("%+v", target)
 	}
 }
@@ -138,7 +138,7 @@ func TestACallLostWithItsOwnerUsesNoRetry(t *testing.T) {
 func TestTheEventOfAPauseNamesThePause(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"pause"}`)
-	strategy.Apply(s, answer(called(t, s), rollout.AnswerRefused), simStart)
+	strategy.Apply(s, answer(called(t, s), rollout.ResultRefused), simStart)
 	for range 3 {
 		d := strategy.Plan(s, simStart)
 		for _, e := range d.Events {
@@ -204,13 +204,13 @@ func BenchmarkPlan(b *testing.B) {
 func finishWave(b *testing.B, s *rollout.Snapshot) {
 	b.Helper()
 	for _, probe := range follow(b, s, simStart) {
-		strategy.Apply(s, rollout.Outcome{Action: probe, Observation: saw(oldVersion)}, simStart)
+		strategy.Apply(s, rollout.Outcome{Action: probe, Probe: saw(oldVersion)}, simStart)
 	}
 	for _, call := range follow(b, s, simStart) {
-		strategy.Apply(s, answer(call, rollout.AnswerDone), simStart)
+		strategy.Apply(s, answer(call, rollout.ResultDone), simStart)
 	}
 	for _, probe := range follow(b, s, simStart) {
-		strategy.Apply(s, rollout.Outcome{Action: probe, Observation: saw(newVersion)}, simStart)
+		strategy.Apply(s, rollout.Outcome{Action: probe, Probe: saw(newVersion)}, simStart)
 	}
 	follow(b, s, simStart)
 	if counts := rollout.Count(s.Targets); counts.Updated != counts.Total {

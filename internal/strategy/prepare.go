@@ -19,7 +19,7 @@ const DefaultType = rollingType
 // state. Targets carry what the request says of them, which counts less than what is remembered; d.Spec everything but
 // strategy and waves. What is wrong with the strategy is a CodeInvalid error with pointers below /strategy.
 func Prepare(
-	d rollout.Deployment, targets []rollout.Target, strategy json.RawMessage, remembered map[string]rollout.Remembered,
+	d rollout.Deployment, targets []rollout.Target, strategy json.RawMessage, remembered map[string]rollout.TargetRecord,
 ) (rollout.NewDeployment, error) {
 	targets = slices.Clone(targets)
 	resolved, waves, chosen, problems := resolve(strategy, targets, d.Spec.ActiveSlot)
@@ -67,13 +67,13 @@ func sides(targets []rollout.Target, chosen []bool) (active, idle string) {
 }
 
 // initTarget gives a target its first state and what is remembered of it.
-func initTarget(d *rollout.Deployment, t *rollout.Target, known rollout.Remembered) {
+func initTarget(d *rollout.Deployment, t *rollout.Target, known rollout.TargetRecord) {
 	known = known.At(t.Address)
 	t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
 	t.Fence = max(t.Fence, known.Fence)
 	t.Health = cmp.Or(known.Health, healthcheck.Unknown)
 	t.Version = cmp.Or(known.Version, t.Version)
-	t.Want = cmp.Or(t.Want, d.Version)
+	t.DesiredVersion = cmp.Or(t.DesiredVersion, d.Version)
 	t.Checks = freshChecks(d.Spec.ProbedBy(t))
 }
 
@@ -83,7 +83,7 @@ func rank(k *kind, t *rollout.Target, chosen bool) int {
 	switch {
 	case !chosen:
 		return 3
-	case k.gradual && t.Version != "" && t.Version == t.Want:
+	case k.gradual && t.Version != "" && t.Version == t.DesiredVersion:
 		return 0
 	case t.Health == healthcheck.Unhealthy:
 		return 1

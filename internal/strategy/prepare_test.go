@@ -17,7 +17,7 @@ import (
 	"rollcall/internal/strategy"
 )
 
-func prepare(t *testing.T, d rollout.Deployment, targets []rollout.Target, object string, remembered map[string]rollout.Remembered) rollout.NewDeployment {
+func prepare(t *testing.T, d rollout.Deployment, targets []rollout.Target, object string, remembered map[string]rollout.TargetRecord) rollout.NewDeployment {
 	t.Helper()
 	remembered = maps.Clone(remembered)
 	for i := range targets {
@@ -44,7 +44,7 @@ func named(ids ...string) []rollout.Target {
 func TestUnhealthyTargetsComeFirstAndTheRestInTheListsOrder(t *testing.T) {
 	t.Parallel()
 	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("e", "d", "c", "b", "a"), `{"batch_size":2}`,
-		map[string]rollout.Remembered{
+		map[string]rollout.TargetRecord{
 			"c": {Health: healthcheck.Unhealthy}, "a": {Health: healthcheck.Unhealthy},
 			"d": {Health: healthcheck.Degraded}, "b": {Health: healthcheck.Healthy},
 		})
@@ -69,7 +69,7 @@ func TestWhatRollcallLeftThereCountsMoreThanWhatTheCallerSays(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b", "c")
 	targets[2].Version = ""
-	prepared := prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.Remembered{
+	prepared := prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.TargetRecord{
 		"a": {Version: "v0"}, "b": {Health: healthcheck.Healthy},
 	})
 	for i, want := range []string{"v0", oldVersion, ""} {
@@ -81,7 +81,7 @@ func TestWhatRollcallLeftThereCountsMoreThanWhatTheCallerSays(t *testing.T) {
 
 func TestFencesGoOnFromTheHighestEverWrittenDown(t *testing.T) {
 	t.Parallel()
-	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("a", "b"), ``, map[string]rollout.Remembered{"a": {Fence: 41}})
+	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("a", "b"), ``, map[string]rollout.TargetRecord{"a": {Fence: 41}})
 	if prepared.Targets[0].Fence != 41 || prepared.Targets[1].Fence != 0 {
 		t.Errorf("fences %d, %d", prepared.Targets[0].Fence, prepared.Targets[1].Fence)
 	}
@@ -97,7 +97,7 @@ func TestAPreparedDeploymentWaitsToStart(t *testing.T) {
 	}
 	target := &prepared.Targets[0]
 	if target.State != rollout.TargetPending || target.Phase != rollout.PhaseNew || target.Health != healthcheck.Unknown ||
-		target.Want != newVersion || target.PreviousVersion != "" {
+		target.DesiredVersion != newVersion || target.PreviousVersion != "" {
 		t.Errorf("%+v", target)
 	}
 	unknown := healthcheck.State{Status: healthcheck.Unknown, LastStatus: healthcheck.Unknown}
@@ -110,9 +110,9 @@ func TestAPreparedDeploymentWaitsToStart(t *testing.T) {
 func TestEachTargetOfARollbackKeepsTheVersionThatItIsToGet(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b")
-	targets[0].Want, targets[1].Want = "v7", "v8"
+	targets[0].DesiredVersion, targets[1].DesiredVersion = "v7", "v8"
 	prepared := prepare(t, rollout.Deployment{Kind: rollout.KindRollback}, targets, `{"batch_size":2}`, nil)
-	if prepared.Targets[0].Want != "v7" || prepared.Targets[1].Want != "v8" {
+	if prepared.Targets[0].DesiredVersion != "v7" || prepared.Targets[1].DesiredVersion != "v8" {
 		t.Errorf("%+v", prepared.Targets)
 	}
 }
@@ -121,7 +121,7 @@ func TestPrepareLeavesTheRequestAsItWas(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b", "c")
 	was := slices.Clone(targets)
-	prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.Remembered{"c": {Health: healthcheck.Unhealthy}})
+	prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.TargetRecord{"c": {Health: healthcheck.Unhealthy}})
 	if !reflect.DeepEqual(targets, was) {
 		t.Errorf("%+v", targets)
 	}

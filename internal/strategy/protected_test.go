@@ -28,7 +28,7 @@ func settle(s *rollout.Snapshot, now time.Time) (last rollout.Decision, events [
 		last = strategy.Plan(s, now)
 		events = append(events, last.Events...)
 		s.Deployment.Status = last.Status
-		if !last.Again {
+		if !last.Replan {
 			break
 		}
 	}
@@ -43,7 +43,7 @@ func TestAProtectedDeploymentTouchesNothingBeforeItIsPromoted(t *testing.T) {
 	}
 	decision, events := settle(s, simStart)
 	if s.Deployment.State != rollout.StatePaused || !s.Deployment.StartedAt.IsZero() || len(decision.Actions) > 0 ||
-		!s.Deployment.DeadlineAt.IsZero() || !s.Deployment.NextActionAt.IsZero() || !decision.Wake.After(simStart) {
+		!s.Deployment.DeadlineAt.IsZero() || !s.Deployment.NextActionAt.IsZero() || !decision.WakeAt.After(simStart) {
 		t.Errorf("%+v", decision)
 	}
 	if len(events) != 1 || events[0].Type != rollout.EventGateWaiting {

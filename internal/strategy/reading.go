@@ -9,19 +9,19 @@ import (
 )
 
 // ReadsBack reports whether a write with this answer counts only once the router has been read.
-func ReadsBack(d *rollout.Deployment, a rollout.Answer) bool {
-	return d.Spec.Traffic.Readable() && (a.Kind == rollout.AnswerDone || a.Kind == rollout.AnswerAccepted)
+func ReadsBack(d *rollout.Deployment, a rollout.CallResult) bool {
+	return d.Spec.Traffic.Readable() && (a.Kind == rollout.ResultDone || a.Kind == rollout.ResultAccepted)
 }
 
 // JudgeRoute is the answer to a write once its reading is taken into account: one that reads back otherwise is to be tried
 // again. Judging twice is judging once.
-func JudgeRoute(d *rollout.Deployment, o rollout.Outcome) rollout.Answer {
-	a := o.Answer
+func JudgeRoute(d *rollout.Deployment, o rollout.Outcome) rollout.CallResult {
+	a := o.Result
 	if o.Reading == nil || !ReadsBack(d, a) {
 		return a
 	}
 	if differs := RouterDiffers(d, &o.Action.Route.Setting, o.Reading); differs != "" {
-		return rollout.Answer{Kind: rollout.AnswerRetry, Message: "written, but read back " + differs, Latency: a.Latency}
+		return rollout.CallResult{Kind: rollout.ResultRetry, Message: "written, but read back " + differs, Latency: a.Latency}
 	}
 	a.Message = strings.TrimSuffix(a.Message, readBack) + readBack
 	return a

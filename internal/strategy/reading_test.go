@@ -54,14 +54,14 @@ func TestReading_EachReportedFieldMustAgree(t *testing.T) {
 		if differs := strategy.RouterDiffers(readable(), &want, &r); differs != test.differs {
 			t.Errorf("%s: %q, want %q", name, differs, test.differs)
 		}
-		o := rollout.Outcome{Answer: rollout.Answer{Kind: rollout.AnswerDone, Message: "HTTP 200"}, Reading: &r}
+		o := rollout.Outcome{Result: rollout.CallResult{Kind: rollout.ResultDone, Message: "HTTP 200"}, Reading: &r}
 		o.Action.Route.Setting = want
-		kind := map[bool]rollout.AnswerKind{true: rollout.AnswerDone, false: rollout.AnswerRetry}[test.differs == ""]
+		kind := map[bool]rollout.ResultKind{true: rollout.ResultDone, false: rollout.ResultRetry}[test.differs == ""]
 		judged := strategy.JudgeRoute(readable(), o)
 		if judged.Kind != kind || !strings.Contains(judged.Message, "read back") {
 			t.Errorf("%s: judged %+v", name, judged)
 		}
-		if o.Answer = judged; strategy.JudgeRoute(readable(), o) != judged {
+		if o.Result = judged; strategy.JudgeRoute(readable(), o) != judged {
 			t.Errorf("%s: judged twice %+v", name, strategy.JudgeRoute(readable(), o))
 		}
 	}
@@ -78,7 +78,7 @@ func TestReading_SharesAloneDoNotSettleADoubt(t *testing.T) {
 		if whole {
 			r.Backends = []routing.BackendReading{{Target: "web-1", Weight: 10}, {Target: "web-2", Weight: 90}}
 		}
-		strategy.Apply(s, rollout.Outcome{Action: rollout.Action{Kind: rollout.ActionAskRouter, Route: call}, Reading: &r}, simStart)
+		strategy.Apply(s, rollout.Outcome{Action: rollout.Action{Kind: rollout.ActionReadWeights, Route: call}, Reading: &r}, simStart)
 		if got := s.Deployment.Progress.Router; (got.Applied != nil) != whole || got.InDoubt || got.Reading {
 			t.Errorf("whole %t: %+v", whole, got)
 		}
@@ -90,26 +90,26 @@ func TestReading_LateWriteIsNotAnOperatorsHand(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
-		answer  rollout.AnswerKind
+		answer  rollout.ResultKind
 		seen    bool // the router was seen to have done the first write
 		drifted bool
 	}{
-		{"no answer", rollout.AnswerLost, false, true},
-		{"no answer, and done", rollout.AnswerLost, true, false},
-		{"never sent", rollout.AnswerNotSent, false, false},
+		{"no answer", rollout.ResultUnknown, false, true},
+		{"no answer, and done", rollout.ResultUnknown, true, false},
+		{"never sent", rollout.ResultNotSent, false, false},
 	} {
 		s := &rollout.Snapshot{Deployment: *readable(), Targets: []rollout.Target{{ID: "web-1"}, {ID: "web-2"}}}
 		full := []routing.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 100}}
 		s.Deployment.Progress.Router = &routing.State{Baseline: full}
-		write := func(weight int, answer rollout.AnswerKind) {
-			out := rollout.Action{Kind: rollout.ActionRoute, Route: routing.Call{Baseline: full, Setting: routing.TrafficSplit{
+		write := func(weight int, answer rollout.ResultKind) {
+			out := rollout.Action{Kind: rollout.ActionSetWeights, Route: routing.Call{Baseline: full, Setting: routing.TrafficSplit{
 				Backends: []routing.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: weight}},
 			}}}
 			begun, _ := strategy.BeginRoute(&s.Deployment, out, simStart)
-			strategy.Apply(s, rollout.Outcome{Action: begun, Answer: rollout.Answer{Kind: answer}}, simStart)
+			strategy.Apply(s, rollout.Outcome{Action: begun, Result: rollout.CallResult{Kind: answer}}, simStart)
 		}
 		read := func() {
-			look, _ := strategy.BeginRoute(&s.Deployment, rollout.Action{Kind: rollout.ActionAskRouter}, simStart)
+			look, _ := strategy.BeginRoute(&s.Deployment, rollout.Action{Kind: rollout.ActionReadWeights}, simStart)
 			reading := routing.Reading{Backends: []routing.BackendReading{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 0}}}
 			strategy.Apply(s, rollout.Outcome{Action: look, Reading: &reading}, simStart)
 		}
@@ -117,7 +117,7 @@ func TestReading_LateWriteIsNotAnOperatorsHand(t *testing.T) {
 		if c.seen {
 			read()
 		}
-		write(100, rollout.AnswerDone)
+		write(100, rollout.ResultDone)
 		read()
 		r := s.Deployment.Progress.Router
 		if r.Drifted != c.drifted || (len(r.Held) == 0) != c.drifted {

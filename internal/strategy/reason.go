@@ -21,7 +21,7 @@ func (p *planner) reason() string {
 	case st.Direction == rollout.Backward:
 		return p.retreatReason()
 	case st.Stop == rollout.StopHalted:
-		return "halted: " + st.Progress.Cause
+		return "halted: " + st.Progress.FailureReason
 	case st.Progress.Wave == 0:
 		return "waiting to start"
 	default:
@@ -31,7 +31,7 @@ func (p *planner) reason() string {
 
 func (p *planner) heldReason() string {
 	if p.d.Stop == rollout.StopPaused {
-		return fmt.Sprintf("paused: %s; resume to go on, or roll back", p.out.Status.Progress.Cause) + p.stuckTraffic()
+		return fmt.Sprintf("paused: %s; resume to go on, or roll back", p.out.Status.Progress.FailureReason) + p.stuckTraffic()
 	}
 	if gate := p.d.Progress.Gate; gate > 0 && !p.d.Operator.Pause {
 		return fmt.Sprintf("%s is verified and waits for promote before %s", p.waveName(gate), p.keptBack(gate)) +
@@ -46,7 +46,7 @@ func (p *planner) heldReason() string {
 // stuckTraffic says that the router refuses while a person is waited for, unless that is why one is; empty when it does not.
 func (p *planner) stuckTraffic() string {
 	refusal := p.routerRefusal()
-	if refusal == "" || refusal == p.out.Status.Progress.Cause {
+	if refusal == "" || refusal == p.out.Status.Progress.FailureReason {
 		return ""
 	}
 	return "; " + refusal
@@ -97,7 +97,7 @@ func (p *planner) retreatReason() string {
 			back++
 		}
 	}
-	return fmt.Sprintf("rolling back, %d of %s done: %s", back, targets(touched), p.out.Status.Progress.Cause) + p.pending
+	return fmt.Sprintf("rolling back, %d of %s done: %s", back, targets(touched), p.out.Status.Progress.FailureReason) + p.pending
 }
 
 func (p *planner) waveReason() string {
@@ -135,15 +135,15 @@ func (p *planner) endReason(state rollout.State) string {
 		if p.d.Direction == rollout.Forward {
 			return "every target runs its previous version again" + p.leftOut()
 		}
-		return "rolled back: " + p.out.Status.Progress.Cause
+		return "rolled back: " + p.out.Status.Progress.FailureReason
 	default:
 		if p.d.Direction == rollout.Backward && !p.d.Operator.Abort {
 			if p.untouched() {
-				return p.out.Status.Progress.Cause + "; no target was called, but the router has not confirmed that the old side serves"
+				return p.out.Status.Progress.FailureReason + "; no target was called, but the router has not confirmed that the old side serves"
 			}
-			return "the rollback did not succeed; it began because " + p.out.Status.Progress.Cause
+			return "the rollback did not succeed; it began because " + p.out.Status.Progress.FailureReason
 		}
-		return p.out.Status.Progress.Cause
+		return p.out.Status.Progress.FailureReason
 	}
 }
 

@@ -175,7 +175,7 @@ func (l *Look) begin(d *rollout.Deployment, want *routing.TrafficSplit, now time
 		r.Applied, r.Drifted = nil, true
 	}
 	action, events := BeginRoute(d, rollout.Action{
-		Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: routing.Call{Setting: *want, Baseline: r.Baseline},
+		Kind: rollout.ActionSetWeights, Target: -1, Check: -1, Route: routing.Call{Setting: *want, Baseline: r.Baseline},
 	}, now)
 	l.Events, l.Write = append(l.Events, events...), &action
 }

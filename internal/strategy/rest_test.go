@@ -49,7 +49,7 @@ func TestRest_WhatAReloadForgotIsWrittenAgain(t *testing.T) {
 		if types := typesOf(look.Events); !slices.Equal(types, []string{rollout.EventTrafficDrifted, rollout.EventTrafficIntent}) {
 			t.Errorf("%s: events %v", name, types)
 		}
-		done := rollout.Outcome{Action: *look.Write, Answer: rollout.Answer{Kind: rollout.AnswerDone}, Reading: served("2", 0, 100, "")}
+		done := rollout.Outcome{Action: *look.Write, Result: rollout.CallResult{Kind: rollout.ResultDone}, Reading: served("2", 0, 100, "")}
 		resting, events := ApplyAtRest(s, look.Resting, done, restNow)
 		if types := typesOf(events); !slices.Equal(types, []string{rollout.EventTrafficRestored}) || resting.Router.Differs != "" || resting.Restores != 1 {
 			t.Errorf("%s: %v, %+v", name, types, resting)
@@ -105,7 +105,7 @@ func TestRest_WhoSetsItAgainAndAgainIsNotFought(t *testing.T) {
 		if look.Write != nil {
 			writes++
 			after, _ := ApplyAtRest(s, look.Resting, rollout.Outcome{
-				Action: *look.Write, Answer: rollout.Answer{Kind: rollout.AnswerDone}, Reading: served("2", 0, 100, ""),
+				Action: *look.Write, Result: rollout.CallResult{Kind: rollout.ResultDone}, Reading: served("2", 0, 100, ""),
 			}, now)
 			resting = &after
 		}

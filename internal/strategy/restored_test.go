@@ -17,7 +17,7 @@ func TestARollbackWithATargetThatIsNotBackHasFailed(t *testing.T) {
 		}
 		s := &rollout.Snapshot{Deployment: n.Deployment, Targets: n.Targets}
 		s.Deployment.State, s.Deployment.StartedAt = rollout.StateInProgress, simStart
-		s.Deployment.Progress = rollout.Progress{Wave: 1, At: simStart}
+		s.Deployment.Progress = rollout.Progress{Wave: 1, LastProgressAt: simStart}
 		for i := range s.Targets {
 			touch(&s.Targets[i], rollout.TargetUpdated, "v1")
 		}

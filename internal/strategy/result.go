@@ -15,13 +15,13 @@ func (p *planner) finish(state rollout.State) {
 	}
 	st.State, st.FinishedAt = state, p.now
 	st.DeadlineAt, st.NextActionAt = time.Time{}, time.Time{}
-	st.Progress.HeldAt = time.Time{}
+	st.Progress.PausedAt = time.Time{}
 	st.Reason = p.endReason(state)
-	p.event(state.Event(), 0, st.Reason)
+	p.event(state.EventType(), 0, st.Reason)
 	if state == rollout.StateAborted && p.d.Operator.Actor != "" {
 		p.out.Events[len(p.out.Events)-1].Actor = p.d.Operator.Actor
 	}
-	p.out.Actions, p.out.Wake, p.out.Again = nil, time.Time{}, false
+	p.out.Actions, p.out.WakeAt, p.out.Replan = nil, time.Time{}, false
 }
 
 // restored is how a rollback of a finished deployment ends: well only if every target is back. A failure that is tolerated
@@ -30,7 +30,7 @@ func (p *planner) restored() rollout.State {
 	if p.failures == 0 {
 		return rollout.StateRolledBack
 	}
-	p.out.Status.Progress.Cause = fmt.Sprintf("%s did not get their previous version back; the last: %s", targets(p.failures), p.lastFailure())
+	p.out.Status.Progress.FailureReason = fmt.Sprintf("%s did not get their previous version back; the last: %s", targets(p.failures), p.lastFailure())
 	return rollout.StateFailed
 }
 
@@ -134,7 +134,7 @@ func (p *planner) lastFailure() string {
 	var last *rollout.Target
 	for i := range p.s.Targets {
 		t := &p.s.Targets[i]
-		if t.Settled() && p.failedForward(t) && (last == nil || t.ErrorAt.After(last.ErrorAt)) {
+		if t.Done() && p.failedForward(t) && (last == nil || t.ErrorAt.After(last.ErrorAt)) {
 			last = t
 		}
 	}

@@ -71,7 +71,7 @@ func missed(d *rollout.Deployment, t *rollout.Target) bool {
 	case rollout.TargetFailed, rollout.TargetUnknown:
 		return true
 	case rollout.TargetRolledBack:
-		return t.Back || d.Kind != rollout.KindRollback
+		return t.RollingBack || d.Kind != rollout.KindRollback
 	default:
 		return d.Direction == rollout.Backward || d.State != rollout.StateCompleted && d.State != rollout.StateRolledBack
 	}

@@ -62,7 +62,7 @@ func addBystanders(n *rollout.NewDeployment, ended *rollout.Snapshot) {
 		b := again(t)
 		stays(&b, t)
 		b.Position = len(n.Targets)
-		initTarget(&n.Deployment, &b, rollout.Remembered{Address: b.Address, Health: b.Health})
+		initTarget(&n.Deployment, &b, rollout.TargetRecord{Address: b.Address, Health: b.Health})
 		n.Targets = append(n.Targets, b)
 	}
 	n.Deployment.Counts = rollout.Count(n.Targets)
@@ -70,7 +70,7 @@ func addBystanders(n *rollout.NewDeployment, ended *rollout.Snapshot) {
 
 // stays lets a target of a new deployment stay as it was at the end of the one before, judged as it was verified.
 func stays(t, ended *rollout.Target) {
-	t.Want = ended.Version
+	t.DesiredVersion = ended.Version
 	t.Rules = &rollout.TargetRules{Forward: ended.RulesFor(ended.Version)}
 }
 
@@ -88,8 +88,8 @@ func wayBack(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map[string]
 			continue
 		}
 		back := again(t)
-		back.Want = t.PreviousVersion
-		back.Rules = &rollout.TargetRules{Forward: t.RulesFor(t.PreviousVersion), Back: t.RulesFor(t.Want)}
+		back.DesiredVersion = t.PreviousVersion
+		back.Rules = &rollout.TargetRules{Forward: t.RulesFor(t.PreviousVersion), Back: t.RulesFor(t.DesiredVersion)}
 		targets = append(targets, back)
 		inDoubt[t.ID] = doubtful(t)
 	}
@@ -105,11 +105,11 @@ func wayBack(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map[string]
 // sharedWant is the version that all targets go to, empty when they differ.
 func sharedWant(targets []rollout.Target) string {
 	for i := range targets {
-		if targets[i].Want != targets[0].Want {
+		if targets[i].DesiredVersion != targets[0].DesiredVersion {
 			return ""
 		}
 	}
-	return targets[0].Want
+	return targets[0].DesiredVersion
 }
 
 // mayFollow refuses to make anything of a deployment that has not ended, or ended before it began.
@@ -135,7 +135,7 @@ func follower(d *rollout.Deployment) rollout.Deployment {
 func again(t *rollout.Target) rollout.Target {
 	return rollout.Target{
 		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, Metadata: t.Metadata, DeployURL: t.DeployURL, Weight: t.Weight,
-		Position: t.Position, Want: t.Want, Version: t.Version, Health: t.Health, Fence: t.Fence, Rules: t.Rules,
+		Position: t.Position, DesiredVersion: t.DesiredVersion, Version: t.Version, Health: t.Health, Fence: t.Fence, Rules: t.Rules,
 	}
 }
 
@@ -145,12 +145,12 @@ func follow(
 	d rollout.Deployment, targets []rollout.Target, how json.RawMessage, first map[string]bool,
 ) (rollout.NewDeployment, error) {
 	slices.SortFunc(targets, func(a, b rollout.Target) int { return a.Position - b.Position })
-	health, order := map[string]healthcheck.Health{}, map[string]rollout.Remembered{}
+	health, order := map[string]healthcheck.Health{}, map[string]rollout.TargetRecord{}
 	for i := range targets {
 		t := &targets[i]
-		health[t.ID], order[t.ID] = t.Health, rollout.Remembered{Address: t.Address, Health: t.Health}
+		health[t.ID], order[t.ID] = t.Health, rollout.TargetRecord{Address: t.Address, Health: t.Health}
 		if first[t.ID] {
-			order[t.ID] = rollout.Remembered{Address: t.Address, Health: healthcheck.Unhealthy}
+			order[t.ID] = rollout.TargetRecord{Address: t.Address, Health: healthcheck.Unhealthy}
 		}
 	}
 	n, err := Prepare(d, targets, how, order)

@@ -100,7 +100,7 @@ func (w *wayHome) layOut(n *rollout.NewDeployment) {
 		case w.goes[t.ID]:
 			t.Wave = len(spec.Waves)
 		case checked && t.Slot != spec.ActiveSlot:
-			t.Wave, t.Want = 1, t.Version
+			t.Wave, t.DesiredVersion = 1, t.Version
 			spec.Waves[0].Size++
 		}
 	}

@@ -37,7 +37,7 @@ func ended(t *testing.T, state rollout.State, how string) *rollout.Snapshot {
 }
 
 func touch(t *rollout.Target, state rollout.TargetState, version string) {
-	t.State, t.Phase, t.Sent, t.Fence, t.Version, t.PreviousVersion = state, rollout.PhaseSettled, 1, 7, version, "v1"
+	t.State, t.Phase, t.CallsSent, t.Fence, t.Version, t.PreviousVersion = state, rollout.PhaseSettled, 1, 7, version, "v1"
 }
 
 func TestARollbackTakesDoubtfulTargetsFirstAndCallsNoUntouchedOne(t *testing.T) {
@@ -49,7 +49,7 @@ func TestARollbackTakesDoubtfulTargetsFirstAndCallsNoUntouchedOne(t *testing.T) 
 	}
 	d := n.Deployment
 	if len(n.Targets) != 2 || n.Targets[0].ID != "t2" || n.Targets[1].ID != "t1" || n.Targets[0].Position != 1 || n.Targets[0].Fence != 7 ||
-		n.Targets[0].PreviousVersion != "" || n.Targets[0].Sent != 0 || n.Targets[0].Want != "v1" {
+		n.Targets[0].PreviousVersion != "" || n.Targets[0].CallsSent != 0 || n.Targets[0].DesiredVersion != "v1" {
 		t.Errorf("targets %+v", n.Targets)
 	}
 	if d.Kind != rollout.KindRollback || d.RollbackOf != "d1" || d.Version != "v1" || d.ID != "" || d.DeploySecret != "s" || len(d.Labels) > 0 ||
@@ -61,7 +61,7 @@ func TestARollbackTakesDoubtfulTargetsFirstAndCallsNoUntouchedOne(t *testing.T) 
 		strategyOf.ProgressDeadline != duration.Duration(3*time.Minute) || d.Spec.HealthyDeadline != duration.Duration(time.Minute) {
 		t.Errorf("spec %+v", d.Spec)
 	}
-	if s.Deployment.Kind != rollout.KindDeploy || !s.Deployment.Spec.Force || s.Targets[0].Want != "v2" {
+	if s.Deployment.Kind != rollout.KindDeploy || !s.Deployment.Spec.Force || s.Targets[0].DesiredVersion != "v2" {
 		t.Error("the finished record has changed")
 	}
 }
@@ -71,7 +71,7 @@ func TestTheVersionOfARollbackIsTheOneThatAllShare(t *testing.T) {
 	s := ended(t, rollout.StateFailed, "")
 	s.Targets[0].PreviousVersion = "v0"
 	n, err := strategy.Undo(s)
-	if err != nil || n.Deployment.Version != "" || n.Targets[0].Want != "v1" || n.Targets[1].Want != "v0" {
+	if err != nil || n.Deployment.Version != "" || n.Targets[0].DesiredVersion != "v1" || n.Targets[1].DesiredVersion != "v0" {
 		t.Errorf("%v: %+v", err, n)
 	}
 	s.Targets[0].PreviousVersion = ""
@@ -97,7 +97,7 @@ func TestARetryTakesTheTargetsThatDidNotArrive(t *testing.T) {
 	back := func(s *rollout.Snapshot) {
 		s.Deployment.Direction = rollout.Backward
 		for i := range 2 {
-			s.Targets[i].State, s.Targets[i].Back = rollout.TargetRolledBack, true
+			s.Targets[i].State, s.Targets[i].RollingBack = rollout.TargetRolledBack, true
 		}
 	}
 	for _, c := range []struct {
@@ -211,7 +211,7 @@ func TestARetryOfWhatArrivedIsRefused(t *testing.T) {
 func TestOnlyWhatHasNotBegunIsCalledOffAtOnce(t *testing.T) {
 	t.Parallel()
 	d := rollout.Deployment{Status: rollout.Status{State: rollout.StatePending, Direction: rollout.Forward}}
-	d.Operator = rollout.Operator{Abort: true, Actor: "ann", Why: "wrong version"}
+	d.Operator = rollout.OperatorIntent{Abort: true, Actor: "ann", Reason: "wrong version"}
 	events := strategy.CallOff(&d, simStart)
 	if len(events) != 1 || events[0].Actor != "ann" || events[0].Message != "wrong version" || events[0].To != "aborted" || d.State != rollout.StateAborted {
 		t.Errorf("%+v, %s", events, d.State)

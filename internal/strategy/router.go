@@ -33,7 +33,7 @@ func (p *planner) routed(want routing.TrafficSplit) bool {
 	case p.readsFirst(r, &want):
 		p.readRouter(r)
 	default:
-		p.act(rollout.Action{Kind: rollout.ActionRoute, Route: routing.Call{Setting: want, Baseline: p.backends()}})
+		p.act(rollout.Action{Kind: rollout.ActionSetWeights, Route: routing.Call{Setting: want, Baseline: p.backends()}})
 		p.visibleAt(p.now.Add(p.spec.Traffic.Timeout.Std()))
 	}
 	return false
@@ -132,7 +132,7 @@ func (p *planner) routerError() string {
 func BeginRoute(d *rollout.Deployment, a rollout.Action, now time.Time) (rollout.Action, []rollout.Event) {
 	r := routerOf(d)
 	d.Progress.Router = &r
-	if a.Kind == rollout.ActionAskRouter {
+	if a.Kind == rollout.ActionReadWeights {
 		r.Reading, a.Route.Fence = true, r.Fence
 		return a, nil
 	}
@@ -174,7 +174,7 @@ func mayTell(r *routing.State) []routing.Weights {
 func applyRoute(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Event {
 	d := &s.Deployment
 	r := routerOf(d)
-	if o.Action.Kind == rollout.ActionAskRouter {
+	if o.Action.Kind == rollout.ActionReadWeights {
 		return applyReading(s, &r, o, now)
 	}
 	if r.Sent == nil || r.Sent.Fence != o.Action.Route.Fence || !r.InFlight {
@@ -192,21 +192,21 @@ func applyRoute(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout
 }
 
 // applyWrite records the answer to a write, and gives the type of the event that tells of it.
-func applyWrite(d *rollout.Deployment, r *routing.State, answer rollout.Answer, now time.Time) string {
+func applyWrite(d *rollout.Deployment, r *routing.State, answer rollout.CallResult, now time.Time) string {
 	switch answer.Kind {
-	case rollout.AnswerDone, rollout.AnswerAccepted:
+	case rollout.ResultDone, rollout.ResultAccepted:
 		confirm(d, r, now)
-	case rollout.AnswerLost:
+	case rollout.ResultUnknown:
 		r.Applied, r.InDoubt = nil, true
 		noteLateOut(r)
 		retryRoute(d, r, answer, now)
 		return rollout.EventTrafficUnknown
-	case rollout.AnswerRetry:
+	case rollout.ResultRetry:
 		r.Applied = nil // it may have moved traffic before it failed
 		retryRoute(d, r, answer, now)
-	case rollout.AnswerNotSent, rollout.AnswerNotStarted:
+	case rollout.ResultNotSent, rollout.ResultNotStarted:
 		retryRoute(d, r, answer, now)
-	case rollout.AnswerRefused, rollout.AnswerFenced:
+	case rollout.ResultRefused, rollout.ResultFenced:
 		if raiseRouterFence(r, answer, now) {
 			retryRoute(d, r, answer, now)
 			break
@@ -214,23 +214,23 @@ func applyWrite(d *rollout.Deployment, r *routing.State, answer rollout.Answer, 
 		r.Applied = nil // refused halfway through, or another write came after the last that is known
 		retryRoute(d, r, answer, now)
 		r.RetriesUsed = d.Spec.Traffic.Retries + 1
-		r.Refused = answer.Kind == rollout.AnswerRefused && r.SplitSeq == 1 && r.Sent.Attempt == 1
+		r.Refused = answer.Kind == rollout.ResultRefused && r.SplitSeq == 1 && r.Sent.Attempt == 1
 	}
 	return rollout.EventTrafficResult
 }
 
 // raiseRouterFence reports whether a 409 is answered with a higher fence: once in a deployment, when it names a higher one, or
 // when it is the answer to the deployment's first write.
-func raiseRouterFence(r *routing.State, a rollout.Answer, now time.Time) bool {
+func raiseRouterFence(r *routing.State, a rollout.CallResult, now time.Time) bool {
 	first := r.SplitSeq <= 1 && r.Sent.Attempt <= 1
-	if a.Kind != rollout.AnswerFenced || r.FenceRaised || !first && a.Fence < r.Sent.Fence {
+	if a.Kind != rollout.ResultFenced || r.FenceRaised || !first && a.Fence < r.Sent.Fence {
 		return false
 	}
 	r.Fence, r.FenceRaised = max(r.Fence, a.Fence, now.UnixMilli()), true
 	return true
 }
 
-func retryRoute(d *rollout.Deployment, r *routing.State, a rollout.Answer, now time.Time) {
+func retryRoute(d *rollout.Deployment, r *routing.State, a rollout.CallResult, now time.Time) {
 	wait := d.Spec.Traffic.Backoff.Std() << min(r.RetriesUsed, maxBackoffDoublings)
 	r.NotBefore = now.Add(max(wait, a.RetryAfter, minRouterBackoff))
 	r.RetriesUsed, r.Error = r.RetriesUsed+1, a.Message
@@ -277,7 +277,7 @@ func trafficEvent(kind string, d *rollout.Deployment, c *routing.Call, now time.
 		At: now, Type: kind, Actor: rollout.ActorEngine, Wave: d.Progress.Wave,
 		From: string(d.State), To: string(d.State), Message: message,
 		Call: &rollout.Call{
-			WebhookID: c.WebhookID, Action: rollout.CallTraffic, Attempt: c.Attempt, Fence: c.Fence, Until: c.Deadline,
+			WebhookID: c.WebhookID, Action: rollout.CallTraffic, Attempt: c.Attempt, Fence: c.Fence, Deadline: c.Deadline,
 			NewWeight: &weight,
 		},
 	}

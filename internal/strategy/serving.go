@@ -54,7 +54,7 @@ func (p *planner) takesTraffic() bool {
 	for i := range r.Last.Backends {
 		waits = p.awaitsShare(r, i, p.idle(r, i)) || waits
 	}
-	return !waits && len(p.out.Moves) == 0
+	return !waits && len(p.out.Transitions) == 0
 }
 
 // awaitsShare reports whether a verified target is waited for that does not get its share at the router for a reason, empty
@@ -68,7 +68,7 @@ func (p *planner) awaitsShare(r *routing.State, i int, why string) bool {
 		p.waits(p.s.Targets[i].ID+" "+why+", and is awaited until", until)
 		return true
 	case !r.Last.Backends[i].Serving && p.d.Direction == rollout.Forward:
-		p.out.Moves = append(p.out.Moves, rollout.Move{
+		p.out.Transitions = append(p.out.Transitions, rollout.Transition{
 			Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetFailed, Message: "verified, but " + why,
 		})
 	}
@@ -87,7 +87,7 @@ func (p *planner) countReturning(share int) bool {
 	for i := range p.s.Targets {
 		t := &p.s.Targets[i]
 		back := p.d.Direction == rollout.Backward
-		if t.Attempts == 0 || t.Back != back || t.State != arrived(t) || want.Backends[i].Weight == 0 {
+		if t.Attempts == 0 || t.RollingBack != back || t.State != arrived(t) || want.Backends[i].Weight == 0 {
 			continue
 		}
 		if r.Last.Backends[i].Weight == 0 || r.Applied != nil && p.awaitsShare(r, i, p.idle(r, i)) {

@@ -211,7 +211,7 @@ func (p *planner) placeOf(i, share int, leaving map[int]bool) side {
 	switch {
 	case p.inOneSlot() && (share < percentBase || !p.gone(t)):
 		return sideOld
-	case leaving[i], p.gone(t), t.Attempts > 0 && t.Busy(), p.exposes(t):
+	case leaving[i], p.gone(t), t.Attempts > 0 && t.OutOfService(), p.exposes(t):
 		return sideOut
 	case p.bySlot() && t.Slot == active:
 		return sideOld
@@ -238,7 +238,7 @@ func (p *planner) gone(t *rollout.Target) bool {
 // exposes reports whether a target runs the new version already and is not verified yet: it would get more traffic than the
 // stage allows. Where most do that serve, they go on: too few would be left, and nothing is exposed that was not before.
 func (p *planner) exposes(t *rollout.Target) bool {
-	return p.kind.gradual && !p.widespread && p.d.Direction == rollout.Forward && t.State != rollout.TargetUpdated && !t.Touched() && t.Version != "" && t.Version == t.Want
+	return p.kind.gradual && !p.widespread && p.d.Direction == rollout.Forward && t.State != rollout.TargetUpdated && !t.Touched() && t.Version != "" && t.Version == t.DesiredVersion
 }
 
 // widespread reports whether more than half of the targets that served when the deployment began ran its version already.
@@ -252,7 +252,7 @@ func widespread(s *rollout.Snapshot) bool {
 		}
 		switch {
 		case wasOut(&s.Deployment, t):
-		case before != "" && before == t.Want:
+		case before != "" && before == t.DesiredVersion:
 			ran++
 		default:
 			others++

@@ -83,14 +83,14 @@ func TestRolling_TheFirstOfManyGetsTraffic(t *testing.T) {
 	var setting routing.TrafficSplit
 	for after := time.Duration(0); s.Targets[1].Attempts == 0 && after < time.Minute; after += 100 * time.Millisecond {
 		for _, a := range begunAt(t, s, simStart.Add(after)) {
-			o := rollout.Outcome{Action: a, Answer: rollout.Answer{Kind: rollout.AnswerDone}}
+			o := rollout.Outcome{Action: a, Result: rollout.CallResult{Kind: rollout.ResultDone}}
 			switch {
-			case a.Kind == rollout.ActionRoute:
+			case a.Kind == rollout.ActionSetWeights:
 				setting = a.Route.Setting
 			case a.Kind == rollout.ActionProbe && s.Targets[a.Target].Touched():
-				o.Observation = saw(newVersion)
+				o.Probe = saw(newVersion)
 			case a.Kind == rollout.ActionProbe:
-				o.Observation = saw(oldVersion)
+				o.Probe = saw(oldVersion)
 			}
 			strategy.Apply(s, o, simStart.Add(after))
 		}

@@ -71,7 +71,7 @@ func (p *planner) arrived(wave int) bool {
 		if t.Wave != wave {
 			continue
 		}
-		if !t.Settled() {
+		if !t.Done() {
 			return false
 		}
 		size++

@@ -55,7 +55,7 @@ func (s *sim) advanceDead() {
 func (s *sim) checkFinal() {
 	was := s.stored.Clone()
 	d := strategy.Plan(s.stored, s.now.Add(time.Hour))
-	if len(d.Actions)+len(d.Moves)+len(d.Events) > 0 || d.Again || d.Cut || !d.Wake.IsZero() || d.Status != was.Deployment.Status {
+	if len(d.Actions)+len(d.Transitions)+len(d.Events) > 0 || d.Replan || d.CancelCalls || !d.WakeAt.IsZero() || d.Status != was.Deployment.Status {
 		s.violate("terminal is not final")
 	}
 }
@@ -131,8 +131,8 @@ func (s *sim) checkTargetEnd(i int) {
 		s.violate("%s ended with a call in flight, or in phase %s", t.ID, t.Phase)
 	case (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown) && t.Error == "":
 		s.violate("%s is %s and does not say why", t.ID, t.State)
-	case started.Version == t.Want && started.Version != "" && !s.snapshot.Deployment.Spec.Force && sh.calls[0] > 0:
-		s.violate("%s ran %s already, and was called", t.ID, t.Want)
+	case started.Version == t.DesiredVersion && started.Version != "" && !s.snapshot.Deployment.Spec.Force && sh.calls[0] > 0:
+		s.violate("%s ran %s already, and was called", t.ID, t.DesiredVersion)
 	}
 	s.checkTruth(i)
 }
@@ -149,7 +149,7 @@ func (s *sim) checkTruth(i int) {
 	var wanted string
 	switch t.State {
 	case rollout.TargetUpdated:
-		if wanted = t.Want; wanted == "" {
+		if wanted = t.DesiredVersion; wanted == "" {
 			wanted = w.initial // nobody knew, and it was only checked
 		}
 	case rollout.TargetRolledBack:
@@ -159,7 +159,7 @@ func (s *sim) checkTruth(i int) {
 	default:
 		return
 	}
-	if w.running != wanted || t.State != rollout.TargetUnchanged && t.Version != wanted && t.Version+t.Want != "" {
+	if w.running != wanted || t.State != rollout.TargetUnchanged && t.Version != wanted && t.Version+t.DesiredVersion != "" {
 		s.violate("%s is %s and runs %s, not %s", t.ID, t.State, w.running, wanted)
 	}
 }

@@ -191,9 +191,9 @@ func (s *sim) outcome(o rollout.Outcome) {
 
 func word(o rollout.Outcome) string {
 	if o.Action.Kind == rollout.ActionProbe {
-		return fmt.Sprintf("probe %d %s %s", o.Action.Check, o.Observation.Status, o.Observation.Version)
+		return fmt.Sprintf("probe %d %s %s", o.Action.Check, o.Probe.Status, o.Probe.Version)
 	}
-	return string(o.Answer.Kind)
+	return string(o.Result.Kind)
 }
 
 // changed notes that a target is to be stored, soon if people would see the difference, and what is to be told of it.

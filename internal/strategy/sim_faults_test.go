@@ -81,11 +81,11 @@ func (s *sim) leaveZombie(unsent []rollout.Action) {
 	epoch := s.epoch
 	s.at(s.now.Add(between(s.crashRng, 100*time.Millisecond, pick(s.crashRng, 2*time.Second, 30*time.Second))), func() {
 		for _, a := range unsent {
-			if a.Kind == rollout.ActionRoute {
+			if a.Kind == rollout.ActionSetWeights {
 				s.cover("router: a dead owner writes")
 				s.write(written{call: a.Route, epoch: epoch - 1, late: true})
 			}
-			if a.Kind == rollout.ActionCall && !s.now.Add(s.stored.Deployment.Spec.Toward(&s.stored.Targets[a.Target], a.Back).Deploy.Timeout.Std()).After(a.Call.Until) {
+			if a.Kind == rollout.ActionCall && !s.now.Add(s.stored.Deployment.Spec.Toward(&s.stored.Targets[a.Target], a.Back).Deploy.Timeout.Std()).After(a.Call.Deadline) {
 				s.cover("a dead owner sends")
 				s.send(sent{index: a.Target, call: a.Call, back: a.Back, epoch: epoch - 1, late: true})
 			}

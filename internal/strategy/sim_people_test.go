@@ -196,9 +196,9 @@ func (s *sim) checkPromote(r strategy.Request, before, after *rollout.Deployment
 		s.violate("promote of what has not begun, or goes back, or is called off")
 	case running && (err == nil) != (r.Full || named):
 		s.violate("promote full %t, wave %d, at the gate of wave %d, opened %v: %v", r.Full, r.Wave, gate, s.opened, err)
-	case err == nil && r.Full && !after.Operator.Full:
+	case err == nil && r.Full && !after.Operator.SkipGates:
 		s.violate("full was answered with 200 and is forgotten")
-	case !r.Full && after.Operator.Full != before.Operator.Full:
+	case !r.Full && after.Operator.SkipGates != before.Operator.SkipGates:
 		s.violate("one promote skips all gates")
 	case after.Operator.Promoted != before.Operator.Promoted && after.Operator.Promoted != gate:
 		s.violate("promote at the gate of wave %d opens %d", gate, after.Operator.Promoted)

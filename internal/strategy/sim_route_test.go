@@ -39,7 +39,7 @@ func (s *sim) routed(o rollout.Outcome) {
 		return
 	}
 	events := strategy.Apply(s.live, o, s.now)
-	s.trace("outcome", "lb", "%s %s read %+v", o.Action.Kind, o.Answer.Kind, o.Reading)
+	s.trace("outcome", "lb", "%s %s read %+v", o.Action.Kind, o.Result.Kind, o.Reading)
 	s.events = append(s.events, events...)
 	s.checkConfirmed(d)
 	s.notice()
@@ -49,30 +49,30 @@ func (s *sim) routed(o rollout.Outcome) {
 func (s *sim) foreseeRoute(o rollout.Outcome) {
 	b := &s.liveBook
 	sent := o.Action.Route.Setting
-	if o.Action.Kind == rollout.ActionAskRouter {
+	if o.Action.Kind == rollout.ActionReadWeights {
 		s.foreseeReading(o)
 		return
 	}
-	answer := o.Answer.Kind
+	answer := o.Result.Kind
 	if o.Reading != nil {
-		if answer == rollout.AnswerDone && !s.fits(o.Reading, &sent) {
-			answer = rollout.AnswerRetry
+		if answer == rollout.ResultDone && !s.fits(o.Reading, &sent) {
+			answer = rollout.ResultRetry
 		}
 		b.held, b.heldBy = s.router.held, s.router.heldBy
 	}
 	s.cover("router answer: " + string(answer))
 	switch answer {
-	case rollout.AnswerDone, rollout.AnswerAccepted:
+	case rollout.ResultDone, rollout.ResultAccepted:
 		b.confirmed, b.at, b.doubt, b.failed = &sent, s.now, false, 0
 		return
-	case rollout.AnswerNotSent:
-	case rollout.AnswerLost:
+	case rollout.ResultNotSent:
+	case rollout.ResultUnknown:
 		b.confirmed, b.doubt = nil, true
 	default:
 		b.confirmed = nil
 	}
 	b.failed++
-	b.earliest = s.now.Add(max(s.live.Deployment.Spec.Traffic.Backoff.Std(), o.Answer.RetryAfter))
+	b.earliest = s.now.Add(max(s.live.Deployment.Spec.Traffic.Backoff.Std(), o.Result.RetryAfter))
 }
 
 // foreseeReading notes what a reading means: it settles a doubt where it tells all, and else what was confirmed may be undone.
@@ -116,7 +116,7 @@ func (s *sim) checkConfirmed(d *rollout.Deployment) {
 func (s *sim) beginRoute(before *rollout.Deployment, a rollout.Action) rollout.Action {
 	complete, events := strategy.BeginRoute(&s.live.Deployment, a, s.now)
 	s.events = append(s.events, events...)
-	if a.Kind == rollout.ActionRoute {
+	if a.Kind == rollout.ActionSetWeights {
 		s.checkWrite(before, &complete.Route, events)
 		return complete
 	}
@@ -187,7 +187,7 @@ func waitsForSomebody(d *rollout.Deployment) bool {
 // mayMoveTraffic reports whether a deployment that waits for a person could write to its router now.
 func (s *sim) mayMoveTraffic(before *rollout.Deployment, d *rollout.Decision) bool {
 	r := before.Progress.Router
-	return !d.Again && waitsForSomebody(before) && r != nil && !r.InFlight && !r.Reading && s.liveBook.confirmed != nil &&
+	return !d.Replan && waitsForSomebody(before) && r != nil && !r.InFlight && !r.Reading && s.liveBook.confirmed != nil &&
 		!s.now.Before(r.NotBefore) && !s.inPlace() && r.RetriesUsed <= before.Spec.Traffic.Retries
 }
 
@@ -207,7 +207,7 @@ func (s *sim) checkShareHeld(before *rollout.Deployment, d *rollout.Decision) {
 		}
 		size++
 		switch {
-		case !t.Settled():
+		case !t.Done():
 			open++
 		case !s.onNewSide(i):
 			lost++
@@ -285,15 +285,15 @@ func (s *sim) cutRoute() {
 	}
 	s.routing = 0
 	s.cover("router: cut")
-	action := rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: *r.Sent}
+	action := rollout.Action{Kind: rollout.ActionSetWeights, Target: -1, Check: -1, Route: *r.Sent}
 	s.at(s.now, func() {
 		if s.live != nil {
-			s.routed(rollout.Outcome{Action: action, Answer: rollout.Answer{Kind: rollout.AnswerLost, Message: "cut"}})
+			s.routed(rollout.Outcome{Action: action, Result: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "cut"}})
 		}
 	})
 }
 
 // movesTraffic reports whether an action moves traffic, or reads the router first, as a new owner does.
 func movesTraffic(a rollout.Action) bool {
-	return a.Kind == rollout.ActionRoute || a.Kind == rollout.ActionAskRouter
+	return a.Kind == rollout.ActionSetWeights || a.Kind == rollout.ActionReadWeights
 }

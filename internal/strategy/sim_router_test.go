@@ -366,7 +366,7 @@ func (s *sim) write(c written) {
 		c.call.Setting.ActiveSlot, c.call.Setting.Backends, c.call.Attempt, s.nth("lb", c.call.Fence), m, c.late)
 	travel := s.travel()
 	if m == routerAway {
-		s.answerRoute(c, travel, unread(rollout.AnswerNotSent, "connection refused"))
+		s.answerRoute(c, travel, unread(rollout.ResultNotSent, "connection refused"))
 		return
 	}
 	s.at(s.now.Add(travel), func() {
@@ -379,7 +379,7 @@ func (s *sim) write(c written) {
 // writeArrives is the moment in which the router gets a write.
 func (s *sim) writeArrives(c written, m routerMood) {
 	left := max(c.call.Deadline.Sub(s.now), 0)
-	lost := unread(rollout.AnswerLost, "no answer: "+string(m))
+	lost := unread(rollout.ResultUnknown, "no answer: "+string(m))
 	switch m {
 	case routerSlow:
 		took := between(s.rng, 0, left*5/4)
@@ -399,8 +399,8 @@ func (s *sim) writeArrives(c written, m routerMood) {
 	s.answerRoute(c, s.travel(), s.treatWrite(c, m))
 }
 
-func unread(kind rollout.AnswerKind, message string) rollout.Outcome {
-	return rollout.Outcome{Answer: rollout.Answer{Kind: kind, Message: message}}
+func unread(kind rollout.ResultKind, message string) rollout.Outcome {
+	return rollout.Outcome{Result: rollout.CallResult{Kind: kind, Message: message}}
 }
 
 // treatWrite is what the router does with a write, and what is answered.
@@ -409,7 +409,7 @@ func (s *sim) treatWrite(c written, m routerMood) rollout.Outcome {
 	if c.call.Fence < r.highest {
 		if r.remembers {
 			s.cover("router: late write refused by its fence")
-			return unread(rollout.AnswerFenced, "409: newer fence")
+			return unread(rollout.ResultFenced, "409: newer fence")
 		}
 		r.muddled = true
 	}
@@ -422,19 +422,19 @@ func (s *sim) treatWrite(c written, m routerMood) rollout.Outcome {
 	}
 	switch m {
 	case routerRefuses:
-		return unread(rollout.AnswerRefused, "400: not this one")
+		return unread(rollout.ResultRefused, "400: not this one")
 	case routerHalf:
 		r.do(half(r.does, &c.call.Setting))
-		return unread(rollout.AnswerRefused, "400: in the middle")
+		return unread(rollout.ResultRefused, "400: in the middle")
 	case routerFenceOff:
-		return unread(rollout.AnswerFenced, "409")
+		return unread(rollout.ResultFenced, "409")
 	case routerBusy:
-		o := unread(rollout.AnswerRetry, "503")
-		o.Answer.RetryAfter = pick(s.rng, 0, 700*time.Millisecond, 3*time.Second)
+		o := unread(rollout.ResultRetry, "503")
+		o.Result.RetryAfter = pick(s.rng, 0, 700*time.Millisecond, 3*time.Second)
 		return o
 	case routerErrs:
 		r.do(c.call.Setting)
-		return unread(rollout.AnswerRetry, "500")
+		return unread(rollout.ResultRetry, "500")
 	case routerObeys:
 		r.do(c.call.Setting)
 	}
@@ -461,12 +461,12 @@ func half(was, wanted *routing.TrafficSplit) routing.TrafficSplit {
 // readBack is what comes of a write that was answered with 200: where it can be read, with what the router tells.
 func (s *sim) readBack(c written) rollout.Outcome {
 	r := s.router
-	done := unread(rollout.AnswerDone, "200")
+	done := unread(rollout.ResultDone, "200")
 	switch {
 	case !r.readBack:
 	case r.gone(s.now) || !s.steady && chance(s.rng, 0.05):
 		s.cover("router: written, but not read back")
-		return unread(rollout.AnswerLost, "written, but not read back")
+		return unread(rollout.ResultUnknown, "written, but not read back")
 	default:
 		done.Reading = r.reading(&s.stored.Deployment)
 		s.cover(map[bool]string{true: "router: read back", false: "router: read back differs"}[s.fits(done.Reading, &c.call.Setting)])
@@ -478,9 +478,9 @@ func (s *sim) readBack(c written) rollout.Outcome {
 func (s *sim) answerRoute(c written, after time.Duration, o rollout.Outcome) {
 	at := s.now.Add(after)
 	if at.After(c.call.Deadline) {
-		at, o = later(c.call.Deadline, s.now), unread(rollout.AnswerLost, "timeout")
+		at, o = later(c.call.Deadline, s.now), unread(rollout.ResultUnknown, "timeout")
 	}
-	o.Action = rollout.Action{Kind: rollout.ActionRoute, Target: -1, Check: -1, Route: c.call}
+	o.Action = rollout.Action{Kind: rollout.ActionSetWeights, Target: -1, Check: -1, Route: c.call}
 	s.at(at, func() {
 		if c.epoch == s.epoch && s.live != nil && s.routing == c.call.Fence {
 			s.routing = 0
@@ -496,10 +496,10 @@ func (s *sim) askRouter(a rollout.Action) {
 		if epoch != s.epoch || s.live == nil {
 			return
 		}
-		o := unread(rollout.AnswerLost, "no answer")
+		o := unread(rollout.ResultUnknown, "no answer")
 		o.Action = a
 		if r := s.router; r.readBack && !r.gone(s.now) && (s.steady || chance(s.rng, 0.97)) {
-			o.Answer, o.Reading = rollout.Answer{}, r.reading(&s.stored.Deployment)
+			o.Result, o.Reading = rollout.CallResult{}, r.reading(&s.stored.Deployment)
 		} else {
 			r.unreadAt = s.now
 		}

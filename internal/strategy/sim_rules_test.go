@@ -51,7 +51,7 @@ func (s *sim) countFailures() int {
 	failures := 0
 	for i := range s.live.Targets {
 		t := &s.live.Targets[i]
-		if !t.Back && t.Settled() && (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown) {
+		if !t.RollingBack && t.Done() && (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown) {
 			failures++
 		}
 	}
@@ -78,15 +78,15 @@ func (s *sim) checkDecision(before *rollout.Deployment, d *rollout.Decision) {
 		s.violate("%s cannot become %s", before.State, st.State)
 	case before.Direction == rollout.Backward && st.Direction != rollout.Backward:
 		s.violate("it turned forward again")
-	case over && (len(d.Actions) > 0 || d.Again || d.Cut || !d.Wake.IsZero()):
-		s.violate("it is over and goes on: %d actions, again %t, wake %s", len(d.Actions), d.Again, d.Wake)
+	case over && (len(d.Actions) > 0 || d.Replan || d.CancelCalls || !d.WakeAt.IsZero()):
+		s.violate("it is over and goes on: %d actions, again %t, wake %s", len(d.Actions), d.Replan, d.WakeAt)
 	case over && (!st.DeadlineAt.IsZero() || !st.NextActionAt.IsZero() || st.FinishedAt.IsZero()):
 		s.violate("it is over and still waits")
-	case !over && !d.Again && !d.Wake.After(s.now):
-		s.violate("it would not look again in the future: wake %s, %s", d.Wake.Sub(simStart), st.Reason)
-	case d.Again && !changed && len(d.Moves) == 0:
+	case !over && !d.Replan && !d.WakeAt.After(s.now):
+		s.violate("it would not look again in the future: wake %s, %s", d.WakeAt.Sub(simStart), st.Reason)
+	case d.Replan && !changed && len(d.Transitions) == 0:
 		s.violate("it asks for another decision and changed nothing")
-	case !over && !d.Again && st.State == rollout.StatePaused && !before.Operator.Abort && !st.DeadlineAt.IsZero():
+	case !over && !d.Replan && st.State == rollout.StatePaused && !before.Operator.Abort && !st.DeadlineAt.IsZero():
 		s.violate("a deadline runs while it is paused")
 	case st.Reason == "":
 		s.violate("no reason")
@@ -128,7 +128,7 @@ func (s *sim) checkPure(d *rollout.Decision) {
 func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollout.Action, events []rollout.Event) {
 	c, sh := &a.Call, &s.liveShadow[a.Target]
 	after := t.Clone()
-	if after.Sent == 0 && !a.Back {
+	if after.CallsSent == 0 && !a.Back {
 		after.PreviousVersion = after.Version
 	}
 	spec := before.Spec.Toward(&after, a.Back)
@@ -159,8 +159,8 @@ func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollo
 		s.violate("%s: called before %s", t.ID, sh.earliest.of(c.Action).Sub(simStart))
 	case sh.lost && known != "" && askable(spec):
 		s.violate("%s: called again without being asked what the lost call did", t.ID)
-	case !c.Until.Equal(s.now.Add(rollout.StartWithin + spec.Deploy.Timeout.Std())):
-		s.violate("%s: a call until %s", t.ID, c.Until)
+	case !c.Deadline.Equal(s.now.Add(rollout.StartWithin + spec.Deploy.Timeout.Std())):
+		s.violate("%s: a call until %s", t.ID, c.Deadline)
 	case before.Operator.Pause || before.Operator.Abort || before.State == rollout.StatePaused:
 		s.violate("%s: a call while %s", t.ID, before.Operator.Intent())
 	case c.PreviousVersion != "" && c.PreviousVersion != s.world[a.Target].initial:
@@ -204,7 +204,7 @@ func (s *sim) checkVerified(index int) {
 	if sh.calls[0]+sh.calls[1] > 0 && !sh.taken {
 		s.violate("%s is %s, and nobody knows whether it took its call", t.ID, t.State)
 	}
-	wanted := t.Want
+	wanted := t.DesiredVersion
 	if t.State == rollout.TargetRolledBack {
 		wanted = t.PreviousVersion
 	}

@@ -121,7 +121,7 @@ func (sc *scenario) adopt(prepared rollout.NewDeployment) {
 	for i := range prepared.Targets {
 		t := &prepared.Targets[i]
 		w := byID[t.ID]
-		w.want, w.highest = t.Want, t.Fence
+		w.want, w.highest = t.DesiredVersion, t.Fence
 		if w.ahead {
 			w.highest = simStart.UnixMilli() + 50 + int64(i%3)*5000 // by a clock that was ahead
 		}
@@ -209,16 +209,16 @@ func describe(rng *rand.Rand, d *rollout.Deployment, w *simTarget) rollout.Targe
 		t.Version = ""
 	}
 	if d.Kind == rollout.KindRollback {
-		t.Want = pick(rng, "v0", newVersion)
+		t.DesiredVersion = pick(rng, "v0", newVersion)
 	}
 	return t
 }
 
-func randomMemory(rng *rand.Rand, world []*simTarget) map[string]rollout.Remembered {
-	remembered := map[string]rollout.Remembered{}
+func randomMemory(rng *rand.Rand, world []*simTarget) map[string]rollout.TargetRecord {
+	remembered := map[string]rollout.TargetRecord{}
 	for _, w := range world {
 		if chance(rng, 0.3) {
-			remembered[w.id] = rollout.Remembered{
+			remembered[w.id] = rollout.TargetRecord{
 				Address: "http://" + w.id, Version: w.initial, Fence: rng.Int64N(50), Health: pick(rng, healthcheck.Healthy, healthcheck.Unhealthy, healthcheck.Unknown),
 			}
 		}

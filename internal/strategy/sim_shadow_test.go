@@ -92,33 +92,33 @@ func (s *sim) foresee(o rollout.Outcome) {
 	sh, spec := &s.liveShadow[o.Action.Target], s.live.Deployment.Spec.For(&s.live.Targets[o.Action.Target])
 	action := o.Action.Call.Action
 	sh.renew()
-	s.cover("answer: " + string(o.Answer.Kind))
-	switch o.Answer.Kind {
-	case rollout.AnswerDone, rollout.AnswerAccepted:
+	s.cover("answer: " + string(o.Result.Kind))
+	switch o.Result.Kind {
+	case rollout.ResultDone, rollout.ResultAccepted:
 		sh.taken = true
-	case rollout.AnswerRefused, rollout.AnswerFenced:
+	case rollout.ResultRefused, rollout.ResultFenced:
 		if s.turnedDownAtWork(o) {
 			return
 		}
-		named := o.Answer.Fence >= o.Action.Call.Fence
-		if o.Answer.Kind == rollout.AnswerFenced && !sh.raised && (named || sh.calls[0]+sh.calls[1]-sh.notSent <= 1) {
+		named := o.Result.Fence >= o.Action.Call.Fence
+		if o.Result.Kind == rollout.ResultFenced && !sh.raised && (named || sh.calls[0]+sh.calls[1]-sh.notSent <= 1) {
 			sh.raised, sh.lost = true, true
 			sh.adopted++ // one call more
 			s.cover("answered with a higher fence")
 			return
 		}
 		*sh.final.of(action) = true
-	case rollout.AnswerNotSent:
+	case rollout.ResultNotSent:
 		sh.notSent++
 		*sh.earliest.of(action) = s.now.Add(spec.Deploy.Backoff.Std())
-	case rollout.AnswerRetry:
+	case rollout.ResultRetry:
 		if s.turnedDownAtWork(o) {
 			return
 		}
-		*sh.earliest.of(action) = s.now.Add(max(spec.Deploy.Backoff.Std(), o.Answer.RetryAfter))
-	case rollout.AnswerLost:
+		*sh.earliest.of(action) = s.now.Add(max(spec.Deploy.Backoff.Std(), o.Result.RetryAfter))
+	case rollout.ResultUnknown:
 		sh.lost = true
-		*sh.earliest.of(action) = s.now.Add(o.Answer.RetryAfter)
+		*sh.earliest.of(action) = s.now.Add(o.Result.RetryAfter)
 	}
 }
 
@@ -126,13 +126,13 @@ func (s *sim) foresee(o rollout.Outcome) {
 // that but that it is asked.
 func (s *sim) turnedDownAtWork(o rollout.Outcome) bool {
 	doubt := s.live.Targets[o.Action.Target].History.InDoubt
-	status := o.Answer.Status
-	if !doubt || status != 423 && status != 429 && (o.Answer.Kind != rollout.AnswerFenced || o.Answer.Fence > 0) {
+	status := o.Result.Status
+	if !doubt || status != 423 && status != 429 && (o.Result.Kind != rollout.ResultFenced || o.Result.Fence > 0) {
 		return false
 	}
 	sh := &s.liveShadow[o.Action.Target]
 	sh.lost = true
-	*sh.earliest.of(o.Action.Call.Action) = s.now.Add(o.Answer.RetryAfter)
+	*sh.earliest.of(o.Action.Call.Action) = s.now.Add(o.Result.RetryAfter)
 	s.cover("turned down while at work")
 	return true
 }
@@ -159,7 +159,7 @@ func (s *sim) told(index int, e *rollout.Event) {
 		sh.out, sh.hung = false, false
 	case rollout.EventTargetFailed:
 		sh.out, sh.hung = false, false
-	case rollout.EventTargetSick:
+	case rollout.EventTargetUnhealthy:
 		s.checkSick(index)
 		return
 	default:

@@ -76,7 +76,7 @@ func (s *sim) checkLeftSides(w *routing.TrafficSplit) {
 		d.State == rollout.StateFailed && d.Direction == rollout.Forward && d.Stop == rollout.StopNone
 	old := 0
 	for i := range s.stored.Targets {
-		if t := &s.stored.Targets[i]; stays(t) && i != s.router.held && i != s.storedBook.held && (!s.bySlot() || t.Slot == s.oldSlot()) && t.State != rollout.TargetUpdated && t.Version != t.Want {
+		if t := &s.stored.Targets[i]; stays(t) && i != s.router.held && i != s.storedBook.held && (!s.bySlot() || t.Slot == s.oldSlot()) && t.State != rollout.TargetUpdated && t.Version != t.DesiredVersion {
 			old++
 		}
 	}
@@ -90,7 +90,7 @@ func (s *sim) checkLeftSides(w *routing.TrafficSplit) {
 			!slices.ContainsFunc(d.Progress.Router.Held, func(h routing.HeldBackend) bool { return h.Target == t.ID })
 		if s.bySlot() {
 			serves = serves && t.Slot == w.ActiveSlot
-		} else if len(d.Spec.Strategy.Stages) > 0 && d.Direction == rollout.Forward && t.State == rollout.TargetUnchanged && t.Version == t.Want {
+		} else if len(d.Spec.Strategy.Stages) > 0 && d.Direction == rollout.Forward && t.State == rollout.TargetUnchanged && t.Version == t.DesiredVersion {
 			serves = false // it ran the new version, and was never verified
 		} else if !s.inPlace() && t.State == rollout.TargetUpdated && w.NewWeight == 0 {
 			serves = false // on the side that lost

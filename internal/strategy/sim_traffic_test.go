@@ -22,7 +22,7 @@ func (s *sim) given(i int) bool {
 func (s *sim) exposes(before *rollout.Deployment, i int) bool {
 	t := &s.live.Targets[i]
 	early := len(before.Spec.Strategy.Stages) > 0 && !s.widespread() && before.Direction == rollout.Forward && !s.onNewSide(i)
-	return early && !s.liveShadow[i].touched() && t.Version != "" && t.Version == t.Want
+	return early && !s.liveShadow[i].touched() && t.Version != "" && t.Version == t.DesiredVersion
 }
 
 // widespread reports whether most targets ran the new version before any call: those go on serving.
@@ -33,7 +33,7 @@ func (s *sim) widespread() bool {
 		if s.liveShadow[i].touched() {
 			before = t.PreviousVersion
 		}
-		if before != "" && before == t.Want {
+		if before != "" && before == t.DesiredVersion {
 			ran++
 		}
 	}
@@ -58,7 +58,7 @@ func (s *sim) leaving(before *rollout.Deployment, i int) bool {
 	if before.Direction == rollout.Backward {
 		return sh.touched() && t.State != rollout.TargetRolledBack
 	}
-	return t.Wave == before.Progress.Wave && !t.Settled()
+	return t.Wave == before.Progress.Wave && !t.Done()
 }
 
 // checkSetting holds what is about to be written to the router against the targets as they are.
@@ -196,7 +196,7 @@ func (s *sim) allowedShare(before *rollout.Deployment) int {
 		return 0
 	}
 	for i := range s.live.Targets {
-		if t := &s.live.Targets[i]; t.Wave == wave && !t.Settled() {
+		if t := &s.live.Targets[i]; t.Wave == wave && !t.Done() {
 			wave--
 			break
 		}
@@ -231,7 +231,7 @@ func (s *sim) checkOut(before *rollout.Deployment, w *routing.TrafficSplit) {
 	out, most := 0, before.Spec.LargestWave()
 	s.noteHanging()
 	for i, b := range w.Backends {
-		sidelined := s.onNewSide(i) && w.NewWeight == 0 || !s.onNewSide(i) && w.NewWeight == 100 && s.live.Targets[i].Settled()
+		sidelined := s.onNewSide(i) && w.NewWeight == 0 || !s.onNewSide(i) && w.NewWeight == 100 && s.live.Targets[i].Done()
 		if b.Weight == 0 && !s.given(i) && !sidelined && !s.exposes(before, i) && !s.liveShadow[i].hung {
 			out++
 			s.cover("router: taken out")
@@ -253,7 +253,7 @@ func (s *sim) checkInPlace(w *routing.TrafficSplit) {
 		if t.State == rollout.TargetUpdated && i != s.liveBook.held {
 			well++
 		}
-		if w.NewWeight == 100 && !t.Settled() {
+		if w.NewWeight == 100 && !t.Done() {
 			s.violate("switched, and %s is %s", t.ID, t.State)
 		}
 	}
@@ -300,7 +300,7 @@ func (s *sim) checkSlots(before *rollout.Deployment, w *routing.TrafficSplit) {
 			s.cover("router: nobody else in the slot serves")
 			well = -size
 		}
-		if w.NewWeight == 100 && before.Direction == rollout.Forward && t.Wave == before.Progress.Wave && !t.Settled() && b.Weight > 0 {
+		if w.NewWeight == 100 && before.Direction == rollout.Forward && t.Wave == before.Progress.Wave && !t.Done() && b.Weight > 0 {
 			s.violate("switched to %s, and %s is %s", w.ActiveSlot, t.ID, t.State)
 		}
 	}

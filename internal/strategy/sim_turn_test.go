@@ -63,7 +63,7 @@ func (s *sim) decide(dr *draft) {
 	s.checkOverdue(&before)
 	s.noteHeld()
 	s.events = append(s.events, d.Events...)
-	for _, m := range d.Moves {
+	for _, m := range d.Transitions {
 		s.changed(m.Target, strategy.Move(s.live, m, s.now), true)
 	}
 	dr.actions = append(dr.actions, s.begin(&before, d.Actions)...)
@@ -72,9 +72,9 @@ func (s *sim) decide(dr *draft) {
 		s.live.Deployment.Result = strategy.Conclude(s.live)
 	}
 	for _, a := range d.Actions {
-		dr.calls = dr.calls || a.Kind == rollout.ActionCall || a.Kind == rollout.ActionRoute
+		dr.calls = dr.calls || a.Kind == rollout.ActionCall || a.Kind == rollout.ActionSetWeights
 	}
-	dr.cut, dr.again, dr.wake, dr.steps = dr.cut || d.Cut, d.Again, d.Wake, dr.steps+1
+	dr.cut, dr.again, dr.wake, dr.steps = dr.cut || d.CancelCalls, d.Replan, d.WakeAt, dr.steps+1
 }
 
 // deferrable reports whether the store is put off: the engine does so when there is no call to write down and nothing
@@ -146,7 +146,7 @@ func (s *sim) deadlineText(st *rollout.Status) string {
 func (s *sim) begin(before *rollout.Deployment, actions []rollout.Action) []rollout.Action {
 	var begun []rollout.Action
 	for _, a := range actions {
-		if a.Kind == rollout.ActionRoute || a.Kind == rollout.ActionAskRouter {
+		if a.Kind == rollout.ActionSetWeights || a.Kind == rollout.ActionReadWeights {
 			begun = append(begun, s.beginRoute(before, a))
 			continue
 		}
@@ -185,7 +185,7 @@ func (s *sim) store(changed map[int]bool) {
 func (s *sim) act(actions []rollout.Action, cut bool) {
 	for i, a := range actions {
 		where := "after the store, before it is sent"
-		if a.Kind == rollout.ActionRoute {
+		if a.Kind == rollout.ActionSetWeights {
 			where = "after the store, before it is written to the router"
 		}
 		if s.crashHere(where) {
@@ -196,11 +196,11 @@ func (s *sim) act(actions []rollout.Action, cut bool) {
 		case rollout.ActionProbe:
 			s.look(a)
 			continue
-		case rollout.ActionRoute:
+		case rollout.ActionSetWeights:
 			s.routing = a.Route.Fence
 			s.write(written{call: a.Route, epoch: s.epoch})
 			continue
-		case rollout.ActionAskRouter:
+		case rollout.ActionReadWeights:
 			s.askRouter(a)
 			continue
 		case rollout.ActionCall:
@@ -228,7 +228,7 @@ func (s *sim) cutCalls() {
 		action := rollout.Action{Kind: rollout.ActionCall, Target: i, Call: *s.live.Targets[i].Call}
 		s.at(s.now, func() {
 			if s.live != nil {
-				s.outcome(rollout.Outcome{Action: action, Answer: rollout.Answer{Kind: rollout.AnswerLost, Message: "cut"}})
+				s.outcome(rollout.Outcome{Action: action, Result: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "cut"}})
 			}
 		})
 	}

@@ -92,13 +92,13 @@ func (sc *scenario) end(rng *rand.Rand, s *rollout.Snapshot, switched bool, vers
 // bring lets a target have got what the deployment wanted for it.
 func (sc *scenario) bring(t *rollout.Target, version string) {
 	if version != "" {
-		t.Want = version
+		t.DesiredVersion = version
 	}
-	t.Sent, t.Attempts, t.Fence = 1, 1, t.Fence+1
-	t.PreviousVersion, t.Version = oldVersion, t.Want
+	t.CallsSent, t.Attempts, t.Fence = 1, 1, t.Fence+1
+	t.PreviousVersion, t.Version = oldVersion, t.DesiredVersion
 	for _, w := range sc.world {
 		if w.id == t.ID {
-			t.PreviousVersion, w.running, w.highest = w.running, t.Want, t.Fence
+			t.PreviousVersion, w.running, w.highest = w.running, t.DesiredVersion, t.Fence
 		}
 	}
 }

@@ -58,21 +58,21 @@ func (s *sim) heldSince(since time.Time) time.Duration {
 // neither a planned wait nor a person's absence counts.
 func (s *sim) checkOverdue(before *rollout.Deployment) {
 	d := &s.live.Deployment
-	if before.Progress.Cause == d.Progress.Cause {
+	if before.Progress.FailureReason == d.Progress.FailureReason {
 		return
 	}
 	r := d.Progress.Router
 	behind := r != nil && r.Sent != nil && !r.Applied.Equal(&r.Sent.Setting)
 	switch {
-	case strings.HasPrefix(d.Progress.Cause, "no target was verified"):
+	case strings.HasPrefix(d.Progress.FailureReason, "no target was verified"):
 		s.cover("stopped: progress")
-	case strings.HasPrefix(d.Progress.Cause, "traffic was not moved"):
+	case strings.HasPrefix(d.Progress.FailureReason, "traffic was not moved"):
 		s.cover("stopped: traffic was not moved")
 	default:
 		return
 	}
-	if told := strings.HasPrefix(d.Progress.Cause, "traffic"); told != behind {
-		s.violate("it gave up for %q, and the router is behind: %t", d.Progress.Cause, behind)
+	if told := strings.HasPrefix(d.Progress.FailureReason, "traffic"); told != behind {
+		s.violate("it gave up for %q, and the router is behind: %t", d.Progress.FailureReason, behind)
 	}
 	since := before.Progress.WaveStartedAt
 	for i := range s.live.Targets {
@@ -81,10 +81,10 @@ func (s *sim) checkOverdue(before *rollout.Deployment) {
 		}
 	}
 	if before.Progress.Gate > 0 || !before.Progress.WaveSettledAt.IsZero() && !behind {
-		s.violate("out of patience with a wave that only waits: %s", d.Progress.Cause)
+		s.violate("out of patience with a wave that only waits: %s", d.Progress.FailureReason)
 	}
 	if waited := s.now.Sub(since) - s.heldSince(since); waited < d.Spec.Strategy.ProgressDeadline.Std() {
-		s.violate("out of patience after %s: %s", waited, d.Progress.Cause)
+		s.violate("out of patience after %s: %s", waited, d.Progress.FailureReason)
 	}
 }
 
@@ -106,7 +106,7 @@ func (s *sim) checkGate(before *rollout.Deployment, d *rollout.Decision) {
 		s.violate("it waits at a gate of wave %d, which has none, in wave %d", gate, st.Progress.Wave)
 	case st.Progress.Wave != before.Progress.Wave:
 		s.violate("wave %d begins while a gate is closed", st.Progress.Wave)
-	case d.Again || before.Operator.Abort:
+	case d.Replan || before.Operator.Abort:
 	case s.isOpen(gate):
 		s.violate("it waits at the gate of wave %d, which was opened", gate)
 	case st.State != rollout.StatePaused || !st.DeadlineAt.IsZero() || !st.NextActionAt.IsZero():
@@ -146,7 +146,7 @@ func (s *sim) checkWave(before *rollout.Deployment, st *rollout.Status) {
 	}
 	w := before.Spec.Waves[from-1]
 	wait := w.Bake.Std() + w.Delay.Std()
-	if before.Operator.Full {
+	if before.Operator.SkipGates {
 		wait = 0
 	}
 	switch {
@@ -207,7 +207,7 @@ func (s *sim) overspent(snapshot *rollout.Snapshot, forgiven int) bool {
 		if t.Wave > 0 && t.Wave <= d.Progress.Wave {
 			reach++
 		}
-		if !t.Back && t.Settled() && (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown) {
+		if !t.RollingBack && t.Done() && (t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown) {
 			failed++
 		}
 	}
@@ -223,19 +223,19 @@ func (s *sim) overspent(snapshot *rollout.Snapshot, forgiven int) bool {
 // checkCause wants a deployment to stop for failures when, and only when, too many have failed.
 func (s *sim) checkCause(before *rollout.Deployment, st *rollout.Status) {
 	spent := s.overspent(s.live, s.liveForgiven)
-	cause := st.Progress.Cause
+	cause := st.Progress.FailureReason
 	counted := strings.Contains(cause, " failed, ")
 	switch {
-	case cause != before.Progress.Cause && counted && !spent:
+	case cause != before.Progress.FailureReason && counted && !spent:
 		s.violate("it stops for no reason: %s", cause)
-	case cause != before.Progress.Cause && strings.HasPrefix(cause, "the router did not"):
+	case cause != before.Progress.FailureReason && strings.HasPrefix(cause, "the router did not"):
 		s.cover("stopped: router")
-	case cause != before.Progress.Cause && strings.Contains(cause, "threshold"):
+	case cause != before.Progress.FailureReason && strings.Contains(cause, "threshold"):
 		s.cover("stopped: threshold")
-	case cause != before.Progress.Cause && counted:
+	case cause != before.Progress.FailureReason && counted:
 		s.cover("stopped: max_failures")
 	}
-	if cause != before.Progress.Cause && counted && before.Spec.Strategy.KeepOldFor != nil && before.Progress.Weight == 100 {
+	if cause != before.Progress.FailureReason && counted && before.Spec.Strategy.KeepOldFor != nil && before.Progress.Weight == 100 {
 		s.cover("sick after the switch")
 	}
 }
@@ -250,8 +250,8 @@ func (s *sim) checkForward(before *rollout.Deployment, t *rollout.Target, c *rol
 		s.violate("%s: a forward call while a gate is closed", t.ID)
 	case s.overspent(s.live, s.liveForgiven):
 		s.violate("%s: a forward call after too many failures, %d forgiven", t.ID, s.liveForgiven)
-	case c.Version != t.Want:
-		s.violate("%s: called with %s, not %s", t.ID, c.Version, t.Want)
+	case c.Version != t.DesiredVersion:
+		s.violate("%s: called with %s, not %s", t.ID, c.Version, t.DesiredVersion)
 	case t.Wave > before.Progress.Wave:
 		s.violate("%s of wave %d is called in wave %d", t.ID, t.Wave, before.Progress.Wave)
 	}
@@ -268,7 +268,7 @@ func (s *sim) checkExposure(before *rollout.Deployment, called *rollout.Target) 
 	exposed, known := 0, 0
 	for i := range s.live.Targets {
 		t := &s.live.Targets[i]
-		ran := s.snapshot.Targets[i].Version == t.Want
+		ran := s.snapshot.Targets[i].Version == t.DesiredVersion
 		if ran {
 			known++
 		}

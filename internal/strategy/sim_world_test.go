@@ -116,7 +116,7 @@ func (s *sim) scheduleLeftBehind() {
 func (s *sim) send(c sent) {
 	w := s.world[c.index]
 	c.began = s.now
-	c.due = earlier(c.call.Until, s.now.Add(s.stored.Deployment.Spec.Toward(&s.stored.Targets[c.index], c.back).Deploy.Timeout.Std()))
+	c.due = earlier(c.call.Deadline, s.now.Add(s.stored.Deployment.Spec.Toward(&s.stored.Targets[c.index], c.back).Deploy.Timeout.Std()))
 	m := pick(s.rng, w.moods...)
 	if c.back && !w.stubborn {
 		m = answers
@@ -126,7 +126,7 @@ func (s *sim) send(c sent) {
 	s.trace("send", w.id, "%s attempt %d fence %d → %s (late %t)", c.call.Action, c.call.Attempt, s.nth(w.id, c.call.Fence), m, c.late)
 	travel := s.travel()
 	if m == unreachable {
-		s.answer(c, travel, rollout.Answer{Kind: rollout.AnswerNotSent, Message: "connection refused"})
+		s.answer(c, travel, rollout.CallResult{Kind: rollout.ResultNotSent, Message: "connection refused"})
 		return
 	}
 	s.at(s.now.Add(travel), func() {
@@ -156,8 +156,8 @@ func (s *sim) arrive(c sent, w *simTarget, m mood) {
 	if c.call.Fence < w.highest {
 		if w.remembers {
 			s.cover("late call refused by its fence")
-			s.answer(c, 0, rollout.Answer{
-				Kind: rollout.AnswerFenced, Status: 409, Fence: pick(s.rng, 0, w.highest), Message: "409: newer fence",
+			s.answer(c, 0, rollout.CallResult{
+				Kind: rollout.ResultFenced, Status: 409, Fence: pick(s.rng, 0, w.highest), Message: "409: newer fence",
 			})
 			return
 		}
@@ -165,9 +165,9 @@ func (s *sim) arrive(c sent, w *simTarget, m mood) {
 	}
 	if w.locks && s.now.Before(w.workEnds) {
 		s.answer(c, s.travel(), pick(s.rng,
-			rollout.Answer{Kind: rollout.AnswerFenced, Status: 409, Message: "409: at work"},
-			rollout.Answer{Kind: rollout.AnswerRefused, Status: 423, RetryAfter: time.Second, Message: "423: at work"},
-			rollout.Answer{Kind: rollout.AnswerRetry, Status: 429, RetryAfter: time.Second, Message: "429: at work"}))
+			rollout.CallResult{Kind: rollout.ResultFenced, Status: 409, Message: "409: at work"},
+			rollout.CallResult{Kind: rollout.ResultRefused, Status: 423, RetryAfter: time.Second, Message: "423: at work"},
+			rollout.CallResult{Kind: rollout.ResultRetry, Status: 429, RetryAfter: time.Second, Message: "429: at work"}))
 		return
 	}
 	if c.late && s.storedShadow[c.index].fence > c.call.Fence {
@@ -181,11 +181,11 @@ func (s *sim) arrive(c sent, w *simTarget, m mood) {
 
 func (s *sim) treat(c sent, w *simTarget, m mood) {
 	left := max(c.due.Sub(s.now), 0)
-	lost := rollout.Answer{Kind: rollout.AnswerLost, Message: "no answer: " + string(m)}
+	lost := rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer: " + string(m)}
 	switch m {
 	case answers:
 		w.run(c.call.Version, s.now)
-		s.answer(c, s.travel(), rollout.Answer{Kind: rollout.AnswerDone, Message: "200"})
+		s.answer(c, s.travel(), rollout.CallResult{Kind: rollout.ResultDone, Message: "200"})
 	case slow:
 		took := between(s.rng, 0, left*5/4)
 		s.runLater(c, w, took/2)
@@ -193,7 +193,7 @@ func (s *sim) treat(c sent, w *simTarget, m mood) {
 			s.answer(c, left, lost)
 			return
 		}
-		s.answer(c, took, rollout.Answer{Kind: rollout.AnswerDone, Message: "200"})
+		s.answer(c, took, rollout.CallResult{Kind: rollout.ResultDone, Message: "200"})
 	case hangs:
 		if chance(s.rng, 0.5) {
 			s.runLater(c, w, between(s.rng, 0, 2*left))
@@ -212,11 +212,11 @@ func (s *sim) treat(c sent, w *simTarget, m mood) {
 		s.work(c, w, took)
 		s.at(s.now.Add(took), func() { w.run(c.call.Version, s.now) }) // whatever has come since
 		s.answer(c, between(s.rng, 0, took), pick(s.rng,
-			rollout.Answer{Kind: rollout.AnswerLost, Status: 504, Message: "504"},
-			rollout.Answer{Kind: rollout.AnswerLost, Status: 503, RetryAfter: 3 * time.Second, Message: "503"}))
+			rollout.CallResult{Kind: rollout.ResultUnknown, Status: 504, Message: "504"},
+			rollout.CallResult{Kind: rollout.ResultUnknown, Status: 503, RetryAfter: 3 * time.Second, Message: "503"}))
 	case accepts:
 		s.runLater(c, w, between(s.rng, 0, 6*time.Second))
-		s.answer(c, s.travel(), rollout.Answer{Kind: rollout.AnswerAccepted, Message: "202"})
+		s.answer(c, s.travel(), rollout.CallResult{Kind: rollout.ResultAccepted, Message: "202"})
 	default:
 		s.turnDown(c, w, m)
 	}
@@ -224,20 +224,20 @@ func (s *sim) treat(c sent, w *simTarget, m mood) {
 
 // turnDown answers as targets do that will not, or not now, do what they are told.
 func (s *sim) turnDown(c sent, w *simTarget, m mood) {
-	a := rollout.Answer{Kind: rollout.AnswerRefused, Message: "400: no such version"}
+	a := rollout.CallResult{Kind: rollout.ResultRefused, Message: "400: no such version"}
 	switch m {
 	case busy:
 		wait := pick(s.rng, 0, 700*time.Millisecond, 3*time.Second)
-		a = rollout.Answer{Kind: rollout.AnswerRetry, Status: 429, Message: "429", RetryAfter: wait}
+		a = rollout.CallResult{Kind: rollout.ResultRetry, Status: 429, Message: "429", RetryAfter: wait}
 	case broken:
 		if chance(s.rng, 0.5) {
 			w.run(c.call.Version, s.now)
 		}
-		a = rollout.Answer{Kind: rollout.AnswerLost, Status: 500, Message: "500"}
+		a = rollout.CallResult{Kind: rollout.ResultUnknown, Status: 500, Message: "500"}
 	case fencedOff:
-		a = rollout.Answer{Kind: rollout.AnswerFenced, Status: 409, Message: "409"}
+		a = rollout.CallResult{Kind: rollout.ResultFenced, Status: 409, Message: "409"}
 	case lies:
-		a = rollout.Answer{Kind: rollout.AnswerDone, Message: "200"}
+		a = rollout.CallResult{Kind: rollout.ResultDone, Message: "200"}
 	}
 	s.answer(c, s.travel(), a)
 }
@@ -263,17 +263,17 @@ func (s *sim) work(c sent, w *simTarget, took time.Duration) {
 }
 
 // answer brings an answer to the owner that made the call, if it still lives; nobody waits longer than Until.
-func (s *sim) answer(c sent, after time.Duration, a rollout.Answer) {
+func (s *sim) answer(c sent, after time.Duration, a rollout.CallResult) {
 	at := s.now.Add(after)
 	if at.After(c.due) {
-		at, a = c.due, rollout.Answer{Kind: rollout.AnswerLost, Message: "timeout"}
+		at, a = c.due, rollout.CallResult{Kind: rollout.ResultUnknown, Message: "timeout"}
 	}
 	a.Began = c.began
 	action := rollout.Action{Kind: rollout.ActionCall, Target: c.index, Call: c.call}
 	s.at(at, func() {
 		if c.epoch == s.epoch && s.live != nil && s.calls[c.index] == c.call.Fence {
 			delete(s.calls, c.index)
-			s.outcome(rollout.Outcome{Action: action, Answer: a})
+			s.outcome(rollout.Outcome{Action: action, Result: a})
 		}
 	})
 }
@@ -346,9 +346,9 @@ func (s *sim) observed(p probe, o healthcheck.ProbeResult) {
 	}
 	t, sh := &s.live.Targets[p.action.Target], &s.liveShadow[p.action.Target]
 	if p.generation == sh.generation {
-		sh.look(p.spec, p.action.Check, o, t.Wanted(), s.now)
+		sh.look(p.spec, p.action.Check, o, t.ExpectedVersion(), s.now)
 	} else {
 		s.cover("a probe older than the newest call")
 	}
-	s.outcome(rollout.Outcome{Action: p.action, Observation: o})
+	s.outcome(rollout.Outcome{Action: p.action, Probe: o})
 }

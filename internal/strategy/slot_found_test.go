@@ -30,8 +30,8 @@ func begunAt(t *testing.T, s *rollout.Snapshot, now time.Time) map[string]rollou
 	begun := map[string]rollout.Action{}
 	for again := true; again; {
 		d := strategy.Plan(s, now)
-		s.Deployment.Status, again = d.Status, d.Again
-		for _, m := range d.Moves {
+		s.Deployment.Status, again = d.Status, d.Replan
+		for _, m := range d.Transitions {
 			strategy.Move(s, m, now)
 		}
 		for _, a := range d.Actions {
@@ -56,13 +56,13 @@ func TestRouter_TheOtherSlotIsFoundWhileTargetsAreChecked(t *testing.T) {
 		rollout.Target{ID: "green-2", Slot: "green", Version: oldVersion},
 	)
 	first := begunAt(t, s, simStart)
-	strategy.Apply(s, rollout.Outcome{Action: first["probe green-1"], Observation: saw(newVersion)}, simStart)
+	strategy.Apply(s, rollout.Outcome{Action: first["probe green-1"], Probe: saw(newVersion)}, simStart)
 	checks := begunAt(t, s, simStart.Add(time.Second))
 	strategy.Apply(s, rollout.Outcome{Action: first["ask_router"], Reading: &routing.Reading{
 		DeploymentID: "before", Weights: &routing.Weights{ActiveSlot: "green", OldWeight: 100},
 	}}, simStart.Add(time.Second))
-	check := rollout.Outcome{Action: checks["probe green-1"], Observation: saw(newVersion)}
-	check.Observation.Status = healthcheck.Unhealthy
+	check := rollout.Outcome{Action: checks["probe green-1"], Probe: saw(newVersion)}
+	check.Probe.Status = healthcheck.Unhealthy
 	strategy.Apply(s, check, simStart.Add(2*time.Second))
 	for i := range s.Targets {
 		if got := &s.Targets[i]; got.State != rollout.TargetPending || (got.Wave == 1) != (got.Slot == "blue") {

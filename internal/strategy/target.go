@@ -23,10 +23,10 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 		t.Checks[c].Probing = false // what is still out looks at a target that is no more
 	}
 	from := t.State
-	if a.Back && !t.Back {
-		t.Back, t.Attempts, t.Tries = true, 0, 0
+	if a.Back && !t.RollingBack {
+		t.RollingBack, t.Attempts, t.RetriesUsed = true, 0, 0
 	}
-	if t.Sent == 0 && !t.Back {
+	if t.CallsSent == 0 && !t.RollingBack {
 		t.PreviousVersion = t.Version
 	}
 	rules := d.Spec.For(&t)
@@ -35,17 +35,17 @@ func Begin(d *rollout.Deployment, target rollout.Target, a rollout.Action, now t
 	}
 	t.History.From, t.History.Earlier = cmp.Or(t.Version, t.History.From), ""
 	t.Attempts++
-	t.Sent++
+	t.CallsSent++
 	t.Fence = nextFence(t.Fence, now)
 	if t.StartedAt.IsZero() {
 		t.StartedAt = now
 	}
 	t.FinishedAt = time.Time{}
-	a.Call.Action = wireAction(d.Kind, t.Back)
+	a.Call.Action = wireAction(d.Kind, t.RollingBack)
 	a.Call.WebhookID = rollout.WebhookID(d.ID, t.ID, a.Call.Action)
-	a.Call.Version, a.Call.PreviousVersion = t.Wanted(), t.PreviousVersion
+	a.Call.Version, a.Call.PreviousVersion = t.ExpectedVersion(), t.PreviousVersion
 	a.Call.Attempt, a.Call.Fence = t.Attempts, t.Fence
-	a.Call.Until = now.Add(rollout.StartWithin + rules.Deploy.Timeout.Std())
+	a.Call.Deadline = now.Add(rollout.StartWithin + rules.Deploy.Timeout.Std())
 	call := a.Call
 	t.Call = &call
 	enter(&t, rollout.PhaseCalling, outbound(&t), now)
@@ -60,7 +60,7 @@ func todaysRules(t *rollout.Target) string {
 	if t.Call.Action != rollout.CallRollback || t.Attempts > 1 || t.RulesKnown() {
 		return ""
 	}
-	return "how " + t.Wanted() + " was verified here is not known: called and judged as this deployment says"
+	return "how " + t.ExpectedVersion() + " was verified here is not known: called and judged as this deployment says"
 }
 
 // nextFence is higher than the highest that is known, and than the milliseconds since 1970: so it is also higher than
@@ -71,7 +71,7 @@ func nextFence(highest int64, now time.Time) int64 { return max(highest+1, now.U
 // Apply records what came of an action at its target, in place, and tells what changed. An outcome that the target no
 // longer waits for changes nothing.
 func Apply(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Event {
-	if o.Action.Kind == rollout.ActionRoute || o.Action.Kind == rollout.ActionAskRouter {
+	if o.Action.Kind == rollout.ActionSetWeights || o.Action.Kind == rollout.ActionReadWeights {
 		return applyRoute(s, o, now)
 	}
 	t := &s.Targets[o.Action.Target]
@@ -84,18 +84,18 @@ func Apply(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Even
 	call := *t.Call
 	t.Call = nil
 	from := t.State
-	kind, message := applyAnswer(s, t, call, o.Answer, now)
+	kind, message := applyAnswer(s, t, call, o.Result, now)
 	e := targetEvent(kind, t, from, now, message)
 	e.Call = &call
 	events := []rollout.Event{e}
-	if t.Settled() {
+	if t.Done() {
 		events = append(events, outcomeEvent(s.Deployment.Spec.For(t), t, from, now))
 	}
 	return events
 }
 
 // Move carries out, in place, a step of a target that a decision asks for, and tells what changed.
-func Move(s *rollout.Snapshot, m rollout.Move, now time.Time) []rollout.Event {
+func Move(s *rollout.Snapshot, m rollout.Transition, now time.Time) []rollout.Event {
 	t := &s.Targets[m.Target]
 	from := t.State
 	switch {
@@ -111,47 +111,47 @@ func Move(s *rollout.Snapshot, m rollout.Move, now time.Time) []rollout.Event {
 	default:
 		giveUp(t, m.State, m.Message, now)
 	}
-	if t.Settled() {
+	if t.Done() {
 		return []rollout.Event{outcomeEvent(s.Deployment.Spec.For(t), t, from, now)}
 	}
 	return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, m.Message)}
 }
 
 // applyAnswer moves the target on by the answer to its call, and gives the type and message of the event that tells of it.
-func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.Answer, now time.Time) (kind, message string) {
+func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.CallResult, now time.Time) (kind, message string) {
 	spec := s.Deployment.Spec.For(t)
 	switch {
 	case locked(t, a):
 		return rollout.EventTargetUnknown, stillBusy(spec, t, a, now)
-	case a.Kind == rollout.AnswerFenced && mayRaiseFence(t, call, a):
+	case a.Kind == rollout.ResultFenced && mayRaiseFence(t, call, a):
 		return rollout.EventTargetResult, raiseFence(t, a, now)
 	}
 	kind = rollout.EventTargetResult
 	switch a.Kind {
-	case rollout.AnswerDone:
+	case rollout.ResultDone:
 		t.Version = call.Version
 		t.History.InDoubt, t.History.MayRunUntil = false, time.Time{}
 		startVerifying(spec, t, now)
-	case rollout.AnswerAccepted:
+	case rollout.ResultAccepted:
 		t.Version = ""
 		t.History.InDoubt, t.History.MayRunUntil = true, mayRunUntil(spec, call, a)
 		startVerifying(spec, t, now)
-	case rollout.AnswerRetry:
+	case rollout.ResultRetry:
 		t.Version = ""
 		tryAgain(spec, t, a, now)
-	case rollout.AnswerNotSent:
-		t.Sent--
+	case rollout.ResultNotSent:
+		t.CallsSent--
 		tryAgain(spec, t, a, now)
 		kind = rollout.EventTargetNotSent
-	case rollout.AnswerNotStarted:
-		t.Sent--
+	case rollout.ResultNotStarted:
+		t.CallsSent--
 		enter(t, rollout.PhaseReady, outbound(t), now)
 		t.NotBefore = now
 		kind = rollout.EventTargetNotSent
-	case rollout.AnswerLost:
+	case rollout.ResultUnknown:
 		applyLost(spec, t, call, a, now)
 		kind = rollout.EventTargetUnknown
-	case rollout.AnswerRefused, rollout.AnswerFenced:
+	case rollout.ResultRefused, rollout.ResultFenced:
 		t.History.InDoubt, t.History.MayRunUntil = false, time.Time{}
 		giveUp(t, rollout.TargetFailed, a.Message, now)
 	}
@@ -170,8 +170,8 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
 	state.Probing = false
 	state.NextAt = now.Add(check.Interval.Std())
-	if o.Observation.Version != "" && t.Phase != rollout.PhaseCalling {
-		t.Version = o.Observation.Version
+	if o.Probe.Version != "" && t.Phase != rollout.PhaseCalling {
+		t.Version = o.Probe.Version
 		noteIfOver(t, now)
 	}
 	from := t.State
@@ -185,10 +185,10 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 		t.PreviousVersion = t.Version
 		enter(t, rollout.PhaseReady, t.State, now)
 		return nil
-	case rollout.PhaseAsking:
+	case rollout.PhaseInDoubt:
 		return applyAsked(spec, t, o, now)
 	case rollout.PhaseVerifying:
-		*state = observe(spec, o.Action.Check, *state, o.Observation, t.Wanted(), now)
+		*state = observe(spec, o.Action.Check, *state, o.Probe, t.ExpectedVersion(), now)
 		t.Health = healthcheck.AggregateHealth(spec.Checks, t.Checks)
 		if !conclude(spec, t, now) {
 			return nil
@@ -222,9 +222,9 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 	spec := s.Deployment.Spec.For(t)
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
 	awaited := !state.UnknownSince.IsZero() && !s.Deployment.Progress.WaveSettledAt.IsZero()
-	*state = observe(spec, o.Action.Check, *state, o.Observation, t.Wanted(), now)
+	*state = observe(spec, o.Action.Check, *state, o.Probe, t.ExpectedVersion(), now)
 	if awaited && (state.UnknownSince.IsZero() || state.Status == healthcheck.Unknown) {
-		s.Deployment.Progress.At = now // the wait was for an answer, and no lack of progress
+		s.Deployment.Progress.LastProgressAt = now // the wait was for an answer, and no lack of progress
 	}
 	state.NextAt = now.Add(watchEvery(check, len(s.Targets)))
 	t.Health = healthcheck.AggregateHealth(spec.Checks, t.Checks)
@@ -236,7 +236,7 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 		why = fmt.Sprintf("its health was unknown for %s after it was verified: ", spec.HealthyDeadline)
 	}
 	giveUp(t, rollout.TargetFailed, why+complaint(spec, t), now)
-	return []rollout.Event{targetEvent(rollout.EventTargetSick, t, rollout.TargetUpdated, now, t.Error)}
+	return []rollout.Event{targetEvent(rollout.EventTargetUnhealthy, t, rollout.TargetUpdated, now, t.Error)}
 }
 
 // startVerifying hands the target over to its checks; where there is nothing to check it has arrived.
@@ -248,22 +248,22 @@ func startVerifying(spec *rollout.Spec, t *rollout.Target, now time.Time) {
 		return
 	}
 	state := rollout.TargetVerifying
-	if t.Back {
+	if t.RollingBack {
 		state = rollout.TargetRollingBack
 	}
 	enter(t, rollout.PhaseVerifying, state, now)
 }
 
 // tryAgain waits for the next attempt, or gives up when there is none left.
-func tryAgain(spec *rollout.Spec, t *rollout.Target, a rollout.Answer, now time.Time) {
-	t.Tries++
-	if t.Tries > spec.Deploy.Retries {
+func tryAgain(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) {
+	t.RetriesUsed++
+	if t.RetriesUsed > spec.Deploy.Retries {
 		giveUp(t, rollout.TargetFailed, a.Message, now)
 		return
 	}
 	note(t, a.Message, now)
 	enter(t, rollout.PhaseReady, outbound(t), now)
-	t.NotBefore = now.Add(max(backoff(spec, t.Tries), a.RetryAfter))
+	t.NotBefore = now.Add(max(backoff(spec, t.RetriesUsed), a.RetryAfter))
 }
 
 func settle(t *rollout.Target, state rollout.TargetState, now time.Time) {
@@ -271,7 +271,7 @@ func settle(t *rollout.Target, state rollout.TargetState, now time.Time) {
 	t.FinishedAt = now
 	if state == rollout.TargetUpdated {
 		t.Error, t.ErrorAt = "", time.Time{}
-		t.Version = cmp.Or(t.Want, t.Version)
+		t.Version = cmp.Or(t.DesiredVersion, t.Version)
 	}
 	if state == rollout.TargetRolledBack {
 		t.Version = t.PreviousVersion
@@ -304,7 +304,7 @@ func wireAction(kind rollout.Kind, back bool) rollout.CallAction {
 
 // outbound is the state of a target while it is being called.
 func outbound(t *rollout.Target) rollout.TargetState {
-	if t.Back {
+	if t.RollingBack {
 		return rollout.TargetRollingBack
 	}
 	return rollout.TargetDeploying
@@ -312,7 +312,7 @@ func outbound(t *rollout.Target) rollout.TargetState {
 
 // arrived is the state of a target that runs what it should.
 func arrived(t *rollout.Target) rollout.TargetState {
-	if t.Back {
+	if t.RollingBack {
 		return rollout.TargetRolledBack
 	}
 	return rollout.TargetUpdated

@@ -72,15 +72,15 @@ func pause(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, er
 	}
 	d.State = rollout.StatePaused
 	d.DeadlineAt, d.NextActionAt = time.Time{}, time.Time{}
-	if d.Progress.HeldAt.IsZero() {
-		d.Progress.HeldAt = now // from the answer on, and not only when a replica sees it
+	if d.Progress.PausedAt.IsZero() {
+		d.Progress.PausedAt = now // from the answer on, and not only when a replica sees it
 	}
 	return settleEvent(e, d), nil
 }
 
 // resume forgives what has failed so far. A gate still waits for promote.
 func resume(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, error) {
-	if !d.Operator.Pause && (d.Stop != rollout.StopPaused || d.Operator.Resumes > d.Progress.ResumesSeen) {
+	if !d.Operator.Pause && (d.Stop != rollout.StopPaused || d.Operator.Resumes > d.Progress.ResumesApplied) {
 		return nil, nil
 	}
 	e := asked(rollout.EventResumed, d, r, now)
@@ -109,7 +109,7 @@ func goOn(d *rollout.Deployment, because string, now time.Time) {
 
 // opened reports whether people have opened the gate of a wave.
 func opened(d *rollout.Deployment, wave int) bool {
-	return d.Operator.Full || d.Operator.Promoted >= wave
+	return d.Operator.SkipGates || d.Operator.Promoted >= wave
 }
 
 // goOnUntil is the progress deadline of a deployment that is held no more.
@@ -118,11 +118,11 @@ func goOnUntil(d *rollout.Deployment, now time.Time) time.Time {
 	progress := &p.out.Status.Progress
 	switch {
 	case d.Stop == rollout.StopPaused:
-		progress.At = now
-	case !progress.HeldAt.IsZero():
-		progress.At = earlier(now, p.patienceFrom().Add(now.Sub(progress.HeldAt)))
+		progress.LastProgressAt = now
+	case !progress.PausedAt.IsZero():
+		progress.LastProgressAt = earlier(now, p.patienceFrom().Add(now.Sub(progress.PausedAt)))
 	}
-	progress.HeldAt = time.Time{}
+	progress.PausedAt = time.Time{}
 	return p.deadline()
 }
 
@@ -147,7 +147,7 @@ func promote(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event, 
 	if r.Full {
 		e.Message = cmp.Or(r.Why, "gates and bakes are skipped from now on")
 	}
-	d.Operator.Full = d.Operator.Full || r.Full
+	d.Operator.SkipGates = d.Operator.SkipGates || r.Full
 	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
 	if waiting > 0 && !d.Operator.Pause && d.Stop == rollout.StopNone { // else something more holds it
 		goOn(d, "promoted", now)
@@ -215,7 +215,7 @@ func promotable(d *rollout.Deployment) error {
 // promoted reports whether what is asked for has been asked for before.
 func promoted(d *rollout.Deployment, r Request) bool {
 	if r.Full {
-		return d.Operator.Full
+		return d.Operator.SkipGates
 	}
 	return r.Wave <= d.Operator.Promoted && d.Spec.Waves[r.Wave-1].Gate != rollout.GateNone
 }
@@ -226,10 +226,10 @@ func askAbort(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Event,
 		return nil, nil
 	}
 	e := asked(rollout.EventAbortRequested, d, r, now)
-	d.Operator.Abort, d.Operator.Actor, d.Operator.Why = true, r.Actor, r.Why
+	d.Operator.Abort, d.Operator.Actor, d.Operator.Reason = true, r.Actor, r.Why
 	d.Reason = "aborting: waiting for calls in flight"
 	if !d.StartedAt.IsZero() {
-		d.Progress.At = now // the router gets the whole deadline to take traffic back, however late it was before
+		d.Progress.LastProgressAt = now // the router gets the whole deadline to take traffic back, however late it was before
 	}
 	return settleEvent(e, d), nil
 }
@@ -241,7 +241,7 @@ func CallOff(d *rollout.Deployment, now time.Time) []rollout.Event {
 	if !d.Operator.Abort || !d.StartedAt.IsZero() || d.State.Terminal() {
 		return nil
 	}
-	e := rollout.Event{At: now, Type: rollout.EventAborted, Actor: d.Operator.Actor, From: string(d.State), Message: d.Operator.Why}
+	e := rollout.Event{At: now, Type: rollout.EventAborted, Actor: d.Operator.Actor, From: string(d.State), Message: d.Operator.Reason}
 	d.State, d.Reason = rollout.StateAborted, "aborted by an operator before it began"
 	return settleEvent(e, d)
 }
@@ -266,7 +266,7 @@ func askRollback(d *rollout.Deployment, r Request, now time.Time) ([]rollout.Eve
 // turnRound makes a deployment go back from now on, with a progress deadline of its own.
 func turnRound(st *rollout.Status, spec *rollout.Spec, cause string, now time.Time) {
 	st.Direction, st.State, st.Stop = rollout.Backward, rollout.StateRollingBack, rollout.StopNone
-	st.Progress.At, st.Progress.HeldAt, st.Progress.Cause, st.Progress.Gate = now, time.Time{}, cause, 0
+	st.Progress.LastProgressAt, st.Progress.PausedAt, st.Progress.FailureReason, st.Progress.Gate = now, time.Time{}, cause, 0
 	st.DeadlineAt, st.NextActionAt = now.Add(spec.Strategy.ProgressDeadline.Std()), now
 	st.Reason = "rolling back: " + cause
 }

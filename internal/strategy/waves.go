@@ -26,7 +26,7 @@ func (p *planner) forward() {
 			settled = false
 		}
 	}
-	if len(p.out.Moves) > 0 {
+	if len(p.out.Transitions) > 0 {
 		p.putOffCalls()
 		return
 	}
@@ -101,19 +101,19 @@ func (p *planner) leaveWave(wave int) {
 		return
 	}
 	p.openWave(wave + 1)
-	p.out.Again = true
+	p.out.Replan = true
 }
 
 func (p *planner) openWave(wave int) {
 	progress := &p.out.Status.Progress
 	progress.Wave, progress.WaveStartedAt, progress.WaveSettledAt = wave, p.now, time.Time{}
-	progress.At = p.now // the wait before it was planned, and no lack of progress
+	progress.LastProgressAt = p.now // the wait before it was planned, and no lack of progress
 	p.event(rollout.EventWaveStarted, wave, targets(p.spec.Waves[wave-1].Size))
 }
 
 // waveEnd is when a settled wave has been watched for long enough; zero before it is settled.
 func (p *planner) waveEnd() time.Time {
-	if p.d.Operator.Full {
+	if p.d.Operator.SkipGates {
 		return p.out.Status.Progress.WaveSettledAt
 	}
 	return p.plannedEnd()
@@ -138,7 +138,7 @@ func (p *planner) advance(i int, t *rollout.Target) bool {
 		p.callForward(i, t)
 	case rollout.PhaseCalling:
 		p.awaitAnswer(t)
-	case rollout.PhaseAsking:
+	case rollout.PhaseInDoubt:
 		p.askAgain(i, t)
 	case rollout.PhaseVerifying:
 		p.verify(i, t)
@@ -172,25 +172,25 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 	case !p.mayCallForward():
 		p.giveUpIfStopped(i, t)
 	case p.spec.Waves[t.Wave-1].CheckOnly:
-		p.out.Moves = append(p.out.Moves, rollout.Move{
+		p.out.Transitions = append(p.out.Transitions, rollout.Transition{
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "is checked as it is",
 		})
 	case p.mayRun(t):
 		p.awaitWork(i, t)
-	case !t.Touched() && t.Version == t.Want && !p.spec.Force && t.Attempts == 0:
-		p.out.Moves = append(p.out.Moves, rollout.Move{
-			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.Want,
+	case !t.Touched() && t.Version == t.DesiredVersion && !p.spec.Force && t.Attempts == 0:
+		p.out.Transitions = append(p.out.Transitions, rollout.Transition{
+			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.DesiredVersion,
 		})
 	case p.now.Before(t.NotBefore):
 		p.waits(t.ID+" is called again at", t.NotBefore)
-	case t.Busy() || p.busy < p.atOnce(t, p.spec.Waves[t.Wave-1].Parallel):
+	case t.OutOfService() || p.busy < p.atOnce(t, p.spec.Waves[t.Wave-1].Parallel):
 		p.dispatch(i, t, false)
 	}
 }
 
 // dispatch calls a target as soon as no traffic reaches it.
 func (p *planner) dispatch(i int, t *rollout.Target, back bool) {
-	if !t.Busy() {
+	if !t.OutOfService() {
 		p.busy++
 	}
 	if p.spec.Traffic == nil {
@@ -228,7 +228,7 @@ func (p *planner) mayCallForward() bool {
 // giveUpIfStopped gives a target its outcome when no forward call will ever start again.
 func (p *planner) giveUpIfStopped(i int, t *rollout.Target) {
 	if p.d.Stop == rollout.StopHalted {
-		p.out.Moves = append(p.out.Moves, lastMove(i, t, t.Error))
+		p.out.Transitions = append(p.out.Transitions, lastMove(i, t, t.Error))
 	}
 }
 
@@ -243,12 +243,12 @@ func (p *planner) verify(i int, t *rollout.Target) {
 		}
 		return
 	}
-	m := rollout.Move{Target: i, Phase: rollout.PhaseSettled, State: arrived(t)}
+	m := rollout.Transition{Target: i, Phase: rollout.PhaseSettled, State: arrived(t)}
 	if !passes(rules, t) {
 		m.State = rollout.TargetFailed
 		m.Message = fmt.Sprintf("not healthy within %s: %s", rules.HealthyDeadline, complaint(rules, t))
 	}
-	p.out.Moves = append(p.out.Moves, m)
+	p.out.Transitions = append(p.out.Transitions, m)
 }
 
 // watch keeps probing a target that was verified, until the deployment ends.

@@ -15,14 +15,14 @@ import (
 
 func TestTheStatusLineDecides(t *testing.T) {
 	t.Parallel()
-	kinds := map[int]rollout.AnswerKind{
-		200: rollout.AnswerDone, 201: rollout.AnswerDone, 202: rollout.AnswerAccepted, 204: rollout.AnswerDone,
-		301: rollout.AnswerRefused, 304: rollout.AnswerRefused, 307: rollout.AnswerRefused,
-		400: rollout.AnswerRefused, 401: rollout.AnswerRefused, 404: rollout.AnswerRefused,
-		408: rollout.AnswerRetry, 409: rollout.AnswerFenced, 410: rollout.AnswerRefused,
-		422: rollout.AnswerRefused, 425: rollout.AnswerRetry, 429: rollout.AnswerRetry,
-		423: rollout.AnswerRefused,
-		500: rollout.AnswerLost, 502: rollout.AnswerLost, 503: rollout.AnswerLost, 504: rollout.AnswerLost, 599: rollout.AnswerLost, 600: rollout.AnswerLost,
+	kinds := map[int]rollout.ResultKind{
+		200: rollout.ResultDone, 201: rollout.ResultDone, 202: rollout.ResultAccepted, 204: rollout.ResultDone,
+		301: rollout.ResultRefused, 304: rollout.ResultRefused, 307: rollout.ResultRefused,
+		400: rollout.ResultRefused, 401: rollout.ResultRefused, 404: rollout.ResultRefused,
+		408: rollout.ResultRetry, 409: rollout.ResultFenced, 410: rollout.ResultRefused,
+		422: rollout.ResultRefused, 425: rollout.ResultRetry, 429: rollout.ResultRetry,
+		423: rollout.ResultRefused,
+		500: rollout.ResultUnknown, 502: rollout.ResultUnknown, 503: rollout.ResultUnknown, 504: rollout.ResultUnknown, 599: rollout.ResultUnknown, 600: rollout.ResultUnknown,
 	}
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		var status int
@@ -43,7 +43,7 @@ func TestARedirectIsNotFollowed(t *testing.T) {
 			calls.Add(1)
 			http.Redirect(w, r, "/again", status)
 		})
-		want(t, call(t, Config{}, url), rollout.AnswerRefused, fmt.Sprintf("HTTP %d", status))
+		want(t, call(t, Config{}, url), rollout.ResultRefused, fmt.Sprintf("HTTP %d", status))
 		if calls.Load() != 1 {
 			t.Errorf("%d: %d calls", status, calls.Load())
 		}
@@ -57,7 +57,7 @@ func TestRedirect_IsNamedAndSaidNotToBeFollowed(t *testing.T) {
 		http.Redirect(w, r, "https://u:p@sso.example/in?code=s3cret", http.StatusFound)
 	})
 	got := call(t, Config{}, url)
-	want(t, got, rollout.AnswerRefused, "HTTP 302: it redirects to https://sso.example/in, and redirects are not followed")
+	want(t, got, rollout.ResultRefused, "HTTP 302: it redirects to https://sso.example/in, and redirects are not followed")
 	if strings.Contains(got.Message, "s3cret") || strings.Contains(got.Message, "u:p") {
 		t.Errorf("%q", got.Message)
 	}
@@ -70,7 +70,7 @@ func TestARetryAfterIsHeard(t *testing.T) {
 		http.Error(w, "busy\x1b[31m\nnow", http.StatusServiceUnavailable)
 	})
 	got := call(t, Config{}, url)
-	want(t, got, rollout.AnswerLost, "HTTP 503: busy [31m now")
+	want(t, got, rollout.ResultUnknown, "HTTP 503: busy [31m now")
 	if got.RetryAfter != 3*time.Second {
 		t.Errorf("RetryAfter %v", got.RetryAfter)
 	}
@@ -98,7 +98,7 @@ func TestAtMost64KiBOfAnAnswerAreRead(t *testing.T) {
 			}
 		}
 	})
-	want(t, call(t, Config{}, url), rollout.AnswerDone, "HTTP 200")
+	want(t, call(t, Config{}, url), rollout.ResultDone, "HTTP 200")
 	<-ended
 }
 
@@ -107,7 +107,7 @@ func TestA2xxCountsThoughItsBodyIsCut(t *testing.T) {
 	url, _ := rawServer(t, func(c net.Conn) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 	})
-	want(t, call(t, Config{}, url), rollout.AnswerDone, "HTTP 200: half")
+	want(t, call(t, Config{}, url), rollout.ResultDone, "HTTP 200: half")
 }
 
 func TestWhatIsNotAFinalAnswerIsLost(t *testing.T) {
@@ -119,7 +119,7 @@ func TestWhatIsNotAFinalAnswerIsLost(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 128<<10) + "\r\n\r\n":            "no answer",
 	} {
 		url, requests := rawServer(t, func(c net.Conn) { _, _ = io.WriteString(c, answer) })
-		want(t, call(t, Config{}, url), rollout.AnswerLost, message)
+		want(t, call(t, Config{}, url), rollout.ResultUnknown, message)
 		if requests.Load() != 1 {
 			t.Errorf("%.20q: %d requests", answer, requests.Load())
 		}
@@ -147,7 +147,7 @@ func TestAnswer_409NamesTheFenceItHasSeen(t *testing.T) {
 			w.WriteHeader(http.StatusConflict)
 			_, _ = io.WriteString(w, test.body)
 		})
-		if got := call(t, Config{}, url); got.Kind != rollout.AnswerFenced || got.Fence != test.want || got.Status != 409 {
+		if got := call(t, Config{}, url); got.Kind != rollout.ResultFenced || got.Fence != test.want || got.Status != 409 {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}

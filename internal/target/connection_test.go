@@ -30,10 +30,10 @@ func TestWithoutAConnectionTheCallIsNotSent(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	want(t, call(t, Config{}, nobody), rollout.AnswerNotSent, "connection refused")
-	want(t, call(t, Config{}, "http://name.invalid/"), rollout.AnswerNotSent, "name.invalid")
+	want(t, call(t, Config{}, nobody), rollout.ResultNotSent, "connection refused")
+	want(t, call(t, Config{}, "http://name.invalid/"), rollout.ResultNotSent, "name.invalid")
 	guarded := Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("not allowed") }}
-	want(t, call(t, guarded, nobody), rollout.AnswerNotSent, "not allowed")
+	want(t, call(t, guarded, nobody), rollout.ResultNotSent, "not allowed")
 }
 
 func TestAFailedHandshakeIsNotSent(t *testing.T) {
@@ -42,13 +42,13 @@ func TestAFailedHandshakeIsNotSent(t *testing.T) {
 	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
 	t.Cleanup(s.Close)
 	s.Config.ErrorLog = nil
-	want(t, call(t, Config{}, s.URL), rollout.AnswerNotSent, "certificate")
+	want(t, call(t, Config{}, s.URL), rollout.ResultNotSent, "certificate")
 
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	want(t, call(t, Config{TLS: &tls.Config{RootCAs: roots}}, s.URL), rollout.AnswerDone, "HTTP 200")
+	want(t, call(t, Config{TLS: &tls.Config{RootCAs: roots}}, s.URL), rollout.ResultDone, "HTTP 200")
 	plain := serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(100) })
-	want(t, call(t, Config{}, strings.Replace(plain, "http:", "https:", 1)), rollout.AnswerNotSent, "not sent: ")
+	want(t, call(t, Config{}, strings.Replace(plain, "http:", "https:", 1)), rollout.ResultNotSent, "not sent: ")
 	if calls.Load() != 1 {
 		t.Errorf("%d calls", calls.Load())
 	}
@@ -61,7 +61,7 @@ func TestOldTLSIsNotSpoken(t *testing.T) {
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	old := Config{TLS: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}}
-	want(t, call(t, old, s.URL), rollout.AnswerNotSent, "not sent: ")
+	want(t, call(t, old, s.URL), rollout.ResultNotSent, "not sent: ")
 }
 
 func TestADialThatHangsIsNotSent(t *testing.T) {
@@ -72,7 +72,7 @@ func TestADialThatHangsIsNotSent(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}})
-	want(t, c.Call(t.Context(), d, webhook("http://10.0.0.1/"), deployCall()), rollout.AnswerNotSent, "not sent: nothing within")
+	want(t, c.Call(t.Context(), d, webhook("http://10.0.0.1/"), deployCall()), rollout.ResultNotSent, "not sent: nothing within")
 }
 
 func TestNoAnswerInTimeIsLost(t *testing.T) {
@@ -84,7 +84,7 @@ func TestNoAnswerInTimeIsLost(t *testing.T) {
 	d := deployment()
 	d.Spec.Deploy.Timeout = duration.Duration(50 * time.Millisecond)
 	got := New(Config{}).Call(t.Context(), d, webhook(url), deployCall())
-	want(t, got, rollout.AnswerLost, "no answer: nothing within ")
+	want(t, got, rollout.ResultUnknown, "no answer: nothing within ")
 	if got.Latency < 50*time.Millisecond {
 		t.Errorf("latency %v", got.Latency)
 	}
@@ -97,8 +97,8 @@ func TestACallGivenUpAfterItWasSentIsLost(t *testing.T) {
 		cancel()
 		_, _ = io.Copy(io.Discard, c)
 	})
-	want(t, New(Config{}).Call(ctx, deployment(), webhook(url), deployCall()), rollout.AnswerLost, "given up")
-	want(t, New(Config{}).Call(ctx, deployment(), webhook(url), deployCall()), rollout.AnswerNotSent, "given up")
+	want(t, New(Config{}).Call(ctx, deployment(), webhook(url), deployCall()), rollout.ResultUnknown, "given up")
+	want(t, New(Config{}).Call(ctx, deployment(), webhook(url), deployCall()), rollout.ResultNotSent, "given up")
 }
 
 func TestAConnectionThatIsResetIsLost(t *testing.T) {
@@ -108,7 +108,7 @@ func TestAConnectionThatIsResetIsLost(t *testing.T) {
 			_ = tcp.SetLinger(0)
 		}
 	})
-	want(t, call(t, Config{}, url), rollout.AnswerLost, "the connection was")
+	want(t, call(t, Config{}, url), rollout.ResultUnknown, "the connection was")
 	if requests.Load() != 1 {
 		t.Errorf("%d requests", requests.Load())
 	}
@@ -133,7 +133,7 @@ func TestACallIsNeverSentTwice(t *testing.T) {
 	for attempt := 1; attempt <= 50; attempt++ {
 		c := deployCall()
 		c.Attempt = attempt
-		want(t, client.Call(t.Context(), deployment(), webhook("http://"+l.Addr().String()), c), rollout.AnswerDone, "HTTP 200")
+		want(t, client.Call(t.Context(), deployment(), webhook("http://"+l.Addr().String()), c), rollout.ResultDone, "HTTP 200")
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -185,7 +185,7 @@ func TestNoConnectionStaysOpenAfterACall(t *testing.T) {
 	t.Cleanup(s.Close)
 	client := New(Config{})
 	for range 5 {
-		want(t, client.Call(t.Context(), deployment(), webhook(s.URL), deployCall()), rollout.AnswerDone, "")
+		want(t, client.Call(t.Context(), deployment(), webhook(s.URL), deployCall()), rollout.ResultDone, "")
 	}
 	for range open.Load() {
 		<-closed

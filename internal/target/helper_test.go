@@ -34,7 +34,7 @@ func deployCall() rollout.Call {
 	}
 }
 
-func call(t *testing.T, c Config, url string) rollout.Answer {
+func call(t *testing.T, c Config, url string) rollout.CallResult {
 	t.Helper()
 	return New(c).Call(t.Context(), deployment(), webhook(url), deployCall())
 }
@@ -73,7 +73,7 @@ func rawServer(t *testing.T, respond func(net.Conn)) (url string, requests *atom
 	return "http://" + l.Addr().String(), requests
 }
 
-func want(t *testing.T, got rollout.Answer, kind rollout.AnswerKind, message string) {
+func want(t *testing.T, got rollout.CallResult, kind rollout.ResultKind, message string) {
 	t.Helper()
 	if got.Kind != kind || !strings.Contains(got.Message, message) {
 		t.Errorf("got %s %q, want %s with %q", got.Kind, got.Message, kind, message)

@@ -26,7 +26,7 @@ func receive(t *testing.T, c Config, d *rollout.Deployment, target *rollout.Targ
 		got.header, got.method = r.Header, r.Method
 		got.body, _ = io.ReadAll(r.Body)
 	}) + "/deploy?token=1"
-	want(t, New(c).Call(t.Context(), d, target, call), rollout.AnswerDone, "HTTP 200")
+	want(t, New(c).Call(t.Context(), d, target, call), rollout.ResultDone, "HTTP 200")
 	return got
 }
 
@@ -111,13 +111,13 @@ func TestACallThatCannotBeBuiltIsNotSent(t *testing.T) {
 	d := deployment()
 	d.DeploySecret = "hunter2"
 	got := New(Config{}).Call(t.Context(), d, webhook("http://127.0.0.1:1"), deployCall())
-	want(t, got, rollout.AnswerNotSent, "signing secret")
-	want(t, call(t, Config{}, "http://user:hunter2@[bad"), rollout.AnswerNotSent, "not a URL")
-	want(t, call(t, Config{}, "ftp://user:hunter2@host/"), rollout.AnswerNotSent, "neither http nor https")
+	want(t, got, rollout.ResultNotSent, "signing secret")
+	want(t, call(t, Config{}, "http://user:hunter2@[bad"), rollout.ResultNotSent, "not a URL")
+	want(t, call(t, Config{}, "ftp://user:hunter2@host/"), rollout.ResultNotSent, "neither http nor https")
 	if strings.Contains(got.Message, "hunter2") {
 		t.Errorf("the message shows the secret: %s", got.Message)
 	}
 	target := webhook("http://127.0.0.1:1")
 	target.Metadata = map[string]any{"bad": make(chan int)}
-	want(t, New(Config{}).Call(t.Context(), deployment(), target, deployCall()), rollout.AnswerNotSent, "encoded")
+	want(t, New(Config{}).Call(t.Context(), deployment(), target, deployCall()), rollout.ResultNotSent, "encoded")
 }

@@ -28,7 +28,7 @@ const (
 type haproxy struct{ *Mover }
 
 // write looks before it writes, everywhere, so that what HAProxy would refuse half-way changes nothing at all.
-func (h haproxy) write(ctx context.Context, p position, call routing.Call) rollout.Answer {
+func (h haproxy) write(ctx context.Context, p position, call routing.Call) rollout.CallResult {
 	began := time.Now()
 	shares, views, err := h.lookAll(ctx, p)
 	if err != nil {
@@ -39,8 +39,8 @@ func (h haproxy) write(ctx context.Context, p position, call routing.Call) rollo
 			return refused(why)
 		}
 		if v.strands(p, shares, call) {
-			return rollout.Answer{
-				Kind: rollout.AnswerRetry, RetryAfter: checksWait,
+			return rollout.CallResult{
+				Kind: rollout.ResultRetry, RetryAfter: checksWait,
 				Message: "nothing changed: HAProxy itself holds each server down that would serve",
 			}
 		}
@@ -49,7 +49,7 @@ func (h haproxy) write(ctx context.Context, p position, call routing.Call) rollo
 }
 
 // writeAll writes to one place after the other.
-func (h haproxy) writeAll(ctx context.Context, p position, call routing.Call, shares []share, views []*view, began time.Time) rollout.Answer {
+func (h haproxy) writeAll(ctx context.Context, p position, call routing.Call, shares []share, views []*view, began time.Time) rollout.CallResult {
 	changed, note, anything := map[string]bool{}, "", false
 	for _, v := range views {
 		commands := v.changes(p, shares, call)
@@ -65,7 +65,7 @@ func (h haproxy) writeAll(ctx context.Context, p position, call routing.Call, sh
 			note = ", taken out by maint " + why
 		}
 	}
-	return rollout.Answer{Kind: rollout.AnswerDone, Message: fmt.Sprintf("%d of %d servers set%s", len(changed), len(shares)*len(views), note)}
+	return rollout.CallResult{Kind: rollout.ResultDone, Message: fmt.Sprintf("%d of %d servers set%s", len(changed), len(shares)*len(views), note)}
 }
 
 // at names the place of an error where there are several.
@@ -80,7 +80,7 @@ func at(l place, of int, err error) error {
 }
 
 // answerOf is the answer to a write that ended with an error.
-func answerOf(ctx context.Context, written bool, err error, began time.Time) rollout.Answer {
+func answerOf(ctx context.Context, written bool, err error, began time.Time) rollout.CallResult {
 	if final, ok := errors.AsType[routing.Refusal](err); ok {
 		return refused(final.Error())
 	}

@@ -27,12 +27,12 @@ func TestNamesThatCouldBeCommandsAreRefused(t *testing.T) {
 		targets := twoTargets()
 		targets[1].Metadata = map[string]any{"haproxy_server": name}
 		got := New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(setting(10)))
-		want(t, got, rollout.AnswerRefused, "no name of an HAProxy server")
+		want(t, got, rollout.ResultRefused, "no name of an HAProxy server")
 		d := onProxy(p)
 		if text, ok := name.(string); ok {
 			d.Spec.Traffic.Backend = text
 			got = New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10)))
-			want(t, got, rollout.AnswerRefused, "no name of an HAProxy backend")
+			want(t, got, rollout.ResultRefused, "no name of an HAProxy backend")
 		}
 	}
 	if got := p.weights(); got["web-1"] != 1 || got["web-2"] != 99 {
@@ -63,7 +63,7 @@ func TestAnOddSettingIsRefused(t *testing.T) {
 	} {
 		s, d, targets := setting(10), onProxy(p), twoTargets()
 		change(&s, d, targets)
-		want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.AnswerRefused, message)
+		want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.ResultRefused, message)
 	}
 	if got := p.weights(); got["web-1"] != 1 || got["web-2"] != 99 {
 		t.Errorf("a refused write changed the weights: %v", got)
@@ -78,7 +78,7 @@ func TestMetadataNamesTheServer(t *testing.T) {
 		{ID: "web-1"},
 	}
 	s := routing.TrafficSplit{Backends: []routing.Backend{{Target: "0198-1", Weight: 256}, {Target: "web-1", Weight: 3}}}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(s)), rollout.AnswerDone, "2 of 2 servers set")
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(s)), rollout.ResultDone, "2 of 2 servers set")
 	if got := p.weights(); got["web-1"] != 3 || got["web-2"] != 256 {
 		t.Errorf("weights %v", got)
 	}
@@ -88,42 +88,42 @@ func TestASocketThatMayOnlyLookIsRefused(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "user", twoServers)
 	got := New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
-	want(t, got, rollout.AnswerRefused, "has level user, and only level admin")
+	want(t, got, rollout.ResultRefused, "has level user, and only level admin")
 }
 
 func TestABackendThatTakesNoWeightsIsRefused(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", strings.Replace(twoServers, "balance roundrobin", "balance static-rr", 1))
 	got := New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
-	want(t, got, rollout.AnswerRefused, "balance static-rr")
+	want(t, got, rollout.ResultRefused, "balance static-rr")
 }
 
 func TestTrafficIsNotMovedToServersThatHAProxyHoldsDown(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
-	set := func(percent int) rollout.Answer {
+	set := func(percent int) rollout.CallResult {
 		return New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(percent)))
 	}
 	p.say("set server checkout/web-1 state maint")
 	got := set(100)
-	want(t, got, rollout.AnswerRetry, "holds each server down")
+	want(t, got, rollout.ResultRetry, "holds each server down")
 	if got.RetryAfter != checksWait || p.weights()["web-2"] != 99 {
 		t.Errorf("wait %v, weights %v", got.RetryAfter, p.weights())
 	}
-	want(t, set(50), rollout.AnswerDone, "") // the other still serves
+	want(t, set(50), rollout.ResultDone, "") // the other still serves
 	p.say("set server checkout/web-1 state ready")
-	want(t, set(100), rollout.AnswerDone, "")
+	want(t, set(100), rollout.ResultDone, "")
 
 	p.say("set server checkout/web-1 state drain; set server checkout/web-2 state maint")
-	want(t, set(0), rollout.AnswerDone, "") // nobody serves now, so nothing can be lost
+	want(t, set(0), rollout.ResultDone, "") // nobody serves now, so nothing can be lost
 }
 
 func TestAllWeightsMayBeZero(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	s := routing.TrafficSplit{Backends: []routing.Backend{{Target: "web-1"}, {Target: "web-2"}}}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(s)), rollout.AnswerDone, "2 of 2")
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(routing.TrafficSplit{})), rollout.AnswerDone, "0 of 0")
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(s)), rollout.ResultDone, "2 of 2")
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(routing.TrafficSplit{})), rollout.ResultDone, "0 of 0")
 }
 
 func TestAThousandServersAreSetInLinesThatFit(t *testing.T) {
@@ -133,7 +133,7 @@ func TestAThousandServersAreSetInLinesThatFit(t *testing.T) {
 	for i := range 1000 {
 		s.Backends = append(s.Backends, routing.Backend{Target: fmt.Sprintf("a-server-with-a-long-name-%d", i+1), Weight: i % 257})
 	}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(s)), rollout.AnswerDone, "996 of 1000 servers set")
+	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(s)), rollout.ResultDone, "996 of 1000 servers set")
 	if answer := p.say("get weight checkout/a-server-with-a-long-name-1000"); !strings.HasPrefix(answer, "228 ") {
 		t.Errorf("the last has %q", answer)
 	}
@@ -186,7 +186,7 @@ func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
 		if test.reply == "hang" {
 			d.Spec.Traffic.Timeout = duration.Duration(50 * time.Millisecond)
 		}
-		want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.AnswerNotSent, test.message)
+		want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultNotSent, test.message)
 		if _, err := New(Config{}).Read(t.Context(), d, twoTargets()); err == nil {
 			t.Errorf("%s: it was read", name)
 		}

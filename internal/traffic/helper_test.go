@@ -28,7 +28,7 @@ func deploymentOn(traffic routing.Config) *rollout.Deployment {
 
 func twoTargets() []rollout.Target {
 	return []rollout.Target{
-		{ID: "web-1", Slot: "blue", PreviousVersion: "v1", Sent: 1},
+		{ID: "web-1", Slot: "blue", PreviousVersion: "v1", CallsSent: 1},
 		{ID: "web-2", Slot: "green", Metadata: map[string]any{"zone": "a"}},
 	}
 }
@@ -50,7 +50,7 @@ func callFor(s routing.TrafficSplit) routing.Call {
 	return call
 }
 
-func want(t *testing.T, got rollout.Answer, kind rollout.AnswerKind, message string) {
+func want(t *testing.T, got rollout.CallResult, kind rollout.ResultKind, message string) {
 	t.Helper()
 	if got.Kind != kind || !strings.Contains(got.Message, message) {
 		t.Errorf("got %s %q, want %s with %q", got.Kind, got.Message, kind, message)

@@ -24,8 +24,8 @@ func (p position) traffic() *routing.Config { return p.deployment.Spec.Traffic }
 
 // router is a kind of router. Its messages and errors are fit for people: one line, no secrets, no URLs.
 type router interface {
-	// write makes call once. AnswerDone means that the router took it.
-	write(ctx context.Context, p position, call routing.Call) rollout.Answer
+	// write makes call once. ResultDone means that the router took it.
+	write(ctx context.Context, p position, call routing.Call) rollout.CallResult
 	// read asks the router what it does. The error is errBlind when the router has no way to tell.
 	read(ctx context.Context, p position) (routing.Reading, error)
 }

@@ -19,20 +19,20 @@ type Mover struct{ out *outbound.Client }
 // New gives a Mover. A Key that cannot sign shows in the answer of each write that it should sign.
 func New(c Config) *Mover { return &Mover{out: outbound.New(c)} }
 
-// Set writes call.Setting to the deployment's router once and says what came of it: AnswerDone means that the router took
+// Set writes call.Setting to the deployment's router once and says what came of it: ResultDone means that the router took
 // it, not that it does it; Read tells. It ends with ctx, which should carry the deadline call.Until, or after the
-// deployment's traffic timeout (0: none), whichever is first. All that goes wrong is in the answer: AnswerNotSent when
-// certainly nothing was changed, AnswerLost when nobody can tell.
+// deployment's traffic timeout (0: none), whichever is first. All that goes wrong is in the answer: ResultNotSent when
+// certainly nothing was changed, ResultUnknown when nobody can tell.
 func (m *Mover) Set(
 	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call,
-) rollout.Answer {
+) rollout.CallResult {
 	began := time.Now()
 	answer := m.set(ctx, position{d, targets, call.Setting}, call)
 	answer.Latency = time.Since(began)
 	return answer
 }
 
-func (m *Mover) set(ctx context.Context, p position, call routing.Call) rollout.Answer {
+func (m *Mover) set(ctx context.Context, p position, call routing.Call) rollout.CallResult {
 	to, err := m.router(p.deployment)
 	if err != nil {
 		return refused(err.Error())
@@ -61,6 +61,6 @@ func bounded(ctx context.Context, d *rollout.Deployment) (context.Context, conte
 	return context.WithCancel(ctx)
 }
 
-func refused(message string) rollout.Answer {
-	return rollout.Answer{Kind: rollout.AnswerRefused, Message: message}
+func refused(message string) rollout.CallResult {
+	return rollout.CallResult{Kind: rollout.ResultRefused, Message: message}
 }

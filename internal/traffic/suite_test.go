@@ -29,7 +29,7 @@ type bench struct {
 	weights func() map[string]int
 }
 
-func (b *bench) set(t *testing.T, percent int) rollout.Answer {
+func (b *bench) set(t *testing.T, percent int) rollout.CallResult {
 	t.Helper()
 	return New(Config{}).Set(t.Context(), b.deployment, b.targets, callFor(setting(percent)))
 }
@@ -88,7 +88,7 @@ func everyRouter(t *testing.T, open func(*testing.T) *bench) {
 func writeIsDone(t *testing.T, b *bench) {
 	for _, percent := range []int{10, 50, 10} {
 		got := b.set(t, percent)
-		want(t, got, rollout.AnswerDone, "")
+		want(t, got, rollout.ResultDone, "")
 		if got.Latency <= 0 {
 			t.Errorf("latency %v", got.Latency)
 		}
@@ -98,18 +98,18 @@ func writeIsDone(t *testing.T, b *bench) {
 }
 
 func zeroIsSet(t *testing.T, b *bench) {
-	want(t, b.set(t, 100), rollout.AnswerDone, "")
+	want(t, b.set(t, 100), rollout.ResultDone, "")
 	b.has(t, 100)
-	want(t, b.set(t, 0), rollout.AnswerDone, "")
+	want(t, b.set(t, 0), rollout.ResultDone, "")
 	b.has(t, 0)
 }
 
 func hangIsLost(t *testing.T, b *bench) {
-	want(t, b.set(t, 10), rollout.AnswerDone, "")
+	want(t, b.set(t, 10), rollout.ResultDone, "")
 	b.fail(hangs)
 	b.impatient()
 	got := b.set(t, 50)
-	want(t, got, rollout.AnswerLost, "nothing within")
+	want(t, got, rollout.ResultUnknown, "nothing within")
 	if got.Latency > patience/2 {
 		t.Errorf("it took %v", got.Latency)
 	}
@@ -119,33 +119,33 @@ func hangIsLost(t *testing.T, b *bench) {
 }
 
 func refusalIsFinal(t *testing.T, b *bench) {
-	want(t, b.set(t, 10), rollout.AnswerDone, "")
+	want(t, b.set(t, 10), rollout.ResultDone, "")
 	b.fail(refuses)
-	want(t, b.set(t, 50), rollout.AnswerRefused, "nobody")
+	want(t, b.set(t, 50), rollout.ResultRefused, "nobody")
 	b.has(t, 10)
 }
 
 func lostAnswerIsAskedFor(t *testing.T, b *bench) {
 	b.fail(loses)
-	want(t, b.set(t, 50), rollout.AnswerLost, "the connection was")
+	want(t, b.set(t, 50), rollout.ResultUnknown, "the connection was")
 	b.tells(t, 50)
 	b.has(t, 50)
 }
 
 func driftIsTold(t *testing.T, b *bench) {
 	b.fail(drifts)
-	want(t, b.set(t, 50), rollout.AnswerDone, "")
+	want(t, b.set(t, 50), rollout.ResultDone, "")
 	reading, err := New(Config{}).Read(t.Context(), b.deployment, b.targets)
 	if err != nil || reading.Backends[0].Weight != 7 {
 		t.Errorf("reading %+v, %v", reading, err)
 	}
-	want(t, b.set(t, 50), rollout.AnswerDone, "")
+	want(t, b.set(t, 50), rollout.ResultDone, "")
 	b.has(t, 50)
 }
 
 func goneIsNotSent(t *testing.T, b *bench) {
 	b.fail(gone)
-	want(t, b.set(t, 50), rollout.AnswerNotSent, "not sent: ")
+	want(t, b.set(t, 50), rollout.ResultNotSent, "not sent: ")
 	if reading, err := New(Config{}).Read(t.Context(), b.deployment, b.targets); err == nil || err.Error() == "" {
 		t.Errorf("read %+v", reading)
 	}
@@ -153,7 +153,7 @@ func goneIsNotSent(t *testing.T, b *bench) {
 
 func givenUpIsNotSent(t *testing.T, b *bench) {
 	b.deployment.Spec.Traffic.Timeout = duration.Duration(time.Nanosecond)
-	want(t, b.set(t, 50), rollout.AnswerNotSent, "not sent: nothing within")
+	want(t, b.set(t, 50), rollout.ResultNotSent, "not sent: nothing within")
 }
 
 func TestEveryKindPassesTheSuite(t *testing.T) {

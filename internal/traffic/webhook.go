@@ -66,14 +66,14 @@ func previousVersion(targets []rollout.Target) *string {
 	return shared
 }
 
-func (w webhook) write(ctx context.Context, p position, call routing.Call) rollout.Answer {
+func (w webhook) write(ctx context.Context, p position, call routing.Call) rollout.CallResult {
 	answer := w.out.Post(ctx, outbound.Webhook{
 		URL: p.traffic().URL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
 		Secret: p.deployment.DeploySecret, Body: newWebhookBody(p), Trust: p.deployment.Spec.TLS,
 	})
 	// Nothing tells later when a router that answers 202 is ready, except its read-back: it is as good as any 2xx.
-	if answer.Kind == rollout.AnswerAccepted {
-		answer.Kind = rollout.AnswerDone
+	if answer.Kind == rollout.ResultAccepted {
+		answer.Kind = rollout.ResultDone
 	}
 	return answer
 }

@@ -35,7 +35,7 @@ func webhookOn(url string, readBack bool) *rollout.Deployment {
 	return deploymentOn(routing.Config{Type: "webhook", URL: url, ReadBack: readBack})
 }
 
-func post(t *testing.T, d *rollout.Deployment) rollout.Answer {
+func post(t *testing.T, d *rollout.Deployment) rollout.CallResult {
 	t.Helper()
 	return New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10)))
 }
@@ -49,7 +49,7 @@ func written(t *testing.T, c Config, d *rollout.Deployment, targets []rollout.Ta
 		header = r.Header
 		body, _ = io.ReadAll(r.Body)
 	})
-	want(t, New(c).Set(t.Context(), d, targets, callFor(s)), rollout.AnswerDone, "HTTP 200")
+	want(t, New(c).Set(t.Context(), d, targets, callFor(s)), rollout.ResultDone, "HTTP 200")
 	return header, body
 }
 
@@ -74,7 +74,7 @@ func TestTheWriteIsTheContract(t *testing.T) {
 
 func TestThePreviousVersionIsTheOneThatTouchedTargetsShare(t *testing.T) {
 	t.Parallel()
-	touched := func(version string) rollout.Target { return rollout.Target{Sent: 1, PreviousVersion: version} }
+	touched := func(version string) rollout.Target { return rollout.Target{CallsSent: 1, PreviousVersion: version} }
 	for name, test := range map[string]struct {
 		targets []rollout.Target
 		want    string
@@ -129,7 +129,7 @@ func TestASecretThatCannotSignSendsNothingAndIsNotShown(t *testing.T) {
 	d := webhookOn("http://127.0.0.1:1", false)
 	d.DeploySecret = "whsec_notbase64!"
 	got := post(t, d)
-	want(t, got, rollout.AnswerNotSent, "signing secret")
+	want(t, got, rollout.ResultNotSent, "signing secret")
 	if strings.Contains(got.Message, "notbase64") {
 		t.Errorf("message %q", got.Message)
 	}
@@ -145,11 +145,11 @@ func TestTheStatusLineDecides(t *testing.T) {
 		w.Header().Set("Location", "/200")
 		w.WriteHeader(status)
 	})
-	kinds := map[int]rollout.AnswerKind{
-		200: rollout.AnswerDone, 202: rollout.AnswerDone, 204: rollout.AnswerDone,
-		302: rollout.AnswerRefused, 308: rollout.AnswerRefused, 400: rollout.AnswerRefused, 404: rollout.AnswerRefused,
-		408: rollout.AnswerRetry, 409: rollout.AnswerFenced, 422: rollout.AnswerRefused, 425: rollout.AnswerRetry,
-		429: rollout.AnswerRetry, 500: rollout.AnswerLost, 503: rollout.AnswerLost, 504: rollout.AnswerLost, 600: rollout.AnswerLost,
+	kinds := map[int]rollout.ResultKind{
+		200: rollout.ResultDone, 202: rollout.ResultDone, 204: rollout.ResultDone,
+		302: rollout.ResultRefused, 308: rollout.ResultRefused, 400: rollout.ResultRefused, 404: rollout.ResultRefused,
+		408: rollout.ResultRetry, 409: rollout.ResultFenced, 422: rollout.ResultRefused, 425: rollout.ResultRetry,
+		429: rollout.ResultRetry, 500: rollout.ResultUnknown, 503: rollout.ResultUnknown, 504: rollout.ResultUnknown, 600: rollout.ResultUnknown,
 	}
 	for status, kind := range kinds {
 		want(t, post(t, webhookOn(fmt.Sprintf("%s/%d", url, status), false)), kind, fmt.Sprintf("HTTP %d", status))
@@ -167,7 +167,7 @@ func TestRetryAfterIsHonouredUpToAMinute(t *testing.T) {
 			http.Error(w, "not\nnow", http.StatusServiceUnavailable)
 		})
 		got := post(t, webhookOn(url, true))
-		want(t, got, rollout.AnswerLost, "HTTP 503: not now")
+		want(t, got, rollout.ResultUnknown, "HTTP 503: not now")
 		if got.RetryAfter != wait {
 			t.Errorf("%q: wait %v, want %v", value, got.RetryAfter, wait)
 		}
@@ -183,7 +183,7 @@ func TestAFencedWriteIsNotReadBack(t *testing.T) {
 		}
 		http.Error(w, "newer fence", http.StatusConflict)
 	})
-	want(t, post(t, webhookOn(url, true)), rollout.AnswerFenced, "HTTP 409: newer fence")
+	want(t, post(t, webhookOn(url, true)), rollout.ResultFenced, "HTTP 409: newer fence")
 	if reads.Load() != 0 {
 		t.Error("it was read back")
 	}
@@ -198,7 +198,7 @@ func TestARouterThatCannotBeReadBackIsBelieved(t *testing.T) {
 		}
 	})
 	d := webhookOn(url, false)
-	want(t, post(t, d), rollout.AnswerDone, "HTTP 200")
+	want(t, post(t, d), rollout.ResultDone, "HTTP 200")
 	_, err := New(Config{}).Read(t.Context(), d, twoTargets())
 	if _, never := errors.AsType[routing.Refusal](err); !never || gets.Load() != 0 {
 		t.Errorf("read: %v, %d requests", err, gets.Load())
@@ -218,7 +218,7 @@ func TestAReadWithoutAUsableAnswerIsAnError(t *testing.T) {
 				tell(w, r)
 			}
 		}), true)
-		want(t, post(t, d), rollout.AnswerDone, "HTTP 200")
+		want(t, post(t, d), rollout.ResultDone, "HTTP 200")
 		_, err := New(Config{}).Read(t.Context(), d, nil)
 		if _, never := errors.AsType[routing.Refusal](err); err == nil || never || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: read: %v", name, err)
@@ -244,7 +244,7 @@ func TestARouterMayTellOfTenThousandBackends(t *testing.T) {
 			_ = json.NewEncoder(w).Encode(told)
 		}
 	})
-	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.AnswerDone, "")
+	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.ResultDone, "")
 	if reading, err := New(Config{}).Read(t.Context(), d, targets); err != nil || len(reading.Backends) != most || reading.Backends[most-1].Weight != 100 {
 		t.Errorf("read %d backends, %v", len(reading.Backends), err)
 	}
@@ -314,12 +314,12 @@ func TestAFailedHandshakeIsNotSent(t *testing.T) {
 	s.Config.ErrorLog = nil
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	want(t, post(t, webhookOn(s.URL, false)), rollout.AnswerNotSent, "certificate")
+	want(t, post(t, webhookOn(s.URL, false)), rollout.ResultNotSent, "certificate")
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
 	trusting := New(Config{TLS: &tls.Config{RootCAs: roots}})
 	got := trusting.Set(t.Context(), webhookOn(s.URL, false), nil, callFor(setting(10)))
-	want(t, got, rollout.AnswerRefused, "HTTP 404")
+	want(t, got, rollout.ResultRefused, "HTTP 404")
 }
 
 func TestDialDecidesWhereToConnect(t *testing.T) {
@@ -335,7 +335,7 @@ func TestDialDecidesWhereToConnect(t *testing.T) {
 		{Type: "haproxy", Socket: "10.0.0.1:9999", Backend: "checkout"},
 	} {
 		got := guarded.Set(t.Context(), deploymentOn(traffic), twoTargets(), callFor(setting(10)))
-		want(t, got, rollout.AnswerNotSent, "may not call")
+		want(t, got, rollout.ResultNotSent, "may not call")
 	}
 	if strings.Join(networks, " ") != "tcp unix tcp" {
 		t.Errorf("dialled %v", networks)
@@ -345,9 +345,9 @@ func TestDialDecidesWhereToConnect(t *testing.T) {
 func TestARouterThatNobodyKnowsIsRefused(t *testing.T) {
 	t.Parallel()
 	d := deploymentOn(routing.Config{Type: "carrier pigeon"})
-	want(t, post(t, d), rollout.AnswerRefused, "carrier pigeon")
+	want(t, post(t, d), rollout.ResultRefused, "carrier pigeon")
 	d.Spec.Traffic = nil
-	want(t, post(t, d), rollout.AnswerRefused, "names no router")
+	want(t, post(t, d), rollout.ResultRefused, "names no router")
 	if _, err := New(Config{}).Read(t.Context(), d, nil); err == nil {
 		t.Error("it was read")
 	}

@@ -68,7 +68,7 @@ func promoteActions(d *rollout.Deployment) []action {
 			Name: "promote", Command: "promote", Label: "Promote", Primary: true, Effects: promoteEffects(d, gate), Body: map[string]any{"wave": gate},
 		})
 	}
-	if !d.Operator.Full && hasGateAhead(d) {
+	if !d.Operator.SkipGates && hasGateAhead(d) {
 		list = append(list, action{
 			Name: "promote-fully", Command: "promote", Label: "Promote fully", Body: map[string]any{"full": true}, Destructive: true,
 			Effects: []string{

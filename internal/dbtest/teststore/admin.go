@@ -53,7 +53,7 @@ func Live(t *testing.T, s *store.Store) rollout.Deployment {
 	_, err = s.Heartbeat(Context(t), "r1", -time.Second)
 	Must(t, err)
 	snap = Claim(t, s, "r2")
-	Save(t, s, snap, rollout.Save{Targets: snap.Targets})
+	Save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets})
 	Finish(t, s, snap, rollout.StateCompleted)
 	Must(t, s.Prune(Context(t)))
 	return Stored(t, s, snap.Deployment.ID)

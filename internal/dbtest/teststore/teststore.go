@@ -104,12 +104,12 @@ func Start(t testing.TB, s *store.Store, service, replica string) *rollout.Snaps
 	snap := Claim(t, s, replica)
 	d := &snap.Deployment
 	d.State, d.StartedAt, d.Reason = rollout.StateInProgress, d.CreatedAt.Add(time.Second), "wave 1 of 1"
-	Save(t, s, snap, rollout.Save{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
+	Save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
 	return snap
 }
 
 // Save writes the snapshot's deployment with the rest of sv, and follows the counters.
-func Save(t testing.TB, s *store.Store, snap *rollout.Snapshot, sv rollout.Save) rollout.Saved {
+func Save(t testing.TB, s *store.Store, snap *rollout.Snapshot, sv rollout.SaveRequest) rollout.SaveResult {
 	t.Helper()
 	sv.Deployment, sv.Events = snap.Deployment, storetest.Now(sv.Events...)
 	saved, err := s.Save(Context(t), sv)
@@ -125,7 +125,7 @@ func Finish(t testing.TB, s *store.Store, snap *rollout.Snapshot, state rollout.
 	d := &snap.Deployment
 	d.State, d.FinishedAt = state, d.StartedAt.Add(time.Minute)
 	d.Result = &rollout.Result{Success: state == rollout.StateCompleted, State: state, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
-	Save(t, s, snap, rollout.Save{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
+	Save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
 }
 
 // Stored reads a deployment.

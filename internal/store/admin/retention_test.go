@@ -39,9 +39,9 @@ func told(t *testing.T, owner, s *store.Store, service string, tales ...tale) []
 		snap := claim(t, s, "r1")
 		snap.Deployment.State, snap.Deployment.StartedAt = rollout.StateInProgress, snap.Deployment.CreatedAt
 		if tale.sent {
-			snap.Targets[0].Sent = 1
+			snap.Targets[0].CallsSent = 1
 		}
-		save(t, s, snap, rollout.Save{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventStarted}}})
+		save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventStarted}}})
 		finish(t, s, snap, tale.state)
 		ids[i] = snap.Deployment.ID
 		if tale.undoes > 0 {

@@ -80,7 +80,7 @@ func (s *Store) ClaimDeliveries(
 		return c, err //nolint:wrapcheck // said below
 	}, claimDeliveriesSQL, pgx.NamedArgs{
 		"replica": replica, "mine": pg.NonNil(mine), "busy": notifications, "used": used, "room": room,
-		"lost": string(rollout.AnswerLost), "cut": cutShort,
+		"lost": string(rollout.ResultUnknown), "cut": cutShort,
 	})
 	return claimed, pg.Wrap("claim deliveries for replica "+replica, err)
 }

@@ -43,7 +43,7 @@ func (s *Store) NotificationsChanged() (<-chan struct{}, func()) {
 
 // EnqueueNotifications adds to the batch what tells of a save: nothing, unless the deployment starts or ends with it. The save must
 // stand before it in the batch.
-func EnqueueNotifications(batch *pgx.Batch, save *rollout.Save) error {
+func EnqueueNotifications(batch *pgx.Batch, save *rollout.SaveRequest) error {
 	d := save.Deployment
 	d.Saves++ // by the save itself
 	if startsWith(save.Events) {

@@ -63,7 +63,7 @@ func claimDeliveries(t testing.TB, s *store.Store, replica string) []notificatio
 
 func deliver(t testing.TB, s *store.Store, c *notification.ClaimedDelivery) {
 	t.Helper()
-	attempted(t, s, c, notification.Outcome{Result: rollout.AnswerDone, Status: notification.DeliveryDelivered})
+	attempted(t, s, c, notification.Outcome{Result: rollout.ResultDone, Status: notification.DeliveryDelivered})
 }
 
 func TestWhatStartsAndEndsIsToldByItsOwnTransaction(t *testing.T) {
@@ -72,7 +72,7 @@ func TestWhatStartsAndEndsIsToldByItsOwnTransaction(t *testing.T) {
 	notified(t, s, "all", nil)
 	snap := started(t, s, "checkout", "a")
 	wantOutbox(t, s, "all", "in_progress/pending")
-	save(t, s, snap, rollout.Save{Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
 	wantOutbox(t, s, "all", "in_progress/pending")
 	finish(t, s, snap, rollout.StateCompleted)
 	wantOutbox(t, s, "all", "in_progress/pending", "completed/pending")
@@ -89,7 +89,7 @@ func TestWaiting_EachWaitIsToldOnce(t *testing.T) {
 	wait := func(change func(d *rollout.Deployment), events ...rollout.Event) {
 		t.Helper()
 		change(&snap.Deployment)
-		save(t, s, snap, rollout.Save{Events: events})
+		save(t, s, snap, rollout.SaveRequest{Events: events})
 	}
 	atGate := func(d *rollout.Deployment) {
 		d.State, d.Reason, d.Progress.Gate = rollout.StatePaused, "wave 1 waits for promote", 1
@@ -101,7 +101,7 @@ func TestWaiting_EachWaitIsToldOnce(t *testing.T) {
 	wait(atGate, gate)
 	failed := func(resumes int) func(d *rollout.Deployment) {
 		return func(d *rollout.Deployment) {
-			d.Stop, d.Reason, d.Progress.ResumesSeen = rollout.StopPaused, "paused: web-1 failed", resumes
+			d.Stop, d.Reason, d.Progress.ResumesApplied = rollout.StopPaused, "paused: web-1 failed", resumes
 		}
 	}
 	wait(failed(0), rollout.Event{Type: rollout.EventPaused})
@@ -151,11 +151,11 @@ func TestASaveThatIsRefusedTellsNothingAndOneThatIsRepeatedTellsItOnce(t *testin
 	event := []rollout.Event{{Type: rollout.EventCompleted, At: end.FinishedAt}}
 	fenced := end
 	fenced.Epoch--
-	_, err := s.Save(ctx(t), rollout.Save{Deployment: fenced, Events: event})
+	_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: fenced, Events: event})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	wantOutbox(t, s, "all")
 	for range 2 {
-		_, err := s.Save(ctx(t), rollout.Save{Deployment: end, Events: event})
+		_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: end, Events: event})
 		must(t, err)
 	}
 	wantOutbox(t, s, "all", "completed/pending")
@@ -192,7 +192,7 @@ func TestAMessageIsAsThingsWereWhenItHappened(t *testing.T) {
 	for i := range snap.Targets {
 		snap.Targets[i].PreviousVersion = "v1"
 	}
-	save(t, s, snap, rollout.Save{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
 	finish(t, s, snap, rollout.StateCompleted)
 	list, err := s.Deliveries(ctx(t), "all", rollout.Page{})
 	must(t, err)
@@ -222,7 +222,7 @@ func TestWhatComesLaterOfADeploymentIsDeliveredLater(t *testing.T) {
 	if len(first) != 1 || first[0].Message.State != rollout.StateInProgress {
 		t.Fatalf("claimed %+v", first)
 	}
-	attempted(t, s, &first[0], notification.Outcome{Result: rollout.AnswerRetry, Status: notification.DeliveryPending, RetryIn: time.Hour})
+	attempted(t, s, &first[0], notification.Outcome{Result: rollout.ResultRetry, Status: notification.DeliveryPending, RetryIn: time.Hour})
 	if more := claimDeliveries(t, s, "a"); len(more) != 0 {
 		t.Fatalf("%s overtakes what has failed before it", more[0].Message.State)
 	}
@@ -298,13 +298,13 @@ func TestADeadReplicasDeliveryIsTriedByAnotherUnderTheSameIDAndItsOwnMarkIsRefus
 	if len(after) != 1 || after[0].ID != before[0].ID || after[0].Attempt != 2 {
 		t.Fatalf("claimed %+v", after)
 	}
-	_, err := s.FinishAttempt(ctx(t), &before[0], notification.Outcome{Result: rollout.AnswerDone, Status: notification.DeliveryDelivered})
+	_, err := s.FinishAttempt(ctx(t), &before[0], notification.Outcome{Result: rollout.ResultDone, Status: notification.DeliveryDelivered})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	deliver(t, s, &after[0])
 	list, err := s.Deliveries(ctx(t), "all", rollout.Page{})
 	must(t, err)
 	attempts := list.Items[0].Attempts
-	if len(attempts) != 2 || attempts[0].Result != rollout.AnswerLost || attempts[0].Replica != "a" || attempts[1].Result != rollout.AnswerDone ||
+	if len(attempts) != 2 || attempts[0].Result != rollout.ResultUnknown || attempts[0].Replica != "a" || attempts[1].Result != rollout.ResultDone ||
 		attempts[1].Replica != "b" || attempts[1].FinishedAt.IsZero() {
 		t.Errorf("the log says %+v", attempts)
 	}
@@ -342,9 +342,9 @@ func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
 	if len(c) != 3 {
 		t.Fatalf("claimed %d", len(c))
 	}
-	later := notification.Outcome{Result: rollout.AnswerLost, Status: notification.DeliveryPending, RetryIn: time.Hour, Unreachable: true}
+	later := notification.Outcome{Result: rollout.ResultUnknown, Status: notification.DeliveryPending, RetryIn: time.Hour, Unreachable: true}
 	attempted(t, s, &c[0], later)
-	later.Unreachable, later.Result = false, rollout.AnswerRefused
+	later.Unreachable, later.Result = false, rollout.ResultRefused
 	attempted(t, s, &c[1], later)
 	deliver(t, s, &c[2])
 	again := claimDeliveries(t, s, "a")
@@ -356,8 +356,8 @@ func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
 func TestAnAttemptWithWhatWasSaidBeforeAChangeNeitherPutsOffNorGivesUp(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []notification.Outcome{
-		{Result: rollout.AnswerRefused, Status: notification.DeliveryPending, RetryIn: time.Hour},
-		{Result: rollout.AnswerRefused, Status: notification.DeliveryGivenUp},
+		{Result: rollout.ResultRefused, Status: notification.DeliveryPending, RetryIn: time.Hour},
+		{Result: rollout.ResultRefused, Status: notification.DeliveryGivenUp},
 	} {
 		s := open(t)
 		ends := func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateCompleted} }
@@ -395,7 +395,7 @@ func TestATestThatWasSentBeforeAChangeIsOver(t *testing.T) {
 		t.Fatalf("claimed %d", len(c))
 	}
 	notified(t, s, "all", nil)
-	if got := attempted(t, s, &c[0], notification.Outcome{Result: rollout.AnswerRefused, Status: notification.DeliveryGivenUp}); got != notification.DeliveryGivenUp {
+	if got := attempted(t, s, &c[0], notification.Outcome{Result: rollout.ResultRefused, Status: notification.DeliveryGivenUp}); got != notification.DeliveryGivenUp {
 		t.Errorf("it is %s", got)
 	}
 }
@@ -414,7 +414,7 @@ func TestAnAttemptThatEndsDuringAChangeWaitsForIt(t *testing.T) {
 	must(t, err)
 	done := make(chan error, 1)
 	go func() {
-		status, err := s.FinishAttempt(ctx(t), &c[0], notification.Outcome{Result: rollout.AnswerRefused, Status: notification.DeliveryGivenUp})
+		status, err := s.FinishAttempt(ctx(t), &c[0], notification.Outcome{Result: rollout.ResultRefused, Status: notification.DeliveryGivenUp})
 		if err == nil && status != notification.DeliveryPending {
 			err = fmt.Errorf("it is %s", status)
 		}
