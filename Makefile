@@ -116,7 +116,7 @@ fmt: ## Format the code
 	$(TOOL) gofumpt -w .
 
 .PHONY: generate
-generate: ## Write the generated files anew
+generate: ## Regenerate the generated files
 	$(GO) generate ./...
 
 .PHONY: tidy

@@ -38,7 +38,7 @@ func unbounded(sql string) (faults []string) {
 	return faults
 }
 
-// tablesMade are the tables that nobody but this migration knows yet.
+// tablesMade are the tables that no statement before this migration uses.
 func tablesMade(sql string) (names []string) {
 	for _, match := range regexp.MustCompile(`CREATE TABLE (?:IF NOT EXISTS )?(\w+)`).FindAllStringSubmatch(sql, -1) {
 		names = append(names, match[1])

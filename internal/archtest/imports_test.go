@@ -20,7 +20,7 @@ func table() []row {
 	adapter := "an adapter knows the words and its own outside, never another adapter or the engine: each can be read, tested and replaced alone"
 	outside := []string{"internal/rollout", "internal/outbound"}
 	part := "a part of the store knows its own tables, and no other part"
-	leaf := "it serves whoever needs it and knows nothing of Rollcall"
+	leaf := "it is used by several packages and does not depend on Rollcall"
 	return []row{
 		{"internal/rollout", []string{"internal/duration", "internal/healthcheck", "internal/problem", "internal/routing", "internal/secret"}, "the core imports only what is below it, so that every package can use its types"},
 		{"internal/problem", nil, "errors are returned by every package, so it imports none"},
@@ -44,7 +44,7 @@ func table() []row {
 		{"internal/store/notifystore", []string{"internal/notification", "internal/problem", "internal/rollout", "internal/secret", "internal/store/pg", "internal/store/sealing"}, part},
 		{"internal/store", []string{"internal/authz", "internal/catalog", "internal/dora", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/seal", "internal/secret", "internal/store/gitopsstore", "internal/store/notifystore", "internal/store/pg", "internal/store/sealing", "internal/store/tokenstore"}, adapter},
 		{"internal/store/admin", []string{"internal/problem", "internal/seal", "internal/secret", "internal/store", "internal/store/pg", "internal/store/sealing", "migrations"}, "it administers the database of a store, and nothing imports it but programs and tests"},
-		{"internal/outbound", []string{"internal/rollout", "internal/secret"}, "it makes calls for whoever needs them, and knows only what an answer is"},
+		{"internal/outbound", []string{"internal/rollout", "internal/secret"}, "it makes calls for other packages, and knows only what an answer is"},
 		{"internal/health", []string{"internal/healthcheck", "internal/outbound", "internal/rollout"}, adapter},
 		{"internal/target", outside, adapter},
 		{"internal/traffic", []string{"internal/outbound", "internal/rollout", "internal/routing"}, adapter},

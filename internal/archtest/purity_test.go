@@ -80,7 +80,7 @@ func impurities(f file) []string {
 		case slices.ContainsFunc(impure(), func(p string) bool { return path == p || strings.HasPrefix(path, p+"/") }):
 			broken = append(broken, fmt.Sprintf("%s imports %s: %s", f.name, path, why))
 		case strings.Contains(path, "."):
-			broken = append(broken, fmt.Sprintf("%s imports %s, which nobody here keeps pure: %s", f.name, path, why))
+			broken = append(broken, fmt.Sprintf("%s imports %s, which is not kept pure: %s", f.name, path, why))
 		}
 	}
 	for name, place := range f.uses("time") {
@@ -91,7 +91,7 @@ func impurities(f file) []string {
 	return broken
 }
 
-// logging lists the uses of slog that are more than saying how a value looks when somebody else logs it.
+// logging lists the uses of slog that are more than a value's own form in the log.
 func logging(f file) []string {
 	var broken []string
 	for name, place := range f.uses("log/slog") {

@@ -31,7 +31,7 @@ func TestTokens_HashesCompareInConstantTime(t *testing.T) {
 			for _, pkg := range []string{"bytes", "reflect", "slices"} {
 				for _, name := range []string{"Equal", "Compare", "DeepEqual"} {
 					if at, used := f.uses(pkg)[name]; used {
-						t.Errorf("%s: %s.%s takes a time that tells something", at, pkg, name)
+						t.Errorf("%s: %s.%s takes a time that depends on the hash", at, pkg, name)
 					}
 				}
 			}

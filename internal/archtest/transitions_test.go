@@ -78,7 +78,7 @@ func assignsPhase(n *ast.AssignStmt) bool {
 	return false
 }
 
-// assignsState tells a target's state from a deployment's by the constant: rollout.TargetFailed, rollout.StateFailed.
+// assignsState distinguishes a target's state from a deployment's by the constant: rollout.TargetFailed, rollout.StateFailed.
 func assignsState(n *ast.AssignStmt, words string) bool {
 	for i, to := range n.Lhs {
 		sel, ok := to.(*ast.SelectorExpr)

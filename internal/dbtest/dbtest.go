@@ -40,7 +40,7 @@ const bound = time.Minute
 var shared = sync.OnceValues(server)
 
 // server finds or starts a server and makes the template on it. The one that was started is kept here and never stopped:
-// it ends when this process has ended, or when nobody holds its Server any more.
+// it ends when this process has ended, or when its Server is not referenced any more.
 func server() (*Server, error) {
 	s := &Server{URL: os.Getenv(URLVariable)}
 	if s.URL == "" {

@@ -31,7 +31,7 @@ func Pooled(t testing.TB, address string, settings ...string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	who, err := harmless(dir)
+	who, err := unprivileged(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func awaitPooler(t testing.TB, address string) {
 	for {
 		conn, err := config.DialFunc(ctx, "tcp", config.Host+":"+portOf(address))
 		if err == nil {
-			_ = conn.Close() // it was only to see whether somebody is there
+			_ = conn.Close() // it was only to see whether the pooler listens
 			return
 		}
 		if ctx.Err() != nil {

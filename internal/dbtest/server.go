@@ -80,8 +80,9 @@ func hasAll(dir string, names []string) bool {
 	})
 }
 
-// script makes the data, or copies that of the server at $4, runs the server, does as it is told, and removes everything when its standard input ends. That is
-// a pipe of which only the process that started it holds the other end, so it ends with that process, even when it was killed.
+// script makes the data, or copies that of the server at $4, runs the server, obeys crash and start, and removes everything
+// when its standard input ends. That is a pipe of which only the process that started it holds the other end, so it ends with
+// that process, even when it was killed.
 const script = `
 serve() {
 	"$1/postgres" -D "$2/data" -k "$2" -p "$3" -c listen_addresses=127.0.0.1 -c max_connections=300 -c shared_buffers=64MB \
@@ -116,7 +117,7 @@ func startCopy(bin, of string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the data: %w", err)
 	}
-	who, err := harmless(dir)
+	who, err := unprivileged(dir)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -154,8 +155,8 @@ func stopLocal(cmd *exec.Cmd, life io.Closer) error {
 	return err     //nolint:wrapcheck // closing a pipe
 }
 
-// harmless is who the server runs as: nobody special, because PostgreSQL refuses to run as root. The folder becomes theirs.
-func harmless(dir string) (*syscall.Credential, error) {
+// unprivileged returns the account that runs the server, because PostgreSQL refuses to run as root, and gives it the folder.
+func unprivileged(dir string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // nil: as we are
 	}

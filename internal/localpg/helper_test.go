@@ -19,7 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// helperDir, when set, turns this test binary into a server that holds the folder until it is told to stop.
+// helperDir, when set, turns this test binary into a server that holds the folder until it is stopped.
 const helperDir = "ROLLCALL_LOCALPG_HELPER"
 
 func TestMain(m *testing.M) {
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	if template != "" {
-		_ = os.RemoveAll(filepath.Dir(template)) // a leftover in /tmp harms nobody
+		_ = os.RemoveAll(filepath.Dir(template)) // a leftover in /tmp does no harm
 	}
 	os.Exit(code)
 }

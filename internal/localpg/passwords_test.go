@@ -40,12 +40,12 @@ func wantProtected(t *testing.T, s *Server) {
 		t.Error("the owner is not let in")
 	}
 	for name, who := range map[string]*url.Userinfo{
-		"nobody's password": url.User(role), "a wrong one": url.UserPassword(role, "wrong"),
+		"no password": url.User(role), "a wrong one": url.UserPassword(role, "wrong"),
 		"the server's":            url.UserPassword(role, s.ServerPassword()),
 		"a role that is not made": url.UserPassword(ServerRole, s.ServerPassword()),
 	} {
 		if letsIn(t, as(t, s.URL(), who)) {
-			t.Errorf("with %s somebody is let in as %s", name, who.Username())
+			t.Errorf("with %s a client is let in as %s", name, who.Username())
 		}
 	}
 }

@@ -36,11 +36,11 @@ func TestStart_ForeignFolderIsRefused(t *testing.T) {
 
 func TestStart_FolderOfAnotherAccountIsRefused(t *testing.T) {
 	t.Parallel()
-	nobody := needRoot(t)
+	other := needRoot(t)
 	dir := folder(t)
 	must(t, os.MkdirAll(dir, 0o755))
-	must(t, os.Chown(dir, nobody.uid, nobody.gid))
-	refused(t, Config{Dir: dir}, dir, "belongs to "+nobody.name)
+	must(t, os.Chown(dir, other.uid, other.gid))
+	refused(t, Config{Dir: dir}, dir, "belongs to "+other.name)
 }
 
 func TestStart_UnreachableFolderIsNamed(t *testing.T) {
@@ -82,13 +82,13 @@ func TestStart_MissingProgramsNameInstallCommand(t *testing.T) {
 
 func TestStart_OrdinaryUserRunsAsItself(t *testing.T) {
 	t.Parallel()
-	nobody := needRoot(t)
+	other := needRoot(t)
 	needPrograms(t)
 	dir := folder(t)
 	must(t, os.Mkdir(dir, 0o755))
-	must(t, os.Chown(dir, nobody.uid, nobody.gid))
+	must(t, os.Chown(dir, other.uid, other.gid))
 	binary := copyOfThisBinary(t)
-	as := nobody.credential()
+	as := other.credential()
 
 	first := startHelper(t, binary, dir, as)
 	write(t, first.url) // root may enter every socket folder
@@ -103,7 +103,7 @@ func TestStart_OrdinaryUserRunsAsItself(t *testing.T) {
 	pid = postmaster(t, dir)
 	st, err := os.Stat(filepath.Join(dir, "data"))
 	must(t, err)
-	if owner(st) != nobody.uid {
+	if owner(st) != other.uid {
 		t.Errorf("the data belongs to uid %d", owner(st))
 	}
 	must(t, second.in.Close())
@@ -113,7 +113,7 @@ func TestStart_OrdinaryUserRunsAsItself(t *testing.T) {
 	}
 }
 
-// needRoot skips where the tests cannot become somebody else, and gives that somebody.
+// needRoot skips where the tests cannot become another account, and returns that account.
 func needRoot(t *testing.T) account {
 	t.Helper()
 	if os.Geteuid() != 0 {

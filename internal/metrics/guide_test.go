@@ -29,7 +29,7 @@ func text(t *testing.T, path string) string {
 
 var described = regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)\}`)
 
-// served are the names of all metrics that a server has, with the labels that tell their series apart.
+// served are the names of all metrics that a server has, with the labels that distinguish their series.
 func served(t *testing.T) map[string][]string {
 	t.Helper()
 	names := map[string][]string{}

@@ -142,7 +142,7 @@ func TestDeployments_ScrapeWorksWithoutDatabase(t *testing.T) {
 	page := scrape(t, m)
 	wantLines(t, page, `rollcall_database_up 0`, `rollcall_takeovers_total 0`)
 	if strings.Contains(page, "rollcall_deployments{") || strings.Contains(page, "rollcall_stuck_deployments ") {
-		t.Error("the page tells of deployments that nobody could count")
+		t.Error("the page has counts of deployments that could not be read")
 	}
 	db.away.Store(false)
 	wantLines(t, scrape(t, m), `rollcall_database_up 1`, `rollcall_stuck_deployments 3`)

@@ -40,7 +40,7 @@ func run(args []string) (code int, err error) {
 		}
 		defer func() { err = errors.Join(err, server.Stop()) }()
 		if err := os.Setenv(dbtest.URLVariable, server.URL); err != nil {
-			return 1, fmt.Errorf("tell the command where PostgreSQL is: %w", err)
+			return 1, fmt.Errorf("pass the server's URL to the command: %w", err)
 		}
 	}
 	return command(args)
@@ -48,7 +48,7 @@ func run(args []string) (code int, err error) {
 
 // command runs to its end; the terminal's signals reach it by themselves, those sent to us alone are handed on.
 func command(args []string) (int, error) {
-	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec,noctx // running what it is told is what it is for
+	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec,noctx // running a given command is its purpose
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

@@ -48,12 +48,12 @@ func (s *Server) order(what string) error {
 		return errNotOurs
 	}
 	if _, err := io.WriteString(s.orders, what+"\n"); err != nil {
-		return fmt.Errorf("tell PostgreSQL to %s: %w", what, err)
+		return fmt.Errorf("order PostgreSQL to %s: %w", what, err)
 	}
 	return nil
 }
 
-// Freeze stops all the server's processes where they are, as a machine that hangs; Thaw has them go on.
+// Freeze stops all the server's processes where they are, as a machine that hangs; Thaw continues them.
 func (s *Server) Freeze() error { return s.signal(syscall.SIGSTOP) }
 
 // Thaw ends Freeze.
