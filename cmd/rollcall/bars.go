@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/term"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 )
 
 // screen is a terminal on which lines can be redrawn.
@@ -45,7 +45,7 @@ type bars struct {
 	stop   func()
 	mu     sync.Mutex
 	drawn  int // lines on the screen
-	now    *gen.Deployment
+	now    *types.Deployment
 }
 
 func newBars(s *screen) *bars {
@@ -69,7 +69,7 @@ func newBars(s *screen) *bars {
 	return b
 }
 
-func (b *bars) show(d gen.Deployment) {
+func (b *bars) show(d types.Deployment) {
 	b.mu.Lock()
 	b.now = &d
 	b.mu.Unlock()
@@ -98,7 +98,7 @@ func (b *bars) draw() {
 }
 
 // barLines returns the lines to draw for a deployment: its title, its progress and its reason.
-func barLines(d *gen.Deployment, width int, now time.Time) []string {
+func barLines(d *types.Deployment, width int, now time.Time) []string {
 	const maxCells, besideBar = 40, 60
 	cells := max(10, min(maxCells, width-besideBar))
 	reason := printable(d.Reason)
@@ -115,7 +115,7 @@ func barLines(d *gen.Deployment, width int, now time.Time) []string {
 }
 
 // bar returns a bar with the shares of targets that are updated, failed, and in flight.
-func bar(d *gen.Deployment, cells int) string {
+func bar(d *types.Deployment, cells int) string {
 	p := d.Progress
 	total := max(1, p.TargetsTotal)
 	updated := p.TargetsUpdated * cells / total

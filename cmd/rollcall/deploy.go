@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -40,7 +40,7 @@ type waitFlags struct {
 
 // printOrFollow prints the deployment of a response or, with --wait, follows it until it ends.
 func (w *waitFlags) printOrFollow(ctx context.Context, a *app, response []byte) error {
-	var d gen.Deployment
+	var d types.Deployment
 	if err := json.Unmarshal(response, &d); err != nil {
 		return fmt.Errorf("read the server's response: %w", err)
 	}

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -25,7 +25,7 @@ func (c *eventsCmd) Run(ctx context.Context, a *app) error {
 	if c.Follow {
 		return a.stream(ctx, path, nil)
 	}
-	return printList(ctx, a, path, nil, 0, func(events []gen.Event) {
+	return printList(ctx, a, path, nil, 0, func(events []types.Event) {
 		for i := range events {
 			fmt.Fprintln(a.out, eventLine(&events[i], false))
 		}

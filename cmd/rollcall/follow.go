@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -16,7 +16,7 @@ import (
 const lastQueryTimeout = 3 * time.Second
 
 // follow shows a deployment until it has ended, at most for the timeout; 0 sets none.
-func (a *app) follow(ctx context.Context, d gen.Deployment, timeout time.Duration) error {
+func (a *app) follow(ctx context.Context, d types.Deployment, timeout time.Duration) error {
 	waiting, cancel := ctx, func() {}
 	if timeout > 0 {
 		waiting, cancel = context.WithTimeout(ctx, timeout)
@@ -40,7 +40,7 @@ func (a *app) follow(ctx context.Context, d gen.Deployment, timeout time.Duratio
 }
 
 // waitUntilEnd shows each new revision until the deployment has ended, and returns the last.
-func (a *app) waitUntilEnd(ctx context.Context, d gen.Deployment, v view) (gen.Deployment, error) {
+func (a *app) waitUntilEnd(ctx context.Context, d types.Deployment, v view) (types.Deployment, error) {
 	for v.show(d); !client.Ended(&d); v.show(d) {
 		newer, err := a.client.WaitForChange(ctx, d.ID, d.Revision)
 		if err != nil {
@@ -52,7 +52,7 @@ func (a *app) waitUntilEnd(ctx context.Context, d gen.Deployment, v view) (gen.D
 }
 
 // printResult prints how a deployment ended; it returns a failedError if that was not a success.
-func (a *app) printResult(d gen.Deployment) error {
+func (a *app) printResult(d types.Deployment) error {
 	whole, err := json.Marshal(d)
 	if err != nil {
 		return fmt.Errorf("encode the deployment: %w", err)
@@ -66,7 +66,7 @@ func (a *app) printResult(d gen.Deployment) error {
 	return nil
 }
 
-func (a *app) showResult(d *gen.Deployment) {
+func (a *app) showResult(d *types.Deployment) {
 	fmt.Fprintf(a.out, "%s: %s after %s: %s\n", title(d), d.State, elapsed(d, time.Now()), printable(d.Reason))
 	if d.Result == nil {
 		return
@@ -82,10 +82,10 @@ func (a *app) showResult(d *gen.Deployment) {
 }
 
 // printInterrupted prints the state of a deployment that is not followed any more, and how to follow or stop it.
-func (a *app) printInterrupted(ctx context.Context, d gen.Deployment, cause string) {
+func (a *app) printInterrupted(ctx context.Context, d types.Deployment, cause string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastQueryTimeout)
 	defer cancel()
-	now, err := client.Call[gen.Deployment](ctx, a.client, client.Get("/deployments/"+d.ID, nil))
+	now, err := client.Call[types.Deployment](ctx, a.client, client.Get("/deployments/"+d.ID, nil))
 	switch {
 	case err != nil && !errors.Is(err, context.DeadlineExceeded):
 		fmt.Fprintf(a.stderr, "rollcall: %s; the state of deployment %s is unknown: %s\n", cause, d.ID, err)
@@ -99,7 +99,7 @@ func (a *app) printInterrupted(ctx context.Context, d gen.Deployment, cause stri
 	}
 }
 
-func describeUnfinished(d *gen.Deployment) string {
+func describeUnfinished(d *types.Deployment) string {
 	if d.NextActionAt == nil && d.State == "paused" {
 		return "is paused and needs a command: " + printable(d.Reason)
 	}

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 )
 
 // historyCmd lists deployments, newest first.
@@ -27,7 +27,7 @@ func (c *historyCmd) Run(ctx context.Context, a *app) error {
 			query.Set(name, value)
 		}
 	}
-	return printList(ctx, a, "/deployments", query, c.Limit, func(list []gen.Deployment) {
+	return printList(ctx, a, "/deployments", query, c.Limit, func(list []types.Deployment) {
 		t := newTable("DEPLOYMENT", "CREATED", "SERVICE", "ENVIRONMENT", "VERSION", "STRATEGY", "STATE", "TOOK", "BY")
 		for i := range list {
 			d := &list[i]

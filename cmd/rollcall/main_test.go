@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 )
 
 const id = "0190b0a6-7c31-7d3a-9b1e-4f2f8a6c1d20"
@@ -36,7 +36,7 @@ func serve(t *testing.T, responses map[string]any) *api {
 		response, ok := responses[r.Method+" "+r.URL.Path]
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)
-			response = gen.Problem{Type: "urn:rollcall:problem:not-found", Title: "Not found", Status: http.StatusNotFound}
+			response = types.Problem{Type: "urn:rollcall:problem:not-found", Title: "Not found", Status: http.StatusNotFound}
 		}
 		if err := json.NewEncoder(w).Encode(response); err != nil {
 			t.Error(err)
@@ -185,7 +185,7 @@ func TestTable_AlignsAndRemovesControlCharacters(t *testing.T) {
 
 func TestBar_ShowsOneFailureOfMany(t *testing.T) {
 	t.Parallel()
-	d := &gen.Deployment{Progress: gen.Progress{TargetsTotal: 1000, TargetsUpdated: 500, TargetsFailed: 1, TargetsInFlight: 100}}
+	d := &types.Deployment{Progress: types.Progress{TargetsTotal: 1000, TargetsUpdated: 500, TargetsFailed: 1, TargetsInFlight: 100}}
 	if got := bar(d, 10); got != "[█████✗▒···]" {
 		t.Error(got)
 	}
@@ -194,7 +194,7 @@ func TestBar_ShowsOneFailureOfMany(t *testing.T) {
 func TestTokenStatus(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	for want, token := range map[string]gen.Token{
+	for want, token := range map[string]types.Token{
 		"valid": {ExpiresAt: new(now.Add(time.Hour))}, "expired": {ExpiresAt: new(now)}, "revoked": {RevokedAt: new(now)},
 	} {
 		if got := tokenStatus(&token, now); got != want {

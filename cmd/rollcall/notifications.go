@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -26,10 +26,10 @@ type notificationsListCmd struct{}
 
 // Run lists the notifications, ordered by name.
 func (c *notificationsListCmd) Run(ctx context.Context, a *app) error {
-	return printList(ctx, a, "/notifications", nil, 0, func(list []gen.Notification) { a.showNotifications(list) })
+	return printList(ctx, a, "/notifications", nil, 0, func(list []types.Notification) { a.showNotifications(list) })
 }
 
-func (a *app) showNotifications(list []gen.Notification) {
+func (a *app) showNotifications(list []types.Notification) {
 	t := newTable("NOTIFICATION", "KIND", "SERVICES", "ENVIRONMENTS", "STATES", "")
 	for i := range list {
 		n := &list[i]
@@ -39,7 +39,7 @@ func (a *app) showNotifications(list []gen.Notification) {
 }
 
 // unreadableNote returns why a notification cannot be sent; empty if it can.
-func unreadableNote(n *gen.Notification) string {
+func unreadableNote(n *types.Notification) string {
 	if !n.Readable {
 		return "the server cannot decrypt its url"
 	}
@@ -82,11 +82,11 @@ func (c *notificationsShowCmd) Run(ctx context.Context, a *app) error {
 }
 
 func (a *app) printNotification(response []byte) error {
-	var n gen.Notification
+	var n types.Notification
 	if err := json.Unmarshal(response, &n); err != nil {
 		return fmt.Errorf("read the notification: %w", err)
 	}
-	return a.print(response, func() { a.showNotifications([]gen.Notification{n}) })
+	return a.print(response, func() { a.showNotifications([]types.Notification{n}) })
 }
 
 type notificationsPutCmd struct {
@@ -144,7 +144,7 @@ type notificationsDeliveriesCmd struct {
 
 // Run lists each delivery with its attempts.
 func (c *notificationsDeliveriesCmd) Run(ctx context.Context, a *app) error {
-	return printList(ctx, a, c.path()+"/deliveries", nil, c.Limit, func(list []gen.Delivery) {
+	return printList(ctx, a, c.path()+"/deliveries", nil, c.Limit, func(list []types.Delivery) {
 		t := newTable("DELIVERY", "STATUS", "TYPE", "SERVICE", "ENVIRONMENT", "VERSION", "AT", "")
 		for i := range list {
 			d := &list[i]
@@ -158,7 +158,7 @@ func (c *notificationsDeliveriesCmd) Run(ctx context.Context, a *app) error {
 }
 
 // nextAttempt returns when a delivery is retried; empty if it is not.
-func nextAttempt(d *gen.Delivery) string {
+func nextAttempt(d *types.Delivery) string {
 	if d.NextAttemptAt == nil || len(d.Attempts) == 0 {
 		return ""
 	}

@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"strings"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -29,14 +29,14 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	var plan gen.DeploymentPlan
+	var plan types.DeploymentPlan
 	if err := json.Unmarshal(response, &plan); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
 	return a.print(response, func() { showPlan(a, &plan) })
 }
 
-func showPlan(a *app, plan *gen.DeploymentPlan) {
+func showPlan(a *app, plan *types.DeploymentPlan) {
 	t := newTable("WAVE", "TARGETS", "TRAFFIC", "GATE", "BAKE", "IDS")
 	for _, wave := range plan.Waves {
 		t.row(wave.Wave, len(wave.Targets), fmt.Sprintf("%d%%", wave.TrafficWeight), orDash(wave.Gate), wave.Bake, firstIDs(wave.Targets))
@@ -50,7 +50,7 @@ func showPlan(a *app, plan *gen.DeploymentPlan) {
 }
 
 // routerLine returns what the server found at the router.
-func routerLine(r *gen.PlannedRouter) string {
+func routerLine(r *types.PlannedRouter) string {
 	switch {
 	case r.Refused != nil:
 		return "the router would reject the deployment: " + *r.Refused

@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 )
 
 // print writes the API's response as JSON, or calls show to write it for people.
@@ -82,7 +82,7 @@ func orDash[S ~string](text *S) string {
 func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
 // elapsed returns how long a deployment has run, or has been waiting.
-func elapsed(d *gen.Deployment, now time.Time) time.Duration {
+func elapsed(d *types.Deployment, now time.Time) time.Duration {
 	from, to := d.CreatedAt, now
 	if d.StartedAt != nil {
 		from = *d.StartedAt
@@ -94,7 +94,7 @@ func elapsed(d *gen.Deployment, now time.Time) time.Duration {
 }
 
 // title returns the service, the environment and the version of a deployment.
-func title(d *gen.Deployment) string {
+func title(d *types.Deployment) string {
 	name := fmt.Sprintf("%s in %s", d.Service, d.Environment)
 	switch {
 	case d.Kind == "rollback" && d.Version == nil:
@@ -107,6 +107,6 @@ func title(d *gen.Deployment) string {
 }
 
 // printSummary writes a deployment as one line; its id comes first, for scripts.
-func printSummary(w io.Writer, d *gen.Deployment) {
+func printSummary(w io.Writer, d *types.Deployment) {
 	fmt.Fprintf(w, "%s  %s, %s: %s\n", d.ID, title(d), d.State, printable(d.Reason))
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -27,9 +27,9 @@ func (r *ref) resolveID(ctx context.Context, a *app) (string, error) {
 }
 
 // find returns the deployment.
-func (r *ref) find(ctx context.Context, a *app) (gen.Deployment, error) {
+func (r *ref) find(ctx context.Context, a *app) (types.Deployment, error) {
 	if isID(r.Deployment) {
-		return client.Call[gen.Deployment](ctx, a.client, client.Get("/deployments/"+r.Deployment, nil))
+		return client.Call[types.Deployment](ctx, a.client, client.Get("/deployments/"+r.Deployment, nil))
 	}
 	return a.newest(ctx, r.Deployment, r.Environment)
 }
@@ -39,14 +39,14 @@ func isID(text string) bool {
 	return err == nil && id.String() == text
 }
 
-func (a *app) newest(ctx context.Context, service, environment string) (gen.Deployment, error) {
+func (a *app) newest(ctx context.Context, service, environment string) (types.Deployment, error) {
 	query := url.Values{"service": {service}, "environment": {environment}}
-	list, err := client.List[gen.Deployment](ctx, a.client, "/deployments", query, 1)
+	list, err := client.List[types.Deployment](ctx, a.client, "/deployments", query, 1)
 	if err != nil {
-		return gen.Deployment{}, err
+		return types.Deployment{}, err
 	}
 	if len(list) == 0 {
-		return gen.Deployment{}, &usageError{err: fmt.Errorf("no deployment of %s in %s", service, environment)}
+		return types.Deployment{}, &usageError{err: fmt.Errorf("no deployment of %s in %s", service, environment)}
 	}
 	return list[0], nil
 }

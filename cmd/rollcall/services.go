@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 )
 
 // servicesCmd lists services and their last deployments.
@@ -11,7 +11,7 @@ type servicesCmd struct{}
 
 // Run lists the services, ordered by name.
 func (c *servicesCmd) Run(ctx context.Context, a *app) error {
-	return printList(ctx, a, "/services", nil, 0, func(list []gen.Service) {
+	return printList(ctx, a, "/services", nil, 0, func(list []types.Service) {
 		t := newTable("SERVICE", "ENVIRONMENT", "LAST VERSION", "STATE", "DEPLOYED", "DEPLOYMENT")
 		for _, service := range list {
 			last := service.LastDeployment

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -31,7 +31,7 @@ func (c *statsCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	var stats gen.DoraStats
+	var stats types.DoraStats
 	if err := json.Unmarshal(response, &stats); err != nil {
 		return fmt.Errorf("read the figures: %w", err)
 	}
@@ -45,7 +45,7 @@ func (c *statsCmd) Run(ctx context.Context, a *app) error {
 	})
 }
 
-func statsRow(t *table, service, environment string, f *gen.DoraFigures) {
+func statsRow(t *table, service, environment string, f *types.DoraFigures) {
 	failRate := "-"
 	if f.ChangeFailRate != nil {
 		failRate = strconv.FormatFloat(*f.ChangeFailRate*100, 'f', 1, 64) + "%"
@@ -55,7 +55,7 @@ func statsRow(t *table, service, environment string, f *gen.DoraFigures) {
 }
 
 // p50 formats the median.
-func p50(s *gen.Spread) string {
+func p50(s *types.Spread) string {
 	if s.P50Ms == nil {
 		return "-"
 	}

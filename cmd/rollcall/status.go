@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/url"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -31,14 +31,14 @@ func (c *statusCmd) Run(ctx context.Context, a *app) error {
 }
 
 func (a *app) printStatus(response []byte) error {
-	var status gen.ServiceStatus
+	var status types.ServiceStatus
 	if err := json.Unmarshal(response, &status); err != nil {
 		return fmt.Errorf("read the status: %w", err)
 	}
 	return a.print(response, func() { a.showStatus(&status) })
 }
 
-func (a *app) showStatus(status *gen.ServiceStatus) {
+func (a *app) showStatus(status *types.ServiceStatus) {
 	version := "an unknown version"
 	switch {
 	case status.Version != nil:
@@ -63,7 +63,7 @@ func (a *app) showStatus(status *gen.ServiceStatus) {
 }
 
 func (a *app) printDeployment(response []byte) error {
-	var d gen.Deployment
+	var d types.Deployment
 	if err := json.Unmarshal(response, &d); err != nil {
 		return fmt.Errorf("read the deployment: %w", err)
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 )
 
 // targetsCmd lists the targets of a deployment.
@@ -18,7 +18,7 @@ func (c *targetsCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return printList(ctx, a, "/deployments/"+id+"/targets", nil, 0, func(targets []gen.Target) {
+	return printList(ctx, a, "/deployments/"+id+"/targets", nil, 0, func(targets []types.Target) {
 		t := newTable("TARGET", "STATE", "WAVE", "VERSION", "BEFORE", "HEALTH", "CALLS", "ERROR")
 		for _, target := range targets {
 			if c.State == "" || c.State == string(target.State) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -24,7 +24,7 @@ type tokensListCmd struct{}
 
 // Run lists the tokens.
 func (c *tokensListCmd) Run(ctx context.Context, a *app) error {
-	return printList(ctx, a, "/tokens", nil, 0, func(tokens []gen.Token) {
+	return printList(ctx, a, "/tokens", nil, 0, func(tokens []types.Token) {
 		t := newTable("TOKEN", "NAME", "ROLE", "SCOPES", "STATE", "CREATED", "BY", "LAST USED")
 		for i := range tokens {
 			token := &tokens[i]
@@ -36,7 +36,7 @@ func (c *tokensListCmd) Run(ctx context.Context, a *app) error {
 }
 
 // tokenStatus returns whether a token is valid, revoked or expired.
-func tokenStatus(t *gen.Token, now time.Time) string {
+func tokenStatus(t *types.Token, now time.Time) string {
 	switch {
 	case t.RevokedAt != nil:
 		return "revoked"
@@ -54,7 +54,7 @@ func clockOrDash(t *time.Time) string {
 	return clock(*t)
 }
 
-func scopes(list []gen.Scope) string {
+func scopes(list []types.Scope) string {
 	texts := make([]string, len(list))
 	for i, scope := range list {
 		texts[i] = scope.Service + "/" + scope.Environment
@@ -81,7 +81,7 @@ func (c *tokensCreateCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	var issued gen.IssuedToken
+	var issued types.IssuedToken
 	if err := json.Unmarshal(response, &issued); err != nil {
 		return fmt.Errorf("read the token: %w", err)
 	}
@@ -134,7 +134,7 @@ func (c *tokensSelfCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	var self gen.Self
+	var self types.Self
 	if err := json.Unmarshal(response, &self); err != nil {
 		return fmt.Errorf("read the response: %w", err)
 	}

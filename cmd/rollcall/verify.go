@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/audit"
 	"rollcall/internal/client"
 	"rollcall/internal/rollout"
@@ -57,7 +57,7 @@ func (c *verifyCmd) all(ctx context.Context, a *app) error {
 		return &usageError{err: errors.New("--hash needs a deployment")}
 	}
 	sum := verificationSummary{Failed: []verification{}}
-	for d, err := range client.Iterate[gen.Deployment](ctx, a.client, "/deployments", nil, 0) {
+	for d, err := range client.Iterate[types.Deployment](ctx, a.client, "/deployments", nil, 0) {
 		if err != nil {
 			return err
 		}
@@ -120,8 +120,8 @@ func (vs *verificationSummary) show(a *app) {
 	fmt.Fprintln(a.out)
 }
 
-func verify(ctx context.Context, api *client.Client, d *gen.Deployment, known rollout.Hash) (verification, error) {
-	listed, err := client.List[gen.Event](ctx, api, "/deployments/"+d.ID+"/events", nil, 0)
+func verify(ctx context.Context, api *client.Client, d *types.Deployment, known rollout.Hash) (verification, error) {
+	listed, err := client.List[types.Event](ctx, api, "/deployments/"+d.ID+"/events", nil, 0)
 	if err != nil {
 		return verification{}, err
 	}
@@ -173,7 +173,7 @@ func (v *verification) show(a *app) {
 }
 
 // hashedEvent returns an event with the fields that its hash covers.
-func hashedEvent(e *gen.Event) (rollout.Event, error) {
+func hashedEvent(e *types.Event) (rollout.Event, error) {
 	hash, err := parseHash(e.Hash)
 	if err != nil {
 		return rollout.Event{}, fmt.Errorf("event %d: %w", e.Seq, err)
@@ -184,7 +184,7 @@ func hashedEvent(e *gen.Event) (rollout.Event, error) {
 	}, nil
 }
 
-func callOf(c *gen.Call) *rollout.Call {
+func callOf(c *types.Call) *rollout.Call {
 	if c == nil {
 		return nil
 	}

@@ -5,17 +5,17 @@ import (
 	"io"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 )
 
 // view shows a deployment while it runs.
 type view interface {
-	show(d gen.Deployment)
+	show(d types.Deployment)
 	close()
 }
 
 // view returns bars for a terminal, lines for a log, and nothing for JSON.
-func (a *app) view(d *gen.Deployment) view {
+func (a *app) view(d *types.Deployment) view {
 	switch {
 	case a.json:
 		return silence{}
@@ -29,8 +29,8 @@ func (a *app) view(d *gen.Deployment) view {
 
 type silence struct{}
 
-func (silence) show(gen.Deployment) {}
-func (silence) close()              {}
+func (silence) show(types.Deployment) {}
+func (silence) close()                {}
 
 // lines writes one line for each visible change.
 type lines struct {
@@ -38,7 +38,7 @@ type lines struct {
 	last string
 }
 
-func (l *lines) show(d gen.Deployment) {
+func (l *lines) show(d types.Deployment) {
 	line := fmt.Sprintf("%-12s %s  %s", d.State, progress(&d), printable(d.Reason))
 	if line == l.last {
 		return
@@ -50,7 +50,7 @@ func (l *lines) show(d gen.Deployment) {
 func (l *lines) close() {}
 
 // progress returns a deployment's progress in figures.
-func progress(d *gen.Deployment) string {
+func progress(d *types.Deployment) string {
 	p := d.Progress
 	text := fmt.Sprintf("%d/%d updated", p.TargetsUpdated, p.TargetsTotal)
 	if p.Waves > 1 {

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/client"
 )
 
@@ -53,7 +53,7 @@ func (a *app) stream(ctx context.Context, path string, query url.Values) error {
 			_, err := fmt.Fprintf(a.out, "%s\n", m.Data)
 			return err
 		}
-		var e gen.Event
+		var e types.Event
 		if err := json.Unmarshal(m.Data, &e); err != nil {
 			return fmt.Errorf("read an event: %w", err)
 		}
@@ -63,7 +63,7 @@ func (a *app) stream(ctx context.Context, path string, query url.Values) error {
 }
 
 // eventLine formats an event, with its service in a list of several.
-func eventLine(e *gen.Event, all bool) string {
+func eventLine(e *types.Event, all bool) string {
 	line := e.At.Local().Format("15:04:05.000")
 	if all {
 		line += fmt.Sprintf("  %s in %s", e.Service, e.Environment)

@@ -185,7 +185,9 @@ func (s *server) admitTo(ctx context.Context, who *authz.Principal, needed authz
 	if who.Scopes.Unrestricted() { // there is nothing to hide
 		return refused(who, needed, authz.Any, authz.Any)
 	}
-	d, err := s.store.Deployment(ctx, id)
+	ctx, stop := withQueryBudget(ctx, s.queryBudget)
+	defer stop()
+	d, err := s.deployments.Deployment(ctx, id)
 	if err == nil {
 		err = refused(who, needed, d.Service, d.Environment)
 	}

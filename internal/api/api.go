@@ -14,54 +14,9 @@ import (
 
 	"rollcall"
 	"rollcall/internal/api/gen"
-	"rollcall/internal/authz"
 	"rollcall/internal/live"
 	"rollcall/internal/rollout"
 )
-
-// Store is the memory that the API asks and writes to. Its errors carry rollout codes: CodeNotFound, CodeConflict,
-// CodeStale, CodeKeyReused, CodeInProgress, CodeInvalid (a cursor that it never gave out), CodeUnavailable.
-type Store interface {
-	// Replay answers a key that was used before for the same request; false when it is new.
-	Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error)
-	// TakeKey begins a request of any other kind under its key, or gives the response that it had before. What is asked
-	// of the store in a context that inside makes is committed with the response by KeepResponse, or undone by DropKey.
-	TakeKey(ctx context.Context, key rollout.IdempotencyKey) (
-		known *rollout.Response, inside func(context.Context) context.Context, err error)
-	KeepResponse(ctx context.Context, key rollout.IdempotencyKey, a rollout.Response) error
-	DropKey(ctx context.Context)
-	Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error)
-	// Remembered is what is known of the targets of a service in an environment, by target id.
-	Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error)
-	// ActiveSlot is the slot that serves, empty when none is known.
-	ActiveSlot(ctx context.Context, service, environment string) (string, error)
-	// RestingRouter is what is known of the router since the last deployment that moved traffic; nil when it was not read since.
-	RestingRouter(ctx context.Context, service, environment string) (*rollout.RestingRouter, error)
-	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
-	// Deployments, like all lists and sums, leaves out what is not within the scopes.
-	Deployments(ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
-	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
-	Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error)
-	// Update changes a deployment under its lock; without events nothing is written.
-	Update(ctx context.Context, id string, ifRevision int64,
-		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error)) (rollout.Deployment, error)
-	// CreateRollback and CreateRetry store what build makes of a finished deployment, once: asked again they answer with
-	// the same one, Replayed.
-	CreateRollback(ctx context.Context, id string,
-		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
-	CreateRetry(ctx context.Context, id string,
-		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
-	// Latest is the deployment that a rollback of the service in the environment would be of.
-	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
-	// RolledBackBy tells by which deployments some of these were rolled back.
-	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
-	Ping(ctx context.Context) error
-	catalogueStore
-	live.Store
-	tokenStore
-	sourceStore
-	notificationStore
-}
 
 // Config says what the API is made of.
 type Config struct {
@@ -104,7 +59,19 @@ type Config struct {
 
 // server answers the operations of openapi.yaml, one method each.
 type server struct {
-	store        bounded
+	deployments   deploymentStore
+	creation      creationStore
+	commands      commandStore
+	keys          keyStore
+	definitions   definitionStore
+	services      serviceStore
+	stats         statsStore
+	sources       sourceStore
+	notifications notificationStore
+	tokens        tokenStore
+	changes       changeHints
+
+	queryBudget  time.Duration
 	who          Authenticator
 	access       map[string]access
 	lasting      lasting
@@ -137,7 +104,9 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.feeds = live.New(live.Config{Store: s.store, Log: s.log, Event: encodeEvent, Deployments: s.encodeStates})
+	s.feeds = live.New(live.Config{
+		Store: c.Store, ReadTimeout: s.queryBudget, Log: s.log, Event: encodeEvent, Deployments: s.encodeStates,
+	})
 	routes := s.routes(c)
 	return getForHead(routes), mustBeListed(routes, s.access)
 }
@@ -148,18 +117,20 @@ func newServer(c Config) (*server, error) {
 		return nil, err
 	}
 	s := &server{
-		store: bounded{Store: c.Store, limit: cmp.Or(c.StoreTimeout, storeTimeout)}, log: c.Log, version: c.Version, ready: c.Ready,
+		deployments: c.Store, creation: c.Store, commands: c.Store, keys: c.Store, definitions: c.Store, services: c.Store,
+		stats: c.Store, sources: c.Store, notifications: c.Store, tokens: c.Store, changes: c.Store,
+		queryBudget: cmp.Or(c.StoreTimeout, defaultQueryBudget), log: c.Log, version: c.Version, ready: c.Ready,
 		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, checkCommand: c.CheckCommand, newID: c.NewID,
 		prober: c.Prober, router: c.Router, contract: agreed,
 		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
 		remotes: c.Remotes, gitOps: c.GitOps, lasting: lasting{most: cmp.Or(c.MostLasting, mostLasting)},
 	}
-	s.fillIn()
+	s.fillIn(c)
 	return s, nil
 }
 
 // fillIn puts something harmless where the configuration is silent.
-func (s *server) fillIn() {
+func (s *server) fillIn(c Config) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -167,7 +138,7 @@ func (s *server) fillIn() {
 		s.newID = func() string { return uuid.Must(uuid.NewV7()).String() }
 	}
 	if s.ready == nil {
-		s.ready = s.store.Ping
+		s.ready = func(ctx context.Context) error { return c.Store.Ping(ctx) }
 	}
 	if s.checkAddress == nil {
 		s.checkAddress = func(string) error { return nil }
@@ -198,7 +169,7 @@ func (s *server) routes(c Config) chi.Router {
 		}
 	})
 	r.Group(func(r chi.Router) {
-		r.Use(s.authorized, negotiated, s.fewLasting, s.checked, s.keyed)
+		r.Use(s.authorized, negotiated, s.fewLasting, s.checked, s.limitQueries, s.keyed)
 		gen.HandlerWithOptions(s.strict(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.fail})
 	})
 	return r

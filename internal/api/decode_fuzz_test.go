@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"rollcall"
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
@@ -41,7 +41,7 @@ func FuzzRequestBody(f *testing.F) {
 			wantCallersFault(t, body, err)
 			return
 		}
-		var request gen.DeploymentRequest
+		var request types.DeploymentRequest
 		if err := json.Unmarshal(body, &request); err != nil {
 			wantCallersFault(t, body, undecodable(err))
 			return
@@ -55,10 +55,12 @@ func FuzzRequestBody(f *testing.F) {
 	})
 }
 
-func readAll(t *testing.T, body *gen.DeploymentRequest) (rollout.Deployment, []rollout.Target, error) {
+func readAll(t *testing.T, body *types.DeploymentRequest) (rollout.Deployment, []rollout.Target, error) {
 	t.Helper()
-	q := request{body: body, checkAddress: func(string) error { return nil }, partial: true}
-	return q.read(t.Context())
+	q := request{body: body, checkAddress: func(string) error { return nil }}
+	q.parse(t.Context())
+	q.setDeployURLs()
+	return q.deployment, q.targets, q.err()
 }
 
 func wantCallersFault(t *testing.T, body []byte, err error) {
@@ -126,14 +128,14 @@ func FuzzPreconditions(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		demand, err := readIfMatch(&header)
+		demand, err := newPrecondition(&header, nil)
 		if err != nil {
 			wantCallersFault(t, []byte(header), err)
 			return
 		}
 		matched := 0
 		for revision := range int64(3) {
-			if demand.met(&rollout.Deployment{Revision: revision + 1}) == nil {
+			if demand.checkDeployment(&rollout.Deployment{Revision: revision + 1}) == nil {
 				matched++
 			}
 		}
@@ -156,7 +158,7 @@ func FuzzSource(f *testing.F) {
 			return // the contract wants one character
 		}
 		q := sourceRequest{
-			body:    &gen.GitSourceRequest{URL: address, Branch: &branch, Path: &path, Interval: &interval},
+			body:    &types.GitSourceRequest{URL: address, Branch: &branch, Path: &path, Interval: &interval},
 			remotes: Remotes{}, checkAddress: func(string) error { return nil },
 		}
 		s := q.read()
@@ -241,7 +243,7 @@ func FuzzNotification(f *testing.F) {
 			return // the contract and the strict reading come first
 		}
 		q := notificationRequest{
-			body:         &gen.NotificationRequest{Kind: gen.NotificationKind(kind), URL: &address, Secret: signing, Token: token},
+			body:         &types.NotificationRequest{Kind: types.NotificationKind(kind), URL: &address, Secret: signing, Token: token},
 			checkAddress: func(string) error { return nil },
 		}
 		n := q.read()

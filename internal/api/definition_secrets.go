@@ -1,11 +1,12 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
@@ -44,17 +45,17 @@ func moved(from, to map[string]bool) bool {
 }
 
 // placesOf are the places of a definition that is stored.
-func placesOf(d *gen.DefinitionRequest) map[string]bool {
-	body := underlay(gen.DeploymentRequest{}, d)
+func placesOf(d *types.DefinitionRequest) map[string]bool {
+	body := underlay(types.DeploymentRequest{}, d)
 	q := request{body: &body, checkAddress: func(string) error { return nil }, masked: true}
-	deploy, _ := q.deploy()
-	read := rollout.Deployment{Spec: rollout.Spec{Checks: q.checks(), Traffic: q.traffic()}}
-	return places(&read, q.targets(deploy.Path))
+	q.parse(context.Background())
+	q.setDeployURLs()
+	return places(&q.deployment, q.targets)
 }
 
 // inherit gives next what it leaves to the present definition: its signing secret, and what "***" stands for.
-func inherit(next *catalog.Definition, asked *gen.DefinitionRequest, present *catalog.Definition) error {
-	var known gen.DefinitionRequest
+func inherit(next *catalog.Definition, asked *types.DefinitionRequest, present *catalog.Definition) error {
+	var known types.DefinitionRequest
 	if present != nil {
 		var err error
 		if known, err = definedRequest(present); err != nil {
@@ -74,7 +75,7 @@ func inherit(next *catalog.Definition, asked *gen.DefinitionRequest, present *ca
 // notKept is said of "***" where no secret is kept.
 const notKept = "stands for a secret that is not kept, because there is none or it would go to a new address: give the secret itself"
 
-func (f *findings) inheritHeaders(asked, known *gen.DefinitionRequest, fresh bool) []map[string]secret.Secret {
+func (f *findings) inheritHeaders(asked, known *types.DefinitionRequest, fresh bool) []map[string]secret.Secret {
 	names := (&request{}).checkNames
 	before := map[string]map[string]secret.Secret{}
 	given := or(known.HealthChecks, nil)
@@ -98,7 +99,7 @@ func (f *findings) inheritHeaders(asked, known *gen.DefinitionRequest, fresh boo
 	return headers
 }
 
-func (f *findings) inheritKey(asked, known *gen.DefinitionRequest, fresh bool) secret.Secret {
+func (f *findings) inheritKey(asked, known *types.DefinitionRequest, fresh bool) secret.Secret {
 	if asked.TLS == nil {
 		return ""
 	}
@@ -114,8 +115,8 @@ func (f *findings) inheritKey(asked, known *gen.DefinitionRequest, fresh bool) s
 }
 
 // definedRequest is the request that was registered, with all its secrets but the one that signs.
-func definedRequest(d *catalog.Definition) (gen.DefinitionRequest, error) {
-	var request gen.DefinitionRequest
+func definedRequest(d *catalog.Definition) (types.DefinitionRequest, error) {
+	var request types.DefinitionRequest
 	if err := json.Unmarshal(d.Body, &request); err != nil {
 		return request, fmt.Errorf("decode the stored definition of %s in %s: %w", d.Service, d.Environment, err)
 	}
@@ -133,17 +134,30 @@ func definedRequest(d *catalog.Definition) (gen.DefinitionRequest, error) {
 }
 
 // keptSecret is the secret of a definition after a request that may leave it out (kept), or be null (removed).
-func keptSecret(deploy *gen.DeployRequest, asked, present secret.Secret) secret.Secret {
+func keptSecret(deploy *types.DeployRequest, asked, present secret.Secret) secret.Secret {
 	if deploy == nil || len(deploy.Secret) == 0 {
 		return present
 	}
 	return asked
 }
 
-// lendSecrets lets a deployment use the secrets of the definition that it takes the rest from, unless it goes where the
-// definition does not: a signature or a credential for the definition's targets is none of others' business.
-func lendSecrets(d *rollout.Deployment, targets []rollout.Target, body *gen.DeploymentRequest, defined *definition) error {
-	if !moved(placesOf(&defined.request), places(d, targets)) {
+// finishWith finishes a body with the definition, its secrets and its protection; nil stands for none.
+func (q *request) finishWith(defined *definition) error {
+	if defined == nil {
+		return q.finish(nil)
+	}
+	if err := q.finish(&defined.request); err != nil {
+		return err
+	}
+	q.deployment.Spec.Protected = defined.protected
+	return q.applyDefinitionSecrets(defined)
+}
+
+// applyDefinitionSecrets gives a deployment the secrets of the definition that it takes the rest from, unless it goes where
+// the definition does not: signatures and credentials are for the definition's addresses alone.
+func (q *request) applyDefinitionSecrets(defined *definition) error {
+	body, d := q.body, &q.deployment
+	if !moved(placesOf(&defined.request), places(d, q.targets)) {
 		d.DeploySecret = keptSecret(body.Deploy, d.DeploySecret, defined.secret)
 		return nil
 	}

@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
 	"rollcall/internal/gitsource"
 	"rollcall/internal/rollout"
@@ -27,6 +27,14 @@ func NewDeployer(c Config) (*Deployer, error) {
 	return &Deployer{s: s}, nil
 }
 
+// queriesPerCall is how many queries a call of the Deployer may need. None of its callers waits for a response, so each query
+// may take a whole budget.
+const queriesPerCall = 5
+
+func (d *Deployer) limit(ctx context.Context) (limited context.Context, stop func()) {
+	return withQueryBudget(ctx, queriesPerCall*d.s.queryBudget)
+}
+
 // asSource is a context in which a source asks. Whoever may write sources decides what they may deploy.
 func asSource(ctx context.Context, name string) context.Context {
 	return As(ctx, &authz.Principal{Name: "gitops:" + name, Role: authz.RoleDeployer, Scopes: authz.Everywhere()})
@@ -34,10 +42,12 @@ func asSource(ctx context.Context, name string) context.Context {
 
 // Check says what a body of POST /deployments would become, and stores nothing. CodeInvalid points at what is wrong.
 func (d *Deployer) Check(ctx context.Context, body []byte) (rollout.NewDeployment, error) {
-	request, err := read[gen.DeploymentRequest](d.s, "POST /deployments", body)
+	request, err := read[types.DeploymentRequest](d.s, "POST /deployments", body)
 	if err != nil {
 		return rollout.NewDeployment{}, err
 	}
+	ctx, stop := d.limit(ctx)
+	defer stop()
 	return d.s.prepare(ctx, &request)
 }
 
@@ -46,9 +56,10 @@ func (d *Deployer) Check(ctx context.Context, body []byte) (rollout.NewDeploymen
 func (d *Deployer) Deploy(
 	ctx context.Context, body []byte, source *gitsource.Source, claim rollout.SourceClaim, name string,
 ) (rollout.Created, error) {
-	ctx = asSource(ctx, source.Name)
+	ctx, stop := d.limit(asSource(ctx, source.Name))
+	defer stop()
 	key := rollout.IdempotencyKey{Caller: "source:" + source.ID, Value: name, Hash: sha256.Sum256(body), NoExpiry: true}
-	created, replayed, err := d.s.store.Replay(ctx, key)
+	created, replayed, err := d.s.creation.Replay(ctx, key)
 	if err != nil || replayed {
 		return created, err
 	}
@@ -57,22 +68,25 @@ func (d *Deployer) Deploy(
 		return rollout.Created{}, err
 	}
 	n.Key, n.Claim = key, &claim
-	return d.s.store.Create(ctx, n)
+	return d.s.create(ctx, n)
 }
 
 // Abort ends a deployment for a source.
 func (d *Deployer) Abort(ctx context.Context, id, source, why string) error {
-	ctx = asSource(ctx, source)
+	ctx, stop := d.limit(asSource(ctx, source))
+	defer stop()
 	_, err := d.s.ask(ctx, id, nil, strategy.Request{Verb: strategy.VerbAbort, Why: why})
 	return err
 }
 
 // PutSource makes or changes a source as PUT /gitops/sources/{name} does. One that is so already is left alone.
 func (d *Deployer) PutSource(ctx context.Context, name string, body []byte) error {
-	request, err := read[gen.GitSourceRequest](d.s, "PUT /gitops/sources/{name}", body)
+	request, err := read[types.GitSourceRequest](d.s, "PUT /gitops/sources/{name}", body)
 	if err != nil {
 		return err
 	}
+	ctx, stop := d.limit(ctx)
+	defer stop()
 	_, _, err = d.s.putSource(ctx, name, &request)
 	return err
 }

@@ -5,4 +5,5 @@
 // operation of openapi.yaml is one method in a small file of its own.
 package api
 
-//go:generate go tool -modfile=../../tools/go.mod oapi-codegen -config gen/config.yaml ../../openapi.yaml
+//go:generate go tool -modfile=../../tools/go.mod oapi-codegen -config gen/types.yaml ../../openapi.yaml
+//go:generate go tool -modfile=../../tools/go.mod oapi-codegen -config gen/server.yaml ../../openapi.yaml

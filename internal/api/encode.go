@@ -5,23 +5,23 @@ import (
 	"strconv"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 )
 
 // deploymentJSON is a deployment as the API shows it.
-func deploymentJSON(d *rollout.Deployment) gen.Deployment {
+func deploymentJSON(d *rollout.Deployment) types.Deployment {
 	labels := d.Labels
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	return gen.Deployment{
+	return types.Deployment{
 		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: known(d.Version),
-		Kind: gen.DeploymentKind(d.Kind), RollbackOf: known(d.RollbackOf), RolledBackBy: nil,
-		State: gen.DeploymentState(d.State), Reason: d.Reason, Revision: d.Revision,
+		Kind: types.DeploymentKind(d.Kind), RollbackOf: known(d.RollbackOf), RolledBackBy: nil,
+		State: types.DeploymentState(d.State), Reason: d.Reason, Revision: d.Revision,
 		Strategy: d.Spec.Strategy, Traffic: d.Spec.Traffic, Progress: progressJSON(d), Result: resultJSON(d.Result),
-		Intent: known(d.Operator.Intent()), Direction: gen.DeploymentDirection(d.Direction),
+		Intent: known(d.Operator.Intent()), Direction: types.DeploymentDirection(d.Direction),
 		Owner: known(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
 		Protected: d.Spec.Protected, ApprovedBy: known(d.Operator.ApprovedBy),
 		CreatedAt: d.CreatedAt.UTC(), StartedAt: moment(d.StartedAt), FinishedAt: moment(d.FinishedAt),
@@ -29,52 +29,52 @@ func deploymentJSON(d *rollout.Deployment) gen.Deployment {
 	}
 }
 
-func progressJSON(d *rollout.Deployment) gen.Progress {
+func progressJSON(d *rollout.Deployment) types.Progress {
 	percent := 0
 	if d.Counts.Total > 0 {
 		percent = int(math.Round(float64(d.Counts.Updated) / float64(d.Counts.Total) * 100))
 	}
-	return gen.Progress{
+	return types.Progress{
 		TargetsTotal: d.Counts.Total, TargetsUpdated: d.Counts.Updated, TargetsFailed: d.Counts.Failed,
 		TargetsUnknown: d.Counts.Unknown, TargetsInFlight: d.Counts.InFlight,
 		Wave: d.Progress.Wave, Waves: len(d.Spec.Waves), TrafficWeight: d.Progress.Weight, Percent: percent,
 	}
 }
 
-func resultJSON(r *rollout.Result) *gen.Result {
+func resultJSON(r *rollout.Result) *types.Result {
 	if r == nil {
 		return nil
 	}
-	errs := make([]gen.TargetError, 0, len(r.Errors))
+	errs := make([]types.TargetError, 0, len(r.Errors))
 	for _, e := range r.Errors {
-		errs = append(errs, gen.TargetError{Target: e.Target, Message: e.Message, At: e.At.UTC()})
+		errs = append(errs, types.TargetError{Target: e.Target, Message: e.Message, At: e.At.UTC()})
 	}
 	metadata := r.Metadata
 	if metadata == nil {
 		metadata = map[string]any{}
 	}
-	return &gen.Result{
-		Success: r.Success, State: gen.DeploymentState(r.State), TargetsUpdated: r.TargetsUpdated,
+	return &types.Result{
+		Success: r.Success, State: types.DeploymentState(r.State), TargetsUpdated: r.TargetsUpdated,
 		TargetsFailed: r.TargetsFailed, TargetsRolledBack: r.TargetsRolledBack, DurationMs: r.DurationMS,
 		Errors: errs, Metadata: metadata,
 	}
 }
 
-func targetJSON(t *rollout.Target) gen.Target {
+func targetJSON(t *rollout.Target) types.Target {
 	health := t.Health
 	if health == "" {
 		health = healthcheck.Unknown
 	}
-	return gen.Target{
-		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, State: gen.TargetState(t.State), Wave: t.Wave,
-		Version: known(t.Version), PreviousVersion: known(t.PreviousVersion), Health: gen.Health(health),
+	return types.Target{
+		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, State: types.TargetState(t.State), Wave: t.Wave,
+		Version: known(t.Version), PreviousVersion: known(t.PreviousVersion), Health: types.Health(health),
 		Attempts: t.Attempts, Fence: t.Fence, Error: known(t.Error),
 		StartedAt: moment(t.StartedAt), FinishedAt: moment(t.FinishedAt), UpdatedAt: moment(t.UpdatedAt),
 	}
 }
 
-func eventJSON(e *rollout.Event) gen.Event {
-	return gen.Event{
+func eventJSON(e *rollout.Event) types.Event {
+	return types.Event{
 		Seq: e.Seq, ID: strconv.FormatInt(e.ID, 10), At: e.At.UTC(), Type: e.Type, DeploymentID: e.DeploymentID,
 		Service: e.Service, Environment: e.Environment,
 		Actor: e.Actor, Replica: known(e.Replica), Epoch: e.Epoch, Target: known(e.Target), Wave: known(e.Wave),
@@ -82,11 +82,11 @@ func eventJSON(e *rollout.Event) gen.Event {
 	}
 }
 
-func callJSON(c *rollout.Call) *gen.Call {
+func callJSON(c *rollout.Call) *types.Call {
 	if c == nil {
 		return nil
 	}
-	return &gen.Call{
+	return &types.Call{
 		WebhookID: c.WebhookID, Action: string(c.Action), Version: known(c.Version), PreviousVersion: known(c.PreviousVersion),
 		Attempt: c.Attempt, Fence: c.Fence, Until: moment(c.Deadline), NewWeight: c.NewWeight,
 	}
@@ -120,7 +120,7 @@ func encodeAll[T, J any](items []T, encode func(*T) J) []J {
 }
 
 // page reads the paging parameters.
-func page(limit *gen.Limit, cursor *gen.Cursor) rollout.Page {
+func page(limit *types.Limit, cursor *types.Cursor) rollout.Page {
 	return rollout.Page{Limit: or(limit, defaultLimit), Cursor: or(cursor, "")}
 }
 

@@ -23,8 +23,8 @@ func router(c Config) (chi.Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{store: bounded{Store: c.Store}, who: c.Who, contract: agreed, access: accessTable()}
-	s.fillIn()
+	s := &server{who: c.Who, contract: agreed, access: accessTable()}
+	s.fillIn(c)
 	return s.routes(c), nil
 }
 

@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/authz"
-
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
+
+	"rollcall/internal/authz"
 )
 
 const (
@@ -28,7 +28,7 @@ const (
 	keyBodyHash
 	keyHead
 	keyStream
-	keyPatience
+	keyBudget
 	keyAsker
 	keyAgain
 	keyReceived

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
@@ -16,7 +16,7 @@ import (
 // notificationRequest reads the body of PUT /notifications/{name}, whose schema has been checked.
 type notificationRequest struct {
 	findings
-	body *gen.NotificationRequest
+	body *types.NotificationRequest
 	// present is nil for a new one.
 	present      *notification.Subscription
 	checkAddress func(address string) error
@@ -62,7 +62,7 @@ func (q *notificationRequest) states(kind notification.Kind) []rollout.State {
 		}
 	}
 	return slices.DeleteFunc(kind.States(), func(s rollout.State) bool {
-		return !slices.Contains(*q.body.States, gen.ToldState(s))
+		return !slices.Contains(*q.body.States, types.ToldState(s))
 	})
 }
 
@@ -157,7 +157,7 @@ func (q *notificationRequest) value(body json.RawMessage, pointer string, presen
 }
 
 // sorted is a set of names in order.
-func sorted(names []gen.Name) []string {
+func sorted(names []types.Name) []string {
 	list := []string{}
 	for _, name := range names {
 		list = append(list, string(name))

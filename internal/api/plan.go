@@ -1,22 +1,24 @@
 package api
 
 import (
+	"context"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
 )
 
 // planJSON says what a deployment would do if every target goes along.
-func planJSON(n *rollout.NewDeployment) gen.DeploymentPlan {
+func planJSON(n *rollout.NewDeployment) types.DeploymentPlan {
 	spec := &n.Deployment.Spec
-	plan := gen.DeploymentPlan{
-		Strategy: spec.Strategy, Protected: spec.Protected, Waves: make([]gen.PlannedWave, len(spec.Waves)),
+	plan := types.DeploymentPlan{
+		Strategy: spec.Strategy, Protected: spec.Protected, Waves: make([]types.PlannedWave, len(spec.Waves)),
 		LeastCapacity: leastCapacity(n), ShortestDuration: shortestDuration(spec).String(),
 	}
 	for i, w := range spec.Waves {
-		plan.Waves[i] = gen.PlannedWave{
+		plan.Waves[i] = types.PlannedWave{
 			Wave: i + 1, Targets: []string{}, TrafficWeight: w.Weight, Gate: known(w.Gate), Bake: w.Bake.String(),
 		}
 	}
@@ -65,4 +67,27 @@ func quickestPass(checks []healthcheck.Check) time.Duration {
 		}
 	}
 	return longest
+}
+
+// RouterLooker looks at a deployment's router without writing to it; nil when there is nothing to show.
+type RouterLooker interface {
+	Preview(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) *routing.Preview
+}
+
+// routerTimeout bounds the look at a router for a dry run.
+const routerTimeout = 3 * time.Second
+
+func (s *server) plannedRouter(ctx context.Context, n *rollout.NewDeployment) *types.PlannedRouter {
+	if s.router == nil || n.Deployment.Spec.Traffic == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(withoutBudget(ctx), routerTimeout)
+	defer cancel()
+	found := s.router.Preview(ctx, &n.Deployment, n.Targets)
+	if found == nil {
+		return nil
+	}
+	return &types.PlannedRouter{
+		TakeOut: known(found.TakeOut), Why: known(found.Why), Refused: known(found.Refused), Error: known(found.Error),
+	}
 }

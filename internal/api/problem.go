@@ -5,13 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/problem"
 )
 
@@ -72,9 +77,9 @@ func invalidAt(pointer, detail string) error {
 }
 
 // problemOf is the one place where an error gets its status. What has no code is a fault whose details stay here.
-func problemOf(err error) gen.Problem {
+func problemOf(err error) types.Problem {
 	if r, ok := errors.AsType[*refusal](err); ok {
-		return gen.Problem{Type: problemKinds + r.kind, Title: r.title, Status: r.status, Detail: r.detail}
+		return types.Problem{Type: problemKinds + r.kind, Title: r.title, Status: r.status, Detail: r.detail}
 	}
 	if p, ok := parameterProblem(err); ok {
 		return p
@@ -98,7 +103,7 @@ func problemOf(err error) gen.Problem {
 }
 
 // kindOf maps a code to its status.
-func kindOf(code problem.Code) gen.Problem {
+func kindOf(code problem.Code) types.Problem {
 	type kind struct {
 		status      int
 		name, title string
@@ -120,11 +125,11 @@ func kindOf(code problem.Code) gen.Problem {
 	if !known {
 		k = kind{http.StatusInternalServerError, "failure", "The server has failed"}
 	}
-	return gen.Problem{Type: problemKinds + k.name, Title: k.title, Status: k.status}
+	return types.Problem{Type: problemKinds + k.name, Title: k.title, Status: k.status}
 }
 
 // parameterProblem tells what the generated binding of parameters disliked.
-func parameterProblem(err error) (gen.Problem, bool) {
+func parameterProblem(err error) (types.Problem, bool) {
 	if e, ok := errors.AsType[*gen.TooManyValuesForParamError](err); ok {
 		return problemOf(malformed("the header " + e.ParamName + " is given more than once")), true
 	}
@@ -134,7 +139,7 @@ func parameterProblem(err error) (gen.Problem, bool) {
 	if e, ok := errors.AsType[*gen.RequiredParamError](err); ok {
 		return problemOf(invalidAt("/"+e.ParamName, "is required")), true
 	}
-	return gen.Problem{}, false
+	return types.Problem{}, false
 }
 
 // undecodable tells what stood in the way of decoding a body that its schema has accepted: a number such as 1.0 or 1e2
@@ -147,10 +152,10 @@ func undecodable(err error) error {
 	return err
 }
 
-func partsOf(problems []problem.FieldError) *[]gen.ProblemPart {
-	parts := make([]gen.ProblemPart, 0, min(len(problems), maxProblems))
+func partsOf(problems []problem.FieldError) *[]types.ProblemPart {
+	parts := make([]types.ProblemPart, 0, min(len(problems), maxProblems))
 	for _, p := range problems[:min(len(problems), maxProblems)] {
-		parts = append(parts, gen.ProblemPart{Pointer: p.Pointer, Detail: p.Detail})
+		parts = append(parts, types.ProblemPart{Pointer: p.Pointer, Detail: p.Detail})
 	}
 	return &parts
 }
@@ -198,7 +203,7 @@ func secondsUntil(err error) int {
 	return int(math.Ceil(e.RetryAfter.Seconds()))
 }
 
-func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, p gen.Problem) {
+func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, p types.Problem) {
 	body, err := json.Marshal(p)
 	if err != nil {
 		s.log.ErrorContext(r.Context(), "encode a problem", "request_id", requestID(r.Context()), "err", err)
@@ -206,4 +211,82 @@ func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, p gen.Prob
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(append(body, '\n')) // the caller went away: there is nobody to tell
+}
+
+// ruleExtension says in openapi.yaml, for people, what a pattern demands.
+const ruleExtension = "x-rule"
+
+// schemaProblems turns what a schema disliked into pointers and sentences, in the order of the pointers.
+func schemaProblems(err error) []problem.FieldError {
+	var problems []problem.FieldError
+	for _, e := range schemaErrors(err) {
+		if problems = append(problems, problemsOf(e)...); len(problems) > maxProblems*maxProblems {
+			break
+		}
+	}
+	slices.SortStableFunc(problems, func(a, b problem.FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
+	return slices.Compact(problems)
+}
+
+func schemaErrors(err error) []*openapi3.SchemaError {
+	if many, ok := errors.AsType[openapi3.MultiError](err); ok {
+		var all []*openapi3.SchemaError
+		for _, e := range many {
+			all = append(all, schemaErrors(e)...)
+		}
+		return all
+	}
+	if e, ok := errors.AsType[*openapi3.SchemaError](err); ok {
+		return []*openapi3.SchemaError{e}
+	}
+	return nil
+}
+
+func problemsOf(e *openapi3.SchemaError) []problem.FieldError {
+	var pointer strings.Builder
+	for _, step := range e.JSONPointer() {
+		pointer.WriteString("/" + escapePointer(step))
+	}
+	if e.SchemaField == "properties" {
+		if problems := unknownFields(pointer.String(), e); len(problems) > 0 {
+			return problems
+		}
+	}
+	return []problem.FieldError{{Pointer: pointer.String(), Detail: detailOf(e)}}
+}
+
+// unknownFields names all fields that the object must not have; kin-openapi only points at the object.
+func unknownFields(pointer string, e *openapi3.SchemaError) []problem.FieldError {
+	object, ok := e.Value.(map[string]any)
+	if !ok {
+		return nil
+	}
+	var problems []problem.FieldError
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if _, known := e.Schema.Properties[name]; !known && len(problems) < maxProblems {
+			problems = append(problems, problem.FieldError{
+				Pointer: pointer + "/" + escapePointer(name), Detail: "is not a known field",
+			})
+		}
+	}
+	return problems
+}
+
+// detailOf never repeats the value: it may be a secret.
+func detailOf(e *openapi3.SchemaError) string {
+	switch e.SchemaField {
+	case "required":
+		return "is required"
+	case "pattern":
+		if rule, ok := e.Schema.Extensions[ruleExtension].(string); ok {
+			return rule
+		}
+		return "does not have the right form"
+	case "nullable":
+		return "must not be null"
+	case "":
+		return "is not valid"
+	default:
+		return e.Reason
+	}
 }

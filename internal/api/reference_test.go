@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"rollcall"
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/docpage"
 )
 
@@ -47,7 +47,7 @@ func TestReference_Checks(t *testing.T) {
 	typed := map[string]bool{}
 	var sections strings.Builder
 	for _, kind := range fields["type"].Enum {
-		own := rulesOf(gen.CheckRequestType(kind)).fields
+		own := rulesOf(types.CheckRequestType(kind)).fields
 		fmt.Fprintf(&sections, "\n## %s\n\n", kind)
 		if len(own) == 0 {
 			sections.WriteString("No fields of its own.\n")

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -9,8 +10,10 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
+	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/secret"
 )
 
 // Defaults and bounds of a request that are not a number in openapi.yaml.
@@ -22,10 +25,11 @@ const (
 	maxLabelKey            = 63
 )
 
-// request reads the body of POST /deployments, whose schema has been checked, and collects what is wrong with it.
+// request is a body of POST /deployments whose schema has been checked. parse reads it once, and finish adds what a
+// definition has beyond it.
 type request struct {
 	findings
-	body         *gen.DeploymentRequest
+	body         *types.DeploymentRequest
 	checkAddress func(address string) error
 	// checkTrust is nil when nothing is said against any trust.
 	checkTrust func(*rollout.TLS) error
@@ -33,33 +37,69 @@ type request struct {
 	checkCommand func(name string) error
 	// masked allows "***" for secrets that are known: those of a definition that is replaced.
 	masked bool
-	// partial allows a body to leave the targets out: a definition may have them.
-	partial bool
+
+	// What was read: the deployment without its strategy, and its targets.
+	deployment rollout.Deployment
+	targets    []rollout.Target
 }
 
-// read gives the deployment without its strategy, and its targets.
-func (q *request) read(ctx context.Context) (rollout.Deployment, []rollout.Target, error) {
+// parse reads the body and collects what is wrong with it. Targets may be missing: a definition may have them.
+func (q *request) parse(ctx context.Context) {
 	b := q.body
 	q.version(b.Version, "/version")
-	deploy, secret := q.deploy()
-	d := rollout.Deployment{
+	q.deployment = rollout.Deployment{
 		Service: b.Service, Environment: or(b.Environment, defaultEnvironment), Version: b.Version,
-		Kind: rollout.KindDeploy, RequestedBy: caller(ctx), Labels: q.labels(), DeploySecret: secret,
-		Spec: rollout.Spec{
-			Deploy: deploy, Checks: q.checks(), Force: or(b.Force, false),
-			HealthyDeadline: q.duration(b.HealthyDeadline, "/healthy_deadline",
-				bounds{defaultHealthyDeadline, minHealthyDeadline, maxHealthyDeadline}),
-			OnConflict: rollout.OnConflict(or(b.OnConflict, gen.OnConflict(rollout.OnConflictQueue))),
-			Traffic:    q.traffic(),
-			TLS:        q.tls(b.TLS),
-		},
+		Kind: rollout.KindDeploy, RequestedBy: caller(ctx),
 	}
-	targets := q.targets(deploy.Path)
-	return d, targets, q.err()
+	q.readFields(&types.DeploymentRequest{})
+}
+
+// finish adds what the definition has and the body leaves out, field by field at the top level; nil adds nothing.
+func (q *request) finish(defined *types.DefinitionRequest) error {
+	if defined != nil {
+		read := *q.body
+		whole := underlay(read, defined)
+		q.body = &whole
+		q.readFields(&read)
+	}
+	if q.body.Targets == nil {
+		q.add("/targets", noTargets)
+	}
+	q.setDeployURLs()
+	return q.err()
+}
+
+// readFields reads those fields of the body that were not read yet.
+func (q *request) readFields(read *types.DeploymentRequest) {
+	b, d := q.body, &q.deployment
+	if read.Deploy == nil {
+		d.Spec.Deploy, d.DeploySecret = q.deploy()
+	}
+	if read.Labels == nil {
+		d.Labels = q.labels()
+	}
+	if read.HealthChecks == nil {
+		d.Spec.Checks = q.checks()
+	}
+	if read.HealthyDeadline == nil {
+		d.Spec.HealthyDeadline = q.duration(b.HealthyDeadline, "/healthy_deadline",
+			bounds{defaultHealthyDeadline, minHealthyDeadline, maxHealthyDeadline})
+	}
+	if read.Traffic == nil {
+		d.Spec.Traffic = q.traffic()
+	}
+	if read.TLS == nil {
+		d.Spec.TLS = q.tls(b.TLS)
+	}
+	if read.Targets == nil {
+		q.targets = q.readTargets()
+	}
+	d.Spec.Force = or(b.Force, false)
+	d.Spec.OnConflict = rollout.OnConflict(or(b.OnConflict, types.OnConflict(rollout.OnConflictQueue)))
 }
 
 func (q *request) labels() map[string]string {
-	labels := or(q.body.Labels, gen.Labels{})
+	labels := or(q.body.Labels, types.Labels{})
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		length := utf8.RuneCountInString(key)
 		if length < 1 || length > maxLabelKey || strings.ContainsFunc(key, unicode.IsControl) {
@@ -73,4 +113,85 @@ func (q *request) labels() map[string]string {
 		}
 	}
 	return labels
+}
+
+const (
+	defaultDeployPath    = "/deploy"
+	defaultDeployTimeout = 30 * time.Second
+	minDeployTimeout     = 100 * time.Millisecond
+	maxDeployTimeout     = time.Hour
+	defaultRetries       = 2
+	defaultBackoff       = time.Second
+	maxBackoff           = 10 * time.Minute
+	// Standard Webhooks 1.0 advises 24 to 64.
+	minSecretBytes = 16
+)
+
+// deploy reads how targets are called, and the secret that signs the calls.
+func (q *request) deploy() (rollout.Deploy, secret.Secret) {
+	timeout := bounds{defaultDeployTimeout, minDeployTimeout, maxDeployTimeout}
+	backoff := bounds{defaultBackoff, 0, maxBackoff}
+	b := q.body.Deploy
+	if b == nil {
+		return rollout.Deploy{
+			Path: defaultDeployPath, Timeout: duration.Duration(timeout.fallback),
+			Retries: defaultRetries, Backoff: duration.Duration(backoff.fallback),
+		}, ""
+	}
+	return rollout.Deploy{
+		Path: or(b.Path, defaultDeployPath), Timeout: q.duration(b.Timeout, "/deploy/timeout", timeout),
+		Retries: or(b.Retries, defaultRetries), Backoff: q.duration(b.Backoff, "/deploy/backoff", backoff),
+	}, q.text(b.Secret)
+}
+
+// secret reads a secret; nothing and null are none.
+func (q *request) text(given json.RawMessage) secret.Secret {
+	var text *string
+	if len(given) > 0 {
+		if err := json.Unmarshal(given, &text); err != nil {
+			q.add("/deploy/secret", "must be a string")
+		}
+	}
+	if text == nil {
+		return ""
+	}
+	keys, err := secret.SigningKeys(secret.Secret(*text))
+	if err != nil || slices.ContainsFunc(keys, func(key []byte) bool { return len(key) < minSecretBytes }) {
+		q.add("/deploy/secret", "must be \"whsec_\" and the base64 of at least %d bytes, or two such with a space between them", minSecretBytes)
+	}
+	return secret.Secret(*text)
+}
+
+// maskedSecret is what stands for a secret in answers.
+const maskedSecret = "***"
+
+// tls reads whom calls trust; nil when nothing is said.
+func (q *request) tls(g *types.TLSRequest) *rollout.TLS {
+	if g == nil || *g == (types.TLSRequest{}) {
+		return nil
+	}
+	t := &rollout.TLS{CA: or(g.CA, ""), ClientCert: or(g.ClientCert, ""), ClientKey: or(g.ClientKey, "")}
+	kept := q.secretGiven(t.ClientKey, "/tls/client_key")
+	switch {
+	case t.ClientCert == "" && t.ClientKey != "":
+		q.add("/tls/client_cert", "is required with client_key")
+	case t.ClientCert != "" && t.ClientKey == "":
+		q.add("/tls/client_key", "is required with client_cert")
+	case q.checkTrust != nil && !kept:
+		if err := q.checkTrust(t); err != nil {
+			q.add("/tls", "%v", err)
+		}
+	}
+	return t
+}
+
+// secretGiven reports whether "***" stands for the secret, and blames it where nothing is known that it could stand for.
+func (q *request) secretGiven(s secret.Secret, pointer string) bool {
+	if !s.Redacted() {
+		return false
+	}
+	if !q.masked {
+		q.add(pointer, "%q stands for a secret that is kept, and here is none: give the secret itself", maskedSecret)
+	}
+	return true
 }

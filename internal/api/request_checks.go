@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/healthcheck"
 )
 
@@ -29,10 +29,10 @@ const (
 // said about them together.
 type checkRules struct {
 	fields []string
-	verify func(q *request, g *gen.CheckRequest, pointer string)
+	verify func(q *request, g *types.CheckRequest, pointer string)
 }
 
-func rulesOf(kind gen.CheckRequestType) checkRules {
+func rulesOf(kind types.CheckRequestType) checkRules {
 	switch kind {
 	case "http":
 		return checkRules{
@@ -66,7 +66,7 @@ type field struct {
 	given bool
 }
 
-func fieldsOf(g *gen.CheckRequest) []field {
+func fieldsOf(g *types.CheckRequest) []field {
 	return []field{
 		{"preset", g.Preset != nil},
 		{"method", g.Method != nil},
@@ -98,7 +98,7 @@ func fieldsOf(g *gen.CheckRequest) []field {
 
 // checks reads the checks; without any it is one http check.
 func (q *request) checks() []healthcheck.Check {
-	given := or(q.body.HealthChecks, []gen.CheckRequest{{Type: "http"}})
+	given := or(q.body.HealthChecks, []types.CheckRequest{{Type: "http"}})
 	checks := make([]healthcheck.Check, len(given))
 	names := q.checkNames(given)
 	for i := range given {
@@ -108,7 +108,7 @@ func (q *request) checks() []healthcheck.Check {
 }
 
 // checkNames gives each check a name of its own: its type, then type-2 and so on, where the request has none.
-func (q *request) checkNames(given []gen.CheckRequest) []string {
+func (q *request) checkNames(given []types.CheckRequest) []string {
 	names, taken := make([]string, len(given)), map[string]bool{}
 	for i, g := range given {
 		if g.Name == nil {
@@ -133,7 +133,7 @@ func (q *request) checkNames(given []gen.CheckRequest) []string {
 	return names
 }
 
-func (q *request) check(g *gen.CheckRequest, name, pointer string) healthcheck.Check {
+func (q *request) check(g *types.CheckRequest, name, pointer string) healthcheck.Check {
 	rules := rulesOf(g.Type)
 	for _, f := range fieldsOf(g) {
 		if f.given && !slices.Contains(rules.fields, f.name) {
@@ -186,7 +186,7 @@ func fillInCheck(c *healthcheck.Check) {
 	}
 }
 
-func (q *request) verifyHTTP(g *gen.CheckRequest, pointer string) {
+func (q *request) verifyHTTP(g *types.CheckRequest, pointer string) {
 	q.verifyWhere(g, pointer)
 	q.verifyStatuses(or(g.ExpectedStatus, nil), pointer+"/expected_status")
 	q.verifyStatuses(or(g.WarnStatus, nil), pointer+"/warn_status")
@@ -200,7 +200,7 @@ func (q *request) verifyHTTP(g *gen.CheckRequest, pointer string) {
 }
 
 // verifyWords wants each word of an answer to mean one thing.
-func (q *request) verifyWords(g *gen.CheckRequest, pointer string) {
+func (q *request) verifyWords(g *types.CheckRequest, pointer string) {
 	seen := map[string]string{}
 	for _, list := range []struct {
 		name   string
@@ -224,7 +224,7 @@ func (q *request) verifyStatuses(statuses []string, pointer string) {
 }
 
 // verifyWhere checks the parts of a check that say what is asked, and with what headers.
-func (q *request) verifyWhere(g *gen.CheckRequest, pointer string) {
+func (q *request) verifyWhere(g *types.CheckRequest, pointer string) {
 	if g.URL != nil {
 		q.url(*g.URL, pointer+"/url")
 		if g.Path != nil {
@@ -240,7 +240,7 @@ func (q *request) verifyWhere(g *gen.CheckRequest, pointer string) {
 	}
 }
 
-func (q *request) verifyMetric(g *gen.CheckRequest, pointer string) {
+func (q *request) verifyMetric(g *types.CheckRequest, pointer string) {
 	q.verifyWhere(g, pointer)
 	given := 0
 	for _, f := range fieldsOf(g) {
@@ -263,7 +263,7 @@ func (q *request) verifyMetric(g *gen.CheckRequest, pointer string) {
 }
 
 // verifyBounds checks the bounds of a metric: a warning comes no later than the failure.
-func (q *request) verifyBounds(g *gen.CheckRequest, pointer string) {
+func (q *request) verifyBounds(g *types.CheckRequest, pointer string) {
 	if g.WarnAbove == nil && g.FailAbove == nil && g.WarnBelow == nil && g.FailBelow == nil {
 		q.add(pointer, "needs at least one of warn_above, fail_above, warn_below and fail_below")
 	}
@@ -275,7 +275,7 @@ func (q *request) verifyBounds(g *gen.CheckRequest, pointer string) {
 	}
 }
 
-func (q *request) verifyCommand(g *gen.CheckRequest, pointer string) {
+func (q *request) verifyCommand(g *types.CheckRequest, pointer string) {
 	if g.Command == nil {
 		q.add(pointer+"/command", "is required")
 		return
@@ -286,4 +286,55 @@ func (q *request) verifyCommand(g *gen.CheckRequest, pointer string) {
 	if err := q.checkCommand(*g.Command); err != nil {
 		q.add(pointer+"/command", "%s", err)
 	}
+}
+
+// checkPreset is how the health endpoint of a framework answers, as http checks read it.
+type checkPreset struct {
+	// path is where it usually is; empty when there is no such place.
+	path string
+	// pointer leads to the status; empty when the whole answer is it, or the status line says all.
+	pointer          string
+	pass, warn, fail []string
+	warnStatus       []string
+}
+
+// checkPresets is the table of presets; docs/explanation/health.md has the versions and sources. What a framework itself calls unknown
+// is in no list.
+var checkPresets = map[types.CheckRequestPreset]checkPreset{
+	"spring": {
+		path: "/actuator/health", pointer: "/status", pass: []string{"UP"}, fail: []string{"DOWN", "OUT_OF_SERVICE"},
+	},
+	"aspnet": {
+		path: "/healthz", pass: []string{"Healthy"}, warn: []string{"Degraded"}, fail: []string{"Unhealthy"},
+	},
+	"health-go": {
+		path: "/status", pointer: "/status", pass: []string{"OK"}, warn: []string{"Partially Available"}, fail: []string{"Unavailable"},
+	},
+	"microprofile": {
+		path: "/health/ready", pointer: "/status", pass: []string{"UP"}, fail: []string{"DOWN"},
+	},
+	"consul": {warnStatus: []string{"429"}},
+}
+
+// fillInPreset returns the check with what its preset says, wherever the check says nothing itself.
+func fillInPreset(g types.CheckRequest) *types.CheckRequest {
+	p := checkPresets[*g.Preset]
+	if g.URL == nil && g.Path == nil && p.path != "" {
+		g.Path = &p.path
+	}
+	if g.StatusPointer == nil && p.pointer != "" {
+		g.StatusPointer = &p.pointer
+	}
+	for _, list := range []struct {
+		given  **[]string
+		preset []string
+	}{{&g.PassValues, p.pass}, {&g.WarnValues, p.warn}, {&g.FailValues, p.fail}} {
+		if *list.given == nil && list.preset != nil {
+			*list.given = &list.preset
+		}
+	}
+	if g.WarnStatus == nil && p.warnStatus != nil {
+		g.WarnStatus = &p.warnStatus
+	}
+	return &g
 }

@@ -3,30 +3,31 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"strconv"
 	"strings"
+	"unicode"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/rollout"
 )
 
 // maxMetadata bounds a target's metadata, in bytes of JSON.
 const maxMetadata = 16 << 10
 
-// targets reads the targets in the request's order.
-func (q *request) targets(deployPath string) []rollout.Target {
+const noTargets = "there are none: give targets here, or register a definition of the service in this environment"
+
+// readTargets reads the targets in the request's order.
+func (q *request) readTargets() []rollout.Target {
 	given := or(q.body.Targets, nil)
-	if q.body.Targets == nil && q.partial {
-		return nil
-	}
-	if len(given) == 0 {
-		q.add("/targets", "there are none: give targets here, or register a definition of the service in this environment")
-		return nil
+	if q.body.Targets != nil && len(given) == 0 {
+		q.add("/targets", noTargets)
 	}
 	byID, byAddress := map[string]int{}, map[string]int{}
 	targets := make([]rollout.Target, len(given))
 	for i := range given {
 		pointer := fmt.Sprintf("/targets/%d", i)
-		t, normal := q.target(&given[i], pointer, deployPath)
+		t, normal := q.target(&given[i], pointer)
 		q.unique(byID, t.ID, i, pointer+"/id")
 		if normal != "" {
 			q.unique(byAddress, normal, i, pointer+"/address")
@@ -34,6 +35,15 @@ func (q *request) targets(deployPath string) []rollout.Target {
 		targets[i] = t
 	}
 	return targets
+}
+
+// setDeployURLs gives each target that has no URL of its own the path that all have.
+func (q *request) setDeployURLs() {
+	for i := range q.targets {
+		if t := &q.targets[i]; t.DeployURL == "" {
+			t.DeployURL = strings.TrimRight(t.Address, "/") + q.deployment.Spec.Deploy.Path
+		}
+	}
 }
 
 // unique blames the later of two targets that share a value.
@@ -46,15 +56,14 @@ func (q *request) unique(seen map[string]int, value string, i int, pointer strin
 }
 
 // target reads one target; its normal address is empty when the address is wrong.
-func (q *request) target(g *gen.TargetRequest, pointer, deployPath string) (t rollout.Target, normal string) {
+func (q *request) target(g *types.TargetRequest, pointer string) (t rollout.Target, normal string) {
 	normal = q.address(g.Address, pointer+"/address")
 	t = rollout.Target{
 		ID: g.ID, Name: or(g.Name, g.ID), Address: g.Address, Slot: or(g.Slot, ""), Metadata: or(g.Metadata, nil),
-		Version: or(g.Version, ""), Weight: or(g.Weight, 0), DeployURL: strings.TrimRight(g.Address, "/") + deployPath,
+		Version: or(g.Version, ""), Weight: or(g.Weight, 0), DeployURL: or(g.DeployURL, ""),
 	}
 	q.version(t.Version, pointer+"/version")
 	if g.DeployURL != nil {
-		t.DeployURL = *g.DeployURL
 		q.url(*g.DeployURL, pointer+"/deploy_url")
 	}
 	if t.Metadata == nil {
@@ -64,4 +73,60 @@ func (q *request) target(g *gen.TargetRequest, pointer, deployPath string) (t ro
 		q.add(pointer+"/metadata", "must have at most %d bytes", maxMetadata)
 	}
 	return t, normal
+}
+
+// address checks a target's base URL and answers with it in the form in which equal addresses are equal strings, or
+// with nothing when it is wrong.
+func (q *request) address(raw, pointer string) string {
+	u := q.url(raw, pointer)
+	if u == nil {
+		return ""
+	}
+	if u.RawQuery != "" || u.ForceQuery {
+		q.add(pointer, "must not have a query: paths are appended to it")
+		return ""
+	}
+	return rollout.CanonicalAddress(raw)
+}
+
+// url checks the URL of something that will be called; nil when it is wrong. Nothing that it says repeats the URL,
+// which may hold a password.
+func (q *request) url(raw, pointer string) *url.URL {
+	u, detail := parseURL(raw)
+	if detail != "" {
+		q.add(pointer, "%s", detail)
+		return nil
+	}
+	if err := q.checkAddress(raw); err != nil {
+		q.add(pointer, "%v", err)
+		return nil
+	}
+	return u
+}
+
+func parseURL(raw string) (u *url.URL, detail string) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
+		return nil, "is not a URL"
+	case !strings.EqualFold(u.Scheme, "http") && !strings.EqualFold(u.Scheme, "https"):
+		return nil, "must be an absolute http or https URL"
+	case u.Hostname() == "":
+		return nil, "must have a host"
+	case u.User != nil:
+		return nil, "must not have a user or password"
+	case u.Fragment != "" || strings.Contains(raw, "#"):
+		return nil, "must not have a fragment"
+	case !validPort(u):
+		return nil, "must have a port from 1 to 65535"
+	}
+	return u, ""
+}
+
+func validPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return !strings.HasSuffix(u.Host, ":")
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
 }

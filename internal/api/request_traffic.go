@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/routing"
 )
 
@@ -59,7 +59,7 @@ func (q *request) traffic() *routing.Config {
 	return t
 }
 
-func (q *request) verifyWebhookRouter(g *gen.TrafficRequest) {
+func (q *request) verifyWebhookRouter(g *types.TrafficRequest) {
 	q.foreign(g, "socket", "backend", "sockets", "backends", "take_out")
 	if g.URL == nil {
 		q.add("/traffic/url", "is required")
@@ -68,7 +68,7 @@ func (q *request) verifyWebhookRouter(g *gen.TrafficRequest) {
 	q.url(*g.URL, "/traffic/url")
 }
 
-func (q *request) verifyHAProxy(g *gen.TrafficRequest) {
+func (q *request) verifyHAProxy(g *types.TrafficRequest) {
 	q.foreign(g, "url")
 	if g.ReadBack != nil && !*g.ReadBack {
 		q.add("/traffic/read_back", "haproxy is always read back")
@@ -106,7 +106,7 @@ func (q *request) distinct(pointer string, one *string, more []string) {
 }
 
 // foreign refuses fields of the other kinds of router.
-func (q *request) foreign(g *gen.TrafficRequest, names ...string) {
+func (q *request) foreign(g *types.TrafficRequest, names ...string) {
 	for _, f := range []field{
 		{"url", g.URL != nil},
 		{"socket", g.Socket != nil},

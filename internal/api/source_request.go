@@ -11,7 +11,7 @@ import (
 	"time"
 	"unicode"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/gitsource"
 	"rollcall/internal/secret"
 )
@@ -32,7 +32,7 @@ type Remotes struct {
 // sourceRequest reads the body of PUT /gitops/sources/{name}, whose schema has been checked.
 type sourceRequest struct {
 	findings
-	body         *gen.GitSourceRequest
+	body         *types.GitSourceRequest
 	remotes      Remotes
 	checkAddress func(address string) error
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 	"rollcall/internal/strategy"
 )
 
@@ -16,16 +17,16 @@ func (s *server) ListStrategies(
 	return gen.ListStrategies200JSONResponse{Items: encodeAll(kinds, kindJSON)}, nil
 }
 
-func kindJSON(k *strategy.Description) gen.StrategyKind {
-	return gen.StrategyKind{
+func kindJSON(k *strategy.Description) types.StrategyKind {
+	return types.StrategyKind{
 		Type: k.Type, Summary: k.Summary, Parameters: encodeAll(k.Parameters, parameterJSON),
 	}
 }
 
-func parameterJSON(p *strategy.Parameter) gen.StrategyParameter {
+func parameterJSON(p *strategy.Parameter) types.StrategyParameter {
 	fallback := json.RawMessage(p.Default)
 	if len(fallback) == 0 {
 		fallback = json.RawMessage("null")
 	}
-	return gen.StrategyParameter{Name: p.Name, Type: p.Type, Default: &fallback, Description: p.Description}
+	return types.StrategyParameter{Name: p.Name, Type: p.Type, Default: &fallback, Description: p.Description}
 }

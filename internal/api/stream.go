@@ -9,9 +9,11 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"rollcall/internal/live"
+	"rollcall/internal/problem"
 )
 
 const (
@@ -187,4 +189,60 @@ func (s *sender) send(text []byte) bool {
 		return false
 	}
 	return s.control.Flush() == nil
+}
+
+// mostLasting bounds the streams and waits that one principal has at one server: a bound on how often somebody asks does not
+// bound how many of what lasts there are. Nothing else is bounded by it: whoever has too many dashboards can still abort.
+const mostLasting = 1000
+
+// isLongLived reports whether a request is a stream or a wait.
+func isLongLived(r *http.Request) bool { return wantsStream(r.Context()) || r.URL.Query().Has("wait") }
+
+// fewLasting rejects streams and long polls above the limit per principal.
+func (s *server) fewLasting(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLongLived(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		leave, err := s.lasting.enter(caller(r.Context()))
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		defer leave()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// lasting counts the streams and waits of each principal.
+type lasting struct {
+	most   int
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+// enter counts one more, until leave is called; CodeRateLimited when there are too many already.
+func (l *lasting) enter(name string) (leave func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.counts[name] >= l.most {
+		return nil, &problem.Error{
+			Code: problem.CodeRateLimited, RetryAfter: time.Second,
+			Message: fmt.Sprintf("%s has %d streams and waits at this server, which is the most", name, l.most),
+		}
+	}
+	if l.counts == nil {
+		l.counts = map[string]int{}
+	}
+	l.counts[name]++
+	return func() { l.leave(name) }, nil
+}
+
+func (l *lasting) leave(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.counts[name]--; l.counts[name] == 0 {
+		delete(l.counts, name)
+	}
 }

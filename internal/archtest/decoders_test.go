@@ -50,13 +50,12 @@ func decoders() map[string]decoder {
 		"internal/api/contract.go":             {fuzz: "FuzzContentType"},
 		"internal/api/definition_secrets.go":   {why: ownWords},
 		"internal/api/deployer.go":             {why: strictly},
-		"internal/api/events_watch.go":         {fuzz: "FuzzLastEvent"},
+		"internal/api/events.go":               {fuzz: "FuzzLastEvent"},
 		"internal/api/findings.go":             {fuzz: "FuzzRequestBody"},
 		"internal/api/notification_request.go": {fuzz: "FuzzNotification"},
 		"internal/api/request.go":              {fuzz: "FuzzRequestBody"},
-		"internal/api/request_deploy.go":       {fuzz: "FuzzRequestBody"},
 		"internal/api/request_traffic.go":      {fuzz: "FuzzRequestBody"},
-		"internal/api/request_url.go":          {fuzz: "FuzzURL"},
+		"internal/api/request_targets.go":      {fuzz: "FuzzURL"},
 		"internal/api/source_request.go":       {fuzz: "FuzzSource"},
 		"internal/api/stream.go":               {fuzz: "FuzzAccept"},
 		"internal/api/strictjson.go":           {fuzz: "FuzzCheckJSON"},
@@ -116,9 +115,9 @@ func decoders() map[string]decoder {
 func outside(pkg string) bool {
 	return !strings.HasPrefix(pkg, "internal/") || slices.ContainsFunc([]string{
 		"internal/archtest", "internal/mutation", "internal/dbtest", "internal/e2e", "internal/testtarget", "internal/slowtest", "internal/storetest",
-		"internal/client",  // the command line, which believes its server
-		"internal/localpg", // it reads what PostgreSQL and it itself have written
-		"internal/api/gen", // generated; each request is read strictly before
+		"internal/client",                        // the command line, which believes its server
+		"internal/localpg",                       // it reads what PostgreSQL and it itself have written
+		"internal/api/gen", "internal/api/types", // generated; each request is read strictly before
 	}, func(p string) bool { return pkg == p || strings.HasPrefix(pkg, p+"/") })
 }
 

@@ -8,20 +8,20 @@ import (
 	"strconv"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 )
 
 // longPoll is how long the server waits for a new revision.
 const longPoll = 20 * time.Second
 
 // WaitForChange waits until a deployment is newer than a revision, for as long as longPoll, and returns it.
-func (c *Client) WaitForChange(ctx context.Context, id string, revision int64) (gen.Deployment, error) {
+func (c *Client) WaitForChange(ctx context.Context, id string, revision int64) (types.Deployment, error) {
 	query := url.Values{"wait": {longPoll.String()}, "after": {strconv.FormatInt(revision, 10)}}
-	return Call[gen.Deployment](ctx, c, Request{Method: http.MethodGet, Path: "/deployments/" + id, Query: query, Wait: longPoll})
+	return Call[types.Deployment](ctx, c, Request{Method: http.MethodGet, Path: "/deployments/" + id, Query: query, Wait: longPoll})
 }
 
 // Ended reports whether a deployment has ended.
-func Ended(d *gen.Deployment) bool { return d.Result != nil || d.FinishedAt != nil }
+func Ended(d *types.Deployment) bool { return d.Result != nil || d.FinishedAt != nil }
 
 // List returns the items of a list, at most limit unless that is 0.
 func List[T any](ctx context.Context, c *Client, path string, query url.Values, limit int) ([]T, error) {

@@ -9,20 +9,20 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
 )
 
 // APIError is a response that is no success.
 type APIError struct {
 	Status  int
-	Problem gen.Problem
+	Problem types.Problem
 }
 
 // newAPIError reads a problem document; any other body comes from something between client and server.
 func newAPIError(response *http.Response, answer []byte) *APIError {
 	r := &APIError{Status: response.StatusCode}
 	if json.Unmarshal(answer, &r.Problem) != nil || r.Problem.Title == "" {
-		r.Problem = gen.Problem{Title: "the server returned " + response.Status, Detail: firstLine(answer)}
+		r.Problem = types.Problem{Title: "the server returned " + response.Status, Detail: firstLine(answer)}
 	}
 	return r
 }

@@ -27,6 +27,36 @@ type source interface {
 	place(ctx context.Context, eventID int64) (place int64, known bool, err error)
 }
 
+// boundedSource bounds each reading of a source.
+type boundedSource struct {
+	source  source
+	timeout time.Duration
+}
+
+func (b boundedSource) begin(ctx context.Context) (place int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	return b.source.begin(ctx)
+}
+
+func (b boundedSource) next(ctx context.Context) (reading, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	return b.source.next(ctx)
+}
+
+func (b boundedSource) page(ctx context.Context, after, upTo int64) (frames []*Frame, place int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	return b.source.page(ctx, after, upTo)
+}
+
+func (b boundedSource) place(ctx context.Context, eventID int64) (place int64, known bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	return b.source.place(ctx, eventID)
+}
+
 // reading is what was new.
 type reading struct {
 	frames []*Frame

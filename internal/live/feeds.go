@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
@@ -35,7 +36,9 @@ type Store interface {
 // Config says what feeds are made of. All of it is required.
 type Config struct {
 	Store Store
-	Log   *slog.Logger
+	// ReadTimeout bounds each reading of the store.
+	ReadTimeout time.Duration
+	Log         *slog.Logger
 	// Event and Deployments encode what the watchers get; Deployments gives one encoding for each.
 	Event       func(e *rollout.Event) ([]byte, error)
 	Deployments func(ctx context.Context, list []rollout.Deployment) ([][]byte, error)
@@ -121,6 +124,8 @@ func (f *Feeds) position(ctx context.Context, fd *feed, after *int64) (position 
 	if err != nil || known {
 		return position, known, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, f.config.ReadTimeout)
+	defer cancel()
 	newest, err := f.config.Store.EndOfEvents(ctx)
 	return min(*after, max(newest, end)), false, err
 }
@@ -151,7 +156,7 @@ func (f *Feeds) enter(key string, source source) *feed {
 	fd := f.open[key]
 	if fd == nil {
 		ctx, cancel := context.WithCancel(context.Background())
-		fd = &feed{source: source, begun: make(chan struct{}), cancel: cancel}
+		fd = &feed{source: boundedSource{source, f.config.ReadTimeout}, begun: make(chan struct{}), cancel: cancel}
 		f.open[key] = fd
 		go f.read(ctx, key, fd)
 	}

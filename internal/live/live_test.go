@@ -93,7 +93,7 @@ func newStand(t *testing.T) *stand {
 	}
 	c := &counted{Store: s}
 	feeds := live.New(live.Config{
-		Store: c, Log: slog.New(slog.DiscardHandler),
+		Store: c, ReadTimeout: time.Minute, Log: slog.New(slog.DiscardHandler),
 		Event: func(e *rollout.Event) ([]byte, error) { return strconv.AppendInt(nil, e.Seq, 10), nil },
 		Deployments: func(_ context.Context, list []rollout.Deployment) (encoded [][]byte, err error) {
 			for i := range list {

@@ -1,0 +1,71 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
+	"rollcall/internal/duration"
+	"rollcall/internal/healthcheck"
+	"rollcall/internal/rollout"
+)
+
+// maxTrial bounds POST /checks, whatever the timeouts of its checks say.
+const maxTrial = 30 * time.Second
+
+// Prober carries out one check of one address, for at most the check's timeout. What goes wrong is in the observation.
+type Prober interface {
+	Probe(ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
+}
+
+// TryChecks carries out each check once and answers with what was seen. There are at most 20 (openapi.yaml), so all run
+// at the same time.
+func (s *server) TryChecks(ctx context.Context, in gen.TryChecksRequestObject) (gen.TryChecksResponseObject, error) {
+	q := s.newRequest(&types.DeploymentRequest{HealthChecks: in.Body.HealthChecks})
+	q.address(in.Body.Address, "/address")
+	checks, trust := q.checks(), q.tls(in.Body.TLS)
+	if err := q.err(); err != nil {
+		return nil, err
+	}
+	if s.prober == nil {
+		return nil, &refusal{
+			status: http.StatusNotImplemented, kind: "not-offered", title: "The server does not offer this",
+			detail: "this server was made without what carries out checks",
+		}
+	}
+	seen := s.try(ctx, checks, in.Body.Address, trust)
+	return trialJSON(checks, seen), nil
+}
+
+// try carries out the checks side by side.
+func (s *server) try(
+	ctx context.Context, checks []healthcheck.Check, address string, trust *rollout.TLS,
+) []healthcheck.ProbeResult {
+	ctx, cancel := context.WithTimeout(withoutBudget(ctx), maxTrial)
+	defer cancel()
+	seen := make([]healthcheck.ProbeResult, len(checks))
+	var all sync.WaitGroup
+	for i := range checks {
+		checks[i].Timeout = min(checks[i].Timeout, duration.Duration(maxTrial))
+		all.Go(func() { seen[i] = s.prober.Probe(ctx, checks[i], address, trust) })
+	}
+	all.Wait()
+	return seen
+}
+
+func trialJSON(checks []healthcheck.Check, seen []healthcheck.ProbeResult) gen.TryChecks200JSONResponse {
+	states := make([]healthcheck.State, len(checks))
+	answer := gen.TryChecks200JSONResponse{Checks: make([]types.CheckResult, len(checks))}
+	for i, o := range seen {
+		states[i].Status = o.Status
+		answer.Checks[i] = types.CheckResult{
+			Name: checks[i].Name, Type: checks[i].Type, Status: types.Health(o.Status), LatencyMs: milliseconds(o.Latency),
+			Message: o.Message, Version: known(o.Version),
+		}
+	}
+	answer.Status = types.Health(healthcheck.AggregateHealth(checks, states))
+	return answer
+}

@@ -1,0 +1,261 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
+	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
+	"rollcall/internal/problem"
+	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
+	"rollcall/internal/secret"
+	"rollcall/internal/strategy"
+)
+
+// definition is a registered request, read back; nil stands for none.
+type definition struct {
+	request   types.DefinitionRequest
+	secret    secret.Secret
+	protected bool
+}
+
+// definition reads what is registered of a service in an environment.
+func (s *server) definition(ctx context.Context, service, environment string) (*definition, error) {
+	stored, err := s.definitions.Definition(ctx, service, environment)
+	if problem.CodeOf(err) == problem.CodeNotFound {
+		return nil, nil //nolint:nilnil // no definition is an ordinary answer
+	}
+	if err != nil {
+		return nil, err
+	}
+	request, err := definedRequest(&stored)
+	if err != nil {
+		return nil, err
+	}
+	return &definition{request: request, secret: stored.DeploySecret, protected: stored.Protected}, nil
+}
+
+// underlay is the body with what it leaves out taken from the definition, field by field at the top level.
+func underlay(body types.DeploymentRequest, d *types.DefinitionRequest) types.DeploymentRequest {
+	body.Strategy = given(body.Strategy, d.Strategy)
+	body.Targets = given(body.Targets, d.Targets)
+	body.Deploy = given(body.Deploy, d.Deploy)
+	body.HealthChecks = given(body.HealthChecks, d.HealthChecks)
+	body.HealthyDeadline = given(body.HealthyDeadline, d.HealthyDeadline)
+	body.Traffic = given(body.Traffic, d.Traffic)
+	body.TLS = given(body.TLS, d.TLS)
+	body.Force = given(body.Force, d.Force)
+	body.OnConflict = given(body.OnConflict, d.OnConflict)
+	body.Labels = given(body.Labels, d.Labels)
+	return body
+}
+
+// given is the first of two that is there.
+func given[T any](first, second *T) *T {
+	if first != nil {
+		return first
+	}
+	return second
+}
+
+// blame says of each problem that the body itself does not have that it comes from the definition.
+func blame(err error, body *types.DeploymentRequest) error {
+	e, ok := errors.AsType[*problem.Error](err)
+	if !ok || e.Code != problem.CodeInvalid {
+		return err
+	}
+	inline := map[string]bool{
+		"strategy": body.Strategy != nil, "targets": body.Targets != nil, "deploy": body.Deploy != nil,
+		"health_checks": body.HealthChecks != nil, "healthy_deadline": body.HealthyDeadline != nil,
+		"traffic": body.Traffic != nil, "tls": body.TLS != nil, "force": body.Force != nil, "on_conflict": body.OnConflict != nil,
+		"labels": body.Labels != nil,
+	}
+	blamed := *e
+	blamed.Fields = nil
+	for _, p := range e.Fields {
+		field, _, _ := strings.Cut(strings.TrimPrefix(p.Pointer, "/"), "/")
+		if own, known := inline[field]; known && !own {
+			p.Detail += " (in the definition)"
+		}
+		blamed.Fields = append(blamed.Fields, p)
+	}
+	return &blamed
+}
+
+// definitionPath is where a definition is found.
+func definitionPath(service, environment string) string {
+	return "/services/" + service + "/environments/" + environment
+}
+
+// GetDefinition reads a definition; its secret is never shown.
+func (s *server) GetDefinition(
+	ctx context.Context, in gen.GetDefinitionRequestObject,
+) (gen.GetDefinitionResponseObject, error) {
+	d, err := s.definitions.Definition(ctx, in.Service, in.Environment)
+	if err != nil {
+		return nil, err
+	}
+	tag := etag(d.Revision)
+	if in.Params.IfNoneMatch != nil && matches(*in.Params.IfNoneMatch, tag) {
+		return gen.GetDefinition304Response{Headers: gen.GetDefinition304ResponseHeaders{ETag: tag}}, nil
+	}
+	body, err := definitionJSON(&d)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetDefinition200JSONResponse{Body: body, Headers: gen.GetDefinition200ResponseHeaders{ETag: tag}}, nil
+}
+
+// definitionJSON is a definition as it was given, with the defaults that do not depend on a deployment filled in.
+func definitionJSON(d *catalog.Definition) (types.Definition, error) {
+	given, err := definedRequest(d)
+	if err != nil {
+		return types.Definition{}, err
+	}
+	body := underlay(types.DeploymentRequest{}, &given)
+	q := request{body: &body, masked: true}
+	deploy, _ := q.deploy()
+	shown := types.Definition{
+		Service: d.Service, Environment: d.Environment, Revision: d.Revision,
+		Strategy: or(given.Strategy, json.RawMessage(`{"type":"`+strategy.DefaultType+`"}`)),
+		Targets:  or(given.Targets, nil), HealthChecks: or(given.HealthChecks, []types.CheckRequest{{Type: "http"}}),
+		HealthyDeadline: or(given.HealthyDeadline, defaultHealthyDeadline.String()),
+		Traffic:         shownTraffic(given.Traffic), TLS: (&request{masked: true}).tls(given.TLS), Force: or(given.Force, false),
+		OnConflict: types.DefinitionOnConflict(or(given.OnConflict, types.OnConflict(rollout.OnConflictQueue))),
+		Labels:     or(given.Labels, types.Labels{}), Protected: d.Protected, Signed: d.DeploySecret != "",
+		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
+	}
+	shown.Deploy.Path, shown.Deploy.Timeout = deploy.Path, deploy.Timeout.String()
+	shown.Deploy.Retries, shown.Deploy.Backoff = deploy.Retries, deploy.Backoff.String()
+	return shown, nil
+}
+
+// shownTraffic resolves traffic that was found valid when it was stored; whether its address is allowed does not matter
+// for showing it.
+func shownTraffic(given *types.TrafficRequest) *routing.Config {
+	q := request{
+		body: &types.DeploymentRequest{Traffic: given}, checkAddress: func(string) error { return nil },
+	}
+	return q.traffic()
+}
+
+// PutDefinition registers what a service is in an environment. It is valid when a deployment with it would be.
+func (s *server) PutDefinition(
+	ctx context.Context, in gen.PutDefinitionRequestObject,
+) (gen.PutDefinitionResponseObject, error) {
+	demand, err := newPrecondition(in.Params.IfMatch, in.Params.IfNoneMatch)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := s.readDefinition(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	created := false
+	stored, err := s.definitions.Define(ctx, in.Service, in.Environment,
+		func(present *catalog.Definition) (*catalog.Definition, error) {
+			if err := mayChange(ctx, present, asked.Protected); err != nil {
+				return nil, err
+			}
+			next, revision := asked, int64(0)
+			if created = present == nil; present != nil {
+				revision = present.Revision
+			}
+			if err := demand.check(revision); err != nil {
+				return nil, err
+			}
+			return &next, inherit(&next, in.Body, present)
+		})
+	if err != nil {
+		return nil, err
+	}
+	body, err := definitionJSON(&stored)
+	if err != nil {
+		return nil, err
+	}
+	tag := etag(stored.Revision)
+	if created {
+		return gen.PutDefinition201JSONResponse{Body: body, Headers: gen.PutDefinition201ResponseHeaders{
+			ETag: tag, Location: definitionPath(in.Service, in.Environment),
+		}}, nil
+	}
+	return gen.PutDefinition200JSONResponse{Body: body, Headers: gen.PutDefinition200ResponseHeaders{ETag: tag}}, nil
+}
+
+// readDefinition checks the body as that of a deployment, and takes the secret out of it.
+func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequestObject) (catalog.Definition, error) {
+	body := underlay(types.DeploymentRequest{Service: in.Service, Environment: &in.Environment}, in.Body)
+	q := s.newRequest(&body)
+	q.masked = true
+	if or(in.Body.Service, in.Service) != in.Service {
+		q.add("/service", "must be that of the path")
+	}
+	if or(in.Body.Environment, in.Environment) != in.Environment {
+		q.add("/environment", "must be that of the path")
+	}
+	q.parse(ctx)
+	if err := q.finish(nil); err != nil {
+		return catalog.Definition{}, err
+	}
+	if _, err := strategy.Prepare(q.deployment, q.targets, or(body.Strategy, nil), nil); err != nil {
+		return catalog.Definition{}, err
+	}
+	kept, err := json.Marshal(withoutSecret(*in.Body))
+	if err != nil {
+		return catalog.Definition{}, fmt.Errorf("encode the definition of %s in %s: %w", in.Service, in.Environment, err)
+	}
+	return catalog.Definition{Body: kept, DeploySecret: q.deployment.DeploySecret, Protected: or(in.Body.Protected, false)}, nil
+}
+
+// mayChange lets only an admin protect, and change or remove what is protected: whoever could would need nobody's approval.
+func mayChange(ctx context.Context, present *catalog.Definition, protect bool) error {
+	who := asker(ctx)
+	if (protect || present != nil && present.Protected) && !who.Role.Has(authz.PermissionAdmin) {
+		return lacks(who, authz.PermissionAdmin)
+	}
+	return nil
+}
+
+// withoutSecret is a definition as it is kept: what the row knows by itself, and the secret, are left out.
+func withoutSecret(d types.DefinitionRequest) types.DefinitionRequest {
+	d.Service, d.Environment, d.Protected = nil, nil, nil
+	if d.Deploy != nil {
+		deploy := *d.Deploy
+		deploy.Secret = nil
+		d.Deploy = &deploy
+	}
+	return d
+}
+
+// DeleteDefinition forgets a definition. Deployments, and what is known of targets, stay.
+func (s *server) DeleteDefinition(
+	ctx context.Context, in gen.DeleteDefinitionRequestObject,
+) (gen.DeleteDefinitionResponseObject, error) {
+	demand, err := newPrecondition(in.Params.IfMatch, nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.definitions.Define(ctx, in.Service, in.Environment,
+		func(present *catalog.Definition) (*catalog.Definition, error) {
+			if present == nil {
+				if err := demand.check(0); err != nil {
+					return nil, err
+				}
+				return nil, notFound("there is no definition of " + in.Service + " in " + in.Environment)
+			}
+			if err := mayChange(ctx, present, false); err != nil {
+				return nil, err
+			}
+			return nil, demand.check(present.Revision)
+		})
+	if err != nil {
+		return nil, err
+	}
+	return gen.DeleteDefinition204Response{}, nil
+}

@@ -1,0 +1,253 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
+	"rollcall/internal/authz"
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// CreateDeployment stores a deployment as pending. A key that was used before is answered before anything else is
+// looked at, so that the answer stays the same whatever has changed since.
+func (s *server) CreateDeployment(
+	ctx context.Context, in gen.CreateDeploymentRequestObject,
+) (gen.CreateDeploymentResponseObject, error) {
+	if err := s.may(ctx, authz.PermissionDeploy, in.Body.Service, or(in.Body.Environment, defaultEnvironment)); err != nil {
+		return nil, err
+	}
+	key, err := idempotencyKey(ctx, in.Params.IdempotencyKey)
+	if err != nil {
+		return nil, err
+	}
+	if or(in.Params.DryRun, false) {
+		return s.planned(ctx, in.Body)
+	}
+	if key.Value != "" {
+		created, replayed, err := s.creation.Replay(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if replayed {
+			created.Replayed = true
+			return accepted(&created), nil
+		}
+	}
+	n, err := s.prepare(ctx, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	n.Key, n.QueueLimit = key, s.queueLimit
+	created, err := s.create(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	return accepted(&created), nil
+}
+
+// create stores a deployment, which may take longer for each target. It may wait for another creation under the same key.
+func (s *server) create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error) {
+	defer extendBudget(ctx, time.Duration(len(n.Targets))*createPerTarget)()
+	return s.creation.Create(ctx, n)
+}
+
+// planned answers with what would be done, and stores nothing.
+func (s *server) planned(ctx context.Context, body *types.DeploymentRequest) (gen.CreateDeploymentResponseObject, error) {
+	n, err := s.prepare(ctx, body)
+	if err != nil {
+		return nil, err
+	}
+	plan := planJSON(&n)
+	plan.Router = s.plannedRouter(ctx, &n)
+	return gen.CreateDeployment200JSONResponse(plan), nil
+}
+
+// prepare makes a deployment of the body and of the definition, where there is one. What is wrong with the body alone is
+// reported before the store is queried.
+func (s *server) prepare(ctx context.Context, body *types.DeploymentRequest) (rollout.NewDeployment, error) {
+	q := s.newRequest(body)
+	if q.parse(ctx); q.err() != nil {
+		return rollout.NewDeployment{}, q.err()
+	}
+	defined, err := s.definition(ctx, q.deployment.Service, q.deployment.Environment)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	if defined == nil {
+		return s.complete(ctx, q, nil)
+	}
+	n, err := s.complete(ctx, q, defined)
+	n.Deployment.Spec.FromDefinition = body.Targets == nil
+	return n, blame(err, body)
+}
+
+// newRequest returns a body that is to be parsed.
+func (s *server) newRequest(body *types.DeploymentRequest) *request {
+	return &request{body: body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, checkCommand: s.checkCommand}
+}
+
+// complete makes a deployment of a parsed body and the definition, which is nil when there is none.
+func (s *server) complete(ctx context.Context, q *request, defined *definition) (rollout.NewDeployment, error) {
+	if err := q.finishWith(defined); err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	d := q.deployment
+	d.ID = s.newID()
+	remembered, err := s.creation.Remembered(ctx, d.Service, d.Environment)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	d.Spec.ActiveSlot, err = s.creation.ActiveSlot(ctx, d.Service, d.Environment)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	return strategy.Prepare(d, q.targets, or(q.body.Strategy, nil), remembered)
+}
+
+func accepted(c *rollout.Created) gen.CreateDeployment202JSONResponse {
+	answer := gen.CreateDeployment202JSONResponse{Body: deploymentJSON(&c.Deployment)}
+	answer.Headers.Location = location(c.Deployment.ID)
+	if c.Replayed {
+		replayed := "true"
+		answer.Headers.IdempotencyReplayed = &replayed
+	}
+	return answer
+}
+
+const (
+	// maxWait bounds a long poll.
+	maxWait = time.Minute
+	// pollEvery is how often a long poll reads the deployment even when nobody says that it has changed.
+	pollEvery = 500 * time.Millisecond
+)
+
+// GetDeployment reads a deployment, at once or as soon as it is newer than what the caller knows.
+func (s *server) GetDeployment(
+	ctx context.Context, in gen.GetDeploymentRequestObject,
+) (gen.GetDeploymentResponseObject, error) {
+	var f findings
+	wait := f.duration(in.Params.Wait, "/wait", bounds{0, 0, maxWait})
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	d, err := s.newer(ctx, in.ID, or(in.Params.After, 0), wait.Std())
+	if err != nil {
+		return nil, err
+	}
+	tag := etag(d.Revision)
+	if in.Params.IfNoneMatch != nil && matches(*in.Params.IfNoneMatch, tag) {
+		return gen.GetDeployment304Response{Headers: gen.GetDeployment304ResponseHeaders{ETag: tag}}, nil
+	}
+	ctx, stop := withQueryBudget(ctx, s.queryBudget) // a long poll has none
+	defer stop()
+	body, err := s.shown(ctx, &d)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetDeployment200JSONResponse{Body: body, Headers: gen.GetDeployment200ResponseHeaders{ETag: tag}}, nil
+}
+
+// newer reads the deployment until its revision is not the one after which it is wanted, the wait is over, or the caller has
+// gone. A lower revision is news, too: the database has lost the one that the caller saw.
+func (s *server) newer(ctx context.Context, id string, after int64, wait time.Duration) (rollout.Deployment, error) {
+	if wait <= 0 {
+		return s.deployments.Deployment(ctx, id)
+	}
+	changed, stop := s.changes.Changed(id) // before the first read, so that no change falls in between
+	defer stop()
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	for {
+		d, err := s.readOnce(ctx, id)
+		if err != nil || d.Revision != after {
+			return d, err
+		}
+		select {
+		case _, open := <-changed:
+			if !open {
+				changed = nil // the store hints no more; the poll goes on
+			}
+		case <-poll.C:
+		case <-over.C:
+			return d, nil
+		case <-ctx.Done():
+			return d, nil
+		}
+	}
+}
+
+// readOnce reads the deployment within a budget of its own.
+func (s *server) readOnce(ctx context.Context, id string) (rollout.Deployment, error) {
+	ctx, stop := withQueryBudget(ctx, s.queryBudget)
+	defer stop()
+	return s.deployments.Deployment(ctx, id)
+}
+
+// ListDeployments lists deployments, newest first.
+func (s *server) ListDeployments(
+	ctx context.Context, in gen.ListDeploymentsRequestObject,
+) (gen.ListDeploymentsResponseObject, error) {
+	p := in.Params
+	filter := rollout.Filter{
+		Service: or(p.Service, ""), Environment: or(p.Environment, ""), Version: or(p.Version, ""),
+		State: rollout.State(or(p.State, "")), Since: or(p.Since, time.Time{}), Until: or(p.Until, time.Time{}),
+	}
+	list, err := s.deployments.Deployments(ctx, asker(ctx).Scopes, filter, page(p.Limit, p.Cursor))
+	if err != nil {
+		return nil, err
+	}
+	items, err := s.allShown(ctx, list.Items)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListDeployments200JSONResponse{Items: items, NextCursor: known(list.NextCursor)}, nil
+}
+
+// ListTargets lists what became of each target of a deployment.
+func (s *server) ListTargets(
+	ctx context.Context, in gen.ListTargetsRequestObject,
+) (gen.ListTargetsResponseObject, error) {
+	list, err := s.deployments.Targets(ctx, in.ID, page(in.Params.Limit, in.Params.Cursor))
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListTargets200JSONResponse{
+		Items: encodeAll(list.Items, targetJSON), NextCursor: known(list.NextCursor),
+	}, nil
+}
+
+// shown is a deployment as the API shows it now, with what was looked up about it.
+func (s *server) shown(ctx context.Context, d *rollout.Deployment) (types.Deployment, error) {
+	all, err := s.allShown(ctx, []rollout.Deployment{*d})
+	if err != nil {
+		return types.Deployment{}, err
+	}
+	return all[0], nil
+}
+
+// allShown is shown for a list, with one look-up for all. Only what has ended can have been rolled back by another.
+func (s *server) allShown(ctx context.Context, list []rollout.Deployment) ([]types.Deployment, error) {
+	var ended []string
+	for i := range list {
+		if list[i].State.Terminal() {
+			ended = append(ended, list[i].ID)
+		}
+	}
+	encoded := encodeAll(list, deploymentJSON)
+	if len(ended) == 0 {
+		return encoded, nil
+	}
+	by, err := s.deployments.RolledBackBy(ctx, ended)
+	if err != nil {
+		return nil, err
+	}
+	for i := range encoded {
+		encoded[i].RolledBackBy = known(by[encoded[i].ID])
+	}
+	return encoded, nil
+}

@@ -1,0 +1,97 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
+	"rollcall/internal/live"
+	"rollcall/internal/rollout"
+)
+
+// ListEvents lists what happened in a deployment, oldest first, or lets the caller watch it happen.
+func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject) (gen.ListEventsResponseObject, error) {
+	if wantsStream(ctx) {
+		return s.watchDeployment(ctx, in)
+	}
+	if in.Params.After != nil {
+		return nil, invalidAt("/after", "is for streams; a list goes on with cursor")
+	}
+	list, err := s.deployments.Events(ctx, in.ID, page(in.Params.Limit, in.Params.Cursor))
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListEvents200JSONResponse{
+		Items: encodeAll(list.Items, eventJSON), NextCursor: known(list.NextCursor),
+	}, nil
+}
+
+// watchDeployment streams the events of one deployment.
+func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestObject) (gen.ListEventsResponseObject, error) {
+	switch {
+	case in.Params.Limit != nil:
+		return nil, invalidAt("/limit", "is for lists; a stream has none")
+	case in.Params.Cursor != nil:
+		return nil, invalidAt("/cursor", "is for lists; a stream begins with after")
+	}
+	after := resumeAt(in.Params.LastEventID, in.Params.After)
+	watcher, err := s.feeds.Deployment(ctx, in.ID, or(after, live.Beginning))
+	if err != nil {
+		return nil, err
+	}
+	if in.Params.LastEventID != nil && watcher.Done() {
+		watcher.Close()
+		return gen.ListEvents204Response{}, nil
+	}
+	return &stream{ctx: ctx, watcher: watcher}, nil
+}
+
+// WatchEvents streams the events of all deployments.
+func (s *server) WatchEvents(ctx context.Context, in gen.WatchEventsRequestObject) (gen.WatchEventsResponseObject, error) {
+	selected := live.Selection{
+		Service: or(in.Params.Service, ""), Environment: or(in.Params.Environment, ""), Scopes: asker(ctx).Scopes,
+	}
+	watcher, position, err := s.feeds.All(ctx, selected, resumeAt(in.Params.LastEventID, in.Params.After))
+	if err != nil {
+		return nil, err
+	}
+	return &stream{ctx: ctx, watcher: watcher, position: strconv.FormatInt(position, 10)}, nil
+}
+
+// resumeAt is the id of the event to begin after; nil when the caller names none. The contract has seen that they are
+// short numbers.
+func resumeAt(last *types.LastEventID, after *types.AfterEvent) *int64 {
+	if last == nil {
+		last = after
+	}
+	if last == nil {
+		return nil
+	}
+	id, err := strconv.ParseInt(*last, 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &id
+}
+
+func encodeEvent(e *rollout.Event) ([]byte, error) {
+	return json.Marshal(eventJSON(e)) //nolint:wrapcheck // the caller says which event
+}
+
+// encodeStates encodes deployments as GET shows them.
+func (s *server) encodeStates(ctx context.Context, list []rollout.Deployment) ([][]byte, error) {
+	all, err := s.allShown(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	encoded := make([][]byte, len(all))
+	for i := range all {
+		if encoded[i], err = json.Marshal(all[i]); err != nil {
+			return nil, fmt.Errorf("encode deployment %s: %w", all[i].ID, err)
+		}
+	}
+	return encoded, nil
+}

@@ -1,0 +1,150 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/go-chi/chi/v5"
+
+	"rollcall/internal/rollout"
+)
+
+const (
+	headerKey      = "Idempotency-Key"
+	headerReplayed = "Idempotency-Replayed"
+)
+
+// keyed carries requests that have an idempotency key out once. All that such a request does in the store is one transaction
+// with its key and its answer. A request that was refused undoes all of it, and leaves the key free.
+//
+// POST /deployments takes its key by itself, in store.Create: what is kept of it is a deployment, which the previous release
+// reads and writes too, and which Git sources name for longer than a day.
+func (s *server) keyed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key, err := s.keyOf(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		if key.Value == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		known, inside, err := s.keys.TakeKey(r.Context(), key)
+		switch {
+		case err != nil:
+			s.fail(w, r, err)
+		case known != nil:
+			known.Header[headerReplayed] = "true"
+			respond(w, known)
+		default:
+			s.once(w, r.WithContext(inside(r.Context())), key, next)
+		}
+	})
+}
+
+// once carries out a request whose key was free.
+func (s *server) once(w http.ResponseWriter, r *http.Request, key rollout.IdempotencyKey, next http.Handler) {
+	defer s.keys.DropKey(r.Context()) // also in a panic
+	written := &recorder{header: http.Header{}}
+	next.ServeHTTP(written, r)
+	answer := written.response()
+	answer.Secret = routeOf(r) == "POST /tokens"
+	if answer.Status >= http.StatusMultipleChoices {
+		s.keys.DropKey(r.Context()) // before the caller learns of it, and asks again
+	} else if err := s.keys.KeepResponse(r.Context(), key, answer); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	respond(w, &answer)
+}
+
+// keyOf is the key of a request that is to be carried out once; the zero key when it has none, or its operation takes none.
+func (s *server) keyOf(r *http.Request) (rollout.IdempotencyKey, error) {
+	given := r.Header.Values(headerKey)
+	route := routeOf(r)
+	if len(given) == 0 || route == "POST /deployments" || !takesKey(s.contract.routes[route]) {
+		return rollout.IdempotencyKey{}, nil
+	}
+	if len(given) > 1 {
+		return rollout.IdempotencyKey{}, malformed("the header " + headerKey + " is given more than once")
+	}
+	key, err := idempotencyKey(r.Context(), &given[0])
+	if err != nil || r.URL.Query().Get("dry_run") == "true" { // nothing is done, so there is nothing to do once
+		return rollout.IdempotencyKey{}, err
+	}
+	key.Hash = sha256.Sum256(fmt.Appendf(nil, "%s %s?%s\n%x", r.Method, r.URL.EscapedPath(), r.URL.RawQuery, key.Hash))
+	return key, nil
+}
+
+// takesKey reports whether the operation has the header among its parameters.
+func takesKey(route *routers.Route) bool {
+	return route != nil && slices.ContainsFunc(parametersOf(route), func(p *openapi3.Parameter) bool {
+		return p.In == openapi3.ParameterInHeader && p.Name == headerKey
+	})
+}
+
+func routeOf(r *http.Request) string {
+	return r.Method + " " + chi.RouteContext(r.Context()).RoutePattern()
+}
+
+// idempotencyKey is the caller's name for the request, with the hash of its body; the zero key when there is none.
+func idempotencyKey(ctx context.Context, given *string) (rollout.IdempotencyKey, error) {
+	if given == nil {
+		return rollout.IdempotencyKey{}, nil
+	}
+	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) || strings.ContainsFunc(*given, deceptive) {
+		return rollout.IdempotencyKey{}, malformed("the header Idempotency-Key must be text of 1 to 255 characters")
+	}
+	return rollout.IdempotencyKey{Caller: caller(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
+}
+
+// recorder is an http.ResponseWriter that keeps what is written.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (r *recorder) Header() http.Header { return r.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (r *recorder) Write(data []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	return r.body.Write(data) //nolint:wrapcheck // it never fails
+}
+
+func (r *recorder) response() rollout.Response {
+	r.WriteHeader(http.StatusOK)
+	a := rollout.Response{Status: r.status, Header: map[string]string{}, Body: r.body.Bytes()}
+	for name := range r.header {
+		a.Header[name] = r.header.Get(name)
+	}
+	return a
+}
+
+func respond(w http.ResponseWriter, a *rollout.Response) {
+	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
+		w.Header().Set(name, a.Header[name])
+	}
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body) //nolint:gosec // JSON that this API made; the caller who went away learns nothing
+}

@@ -1,0 +1,175 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
+	"rollcall/internal/problem"
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// latestTries bounds how often the latest deployment of a pair is looked for when another one came in between.
+const latestTries = 3
+
+// RollbackDeployment turns a deployment round, or makes a new one that takes a finished one back.
+func (s *server) RollbackDeployment(
+	ctx context.Context, in gen.RollbackDeploymentRequestObject,
+) (gen.RollbackDeploymentResponseObject, error) {
+	demand, err := newPrecondition(in.Params.IfMatch, nil)
+	if err != nil {
+		return nil, err
+	}
+	d, created, err := s.rollBack(ctx, in.ID, demand, why(in.Body))
+	if err != nil {
+		return nil, err
+	}
+	if created {
+		answer, err := s.followed(ctx, &d)
+		return gen.RollbackDeployment202JSONResponse{FollowedJSONResponse: answer}, err
+	}
+	answer, err := s.asked(ctx, &d)
+	return gen.RollbackDeployment200JSONResponse{AskedJSONResponse: answer}, err
+}
+
+// RollbackLatest rolls back what touched the targets of a service in an environment last. A rollback that is on its way
+// there is left alone: who asks twice does not mean to undo the first.
+func (s *server) RollbackLatest(
+	ctx context.Context, in gen.RollbackLatestRequestObject,
+) (gen.RollbackLatestResponseObject, error) {
+	d, created, err := s.rollBackLatest(ctx, in.Service, in.Environment, why(in.Body))
+	if err != nil {
+		return nil, err
+	}
+	if created {
+		answer, err := s.followed(ctx, &d)
+		return gen.RollbackLatest202JSONResponse{FollowedJSONResponse: answer}, err
+	}
+	answer, err := s.asked(ctx, &d)
+	return gen.RollbackLatest200JSONResponse{AskedJSONResponse: answer}, err
+}
+
+func (s *server) rollBackLatest(
+	ctx context.Context, service, environment, reason string,
+) (d rollout.Deployment, created bool, err error) {
+	for range latestTries {
+		latest, err := s.commands.Latest(ctx, service, environment)
+		if err != nil {
+			return latest, false, err
+		}
+		if latest.Kind == rollout.KindRollback && latest.Direction == rollout.Forward && !latest.State.Terminal() {
+			return latest, true, nil
+		}
+		d, created, err = s.rollBack(ctx, latest.ID, precondition{}, reason)
+		if e, ok := errors.AsType[*problem.Error](err); !ok || e.ID == "" || e.ID == latest.ID {
+			return d, created, err
+		}
+	}
+	return d, created, err
+}
+
+// rollBack turns a deployment round where it is, or answers with the one created to take a finished one back.
+func (s *server) rollBack(
+	ctx context.Context, id string, demand precondition, reason string,
+) (d rollout.Deployment, created bool, err error) {
+	r := strategy.Request{Verb: strategy.VerbRollback, Actor: caller(ctx), Why: reason}
+	d, err = s.commands.Update(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
+		if err := demand.checkDeployment(d); err != nil || d.State.Terminal() {
+			return nil, err
+		}
+		return carryOut(d, r, now)
+	})
+	if err != nil || !d.State.Terminal() {
+		return d, false, err
+	}
+	defined, err := s.definition(ctx, d.Service, d.Environment)
+	if err != nil {
+		return d, false, err
+	}
+	defer extendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
+	made, err := s.commands.CreateRollback(ctx, d.ID, s.follower(ctx, strategy.Undo, reason, defined))
+	return made.Deployment, true, err
+}
+
+// follower makes a new deployment of a finished one in the name of whoever asks. Targets that the finished one had from the
+// definition, and that have left it since, are left out, which is said.
+func (s *server) follower(
+	ctx context.Context, build func(*rollout.Snapshot) (rollout.NewDeployment, error), reason string, defined *definition,
+) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
+	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+		present, gone := stillDefined(ended, defined)
+		if len(gone) > 0 && len(present.Targets) == 0 {
+			return rollout.NewDeployment{}, &problem.Error{
+				Code: problem.CodeConflict, ID: ended.Deployment.ID, Message: "all targets of the deployment have left the definition",
+			}
+		}
+		n, err := build(&present)
+		n.Deployment.ID, n.Deployment.RequestedBy, n.Reason = s.newID(), caller(ctx), reason
+		if n.Deployment.Spec.LeftOut = gone; len(gone) > 0 {
+			n.Reason = strings.TrimPrefix(reason+"; "+rollout.LeftOutText(gone), "; ")
+		}
+		return n, err
+	}
+}
+
+// stillDefined is the snapshot without the targets that came from the definition and are no longer in it, and their ids.
+func stillDefined(ended *rollout.Snapshot, defined *definition) (present rollout.Snapshot, gone []string) {
+	present = *ended
+	if defined == nil || defined.request.Targets == nil || !ended.Deployment.Spec.FromDefinition {
+		return present, nil
+	}
+	present.Targets = nil
+	for i := range ended.Targets {
+		id := ended.Targets[i].ID
+		if slices.ContainsFunc(*defined.request.Targets, func(t types.TargetRequest) bool { return t.ID == id }) {
+			present.Targets = append(present.Targets, ended.Targets[i])
+		} else {
+			gone = append(gone, id)
+		}
+	}
+	return present, gone
+}
+
+// followed is the answer of a verb that made a new deployment, or had made it before.
+func (s *server) followed(ctx context.Context, d *rollout.Deployment) (gen.FollowedJSONResponse, error) {
+	body, err := s.shown(ctx, d)
+	return gen.FollowedJSONResponse{Body: body, Headers: gen.FollowedResponseHeaders{Location: location(d.ID)}}, err
+}
+
+// RetryDeployment makes a new deployment for what a finished one left undone.
+func (s *server) RetryDeployment(
+	ctx context.Context, in gen.RetryDeploymentRequestObject,
+) (gen.RetryDeploymentResponseObject, error) {
+	demand, err := newPrecondition(in.Params.IfMatch, nil)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.deployments.Deployment(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if err := demand.checkDeployment(&d); err != nil { // a finished one's revision never changes
+		return nil, err
+	}
+	defined, err := s.definition(ctx, d.Service, d.Environment)
+	if err != nil {
+		return nil, err
+	}
+	again := func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+		now := *ended
+		now.Deployment.Spec.Protected = defined != nil && defined.protected // as it is now, and not as it was
+		return strategy.Retry(&now)
+	}
+	defer extendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
+	made, err := s.commands.CreateRetry(ctx, d.ID, s.follower(ctx, again, why(in.Body), defined))
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.followed(ctx, &made.Deployment)
+	return gen.RetryDeployment202JSONResponse{FollowedJSONResponse: answer}, err
+}

@@ -1,0 +1,152 @@
+package api
+
+import (
+	"context"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
+	"rollcall/internal/catalog"
+	"rollcall/internal/healthcheck"
+	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
+)
+
+// ListServices lists services by environment.
+func (s *server) ListServices(
+	ctx context.Context, in gen.ListServicesRequestObject,
+) (gen.ListServicesResponseObject, error) {
+	list, err := s.services.Services(ctx, asker(ctx).Scopes, page(in.Params.Limit, in.Params.Cursor))
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListServices200JSONResponse{
+		Items: encodeAll(list.Items, serviceJSON), NextCursor: known(list.NextCursor),
+	}, nil
+}
+
+func serviceJSON(s *catalog.Service) types.Service {
+	return types.Service{
+		Service: s.Service, Environment: s.Environment, Defined: s.Defined, LastDeployment: lastJSON(s.Last),
+	}
+}
+
+// lastJSON is null when there was no deployment.
+func lastJSON(d *rollout.Deployment) *types.LastDeployment {
+	if d == nil {
+		return nil
+	}
+	encoded := deploymentJSON(d)
+	return &encoded
+}
+
+// GetServiceStatus says what runs on the targets of a service in an environment.
+func (s *server) GetServiceStatus(
+	ctx context.Context, in gen.GetServiceStatusRequestObject,
+) (gen.GetServiceStatusResponseObject, error) {
+	newest, err := s.deployments.Deployments(ctx, asker(ctx).Scopes,
+		rollout.Filter{Service: in.Service, Environment: in.Environment}, rollout.Page{Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	defined, err := s.definition(ctx, in.Service, in.Environment)
+	if err != nil {
+		return nil, err
+	}
+	if defined == nil && len(newest.Items) == 0 {
+		return nil, notFound("nothing is known of " + in.Service + " in " + in.Environment)
+	}
+	running, err := s.running(ctx, in.Service, in.Environment, defined)
+	if err != nil {
+		return nil, err
+	}
+	status := gen.GetServiceStatus200JSONResponse{
+		Service: in.Service, Environment: in.Environment, Targets: encodeAll(running, runningJSON),
+	}
+	status.Version, status.Mixed = sharedVersion(running)
+	active, err := s.creation.ActiveSlot(ctx, in.Service, in.Environment)
+	if err != nil {
+		return nil, err
+	}
+	status.ActiveSlot = known(active)
+	if len(newest.Items) > 0 {
+		if status.Traffic, err = s.trafficStatus(ctx, &newest.Items[0]); err != nil {
+			return nil, err
+		}
+		last, err := s.shown(ctx, &newest.Items[0])
+		if err != nil {
+			return nil, err
+		}
+		status.LastDeployment = &last
+	}
+	return status, nil
+}
+
+// running is what is known of the targets of the definition, or of the newest deployment when there is none.
+func (s *server) running(
+	ctx context.Context, service, environment string, defined *definition,
+) ([]catalog.RunningTarget, error) {
+	if defined == nil {
+		return s.services.Running(ctx, service, environment)
+	}
+	remembered, err := s.creation.Remembered(ctx, service, environment)
+	if err != nil {
+		return nil, err
+	}
+	targets := or(defined.request.Targets, nil)
+	running := make([]catalog.RunningTarget, len(targets))
+	for i := range targets {
+		known, seen := remembered[targets[i].ID]
+		if !seen || !rollout.SameAddress(known.Address, targets[i].Address) {
+			known = rollout.TargetRecord{Version: or(targets[i].Version, ""), Health: healthcheck.Unknown}
+		}
+		running[i] = catalog.RunningTarget{Target: targets[i].ID, Version: known.Version, Health: known.Health}
+	}
+	return running, nil
+}
+
+// sharedVersion is the version that all targets run. It is null when nobody knows any, and when they do not all run the
+// same as far as known; only the latter is mixed.
+func sharedVersion(running []catalog.RunningTarget) (version *string, mixed bool) {
+	for i := range running {
+		if running[i].Version != running[0].Version {
+			return nil, true
+		}
+	}
+	if len(running) == 0 {
+		return nil, false
+	}
+	return known(running[0].Version), false
+}
+
+func runningJSON(r *catalog.RunningTarget) types.RunningTarget {
+	return types.RunningTarget{ID: r.Target, Version: known(r.Version), Health: types.Health(r.Health)}
+}
+
+// trafficStatus says what is known of a deployment's router, and of how it was found since; nil when it has none.
+func (s *server) trafficStatus(ctx context.Context, d *rollout.Deployment) (*types.TrafficStatus, error) {
+	if d.Spec.Traffic == nil {
+		return nil, nil //nolint:nilnil // as the comment says
+	}
+	if d.FinishedAt.IsZero() {
+		return trafficStatusJSON(d.Spec.Traffic.Type, d.Progress.Router, ""), nil
+	}
+	resting, err := s.services.RestingRouter(ctx, d.Service, d.Environment)
+	if err != nil {
+		return nil, err
+	}
+	if resting == nil {
+		return trafficStatusJSON(d.Spec.Traffic.Type, d.Progress.Router, ""), nil
+	}
+	return trafficStatusJSON(d.Spec.Traffic.Type, &resting.Router, resting.Error), nil
+}
+
+func trafficStatusJSON(kind string, r *routing.State, unread string) *types.TrafficStatus {
+	status := types.TrafficStatus{Type: kind, Held: []types.HeldTarget{}, Error: known(unread)}
+	if r != nil {
+		status.SeenAt, status.Differs = moment(r.SeenAt), known(r.Differs)
+		for _, h := range r.Held {
+			status.Held = append(status.Held, types.HeldTarget{Target: h.Target, By: h.By})
+		}
+	}
+	return &status
+}

@@ -1,0 +1,79 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/problem"
+)
+
+// TakeHook takes a push notification of a Git host, which signs it over the bytes that it sent.
+func (s *server) TakeHook(ctx context.Context, in gen.TakeHookRequestObject) (gen.TakeHookResponseObject, error) {
+	if s.gitOps == nil {
+		return nil, errNoGitOps()
+	}
+	got, ok := ctx.Value(keyReceived).(*received)
+	if !ok {
+		return nil, errors.New("the request was not kept as it came")
+	}
+	taken, why, err := s.gitOps.Hook(withoutBudget(ctx), in.Name, got.header, got.body, got.form)
+	if err != nil {
+		return nil, err
+	}
+	return gen.TakeHook200JSONResponse{Sync: taken, Reason: known(why)}, nil
+}
+
+// Bounds of push notifications: GitHub sends up to 25 MB, and anybody may send something to the same path.
+const (
+	maxHookBody   = 26 << 20
+	largeHook     = 1 << 20
+	maxLargeHooks = 4
+	hookWait      = 10 * time.Second
+)
+
+// readHook reads a push notification. What it says is looked at by who knows its secret, and only when it is signed, so
+// the generated code is given an empty one to decode.
+func (c *contract) readHook(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
+	mediaType, err := bodyType(r.Header)
+	form := mediaType == "application/x-www-form-urlencoded"
+	switch {
+	case err != nil:
+		return r, err
+	case !form && mediaType != "application/json":
+		return r, unsupported("the body must be application/json or application/x-www-form-urlencoded")
+	}
+	if r.ContentLength < 0 || r.ContentLength > largeHook {
+		if err := c.enterLargeHook(r.Context()); err != nil {
+			return r, err
+		}
+		context.AfterFunc(r.Context(), func() { <-c.largeHooks }) // it ends with the answer
+	}
+	body, err := readBody(w, r, maxHookBody)
+	if err != nil {
+		return r, err
+	}
+	seen := &received{header: r.Header.Clone(), body: body, form: form}
+	r = r.WithContext(context.WithValue(r.Context(), keyReceived, seen))
+	r.Body, r.ContentLength = io.NopCloser(strings.NewReader("{}")), 2
+	r.Header.Set("Content-Type", "application/json")
+	return r, nil
+}
+
+// enterLargeHook waits until there is room for one more; CodeRateLimited when there is none for long.
+func (c *contract) enterLargeHook(ctx context.Context) error {
+	limit := time.NewTimer(hookWait)
+	defer limit.Stop()
+	select {
+	case c.largeHooks <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err() //nolint:wrapcheck // the caller is gone
+	case <-limit.C:
+		return &problem.Error{Code: problem.CodeRateLimited, Message: "too many large notifications at once", RetryAfter: hookWait}
+	}
+}

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
+	"rollcall/internal/catalog"
+	"rollcall/internal/dora"
+	"rollcall/internal/duration"
+	"rollcall/internal/rollout"
+)
+
+// The time that the summary's durations look back.
+const (
+	day           = 24 * time.Hour
+	defaultWindow = 30 * day
+	minWindow     = time.Minute
+	maxWindow     = 3650 * day
+)
+
+// GetSummary says in numbers what there is and how it went.
+func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject) (gen.GetSummaryResponseObject, error) {
+	var f findings
+	window := f.window(in.Params.Window, "/window")
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	scopes := asker(ctx).Scopes
+	tallies, err := s.stats.Tallies(ctx, scopes)
+	if err != nil {
+		return nil, err
+	}
+	services, err := s.stats.ServiceTallies(ctx, scopes)
+	if err != nil {
+		return nil, err
+	}
+	durations, err := s.stats.Durations(ctx, scopes, window)
+	if err != nil {
+		return nil, err
+	}
+	byState := map[rollout.State]int{}
+	for _, t := range tallies {
+		byState[t.State] += t.Count
+	}
+	return gen.GetSummary200JSONResponse{
+		ByState: statesJSON(byState), ByService: encodeAll(services, serviceTallyJSON),
+		Durations: durationsJSON(&durations, window),
+	}, nil
+}
+
+// window reads a Go duration or a number of days ("30d").
+func (f *findings) window(given *string, pointer string) time.Duration {
+	text := or(given, defaultWindow.String())
+	window, err := duration.ParseDays(text)
+	switch {
+	case err != nil:
+		f.add(pointer, "is not a duration such as \"24h\" or \"30d\"")
+	case window < minWindow || window > maxWindow:
+		f.add(pointer, "must be from %s to %dd", minWindow, maxWindow/day)
+	}
+	return window
+}
+
+// statesJSON has every state, also those that nothing is in.
+func statesJSON(counts map[rollout.State]int) types.StateTotals {
+	totals := types.StateTotals{}
+	for _, state := range rollout.States() {
+		totals[string(state)] = counts[state]
+	}
+	return totals
+}
+
+func serviceTallyJSON(t *catalog.ServiceCounts) types.ServiceTotals {
+	return types.ServiceTotals{Service: t.Service, Total: t.Total, ByState: statesJSON(t.ByState)}
+}
+
+func durationsJSON(t *catalog.DurationStats, window time.Duration) types.DurationTotals {
+	totals := types.DurationTotals{Window: window.String(), Count: t.Count}
+	if t.Count > 0 {
+		rate, p50, p95 := float64(t.Succeeded)/float64(t.Count), milliseconds(t.P50), milliseconds(t.P95)
+		totals.SuccessRate, totals.P50Ms, totals.P95Ms = &rate, &p50, &p95
+	}
+	return totals
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// GetDora says how well changes reach each service.
+func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.GetDoraResponseObject, error) {
+	now, err := s.stats.Clock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	selection, err := selected(&in.Params, now)
+	if err != nil {
+		return nil, err
+	}
+	report, err := s.stats.Dora(ctx, asker(ctx).Scopes, selection)
+	if err != nil {
+		return nil, err
+	}
+	within := selection.Until.Sub(selection.Since)
+	encode := func(d *dora.Metrics) types.DoraFigures { return figuresJSON(d, within) }
+	return gen.GetDora200JSONResponse{
+		Since: selection.Since, Until: selection.Until, Total: encode(&report.Total), Items: encodeAll(report.ByService, encode),
+	}, nil
+}
+
+// selected reads which changes are meant.
+func selected(p *types.GetDoraParams, now time.Time) (dora.Query, error) {
+	var f findings
+	s := dora.Query{Service: or(p.Service, ""), Environment: or(p.Environment, ""), Until: or(p.Until, now).UTC()}
+	switch {
+	case p.Since == nil:
+		s.Since = s.Until.Add(-f.window(p.Window, "/window"))
+	case p.Window != nil:
+		f.add("/window", "must not stand beside since: either says where the time begins")
+	default:
+		s.Since = p.Since.UTC()
+		if !s.Since.Before(s.Until) {
+			f.add("/since", "must be before until, which is now unless it is given")
+		}
+	}
+	return s, f.err()
+}
+
+func figuresJSON(d *dora.Metrics, within time.Duration) types.DoraFigures {
+	out := types.DoraFigures{
+		Service: known(d.Service), Environment: known(d.Environment), Changes: d.Changes, DeploymentFrequency: d.PerDay(within),
+		Failed: d.Failed, Unrecovered: d.Unrecovered, FailedDeploymentRecoveryTime: spreadJSON(&d.Recovery), LeadTime: spreadJSON(&d.Lead),
+	}
+	if d.Changes > 0 {
+		rate := d.FailRate()
+		out.ChangeFailRate = &rate
+	}
+	return out
+}
+
+func spreadJSON(s *dora.Percentiles) types.Spread {
+	out := types.Spread{Count: s.Count}
+	if s.Count > 0 {
+		p50, p95 := milliseconds(s.P50), milliseconds(s.P95)
+		out.P50Ms, out.P95Ms = &p50, &p95
+	}
+	return out
+}

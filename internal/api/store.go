@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
+	"rollcall/internal/dora"
+	"rollcall/internal/gitsource"
+	"rollcall/internal/live"
+	"rollcall/internal/notification"
+	"rollcall/internal/rollout"
+)
+
+// Store is what the API reads and writes, by resource: each handler sees only the part that it needs. Its errors carry
+// rollout codes: CodeNotFound, CodeConflict, CodeStale, CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never
+// gave out), CodeUnavailable.
+type Store interface {
+	deploymentStore
+	creationStore
+	commandStore
+	keyStore
+	definitionStore
+	serviceStore
+	statsStore
+	sourceStore
+	notificationStore
+	tokenStore
+	live.Store
+	Ping(ctx context.Context) error
+}
+
+// deploymentStore reads deployments. Lists and counts leave out what is not within the scopes.
+type deploymentStore interface {
+	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
+	Deployments(ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
+	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
+	Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error)
+	// RolledBackBy returns, for those of the deployments that were rolled back, by which deployment.
+	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
+}
+
+// creationStore creates deployments.
+type creationStore interface {
+	// Replay returns the deployment that was created under the key; false when the key is new.
+	Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error)
+	Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error)
+	// Remembered returns what is known of the targets of a service in an environment, by target id.
+	Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error)
+	// ActiveSlot returns the slot that serves, empty when none is known.
+	ActiveSlot(ctx context.Context, service, environment string) (string, error)
+}
+
+// commandStore changes deployments and creates the ones that follow them.
+type commandStore interface {
+	// Update changes a deployment under its lock; without events nothing is written.
+	Update(ctx context.Context, id string, ifRevision int64,
+		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error)) (rollout.Deployment, error)
+	// CreateRollback and CreateRetry store what build makes of a finished deployment, once: called again they return the
+	// same one, Replayed.
+	CreateRollback(ctx context.Context, id string,
+		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
+	CreateRetry(ctx context.Context, id string,
+		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
+	// Latest returns the deployment that a rollback of the service in the environment applies to.
+	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
+}
+
+// keyStore carries requests out once per idempotency key.
+type keyStore interface {
+	// TakeKey begins a request under its key, or returns the response that it had before. Queries in a context that inside
+	// makes are committed with the response by KeepResponse, or undone by DropKey.
+	TakeKey(ctx context.Context, key rollout.IdempotencyKey) (
+		known *rollout.Response, inside func(context.Context) context.Context, err error)
+	KeepResponse(ctx context.Context, key rollout.IdempotencyKey, a rollout.Response) error
+	DropKey(ctx context.Context)
+}
+
+// definitionStore keeps the definitions of services.
+type definitionStore interface {
+	// Definition is CodeNotFound when there is none.
+	Definition(ctx context.Context, service, environment string) (catalog.Definition, error)
+	// Define replaces the definition by what change makes of the present one (nil: there is none), or removes it when
+	// change returns nil. Changes of one definition run one after the other; change is pure.
+	Define(ctx context.Context, service, environment string,
+		change func(present *catalog.Definition) (*catalog.Definition, error)) (catalog.Definition, error)
+}
+
+// serviceStore reads what runs.
+type serviceStore interface {
+	Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[catalog.Service], error)
+	// Running returns what is known of the targets of the newest deployment; none when there was no deployment.
+	Running(ctx context.Context, service, environment string) ([]catalog.RunningTarget, error)
+	// RestingRouter returns what is known of the router since the last deployment that moved traffic; nil when it was not
+	// read since.
+	RestingRouter(ctx context.Context, service, environment string) (*rollout.RestingRouter, error)
+}
+
+// statsStore sums up deployments.
+type statsStore interface {
+	Tallies(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error)
+	ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error)
+	Durations(ctx context.Context, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error)
+	// Clock returns the database's time, by which deployments end.
+	Clock(ctx context.Context) (time.Time, error)
+	// Dora sums up the changes of the selection: all, and each service in each environment that has any.
+	Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error)
+}
+
+// sourceStore keeps Git sources.
+type sourceStore interface {
+	// Source returns one with its files; CodeNotFound when there is none.
+	Source(ctx context.Context, name string) (gitsource.Report, error)
+	// Sources come without their files.
+	Sources(ctx context.Context, p rollout.Page) (rollout.List[gitsource.Report], error)
+	// DefineSource replaces the source by what change makes of the present one (nil: there is none), removes it when change
+	// returns nil, and leaves it when change returns what it was given; change is pure.
+	DefineSource(ctx context.Context, name string,
+		change func(present *gitsource.Source) (*gitsource.Source, error)) (gitsource.Report, error)
+	AskSync(ctx context.Context, source string, ask gitsource.SyncRequest) error
+}
+
+// notificationStore keeps notifications and their deliveries.
+type notificationStore interface {
+	// Notification is CodeNotFound when there is none.
+	Notification(ctx context.Context, name string) (notification.Subscription, error)
+	Notifications(ctx context.Context, p rollout.Page) (rollout.List[notification.Subscription], error)
+	// DefineNotification replaces the notification by what change makes of the present one (nil: there is none), removes it
+	// when change returns nil, and leaves it when change returns what it was given; change is pure.
+	DefineNotification(ctx context.Context, name string,
+		change func(present *notification.Subscription) (*notification.Subscription, error)) (notification.Subscription, error)
+	// Deliveries come newest first, with every attempt.
+	Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[notification.Delivery], error)
+	// TestNotification requests the delivery of a test message.
+	TestNotification(ctx context.Context, name string) (notification.Delivery, error)
+}
+
+// tokenStore keeps tokens. The Authenticator verifies and issues them.
+type tokenStore interface {
+	Token(ctx context.Context, id string) (authz.Token, error)
+	Tokens(ctx context.Context, p rollout.Page) (rollout.List[authz.Token], error)
+	RevokeToken(ctx context.Context, id string) error
+}
+
+// changeHints hints that a deployment may have changed.
+type changeHints interface {
+	Changed(id string) (<-chan struct{}, func())
+}

@@ -1,0 +1,91 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"rollcall/internal/api/gen"
+	"rollcall/internal/api/types"
+	"rollcall/internal/authz"
+)
+
+func tokenJSON(t *authz.Token) types.Token {
+	return types.Token{
+		ID: t.ID, Name: t.Name, Role: types.Role(t.Role), Scopes: encodeAll(t.Scopes, scopeJSON), CreatedBy: t.CreatedBy,
+		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: moment(t.ExpiresAt), LastUsedAt: moment(t.LastUsedAt),
+		RevokedAt: moment(t.RevokedAt),
+	}
+}
+
+func scopeJSON(s *authz.Scope) types.Scope {
+	return types.Scope{Service: s.Service, Environment: s.Environment}
+}
+
+// CreateToken gives out a token. This answer is the only one that has it.
+func (s *server) CreateToken(ctx context.Context, in gen.CreateTokenRequestObject) (gen.CreateTokenResponseObject, error) {
+	var f findings
+	lives := time.Duration(0)
+	if in.Body.ExpiresIn != nil {
+		lives = f.window(in.Body.ExpiresIn, "/expires_in")
+	}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	t, secret, err := s.who.Issue(ctx, authz.Token{
+		Name: in.Body.Name, Role: authz.Role(in.Body.Role), Scopes: scopesOf(in.Body.Scopes), CreatedBy: caller(ctx),
+	}, lives)
+	if err != nil {
+		return nil, err
+	}
+	answer := gen.CreateToken201JSONResponse{Body: types.IssuedToken{
+		ID: t.ID, Name: t.Name, Role: types.Role(t.Role), Scopes: encodeAll(t.Scopes, scopeJSON), CreatedBy: t.CreatedBy,
+		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: moment(t.ExpiresAt), Token: secret.Reveal(),
+	}}
+	answer.Headers.Location = "/tokens/" + t.ID
+	return answer, nil
+}
+
+// scopesOf reads scopes; what is left out stands for all.
+func scopesOf(given []types.ScopeRequest) authz.Scopes {
+	scopes := make(authz.Scopes, len(given))
+	for i, g := range given {
+		scopes[i] = authz.Scope{Service: or(g.Service, authz.Any), Environment: or(g.Environment, authz.Any)}
+	}
+	return scopes
+}
+
+// GetToken reads what is known of a token.
+func (s *server) GetToken(ctx context.Context, in gen.GetTokenRequestObject) (gen.GetTokenResponseObject, error) {
+	t, err := s.tokens.Token(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return gen.GetToken200JSONResponse(tokenJSON(&t)), nil
+}
+
+// ListTokens lists what is known of all tokens, newest first.
+func (s *server) ListTokens(ctx context.Context, in gen.ListTokensRequestObject) (gen.ListTokensResponseObject, error) {
+	list, err := s.tokens.Tokens(ctx, page(in.Params.Limit, in.Params.Cursor))
+	if err != nil {
+		return nil, err
+	}
+	return gen.ListTokens200JSONResponse{
+		Items: encodeAll(list.Items, tokenJSON), NextCursor: known(list.NextCursor),
+	}, nil
+}
+
+// RevokeToken ends a token for good. Nobody keeps tokens in memory, so that it counts at once everywhere.
+func (s *server) RevokeToken(ctx context.Context, in gen.RevokeTokenRequestObject) (gen.RevokeTokenResponseObject, error) {
+	if err := s.tokens.RevokeToken(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	return gen.RevokeToken204Response{}, nil
+}
+
+// GetSelf says who asks.
+func (s *server) GetSelf(ctx context.Context, _ gen.GetSelfRequestObject) (gen.GetSelfResponseObject, error) {
+	who := asker(ctx)
+	return gen.GetSelf200JSONResponse{
+		Name: who.Name, Role: types.Role(who.Role), Scopes: encodeAll(who.Scopes, scopeJSON), ExpiresAt: moment(who.ExpiresAt),
+	}, nil
+}
