@@ -439,7 +439,7 @@ func TestGitops_RenamedFolderIsAnError(t *testing.T) {
 	_, shown := page(t, client, http.MethodGet, p.url+"/ui/sign-in", nil)
 	page(t, client, http.MethodPost, p.url+"/ui/sign-in", url.Values{"proof": {proofIn(t, shown)}, "token": {adminToken}})
 	res, shown := page(t, client, http.MethodGet, p.url+"/ui/gitops/main", nil)
-	if res.StatusCode != http.StatusOK || !strings.Contains(shown, "Removed files") || !strings.Contains(shown, "production/a.yaml") || !strings.Contains(shown, "No file is managed") {
+	if res.StatusCode != http.StatusOK || !strings.Contains(shown, "Removed files") || !strings.Contains(shown, "production/a.yaml") || !strings.Contains(shown, "No managed files") {
 		t.Errorf("the page is %d %s", res.StatusCode, shown)
 	}
 	if f.Targets[0].Version() != "v1" || len(p.ofGit()) != 1 {
