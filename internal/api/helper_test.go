@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -184,17 +185,29 @@ type contractTransport struct {
 	router routers.Router
 }
 
-func newContractTransport(t *testing.T, next http.RoundTripper) *contractTransport {
-	t.Helper()
+// described is openapi.yaml, as answers are compared with it.
+type described struct {
+	doc    *openapi3.T
+	router routers.Router
+}
+
+// description reads openapi.yaml once, because that takes a while.
+var description = sync.OnceValues(func() (described, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(rollcall.OpenAPI)
 	if err != nil {
-		t.Fatal(err)
+		return described{}, err
 	}
 	router, err := gorillamux.NewRouter(doc)
+	return described{doc, router}, err
+})
+
+func newContractTransport(t *testing.T, next http.RoundTripper) *contractTransport {
+	t.Helper()
+	described, err := description()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &contractTransport{t: t, next: next, doc: doc, router: router}
+	return &contractTransport{t: t, next: next, doc: described.doc, router: described.router}
 }
 
 func (c *contractTransport) RoundTrip(request *http.Request) (*http.Response, error) {

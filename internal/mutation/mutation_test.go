@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"rollcall/internal/slowtest"
 )
 
 func root(t *testing.T) string {
@@ -17,7 +19,7 @@ func root(t *testing.T) string {
 }
 
 // A mutant that no longer applies, or does not compile, proves nothing.
-func TestMutants_ApplyAndCompile(t *testing.T) {
+func TestMutants_Apply(t *testing.T) {
 	t.Parallel()
 	all, err := All()
 	if err != nil {
@@ -26,18 +28,29 @@ func TestMutants_ApplyAndCompile(t *testing.T) {
 	if len(all) < 20 {
 		t.Errorf("only %d mutants", len(all))
 	}
-	for _, b := range all {
-		t.Run(b.Name, func(t *testing.T) {
+	for _, m := range all {
+		if _, err := m.Overlay(root(t), t.TempDir()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestMutants_Compile(t *testing.T) {
+	slowtest.Mark(t)
+	t.Parallel()
+	all, err := All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
-			overlay, err := b.Overlay(root(t), t.TempDir())
+			overlay, err := m.Overlay(root(t), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if testing.Short() {
-				return // it applies; compiling it takes long
-			}
 			args := []string{"build", "-overlay=" + overlay}
-			for _, e := range b.Edits {
+			for _, e := range m.Edits {
 				if in := "./" + filepath.Dir(e.File); !slices.Contains(args, in) {
 					args = append(args, in)
 				}
