@@ -80,17 +80,14 @@ const percentBase = 100
 
 // belowThreshold says that too many of the targets called so far have failed for the current stage to succeed. Failures
 // that were forgiven count neither way. The share is divided, not multiplied: 55/100 is 0.55, and 0.55*100 more than 55.
-func belowThreshold(p *planner) string {
-	failed, reach := p.failures-p.d.Progress.Forgiven, -p.d.Progress.Forgiven
-	for _, w := range p.spec.Waves[:p.d.Progress.Wave] {
-		reach += w.Size
-	}
-	threshold := *p.spec.Strategy.SuccessThreshold
+func belowThreshold(s *rollout.Strategy, f failures) string {
+	failed, reach := f.failed-f.forgiven, f.reached-f.forgiven
+	threshold := *s.SuccessThreshold
 	if failed <= 0 || float64(reach-failed)/float64(reach) >= threshold {
 		return ""
 	}
 	return fmt.Sprintf("%d of %s failed, below the success threshold of %g; the last: %s",
-		failed, targets(reach), threshold, p.lastFailure())
+		failed, quantity(reach, "target"), threshold, f.last)
 }
 
 // stages reads the stages of a canary. A stage is a percentage or an object; durations left out are fallback.

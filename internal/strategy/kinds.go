@@ -35,8 +35,8 @@ type kind struct {
 	refuses []string
 	// resolve reads its own parameters into s and answers with the waves for n targets, n ≥ 1.
 	resolve func(p *params, n int, s *rollout.Strategy) []rollout.Wave
-	// exceeded says why more targets have failed than the strategy tolerates; empty while it does.
-	exceeded func(p *planner) string
+	// exceeded returns why more targets have failed than the strategy tolerates, or "" while it tolerates them.
+	exceeded func(s *rollout.Strategy, f failures) string
 	// choose names the targets that the waves take; nil takes all. It may refuse them.
 	choose func(p *params, targets []rollout.Target, activeSlot string) []bool
 	// evenly gives every target that serves the same, whatever it runs; else each side has a share.

@@ -10,12 +10,11 @@ import (
 	"rollcall/internal/routing"
 )
 
-const (
-	// routerInterval is how often a router is read that is held to do what it was told.
-	routerInterval = 10 * time.Second
-	// routerFresh is how old a reading may be for a deployment to end on it.
-	routerFresh = 5 * time.Second
-)
+// routerInterval is how often a router is read whose weights are known.
+const routerInterval = 10 * time.Second
+
+// routerFresh is how old a reading may be for a deployment to end on it.
+const routerFresh = 5 * time.Second
 
 // watchRouter reads, from time to time, a router that is held to do what it was told: somebody else may have told it
 // something else, and a restart forgets.

@@ -15,7 +15,7 @@ func (p *planner) reason() string {
 	case p.d.Operator.Abort && p.calling == 0:
 		return "aborting" + p.pending
 	case p.d.Operator.Abort:
-		return fmt.Sprintf("aborting: waiting for %s in flight", plural(p.calling, "call", "calls")) + p.pending
+		return fmt.Sprintf("aborting: waiting for %s in flight", quantity(p.calling, "call")) + p.pending
 	case p.held():
 		return p.heldReason()
 	case st.Direction == rollout.Backward:
@@ -57,7 +57,7 @@ func (p *planner) tolerated() string {
 	if p.failures == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s failed, which is tolerated", targets(p.failures))
+	return fmt.Sprintf("; %s failed, which is tolerated", quantity(p.failures, "target"))
 }
 
 // pausedReason is what a deployment waits for that somebody has paused.
@@ -97,7 +97,7 @@ func (p *planner) retreatReason() string {
 			back++
 		}
 	}
-	return fmt.Sprintf("rolling back, %d of %s done: %s", back, targets(touched), p.out.Status.Progress.FailureReason) + p.pending
+	return fmt.Sprintf("rolling back, %d of %s done: %s", back, quantity(touched, "target"), p.out.Status.Progress.FailureReason) + p.pending
 }
 
 func (p *planner) waveReason() string {
@@ -112,7 +112,7 @@ func (p *planner) waveReason() string {
 			done++
 		}
 	}
-	return fmt.Sprintf("%s: %d of %s verified", wave, done, targets(size)) + p.pending
+	return fmt.Sprintf("%s: %d of %s verified", wave, done, quantity(size, "target")) + p.pending
 }
 
 // waits makes the deployment look again at a time, and say what it waits for until then; of several the first to come.
@@ -166,13 +166,4 @@ func (p *planner) uncalled() string {
 		return ""
 	}
 	return ": already runs " + p.d.Version + "; no target was called (force calls them)"
-}
-
-func targets(n int) string { return plural(n, "target", "targets") }
-
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

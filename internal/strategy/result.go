@@ -30,7 +30,7 @@ func (p *planner) restored() rollout.State {
 	if p.failures == 0 {
 		return rollout.StateRolledBack
 	}
-	p.out.Status.Progress.FailureReason = fmt.Sprintf("%s did not get their previous version back; the last: %s", targets(p.failures), p.lastFailure())
+	p.out.Status.Progress.FailureReason = fmt.Sprintf("%s did not get their previous version back; the last: %s", quantity(p.failures, "target"), p.lastFailure())
 	return rollout.StateFailed
 }
 
@@ -99,7 +99,7 @@ func switched(d *rollout.Deployment) bool {
 // failureCause says why the deployment may not go on as it is; empty while it may.
 func (p *planner) failureCause() string {
 	if p.kind.exceeded != nil { // else a newer server has made it
-		if cause := p.kind.exceeded(p); cause != "" {
+		if cause := p.kind.exceeded(&p.spec.Strategy, p.failureCounts()); cause != "" {
 			return cause
 		}
 	}
@@ -121,15 +121,16 @@ func (p *planner) overdueCause() string {
 	return fmt.Sprintf("no target was verified within %s", patience)
 }
 
-// pastMaxFailures says that more targets have failed than max_failures allows.
-func pastMaxFailures(p *planner) string {
-	tolerated := *p.spec.Strategy.MaxFailures
-	if p.failures-p.d.Progress.Forgiven <= tolerated {
-		return ""
+// failureCounts returns what the failure limit of the strategy is applied to.
+func (p *planner) failureCounts() failures {
+	f := failures{failed: p.failures, forgiven: p.d.Progress.Forgiven, last: p.lastFailure()}
+	for _, w := range p.spec.Waves[:p.d.Progress.Wave] {
+		f.reached += w.Size
 	}
-	return fmt.Sprintf("%s failed, %d tolerated; the last: %s", targets(p.failures), tolerated, p.lastFailure())
+	return f
 }
 
+// lastFailure returns the latest failure on the way forward, or "" when there is none.
 func (p *planner) lastFailure() string {
 	var last *rollout.Target
 	for i := range p.s.Targets {
@@ -137,6 +138,9 @@ func (p *planner) lastFailure() string {
 		if t.Done() && p.failedForward(t) && (last == nil || t.ErrorAt.After(last.ErrorAt)) {
 			last = t
 		}
+	}
+	if last == nil {
+		return ""
 	}
 	return last.ID + ": " + last.Error
 }

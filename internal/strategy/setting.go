@@ -5,10 +5,11 @@ import (
 	"rollcall/internal/routing"
 )
 
-const (
-	maxWeight  = 256
-	evenWeight = 100
-)
+// maxWeight is the highest weight that routers take.
+const maxWeight = 256
+
+// evenWeight is the weight of a target in full rotation when neither the request nor the router names one.
+const evenWeight = 100
 
 // side is where a target stands towards traffic.
 type side int

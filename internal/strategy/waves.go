@@ -108,7 +108,7 @@ func (p *planner) openWave(wave int) {
 	progress := &p.out.Status.Progress
 	progress.Wave, progress.WaveStartedAt, progress.WaveSettledAt = wave, p.now, time.Time{}
 	progress.LastProgressAt = p.now // the wait before it was planned, and no lack of progress
-	p.event(rollout.EventWaveStarted, wave, targets(p.spec.Waves[wave-1].Size))
+	p.event(rollout.EventWaveStarted, wave, quantity(p.spec.Waves[wave-1].Size, "target"))
 }
 
 // waveEnd is when a settled wave has been watched for long enough; zero before it is settled.
