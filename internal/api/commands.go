@@ -9,12 +9,12 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 // ask carries out a verb whose answer is the deployment itself.
 func (s *server) ask(
-	ctx context.Context, id string, ifMatch *string, r strategy.Request,
+	ctx context.Context, id string, ifMatch *string, r command.Command,
 ) (gen.AskedJSONResponse, error) {
 	demand, err := newPrecondition(ifMatch, nil)
 	if err != nil {
@@ -25,7 +25,7 @@ func (s *server) ask(
 		if err := demand.checkDeployment(d); err != nil {
 			return nil, err
 		}
-		if r.Verb == strategy.VerbPromote {
+		if r.Kind == command.Promote {
 			if err := authz.AuthorizePromotion(asker(ctx), d); err != nil {
 				return nil, err
 			}
@@ -39,12 +39,12 @@ func (s *server) ask(
 }
 
 // carryOut changes the deployment as the verb asks for, as far as that needs no replica that owns it.
-func carryOut(d *rollout.Deployment, r strategy.Request, now time.Time) ([]rollout.Event, error) {
-	events, err := strategy.Ask(d, r, now)
+func carryOut(d *rollout.Deployment, r command.Command, now time.Time) ([]rollout.Event, error) {
+	events, err := command.Apply(d, r, now)
 	if err != nil {
 		return nil, err
 	}
-	return append(events, strategy.CallOff(d, now)...), nil
+	return append(events, command.AbortBeforeStart(d, now)...), nil
 }
 
 // asked is the answer of a verb: the deployment as it is now.
@@ -65,7 +65,7 @@ func why(body *types.Said) string {
 func (s *server) PauseDeployment(
 	ctx context.Context, in gen.PauseDeploymentRequestObject,
 ) (gen.PauseDeploymentResponseObject, error) {
-	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, strategy.Request{Verb: strategy.VerbPause, Why: why(in.Body)})
+	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, command.Command{Kind: command.Pause, Reason: why(in.Body)})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *server) PauseDeployment(
 func (s *server) ResumeDeployment(
 	ctx context.Context, in gen.ResumeDeploymentRequestObject,
 ) (gen.ResumeDeploymentResponseObject, error) {
-	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, strategy.Request{Verb: strategy.VerbResume, Why: why(in.Body)})
+	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, command.Command{Kind: command.Resume, Reason: why(in.Body)})
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func (s *server) PromoteDeployment(
 	if err != nil {
 		return nil, err
 	}
-	if r.Wave == 0 && !r.Full { // it means the gate at which the deployment stands now, and not when its row is free
+	if r.Wave == 0 && !r.SkipGates { // it means the gate at which the deployment stands now, and not when its row is free
 		gate, answered, err := s.gates.stood(in.ID, func() (int, error) {
 			seen, err := s.deployments.Deployment(ctx, in.ID)
 			return seen.Progress.Gate, err
@@ -100,7 +100,7 @@ func (s *server) PromoteDeployment(
 		if err != nil {
 			return nil, err
 		}
-		r.Stood = &gate
+		r.SeenGate = &gate
 	}
 	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, r)
 	if err != nil {
@@ -109,13 +109,13 @@ func (s *server) PromoteDeployment(
 	return gen.PromoteDeployment200JSONResponse{AskedJSONResponse: answer}, nil
 }
 
-func promotion(body *types.Promotion) (strategy.Request, error) {
-	r := strategy.Request{Verb: strategy.VerbPromote}
+func promotion(body *types.Promotion) (command.Command, error) {
+	r := command.Command{Kind: command.Promote}
 	if body == nil {
 		return r, nil
 	}
-	r.Wave, r.Full, r.Why = or(body.Wave, 0), or(body.Full, false), or(body.Reason, "")
-	if r.Full && r.Wave > 0 {
+	r.Wave, r.SkipGates, r.Reason = or(body.Wave, 0), or(body.Full, false), or(body.Reason, "")
+	if r.SkipGates && r.Wave > 0 {
 		return r, invalidAt("/wave", "wave and full exclude each other")
 	}
 	return r, nil
@@ -125,7 +125,7 @@ func promotion(body *types.Promotion) (strategy.Request, error) {
 func (s *server) AbortDeployment(
 	ctx context.Context, in gen.AbortDeploymentRequestObject,
 ) (gen.AbortDeploymentResponseObject, error) {
-	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, strategy.Request{Verb: strategy.VerbAbort, Why: why(in.Body)})
+	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, command.Command{Kind: command.Abort, Reason: why(in.Body)})
 	if err != nil {
 		return nil, err
 	}

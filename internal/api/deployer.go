@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/gitsource"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 // Deployer makes what the server wants by itself as if it had been asked over HTTP: the same checks, defaults, definitions
@@ -75,7 +75,7 @@ func (d *Deployer) Deploy(
 func (d *Deployer) Abort(ctx context.Context, id, source, why string) error {
 	ctx, stop := d.limit(asSource(ctx, source))
 	defer stop()
-	_, err := d.s.ask(ctx, id, nil, strategy.Request{Verb: strategy.VerbAbort, Why: why})
+	_, err := d.s.ask(ctx, id, nil, command.Command{Kind: command.Abort, Reason: why})
 	return err
 }
 

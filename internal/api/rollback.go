@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 // latestTries bounds how often the latest deployment of a pair is looked for when another one came in between.
@@ -77,7 +77,7 @@ func (s *server) rollBackLatest(
 func (s *server) rollBack(
 	ctx context.Context, id string, demand precondition, reason string,
 ) (d rollout.Deployment, created bool, err error) {
-	r := strategy.Request{Verb: strategy.VerbRollback, Actor: caller(ctx), Why: reason}
+	r := command.Command{Kind: command.Rollback, Actor: caller(ctx), Reason: reason}
 	d, err = s.commands.Update(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
 		if err := demand.checkDeployment(d); err != nil || d.State.Terminal() {
 			return nil, err
@@ -92,7 +92,7 @@ func (s *server) rollBack(
 		return d, false, err
 	}
 	defer extendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
-	made, err := s.commands.CreateRollback(ctx, d.ID, s.follower(ctx, strategy.Undo, reason, defined))
+	made, err := s.commands.CreateRollback(ctx, d.ID, s.follower(ctx, command.NewRollback, reason, defined))
 	return made.Deployment, true, err
 }
 
@@ -163,7 +163,7 @@ func (s *server) RetryDeployment(
 	again := func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
 		now := *ended
 		now.Deployment.Spec.Protected = defined != nil && defined.protected // as it is now, and not as it was
-		return strategy.Retry(&now)
+		return command.NewRetry(&now)
 	}
 	defer extendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
 	made, err := s.commands.CreateRetry(ctx, d.ID, s.follower(ctx, again, why(in.Body), defined))

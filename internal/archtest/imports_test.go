@@ -17,6 +17,7 @@ type row struct {
 
 // table is the import table of the design. A new package gets a row here first.
 func table() []row {
+	lifecycle := "internal/strategy/lifecycle"
 	adapter := "an adapter knows the words and its own outside, never another adapter or the engine: each can be read, tested and replaced alone"
 	outside := []string{"internal/rollout", "internal/outbound"}
 	part := "a part of the store knows its own tables, and no other part"
@@ -34,9 +35,12 @@ func table() []row {
 		{"internal/healthcheck", []string{"internal/duration", "internal/secret"}, "what a check is and found is known below deployments"},
 		{"internal/routing", []string{"internal/duration"}, "what a router is and does is known below deployments"},
 		{"internal/gitsource", []string{"internal/duration", "internal/rollout", "internal/secret"}, "what a source asks for is stored and shown without Git at hand"},
-		{"internal/strategy", []string{"internal/duration", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing"}, "the planner is a pure function of what it is given"},
-		{"internal/engine", []string{"internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/strategy"}, "the engine declares the interfaces that it needs; cmd wires what fulfils them"},
-		{"internal/resting", []string{"internal/problem", "internal/rollout", "internal/routing", "internal/strategy"}, "it declares the interfaces that it needs, as the engine does"},
+		{lifecycle, []string{"internal/duration", "internal/healthcheck", "internal/rollout", "internal/routing"}, "transitions are pure functions of what they are given, whatever decides on them"},
+		{"internal/strategy", []string{"internal/duration", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", lifecycle}, "strategies are values: they decide nothing themselves"},
+		{"internal/strategy/planner", []string{"internal/duration", "internal/healthcheck", "internal/rollout", "internal/routing", "internal/strategy", lifecycle}, "the planner is a pure function of what it is given"},
+		{"internal/strategy/command", []string{"internal/duration", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/strategy", lifecycle, "internal/strategy/planner"}, "commands write intents, which the planner then follows"},
+		{"internal/engine", []string{"internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", lifecycle, "internal/strategy/planner"}, "the engine declares the interfaces that it needs; cmd wires what fulfils them"},
+		{"internal/resting", []string{"internal/problem", "internal/rollout", "internal/routing", lifecycle}, "it declares the interfaces that it needs, as the engine does"},
 		{"internal/store/pg", []string{"internal/problem", "internal/rollout"}, "the kit of the store's packages knows PostgreSQL, and none of what they store"},
 		{"internal/store/sealing", []string{"internal/problem", "internal/seal"}, "it seals what the store's packages give it, and knows none of them"},
 		{"internal/store/tokenstore", []string{"internal/authz", "internal/problem", "internal/rollout", "internal/store/pg"}, part},
@@ -54,7 +58,7 @@ func table() []row {
 		{"internal/metrics", []string{"internal/authz", "internal/catalog", "internal/gitsource", "internal/healthcheck", "internal/notification", "internal/rollout"}, adapter},
 		{"internal/live", []string{"internal/authz", "internal/problem", "internal/rollout"}, "it reads through an interface of its own and encodes nothing itself: how many watch and what they see stay apart"},
 		{"internal/auth", []string{"internal/authz", "internal/problem", "internal/secret"}, adapter},
-		{"internal/api", []string{"", "internal/api/gen", "internal/api/types", "internal/authz", "internal/catalog", "internal/dora", "internal/duration", "internal/gitsource", "internal/healthcheck", "internal/live", "internal/notification", "internal/problem", "internal/rollout", "internal/routing", "internal/secret", "internal/strategy"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
+		{"internal/api", []string{"", "internal/api/gen", "internal/api/types", "internal/authz", "internal/catalog", "internal/dora", "internal/duration", "internal/gitsource", "internal/healthcheck", "internal/live", "internal/notification", "internal/problem", "internal/rollout", "internal/routing", "internal/secret", "internal/strategy", "internal/strategy/command"}, "the API validates with the planner's own rules and writes intents; it never calls a target"},
 		{"internal/api/gen", []string{"internal/api/types"}, "generated from the contract"},
 		{"internal/api/types", []string{"internal/rollout", "internal/routing", "internal/secret"}, "generated from the contract"},
 		{"internal/client", []string{"internal/api/types"}, "it calls a server over HTTP with the contract's types, and links none of the server"},
@@ -104,6 +108,9 @@ func TestImports_RuleCatchesForbidden(t *testing.T) {
 	for _, forbidden := range []file{
 		source(t, "internal/rollout", `import _ "rollcall/internal/strategy"`),
 		source(t, "internal/store", `import "rollcall/internal/engine"`),
+		source(t, "internal/strategy/lifecycle", `import "rollcall/internal/strategy"`),
+		source(t, "internal/strategy", `import "rollcall/internal/strategy/planner"`),
+		source(t, "internal/strategy/planner", `import "rollcall/internal/strategy/command"`),
 		source(t, "internal/api", `import t "rollcall/internal/target"`),
 		source(t, "internal/unheard", `import "rollcall/internal/rollout"`),
 	} {

@@ -8,7 +8,7 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // start carries out the actions of a draft, each in a goroutine of its own. It is the only place from which targets
@@ -96,7 +96,7 @@ func (s *session) route(ctx context.Context, d *rollout.Deployment, targets []ro
 	defer cancel()
 	began := time.Now()
 	o := rollout.Outcome{Action: a, Result: s.engine.Mover.Set(ctx, d, targets, a.Route)}
-	if strategy.ReadsBack(d, o.Result) {
+	if lifecycle.NeedsReadBack(d, o.Result) {
 		reading, err := s.engine.Mover.Read(ctx, d, targets)
 		if err != nil {
 			o.Result = rollout.CallResult{Kind: rollout.ResultUnknown, Message: "written, but not read back: " + err.Error()}
@@ -104,7 +104,7 @@ func (s *session) route(ctx context.Context, d *rollout.Deployment, targets []ro
 			o.Reading = &reading
 		}
 	}
-	o.Result = strategy.JudgeRoute(d, o)
+	o.Result = lifecycle.VerifyRouterWrite(d, o)
 	o.Result.Latency = time.Since(began)
 	s.engine.Recorder.RouteDone(d.Spec.Traffic.Type, o.Result.Kind, o.Result.Latency)
 	s.deliver(o)

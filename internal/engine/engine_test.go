@@ -7,7 +7,7 @@ import (
 
 	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 func boxes(n int, change func(i int, b *box)) []*box {
@@ -302,7 +302,7 @@ func TestWhatAVerbHasWrittenMeanwhileDoesNotKeepTheEngineBusy(t *testing.T) {
 				}
 				asked = true
 				time.Sleep(50 * time.Millisecond)
-				w.asks(strategy.VerbPause)
+				w.asks(command.Pause)
 				time.Sleep(time.Second)
 			}
 		})...)
@@ -312,14 +312,14 @@ func TestWhatAVerbHasWrittenMeanwhileDoesNotKeepTheEngineBusy(t *testing.T) {
 		if !asked || snap.Deployment.State != rollout.StatePaused {
 			t.Errorf("paused: %t; it is %s: %s", asked, snap.Deployment.State, snap.Deployment.Reason)
 		}
-		w.asks(strategy.VerbResume)
+		w.asks(command.Resume)
 		w.await("d")
 	})
 }
 
-func (w *world) asks(verb strategy.Verb) {
+func (w *world) asks(verb command.Kind) {
 	w.db.update("d", func(d *rollout.Deployment) {
-		if _, err := strategy.Ask(d, strategy.Request{Verb: verb, Actor: "ann"}, time.Now()); err != nil {
+		if _, err := command.Apply(d, command.Command{Kind: verb, Actor: "ann"}, time.Now()); err != nil {
 			w.t.Error(err)
 		}
 	})

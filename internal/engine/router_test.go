@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 // router is a pretend load balancer. It remembers every write that took effect.
@@ -471,7 +471,7 @@ func TestARollbackBySlotThatWasPausedKeepsItsSwitch(t *testing.T) {
 		w.withTraffic(true)
 		w.start(0)
 		snap, _ := w.await("d")
-		undo, err := strategy.Undo(&snap)
+		undo, err := command.NewRollback(&snap)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -512,7 +512,7 @@ func TestARouterWhoseAnswersAreLostIsNotWrittenToWithoutPause(t *testing.T) {
 		w.router.answers, w.router.deaf = slices.Repeat([]rollout.ResultKind{rollout.ResultUnknown}, 100_000), true
 		before := len(w.router.writes)
 		w.mu.Unlock()
-		w.asks(strategy.VerbAbort)
+		w.asks(command.Abort)
 		time.Sleep(5 * time.Second)
 		w.mu.Lock()
 		if n := len(w.router.writes) - before; n < 2 || n > 50 {

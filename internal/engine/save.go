@@ -9,7 +9,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // save stores everything that has changed, and tries for as long as the lease lasts. A draft that is refused is taken
@@ -116,7 +116,7 @@ func (s *session) refresh(fresh rollout.Deployment) error {
 	fresh.Progress.ActiveSlot = d.Progress.ActiveSlot
 	*d = fresh
 	if s.orphaned {
-		strategy.Excuse(s.snap, s.engine.now()) // not stored yet, and so forgotten with the row that was replaced
+		lifecycle.CompensateDowntime(s.snap, s.engine.now()) // not stored yet, and so forgotten with the row that was replaced
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 const (
@@ -214,12 +214,12 @@ func (s *session) apply(o rollout.Outcome, now time.Time) {
 		s.calls--
 	}
 	if i < 0 {
-		s.note(strategy.Apply(s.snap, o, now))
+		s.note(lifecycle.ApplyResult(s.snap, o, now))
 		return
 	}
 	t := &s.snap.Targets[i]
 	before := *t
-	s.note(strategy.Apply(s.snap, o, now))
+	s.note(lifecycle.ApplyResult(s.snap, o, now))
 	s.mark(i, before.Phase != t.Phase || before.Health != t.Health || before.State != t.State || before.Version != t.Version)
 }
 

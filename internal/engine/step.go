@@ -6,7 +6,8 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
+	"rollcall/internal/strategy/planner"
 )
 
 // Reasons for a session to end that are no faults.
@@ -66,9 +67,9 @@ func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, erro
 func (s *session) adopt(now time.Time) {
 	s.adopted = true
 	if s.orphaned {
-		strategy.Excuse(s.snap, now)
+		lifecycle.CompensateDowntime(s.snap, now)
 	}
-	s.note(strategy.Adopt(s.snap, now))
+	s.note(lifecycle.TakeOver(s.snap, now))
 	for i := range s.snap.Targets {
 		t := &s.snap.Targets[i]
 		s.mark(i, t.Phase == rollout.PhaseInDoubt || t.Phase == rollout.PhaseNew && s.snap.Deployment.Spec.IdleSlot != "")
@@ -107,7 +108,7 @@ func (s *session) decide() (wake time.Time, err error) {
 func (s *session) plan(now time.Time) *draft {
 	dr := &draft{deployment: s.snap.Deployment, undo: map[int]rollout.Target{}, events: len(s.events)}
 	for range maxDecisions {
-		dec := strategy.Plan(s.snap, now)
+		dec := planner.Plan(s.snap, now)
 		s.record(dr, dec, now)
 		if !dec.Replan {
 			break
@@ -122,13 +123,13 @@ func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 	d.Status = dec.Status
 	for _, m := range dec.Transitions {
 		s.keep(dr, m.Target)
-		s.note(strategy.Move(s.snap, m, now))
+		s.note(lifecycle.ApplyTransition(s.snap, m, now))
 		s.mark(m.Target, true)
 	}
 	s.note(dec.Events) // an end is told last
 	for _, a := range dec.Actions {
 		if a.Kind == rollout.ActionSetWeights || a.Kind == rollout.ActionReadWeights {
-			complete, events := strategy.BeginRoute(d, a, now)
+			complete, events := lifecycle.StartRouterAction(d, a, now)
 			s.note(events)
 			dr.actions = append(dr.actions, complete)
 			continue
@@ -141,14 +142,14 @@ func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
 			dr.room++
 		}
 		s.keep(dr, a.Target)
-		t, complete, events := strategy.Begin(d, s.snap.Targets[a.Target], a, now)
+		t, complete, events := lifecycle.StartTargetAction(d, s.snap.Targets[a.Target], a, now)
 		s.snap.Targets[a.Target] = t
 		s.note(events)
 		s.mark(a.Target, a.Kind == rollout.ActionCall)
 		dr.actions = append(dr.actions, complete)
 	}
 	if d.State.Terminal() {
-		d.Result = strategy.Conclude(s.snap)
+		d.Result = lifecycle.NewResult(s.snap)
 	}
 	dr.cut = dr.cut || dec.CancelCalls
 	dr.wake = dec.WakeAt

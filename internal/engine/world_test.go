@@ -360,12 +360,18 @@ func (p *process) Probe(_ context.Context, _ healthcheck.Check, address string, 
 type nothing struct{}
 
 func (nothing) CallDone(rollout.CallAction, rollout.ResultKind, time.Duration) {}
-func (nothing) ProbeDone(string, healthcheck.Health, time.Duration)            {}
-func (nothing) DeploymentEnded(string, rollout.State, time.Duration)           {}
-func (nothing) RouteDone(string, rollout.ResultKind, time.Duration)            {}
-func (nothing) SaveDone(time.Duration, int, bool)                              {}
-func (nothing) TakenOver()                                                     {}
-func (nothing) Fenced()                                                        {}
+
+func (nothing) ProbeDone(string, healthcheck.Health, time.Duration) {}
+
+func (nothing) DeploymentEnded(string, rollout.State, time.Duration) {}
+
+func (nothing) RouteDone(string, rollout.ResultKind, time.Duration) {}
+
+func (nothing) SaveDone(time.Duration, int, bool) {}
+
+func (nothing) TakenOver() {}
+
+func (nothing) Fenced() {}
 
 func inBubble(t *testing.T, f func(w *world)) {
 	t.Helper()

@@ -16,7 +16,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 const (
@@ -174,11 +174,11 @@ func (w *watch) look(ctx context.Context) {
 		return // a reading that was cut says nothing about its router
 	}
 	if err != nil {
-		resting := strategy.Unread(snapshot, w.router.Resting, err.Error())
+		resting := lifecycle.RestingUnreadable(snapshot, w.router.Resting, err.Error())
 		w.save(ctx, rollout.SavedRouter{Resting: resting, Release: true, Again: w.loop.Every << min(resting.Failures, maxSkips)})
 		return
 	}
-	look := strategy.LookAtRest(snapshot, w.router.Resting, &reading, w.now())
+	look := lifecycle.PlanResting(snapshot, w.router.Resting, &reading, w.now())
 	if look.Write == nil {
 		w.save(ctx, rollout.SavedRouter{Resting: look.Resting, Events: look.Events, Release: true, Again: w.loop.Every})
 		return
@@ -188,7 +188,7 @@ func (w *watch) look(ctx context.Context) {
 		return
 	}
 	outcome := w.write(ctx, &look)
-	resting, events := strategy.ApplyAtRest(snapshot, look.Resting, outcome, w.now())
+	resting, events := lifecycle.ApplyRestingResult(snapshot, look.Resting, outcome, w.now())
 	w.save(ctx, rollout.SavedRouter{Resting: resting, Events: events, Release: true, Again: w.loop.Every})
 }
 
@@ -208,19 +208,19 @@ func (w *watch) read(ctx context.Context, resting *rollout.RestingRouter) (routi
 }
 
 // write makes the write of a look, and reads back what came of it.
-func (w *watch) write(ctx context.Context, look *strategy.Look) rollout.Outcome {
+func (w *watch) write(ctx context.Context, look *lifecycle.RestingDecision) rollout.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, look.Write.Route.Deadline.Sub(w.now()))
 	defer cancel()
 	d, began := w.deployment(&look.Resting), time.Now()
 	o := rollout.Outcome{Action: *look.Write, Result: w.loop.Mover.Set(ctx, d, w.router.Snapshot.Targets, look.Write.Route)}
-	if strategy.ReadsBack(d, o.Result) {
+	if lifecycle.NeedsReadBack(d, o.Result) {
 		if reading, err := w.read(ctx, &look.Resting); err == nil {
 			o.Reading = &reading
 		} else {
 			o.Result = rollout.CallResult{Kind: rollout.ResultUnknown, Message: "written, but not read back: " + err.Error()}
 		}
 	}
-	o.Result = strategy.JudgeRoute(d, o)
+	o.Result = lifecycle.VerifyRouterWrite(d, o)
 	o.Result.Latency = time.Since(began)
 	w.loop.Recorder.RouteDone(d.Spec.Traffic.Type, o.Result.Kind, o.Result.Latency)
 	return o

@@ -3,16 +3,17 @@ package strategy
 import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // slotsOfBlueGreen is how many slots a blue-green deployment has, if it has any.
 const slotsOfBlueGreen = 2
 
 // blueGreen updates one whole side, verifies all of it, switches, and keeps watching while the old side is kept.
-func blueGreen() kind {
-	return kind{
+func blueGreen() Kind {
+	return Kind{
 		Description: Description{
-			Type:    blueGreenType,
+			Type:    TypeBlueGreen,
 			Summary: "one whole side, verified before the switch; the old side is kept for a while",
 			Parameters: []Parameter{
 				{"max_parallel", "integer", "0", "how many targets are updated at once; 0 means all"},
@@ -20,10 +21,10 @@ func blueGreen() kind {
 				{"keep_old_for", "duration", `"0s"`, "how long the new side is watched, and the old one kept, after the switch"},
 			},
 		},
-		resolve:  resolveBlueGreen,
-		exceeded: pastMaxFailures,
-		choose:   chooseIdle,
-		switches: true,
+		resolve:       resolveBlueGreen,
+		FailureLimit:  pastMaxFailures,
+		selectTargets: chooseIdle,
+		SwitchesSides: true,
 	}
 }
 
@@ -33,7 +34,7 @@ func resolveBlueGreen(p *params, n int, s *rollout.Strategy) []rollout.Wave {
 	keep := p.duration("keep_old_for", 0, 0)
 	s.KeepOldFor = &keep
 	s.Promotion = p.choice("promotion", promoteAuto, promoteAuto, promoteManual)
-	w := rollout.Wave{Size: n, Parallel: n, Weight: percentBase, Bake: s.Bake + keep}
+	w := rollout.Wave{Size: n, Parallel: n, Weight: lifecycle.AllTraffic, Bake: s.Bake + keep}
 	if parallel > 0 {
 		w.Parallel = min(parallel, n)
 	}

@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // twoSides is a script of 2n targets, the first n in the slot blue, which serves, and the others in green.
@@ -61,17 +62,17 @@ func TestNoCallIsDecidedTogetherWithAFailure(t *testing.T) {
 	t.Parallel()
 	s := running(t, 3, `{"type":"blue_green","max_parallel":2}`)
 	for _, probe := range follow(t, s, simStart) {
-		strategy.Apply(s, rollout.Outcome{Action: probe, Probe: saw(oldVersion)}, simStart)
+		lifecycle.ApplyResult(s, rollout.Outcome{Action: probe, Probe: saw(oldVersion)}, simStart)
 	}
 	calls := follow(t, s, simStart)
 	for _, call := range calls {
-		strategy.Apply(s, answer(call, rollout.ResultDone), simStart)
+		lifecycle.ApplyResult(s, answer(call, rollout.ResultDone), simStart)
 	}
 	probes := follow(t, s, simStart)
 	if len(calls) != 2 || len(probes) != 2 {
 		t.Fatalf("%d calls, %d probes", len(calls), len(probes))
 	}
-	strategy.Apply(s, rollout.Outcome{Action: probes[1], Probe: saw(newVersion)}, simStart.Add(time.Second))
+	lifecycle.ApplyResult(s, rollout.Outcome{Action: probes[1], Probe: saw(newVersion)}, simStart.Add(time.Second))
 	for _, a := range follow(t, s, simStart.Add(s.Deployment.Spec.HealthyDeadline.Std())) {
 		if a.Kind == rollout.ActionCall && (!a.Back || a.Target == 2) {
 			t.Errorf("%+v", a)

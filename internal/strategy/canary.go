@@ -8,6 +8,7 @@ import (
 
 	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 const (
@@ -19,8 +20,8 @@ const (
 
 // canary updates a growing share of the targets, stage by stage, and watches each stage before it goes on. A large stage is
 // updated in parts, so that enough targets stay in service. It stops as soon as too few of them can still be verified.
-func canary() kind {
-	return kind{
+func canary() Kind {
+	return Kind{
 		Description: Description{
 			Type:    "canary",
 			Summary: "a growing share of the targets, each stage watched before the next",
@@ -40,10 +41,10 @@ func canary() kind {
 				},
 			},
 		},
-		refuses:  []string{"max_failures"},
-		resolve:  resolveCanary,
-		exceeded: belowThreshold,
-		gradual:  true,
+		refuses:       []string{"max_failures"},
+		resolve:       resolveCanary,
+		FailureLimit:  belowThreshold,
+		LimitExposure: true,
 	}
 }
 
@@ -62,7 +63,7 @@ func resolveCanary(p *params, n int, s *rollout.Strategy) []rollout.Wave {
 	var waves []rollout.Wave
 	done := 0
 	for _, stage := range s.Stages {
-		reach := max(done, (n*stage.Percent+percentBase-1)/percentBase)
+		reach := max(done, (n*stage.Percent+lifecycle.AllTraffic-1)/lifecycle.AllTraffic)
 		size := reach - done
 		done = reach
 		w := rollout.Wave{
@@ -76,18 +77,16 @@ func resolveCanary(p *params, n int, s *rollout.Strategy) []rollout.Wave {
 	return waves
 }
 
-const percentBase = 100
-
 // belowThreshold says that too many of the targets called so far have failed for the current stage to succeed. Failures
 // that were forgiven count neither way. The share is divided, not multiplied: 55/100 is 0.55, and 0.55*100 more than 55.
-func belowThreshold(s *rollout.Strategy, f failures) string {
-	failed, reach := f.failed-f.forgiven, f.reached-f.forgiven
+func belowThreshold(s *rollout.Strategy, f Failures) string {
+	failed, reach := f.Failed-f.Forgiven, f.Reached-f.Forgiven
 	threshold := *s.SuccessThreshold
 	if failed <= 0 || float64(reach-failed)/float64(reach) >= threshold {
 		return ""
 	}
 	return fmt.Sprintf("%d of %s failed, below the success threshold of %g; the last: %s",
-		failed, quantity(reach, "target"), threshold, f.last)
+		failed, Quantity(reach, "target"), threshold, f.Last)
 }
 
 // stages reads the stages of a canary. A stage is a percentage or an object; durations left out are fallback.
@@ -105,13 +104,13 @@ func (p *params) stages(name string, fallback duration.Duration) []rollout.Stage
 	for i, item := range items {
 		pointer := name + "/" + strconv.Itoa(i)
 		stage := p.stage(pointer, item, fallback)
-		if stage.Percent <= before || stage.Percent > percentBase {
+		if stage.Percent <= before || stage.Percent > lifecycle.AllTraffic {
 			p.problem(pointer, "must be more than the stage before it and at most 100")
 		}
 		before = stage.Percent
 		stages = append(stages, stage)
 	}
-	if before != percentBase {
+	if before != lifecycle.AllTraffic {
 		p.problem(name, "the last stage must be 100")
 	}
 	return stages

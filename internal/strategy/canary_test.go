@@ -7,7 +7,7 @@ import (
 
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 const versionCheck = `check {"name": "version", "version_pointer": "/version"}`
@@ -168,7 +168,7 @@ func TestARollbackThatSucceedsStoppedAtNoStage(t *testing.T) {
 	s := running(t, 1, `{"type":"canary"}`)
 	d := &s.Deployment
 	d.Kind, d.State, d.Progress.Wave = rollout.KindRollback, rollout.StateRolledBack, 4
-	if r := strategy.Conclude(s); !r.Success || r.Metadata["stopped_at_stage"] != nil {
+	if r := lifecycle.NewResult(s); !r.Success || r.Metadata["stopped_at_stage"] != nil {
 		t.Errorf("%+v", r)
 	}
 }

@@ -1,12 +1,13 @@
-// Package strategy decides what a deployment does next. It is pure: no clock, no I/O, no randomness; the same snapshot
-// at the same time always gives the same decision.
+// Package strategy holds the deployment strategies. A strategy is one small file (rolling.go) and one line in kinds.go: how
+// its parameters become waves, when too much has failed, and how the targets in service share traffic. Prepare resolves a
+// request into waves of targets.
 //
-// Prepare resolves a request into waves of targets. A strategy is one small file (rolling.go) and one line in kinds.go: how
-// its parameters become waves, when too much has failed, and how those who serve share traffic. Plan turns (snapshot, now)
-// into a Decision, for all strategies and for the way back. Begin, Apply and Move (target.go), Adopt and Excuse (adopt.go)
-// hold every transition of a target, BeginRoute (router.go) that of the router. Ask and CallOff (verbs.go) are what people
-// ask for; Undo and Retry make a deployment of one that has ended; Conclude is its result.
+// It is the second of four packages in a line, each of which imports only those before it:
 //
-// Every decision has actions, moves, a change of status or a time in the future to look again; never none, and never
-// the same actions on the same facts.
+//   - lifecycle: every transition of a target, of the router and of a deployment
+//   - strategy: the strategies and Prepare
+//   - planner: Plan turns (snapshot, now) into a decision, for all strategies, forward and back
+//   - command: the operators' commands, and the deployments that roll back or retry a finished one
+//
+// All four are pure: no clock, no I/O, no randomness; the same snapshot at the same time always gives the same decision.
 package strategy

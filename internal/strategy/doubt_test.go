@@ -8,7 +8,8 @@ import (
 	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // said is an answer with a status, to a call that was made at simStart.
@@ -39,7 +40,7 @@ func at(t *testing.T, s *rollout.Snapshot, after time.Duration, version string) 
 		found = append(found, calls(actions)...)
 		for _, a := range actions {
 			if a.Kind == rollout.ActionProbe {
-				strategy.Apply(s, rollout.Outcome{Action: a, Probe: saw(version)}, now)
+				lifecycle.ApplyResult(s, rollout.Outcome{Action: a, Probe: saw(version)}, now)
 			}
 		}
 	}
@@ -53,9 +54,9 @@ func TestDoubt_NoCallBeforeTheTimeOfTheFirstIsUp(t *testing.T) {
 			t.Parallel()
 			s := running(t, 1, ``)
 			first := called(t, s)
-			strategy.Apply(s, said(first, rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
+			lifecycle.ApplyResult(s, said(first, rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
 			if rollback {
-				if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbRollback}, simStart); err != nil {
+				if _, err := command.Apply(&s.Deployment, command.Command{Kind: command.Rollback}, simStart); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -129,7 +130,7 @@ func TestDoubt_AnAbortDoesNotWaitForAnEarlierDeployment(t *testing.T) {
 	t.Parallel()
 	s := inheriting(t, "v3", time.Hour)
 	at(t, s, time.Second, oldVersion)
-	if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbAbort}, simStart); err != nil {
+	if _, err := command.Apply(&s.Deployment, command.Command{Kind: command.Abort}, simStart); err != nil {
 		t.Fatal(err)
 	}
 	at(t, s, 2*time.Second, oldVersion)
@@ -141,7 +142,7 @@ func TestDoubt_AnAbortDoesNotWaitForAnEarlierDeployment(t *testing.T) {
 func TestDoubt_TheWantedVersionEndsIt(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
-	strategy.Apply(s, said(called(t, s), rollout.ResultUnknown, 502, 0), simStart.Add(time.Second))
+	lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultUnknown, 502, 0), simStart.Add(time.Second))
 	at(t, s, time.Second, oldVersion)
 	at(t, s, 2*time.Second, newVersion)
 	if got := at(t, s, 3*time.Second, newVersion); len(got) > 0 || s.Deployment.State != rollout.StateCompleted {
@@ -152,8 +153,8 @@ func TestDoubt_TheWantedVersionEndsIt(t *testing.T) {
 func TestDoubt_AbortWaitsForTheWork(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
-	strategy.Apply(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
-	if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbAbort}, simStart); err != nil {
+	lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
+	if _, err := command.Apply(&s.Deployment, command.Command{Kind: command.Abort}, simStart); err != nil {
 		t.Fatal(err)
 	}
 	at(t, s, 4900*time.Millisecond, oldVersion)
@@ -172,13 +173,13 @@ func TestDoubt_ALockAfterOurOwnCallIsNoFailure(t *testing.T) {
 		409: rollout.ResultFenced, 423: rollout.ResultRefused, 429: rollout.ResultRetry,
 	} {
 		s := running(t, 1, ``)
-		strategy.Apply(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
+		lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
 		second := at(t, s, 5*time.Second, oldVersion)
 		if len(second) != 1 {
 			t.Fatalf("%d: %+v", status, second)
 		}
 		now := simStart.Add(6 * time.Second)
-		strategy.Apply(s, said(second[0], kind, status, 0), now)
+		lifecycle.ApplyResult(s, said(second[0], kind, status, 0), now)
 		if s.Targets[0].Done() {
 			t.Fatalf("%d: %s, %s", status, s.Targets[0].State, s.Targets[0].Error)
 		}
@@ -193,12 +194,12 @@ func TestDoubt_ALockAfterOurOwnCallIsNoFailure(t *testing.T) {
 func TestDoubt_TheLastLockIsAskedAboutAtOnce(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"halt"}`)
-	strategy.Apply(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
+	lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
 	for after := 5 * time.Second; !s.Targets[0].Done() && after < 5*time.Minute; after += time.Second {
 		for _, a := range at(t, s, after, oldVersion) {
 			locked := said(a, rollout.ResultRetry, 429, 0)
 			locked.Result.RetryAfter = time.Minute
-			strategy.Apply(s, locked, simStart.Add(after))
+			lifecycle.ApplyResult(s, locked, simStart.Add(after))
 		}
 	}
 	if got := &s.Targets[0]; got.State != rollout.TargetFailed || !strings.Contains(got.Error, "still runs "+oldVersion) {
@@ -211,7 +212,7 @@ func TestDoubt_TheEndWaitsForTheWorkOfAFailedTarget(t *testing.T) {
 	for _, how := range []string{`{"on_failure":"halt"}`, `{"max_failures":1}`} {
 		s := running(t, 1, how)
 		s.Deployment.Spec.Deploy.Timeout = duration.Duration(3 * time.Minute)
-		strategy.Apply(s, said(called(t, s), rollout.ResultAccepted, 202, 0), simStart.Add(time.Second))
+		lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultAccepted, 202, 0), simStart.Add(time.Second))
 		for after := time.Second; after < 170*time.Second; after += time.Second {
 			at(t, s, after, oldVersion)
 		}
@@ -237,12 +238,12 @@ func TestDoubt_AForcedCallIsMadeAlthoughItIsRun(t *testing.T) {
 		if first == nil {
 			t.Fatal("no call")
 		}
-		strategy.Apply(s, said(rollout.Action{Kind: rollout.ActionCall, Call: *first}, kind, status, 0), simStart.Add(time.Second))
+		lifecycle.ApplyResult(s, said(rollout.Action{Kind: rollout.ActionCall, Call: *first}, kind, status, 0), simStart.Add(time.Second))
 		made := 0
 		for after := time.Second; after < 30*time.Second; after += time.Second {
 			for _, a := range at(t, s, after, newVersion) {
 				made++
-				strategy.Apply(s, said(a, rollout.ResultDone, 200, 0), simStart.Add(after))
+				lifecycle.ApplyResult(s, said(a, rollout.ResultDone, 200, 0), simStart.Add(after))
 			}
 		}
 		if made != 1 || s.Deployment.State != rollout.StateCompleted {
@@ -257,7 +258,7 @@ func TestDoubt_AForcedCallThatNeverAnswersIsUnknown(t *testing.T) {
 	s.Deployment.Spec.Force, s.Targets[0].Version = true, newVersion
 	for after := time.Duration(0); after < 5*time.Minute; after += time.Second {
 		for _, a := range at(t, s, after, newVersion) {
-			strategy.Apply(s, said(a, rollout.ResultUnknown, 504, 0), simStart.Add(after+time.Second))
+			lifecycle.ApplyResult(s, said(a, rollout.ResultUnknown, 504, 0), simStart.Add(after+time.Second))
 		}
 	}
 	if got := s.Targets[0].State; got != rollout.TargetUnknown {
@@ -270,7 +271,7 @@ func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
 	for _, named := range []int64{0, 7_000_000_000_000} {
 		s := running(t, 1, `{"on_failure":"halt"}`)
 		first := called(t, s)
-		events := strategy.Apply(s, said(first, rollout.ResultFenced, 409, named), simStart)
+		events := lifecycle.ApplyResult(s, said(first, rollout.ResultFenced, 409, named), simStart)
 		if len(events) != 1 || !strings.Contains(events[0].Message, "called once more") {
 			t.Errorf("%+v", events)
 		}
@@ -278,7 +279,7 @@ func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
 		if len(again) != 1 || again[0].Call.Fence <= max(named, simStart.UnixMilli()) || again[0].Call.WebhookID != first.Call.WebhookID {
 			t.Fatalf("%d: %+v", named, again)
 		}
-		strategy.Apply(s, said(again[0], rollout.ResultFenced, 409, named*2), simStart.Add(time.Second))
+		lifecycle.ApplyResult(s, said(again[0], rollout.ResultFenced, 409, named*2), simStart.Add(time.Second))
 		if got := at(t, s, time.Hour, oldVersion); len(got) > 0 || s.Deployment.State != rollout.StateFailed {
 			t.Errorf("%d: %+v, %s", named, got, s.Deployment.State)
 		}
@@ -288,7 +289,7 @@ func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
 func TestCall_NotStartedInTimeUsesNoRetry(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
-	strategy.Apply(s, said(called(t, s), rollout.ResultNotStarted, 0, 0), simStart)
+	lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultNotStarted, 0, 0), simStart)
 	if target := &s.Targets[0]; target.Touched() || target.RetriesUsed != 0 {
 		t.Errorf("%+v", target)
 	}
@@ -306,11 +307,11 @@ func TestFence_A409OfARouterIsAnsweredOnceWithAHigherOne(t *testing.T) {
 		a := rollout.Action{Kind: rollout.ActionSetWeights, Target: -1, Check: -1, Route: routing.Call{
 			Setting: routing.TrafficSplit{NewWeight: 0, OldWeight: 100},
 		}}
-		begun, _ := strategy.BeginRoute(d, a, simStart)
+		begun, _ := lifecycle.StartRouterAction(d, a, simStart)
 		return begun
 	}
 	first := write()
-	strategy.Apply(s, said(first, rollout.ResultFenced, 409, 0), simStart)
+	lifecycle.ApplyResult(s, said(first, rollout.ResultFenced, 409, 0), simStart)
 	if tries := d.Progress.Router.RetriesUsed; tries != 1 {
 		t.Fatalf("it is not tried again: %d tries", tries)
 	}
@@ -318,7 +319,7 @@ func TestFence_A409OfARouterIsAnsweredOnceWithAHigherOne(t *testing.T) {
 	if second.Route.Fence <= simStart.UnixMilli() || second.Route.WebhookID != first.Route.WebhookID {
 		t.Errorf("%+v after %+v", second.Route, first.Route)
 	}
-	strategy.Apply(s, said(second, rollout.ResultFenced, 409, 1<<50), simStart)
+	lifecycle.ApplyResult(s, said(second, rollout.ResultFenced, 409, 1<<50), simStart)
 	if tries := d.Progress.Router.RetriesUsed; tries <= d.Spec.Traffic.Retries {
 		t.Errorf("a second 409 is tried again: %d tries", tries)
 	}

@@ -5,7 +5,9 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
+	"rollcall/internal/strategy/lifecycle"
+	"rollcall/internal/strategy/planner"
 )
 
 // firstWrite begins a new deployment and plans until it first writes to its router.
@@ -13,10 +15,10 @@ func firstWrite(t *testing.T, n rollout.NewDeployment) map[string]int {
 	t.Helper()
 	s := &rollout.Snapshot{Deployment: n.Deployment, Targets: n.Targets}
 	for range 20 {
-		dec := strategy.Plan(s, simStart)
+		dec := planner.Plan(s, simStart)
 		s.Deployment.Status = dec.Status
 		for _, m := range dec.Transitions {
-			strategy.Move(s, m, simStart)
+			lifecycle.ApplyTransition(s, m, simStart)
 		}
 		for _, a := range dec.Actions {
 			if a.Kind != rollout.ActionSetWeights {
@@ -42,7 +44,7 @@ func TestFollowUp_OtherTargetsKeepTheTraffic(t *testing.T) {
 		s.Deployment.Spec.Traffic = &routing.Config{Type: "webhook"}
 		s.Targets[0].State, s.Targets[0].CallsSent, s.Targets[0].Version = rollout.TargetUnchanged, 0, "v1"
 		s.Targets[2].Version = "v1"
-		n, err := strategy.Undo(s)
+		n, err := command.NewRollback(s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,7 +6,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 // atGate is a deployment that waits at the second of three gates.
@@ -22,7 +22,7 @@ func TestManyPromotesAtOneGateMoveOneStep(t *testing.T) {
 	t.Parallel()
 	d := atGate()
 	for i := range 5 {
-		events, err := strategy.Ask(&d, strategy.Request{Verb: strategy.VerbPromote, Actor: "ann"}, simStart)
+		events, err := command.Apply(&d, command.Command{Kind: command.Promote, Actor: "ann"}, simStart)
 		if err != nil || (len(events) > 0) != (i == 0) || d.Operator.Promoted != 2 || d.Operator.SkipGates {
 			t.Errorf("promote %d: %+v, %v, %+v", i+1, events, err, d.Operator)
 		}
@@ -40,7 +40,7 @@ func TestAPromoteOpensTheGateThatItNames(t *testing.T) {
 			if promoted {
 				d.Operator.Promoted = 2
 			}
-			events, err := strategy.Ask(&d, strategy.Request{Verb: strategy.VerbPromote, Wave: wave}, simStart)
+			events, err := command.Apply(&d, command.Command{Kind: command.Promote, Wave: wave}, simStart)
 			opens := fine && !promoted && wave != 1
 			if (err == nil) != fine || (len(events) > 0) != opens || d.Operator.Promoted != 2 && (opens || promoted) {
 				t.Errorf("wave %d, promoted %t: %d events, %v, %+v", wave, promoted, len(events), err, d.Operator)
@@ -53,7 +53,7 @@ func TestAGateThatAWaveDoesNotHaveWasNeverOpened(t *testing.T) {
 	t.Parallel()
 	d := atGate()
 	d.Spec.Waves[0].Gate, d.Operator.Promoted = rollout.GateNone, 2
-	if _, err := strategy.Ask(&d, strategy.Request{Verb: strategy.VerbPromote, Wave: 1}, simStart); problem.CodeOf(err) != problem.CodeConflict {
+	if _, err := command.Apply(&d, command.Command{Kind: command.Promote, Wave: 1}, simStart); problem.CodeOf(err) != problem.CodeConflict {
 		t.Errorf("%v", err)
 	}
 }
@@ -63,11 +63,11 @@ func TestFullIsKeptHoweverManyPromotesCameBefore(t *testing.T) {
 	for _, wave := range []int{0, 1, 2} {
 		d := atGate()
 		d.Operator.Promoted = 2
-		full := strategy.Request{Verb: strategy.VerbPromote, Full: true, Wave: wave}
-		if events, err := strategy.Ask(&d, full, simStart); err != nil || len(events) != 1 || !d.Operator.SkipGates {
+		full := command.Command{Kind: command.Promote, SkipGates: true, Wave: wave}
+		if events, err := command.Apply(&d, full, simStart); err != nil || len(events) != 1 || !d.Operator.SkipGates {
 			t.Errorf("wave %d: %d events, %v, %+v", wave, len(events), err, d.Operator)
 		}
-		if events, err := strategy.Ask(&d, full, simStart); err != nil || len(events) > 0 {
+		if events, err := command.Apply(&d, full, simStart); err != nil || len(events) > 0 {
 			t.Errorf("wave %d again: %d events, %v", wave, len(events), err)
 		}
 	}
@@ -76,18 +76,18 @@ func TestFullIsKeptHoweverManyPromotesCameBefore(t *testing.T) {
 func TestVerbsAtAGate(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		verb  strategy.Verb
+		verb  command.Kind
 		state rollout.State
 		gate  int
 		told  bool
 	}{
-		{strategy.VerbPause, rollout.StatePaused, 2, true},
-		{strategy.VerbResume, rollout.StatePaused, 2, false},
-		{strategy.VerbAbort, rollout.StatePaused, 2, true},
-		{strategy.VerbRollback, rollout.StateRollingBack, 0, true},
+		{command.Pause, rollout.StatePaused, 2, true},
+		{command.Resume, rollout.StatePaused, 2, false},
+		{command.Abort, rollout.StatePaused, 2, true},
+		{command.Rollback, rollout.StateRollingBack, 0, true},
 	} {
 		d := atGate()
-		events, err := strategy.Ask(&d, strategy.Request{Verb: c.verb}, simStart)
+		events, err := command.Apply(&d, command.Command{Kind: c.verb}, simStart)
 		if err != nil || d.State != c.state || d.Progress.Gate != c.gate || (len(events) > 0) != c.told {
 			t.Errorf("%s: %s at gate %d, %d events, %v", c.verb, d.State, d.Progress.Gate, len(events), err)
 		}

@@ -20,6 +20,7 @@ import (
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 const scriptEnd = "----\n"
@@ -322,7 +323,7 @@ func (st *story) stage() (*sim, error) {
 
 func (s *sim) do(do doing) {
 	if do.verb != "crash" {
-		s.ask(strategy.Request{Verb: strategy.Verb(do.verb), Actor: "ann", Wave: do.wave, Full: do.full})
+		s.ask(command.Command{Kind: command.Kind(do.verb), Actor: "ann", Wave: do.wave, SkipGates: do.full})
 		return
 	}
 	if s.live != nil {

@@ -6,10 +6,10 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// The types that more than one file speaks of.
+// The strategies that rollbacks of finished deployments use.
 const (
-	rollingType   = "rolling"
-	blueGreenType = "blue_green"
+	TypeRolling   = "rolling"
+	TypeBlueGreen = "blue_green"
 )
 
 // Description says to people what a strategy is.
@@ -27,30 +27,30 @@ type Parameter struct {
 	Description string
 }
 
-// kind is one strategy: what it is called, how its parameters become waves, when too much has failed, and how those who
-// serve share traffic.
-type kind struct {
+// Kind is one strategy: its name, how its parameters become waves, when too much has failed, and how the targets in service
+// share traffic.
+type Kind struct {
 	Description
 	// refuses names common parameters that make no sense for it.
 	refuses []string
 	// resolve reads its own parameters into s and answers with the waves for n targets, n ≥ 1.
 	resolve func(p *params, n int, s *rollout.Strategy) []rollout.Wave
-	// exceeded returns why more targets have failed than the strategy tolerates, or "" while it tolerates them.
-	exceeded func(s *rollout.Strategy, f failures) string
-	// choose names the targets that the waves take; nil takes all. It may refuse them.
-	choose func(p *params, targets []rollout.Target, activeSlot string) []bool
-	// evenly gives every target that serves the same, whatever it runs; else each side has a share.
-	evenly bool
-	// gradual exposes the version to no more than the share of a stage: targets that run it already come first, so that a
+	// FailureLimit returns why more targets have failed than the strategy tolerates, or "" while it tolerates them.
+	FailureLimit func(s *rollout.Strategy, f Failures) string
+	// selectTargets names the targets that the waves take; nil takes all. It may refuse them.
+	selectTargets func(p *params, targets []rollout.Target, activeSlot string) []bool
+	// WeightPerTarget gives every target that serves the same, whatever it runs; else each side has a share.
+	WeightPerTarget bool
+	// LimitExposure exposes the version to no more than the share of a stage: targets that run it already come first, so that a
 	// repeated one exposes no others, and get no traffic before they are verified.
-	gradual bool
-	// switches moves traffic from one whole side to the other: between two slots, or of all targets where there are none.
-	switches bool
+	LimitExposure bool
+	// SwitchesSides moves traffic from one whole side to the other: between two slots, or of all targets where there are none.
+	SwitchesSides bool
 }
 
 // kinds is the table of strategies: a new one is a file and a line here.
-func kinds() []kind {
-	return []kind{
+func kinds() []Kind {
+	return []Kind{
 		rolling(),
 		blueGreen(),
 		canary(),
@@ -71,13 +71,14 @@ func Describe() []Description {
 	return list
 }
 
-func kindOf(name string) (kind, bool) {
+// KindOf returns the strategy of a name, and whether there is one.
+func KindOf(name string) (Kind, bool) {
 	for _, k := range kinds() {
 		if k.Type == name {
 			return k, true
 		}
 	}
-	return kind{}, false
+	return Kind{}, false
 }
 
 // Types lists the strategies by name.

@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // behindWebhook is a deployment of n targets behind a router that cannot be read, of which ran run the new version already;
@@ -36,7 +37,7 @@ func behindWebhook(t *testing.T, n, ran int, how string, out ...string) *rollout
 		before.Setting.Backends = append(before.Setting.Backends, routing.Backend{Target: id})
 	}
 	s.RouterBefore = &routing.State{Sent: &before, TakenOut: out}
-	strategy.Adopt(s, simStart)
+	lifecycle.TakeOver(s, simStart)
 	return s
 }
 
@@ -58,7 +59,7 @@ func firstWeights(t *testing.T, s *rollout.Snapshot) map[string]int {
 			default:
 				t.Fatalf("%+v before the router", a)
 			}
-			strategy.Apply(s, o, simStart.Add(after))
+			lifecycle.ApplyResult(s, o, simStart.Add(after))
 		}
 	}
 	t.Fatal("the router is never written to")
@@ -129,7 +130,7 @@ func TestRolling_HalfOfThoseThatServeStay(t *testing.T) {
 					t.Fatal("both that serve are called at once")
 				}
 			}
-			strategy.Apply(s, o, simStart.Add(after))
+			lifecycle.ApplyResult(s, o, simStart.Add(after))
 		}
 	}
 	if least != 1 || s.Deployment.State != rollout.StateCompleted {

@@ -5,7 +5,8 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
+	"rollcall/internal/strategy/planner"
 )
 
 // takenOverFromOlder is a deployment in which a server of an older version has updated t1 after it took t1 out by weight 0.
@@ -29,23 +30,23 @@ func takenOverFromOlder(t *testing.T) *rollout.Snapshot {
 func TestOlderServer_WhomItTookOutIsPutBack(t *testing.T) {
 	t.Parallel()
 	s := takenOverFromOlder(t)
-	strategy.Adopt(s, simStart)
+	lifecycle.TakeOver(s, simStart)
 	reading := routing.Reading{}
 	for i, weight := range []int{0, 100, 100} {
 		reading.Backends = append(reading.Backends, routing.BackendReading{Target: s.Targets[i].ID, Weight: weight, Serving: weight > 0})
 	}
 	d := &s.Deployment
 	for range 20 {
-		dec := strategy.Plan(s, simStart)
+		dec := planner.Plan(s, simStart)
 		d.Status = dec.Status
 		for _, m := range dec.Transitions {
-			strategy.Move(s, m, simStart)
+			lifecycle.ApplyTransition(s, m, simStart)
 		}
 		for _, a := range dec.Actions {
 			switch a.Kind {
 			case rollout.ActionReadWeights:
-				asked, _ := strategy.BeginRoute(d, a, simStart)
-				strategy.Apply(s, rollout.Outcome{Action: asked, Result: rollout.CallResult{Kind: rollout.ResultDone}, Reading: &reading}, simStart)
+				asked, _ := lifecycle.StartRouterAction(d, a, simStart)
+				lifecycle.ApplyResult(s, rollout.Outcome{Action: asked, Result: rollout.CallResult{Kind: rollout.ResultDone}, Reading: &reading}, simStart)
 			case rollout.ActionSetWeights:
 				if a.Route.Setting.Backends[0].Weight == 0 {
 					t.Errorf("the verified target stays out: %+v, held %+v", a.Route.Setting.Backends, d.Progress.Router.Held)

@@ -17,6 +17,9 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
+	"rollcall/internal/strategy/lifecycle"
+	"rollcall/internal/strategy/planner"
 )
 
 // running is a deployment of n targets with one version check, whose first wave is on its way to be asked.
@@ -45,14 +48,14 @@ func follow(tb testing.TB, s *rollout.Snapshot, now time.Time) []rollout.Action 
 	tb.Helper()
 	var begun []rollout.Action
 	for range 100 {
-		d := strategy.Plan(s, now)
+		d := planner.Plan(s, now)
 		dep := &s.Deployment
 		dep.Status = d.Status
 		for _, m := range d.Transitions {
-			strategy.Move(s, m, now)
+			lifecycle.ApplyTransition(s, m, now)
 		}
 		for _, a := range d.Actions {
-			t, complete, _ := strategy.Begin(dep, s.Targets[a.Target], a, now)
+			t, complete, _ := lifecycle.StartTargetAction(dep, s.Targets[a.Target], a, now)
 			s.Targets[a.Target] = t
 			begun = append(begun, complete)
 		}
@@ -72,7 +75,7 @@ func saw(version string) healthcheck.ProbeResult {
 func called(t *testing.T, s *rollout.Snapshot) rollout.Action {
 	t.Helper()
 	probes := follow(t, s, simStart)
-	strategy.Apply(s, rollout.Outcome{Action: probes[0], Probe: saw(oldVersion)}, simStart)
+	lifecycle.ApplyResult(s, rollout.Outcome{Action: probes[0], Probe: saw(oldVersion)}, simStart)
 	calls := follow(t, s, simStart)
 	if len(calls) != 1 || calls[0].Kind != rollout.ActionCall {
 		t.Fatalf("%+v", calls)
@@ -87,19 +90,19 @@ func answer(a rollout.Action, kind rollout.ResultKind) rollout.Outcome {
 func TestAProbeOlderThanTheNewestCallCountsForNothing(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
-	strategy.Apply(s, answer(called(t, s), rollout.ResultDone), simStart)
+	lifecycle.ApplyResult(s, answer(called(t, s), rollout.ResultDone), simStart)
 	old := follow(t, s, simStart)[0]
-	if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbRollback}, simStart); err != nil {
+	if _, err := command.Apply(&s.Deployment, command.Command{Kind: command.Rollback}, simStart); err != nil {
 		t.Fatal(err)
 	}
 	back := follow(t, s, simStart)[0]
-	strategy.Apply(s, answer(back, rollout.ResultDone), simStart)
+	lifecycle.ApplyResult(s, answer(back, rollout.ResultDone), simStart)
 	fresh := follow(t, s, simStart)[0]
 
-	if events := strategy.Apply(s, rollout.Outcome{Action: old, Probe: saw(oldVersion)}, simStart); len(events) > 0 || s.Targets[0].Done() {
+	if events := lifecycle.ApplyResult(s, rollout.Outcome{Action: old, Probe: saw(oldVersion)}, simStart); len(events) > 0 || s.Targets[0].Done() {
 		t.Fatalf("it was believed: %+v", s.Targets[0])
 	}
-	strategy.Apply(s, rollout.Outcome{Action: fresh, Probe: saw(oldVersion)}, simStart)
+	lifecycle.ApplyResult(s, rollout.Outcome{Action: fresh, Probe: saw(oldVersion)}, simStart)
 	if s.Targets[0].State != rollout.TargetRolledBack {
 		t.Errorf("%s", s.Targets[0].State)
 	}
@@ -109,9 +112,9 @@ func TestAnAnswerCountsOnce(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	call := called(t, s)
-	strategy.Apply(s, answer(call, rollout.ResultRetry), simStart)
+	lifecycle.ApplyResult(s, answer(call, rollout.ResultRetry), simStart)
 	was := s.Clone()
-	if events := strategy.Apply(s, answer(call, rollout.ResultRefused), simStart); len(events) > 0 || !reflect.DeepEqual(was.Targets, s.Targets) {
+	if events := lifecycle.ApplyResult(s, answer(call, rollout.ResultRefused), simStart); len(events) > 0 || !reflect.DeepEqual(was.Targets, s.Targets) {
 		t.Errorf("a second answer changed %+v", s.Targets[0])
 	}
 }
@@ -119,7 +122,7 @@ func TestAnAnswerCountsOnce(t *testing.T) {
 func TestARefusedCallIsNeverSentAgain(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"halt"}`)
-	strategy.Apply(s, answer(called(t, s), rollout.ResultRefused), simStart)
+	lifecycle.ApplyResult(s, answer(called(t, s), rollout.ResultRefused), simStart)
 	if actions := follow(t, s, simStart.Add(time.Hour)); len(actions) > 0 || s.Deployment.State != rollout.StateFailed {
 		t.Errorf("%+v, %s", actions, s.Deployment.State)
 	}
@@ -129,7 +132,7 @@ func TestACallLostWithItsOwnerUsesNoRetry(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	called(t, s)
-	strategy.Adopt(s, simStart)
+	lifecycle.TakeOver(s, simStart)
 	if target := &s.Targets[0]; target.RetriesUsed != 0 || target.Attempts != 1 || target.State != rollout.TargetUnknown || target.Call != nil {
 		t.Errorf("%+v", target)
 	}
@@ -138,9 +141,9 @@ func TestACallLostWithItsOwnerUsesNoRetry(t *testing.T) {
 func TestTheEventOfAPauseNamesThePause(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"pause"}`)
-	strategy.Apply(s, answer(called(t, s), rollout.ResultRefused), simStart)
+	lifecycle.ApplyResult(s, answer(called(t, s), rollout.ResultRefused), simStart)
 	for range 3 {
-		d := strategy.Plan(s, simStart)
+		d := planner.Plan(s, simStart)
 		for _, e := range d.Events {
 			if e.Type == rollout.EventPaused && (e.From != "in_progress" || e.To != "paused") {
 				t.Errorf("%+v", e)
@@ -153,13 +156,20 @@ func TestTheEventOfAPauseNamesThePause(t *testing.T) {
 	}
 }
 
-// TestThePlannerIsPure keeps clocks, chance, I/O, logs and contexts out of the package.
-func TestThePlannerIsPure(t *testing.T) {
+// TestStrategy_PackagesArePure keeps clocks, chance, I/O, logs and contexts out of the four packages.
+func TestStrategy_PackagesArePure(t *testing.T) {
 	t.Parallel()
 	pure := []string{"cmp", "encoding/json", "errors", "fmt", "maps", "math", "slices", "strconv", "strings", "time", "rollcall/internal/duration", "rollcall/internal/healthcheck", "rollcall/internal/problem", "rollcall/internal/rollout", "rollcall/internal/routing"}
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, dir := range []string{"lifecycle", "planner", "command"} {
+		more, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil || len(more) == 0 {
+			t.Fatal(dir, err)
+		}
+		files = append(files, more...)
 	}
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
@@ -170,7 +180,7 @@ func TestThePlannerIsPure(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, spec := range tree.Imports {
-			if path, _ := strconv.Unquote(spec.Path.Value); !slices.Contains(pure, path) {
+			if path, _ := strconv.Unquote(spec.Path.Value); !slices.Contains(pure, path) && !strings.HasPrefix(path, "rollcall/internal/strategy") {
 				t.Errorf("%s imports %s", file, path)
 			}
 		}
@@ -204,13 +214,13 @@ func BenchmarkPlan(b *testing.B) {
 func finishWave(b *testing.B, s *rollout.Snapshot) {
 	b.Helper()
 	for _, probe := range follow(b, s, simStart) {
-		strategy.Apply(s, rollout.Outcome{Action: probe, Probe: saw(oldVersion)}, simStart)
+		lifecycle.ApplyResult(s, rollout.Outcome{Action: probe, Probe: saw(oldVersion)}, simStart)
 	}
 	for _, call := range follow(b, s, simStart) {
-		strategy.Apply(s, answer(call, rollout.ResultDone), simStart)
+		lifecycle.ApplyResult(s, answer(call, rollout.ResultDone), simStart)
 	}
 	for _, probe := range follow(b, s, simStart) {
-		strategy.Apply(s, rollout.Outcome{Action: probe, Probe: saw(newVersion)}, simStart)
+		lifecycle.ApplyResult(s, rollout.Outcome{Action: probe, Probe: saw(newVersion)}, simStart)
 	}
 	follow(b, s, simStart)
 	if counts := rollout.Count(s.Targets); counts.Updated != counts.Total {
@@ -222,7 +232,7 @@ func benchmark(b *testing.B, s *rollout.Snapshot, now time.Time) {
 	b.Helper()
 	b.ReportAllocs()
 	for b.Loop() {
-		strategy.Plan(s, now)
+		planner.Plan(s, now)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(s.Targets)), "ns/target")
 }

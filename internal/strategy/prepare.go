@@ -9,10 +9,11 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // DefaultType is the strategy of a request that names none.
-const DefaultType = rollingType
+const DefaultType = TypeRolling
 
 // Prepare makes a deployment of what was asked for: it resolves the strategy (a JSON object, empty for the default)
 // against the targets, puts these in the order of their waves, those last seen unhealthy first, and gives each its first
@@ -23,7 +24,7 @@ func Prepare(
 ) (rollout.NewDeployment, error) {
 	targets = slices.Clone(targets)
 	resolved, waves, chosen, problems := resolve(strategy, targets, d.Spec.ActiveSlot)
-	k, _ := kindOf(resolved.Type)
+	k, _ := KindOf(resolved.Type)
 	if t := d.Spec.Traffic; t != nil && d.Kind == rollout.KindDeploy && len(problems) == 0 && t.Drain >= resolved.ProgressDeadline {
 		problems = append(problems, problem.FieldError{
 			Pointer: "/traffic/drain", Detail: "must be shorter than the strategy's progress_deadline, or no target is ever called in time",
@@ -36,12 +37,12 @@ func Prepare(
 	d.Spec.ActiveSlot, d.Spec.IdleSlot = sides(targets, chosen)
 	d.State, d.Direction, d.Reason = rollout.StatePending, rollout.Forward, "waiting to start"
 	if d.Spec.Protected {
-		d.Reason = unapprovedReason
+		d.Reason = lifecycle.ReasonUnapproved
 	}
 
 	for i := range targets {
 		targets[i].Position = i
-		initTarget(&d, &targets[i], remembered[targets[i].ID])
+		InitTarget(&d, &targets[i], remembered[targets[i].ID])
 	}
 	slices.SortStableFunc(targets, func(a, b rollout.Target) int {
 		return rank(&k, &a, chosen[a.Position]) - rank(&k, &b, chosen[b.Position])
@@ -66,24 +67,24 @@ func sides(targets []rollout.Target, chosen []bool) (active, idle string) {
 	return active, idle
 }
 
-// initTarget gives a target its first state and what is remembered of it.
-func initTarget(d *rollout.Deployment, t *rollout.Target, known rollout.TargetRecord) {
+// InitTarget gives a target its first state and what is remembered of it.
+func InitTarget(d *rollout.Deployment, t *rollout.Target, known rollout.TargetRecord) {
 	known = known.At(t.Address)
 	t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
 	t.Fence = max(t.Fence, known.Fence)
 	t.Health = cmp.Or(known.Health, healthcheck.Unknown)
 	t.Version = cmp.Or(known.Version, t.Version)
 	t.DesiredVersion = cmp.Or(t.DesiredVersion, d.Version)
-	t.Checks = freshChecks(d.Spec.ProbedBy(t))
+	t.Checks = lifecycle.NewCheckStates(d.Spec.ProbedBy(t))
 }
 
 // rank puts targets that serve badly first: they have the least to lose. Where exposure counts, those that are exposed
 // already come before them. Those that no wave takes come last.
-func rank(k *kind, t *rollout.Target, chosen bool) int {
+func rank(k *Kind, t *rollout.Target, chosen bool) int {
 	switch {
 	case !chosen:
 		return 3
-	case k.gradual && t.Version != "" && t.Version == t.DesiredVersion:
+	case k.LimitExposure && t.Version != "" && t.Version == t.DesiredVersion:
 		return 0
 	case t.Health == healthcheck.Unhealthy:
 		return 1
@@ -113,15 +114,15 @@ func resolve(
 ) (s rollout.Strategy, waves []rollout.Wave, chosen []bool, problems []problem.FieldError) {
 	p := newParams(object)
 	s.Type = p.text("type", DefaultType)
-	k, known := kindOf(s.Type)
+	k, known := KindOf(s.Type)
 	if !known {
 		p.problem("type", "%q is not a strategy; known are %s", s.Type, strings.Join(Types(), ", "))
 		return s, nil, nil, p.problems
 	}
 	p.refused = k.refuses
 	chosen = slices.Repeat([]bool{true}, len(targets))
-	if k.choose != nil {
-		chosen = k.choose(p, targets, activeSlot)
+	if k.selectTargets != nil {
+		chosen = k.selectTargets(p, targets, activeSlot)
 	}
 	n := 0
 	for _, taken := range chosen {

@@ -8,6 +8,8 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
+	"rollcall/internal/strategy/planner"
 )
 
 // guarded is a protected deployment that nobody has approved.
@@ -25,7 +27,7 @@ func guarded(t *testing.T) *rollout.Snapshot {
 // settle plans until nothing changes any more.
 func settle(s *rollout.Snapshot, now time.Time) (last rollout.Decision, events []rollout.Event) {
 	for range 10 {
-		last = strategy.Plan(s, now)
+		last = planner.Plan(s, now)
 		events = append(events, last.Events...)
 		s.Deployment.Status = last.Status
 		if !last.Replan {
@@ -62,7 +64,7 @@ func TestPromoteLetsAProtectedDeploymentBeginOnce(t *testing.T) {
 			settle(s, simStart)
 		}
 		for i := range 3 {
-			events, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbPromote, Actor: "bob"}, simStart)
+			events, err := command.Apply(&s.Deployment, command.Command{Kind: command.Promote, Actor: "bob"}, simStart)
 			if err != nil || (len(events) > 0) != (i == 0) || s.Deployment.Operator.ApprovedBy != "bob" {
 				t.Errorf("promote %d: %+v, %v, %+v", i+1, events, err, s.Deployment.Operator)
 			}
@@ -80,17 +82,17 @@ func TestPromoteLetsAProtectedDeploymentBeginOnce(t *testing.T) {
 func TestResumeDoesNotApprove(t *testing.T) {
 	t.Parallel()
 	s := guarded(t)
-	for _, verb := range []strategy.Verb{strategy.VerbPause, strategy.VerbResume, strategy.VerbResume} {
-		if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: verb, Actor: "ann"}, simStart); err != nil {
+	for _, verb := range []command.Kind{command.Pause, command.Resume, command.Resume} {
+		if _, err := command.Apply(&s.Deployment, command.Command{Kind: verb, Actor: "ann"}, simStart); err != nil {
 			t.Fatal(verb, err)
 		}
 		if decision, _ := settle(s, simStart); len(decision.Actions) > 0 || !s.Deployment.StartedAt.IsZero() {
 			t.Errorf("%s began it: %+v", verb, decision)
 		}
 	}
-	for _, r := range []strategy.Request{{Full: true}, {Wave: 1}} {
-		r.Verb = strategy.VerbPromote
-		if _, err := strategy.Ask(&s.Deployment, r, simStart); problem.CodeOf(err) != problem.CodeConflict {
+	for _, r := range []command.Command{{SkipGates: true}, {Wave: 1}} {
+		r.Kind = command.Promote
+		if _, err := command.Apply(&s.Deployment, r, simStart); problem.CodeOf(err) != problem.CodeConflict {
 			t.Errorf("%+v: %v", r, err)
 		}
 	}
@@ -99,15 +101,15 @@ func TestResumeDoesNotApprove(t *testing.T) {
 func TestAPauseOutlastsTheApproval(t *testing.T) {
 	t.Parallel()
 	s := guarded(t)
-	for _, verb := range []strategy.Verb{strategy.VerbPause, strategy.VerbPromote} {
-		if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: verb, Actor: "bob"}, simStart); err != nil {
+	for _, verb := range []command.Kind{command.Pause, command.Promote} {
+		if _, err := command.Apply(&s.Deployment, command.Command{Kind: verb, Actor: "bob"}, simStart); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if decision, _ := settle(s, simStart); len(decision.Actions) > 0 || s.Deployment.State != rollout.StatePaused {
 		t.Errorf("%s: %+v", s.Deployment.State, decision)
 	}
-	if _, err := strategy.Ask(&s.Deployment, strategy.Request{Verb: strategy.VerbResume}, simStart); err != nil {
+	if _, err := command.Apply(&s.Deployment, command.Command{Kind: command.Resume}, simStart); err != nil {
 		t.Fatal(err)
 	}
 	if decision, _ := settle(s, simStart); len(decision.Actions) == 0 {
@@ -119,7 +121,7 @@ func TestTheWayBackWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	s := ended(t, rollout.StateCompleted, "")
 	s.Deployment.Spec.Protected = true
-	if n, err := strategy.Undo(s); err != nil || n.Deployment.Spec.Protected {
+	if n, err := command.NewRollback(s); err != nil || n.Deployment.Spec.Protected {
 		t.Errorf("%+v, %v", n.Deployment.Spec, err)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 func readable() *rollout.Deployment {
@@ -51,18 +51,18 @@ func TestReading_EachReportedFieldMustAgree(t *testing.T) {
 	} {
 		r, want := tenPercentRead(), tenPercent()
 		test.change(&r)
-		if differs := strategy.RouterDiffers(readable(), &want, &r); differs != test.differs {
+		if differs := lifecycle.RouterDifference(readable(), &want, &r); differs != test.differs {
 			t.Errorf("%s: %q, want %q", name, differs, test.differs)
 		}
 		o := rollout.Outcome{Result: rollout.CallResult{Kind: rollout.ResultDone, Message: "HTTP 200"}, Reading: &r}
 		o.Action.Route.Setting = want
 		kind := map[bool]rollout.ResultKind{true: rollout.ResultDone, false: rollout.ResultRetry}[test.differs == ""]
-		judged := strategy.JudgeRoute(readable(), o)
+		judged := lifecycle.VerifyRouterWrite(readable(), o)
 		if judged.Kind != kind || !strings.Contains(judged.Message, "read back") {
 			t.Errorf("%s: judged %+v", name, judged)
 		}
-		if o.Result = judged; strategy.JudgeRoute(readable(), o) != judged {
-			t.Errorf("%s: judged twice %+v", name, strategy.JudgeRoute(readable(), o))
+		if o.Result = judged; lifecycle.VerifyRouterWrite(readable(), o) != judged {
+			t.Errorf("%s: judged twice %+v", name, lifecycle.VerifyRouterWrite(readable(), o))
 		}
 	}
 }
@@ -78,7 +78,7 @@ func TestReading_SharesAloneDoNotSettleADoubt(t *testing.T) {
 		if whole {
 			r.Backends = []routing.BackendReading{{Target: "web-1", Weight: 10}, {Target: "web-2", Weight: 90}}
 		}
-		strategy.Apply(s, rollout.Outcome{Action: rollout.Action{Kind: rollout.ActionReadWeights, Route: call}, Reading: &r}, simStart)
+		lifecycle.ApplyResult(s, rollout.Outcome{Action: rollout.Action{Kind: rollout.ActionReadWeights, Route: call}, Reading: &r}, simStart)
 		if got := s.Deployment.Progress.Router; (got.Applied != nil) != whole || got.InDoubt || got.Reading {
 			t.Errorf("whole %t: %+v", whole, got)
 		}
@@ -105,13 +105,13 @@ func TestReading_LateWriteIsNotAnOperatorsHand(t *testing.T) {
 			out := rollout.Action{Kind: rollout.ActionSetWeights, Route: routing.Call{Baseline: full, Setting: routing.TrafficSplit{
 				Backends: []routing.Backend{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: weight}},
 			}}}
-			begun, _ := strategy.BeginRoute(&s.Deployment, out, simStart)
-			strategy.Apply(s, rollout.Outcome{Action: begun, Result: rollout.CallResult{Kind: answer}}, simStart)
+			begun, _ := lifecycle.StartRouterAction(&s.Deployment, out, simStart)
+			lifecycle.ApplyResult(s, rollout.Outcome{Action: begun, Result: rollout.CallResult{Kind: answer}}, simStart)
 		}
 		read := func() {
-			look, _ := strategy.BeginRoute(&s.Deployment, rollout.Action{Kind: rollout.ActionReadWeights}, simStart)
+			look, _ := lifecycle.StartRouterAction(&s.Deployment, rollout.Action{Kind: rollout.ActionReadWeights}, simStart)
 			reading := routing.Reading{Backends: []routing.BackendReading{{Target: "web-1", Weight: 100}, {Target: "web-2", Weight: 0}}}
-			strategy.Apply(s, rollout.Outcome{Action: look, Reading: &reading}, simStart)
+			lifecycle.ApplyResult(s, rollout.Outcome{Action: look, Reading: &reading}, simStart)
 		}
 		write(0, c.answer)
 		if c.seen {

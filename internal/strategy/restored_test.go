@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
+	"rollcall/internal/strategy/planner"
 )
 
 func TestARollbackWithATargetThatIsNotBackHasFailed(t *testing.T) {
 	t.Parallel()
 	for failed, want := range map[bool]rollout.State{false: rollout.StateRolledBack, true: rollout.StateFailed} {
-		n, err := strategy.Undo(ended(t, rollout.StateFailed, `{"type":"rolling","batch_size":2}`))
+		n, err := command.NewRollback(ended(t, rollout.StateFailed, `{"type":"rolling","batch_size":2}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -24,7 +25,7 @@ func TestARollbackWithATargetThatIsNotBackHasFailed(t *testing.T) {
 		if failed {
 			s.Targets[0].State, s.Targets[0].Error = rollout.TargetFailed, "400: gone"
 		}
-		got := strategy.Plan(s, simStart).Status
+		got := planner.Plan(s, simStart).Status
 		if got.State != want || failed && !strings.Contains(got.Reason, "400: gone") {
 			t.Errorf("failed %t: %s, %q", failed, got.State, got.Reason)
 		}

@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 // ended is a deployment of three targets that has ended: t1 updated, t2 failed on the way, t3 never called.
@@ -43,7 +44,7 @@ func touch(t *rollout.Target, state rollout.TargetState, version string) {
 func TestARollbackTakesDoubtfulTargetsFirstAndCallsNoUntouchedOne(t *testing.T) {
 	t.Parallel()
 	s := ended(t, rollout.StateFailed, `{"type":"rolling","batch_size":2,"bake":"5s","progress_deadline":"3m"}`)
-	n, err := strategy.Undo(s)
+	n, err := command.NewRollback(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,12 +71,12 @@ func TestTheVersionOfARollbackIsTheOneThatAllShare(t *testing.T) {
 	t.Parallel()
 	s := ended(t, rollout.StateFailed, "")
 	s.Targets[0].PreviousVersion = "v0"
-	n, err := strategy.Undo(s)
+	n, err := command.NewRollback(s)
 	if err != nil || n.Deployment.Version != "" || n.Targets[0].DesiredVersion != "v1" || n.Targets[1].DesiredVersion != "v0" {
 		t.Errorf("%v: %+v", err, n)
 	}
 	s.Targets[0].PreviousVersion = ""
-	if n, err = strategy.Undo(s); err != nil || n.Deployment.Version != "v1" || len(n.Targets) != 1 {
+	if n, err = command.NewRollback(s); err != nil || n.Deployment.Version != "v1" || len(n.Targets) != 1 {
 		t.Errorf("%v: %+v", err, n)
 	}
 }
@@ -83,7 +84,7 @@ func TestTheVersionOfARollbackIsTheOneThatAllShare(t *testing.T) {
 func TestThereIsNothingToDoForWhatHasNotEndedOrNotBegun(t *testing.T) {
 	t.Parallel()
 	for _, state := range []rollout.State{rollout.StatePending, rollout.StateInProgress, rollout.StatePaused, rollout.StateRollingBack, rollout.StateSuperseded} {
-		for name, build := range map[string]func(*rollout.Snapshot) (rollout.NewDeployment, error){"undo": strategy.Undo, "retry": strategy.Retry} {
+		for name, build := range map[string]func(*rollout.Snapshot) (rollout.NewDeployment, error){"undo": command.NewRollback, "retry": command.NewRetry} {
 			if _, err := build(ended(t, state, "")); problem.CodeOf(err) != problem.CodeConflict {
 				t.Errorf("%s while %s: %v", name, state, err)
 			}
@@ -114,7 +115,7 @@ func TestARetryTakesTheTargetsThatDidNotArrive(t *testing.T) {
 	} {
 		s := ended(t, c.state, how)
 		c.change(s)
-		n, err := strategy.Retry(s)
+		n, err := command.NewRetry(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +142,7 @@ func TestARetryHasTheStrategyThatWasResolved(t *testing.T) {
 		`{"type":"rolling","batch_size":["20%","50%"],"max_failures":"40%"}`,
 	} {
 		s := ended(t, rollout.StateAborted, how)
-		n, err := strategy.Retry(s)
+		n, err := command.NewRetry(s)
 		if err != nil || len(n.Targets) != 2 || !reflect.DeepEqual(n.Deployment.Spec.Strategy, s.Deployment.Spec.Strategy) {
 			t.Errorf("%v: %+v\nwas %+v", err, n.Deployment.Spec.Strategy, s.Deployment.Spec.Strategy)
 		}
@@ -151,7 +152,7 @@ func TestARetryHasTheStrategyThatWasResolved(t *testing.T) {
 func TestARetryWithSlotsGoesToTheSameSlotAgain(t *testing.T) {
 	t.Parallel()
 	s := slotted(t, rollout.StateFailed)
-	n, err := strategy.Retry(s)
+	n, err := command.NewRetry(s)
 	if err != nil || len(n.Targets) != 4 || n.Deployment.Spec.ActiveSlot != "blue" || n.Deployment.Spec.IdleSlot != "green" {
 		t.Errorf("%v: %+v", err, n.Deployment.Spec)
 	}
@@ -165,7 +166,7 @@ func TestARetryWithSlotsGoesToTheSameSlotAgain(t *testing.T) {
 func TestARollbackSwitchesNoSlot(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[rollout.State]string{rollout.StateCompleted: "green", rollout.StateFailed: "blue"} {
-		n, err := strategy.Undo(slotted(t, state))
+		n, err := command.NewRollback(slotted(t, state))
 		if err != nil || n.Deployment.Spec.ActiveSlot != want || n.Deployment.Spec.IdleSlot != "" || len(n.Targets) != 2 {
 			t.Errorf("%s: %v: %+v", state, err, n.Deployment.Spec)
 		}
@@ -199,11 +200,11 @@ func TestARetryOfWhatArrivedIsRefused(t *testing.T) {
 	t.Parallel()
 	s := ended(t, rollout.StateCompleted, "")
 	touch(&s.Targets[1], rollout.TargetUpdated, "v2") // the third was no part of the goal
-	if _, err := strategy.Retry(s); problem.CodeOf(err) != problem.CodeConflict {
+	if _, err := command.NewRetry(s); problem.CodeOf(err) != problem.CodeConflict {
 		t.Errorf("completed: %v", err)
 	}
 	s.Deployment.Kind, s.Deployment.State = rollout.KindRollback, rollout.StateRolledBack
-	if _, err := strategy.Retry(s); problem.CodeOf(err) != problem.CodeConflict {
+	if _, err := command.NewRetry(s); problem.CodeOf(err) != problem.CodeConflict {
 		t.Errorf("a rollback: %v", err)
 	}
 }
@@ -212,15 +213,15 @@ func TestOnlyWhatHasNotBegunIsCalledOffAtOnce(t *testing.T) {
 	t.Parallel()
 	d := rollout.Deployment{Status: rollout.Status{State: rollout.StatePending, Direction: rollout.Forward}}
 	d.Operator = rollout.OperatorIntent{Abort: true, Actor: "ann", Reason: "wrong version"}
-	events := strategy.CallOff(&d, simStart)
+	events := command.AbortBeforeStart(&d, simStart)
 	if len(events) != 1 || events[0].Actor != "ann" || events[0].Message != "wrong version" || events[0].To != "aborted" || d.State != rollout.StateAborted {
 		t.Errorf("%+v, %s", events, d.State)
 	}
-	if again := strategy.CallOff(&d, simStart); len(again) != 0 {
+	if again := command.AbortBeforeStart(&d, simStart); len(again) != 0 {
 		t.Errorf("twice: %+v", again)
 	}
 	d = rollout.Deployment{Status: rollout.Status{State: rollout.StateInProgress, StartedAt: simStart}, Operator: d.Operator}
-	if events := strategy.CallOff(&d, simStart); len(events) != 0 || d.State != rollout.StateInProgress {
+	if events := command.AbortBeforeStart(&d, simStart); len(events) != 0 || d.State != rollout.StateInProgress {
 		t.Errorf("%+v, %s", events, d.State)
 	}
 }

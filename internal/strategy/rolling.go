@@ -6,10 +6,10 @@ import (
 
 // rolling updates the targets in waves of batch_size; the next wave starts when all of one are verified, baked, and
 // batch_delay is over.
-func rolling() kind {
-	return kind{
+func rolling() Kind {
+	return Kind{
 		Description: Description{
-			Type:    rollingType,
+			Type:    TypeRolling,
 			Summary: "waves in order; never more than one wave out of service at once",
 			Parameters: []Parameter{
 				{
@@ -19,9 +19,9 @@ func rolling() kind {
 				{"batch_delay", "duration", `"0s"`, "the wait between one wave and the next"},
 			},
 		},
-		resolve:  resolveRolling,
-		exceeded: pastMaxFailures,
-		evenly:   true,
+		resolve:         resolveRolling,
+		FailureLimit:    pastMaxFailures,
+		WeightPerTarget: true,
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // TestTheOldSideKeepsItsShareForAsLongAsOneOfItsTargetsServes looks at every write of canaries that go well. The targets
@@ -92,7 +92,7 @@ func TestRolling_TheFirstOfManyGetsTraffic(t *testing.T) {
 			case a.Kind == rollout.ActionProbe:
 				o.Probe = saw(oldVersion)
 			}
-			strategy.Apply(s, o, simStart.Add(after))
+			lifecycle.ApplyResult(s, o, simStart.Add(after))
 		}
 	}
 	if len(setting.Backends) == 0 || setting.Backends[0].Weight == 0 || setting.Backends[1].Weight != 0 {

@@ -6,7 +6,7 @@ import (
 
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/planner"
 )
 
 var endEvents = map[rollout.State]string{
@@ -54,7 +54,7 @@ func (s *sim) advanceDead() {
 // checkFinal wants a deployment that is over to stay as it is.
 func (s *sim) checkFinal() {
 	was := s.stored.Clone()
-	d := strategy.Plan(s.stored, s.now.Add(time.Hour))
+	d := planner.Plan(s.stored, s.now.Add(time.Hour))
 	if len(d.Actions)+len(d.Transitions)+len(d.Events) > 0 || d.Replan || d.CancelCalls || !d.WakeAt.IsZero() || d.Status != was.Deployment.Status {
 		s.violate("terminal is not final")
 	}
@@ -180,7 +180,7 @@ func (s *sim) checkStillWell(i int) {
 		if check.Type == metricType {
 			slowest += s.source.until.Sub(s.source.from)
 		}
-		if since := later(w.sickAt, s.adoptedAt); d.FinishedAt.Sub(since) > slowest {
+		if since := Later(w.sickAt, s.adoptedAt); d.FinishedAt.Sub(since) > slowest {
 			s.violate("%s has been sick since %s, and it completed all the same", t.ID, w.sickAt.Sub(simStart))
 		}
 	}

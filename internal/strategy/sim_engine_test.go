@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // sim drives the planner as the engine does, on virtual time, and dies as replicas do.
@@ -180,7 +180,7 @@ func (s *sim) outcome(o rollout.Outcome) {
 	t := &s.live.Targets[o.Action.Target]
 	s.foresee(o)
 	before := *t
-	events := strategy.Apply(s.live, o, s.now)
+	events := lifecycle.ApplyResult(s.live, o, s.now)
 	s.changed(o.Action.Target, events, before.Phase != t.Phase || before.State != t.State || before.Health != t.Health || before.Version != t.Version)
 	s.trace("outcome", t.ID, "%s: %s → %s %s", word(o), before.State, t.Phase, t.State)
 	if s.crashHere("after an answer, before it is stored") {

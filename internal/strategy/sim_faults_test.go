@@ -5,7 +5,7 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // takeOver is a new owner's first step: it reads what is stored and takes nothing else for true.
@@ -33,8 +33,8 @@ func (s *sim) takeOver() {
 			s.cover("adopted a call without an answer")
 		}
 	}
-	strategy.Excuse(s.live, s.now)
-	s.events = append(s.events, strategy.Adopt(s.live, s.now)...)
+	lifecycle.CompensateDowntime(s.live, s.now)
+	s.events = append(s.events, lifecycle.TakeOver(s.live, s.now)...)
 	s.trace("takeover", "", "epoch %d", s.epoch)
 }
 

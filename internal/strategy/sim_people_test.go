@@ -5,18 +5,18 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 // schedulePeople lets people ask for things at moments that suit nobody.
 func (s *sim) schedulePeople() {
 	for range s.verbs {
 		s.at(s.now.Add(between(s.rng, 0, 45*time.Second)), func() {
-			verb := pick(s.rng, strategy.VerbPause, strategy.VerbPause, strategy.VerbPause, strategy.VerbResume,
-				strategy.VerbRollback, strategy.VerbAbort, strategy.VerbPromote, strategy.VerbPromote, strategy.VerbPromote)
-			r := strategy.Request{Verb: verb, Actor: "ann"}
-			if verb == strategy.VerbPromote {
-				r.Full = chance(s.rng, 0.4)
+			verb := pick(s.rng, command.Pause, command.Pause, command.Pause, command.Resume,
+				command.Rollback, command.Abort, command.Promote, command.Promote, command.Promote)
+			r := command.Command{Kind: verb, Actor: "ann"}
+			if verb == command.Promote {
+				r.SkipGates = chance(s.rng, 0.4)
 				r.Wave = pick(s.rng, 0, 0, 1, 2)
 			}
 			s.ask(r)
@@ -50,42 +50,42 @@ func (s *sim) callPerson() {
 }
 
 func (s *sim) visitPaused() {
-	resume := strategy.VerbResume
-	verb := pick(s.rng, resume, resume, resume, resume, resume, strategy.VerbPromote, strategy.VerbRollback, strategy.VerbAbort)
+	resume := command.Resume
+	verb := pick(s.rng, resume, resume, resume, resume, resume, command.Promote, command.Rollback, command.Abort)
 	s.patience--
 	switch {
 	case s.patience < 0:
-		verb = strategy.VerbAbort
+		verb = command.Abort
 	case s.stored.Deployment.StartedAt.IsZero():
 		verb = resume
 	}
-	s.ask(strategy.Request{Verb: verb, Actor: "ann"})
+	s.ask(command.Command{Kind: verb, Actor: "ann"})
 }
 
 // visitGate is what people do at a gate: most open it.
 func (s *sim) visitGate(gate int) {
-	promote := strategy.Request{Verb: strategy.VerbPromote, Actor: "ann"}
+	promote := command.Command{Kind: command.Promote, Actor: "ann"}
 	if s.steady {
 		s.ask(promote)
 		return
 	}
 	switch s.rng.IntN(12) {
 	case 0:
-		s.ask(strategy.Request{Verb: strategy.VerbPause, Actor: "ann"})
+		s.ask(command.Command{Kind: command.Pause, Actor: "ann"})
 		promote.Wave = gate
 		s.ask(promote)
 	case 1:
-		s.ask(strategy.Request{Verb: strategy.VerbResume, Actor: "ann"})
+		s.ask(command.Command{Kind: command.Resume, Actor: "ann"})
 	case 2:
-		s.ask(strategy.Request{Verb: strategy.VerbRollback, Actor: "ann"})
+		s.ask(command.Command{Kind: command.Rollback, Actor: "ann"})
 	case 3:
-		s.ask(strategy.Request{Verb: strategy.VerbAbort, Actor: "ann"})
+		s.ask(command.Command{Kind: command.Abort, Actor: "ann"})
 	case 4:
 		s.ask(promote)
-		promote.Full = true
+		promote.SkipGates = true
 		s.ask(promote)
 	case 5:
-		promote.Full = true
+		promote.SkipGates = true
 		s.ask(promote)
 	case 6:
 		promote.Wave = gate + 1
@@ -102,29 +102,29 @@ func (s *sim) visitGate(gate int) {
 
 // ask changes the stored deployment as the API does. The owner reads it back with its next write, so no plan is ever
 // stored that did not know of it; whoever owns nothing yet is woken.
-func (s *sim) ask(r strategy.Request) {
+func (s *sim) ask(r command.Command) {
 	before := s.stored.Deployment
 	if before.State.Terminal() {
 		return
 	}
 	d := before
-	events, err := strategy.Ask(&d, r, s.now)
+	events, err := command.Apply(&d, r, s.now)
 	s.trace("person", "", "%s (%s): %d events, %v", wordOf(r), before.State, len(events), err)
 	s.checkAsk(r, &before, &d, events, err)
-	if r.Verb == strategy.VerbPromote {
+	if r.Kind == command.Promote {
 		s.checkPromote(r, &before, &d, events, err)
 	}
 	if err != nil || len(events) == 0 {
 		return
 	}
 	s.cover("verb: " + wordOf(r))
-	if r.Verb == strategy.VerbResume {
+	if r.Kind == command.Resume {
 		s.resumedAt = s.now
 	}
 	if s.routing != 0 {
-		s.cover("router: " + string(r.Verb) + " while a write is out")
-		if r.Verb == strategy.VerbPause && chance(s.rng, 0.5) { // somebody thinks better of it
-			s.at(s.now.Add(time.Millisecond), func() { s.ask(strategy.Request{Verb: strategy.VerbResume, Actor: "bob"}) })
+		s.cover("router: " + string(r.Kind) + " while a write is out")
+		if r.Kind == command.Pause && chance(s.rng, 0.5) { // somebody thinks better of it
+			s.at(s.now.Add(time.Millisecond), func() { s.ask(command.Command{Kind: command.Resume, Actor: "bob"}) })
 		}
 	}
 	s.stored.Deployment = d
@@ -145,14 +145,14 @@ func (s *sim) ask(r strategy.Request) {
 	}
 }
 
-func wordOf(r strategy.Request) string {
+func wordOf(r command.Command) string {
 	switch {
-	case r.Full:
-		return string(r.Verb) + " full"
+	case r.SkipGates:
+		return string(r.Kind) + " full"
 	case r.Wave > 0:
-		return string(r.Verb) + " of a wave"
+		return string(r.Kind) + " of a wave"
 	default:
-		return string(r.Verb)
+		return string(r.Kind)
 	}
 }
 
@@ -165,40 +165,40 @@ func (s *sim) poll() time.Duration {
 }
 
 // checkAsk holds a verb's answer to the table of the design: legal, told, and the same when asked again.
-func (s *sim) checkAsk(r strategy.Request, before, after *rollout.Deployment, events []rollout.Event, err error) {
+func (s *sim) checkAsk(r command.Command, before, after *rollout.Deployment, events []rollout.Event, err error) {
 	switch {
 	case err != nil && (problem.CodeOf(err) != problem.CodeConflict || before.Status != after.Status || before.Operator != after.Operator):
-		s.violate("%s failed with %v and left its mark", r.Verb, err)
+		s.violate("%s failed with %v and left its mark", r.Kind, err)
 	case !before.State.CanBecome(after.State):
-		s.violate("%s takes it from %s to %s", r.Verb, before.State, after.State)
+		s.violate("%s takes it from %s to %s", r.Kind, before.State, after.State)
 	case before.State != after.State && len(events) == 0:
-		s.violate("nobody is told that %s takes it from %s to %s", r.Verb, before.State, after.State)
+		s.violate("nobody is told that %s takes it from %s to %s", r.Kind, before.State, after.State)
 	}
 	if err != nil {
 		return
 	}
 	again := *after
 	r.Actor = "bob"
-	repeated, err := strategy.Ask(&again, r, s.now)
+	repeated, err := command.Apply(&again, r, s.now)
 	if err != nil || len(repeated) > 0 || again.Status != after.Status || again.Operator != after.Operator {
-		s.violate("%s asked for again: %v, %d events", r.Verb, err, len(repeated))
+		s.violate("%s asked for again: %v, %d events", r.Kind, err, len(repeated))
 	}
 }
 
 // checkPromote keeps a book of the gates that people have opened, and holds each answer to it: one promote opens the one
 // gate that it names or meets, full opens them all, and neither says 200 without doing so.
-func (s *sim) checkPromote(r strategy.Request, before, after *rollout.Deployment, events []rollout.Event, err error) {
+func (s *sim) checkPromote(r command.Command, before, after *rollout.Deployment, events []rollout.Event, err error) {
 	gate := before.Progress.Gate
 	running := !before.StartedAt.IsZero() && before.Direction == rollout.Forward && !before.Operator.Abort
 	named := r.Wave == 0 && gate > 0 || r.Wave > 0 && (r.Wave == gate || s.opened[r.Wave])
 	switch {
 	case !running && err == nil:
 		s.violate("promote of what has not begun, or goes back, or is called off")
-	case running && (err == nil) != (r.Full || named):
-		s.violate("promote full %t, wave %d, at the gate of wave %d, opened %v: %v", r.Full, r.Wave, gate, s.opened, err)
-	case err == nil && r.Full && !after.Operator.SkipGates:
+	case running && (err == nil) != (r.SkipGates || named):
+		s.violate("promote full %t, wave %d, at the gate of wave %d, opened %v: %v", r.SkipGates, r.Wave, gate, s.opened, err)
+	case err == nil && r.SkipGates && !after.Operator.SkipGates:
 		s.violate("full was answered with 200 and is forgotten")
-	case !r.Full && after.Operator.SkipGates != before.Operator.SkipGates:
+	case !r.SkipGates && after.Operator.SkipGates != before.Operator.SkipGates:
 		s.violate("one promote skips all gates")
 	case after.Operator.Promoted != before.Operator.Promoted && after.Operator.Promoted != gate:
 		s.violate("promote at the gate of wave %d opens %d", gate, after.Operator.Promoted)
@@ -216,8 +216,8 @@ func (s *sim) checkPromote(r strategy.Request, before, after *rollout.Deployment
 	case len(events) == 0:
 		s.cover("promoted twice")
 	}
-	s.openedAll = s.openedAll || r.Full
-	if gate > 0 && (r.Full || r.Wave == 0 || r.Wave == gate) {
+	s.openedAll = s.openedAll || r.SkipGates
+	if gate > 0 && (r.SkipGates || r.Wave == 0 || r.Wave == gate) {
 		s.opened[gate] = true
 	}
 }

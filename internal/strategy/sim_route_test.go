@@ -6,7 +6,7 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
 )
 
 // book is what the simulation notes of the router, beside the planner's own notes and never read by it. It is stored and
@@ -38,7 +38,7 @@ func (s *sim) routed(o rollout.Outcome) {
 	if s.crashHere("after a router's answer, before it is stored") {
 		return
 	}
-	events := strategy.Apply(s.live, o, s.now)
+	events := lifecycle.ApplyResult(s.live, o, s.now)
 	s.trace("outcome", "lb", "%s %s read %+v", o.Action.Kind, o.Result.Kind, o.Reading)
 	s.events = append(s.events, events...)
 	s.checkConfirmed(d)
@@ -114,7 +114,7 @@ func (s *sim) checkConfirmed(d *rollout.Deployment) {
 
 // beginRoute writes an action on the router down in the owner's memory.
 func (s *sim) beginRoute(before *rollout.Deployment, a rollout.Action) rollout.Action {
-	complete, events := strategy.BeginRoute(&s.live.Deployment, a, s.now)
+	complete, events := lifecycle.StartRouterAction(&s.live.Deployment, a, s.now)
 	s.events = append(s.events, events...)
 	if a.Kind == rollout.ActionSetWeights {
 		s.checkWrite(before, &complete.Route, events)

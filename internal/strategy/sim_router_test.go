@@ -331,7 +331,7 @@ func (s *sim) checkDriftNoticed() {
 		r.doesAs(s.liveBook.confirmed) {
 		return
 	}
-	since := later(later(r.forgotAt, r.unreadAt), s.adoptedAt)
+	since := Later(Later(r.forgotAt, r.unreadAt), s.adoptedAt)
 	if s.now.Sub(since) > simInterval+s.live.Deployment.Spec.Traffic.Timeout.Std()+time.Second {
 		s.violate("the router forgot at %s what it was told, and nobody has looked", r.forgotAt.Sub(simStart))
 	}
@@ -478,7 +478,7 @@ func (s *sim) readBack(c written) rollout.Outcome {
 func (s *sim) answerRoute(c written, after time.Duration, o rollout.Outcome) {
 	at := s.now.Add(after)
 	if at.After(c.call.Deadline) {
-		at, o = later(c.call.Deadline, s.now), unread(rollout.ResultUnknown, "timeout")
+		at, o = Later(c.call.Deadline, s.now), unread(rollout.ResultUnknown, "timeout")
 	}
 	o.Action = rollout.Action{Kind: rollout.ActionSetWeights, Target: -1, Check: -1, Route: c.call}
 	s.at(at, func() {

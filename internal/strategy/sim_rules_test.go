@@ -8,7 +8,7 @@ import (
 
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/planner"
 )
 
 // How late a promise about time may be kept.
@@ -30,7 +30,7 @@ func (s *sim) checkClock() {
 	if d.State.Terminal() || s.live == nil && !s.released {
 		return
 	}
-	if due := later(d.DeadlineAt, later(s.adoptedAt, s.resumedAt)); !d.DeadlineAt.IsZero() && s.now.After(due.Add(deadlineSlack)) {
+	if due := Later(d.DeadlineAt, Later(s.adoptedAt, s.resumedAt)); !d.DeadlineAt.IsZero() && s.now.After(due.Add(deadlineSlack)) {
 		s.violate("deadline_at %s has passed, and it is still %s: %s", d.DeadlineAt.Sub(simStart), d.State, d.Reason)
 	}
 	late := !d.NextActionAt.IsZero() && s.now.After(d.NextActionAt.Add(nextActionSlack))
@@ -39,7 +39,7 @@ func (s *sim) checkClock() {
 	}
 }
 
-func later(a, b time.Time) time.Time {
+func Later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
 	}
@@ -116,7 +116,7 @@ func (s *sim) checkPure(d *rollout.Decision) {
 		return
 	}
 	was := s.live.Clone()
-	if again := strategy.Plan(s.live, s.now); !reflect.DeepEqual(again, *d) {
+	if again := planner.Plan(s.live, s.now); !reflect.DeepEqual(again, *d) {
 		s.violate("the same facts gave two decisions")
 	}
 	if !reflect.DeepEqual(was.Targets, s.live.Targets) {
@@ -308,7 +308,7 @@ func (s *sim) describeTargets() string {
 // checkArrival wants fences at a target to rise, except in calls of those who have been declared dead, and no call to come
 // while an earlier one is still at work within its time.
 func (s *sim) checkArrival(c sent, w *simTarget) {
-	if s.now.Before(earlier(w.workEnds, w.workDue)) {
+	if s.now.Before(Earlier(w.workEnds, w.workDue)) {
 		s.violate("%s got a call while an earlier one was at work until %s", w.id, w.workEnds.Sub(simStart))
 	}
 	if !c.late && c.call.Fence <= w.highest && !w.ahead {

@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
+	"rollcall/internal/strategy/planner"
 )
 
 // draft is one or more decisions that are stored together.
@@ -55,7 +56,7 @@ func (s *sim) decide(dr *draft) {
 	s.checkSpin()
 	before := s.live.Deployment
 	failures := s.countFailures()
-	d := strategy.Plan(s.live, s.now)
+	d := planner.Plan(s.live, s.now)
 	s.checkDecision(&before, &d)
 	s.checkDriftNoticed()
 	s.take(&d.Status)
@@ -64,12 +65,12 @@ func (s *sim) decide(dr *draft) {
 	s.noteHeld()
 	s.events = append(s.events, d.Events...)
 	for _, m := range d.Transitions {
-		s.changed(m.Target, strategy.Move(s.live, m, s.now), true)
+		s.changed(m.Target, lifecycle.ApplyTransition(s.live, m, s.now), true)
 	}
 	dr.actions = append(dr.actions, s.begin(&before, d.Actions)...)
 	if d.Status.State.Terminal() {
 		s.finished = before.Status
-		s.live.Deployment.Result = strategy.Conclude(s.live)
+		s.live.Deployment.Result = lifecycle.NewResult(s.live)
 	}
 	for _, a := range d.Actions {
 		dr.calls = dr.calls || a.Kind == rollout.ActionCall || a.Kind == rollout.ActionSetWeights
@@ -84,14 +85,14 @@ func (s *sim) deferrable(dr *draft) bool {
 	if !quiet || s.live.Deployment.State.Terminal() || !s.waits() || s.halfway || !s.now.Before(s.unstoredSince.Add(deferFor)) {
 		return false
 	}
-	dr.wake = earlier(dr.wake, s.unstoredSince.Add(deferFor))
+	dr.wake = Earlier(dr.wake, s.unstoredSince.Add(deferFor))
 	return true
 }
 
 // deferFor is how long a store may be put off.
 const deferFor = 20 * time.Millisecond
 
-func earlier(a, b time.Time) time.Time {
+func Earlier(a, b time.Time) time.Time {
 	if a.Before(b) {
 		return a
 	}
@@ -150,7 +151,7 @@ func (s *sim) begin(before *rollout.Deployment, actions []rollout.Action) []roll
 			begun = append(begun, s.beginRoute(before, a))
 			continue
 		}
-		t, complete, events := strategy.Begin(&s.live.Deployment, s.live.Targets[a.Target], a, s.now)
+		t, complete, events := lifecycle.StartTargetAction(&s.live.Deployment, s.live.Targets[a.Target], a, s.now)
 		if a.Kind == rollout.ActionCall {
 			s.checkIntent(before, &s.live.Targets[a.Target], complete, events)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 // undoScenario is the rollback of a finished blue-green deployment behind a router: one that was switched, one that never
@@ -118,7 +119,7 @@ func (sc *scenario) failed(rng *rand.Rand, s *rollout.Snapshot) *rollout.Snapsho
 }
 
 func (sc *scenario) undone(ended *rollout.Snapshot) rollout.NewDeployment {
-	n, err := strategy.Undo(ended)
+	n, err := command.NewRollback(ended)
 	if err != nil {
 		panic(fmt.Sprintf("%+v: %v", ended.Deployment, err))
 	}
@@ -126,7 +127,7 @@ func (sc *scenario) undone(ended *rollout.Snapshot) rollout.NewDeployment {
 }
 
 func (sc *scenario) retried(ended *rollout.Snapshot) rollout.NewDeployment {
-	n, err := strategy.Retry(ended)
+	n, err := command.NewRetry(ended)
 	if err != nil {
 		panic(fmt.Sprintf("%+v: %v", ended.Deployment, err))
 	}

@@ -48,7 +48,7 @@ func (s *sim) heldSince(since time.Time) time.Duration {
 			to = s.now
 		}
 		if to.After(since) {
-			sum += to.Sub(later(h.from, since))
+			sum += to.Sub(Later(h.from, since))
 		}
 	}
 	return sum
@@ -77,7 +77,7 @@ func (s *sim) checkOverdue(before *rollout.Deployment) {
 	since := before.Progress.WaveStartedAt
 	for i := range s.live.Targets {
 		if t := &s.live.Targets[i]; t.State == rollout.TargetUpdated {
-			since = later(since, t.FinishedAt)
+			since = Later(since, t.FinishedAt)
 		}
 	}
 	if before.Progress.Gate > 0 || !before.Progress.WaveSettledAt.IsZero() && !behind {

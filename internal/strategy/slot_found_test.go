@@ -9,6 +9,8 @@ import (
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
+	"rollcall/internal/strategy/planner"
 )
 
 // bySlots is a blue-green deployment behind a router that can be read: blue, first in the list, is held to serve.
@@ -29,18 +31,18 @@ func begunAt(t *testing.T, s *rollout.Snapshot, now time.Time) map[string]rollou
 	t.Helper()
 	begun := map[string]rollout.Action{}
 	for again := true; again; {
-		d := strategy.Plan(s, now)
+		d := planner.Plan(s, now)
 		s.Deployment.Status, again = d.Status, d.Replan
 		for _, m := range d.Transitions {
-			strategy.Move(s, m, now)
+			lifecycle.ApplyTransition(s, m, now)
 		}
 		for _, a := range d.Actions {
 			if a.Target < 0 {
-				a, _ = strategy.BeginRoute(&s.Deployment, a, now)
+				a, _ = lifecycle.StartRouterAction(&s.Deployment, a, now)
 				begun[string(a.Kind)] = a
 				continue
 			}
-			target, complete, _ := strategy.Begin(&s.Deployment, s.Targets[a.Target], a, now)
+			target, complete, _ := lifecycle.StartTargetAction(&s.Deployment, s.Targets[a.Target], a, now)
 			s.Targets[a.Target] = target
 			begun[string(a.Kind)+" "+target.ID] = complete
 		}
@@ -56,14 +58,14 @@ func TestRouter_TheOtherSlotIsFoundWhileTargetsAreChecked(t *testing.T) {
 		rollout.Target{ID: "green-2", Slot: "green", Version: oldVersion},
 	)
 	first := begunAt(t, s, simStart)
-	strategy.Apply(s, rollout.Outcome{Action: first["probe green-1"], Probe: saw(newVersion)}, simStart)
+	lifecycle.ApplyResult(s, rollout.Outcome{Action: first["probe green-1"], Probe: saw(newVersion)}, simStart)
 	checks := begunAt(t, s, simStart.Add(time.Second))
-	strategy.Apply(s, rollout.Outcome{Action: first["ask_router"], Reading: &routing.Reading{
+	lifecycle.ApplyResult(s, rollout.Outcome{Action: first["ask_router"], Reading: &routing.Reading{
 		DeploymentID: "before", Weights: &routing.Weights{ActiveSlot: "green", OldWeight: 100},
 	}}, simStart.Add(time.Second))
 	check := rollout.Outcome{Action: checks["probe green-1"], Probe: saw(newVersion)}
 	check.Probe.Status = healthcheck.Unhealthy
-	strategy.Apply(s, check, simStart.Add(2*time.Second))
+	lifecycle.ApplyResult(s, check, simStart.Add(2*time.Second))
 	for i := range s.Targets {
 		if got := &s.Targets[i]; got.State != rollout.TargetPending || (got.Wave == 1) != (got.Slot == "blue") {
 			t.Errorf("%s: %s in wave %d", got.ID, got.State, got.Wave)

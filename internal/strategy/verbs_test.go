@@ -7,7 +7,7 @@ import (
 	"rollcall/internal/duration"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/command"
 )
 
 // standing is a deployment in one state, as the planner leaves it.
@@ -36,28 +36,28 @@ func TestAVerbIsTakenWhereItMakesSense(t *testing.T) {
 		rollout.StateCompleted, rollout.StateFailed, rollout.StateRolledBack, rollout.StateAborted, rollout.StateSuperseded,
 	}
 	for _, c := range []struct {
-		request strategy.Request
+		request command.Command
 		taken   []bool
 	}{
-		{strategy.Request{Verb: strategy.VerbPause}, []bool{yes, yes, yes, yes, no, no, no, no, no}},
-		{strategy.Request{Verb: strategy.VerbResume}, []bool{yes, yes, yes, yes, no, no, no, no, no}},
-		{strategy.Request{Verb: strategy.VerbPromote}, []bool{no, no, no, no, no, no, no, no, no}},
-		{strategy.Request{Verb: strategy.VerbPromote, Full: true}, []bool{no, yes, yes, no, no, no, no, no, no}},
-		{strategy.Request{Verb: strategy.VerbAbort}, []bool{yes, yes, yes, yes, no, no, no, yes, no}},
-		{strategy.Request{Verb: strategy.VerbRollback}, []bool{no, yes, yes, yes, no, no, no, no, no}},
-		{strategy.Request{Verb: "explode"}, []bool{no, no, no, no, no, no, no, no, no}},
+		{command.Command{Kind: command.Pause}, []bool{yes, yes, yes, yes, no, no, no, no, no}},
+		{command.Command{Kind: command.Resume}, []bool{yes, yes, yes, yes, no, no, no, no, no}},
+		{command.Command{Kind: command.Promote}, []bool{no, no, no, no, no, no, no, no, no}},
+		{command.Command{Kind: command.Promote, SkipGates: true}, []bool{no, yes, yes, no, no, no, no, no, no}},
+		{command.Command{Kind: command.Abort}, []bool{yes, yes, yes, yes, no, no, no, yes, no}},
+		{command.Command{Kind: command.Rollback}, []bool{no, yes, yes, yes, no, no, no, no, no}},
+		{command.Command{Kind: "explode"}, []bool{no, no, no, no, no, no, no, no, no}},
 	} {
 		for i, state := range states {
 			d := standing(state)
-			_, err := strategy.Ask(&d, c.request, simStart)
+			_, err := command.Apply(&d, c.request, simStart)
 			if taken := err == nil; taken != c.taken[i] {
-				t.Errorf("%s (full %t) while %s: %v", c.request.Verb, c.request.Full, state, err)
+				t.Errorf("%s (full %t) while %s: %v", c.request.Kind, c.request.SkipGates, state, err)
 			}
 			if err != nil && problem.CodeOf(err) != problem.CodeConflict {
-				t.Errorf("%s while %s is no conflict: %v", c.request.Verb, state, err)
+				t.Errorf("%s while %s is no conflict: %v", c.request.Kind, state, err)
 			}
 			if !state.CanBecome(d.State) {
-				t.Errorf("%s takes it from %s to %s", c.request.Verb, state, d.State)
+				t.Errorf("%s takes it from %s to %s", c.request.Kind, state, d.State)
 			}
 		}
 	}
@@ -65,12 +65,12 @@ func TestAVerbIsTakenWhereItMakesSense(t *testing.T) {
 
 func TestWhoAskedAndWhyIsInTheEvent(t *testing.T) {
 	t.Parallel()
-	for verb, want := range map[strategy.Verb]string{
-		strategy.VerbPause: rollout.EventPaused, strategy.VerbAbort: rollout.EventAbortRequested,
-		strategy.VerbRollback: rollout.EventRollbackStarted,
+	for verb, want := range map[command.Kind]string{
+		command.Pause: rollout.EventPaused, command.Abort: rollout.EventAbortRequested,
+		command.Rollback: rollout.EventRollbackStarted,
 	} {
 		d := standing(rollout.StateInProgress)
-		events, err := strategy.Ask(&d, strategy.Request{Verb: verb, Actor: "ann", Why: "lunch"}, simStart)
+		events, err := command.Apply(&d, command.Command{Kind: verb, Actor: "ann", Reason: "lunch"}, simStart)
 		if err != nil || len(events) != 1 {
 			t.Fatalf("%s: %v, %v", verb, events, err)
 		}
@@ -84,17 +84,17 @@ func TestWhoAskedAndWhyIsInTheEvent(t *testing.T) {
 func TestWhatAVerbAsksForShowsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		verb      strategy.Verb
+		verb      command.Kind
 		intent    string
 		state     rollout.State
 		direction rollout.Direction
 	}{
-		{strategy.VerbPause, "pause", rollout.StatePaused, rollout.Forward},
-		{strategy.VerbAbort, "abort", rollout.StateInProgress, rollout.Forward},
-		{strategy.VerbRollback, "rollback", rollout.StateRollingBack, rollout.Backward},
+		{command.Pause, "pause", rollout.StatePaused, rollout.Forward},
+		{command.Abort, "abort", rollout.StateInProgress, rollout.Forward},
+		{command.Rollback, "rollback", rollout.StateRollingBack, rollout.Backward},
 	} {
 		d := standing(rollout.StateInProgress)
-		if _, err := strategy.Ask(&d, strategy.Request{Verb: c.verb}, simStart); err != nil {
+		if _, err := command.Apply(&d, command.Command{Kind: c.verb}, simStart); err != nil {
 			t.Fatal(err)
 		}
 		if d.Operator.Intent() != c.intent || d.State != c.state || d.Direction != c.direction {

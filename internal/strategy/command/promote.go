@@ -1,0 +1,102 @@
+package command
+
+import (
+	"cmp"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// promote opens the gate that the deployment waits at, once; asked again for the same gate it changes nothing.
+func promote(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
+	if d.StartedAt.IsZero() && d.Spec.Protected {
+		return approve(d, r, now)
+	}
+	if err := promotable(d); err != nil {
+		return nil, err
+	}
+	r, err := meant(d, r)
+	if err != nil || promoted(d, r) {
+		return nil, err
+	}
+	if err := standsAt(d, r); err != nil {
+		return nil, err
+	}
+	waiting := d.Progress.Gate
+	e := asked(rollout.EventPromoted, d, r, now)
+	e.Wave = waiting
+	if r.SkipGates {
+		e.Message = cmp.Or(r.Reason, "gates and bakes are skipped from now on")
+	}
+	d.Operator.SkipGates = d.Operator.SkipGates || r.SkipGates
+	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
+	if waiting > 0 && !d.Operator.Pause && d.Stop == rollout.StopNone { // else something more holds it
+		goOn(d, "promoted", now)
+	}
+	return settleEvent(e, d), nil
+}
+
+// standsAt refuses a promote for another gate than the one that the deployment waits at.
+func standsAt(d *rollout.Deployment, r Command) error {
+	waiting := d.Progress.Gate
+	switch {
+	case r.SkipGates || r.Wave == waiting:
+		return nil
+	case waiting == 0:
+		return conflict("the deployment waits at no gate")
+	default:
+		return conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
+	}
+}
+
+// approve lets a protected deployment begin, once. The gates of its waves come later and are not opened by it.
+func approve(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
+	if r.SkipGates || r.Wave > 0 {
+		return nil, conflict("the deployment has not begun: promote it without wave and full to let it begin")
+	}
+	if !d.Unapproved() {
+		return nil, nil
+	}
+	e := asked(rollout.EventPromoted, d, r, now)
+	e.Message = cmp.Or(r.Reason, "approved: it may begin")
+	d.Operator.ApprovedBy = r.Actor
+	if d.State == rollout.StatePaused && !d.Operator.Pause {
+		goOn(d, "approved", now)
+	}
+	return settleEvent(e, d), nil
+}
+
+// meant names the gate that a promote is for, which may have been left to what the deployment stands at.
+func meant(d *rollout.Deployment, r Command) (Command, error) {
+	switch {
+	case r.SkipGates || r.Wave > 0:
+		return r, nil
+	case r.SeenGate != nil:
+		r.Wave = *r.SeenGate
+	default:
+		r.Wave = d.Progress.Gate
+	}
+	if r.Wave == 0 {
+		return r, conflict("the deployment waits at no gate")
+	}
+	return r, nil
+}
+
+func promotable(d *rollout.Deployment) error {
+	switch {
+	case d.StartedAt.IsZero():
+		return conflict("the deployment has not begun: there is nothing to promote")
+	case d.Direction == rollout.Backward:
+		return conflict("the deployment is rolling back: there is nothing to promote")
+	default:
+		return nil
+	}
+}
+
+// promoted reports whether what is asked for has been asked for before.
+func promoted(d *rollout.Deployment, r Command) bool {
+	if r.SkipGates {
+		return d.Operator.SkipGates
+	}
+	return r.Wave <= d.Operator.Promoted && d.Spec.Waves[r.Wave-1].Gate != rollout.GateNone
+}

@@ -1,0 +1,79 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// NewRetry is the deployment that finishes what a finished one left undone: of the same kind, version, strategy and labels,
+// for the targets that did not arrive. It comes without id and requester. A deployment that has not ended, was superseded
+// or left nothing to do is a CodeConflict error that says why.
+//
+// Numbers of targets in the strategy stay as they were resolved, whatever share of the fewer targets they are now. Where
+// the strategy needs to tell two slots, all targets are taken, and the same slot as before is the idle one; targets that
+// run the version already are only checked.
+func NewRetry(s *rollout.Snapshot) (rollout.NewDeployment, error) {
+	left := &s.Deployment
+	if err := mayFollow(left, "retry"); err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	targets := leftUndone(s)
+	if len(targets) == 0 {
+		return rollout.NewDeployment{}, conflict("every target of the deployment has arrived, so there is nothing left to do")
+	}
+	d := follower(left)
+	d.Kind, d.RollbackOf, d.Version, d.Labels = left.Kind, left.RollbackOf, left.Version, left.Labels
+	d.Spec.RetryOf = left.ID
+	if left.Kind == rollout.KindRollback && hasTwoSides(left) {
+		return retryBySlot(s, d, targets)
+	}
+	how, err := json.Marshal(left.Spec.Strategy)
+	if err != nil {
+		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy again: %w", err)
+	}
+	n, err := follow(d, targets, how, nil)
+	addBystanders(&n, s)
+	return n, err
+}
+
+// leftUndone lists the targets of a retry. Where a strategy has to know both of its sides, it takes all of them, and only
+// checks those that have arrived.
+func leftUndone(s *rollout.Snapshot) []rollout.Target {
+	var missing, everything []rollout.Target
+	slots := false
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		slots = slots || t.Slot != ""
+		everything = append(everything, again(t))
+		if missed(&s.Deployment, t) {
+			missing = append(missing, again(t))
+		}
+	}
+	k, _ := strategy.KindOf(s.Deployment.Spec.Strategy.Type)
+	bothSides := slots && k.SwitchesSides || s.Deployment.Spec.Traffic != nil && !k.WeightPerTarget
+	if len(missing) > 0 && bothSides && s.Deployment.Kind == rollout.KindDeploy {
+		return everything
+	}
+	return missing
+}
+
+// missed reports whether the target has not got what the deployment was for. A target that is unchanged at the end of a
+// deployment that reached its goal was no part of that goal.
+func missed(d *rollout.Deployment, t *rollout.Target) bool {
+	if t.Wave == 0 || d.Spec.Waves[t.Wave-1].CheckOnly {
+		return false // it was never to be called
+	}
+	switch t.State {
+	case rollout.TargetUpdated:
+		return false
+	case rollout.TargetFailed, rollout.TargetUnknown:
+		return true
+	case rollout.TargetRolledBack:
+		return t.RollingBack || d.Kind != rollout.KindRollback
+	default:
+		return d.Direction == rollout.Backward || d.State != rollout.StateCompleted && d.State != rollout.StateRolledBack
+	}
+}

@@ -1,0 +1,163 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"rollcall/internal/healthcheck"
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
+)
+
+// NewRollback is the deployment that takes a finished one back: each target that was touched gets its own previous version,
+// those that failed or are in doubt first. Targets whose previous version nobody knows are left out. It comes without id
+// and requester. A deployment that has not ended, was superseded or leaves nothing to take back is a CodeConflict error
+// that says why.
+//
+// How targets are called, checked and served is taken over; the strategy is rolling with the most targets at once that
+// the undone deployment ever had out of service. It never turns round by itself: the way forward is what is being undone.
+// As in a deployment that turns round by itself, a target that cannot be taken back does not keep the others from it; the
+// rollback ends as failed then.
+func NewRollback(s *rollout.Snapshot) (rollout.NewDeployment, error) {
+	undone := &s.Deployment
+	if err := mayFollow(undone, "roll back"); err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	targets, doubtful, err := wayBack(s)
+	if err != nil {
+		return rollout.NewDeployment{}, err
+	}
+	d := follower(undone)
+	d.Kind, d.RollbackOf, d.Version = rollout.KindRollback, undone.ID, sharedWant(targets)
+	d.Spec.Force, d.Spec.OnConflict, d.Spec.RetryOf = false, rollout.OnConflictQueue, ""
+	d.Spec.Protected = false // the way back waits for nobody
+	if hasTwoSides(undone) {
+		return undoBySlot(undone, s, d, targets, doubtful)
+	}
+	how, err := json.Marshal(map[string]any{
+		"type": strategy.TypeRolling, "batch_size": undone.Spec.LargestWave(),
+		"on_failure": rollout.OnFailureHalt, "max_failures": len(targets), "progress_deadline": undone.Spec.Strategy.ProgressDeadline,
+	})
+	if err != nil {
+		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
+	}
+	n, err := follow(d, targets, how, doubtful)
+	n.Deployment.Spec.ActiveSlot = lifecycle.ServingSlot(undone) // no slot is switched on the way back
+	addBystanders(&n, s)
+	return n, err
+}
+
+// addBystanders adds the targets of a finished deployment that the new one does not call, where a router moves traffic: they
+// belong to no wave, and serve while others are called. What failed or is in doubt there stays out, and so out of traffic.
+func addBystanders(n *rollout.NewDeployment, ended *rollout.Snapshot) {
+	if n.Deployment.Spec.Traffic == nil {
+		return
+	}
+	for i := range ended.Targets {
+		t := &ended.Targets[i]
+		called := slices.ContainsFunc(n.Targets, func(o rollout.Target) bool { return o.ID == t.ID })
+		if called || t.Touched() && lifecycle.FailedOrUnknown(t) {
+			continue
+		}
+		b := again(t)
+		stays(&b, t)
+		b.Position = len(n.Targets)
+		strategy.InitTarget(&n.Deployment, &b, rollout.TargetRecord{Address: b.Address, Health: b.Health})
+		n.Targets = append(n.Targets, b)
+	}
+	n.Deployment.Counts = rollout.Count(n.Targets)
+}
+
+// stays lets a target of a new deployment stay as it was at the end of the one before, judged as it was verified.
+func stays(t, ended *rollout.Target) {
+	t.DesiredVersion = ended.Version
+	t.Rules = &rollout.TargetRules{Forward: ended.RulesFor(ended.Version)}
+}
+
+// wayBack lists the touched targets with the version that each goes back to, and names those in doubt.
+func wayBack(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map[string]bool, err error) {
+	touched := 0
+	inDoubt = map[string]bool{}
+	for i := range s.Targets {
+		t := &s.Targets[i]
+		if !t.Touched() {
+			continue
+		}
+		touched++
+		if t.PreviousVersion == "" {
+			continue
+		}
+		back := again(t)
+		back.DesiredVersion = t.PreviousVersion
+		back.Rules = &rollout.TargetRules{Forward: t.RulesFor(t.PreviousVersion), Back: t.RulesFor(t.DesiredVersion)}
+		targets = append(targets, back)
+		inDoubt[t.ID] = lifecycle.InDoubt(t)
+	}
+	switch {
+	case touched == 0:
+		return nil, nil, conflict("the deployment touched no target, so there is nothing to roll back")
+	case len(targets) == 0:
+		return nil, nil, conflict("of no target that was touched is the previous version known, so there is nothing to go back to")
+	}
+	return targets, inDoubt, nil
+}
+
+// sharedWant is the version that all targets go to, empty when they differ.
+func sharedWant(targets []rollout.Target) string {
+	for i := range targets {
+		if targets[i].DesiredVersion != targets[0].DesiredVersion {
+			return ""
+		}
+	}
+	return targets[0].DesiredVersion
+}
+
+// mayFollow refuses to make anything of a deployment that has not ended, or ended before it began.
+func mayFollow(d *rollout.Deployment, what string) error {
+	switch {
+	case !d.State.Terminal():
+		return conflict("the deployment has not ended: it is %s", d.State)
+	case d.State == rollout.StateSuperseded:
+		return conflict("the deployment was superseded before it began, so there is nothing to %s", what)
+	default:
+		return nil
+	}
+}
+
+// follower is what a deployment made from a finished one has in common with it.
+func follower(d *rollout.Deployment) rollout.Deployment {
+	return rollout.Deployment{
+		Service: d.Service, Environment: d.Environment, Spec: d.Spec, DeploySecret: d.DeploySecret,
+	}
+}
+
+// again is a target as a new deployment begins with it.
+func again(t *rollout.Target) rollout.Target {
+	return rollout.Target{
+		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, Metadata: t.Metadata, DeployURL: t.DeployURL, Weight: t.Weight,
+		Position: t.Position, DesiredVersion: t.DesiredVersion, Version: t.Version, Health: t.Health, Fence: t.Fence, Rules: t.Rules,
+	}
+}
+
+// follow prepares a deployment for the targets of a finished one, in the order of the request; first go those that are
+// named, then the unhealthy ones.
+func follow(
+	d rollout.Deployment, targets []rollout.Target, how json.RawMessage, first map[string]bool,
+) (rollout.NewDeployment, error) {
+	slices.SortFunc(targets, func(a, b rollout.Target) int { return a.Position - b.Position })
+	health, order := map[string]healthcheck.Health{}, map[string]rollout.TargetRecord{}
+	for i := range targets {
+		t := &targets[i]
+		health[t.ID], order[t.ID] = t.Health, rollout.TargetRecord{Address: t.Address, Health: t.Health}
+		if first[t.ID] {
+			order[t.ID] = rollout.TargetRecord{Address: t.Address, Health: healthcheck.Unhealthy}
+		}
+	}
+	n, err := strategy.Prepare(d, targets, how, order)
+	for i := range n.Targets {
+		n.Targets[i].Health = health[n.Targets[i].ID]
+	}
+	return n, err
+}

@@ -1,0 +1,119 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
+)
+
+// wayHome is how a deployment by slots is taken back: which targets get the version that they want, and whether traffic
+// goes to the slot that does not serve now.
+type wayHome struct {
+	targets  []rollout.Target // all of them
+	goes     map[string]bool  // those that are called
+	doubtful map[string]bool
+	parallel int
+	switches bool
+}
+
+// hasTwoSides reports whether a router moves traffic between two slots of the deployment.
+func hasTwoSides(d *rollout.Deployment) bool { return d.Spec.Traffic != nil && d.Spec.IdleSlot != "" }
+
+// undoBySlot takes a deployment by slots back: traffic goes where it was, and each touched target gets its own previous
+// version while nobody uses it. When traffic is on the touched side, the other one is only checked first, as it still runs
+// what it ran; should it not be well, the touched targets are called where they serve, half of them at a time.
+func undoBySlot(undone *rollout.Deployment, s *rollout.Snapshot, d rollout.Deployment, back []rollout.Target, doubtful map[string]bool) (rollout.NewDeployment, error) {
+	served, _ := lifecycle.Slots(undone)
+	way := wayHome{goes: map[string]bool{}, doubtful: doubtful, parallel: undone.Spec.LargestWave(), switches: lifecycle.ServingSlot(undone) != served}
+	way.targets = everyone(s, back)
+	for i := range back {
+		way.goes[back[i].ID] = true
+	}
+	return way.plan(d, undone)
+}
+
+// retryBySlot finishes what a rollback by slots left undone.
+func retryBySlot(s *rollout.Snapshot, d rollout.Deployment, missing []rollout.Target) (rollout.NewDeployment, error) {
+	left := &s.Deployment
+	served, _ := lifecycle.Slots(left)
+	way := wayHome{goes: map[string]bool{}, parallel: left.Spec.LargestWave()}
+	way.switches = left.Spec.Waves[0].Weight == lifecycle.AllTraffic && lifecycle.ServingSlot(left) == served
+	way.targets = everyone(s, missing)
+	for i := range missing {
+		way.goes[missing[i].ID] = true
+	}
+	return way.plan(d, left)
+}
+
+// everyone lists all targets of a snapshot, some of them as given.
+func everyone(s *rollout.Snapshot, some []rollout.Target) []rollout.Target {
+	all := make([]rollout.Target, len(s.Targets))
+	for i := range s.Targets {
+		all[i] = again(&s.Targets[i])
+		stays(&all[i], &s.Targets[i])
+		for j := range some {
+			if some[j].ID == all[i].ID {
+				all[i] = some[j]
+			}
+		}
+	}
+	return all
+}
+
+// plan prepares the deployment, and gives it the waves of its way home.
+func (w *wayHome) plan(d rollout.Deployment, ended *rollout.Deployment) (rollout.NewDeployment, error) {
+	d.Spec.ActiveSlot = lifecycle.ServingSlot(ended)
+	how, err := json.Marshal(map[string]any{
+		"type": strategy.TypeBlueGreen, "max_parallel": w.parallel, "on_failure": rollout.OnFailureHalt, "max_failures": len(w.goes),
+		"progress_deadline": ended.Spec.Strategy.ProgressDeadline,
+	})
+	if err != nil {
+		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
+	}
+	n, err := follow(d, w.targets, how, w.doubtful)
+	if err != nil {
+		return n, err
+	}
+	w.layOut(&n)
+	return n, nil
+}
+
+// layOut puts the targets into waves: those of the other slot first when they are only checked, then those that are called.
+func (w *wayHome) layOut(n *rollout.NewDeployment) {
+	spec := &n.Deployment.Spec
+	calls := rollout.Wave{Size: len(w.goes), Parallel: min(w.parallel, len(w.goes))}
+	if w.switches {
+		calls.Weight = lifecycle.AllTraffic
+	}
+	inService := slices.ContainsFunc(w.targets, func(t rollout.Target) bool { return w.goes[t.ID] && t.Slot == spec.ActiveSlot })
+	spec.Waves = nil
+	checked := w.switches && inService
+	if checked {
+		spec.Waves = []rollout.Wave{{Parallel: 1, Weight: lifecycle.AllTraffic, CheckOnly: true}}
+	}
+	spec.Waves = append(spec.Waves, calls)
+	for i := range n.Targets {
+		t := &n.Targets[i]
+		switch t.Wave = 0; {
+		case w.goes[t.ID]:
+			t.Wave = len(spec.Waves)
+		case checked && t.Slot != spec.ActiveSlot:
+			t.Wave, t.DesiredVersion = 1, t.Version
+			spec.Waves[0].Size++
+		}
+	}
+	last := len(spec.Waves) + 1
+	slices.SortStableFunc(n.Targets, func(a, b rollout.Target) int { return turn(&a, last) - turn(&b, last) })
+}
+
+// turn is a target's wave, or last when it has none.
+func turn(t *rollout.Target, last int) int {
+	if t.Wave == 0 {
+		return last
+	}
+	return t.Wave
+}

@@ -1,0 +1,139 @@
+package lifecycle
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// A call in doubt is one whose outcome is not known: no answer came, or one that says nothing of the target, such as a
+// 504 of a proxy. Its work may go on until the deploy timeout after it was sent. Until then the target is asked what it
+// runs, and nothing else is sent to it, forward or back.
+
+// mayRunUntil is until when the work of a call may go on of which the target has not said that it is over.
+func mayRunUntil(spec *rollout.Spec, call rollout.Call, a rollout.CallResult) time.Time {
+	if a.Began.IsZero() {
+		return call.Deadline
+	}
+	return Earlier(call.Deadline, a.Began.Add(spec.Deploy.Timeout.Std()))
+}
+
+// applyLost records that nobody can say what a call did.
+func applyLost(spec *rollout.Spec, t *rollout.Target, call rollout.Call, a rollout.CallResult, now time.Time) {
+	t.RetriesUsed++
+	lose(t, now, askAt(spec, t, a, now), mayRunUntil(spec, call, a))
+	note(t, a.Message, now)
+}
+
+// askAt is when a target in doubt is asked: when it may be called again, and at once when it will not be.
+func askAt(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) time.Time {
+	if t.RetriesUsed > spec.Deploy.Retries {
+		return now
+	}
+	return now.Add(max(backoff(spec, t.RetriesUsed), a.RetryAfter))
+}
+
+// lose has the target asked what its last call did, whose work may go on until a time; it is called again from askAt on.
+func lose(t *rollout.Target, now, askAt, until time.Time) {
+	t.Version = ""
+	t.History.InDoubt, t.History.MayRunUntil = true, until
+	enter(t, rollout.PhaseInDoubt, rollout.TargetUnknown, now)
+	t.NotBefore = askAt
+}
+
+// The statuses besides 409 by which a target says that it is at work (RFC 4918, section 11.3; RFC 6585, section 4).
+const (
+	statusLocked          = 423
+	statusTooManyRequests = 429
+)
+
+// locked reports whether the target turns a call down because it is at work, after an earlier call of this deployment
+// whose outcome is not known: that one holds the lock.
+func locked(t *rollout.Target, a rollout.CallResult) bool {
+	if !t.History.InDoubt {
+		return false
+	}
+	return a.Kind == rollout.ResultFenced && a.Fence == 0 || a.Status == statusLocked || a.Status == statusTooManyRequests
+}
+
+// stillBusy has a target that is at work asked again later.
+func stillBusy(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) string {
+	t.RetriesUsed++
+	t.Version = ""
+	enter(t, rollout.PhaseInDoubt, rollout.TargetUnknown, now)
+	t.NotBefore = askAt(spec, t, a, now)
+	note(t, a.Message, now)
+	return a.Message + "; an earlier call may still be at work, so the target is asked again"
+}
+
+// mayRaiseFence reports whether a 409 may be answered with a higher fence: once, when it names a higher one, or when it is
+// the answer to the first call of the deployment, which then begins with a fence that is too low.
+func mayRaiseFence(t *rollout.Target, call rollout.Call, a rollout.CallResult) bool {
+	return !t.History.FenceRaised && (a.Fence >= call.Fence || t.CallsSent <= 1)
+}
+
+// raiseFence has the target asked, and called once more with a fence above the one that it named and above any that was
+// given before by time.
+func raiseFence(t *rollout.Target, a rollout.CallResult, now time.Time) string {
+	t.History.FenceRaised = true
+	t.Fence = max(t.Fence, a.Fence, now.UnixMilli())
+	enter(t, rollout.PhaseInDoubt, outbound(t), now)
+	t.NotBefore = now
+	note(t, a.Message, now)
+	if a.Fence > 0 {
+		return fmt.Sprintf("%s; it has seen fence %d: it is asked, and called once more above %d", a.Message, a.Fence, t.Fence)
+	}
+	return fmt.Sprintf("%s: it is asked, and called once more with a fence above %d", a.Message, t.Fence)
+}
+
+// noteIfOver ends the doubt about a call when the target runs what it was called for, and did not before.
+func noteIfOver(t *rollout.Target, now time.Time) {
+	h := &t.History
+	doubted := h.InDoubt || h.Earlier != ""
+	if !doubted || t.Version != cmp.Or(h.Earlier, t.ExpectedVersion()) || t.Version == h.From {
+		return
+	}
+	if h.Earlier != "" {
+		h.WaitedUntil = Earlier(now, h.WaitedUntil)
+	}
+	h.InDoubt, h.MayRunUntil, h.Earlier = false, time.Time{}, ""
+}
+
+// ResendAt is when a target in doubt may be called again.
+func ResendAt(t *rollout.Target) time.Time { return Later(t.NotBefore, t.History.MayRunUntil) }
+
+// applyAsked decides, after a call whose outcome is not known, by what the target itself says. That it runs another version
+// proves nothing as long as the work may go on.
+func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
+	from, version := t.State, o.Probe.Version
+	soon := o.Action.Begun.Before(ResendAt(t))
+	if state := &t.Checks[o.Action.Check]; soon {
+		state.NextAt = Earlier(state.NextAt, Later(now, ResendAt(t)))
+	}
+	switch {
+	case version != "" && version == t.ExpectedVersion() && !now.Before(t.History.MayRunUntil) && tellsOfCall(spec, t):
+		startVerifying(spec, t, now)
+		if t.Done() {
+			return []rollout.Event{outcomeEvent(spec, t, from, now)}
+		}
+		message := "the outcome of the call was not known, but the target runs " + version
+		return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, message)}
+	case soon:
+		return nil
+	case t.RetriesUsed <= spec.Deploy.Retries:
+		enter(t, rollout.PhaseReady, t.State, now)
+		t.NotBefore = now
+	case spec.VersionCheck() < 0:
+		giveUp(t, rollout.TargetUnknown, t.Error, now)
+		return []rollout.Event{outcomeEvent(spec, t, from, now)}
+	}
+	return nil
+}
+
+// tellsOfCall reports whether it settles a doubt that a target runs what it was called for. Where targets are called although
+// they run it already, it does not: the call may never have arrived.
+func tellsOfCall(spec *rollout.Spec, t *rollout.Target) bool {
+	return t.RollingBack || !spec.Force || t.History.From != t.DesiredVersion
+}

@@ -1,0 +1,190 @@
+package lifecycle
+
+import (
+	"slices"
+	"time"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/routing"
+)
+
+const (
+	// restPause is how long a router at rest is left alone that has failed as often as the deployment allows.
+	restPause = 15 * time.Minute
+	// restBackoff is the wait after a router at rest was set again. It doubles, up to restCalm, with each time within restCalm:
+	// somebody else may set the router, too.
+	restBackoff = 5 * time.Second
+	restCalm    = time.Hour
+	// maxRestDoublings keeps the wait from overflowing.
+	maxRestDoublings = 10
+)
+
+// RestingDecision is what comes of reading a router at rest.
+type RestingDecision struct {
+	Resting rollout.RestingRouter
+	Events  []rollout.Event
+	// Write is the write that is to be made, complete; nil when there is none.
+	Write *rollout.Action
+}
+
+// PlanResting compares a router with what the deployment in s has left, and begins a write where that was forgotten. before
+// is what was known, nil for nothing; a write that is open in it was another owner's. What people keep out of rotation
+// stays out, and nothing is written when nobody would serve afterwards. s is not changed.
+func PlanResting(s *rollout.Snapshot, before *rollout.RestingRouter, reading *routing.Reading, now time.Time) RestingDecision {
+	resting := restingOf(s, before)
+	d := s.Deployment
+	d.Progress.Router = &resting.Router
+	look := RestingDecision{Resting: resting, Events: adoptRouter(&d, now)}
+	look.Resting.Error, look.Resting.Failures = "", 0
+	r := RouterOf(&d)
+	d.Progress.Router = &r
+	want := leftAtRest(s, reading)
+	if want != nil {
+		findForgotten(&r, want, reading)
+	}
+	noteReading(&r, reading, now)
+	if want != nil {
+		look.judge(&d, want, reading, now)
+	}
+	look.Resting.Router = *d.Progress.Router
+	return look
+}
+
+// RestingUnreadable is what is known of a router at rest that could not be read; why says that in words.
+func RestingUnreadable(s *rollout.Snapshot, before *rollout.RestingRouter, why string) rollout.RestingRouter {
+	resting := restingOf(s, before)
+	resting.Error = why
+	resting.Failures++
+	return resting
+}
+
+// ApplyRestingResult records what came of the write that a Look began.
+func ApplyRestingResult(s *rollout.Snapshot, resting rollout.RestingRouter, o rollout.Outcome, now time.Time) (rollout.RestingRouter, []rollout.Event) {
+	snapshot := *s
+	d := &snapshot.Deployment
+	d.Progress.Router = &resting.Router
+	events := applyRoute(&snapshot, o, now)
+	r := RouterOf(d)
+	d.Progress.Router = &r
+	switch {
+	case r.Applied != nil:
+		for i := range events {
+			events[i].Type = rollout.EventTrafficRestored
+		}
+		calm(&resting, &r, now)
+	case r.RetriesUsed > d.Spec.Traffic.Retries:
+		r.NotBefore = Later(r.NotBefore, now.Add(restPause))
+	}
+	resting.Router = r
+	return resting, events
+}
+
+// restingOf is what is known of the router that the deployment in s has left.
+func restingOf(s *rollout.Snapshot, before *rollout.RestingRouter) rollout.RestingRouter {
+	left := RouterOf(&s.Deployment)
+	if before == nil {
+		left.NotBefore, left.RetriesUsed, left.FenceRaised, left.InFlight = time.Time{}, 0, false, false
+		return rollout.RestingRouter{Router: left}
+	}
+	resting := *before
+	resting.Router.Fence = max(resting.Router.Fence, left.Fence)
+	return resting
+}
+
+// leftAtRest is what the router should do: what the deployment has left. Of a router that people work on by hand that is who
+// serves, and the weights that the request names: another weight is theirs. nil when nobody knows what was left.
+func leftAtRest(s *rollout.Snapshot, reading *routing.Reading) *routing.TrafficSplit {
+	left := s.Deployment.Progress.Router
+	if left == nil || left.Applied == nil || left.Sent == nil {
+		return nil
+	}
+	want := *left.Applied
+	if reading.Weights != nil || want.NewWeight > 0 && want.OldWeight > 0 {
+		return &want
+	}
+	named := map[string]bool{}
+	for i := range s.Targets {
+		named[s.Targets[i].ID] = s.Targets[i].Weight > 0
+	}
+	read := WeightsByTarget(backendsRead(reading))
+	want.Backends = slices.Clone(want.Backends)
+	for i := range want.Backends {
+		if b := &want.Backends[i]; b.Weight > 0 && read[b.Target] > 0 && !named[b.Target] {
+			b.Weight = read[b.Target]
+		}
+	}
+	return &want
+}
+
+func backendsRead(reading *routing.Reading) []routing.Backend {
+	list := make([]routing.Backend, len(reading.Backends))
+	for i, b := range reading.Backends {
+		list[i] = routing.Backend{Target: b.Target, Weight: b.Weight}
+	}
+	return list
+}
+
+// findForgotten finds who is out because the router's process is another one, and not by hand: all who should serve are, and
+// were not before. Rollcall may put them back.
+func findForgotten(r *routing.State, want *routing.TrafficSplit, reading *routing.Reading) {
+	if r.Instance == "" || reading.Instance == "" || r.Instance == reading.Instance {
+		return
+	}
+	serve := WeightsByTarget(want.Backends)
+	var out []string
+	for _, b := range reading.Backends {
+		switch {
+		case serve[b.Target] == 0:
+		case b.Weight != 0 || b.HeldBy != "" || HeldBy(r, b.Target) != "":
+			return
+		case !slices.Contains(r.TakenOut, b.Target):
+			out = append(out, b.Target)
+		}
+	}
+	r.TakenOut = append(slices.Clone(r.TakenOut), out...)
+}
+
+// judge settles what was open when the router does what is wanted, and else begins a write.
+func (l *RestingDecision) judge(d *rollout.Deployment, want *routing.TrafficSplit, reading *routing.Reading, now time.Time) {
+	r := d.Progress.Router
+	r.Differs = RouterDifference(d, want, reading)
+	switch {
+	case r.Differs == "" && r.Applied == nil:
+		confirm(d, r, now)
+		l.Events = append(l.Events, trafficEvent(rollout.EventTrafficRestored, d, r.Sent, now, "the router says that it is done"))
+		calm(&l.Resting, r, now)
+	case r.Differs == "" || now.Before(r.NotBefore) || !serves(r, want, reading):
+	default:
+		l.begin(d, want, now)
+	}
+}
+
+// serves reports whether somebody will serve after a write.
+func serves(r *routing.State, want *routing.TrafficSplit, reading *routing.Reading) bool {
+	weights := WeightsByTarget(want.Backends)
+	return reading.Weights != nil || slices.ContainsFunc(reading.Backends, func(b routing.BackendReading) bool {
+		return weights[b.Target] > 0 && (b.Serving || slices.Contains(r.TakenOut, b.Target))
+	})
+}
+
+// begin writes down that the setting is written again.
+func (l *RestingDecision) begin(d *rollout.Deployment, want *routing.TrafficSplit, now time.Time) {
+	r := d.Progress.Router
+	if r.Applied != nil {
+		l.Events = append(l.Events, trafficEvent(rollout.EventTrafficDrifted, d, r.Sent, now, "it was left set, and now the router reads "+r.Differs))
+		r.Applied, r.Drifted = nil, true
+	}
+	action, events := StartRouterAction(d, rollout.Action{
+		Kind: rollout.ActionSetWeights, Target: -1, Check: -1, Route: routing.Call{Setting: *want, Baseline: r.Baseline},
+	}, now)
+	l.Events, l.Write = append(l.Events, events...), &action
+}
+
+// calm makes what is set again and again wait for longer each time.
+func calm(resting *rollout.RestingRouter, r *routing.State, now time.Time) {
+	if now.After(r.NotBefore.Add(restCalm)) {
+		resting.Restores = 0
+	}
+	resting.Restores++
+	r.NotBefore = now.Add(min(restBackoff<<min(resting.Restores-1, maxRestDoublings), restCalm))
+}

@@ -1,0 +1,40 @@
+package lifecycle
+
+import (
+	"time"
+
+	"rollcall/internal/rollout"
+)
+
+// ReasonPaused is what a deployment waits for that somebody has paused.
+const ReasonPaused = "paused by an operator; resume to go on"
+
+// ReasonUnapproved is what a protected deployment waits for before it begins.
+const ReasonUnapproved = "protected: waits for promote by someone other than who asked for it"
+
+// GateOpened reports whether people have opened the gate of a wave.
+func GateOpened(d *rollout.Deployment, wave int) bool {
+	return d.Operator.SkipGates || d.Operator.Promoted >= wave
+}
+
+// BeginRollback makes a deployment go back from now on, with a progress deadline of its own.
+func BeginRollback(st *rollout.Status, spec *rollout.Spec, cause string, now time.Time) {
+	st.Direction, st.State, st.Stop = rollout.Backward, rollout.StateRollingBack, rollout.StopNone
+	st.Progress.LastProgressAt, st.Progress.PausedAt, st.Progress.FailureReason, st.Progress.Gate = now, time.Time{}, cause, 0
+	st.DeadlineAt, st.NextActionAt = now.Add(spec.Strategy.ProgressDeadline.Std()), now
+	st.Reason = "rolling back: " + cause
+}
+
+// RunningState is the state of a deployment that nothing holds.
+func RunningState(d *rollout.Deployment) rollout.State {
+	switch {
+	case d.StartedAt.IsZero():
+		return rollout.StatePending
+	case d.Direction == rollout.Backward:
+		return rollout.StateRollingBack
+	case d.Operator.Abort:
+		return d.State // kept until calls in flight have ended
+	default:
+		return rollout.StateInProgress
+	}
+}

@@ -1,0 +1,277 @@
+package lifecycle
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"rollcall/internal/healthcheck"
+	"rollcall/internal/rollout"
+)
+
+// InDoubt reports whether a target may not run what it should: it is being updated, has failed, or nothing is known of it.
+func InDoubt(t *rollout.Target) bool {
+	return t.OutOfService() || t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
+}
+
+// FailedOrUnknown reports whether a target did not pass, or nobody knows.
+func FailedOrUnknown(t *rollout.Target) bool {
+	return t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
+}
+
+// StartTargetAction is the target once the action has been written down and may be on its way. For a call, the returned action is
+// complete, and the event is the record of the intent; a probe has no event, and carries the fence of the call whose
+// work it looks at.
+func StartTargetAction(d *rollout.Deployment, target rollout.Target, a rollout.Action, now time.Time) (rollout.Target, rollout.Action, []rollout.Event) {
+	t := target.Clone()
+	if a.Kind == rollout.ActionProbe {
+		t.Checks[a.Check].Probing = true
+		a.Call.Fence, a.Begun = t.Fence, now
+		return t, a, nil
+	}
+	for c := range t.Checks {
+		t.Checks[c].Probing = false // what is still out looks at a target that is no more
+	}
+	from := t.State
+	if a.Back && !t.RollingBack {
+		t.RollingBack, t.Attempts, t.RetriesUsed = true, 0, 0
+	}
+	if t.CallsSent == 0 && !t.RollingBack {
+		t.PreviousVersion = t.Version
+	}
+	rules := d.Spec.For(&t)
+	if t.Rules != nil {
+		t.Checks = NewCheckStates(rules)
+	}
+	t.History.From, t.History.Earlier = cmp.Or(t.Version, t.History.From), ""
+	t.Attempts++
+	t.CallsSent++
+	t.Fence = nextFence(t.Fence, now)
+	if t.StartedAt.IsZero() {
+		t.StartedAt = now
+	}
+	t.FinishedAt = time.Time{}
+	a.Call.Action = wireAction(d.Kind, t.RollingBack)
+	a.Call.WebhookID = rollout.WebhookID(d.ID, t.ID, a.Call.Action)
+	a.Call.Version, a.Call.PreviousVersion = t.ExpectedVersion(), t.PreviousVersion
+	a.Call.Attempt, a.Call.Fence = t.Attempts, t.Fence
+	a.Call.Deadline = now.Add(rollout.StartWithin + rules.Deploy.Timeout.Std())
+	call := a.Call
+	t.Call = &call
+	enter(&t, rollout.PhaseCalling, outbound(&t), now)
+	e := targetEvent(rollout.EventTargetIntent, &t, from, now, todaysRules(&t))
+	e.Call = &call
+	return t, a, []rollout.Event{e}
+}
+
+// todaysRules says that the way back goes by this deployment's rules because no others are known; empty when it need not be
+// said, or was.
+func todaysRules(t *rollout.Target) string {
+	if t.Call.Action != rollout.CallRollback || t.Attempts > 1 || t.RulesKnown() {
+		return ""
+	}
+	return "how " + t.ExpectedVersion() + " was verified here is not known: called and judged as this deployment says"
+}
+
+// nextFence is higher than the highest that is known, and than the milliseconds since 1970: so it is also higher than
+// what was sent and then forgotten, by a database that was lost, say, or under another name. It stays below 2^53, up to
+// which every reader of JSON is exact.
+func nextFence(highest int64, now time.Time) int64 { return max(highest+1, now.UnixMilli()) }
+
+// ApplyResult records what came of an action at its target, in place, and tells what changed. An outcome that the target no
+// longer waits for changes nothing.
+func ApplyResult(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Event {
+	if o.Action.Kind == rollout.ActionSetWeights || o.Action.Kind == rollout.ActionReadWeights {
+		return applyRoute(s, o, now)
+	}
+	t := &s.Targets[o.Action.Target]
+	if o.Action.Kind == rollout.ActionProbe {
+		return applyProbe(s, t, o, now)
+	}
+	if t.Call == nil || t.Call.WebhookID != o.Action.Call.WebhookID || t.Call.Attempt != o.Action.Call.Attempt {
+		return nil
+	}
+	call := *t.Call
+	t.Call = nil
+	from := t.State
+	kind, message := applyAnswer(s, t, call, o.Result, now)
+	e := targetEvent(kind, t, from, now, message)
+	e.Call = &call
+	events := []rollout.Event{e}
+	if t.Done() {
+		events = append(events, outcomeEvent(s.Deployment.Spec.For(t), t, from, now))
+	}
+	return events
+}
+
+// ApplyTransition carries out, in place, a step of a target that a decision asks for, and tells what changed.
+func ApplyTransition(s *rollout.Snapshot, m rollout.Transition, now time.Time) []rollout.Event {
+	t := &s.Targets[m.Target]
+	from := t.State
+	switch {
+	case m.Phase == rollout.PhaseVerifying:
+		t.StartedAt = now
+		t.PreviousVersion = t.Version
+		startVerifying(s.Deployment.Spec.For(t), t, now)
+	case m.State == rollout.TargetUpdated || m.State == rollout.TargetRolledBack:
+		settle(t, m.State, now)
+	case m.State == rollout.TargetUnchanged:
+		settle(t, m.State, now)
+		return nil
+	default:
+		giveUp(t, m.State, m.Message, now)
+	}
+	if t.Done() {
+		return []rollout.Event{outcomeEvent(s.Deployment.Spec.For(t), t, from, now)}
+	}
+	return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, m.Message)}
+}
+
+// applyAnswer moves the target on by the answer to its call, and gives the type and message of the event that tells of it.
+func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.CallResult, now time.Time) (kind, message string) {
+	spec := s.Deployment.Spec.For(t)
+	switch {
+	case locked(t, a):
+		return rollout.EventTargetUnknown, stillBusy(spec, t, a, now)
+	case a.Kind == rollout.ResultFenced && mayRaiseFence(t, call, a):
+		return rollout.EventTargetResult, raiseFence(t, a, now)
+	}
+	kind = rollout.EventTargetResult
+	switch a.Kind {
+	case rollout.ResultDone:
+		t.Version = call.Version
+		t.History.InDoubt, t.History.MayRunUntil = false, time.Time{}
+		startVerifying(spec, t, now)
+	case rollout.ResultAccepted:
+		t.Version = ""
+		t.History.InDoubt, t.History.MayRunUntil = true, mayRunUntil(spec, call, a)
+		startVerifying(spec, t, now)
+	case rollout.ResultRetry:
+		t.Version = ""
+		tryAgain(spec, t, a, now)
+	case rollout.ResultNotSent:
+		t.CallsSent--
+		tryAgain(spec, t, a, now)
+		kind = rollout.EventTargetNotSent
+	case rollout.ResultNotStarted:
+		t.CallsSent--
+		enter(t, rollout.PhaseReady, outbound(t), now)
+		t.NotBefore = now
+		kind = rollout.EventTargetNotSent
+	case rollout.ResultUnknown:
+		applyLost(spec, t, call, a, now)
+		kind = rollout.EventTargetUnknown
+	case rollout.ResultRefused, rollout.ResultFenced:
+		t.History.InDoubt, t.History.MayRunUntil = false, time.Time{}
+		giveUp(t, rollout.TargetFailed, a.Message, now)
+	}
+	return kind, a.Message
+}
+
+// startVerifying hands the target over to its checks; where there is nothing to check it has arrived.
+func startVerifying(spec *rollout.Spec, t *rollout.Target, now time.Time) {
+	t.Checks = restartChecks(spec, now)
+	if verified(spec, t) {
+		t.Health = healthcheck.AggregateHealth(spec.Checks, t.Checks)
+		settle(t, SuccessState(t), now)
+		return
+	}
+	state := rollout.TargetVerifying
+	if t.RollingBack {
+		state = rollout.TargetRollingBack
+	}
+	enter(t, rollout.PhaseVerifying, state, now)
+}
+
+// tryAgain waits for the next attempt, or gives up when there is none left.
+func tryAgain(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) {
+	t.RetriesUsed++
+	if t.RetriesUsed > spec.Deploy.Retries {
+		giveUp(t, rollout.TargetFailed, a.Message, now)
+		return
+	}
+	note(t, a.Message, now)
+	enter(t, rollout.PhaseReady, outbound(t), now)
+	t.NotBefore = now.Add(max(backoff(spec, t.RetriesUsed), a.RetryAfter))
+}
+
+func settle(t *rollout.Target, state rollout.TargetState, now time.Time) {
+	enter(t, rollout.PhaseSettled, state, now)
+	t.FinishedAt = now
+	if state == rollout.TargetUpdated {
+		t.Error, t.ErrorAt = "", time.Time{}
+		t.Version = cmp.Or(t.DesiredVersion, t.Version)
+	}
+	if state == rollout.TargetRolledBack {
+		t.Version = t.PreviousVersion
+	}
+}
+
+func giveUp(t *rollout.Target, state rollout.TargetState, message string, now time.Time) {
+	note(t, message, now)
+	enter(t, rollout.PhaseSettled, state, now)
+	t.FinishedAt = now
+}
+
+func note(t *rollout.Target, message string, now time.Time) {
+	if message != "" {
+		t.Error, t.ErrorAt = message, now
+	}
+}
+
+func enter(t *rollout.Target, phase rollout.Phase, state rollout.TargetState, now time.Time) {
+	t.Phase, t.State, t.PhaseAt, t.UpdatedAt = phase, state, now, now
+}
+
+// wireAction is what a target is told: taking back a rollback is a deployment.
+func wireAction(kind rollout.Kind, back bool) rollout.CallAction {
+	if back == (kind == rollout.KindRollback) {
+		return rollout.CallDeploy
+	}
+	return rollout.CallRollback
+}
+
+// outbound is the state of a target while it is being called.
+func outbound(t *rollout.Target) rollout.TargetState {
+	if t.RollingBack {
+		return rollout.TargetRollingBack
+	}
+	return rollout.TargetDeploying
+}
+
+// SuccessState is the state of a target that runs what it should.
+func SuccessState(t *rollout.Target) rollout.TargetState {
+	if t.RollingBack {
+		return rollout.TargetRolledBack
+	}
+	return rollout.TargetUpdated
+}
+
+// backoff doubles with each try that was used up.
+func backoff(spec *rollout.Spec, tries int) time.Duration {
+	return spec.Deploy.Backoff.Std() << min(max(tries-1, 0), maxBackoffDoublings)
+}
+
+const maxBackoffDoublings = 5
+
+func outcomeEvent(spec *rollout.Spec, t *rollout.Target, from rollout.TargetState, now time.Time) rollout.Event {
+	switch t.State {
+	case rollout.TargetUpdated:
+		message := fmt.Sprintf("runs %s, %s", orUnknown(t.Version), t.Health)
+		if healthcheck.Unchecked(spec.Checks) {
+			message = fmt.Sprintf("runs %s by the answer to its deploy call; no check looks at its health", orUnknown(t.Version))
+		}
+		return targetEvent(rollout.EventTargetVerified, t, from, now, message+reservation(spec, t))
+	case rollout.TargetRolledBack:
+		return targetEvent(rollout.EventTargetVerified, t, from, now, "runs "+t.PreviousVersion+" again")
+	default:
+		return targetEvent(rollout.EventTargetFailed, t, from, now, t.Error)
+	}
+}
+
+func targetEvent(kind string, t *rollout.Target, from rollout.TargetState, now time.Time, message string) rollout.Event {
+	return rollout.Event{
+		At: now, Type: kind, Actor: rollout.ActorEngine, Target: t.ID, Wave: t.Wave,
+		From: string(from), To: string(t.State), Message: message,
+	}
+}

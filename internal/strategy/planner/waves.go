@@ -1,0 +1,278 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"rollcall/internal/healthcheck"
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+	"rollcall/internal/strategy/lifecycle"
+)
+
+// forward works on the current wave: its targets first, then its bake, then the next.
+func (p *planner) forward() {
+	wave := p.d.Progress.Wave
+	if wave == 0 {
+		return // held before its start
+	}
+	if !p.spec.Waves[wave-1].CheckOnly {
+		p.countReturning(p.shareNow(wave))
+	}
+	settled := true
+	for i := range p.s.Targets {
+		t := &p.s.Targets[i]
+		if t.Wave > 0 && t.Wave <= wave && !p.advance(i, t) {
+			settled = false
+		}
+	}
+	if len(p.out.Transitions) > 0 {
+		p.putOffCalls()
+		return
+	}
+	if !settled {
+		if !p.spec.Waves[wave-1].CheckOnly { // nobody leaves for it
+			p.depart(p.shareNow(wave))
+		}
+		return
+	}
+	if p.d.Stop == rollout.StopHalted {
+		p.endHalted(wave)
+		return
+	}
+	p.closeWave(wave)
+}
+
+// endHalted ends a deployment that has halted, once nothing is at work and traffic is where it belongs.
+func (p *planner) endHalted(wave int) {
+	if !p.settled(p.setting(p.shareWithin(wave), nil)) || p.awaitWorkOfFailed() {
+		return
+	}
+	p.giveUpAll("")
+	p.finish(rollout.StateFailed)
+}
+
+// putOffCalls leaves calls to the next decision, which follows at once and knows whether too many have failed by then.
+func (p *planner) putOffCalls() {
+	p.out.Actions = slices.DeleteFunc(p.out.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionCall })
+}
+
+// closeWave bakes a wave whose targets all have their outcome, and then goes on to the next or to the end.
+func (p *planner) closeWave(wave int) {
+	st := &p.out.Status
+	if st.Progress.WaveSettledAt.IsZero() {
+		if p.keepsShare(wave) {
+			p.routed(p.setting(p.shareNow(wave), nil))
+			return
+		}
+		if !p.routed(p.setting(p.shareAfter(wave), nil)) || !p.takesTraffic() {
+			return
+		}
+		st.Progress.WaveSettledAt = p.now
+		if p.spec.Traffic == nil { // else it is what the router has confirmed
+			st.Progress.Weight = p.spec.Waves[wave-1].Weight
+		}
+	}
+	if !p.routed(p.setting(p.shareAfter(wave), nil)) {
+		return // a target of the new side fell sick
+	}
+	if end := p.waveEnd(); p.now.Before(end) {
+		if !p.held() {
+			p.visibleAt(end)
+		}
+		return
+	}
+	if p.held() || p.awaitsAnswer() || p.waitsAtGate(wave, rollout.GateNext) {
+		return
+	}
+	p.leaveWave(wave)
+}
+
+// leaveWave goes on to the next wave, or to the end.
+func (p *planner) leaveWave(wave int) {
+	last := wave == len(p.spec.Waves)
+	if last && (p.awaitWorkOfFailed() || !p.seenLately()) {
+		return
+	}
+	p.event(rollout.EventWaveFinished, wave, p.passedBy(wave))
+	if last {
+		p.giveUpAll("")
+		p.finish(rollout.StateCompleted)
+		return
+	}
+	p.openWave(wave + 1)
+	p.out.Replan = true
+}
+
+func (p *planner) openWave(wave int) {
+	progress := &p.out.Status.Progress
+	progress.Wave, progress.WaveStartedAt, progress.WaveSettledAt = wave, p.now, time.Time{}
+	progress.LastProgressAt = p.now // the wait before it was planned, and no lack of progress
+	p.event(rollout.EventWaveStarted, wave, strategy.Quantity(p.spec.Waves[wave-1].Size, "target"))
+}
+
+// waveEnd is when a settled wave has been watched for long enough; zero before it is settled.
+func (p *planner) waveEnd() time.Time {
+	if p.d.Operator.SkipGates {
+		return p.out.Status.Progress.WaveSettledAt
+	}
+	return p.plannedEnd()
+}
+
+// plannedEnd is when the bake and the delay of a settled wave end; zero before it is settled.
+func (p *planner) plannedEnd() time.Time {
+	progress := &p.out.Status.Progress
+	if progress.WaveSettledAt.IsZero() {
+		return time.Time{}
+	}
+	w := p.spec.Waves[progress.Wave-1]
+	return progress.WaveSettledAt.Add(w.Bake.Std() + w.Delay.Std())
+}
+
+// advance takes a target of the current or an earlier wave one step on, and reports whether it has its outcome.
+func (p *planner) advance(i int, t *rollout.Target) bool {
+	switch t.Phase {
+	case rollout.PhaseNew:
+		p.ask(i, t)
+	case rollout.PhaseReady:
+		p.callForward(i, t)
+	case rollout.PhaseCalling:
+		p.awaitAnswer(t)
+	case rollout.PhaseInDoubt:
+		p.askAgain(i, t)
+	case rollout.PhaseVerifying:
+		p.verify(i, t)
+	case rollout.PhaseSettled:
+		p.watch(i, t)
+		return true
+	}
+	return false
+}
+
+// ask finds out what a target runs before it is called for the first time.
+func (p *planner) ask(i int, t *rollout.Target) {
+	if !p.mayCallForward() {
+		p.giveUpIfStopped(i, t)
+		return
+	}
+	check := p.spec.ProbedBy(t).VersionCheck()
+	if check < 0 {
+		p.callForward(i, t)
+		return
+	}
+	if p.mayRun(t) {
+		p.waitsForWork(t)
+	}
+	p.probe(i, check, time.Time{})
+}
+
+// callForward calls a target whose turn it is, or lets one that already runs the version go straight to its checks.
+func (p *planner) callForward(i int, t *rollout.Target) {
+	switch {
+	case !p.mayCallForward():
+		p.giveUpIfStopped(i, t)
+	case p.spec.Waves[t.Wave-1].CheckOnly:
+		p.out.Transitions = append(p.out.Transitions, rollout.Transition{
+			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "is checked as it is",
+		})
+	case p.mayRun(t):
+		p.awaitWork(i, t)
+	case !t.Touched() && t.Version == t.DesiredVersion && !p.spec.Force && t.Attempts == 0:
+		p.out.Transitions = append(p.out.Transitions, rollout.Transition{
+			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.DesiredVersion,
+		})
+	case p.now.Before(t.NotBefore):
+		p.waits(t.ID+" is called again at", t.NotBefore)
+	case t.OutOfService() || p.busy < p.atOnce(t, p.spec.Waves[t.Wave-1].Parallel):
+		p.dispatch(i, t, false)
+	}
+}
+
+// dispatch calls a target as soon as no traffic reaches it.
+func (p *planner) dispatch(i int, t *rollout.Target, back bool) {
+	if !t.OutOfService() {
+		p.busy++
+	}
+	if p.spec.Traffic == nil {
+		p.call(i, back)
+		return
+	}
+	if p.leaving == nil {
+		p.leaving = map[int]bool{}
+	}
+	p.leaving[i] = true
+}
+
+// depart moves traffic away from the targets that shall be called, and calls them when it has left.
+func (p *planner) depart(share int) {
+	if p.spec.Traffic == nil || !p.drained(p.setting(share, p.leaving)) {
+		return
+	}
+	for _, i := range slices.Sorted(maps.Keys(p.leaving)) {
+		p.call(i, p.d.Direction == rollout.Backward)
+	}
+}
+
+func (p *planner) call(i int, back bool) {
+	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionCall, Target: i, Back: back})
+	p.visibleAt(p.now.Add(p.spec.Toward(&p.s.Targets[i], back).Deploy.Timeout.Std()))
+	if back || p.d.Kind == rollout.KindRollback {
+		p.wakeBy(p.now.Add(p.holdsUp()))
+	}
+}
+
+func (p *planner) mayCallForward() bool {
+	return !p.held() && p.d.Stop == rollout.StopNone
+}
+
+// giveUpIfStopped gives a target its outcome when no forward call will ever start again.
+func (p *planner) giveUpIfStopped(i int, t *rollout.Target) {
+	if p.d.Stop == rollout.StopHalted {
+		p.out.Transitions = append(p.out.Transitions, lastMove(i, t, t.Error))
+	}
+}
+
+// verify probes a target that has taken its call, until its checks conclude or its time is over.
+func (p *planner) verify(i int, t *rollout.Target) {
+	rules := p.rules(t)
+	deadline := t.PhaseAt.Add(rules.HealthyDeadline.Std())
+	if p.now.Before(deadline) {
+		p.visibleAt(deadline)
+		for c := range p.rules(t).Checks {
+			p.probe(i, c, t.Checks[c].NextAt)
+		}
+		return
+	}
+	m := rollout.Transition{Target: i, Phase: rollout.PhaseSettled, State: lifecycle.SuccessState(t)}
+	if !lifecycle.Passes(rules, t) {
+		m.State = rollout.TargetFailed
+		m.Message = fmt.Sprintf("not healthy within %s: %s", rules.HealthyDeadline, lifecycle.FailingCheck(rules, t))
+	}
+	p.out.Transitions = append(p.out.Transitions, m)
+}
+
+// watch keeps probing a target that was verified, until the deployment ends.
+func (p *planner) watch(i int, t *rollout.Target) {
+	if t.State != rollout.TargetUpdated || p.d.Direction == rollout.Backward {
+		return
+	}
+	for c := range p.rules(t).Checks {
+		p.probe(i, c, t.Checks[c].NextAt)
+	}
+}
+
+// probe sends out a check when it is due and none is out.
+func (p *planner) probe(i, check int, due time.Time) {
+	state := &p.s.Targets[i].Checks[check]
+	if state.Probing || p.spec.ProbedBy(&p.s.Targets[i]).Checks[check].Type == healthcheck.TypeNone {
+		return
+	}
+	due = lifecycle.Later(due, state.NextAt)
+	if p.now.Before(due) {
+		p.wakeBy(due)
+		return
+	}
+	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionProbe, Target: i, Check: check})
+}
