@@ -7,34 +7,35 @@ import (
 
 // backward gives each touched target its own previous version again and calls no other; those in doubt first.
 func (p *planner) backward() {
-	if p.held() {
-		p.holdBack()
+	if p.paused() {
+		p.finishWhilePaused()
 		return
 	}
-	if p.keptOldSide() {
+	if p.canSwitchBack() {
 		p.switchBack()
 		return
 	}
-	returning := p.countReturning(p.shareBack())
+	returning := p.router.countReturning(p.weightForRollback())
+	p.busy += returning
 	settled := true
 	for _, inDoubt := range []bool{true, false} {
 		for i := range p.s.Targets {
 			t := &p.s.Targets[i]
-			if lifecycle.InDoubt(t) == inDoubt && !p.retreat(i, t) {
+			if lifecycle.InDoubt(t) == inDoubt && !p.rollBackTarget(i, t) {
 				settled = false
 			}
 		}
 	}
 	if len(p.out.Transitions) > 0 {
-		p.putOffCalls() // they may depend on whom traffic goes to after the moves
+		p.deferCalls() // they may depend on whom traffic goes to after the moves
 		return
 	}
 	if !settled {
-		p.depart(p.shareBack())
+		p.drainThenCall(p.weightForRollback())
 		return
 	}
-	if p.settled(p.setting(0, nil)) && (!returning || p.tooLateToRead(p.d.Progress.Router)) {
-		p.finish(p.retreated())
+	if p.router.ensureAtEnd(p.traffic.split(0, nil)) && (returning == 0 || p.tooLateToRead(p.d.Progress.Router)) {
+		p.finish(p.rollbackOutcome())
 	}
 }
 
@@ -43,50 +44,50 @@ func (p *planner) switchBack() {
 	if st := &p.out.Status; st.Progress.WaveSettledAt.IsZero() {
 		st.Progress.WaveSettledAt = p.now // it was switched, also when the router has confirmed the way back
 	}
-	if !p.settled(p.setting(0, nil)) {
+	if !p.router.ensureAtEnd(p.traffic.split(0, nil)) {
 		return
 	}
-	p.giveUpAll("")
+	p.settleRemaining("")
 	p.finish(rollout.StateRolledBack)
 }
 
-// keptOldSide reports whether the old slot is still there as it was: then one write to the router was the way back. A switch
+// canSwitchBack reports whether the old slot is still there as it was: then one write to the router was the way back. A switch
 // that was confirmed counts also when its wave did not settle, because somebody fell sick meanwhile.
-func (p *planner) keptOldSide() bool {
-	switched := p.bySlot() && (!p.d.Progress.WaveSettledAt.IsZero() || p.d.Progress.Weight == lifecycle.AllTraffic)
-	return p.spec.Traffic != nil && switched && p.calling == 0 && p.d.Kind == rollout.KindDeploy
+func (v *view) canSwitchBack() bool {
+	switched := v.usesSlots() && (!v.d.Progress.WaveSettledAt.IsZero() || v.d.Progress.Weight == lifecycle.AllTraffic)
+	return v.spec.Traffic != nil && switched && v.calling == 0 && v.d.Kind == rollout.KindDeploy
 }
 
-// holdBack starts no call, and lets those that were made be verified.
-func (p *planner) holdBack() {
+// finishWhilePaused starts no call, and lets those that were made be verified.
+func (p *planner) finishWhilePaused() {
 	for i := range p.s.Targets {
 		t := &p.s.Targets[i]
 		switch {
 		case t.Phase == rollout.PhaseCalling:
-			p.awaitAnswer(t)
+			p.awaitResult(t)
 		case t.RollingBack && t.Phase == rollout.PhaseVerifying:
 			p.verify(i, t)
 		case t.RollingBack && t.Phase == rollout.PhaseInDoubt:
-			p.askAgain(i, t)
+			p.resolveDoubt(i, t)
 		}
 	}
 }
 
-// retreat takes a target one step back, and reports whether it has its outcome.
-func (p *planner) retreat(i int, t *rollout.Target) bool {
+// rollBackTarget takes a target one step back, and reports whether it has its outcome.
+func (p *planner) rollBackTarget(i int, t *rollout.Target) bool {
 	switch {
 	case t.Phase == rollout.PhaseCalling:
-		p.awaitAnswer(t)
+		p.awaitResult(t)
 	case !t.Touched():
-		return p.leave(i, t, "")
-	case !t.RollingBack && p.mayRun(t):
+		return p.skipTarget(i, t, "")
+	case !t.RollingBack && p.mayBeWorking(t):
 		p.awaitWork(i, t)
 	case !t.RollingBack && t.PreviousVersion == "":
-		return p.leave(i, t, "its previous version is not known, so it was not rolled back")
+		return p.skipTarget(i, t, "its previous version is not known, so it was not rolled back")
 	case !t.RollingBack || t.Phase == rollout.PhaseReady:
-		p.callBack(i, t)
+		p.callRollback(i, t)
 	case t.Phase == rollout.PhaseInDoubt:
-		p.askAgain(i, t)
+		p.resolveDoubt(i, t)
 	case t.Phase == rollout.PhaseVerifying:
 		p.verify(i, t)
 	default:
@@ -95,31 +96,31 @@ func (p *planner) retreat(i int, t *rollout.Target) bool {
 	return false
 }
 
-// leave gives a target that is not called its outcome.
-func (p *planner) leave(i int, t *rollout.Target, why string) bool {
+// skipTarget gives a target that is not called its outcome.
+func (p *planner) skipTarget(i int, t *rollout.Target, why string) bool {
 	if t.Done() {
 		return true
 	}
-	p.out.Transitions = append(p.out.Transitions, lastMove(i, t, why))
+	p.out.Transitions = append(p.out.Transitions, finalTransition(i, t, why))
 	return false
 }
 
-func (p *planner) callBack(i int, t *rollout.Target) {
+func (p *planner) callRollback(i int, t *rollout.Target) {
 	switch {
-	case p.held():
-	case p.mayRun(t):
+	case p.paused():
+	case p.mayBeWorking(t):
 		p.awaitWork(i, t)
 	case t.RollingBack && p.now.Before(t.NotBefore):
-		p.waits(t.ID+" is called again at", t.NotBefore)
-	case t.OutOfService() || p.busy < p.atOnce(t, p.spec.LargestWave()):
+		p.sched.waitUntil(t.ID+" is called again at", t.NotBefore)
+	case t.OutOfService() || p.busy < p.maxConcurrent(t, p.spec.LargestWave()):
 		p.dispatch(i, t, true)
 	}
 }
 
-// retreated is how a rollback ends: well only if every touched target is back.
-func (p *planner) retreated() rollout.State {
-	for i := range p.s.Targets {
-		t := &p.s.Targets[i]
+// rollbackOutcome is how a rollback ends: well only if every touched target is back.
+func (v *view) rollbackOutcome() rollout.State {
+	for i := range v.s.Targets {
+		t := &v.s.Targets[i]
 		if t.Touched() && t.State != rollout.TargetRolledBack {
 			return rollout.StateFailed
 		}

@@ -9,51 +9,20 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// mayRun reports whether the work of an earlier call may still go on at the target.
-func (p *planner) mayRun(t *rollout.Target) bool { return p.now.Before(t.History.MayRunUntil) }
-
-// hangs reports whether the call of a target holds up no other on the way back, because it has taken more than half of the
-// progress deadline. Else a single call without an answer would leave all others with what is taken back.
-func (p *planner) hangs(t *rollout.Target) bool {
-	if p.d.Direction != rollout.Backward && p.d.Kind != rollout.KindRollback {
-		return false
-	}
-	began := t.PhaseAt
-	switch {
-	case t.Phase == rollout.PhaseCalling:
-	case p.mayRun(t):
-		began = t.History.MayRunUntil.Add(-p.rules(t).Deploy.Timeout.Std())
-	default:
-		return false
-	}
-	end := began.Add(p.holdsUp())
-	if p.now.Before(end) {
-		p.wakeBy(end)
-		return false
-	}
-	return true
-}
-
-// holdsUp is for how long a call of the way back may keep others from being called.
-func (p *planner) holdsUp() time.Duration {
-	const halves = 2
-	return p.spec.Strategy.ProgressDeadline.Std() / halves
-}
-
 // awaitWork asks a target whose last call may still be at work what it runs, and otherwise leaves it alone.
 func (p *planner) awaitWork(i int, t *rollout.Target) {
-	p.waitsForWork(t)
+	p.noteWork(t)
 	if check := p.rules(t).VersionCheck(); check >= 0 {
 		p.probe(i, check, time.Time{})
 	}
 }
 
-// waitsForWork says whose work is waited for, and until when.
-func (p *planner) waitsForWork(t *rollout.Target) {
+// noteWork says whose work is waited for, and until when.
+func (p *planner) noteWork(t *rollout.Target) {
 	if t.History.Earlier != "" {
-		p.waits("a call of an earlier deployment may be at work at "+t.ID+" until", t.History.MayRunUntil)
+		p.sched.waitUntil("a call of an earlier deployment may be at work at "+t.ID+" until", t.History.MayRunUntil)
 	} else {
-		p.waits("the last call of "+t.ID+" may be at work until", t.History.MayRunUntil)
+		p.sched.waitUntil("the last call of "+t.ID+" may be at work until", t.History.MayRunUntil)
 	}
 }
 
@@ -61,7 +30,7 @@ func (p *planner) waitsForWork(t *rollout.Target) {
 func (p *planner) awaitAllWork() bool {
 	found := false
 	for i := range p.s.Targets {
-		if t := &p.s.Targets[i]; t.Touched() && p.mayRun(t) {
+		if t := &p.s.Targets[i]; t.Touched() && p.mayBeWorking(t) {
 			p.awaitWork(i, t)
 			found = true
 		}
@@ -74,7 +43,7 @@ func (p *planner) awaitAllWork() bool {
 func (p *planner) awaitWorkOfFailed() bool {
 	found, deadline := false, p.deadline()
 	for i := range p.s.Targets {
-		if t := &p.s.Targets[i]; lifecycle.FailedOrUnknown(t) && p.mayRun(t) && (deadline.IsZero() || t.History.MayRunUntil.Before(deadline)) {
+		if t := &p.s.Targets[i]; lifecycle.FailedOrUnknown(t) && p.mayBeWorking(t) && (deadline.IsZero() || t.History.MayRunUntil.Before(deadline)) {
 			p.awaitWork(i, t)
 			found = true
 		}
@@ -82,49 +51,49 @@ func (p *planner) awaitWorkOfFailed() bool {
 	return found
 }
 
-// askAgain finds out what a call without an answer did, until the target says so or its time is over.
-func (p *planner) askAgain(i int, t *rollout.Target) {
+// resolveDoubt finds out what a call without an answer did, until the target says so or its time is over.
+func (p *planner) resolveDoubt(i int, t *rollout.Target) {
 	until := lifecycle.Later(t.PhaseAt.Add(p.rules(t).HealthyDeadline.Std()), t.History.MayRunUntil)
 	if t.RetriesUsed > p.rules(t).Deploy.Retries && !p.now.Before(until) {
-		p.out.Transitions = append(p.out.Transitions, unansweredMove(i, t))
+		p.out.Transitions = append(p.out.Transitions, unansweredTransition(i, t))
 		return
 	}
 	check := max(p.rules(t).VersionCheck(), 0)
 	if len(p.rules(t).Checks) == 0 || p.rules(t).Checks[check].Type == healthcheck.TypeNone {
-		p.sendAgainUnasked(i, t)
+		p.resendUnasked(i, t)
 		return
 	}
-	if p.mayRun(t) {
+	if p.mayBeWorking(t) {
 		p.awaitWork(i, t)
 	} else {
 		p.probe(i, check, t.NotBefore)
 	}
 	if t.RetriesUsed > p.rules(t).Deploy.Retries {
-		p.visibleAt(until)
+		p.sched.wakeVisible(until)
 	} else if at := lifecycle.ResendAt(t); p.now.Before(at) {
-		p.visibleAt(at)
+		p.sched.wakeVisible(at)
 	}
 }
 
-// sendAgainUnasked goes on with a target that cannot be asked anything.
-func (p *planner) sendAgainUnasked(i int, t *rollout.Target) {
+// resendUnasked goes on with a target that cannot be asked anything.
+func (p *planner) resendUnasked(i int, t *rollout.Target) {
 	switch {
-	case p.mayRun(t):
+	case p.mayBeWorking(t):
 		p.awaitWork(i, t)
 	case t.RetriesUsed > p.rules(t).Deploy.Retries:
-		p.out.Transitions = append(p.out.Transitions, unansweredMove(i, t))
+		p.out.Transitions = append(p.out.Transitions, unansweredTransition(i, t))
 	case p.now.Before(t.NotBefore):
-		p.visibleAt(t.NotBefore)
+		p.sched.wakeVisible(t.NotBefore)
 	case t.RollingBack:
-		p.callBack(i, t)
+		p.callRollback(i, t)
 	default:
 		p.callForward(i, t)
 	}
 }
 
-// unansweredMove gives up on a target that never said whether it took the call: it failed when it is known to run
+// unansweredTransition gives up on a target that never said whether it took the call: it failed when it is known to run
 // something else, else nobody knows.
-func unansweredMove(i int, t *rollout.Target) rollout.Transition {
+func unansweredTransition(i int, t *rollout.Target) rollout.Transition {
 	m := rollout.Transition{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: t.Error}
 	if t.Version != "" && t.Version != t.ExpectedVersion() {
 		m.State, m.Message = rollout.TargetFailed, fmt.Sprintf("still runs %s; %s", t.Version, t.Error)

@@ -6,15 +6,15 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// proportional gives each side its part of a share, and within it each target its part in proportion to its weight in full
+// proportionalWeights gives each side its part of a share, and within it each target its part in proportion to its weight in full
 // rotation. All of them together weigh as much as in full rotation, where whole numbers allow: others that share traffic
 // with them keep their part.
-func (p *planner) proportional(share int, same bool, sides []side) (newSide, oldSide []int) {
+func (tf *traffic) proportionalWeights(share int, same bool, sides []side) (newSide, oldSide []int) {
 	var full [3][]int
 	total := 0
 	for i, at := range sides {
-		full[at] = append(full[at], p.full[i])
-		total += p.full[i]
+		full[at] = append(full[at], tf.full[i])
+		total += tf.full[i]
 	}
 	switch {
 	case same:

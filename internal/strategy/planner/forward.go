@@ -12,6 +12,13 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
+// shiftBlocked reports whether what a wave has earned for the new side waits for a person: at the gate before it, or because
+// something else holds the deployment before it was given.
+func (p *planner) shiftBlocked(wave int) bool {
+	moves := p.spec.Traffic != nil && p.weightNow(wave) != p.weightAfterWave(wave)
+	return p.waitsAtGate(wave, rollout.GateSwitch) || p.paused() && moves
+}
+
 // forward works on the current wave: its targets first, then its bake, then the next.
 func (p *planner) forward() {
 	wave := p.d.Progress.Wave
@@ -19,7 +26,7 @@ func (p *planner) forward() {
 		return // held before its start
 	}
 	if !p.spec.Waves[wave-1].CheckOnly {
-		p.countReturning(p.shareNow(wave))
+		p.busy += p.router.countReturning(p.weightNow(wave))
 	}
 	settled := true
 	for i := range p.s.Targets {
@@ -29,12 +36,12 @@ func (p *planner) forward() {
 		}
 	}
 	if len(p.out.Transitions) > 0 {
-		p.putOffCalls()
+		p.deferCalls()
 		return
 	}
 	if !settled {
 		if !p.spec.Waves[wave-1].CheckOnly { // nobody leaves for it
-			p.depart(p.shareNow(wave))
+			p.drainThenCall(p.weightNow(wave))
 		}
 		return
 	}
@@ -47,15 +54,15 @@ func (p *planner) forward() {
 
 // endHalted ends a deployment that has halted, once nothing is at work and traffic is where it belongs.
 func (p *planner) endHalted(wave int) {
-	if !p.settled(p.setting(p.shareWithin(wave), nil)) || p.awaitWorkOfFailed() {
+	if !p.router.ensureAtEnd(p.traffic.split(p.weightDuringWave(wave), nil)) || p.awaitWorkOfFailed() {
 		return
 	}
-	p.giveUpAll("")
+	p.settleRemaining("")
 	p.finish(rollout.StateFailed)
 }
 
-// putOffCalls leaves calls to the next decision, which follows at once and knows whether too many have failed by then.
-func (p *planner) putOffCalls() {
+// deferCalls leaves calls to the next decision, which follows at once and knows whether too many have failed by then.
+func (p *planner) deferCalls() {
 	p.out.Actions = slices.DeleteFunc(p.out.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionCall })
 }
 
@@ -63,11 +70,11 @@ func (p *planner) putOffCalls() {
 func (p *planner) closeWave(wave int) {
 	st := &p.out.Status
 	if st.Progress.WaveSettledAt.IsZero() {
-		if p.keepsShare(wave) {
-			p.routed(p.setting(p.shareNow(wave), nil))
+		if p.shiftBlocked(wave) {
+			p.router.ensure(p.traffic.split(p.weightNow(wave), nil))
 			return
 		}
-		if !p.routed(p.setting(p.shareAfter(wave), nil)) || !p.takesTraffic() {
+		if !p.router.ensure(p.traffic.split(p.weightAfterWave(wave), nil)) || !p.router.takesTraffic() {
 			return
 		}
 		st.Progress.WaveSettledAt = p.now
@@ -75,73 +82,55 @@ func (p *planner) closeWave(wave int) {
 			st.Progress.Weight = p.spec.Waves[wave-1].Weight
 		}
 	}
-	if !p.routed(p.setting(p.shareAfter(wave), nil)) {
+	if !p.router.ensure(p.traffic.split(p.weightAfterWave(wave), nil)) {
 		return // a target of the new side fell sick
 	}
 	if end := p.waveEnd(); p.now.Before(end) {
-		if !p.held() {
-			p.visibleAt(end)
+		if !p.paused() {
+			p.sched.wakeVisible(end)
 		}
 		return
 	}
-	if p.held() || p.awaitsAnswer() || p.waitsAtGate(wave, rollout.GateNext) {
+	if p.paused() || p.awaitUnknownCheck() || p.waitsAtGate(wave, rollout.GateNext) {
 		return
 	}
-	p.leaveWave(wave)
+	p.finishWave(wave)
 }
 
-// leaveWave goes on to the next wave, or to the end.
-func (p *planner) leaveWave(wave int) {
+// finishWave goes on to the next wave, or to the end.
+func (p *planner) finishWave(wave int) {
 	last := wave == len(p.spec.Waves)
-	if last && (p.awaitWorkOfFailed() || !p.seenLately()) {
+	if last && (p.awaitWorkOfFailed() || !p.router.readLately()) {
 		return
 	}
-	p.event(rollout.EventWaveFinished, wave, p.passedBy(wave))
+	p.event(rollout.EventWaveFinished, wave, p.skippedWaveReason(wave))
 	if last {
-		p.giveUpAll("")
+		p.settleRemaining("")
 		p.finish(rollout.StateCompleted)
 		return
 	}
-	p.openWave(wave + 1)
+	p.startWave(wave + 1)
 	p.out.Replan = true
 }
 
-func (p *planner) openWave(wave int) {
+func (p *planner) startWave(wave int) {
 	progress := &p.out.Status.Progress
 	progress.Wave, progress.WaveStartedAt, progress.WaveSettledAt = wave, p.now, time.Time{}
 	progress.LastProgressAt = p.now // the wait before it was planned, and no lack of progress
 	p.event(rollout.EventWaveStarted, wave, strategy.Quantity(p.spec.Waves[wave-1].Size, "target"))
 }
 
-// waveEnd is when a settled wave has been watched for long enough; zero before it is settled.
-func (p *planner) waveEnd() time.Time {
-	if p.d.Operator.SkipGates {
-		return p.out.Status.Progress.WaveSettledAt
-	}
-	return p.plannedEnd()
-}
-
-// plannedEnd is when the bake and the delay of a settled wave end; zero before it is settled.
-func (p *planner) plannedEnd() time.Time {
-	progress := &p.out.Status.Progress
-	if progress.WaveSettledAt.IsZero() {
-		return time.Time{}
-	}
-	w := p.spec.Waves[progress.Wave-1]
-	return progress.WaveSettledAt.Add(w.Bake.Std() + w.Delay.Std())
-}
-
 // advance takes a target of the current or an earlier wave one step on, and reports whether it has its outcome.
 func (p *planner) advance(i int, t *rollout.Target) bool {
 	switch t.Phase {
 	case rollout.PhaseNew:
-		p.ask(i, t)
+		p.inspect(i, t)
 	case rollout.PhaseReady:
 		p.callForward(i, t)
 	case rollout.PhaseCalling:
-		p.awaitAnswer(t)
+		p.awaitResult(t)
 	case rollout.PhaseInDoubt:
-		p.askAgain(i, t)
+		p.resolveDoubt(i, t)
 	case rollout.PhaseVerifying:
 		p.verify(i, t)
 	case rollout.PhaseSettled:
@@ -151,8 +140,8 @@ func (p *planner) advance(i int, t *rollout.Target) bool {
 	return false
 }
 
-// ask finds out what a target runs before it is called for the first time.
-func (p *planner) ask(i int, t *rollout.Target) {
+// inspect finds out what a target runs before it is called for the first time.
+func (p *planner) inspect(i int, t *rollout.Target) {
 	if !p.mayCallForward() {
 		p.giveUpIfStopped(i, t)
 		return
@@ -162,8 +151,8 @@ func (p *planner) ask(i int, t *rollout.Target) {
 		p.callForward(i, t)
 		return
 	}
-	if p.mayRun(t) {
-		p.waitsForWork(t)
+	if p.mayBeWorking(t) {
+		p.noteWork(t)
 	}
 	p.probe(i, check, time.Time{})
 }
@@ -177,15 +166,15 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 		p.out.Transitions = append(p.out.Transitions, rollout.Transition{
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "is checked as it is",
 		})
-	case p.mayRun(t):
+	case p.mayBeWorking(t):
 		p.awaitWork(i, t)
 	case !t.Touched() && t.Version == t.DesiredVersion && !p.spec.Force && t.Attempts == 0:
 		p.out.Transitions = append(p.out.Transitions, rollout.Transition{
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.DesiredVersion,
 		})
 	case p.now.Before(t.NotBefore):
-		p.waits(t.ID+" is called again at", t.NotBefore)
-	case t.OutOfService() || p.busy < p.atOnce(t, p.spec.Waves[t.Wave-1].Parallel):
+		p.sched.waitUntil(t.ID+" is called again at", t.NotBefore)
+	case t.OutOfService() || p.busy < p.maxConcurrent(t, p.spec.Waves[t.Wave-1].Parallel):
 		p.dispatch(i, t, false)
 	}
 }
@@ -199,38 +188,34 @@ func (p *planner) dispatch(i int, t *rollout.Target, back bool) {
 		p.call(i, back)
 		return
 	}
-	if p.leaving == nil {
-		p.leaving = map[int]bool{}
+	if p.draining == nil {
+		p.draining = map[int]bool{}
 	}
-	p.leaving[i] = true
+	p.draining[i] = true
 }
 
-// depart moves traffic away from the targets that shall be called, and calls them when it has left.
-func (p *planner) depart(share int) {
-	if p.spec.Traffic == nil || !p.drained(p.setting(share, p.leaving)) {
+// drainThenCall moves traffic away from the targets that shall be called, and calls them when it has left.
+func (p *planner) drainThenCall(share int) {
+	if p.spec.Traffic == nil || !p.router.drained(p.traffic.split(share, p.draining), p.draining) {
 		return
 	}
-	for _, i := range slices.Sorted(maps.Keys(p.leaving)) {
+	for _, i := range slices.Sorted(maps.Keys(p.draining)) {
 		p.call(i, p.d.Direction == rollout.Backward)
 	}
 }
 
 func (p *planner) call(i int, back bool) {
 	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionCall, Target: i, Back: back})
-	p.visibleAt(p.now.Add(p.spec.Toward(&p.s.Targets[i], back).Deploy.Timeout.Std()))
+	p.sched.wakeVisible(p.now.Add(p.spec.Toward(&p.s.Targets[i], back).Deploy.Timeout.Std()))
 	if back || p.d.Kind == rollout.KindRollback {
-		p.wakeBy(p.now.Add(p.holdsUp()))
+		p.sched.wakeBy(p.now.Add(p.maxBlocking()))
 	}
-}
-
-func (p *planner) mayCallForward() bool {
-	return !p.held() && p.d.Stop == rollout.StopNone
 }
 
 // giveUpIfStopped gives a target its outcome when no forward call will ever start again.
 func (p *planner) giveUpIfStopped(i int, t *rollout.Target) {
 	if p.d.Stop == rollout.StopHalted {
-		p.out.Transitions = append(p.out.Transitions, lastMove(i, t, t.Error))
+		p.out.Transitions = append(p.out.Transitions, finalTransition(i, t, t.Error))
 	}
 }
 
@@ -239,7 +224,7 @@ func (p *planner) verify(i int, t *rollout.Target) {
 	rules := p.rules(t)
 	deadline := t.PhaseAt.Add(rules.HealthyDeadline.Std())
 	if p.now.Before(deadline) {
-		p.visibleAt(deadline)
+		p.sched.wakeVisible(deadline)
 		for c := range p.rules(t).Checks {
 			p.probe(i, c, t.Checks[c].NextAt)
 		}
@@ -271,7 +256,7 @@ func (p *planner) probe(i, check int, due time.Time) {
 	}
 	due = lifecycle.Later(due, state.NextAt)
 	if p.now.Before(due) {
-		p.wakeBy(due)
+		p.sched.wakeBy(due)
 		return
 	}
 	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionProbe, Target: i, Check: check})

@@ -1,0 +1,84 @@
+package planner
+
+import (
+	"fmt"
+
+	"rollcall/internal/rollout"
+	"rollcall/internal/strategy"
+)
+
+// failureCause says why the deployment may not go on as it is; empty while it may.
+func (v *view) failureCause() string {
+	if v.kind.FailureLimit != nil { // else a newer server has made it
+		if cause := v.kind.FailureLimit(&v.spec.Strategy, v.failureCounts()); cause != "" {
+			return cause
+		}
+	}
+	if cause := v.routerCause(); cause != "" {
+		return cause
+	}
+	if v.overdue() {
+		return v.overdueCause()
+	}
+	return ""
+}
+
+// overdueCause says what there was no progress for: a router that does not do what it was told holds everything up.
+func (v *view) overdueCause() string {
+	patience := v.spec.Strategy.ProgressDeadline
+	if r := v.d.Progress.Router; r != nil && r.Sent != nil && !r.Applied.Equal(&r.Sent.Setting) {
+		return fmt.Sprintf("traffic was not moved within %s%s", patience, v.routerErrorText())
+	}
+	return fmt.Sprintf("no target was verified within %s", patience)
+}
+
+// failureCounts returns what the failure limit of the strategy is applied to.
+func (v *view) failureCounts() strategy.Failures {
+	f := strategy.Failures{Failed: v.failures, Forgiven: v.d.Progress.Forgiven, Last: v.lastFailure()}
+	for _, w := range v.spec.Waves[:v.d.Progress.Wave] {
+		f.Reached += w.Size
+	}
+	return f
+}
+
+// lastFailure returns the latest failure on the way forward, or "" when there is none.
+func (v *view) lastFailure() string {
+	var last *rollout.Target
+	for i := range v.s.Targets {
+		t := &v.s.Targets[i]
+		if t.Done() && v.failedForward(t) && (last == nil || t.ErrorAt.After(last.ErrorAt)) {
+			last = t
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	return last.ID + ": " + last.Error
+}
+
+// routerCause is why the deployment stops because of its router; empty while it may go on. At a gate nothing goes on that
+// the router could stop: a person is waited for.
+func (v *view) routerCause() string {
+	if v.d.Progress.Gate > 0 {
+		return ""
+	}
+	return v.routerFailure()
+}
+
+// routerFailure says that the router has been tried often enough; empty while it has not. One that can tell whether it did
+// what no answer came of is asked first.
+func (v *view) routerFailure() string {
+	r := v.d.Progress.Router
+	if v.spec.Traffic == nil || r == nil || r.RetriesUsed <= v.spec.Traffic.Retries || v.spec.Traffic.Readable() && r.InDoubt && r.CanConfirm() {
+		return ""
+	}
+	return "the router did not move traffic" + v.routerErrorText()
+}
+
+// routerErrorText is what the router said last, to be appended; empty when nothing is wrong.
+func (v *view) routerErrorText() string {
+	if r := v.d.Progress.Router; r != nil && r.Error != "" {
+		return ": " + r.Error
+	}
+	return ""
+}

@@ -1,0 +1,64 @@
+package planner
+
+import (
+	"fmt"
+	"time"
+
+	"rollcall/internal/routing"
+	"rollcall/internal/strategy/lifecycle"
+)
+
+// readsFirst reports whether the router is to be read before it is written to: by a new owner, whose memory may be older than
+// what it does, and where that tells whether a write without an answer was done.
+func (v *view) readsFirst(r *routing.State, want *routing.TrafficSplit) bool {
+	return v.spec.Traffic.Readable() && (!r.Seen || r.InDoubt && r.CanConfirm() && r.Sent.Setting.Equal(want))
+}
+
+// tooLateToRead reports whether the progress deadline could pass while the router is read.
+func (v *view) tooLateToRead(r *routing.State) bool {
+	deadline := v.deadline()
+	end := lifecycle.Later(v.now, r.LookAt).Add(v.spec.Traffic.Timeout.Std() + resultGrace)
+	return !deadline.IsZero() && !end.Before(deadline)
+}
+
+// unreadNote says that the router could not be read when the deployment ended; empty when it was.
+func (v *view) unreadNote() string {
+	r := v.d.Progress.Router
+	if v.spec.Traffic == nil || r == nil || r.LooksFailed == 0 {
+		return ""
+	}
+	return "; the router could not be read since " + moment(r.SeenAt)
+}
+
+// routerRetryInterval is how much longer a router is left alone that has refused often enough, while a person is waited for anyway.
+const routerRetryInterval = time.Minute
+
+// routerDue is when the router may be written to.
+func (v *view) routerDue(r *routing.State, want *routing.TrafficSplit) time.Time {
+	if v.pausedAutomatically() && v.routerFailure() != "" && (r.Sent == nil || r.Sent.Setting.Equal(want)) {
+		return r.NotBefore.Add(routerRetryInterval)
+	}
+	return r.NotBefore
+}
+
+// seesBackends reports whether the router tells, and lately has told, which targets it gives traffic to.
+func (v *view) seesBackends(r *routing.State) bool {
+	return v.spec.Traffic.Readable() && r != nil && r.Last != nil && r.Last.Backends != nil && r.LooksFailed <= v.spec.Traffic.Retries
+}
+
+// idleReason says why a verified target does not get its share at the router; empty when it does, or somebody else keeps it out and
+// no share hangs on it.
+func (v *view) idleReason(r *routing.State, i int) string {
+	t, b := &v.s.Targets[i], &r.Last.Backends[i]
+	if t.State != lifecycle.SuccessState(t) || r.Applied.Backends[i].Weight == 0 && lifecycle.HeldBy(r, t.ID) == "" || lifecycle.HeldBy(r, t.ID) != "" && !v.kind.LimitExposure {
+		return ""
+	}
+	switch {
+	case !b.Serving:
+		return "gets no traffic at the router: " + b.Why
+	case b.Effective < lifecycle.AllTraffic:
+		return fmt.Sprintf("has %d %% of its share so far", b.Effective)
+	default:
+		return ""
+	}
+}
