@@ -215,23 +215,31 @@ type CheckRequest struct {
 	Args *[]string `json:"args,omitempty"`
 
 	// Command command; the name under which the operator allowed a program.
-	Command  *string `json:"command,omitempty"`
-	Critical *bool   `json:"critical,omitempty"`
+	Command *string `json:"command,omitempty"`
+
+	// Critical Whether an unhealthy or unknown result makes the target unhealthy; otherwise it makes it degraded.
+	Critical *bool `json:"critical,omitempty"`
 
 	// ExpectedBody http, command; a part of the answer or output.
 	ExpectedBody *string `json:"expected_body,omitempty"`
 
 	// ExpectedStatus http; codes ("204") and ranges ("200-299"), ["200-299"] when left out.
 	ExpectedStatus *[]string `json:"expected_status,omitempty"`
-	FailAbove      *float64  `json:"fail_above,omitempty"`
-	FailBelow      *float64  `json:"fail_below,omitempty"`
+
+	// FailAbove metric; above it the number is unhealthy.
+	FailAbove *float64 `json:"fail_above,omitempty"`
+
+	// FailBelow metric; below it the number is unhealthy.
+	FailBelow *float64 `json:"fail_below,omitempty"`
 
 	// FailValues http; what an answer says that passes (pass_values), is degraded (warn_values) or unhealthy (fail_values), without regard to case. What is in no list is unknown.
 	FailValues *StatusWords `json:"fail_values,omitempty"`
 
 	// Headers http, metric; sent with the probe. Their values are never shown: "***" stands for each, and in a PUT of a definition it keeps the one that the check of that name has.
-	Headers          *map[string]secret.Secret `json:"headers,omitempty"`
-	HealthyThreshold *int                      `json:"healthy_threshold,omitempty"`
+	Headers *map[string]secret.Secret `json:"headers,omitempty"`
+
+	// HealthyThreshold How many probes in a row must pass for the check to be healthy.
+	HealthyThreshold *int `json:"healthy_threshold,omitempty"`
 
 	// InitialDelay How long after the deploy call the first probe waits.
 	InitialDelay *string `json:"initial_delay,omitempty"`
@@ -285,9 +293,11 @@ type CheckRequest struct {
 	Timeout *string `json:"timeout,omitempty"`
 
 	// TLS grpc; speak TLS.
-	TLS                *bool            `json:"tls,omitempty"`
-	Type               CheckRequestType `json:"type"`
-	UnhealthyThreshold *int             `json:"unhealthy_threshold,omitempty"`
+	TLS  *bool            `json:"tls,omitempty"`
+	Type CheckRequestType `json:"type"`
+
+	// UnhealthyThreshold How many probes in a row must fail for the check to be unhealthy.
+	UnhealthyThreshold *int `json:"unhealthy_threshold,omitempty"`
 
 	// URL An absolute http or https URL.
 	//
@@ -297,9 +307,13 @@ type CheckRequest struct {
 	// VersionPointer http; where the answer tells the running version, as a JSON pointer (RFC 6901).
 	//
 	// Example: /version
-	VersionPointer *string  `json:"version_pointer,omitempty"`
-	WarnAbove      *float64 `json:"warn_above,omitempty"`
-	WarnBelow      *float64 `json:"warn_below,omitempty"`
+	VersionPointer *string `json:"version_pointer,omitempty"`
+
+	// WarnAbove metric; above it the number is degraded.
+	WarnAbove *float64 `json:"warn_above,omitempty"`
+
+	// WarnBelow metric; below it the number is degraded.
+	WarnBelow *float64 `json:"warn_below,omitempty"`
 
 	// WarnStatus http; codes and ranges that mean degraded, whether or not they are in expected_status.
 	WarnStatus *[]string `json:"warn_status,omitempty"`
