@@ -33,7 +33,7 @@ func (s *server) deleteExpired(ctx context.Context) {
 	sum, database := 0, admin.New(s.workerStore, s.log)
 	for {
 		n, err := database.DeleteExpiredDeployments(ctx, s.config.retain)
-		s.metrics.Forgotten(n)
+		s.metrics.DeploymentsDeleted(n)
 		sum += n
 		if err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "failed to delete expired deployments", "error", err)

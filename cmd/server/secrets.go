@@ -19,7 +19,7 @@ const keyFile = "secret-key"
 
 // openKeyring returns the keys to encrypt secrets with; nil without a key. The server creates a key for a private
 // PostgreSQL. All replicas of a shared one need the same key, so the operator provides it.
-func (c *Config) openKeyring() (*seal.Box, error) {
+func (c *Config) openKeyring() (*seal.Keyring, error) {
 	keys, err := c.secretKeys()
 	if err != nil || len(keys) == 0 {
 		return nil, err
@@ -44,7 +44,7 @@ func (c *Config) secretKeys() ([]seal.Key, error) {
 	case c.SecretKeyFile != "":
 		return seal.ReadFile(c.SecretKeyFile) //nolint:wrapcheck // it names the file
 	case c.DatabaseURL == "":
-		return seal.FindOrMakeFile(filepath.Join(c.StateDir, keyFile)) //nolint:wrapcheck // it names the file
+		return seal.LoadOrCreateFile(filepath.Join(c.StateDir, keyFile)) //nolint:wrapcheck // it names the file
 	default:
 		return nil, nil
 	}

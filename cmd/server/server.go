@@ -54,7 +54,7 @@ type server struct {
 	metrics     *metrics.Metrics
 	engine      *engine.Engine
 	gitops      *gitops.Loop
-	notify      *notify.Loop
+	notify      *notify.Worker
 	resting     *resting.Loop
 	scratch     string // a temporary folder for mirrors; empty with a state folder
 	listener    net.Listener
@@ -107,11 +107,11 @@ func (s *server) wire(ctx context.Context) error {
 	}
 	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks, AllowPorts: s.config.AllowPort})
 	m := metrics.New(metrics.Kinds{Strategies: strategy.Types(), Checks: health.Types(), Routers: traffic.Types()})
-	m.Watch(s.store)
-	m.WatchSources(s.store)
-	m.WatchOutbox(s.store)
-	m.WatchRouters(s.store)
-	m.WatchPool(s.store.Pool().Stat)
+	m.RegisterDatabase(s.store)
+	m.RegisterSources(s.store)
+	m.RegisterOutbox(s.store)
+	m.RegisterRouters(s.store)
+	m.RegisterPool(s.store.Pool().Stat)
 	s.metrics = m
 	mover := traffic.New(s.outbound(s.dialRouter(guard)))
 	prober := health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand})
@@ -119,26 +119,26 @@ func (s *server) wire(ctx context.Context) error {
 		Replica:     s.identity.replica,
 		Lease:       s.config.Lease,
 		MaxCalls:    s.config.MaxCalls,
-		Registry:    s.workerStore,
+		Leases:      s.workerStore,
 		Deployments: s.workerStore,
-		Signals:     s.workerStore,
-		Caller:      target.New(s.outbound(guard.DialContext)),
+		Changes:     s.workerStore,
+		Targets:     target.New(s.outbound(guard.DialContext)),
 		Prober:      prober,
-		Mover:       mover,
+		Router:      mover,
 		Recorder:    m,
 		Log:         s.log.With("replica", s.identity.replica),
 	})
 	s.notify = notify.New(notify.Config{
 		Replica: s.identity.replica, Store: s.workerStore, Caller: outbound.New(s.outbound(guard.DialContext)), Recorder: m,
-		Lease: s.engine, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64, PublicURL: s.config.PublicURL,
+		Lease: s.engine, Log: s.log.With("replica", s.identity.replica), Jitter: rand.Float64, PublicURL: s.config.PublicURL,
 	})
 	s.resting = resting.New(resting.Config{
-		Replica: s.identity.replica, Every: s.config.RouterInterval, Store: s.workerStore, Mover: mover, Lease: s.engine, Recorder: m,
+		Replica: s.identity.replica, Every: s.config.RouterInterval, Store: s.workerStore, Router: mover, Lease: s.engine, Recorder: m,
 		Log: s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
 		Store: s.store, Who: authenticator, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
-		CheckAddress: s.checkAddress(guard), CheckTrust: outbound.CheckTrust, CheckCommand: s.checkCommand, Prober: prober, Router: mover,
+		CheckAddress: s.checkAddress(guard), CheckTrust: outbound.ValidateTLS, CheckCommand: s.checkCommand, Prober: prober, Router: mover,
 		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
 	if err := s.wireGitOps(ctx, ac, guard, prober, m); err != nil {

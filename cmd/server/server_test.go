@@ -77,7 +77,7 @@ func TestListener_TimeoutsEndSlowConnections(t *testing.T) {
 		"headers that never end": {func(h *http.Server) { h.ReadHeaderTimeout = short }, "GET / HTTP/1.1\r\nHost: x\r\n"},
 		"a body that never ends": {func(h *http.Server) { h.ReadTimeout = short }, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx"},
 		"an idle connection":     {func(h *http.Server) { h.IdleTimeout = short }, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"},
-		"an answer nobody reads": {func(h *http.Server) {
+		"an answer that is not read": {func(h *http.Server) {
 			h.WriteTimeout = short
 			h.Handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				for block := make([]byte, 64<<10); ; {

@@ -87,7 +87,7 @@ type server struct {
 	router       RouterLooker
 	contract     *contract
 	gates        gates
-	feeds        *live.Feeds
+	feeds        *live.Hub
 	remotes      Remotes
 	gitOps       GitOps
 }

@@ -38,7 +38,7 @@ func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestOb
 		return nil, invalidAt("/cursor", "is for lists; a stream begins with after")
 	}
 	after := resumeAt(in.Params.LastEventID, in.Params.After)
-	watcher, err := s.feeds.Deployment(ctx, in.ID, or(after, live.Beginning))
+	watcher, err := s.feeds.Deployment(ctx, in.ID, or(after, live.FromStart))
 	if err != nil {
 		return nil, err
 	}

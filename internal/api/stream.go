@@ -52,7 +52,7 @@ func wantsStream(ctx context.Context) bool {
 // stream is an answer that goes on for as long as there is something to tell and somebody who listens.
 type stream struct {
 	ctx      context.Context //nolint:containedctx // the generated code hands an answer no context of its request
-	watcher  *live.Watcher
+	watcher  *live.Subscription
 	position string // the id to resume after until there is a first event; empty for none
 }
 

@@ -1,3 +1,3 @@
-// Package archtest keeps the architecture true: who may import whom, that the planner is pure, and that a target's
-// transitions stay in one place. It holds tests only; each rule says why it is there.
+// Package archtest enforces the architecture: allowed imports, the purity of the planner, that a target's
+// transitions stay in one place, and the words of the glossary. It holds tests only; each rule has its reason.
 package archtest

@@ -43,7 +43,7 @@ func TestVerifyChain_FindsEachChange(t *testing.T) {
 		"deleted":           {func(e []rollout.Event) []rollout.Event { return slices.Delete(e, 3, 4) }, []int64{4}, "it is missing"},
 		"several deleted":   {func(e []rollout.Event) []rollout.Event { return slices.Delete(e, 1, 4) }, []int64{2}, "up to 4 are missing"},
 		"the first deleted": {func(e []rollout.Event) []rollout.Event { return e[1:] }, []int64{1, 2}, "it is missing"},
-		"deleted and numbered anew": {func(e []rollout.Event) []rollout.Event {
+		"deleted and numbered again": {func(e []rollout.Event) []rollout.Event {
 			e = slices.Delete(e, 5, 6)
 			e[5].Seq = 6
 			return e

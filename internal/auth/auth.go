@@ -12,35 +12,35 @@ import (
 	"rollcall/internal/secret"
 )
 
-// lookupTimeout bounds each question to the store, so that a request learns soon that the database is away.
+// lookupTimeout bounds each query, so that a request fails soon if the database is away.
 const lookupTimeout = 1500 * time.Millisecond
 
-// Store keeps tokens, by their hash.
+// Store stores tokens by their hash.
 type Store interface {
 	CreateToken(ctx context.Context, t authz.Token, hash authz.TokenHash, lives time.Duration) (authz.Token, error)
 	// TokenOf gives the good token with the hash, and the hash as it is kept; CodeNotFound when there is none.
 	TokenOf(ctx context.Context, hash authz.TokenHash) (t authz.Token, kept authz.TokenHash, err error)
-	// TouchToken writes down that a token is used.
+	// TouchToken records that a token is used.
 	TouchToken(ctx context.Context, id string) error
 }
 
-// Config says whom to let in.
+// Config configures an Authenticator.
 type Config struct {
 	Store Store
-	// Admin is a token of the operator's own that may do everything; empty for none.
+	// Admin is the operator's admin token; empty for none.
 	Admin secret.Secret
-	// Providers are the CI systems whose tokens are taken.
+	// Providers are the CI systems whose tokens are accepted.
 	Providers []Provider
-	// Open asks for no credential at all. It is for one machine: requests from elsewhere, or from another site's page in a
-	// browser, are refused.
+	// Open turns authentication off. It is for one machine: requests to another host name, or from another site's page in a
+	// browser, are rejected.
 	Open bool
-	// Rate is how many requests per second each principal may make in the long run, 0 for any number. Twice as many may come at once.
+	// Rate is the sustained limit of requests per second for each principal, 0 for none. The burst is twice as high.
 	Rate int
-	// Log is where a use that could not be written down is told; nil tells nobody.
+	// Log gets uses of tokens that could not be recorded; it may be nil.
 	Log *slog.Logger
 }
 
-// Authenticator tells who asks. It is safe for use by many goroutines.
+// Authenticator authenticates requests. It is safe for concurrent use.
 type Authenticator struct {
 	store     Store
 	admin     authz.TokenHash
@@ -51,7 +51,7 @@ type Authenticator struct {
 	log       *slog.Logger
 }
 
-// New makes an Authenticator. No provider is asked for anything before one of its tokens comes.
+// New returns an Authenticator. It calls no provider before one of its tokens arrives.
 func New(c Config) *Authenticator {
 	a := &Authenticator{
 		store: c.Store, hasAdmin: c.Admin != "", admin: authz.HashToken(c.Admin.Reveal()), open: c.Open, log: c.Log,
@@ -67,10 +67,10 @@ func New(c Config) *Authenticator {
 }
 
 // Authenticate says who makes a request. CodeUnauthenticated when it has no good credential, CodeRateLimited when that one
-// asks too often, CodeUnavailable when the database or the issuer cannot be asked now.
+// CodeTooMany above the rate limit, and with CodeUnavailable if the database or the issuer is unavailable.
 func (a *Authenticator) Authenticate(r *http.Request) (authz.Principal, error) {
 	if a.open {
-		return anyone(r)
+		return devPrincipal(r)
 	}
 	credential, err := bearer(r.Header)
 	if err != nil {
@@ -82,7 +82,7 @@ func (a *Authenticator) Authenticate(r *http.Request) (authz.Principal, error) {
 	if err != nil {
 		return authz.Principal{}, err
 	}
-	return who, a.limiter.spend(who.Name, time.Now())
+	return who, a.limiter.take(who.Name, time.Now())
 }
 
 func (a *Authenticator) identify(ctx context.Context, credential string) (authz.Principal, error) {
@@ -90,41 +90,41 @@ func (a *Authenticator) identify(ctx context.Context, credential string) (authz.
 	switch {
 	case a.hasAdmin && hash.Equal(a.admin):
 		return authz.Principal{Name: "admin", Role: authz.RoleAdmin, Scopes: authz.Everywhere()}, nil
-	case wellFormed(credential):
-		return a.holder(ctx, hash)
+	case isToken(credential):
+		return a.lookupToken(ctx, hash)
 	case strings.Count(credential, ".") == 2:
-		return a.vouched(ctx, credential)
+		return a.verifyOIDC(ctx, credential)
 	default:
-		return authz.Principal{}, unauthenticated("this is not a token")
+		return authz.Principal{}, unauthenticated("the credential is not a token")
 	}
 }
 
-// holder is whose token has the hash. The index that finds it compares a hash, which tells nothing of the token it is of;
-// what is found is compared in constant time all the same.
-func (a *Authenticator) holder(ctx context.Context, hash authz.TokenHash) (authz.Principal, error) {
+// lookupToken returns the principal of the token with the hash. Timing reveals nothing: the index compares hashes, and the
+// result is compared in constant time.
+func (a *Authenticator) lookupToken(ctx context.Context, hash authz.TokenHash) (authz.Principal, error) {
 	t, kept, err := a.store.TokenOf(ctx, hash)
 	if problem.CodeOf(err) == problem.CodeNotFound || err == nil && !hash.Equal(kept) {
-		return authz.Principal{}, unauthenticated("the token is not known, was revoked or has expired")
+		return authz.Principal{}, unauthenticated("the token is unknown, revoked or expired")
 	}
 	if err != nil {
-		return authz.Principal{}, err //nolint:wrapcheck // the store says what was tried
+		return authz.Principal{}, err //nolint:wrapcheck // the store adds the operation
 	}
 	if time.Since(t.LastUsedAt) > time.Minute {
-		if err := a.store.TouchToken(ctx, t.ID); err != nil { // no reason to refuse what only reads
-			a.log.WarnContext(ctx, "the use of a token was not written down", "token", t.ID, "err", err)
+		if err := a.store.TouchToken(ctx, t.ID); err != nil { // no reason to reject the request
+			a.log.WarnContext(ctx, "failed to record the use of a token", "token", t.ID, "error", err)
 		}
 	}
 	return authz.Principal{Name: "token:" + t.Name, Role: t.Role, Scopes: t.Scopes, ExpiresAt: t.ExpiresAt}, nil
 }
 
-// Issue gives out a token of 256 random bits that lives as long as said, 0 for ever. The secret is its only copy.
+// Issue issues a token of 256 random bits that expires after lives, or never if that is 0. The secret is its only copy.
 func (a *Authenticator) Issue(ctx context.Context, t authz.Token, lives time.Duration) (authz.Token, secret.Secret, error) {
-	secret := random()
+	secret := newToken()
 	created, err := a.store.CreateToken(ctx, t, authz.HashToken(secret.Reveal()), lives)
-	return created, secret, err //nolint:wrapcheck // the store says what was tried
+	return created, secret, err //nolint:wrapcheck // the store adds the operation
 }
 
-// bearer is the credential of a request (RFC 6750, section 2.1).
+// bearer returns the credential of a request (RFC 6750, section 2.1).
 func bearer(h http.Header) (string, error) {
 	given := h.Values("Authorization")
 	if len(given) == 0 {
@@ -137,9 +137,9 @@ func bearer(h http.Header) (string, error) {
 	return credential, nil
 }
 
-// maxCredential bounds what is looked at; the tokens of CI systems have about two thousand characters.
+// maxCredential is the maximum length of a credential; the tokens of CI systems have about two thousand characters.
 const maxCredential = 16 << 10
 
-func unauthenticated(why string) error {
-	return &problem.Error{Code: problem.CodeUnauthenticated, Message: why}
+func unauthenticated(message string) error {
+	return &problem.Error{Code: problem.CodeUnauthenticated, Message: message}
 }

@@ -25,7 +25,7 @@ func issue(t *testing.T, a *auth.Authenticator, name string, lives time.Duration
 	return token, secret.Reveal()
 }
 
-func TestATokenIsItsHoldersAndNoOther(t *testing.T) {
+func TestToken_IdentifiesItsHolder(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
 	a := auth.New(auth.Config{Store: s, Admin: operators})
@@ -57,7 +57,7 @@ func TestATokenIsItsHoldersAndNoOther(t *testing.T) {
 	}
 }
 
-func TestAServerWithoutAnAdminTokenTakesNoneAsOne(t *testing.T) {
+func TestToken_EmptyIsNotAdmin(t *testing.T) {
 	t.Parallel()
 	a := auth.New(auth.Config{Store: opened(t)})
 	for _, guess := range []string{"", " ", "admin", "***"} {
@@ -66,7 +66,7 @@ func TestAServerWithoutAnAdminTokenTakesNoneAsOne(t *testing.T) {
 	}
 }
 
-func TestNoTwoTokensAreAlikeAndEachHas256Bits(t *testing.T) {
+func TestToken_IsUniqueWith256Bits(t *testing.T) {
 	t.Parallel()
 	a := auth.New(auth.Config{Store: opened(t)})
 	seen := map[string]bool{}
@@ -79,7 +79,7 @@ func TestNoTwoTokensAreAlikeAndEachHas256Bits(t *testing.T) {
 	}
 }
 
-func TestTheDatabaseDoesNotHoldWhatProvesAToken(t *testing.T) {
+func TestToken_DatabaseHoldsOnlyItsHash(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
 	_, secret := issue(t, auth.New(auth.Config{Store: s}), "ci", 0)
@@ -92,7 +92,7 @@ func TestTheDatabaseDoesNotHoldWhatProvesAToken(t *testing.T) {
 	}
 }
 
-func TestAnExpiredTokenIsNoToken(t *testing.T) {
+func TestToken_ExpiredIsRejected(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
 	a := auth.New(auth.Config{Store: s})
@@ -119,7 +119,7 @@ func (c *counted) TouchToken(ctx context.Context, id string) error {
 	return c.Store.TouchToken(ctx, id)
 }
 
-func TestTheLastUseIsNotAWriteForEachRequest(t *testing.T) {
+func TestToken_LastUseIsNotWrittenPerRequest(t *testing.T) {
 	t.Parallel()
 	s := &counted{Store: opened(t)}
 	a := auth.New(auth.Config{Store: s})
@@ -134,7 +134,7 @@ func TestTheLastUseIsNotAWriteForEachRequest(t *testing.T) {
 	}
 }
 
-func TestWithoutTheDatabaseNobodyKnowsWhoAsks(t *testing.T) {
+func TestToken_NeedsTheDatabase(t *testing.T) {
 	t.Parallel()
 	s := opened(t)
 	a := auth.New(auth.Config{Store: s, Admin: operators})
@@ -147,7 +147,7 @@ func TestWithoutTheDatabaseNobodyKnowsWhoAsks(t *testing.T) {
 	}
 }
 
-func TestAnOpenServerAnswersOnlyThisMachine(t *testing.T) {
+func TestOpen_RejectsOtherHosts(t *testing.T) {
 	t.Parallel()
 	a := auth.New(auth.Config{Open: true})
 	for host, fine := range map[string]bool{
@@ -163,7 +163,7 @@ func TestAnOpenServerAnswersOnlyThisMachine(t *testing.T) {
 	}
 }
 
-func TestAnOpenServerTakesNothingFromOtherSitesPages(t *testing.T) {
+func TestOpen_RejectsOtherSites(t *testing.T) {
 	t.Parallel()
 	a := auth.New(auth.Config{Open: true})
 	for name, c := range map[string]struct {

@@ -7,11 +7,11 @@ import (
 	"rollcall/internal/problem"
 )
 
-// maxRemembered bounds the principals that a limiter keeps in mind.
+// maxRemembered limits the principals that a limiter keeps in memory.
 const maxRemembered = 10_000
 
-// limiter bounds how often each principal asks this replica. Of each it remembers one time: until when what it has asked
-// for keeps the server busy at the agreed rate (the generic cell rate algorithm).
+// limiter limits the requests of each principal to this replica. It keeps one time for each: until when its requests keep
+// the server busy at the agreed rate (the generic cell rate algorithm).
 type limiter struct {
 	every time.Duration // what one request costs; 0 for no limit
 	burst time.Duration // how far ahead a principal may be
@@ -26,8 +26,8 @@ func newLimiter(rate int) *limiter {
 	return &limiter{every: time.Second / time.Duration(rate), burst: 2 * time.Second, until: map[string]time.Time{}}
 }
 
-// spend counts one request of a principal; CodeRateLimited with the time after which there is room for one again.
-func (l *limiter) spend(name string, now time.Time) error {
+// take counts one request of a principal; CodeRateLimited with the time after which there is room for one again.
+func (l *limiter) take(name string, now time.Time) error {
 	if l.every == 0 {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (l *limiter) spend(name string, now time.Time) error {
 	defer l.mu.Unlock()
 	until, wait := spent(l.until[name], now, l.every, l.burst)
 	if wait > 0 {
-		return &problem.Error{Code: problem.CodeRateLimited, Message: name + " asks too often", RetryAfter: wait}
+		return &problem.Error{Code: problem.CodeRateLimited, Message: name + " exceeds the rate limit", RetryAfter: wait}
 	}
 	if _, known := l.until[name]; !known && len(l.until) >= maxRemembered {
 		l.forget(now)
@@ -44,7 +44,7 @@ func (l *limiter) spend(name string, now time.Time) error {
 	return nil
 }
 
-// spent is until when a principal keeps the server busy after one more request, or how long it must wait for that.
+// spent returns until when a principal keeps the server busy after one more request, or how long it must wait.
 func spent(until, now time.Time, every, burst time.Duration) (next time.Time, wait time.Duration) {
 	if until.Before(now) {
 		until = now
@@ -53,7 +53,7 @@ func spent(until, now time.Time, every, burst time.Duration) (next time.Time, wa
 	return next, max(0, next.Sub(now.Add(burst)))
 }
 
-// forget drops those who have nothing to wait for; when all have, everyone begins anew.
+// forget drops idle principals; if there are none, it drops all.
 func (l *limiter) forget(now time.Time) {
 	for name, until := range l.until {
 		if until.Before(now) {

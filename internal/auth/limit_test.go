@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestNobodyGetsMoreThanTheRateAndWhatMayComeAtOnce(t *testing.T) {
+func TestLimiter_BoundsRateAndBurst(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		rate := rapid.IntRange(1, 50).Draw(t, "rate")
@@ -20,7 +20,7 @@ func TestNobodyGetsMoreThanTheRateAndWhatMayComeAtOnce(t *testing.T) {
 		now, let := began, 0
 		for range rapid.IntRange(1, 300).Draw(t, "requests") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "ms")) * time.Millisecond)
-			err := l.spend("ann", now)
+			err := l.take("ann", now)
 			if err == nil {
 				let++
 				continue
@@ -29,8 +29,8 @@ func TestNobodyGetsMoreThanTheRateAndWhatMayComeAtOnce(t *testing.T) {
 			if !ok || e.Code != problem.CodeRateLimited || e.RetryAfter <= 0 || e.RetryAfter > time.Second/time.Duration(rate) {
 				t.Fatalf("%+v", err)
 			}
-			if l.spend("ann", now.Add(e.RetryAfter)) != nil {
-				t.Fatalf("who waits %v as told is refused again", e.RetryAfter)
+			if l.take("ann", now.Add(e.RetryAfter)) != nil {
+				t.Fatalf("a request after the wait of %v is rejected", e.RetryAfter)
 			}
 			now, let = now.Add(e.RetryAfter), let+1
 		}
@@ -40,22 +40,22 @@ func TestNobodyGetsMoreThanTheRateAndWhatMayComeAtOnce(t *testing.T) {
 	})
 }
 
-func TestOnePrincipalsFloodIsNobodyElsesLoss(t *testing.T) {
+func TestLimiter_SeparatesPrincipals(t *testing.T) {
 	t.Parallel()
 	l, now := newLimiter(1), time.Unix(1_700_000_000, 0)
 	for range 100 {
-		_ = l.spend("flood", now) // how it is refused is another test's matter
+		_ = l.take("flood", now) // how it is refused is another test's matter
 	}
-	if err := l.spend("ann", now); err != nil {
+	if err := l.take("ann", now); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestALimiterRemembersAtMostSoMany(t *testing.T) {
+func TestLimiter_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	l, now := newLimiter(1), time.Unix(1_700_000_000, 0)
 	for i := range 3 * maxRemembered {
-		if err := l.spend(fmt.Sprint(i), now.Add(time.Duration(i)*time.Microsecond)); err != nil {
+		if err := l.take(fmt.Sprint(i), now.Add(time.Duration(i)*time.Microsecond)); err != nil {
 			t.Fatal(err)
 		}
 		if len(l.until) > maxRemembered {

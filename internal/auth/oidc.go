@@ -18,81 +18,81 @@ import (
 	"rollcall/internal/problem"
 )
 
-// provider checks the tokens of one issuer. What it needs of the issuer it asks for when the first token comes.
+// provider verifies the tokens of one issuer. It fetches the issuer's metadata when the first token arrives.
 type provider struct {
 	Provider
-	calls *rareTransport
+	calls *throttledTransport
 
 	asking   singleflight.Group
-	verifier atomic.Pointer[oidc.IDTokenVerifier] // nil until the issuer has answered
+	verifier atomic.Pointer[oidc.IDTokenVerifier] // nil until the metadata was fetched
 }
 
-func newProvider(p Provider) *provider { return &provider{Provider: p, calls: newRareTransport()} }
+func newProvider(p Provider) *provider { return &provider{Provider: p, calls: newThrottledTransport()} }
 
-// vouched is who an issuer says that it is. Which one is read before anything is proven; a token of an issuer that is not
-// trusted causes no call.
-func (a *Authenticator) vouched(ctx context.Context, token string) (authz.Principal, error) {
+// verifyOIDC returns the principal of an issuer's token. The issuer is read before the token is verified; a token of an
+// untrusted issuer causes no call.
+func (a *Authenticator) verifyOIDC(ctx context.Context, token string) (authz.Principal, error) {
 	issuer := claimedIssuer(token)
 	for _, p := range a.providers {
 		if p.Issuer == issuer {
 			return p.principal(ctx, token)
 		}
 	}
-	return authz.Principal{}, unauthenticated("the token's issuer is not one that this server trusts")
+	return authz.Principal{}, unauthenticated("the token's issuer is not trusted by this server")
 }
 
-// principal proves a token and finds the rule that is for it.
+// principal verifies a token and applies the first matching rule.
 func (p *provider) principal(ctx context.Context, token string) (authz.Principal, error) {
 	verifier, err := p.ready(ctx)
 	if err != nil {
-		return authz.Principal{}, p.away(err)
+		return authz.Principal{}, p.issuerUnavailable(err)
 	}
-	proven, err := verifier.Verify(ctx, token)
+	verified, err := verifier.Verify(ctx, token)
 	if err != nil {
 		if failure := p.calls.failure(); failure != nil {
-			return authz.Principal{}, p.away(failure)
+			return authz.Principal{}, p.issuerUnavailable(failure)
 		}
 		return authz.Principal{}, &problem.Error{
-			Code: problem.CodeUnauthenticated, Message: "the token of " + p.Name + " is not good: " + publicReason(err), Err: err,
+			Code: problem.CodeUnauthenticated, Message: "invalid token of " + p.Name + ": " + publicReason(err), Err: err,
 		}
 	}
 	var claims map[string]any
-	if err := proven.Claims(&claims); err != nil {
+	if err := verified.Claims(&claims); err != nil {
 		return authz.Principal{}, unauthenticated("the claims of the token cannot be read")
 	}
-	rule, fits := allowed(p.Rules, claims)
-	if !fits || !nameable(proven.Subject) {
-		return authz.Principal{}, unauthenticated("no rule of " + p.Name + " is for a token with these claims")
+	rule, ok := firstMatch(p.Rules, claims)
+	if !ok || !nameable(verified.Subject) {
+		return authz.Principal{}, unauthenticated("no rule of " + p.Name + " matches the token's claims")
 	}
 	return authz.Principal{
-		Name: "oidc:" + p.Name + ":" + proven.Subject, Role: rule.Role, Scopes: rule.Scopes, ExpiresAt: proven.Expiry,
+		Name: "oidc:" + p.Name + ":" + verified.Subject, Role: rule.Role, Scopes: rule.Scopes, ExpiresAt: verified.Expiry,
 	}, nil
 }
 
-// nameable reports whether a subject can stand in events and lists.
+// nameable reports whether a subject can be shown in events and lists.
 func nameable(subject string) bool {
 	return subject != "" && len(subject) <= 255 && utf8.ValidString(subject) && !strings.ContainsFunc(subject, func(r rune) bool {
 		return !unicode.IsGraphic(r)
 	})
 }
 
-// ready asks the issuer where its keys are, once; after a failure the next token asks again. All who wait for the answer
-// wait for the same one, and who hangs up ends only its own wait.
+// ready fetches the issuer's metadata once; after a failure the next token tries again. Concurrent requests share one
+// fetch, and cancelling one ends only its own wait.
 func (p *provider) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	if known := p.verifier.Load(); known != nil {
 		return known, nil
 	}
-	lasting := context.WithoutCancel(ctx)
-	asked := p.asking.DoChan("", func() (any, error) { return nil, p.discover(lasting) })
+	detached := context.WithoutCancel(ctx)
+	fetched := p.asking.DoChan("", func() (any, error) { return nil, p.discover(detached) })
 	select {
 	case <-ctx.Done():
-		return nil, context.Cause(ctx) //nolint:wrapcheck // said by away
-	case answer := <-asked:
-		return p.verifier.Load(), answer.Err
+		return nil, context.Cause(ctx) //nolint:wrapcheck // wrapped by issuerUnavailable
+	case result := <-fetched:
+		return p.verifier.Load(), result.Err
 	}
 }
 
-// discover bounds itself, because it outlives the request for which it began.
+// discover has its own timeout, because it outlives the request that started it.
 func (p *provider) discover(ctx context.Context) error {
 	if p.verifier.Load() != nil {
 		return nil
@@ -101,20 +101,20 @@ func (p *provider) discover(ctx context.Context) error {
 	defer cancel()
 	found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.calls.client()), p.Issuer)
 	if err != nil {
-		return err //nolint:wrapcheck // said by away
+		return err //nolint:wrapcheck // wrapped by issuerUnavailable
 	}
 	p.verifier.Store(found.Verifier(&oidc.Config{ClientID: p.Audience}))
 	return nil
 }
 
-func (p *provider) away(err error) error {
+func (p *provider) issuerUnavailable(err error) error {
 	return &problem.Error{
-		Code: problem.CodeUnavailable, Message: "the issuer " + p.Name + " cannot be asked for its keys",
-		Err: fmt.Errorf("ask %s for its keys: %w", p.Issuer, err),
+		Code: problem.CodeUnavailable, Message: "the keys of the issuer " + p.Name + " cannot be fetched",
+		Err: fmt.Errorf("fetch the keys of %s: %w", p.Issuer, err),
 	}
 }
 
-// publicReason is what whoever sent the token may know of why it was refused.
+// publicReason returns why a token was rejected, without details.
 func publicReason(err error) string {
 	if _, expired := errors.AsType[*oidc.TokenExpiredError](err); expired {
 		return "it has expired"
@@ -122,7 +122,7 @@ func publicReason(err error) string {
 	return "signature, audience or times are wrong"
 }
 
-// claimedIssuer is the iss that a token claims; empty when it is no token.
+// claimedIssuer returns the iss of an unverified token; empty if it is no token.
 func claimedIssuer(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

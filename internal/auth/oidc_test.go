@@ -138,7 +138,7 @@ func written(t *testing.T, content string) string {
 	return path
 }
 
-func TestTheFirstRuleThatFitsSaysWhatACIJobMayDo(t *testing.T) {
+func TestOIDC_FirstMatchingRuleCounts(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	a := i.trusting(t)
@@ -175,7 +175,7 @@ func TestTheFirstRuleThatFitsSaysWhatACIJobMayDo(t *testing.T) {
 	}
 }
 
-func TestATokenThatTheIssuerDidNotSignIsRefused(t *testing.T) {
+func TestOIDC_RejectsForeignSignature(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	a := i.trusting(t)
@@ -217,7 +217,7 @@ func TestMadeUpTokensMakeNoFloodOfCallsToTheIssuer(t *testing.T) {
 	}
 }
 
-func TestAnIssuerThatIsAwayRefusesNobodyForGood(t *testing.T) {
+func TestOIDC_UnavailableIssuerRejectsForNowOnly(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	a := i.trusting(t)
@@ -235,8 +235,8 @@ func TestAnIssuerThatIsAwayRefusesNobodyForGood(t *testing.T) {
 	}
 }
 
-// Whoever hangs up ends its own request, and not the question to the issuer that others wait for.
-func TestWhoHangsUpKeepsNoIssuerFromOthers(t *testing.T) {
+// A cancelled request ends only its own wait, not the fetch that others wait for.
+func TestOIDC_CancelledRequestDoesNotCancelOthers(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	i.hold = make(chan struct{})
@@ -267,7 +267,7 @@ func TestWhoHangsUpKeepsNoIssuerFromOthers(t *testing.T) {
 	}
 }
 
-func TestAFileOfIssuersThatMeansMoreThanItSaysIsRefused(t *testing.T) {
+func TestOIDC_ConfigFileIsStrict(t *testing.T) {
 	t.Parallel()
 	const rule = `{"claims":{"a":"b"},"role":"viewer","scopes":[{"service":"*","environment":"*"}]}`
 	provider := func(change ...string) string {

@@ -9,17 +9,17 @@ import (
 	"rollcall/internal/problem"
 )
 
-// anyone is who asks a server that wants no credential. What a page of another site makes a browser send is refused, by
-// its origin, or by its host name, which such a page can make point here.
-func anyone(r *http.Request) (authz.Principal, error) {
+// devPrincipal returns the principal of every request while authentication is off. It rejects requests that a page of another
+// site makes a browser send: by their origin, or by a host name that such a page can make resolve to this machine.
+func devPrincipal(r *http.Request) (authz.Principal, error) {
 	if !loopbackHost(r.Host) {
 		return authz.Principal{}, &problem.Error{
-			Code: problem.CodeForbidden, Message: "this server wants no credential and so answers only as localhost, not as " + r.Host,
+			Code: problem.CodeForbidden, Message: "authentication is disabled, so this server responds only as localhost, not as " + r.Host,
 		}
 	}
 	if err := http.NewCrossOriginProtection().Check(r); err != nil {
 		return authz.Principal{}, &problem.Error{
-			Code: problem.CodeForbidden, Message: "this server wants no credential and so takes nothing from other sites' pages", Err: err,
+			Code: problem.CodeForbidden, Message: "authentication is disabled, so this server rejects requests from other sites' pages", Err: err,
 		}
 	}
 	return authz.Principal{Name: "anonymous", Role: authz.RoleAdmin, Scopes: authz.Everywhere(), Anonymous: true}, nil

@@ -11,38 +11,38 @@ import (
 	"rollcall/internal/authz"
 )
 
-// Provider is a CI system whose tokens are taken.
+// Provider is a CI system whose tokens are accepted.
 type Provider struct {
-	// Name stands in requested_by, before the token's subject.
+	// Name precedes the token's subject in requested_by.
 	Name string `json:"name"`
-	// Issuer is the URL that says iss in the tokens, and under which the issuer's keys are found.
+	// Issuer is the iss of the tokens, and the URL under which the issuer's keys are found.
 	Issuer string `json:"issuer"`
 	// Audience must be among the token's aud.
 	Audience string `json:"audience"`
-	// Rules say what a token may do; the first that fits counts, and without one that fits the token is refused.
+	// Rules grant roles and scopes; the first match counts, and a token without a match is rejected.
 	Rules []Rule `json:"rules"`
 }
 
-// Rule gives a role and scopes to tokens with certain claims.
+// Rule grants a role and scopes to tokens with certain claims.
 type Rule struct {
-	// Claims must all be there, each with one of the values.
+	// Claims must all be present, each with one of the values.
 	Claims map[string]Values `json:"claims"`
 	Role   authz.Role        `json:"role"`
 	Scopes authz.Scopes      `json:"scopes"`
 }
 
-// fits reports whether a token with the claims is one that the rule is for.
-func (r *Rule) fits(claims map[string]any) bool {
+// matches reports whether the claims match the rule.
+func (r *Rule) matches(claims map[string]any) bool {
 	for name, wanted := range r.Claims {
-		if !wanted.have(claims[name]) {
+		if !wanted.contain(claims[name]) {
 			return false
 		}
 	}
 	return len(r.Claims) > 0
 }
 
-// have reports whether a claim is one of the values. Of a claim that is a list one entry is enough.
-func (v Values) have(claim any) bool {
+// contain reports whether a claim has one of the values; of a list, one entry is enough.
+func (v Values) contain(claim any) bool {
 	switch claim := claim.(type) {
 	case string:
 		return slices.Contains(v, claim)
@@ -58,28 +58,28 @@ func (v Values) have(claim any) bool {
 	}
 }
 
-// allowed is what the first rule that fits gives; false when none does.
-func allowed(rules []Rule, claims map[string]any) (Rule, bool) {
+// firstMatch returns the first rule that matches.
+func firstMatch(rules []Rule, claims map[string]any) (Rule, bool) {
 	for i := range rules {
-		if rules[i].fits(claims) {
+		if rules[i].matches(claims) {
 			return rules[i], true
 		}
 	}
 	return Rule{}, false
 }
 
-// check says what is wrong with a provider as an operator wrote it down.
+// check validates a provider.
 func (p *Provider) check() error {
 	issuer, err := url.Parse(p.Issuer)
 	switch {
 	case !nameForm().MatchString(p.Name):
 		return fmt.Errorf("name %q must be of lower case letters, digits, dot, dash and underscore", p.Name)
-	case err != nil || issuer.Host == "" || !private(issuer):
+	case err != nil || issuer.Host == "" || !secureIssuer(issuer):
 		return fmt.Errorf("issuer %q must be an https URL", p.Issuer)
 	case p.Audience == "":
-		return errors.New("audience must be given: without it a token made for someone else would do")
+		return errors.New("audience is required: without it a token for another service would be accepted")
 	case len(p.Rules) == 0:
-		return errors.New("rules must be given: without one no token is taken")
+		return errors.New("rules are required: without one no token is accepted")
 	}
 	for i := range p.Rules {
 		if err := p.Rules[i].check(); err != nil {
@@ -89,8 +89,8 @@ func (p *Provider) check() error {
 	return nil
 }
 
-// private reports whether nobody on the way to the issuer can answer in its place.
-func private(issuer *url.URL) bool {
+// secureIssuer reports whether the connection to the issuer cannot be intercepted.
+func secureIssuer(issuer *url.URL) bool {
 	return issuer.Scheme == "https" || issuer.Scheme == "http" && loopbackHost(issuer.Host)
 }
 
@@ -102,11 +102,11 @@ func (r *Rule) check() error {
 	}
 	switch {
 	case len(r.Claims) == 0:
-		return errors.New("claims must be given: without one every token of the issuer would fit, whoever made it run")
+		return errors.New("claims are required: without them every token of the issuer would match")
 	case !slices.Contains(authz.Roles(), r.Role):
 		return fmt.Errorf("role %q is not one of %v", r.Role, authz.Roles())
 	case len(r.Scopes) == 0:
-		return errors.New("scopes must be given")
+		return errors.New("scopes are required")
 	}
 	for _, s := range r.Scopes {
 		if !scopeForm().MatchString(s.Service) || !scopeForm().MatchString(s.Environment) {

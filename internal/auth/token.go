@@ -13,15 +13,15 @@ const prefix = "rct_"
 
 const randomBytes = 32
 
-// random makes a new token.
-func random() secret.Secret {
+// newToken makes a new token.
+func newToken() secret.Secret {
 	var bits [randomBytes]byte
 	_, _ = rand.Read(bits[:]) // never fails: it ends the program where there is no randomness
 	return secret.Secret(prefix + base64.RawURLEncoding.EncodeToString(bits[:]))
 }
 
-// wellFormed reports whether random may have made the token; nothing else is worth asking the database about.
-func wellFormed(token string) bool {
+// isToken reports whether random may have made the token; nothing else is worth asking the database about.
+func isToken(token string) bool {
 	encoded, found := strings.CutPrefix(token, prefix)
 	bits, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	return found && err == nil && len(bits) == randomBytes

@@ -11,27 +11,27 @@ import (
 	"time"
 )
 
-// How an issuer is asked. Anybody can make up a token with a key that is not known, and so make the server ask for the
-// keys: it does so rarely.
+// Limits of calls to an issuer. Anyone can forge a token with an unknown key, and so make the server fetch the keys: it does
+// so rarely.
 const (
 	askEvery      = 10 * time.Second
 	askTimeout    = time.Second
 	maxIssuerBody = 1 << 20
 )
 
-// errTooSoon is why an issuer is not asked again yet.
-var errTooSoon = errors.New("the issuer was asked a moment ago")
+// errTooSoon means that an issuer was called too recently.
+var errTooSoon = errors.New("the issuer was called a moment ago")
 
-// rareTransport makes each GET at most once in askEvery, unless it failed, and then at most once in a second.
-type rareTransport struct {
+// throttledTransport makes each GET at most once in askEvery, unless it failed, and then at most once in a second.
+type throttledTransport struct {
 	next   http.RoundTripper
 	mu     sync.Mutex
 	asked  map[string]time.Time // when a URL may be asked again
 	failed error                // of the last call that was made
 }
 
-func newRareTransport() *rareTransport {
-	return &rareTransport{
+func newThrottledTransport() *throttledTransport {
+	return &throttledTransport{
 		asked: map[string]time.Time{},
 		next: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: askTimeout}).DialContext,
@@ -42,29 +42,29 @@ func newRareTransport() *rareTransport {
 	}
 }
 
-// client is an HTTP client that follows no redirect: the operator has named the issuer, nobody else may.
-func (t *rareTransport) client() *http.Client {
+// client returns an HTTP client that follows no redirect: only the operator configures the issuer.
+func (t *throttledTransport) client() *http.Client {
 	return &http.Client{
 		Transport: t, Timeout: askTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// failure is why the issuer's last answer was none; nil when it was one.
-func (t *rareTransport) failure() error {
+// failure returns the error of the last call to the issuer; nil if it succeeded.
+func (t *throttledTransport) failure() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.failed
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t *rareTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t *throttledTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.begin(r.URL.String()); err != nil {
 		return nil, err
 	}
 	res, err := t.next.RoundTrip(r)
 	if err == nil && res.StatusCode != http.StatusOK {
-		err = errors.Join(fmt.Errorf("the issuer answers %s", res.Status), res.Body.Close())
+		err = errors.Join(fmt.Errorf("the issuer returned %s", res.Status), res.Body.Close())
 	}
 	t.end(r.URL.String(), err)
 	if err != nil {
@@ -77,7 +77,7 @@ func (t *rareTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-func (t *rareTransport) begin(url string) error {
+func (t *throttledTransport) begin(url string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if time.Now().Before(t.asked[url]) {
@@ -87,7 +87,7 @@ func (t *rareTransport) begin(url string) error {
 	return nil
 }
 
-func (t *rareTransport) end(url string, err error) {
+func (t *throttledTransport) end(url string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.failed = err

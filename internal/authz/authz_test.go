@@ -98,14 +98,14 @@ func TestAuthorize_ZeroPrincipalSeesNothing(t *testing.T) {
 func TestAuthorizePromotion_RefusesRequester(t *testing.T) {
 	t.Parallel()
 	ann, bob := authz.Principal{Name: "ann"}, authz.Principal{Name: "bob"}
-	nobody := authz.Principal{Name: "ann", Anonymous: true}
+	anonymous := authz.Principal{Name: "ann", Anonymous: true}
 	for _, protected := range []bool{false, true} {
 		d := rollout.Deployment{RequestedBy: "ann"}
 		d.Spec.Protected = protected
 		if err := authz.AuthorizePromotion(&ann, &d); (problem.CodeOf(err) == problem.CodeForbidden) != protected {
 			t.Errorf("protected %t: ann herself: %v", protected, err)
 		}
-		for _, other := range []*authz.Principal{&bob, &nobody} {
+		for _, other := range []*authz.Principal{&bob, &anonymous} {
 			if err := authz.AuthorizePromotion(other, &d); err != nil {
 				t.Errorf("protected %t: %+v: %v", protected, other, err)
 			}

@@ -25,7 +25,7 @@ type served struct {
 	noticed  []string
 }
 
-func serve(t *testing.T, patience time.Duration, answer func(n int, w http.ResponseWriter, r *http.Request)) *served {
+func serve(t *testing.T, retryFor time.Duration, answer func(n int, w http.ResponseWriter, r *http.Request)) *served {
 	t.Helper()
 	s := &served{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +41,7 @@ func serve(t *testing.T, patience time.Duration, answer func(n int, w http.Respo
 	}))
 	t.Cleanup(server.Close)
 	c, err := client.New(client.Config{
-		URL: server.URL + "/below/", Token: "t0ken", RetryFor: patience,
+		URL: server.URL + "/below/", Token: "t0ken", RetryFor: retryFor,
 		OnOutage: func(err error) { s.noticed = append(s.noticed, fmt.Sprint(err != nil)) },
 	})
 	if err != nil {
@@ -197,7 +197,7 @@ func TestClient_RetriesEnd(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Do(ended, client.Get("/x", nil)); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v of a request that nobody wants", err)
+		t.Errorf("%v of a cancelled request", err)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 const Key = "test:NvVv/iA6EeGwvNVfSD2LhAotX4kZ0VbUdw4b3MVexyA="
 
 // Box is a box with the key of all tests.
-func Box(t testing.TB) *seal.Box {
+func Box(t testing.TB) *seal.Keyring {
 	t.Helper()
 	key, err := seal.ParseKey(Key)
 	if err != nil {

@@ -55,7 +55,7 @@ func TestFlood_BlockedRequestsDelayNoRollout(t *testing.T) {
 		})
 	}
 	p.awaitTargets(f, 6)
-	if p.logged("the heartbeat failed") || p.logged("a save has not landed") {
+	if p.logged("heartbeat failed") || p.logged("failed to save deployment") {
 		t.Errorf("the engine got no connection:\n%s", p.tail())
 	}
 	stop()

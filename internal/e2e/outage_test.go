@@ -90,7 +90,7 @@ func TestOutage_RolloutSurvivesDatabaseLoss(t *testing.T) {
 			database := linked(t, dbtest.New(t))
 			p := serve(t, database.url)
 			d := p.post(request(f, "v2", object{"type": "rolling"}))
-			for round, what := range []string{"", "the lease could not be renewed"} {
+			for round, what := range []string{"", "failed to renew the lease"} {
 				p.await(d.ID, "under way", func(d *deployment) bool { return d.Progress.Updated >= 2+3*round })
 				mend := fail(database)
 				p.assertUnavailable(f)

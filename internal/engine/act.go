@@ -11,24 +11,23 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// start carries out the actions of a draft, each in a goroutine of its own. It is the only place from which targets
-// are called.
-func (s *session) start(dr *draft) {
-	if dr.cut {
-		s.cut()
+// start starts the actions of a step, each in its own goroutine. Targets are called from nowhere else.
+func (s *session) start(dr *pendingStep) {
+	if dr.cancelCalls {
+		s.cancelCalls()
 	}
 	s.mu.Lock()
 	callCtx := s.callCtx
 	over := s.over
 	s.mu.Unlock()
 	if over {
-		s.giveRoom(dr.room)
+		s.releaseCalls(dr.reserved)
 		return
 	}
 	deployment := s.snap.Deployment
 	for _, a := range dr.actions {
 		if a.Kind == rollout.ActionSetWeights || a.Kind == rollout.ActionReadWeights {
-			s.startRoute(callCtx, &deployment, a)
+			s.startRouterCall(callCtx, &deployment, a)
 			continue
 		}
 		target := s.snap.Targets[a.Target].Clone()
@@ -45,22 +44,22 @@ func (s *session) start(dr *draft) {
 func (s *session) call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
 	t.DeployURL = t.CallURL()
-	answer := s.callInTime(ctx, d.For(t), t, a)
-	s.giveRoom(1)
+	answer := s.callWithinWindow(ctx, d.For(t), t, a)
+	s.releaseCalls(1)
 	s.deliver(rollout.Outcome{Action: a, Result: answer})
 }
 
-// callInTime makes a call with its whole time before it, or not at all when that time has begun without it.
-func (s *session) callInTime(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) rollout.CallResult {
+// callWithinWindow makes a call if its whole timeout fits before its deadline; otherwise it does not start it.
+func (s *session) callWithinWindow(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) rollout.CallResult {
 	began, timeout := s.engine.now(), d.Spec.Deploy.Timeout.Std()
 	if began.Add(timeout).After(a.Call.Deadline) {
 		return rollout.CallResult{
-			Kind: rollout.ResultNotStarted, Message: "not started in time after it was written down; it is called again",
+			Kind: rollout.ResultNotStarted, Message: "not started in time after its intent was stored; it is repeated",
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer := s.engine.Caller.Call(ctx, d, t, a.Call)
+	answer := s.engine.Targets.Deploy(ctx, d, t, a.Call)
 	answer.Began = began
 	s.engine.Recorder.CallDone(a.Call.Action, answer.Kind, answer.Latency)
 	return answer
@@ -72,32 +71,32 @@ func (s *session) probe(d *rollout.Deployment, t *rollout.Target, a rollout.Acti
 	check := spec.Checks[a.Check]
 	observation := s.engine.Prober.Probe(s.ctx, check, t.Address, spec.TLS)
 	if s.ctx.Err() != nil {
-		return // a probe that was cut says nothing about its target
+		return // a cancelled probe says nothing about its target
 	}
 	s.engine.Recorder.ProbeDone(check.Type, observation.Status, observation.Latency)
 	s.deliver(rollout.Outcome{Action: a, Probe: observation})
 }
 
-// startRoute writes to the router, or asks it.
-func (s *session) startRoute(callCtx context.Context, d *rollout.Deployment, a rollout.Action) {
+// startRouterCall writes to the router, or reads it.
+func (s *session) startRouterCall(callCtx context.Context, d *rollout.Deployment, a rollout.Action) {
 	targets := slices.Clone(s.snap.Targets)
 	s.engine.inFlight.Add(1)
 	if a.Kind == rollout.ActionSetWeights {
 		s.calls++
-		go s.route(callCtx, d, targets, a)
+		go s.setWeights(callCtx, d, targets, a)
 	} else {
-		go s.askRouter(d, targets, a)
+		go s.readRouter(d, targets, a)
 	}
 }
 
-func (s *session) route(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, a rollout.Action) {
+func (s *session) setWeights(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
 	ctx, cancel := context.WithTimeout(ctx, a.Route.Deadline.Sub(s.engine.now()))
 	defer cancel()
 	began := time.Now()
-	o := rollout.Outcome{Action: a, Result: s.engine.Mover.Set(ctx, d, targets, a.Route)}
+	o := rollout.Outcome{Action: a, Result: s.engine.Router.SetWeights(ctx, d, targets, a.Route)}
 	if lifecycle.NeedsReadBack(d, o.Result) {
-		reading, err := s.engine.Mover.Read(ctx, d, targets)
+		reading, err := s.engine.Router.Read(ctx, d, targets)
 		if err != nil {
 			o.Result = rollout.CallResult{Kind: rollout.ResultUnknown, Message: "written, but not read back: " + err.Error()}
 		} else {
@@ -110,12 +109,12 @@ func (s *session) route(ctx context.Context, d *rollout.Deployment, targets []ro
 	s.deliver(o)
 }
 
-func (s *session) askRouter(d *rollout.Deployment, targets []rollout.Target, a rollout.Action) {
+func (s *session) readRouter(d *rollout.Deployment, targets []rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
 	ctx, cancel := context.WithTimeout(s.ctx, d.Spec.Traffic.Timeout.Std())
 	defer cancel()
 	o := rollout.Outcome{Action: a}
-	if reading, err := s.engine.Mover.Read(ctx, d, targets); err == nil {
+	if reading, err := s.engine.Router.Read(ctx, d, targets); err == nil {
 		o.Reading = &reading
 	} else {
 		o.Result = rollout.CallResult{Kind: rollout.ResultUnknown, Message: err.Error()}

@@ -2,8 +2,8 @@ package engine
 
 import "time"
 
-// databaseClock is the database's clock as far as it is known here. Between two readings the time is taken from the monotonic
-// clock: a step of this machine's own clock changes nothing.
+// databaseClock estimates the database's clock. Between two readings it follows the monotonic clock: a step of this
+// machine's clock has no effect.
 //
 // A reading is worth no more than its answer was fast: the database's clock was read at some moment of the round trip. A
 // reading that the clock may agree with changes nothing, so that a slow one makes no wait shorter; one that it cannot agree
@@ -18,7 +18,7 @@ type databaseClock struct {
 }
 
 const (
-	// maxJitter is how far a clock may be behind what was handed out before and count as the same. One that falls further
+	// maxJitter is how far a reading may be behind the time returned before and count as the same clock. A clock that is
 	// behind was set, and is followed: else time would stand still until it has caught up.
 	maxJitter = 2 * time.Second
 	// fastReading is how long a reading may take that is trusted.
@@ -27,14 +27,14 @@ const (
 	slewShare = 100
 )
 
-// read is the clock at a moment of ours.
+// read returns the clock at a local time.
 func (c *databaseClock) read(at time.Time) time.Time {
 	passed := at.Sub(c.at)
-	most := passed / slewShare
-	return c.database.Add(passed + min(max(c.missing, -most), most))
+	maxSlew := passed / slewShare
+	return c.database.Add(passed + min(max(c.missing, -maxSlew), maxSlew))
 }
 
-// learn takes a reading that was asked for at start and had arrived at end.
+// learn takes a reading that was requested at start and arrived at end.
 func (c *databaseClock) learn(start, end, database time.Time) {
 	took := end.Sub(start)
 	now := c.read(end)
@@ -52,7 +52,7 @@ func (c *databaseClock) learn(start, end, database time.Time) {
 	c.settled = c.settled || took <= fastReading
 }
 
-// now is the clock now, in whole microseconds as the database stores them.
+// now returns the current time, in whole microseconds as the database stores them.
 func (c *databaseClock) now() time.Time {
 	now := c.read(time.Now()).UTC().Round(0).Truncate(time.Microsecond)
 	if c.last.Sub(now) > 0 && c.last.Sub(now) <= maxJitter {

@@ -8,8 +8,8 @@ import (
 	"rollcall/internal/duration"
 )
 
-// A session that is in the middle of a step when the engine is told to stop must not go to sleep afterwards.
-func TestASessionThatIsBusyWhenTheEngineStopsHandsOverAtOnce(t *testing.T) {
+// A session that is in the middle of a step when the engine is stopped must not go to sleep afterwards.
+func TestDrain_BusySessionHandsOver(t *testing.T) {
 	t.Parallel()
 	for at := int32(1); at <= 4; at++ {
 		inBubble(t, func(w *world) {
@@ -28,12 +28,12 @@ func TestASessionThatIsBusyWhenTheEngineStopsHandsOverAtOnce(t *testing.T) {
 			for saves.Load() < at {
 				time.Sleep(time.Millisecond)
 			}
-			told := time.Now()
-			if took := (<-p.ended).Sub(told); took > time.Second {
-				t.Errorf("told to stop during save %d, it took %s", at, took)
+			stopped := time.Now()
+			if took := (<-p.ended).Sub(stopped); took > time.Second {
+				t.Errorf("stopped during save %d, it took %s", at, took)
 			}
 			if snap, _ := w.db.read("d"); snap.Deployment.Owner != "" {
-				t.Errorf("told to stop during save %d, it left the deployment to %s", at, snap.Deployment.Owner)
+				t.Errorf("stopped during save %d, it left the deployment to %s", at, snap.Deployment.Owner)
 			}
 			w.start(0)
 			w.await("d")
@@ -41,8 +41,8 @@ func TestASessionThatIsBusyWhenTheEngineStopsHandsOverAtOnce(t *testing.T) {
 	}
 }
 
-// The connection that a pool hands out may have been cut while nobody used it.
-func TestAReplicaThatStopsHandsOverThoughItsFirstConnectionsAreGone(t *testing.T) {
+// The connection that a pool hands out may have been cut while it was idle.
+func TestDrain_HandsOverAfterLostConnections(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":1,"bake":"1h"}`, boxes(2, func(_ int, _ *box) {})...)
@@ -56,9 +56,9 @@ func TestAReplicaThatStopsHandsOverThoughItsFirstConnectionsAreGone(t *testing.T
 		p.mu.Lock()
 		p.cut = 3
 		p.mu.Unlock()
-		told := time.Now()
+		stopped := time.Now()
 		p.stop()
-		if took := (<-p.ended).Sub(told); took > leaveTimeout {
+		if took := (<-p.ended).Sub(stopped); took > releaseTimeout {
 			t.Errorf("it took %s", took)
 		}
 		if p.failed != nil {

@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/routing"
 )
 
-// restart has the router forget what it was told.
+// restart makes the router lose its weights.
 func (w *world) restart() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -67,7 +67,7 @@ func TestDrift_IsSeenWithinTenSecondsAndSetAgain(t *testing.T) {
 	}
 }
 
-// Paused by a person, the router stays as it is: what it forgot is told and not set again.
+// Paused by a person, the router stays as it is: what it lost is reported and not set again.
 func TestDrift_WhilePausedIsToldAndLeft(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
@@ -92,7 +92,7 @@ func TestDrift_WhilePausedIsToldAndLeft(t *testing.T) {
 	})
 }
 
-// What was confirmed stays true until something else is seen; that nobody could look is said.
+// What was confirmed stays true until something else is seen; that no reading was possible is reported.
 func TestDrift_RouterThatCannotBeReadDoesNotFailARollout(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {

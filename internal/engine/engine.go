@@ -17,38 +17,37 @@ const (
 	DefaultLease = 6 * time.Second
 	DefaultGrace = 1500 * time.Millisecond
 
-	pollEvery    = 500 * time.Millisecond // promises are built on this, not on notifications
-	wakeSpacing  = 10 * time.Millisecond  // the least time between two looks at the database
-	queryTimeout = 2 * time.Second
-	leaveTimeout = 2 * time.Second
-	leaveAgain   = 50 * time.Millisecond
-	claimLimit   = 10                   // of the largest deployments, so many can be loaded within queryTimeout
-	dropStep     = 2 * time.Millisecond // between two looks at whether everything has ended
+	pollEvery      = 500 * time.Millisecond // the guarantees rest on polling, not on notifications
+	minPollSpacing = 10 * time.Millisecond  // the least time between two looks at the database
+	queryTimeout   = 2 * time.Second
+	releaseTimeout = 2 * time.Second
+	releaseRetry   = 50 * time.Millisecond
+	claimLimit     = 10                   // of the largest deployments, so many can be loaded within queryTimeout
+	dropPoll       = 2 * time.Millisecond // between two looks at whether everything has ended
 
-	// An engine that has not looked for work for so many leases, and at most for so long, stands still.
+	// An engine that has not polled for so many leases, and at most for so long, is stalled.
 	stalledLeases = 10
 	stalledAfter  = 60 * time.Second
 )
 
-// Config is what an engine needs. Every field but Lease, Grace and MaxCalls is required.
+// Config configures an Engine. Every field but Lease, Grace and MaxCalls is required.
 type Config struct {
-	// Replica names this process among all that share the database. A process may take the name of one before it only
-	// when that one is certainly dead.
+	// Replica names this process among all that share the database. A process may take the name of a predecessor only if
+	// that one is certainly dead.
 	Replica string
-	// Lease is how long the replica counts as alive after each heartbeat; 0 means DefaultLease.
+	// Lease is how long the replica is considered alive after each heartbeat; 0 means DefaultLease.
 	Lease time.Duration
-	// MaxCalls bounds the deploy calls that are in flight at once; 0 means DefaultMaxCalls. A deployment may have a few
-	// whatever the others have.
+	// MaxCalls limits the deploy calls in flight; 0 means DefaultMaxCalls. Each deployment may have a few in any case.
 	MaxCalls int
-	// Grace is how long calls in flight may take to end when the engine stops; 0 means DefaultGrace.
+	// Grace is how long calls in flight may take when the engine stops; 0 means DefaultGrace.
 	Grace time.Duration
 
-	Registry    Registry
+	Leases      Leases
 	Deployments Deployments
-	Signals     Signals
-	Caller      Caller
+	Changes     Changes
+	Targets     TargetClient
 	Prober      Prober
-	Mover       Mover
+	Router      Router
 	Recorder    Recorder
 	Log         *slog.Logger
 }
@@ -62,14 +61,14 @@ type Engine struct {
 
 	mu       sync.Mutex
 	sessions map[string]*session
-	looked   time.Time // when the database was last looked at with success
+	polledAt time.Time // when the database was last looked at with success
 
-	room     room
+	slots    callSlots
 	draining atomic.Bool
 	inFlight atomic.Int64 // calls, probes and running sessions
 }
 
-// New makes an engine; Run starts it.
+// New returns an engine; Run starts it.
 func New(c Config) *Engine {
 	if c.Lease == 0 {
 		c.Lease = DefaultLease
@@ -82,61 +81,61 @@ func New(c Config) *Engine {
 	}
 	now := time.Now()
 	return &Engine{
-		Config: c, wake: make(chan struct{}, 1), sessions: map[string]*session{}, looked: now,
+		Config: c, wake: make(chan struct{}, 1), sessions: map[string]*session{}, polledAt: now,
 		lease: lease{clock: databaseClock{database: now, at: now}}, limit: claimLimit,
 	}
 }
 
-// Run works until ctx ends. Then it claims nothing more, lets calls in flight end for Grace, gives its deployments to
-// the other replicas, and returns. The error is nil unless something could not be handed over.
+// Run works until ctx ends. Then it claims nothing more, waits up to Grace for calls in flight, releases its deployments to
+// the other replicas, and returns. It fails only if something could not be released.
 func (e *Engine) Run(ctx context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var loops sync.WaitGroup
-	loops.Go(func() { e.keepLease(background) })
+	loops.Go(func() { e.renewLease(background) })
 	loops.Go(func() { e.listen(background) })
-	e.claimUntil(ctx)
+	e.claimLoop(ctx)
 	err := e.drain()
 	stop()
 	loops.Wait()
 	return err
 }
 
-// Healthy reports why the engine makes no progress, or nil.
+// Healthy returns why the engine makes no progress; nil if it does.
 func (e *Engine) Healthy() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if idle := time.Since(e.looked); idle > min(stalledLeases*e.Lease, stalledAfter) {
-		return fmt.Errorf("the engine has not looked for work for %s", idle.Round(time.Second))
+	if idle := time.Since(e.polledAt); idle > min(stalledLeases*e.Lease, stalledAfter) {
+		return fmt.Errorf("the engine has not polled for %s", idle.Round(time.Second))
 	}
 	return nil
 }
 
 func (e *Engine) listen(ctx context.Context) {
-	err := e.Signals.Listen(ctx, func(string) { e.nudge() })
+	err := e.Changes.Listen(ctx, func(string) { e.requestPoll() })
 	if err != nil && ctx.Err() == nil {
-		e.Log.ErrorContext(ctx, "listening for changes ended; polling goes on", "error", err)
+		e.Log.ErrorContext(ctx, "listening for changes ended; still polling", "error", err)
 	}
 }
 
-// nudge makes the engine look at the database soon.
-func (e *Engine) nudge() {
+// requestPoll makes the engine poll the database soon.
+func (e *Engine) requestPoll() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
 	}
 }
 
-// claimUntil looks for work at every poll and every nudge, until ctx ends.
-func (e *Engine) claimUntil(ctx context.Context) {
+// claimLoop polls until ctx ends.
+func (e *Engine) claimLoop(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
 		wait := pollEvery
-		next, err := e.look(ctx)
+		next, err := e.poll(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			if failures++; failures == 1 {
-				e.Log.WarnContext(ctx, "the database cannot be asked for work; trying again", "error", err)
+				e.Log.WarnContext(ctx, "failed to poll the database for work; retrying", "error", err)
 			}
 		case err == nil:
 			failures = 0
@@ -148,10 +147,10 @@ func (e *Engine) claimUntil(ctx context.Context) {
 	}
 }
 
-// pause waits for a nudge, at most for d, and at least for wakeSpacing.
+// pause waits for a requested poll, at most for d, and at least for minPollSpacing.
 func (e *Engine) pause(ctx context.Context, d time.Duration) {
-	wait(ctx, wakeSpacing)
-	timer := time.NewTimer(max(d-wakeSpacing, 0))
+	sleep(ctx, minPollSpacing)
+	timer := time.NewTimer(max(d-minPollSpacing, 0))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -160,48 +159,48 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// look claims what needs attention, and passes on what operators have asked of what is owned already.
-func (e *Engine) look(ctx context.Context) (next time.Time, err error) {
+// poll claims deployments that need work, and passes new operator revisions to the running sessions.
+func (e *Engine) poll(ctx context.Context) (next time.Time, err error) {
 	if !e.lease.held() {
 		return time.Time{}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	if err := e.passOnSignals(ctx); err != nil {
+	if err := e.passOnRevisions(ctx); err != nil {
 		return time.Time{}, err
 	}
 	claimed, next, err := e.Deployments.Claim(ctx, e.Replica, e.owned(), e.limit)
 	if err != nil {
-		e.limit = max(e.limit/2, 1) // it may have been too much for the time
+		e.limit = max(e.limit/2, 1) // it may have been too much within queryTimeout
 		return time.Time{}, fmt.Errorf("claiming deployments: %w", err)
 	}
 	for i := range claimed {
-		e.adopt(&claimed[i])
+		e.startSession(&claimed[i])
 	}
 	e.mu.Lock()
-	e.looked = time.Now()
+	e.polledAt = time.Now()
 	e.mu.Unlock()
 	if len(claimed) < e.limit {
 		e.limit = claimLimit // the backlog is worked off
 	} else {
-		e.nudge()
+		e.requestPoll()
 	}
 	return next, nil
 }
 
-func (e *Engine) passOnSignals(ctx context.Context) error {
+func (e *Engine) passOnRevisions(ctx context.Context) error {
 	if len(e.owned()) == 0 {
 		return nil
 	}
-	revisions, err := e.Signals.OperatorRevisions(ctx, e.Replica)
+	revisions, err := e.Changes.OperatorRevisions(ctx, e.Replica)
 	if err != nil {
-		return fmt.Errorf("reading what operators asked for: %w", err)
+		return fmt.Errorf("reading operator revisions: %w", err)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for id, revision := range revisions {
 		if s, ok := e.sessions[id]; ok {
-			s.operatorAsked(revision)
+			s.setOperatorRevision(revision)
 		}
 	}
 	return nil
@@ -217,24 +216,24 @@ func (e *Engine) owned() []string {
 	return ids
 }
 
-// adopt begins to work on a deployment that was just claimed.
-func (e *Engine) adopt(c *rollout.Claimed) {
+// startSession starts a session for a claimed deployment.
+func (e *Engine) startSession(c *rollout.Claimed) {
 	d := &c.Snapshot.Deployment
 	log := e.Log.With("deployment", d.ID, "service", d.Service, "environment", d.Environment)
 	if c.PreviousOwner != "" {
 		e.Recorder.TakenOver()
-		log.Info("took a deployment over", "from", c.PreviousOwner, "epoch", d.Epoch)
+		log.Info("took over a deployment", "from", c.PreviousOwner, "epoch", d.Epoch)
 	}
 	e.mu.Lock()
-	life, open := e.lease.life()
+	life, open := e.lease.context()
 	if !open || e.draining.Load() {
 		e.mu.Unlock()
-		return // the next look, or another replica, finds it again
+		return // the next poll, or another replica, claims it again
 	}
 	s := newSession(life, e, c, log)
 	e.sessions[d.ID] = s
 	e.mu.Unlock()
-	s.poke()
+	s.schedule()
 }
 
 func (e *Engine) forget(s *session) {
@@ -243,7 +242,7 @@ func (e *Engine) forget(s *session) {
 	if e.sessions[s.id] == s {
 		delete(e.sessions, s.id)
 	}
-	e.nudge()
+	e.requestPoll()
 }
 
 func (e *Engine) all() []*session {
@@ -256,62 +255,62 @@ func (e *Engine) all() []*session {
 	return list
 }
 
-// drain hands everything over: sessions stop starting calls, calls in flight may end for Grace and are then cut.
+// drain hands over all deployments: sessions start no more calls; calls in flight are cancelled after Grace.
 func (e *Engine) drain() error {
 	e.draining.Store(true)
 	for _, s := range e.all() {
-		s.poke()
+		s.schedule()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), e.Grace)
 	defer cancel()
-	e.awaitSessions(ctx)
+	e.waitForSessions(ctx)
 	for _, s := range e.all() {
-		s.cut()
+		s.cancelCalls()
 	}
-	ctx, cancel = context.WithTimeout(context.Background(), leaveTimeout)
+	ctx, cancel = context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
-	e.awaitSessions(ctx)
-	e.dropAll("the engine stops")
-	ctx, cancel = context.WithTimeout(context.Background(), leaveTimeout)
+	e.waitForSessions(ctx)
+	e.dropAll("the engine is stopping")
+	ctx, cancel = context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
-	if err := e.leave(ctx); err != nil {
+	if err := e.releaseAll(ctx); err != nil {
 		return fmt.Errorf("handing deployments over: %w", err)
 	}
 	return nil
 }
 
-// leave asks until it is answered, or ctx ends: the connections at hand may have been cut while nobody used them. Leaving
-// twice is leaving once.
-func (e *Engine) leave(ctx context.Context) error {
+// releaseAll releases all deployments, and retries until ctx ends: idle connections may have been cut. Releasing twice has
+// no further effect.
+func (e *Engine) releaseAll(ctx context.Context) error {
 	for {
-		err := e.Registry.Leave(ctx, e.Replica)
+		err := e.Leases.Release(ctx, e.Replica)
 		if err == nil {
 			return nil
 		}
-		if wait(ctx, leaveAgain); ctx.Err() != nil {
-			return err //nolint:wrapcheck // the caller says what was tried
+		if sleep(ctx, releaseRetry); ctx.Err() != nil {
+			return err //nolint:wrapcheck // the caller adds the operation
 		}
 	}
 }
 
-// awaitSessions returns when no session is left, or when ctx ends.
-func (e *Engine) awaitSessions(ctx context.Context) {
+// waitForSessions waits until no session is left, or ctx ends.
+func (e *Engine) waitForSessions(ctx context.Context) {
 	for len(e.owned()) > 0 && ctx.Err() == nil {
-		wait(ctx, dropStep)
+		sleep(ctx, dropPoll)
 	}
 }
 
-// dropAll forgets all sessions at once, cuts their calls, and returns when none is in flight any more.
-func (e *Engine) dropAll(why string) {
+// dropAll drops all sessions, cancels their calls, and waits until none is in flight.
+func (e *Engine) dropAll(reason string) {
 	for _, s := range e.all() {
-		s.drop(errors.New(why))
+		s.drop(errors.New(reason))
 	}
 	for e.inFlight.Load() > 0 {
-		wait(context.Background(), dropStep)
+		sleep(context.Background(), dropPoll)
 	}
 }
 
-func wait(ctx context.Context, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -22,7 +22,7 @@ func boxes(n int, change func(i int, b *box)) []*box {
 	return list
 }
 
-func TestARollingDeploymentUpdatesEveryTarget(t *testing.T) {
+func TestRolling_UpdatesEveryTarget(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"rolling","batch_size":2}`, boxes(5, nil)...)
@@ -38,7 +38,7 @@ func TestARollingDeploymentUpdatesEveryTarget(t *testing.T) {
 	})
 }
 
-func TestAFailureBeyondTheBudgetPutsTouchedTargetsBack(t *testing.T) {
+func TestRolling_FailureBeyondBudgetRollsBack(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":2}`, boxes(6, func(i int, b *box) {
@@ -49,11 +49,11 @@ func TestAFailureBeyondTheBudgetPutsTouchedTargetsBack(t *testing.T) {
 		})...)
 		w.start(0)
 		snap, _ := w.await("d")
-		w.assertPutBack(snap)
+		w.assertRestored(snap)
 	})
 }
 
-func (w *world) assertPutBack(snap rollout.Snapshot) {
+func (w *world) assertRestored(snap rollout.Snapshot) {
 	w.t.Helper()
 	if snap.Deployment.State != rollout.StateRolledBack {
 		w.t.Errorf("ended %s: %s", snap.Deployment.State, snap.Deployment.Reason)
@@ -70,7 +70,7 @@ func (w *world) assertPutBack(snap rollout.Snapshot) {
 }
 
 // killedAtEachStep plays a deployment again and again. Every step of the engine is a save or a call, each with a before and
-// an after; the process dies at each in turn, and another goes on.
+// an after; the process dies at each in turn, and another continues.
 func killedAtEachStep(t *testing.T, prepare func(w *world), ended func(w *world, snap rollout.Snapshot)) {
 	t.Helper()
 	for kill := 1; ; kill++ {
@@ -99,7 +99,7 @@ func killedAtEachStep(t *testing.T, prepare func(w *world), ended func(w *world,
 	}
 }
 
-func TestAKillBetweenAnyTwoStepsEndsTheSameWay(t *testing.T) {
+func TestKill_BetweenStepsEndsTheSameWay(t *testing.T) {
 	t.Parallel()
 	killedAtEachStep(t, func(w *world) {
 		w.deployment("d", `{"batch_size":2}`, boxes(6, func(i int, b *box) {
@@ -108,10 +108,10 @@ func TestAKillBetweenAnyTwoStepsEndsTheSameWay(t *testing.T) {
 				b.fails = "v2"
 			}
 		})...)
-	}, (*world).assertPutBack)
+	}, (*world).assertRestored)
 }
 
-func TestAKillBetweenAnyTwoStepsOfAGoodRolloutLosesNoTarget(t *testing.T) {
+func TestKill_BetweenStepsLosesNoTarget(t *testing.T) {
 	t.Parallel()
 	killedAtEachStep(t, func(w *world) {
 		w.deployment("d", `{"batch_size":2}`, boxes(4, func(_ int, b *box) { b.loses = true })...)
@@ -138,7 +138,7 @@ func (w *world) assertResendsAreMarked() {
 	}
 }
 
-func TestATargetThatDidWhatItWasToldAndWhoseAnswerWasLostIsNotCalledAgain(t *testing.T) {
+func TestDoubt_UpdatedTargetIsNotCalledAgain(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":1}`, boxes(3, func(_ int, b *box) { b.mumbles = true })...)
@@ -150,7 +150,7 @@ func TestATargetThatDidWhatItWasToldAndWhoseAnswerWasLostIsNotCalledAgain(t *tes
 	})
 }
 
-func TestATargetThatHangsIsUnknownAndTheRestGoesBack(t *testing.T) {
+func TestDoubt_HangingTargetIsUnknownRestRollsBack(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":3}`, boxes(3, func(i int, b *box) {
@@ -166,7 +166,7 @@ func TestATargetThatHangsIsUnknownAndTheRestGoesBack(t *testing.T) {
 	})
 }
 
-func TestAPauseStartsNoCallAndResumeGoesOn(t *testing.T) {
+func TestPause_StartsNoCallUntilResume(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":1}`, boxes(4, nil)...)
@@ -191,7 +191,7 @@ func TestAPauseStartsNoCallAndResumeGoesOn(t *testing.T) {
 	})
 }
 
-func TestAnAbortEndsWithoutFurtherCalls(t *testing.T) {
+func TestAbort_EndsWithoutFurtherCalls(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":1}`, boxes(4, nil)...)
@@ -231,7 +231,7 @@ func TestWithoutNotificationsAVerbIsFeltWithinASecond(t *testing.T) {
 	}
 }
 
-func TestADeploymentThatWaitsIsReleased(t *testing.T) {
+func TestSession_ReleasesWaitingDeployment(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":1}`, boxes(2, nil)...)
@@ -247,7 +247,7 @@ func TestADeploymentThatWaitsIsReleased(t *testing.T) {
 	})
 }
 
-func TestAReplicaThatStopsHandsOver(t *testing.T) {
+func TestDrain_HandsOver(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":1}`, boxes(4, nil)...)
@@ -277,7 +277,7 @@ func numbered(t *testing.T, events []rollout.Event) {
 }
 
 // A standby that took over as the database may not have got the last verb that its owner heard of.
-func TestAVerbThatTheDatabaseForgotDoesNotKeepTheEngineBusy(t *testing.T) {
+func TestCommand_LostRevisionDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"rolling"}`, boxes(1, func(_ int, b *box) { b.takes = 4 * time.Second })...)
@@ -290,7 +290,7 @@ func TestAVerbThatTheDatabaseForgotDoesNotKeepTheEngineBusy(t *testing.T) {
 }
 
 // The pause writes what the engine was about to: nothing is left to save, and the probe is still under way.
-func TestWhatAVerbHasWrittenMeanwhileDoesNotKeepTheEngineBusy(t *testing.T) {
+func TestCommand_ConcurrentRevisionDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		asked := false

@@ -9,11 +9,11 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// fallsSick makes a target run something else than it was given.
-func (w *world) fallsSick(target string) {
+// becomesUnhealthy makes a target run something else than it was given.
+func (w *world) becomesUnhealthy(target string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.targets[target].version, w.targets[target].sick = "something else", true
+	w.targets[target].version, w.targets[target].unhealthy = "something else", true
 }
 
 func (w *world) routerGoesAway() {
@@ -22,7 +22,7 @@ func (w *world) routerGoesAway() {
 	w.router.answers = slices.Repeat([]rollout.ResultKind{rollout.ResultNotSent}, 10_000)
 }
 
-func TestAHaltAtAGateWaitsForNobodyAndTakesTrafficBack(t *testing.T) {
+func TestHalt_AtGateReturnsTraffic(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","on_failure":"halt"}`,
@@ -33,18 +33,18 @@ func TestAHaltAtAGateWaitsForNobodyAndTakesTrafficBack(t *testing.T) {
 		if d, _ := w.db.read("d"); d.Deployment.Progress.Gate != 1 {
 			t.Fatalf("it does not wait at its gate: %s", d.Deployment.Reason)
 		}
-		w.fallsSick("t0")
+		w.becomesUnhealthy("t0")
 		if snap, _ := w.await("d"); snap.Deployment.State != rollout.StateFailed || w.last().NewWeight != 0 {
 			t.Errorf("ended %s: %s; the new side has %d %%", snap.Deployment.State, snap.Deployment.Reason, w.last().NewWeight)
 		}
 	})
 }
 
-func TestAnEndThatTheRouterDoesNotConfirmComesWhenTheDeadlinePassesThoughABakeIsLonger(t *testing.T) {
+func TestHalt_UnconfirmedEndComesAtDeadline(t *testing.T) {
 	t.Parallel()
 	for what, end := range map[string]func(w *world){
 		"abort": func(w *world) { w.db.update("d", func(d *rollout.Deployment) { d.Operator.Abort = true }) },
-		"halt":  func(w *world) { w.fallsSick("t0") },
+		"halt":  func(w *world) { w.becomesUnhealthy("t0") },
 	} {
 		inBubble(t, func(w *world) {
 			w.deployment("d", `{"type":"canary","stages":[50,100],"stage_duration":"24h","progress_deadline":"1m","on_failure":"halt"}`,
@@ -63,7 +63,7 @@ func TestAnEndThatTheRouterDoesNotConfirmComesWhenTheDeadlinePassesThoughABakeIs
 	}
 }
 
-func TestAHaltForWantOfProgressTakesTrafficBack(t *testing.T) {
+func TestHalt_WithoutProgressReturnsTraffic(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[25,50,100],"stage_duration":"1s","progress_deadline":"10s","on_failure":"halt"}`,
@@ -80,7 +80,7 @@ func TestAHaltForWantOfProgressTakesTrafficBack(t *testing.T) {
 	})
 }
 
-func TestAHaltForWantOfProgressPutsTargetsBackThatWereNeverCalled(t *testing.T) {
+func TestHalt_WithoutProgressRestoresUncalledTargets(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"rolling","batch_size":2,"progress_deadline":"10s","on_failure":"halt"}`, boxes(4, nil)...)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestAnEngineThatMakesNoProgressForAMinuteIsNotHealthy(t *testing.T) {
+func TestHealthy_FailsAfterAMinuteWithoutProgress(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		p := w.start(0)
@@ -36,13 +36,13 @@ func TestAnEngineThatMakesNoProgressForAMinuteIsNotHealthy(t *testing.T) {
 }
 
 // A loop that hangs looks for nothing any more, whatever the database does.
-func TestAnEngineWhoseLoopHangsIsNotHealthy(t *testing.T) {
+func TestHealthy_FailsWhenLoopHangs(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(*world) {
 		e := New(Config{Log: slog.New(slog.DiscardHandler)}) // Run was never called
 		time.Sleep(stalledAfter + time.Second)
 		if e.Healthy() == nil {
-			t.Error("nobody looks for work, and it says that it is well")
+			t.Error("the loop is not running, and it reports that it is healthy")
 		}
 	})
 }

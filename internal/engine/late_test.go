@@ -16,7 +16,7 @@ func seldomChecked(w *world, strategyJSON string) {
 	spec.Checks[0].Interval, spec.HealthyDeadline = duration.Duration(30*time.Second), duration.Duration(2*time.Minute)
 }
 
-func TestTimeInWhichNobodyLookedIsHeldAgainstNoTarget(t *testing.T) {
+func TestDeadline_ExcludesTimeWithoutOwner(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		seldomChecked(w, `{"batch_size":2,"progress_deadline":"1h"}`)
@@ -34,7 +34,7 @@ func TestTimeInWhichNobodyLookedIsHeldAgainstNoTarget(t *testing.T) {
 	})
 }
 
-func TestABakeThatNobodyWatchedIsWatchedAfterwards(t *testing.T) {
+func TestBake_UnwatchedTimeIsRepeated(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		seldomChecked(w, `{"batch_size":2,"bake":"10m"}`)
@@ -55,7 +55,7 @@ func TestABakeThatNobodyWatchedIsWatchedAfterwards(t *testing.T) {
 }
 
 // What a dead replica leaves may be more than can be loaded at once in the time for one look.
-func TestABacklogTooLargeForOneClaimIsTakenInParts(t *testing.T) {
+func TestClaim_TakesLargeBacklogInParts(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		const backlog = 7

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// lease is the engine's own view of how long it counts as alive. It ends a margin before the database's view of it, by
-// the monotonic clock, so that a replica has stopped before another may take over.
+// lease is the engine's own view of its lease. It ends a margin before the lease in the database, by the monotonic clock, so
+// that a replica has stopped before another may take over.
 type lease struct {
 	mu     sync.Mutex
 	until  time.Time       // trusted until then; monotonic
-	ctx    context.Context //nolint:containedctx // everything that lives by the lease lives by it
+	ctx    context.Context //nolint:containedctx // it ends with the lease
 	cancel context.CancelFunc
 	clock  databaseClock
 }
 
-// held reports whether the lease is trusted now.
+// held reports whether the lease is valid now.
 func (l *lease) held() bool {
-	_, ok := l.life()
+	_, ok := l.context()
 	return ok
 }
 
-// Life is the context of what is done in the replica's name beside its deployments: it ends when the lease cannot be
-// trusted any more, and not because the engine stops. False when it is not held now.
-func (e *Engine) Life() (context.Context, bool) { return e.lease.life() }
+// LeaseContext returns a context for work in the replica's name besides its deployments: it ends when the lease is no longer
+// valid, and not because the engine stops. It reports false if the lease is not held now.
+func (e *Engine) LeaseContext() (context.Context, bool) { return e.lease.context() }
 
-// life is the context that ends with the lease.
-func (l *lease) life() (context.Context, bool) {
+// context returns the context that ends with the lease.
+func (l *lease) context() (context.Context, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx == nil || !time.Now().Before(l.until) {
@@ -36,7 +36,7 @@ func (l *lease) life() (context.Context, bool) {
 	return l.ctx, true
 }
 
-// renew trusts the lease until a time, and learns the database's clock by a reading that was asked for at start.
+// renew extends the lease until a time, and learns the database's clock from a reading that was requested at start.
 func (l *lease) renew(until, start, end, database time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -47,7 +47,7 @@ func (l *lease) renew(until, start, end, database time.Time) {
 	}
 }
 
-// end stops everything that lives by the lease.
+// end cancels the lease's context.
 func (l *lease) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +63,7 @@ func (l *lease) remaining() (time.Duration, bool) {
 	return time.Until(l.until), l.ctx != nil
 }
 
-// now is the database's clock, as far as known, in whole microseconds as the database stores them.
+// now returns the estimated time of the database's clock, in whole microseconds as the database stores them.
 func (e *Engine) now() time.Time {
 	l := &e.lease
 	l.mu.Lock()
@@ -71,32 +71,32 @@ func (e *Engine) now() time.Time {
 	return l.clock.now()
 }
 
-// keepLease renews the lease three times within its length, and drops everything when it could not be renewed.
-func (e *Engine) keepLease(ctx context.Context) {
-	defer e.letLeaseRunOut()
+// renewLease renews the lease three times within its length, and drops all sessions if it could not be renewed.
+func (e *Engine) renewLease(ctx context.Context) {
+	defer e.expireLater()
 	every := e.Lease / 3
 	for ctx.Err() == nil {
 		pause := e.withinLease(every)
-		if !e.beat(ctx, pause) {
+		if !e.heartbeat(ctx, pause) {
 			pause = every / 4
 		}
-		wait(ctx, e.withinLease(pause))
+		sleep(ctx, e.withinLease(pause))
 		if left, live := e.lease.remaining(); live && left <= 0 {
-			e.Log.WarnContext(ctx, "the lease could not be renewed; cutting all calls")
+			e.Log.WarnContext(ctx, "failed to renew the lease; cancelling all calls")
 			e.lease.end()
-			e.dropAll("the lease ran out")
+			e.dropAll("the lease expired")
 		}
 	}
 }
 
-// letLeaseRunOut ends the lease when its time is over, for what is still done in the replica's name after the engine.
-func (e *Engine) letLeaseRunOut() {
+// expireLater ends the lease at its expiry, for work in the replica's name after the engine has stopped.
+func (e *Engine) expireLater() {
 	if left, live := e.lease.remaining(); live {
 		time.AfterFunc(max(left, 0), e.lease.end)
 	}
 }
 
-// withinLease bounds a wait by what is left of the lease: at its end the calls are cut, whatever is being waited for.
+// withinLease limits a wait to the rest of the lease: at its end the calls must be cancelled.
 func (e *Engine) withinLease(d time.Duration) time.Duration {
 	if left, live := e.lease.remaining(); live {
 		return min(d, max(left, 0))
@@ -104,16 +104,16 @@ func (e *Engine) withinLease(d time.Duration) time.Duration {
 	return d
 }
 
-// beat sends one heartbeat and reports whether the lease was renewed by it.
-func (e *Engine) beat(ctx context.Context, bound time.Duration) bool {
+// heartbeat sends one heartbeat and reports whether it renewed the lease.
+func (e *Engine) heartbeat(ctx context.Context, bound time.Duration) bool {
 	bounded, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	start := time.Now()
-	database, err := e.Registry.Heartbeat(bounded, e.Replica, e.Lease)
+	database, err := e.Leases.Heartbeat(bounded, e.Replica, e.Lease)
 	end := time.Now()
 	if err != nil {
 		if ctx.Err() == nil {
-			e.Log.WarnContext(ctx, "the heartbeat failed", "error", err)
+			e.Log.WarnContext(ctx, "heartbeat failed", "error", err)
 		}
 		return false
 	}
@@ -123,6 +123,6 @@ func (e *Engine) beat(ctx context.Context, bound time.Duration) bool {
 	}
 	margin := e.Lease / 6
 	e.lease.renew(start.Add(e.Lease-margin), start, end, database)
-	e.nudge()
+	e.requestPoll()
 	return true
 }

@@ -38,7 +38,7 @@ func TestCallsAreCutBeforeTheLeaseEndsEvenWhileAHeartbeatHangs(t *testing.T) {
 	})
 }
 
-func TestAStepOfTheDatabasesClockDoesNotStopTime(t *testing.T) {
+func TestClock_DatabaseStepDoesNotStopTime(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(*world) {
 		e := New(Config{})

@@ -50,7 +50,7 @@ func newMemory() *memory {
 	}
 }
 
-func TestTheStoreInMemoryKeepsEveryPromiseOfAStore(t *testing.T) {
+func TestMemoryStore_Conformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(*testing.T) storetest.Store { return newMemory() })
 }
@@ -225,7 +225,7 @@ func (m *memory) Heartbeat(_ context.Context, replica string, lease time.Duratio
 	return clock(), nil
 }
 
-func (m *memory) Leave(_ context.Context, replica string) error {
+func (m *memory) Release(_ context.Context, replica string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.rows {

@@ -22,12 +22,12 @@ type router struct {
 	refuses int
 	answers []rollout.ResultKind
 	asked   int
-	deaf    bool            // it tells nobody what it does
+	deaf    bool            // it cannot be read
 	meets   func(write int) // called while a write is out, when it is not nil
 }
 
-// Set can be cut off before the write arrived, or before its answer came back.
-func (p *process) Set(_ context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.CallResult {
+// SetWeights can be cut off before the write arrived, or before its answer came back.
+func (p *process) SetWeights(_ context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.CallResult {
 	if p.alive() != nil {
 		return rollout.CallResult{Kind: rollout.ResultNotSent}
 	}
@@ -84,7 +84,7 @@ func (w *world) assertServed(d *rollout.Deployment, s routing.TrafficSplit) {
 		}
 	}
 	if sum == 0 {
-		w.t.Error("traffic goes to nobody")
+		w.t.Error("traffic goes to no server")
 	}
 }
 
@@ -170,7 +170,7 @@ func (w *world) shares() []int {
 	return shares
 }
 
-func TestARollingDeploymentTakesTargetsOutAndPutsThemBack(t *testing.T) {
+func TestRouter_RollingTakesTargetsOutAndRestores(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":2}`, boxes(6, nil)...)
@@ -182,7 +182,7 @@ func TestARollingDeploymentTakesTargetsOutAndPutsThemBack(t *testing.T) {
 		}
 		for _, b := range w.last().Backends {
 			if b.Weight == 0 {
-				t.Errorf("%s was not put back", b.Target)
+				t.Errorf("%s was not restored", b.Target)
 			}
 		}
 		if w.last().NewWeight != 100 || len(w.router.writes) < 4 {
@@ -191,7 +191,7 @@ func TestARollingDeploymentTakesTargetsOutAndPutsThemBack(t *testing.T) {
 	})
 }
 
-func TestACanaryMovesTrafficOnlyToVerifiedTargets(t *testing.T) {
+func TestRouter_CanarySendsOnlyToVerifiedTargets(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[10,50,100],"stage_duration":"10s"}`, boxes(10, nil)...)
@@ -204,7 +204,7 @@ func TestACanaryMovesTrafficOnlyToVerifiedTargets(t *testing.T) {
 	})
 }
 
-func TestASwitchIsOneWriteAndARefusedOneDoesNotSucceed(t *testing.T) {
+func TestRouter_SwitchIsOneWrite(t *testing.T) {
 	t.Parallel()
 	for _, refuses := range []int{0, 100} {
 		inBubble(t, func(w *world) {
@@ -229,7 +229,7 @@ func TestASwitchIsOneWriteAndARefusedOneDoesNotSucceed(t *testing.T) {
 	}
 }
 
-func TestARouterThatGaveNoAnswerIsAskedAndNeverAssumed(t *testing.T) {
+func TestRouter_LostResponseIsReadBack(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
@@ -244,7 +244,7 @@ func TestARouterThatGaveNoAnswerIsAskedAndNeverAssumed(t *testing.T) {
 	})
 }
 
-func TestARollbackAfterTheSwitchIsOneWriteBack(t *testing.T) {
+func TestRouter_RollbackAfterSwitchIsOneWrite(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"blue_green","keep_old_for":"10m"}`, boxes(4, nil)...)
@@ -264,7 +264,7 @@ func TestARollbackAfterTheSwitchIsOneWriteBack(t *testing.T) {
 	})
 }
 
-func TestAnAbortBringsTrafficBackAndCallsNobody(t *testing.T) {
+func TestRouter_AbortReturnsTrafficWithoutCalls(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[20,100],"stage_duration":"10m"}`, boxes(10, nil)...)
@@ -279,7 +279,7 @@ func TestAnAbortBringsTrafficBackAndCallsNobody(t *testing.T) {
 	})
 }
 
-func TestARouterThatIsDownFailsAnAbortWhenTheDeadlinePasses(t *testing.T) {
+func TestRouter_DownFailsAbortAtDeadline(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[20,100],"stage_duration":"10m"}`, boxes(10, nil)...)
@@ -296,7 +296,7 @@ func TestARouterThatIsDownFailsAnAbortWhenTheDeadlinePasses(t *testing.T) {
 	})
 }
 
-func TestAKillBetweenAnyTwoStepsOfACanaryWithARouterEndsTheSameWay(t *testing.T) {
+func TestRouter_KillBetweenStepsEndsTheSameWay(t *testing.T) {
 	t.Parallel()
 	killedAtEachStep(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[25,100],"stage_duration":"3s"}`, boxes(4, func(i int, b *box) {
@@ -320,7 +320,7 @@ func TestAKillBetweenAnyTwoStepsOfACanaryWithARouterEndsTheSameWay(t *testing.T)
 
 // While it waited, another deployment has switched: which slot is idle is known in memory only when a verb makes the engine
 // read the deployment again.
-func TestAVerbThatMeetsTheClaimDoesNotTurnTheSlotsRound(t *testing.T) {
+func TestRouter_CommandDuringClaimKeepsSlots(t *testing.T) {
 	t.Parallel()
 	for _, met := range []bool{false, true} {
 		inBubble(t, func(w *world) {
@@ -351,7 +351,7 @@ func TestAVerbThatMeetsTheClaimDoesNotTurnTheSlotsRound(t *testing.T) {
 }
 
 // The router's answer is known in memory only when a verb makes the engine read the deployment again.
-func TestAVerbThatMeetsARoutersAnswerLosesNeither(t *testing.T) {
+func TestRouter_CommandDuringResponseLosesNeither(t *testing.T) {
 	t.Parallel()
 	for at := 1; at <= 3; at++ {
 		inBubble(t, func(w *world) {
@@ -389,7 +389,7 @@ func TestAVerbThatMeetsARoutersAnswerLosesNeither(t *testing.T) {
 	}
 }
 
-func TestAnAbortTakesTrafficBackWhileACallIsStillOut(t *testing.T) {
+func TestRouter_AbortReturnsTrafficDuringCall(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[50,75,100],"stage_duration":"1s","progress_deadline":"10m"}`, boxes(4, func(i int, b *box) {
@@ -417,7 +417,7 @@ func TestAnAbortTakesTrafficBackWhileACallIsStillOut(t *testing.T) {
 	})
 }
 
-func TestAShareThatIsOnlyForWantOfAnOldSideIsNotKeptWhenTheDeploymentStops(t *testing.T) {
+func TestRouter_ShareWithoutOldSideIsNotKept(t *testing.T) {
 	t.Parallel()
 	const pauses = `{"type":"canary","stages":[50,100],"stage_duration":"1s","on_failure":"pause"}`
 	for name, stops := range map[string]func(w *world){
@@ -429,7 +429,7 @@ func TestAShareThatIsOnlyForWantOfAnOldSideIsNotKeptWhenTheDeploymentStops(t *te
 			for w.last().NewWeight < 100 {
 				time.Sleep(100 * time.Millisecond)
 			}
-			w.fallsSick("t0")
+			w.becomesUnhealthy("t0")
 		},
 		"while the write is out": func(w *world) {
 			w.deployment("d", pauses, boxes(4, nil)...)
@@ -437,13 +437,13 @@ func TestAShareThatIsOnlyForWantOfAnOldSideIsNotKeptWhenTheDeploymentStops(t *te
 			w.db.rows["d"].snap.Deployment.Spec.Traffic.Timeout = duration.Duration(10 * time.Second)
 			w.router.meets = func(int) {
 				if w.last().NewWeight == 100 && w.runs("t0") == "v2" {
-					w.fallsSick("t0")
+					w.becomesUnhealthy("t0")
 					time.Sleep(5 * time.Second)
 				}
 			}
 			w.start(0)
 		},
-		"where nobody was reached": func(w *world) {
+		"where no target was reached": func(w *world) {
 			w.deployment("d", pauses, boxes(4, func(i int, b *box) {
 				if i >= 2 {
 					b.away = "v2"
@@ -464,7 +464,7 @@ func TestAShareThatIsOnlyForWantOfAnOldSideIsNotKeptWhenTheDeploymentStops(t *te
 	}
 }
 
-func TestARollbackBySlotThatWasPausedKeepsItsSwitch(t *testing.T) {
+func TestRouter_PausedSlotRollbackKeepsSwitch(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
@@ -488,7 +488,7 @@ func TestARollbackBySlotThatWasPausedKeepsItsSwitch(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(30 * time.Second)
-		w.fallsSick("t3")
+		w.becomesUnhealthy("t3")
 		time.Sleep(30 * time.Second)
 		w.db.update("u", func(d *rollout.Deployment) { d.Operator.Pause, d.Operator.Resumes = false, d.Operator.Resumes+1 })
 		w.await("u")
@@ -500,7 +500,7 @@ func TestARollbackBySlotThatWasPausedKeepsItsSwitch(t *testing.T) {
 	})
 }
 
-func TestARouterWhoseAnswersAreLostIsNotWrittenToWithoutPause(t *testing.T) {
+func TestRouter_LostResponsesBackOff(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[50,100],"stage_duration":"1h"}`, boxes(4, nil)...)

@@ -13,66 +13,66 @@ import (
 )
 
 const (
-	// holdFor is how soon a session must be needed again to be kept; else the deployment is released until then.
-	holdFor = 5 * time.Second
-	// deferFor is how long results may wait to be saved together with what follows from them.
-	deferFor = 100 * time.Millisecond
-	// lingerPerTarget is how long outcomes wait for each other: planning a large deployment costs more.
-	lingerPerTarget = 200 * time.Nanosecond
-	// lateAfter is how much later than it was due a deployment is claimed when no replica was there to do so.
+	// keepThreshold is how soon a session must have work again to be kept; otherwise the deployment is released until then.
+	keepThreshold = 5 * time.Second
+	// coalesceWindow is how long results may wait to be saved together with later ones.
+	coalesceWindow = 100 * time.Millisecond
+	// coalescePerTarget is how long outcomes wait for further ones: planning a large deployment costs more.
+	coalescePerTarget = 200 * time.Nanosecond
+	// lateAfter is how overdue a claim is if no replica was alive.
 	lateAfter   = 2 * pollEvery
 	saveTimeout = 5 * time.Second
 	saveRetry   = 200 * time.Millisecond
 )
 
-// session works on one owned deployment. It is a state and a timer: a goroutine runs only while there is something to
-// do, and that goroutine alone touches the snapshot.
+// session works on one owned deployment. It is a state and a timer: a goroutine runs only while there is work, and only that
+// goroutine accesses the snapshot.
 type session struct {
 	engine *Engine
 	id     string
 	log    *slog.Logger
-	ctx    context.Context //nolint:containedctx // a session is a lifetime: this ends with the ownership
+	ctx    context.Context //nolint:containedctx // it ends with the ownership
 	cancel context.CancelCauseFunc
 
-	room atomic.Int64 // deploy calls that it has room for: in flight, or written down to be
+	reserved atomic.Int64 // reserved call slots: in flight, or about to be
 
-	mu      sync.Mutex
-	running bool
-	over    bool
-	inbox   []rollout.Outcome
-	asked   int64 // the newest operator revision heard of
-	timer   *time.Timer
-	callCtx context.Context //nolint:containedctx // ends when the calls in flight are cut
-	cutAll  context.CancelFunc
+	mu               sync.Mutex
+	running          bool
+	over             bool
+	inbox            []rollout.Outcome
+	operatorRevision int64 // the newest operator revision
+	timer            *time.Timer
+	callCtx          context.Context //nolint:containedctx // it ends when the calls in flight are cancelled
+	cancelAll        context.CancelFunc
 
-	// What follows belongs to the running goroutine.
-	snap     *rollout.Snapshot
-	orphaned bool // nobody looked after it for a while, and nothing was saved since
-	stopping bool // it has seen that the engine stops
-	adopted  bool
-	calls    int              // deploy calls in flight
-	dirty    map[int]struct{} // targets that differ from what is stored in what people see
-	touched  map[int]struct{} // targets that differ at all
-	events   []rollout.Event  // not yet stored
-	unlogged []rollout.Event  // stored, and not yet in the log, for which no call waits
-	stored   rollout.Status   // the status as it is stored
-	oldest   time.Time        // since when results wait to be saved; zero when none do
+	// The fields below belong to the running goroutine.
+	snap      *rollout.Snapshot
+	ownerless bool // it had no owner for a while, and nothing was saved since
+	stopping  bool // it has noticed that the engine is stopping
+	recovered bool
+	calls     int              // deploy calls in flight
+	dirty     map[int]struct{} // targets with unsaved visible changes
+	touched   map[int]struct{} // targets with any unsaved change
+	events    []rollout.Event  // not yet stored
+	unlogged  []rollout.Event  // stored, and not yet logged: calls do not wait for the log
+	stored    rollout.Status   // the status as it is stored
+	oldest    time.Time        // since when results have been waiting to be saved; zero if none
 }
 
 func newSession(life context.Context, e *Engine, c *rollout.Claimed, log *slog.Logger) *session {
 	snap := &c.Snapshot
 	s := &session{engine: e, id: snap.Deployment.ID, log: log, snap: snap}
-	s.orphaned = c.PreviousOwner != "" || c.OverdueBy > lateAfter
+	s.ownerless = c.PreviousOwner != "" || c.OverdueBy > lateAfter
 	s.ctx, s.cancel = context.WithCancelCause(life)
-	s.callCtx, s.cutAll = context.WithCancel(s.ctx)
+	s.callCtx, s.cancelAll = context.WithCancel(s.ctx)
 	s.dirty, s.touched = map[int]struct{}{}, map[int]struct{}{}
 	s.stored = snap.Deployment.Status
-	s.asked = snap.Deployment.OperatorRevision
+	s.operatorRevision = snap.Deployment.OperatorRevision
 	return s
 }
 
-// poke makes the session look at what there is to do. It may be called from anywhere, at any time.
-func (s *session) poke() {
+// schedule runs the session if it is not running. It is safe for concurrent use.
+func (s *session) schedule() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running || s.over {
@@ -91,76 +91,76 @@ func (s *session) stopTimer() {
 	}
 }
 
-// deliver hands in what came of an action.
+// deliver passes the outcome of an action to the session.
 func (s *session) deliver(o rollout.Outcome) {
 	s.mu.Lock()
 	s.inbox = append(s.inbox, o)
 	s.mu.Unlock()
-	s.poke()
+	s.schedule()
 }
 
-// operatorAsked tells the session which revision the operator's wishes have. One that goes back is news, too: a database that
-// has failed over may have lost the ones in between.
-func (s *session) operatorAsked(revision int64) {
+// setOperatorRevision passes the operator's revision to the session. A lower revision is a change, too: after a failover the
+// database may have lost newer ones.
+func (s *session) setOperatorRevision(revision int64) {
 	s.mu.Lock()
-	known := revision == s.asked
-	s.asked = revision
+	known := revision == s.operatorRevision
+	s.operatorRevision = revision
 	s.mu.Unlock()
 	if !known {
-		s.poke()
+		s.schedule()
 	}
 }
 
-// hasRead forgets a revision that was heard of and, by what was read since, is not there: the database may have lost it.
-func (s *session) hasRead(asked int64) {
+// ackRevision resets a revision that a later read did not find: the database may have lost it.
+func (s *session) ackRevision(asked int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.asked == asked {
-		s.asked = s.snap.Deployment.OperatorRevision
+	if s.operatorRevision == asked {
+		s.operatorRevision = s.snap.Deployment.OperatorRevision
 	}
 }
 
-// cut ends all calls in flight; each comes back as lost.
-func (s *session) cut() {
+// cancelCalls cancels all calls in flight; each comes back with an unknown result.
+func (s *session) cancelCalls() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cutAll()
-	s.callCtx, s.cutAll = context.WithCancel(s.ctx)
+	s.cancelAll()
+	s.callCtx, s.cancelAll = context.WithCancel(s.ctx)
 }
 
-// drop gives the session up without a word to the database.
-func (s *session) drop(why error) {
+// drop ends the session without saving.
+func (s *session) drop(cause error) {
 	s.mu.Lock()
 	s.over = true
 	s.stopTimer()
 	s.mu.Unlock()
-	s.cancel(why)
+	s.cancel(cause)
 	s.engine.forget(s)
 }
 
-// run steps until there is nothing to do now.
+// run steps until there is nothing to do.
 func (s *session) run() {
 	defer s.engine.inFlight.Add(-1)
 	for {
-		s.linger()
+		s.coalesce()
 		outcomes, asked := s.take()
 		wake, err := s.step(outcomes, asked)
 		s.logStored()
 		if err != nil {
-			s.leave(err)
+			s.finish(err)
 			return
 		}
-		if s.rest(wake) {
+		if s.armTimer(wake) {
 			return
 		}
 	}
 }
 
-// linger lets the outcomes of a large deployment gather.
-func (s *session) linger() {
+// coalesce waits for further outcomes of a large deployment.
+func (s *session) coalesce() {
 	const worthIt = 500 * time.Microsecond
-	if d := time.Duration(len(s.snap.Targets)) * lingerPerTarget; d >= worthIt && s.adopted {
-		wait(s.ctx, d)
+	if d := time.Duration(len(s.snap.Targets)) * coalescePerTarget; d >= worthIt && s.recovered {
+		sleep(s.ctx, d)
 	}
 }
 
@@ -169,11 +169,11 @@ func (s *session) take() ([]rollout.Outcome, int64) {
 	defer s.mu.Unlock()
 	outcomes := s.inbox
 	s.inbox = nil
-	return outcomes, s.asked
+	return outcomes, s.operatorRevision
 }
 
-// rest arms the timer and ends the run, unless something has come in meanwhile.
-func (s *session) rest(wake time.Time) bool {
+// armTimer arms the timer and ends the run, unless new work has arrived.
+func (s *session) armTimer(wake time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.over {
@@ -181,49 +181,49 @@ func (s *session) rest(wake time.Time) bool {
 	}
 	draining := s.engine.draining.Load()
 	if draining && !s.stopping {
-		return false // it was told while this step was under way
+		return false // draining began during this step
 	}
-	if len(s.inbox) > 0 || s.asked != s.snap.Deployment.OperatorRevision && !draining {
+	if len(s.inbox) > 0 || s.operatorRevision != s.snap.Deployment.OperatorRevision && !draining {
 		return false
 	}
 	if !s.oldest.IsZero() && !draining {
-		wake = earliest(wake, s.oldest.Add(deferFor))
+		wake = earliest(wake, s.oldest.Add(coalesceWindow))
 	}
 	d := wake.Sub(s.engine.now())
 	if d <= 0 {
 		return false
 	}
 	s.running = false
-	s.timer = time.AfterFunc(d, s.poke)
+	s.timer = time.AfterFunc(d, s.schedule)
 	return true
 }
 
-// leave ends the session: it was released, it ended, or someone else has it.
-func (s *session) leave(why error) {
-	if code := problem.CodeOf(why); code == problem.CodeOwnershipLost {
-		s.engine.Recorder.Fenced()
-		s.log.InfoContext(s.ctx, "another replica has the deployment now", "epoch", s.snap.Deployment.Epoch)
+// finish ends the session: the deployment was released, has ended, or has another owner.
+func (s *session) finish(cause error) {
+	if code := problem.CodeOf(cause); code == problem.CodeOwnershipLost {
+		s.engine.Recorder.SaveFenced()
+		s.log.InfoContext(s.ctx, "another replica owns the deployment now", "epoch", s.snap.Deployment.Epoch)
 	}
-	s.drop(why)
+	s.drop(cause)
 }
 
-// apply records an outcome in memory.
+// apply applies an outcome to the snapshot.
 func (s *session) apply(o rollout.Outcome, now time.Time) {
 	i := o.Action.Target
 	if o.Action.Kind == rollout.ActionCall || o.Action.Kind == rollout.ActionSetWeights {
 		s.calls--
 	}
 	if i < 0 {
-		s.note(lifecycle.ApplyResult(s.snap, o, now))
+		s.recordEvents(lifecycle.ApplyResult(s.snap, o, now))
 		return
 	}
 	t := &s.snap.Targets[i]
 	before := *t
-	s.note(lifecycle.ApplyResult(s.snap, o, now))
-	s.mark(i, before.Phase != t.Phase || before.Health != t.Health || before.State != t.State || before.Version != t.Version)
+	s.recordEvents(lifecycle.ApplyResult(s.snap, o, now))
+	s.markDirty(i, before.Phase != t.Phase || before.Health != t.Health || before.State != t.State || before.Version != t.Version)
 }
 
-func (s *session) note(events []rollout.Event) {
+func (s *session) recordEvents(events []rollout.Event) {
 	d := &s.snap.Deployment
 	for _, e := range events {
 		e.DeploymentID, e.Replica, e.Epoch = d.ID, d.Owner, d.Epoch
@@ -231,8 +231,8 @@ func (s *session) note(events []rollout.Event) {
 	}
 }
 
-// mark remembers that a target has changed, and whether people would see it.
-func (s *session) mark(i int, visible bool) {
+// markDirty records that a target has changed, and whether the change is visible.
+func (s *session) markDirty(i int, visible bool) {
 	s.touched[i] = struct{}{}
 	if visible {
 		s.dirty[i] = struct{}{}

@@ -10,35 +10,34 @@ import (
 	"rollcall/internal/strategy/planner"
 )
 
-// Reasons for a session to end that are no faults.
+// Normal reasons for a session to end.
 var (
 	errReleased = errors.New("released")
 	errEnded    = errors.New("the deployment has ended")
 	errDropped  = errors.New("dropped")
 )
 
-// maxDecisions bounds how many decisions follow each other without anything happening between them.
+// maxDecisions limits how many decisions follow each other in one step.
 const maxDecisions = 100
 
-// draft is one decision on its way into the database: what to do once it has landed, and how to take it back in memory
-// when it is refused.
-type draft struct {
-	actions []rollout.Action
-	cut     bool
-	wake    time.Time
-	room    int  // deploy calls that room was taken for
-	starved bool // there was no room for all of them
+// pendingStep is a decision that is not stored yet: the actions to start once it is, and how to revert it if it is rejected.
+type pendingStep struct {
+	actions     []rollout.Action
+	cancelCalls bool
+	wake        time.Time
+	reserved    int  // reserved call slots
+	noSlot      bool // there were not enough call slots
 
 	deployment rollout.Deployment
 	undo       map[int]rollout.Target
 	events     int // how many events there were before
 }
 
-// step applies what came in, decides, saves, and starts what was decided. It answers when to look again.
+// step applies outcomes, decides, saves, and starts the actions. It returns when to step again.
 func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, error) {
 	now := s.engine.now()
-	if !s.adopted {
-		s.adopt(now)
+	if !s.recovered {
+		s.recover(now)
 	}
 	for _, o := range outcomes {
 		s.apply(o, now)
@@ -50,7 +49,7 @@ func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, erro
 		if err := s.reload(); err != nil {
 			return time.Time{}, err
 		}
-		s.hasRead(asked)
+		s.ackRevision(asked)
 	}
 	for {
 		wake, err := s.decide()
@@ -60,27 +59,27 @@ func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, erro
 		if err := s.reload(); err != nil {
 			return time.Time{}, err
 		}
-		s.hasRead(asked)
+		s.ackRevision(asked)
 	}
 }
 
-func (s *session) adopt(now time.Time) {
-	s.adopted = true
-	if s.orphaned {
+func (s *session) recover(now time.Time) {
+	s.recovered = true
+	if s.ownerless {
 		lifecycle.CompensateDowntime(s.snap, now)
 	}
-	s.note(lifecycle.TakeOver(s.snap, now))
+	s.recordEvents(lifecycle.TakeOver(s.snap, now))
 	for i := range s.snap.Targets {
 		t := &s.snap.Targets[i]
-		s.mark(i, t.Phase == rollout.PhaseInDoubt || t.Phase == rollout.PhaseNew && s.snap.Deployment.Spec.IdleSlot != "")
+		s.markDirty(i, t.Phase == rollout.PhaseInDoubt || t.Phase == rollout.PhaseNew && s.snap.Deployment.Spec.IdleSlot != "")
 	}
 }
 
-// decide takes one decision as far as it goes.
+// decide plans, saves, and starts the actions.
 func (s *session) decide() (wake time.Time, err error) {
 	dr := s.plan(s.engine.now())
 	if !s.changed() {
-		s.oldest = time.Time{} // what waited was overtaken: the row says the same by now
+		s.oldest = time.Time{} // the waiting results were superseded; the row is up to date
 	}
 	if s.deferrable(dr) {
 		s.deferSave()
@@ -104,9 +103,9 @@ func (s *session) decide() (wake time.Time, err error) {
 	return dr.wake, nil
 }
 
-// plan decides, again while a decision asks for it, and writes the decisions down in memory.
-func (s *session) plan(now time.Time) *draft {
-	dr := &draft{deployment: s.snap.Deployment, undo: map[int]rollout.Target{}, events: len(s.events)}
+// plan decides, repeatedly if a decision requests it, and records the decisions in memory.
+func (s *session) plan(now time.Time) *pendingStep {
+	dr := &pendingStep{deployment: s.snap.Deployment, undo: map[int]rollout.Target{}, events: len(s.events)}
 	for range maxDecisions {
 		dec := planner.Plan(s.snap, now)
 		s.record(dr, dec, now)
@@ -117,57 +116,57 @@ func (s *session) plan(now time.Time) *draft {
 	return dr
 }
 
-// record writes one decision down in memory.
-func (s *session) record(dr *draft, dec rollout.Decision, now time.Time) {
+// record records a decision in memory.
+func (s *session) record(dr *pendingStep, dec rollout.Decision, now time.Time) {
 	d := &s.snap.Deployment
 	d.Status = dec.Status
 	for _, m := range dec.Transitions {
-		s.keep(dr, m.Target)
-		s.note(lifecycle.ApplyTransition(s.snap, m, now))
-		s.mark(m.Target, true)
+		s.saveUndo(dr, m.Target)
+		s.recordEvents(lifecycle.ApplyTransition(s.snap, m, now))
+		s.markDirty(m.Target, true)
 	}
-	s.note(dec.Events) // an end is told last
+	s.recordEvents(dec.Events) // a deployment's end comes last
 	for _, a := range dec.Actions {
 		if a.Kind == rollout.ActionSetWeights || a.Kind == rollout.ActionReadWeights {
 			complete, events := lifecycle.StartRouterAction(d, a, now)
-			s.note(events)
+			s.recordEvents(events)
 			dr.actions = append(dr.actions, complete)
 			continue
 		}
 		if a.Kind == rollout.ActionCall {
-			if !s.takeRoom() {
-				dr.starved = true // the target waits for its turn, as if it had not been decided
+			if !s.reserveCall() {
+				dr.noSlot = true // the target waits for a free slot
 				continue
 			}
-			dr.room++
+			dr.reserved++
 		}
-		s.keep(dr, a.Target)
+		s.saveUndo(dr, a.Target)
 		t, complete, events := lifecycle.StartTargetAction(d, s.snap.Targets[a.Target], a, now)
 		s.snap.Targets[a.Target] = t
-		s.note(events)
-		s.mark(a.Target, a.Kind == rollout.ActionCall)
+		s.recordEvents(events)
+		s.markDirty(a.Target, a.Kind == rollout.ActionCall)
 		dr.actions = append(dr.actions, complete)
 	}
 	if d.State.Terminal() {
 		d.Result = lifecycle.NewResult(s.snap)
 	}
-	dr.cut = dr.cut || dec.CancelCalls
+	dr.cancelCalls = dr.cancelCalls || dec.CancelCalls
 	dr.wake = dec.WakeAt
-	if dr.starved && !dec.WakeAt.IsZero() {
-		dr.wake = earliest(dec.WakeAt, now.Add(roomAgain))
+	if dr.noSlot && !dec.WakeAt.IsZero() {
+		dr.wake = earliest(dec.WakeAt, now.Add(slotRecheck))
 	}
 }
 
-func (s *session) keep(dr *draft, i int) {
+func (s *session) saveUndo(dr *pendingStep, i int) {
 	if _, kept := dr.undo[i]; !kept {
 		dr.undo[i] = s.snap.Targets[i].Clone()
 	}
 }
 
-// takeBack undoes a draft that was not stored and has started nothing.
-func (s *session) takeBack(dr *draft) {
-	s.giveRoom(dr.room)
-	dr.room = 0
+// revert undoes a step that was not stored and has started nothing.
+func (s *session) revert(dr *pendingStep) {
+	s.releaseCalls(dr.reserved)
+	dr.reserved = 0
 	s.snap.Deployment = dr.deployment
 	for i, t := range dr.undo {
 		s.snap.Targets[i] = t
@@ -175,9 +174,9 @@ func (s *session) takeBack(dr *draft) {
 	s.events = s.events[:dr.events]
 }
 
-// deferrable reports whether a draft may be saved a little later: it starts no call and tells nothing new about the
-// deployment itself, and what it has to tell about targets may soon be saved with more.
-func (s *session) deferrable(dr *draft) bool {
+// deferrable reports whether a step may be saved a little later: it starts no call and does not change the deployment's
+// state, and its results may soon be saved with others.
+func (s *session) deferrable(dr *pendingStep) bool {
 	d := &s.snap.Deployment
 	if d.State.Terminal() || len(s.events) > dr.events || d.State != dr.deployment.State {
 		return false
@@ -187,10 +186,10 @@ func (s *session) deferrable(dr *draft) bool {
 			return false
 		}
 	}
-	return s.inFlight() && (s.oldest.IsZero() || s.engine.now().Before(s.oldest.Add(deferFor)))
+	return s.inFlight() && (s.oldest.IsZero() || s.engine.now().Before(s.oldest.Add(coalesceWindow)))
 }
 
-// inFlight reports whether an answer is being waited for.
+// inFlight reports whether the session waits for an outcome.
 func (s *session) inFlight() bool {
 	if r := s.snap.Deployment.Progress.Router; s.calls > 0 || r != nil && r.Reading {
 		return true
@@ -211,25 +210,25 @@ func (s *session) deferSave() {
 	}
 }
 
-// changed reports whether memory differs from what is stored in anything that people see.
+// changed reports whether there are unsaved visible changes.
 func (s *session) changed() bool {
 	return len(s.events) > 0 || len(s.dirty) > 0 || !sameStatus(s.snap.Deployment.Status, s.stored)
 }
 
-// sameStatus compares what is stored of two statuses.
+// sameStatus compares the stored parts of two statuses.
 func sameStatus(a, b rollout.Status) bool {
 	same := a.Progress.Router.Same(b.Progress.Router)
 	a.Progress.Router, b.Progress.Router = nil, nil
 	return same && a == b
 }
 
-// releasable reports whether the deployment can be given up until it is due: nothing is out and nothing is near.
-func (s *session) releasable(dr *draft) bool {
+// releasable reports whether the deployment can be released until it is due: nothing is in flight and nothing due soon.
+func (s *session) releasable(dr *pendingStep) bool {
 	return len(dr.actions) == 0 && !s.snap.Deployment.State.Terminal() && !s.inFlight() &&
-		dr.wake.Sub(s.engine.now()) > holdFor
+		dr.wake.Sub(s.engine.now()) > keepThreshold
 }
 
-// handOver saves what is known and releases the deployment as soon as no call is in flight.
+// handOver saves all changes and releases the deployment as soon as no call is in flight.
 func (s *session) handOver(now time.Time) (time.Time, error) {
 	s.stopping = true
 	if s.calls > 0 {
@@ -238,7 +237,7 @@ func (s *session) handOver(now time.Time) (time.Time, error) {
 	for i := range s.touched {
 		s.dirty[i] = struct{}{}
 	}
-	dr := &draft{deployment: s.snap.Deployment, events: len(s.events), wake: now}
+	dr := &pendingStep{deployment: s.snap.Deployment, events: len(s.events), wake: now}
 	err := s.save(dr, true)
 	for problem.CodeOf(err) == problem.CodeStale {
 		if err = s.reload(); err != nil {
@@ -256,10 +255,10 @@ func (s *session) handOver(now time.Time) (time.Time, error) {
 func (s *session) ended() {
 	d := &s.snap.Deployment
 	s.engine.Recorder.DeploymentEnded(d.Spec.Strategy.Type, d.State, time.Duration(d.Result.DurationMS*float64(time.Millisecond)))
-	s.log.InfoContext(s.ctx, "the deployment has ended", "state", string(d.State), "reason", d.Reason)
+	s.log.InfoContext(s.ctx, "deployment ended", "state", string(d.State), "reason", d.Reason)
 }
 
-// logStored logs what has been stored since the last time, once the calls that depended on it are on their way.
+// logStored logs the events stored since the last time, after the calls that depended on them have started.
 func (s *session) logStored() {
 	for i := range s.unlogged {
 		e := &s.unlogged[i]

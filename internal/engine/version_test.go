@@ -7,9 +7,9 @@ import (
 	"rollcall/internal/healthcheck"
 )
 
-// TestAVersionThatATargetTellsIsRecordedEvenIfNothingElseChanges has somebody else change a target in its bake, so shortly
+// TestProbe_ReportedVersionIsRecorded changes a target from outside in its bake, so shortly
 // before the end that its health cannot follow.
-func TestAVersionThatATargetTellsIsRecordedEvenIfNothingElseChanges(t *testing.T) {
+func TestProbe_ReportedVersionIsRecorded(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":2,"bake":"1m"}`, boxes(2, nil)...)

@@ -33,18 +33,18 @@ type world struct {
 
 // box is a pretend target.
 type box struct {
-	version string
-	takes   time.Duration
-	fails   string // the version that it refuses to become
-	hangs   string // the version on which it never answers
-	away    string // the version that never reaches it
-	sick    bool   // it is not well until it is called again
-	fence   int64
-	shared  bool      // several deployments call it
-	probed  func()    // called by each probe before it answers, when it is not nil
-	mumbles bool      // it does what it is told, and its answer is lost
-	loses   bool      // a call whose caller dies before the answer never takes effect
-	left    time.Time // when its newest call was given up
+	version   string
+	takes     time.Duration
+	fails     string // the version that it refuses to become
+	hangs     string // the version on which it never answers
+	away      string // the version that never reaches it
+	unhealthy bool   // it is unhealthy until it is called again
+	fence     int64
+	shared    bool      // several deployments call it
+	probed    func()    // called by each probe before it answers, when it is not nil
+	mumbles   bool      // it does what it is called for, and its response is lost
+	loses     bool      // a call whose caller dies before the answer never takes effect
+	left      time.Time // when its newest call was given up
 }
 
 type madeCall struct {
@@ -113,7 +113,7 @@ func (w *world) start(killAt int) *process {
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	p.engine = New(Config{
-		Replica: p.name, Registry: p, Deployments: p, Signals: p, Caller: p, Prober: p, Mover: p, Recorder: nothing{},
+		Replica: p.name, Leases: p, Deployments: p, Changes: p, Targets: p, Prober: p, Router: p, Recorder: nothing{},
 		Log: slog.New(slog.DiscardHandler),
 	})
 	w.running.Go(func() {
@@ -190,7 +190,7 @@ func (p *process) isDead() bool {
 	return p.dead
 }
 
-func (p *process) Leave(ctx context.Context, replica string) error {
+func (p *process) Release(ctx context.Context, replica string) error {
 	if p.isDead() {
 		return errDead
 	}
@@ -201,7 +201,7 @@ func (p *process) Leave(ctx context.Context, replica string) error {
 	if cut {
 		return &problem.Error{Code: problem.CodeUnavailable, Message: "the connection is gone"}
 	}
-	return p.w.db.Leave(ctx, replica)
+	return p.w.db.Release(ctx, replica)
 }
 
 func (p *process) Claim(ctx context.Context, replica string, mine []string, limit int) ([]rollout.Claimed, time.Time, error) {
@@ -216,14 +216,14 @@ func (p *process) Claim(ctx context.Context, replica string, mine []string, limi
 		return nil, time.Time{}, ctx.Err()
 	}
 	claimed, next, err := p.w.db.Claim(ctx, replica, mine, limit)
-	if took := p.told(&p.took); took != nil && len(claimed) > 0 {
+	if took := p.hooked(&p.took); took != nil && len(claimed) > 0 {
 		took()
 	}
 	return claimed, next, err
 }
 
-// told is a hook of the test's.
-func (p *process) told(hook *func()) func() {
+// hooked takes a hook of the test.
+func (p *process) hooked(hook *func()) func() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return *hook
@@ -240,8 +240,8 @@ func (p *process) Save(ctx context.Context, sv rollout.SaveRequest) (rollout.Sav
 	if dead := p.alive(); dead != nil {
 		return rollout.SaveResult{}, dead
 	}
-	if told := p.told(&p.saved); told != nil {
-		told()
+	if hook := p.hooked(&p.saved); hook != nil {
+		hook()
 	}
 	return saved, err
 }
@@ -275,8 +275,8 @@ func (p *process) Listen(ctx context.Context, wake func(string)) error {
 	return p.w.db.Listen(ctx, wake)
 }
 
-// Call can be cut off before it was sent, or before its answer came back.
-func (p *process) Call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.CallResult {
+// Deploy can be cut off before it was sent, or before its answer came back.
+func (p *process) Deploy(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.CallResult {
 	if p.alive() != nil {
 		return rollout.CallResult{Kind: rollout.ResultNotSent}
 	}
@@ -322,7 +322,7 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call, call
 	if b.away == call.Version {
 		return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "connection refused"}
 	}
-	wait(ctx, b.takes)
+	sleep(ctx, b.takes)
 	if b.loses && callerDied() {
 		return rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer"}
 	}
@@ -331,7 +331,7 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call, call
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	b.version, b.sick = call.Version, false
+	b.version, b.unhealthy = call.Version, false
 	if b.mumbles {
 		return rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer"}
 	}
@@ -351,7 +351,7 @@ func (p *process) Probe(_ context.Context, _ healthcheck.Check, address string, 
 	}
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	if b.sick {
+	if b.unhealthy {
 		return healthcheck.ProbeResult{Status: healthcheck.Unhealthy, Version: b.version, Message: "HTTP 500"}
 	}
 	return healthcheck.ProbeResult{Status: healthcheck.Healthy, Version: b.version}
@@ -360,18 +360,12 @@ func (p *process) Probe(_ context.Context, _ healthcheck.Check, address string, 
 type nothing struct{}
 
 func (nothing) CallDone(rollout.CallAction, rollout.ResultKind, time.Duration) {}
-
-func (nothing) ProbeDone(string, healthcheck.Health, time.Duration) {}
-
-func (nothing) DeploymentEnded(string, rollout.State, time.Duration) {}
-
-func (nothing) RouteDone(string, rollout.ResultKind, time.Duration) {}
-
-func (nothing) SaveDone(time.Duration, int, bool) {}
-
-func (nothing) TakenOver() {}
-
-func (nothing) Fenced() {}
+func (nothing) ProbeDone(string, healthcheck.Health, time.Duration)            {}
+func (nothing) DeploymentEnded(string, rollout.State, time.Duration)           {}
+func (nothing) RouteDone(string, rollout.ResultKind, time.Duration)            {}
+func (nothing) SaveDone(time.Duration, int, bool)                              {}
+func (nothing) TakenOver()                                                     {}
+func (nothing) SaveFenced()                                                    {}
 
 func inBubble(t *testing.T, f func(w *world)) {
 	t.Helper()

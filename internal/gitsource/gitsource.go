@@ -213,7 +213,7 @@ const (
 type AttemptState string
 
 // The states of an attempt. A planned one has no deployment yet. Held means that a person rolled the version back: it is
-// not put back until Git has something newer or it is released.
+// not deployed again until Git has something newer or it is released.
 const (
 	AttemptPlanned AttemptState = "planned"
 	AttemptRunning AttemptState = "running"

@@ -13,10 +13,10 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// DefaultTimeout bounds a probe whose check names no timeout.
+// DefaultTimeout is the timeout of a check without one.
 const DefaultTimeout = 5 * time.Second
 
-// Config is what a Checker needs. The zero Config is usable; it allows no commands.
+// Config configures a Checker. The zero Config is usable; it allows no commands.
 type Config struct {
 	// Dial opens connections; nil is a plain net.Dialer. It is called for "tcp" only.
 	Dial outbound.Dial
@@ -24,22 +24,22 @@ type Config struct {
 	TLS *tls.Config
 	// Commands are the programs that command checks may run: a name and the absolute path of an executable.
 	Commands map[string]string
-	// UserAgent is what targets see unless a check sets that header; empty means outbound.DefaultUserAgent.
+	// UserAgent is the User-Agent header unless a check sets it; empty means outbound.DefaultUserAgent.
 	UserAgent string
 }
 
-// kind is one way to look at a target. probe respects the deadline of ctx; the Checker measures the latency.
+// kind is a type of check. probe respects the deadline of ctx; the Checker measures the latency.
 type kind interface {
 	probe(ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
 }
 
-// Checker probes targets. It is safe for concurrent use and keeps no connection open between probes: each shall see
+// Checker probes targets. It is safe for concurrent use and keeps no connection open between probes: each must see
 // whether the target still takes new ones.
 type Checker struct {
 	kinds map[string]kind
 }
 
-// New gives a checker of all kinds.
+// New returns a Checker of all kinds.
 func New(c Config) *Checker {
 	out := outbound.New(outbound.Config{Dial: c.Dial, TLS: c.TLS, UserAgent: c.UserAgent})
 	return &Checker{kinds: map[string]kind{
@@ -69,7 +69,7 @@ func (c *Checker) Probe(
 ) healthcheck.ProbeResult {
 	k, ok := c.kinds[check.Type]
 	if !ok {
-		return unknown(fmt.Sprintf("there is no check of type %q", check.Type))
+		return unknown(fmt.Sprintf("unknown check type %q", check.Type))
 	}
 	timeout := check.Timeout.Std()
 	if timeout <= 0 {
@@ -81,10 +81,10 @@ func (c *Checker) Probe(
 	seen := k.probe(probeCtx, &check, address, trust)
 	seen.Latency = time.Since(began)
 	if errors.Is(ctx.Err(), context.Canceled) && !seen.Status.Passing() {
-		seen.Status, seen.Message = healthcheck.Unknown, "the check was given up before its end"
+		seen.Status, seen.Message = healthcheck.Unknown, "the check was cancelled"
 	}
-	seen.Message = outbound.OneLine(withoutSecrets(&check, seen.Message))
-	seen.Version = withoutSecrets(&check, seen.Version)
+	seen.Message = outbound.Sanitize(redactHeaders(&check, seen.Message))
+	seen.Version = redactHeaders(&check, seen.Version)
 	return seen
 }
 

@@ -12,24 +12,24 @@ import (
 	"rollcall/internal/healthcheck"
 )
 
-func TestAllKindsAreListed(t *testing.T) {
+func TestTypes_ListsAllKinds(t *testing.T) {
 	t.Parallel()
 	if got := Types(); !slices.Equal(got, []string{"command", "grpc", "http", "metric", "none", "tcp"}) {
 		t.Errorf("types %v", got)
 	}
 }
 
-func TestAKindThatDoesNotExistIsUnknown(t *testing.T) {
+func TestProbe_UnknownKindIsUnknown(t *testing.T) {
 	t.Parallel()
 	want(t, probe(t, healthcheck.Check{Type: "icmp"}, "http://h"), healthcheck.Unknown, `"icmp"`)
 }
 
 func TestNoneAsksNothing(t *testing.T) {
 	t.Parallel()
-	want(t, probe(t, healthcheck.Check{Type: healthcheck.TypeNone}, ""), healthcheck.Unknown, "nothing is checked")
+	want(t, probe(t, healthcheck.Check{Type: healthcheck.TypeNone}, ""), healthcheck.Unknown, "no check is configured")
 }
 
-func TestTheTimeoutBoundsEveryKind(t *testing.T) {
+func TestProbe_TimeoutBoundsEveryKind(t *testing.T) {
 	t.Parallel()
 	silent := listen(t, "127.0.0.1:0").Addr().String() // takes connections and says nothing
 	for _, check := range []healthcheck.Check{
@@ -50,7 +50,7 @@ func TestTheTimeoutBoundsEveryKind(t *testing.T) {
 	}
 }
 
-func TestAProbeGivenUpByItsCallerSaysNothing(t *testing.T) {
+func TestProbe_CancelledIsUnknown(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -59,5 +59,5 @@ func TestAProbeGivenUpByItsCallerSaysNothing(t *testing.T) {
 		<-r.Context().Done()
 	})
 	got := New(Config{}).Probe(ctx, healthcheck.Check{Type: "http"}, url, nil)
-	want(t, got, healthcheck.Unknown, "given up")
+	want(t, got, healthcheck.Unknown, "cancelled")
 }

@@ -35,20 +35,20 @@ func TestOnlyCommandsThatTheOperatorNamedRun(t *testing.T) {
 	}
 }
 
-func TestTheExitCodeDecides(t *testing.T) {
+func TestCommand_ExitCodeDecides(t *testing.T) {
 	t.Parallel()
 	want(t, run(t, healthcheck.Check{}, "echo fine"), healthcheck.Healthy, "exit code 0: fine")
 	want(t, run(t, healthcheck.Check{}, "echo disk is full >&2; exit 3"), healthcheck.Unhealthy, "exit code 3: disk is full")
 	want(t, run(t, healthcheck.Check{}, "kill -9 $$"), healthcheck.Unhealthy, "killed")
 }
 
-func TestTheOutputMustHoldTheExpectedText(t *testing.T) {
+func TestCommand_OutputMustContainExpectedText(t *testing.T) {
 	t.Parallel()
 	want(t, run(t, healthcheck.Check{ExpectedBody: "ready"}, "echo is ready"), healthcheck.Healthy, "")
 	want(t, run(t, healthcheck.Check{ExpectedBody: "ready"}, "echo is not"), healthcheck.Unhealthy, "expected text")
 }
 
-func TestACommandSeesTheAddressAndNothingOfTheServer(t *testing.T) {
+func TestCommand_EnvironmentIsMinimal(t *testing.T) {
 	t.Parallel()
 	got := run(t, healthcheck.Check{}, "env | grep -v -e ^PWD -e ^_= -e ^SHLVL | sort | cut -d= -f1,2; pwd")
 	want(t, got, healthcheck.Healthy, "LANG=C.UTF-8 PATH="+commandPath+" ROLLCALL_ADDRESS=http://10.0.0.1:8080 /")
@@ -64,14 +64,14 @@ func TestArgumentsReachTheCommandAsTheyAre(t *testing.T) {
 	want(t, c.Probe(t.Context(), check, "", nil), healthcheck.Healthy, "$HOME; `id` a b")
 }
 
-func TestALongOutputIsDropped(t *testing.T) {
+func TestCommand_LongOutputIsDropped(t *testing.T) {
 	t.Parallel()
 	got := run(t, healthcheck.Check{ExpectedBody: "end"}, "head -c 1000000 /dev/zero; echo end")
 	want(t, got, healthcheck.Unhealthy, "expected text")
 	want(t, run(t, healthcheck.Check{ExpectedBody: "begin"}, "echo begin; head -c 1000000 /dev/zero"), healthcheck.Healthy, "begin")
 }
 
-func TestWhatACommandStartedDiesWithIt(t *testing.T) {
+func TestCommand_ChildrenAreKilled(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		script string
@@ -113,7 +113,7 @@ func awaitDeath(t *testing.T, file string) {
 	t.Errorf("process %d is still there", pid)
 }
 
-// zombie reports whether the process is dead and only not yet collected by whoever adopted it.
+// zombie reports whether the process is dead and only not yet collected by its parent.
 func zombie(pid int) bool {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	return err == nil && strings.Contains(string(stat), ") Z ")

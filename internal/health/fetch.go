@@ -37,18 +37,18 @@ func get(
 	return out.Do(req, trust) //nolint:wrapcheck // outbound.Why puts it into words
 }
 
-// withoutSecrets hides the values of the check's headers in what a target says: some repeat what they are sent.
-func withoutSecrets(check *healthcheck.Check, message string) string {
+// redactHeaders hides the values of the check's headers in what a target says: some repeat what they are sent.
+func redactHeaders(check *healthcheck.Check, message string) string {
 	for _, value := range check.Headers {
-		if len(value.Reveal()) >= minHidden {
+		if len(value.Reveal()) >= minRedacted {
 			message = strings.ReplaceAll(message, value.Reveal(), fmt.Sprint(value))
 		}
 	}
 	return message
 }
 
-// minHidden is the length from which a header's value is hidden: to look for a shorter one would garble every message.
-const minHidden = 4
+// minRedacted is the length from which a header's value is hidden: to look for a shorter one would garble every message.
+const minRedacted = 4
 
 // statusExpected reports whether code is among the codes ("204") and ranges ("200-299") of expected; none at all mean
 // any 2xx.

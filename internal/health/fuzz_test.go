@@ -146,8 +146,8 @@ func FuzzAnswer(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		a := &answer{text: text}
-		seen := a.version(&healthcheck.Check{VersionPointer: "/version"}, a.ownWord(t.Context(), "HTTP 200"))
+		a := &httpResponse{text: text}
+		seen := a.version(&healthcheck.Check{VersionPointer: "/version"}, a.parseHealthJSON(t.Context(), "HTTP 200"))
 		if seen.Status == healthcheck.Healthy && !json.Valid(text) {
 			t.Fatalf("%q is healthy", text)
 		}
@@ -167,11 +167,11 @@ func FuzzQuery(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		seen := judgeQuery(&healthcheck.Check{Query: "x", FailAbove: limit(5)}, 200, bytes.NewReader(text))
+		seen := evaluateQuery(&healthcheck.Check{Query: "x", FailAbove: limit(5)}, 200, bytes.NewReader(text))
 		if seen.Status == "" || seen.Status == healthcheck.Degraded {
 			t.Fatalf("%q is %q", text, seen.Status)
 		}
-		var answer queryAnswer
+		var answer queryResponse
 		if seen.Status == healthcheck.Healthy && (json.Unmarshal(text, &answer) != nil || len(answer.Warnings) > 0 || answer.Status != "success") {
 			t.Fatalf("%q is healthy", text)
 		}
@@ -187,9 +187,9 @@ func FuzzWords(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, pointer string) {
 		check := check
 		check.StatusPointer = pointer
-		a := &answer{text: text}
-		seen := a.inWords(t.Context(), &check, "HTTP 200", healthcheck.Healthy)
-		word, err := a.word(pointer)
+		a := &httpResponse{text: text}
+		seen := a.evaluateStatusText(t.Context(), &check, "HTTP 200", healthcheck.Healthy)
+		word, err := a.statusText(pointer)
 		if passes := err == nil && strings.EqualFold(word, "up"); passes != (seen.Status == healthcheck.Healthy) {
 			t.Fatalf("%q at %q is %s", text, pointer, seen.Status)
 		}

@@ -41,7 +41,7 @@ func (k grpcKind) probe(
 	answer, err := grpc_health_v1.NewHealthClient(conn).
 		Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: check.Service})
 	if err != nil {
-		return unhealthy(noGRPC(ctx, err, began))
+		return unhealthy(grpcErrorText(ctx, err, began))
 	}
 	return serving(answer.GetStatus())
 }
@@ -69,20 +69,20 @@ func serving(s grpc_health_v1.HealthCheckResponse_ServingStatus) healthcheck.Pro
 	case grpc_health_v1.HealthCheckResponse_NOT_SERVING, grpc_health_v1.HealthCheckResponse_SERVICE_UNKNOWN:
 		return unhealthy(s.String())
 	case grpc_health_v1.HealthCheckResponse_UNKNOWN:
-		return unknown("the target does not know whether it serves")
+		return unknown("the target reports its status as unknown")
 	default:
 		return unknown("the answer is not a status: " + s.String())
 	}
 }
 
-func noGRPC(ctx context.Context, err error, began time.Time) string {
+func grpcErrorText(ctx context.Context, err error, began time.Time) string {
 	switch code := status.Code(err); {
 	case code == codes.NotFound:
 		return "the target knows no service of that name"
 	case code == codes.Unimplemented:
 		return "the target does not offer grpc.health.v1"
 	case code == codes.DeadlineExceeded, ctx.Err() != nil:
-		return outbound.Why(ctx, context.DeadlineExceeded, began)
+		return outbound.ErrorText(ctx, context.DeadlineExceeded, began)
 	default:
 		return status.Convert(err).Message()
 	}

@@ -25,7 +25,7 @@ func serveGRPC(t *testing.T, options ...grpc.ServerOption) (address string, stat
 	return l.Addr().String(), statuses
 }
 
-func TestAGRPCCheckReadsTheServingStatus(t *testing.T) {
+func TestGRPC_ReadsServingStatus(t *testing.T) {
 	t.Parallel()
 	address, statuses := serveGRPC(t)
 	statuses.SetServingStatus("checkout", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
@@ -38,9 +38,9 @@ func TestAGRPCCheckReadsTheServingStatus(t *testing.T) {
 	want(t, probe(t, healthcheck.Check{Type: "grpc", Service: "checkout"}, address), healthcheck.Healthy, "SERVING")
 }
 
-func TestAGRPCCheckSpeaksTLS(t *testing.T) {
+func TestGRPC_SpeaksTLS(t *testing.T) {
 	t.Parallel()
-	lender := httptest.NewTLSServer(http.NotFoundHandler()) // it lends its certificate
+	lender := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
 	t.Cleanup(lender.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(lender.Certificate())
@@ -52,13 +52,13 @@ func TestAGRPCCheckSpeaksTLS(t *testing.T) {
 	want(t, probe(t, healthcheck.Check{Type: "grpc"}, address), healthcheck.Unhealthy, "")
 }
 
-func TestATargetWithoutGRPCHealthIsUnhealthy(t *testing.T) {
+func TestGRPC_MissingServiceIsUnhealthy(t *testing.T) {
 	t.Parallel()
 	l := listen(t, "127.0.0.1:0")
 	server := grpc.NewServer()
 	go server.Serve(l) //nolint:errcheck // ends with the test
 	t.Cleanup(server.Stop)
 	want(t, probe(t, healthcheck.Check{Type: "grpc"}, l.Addr().String()), healthcheck.Unhealthy, "grpc.health.v1")
-	want(t, probe(t, healthcheck.Check{Type: "grpc"}, nobody(t)), healthcheck.Unhealthy, "connection refused")
+	want(t, probe(t, healthcheck.Check{Type: "grpc"}, unusedAddress(t)), healthcheck.Unhealthy, "connection refused")
 	want(t, probe(t, healthcheck.Check{Type: "grpc"}, "h"), healthcheck.Unknown, "port")
 }

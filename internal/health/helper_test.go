@@ -38,8 +38,8 @@ func listen(t *testing.T, address string) net.Listener {
 	return l
 }
 
-// nobody is an address where nothing listens.
-func nobody(t *testing.T) string {
+// unusedAddress is an address where nothing listens.
+func unusedAddress(t *testing.T) string {
 	t.Helper()
 	l := listen(t, "127.0.0.1:0")
 	_ = l.Close()

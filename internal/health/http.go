@@ -45,19 +45,19 @@ func (k httpKind) probe(
 	}
 	resp, err := get(ctx, k.out, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8", trust)
 	if err != nil {
-		return unhealthy(outbound.Why(ctx, err, began))
+		return unhealthy(outbound.ErrorText(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
-	a := answer{began: began, asked: u}
+	a := httpResponse{began: began, asked: u}
 	if a.needed(check, resp) {
 		a.read(resp.Body)
 	}
-	seen := a.judge(ctx, check, resp)
+	seen := a.evaluate(ctx, check, resp)
 	return a.version(check, seen)
 }
 
-// answer is the body of a response, as far as it was read.
-type answer struct {
+// httpResponse is the body of a response, as far as it was read.
+type httpResponse struct {
 	text  []byte
 	began time.Time
 	asked *url.URL
@@ -68,13 +68,13 @@ type answer struct {
 
 // needed reports whether the body can change the result. Where the status line says all, a body that never ends does
 // no harm.
-func (*answer) needed(check *healthcheck.Check, resp *http.Response) bool {
-	return byLine(check, resp.StatusCode) == healthcheck.Unhealthy || check.ExpectedBody != "" || check.VersionPointer != "" ||
-		readsWords(check) || saysHealth(resp)
+func (*httpResponse) needed(check *healthcheck.Check, resp *http.Response) bool {
+	return statusCodeHealth(check, resp.StatusCode) == healthcheck.Unhealthy || check.ExpectedBody != "" || check.VersionPointer != "" ||
+		readsStatusText(check) || isHealthJSON(resp)
 }
 
-// byLine is what the status line alone says of the health.
-func byLine(check *healthcheck.Check, code int) healthcheck.Health {
+// statusCodeHealth is what the status line alone says of the health.
+func statusCodeHealth(check *healthcheck.Check, code int) healthcheck.Health {
 	if len(check.WarnStatus) > 0 {
 		if warns, _ := statusExpected(check.WarnStatus, code); warns { // seen to be well-formed before
 			return healthcheck.Degraded
@@ -86,30 +86,30 @@ func byLine(check *healthcheck.Check, code int) healthcheck.Health {
 	return healthcheck.Unhealthy
 }
 
-// answersItself is what to do about a check that is redirected.
-const answersItself = ": set path or url to what answers itself"
+// redirectAdvice is what to do about a check that is redirected.
+const redirectAdvice = ": set path or url to what answers itself"
 
-func (a *answer) read(body io.Reader) {
+func (a *httpResponse) read(body io.Reader) {
 	a.text, a.err = io.ReadAll(io.LimitReader(body, outbound.MaxBody+1))
 	if len(a.text) > outbound.MaxBody {
 		a.text, a.cut = a.text[:outbound.MaxBody], true
 	}
 }
 
-func (a *answer) judge(ctx context.Context, check *healthcheck.Check, resp *http.Response) healthcheck.ProbeResult {
+func (a *httpResponse) evaluate(ctx context.Context, check *healthcheck.Check, resp *http.Response) healthcheck.ProbeResult {
 	status := "HTTP " + strconv.Itoa(resp.StatusCode)
-	line := byLine(check, resp.StatusCode)
+	line := statusCodeHealth(check, resp.StatusCode)
 	switch {
-	case line == healthcheck.Unhealthy && outbound.Redirected(a.asked, resp) != "":
-		return unhealthy(outbound.Redirected(a.asked, resp) + answersItself)
+	case line == healthcheck.Unhealthy && outbound.RedirectAdvice(a.asked, resp) != "":
+		return unhealthy(outbound.RedirectAdvice(a.asked, resp) + redirectAdvice)
 	case line == healthcheck.Unhealthy:
-		return unhealthy(status + ": " + outbound.OneLine(withoutSecrets(check, string(a.text))))
+		return unhealthy(status + ": " + outbound.Sanitize(redactHeaders(check, string(a.text))))
 	case check.ExpectedBody != "" && !bytes.Contains(a.text, []byte(check.ExpectedBody)):
-		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not hold the expected text"))
-	case readsWords(check):
-		return a.inWords(ctx, check, status, line)
-	case saysHealth(resp):
-		return atBest(line, a.ownWord(ctx, status))
+		return unhealthy(status + ", but " + a.incomplete(ctx, "the response does not contain the expected text"))
+	case readsStatusText(check):
+		return a.evaluateStatusText(ctx, check, status, line)
+	case isHealthJSON(resp):
+		return cappedAt(line, a.parseHealthJSON(ctx, status))
 	case a.err != nil:
 		return unhealthy(status + ", but " + a.incomplete(ctx, ""))
 	default:
@@ -117,8 +117,8 @@ func (a *answer) judge(ctx context.Context, check *healthcheck.Check, resp *http
 	}
 }
 
-// atBest is what was seen, made no better than the status line is.
-func atBest(line healthcheck.Health, seen healthcheck.ProbeResult) healthcheck.ProbeResult {
+// cappedAt is what was seen, made no better than the status line is.
+func cappedAt(line healthcheck.Health, seen healthcheck.ProbeResult) healthcheck.ProbeResult {
 	if severity(line) > severity(seen.Status) {
 		seen.Status = line
 	}
@@ -126,10 +126,10 @@ func atBest(line healthcheck.Health, seen healthcheck.ProbeResult) healthcheck.P
 }
 
 // incomplete names what kept the answer from being read whole, or else says so in other words.
-func (a *answer) incomplete(ctx context.Context, otherwise string) string {
+func (a *httpResponse) incomplete(ctx context.Context, otherwise string) string {
 	switch {
 	case a.err != nil:
-		return "the answer was cut short: " + outbound.Why(ctx, a.err, a.began)
+		return "the answer was cut short: " + outbound.ErrorText(ctx, a.err, a.began)
 	case a.cut:
 		return otherwise + " in its first 64 KiB"
 	default:
@@ -137,13 +137,13 @@ func (a *answer) incomplete(ctx context.Context, otherwise string) string {
 	}
 }
 
-func saysHealth(resp *http.Response) bool {
+func isHealthJSON(resp *http.Response) bool {
 	media, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	return err == nil && media == healthJSON
 }
 
-// ownWord believes what application/health+json says. Its words are compared without regard to case.
-func (a *answer) ownWord(ctx context.Context, status string) healthcheck.ProbeResult {
+// parseHealthJSON believes what application/health+json says. Its words are compared without regard to case.
+func (a *httpResponse) parseHealthJSON(ctx context.Context, status string) healthcheck.ProbeResult {
 	var says struct {
 		Status string `json:"status"`
 		Output string `json:"output"`
@@ -168,7 +168,7 @@ func (a *answer) ownWord(ctx context.Context, status string) healthcheck.ProbeRe
 }
 
 // version adds what the target says that it runs. An unhealthy target may say so too.
-func (a *answer) version(check *healthcheck.Check, seen healthcheck.ProbeResult) healthcheck.ProbeResult {
+func (a *httpResponse) version(check *healthcheck.Check, seen healthcheck.ProbeResult) healthcheck.ProbeResult {
 	if check.VersionPointer == "" {
 		return seen
 	}
@@ -180,7 +180,7 @@ func (a *answer) version(check *healthcheck.Check, seen healthcheck.ProbeResult)
 	return seen
 }
 
-func (a *answer) findVersion(pointer string) (version, why string) {
+func (a *httpResponse) findVersion(pointer string) (version, why string) {
 	if a.cut {
 		return "", "the answer is larger than 64 KiB"
 	}
@@ -190,9 +190,9 @@ func (a *answer) findVersion(pointer string) (version, why string) {
 	}
 	switch v := value.(type) {
 	case string:
-		return asVersion(v)
+		return parseVersion(v)
 	case json.Number:
-		return asVersion(v.String())
+		return parseVersion(v.String())
 	default:
 		return "", pointer + " is neither text nor a number"
 	}
@@ -201,7 +201,7 @@ func (a *answer) findVersion(pointer string) (version, why string) {
 // maxVersion is how many characters a version may have, as in a request. The database would refuse some others.
 const maxVersion = 200
 
-func asVersion(text string) (version, why string) {
+func parseVersion(text string) (version, why string) {
 	switch {
 	case text == "":
 		return "", "it is empty"

@@ -15,7 +15,7 @@ import (
 	"rollcall/internal/secret"
 )
 
-func TestThePathIsAppendedToTheAddress(t *testing.T) {
+func TestHTTP_PathIsAppendedToAddress(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ address, path, asked string }{
 		{"http://h:1", "", "http://h:1/health"},
@@ -39,7 +39,7 @@ func TestThePathIsAppendedToTheAddress(t *testing.T) {
 	want(t, probe(t, healthcheck.Check{Type: "http"}, "10.0.0.1"), healthcheck.Unknown, "http or https URL")
 }
 
-func TestTheRequestIsAsTheCheckSays(t *testing.T) {
+func TestHTTP_RequestFollowsCheck(t *testing.T) {
 	t.Parallel()
 	var got *http.Request
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { got = r })
@@ -57,7 +57,7 @@ func TestTheRequestIsAsTheCheckSays(t *testing.T) {
 	}
 }
 
-func TestTheStatusMustBeExpected(t *testing.T) {
+func TestHTTP_StatusMustBeExpected(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		expected []string
@@ -82,9 +82,9 @@ func TestTheStatusMustBeExpected(t *testing.T) {
 	}
 }
 
-func TestNoAnswerIsUnhealthy(t *testing.T) {
+func TestHTTP_NoResponseIsUnhealthy(t *testing.T) {
 	t.Parallel()
-	want(t, probe(t, healthcheck.Check{Type: "http"}, "http://"+nobody(t)), healthcheck.Unhealthy, "connection refused")
+	want(t, probe(t, healthcheck.Check{Type: "http"}, "http://"+unusedAddress(t)), healthcheck.Unhealthy, "connection refused")
 	l := listen(t, "127.0.0.1:0")
 	go func() {
 		for {
@@ -98,7 +98,7 @@ func TestNoAnswerIsUnhealthy(t *testing.T) {
 	want(t, probe(t, healthcheck.Check{Type: "http"}, "http://"+l.Addr().String()), healthcheck.Unhealthy, "closed")
 }
 
-func TestTheExpectedTextMustBeThere(t *testing.T) {
+func TestHTTP_ExpectedTextMustBePresent(t *testing.T) {
 	t.Parallel()
 	url := answer200(t, "text/plain", "all is well")
 	want(t, probe(t, healthcheck.Check{Type: "http", ExpectedBody: "is well"}, url), healthcheck.Healthy, "")
@@ -107,7 +107,7 @@ func TestTheExpectedTextMustBeThere(t *testing.T) {
 	want(t, probe(t, healthcheck.Check{Type: "http", ExpectedBody: "is well"}, late), healthcheck.Unhealthy, "64 KiB")
 }
 
-func TestTheVersionIsReadFromTheAnswer(t *testing.T) {
+func TestHTTP_ReadsVersion(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ body, pointer, version, message string }{
 		{`{"version":"v2"}`, "/version", "v2", "HTTP 200"},
@@ -135,7 +135,7 @@ func TestTheVersionIsReadFromTheAnswer(t *testing.T) {
 	}
 }
 
-func TestAnUnhealthyTargetStillSaysWhatItRuns(t *testing.T) {
+func TestHTTP_UnhealthyTargetReportsVersion(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -165,7 +165,7 @@ func TestHealthJSONIsBelieved(t *testing.T) {
 	want(t, probe(t, healthcheck.Check{Type: "http"}, other), healthcheck.Healthy, "HTTP 200")
 }
 
-func TestABodyThatNeverEndsMattersOnlyWhereItIsAskedFor(t *testing.T) {
+func TestHTTP_EndlessBodyMattersOnlyIfNeeded(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
@@ -178,7 +178,7 @@ func TestABodyThatNeverEndsMattersOnlyWhereItIsAskedFor(t *testing.T) {
 		healthcheck.Unhealthy, "within")
 }
 
-func TestEachProbeUsesAConnectionOfItsOwn(t *testing.T) {
+func TestHTTP_ProbeUsesFreshConnection(t *testing.T) {
 	t.Parallel()
 	var dialled atomic.Int32
 	l := listen(t, "127.0.0.1:0")
@@ -205,7 +205,7 @@ func TestEachProbeUsesAConnectionOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestATargetThatRepeatsACredentialIsQuotedWithoutIt(t *testing.T) {
+func TestHTTP_CredentialsAreRedacted(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/version" {

@@ -34,7 +34,7 @@ func (k metricKind) probe(
 ) healthcheck.ProbeResult {
 	began := time.Now()
 	from := sourceOf(check)
-	if from.judge == nil {
+	if from.evaluate == nil {
 		return unknown("the check names neither a pointer nor a metric nor a query")
 	}
 	u, err := endpoint(check, address, from.path)
@@ -42,7 +42,7 @@ func (k metricKind) probe(
 		return unknown(err.Error())
 	}
 	away := unhealthy
-	if elsewhere(check, address) {
+	if asksOtherHost(check, address) {
 		away = func(why string) healthcheck.ProbeResult { return unknown(u.Host + " is not the target, and: " + why) }
 	}
 	if check.Query != "" {
@@ -50,18 +50,18 @@ func (k metricKind) probe(
 	}
 	resp, err := get(ctx, k.out, check, u, from.accept, trust)
 	if err != nil {
-		return away(outbound.Why(ctx, err, began))
+		return away(outbound.ErrorText(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
-	if why := outbound.Redirected(u, resp); why != "" {
-		return away(why + answersItself)
+	if why := outbound.RedirectAdvice(u, resp); why != "" {
+		return away(why + redirectAdvice)
 	}
 	if resp.StatusCode > 299 && check.Query == "" {
 		return away("HTTP " + strconv.Itoa(resp.StatusCode))
 	}
-	seen := from.judge(resp.StatusCode, &limited{from: resp.Body, left: maxMetricBody})
+	seen := from.evaluate(resp.StatusCode, &limited{from: resp.Body, left: maxMetricBody})
 	if ctx.Err() != nil {
-		return away("the answer was cut short: " + outbound.Why(ctx, ctx.Err(), began))
+		return away("the answer was cut short: " + outbound.ErrorText(ctx, ctx.Err(), began))
 	}
 	return seen
 }
@@ -70,7 +70,7 @@ func (k metricKind) probe(
 // makes of an answer. judge is nil when the check names no number.
 type source struct {
 	path, accept string
-	judge        func(status int, body io.Reader) healthcheck.ProbeResult
+	evaluate     func(status int, body io.Reader) healthcheck.ProbeResult
 }
 
 func sourceOf(check *healthcheck.Check) source {
@@ -80,13 +80,13 @@ func sourceOf(check *healthcheck.Check) source {
 			if err != nil {
 				return unknown(err.Error())
 			}
-			return worst(check, found)
+			return worstStatus(check, found)
 		}
 	}
 	switch {
 	case check.Query != "":
 		return source{"/", "application/json", func(status int, body io.Reader) healthcheck.ProbeResult {
-			return judgeQuery(check, status, body)
+			return evaluateQuery(check, status, body)
 		}}
 	case check.Pointer != "":
 		return source{defaultHealthPath, "application/json", numbers(func(r io.Reader) ([]sample, error) {
@@ -101,8 +101,8 @@ func sourceOf(check *healthcheck.Check) source {
 	}
 }
 
-// elsewhere reports whether the check asks something else than the target: another host, or another port of it.
-func elsewhere(check *healthcheck.Check, address string) bool {
+// asksOtherHost reports whether the check asks something else than the target: another host, or another port of it.
+func asksOtherHost(check *healthcheck.Check, address string) bool {
 	if check.URL == "" {
 		return false
 	}
@@ -136,11 +136,11 @@ func jsonNumber(r io.Reader, pointer string) ([]sample, error) {
 	return []sample{{pointer, v}}, nil
 }
 
-// worst judges all numbers and keeps the worst result: each series that was meant must be within the limits.
-func worst(check *healthcheck.Check, numbers []sample) healthcheck.ProbeResult {
-	seen := judgeNumber(check, numbers[0])
+// worstStatus judges all numbers and keeps the worst result: each series that was meant must be within the limits.
+func worstStatus(check *healthcheck.Check, numbers []sample) healthcheck.ProbeResult {
+	seen := evaluateNumber(check, numbers[0])
 	for _, v := range numbers[1:] {
-		if next := judgeNumber(check, v); severity(next.Status) > severity(seen.Status) {
+		if next := evaluateNumber(check, v); severity(next.Status) > severity(seen.Status) {
 			seen = next
 		}
 	}
@@ -160,7 +160,7 @@ func severity(h healthcheck.Health) int {
 	}
 }
 
-func judgeNumber(check *healthcheck.Check, number sample) healthcheck.ProbeResult {
+func evaluateNumber(check *healthcheck.Check, number sample) healthcheck.ProbeResult {
 	v := number.value
 	shown := number.of + " is " + strconv.FormatFloat(v, 'g', -1, 64)
 	limit := func(x *float64) string { return strconv.FormatFloat(*x, 'g', -1, 64) }

@@ -24,7 +24,7 @@ upstream{bad 1
 up 1
 `
 
-func TestANumberIsComparedWithItsLimits(t *testing.T) {
+func TestMetric_ComparesWithLimits(t *testing.T) {
 	t.Parallel()
 	check := healthcheck.Check{WarnAbove: limit(80), FailAbove: limit(90), WarnBelow: limit(20), FailBelow: limit(10)}
 	for v, status := range map[float64]healthcheck.Health{
@@ -32,10 +32,10 @@ func TestANumberIsComparedWithItsLimits(t *testing.T) {
 		90.1: healthcheck.Unhealthy, 20: healthcheck.Healthy, 19.9: healthcheck.Degraded, 10: healthcheck.Degraded,
 		9.9: healthcheck.Unhealthy, math.Inf(1): healthcheck.Unhealthy, math.Inf(-1): healthcheck.Unhealthy,
 	} {
-		want(t, judgeNumber(&check, sample{"x", v}), status, "")
+		want(t, evaluateNumber(&check, sample{"x", v}), status, "")
 	}
-	want(t, judgeNumber(&check, sample{"x", math.NaN()}), healthcheck.Unknown, "NaN")
-	want(t, judgeNumber(&healthcheck.Check{}, sample{"x", math.NaN()}), healthcheck.Unknown, "NaN")
+	want(t, evaluateNumber(&check, sample{"x", math.NaN()}), healthcheck.Unknown, "NaN")
+	want(t, evaluateNumber(&healthcheck.Check{}, sample{"x", math.NaN()}), healthcheck.Unknown, "NaN")
 }
 
 func TestPrometheusTextIsSearched(t *testing.T) {
@@ -70,7 +70,7 @@ func TestPrometheusTextIsSearched(t *testing.T) {
 	}
 }
 
-func TestAJSONNumberIsFound(t *testing.T) {
+func TestMetric_FindsJSONNumber(t *testing.T) {
 	t.Parallel()
 	url := answer200(t, "application/json", `{"mem":{"used":93.5},"text":"95","word":"high","nan":"NaN","most":"+Inf","hex":"0x9p9","nothing":null,"huge":1e999}`)
 	check := func(pointer string) healthcheck.Check {
@@ -86,7 +86,7 @@ func TestAJSONNumberIsFound(t *testing.T) {
 	want(t, probe(t, check("/x"), answer200(t, "text/plain", "NaN")), healthcheck.Unknown, "not JSON")
 }
 
-func TestAMetricIsAskedWhereItUsuallyIs(t *testing.T) {
+func TestMetric_DefaultPath(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "path"+strings.ReplaceAll(r.URL.Path, "/", "_")+" 1")
@@ -96,14 +96,14 @@ func TestAMetricIsAskedWhereItUsuallyIs(t *testing.T) {
 	want(t, probe(t, healthcheck.Check{Type: "metric"}, url), healthcheck.Unknown, "neither a pointer nor a metric")
 }
 
-func TestAMetricNeedsAGoodAnswer(t *testing.T) {
+func TestMetric_NeedsSuccessfulResponse(t *testing.T) {
 	t.Parallel()
 	bad := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = io.WriteString(w, "up 1")
 	})
 	want(t, probe(t, healthcheck.Check{Type: "metric", Metric: "up"}, bad), healthcheck.Unhealthy, "HTTP 500")
-	want(t, probe(t, healthcheck.Check{Type: "metric", Metric: "up"}, "http://"+nobody(t)), healthcheck.Unhealthy, "refused")
+	want(t, probe(t, healthcheck.Check{Type: "metric", Metric: "up"}, "http://"+unusedAddress(t)), healthcheck.Unhealthy, "refused")
 	large := answer200(t, "text/plain", "up 1\n"+strings.Repeat("# filler\n", maxMetricBody/8))
 	want(t, probe(t, healthcheck.Check{Type: "metric", Metric: "up"}, large), healthcheck.Unknown, "1 MiB")
 	want(t, probe(t, healthcheck.Check{Type: "metric", Pointer: "/up"}, large), healthcheck.Unknown, "1 MiB")

@@ -7,9 +7,9 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// noneKind asks nothing: the answer of the deploy webhook is enough, and of the target's health nothing is known.
+// noneKind probes nothing: the deploy webhook's response is enough, and the health stays unknown.
 type noneKind struct{}
 
 func (noneKind) probe(context.Context, *healthcheck.Check, string, *rollout.TLS) healthcheck.ProbeResult {
-	return unknown("nothing is checked, so the health is not known")
+	return unknown("no check is configured, so the health is unknown")
 }

@@ -30,8 +30,8 @@ func queryURL(base *url.URL, query string) *url.URL {
 	return &u
 }
 
-// queryAnswer is an answer of Prometheus' HTTP API.
-type queryAnswer struct {
+// queryResponse is an answer of Prometheus' HTTP API.
+type queryResponse struct {
 	Status    string   `json:"status"`
 	ErrorType string   `json:"errorType"`
 	Error     string   `json:"error"`
@@ -42,17 +42,17 @@ type queryAnswer struct {
 	} `json:"data"`
 }
 
-// judgeQuery compares each number that a query gives with the limits. What cannot be answered says nothing of the target,
+// evaluateQuery compares each number that a query gives with the limits. What cannot be answered says nothing of the target,
 // and neither does an answer that warns: series may be missing in it. What is known to be beyond a limit counts all the same.
-func judgeQuery(check *healthcheck.Check, status int, body io.Reader) healthcheck.ProbeResult {
+func evaluateQuery(check *healthcheck.Check, status int, body io.Reader) healthcheck.ProbeResult {
 	text, err := io.ReadAll(body)
 	if err != nil {
 		return unknown(err.Error())
 	}
-	var answer queryAnswer
+	var answer queryResponse
 	if err := json.Unmarshal(text, &answer); err != nil || answer.Status == "" {
 		return unknown("HTTP " + strconv.Itoa(status) + ": that is no answer of Prometheus' query API: " +
-			outbound.OneLine(withoutSecrets(check, string(text))))
+			outbound.Sanitize(redactHeaders(check, string(text))))
 	}
 	if answer.Status != "success" {
 		return unknown(fmt.Sprintf("HTTP %d: the query failed: %s: %s", status, answer.ErrorType, answer.Error))
@@ -61,14 +61,14 @@ func judgeQuery(check *healthcheck.Check, status int, body io.Reader) healthchec
 	if err != nil {
 		return unknown(err.Error())
 	}
-	seen := worst(check, numbers)
+	seen := worstStatus(check, numbers)
 	if len(answer.Warnings) > 0 && seen.Status.Passing() {
 		return unknown("the answer may be incomplete: " + strings.Join(answer.Warnings, "; "))
 	}
 	return seen
 }
 
-func (a *queryAnswer) numbers() ([]sample, error) {
+func (a *queryResponse) numbers() ([]sample, error) {
 	switch a.Data.ResultType {
 	case "scalar":
 		v, err := pointValue(a.Data.Result)

@@ -92,7 +92,7 @@ func TestMetric_SourceElsewhereAwayIsUnknown(t *testing.T) {
 		w.Header().Set("Location", "https://user:pw@login.example/in?token=t#x")
 		w.WriteHeader(http.StatusFound)
 	})
-	away := "http://" + nobody(t)
+	away := "http://" + unusedAddress(t)
 	for _, check := range []healthcheck.Check{{Metric: "up"}, {Pointer: "/up"}, {Query: "up"}} {
 		check.Type, check.FailBelow = "metric", limit(1)
 		for url, message := range map[string]string{away: "refused", broken: "HTTP 502", moved: "redirects to https://login.example/in, and"} {

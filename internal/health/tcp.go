@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// tcpKind sees whether a port opens.
+// tcpKind checks that a port accepts connections.
 type tcpKind struct{ out *outbound.Client }
 
 func (k tcpKind) probe(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
@@ -20,10 +20,10 @@ func (k tcpKind) probe(ctx context.Context, check *healthcheck.Check, address st
 	began := time.Now()
 	conn, err := k.out.Dial(ctx, "tcp", to)
 	if err != nil {
-		return unhealthy(to + ": " + outbound.Why(ctx, err, began))
+		return unhealthy(to + ": " + outbound.ErrorText(ctx, err, began))
 	}
 	if err := conn.Close(); err != nil {
-		return unhealthy(to + ": " + outbound.Why(ctx, err, began))
+		return unhealthy(to + ": " + outbound.ErrorText(ctx, err, began))
 	}
 	return healthy(to + " is open")
 }

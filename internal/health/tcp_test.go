@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/healthcheck"
 )
 
-func TestATCPCheckSeesWhetherThePortOpens(t *testing.T) {
+func TestTCP_ChecksThatPortOpens(t *testing.T) {
 	t.Parallel()
 	for _, at := range []string{"127.0.0.1:0", "[::1]:0"} {
 		t.Run(at, func(t *testing.T) {
@@ -23,10 +23,10 @@ func TestATCPCheckSeesWhetherThePortOpens(t *testing.T) {
 			want(t, probe(t, healthcheck.Check{Type: "tcp", Port: number}, "http://"+net.JoinHostPort(host, "1")), healthcheck.Healthy, "open")
 		})
 	}
-	want(t, probe(t, healthcheck.Check{Type: "tcp"}, nobody(t)), healthcheck.Unhealthy, "connection refused")
+	want(t, probe(t, healthcheck.Check{Type: "tcp"}, unusedAddress(t)), healthcheck.Unhealthy, "connection refused")
 }
 
-func TestAnAddressWithoutAPortHasThatOfItsScheme(t *testing.T) {
+func TestTCP_DefaultPortIsTheSchemes(t *testing.T) {
 	t.Parallel()
 	for address, to := range map[string]string{
 		"http://h": "h:80", "https://h/x": "h:443", "http://[::1]": "[::1]:80", "h:5432": "h:5432", "tcp://h:1": "h:1",
@@ -39,7 +39,7 @@ func TestAnAddressWithoutAPortHasThatOfItsScheme(t *testing.T) {
 	want(t, probe(t, healthcheck.Check{Type: "tcp"}, "http://:80"), healthcheck.Unknown, "no host")
 }
 
-func TestEveryKindDialsThroughTheGuard(t *testing.T) {
+func TestProbe_EveryKindDialsThroughGuard(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("not allowed") }})
 	for _, check := range []healthcheck.Check{{Type: "http"}, {Type: "tcp"}, {Type: "grpc"}, {Type: "metric", Metric: "up"}} {

@@ -8,8 +8,8 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// everySource is all deployments. Its places are the ids of events.
-type everySource struct {
+// allSource reads all deployments. Its positions are event ids.
+type allSource struct {
 	config *Config
 	tail   rollout.EventCursor
 	// read are the newest events that were read, oldest first.
@@ -19,7 +19,7 @@ type everySource struct {
 // keptMarks bounds what a feed knows of the events that it has read. An asynchronous standby is behind by fewer.
 const keptMarks = 4096
 
-func (s *everySource) begin(ctx context.Context) (int64, error) {
+func (s *allSource) begin(ctx context.Context) (int64, error) {
 	newest, err := s.config.Store.EndOfEvents(ctx)
 	if err != nil {
 		return 0, err
@@ -27,8 +27,8 @@ func (s *everySource) begin(ctx context.Context) (int64, error) {
 	return newest, s.goTo(ctx, newest)
 }
 
-// goTo goes on after the event with the id, if it is there.
-func (s *everySource) goTo(ctx context.Context, id int64) error {
+// goTo continues after the event with the id, if it exists.
+func (s *allSource) goTo(ctx context.Context, id int64) error {
 	s.tail, s.read = rollout.EventCursor{After: id}, nil
 	last, err := s.config.Store.EventsOfAll(ctx, id-1, id, 1)
 	for i := range last {
@@ -38,7 +38,7 @@ func (s *everySource) goTo(ctx context.Context, id int64) error {
 	return err
 }
 
-func (s *everySource) next(ctx context.Context) (reading, error) {
+func (s *allSource) next(ctx context.Context) (reading, error) {
 	events, tail, err := s.config.Store.ReadTail(ctx, s.tail, pageSize)
 	if problem.CodeOf(err) == problem.CodeOwnershipLost {
 		return s.beginAgain(ctx)
@@ -60,9 +60,9 @@ func (s *everySource) next(ctx context.Context) (reading, error) {
 	return reading{frames: frames, soon: tail.GapEnd > 0 || len(events) == pageSize}, nil
 }
 
-// beginAgain goes back to the last event that was read and is still there. Without any it is now: what came in between is not
-// known to anybody.
-func (s *everySource) beginAgain(ctx context.Context) (reading, error) {
+// beginAgain goes back to the last event read that still exists; without one it continues from now: the events between are
+// lost.
+func (s *allSource) beginAgain(ctx context.Context) (reading, error) {
 	common, err := s.config.Store.LastCommon(ctx, s.read)
 	if err == nil && common == 0 {
 		common, err = s.config.Store.EndOfEvents(ctx)
@@ -76,7 +76,7 @@ func (s *everySource) beginAgain(ctx context.Context) (reading, error) {
 	return reading{reset: &beginning{place: common, eventID: common}}, nil
 }
 
-func (s *everySource) page(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {
+func (s *allSource) page(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {
 	events, err := s.config.Store.EventsOfAll(ctx, after, upTo, pageSize)
 	if err != nil {
 		return nil, after, err
@@ -85,9 +85,9 @@ func (s *everySource) page(ctx context.Context, after, upTo int64) ([]*Frame, in
 	return frames, pageEnd(events, upTo, idOf), err
 }
 
-func (s *everySource) place(ctx context.Context, eventID int64) (place int64, known bool, err error) {
-	if eventID == Beginning {
-		return Beginning, true, nil
+func (s *allSource) place(ctx context.Context, eventID int64) (place int64, known bool, err error) {
+	if eventID == FromStart {
+		return FromStart, true, nil
 	}
 	known, err = s.config.Store.HasEvent(ctx, eventID)
 	return eventID, known, err
@@ -96,7 +96,7 @@ func (s *everySource) place(ctx context.Context, eventID int64) (place int64, kn
 func idOf(e *rollout.Event) int64 { return e.ID }
 
 // frames are the events, and after them the states of the deployments that they tell of.
-func (s *everySource) frames(ctx context.Context, events []rollout.Event) ([]*Frame, error) {
+func (s *allSource) frames(ctx context.Context, events []rollout.Event) ([]*Frame, error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
@@ -104,7 +104,7 @@ func (s *everySource) frames(ctx context.Context, events []rollout.Event) ([]*Fr
 	if err != nil {
 		return nil, err
 	}
-	list, err := s.config.Store.DeploymentsByID(ctx, told(events))
+	list, err := s.config.Store.DeploymentsByID(ctx, deploymentIDs(events))
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +112,8 @@ func (s *everySource) frames(ctx context.Context, events []rollout.Event) ([]*Fr
 	return append(frames, states...), err
 }
 
-// told are the ids of the deployments that events tell of, each once.
-func told(events []rollout.Event) []string {
+// deploymentIDs returns the ids of the events' deployments, each once.
+func deploymentIDs(events []rollout.Event) []string {
 	seen := map[string]bool{}
 	var ids []string
 	for i := range events {

@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	// pollEvery is how often a feed looks by itself: notifications only wake.
+	// pollEvery is the polling interval: notifications are only hints.
 	pollEvery = 500 * time.Millisecond
-	// pace is the least time between two readings, so that a busy deployment costs a bounded number of them.
-	pace = 50 * time.Millisecond
+	// minPause is the minimum time between two readings, so that a busy deployment costs a bounded number of them.
+	minPause = 50 * time.Millisecond
 	// pageSize bounds the events of one reading.
 	pageSize = 1000
 )
 
-// source is what a feed reads: one deployment, or all.
+// source reads one deployment, or all.
 type source interface {
 	// begin finds the place from which on the feed keeps what it reads.
 	begin(ctx context.Context) (place int64, err error)
@@ -71,7 +71,7 @@ type reading struct {
 // beginning is where watchers begin again: a place, and the id of the event there, 0 for the first.
 type beginning struct{ place, eventID int64 }
 
-// feed is a source with those who watch it.
+// feed is a source with its subscriptions.
 type feed struct {
 	source  source
 	journal *journal
@@ -79,8 +79,8 @@ type feed struct {
 	// begun is closed when journal is there, or err says why not.
 	begun chan struct{}
 	err   error
-	// watchers is guarded by Feeds.mu.
-	watchers int
+	// subscriptions is guarded by Hub.mu.
+	subscriptions int
 }
 
 // begin makes the journal, with a first reading in it.
@@ -98,7 +98,7 @@ func (f *feed) begin(ctx context.Context) error {
 	return nil
 }
 
-// follow reads what is new until there will never be more, or ctx ends because nobody watches.
+// follow reads new events until the source ends for good, or ctx ends because there are no subscriptions.
 func (f *feed) follow(ctx context.Context, changed <-chan struct{}, log *slog.Logger) {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
@@ -106,13 +106,13 @@ func (f *feed) follow(ctx context.Context, changed <-chan struct{}, log *slog.Lo
 	for ctx.Err() == nil && !f.journal.done() {
 		got, err := f.source.next(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			log.WarnContext(ctx, "watchers wait: what is new cannot be read", "error", err)
+			log.WarnContext(ctx, "event feed stalled", "error", err)
 		}
 		failing = err != nil
 		if err == nil {
 			f.pass(ctx, &got, log)
 		}
-		rest(ctx)
+		pause(ctx)
 		if got.soon || got.reset != nil {
 			continue
 		}
@@ -127,14 +127,14 @@ func (f *feed) follow(ctx context.Context, changed <-chan struct{}, log *slog.Lo
 // pass hands on what was read.
 func (f *feed) pass(ctx context.Context, got *reading, log *slog.Logger) {
 	if got.reset != nil {
-		log.WarnContext(ctx, "the database has lost events that were read: watchers begin again", "after_event", got.reset.eventID)
+		log.WarnContext(ctx, "the database has lost events; event feed restarted", "after_event", got.reset.eventID)
 		f.journal.reset(*got.reset)
 	}
 	f.journal.publish(got.frames, got.ended)
 }
 
-func rest(ctx context.Context) {
-	timer := time.NewTimer(pace)
+func pause(ctx context.Context) {
+	timer := time.NewTimer(minPause)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

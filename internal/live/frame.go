@@ -2,13 +2,13 @@ package live
 
 import "slices"
 
-// Frame is an event, or a deployment's present state, encoded once for all who watch.
+// Frame is an event, or a deployment's current state, encoded once for all subscriptions.
 type Frame struct {
 	// ID is the event's id; 0 for a state.
 	ID int64
 	// What it is of.
 	DeploymentID, Service, Environment string
-	// Data is what Config's encoders made of it. It must not be changed.
+	// Data is the encoded event or state. It must not be changed.
 	Data []byte
 	// Reset: it is neither. What was seen before may never have happened, because the database has lost its newest part; the
 	// frames that follow begin after the event with ID, 0 for the first.
@@ -23,8 +23,8 @@ func (f *Frame) isState() bool { return f.ID == 0 && !f.Reset }
 // after reports whether a watcher who has seen everything up to the place has not seen the frame.
 func (f *Frame) after(place int64) bool { return f.place > place || f.isState() && f.place == place }
 
-// chosen are the frames that a watcher wants, without the states that newer ones follow.
-func chosen(frames []*Frame, want func(*Frame) bool) []*Frame {
+// latestStates returns the wanted frames, without the states that newer ones follow.
+func latestStates(frames []*Frame, want func(*Frame) bool) []*Frame {
 	seen := map[string]bool{}
 	var kept []*Frame
 	for _, f := range slices.Backward(frames) {

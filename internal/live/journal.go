@@ -13,7 +13,7 @@ type journal struct {
 	dropped int
 	// since is the place after which all events are kept.
 	since int64
-	// grown is closed, and made anew, when there is more.
+	// grown is closed and replaced when there are new frames.
 	grown chan struct{}
 	// ended: there will never be more.
 	ended bool
@@ -22,12 +22,12 @@ type journal struct {
 	begun  beginning
 }
 
-// kept bounds the frames of a feed in memory: some 500 bytes each.
-const kept = 1024
+// bufferSize limits the frames of a feed in memory: some 500 bytes each.
+const bufferSize = 1024
 
 func newJournal(since int64) *journal { return &journal{since: since, grown: make(chan struct{})} }
 
-// publish adds frames, forgets the oldest, and wakes everybody.
+// publish adds frames, drops the oldest, and wakes all subscriptions.
 func (j *journal) publish(frames []*Frame, ended bool) {
 	if len(frames) == 0 && !ended {
 		return
@@ -35,7 +35,7 @@ func (j *journal) publish(frames []*Frame, ended bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.frames, j.ended = append(j.frames, frames...), ended
-	if over := len(j.frames) - kept; over > 0 {
+	if over := len(j.frames) - bufferSize; over > 0 {
 		j.since = j.frames[over-1].place
 		j.dropped += over
 		j.frames = slices.Clone(j.frames[over:]) // the memory of the others is free again
@@ -44,7 +44,7 @@ func (j *journal) publish(frames []*Frame, ended bool) {
 	j.grown = make(chan struct{})
 }
 
-// reset forgets everything, and has watchers begin again.
+// reset drops all frames, and makes subscriptions begin again.
 func (j *journal) reset(at beginning) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

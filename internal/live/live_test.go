@@ -67,7 +67,7 @@ func (c *counted) ReadTail(ctx context.Context, t rollout.EventCursor, limit int
 type stand struct {
 	t     *testing.T
 	store *counted
-	feeds *live.Feeds
+	feeds *live.Hub
 	d     rollout.Deployment
 }
 
@@ -131,7 +131,7 @@ func (s *stand) tell(n int, state rollout.State) {
 	s.d.Revision, s.d.LastSeq, s.d.EventsHash, s.d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 }
 
-func (s *stand) watch(after int64) *live.Watcher {
+func (s *stand) watch(after int64) *live.Subscription {
 	s.t.Helper()
 	w, err := s.feeds.Deployment(s.t.Context(), s.d.ID, after)
 	must(s.t, err)
@@ -140,7 +140,7 @@ func (s *stand) watch(after int64) *live.Watcher {
 }
 
 // toEnd reads until the feed has ended: the events' numbers, and the last state.
-func toEnd(ctx context.Context, w *live.Watcher) (seqs []int, state string, err error) {
+func toEnd(ctx context.Context, w *live.Subscription) (seqs []int, state string, err error) {
 	for {
 		frames, err := w.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -170,14 +170,14 @@ func oneTo(n int64) (list []int) {
 	return list
 }
 
-func TestAThousandWatchersAskTheDatabaseNoMoreThanOne(t *testing.T) {
+func TestHub_ManySubscriptionsCostOneReader(t *testing.T) {
 	t.Parallel()
 	asked := func(watchers int) int64 {
 		s := newStand(t)
 		var all sync.WaitGroup
 		failed, total := make(chan string, watchers), s.d.LastSeq+100
 		for range watchers {
-			w := s.watch(live.Beginning)
+			w := s.watch(live.FromStart)
 			all.Go(func() {
 				seqs, state, err := toEnd(t.Context(), w)
 				if err != nil || state != "completed" || !slices.Equal(seqs, oneTo(total)) {
@@ -204,10 +204,10 @@ func TestAThousandWatchersAskTheDatabaseNoMoreThanOne(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotWatchedIsNotRead(t *testing.T) {
+func TestHub_UnwatchedIsNotRead(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	first, second := s.watch(live.Beginning), s.watch(live.Beginning)
+	first, second := s.watch(live.FromStart), s.watch(live.FromStart)
 	_, err := first.Next(t.Context())
 	must(t, err)
 	first.Close()
@@ -223,21 +223,21 @@ func TestWhatIsNotWatchedIsNotRead(t *testing.T) {
 	never := time.NewTimer(1200 * time.Millisecond) // a feed that is read asks at least every half second
 	<-never.C
 	if asked := s.store.asked.Load() - before; asked > 1 {
-		t.Errorf("%d questions were asked for nobody", asked)
+		t.Errorf("%d queries without a subscription", asked)
 	}
 }
 
-func TestAWatcherOutlivesTheLossOfTheDatabase(t *testing.T) {
+func TestSubscription_SurvivesDatabaseOutage(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	w := s.watch(live.Beginning)
+	w := s.watch(live.FromStart)
 	s.store.away.Store(true)
 	before := s.store.asked.Load()
 	s.tell(5, rollout.StateCompleted)
-	for s.store.asked.Load() < before+3 { // it goes on trying
+	for s.store.asked.Load() < before+3 { // it keeps retrying
 		runtime.Gosched()
 	}
-	if _, err := s.feeds.Deployment(t.Context(), s.d.ID, live.Beginning); err != nil {
+	if _, err := s.feeds.Deployment(t.Context(), s.d.ID, live.FromStart); err != nil {
 		t.Errorf("who joins a feed that waits is refused: %v", err)
 	}
 	s.store.away.Store(false)
@@ -247,17 +247,17 @@ func TestAWatcherOutlivesTheLossOfTheDatabase(t *testing.T) {
 	}
 }
 
-func TestAFeedThatCannotBeginIsBegunAnew(t *testing.T) {
+func TestHub_FailedFeedIsOpenedAgain(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	s.store.away.Store(true)
 	for range 2 {
-		if _, err := s.feeds.Deployment(t.Context(), s.d.ID, live.Beginning); err == nil {
+		if _, err := s.feeds.Deployment(t.Context(), s.d.ID, live.FromStart); err == nil {
 			t.Fatal("it can be watched without a database")
 		}
 	}
 	s.store.away.Store(false)
-	if frames, err := s.watch(live.Beginning).Next(t.Context()); err != nil || len(frames) == 0 {
+	if frames, err := s.watch(live.FromStart).Next(t.Context()); err != nil || len(frames) == 0 {
 		t.Errorf("%v, %v", frames, err)
 	}
 }
@@ -265,7 +265,7 @@ func TestAFeedThatCannotBeginIsBegunAnew(t *testing.T) {
 func TestOnlyTheNewestStateWaitsForAWatcher(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	slow, quick := s.watch(live.Beginning), s.watch(live.Beginning)
+	slow, quick := s.watch(live.FromStart), s.watch(live.FromStart)
 	states := 0
 	for range 5 {
 		s.tell(1, rollout.StateInProgress)

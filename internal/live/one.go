@@ -90,7 +90,7 @@ func (s *deploymentSource) page(ctx context.Context, after, upTo int64) ([]*Fram
 }
 
 func (s *deploymentSource) place(ctx context.Context, eventID int64) (place int64, known bool, err error) {
-	if eventID == Beginning {
+	if eventID == FromStart {
 		return 0, true, nil
 	}
 	if known, err = s.config.Store.HasEvent(ctx, eventID); err != nil || !known {

@@ -11,7 +11,7 @@ import (
 )
 
 // lose takes the newest events from the database, as a failover to a standby that lacked them does, and gives their ids
-// anew.
+// again.
 func (s *stand) lose(before rollout.Deployment, lastID int64) {
 	s.t.Helper()
 	for _, sql := range []string{
@@ -35,7 +35,7 @@ func (s *stand) newestID() int64 {
 }
 
 // readUntil reads frames until one is what is looked for, and gives all.
-func readUntil(t *testing.T, w *live.Watcher, found func(*live.Frame) bool) (all []*live.Frame) {
+func readUntil(t *testing.T, w *live.Subscription, found func(*live.Frame) bool) (all []*live.Frame) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -58,7 +58,7 @@ func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
 			t.Parallel()
 			s := newStand(t)
 			s.tell(3, rollout.StateInProgress)
-			one, err := s.feeds.Deployment(t.Context(), s.d.ID, live.Beginning)
+			one, err := s.feeds.Deployment(t.Context(), s.d.ID, live.FromStart)
 			must(t, err)
 			defer one.Close()
 			every, _, err := s.feeds.All(t.Context(), live.Selection{Scopes: authz.Everywhere()}, nil)
@@ -79,7 +79,7 @@ func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
 			last := common + int64(after)
 			isReset := func(f *live.Frame) bool { return f.Reset }
 			reset := readUntil(t, one, isReset)
-			if begins := reset[len(reset)-1].ID; begins != live.Beginning {
+			if begins := reset[len(reset)-1].ID; begins != live.FromStart {
 				t.Errorf("the deployment begins again after event %d", begins)
 			}
 			wantIDs(t, readUntil(t, one, is(last)), common-before.LastSeq+1, last)
@@ -125,7 +125,7 @@ func TestFeed_ALostDeploymentEnds(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	s.tell(3, rollout.StateInProgress)
-	w, err := s.feeds.Deployment(t.Context(), s.d.ID, live.Beginning)
+	w, err := s.feeds.Deployment(t.Context(), s.d.ID, live.FromStart)
 	must(t, err)
 	defer w.Close()
 	for _, sql := range []string{`DELETE FROM deployment_events WHERE deployment_id = $1`, `DELETE FROM deployments WHERE id = $1`} {
@@ -134,6 +134,6 @@ func TestFeed_ALostDeploymentEnds(t *testing.T) {
 	}
 	readUntil(t, w, func(f *live.Frame) bool { return f.Reset })
 	if _, err := w.Next(t.Context()); err == nil {
-		t.Error("it goes on")
+		t.Error("it continues")
 	}
 }

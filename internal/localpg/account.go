@@ -14,11 +14,11 @@ import (
 	"syscall"
 )
 
-// account is who PostgreSQL runs as: the caller itself, or somebody harmless when the caller is root.
+// account is the account that PostgreSQL runs as: the caller's, or an unprivileged one if the caller is root.
 type account struct {
 	uid, gid int
 	name     string
-	drop     bool // the caller is root and the process must be somebody else
+	drop     bool // the caller is root and the process must not be
 }
 
 // credential is what a child process needs to become the account; nil when it is already.
@@ -29,14 +29,14 @@ func (a account) credential() *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)} //nolint:gosec // ids of accounts fit: the kernel gave them
 }
 
-// accountFor says who shall run PostgreSQL: of the accounts that may, the one that owns the data already.
-func accountFor(at place) (account, error) {
+// accountFor returns the account to run PostgreSQL as: of the allowed ones, the owner of the data.
+func accountFor(at dataDir) (account, error) {
 	if os.Geteuid() != 0 {
 		return account{uid: os.Geteuid(), gid: os.Getegid(), name: accountName(os.Geteuid())}, nil
 	}
-	able := harmless()
+	able := unprivilegedAccounts()
 	if len(able) == 0 {
-		return account{}, errors.New("it refuses to run as root, and there is neither an account postgres nor nobody")
+		return account{}, errors.New("PostgreSQL refuses to run as root, and there is neither an account \"postgres\" nor \"nobody\"")
 	}
 	st, err := os.Stat(at.data())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -53,8 +53,8 @@ func accountFor(at place) (account, error) {
 		at.data(), accountName(uid))
 }
 
-// harmless lists the accounts that root may run PostgreSQL as, the best first.
-func harmless() []account {
+// unprivilegedAccounts lists the accounts that root may run PostgreSQL as, the best first.
+func unprivilegedAccounts() []account {
 	var able []account
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
@@ -80,7 +80,7 @@ func accountName(uid int) string {
 
 // reaches finds out by trying whether the account can enter the folder and run the programs; when it cannot, the error
 // names the folder that stands in the way.
-func (a account) reaches(ctx context.Context, at place, progs programs) error {
+func (a account) reaches(ctx context.Context, at dataDir, progs programs) error {
 	if !a.drop {
 		return nil
 	}

@@ -219,7 +219,7 @@ func wantKept(t *testing.T, url string) {
 
 func postmaster(t *testing.T, dir string) int {
 	t.Helper()
-	found, err := place{dir: dir}.readPID()
+	found, err := dataDir{dir: dir}.readPID()
 	must(t, err)
 	if found.pid == 0 {
 		t.Fatal("there is no postmaster.pid")

@@ -13,7 +13,7 @@ import (
 
 // initialise makes the data folder when there is none. It is prepared under another name, a new one each time, and
 // renamed when it is whole: a start that was cut short leaves nothing that looks like data, and an initdb that outlived
-// its server writes where nobody looks.
+// its server writes to a folder that is not used.
 func (s *Server) initialise(ctx context.Context) error {
 	if err := s.removeUnfinished(); err != nil {
 		return err
@@ -65,7 +65,7 @@ func (s *Server) run(ctx context.Context, input, prog string, args ...string) er
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.who.credential()}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", filepath.Base(prog), err, lastWords(string(out)))
+		return fmt.Errorf("%s: %w: %s", filepath.Base(prog), err, logTail(string(out)))
 	}
 	return nil
 }

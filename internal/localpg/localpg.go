@@ -19,24 +19,24 @@ const (
 	port     = "5432" // part of the socket's name only; nothing listens on TCP
 )
 
-// ServerRole is the role that the server works as; whoever opens URL makes it and says what it may do.
+// ServerRole is the server's role; the owner of the database creates it and grants its privileges.
 const ServerRole = "rollcall_server"
 
-// Config says where the private PostgreSQL lives.
+// Config configures the private PostgreSQL.
 type Config struct {
-	// Dir is the folder that holds data, log and socket. It is made when it is missing; it must belong to the account
+	// Dir is the folder for data, log and socket. It is created if it is missing; it must belong to the account
 	// that calls Start and be used for nothing else. Required.
 	Dir string
 	// Bin is the folder with initdb, postgres and pg_ctl. Empty means PATH, then the usual places of packages.
 	Bin string
-	// Log hears of starts, ends and restarts; nil means slog.Default().
+	// Log gets starts, ends and restarts; nil means slog.Default().
 	Log *slog.Logger
 }
 
-// Server is a running private PostgreSQL. Its methods may be called from any goroutine.
+// Server is a running private PostgreSQL. It is safe for concurrent use.
 type Server struct {
 	log   *slog.Logger
-	place place
+	place dataDir
 	progs programs
 	who   account
 	lock  *os.File
@@ -49,9 +49,9 @@ type Server struct {
 	err      error // written before done is closed
 }
 
-// Start brings the private PostgreSQL up and returns when it accepts connections; ctx bounds the start only. From then
-// on the server is watched: if it dies it is started again on the same data, with the same URL. The errors fit on one
-// line and say what to do: missing programs, a folder that another server uses, that belongs to somebody else, that
+// Start starts the private PostgreSQL and waits until it accepts connections; ctx limits the start only. From then
+// on the process is supervised: if it dies, it is restarted on the same data, with the same URL. The errors fit on one
+// line and are actionable: missing programs, a folder that another server uses, that belongs to another account, that
 // holds something else, or that another version of PostgreSQL wrote.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	s := &Server{
@@ -110,11 +110,11 @@ func (s *Server) prepare(ctx context.Context, c Config) (err error) {
 	return s.place.openSocket(s.who)
 }
 
-// URL is the connection string of the database, as the role that owns it and may do everything, with its password. It stays
-// the same when PostgreSQL is started again.
+// URL returns the connection string of the database for its owner, with the password. It stays
+// the same when PostgreSQL is restarted.
 func (s *Server) URL() string { return s.urlFor(role) }
 
-// ServerURL is the same for ServerRole, whom nobody lets in before it was made with ServerPassword.
+// ServerURL returns the connection string for ServerRole, which must be created with ServerPassword first.
 func (s *Server) ServerURL() string { return s.urlFor(ServerRole) }
 
 // ServerPassword is the password that ServerRole must have.
@@ -125,8 +125,8 @@ func (s *Server) urlFor(role string) string {
 	return "postgres://" + role + ":" + s.passwords[role] + "@/" + database + "?" + q.Encode()
 }
 
-// Stop shuts PostgreSQL down and returns when no process of it is left. Called again it answers the same. The error says
-// that the shutdown was not a clean one, or that the server had been given up before; the data is safe in either case.
+// Stop shuts PostgreSQL down and waits until no process of it is left. Further calls return the same. It fails if
+// the shutdown was not clean, or PostgreSQL had failed for good before; the data is safe in either case.
 func (s *Server) Stop() error {
 	s.stopOnce.Do(func() { close(s.stopping) })
 	<-s.done
@@ -136,7 +136,7 @@ func (s *Server) Stop() error {
 // Done is closed when there is no database any more: after Stop, or when PostgreSQL could not be kept running.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Err says in one line why PostgreSQL could not be kept running or stopped; it is nil before Done and after a clean
+// Err returns why PostgreSQL could not be kept running or stopped; it is nil before Done and after a clean
 // Stop.
 func (s *Server) Err() error {
 	select {
@@ -147,7 +147,7 @@ func (s *Server) Err() error {
 	}
 }
 
-// leave gives the folder free for the next server.
+// leave frees the folder for the next server.
 func (s *Server) leave() {
 	s.place.closeSocket()
 	s.unlock()

@@ -12,7 +12,7 @@ import (
 
 // lockFile takes the folder for this process, until the file is closed or the process dies. The file is never removed:
 // removing it would let two servers hold locks on two files of the same name.
-func lockFile(at place) (*os.File, error) {
+func lockFile(at dataDir) (*os.File, error) {
 	f, err := os.OpenFile(at.lock(), os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of %s: %w", at.dir, err)

@@ -17,11 +17,11 @@ type pidFile struct {
 	ready bool
 }
 
-func (p place) pidPath() string { return filepath.Join(p.data(), "postmaster.pid") }
+func (p dataDir) pidPath() string { return filepath.Join(p.data(), "postmaster.pid") }
 
 // readPID reads postmaster.pid; a zero pid means that there is none, or not yet a whole one. Its first line is the pid,
 // its eighth the status.
-func (p place) readPID() (pidFile, error) {
+func (p dataDir) readPID() (pidFile, error) {
 	b, err := os.ReadFile(p.pidPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return pidFile{}, nil

@@ -13,19 +13,19 @@ import (
 	"syscall"
 )
 
-// Beside the data, so that a copy of the folder, or an older one put back, has the passwords that its roles have.
+// Beside the data, so that a copy of the folder, or a restored one, has the passwords of its roles.
 const (
 	passwordFile = "rollcall.pgpass"
 	accessFile   = "rollcall_hba.conf"
 )
 
-// access is who may log in (pg_hba.conf): nobody without a password.
+// access is pg_hba.conf: every login needs a password.
 const access = "local all all scram-sha-256\nlocal replication " + role + " scram-sha-256\n"
 
 // passwords are those of the roles, by name.
 type passwords map[string]string
 
-// protect gives the roles passwords, and lets nobody log in without one. Data of a version that trusted whoever could open
+// protect sets passwords for the roles, and requires them. It also upgrades data of a version that trusted every user of
 // the socket is taken over. It runs while no PostgreSQL does.
 func (s *Server) protect(ctx context.Context) (err error) {
 	if err := s.place.write(accessFile, access, s.who); err != nil {
@@ -35,7 +35,7 @@ func (s *Server) protect(ctx context.Context) (err error) {
 		return err
 	}
 	fresh := passwords{role: rand.Text(), ServerRole: rand.Text()}
-	// The role of the server is made by whoever opens URL, and gets its password then.
+	// The server's role is created by the owner of the database, with its password.
 	set := "ALTER ROLE " + role + " PASSWORD '" + fresh[role] + "'\n"
 	err = s.run(ctx, set, s.progs.postgres(), "--single", "-D", s.place.data(), "-c", "password_encryption=scram-sha-256",
 		"-c", "log_min_error_statement=panic", "-c", "log_statement=none", database)
@@ -56,7 +56,7 @@ func (p passwords) text() string {
 }
 
 // readPasswords is nil when there are none, or not all of them.
-func (p place) readPasswords() (passwords, error) {
+func (p dataDir) readPasswords() (passwords, error) {
 	f, err := os.OpenFile(filepath.Join(p.data(), passwordFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -82,7 +82,7 @@ func (p place) readPasswords() (passwords, error) {
 
 // write puts a file of the account's into the data folder, whole or not at all. The folder is the account's: what is there
 // already may be a link, and is replaced and never followed.
-func (p place) write(name, text string, who account) (err error) {
+func (p dataDir) write(name, text string, who account) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("write %s: %w", name, err)

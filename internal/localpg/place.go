@@ -20,43 +20,43 @@ const maxLog = 4 << 20
 // unfinished is how the names of data folders begin that are still being initialised, or were when their server died.
 const unfinished = "data.new"
 
-// place is the folder of one private PostgreSQL.
-type place struct {
+// dataDir is the folder of one private PostgreSQL.
+type dataDir struct {
 	dir string
 	// socket is the folder of the socket, once openSocket has run: inside dir, or in /tmp when that path is too long.
 	socket string
 }
 
-func (p place) data() string { return filepath.Join(p.dir, "data") }
-func (p place) lock() string { return filepath.Join(p.dir, "lock") }
-func (p place) run() string  { return filepath.Join(p.dir, "run") }
-func (p place) log() string  { return filepath.Join(p.dir, "postgres.log") }
+func (p dataDir) data() string { return filepath.Join(p.dir, "data") }
+func (p dataDir) lock() string { return filepath.Join(p.dir, "lock") }
+func (p dataDir) run() string  { return filepath.Join(p.dir, "run") }
+func (p dataDir) log() string  { return filepath.Join(p.dir, "postgres.log") }
 
 // openPlace makes the folder when it is missing, and refuses one of another account.
-func openPlace(dir string) (place, error) {
+func openPlace(dir string) (dataDir, error) {
 	if dir == "" {
-		return place{}, errors.New("no folder was given for its data")
+		return dataDir{}, errors.New("no folder was given for its data")
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
-		return place{}, fmt.Errorf("find the folder %s: %w", dir, err)
+		return dataDir{}, fmt.Errorf("find the folder %s: %w", dir, err)
 	}
 	if err := makeFolders(abs); err != nil {
-		return place{}, err
+		return dataDir{}, err
 	}
 	resolved, err := filepath.EvalSymlinks(abs)
 	if err != nil {
-		return place{}, fmt.Errorf("find the folder %s: %w", abs, err)
+		return dataDir{}, fmt.Errorf("find the folder %s: %w", abs, err)
 	}
 	st, err := os.Stat(resolved)
 	if err != nil {
-		return place{}, fmt.Errorf("look at the data folder: %w", err)
+		return dataDir{}, fmt.Errorf("look at the data folder: %w", err)
 	}
 	if uid := owner(st); uid != os.Geteuid() {
-		return place{}, fmt.Errorf("the folder %s belongs to %s and this is %s: start as its owner, or choose another folder",
+		return dataDir{}, fmt.Errorf("the folder %s belongs to %s and this is %s: start as its owner, or choose another folder",
 			resolved, accountName(uid), accountName(os.Geteuid()))
 	}
-	return place{dir: resolved}, nil
+	return dataDir{dir: resolved}, nil
 }
 
 // makeFolders makes dir and what is missing above it, open for other accounts to pass through whatever the umask is:
@@ -86,7 +86,7 @@ func owner(st fs.FileInfo) int {
 }
 
 // checkContents refuses a folder that holds anything but what this package leaves there.
-func (p place) checkContents() error {
+func (p dataDir) checkContents() error {
 	ours := []string{"data", "lock", "run", "postgres.log", "postgres.log.1"}
 	entries, err := os.ReadDir(p.dir)
 	if err != nil {
@@ -108,7 +108,7 @@ func (p place) checkContents() error {
 }
 
 // version is the major version that wrote the data, empty when there is none.
-func (p place) version() string {
+func (p dataDir) version() string {
 	b, err := os.ReadFile(filepath.Join(p.data(), "PG_VERSION"))
 	if err != nil {
 		return ""
@@ -118,7 +118,7 @@ func (p place) version() string {
 
 // openSocket makes the socket's folder, for the account and root alone. When the path is too long for a socket, "run"
 // is a link to a folder in /tmp, and is used again by the next start.
-func (p *place) openSocket(who account) error {
+func (p *dataDir) openSocket(who account) error {
 	p.socket = p.run()
 	if !tooLong(p.socket) {
 		return privateFolder(p.socket, who)
@@ -146,7 +146,7 @@ func (p *place) openSocket(who account) error {
 func tooLong(dir string) bool { return len(filepath.Join(dir, ".s.PGSQL."+port)) > maxSocketPath }
 
 // closeSocket removes a socket folder in /tmp; one inside dir stays.
-func (p place) closeSocket() {
+func (p dataDir) closeSocket() {
 	if p.socket != "" && p.socket != p.run() {
 		_ = os.RemoveAll(p.socket) // a leftover in /tmp is used again by the next start
 	}
@@ -157,7 +157,7 @@ func privateFolder(dir string, who account) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make a private folder: %w", err)
 	}
-	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder: whoever may read it must be able to enter it
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder needs the x bit
 		return fmt.Errorf("close a private folder: %w", err)
 	}
 	if err := os.Lchown(dir, who.uid, who.gid); err != nil {
@@ -167,7 +167,7 @@ func privateFolder(dir string, who account) error {
 }
 
 // openLog opens the log for appending, and sets a large one aside first.
-func (p place) openLog() (*os.File, error) {
+func (p dataDir) openLog() (*os.File, error) {
 	if st, err := os.Stat(p.log()); err == nil && st.Size() > maxLog {
 		if err := os.Rename(p.log(), p.log()+".1"); err != nil {
 			return nil, fmt.Errorf("set the old log aside: %w", err)

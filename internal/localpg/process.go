@@ -79,7 +79,7 @@ func (s *Server) arguments() []string {
 }
 
 // awaitReady returns true when the process accepts connections, false when it ended or stop was closed before.
-func (p *process) awaitReady(at place, stop <-chan struct{}) bool {
+func (p *process) awaitReady(at dataDir, stop <-chan struct{}) bool {
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
 	for {
@@ -152,11 +152,11 @@ func logged(log string, from int64) string {
 	if err != nil {
 		return "the log cannot be read"
 	}
-	return lastWords(string(b))
+	return logTail(string(b))
 }
 
-// lastWords is the last line that tells of an error, else the last line.
-func lastWords(out string) string {
+// logTail is the last line that tells of an error, else the last line.
+func logTail(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
 		for _, mark := range []string{"FATAL:", "PANIC:", "error:"} {

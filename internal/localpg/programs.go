@@ -101,7 +101,7 @@ func folderVersion(dir string) int {
 }
 
 // checkVersion refuses data that another major version of PostgreSQL wrote: upgrading is the owner's decision.
-func (p programs) checkVersion(ctx context.Context, at place) error {
+func (p programs) checkVersion(ctx context.Context, at dataDir) error {
 	data := at.version()
 	if data == "" {
 		return nil

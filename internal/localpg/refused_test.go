@@ -119,7 +119,7 @@ func needRoot(t *testing.T) account {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another account")
 	}
-	able := harmless()
+	able := unprivilegedAccounts()
 	if len(able) == 0 {
 		t.Skip("there is no account to become")
 	}

@@ -33,10 +33,10 @@ func (s *Server) supervise(ready chan<- struct{}) {
 		}
 		wait, ok := again.after(up)
 		if !ok {
-			s.err = fmt.Errorf("PostgreSQL was given up after %d starts: %w", maxStarts, err)
+			s.err = fmt.Errorf("PostgreSQL failed %d times in a row: %w", maxStarts, err)
 			return
 		}
-		s.log.Error("the private PostgreSQL ended by itself and is started again", "error", err, "ran", up, "wait", wait)
+		s.log.Error("the private PostgreSQL ended unexpectedly; restarting", "error", err, "ran", up, "wait", wait)
 		select {
 		case <-s.stopping:
 			return
@@ -72,7 +72,7 @@ func (s *Server) end(p *process) error {
 		return p.shutdown()
 	case <-p.exited:
 		if p.err == nil {
-			return fmt.Errorf("postgres (pid %d) was shut down by somebody else", p.pid)
+			return fmt.Errorf("postgres (pid %d) was shut down by another process", p.pid)
 		}
 		return p.err
 	}

@@ -19,13 +19,13 @@ const scrapeTimeout = 3 * time.Second
 type Database interface {
 	// Tallies counts the deployments within the scopes by state and strategy.
 	Tallies(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error)
-	// Stuck counts deployments that should have done something by now and have not.
+	// Stuck counts deployments that are overdue.
 	Stuck(ctx context.Context) (int, error)
 }
 
-// Watch adds the metrics that each scrape reads from db. It is called once. While db is away they are left out and
+// RegisterDatabase registers the metrics that each scrape reads from db. It is called once. While db is away they are left out and
 // rollcall_database_up is 0.
-func (m *Metrics) Watch(db Database) {
+func (m *Metrics) RegisterDatabase(db Database) {
 	m.registry.MustRegister(&deployments{
 		db: db, strategies: m.kinds.Strategies,
 		count: desc("deployments", "Deployments there are, from the database.", "state", "strategy"),
@@ -65,13 +65,13 @@ func (c *deployments) Collect(ch chan<- prometheus.Metric) {
 	if err == nil {
 		stuck, err = c.db.Stuck(ctx)
 	}
-	if err != nil { // database_up tells; the database's own users log why
+	if err != nil { // database_up reports it; the store's callers log the reason
 		ch <- gauge(c.up, 0)
 		return
 	}
 	ch <- gauge(c.up, 1)
 	ch <- gauge(c.stuck, float64(stuck))
-	c.send(ch, tally(tallies, c.strategies))
+	c.send(ch, countByGroup(tallies, c.strategies))
 }
 
 type group struct {
@@ -79,9 +79,9 @@ type group struct {
 	strategy string
 }
 
-// tally sums up by labels. Every state of every known strategy is there, so that a series never vanishes when its last
-// deployment moves on.
-func tally(tallies []catalog.StateCount, strategies []string) map[group]int {
+// countByGroup sums up by labels. Every state of every known strategy is present, so that a series never vanishes when its last
+// deployment changes state.
+func countByGroup(tallies []catalog.StateCount, strategies []string) map[group]int {
 	counts := map[group]int{}
 	for _, state := range rollout.States() {
 		for _, strategy := range strategies {
@@ -89,7 +89,7 @@ func tally(tallies []catalog.StateCount, strategies []string) map[group]int {
 		}
 	}
 	for _, t := range tallies {
-		counts[group{t.State, among(t.Strategy, strategies)}] += t.Count
+		counts[group{t.State, allowedLabel(t.Strategy, strategies)}] += t.Count
 	}
 	return counts
 }

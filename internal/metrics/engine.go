@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// engine is what the engine of this process did.
+// engine holds the metrics of the engine.
 type engine struct {
 	started       *prometheus.CounterVec
 	ended         *prometheus.CounterVec
@@ -47,7 +47,7 @@ func newEngine(with promauto.Factory, kinds Kinds) engine {
 		takeovers: with.NewCounter(opts("takeovers_total", "Deployments taken over from replicas that died or lost their lease.")),
 		fenced: with.NewCounter(opts("fenced_writes_total",
 			"Writes rejected because the deployment has a new owner: the lease of this server had expired.")),
-		saves: counters(with, "saves_total", "Writes of deployments to the database.", "result"),
+		saves: counters(with, "saves_total", "Saves of deployments to the database.", "result"),
 		saveSeconds: with.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "save_duration_seconds", Help: "Duration of a write of a deployment to the database.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
@@ -58,12 +58,12 @@ func newEngine(with promauto.Factory, kinds Kinds) engine {
 		}),
 	}
 	e.forgotten = with.NewCounter(opts("deployments_forgotten_total", "Old deployments deleted because of --retain."))
-	e.zero(kinds)
+	e.initSeries(kinds)
 	return e
 }
 
-// zero makes the series that alerts ask for exist before the first event: a counter that appears as 1 has no rate.
-func (e engine) zero(kinds Kinds) {
+// initSeries creates the series that alerts query before the first event: a counter that first appears as 1 has no rate.
+func (e engine) initSeries(kinds Kinds) {
 	for _, s := range kinds.Strategies {
 		e.started.WithLabelValues(s)
 		for _, o := range outcomes() {
@@ -81,39 +81,39 @@ func (e engine) zero(kinds Kinds) {
 
 // DeploymentStarted counts a deployment that left pending.
 func (m *Metrics) DeploymentStarted(strategy string) {
-	m.engine.started.WithLabelValues(among(strategy, m.kinds.Strategies)).Inc()
+	m.engine.started.WithLabelValues(allowedLabel(strategy, m.kinds.Strategies)).Inc()
 }
 
 // DeploymentEnded counts a deployment that reached the terminal state outcome, d after its start (0: it never started).
 func (m *Metrics) DeploymentEnded(strategy string, outcome rollout.State, d time.Duration) {
-	labels := []string{among(strategy, m.kinds.Strategies), among(string(outcome), outcomes())}
+	labels := []string{allowedLabel(strategy, m.kinds.Strategies), allowedLabel(string(outcome), outcomes())}
 	m.engine.ended.WithLabelValues(labels...).Inc()
 	m.engine.lasted.WithLabelValues(labels...).Observe(d.Seconds())
 }
 
-// CallDone counts one call of a deploy webhook and what came of it.
+// CallDone counts one call of a deploy webhook and its result.
 func (m *Metrics) CallDone(action rollout.CallAction, kind rollout.ResultKind, d time.Duration) {
-	name := among(string(action), actions())
-	m.engine.calls.WithLabelValues(name, among(string(kind), answers())).Inc()
+	name := allowedLabel(string(action), actions())
+	m.engine.calls.WithLabelValues(name, allowedLabel(string(kind), answers())).Inc()
 	m.engine.callSeconds.WithLabelValues(name).Observe(d.Seconds())
 }
 
-// ProbeDone counts one health probe and what it found.
+// ProbeDone counts one health probe and its status.
 func (m *Metrics) ProbeDone(checkType string, status healthcheck.Health, d time.Duration) {
-	name := among(checkType, m.kinds.Checks)
-	m.engine.checks.WithLabelValues(name, among(string(status), statuses())).Inc()
+	name := allowedLabel(checkType, m.kinds.Checks)
+	m.engine.checks.WithLabelValues(name, allowedLabel(string(status), statuses())).Inc()
 	m.engine.checkSeconds.WithLabelValues(name).Observe(d.Seconds())
 }
 
 // TakenOver counts a deployment claimed from a replica that died.
 func (m *Metrics) TakenOver() { m.engine.takeovers.Inc() }
 
-// Fenced counts a write that was refused because the deployment has a new owner.
-func (m *Metrics) Fenced() { m.engine.fenced.Inc() }
+// SaveFenced counts a save that was rejected because the deployment has a new owner.
+func (m *Metrics) SaveFenced() { m.engine.fenced.Inc() }
 
 // RouteDone counts one write to a router.
 func (m *Metrics) RouteDone(router string, kind rollout.ResultKind, d time.Duration) {
-	router = among(router, m.kinds.Routers)
+	router = allowedLabel(router, m.kinds.Routers)
 	m.engine.routes.WithLabelValues(router, string(kind)).Inc()
 	m.engine.routeSeconds.WithLabelValues(router).Observe(d.Seconds())
 }

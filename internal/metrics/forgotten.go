@@ -1,4 +1,4 @@
 package metrics
 
-// Forgotten counts old deployments that this process has removed.
-func (m *Metrics) Forgotten(n int) { m.engine.forgotten.Add(float64(n)) }
+// DeploymentsDeleted counts expired deployments that this process deleted.
+func (m *Metrics) DeploymentsDeleted(n int) { m.engine.forgotten.Add(float64(n)) }

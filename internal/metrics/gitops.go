@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// syncs is what this process read of Git.
+// syncs holds the metrics of syncs.
 type syncs struct {
 	total   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
@@ -40,8 +40,8 @@ type Sources interface {
 	SourceGauges(ctx context.Context) ([]gitsource.Gauge, error)
 }
 
-// WatchSources adds the metrics of sources that each scrape reads from db. It is called once.
-func (m *Metrics) WatchSources(db Sources) {
+// RegisterSources registers the metrics of sources that each scrape reads from db. It is called once.
+func (m *Metrics) RegisterSources(db Sources) {
 	m.registry.MustRegister(&sources{
 		db:      db,
 		state:   desc("gitops_source_state", "1 for the state of the source, from the database.", "source", "state"),
@@ -70,7 +70,7 @@ func (c *sources) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	gauges, err := c.db.SourceGauges(ctx)
 	if err != nil {
-		return // rollcall_database_up tells
+		return // rollcall_database_up reports it
 	}
 	for _, g := range gauges {
 		ch <- gauge(c.drifted, float64(g.Drifted), g.Source)

@@ -20,7 +20,7 @@ func (g gauges) SourceGauges(context.Context) ([]gitsource.Gauge, error) {
 func TestGitops_SyncsDriftAndAgeAreOnPage(t *testing.T) {
 	t.Parallel()
 	m := New(known())
-	m.WatchSources(gauges{{Source: "main", State: gitsource.StateDrifted, Drifted: 3, Age: 90 * time.Second}})
+	m.RegisterSources(gauges{{Source: "main", State: gitsource.StateDrifted, Drifted: 3, Age: 90 * time.Second}})
 	m.SyncDone("main", time.Second, false)
 	m.SyncDone("main", time.Second, true)
 	m.SyncDone("main", time.Second, true)
@@ -35,7 +35,7 @@ func TestGitops_SyncsDriftAndAgeAreOnPage(t *testing.T) {
 func TestGitops_WithoutDatabaseSourcesAreLeftOut(t *testing.T) {
 	t.Parallel()
 	m := New(known())
-	m.WatchSources(gauges(nil))
+	m.RegisterSources(gauges(nil))
 	m.SyncDone("main", time.Second, false)
 	wantLines(t, scrape(t, m), `rollcall_gitops_syncs_total{result="ok",source="main"} 1`)
 }

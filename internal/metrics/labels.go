@@ -8,10 +8,10 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// other stands for every value that is not expected, so that nobody can create series at will.
+// other replaces every unexpected value, so that requests cannot create series without limit.
 const other = "other"
 
-func among(value string, known []string) string {
+func allowedLabel(value string, known []string) string {
 	if slices.Contains(known, value) {
 		return value
 	}

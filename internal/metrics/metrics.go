@@ -13,7 +13,7 @@ import (
 
 const namespace = "rollcall"
 
-// Metrics is all that the server counts. It is safe for concurrent use.
+// Metrics holds the server's metrics. It is safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 	kinds    Kinds
@@ -24,12 +24,12 @@ type Metrics struct {
 	deliveries deliveries
 }
 
-// Kinds names what this build knows; whatever else is counted goes by the label "other".
+// Kinds lists the known label values; any other value is counted as "other".
 type Kinds struct {
 	Strategies, Checks, Routers []string
 }
 
-// New gives metrics in a new registry, with those of the Go runtime, the process and the build.
+// New returns metrics in a new registry, with those of the Go runtime, the process and the build.
 func New(kinds Kinds) *Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -43,7 +43,7 @@ func New(kinds Kinds) *Metrics {
 	}
 }
 
-// Handler answers scrapes. What cannot be read is left out; the rest is always answered.
+// Handler serves scrapes. Metrics that cannot be read are left out.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError,

@@ -59,7 +59,7 @@ func wantLines(t *testing.T, page string, lines ...string) {
 
 func lazyPool(t *testing.T) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), "postgres://nobody@127.0.0.1:1/none?pool_max_conns=7")
+	pool, err := pgxpool.New(t.Context(), "postgres://none@127.0.0.1:1/none?pool_max_conns=7")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,21 +70,21 @@ func lazyPool(t *testing.T) *pgxpool.Pool {
 func exercised(t *testing.T) *Metrics {
 	t.Helper()
 	m := New(known())
-	m.Watch(&tallies{rows: []catalog.StateCount{
+	m.RegisterDatabase(&tallies{rows: []catalog.StateCount{
 		{State: rollout.StateInProgress, Strategy: "rolling", Count: 2},
 		{State: rollout.StateInProgress, Strategy: "canary", Count: 1},
 		{State: rollout.StateCompleted, Strategy: "mine", Count: 4},
 		{State: rollout.StateCompleted, Strategy: "yours", Count: 5},
 		{State: "odd", Strategy: "rolling", Count: 9},
 	}})
-	m.WatchPool(lazyPool(t).Stat)
+	m.RegisterPool(lazyPool(t).Stat)
 	m.CallDone(rollout.CallDeploy, rollout.ResultRetry, time.Second)
 	m.ProbeDone("http", healthcheck.Healthy, time.Millisecond)
 	m.ProbeDone("my-own", "odd", time.Millisecond)
 	m.DeploymentStarted("canary")
 	m.DeploymentEnded("canary", rollout.StateRolledBack, 90*time.Minute)
 	m.TakenOver()
-	m.Fenced()
+	m.SaveFenced()
 	m.SaveDone(time.Millisecond, 100, false)
 	m.SaveDone(time.Millisecond, 1, true)
 	return m
@@ -137,7 +137,7 @@ func TestDeployments_AreReadFromDatabase(t *testing.T) {
 func TestDeployments_ScrapeWorksWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	m, db := New(known()), &tallies{}
-	m.Watch(db)
+	m.RegisterDatabase(db)
 	db.away.Store(true)
 	page := scrape(t, m)
 	wantLines(t, page, `rollcall_database_up 0`, `rollcall_takeovers_total 0`)

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// deliveries is what this process told receivers.
+// deliveries holds the metrics of notification attempts.
 type deliveries struct {
 	total   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
@@ -43,10 +43,10 @@ func notificationKinds() []string {
 	return names
 }
 
-// DeliveryAttempted counts one attempt of a delivery, and where the delivery stands since.
+// DeliveryAttempted counts one delivery attempt, by the delivery's status after it.
 func (m *Metrics) DeliveryAttempted(kind notification.Kind, status notification.DeliveryStatus, took time.Duration) {
-	name := among(string(kind), notificationKinds())
-	m.deliveries.total.WithLabelValues(name, among(string(status), deliveryStatuses())).Inc()
+	name := allowedLabel(string(kind), notificationKinds())
+	m.deliveries.total.WithLabelValues(name, allowedLabel(string(status), deliveryStatuses())).Inc()
 	m.deliveries.seconds.WithLabelValues(name).Observe(took.Seconds())
 }
 
@@ -55,8 +55,8 @@ type Outbox interface {
 	DeliveryGauges(ctx context.Context) ([]notification.Gauge, error)
 }
 
-// WatchOutbox adds the metrics of pending deliveries that each scrape reads from db. It is called once.
-func (m *Metrics) WatchOutbox(db Outbox) {
+// RegisterOutbox registers the metrics of pending deliveries that each scrape reads from db. It is called once.
+func (m *Metrics) RegisterOutbox(db Outbox) {
 	m.registry.MustRegister(&outbox{
 		db:      db,
 		pending: desc("notification_deliveries_pending", "Deliveries that no receiver has accepted yet, from the database.", "kind"),
@@ -83,7 +83,7 @@ func (c *outbox) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	gauges, err := c.db.DeliveryGauges(ctx)
 	if err != nil {
-		return // rollcall_database_up tells
+		return // rollcall_database_up reports it
 	}
 	found := map[notification.Kind]notification.Gauge{}
 	for _, g := range gauges {

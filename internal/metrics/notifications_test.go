@@ -20,7 +20,7 @@ func (p pending) DeliveryGauges(context.Context) ([]notification.Gauge, error) {
 func TestDeliveries_AreCountedAndPendingIsRead(t *testing.T) {
 	t.Parallel()
 	m := New(known())
-	m.WatchOutbox(pending{{Kind: notification.KindSlack, Pending: 3, Oldest: 90 * time.Second}})
+	m.RegisterOutbox(pending{{Kind: notification.KindSlack, Pending: 3, Oldest: 90 * time.Second}})
 	m.DeliveryAttempted(notification.KindSlack, notification.DeliveryDelivered, time.Second)
 	m.DeliveryAttempted(notification.KindSlack, notification.DeliveryPending, time.Second)
 	m.DeliveryAttempted(notification.KindSlack, notification.DeliveryPending, time.Second)
@@ -37,6 +37,6 @@ func TestDeliveries_AreCountedAndPendingIsRead(t *testing.T) {
 func TestDeliveries_WithoutDatabasePendingIsLeftOut(t *testing.T) {
 	t.Parallel()
 	m := New(known())
-	m.WatchOutbox(pending(nil))
+	m.RegisterOutbox(pending(nil))
 	wantLines(t, scrape(t, m), `rollcall_notification_deliveries_total{kind="slack",result="delivered"} 0`)
 }

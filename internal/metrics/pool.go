@@ -5,8 +5,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// WatchPool adds the state of the database connection pool, read at each scrape. It is called once.
-func (m *Metrics) WatchPool(stat func() *pgxpool.Stat) {
+// RegisterPool registers the state of the database connection pool, read at each scrape. It is called once.
+func (m *Metrics) RegisterPool(stat func() *pgxpool.Stat) {
 	m.registry.MustRegister(&pool{stat: stat, values: poolValues()})
 }
 

@@ -12,10 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// unmatched stands for every path that no route has.
+// unmatched is the label of every path without a route.
 const unmatched = "unmatched"
 
-// requests is what the HTTP server answered.
+// requests holds the metrics of HTTP requests.
 type requests struct {
 	total   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
@@ -41,7 +41,7 @@ func (m *Metrics) Middleware(next http.Handler) http.Handler {
 			if code == 0 { // a handler that writes nothing answers 200
 				code = http.StatusOK
 			}
-			route, method := routeOf(r), among(r.Method, methods())
+			route, method := routeOf(r), allowedLabel(r.Method, methods())
 			m.requests.total.WithLabelValues(route, method, strconv.Itoa(code)).Inc()
 			m.requests.seconds.WithLabelValues(route, method).Observe(time.Since(began).Seconds())
 		}()

@@ -10,12 +10,12 @@ import (
 
 // Routers is what a scrape reads of routers at rest.
 type Routers interface {
-	// RouterDrifts lists those that do not do what the last deployment has left; their number is bounded.
+	// RouterDrifts lists the routers whose weights differ from the last deployment's; their number is bounded.
 	RouterDrifts(ctx context.Context) ([]rollout.RouterDrift, error)
 }
 
-// WatchRouters adds the metric of routers that each scrape reads from db. It is called once.
-func (m *Metrics) WatchRouters(db Routers) {
+// RegisterRouters registers the metric of routers that each scrape reads from db. It is called once.
+func (m *Metrics) RegisterRouters(db Routers) {
 	m.registry.MustRegister(&routers{db: db, drift: desc("router_drift",
 		"1 for a router whose weights differ from what the last deployment set, no series for others; at most 200, from the database.", "service", "environment")})
 }
@@ -35,7 +35,7 @@ func (c *routers) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	drifts, err := c.db.RouterDrifts(ctx)
 	if err != nil {
-		return // database_up tells
+		return // database_up reports it
 	}
 	for _, d := range drifts {
 		ch <- gauge(c.drift, 1, d.Service, d.Environment)

@@ -23,7 +23,7 @@ func (d drifts) RouterDrifts(context.Context) ([]rollout.RouterDrift, error) {
 func TestRouterDrift_OneSeriesPerDifferingRouter(t *testing.T) {
 	t.Parallel()
 	m := New(known())
-	m.WatchRouters(drifts{{Service: "checkout", Environment: "production"}})
+	m.RegisterRouters(drifts{{Service: "checkout", Environment: "production"}})
 	const want = `
 # HELP rollcall_router_drift 1 for a router whose weights differ from what the last deployment set, no series for others; at most 200, from the database.
 # TYPE rollcall_router_drift gauge
@@ -33,7 +33,7 @@ rollcall_router_drift{environment="production",service="checkout"} 1
 		t.Error(err)
 	}
 	away := New(known())
-	away.WatchRouters(drifts(nil))
+	away.RegisterRouters(drifts(nil))
 	if n, err := testutil.GatherAndCount(away.registry, "rollcall_router_drift"); n != 0 || err != nil {
 		t.Errorf("%d series while the database is away: %v", n, err)
 	}

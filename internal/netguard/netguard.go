@@ -1,4 +1,4 @@
-// Package netguard decides which addresses the server may call. Targets, checks and routers are named by whoever may
+// Package netguard decides which addresses the server may call. Targets, checks and routers are named by users who may
 // create a deployment, so without a guard that person could make the server call its own neighbours, its own
 // loopback services or the metadata service of its cloud.
 //
@@ -68,7 +68,7 @@ func (g *Guard) DialContext(ctx context.Context, network, address string) (net.C
 	return g.dialer.DialContext(ctx, network, address)
 }
 
-// Check looks at an address before it is stored, so that a mistake is told to whoever made it: a URL (http or https),
+// Check looks at an address before it is stored, so that its author gets the error: a URL (http or https),
 // host:port or host. Names other than those of this machine and of metadata services pass, because what they mean is known only when
 // they are dialled.
 func (g *Guard) Check(address string) error {

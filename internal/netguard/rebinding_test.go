@@ -101,7 +101,7 @@ func TestANameThatTurnsToARefusedAddressIsRefusedWhenItIsDialled(t *testing.T) {
 	}
 }
 
-// connected reports whether somebody has connected who was not asked to: connections come in the order in which they were
+// connected reports whether there was an unexpected connection: connections come in the order in which they were
 // made, so the first must be the test's own.
 func connected(t *testing.T, l net.Listener) bool {
 	t.Helper()

@@ -16,19 +16,19 @@ const (
 	serviceDeployed   = "dev.cdevents.service.deployed."
 	serviceUpgraded   = "dev.cdevents.service.upgraded."
 	serviceRolledback = "dev.cdevents.service.rolledback."
-	// notificationTested is one of our own, named as the specification wants custom events to be named.
+	// notificationTested is a custom event, named as the specification requires.
 	notificationTested = "dev.cdeventsx.rollcall-notification.tested."
 )
 
-// dialect is what versions of CDEvents differ in: those of the events, what the version is called, and whether a subject
-// names its type. Their schemas refuse each other's.
+// dialect describes a version of CDEvents: the versions of its events, its name for the version, and whether a subject
+// names its type. The schemas of the versions reject each other's events.
 type dialect struct {
 	version, service, custom string
 	specversion              bool
 	subjectType              bool
 }
 
-func dialectOf(version string) dialect {
+func newDialect(version string) dialect {
 	if version == notification.CDEvents05 {
 		return dialect{version: notification.CDEvents05, service: "0.3.0", custom: "0.2.0", specversion: true}
 	}
@@ -36,7 +36,7 @@ func dialectOf(version string) dialect {
 }
 
 // cdevents sends a CDEvent in a CloudEvent 1.0, in structured content mode.
-type cdevents struct{ at place }
+type cdevents struct{ at publicURL }
 
 // cloudEvent is the envelope: its attributes repeat the CDEvent's own ("CloudEvents Binding for CDEvents").
 type cloudEvent struct {
@@ -84,12 +84,12 @@ type cdReference struct {
 	Source string `json:"source"`
 }
 
-func (k cdevents) tell(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
+func (k cdevents) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
 	return send(ctx, signed(c, "application/cloudevents+json; charset=utf-8", k.event(c)))
 }
 
 func (k cdevents) event(c *notification.ClaimedDelivery) cloudEvent {
-	m, source, speaks := &c.Message, k.at.source(), dialectOf(c.Subscription.CDEventsVersion)
+	m, source, speaks := &c.Message, k.at.source(), newDialect(c.Subscription.CDEventsVersion)
 	e := cdEvent{
 		Context: cdContext{ID: c.ID, Source: source, Type: speaks.typeOf(m), Timestamp: m.At.UTC()},
 		Subject: k.subject(m), CustomData: custom(m), CustomDataContentType: "application/json",
@@ -108,7 +108,7 @@ func (k cdevents) event(c *notification.ClaimedDelivery) cloudEvent {
 	}
 }
 
-// typeOf says what happened to the service. A service that ran nothing before, as far as anybody knows, is deployed.
+// typeOf returns the event's type. A service without a known previous version is deployed, otherwise upgraded.
 func (s dialect) typeOf(m *notification.Message) string {
 	switch {
 	case m.Test():
@@ -128,20 +128,20 @@ func (k cdevents) subject(m *notification.Message) cdSubject {
 		return cdSubject{ID: "test", Source: source, Type: "rollcall-notification", Content: map[string]any{}}
 	}
 	return cdSubject{ID: m.Service, Source: source, Type: "service", Content: serviceContent{
-		Environment: cdReference{ID: m.Environment, Source: source}, ArtifactID: artifact(m.Service, runs(m)),
+		Environment: cdReference{ID: m.Environment, Source: source}, ArtifactID: packageURL(m.Service, versionAfter(m)),
 	}}
 }
 
-// runs is the version that the service runs after what happened; empty when its targets run different ones.
-func runs(m *notification.Message) string {
+// versionAfter returns the version that the service runs after the event; empty if its targets run different ones.
+func versionAfter(m *notification.Message) string {
 	if m.State == rollout.StateRolledBack && m.Kind == rollout.KindDeploy {
 		return m.PreviousVersion()
 	}
 	return m.Version
 }
 
-// artifact is a package URL (github.com/package-url/purl-spec): of no ecosystem in particular, for a version can be anything.
-func artifact(service, version string) string {
+// packageURL returns a package URL (github.com/package-url/purl-spec) of the generic type, because a version can be any text.
+func packageURL(service, version string) string {
 	purl := "pkg:generic/" + percent(service)
 	if version != "" {
 		purl += "@" + percent(version)
@@ -151,13 +151,13 @@ func artifact(service, version string) string {
 
 func percent(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
-// custom is what CDEvents have no words for.
+// custom returns the data for which CDEvents have no fields.
 func custom(m *notification.Message) map[string]any {
 	if m.Test() {
 		return map[string]any{}
 	}
 	return map[string]any{
-		"deployment_id": m.DeploymentID, "kind": m.Kind, "version": known(m.Version), "previous_version": known(m.PreviousVersion()),
+		"deployment_id": m.DeploymentID, "kind": m.Kind, "version": orNil(m.Version), "previous_version": orNil(m.PreviousVersion()),
 		"requested_by": m.RequestedBy, "labels": m.Labels,
 	}
 }

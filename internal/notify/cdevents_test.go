@@ -12,7 +12,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-func TestACDEventIsACloudEventThatRepeatsIt(t *testing.T) {
+func TestCDEvents_EnvelopeRepeatsEvent(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
 	wantStatus(t, tell(t, "https://r.example.com", delivery(notification.KindCDEvents, r.URL, completed(nil))), notification.DeliveryDelivered)
@@ -58,7 +58,7 @@ func allowed(version string) map[string]map[string]bool {
 	return fields
 }
 
-func TestACDEventHasTheFieldsOfItsSchemaAndNoOthers(t *testing.T) {
+func TestCDEvents_MatchesSchema(t *testing.T) {
 	t.Parallel()
 	for version, events := range map[string]string{"": "0.2.0", notification.CDEvents04: "0.2.0", notification.CDEvents05: "0.3.0"} {
 		checkFields(t, version, events)
@@ -120,7 +120,7 @@ func steps(path string) []string {
 	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 }
 
-func TestACDEventNamesTheArtifactThatRunsAfterwards(t *testing.T) {
+func TestCDEvents_ArtifactRunsAfterwards(t *testing.T) {
 	t.Parallel()
 	for want, m := range map[string]notification.Message{
 		"pkg:generic/checkout@v1": completed(func(m *notification.Message) { m.State = rollout.StateRolledBack }),
@@ -132,13 +132,13 @@ func TestACDEventNamesTheArtifactThatRunsAfterwards(t *testing.T) {
 		}),
 		"pkg:generic/checkout@a%20b%2Fc%40d%3Fe%23f": completed(func(m *notification.Message) { m.Version = "a b/c@d?e#f" }),
 	} {
-		if got := artifact(m.Service, runs(&m)); got != want {
+		if got := packageURL(m.Service, versionAfter(&m)); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
 
-func TestACDEventsTestIsACustomEventThatSaysNothingOfAnyService(t *testing.T) {
+func TestCDEvents_TestIsCustomEvent(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
 	wantStatus(t, tell(t, "", delivery(notification.KindCDEvents, r.URL, testMessage())), notification.DeliveryDelivered)

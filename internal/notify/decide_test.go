@@ -26,7 +26,7 @@ func nothing(kind rollout.ResultKind) outbound.Response {
 	return outbound.Response{Failure: rollout.CallResult{Kind: kind, Message: "not sent: connection refused"}}
 }
 
-func TestWhatAnAnswerLeadsTo(t *testing.T) {
+func TestDecide_OutcomeOfEachResponse(t *testing.T) {
 	t.Parallel()
 	old := 24 * time.Hour
 	for name, c := range map[string]struct {
@@ -37,22 +37,22 @@ func TestWhatAnAnswerLeadsTo(t *testing.T) {
 		result     rollout.ResultKind
 		unanswered bool
 	}{
-		"200":                      {answered(200), 0, false, notification.DeliveryDelivered, rollout.ResultDone, false},
-		"202":                      {answered(202), 0, false, notification.DeliveryDelivered, rollout.ResultDone, false},
-		"a late 200":               {answered(204), old, false, notification.DeliveryDelivered, rollout.ResultDone, false},
-		"500":                      {answered(500), 0, false, notification.DeliveryPending, rollout.ResultRetry, false},
-		"503":                      {answered(503), 0, false, notification.DeliveryPending, rollout.ResultRetry, true},
-		"503 that says when":       {answered(503, "Retry-After", "9"), 0, false, notification.DeliveryPending, rollout.ResultRetry, false},
-		"429":                      {answered(429), 0, false, notification.DeliveryPending, rollout.ResultRetry, false},
-		"401":                      {answered(401), 0, false, notification.DeliveryPending, rollout.ResultRefused, false},
-		"a redirect":               {answered(307), 0, false, notification.DeliveryPending, rollout.ResultRefused, false},
-		"gone for good":            {answered(410), 0, false, notification.DeliveryGivenUp, rollout.ResultRefused, false},
-		"no connection":            {nothing(rollout.ResultNotSent), 0, false, notification.DeliveryPending, rollout.ResultNotSent, true},
-		"no answer":                {nothing(rollout.ResultUnknown), 0, false, notification.DeliveryPending, rollout.ResultUnknown, true},
-		"no connection for a day":  {nothing(rollout.ResultNotSent), old, false, notification.DeliveryGivenUp, rollout.ResultNotSent, false},
-		"500 for a day":            {answered(500), old, false, notification.DeliveryGivenUp, rollout.ResultRetry, false},
-		"a test that finds nobody": {nothing(rollout.ResultNotSent), 0, true, notification.DeliveryGivenUp, rollout.ResultNotSent, false},
-		"101":                      {answered(101), 0, false, notification.DeliveryPending, rollout.ResultUnknown, false},
+		"200":                       {answered(200), 0, false, notification.DeliveryDelivered, rollout.ResultDone, false},
+		"202":                       {answered(202), 0, false, notification.DeliveryDelivered, rollout.ResultDone, false},
+		"a late 200":                {answered(204), old, false, notification.DeliveryDelivered, rollout.ResultDone, false},
+		"500":                       {answered(500), 0, false, notification.DeliveryPending, rollout.ResultRetry, false},
+		"503":                       {answered(503), 0, false, notification.DeliveryPending, rollout.ResultRetry, true},
+		"503 that says when":        {answered(503, "Retry-After", "9"), 0, false, notification.DeliveryPending, rollout.ResultRetry, false},
+		"429":                       {answered(429), 0, false, notification.DeliveryPending, rollout.ResultRetry, false},
+		"401":                       {answered(401), 0, false, notification.DeliveryPending, rollout.ResultRefused, false},
+		"a redirect":                {answered(307), 0, false, notification.DeliveryPending, rollout.ResultRefused, false},
+		"gone for good":             {answered(410), 0, false, notification.DeliveryGivenUp, rollout.ResultRefused, false},
+		"no connection":             {nothing(rollout.ResultNotSent), 0, false, notification.DeliveryPending, rollout.ResultNotSent, true},
+		"no answer":                 {nothing(rollout.ResultUnknown), 0, false, notification.DeliveryPending, rollout.ResultUnknown, true},
+		"no connection for a day":   {nothing(rollout.ResultNotSent), old, false, notification.DeliveryGivenUp, rollout.ResultNotSent, false},
+		"500 for a day":             {answered(500), old, false, notification.DeliveryGivenUp, rollout.ResultRetry, false},
+		"a test without a receiver": {nothing(rollout.ResultNotSent), 0, true, notification.DeliveryGivenUp, rollout.ResultNotSent, false},
+		"101":                       {answered(101), 0, false, notification.DeliveryPending, rollout.ResultUnknown, false},
 	} {
 		m := completed(nil)
 		if c.test {
@@ -73,17 +73,17 @@ func TestWaitsGrowSpreadAndAreBounded(t *testing.T) {
 		1: {time.Second, 2 * time.Second}, 2: {2 * time.Second, 4 * time.Second}, 5: {16 * time.Second, 32 * time.Second},
 		11: {15 * time.Minute, 30 * time.Minute}, 19: {15 * time.Minute, 30 * time.Minute}, 1000: {15 * time.Minute, 30 * time.Minute},
 	} {
-		if least, most := wait(attempt, 0), wait(attempt, 1); least != bounds[0] || most != bounds[1] {
+		if least, most := backoff(attempt, 0), backoff(attempt, 1); least != bounds[0] || most != bounds[1] {
 			t.Errorf("after attempt %d: %s to %s", attempt, least, most)
 		}
 	}
 }
 
-func TestARetryAfterIsRespectedUpToAnHour(t *testing.T) {
+func TestDecide_RetryAfterIsCappedAtAnHour(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]time.Duration{
 		"7": 7 * time.Second, "600": 10 * time.Minute, "999999": time.Hour, "Fri, 01 May 2026 12:10:05 GMT": 10 * time.Minute,
-		"0": wait(1, 0.5), "soon": wait(1, 0.5), "1": wait(1, 0.5), // sooner than it would be tried anyway
+		"0": backoff(1, 0.5), "soon": backoff(1, 0.5), "1": backoff(1, 0.5), // sooner than it would be tried anyway
 	} {
 		if got := decide(delivery(notification.KindWebhook, "http://x", completed(nil)), answered(429, "Retry-After", value), at, 0.5); got.RetryIn != want {
 			t.Errorf("%s: again after %s, want %s", value, got.RetryIn, want)
@@ -91,7 +91,7 @@ func TestARetryAfterIsRespectedUpToAnHour(t *testing.T) {
 	}
 }
 
-func TestNoPartOfASecretIsWrittenDown(t *testing.T) {
+func TestRedact_HidesPartsOfSecrets(t *testing.T) {
 	t.Parallel()
 	secrets := notification.Secrets{
 		URL:     "https://hooks.example.com:8443/services/T0000AAAA/xoxbSecret%2F1?key=queryValue",
@@ -102,16 +102,16 @@ func TestNoPartOfASecretIsWrittenDown(t *testing.T) {
 		"queryValue", "key=queryValue", "ghp_token", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV",
 	} {
 		answer := outbound.Response{Status: 400, Body: []byte("you sent " + part + " to me")}
-		if got := detail(answer, &secrets); got != "HTTP 400: "+notShown {
+		if got := detail(answer, &secrets); got != "HTTP 400: "+redacted {
 			t.Errorf("%s: %s", part, got)
 		}
 	}
 	long := outbound.Response{Status: 400, Body: []byte(strings.Repeat("x", 195) + secrets.Token.Reveal())}
-	if got := detail(long, &secrets); got != "HTTP 400: "+notShown {
+	if got := detail(long, &secrets); got != "HTTP 400: "+redacted {
 		t.Errorf("a part of a secret is shown where an answer is cut: %s", got)
 	}
 	lookup := outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: cannot look up hooks.example.com: no such host"}}
-	if got := detail(lookup, &secrets); got != "not sent: "+notShown {
+	if got := detail(lookup, &secrets); got != "not sent: "+redacted {
 		t.Error(got)
 	}
 	if got := detail(outbound.Response{Status: 400, Body: []byte("invalid_payload")}, &secrets); got != "HTTP 400: invalid_payload" {
@@ -125,7 +125,7 @@ func TestHidingNeverShowsAURLThatAnAnswerRepeats(t *testing.T) {
 		path := rapid.StringMatching(`[A-Za-z0-9_-]{6,40}`).Draw(t, "path")
 		secrets := notification.Secrets{URL: secret.Secret("https://h.example.com/a/" + path)}
 		before, after := rapid.String().Draw(t, "before"), rapid.String().Draw(t, "after")
-		if got := hide(before+path+after, &secrets); got != notShown {
+		if got := redact(before+path+after, &secrets); got != redacted {
 			t.Fatalf("%q", got)
 		}
 	})

@@ -18,15 +18,15 @@ func FuzzHide(f *testing.F) {
 		secrets := notification.Secrets{
 			URL: secret.Secret(url), Signing: secret.Secret(signing), Token: secret.Secret(token),
 		}
-		shown := hide(text, &secrets)
-		if shown == notShown {
+		shown := redact(text, &secrets)
+		if shown == redacted {
 			return
 		}
 		if shown != text {
 			t.Fatalf("%q became %q", text, shown)
 		}
 		for _, secret := range append(strings.Fields(signing), url, token) {
-			if len(secret) >= leastTelling && strings.Contains(shown, secret) {
+			if len(secret) >= minSensitiveLen && strings.Contains(shown, secret) {
 				t.Fatalf("%q shows %q", shown, secret)
 			}
 		}
@@ -39,7 +39,7 @@ func FuzzOurs(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		if ours(payload, "d-1") && (!json.Valid(payload) || !strings.Contains(string(payload), "d-1") && !strings.Contains(string(payload), `\u`)) {
+		if isOurDeployment(payload, "d-1") && (!json.Valid(payload) || !strings.Contains(string(payload), "d-1") && !strings.Contains(string(payload), `\u`)) {
 			t.Fatalf("%q is taken for d-1's", payload)
 		}
 	})

@@ -15,17 +15,17 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// github keeps a deployment of a repository at GitHub, with its statuses (docs.github.com/rest/deployments, version
+// github maintains a deployment of a repository at GitHub, with its statuses (docs.github.com/rest/deployments, version
 // 2022-11-28). The notification's url is the repository's in the API: https://api.github.com/repos/OWNER/NAME, or
 // https://HOST/api/v3/repos/OWNER/NAME with an Enterprise Server.
-type github struct{ at place }
+type github struct{ at publicURL }
 
 const githubVersion = "2022-11-28"
 
-// mostDescribed is how many characters a description may have.
-const mostDescribed = 140
+// maxDescription is the maximum length of a description.
+const maxDescription = 140
 
-// githubDeployment is a deployment as it is asked for, and found again: the payload tells whose it is.
+// githubDeployment is the request for a deployment; its payload identifies it in lists.
 type githubDeployment struct {
 	Ref         string `json:"ref"`
 	Task        string `json:"task"`
@@ -54,7 +54,7 @@ type githubStatus struct {
 	AutoInactive bool `json:"auto_inactive"`
 }
 
-func (k github) tell(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
+func (k github) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
 	if c.Message.Test() {
 		return send(ctx, request(c, http.MethodGet, "", nil)) // whether there is such a repository, and the token good for it
 	}
@@ -69,10 +69,10 @@ func (k github) tell(ctx context.Context, send sender, c *notification.ClaimedDe
 }
 
 const (
-	// githubPage keeps a page of deployments within what is read of an answer: each takes some 4 KiB.
+	// githubPage keeps a page of deployments within the limit of a response: each takes some 4 KiB.
 	githubPage = 10
-	// mostPages bounds the search, so that there is time to make what it does not find: a ref may have been deployed for years.
-	mostPages = 20
+	// maxPages bounds the search, so that time is left to create the deployment: a ref may have been deployed for years.
+	maxPages = 20
 )
 
 type githubFound struct {
@@ -80,23 +80,23 @@ type githubFound struct {
 	Payload json.RawMessage `json:"payload"`
 }
 
-// find looks for the deployment that an earlier attempt, or an earlier message, has made. 0 when there is none. The list has
-// those of all services of the commit.
+// find returns the id of the deployment that an earlier attempt, or an earlier message, created; 0 if there is none. The
+// list has the deployments of all services of the commit.
 func (k github) find(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, outbound.Response) {
 	for number := 1; ; number++ {
 		found, answer := k.page(ctx, send, c, number)
 		for _, d := range found {
-			if ours(d.Payload, c.Message.DeploymentID) {
+			if isOurDeployment(d.Payload, c.Message.DeploymentID) {
 				return d.ID, answer
 			}
 		}
-		if len(found) < githubPage || number == mostPages {
+		if len(found) < githubPage || number == maxPages {
 			return 0, answer
 		}
 	}
 }
 
-// page is one page of the list, the newest first.
+// page returns one page of the list, newest first.
 func (k github) page(ctx context.Context, send sender, c *notification.ClaimedDelivery, number int) ([]githubFound, outbound.Response) {
 	m := &c.Message
 	query := url.Values{
@@ -109,13 +109,13 @@ func (k github) page(ctx context.Context, send sender, c *notification.ClaimedDe
 	}
 	var found []githubFound
 	if json.Unmarshal(answer.Body, &found) != nil {
-		return nil, outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "the list of deployments cannot be read"}}
+		return nil, outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "the response is not a list of deployments"}}
 	}
 	return found, answer
 }
 
-// ours reports whether a payload names the deployment. GitHub gives it back as an object, or as the text of one.
-func ours(payload json.RawMessage, id string) bool {
+// isOurDeployment reports whether a payload names the deployment. GitHub returns it as an object, or as the text of one.
+func isOurDeployment(payload json.RawMessage, id string) bool {
 	var text string
 	if json.Unmarshal(payload, &text) == nil {
 		payload = json.RawMessage(text)
@@ -127,18 +127,18 @@ func ours(payload json.RawMessage, id string) bool {
 func (k github) create(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, outbound.Response) {
 	m := &c.Message
 	answer := send(ctx, request(c, http.MethodPost, "/deployments", githubDeployment{
-		Ref: ref(m), Task: task(m), Environment: m.Environment, Description: shortened(m.Service + " " + m.Version),
+		Ref: ref(m), Task: task(m), Environment: m.Environment, Description: truncate(m.Service + " " + m.Version),
 		RequiredContexts: []string{}, Payload: githubPayload{DeploymentID: m.DeploymentID, Service: m.Service, Version: m.Version},
 	}))
 	var made struct{ ID int64 }
 	if answer.Status != http.StatusCreated {
-		if answer.Status/100 == 2 { // 202: it has merged something, which was not asked for, and made nothing
-			answer.Status, answer.Failure = 0, rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no deployment was made"}
+		if answer.Status/100 == 2 { // 202: GitHub merged the branch, and created nothing
+			answer.Status, answer.Failure = 0, rollout.CallResult{Kind: rollout.ResultUnknown, Message: "GitHub created no deployment"}
 		}
 		return 0, answer
 	}
 	if json.Unmarshal(answer.Body, &made) != nil || made.ID == 0 {
-		return 0, outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "the deployment that was made has no id"}}
+		return 0, outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "GitHub returned a deployment without an id"}}
 	}
 	return made.ID, answer
 }
@@ -146,13 +146,13 @@ func (k github) create(ctx context.Context, send sender, c *notification.Claimed
 func (k github) status(c *notification.ClaimedDelivery) githubStatus {
 	m := &c.Message
 	return githubStatus{
-		State: githubState(m), Environment: m.Environment, Description: shortened(m.Reason), LogURL: k.at.of(m),
+		State: githubState(m), Environment: m.Environment, Description: truncate(m.Reason), LogURL: k.at.deploymentPage(m),
 		AutoInactive: len(c.Subscription.Services) == 1,
 	}
 }
 
-// githubState is the state in GitHub's words. A deployment that was rolled back has failed; a rollback that has taken
-// everything back has not.
+// githubState maps the state to GitHub's. A deployment that was rolled back has failed; a rollback that restored all
+// targets has not.
 func githubState(m *notification.Message) string {
 	switch {
 	case m.Waiting != nil && m.StartedAt.IsZero():
@@ -172,21 +172,21 @@ func githubState(m *notification.Message) string {
 	}
 }
 
-// ref is what was deployed, in the repository's terms: the commit, where a label names it, else the version as a tag.
+// ref returns the Git ref of the deployment: the commit in its label, else the version as a tag.
 func ref(m *notification.Message) string {
 	return cmp.Or(m.Labels["commit"], m.Version, m.PreviousVersion(), "HEAD")
 }
 
 func task(m *notification.Message) string { return string(m.Kind) }
 
-func shortened(text string) string {
-	if runes := []rune(strings.TrimSpace(text)); len(runes) > mostDescribed {
-		return string(runes[:mostDescribed-1]) + "…"
+func truncate(text string) string {
+	if runes := []rune(strings.TrimSpace(text)); len(runes) > maxDescription {
+		return string(runes[:maxDescription-1]) + "…"
 	}
 	return strings.TrimSpace(text)
 }
 
-// request is a call of the repository's API, below its own path.
+// request returns a call of the repository's API, below its path.
 func request(c *notification.ClaimedDelivery, method, path string, body any) outbound.Request {
 	r := post(c, "application/json", body)
 	r.Method, r.URL = method, strings.TrimRight(r.URL, "/")+path

@@ -125,14 +125,14 @@ func TestGitHubGetsADeploymentOnceAndAStatusForEachMessage(t *testing.T) {
 	}
 }
 
-func TestWhatWasMadeAtGitHubBeforeAnAttemptBrokeOffIsNotMadeAgain(t *testing.T) {
+func TestGitHub_RetryDoesNotDuplicate(t *testing.T) {
 	t.Parallel()
 	repo, r := newRepository(t)
 	repo.failStatus = http.StatusBadGateway
 	first := tell(t, "", toGitHub(r, completed(nil)))
 	wantStatus(t, first, notification.DeliveryPending)
 	if !first.Unreachable {
-		t.Error("a gateway that finds nobody is taken for the receiver")
+		t.Error("a gateway's error is taken for the receiver's")
 	}
 	wantStatus(t, tell(t, "", toGitHub(r, completed(nil))), notification.DeliveryDelivered)
 	other := completed(func(m *notification.Message) { m.DeploymentID = "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d12" })
@@ -142,7 +142,7 @@ func TestWhatWasMadeAtGitHubBeforeAnAttemptBrokeOffIsNotMadeAgain(t *testing.T) 
 	}
 }
 
-func TestADeploymentAtGitHubIsFoundBehindThoseOfAllOtherServicesOfTheCommit(t *testing.T) {
+func TestGitHub_FindsDeploymentOnLaterPage(t *testing.T) {
 	t.Parallel()
 	repo, r := newRepository(t)
 	const services = 2*githubPage + 1
@@ -161,7 +161,7 @@ func TestADeploymentAtGitHubIsFoundBehindThoseOfAllOtherServicesOfTheCommit(t *t
 	}
 }
 
-func TestAStateIsToldInGitHubsWords(t *testing.T) {
+func TestGitHub_MapsStates(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[rollout.State]string{
 		rollout.StateInProgress: "in_progress", rollout.StateCompleted: "success", rollout.StateFailed: "failure",
@@ -176,7 +176,7 @@ func TestAStateIsToldInGitHubsWords(t *testing.T) {
 	}
 }
 
-func TestGitHubEndsOlderDeploymentsOnlyWhereOneServiceIsTold(t *testing.T) {
+func TestGitHub_EndsOlderDeploymentsOfOneService(t *testing.T) {
 	t.Parallel()
 	_, r := newRepository(t)
 	c := toGitHub(r, completed(nil))
@@ -190,7 +190,7 @@ func TestGitHubEndsOlderDeploymentsOnlyWhereOneServiceIsTold(t *testing.T) {
 	}
 }
 
-func TestAGitHubTestOnlyLooksWhetherTheRepositoryIsThereForTheToken(t *testing.T) {
+func TestGitHub_TestOnlyReadsRepository(t *testing.T) {
 	t.Parallel()
 	_, r := newRepository(t)
 	wantStatus(t, tell(t, "", toGitHub(r, testMessage())), notification.DeliveryDelivered)
@@ -202,9 +202,9 @@ func TestAGitHubTestOnlyLooksWhetherTheRepositoryIsThereForTheToken(t *testing.T
 	wantStatus(t, tell(t, "", wrong), notification.DeliveryGivenUp)
 }
 
-func TestADescriptionIsAtMostWhatGitHubTakes(t *testing.T) {
+func TestGitHub_DescriptionIsTruncated(t *testing.T) {
 	t.Parallel()
-	if got := shortened(strings.Repeat("é", 200)); len([]rune(got)) != 140 || !strings.HasSuffix(got, "…") {
+	if got := truncate(strings.Repeat("é", 200)); len([]rune(got)) != 140 || !strings.HasSuffix(got, "…") {
 		t.Errorf("%d: %s", len([]rune(got)), got)
 	}
 }

@@ -100,7 +100,7 @@ func delivery(kind notification.Kind, url string, m notification.Message) *notif
 func tell(t *testing.T, publicURL string, c *notification.ClaimedDelivery) notification.Outcome {
 	t.Helper()
 	caller := outbound.New(outbound.Config{Key: signingKey})
-	return decide(c, kinds(publicURL)[c.Subscription.Kind].tell(t.Context(), caller.Send, c), time.Now(), 0.5)
+	return decide(c, kinds(publicURL)[c.Subscription.Kind].deliver(t.Context(), caller.Send, c), time.Now(), 0.5)
 }
 
 // wantJSON compares a body with what it should be, field by field.
@@ -125,7 +125,7 @@ func wantJSON(t *testing.T, body []byte, want map[string]any) {
 	}
 	for name := range got {
 		if _, known := wanted[name]; !known {
-			t.Errorf("nobody expects %s: %v", name, got[name])
+			t.Errorf("unexpected field %s: %v", name, got[name])
 		}
 	}
 }

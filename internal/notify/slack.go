@@ -11,8 +11,8 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// slack sends a message to an incoming webhook of Slack, or of what takes the same: Mattermost, Rocket.Chat, Discord (/slack).
-type slack struct{ at place }
+// slack sends a message to an incoming webhook of Slack, or a compatible one: Mattermost, Rocket.Chat, Discord (/slack).
+type slack struct{ at publicURL }
 
 // slackMessage is the wire form: text for notifications and old clients, an attachment for the colour.
 type slackMessage struct {
@@ -35,7 +35,7 @@ type slackField struct {
 	Short bool   `json:"short"`
 }
 
-func (k slack) tell(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
+func (k slack) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
 	return send(ctx, post(c, "application/json", k.message(&c.Message)))
 }
 
@@ -43,34 +43,34 @@ func (k slack) message(m *notification.Message) slackMessage {
 	if m.Test() {
 		return slackMessage{Text: "Rollcall can reach this channel.", Attachments: []slackAttachment{}}
 	}
-	headline := slackEscape(fmt.Sprintf("%s in %s: %s", m.Service, m.Environment, saying(m)))
+	headline := slackEscape(fmt.Sprintf("%s in %s: %s", m.Service, m.Environment, headline(m)))
 	text := headline
-	if url := k.at.of(m); url != "" {
+	if url := k.at.deploymentPage(m); url != "" {
 		text = "<" + slackEscape(url) + "|" + headline + ">"
 	}
 	fields := []slackField{{Title: "Requested by", Value: slackEscape(m.RequestedBy), Short: true}}
 	if w := m.Waiting; w != nil {
-		fields = append(fields, slackField{Title: "Waits for", Value: waitsFor(w), Short: true},
+		fields = append(fields, slackField{Title: "Waiting for", Value: waitsFor(w), Short: true},
 			slackField{Title: "Until", Value: until(w), Short: true})
 	}
 	if r := m.Result; r != nil {
 		fields = append(fields,
 			slackField{Title: "Targets", Value: targets(m), Short: true},
-			slackField{Title: "Took", Value: took(r), Short: true})
+			slackField{Title: "Duration", Value: took(r), Short: true})
 	}
 	return slackMessage{Text: text, Attachments: []slackAttachment{{
 		Color: colour(m), Fallback: headline, Text: slackEscape(m.Reason), Fields: fields, Stamp: m.At.Unix(),
 	}}}
 }
 
-// saying is what happened, in a few words.
-func saying(m *notification.Message) string {
+// headline summarizes the message.
+func headline(m *notification.Message) string {
 	what := m.Version
 	switch {
 	case m.Kind == rollout.KindRollback && what == "":
-		what = "the rollback"
+		what = "rollback"
 	case m.Kind == rollout.KindRollback:
-		what = "the rollback to " + what
+		what = "rollback to " + what
 	}
 	if m.Waiting != nil {
 		return what + " waits for " + waitsFor(m.Waiting)
@@ -81,7 +81,7 @@ func saying(m *notification.Message) string {
 	}[m.State]
 }
 
-// waitsFor is what a person has to do.
+// waitsFor returns the action that the deployment waits for.
 func waitsFor(w *notification.Waiting) string {
 	switch w.For {
 	case notification.WaitingApproval:
@@ -95,7 +95,7 @@ func waitsFor(w *notification.Waiting) string {
 
 func until(w *notification.Waiting) string {
 	if w.Until == nil {
-		return "someone decides"
+		return "no time limit"
 	}
 	return w.Until.UTC().Format(time.RFC3339)
 }
@@ -126,7 +126,7 @@ func took(r *rollout.Result) string {
 	return (time.Duration(r.DurationMS) * time.Millisecond).Round(time.Second).String()
 }
 
-// colour is one of Slack's own three, or none in particular.
+// colour returns one of Slack's three colours, or a neutral one.
 func colour(m *notification.Message) string {
 	if m.Waiting != nil {
 		return "warning"
@@ -143,7 +143,7 @@ func colour(m *notification.Message) string {
 	}
 }
 
-// slackEscape keeps what people wrote from being markup, or from calling everybody: in Slack "<!channel>" does, elsewhere
+// slackEscape escapes markup and mentions: in Slack "<!channel>" mentions all, elsewhere
 // "@channel" (api.slack.com, "Escaping text").
 func slackEscape(text string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "@", "@\u200b").Replace(text)

@@ -8,7 +8,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-func TestASlackMessageSaysWhatHappened(t *testing.T) {
+func TestSlack_MessageDescribesDeployment(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
 	wantStatus(t, tell(t, "https://r.example.com", delivery(notification.KindSlack, r.URL, completed(nil))), notification.DeliveryDelivered)
@@ -19,13 +19,13 @@ func TestASlackMessageSaysWhatHappened(t *testing.T) {
 			"fields": []any{
 				map[string]any{"title": "Requested by", "value": "token:ci", "short": true},
 				map[string]any{"title": "Targets", "value": "3 of 3 updated", "short": true},
-				map[string]any{"title": "Took", "value": "4s", "short": true},
+				map[string]any{"title": "Duration", "value": "4s", "short": true},
 			},
 		}},
 	})
 }
 
-func TestASlackMessageHasAColourAndWordsForEachState(t *testing.T) {
+func TestSlack_EachStateHasColourAndText(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[rollout.State][2]string{
 		rollout.StateInProgress: {"#439fe0", "v2+1 has started"}, rollout.StateCompleted: {"good", "v2+1 is deployed"},
@@ -39,12 +39,12 @@ func TestASlackMessageHasAColourAndWordsForEachState(t *testing.T) {
 		}
 	}
 	undone := completed(func(m *notification.Message) { m.Kind, m.State = rollout.KindRollback, rollout.StateRolledBack })
-	if got := (slack{}).message(&undone).Text; got != "checkout in production: the rollback to v2+1 is done" {
+	if got := (slack{}).message(&undone).Text; got != "checkout in production: rollback to v2+1 is done" {
 		t.Error(got)
 	}
 }
 
-func TestWhatPeopleWroteIsNoMarkupInSlackAndCallsNobody(t *testing.T) {
+func TestSlack_EscapesMarkupAndMentions(t *testing.T) {
 	t.Parallel()
 	m := completed(func(m *notification.Message) {
 		m.Version, m.Reason = "<!channel>", "<https://evil.example.com|here> & @channel"
@@ -57,7 +57,7 @@ func TestWhatPeopleWroteIsNoMarkupInSlackAndCallsNobody(t *testing.T) {
 	}
 }
 
-func TestASlackTestSaysThatTheChannelIsReached(t *testing.T) {
+func TestSlack_TestMessage(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
 	wantStatus(t, tell(t, "", delivery(notification.KindSlack, r.URL, testMessage())), notification.DeliveryDelivered)

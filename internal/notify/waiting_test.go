@@ -35,18 +35,18 @@ func TestWaiting_IsToldInEachKind(t *testing.T) {
 	} {
 		m := waiting(test.wait)
 		if got := githubState(&m); got != test.github {
-			t.Errorf("%+v: GitHub is told %s, not %s", test.wait, got, test.github)
+			t.Errorf("%+v: GitHub gets %s, not %s", test.wait, got, test.github)
 		}
 		message := slack{"https://r.example.com"}.message(&m)
 		if !strings.HasSuffix(message.Text, "|"+test.slack+">") || !strings.HasPrefix(message.Text, "<https://r.example.com/ui/deployments/") {
-			t.Errorf("Slack is told %q", message.Text)
+			t.Errorf("Slack gets %q", message.Text)
 		}
-		shown := "someone decides"
+		shown := "no time limit"
 		if test.wait.Until != nil {
 			shown = "2026-05-01T13:00:05Z"
 		}
 		if a := message.Attachments[0]; a.Color != "warning" || a.Text != m.Reason || a.Fields[2].Value != shown {
-			t.Errorf("Slack is told %+v", a)
+			t.Errorf("Slack gets %+v", a)
 		}
 		r := newReceiver(t, nil)
 		wantStatus(t, tell(t, "https://r.example.com", delivery(notification.KindWebhook, r.URL, m)), notification.DeliveryDelivered)
@@ -62,7 +62,7 @@ func TestWaiting_IsToldInEachKind(t *testing.T) {
 		}
 		if got.Type != "deployment.waiting" || got.Data.URL == "" || got.Data.State != "paused" || got.Data.Reason != m.Reason ||
 			got.Data.Waiting.For != test.wait.For || got.Data.Waiting.Wave != test.wait.Wave || (got.Data.Waiting.Until == nil) != (test.wait.Until == nil) {
-			t.Errorf("a webhook is told %+v", got)
+			t.Errorf("a webhook gets %+v", got)
 		}
 	}
 }
@@ -74,10 +74,10 @@ func TestRefusal_ThatNothingChangesIsFinal(t *testing.T) {
 		status int
 		says   string
 	}{
-		{notification.KindGitHub, 422, "HTTP 422: No ref found; it is not sent again: the label commit, or else the version, must be"},
-		{notification.KindSlack, 400, "HTTP 400: No ref found; it is not sent again: "},
-		{notification.KindSlack, 403, "make a new one and PUT its url"},
-		{notification.KindSlack, 404, "make a new one and PUT its url"},
+		{notification.KindGitHub, 422, "HTTP 422: No ref found; not retried: the label commit, or else the version, must be"},
+		{notification.KindSlack, 400, "HTTP 400: No ref found; not retried: "},
+		{notification.KindSlack, 403, "create a new one and PUT its url"},
+		{notification.KindSlack, 404, "create a new one and PUT its url"},
 		{notification.KindSlack, 429, ""},
 		{notification.KindGitHub, 403, ""},
 		{notification.KindWebhook, 422, ""},

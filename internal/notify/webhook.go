@@ -11,18 +11,18 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// webhook sends a JSON document, signed as Standard Webhooks 1.0 says, in the form that it proposes: type, timestamp, data.
-type webhook struct{ at place }
+// webhook sends a JSON document in the form that Standard Webhooks 1.0 proposes (type, timestamp, data), and signs it.
+type webhook struct{ at publicURL }
 
 // envelope is the wire form. Fields may be added, never renamed or given another type.
 type envelope struct {
-	Type      string    `json:"type"`
-	Timestamp time.Time `json:"timestamp"`
-	Data      *told     `json:"data"`
+	Type      string             `json:"type"`
+	Timestamp time.Time          `json:"timestamp"`
+	Data      *deploymentPayload `json:"data"`
 }
 
-// told is a deployment as receivers learn of it; its fields are those of the API.
-type told struct {
+// deploymentPayload is the deployment in a message; its fields are those of the API.
+type deploymentPayload struct {
 	ID               string            `json:"id"`
 	URL              *string           `json:"url"`
 	Service          string            `json:"service"`
@@ -42,37 +42,37 @@ type told struct {
 	StartedAt        *time.Time        `json:"started_at"`
 	FinishedAt       *time.Time        `json:"finished_at"`
 	Result           *rollout.Result   `json:"result"`
-	// Waiting is null unless the document tells of a wait for a person.
+	// Waiting is null unless the deployment waits for an operator.
 	Waiting *notification.Waiting `json:"waiting"`
 }
 
-func (k webhook) tell(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
+func (k webhook) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
 	m := &c.Message
 	document := envelope{Type: m.Type, Timestamp: m.At.UTC()}
 	if !m.Test() {
-		document.Data = k.told(m)
+		document.Data = k.payload(m)
 	}
 	return send(ctx, signed(c, "application/json", document))
 }
 
-func (k webhook) told(m *notification.Message) *told {
-	return &told{
-		ID: m.DeploymentID, URL: known(k.at.of(m)), Service: m.Service, Environment: m.Environment, Version: known(m.Version),
-		PreviousVersion: known(m.PreviousVersion()), PreviousVersions: m.PreviousVersions, Kind: m.Kind, RollbackOf: known(m.RollbackOf),
+func (k webhook) payload(m *notification.Message) *deploymentPayload {
+	return &deploymentPayload{
+		ID: m.DeploymentID, URL: orNil(k.at.deploymentPage(m)), Service: m.Service, Environment: m.Environment, Version: orNil(m.Version),
+		PreviousVersion: orNil(m.PreviousVersion()), PreviousVersions: m.PreviousVersions, Kind: m.Kind, RollbackOf: orNil(m.RollbackOf),
 		RequestedBy: m.RequestedBy, Labels: m.Labels, Strategy: m.Strategy, State: m.State, Reason: m.Reason, TargetsTotal: m.TargetsTotal,
-		CreatedAt: m.CreatedAt.UTC(), StartedAt: moment(m.StartedAt), FinishedAt: moment(m.FinishedAt), Result: m.Result,
+		CreatedAt: m.CreatedAt.UTC(), StartedAt: timeOrNil(m.StartedAt), FinishedAt: timeOrNil(m.FinishedAt), Result: m.Result,
 		Waiting: m.Waiting,
 	}
 }
 
-// signed is a POST of a document, signed with the notification's key, else the server's. Every attempt has the same id.
+// signed returns a POST of a document, signed with the notification's key, else the server's. Every attempt has the same id.
 func signed(c *notification.ClaimedDelivery, contentType string, document any) outbound.Request {
 	r := post(c, contentType, document)
 	r.ID, r.Secret = c.ID, c.Subscription.Secrets.Signing
 	return r
 }
 
-// post is a POST of a document without a signature.
+// post returns an unsigned POST of a document.
 func post(c *notification.ClaimedDelivery, contentType string, document any) outbound.Request {
 	body, err := json.Marshal(document)
 	if err != nil {
@@ -83,16 +83,16 @@ func post(c *notification.ClaimedDelivery, contentType string, document any) out
 	}
 }
 
-// known is nil for the empty string: nothing is known.
-func known(s string) *string {
+// orNil returns nil for the empty string.
+func orNil(s string) *string {
 	if s == "" {
 		return nil
 	}
 	return &s
 }
 
-// moment is nil for the zero time: it has not come.
-func moment(t time.Time) *time.Time {
+// timeOrNil returns nil for the zero time.
+func timeOrNil(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}

@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/secret"
 )
 
-func TestAWebhookTellsTheDeploymentInTheAPIsOwnWords(t *testing.T) {
+func TestWebhook_PayloadFollowsAPI(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
 	wantStatus(t, tell(t, "https://rollcall.example.com/", delivery(notification.KindWebhook, r.URL, completed(nil))), notification.DeliveryDelivered)
@@ -35,7 +35,7 @@ func TestAWebhookTellsTheDeploymentInTheAPIsOwnWords(t *testing.T) {
 	})
 }
 
-func TestAWebhooksTestTellsOfNothing(t *testing.T) {
+func TestWebhook_TestHasNoData(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
 	wantStatus(t, tell(t, "", delivery(notification.KindWebhook, r.URL, testMessage())), notification.DeliveryDelivered)

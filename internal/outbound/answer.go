@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// MaxBody is how much of an answer is read.
+	// MaxBody is how much of a response body is read.
 	MaxBody = 64 << 10
-	// maxRetryAfter is the longest wait that an answer can ask for.
+	// maxRetryAfter is the longest wait that a response can request.
 	maxRetryAfter = 60 * time.Second
 )
 
-// read turns a response into an answer. The status line decides; the rest is read so that one who answers
-// before it is done may finish, and is only shown.
+// read turns a response into a result. The status line decides; the body is read for display, and so that a receiver that
+// responds before it is done may finish.
 func read(resp *http.Response) rollout.CallResult {
 	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
 	answer := rollout.CallResult{
@@ -33,7 +33,7 @@ func read(resp *http.Response) rollout.CallResult {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, MaxBody)) // cut short, it is shown as far as it came
 	if to := redirectOf(resp); to != "" {
 		answer.Message = to
-	} else if shown := OneLine(string(text)); shown != "" {
+	} else if shown := Sanitize(string(text)); shown != "" {
 		answer.Message += ": " + shown
 	}
 	if answer.Kind != rollout.ResultDone && answer.Kind != rollout.ResultAccepted {
@@ -49,7 +49,7 @@ func redirectOf(resp *http.Response) string {
 	if resp.Request == nil || resp.Request.URL == nil {
 		return ""
 	}
-	return Redirected(resp.Request.URL, resp)
+	return RedirectAdvice(resp.Request.URL, resp)
 }
 
 // namedFence is the highest fence that a 409 says it has seen, in a header or as {"fence": 42}; 0 when it names none.
@@ -79,7 +79,7 @@ func classify(status int) rollout.ResultKind {
 		return rollout.ResultRetry
 	case status >= 300 && status < 500:
 		return rollout.ResultRefused
-	default: // 5xx: a proxy may have said it, and the work may go on; or not a final HTTP status: 101, or out of range
+	default: // 5xx: a proxy may have sent it, and the work may continue; or not a final HTTP status: 101, or out of range
 		return rollout.ResultUnknown
 	}
 }
@@ -88,16 +88,16 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return RetryAfter(value, now, maxRetryAfter)
 }
 
-// RetryAfter reads the header of RFC 9110, section 10.2.3: seconds or a date; at most the longest wait that the caller takes.
-// What it cannot read is no wish at all.
-func RetryAfter(value string, now time.Time, most time.Duration) time.Duration {
+// RetryAfter parses the header of RFC 9110, section 10.2.3: seconds or a date. It returns at longest longest, and 0 for an
+// invalid value.
+func RetryAfter(value string, now time.Time, longest time.Duration) time.Duration {
 	value = strings.TrimSpace(value)
 	if date, err := http.ParseTime(value); err == nil {
-		return min(max(date.Sub(now), 0), most)
+		return min(max(date.Sub(now), 0), longest)
 	}
 	seconds, err := strconv.ParseInt(value, 10, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) { // out of range, it is still a long wait, or none
 		return 0
 	}
-	return time.Duration(min(max(seconds, 0), int64(most/time.Second))) * time.Second
+	return time.Duration(min(max(seconds, 0), int64(longest/time.Second))) * time.Second
 }

@@ -17,16 +17,16 @@ const DefaultUserAgent = "rollcall"
 // Dial opens a connection like net.Dialer.DialContext.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Config is what a Client needs. The zero Config is usable: plain dialling, no signatures by default.
+// Config configures a Client. The zero Config is usable: plain dialling, no signatures by default.
 type Config struct {
-	// Dial opens connections; nil is a plain net.Dialer. Whoever may create deployments chooses the addresses, so it is
-	// Dial that must refuse.
+	// Dial opens connections; nil is a plain net.Dialer. Addresses come from requests, so Dial must reject the forbidden
+	// ones.
 	Dial Dial
 	// TLS is for https; nil means the system's roots. Versions before 1.2 are never spoken.
 	TLS *tls.Config
-	// Key signs the webhooks that bring no secret of their own; empty leaves those unsigned.
+	// Key signs the webhooks without their own secret; empty leaves those unsigned.
 	Key secret.Secret
-	// UserAgent is what the other side sees; empty means DefaultUserAgent.
+	// UserAgent is the User-Agent header; empty means DefaultUserAgent.
 	UserAgent string
 }
 
@@ -51,11 +51,11 @@ func (c *Client) Dial(ctx context.Context, network, address string) (net.Conn, e
 	return c.dial(ctx, network, address)
 }
 
-// UserAgent is how the client calls itself.
+// UserAgent returns the User-Agent header.
 func (c *Client) UserAgent() string { return c.userAgent }
 
-// Do sends req once, over a connection of its own, and gives the answer's head; a redirect is an answer like any other.
-// trust may be nil. The caller closes the body, and reads no more of it than it needs.
+// Do sends req once, over its own connection, and returns the response, with its body open; it does not follow redirects.
+// trust may be nil. The caller closes the body.
 func (c *Client) Do(req *http.Request, trust *rollout.TLS) (*http.Response, error) {
 	config, err := c.TLS(trust)
 	if err != nil {
@@ -69,5 +69,5 @@ func (c *Client) Do(req *http.Request, trust *rollout.TLS) (*http.Response, erro
 		req.Header.Set("User-Agent", c.userAgent)
 	}
 	// Not through an http.Client: it follows redirects, or at least reads where to, and loses the answer when it cannot.
-	return transport(c.dial, config).RoundTrip(req) //nolint:wrapcheck // Why puts it into words
+	return transport(c.dial, config).RoundTrip(req) //nolint:wrapcheck // ErrorText formats it
 }

@@ -31,8 +31,8 @@ func FuzzOneLine(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		line := OneLine(text)
-		if utf8.RuneCountInString(line) > maxShown || !utf8.ValidString(line) {
+		line := Sanitize(text)
+		if utf8.RuneCountInString(line) > maxSanitized || !utf8.ValidString(line) {
 			t.Fatalf("%q became %q", text, line)
 		}
 		for _, r := range line {

@@ -133,7 +133,7 @@ func want(t *testing.T, got rollout.CallResult, kind rollout.ResultKind, message
 	}
 }
 
-func TestAPrivateCAIsTrustedWhereItIsNamedAndNowhereElse(t *testing.T) {
+func TestTLS_PrivateCAIsTrustedOnlyWhereSet(t *testing.T) {
 	t.Parallel()
 	mine, others := newAuthority(t), newAuthority(t)
 	url, calls := mine.serve(nil)
@@ -145,7 +145,7 @@ func TestAPrivateCAIsTrustedWhereItIsNamedAndNowhereElse(t *testing.T) {
 	}
 }
 
-func TestTheNameInACertificateMustBeThatOfTheAddress(t *testing.T) {
+func TestTLS_CertificateNameMustMatch(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	url, _ := ca.serve(nil)
@@ -153,7 +153,7 @@ func TestTheNameInACertificateMustBeThatOfTheAddress(t *testing.T) {
 	want(t, post(t, Config{}, Webhook{URL: elsewhere, Trust: &rollout.TLS{CA: ca.pem}}), rollout.ResultNotSent, "certificate")
 }
 
-func TestAClientCertificateIsShownToWhoAsksForIt(t *testing.T) {
+func TestTLS_SendsClientCertificateOnRequest(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	url, calls := ca.serve(func(c *tls.Config) {
@@ -171,7 +171,7 @@ func TestAClientCertificateIsShownToWhoAsksForIt(t *testing.T) {
 	}
 }
 
-func TestNothingOlderThanTLS12IsSpokenAndNothingGoesUnchecked(t *testing.T) {
+func TestTLS_RequiresTLS12AndVerification(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	old, _ := ca.serve(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 })
@@ -192,7 +192,7 @@ func TestCertificatesThatCannotBeUsedAreNamedWithoutTheKey(t *testing.T) {
 		"another's key": {ClientCert: cert, ClientKey: otherKey}, "no key in PEM": {ClientCert: cert, ClientKey: "hunter2"},
 		"a key as CA": {CA: key.Reveal()},
 	} {
-		err := CheckTrust(bad)
+		err := ValidateTLS(bad)
 		if err == nil || strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "PRIVATE") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -200,7 +200,7 @@ func TestCertificatesThatCannotBeUsedAreNamedWithoutTheKey(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if err := CheckTrust(&rollout.TLS{ClientCert: cert, ClientKey: key}); err != nil {
+	if err := ValidateTLS(&rollout.TLS{ClientCert: cert, ClientKey: key}); err != nil {
 		t.Error(err)
 	}
 }
@@ -229,7 +229,7 @@ func TestTwoKeysSignSoThatEitherVerifies(t *testing.T) {
 	}
 }
 
-func TestASecretThatCannotSignSendsNothing(t *testing.T) {
+func TestPost_InvalidSecretSendsNothing(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []secret.Secret{"***", "hunter2", "whsec_", "whsec_???", newKey + " ", newKey + " " + oldKey + " " + oldKey} {
 		got := post(t, Config{}, Webhook{URL: "http://127.0.0.1:1", Secret: bad})
@@ -240,7 +240,7 @@ func TestASecretThatCannotSignSendsNothing(t *testing.T) {
 	}
 }
 
-func TestARequestCannotBeRepeatedByTheHTTPClient(t *testing.T) {
+func TestDo_HTTPClientCannotRepeat(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(s.Close)
@@ -259,7 +259,7 @@ func TestARequestCannotBeRepeatedByTheHTTPClient(t *testing.T) {
 }
 
 // net/http's Client reads Location even where it does not follow it, and gives no answer when it cannot.
-func TestARedirectIsAnAnswerWhateverItSaysWhereTo(t *testing.T) {
+func TestDo_RedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	for _, location := range []string{"http://[bad", "%zz", "/elsewhere", "", ":", "http://a b/"} {
 		for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect} {

@@ -14,11 +14,11 @@ import (
 	"rollcall/internal/secret"
 )
 
-// Request is one call of somebody else's API.
+// Request is one call of another service's API.
 type Request struct {
-	// Method is GET without a body when it is empty.
+	// Method is GET if it is empty.
 	Method, URL string
-	// Header is added to what every call carries; nil adds nothing.
+	// Header is added to the client's headers; it may be nil.
 	Header http.Header
 	Body   []byte
 	// ID makes it a webhook of that id (Standard Webhooks 1.0); empty for what is none. Secret signs that; empty means the
@@ -27,17 +27,17 @@ type Request struct {
 	Secret secret.Secret
 }
 
-// Response is an answer, as far as there was one.
+// Response is a response, or the reason why there is none.
 type Response struct {
-	// Status is 0 when there was none; Failure says then why, and how far the request got.
+	// Status is 0 if there was none; Failure then has the reason, and how far the request got.
 	Status  int
 	Header  http.Header
 	Failure rollout.CallResult
-	// Body is at most MaxBody of what was sent.
+	// Body is at most MaxBody of the body.
 	Body []byte
 }
 
-// Send sends r once and gives what was answered, which the caller has to judge. It ends with ctx.
+// Send sends r once and returns the response, which the caller evaluates. It ends with ctx.
 func (c *Client) Send(ctx context.Context, r Request) Response {
 	began := time.Now()
 	var connected atomic.Bool // set by the transport's own goroutines
@@ -45,11 +45,11 @@ func (c *Client) Send(ctx context.Context, r Request) Response {
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	}), r)
 	if err != nil {
-		return Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + OneLine(err.Error())}}
+		return Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + Sanitize(err.Error())}}
 	}
 	resp, err := c.Do(req, nil)
 	if err != nil {
-		return Response{Failure: Failed(ctx, connected.Load(), err, began)}
+		return Response{Failure: FailedCall(ctx, connected.Load(), err, began)}
 	}
 	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
 	answer := Response{Status: resp.StatusCode, Header: resp.Header}
@@ -59,7 +59,7 @@ func (c *Client) Send(ctx context.Context, r Request) Response {
 	return answer
 }
 
-// plain builds the request. Its errors are fit for people and do not hold the URL.
+// plain builds the request. Its errors are fit for users and do not contain the URL.
 func (c *Client) plain(ctx context.Context, r Request) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
 	if err != nil {

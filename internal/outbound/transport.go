@@ -12,7 +12,7 @@ const (
 	// dialTimeout and handshakeTimeout bound the way to a connection, whatever the call's own timeout.
 	dialTimeout      = 5 * time.Second
 	handshakeTimeout = 5 * time.Second
-	// maxHeaderBytes bounds the headers of an answer.
+	// maxHeaderBytes limits the headers of a response.
 	maxHeaderBytes = 64 << 10
 )
 
@@ -35,7 +35,7 @@ func transport(dial Dial, config *tls.Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{
-		Proxy:                  nil, // the proxy of the server's environment has no business between it and its targets
+		Proxy:                  nil, // calls to targets must not go through the environment's proxy
 		DialContext:            dial,
 		TLSClientConfig:        config,
 		TLSHandshakeTimeout:    handshakeTimeout,

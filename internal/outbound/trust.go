@@ -36,8 +36,8 @@ func (c *Client) TLS(trust *rollout.TLS) (*tls.Config, error) {
 	return config, nil
 }
 
-// CheckTrust says why no connection could trust what trust says, or nil.
-func CheckTrust(trust *rollout.TLS) error {
+// ValidateTLS validates the certificates and the key of trust.
+func ValidateTLS(trust *rollout.TLS) error {
 	_, err := New(Config{}).TLS(trust)
 	return err
 }

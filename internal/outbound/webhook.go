@@ -19,7 +19,7 @@ import (
 // Webhook is one signed POST.
 type Webhook struct {
 	URL string
-	// ID is the same for every attempt of one thing; receivers tell a repeated call by it.
+	// ID is the same for every attempt; receivers recognize a repeated call by it.
 	ID      string
 	Attempt int
 	Fence   int64
@@ -32,7 +32,7 @@ type Webhook struct {
 }
 
 // Post sends w once and says what came of it. It ends with ctx. All that goes wrong is in the answer: ResultNotSent when
-// no byte of the request can have left, ResultUnknown when nobody can tell.
+// no byte of the request can have left, ResultUnknown if that is unknown.
 func (c *Client) Post(ctx context.Context, w Webhook) rollout.CallResult {
 	began := time.Now()
 	var connected atomic.Bool // set by the transport's own goroutines
@@ -40,16 +40,16 @@ func (c *Client) Post(ctx context.Context, w Webhook) rollout.CallResult {
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	}), w)
 	if err != nil {
-		return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + OneLine(err.Error())}
+		return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + Sanitize(err.Error())}
 	}
 	resp, err := c.Do(req, w.Trust)
 	if err != nil {
-		return Failed(ctx, connected.Load(), err, began)
+		return FailedCall(ctx, connected.Load(), err, began)
 	}
 	return read(resp)
 }
 
-// request builds the POST. Its errors are fit for people and hold neither secrets nor the URL's credentials.
+// request builds the POST. Its errors are fit for users and contain neither secrets nor the URL's credentials.
 func (c *Client) request(ctx context.Context, w Webhook) (*http.Request, error) {
 	payload, err := json.Marshal(w.Body)
 	if err != nil {

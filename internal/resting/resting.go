@@ -33,7 +33,7 @@ const (
 	saveTime = 5 * time.Second
 	// writeGrace is what a write may take longer than its timeout, until it is certain that it has ended.
 	writeGrace = time.Second
-	// grace is how long work may go on when the server stops.
+	// grace is how long work may take when the server stops.
 	grace = 2 * time.Second
 )
 
@@ -44,16 +44,16 @@ type Store interface {
 	SaveRouter(ctx context.Context, c *rollout.ClaimedRouter, step rollout.SavedRouter) error
 }
 
-// Mover moves traffic. It never retries.
-type Mover interface {
-	Set(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.CallResult
+// Router moves traffic. It never retries.
+type Router interface {
+	SetWeights(ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call) rollout.CallResult
 	Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error)
 }
 
 // Lease is the replica's right to act.
 type Lease interface {
-	// Life ends when the replica may no longer act; false when it may not now.
-	Life() (context.Context, bool)
+	// LeaseContext ends when the replica may no longer act; false when it may not now.
+	LeaseContext() (context.Context, bool)
 }
 
 // Recorder counts writes.
@@ -67,7 +67,7 @@ type Config struct {
 	// Every is how often each router is read; 0 switches the loop off.
 	Every    time.Duration
 	Store    Store
-	Mover    Mover
+	Router   Router
 	Lease    Lease
 	Recorder Recorder
 	Log      *slog.Logger
@@ -107,7 +107,7 @@ func (l *Loop) Run(ctx context.Context) {
 
 // claim takes what is due, as far as there is room, and looks at it.
 func (l *Loop) claim(ctx, calls context.Context) {
-	life, held := l.Lease.Life() // before it is asked: what the answer says holds no longer than that
+	life, held := l.Lease.LeaseContext() // before it is asked: what the answer says holds no longer than that
 	mine := l.working()
 	if !held || len(mine) >= maxAtOnce {
 		return
@@ -204,7 +204,7 @@ func (w *watch) deployment(resting *rollout.RestingRouter) *rollout.Deployment {
 func (w *watch) read(ctx context.Context, resting *rollout.RestingRouter) (routing.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxRead)
 	defer cancel()
-	return w.loop.Mover.Read(ctx, w.deployment(resting), w.router.Snapshot.Targets) //nolint:wrapcheck // it is shown as it is
+	return w.loop.Router.Read(ctx, w.deployment(resting), w.router.Snapshot.Targets) //nolint:wrapcheck // it is shown as it is
 }
 
 // write makes the write of a look, and reads back what came of it.
@@ -212,7 +212,7 @@ func (w *watch) write(ctx context.Context, look *lifecycle.RestingDecision) roll
 	ctx, cancel := context.WithTimeout(ctx, look.Write.Route.Deadline.Sub(w.now()))
 	defer cancel()
 	d, began := w.deployment(&look.Resting), time.Now()
-	o := rollout.Outcome{Action: *look.Write, Result: w.loop.Mover.Set(ctx, d, w.router.Snapshot.Targets, look.Write.Route)}
+	o := rollout.Outcome{Action: *look.Write, Result: w.loop.Router.SetWeights(ctx, d, w.router.Snapshot.Targets, look.Write.Route)}
 	if lifecycle.NeedsReadBack(d, o.Result) {
 		if reading, err := w.read(ctx, &look.Resting); err == nil {
 			o.Reading = &reading

@@ -113,7 +113,7 @@ type Call struct {
 	Deadline time.Time    `json:"until"`
 	// Baseline are the weights that the targets have in full rotation; empty when they are not known.
 	Baseline []Backend `json:"baseline,omitempty"`
-	// TakenOut names the targets that Rollcall itself has taken out of rotation, and so may put back. What is out for any
+	// TakenOut names the targets that Rollcall itself has taken out of rotation, and so may restore. What is out for any
 	// other reason stays out.
 	TakenOut []string `json:"taken_out,omitempty"`
 }

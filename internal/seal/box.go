@@ -7,22 +7,22 @@ import (
 	"fmt"
 )
 
-// version begins every sealed secret, so that another way of sealing can follow.
+// version is the first byte of every sealed secret.
 const version = 1
 
-// ErrNoKey says that there is no key to seal or open with.
-var ErrNoKey = errors.New("this server has no key to keep secrets with: give it --secret-key-file or ROLLCALL_SECRET_KEY")
+// ErrNoKey means that there is no key to seal or open with.
+var ErrNoKey = errors.New("this server has no key for secrets: set --secret-key-file or ROLLCALL_SECRET_KEY")
 
-// Box seals with one key and opens with that and older ones. It is safe for concurrent use. The nil *Box has no key: both
-// its methods answer ErrNoKey.
-type Box struct {
+// Keyring seals with one key and opens with that and older ones. It is safe for concurrent use. The nil *Keyring has no key:
+// its methods return ErrNoKey.
+type Keyring struct {
 	current string
 	keys    map[string]cipher.AEAD
 }
 
-// New gives a box that seals with current. Ids must differ.
-func New(current Key, older ...Key) (*Box, error) {
-	b := &Box{current: current.id, keys: map[string]cipher.AEAD{}}
+// New returns a keyring that seals with current. The ids must differ.
+func New(current Key, older ...Key) (*Keyring, error) {
+	b := &Keyring{current: current.id, keys: map[string]cipher.AEAD{}}
 	for _, k := range append([]Key{current}, older...) {
 		if k.id == "" {
 			return nil, errKey
@@ -41,41 +41,41 @@ func New(current Key, older ...Key) (*Box, error) {
 	return b, nil
 }
 
-// Seal makes a secret unreadable, and useless anywhere but at place, which names a column and a row
+// Seal encrypts a secret for one context only, which names a column and a row
 // ("table.column:row"). The same secret looks different each time.
-func (b *Box) Seal(place string, secret []byte) ([]byte, error) {
+func (b *Keyring) Seal(context string, secret []byte) ([]byte, error) {
 	if b == nil {
 		return nil, ErrNoKey
 	}
-	header := append([]byte{version, byte(len(b.current))}, b.current...)              //nolint:gosec // an id has at most 32 bytes
-	return b.keys[b.current].Seal(header, nil, secret, additional(header, place)), nil //nolint:gosec // it draws a nonce itself
+	header := append([]byte{version, byte(len(b.current))}, b.current...)                //nolint:gosec // an id has at most 32 bytes
+	return b.keys[b.current].Seal(header, nil, secret, additional(header, context)), nil //nolint:gosec // it draws a nonce itself
 }
 
-// Open gives back what was sealed for that place. Its errors hold nothing of the secret.
-func (b *Box) Open(place string, sealed []byte) ([]byte, error) {
+// Open decrypts a secret that was sealed for the context. Its errors contain nothing of the secret.
+func (b *Keyring) Open(context string, sealed []byte) ([]byte, error) {
 	if b == nil {
 		return nil, ErrNoKey
 	}
 	id, rest, err := split(sealed)
 	if err != nil {
-		return nil, fmt.Errorf("open the secret at %s: %w", place, err)
+		return nil, fmt.Errorf("open the secret at %s: %w", context, err)
 	}
 	aead, ok := b.keys[id]
 	if !ok {
-		return nil, fmt.Errorf("open the secret at %s: it was sealed with key %q, which this server does not have", place, id)
+		return nil, fmt.Errorf("open the secret at %s: it was sealed with key %q, which this server does not have", context, id)
 	}
-	secret, err := aead.Open(nil, nil, rest, additional(sealed[:len(sealed)-len(rest)], place))
+	secret, err := aead.Open(nil, nil, rest, additional(sealed[:len(sealed)-len(rest)], context))
 	if err != nil {
-		return nil, fmt.Errorf("open the secret at %s: it was changed, or sealed for another place or with another key", place)
+		return nil, fmt.Errorf("open the secret at %s: it was changed, or sealed for another context or with another key", context)
 	}
 	return secret, nil
 }
 
-// Has reports whether the box can open what the key with that id sealed.
-func (b *Box) Has(id string) bool { return b != nil && b.keys[id] != nil }
+// Has reports whether the keyring has the key with the id.
+func (b *Keyring) Has(id string) bool { return b != nil && b.keys[id] != nil }
 
-// Fresh reports whether the secret was sealed with the current key: no rotation needs to touch it.
-func (b *Box) Fresh(sealed []byte) bool {
+// SealedWithCurrent reports whether the secret was sealed with the current key: no rotation needs to touch it.
+func (b *Keyring) SealedWithCurrent(sealed []byte) bool {
 	if b == nil {
 		return false
 	}
@@ -91,7 +91,7 @@ func split(sealed []byte) (id string, rest []byte, err error) {
 	return string(sealed[2:end]), sealed[end:], nil
 }
 
-// additional is the header, whose length it tells itself, and the place: no two pairs of them look the same.
-func additional(header []byte, place string) []byte {
-	return append(append([]byte{}, header...), place...)
+// additional returns the authenticated data: the header, which contains its length, and the context. No two pairs of them
+func additional(header []byte, context string) []byte {
+	return append(append([]byte{}, header...), context...)
 }

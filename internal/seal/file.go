@@ -13,8 +13,8 @@ import (
 // maxFile bounds a key file: some hundred keys.
 const maxFile = 64 << 10
 
-// ReadFile gives the keys of a file, one a line, the current one first. A file that others may read is refused. One that
-// belongs to somebody else, as a container's secrets do, may be readable by its group: that is how it can be read at all.
+// ReadFile returns the keys of a file, one a line, the current one first. It rejects a file that others may read. A file of
+// another account, such as a container's secret, may be readable by its group.
 func ReadFile(path string) ([]Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -23,7 +23,7 @@ func ReadFile(path string) ([]Key, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil, fmt.Errorf("the key file %s is not a small ordinary file", path)
 	}
-	if info.Mode().Perm()&^mayBe(info) != 0 {
+	if info.Mode().Perm()&^allowedMode(info) != 0 {
 		return nil, fmt.Errorf("the key file %s can be read by others: chmod 600 it", path)
 	}
 	text, err := os.ReadFile(path)
@@ -37,17 +37,17 @@ func ReadFile(path string) ([]Key, error) {
 	return keys, nil
 }
 
-// mayBe are the permissions that a key file may have.
-func mayBe(info fs.FileInfo) fs.FileMode {
+// allowedMode returns the permissions that a key file may have.
+func allowedMode(info fs.FileInfo) fs.FileMode {
 	if sys, ok := info.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != os.Geteuid() {
 		return 0o740
 	}
 	return 0o700
 }
 
-// FindOrMakeFile gives the keys of a file, which is made with a new key when it is not there. Several processes may do so
+// LoadOrCreateFile returns the keys of a file, and creates it with a new key if it does not exist. Several processes may do so
 // at once: all get the same keys.
-func FindOrMakeFile(path string) ([]Key, error) {
+func LoadOrCreateFile(path string) ([]Key, error) {
 	keys, err := ReadFile(path)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return keys, err
@@ -62,7 +62,7 @@ func FindOrMakeFile(path string) ([]Key, error) {
 func makeFile(path string) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".secret-key-*") // 0600
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what was tried
+		return err //nolint:wrapcheck // the caller adds the operation
 	}
 	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
 	_, err = f.WriteString(NewKey(time.Now()).Text() + "\n")
@@ -70,16 +70,16 @@ func makeFile(path string) (err error) {
 		return err
 	}
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err //nolint:wrapcheck // the caller says what was tried
+		return err //nolint:wrapcheck // the caller adds the operation
 	}
 	return syncFolder(filepath.Dir(path))
 }
 
-// syncFolder makes the new name last: secrets sealed with a key that a power cut took away would be lost.
+// syncFolder makes the new name durable: a power cut must not lose a key that secrets are sealed with.
 func syncFolder(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
-		return err //nolint:wrapcheck // the caller says what was tried
+		return err //nolint:wrapcheck // the caller adds the operation
 	}
 	return errors.Join(d.Sync(), d.Close())
 }

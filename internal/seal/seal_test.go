@@ -15,7 +15,7 @@ import (
 
 const place = "definitions.secrets:checkout/production"
 
-func box(t *testing.T, current Key, older ...Key) *Box {
+func box(t *testing.T, current Key, older ...Key) *Keyring {
 	t.Helper()
 	b, err := New(current, older...)
 	if err != nil {
@@ -24,7 +24,7 @@ func box(t *testing.T, current Key, older ...Key) *Box {
 	return b
 }
 
-func sealed(t *testing.T, b *Box, secret string) []byte {
+func sealed(t *testing.T, b *Keyring, secret string) []byte {
 	t.Helper()
 	s, err := b.Seal(place, []byte(secret))
 	if err != nil {
@@ -33,7 +33,7 @@ func sealed(t *testing.T, b *Box, secret string) []byte {
 	return s
 }
 
-func TestWhatIsSealedOpensAtItsPlaceOnly(t *testing.T) {
+func TestKeyring_OpensInItsContextOnly(t *testing.T) {
 	t.Parallel()
 	b := box(t, NewKey(time.Now()))
 	s := sealed(t, b, "hunter2")
@@ -56,7 +56,7 @@ func TestSealedBytesShowNothingAndNeverRepeat(t *testing.T) {
 	}
 }
 
-func TestEveryChangedByteIsNoticed(t *testing.T) {
+func TestKeyring_DetectsEveryChangedByte(t *testing.T) {
 	t.Parallel()
 	b := box(t, NewKey(time.Now()), NewKey(time.Now()))
 	s := sealed(t, b, "hunter2")
@@ -72,7 +72,7 @@ func TestEveryChangedByteIsNoticed(t *testing.T) {
 	}
 }
 
-func TestAnOlderKeyOpensAndNoLongerSeals(t *testing.T) {
+func TestKeyring_OlderKeyOnlyOpens(t *testing.T) {
 	t.Parallel()
 	old, fresh := NewKey(time.Now()), NewKey(time.Now())
 	s := sealed(t, box(t, old), "hunter2")
@@ -80,7 +80,7 @@ func TestAnOlderKeyOpensAndNoLongerSeals(t *testing.T) {
 	if got, err := b.Open(place, s); err != nil || string(got) != "hunter2" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if b.Fresh(s) || !b.Fresh(sealed(t, b, "x")) {
+	if b.SealedWithCurrent(s) || !b.SealedWithCurrent(sealed(t, b, "x")) {
 		t.Error("fresh is what the current key sealed")
 	}
 	if _, err := box(t, fresh).Open(place, s); err == nil || !strings.Contains(err.Error(), old.ID()) {
@@ -93,7 +93,7 @@ func TestAnOlderKeyOpensAndNoLongerSeals(t *testing.T) {
 
 func TestWithoutAKeyNothingIsSealedOrOpened(t *testing.T) {
 	t.Parallel()
-	var none *Box
+	var none *Keyring
 	if s, err := none.Seal(place, []byte("hunter2")); err == nil || s != nil {
 		t.Errorf("%x, %v", s, err)
 	}
@@ -105,7 +105,7 @@ func TestWithoutAKeyNothingIsSealedOrOpened(t *testing.T) {
 	}
 }
 
-func TestAKeyIsReadAsItIsWrittenAndNeverPrinted(t *testing.T) {
+func TestKey_RoundTripsAndIsNeverPrinted(t *testing.T) {
 	t.Parallel()
 	k := NewKey(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC))
 	if got, err := ParseKey(k.Text() + "\n"); err != nil || got != k || !strings.HasPrefix(k.ID(), "2026-05-01-") {
@@ -125,14 +125,14 @@ func TestAKeyIsReadAsItIsWrittenAndNeverPrinted(t *testing.T) {
 	}
 }
 
-func TestAKeyFileIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
+func TestKeyFile_CreatedOnceForOwnerOnly(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret-key")
 	ids := make([]string, 8)
 	var all sync.WaitGroup
 	for i := range ids {
 		all.Go(func() {
-			if keys, err := FindOrMakeFile(path); err != nil {
+			if keys, err := LoadOrCreateFile(path); err != nil {
 				t.Error(err)
 			} else {
 				ids[i] = keys[0].ID()
@@ -154,7 +154,7 @@ func TestAKeyFileIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
 	}
 }
 
-func TestAKeyFileThatOthersReadIsRefused(t *testing.T) {
+func TestKeyFile_ReadableByOthersIsRejected(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret-key")
 	if err := os.WriteFile(path, []byte(NewKey(time.Now()).Text()), 0o600); err != nil {
@@ -173,8 +173,8 @@ func TestAKeyFileThatOthersReadIsRefused(t *testing.T) {
 	}
 }
 
-// A container's secret belongs to whoever made it, and the container is in its group.
-func TestAKeyFileOfSomebodyElseMayBeReadByItsGroup(t *testing.T) {
+// A container's secret belongs to its creator, and the container is in its group.
+func TestKeyFile_ForeignMayBeGroupReadable(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "secret-key")
 	if err := os.WriteFile(path, []byte(NewKey(time.Now()).Text()), 0o600); err != nil {

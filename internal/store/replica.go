@@ -39,9 +39,9 @@ const freeSQL = `
 		WHERE owner = $1 RETURNING id)
 	SELECT pg_notify('` + pg.Channel + `', id::text) FROM freed`
 
-// Leave gives up all deployments that the replica owns: they are free for the others at once, and nobody reports a take-over.
+// Release gives up all deployments that the replica owns: they are free for the others at once, and nobody reports a take-over.
 // What was due before stays due since then, so that its next owner knows for how long nobody has looked after it.
-func (s *Store) Leave(ctx context.Context, replica string) error {
+func (s *Store) Release(ctx context.Context, replica string) error {
 	_, err := s.db.Exec(ctx, freeSQL, replica)
 	return pg.Wrap("give up the deployments of replica "+replica, err)
 }

@@ -303,7 +303,7 @@ func aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn(t *testing.T, 
 func whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	save(t, s, snap, rollout.SaveRequest{RunAt: time.Now().Add(time.Hour)})
-	must(t, s.Leave(ctx(t), "r1"))
+	must(t, s.Release(ctx(t), "r1"))
 	c := claimed(t, s, "r2")
 	if len(c) != 1 || c[0].PreviousOwner != "" {
 		t.Fatalf("claimed %+v", c)
@@ -313,7 +313,7 @@ func whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover(t *testing.T, s Store)
 func whatALeavingReplicaHadNotLookedAfterIsLate(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	save(t, s, snap, rollout.SaveRequest{RunAt: time.Now().Add(-time.Minute)}) // and then its saves did not land
-	must(t, s.Leave(ctx(t), "r1"))
+	must(t, s.Release(ctx(t), "r1"))
 	c := claimed(t, s, "r2")
 	if len(c) != 1 || c[0].OverdueBy < 50*time.Second {
 		t.Fatalf("claimed %+v", c)

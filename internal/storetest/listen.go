@@ -19,7 +19,7 @@ func aVerbATakeoverAndALeaveAreAnnounced(t *testing.T, s Store) {
 	must(t, err)
 	claim(t, s, "r2")
 	Await(t, heard, id)
-	must(t, s.Leave(ctx(t), "r2"))
+	must(t, s.Release(ctx(t), "r2"))
 	Await(t, heard, id)
 }
 

@@ -27,7 +27,7 @@ func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
 	target.Error, target.UpdatedAt = "it said \"no\"", now
 	save(t, s, snap, rollout.SaveRequest{Targets: []rollout.Target{*target}})
 
-	must(t, s.Leave(ctx(t), "r1"))
+	must(t, s.Release(ctx(t), "r1"))
 	again := claim(t, s, "r1")
 	if !reflect.DeepEqual(again.Targets, snap.Targets) {
 		t.Errorf("loaded\n%+v\nsaved\n%+v", again.Targets, snap.Targets)
@@ -185,7 +185,7 @@ func whatOnlyTheOwnerKnowsIsNotStored(t *testing.T, s Store) {
 	if !snap.Targets[0].Checks[0].Probing || !snap.Deployment.Progress.Router.Reading {
 		t.Error("a save changed what its writer has in memory")
 	}
-	must(t, s.Leave(ctx(t), "r1"))
+	must(t, s.Release(ctx(t), "r1"))
 	again := claim(t, s, "r2")
 	if r := again.Deployment.Progress.Router; again.Targets[0].Checks[0].Probing || r != nil && r.Reading || again.Deployment.Spec.Traffic != nil {
 		t.Errorf("the next owner finds %+v, router %+v, traffic %+v", again.Targets[0].Checks, r, again.Deployment.Spec.Traffic)

@@ -19,7 +19,7 @@ type Store interface {
 		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
 	) (rollout.Deployment, error)
 	Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error)
-	Leave(ctx context.Context, replica string) error
+	Release(ctx context.Context, replica string) error
 	Claim(ctx context.Context, replica string, mine []string, limit int) ([]rollout.Claimed, time.Time, error)
 	Save(ctx context.Context, save rollout.SaveRequest) (rollout.SaveResult, error)
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)

@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-func TestTheStatusLineDecides(t *testing.T) {
+func TestWebhook_StatusLineDecides(t *testing.T) {
 	t.Parallel()
 	kinds := map[int]rollout.ResultKind{
 		200: rollout.ResultDone, 201: rollout.ResultDone, 202: rollout.ResultAccepted, 204: rollout.ResultDone,

@@ -17,10 +17,10 @@ type Client struct{ out *outbound.Client }
 // New gives a client. A Key that is not valid shows in the answer of each call.
 func New(c Config) *Client { return &Client{out: outbound.New(c)} }
 
-// Call sends call to the target's deploy URL once and says what came of it. It ends with ctx, which should carry the
+// Deploy sends call to the target's deploy URL once and says what came of it. It ends with ctx, which should carry the
 // deadline call.Until, or after the deployment's deploy timeout (0: none), whichever is first. All that goes wrong is
-// in the answer: ResultNotSent when no byte of the request can have left, ResultUnknown when nobody can tell.
-func (c *Client) Call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.CallResult {
+// in the answer: ResultNotSent when no byte of the request can have left, ResultUnknown if that is unknown.
+func (c *Client) Deploy(ctx context.Context, d *rollout.Deployment, t *rollout.Target, call rollout.Call) rollout.CallResult {
 	began := time.Now()
 	if timeout := d.Spec.Deploy.Timeout.Std(); timeout > 0 {
 		var cancel context.CancelFunc

@@ -26,17 +26,17 @@ func TestWithoutAConnectionTheCallIsNotSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := "http://" + l.Addr().String()
+	other := "http://" + l.Addr().String()
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	want(t, call(t, Config{}, nobody), rollout.ResultNotSent, "connection refused")
+	want(t, call(t, Config{}, other), rollout.ResultNotSent, "connection refused")
 	want(t, call(t, Config{}, "http://name.invalid/"), rollout.ResultNotSent, "name.invalid")
 	guarded := Config{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("not allowed") }}
-	want(t, call(t, guarded, nobody), rollout.ResultNotSent, "not allowed")
+	want(t, call(t, guarded, other), rollout.ResultNotSent, "not allowed")
 }
 
-func TestAFailedHandshakeIsNotSent(t *testing.T) {
+func TestWebhook_FailedHandshakeIsNotSent(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	s := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
@@ -72,7 +72,7 @@ func TestADialThatHangsIsNotSent(t *testing.T) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}})
-	want(t, c.Call(t.Context(), d, webhook("http://10.0.0.1/"), deployCall()), rollout.ResultNotSent, "not sent: nothing within")
+	want(t, c.Deploy(t.Context(), d, webhook("http://10.0.0.1/"), deployCall()), rollout.ResultNotSent, "not sent: nothing within")
 }
 
 func TestNoAnswerInTimeIsLost(t *testing.T) {
@@ -83,7 +83,7 @@ func TestNoAnswerInTimeIsLost(t *testing.T) {
 	})
 	d := deployment()
 	d.Spec.Deploy.Timeout = duration.Duration(50 * time.Millisecond)
-	got := New(Config{}).Call(t.Context(), d, webhook(url), deployCall())
+	got := New(Config{}).Deploy(t.Context(), d, webhook(url), deployCall())
 	want(t, got, rollout.ResultUnknown, "no answer: nothing within ")
 	if got.Latency < 50*time.Millisecond {
 		t.Errorf("latency %v", got.Latency)
@@ -97,8 +97,8 @@ func TestACallGivenUpAfterItWasSentIsLost(t *testing.T) {
 		cancel()
 		_, _ = io.Copy(io.Discard, c)
 	})
-	want(t, New(Config{}).Call(ctx, deployment(), webhook(url), deployCall()), rollout.ResultUnknown, "given up")
-	want(t, New(Config{}).Call(ctx, deployment(), webhook(url), deployCall()), rollout.ResultNotSent, "given up")
+	want(t, New(Config{}).Deploy(ctx, deployment(), webhook(url), deployCall()), rollout.ResultUnknown, "given up")
+	want(t, New(Config{}).Deploy(ctx, deployment(), webhook(url), deployCall()), rollout.ResultNotSent, "given up")
 }
 
 func TestAConnectionThatIsResetIsLost(t *testing.T) {
@@ -133,7 +133,7 @@ func TestACallIsNeverSentTwice(t *testing.T) {
 	for attempt := 1; attempt <= 50; attempt++ {
 		c := deployCall()
 		c.Attempt = attempt
-		want(t, client.Call(t.Context(), deployment(), webhook("http://"+l.Addr().String()), c), rollout.ResultDone, "HTTP 200")
+		want(t, client.Deploy(t.Context(), deployment(), webhook("http://"+l.Addr().String()), c), rollout.ResultDone, "HTTP 200")
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -185,7 +185,7 @@ func TestNoConnectionStaysOpenAfterACall(t *testing.T) {
 	t.Cleanup(s.Close)
 	client := New(Config{})
 	for range 5 {
-		want(t, client.Call(t.Context(), deployment(), webhook(s.URL), deployCall()), rollout.ResultDone, "")
+		want(t, client.Deploy(t.Context(), deployment(), webhook(s.URL), deployCall()), rollout.ResultDone, "")
 	}
 	for range open.Load() {
 		<-closed

@@ -36,7 +36,7 @@ func deployCall() rollout.Call {
 
 func call(t *testing.T, c Config, url string) rollout.CallResult {
 	t.Helper()
-	return New(c).Call(t.Context(), deployment(), webhook(url), deployCall())
+	return New(c).Deploy(t.Context(), deployment(), webhook(url), deployCall())
 }
 
 func serve(t *testing.T, h http.HandlerFunc) string {

@@ -26,11 +26,11 @@ func receive(t *testing.T, c Config, d *rollout.Deployment, target *rollout.Targ
 		got.header, got.method = r.Header, r.Method
 		got.body, _ = io.ReadAll(r.Body)
 	}) + "/deploy?token=1"
-	want(t, New(c).Call(t.Context(), d, target, call), rollout.ResultDone, "HTTP 200")
+	want(t, New(c).Deploy(t.Context(), d, target, call), rollout.ResultDone, "HTTP 200")
 	return got
 }
 
-func TestTheReferenceLibraryAcceptsTheSignature(t *testing.T) {
+func TestWebhook_SignatureMatchesReference(t *testing.T) {
 	t.Parallel()
 	other := secret.Secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
 	for name, test := range map[string]struct{ own, server, verifies secret.Secret }{
@@ -110,7 +110,7 @@ func TestACallThatCannotBeBuiltIsNotSent(t *testing.T) {
 	t.Parallel()
 	d := deployment()
 	d.DeploySecret = "hunter2"
-	got := New(Config{}).Call(t.Context(), d, webhook("http://127.0.0.1:1"), deployCall())
+	got := New(Config{}).Deploy(t.Context(), d, webhook("http://127.0.0.1:1"), deployCall())
 	want(t, got, rollout.ResultNotSent, "signing secret")
 	want(t, call(t, Config{}, "http://user:hunter2@[bad"), rollout.ResultNotSent, "not a URL")
 	want(t, call(t, Config{}, "ftp://user:hunter2@host/"), rollout.ResultNotSent, "neither http nor https")
@@ -119,5 +119,5 @@ func TestACallThatCannotBeBuiltIsNotSent(t *testing.T) {
 	}
 	target := webhook("http://127.0.0.1:1")
 	target.Metadata = map[string]any{"bad": make(chan int)}
-	want(t, New(Config{}).Call(t.Context(), deployment(), target, deployCall()), rollout.ResultNotSent, "encoded")
+	want(t, New(Config{}).Deploy(t.Context(), deployment(), target, deployCall()), rollout.ResultNotSent, "encoded")
 }

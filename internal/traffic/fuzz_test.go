@@ -31,7 +31,7 @@ func FuzzReport(f *testing.F) {
 	f.Add(`{"deployment_id":"d1","active_slot":"blue","new_weight":1e400}`)
 	f.Add(`{"new_weight":"10","backends":[{"target":"web-1","weight":0.5}]}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		var r report
+		var r readBackBody
 		if json.Unmarshal([]byte(text), &r) != nil {
 			return
 		}

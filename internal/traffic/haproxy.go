@@ -19,28 +19,28 @@ const (
 	serverKey = "haproxy_server"
 	// maxWeight is HAProxy's own bound.
 	maxWeight = 256
-	// checksWait is what HAProxy's own health checks get to find a server up: two of them, 2 s apart, by default.
-	checksWait = 5 * time.Second
+	// checkDelay is what HAProxy's own health checks get to find a server up: two of them, 2 s apart, by default.
+	checkDelay = 5 * time.Second
 )
 
-// haproxy is one HAProxy or several alike, told what its servers should have on the runtime API. It knows no fence: the last
+// haproxy is one HAProxy or several with the same configuration, controlled by the runtime API. It has no fence: the last
 // write wins, so a late one is only kept out by the deadline that a write carries.
-type haproxy struct{ *Mover }
+type haproxy struct{ *Client }
 
 // write looks before it writes, everywhere, so that what HAProxy would refuse half-way changes nothing at all.
-func (h haproxy) write(ctx context.Context, p position, call routing.Call) rollout.CallResult {
+func (h haproxy) write(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
 	began := time.Now()
-	shares, views, err := h.lookAll(ctx, p)
+	shares, views, err := h.viewAll(ctx, p)
 	if err != nil {
 		return answerOf(ctx, false, err, began)
 	}
 	for _, v := range views {
-		if why := v.never(p, shares, call); why != "" {
+		if why := v.unsupported(p, shares, call); why != "" {
 			return refused(why)
 		}
-		if v.strands(p, shares, call) {
+		if v.leavesNoServer(p, shares, call) {
 			return rollout.CallResult{
-				Kind: rollout.ResultRetry, RetryAfter: checksWait,
+				Kind: rollout.ResultRetry, RetryAfter: checkDelay,
 				Message: "nothing changed: HAProxy itself holds each server down that would serve",
 			}
 		}
@@ -49,7 +49,7 @@ func (h haproxy) write(ctx context.Context, p position, call routing.Call) rollo
 }
 
 // writeAll writes to one place after the other.
-func (h haproxy) writeAll(ctx context.Context, p position, call routing.Call, shares []share, views []*view, began time.Time) rollout.CallResult {
+func (h haproxy) writeAll(ctx context.Context, p splitRequest, call routing.Call, shares []serverWeight, views []*view, began time.Time) rollout.CallResult {
 	changed, note, anything := map[string]bool{}, "", false
 	for _, v := range views {
 		commands := v.changes(p, shares, call)
@@ -84,48 +84,48 @@ func answerOf(ctx context.Context, written bool, err error, began time.Time) rol
 	if final, ok := errors.AsType[routing.Refusal](err); ok {
 		return refused(final.Error())
 	}
-	answer := outbound.Failed(ctx, written, err, began)
-	answer.Message += more(err)
+	answer := outbound.FailedCall(ctx, written, err, began)
+	answer.Message += errorContext(err)
 	return answer
 }
 
 // read looks everywhere and puts together what is reported.
-func (h haproxy) read(ctx context.Context, p position) (routing.Reading, error) {
+func (h haproxy) read(ctx context.Context, p splitRequest) (routing.Reading, error) {
 	began := time.Now()
 	p.setting.Backends = make([]routing.Backend, len(p.targets))
 	for i := range p.targets {
 		p.setting.Backends[i].Target = p.targets[i].ID
 	}
-	shares, views, err := h.lookAll(ctx, p)
+	shares, views, err := h.viewAll(ctx, p)
 	if final, ok := errors.AsType[routing.Refusal](err); ok {
 		return routing.Reading{}, final
 	}
 	if err != nil {
-		return routing.Reading{}, errors.New("no answer: " + outbound.Why(ctx, err, began) + more(err))
+		return routing.Reading{}, errors.New("no answer: " + outbound.ErrorText(ctx, err, began) + errorContext(err))
 	}
 	var readings []routing.Reading
 	for _, v := range views {
-		if why := v.never(p, shares, routing.Call{}); why != "" {
+		if why := v.unsupported(p, shares, routing.Call{}); why != "" {
 			return routing.Reading{}, routing.Refusal(why)
 		}
-		readings = append(readings, v.reading(p, shares))
+		readings = append(readings, v.observed(p, shares))
 	}
-	return together(p, views, readings)
+	return mergeReadings(p, views, readings)
 }
 
-// lookAll looks at every place. A refusal says that what is asked can never be had.
-func (h haproxy) lookAll(ctx context.Context, p position) ([]share, []*view, error) {
-	shares, err := sharesOf(p)
+// viewAll looks at every place. A refusal says that what is asked can never be had.
+func (h haproxy) viewAll(ctx context.Context, p splitRequest) ([]serverWeight, []*view, error) {
+	shares, err := serverWeights(p)
 	if err != nil {
 		return nil, nil, err
 	}
-	places, err := placesOf(p.traffic())
+	places, err := listPlaces(p.traffic())
 	if err != nil {
 		return nil, nil, err
 	}
 	views := make([]*view, 0, len(places))
 	for _, l := range places {
-		v, err := h.look(ctx, l)
+		v, err := h.fetchView(ctx, l)
 		if err != nil {
 			return nil, nil, at(l, len(places), err)
 		}
@@ -134,8 +134,8 @@ func (h haproxy) lookAll(ctx context.Context, p position) ([]share, []*view, err
 	return shares, views, nil
 }
 
-// together makes one reading of those of all places. A target serves when it serves everywhere.
-func together(p position, views []*view, readings []routing.Reading) (routing.Reading, error) {
+// mergeReadings makes one reading of those of all places. A target serves when it serves everywhere.
+func mergeReadings(p splitRequest, views []*view, readings []routing.Reading) (routing.Reading, error) {
 	sum := readings[0]
 	sum.Backends = slices.Clone(sum.Backends)
 	for n, r := range readings[1:] {

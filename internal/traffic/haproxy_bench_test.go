@@ -46,7 +46,7 @@ backend checkout
   server web-2 127.0.0.1:1 weight 99
 `
 
-// startProxy hands HAProxy sockets that listen already, so that nobody has to wait for it or guess a free port.
+// startProxy hands HAProxy sockets that listen already, so that no test has to wait for it or guess a free port.
 func startProxy(t *testing.T, level, backends string) *proxy {
 	t.Helper()
 	program := haproxyProgram(t)
@@ -147,7 +147,7 @@ func (p *proxy) say(line string) string {
 		return ""
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(longTimeout))
 	_, err = io.WriteString(conn, line+"\n")
 	answer, readErr := io.ReadAll(conn)
 	if err != nil || readErr != nil {
@@ -242,7 +242,7 @@ func haproxyBench(network string) func(t *testing.T) *bench {
 			case gone:
 				_ = w.listener.Close()
 			case refuses:
-				b.targets[1].Metadata["haproxy_server"] = "nobody"
+				b.targets[1].Metadata["haproxy_server"] = "absent"
 			default:
 				w.mu.Lock()
 				defer w.mu.Unlock()

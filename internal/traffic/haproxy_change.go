@@ -22,7 +22,7 @@ func (v *view) takeOut(t *routing.Config) (state, why string) {
 	case t.TakeOut != "":
 		return t.TakeOut, ""
 	case v.cookie != "":
-		return maintState, "because of the cookie " + outbound.OneLine(v.cookie)
+		return maintState, "because of the cookie " + outbound.Sanitize(v.cookie)
 	case v.table:
 		return maintState, "because of the stick table"
 	default:
@@ -30,10 +30,10 @@ func (v *view) takeOut(t *routing.Config) (state, why string) {
 	}
 }
 
-// putsBack reports whether a server that should serve is held by Rollcall's own write, and so may be set ready. Its mark is
+// restores reports whether a server that should serve is held by Rollcall's own write, and so may be set ready. Its mark is
 // weight 0, which it writes before the state and takes away after it: what an operator holds has its weight. Maintenance is
 // its own only where it takes servers out so. Where the weights in full rotation are not known, the mark alone decides.
-func (v *view) putsBack(p position, want share, call routing.Call) bool {
+func (v *view) restores(p splitRequest, want serverWeight, call routing.Call) bool {
 	s := v.servers[want.server]
 	state, _ := v.takeOut(p.traffic())
 	own := s.admin&^adminConfigMaint == adminForcedDrain || s.admin == adminForcedMaint && state == maintState
@@ -41,28 +41,28 @@ func (v *view) putsBack(p position, want share, call routing.Call) bool {
 	return want.weight > 0 && own && (s.weight == 0 || s.agent) && known
 }
 
-// leaves reports whether weight 0 was set by somebody else since the weight was last seen, and stays.
-func leaves(s server, want share, call routing.Call) bool {
+// drainedByOperator reports whether an operator set weight 0 since the weight was last read.
+func drainedByOperator(s server, want serverWeight, call routing.Call) bool {
 	return want.weight > 0 && s.weight == 0 && s.configured > 0 && len(call.Baseline) > 0 && !slices.Contains(call.TakenOut, want.target)
 }
 
 // changes lists the commands that lead from the view to the shares. Those that give traffic come first: traffic flows while
-// HAProxy works through them, and at no point may nobody serve.
-func (v *view) changes(p position, shares []share, call routing.Call) []string {
+// HAProxy works through them, and at every point some server must serve.
+func (v *view) changes(p splitRequest, shares []serverWeight, call routing.Call) []string {
 	var give, take []string
 	for _, want := range shares {
 		set := "set server " + v.place.backend + "/" + want.server + " "
 		if want.weight == 0 {
-			take = append(take, v.taking(p, want, call, set)...)
+			take = append(take, v.takeOutCommands(p, want, call, set)...)
 		} else {
-			give = append(give, v.giving(p, want, call, set)...)
+			give = append(give, v.serveCommands(p, want, call, set)...)
 		}
 	}
 	return append(give, take...)
 }
 
-// taking lists the commands that take one server out: none where it is held already, which somebody else may have done.
-func (v *view) taking(p position, want share, call routing.Call, set string) []string {
+// takeOutCommands lists the commands that take one server out: none where it is held already, which an operator may have done.
+func (v *view) takeOutCommands(p splitRequest, want serverWeight, call routing.Call, set string) []string {
 	s := v.servers[want.server]
 	if s.heldBy() != "" || s.weight == 0 && !slices.Contains(call.TakenOut, want.target) {
 		return nil
@@ -75,14 +75,14 @@ func (v *view) taking(p position, want share, call routing.Call, set string) []s
 	return commands
 }
 
-// giving lists the commands that give one server its weight. An agent's percentage is left alone in full rotation.
-func (v *view) giving(p position, want share, call routing.Call, set string) []string {
+// serveCommands lists the commands that give one server its weight. An agent's percentage is left alone in full rotation.
+func (v *view) serveCommands(p splitRequest, want serverWeight, call routing.Call, set string) []string {
 	s := v.servers[want.server]
-	if leaves(s, want, call) {
+	if drainedByOperator(s, want, call) {
 		return nil
 	}
 	var commands []string
-	if v.putsBack(p, want, call) {
+	if v.restores(p, want, call) {
 		commands = append(commands, set+"state ready")
 	}
 	if s.weight != want.weight && (!s.agent || s.weight == 0 || want.weight != s.configured) {
@@ -109,11 +109,11 @@ func lines(commands []string) [][]string {
 // "show info" at the end of each says whether it is still the process that was looked at.
 func (h haproxy) send(ctx context.Context, v *view, commands []string) (written bool, err error) {
 	for _, line := range lines(commands) {
-		reply, connected, err := h.talk(ctx, v.place.socket, strings.Join(append(line, "show info"), ";"))
+		reply, connected, err := h.exchange(ctx, v.place.socket, strings.Join(append(line, "show info"), ";"))
 		written = written || connected
 		said, info, ended := strings.Cut(reply, "Name: ")
-		if outbound.OneLine(said) != "" {
-			return written, complaint(said)
+		if outbound.Sanitize(said) != "" {
+			return written, haproxyError(said)
 		}
 		if err != nil {
 			return written, err

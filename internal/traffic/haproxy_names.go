@@ -14,16 +14,16 @@ type place struct{ socket, backend string }
 
 func (l place) String() string { return "backend " + l.backend + " at " + l.socket }
 
-// placesOf lists every backend on every socket.
-func placesOf(t *routing.Config) ([]place, error) {
+// listPlaces lists every backend on every socket.
+func listPlaces(t *routing.Config) ([]place, error) {
 	var all []place
-	for _, socket := range named(t.Socket, t.Sockets) {
+	for _, socket := range uniqueNames(t.Socket, t.Sockets) {
 		if _, _, err := socketOf(socket); err != nil {
 			return nil, err
 		}
-		for _, backend := range named(t.Backend, t.Backends) {
+		for _, backend := range uniqueNames(t.Backend, t.Backends) {
 			if !validName(backend) {
-				return nil, routing.Refusal(fmt.Sprintf("%q is no name of an HAProxy backend", outbound.OneLine(backend)))
+				return nil, routing.Refusal(fmt.Sprintf("%q is no name of an HAProxy backend", outbound.Sanitize(backend)))
 			}
 			all = append(all, place{socket, backend})
 		}
@@ -31,8 +31,8 @@ func placesOf(t *routing.Config) ([]place, error) {
 	return all, nil
 }
 
-// named puts one name before others, each once. No name at all is one that is empty.
-func named(one string, others []string) []string {
+// uniqueNames puts one name before others, each once. No name at all is one that is empty.
+func uniqueNames(one string, others []string) []string {
 	var all []string
 	if one != "" || len(others) == 0 {
 		all = append(all, one)
@@ -45,14 +45,14 @@ func named(one string, others []string) []string {
 	return all
 }
 
-// share is what one server should have.
-type share struct {
+// serverWeight is what one server should have.
+type serverWeight struct {
 	target, server string
 	weight         int
 }
 
-// sharesOf puts a setting into HAProxy's names. It refuses what could be taken for another command.
-func sharesOf(p position) ([]share, error) {
+// serverWeights puts a setting into HAProxy's names. It refuses what could be taken for another command.
+func serverWeights(p splitRequest) ([]serverWeight, error) {
 	names := map[string]any{}
 	for i := range p.targets {
 		if name, ok := p.targets[i].Metadata[serverKey]; ok {
@@ -60,7 +60,7 @@ func sharesOf(p position) ([]share, error) {
 		}
 	}
 	taken := map[string]string{}
-	shares := make([]share, 0, len(p.setting.Backends))
+	shares := make([]serverWeight, 0, len(p.setting.Backends))
 	for _, b := range p.setting.Backends {
 		name, ok := names[b.Target]
 		if !ok {
@@ -69,14 +69,14 @@ func sharesOf(p position) ([]share, error) {
 		server, ok := name.(string)
 		switch other, twice := taken[server]; {
 		case !ok || !validName(server):
-			return nil, routing.Refusal(outbound.OneLine(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
+			return nil, routing.Refusal(outbound.Sanitize(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
 		case twice:
-			return nil, routing.Refusal(outbound.OneLine(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
+			return nil, routing.Refusal(outbound.Sanitize(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
 		case b.Weight < 0 || b.Weight > maxWeight:
-			return nil, routing.Refusal(outbound.OneLine(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
+			return nil, routing.Refusal(outbound.Sanitize(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
 		}
 		taken[server] = b.Target
-		shares = append(shares, share{b.Target, server, b.Weight})
+		shares = append(shares, serverWeight{b.Target, server, b.Weight})
 	}
 	return shares, nil
 }

@@ -8,8 +8,8 @@ import (
 	"rollcall/internal/routing"
 )
 
-// otherBalance says of each way to balance that does not share by weights at run time why not.
-var otherBalance = map[string]string{
+// unsupportedBalance says of each way to balance that does not share by weights at run time why not.
+var unsupportedBalance = map[string]string{
 	"first":      "fills one server after the other and ignores weights",
 	"static-rr":  "does not take weights at run time",
 	"source":     "sends each client to the server of its hash",
@@ -21,10 +21,10 @@ var otherBalance = map[string]string{
 	"none":       "does not balance",
 }
 
-// never says why HAProxy, as it is configured, can never do what is asked; empty when it can. Each reason names what to
+// unsupported says why HAProxy, as it is configured, can never do what is asked; empty when it can. Each reason names what to
 // change.
-func (v *view) never(p position, shares []share, call routing.Call) string {
-	switch why, no := otherBalance[v.algorithm]; {
+func (v *view) unsupported(p splitRequest, shares []serverWeight, call routing.Call) string {
+	switch why, no := unsupportedBalance[v.algorithm]; {
 	case v.level != "" && v.level != levelAdmin:
 		return fmt.Sprintf("the socket %s has level %s, and only level admin may set weights (\"stats socket … level admin\")", v.place.socket, v.level)
 	case no:
@@ -35,15 +35,15 @@ func (v *view) never(p position, shares []share, call routing.Call) string {
 			return fmt.Sprintf("HAProxy's %s has no server %s", v.place, want.server)
 		}
 	}
-	if why := v.overruled(p, shares); why != "" {
+	if why := v.agentConflict(p, shares); why != "" {
 		return why
 	}
-	return v.starved(shares, call)
+	return v.starvedServers(shares, call)
 }
 
-// overruled says which server's agent would overrule a share of traffic. It can only be seen before the first write: later
+// agentConflict says which server's agent would overrule a share of traffic. It can only be seen before the first write: later
 // the weight may be one that was set.
-func (v *view) overruled(p position, shares []share) string {
+func (v *view) agentConflict(p splitRequest, shares []serverWeight) string {
 	if r := p.deployment.Progress.Router; r != nil && (r.Applied != nil || r.SplitSeq > 1) || !sharesTraffic(p.deployment) {
 		return ""
 	}
@@ -58,12 +58,12 @@ func (v *view) overruled(p position, shares []share) string {
 // sharesTraffic reports whether both sides of a deployment serve for a while: rolling and blue-green put servers in and out.
 func sharesTraffic(d *rollout.Deployment) bool { return d.Spec.Strategy.Type == "canary" }
 
-// starvedBy is by how many percent the weights of the targets may outgrow those in full rotation.
-const starvedBy = 2
+// maxOutgrown is by how many percent the weights of the targets may outgrow those in full rotation.
+const maxOutgrown = 2
 
-// starved names the servers that are no targets and would lose their share: the weights of the targets together would be
+// starvedServers names the servers that are no targets and would lose their share: the weights of the targets together would be
 // greater than in full rotation.
-func (v *view) starved(shares []share, call routing.Call) string {
+func (v *view) starvedServers(shares []serverWeight, call routing.Call) string {
 	full, sum := 0, 0
 	for _, b := range call.Baseline {
 		full += b.Weight
@@ -73,7 +73,7 @@ func (v *view) starved(shares []share, call routing.Call) string {
 		sum += want.weight
 		ours[want.server] = true
 	}
-	if full == 0 || sum*fullShare <= full*(fullShare+starvedBy) {
+	if full == 0 || sum*fullShare <= full*(fullShare+maxOutgrown) {
 		return ""
 	}
 	var others []string

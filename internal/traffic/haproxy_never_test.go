@@ -22,7 +22,7 @@ import (
 // refusedBoth wants a write and a read to be refused for good, with the same words.
 func refusedBoth(t *testing.T, d *rollout.Deployment, message string) {
 	t.Helper()
-	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultRefused, message)
+	want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultRefused, message)
 	_, err := New(Config{}).Read(t.Context(), d, twoTargets())
 	if final, ok := errors.AsType[routing.Refusal](err); !ok || !strings.Contains(final.Error(), message) {
 		t.Errorf("read: %v, want %q", err, message)
@@ -52,7 +52,7 @@ func TestHAProxy_RefusesBalancesThatTakeNoWeights(t *testing.T) {
 		t.Run(algorithm, func(t *testing.T) {
 			t.Parallel()
 			p := startProxy(t, "admin", strings.Replace(twoServers, "roundrobin", algorithm, 1))
-			want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10))), rollout.ResultDone, "")
+			want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), callFor(setting(10))), rollout.ResultDone, "")
 			if got := p.weights(); got["web-1"] != 10 {
 				t.Errorf("weights %v", got)
 			}
@@ -73,7 +73,7 @@ func TestHAProxy_RefusesAForbiddenSocketAtOnce(t *testing.T) {
 	m := New(Config{Dial: func(context.Context, string, string) (net.Conn, error) {
 		return nil, fmt.Errorf("%w: --allow-socket does not name it", ErrForbidden)
 	}})
-	want(t, m.Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10))), rollout.ResultRefused, "--allow-socket")
+	want(t, m.SetWeights(t.Context(), onProxy(p), twoTargets(), callFor(setting(10))), rollout.ResultRefused, "--allow-socket")
 	if _, err := m.Read(t.Context(), onProxy(p), twoTargets()); !strings.Contains(fmt.Sprint(err), "--allow-socket") {
 		t.Errorf("read: %v", err)
 	}
@@ -99,7 +99,7 @@ func TestHAProxy_NamesAMasterSocket(t *testing.T) {
 			return false
 		}
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		_ = conn.SetDeadline(time.Now().Add(longTimeout))
 		_, _ = io.WriteString(conn, "show version\n")
 		n, _ := conn.Read(make([]byte, 100))
 		return n > 0
@@ -107,7 +107,7 @@ func TestHAProxy_NamesAMasterSocket(t *testing.T) {
 	d := deploymentOn(routing.Config{Type: "haproxy", Socket: "unix:" + socket, Backend: "checkout"})
 	began := time.Now()
 	refusedBoth(t, d, "is the socket of HAProxy's master process")
-	if took := time.Since(began); took > patience/2 {
+	if took := time.Since(began); took > longTimeout/2 {
 		t.Errorf("it took %v", took)
 	}
 }
@@ -121,7 +121,7 @@ func TestHAProxy_ShowsWhatItReadBeforeASilence(t *testing.T) {
 		}
 	}()
 	d := deploymentOn(routing.Config{Type: "haproxy", Socket: l.Addr().String(), Backend: "checkout", Timeout: duration.Duration(200 * time.Millisecond)})
-	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultNotSent, `it had answered "220 mail.example ready"`)
+	want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultNotSent, `it had answered "220 mail.example ready"`)
 	if _, err := New(Config{}).Read(t.Context(), d, twoTargets()); !strings.Contains(fmt.Sprint(err), "220 mail.example") {
 		t.Errorf("read: %v", err)
 	}
@@ -138,12 +138,12 @@ func TestHAProxy_RefusesToStarveOtherServers(t *testing.T) {
 	p := startProxy(t, "admin", "backend checkout\n  server web-1 127.0.0.1:1\n  server web-2 127.0.0.1:1\n  server mail 127.0.0.1:1\n  server spare 127.0.0.1:1 backup\n")
 	call := callFor(setting(10))
 	call.Baseline = []routing.Backend{{Target: "web-1", Weight: 1}, {Target: "web-2", Weight: 1}}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultRefused, "without taking from mail in backend checkout")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultRefused, "without taking from mail in backend checkout")
 	call.Setting = weighted(twoTargets(), 1, 0)
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultDone, "1 of 2")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultDone, "1 of 2")
 	p.say("set server checkout/mail state maint") // nothing is taken from a server that has nothing
 	call.Setting = setting(10)
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultDone, "2 of 2")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultDone, "2 of 2")
 }
 
 func TestHAProxyGuide_ConfigurationIsValid(t *testing.T) {

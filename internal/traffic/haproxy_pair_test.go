@@ -29,7 +29,7 @@ func pair(t *testing.T) (one, other *proxy, d *rollout.Deployment) {
 func TestHAProxyPair_IsWrittenAndReadEverywhere(t *testing.T) {
 	t.Parallel()
 	one, other, d := pair(t)
-	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultDone, "8 servers set")
+	want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultDone, "8 servers set")
 	for _, p := range []*proxy{one, other} {
 		for _, backend := range []string{"checkout", "mobile"} {
 			if got := p.say("get weight " + backend + "/web-1"); !strings.HasPrefix(got, "10 ") {
@@ -61,7 +61,7 @@ func TestHAProxyPair_ThatDisagreesIsSeen(t *testing.T) {
 	if err != nil || r.Backends[0].Weight != 55 || r.Backends[1].Weight != 99 {
 		t.Errorf("a later reading: %+v, %v", r, err)
 	}
-	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), call), rollout.ResultDone, "1 of 8")
+	want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), call), rollout.ResultDone, "1 of 8")
 	if got := other.weights(); got["web-1"] != 1 {
 		t.Errorf("weights %v", got)
 	}
@@ -73,21 +73,21 @@ func TestHAProxyPair_HalfWrittenIsNoSuccess(t *testing.T) {
 	w := newWire(t, other, "unix")
 	d.Spec.Traffic.Sockets = []string{w.socketName()}
 	w.next = hangs
-	d.Spec.Traffic.Timeout = duration.Duration(patience / 20)
-	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultUnknown, "nothing within")
+	d.Spec.Traffic.Timeout = duration.Duration(longTimeout / 20)
+	want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultUnknown, "nothing within")
 	if a, b := one.weights()["web-1"], other.weights()["web-1"]; a != 10 || b != 1 {
 		t.Errorf("weights %d and %d", a, b)
 	}
-	d.Spec.Traffic.Timeout = duration.Duration(patience)
-	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultDone, "4 of 8")
+	d.Spec.Traffic.Timeout = duration.Duration(longTimeout)
+	want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultDone, "4 of 8")
 	_ = w.listener.Close()
-	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(50))), rollout.ResultNotSent, "backend checkout at unix:")
+	want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(50))), rollout.ResultNotSent, "backend checkout at unix:")
 	if got := one.weights()["web-1"]; got != 10 {
 		t.Errorf("weight %d although the other is gone", got)
 	}
 }
 
-// Two processes on one port share its connections: each is told half, and each reports only itself.
+// Two processes on one port share its connections: each gets half, and each reports only itself.
 func TestHAProxy_TwoProcessesOnOnePortAreNamed(t *testing.T) {
 	t.Parallel()
 	address := freeAddress(t)
@@ -113,8 +113,8 @@ func TestHAProxy_TwoProcessesOnOnePortAreNamed(t *testing.T) {
 		return len(seen) == 2
 	})
 	eventually(t, "it is named", func() bool {
-		answer := New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10)))
-		_ = New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(90)))
+		answer := New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10)))
+		_ = New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(90)))
 		return answer.Kind == rollout.ResultUnknown && strings.Contains(answer.Message, "two of them listen at one address")
 	})
 }

@@ -12,39 +12,39 @@ import (
 
 // Preview looks at the deployment's router and says what it finds; nil where the kind of router has nothing to show. It is
 // bounded like Set.
-func (m *Mover) Preview(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) *routing.Preview {
+func (m *Client) Preview(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) *routing.Preview {
 	to, err := m.router(d)
 	if err != nil {
 		return nil
 	}
 	shows, ok := to.(interface {
-		preview(ctx context.Context, p position) routing.Preview
+		preview(ctx context.Context, p splitRequest) routing.Preview
 	})
 	if !ok {
 		return nil
 	}
 	ctx, cancel := bounded(ctx, d)
 	defer cancel()
-	found := shows.preview(ctx, position{deployment: d, targets: targets})
+	found := shows.preview(ctx, splitRequest{deployment: d, targets: targets})
 	return &found
 }
 
-func (h haproxy) preview(ctx context.Context, p position) routing.Preview {
+func (h haproxy) preview(ctx context.Context, p splitRequest) routing.Preview {
 	began := time.Now()
 	p.setting.Backends = make([]routing.Backend, len(p.targets))
 	for i := range p.targets {
 		p.setting.Backends[i].Target = p.targets[i].ID
 	}
-	shares, views, err := h.lookAll(ctx, p)
+	shares, views, err := h.viewAll(ctx, p)
 	if final, ok := errors.AsType[routing.Refusal](err); ok {
 		return routing.Preview{Refused: final.Error()}
 	}
 	if err != nil {
-		return routing.Preview{Error: "no answer: " + outbound.Why(ctx, err, began) + more(err)}
+		return routing.Preview{Error: "no answer: " + outbound.ErrorText(ctx, err, began) + errorContext(err)}
 	}
 	var found routing.Preview
 	for _, v := range views {
-		if why := v.never(p, shares, routing.Call{}); why != "" {
+		if why := v.unsupported(p, shares, routing.Call{}); why != "" {
 			return routing.Preview{Refused: why}
 		}
 		if state, why := v.takeOut(p.traffic()); found.TakeOut == "" || state == maintState {

@@ -209,7 +209,7 @@ func TestHAProxyAgent_DoesNotTakeADrainBack(t *testing.T) {
 		call.Baseline = []routing.Backend{{Target: "web-1", Weight: 200}, {Target: "web-2", Weight: 100}}
 		call.TakenOut = []string{"web-1"}
 		d.Progress.Router = &routing.State{Sent: &call, Baseline: call.Baseline}
-		want(t, New(Config{}).Set(t.Context(), d, targets, call), rollout.ResultDone, "")
+		want(t, New(Config{}).SetWeights(t.Context(), d, targets, call), rollout.ResultDone, "")
 	}
 	reads := func(weight int, serving bool) {
 		t.Helper()
@@ -236,9 +236,9 @@ func TestHAProxyAgent_ThatSetsWeightsRulesOutShares(t *testing.T) {
 	eventually(t, "the agent has said its part", func() bool { return strings.HasPrefix(p.say("get weight checkout/web-1"), "150 ") })
 	d, targets := onProxy(p), targetsNamed("web-1", "web-2")
 	d.Spec.Strategy.Type = "rolling"
-	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(weighted(targets, 200, 1))), rollout.ResultDone, "")
+	want(t, New(Config{}).SetWeights(t.Context(), d, targets, callFor(weighted(targets, 200, 1))), rollout.ResultDone, "")
 	d.Spec.Strategy.Type = "canary"
-	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(weighted(targets, 200, 1))), rollout.ResultRefused, "agent of server web-1")
+	want(t, New(Config{}).SetWeights(t.Context(), d, targets, callFor(weighted(targets, 200, 1))), rollout.ResultRefused, "agent of server web-1")
 	if _, err := New(Config{}).Read(t.Context(), d, targets); err == nil || !strings.Contains(err.Error(), "agent of server web-1") {
 		t.Errorf("read: %v", err)
 	}

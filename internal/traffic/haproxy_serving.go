@@ -38,21 +38,21 @@ func (v *view) idle(name string) string {
 	s := v.servers[name]
 	switch {
 	case s.heldBy() != "":
-		return name + " is " + s.heldWords()
+		return name + " is " + s.heldText()
 	case s.op == opStopping:
 		return name + " is stopping: " + s.cause
 	case s.op == opStopped:
 		return strings.TrimSuffix(name+" is down: "+s.cause, ": ")
 	case s.weight == 0:
 		return name + " has weight 0"
-	case s.backup && !v.turnOfBackup(name):
+	case s.backup && !v.backupServes(name):
 		return name + " is a backup, and serves only when others cannot"
 	default:
 		return ""
 	}
 }
 
-func (s server) heldWords() string {
+func (s server) heldText() string {
 	switch {
 	case s.admin&(adminNoAddress|adminNoName) != 0:
 		return "in maintenance, because its name has no address"
@@ -65,8 +65,8 @@ func (s server) heldWords() string {
 	}
 }
 
-// turnOfBackup reports whether a backup serves: no server that is none can, and it is the first of them, or all count.
-func (v *view) turnOfBackup(name string) bool {
+// backupServes reports whether a backup serves: no server that is none can, and it is the first of them, or all count.
+func (v *view) backupServes(name string) bool {
 	first, sum := "", 0
 	for _, other := range v.order {
 		s := v.servers[other]
@@ -84,19 +84,19 @@ func (v *view) turnOfBackup(name string) bool {
 	return first == name || v.total >= sum
 }
 
-// strands reports whether shares would leave nobody to serve where somebody serves now: all that they give traffic to
+// leavesNoServer reports whether the weights would leave no server where there is one now: all that they give traffic to
 // is down in HAProxy's own opinion, which may be behind by a check or two after a deploy. Weights that are all zero are
-// meant, and strand nobody.
-func (v *view) strands(p position, shares []share, call routing.Call) bool {
+// intended, and do not count.
+func (v *view) leavesNoServer(p splitRequest, shares []serverWeight, call routing.Call) bool {
 	after := view{servers: maps.Clone(v.servers)}
 	for _, want := range shares {
 		s := after.servers[want.server]
-		if s.weight = want.weight; v.putsBack(p, want, call) {
+		if s.weight = want.weight; v.restores(p, want, call) {
 			s.admin = 0
 		}
 		after.servers[want.server] = s
 	}
-	given := slices.ContainsFunc(shares, func(want share) bool { return want.weight > 0 })
+	given := slices.ContainsFunc(shares, func(want serverWeight) bool { return want.weight > 0 })
 	return given && v.serves() && !after.serves()
 }
 
@@ -109,8 +109,8 @@ func (v *view) serves() bool {
 	return false
 }
 
-// reading is what the view says of the targets' servers.
-func (v *view) reading(p position, shares []share) routing.Reading {
+// observed is what the view says of the targets' servers.
+func (v *view) observed(p splitRequest, shares []serverWeight) routing.Reading {
 	r := routing.Reading{Backends: make([]routing.BackendReading, len(shares)), Instance: v.instance()}
 	for i, want := range shares {
 		s := v.servers[want.server]

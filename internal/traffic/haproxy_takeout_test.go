@@ -33,7 +33,7 @@ func TestHAProxyTakeOut_IsADrainThatOnlyRollcallLifts(t *testing.T) {
 		call := callFor(weighted(targets, weights...))
 		call.Baseline = []routing.Backend{{Target: "web-1", Weight: 1}, {Target: "web-2", Weight: 99}, {Target: "web-3", Weight: 50}}
 		call.TakenOut = strings.Fields(taken)
-		want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, call), rollout.ResultDone, "")
+		want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), targets, call), rollout.ResultDone, "")
 	}
 	is := func(words ...string) {
 		t.Helper()
@@ -61,10 +61,10 @@ func TestHAProxyTakeOut_LeavesWhatWasHeldAfterwards(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	call := callFor(weighted(twoTargets(), 0, 99))
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultDone, "1 of 2")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultDone, "1 of 2")
 	p.say("set server checkout/web-1 state maint") // a drain becomes maintenance
 	call.Setting = weighted(twoTargets(), 1, 99)
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultDone, "1 of 2")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), call), rollout.ResultDone, "1 of 2")
 	if got := p.one("web-1"); got.HeldBy != "maint" || got.Weight != 1 || got.Serving {
 		t.Errorf("it was lifted: %+v", got)
 	}
@@ -75,7 +75,7 @@ func TestHAProxyTakeOut_NeverLiftsTheConfiguration(t *testing.T) {
 	p := startProxy(t, "admin", "backend checkout\n  cookie SRV insert\n  server web-1 127.0.0.1:1 disabled\n  server web-2 127.0.0.1:1\n  server-template t 1 nowhere.invalid:80 init-addr none\n")
 	targets := targetsNamed("web-1", "web-2", "t1")
 	for _, weights := range [][]int{{0, 1, 0}, {1, 1, 1}} {
-		want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(weighted(targets, weights...))), rollout.ResultDone, "0 of 3")
+		want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), targets, callFor(weighted(targets, weights...))), rollout.ResultDone, "0 of 3")
 	}
 	if one, other := p.state("checkout", "web-1"), p.state("checkout", "t1"); one != "MAINT" || other != "MAINT (resolution)" {
 		t.Errorf("states %q and %q", one, other)
@@ -108,7 +108,7 @@ func TestHAProxyTakeOut_IsMaintForPersistentClients(t *testing.T) {
 			}
 			first, visit := p.visitor()
 			both := map[string][]int{"web-1": {0, 10}, "web-2": {10, 0}}
-			want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(weighted(twoTargets(), both[first]...))), rollout.ResultDone, test.says)
+			want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(weighted(twoTargets(), both[first]...))), rollout.ResultDone, test.says)
 			if got := p.state("checkout", first); got != test.state {
 				t.Errorf("%s is %s, want %s", first, got, test.state)
 			}
@@ -117,9 +117,9 @@ func TestHAProxyTakeOut_IsMaintForPersistentClients(t *testing.T) {
 					t.Fatalf("%s is taken out and still serves its client", by)
 				}
 			}
-			want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(weighted(twoTargets(), 10, 10))), rollout.ResultDone, "1 of 2")
+			want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(weighted(twoTargets(), 10, 10))), rollout.ResultDone, "1 of 2")
 			if got := p.state("checkout", first); got != "no check" {
-				t.Errorf("%s is %s after it was put back", first, got)
+				t.Errorf("%s is %s after it was restored", first, got)
 			}
 		})
 	}
@@ -152,11 +152,11 @@ func TestHAProxyTakeOut_ReachesABackendThatTracks(t *testing.T) {
 	t.Parallel()
 	line, _ := checked(t, "web-1", "weight 1")
 	p := startProxy(t, "admin", "backend checkout\n"+line+"  server web-2 127.0.0.1:1 weight 99\nbackend mobile\n  server web-1 127.0.0.1:1 weight 5 track checkout/web-1\n")
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(weighted(twoTargets(), 0, 99))), rollout.ResultDone, "")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), callFor(weighted(twoTargets(), 0, 99))), rollout.ResultDone, "")
 	if got := p.state("mobile", "web-1"); got != "DRAIN" {
 		t.Errorf("the server that tracks is %q", got)
 	}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(weighted(twoTargets(), 1, 99))), rollout.ResultDone, "")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), callFor(weighted(twoTargets(), 1, 99))), rollout.ResultDone, "")
 	if got := p.state("mobile", "web-1"); got == "DRAIN" {
 		t.Errorf("the server that tracks is still %q", got)
 	}
@@ -169,7 +169,7 @@ func TestHAProxy_AWriteThatChangesNothingSendsNothing(t *testing.T) {
 	d := onProxy(p)
 	d.Spec.Traffic.Socket = w.socketName()
 	w.next = drifts // at the next write
-	want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(1))), rollout.ResultDone, "0 of 2")
+	want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(1))), rollout.ResultDone, "0 of 2")
 	if w.next != drifts {
 		t.Error("something was written")
 	}

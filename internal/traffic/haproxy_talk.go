@@ -42,8 +42,8 @@ type placeError struct {
 func (e placeError) Error() string { return e.err.Error() }
 func (e placeError) Unwrap() error { return e.err }
 
-// more is what an error has to add to its cause: how far an answer came, and where it was.
-func more(err error) string {
+// errorContext is what an error has to add to its cause: how far an answer came, and where it was.
+func errorContext(err error) string {
 	text := ""
 	if e, ok := errors.AsType[partError](err); ok && e.part != "" {
 		text += fmt.Sprintf("; it had answered %q", e.part)
@@ -54,16 +54,16 @@ func more(err error) string {
 	return text
 }
 
-// talk sends one line of commands over a connection of its own and reads until HAProxy hangs up. Connected is false
+// exchange sends one line of commands over a connection of its own and reads until HAProxy hangs up. Connected is false
 // when nothing of the line can have been sent.
-func (h haproxy) talk(ctx context.Context, socket, line string) (reply string, connected bool, err error) {
+func (h haproxy) exchange(ctx context.Context, socket, line string) (reply string, connected bool, err error) {
 	network, address, err := socketOf(socket)
 	if err != nil {
 		return "", false, err
 	}
 	conn, err := h.out.Dial(ctx, network, address)
 	if errors.Is(err, ErrForbidden) {
-		return "", false, routing.Refusal(outbound.OneLine(err.Error()))
+		return "", false, routing.Refusal(outbound.Sanitize(err.Error()))
 	}
 	if err != nil {
 		return "", false, err
@@ -71,21 +71,21 @@ func (h haproxy) talk(ctx context.Context, socket, line string) (reply string, c
 	defer conn.Close()                                                               //nolint:errcheck // what was written has been answered, or the error says so
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) }) // a closed connection needs none
 	defer stop()
-	if late(ctx) {
+	if deadlinePassed(ctx) {
 		return "", false, context.DeadlineExceeded
 	}
 	if _, err := io.WriteString(conn, line+"\n"); err != nil {
 		return "", true, err
 	}
-	reply, err = hear(conn, socket)
+	reply, err = readReply(conn, socket)
 	if err != nil {
-		err = partError{err, outbound.OneLine(reply)}
+		err = partError{err, outbound.Sanitize(reply)}
 	}
 	return reply, true, err
 }
 
-// hear reads an answer to its end. HAProxy's master process never ends one, and knows none of the commands of a worker.
-func hear(conn io.Reader, socket string) (string, error) {
+// readReply reads an answer to its end. HAProxy's master process never ends one, and knows none of the commands of a worker.
+func readReply(conn io.Reader, socket string) (string, error) {
 	var text strings.Builder
 	buffer := make([]byte, 32<<10)
 	for text.Len() < maxTables {
@@ -94,7 +94,7 @@ func hear(conn io.Reader, socket string) (string, error) {
 		if strings.HasPrefix(text.String(), "Unknown command") && strings.Contains(text.String(), "show proc") {
 			return "", routing.Refusal(fmt.Sprintf(
 				"%s is the socket of HAProxy's master process, which has no servers: name the one of \"stats socket\" (it says: %s)",
-				socket, outbound.OneLine(text.String())))
+				socket, outbound.Sanitize(text.String())))
 		}
 		if errors.Is(err, io.EOF) {
 			break
@@ -106,9 +106,9 @@ func hear(conn io.Reader, socket string) (string, error) {
 	return text.String(), nil
 }
 
-// late reports whether the deadline is over, by the clock: after its process was frozen, the context may not know yet,
+// deadlinePassed reports whether the deadline is over, by the clock: after its process was frozen, the context may not know yet,
 // and HAProxy has no fence that would keep the write out.
-func late(ctx context.Context) bool {
+func deadlinePassed(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && !time.Now().Before(deadline)
 }
@@ -122,7 +122,7 @@ func socketOf(socket string) (network, address string, err error) {
 		return "unix", path, nil
 	}
 	if _, port, err := net.SplitHostPort(socket); err != nil || port == "" {
-		return "", "", routing.Refusal(fmt.Sprintf("%q is neither unix:/path nor host:port", outbound.OneLine(socket)))
+		return "", "", routing.Refusal(fmt.Sprintf("%q is neither unix:/path nor host:port", outbound.Sanitize(socket)))
 	}
 	return "tcp", socket, nil
 }

@@ -26,12 +26,12 @@ func TestNamesThatCouldBeCommandsAreRefused(t *testing.T) {
 	} {
 		targets := twoTargets()
 		targets[1].Metadata = map[string]any{"haproxy_server": name}
-		got := New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(setting(10)))
+		got := New(Config{}).SetWeights(t.Context(), onProxy(p), targets, callFor(setting(10)))
 		want(t, got, rollout.ResultRefused, "no name of an HAProxy server")
 		d := onProxy(p)
 		if text, ok := name.(string); ok {
 			d.Spec.Traffic.Backend = text
-			got = New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10)))
+			got = New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10)))
 			want(t, got, rollout.ResultRefused, "no name of an HAProxy backend")
 		}
 	}
@@ -40,7 +40,7 @@ func TestNamesThatCouldBeCommandsAreRefused(t *testing.T) {
 	}
 }
 
-func TestAnOddSettingIsRefused(t *testing.T) {
+func TestHAProxy_InvalidWeightsAreRejected(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	for message, change := range map[string]func(*routing.TrafficSplit, *rollout.Deployment, []rollout.Target){
@@ -63,7 +63,7 @@ func TestAnOddSettingIsRefused(t *testing.T) {
 	} {
 		s, d, targets := setting(10), onProxy(p), twoTargets()
 		change(&s, d, targets)
-		want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.ResultRefused, message)
+		want(t, New(Config{}).SetWeights(t.Context(), d, targets, callFor(s)), rollout.ResultRefused, message)
 	}
 	if got := p.weights(); got["web-1"] != 1 || got["web-2"] != 99 {
 		t.Errorf("a refused write changed the weights: %v", got)
@@ -78,23 +78,23 @@ func TestMetadataNamesTheServer(t *testing.T) {
 		{ID: "web-1"},
 	}
 	s := routing.TrafficSplit{Backends: []routing.Backend{{Target: "0198-1", Weight: 256}, {Target: "web-1", Weight: 3}}}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(s)), rollout.ResultDone, "2 of 2 servers set")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), targets, callFor(s)), rollout.ResultDone, "2 of 2 servers set")
 	if got := p.weights(); got["web-1"] != 3 || got["web-2"] != 256 {
 		t.Errorf("weights %v", got)
 	}
 }
 
-func TestASocketThatMayOnlyLookIsRefused(t *testing.T) {
+func TestHAProxy_ReadOnlySocketIsRejected(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "user", twoServers)
-	got := New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
+	got := New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
 	want(t, got, rollout.ResultRefused, "has level user, and only level admin")
 }
 
-func TestABackendThatTakesNoWeightsIsRefused(t *testing.T) {
+func TestHAProxy_BackendWithoutWeightsIsRejected(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", strings.Replace(twoServers, "balance roundrobin", "balance static-rr", 1))
-	got := New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
+	got := New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), callFor(setting(10)))
 	want(t, got, rollout.ResultRefused, "balance static-rr")
 }
 
@@ -102,12 +102,12 @@ func TestTrafficIsNotMovedToServersThatHAProxyHoldsDown(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	set := func(percent int) rollout.CallResult {
-		return New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(setting(percent)))
+		return New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), callFor(setting(percent)))
 	}
 	p.say("set server checkout/web-1 state maint")
 	got := set(100)
 	want(t, got, rollout.ResultRetry, "holds each server down")
-	if got.RetryAfter != checksWait || p.weights()["web-2"] != 99 {
+	if got.RetryAfter != checkDelay || p.weights()["web-2"] != 99 {
 		t.Errorf("wait %v, weights %v", got.RetryAfter, p.weights())
 	}
 	want(t, set(50), rollout.ResultDone, "") // the other still serves
@@ -115,25 +115,25 @@ func TestTrafficIsNotMovedToServersThatHAProxyHoldsDown(t *testing.T) {
 	want(t, set(100), rollout.ResultDone, "")
 
 	p.say("set server checkout/web-1 state drain; set server checkout/web-2 state maint")
-	want(t, set(0), rollout.ResultDone, "") // nobody serves now, so nothing can be lost
+	want(t, set(0), rollout.ResultDone, "") // no server serves now, so nothing can be lost
 }
 
-func TestAllWeightsMayBeZero(t *testing.T) {
+func TestHAProxy_AllWeightsMayBeZero(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	s := routing.TrafficSplit{Backends: []routing.Backend{{Target: "web-1"}, {Target: "web-2"}}}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), twoTargets(), callFor(s)), rollout.ResultDone, "2 of 2")
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(routing.TrafficSplit{})), rollout.ResultDone, "0 of 0")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), twoTargets(), callFor(s)), rollout.ResultDone, "2 of 2")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), nil, callFor(routing.TrafficSplit{})), rollout.ResultDone, "0 of 0")
 }
 
-func TestAThousandServersAreSetInLinesThatFit(t *testing.T) {
+func TestHAProxy_ThousandServersFitInLines(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", "backend checkout\n  server-template a-server-with-a-long-name- 1000 127.0.0.1:1 weight 1\n")
 	s := routing.TrafficSplit{}
 	for i := range 1000 {
 		s.Backends = append(s.Backends, routing.Backend{Target: fmt.Sprintf("a-server-with-a-long-name-%d", i+1), Weight: i % 257})
 	}
-	want(t, New(Config{}).Set(t.Context(), onProxy(p), nil, callFor(s)), rollout.ResultDone, "996 of 1000 servers set")
+	want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), nil, callFor(s)), rollout.ResultDone, "996 of 1000 servers set")
 	if answer := p.say("get weight checkout/a-server-with-a-long-name-1000"); !strings.HasPrefix(answer, "228 ") {
 		t.Errorf("the last has %q", answer)
 	}
@@ -142,14 +142,14 @@ func TestAThousandServersAreSetInLinesThatFit(t *testing.T) {
 func TestHAProxy_RaisesBeforeItTakesOut(t *testing.T) {
 	t.Parallel()
 	v := &view{place: place{backend: "checkout"}, servers: map[string]server{}}
-	var shares []share
+	var shares []serverWeight
 	for i := range 500 {
 		name := fmt.Sprintf("s%d", i)
 		v.servers[name] = server{weight: 1 - i%2, configured: 1, op: opRunning}
-		shares = append(shares, share{name, name, i % 2})
+		shares = append(shares, serverWeight{name, name, i % 2})
 	}
 	var all []string
-	for _, line := range lines(v.changes(position{deployment: deploymentOn(routing.Config{})}, shares, routing.Call{})) {
+	for _, line := range lines(v.changes(splitRequest{deployment: deploymentOn(routing.Config{})}, shares, routing.Call{})) {
 		if length := len(strings.Join(line, ";")) + 1; length > maxLine {
 			t.Errorf("a line of %d bytes", length)
 		}
@@ -161,7 +161,7 @@ func TestHAProxy_RaisesBeforeItTakesOut(t *testing.T) {
 	}
 }
 
-func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
+func TestHAProxy_UnreadableStateIsNotWritten(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ reply, message string }{
 		"hangs up": {"", "not sent: the connection was closed"},
@@ -173,7 +173,7 @@ func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
 			for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
 				line, _ := bufio.NewReader(conn).ReadString('\n')
 				if !strings.HasPrefix(line, "show ") {
-					t.Errorf("%s: it was told %q", name, line)
+					t.Errorf("%s: it got %q", name, line)
 				}
 				if test.reply == "hang" {
 					_, _ = io.Copy(io.Discard, conn)
@@ -186,7 +186,7 @@ func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
 		if test.reply == "hang" {
 			d.Spec.Traffic.Timeout = duration.Duration(50 * time.Millisecond)
 		}
-		want(t, New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultNotSent, test.message)
+		want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultNotSent, test.message)
 		if _, err := New(Config{}).Read(t.Context(), d, twoTargets()); err == nil {
 			t.Errorf("%s: it was read", name)
 		}
@@ -195,7 +195,7 @@ func TestAnHAProxyThatDoesNotTellItsStateIsNotWrittenTo(t *testing.T) {
 
 func TestHAProxy_AnswerCutShortIsNone(t *testing.T) {
 	t.Parallel()
-	whole := startProxy(t, "admin", twoServers).say(lookCommands("checkout"))
+	whole := startProxy(t, "admin", twoServers).say(viewCommands("checkout"))
 	if v, err := parseView(whole, "checkout"); err != nil || len(v.servers) != 2 {
 		t.Fatal(v, err)
 	}

@@ -76,17 +76,17 @@ type server struct {
 	backup, agent bool
 }
 
-// lookCommands are answered over one connection. "show info" comes first because every HAProxy but a master knows it, and the
+// viewCommands are answered over one connection. "show info" comes first because every HAProxy but a master knows it, and the
 // servers come last because their end is the answer's end.
-func lookCommands(backend string) string {
+func viewCommands(backend string) string {
 	return strings.Join([]string{
 		"show info", "show cli level", "show table", "show stat " + backend + " 6 -1", "show servers state " + backend,
 	}, ";")
 }
 
-// look asks for the state of a backend.
-func (h haproxy) look(ctx context.Context, at place) (*view, error) {
-	reply, _, err := h.talk(ctx, at.socket, lookCommands(at.backend))
+// fetchView asks for the state of a backend.
+func (h haproxy) fetchView(ctx context.Context, at place) (*view, error) {
+	reply, _, err := h.exchange(ctx, at.socket, viewCommands(at.backend))
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (h haproxy) look(ctx context.Context, at place) (*view, error) {
 	return v, nil
 }
 
-// parseView reads the answers to lookCommands. Each ends with an empty line, and they are told apart by how they begin.
+// parseView reads the answers to lookCommands. Each ends with an empty line, and they are distinguished by how they begin.
 func parseView(reply, backend string) (*view, error) {
 	if !strings.HasSuffix(reply, "\n\n") { // whole answers end so, complaints too
 		return nil, io.ErrUnexpectedEOF
@@ -112,7 +112,7 @@ func parseView(reply, backend string) (*view, error) {
 	case tables[partStat] != "" && tables[partState] != "":
 		return v, v.readServers(tables[partStat], tables[partState], backend)
 	case tables[partOther] != "":
-		return nil, complaint(tables[partOther])
+		return nil, haproxyError(tables[partOther])
 	default:
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -201,13 +201,13 @@ func statRows(stat, backend string) (map[string]map[string]string, error) {
 	r.LazyQuotes, r.FieldsPerRecord = true, -1
 	records, err := r.ReadAll()
 	if err != nil || len(records) == 0 {
-		return nil, complaint("a table that cannot be read: " + stat)
+		return nil, haproxyError("a table that cannot be read: " + stat)
 	}
 	rows := map[string]map[string]string{}
 	for _, record := range records[1:] {
 		row := rowOf(records[0], record)
 		if row["pxname"] != backend {
-			return nil, complaint("about " + row["pxname"] + " instead of " + backend) // a name of digits is taken for a number
+			return nil, haproxyError("about " + row["pxname"] + " instead of " + backend) // a name of digits is taken for a number
 		}
 		rows[row["svname"]] = row
 	}
@@ -241,12 +241,12 @@ func parseServer(state, stat map[string]string) (server, error) {
 	} {
 		n, err := strconv.Atoi(state[column.name])
 		if err != nil {
-			return server{}, complaint(fmt.Sprintf("a server %s without %s", state["srv_name"], column.name))
+			return server{}, haproxyError(fmt.Sprintf("a server %s without %s", state["srv_name"], column.name))
 		}
 		*column.to = n
 	}
 	if stat == nil {
-		return server{}, complaint("no statistics of server " + state["srv_name"])
+		return server{}, haproxyError("no statistics of server " + state["srv_name"])
 	}
 	return s, nil
 }
@@ -271,7 +271,7 @@ func number(cell string, otherwise int) int {
 	return n
 }
 
-// complaint is what HAProxy says instead of doing what it was asked.
-func complaint(reply string) routing.Refusal {
-	return routing.Refusal("HAProxy says: " + outbound.OneLine(reply))
+// haproxyError is what HAProxy says instead of doing what it was asked.
+func haproxyError(reply string) routing.Refusal {
+	return routing.Refusal("HAProxy says: " + outbound.Sanitize(reply))
 }

@@ -14,13 +14,13 @@ import (
 
 const serverSecret = secret.Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 
-// patience is for what should never take that long.
-const patience = 20 * time.Second
+// longTimeout is for what should never take that long.
+const longTimeout = 20 * time.Second
 
 func deploymentOn(traffic routing.Config) *rollout.Deployment {
 	d := &rollout.Deployment{ID: "d1", Service: "checkout", Environment: "production", Version: "v2"}
 	if traffic.Timeout == 0 {
-		traffic.Timeout = duration.Duration(patience)
+		traffic.Timeout = duration.Duration(longTimeout)
 	}
 	d.Spec.Traffic = &traffic
 	return d
@@ -41,7 +41,7 @@ func setting(percent int) routing.TrafficSplit {
 	}
 }
 
-// callFor writes a setting of a deployment that may put back whatever it finds taken out.
+// callFor writes a setting of a deployment that may restore whatever it finds taken out.
 func callFor(s routing.TrafficSplit) routing.Call {
 	call := routing.Call{WebhookID: "msg_1", Attempt: 3, Fence: 42, Setting: s}
 	for _, b := range s.Backends {
@@ -60,7 +60,7 @@ func want(t *testing.T, got rollout.CallResult, kind rollout.ResultKind, message
 // eventually waits for a fact.
 func eventually(t *testing.T, what string, fact func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), longTimeout)
 	defer cancel()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()

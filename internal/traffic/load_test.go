@@ -148,7 +148,7 @@ func TestMovingTrafficUnderLoadFailsNoRequestAndSharesAreAsSet(t *testing.T) {
 	stop := l.start(t)
 	for i, percent := range []int{0, 10, 50, 100, 0, 100} {
 		s := fleetSetting(targets, percent)
-		want(t, New(Config{}).Set(t.Context(), onProxy(p), targets, callFor(s)), rollout.ResultDone, "servers set")
+		want(t, New(Config{}).SetWeights(t.Context(), onProxy(p), targets, callFor(s)), rollout.ResultDone, "servers set")
 		for server, part := range l.at(t, int64(i)) {
 			wanted := float64(s.Backends[server].Weight) / 100 / (fleetSize / 2)
 			if math.Abs(part-wanted) > tolerance || wanted == 0 && part > 0 {

@@ -16,7 +16,7 @@ const (
 	refuses fault = "refuses" // will never do it
 	loses   fault = "loses"   // does it, and its answer is lost
 	drifts  fault = "drifts"  // takes it, and does something else
-	gone    fault = "gone"    // nobody listens
+	gone    fault = "gone"    // nothing listens
 )
 
 // bench is a router with the deployment that steers it.
@@ -31,7 +31,7 @@ type bench struct {
 
 func (b *bench) set(t *testing.T, percent int) rollout.CallResult {
 	t.Helper()
-	return New(Config{}).Set(t.Context(), b.deployment, b.targets, callFor(setting(percent)))
+	return New(Config{}).SetWeights(t.Context(), b.deployment, b.targets, callFor(setting(percent)))
 }
 
 // tells wants the router to report the weights of a position.
@@ -63,7 +63,7 @@ func (b *bench) impatient() {
 	b.deployment.Spec.Traffic.Timeout = duration.Duration(100 * time.Millisecond)
 }
 
-func (b *bench) patient() { b.deployment.Spec.Traffic.Timeout = duration.Duration(patience) }
+func (b *bench) patient() { b.deployment.Spec.Traffic.Timeout = duration.Duration(longTimeout) }
 
 // everyRouter is what each kind of router that can be read back must keep.
 func everyRouter(t *testing.T, open func(*testing.T) *bench) {
@@ -74,7 +74,7 @@ func everyRouter(t *testing.T, open func(*testing.T) *bench) {
 		"AWriteWithoutAnAnswerIsLostAndBounded":  hangIsLost,
 		"ARefusalIsFinal":                        refusalIsFinal,
 		"AfterALostAnswerTheRouterTellsTheTruth": lostAnswerIsAskedFor,
-		"ARouterThatDoesSomethingElseSaysSo":     driftIsTold,
+		"ARouterThatDoesSomethingElseSaysSo":     driftIsReported,
 		"ARouterThatIsGoneWasNotWrittenTo":       goneIsNotSent,
 		"AWriteGivenUpBeforehandWasNotSent":      givenUpIsNotSent,
 	} {
@@ -110,7 +110,7 @@ func hangIsLost(t *testing.T, b *bench) {
 	b.impatient()
 	got := b.set(t, 50)
 	want(t, got, rollout.ResultUnknown, "nothing within")
-	if got.Latency > patience/2 {
+	if got.Latency > longTimeout/2 {
 		t.Errorf("it took %v", got.Latency)
 	}
 	b.patient()
@@ -121,7 +121,7 @@ func hangIsLost(t *testing.T, b *bench) {
 func refusalIsFinal(t *testing.T, b *bench) {
 	want(t, b.set(t, 10), rollout.ResultDone, "")
 	b.fail(refuses)
-	want(t, b.set(t, 50), rollout.ResultRefused, "nobody")
+	want(t, b.set(t, 50), rollout.ResultRefused, "absent")
 	b.has(t, 10)
 }
 
@@ -132,7 +132,7 @@ func lostAnswerIsAskedFor(t *testing.T, b *bench) {
 	b.has(t, 50)
 }
 
-func driftIsTold(t *testing.T, b *bench) {
+func driftIsReported(t *testing.T, b *bench) {
 	b.fail(drifts)
 	want(t, b.set(t, 50), rollout.ResultDone, "")
 	reading, err := New(Config{}).Read(t.Context(), b.deployment, b.targets)
@@ -156,7 +156,7 @@ func givenUpIsNotSent(t *testing.T, b *bench) {
 	want(t, b.set(t, 50), rollout.ResultNotSent, "not sent: nothing within")
 }
 
-func TestEveryKindPassesTheSuite(t *testing.T) {
+func TestKinds_PassTheSuite(t *testing.T) {
 	t.Parallel()
 	benches := map[string]map[string]func(*testing.T) *bench{
 		"webhook": {"http": webhookBench},

@@ -17,7 +17,7 @@ import (
 )
 
 // webhook is any router that takes a signed POST, and perhaps tells with a GET what it does.
-type webhook struct{ *Mover }
+type webhook struct{ *Client }
 
 // webhookBody is the wire form of a write. Fields may be added, never renamed or given another type.
 type webhookBody struct {
@@ -32,7 +32,7 @@ type webhookBody struct {
 	Backends        []routing.Backend `json:"backends"`
 }
 
-func newWebhookBody(p position) webhookBody {
+func newWebhookBody(p splitRequest) webhookBody {
 	d := p.deployment
 	b := webhookBody{
 		Service: d.Service, Environment: d.Environment, DeploymentID: d.ID,
@@ -66,7 +66,7 @@ func previousVersion(targets []rollout.Target) *string {
 	return shared
 }
 
-func (w webhook) write(ctx context.Context, p position, call routing.Call) rollout.CallResult {
+func (w webhook) write(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
 	answer := w.out.Post(ctx, outbound.Webhook{
 		URL: p.traffic().URL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
 		Secret: p.deployment.DeploySecret, Body: newWebhookBody(p), Trust: p.deployment.Spec.TLS,
@@ -78,18 +78,18 @@ func (w webhook) write(ctx context.Context, p position, call routing.Call) rollo
 	return answer
 }
 
-func (w webhook) read(ctx context.Context, p position) (routing.Reading, error) {
+func (w webhook) read(ctx context.Context, p splitRequest) (routing.Reading, error) {
 	if !p.traffic().ReadBack {
-		return routing.Reading{}, errBlind
+		return routing.Reading{}, errNoReadBack
 	}
 	began := time.Now()
-	req, err := w.get(ctx, p)
+	req, err := w.readRequest(ctx, p)
 	if err != nil {
 		return routing.Reading{}, err
 	}
 	resp, err := w.out.Do(req, p.deployment.Spec.TLS)
 	if err != nil {
-		return routing.Reading{}, errors.New("no answer: " + outbound.Why(ctx, err, began))
+		return routing.Reading{}, errors.New("no answer: " + outbound.ErrorText(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	if resp.StatusCode != http.StatusOK {
@@ -97,20 +97,20 @@ func (w webhook) read(ctx context.Context, p position) (routing.Reading, error) 
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {
-		return routing.Reading{}, errors.New("no whole answer: " + outbound.Why(ctx, err, began))
+		return routing.Reading{}, errors.New("no whole answer: " + outbound.ErrorText(ctx, err, began))
 	}
 	if len(text) > maxReply {
 		return routing.Reading{}, fmt.Errorf("the answer is longer than %d MiB", maxReply>>20)
 	}
-	var now report
+	var now readBackBody
 	if err := json.Unmarshal(text, &now); err != nil {
-		return routing.Reading{}, errors.New("the answer is not as expected: " + outbound.OneLine(err.Error()))
+		return routing.Reading{}, errors.New("the answer is not as expected: " + outbound.Sanitize(err.Error()))
 	}
 	return now.reading(p.targets), nil
 }
 
-// get asks about the service in its environment. A query that the URL has already is kept as it is.
-func (w webhook) get(ctx context.Context, p position) (*http.Request, error) {
+// readRequest asks about the service in its environment. A query that the URL has already is kept as it is.
+func (w webhook) readRequest(ctx context.Context, p splitRequest) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.traffic().URL, http.NoBody)
 	if err != nil {
 		return nil, errors.New("the router's URL is not a URL")
@@ -125,9 +125,9 @@ func (w webhook) get(ctx context.Context, p position) (*http.Request, error) {
 	return req, nil
 }
 
-// report is what a router says of itself. A weight that it leaves out is nil, and agrees with none. It need not tell
+// readBackBody is what a router says of itself. A weight that it leaves out is nil, and agrees with none. It need not tell
 // those of its backends; when it does, they must be all there.
-type report struct {
+type readBackBody struct {
 	DeploymentID string   `json:"deployment_id"`
 	ActiveSlot   string   `json:"active_slot"`
 	NewWeight    *float64 `json:"new_weight"`
@@ -138,10 +138,10 @@ type report struct {
 	} `json:"backends"`
 }
 
-func (r report) reading(targets []rollout.Target) routing.Reading {
+func (r readBackBody) reading(targets []rollout.Target) routing.Reading {
 	reading := routing.Reading{
 		DeploymentID: r.DeploymentID,
-		Weights:      &routing.Weights{ActiveSlot: r.ActiveSlot, NewWeight: whole(r.NewWeight), OldWeight: whole(r.OldWeight)},
+		Weights:      &routing.Weights{ActiveSlot: r.ActiveSlot, NewWeight: wholeWeight(r.NewWeight), OldWeight: wholeWeight(r.OldWeight)},
 	}
 	if r.Backends == nil {
 		return reading
@@ -153,14 +153,14 @@ func (r report) reading(targets []rollout.Target) routing.Reading {
 	reading.Backends = make([]routing.BackendReading, len(targets))
 	for i := range targets {
 		reading.Backends[i] = routing.BackendReading{
-			Target: targets[i].ID, Weight: whole(weights[targets[i].ID]), Serving: true, Sessions: -1, Effective: 100,
+			Target: targets[i].ID, Weight: wholeWeight(weights[targets[i].ID]), Serving: true, Sessions: -1, Effective: 100,
 		}
 	}
 	return reading
 }
 
-// whole is a weight as reported, or -1 when there is none or it is no whole number that a weight could be.
-func whole(weight *float64) int {
+// wholeWeight is a weight as reported, or -1 when there is none or it is no whole number that a weight could be.
+func wholeWeight(weight *float64) int {
 	if weight == nil || *weight < 0 || *weight > maxWeight || *weight != math.Trunc(*weight) {
 		return -1
 	}

@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/routing"
 )
 
-// endpoint is a router behind a URL: it keeps what it was last told, and tells it.
+// endpoint is a router behind a URL: it stores the last write, and returns it.
 type endpoint struct {
 	t      *testing.T
 	server *httptest.Server
@@ -43,7 +43,7 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case hangs:
 		<-r.Context().Done()
 	case refuses:
-		http.Error(w, "nobody here", http.StatusUnprocessableEntity)
+		http.Error(w, "absent", http.StatusUnprocessableEntity)
 	case loses:
 		panic(http.ErrAbortHandler)
 	}

@@ -37,7 +37,7 @@ func webhookOn(url string, readBack bool) *rollout.Deployment {
 
 func post(t *testing.T, d *rollout.Deployment) rollout.CallResult {
 	t.Helper()
-	return New(Config{}).Set(t.Context(), d, twoTargets(), callFor(setting(10)))
+	return New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10)))
 }
 
 // written is what a router gets of one write.
@@ -49,11 +49,11 @@ func written(t *testing.T, c Config, d *rollout.Deployment, targets []rollout.Ta
 		header = r.Header
 		body, _ = io.ReadAll(r.Body)
 	})
-	want(t, New(c).Set(t.Context(), d, targets, callFor(s)), rollout.ResultDone, "HTTP 200")
+	want(t, New(c).SetWeights(t.Context(), d, targets, callFor(s)), rollout.ResultDone, "HTTP 200")
 	return header, body
 }
 
-func TestTheWriteIsTheContract(t *testing.T) {
+func TestWebhook_WriteFollowsContract(t *testing.T) {
 	t.Parallel()
 	header, body := written(t, Config{UserAgent: "rollcall/test"}, webhookOn("", false), twoTargets(), setting(0))
 	const contract = `{"service":"checkout","environment":"production","deployment_id":"d1","version":"v2",` +
@@ -72,7 +72,7 @@ func TestTheWriteIsTheContract(t *testing.T) {
 	}
 }
 
-func TestThePreviousVersionIsTheOneThatTouchedTargetsShare(t *testing.T) {
+func TestWebhook_PreviousVersionIsTheSharedOne(t *testing.T) {
 	t.Parallel()
 	touched := func(version string) rollout.Target { return rollout.Target{CallsSent: 1, PreviousVersion: version} }
 	for name, test := range map[string]struct {
@@ -92,7 +92,7 @@ func TestThePreviousVersionIsTheOneThatTouchedTargetsShare(t *testing.T) {
 	}
 }
 
-func TestARollbackToDifferentVersionsNamesNone(t *testing.T) {
+func TestWebhook_MixedRollbackHasNoVersion(t *testing.T) {
 	t.Parallel()
 	d := webhookOn("", false)
 	d.Version = ""
@@ -102,7 +102,7 @@ func TestARollbackToDifferentVersionsNamesNone(t *testing.T) {
 	}
 }
 
-func TestTheReferenceLibraryAcceptsTheSignature(t *testing.T) {
+func TestWebhook_SignatureMatchesReference(t *testing.T) {
 	t.Parallel()
 	other := secret.Secret("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
 	for name, test := range map[string]struct{ own, server secret.Secret }{
@@ -124,7 +124,7 @@ func TestTheReferenceLibraryAcceptsTheSignature(t *testing.T) {
 	}
 }
 
-func TestASecretThatCannotSignSendsNothingAndIsNotShown(t *testing.T) {
+func TestWebhook_InvalidSecretIsNotShown(t *testing.T) {
 	t.Parallel()
 	d := webhookOn("http://127.0.0.1:1", false)
 	d.DeploySecret = "whsec_notbase64!"
@@ -135,7 +135,7 @@ func TestASecretThatCannotSignSendsNothingAndIsNotShown(t *testing.T) {
 	}
 }
 
-func TestTheStatusLineDecides(t *testing.T) {
+func TestWebhook_StatusLineDecides(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int32
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -174,7 +174,7 @@ func TestRetryAfterIsHonouredUpToAMinute(t *testing.T) {
 	}
 }
 
-func TestAFencedWriteIsNotReadBack(t *testing.T) {
+func TestWebhook_FencedWriteIsNotReadBack(t *testing.T) {
 	t.Parallel()
 	var reads atomic.Int32
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -189,7 +189,7 @@ func TestAFencedWriteIsNotReadBack(t *testing.T) {
 	}
 }
 
-func TestARouterThatCannotBeReadBackIsBelieved(t *testing.T) {
+func TestWebhook_WithoutReadBackIsTrusted(t *testing.T) {
 	t.Parallel()
 	var gets atomic.Int32
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -205,7 +205,7 @@ func TestARouterThatCannotBeReadBackIsBelieved(t *testing.T) {
 	}
 }
 
-func TestAReadWithoutAUsableAnswerIsAnError(t *testing.T) {
+func TestWebhook_UnusableReadIsAnError(t *testing.T) {
 	t.Parallel()
 	for name, tell := range map[string]http.HandlerFunc{
 		"HTTP 500":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
@@ -226,35 +226,35 @@ func TestAReadWithoutAUsableAnswerIsAnError(t *testing.T) {
 	}
 }
 
-func TestARouterMayTellOfTenThousandBackends(t *testing.T) {
+func TestWebhook_ReadsTenThousandBackends(t *testing.T) {
 	t.Parallel()
 	const most = 10_000
 	d := webhookOn("", true)
 	targets, s := make([]rollout.Target, most), setting(10)
-	told := map[string]any{"deployment_id": d.ID, "active_slot": s.ActiveSlot, "new_weight": s.NewWeight, "old_weight": s.OldWeight}
+	reported := map[string]any{"deployment_id": d.ID, "active_slot": s.ActiveSlot, "new_weight": s.NewWeight, "old_weight": s.OldWeight}
 	s.Backends = make([]routing.Backend, most)
 	for i := range s.Backends {
 		s.Backends[i] = routing.Backend{Target: fmt.Sprintf("%s-%d", strings.Repeat("x", 30), i), Weight: 100}
 		targets[i] = rollout.Target{ID: s.Backends[i].Target, Address: "http://10.0.0.1"}
 	}
-	told["backends"] = s.Backends
+	reported["backends"] = s.Backends
 	d.Spec.Traffic.URL = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // what is left unread would have the connection reset
 		if r.Method == http.MethodGet {
-			_ = json.NewEncoder(w).Encode(told)
+			_ = json.NewEncoder(w).Encode(reported)
 		}
 	})
-	want(t, New(Config{}).Set(t.Context(), d, targets, callFor(s)), rollout.ResultDone, "")
+	want(t, New(Config{}).SetWeights(t.Context(), d, targets, callFor(s)), rollout.ResultDone, "")
 	if reading, err := New(Config{}).Read(t.Context(), d, targets); err != nil || len(reading.Backends) != most || reading.Backends[most-1].Weight != 100 {
 		t.Errorf("read %d backends, %v", len(reading.Backends), err)
 	}
-	told["more"] = strings.Repeat("x", 4<<20)
+	reported["more"] = strings.Repeat("x", 4<<20)
 	if _, err := New(Config{}).Read(t.Context(), d, targets); err == nil || !strings.Contains(err.Error(), "longer than 4 MiB") {
 		t.Errorf("read: %v", err)
 	}
 }
 
-func TestAReadingSaysWhatWasReportedAndWhatWasNot(t *testing.T) {
+func TestWebhook_ReadingMarksMissingWeights(t *testing.T) {
 	t.Parallel()
 	const shares = `"deployment_id":"d0","active_slot":"blue","new_weight":10,"old_weight":90.0`
 	backend := func(target string, weight int) routing.BackendReading {
@@ -283,7 +283,7 @@ func TestAReadingSaysWhatWasReportedAndWhatWasNot(t *testing.T) {
 	}
 }
 
-func TestTheReadKeepsTheURLsOwnQuery(t *testing.T) {
+func TestWebhook_ReadKeepsQuery(t *testing.T) {
 	t.Parallel()
 	var query string
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { query = r.URL.RawQuery })
@@ -295,7 +295,7 @@ func TestTheReadKeepsTheURLsOwnQuery(t *testing.T) {
 	}
 }
 
-func TestNothingOfTheURLIsShown(t *testing.T) {
+func TestWebhook_URLIsNotShown(t *testing.T) {
 	t.Parallel()
 	l := listener(t, "tcp", "127.0.0.1:0")
 	_ = l.Close()
@@ -308,7 +308,7 @@ func TestNothingOfTheURLIsShown(t *testing.T) {
 	}
 }
 
-func TestAFailedHandshakeIsNotSent(t *testing.T) {
+func TestWebhook_FailedHandshakeIsNotSent(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
 	s.Config.ErrorLog = nil
@@ -318,7 +318,7 @@ func TestAFailedHandshakeIsNotSent(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
 	trusting := New(Config{TLS: &tls.Config{RootCAs: roots}})
-	got := trusting.Set(t.Context(), webhookOn(s.URL, false), nil, callFor(setting(10)))
+	got := trusting.SetWeights(t.Context(), webhookOn(s.URL, false), nil, callFor(setting(10)))
 	want(t, got, rollout.ResultRefused, "HTTP 404")
 }
 
@@ -334,7 +334,7 @@ func TestDialDecidesWhereToConnect(t *testing.T) {
 		{Type: "haproxy", Socket: "unix:/run/other.sock", Backend: "checkout"},
 		{Type: "haproxy", Socket: "10.0.0.1:9999", Backend: "checkout"},
 	} {
-		got := guarded.Set(t.Context(), deploymentOn(traffic), twoTargets(), callFor(setting(10)))
+		got := guarded.SetWeights(t.Context(), deploymentOn(traffic), twoTargets(), callFor(setting(10)))
 		want(t, got, rollout.ResultNotSent, "may not call")
 	}
 	if strings.Join(networks, " ") != "tcp unix tcp" {
@@ -342,7 +342,7 @@ func TestDialDecidesWhereToConnect(t *testing.T) {
 	}
 }
 
-func TestARouterThatNobodyKnowsIsRefused(t *testing.T) {
+func TestClient_UnknownRouterTypeIsRejected(t *testing.T) {
 	t.Parallel()
 	d := deploymentOn(routing.Config{Type: "carrier pigeon"})
 	want(t, post(t, d), rollout.ResultRefused, "carrier pigeon")

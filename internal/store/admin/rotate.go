@@ -76,7 +76,7 @@ func (a *Admin) stale(ctx context.Context, table sealing.Table) ([][]string, err
 			places = append(places, &keys[i])
 		}
 		err := row.Scan(append(places, &sealed, &readable)...)
-		if readable || sealed != nil && !a.sealer.Box.Fresh(sealed) {
+		if readable || sealed != nil && !a.sealer.Box.SealedWithCurrent(sealed) {
 			found = append(found, keys)
 		}
 		return struct{}{}, err //nolint:wrapcheck // the caller names the operation

@@ -14,7 +14,7 @@ import (
 )
 
 // Sealer seals secrets with a box. Without one a secret is CodeInvalid.
-type Sealer struct{ Box *seal.Box }
+type Sealer struct{ Box *seal.Keyring }
 
 // Seal encodes secrets and seals them for a place.
 func (s Sealer) Seal(place string, secrets any) ([]byte, error) {

@@ -15,19 +15,19 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// maxShown is how many characters of somebody else's words people get to see.
-const maxShown = 200
+// maxSanitized is the maximum length of text from outside.
+const maxSanitized = 200
 
-// Failed is the answer to a call that ended in err: lost, unless nothing of it can have been written.
-func Failed(ctx context.Context, written bool, err error, began time.Time) rollout.CallResult {
+// FailedCall returns the result of a call that failed with err: unknown, unless nothing of it can have been written.
+func FailedCall(ctx context.Context, written bool, err error, began time.Time) rollout.CallResult {
 	if written {
-		return rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer: " + Why(ctx, err, began)}
+		return rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer: " + ErrorText(ctx, err, began)}
 	}
-	return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + Why(ctx, err, began)}
+	return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + ErrorText(ctx, err, began)}
 }
 
-// Why says in a few words why a connection or an answer did not come, without the URL, which may hold credentials.
-func Why(ctx context.Context, err error, began time.Time) string {
+// ErrorText returns why there was no connection or response, without the URL, which may hold credentials.
+func ErrorText(ctx context.Context, err error, began time.Time) string {
 	if of, ok := errors.AsType[*url.Error](err); ok {
 		err = of.Err
 	}
@@ -39,17 +39,17 @@ func Why(ctx context.Context, err error, began time.Time) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
 	case errors.As(err, &dns) && !dns.Timeout():
-		return OneLine("cannot look up " + dns.Name + ": " + dns.Err)
+		return Sanitize("cannot look up " + dns.Name + ": " + dns.Err)
 	case timedOut(ctx, err):
-		return "nothing within " + since(began)
+		return "nothing within " + elapsedText(began)
 	case errors.As(err, &certificate):
-		return OneLine("the certificate is not valid: " + certificate.Err.Error())
+		return Sanitize("the certificate is not valid: " + certificate.Err.Error())
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "the connection was reset"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "the connection was closed"
 	default:
-		return OneLine(err.Error())
+		return Sanitize(err.Error())
 	}
 }
 
@@ -59,7 +59,7 @@ func timedOut(ctx context.Context, err error) bool {
 		errors.As(err, &timeout) && timeout.Timeout()
 }
 
-func since(began time.Time) string {
+func elapsedText(began time.Time) string {
 	waited := time.Since(began)
 	if waited < time.Second {
 		return waited.Round(time.Millisecond).String()
@@ -67,11 +67,11 @@ func since(began time.Time) string {
 	return waited.Round(100 * time.Millisecond).String()
 }
 
-// OneLine makes text from outside fit to show: its first 200 characters, nothing that is not printable.
-func OneLine(text string) string {
+// Sanitize makes text from outside fit to show: its first 200 characters, without what is not printable.
+func Sanitize(text string) string {
 	words := strings.Join(strings.Fields(strings.Map(printable, strings.ToValidUTF8(text, " "))), " ")
-	if runes := []rune(words); len(runes) > maxShown {
-		return string(runes[:maxShown])
+	if runes := []rune(words); len(runes) > maxSanitized {
+		return string(runes[:maxSanitized])
 	}
 	return words
 }

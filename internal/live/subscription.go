@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Watcher is one reader's place in a feed. One goroutine at a time may use it.
-type Watcher struct {
+// Subscription is a reader's position in a feed. One goroutine at a time may use it.
+type Subscription struct {
 	feed  *feed
 	want  func(*Frame) bool
 	leave func()
@@ -32,19 +32,19 @@ type from struct {
 	lost *beginning
 }
 
-func newWatcher(f *feed, at from, want func(*Frame) bool, leave func()) *Watcher {
-	return &Watcher{feed: f, want: want, leave: sync.OnceFunc(leave), place: at.place, number: behind, resets: at.resets, lost: at.lost}
+func newSubscription(f *feed, at from, want func(*Frame) bool, leave func()) *Subscription {
+	return &Subscription{feed: f, want: want, leave: sync.OnceFunc(leave), place: at.place, number: behind, resets: at.resets, lost: at.lost}
 }
 
-// Close gives the place up; the last one who does ends the reading.
-func (w *Watcher) Close() { w.leave() }
+// Close ends the subscription; the last one of a feed stops it.
+func (w *Subscription) Close() { w.leave() }
 
-// Done reports whether the watcher has seen every event that there will ever be.
-func (w *Watcher) Done() bool { return w.lost == nil && w.feed.journal.over(w.place) }
+// Done reports whether the subscription has delivered every event there will be.
+func (w *Subscription) Done() bool { return w.lost == nil && w.feed.journal.over(w.place) }
 
-// Next waits for what comes after the watcher's place. io.EOF means that nothing ever will. After any other error it can
+// Next waits for the next frames. io.EOF means that there will be no more. After any other error it can
 // be called again.
-func (w *Watcher) Next(ctx context.Context) ([]*Frame, error) {
+func (w *Subscription) Next(ctx context.Context) ([]*Frame, error) {
 	for {
 		frames, grown, err := w.ready(ctx)
 		if err != nil || len(frames) > 0 {
@@ -63,7 +63,7 @@ func (w *Watcher) Next(ctx context.Context) ([]*Frame, error) {
 
 // ready gives what there is. If that is nothing, it is worth while to look again when the channel is closed, or at once
 // when that is nil.
-func (w *Watcher) ready(ctx context.Context) ([]*Frame, <-chan struct{}, error) {
+func (w *Subscription) ready(ctx context.Context) ([]*Frame, <-chan struct{}, error) {
 	if frames := w.beginAgain(); frames != nil {
 		return frames, nil, nil
 	}
@@ -88,11 +88,11 @@ func (w *Watcher) ready(ctx context.Context) ([]*Frame, <-chan struct{}, error) 
 	w.number += len(frames)
 	seen := w.place // another replica may have been ahead of this one
 	w.place = max(seen, frames[len(frames)-1].place)
-	return chosen(frames, func(f *Frame) bool { return f.after(seen) && w.want(f) }), nil, nil
+	return latestStates(frames, func(f *Frame) bool { return f.after(seen) && w.want(f) }), nil, nil
 }
 
 // beginAgain gives the frame that says that the watcher's place is not there any more; nil when it is.
-func (w *Watcher) beginAgain() []*Frame {
+func (w *Subscription) beginAgain() []*Frame {
 	resets, at := w.feed.journal.again()
 	switch {
 	case resets != w.resets:
@@ -107,11 +107,11 @@ func (w *Watcher) beginAgain() []*Frame {
 }
 
 // catchUp reads a page of what the journal has kept no longer.
-func (w *Watcher) catchUp(ctx context.Context, upTo int64) ([]*Frame, error) {
+func (w *Subscription) catchUp(ctx context.Context, upTo int64) ([]*Frame, error) {
 	frames, place, err := w.feed.source.page(ctx, w.place, upTo)
 	if err != nil {
 		return nil, err
 	}
 	w.place = place
-	return chosen(frames, w.want), nil
+	return latestStates(frames, w.want), nil
 }

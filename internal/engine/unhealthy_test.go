@@ -20,7 +20,7 @@ func (w *world) weightOf(target string) int {
 	return 0
 }
 
-func TestWhoFallsSickWhileAPersonIsWaitedForLosesItsTrafficAndTheShareStays(t *testing.T) {
+func TestRouter_UnhealthyAtGateLosesTraffic(t *testing.T) {
 	t.Parallel()
 	for name, strategyJSON := range map[string]string{
 		"at a gate that tolerates it": `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`,
@@ -34,33 +34,33 @@ func TestWhoFallsSickWhileAPersonIsWaitedForLosesItsTrafficAndTheShareStays(t *t
 			if w.weightOf("t0") == 0 || w.last().NewWeight != 50 {
 				t.Fatalf("%s: before that the router does %+v", name, w.last())
 			}
-			w.fallsSick("t0")
+			w.becomesUnhealthy("t0")
 			time.Sleep(time.Minute)
 			snap, _ := w.db.read("d")
 			if w.weightOf("t0") != 0 || w.weightOf("t1") == 0 || w.last().NewWeight != 50 || snap.Deployment.State != rollout.StatePaused {
 				t.Errorf("%s: %s, and the router does %+v", name, snap.Deployment.Reason, w.last())
 			}
 			if !strings.Contains(snap.Deployment.Reason, "failed") {
-				t.Errorf("%s: nobody is told who fell sick: %s", name, snap.Deployment.Reason)
+				t.Errorf("%s: the reason does not name the unhealthy target: %s", name, snap.Deployment.Reason)
 			}
 		})
 	}
 }
 
-// standsAtAGate brings half of four targets to the new version; that one of them falls sick is tolerated.
-func (w *world) standsAtAGate() {
+// waitsAtGate brings half of four targets to the new version; that one of them becomes unhealthy is tolerated.
+func (w *world) waitsAtGate() {
 	w.deployment("d", `{"type":"canary","stages":[{"percent":50,"promotion":"manual"},100],"stage_duration":"1s","success_threshold":0.5}`, boxes(4, nil)...)
 	w.withTraffic(false)
 	w.start(0)
 	time.Sleep(time.Minute) // the synthetic clock
 }
 
-func TestNothingIsWrittenToTheRouterWhileAnOperatorHasPausedADeployment(t *testing.T) {
+func TestRouter_NoWriteWhilePaused(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
-		w.standsAtAGate()
+		w.waitsAtGate()
 		w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause = true })
-		w.fallsSick("t0")
+		w.becomesUnhealthy("t0")
 		writes := len(w.router.writes)
 		time.Sleep(time.Minute)
 		if n := len(w.router.writes); n != writes {
@@ -77,9 +77,9 @@ func TestNothingIsWrittenToTheRouterWhileAnOperatorHasPausedADeployment(t *testi
 func TestAtAGateARouterThatRefusesTurnsNothingBackAndIsNamed(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
-		w.standsAtAGate()
+		w.waitsAtGate()
 		w.routerGoesAway()
-		w.fallsSick("t0")
+		w.becomesUnhealthy("t0")
 		time.Sleep(time.Minute)
 		if snap, _ := w.db.read("d"); snap.Deployment.Progress.Gate != 1 || snap.Deployment.Direction != rollout.Forward ||
 			!strings.Contains(snap.Deployment.Reason, "the router did not move traffic: ") {
@@ -88,7 +88,7 @@ func TestAtAGateARouterThatRefusesTurnsNothingBackAndIsNamed(t *testing.T) {
 	})
 }
 
-func TestASwitchThatIsConfirmedDuringAPauseIsTakenBackByOneWrite(t *testing.T) {
+func TestRouter_SwitchConfirmedDuringPauseIsReverted(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"blue_green","keep_old_for":"1h"}`, boxes(4, nil)...)
@@ -111,7 +111,7 @@ func TestASwitchThatIsConfirmedDuringAPauseIsTakenBackByOneWrite(t *testing.T) {
 	})
 }
 
-func TestASwitchThatIsConfirmedWhenOneHasFallenSickIsTakenBackByOneWrite(t *testing.T) {
+func TestRouter_SwitchToUnhealthySlotIsReverted(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		tolerated int
@@ -124,7 +124,7 @@ func TestASwitchThatIsConfirmedWhenOneHasFallenSickIsTakenBackByOneWrite(t *test
 			w.router.meets = func(int) {
 				if w.last().NewWeight == 100 {
 					w.db.update("d", func(d *rollout.Deployment) { d.Operator.Pause = c.paused })
-					w.fallsSick("t0")
+					w.becomesUnhealthy("t0")
 					time.Sleep(10 * time.Second)
 				}
 			}
@@ -142,12 +142,12 @@ func TestASwitchThatIsConfirmedWhenOneHasFallenSickIsTakenBackByOneWrite(t *test
 	}
 }
 
-func TestARouterThatComesBackWhileAPersonIsWaitedForIsTold(t *testing.T) {
+func TestRouter_WrittenOnceReachableAtGate(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
-		w.standsAtAGate()
+		w.waitsAtGate()
 		w.routerGoesAway()
-		w.fallsSick("t0")
+		w.becomesUnhealthy("t0")
 		time.Sleep(time.Hour)
 		w.mu.Lock()
 		tries := 10_000 - len(w.router.answers)
@@ -160,7 +160,7 @@ func TestARouterThatComesBackWhileAPersonIsWaitedForIsTold(t *testing.T) {
 	})
 }
 
-func TestWhoIsVerifiedAsItIsAndFallsSickLosesItsTraffic(t *testing.T) {
+func TestRouter_UnhealthyCheckOnlyTargetLosesTraffic(t *testing.T) {
 	t.Parallel()
 	for name, strategyJSON := range map[string]string{
 		"in a bake":       `{"type":"rolling","batch_size":2,"bake":"1m","max_failures":1}`,
@@ -177,7 +177,7 @@ func TestWhoIsVerifiedAsItIsAndFallsSickLosesItsTraffic(t *testing.T) {
 			w.withTraffic(false)
 			w.start(0)
 			time.Sleep(30 * time.Second)
-			w.fallsSick("t0")
+			w.becomesUnhealthy("t0")
 			time.Sleep(20 * time.Second)
 			snap, _ := w.db.read("d")
 			if snap.Targets[0].State != rollout.TargetFailed || w.weightOf("t0") != 0 || w.weightOf("t1") == 0 {

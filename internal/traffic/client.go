@@ -9,30 +9,30 @@ import (
 	"rollcall/internal/routing"
 )
 
-// Config is what a Mover needs. The zero Config is usable. Dial is called for "tcp" and, when a deployment names HAProxy's
+// Config configures a Client. The zero Config is usable. Dial is called for "tcp" and, when a deployment names HAProxy's
 // socket by its path, for "unix".
 type Config = outbound.Config
 
-// Mover moves traffic. It is safe for concurrent use and keeps no connection open between calls.
-type Mover struct{ out *outbound.Client }
+// Client writes and reads traffic weights. It is safe for concurrent use and keeps no connection open between calls.
+type Client struct{ out *outbound.Client }
 
-// New gives a Mover. A Key that cannot sign shows in the answer of each write that it should sign.
-func New(c Config) *Mover { return &Mover{out: outbound.New(c)} }
+// New returns a Client. An invalid Key fails each write that it should sign.
+func New(c Config) *Client { return &Client{out: outbound.New(c)} }
 
-// Set writes call.Setting to the deployment's router once and says what came of it: ResultDone means that the router took
+// SetWeights writes call.Setting to the deployment's router once and says what came of it: ResultDone means that the router took
 // it, not that it does it; Read tells. It ends with ctx, which should carry the deadline call.Until, or after the
 // deployment's traffic timeout (0: none), whichever is first. All that goes wrong is in the answer: ResultNotSent when
-// certainly nothing was changed, ResultUnknown when nobody can tell.
-func (m *Mover) Set(
+// certainly nothing was changed, ResultUnknown if that is unknown.
+func (m *Client) SetWeights(
 	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call,
 ) rollout.CallResult {
 	began := time.Now()
-	answer := m.set(ctx, position{d, targets, call.Setting}, call)
+	answer := m.set(ctx, splitRequest{d, targets, call.Setting}, call)
 	answer.Latency = time.Since(began)
 	return answer
 }
 
-func (m *Mover) set(ctx context.Context, p position, call routing.Call) rollout.CallResult {
+func (m *Client) set(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
 	to, err := m.router(p.deployment)
 	if err != nil {
 		return refused(err.Error())
@@ -44,14 +44,14 @@ func (m *Mover) set(ctx context.Context, p position, call routing.Call) rollout.
 
 // Read asks the deployment's router what it does now. It is bounded like Set. The error says in one line, fit for people,
 // why there is no reading: the router cannot be read back, or did not answer; a routing.Refusal will not pass.
-func (m *Mover) Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error) {
+func (m *Client) Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error) {
 	to, err := m.router(d)
 	if err != nil {
 		return routing.Reading{}, routing.Refusal(err.Error())
 	}
 	ctx, cancel := bounded(ctx, d)
 	defer cancel()
-	return to.read(ctx, position{deployment: d, targets: targets})
+	return to.read(ctx, splitRequest{deployment: d, targets: targets})
 }
 
 func bounded(ctx context.Context, d *rollout.Deployment) (context.Context, context.CancelFunc) {

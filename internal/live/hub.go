@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// Store is where deployments and their events are read.
+// Store reads deployments and their events.
 type Store interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	// DeploymentsByID reads those of the deployments that there are, in any order.
@@ -33,7 +33,7 @@ type Store interface {
 	Changed(id string) (<-chan struct{}, func())
 }
 
-// Config says what feeds are made of. All of it is required.
+// Config configures a Hub. All fields are required.
 type Config struct {
 	Store Store
 	// ReadTimeout bounds each reading of the store.
@@ -44,23 +44,23 @@ type Config struct {
 	Deployments func(ctx context.Context, list []rollout.Deployment) ([][]byte, error)
 }
 
-// Feeds are what is being watched at this replica. Its methods may be called from any goroutine.
-type Feeds struct {
+// Hub holds the feeds of this replica. It is safe for concurrent use.
+type Hub struct {
 	config Config
 	mu     sync.Mutex
 	open   map[string]*feed
 }
 
-// New makes feeds that nobody watches yet.
-func New(c Config) *Feeds { return &Feeds{config: c, open: map[string]*feed{}} }
+// New returns a Hub without feeds.
+func New(c Config) *Hub { return &Hub{config: c, open: map[string]*feed{}} }
 
-// Beginning is before the first event.
-const Beginning = 0
+// FromStart is the position before the first event.
+const FromStart = 0
 
-// Deployment watches one deployment from the event after the one with the given id: its events and, after them, its state
-// whenever it has changed, the present one first. It ends with the deployment. The error is the store's, when the
-// deployment is not there or cannot be read now.
-func (f *Feeds) Deployment(ctx context.Context, id string, after int64) (*Watcher, error) {
+// Deployment subscribes to one deployment from the event after the one with the given id: its events and, after them, its
+// state whenever it has changed, the current one first. It ends with the deployment. The error is the store's, if the
+// deployment does not exist or cannot be read.
+func (f *Hub) Deployment(ctx context.Context, id string, after int64) (*Subscription, error) {
 	source := &deploymentSource{config: &f.config, id: id}
 	fd, err := f.join(ctx, id, source)
 	if err != nil {
@@ -79,10 +79,10 @@ func (f *Feeds) Deployment(ctx context.Context, id string, after int64) (*Watche
 	default:
 		at.lost = &beginning{}
 	}
-	return newWatcher(fd, at, func(*Frame) bool { return true }, leave), nil
+	return newSubscription(fd, at, func(*Frame) bool { return true }, leave), nil
 }
 
-// Selection says which deployments are wanted. An empty name selects all, but never what is outside the scopes.
+// Selection selects deployments. An empty name selects all within the scopes.
 type Selection struct {
 	Service, Environment string
 	Scopes               authz.Scopes
@@ -92,10 +92,10 @@ func (s Selection) has(f *Frame) bool {
 	return s.Scopes.Allow(f.Service, f.Environment) && (s.Service == "" || s.Service == f.Service) && (s.Environment == "" || s.Environment == f.Environment)
 }
 
-// All watches all deployments from the event after the one with the given id, or from now on when that is nil. It never
-// ends by itself. position is where it begins.
-func (f *Feeds) All(ctx context.Context, s Selection, after *int64) (w *Watcher, position int64, err error) {
-	fd, err := f.join(ctx, everything, &everySource{config: &f.config})
+// All subscribes to all deployments from the event after the one with the given id, or from now on if that is nil. It never
+// ends. position is where it begins.
+func (f *Hub) All(ctx context.Context, s Selection, after *int64) (w *Subscription, position int64, err error) {
+	fd, err := f.join(ctx, everything, &allSource{config: &f.config})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -110,12 +110,12 @@ func (f *Feeds) All(ctx context.Context, s Selection, after *int64) (w *Watcher,
 	if !known {
 		at.lost = &beginning{place: position, eventID: position}
 	}
-	return newWatcher(fd, at, s.has, leave), position, nil
+	return newSubscription(fd, at, s.has, leave), position, nil
 }
 
-// position is the place to begin at. An id that is not there, say because the database was restored, is not known, and the
+// position returns the place to begin at. An id that does not exist, for example after a restore, is not known, and the
 // place is then no later than now.
-func (f *Feeds) position(ctx context.Context, fd *feed, after *int64) (position int64, known bool, err error) {
+func (f *Hub) position(ctx context.Context, fd *feed, after *int64) (position int64, known bool, err error) {
 	end := fd.journal.end()
 	if after == nil {
 		return end, true, nil
@@ -133,9 +133,9 @@ func (f *Feeds) position(ctx context.Context, fd *feed, after *int64) (position 
 // everything is the key of the feed of all deployments.
 const everything = ""
 
-// join is the feed under the key, with one watcher more; source is what a new one reads. It waits until there is a first
+// join returns the feed of the key, with one more subscription; source is for a new feed. It waits until there is a first
 // reading.
-func (f *Feeds) join(ctx context.Context, key string, source source) (*feed, error) {
+func (f *Hub) join(ctx context.Context, key string, source source) (*feed, error) {
 	fd := f.enter(key, source)
 	select {
 	case <-fd.begun:
@@ -150,7 +150,7 @@ func (f *Feeds) join(ctx context.Context, key string, source source) (*feed, err
 	return fd, nil
 }
 
-func (f *Feeds) enter(key string, source source) *feed {
+func (f *Hub) enter(key string, source source) *feed {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fd := f.open[key]
@@ -160,18 +160,18 @@ func (f *Feeds) enter(key string, source source) *feed {
 		f.open[key] = fd
 		go f.read(ctx, key, fd)
 	}
-	fd.watchers++
+	fd.subscriptions++
 	return fd
 }
 
-// read is the one goroutine of a feed.
-func (f *Feeds) read(ctx context.Context, key string, fd *feed) {
+// read is the goroutine of a feed.
+func (f *Hub) read(ctx context.Context, key string, fd *feed) {
 	changed, stop := f.config.Store.Changed(key) // before the first reading, so that no change falls in between
 	defer stop()
 	err := fd.begin(ctx)
 	if err != nil {
 		f.mu.Lock()
-		f.forget(key, fd)
+		f.remove(key, fd)
 		f.mu.Unlock()
 	}
 	fd.err = err
@@ -181,19 +181,19 @@ func (f *Feeds) read(ctx context.Context, key string, fd *feed) {
 	}
 }
 
-// leave takes one watcher away; without any nothing is read.
-func (f *Feeds) leave(key string, fd *feed) {
+// leave removes one subscription; without any, the feed stops.
+func (f *Hub) leave(key string, fd *feed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if fd.watchers--; fd.watchers > 0 {
+	if fd.subscriptions--; fd.subscriptions > 0 {
 		return
 	}
 	fd.cancel()
-	f.forget(key, fd)
+	f.remove(key, fd)
 }
 
-// forget makes the next watcher begin anew; mu must be held.
-func (f *Feeds) forget(key string, fd *feed) {
+// remove drops the feed, so that the next subscription opens a new one; mu must be held.
+func (f *Hub) remove(key string, fd *feed) {
 	if f.open[key] == fd {
 		delete(f.open, key)
 	}

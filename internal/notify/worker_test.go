@@ -71,7 +71,7 @@ func (l *life) end() {
 	l.cancel()
 }
 
-func (l *life) Life() (context.Context, bool) {
+func (l *life) LeaseContext() (context.Context, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.asked++
@@ -100,7 +100,7 @@ func (w *world) replicaWith(name string, lease *life) (c *counted, stop func()) 
 	done := make(chan struct{})
 	l := New(Config{
 		Replica: name, Store: w.store, Caller: outbound.New(outbound.Config{}), Recorder: c,
-		Lease: lease, Log: slog.New(slog.NewTextHandler(w.Output(), nil)), Share: func() float64 { return 0 },
+		Lease: lease, Log: slog.New(slog.NewTextHandler(w.Output(), nil)), Jitter: func() float64 { return 0 },
 	})
 	go func() { defer close(done); l.Run(ctx) }()
 	stop = func() { cancel(); <-done }
@@ -177,7 +177,7 @@ func heard(t *testing.T, r *receiver) (deployments map[string]bool, ids map[stri
 	return deployments, ids
 }
 
-func TestAReceiverThatHangsDelaysNoOtherAndNoDeployment(t *testing.T) {
+func TestWorker_HangingReceiverDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	hangs := newReceiver(t, func(_ http.ResponseWriter, q *http.Request) { <-q.Context().Done() })
@@ -186,15 +186,15 @@ func TestAReceiverThatHangsDelaysNoOtherAndNoDeployment(t *testing.T) {
 	w.notification("quick", quick.URL)
 	_, stop := w.replica("a")
 	began := time.Now()
-	const many = 3 * room
+	const many = 3 * maxPerReceiver
 	for i := range many {
 		w.aborted(fmt.Sprintf("s%d", i))
 	}
-	w.await("all told to the quick one", func() bool { return len(quick.all()) == many })
-	if took := time.Since(began); took > attemptTime/2 {
+	w.await("all delivered to the quick one", func() bool { return len(quick.all()) == many })
+	if took := time.Since(began); took > attemptTimeout/2 {
 		t.Errorf("it took %s", took)
 	}
-	if n := len(hangs.all()); n > room {
+	if n := len(hangs.all()); n > maxPerReceiver {
 		t.Errorf("the one that hangs was called %d times at once", n)
 	}
 	stop()
@@ -205,7 +205,7 @@ func TestAReceiverThatHangsDelaysNoOtherAndNoDeployment(t *testing.T) {
 	}
 }
 
-func TestAReceiverThatWasDownHearsAllOfItOnceItIsUp(t *testing.T) {
+func TestWorker_ReceiverGetsAllAfterOutage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var up atomic.Bool
@@ -225,7 +225,7 @@ func TestAReceiverThatWasDownHearsAllOfItOnceItIsUp(t *testing.T) {
 	w.await("all delivered", func() bool { return c.delivered.Load() == 10 })
 	deployments, ids := heard(t, r)
 	if len(deployments) != len(want) || len(ids) != len(want) {
-		t.Errorf("%d deployments were told under %d ids", len(deployments), len(ids))
+		t.Errorf("%d deployments were sent under %d ids", len(deployments), len(ids))
 	}
 	for _, d := range w.deliveries("main") {
 		last := d.Attempts[len(d.Attempts)-1]
@@ -249,15 +249,15 @@ func TestTwoReplicasShareWhatIsToBeToldAndTellItOnce(t *testing.T) {
 	_, ids := heard(t, r)
 	for id, n := range ids {
 		if n != 1 {
-			t.Errorf("%s was told %d times", id, n)
+			t.Errorf("%s was sent %d times", id, n)
 		}
 	}
 	if len(ids) != 40 {
-		t.Errorf("%d were told", len(ids))
+		t.Errorf("%d were sent", len(ids))
 	}
 }
 
-func TestAReplicaThatStopsLetsAnAttemptEndAndWritesItDown(t *testing.T) {
+func TestWorker_StopRecordsRunningAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	called, answer := make(chan struct{}), make(chan struct{})
@@ -275,7 +275,7 @@ func TestAReplicaThatStopsLetsAnAttemptEndAndWritesItDown(t *testing.T) {
 	}
 }
 
-func TestATestIsTriedOnceAndItsEndIsShown(t *testing.T) {
+func TestWorker_TestMessageIsTriedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := newReceiver(t, func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "no such channel", http.StatusNotFound) })
@@ -291,7 +291,7 @@ func TestATestIsTriedOnceAndItsEndIsShown(t *testing.T) {
 	}
 }
 
-func TestAnAttemptEndsWithTheLeaseAndNothingIsClaimedWithoutOne(t *testing.T) {
+func TestWorker_NeedsTheLease(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var hangs atomic.Bool
@@ -313,7 +313,7 @@ func TestAnAttemptEndsWithTheLeaseAndNothingIsClaimedWithoutOne(t *testing.T) {
 	began := time.Now()
 	lease.end()
 	<-left
-	if took := time.Since(began); took > attemptTime/2 {
+	if took := time.Since(began); took > attemptTimeout/2 {
 		t.Errorf("the call went on for %s", took)
 	}
 	w.await("the attempt is over", func() bool { return c.pending.Load() == 1 })

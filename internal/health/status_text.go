@@ -11,17 +11,17 @@ import (
 	"rollcall/internal/healthcheck"
 )
 
-// readsWords reports whether the check looks for a status in words.
-func readsWords(check *healthcheck.Check) bool {
+// readsStatusText reports whether the check looks for a status in words.
+func readsStatusText(check *healthcheck.Check) bool {
 	return check.StatusPointer != "" || len(check.PassValues)+len(check.WarnValues)+len(check.FailValues) > 0
 }
 
-// inWords judges by the status that the answer gives in words. A status line that means degraded is never made better by it.
-func (a *answer) inWords(ctx context.Context, check *healthcheck.Check, status string, line healthcheck.Health) healthcheck.ProbeResult {
+// evaluateStatusText judges by the status that the answer gives in words. A status line that means degraded is never made better by it.
+func (a *httpResponse) evaluateStatusText(ctx context.Context, check *healthcheck.Check, status string, line healthcheck.Health) healthcheck.ProbeResult {
 	if a.err != nil || a.cut {
 		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not end"))
 	}
-	word, err := a.word(check.StatusPointer)
+	word, err := a.statusText(check.StatusPointer)
 	if err != nil {
 		return unknown(status + ", but its status is not known: " + err.Error())
 	}
@@ -42,8 +42,8 @@ func (a *answer) inWords(ctx context.Context, check *healthcheck.Check, status s
 	return seen
 }
 
-// word is the status at the pointer, or the whole answer as text.
-func (a *answer) word(pointer string) (string, error) {
+// statusText is the status at the pointer, or the whole answer as text.
+func (a *httpResponse) statusText(pointer string) (string, error) {
 	if pointer == "" {
 		text := strings.TrimSpace(string(a.text))
 		var quoted string

@@ -1,0 +1,208 @@
+package archtest
+
+import (
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// bannedWords are the words that docs/reference/glossary.md replaces, and a few that only a reader of this code would
+// understand. They occur in no name, comment, message or page.
+func bannedWords() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\b(` + strings.Join([]string{
+		`sick`, `ill`, `told`, `whoever`, `whomever`, `nobody`, `somebody`, `anew`, `mend(s|ed|ing)?`, `newborn`, `patience`,
+		`lend(s|ing)?`, `crowd`, `excuse[sd]?`, `go(es)? on`, `puts? back`, `put(s|ting)? (it|them) back`, `turn(s|ed|ing)? round`,
+		`for ever`, `fell sick`, `falls sick`, `well again`, `sees? to it`, `broken off`, `knows better`,
+	}, "|") + `)\b`)
+}
+
+// bannedNames are banned as the beginning of an identifier: the greatest and the smallest number are max and min.
+func bannedNames() *regexp.Regexp { return regexp.MustCompile(`^(most|least)[A-Z]`) }
+
+// allowedTexts must stay: they are stored, on the wire, or names that others have given.
+func allowedTexts() []string {
+	return []string{
+		"target.sick", "--patience", `name:"patience"`, "ROLLCALL_PATIENCE", "least_capacity", "LeastCapacity",
+		`"nobody"`, `\"nobody\"`, "USER nobody",
+	}
+}
+
+// glossaryOfBannedWords is the file whose last table names them.
+const glossaryOfBannedWords = "docs/reference/glossary.md"
+
+// unfinished are the folders whose words have not been replaced yet, with those below them ("." is the root alone). The list
+// only gets shorter.
+func unfinished() []string {
+	return []string{
+		".", "cmd/fleet", "docs/decisions", "docs/testing", "internal/api", "internal/command", "internal/dbtest",
+		"internal/e2e", "internal/engine", "internal/gitops", "internal/lifecycle", "internal/notify",
+		"internal/planner", "internal/rollout", "internal/store", "internal/storetest", "internal/strategy",
+		"migrations",
+	}
+}
+
+func TestWords_BannedOnesDoNotOccur(t *testing.T) {
+	t.Parallel()
+	left := map[string]int{}
+	for path, text := range prose(t) {
+		if path == glossaryOfBannedWords {
+			text, _, _ = strings.Cut(text, "## Words that are not used")
+		}
+		found := bannedIn(path, text)
+		if dir := within(unfinished(), path); dir != "" {
+			left[dir] += len(found)
+			continue
+		}
+		for _, f := range found {
+			t.Errorf("%s: %s: use a word of %s", path, f, glossaryOfBannedWords)
+		}
+	}
+	for _, dir := range unfinished() {
+		if left[dir] == 0 {
+			t.Logf("%s has no banned word: take it off the list of unfinished folders", dir)
+		}
+	}
+}
+
+func TestWords_GlossaryNamesThem(t *testing.T) {
+	t.Parallel()
+	_, table, _ := strings.Cut(prose(t)[glossaryOfBannedWords], "## Words that are not used")
+	for _, word := range []string{"sick", "ill", "told", "whoever", "nobody", "somebody", "anew", "turn round", "put back", "go on", "mended", "most", "least"} {
+		if !strings.Contains(table, word) {
+			t.Errorf("%s does not name %q", glossaryOfBannedWords, word)
+		}
+	}
+}
+
+func TestWords_BannedOnesAreFound(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]int{
+		"// It is ill.\nvar x int": 1, "// A pill is fine.\nvar x int": 0, "var sickTarget int": 1, "var mostErrors int": 1,
+		"var almostAll, leastly int": 0, `var s = "the target was told"`: 1, `var s = "target.sick"`: 0,
+		"// The deployment goes\n// on.\nvar x int": 1, "func Whoever() {}": 1,
+	} {
+		if got := bannedIn("x.go", "package p\n"+code); len(got) != want {
+			t.Errorf("%q: %v", code, got)
+		}
+	}
+	if got := bannedIn("x.md", "Traffic is put back."); len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+}
+
+// A name begins with its subject, so that -run selects a topic.
+func TestWords_TestNamesBeginWithTheirSubject(t *testing.T) {
+	t.Parallel()
+	const maxName = 70
+	name := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz)\w+)\(`)
+	article := regexp.MustCompile(`^Test(A|An|The|It|Its|What|Who|Whoever|Whose|Every|Each|No|Nobody|Nothing|This|That|They|One)([A-Z0-9]|$)`)
+	for path, text := range prose(t) {
+		if !strings.HasSuffix(path, "_test.go") || within(unfinishedTests(), path) != "" {
+			continue
+		}
+		for _, m := range name.FindAllStringSubmatch(text, -1) {
+			if article.MatchString(m[1]) || len(m[1]) > maxName {
+				t.Errorf("%s: %s: name it TestSubject_RuleInFewWords", path, m[1])
+			}
+		}
+	}
+}
+
+// unfinishedTests are the folders whose tests have not been renamed yet. The list only gets shorter.
+func unfinishedTests() []string {
+	return []string{
+		"cmd/fleet", "internal/api", "internal/command", "internal/gitops", "internal/lifecycle", "internal/netguard",
+		"internal/notify", "internal/planner", "internal/store", "internal/strategy", "internal/target",
+	}
+}
+
+// within returns the folder of the list that the file is in; empty if it is in none.
+func within(folders []string, path string) string {
+	for _, folder := range folders {
+		if strings.HasPrefix(path, folder+"/") || folder == "." && !strings.Contains(path, "/") {
+			return folder
+		}
+	}
+	return ""
+}
+
+// bannedIn lists the banned words of a file: of a Go file those in comments, strings and identifiers, else all.
+func bannedIn(path, text string) (found []string) {
+	banned, names, hump := bannedWords(), bannedNames(), regexp.MustCompile(`([a-z0-9])([A-Z])`)
+	if !strings.HasSuffix(path, ".go") {
+		return banned.FindAllString(withoutAllowed(text), -1)
+	}
+	var s scanner.Scanner
+	s.Init(token.NewFileSet().AddFile(path, -1, len(text)), []byte(text), nil, scanner.ScanComments)
+	comment := "" // of several lines
+	for {
+		_, tok, literal := s.Scan()
+		if tok == token.COMMENT {
+			comment += strings.TrimPrefix(literal, "//")
+			continue
+		}
+		found = append(found, banned.FindAllString(oneLine(withoutAllowed(comment)), -1)...)
+		comment = ""
+		switch tok {
+		case token.EOF:
+			return found
+		case token.STRING:
+			found = append(found, banned.FindAllString(oneLine(withoutAllowed(literal)), -1)...)
+		case token.IDENT:
+			found = append(found, banned.FindAllString(spaced(hump, withoutAllowed(literal)), -1)...)
+			found = append(found, names.FindAllString(literal, -1)...)
+		default:
+		}
+	}
+}
+
+func withoutAllowed(text string) string {
+	for _, allowed := range allowedTexts() {
+		text = strings.ReplaceAll(text, allowed, "")
+	}
+	return text
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// spaced puts spaces between the words of an identifier.
+func spaced(hump *regexp.Regexp, name string) string {
+	return strings.ReplaceAll(hump.ReplaceAllString(name, "$1 $2"), "_", " ")
+}
+
+// prose reads what people read: Go files, tests too, pages, templates and the contract, by their path below the root. This
+// file is left out.
+func prose(t *testing.T) map[string]string {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	all := map[string]string{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if path != root && (d.Name() == "testdata" || d.Name() == "bin" || d.Name() == "gen" || strings.HasPrefix(d.Name(), ".")) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		rel, err := filepath.Rel(root, path)
+		if err != nil || !slices.Contains([]string{".go", ".md", ".html"}, filepath.Ext(path)) && rel != "openapi.yaml" ||
+			d.Name() == "words_test.go" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		all[filepath.ToSlash(rel)] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
