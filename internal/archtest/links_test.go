@@ -139,3 +139,13 @@ func slug(heading string) string {
 	kept := regexp.MustCompile(`[^\p{L}\p{N} _-]`).ReplaceAllString(strings.ToLower(heading), "")
 	return strings.ReplaceAll(kept, " ", "-")
 }
+
+// What ARCHITECTURE.md names by its path exists.
+func TestArchitecture_NamesWhatExists(t *testing.T) {
+	t.Parallel()
+	for _, found := range regexp.MustCompile("`((?:cmd|internal|examples)/[\\w./]+)`").FindAllStringSubmatch(string(atRoot(t, "ARCHITECTURE.md")), -1) {
+		if _, err := os.Stat(filepath.Join("..", "..", found[1])); err != nil {
+			t.Errorf("there is no %s", found[1])
+		}
+	}
+}
