@@ -25,7 +25,7 @@ type browser struct {
 	forgiven []string
 }
 
-// browse opens a tab, in a browser without history that knows nobody.
+// browse opens a tab, in a browser without history.
 func browse(t *testing.T) *browser {
 	t.Helper()
 	profile, err := os.MkdirTemp("", "rollcall-browser-")

@@ -307,7 +307,7 @@ func TestDashboard_WorksWithoutScriptRefusesForeign(t *testing.T) {
 	}
 }
 
-// What signs somebody in is out of reach of scripts, and is sent by no other site's page.
+// The session cookie is out of reach of scripts, and is sent by no other site's page.
 func TestDashboard_CookiesAndHeadersAreStrict(t *testing.T) {
 	t.Parallel()
 	p := serve(t, dbtest.New(t))

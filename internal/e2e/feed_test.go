@@ -176,7 +176,7 @@ func TestFeed_WatcherSurvivesDatabaseLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	mend := database.refuse()
-	p.awaitLine("watchers wait")
+	p.awaitLine("event feed stalled")
 	mend()
 	if err := seen.follow(one, never); err != nil || seen.ended != "the deployment has ended" || seen.state != "completed" {
 		t.Errorf("ended with %v, %q, %s", err, seen.ended, seen.state)

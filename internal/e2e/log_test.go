@@ -18,7 +18,7 @@ func TestLog_EveryLineIsJSON(t *testing.T) {
 	operator := connected(t, database)
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.Now().Add(30 * time.Second); !p.says("listening for changes was interrupted"); <-poll.C {
+	for deadline := time.Now().Add(30 * time.Second); !p.says("connection for notifications lost"); <-poll.C {
 		var listeners int
 		if err := operator.QueryRow(t.Context(), cut).Scan(&listeners); err != nil {
 			t.Fatal(err)
