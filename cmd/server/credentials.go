@@ -56,7 +56,7 @@ func (s *server) newAuthenticator(ctx context.Context) (*auth.Authenticator, err
 	if c.AdminToken != "" {
 		return a, nil
 	}
-	valid, issued, err := s.store.Admins(ctx)
+	valid, issued, err := s.store.CountAdminTokens(ctx)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("counting admin tokens: %w", err)

@@ -29,7 +29,7 @@ func (s *server) openDatabase(ctx context.Context) error {
 	if s.store, err = store.Open(ctx, url, store.SealedBy(box), store.LogTo(s.log)); err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
-	if s.workerStore, err = s.store.Apart(ctx); err != nil {
+	if s.workerStore, err = s.store.WithOwnPool(ctx); err != nil {
 		return fmt.Errorf("opening the database: %w", err)
 	}
 	if err := s.checkServer(ctx); err != nil {

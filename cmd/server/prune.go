@@ -14,7 +14,7 @@ func (s *server) prune(ctx context.Context) {
 	ticker := time.NewTicker(pruneEvery)
 	defer ticker.Stop()
 	for {
-		if err := s.store.Prune(ctx); err != nil && ctx.Err() == nil {
+		if err := s.store.DeleteExpiredRecords(ctx); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "failed to delete expired records", "error", err)
 		}
 		if s.config.retain > 0 {

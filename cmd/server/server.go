@@ -270,7 +270,7 @@ func (s *server) run(ctx context.Context) error {
 func (s *server) releaseReplica() {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseTimeout)
 	defer cancel()
-	if err := s.workerStore.SignOff(ctx, s.identity.replica); err != nil {
+	if err := s.workerStore.ReleaseReplica(ctx, s.identity.replica); err != nil {
 		s.log.InfoContext(ctx, "failed to release the replica's lease; it will expire", "error", err)
 	}
 }

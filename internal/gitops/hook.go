@@ -37,7 +37,7 @@ func (l *Loop) Hook(ctx context.Context, source string, header http.Header, body
 	if why := pushed.irrelevant(report.Source.Branch); why != "" {
 		return false, why, nil
 	}
-	fresh, err := l.Store.TakePush(ctx, gitsource.Push{Source: source, Digest: n.digest(pushed.delivery)})
+	fresh, err := l.Store.RecordPush(ctx, gitsource.Push{Source: source, Digest: n.digest(pushed.delivery)})
 	if err == nil && !fresh {
 		return false, "this notification was delivered before", nil
 	}

@@ -212,7 +212,7 @@ func (s *step) toHeal(ctx context.Context) (*gitsource.File, error) {
 		if !healable(f, now) {
 			continue
 		}
-		b, err := s.Deployments.Busy(ctx, f.Want.Service, f.Want.Environment)
+		b, err := s.Deployments.HasUnfinished(ctx, f.Want.Service, f.Want.Environment)
 		if err != nil {
 			return nil, fmt.Errorf("see whether %s may be healed: %w", f.Want.Key(), err)
 		}

@@ -39,23 +39,23 @@ type Store interface {
 	ClaimSources(ctx context.Context, replica string, mine []string, limit int) ([]gitsource.Claimed, error)
 	SaveSource(ctx context.Context, save gitsource.Save) error
 	ReleaseSources(ctx context.Context, replica string) error
-	SourcesChanged() (<-chan struct{}, func())
+	SubscribeSources() (<-chan struct{}, func())
 	Source(ctx context.Context, name string) (gitsource.Report, error)
 	SourceWithoutFiles(ctx context.Context, name string) (gitsource.Report, error)
 	// SourceIDs are the ids of all sources.
 	SourceIDs(ctx context.Context) ([]string, error)
-	// Taken tells by pair which other sources manage what.
-	Taken(ctx context.Context, source string) (map[string]string, error)
-	// TakePush asks for a sync because of a notification; false for a replay.
-	TakePush(ctx context.Context, p gitsource.Push) (bool, error)
+	// ManagedElsewhere returns by pair which other sources manage what.
+	ManagedElsewhere(ctx context.Context, source string) (map[string]string, error)
+	// RecordPush requests a sync because of a notification; false for a replay.
+	RecordPush(ctx context.Context, p gitsource.Push) (bool, error)
 }
 
 // Deployments tells what became of deployments.
 type Deployments interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
-	// Busy reports whether a deployment of the pair has not ended.
-	Busy(ctx context.Context, service, environment string) (bool, error)
+	// HasUnfinished reports whether a deployment of the service and environment has not ended.
+	HasUnfinished(ctx context.Context, service, environment string) (bool, error)
 }
 
 // Deployer makes deployments as POST /deployments does.
@@ -129,7 +129,7 @@ func New(c Config) (*Loop, error) {
 
 // Run works until ctx ends, then gives up what it owns.
 func (l *Loop) Run(ctx context.Context) {
-	changed, stop := l.Store.SourcesChanged()
+	changed, stop := l.Store.SubscribeSources()
 	defer stop()
 	ticker, tidy := time.NewTicker(pollEvery), time.NewTicker(tidyEvery)
 	defer ticker.Stop()

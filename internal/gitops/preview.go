@@ -22,7 +22,7 @@ func (l *Loop) Preview(ctx context.Context, name string, ask gitsource.SyncReque
 	if err != nil {
 		return gitsource.PlannedSync{}, err
 	}
-	taken, err := l.Store.Taken(ctx, name)
+	taken, err := l.Store.ManagedElsewhere(ctx, name)
 	if err != nil {
 		return gitsource.PlannedSync{}, err
 	}

@@ -197,7 +197,7 @@ func (s *step) ready(ctx context.Context, f *gitsource.File) (bool, error) {
 	if !f.Blocked() || f.Attempt.TryAt.After(s.now()) {
 		return f.Planned() && !f.Blocked(), nil
 	}
-	busy, err := s.Deployments.Busy(ctx, f.Want.Service, f.Want.Environment)
+	busy, err := s.Deployments.HasUnfinished(ctx, f.Want.Service, f.Want.Environment)
 	if err != nil {
 		return false, fmt.Errorf("see whether %s can be deployed: %w", f.Want.Key(), err)
 	}

@@ -210,7 +210,7 @@ type slow struct {
 	until time.Time
 }
 
-func (s slow) Busy(context.Context, string, string) (bool, error) {
+func (s slow) HasUnfinished(context.Context, string, string) (bool, error) {
 	<-time.After(time.Until(s.until))
 	return true, nil
 }

@@ -115,7 +115,7 @@ func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) e
 	return nil
 }
 
-// Running is what is known of the targets of a pair's newest deployment, in the order of its request; none when there was
+// Running returns what is known of the targets of a pair's newest deployment, in the order of its request; none when there was
 // no deployment.
 func (s *Store) Running(ctx context.Context, service, environment string) ([]catalog.RunningTarget, error) {
 	const sql = `
@@ -128,28 +128,28 @@ func (s *Store) Running(ctx context.Context, service, environment string) ([]cat
 		ORDER BY t.position`
 	running, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (catalog.RunningTarget, error) {
 		var id string
-		var k placed
+		var k knownTarget
 		err := row.Scan(append([]any{&id}, k.fields()...)...)
 		version, health := k.runs()
-		return catalog.RunningTarget{Target: id, Version: version, Health: health}, err //nolint:wrapcheck // said below
+		return catalog.RunningTarget{Target: id, Version: version, Health: health}, err //nolint:wrapcheck // wrapped below
 	}, sql, service, environment)
 	return running, pg.Wrap("read what runs of "+service+" in "+environment, err)
 }
 
-// placed is what is said of a target at an address, and what is remembered of its id, perhaps at another.
-type placed struct {
+// knownTarget is what is said of a target at an address, and what is remembered of its id, perhaps at another.
+type knownTarget struct {
 	address, version string
 	seen             bool
 	known            rollout.TargetRecord
 }
 
-func (k *placed) fields() []any {
+func (k *knownTarget) fields() []any {
 	return []any{&k.address, &k.version, &k.seen, &k.known.Version, &k.known.Health, &k.known.Address}
 }
 
-// runs is the version that the target runs, as far as known, and its health: as remembered at its address, else as it was
+// runs returns the version that the target runs, as far as known, and its health: as recorded at its address, else as it was
 // said.
-func (k *placed) runs() (version string, health healthcheck.Health) {
+func (k *knownTarget) runs() (version string, health healthcheck.Health) {
 	if k.seen && rollout.SameAddress(k.known.Address, k.address) {
 		return k.known.Version, cmp.Or(k.known.Health, healthcheck.Unknown)
 	}

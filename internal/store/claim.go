@@ -11,6 +11,16 @@ import (
 	"rollcall/internal/store/pg"
 )
 
+// unblocked holds for a deployment d that has begun, or may begin because no other one of its service and environment is active.
+const unblocked = `(d.started_at IS NOT NULL OR NOT EXISTS (
+	SELECT FROM deployments a WHERE a.service = d.service AND a.environment = d.environment
+		AND a.started_at IS NOT NULL AND a.finished_at IS NULL))`
+
+// routerCalm holds for a deployment d that has begun, or may begin because no write to the router of its service and environment, made while that
+// was at rest, can still arrive.
+const routerCalm = `(d.started_at IS NOT NULL OR NOT EXISTS (
+	SELECT FROM resting_routers w WHERE w.service = d.service AND w.environment = d.environment AND w.write_until > clock_timestamp()))`
+
 // claimable holds for a deployment d that the replica should take: it is free and due, or its owner is dead; so is a
 // process of this very name that does not know the deployment any more.
 const claimable = `d.finished_at IS NULL AND (d.owner IS NULL AND d.next_run_at <= clock_timestamp() OR ` + pg.OwnerDead + `
@@ -79,7 +89,7 @@ type candidate struct {
 func scanCandidate(row pgx.CollectableRow) (c candidate, err error) {
 	d := &c.deployment
 	err = row.Scan(&d.ID, (*pg.NullText)(&d.Owner), &d.Epoch, &d.LastSeq, (*pg.NullHash)(&d.EventsHash), (*pg.NullTime)(&c.now))
-	return c, err //nolint:wrapcheck // the caller says what was tried
+	return c, err //nolint:wrapcheck // the caller names the operation
 }
 
 func candidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, limit int) (free []candidate, next time.Time, err error) {
@@ -87,13 +97,13 @@ func candidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, l
 	args := pgx.NamedArgs{"replica": replica, "mine": pg.NonNil(mine), "limit": limit}
 	batch.Queue(candidatesSQL, args).Query(func(rows pgx.Rows) (err error) {
 		free, err = pgx.CollectRows(rows, scanCandidate)
-		return err //nolint:wrapcheck // said below
+		return err //nolint:wrapcheck // wrapped below
 	})
 	batch.Queue(nextSQL).QueryRow(func(row pgx.Row) error { return row.Scan((*pg.NullTime)(&next)) })
 	return free, next, pg.ExecBatch(ctx, tx, batch)
 }
 
-// claimArgs are those of claimSQL. What was not free gets the event that tells of the take-over.
+// claimArgs returns the arguments of claimSQL. What was not free gets an event of the takeover.
 func claimArgs(replica string, mine []string, free []candidate) pgx.NamedArgs {
 	n := len(free)
 	ids, times, messages, hashes := make([]string, n), make([]time.Time, n), make([]string, n), make([][]byte, n)
@@ -127,7 +137,7 @@ func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free [
 			taken[id] = c
 			return nil
 		})
-		return err //nolint:wrapcheck // said below
+		return err //nolint:wrapcheck // wrapped below
 	})
 	loaded := make([]rollout.Snapshot, len(free))
 	for i := range free {
@@ -160,7 +170,7 @@ func queueLoad(batch *pgx.Batch, id string, snapshot *rollout.Snapshot) {
 	batch.Queue(routerOfSQL, id).QueryRow(func(row pgx.Row) error { return scanRouter(row, snapshot) })
 	batch.Queue(targets, id).Query(func(rows pgx.Rows) (err error) {
 		snapshot.Targets, err = pgx.CollectRows(rows, scanRememberedTarget)
-		return err //nolint:wrapcheck // said by the caller
+		return err //nolint:wrapcheck // wrapped by the caller
 	})
 }
 
@@ -175,5 +185,5 @@ func scanRememberedTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	if t.Phase == rollout.PhaseNew && known.Version != "" {
 		t.Version = known.Version
 	}
-	return t, err //nolint:wrapcheck // the caller says what was tried
+	return t, err //nolint:wrapcheck // the caller names the operation
 }

@@ -23,7 +23,7 @@ import (
 // creation under the same key that is still running is awaited for a few seconds, then CodeInProgress. A claim that is no
 // longer held is CodeOwnershipLost.
 func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (rollout.Created, error) {
-	if err := name(&request.Deployment); err != nil {
+	if err := ensureID(&request.Deployment); err != nil {
 		return rollout.Created{}, err
 	}
 	if err := s.sealDeployment(&request.Deployment); err != nil {
@@ -44,7 +44,7 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	if err := gitopsstore.HoldClaim(ctx, tx, request.Claim); err != nil {
 		return rollout.Created{}, err
 	}
-	turn, err := takeTurn(ctx, tx, &request)
+	turn, err := lockForCreate(ctx, tx, &request)
 	if err != nil {
 		return rollout.Created{}, err
 	}
@@ -62,9 +62,9 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	if len(others) > 0 && request.Deployment.Spec.OnConflict == rollout.OnConflictReject {
 		return rollout.Created{}, conflict(&others[0])
 	}
-	d := newborn(request.Deployment, now)
+	d := initialState(request.Deployment, now)
 	batch := &pgx.Batch{}
-	events := []rollout.Event{{Type: rollout.EventCreated, Actor: d.RequestedBy, To: string(d.State), Message: birthMessage(&d, request.Reason)}}
+	events := []rollout.Event{{Type: rollout.EventCreated, Actor: d.RequestedBy, To: string(d.State), Message: createdMessage(&d, request.Reason)}}
 	for i := range others {
 		other := &others[i]
 		if other.Active() {
@@ -83,9 +83,9 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 // queueWait is when a caller who was refused because of too much that waits may ask again.
 const queueWait = 10 * time.Second
 
-// refuseTooMany is CodeRateLimited when the service has as many unfinished deployments as the request tolerates. The one of its
+// refuseTooMany returns CodeRateLimited when the service has as many unfinished deployments as the request tolerates. The one of its
 // pair that waits does not count: the new one takes its place.
-func refuseTooMany(request *rollout.NewDeployment, t *turn) error {
+func refuseTooMany(request *rollout.NewDeployment, t *admission) error {
 	n := t.ofService
 	if last := len(t.unfinished) - 1; last >= 0 && !t.unfinished[last].Active() {
 		n--
@@ -100,8 +100,8 @@ func refuseTooMany(request *rollout.NewDeployment, t *turn) error {
 	}
 }
 
-// name gives a deployment an id when it has none.
-func name(d *rollout.Deployment) error {
+// ensureID gives a deployment an id when it has none.
+func ensureID(d *rollout.Deployment) error {
 	if d.ID != "" {
 		return nil
 	}
@@ -113,8 +113,8 @@ func name(d *rollout.Deployment) error {
 	return nil
 }
 
-// newborn is the deployment as it is stored first.
-func newborn(d rollout.Deployment, now time.Time) rollout.Deployment {
+// initialState is the deployment as it is stored first.
+func initialState(d rollout.Deployment, now time.Time) rollout.Deployment {
 	d.State, d.Direction = rollout.StatePending, cmp.Or(d.Direction, rollout.Forward)
 	d.Reason = cmp.Or(d.Reason, "waiting to start")
 	d.CreatedAt, d.Revision, d.LastSeq, d.EventsHash = now, 1, 0, rollout.Hash{}
@@ -124,7 +124,7 @@ func newborn(d rollout.Deployment, now time.Time) rollout.Deployment {
 	return d
 }
 
-func birthMessage(d *rollout.Deployment, why string) string {
+func createdMessage(d *rollout.Deployment, why string) string {
 	message := fmt.Sprintf("%s of %s in %s", d.Kind, d.Service, d.Environment)
 	if d.Version != "" {
 		message += " to " + d.Version

@@ -104,7 +104,7 @@ func TestAKeyIsForgottenAfterADay(t *testing.T) {
 		t.Errorf("found %t, first %s, second %s", found, first.ID, second.ID)
 	}
 	exec(t, s, `UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'`)
-	must(t, s.Prune(ctx(t)))
+	must(t, s.DeleteExpiredRecords(ctx(t)))
 	var left int
 	must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FROM idempotency_keys`).Scan(&left))
 	if left != 0 {

@@ -20,10 +20,10 @@ func scanDefinition(row pgx.CollectableRow) (catalog.Definition, error) {
 	var d catalog.Definition
 	err := row.Scan(&d.Service, &d.Environment, &d.Body, (*pg.NullText)(&d.DeploySecret), &d.Sealed, &d.Protected, &d.Revision,
 		(*pg.NullTime)(&d.CreatedAt), (*pg.NullTime)(&d.UpdatedAt))
-	return d, err //nolint:wrapcheck // the caller says what was tried
+	return d, err //nolint:wrapcheck // the caller names the operation
 }
 
-// Definition is what a service is in an environment; CodeNotFound when nobody has said.
+// Definition returns what a service is in an environment; CodeNotFound when there is none.
 func (s *Store) Definition(ctx context.Context, service, environment string) (catalog.Definition, error) {
 	d, err := pg.QueryOne(ctx, s.db, scanDefinition, `SELECT `+definitionColumns+`
 		FROM definitions WHERE service = $1 AND environment = $2 AND body IS NOT NULL`, service, environment)

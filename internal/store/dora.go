@@ -63,7 +63,7 @@ func newDoraTally(sel *dora.Query) *doraTally {
 	}
 }
 
-// conditions are those of the selection but for its time, with at least one term.
+// conditions returns the conditions of the selection except its time, with at least one term.
 func (t *doraTally) conditions(scopes authz.Scopes) (string, []any) {
 	where, args := conditions(scopes, rollout.Filter{Service: t.sel.Service, Environment: t.sel.Environment}, nil)
 	if where == "" {
@@ -92,7 +92,7 @@ func (t *doraTally) read(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) er
 		var p serviceKey
 		err := row.Scan(&p.service, &p.environment)
 		t.ranks[p] = len(t.ranks)
-		return struct{}{}, err //nolint:wrapcheck // said below
+		return struct{}{}, err //nolint:wrapcheck // wrapped below
 	}, `SELECT service, environment FROM figures_pairs d `+where+` ORDER BY service, environment`, args...); err != nil {
 		return fmt.Errorf("read the names: %w", err)
 	}
@@ -158,7 +158,7 @@ func (t *doraTally) add(p serviceKey, c *change) {
 	}
 }
 
-// part is in which of n equal parts of a length a moment is, from 0.
+// part returns in which of n equal parts of a length a moment is, from 0.
 func part(after, length, n int64) int64 {
 	high, low := bits.Mul64(uint64(after), uint64(n))    //nolint:gosec // neither is negative
 	quotient, _ := bits.Div64(high, low, uint64(length)) //nolint:gosec // after is less than the length, so this is less than n

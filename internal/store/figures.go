@@ -45,7 +45,7 @@ type endedRow struct {
 func scanEnded(row pgx.CollectableRow) (r endedRow, err error) {
 	err = row.Scan(&r.place, &r.service, &r.environment, &r.created, &r.started, &r.finished, &r.success, &r.change, &r.completed,
 		&r.recovers, &r.failed, &r.recovered, &r.lead)
-	return r, err //nolint:wrapcheck // the caller says what was tried
+	return r, err //nolint:wrapcheck // the caller names the operation
 }
 
 func micros(value string) string { return `(extract(epoch FROM ` + value + `) * 1000000)::bigint` }
@@ -102,7 +102,7 @@ type change struct {
 	recovery, lead                      int64
 }
 
-// changeOf is the change that a row is; false when it is none.
+// changeOf returns the change that a row is; false when it is none.
 func changeOf(r *endedRow) (change, bool) {
 	return change{
 		finished: r.finished, completed: r.completed, failed: r.failed.Valid, recovered: r.failed.Valid && r.recovered.Valid, timed: r.lead.Valid,
@@ -232,7 +232,7 @@ type figuresDay struct {
 
 func scanFiguresDay(row pgx.CollectableRow) (d figuresDay, err error) {
 	err = row.Scan(&d.service, &d.environment, &d.day, &d.figures)
-	return d, err //nolint:wrapcheck // the caller says what was tried
+	return d, err //nolint:wrapcheck // the caller names the operation
 }
 
 // fresh reports whether the figures can be read.

@@ -45,11 +45,11 @@ func (s *Store) countPairs(ctx context.Context) error {
 	for range refreshedPairs {
 		p, err := pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (p serviceKey, err error) {
 			err = row.Scan(&p.service, &p.environment)
-			return p, err //nolint:wrapcheck // said below
+			return p, err //nolint:wrapcheck // wrapped below
 		}, next)
 		if errors.Is(err, pgx.ErrNoRows) {
 			_, err = s.db.Exec(ctx, `UPDATE figures_backfill SET done = true`)
-			return err //nolint:wrapcheck // the caller says what was tried
+			return err //nolint:wrapcheck // the caller names the operation
 		}
 		if err != nil {
 			return fmt.Errorf("find what is not counted: %w", err)
@@ -87,7 +87,7 @@ func (s *Store) refreshDays(ctx context.Context) (stored bool, err error) {
 		var revision int64
 		err = row.Scan(&d.service, &d.environment, &d.day, &revision)
 		revisions = append(revisions, revision)
-		return d, err //nolint:wrapcheck // said below
+		return d, err //nolint:wrapcheck // wrapped below
 	}, `SELECT service, environment, day, revision FROM figures_days WHERE changes IS NULL ORDER BY day DESC LIMIT $1`, refreshedDays)
 	if err != nil || len(days) == 0 {
 		return false, err
@@ -97,7 +97,7 @@ func (s *Store) refreshDays(ctx context.Context) (stored bool, err error) {
 		return false, err
 	}
 	tag, err := s.db.Exec(ctx, storeDaySQL, dayArgs(days, revisions, rows)...)
-	return tag.RowsAffected() > 0, err //nolint:wrapcheck // the caller says what was tried
+	return tag.RowsAffected() > 0, err //nolint:wrapcheck // the caller names the operation
 }
 
 // endedOnDays reads page by page. What ends, or is removed, between two pages raises a revision.
@@ -156,7 +156,7 @@ func (d *storedDay) add(r *endedRow, day int64) {
 	}
 }
 
-// moment is a time to be written, given in µs; the extremes are infinity.
+// moment returns a time to be written, given in µs; the extremes are infinity.
 func moment(micros int64) pgtype.Timestamptz {
 	switch micros {
 	case math.MaxInt64:

@@ -13,8 +13,8 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// keysLive is how long an idempotency key is kept, as PostgreSQL spells it.
-const keysLive = `interval '24 hours'`
+// keyTTL is how long an idempotency key is kept, as PostgreSQL spells it.
+const keyTTL = `interval '24 hours'`
 
 // keyWait bounds the wait for a creation under the same key that is still running, and for any lock of a creation.
 const keyWait = "5s"
@@ -61,7 +61,7 @@ func (a *answer) deployment() rollout.Deployment {
 	}
 }
 
-// Replay is the answer that was given under the key before, if it is still remembered. Another request under the
+// Replay returns the answer that was given under the key before, if it is still remembered. Another request under the
 // same key is CodeKeyReused. A zero key was never used.
 func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created rollout.Created, found bool, err error) {
 	if key.Value == "" {
@@ -74,10 +74,10 @@ func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created
 	return created, found, pg.Wrap("look up an idempotency key", err)
 }
 
-// replay goes by the time at which the transaction began, as drawKeySQL does: a key that could not be drawn is still there.
+// replay goes by the time at which the transaction began, as reserveKeySQL does: a key that could not be reserved is still there.
 func replay(ctx context.Context, q pg.Querier, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
 	const sql = `SELECT request_hash, answer FROM idempotency_keys
-		WHERE caller = $1 AND key = $2 AND (lasting OR created_at > now() - ` + keysLive + `)`
+		WHERE caller = $1 AND key = $2 AND (lasting OR created_at > now() - ` + keyTTL + `)`
 	type entry struct {
 		Hash   []byte
 		Answer answer
@@ -96,18 +96,18 @@ func replay(ctx context.Context, q pg.Querier, key rollout.IdempotencyKey) (roll
 	return rollout.Created{Deployment: known.Answer.deployment(), Replayed: true}, true, nil
 }
 
-// drawKeySQL takes a key, and changes no row when it was taken before. A transaction that has taken it and not ended is
-// awaited.
-const drawKeySQL = `
+// reserveKeySQL reserves a key, and changes no row when it was reserved before. It waits for a transaction that has reserved
+// the key and not ended.
+const reserveKeySQL = `
 	INSERT INTO idempotency_keys AS k (caller, key, request_hash, deployment_id, lasting, created_at)
 	VALUES ($1, $2, $3, $4, $5, clock_timestamp())
 	ON CONFLICT (caller, key) DO UPDATE SET request_hash = excluded.request_hash,
 		deployment_id = excluded.deployment_id, lasting = excluded.lasting, answer = NULL,
 		status = NULL, header = NULL, body = NULL, sealed_body = NULL, created_at = excluded.created_at
-	WHERE NOT k.lasting AND k.created_at <= now() - ` + keysLive
+	WHERE NOT k.lasting AND k.created_at <= now() - ` + keyTTL
 
-// keyDrawn reads what came of drawKeySQL.
-func keyDrawn(results pgx.BatchResults) (bool, error) {
+// keyReserved reports whether reserveKeySQL reserved the key.
+func keyReserved(results pgx.BatchResults) (bool, error) {
 	tag, err := results.Exec()
 	if pg.HasState(err, pg.LockNotAvailable) {
 		return false, &problem.Error{
@@ -120,22 +120,22 @@ func keyDrawn(results pgx.BatchResults) (bool, error) {
 	return tag.RowsAffected() == 1, nil
 }
 
-// fencesLive is how long the fence of an address is kept, as PostgreSQL spells it: later ones are higher all the same,
+// fenceTTL is how long the fence of an address is kept, as PostgreSQL spells it: later ones are higher all the same,
 // because they grow with time.
-const fencesLive = `interval '90 days'`
+const fenceTTL = `interval '90 days'`
 
-// Prune removes what is no longer needed: idempotency keys older than 24 hours that are not lasting, what is remembered of
+// DeleteExpiredRecords removes what is no longer needed: idempotency keys that have expired, the digests of
 // old push notifications, fences of addresses that were not called for 90 days, and deliveries of notifications that have
 // been over for 7 days.
-func (s *Store) Prune(ctx context.Context) error {
-	_, err := s.db.Exec(ctx, `DELETE FROM idempotency_keys WHERE NOT lasting AND created_at <= clock_timestamp() - `+keysLive)
+func (s *Store) DeleteExpiredRecords(ctx context.Context) error {
+	_, err := s.db.Exec(ctx, `DELETE FROM idempotency_keys WHERE NOT lasting AND created_at <= clock_timestamp() - `+keyTTL)
 	if err != nil {
 		return pg.Wrap("remove old idempotency keys", err)
 	}
 	if err := s.sourceStore.DeleteExpired(ctx); err != nil {
 		return err
 	}
-	_, err = s.db.Exec(ctx, `DELETE FROM address_fences WHERE updated_at <= clock_timestamp() - `+fencesLive)
+	_, err = s.db.Exec(ctx, `DELETE FROM address_fences WHERE updated_at <= clock_timestamp() - `+fenceTTL)
 	if err != nil {
 		return pg.Wrap("remove old fences", err)
 	}

@@ -13,7 +13,7 @@ func TestALastingKeyIsRememberedForEver(t *testing.T) {
 	first := create(t, s, lasting)
 	create(t, s, passing)
 	exec(t, s, `UPDATE idempotency_keys SET created_at = created_at - interval '1 year'`)
-	must(t, s.Prune(ctx(t)))
+	must(t, s.DeleteExpiredRecords(ctx(t)))
 	again, err := s.Create(ctx(t), lasting)
 	must(t, err)
 	if !again.Replayed || again.Deployment.ID != first.ID {

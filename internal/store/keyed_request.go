@@ -43,16 +43,16 @@ func (s *Store) TakeKey(
 	return known, nil, nil
 }
 
-// takeKey is nil when the key was free, else the response that it has.
+// takeKey returns nil when the key was free, else the response that it has.
 func (s *Store) takeKey(ctx context.Context, tx pgx.Tx, key rollout.IdempotencyKey) (*rollout.Response, error) {
 	batch := &pgx.Batch{}
 	batch.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
-	batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], noDeployment, key.NoExpiry)
+	batch.Queue(reserveKeySQL, key.Caller, key.Value, key.Hash[:], noDeployment, key.NoExpiry)
 	results := tx.SendBatch(ctx, batch)
 	_, err := results.Exec()
 	drawn := false
 	if err == nil {
-		drawn, err = keyDrawn(results)
+		drawn, err = keyReserved(results)
 	}
 	if closed := results.Close(); err == nil {
 		err = closed

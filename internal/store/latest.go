@@ -33,7 +33,7 @@ const undoingSQL = `
 	SELECT ` + deploymentColumns + ` FROM deployments d WHERE d.rollback_of = $1 AND d.state <> 'superseded'
 	ORDER BY d.created_at DESC, d.id DESC LIMIT 1`
 
-// Latest is the deployment of a service in an environment that a rollback would be of: the active one, else the newest
+// Latest returns the deployment of a service in an environment that a rollback would be of: the active one, else the newest
 // that touched a target, else the newest of all. CodeNotFound when there is none.
 func (s *Store) Latest(ctx context.Context, service, environment string) (rollout.Deployment, error) {
 	for _, sql := range []string{latestSQL, newestSQL} {
@@ -50,7 +50,7 @@ func (s *Store) Latest(ctx context.Context, service, environment string) (rollou
 	}
 }
 
-// RolledBackBy tells which of these deployments were rolled back by a new one, and by which: the newest that was not
+// RolledBackBy returns which of these deployments were rolled back by a new one, and by which: the newest that was not
 // superseded.
 func (s *Store) RolledBackBy(ctx context.Context, ids []string) (map[string]string, error) {
 	const sql = `SELECT DISTINCT ON (rollback_of) rollback_of, id FROM deployments
@@ -63,7 +63,7 @@ func (s *Store) RolledBackBy(ctx context.Context, ids []string) (map[string]stri
 		var undone, undoing string
 		err := row.Scan(&undone, &undoing)
 		by[undone] = undoing
-		return struct{}{}, err //nolint:wrapcheck // said below
+		return struct{}{}, err //nolint:wrapcheck // wrapped below
 	}, sql, ids)
 	if err != nil {
 		return nil, pg.Wrap(fmt.Sprintf("look up the rollbacks of %d deployments", len(ids)), err)

@@ -65,12 +65,12 @@ func (s *Store) Shares(ctx context.Context, pairs []authz.Scope) ([]catalog.Vers
 	counts := map[catalog.VersionCount]int{}
 	_, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (struct{}, error) {
 		var tally catalog.VersionCount
-		var k placed
+		var k knownTarget
 		var n int
 		err := row.Scan(append(append([]any{&tally.Service, &tally.Environment}, k.fields()...), &n)...)
 		tally.Version, tally.Health = k.runs()
 		counts[tally] += n
-		return struct{}{}, err //nolint:wrapcheck // said below
+		return struct{}{}, err //nolint:wrapcheck // wrapped below
 	}, sharesSQL, services, environments)
 	if err != nil {
 		return nil, pg.Wrap("count what runs where", err)

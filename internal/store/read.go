@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// Deployment is one deployment as it is now; CodeNotFound when there is none, or id is no id at all.
+// Deployment returns one deployment; CodeNotFound when there is none, or the id is invalid.
 func (s *Store) Deployment(ctx context.Context, id string) (rollout.Deployment, error) {
 	if !pg.ValidID(id) {
 		return rollout.Deployment{}, notFound(id)
@@ -53,7 +53,7 @@ func (s *Store) Deployments(
 	}), nil
 }
 
-// conditions is the filter as SQL. Values are always parameters.
+// conditions returns the filter as SQL. Values are always parameters.
 func conditions(scopes authz.Scopes, f rollout.Filter, after *pg.TimeCursor) (string, []any) {
 	var terms []string
 	var args []any
@@ -134,7 +134,7 @@ func numberedPage[T any](
 	return pg.Page(items, limit, func(last *T) string { return pg.NumberCursor(kind, numberOf(last)) }), nil
 }
 
-// Remembered is what is known of a pair's targets between deployments, by target id.
+// Remembered returns what is known of a pair's targets between deployments, by target id.
 func (s *Store) Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error) {
 	const sql = `SELECT r.target_id, r.version, r.health, r.fence, ` + rememberedAddress + ` FROM remembered_targets r ` + joinKnownAt + `
 		WHERE r.service = $1 AND r.environment = $2 AND r.target_id <> '` + routerID + `'`
@@ -144,7 +144,7 @@ func (s *Store) Remembered(ctx context.Context, service, environment string) (ma
 		var r rollout.TargetRecord
 		err := row.Scan(&id, (*pg.NullText)(&r.Version), &r.Health, &r.Fence, (*pg.NullText)(&r.Address))
 		known[id] = r
-		return struct{}{}, err //nolint:wrapcheck // said below
+		return struct{}{}, err //nolint:wrapcheck // wrapped below
 	}, sql, service, environment)
 	if err != nil {
 		return nil, pg.Wrap("read what is remembered of "+service+" in "+environment, err)

@@ -27,7 +27,7 @@ func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Durati
 	return now, pg.Wrap("renew the lease of replica "+replica, err)
 }
 
-// Clock is the database's clock.
+// Clock returns the database's clock.
 func (s *Store) Clock(ctx context.Context) (time.Time, error) {
 	now, err := pg.QueryOne(ctx, s.db, pgx.RowTo[time.Time], `SELECT clock_timestamp()`)
 	return now.UTC(), pg.Wrap("read the clock", err)
@@ -39,16 +39,16 @@ const freeSQL = `
 		WHERE owner = $1 RETURNING id)
 	SELECT pg_notify('` + pg.Channel + `', id::text) FROM freed`
 
-// Release gives up all deployments that the replica owns: they are free for the others at once, and nobody reports a take-over.
-// What was due before stays due since then, so that its next owner knows for how long nobody has looked after it.
+// Release gives up all deployments that the replica owns: others can claim them at once, without the event of a takeover.
+// What was due before stays due since then, so that its next owner knows for how long it had no owner.
 func (s *Store) Release(ctx context.Context, replica string) error {
 	_, err := s.db.Exec(ctx, freeSQL, replica)
 	return pg.Wrap("give up the deployments of replica "+replica, err)
 }
 
-// SignOff ends the replica's lease in order, when nothing is done in its name any more: whatever it still has, also what was
-// claimed for it after it had left, is another's from then on.
-func (s *Store) SignOff(ctx context.Context, replica string) error {
+// ReleaseReplica ends the replica's lease when nothing is done in its name any more: whatever it still owns, also what was
+// claimed for it after Release, is free from then on.
+func (s *Store) ReleaseReplica(ctx context.Context, replica string) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		batch := &pgx.Batch{}
 		batch.Queue(freeSQL, replica)
@@ -58,7 +58,7 @@ func (s *Store) SignOff(ctx context.Context, replica string) error {
 	return pg.Wrap("sign off replica "+replica, err)
 }
 
-// OperatorRevisions are those of all deployments that the replica owns, by id.
+// OperatorRevisions returns the operator revisions of all deployments that the replica owns, by id.
 func (s *Store) OperatorRevisions(ctx context.Context, replica string) (map[string]int64, error) {
 	type entry struct {
 		ID       string

@@ -46,7 +46,7 @@ func (s *Store) resealDeployment(ctx context.Context, tx pgx.Tx, keys []string) 
 	}
 	_, err = tx.Exec(ctx, `UPDATE deployments SET secrets = $2, deploy_secret = $3, spec = $4 WHERE id = $1`,
 		d.ID, d.Sealed, pg.TextArg(shown(d.DeploySecret)), d.Spec)
-	return err //nolint:wrapcheck // the caller says what was tried
+	return err //nolint:wrapcheck // the caller names the operation
 }
 
 func (s *Store) resealDefinition(ctx context.Context, tx pgx.Tx, keys []string) error {
@@ -68,7 +68,7 @@ func (s *Store) resealDefinition(ctx context.Context, tx pgx.Tx, keys []string) 
 	}
 	_, err = tx.Exec(ctx, `UPDATE definitions SET secrets = $3, deploy_secret = $4, body = $5 WHERE service = $1 AND environment = $2`,
 		d.Service, d.Environment, d.Sealed, pg.TextArg(shown(d.DeploySecret)), d.Body)
-	return err //nolint:wrapcheck // the caller says what was tried
+	return err //nolint:wrapcheck // the caller names the operation
 }
 
 // maskBody takes what stands in the clear out of a definition's body, and puts it with its secrets.

@@ -77,7 +77,7 @@ func claimRouters(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) ([]rollout
 		var c rollout.ClaimedRouter
 		c.Owner, _ = args["replica"].(string)
 		err := row.Scan(&c.Service, &c.Environment, &c.Epoch, &c.Snapshot.Deployment.ID, &c.Resting, (*pg.NullTime)(&c.Now))
-		return c, err //nolint:wrapcheck // the caller says what was tried
+		return c, err //nolint:wrapcheck // the caller names the operation
 	}, claimRestingSQL, args)
 	if err != nil || len(claimed) == 0 {
 		return nil, err
@@ -170,7 +170,7 @@ func tellResting(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step 
 	return pg.ExecBatch(ctx, tx, batch)
 }
 
-// RestingRouter is what is known of a router since the last deployment that moved traffic; nil when it was not looked at since.
+// RestingRouter returns what is known of a router since the last deployment that moved traffic; nil when it was not looked at since.
 func (s *Store) RestingRouter(ctx context.Context, service, environment string) (*rollout.RestingRouter, error) {
 	const sql = `
 		SELECT d.state FROM resting_routers d

@@ -41,7 +41,7 @@ func scanRouter(row pgx.Row, snapshot *rollout.Snapshot) error {
 	return nil
 }
 
-// routerOf is what is to be remembered of a deployment's router: the slot that serves, known at the end, and the fence.
+// routerOf returns what is to be remembered of a deployment's router: the slot that serves, known at the end, and the fence.
 func routerOf(d *rollout.Deployment) (active string, fence int64) {
 	if d.Result != nil {
 		active, _ = d.Result.Metadata["active_slot"].(string) // null without slots
@@ -52,7 +52,7 @@ func routerOf(d *rollout.Deployment) (active string, fence int64) {
 	return active, fence
 }
 
-// ActiveSlot is the slot of a service in an environment that serves, as the last deployment left it; empty when none is
+// ActiveSlot returns the slot of a service in an environment that serves, as the last deployment left it; empty when none is
 // known.
 func (s *Store) ActiveSlot(ctx context.Context, service, environment string) (string, error) {
 	const sql = `SELECT version FROM remembered_targets WHERE service = $1 AND environment = $2 AND target_id = '` + routerID + `'`

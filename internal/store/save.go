@@ -72,7 +72,7 @@ func (s *Store) save(ctx context.Context, save *rollout.SaveRequest) (saved roll
 		}
 		return s.db.SendBatch(ctx, batch).Close() //nolint:wrapcheck // the caller names the operation
 	}, lostQueueRace)
-	return saved, err //nolint:wrapcheck // the caller says what was tried
+	return saved, err //nolint:wrapcheck // the caller names the operation
 }
 
 func queueSave(batch *pgx.Batch, save *rollout.SaveRequest, args pgx.NamedArgs, saved *rollout.SaveResult) error {
@@ -107,13 +107,13 @@ func saveArgs(save *rollout.SaveRequest) (pgx.NamedArgs, error) {
 	return args, addFences(args, save.Targets)
 }
 
-// unsaved tells why a save was not taken, or that it has landed before.
+// explainRejected returns why a save was rejected, or its result when it had landed before.
 func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (rollout.SaveResult, error) {
 	const sql = `SELECT id, state, revision, operator_revision, owner, epoch, saves, last_seq, events_hash FROM deployments WHERE id = $1`
 	stored, err := pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (d rollout.Deployment, err error) {
 		err = row.Scan(&d.ID, &d.State, &d.Revision, &d.OperatorRevision, (*pg.NullText)(&d.Owner), &d.Epoch, &d.Saves,
 			&d.LastSeq, (*pg.NullHash)(&d.EventsHash))
-		return d, err //nolint:wrapcheck // said below
+		return d, err //nolint:wrapcheck // wrapped below
 	}, sql, believed.ID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return rollout.SaveResult{}, notFound(believed.ID)
@@ -122,15 +122,15 @@ func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (roll
 		return rollout.SaveResult{}, fmt.Errorf("look why: %w", err)
 	}
 	saved := rollout.SaveResult{Revision: stored.Revision, LastSeq: stored.LastSeq, Saves: stored.Saves, EventsHash: stored.EventsHash}
-	if err := refusal(&stored, believed); err != nil {
+	if err := rejectedSave(&stored, believed); err != nil {
 		return saved, err
 	}
 	return saved, pg.Confirm(ctx, s.db)
 }
 
-// refusal compares what the writer believes with what is stored. None means that this very save is there already: nobody
+// rejectedSave compares what the writer believes with what is stored. None means that this very save is there already: nobody
 // else can have counted saves in the writer's own epoch, so that holds even when it gave the deployment up.
-func refusal(stored, believed *rollout.Deployment) error {
+func rejectedSave(stored, believed *rollout.Deployment) error {
 	switch {
 	case stored.Epoch == believed.Epoch && stored.Saves == believed.Saves+1:
 		return nil

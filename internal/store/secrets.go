@@ -47,7 +47,7 @@ func (s *storedSecrets) secrets() rollout.Secrets {
 	return secrets
 }
 
-// sealSecrets gives what is written to a column secrets; nil when there are none.
+// sealSecrets returns what is written to a column secrets; nil when there are none.
 func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, error) {
 	if secrets.Empty() {
 		return nil, nil
@@ -55,7 +55,7 @@ func (s *Store) sealSecrets(place string, secrets rollout.Secrets) ([]byte, erro
 	return s.sealer.Seal(place, storedOf(secrets))
 }
 
-// openSecrets is the way back; the zero Secrets when nothing was sealed.
+// openSecrets returns what sealSecrets has sealed; the zero Secrets when there is nothing.
 func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error) {
 	if sealed == nil {
 		return rollout.Secrets{}, nil
@@ -84,7 +84,7 @@ func (s *Store) sealDeployment(d *rollout.Deployment) (err error) {
 // nothing is signed: a deployment whose key is gone can be seen and stopped, and calls nobody in a wrong name.
 func (s *Store) reveal(d *rollout.Deployment) { _ = s.openDeployment(d) }
 
-// openDeployment is reveal for what shall have its secrets or not be done.
+// openDeployment restores the secrets of a deployment, and returns an error when they cannot be opened.
 func (s *Store) openDeployment(d *rollout.Deployment) error {
 	secrets, err := s.openSecrets(placeOfDeployment(d.ID), d.Sealed)
 	d.RestoreSecrets(secrets)
@@ -120,12 +120,12 @@ func (s *Store) openingSecrets(
 		if err != nil {
 			return made, err
 		}
-		if err := name(&made.Deployment); err != nil {
+		if err := ensureID(&made.Deployment); err != nil {
 			return made, err
 		}
 		return made, s.sealDeployment(&made.Deployment)
 	}
 }
 
-// shown is a secret as its old column has it: nothing, or "***".
+// shown returns a secret as its old column has it: nothing, or "***".
 func shown(s secret.Secret) string { return fmt.Sprint(s) }

@@ -52,7 +52,7 @@ func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p rollout.Pag
 		var id pg.NullText
 		err := row.Scan(&found.Service, &found.Environment, &found.Defined, &id)
 		last = append(last, string(id))
-		return found, err //nolint:wrapcheck // said below
+		return found, err //nolint:wrapcheck // wrapped below
 	}, servicesSQL(), after.Service, after.Environment, limit+1, scopes.Unrestricted(), services, environments)
 	if err == nil {
 		err = s.attachLast(ctx, items, last)

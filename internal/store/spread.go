@@ -31,7 +31,7 @@ func percentile(micros []int64, fraction float64) float64 {
 
 func inSeconds(micros int64) float64 { return float64(micros) / float64(time.Second/time.Microsecond) }
 
-// nth is the value that would stand at place n if the values were sorted. It brings what is not smaller behind that place
+// nth returns the value that would stand at place n if the values were sorted. It brings what is not smaller behind that place
 // (C. A. R. Hoare, Algorithm 65: Find).
 func nth(values []int64, n int) int64 {
 	low, high := 0, len(values)-1

@@ -15,7 +15,7 @@ import (
 	"rollcall/internal/store/tokenstore"
 )
 
-// Store is the database. Its methods may be called from any goroutine; they give a problem.Error with CodeUnavailable
+// Store is the database. Its methods may be called from any goroutine; they return CodeUnavailable
 // when the database cannot be reached or does not answer in time.
 type Store struct {
 	db     *pg.DB
@@ -46,8 +46,8 @@ func SealedBy(box *seal.Keyring) Option { return func(s *settings) { s.sealer.Bo
 // LogTo makes the store log to a logger other than slog.Default().
 func LogTo(log *slog.Logger) Option { return func(s *settings) { s.log = log } }
 
-// Open prepares a pool of connections to a PostgreSQL URL or DSN. It connects only when first asked for something, so an
-// error means that the URL itself is wrong.
+// Open prepares a pool of connections to a PostgreSQL URL or DSN. It connects only when first used, so an error means that
+// the URL itself is wrong.
 func Open(ctx context.Context, databaseURL string, options ...Option) (*Store, error) {
 	o := settings{log: slog.Default()}
 	for _, option := range options {
@@ -67,9 +67,9 @@ func newStore(db *pg.DB, sealer sealing.Sealer) *Store {
 	}
 }
 
-// Apart is the same database over connections of its own, so that whoever uses it never waits for those that s has given
-// out. What one of the two hears is told to the subscribers of both. Each is closed by itself.
-func (s *Store) Apart(ctx context.Context) (*Store, error) {
+// WithOwnPool returns the same database over connections of its own, whose users never wait for those of s. A notification
+// that one of the two receives reaches the subscribers of both. Each is closed by itself.
+func (s *Store) WithOwnPool(ctx context.Context) (*Store, error) {
 	db, err := s.db.WithOwnPool(ctx)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (s *Store) Apart(ctx context.Context) (*Store, error) {
 	return newStore(db, s.sealer), nil
 }
 
-// Close gives all connections back; what still runs is awaited.
+// Close returns all connections, and waits for the queries that still run.
 func (s *Store) Close() { s.db.Close() }
 
 // Pool returns the pool of connections, for its figures.

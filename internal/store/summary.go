@@ -65,7 +65,7 @@ func judgeDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window 
 		var p50, p95 float64
 		err := row.Scan(&t.Count, &t.Succeeded, &p50, &p95)
 		t.P50, t.P95 = seconds(p50), seconds(p95)
-		return t, err //nolint:wrapcheck // the caller says what was tried
+		return t, err //nolint:wrapcheck // the caller names the operation
 	}, durationsSQL(), window, scopes.Unrestricted(), services, environments)
 }
 

@@ -58,10 +58,10 @@ func scanVerified(row pgx.CollectableRow) (v verifiedTarget, err error) {
 	t := &v.target
 	err = row.Scan(&v.deployment, &t.ID, &t.Address, &t.DeployURL, &t.State, &t.Phase, &t.RollingBack, &t.DesiredVersion, (*pg.NullText)(&t.Version),
 		(*pg.NullText)(&t.PreviousVersion), &t.Rules)
-	return v, err //nolint:wrapcheck // the caller says what was tried
+	return v, err //nolint:wrapcheck // the caller names the operation
 }
 
-// verified tells by target id how each was last verified. What cannot be read any more is not known.
+// verified returns by target id how each was last verified; what can no longer be read is left out.
 func (s *Store) verified(ctx context.Context, tx pgx.Tx, service, environment string) (map[string]rollout.Verified, error) {
 	targets, err := pg.QueryAll(ctx, tx, scanVerified, verifiedSQL, service, environment)
 	if err != nil || len(targets) == 0 {

@@ -55,7 +55,7 @@ func Live(t *testing.T, s *store.Store) rollout.Deployment {
 	snap = Claim(t, s, "r2")
 	Save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets})
 	Finish(t, s, snap, rollout.StateCompleted)
-	Must(t, s.Prune(Context(t)))
+	Must(t, s.DeleteExpiredRecords(Context(t)))
 	return Stored(t, s, snap.Deployment.ID)
 }
 

@@ -74,7 +74,7 @@ func expiredSQL() string {
 	WHERE before < ` + fmt.Sprint(maxEvents)
 }
 
-// deletableSQL is the condition that nothing but its relatives keeps a deployment, $1 being how long all are kept. It is never NULL.
+// deletableSQL returns the condition that nothing but its relatives keeps a deployment, $1 being how long all are kept. It is never NULL.
 func deletableSQL(d string) string {
 	pair := func(other string) string {
 		return other + `.service = ` + d + `.service AND ` + other + `.environment = ` + d + `.environment`

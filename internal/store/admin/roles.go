@@ -14,7 +14,7 @@ import (
 // rolesLock makes replicas that start at once give out rights one after another: PostgreSQL refuses to do it side by side.
 const rolesLock = `SELECT pg_advisory_xact_lock(hashtextextended('rollcall/roles', 0))`
 
-// rightsOn are the rights that the server has and needs on a table. Events are only added, and a deployment is never
+// rightsOn returns the rights that the server has and needs on a table. Events are only added, and a deployment is never
 // removed but by forget_deployments.
 func rightsOn(table string) []string {
 	switch table {
@@ -29,7 +29,7 @@ func rightsOn(table string) []string {
 	}
 }
 
-// Role is who the database takes s for.
+// Role returns the database role of the connections.
 func (a *Admin) Role(ctx context.Context) (string, error) {
 	role, err := pg.QueryOne(ctx, a.db, pgx.RowTo[string], `SELECT current_user::text`)
 	return role, pg.Wrap("ask who the database takes the server for", err)
@@ -74,7 +74,7 @@ func setPassword(ctx context.Context, tx pgx.Tx, role string, password secret.Se
 	return nil
 }
 
-// GrantTo gives another role what the server needs of the tables that s owns, and no more; nothing is written when it has
+// GrantTo grants another role what the server needs of the tables that this role owns, and no more; nothing is written when it has
 // that already. To grant the owner itself is refused.
 func (a *Admin) GrantTo(ctx context.Context, role string) error {
 	err := a.asOwner(ctx, func(tx pgx.Tx) error {
@@ -97,7 +97,7 @@ func (a *Admin) GrantTo(ctx context.Context, role string) error {
 	return pg.Wrap("say what the database role "+role+" may do", err)
 }
 
-// missingGrants are the statements that make the role's rights on the tables what they should be.
+// missingGrants returns the statements that make the role's rights on the tables what they should be.
 func missingGrants(ctx context.Context, tx pgx.Tx, role string) ([]string, error) {
 	const sql = `
 		SELECT c.relname::text, ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) WITH ORDINALITY AS r (p, n)

@@ -35,7 +35,7 @@ func (s *Store) ClaimSources(
 			err := row.Scan(append(sourceFields(&c.Report, &sealed), &c.Claim.Epoch, (*pg.NullTime)(&c.Now))...)
 			c.Source.Secrets = s.open(c.Source.Name, sealed)
 			c.Claim.Name, c.Claim.Owner = c.Source.Name, replica
-			return c, err //nolint:wrapcheck // said below
+			return c, err //nolint:wrapcheck // wrapped below
 		}, claimSourcesSQL, pgx.NamedArgs{"replica": replica, "mine": pg.NonNil(mine), "limit": limit})
 		for i := range claimed {
 			if err == nil {
@@ -60,18 +60,18 @@ func loadSource(ctx context.Context, tx pgx.Tx, c *gitsource.Claimed) (err error
 	if err != nil {
 		return fmt.Errorf("read what is asked of source %s: %w", c.Source.Name, err)
 	}
-	c.ManagedElsewhere, err = taken(ctx, tx, c.Source.Name)
+	c.ManagedElsewhere, err = managedElsewhere(ctx, tx, c.Source.Name)
 	return err
 }
 
-// taken tells by pair which sources other than this one manage it.
-func taken(ctx context.Context, q pg.Querier, source string) (map[string]string, error) {
+// managedElsewhere returns by service and environment which other source manages it.
+func managedElsewhere(ctx context.Context, q pg.Querier, source string) (map[string]string, error) {
 	others := map[string]string{}
 	_, err := pg.QueryAll(ctx, q, func(row pgx.CollectableRow) (struct{}, error) {
 		var pair, other string
 		err := row.Scan(&pair, &other)
 		others[pair] = other
-		return struct{}{}, err //nolint:wrapcheck // said below
+		return struct{}{}, err //nolint:wrapcheck // wrapped below
 	}, `SELECT service || '/' || environment, source FROM gitops_files WHERE service IS NOT NULL AND source <> $1`, source)
 	if err != nil {
 		return nil, fmt.Errorf("read what other sources manage: %w", err)
@@ -79,9 +79,9 @@ func taken(ctx context.Context, q pg.Querier, source string) (map[string]string,
 	return others, nil
 }
 
-// Taken tells by "service/environment" which sources other than this one manage what.
-func (s *Store) Taken(ctx context.Context, source string) (map[string]string, error) {
-	others, err := taken(ctx, s.db, source)
+// ManagedElsewhere returns by "service/environment" which sources other than this one manage what.
+func (s *Store) ManagedElsewhere(ctx context.Context, source string) (map[string]string, error) {
+	others, err := managedElsewhere(ctx, s.db, source)
 	return others, pg.Wrap("look at the other sources", err)
 }
 
@@ -89,13 +89,13 @@ func (s *Store) Taken(ctx context.Context, source string) (map[string]string, er
 // then. CodeConflict when another source manages a pair by now.
 func (s *Store) SaveSource(ctx context.Context, save gitsource.Save) error {
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error { return saveSource(ctx, tx, &save) })
-	if pg.Violates(err, onePerPair) {
+	if pg.Violates(err, onePerKey) {
 		return &problem.Error{Code: problem.CodeConflict, Message: "another source has begun to manage the same service", Err: err}
 	}
 	return pg.Wrap("save source "+save.Claim.Name, err)
 }
 
-const onePerPair = "gitops_files_one_per_pair"
+const onePerKey = "gitops_files_one_per_pair"
 
 func saveSource(ctx context.Context, tx pgx.Tx, save *gitsource.Save) error {
 	const sql = `
@@ -142,13 +142,13 @@ func queueFiles(batch *pgx.Batch, save *gitsource.Save) {
 	}
 }
 
-// ReleaseSources gives up all that the replica owns: others go on at once.
+// ReleaseSources releases all sources that the replica owns: others continue at once.
 func (s *Store) ReleaseSources(ctx context.Context, replica string) error {
 	_, err := s.db.Exec(ctx, `UPDATE gitops_sources SET owner = NULL WHERE owner = $1`, replica)
 	return pg.Wrap("give up the sources of replica "+replica, err)
 }
 
-// SourceGauges are what metrics tell of each source.
+// SourceGauges returns the metrics of each source.
 func (s *Store) SourceGauges(ctx context.Context) ([]gitsource.Gauge, error) {
 	const sql = `SELECT name, state, drifted, extract(epoch FROM clock_timestamp() - coalesce(last_good_sync_at, created_at))::float8
 		FROM gitops_sources ORDER BY name`
@@ -157,7 +157,7 @@ func (s *Store) SourceGauges(ctx context.Context) ([]gitsource.Gauge, error) {
 		var age float64
 		err := row.Scan(&g.Source, &g.State, &g.Drifted, &age)
 		g.Age = time.Duration(age * float64(time.Second))
-		return g, err //nolint:wrapcheck // said below
+		return g, err //nolint:wrapcheck // wrapped below
 	}, sql)
 	return gauges, pg.Wrap("read the state of the sources", err)
 }

@@ -12,21 +12,21 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// pushesLive is how long push notifications are remembered, as PostgreSQL spells it. One that comes again later only
+// pushTTL is how long push notifications are remembered, as PostgreSQL spells it. One that comes again later only
 // causes a sync that finds nothing new.
-const pushesLive = `interval '30 days'`
+const pushTTL = `interval '30 days'`
 
-// AskSync wishes for a sync, which some replica begins at once; CodeNotFound when there is no such source.
+// AskSync requests a sync, which some replica begins at once; CodeNotFound when there is no such source.
 func (s *Store) AskSync(ctx context.Context, source string, ask gitsource.SyncRequest) error {
-	err := s.db.InTx(ctx, func(tx pgx.Tx) error { return askSync(ctx, tx, source, ask) })
+	err := s.db.InTx(ctx, func(tx pgx.Tx) error { return requestSync(ctx, tx, source, ask) })
 	return pg.Wrap("ask for a sync of source "+source, err)
 }
 
-func askSync(ctx context.Context, tx pgx.Tx, source string, ask gitsource.SyncRequest) error {
+func requestSync(ctx context.Context, tx pgx.Tx, source string, ask gitsource.SyncRequest) error {
 	const due = `UPDATE gitops_sources SET next_run_at = clock_timestamp() WHERE name = $1`
 	tag, err := tx.Exec(ctx, due, source)
 	if err != nil {
-		return err //nolint:wrapcheck // said by the caller
+		return err //nolint:wrapcheck // wrapped by the caller
 	}
 	if tag.RowsAffected() == 0 {
 		return pg.NotFound("source", source)
@@ -38,20 +38,20 @@ func askSync(ctx context.Context, tx pgx.Tx, source string, ask gitsource.SyncRe
 	return pg.ExecBatch(ctx, tx, batch)
 }
 
-// TakePush asks for a sync because of a push notification; false when it came before, and then does nothing.
-func (s *Store) TakePush(ctx context.Context, p gitsource.Push) (fresh bool, err error) {
+// RecordPush requests a sync because of a push notification; false when it came before, and then does nothing.
+func (s *Store) RecordPush(ctx context.Context, p gitsource.Push) (fresh bool, err error) {
 	err = s.db.InTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `INSERT INTO gitops_deliveries (source, digest, received_at)
 			SELECT name, $2, clock_timestamp() FROM gitops_sources WHERE name = $1 ON CONFLICT DO NOTHING`, p.Source, p.Digest[:])
 		if fresh = err == nil && tag.RowsAffected() == 1; !fresh {
-			return err //nolint:wrapcheck // said below
+			return err //nolint:wrapcheck // wrapped below
 		}
-		return askSync(ctx, tx, p.Source, gitsource.SyncRequest{})
+		return requestSync(ctx, tx, p.Source, gitsource.SyncRequest{})
 	})
 	return fresh, pg.Wrap("take a push notification for source "+p.Source, err)
 }
 
-// HoldClaim is CodeOwnershipLost unless the claim is held, and keeps it so until the transaction ends; nil is always held.
+// HoldClaim returns CodeOwnershipLost unless the claim is held, and keeps it so until the transaction ends; nil is always held.
 func HoldClaim(ctx context.Context, tx pgx.Tx, c *rollout.SourceClaim) error {
 	if c == nil {
 		return nil

@@ -34,7 +34,7 @@ func (s *Store) seal(source *gitsource.Source) ([]byte, error) {
 	return s.sealer.Seal(place(source.Name), kept)
 }
 
-// open is the way back. What cannot be opened is said, so that the source can be seen and is not fetched.
+// open returns what seal has sealed. Unreadable secrets are marked, so that the source can be seen and is not fetched.
 func (s *Store) open(name string, sealed []byte) gitsource.Secrets {
 	if sealed == nil {
 		return gitsource.Secrets{}
@@ -65,5 +65,5 @@ func (s *Store) reseal(ctx context.Context, tx pgx.Tx, keys []string) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE gitops_sources SET secrets = $2 WHERE name = $1`, keys[0], sealed)
-	return err //nolint:wrapcheck // said by the caller
+	return err //nolint:wrapcheck // wrapped by the caller
 }

@@ -31,7 +31,7 @@ func (s *Store) scanSource(row pgx.CollectableRow) (gitsource.Report, error) {
 	return r, err //nolint:wrapcheck // the caller names the operation
 }
 
-// sourceFields are the places for sourceColumns.
+// sourceFields returns the places for sourceColumns.
 func sourceFields(r *gitsource.Report, sealed *[]byte) []any {
 	s, at := &r.Source, &r.Status
 	return []any{
@@ -43,7 +43,7 @@ func sourceFields(r *gitsource.Report, sealed *[]byte) []any {
 	}
 }
 
-// sources is how sources are kept.
+// sources returns the table of sources.
 func (s *Store) sources() pg.NamedTable[gitsource.Report] {
 	return pg.NamedTable[gitsource.Report]{
 		Thing: "source", Table: "gitops_sources", Cursor: "g", Max: maxSources,
@@ -52,7 +52,7 @@ func (s *Store) sources() pg.NamedTable[gitsource.Report] {
 	}
 }
 
-// Source is a source with its files; CodeNotFound when there is none of that name.
+// Source returns a source with its files; CodeNotFound when there is none of that name.
 func (s *Store) Source(ctx context.Context, name string) (gitsource.Report, error) {
 	report, err := s.SourceWithoutFiles(ctx, name)
 	if err != nil {
@@ -62,12 +62,12 @@ func (s *Store) Source(ctx context.Context, name string) (gitsource.Report, erro
 	return report, pg.Wrap("read source "+name, err)
 }
 
-// SourceWithoutFiles is what Source gives, for who does not need the files: there may be thousands.
+// SourceWithoutFiles returns a source without its files, of which there may be thousands.
 func (s *Store) SourceWithoutFiles(ctx context.Context, name string) (gitsource.Report, error) {
 	return s.sources().Get(ctx, s.db, name)
 }
 
-// SourceIDs are the ids of all sources.
+// SourceIDs returns the ids of all sources.
 func (s *Store) SourceIDs(ctx context.Context) ([]string, error) {
 	ids, err := pg.QueryAll(ctx, s.db, pgx.RowTo[string], `SELECT id::text FROM gitops_sources`)
 	return ids, pg.Wrap("list the ids of sources", err)
@@ -123,7 +123,7 @@ func (s *Store) defineSource(
 		return s.sources().Get(ctx, tx, name)
 	case next == nil:
 		_, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, name)
-		return gitsource.Report{}, err //nolint:wrapcheck // said by the caller
+		return gitsource.Report{}, err //nolint:wrapcheck // wrapped by the caller
 	}
 	now, err := pg.Clock(ctx, tx)
 	if err != nil {
@@ -189,5 +189,5 @@ const sourcesChanged = pg.ProgressPrefix + sourcesTopic
 
 const sourcesTopic = "gitops"
 
-// SourcesChanged is Changed for all sources: a value means that one may want attention.
-func (s *Store) SourcesChanged() (<-chan struct{}, func()) { return s.db.Subscribe(sourcesTopic) }
+// SubscribeSources subscribes to all sources: a value means that one may want attention.
+func (s *Store) SubscribeSources() (<-chan struct{}, func()) { return s.db.Subscribe(sourcesTopic) }

@@ -141,7 +141,7 @@ func TestWhatRunsSomewhereIsSaidByOneSourceOnly(t *testing.T) {
 	first.Files, second.Files = []gitsource.File{wants("a.yaml", "a")}, []gitsource.File{wants("b.yaml", "a")}
 	must(t, s.SaveSource(ctx(t), first))
 	wantCode(t, s.SaveSource(ctx(t), second), problem.CodeConflict)
-	taken, err := s.Taken(ctx(t), claimed[1].Source.Name)
+	taken, err := s.ManagedElsewhere(ctx(t), claimed[1].Source.Name)
 	must(t, err)
 	if len(taken) != 1 || taken["a/production"] != claimed[0].Source.Name {
 		t.Errorf("taken: %v", taken)
@@ -186,7 +186,7 @@ func TestRemovingASourceForgetsWhatBelongsToItAndNoDeployment(t *testing.T) {
 	save.Files = []gitsource.File{wants("a.yaml", "a")}
 	must(t, s.SaveSource(ctx(t), save))
 	must(t, s.AskSync(ctx(t), "main", gitsource.SyncRequest{}))
-	if fresh, err := s.TakePush(ctx(t), gitsource.Push{Source: "main", Digest: [32]byte{1}}); err != nil || !fresh {
+	if fresh, err := s.RecordPush(ctx(t), gitsource.Push{Source: "main", Digest: [32]byte{1}}); err != nil || !fresh {
 		t.Fatal(fresh, err)
 	}
 	_, err := s.DefineSource(ctx(t), "main", func(*gitsource.Source) (*gitsource.Source, error) { return nil, nil })

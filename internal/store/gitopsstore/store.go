@@ -25,6 +25,6 @@ func (s *Store) SealedTable() sealing.Table {
 
 // DeleteExpired removes old push notifications.
 func (s *Store) DeleteExpired(ctx context.Context) error {
-	_, err := s.db.Exec(ctx, `DELETE FROM gitops_deliveries WHERE received_at <= clock_timestamp() - `+pushesLive)
+	_, err := s.db.Exec(ctx, `DELETE FROM gitops_deliveries WHERE received_at <= clock_timestamp() - `+pushTTL)
 	return pg.Wrap("remove old push notifications", err)
 }

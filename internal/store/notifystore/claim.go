@@ -77,7 +77,7 @@ func (s *Store) ClaimDeliveries(
 		err := row.Scan(append(places, notificationFields(&c.Subscription, &sealed)...)...)
 		c.Age = time.Duration(age * float64(time.Second))
 		c.Subscription.Secrets = s.open(c.Subscription.ID, sealed)
-		return c, err //nolint:wrapcheck // said below
+		return c, err //nolint:wrapcheck // wrapped below
 	}, claimDeliveriesSQL, pgx.NamedArgs{
 		"replica": replica, "mine": pg.NonNil(mine), "busy": notifications, "used": used, "room": room,
 		"lost": string(rollout.ResultUnknown), "cut": cutShort,
@@ -128,7 +128,7 @@ func (s *Store) FinishAttempt(
 ) (notification.DeliveryStatus, error) {
 	status, err := pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (status notification.DeliveryStatus, err error) {
 		err = row.Scan(&status, nil)
-		return status, err //nolint:wrapcheck // said below
+		return status, err //nolint:wrapcheck // wrapped below
 	}, finishAttemptSQL, pgx.NamedArgs{
 		"test": c.Message.Test(),
 		"id":   c.ID, "owner": c.Owner, "epoch": c.Epoch, "status": string(o.Status), "unanswered": o.Unreachable,

@@ -70,7 +70,7 @@ func (s *Store) loadAttempts(ctx context.Context, deliveries []notification.Deli
 		if d := of[id]; err == nil && d != nil {
 			d.Attempts = append(d.Attempts, a)
 		}
-		return struct{}{}, err //nolint:wrapcheck // said by the caller
+		return struct{}{}, err //nolint:wrapcheck // wrapped by the caller
 	}, `SELECT delivery_id::text, attempt, replica, started_at, finished_at, result, detail
 		FROM notification_attempts WHERE delivery_id = ANY ($1) ORDER BY delivery_id, attempt`, ids)
 	return err
@@ -98,7 +98,7 @@ func (s *Store) TestNotification(ctx context.Context, name string) (notification
 			return err
 		}
 		_, err = tx.Exec(ctx, pg.NotifySQL, changed)
-		return err //nolint:wrapcheck // said below
+		return err //nolint:wrapcheck // wrapped below
 	})
 	return asked, pg.Wrap("test notification "+name, err)
 }
@@ -113,14 +113,14 @@ const deliveryGaugesSQL = `
 		SELECT count(*), min(d.created_at) FROM notification_deliveries d WHERE d.notification_id = n.id AND d.owner IS NOT NULL) p
 	GROUP BY n.kind HAVING sum(p.lines) > 0`
 
-// DeliveryGauges are what metrics tell of the deliveries that are pending, by kind; a kind of which none is has no entry.
+// DeliveryGauges returns the metrics of pending deliveries, by kind; a kind without any has no entry.
 func (s *Store) DeliveryGauges(ctx context.Context) ([]notification.Gauge, error) {
 	gauges, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (notification.Gauge, error) {
 		var g notification.Gauge
 		var age float64
 		err := row.Scan(&g.Kind, &g.Pending, &age)
 		g.Oldest = time.Duration(age * float64(time.Second))
-		return g, err //nolint:wrapcheck // said below
+		return g, err //nolint:wrapcheck // wrapped below
 	}, deliveryGaugesSQL)
 	return gauges, pg.Wrap("read what is pending of deliveries", err)
 }

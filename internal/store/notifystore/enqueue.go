@@ -36,7 +36,7 @@ const changed = pg.ProgressPrefix + topic
 
 const topic = "notifications"
 
-// NotificationsChanged is Changed for all notifications: a value means that there may be something to tell.
+// NotificationsChanged subscribes to all notifications: a value means that there may be something to deliver.
 func (s *Store) NotificationsChanged() (<-chan struct{}, func()) {
 	return s.db.Subscribe(topic)
 }

@@ -29,7 +29,7 @@ func (s *Store) scanNotification(row pgx.CollectableRow) (notification.Subscript
 	return n, err //nolint:wrapcheck // the caller names the operation
 }
 
-// notificationFields are the places for notificationColumns.
+// notificationFields returns the places for notificationColumns.
 func notificationFields(n *notification.Subscription, sealed *[]byte) []any {
 	return []any{
 		&n.ID, &n.Name, &n.Kind, &n.Services, &n.Environments, &n.States, sealed, &n.Revision,
@@ -37,7 +37,7 @@ func notificationFields(n *notification.Subscription, sealed *[]byte) []any {
 	}
 }
 
-// notifications is how notifications are kept. To lock one keeps no deployment from ending.
+// notifications returns the table of notifications. Locking one does not keep a deployment from ending.
 func (s *Store) notifications() pg.NamedTable[notification.Subscription] {
 	return pg.NamedTable[notification.Subscription]{
 		Thing: "notification", Table: "notifications", Cursor: "n", Max: maxNotifications,
@@ -46,7 +46,7 @@ func (s *Store) notifications() pg.NamedTable[notification.Subscription] {
 	}
 }
 
-// Notification is one by its name; CodeNotFound when there is none.
+// Notification returns one by its name; CodeNotFound when there is none.
 func (s *Store) Notification(ctx context.Context, name string) (notification.Subscription, error) {
 	return s.notifications().Get(ctx, s.db, name)
 }
@@ -140,7 +140,7 @@ func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next 
 	return wakeDeliveries(ctx, tx, next.ID)
 }
 
-// settleNotification gives next what it has of the present notification, or of being new.
+// settleNotification sets what next has of the present notification, or of being new.
 func settleNotification(present, next *notification.Subscription, now time.Time) error {
 	next.UpdatedAt = now
 	if present != nil {

@@ -293,7 +293,7 @@ func TestADeadReplicasDeliveryIsTriedByAnotherUnderTheSameIDAndItsOwnMarkIsRefus
 	if len(before) != 1 || len(claimDeliveries(t, s, "b")) != 0 {
 		t.Fatalf("claimed %+v, and more", before)
 	}
-	must(t, s.SignOff(ctx(t), "a"))
+	must(t, s.ReleaseReplica(ctx(t), "a"))
 	after := claimDeliveries(t, s, "b")
 	if len(after) != 1 || after[0].ID != before[0].ID || after[0].Attempt != 2 {
 		t.Fatalf("claimed %+v", after)
@@ -471,7 +471,7 @@ func TestHoweverMuchWaitsForAReceiverOneStatementWakesOrRemovesOnlySoMuch(t *tes
 	if got := left(); got != 2*notifystore.MaxRows+1 {
 		t.Errorf("%d lines are left of a notification that was removed", got)
 	}
-	must(t, s.Prune(ctx(t)))
+	must(t, s.DeleteExpiredRecords(ctx(t)))
 	if got := left(); got != 0 {
 		t.Errorf("%d lines are left for good", got)
 	}
@@ -545,7 +545,7 @@ func TestDeliveriesThatAreOverAreKeptForSevenDaysAndThoseOfNobodyNot(t *testing.
 	must(t, err)
 	_, err = s.Pool().Exec(ctx(t), `INSERT INTO notification_deliveries (notification_id, state, message) VALUES (gen_random_uuid(), 'test', '{}')`)
 	must(t, err)
-	must(t, s.Prune(ctx(t)))
+	must(t, s.DeleteExpiredRecords(ctx(t)))
 	left := 0
 	must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FROM notification_deliveries`).Scan(&left))
 	if got := outbox(t, s, "all"); len(got) != 2 || left != 2 {

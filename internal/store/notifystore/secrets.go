@@ -31,7 +31,7 @@ func (s *Store) seal(n *notification.Subscription) ([]byte, error) {
 	})
 }
 
-// open is the way back. What cannot be opened is said, so that the notification can be seen and is not sent to.
+// open returns what seal has sealed. Unreadable secrets are marked, so that the notification can be seen and nothing is sent.
 func (s *Store) open(id string, sealed []byte) notification.Secrets {
 	var kept sealedNotification
 	if err := s.sealer.Open(place(id), sealed, &kept); err != nil {
@@ -57,5 +57,5 @@ func (s *Store) reseal(ctx context.Context, tx pgx.Tx, keys []string) error {
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE notifications SET secrets = $2 WHERE id = $1`, keys[0], sealed)
-	return err //nolint:wrapcheck // said by the caller
+	return err //nolint:wrapcheck // wrapped by the caller
 }

@@ -99,7 +99,7 @@ func (db *DB) Begin(ctx context.Context) (pgx.Tx, error) {
 	return db.pool.Begin(ctx) //nolint:wrapcheck // the caller names the operation
 }
 
-// Query is pgx.Tx.Query.
+// Query runs a query.
 func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if tx := TxOf(ctx); tx != nil {
 		return tx.Query(ctx, sql, args...) //nolint:wrapcheck // the caller names the operation
@@ -107,7 +107,7 @@ func (db *DB) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, err
 	return db.pool.Query(ctx, sql, args...) //nolint:wrapcheck // the caller names the operation
 }
 
-// QueryRow is pgx.Tx.QueryRow.
+// QueryRow runs a query of one row.
 func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if tx := TxOf(ctx); tx != nil {
 		return tx.QueryRow(ctx, sql, args...)
@@ -115,7 +115,7 @@ func (db *DB) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return db.pool.QueryRow(ctx, sql, args...)
 }
 
-// Exec is pgx.Tx.Exec.
+// Exec runs a statement.
 func (db *DB) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	if tx := TxOf(ctx); tx != nil {
 		return tx.Exec(ctx, sql, args...) //nolint:wrapcheck // the caller names the operation
@@ -123,7 +123,7 @@ func (db *DB) Exec(ctx context.Context, sql string, args ...any) (pgconn.Command
 	return db.pool.Exec(ctx, sql, args...) //nolint:wrapcheck // the caller names the operation
 }
 
-// SendBatch is pgx.Tx.SendBatch.
+// SendBatch runs a batch.
 func (db *DB) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if tx := TxOf(ctx); tx != nil {
 		return tx.SendBatch(ctx, b)

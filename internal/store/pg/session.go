@@ -37,7 +37,7 @@ var migrationSettings = []setting{
 	{"default_transaction_isolation", "read committed"},
 }
 
-// sessionSettings are the settings of each connection of a store.
+// sessionSettings returns the settings of each connection of a store.
 func sessionSettings(config *pgconn.Config) []setting {
 	var settings []setting
 	for _, s := range defaultSettings {

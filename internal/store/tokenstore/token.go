@@ -27,7 +27,7 @@ const lastUsedEvery = `interval '1 minute'`
 func scanToken(row pgx.CollectableRow) (authz.Token, error) {
 	var t authz.Token
 	err := row.Scan(tokenFields(&t)...)
-	return t, err //nolint:wrapcheck // the caller says what was tried
+	return t, err //nolint:wrapcheck // the caller names the operation
 }
 
 func tokenFields(t *authz.Token) []any {
@@ -52,7 +52,7 @@ func (s *Store) CreateToken(ctx context.Context, t authz.Token, hash authz.Token
 	return created, pg.Wrap("keep a new token", err)
 }
 
-// TokenOf is the good token with the hash; CodeNotFound when there is none, when it was revoked, or has expired. The
+// TokenOf returns the valid token with the hash; CodeNotFound when there is none, when it was revoked, or has expired. The
 // database is asked each time, so that a revocation counts from its answer on, at every replica.
 func (s *Store) TokenOf(ctx context.Context, hash authz.TokenHash) (t authz.Token, kept authz.TokenHash, err error) {
 	const sql = `SELECT ` + tokenColumns + `, k.hash FROM tokens k WHERE k.hash = $1 AND ` + goodToken
@@ -60,7 +60,7 @@ func (s *Store) TokenOf(ctx context.Context, hash authz.TokenHash) (t authz.Toke
 	t, err = pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (authz.Token, error) {
 		var t authz.Token
 		err := row.Scan(append(tokenFields(&t), &stored)...)
-		return t, err //nolint:wrapcheck // said below
+		return t, err //nolint:wrapcheck // wrapped below
 	}, sql, hash.Stored())
 	if errors.Is(err, pgx.ErrNoRows) {
 		return t, kept, noToken()
@@ -76,7 +76,7 @@ func (s *Store) TouchToken(ctx context.Context, id string) error {
 	return pg.Wrap("write down the use of token "+id, err)
 }
 
-// Token is one token, whatever became of it; CodeNotFound when there is none.
+// Token returns one token, whatever became of it; CodeNotFound when there is none.
 func (s *Store) Token(ctx context.Context, id string) (authz.Token, error) {
 	if !pg.ValidID(id) {
 		return authz.Token{}, noToken()
@@ -123,8 +123,8 @@ func (s *Store) RevokeToken(ctx context.Context, id string) error {
 	return nil
 }
 
-// Admins counts the tokens with which tokens can be given out: how many are good, and how many there ever were.
-func (s *Store) Admins(ctx context.Context) (good, ever int, err error) {
+// CountAdminTokens counts the tokens that can create tokens: those that are valid, and all that ever existed.
+func (s *Store) CountAdminTokens(ctx context.Context) (good, ever int, err error) {
 	const sql = `SELECT count(*) FILTER (WHERE ` + goodToken + `), count(*) FROM tokens k
 		WHERE k.role = 'admin' AND k.scopes @> '[{"service":"*","environment":"*"}]'`
 	err = s.db.QueryRow(ctx, sql).Scan(&good, &ever)

@@ -24,7 +24,7 @@ const eventWritersSQL = `SELECT virtualtransaction FROM pg_locks
 	WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND relation = 'deployment_events'::regclass
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 
-// EndOfEvents is the id of the newest event of all. No event with that id or a lower one will appear later: it waits for
+// EndOfEvents returns the id of the newest event of all. No event with that id or a lower one will appear later: it waits for
 // those who write just now.
 func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
 	newest, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int64], `SELECT coalesce(max(id), 0) FROM deployment_events`)
@@ -106,7 +106,7 @@ func (s *Store) HasEvent(ctx context.Context, eventID int64) (bool, error) {
 	return has, pg.Wrap("look for an event", err)
 }
 
-// LastCommon is the highest id of the marks at which that very event is there; 0 when there is none.
+// LastCommon returns the highest id of the marks at which that very event is there; 0 when there is none.
 func (s *Store) LastCommon(ctx context.Context, marks []rollout.EventMark) (int64, error) {
 	n := len(marks)
 	ids, of, seqs, hashes := make([]int64, n), make([]string, n), make([]int64, n), make([][]byte, n)
@@ -120,7 +120,7 @@ func (s *Store) LastCommon(ctx context.Context, marks []rollout.EventMark) (int6
 	return common, pg.Wrap("look which events are still there", err)
 }
 
-// settled is the id up to which everything is there that will ever be; it must be asked for before the events are read.
+// settled returns the id up to which everything is there that will ever be; it must be asked for before the events are read.
 func (s *Store) settled(ctx context.Context, t rollout.EventCursor) (int64, error) {
 	if t.GapEnd == 0 {
 		return t.After, nil
@@ -148,7 +148,7 @@ func (s *Store) eventWriters(ctx context.Context) ([]string, error) {
 	return pg.QueryAll(ctx, s.db, pgx.RowTo[string], eventWritersSQL)
 }
 
-// stillWriting are those of the transactions that have not ended.
+// stillWriting returns those of the transactions that have not ended.
 func (s *Store) stillWriting(ctx context.Context, before []string) ([]string, error) {
 	now, err := s.eventWriters(ctx)
 	return slices.DeleteFunc(now, func(w string) bool { return !slices.Contains(before, w) }), err
@@ -171,7 +171,7 @@ func (s *Store) EventsOf(ctx context.Context, id string, after, upTo int64, limi
 	return events, pg.Wrap("read the events of deployment "+id, err)
 }
 
-// SeqAt is the number of a deployment's newest event whose id is not above eventID; 0 when there is none.
+// SeqAt returns the number of a deployment's newest event whose id is not above eventID; 0 when there is none.
 func (s *Store) SeqAt(ctx context.Context, id string, eventID int64) (int64, error) {
 	if !pg.ValidID(id) {
 		return 0, notFound(id)

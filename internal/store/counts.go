@@ -23,7 +23,7 @@ func talliesSQL(where string) string {
 		SELECT state, strategy, sum(n)::bigint FROM counted GROUP BY state, strategy ORDER BY state, strategy`
 }
 
-// countedSQL is how many deployments there are, as the WITH of a statement: of those that have ended what the figures say, and
+// countedSQL returns how many deployments there are, as the WITH of a statement: of those that have ended what the figures say, and
 // before the figures are complete what the index deployments_counted has; of the others, which are few, what is there now.
 func countedSQL(where string) string {
 	if where == "" {
@@ -41,18 +41,8 @@ func countedSQL(where string) string {
 	)`
 }
 
-// unblocked holds for a deployment d that has begun, or may begin because no other one of its pair is active.
-const unblocked = `(d.started_at IS NOT NULL OR NOT EXISTS (
-	SELECT FROM deployments a WHERE a.service = d.service AND a.environment = d.environment
-		AND a.started_at IS NOT NULL AND a.finished_at IS NULL))`
-
-// routerCalm holds for a deployment d that has begun, or may begin because no write to the router of its pair, made while that
-// was at rest, can still arrive.
-const routerCalm = `(d.started_at IS NOT NULL OR NOT EXISTS (
-	SELECT FROM resting_routers w WHERE w.service = d.service AND w.environment = d.environment AND w.write_until > clock_timestamp()))`
-
-// Stuck counts the unfinished deployments that nobody has looked after for 8 s although it was time: the next action is
-// overdue, or it is free to be claimed and was not.
+// Stuck counts the unfinished deployments without progress for 8 s: the next action is overdue, or it can be claimed and was
+// not.
 func (s *Store) Stuck(ctx context.Context) (int, error) {
 	const sql = `
 		SELECT count(*) FROM deployments d

@@ -20,10 +20,10 @@ const deploymentColumns = `d.id, d.service, d.environment, d.version, d.kind, d.
 func scanDeployment(row pgx.CollectableRow) (rollout.Deployment, error) {
 	var d rollout.Deployment
 	err := row.Scan(deploymentFields(&d)...)
-	return d, err //nolint:wrapcheck // the caller says what was tried
+	return d, err //nolint:wrapcheck // the caller names the operation
 }
 
-// deploymentFields are the places for deploymentColumns.
+// deploymentFields returns the places for deploymentColumns.
 func deploymentFields(d *rollout.Deployment) []any {
 	return []any{
 		&d.ID, &d.Service, &d.Environment, (*pg.NullText)(&d.Version), &d.Kind, (*pg.NullText)(&d.RollbackOf), &d.RequestedBy, &d.Labels,
@@ -57,7 +57,7 @@ const statusColumns = `state = @state, direction = @direction, stop = @stop, rea
 	counts = @counts, result = @result, started_at = @started_at, finished_at = @finished_at, deadline_at = @deadline_at,
 	next_action_at = @next_action_at, next_run_at = coalesce(@next_run_at, clock_timestamp())`
 
-// statusArgs are the values of statusColumns. A zero nextRunAt means now.
+// statusArgs returns the values of statusColumns. A zero nextRunAt means now.
 func statusArgs(d *rollout.Deployment, nextRunAt time.Time) pgx.NamedArgs {
 	return pgx.NamedArgs{
 		"state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,

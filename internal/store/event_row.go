@@ -19,7 +19,7 @@ func scanEvent(row pgx.CollectableRow) (rollout.Event, error) {
 	var e rollout.Event
 	err := row.Scan(&e.Seq, &e.ID, (*pg.NullTime)(&e.At), &e.Type, &e.DeploymentID, &e.Actor, &e.Replica, &e.Epoch, &e.Target,
 		&e.Wave, &e.From, &e.To, &e.Message, &e.Call, (*pg.NullHash)(&e.Hash), &e.Service, &e.Environment)
-	return e, err //nolint:wrapcheck // the caller says what was tried
+	return e, err //nolint:wrapcheck // the caller names the operation
 }
 
 // insertEventsSQL appends events to a deployment that stands in a table expression d, with the last number that is taken

@@ -13,8 +13,8 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// turn is what a creation finds when its turn has come.
-type turn struct {
+// admission is what a creation finds once it holds the lock of its service and environment.
+type admission struct {
 	keyUsed    bool
 	now        time.Time
 	unfinished []rollout.Deployment
@@ -34,14 +34,14 @@ const lockServiceSQL = `
 	SELECT pg_advisory_xact_lock(hashtextextended($1 || '/', 0)) WHERE NOT EXISTS (
 		SELECT FROM deployments WHERE service = $1 AND environment = $2 AND started_at IS NULL AND finished_at IS NULL)`
 
-// takeTurn takes the request's key, makes creations for one (service, environment) wait for each other, and locks the
+// lockForCreate reserves the request's key, makes creations for one (service, environment) wait for each other, and locks the
 // deployments of it that have not ended: the active one first, then the one that waits. Saves lock in the same order.
-func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t turn, err error) {
+func lockForCreate(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t admission, err error) {
 	d, key := &request.Deployment, request.Key
 	batch := &pgx.Batch{}
 	batch.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
 	if key.Value != "" {
-		batch.Queue(drawKeySQL, key.Caller, key.Value, key.Hash[:], d.ID, key.NoExpiry)
+		batch.Queue(reserveKeySQL, key.Caller, key.Value, key.Hash[:], d.ID, key.NoExpiry)
 	}
 	batch.Queue(`SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 0))`, d.Service, d.Environment)
 	batch.Queue(`SELECT `+deploymentColumns+` FROM deployments d
@@ -63,7 +63,7 @@ func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t
 		return t, fmt.Errorf("bound the wait for locks: %w", err)
 	}
 	if key.Value != "" {
-		drawn, err := keyDrawn(results)
+		drawn, err := keyReserved(results)
 		if err != nil {
 			return t, err
 		}
@@ -76,8 +76,8 @@ func takeTurn(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t
 	return t, err
 }
 
-// find reads what has not ended, once the turn has come.
-func (t *turn) find(results pgx.BatchResults, request *rollout.NewDeployment) error {
+// find reads what has not ended, once the lock is held.
+func (t *admission) find(results pgx.BatchResults, request *rollout.NewDeployment) error {
 	d := &request.Deployment
 	rows, err := results.Query()
 	if err != nil {
@@ -101,8 +101,8 @@ func (t *turn) find(results pgx.BatchResults, request *rollout.NewDeployment) er
 	return nil
 }
 
-// Busy reports whether a deployment of the pair has not ended.
-func (s *Store) Busy(ctx context.Context, service, environment string) (bool, error) {
+// HasUnfinished reports whether a deployment of the service and environment has not ended.
+func (s *Store) HasUnfinished(ctx context.Context, service, environment string) (bool, error) {
 	busy, err := pg.QueryOne(ctx, s.db, pgx.RowTo[bool], `SELECT EXISTS (
 		SELECT FROM deployments WHERE service = $1 AND environment = $2 AND finished_at IS NULL)`, service, environment)
 	return busy, pg.Wrap("look for deployments of "+service+" in "+environment, err)
@@ -132,7 +132,7 @@ func supersede(batch *pgx.Batch, d *rollout.Deployment, by string, now time.Time
 	return notifystore.EnqueueNotification(batch, d, now)
 }
 
-// end gives a deployment whose state is terminal what belongs to its end and is not there yet.
+// end returns a deployment whose state is terminal what belongs to its end and is not there yet.
 func end(d *rollout.Deployment, now time.Time) {
 	d.FinishedAt = orNow(d.FinishedAt, now)
 	d.DeadlineAt, d.NextActionAt, d.Progress.PausedAt = time.Time{}, time.Time{}, time.Time{}

@@ -22,10 +22,10 @@ const targetColumns = `t.target_id, t.name, t.address, t.slot, t.metadata, t.dep
 func scanTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	var t rollout.Target
 	err := row.Scan(targetFields(&t)...)
-	return t, err //nolint:wrapcheck // the caller says what was tried
+	return t, err //nolint:wrapcheck // the caller names the operation
 }
 
-// targetFields are the places for targetColumns.
+// targetFields returns the places for targetColumns.
 func targetFields(t *rollout.Target) []any {
 	return []any{
 		&t.ID, &t.Name, &t.Address, &t.Slot, &t.Metadata, &t.DeployURL, &t.Weight, &t.Position, &t.Wave, &t.DesiredVersion,
@@ -202,7 +202,7 @@ func orNow(t, now time.Time) time.Time {
 	return t
 }
 
-// encodeRules are a target's rules as JSON; NULL when they say nothing.
+// encodeRules returns a target's rules as JSON; NULL when they say nothing.
 func encodeRules(rules *rollout.TargetRules) (pgtype.Text, error) {
 	if rules == nil || *rules == (rollout.TargetRules{}) {
 		return pgtype.Text{}, nil
@@ -214,7 +214,7 @@ func encodeRules(rules *rollout.TargetRules) (pgtype.Text, error) {
 	return pg.TextArg(string(b)), nil
 }
 
-// encodeCall is a call as JSON; nil is NULL.
+// encodeCall returns a call as JSON; nil is NULL.
 func encodeCall(call *rollout.Call) (pgtype.Text, error) {
 	if call == nil {
 		return pgtype.Text{}, nil
@@ -226,7 +226,7 @@ func encodeCall(call *rollout.Call) (pgtype.Text, error) {
 	return pg.TextArg(string(b)), nil
 }
 
-// encodeHistory is what earlier calls left behind as JSON; NULL when that is nothing.
+// encodeHistory returns what earlier calls left behind as JSON; NULL when that is nothing.
 func encodeHistory(h *rollout.CallHistory) (pgtype.Text, error) {
 	if *h == (rollout.CallHistory{}) {
 		return pgtype.Text{}, nil

@@ -72,7 +72,7 @@ func follow(ctx context.Context, tx pgx.Tx, id string, build builder, find finde
 	if err := mustBeLatest(ctx, tx, &ended.Deployment); err != nil {
 		return rollout.Created{}, err
 	}
-	if err := name(&request.Deployment); err != nil {
+	if err := ensureID(&request.Deployment); err != nil {
 		return rollout.Created{}, err
 	}
 	return create(ctx, tx, request)
@@ -86,7 +86,7 @@ func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, err
 	if err != nil {
 		return rollout.Snapshot{}, err
 	}
-	if _, err := takeTurn(ctx, tx, &rollout.NewDeployment{Deployment: d}); err != nil {
+	if _, err := lockForCreate(ctx, tx, &rollout.NewDeployment{Deployment: d}); err != nil {
 		return rollout.Snapshot{}, err
 	}
 	ended := rollout.Snapshot{}
