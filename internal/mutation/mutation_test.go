@@ -1,9 +1,11 @@
 package mutation
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"rollcall/internal/slowtest"
@@ -32,7 +34,26 @@ func TestMutants_Apply(t *testing.T) {
 		if _, err := m.Overlay(root(t), t.TempDir()); err != nil {
 			t.Error(err)
 		}
+		for _, test := range m.Tests {
+			if !declared(t, test) {
+				t.Errorf("mutant %s: there is no test %s in %s", m.Name, test.Name, test.Package)
+			}
+		}
 	}
+}
+
+// declared reports whether a file of the package declares the test.
+func declared(t *testing.T, test Test) bool {
+	t.Helper()
+	name, _, _ := strings.Cut(test.Name, "/")
+	files, err := filepath.Glob(filepath.Join(root(t), test.Package, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(file string) bool {
+		text, err := os.ReadFile(file)
+		return err == nil && strings.Contains(string(text), "\nfunc "+name+"(")
+	})
 }
 
 func TestMutants_Compile(t *testing.T) {
