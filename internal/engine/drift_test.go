@@ -68,7 +68,7 @@ func TestDrift_IsSeenWithinTenSecondsAndSetAgain(t *testing.T) {
 }
 
 // Paused by a person, the router stays as it is: what it lost is reported and not set again.
-func TestDrift_WhilePausedIsToldAndLeft(t *testing.T) {
+func TestDrift_WhilePausedIsReportedAndKept(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[50,100],"stage_duration":"5m"}`, boxes(4, nil)...)

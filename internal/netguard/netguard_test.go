@@ -37,7 +37,7 @@ func TestOnlyPublicAddressesAreAllowedByDefault(t *testing.T) {
 }
 
 // Programs read such a host as the address of a machine, and not each program as the same one.
-func TestANumberThatIsNoPlainAddressIsRefusedWhateverIsAllowed(t *testing.T) {
+func TestGuard_RejectsOddNumericAddresses(t *testing.T) {
 	t.Parallel()
 	g := guard(everything())
 	for _, host := range []string{
@@ -61,7 +61,7 @@ func TestANumberThatIsNoPlainAddressIsRefusedWhateverIsAllowed(t *testing.T) {
 }
 
 // A client writes such a name in ASCII before it asks for it.
-func TestANameInAnotherScriptIsJudgedAsItIsAskedFor(t *testing.T) {
+func TestGuard_ChecksInternationalNamesAsResolved(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{
 		"http://\uff4c\uff4f\uff43\uff41\uff4c\uff48\uff4f\uff53\uff54:8080", "http://\uff11\uff12\uff17.0.0.1:8080", "http://127\u30020\u30020\u30021:8080",
@@ -73,7 +73,7 @@ func TestANameInAnotherScriptIsJudgedAsItIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestTheOperatorAllowsNetworks(t *testing.T) {
+func TestGuard_AllowsConfiguredNetworks(t *testing.T) {
 	t.Parallel()
 	g := guard(Options{AllowCIDRs: []netip.Prefix{
 		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd12::/16"),
@@ -90,7 +90,7 @@ func TestTheOperatorAllowsNetworks(t *testing.T) {
 	}
 }
 
-func TestNoOptionAllowsAMetadataService(t *testing.T) {
+func TestGuard_NeverAllowsMetadataServices(t *testing.T) {
 	t.Parallel()
 	g := guard(everything())
 	for _, address := range []string{
@@ -147,7 +147,7 @@ func TestLoopbackIsOpenWhenAllowed(t *testing.T) {
 	}
 }
 
-func TestARefusalDoesNotRepeatCredentials(t *testing.T) {
+func TestGuard_RefusalHidesCredentials(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"http://u:hunter2@10.0.0.1/", "http://u:hunter2@/", "http://u:hunter2@[bad/"} {
 		if err := guard(Options{}).Check(address); err == nil || strings.Contains(err.Error(), "hunter2") {

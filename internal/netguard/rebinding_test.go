@@ -62,7 +62,7 @@ func (s *nameServer) resolver() *net.Resolver {
 	}}
 }
 
-func TestANameThatTurnsToARefusedAddressIsRefusedWhenItIsDialled(t *testing.T) {
+func TestGuard_RejectsRebindingAtDial(t *testing.T) {
 	t.Parallel()
 	good, bad := netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("127.0.0.1")
 	private := listen(t) // on 127.0.0.1, which this guard refuses

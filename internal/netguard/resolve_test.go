@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAnAddressForAnotherProgramIsJudgedLikeOneThatIsDialled(t *testing.T) {
+func TestGuard_ResolveChecksLikeDial(t *testing.T) {
 	t.Parallel()
 	strict, loose := New(Options{}), New(Options{AllowLoopback: true})
 	for host, port := range map[string]uint16{

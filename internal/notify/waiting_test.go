@@ -22,7 +22,7 @@ func waiting(w notification.Waiting) notification.Message {
 	})
 }
 
-func TestWaiting_IsToldInEachKind(t *testing.T) {
+func TestWaiting_IsSentByEachKind(t *testing.T) {
 	t.Parallel()
 	end := at.Add(time.Hour)
 	for _, test := range []struct {

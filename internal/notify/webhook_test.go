@@ -42,7 +42,7 @@ func TestWebhook_TestHasNoData(t *testing.T) {
 	wantJSON(t, r.last(t).body, map[string]any{"type": "notification.test", "timestamp": "2026-05-01T12:00:05Z", "data": nil})
 }
 
-func TestWebhooksAndCDEventsAreSignedWithTheirOwnKeyElseTheServersAndOthersNot(t *testing.T) {
+func TestSigning_UsesOwnKeyElseTheServers(t *testing.T) {
 	t.Parallel()
 	const own = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 	for _, kind := range notification.Kinds() {

@@ -235,7 +235,7 @@ func TestWorker_ReceiverGetsAllAfterOutage(t *testing.T) {
 	}
 }
 
-func TestTwoReplicasShareWhatIsToBeToldAndTellItOnce(t *testing.T) {
+func TestWorker_TwoReplicasDeliverOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := newReceiver(t, nil)

@@ -35,7 +35,7 @@ func TestWebhook_StatusLineDecides(t *testing.T) {
 	}
 }
 
-func TestARedirectIsNotFollowed(t *testing.T) {
+func TestCall_RedirectIsNotFollowed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		var calls atomic.Int32
@@ -63,7 +63,7 @@ func TestRedirect_IsNamedAndSaidNotToBeFollowed(t *testing.T) {
 	}
 }
 
-func TestARetryAfterIsHeard(t *testing.T) {
+func TestCall_RetryAfterIsRead(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "3")
@@ -76,7 +76,7 @@ func TestARetryAfterIsHeard(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsShownInOneShortLine(t *testing.T) {
+func TestCall_ResponseIsShownOnOneShortLine(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "\xff\x00"+strings.Repeat("é\u202e", 1000))
@@ -102,7 +102,7 @@ func TestAtMost64KiBOfAnAnswerAreRead(t *testing.T) {
 	<-ended
 }
 
-func TestA2xxCountsThoughItsBodyIsCut(t *testing.T) {
+func TestCall_2xxCountsWithCutBody(t *testing.T) {
 	t.Parallel()
 	url, _ := rawServer(t, func(c net.Conn) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
@@ -110,7 +110,7 @@ func TestA2xxCountsThoughItsBodyIsCut(t *testing.T) {
 	want(t, call(t, Config{}, url), rollout.ResultDone, "HTTP 200: half")
 }
 
-func TestWhatIsNotAFinalAnswerIsLost(t *testing.T) {
+func TestCall_NonFinalStatusIsUnknown(t *testing.T) {
 	t.Parallel()
 	for answer, message := range map[string]string{
 		"": "closed", "hello\r\n\r\n": "no answer", "HTTP/1.1 999 Odd\r\n\r\n": "HTTP 999",

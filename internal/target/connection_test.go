@@ -64,7 +64,7 @@ func TestOldTLSIsNotSpoken(t *testing.T) {
 	want(t, call(t, old, s.URL), rollout.ResultNotSent, "not sent: ")
 }
 
-func TestADialThatHangsIsNotSent(t *testing.T) {
+func TestCall_HangingDialIsNotSent(t *testing.T) {
 	t.Parallel()
 	d := deployment()
 	d.Spec.Deploy.Timeout = duration.Duration(30 * time.Millisecond)
@@ -75,7 +75,7 @@ func TestADialThatHangsIsNotSent(t *testing.T) {
 	want(t, c.Deploy(t.Context(), d, webhook("http://10.0.0.1/"), deployCall()), rollout.ResultNotSent, "not sent: nothing within")
 }
 
-func TestNoAnswerInTimeIsLost(t *testing.T) {
+func TestCall_TimeoutIsUnknown(t *testing.T) {
 	t.Parallel()
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // the server sees a client hang up only after it has read the request
@@ -90,7 +90,7 @@ func TestNoAnswerInTimeIsLost(t *testing.T) {
 	}
 }
 
-func TestACallGivenUpAfterItWasSentIsLost(t *testing.T) {
+func TestCall_CancelledAfterSendIsUnknown(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	url, _ := rawServer(t, func(c net.Conn) {
@@ -101,7 +101,7 @@ func TestACallGivenUpAfterItWasSentIsLost(t *testing.T) {
 	want(t, New(Config{}).Deploy(ctx, deployment(), webhook(url), deployCall()), rollout.ResultNotSent, "given up")
 }
 
-func TestAConnectionThatIsResetIsLost(t *testing.T) {
+func TestCall_ResetConnectionIsUnknown(t *testing.T) {
 	t.Parallel()
 	url, requests := rawServer(t, func(c net.Conn) {
 		if tcp, ok := c.(*net.TCPConn); ok {
@@ -115,7 +115,7 @@ func TestAConnectionThatIsResetIsLost(t *testing.T) {
 }
 
 // A server may close a kept connection just as the next request goes out: net/http then sends some requests again.
-func TestACallIsNeverSentTwice(t *testing.T) {
+func TestCall_IsNeverSentTwice(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	seen := map[string]int{} // by Rollcall-Attempt
@@ -167,7 +167,7 @@ func acceptOneAnswerPerConnection(l net.Listener, saw func(attempt string)) {
 	}
 }
 
-func TestNoConnectionStaysOpenAfterACall(t *testing.T) {
+func TestCall_LeavesNoConnectionOpen(t *testing.T) {
 	t.Parallel()
 	var open atomic.Int32
 	closed := make(chan struct{}, 100)

@@ -65,7 +65,7 @@ func TestWithoutASecretTheCallIsUnsigned(t *testing.T) {
 	}
 }
 
-func TestTheRequestIsTheContract(t *testing.T) {
+func TestCall_RequestFollowsContract(t *testing.T) {
 	t.Parallel()
 	target := webhook("")
 	target.Slot, target.Metadata = "blue", map[string]any{"zone": "a"}
@@ -89,7 +89,7 @@ func TestTheRequestIsTheContract(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotKnownIsNullOrEmpty(t *testing.T) {
+func TestCall_UnknownFieldsAreNullOrEmpty(t *testing.T) {
 	t.Parallel()
 	c := deployCall()
 	c.PreviousVersion = ""
@@ -106,7 +106,7 @@ func TestWhatIsNotKnownIsNullOrEmpty(t *testing.T) {
 	}
 }
 
-func TestACallThatCannotBeBuiltIsNotSent(t *testing.T) {
+func TestCall_InvalidRequestIsNotSent(t *testing.T) {
 	t.Parallel()
 	d := deployment()
 	d.DeploySecret = "hunter2"
