@@ -112,8 +112,8 @@ func accessTable() map[string]access {
 	}
 }
 
-// mustBeListed is an error when the router has a route that the table does not know.
-func mustBeListed(routes chi.Routes, table map[string]access) error {
+// requireAccessRules is an error when the router has a route that the table does not know.
+func requireAccessRules(routes chi.Routes, table map[string]access) error {
 	var unlisted []string
 	err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		if _, listed := table[method+" "+route]; !listed {
@@ -131,8 +131,8 @@ func mustBeListed(routes chi.Routes, table map[string]access) error {
 	return nil
 }
 
-// authorized lets only requests through whose caller may make them.
-func (s *server) authorized(next http.Handler) http.Handler {
+// requireAuth lets only requests through whose caller may make them.
+func (s *server) requireAuth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.authorize(r); err != nil {
 			s.fail(w, r, err)
@@ -156,18 +156,18 @@ func (s *server) authorize(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	*asker(r.Context()) = who
-	return s.admit(r.Context(), &who, rule)
+	*principal(r.Context()) = who
+	return s.authorizeRoute(r.Context(), &who, rule)
 }
 
-// admit compares what a route asks for with who calls it.
-func (s *server) admit(ctx context.Context, who *authz.Principal, rule access) error {
+// authorizeRoute compares what a route asks for with who calls it.
+func (s *server) authorizeRoute(ctx context.Context, who *authz.Principal, rule access) error {
 	params := chi.RouteContext(ctx)
 	switch rule.of {
 	case inPath:
-		return refused(who, rule.needs, params.URLParam("service"), params.URLParam("environment"))
+		return checkAccess(who, rule.needs, params.URLParam("service"), params.URLParam("environment"))
 	case inDeployment:
-		return s.admitTo(ctx, who, rule.needs, params.URLParam("id"))
+		return s.authorizeDeployment(ctx, who, rule.needs, params.URLParam("id"))
 	case allObjects:
 		if !who.Scopes.Unrestricted() {
 			return forbidden(who.Name + " has no scopes without bounds, which this needs")
@@ -175,21 +175,21 @@ func (s *server) admit(ctx context.Context, who *authz.Principal, rule access) e
 	case noObject, inBody, inList:
 	}
 	if !who.Role.Has(rule.needs) {
-		return lacks(who, rule.needs)
+		return missingRole(who, rule.needs)
 	}
 	return nil
 }
 
-// admitTo is admit for what belongs to a deployment. Whether one that the caller may not see is there does not show.
-func (s *server) admitTo(ctx context.Context, who *authz.Principal, needed authz.Permission, id string) error {
+// authorizeDeployment is admit for what belongs to a deployment. Whether one that the caller may not see is there does not show.
+func (s *server) authorizeDeployment(ctx context.Context, who *authz.Principal, needed authz.Permission, id string) error {
 	if who.Scopes.Unrestricted() { // there is nothing to hide
-		return refused(who, needed, authz.Any, authz.Any)
+		return checkAccess(who, needed, authz.Any, authz.Any)
 	}
 	ctx, stop := withQueryBudget(ctx, s.queryBudget)
 	defer stop()
 	d, err := s.deployments.Deployment(ctx, id)
 	if err == nil {
-		err = refused(who, needed, d.Service, d.Environment)
+		err = checkAccess(who, needed, d.Service, d.Environment)
 	}
 	if problem.CodeOf(err) == problem.CodeNotFound {
 		return notFound("there is no such deployment")
@@ -197,9 +197,9 @@ func (s *server) admitTo(ctx context.Context, who *authz.Principal, needed authz
 	return err
 }
 
-// mayStill is authorized once more, for an answer that goes on: a credential may have ended or been revoked meanwhile. Where
+// reauthorize is authorized once more, for an answer that goes on: a credential may have ended or been revoked meanwhile. Where
 // nobody can tell now, the first answer stands.
-func mayStill(ctx context.Context) bool {
+func reauthorize(ctx context.Context) bool {
 	again, ok := ctx.Value(keyAgain).(func() error)
 	if !ok {
 		return false
@@ -212,18 +212,18 @@ func mayStill(ctx context.Context) bool {
 	}
 }
 
-// may is nil when the caller may do what needs the permission to a service in an environment.
-func (s *server) may(ctx context.Context, needed authz.Permission, service, environment string) error {
-	return refused(asker(ctx), needed, service, environment)
+// checkPermission is nil when the caller checkPermission do what needs the permission to a service in an environment.
+func (s *server) checkPermission(ctx context.Context, needed authz.Permission, service, environment string) error {
+	return checkAccess(principal(ctx), needed, service, environment)
 }
 
-// refused says why a principal may not; nil when it may.
-func refused(who *authz.Principal, needed authz.Permission, service, environment string) error {
+// checkAccess says why a principal may not; nil when it may.
+func checkAccess(who *authz.Principal, needed authz.Permission, service, environment string) error {
 	switch authz.Authorize(who, needed, service, environment) {
 	case authz.AccessAllowed:
 		return nil
 	case authz.AccessForbidden:
-		return lacks(who, needed)
+		return missingRole(who, needed)
 	case authz.AccessHidden:
 		return notFound("there is no " + service + " in " + environment)
 	default:
@@ -231,7 +231,7 @@ func refused(who *authz.Principal, needed authz.Permission, service, environment
 	}
 }
 
-func lacks(who *authz.Principal, needed authz.Permission) error {
+func missingRole(who *authz.Principal, needed authz.Permission) error {
 	return forbidden(fmt.Sprintf("%s has the role %s, which may not %s", who.Name, who.Role, needed))
 }
 
@@ -239,18 +239,18 @@ func forbidden(detail string) error {
 	return &problem.Error{Code: problem.CodeForbidden, Message: detail}
 }
 
-// asker is who asks; nobody, who may do nothing, until authorized has found out.
-func asker(ctx context.Context) *authz.Principal {
+// principal is who asks; nobody, who may do nothing, until authorized has found out.
+func principal(ctx context.Context) *authz.Principal {
 	if who, ok := ctx.Value(keyAsker).(*authz.Principal); ok {
 		return who
 	}
 	return &authz.Principal{}
 }
 
-// As is a context in which the principal asks, for whoever calls the API's own functions without a request.
-func As(ctx context.Context, who *authz.Principal) context.Context {
+// withPrincipal is a context in which the principal asks, for whoever calls the API's own functions without a request.
+func withPrincipal(ctx context.Context, who *authz.Principal) context.Context {
 	return context.WithValue(ctx, keyAsker, who)
 }
 
-// caller names who asks.
-func caller(ctx context.Context) string { return asker(ctx).Name }
+// principalName names who asks.
+func principalName(ctx context.Context) string { return principal(ctx).Name }

@@ -25,8 +25,8 @@ type Config struct {
 	Who   Authenticator
 	// QueueLimit is how many deployments of a service may be unfinished when another is asked for; 0 is any number.
 	QueueLimit int
-	// MostLasting is how many streams and waits of one principal there may be; 0 is 1,000.
-	MostLasting int
+	// MaxStreams is how many streams and waits of one principal there may be; 0 is 1,000.
+	MaxStreams int
 	// StoreTimeout is how long all that a request asks the store may take before it is answered with 503; 0 is 1.5 s.
 	StoreTimeout time.Duration
 	// Log is where requests and faults are written; nil writes nothing.
@@ -74,7 +74,7 @@ type server struct {
 	queryBudget  time.Duration
 	who          Authenticator
 	access       map[string]access
-	lasting      lasting
+	streams      streamLimiter
 	queueLimit   int
 	log          *slog.Logger
 	version      string
@@ -86,7 +86,7 @@ type server struct {
 	prober       Prober
 	router       RouterLooker
 	contract     *contract
-	gates        gates
+	promotes     promoteGroups
 	feeds        *live.Hub
 	remotes      Remotes
 	gitOps       GitOps
@@ -108,7 +108,7 @@ func New(c Config) (http.Handler, error) {
 		Store: c.Store, ReadTimeout: s.queryBudget, Log: s.log, Event: encodeEvent, Deployments: s.encodeStates,
 	})
 	routes := s.routes(c)
-	return getForHead(routes), mustBeListed(routes, s.access)
+	return getForHead(routes), requireAccessRules(routes, s.access)
 }
 
 func newServer(c Config) (*server, error) {
@@ -123,14 +123,14 @@ func newServer(c Config) (*server, error) {
 		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, checkCommand: c.CheckCommand, newID: c.NewID,
 		prober: c.Prober, router: c.Router, contract: agreed,
 		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
-		remotes: c.Remotes, gitOps: c.GitOps, lasting: lasting{most: cmp.Or(c.MostLasting, mostLasting)},
+		remotes: c.Remotes, gitOps: c.GitOps, streams: streamLimiter{max: cmp.Or(c.MaxStreams, maxStreams)},
 	}
-	s.fillIn(c)
+	s.applyDefaults(c)
 	return s, nil
 }
 
-// fillIn puts something harmless where the configuration is silent.
-func (s *server) fillIn(c Config) {
+// applyDefaults puts something harmless where the configuration is silent.
+func (s *server) applyDefaults(c Config) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -153,23 +153,23 @@ func (s *server) fillIn(c Config) {
 
 func (s *server) routes(c Config) chi.Router {
 	r := chi.NewRouter()
-	r.Use(s.logged, guarded)
+	r.Use(s.logRequests, securityHeaders)
 	if c.Middleware != nil {
 		r.Use(c.Middleware)
 	}
-	r.Use(s.recovered)
+	r.Use(s.recoverPanics)
 	r.NotFound(func(w http.ResponseWriter, req *http.Request) { s.fail(w, req, errNoRoute(req)) })
 	r.MethodNotAllowed(s.methodNotAllowed)
 
 	r.Group(func(r chi.Router) {
-		r.Use(s.authorized)
+		r.Use(s.requireAuth)
 		r.Get("/openapi.yaml", serveOpenAPI)
 		if c.Metrics != nil {
 			r.Method(http.MethodGet, "/metrics", c.Metrics)
 		}
 	})
 	r.Group(func(r chi.Router) {
-		r.Use(s.authorized, negotiated, s.fewLasting, s.checked, s.limitQueries, s.keyed)
+		r.Use(s.requireAuth, negotiateStream, s.limitStreams, s.validateRequest, s.limitQueries, s.handleIdempotencyKey)
 		gen.HandlerWithOptions(s.strict(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.fail})
 	})
 	return r

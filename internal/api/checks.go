@@ -13,8 +13,8 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// maxTrial bounds POST /checks, whatever the timeouts of its checks say.
-const maxTrial = 30 * time.Second
+// maxProbeTime bounds POST /checks, whatever the timeouts of its checks say.
+const maxProbeTime = 30 * time.Second
 
 // Prober carries out one check of one address, for at most the check's timeout. What goes wrong is in the observation.
 type Prober interface {
@@ -36,34 +36,34 @@ func (s *server) TryChecks(ctx context.Context, in gen.TryChecksRequestObject) (
 			detail: "this server was made without what carries out checks",
 		}
 	}
-	seen := s.try(ctx, checks, in.Body.Address, trust)
-	return trialJSON(checks, seen), nil
+	seen := s.probeAll(ctx, checks, in.Body.Address, trust)
+	return probeResultsJSON(checks, seen), nil
 }
 
-// try carries out the checks side by side.
-func (s *server) try(
+// probeAll carries out the checks side by side.
+func (s *server) probeAll(
 	ctx context.Context, checks []healthcheck.Check, address string, trust *rollout.TLS,
 ) []healthcheck.ProbeResult {
-	ctx, cancel := context.WithTimeout(withoutBudget(ctx), maxTrial)
+	ctx, cancel := context.WithTimeout(withoutBudget(ctx), maxProbeTime)
 	defer cancel()
 	seen := make([]healthcheck.ProbeResult, len(checks))
 	var all sync.WaitGroup
 	for i := range checks {
-		checks[i].Timeout = min(checks[i].Timeout, duration.Duration(maxTrial))
+		checks[i].Timeout = min(checks[i].Timeout, duration.Duration(maxProbeTime))
 		all.Go(func() { seen[i] = s.prober.Probe(ctx, checks[i], address, trust) })
 	}
 	all.Wait()
 	return seen
 }
 
-func trialJSON(checks []healthcheck.Check, seen []healthcheck.ProbeResult) gen.TryChecks200JSONResponse {
+func probeResultsJSON(checks []healthcheck.Check, seen []healthcheck.ProbeResult) gen.TryChecks200JSONResponse {
 	states := make([]healthcheck.State, len(checks))
 	answer := gen.TryChecks200JSONResponse{Checks: make([]types.CheckResult, len(checks))}
 	for i, o := range seen {
 		states[i].Status = o.Status
 		answer.Checks[i] = types.CheckResult{
 			Name: checks[i].Name, Type: checks[i].Type, Status: types.Health(o.Status), LatencyMs: milliseconds(o.Latency),
-			Message: o.Message, Version: known(o.Version),
+			Message: o.Message, Version: nullable(o.Version),
 		}
 	}
 	answer.Status = types.Health(healthcheck.AggregateHealth(checks, states))

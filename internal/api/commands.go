@@ -12,34 +12,34 @@ import (
 	"rollcall/internal/strategy/command"
 )
 
-// ask carries out a verb whose answer is the deployment itself.
-func (s *server) ask(
+// runCommand carries out a verb whose answer is the deployment itself.
+func (s *server) runCommand(
 	ctx context.Context, id string, ifMatch *string, r command.Command,
 ) (gen.AskedJSONResponse, error) {
 	demand, err := newPrecondition(ifMatch, nil)
 	if err != nil {
 		return gen.AskedJSONResponse{}, err
 	}
-	r.Actor = caller(ctx)
+	r.Actor = principalName(ctx)
 	d, err := s.commands.Update(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
 		if err := demand.checkDeployment(d); err != nil {
 			return nil, err
 		}
 		if r.Kind == command.Promote {
-			if err := authz.AuthorizePromotion(asker(ctx), d); err != nil {
+			if err := authz.AuthorizePromotion(principal(ctx), d); err != nil {
 				return nil, err
 			}
 		}
-		return carryOut(d, r, now)
+		return applyCommand(d, r, now)
 	})
 	if err != nil {
 		return gen.AskedJSONResponse{}, err
 	}
-	return s.asked(ctx, &d)
+	return s.commandResponse(ctx, &d)
 }
 
-// carryOut changes the deployment as the verb asks for, as far as that needs no replica that owns it.
-func carryOut(d *rollout.Deployment, r command.Command, now time.Time) ([]rollout.Event, error) {
+// applyCommand changes the deployment as the verb asks for, as far as that needs no replica that owns it.
+func applyCommand(d *rollout.Deployment, r command.Command, now time.Time) ([]rollout.Event, error) {
 	events, err := command.Apply(d, r, now)
 	if err != nil {
 		return nil, err
@@ -47,25 +47,25 @@ func carryOut(d *rollout.Deployment, r command.Command, now time.Time) ([]rollou
 	return append(events, command.AbortBeforeStart(d, now)...), nil
 }
 
-// asked is the answer of a verb: the deployment as it is now.
-func (s *server) asked(ctx context.Context, d *rollout.Deployment) (gen.AskedJSONResponse, error) {
-	body, err := s.shown(ctx, d)
+// commandResponse is the answer of a verb: the deployment as it is now.
+func (s *server) commandResponse(ctx context.Context, d *rollout.Deployment) (gen.AskedJSONResponse, error) {
+	body, err := s.present(ctx, d)
 	return gen.AskedJSONResponse{Body: body, Headers: gen.AskedResponseHeaders{ETag: etag(d.Revision)}}, err
 }
 
-// why is the reason given in a body that may be missing.
-func why(body *types.Said) string {
+// reasonOf is the reason given in a body that may be missing.
+func reasonOf(body *types.Said) string {
 	if body == nil {
 		return ""
 	}
-	return or(body.Reason, "")
+	return valueOr(body.Reason, "")
 }
 
 // PauseDeployment lets no more calls start until resume.
 func (s *server) PauseDeployment(
 	ctx context.Context, in gen.PauseDeploymentRequestObject,
 ) (gen.PauseDeploymentResponseObject, error) {
-	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, command.Command{Kind: command.Pause, Reason: why(in.Body)})
+	answer, err := s.runCommand(ctx, in.ID, in.Params.IfMatch, command.Command{Kind: command.Pause, Reason: reasonOf(in.Body)})
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *server) PauseDeployment(
 func (s *server) ResumeDeployment(
 	ctx context.Context, in gen.ResumeDeploymentRequestObject,
 ) (gen.ResumeDeploymentResponseObject, error) {
-	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, command.Command{Kind: command.Resume, Reason: why(in.Body)})
+	answer, err := s.runCommand(ctx, in.ID, in.Params.IfMatch, command.Command{Kind: command.Resume, Reason: reasonOf(in.Body)})
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (s *server) PromoteDeployment(
 		return nil, err
 	}
 	if r.Wave == 0 && !r.SkipGates { // it means the gate at which the deployment stands now, and not when its row is free
-		gate, answered, err := s.gates.stood(in.ID, func() (int, error) {
+		gate, answered, err := s.promotes.gateFor(in.ID, func() (int, error) {
 			seen, err := s.deployments.Deployment(ctx, in.ID)
 			return seen.Progress.Gate, err
 		})
@@ -102,7 +102,7 @@ func (s *server) PromoteDeployment(
 		}
 		r.SeenGate = &gate
 	}
-	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, r)
+	answer, err := s.runCommand(ctx, in.ID, in.Params.IfMatch, r)
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func promotion(body *types.Promotion) (command.Command, error) {
 	if body == nil {
 		return r, nil
 	}
-	r.Wave, r.SkipGates, r.Reason = or(body.Wave, 0), or(body.Full, false), or(body.Reason, "")
+	r.Wave, r.SkipGates, r.Reason = valueOr(body.Wave, 0), valueOr(body.Full, false), valueOr(body.Reason, "")
 	if r.SkipGates && r.Wave > 0 {
 		return r, invalidAt("/wave", "wave and full exclude each other")
 	}
@@ -125,25 +125,25 @@ func promotion(body *types.Promotion) (command.Command, error) {
 func (s *server) AbortDeployment(
 	ctx context.Context, in gen.AbortDeploymentRequestObject,
 ) (gen.AbortDeploymentResponseObject, error) {
-	answer, err := s.ask(ctx, in.ID, in.Params.IfMatch, command.Command{Kind: command.Abort, Reason: why(in.Body)})
+	answer, err := s.runCommand(ctx, in.ID, in.Params.IfMatch, command.Command{Kind: command.Abort, Reason: reasonOf(in.Body)})
 	if err != nil {
 		return nil, err
 	}
 	return gen.AbortDeployment200JSONResponse{AskedJSONResponse: answer}, nil
 }
 
-// togetherFor is how long after the first of them promotes still mean its gate.
-const togetherFor = time.Second
+// groupWindow is how long after the first of them promotes still mean its gate.
+const groupWindow = time.Second
 
-// gates tells promotes that name no gate which one they mean. Those that are under way together mean the same: a later one
+// promoteGroups tells promotes that name no gate which one they mean. Those that are under way together mean the same: a later one
 // may come to look only when the first has opened that gate and the deployment stands at the next. The zero value is ready.
-type gates struct {
+type promoteGroups struct {
 	mu     sync.Mutex
-	crowds map[string]*crowd
+	groups map[string]*promoteGroup
 }
 
-// crowd is the promotes of one deployment that are under way.
-type crowd struct {
+// promoteGroup is the promotes of one deployment that are under way.
+type promoteGroup struct {
 	size int // guarded by the mutex of gates
 
 	mu     sync.Mutex
@@ -151,14 +151,14 @@ type crowd struct {
 	seenAt time.Time
 }
 
-// stood is the gate at which the deployment stands for this promote. answered must be called when it has its answer, also
+// gateFor is the gate at which the deployment stands for this promote. answered must be called when it has its answer, also
 // after an error.
-func (g *gates) stood(id string, look func() (int, error)) (gate int, answered func(), err error) {
+func (g *promoteGroups) gateFor(id string, look func() (int, error)) (gate int, answered func(), err error) {
 	c := g.join(id)
 	answered = func() { g.leave(id, c) }
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.gate > 0 && time.Since(c.seenAt) < togetherFor {
+	if c.gate > 0 && time.Since(c.seenAt) < groupWindow {
 		return c.gate, answered, nil
 	}
 	gate, err = look()
@@ -166,25 +166,25 @@ func (g *gates) stood(id string, look func() (int, error)) (gate int, answered f
 	return gate, answered, err
 }
 
-func (g *gates) join(id string) *crowd {
+func (g *promoteGroups) join(id string) *promoteGroup {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c, gathered := g.crowds[id]
+	c, gathered := g.groups[id]
 	if !gathered {
-		if g.crowds == nil {
-			g.crowds = map[string]*crowd{}
+		if g.groups == nil {
+			g.groups = map[string]*promoteGroup{}
 		}
-		c = &crowd{}
-		g.crowds[id] = c
+		c = &promoteGroup{}
+		g.groups[id] = c
 	}
 	c.size++
 	return c
 }
 
-func (g *gates) leave(id string, c *crowd) {
+func (g *promoteGroups) leave(id string, c *promoteGroup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c.size--; c.size == 0 {
-		delete(g.crowds, id)
+		delete(g.groups, id)
 	}
 }

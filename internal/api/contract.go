@@ -58,8 +58,8 @@ func loadContract(document []byte) (*contract, error) {
 	return c, nil
 }
 
-// checked lets only requests through that keep to openapi.yaml.
-func (s *server) checked(next http.Handler) http.Handler {
+// validateRequest lets only requests through that keep to openapi.yaml.
+func (s *server) validateRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r, err := s.contract.check(w, r)
 		if err != nil {
@@ -200,11 +200,11 @@ func checkBody(w http.ResponseWriter, r *http.Request, described *openapi3.Reque
 	if err := checkBodyType(r.Header); err != nil {
 		return r, err
 	}
-	return r, checkAgainst(described.Content.Get("application/json").Schema.Value, body)
+	return r, validateBody(described.Content.Get("application/json").Schema.Value, body)
 }
 
-// checkAgainst refuses a body that is not what the schema describes.
-func checkAgainst(schema *openapi3.Schema, body []byte) error {
+// validateBody refuses a body that is not what the schema describes.
+func validateBody(schema *openapi3.Schema, body []byte) error {
 	if err := checkJSON(body); err != nil {
 		return err
 	}

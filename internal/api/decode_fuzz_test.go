@@ -194,7 +194,7 @@ func FuzzAccept(f *testing.F) {
 	f.Fuzz(func(t *testing.T, accept string) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
 		r.Header["Accept"] = []string{accept}
-		negotiated(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		negotiateStream(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if wantsStream(r.Context()) && !strings.Contains(strings.ToLower(accept), eventStream) {
 				t.Fatalf("%q wants a stream", accept)
 			}

@@ -12,8 +12,8 @@ import (
 	"rollcall/internal/secret"
 )
 
-// places are the servers that a request has called: scheme, host and port, so that equal ones are equal strings.
-func places(d *rollout.Deployment, targets []rollout.Target) map[string]bool {
+// destinations are the servers that a request has called: scheme, host and port, so that equal ones are equal strings.
+func destinations(d *rollout.Deployment, targets []rollout.Target) map[string]bool {
 	found := map[string]bool{}
 	add := func(raw string) {
 		if u, detail := parseURL(raw); detail == "" {
@@ -33,9 +33,9 @@ func places(d *rollout.Deployment, targets []rollout.Target) map[string]bool {
 	return found
 }
 
-// moved reports whether anything would be called that was not before: no secret that was meant for the former places goes
+// hasNewDestination reports whether anything would be called that was not before: no secret that was meant for the former places goes
 // there by itself.
-func moved(from, to map[string]bool) bool {
+func hasNewDestination(from, to map[string]bool) bool {
 	for place := range to {
 		if !from[place] {
 			return true
@@ -44,17 +44,17 @@ func moved(from, to map[string]bool) bool {
 	return false
 }
 
-// placesOf are the places of a definition that is stored.
-func placesOf(d *types.DefinitionRequest) map[string]bool {
-	body := underlay(types.DeploymentRequest{}, d)
+// destinationsOf are the places of a definition that is stored.
+func destinationsOf(d *types.DefinitionRequest) map[string]bool {
+	body := withDefaults(types.DeploymentRequest{}, d)
 	q := request{body: &body, checkAddress: func(string) error { return nil }, masked: true}
 	q.parse(context.Background())
 	q.setDeployURLs()
-	return places(&q.deployment, q.targets)
+	return destinations(&q.deployment, q.targets)
 }
 
-// inherit gives next what it leaves to the present definition: its signing secret, and what "***" stands for.
-func inherit(next *catalog.Definition, asked *types.DefinitionRequest, present *catalog.Definition) error {
+// carryOver gives next what it leaves to the present definition: its signing secret, and what "***" stands for.
+func carryOver(next *catalog.Definition, asked *types.DefinitionRequest, present *catalog.Definition) error {
 	var known types.DefinitionRequest
 	if present != nil {
 		var err error
@@ -62,9 +62,9 @@ func inherit(next *catalog.Definition, asked *types.DefinitionRequest, present *
 			return err
 		}
 	}
-	fresh := present == nil || moved(placesOf(&known), placesOf(asked))
+	fresh := present == nil || hasNewDestination(destinationsOf(&known), destinationsOf(asked))
 	if present != nil && !fresh {
-		next.DeploySecret = keptSecret(asked.Deploy, next.DeploySecret, present.DeploySecret)
+		next.DeploySecret = mergeSecret(asked.Deploy, next.DeploySecret, present.DeploySecret)
 	}
 	f := findings{}
 	next.Headers = f.inheritHeaders(asked, &known, fresh)
@@ -72,26 +72,26 @@ func inherit(next *catalog.Definition, asked *types.DefinitionRequest, present *
 	return f.err()
 }
 
-// notKept is said of "***" where no secret is kept.
-const notKept = "stands for a secret that is not kept, because there is none or it would go to a new address: give the secret itself"
+// noStoredSecret is said of "***" where no secret is kept.
+const noStoredSecret = "stands for a secret that is not kept, because there is none or it would go to a new address: give the secret itself"
 
 func (f *findings) inheritHeaders(asked, known *types.DefinitionRequest, fresh bool) []map[string]secret.Secret {
 	names := (&request{}).checkNames
 	before := map[string]map[string]secret.Secret{}
-	given := or(known.HealthChecks, nil)
+	given := valueOr(known.HealthChecks, nil)
 	for i, name := range names(given) {
-		before[name] = or(given[i].Headers, nil)
+		before[name] = valueOr(given[i].Headers, nil)
 	}
-	checks := or(asked.HealthChecks, nil)
+	checks := valueOr(asked.HealthChecks, nil)
 	headers := make([]map[string]secret.Secret, len(checks))
 	for i, name := range names(checks) {
-		own := or(checks[i].Headers, nil)
+		own := valueOr(checks[i].Headers, nil)
 		if !fresh {
 			own = rollout.RestoreHeaders(own, before[name])
 		}
 		for header, value := range own {
 			if value.Redacted() {
-				f.add(fmt.Sprintf("/health_checks/%d/headers/%s", i, escapePointer(header)), "%q %s", maskedSecret, notKept)
+				f.add(fmt.Sprintf("/health_checks/%d/headers/%s", i, escapePointer(header)), "%q %s", maskedSecret, noStoredSecret)
 			}
 		}
 		headers[i] = own
@@ -103,14 +103,14 @@ func (f *findings) inheritKey(asked, known *types.DefinitionRequest, fresh bool)
 	if asked.TLS == nil {
 		return ""
 	}
-	key := or(asked.TLS.ClientKey, "")
+	key := valueOr(asked.TLS.ClientKey, "")
 	if !key.Redacted() {
 		return key
 	}
-	if !fresh && known.TLS != nil && or(known.TLS.ClientCert, "") == or(asked.TLS.ClientCert, "") {
-		return or(known.TLS.ClientKey, "")
+	if !fresh && known.TLS != nil && valueOr(known.TLS.ClientCert, "") == valueOr(asked.TLS.ClientCert, "") {
+		return valueOr(known.TLS.ClientKey, "")
 	}
-	f.add("/tls/client_key", "%q %s", maskedSecret, notKept)
+	f.add("/tls/client_key", "%q %s", maskedSecret, noStoredSecret)
 	return ""
 }
 
@@ -120,7 +120,7 @@ func definedRequest(d *catalog.Definition) (types.DefinitionRequest, error) {
 	if err := json.Unmarshal(d.Body, &request); err != nil {
 		return request, fmt.Errorf("decode the stored definition of %s in %s: %w", d.Service, d.Environment, err)
 	}
-	checks := or(request.HealthChecks, nil)
+	checks := valueOr(request.HealthChecks, nil)
 	for i := range checks {
 		if checks[i].Headers != nil && i < len(d.Headers) {
 			revealed := rollout.RestoreHeaders(*checks[i].Headers, d.Headers[i])
@@ -133,8 +133,8 @@ func definedRequest(d *catalog.Definition) (types.DefinitionRequest, error) {
 	return request, nil
 }
 
-// keptSecret is the secret of a definition after a request that may leave it out (kept), or be null (removed).
-func keptSecret(deploy *types.DeployRequest, asked, present secret.Secret) secret.Secret {
+// mergeSecret is the secret of a definition after a request that may leave it out (kept), or be null (removed).
+func mergeSecret(deploy *types.DeployRequest, asked, present secret.Secret) secret.Secret {
 	if deploy == nil || len(deploy.Secret) == 0 {
 		return present
 	}
@@ -157,8 +157,8 @@ func (q *request) finishWith(defined *definition) error {
 // the definition does not: signatures and credentials are for the definition's addresses alone.
 func (q *request) applyDefinitionSecrets(defined *definition) error {
 	body, d := q.body, &q.deployment
-	if !moved(placesOf(&defined.request), places(d, q.targets)) {
-		d.DeploySecret = keptSecret(body.Deploy, d.DeploySecret, defined.secret)
+	if !hasNewDestination(destinationsOf(&defined.request), destinations(d, q.targets)) {
+		d.DeploySecret = mergeSecret(body.Deploy, d.DeploySecret, defined.secret)
 		return nil
 	}
 	f := findings{}

@@ -41,31 +41,31 @@ func (s *server) definition(ctx context.Context, service, environment string) (*
 	return &definition{request: request, secret: stored.DeploySecret, protected: stored.Protected}, nil
 }
 
-// underlay is the body with what it leaves out taken from the definition, field by field at the top level.
-func underlay(body types.DeploymentRequest, d *types.DefinitionRequest) types.DeploymentRequest {
-	body.Strategy = given(body.Strategy, d.Strategy)
-	body.Targets = given(body.Targets, d.Targets)
-	body.Deploy = given(body.Deploy, d.Deploy)
-	body.HealthChecks = given(body.HealthChecks, d.HealthChecks)
-	body.HealthyDeadline = given(body.HealthyDeadline, d.HealthyDeadline)
-	body.Traffic = given(body.Traffic, d.Traffic)
-	body.TLS = given(body.TLS, d.TLS)
-	body.Force = given(body.Force, d.Force)
-	body.OnConflict = given(body.OnConflict, d.OnConflict)
-	body.Labels = given(body.Labels, d.Labels)
+// withDefaults is the body with what it leaves out taken from the definition, field by field at the top level.
+func withDefaults(body types.DeploymentRequest, d *types.DefinitionRequest) types.DeploymentRequest {
+	body.Strategy = firstSet(body.Strategy, d.Strategy)
+	body.Targets = firstSet(body.Targets, d.Targets)
+	body.Deploy = firstSet(body.Deploy, d.Deploy)
+	body.HealthChecks = firstSet(body.HealthChecks, d.HealthChecks)
+	body.HealthyDeadline = firstSet(body.HealthyDeadline, d.HealthyDeadline)
+	body.Traffic = firstSet(body.Traffic, d.Traffic)
+	body.TLS = firstSet(body.TLS, d.TLS)
+	body.Force = firstSet(body.Force, d.Force)
+	body.OnConflict = firstSet(body.OnConflict, d.OnConflict)
+	body.Labels = firstSet(body.Labels, d.Labels)
 	return body
 }
 
-// given is the first of two that is there.
-func given[T any](first, second *T) *T {
+// firstSet is the first of two that is there.
+func firstSet[T any](first, second *T) *T {
 	if first != nil {
 		return first
 	}
 	return second
 }
 
-// blame says of each problem that the body itself does not have that it comes from the definition.
-func blame(err error, body *types.DeploymentRequest) error {
+// attributeToDefinition says of each problem that the body itself does not have that it comes from the definition.
+func attributeToDefinition(err error, body *types.DeploymentRequest) error {
 	e, ok := errors.AsType[*problem.Error](err)
 	if !ok || e.Code != problem.CodeInvalid {
 		return err
@@ -118,17 +118,17 @@ func definitionJSON(d *catalog.Definition) (types.Definition, error) {
 	if err != nil {
 		return types.Definition{}, err
 	}
-	body := underlay(types.DeploymentRequest{}, &given)
+	body := withDefaults(types.DeploymentRequest{}, &given)
 	q := request{body: &body, masked: true}
 	deploy, _ := q.deploy()
 	shown := types.Definition{
 		Service: d.Service, Environment: d.Environment, Revision: d.Revision,
-		Strategy: or(given.Strategy, json.RawMessage(`{"type":"`+strategy.DefaultType+`"}`)),
-		Targets:  or(given.Targets, nil), HealthChecks: or(given.HealthChecks, []types.CheckRequest{{Type: "http"}}),
-		HealthyDeadline: or(given.HealthyDeadline, defaultHealthyDeadline.String()),
-		Traffic:         shownTraffic(given.Traffic), TLS: (&request{masked: true}).tls(given.TLS), Force: or(given.Force, false),
-		OnConflict: types.DefinitionOnConflict(or(given.OnConflict, types.OnConflict(rollout.OnConflictQueue))),
-		Labels:     or(given.Labels, types.Labels{}), Protected: d.Protected, Signed: d.DeploySecret != "",
+		Strategy: valueOr(given.Strategy, json.RawMessage(`{"type":"`+strategy.DefaultType+`"}`)),
+		Targets:  valueOr(given.Targets, nil), HealthChecks: valueOr(given.HealthChecks, []types.CheckRequest{{Type: "http"}}),
+		HealthyDeadline: valueOr(given.HealthyDeadline, defaultHealthyDeadline.String()),
+		Traffic:         shownTraffic(given.Traffic), TLS: (&request{masked: true}).tls(given.TLS), Force: valueOr(given.Force, false),
+		OnConflict: types.DefinitionOnConflict(valueOr(given.OnConflict, types.OnConflict(rollout.OnConflictQueue))),
+		Labels:     valueOr(given.Labels, types.Labels{}), Protected: d.Protected, Signed: d.DeploySecret != "",
 		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 	shown.Deploy.Path, shown.Deploy.Timeout = deploy.Path, deploy.Timeout.String()
@@ -160,7 +160,7 @@ func (s *server) PutDefinition(
 	created := false
 	stored, err := s.definitions.Define(ctx, in.Service, in.Environment,
 		func(present *catalog.Definition) (*catalog.Definition, error) {
-			if err := mayChange(ctx, present, asked.Protected); err != nil {
+			if err := authorizeChange(ctx, present, asked.Protected); err != nil {
 				return nil, err
 			}
 			next, revision := asked, int64(0)
@@ -170,7 +170,7 @@ func (s *server) PutDefinition(
 			if err := demand.check(revision); err != nil {
 				return nil, err
 			}
-			return &next, inherit(&next, in.Body, present)
+			return &next, carryOver(&next, in.Body, present)
 		})
 	if err != nil {
 		return nil, err
@@ -190,34 +190,34 @@ func (s *server) PutDefinition(
 
 // readDefinition checks the body as that of a deployment, and takes the secret out of it.
 func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequestObject) (catalog.Definition, error) {
-	body := underlay(types.DeploymentRequest{Service: in.Service, Environment: &in.Environment}, in.Body)
+	body := withDefaults(types.DeploymentRequest{Service: in.Service, Environment: &in.Environment}, in.Body)
 	q := s.newRequest(&body)
 	q.masked = true
-	if or(in.Body.Service, in.Service) != in.Service {
+	if valueOr(in.Body.Service, in.Service) != in.Service {
 		q.add("/service", "must be that of the path")
 	}
-	if or(in.Body.Environment, in.Environment) != in.Environment {
+	if valueOr(in.Body.Environment, in.Environment) != in.Environment {
 		q.add("/environment", "must be that of the path")
 	}
 	q.parse(ctx)
 	if err := q.finish(nil); err != nil {
 		return catalog.Definition{}, err
 	}
-	if _, err := strategy.Prepare(q.deployment, q.targets, or(body.Strategy, nil), nil); err != nil {
+	if _, err := strategy.Prepare(q.deployment, q.targets, valueOr(body.Strategy, nil), nil); err != nil {
 		return catalog.Definition{}, err
 	}
 	kept, err := json.Marshal(withoutSecret(*in.Body))
 	if err != nil {
 		return catalog.Definition{}, fmt.Errorf("encode the definition of %s in %s: %w", in.Service, in.Environment, err)
 	}
-	return catalog.Definition{Body: kept, DeploySecret: q.deployment.DeploySecret, Protected: or(in.Body.Protected, false)}, nil
+	return catalog.Definition{Body: kept, DeploySecret: q.deployment.DeploySecret, Protected: valueOr(in.Body.Protected, false)}, nil
 }
 
-// mayChange lets only an admin protect, and change or remove what is protected: whoever could would need nobody's approval.
-func mayChange(ctx context.Context, present *catalog.Definition, protect bool) error {
-	who := asker(ctx)
+// authorizeChange lets only an admin protect, and change or remove what is protected: whoever could would need nobody's approval.
+func authorizeChange(ctx context.Context, present *catalog.Definition, protect bool) error {
+	who := principal(ctx)
 	if (protect || present != nil && present.Protected) && !who.Role.Has(authz.PermissionAdmin) {
-		return lacks(who, authz.PermissionAdmin)
+		return missingRole(who, authz.PermissionAdmin)
 	}
 	return nil
 }
@@ -249,7 +249,7 @@ func (s *server) DeleteDefinition(
 				}
 				return nil, notFound("there is no definition of " + in.Service + " in " + in.Environment)
 			}
-			if err := mayChange(ctx, present, false); err != nil {
+			if err := authorizeChange(ctx, present, false); err != nil {
 				return nil, err
 			}
 			return nil, demand.check(present.Revision)

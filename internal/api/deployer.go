@@ -37,7 +37,7 @@ func (d *Deployer) limit(ctx context.Context) (limited context.Context, stop fun
 
 // asSource is a context in which a source asks. Whoever may write sources decides what they may deploy.
 func asSource(ctx context.Context, name string) context.Context {
-	return As(ctx, &authz.Principal{Name: "gitops:" + name, Role: authz.RoleDeployer, Scopes: authz.Everywhere()})
+	return withPrincipal(ctx, &authz.Principal{Name: "gitops:" + name, Role: authz.RoleDeployer, Scopes: authz.Everywhere()})
 }
 
 // Check says what a body of POST /deployments would become, and stores nothing. CodeInvalid points at what is wrong.
@@ -75,7 +75,7 @@ func (d *Deployer) Deploy(
 func (d *Deployer) Abort(ctx context.Context, id, source, why string) error {
 	ctx, stop := d.limit(asSource(ctx, source))
 	defer stop()
-	_, err := d.s.ask(ctx, id, nil, command.Command{Kind: command.Abort, Reason: why})
+	_, err := d.s.runCommand(ctx, id, nil, command.Command{Kind: command.Abort, Reason: why})
 	return err
 }
 
@@ -94,7 +94,7 @@ func (d *Deployer) PutSource(ctx context.Context, name string, body []byte) erro
 // read checks a body against the contract of an operation, and decodes it.
 func read[T any](s *server, operation string, body []byte) (request T, err error) {
 	schema := s.contract.routes[operation].Operation.RequestBody.Value.Content.Get("application/json").Schema.Value
-	if err := checkAgainst(schema, body); err != nil {
+	if err := validateBody(schema, body); err != nil {
 		if refused, ok := err.(*refusal); ok { //nolint:errorlint // it is never wrapped
 			err = invalidAt("", refused.detail)
 		}

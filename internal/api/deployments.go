@@ -16,15 +16,15 @@ import (
 func (s *server) CreateDeployment(
 	ctx context.Context, in gen.CreateDeploymentRequestObject,
 ) (gen.CreateDeploymentResponseObject, error) {
-	if err := s.may(ctx, authz.PermissionDeploy, in.Body.Service, or(in.Body.Environment, defaultEnvironment)); err != nil {
+	if err := s.checkPermission(ctx, authz.PermissionDeploy, in.Body.Service, valueOr(in.Body.Environment, defaultEnvironment)); err != nil {
 		return nil, err
 	}
 	key, err := idempotencyKey(ctx, in.Params.IdempotencyKey)
 	if err != nil {
 		return nil, err
 	}
-	if or(in.Params.DryRun, false) {
-		return s.planned(ctx, in.Body)
+	if valueOr(in.Params.DryRun, false) {
+		return s.dryRun(ctx, in.Body)
 	}
 	if key.Value != "" {
 		created, replayed, err := s.creation.Replay(ctx, key)
@@ -33,7 +33,7 @@ func (s *server) CreateDeployment(
 		}
 		if replayed {
 			created.Replayed = true
-			return accepted(&created), nil
+			return createdResponse(&created), nil
 		}
 	}
 	n, err := s.prepare(ctx, in.Body)
@@ -45,7 +45,7 @@ func (s *server) CreateDeployment(
 	if err != nil {
 		return nil, err
 	}
-	return accepted(&created), nil
+	return createdResponse(&created), nil
 }
 
 // create stores a deployment, which may take longer for each target. It may wait for another creation under the same key.
@@ -54,14 +54,14 @@ func (s *server) create(ctx context.Context, n rollout.NewDeployment) (rollout.C
 	return s.creation.Create(ctx, n)
 }
 
-// planned answers with what would be done, and stores nothing.
-func (s *server) planned(ctx context.Context, body *types.DeploymentRequest) (gen.CreateDeploymentResponseObject, error) {
+// dryRun answers with what would be done, and stores nothing.
+func (s *server) dryRun(ctx context.Context, body *types.DeploymentRequest) (gen.CreateDeploymentResponseObject, error) {
 	n, err := s.prepare(ctx, body)
 	if err != nil {
 		return nil, err
 	}
 	plan := planJSON(&n)
-	plan.Router = s.plannedRouter(ctx, &n)
+	plan.Router = s.previewRouter(ctx, &n)
 	return gen.CreateDeployment200JSONResponse(plan), nil
 }
 
@@ -81,7 +81,7 @@ func (s *server) prepare(ctx context.Context, body *types.DeploymentRequest) (ro
 	}
 	n, err := s.complete(ctx, q, defined)
 	n.Deployment.Spec.FromDefinition = body.Targets == nil
-	return n, blame(err, body)
+	return n, attributeToDefinition(err, body)
 }
 
 // newRequest returns a body that is to be parsed.
@@ -104,10 +104,10 @@ func (s *server) complete(ctx context.Context, q *request, defined *definition) 
 	if err != nil {
 		return rollout.NewDeployment{}, err
 	}
-	return strategy.Prepare(d, q.targets, or(q.body.Strategy, nil), remembered)
+	return strategy.Prepare(d, q.targets, valueOr(q.body.Strategy, nil), remembered)
 }
 
-func accepted(c *rollout.Created) gen.CreateDeployment202JSONResponse {
+func createdResponse(c *rollout.Created) gen.CreateDeployment202JSONResponse {
 	answer := gen.CreateDeployment202JSONResponse{Body: deploymentJSON(&c.Deployment)}
 	answer.Headers.Location = location(c.Deployment.ID)
 	if c.Replayed {
@@ -133,7 +133,7 @@ func (s *server) GetDeployment(
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	d, err := s.newer(ctx, in.ID, or(in.Params.After, 0), wait.Std())
+	d, err := s.waitForRevision(ctx, in.ID, valueOr(in.Params.After, 0), wait.Std())
 	if err != nil {
 		return nil, err
 	}
@@ -143,16 +143,16 @@ func (s *server) GetDeployment(
 	}
 	ctx, stop := withQueryBudget(ctx, s.queryBudget) // a long poll has none
 	defer stop()
-	body, err := s.shown(ctx, &d)
+	body, err := s.present(ctx, &d)
 	if err != nil {
 		return nil, err
 	}
 	return gen.GetDeployment200JSONResponse{Body: body, Headers: gen.GetDeployment200ResponseHeaders{ETag: tag}}, nil
 }
 
-// newer reads the deployment until its revision is not the one after which it is wanted, the wait is over, or the caller has
+// waitForRevision reads the deployment until its revision is not the one after which it is wanted, the wait is over, or the caller has
 // gone. A lower revision is news, too: the database has lost the one that the caller saw.
-func (s *server) newer(ctx context.Context, id string, after int64, wait time.Duration) (rollout.Deployment, error) {
+func (s *server) waitForRevision(ctx context.Context, id string, after int64, wait time.Duration) (rollout.Deployment, error) {
 	if wait <= 0 {
 		return s.deployments.Deployment(ctx, id)
 	}
@@ -194,18 +194,18 @@ func (s *server) ListDeployments(
 ) (gen.ListDeploymentsResponseObject, error) {
 	p := in.Params
 	filter := rollout.Filter{
-		Service: or(p.Service, ""), Environment: or(p.Environment, ""), Version: or(p.Version, ""),
-		State: rollout.State(or(p.State, "")), Since: or(p.Since, time.Time{}), Until: or(p.Until, time.Time{}),
+		Service: valueOr(p.Service, ""), Environment: valueOr(p.Environment, ""), Version: valueOr(p.Version, ""),
+		State: rollout.State(valueOr(p.State, "")), Since: valueOr(p.Since, time.Time{}), Until: valueOr(p.Until, time.Time{}),
 	}
-	list, err := s.deployments.Deployments(ctx, asker(ctx).Scopes, filter, page(p.Limit, p.Cursor))
+	list, err := s.deployments.Deployments(ctx, principal(ctx).Scopes, filter, page(p.Limit, p.Cursor))
 	if err != nil {
 		return nil, err
 	}
-	items, err := s.allShown(ctx, list.Items)
+	items, err := s.presentAll(ctx, list.Items)
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListDeployments200JSONResponse{Items: items, NextCursor: known(list.NextCursor)}, nil
+	return gen.ListDeployments200JSONResponse{Items: items, NextCursor: nullable(list.NextCursor)}, nil
 }
 
 // ListTargets lists what became of each target of a deployment.
@@ -217,21 +217,21 @@ func (s *server) ListTargets(
 		return nil, err
 	}
 	return gen.ListTargets200JSONResponse{
-		Items: encodeAll(list.Items, targetJSON), NextCursor: known(list.NextCursor),
+		Items: encodeAll(list.Items, targetJSON), NextCursor: nullable(list.NextCursor),
 	}, nil
 }
 
-// shown is a deployment as the API shows it now, with what was looked up about it.
-func (s *server) shown(ctx context.Context, d *rollout.Deployment) (types.Deployment, error) {
-	all, err := s.allShown(ctx, []rollout.Deployment{*d})
+// present is a deployment as the API shows it now, with what was looked up about it.
+func (s *server) present(ctx context.Context, d *rollout.Deployment) (types.Deployment, error) {
+	all, err := s.presentAll(ctx, []rollout.Deployment{*d})
 	if err != nil {
 		return types.Deployment{}, err
 	}
 	return all[0], nil
 }
 
-// allShown is shown for a list, with one look-up for all. Only what has ended can have been rolled back by another.
-func (s *server) allShown(ctx context.Context, list []rollout.Deployment) ([]types.Deployment, error) {
+// presentAll is shown for a list, with one look-up for all. Only what has ended can have been rolled back by another.
+func (s *server) presentAll(ctx context.Context, list []rollout.Deployment) ([]types.Deployment, error) {
 	var ended []string
 	for i := range list {
 		if list[i].State.Terminal() {
@@ -247,7 +247,7 @@ func (s *server) allShown(ctx context.Context, list []rollout.Deployment) ([]typ
 		return nil, err
 	}
 	for i := range encoded {
-		encoded[i].RolledBackBy = known(by[encoded[i].ID])
+		encoded[i].RolledBackBy = nullable(by[encoded[i].ID])
 	}
 	return encoded, nil
 }

@@ -17,15 +17,15 @@ func deploymentJSON(d *rollout.Deployment) types.Deployment {
 		labels = map[string]string{}
 	}
 	return types.Deployment{
-		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: known(d.Version),
-		Kind: types.DeploymentKind(d.Kind), RollbackOf: known(d.RollbackOf), RolledBackBy: nil,
+		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: nullable(d.Version),
+		Kind: types.DeploymentKind(d.Kind), RollbackOf: nullable(d.RollbackOf), RolledBackBy: nil,
 		State: types.DeploymentState(d.State), Reason: d.Reason, Revision: d.Revision,
 		Strategy: d.Spec.Strategy, Traffic: d.Spec.Traffic, Progress: progressJSON(d), Result: resultJSON(d.Result),
-		Intent: known(d.Operator.Intent()), Direction: types.DeploymentDirection(d.Direction),
-		Owner: known(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
-		Protected: d.Spec.Protected, ApprovedBy: known(d.Operator.ApprovedBy),
-		CreatedAt: d.CreatedAt.UTC(), StartedAt: moment(d.StartedAt), FinishedAt: moment(d.FinishedAt),
-		NextActionAt: moment(d.NextActionAt), DeadlineAt: moment(d.DeadlineAt), EventsHash: known(d.EventsHash.String()),
+		Intent: nullable(d.Operator.Intent()), Direction: types.DeploymentDirection(d.Direction),
+		Owner: nullable(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
+		Protected: d.Spec.Protected, ApprovedBy: nullable(d.Operator.ApprovedBy),
+		CreatedAt: d.CreatedAt.UTC(), StartedAt: nullableTime(d.StartedAt), FinishedAt: nullableTime(d.FinishedAt),
+		NextActionAt: nullableTime(d.NextActionAt), DeadlineAt: nullableTime(d.DeadlineAt), EventsHash: nullable(d.EventsHash.String()),
 	}
 }
 
@@ -67,9 +67,9 @@ func targetJSON(t *rollout.Target) types.Target {
 	}
 	return types.Target{
 		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, State: types.TargetState(t.State), Wave: t.Wave,
-		Version: known(t.Version), PreviousVersion: known(t.PreviousVersion), Health: types.Health(health),
-		Attempts: t.Attempts, Fence: t.Fence, Error: known(t.Error),
-		StartedAt: moment(t.StartedAt), FinishedAt: moment(t.FinishedAt), UpdatedAt: moment(t.UpdatedAt),
+		Version: nullable(t.Version), PreviousVersion: nullable(t.PreviousVersion), Health: types.Health(health),
+		Attempts: t.Attempts, Fence: t.Fence, Error: nullable(t.Error),
+		StartedAt: nullableTime(t.StartedAt), FinishedAt: nullableTime(t.FinishedAt), UpdatedAt: nullableTime(t.UpdatedAt),
 	}
 }
 
@@ -77,8 +77,8 @@ func eventJSON(e *rollout.Event) types.Event {
 	return types.Event{
 		Seq: e.Seq, ID: strconv.FormatInt(e.ID, 10), At: e.At.UTC(), Type: e.Type, DeploymentID: e.DeploymentID,
 		Service: e.Service, Environment: e.Environment,
-		Actor: e.Actor, Replica: known(e.Replica), Epoch: e.Epoch, Target: known(e.Target), Wave: known(e.Wave),
-		From: known(e.From), To: known(e.To), Message: e.Message, Call: callJSON(e.Call), Hash: known(e.Hash.String()),
+		Actor: e.Actor, Replica: nullable(e.Replica), Epoch: e.Epoch, Target: nullable(e.Target), Wave: nullable(e.Wave),
+		From: nullable(e.From), To: nullable(e.To), Message: e.Message, Call: callJSON(e.Call), Hash: nullable(e.Hash.String()),
 	}
 }
 
@@ -87,13 +87,13 @@ func callJSON(c *rollout.Call) *types.Call {
 		return nil
 	}
 	return &types.Call{
-		WebhookID: c.WebhookID, Action: string(c.Action), Version: known(c.Version), PreviousVersion: known(c.PreviousVersion),
-		Attempt: c.Attempt, Fence: c.Fence, Until: moment(c.Deadline), NewWeight: c.NewWeight,
+		WebhookID: c.WebhookID, Action: string(c.Action), Version: nullable(c.Version), PreviousVersion: nullable(c.PreviousVersion),
+		Attempt: c.Attempt, Fence: c.Fence, Until: nullableTime(c.Deadline), NewWeight: c.NewWeight,
 	}
 }
 
-// known is null for the zero value, which stands for "none" and "not known" in rollout.
-func known[T comparable](v T) *T {
+// nullable is null for the zero value, which stands for "none" and "not nullable" in rollout.
+func nullable[T comparable](v T) *T {
 	var zero T
 	if v == zero {
 		return nil
@@ -101,8 +101,8 @@ func known[T comparable](v T) *T {
 	return &v
 }
 
-// moment is null for a time that has not come.
-func moment(t time.Time) *time.Time {
+// nullableTime is null for a time that has not come.
+func nullableTime(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -121,7 +121,7 @@ func encodeAll[T, J any](items []T, encode func(*T) J) []J {
 
 // page reads the paging parameters.
 func page(limit *types.Limit, cursor *types.Cursor) rollout.Page {
-	return rollout.Page{Limit: or(limit, defaultLimit), Cursor: or(cursor, "")}
+	return rollout.Page{Limit: valueOr(limit, defaultLimit), Cursor: valueOr(cursor, "")}
 }
 
 // defaultLimit is how many items a page has when the caller does not say.

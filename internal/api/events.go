@@ -25,7 +25,7 @@ func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject)
 		return nil, err
 	}
 	return gen.ListEvents200JSONResponse{
-		Items: encodeAll(list.Items, eventJSON), NextCursor: known(list.NextCursor),
+		Items: encodeAll(list.Items, eventJSON), NextCursor: nullable(list.NextCursor),
 	}, nil
 }
 
@@ -38,7 +38,7 @@ func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestOb
 		return nil, invalidAt("/cursor", "is for lists; a stream begins with after")
 	}
 	after := resumeAt(in.Params.LastEventID, in.Params.After)
-	watcher, err := s.feeds.Deployment(ctx, in.ID, or(after, live.FromStart))
+	watcher, err := s.feeds.Deployment(ctx, in.ID, valueOr(after, live.FromStart))
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestOb
 // WatchEvents streams the events of all deployments.
 func (s *server) WatchEvents(ctx context.Context, in gen.WatchEventsRequestObject) (gen.WatchEventsResponseObject, error) {
 	selected := live.Selection{
-		Service: or(in.Params.Service, ""), Environment: or(in.Params.Environment, ""), Scopes: asker(ctx).Scopes,
+		Service: valueOr(in.Params.Service, ""), Environment: valueOr(in.Params.Environment, ""), Scopes: principal(ctx).Scopes,
 	}
 	watcher, position, err := s.feeds.All(ctx, selected, resumeAt(in.Params.LastEventID, in.Params.After))
 	if err != nil {
@@ -83,7 +83,7 @@ func encodeEvent(e *rollout.Event) ([]byte, error) {
 
 // encodeStates encodes deployments as GET shows them.
 func (s *server) encodeStates(ctx context.Context, list []rollout.Deployment) ([][]byte, error) {
-	all, err := s.allShown(ctx, list)
+	all, err := s.presentAll(ctx, list)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func router(c Config) (chi.Router, error) {
 		return nil, err
 	}
 	s := &server{who: c.Who, contract: agreed, access: accessTable()}
-	s.fillIn(c)
+	s.applyDefaults(c)
 	return s.routes(c), nil
 }
 
@@ -50,5 +50,5 @@ func MustBeListedWithout(c Config, route string) error {
 	}
 	table := maps.Clone(accessTable())
 	delete(table, route)
-	return mustBeListed(routes, table)
+	return requireAccessRules(routes, table)
 }

@@ -39,7 +39,7 @@ func (f *findings) version(given, pointer string) {
 
 // bounds are what a duration may be, and what it is when it is left out.
 type bounds struct {
-	fallback, least, most time.Duration
+	fallback, min, max time.Duration
 }
 
 func (f *findings) duration(given *string, pointer string, b bounds) duration.Duration {
@@ -50,10 +50,10 @@ func (f *findings) duration(given *string, pointer string, b bounds) duration.Du
 	switch {
 	case err != nil:
 		f.add(pointer, "is not a duration such as \"30s\" or \"1m30s\"")
-	case d < b.least:
-		f.add(pointer, "must be at least %s", b.least)
-	case d > b.most:
-		f.add(pointer, "must be at most %s", b.most)
+	case d < b.min:
+		f.add(pointer, "must be at least %s", b.min)
+	case d > b.max:
+		f.add(pointer, "must be at most %s", b.max)
 	}
 	return duration.Duration(d)
 }
@@ -70,8 +70,8 @@ func (f *findings) jsonPointer(given *string, pointer string) string {
 	return *given
 }
 
-// or is what was given, else the fallback.
-func or[T any](given *T, fallback T) T {
+// valueOr is what was given, else the fallback.
+func valueOr[T any](given *T, fallback T) T {
 	if given == nil {
 		return fallback
 	}

@@ -24,12 +24,12 @@ const (
 	headerReplayed = "Idempotency-Replayed"
 )
 
-// keyed carries requests that have an idempotency key out once. All that such a request does in the store is one transaction
+// handleIdempotencyKey carries requests that have an idempotency key out once. All that such a request does in the store is one transaction
 // with its key and its answer. A request that was refused undoes all of it, and leaves the key free.
 //
 // POST /deployments takes its key by itself, in store.Create: what is kept of it is a deployment, which the previous release
 // reads and writes too, and which Git sources name for longer than a day.
-func (s *server) keyed(next http.Handler) http.Handler {
+func (s *server) handleIdempotencyKey(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, err := s.keyOf(r)
 		if err != nil {
@@ -48,13 +48,13 @@ func (s *server) keyed(next http.Handler) http.Handler {
 			known.Header[headerReplayed] = "true"
 			respond(w, known)
 		default:
-			s.once(w, r.WithContext(inside(r.Context())), key, next)
+			s.runOnce(w, r.WithContext(inside(r.Context())), key, next)
 		}
 	})
 }
 
-// once carries out a request whose key was free.
-func (s *server) once(w http.ResponseWriter, r *http.Request, key rollout.IdempotencyKey, next http.Handler) {
+// runOnce carries out a request whose key was free.
+func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key rollout.IdempotencyKey, next http.Handler) {
 	defer s.keys.DropKey(r.Context()) // also in a panic
 	written := &recorder{header: http.Header{}}
 	next.ServeHTTP(written, r)
@@ -106,7 +106,7 @@ func idempotencyKey(ctx context.Context, given *string) (rollout.IdempotencyKey,
 	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) || strings.ContainsFunc(*given, deceptive) {
 		return rollout.IdempotencyKey{}, malformed("the header Idempotency-Key must be text of 1 to 255 characters")
 	}
-	return rollout.IdempotencyKey{Caller: caller(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
+	return rollout.IdempotencyKey{Caller: principalName(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
 }
 
 // recorder is an http.ResponseWriter that keeps what is written.

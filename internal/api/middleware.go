@@ -57,8 +57,8 @@ func bodiless(ctx context.Context) bool {
 	return head
 }
 
-// logged gives the request its id and writes one line when it is over.
-func (s *server) logged(next http.Handler) http.Handler {
+// logRequests gives the request its id and writes one line when it is over.
+func (s *server) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		id := r.Header.Get(headerRequestID)
@@ -66,7 +66,7 @@ func (s *server) logged(next http.Handler) http.Handler {
 			id = s.newID()
 		}
 		who := &authz.Principal{}
-		r = r.WithContext(As(context.WithValue(r.Context(), keyRequestID, id), who))
+		r = r.WithContext(withPrincipal(context.WithValue(r.Context(), keyRequestID, id), who))
 		w.Header().Set(headerRequestID, id)
 		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
 		defer func() {
@@ -95,8 +95,8 @@ func saneRequestID(id string) bool {
 	return id != "" && len(id) <= maxRequestID && strings.Trim(id, allowed) == ""
 }
 
-// guarded sets the headers that keep a browser from making more of an answer than it is.
-func guarded(next http.Handler) http.Handler {
+// securityHeaders sets the headers that keep a browser from making more of an answer than it is.
+func securityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -108,8 +108,8 @@ func guarded(next http.Handler) http.Handler {
 	})
 }
 
-// recovered turns a panic into a 500 without details.
-func (s *server) recovered(next http.Handler) http.Handler {
+// recoverPanics turns a panic into a 500 without details.
+func (s *server) recoverPanics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			cause := recover()

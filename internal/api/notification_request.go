@@ -27,7 +27,7 @@ func (q *notificationRequest) read() notification.Subscription {
 	b := q.body
 	n := notification.Subscription{
 		Kind:     notification.Kind(b.Kind),
-		Services: sorted(or(b.Services, nil)), Environments: sorted(or(b.Environments, nil)),
+		Services: sorted(valueOr(b.Services, nil)), Environments: sorted(valueOr(b.Environments, nil)),
 	}
 	if q.present != nil && q.present.Kind != n.Kind {
 		q.add("/kind", "is %s and cannot become another: delete the notification, or make one of another name", q.present.Kind)
@@ -47,7 +47,7 @@ func (q *notificationRequest) cdeventsVersion(kind notification.Kind) string {
 	case kind != notification.KindCDEvents:
 		return ""
 	default:
-		return string(or(given, notification.CDEvents04))
+		return string(valueOr(given, notification.CDEvents04))
 	}
 }
 

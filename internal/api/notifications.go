@@ -56,7 +56,7 @@ func (s *server) ListNotifications(
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListNotifications200JSONResponse{Items: encodeAll(list.Items, notificationJSON), NextCursor: known(list.NextCursor)}, nil
+	return gen.ListNotifications200JSONResponse{Items: encodeAll(list.Items, notificationJSON), NextCursor: nullable(list.NextCursor)}, nil
 }
 
 // PutNotification makes a notification, or changes it.
@@ -128,19 +128,19 @@ func (s *server) ListDeliveries(ctx context.Context, in gen.ListDeliveriesReques
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListDeliveries200JSONResponse{Items: encodeAll(list.Items, deliveryJSON), NextCursor: known(list.NextCursor)}, nil
+	return gen.ListDeliveries200JSONResponse{Items: encodeAll(list.Items, deliveryJSON), NextCursor: nullable(list.NextCursor)}, nil
 }
 
 func deliveryJSON(d *notification.Delivery) types.Delivery {
 	m := &d.Message
 	return types.Delivery{
-		ID: d.ID, Type: m.Type, DeploymentID: known(m.DeploymentID), Service: known(m.Service), Environment: known(m.Environment),
-		Version: known(m.Version), Status: types.DeliveryStatus(d.Status), CreatedAt: d.CreatedAt.UTC(),
-		NextAttemptAt: moment(d.NextAttemptAt), FinishedAt: moment(d.FinishedAt),
+		ID: d.ID, Type: m.Type, DeploymentID: nullable(m.DeploymentID), Service: nullable(m.Service), Environment: nullable(m.Environment),
+		Version: nullable(m.Version), Status: types.DeliveryStatus(d.Status), CreatedAt: d.CreatedAt.UTC(),
+		NextAttemptAt: nullableTime(d.NextAttemptAt), FinishedAt: nullableTime(d.FinishedAt),
 		Attempts: encodeAll(d.Attempts, func(a *notification.Attempt) types.DeliveryAttempt {
 			return types.DeliveryAttempt{
-				Attempt: a.Attempt, Replica: a.Replica, StartedAt: a.StartedAt.UTC(), FinishedAt: moment(a.FinishedAt),
-				Result: known(string(a.Result)), Detail: a.Detail,
+				Attempt: a.Attempt, Replica: a.Replica, StartedAt: a.StartedAt.UTC(), FinishedAt: nullableTime(a.FinishedAt),
+				Result: nullable(string(a.Result)), Detail: a.Detail,
 			}
 		}),
 	}

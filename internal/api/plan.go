@@ -15,11 +15,11 @@ func planJSON(n *rollout.NewDeployment) types.DeploymentPlan {
 	spec := &n.Deployment.Spec
 	plan := types.DeploymentPlan{
 		Strategy: spec.Strategy, Protected: spec.Protected, Waves: make([]types.PlannedWave, len(spec.Waves)),
-		LeastCapacity: leastCapacity(n), ShortestDuration: shortestDuration(spec).String(),
+		LeastCapacity: minCapacity(n), ShortestDuration: minDuration(spec).String(),
 	}
 	for i, w := range spec.Waves {
 		plan.Waves[i] = types.PlannedWave{
-			Wave: i + 1, Targets: []string{}, TrafficWeight: w.Weight, Gate: known(w.Gate), Bake: w.Bake.String(),
+			Wave: i + 1, Targets: []string{}, TrafficWeight: w.Weight, Gate: nullable(w.Gate), Bake: w.Bake.String(),
 		}
 	}
 	for i := range n.Targets {
@@ -30,10 +30,10 @@ func planJSON(n *rollout.NewDeployment) types.DeploymentPlan {
 	return plan
 }
 
-// leastCapacity is the share of targets, in percent, that is in service while the most are being updated. Targets that
+// minCapacity is the share of targets, in percent, that is in service while the most are being updated. Targets that
 // no wave takes, such as those of the active slot, are never out of service; where there are such, the waves take only
 // targets without traffic.
-func leastCapacity(n *rollout.NewDeployment) int {
+func minCapacity(n *rollout.NewDeployment) int {
 	total, taken, out := len(n.Targets), 0, 0
 	for _, w := range n.Deployment.Spec.Waves {
 		taken += w.Size
@@ -45,11 +45,11 @@ func leastCapacity(n *rollout.NewDeployment) int {
 	return (total - min(out, total)) * 100 / total
 }
 
-// shortestDuration is the sum of what certainly takes time: bakes, delays, and for each round of calls within a wave the
+// minDuration is the sum of what certainly takes time: bakes, delays, and for each round of calls within a wave the
 // checks until they can have passed.
-func shortestDuration(spec *rollout.Spec) time.Duration {
+func minDuration(spec *rollout.Spec) time.Duration {
 	var sum time.Duration
-	checks := quickestPass(spec.Checks)
+	checks := minPassTime(spec.Checks)
 	for _, w := range spec.Waves {
 		parallel := max(w.Parallel, 1)
 		rounds := (w.Size + parallel - 1) / parallel
@@ -58,8 +58,8 @@ func shortestDuration(spec *rollout.Spec) time.Duration {
 	return sum
 }
 
-// quickestPass is the least time from a target's answer to its passing all checks.
-func quickestPass(checks []healthcheck.Check) time.Duration {
+// minPassTime is the least time from a target's answer to its passing all checks.
+func minPassTime(checks []healthcheck.Check) time.Duration {
 	var longest time.Duration
 	for i := range checks {
 		if c := &checks[i]; c.Type != healthcheck.TypeNone {
@@ -77,7 +77,7 @@ type RouterLooker interface {
 // routerTimeout bounds the look at a router for a dry run.
 const routerTimeout = 3 * time.Second
 
-func (s *server) plannedRouter(ctx context.Context, n *rollout.NewDeployment) *types.PlannedRouter {
+func (s *server) previewRouter(ctx context.Context, n *rollout.NewDeployment) *types.PlannedRouter {
 	if s.router == nil || n.Deployment.Spec.Traffic == nil {
 		return nil
 	}
@@ -88,6 +88,6 @@ func (s *server) plannedRouter(ctx context.Context, n *rollout.NewDeployment) *t
 		return nil
 	}
 	return &types.PlannedRouter{
-		TakeOut: known(found.TakeOut), Why: known(found.Why), Refused: known(found.Refused), Error: known(found.Error),
+		TakeOut: nullable(found.TakeOut), Why: nullable(found.Why), Refused: nullable(found.Refused), Error: nullable(found.Error),
 	}
 }

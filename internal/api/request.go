@@ -48,8 +48,8 @@ func (q *request) parse(ctx context.Context) {
 	b := q.body
 	q.version(b.Version, "/version")
 	q.deployment = rollout.Deployment{
-		Service: b.Service, Environment: or(b.Environment, defaultEnvironment), Version: b.Version,
-		Kind: rollout.KindDeploy, RequestedBy: caller(ctx),
+		Service: b.Service, Environment: valueOr(b.Environment, defaultEnvironment), Version: b.Version,
+		Kind: rollout.KindDeploy, RequestedBy: principalName(ctx),
 	}
 	q.readFields(&types.DeploymentRequest{})
 }
@@ -58,7 +58,7 @@ func (q *request) parse(ctx context.Context) {
 func (q *request) finish(defined *types.DefinitionRequest) error {
 	if defined != nil {
 		read := *q.body
-		whole := underlay(read, defined)
+		whole := withDefaults(read, defined)
 		q.body = &whole
 		q.readFields(&read)
 	}
@@ -94,12 +94,12 @@ func (q *request) readFields(read *types.DeploymentRequest) {
 	if read.Targets == nil {
 		q.targets = q.readTargets()
 	}
-	d.Spec.Force = or(b.Force, false)
-	d.Spec.OnConflict = rollout.OnConflict(or(b.OnConflict, types.OnConflict(rollout.OnConflictQueue)))
+	d.Spec.Force = valueOr(b.Force, false)
+	d.Spec.OnConflict = rollout.OnConflict(valueOr(b.OnConflict, types.OnConflict(rollout.OnConflictQueue)))
 }
 
 func (q *request) labels() map[string]string {
-	labels := or(q.body.Labels, types.Labels{})
+	labels := valueOr(q.body.Labels, types.Labels{})
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		length := utf8.RuneCountInString(key)
 		if length < 1 || length > maxLabelKey || strings.ContainsFunc(key, unicode.IsControl) {
@@ -139,8 +139,8 @@ func (q *request) deploy() (rollout.Deploy, secret.Secret) {
 		}, ""
 	}
 	return rollout.Deploy{
-		Path: or(b.Path, defaultDeployPath), Timeout: q.duration(b.Timeout, "/deploy/timeout", timeout),
-		Retries: or(b.Retries, defaultRetries), Backoff: q.duration(b.Backoff, "/deploy/backoff", backoff),
+		Path: valueOr(b.Path, defaultDeployPath), Timeout: q.duration(b.Timeout, "/deploy/timeout", timeout),
+		Retries: valueOr(b.Retries, defaultRetries), Backoff: q.duration(b.Backoff, "/deploy/backoff", backoff),
 	}, q.text(b.Secret)
 }
 
@@ -170,7 +170,7 @@ func (q *request) tls(g *types.TLSRequest) *rollout.TLS {
 	if g == nil || *g == (types.TLSRequest{}) {
 		return nil
 	}
-	t := &rollout.TLS{CA: or(g.CA, ""), ClientCert: or(g.ClientCert, ""), ClientKey: or(g.ClientKey, "")}
+	t := &rollout.TLS{CA: valueOr(g.CA, ""), ClientCert: valueOr(g.ClientCert, ""), ClientKey: valueOr(g.ClientKey, "")}
 	kept := q.secretGiven(t.ClientKey, "/tls/client_key")
 	switch {
 	case t.ClientCert == "" && t.ClientKey != "":

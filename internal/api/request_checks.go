@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	defaultCheckPath     = "/health"
-	defaultMetricPath    = "/metrics"
-	defaultCheckInterval = time.Second
-	defaultCheckTimeout  = 5 * time.Second
-	minCheckTime         = 10 * time.Millisecond
-	defaultHealthyTimes  = 2
-	defaultSickTimes     = 3
-	defaultCheckMethod   = "GET"
-	defaultStatuses      = "200-299"
+	defaultCheckPath      = "/health"
+	defaultMetricPath     = "/metrics"
+	defaultCheckInterval  = time.Second
+	defaultCheckTimeout   = 5 * time.Second
+	minCheckTime          = 10 * time.Millisecond
+	defaultHealthyTimes   = 2
+	defaultUnhealthyTimes = 3
+	defaultCheckMethod    = "GET"
+	defaultStatuses       = "200-299"
 )
 
 // checkRules is the table of check types: the fields that a type has beyond those of every check, and what is to be
@@ -98,7 +98,7 @@ func fieldsOf(g *types.CheckRequest) []field {
 
 // checks reads the checks; without any it is one http check.
 func (q *request) checks() []healthcheck.Check {
-	given := or(q.body.HealthChecks, []types.CheckRequest{{Type: "http"}})
+	given := valueOr(q.body.HealthChecks, []types.CheckRequest{{Type: "http"}})
 	checks := make([]healthcheck.Check, len(given))
 	names := q.checkNames(given)
 	for i := range given {
@@ -147,22 +147,22 @@ func (q *request) check(g *types.CheckRequest, name, pointer string) healthcheck
 		rules.verify(q, g, pointer)
 	}
 	c := healthcheck.Check{
-		Name: name, Type: string(g.Type), Critical: or(g.Critical, true),
+		Name: name, Type: string(g.Type), Critical: valueOr(g.Critical, true),
 		Interval: q.duration(g.Interval, pointer+"/interval",
 			bounds{defaultCheckInterval, minCheckTime, maxDuration}),
 		Timeout:          q.duration(g.Timeout, pointer+"/timeout", bounds{defaultCheckTimeout, minCheckTime, maxDuration}),
-		HealthyThreshold: or(g.HealthyThreshold, defaultHealthyTimes), UnhealthyThreshold: or(g.UnhealthyThreshold, defaultSickTimes),
+		HealthyThreshold: valueOr(g.HealthyThreshold, defaultHealthyTimes), UnhealthyThreshold: valueOr(g.UnhealthyThreshold, defaultUnhealthyTimes),
 		InitialDelay: q.duration(g.InitialDelay, pointer+"/initial_delay", bounds{0, 0, maxDuration}),
 
-		Method: string(or(g.Method, "")), Path: or(g.Path, ""), URL: or(g.URL, ""), Headers: or(g.Headers, nil),
-		ExpectedStatus: or(g.ExpectedStatus, nil), WarnStatus: or(g.WarnStatus, nil), ExpectedBody: or(g.ExpectedBody, ""),
+		Method: string(valueOr(g.Method, "")), Path: valueOr(g.Path, ""), URL: valueOr(g.URL, ""), Headers: valueOr(g.Headers, nil),
+		ExpectedStatus: valueOr(g.ExpectedStatus, nil), WarnStatus: valueOr(g.WarnStatus, nil), ExpectedBody: valueOr(g.ExpectedBody, ""),
 		StatusPointer: q.jsonPointer(g.StatusPointer, pointer+"/status_pointer"),
-		PassValues:    or(g.PassValues, nil), WarnValues: or(g.WarnValues, nil), FailValues: or(g.FailValues, nil),
+		PassValues:    valueOr(g.PassValues, nil), WarnValues: valueOr(g.WarnValues, nil), FailValues: valueOr(g.FailValues, nil),
 		VersionPointer: q.jsonPointer(g.VersionPointer, pointer+"/version_pointer"),
-		Port:           or(g.Port, 0), Service: or(g.Service, ""), TLS: or(g.TLS, false),
-		Pointer: q.jsonPointer(g.Pointer, pointer+"/pointer"), Metric: or(g.Metric, ""), Query: or(g.Query, ""),
+		Port:           valueOr(g.Port, 0), Service: valueOr(g.Service, ""), TLS: valueOr(g.TLS, false),
+		Pointer: q.jsonPointer(g.Pointer, pointer+"/pointer"), Metric: valueOr(g.Metric, ""), Query: valueOr(g.Query, ""),
 		WarnAbove: g.WarnAbove, FailAbove: g.FailAbove, WarnBelow: g.WarnBelow, FailBelow: g.FailBelow,
-		Command: or(g.Command, ""), Args: or(g.Args, nil),
+		Command: valueOr(g.Command, ""), Args: valueOr(g.Args, nil),
 	}
 	fillInCheck(&c)
 	return c
@@ -188,8 +188,8 @@ func fillInCheck(c *healthcheck.Check) {
 
 func (q *request) verifyHTTP(g *types.CheckRequest, pointer string) {
 	q.verifyWhere(g, pointer)
-	q.verifyStatuses(or(g.ExpectedStatus, nil), pointer+"/expected_status")
-	q.verifyStatuses(or(g.WarnStatus, nil), pointer+"/warn_status")
+	q.verifyStatuses(valueOr(g.ExpectedStatus, nil), pointer+"/expected_status")
+	q.verifyStatuses(valueOr(g.WarnStatus, nil), pointer+"/warn_status")
 	if g.PassValues == nil && (g.StatusPointer != nil || g.WarnValues != nil || g.FailValues != nil) {
 		q.add(pointer+"/pass_values", "is required: nothing else that the answer says would pass")
 	}
@@ -205,7 +205,7 @@ func (q *request) verifyWords(g *types.CheckRequest, pointer string) {
 	for _, list := range []struct {
 		name   string
 		values []string
-	}{{"pass_values", or(g.PassValues, nil)}, {"warn_values", or(g.WarnValues, nil)}, {"fail_values", or(g.FailValues, nil)}} {
+	}{{"pass_values", valueOr(g.PassValues, nil)}, {"warn_values", valueOr(g.WarnValues, nil)}, {"fail_values", valueOr(g.FailValues, nil)}} {
 		for i, value := range list.values {
 			if other := seen[strings.ToLower(value)]; other != "" && other != list.name {
 				q.add(fmt.Sprintf("%s/%s/%d", pointer, list.name, i), "is in %s as well", other)
@@ -231,7 +231,7 @@ func (q *request) verifyWhere(g *types.CheckRequest, pointer string) {
 			q.add(pointer+"/path", "path and url exclude each other")
 		}
 	}
-	for name, value := range or(g.Headers, nil) {
+	for name, value := range valueOr(g.Headers, nil) {
 		at := pointer + "/headers/" + escapePointer(name)
 		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value.Reveal()) {
 			q.add(at, "is not a valid header")

@@ -19,7 +19,7 @@ const noTargets = "there are none: give targets here, or register a definition o
 
 // readTargets reads the targets in the request's order.
 func (q *request) readTargets() []rollout.Target {
-	given := or(q.body.Targets, nil)
+	given := valueOr(q.body.Targets, nil)
 	if q.body.Targets != nil && len(given) == 0 {
 		q.add("/targets", noTargets)
 	}
@@ -59,8 +59,8 @@ func (q *request) unique(seen map[string]int, value string, i int, pointer strin
 func (q *request) target(g *types.TargetRequest, pointer string) (t rollout.Target, normal string) {
 	normal = q.address(g.Address, pointer+"/address")
 	t = rollout.Target{
-		ID: g.ID, Name: or(g.Name, g.ID), Address: g.Address, Slot: or(g.Slot, ""), Metadata: or(g.Metadata, nil),
-		Version: or(g.Version, ""), Weight: or(g.Weight, 0), DeployURL: or(g.DeployURL, ""),
+		ID: g.ID, Name: valueOr(g.Name, g.ID), Address: g.Address, Slot: valueOr(g.Slot, ""), Metadata: valueOr(g.Metadata, nil),
+		Version: valueOr(g.Version, ""), Weight: valueOr(g.Weight, 0), DeployURL: valueOr(g.DeployURL, ""),
 	}
 	q.version(t.Version, pointer+"/version")
 	if g.DeployURL != nil {

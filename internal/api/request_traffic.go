@@ -42,13 +42,13 @@ func (q *request) traffic() *routing.Config {
 		Type: string(g.Type),
 		Timeout: q.duration(g.Timeout, "/traffic/timeout",
 			bounds{defaultTrafficTimeout, minTrafficTimeout, maxTrafficTimeout}),
-		Retries:  or(g.Retries, defaultTrafficRetries),
+		Retries:  valueOr(g.Retries, defaultTrafficRetries),
 		Backoff:  q.duration(g.Backoff, "/traffic/backoff", bounds{defaultTrafficBackoff, 0, maxBackoff}),
 		Drain:    q.duration(g.Drain, "/traffic/drain", bounds{0, 0, maxDrain}),
-		URL:      or(g.URL, ""),
-		ReadBack: or(g.ReadBack, false) || g.Type == trafficHAProxy,
-		Socket:   or(g.Socket, ""), Backend: or(g.Backend, ""),
-		Sockets: or(g.Sockets, nil), Backends: or(g.Backends, nil), TakeOut: string(or(g.TakeOut, "")),
+		URL:      valueOr(g.URL, ""),
+		ReadBack: valueOr(g.ReadBack, false) || g.Type == trafficHAProxy,
+		Socket:   valueOr(g.Socket, ""), Backend: valueOr(g.Backend, ""),
+		Sockets: valueOr(g.Sockets, nil), Backends: valueOr(g.Backends, nil), TakeOut: string(valueOr(g.TakeOut, "")),
 	}
 	switch t.Type {
 	case trafficWebhook:

@@ -25,15 +25,15 @@ func (s *server) RollbackDeployment(
 	if err != nil {
 		return nil, err
 	}
-	d, created, err := s.rollBack(ctx, in.ID, demand, why(in.Body))
+	d, created, err := s.rollBack(ctx, in.ID, demand, reasonOf(in.Body))
 	if err != nil {
 		return nil, err
 	}
 	if created {
-		answer, err := s.followed(ctx, &d)
+		answer, err := s.followUpResponse(ctx, &d)
 		return gen.RollbackDeployment202JSONResponse{FollowedJSONResponse: answer}, err
 	}
-	answer, err := s.asked(ctx, &d)
+	answer, err := s.commandResponse(ctx, &d)
 	return gen.RollbackDeployment200JSONResponse{AskedJSONResponse: answer}, err
 }
 
@@ -42,15 +42,15 @@ func (s *server) RollbackDeployment(
 func (s *server) RollbackLatest(
 	ctx context.Context, in gen.RollbackLatestRequestObject,
 ) (gen.RollbackLatestResponseObject, error) {
-	d, created, err := s.rollBackLatest(ctx, in.Service, in.Environment, why(in.Body))
+	d, created, err := s.rollBackLatest(ctx, in.Service, in.Environment, reasonOf(in.Body))
 	if err != nil {
 		return nil, err
 	}
 	if created {
-		answer, err := s.followed(ctx, &d)
+		answer, err := s.followUpResponse(ctx, &d)
 		return gen.RollbackLatest202JSONResponse{FollowedJSONResponse: answer}, err
 	}
-	answer, err := s.asked(ctx, &d)
+	answer, err := s.commandResponse(ctx, &d)
 	return gen.RollbackLatest200JSONResponse{AskedJSONResponse: answer}, err
 }
 
@@ -77,12 +77,12 @@ func (s *server) rollBackLatest(
 func (s *server) rollBack(
 	ctx context.Context, id string, demand precondition, reason string,
 ) (d rollout.Deployment, created bool, err error) {
-	r := command.Command{Kind: command.Rollback, Actor: caller(ctx), Reason: reason}
+	r := command.Command{Kind: command.Rollback, Actor: principalName(ctx), Reason: reason}
 	d, err = s.commands.Update(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
 		if err := demand.checkDeployment(d); err != nil || d.State.Terminal() {
 			return nil, err
 		}
-		return carryOut(d, r, now)
+		return applyCommand(d, r, now)
 	})
 	if err != nil || !d.State.Terminal() {
 		return d, false, err
@@ -92,24 +92,24 @@ func (s *server) rollBack(
 		return d, false, err
 	}
 	defer extendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
-	made, err := s.commands.CreateRollback(ctx, d.ID, s.follower(ctx, command.NewRollback, reason, defined))
+	made, err := s.commands.CreateRollback(ctx, d.ID, s.newFollowUp(ctx, command.NewRollback, reason, defined))
 	return made.Deployment, true, err
 }
 
-// follower makes a new deployment of a finished one in the name of whoever asks. Targets that the finished one had from the
+// newFollowUp makes a new deployment of a finished one in the name of whoever asks. Targets that the finished one had from the
 // definition, and that have left it since, are left out, which is said.
-func (s *server) follower(
+func (s *server) newFollowUp(
 	ctx context.Context, build func(*rollout.Snapshot) (rollout.NewDeployment, error), reason string, defined *definition,
 ) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
 	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
-		present, gone := stillDefined(ended, defined)
+		present, gone := dropRemovedTargets(ended, defined)
 		if len(gone) > 0 && len(present.Targets) == 0 {
 			return rollout.NewDeployment{}, &problem.Error{
 				Code: problem.CodeConflict, ID: ended.Deployment.ID, Message: "all targets of the deployment have left the definition",
 			}
 		}
 		n, err := build(&present)
-		n.Deployment.ID, n.Deployment.RequestedBy, n.Reason = s.newID(), caller(ctx), reason
+		n.Deployment.ID, n.Deployment.RequestedBy, n.Reason = s.newID(), principalName(ctx), reason
 		if n.Deployment.Spec.LeftOut = gone; len(gone) > 0 {
 			n.Reason = strings.TrimPrefix(reason+"; "+rollout.LeftOutText(gone), "; ")
 		}
@@ -117,8 +117,8 @@ func (s *server) follower(
 	}
 }
 
-// stillDefined is the snapshot without the targets that came from the definition and are no longer in it, and their ids.
-func stillDefined(ended *rollout.Snapshot, defined *definition) (present rollout.Snapshot, gone []string) {
+// dropRemovedTargets is the snapshot without the targets that came from the definition and are no longer in it, and their ids.
+func dropRemovedTargets(ended *rollout.Snapshot, defined *definition) (present rollout.Snapshot, gone []string) {
 	present = *ended
 	if defined == nil || defined.request.Targets == nil || !ended.Deployment.Spec.FromDefinition {
 		return present, nil
@@ -135,9 +135,9 @@ func stillDefined(ended *rollout.Snapshot, defined *definition) (present rollout
 	return present, gone
 }
 
-// followed is the answer of a verb that made a new deployment, or had made it before.
-func (s *server) followed(ctx context.Context, d *rollout.Deployment) (gen.FollowedJSONResponse, error) {
-	body, err := s.shown(ctx, d)
+// followUpResponse is the answer of a verb that made a new deployment, or had made it before.
+func (s *server) followUpResponse(ctx context.Context, d *rollout.Deployment) (gen.FollowedJSONResponse, error) {
+	body, err := s.present(ctx, d)
 	return gen.FollowedJSONResponse{Body: body, Headers: gen.FollowedResponseHeaders{Location: location(d.ID)}}, err
 }
 
@@ -166,10 +166,10 @@ func (s *server) RetryDeployment(
 		return command.NewRetry(&now)
 	}
 	defer extendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
-	made, err := s.commands.CreateRetry(ctx, d.ID, s.follower(ctx, again, why(in.Body), defined))
+	made, err := s.commands.CreateRetry(ctx, d.ID, s.newFollowUp(ctx, again, reasonOf(in.Body), defined))
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.followed(ctx, &made.Deployment)
+	answer, err := s.followUpResponse(ctx, &made.Deployment)
 	return gen.RetryDeployment202JSONResponse{FollowedJSONResponse: answer}, err
 }

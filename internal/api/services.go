@@ -15,12 +15,12 @@ import (
 func (s *server) ListServices(
 	ctx context.Context, in gen.ListServicesRequestObject,
 ) (gen.ListServicesResponseObject, error) {
-	list, err := s.services.Services(ctx, asker(ctx).Scopes, page(in.Params.Limit, in.Params.Cursor))
+	list, err := s.services.Services(ctx, principal(ctx).Scopes, page(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
 		return nil, err
 	}
 	return gen.ListServices200JSONResponse{
-		Items: encodeAll(list.Items, serviceJSON), NextCursor: known(list.NextCursor),
+		Items: encodeAll(list.Items, serviceJSON), NextCursor: nullable(list.NextCursor),
 	}, nil
 }
 
@@ -43,7 +43,7 @@ func lastJSON(d *rollout.Deployment) *types.LastDeployment {
 func (s *server) GetServiceStatus(
 	ctx context.Context, in gen.GetServiceStatusRequestObject,
 ) (gen.GetServiceStatusResponseObject, error) {
-	newest, err := s.deployments.Deployments(ctx, asker(ctx).Scopes,
+	newest, err := s.deployments.Deployments(ctx, principal(ctx).Scopes,
 		rollout.Filter{Service: in.Service, Environment: in.Environment}, rollout.Page{Limit: 1})
 	if err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func (s *server) GetServiceStatus(
 	if defined == nil && len(newest.Items) == 0 {
 		return nil, notFound("nothing is known of " + in.Service + " in " + in.Environment)
 	}
-	running, err := s.running(ctx, in.Service, in.Environment, defined)
+	running, err := s.runningTargets(ctx, in.Service, in.Environment, defined)
 	if err != nil {
 		return nil, err
 	}
@@ -67,12 +67,12 @@ func (s *server) GetServiceStatus(
 	if err != nil {
 		return nil, err
 	}
-	status.ActiveSlot = known(active)
+	status.ActiveSlot = nullable(active)
 	if len(newest.Items) > 0 {
 		if status.Traffic, err = s.trafficStatus(ctx, &newest.Items[0]); err != nil {
 			return nil, err
 		}
-		last, err := s.shown(ctx, &newest.Items[0])
+		last, err := s.present(ctx, &newest.Items[0])
 		if err != nil {
 			return nil, err
 		}
@@ -81,8 +81,8 @@ func (s *server) GetServiceStatus(
 	return status, nil
 }
 
-// running is what is known of the targets of the definition, or of the newest deployment when there is none.
-func (s *server) running(
+// runningTargets is what is known of the targets of the definition, or of the newest deployment when there is none.
+func (s *server) runningTargets(
 	ctx context.Context, service, environment string, defined *definition,
 ) ([]catalog.RunningTarget, error) {
 	if defined == nil {
@@ -92,12 +92,12 @@ func (s *server) running(
 	if err != nil {
 		return nil, err
 	}
-	targets := or(defined.request.Targets, nil)
+	targets := valueOr(defined.request.Targets, nil)
 	running := make([]catalog.RunningTarget, len(targets))
 	for i := range targets {
 		known, seen := remembered[targets[i].ID]
 		if !seen || !rollout.SameAddress(known.Address, targets[i].Address) {
-			known = rollout.TargetRecord{Version: or(targets[i].Version, ""), Health: healthcheck.Unknown}
+			known = rollout.TargetRecord{Version: valueOr(targets[i].Version, ""), Health: healthcheck.Unknown}
 		}
 		running[i] = catalog.RunningTarget{Target: targets[i].ID, Version: known.Version, Health: known.Health}
 	}
@@ -115,11 +115,11 @@ func sharedVersion(running []catalog.RunningTarget) (version *string, mixed bool
 	if len(running) == 0 {
 		return nil, false
 	}
-	return known(running[0].Version), false
+	return nullable(running[0].Version), false
 }
 
 func runningJSON(r *catalog.RunningTarget) types.RunningTarget {
-	return types.RunningTarget{ID: r.Target, Version: known(r.Version), Health: types.Health(r.Health)}
+	return types.RunningTarget{ID: r.Target, Version: nullable(r.Version), Health: types.Health(r.Health)}
 }
 
 // trafficStatus says what is known of a deployment's router, and of how it was found since; nil when it has none.
@@ -141,9 +141,9 @@ func (s *server) trafficStatus(ctx context.Context, d *rollout.Deployment) (*typ
 }
 
 func trafficStatusJSON(kind string, r *routing.State, unread string) *types.TrafficStatus {
-	status := types.TrafficStatus{Type: kind, Held: []types.HeldTarget{}, Error: known(unread)}
+	status := types.TrafficStatus{Type: kind, Held: []types.HeldTarget{}, Error: nullable(unread)}
 	if r != nil {
-		status.SeenAt, status.Differs = moment(r.SeenAt), known(r.Differs)
+		status.SeenAt, status.Differs = nullableTime(r.SeenAt), nullable(r.Differs)
 		for _, h := range r.Held {
 			status.Held = append(status.Held, types.HeldTarget{Target: h.Target, By: h.By})
 		}

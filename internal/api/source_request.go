@@ -41,10 +41,10 @@ type sourceRequest struct {
 func (q *sourceRequest) read() gitsource.Source {
 	b := q.body
 	s := gitsource.Source{
-		URL: q.url(b.URL), Branch: strings.TrimPrefix(or(b.Branch, defaultBranch), "refs/heads/"), Path: or(b.Path, ""),
+		URL: q.url(b.URL), Branch: strings.TrimPrefix(valueOr(b.Branch, defaultBranch), "refs/heads/"), Path: valueOr(b.Path, ""),
 		Interval: q.duration(b.Interval, "/interval", bounds{time.Minute, time.Second, 24 * time.Hour}),
-		Heal:     or(b.Heal, false), AllowEmpty: or(b.AllowEmpty, false), Username: or(b.Username, defaultGitUsername),
-		KnownHosts: or(b.KnownHosts, ""), AllowedSigners: or(b.AllowedSigners, ""),
+		Heal:     valueOr(b.Heal, false), AllowEmpty: valueOr(b.AllowEmpty, false), Username: valueOr(b.Username, defaultGitUsername),
+		KnownHosts: valueOr(b.KnownHosts, ""), AllowedSigners: valueOr(b.AllowedSigners, ""),
 	}
 	switch {
 	case strings.HasPrefix(s.Branch, "refs/"):

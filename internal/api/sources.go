@@ -29,8 +29,8 @@ func sourceJSON(r *gitsource.Report) types.GitSource {
 		HasToken: s.Secrets.Token != "", HasSSHKey: s.Secrets.SSHKey != "", HasHookSecret: s.Secrets.HookSecret != "",
 		Revision: s.Revision, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 		State: types.SourceState(at.State), Reason: at.Reason,
-		DesiredRevision: known(at.DesiredRevision), ActualRevision: known(at.ActualRevision),
-		LastSyncAt: moment(at.LastSyncAt), LastGoodSyncAt: moment(at.LastGoodSyncAt), NextSyncAt: moment(at.NextSyncAt),
+		DesiredRevision: nullable(at.DesiredRevision), ActualRevision: nullable(at.ActualRevision),
+		LastSyncAt: nullableTime(at.LastSyncAt), LastGoodSyncAt: nullableTime(at.LastGoodSyncAt), NextSyncAt: nullableTime(at.NextSyncAt),
 		Failures: at.Failures, DriftedTargets: at.Drifted, Rewrite: rewriteJSON(at.Rewrite),
 		RemovedFiles: encodeAll(at.Removed, removedFileJSON),
 	}
@@ -66,14 +66,14 @@ func gitFileJSON(f *gitsource.File) types.GitFile {
 	if a := f.Attempt; a != nil {
 		shown.Attempt = &types.GitAttempt{
 			Kind: types.GitAttemptKind(a.Kind), State: types.GitAttemptState(a.State), Commit: a.Commit,
-			DeploymentID: known(a.DeploymentID), Reason: a.Reason,
+			DeploymentID: nullable(a.DeploymentID), Reason: a.Reason,
 		}
 	}
 	shown.Problems = encodeAll(f.Problems, func(p *gitsource.FileProblem) types.GitProblem {
 		return types.GitProblem{Commit: p.Commit, Line: p.Line, Pointer: p.Pointer, Detail: p.Detail}
 	})
 	shown.Targets = encodeAll(f.Targets, func(t *gitsource.Drift) types.GitTarget {
-		return types.GitTarget{ID: t.Target, Wanted: t.Wanted, Actual: known(t.Actual)}
+		return types.GitTarget{ID: t.Target, Wanted: t.Wanted, Actual: nullable(t.Actual)}
 	})
 	return shown
 }
@@ -88,7 +88,7 @@ func (s *server) ListSources(ctx context.Context, in gen.ListSourcesRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListSources200JSONResponse{Items: encodeAll(list.Items, sourceJSON), NextCursor: known(list.NextCursor)}, nil
+	return gen.ListSources200JSONResponse{Items: encodeAll(list.Items, sourceJSON), NextCursor: nullable(list.NextCursor)}, nil
 }
 
 // PutSource makes a source, or changes it.
@@ -177,12 +177,12 @@ func (s *server) SyncSource(ctx context.Context, in gen.SyncSourceRequestObject)
 	ask := gitsource.SyncRequest{}
 	if b := in.Body; b != nil {
 		ask = gitsource.SyncRequest{
-			Retry: or(b.Retry, false), Release: or(b.Release, false),
-			Service: or(b.Service, ""), Environment: or(b.Environment, ""),
+			Retry: valueOr(b.Retry, false), Release: valueOr(b.Release, false),
+			Service: valueOr(b.Service, ""), Environment: valueOr(b.Environment, ""),
 		}
 	}
-	if or(in.Params.DryRun, false) {
-		return s.previewed(ctx, in.Name, ask)
+	if valueOr(in.Params.DryRun, false) {
+		return s.previewSync(ctx, in.Name, ask)
 	}
 	if err := s.sources.AskSync(ctx, in.Name, ask); err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ func (s *server) SyncSource(ctx context.Context, in gen.SyncSourceRequestObject)
 	return gen.SyncSource202JSONResponse(sourceWithFilesJSON(&report)), nil
 }
 
-func (s *server) previewed(ctx context.Context, name string, ask gitsource.SyncRequest) (gen.SyncSourceResponseObject, error) {
+func (s *server) previewSync(ctx context.Context, name string, ask gitsource.SyncRequest) (gen.SyncSourceResponseObject, error) {
 	if s.gitOps == nil {
 		return nil, errNoGitOps()
 	}

@@ -25,7 +25,7 @@ func (s *server) TakeHook(ctx context.Context, in gen.TakeHookRequestObject) (ge
 	if err != nil {
 		return nil, err
 	}
-	return gen.TakeHook200JSONResponse{Sync: taken, Reason: known(why)}, nil
+	return gen.TakeHook200JSONResponse{Sync: taken, Reason: nullable(why)}, nil
 }
 
 // Bounds of push notifications: GitHub sends up to 25 MB, and anybody may send something to the same path.

@@ -27,7 +27,7 @@ func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject)
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	scopes := asker(ctx).Scopes
+	scopes := principal(ctx).Scopes
 	tallies, err := s.stats.Tallies(ctx, scopes)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject)
 
 // window reads a Go duration or a number of days ("30d").
 func (f *findings) window(given *string, pointer string) time.Duration {
-	text := or(given, defaultWindow.String())
+	text := valueOr(given, defaultWindow.String())
 	window, err := duration.ParseDays(text)
 	switch {
 	case err != nil:
@@ -97,7 +97,7 @@ func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.
 	if err != nil {
 		return nil, err
 	}
-	report, err := s.stats.Dora(ctx, asker(ctx).Scopes, selection)
+	report, err := s.stats.Dora(ctx, principal(ctx).Scopes, selection)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.
 // selected reads which changes are meant.
 func selected(p *types.GetDoraParams, now time.Time) (dora.Query, error) {
 	var f findings
-	s := dora.Query{Service: or(p.Service, ""), Environment: or(p.Environment, ""), Until: or(p.Until, now).UTC()}
+	s := dora.Query{Service: valueOr(p.Service, ""), Environment: valueOr(p.Environment, ""), Until: valueOr(p.Until, now).UTC()}
 	switch {
 	case p.Since == nil:
 		s.Since = s.Until.Add(-f.window(p.Window, "/window"))
@@ -128,7 +128,7 @@ func selected(p *types.GetDoraParams, now time.Time) (dora.Query, error) {
 
 func figuresJSON(d *dora.Metrics, within time.Duration) types.DoraFigures {
 	out := types.DoraFigures{
-		Service: known(d.Service), Environment: known(d.Environment), Changes: d.Changes, DeploymentFrequency: d.PerDay(within),
+		Service: nullable(d.Service), Environment: nullable(d.Environment), Changes: d.Changes, DeploymentFrequency: d.PerDay(within),
 		Failed: d.Failed, Unrecovered: d.Unrecovered, FailedDeploymentRecoveryTime: spreadJSON(&d.Recovery), LeadTime: spreadJSON(&d.Lead),
 	}
 	if d.Changes > 0 {

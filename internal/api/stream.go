@@ -17,22 +17,22 @@ import (
 )
 
 const (
-	// pingEvery is how often a stream says that it lives when there is nothing else to say.
-	pingEvery = 15 * time.Second
-	// doubtEvery is how often a stream asks whether its reader may still read.
-	doubtEvery = 10 * time.Second
-	// takeWithin is how long a reader may leave what was sent to him untaken.
-	takeWithin = 10 * time.Second
-	// calmDown is the wait after what a slow reader missed could not be read.
-	calmDown = time.Second
+	// pingInterval is how often a stream says that it lives when there is nothing else to say.
+	pingInterval = 15 * time.Second
+	// reauthorizeInterval is how often a stream asks whether its reader may still read.
+	reauthorizeInterval = 10 * time.Second
+	// writeTimeout is how long a reader may leave what was sent to him untaken.
+	writeTimeout = 10 * time.Second
+	// retryDelay is the wait after what a slow reader missed could not be read.
+	retryDelay = time.Second
 	// reconnectAfter is what an EventSource waits before it connects again.
 	reconnectAfter = time.Second
 
 	eventStream = "text/event-stream"
 )
 
-// negotiated notes whether the caller asks for a stream.
-func negotiated(next http.Handler) http.Handler {
+// negotiateStream notes whether the caller asks for a stream.
+func negotiateStream(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for wanted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
 			if kind, _, err := mime.ParseMediaType(wanted); err == nil && kind == eventStream {
@@ -73,7 +73,7 @@ func (s *stream) write(w http.ResponseWriter) error {
 	}
 	out := &sender{w: w, control: http.NewResponseController(w)}
 	if out.send(s.opening()) {
-		s.tell(out)
+		s.run(out)
 	}
 	return nil
 }
@@ -87,17 +87,17 @@ func (s *stream) opening() []byte {
 	return append(text, '\n')
 }
 
-// tell sends what happens until nothing can happen any more, the reader is gone, or the server stops.
-func (s *stream) tell(out *sender) {
-	doubtAt := time.Now().Add(doubtEvery)
+// run sends what happens until nothing can happen any more, the reader is gone, or the server stops.
+func (s *stream) run(out *sender) {
+	doubtAt := time.Now().Add(reauthorizeInterval)
 	for {
 		frames, err := s.next()
 		if time.Now().After(doubtAt) {
-			if !mayStill(s.ctx) && s.ctx.Err() == nil {
-				out.send(end("the credential is not good any more"))
+			if !reauthorize(s.ctx) && s.ctx.Err() == nil {
+				out.send(endMessage("the credential is not good any more"))
 				return
 			}
-			doubtAt = time.Now().Add(doubtEvery)
+			doubtAt = time.Now().Add(reauthorizeInterval)
 		}
 		switch {
 		case err == nil:
@@ -105,14 +105,14 @@ func (s *stream) tell(out *sender) {
 				return
 			}
 		case errors.Is(err, io.EOF):
-			out.send(end("the deployment has ended"))
+			out.send(endMessage("the deployment has ended"))
 			return
 		case s.ctx.Err() != nil:
-			out.send(end("the server stops"))
+			out.send(endMessage("the server stops"))
 			return
 		default:
 			if !errors.Is(err, context.DeadlineExceeded) {
-				pause(s.ctx, calmDown)
+				sleep(s.ctx, retryDelay)
 			}
 			if !out.send([]byte(": ping\n\n")) {
 				return
@@ -123,16 +123,16 @@ func (s *stream) tell(out *sender) {
 
 // next waits for frames, but not longer than a reader should hear nothing.
 func (s *stream) next() ([]*live.Frame, error) {
-	ctx, cancel := context.WithTimeout(s.ctx, pingEvery)
+	ctx, cancel := context.WithTimeout(s.ctx, pingInterval)
 	defer cancel()
 	return s.watcher.Next(ctx)
 }
 
-func end(reason string) []byte {
+func endMessage(reason string) []byte {
 	return fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q}\n\n", reason)
 }
 
-func pause(ctx context.Context, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -182,7 +182,7 @@ const resetReason = "the database has lost events that were sent: read again wha
 
 // send reports whether the reader has taken the text in time.
 func (s *sender) send(text []byte) bool {
-	if s.control.SetWriteDeadline(time.Now().Add(takeWithin)) != nil {
+	if s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
 		return false
 	}
 	if _, err := s.w.Write(text); err != nil {
@@ -191,21 +191,21 @@ func (s *sender) send(text []byte) bool {
 	return s.control.Flush() == nil
 }
 
-// mostLasting bounds the streams and waits that one principal has at one server: a bound on how often somebody asks does not
+// maxStreams bounds the streams and waits that one principal has at one server: a bound on how often somebody asks does not
 // bound how many of what lasts there are. Nothing else is bounded by it: whoever has too many dashboards can still abort.
-const mostLasting = 1000
+const maxStreams = 1000
 
 // isLongLived reports whether a request is a stream or a wait.
 func isLongLived(r *http.Request) bool { return wantsStream(r.Context()) || r.URL.Query().Has("wait") }
 
-// fewLasting rejects streams and long polls above the limit per principal.
-func (s *server) fewLasting(next http.Handler) http.Handler {
+// limitStreams rejects streams and long polls above the limit per principal.
+func (s *server) limitStreams(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLongLived(r) {
 			next.ServeHTTP(w, r)
 			return
 		}
-		leave, err := s.lasting.enter(caller(r.Context()))
+		leave, err := s.streams.acquire(principalName(r.Context()))
 		if err != nil {
 			s.fail(w, r, err)
 			return
@@ -215,31 +215,31 @@ func (s *server) fewLasting(next http.Handler) http.Handler {
 	})
 }
 
-// lasting counts the streams and waits of each principal.
-type lasting struct {
-	most   int
+// streamLimiter counts the streams and waits of each principal.
+type streamLimiter struct {
+	max    int
 	mu     sync.Mutex
 	counts map[string]int
 }
 
-// enter counts one more, until leave is called; CodeRateLimited when there are too many already.
-func (l *lasting) enter(name string) (leave func(), err error) {
+// acquire counts one more, until leave is called; CodeRateLimited when there are too many already.
+func (l *streamLimiter) acquire(name string) (leave func(), err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.counts[name] >= l.most {
+	if l.counts[name] >= l.max {
 		return nil, &problem.Error{
 			Code: problem.CodeRateLimited, RetryAfter: time.Second,
-			Message: fmt.Sprintf("%s has %d streams and waits at this server, which is the most", name, l.most),
+			Message: fmt.Sprintf("%s has %d streams and waits at this server, which is the most", name, l.max),
 		}
 	}
 	if l.counts == nil {
 		l.counts = map[string]int{}
 	}
 	l.counts[name]++
-	return func() { l.leave(name) }, nil
+	return func() { l.release(name) }, nil
 }
 
-func (l *lasting) leave(name string) {
+func (l *streamLimiter) release(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.counts[name]--; l.counts[name] == 0 {

@@ -12,8 +12,8 @@ import (
 func tokenJSON(t *authz.Token) types.Token {
 	return types.Token{
 		ID: t.ID, Name: t.Name, Role: types.Role(t.Role), Scopes: encodeAll(t.Scopes, scopeJSON), CreatedBy: t.CreatedBy,
-		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: moment(t.ExpiresAt), LastUsedAt: moment(t.LastUsedAt),
-		RevokedAt: moment(t.RevokedAt),
+		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: nullableTime(t.ExpiresAt), LastUsedAt: nullableTime(t.LastUsedAt),
+		RevokedAt: nullableTime(t.RevokedAt),
 	}
 }
 
@@ -32,14 +32,14 @@ func (s *server) CreateToken(ctx context.Context, in gen.CreateTokenRequestObjec
 		return nil, err
 	}
 	t, secret, err := s.who.Issue(ctx, authz.Token{
-		Name: in.Body.Name, Role: authz.Role(in.Body.Role), Scopes: scopesOf(in.Body.Scopes), CreatedBy: caller(ctx),
+		Name: in.Body.Name, Role: authz.Role(in.Body.Role), Scopes: scopesOf(in.Body.Scopes), CreatedBy: principalName(ctx),
 	}, lives)
 	if err != nil {
 		return nil, err
 	}
 	answer := gen.CreateToken201JSONResponse{Body: types.IssuedToken{
 		ID: t.ID, Name: t.Name, Role: types.Role(t.Role), Scopes: encodeAll(t.Scopes, scopeJSON), CreatedBy: t.CreatedBy,
-		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: moment(t.ExpiresAt), Token: secret.Reveal(),
+		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: nullableTime(t.ExpiresAt), Token: secret.Reveal(),
 	}}
 	answer.Headers.Location = "/tokens/" + t.ID
 	return answer, nil
@@ -49,7 +49,7 @@ func (s *server) CreateToken(ctx context.Context, in gen.CreateTokenRequestObjec
 func scopesOf(given []types.ScopeRequest) authz.Scopes {
 	scopes := make(authz.Scopes, len(given))
 	for i, g := range given {
-		scopes[i] = authz.Scope{Service: or(g.Service, authz.Any), Environment: or(g.Environment, authz.Any)}
+		scopes[i] = authz.Scope{Service: valueOr(g.Service, authz.Any), Environment: valueOr(g.Environment, authz.Any)}
 	}
 	return scopes
 }
@@ -70,7 +70,7 @@ func (s *server) ListTokens(ctx context.Context, in gen.ListTokensRequestObject)
 		return nil, err
 	}
 	return gen.ListTokens200JSONResponse{
-		Items: encodeAll(list.Items, tokenJSON), NextCursor: known(list.NextCursor),
+		Items: encodeAll(list.Items, tokenJSON), NextCursor: nullable(list.NextCursor),
 	}, nil
 }
 
@@ -84,8 +84,8 @@ func (s *server) RevokeToken(ctx context.Context, in gen.RevokeTokenRequestObjec
 
 // GetSelf says who asks.
 func (s *server) GetSelf(ctx context.Context, _ gen.GetSelfRequestObject) (gen.GetSelfResponseObject, error) {
-	who := asker(ctx)
+	who := principal(ctx)
 	return gen.GetSelf200JSONResponse{
-		Name: who.Name, Role: types.Role(who.Role), Scopes: encodeAll(who.Scopes, scopeJSON), ExpiresAt: moment(who.ExpiresAt),
+		Name: who.Name, Role: types.Role(who.Role), Scopes: encodeAll(who.Scopes, scopeJSON), ExpiresAt: nullableTime(who.ExpiresAt),
 	}, nil
 }

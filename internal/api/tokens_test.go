@@ -112,7 +112,7 @@ func TestWhoAsksTooOftenIsToldWhenToComeBack(t *testing.T) {
 func TestWhoHasTooManyStreamsIsToldToComeBackAndCanStillActAndRead(t *testing.T) {
 	t.Parallel()
 	_, s := serveStored(t)
-	c := serve(t, api.Config{Store: s, MostLasting: 2})
+	c := serve(t, api.Config{Store: s, MaxStreams: 2})
 	first, second := c.watch("/events"), c.watch("/events")
 	id := c.created(with("force", "true"))
 	wait := "/deployments/" + id + "?wait=1s&after=1"
