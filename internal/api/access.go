@@ -15,16 +15,16 @@ import (
 	"rollcall/internal/secret"
 )
 
-// Authenticator knows who asks, and gives out tokens.
+// Authenticator identifies callers and issues tokens.
 type Authenticator interface {
-	// Authenticate says who asks. CodeUnauthenticated without a good credential, CodeRateLimited when that one asks too often,
-	// CodeUnavailable when nobody can tell now.
+	// Authenticate returns the caller. CodeUnauthenticated without a valid credential, CodeRateLimited when its rate limit is
+	// exceeded, CodeUnavailable when it cannot be verified now.
 	Authenticate(r *http.Request) (authz.Principal, error)
-	// Issue gives out a token that lives as long as said, 0 for ever. The secret is its only copy.
+	// Issue creates a token with a lifetime, 0 for none. The secret is its only copy.
 	Issue(ctx context.Context, t authz.Token, lives time.Duration) (authz.Token, secret.Secret, error)
 }
 
-// object says where it stands which service and environment a request is about.
+// object is where the service and environment of a request are found.
 type object int
 
 const (
@@ -41,22 +41,22 @@ const (
 	allObjects
 )
 
-// access is what a route asks of whoever calls it.
+// access is what a route requires of its caller.
 type access struct {
-	// open says why the route needs no credential; empty for one that does.
+	// open is why the route needs no credential; empty for one that does.
 	open  string
 	needs authz.Permission
 	of    object
 }
 
-// accessTable is who may call what. A route that has no row here is not served: New refuses to make such an API.
+// accessTable returns the permission that each route needs. New fails when a route has no row here.
 func accessTable() map[string]access {
 	const (
 		read, deploy    = authz.PermissionRead, authz.PermissionDeploy
 		approve, admin  = authz.PermissionApprove, authz.PermissionAdmin
 		pair            = "/services/{service}/environments/{environment}"
-		monitored       = "what watches over the server has no credential, and learns only whether it is well"
-		publicKnowledge = "it is in the source, and clients are made from it"
+		monitored       = "monitoring has no credential, and sees only whether the server is healthy"
+		publicKnowledge = "it is in the source, and clients are generated from it"
 	)
 	return map[string]access{
 		"GET /healthz":      {open: monitored},
@@ -112,7 +112,7 @@ func accessTable() map[string]access {
 	}
 }
 
-// requireAccessRules is an error when the router has a route that the table does not know.
+// requireAccessRules returns an error when the router has a route that the table does not have.
 func requireAccessRules(routes chi.Routes, table map[string]access) error {
 	var unlisted []string
 	err := chi.Walk(routes, func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
@@ -126,12 +126,12 @@ func requireAccessRules(routes chi.Routes, table map[string]access) error {
 	}
 	if len(unlisted) > 0 {
 		slices.Sort(unlisted)
-		return fmt.Errorf("nothing says who may call %s", strings.Join(unlisted, ", "))
+		return fmt.Errorf("no access rule for %s", strings.Join(unlisted, ", "))
 	}
 	return nil
 }
 
-// requireAuth lets only requests through whose caller may make them.
+// requireAuth rejects requests that their caller may not make.
 func (s *server) requireAuth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.authorize(r); err != nil {
@@ -147,7 +147,7 @@ func (s *server) authorize(r *http.Request) error {
 	route := r.Method + " " + chi.RouteContext(r.Context()).RoutePattern()
 	rule, listed := s.access[route]
 	if !listed {
-		return fmt.Errorf("nothing says who may call %s", route)
+		return fmt.Errorf("no access rule for %s", route)
 	}
 	if rule.open != "" {
 		return nil
@@ -170,7 +170,7 @@ func (s *server) authorizeRoute(ctx context.Context, who *authz.Principal, rule 
 		return s.authorizeDeployment(ctx, who, rule.needs, params.URLParam("id"))
 	case allObjects:
 		if !who.Scopes.Unrestricted() {
-			return forbidden(who.Name + " has no scopes without bounds, which this needs")
+			return forbidden(who.Name + " has limited scopes; this needs unrestricted ones")
 		}
 	case noObject, inBody, inList:
 	}
@@ -180,7 +180,7 @@ func (s *server) authorizeRoute(ctx context.Context, who *authz.Principal, rule 
 	return nil
 }
 
-// authorizeDeployment is admit for what belongs to a deployment. Whether one that the caller may not see is there does not show.
+// authorizeDeployment checks access to a deployment. One outside the caller's scopes looks as if it did not exist.
 func (s *server) authorizeDeployment(ctx context.Context, who *authz.Principal, needed authz.Permission, id string) error {
 	if who.Scopes.Unrestricted() { // there is nothing to hide
 		return checkAccess(who, needed, authz.Any, authz.Any)
@@ -192,13 +192,13 @@ func (s *server) authorizeDeployment(ctx context.Context, who *authz.Principal, 
 		err = checkAccess(who, needed, d.Service, d.Environment)
 	}
 	if problem.CodeOf(err) == problem.CodeNotFound {
-		return notFound("there is no such deployment")
+		return notFound("no such deployment")
 	}
 	return err
 }
 
-// reauthorize is authorized once more, for an answer that goes on: a credential may have ended or been revoked meanwhile. Where
-// nobody can tell now, the first answer stands.
+// reauthorize reports whether the caller of a stream may still read it: a credential may have expired or been revoked since.
+// When it cannot be verified now, the first decision stays.
 func reauthorize(ctx context.Context) bool {
 	again, ok := ctx.Value(keyAgain).(func() error)
 	if !ok {
@@ -212,12 +212,12 @@ func reauthorize(ctx context.Context) bool {
 	}
 }
 
-// checkPermission is nil when the caller checkPermission do what needs the permission to a service in an environment.
+// checkPermission returns nil when the caller has the permission for a service in an environment.
 func (s *server) checkPermission(ctx context.Context, needed authz.Permission, service, environment string) error {
 	return checkAccess(principal(ctx), needed, service, environment)
 }
 
-// checkAccess says why a principal may not; nil when it may.
+// checkAccess returns why a principal has no access; nil when it has.
 func checkAccess(who *authz.Principal, needed authz.Permission, service, environment string) error {
 	switch authz.Authorize(who, needed, service, environment) {
 	case authz.AccessAllowed:
@@ -225,21 +225,21 @@ func checkAccess(who *authz.Principal, needed authz.Permission, service, environ
 	case authz.AccessForbidden:
 		return missingRole(who, needed)
 	case authz.AccessHidden:
-		return notFound("there is no " + service + " in " + environment)
+		return notFound("no service " + service + " in " + environment)
 	default:
-		return notFound("there is no " + service + " in " + environment)
+		return notFound("no service " + service + " in " + environment)
 	}
 }
 
 func missingRole(who *authz.Principal, needed authz.Permission) error {
-	return forbidden(fmt.Sprintf("%s has the role %s, which may not %s", who.Name, who.Role, needed))
+	return forbidden(fmt.Sprintf("%s has role %s, which lacks the permission to %s", who.Name, who.Role, needed))
 }
 
 func forbidden(detail string) error {
 	return &problem.Error{Code: problem.CodeForbidden, Message: detail}
 }
 
-// principal is who asks; nobody, who may do nothing, until authorized has found out.
+// principal returns the caller; one without any permission until requireAuth has identified it.
 func principal(ctx context.Context) *authz.Principal {
 	if who, ok := ctx.Value(keyAsker).(*authz.Principal); ok {
 		return who
@@ -247,7 +247,7 @@ func principal(ctx context.Context) *authz.Principal {
 	return &authz.Principal{}
 }
 
-// withPrincipal is a context in which the principal asks, for whoever calls the API's own functions without a request.
+// withPrincipal returns a context with the principal as the caller, for calls without a request.
 func withPrincipal(ctx context.Context, who *authz.Principal) context.Context {
 	return context.WithValue(ctx, keyAsker, who)
 }

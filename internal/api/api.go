@@ -98,7 +98,7 @@ var _ gen.StrictServerInterface = (*server)(nil)
 // timeout of the server must be longer. Streams of events set deadlines of their own.
 func New(c Config) (http.Handler, error) {
 	if c.Who == nil {
-		return nil, errors.New("nothing says who may call the API")
+		return nil, errors.New("an authenticator is required")
 	}
 	s, err := newServer(c)
 	if err != nil {
@@ -175,7 +175,7 @@ func (s *server) routes(c Config) chi.Router {
 	return r
 }
 
-// strict is the generated server with every way out of it leading to problem+json.
+// strict returns the generated server with every way out of it leading to problem+json.
 func (s *server) strict() gen.ServerInterface {
 	return gen.NewStrictHandlerWithOptions(s, nil, gen.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -220,5 +220,5 @@ func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(rollcall.OpenAPI) // the reader went away: there is nobody to tell
 }
 
-// location is where a deployment is found.
+// location returns where a deployment is found.
 func location(id string) string { return fmt.Sprintf("/deployments/%s", id) }

@@ -21,9 +21,9 @@ type Prober interface {
 	Probe(ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
 }
 
-// TryChecks carries out each check once and answers with what was seen. There are at most 20 (openapi.yaml), so all run
+// ProbeOnce carries out each check once and answers with what was seen. There are at most 20 (openapi.yaml), so all run
 // at the same time.
-func (s *server) TryChecks(ctx context.Context, in gen.TryChecksRequestObject) (gen.TryChecksResponseObject, error) {
+func (s *server) ProbeOnce(ctx context.Context, in gen.ProbeOnceRequestObject) (gen.ProbeOnceResponseObject, error) {
 	q := s.newRequest(&types.DeploymentRequest{HealthChecks: in.Body.HealthChecks})
 	q.address(in.Body.Address, "/address")
 	checks, trust := q.checks(), q.tls(in.Body.TLS)
@@ -32,8 +32,8 @@ func (s *server) TryChecks(ctx context.Context, in gen.TryChecksRequestObject) (
 	}
 	if s.prober == nil {
 		return nil, &refusal{
-			status: http.StatusNotImplemented, kind: "not-offered", title: "The server does not offer this",
-			detail: "this server was made without what carries out checks",
+			status: http.StatusNotImplemented, kind: "not-offered", title: "Not enabled",
+			detail: "health checks are not enabled on this server",
 		}
 	}
 	seen := s.probeAll(ctx, checks, in.Body.Address, trust)
@@ -56,9 +56,9 @@ func (s *server) probeAll(
 	return seen
 }
 
-func probeResultsJSON(checks []healthcheck.Check, seen []healthcheck.ProbeResult) gen.TryChecks200JSONResponse {
+func probeResultsJSON(checks []healthcheck.Check, seen []healthcheck.ProbeResult) gen.ProbeOnce200JSONResponse {
 	states := make([]healthcheck.State, len(checks))
-	answer := gen.TryChecks200JSONResponse{Checks: make([]types.CheckResult, len(checks))}
+	answer := gen.ProbeOnce200JSONResponse{Checks: make([]types.CheckResult, len(checks))}
 	for i, o := range seen {
 		states[i].Status = o.Status
 		answer.Checks[i] = types.CheckResult{

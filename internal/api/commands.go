@@ -15,10 +15,10 @@ import (
 // runCommand carries out a verb whose answer is the deployment itself.
 func (s *server) runCommand(
 	ctx context.Context, id string, ifMatch *string, r command.Command,
-) (gen.AskedJSONResponse, error) {
+) (gen.CommandAcceptedJSONResponse, error) {
 	demand, err := newPrecondition(ifMatch, nil)
 	if err != nil {
-		return gen.AskedJSONResponse{}, err
+		return gen.CommandAcceptedJSONResponse{}, err
 	}
 	r.Actor = principalName(ctx)
 	d, err := s.commands.Update(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
@@ -33,7 +33,7 @@ func (s *server) runCommand(
 		return applyCommand(d, r, now)
 	})
 	if err != nil {
-		return gen.AskedJSONResponse{}, err
+		return gen.CommandAcceptedJSONResponse{}, err
 	}
 	return s.commandResponse(ctx, &d)
 }
@@ -47,21 +47,21 @@ func applyCommand(d *rollout.Deployment, r command.Command, now time.Time) ([]ro
 	return append(events, command.AbortBeforeStart(d, now)...), nil
 }
 
-// commandResponse is the answer of a verb: the deployment as it is now.
-func (s *server) commandResponse(ctx context.Context, d *rollout.Deployment) (gen.AskedJSONResponse, error) {
+// commandResponse returns the deployment as it is after a command.
+func (s *server) commandResponse(ctx context.Context, d *rollout.Deployment) (gen.CommandAcceptedJSONResponse, error) {
 	body, err := s.present(ctx, d)
-	return gen.AskedJSONResponse{Body: body, Headers: gen.AskedResponseHeaders{ETag: etag(d.Revision)}}, err
+	return gen.CommandAcceptedJSONResponse{Body: body, Headers: gen.CommandAcceptedResponseHeaders{ETag: etag(d.Revision)}}, err
 }
 
-// reasonOf is the reason given in a body that may be missing.
-func reasonOf(body *types.Said) string {
+// reasonOf returns the reason in an optional body.
+func reasonOf(body *types.ReasonBody) string {
 	if body == nil {
 		return ""
 	}
 	return valueOr(body.Reason, "")
 }
 
-// PauseDeployment lets no more calls start until resume.
+// PauseDeployment starts no more calls until resume.
 func (s *server) PauseDeployment(
 	ctx context.Context, in gen.PauseDeploymentRequestObject,
 ) (gen.PauseDeploymentResponseObject, error) {
@@ -69,7 +69,7 @@ func (s *server) PauseDeployment(
 	if err != nil {
 		return nil, err
 	}
-	return gen.PauseDeployment200JSONResponse{AskedJSONResponse: answer}, nil
+	return gen.PauseDeployment200JSONResponse{CommandAcceptedJSONResponse: answer}, nil
 }
 
 // ResumeDeployment goes on after a pause.
@@ -80,7 +80,7 @@ func (s *server) ResumeDeployment(
 	if err != nil {
 		return nil, err
 	}
-	return gen.ResumeDeployment200JSONResponse{AskedJSONResponse: answer}, nil
+	return gen.ResumeDeployment200JSONResponse{CommandAcceptedJSONResponse: answer}, nil
 }
 
 // PromoteDeployment goes on past a gate, or past all of them.
@@ -106,17 +106,17 @@ func (s *server) PromoteDeployment(
 	if err != nil {
 		return nil, err
 	}
-	return gen.PromoteDeployment200JSONResponse{AskedJSONResponse: answer}, nil
+	return gen.PromoteDeployment200JSONResponse{CommandAcceptedJSONResponse: answer}, nil
 }
 
-func promotion(body *types.Promotion) (command.Command, error) {
+func promotion(body *types.PromoteRequest) (command.Command, error) {
 	r := command.Command{Kind: command.Promote}
 	if body == nil {
 		return r, nil
 	}
 	r.Wave, r.SkipGates, r.Reason = valueOr(body.Wave, 0), valueOr(body.Full, false), valueOr(body.Reason, "")
 	if r.SkipGates && r.Wave > 0 {
-		return r, invalidAt("/wave", "wave and full exclude each other")
+		return r, invalidAt("/wave", "mutually exclusive with full")
 	}
 	return r, nil
 }
@@ -129,20 +129,20 @@ func (s *server) AbortDeployment(
 	if err != nil {
 		return nil, err
 	}
-	return gen.AbortDeployment200JSONResponse{AskedJSONResponse: answer}, nil
+	return gen.AbortDeployment200JSONResponse{CommandAcceptedJSONResponse: answer}, nil
 }
 
-// groupWindow is how long after the first of them promotes still mean its gate.
+// groupWindow is how long after the first of a group promotes still mean its gate.
 const groupWindow = time.Second
 
-// promoteGroups tells promotes that name no gate which one they mean. Those that are under way together mean the same: a later one
+// promoteGroups resolves the gate of promotes that name none. Concurrent ones mean the same gate: a later one
 // may come to look only when the first has opened that gate and the deployment stands at the next. The zero value is ready.
 type promoteGroups struct {
 	mu     sync.Mutex
 	groups map[string]*promoteGroup
 }
 
-// promoteGroup is the promotes of one deployment that are under way.
+// promoteGroup is the concurrent promotes of one deployment.
 type promoteGroup struct {
 	size int // guarded by the mutex of gates
 
@@ -151,7 +151,7 @@ type promoteGroup struct {
 	seenAt time.Time
 }
 
-// gateFor is the gate at which the deployment stands for this promote. answered must be called when it has its answer, also
+// gateFor returns the gate at which the deployment stands for this promote. answered must be called when it has its answer, also
 // after an error.
 func (g *promoteGroups) gateFor(id string, look func() (int, error)) (gate int, answered func(), err error) {
 	c := g.join(id)

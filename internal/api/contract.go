@@ -58,7 +58,7 @@ func loadContract(document []byte) (*contract, error) {
 	return c, nil
 }
 
-// validateRequest lets only requests through that keep to openapi.yaml.
+// validateRequest rejects requests that do not match openapi.yaml.
 func (s *server) validateRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r, err := s.contract.check(w, r)
@@ -94,7 +94,7 @@ func (c *contract) check(w http.ResponseWriter, r *http.Request) (*http.Request,
 	if route.Operation.RequestBody == nil {
 		return r, nil
 	}
-	if route.Operation.OperationID == "takeHook" {
+	if route.Operation.OperationID == "receivePush" {
 		return c.readHook(w, r)
 	}
 	return checkBody(w, r, route.Operation.RequestBody.Value)
@@ -104,14 +104,14 @@ func (c *contract) check(w http.ResponseWriter, r *http.Request) (*http.Request,
 func readQuery(raw string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, malformed("the query cannot be parsed")
+		return nil, malformed("invalid query string")
 	}
 	for name, values := range query {
 		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
-			return nil, malformed("the query is not UTF-8")
+			return nil, malformed("query string is not UTF-8")
 		}
 		if len(values) > 1 {
-			return nil, invalidAt(parameterPointer(name), "is given more than once")
+			return nil, invalidAt(parameterPointer(name), "must be given once")
 		}
 		if strings.ContainsFunc(values[0], unicode.IsControl) {
 			return nil, invalidAt(parameterPointer(name), "must not have control characters")
@@ -146,11 +146,11 @@ func checkParameters(ctx context.Context, in *openapi3filter.RequestValidationIn
 		switch p.In {
 		case openapi3.ParameterInPath:
 			if in.Request.Method != http.MethodPut {
-				return notFound("there is no such " + p.Name)
+				return notFound("no such " + p.Name)
 			}
 			problems = append(problems, problem.FieldError{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
 		case openapi3.ParameterInHeader:
-			return malformed("the header " + p.Name + " is not valid: " + parameterDetail(p, err))
+			return malformed("invalid header " + p.Name + ": " + parameterDetail(p, err))
 		default:
 			problems = append(problems, problem.FieldError{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
 		}
@@ -158,7 +158,7 @@ func checkParameters(ctx context.Context, in *openapi3filter.RequestValidationIn
 	for name := range in.QueryParams {
 		if !known[name] {
 			problems = append(problems, problem.FieldError{
-				Pointer: parameterPointer(name), Detail: "is not a parameter of this call",
+				Pointer: parameterPointer(name), Detail: "is not a parameter of this operation",
 			})
 		}
 	}
@@ -180,7 +180,7 @@ func parameterDetail(p *openapi3.Parameter, err error) string {
 		return problems[0].Detail
 	}
 	if p.Schema != nil && p.Schema.Value.Type.Is(openapi3.TypeInteger) {
-		return "must be a whole number"
+		return "must be an integer"
 	}
 	return "is not valid"
 }
@@ -246,7 +246,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, tooLarge(limit)
 	}
 	if err != nil {
-		return nil, malformed("the body ended too early")
+		return nil, malformed("request body ended early")
 	}
 	return body, nil
 }
@@ -254,32 +254,32 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 func checkBodyType(h http.Header) error {
 	mediaType, err := bodyType(h)
 	if err == nil && mediaType != "application/json" {
-		err = unsupported("the body must be application/json")
+		err = unsupported("Content-Type must be application/json")
 	}
 	return err
 }
 
-// bodyType is the media type of a body that is plain UTF-8.
+// bodyType returns the media type of a body that is plain UTF-8.
 func bodyType(h http.Header) (string, error) {
 	for _, encoding := range h.Values("Content-Encoding") {
 		if !strings.EqualFold(encoding, "identity") {
-			return "", unsupported("the body must not be compressed")
+			return "", unsupported("compressed bodies are not supported")
 		}
 	}
 	if len(h.Values("Content-Type")) > 1 {
-		return "", unsupported("the body has more than one type")
+		return "", unsupported("more than one Content-Type")
 	}
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {
-		return "", unsupported("the body must be application/json")
+		return "", unsupported("Content-Type must be application/json")
 	}
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return "", unsupported("the body must be UTF-8")
+		return "", unsupported("charset must be UTF-8")
 	}
 	return mediaType, nil
 }
 
-// bodyHash is the SHA-256 of the request's body as it was received.
+// bodyHash returns the SHA-256 of the request's body as it was received.
 func bodyHash(ctx context.Context) [32]byte {
 	hash, _ := ctx.Value(keyBodyHash).([32]byte)
 	return hash

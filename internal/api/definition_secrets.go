@@ -12,7 +12,7 @@ import (
 	"rollcall/internal/secret"
 )
 
-// destinations are the servers that a request has called: scheme, host and port, so that equal ones are equal strings.
+// destinations returns the servers that a request addresses: scheme, host and port, so that equal ones are equal strings.
 func destinations(d *rollout.Deployment, targets []rollout.Target) map[string]bool {
 	found := map[string]bool{}
 	add := func(raw string) {
@@ -44,7 +44,7 @@ func hasNewDestination(from, to map[string]bool) bool {
 	return false
 }
 
-// destinationsOf are the places of a definition that is stored.
+// destinationsOf returns the destinations of a stored definition.
 func destinationsOf(d *types.DefinitionRequest) map[string]bool {
 	body := withDefaults(types.DeploymentRequest{}, d)
 	q := request{body: &body, checkAddress: func(string) error { return nil }, masked: true}
@@ -53,7 +53,7 @@ func destinationsOf(d *types.DefinitionRequest) map[string]bool {
 	return destinations(&q.deployment, q.targets)
 }
 
-// carryOver gives next what it leaves to the present definition: its signing secret, and what "***" stands for.
+// carryOver copies to next what it leaves to the present definition: its signing secret, and what "***" stands for.
 func carryOver(next *catalog.Definition, asked *types.DefinitionRequest, present *catalog.Definition) error {
 	var known types.DefinitionRequest
 	if present != nil {
@@ -72,8 +72,8 @@ func carryOver(next *catalog.Definition, asked *types.DefinitionRequest, present
 	return f.err()
 }
 
-// noStoredSecret is said of "***" where no secret is kept.
-const noStoredSecret = "stands for a secret that is not kept, because there is none or it would go to a new address: give the secret itself"
+// noStoredSecret is the detail of "***" where no secret is stored.
+const noStoredSecret = "is not valid here: there is no stored secret for this address; supply the value"
 
 func (f *findings) inheritHeaders(asked, known *types.DefinitionRequest, fresh bool) []map[string]secret.Secret {
 	names := (&request{}).checkNames
@@ -114,7 +114,7 @@ func (f *findings) inheritKey(asked, known *types.DefinitionRequest, fresh bool)
 	return ""
 }
 
-// definedRequest is the request that was registered, with all its secrets but the one that signs.
+// definedRequest returns the request that was registered, with all its secrets but the one that signs.
 func definedRequest(d *catalog.Definition) (types.DefinitionRequest, error) {
 	var request types.DefinitionRequest
 	if err := json.Unmarshal(d.Body, &request); err != nil {
@@ -133,7 +133,7 @@ func definedRequest(d *catalog.Definition) (types.DefinitionRequest, error) {
 	return request, nil
 }
 
-// mergeSecret is the secret of a definition after a request that may leave it out (kept), or be null (removed).
+// mergeSecret returns the secret of a definition after a request that may leave it out (kept), or be null (removed).
 func mergeSecret(deploy *types.DeployRequest, asked, present secret.Secret) secret.Secret {
 	if deploy == nil || len(deploy.Secret) == 0 {
 		return present
@@ -165,12 +165,12 @@ func (q *request) applyDefinitionSecrets(defined *definition) error {
 	if body.HealthChecks == defined.request.HealthChecks {
 		for i := range d.Spec.Checks {
 			if len(d.Spec.Checks[i].Headers) > 0 {
-				f.add(fmt.Sprintf("/health_checks/%d/headers", i), "are secret, and not sent to addresses that the definition does not name")
+				f.add(fmt.Sprintf("/health_checks/%d/headers", i), "are secret and are not sent to addresses outside the definition; supply them in the request")
 			}
 		}
 	}
 	if body.TLS != nil && body.TLS == defined.request.TLS && body.TLS.ClientKey != nil {
-		f.add("/tls/client_key", "is secret, and not used for addresses that the definition does not name")
+		f.add("/tls/client_key", "is secret and is not used for addresses outside the definition; supply it in the request")
 	}
 	return f.err()
 }

@@ -41,7 +41,7 @@ func (s *server) definition(ctx context.Context, service, environment string) (*
 	return &definition{request: request, secret: stored.DeploySecret, protected: stored.Protected}, nil
 }
 
-// withDefaults is the body with what it leaves out taken from the definition, field by field at the top level.
+// withDefaults returns the body with missing top-level fields taken from the definition.
 func withDefaults(body types.DeploymentRequest, d *types.DefinitionRequest) types.DeploymentRequest {
 	body.Strategy = firstSet(body.Strategy, d.Strategy)
 	body.Targets = firstSet(body.Targets, d.Targets)
@@ -56,7 +56,7 @@ func withDefaults(body types.DeploymentRequest, d *types.DefinitionRequest) type
 	return body
 }
 
-// firstSet is the first of two that is there.
+// firstSet returns the first of two that is not nil.
 func firstSet[T any](first, second *T) *T {
 	if first != nil {
 		return first
@@ -64,7 +64,7 @@ func firstSet[T any](first, second *T) *T {
 	return second
 }
 
-// attributeToDefinition says of each problem that the body itself does not have that it comes from the definition.
+// attributeToDefinition marks each problem that comes from the definition, not from the body.
 func attributeToDefinition(err error, body *types.DeploymentRequest) error {
 	e, ok := errors.AsType[*problem.Error](err)
 	if !ok || e.Code != problem.CodeInvalid {
@@ -88,7 +88,7 @@ func attributeToDefinition(err error, body *types.DeploymentRequest) error {
 	return &blamed
 }
 
-// definitionPath is where a definition is found.
+// definitionPath returns where a definition is found.
 func definitionPath(service, environment string) string {
 	return "/services/" + service + "/environments/" + environment
 }
@@ -112,7 +112,7 @@ func (s *server) GetDefinition(
 	return gen.GetDefinition200JSONResponse{Body: body, Headers: gen.GetDefinition200ResponseHeaders{ETag: tag}}, nil
 }
 
-// definitionJSON is a definition as it was given, with the defaults that do not depend on a deployment filled in.
+// definitionJSON returns a definition as it was given, with the defaults that do not depend on a deployment filled in.
 func definitionJSON(d *catalog.Definition) (types.Definition, error) {
 	given, err := definedRequest(d)
 	if err != nil {
@@ -194,10 +194,10 @@ func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequest
 	q := s.newRequest(&body)
 	q.masked = true
 	if valueOr(in.Body.Service, in.Service) != in.Service {
-		q.add("/service", "must be that of the path")
+		q.add("/service", "must match the path")
 	}
 	if valueOr(in.Body.Environment, in.Environment) != in.Environment {
-		q.add("/environment", "must be that of the path")
+		q.add("/environment", "must match the path")
 	}
 	q.parse(ctx)
 	if err := q.finish(nil); err != nil {
@@ -213,7 +213,7 @@ func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequest
 	return catalog.Definition{Body: kept, DeploySecret: q.deployment.DeploySecret, Protected: valueOr(in.Body.Protected, false)}, nil
 }
 
-// authorizeChange lets only an admin protect, and change or remove what is protected: whoever could would need nobody's approval.
+// authorizeChange requires an admin to protect a definition, and to change or remove a protected one.
 func authorizeChange(ctx context.Context, present *catalog.Definition, protect bool) error {
 	who := principal(ctx)
 	if (protect || present != nil && present.Protected) && !who.Role.Has(authz.PermissionAdmin) {
@@ -222,7 +222,7 @@ func authorizeChange(ctx context.Context, present *catalog.Definition, protect b
 	return nil
 }
 
-// withoutSecret is a definition as it is kept: what the row knows by itself, and the secret, are left out.
+// withoutSecret returns a definition as it is kept: what the row knows by itself, and the secret, are left out.
 func withoutSecret(d types.DefinitionRequest) types.DefinitionRequest {
 	d.Service, d.Environment, d.Protected = nil, nil, nil
 	if d.Deploy != nil {
@@ -247,7 +247,7 @@ func (s *server) DeleteDefinition(
 				if err := demand.check(0); err != nil {
 					return nil, err
 				}
-				return nil, notFound("there is no definition of " + in.Service + " in " + in.Environment)
+				return nil, notFound("no definition of " + in.Service + " in " + in.Environment)
 			}
 			if err := authorizeChange(ctx, present, false); err != nil {
 				return nil, err

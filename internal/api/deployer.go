@@ -35,12 +35,12 @@ func (d *Deployer) limit(ctx context.Context) (limited context.Context, stop fun
 	return withQueryBudget(ctx, queriesPerCall*d.s.queryBudget)
 }
 
-// asSource is a context in which a source asks. Whoever may write sources decides what they may deploy.
+// asSource returns a context in which a source asks. Whoever may write sources decides what they may deploy.
 func asSource(ctx context.Context, name string) context.Context {
 	return withPrincipal(ctx, &authz.Principal{Name: "gitops:" + name, Role: authz.RoleDeployer, Scopes: authz.Everywhere()})
 }
 
-// Check says what a body of POST /deployments would become, and stores nothing. CodeInvalid points at what is wrong.
+// Check reports what a body of POST /deployments would become, and stores nothing. CodeInvalid points at what is wrong.
 func (d *Deployer) Check(ctx context.Context, body []byte) (rollout.NewDeployment, error) {
 	request, err := read[types.DeploymentRequest](d.s, "POST /deployments", body)
 	if err != nil {

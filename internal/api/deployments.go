@@ -221,7 +221,7 @@ func (s *server) ListTargets(
 	}, nil
 }
 
-// present is a deployment as the API shows it now, with what was looked up about it.
+// present returns a deployment as the API shows it, with what it looks up.
 func (s *server) present(ctx context.Context, d *rollout.Deployment) (types.Deployment, error) {
 	all, err := s.presentAll(ctx, []rollout.Deployment{*d})
 	if err != nil {
@@ -230,7 +230,7 @@ func (s *server) present(ctx context.Context, d *rollout.Deployment) (types.Depl
 	return all[0], nil
 }
 
-// presentAll is shown for a list, with one look-up for all. Only what has ended can have been rolled back by another.
+// presentAll presents a list with one look-up for all. Only finished deployments can have been rolled back by another.
 func (s *server) presentAll(ctx context.Context, list []rollout.Deployment) ([]types.Deployment, error) {
 	var ended []string
 	for i := range list {

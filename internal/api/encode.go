@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// deploymentJSON is a deployment as the API shows it.
+// deploymentJSON returns a deployment as the API shows it.
 func deploymentJSON(d *rollout.Deployment) types.Deployment {
 	labels := d.Labels
 	if labels == nil {
@@ -92,7 +92,7 @@ func callJSON(c *rollout.Call) *types.Call {
 	}
 }
 
-// nullable is null for the zero value, which stands for "none" and "not nullable" in rollout.
+// nullable returns nil for the zero value, which means none, or not known, in rollout.
 func nullable[T comparable](v T) *T {
 	var zero T
 	if v == zero {
@@ -101,7 +101,7 @@ func nullable[T comparable](v T) *T {
 	return &v
 }
 
-// nullableTime is null for a time that has not come.
+// nullableTime returns nil for the zero time.
 func nullableTime(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -124,5 +124,5 @@ func page(limit *types.Limit, cursor *types.Cursor) rollout.Page {
 	return rollout.Page{Limit: valueOr(limit, defaultLimit), Cursor: valueOr(cursor, "")}
 }
 
-// defaultLimit is how many items a page has when the caller does not say.
+// defaultLimit is how many items a page has when the request has no limit.
 const defaultLimit = 50

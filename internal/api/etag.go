@@ -52,7 +52,7 @@ func (p precondition) check(revision int64) error {
 	return nil
 }
 
-// checkDeployment is check for a deployment, which its error names.
+// checkDeployment returns check for a deployment, which its error names.
 func (p precondition) checkDeployment(d *rollout.Deployment) error {
 	if p.check(d.Revision) == nil {
 		return nil

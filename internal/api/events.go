@@ -18,7 +18,7 @@ func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject)
 		return s.watchDeployment(ctx, in)
 	}
 	if in.Params.After != nil {
-		return nil, invalidAt("/after", "is for streams; a list goes on with cursor")
+		return nil, invalidAt("/after", "is only for streams; use cursor")
 	}
 	list, err := s.deployments.Events(ctx, in.ID, page(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
@@ -33,9 +33,9 @@ func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject)
 func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestObject) (gen.ListEventsResponseObject, error) {
 	switch {
 	case in.Params.Limit != nil:
-		return nil, invalidAt("/limit", "is for lists; a stream has none")
+		return nil, invalidAt("/limit", "is not supported by streams")
 	case in.Params.Cursor != nil:
-		return nil, invalidAt("/cursor", "is for lists; a stream begins with after")
+		return nil, invalidAt("/cursor", "is not supported by streams; use after")
 	}
 	after := resumeAt(in.Params.LastEventID, in.Params.After)
 	watcher, err := s.feeds.Deployment(ctx, in.ID, valueOr(after, live.FromStart))
@@ -61,7 +61,7 @@ func (s *server) WatchEvents(ctx context.Context, in gen.WatchEventsRequestObjec
 	return &stream{ctx: ctx, watcher: watcher, position: strconv.FormatInt(position, 10)}, nil
 }
 
-// resumeAt is the id of the event to begin after; nil when the caller names none. The contract has seen that they are
+// resumeAt returns the id of the event to begin after; nil when the caller names none. The contract has seen that they are
 // short numbers.
 func resumeAt(last *types.LastEventID, after *types.AfterEvent) *int64 {
 	if last == nil {

@@ -182,7 +182,7 @@ func TestAWatcherSeesEachEventAndThenTheStateUntilTheEnd(t *testing.T) {
 	if d := w.next("deployment"); d.data["state"] != "completed" {
 		t.Errorf("the last state is %v", d.data["state"])
 	}
-	if reason := w.ended(); reason != "the deployment has ended" {
+	if reason := w.ended(); reason != "deployment finished" {
 		t.Errorf("ended because %q", reason)
 	}
 }
@@ -205,7 +205,7 @@ func TestAStreamGoesOnAfterTheLastEventOnAnyReplica(t *testing.T) {
 			if got := resumed.seqs(total - 1); got[0] != 2 || got[len(got)-1] != total {
 				t.Errorf("resumed after 1 with %v of %d", got, total)
 			}
-			if reason := resumed.ended(); reason != "the deployment has ended" {
+			if reason := resumed.ended(); reason != "deployment finished" {
 				t.Errorf("ended because %q", reason)
 			}
 		}
@@ -373,7 +373,7 @@ func TestAStreamShowsNothingOutsideTheScopesAndEndsWithTheCredential(t *testing.
 	if err := s.RevokeToken(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	if reason := all.ended(); reason != "the credential is not good any more" {
+	if reason := all.ended(); reason != "credential expired or revoked" {
 		t.Errorf("the stream of a revoked token ends with %q", reason)
 	}
 }

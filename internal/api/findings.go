@@ -24,16 +24,16 @@ func (f *findings) add(pointer, format string, args ...any) {
 	}
 }
 
-// err is nil when nothing was found.
+// err returns nil when nothing was found.
 func (f *findings) err() error { return problem.Invalid(f.problems) }
 
 // version refuses what no target would tell of itself: most likely a script has quoted too much, or not enough.
 func (f *findings) version(given, pointer string) {
 	if given != strings.TrimSpace(given) {
-		f.add(pointer, "must not begin or end with blanks: it is %q", given)
+		f.add(pointer, "must not begin or end with spaces: %q", given)
 	}
 	if strings.ContainsAny(given, "\"'`\u2018\u2019\u201c\u201d") {
-		f.add(pointer, "must not have quotes: it is %s", given)
+		f.add(pointer, "must not contain quotes: %s", given)
 	}
 }
 
@@ -49,7 +49,7 @@ func (f *findings) duration(given *string, pointer string, b bounds) duration.Du
 	d, err := time.ParseDuration(*given)
 	switch {
 	case err != nil:
-		f.add(pointer, "is not a duration such as \"30s\" or \"1m30s\"")
+		f.add(pointer, "must be a duration such as \"30s\" or \"1m30s\"")
 	case d < b.min:
 		f.add(pointer, "must be at least %s", b.min)
 	case d > b.max:

@@ -8,12 +8,12 @@ import (
 	"rollcall/internal/problem"
 )
 
-// GetHealth says that the process is alive, whatever else is wrong.
+// GetHealth reports that the process is alive, whatever else is wrong.
 func (s *server) GetHealth(context.Context, gen.GetHealthRequestObject) (gen.GetHealthResponseObject, error) {
 	return gen.GetHealth200JSONResponse{Status: "ok"}, nil
 }
 
-// GetReady says whether the server can work; any reason why not is a 503.
+// GetReady reports whether the server can work; any reason why not is a 503.
 func (s *server) GetReady(ctx context.Context, _ gen.GetReadyRequestObject) (gen.GetReadyResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, defaultQueryBudget)
 	defer cancel()
@@ -21,14 +21,14 @@ func (s *server) GetReady(ctx context.Context, _ gen.GetReadyRequestObject) (gen
 	if err == nil {
 		return gen.GetReady200JSONResponse{Status: "ok"}, nil
 	}
-	message := "the server is not ready"
+	message := "server not ready"
 	if e, ok := errors.AsType[*problem.Error](err); ok {
 		message = e.Message
 	}
 	return nil, &problem.Error{Code: problem.CodeUnavailable, Message: message, Err: err}
 }
 
-// GetIndex says what answers here and where to go.
+// GetIndex returns the name, the version and links.
 func (s *server) GetIndex(context.Context, gen.GetIndexRequestObject) (gen.GetIndexResponseObject, error) {
 	return gen.GetIndex200JSONResponse{
 		Name: "rollcall", Version: s.version,

@@ -69,7 +69,7 @@ func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key rollout.Ide
 	respond(w, &answer)
 }
 
-// keyOf is the key of a request that is to be carried out once; the zero key when it has none, or its operation takes none.
+// keyOf returns the key of a request that is to be carried out once; the zero key when it has none, or its operation takes none.
 func (s *server) keyOf(r *http.Request) (rollout.IdempotencyKey, error) {
 	given := r.Header.Values(headerKey)
 	route := routeOf(r)
@@ -77,7 +77,7 @@ func (s *server) keyOf(r *http.Request) (rollout.IdempotencyKey, error) {
 		return rollout.IdempotencyKey{}, nil
 	}
 	if len(given) > 1 {
-		return rollout.IdempotencyKey{}, malformed("the header " + headerKey + " is given more than once")
+		return rollout.IdempotencyKey{}, malformed("the header " + headerKey + " must be given once")
 	}
 	key, err := idempotencyKey(r.Context(), &given[0])
 	if err != nil || r.URL.Query().Get("dry_run") == "true" { // nothing is done, so there is nothing to do once
@@ -98,7 +98,7 @@ func routeOf(r *http.Request) string {
 	return r.Method + " " + chi.RouteContext(r.Context()).RoutePattern()
 }
 
-// idempotencyKey is the caller's name for the request, with the hash of its body; the zero key when there is none.
+// idempotencyKey returns the caller's name for the request, with the hash of its body; the zero key when there is none.
 func idempotencyKey(ctx context.Context, given *string) (rollout.IdempotencyKey, error) {
 	if given == nil {
 		return rollout.IdempotencyKey{}, nil

@@ -348,7 +348,7 @@ func TestKey_EveryChangeTakesOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	without := map[string]bool{"takeHook": true, "tryChecks": true} // signed by its sender; changes nothing
+	without := map[string]bool{"receivePush": true, "probeOnce": true} // signed by its sender; changes nothing
 	id := standings()["in_progress"](s, "checkout")
 	for path, item := range doc.Paths.Map() {
 		for method, operation := range item.Operations() {

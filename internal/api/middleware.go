@@ -40,7 +40,7 @@ func requestID(ctx context.Context) string {
 	return id
 }
 
-// getForHead lets HEAD be answered wherever GET is; net/http leaves the body out.
+// getForHead answers HEAD wherever GET is served; net/http leaves the body out.
 func getForHead(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
@@ -57,7 +57,7 @@ func bodiless(ctx context.Context) bool {
 	return head
 }
 
-// logRequests gives the request its id and writes one line when it is over.
+// logRequests gives the request its id and logs one line when it is over.
 func (s *server) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()

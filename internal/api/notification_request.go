@@ -22,7 +22,7 @@ type notificationRequest struct {
 	checkAddress func(address string) error
 }
 
-// read gives the notification that is asked for, with the secrets that the body does not mention.
+// read returns the notification that is asked for, with the secrets that the body does not mention.
 func (q *notificationRequest) read() notification.Subscription {
 	b := q.body
 	n := notification.Subscription{
@@ -30,7 +30,7 @@ func (q *notificationRequest) read() notification.Subscription {
 		Services: sorted(valueOr(b.Services, nil)), Environments: sorted(valueOr(b.Environments, nil)),
 	}
 	if q.present != nil && q.present.Kind != n.Kind {
-		q.add("/kind", "is %s and cannot become another: delete the notification, or make one of another name", q.present.Kind)
+		q.add("/kind", "is %s and cannot be changed; delete the notification or create another", q.present.Kind)
 	}
 	n.States = q.states(n.Kind)
 	n.CDEventsVersion = q.cdeventsVersion(n.Kind)
@@ -38,11 +38,11 @@ func (q *notificationRequest) read() notification.Subscription {
 	return n
 }
 
-// cdeventsVersion is the one asked for, else the older one; other kinds have none.
+// cdeventsVersion returns the one asked for, else the older one; other kinds have none.
 func (q *notificationRequest) cdeventsVersion(kind notification.Kind) string {
 	switch given := q.body.CdeventsVersion; {
 	case given != nil && kind != notification.KindCDEvents:
-		q.add("/cdevents_version", "is for the kind cdevents alone")
+		q.add("/cdevents_version", "is only supported by cdevents notifications")
 		return ""
 	case kind != notification.KindCDEvents:
 		return ""
@@ -51,22 +51,22 @@ func (q *notificationRequest) cdeventsVersion(kind notification.Kind) string {
 	}
 }
 
-// states are those asked for, else all that the kind has words for, in the order of a deployment's life.
+// states returns those asked for, else all that the kind has words for, in the order of a deployment's life.
 func (q *notificationRequest) states(kind notification.Kind) []rollout.State {
 	if q.body.States == nil {
 		return kind.States()
 	}
 	for i, s := range *q.body.States {
 		if !slices.Contains(kind.States(), rollout.State(s)) {
-			q.add(fmt.Sprintf("/states/%d", i), "is nothing that a notification of the kind %s can tell", kind)
+			q.add(fmt.Sprintf("/states/%d", i), "is not supported by %s notifications", kind)
 		}
 	}
 	return slices.DeleteFunc(kind.States(), func(s rollout.State) bool {
-		return !slices.Contains(*q.body.States, types.ToldState(s))
+		return !slices.Contains(*q.body.States, types.NotifiableState(s))
 	})
 }
 
-// secrets are those of the body, and those of before that it leaves out. What would go to another address is not kept.
+// secrets returns those of the body, and those of before that it leaves out. What would go to another address is not kept.
 func (q *notificationRequest) secrets(kind notification.Kind) notification.Secrets {
 	kept := notification.Secrets{}
 	if q.present != nil {
@@ -82,7 +82,7 @@ func (q *notificationRequest) secrets(kind notification.Kind) notification.Secre
 	}
 }
 
-// url is the address of the body, else the one of before. Nothing that is said repeats it.
+// url returns the address of the body, else the one of before. Nothing that is said repeats it.
 func (q *notificationRequest) url(present secret.Secret) secret.Secret {
 	if q.body.URL == nil {
 		if q.present == nil {
@@ -98,7 +98,7 @@ func (q *notificationRequest) url(present secret.Secret) secret.Secret {
 		q.add("/url", "must be a repository in GitHub's API: https://api.github.com/repos/OWNER/NAME, or https://HOST/api/v3/repos/OWNER/NAME")
 	default:
 		if err := q.checkAddress(*q.body.URL); err != nil {
-			q.add("/url", "must not be called: its host or port is not allowed here") // the cause could quote it
+			q.add("/url", "host or port not allowed") // the cause could quote it
 		}
 	}
 	return secret.Secret(*q.body.URL)
@@ -116,10 +116,10 @@ func (q *notificationRequest) signing(kind notification.Kind, present secret.Sec
 	switch {
 	case !given || key == "":
 	case !kind.Signed():
-		q.add("/secret", "signs nothing: a notification of the kind %s is not signed", kind)
+		q.add("/secret", "is not supported: %s notifications are not signed", kind)
 	default:
 		if _, err := secret.SigningKeys(key); err != nil {
-			q.add("/secret", `must be "whsec_" and base64, or two such with a space between them`)
+			q.add("/secret", `must be "whsec_" and base64, or two of them separated by a space`)
 		}
 	}
 	return key
@@ -129,11 +129,11 @@ func (q *notificationRequest) token(kind notification.Kind, present secret.Secre
 	token, given := q.value(q.body.Token, "/token", present)
 	switch {
 	case given && token != "" && kind != notification.KindGitHub:
-		q.add("/token", "is for the kind github alone")
+		q.add("/token", "is only supported by github notifications")
 	case given && strings.ContainsFunc(token.Reveal(), func(r rune) bool { return r <= ' ' || r > '~' }):
 		q.add("/token", "must be visible ASCII characters")
 	case token == "" && kind == notification.KindGitHub && len(q.problems) == 0:
-		q.add("/token", "is required, and again whenever the url changes")
+		q.add("/token", "is required, and again when the url changes")
 	}
 	return token
 }
@@ -156,7 +156,7 @@ func (q *notificationRequest) value(body json.RawMessage, pointer string, presen
 	return secret.Secret(*text), true
 }
 
-// sorted is a set of names in order.
+// sorted returns a set of names in order.
 func sorted(names []types.Name) []string {
 	list := []string{}
 	for _, name := range names {

@@ -20,18 +20,18 @@ func (s *server) GetNotification(ctx context.Context, in gen.GetNotificationRequ
 	return gen.GetNotification200JSONResponse(notificationJSON(&n)), nil
 }
 
-// notificationJSON is a notification without what nobody may read back.
+// notificationJSON returns a notification without its secrets.
 func notificationJSON(n *notification.Subscription) types.Notification {
 	return types.Notification{
 		Name: n.Name, Kind: types.NotificationKind(n.Kind), Services: orNone(n.Services), Environments: orNone(n.Environments),
-		States:    encodeAll(n.States, func(s *rollout.State) types.ToldState { return types.ToldState(*s) }),
+		States:    encodeAll(n.States, func(s *rollout.State) types.NotifiableState { return types.NotifiableState(*s) }),
 		HasSecret: n.Secrets.Signing != "", HasToken: n.Secrets.Token != "", Readable: n.Secrets.Unreadable == "",
 		CdeventsVersion: cdeventsShown(n),
 		Revision:        n.Revision, CreatedAt: n.CreatedAt.UTC(), UpdatedAt: n.UpdatedAt.UTC(),
 	}
 }
 
-// cdeventsShown is null for other kinds. One that was made before there was a choice has none stored.
+// cdeventsShown returns nil for other kinds. One that was made before there was a choice has none stored.
 func cdeventsShown(n *notification.Subscription) *types.CDEventsVersion {
 	if n.Kind != notification.KindCDEvents {
 		return nil
@@ -103,7 +103,7 @@ func (s *server) DeleteNotification(
 ) (gen.DeleteNotificationResponseObject, error) {
 	_, err := s.notifications.DefineNotification(ctx, in.Name, func(present *notification.Subscription) (*notification.Subscription, error) {
 		if present == nil {
-			return nil, notFound("there is no notification " + in.Name)
+			return nil, notFound("no notification " + in.Name)
 		}
 		return nil, nil //nolint:nilnil // none is what is asked for
 	})

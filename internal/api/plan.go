@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/routing"
 )
 
-// planJSON says what a deployment would do if every target goes along.
+// planJSON returns what a deployment would do if no target fails.
 func planJSON(n *rollout.NewDeployment) types.DeploymentPlan {
 	spec := &n.Deployment.Spec
 	plan := types.DeploymentPlan{
@@ -30,7 +30,7 @@ func planJSON(n *rollout.NewDeployment) types.DeploymentPlan {
 	return plan
 }
 
-// minCapacity is the share of targets, in percent, that is in service while the most are being updated. Targets that
+// minCapacity returns the share of targets, in percent, that is in service while the most are being updated. Targets that
 // no wave takes, such as those of the active slot, are never out of service; where there are such, the waves take only
 // targets without traffic.
 func minCapacity(n *rollout.NewDeployment) int {
@@ -45,7 +45,7 @@ func minCapacity(n *rollout.NewDeployment) int {
 	return (total - min(out, total)) * 100 / total
 }
 
-// minDuration is the sum of what certainly takes time: bakes, delays, and for each round of calls within a wave the
+// minDuration returns the sum of what certainly takes time: bakes, delays, and for each round of calls within a wave the
 // checks until they can have passed.
 func minDuration(spec *rollout.Spec) time.Duration {
 	var sum time.Duration
@@ -58,7 +58,7 @@ func minDuration(spec *rollout.Spec) time.Duration {
 	return sum
 }
 
-// minPassTime is the least time from a target's answer to its passing all checks.
+// minPassTime returns the least time from a target's answer to its passing all checks.
 func minPassTime(checks []healthcheck.Check) time.Duration {
 	var longest time.Duration
 	for i := range checks {

@@ -42,20 +42,20 @@ type refusal struct {
 func (r *refusal) Error() string { return r.title + ": " + r.detail }
 
 func malformed(detail string) error {
-	return &refusal{status: http.StatusBadRequest, kind: "malformed", title: "The request cannot be parsed", detail: detail}
+	return &refusal{status: http.StatusBadRequest, kind: "malformed", title: "Malformed request", detail: detail}
 }
 
 func unsupported(detail string) error {
 	return &refusal{
 		status: http.StatusUnsupportedMediaType, kind: "unsupported-type",
-		title: "The body's type is not supported", detail: detail,
+		title: "Unsupported media type", detail: detail,
 	}
 }
 
 func tooLarge(limit int64) error {
 	return &refusal{
 		status: http.StatusRequestEntityTooLarge, kind: "too-large",
-		title: "The body is too large", detail: "a body may have at most " + strconv.FormatInt(limit, 10) + " bytes",
+		title: "Request body too large", detail: "the limit is " + strconv.FormatInt(limit, 10) + " bytes",
 	}
 }
 
@@ -63,12 +63,12 @@ func notFound(detail string) error {
 	return &problem.Error{Code: problem.CodeNotFound, Message: detail}
 }
 
-func errNoRoute(*http.Request) error { return notFound("there is nothing at this path") }
+func errNoRoute(*http.Request) error { return notFound("no such path") }
 
 func errMethod(r *http.Request, allowed []string) error {
 	return &refusal{
-		status: http.StatusMethodNotAllowed, kind: "method-not-allowed", title: "The method is not allowed here",
-		detail: "this path does not take " + strconv.Quote(r.Method), allow: allowed,
+		status: http.StatusMethodNotAllowed, kind: "method-not-allowed", title: "Method not allowed",
+		detail: "not supported by this path: " + strconv.Quote(r.Method), allow: allowed,
 	}
 }
 
@@ -76,7 +76,7 @@ func invalidAt(pointer, detail string) error {
 	return problem.Invalid([]problem.FieldError{{Pointer: pointer, Detail: detail}})
 }
 
-// problemOf is the one place where an error gets its status. What has no code is a fault whose details stay here.
+// problemOf returns the response to an error, the only place where an error gets its status. What has no code is a fault whose details stay here.
 func problemOf(err error) types.Problem {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return types.Problem{Type: problemKinds + r.kind, Title: r.title, Status: r.status, Detail: r.detail}
@@ -86,7 +86,7 @@ func problemOf(err error) types.Problem {
 	}
 	e, ok := errors.AsType[*problem.Error](err)
 	if !ok {
-		e = &problem.Error{Message: "the server's log tells more under this X-Request-Id"}
+		e = &problem.Error{Message: "Internal error; search the server log for this X-Request-Id."}
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			e = &problem.Error{Code: problem.CodeUnavailable, Message: "the database did not answer in time"}
 		}
@@ -109,29 +109,29 @@ func kindOf(code problem.Code) types.Problem {
 		name, title string
 	}
 	k, known := map[problem.Code]kind{
-		problem.CodeInvalid:         {http.StatusUnprocessableEntity, "invalid", "The request is not valid"},
-		problem.CodeNotFound:        {http.StatusNotFound, "not-found", "There is no such thing"},
-		problem.CodeConflict:        {http.StatusConflict, "conflict", "Not possible in the present state"},
-		problem.CodeOwnershipLost:   {http.StatusConflict, "conflict", "Not possible in the present state"},
-		problem.CodeInProgress:      {http.StatusConflict, "in-progress", "The same request is still being worked on"},
-		problem.CodeKeyReused:       {http.StatusUnprocessableEntity, "key-reused", "The Idempotency-Key was used for another request"},
-		problem.CodeStale:           {http.StatusPreconditionFailed, "stale", "It is not as the request expects"},
-		problem.CodeUnauthenticated: {http.StatusUnauthorized, "unauthenticated", "A credential is needed"},
-		problem.CodeForbidden:       {http.StatusForbidden, "forbidden", "The caller may not do this"},
-		problem.CodeRateLimited:     {http.StatusTooManyRequests, "too-many", "Too much at once"},
-		problem.CodeBadSignature:    {http.StatusUnauthorized, "unsigned", "The request is not signed as it must be"},
-		problem.CodeUnavailable:     {http.StatusServiceUnavailable, "unavailable", "The server cannot do its work now"},
+		problem.CodeInvalid:         {http.StatusUnprocessableEntity, "invalid", "Invalid request"},
+		problem.CodeNotFound:        {http.StatusNotFound, "not-found", "Not found"},
+		problem.CodeConflict:        {http.StatusConflict, "conflict", "Conflict with current state"},
+		problem.CodeOwnershipLost:   {http.StatusConflict, "conflict", "Conflict with current state"},
+		problem.CodeInProgress:      {http.StatusConflict, "in-progress", "Request in progress"},
+		problem.CodeKeyReused:       {http.StatusUnprocessableEntity, "key-reused", "Idempotency-Key reused"},
+		problem.CodeStale:           {http.StatusPreconditionFailed, "stale", "Precondition failed"},
+		problem.CodeUnauthenticated: {http.StatusUnauthorized, "unauthenticated", "Authentication required"},
+		problem.CodeForbidden:       {http.StatusForbidden, "forbidden", "Forbidden"},
+		problem.CodeRateLimited:     {http.StatusTooManyRequests, "too-many", "Too many requests"},
+		problem.CodeBadSignature:    {http.StatusUnauthorized, "unsigned", "Invalid signature"},
+		problem.CodeUnavailable:     {http.StatusServiceUnavailable, "unavailable", "Service unavailable"},
 	}[code]
 	if !known {
-		k = kind{http.StatusInternalServerError, "failure", "The server has failed"}
+		k = kind{http.StatusInternalServerError, "failure", "Internal error"}
 	}
 	return types.Problem{Type: problemKinds + k.name, Title: k.title, Status: k.status}
 }
 
-// parameterProblem tells what the generated binding of parameters disliked.
+// parameterProblem returns the problem that the generated binding of parameters found.
 func parameterProblem(err error) (types.Problem, bool) {
 	if e, ok := errors.AsType[*gen.TooManyValuesForParamError](err); ok {
-		return problemOf(malformed("the header " + e.ParamName + " is given more than once")), true
+		return problemOf(malformed("the header " + e.ParamName + " must be given once")), true
 	}
 	if e, ok := errors.AsType[*gen.InvalidParamFormatError](err); ok {
 		return problemOf(invalidAt("/"+e.ParamName, "is not valid")), true
@@ -142,12 +142,12 @@ func parameterProblem(err error) (types.Problem, bool) {
 	return types.Problem{}, false
 }
 
-// undecodable tells what stood in the way of decoding a body that its schema has accepted: a number such as 1.0 or 1e2
+// undecodable returns why a body could not be decoded that its schema has accepted: a number such as 1.0 or 1e2
 // where Go wants an integer.
 func undecodable(err error) error {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		pointer := "/" + strings.ReplaceAll(e.Field, ".", "/")
-		return invalidAt(pointer, "must be a plain whole number of moderate size")
+		return invalidAt(pointer, "must be an integer within range")
 	}
 	return err
 }
@@ -169,7 +169,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			level = slog.LevelWarn
 		}
 		s.log.Log(r.Context(), level, "request failed",
-			"request_id", requestID(r.Context()), "method", r.Method, "path", r.URL.Path, "err", err)
+			"request_id", requestID(r.Context()), "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	h := w.Header()
 	if refused, ok := errors.AsType[*refusal](err); ok && len(refused.allow) > 0 {
@@ -186,7 +186,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	s.writeProblem(w, r, p)
 }
 
-// challenge says what credential is wanted (RFC 6750, section 3).
+// challenge returns the required credential (RFC 6750, section 3).
 func challenge(r *http.Request) string {
 	if r.Header.Get("Authorization") == "" {
 		return `Bearer realm="rollcall"`
@@ -194,7 +194,7 @@ func challenge(r *http.Request) string {
 	return `Bearer realm="rollcall", error="invalid_token"`
 }
 
-// secondsUntil is how long a caller who had too much shall wait, rounded up.
+// secondsUntil returns how long a rate-limited caller should wait, rounded up.
 func secondsUntil(err error) int {
 	e, ok := errors.AsType[*problem.Error](err)
 	if !ok || e.RetryAfter <= time.Second {
@@ -206,7 +206,7 @@ func secondsUntil(err error) int {
 func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, p types.Problem) {
 	body, err := json.Marshal(p)
 	if err != nil {
-		s.log.ErrorContext(r.Context(), "encode a problem", "request_id", requestID(r.Context()), "err", err)
+		s.log.ErrorContext(r.Context(), "failed to encode problem response", "request_id", requestID(r.Context()), "error", err)
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)

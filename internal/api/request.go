@@ -103,13 +103,13 @@ func (q *request) labels() map[string]string {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		length := utf8.RuneCountInString(key)
 		if length < 1 || length > maxLabelKey || strings.ContainsFunc(key, unicode.IsControl) {
-			q.add("/labels/"+escapePointer(key), "a label's key must be 1 to %d characters, none of them control characters",
+			q.add("/labels/"+escapePointer(key), "a label key must have 1 to %d characters, without control characters",
 				maxLabelKey)
 		}
 	}
 	if given, there := labels[rollout.LabelCommitTime]; there {
 		if _, err := time.Parse(time.RFC3339, given); err != nil {
-			q.add("/labels/"+rollout.LabelCommitTime, "is when the change was committed, such as 2026-01-31T09:30:00Z")
+			q.add("/labels/"+rollout.LabelCommitTime, "must be the commit time, such as 2026-01-31T09:30:00Z")
 		}
 	}
 	return labels
@@ -157,7 +157,7 @@ func (q *request) text(given json.RawMessage) secret.Secret {
 	}
 	keys, err := secret.SigningKeys(secret.Secret(*text))
 	if err != nil || slices.ContainsFunc(keys, func(key []byte) bool { return len(key) < minSecretBytes }) {
-		q.add("/deploy/secret", "must be \"whsec_\" and the base64 of at least %d bytes, or two such with a space between them", minSecretBytes)
+		q.add("/deploy/secret", "must be \"whsec_\" and the base64 of at least %d bytes, or two of them separated by a space", minSecretBytes)
 	}
 	return secret.Secret(*text)
 }
@@ -191,7 +191,7 @@ func (q *request) secretGiven(s secret.Secret, pointer string) bool {
 		return false
 	}
 	if !q.masked {
-		q.add(pointer, "%q stands for a secret that is kept, and here is none: give the secret itself", maskedSecret)
+		q.add(pointer, "%q is not valid here: there is no stored secret; supply the value", maskedSecret)
 	}
 	return true
 }

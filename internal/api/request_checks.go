@@ -107,7 +107,7 @@ func (q *request) checks() []healthcheck.Check {
 	return checks
 }
 
-// checkNames gives each check a name of its own: its type, then type-2 and so on, where the request has none.
+// checkNames gives each check a unique name: its type, then type-2 and so on, where the request has none.
 func (q *request) checkNames(given []types.CheckRequest) []string {
 	names, taken := make([]string, len(given)), map[string]bool{}
 	for i, g := range given {
@@ -115,7 +115,7 @@ func (q *request) checkNames(given []types.CheckRequest) []string {
 			continue
 		}
 		if taken[*g.Name] {
-			q.add(fmt.Sprintf("/health_checks/%d/name", i), "is the name of another check")
+			q.add(fmt.Sprintf("/health_checks/%d/name", i), "is already used by another check")
 		}
 		names[i], taken[*g.Name] = *g.Name, true
 	}
@@ -137,7 +137,7 @@ func (q *request) check(g *types.CheckRequest, name, pointer string) healthcheck
 	rules := rulesOf(g.Type)
 	for _, f := range fieldsOf(g) {
 		if f.given && !slices.Contains(rules.fields, f.name) {
-			q.add(pointer+"/"+f.name, "does not belong to a check of type %s", g.Type)
+			q.add(pointer+"/"+f.name, "is not supported by checks of type %s", g.Type)
 		}
 	}
 	if g.Preset != nil && g.Type == "http" {
@@ -191,10 +191,10 @@ func (q *request) verifyHTTP(g *types.CheckRequest, pointer string) {
 	q.verifyStatuses(valueOr(g.ExpectedStatus, nil), pointer+"/expected_status")
 	q.verifyStatuses(valueOr(g.WarnStatus, nil), pointer+"/warn_status")
 	if g.PassValues == nil && (g.StatusPointer != nil || g.WarnValues != nil || g.FailValues != nil) {
-		q.add(pointer+"/pass_values", "is required: nothing else that the answer says would pass")
+		q.add(pointer+"/pass_values", "is required: without it no response passes")
 	}
 	if p := g.Preset; p != nil && checkPresets[*p].path == "" && g.Path == nil && g.URL == nil {
-		q.add(pointer+"/path", "or url is required: the preset %s has no usual one", *p)
+		q.add(pointer+"/path", "or url is required: preset %s has no default", *p)
 	}
 	q.verifyWords(g, pointer)
 }
@@ -208,7 +208,7 @@ func (q *request) verifyWords(g *types.CheckRequest, pointer string) {
 	}{{"pass_values", valueOr(g.PassValues, nil)}, {"warn_values", valueOr(g.WarnValues, nil)}, {"fail_values", valueOr(g.FailValues, nil)}} {
 		for i, value := range list.values {
 			if other := seen[strings.ToLower(value)]; other != "" && other != list.name {
-				q.add(fmt.Sprintf("%s/%s/%d", pointer, list.name, i), "is in %s as well", other)
+				q.add(fmt.Sprintf("%s/%s/%d", pointer, list.name, i), "is also in %s", other)
 			}
 			seen[strings.ToLower(value)] = list.name
 		}
@@ -218,7 +218,7 @@ func (q *request) verifyWords(g *types.CheckRequest, pointer string) {
 func (q *request) verifyStatuses(statuses []string, pointer string) {
 	for i, status := range statuses {
 		if from, to := status[:3], status[len(status)-3:]; from > to {
-			q.add(fmt.Sprintf("%s/%d", pointer, i), "must not end before it begins")
+			q.add(fmt.Sprintf("%s/%d", pointer, i), "range must not be reversed")
 		}
 	}
 }
@@ -228,7 +228,7 @@ func (q *request) verifyWhere(g *types.CheckRequest, pointer string) {
 	if g.URL != nil {
 		q.url(*g.URL, pointer+"/url")
 		if g.Path != nil {
-			q.add(pointer+"/path", "path and url exclude each other")
+			q.add(pointer+"/path", "mutually exclusive with url")
 		}
 	}
 	for name, value := range valueOr(g.Headers, nil) {
@@ -248,11 +248,11 @@ func (q *request) verifyMetric(g *types.CheckRequest, pointer string) {
 			continue
 		}
 		if given++; given > 1 {
-			q.add(pointer+"/"+f.name, "pointer, metric and query exclude each other")
+			q.add(pointer+"/"+f.name, "pointer, metric and query are mutually exclusive")
 		}
 	}
 	if given == 0 {
-		q.add(pointer, "needs pointer (JSON), metric (Prometheus text) or query (Prometheus' HTTP API) to find the number")
+		q.add(pointer, "pointer (JSON), metric (Prometheus text) or query (Prometheus HTTP API) is required")
 	}
 	if g.Metric != nil {
 		if _, err := healthcheck.ParseSelector(*g.Metric); err != nil {
@@ -265,7 +265,7 @@ func (q *request) verifyMetric(g *types.CheckRequest, pointer string) {
 // verifyBounds checks the bounds of a metric: a warning comes no later than the failure.
 func (q *request) verifyBounds(g *types.CheckRequest, pointer string) {
 	if g.WarnAbove == nil && g.FailAbove == nil && g.WarnBelow == nil && g.FailBelow == nil {
-		q.add(pointer, "needs at least one of warn_above, fail_above, warn_below and fail_below")
+		q.add(pointer, "at least one of warn_above, fail_above, warn_below and fail_below is required")
 	}
 	if g.WarnAbove != nil && g.FailAbove != nil && *g.WarnAbove > *g.FailAbove {
 		q.add(pointer+"/warn_above", "must not be above fail_above")

@@ -15,7 +15,7 @@ import (
 // maxMetadata bounds a target's metadata, in bytes of JSON.
 const maxMetadata = 16 << 10
 
-const noTargets = "there are none: give targets here, or register a definition of the service in this environment"
+const noTargets = "are required: give them here, or in the definition of the service in this environment"
 
 // readTargets reads the targets in the request's order.
 func (q *request) readTargets() []rollout.Target {
@@ -37,7 +37,7 @@ func (q *request) readTargets() []rollout.Target {
 	return targets
 }
 
-// setDeployURLs gives each target that has no URL of its own the path that all have.
+// setDeployURLs sets the deploy URL of each target that has none of its own, by the common path.
 func (q *request) setDeployURLs() {
 	for i := range q.targets {
 		if t := &q.targets[i]; t.DeployURL == "" {
@@ -49,7 +49,7 @@ func (q *request) setDeployURLs() {
 // unique blames the later of two targets that share a value.
 func (q *request) unique(seen map[string]int, value string, i int, pointer string) {
 	if first, taken := seen[value]; taken {
-		q.add(pointer, "is the same as that of /targets/%d", first)
+		q.add(pointer, "duplicates /targets/%d", first)
 		return
 	}
 	seen[value] = i
@@ -70,7 +70,7 @@ func (q *request) target(g *types.TargetRequest, pointer string) (t rollout.Targ
 		t.Metadata = map[string]any{}
 	}
 	if encoded, err := json.Marshal(t.Metadata); err != nil || len(encoded) > maxMetadata {
-		q.add(pointer+"/metadata", "must have at most %d bytes", maxMetadata)
+		q.add(pointer+"/metadata", "must be at most %d bytes", maxMetadata)
 	}
 	return t, normal
 }
@@ -83,7 +83,7 @@ func (q *request) address(raw, pointer string) string {
 		return ""
 	}
 	if u.RawQuery != "" || u.ForceQuery {
-		q.add(pointer, "must not have a query: paths are appended to it")
+		q.add(pointer, "must not have a query string: paths are appended to it")
 		return ""
 	}
 	return rollout.CanonicalAddress(raw)
@@ -108,7 +108,7 @@ func parseURL(raw string) (u *url.URL, detail string) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
-		return nil, "is not a URL"
+		return nil, "must be a URL"
 	case !strings.EqualFold(u.Scheme, "http") && !strings.EqualFold(u.Scheme, "https"):
 		return nil, "must be an absolute http or https URL"
 	case u.Hostname() == "":

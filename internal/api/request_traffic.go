@@ -71,7 +71,7 @@ func (q *request) verifyWebhookRouter(g *types.TrafficRequest) {
 func (q *request) verifyHAProxy(g *types.TrafficRequest) {
 	q.foreign(g, "url")
 	if g.ReadBack != nil && !*g.ReadBack {
-		q.add("/traffic/read_back", "haproxy is always read back")
+		q.add("/traffic/read_back", "must not be false: haproxy is always read back")
 	}
 	if q.oneOrMore("backend", g.Backend, g.Backends); g.Backends != nil {
 		q.distinct("/traffic/backends", g.Backend, *g.Backends)
@@ -101,7 +101,7 @@ func (q *request) distinct(pointer string, one *string, more []string) {
 		return
 	}
 	if i := slices.Index(more, *one); i >= 0 {
-		q.add(fmt.Sprintf("%s/%d", pointer, i), "is given twice")
+		q.add(fmt.Sprintf("%s/%d", pointer, i), "is a duplicate")
 	}
 }
 
@@ -116,7 +116,7 @@ func (q *request) foreign(g *types.TrafficRequest, names ...string) {
 		{"take_out", g.TakeOut != nil},
 	} {
 		if f.given && slices.Contains(names, f.name) {
-			q.add("/traffic/"+f.name, "does not belong to traffic of type %s", g.Type)
+			q.add("/traffic/"+f.name, "is not supported by traffic of type %s", g.Type)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (q *request) socket(raw, pointer string) {
 	file, isUnix := strings.CutPrefix(raw, socketPrefix)
 	switch {
 	case strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):
-		q.add(pointer, "must not have spaces or control characters")
+		q.add(pointer, "must not contain spaces or control characters")
 	case isUnix && (!path.IsAbs(file) || path.Clean(file) != file || file == "/" || len(file) > maxSocketPath):
 		q.add(pointer, "must have an absolute path of at most %d bytes after %q", maxSocketPath, socketPrefix)
 	case !isUnix && !hostAndPort(raw):

@@ -31,10 +31,10 @@ func (s *server) RollbackDeployment(
 	}
 	if created {
 		answer, err := s.followUpResponse(ctx, &d)
-		return gen.RollbackDeployment202JSONResponse{FollowedJSONResponse: answer}, err
+		return gen.RollbackDeployment202JSONResponse{FollowUpCreatedJSONResponse: answer}, err
 	}
 	answer, err := s.commandResponse(ctx, &d)
-	return gen.RollbackDeployment200JSONResponse{AskedJSONResponse: answer}, err
+	return gen.RollbackDeployment200JSONResponse{CommandAcceptedJSONResponse: answer}, err
 }
 
 // RollbackLatest rolls back what touched the targets of a service in an environment last. A rollback that is on its way
@@ -48,10 +48,10 @@ func (s *server) RollbackLatest(
 	}
 	if created {
 		answer, err := s.followUpResponse(ctx, &d)
-		return gen.RollbackLatest202JSONResponse{FollowedJSONResponse: answer}, err
+		return gen.RollbackLatest202JSONResponse{FollowUpCreatedJSONResponse: answer}, err
 	}
 	answer, err := s.commandResponse(ctx, &d)
-	return gen.RollbackLatest200JSONResponse{AskedJSONResponse: answer}, err
+	return gen.RollbackLatest200JSONResponse{CommandAcceptedJSONResponse: answer}, err
 }
 
 func (s *server) rollBackLatest(
@@ -105,7 +105,7 @@ func (s *server) newFollowUp(
 		present, gone := dropRemovedTargets(ended, defined)
 		if len(gone) > 0 && len(present.Targets) == 0 {
 			return rollout.NewDeployment{}, &problem.Error{
-				Code: problem.CodeConflict, ID: ended.Deployment.ID, Message: "all targets of the deployment have left the definition",
+				Code: problem.CodeConflict, ID: ended.Deployment.ID, Message: "all targets of the deployment were removed from the definition",
 			}
 		}
 		n, err := build(&present)
@@ -117,7 +117,7 @@ func (s *server) newFollowUp(
 	}
 }
 
-// dropRemovedTargets is the snapshot without the targets that came from the definition and are no longer in it, and their ids.
+// dropRemovedTargets returns the snapshot without the targets that came from the definition and are no longer in it, and their ids.
 func dropRemovedTargets(ended *rollout.Snapshot, defined *definition) (present rollout.Snapshot, gone []string) {
 	present = *ended
 	if defined == nil || defined.request.Targets == nil || !ended.Deployment.Spec.FromDefinition {
@@ -135,10 +135,10 @@ func dropRemovedTargets(ended *rollout.Snapshot, defined *definition) (present r
 	return present, gone
 }
 
-// followUpResponse is the answer of a verb that made a new deployment, or had made it before.
-func (s *server) followUpResponse(ctx context.Context, d *rollout.Deployment) (gen.FollowedJSONResponse, error) {
+// followUpResponse returns the deployment that a command created, now or before.
+func (s *server) followUpResponse(ctx context.Context, d *rollout.Deployment) (gen.FollowUpCreatedJSONResponse, error) {
 	body, err := s.present(ctx, d)
-	return gen.FollowedJSONResponse{Body: body, Headers: gen.FollowedResponseHeaders{Location: location(d.ID)}}, err
+	return gen.FollowUpCreatedJSONResponse{Body: body, Headers: gen.FollowUpCreatedResponseHeaders{Location: location(d.ID)}}, err
 }
 
 // RetryDeployment makes a new deployment for what a finished one left undone.
@@ -171,5 +171,5 @@ func (s *server) RetryDeployment(
 		return nil, err
 	}
 	answer, err := s.followUpResponse(ctx, &made.Deployment)
-	return gen.RetryDeployment202JSONResponse{FollowedJSONResponse: answer}, err
+	return gen.RetryDeployment202JSONResponse{FollowUpCreatedJSONResponse: answer}, err
 }

@@ -30,7 +30,7 @@ func serviceJSON(s *catalog.Service) types.Service {
 	}
 }
 
-// lastJSON is null when there was no deployment.
+// lastJSON returns nil when there was no deployment.
 func lastJSON(d *rollout.Deployment) *types.LastDeployment {
 	if d == nil {
 		return nil
@@ -39,7 +39,7 @@ func lastJSON(d *rollout.Deployment) *types.LastDeployment {
 	return &encoded
 }
 
-// GetServiceStatus says what runs on the targets of a service in an environment.
+// GetServiceStatus reports what runs on the targets of a service in an environment.
 func (s *server) GetServiceStatus(
 	ctx context.Context, in gen.GetServiceStatusRequestObject,
 ) (gen.GetServiceStatusResponseObject, error) {
@@ -53,7 +53,7 @@ func (s *server) GetServiceStatus(
 		return nil, err
 	}
 	if defined == nil && len(newest.Items) == 0 {
-		return nil, notFound("nothing is known of " + in.Service + " in " + in.Environment)
+		return nil, notFound("no service " + in.Service + " in " + in.Environment)
 	}
 	running, err := s.runningTargets(ctx, in.Service, in.Environment, defined)
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *server) GetServiceStatus(
 	return status, nil
 }
 
-// runningTargets is what is known of the targets of the definition, or of the newest deployment when there is none.
+// runningTargets returns what is known of the targets of the definition, or of the newest deployment when there is none.
 func (s *server) runningTargets(
 	ctx context.Context, service, environment string, defined *definition,
 ) ([]catalog.RunningTarget, error) {
@@ -104,7 +104,7 @@ func (s *server) runningTargets(
 	return running, nil
 }
 
-// sharedVersion is the version that all targets run. It is null when nobody knows any, and when they do not all run the
+// sharedVersion returns the version that all targets run. It is null when nobody knows any, and when they do not all run the
 // same as far as known; only the latter is mixed.
 func sharedVersion(running []catalog.RunningTarget) (version *string, mixed bool) {
 	for i := range running {
@@ -122,7 +122,7 @@ func runningJSON(r *catalog.RunningTarget) types.RunningTarget {
 	return types.RunningTarget{ID: r.Target, Version: nullable(r.Version), Health: types.Health(r.Health)}
 }
 
-// trafficStatus says what is known of a deployment's router, and of how it was found since; nil when it has none.
+// trafficStatus reports what is known of a deployment's router, and of how it was found since; nil when it has none.
 func (s *server) trafficStatus(ctx context.Context, d *rollout.Deployment) (*types.TrafficStatus, error) {
 	if d.Spec.Traffic == nil {
 		return nil, nil //nolint:nilnil // as the comment says

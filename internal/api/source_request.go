@@ -37,7 +37,7 @@ type sourceRequest struct {
 	checkAddress func(address string) error
 }
 
-// read gives the source without its secrets.
+// read returns the source without its secrets.
 func (q *sourceRequest) read() gitsource.Source {
 	b := q.body
 	s := gitsource.Source{
@@ -48,15 +48,15 @@ func (q *sourceRequest) read() gitsource.Source {
 	}
 	switch {
 	case strings.HasPrefix(s.Branch, "refs/"):
-		q.add("/branch", "must be the name of a branch: tags and other references are not followed")
+		q.add("/branch", "must be a branch name: tags and other refs are not supported")
 	case !validBranch(s.Branch):
-		q.add("/branch", "is not the name of a branch")
+		q.add("/branch", "must be a valid branch name")
 	}
 	if !validFolder(s.Path) {
-		q.add("/path", `must be a path within the repository, such as "deploy/production", without ".." and "/" at its ends`)
+		q.add("/path", `must be a path within the repository, such as "deploy/production", without ".." and without "/" at either end`)
 	}
 	if strings.HasPrefix(s.URL, "ssh:") && strings.TrimSpace(s.KnownHosts) == "" {
-		q.add("/known_hosts", "is required with ssh: ssh-keyscan prints it")
+		q.add("/known_hosts", "is required with ssh; get it with ssh-keyscan")
 	}
 	for pointer, text := range map[string]string{"/known_hosts": s.KnownHosts, "/allowed_signers": s.AllowedSigners} {
 		if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' }) {
@@ -93,10 +93,10 @@ var (
 func (q *sourceRequest) parse(raw string) (u *url.URL, detail string) {
 	u, err := url.Parse(raw)
 	if err != nil || strings.ContainsFunc(raw, unprintable) {
-		return nil, "is not a URL"
+		return nil, "must be a URL"
 	}
 	if strings.ContainsAny(raw, "?#") || u.Opaque != "" {
-		return nil, "must have no query and no fragment"
+		return nil, "must not have a query string or fragment"
 	}
 	if strings.Trim(u.Path, "/") == "" {
 		return nil, "must name a repository"
@@ -176,7 +176,7 @@ func validFolder(name string) bool {
 		!strings.HasPrefix(name, "-") && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
-// secret is one of a source's secrets after a request that may leave it out (kept), or give null (removed).
+// secret returns one of a source's secrets after a request that may leave it out (kept), or give null (removed).
 func (q *sourceRequest) secret(given json.RawMessage, pointer string, present secret.Secret) secret.Secret {
 	if len(given) == 0 {
 		return present
@@ -196,7 +196,7 @@ func (q *sourceRequest) secret(given json.RawMessage, pointer string, present se
 	return secret.Secret(*text)
 }
 
-// judged is what the guard looks at. The usual port of ssh is a Git remote's, too.
+// judged returns what the guard looks at. The usual port of ssh is a Git remote's, too.
 func judged(u *url.URL) string {
 	if u.Port() == "" || u.Scheme == "ssh" && u.Port() == "22" {
 		return u.Hostname()

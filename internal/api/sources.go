@@ -19,7 +19,7 @@ func (s *server) GetSource(ctx context.Context, in gen.GetSourceRequestObject) (
 	return gen.GetSource200JSONResponse(sourceWithFilesJSON(&report)), nil
 }
 
-// sourceJSON is a source without its files, and without its secrets.
+// sourceJSON returns a source without its files, and without its secrets.
 func sourceJSON(r *gitsource.Report) types.GitSource {
 	s, at := &r.Source, &r.Status
 	return types.GitSource{
@@ -120,7 +120,7 @@ func (s *server) putSource(
 	return report, created, err
 }
 
-// readSource is the source that the body asks for, with the secrets that it does not mention. They are not kept when they
+// readSource returns the source that the body asks for, with the secrets that it does not mention. They are not kept when they
 // would be sent to another place.
 func (s *server) readSource(body *types.GitSourceRequest, present *gitsource.Source) (gitsource.Source, error) {
 	q := sourceRequest{body: body, remotes: s.remotes, checkAddress: s.checkAddress}
@@ -153,7 +153,7 @@ func sameSource(a, b *gitsource.Source) bool {
 func (s *server) DeleteSource(ctx context.Context, in gen.DeleteSourceRequestObject) (gen.DeleteSourceResponseObject, error) {
 	_, err := s.sources.DefineSource(ctx, in.Name, func(present *gitsource.Source) (*gitsource.Source, error) {
 		if present == nil {
-			return nil, notFound("there is no source " + in.Name)
+			return nil, notFound("no source " + in.Name)
 		}
 		return nil, nil //nolint:nilnil // none is what is asked for
 	})
@@ -217,7 +217,7 @@ func (s *server) previewSync(ctx context.Context, name string, ask gitsource.Syn
 
 func errNoGitOps() error {
 	return &refusal{
-		status: http.StatusNotImplemented, kind: "not-offered", title: "The server does not offer this",
-		detail: "this server was made without what works on sources",
+		status: http.StatusNotImplemented, kind: "not-offered", title: "Not enabled",
+		detail: "GitOps is not enabled on this server",
 	}
 }

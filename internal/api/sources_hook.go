@@ -12,20 +12,20 @@ import (
 	"rollcall/internal/problem"
 )
 
-// TakeHook takes a push notification of a Git host, which signs it over the bytes that it sent.
-func (s *server) TakeHook(ctx context.Context, in gen.TakeHookRequestObject) (gen.TakeHookResponseObject, error) {
+// ReceivePush takes a push notification of a Git host, which signs it over the bytes that it sent.
+func (s *server) ReceivePush(ctx context.Context, in gen.ReceivePushRequestObject) (gen.ReceivePushResponseObject, error) {
 	if s.gitOps == nil {
 		return nil, errNoGitOps()
 	}
 	got, ok := ctx.Value(keyReceived).(*received)
 	if !ok {
-		return nil, errors.New("the request was not kept as it came")
+		return nil, errors.New("the raw request is missing")
 	}
 	taken, why, err := s.gitOps.Hook(withoutBudget(ctx), in.Name, got.header, got.body, got.form)
 	if err != nil {
 		return nil, err
 	}
-	return gen.TakeHook200JSONResponse{Sync: taken, Reason: nullable(why)}, nil
+	return gen.ReceivePush200JSONResponse{Sync: taken, Reason: nullable(why)}, nil
 }
 
 // Bounds of push notifications: GitHub sends up to 25 MB, and anybody may send something to the same path.
@@ -45,7 +45,7 @@ func (c *contract) readHook(w http.ResponseWriter, r *http.Request) (*http.Reque
 	case err != nil:
 		return r, err
 	case !form && mediaType != "application/json":
-		return r, unsupported("the body must be application/json or application/x-www-form-urlencoded")
+		return r, unsupported("Content-Type must be application/json or application/x-www-form-urlencoded")
 	}
 	if r.ContentLength < 0 || r.ContentLength > largeHook {
 		if err := c.enterLargeHook(r.Context()); err != nil {
@@ -74,6 +74,6 @@ func (c *contract) enterLargeHook(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err() //nolint:wrapcheck // the caller is gone
 	case <-limit.C:
-		return &problem.Error{Code: problem.CodeRateLimited, Message: "too many large notifications at once", RetryAfter: hookWait}
+		return &problem.Error{Code: problem.CodeRateLimited, Message: "too many large pushes at once", RetryAfter: hookWait}
 	}
 }

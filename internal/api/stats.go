@@ -20,7 +20,7 @@ const (
 	maxWindow     = 3650 * day
 )
 
-// GetSummary says in numbers what there is and how it went.
+// GetSummary returns counts and durations of deployments.
 func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject) (gen.GetSummaryResponseObject, error) {
 	var f findings
 	window := f.window(in.Params.Window, "/window")
@@ -56,7 +56,7 @@ func (f *findings) window(given *string, pointer string) time.Duration {
 	window, err := duration.ParseDays(text)
 	switch {
 	case err != nil:
-		f.add(pointer, "is not a duration such as \"24h\" or \"30d\"")
+		f.add(pointer, "must be a duration such as \"24h\" or \"30d\"")
 	case window < minWindow || window > maxWindow:
 		f.add(pointer, "must be from %s to %dd", minWindow, maxWindow/day)
 	}
@@ -87,7 +87,7 @@ func durationsJSON(t *catalog.DurationStats, window time.Duration) types.Duratio
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// GetDora says how well changes reach each service.
+// GetDora returns DORA metrics by service.
 func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.GetDoraResponseObject, error) {
 	now, err := s.stats.Clock(ctx)
 	if err != nil {
@@ -116,11 +116,11 @@ func selected(p *types.GetDoraParams, now time.Time) (dora.Query, error) {
 	case p.Since == nil:
 		s.Since = s.Until.Add(-f.window(p.Window, "/window"))
 	case p.Window != nil:
-		f.add("/window", "must not stand beside since: either says where the time begins")
+		f.add("/window", "mutually exclusive with since")
 	default:
 		s.Since = p.Since.UTC()
 		if !s.Since.Before(s.Until) {
-			f.add("/since", "must be before until, which is now unless it is given")
+			f.add("/since", "must be before until (default: now)")
 		}
 	}
 	return s, f.err()

@@ -13,8 +13,8 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// Store is what the API reads and writes, by resource: each handler sees only the part that it needs. Its errors carry
-// rollout codes: CodeNotFound, CodeConflict, CodeStale, CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never
+// Store is what the API reads and writes, by resource: the server holds it by its parts. Its errors carry the codes of
+// problem: CodeNotFound, CodeConflict, CodeStale, CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never
 // gave out), CodeUnavailable.
 type Store interface {
 	deploymentStore

@@ -49,7 +49,7 @@ func wantsStream(ctx context.Context) bool {
 	return wanted
 }
 
-// stream is an answer that goes on for as long as there is something to tell and somebody who listens.
+// stream is a response that continues while there are events and a reader.
 type stream struct {
 	ctx      context.Context //nolint:containedctx // the generated code hands an answer no context of its request
 	watcher  *live.Subscription
@@ -78,7 +78,7 @@ func (s *stream) write(w http.ResponseWriter) error {
 	return nil
 }
 
-// opening says how to come back, which a reader may have to do before the first event.
+// opening returns how to reconnect, which a reader may have to do before the first event.
 func (s *stream) opening() []byte {
 	text := fmt.Appendf(nil, "retry: %d\n", reconnectAfter.Milliseconds())
 	if s.position != "" {
@@ -94,7 +94,7 @@ func (s *stream) run(out *sender) {
 		frames, err := s.next()
 		if time.Now().After(doubtAt) {
 			if !reauthorize(s.ctx) && s.ctx.Err() == nil {
-				out.send(endMessage("the credential is not good any more"))
+				out.send(endMessage("credential expired or revoked"))
 				return
 			}
 			doubtAt = time.Now().Add(reauthorizeInterval)
@@ -105,10 +105,10 @@ func (s *stream) run(out *sender) {
 				return
 			}
 		case errors.Is(err, io.EOF):
-			out.send(endMessage("the deployment has ended"))
+			out.send(endMessage("deployment finished"))
 			return
 		case s.ctx.Err() != nil:
-			out.send(endMessage("the server stops"))
+			out.send(endMessage("server shutting down"))
 			return
 		default:
 			if !errors.Is(err, context.DeadlineExceeded) {
@@ -147,7 +147,7 @@ type sender struct {
 	control *http.ResponseController
 }
 
-// sendFrames is send for frames, a piece at a time: what a slow reader makes wait is small.
+// sendFrames sends frames in small pieces, so that a slow reader holds up little.
 func (s *sender) sendFrames(frames []*live.Frame) bool {
 	const piece = 16 << 10
 	var b bytes.Buffer
@@ -178,7 +178,7 @@ func writeFrame(b *bytes.Buffer, f *live.Frame) {
 	fmt.Fprintf(b, "data: %s\n\n", f.Data)
 }
 
-const resetReason = "the database has lost events that were sent: read again what is shown"
+const resetReason = "the database lost events that were sent; reload"
 
 // send reports whether the reader has taken the text in time.
 func (s *sender) send(text []byte) bool {
@@ -229,7 +229,7 @@ func (l *streamLimiter) acquire(name string) (leave func(), err error) {
 	if l.counts[name] >= l.max {
 		return nil, &problem.Error{
 			Code: problem.CodeRateLimited, RetryAfter: time.Second,
-			Message: fmt.Sprintf("%s has %d streams and waits at this server, which is the most", name, l.max),
+			Message: fmt.Sprintf("%s has reached the limit of %d streams and long polls on this server", name, l.max),
 		}
 	}
 	if l.counts == nil {

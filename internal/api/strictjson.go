@@ -28,17 +28,17 @@ const (
 // database cannot store (NUL characters, numbers beyond a float64) and text that deceives who reads it.
 func checkJSON(body []byte) error {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return malformed("the body is empty")
+		return malformed("request body is empty")
 	}
 	if !utf8.Valid(body) {
-		return malformed("the body is not UTF-8")
+		return malformed("request body is not UTF-8")
 	}
 	var raw json.RawMessage
 	if err := json.Unmarshal(body, &raw); err != nil {
-		return malformed("the body is not JSON: " + syntaxDetail(err))
+		return malformed("invalid JSON: " + syntaxDetail(err))
 	}
 	if at := loneSurrogate(body); at >= 0 {
-		return malformed(fmt.Sprintf("half a surrogate pair at byte %d", at))
+		return malformed(fmt.Sprintf("unpaired surrogate at byte %d", at))
 	}
 	w := jsonWalker{dec: json.NewDecoder(bytes.NewReader(body))}
 	w.dec.UseNumber()
@@ -55,7 +55,7 @@ func syntaxDetail(err error) string {
 	return err.Error()
 }
 
-// loneSurrogate is where a \u escape stands for half a pair, or -1. The body must be valid JSON, in which a backslash
+// loneSurrogate returns where a \u escape stands for half a pair, or -1. The body must be valid JSON, in which a backslash
 // stands only in strings.
 func loneSurrogate(body []byte) int {
 	for i := 0; i < len(body); i++ {
@@ -122,9 +122,9 @@ func (w *jsonWalker) next() error {
 	token, err := w.dec.Token()
 	if err != nil {
 		if errors.Is(err, io.EOF) {
-			return malformed("the body is empty")
+			return malformed("request body is empty")
 		}
-		return malformed("the body is not JSON: " + syntaxDetail(err))
+		return malformed("invalid JSON: " + syntaxDetail(err))
 	}
 	switch t := token.(type) {
 	case json.Delim:
@@ -164,7 +164,7 @@ func (w *jsonWalker) number(n json.Number) {
 
 func (w *jsonWalker) enter(open json.Delim) error {
 	if len(w.path) >= maxDepth {
-		return malformed(fmt.Sprintf("the body is nested deeper than %d levels", maxDepth))
+		return malformed(fmt.Sprintf("JSON is nested deeper than %d levels", maxDepth))
 	}
 	w.path = append(w.path, "")
 	walk := w.list
@@ -204,7 +204,7 @@ func (w *jsonWalker) object() error {
 		}
 		name, _ := token.(string)
 		if seen[name] {
-			return malformed("the field " + shown(name) + " is given more than once")
+			return malformed("the field " + shown(name) + " is duplicated")
 		}
 		seen[name] = true
 		if err := w.field(name); err != nil {
@@ -227,10 +227,10 @@ func (w *jsonWalker) field(name string) error {
 // tooMany blames the list or object that is being walked.
 func (w *jsonWalker) tooMany(what string, most int) error {
 	w.path = w.path[:len(w.path)-1]
-	return invalidAt(w.pointer(), fmt.Sprintf("has too many %s, at most %d are taken", what, most))
+	return invalidAt(w.pointer(), fmt.Sprintf("has too many %s; the limit is %d", what, most))
 }
 
-// shown is text of a request, short enough for an answer.
+// shown returns text of a request, short enough for an answer.
 func shown(s string) string {
 	if len(s) > maxShownBytes {
 		s = strings.ToValidUTF8(s[:maxShownBytes], "") + "…"

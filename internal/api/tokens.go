@@ -21,7 +21,7 @@ func scopeJSON(s *authz.Scope) types.Scope {
 	return types.Scope{Service: s.Service, Environment: s.Environment}
 }
 
-// CreateToken gives out a token. This answer is the only one that has it.
+// CreateToken issues a token. This response is the only one that has it.
 func (s *server) CreateToken(ctx context.Context, in gen.CreateTokenRequestObject) (gen.CreateTokenResponseObject, error) {
 	var f findings
 	lives := time.Duration(0)
@@ -82,7 +82,7 @@ func (s *server) RevokeToken(ctx context.Context, in gen.RevokeTokenRequestObjec
 	return gen.RevokeToken204Response{}, nil
 }
 
-// GetSelf says who asks.
+// GetSelf returns the caller.
 func (s *server) GetSelf(ctx context.Context, _ gen.GetSelfRequestObject) (gen.GetSelfResponseObject, error) {
 	who := principal(ctx)
 	return gen.GetSelf200JSONResponse{

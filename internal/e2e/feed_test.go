@@ -152,10 +152,10 @@ func TestFeed_WatcherResumesAcrossRestarts(t *testing.T) {
 	if took := second.stop(); took > 2500*time.Millisecond {
 		t.Errorf("stopping with a watcher took %s", took)
 	}
-	if err := seen.follow(stopped, never); err != nil || seen.ended != "the server stops" {
+	if err := seen.follow(stopped, never); err != nil || seen.ended != "server shutting down" {
 		t.Errorf("the stream of a server that stops ends with %v, %q", err, seen.ended)
 	}
-	if err := seen.follow(third.stream(t, path, seen.last), never); err != nil || seen.ended != "the deployment has ended" || seen.state != "completed" {
+	if err := seen.follow(third.stream(t, path, seen.last), never); err != nil || seen.ended != "deployment finished" || seen.state != "completed" {
 		t.Errorf("ended with %v, %q, %s", err, seen.ended, seen.state)
 	}
 	if all := list[event](third, path); len(all) != seen.seq {
@@ -178,7 +178,7 @@ func TestFeed_WatcherSurvivesDatabaseLoss(t *testing.T) {
 	mend := database.refuse()
 	p.awaitLine("event feed stalled")
 	mend()
-	if err := seen.follow(one, never); err != nil || seen.ended != "the deployment has ended" || seen.state != "completed" {
+	if err := seen.follow(one, never); err != nil || seen.ended != "deployment finished" || seen.state != "completed" {
 		t.Errorf("ended with %v, %q, %s", err, seen.ended, seen.state)
 	}
 	for state := ""; state != "completed"; {

@@ -21,130 +21,130 @@ import (
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
-	// GetIndex What this is and where to go
+	// GetIndex Name, version and links
 	// (GET /)
 	GetIndex(w http.ResponseWriter, r *http.Request)
-	// TryChecks Try health checks once
+	// ProbeOnce Run health checks once
 	// (POST /checks)
-	TryChecks(w http.ResponseWriter, r *http.Request)
+	ProbeOnce(w http.ResponseWriter, r *http.Request)
 	// ListDeployments List deployments, newest first
 	// (GET /deployments)
 	ListDeployments(w http.ResponseWriter, r *http.Request, params ListDeploymentsParams)
-	// CreateDeployment Ask for a deployment
+	// CreateDeployment Create a deployment
 	// (POST /deployments)
 	CreateDeployment(w http.ResponseWriter, r *http.Request, params CreateDeploymentParams)
-	// GetDeployment Read a deployment, or wait for it to change
+	// GetDeployment Get a deployment, or wait until it changes
 	// (GET /deployments/{id})
 	GetDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params GetDeploymentParams)
-	// AbortDeployment Stop for good, and leave every target as it is
+	// AbortDeployment Abort a deployment and leave every target as it is
 	// (POST /deployments/{id}/abort)
 	AbortDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params AbortDeploymentParams)
-	// ListEvents List a deployment's events, oldest first, or watch them
+	// ListEvents List a deployment's events, oldest first, or stream them
 	// (GET /deployments/{id}/events)
 	ListEvents(w http.ResponseWriter, r *http.Request, id DeploymentID, params ListEventsParams)
-	// PauseDeployment Start no more calls until resume
+	// PauseDeployment Pause a deployment
 	// (POST /deployments/{id}/pause)
 	PauseDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PauseDeploymentParams)
-	// PromoteDeployment Go on past a gate
+	// PromoteDeployment Promote a deployment past a gate
 	// (POST /deployments/{id}/promote)
 	PromoteDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PromoteDeploymentParams)
-	// ResumeDeployment Go on after a pause
+	// ResumeDeployment Resume a paused deployment
 	// (POST /deployments/{id}/resume)
 	ResumeDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params ResumeDeploymentParams)
-	// RetryDeployment Do what a finished deployment left undone
+	// RetryDeployment Retry the targets that a finished deployment did not update
 	// (POST /deployments/{id}/retry)
 	RetryDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RetryDeploymentParams)
-	// RollbackDeployment Give every touched target its previous version back
+	// RollbackDeployment Roll a deployment back
 	// (POST /deployments/{id}/rollback)
 	RollbackDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RollbackDeploymentParams)
-	// ListTargets List a deployment's targets, in the order of the request
+	// ListTargets List a deployment's targets, in request order
 	// (GET /deployments/{id}/targets)
 	ListTargets(w http.ResponseWriter, r *http.Request, id DeploymentID, params ListTargetsParams)
-	// WatchEvents Watch the events of all deployments
+	// WatchEvents Stream the events of all deployments
 	// (GET /events)
 	WatchEvents(w http.ResponseWriter, r *http.Request, params WatchEventsParams)
-	// ListSources List the sources, in the order of their names
+	// ListSources List sources, in name order
 	// (GET /gitops/sources)
 	ListSources(w http.ResponseWriter, r *http.Request, params ListSourcesParams)
-	// DeleteSource Forget a source; deployments and what runs stay
+	// DeleteSource Delete a source; deployments and targets are unaffected
 	// (DELETE /gitops/sources/{name})
 	DeleteSource(w http.ResponseWriter, r *http.Request, name SourceName, params DeleteSourceParams)
-	// GetSource Read a source, where it stands, and its files
+	// GetSource Get a source, its status and its files
 	// (GET /gitops/sources/{name})
 	GetSource(w http.ResponseWriter, r *http.Request, name SourceName)
-	// PutSource Make a source, or change it
+	// PutSource Create or update a source
 	// (PUT /gitops/sources/{name})
 	PutSource(w http.ResponseWriter, r *http.Request, name SourceName, params PutSourceParams)
-	// TakeHook Take a push notification of a Git host
+	// ReceivePush Receive a push notification from a Git host
 	// (POST /gitops/sources/{name}/hook)
-	TakeHook(w http.ResponseWriter, r *http.Request, name SourceName)
-	// SyncSource Read the branch now
+	ReceivePush(w http.ResponseWriter, r *http.Request, name SourceName)
+	// SyncSource Sync a source now
 	// (POST /gitops/sources/{name}/sync)
 	SyncSource(w http.ResponseWriter, r *http.Request, name SourceName, params SyncSourceParams)
-	// GetHealth Is the process alive?
+	// GetHealth Liveness
 	// (GET /healthz)
 	GetHealth(w http.ResponseWriter, r *http.Request)
-	// ListNotifications List who is told, in the order of their names
+	// ListNotifications List notifications, in name order
 	// (GET /notifications)
 	ListNotifications(w http.ResponseWriter, r *http.Request, params ListNotificationsParams)
-	// DeleteNotification Forget a notification, and what was still to be delivered to it
+	// DeleteNotification Delete a notification and its pending deliveries
 	// (DELETE /notifications/{name})
 	DeleteNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params DeleteNotificationParams)
-	// GetNotification Read who is told of what
+	// GetNotification Get a notification
 	// (GET /notifications/{name})
 	GetNotification(w http.ResponseWriter, r *http.Request, name NotificationName)
-	// PutNotification Say who is told of what
+	// PutNotification Create or update a notification
 	// (PUT /notifications/{name})
 	PutNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params PutNotificationParams)
-	// ListDeliveries List what was delivered, or shall be, newest first, with every attempt
+	// ListDeliveries List deliveries, newest first, with every attempt
 	// (GET /notifications/{name}/deliveries)
 	ListDeliveries(w http.ResponseWriter, r *http.Request, name NotificationName, params ListDeliveriesParams)
-	// TestNotification Send a message that tells of nothing
+	// TestNotification Send a test message
 	// (POST /notifications/{name}/test)
 	TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params TestNotificationParams)
-	// GetReady Can the server do its work now?
+	// GetReady Readiness
 	// (GET /readyz)
 	GetReady(w http.ResponseWriter, r *http.Request)
-	// ListServices List services by environment, in the order of their names
+	// ListServices List services by environment, in name order
 	// (GET /services)
 	ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams)
-	// DeleteDefinition Forget the definition; deployments and what runs stay
+	// DeleteDefinition Delete a definition; deployments and targets are unaffected
 	// (DELETE /services/{service}/environments/{environment})
 	DeleteDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params DeleteDefinitionParams)
-	// GetDefinition Read the definition of a service in an environment
+	// GetDefinition Get the definition of a service in an environment
 	// (GET /services/{service}/environments/{environment})
 	GetDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params GetDefinitionParams)
-	// PutDefinition Define a service in an environment
+	// PutDefinition Create or update the definition of a service in an environment
 	// (PUT /services/{service}/environments/{environment})
 	PutDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params PutDefinitionParams)
-	// RollbackLatest Roll the latest deployment back, no id needed
+	// RollbackLatest Roll back the latest deployment of a service
 	// (POST /services/{service}/environments/{environment}/rollback)
 	RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params RollbackLatestParams)
-	// GetServiceStatus What a service runs in an environment
+	// GetServiceStatus Get the status of a service in an environment
 	// (GET /services/{service}/environments/{environment}/status)
 	GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName)
-	// GetDora How well changes reach each service, as DORA measures it
+	// GetDora Get DORA metrics by service
 	// (GET /stats/dora)
 	GetDora(w http.ResponseWriter, r *http.Request, params GetDoraParams)
-	// ListStrategies List the strategies with their parameters and defaults
+	// ListStrategies List strategies with their parameters and defaults
 	// (GET /strategies)
 	ListStrategies(w http.ResponseWriter, r *http.Request)
-	// GetSummary Deployments in numbers
+	// GetSummary Get deployment counts and durations
 	// (GET /summary)
 	GetSummary(w http.ResponseWriter, r *http.Request, params GetSummaryParams)
 	// ListTokens List tokens, newest first
 	// (GET /tokens)
 	ListTokens(w http.ResponseWriter, r *http.Request, params ListTokensParams)
-	// CreateToken Give out a token
+	// CreateToken Create a token
 	// (POST /tokens)
 	CreateToken(w http.ResponseWriter, r *http.Request, params CreateTokenParams)
-	// GetSelf Who asks, and what that one may do
+	// GetSelf Get the caller and its permissions
 	// (GET /tokens/self)
 	GetSelf(w http.ResponseWriter, r *http.Request)
 	// RevokeToken Revoke a token
 	// (DELETE /tokens/{id})
 	RevokeToken(w http.ResponseWriter, r *http.Request, id TokenID, params RevokeTokenParams)
-	// GetToken Read what is known of a token
+	// GetToken Get a token
 	// (GET /tokens/{id})
 	GetToken(w http.ResponseWriter, r *http.Request, id TokenID)
 }
@@ -153,15 +153,15 @@ type ServerInterface interface {
 
 type Unimplemented struct{}
 
-// GetIndex What this is and where to go
+// GetIndex Name, version and links
 // (GET /)
 func (_ Unimplemented) GetIndex(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// TryChecks Try health checks once
+// ProbeOnce Run health checks once
 // (POST /checks)
-func (_ Unimplemented) TryChecks(w http.ResponseWriter, r *http.Request) {
+func (_ Unimplemented) ProbeOnce(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -171,205 +171,205 @@ func (_ Unimplemented) ListDeployments(w http.ResponseWriter, r *http.Request, p
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// CreateDeployment Ask for a deployment
+// CreateDeployment Create a deployment
 // (POST /deployments)
 func (_ Unimplemented) CreateDeployment(w http.ResponseWriter, r *http.Request, params CreateDeploymentParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetDeployment Read a deployment, or wait for it to change
+// GetDeployment Get a deployment, or wait until it changes
 // (GET /deployments/{id})
 func (_ Unimplemented) GetDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params GetDeploymentParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// AbortDeployment Stop for good, and leave every target as it is
+// AbortDeployment Abort a deployment and leave every target as it is
 // (POST /deployments/{id}/abort)
 func (_ Unimplemented) AbortDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params AbortDeploymentParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListEvents List a deployment's events, oldest first, or watch them
+// ListEvents List a deployment's events, oldest first, or stream them
 // (GET /deployments/{id}/events)
 func (_ Unimplemented) ListEvents(w http.ResponseWriter, r *http.Request, id DeploymentID, params ListEventsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// PauseDeployment Start no more calls until resume
+// PauseDeployment Pause a deployment
 // (POST /deployments/{id}/pause)
 func (_ Unimplemented) PauseDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PauseDeploymentParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// PromoteDeployment Go on past a gate
+// PromoteDeployment Promote a deployment past a gate
 // (POST /deployments/{id}/promote)
 func (_ Unimplemented) PromoteDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params PromoteDeploymentParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ResumeDeployment Go on after a pause
+// ResumeDeployment Resume a paused deployment
 // (POST /deployments/{id}/resume)
 func (_ Unimplemented) ResumeDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params ResumeDeploymentParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// RetryDeployment Do what a finished deployment left undone
+// RetryDeployment Retry the targets that a finished deployment did not update
 // (POST /deployments/{id}/retry)
 func (_ Unimplemented) RetryDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RetryDeploymentParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// RollbackDeployment Give every touched target its previous version back
+// RollbackDeployment Roll a deployment back
 // (POST /deployments/{id}/rollback)
 func (_ Unimplemented) RollbackDeployment(w http.ResponseWriter, r *http.Request, id DeploymentID, params RollbackDeploymentParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListTargets List a deployment's targets, in the order of the request
+// ListTargets List a deployment's targets, in request order
 // (GET /deployments/{id}/targets)
 func (_ Unimplemented) ListTargets(w http.ResponseWriter, r *http.Request, id DeploymentID, params ListTargetsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// WatchEvents Watch the events of all deployments
+// WatchEvents Stream the events of all deployments
 // (GET /events)
 func (_ Unimplemented) WatchEvents(w http.ResponseWriter, r *http.Request, params WatchEventsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListSources List the sources, in the order of their names
+// ListSources List sources, in name order
 // (GET /gitops/sources)
 func (_ Unimplemented) ListSources(w http.ResponseWriter, r *http.Request, params ListSourcesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// DeleteSource Forget a source; deployments and what runs stay
+// DeleteSource Delete a source; deployments and targets are unaffected
 // (DELETE /gitops/sources/{name})
 func (_ Unimplemented) DeleteSource(w http.ResponseWriter, r *http.Request, name SourceName, params DeleteSourceParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetSource Read a source, where it stands, and its files
+// GetSource Get a source, its status and its files
 // (GET /gitops/sources/{name})
 func (_ Unimplemented) GetSource(w http.ResponseWriter, r *http.Request, name SourceName) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// PutSource Make a source, or change it
+// PutSource Create or update a source
 // (PUT /gitops/sources/{name})
 func (_ Unimplemented) PutSource(w http.ResponseWriter, r *http.Request, name SourceName, params PutSourceParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// TakeHook Take a push notification of a Git host
+// ReceivePush Receive a push notification from a Git host
 // (POST /gitops/sources/{name}/hook)
-func (_ Unimplemented) TakeHook(w http.ResponseWriter, r *http.Request, name SourceName) {
+func (_ Unimplemented) ReceivePush(w http.ResponseWriter, r *http.Request, name SourceName) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// SyncSource Read the branch now
+// SyncSource Sync a source now
 // (POST /gitops/sources/{name}/sync)
 func (_ Unimplemented) SyncSource(w http.ResponseWriter, r *http.Request, name SourceName, params SyncSourceParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetHealth Is the process alive?
+// GetHealth Liveness
 // (GET /healthz)
 func (_ Unimplemented) GetHealth(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListNotifications List who is told, in the order of their names
+// ListNotifications List notifications, in name order
 // (GET /notifications)
 func (_ Unimplemented) ListNotifications(w http.ResponseWriter, r *http.Request, params ListNotificationsParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// DeleteNotification Forget a notification, and what was still to be delivered to it
+// DeleteNotification Delete a notification and its pending deliveries
 // (DELETE /notifications/{name})
 func (_ Unimplemented) DeleteNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params DeleteNotificationParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetNotification Read who is told of what
+// GetNotification Get a notification
 // (GET /notifications/{name})
 func (_ Unimplemented) GetNotification(w http.ResponseWriter, r *http.Request, name NotificationName) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// PutNotification Say who is told of what
+// PutNotification Create or update a notification
 // (PUT /notifications/{name})
 func (_ Unimplemented) PutNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params PutNotificationParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListDeliveries List what was delivered, or shall be, newest first, with every attempt
+// ListDeliveries List deliveries, newest first, with every attempt
 // (GET /notifications/{name}/deliveries)
 func (_ Unimplemented) ListDeliveries(w http.ResponseWriter, r *http.Request, name NotificationName, params ListDeliveriesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// TestNotification Send a message that tells of nothing
+// TestNotification Send a test message
 // (POST /notifications/{name}/test)
 func (_ Unimplemented) TestNotification(w http.ResponseWriter, r *http.Request, name NotificationName, params TestNotificationParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetReady Can the server do its work now?
+// GetReady Readiness
 // (GET /readyz)
 func (_ Unimplemented) GetReady(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListServices List services by environment, in the order of their names
+// ListServices List services by environment, in name order
 // (GET /services)
 func (_ Unimplemented) ListServices(w http.ResponseWriter, r *http.Request, params ListServicesParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// DeleteDefinition Forget the definition; deployments and what runs stay
+// DeleteDefinition Delete a definition; deployments and targets are unaffected
 // (DELETE /services/{service}/environments/{environment})
 func (_ Unimplemented) DeleteDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params DeleteDefinitionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetDefinition Read the definition of a service in an environment
+// GetDefinition Get the definition of a service in an environment
 // (GET /services/{service}/environments/{environment})
 func (_ Unimplemented) GetDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params GetDefinitionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// PutDefinition Define a service in an environment
+// PutDefinition Create or update the definition of a service in an environment
 // (PUT /services/{service}/environments/{environment})
 func (_ Unimplemented) PutDefinition(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params PutDefinitionParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// RollbackLatest Roll the latest deployment back, no id needed
+// RollbackLatest Roll back the latest deployment of a service
 // (POST /services/{service}/environments/{environment}/rollback)
 func (_ Unimplemented) RollbackLatest(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName, params RollbackLatestParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetServiceStatus What a service runs in an environment
+// GetServiceStatus Get the status of a service in an environment
 // (GET /services/{service}/environments/{environment}/status)
 func (_ Unimplemented) GetServiceStatus(w http.ResponseWriter, r *http.Request, service ServiceName, environment EnvironmentName) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetDora How well changes reach each service, as DORA measures it
+// GetDora Get DORA metrics by service
 // (GET /stats/dora)
 func (_ Unimplemented) GetDora(w http.ResponseWriter, r *http.Request, params GetDoraParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ListStrategies List the strategies with their parameters and defaults
+// ListStrategies List strategies with their parameters and defaults
 // (GET /strategies)
 func (_ Unimplemented) ListStrategies(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetSummary Deployments in numbers
+// GetSummary Get deployment counts and durations
 // (GET /summary)
 func (_ Unimplemented) GetSummary(w http.ResponseWriter, r *http.Request, params GetSummaryParams) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -381,13 +381,13 @@ func (_ Unimplemented) ListTokens(w http.ResponseWriter, r *http.Request, params
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// CreateToken Give out a token
+// CreateToken Create a token
 // (POST /tokens)
 func (_ Unimplemented) CreateToken(w http.ResponseWriter, r *http.Request, params CreateTokenParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetSelf Who asks, and what that one may do
+// GetSelf Get the caller and its permissions
 // (GET /tokens/self)
 func (_ Unimplemented) GetSelf(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -399,7 +399,7 @@ func (_ Unimplemented) RevokeToken(w http.ResponseWriter, r *http.Request, id To
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// GetToken Read what is known of a token
+// GetToken Get a token
 // (GET /tokens/{id})
 func (_ Unimplemented) GetToken(w http.ResponseWriter, r *http.Request, id TokenID) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -428,11 +428,11 @@ func (siw *ServerInterfaceWrapper) GetIndex(w http.ResponseWriter, r *http.Reque
 	handler.ServeHTTP(w, r)
 }
 
-// TryChecks operation middleware
-func (siw *ServerInterfaceWrapper) TryChecks(w http.ResponseWriter, r *http.Request) {
+// ProbeOnce operation middleware
+func (siw *ServerInterfaceWrapper) ProbeOnce(w http.ResponseWriter, r *http.Request) {
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.TryChecks(w, r)
+		siw.Handler.ProbeOnce(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1506,8 +1506,8 @@ func (siw *ServerInterfaceWrapper) PutSource(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
-// TakeHook operation middleware
-func (siw *ServerInterfaceWrapper) TakeHook(w http.ResponseWriter, r *http.Request) {
+// ReceivePush operation middleware
+func (siw *ServerInterfaceWrapper) ReceivePush(w http.ResponseWriter, r *http.Request) {
 
 	var err error
 	_ = err
@@ -1522,7 +1522,7 @@ func (siw *ServerInterfaceWrapper) TakeHook(w http.ResponseWriter, r *http.Reque
 	}
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.TakeHook(w, r, name)
+		siw.Handler.ReceivePush(w, r, name)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2700,7 +2700,7 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/", wrapper.GetIndex)
 	})
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/checks", wrapper.TryChecks)
+		r.Post(options.BaseURL+"/checks", wrapper.ProbeOnce)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/deployments", wrapper.ListDeployments)
@@ -2751,7 +2751,7 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Put(options.BaseURL+"/gitops/sources/{name}", wrapper.PutSource)
 	})
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/gitops/sources/{name}/hook", wrapper.TakeHook)
+		r.Post(options.BaseURL+"/gitops/sources/{name}/hook", wrapper.ReceivePush)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/gitops/sources/{name}/sync", wrapper.SyncSource)
@@ -2826,24 +2826,24 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	return r
 }
 
-type AskedResponseHeaders struct {
+type CommandAcceptedResponseHeaders struct {
 	ETag                string
 	IdempotencyReplayed *string
 }
-type AskedJSONResponse struct {
+type CommandAcceptedJSONResponse struct {
 	Body Deployment
 
-	Headers AskedResponseHeaders
+	Headers CommandAcceptedResponseHeaders
 }
 
-type FollowedResponseHeaders struct {
+type FollowUpCreatedResponseHeaders struct {
 	IdempotencyReplayed *string
 	Location            string
 }
-type FollowedJSONResponse struct {
+type FollowUpCreatedJSONResponse struct {
 	Body Deployment
 
-	Headers FollowedResponseHeaders
+	Headers FollowUpCreatedResponseHeaders
 }
 
 type GetIndexRequestObject struct {
@@ -2867,17 +2867,17 @@ func (response GetIndex200JSONResponse) VisitGetIndexResponse(w http.ResponseWri
 	return err
 }
 
-type TryChecksRequestObject struct {
-	Body *TryChecksJSONRequestBody
+type ProbeOnceRequestObject struct {
+	Body *ProbeOnceJSONRequestBody
 }
 
-type TryChecksResponseObject interface {
-	VisitTryChecksResponse(w http.ResponseWriter) error
+type ProbeOnceResponseObject interface {
+	VisitProbeOnceResponse(w http.ResponseWriter) error
 }
 
-type TryChecks200JSONResponse ChecksResult
+type ProbeOnce200JSONResponse ChecksResult
 
-func (response TryChecks200JSONResponse) VisitTryChecksResponse(w http.ResponseWriter) error {
+func (response ProbeOnce200JSONResponse) VisitProbeOnceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -3015,7 +3015,7 @@ type AbortDeploymentResponseObject interface {
 	VisitAbortDeploymentResponse(w http.ResponseWriter) error
 }
 
-type AbortDeployment200JSONResponse struct{ AskedJSONResponse }
+type AbortDeployment200JSONResponse struct{ CommandAcceptedJSONResponse }
 
 func (response AbortDeployment200JSONResponse) VisitAbortDeploymentResponse(w http.ResponseWriter) error {
 
@@ -3117,7 +3117,7 @@ type PauseDeploymentResponseObject interface {
 	VisitPauseDeploymentResponse(w http.ResponseWriter) error
 }
 
-type PauseDeployment200JSONResponse struct{ AskedJSONResponse }
+type PauseDeployment200JSONResponse struct{ CommandAcceptedJSONResponse }
 
 func (response PauseDeployment200JSONResponse) VisitPauseDeploymentResponse(w http.ResponseWriter) error {
 
@@ -3145,7 +3145,7 @@ type PromoteDeploymentResponseObject interface {
 	VisitPromoteDeploymentResponse(w http.ResponseWriter) error
 }
 
-type PromoteDeployment200JSONResponse struct{ AskedJSONResponse }
+type PromoteDeployment200JSONResponse struct{ CommandAcceptedJSONResponse }
 
 func (response PromoteDeployment200JSONResponse) VisitPromoteDeploymentResponse(w http.ResponseWriter) error {
 
@@ -3173,7 +3173,7 @@ type ResumeDeploymentResponseObject interface {
 	VisitResumeDeploymentResponse(w http.ResponseWriter) error
 }
 
-type ResumeDeployment200JSONResponse struct{ AskedJSONResponse }
+type ResumeDeployment200JSONResponse struct{ CommandAcceptedJSONResponse }
 
 func (response ResumeDeployment200JSONResponse) VisitResumeDeploymentResponse(w http.ResponseWriter) error {
 
@@ -3201,7 +3201,7 @@ type RetryDeploymentResponseObject interface {
 	VisitRetryDeploymentResponse(w http.ResponseWriter) error
 }
 
-type RetryDeployment202JSONResponse struct{ FollowedJSONResponse }
+type RetryDeployment202JSONResponse struct{ FollowUpCreatedJSONResponse }
 
 func (response RetryDeployment202JSONResponse) VisitRetryDeploymentResponse(w http.ResponseWriter) error {
 
@@ -3229,7 +3229,7 @@ type RollbackDeploymentResponseObject interface {
 	VisitRollbackDeploymentResponse(w http.ResponseWriter) error
 }
 
-type RollbackDeployment200JSONResponse struct{ AskedJSONResponse }
+type RollbackDeployment200JSONResponse struct{ CommandAcceptedJSONResponse }
 
 func (response RollbackDeployment200JSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
 
@@ -3247,7 +3247,7 @@ func (response RollbackDeployment200JSONResponse) VisitRollbackDeploymentRespons
 	return err
 }
 
-type RollbackDeployment202JSONResponse struct{ FollowedJSONResponse }
+type RollbackDeployment202JSONResponse struct{ FollowUpCreatedJSONResponse }
 
 func (response RollbackDeployment202JSONResponse) VisitRollbackDeploymentResponse(w http.ResponseWriter) error {
 
@@ -3446,19 +3446,19 @@ func (response PutSource201JSONResponse) VisitPutSourceResponse(w http.ResponseW
 	return err
 }
 
-type TakeHookRequestObject struct {
+type ReceivePushRequestObject struct {
 	Name         SourceName `json:"name"`
-	JSONBody     *TakeHookJSONRequestBody
-	FormdataBody *TakeHookFormdataRequestBody
+	JSONBody     *ReceivePushJSONRequestBody
+	FormdataBody *ReceivePushFormdataRequestBody
 }
 
-type TakeHookResponseObject interface {
-	VisitTakeHookResponse(w http.ResponseWriter) error
+type ReceivePushResponseObject interface {
+	VisitReceivePushResponse(w http.ResponseWriter) error
 }
 
-type TakeHook200JSONResponse HookAnswer
+type ReceivePush200JSONResponse HookAnswer
 
-func (response TakeHook200JSONResponse) VisitTakeHookResponse(w http.ResponseWriter) error {
+func (response ReceivePush200JSONResponse) VisitReceivePushResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -3857,7 +3857,7 @@ type RollbackLatestResponseObject interface {
 	VisitRollbackLatestResponse(w http.ResponseWriter) error
 }
 
-type RollbackLatest200JSONResponse struct{ AskedJSONResponse }
+type RollbackLatest200JSONResponse struct{ CommandAcceptedJSONResponse }
 
 func (response RollbackLatest200JSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
 
@@ -3875,7 +3875,7 @@ func (response RollbackLatest200JSONResponse) VisitRollbackLatestResponse(w http
 	return err
 }
 
-type RollbackLatest202JSONResponse struct{ FollowedJSONResponse }
+type RollbackLatest202JSONResponse struct{ FollowUpCreatedJSONResponse }
 
 func (response RollbackLatest202JSONResponse) VisitRollbackLatestResponse(w http.ResponseWriter) error {
 
@@ -4096,130 +4096,130 @@ func (response GetToken200JSONResponse) VisitGetTokenResponse(w http.ResponseWri
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
-	// GetIndex What this is and where to go
+	// GetIndex Name, version and links
 	// (GET /)
 	GetIndex(ctx context.Context, request GetIndexRequestObject) (GetIndexResponseObject, error)
-	// TryChecks Try health checks once
+	// ProbeOnce Run health checks once
 	// (POST /checks)
-	TryChecks(ctx context.Context, request TryChecksRequestObject) (TryChecksResponseObject, error)
+	ProbeOnce(ctx context.Context, request ProbeOnceRequestObject) (ProbeOnceResponseObject, error)
 	// ListDeployments List deployments, newest first
 	// (GET /deployments)
 	ListDeployments(ctx context.Context, request ListDeploymentsRequestObject) (ListDeploymentsResponseObject, error)
-	// CreateDeployment Ask for a deployment
+	// CreateDeployment Create a deployment
 	// (POST /deployments)
 	CreateDeployment(ctx context.Context, request CreateDeploymentRequestObject) (CreateDeploymentResponseObject, error)
-	// GetDeployment Read a deployment, or wait for it to change
+	// GetDeployment Get a deployment, or wait until it changes
 	// (GET /deployments/{id})
 	GetDeployment(ctx context.Context, request GetDeploymentRequestObject) (GetDeploymentResponseObject, error)
-	// AbortDeployment Stop for good, and leave every target as it is
+	// AbortDeployment Abort a deployment and leave every target as it is
 	// (POST /deployments/{id}/abort)
 	AbortDeployment(ctx context.Context, request AbortDeploymentRequestObject) (AbortDeploymentResponseObject, error)
-	// ListEvents List a deployment's events, oldest first, or watch them
+	// ListEvents List a deployment's events, oldest first, or stream them
 	// (GET /deployments/{id}/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
-	// PauseDeployment Start no more calls until resume
+	// PauseDeployment Pause a deployment
 	// (POST /deployments/{id}/pause)
 	PauseDeployment(ctx context.Context, request PauseDeploymentRequestObject) (PauseDeploymentResponseObject, error)
-	// PromoteDeployment Go on past a gate
+	// PromoteDeployment Promote a deployment past a gate
 	// (POST /deployments/{id}/promote)
 	PromoteDeployment(ctx context.Context, request PromoteDeploymentRequestObject) (PromoteDeploymentResponseObject, error)
-	// ResumeDeployment Go on after a pause
+	// ResumeDeployment Resume a paused deployment
 	// (POST /deployments/{id}/resume)
 	ResumeDeployment(ctx context.Context, request ResumeDeploymentRequestObject) (ResumeDeploymentResponseObject, error)
-	// RetryDeployment Do what a finished deployment left undone
+	// RetryDeployment Retry the targets that a finished deployment did not update
 	// (POST /deployments/{id}/retry)
 	RetryDeployment(ctx context.Context, request RetryDeploymentRequestObject) (RetryDeploymentResponseObject, error)
-	// RollbackDeployment Give every touched target its previous version back
+	// RollbackDeployment Roll a deployment back
 	// (POST /deployments/{id}/rollback)
 	RollbackDeployment(ctx context.Context, request RollbackDeploymentRequestObject) (RollbackDeploymentResponseObject, error)
-	// ListTargets List a deployment's targets, in the order of the request
+	// ListTargets List a deployment's targets, in request order
 	// (GET /deployments/{id}/targets)
 	ListTargets(ctx context.Context, request ListTargetsRequestObject) (ListTargetsResponseObject, error)
-	// WatchEvents Watch the events of all deployments
+	// WatchEvents Stream the events of all deployments
 	// (GET /events)
 	WatchEvents(ctx context.Context, request WatchEventsRequestObject) (WatchEventsResponseObject, error)
-	// ListSources List the sources, in the order of their names
+	// ListSources List sources, in name order
 	// (GET /gitops/sources)
 	ListSources(ctx context.Context, request ListSourcesRequestObject) (ListSourcesResponseObject, error)
-	// DeleteSource Forget a source; deployments and what runs stay
+	// DeleteSource Delete a source; deployments and targets are unaffected
 	// (DELETE /gitops/sources/{name})
 	DeleteSource(ctx context.Context, request DeleteSourceRequestObject) (DeleteSourceResponseObject, error)
-	// GetSource Read a source, where it stands, and its files
+	// GetSource Get a source, its status and its files
 	// (GET /gitops/sources/{name})
 	GetSource(ctx context.Context, request GetSourceRequestObject) (GetSourceResponseObject, error)
-	// PutSource Make a source, or change it
+	// PutSource Create or update a source
 	// (PUT /gitops/sources/{name})
 	PutSource(ctx context.Context, request PutSourceRequestObject) (PutSourceResponseObject, error)
-	// TakeHook Take a push notification of a Git host
+	// ReceivePush Receive a push notification from a Git host
 	// (POST /gitops/sources/{name}/hook)
-	TakeHook(ctx context.Context, request TakeHookRequestObject) (TakeHookResponseObject, error)
-	// SyncSource Read the branch now
+	ReceivePush(ctx context.Context, request ReceivePushRequestObject) (ReceivePushResponseObject, error)
+	// SyncSource Sync a source now
 	// (POST /gitops/sources/{name}/sync)
 	SyncSource(ctx context.Context, request SyncSourceRequestObject) (SyncSourceResponseObject, error)
-	// GetHealth Is the process alive?
+	// GetHealth Liveness
 	// (GET /healthz)
 	GetHealth(ctx context.Context, request GetHealthRequestObject) (GetHealthResponseObject, error)
-	// ListNotifications List who is told, in the order of their names
+	// ListNotifications List notifications, in name order
 	// (GET /notifications)
 	ListNotifications(ctx context.Context, request ListNotificationsRequestObject) (ListNotificationsResponseObject, error)
-	// DeleteNotification Forget a notification, and what was still to be delivered to it
+	// DeleteNotification Delete a notification and its pending deliveries
 	// (DELETE /notifications/{name})
 	DeleteNotification(ctx context.Context, request DeleteNotificationRequestObject) (DeleteNotificationResponseObject, error)
-	// GetNotification Read who is told of what
+	// GetNotification Get a notification
 	// (GET /notifications/{name})
 	GetNotification(ctx context.Context, request GetNotificationRequestObject) (GetNotificationResponseObject, error)
-	// PutNotification Say who is told of what
+	// PutNotification Create or update a notification
 	// (PUT /notifications/{name})
 	PutNotification(ctx context.Context, request PutNotificationRequestObject) (PutNotificationResponseObject, error)
-	// ListDeliveries List what was delivered, or shall be, newest first, with every attempt
+	// ListDeliveries List deliveries, newest first, with every attempt
 	// (GET /notifications/{name}/deliveries)
 	ListDeliveries(ctx context.Context, request ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error)
-	// TestNotification Send a message that tells of nothing
+	// TestNotification Send a test message
 	// (POST /notifications/{name}/test)
 	TestNotification(ctx context.Context, request TestNotificationRequestObject) (TestNotificationResponseObject, error)
-	// GetReady Can the server do its work now?
+	// GetReady Readiness
 	// (GET /readyz)
 	GetReady(ctx context.Context, request GetReadyRequestObject) (GetReadyResponseObject, error)
-	// ListServices List services by environment, in the order of their names
+	// ListServices List services by environment, in name order
 	// (GET /services)
 	ListServices(ctx context.Context, request ListServicesRequestObject) (ListServicesResponseObject, error)
-	// DeleteDefinition Forget the definition; deployments and what runs stay
+	// DeleteDefinition Delete a definition; deployments and targets are unaffected
 	// (DELETE /services/{service}/environments/{environment})
 	DeleteDefinition(ctx context.Context, request DeleteDefinitionRequestObject) (DeleteDefinitionResponseObject, error)
-	// GetDefinition Read the definition of a service in an environment
+	// GetDefinition Get the definition of a service in an environment
 	// (GET /services/{service}/environments/{environment})
 	GetDefinition(ctx context.Context, request GetDefinitionRequestObject) (GetDefinitionResponseObject, error)
-	// PutDefinition Define a service in an environment
+	// PutDefinition Create or update the definition of a service in an environment
 	// (PUT /services/{service}/environments/{environment})
 	PutDefinition(ctx context.Context, request PutDefinitionRequestObject) (PutDefinitionResponseObject, error)
-	// RollbackLatest Roll the latest deployment back, no id needed
+	// RollbackLatest Roll back the latest deployment of a service
 	// (POST /services/{service}/environments/{environment}/rollback)
 	RollbackLatest(ctx context.Context, request RollbackLatestRequestObject) (RollbackLatestResponseObject, error)
-	// GetServiceStatus What a service runs in an environment
+	// GetServiceStatus Get the status of a service in an environment
 	// (GET /services/{service}/environments/{environment}/status)
 	GetServiceStatus(ctx context.Context, request GetServiceStatusRequestObject) (GetServiceStatusResponseObject, error)
-	// GetDora How well changes reach each service, as DORA measures it
+	// GetDora Get DORA metrics by service
 	// (GET /stats/dora)
 	GetDora(ctx context.Context, request GetDoraRequestObject) (GetDoraResponseObject, error)
-	// ListStrategies List the strategies with their parameters and defaults
+	// ListStrategies List strategies with their parameters and defaults
 	// (GET /strategies)
 	ListStrategies(ctx context.Context, request ListStrategiesRequestObject) (ListStrategiesResponseObject, error)
-	// GetSummary Deployments in numbers
+	// GetSummary Get deployment counts and durations
 	// (GET /summary)
 	GetSummary(ctx context.Context, request GetSummaryRequestObject) (GetSummaryResponseObject, error)
 	// ListTokens List tokens, newest first
 	// (GET /tokens)
 	ListTokens(ctx context.Context, request ListTokensRequestObject) (ListTokensResponseObject, error)
-	// CreateToken Give out a token
+	// CreateToken Create a token
 	// (POST /tokens)
 	CreateToken(ctx context.Context, request CreateTokenRequestObject) (CreateTokenResponseObject, error)
-	// GetSelf Who asks, and what that one may do
+	// GetSelf Get the caller and its permissions
 	// (GET /tokens/self)
 	GetSelf(ctx context.Context, request GetSelfRequestObject) (GetSelfResponseObject, error)
 	// RevokeToken Revoke a token
 	// (DELETE /tokens/{id})
 	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
-	// GetToken Read what is known of a token
+	// GetToken Get a token
 	// (GET /tokens/{id})
 	GetToken(ctx context.Context, request GetTokenRequestObject) (GetTokenResponseObject, error)
 }
@@ -4287,11 +4287,11 @@ func (sh *strictHandler) GetIndex(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TryChecks operation middleware
-func (sh *strictHandler) TryChecks(w http.ResponseWriter, r *http.Request) {
-	var request TryChecksRequestObject
+// ProbeOnce operation middleware
+func (sh *strictHandler) ProbeOnce(w http.ResponseWriter, r *http.Request) {
+	var request ProbeOnceRequestObject
 
-	var body TryChecksJSONRequestBody
+	var body ProbeOnceJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
 		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
 		return
@@ -4299,18 +4299,18 @@ func (sh *strictHandler) TryChecks(w http.ResponseWriter, r *http.Request) {
 	request.Body = &body
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.TryChecks(ctx, request.(TryChecksRequestObject))
+		return sh.ssi.ProbeOnce(ctx, request.(ProbeOnceRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "TryChecks")
+		handler = middleware(handler, "ProbeOnce")
 	}
 
 	response, err := handler(r.Context(), w, r, request)
 
 	if err != nil {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(TryChecksResponseObject); ok {
-		if err := validResponse.VisitTryChecksResponse(w); err != nil {
+	} else if validResponse, ok := response.(ProbeOnceResponseObject); ok {
+		if err := validResponse.VisitProbeOnceResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -4819,14 +4819,14 @@ func (sh *strictHandler) PutSource(w http.ResponseWriter, r *http.Request, name 
 	}
 }
 
-// TakeHook operation middleware
-func (sh *strictHandler) TakeHook(w http.ResponseWriter, r *http.Request, name SourceName) {
-	var request TakeHookRequestObject
+// ReceivePush operation middleware
+func (sh *strictHandler) ReceivePush(w http.ResponseWriter, r *http.Request, name SourceName) {
+	var request ReceivePushRequestObject
 
 	request.Name = name
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 
-		var body TakeHookJSONRequestBody
+		var body ReceivePushJSONRequestBody
 		if err := runtime.BindJSONBody(r, &body); err != nil {
 			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
 			return
@@ -4839,7 +4839,7 @@ func (sh *strictHandler) TakeHook(w http.ResponseWriter, r *http.Request, name S
 			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode formdata: %w", err))
 			return
 		}
-		var body TakeHookFormdataRequestBody
+		var body ReceivePushFormdataRequestBody
 		if err := runtime.BindForm(&body, r.Form, nil, nil); err != nil {
 			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't bind formdata: %w", err))
 			return
@@ -4848,18 +4848,18 @@ func (sh *strictHandler) TakeHook(w http.ResponseWriter, r *http.Request, name S
 	}
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.TakeHook(ctx, request.(TakeHookRequestObject))
+		return sh.ssi.ReceivePush(ctx, request.(ReceivePushRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "TakeHook")
+		handler = middleware(handler, "ReceivePush")
 	}
 
 	response, err := handler(r.Context(), w, r, request)
 
 	if err != nil {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(TakeHookResponseObject); ok {
-		if err := validResponse.VisitTakeHookResponse(w); err != nil {
+	} else if validResponse, ok := response.(ReceivePushResponseObject); ok {
+		if err := validResponse.VisitReceivePushResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

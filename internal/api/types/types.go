@@ -108,6 +108,17 @@ const (
 	HealthUnknown   Health = "unknown"
 )
 
+// Defines values for NotifiableState.
+const (
+	NotifiableStateAborted    NotifiableState = "aborted"
+	NotifiableStateCompleted  NotifiableState = "completed"
+	NotifiableStateFailed     NotifiableState = "failed"
+	NotifiableStateInProgress NotifiableState = "in_progress"
+	NotifiableStateRolledBack NotifiableState = "rolled_back"
+	NotifiableStateSuperseded NotifiableState = "superseded"
+	NotifiableStateWaiting    NotifiableState = "waiting"
+)
+
 // Defines values for NotificationKind.
 const (
 	NotificationKindCdevents NotificationKind = "cdevents"
@@ -161,17 +172,6 @@ const (
 	TargetStateUnknown     TargetState = "unknown"
 	TargetStateUpdated     TargetState = "updated"
 	TargetStateVerifying   TargetState = "verifying"
-)
-
-// Defines values for ToldState.
-const (
-	ToldStateAborted    ToldState = "aborted"
-	ToldStateCompleted  ToldState = "completed"
-	ToldStateFailed     ToldState = "failed"
-	ToldStateInProgress ToldState = "in_progress"
-	ToldStateRolledBack ToldState = "rolled_back"
-	ToldStateSuperseded ToldState = "superseded"
-	ToldStateWaiting    ToldState = "waiting"
 )
 
 // Defines values for TrafficRequestTakeOut.
@@ -1000,6 +1000,9 @@ type LastDeployment = Deployment
 // Name Example: checkout
 type Name = string
 
+// NotifiableState in_progress is the start of a deployment; waiting is each time that it waits for a person, at a gate, for its approval or after a failure with on_failure "pause"; the others are its ends.
+type NotifiableState string
+
 // Notification defines model for Notification.
 type Notification struct {
 	// CdeventsVersion Null for the other kinds.
@@ -1012,11 +1015,11 @@ type Notification struct {
 	Name            string           `json:"name"`
 
 	// Readable Whether the server has the key that the url was sealed with; if not, nothing is sent.
-	Readable  bool        `json:"readable"`
-	Revision  int64       `json:"revision"`
-	Services  []string    `json:"services"`
-	States    []ToldState `json:"states"`
-	UpdatedAt time.Time   `json:"updated_at"`
+	Readable  bool              `json:"readable"`
+	Revision  int64             `json:"revision"`
+	Services  []string          `json:"services"`
+	States    []NotifiableState `json:"states"`
+	UpdatedAt time.Time         `json:"updated_at"`
 }
 
 // NotificationKind defines model for NotificationKind.
@@ -1044,7 +1047,7 @@ type NotificationRequest struct {
 	Services *[]Name `json:"services,omitempty"`
 
 	// States What it is told of; by default all that the kind has words for. cdevents has words for completed and rolled_back.
-	States *[]ToldState `json:"states,omitempty"`
+	States *[]NotifiableState `json:"states,omitempty"`
 
 	// Token What GitHub knows the server by; it needs the right to write deployments. Never shown.
 	Token json.RawMessage `json:"token,omitempty"`
@@ -1159,8 +1162,8 @@ type Progress struct {
 	Waves int `json:"waves"`
 }
 
-// Promotion What to go past; without wave and full the gate that the deployment waits at.
-type Promotion struct {
+// PromoteRequest What to go past; without wave and full the gate that the deployment waits at.
+type PromoteRequest struct {
 	// Full Skip all gates and bakes from now on; excludes wave.
 	Full *bool `json:"full,omitempty"`
 
@@ -1173,6 +1176,12 @@ type Promotion struct {
 
 // PushNotification Whatever the Git host sends.
 type PushNotification = json.RawMessage
+
+// ReasonBody What may be said along with a verb.
+type ReasonBody struct {
+	// Reason Why, for the event log.
+	Reason *string `json:"reason,omitempty"`
+}
 
 // Result How it ended; null until then.
 type Result struct {
@@ -1199,12 +1208,6 @@ type RunningTarget struct {
 
 	// Version What it runs; null when nobody knows.
 	Version *string `json:"version"`
-}
-
-// Said What may be said along with a verb.
-type Said struct {
-	// Reason Why, for the event log.
-	Reason *string `json:"reason,omitempty"`
 }
 
 // Scope defines model for Scope.
@@ -1498,9 +1501,6 @@ type TokenRequest struct {
 	Scopes []ScopeRequest `json:"scopes"`
 }
 
-// ToldState in_progress is the start of a deployment; waiting is each time that it waits for a person, at a gate, for its approval or after a failure with on_failure "pause"; the others are its ends.
-type ToldState string
-
 // Traffic What moves traffic, with defaults filled in; null when nothing does.
 type Traffic = routing.Config
 
@@ -1612,11 +1612,11 @@ type SourceName = Name
 // TokenID Example: 0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11
 type TokenID = ID
 
-// Asked defines model for Asked.
-type Asked = Deployment
+// CommandAccepted defines model for CommandAccepted.
+type CommandAccepted = Deployment
 
-// Followed defines model for Followed.
-type Followed = Deployment
+// FollowUpCreated defines model for FollowUpCreated.
+type FollowUpCreated = Deployment
 
 // ListDeploymentsParams defines parameters for ListDeployments.
 type ListDeploymentsParams struct {
@@ -1770,8 +1770,8 @@ type PutSourceParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
-// TakeHookFormdataBody defines parameters for TakeHook.
-type TakeHookFormdataBody struct {
+// ReceivePushFormdataBody defines parameters for ReceivePush.
+type ReceivePushFormdataBody struct {
 	// Payload The notification as JSON.
 	Payload string `form:"payload" json:"payload"`
 }
@@ -1905,38 +1905,38 @@ type RevokeTokenParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
-// TryChecksJSONRequestBody defines body for TryChecks for application/json ContentType.
-type TryChecksJSONRequestBody = ChecksRequest
+// ProbeOnceJSONRequestBody defines body for ProbeOnce for application/json ContentType.
+type ProbeOnceJSONRequestBody = ChecksRequest
 
 // CreateDeploymentJSONRequestBody defines body for CreateDeployment for application/json ContentType.
 type CreateDeploymentJSONRequestBody = DeploymentRequest
 
 // AbortDeploymentJSONRequestBody defines body for AbortDeployment for application/json ContentType.
-type AbortDeploymentJSONRequestBody = Said
+type AbortDeploymentJSONRequestBody = ReasonBody
 
 // PauseDeploymentJSONRequestBody defines body for PauseDeployment for application/json ContentType.
-type PauseDeploymentJSONRequestBody = Said
+type PauseDeploymentJSONRequestBody = ReasonBody
 
 // PromoteDeploymentJSONRequestBody defines body for PromoteDeployment for application/json ContentType.
-type PromoteDeploymentJSONRequestBody = Promotion
+type PromoteDeploymentJSONRequestBody = PromoteRequest
 
 // ResumeDeploymentJSONRequestBody defines body for ResumeDeployment for application/json ContentType.
-type ResumeDeploymentJSONRequestBody = Said
+type ResumeDeploymentJSONRequestBody = ReasonBody
 
 // RetryDeploymentJSONRequestBody defines body for RetryDeployment for application/json ContentType.
-type RetryDeploymentJSONRequestBody = Said
+type RetryDeploymentJSONRequestBody = ReasonBody
 
 // RollbackDeploymentJSONRequestBody defines body for RollbackDeployment for application/json ContentType.
-type RollbackDeploymentJSONRequestBody = Said
+type RollbackDeploymentJSONRequestBody = ReasonBody
 
 // PutSourceJSONRequestBody defines body for PutSource for application/json ContentType.
 type PutSourceJSONRequestBody = GitSourceRequest
 
-// TakeHookJSONRequestBody defines body for TakeHook for application/json ContentType.
-type TakeHookJSONRequestBody = PushNotification
+// ReceivePushJSONRequestBody defines body for ReceivePush for application/json ContentType.
+type ReceivePushJSONRequestBody = PushNotification
 
-// TakeHookFormdataRequestBody defines body for TakeHook for application/x-www-form-urlencoded ContentType.
-type TakeHookFormdataRequestBody TakeHookFormdataBody
+// ReceivePushFormdataRequestBody defines body for ReceivePush for application/x-www-form-urlencoded ContentType.
+type ReceivePushFormdataRequestBody ReceivePushFormdataBody
 
 // SyncSourceJSONRequestBody defines body for SyncSource for application/json ContentType.
 type SyncSourceJSONRequestBody = SyncRequest
@@ -1948,7 +1948,7 @@ type PutNotificationJSONRequestBody = NotificationRequest
 type PutDefinitionJSONRequestBody = DefinitionRequest
 
 // RollbackLatestJSONRequestBody defines body for RollbackLatest for application/json ContentType.
-type RollbackLatestJSONRequestBody = Said
+type RollbackLatestJSONRequestBody = ReasonBody
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenRequest
