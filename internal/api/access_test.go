@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/auth"
 	"rollcall/internal/authz"
 	"rollcall/internal/dbtest"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -312,7 +312,7 @@ func TestTheCallerIsWhoTheTokenSays(t *testing.T) {
 	}
 	id, _ := again["id"].(string)
 	ci.do(http.MethodPost, "/deployments/"+id+"/pause", "").want(t, http.StatusOK)
-	events, err := s.Events(t.Context(), id, rollout.Page{})
+	events, err := s.Events(t.Context(), id, storage.Page{})
 	if err != nil || events.Items[0].Actor != "token:bob" || events.Items[len(events.Items)-1].Actor != "token:ci" {
 		t.Errorf("%v: %+v", err, events.Items)
 	}

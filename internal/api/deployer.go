@@ -8,7 +8,7 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
 	"rollcall/internal/gitsource"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy/command"
 )
 
@@ -41,10 +41,10 @@ func asSource(ctx context.Context, name string) context.Context {
 }
 
 // Check reports what a body of POST /deployments would become, and stores nothing. CodeInvalid points at what is wrong.
-func (d *Deployer) Check(ctx context.Context, body []byte) (rollout.NewDeployment, error) {
+func (d *Deployer) Check(ctx context.Context, body []byte) (storage.NewDeployment, error) {
 	request, err := read[types.DeploymentRequest](d.s, "POST /deployments", body)
 	if err != nil {
-		return rollout.NewDeployment{}, err
+		return storage.NewDeployment{}, err
 	}
 	ctx, stop := d.limit(ctx)
 	defer stop()
@@ -54,18 +54,18 @@ func (d *Deployer) Check(ctx context.Context, body []byte) (rollout.NewDeploymen
 // Deploy stores the deployment that a source asks for in the body, unless it was stored under that name of the source
 // before: it then answers with that one, however long ago that was. A claim that is no longer held is CodeOwnershipLost.
 func (d *Deployer) Deploy(
-	ctx context.Context, body []byte, source *gitsource.Source, claim rollout.SourceClaim, name string,
-) (rollout.Created, error) {
+	ctx context.Context, body []byte, source *gitsource.Source, claim storage.SourceClaim, name string,
+) (storage.Created, error) {
 	ctx, stop := d.limit(asSource(ctx, source.Name))
 	defer stop()
-	key := rollout.IdempotencyKey{Caller: "source:" + source.ID, Value: name, Hash: sha256.Sum256(body), NoExpiry: true}
+	key := storage.IdempotencyKey{Caller: "source:" + source.ID, Value: name, Hash: sha256.Sum256(body), NoExpiry: true}
 	created, replayed, err := d.s.creation.Replay(ctx, key)
 	if err != nil || replayed {
 		return created, err
 	}
 	n, err := d.Check(ctx, body)
 	if err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
 	n.Key, n.Claim = key, &claim
 	return d.s.create(ctx, n)

@@ -8,6 +8,7 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
 )
 
@@ -49,7 +50,7 @@ func (s *server) CreateDeployment(
 }
 
 // create stores a deployment, which may take longer for each target. It may wait for another creation under the same key.
-func (s *server) create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error) {
+func (s *server) create(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
 	defer extendBudget(ctx, time.Duration(len(n.Targets))*createPerTarget)()
 	return s.creation.Create(ctx, n)
 }
@@ -67,14 +68,14 @@ func (s *server) dryRun(ctx context.Context, body *types.DeploymentRequest) (gen
 
 // prepare makes a deployment of the body and of the definition, where there is one. What is wrong with the body alone is
 // reported before the store is queried.
-func (s *server) prepare(ctx context.Context, body *types.DeploymentRequest) (rollout.NewDeployment, error) {
+func (s *server) prepare(ctx context.Context, body *types.DeploymentRequest) (storage.NewDeployment, error) {
 	q := s.newRequest(body)
 	if q.parse(ctx); q.err() != nil {
-		return rollout.NewDeployment{}, q.err()
+		return storage.NewDeployment{}, q.err()
 	}
 	defined, err := s.definition(ctx, q.deployment.Service, q.deployment.Environment)
 	if err != nil {
-		return rollout.NewDeployment{}, err
+		return storage.NewDeployment{}, err
 	}
 	if defined == nil {
 		return s.complete(ctx, q, nil)
@@ -90,24 +91,24 @@ func (s *server) newRequest(body *types.DeploymentRequest) *request {
 }
 
 // complete makes a deployment of a parsed body and the definition, which is nil when there is none.
-func (s *server) complete(ctx context.Context, q *request, defined *definition) (rollout.NewDeployment, error) {
+func (s *server) complete(ctx context.Context, q *request, defined *definition) (storage.NewDeployment, error) {
 	if err := q.finishWith(defined); err != nil {
-		return rollout.NewDeployment{}, err
+		return storage.NewDeployment{}, err
 	}
 	d := q.deployment
 	d.ID = s.newID()
 	remembered, err := s.creation.Remembered(ctx, d.Service, d.Environment)
 	if err != nil {
-		return rollout.NewDeployment{}, err
+		return storage.NewDeployment{}, err
 	}
 	d.Spec.ActiveSlot, err = s.creation.ActiveSlot(ctx, d.Service, d.Environment)
 	if err != nil {
-		return rollout.NewDeployment{}, err
+		return storage.NewDeployment{}, err
 	}
 	return strategy.Prepare(d, q.targets, valueOr(q.body.Strategy, nil), remembered)
 }
 
-func createdResponse(c *rollout.Created) gen.CreateDeployment202JSONResponse {
+func createdResponse(c *storage.Created) gen.CreateDeployment202JSONResponse {
 	answer := gen.CreateDeployment202JSONResponse{Body: deploymentJSON(&c.Deployment)}
 	answer.Headers.Location = location(c.Deployment.ID)
 	if c.Replayed {
@@ -193,7 +194,7 @@ func (s *server) ListDeployments(
 	ctx context.Context, in gen.ListDeploymentsRequestObject,
 ) (gen.ListDeploymentsResponseObject, error) {
 	p := in.Params
-	filter := rollout.Filter{
+	filter := storage.Filter{
 		Service: valueOr(p.Service, ""), Environment: valueOr(p.Environment, ""), Version: valueOr(p.Version, ""),
 		State: rollout.State(valueOr(p.State, "")), Since: valueOr(p.Since, time.Time{}), Until: valueOr(p.Until, time.Time{}),
 	}

@@ -14,6 +14,7 @@ import (
 	"rollcall/internal/duration"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -98,7 +99,7 @@ func TestWhatARequestSaysIsKept(t *testing.T) {
 	if d.Spec.Deploy.Retries != 0 || d.Spec.Deploy.Path != "/hook" || !d.Spec.Force || d.Version != "v ü" {
 		t.Errorf("%+v", d)
 	}
-	list, err := s.Targets(t.Context(), id, rollout.Page{Limit: 10})
+	list, err := s.Targets(t.Context(), id, storage.Page{Limit: 10})
 	if err != nil || len(list.Items) != 2 {
 		t.Fatal(list, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // deploymentJSON returns a deployment as the API shows it.
@@ -120,8 +121,8 @@ func encodeAll[T, J any](items []T, encode func(*T) J) []J {
 }
 
 // page reads the paging parameters.
-func page(limit *types.Limit, cursor *types.Cursor) rollout.Page {
-	return rollout.Page{Limit: valueOr(limit, defaultLimit), Cursor: valueOr(cursor, "")}
+func page(limit *types.Limit, cursor *types.Cursor) storage.Page {
+	return storage.Page{Limit: valueOr(limit, defaultLimit), Cursor: valueOr(cursor, "")}
 }
 
 // defaultLimit is how many items a page has when the request has no limit.

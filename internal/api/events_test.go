@@ -20,6 +20,7 @@ import (
 	"rollcall/internal/api"
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // message is one server-sent event.
@@ -317,7 +318,7 @@ func TestAReaderWhoFallsFarBehindMissesNothing(t *testing.T) {
 		events[i] = rollout.Event{At: time.Now(), Type: rollout.EventTargetResult, Message: strings.Repeat("x", 2000)}
 	}
 	for range 8 {
-		saved, err := s.store.Save(t.Context(), rollout.SaveRequest{Deployment: snap.Deployment, Events: events})
+		saved, err := s.store.Save(t.Context(), storage.SaveRequest{Deployment: snap.Deployment, Events: events})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -426,7 +427,7 @@ func TestAReaderWhoTakesNothingIsCutOff(t *testing.T) {
 	for i := range big {
 		big[i] = rollout.Event{At: time.Now(), Type: rollout.EventTargetResult, Message: strings.Repeat("x", 20000)}
 	}
-	if _, err := s.store.Save(t.Context(), rollout.SaveRequest{Deployment: snap.Deployment, Events: big}); err != nil {
+	if _, err := s.store.Save(t.Context(), storage.SaveRequest{Deployment: snap.Deployment, Events: big}); err != nil {
 		t.Fatal(err)
 	}
 	select {

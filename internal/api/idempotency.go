@@ -12,11 +12,11 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/storage"
+
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/go-chi/chi/v5"
-
-	"rollcall/internal/rollout"
 )
 
 const (
@@ -54,7 +54,7 @@ func (s *server) handleIdempotencyKey(next http.Handler) http.Handler {
 }
 
 // runOnce carries out a request whose key was free.
-func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key rollout.IdempotencyKey, next http.Handler) {
+func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key storage.IdempotencyKey, next http.Handler) {
 	defer s.keys.DropKey(r.Context()) // also in a panic
 	written := &recorder{header: http.Header{}}
 	next.ServeHTTP(written, r)
@@ -70,18 +70,18 @@ func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key rollout.Ide
 }
 
 // keyOf returns the key of a request that is to be carried out once; the zero key when it has none, or its operation takes none.
-func (s *server) keyOf(r *http.Request) (rollout.IdempotencyKey, error) {
+func (s *server) keyOf(r *http.Request) (storage.IdempotencyKey, error) {
 	given := r.Header.Values(headerKey)
 	route := routeOf(r)
 	if len(given) == 0 || route == "POST /deployments" || !takesKey(s.contract.routes[route]) {
-		return rollout.IdempotencyKey{}, nil
+		return storage.IdempotencyKey{}, nil
 	}
 	if len(given) > 1 {
-		return rollout.IdempotencyKey{}, malformed("the header " + headerKey + " must be given once")
+		return storage.IdempotencyKey{}, malformed("the header " + headerKey + " must be given once")
 	}
 	key, err := idempotencyKey(r.Context(), &given[0])
 	if err != nil || r.URL.Query().Get("dry_run") == "true" { // nothing is done, so there is nothing to do once
-		return rollout.IdempotencyKey{}, err
+		return storage.IdempotencyKey{}, err
 	}
 	key.Hash = sha256.Sum256(fmt.Appendf(nil, "%s %s?%s\n%x", r.Method, r.URL.EscapedPath(), r.URL.RawQuery, key.Hash))
 	return key, nil
@@ -99,14 +99,14 @@ func routeOf(r *http.Request) string {
 }
 
 // idempotencyKey returns the caller's name for the request, with the hash of its body; the zero key when there is none.
-func idempotencyKey(ctx context.Context, given *string) (rollout.IdempotencyKey, error) {
+func idempotencyKey(ctx context.Context, given *string) (storage.IdempotencyKey, error) {
 	if given == nil {
-		return rollout.IdempotencyKey{}, nil
+		return storage.IdempotencyKey{}, nil
 	}
 	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) || strings.ContainsFunc(*given, deceptive) {
-		return rollout.IdempotencyKey{}, malformed("the header Idempotency-Key must be text of 1 to 255 characters")
+		return storage.IdempotencyKey{}, malformed("the header Idempotency-Key must be text of 1 to 255 characters")
 	}
-	return rollout.IdempotencyKey{Caller: principalName(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
+	return storage.IdempotencyKey{Caller: principalName(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
 }
 
 // recorder is an http.ResponseWriter that keeps what is written.
@@ -132,16 +132,16 @@ func (r *recorder) Write(data []byte) (int, error) {
 	return r.body.Write(data) //nolint:wrapcheck // it never fails
 }
 
-func (r *recorder) response() rollout.Response {
+func (r *recorder) response() storage.Response {
 	r.WriteHeader(http.StatusOK)
-	a := rollout.Response{Status: r.status, Header: map[string]string{}, Body: r.body.Bytes()}
+	a := storage.Response{Status: r.status, Header: map[string]string{}, Body: r.body.Bytes()}
 	for name := range r.header {
 		a.Header[name] = r.header.Get(name)
 	}
 	return a
 }
 
-func respond(w http.ResponseWriter, a *rollout.Response) {
+func respond(w http.ResponseWriter, a *storage.Response) {
 	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
 		w.Header().Set(name, a.Header[name])
 	}

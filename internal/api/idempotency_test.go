@@ -18,6 +18,7 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -334,7 +335,7 @@ func TestKey_TokenIsGivenOutOnceWithoutASecretKey(t *testing.T) {
 	if !strings.Contains(string(again.body), first.Header.Get("Location")) {
 		t.Errorf("which token it is about is not said: %s", again.body)
 	}
-	tokens, err := s.Tokens(t.Context(), rollout.Page{Limit: 9})
+	tokens, err := s.Tokens(t.Context(), storage.Page{Limit: 9})
 	if err != nil || len(tokens.Items) != 1 {
 		t.Errorf("%d tokens: %v", len(tokens.Items), err)
 	}

@@ -8,10 +8,11 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 )
 
 // planJSON returns what a deployment would do if no target fails.
-func planJSON(n *rollout.NewDeployment) types.DeploymentPlan {
+func planJSON(n *storage.NewDeployment) types.DeploymentPlan {
 	spec := &n.Deployment.Spec
 	plan := types.DeploymentPlan{
 		Strategy: spec.Strategy, Protected: spec.Protected, Waves: make([]types.PlannedWave, len(spec.Waves)),
@@ -33,7 +34,7 @@ func planJSON(n *rollout.NewDeployment) types.DeploymentPlan {
 // minCapacity returns the share of targets, in percent, that is in service while the most are being updated. Targets that
 // no wave takes, such as those of the active slot, are never out of service; where there are such, the waves take only
 // targets without traffic.
-func minCapacity(n *rollout.NewDeployment) int {
+func minCapacity(n *storage.NewDeployment) int {
 	total, taken, out := len(n.Targets), 0, 0
 	for _, w := range n.Deployment.Spec.Waves {
 		taken += w.Size
@@ -77,7 +78,7 @@ type RouterLooker interface {
 // routerTimeout bounds the look at a router for a dry run.
 const routerTimeout = 3 * time.Second
 
-func (s *server) previewRouter(ctx context.Context, n *rollout.NewDeployment) *types.PlannedRouter {
+func (s *server) previewRouter(ctx context.Context, n *storage.NewDeployment) *types.PlannedRouter {
 	if s.router == nil || n.Deployment.Spec.Traffic == nil {
 		return nil
 	}

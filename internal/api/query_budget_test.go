@@ -8,6 +8,7 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // timed is a store that notes when each creation must have ended.
@@ -20,21 +21,21 @@ func (s timed) note(ctx context.Context, what string) {
 	s.ends[what], _ = ctx.Deadline()
 }
 
-func (s timed) Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error) {
+func (s timed) Create(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
 	s.note(ctx, "create")
 	return s.Store.Create(ctx, n)
 }
 
 func (s timed) CreateRollback(
-	ctx context.Context, id string, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
-) (rollout.Created, error) {
+	ctx context.Context, id string, build func(*rollout.Snapshot) (storage.NewDeployment, error),
+) (storage.Created, error) {
 	s.note(ctx, "rollback")
 	return s.Store.CreateRollback(ctx, id, build)
 }
 
 func (s timed) CreateRetry(
-	ctx context.Context, id string, build func(*rollout.Snapshot) (rollout.NewDeployment, error),
-) (rollout.Created, error) {
+	ctx context.Context, id string, build func(*rollout.Snapshot) (storage.NewDeployment, error),
+) (storage.Created, error) {
 	s.note(ctx, "retry")
 	return s.Store.CreateRetry(ctx, id, build)
 }
@@ -83,12 +84,12 @@ type hurried struct {
 	took, given time.Duration
 }
 
-func (s *hurried) Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
+func (s *hurried) Replay(ctx context.Context, key storage.IdempotencyKey) (storage.Created, bool, error) {
 	defer func(began time.Time) { s.took = time.Since(began) }(time.Now())
 	return s.Store.Replay(ctx, key)
 }
 
-func (s *hurried) Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error) {
+func (s *hurried) Create(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
 	deadline, _ := ctx.Deadline()
 	s.given = time.Until(deadline)
 	return s.Store.Create(ctx, n)

@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy/command"
 )
 
@@ -99,12 +100,12 @@ func (s *server) rollBack(
 // newFollowUp makes a new deployment of a finished one in the name of whoever asks. Targets that the finished one had from the
 // definition, and that have left it since, are left out, which is said.
 func (s *server) newFollowUp(
-	ctx context.Context, build func(*rollout.Snapshot) (rollout.NewDeployment, error), reason string, defined *definition,
-) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
-	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+	ctx context.Context, build func(*rollout.Snapshot) (storage.NewDeployment, error), reason string, defined *definition,
+) func(*rollout.Snapshot) (storage.NewDeployment, error) {
+	return func(ended *rollout.Snapshot) (storage.NewDeployment, error) {
 		present, gone := dropRemovedTargets(ended, defined)
 		if len(gone) > 0 && len(present.Targets) == 0 {
-			return rollout.NewDeployment{}, &problem.Error{
+			return storage.NewDeployment{}, &problem.Error{
 				Code: problem.CodeConflict, ID: ended.Deployment.ID, Message: "all targets of the deployment were removed from the definition",
 			}
 		}
@@ -160,7 +161,7 @@ func (s *server) RetryDeployment(
 	if err != nil {
 		return nil, err
 	}
-	again := func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+	again := func(ended *rollout.Snapshot) (storage.NewDeployment, error) {
 		now := *ended
 		now.Deployment.Spec.Protected = defined != nil && defined.protected // as it is now, and not as it was
 		return command.NewRetry(&now)

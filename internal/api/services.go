@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 )
 
 // ListServices lists services by environment.
@@ -44,7 +45,7 @@ func (s *server) GetServiceStatus(
 	ctx context.Context, in gen.GetServiceStatusRequestObject,
 ) (gen.GetServiceStatusResponseObject, error) {
 	newest, err := s.deployments.Deployments(ctx, principal(ctx).Scopes,
-		rollout.Filter{Service: in.Service, Environment: in.Environment}, rollout.Page{Limit: 1})
+		storage.Filter{Service: in.Service, Environment: in.Environment}, storage.Page{Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +98,7 @@ func (s *server) runningTargets(
 	for i := range targets {
 		known, seen := remembered[targets[i].ID]
 		if !seen || !rollout.SameAddress(known.Address, targets[i].Address) {
-			known = rollout.TargetRecord{Version: valueOr(targets[i].Version, ""), Health: healthcheck.Unknown}
+			known = storage.TargetRecord{Version: valueOr(targets[i].Version, ""), Health: healthcheck.Unknown}
 		}
 		running[i] = catalog.RunningTarget{Target: targets[i].ID, Version: known.Version, Health: known.Health}
 	}

@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/api"
 	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -108,7 +109,7 @@ func (s *stage) claim(id string) *rollout.Snapshot {
 	for i := range claimed {
 		s.mine = append(s.mine, claimed[i].Snapshot.Deployment.ID)
 	}
-	i := slices.IndexFunc(claimed, func(c rollout.Claimed) bool { return c.Snapshot.Deployment.ID == id })
+	i := slices.IndexFunc(claimed, func(c storage.Claimed) bool { return c.Snapshot.Deployment.ID == id })
 	if i < 0 {
 		s.t.Fatalf("%s is not to be claimed", id)
 	}
@@ -119,7 +120,7 @@ func (s *stage) save(snap *rollout.Snapshot, event string) {
 	s.t.Helper()
 	d := &snap.Deployment
 	d.Counts = rollout.Count(snap.Targets)
-	saved, err := s.store.Save(s.t.Context(), rollout.SaveRequest{
+	saved, err := s.store.Save(s.t.Context(), storage.SaveRequest{
 		Deployment: *d, Targets: snap.Targets, Events: []rollout.Event{{At: time.Now(), Type: event, To: string(d.State)}},
 	})
 	if err != nil {
@@ -165,7 +166,7 @@ func (s *stage) verb(id, verb, body string, headers ...string) answer {
 // told are the types of a deployment's events from the seq on.
 func (s *stage) told(id string, from int) []string {
 	s.t.Helper()
-	list, err := s.store.Events(s.t.Context(), id, rollout.Page{Limit: 200})
+	list, err := s.store.Events(s.t.Context(), id, storage.Page{Limit: 200})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func (s *stage) told(id string, from int) []string {
 
 func (s *stage) lastEvent(id string) rollout.Event {
 	s.t.Helper()
-	list, err := s.store.Events(s.t.Context(), id, rollout.Page{Limit: 200})
+	list, err := s.store.Events(s.t.Context(), id, storage.Page{Limit: 200})
 	if err != nil || len(list.Items) == 0 {
 		s.t.Fatal(err, len(list.Items))
 	}

@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/live"
 	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // Store is what the API reads and writes, by resource: the server holds it by its parts. Its errors carry the codes of
@@ -34,9 +35,9 @@ type Store interface {
 // deploymentStore reads deployments. Lists and counts leave out what is not within the scopes.
 type deploymentStore interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
-	Deployments(ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
-	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
-	Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error)
+	Deployments(ctx context.Context, scopes authz.Scopes, f storage.Filter, p storage.Page) (storage.List[rollout.Deployment], error)
+	Targets(ctx context.Context, id string, p storage.Page) (storage.List[rollout.Target], error)
+	Events(ctx context.Context, id string, p storage.Page) (storage.List[rollout.Event], error)
 	// RolledBackBy returns, for those of the deployments that were rolled back, by which deployment.
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 }
@@ -44,10 +45,10 @@ type deploymentStore interface {
 // creationStore creates deployments.
 type creationStore interface {
 	// Replay returns the deployment that was created under the key; false when the key is new.
-	Replay(ctx context.Context, key rollout.IdempotencyKey) (rollout.Created, bool, error)
-	Create(ctx context.Context, n rollout.NewDeployment) (rollout.Created, error)
+	Replay(ctx context.Context, key storage.IdempotencyKey) (storage.Created, bool, error)
+	Create(ctx context.Context, n storage.NewDeployment) (storage.Created, error)
 	// Remembered returns what is known of the targets of a service in an environment, by target id.
-	Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error)
+	Remembered(ctx context.Context, service, environment string) (map[string]storage.TargetRecord, error)
 	// ActiveSlot returns the slot that serves, empty when none is known.
 	ActiveSlot(ctx context.Context, service, environment string) (string, error)
 }
@@ -60,9 +61,9 @@ type commandStore interface {
 	// CreateRollback and CreateRetry store what build makes of a finished deployment, once: called again they return the
 	// same one, Replayed.
 	CreateRollback(ctx context.Context, id string,
-		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
+		build func(ended *rollout.Snapshot) (storage.NewDeployment, error)) (storage.Created, error)
 	CreateRetry(ctx context.Context, id string,
-		build func(ended *rollout.Snapshot) (rollout.NewDeployment, error)) (rollout.Created, error)
+		build func(ended *rollout.Snapshot) (storage.NewDeployment, error)) (storage.Created, error)
 	// Latest returns the deployment that a rollback of the service in the environment applies to.
 	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
 }
@@ -71,9 +72,9 @@ type commandStore interface {
 type keyStore interface {
 	// TakeKey begins a request under its key, or returns the response that it had before. Queries in a context that inside
 	// makes are committed with the response by KeepResponse, or undone by DropKey.
-	TakeKey(ctx context.Context, key rollout.IdempotencyKey) (
-		known *rollout.Response, inside func(context.Context) context.Context, err error)
-	KeepResponse(ctx context.Context, key rollout.IdempotencyKey, a rollout.Response) error
+	TakeKey(ctx context.Context, key storage.IdempotencyKey) (
+		known *storage.Response, inside func(context.Context) context.Context, err error)
+	KeepResponse(ctx context.Context, key storage.IdempotencyKey, a storage.Response) error
 	DropKey(ctx context.Context)
 }
 
@@ -89,12 +90,12 @@ type definitionStore interface {
 
 // serviceStore reads what runs.
 type serviceStore interface {
-	Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[catalog.Service], error)
+	Services(ctx context.Context, scopes authz.Scopes, p storage.Page) (storage.List[catalog.Service], error)
 	// Running returns what is known of the targets of the newest deployment; none when there was no deployment.
 	Running(ctx context.Context, service, environment string) ([]catalog.RunningTarget, error)
 	// RestingRouter returns what is known of the router since the last deployment that moved traffic; nil when it was not
 	// read since.
-	RestingRouter(ctx context.Context, service, environment string) (*rollout.RestingRouter, error)
+	RestingRouter(ctx context.Context, service, environment string) (*storage.RestingRouter, error)
 }
 
 // statsStore sums up deployments.
@@ -113,7 +114,7 @@ type sourceStore interface {
 	// Source returns one with its files; CodeNotFound when there is none.
 	Source(ctx context.Context, name string) (gitsource.Report, error)
 	// Sources come without their files.
-	Sources(ctx context.Context, p rollout.Page) (rollout.List[gitsource.Report], error)
+	Sources(ctx context.Context, p storage.Page) (storage.List[gitsource.Report], error)
 	// DefineSource replaces the source by what change makes of the present one (nil: there is none), removes it when change
 	// returns nil, and leaves it when change returns what it was given; change is pure.
 	DefineSource(ctx context.Context, name string,
@@ -125,13 +126,13 @@ type sourceStore interface {
 type notificationStore interface {
 	// Notification is CodeNotFound when there is none.
 	Notification(ctx context.Context, name string) (notification.Subscription, error)
-	Notifications(ctx context.Context, p rollout.Page) (rollout.List[notification.Subscription], error)
+	Notifications(ctx context.Context, p storage.Page) (storage.List[notification.Subscription], error)
 	// DefineNotification replaces the notification by what change makes of the present one (nil: there is none), removes it
 	// when change returns nil, and leaves it when change returns what it was given; change is pure.
 	DefineNotification(ctx context.Context, name string,
 		change func(present *notification.Subscription) (*notification.Subscription, error)) (notification.Subscription, error)
 	// Deliveries come newest first, with every attempt.
-	Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[notification.Delivery], error)
+	Deliveries(ctx context.Context, name string, p storage.Page) (storage.List[notification.Delivery], error)
 	// TestNotification requests the delivery of a test message.
 	TestNotification(ctx context.Context, name string) (notification.Delivery, error)
 }
@@ -139,7 +140,7 @@ type notificationStore interface {
 // tokenStore keeps tokens. The Authenticator verifies and issues them.
 type tokenStore interface {
 	Token(ctx context.Context, id string) (authz.Token, error)
-	Tokens(ctx context.Context, p rollout.Page) (rollout.List[authz.Token], error)
+	Tokens(ctx context.Context, p storage.Page) (storage.List[authz.Token], error)
 	RevokeToken(ctx context.Context, id string) error
 }
 

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // Defaults and bounds of the engine's timing.
@@ -217,7 +217,7 @@ func (e *Engine) owned() []string {
 }
 
 // startSession starts a session for a claimed deployment.
-func (e *Engine) startSession(c *rollout.Claimed) {
+func (e *Engine) startSession(c *storage.Claimed) {
 	d := &c.Snapshot.Deployment
 	log := e.Log.With("deployment", d.ID, "service", d.Service, "environment", d.Environment)
 	if c.PreviousOwner != "" {

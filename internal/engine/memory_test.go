@@ -15,6 +15,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 	"rollcall/internal/storetest"
 )
 
@@ -23,7 +24,7 @@ type memory struct {
 	mu         sync.Mutex
 	rows       map[string]*row
 	replicas   map[string]time.Time
-	remembered map[place]rollout.TargetRecord
+	remembered map[place]storage.TargetRecord
 	fences     map[string]int64        // by address
 	work       map[string]rollout.Work // by address
 	verified   map[place]rollout.Verified
@@ -45,7 +46,7 @@ type place struct{ service, environment, target string }
 
 func newMemory() *memory {
 	return &memory{
-		rows: map[string]*row{}, replicas: map[string]time.Time{}, remembered: map[place]rollout.TargetRecord{},
+		rows: map[string]*row{}, replicas: map[string]time.Time{}, remembered: map[place]storage.TargetRecord{},
 		fences: map[string]int64{}, work: map[string]rollout.Work{}, verified: map[place]rollout.Verified{}, listeners: map[int]func(string){},
 	}
 }
@@ -92,7 +93,7 @@ func (m *memory) row(id string) (*row, error) {
 	return nil, &problem.Error{Code: problem.CodeNotFound, ID: id, Message: "there is no deployment " + id}
 }
 
-func (m *memory) Create(_ context.Context, n rollout.NewDeployment) (rollout.Created, error) {
+func (m *memory) Create(_ context.Context, n storage.NewDeployment) (storage.Created, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.next++
@@ -106,7 +107,7 @@ func (m *memory) Create(_ context.Context, n rollout.NewDeployment) (rollout.Cre
 		o := &other.snap.Deployment
 		switch {
 		case d.Spec.OnConflict == rollout.OnConflictReject:
-			return rollout.Created{}, &problem.Error{Code: problem.CodeConflict, ID: o.ID, Message: "another has not ended"}
+			return storage.Created{}, &problem.Error{Code: problem.CodeConflict, ID: o.ID, Message: "another has not ended"}
 		case o.Active():
 			d.Reason = "waiting for deployment " + o.ID + " to end"
 			events = append(events, rollout.Event{Type: rollout.EventQueued, Message: d.Reason})
@@ -121,7 +122,7 @@ func (m *memory) Create(_ context.Context, n rollout.NewDeployment) (rollout.Cre
 	m.rows[d.ID] = r
 	m.append(r, events, now)
 	m.notify(d.ID)
-	return rollout.Created{Deployment: r.snap.Deployment}, nil
+	return storage.Created{Deployment: r.snap.Deployment}, nil
 }
 
 // unfinished are the other deployments of the same service and environment that have not ended.
@@ -240,7 +241,7 @@ func (m *memory) Release(_ context.Context, replica string) error {
 	return nil
 }
 
-func (m *memory) Claim(_ context.Context, replica string, mine []string, limit int) ([]rollout.Claimed, time.Time, error) {
+func (m *memory) Claim(_ context.Context, replica string, mine []string, limit int) ([]storage.Claimed, time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var list []*row
@@ -256,7 +257,7 @@ func (m *memory) Claim(_ context.Context, replica string, mine []string, limit i
 		}
 	}
 	slices.SortFunc(list, inTurn)
-	var claimed []rollout.Claimed
+	var claimed []storage.Claimed
 	for _, r := range list[:min(limit, len(list))] {
 		claimed = append(claimed, m.claim(r, replica, now))
 	}
@@ -286,9 +287,9 @@ func inTurn(a, b *row) int {
 	return cmp.Or(aWaits-bWaits, aAt.Compare(bAt), strings.Compare(a.snap.Deployment.ID, b.snap.Deployment.ID))
 }
 
-func (m *memory) claim(r *row, replica string, now time.Time) rollout.Claimed {
+func (m *memory) claim(r *row, replica string, now time.Time) storage.Claimed {
 	d := &r.snap.Deployment
-	c := rollout.Claimed{PreviousOwner: d.Owner, OverdueBy: now.Sub(r.runAt)}
+	c := storage.Claimed{PreviousOwner: d.Owner, OverdueBy: now.Sub(r.runAt)}
 	d.Owner = replica
 	d.Epoch++
 	if c.PreviousOwner != "" {
@@ -336,18 +337,18 @@ func (m *memory) recall(s *rollout.Snapshot) {
 	}
 }
 
-func (m *memory) Save(_ context.Context, sv rollout.SaveRequest) (rollout.SaveResult, error) {
+func (m *memory) Save(_ context.Context, sv storage.SaveRequest) (storage.SaveResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, err := m.row(sv.Deployment.ID)
 	if err != nil {
-		return rollout.SaveResult{}, err
+		return storage.SaveResult{}, err
 	}
 	if landed, err := m.fenced(&r.snap.Deployment, &sv.Deployment); err != nil || landed {
 		return counters(&r.snap.Deployment), err
 	}
 	if err := sv.CheckTimes(); err != nil {
-		return rollout.SaveResult{}, err
+		return storage.SaveResult{}, err
 	}
 	now := clock()
 	m.write(r, sv)
@@ -385,12 +386,12 @@ func (m *memory) fenced(stored, believed *rollout.Deployment) (landed bool, err 
 	}
 }
 
-func counters(d *rollout.Deployment) rollout.SaveResult {
-	return rollout.SaveResult{Revision: d.Revision, LastSeq: d.LastSeq, Saves: d.Saves, EventsHash: d.EventsHash}
+func counters(d *rollout.Deployment) storage.SaveResult {
+	return storage.SaveResult{Revision: d.Revision, LastSeq: d.LastSeq, Saves: d.Saves, EventsHash: d.EventsHash}
 }
 
 // write stores the part of a save that the engine may change.
-func (m *memory) write(r *row, sv rollout.SaveRequest) {
+func (m *memory) write(r *row, sv storage.SaveRequest) {
 	d := &r.snap.Deployment
 	before := d.Status
 	counts := d.Counts
@@ -403,11 +404,11 @@ func (m *memory) write(r *row, sv rollout.SaveRequest) {
 		stored := *router
 		stored.Reading = false
 		d.Progress.Router = &stored
-		m.remember(place{d.Service, d.Environment, ""}, rollout.TargetRecord{Fence: router.Fence})
+		m.remember(place{d.Service, d.Environment, ""}, storage.TargetRecord{Fence: router.Fence})
 	}
 	if d.Result != nil {
 		if slot, ok := d.Result.Metadata["active_slot"].(string); ok {
-			m.remember(place{d.Service, d.Environment, ""}, rollout.TargetRecord{Version: slot})
+			m.remember(place{d.Service, d.Environment, ""}, storage.TargetRecord{Version: slot})
 		}
 	}
 	d.Saves++
@@ -429,7 +430,7 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 		r.snap.Targets[i] = t
 		if t.Attempts > 0 || t.CallsSent > 0 || t.Version != "" {
 			at := place{d.Service, d.Environment, t.ID}
-			m.remembered[at] = rollout.TargetRecord{
+			m.remembered[at] = storage.TargetRecord{
 				Address: t.Address, Version: t.Version, Health: t.Health, Fence: max(t.Fence, m.remembered[at].Fence),
 			}
 		}
@@ -447,17 +448,17 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 }
 
 // remember adds what is known of a router: what is not said stays, and its fence never falls.
-func (m *memory) remember(at place, known rollout.TargetRecord) {
+func (m *memory) remember(at place, known storage.TargetRecord) {
 	was := m.remembered[at]
-	m.remembered[at] = rollout.TargetRecord{
+	m.remembered[at] = storage.TargetRecord{
 		Version: cmp.Or(known.Version, was.Version), Health: healthcheck.Unknown, Fence: max(known.Fence, was.Fence),
 	}
 }
 
-func (m *memory) Remembered(_ context.Context, service, environment string) (map[string]rollout.TargetRecord, error) {
+func (m *memory) Remembered(_ context.Context, service, environment string) (map[string]storage.TargetRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known := map[string]rollout.TargetRecord{}
+	known := map[string]storage.TargetRecord{}
 	for at, r := range m.remembered {
 		if at.service == service && at.environment == environment && at.target != "" {
 			known[at.target] = r
@@ -476,14 +477,14 @@ func (m *memory) Deployment(_ context.Context, id string) (rollout.Deployment, e
 	return r.snap.Deployment, nil
 }
 
-func (m *memory) Targets(_ context.Context, id string, _ rollout.Page) (rollout.List[rollout.Target], error) {
+func (m *memory) Targets(_ context.Context, id string, _ storage.Page) (storage.List[rollout.Target], error) {
 	snap, _ := m.read(id)
-	return rollout.List[rollout.Target]{Items: snap.Targets}, nil
+	return storage.List[rollout.Target]{Items: snap.Targets}, nil
 }
 
-func (m *memory) Events(_ context.Context, id string, _ rollout.Page) (rollout.List[rollout.Event], error) {
+func (m *memory) Events(_ context.Context, id string, _ storage.Page) (storage.List[rollout.Event], error) {
 	_, events := m.read(id)
-	return rollout.List[rollout.Event]{Items: events}, nil
+	return storage.List[rollout.Event]{Items: events}, nil
 }
 
 func (m *memory) OperatorRevisions(_ context.Context, replica string) (map[string]int64, error) {

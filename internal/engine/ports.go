@@ -7,6 +7,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 )
 
 // Leases are the replicas' leases in the database.
@@ -21,9 +22,9 @@ type Leases interface {
 type Deployments interface {
 	// Claim takes up to limit deployments that need attention: those free and due, those of dead replicas, and those of
 	// this replica that are not in mine, the ones it works on. It also returns when the next free one is due.
-	Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []rollout.Claimed, next time.Time, err error)
-	// Save stores one step; see rollout.SaveRequest.
-	Save(ctx context.Context, save rollout.SaveRequest) (rollout.SaveResult, error)
+	Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []storage.Claimed, next time.Time, err error)
+	// Save stores one step; see storage.SaveRequest.
+	Save(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error)
 	// Deployment reads the row again, without its targets.
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 }

@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy/command"
 )
 
@@ -326,7 +327,7 @@ func TestRouter_CommandDuringClaimKeepsSlots(t *testing.T) {
 		inBubble(t, func(w *world) {
 			w.deployment("d", `{"type":"blue_green"}`, boxes(4, nil)...)
 			w.withTraffic(true)
-			w.db.remembered[place{"d", "e", ""}] = rollout.TargetRecord{Version: "green"}
+			w.db.remembered[place{"d", "e", ""}] = storage.TargetRecord{Version: "green"}
 			p := w.start(0)
 			p.mu.Lock()
 			p.took = func() {

@@ -9,12 +9,13 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy/lifecycle"
 )
 
 // save stores all changes, and retries for as long as the lease lasts. It reverts a step that is rejected.
 func (s *session) save(dr *pendingStep, release bool) error {
-	sv := rollout.SaveRequest{Deployment: s.snap.Deployment, Events: s.events, Release: release, RunAt: dr.wake}
+	sv := storage.SaveRequest{Deployment: s.snap.Deployment, Events: s.events, Release: release, RunAt: dr.wake}
 	sv.Deployment.Counts = rollout.Count(s.snap.Targets)
 	changed := s.dirty
 	if release {
@@ -48,14 +49,14 @@ func (s *session) handleRejectedSave(err error, dr *pendingStep) error {
 	// Another deployment of the service started first: this one queues as if it had never been claimed.
 	dr.wake = s.engine.now().Add(pollEvery)
 	s.events, s.dirty = nil, map[int]struct{}{}
-	if _, err := s.saveWithRetry(rollout.SaveRequest{Deployment: s.snap.Deployment, Release: true, RunAt: dr.wake}); err != nil {
+	if _, err := s.saveWithRetry(storage.SaveRequest{Deployment: s.snap.Deployment, Release: true, RunAt: dr.wake}); err != nil {
 		return err
 	}
 	return errReleased
 }
 
 // saveWithRetry repeats a save until the database has accepted or rejected it, or the ownership has ended.
-func (s *session) saveWithRetry(sv rollout.SaveRequest) (rollout.SaveResult, error) {
+func (s *session) saveWithRetry(sv storage.SaveRequest) (storage.SaveResult, error) {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, saveTimeout)
 		began := time.Now()

@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy/lifecycle"
 )
 
@@ -59,7 +60,7 @@ type session struct {
 	oldest    time.Time        // since when results have been waiting to be saved; zero if none
 }
 
-func newSession(life context.Context, e *Engine, c *rollout.Claimed, log *slog.Logger) *session {
+func newSession(life context.Context, e *Engine, c *storage.Claimed, log *slog.Logger) *session {
 	snap := &c.Snapshot
 	s := &session{engine: e, id: snap.Deployment.ID, log: log, snap: snap}
 	s.ownerless = c.PreviousOwner != "" || c.OverdueBy > lateAfter

@@ -14,6 +14,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
 )
 
@@ -204,7 +205,7 @@ func (p *process) Release(ctx context.Context, replica string) error {
 	return p.w.db.Release(ctx, replica)
 }
 
-func (p *process) Claim(ctx context.Context, replica string, mine []string, limit int) ([]rollout.Claimed, time.Time, error) {
+func (p *process) Claim(ctx context.Context, replica string, mine []string, limit int) ([]storage.Claimed, time.Time, error) {
 	if p.isDead() {
 		return nil, time.Time{}, errDead
 	}
@@ -231,14 +232,14 @@ func (p *process) hooked(hook *func()) func() {
 
 // Save can be cut off before it landed or before its answer came back. It takes a while, so that it shows what does not
 // wait for it.
-func (p *process) Save(ctx context.Context, sv rollout.SaveRequest) (rollout.SaveResult, error) {
+func (p *process) Save(ctx context.Context, sv storage.SaveRequest) (storage.SaveResult, error) {
 	if err := p.alive(); err != nil {
-		return rollout.SaveResult{}, err
+		return storage.SaveResult{}, err
 	}
 	time.Sleep(time.Millisecond) // the synthetic clock
 	saved, err := p.w.db.Save(ctx, sv)
 	if dead := p.alive(); dead != nil {
-		return rollout.SaveResult{}, dead
+		return storage.SaveResult{}, dead
 	}
 	if hook := p.hooked(&p.saved); hook != nil {
 		hook()

@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -185,8 +186,8 @@ type full struct {
 	code problem.Code
 }
 
-func (f full) Deploy(context.Context, []byte, *gitsource.Source, rollout.SourceClaim, string) (rollout.Created, error) {
-	return rollout.Created{}, &problem.Error{Code: f.code, Message: "not now"}
+func (f full) Deploy(context.Context, []byte, *gitsource.Source, storage.SourceClaim, string) (storage.Created, error) {
+	return storage.Created{}, &problem.Error{Code: f.code, Message: "not now"}
 }
 
 func TestAttempt_QuotaSpendsNoAttempt(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 const (
@@ -147,7 +148,7 @@ func (s *step) askable(f *gitsource.File) bool {
 }
 
 // ask finds out what each target runs: what it says itself where a check can tell, else what was last left there.
-func (s *step) ask(ctx context.Context, wanted *rollout.NewDeployment) []gitsource.Drift {
+func (s *step) ask(ctx context.Context, wanted *storage.NewDeployment) []gitsource.Drift {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
 	targets := concerned(wanted)
@@ -173,7 +174,7 @@ func (s *step) ask(ctx context.Context, wanted *rollout.NewDeployment) []gitsour
 
 // concerned are the targets that should run the version: with slots only those of the slot that serves, for the other one
 // waits with what came before.
-func concerned(wanted *rollout.NewDeployment) []*rollout.Target {
+func concerned(wanted *storage.NewDeployment) []*rollout.Target {
 	active := wanted.Deployment.Spec.ActiveSlot
 	var targets []*rollout.Target
 	for i := range wanted.Targets {

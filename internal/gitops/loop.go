@@ -14,6 +14,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 const (
@@ -61,9 +62,9 @@ type Deployments interface {
 // Deployer makes deployments as POST /deployments does.
 type Deployer interface {
 	// Check is what a request would become; CodeInvalid tells what is wrong with it.
-	Check(ctx context.Context, body []byte) (rollout.NewDeployment, error)
+	Check(ctx context.Context, body []byte) (storage.NewDeployment, error)
 	// Deploy stores it, once for each name that the source gives it, and not when the claim is lost.
-	Deploy(ctx context.Context, body []byte, source *gitsource.Source, claim rollout.SourceClaim, name string) (rollout.Created, error)
+	Deploy(ctx context.Context, body []byte, source *gitsource.Source, claim storage.SourceClaim, name string) (storage.Created, error)
 	// Abort ends a deployment for the source.
 	Abort(ctx context.Context, id, source, why string) error
 }

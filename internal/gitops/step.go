@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // step is what one claim of a source is used for.
@@ -223,7 +224,7 @@ func request(f *gitsource.File) (json.RawMessage, error) {
 
 // took writes down what came of asking for a deployment. An attempt that cannot begin now stays planned. An error means
 // that nobody can say, and that the same is to be asked again.
-func took(a *gitsource.Attempt, created *rollout.Created, err error, now time.Time) error {
+func took(a *gitsource.Attempt, created *storage.Created, err error, now time.Time) error {
 	e, coded := errors.AsType[*problem.Error](err)
 	switch {
 	case err == nil:

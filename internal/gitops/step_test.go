@@ -14,6 +14,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -73,7 +74,7 @@ func claim(t *testing.T, s *store.Store, replica string) *gitsource.Claimed {
 
 func deployments(t *testing.T, s *store.Store) []rollout.Deployment {
 	t.Helper()
-	list, err := s.Deployments(t.Context(), authz.Everywhere(), rollout.Filter{}, rollout.Page{Limit: 100})
+	list, err := s.Deployments(t.Context(), authz.Everywhere(), storage.Filter{}, storage.Page{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"rollcall/internal/duration"
-	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
+	"rollcall/internal/storage"
 )
 
 // Source is a Git repository, branch and path whose files say what should run.
@@ -266,7 +266,7 @@ type SyncRequest struct {
 // Claimed is a source that needs attention, and all that is to be known for it.
 type Claimed struct {
 	Report
-	Claim rollout.SourceClaim
+	Claim storage.SourceClaim
 	// Now is the database's time.
 	Now      time.Time
 	Requests []SyncRequest
@@ -276,7 +276,7 @@ type Claimed struct {
 
 // Save is one fenced write: it lands whole or not at all, and not when the claim is lost.
 type Save struct {
-	Claim  rollout.SourceClaim
+	Claim  storage.SourceClaim
 	Status Status
 	// Files replace all files of before; nil leaves them.
 	Files []File

@@ -6,12 +6,13 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // allSource reads all deployments. Its positions are event ids.
 type allSource struct {
 	config *Config
-	tail   rollout.EventCursor
+	tail   storage.EventCursor
 	// read are the newest events that were read, oldest first.
 	read []rollout.EventMark
 }
@@ -29,7 +30,7 @@ func (s *allSource) begin(ctx context.Context) (int64, error) {
 
 // goTo continues after the event with the id, if it exists.
 func (s *allSource) goTo(ctx context.Context, id int64) error {
-	s.tail, s.read = rollout.EventCursor{After: id}, nil
+	s.tail, s.read = storage.EventCursor{After: id}, nil
 	last, err := s.config.Store.EventsOfAll(ctx, id-1, id, 1)
 	for i := range last {
 		s.tail.At(&last[i])

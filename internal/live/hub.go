@@ -8,6 +8,7 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // Store reads deployments and their events.
@@ -28,7 +29,7 @@ type Store interface {
 	// EndOfEvents is the newest id below which no event will appear any more, ReadTail what comes after a place. It is
 	// problem.CodeOwnershipLost when the event at the place is not there any more, or another one.
 	EndOfEvents(ctx context.Context) (int64, error)
-	ReadTail(ctx context.Context, t rollout.EventCursor, limit int) ([]rollout.Event, rollout.EventCursor, error)
+	ReadTail(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error)
 	// Changed hints that a deployment may have changed, or any of them with an empty id.
 	Changed(id string) (<-chan struct{}, func())
 }

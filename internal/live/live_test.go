@@ -17,6 +17,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/live"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -56,7 +57,7 @@ func (c *counted) EventsOf(ctx context.Context, id string, after, upTo int64, li
 	return c.Store.EventsOf(ctx, id, after, upTo, limit)
 }
 
-func (c *counted) ReadTail(ctx context.Context, t rollout.EventCursor, limit int) ([]rollout.Event, rollout.EventCursor, error) {
+func (c *counted) ReadTail(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error) {
 	if err := c.ask(); err != nil {
 		return nil, t, err
 	}
@@ -76,7 +77,7 @@ func newStand(t *testing.T) *stand {
 	s, err := store.Open(t.Context(), dbtest.New(t))
 	must(t, err)
 	t.Cleanup(s.Close)
-	created, err := s.Create(t.Context(), rollout.NewDeployment{
+	created, err := s.Create(t.Context(), storage.NewDeployment{
 		Deployment: rollout.Deployment{
 			Service: "checkout", Environment: "production", Version: "v2", Kind: rollout.KindDeploy,
 			Spec: rollout.Spec{Strategy: rollout.Strategy{Type: "rolling"}},
@@ -126,7 +127,7 @@ func (s *stand) tell(n int, state rollout.State) {
 	for i := range events {
 		events[i].At, events[i].Type = time.Now(), rollout.EventTargetResult
 	}
-	saved, err := s.store.Save(s.t.Context(), rollout.SaveRequest{Deployment: s.d, Events: events})
+	saved, err := s.store.Save(s.t.Context(), storage.SaveRequest{Deployment: s.d, Events: events})
 	must(s.t, err)
 	s.d.Revision, s.d.LastSeq, s.d.EventsHash, s.d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 }

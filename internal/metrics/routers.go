@@ -3,15 +3,15 @@ package metrics
 import (
 	"context"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"rollcall/internal/storage"
 
-	"rollcall/internal/rollout"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Routers is what a scrape reads of routers at rest.
 type Routers interface {
 	// RouterDrifts lists the routers whose weights differ from the last deployment's; their number is bounded.
-	RouterDrifts(ctx context.Context) ([]rollout.RouterDrift, error)
+	RouterDrifts(ctx context.Context) ([]storage.RouterDrift, error)
 }
 
 // RegisterRouters registers the metric of routers that each scrape reads from db. It is called once.

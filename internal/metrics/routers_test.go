@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"rollcall/internal/storage"
 
-	"rollcall/internal/rollout"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-type drifts []rollout.RouterDrift
+type drifts []storage.RouterDrift
 
-func (d drifts) RouterDrifts(context.Context) ([]rollout.RouterDrift, error) {
+func (d drifts) RouterDrifts(context.Context) ([]storage.RouterDrift, error) {
 	if d == nil {
 		return nil, errors.New("away")
 	}

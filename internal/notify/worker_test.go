@@ -16,6 +16,7 @@ import (
 	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 )
@@ -155,7 +156,7 @@ func (w *world) await(what string, is func() bool) {
 
 func (w *world) deliveries(name string) []notification.Delivery {
 	w.Helper()
-	list, err := w.store.Deliveries(w.Context(), name, rollout.Page{Limit: 200})
+	list, err := w.store.Deliveries(w.Context(), name, storage.Page{Limit: 200})
 	if err != nil {
 		w.Fatal(err)
 	}

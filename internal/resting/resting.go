@@ -16,6 +16,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy/lifecycle"
 )
 
@@ -39,9 +40,9 @@ const (
 
 // Store keeps what is known of routers.
 type Store interface {
-	ClaimRouters(ctx context.Context, replica string, mine []string, limit int) ([]rollout.ClaimedRouter, error)
+	ClaimRouters(ctx context.Context, replica string, mine []string, limit int) ([]storage.ClaimedRouter, error)
 	// SaveRouter refuses with CodeConflict a write beside a deployment, and with CodeOwnershipLost what another replica has.
-	SaveRouter(ctx context.Context, c *rollout.ClaimedRouter, step rollout.SavedRouter) error
+	SaveRouter(ctx context.Context, c *storage.ClaimedRouter, step storage.SavedRouter) error
 }
 
 // Router moves traffic. It never retries.
@@ -135,7 +136,7 @@ func (l *Loop) claim(ctx, calls context.Context) {
 	}
 }
 
-func key(c *rollout.ClaimedRouter) string { return c.Service + "/" + c.Environment }
+func key(c *storage.ClaimedRouter) string { return c.Service + "/" + c.Environment }
 
 func (l *Loop) working() []string {
 	l.mu.Lock()
@@ -147,13 +148,13 @@ func (l *Loop) working() []string {
 	return list
 }
 
-func (l *Loop) begin(c *rollout.ClaimedRouter) {
+func (l *Loop) begin(c *storage.ClaimedRouter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mine[key(c)] = true
 }
 
-func (l *Loop) end(c *rollout.ClaimedRouter) {
+func (l *Loop) end(c *storage.ClaimedRouter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.mine, key(c))
@@ -162,7 +163,7 @@ func (l *Loop) end(c *rollout.ClaimedRouter) {
 // watch is one look at one router.
 type watch struct {
 	loop   *Loop
-	router *rollout.ClaimedRouter
+	router *storage.ClaimedRouter
 	now    func() time.Time
 }
 
@@ -175,25 +176,25 @@ func (w *watch) look(ctx context.Context) {
 	}
 	if err != nil {
 		resting := lifecycle.RestingUnreadable(snapshot, w.router.Resting, err.Error())
-		w.save(ctx, rollout.SavedRouter{Resting: resting, Release: true, Again: w.loop.Every << min(resting.Failures, maxSkips)})
+		w.save(ctx, storage.SavedRouter{Resting: resting, Release: true, RecheckIn: w.loop.Every << min(resting.Failures, maxSkips)})
 		return
 	}
 	look := lifecycle.PlanResting(snapshot, w.router.Resting, &reading, w.now())
 	if look.Write == nil {
-		w.save(ctx, rollout.SavedRouter{Resting: look.Resting, Events: look.Events, Release: true, Again: w.loop.Every})
+		w.save(ctx, storage.SavedRouter{Resting: look.Resting, Events: look.Events, Release: true, RecheckIn: w.loop.Every})
 		return
 	}
 	timeout := look.Write.Route.Deadline.Sub(w.now())
-	if !w.save(ctx, rollout.SavedRouter{Resting: look.Resting, Events: look.Events, WriteFor: timeout + writeGrace}) {
+	if !w.save(ctx, storage.SavedRouter{Resting: look.Resting, Events: look.Events, WriteFor: timeout + writeGrace}) {
 		return
 	}
 	outcome := w.write(ctx, &look)
 	resting, events := lifecycle.ApplyRestingResult(snapshot, look.Resting, outcome, w.now())
-	w.save(ctx, rollout.SavedRouter{Resting: resting, Events: events, Release: true, Again: w.loop.Every})
+	w.save(ctx, storage.SavedRouter{Resting: resting, Events: events, Release: true, RecheckIn: w.loop.Every})
 }
 
 // deployment is the one that has left the router, with what is known of the router now.
-func (w *watch) deployment(resting *rollout.RestingRouter) *rollout.Deployment {
+func (w *watch) deployment(resting *storage.RestingRouter) *rollout.Deployment {
 	d := w.router.Snapshot.Deployment
 	if resting != nil {
 		d.Progress.Router = &resting.Router
@@ -201,7 +202,7 @@ func (w *watch) deployment(resting *rollout.RestingRouter) *rollout.Deployment {
 	return &d
 }
 
-func (w *watch) read(ctx context.Context, resting *rollout.RestingRouter) (routing.Reading, error) {
+func (w *watch) read(ctx context.Context, resting *storage.RestingRouter) (routing.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxRead)
 	defer cancel()
 	return w.loop.Router.Read(ctx, w.deployment(resting), w.router.Snapshot.Targets) //nolint:wrapcheck // it is shown as it is
@@ -228,7 +229,7 @@ func (w *watch) write(ctx context.Context, look *lifecycle.RestingDecision) roll
 
 // save reports whether a step was written. A router whose step is not is claimed again, and read first; one that a deployment
 // works on by now is given up.
-func (w *watch) save(ctx context.Context, step rollout.SavedRouter) bool {
+func (w *watch) save(ctx context.Context, step storage.SavedRouter) bool {
 	ctx, cancel := context.WithTimeout(ctx, saveTime)
 	defer cancel()
 	err := w.loop.Store.SaveRouter(ctx, w.router, step)
@@ -238,7 +239,7 @@ func (w *watch) save(ctx context.Context, step rollout.SavedRouter) bool {
 			return true
 		}
 	case problem.CodeConflict:
-		_ = w.loop.Store.SaveRouter(ctx, w.router, rollout.SavedRouter{Unchanged: true, Release: true, Again: w.loop.Every}) // else it is claimed again
+		_ = w.loop.Store.SaveRouter(ctx, w.router, storage.SavedRouter{Unchanged: true, Release: true, RecheckIn: w.loop.Every}) // else it is claimed again
 		return false
 	case problem.CodeOwnershipLost:
 		return false

@@ -13,6 +13,7 @@ import (
 	"rollcall/internal/catalog"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -82,7 +83,7 @@ func (k *atAddress) work() rollout.Work {
 
 // learnAddresses brings the targets up to what was written down for their addresses, whatever they were called then: fences,
 // and work that may go on.
-func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) error {
+func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []storage.Claimed) error {
 	var addresses []string
 	for i := range claimed {
 		for j := range claimed[i].Snapshot.Targets {
@@ -140,7 +141,7 @@ func (s *Store) Running(ctx context.Context, service, environment string) ([]cat
 type knownTarget struct {
 	address, version string
 	seen             bool
-	known            rollout.TargetRecord
+	known            storage.TargetRecord
 }
 
 func (k *knownTarget) fields() []any {

@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/notifystore"
 	"rollcall/internal/store/pg"
 )
@@ -36,7 +37,7 @@ const lockServiceSQL = `
 
 // lockForCreate reserves the request's key, makes creations for one (service, environment) wait for each other, and locks the
 // deployments of it that have not ended: the active one first, then the one that waits. Saves lock in the same order.
-func lockForCreate(ctx context.Context, tx pgx.Tx, request *rollout.NewDeployment) (t admission, err error) {
+func lockForCreate(ctx context.Context, tx pgx.Tx, request *storage.NewDeployment) (t admission, err error) {
 	d, key := &request.Deployment, request.Key
 	batch := &pgx.Batch{}
 	batch.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
@@ -77,7 +78,7 @@ func lockForCreate(ctx context.Context, tx pgx.Tx, request *rollout.NewDeploymen
 }
 
 // find reads what has not ended, once the lock is held.
-func (t *admission) find(results pgx.BatchResults, request *rollout.NewDeployment) error {
+func (t *admission) find(results pgx.BatchResults, request *storage.NewDeployment) error {
 	d := &request.Deployment
 	rows, err := results.Query()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -59,7 +60,7 @@ const nextSQL = `
 // were a dead process's of the same name, or were claimed in a transaction whose answer was lost. One that waits is claimed only when no other of its pair is active. Each comes with its whole snapshot,
 // its targets' fences and (where nothing was asked yet) versions brought up to what is remembered. next is when the
 // earliest of the other free ones is due; zero when there is none.
-func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []rollout.Claimed, next time.Time, err error) {
+func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []storage.Claimed, next time.Time, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		claimed = nil
 		var free []candidate
@@ -125,12 +126,12 @@ func claimArgs(replica string, mine []string, free []candidate) pgx.NamedArgs {
 
 // claim takes the candidates and loads them. The loading is sent along with the taking, so that it costs no round trip: what
 // was not taken after all is loaded in vain.
-func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free []candidate) ([]rollout.Claimed, error) {
-	taken := map[string]rollout.Claimed{}
+func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free []candidate) ([]storage.Claimed, error) {
+	taken := map[string]storage.Claimed{}
 	batch := &pgx.Batch{}
 	batch.Queue(claimSQL, claimArgs(replica, mine, free)).Query(func(rows pgx.Rows) error {
 		var id string
-		var c rollout.Claimed
+		var c storage.Claimed
 		var late float64
 		_, err := pgx.ForEachRow(rows, []any{&id, (*pg.NullText)(&c.PreviousOwner), &late, nil}, func() error {
 			c.OverdueBy = time.Duration(late * float64(time.Second))
@@ -146,7 +147,7 @@ func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free [
 	if err := pg.ExecBatch(ctx, tx, batch); err != nil {
 		return nil, fmt.Errorf("take and load %d deployments: %w", len(free), err)
 	}
-	claimed := make([]rollout.Claimed, 0, len(taken))
+	claimed := make([]storage.Claimed, 0, len(taken))
 	for i := range free {
 		if c, ok := taken[free[i].deployment.ID]; ok {
 			c.Snapshot = loaded[i]
@@ -178,7 +179,7 @@ func queueLoad(batch *pgx.Batch, id string, snapshot *rollout.Snapshot) {
 // version.
 func scanRememberedTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	var t rollout.Target
-	var known rollout.TargetRecord
+	var known storage.TargetRecord
 	err := row.Scan(append(targetFields(&t), &known.Fence, (*pg.NullText)(&known.Version), (*pg.NullText)(&known.Address))...)
 	known = known.At(t.Address)
 	t.Fence = max(t.Fence, known.Fence)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -39,7 +39,7 @@ func TestALeaseLivesByTheDatabasesClockAlone(t *testing.T) {
 	if off := time.Until(snap.Deployment.CreatedAt); off < 59*time.Minute {
 		t.Errorf("created by this machine's clock, %s from now", off)
 	}
-	save(t, s, snap, rollout.SaveRequest{Release: true, RunAt: now.Add(-time.Minute)})
+	save(t, s, snap, storage.SaveRequest{Release: true, RunAt: now.Add(-time.Minute)})
 	if c := claimed(t, s, "r2"); len(c) != 1 || c[0].OverdueBy < time.Minute || c[0].OverdueBy > 3*time.Minute {
 		t.Errorf("due a minute ago by the database's clock: %+v", c)
 	}

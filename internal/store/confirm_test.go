@@ -8,6 +8,7 @@ import (
 	"rollcall/internal/dbtest"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -45,7 +46,7 @@ func TestSynchronous_NothingIsAnsweredThatTheStandbyLacks(t *testing.T) {
 	created.Key = key("k", "body")
 	message := running.Deployment
 	message.Reason = "saved in doubt"
-	rollback := func(snap *rollout.Snapshot) (rollout.NewDeployment, error) {
+	rollback := func(snap *rollout.Snapshot) (storage.NewDeployment, error) {
 		r := request("ended", 1)
 		r.Deployment.Kind, r.Deployment.RollbackOf = rollout.KindRollback, snap.Deployment.ID
 		return r, nil
@@ -67,7 +68,7 @@ func TestSynchronous_NothingIsAnsweredThatTheStandbyLacks(t *testing.T) {
 			return err
 		}},
 		{"a save", `SELECT EXISTS (SELECT FROM deployments WHERE reason = 'saved in doubt')`, func(ctx context.Context) error {
-			_, err := s.Save(ctx, rollout.SaveRequest{Deployment: message})
+			_, err := s.Save(ctx, storage.SaveRequest{Deployment: message})
 			return err
 		}},
 	}

@@ -7,13 +7,13 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
 // Tallies counts the deployments within the scopes by state and strategy; what there is none of is left out.
 func (s *Store) Tallies(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error) {
-	where, args := conditions(scopes, rollout.Filter{}, nil)
+	where, args := conditions(scopes, storage.Filter{}, nil)
 	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.StateCount], talliesSQL(where), args...)
 	return tallies, pg.Wrap("count the deployments", err)
 }

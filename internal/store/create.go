@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/gitopsstore"
 	"rollcall/internal/store/pg"
 )
@@ -22,31 +23,31 @@ import (
 // With a key that was used before the answer is the one given then, or CodeKeyReused when the request was another. A
 // creation under the same key that is still running is awaited for a few seconds, then CodeInProgress. A claim that is no
 // longer held is CodeOwnershipLost.
-func (s *Store) Create(ctx context.Context, request rollout.NewDeployment) (rollout.Created, error) {
+func (s *Store) Create(ctx context.Context, request storage.NewDeployment) (storage.Created, error) {
 	if err := ensureID(&request.Deployment); err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
 	if err := s.sealDeployment(&request.Deployment); err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
-	var created rollout.Created
+	var created storage.Created
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		created, err = create(ctx, tx, request)
 		return err
 	})
 	if err != nil {
-		return rollout.Created{}, pg.Wrap("create deployment "+request.Deployment.ID, err)
+		return storage.Created{}, pg.Wrap("create deployment "+request.Deployment.ID, err)
 	}
 	return created, nil
 }
 
-func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (rollout.Created, error) {
+func create(ctx context.Context, tx pgx.Tx, request storage.NewDeployment) (storage.Created, error) {
 	if err := gitopsstore.HoldClaim(ctx, tx, request.Claim); err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
 	turn, err := lockForCreate(ctx, tx, &request)
 	if err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
 	if turn.keyUsed {
 		created, _, err := replay(ctx, tx, request.Key)
@@ -57,10 +58,10 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 	}
 	now, others := turn.now, turn.unfinished
 	if err := refuseTooMany(&request, &turn); err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
 	if len(others) > 0 && request.Deployment.Spec.OnConflict == rollout.OnConflictReject {
-		return rollout.Created{}, conflict(&others[0])
+		return storage.Created{}, conflict(&others[0])
 	}
 	d := initialState(request.Deployment, now)
 	batch := &pgx.Batch{}
@@ -73,11 +74,11 @@ func create(ctx context.Context, tx pgx.Tx, request rollout.NewDeployment) (roll
 			continue
 		}
 		if err := supersede(batch, other, d.ID, now); err != nil {
-			return rollout.Created{}, err
+			return storage.Created{}, err
 		}
 	}
 	err = insert(ctx, tx, batch, &d, request, events)
-	return rollout.Created{Deployment: d}, err
+	return storage.Created{Deployment: d}, err
 }
 
 // queueWait is when a caller who was refused because of too much that waits may ask again.
@@ -85,7 +86,7 @@ const queueWait = 10 * time.Second
 
 // refuseTooMany returns CodeRateLimited when the service has as many unfinished deployments as the request tolerates. The one of its
 // pair that waits does not count: the new one takes its place.
-func refuseTooMany(request *rollout.NewDeployment, t *admission) error {
+func refuseTooMany(request *storage.NewDeployment, t *admission) error {
 	n := t.ofService
 	if last := len(t.unfinished) - 1; last >= 0 && !t.unfinished[last].Active() {
 		n--
@@ -143,7 +144,7 @@ func createdMessage(d *rollout.Deployment, why string) string {
 
 // insert writes all of a new deployment; what the batch holds already comes first.
 func insert(
-	ctx context.Context, tx pgx.Tx, batch *pgx.Batch, d *rollout.Deployment, request rollout.NewDeployment,
+	ctx context.Context, tx pgx.Tx, batch *pgx.Batch, d *rollout.Deployment, request storage.NewDeployment,
 	events []rollout.Event,
 ) error {
 	if err := queueEvents(batch, d, events, d.CreatedAt); err != nil {

@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/dbtest"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -38,7 +39,7 @@ func TestTheSameKeyAtOnceCreatesOneDeployment(t *testing.T) {
 	if len(ids) != 1 || fresh != 1 {
 		t.Errorf("%d deployments, %d of them fresh; want 1 and 1", len(ids), fresh)
 	}
-	list, err := s.Deployments(ctx(t), authz.Everywhere(), rollout.Filter{}, rollout.Page{})
+	list, err := s.Deployments(ctx(t), authz.Everywhere(), storage.Filter{}, storage.Page{})
 	must(t, err)
 	if len(list.Items) != 1 {
 		t.Errorf("%d deployments are stored, want 1", len(list.Items))
@@ -53,7 +54,7 @@ func TestAReplayAnswersAsAtCreation(t *testing.T) {
 	d := create(t, s, r)
 	snap := claim(t, s, "r1")
 	snap.Deployment.Reason = "something else"
-	save(t, s, snap, rollout.SaveRequest{})
+	save(t, s, snap, storage.SaveRequest{})
 
 	again, found, err := s.Replay(ctx(t), r.Key)
 	must(t, err)
@@ -189,7 +190,7 @@ func TestAKeyThatExpiresWhileItsRepetitionWaitsStillHasItsAnswer(t *testing.T) {
 	must(t, err)
 	_, err = others.Exec(ctx(t), `SELECT pg_advisory_xact_lock(hashtextextended('checkout/production', 0))`)
 	must(t, err)
-	var again rollout.Created
+	var again storage.Created
 	var all sync.WaitGroup
 	all.Go(func() { again, err = s.Create(ctx(t), asked) })
 	for expired := false; !expired; {
@@ -233,6 +234,6 @@ func TestTenThousandTargetsAreCreatedAndClaimed(t *testing.T) {
 		snap.Targets[i].State = rollout.TargetUnchanged
 	}
 	before = time.Now()
-	save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets})
+	save(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
 	t.Logf("all saved in %s", time.Since(before))
 }

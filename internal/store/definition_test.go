@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -128,7 +129,7 @@ func TestWhatRunsIsWhatIsRememberedOfTheNewestTargets(t *testing.T) {
 	snap := started(t, s, "checkout", "r1") // web-0, web-1, web-2 in the request's order
 	target := snap.Targets[0]
 	target.Version, target.Health, target.CallsSent = "v2", healthcheck.Healthy, 1
-	save(t, s, snap, rollout.SaveRequest{Targets: []rollout.Target{target}})
+	save(t, s, snap, storage.SaveRequest{Targets: []rollout.Target{target}})
 	running, err = s.Running(ctx(t), "checkout", "production")
 	must(t, err)
 	if len(running) != 3 || running[0].Target != "web-0" || running[2] != (catalog.RunningTarget{Target: "web-2", Version: "v2", Health: healthcheck.Healthy}) ||
@@ -145,7 +146,7 @@ func TestServicesAreFoundAmongManyDeployments(t *testing.T) {
 		FROM generate_series(1, 21000) i`)
 	define(t, s, `{}`)
 	seen := map[string]bool{}
-	for p := (rollout.Page{Limit: 5}); ; {
+	for p := (storage.Page{Limit: 5}); ; {
 		list, err := s.Services(ctx(t), authz.Everywhere(), p)
 		must(t, err)
 		for _, item := range list.Items {

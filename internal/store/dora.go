@@ -12,7 +12,7 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/dora"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -65,7 +65,7 @@ func newDoraTally(sel *dora.Query) *doraTally {
 
 // conditions returns the conditions of the selection except its time, with at least one term.
 func (t *doraTally) conditions(scopes authz.Scopes) (string, []any) {
-	where, args := conditions(scopes, rollout.Filter{Service: t.sel.Service, Environment: t.sel.Environment}, nil)
+	where, args := conditions(scopes, storage.Filter{Service: t.sel.Service, Environment: t.sel.Environment}, nil)
 	if where == "" {
 		where = "WHERE true"
 	}

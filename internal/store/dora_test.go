@@ -10,6 +10,7 @@ import (
 	"rollcall/internal/dora"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -45,7 +46,7 @@ func livedThrough(t *testing.T, s *store.Store, p past) string {
 	if p.turned > 0 {
 		events = append(events, rollout.Event{Type: rollout.EventRollbackStarted})
 	}
-	save(t, s, snap, rollout.SaveRequest{Events: events})
+	save(t, s, snap, storage.SaveRequest{Events: events})
 	if !p.untouched {
 		d.Counts.Updated = 1
 	}

@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -47,7 +48,7 @@ func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
 // left out. What stands beyond a missing id is held back until that is there, or certainly never comes; UpTo of the place
 // to go on from then says so, and another read soon finds out. When the last event that was read is not there any more, or
 // another one, the database has lost it, and it is CodeOwnershipLost; one that was removed because it was old is not missed.
-func (s *Store) ReadTail(ctx context.Context, t rollout.EventCursor, limit int) ([]rollout.Event, rollout.EventCursor, error) {
+func (s *Store) ReadTail(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error) {
 	settled, err := s.settled(ctx, t)
 	if err != nil {
 		return nil, t, pg.Wrap("find out who writes events", err)
@@ -57,7 +58,7 @@ func (s *Store) ReadTail(ctx context.Context, t rollout.EventCursor, limit int) 
 		return nil, t, err
 	}
 	sure := certain(events, t.After, settled)
-	next := rollout.EventCursor{After: t.After, Last: t.Last, LastAt: t.LastAt}
+	next := storage.EventCursor{After: t.After, Last: t.Last, LastAt: t.LastAt}
 	if sure > 0 {
 		next.At(&events[sure-1])
 	}
@@ -78,7 +79,7 @@ func (s *Store) ReadTail(ctx context.Context, t rollout.EventCursor, limit int) 
 }
 
 // onwards reads what comes after the place, and in the same statement the event at it.
-func (s *Store) onwards(ctx context.Context, t *rollout.EventCursor, limit int) ([]rollout.Event, error) {
+func (s *Store) onwards(ctx context.Context, t *storage.EventCursor, limit int) ([]rollout.Event, error) {
 	if t.Last == (rollout.EventMark{}) {
 		return s.EventsOfAll(ctx, t.After, math.MaxInt64, limit)
 	}
@@ -121,7 +122,7 @@ func (s *Store) LastCommon(ctx context.Context, marks []rollout.EventMark) (int6
 }
 
 // settled returns the id up to which everything is there that will ever be; it must be asked for before the events are read.
-func (s *Store) settled(ctx context.Context, t rollout.EventCursor) (int64, error) {
+func (s *Store) settled(ctx context.Context, t storage.EventCursor) (int64, error) {
 	if t.GapEnd == 0 {
 		return t.After, nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -32,7 +33,7 @@ func eventIDs(events []rollout.Event) (list []int64) {
 }
 
 // readTail reads on and wants these ids.
-func readTail(t testing.TB, s *store.Store, tail rollout.EventCursor, want ...int64) rollout.EventCursor {
+func readTail(t testing.TB, s *store.Store, tail storage.EventCursor, want ...int64) storage.EventCursor {
 	t.Helper()
 	events, next, err := s.ReadTail(ctx(t), tail, 100)
 	must(t, err)
@@ -52,7 +53,7 @@ func TestTheTailHoldsBackWhatStandsBeyondAnIDThatIsNotCommittedYet(t *testing.T)
 	low, high := appendIn(t, slow, d.ID, 100), appendIn(t, quick, d.ID, 101)
 	must(t, quick.Commit(ctx(t)))
 
-	tail := readTail(t, s, rollout.EventCursor{After: newest})
+	tail := readTail(t, s, storage.EventCursor{After: newest})
 	tail = readTail(t, s, tail)
 	if tail.GapEnd != high {
 		t.Errorf("the doubt is %+v, want up to %d", tail, high)
@@ -74,7 +75,7 @@ func TestTheTailGoesPastAnIDThatWasDrawnInVain(t *testing.T) {
 	appendIn(t, vain, d.ID, 100)
 	high := appendIn(t, quick, d.ID, 101)
 	must(t, quick.Commit(ctx(t)))
-	tail := readTail(t, s, rollout.EventCursor{After: newest})
+	tail := readTail(t, s, storage.EventCursor{After: newest})
 	must(t, vain.Rollback(ctx(t)))
 	readTail(t, s, tail, high)
 }
@@ -88,7 +89,7 @@ func TestAnOldDoubtEndsHoweverManyWriteMeanwhile(t *testing.T) {
 	first, quick := begin(t, s), begin(t, s)
 	low, high := appendIn(t, first, d.ID, 100), appendIn(t, quick, d.ID, 101)
 	must(t, quick.Commit(ctx(t)))
-	tail := readTail(t, s, rollout.EventCursor{After: newest})
+	tail := readTail(t, s, storage.EventCursor{After: newest})
 
 	later, latest := begin(t, s), begin(t, s)
 	appendIn(t, later, d.ID, 102)
@@ -150,7 +151,7 @@ func TestTheTailGivesEveryEventOnceAndInOrderWhileManyWrite(t *testing.T) {
 		})
 	}()
 	var got []int64
-	tail := rollout.EventCursor{After: newest}
+	tail := storage.EventCursor{After: newest}
 	for over := false; !over || tail.GapEnd > 0; {
 		select {
 		case <-done:

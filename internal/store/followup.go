@@ -8,19 +8,20 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
 // builder makes a new deployment of one that has ended. It must be pure: it is called again when the transaction lost a
 // race.
-type builder = func(ended *rollout.Snapshot) (rollout.NewDeployment, error)
+type builder = func(ended *rollout.Snapshot) (storage.NewDeployment, error)
 
 // CreateRollback stores the deployment that takes a finished one back, as build makes it. Asked again it answers with the same one, Replayed,
 // as it is now, unless that was superseded. All that it decides by is read under the lock that creations for the pair
 // take, so that of several at once one creates. CodeNotFound when there is no such deployment, CodeConflict when it has
 // not ended, or when another one touched targets since or may do so: that one's ID is in the error. An error of build
 // passes through.
-func (s *Store) CreateRollback(ctx context.Context, id string, build builder) (rollout.Created, error) {
+func (s *Store) CreateRollback(ctx context.Context, id string, build builder) (storage.Created, error) {
 	return s.follow(ctx, id, build, func(ctx context.Context, tx pgx.Tx, _ *rollout.Deployment) (rollout.Deployment, bool, error) {
 		return maybe(ctx, tx, undoingSQL, id)
 	})
@@ -28,7 +29,7 @@ func (s *Store) CreateRollback(ctx context.Context, id string, build builder) (r
 
 // CreateRetry stores the deployment that does what a finished one left undone, as build makes it. Asked again it answers with the same one,
 // Replayed, as it is now, for as long as that is the newest of its pair. Locks and errors are those of CreateRollback.
-func (s *Store) CreateRetry(ctx context.Context, id string, build builder) (rollout.Created, error) {
+func (s *Store) CreateRetry(ctx context.Context, id string, build builder) (storage.Created, error) {
 	return s.follow(ctx, id, build, func(ctx context.Context, tx pgx.Tx, d *rollout.Deployment) (rollout.Deployment, bool, error) {
 		newest, found, err := maybe(ctx, tx, newestSQL, d.Service, d.Environment)
 		return newest, found && newest.Spec.RetryOf == id, err
@@ -38,42 +39,42 @@ func (s *Store) CreateRetry(ctx context.Context, id string, build builder) (roll
 // finder looks for the deployment that was made of an ended one before.
 type finder func(ctx context.Context, tx pgx.Tx, ended *rollout.Deployment) (rollout.Deployment, bool, error)
 
-func (s *Store) follow(ctx context.Context, id string, build builder, find finder) (rollout.Created, error) {
+func (s *Store) follow(ctx context.Context, id string, build builder, find finder) (storage.Created, error) {
 	if !pg.ValidID(id) {
-		return rollout.Created{}, notFound(id)
+		return storage.Created{}, notFound(id)
 	}
-	var created rollout.Created
+	var created storage.Created
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		created, err = follow(ctx, tx, id, s.openingSecrets(build), find)
 		return err
 	})
 	if err != nil {
-		return rollout.Created{}, pg.Wrap("make a deployment that follows "+id, err)
+		return storage.Created{}, pg.Wrap("make a deployment that follows "+id, err)
 	}
 	return created, nil
 }
 
-func follow(ctx context.Context, tx pgx.Tx, id string, build builder, find finder) (rollout.Created, error) {
+func follow(ctx context.Context, tx pgx.Tx, id string, build builder, find finder) (storage.Created, error) {
 	ended, err := lockEnded(ctx, tx, id)
 	if err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
 	request, err := build(&ended)
 	if err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
 	before, found, err := find(ctx, tx, &ended.Deployment)
 	if err != nil {
-		return rollout.Created{}, fmt.Errorf("look for what was made of it before: %w", err)
+		return storage.Created{}, fmt.Errorf("look for what was made of it before: %w", err)
 	}
 	if found {
-		return rollout.Created{Deployment: before, Replayed: true}, pg.Confirm(ctx, tx)
+		return storage.Created{Deployment: before, Replayed: true}, pg.Confirm(ctx, tx)
 	}
 	if err := mustBeLatest(ctx, tx, &ended.Deployment); err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
 	if err := ensureID(&request.Deployment); err != nil {
-		return rollout.Created{}, err
+		return storage.Created{}, err
 	}
 	return create(ctx, tx, request)
 }
@@ -86,7 +87,7 @@ func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, err
 	if err != nil {
 		return rollout.Snapshot{}, err
 	}
-	if _, err := lockForCreate(ctx, tx, &rollout.NewDeployment{Deployment: d}); err != nil {
+	if _, err := lockForCreate(ctx, tx, &storage.NewDeployment{Deployment: d}); err != nil {
 		return rollout.Snapshot{}, err
 	}
 	ended := rollout.Snapshot{}

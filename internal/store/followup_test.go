@@ -8,16 +8,17 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // rollbackOf is a way back for what has ended, with no regard to its targets.
-func rollbackOf(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+func rollbackOf(ended *rollout.Snapshot) (storage.NewDeployment, error) {
 	n := request(ended.Deployment.Service, 1)
 	n.Deployment.Kind, n.Deployment.RollbackOf, n.Reason = rollout.KindRollback, ended.Deployment.ID, "it is bad"
 	return n, nil
 }
 
-func retryOf(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+func retryOf(ended *rollout.Snapshot) (storage.NewDeployment, error) {
 	n := request(ended.Deployment.Service, 1)
 	n.Deployment.Spec.RetryOf = ended.Deployment.ID
 	return n, nil
@@ -42,14 +43,14 @@ func TestAWayBackIsMadeOnceAndSeesWhatHasEnded(t *testing.T) {
 	id := snap.Deployment.ID
 	_, err := s.CreateRollback(ctx(t), id, rollbackOf)
 	wantCode(t, err, problem.CodeConflict) // it has not ended
-	save(t, s, snap, rollout.SaveRequest{Targets: over(t, true)(snap)})
+	save(t, s, snap, storage.SaveRequest{Targets: over(t, true)(snap)})
 	finish(t, s, snap, rollout.StateCompleted)
 
 	var made atomic.Int32
-	answers := make([]rollout.Created, 10)
+	answers := make([]storage.Created, 10)
 	atOnce(len(answers), func(i int) {
 		var err error
-		answers[i], err = s.CreateRollback(ctx(t), id, func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+		answers[i], err = s.CreateRollback(ctx(t), id, func(ended *rollout.Snapshot) (storage.NewDeployment, error) {
 			if len(ended.Targets) != 3 || ended.Deployment.State != rollout.StateCompleted || ended.Targets[0].CallsSent != 1 {
 				t.Errorf("built from %+v", ended)
 			}
@@ -92,8 +93,8 @@ func TestARefusedWayBackLeavesNothing(t *testing.T) {
 	snap := started(t, s, "checkout", "r1")
 	finish(t, s, snap, rollout.StateCompleted)
 	no := errors.New("no")
-	_, err := s.CreateRollback(ctx(t), snap.Deployment.ID, func(*rollout.Snapshot) (rollout.NewDeployment, error) {
-		return rollout.NewDeployment{}, no
+	_, err := s.CreateRollback(ctx(t), snap.Deployment.ID, func(*rollout.Snapshot) (storage.NewDeployment, error) {
+		return storage.NewDeployment{}, no
 	})
 	if !errors.Is(err, no) {
 		t.Errorf("the error is %v", err)
@@ -102,7 +103,7 @@ func TestARefusedWayBackLeavesNothing(t *testing.T) {
 		_, err = s.CreateRetry(ctx(t), id, retryOf)
 		wantCode(t, err, problem.CodeNotFound)
 	}
-	if list, err := s.Deployments(ctx(t), authz.Everywhere(), rollout.Filter{}, rollout.Page{}); err != nil || len(list.Items) != 1 {
+	if list, err := s.Deployments(ctx(t), authz.Everywhere(), storage.Filter{}, storage.Page{}); err != nil || len(list.Items) != 1 {
 		t.Errorf("%d deployments, %v", len(list.Items), err)
 	}
 }
@@ -124,7 +125,7 @@ func TestTheLatestIsTheActiveOneElseTheNewestThatTouchedATarget(t *testing.T) {
 		if got := latest(); got != snap.Deployment.ID {
 			t.Errorf("the active one is %s, the latest %s", snap.Deployment.ID, got)
 		}
-		save(t, s, snap, rollout.SaveRequest{Targets: over(t, touched)(snap)})
+		save(t, s, snap, storage.SaveRequest{Targets: over(t, touched)(snap)})
 		finish(t, s, snap, rollout.StateFailed)
 		return snap.Deployment.ID
 	}

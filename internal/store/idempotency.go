@@ -10,6 +10,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -63,7 +64,7 @@ func (a *answer) deployment() rollout.Deployment {
 
 // Replay returns the answer that was given under the key before, if it is still remembered. Another request under the
 // same key is CodeKeyReused. A zero key was never used.
-func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created rollout.Created, found bool, err error) {
+func (s *Store) Replay(ctx context.Context, key storage.IdempotencyKey) (created storage.Created, found bool, err error) {
 	if key.Value == "" {
 		return created, false, nil
 	}
@@ -75,7 +76,7 @@ func (s *Store) Replay(ctx context.Context, key rollout.IdempotencyKey) (created
 }
 
 // replay goes by the time at which the transaction began, as reserveKeySQL does: a key that could not be reserved is still there.
-func replay(ctx context.Context, q pg.Querier, key rollout.IdempotencyKey) (rollout.Created, bool, error) {
+func replay(ctx context.Context, q pg.Querier, key storage.IdempotencyKey) (storage.Created, bool, error) {
 	const sql = `SELECT request_hash, answer FROM idempotency_keys
 		WHERE caller = $1 AND key = $2 AND (lasting OR created_at > now() - ` + keyTTL + `)`
 	type entry struct {
@@ -85,15 +86,15 @@ func replay(ctx context.Context, q pg.Querier, key rollout.IdempotencyKey) (roll
 	known, err := pg.QueryOne(ctx, q, pgx.RowToStructByPos[entry], sql, key.Caller, key.Value)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return rollout.Created{}, false, nil
+		return storage.Created{}, false, nil
 	case err != nil:
-		return rollout.Created{}, false, err
+		return storage.Created{}, false, err
 	case string(known.Hash) != string(key.Hash[:]):
-		return rollout.Created{}, false, &problem.Error{
+		return storage.Created{}, false, &problem.Error{
 			Code: problem.CodeKeyReused, ID: known.Answer.ID, Message: "the idempotency key was used for another request",
 		}
 	}
-	return rollout.Created{Deployment: known.Answer.deployment(), Replayed: true}, true, nil
+	return storage.Created{Deployment: known.Answer.deployment(), Replayed: true}, true, nil
 }
 
 // reserveKeySQL reserves a key, and changes no row when it was reserved before. It waits for a transaction that has reserved

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -22,8 +22,8 @@ const noDeployment = "00000000-0000-0000-0000-000000000000"
 // CodeKeyReused. A request under the same key that is still being worked on is awaited for a few seconds, then
 // CodeInProgress.
 func (s *Store) TakeKey(
-	ctx context.Context, key rollout.IdempotencyKey,
-) (known *rollout.Response, inside func(context.Context) context.Context, err error) {
+	ctx context.Context, key storage.IdempotencyKey,
+) (known *storage.Response, inside func(context.Context) context.Context, err error) {
 	tx, err := s.db.Begin(ctx)
 	if err != nil {
 		return nil, nil, pg.Wrap("begin a request with an idempotency key", err)
@@ -44,7 +44,7 @@ func (s *Store) TakeKey(
 }
 
 // takeKey returns nil when the key was free, else the response that it has.
-func (s *Store) takeKey(ctx context.Context, tx pgx.Tx, key rollout.IdempotencyKey) (*rollout.Response, error) {
+func (s *Store) takeKey(ctx context.Context, tx pgx.Tx, key storage.IdempotencyKey) (*storage.Response, error) {
 	batch := &pgx.Batch{}
 	batch.Queue(`SET LOCAL lock_timeout = '` + keyWait + `'`)
 	batch.Queue(reserveKeySQL, key.Caller, key.Value, key.Hash[:], noDeployment, key.NoExpiry)
@@ -63,7 +63,7 @@ func (s *Store) takeKey(ctx context.Context, tx pgx.Tx, key rollout.IdempotencyK
 	return s.keptResponse(ctx, tx, key)
 }
 
-func (s *Store) keptResponse(ctx context.Context, tx pgx.Tx, key rollout.IdempotencyKey) (*rollout.Response, error) {
+func (s *Store) keptResponse(ctx context.Context, tx pgx.Tx, key storage.IdempotencyKey) (*storage.Response, error) {
 	type entry struct {
 		Hash         []byte
 		Status       *int
@@ -78,7 +78,7 @@ func (s *Store) keptResponse(ctx context.Context, tx pgx.Tx, key rollout.Idempot
 	if string(known.Hash) != string(key.Hash[:]) || known.Status == nil {
 		return nil, &problem.Error{Code: problem.CodeKeyReused, Message: "the idempotency key was used for another request"}
 	}
-	a := &rollout.Response{Status: *known.Status, Header: known.Header, Body: known.Body}
+	a := &storage.Response{Status: *known.Status, Header: known.Header, Body: known.Body}
 	if known.Sealed != nil {
 		a.Secret = true
 		a.Body, err = s.sealer.Box.Open(placeOfResponse(key), known.Sealed)
@@ -90,20 +90,20 @@ func (s *Store) keptResponse(ctx context.Context, tx pgx.Tx, key rollout.Idempot
 }
 
 // notKept refuses to repeat an answer whose secret was not kept, or cannot be opened any more.
-func notKept(a *rollout.Response) error {
+func notKept(a *storage.Response) error {
 	return &problem.Error{
 		Code: problem.CodeConflict, Message: "the request was carried out before, and its answer had a secret that cannot be repeated: see " +
 			a.Header["Location"],
 	}
 }
 
-func placeOfResponse(key rollout.IdempotencyKey) string {
+func placeOfResponse(key storage.IdempotencyKey) string {
 	return "idempotency_keys.sealed_body:" + key.Caller + "\x00" + key.Value
 }
 
 // KeepResponse stores the response with the key, and commits all that was done in the context. After an error it may have
 // been committed or not: a repetition finds out.
-func (s *Store) KeepResponse(ctx context.Context, key rollout.IdempotencyKey, a rollout.Response) error {
+func (s *Store) KeepResponse(ctx context.Context, key storage.IdempotencyKey, a storage.Response) error {
 	body, sealed, err := a.Body, []byte(nil), error(nil)
 	if a.Secret {
 		body = nil

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/storetest"
 )
 
@@ -18,8 +19,8 @@ func TestProgressIsAnnouncedOnceToThoseWhoWatchAndWakesNoEngine(t *testing.T) {
 	snap := claim(t, s, "r1")
 	changed, stop := s.Changed(d.ID)
 	defer stop()
-	save(t, s, snap, rollout.SaveRequest{RunAt: time.Now().Add(time.Minute)}) // shows nothing
-	save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: "a"}, {Type: "b"}}})
+	save(t, s, snap, storage.SaveRequest{RunAt: time.Now().Add(time.Minute)}) // shows nothing
+	save(t, s, snap, storage.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: "a"}, {Type: "b"}}})
 	other := create(t, s, request("shop", 1))
 	<-changed
 	if got := <-heard; got != other.ID {

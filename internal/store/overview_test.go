@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/catalog"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -24,7 +25,7 @@ func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T
 	snap := started(t, s, "checkout", "r1") // web-0, web-1 and web-2
 	target := snap.Targets[0]               // web-2
 	target.Version, target.Health, target.CallsSent = "v2", healthcheck.Healthy, 1
-	save(t, s, snap, rollout.SaveRequest{Targets: []rollout.Target{target}})
+	save(t, s, snap, storage.SaveRequest{Targets: []rollout.Target{target}})
 	const service, environment = "checkout", "production"
 	for _, c := range []struct {
 		definition string

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -35,18 +36,18 @@ func deployment(ctx context.Context, q pg.Querier, sql, id string) (rollout.Depl
 
 // Deployments lists what the filter selects within the scopes, newest first. A cursor of another list is CodeInvalid.
 func (s *Store) Deployments(
-	ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page,
-) (rollout.List[rollout.Deployment], error) {
+	ctx context.Context, scopes authz.Scopes, f storage.Filter, p storage.Page,
+) (storage.List[rollout.Deployment], error) {
 	after, err := pg.ParseTimeCursor(p.Cursor)
 	if err != nil {
-		return rollout.List[rollout.Deployment]{}, err
+		return storage.List[rollout.Deployment]{}, err
 	}
 	limit := pg.LimitOf(p)
 	where, args := conditions(scopes, f, after)
 	items, err := pg.QueryAll(ctx, s.db, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d `+where+
 		fmt.Sprintf(` ORDER BY d.created_at DESC, d.id DESC LIMIT %d`, limit+1), args...)
 	if err != nil {
-		return rollout.List[rollout.Deployment]{}, pg.Wrap("list deployments", err)
+		return storage.List[rollout.Deployment]{}, pg.Wrap("list deployments", err)
 	}
 	return pg.Page(items, limit, func(last *rollout.Deployment) string {
 		return pg.TimeCursor{Time: last.CreatedAt, ID: last.ID}.String()
@@ -54,7 +55,7 @@ func (s *Store) Deployments(
 }
 
 // conditions returns the filter as SQL. Values are always parameters.
-func conditions(scopes authz.Scopes, f rollout.Filter, after *pg.TimeCursor) (string, []any) {
+func conditions(scopes authz.Scopes, f storage.Filter, after *pg.TimeCursor) (string, []any) {
 	var terms []string
 	var args []any
 	add := func(term string, values ...any) {
@@ -98,14 +99,14 @@ const (
 )
 
 // Targets lists a deployment's targets in the order of the request.
-func (s *Store) Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error) {
+func (s *Store) Targets(ctx context.Context, id string, p storage.Page) (storage.List[rollout.Target], error) {
 	return numberedPage(ctx, s, id, p, targetCursor, -1, scanTarget, `SELECT `+targetColumns+`
 		FROM deployment_targets t WHERE t.deployment_id = $1 AND t.position > $2::bigint ORDER BY t.position LIMIT $3`,
 		func(last *rollout.Target) int64 { return int64(last.Position) })
 }
 
 // Events lists a deployment's events in the order in which they happened.
-func (s *Store) Events(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Event], error) {
+func (s *Store) Events(ctx context.Context, id string, p storage.Page) (storage.List[rollout.Event], error) {
 	return numberedPage(ctx, s, id, p, eventCursor, 0, scanEvent,
 		selectEvents+`WHERE e.deployment_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3`,
 		func(last *rollout.Event) int64 { return last.Seq })
@@ -113,15 +114,15 @@ func (s *Store) Events(ctx context.Context, id string, p rollout.Page) (rollout.
 
 // numberedPage reads a page of what belongs to one deployment; sql takes its id, the number before and the limit.
 func numberedPage[T any](
-	ctx context.Context, s *Store, id string, p rollout.Page, kind string, before int64,
+	ctx context.Context, s *Store, id string, p storage.Page, kind string, before int64,
 	scan pgx.RowToFunc[T], sql string, numberOf func(*T) int64,
-) (rollout.List[T], error) {
+) (storage.List[T], error) {
 	if !pg.ValidID(id) {
-		return rollout.List[T]{}, notFound(id)
+		return storage.List[T]{}, notFound(id)
 	}
 	after, err := pg.ParseNumberCursor(kind, p.Cursor, before)
 	if err != nil {
-		return rollout.List[T]{}, err
+		return storage.List[T]{}, err
 	}
 	limit := pg.LimitOf(p)
 	items, err := pg.QueryAll(ctx, s.db, scan, sql, id, after, limit+1)
@@ -129,19 +130,19 @@ func numberedPage[T any](
 		_, err = s.Deployment(ctx, id)
 	}
 	if err != nil {
-		return rollout.List[T]{}, pg.Wrap("read what belongs to deployment "+id, err)
+		return storage.List[T]{}, pg.Wrap("read what belongs to deployment "+id, err)
 	}
 	return pg.Page(items, limit, func(last *T) string { return pg.NumberCursor(kind, numberOf(last)) }), nil
 }
 
 // Remembered returns what is known of a pair's targets between deployments, by target id.
-func (s *Store) Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error) {
+func (s *Store) Remembered(ctx context.Context, service, environment string) (map[string]storage.TargetRecord, error) {
 	const sql = `SELECT r.target_id, r.version, r.health, r.fence, ` + rememberedAddress + ` FROM remembered_targets r ` + joinKnownAt + `
 		WHERE r.service = $1 AND r.environment = $2 AND r.target_id <> '` + routerID + `'`
-	known := map[string]rollout.TargetRecord{}
+	known := map[string]storage.TargetRecord{}
 	_, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (struct{}, error) {
 		var id string
-		var r rollout.TargetRecord
+		var r storage.TargetRecord
 		err := row.Scan(&id, (*pg.NullText)(&r.Version), &r.Health, &r.Fence, (*pg.NullText)(&r.Address))
 		known[id] = r
 		return struct{}{}, err //nolint:wrapcheck // wrapped below

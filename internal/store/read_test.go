@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
@@ -21,9 +22,9 @@ func TestADeploymentThatIsNotThereIsNotFound(t *testing.T) {
 	for _, id := range []string{"", "x", "00000000-0000-7000-8000-000000000000", "{" + known + "}", "urn:uuid:" + known} {
 		_, err := s.Deployment(ctx(t), id)
 		wantCode(t, err, problem.CodeNotFound)
-		_, err = s.Targets(ctx(t), id, rollout.Page{})
+		_, err = s.Targets(ctx(t), id, storage.Page{})
 		wantCode(t, err, problem.CodeNotFound)
-		_, err = s.Events(ctx(t), id, rollout.Page{})
+		_, err = s.Events(ctx(t), id, storage.Page{})
 		wantCode(t, err, problem.CodeNotFound)
 	}
 }
@@ -39,8 +40,8 @@ func TestPagesOfDeploymentsStayStableWhileNewOnesCome(t *testing.T) {
 	slices.Sort(want)
 	slices.Reverse(want)
 	var got []string
-	for page := (rollout.Page{Limit: 3}); ; {
-		list, err := s.Deployments(ctx(t), authz.Everywhere(), rollout.Filter{}, page)
+	for page := (storage.Page{Limit: 3}); ; {
+		list, err := s.Deployments(ctx(t), authz.Everywhere(), storage.Filter{}, page)
 		must(t, err)
 		for _, d := range list.Items {
 			got = append(got, d.ID)
@@ -66,17 +67,17 @@ func TestAFilterSelects(t *testing.T) {
 	exec(t, s, `UPDATE deployments SET created_at = $1 WHERE id = $2`, day, staging.ID)
 	exec(t, s, `UPDATE deployments SET created_at = $1 WHERE id = $2`, day.Add(time.Hour), running.ID)
 	for name, c := range map[string]struct {
-		filter rollout.Filter
+		filter storage.Filter
 		want   []string
 	}{
-		"everything":  {rollout.Filter{}, []string{running.ID, staging.ID}},
-		"service":     {rollout.Filter{Service: "shop"}, []string{running.ID}},
-		"environment": {rollout.Filter{Environment: "staging"}, []string{staging.ID}},
-		"version":     {rollout.Filter{Version: "v9"}, []string{staging.ID}},
-		"state":       {rollout.Filter{State: rollout.StateInProgress}, []string{running.ID}},
-		"since":       {rollout.Filter{Since: day}, []string{running.ID, staging.ID}},
-		"until":       {rollout.Filter{Until: day.Add(time.Hour)}, []string{staging.ID}},
-		"neither":     {rollout.Filter{Service: "shop", Version: "v9"}, nil},
+		"everything":  {storage.Filter{}, []string{running.ID, staging.ID}},
+		"service":     {storage.Filter{Service: "shop"}, []string{running.ID}},
+		"environment": {storage.Filter{Environment: "staging"}, []string{staging.ID}},
+		"version":     {storage.Filter{Version: "v9"}, []string{staging.ID}},
+		"state":       {storage.Filter{State: rollout.StateInProgress}, []string{running.ID}},
+		"since":       {storage.Filter{Since: day}, []string{running.ID, staging.ID}},
+		"until":       {storage.Filter{Until: day.Add(time.Hour)}, []string{staging.ID}},
+		"neither":     {storage.Filter{Service: "shop", Version: "v9"}, nil},
 	} {
 		if got := ids(t, s, c.filter); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
@@ -84,9 +85,9 @@ func TestAFilterSelects(t *testing.T) {
 	}
 }
 
-func ids(t *testing.T, s *store.Store, f rollout.Filter) (got []string) {
+func ids(t *testing.T, s *store.Store, f storage.Filter) (got []string) {
 	t.Helper()
-	list, err := s.Deployments(ctx(t), authz.Everywhere(), f, rollout.Page{})
+	list, err := s.Deployments(ctx(t), authz.Everywhere(), f, storage.Page{})
 	must(t, err)
 	for _, d := range list.Items {
 		got = append(got, d.ID)
@@ -99,7 +100,7 @@ func TestTargetsAreListedInTheOrderOfTheRequest(t *testing.T) {
 	s := open(t)
 	d := create(t, s, request("checkout", 5))
 	var got []int
-	for page := (rollout.Page{Limit: 2}); ; {
+	for page := (storage.Page{Limit: 2}); ; {
 		list, err := s.Targets(ctx(t), d.ID, page)
 		must(t, err)
 		for _, target := range list.Items {
@@ -118,16 +119,16 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 5))
-	list, err := s.Targets(ctx(t), d.ID, rollout.Page{Limit: 2})
+	list, err := s.Targets(ctx(t), d.ID, storage.Page{Limit: 2})
 	must(t, err)
 	for _, cursor := range []string{"x", "!!", "ZA", list.NextCursor} {
-		_, err := s.Deployments(ctx(t), authz.Everywhere(), rollout.Filter{}, rollout.Page{Cursor: cursor})
+		_, err := s.Deployments(ctx(t), authz.Everywhere(), storage.Filter{}, storage.Page{Cursor: cursor})
 		wantCode(t, err, problem.CodeInvalid)
 		e, ok := err.(*problem.Error) //nolint:errorlint // it is the error itself
 		if !ok || len(e.Fields) != 1 || e.Fields[0].Pointer != "/cursor" {
 			t.Errorf("problems: %+v", e)
 		}
-		_, err = s.Events(ctx(t), d.ID, rollout.Page{Cursor: cursor})
+		_, err = s.Events(ctx(t), d.ID, storage.Page{Cursor: cursor})
 		wantCode(t, err, problem.CodeInvalid)
 	}
 }
@@ -141,7 +142,7 @@ func TestAnEventIsReadBackAsItWasWritten(t *testing.T) {
 		Actor: rollout.ActorEngine, Replica: "r1", Epoch: 1, Target: "web-1", Wave: 2, From: "pending", To: "deploying", Message: "calls",
 		Call: &rollout.Call{WebhookID: "msg_1", Action: rollout.CallDeploy, Attempt: 1, Fence: 3},
 	}
-	save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{want}})
+	save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{want}})
 	list := events(t, s, snap.Deployment.ID)
 	got := list[len(list)-1]
 	want.Seq, want.ID, want.Service, want.Environment = 3, got.ID, "checkout", "production"

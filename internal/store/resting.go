@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -54,8 +55,8 @@ const claimRestingSQL = `
 
 // ClaimRouters makes the replica the owner of at most limit routers that nothing works on and that are due to be read,
 // beside those that it works on already (mine, as service/environment).
-func (s *Store) ClaimRouters(ctx context.Context, replica string, mine []string, limit int) ([]rollout.ClaimedRouter, error) {
-	var claimed []rollout.ClaimedRouter
+func (s *Store) ClaimRouters(ctx context.Context, replica string, mine []string, limit int) ([]storage.ClaimedRouter, error) {
+	var claimed []storage.ClaimedRouter
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		if _, err := tx.Exec(ctx, newRestingSQL); err != nil {
 			return fmt.Errorf("look for new routers: %w", err)
@@ -72,9 +73,9 @@ func (s *Store) ClaimRouters(ctx context.Context, replica string, mine []string,
 	return claimed, nil
 }
 
-func claimRouters(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) ([]rollout.ClaimedRouter, error) {
-	claimed, err := pg.QueryAll(ctx, tx, func(row pgx.CollectableRow) (rollout.ClaimedRouter, error) {
-		var c rollout.ClaimedRouter
+func claimRouters(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) ([]storage.ClaimedRouter, error) {
+	claimed, err := pg.QueryAll(ctx, tx, func(row pgx.CollectableRow) (storage.ClaimedRouter, error) {
+		var c storage.ClaimedRouter
 		c.Owner, _ = args["replica"].(string)
 		err := row.Scan(&c.Service, &c.Environment, &c.Epoch, &c.Snapshot.Deployment.ID, &c.Resting, (*pg.NullTime)(&c.Now))
 		return c, err //nolint:wrapcheck // the caller names the operation
@@ -92,7 +93,7 @@ func claimRouters(ctx context.Context, tx pgx.Tx, args pgx.NamedArgs) ([]rollout
 // SaveRouter writes one step in the care for a router at rest. A step with a write is refused with CodeConflict when a
 // deployment of the service and environment has not ended, or another one has moved traffic since the router was claimed; it
 // is the transaction that creations wait for. CodeOwnershipLost when another replica has the router by now. Nothing was written then.
-func (s *Store) SaveRouter(ctx context.Context, c *rollout.ClaimedRouter, step rollout.SavedRouter) error {
+func (s *Store) SaveRouter(ctx context.Context, c *storage.ClaimedRouter, step storage.SavedRouter) error {
 	state, err := json.Marshal(step.Resting)
 	if err != nil {
 		return fmt.Errorf("encode what is known of the router of %s in %s: %w", c.Service, c.Environment, err)
@@ -108,7 +109,7 @@ const saveRestingSQL = `
 		look_at = clock_timestamp() + @again::interval, owner = CASE WHEN @release THEN NULL ELSE owner END
 	WHERE service = @service AND environment = @environment AND owner = @owner AND epoch = @epoch`
 
-func saveRouter(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step *rollout.SavedRouter, state []byte) error {
+func saveRouter(ctx context.Context, tx pgx.Tx, c *storage.ClaimedRouter, step *storage.SavedRouter, state []byte) error {
 	if len(step.Events) > 0 {
 		if err := tellResting(ctx, tx, c, step); err != nil {
 			return err
@@ -116,7 +117,7 @@ func saveRouter(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step *
 	}
 	tag, err := tx.Exec(ctx, saveRestingSQL, pgx.NamedArgs{
 		"service": c.Service, "environment": c.Environment, "owner": c.Owner, "epoch": c.Epoch, "deployment": c.Snapshot.Deployment.ID,
-		"state": state, "write_for": step.WriteFor, "unchanged": step.Unchanged, "again": step.Again, "release": step.Release,
+		"state": state, "write_for": step.WriteFor, "unchanged": step.Unchanged, "again": step.RecheckIn, "release": step.Release,
 	})
 	if err != nil {
 		return fmt.Errorf("keep what is known of it: %w", err)
@@ -129,7 +130,7 @@ func saveRouter(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step *
 
 // tellResting appends the events of a step to the log of the deployment that has left the router, and raises the fence. Of
 // the deployment only the end of its log moves: its record, and so its revision, stays.
-func tellResting(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step *rollout.SavedRouter) error {
+func tellResting(ctx context.Context, tx pgx.Tx, c *storage.ClaimedRouter, step *storage.SavedRouter) error {
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 0))`, c.Service, c.Environment); err != nil {
 		return fmt.Errorf("wait for the turn of the router: %w", err)
 	}
@@ -171,12 +172,12 @@ func tellResting(ctx context.Context, tx pgx.Tx, c *rollout.ClaimedRouter, step 
 }
 
 // RestingRouter returns what is known of a router since the last deployment that moved traffic; nil when it was not looked at since.
-func (s *Store) RestingRouter(ctx context.Context, service, environment string) (*rollout.RestingRouter, error) {
+func (s *Store) RestingRouter(ctx context.Context, service, environment string) (*storage.RestingRouter, error) {
 	const sql = `
 		SELECT d.state FROM resting_routers d
 			JOIN remembered_targets r ON r.service = d.service AND r.environment = d.environment AND r.target_id = '` + routerID + `'
 		WHERE d.service = $1 AND d.environment = $2 AND d.deployment_id = r.deployment_id`
-	resting, err := pg.QueryOne(ctx, s.db, pgx.RowTo[*rollout.RestingRouter], sql, service, environment)
+	resting, err := pg.QueryOne(ctx, s.db, pgx.RowTo[*storage.RestingRouter], sql, service, environment)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // as the comment says
 	}
@@ -188,8 +189,8 @@ const maxRouterDrifts = 200
 
 // RouterDrifts lists the routers at rest that did not do what the last deployment has left when they were last read; at most
 // 200, in the order of their names.
-func (s *Store) RouterDrifts(ctx context.Context) ([]rollout.RouterDrift, error) {
-	drifts, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[rollout.RouterDrift], `SELECT d.service, d.environment FROM resting_routers d `+leftSQL+`
+func (s *Store) RouterDrifts(ctx context.Context) ([]storage.RouterDrift, error) {
+	drifts, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[storage.RouterDrift], `SELECT d.service, d.environment FROM resting_routers d `+leftSQL+`
 		WHERE d.deployment_id = b.id AND d.state->'router'->>'differs' <> '' ORDER BY d.service, d.environment LIMIT `+fmt.Sprint(maxRouterDrifts))
 	return drifts, pg.Wrap("list the routers that differ", err)
 }

@@ -8,11 +8,12 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
 // restingRouter is a router that a deployment has left, claimed by replica.
-func restingRouter(t *testing.T, s *store.Store, replica string) rollout.ClaimedRouter {
+func restingRouter(t *testing.T, s *store.Store, replica string) storage.ClaimedRouter {
 	t.Helper()
 	_, err := s.Heartbeat(ctx(t), replica, lease)
 	must(t, err)
@@ -35,7 +36,7 @@ func endedWithRouter(t *testing.T, s *store.Store) {
 	d.Progress.Router = &routing.State{Fence: 7}
 	d.State, d.StartedAt, d.FinishedAt = rollout.StateFailed, time.Now(), time.Now()
 	d.Result = &rollout.Result{State: rollout.StateFailed, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
-	_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: *d})
+	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: *d})
 	must(t, err)
 }
 
@@ -52,8 +53,8 @@ func TestRest_OneReplicaAtATimeHasARouter(t *testing.T) {
 	if list, err := s.ClaimRouters(ctx(t), "two", nil, 10); err != nil || len(list) != 0 {
 		t.Errorf("two claimed %d routers: %v", len(list), err)
 	}
-	must(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{Release: true}))
-	wantCode(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{Release: true}), problem.CodeOwnershipLost)
+	must(t, s.SaveRouter(ctx(t), &c, storage.SavedRouter{Release: true}))
+	wantCode(t, s.SaveRouter(ctx(t), &c, storage.SavedRouter{Release: true}), problem.CodeOwnershipLost)
 	if again := restingRouter(t, s, "two"); again.Resting == nil || again.Epoch <= c.Epoch {
 		t.Errorf("claimed again %+v", again)
 	}
@@ -66,8 +67,8 @@ func TestRest_AWriteMovesTheLogAndNotTheRecord(t *testing.T) {
 	c := restingRouter(t, s, "one")
 	before, err := s.Deployment(ctx(t), c.Snapshot.Deployment.ID)
 	must(t, err)
-	must(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{
-		Resting: rollout.RestingRouter{Router: routing.State{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficIntent}},
+	must(t, s.SaveRouter(ctx(t), &c, storage.SavedRouter{
+		Resting: storage.RestingRouter{Router: routing.State{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficIntent}},
 		WriteFor: time.Minute,
 	}))
 	after, err := s.Deployment(ctx(t), before.ID)
@@ -80,8 +81,8 @@ func TestRest_AWriteMovesTheLogAndNotTheRecord(t *testing.T) {
 	if list := claimed(t, s, "one"); len(list) != 0 {
 		t.Fatalf("%d deployments were claimed beside the write", len(list))
 	}
-	must(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{
-		Resting: rollout.RestingRouter{Router: routing.State{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficRestored}}, Release: true,
+	must(t, s.SaveRouter(ctx(t), &c, storage.SavedRouter{
+		Resting: storage.RestingRouter{Router: routing.State{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficRestored}}, Release: true,
 	}))
 	claim(t, s, "one")
 }
@@ -92,9 +93,9 @@ func TestRest_NoWriteBesideADeployment(t *testing.T) {
 	endedWithRouter(t, s)
 	c := restingRouter(t, s, "one")
 	create(t, s, request("checkout", 1))
-	intent := rollout.SavedRouter{Events: []rollout.Event{{Type: rollout.EventTrafficIntent}}, WriteFor: time.Second}
+	intent := storage.SavedRouter{Events: []rollout.Event{{Type: rollout.EventTrafficIntent}}, WriteFor: time.Second}
 	wantCode(t, s.SaveRouter(ctx(t), &c, intent), problem.CodeConflict)
-	must(t, s.SaveRouter(ctx(t), &c, rollout.SavedRouter{Unchanged: true, Release: true}))
+	must(t, s.SaveRouter(ctx(t), &c, storage.SavedRouter{Unchanged: true, Release: true}))
 	if list, err := s.ClaimRouters(ctx(t), "one", nil, 10); err != nil || len(list) != 0 {
 		t.Errorf("claimed %d routers beside a deployment: %v", len(list), err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/notifystore"
 	"rollcall/internal/store/pg"
 )
@@ -37,22 +38,22 @@ const saveSQL = `
 	)
 	SELECT revision, last_seq, saves, events_hash, pg_notify('` + pg.Channel + `', '` + pg.ProgressPrefix + `' || id) FROM d`
 
-// Save writes one decision of the engine with all that belongs to it; see rollout.SaveRequest for the fences. A second active
+// Save writes one decision of the engine with all that belongs to it; see storage.SaveRequest for the fences. A second active
 // deployment of a (service, environment) is CodeConflict. After any error nothing was written, except that CodeUnavailable
 // and an ended context leave that open: the same save again finds out.
-func (s *Store) Save(ctx context.Context, save rollout.SaveRequest) (rollout.SaveResult, error) {
+func (s *Store) Save(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error) {
 	saved, err := s.save(ctx, &save)
 	if errors.Is(err, pgx.ErrNoRows) {
 		saved, err = s.unsaved(ctx, &save.Deployment)
 	}
 	if pg.Violates(err, oneActive) {
-		return rollout.SaveResult{}, &problem.Error{
+		return storage.SaveResult{}, &problem.Error{
 			Code: problem.CodeConflict, Err: err,
 			Message: fmt.Sprintf("another deployment of %s in %s is active", save.Deployment.Service, save.Deployment.Environment),
 		}
 	}
 	if err != nil {
-		return rollout.SaveResult{}, pg.Wrap("save deployment "+save.Deployment.ID, err)
+		return storage.SaveResult{}, pg.Wrap("save deployment "+save.Deployment.ID, err)
 	}
 	return saved, nil
 }
@@ -60,10 +61,10 @@ func (s *Store) Save(ctx context.Context, save rollout.SaveRequest) (rollout.Sav
 // save runs the statement; for a deployment that ends also the one that lets the next begin, and for one that starts or ends
 // those that tell of it. A batch is one transaction. It is built for each try: a batch that was sent once refers to the
 // statements of the connection that it was sent on.
-func (s *Store) save(ctx context.Context, save *rollout.SaveRequest) (saved rollout.SaveResult, err error) {
+func (s *Store) save(ctx context.Context, save *storage.SaveRequest) (saved storage.SaveResult, err error) {
 	args, err := saveArgs(save)
 	if err != nil {
-		return rollout.SaveResult{}, err
+		return storage.SaveResult{}, err
 	}
 	err = pg.Retry(func() error {
 		batch := &pgx.Batch{}
@@ -75,7 +76,7 @@ func (s *Store) save(ctx context.Context, save *rollout.SaveRequest) (saved roll
 	return saved, err //nolint:wrapcheck // the caller names the operation
 }
 
-func queueSave(batch *pgx.Batch, save *rollout.SaveRequest, args pgx.NamedArgs, saved *rollout.SaveResult) error {
+func queueSave(batch *pgx.Batch, save *storage.SaveRequest, args pgx.NamedArgs, saved *storage.SaveResult) error {
 	batch.Queue(saveSQL, args).QueryRow(func(row pgx.Row) error {
 		return row.Scan(&saved.Revision, &saved.LastSeq, &saved.Saves, (*pg.NullHash)(&saved.EventsHash), nil)
 	})
@@ -85,7 +86,7 @@ func queueSave(batch *pgx.Batch, save *rollout.SaveRequest, args pgx.NamedArgs, 
 	return notifystore.EnqueueNotifications(batch, save)
 }
 
-func saveArgs(save *rollout.SaveRequest) (pgx.NamedArgs, error) {
+func saveArgs(save *storage.SaveRequest) (pgx.NamedArgs, error) {
 	d := &save.Deployment
 	args := statusArgs(d, save.RunAt)
 	args["id"], args["owner"], args["epoch"], args["saves"] = d.ID, d.Owner, d.Epoch, d.Saves
@@ -108,7 +109,7 @@ func saveArgs(save *rollout.SaveRequest) (pgx.NamedArgs, error) {
 }
 
 // explainRejected returns why a save was rejected, or its result when it had landed before.
-func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (rollout.SaveResult, error) {
+func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (storage.SaveResult, error) {
 	const sql = `SELECT id, state, revision, operator_revision, owner, epoch, saves, last_seq, events_hash FROM deployments WHERE id = $1`
 	stored, err := pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (d rollout.Deployment, err error) {
 		err = row.Scan(&d.ID, &d.State, &d.Revision, &d.OperatorRevision, (*pg.NullText)(&d.Owner), &d.Epoch, &d.Saves,
@@ -116,12 +117,12 @@ func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (roll
 		return d, err //nolint:wrapcheck // wrapped below
 	}, sql, believed.ID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return rollout.SaveResult{}, notFound(believed.ID)
+		return storage.SaveResult{}, notFound(believed.ID)
 	}
 	if err != nil {
-		return rollout.SaveResult{}, fmt.Errorf("look why: %w", err)
+		return storage.SaveResult{}, fmt.Errorf("look why: %w", err)
 	}
-	saved := rollout.SaveResult{Revision: stored.Revision, LastSeq: stored.LastSeq, Saves: stored.Saves, EventsHash: stored.EventsHash}
+	saved := storage.SaveResult{Revision: stored.Revision, LastSeq: stored.LastSeq, Saves: stored.Saves, EventsHash: stored.EventsHash}
 	if err := rejectedSave(&stored, believed); err != nil {
 		return saved, err
 	}

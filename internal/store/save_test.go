@@ -6,6 +6,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/storetest"
 )
 
@@ -19,7 +20,7 @@ func TestTwoOfAPairAreNeverActive(t *testing.T) {
 		VALUES (gen_random_uuid(), 'checkout', 'production', 'deploy', 'rolling', '{}', 'in_progress', 'forward', now(), now(), now())`)
 	d := snap.Deployment
 	d.State, d.StartedAt = rollout.StateInProgress, time.Now()
-	_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: d, Events: storetest.Now(rollout.Event{Type: rollout.EventStarted})})
+	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Events: storetest.Now(rollout.Event{Type: rollout.EventStarted})})
 	wantCode(t, err, problem.CodeConflict)
 	if got := stored(t, s, d.ID); got.State != rollout.StatePending || got.LastSeq != 1 {
 		t.Errorf("something was written: %+v", got)
@@ -37,6 +38,6 @@ func BenchmarkSaveOfAWaveOf100(b *testing.B) {
 		told[i] = rollout.Event{Type: rollout.EventTargetIntent, Target: wave[i].ID, Call: &rollout.Call{WebhookID: "msg"}}
 	}
 	for b.Loop() {
-		save(b, s, snap, rollout.SaveRequest{Targets: wave, Events: told})
+		save(b, s, snap, storage.SaveRequest{Targets: wave, Events: told})
 	}
 }

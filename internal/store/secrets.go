@@ -6,6 +6,7 @@ import (
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/sealing"
 )
 
@@ -108,13 +109,13 @@ func (s *Store) openDefinition(d *catalog.Definition) error {
 
 // openingSecrets lets build see the secrets of what it builds on, and seals those of what it made.
 func (s *Store) openingSecrets(
-	build func(*rollout.Snapshot) (rollout.NewDeployment, error),
-) func(*rollout.Snapshot) (rollout.NewDeployment, error) {
-	return func(ended *rollout.Snapshot) (rollout.NewDeployment, error) {
+	build func(*rollout.Snapshot) (storage.NewDeployment, error),
+) func(*rollout.Snapshot) (storage.NewDeployment, error) {
+	return func(ended *rollout.Snapshot) (storage.NewDeployment, error) {
 		if err := s.openDeployment(&ended.Deployment); err != nil {
 			refusal := sealing.Unreadable("deployment")
 			refusal.ID, refusal.Err = ended.Deployment.ID, err
-			return rollout.NewDeployment{}, refusal
+			return storage.NewDeployment{}, refusal
 		}
 		made, err := build(ended)
 		if err != nil {

@@ -12,11 +12,12 @@ import (
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
 	"rollcall/internal/secret"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 )
 
 // secretive is a request with every kind of secret.
-func secretive() rollout.NewDeployment {
+func secretive() storage.NewDeployment {
 	r := request("checkout", 1)
 	r.Deployment.DeploySecret = plantedDeploy
 	r.Deployment.Spec.Checks[0].Headers = map[string]secret.Secret{"Authorization": plantedHeader}

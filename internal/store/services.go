@@ -8,6 +8,7 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -39,10 +40,10 @@ func servicesSQL() string {
 }
 
 // Services lists the services by environment within the scopes that have a definition or had a deployment, in the order of their names.
-func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[catalog.Service], error) {
+func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p storage.Page) (storage.List[catalog.Service], error) {
 	after, err := pg.ParseKeyCursor(p.Cursor)
 	if err != nil {
-		return rollout.List[catalog.Service]{}, err
+		return storage.List[catalog.Service]{}, err
 	}
 	limit := pg.LimitOf(p)
 	services, environments := scopeArrays(scopes)
@@ -58,7 +59,7 @@ func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p rollout.Pag
 		err = s.attachLast(ctx, items, last)
 	}
 	if err != nil {
-		return rollout.List[catalog.Service]{}, pg.Wrap("list services", err)
+		return storage.List[catalog.Service]{}, pg.Wrap("list services", err)
 	}
 	return pg.Page(items, limit, func(last *catalog.Service) string {
 		return pg.KeyCursor{Service: last.Service, Environment: last.Environment}.String()

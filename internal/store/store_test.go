@@ -13,6 +13,7 @@ import (
 	"rollcall/internal/dbtest"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 	"rollcall/migrations"
 )
@@ -72,7 +73,7 @@ func wantUnavailable(t *testing.T, s *store.Store) {
 	_, errHeartbeat := s.Heartbeat(ctx(t), "r1", lease)
 	_, errCreate := s.Create(ctx(t), request("checkout", 1))
 	_, errRead := s.Deployment(ctx(t), id)
-	_, errSave := s.Save(ctx(t), rollout.SaveRequest{Deployment: rollout.Deployment{ID: id}})
+	_, errSave := s.Save(ctx(t), storage.SaveRequest{Deployment: rollout.Deployment{ID: id}})
 	_, _, errClaim := s.Claim(ctx(t), "r1", nil, 1)
 	for _, err := range []error{s.Ping(ctx(t)), errHeartbeat, errCreate, errRead, errSave, errClaim} {
 		wantCode(t, err, problem.CodeUnavailable)

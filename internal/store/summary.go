@@ -9,7 +9,7 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -18,7 +18,7 @@ const maxServiceTallies = 200
 
 // ServiceTallies counts the deployments within the scopes of the 200 services that have the most, those first.
 func (s *Store) ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error) {
-	where, args := conditions(scopes, rollout.Filter{}, nil)
+	where, args := conditions(scopes, storage.Filter{}, nil)
 	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.ServiceCounts], serviceTalliesSQL(where), args...)
 	return tallies, pg.Wrap("count the deployments of each service", err)
 }
@@ -79,7 +79,7 @@ func readDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window t
 	if err != nil {
 		return t, false, fmt.Errorf("ask for the time: %w", err)
 	}
-	where, args := conditions(scopes, rollout.Filter{}, nil)
+	where, args := conditions(scopes, storage.Filter{}, nil)
 	days, err := pg.QueryAll(ctx, tx, scanFiguresDay, durationDaysSQL(where, len(args)+1), append(args, since)...)
 	if err != nil {
 		return t, false, fmt.Errorf("read the figures of days: %w", err)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -27,7 +28,7 @@ const verifiedSQL = `
 // last verified: should it turn back, they are called and judged by them, whatever has been removed by then. It is done when
 // the turn of a deployment has come, and not when it is made, because another may run in between. A rollback knows them from
 // the deployment that it takes back.
-func (s *Store) learnWayBack(ctx context.Context, tx pgx.Tx, claimed []rollout.Claimed) error {
+func (s *Store) learnWayBack(ctx context.Context, tx pgx.Tx, claimed []storage.Claimed) error {
 	for i := range claimed {
 		snapshot := &claimed[i].Snapshot
 		d := &snapshot.Deployment

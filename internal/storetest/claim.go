@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 )
 
 func fiftyAtOnceForOneDeploymentAndOneClaimsIt(t *testing.T, s Store) {
@@ -46,10 +47,10 @@ func fiftyAtOnceTakeADeadReplicasDeploymentOverOnce(t *testing.T, s Store) {
 }
 
 // claimedByMany lets n living replicas claim at the same moment.
-func claimedByMany(t *testing.T, s Store, n int) []rollout.Claimed {
+func claimedByMany(t *testing.T, s Store, n int) []storage.Claimed {
 	t.Helper()
 	var mu sync.Mutex
-	var all []rollout.Claimed
+	var all []storage.Claimed
 	atOnce(n, func(i int) {
 		replica := "r" + strconv.Itoa(i)
 		if _, err := s.Heartbeat(ctx(t), replica, lease); err != nil {
@@ -131,12 +132,12 @@ func aClaimKnowsWhatIsRememberedOfTargets(t *testing.T, s Store) {
 	known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, healthcheck.Healthy, 1
 	unsure := &first.Targets[1]
 	unsure.Fence, unsure.CallsSent = 9, 1
-	save(t, s, first, rollout.SaveRequest{Targets: first.Targets})
+	save(t, s, first, storage.SaveRequest{Targets: first.Targets})
 	finish(t, s, first, rollout.StateFailed)
 
 	remembered, err := s.Remembered(ctx(t), "checkout", "production")
 	must(t, err)
-	want := map[string]rollout.TargetRecord{
+	want := map[string]storage.TargetRecord{
 		known.ID:  {Address: known.Address, Version: "v2", Health: healthcheck.Healthy, Fence: 7},
 		unsure.ID: {Address: unsure.Address, Health: healthcheck.Unknown, Fence: 9},
 	}
@@ -167,7 +168,7 @@ func anotherAddressIsAnotherMachine(t *testing.T, s Store) {
 		known := &first.Targets[i]
 		known.Version, known.Fence, known.Health, known.Attempts = "v2", 7, healthcheck.Healthy, 1
 	}
-	save(t, s, first, rollout.SaveRequest{Targets: first.Targets})
+	save(t, s, first, storage.SaveRequest{Targets: first.Targets})
 	finish(t, s, first, rollout.StateCompleted)
 
 	r := Request("checkout", 3)
@@ -187,9 +188,9 @@ func fencesRiseAtOneAddress(t *testing.T, s Store) {
 	first := started(t, s, "checkout", "r1")
 	called := &first.Targets[0]
 	called.Fence, called.CallsSent, called.Call = 7, 1, &rollout.Call{WebhookID: "w", Fence: 7}
-	save(t, s, first, rollout.SaveRequest{Targets: first.Targets[:1]})
+	save(t, s, first, storage.SaveRequest{Targets: first.Targets[:1]})
 	called.Fence, called.Call = 5, &rollout.Call{WebhookID: "w", Fence: 5}
-	save(t, s, first, rollout.SaveRequest{Targets: first.Targets[:1]})
+	save(t, s, first, storage.SaveRequest{Targets: first.Targets[:1]})
 	finish(t, s, first, rollout.StateCompleted)
 
 	r := Request("shop", 3)
@@ -213,7 +214,7 @@ func aClaimKnowsWhatWorkMayGoOnAtAnAddress(t *testing.T, s Store) {
 		called.CallsSent, called.Attempts, called.Fence, called.Phase, called.State = 1, 1, 7, rollout.PhaseSettled, rollout.TargetUnknown
 		called.History = rollout.CallHistory{InDoubt: i == 0, MayRunUntil: until, From: "v0"}
 	}
-	save(t, s, first, rollout.SaveRequest{Targets: first.Targets[:2]})
+	save(t, s, first, storage.SaveRequest{Targets: first.Targets[:2]})
 	finish(t, s, first, rollout.StateFailed)
 
 	next := func(service string) *rollout.Snapshot {
@@ -235,7 +236,7 @@ func aClaimKnowsWhatWorkMayGoOnAtAnAddress(t *testing.T, s Store) {
 	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
 	called := &second.Targets[0]
 	called.Fence, called.CallsSent, called.Call = 8, 1, &rollout.Call{WebhookID: "w", Fence: 8}
-	save(t, s, second, rollout.SaveRequest{Targets: second.Targets[:1]})
+	save(t, s, second, storage.SaveRequest{Targets: second.Targets[:1]})
 	finish(t, s, second, rollout.StateFailed)
 	if got := next("store").Targets[0].History; got != (rollout.CallHistory{}) {
 		t.Errorf("after a newer call: %+v", got)
@@ -246,7 +247,7 @@ func aRememberedFenceNeverFalls(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	for _, fence := range []int64{9, 4} {
 		snap.Targets[0].Fence, snap.Targets[0].CallsSent = fence, 1
-		save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets[:1]})
+		save(t, s, snap, storage.SaveRequest{Targets: snap.Targets[:1]})
 	}
 	remembered, err := s.Remembered(ctx(t), "checkout", "production")
 	must(t, err)
@@ -258,7 +259,7 @@ func aRememberedFenceNeverFalls(t *testing.T, s Store) {
 func aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
-	save(t, s, snap, rollout.SaveRequest{RunAt: time.Now().Add(time.Hour)})
+	save(t, s, snap, storage.SaveRequest{RunAt: time.Now().Add(time.Hour)})
 	if c := claimed(t, s, "r2"); len(c) != 0 {
 		t.Fatal("took over from a living replica")
 	}
@@ -281,7 +282,7 @@ func aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot(t *testing.T, s St
 		last.Epoch != d.Epoch || last.Seq != d.LastSeq {
 		t.Errorf("the last event is %+v", last)
 	}
-	_, err = s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment})
+	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 }
 
@@ -293,7 +294,7 @@ func aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn(t *testing.T, 
 		t.Fatalf("claimed %+v again", kept)
 	}
 	c := claimed(t, s, "r1")
-	_, err = s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment})
+	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	if len(c) != 1 || c[0].PreviousOwner != "r1" || c[0].Snapshot.Deployment.Epoch != snap.Deployment.Epoch+1 {
 		t.Fatalf("claimed %+v", c)
@@ -302,7 +303,7 @@ func aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn(t *testing.T, 
 
 func whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	save(t, s, snap, rollout.SaveRequest{RunAt: time.Now().Add(time.Hour)})
+	save(t, s, snap, storage.SaveRequest{RunAt: time.Now().Add(time.Hour)})
 	must(t, s.Release(ctx(t), "r1"))
 	c := claimed(t, s, "r2")
 	if len(c) != 1 || c[0].PreviousOwner != "" {
@@ -312,7 +313,7 @@ func whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover(t *testing.T, s Store)
 
 func whatALeavingReplicaHadNotLookedAfterIsLate(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	save(t, s, snap, rollout.SaveRequest{RunAt: time.Now().Add(-time.Minute)}) // and then its saves did not land
+	save(t, s, snap, storage.SaveRequest{RunAt: time.Now().Add(-time.Minute)}) // and then its saves did not land
 	must(t, s.Release(ctx(t), "r1"))
 	c := claimed(t, s, "r2")
 	if len(c) != 1 || c[0].OverdueBy < 50*time.Second {
@@ -338,7 +339,7 @@ func aWaitingDeploymentIsClaimedOnlyWhenTheActiveOneHasEnded(t *testing.T, s Sto
 
 func aClaimSaysHowLateItIs(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	save(t, s, snap, rollout.SaveRequest{Release: true, RunAt: time.Now().Add(-90 * time.Second)})
+	save(t, s, snap, storage.SaveRequest{Release: true, RunAt: time.Now().Add(-90 * time.Second)})
 	if late := claimed(t, s, "r1")[0].OverdueBy; late < 90*time.Second || late > 3*time.Minute {
 		t.Errorf("it was due 90 s ago, and claimed %s late", late)
 	}
@@ -348,7 +349,7 @@ func aClaimSaysWhenTheNextOneIsDue(t *testing.T, s Store) {
 	create(t, s, Request("checkout", 1))
 	snap := claim(t, s, "r1")
 	due := time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
-	save(t, s, snap, rollout.SaveRequest{Release: true, RunAt: due})
+	save(t, s, snap, storage.SaveRequest{Release: true, RunAt: due})
 	c, next, err := s.Claim(ctx(t), "r1", nil, 10)
 	must(t, err)
 	if len(c) != 0 || !next.Equal(due) {
@@ -366,7 +367,7 @@ func aClaimSaysWhenTheNextOneIsDue(t *testing.T, s Store) {
 func whatHasBegunIsClaimedBeforeWhatWaits(t *testing.T, s Store) {
 	begun := started(t, s, "checkout", "r1")
 	create(t, s, Request("shop", 1))
-	save(t, s, begun, rollout.SaveRequest{Release: true})
+	save(t, s, begun, storage.SaveRequest{Release: true})
 	create(t, s, Request("desk", 1))
 	c, _, err := s.Claim(ctx(t), "r1", nil, 1)
 	must(t, err)
@@ -376,7 +377,7 @@ func whatHasBegunIsClaimedBeforeWhatWaits(t *testing.T, s Store) {
 }
 
 func aClaimKnowsTheRoutersFenceAndTheSlotThatServes(t *testing.T, s Store) {
-	routed := func() rollout.NewDeployment {
+	routed := func() storage.NewDeployment {
 		r := Request("checkout", 1)
 		r.Deployment.Spec.Traffic = &routing.Config{Type: "webhook", URL: "http://lb"}
 		return r
@@ -390,11 +391,11 @@ func aClaimKnowsTheRoutersFenceAndTheSlotThatServes(t *testing.T, s Store) {
 	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
 	for _, fence := range []int64{7, 5} { // it never falls
 		d.Progress.Router = &routing.State{Fence: fence}
-		save(t, s, first, rollout.SaveRequest{})
+		save(t, s, first, storage.SaveRequest{})
 	}
 	d.State, d.FinishedAt = rollout.StateCompleted, d.StartedAt.Add(time.Minute)
 	d.Result = &rollout.Result{State: d.State, Metadata: map[string]any{"active_slot": "green"}}
-	save(t, s, first, rollout.SaveRequest{})
+	save(t, s, first, storage.SaveRequest{})
 
 	create(t, s, routed())
 	second := claim(t, s, "r1")

@@ -12,6 +12,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 func aCreatedDeploymentIsReadBackAsItWasAsked(t *testing.T, s Store) {
@@ -48,7 +49,7 @@ func onlyTheNewestWaits(t *testing.T, s Store) {
 		d.Result.State != rollout.StateSuperseded || d.Revision != 2 || d.Owner != "" {
 		t.Errorf("the second: %+v", d)
 	}
-	targets, err := s.Targets(ctx(t), second.ID, rollout.Page{})
+	targets, err := s.Targets(ctx(t), second.ID, storage.Page{})
 	must(t, err)
 	for _, target := range targets.Items {
 		if target.State != rollout.TargetUnchanged || target.Phase != rollout.PhaseSettled {
@@ -116,7 +117,7 @@ func beginWhatIsFree(t *testing.T, s Store, replica string) bool {
 	for i := range list {
 		d := list[i].Snapshot.Deployment
 		d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
-		_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: d})
+		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d})
 		switch code := problem.CodeOf(err); {
 		case err == nil:
 			begun = true
@@ -131,7 +132,7 @@ func aSupersededDeploymentIsLostToItsOwner(t *testing.T, s Store) {
 	create(t, s, Request("checkout", 2))
 	snap := claim(t, s, "r1")
 	create(t, s, Request("checkout", 2))
-	_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment})
+	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 }
 

@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 const lease = time.Minute
@@ -38,9 +39,9 @@ func ctx(t testing.TB) context.Context {
 }
 
 // Request asks for v2 of a service in production on n targets, the last of which are taken first.
-func Request(service string, n int) rollout.NewDeployment {
+func Request(service string, n int) storage.NewDeployment {
 	zero := 0
-	r := rollout.NewDeployment{Deployment: rollout.Deployment{
+	r := storage.NewDeployment{Deployment: rollout.Deployment{
 		Service: service, Environment: "production", Version: "v2", Kind: rollout.KindDeploy, RequestedBy: "ann",
 		Labels: map[string]string{"commit": "abc"}, DeploySecret: "whsec_c2VjcmV0",
 		Spec: rollout.Spec{
@@ -63,7 +64,7 @@ func Request(service string, n int) rollout.NewDeployment {
 	return r
 }
 
-func create(t testing.TB, s Store, r rollout.NewDeployment) rollout.Deployment {
+func create(t testing.TB, s Store, r storage.NewDeployment) rollout.Deployment {
 	t.Helper()
 	created, err := s.Create(ctx(t), r)
 	must(t, err)
@@ -80,7 +81,7 @@ func claim(t testing.TB, s Store, replica string) *rollout.Snapshot {
 	return &c[0].Snapshot
 }
 
-func claimed(t testing.TB, s Store, replica string) []rollout.Claimed {
+func claimed(t testing.TB, s Store, replica string) []storage.Claimed {
 	t.Helper()
 	_, err := s.Heartbeat(ctx(t), replica, lease)
 	must(t, err)
@@ -96,12 +97,12 @@ func started(t testing.TB, s Store, service, replica string) *rollout.Snapshot {
 	snap := claim(t, s, replica)
 	d := &snap.Deployment
 	d.State, d.StartedAt, d.Reason = rollout.StateInProgress, d.CreatedAt.Add(time.Second), "wave 1 of 1"
-	save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
+	save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
 	return snap
 }
 
 // save writes the snapshot's deployment with the rest of sv, and follows the counters.
-func save(t testing.TB, s Store, snap *rollout.Snapshot, sv rollout.SaveRequest) rollout.SaveResult {
+func save(t testing.TB, s Store, snap *rollout.Snapshot, sv storage.SaveRequest) storage.SaveResult {
 	t.Helper()
 	sv.Deployment, sv.Events = snap.Deployment, Now(sv.Events...)
 	saved, err := s.Save(ctx(t), sv)
@@ -127,7 +128,7 @@ func finish(t testing.TB, s Store, snap *rollout.Snapshot, state rollout.State) 
 	d := &snap.Deployment
 	d.State, d.FinishedAt = state, d.StartedAt.Add(time.Minute)
 	d.Result = &rollout.Result{Success: state == rollout.StateCompleted, State: state, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
-	save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
+	save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
 }
 
 func stored(t testing.TB, s Store, id string) rollout.Deployment {
@@ -140,7 +141,7 @@ func stored(t testing.TB, s Store, id string) rollout.Deployment {
 func events(t testing.TB, s Store, id string) []rollout.Event {
 	t.Helper()
 	var all []rollout.Event
-	for page := (rollout.Page{Limit: 200}); ; {
+	for page := (storage.Page{Limit: 200}); ; {
 		list, err := s.Events(ctx(t), id, page)
 		must(t, err)
 		all = append(all, list.Items...)

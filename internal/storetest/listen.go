@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 func aVerbATakeoverAndALeaveAreAnnounced(t *testing.T, s Store) {
@@ -63,7 +64,7 @@ func Await(t *testing.T, heard <-chan string, id string) {
 func progressWakesNoEngine(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	heard := Listening(t, s)
-	save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	save(t, s, snap, storage.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
 	other := create(t, s, Request("shop", 1))
 	if got := <-heard; got != other.ID {
 		t.Errorf("heard of %q before the next deployment", got)

@@ -5,13 +5,14 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
+	"rollcall/internal/storage"
 )
 
 // aClaimKnowsHowATargetWasVerified when the turn of a deployment has come: by the checks, the secret and the webhook of the
 // deployment that verified it, also when one in between has failed there. What was verified at another address does not count,
 // nor what never was.
 func aClaimKnowsHowATargetWasVerified(t *testing.T, s Store) {
-	ended := func(path string, state rollout.TargetState, change func(r *rollout.NewDeployment)) {
+	ended := func(path string, state rollout.TargetState, change func(r *storage.NewDeployment)) {
 		t.Helper()
 		r := Request("checkout", 3)
 		r.Deployment.Spec.Checks[0].Path = path
@@ -25,22 +26,22 @@ func aClaimKnowsHowATargetWasVerified(t *testing.T, s Store) {
 		snap := claim(t, s, "r1")
 		d := &snap.Deployment
 		d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
-		save(t, s, snap, rollout.SaveRequest{})
+		save(t, s, snap, storage.SaveRequest{})
 		for i := range snap.Targets[:2] {
 			target := &snap.Targets[i]
 			target.State, target.Phase, target.CallsSent, target.Version = state, rollout.PhaseSettled, 1, target.DesiredVersion
 		}
-		save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets})
+		save(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
 		finish(t, s, snap, rollout.StateCompleted)
 	}
-	ended("/one", rollout.TargetUpdated, func(*rollout.NewDeployment) {})
-	ended("/two", rollout.TargetFailed, func(*rollout.NewDeployment) {})
+	ended("/one", rollout.TargetUpdated, func(*storage.NewDeployment) {})
+	ended("/two", rollout.TargetFailed, func(*storage.NewDeployment) {})
 
 	r := Request("checkout", 3)
 	r.Targets[1].Address = "http://elsewhere"
 	create(t, s, r)
 	snap := claim(t, s, "r1")
-	save(t, s, snap, rollout.SaveRequest{Release: true})
+	save(t, s, snap, storage.SaveRequest{Release: true})
 	for range 2 { // and as it was stored
 		spec := &snap.Deployment.Spec
 		if len(spec.Rules) != 1 || spec.Rules[0].Checks[0].Path != "/one" || spec.Rules[0].Checks[0].Headers["X-Key"].Reveal() != "key of /one" ||

@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 )
 
 func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
@@ -25,7 +26,7 @@ func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
 	target.Checks[0] = healthcheck.State{Status: healthcheck.Healthy, LastStatus: healthcheck.Unhealthy, Streak: 2, Message: "503", NextAt: now}
 	target.NotBefore, target.PhaseAt, target.ErrorAt, target.StartedAt = now, now, now, now
 	target.Error, target.UpdatedAt = "it said \"no\"", now
-	save(t, s, snap, rollout.SaveRequest{Targets: []rollout.Target{*target}})
+	save(t, s, snap, storage.SaveRequest{Targets: []rollout.Target{*target}})
 
 	must(t, s.Release(ctx(t), "r1"))
 	again := claim(t, s, "r1")
@@ -42,14 +43,14 @@ func aSavedDeploymentIsLoadedAsItWas(t *testing.T, s Store) {
 	d.Progress = rollout.Progress{Wave: 1, WaveStartedAt: now, LastProgressAt: now, Forgiven: 1, ResumesApplied: 1, FailureReason: "web-1 failed", Weight: 10}
 	d.Counts = rollout.Counts{Total: 3, Updated: 1, Failed: 1, InFlight: 1}
 	d.DeadlineAt, d.NextActionAt = now.Add(time.Minute), now.Add(time.Second)
-	save(t, s, snap, rollout.SaveRequest{})
+	save(t, s, snap, storage.SaveRequest{})
 	if got := stored(t, s, d.ID); !reflect.DeepEqual(got, *d) {
 		t.Errorf("loaded\n%+v\nsaved\n%+v", got, *d)
 	}
 }
 
 func aRepeatedSaveChangesNothingAndAnswersTheSame(t *testing.T, s Store) {
-	for name, last := range map[string]rollout.SaveRequest{
+	for name, last := range map[string]storage.SaveRequest{
 		"kept": {}, "released": {Release: true, RunAt: time.Now().Add(time.Hour)}, "finished": {Deployment: rollout.Deployment{Status: rollout.Status{State: rollout.StateCompleted}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -88,7 +89,7 @@ func onlyTheOwnerInItsEpochSaves(t *testing.T, s Store) {
 		d := snap.Deployment
 		d.Reason = "must not be written"
 		change(&d)
-		_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: d, Targets: snap.Targets, Events: Now(rollout.Event{Type: "x"})})
+		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Targets: snap.Targets, Events: Now(rollout.Event{Type: "x"})})
 		if problem.CodeOf(err) != problem.CodeOwnershipLost {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -102,7 +103,7 @@ func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	d, err := s.Update(ctx(t), snap.Deployment.ID, 0, pause)
 	must(t, err)
-	_, err = s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment})
+	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeStale)
 
 	revisions, err := s.OperatorRevisions(ctx(t), "r1")
@@ -111,7 +112,7 @@ func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
 		t.Errorf("operator revisions %v, want %v", revisions, want)
 	}
 	snap.Deployment = d
-	save(t, s, snap, rollout.SaveRequest{})
+	save(t, s, snap, storage.SaveRequest{})
 	if got := stored(t, s, d.ID); !got.Operator.Pause || got.State != rollout.StatePaused {
 		t.Errorf("the save undid the verb: %+v", got)
 	}
@@ -122,18 +123,18 @@ func theRevisionGrowsOnlyWithWhatTheAPIShows(t *testing.T, s Store) {
 	d := &snap.Deployment
 	now := time.Now() // with nanoseconds, which the database does not keep
 	d.DeadlineAt, d.NextActionAt, d.Progress.LastProgressAt = now, now, now
-	first := save(t, s, snap, rollout.SaveRequest{})
-	if same := save(t, s, snap, rollout.SaveRequest{RunAt: now.Add(time.Hour)}); same.Revision != first.Revision {
+	first := save(t, s, snap, storage.SaveRequest{})
+	if same := save(t, s, snap, storage.SaveRequest{RunAt: now.Add(time.Hour)}); same.Revision != first.Revision {
 		t.Errorf("revision %d became %d although nothing changed", first.Revision, same.Revision)
 	}
-	changes := []func() rollout.SaveRequest{
-		func() rollout.SaveRequest { d.Reason = "another"; return rollout.SaveRequest{} },
-		func() rollout.SaveRequest { d.Progress.Weight = 5; return rollout.SaveRequest{} },
-		func() rollout.SaveRequest { d.NextActionAt = time.Time{}; return rollout.SaveRequest{} },
-		func() rollout.SaveRequest { d.DeadlineAt = now.Add(time.Second); return rollout.SaveRequest{} },
-		func() rollout.SaveRequest { return rollout.SaveRequest{Targets: snap.Targets[:1]} },
-		func() rollout.SaveRequest {
-			return rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventWaveStarted}}}
+	changes := []func() storage.SaveRequest{
+		func() storage.SaveRequest { d.Reason = "another"; return storage.SaveRequest{} },
+		func() storage.SaveRequest { d.Progress.Weight = 5; return storage.SaveRequest{} },
+		func() storage.SaveRequest { d.NextActionAt = time.Time{}; return storage.SaveRequest{} },
+		func() storage.SaveRequest { d.DeadlineAt = now.Add(time.Second); return storage.SaveRequest{} },
+		func() storage.SaveRequest { return storage.SaveRequest{Targets: snap.Targets[:1]} },
+		func() storage.SaveRequest {
+			return storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventWaveStarted}}}
 		},
 	}
 	for i, change := range changes {
@@ -146,7 +147,7 @@ func theRevisionGrowsOnlyWithWhatTheAPIShows(t *testing.T, s Store) {
 func aFinishedDeploymentIsFinal(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	finish(t, s, snap, rollout.StateCompleted)
-	_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment})
+	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	_, err = s.Update(ctx(t), snap.Deployment.ID, 0, pause)
 	wantCode(t, err, problem.CodeConflict)
@@ -181,7 +182,7 @@ func whatOnlyTheOwnerKnowsIsNotStored(t *testing.T, s Store) {
 	snap.Deployment.Progress.Router = &routing.State{Reading: true, Fence: 1}
 	snap.Deployment.Spec.Traffic = &routing.Config{Type: "webhook"} // what was asked for is fixed
 	snap.Targets[0].Checks[0].Probing = true
-	save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets})
+	save(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
 	if !snap.Targets[0].Checks[0].Probing || !snap.Deployment.Progress.Router.Reading {
 		t.Error("a save changed what its writer has in memory")
 	}
@@ -194,7 +195,7 @@ func whatOnlyTheOwnerKnowsIsNotStored(t *testing.T, s Store) {
 
 func theEventsOfAnEngineSayWhoWroteThem(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventWaveStarted, Wave: 1}}})
+	save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventWaveStarted, Wave: 1}}})
 	list := events(t, s, snap.Deployment.ID)
 	last := list[len(list)-1]
 	if last.Actor != rollout.ActorEngine || last.Replica != "r1" || last.Epoch != 1 || last.DeploymentID != snap.Deployment.ID || last.At.IsZero() {
@@ -216,7 +217,7 @@ func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
 	weight := 10
 	until := time.Now().Add(time.Second)
 	call := rollout.Call{WebhookID: "msg", Action: rollout.CallDeploy, Version: "v2", Attempt: 1, Fence: 7, Deadline: until, NewWeight: &weight}
-	sv := rollout.SaveRequest{Deployment: snap.Deployment, Events: Now(rollout.Event{Type: rollout.EventTargetIntent, Target: "web-1", Wave: 1, Call: &call})}
+	sv := storage.SaveRequest{Deployment: snap.Deployment, Events: Now(rollout.Event{Type: rollout.EventTargetIntent, Target: "web-1", Wave: 1, Call: &call})}
 	for range 2 {
 		_, err = s.Save(ctx(t), sv)
 		must(t, err)
@@ -233,7 +234,7 @@ func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
 
 func anEventOfASaveHasATime(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
 	wantCode(t, err, problem.CodeInvalid)
 }
 
@@ -250,7 +251,7 @@ func saveUntil(t *testing.T, s Store, snap *rollout.Snapshot, n int) (landed int
 	t.Helper()
 	for landed < n {
 		d := stored(t, s, snap.Deployment.ID)
-		_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: d, Events: Now(rollout.Event{Type: rollout.EventWaveStarted}, rollout.Event{Type: rollout.EventWaveFinished})})
+		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Events: Now(rollout.Event{Type: rollout.EventWaveStarted}, rollout.Event{Type: rollout.EventWaveFinished})})
 		switch problem.CodeOf(err) {
 		case problem.CodeStale:
 		default:

@@ -9,23 +9,24 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // Store is what is tested. Its methods are those of internal/store, and mean what is said there.
 type Store interface {
-	Create(ctx context.Context, request rollout.NewDeployment) (rollout.Created, error)
+	Create(ctx context.Context, request storage.NewDeployment) (storage.Created, error)
 	Update(
 		ctx context.Context, id string, ifRevision int64,
 		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
 	) (rollout.Deployment, error)
 	Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error)
 	Release(ctx context.Context, replica string) error
-	Claim(ctx context.Context, replica string, mine []string, limit int) ([]rollout.Claimed, time.Time, error)
-	Save(ctx context.Context, save rollout.SaveRequest) (rollout.SaveResult, error)
+	Claim(ctx context.Context, replica string, mine []string, limit int) ([]storage.Claimed, time.Time, error)
+	Save(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error)
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
-	Targets(ctx context.Context, id string, page rollout.Page) (rollout.List[rollout.Target], error)
-	Events(ctx context.Context, id string, page rollout.Page) (rollout.List[rollout.Event], error)
-	Remembered(ctx context.Context, service, environment string) (map[string]rollout.TargetRecord, error)
+	Targets(ctx context.Context, id string, page storage.Page) (storage.List[rollout.Target], error)
+	Events(ctx context.Context, id string, page storage.Page) (storage.List[rollout.Event], error)
+	Remembered(ctx context.Context, service, environment string) (map[string]storage.TargetRecord, error)
 	OperatorRevisions(ctx context.Context, replica string) (map[string]int64, error)
 	Listener
 }

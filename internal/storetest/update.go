@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 func aVerbIsWrittenAndARepeatedOneIsNot(t *testing.T, s Store) {
@@ -79,14 +80,14 @@ func aVerbMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
 	if !reflect.DeepEqual(d, stored(t, s, d.ID)) {
 		t.Errorf("answered\n%+v\nstored\n%+v", d, stored(t, s, d.ID))
 	}
-	targets, err := s.Targets(ctx(t), d.ID, rollout.Page{})
+	targets, err := s.Targets(ctx(t), d.ID, storage.Page{})
 	must(t, err)
 	for _, target := range targets.Items {
 		if target.State != rollout.TargetUnchanged {
 			t.Errorf("target %s is %s", target.ID, target.State)
 		}
 	}
-	_, err = s.Save(ctx(t), rollout.SaveRequest{Deployment: snap.Deployment})
+	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 }
 
@@ -103,6 +104,6 @@ func whatIsNotThereIsNotFound(t *testing.T, s Store) {
 	const nobody = "00000000-0000-7000-8000-000000000000"
 	_, err := s.Deployment(ctx(t), nobody)
 	wantCode(t, err, problem.CodeNotFound)
-	_, err = s.Save(ctx(t), rollout.SaveRequest{Deployment: rollout.Deployment{ID: nobody, Owner: "r1", Epoch: 1}})
+	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: rollout.Deployment{ID: nobody, Owner: "r1", Epoch: 1}})
 	wantCode(t, err, problem.CodeNotFound)
 }

@@ -7,6 +7,7 @@ import (
 
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy/lifecycle"
 )
 
@@ -148,7 +149,7 @@ func TestInACanaryTargetsThatRunTheVersionComeFirst(t *testing.T) {
 	targets := named("a", "b", "c", "d", "e")
 	targets[3].Version = newVersion // c is remembered to run it, b is not what the caller says
 	targets[1].Version = newVersion
-	remembered := map[string]rollout.TargetRecord{
+	remembered := map[string]storage.TargetRecord{
 		"a": {Health: healthcheck.Unhealthy}, "b": {Version: oldVersion}, "c": {Version: newVersion},
 	}
 	for object, want := range map[string][]string{`{"type":"canary"}`: {"c", "d", "a", "b", "e"}, ``: {"a", "b", "c", "d", "e"}} {

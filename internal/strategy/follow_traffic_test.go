@@ -5,13 +5,14 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy/command"
 	"rollcall/internal/strategy/lifecycle"
 	"rollcall/internal/strategy/planner"
 )
 
 // firstWrite begins a new deployment and plans until it first writes to its router.
-func firstWrite(t *testing.T, n rollout.NewDeployment) map[string]int {
+func firstWrite(t *testing.T, n storage.NewDeployment) map[string]int {
 	t.Helper()
 	s := &rollout.Snapshot{Deployment: n.Deployment, Targets: n.Targets}
 	for range 20 {

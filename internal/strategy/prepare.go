@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy/lifecycle"
 )
 
@@ -20,8 +21,8 @@ const DefaultType = TypeRolling
 // state. Targets carry what the request says of them, which counts less than what is remembered; d.Spec everything but
 // strategy and waves. What is wrong with the strategy is a CodeInvalid error with pointers below /strategy.
 func Prepare(
-	d rollout.Deployment, targets []rollout.Target, strategy json.RawMessage, remembered map[string]rollout.TargetRecord,
-) (rollout.NewDeployment, error) {
+	d rollout.Deployment, targets []rollout.Target, strategy json.RawMessage, remembered map[string]storage.TargetRecord,
+) (storage.NewDeployment, error) {
 	targets = slices.Clone(targets)
 	resolved, waves, chosen, problems := resolve(strategy, targets, d.Spec.ActiveSlot)
 	k, _ := KindOf(resolved.Type)
@@ -31,7 +32,7 @@ func Prepare(
 		})
 	}
 	if err := problem.Invalid(problems); err != nil {
-		return rollout.NewDeployment{}, err
+		return storage.NewDeployment{}, err
 	}
 	d.Spec.Strategy, d.Spec.Waves = resolved, waves
 	d.Spec.ActiveSlot, d.Spec.IdleSlot = sides(targets, chosen)
@@ -49,7 +50,7 @@ func Prepare(
 	})
 	assign(&d, targets)
 	d.Counts = rollout.Count(targets)
-	return rollout.NewDeployment{Deployment: d, Targets: targets}, nil
+	return storage.NewDeployment{Deployment: d, Targets: targets}, nil
 }
 
 // sides names the slot that serves and the one that is updated; both are empty when all targets are taken.
@@ -68,7 +69,7 @@ func sides(targets []rollout.Target, chosen []bool) (active, idle string) {
 }
 
 // InitTarget gives a target its first state and what is remembered of it.
-func InitTarget(d *rollout.Deployment, t *rollout.Target, known rollout.TargetRecord) {
+func InitTarget(d *rollout.Deployment, t *rollout.Target, known storage.TargetRecord) {
 	known = known.At(t.Address)
 	t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
 	t.Fence = max(t.Fence, known.Fence)

@@ -14,10 +14,11 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
 )
 
-func prepare(t *testing.T, d rollout.Deployment, targets []rollout.Target, object string, remembered map[string]rollout.TargetRecord) rollout.NewDeployment {
+func prepare(t *testing.T, d rollout.Deployment, targets []rollout.Target, object string, remembered map[string]storage.TargetRecord) storage.NewDeployment {
 	t.Helper()
 	remembered = maps.Clone(remembered)
 	for i := range targets {
@@ -44,7 +45,7 @@ func named(ids ...string) []rollout.Target {
 func TestUnhealthyTargetsComeFirstAndTheRestInTheListsOrder(t *testing.T) {
 	t.Parallel()
 	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("e", "d", "c", "b", "a"), `{"batch_size":2}`,
-		map[string]rollout.TargetRecord{
+		map[string]storage.TargetRecord{
 			"c": {Health: healthcheck.Unhealthy}, "a": {Health: healthcheck.Unhealthy},
 			"d": {Health: healthcheck.Degraded}, "b": {Health: healthcheck.Healthy},
 		})
@@ -69,7 +70,7 @@ func TestWhatRollcallLeftThereCountsMoreThanWhatTheCallerSays(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b", "c")
 	targets[2].Version = ""
-	prepared := prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.TargetRecord{
+	prepared := prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]storage.TargetRecord{
 		"a": {Version: "v0"}, "b": {Health: healthcheck.Healthy},
 	})
 	for i, want := range []string{"v0", oldVersion, ""} {
@@ -81,7 +82,7 @@ func TestWhatRollcallLeftThereCountsMoreThanWhatTheCallerSays(t *testing.T) {
 
 func TestFencesGoOnFromTheHighestEverWrittenDown(t *testing.T) {
 	t.Parallel()
-	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("a", "b"), ``, map[string]rollout.TargetRecord{"a": {Fence: 41}})
+	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("a", "b"), ``, map[string]storage.TargetRecord{"a": {Fence: 41}})
 	if prepared.Targets[0].Fence != 41 || prepared.Targets[1].Fence != 0 {
 		t.Errorf("fences %d, %d", prepared.Targets[0].Fence, prepared.Targets[1].Fence)
 	}
@@ -121,7 +122,7 @@ func TestPrepareLeavesTheRequestAsItWas(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b", "c")
 	was := slices.Clone(targets)
-	prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]rollout.TargetRecord{"c": {Health: healthcheck.Unhealthy}})
+	prepare(t, rollout.Deployment{Version: newVersion}, targets, ``, map[string]storage.TargetRecord{"c": {Health: healthcheck.Unhealthy}})
 	if !reflect.DeepEqual(targets, was) {
 		t.Errorf("%+v", targets)
 	}

@@ -10,6 +10,7 @@ import (
 	"rollcall/internal/duration"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
 	"rollcall/internal/strategy/command"
 )
@@ -84,7 +85,7 @@ func TestTheVersionOfARollbackIsTheOneThatAllShare(t *testing.T) {
 func TestThereIsNothingToDoForWhatHasNotEndedOrNotBegun(t *testing.T) {
 	t.Parallel()
 	for _, state := range []rollout.State{rollout.StatePending, rollout.StateInProgress, rollout.StatePaused, rollout.StateRollingBack, rollout.StateSuperseded} {
-		for name, build := range map[string]func(*rollout.Snapshot) (rollout.NewDeployment, error){"undo": command.NewRollback, "retry": command.NewRetry} {
+		for name, build := range map[string]func(*rollout.Snapshot) (storage.NewDeployment, error){"undo": command.NewRollback, "retry": command.NewRetry} {
 			if _, err := build(ended(t, state, "")); problem.CodeOf(err) != problem.CodeConflict {
 				t.Errorf("%s while %s: %v", name, state, err)
 			}

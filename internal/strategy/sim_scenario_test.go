@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/duration"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
 )
 
@@ -111,7 +112,7 @@ func (sc *scenario) leaveWork(seed uint64) {
 }
 
 // adopt takes over what Prepare made, and puts the world into its order.
-func (sc *scenario) adopt(prepared rollout.NewDeployment) {
+func (sc *scenario) adopt(prepared storage.NewDeployment) {
 	sc.snapshot = rollout.Snapshot{Deployment: prepared.Deployment, Targets: prepared.Targets}
 	byID := map[string]*simTarget{}
 	for _, w := range sc.world {
@@ -214,11 +215,11 @@ func describe(rng *rand.Rand, d *rollout.Deployment, w *simTarget) rollout.Targe
 	return t
 }
 
-func randomMemory(rng *rand.Rand, world []*simTarget) map[string]rollout.TargetRecord {
-	remembered := map[string]rollout.TargetRecord{}
+func randomMemory(rng *rand.Rand, world []*simTarget) map[string]storage.TargetRecord {
+	remembered := map[string]storage.TargetRecord{}
 	for _, w := range world {
 		if chance(rng, 0.3) {
-			remembered[w.id] = rollout.TargetRecord{
+			remembered[w.id] = storage.TargetRecord{
 				Address: "http://" + w.id, Version: w.initial, Fence: rng.Int64N(50), Health: pick(rng, healthcheck.Healthy, healthcheck.Unhealthy, healthcheck.Unknown),
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
 	"rollcall/internal/strategy/command"
 )
@@ -118,7 +119,7 @@ func (sc *scenario) failed(rng *rand.Rand, s *rollout.Snapshot) *rollout.Snapsho
 	return s
 }
 
-func (sc *scenario) undone(ended *rollout.Snapshot) rollout.NewDeployment {
+func (sc *scenario) undone(ended *rollout.Snapshot) storage.NewDeployment {
 	n, err := command.NewRollback(ended)
 	if err != nil {
 		panic(fmt.Sprintf("%+v: %v", ended.Deployment, err))
@@ -126,7 +127,7 @@ func (sc *scenario) undone(ended *rollout.Snapshot) rollout.NewDeployment {
 	return n
 }
 
-func (sc *scenario) retried(ended *rollout.Snapshot) rollout.NewDeployment {
+func (sc *scenario) retried(ended *rollout.Snapshot) storage.NewDeployment {
 	n, err := command.NewRetry(ended)
 	if err != nil {
 		panic(fmt.Sprintf("%+v: %v", ended.Deployment, err))

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // deploymentPage shows one deployment. The summary is refreshed while it runs; the grid and the log follow its events.
@@ -100,7 +101,7 @@ func (s *site) targets(v *pageRequest, id string) ([]rollout.Target, error) {
 	const pageSize = 200
 	var targets []rollout.Target
 	for cursor := ""; ; {
-		list, err := s.Store.Targets(v.r.Context(), id, rollout.Page{Limit: pageSize, Cursor: cursor})
+		list, err := s.Store.Targets(v.r.Context(), id, storage.Page{Limit: pageSize, Cursor: cursor})
 		if err != nil {
 			return nil, err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // durationsPage shows how long deployments took and how they ended.
@@ -50,9 +51,9 @@ func (s *site) showDurations(v *pageRequest) error {
 
 // ended reads the deployments that started and ended, newest first.
 func (s *site) ended(v *pageRequest, page *durationsPage, since time.Time) error {
-	filter := rollout.Filter{Service: page.Service, Environment: page.Environment, Since: since}
+	filter := storage.Filter{Service: page.Service, Environment: page.Environment, Since: since}
 	for cursor := ""; ; {
-		list, err := s.Store.Deployments(v.r.Context(), v.principal.Scopes, filter, rollout.Page{Limit: plotPageSize, Cursor: cursor})
+		list, err := s.Store.Deployments(v.r.Context(), v.principal.Scopes, filter, storage.Page{Limit: plotPageSize, Cursor: cursor})
 		if err != nil {
 			return err
 		}

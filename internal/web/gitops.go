@@ -5,7 +5,7 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/gitsource"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // sourcesPage lists the Git sources and their sync status.
@@ -29,7 +29,7 @@ func (s *site) showSources(v *pageRequest) error {
 	if err := v.requireReadAll(); err != nil {
 		return err
 	}
-	list, err := s.Store.Sources(v.r.Context(), rollout.Page{Limit: sourcesPerPage, Cursor: v.r.FormValue("cursor")})
+	list, err := s.Store.Sources(v.r.Context(), storage.Page{Limit: sourcesPerPage, Cursor: v.r.FormValue("cursor")})
 	if err != nil {
 		return err
 	}

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // historyPage lists the deployments that match a filter, newest first. The filter is in the address, so that it can be shared.
 type historyPage struct {
-	Filter       rollout.Filter
+	Filter       storage.Filter
 	Since, Until string
 	States       []rollout.State
 	Items        []rollout.Deployment
@@ -21,14 +22,14 @@ const historyPerPage = 50
 
 func (s *site) showHistory(v *pageRequest) error {
 	q := v.r.URL.Query()
-	page := historyPage{States: rollout.States(), Since: q.Get("since"), Until: q.Get("until"), Filter: rollout.Filter{
+	page := historyPage{States: rollout.States(), Since: q.Get("since"), Until: q.Get("until"), Filter: storage.Filter{
 		Service: q.Get("service"), Environment: q.Get("environment"), Version: q.Get("version"), State: rollout.State(q.Get("state")),
 	}}
 	page.Filter.Since = parseDay(page.Since)
 	if until := parseDay(page.Until); !until.IsZero() {
 		page.Filter.Until = until.AddDate(0, 0, 1) // include that day
 	}
-	list, err := s.Store.Deployments(v.r.Context(), v.principal.Scopes, page.Filter, rollout.Page{Limit: historyPerPage, Cursor: q.Get("cursor")})
+	list, err := s.Store.Deployments(v.r.Context(), v.principal.Scopes, page.Filter, storage.Page{Limit: historyPerPage, Cursor: q.Get("cursor")})
 	if err != nil {
 		return err
 	}

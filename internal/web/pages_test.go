@@ -15,6 +15,7 @@ import (
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // fakeStore has one deployment, at a gate after the first of two waves.
@@ -43,8 +44,8 @@ func (f *fakeStore) Deployment(_ context.Context, id string) (rollout.Deployment
 	return f.d, nil
 }
 
-func (f *fakeStore) Targets(context.Context, string, rollout.Page) (rollout.List[rollout.Target], error) {
-	return rollout.List[rollout.Target]{Items: []rollout.Target{
+func (f *fakeStore) Targets(context.Context, string, storage.Page) (storage.List[rollout.Target], error) {
+	return storage.List[rollout.Target]{Items: []rollout.Target{
 		{ID: "web-1", State: rollout.TargetUpdated, Wave: 1, Version: "v2", PreviousVersion: "v1"},
 		{ID: "web-2", State: rollout.TargetFailed, Wave: 1, PreviousVersion: "v1", Error: "<b>refused</b>"},
 		{ID: "web-3", State: rollout.TargetPending, Wave: 2, Version: "v1"},
@@ -55,8 +56,8 @@ func (f *fakeStore) EventsOf(context.Context, string, int64, int64, int) ([]roll
 	return []rollout.Event{{Seq: 1, Type: "deployment.created", Message: "created", Actor: "token:ci"}}, nil
 }
 
-func (f *fakeStore) Services(context.Context, authz.Scopes, rollout.Page) (rollout.List[catalog.Service], error) {
-	return rollout.List[catalog.Service]{Items: []catalog.Service{{Service: "checkout", Environment: "production", Last: &f.d}}}, nil
+func (f *fakeStore) Services(context.Context, authz.Scopes, storage.Page) (storage.List[catalog.Service], error) {
+	return storage.List[catalog.Service]{Items: []catalog.Service{{Service: "checkout", Environment: "production", Last: &f.d}}}, nil
 }
 
 func (f *fakeStore) Unfinished(context.Context, authz.Scopes) ([]rollout.Deployment, error) {
@@ -70,8 +71,8 @@ func (f *fakeStore) Shares(context.Context, []authz.Scope) ([]catalog.VersionCou
 	}, nil
 }
 
-func (f *fakeStore) Deployments(context.Context, authz.Scopes, rollout.Filter, rollout.Page) (rollout.List[rollout.Deployment], error) {
-	return rollout.List[rollout.Deployment]{Items: []rollout.Deployment{f.d}}, nil
+func (f *fakeStore) Deployments(context.Context, authz.Scopes, storage.Filter, storage.Page) (storage.List[rollout.Deployment], error) {
+	return storage.List[rollout.Deployment]{Items: []rollout.Deployment{f.d}}, nil
 }
 
 func (f *fakeStore) RolledBackBy(context.Context, []string) (map[string]string, error) {

@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // servicePage shows a service in an environment.
@@ -28,7 +29,7 @@ func (s *site) showService(v *pageRequest) error {
 	}
 	ctx := v.r.Context()
 	recent, err := s.Store.Deployments(ctx, v.principal.Scopes,
-		rollout.Filter{Service: service, Environment: environment}, rollout.Page{Limit: recentDeployments})
+		storage.Filter{Service: service, Environment: environment}, storage.Page{Limit: recentDeployments})
 	if err != nil {
 		return err
 	}

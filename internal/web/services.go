@@ -5,6 +5,7 @@ import (
 	"rollcall/internal/catalog"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // servicesPage lists what each service runs, and the unfinished deployments.
@@ -65,7 +66,7 @@ const servicesPerPage = 100
 
 func (s *site) showServices(v *pageRequest) error {
 	ctx, scopes := v.r.Context(), v.principal.Scopes
-	list, err := s.Store.Services(ctx, scopes, rollout.Page{Limit: servicesPerPage, Cursor: v.r.FormValue("cursor")})
+	list, err := s.Store.Services(ctx, scopes, storage.Page{Limit: servicesPerPage, Cursor: v.r.FormValue("cursor")})
 	if err != nil {
 		return err
 	}

@@ -15,17 +15,18 @@ import (
 	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // Store reads what the pages show. Lists contain only what is within the scopes; the pages check what is read by name or
 // id.
 type Store interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
-	Deployments(ctx context.Context, scopes authz.Scopes, f rollout.Filter, p rollout.Page) (rollout.List[rollout.Deployment], error)
-	Targets(ctx context.Context, id string, p rollout.Page) (rollout.List[rollout.Target], error)
+	Deployments(ctx context.Context, scopes authz.Scopes, f storage.Filter, p storage.Page) (storage.List[rollout.Deployment], error)
+	Targets(ctx context.Context, id string, p storage.Page) (storage.List[rollout.Target], error)
 	// EventsOf reads a deployment's events with a number above after and not above upTo.
 	EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
-	Services(ctx context.Context, scopes authz.Scopes, p rollout.Page) (rollout.List[catalog.Service], error)
+	Services(ctx context.Context, scopes authz.Scopes, p storage.Page) (storage.List[catalog.Service], error)
 	Definition(ctx context.Context, service, environment string) (catalog.Definition, error)
 	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
@@ -35,7 +36,7 @@ type Store interface {
 	Clock(ctx context.Context) (time.Time, error)
 	Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error)
 	Source(ctx context.Context, name string) (gitsource.Report, error)
-	Sources(ctx context.Context, p rollout.Page) (rollout.List[gitsource.Report], error)
+	Sources(ctx context.Context, p storage.Page) (storage.List[gitsource.Report], error)
 }
 
 // Authenticator authenticates a request by its Authorization header.

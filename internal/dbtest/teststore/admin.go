@@ -11,6 +11,7 @@ import (
 
 	"rollcall/internal/dbtest"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 	"rollcall/internal/store/admin"
 	"rollcall/migrations"
@@ -53,7 +54,7 @@ func Live(t *testing.T, s *store.Store) rollout.Deployment {
 	_, err = s.Heartbeat(Context(t), "r1", -time.Second)
 	Must(t, err)
 	snap = Claim(t, s, "r2")
-	Save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets})
+	Save(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
 	Finish(t, s, snap, rollout.StateCompleted)
 	Must(t, s.DeleteExpiredRecords(Context(t)))
 	return Stored(t, s, snap.Deployment.ID)

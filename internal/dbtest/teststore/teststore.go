@@ -15,6 +15,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
 )
@@ -62,15 +63,15 @@ func Context(t testing.TB) context.Context {
 }
 
 // Request returns a deployment of a service to n targets.
-func Request(service string, n int) rollout.NewDeployment { return storetest.Request(service, n) }
+func Request(service string, n int) storage.NewDeployment { return storetest.Request(service, n) }
 
 // Key returns an idempotency key for a request with that body.
-func Key(value, body string) rollout.IdempotencyKey {
-	return rollout.IdempotencyKey{Caller: "ci", Value: value, Hash: sha256.Sum256([]byte(body))}
+func Key(value, body string) storage.IdempotencyKey {
+	return storage.IdempotencyKey{Caller: "ci", Value: value, Hash: sha256.Sum256([]byte(body))}
 }
 
 // Create stores a deployment.
-func Create(t testing.TB, s *store.Store, r rollout.NewDeployment) rollout.Deployment {
+func Create(t testing.TB, s *store.Store, r storage.NewDeployment) rollout.Deployment {
 	t.Helper()
 	created, err := s.Create(Context(t), r)
 	Must(t, err)
@@ -88,7 +89,7 @@ func Claim(t testing.TB, s *store.Store, replica string) *rollout.Snapshot {
 }
 
 // ClaimAll makes a living replica the owner of every deployment that can be claimed.
-func ClaimAll(t testing.TB, s *store.Store, replica string) []rollout.Claimed {
+func ClaimAll(t testing.TB, s *store.Store, replica string) []storage.Claimed {
 	t.Helper()
 	_, err := s.Heartbeat(Context(t), replica, Lease)
 	Must(t, err)
@@ -104,12 +105,12 @@ func Start(t testing.TB, s *store.Store, service, replica string) *rollout.Snaps
 	snap := Claim(t, s, replica)
 	d := &snap.Deployment
 	d.State, d.StartedAt, d.Reason = rollout.StateInProgress, d.CreatedAt.Add(time.Second), "wave 1 of 1"
-	Save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
+	Save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
 	return snap
 }
 
 // Save writes the snapshot's deployment with the rest of sv, and follows the counters.
-func Save(t testing.TB, s *store.Store, snap *rollout.Snapshot, sv rollout.SaveRequest) rollout.SaveResult {
+func Save(t testing.TB, s *store.Store, snap *rollout.Snapshot, sv storage.SaveRequest) storage.SaveResult {
 	t.Helper()
 	sv.Deployment, sv.Events = snap.Deployment, storetest.Now(sv.Events...)
 	saved, err := s.Save(Context(t), sv)
@@ -125,7 +126,7 @@ func Finish(t testing.TB, s *store.Store, snap *rollout.Snapshot, state rollout.
 	d := &snap.Deployment
 	d.State, d.FinishedAt = state, d.StartedAt.Add(time.Minute)
 	d.Result = &rollout.Result{Success: state == rollout.StateCompleted, State: state, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
-	Save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
+	Save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
 }
 
 // Stored reads a deployment.
@@ -140,7 +141,7 @@ func Stored(t testing.TB, s *store.Store, id string) rollout.Deployment {
 func Events(t testing.TB, s *store.Store, id string) []rollout.Event {
 	t.Helper()
 	var all []rollout.Event
-	for page := (rollout.Page{Limit: 200}); ; {
+	for page := (storage.Page{Limit: 200}); ; {
 		list, err := s.Events(Context(t), id, page)
 		Must(t, err)
 		all = append(all, list.Items...)

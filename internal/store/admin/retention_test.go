@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/dbtest"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 	"rollcall/internal/store/admin"
 )
@@ -41,7 +42,7 @@ func told(t *testing.T, owner, s *store.Store, service string, tales ...tale) []
 		if tale.sent {
 			snap.Targets[0].CallsSent = 1
 		}
-		save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventStarted}}})
+		save(t, s, snap, storage.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventStarted}}})
 		finish(t, s, snap, tale.state)
 		ids[i] = snap.Deployment.ID
 		if tale.undoes > 0 {

@@ -8,7 +8,7 @@ import (
 
 	"rollcall/internal/gitsource"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -52,7 +52,7 @@ func (s *Store) RecordPush(ctx context.Context, p gitsource.Push) (fresh bool, e
 }
 
 // HoldClaim returns CodeOwnershipLost unless the claim is held, and keeps it so until the transaction ends; nil is always held.
-func HoldClaim(ctx context.Context, tx pgx.Tx, c *rollout.SourceClaim) error {
+func HoldClaim(ctx context.Context, tx pgx.Tx, c *storage.SourceClaim) error {
 	if c == nil {
 		return nil
 	}
@@ -64,6 +64,6 @@ func HoldClaim(ctx context.Context, tx pgx.Tx, c *rollout.SourceClaim) error {
 	return err
 }
 
-func lostSource(c *rollout.SourceClaim) error {
+func lostSource(c *storage.SourceClaim) error {
 	return &problem.Error{Code: problem.CodeOwnershipLost, Message: "source " + c.Name + " was changed, removed, or taken over"}
 }

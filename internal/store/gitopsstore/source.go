@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/gitsource"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -83,7 +83,7 @@ func filesOf(ctx context.Context, q pg.Querier, source string) ([]gitsource.File
 }
 
 // Sources lists the sources in the order of their names, without their files.
-func (s *Store) Sources(ctx context.Context, p rollout.Page) (rollout.List[gitsource.Report], error) {
+func (s *Store) Sources(ctx context.Context, p storage.Page) (storage.List[gitsource.Report], error) {
 	return s.sources().List(ctx, s.db, p)
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/notification"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -37,8 +37,8 @@ func scanDelivery(row pgx.CollectableRow) (notification.Delivery, error) {
 
 // Deliveries lists what one notification was told, or shall be, newest first, with every attempt; CodeNotFound when there is
 // no such notification.
-func (s *Store) Deliveries(ctx context.Context, name string, p rollout.Page) (rollout.List[notification.Delivery], error) {
-	var none rollout.List[notification.Delivery]
+func (s *Store) Deliveries(ctx context.Context, name string, p storage.Page) (storage.List[notification.Delivery], error) {
+	var none storage.List[notification.Delivery]
 	before, err := pg.ParseNumberCursor(deliveryCursor, p.Cursor, math.MaxInt64)
 	if err != nil {
 		return none, err

@@ -9,6 +9,7 @@ import (
 
 	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -43,7 +44,7 @@ func (s *Store) NotificationsChanged() (<-chan struct{}, func()) {
 
 // EnqueueNotifications adds to the batch what tells of a save: nothing, unless the deployment starts or ends with it. The save must
 // stand before it in the batch.
-func EnqueueNotifications(batch *pgx.Batch, save *rollout.SaveRequest) error {
+func EnqueueNotifications(batch *pgx.Batch, save *storage.SaveRequest) error {
 	d := save.Deployment
 	d.Saves++ // by the save itself
 	if startsWith(save.Events) {

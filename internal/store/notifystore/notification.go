@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/notification"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -52,7 +52,7 @@ func (s *Store) Notification(ctx context.Context, name string) (notification.Sub
 }
 
 // Notifications lists them in the order of their names.
-func (s *Store) Notifications(ctx context.Context, p rollout.Page) (rollout.List[notification.Subscription], error) {
+func (s *Store) Notifications(ctx context.Context, p storage.Page) (storage.List[notification.Subscription], error) {
 	return s.notifications().List(ctx, s.db, p)
 }
 

@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/seal"
+	"rollcall/internal/storage"
 	"rollcall/internal/store"
 	"rollcall/internal/store/notifystore"
 )
@@ -36,7 +37,7 @@ func notified(t testing.TB, s *store.Store, name string, change func(*notificati
 // outbox is what a notification was told, oldest first, as "state/status".
 func outbox(t testing.TB, s *store.Store, name string) []string {
 	t.Helper()
-	list, err := s.Deliveries(ctx(t), name, rollout.Page{})
+	list, err := s.Deliveries(ctx(t), name, storage.Page{})
 	must(t, err)
 	var told []string
 	for _, d := range slices.Backward(list.Items) {
@@ -72,7 +73,7 @@ func TestWhatStartsAndEndsIsToldByItsOwnTransaction(t *testing.T) {
 	notified(t, s, "all", nil)
 	snap := started(t, s, "checkout", "a")
 	wantOutbox(t, s, "all", "in_progress/pending")
-	save(t, s, snap, rollout.SaveRequest{Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
 	wantOutbox(t, s, "all", "in_progress/pending")
 	finish(t, s, snap, rollout.StateCompleted)
 	wantOutbox(t, s, "all", "in_progress/pending", "completed/pending")
@@ -89,7 +90,7 @@ func TestWaiting_EachWaitIsToldOnce(t *testing.T) {
 	wait := func(change func(d *rollout.Deployment), events ...rollout.Event) {
 		t.Helper()
 		change(&snap.Deployment)
-		save(t, s, snap, rollout.SaveRequest{Events: events})
+		save(t, s, snap, storage.SaveRequest{Events: events})
 	}
 	atGate := func(d *rollout.Deployment) {
 		d.State, d.Reason, d.Progress.Gate = rollout.StatePaused, "wave 1 waits for promote", 1
@@ -107,7 +108,7 @@ func TestWaiting_EachWaitIsToldOnce(t *testing.T) {
 	wait(failed(0), rollout.Event{Type: rollout.EventPaused})
 	wait(failed(1), rollout.Event{Type: rollout.EventPaused})
 	wait(func(d *rollout.Deployment) { d.Stop = rollout.StopNone }, rollout.Event{Type: rollout.EventPaused}) // by a person
-	list, err := s.Deliveries(ctx(t), "all", rollout.Page{})
+	list, err := s.Deliveries(ctx(t), "all", storage.Page{})
 	must(t, err)
 	var told []string
 	for _, d := range slices.Backward(list.Items) {
@@ -151,11 +152,11 @@ func TestASaveThatIsRefusedTellsNothingAndOneThatIsRepeatedTellsItOnce(t *testin
 	event := []rollout.Event{{Type: rollout.EventCompleted, At: end.FinishedAt}}
 	fenced := end
 	fenced.Epoch--
-	_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: fenced, Events: event})
+	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: fenced, Events: event})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	wantOutbox(t, s, "all")
 	for range 2 {
-		_, err := s.Save(ctx(t), rollout.SaveRequest{Deployment: end, Events: event})
+		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: end, Events: event})
 		must(t, err)
 	}
 	wantOutbox(t, s, "all", "completed/pending")
@@ -192,9 +193,9 @@ func TestAMessageIsAsThingsWereWhenItHappened(t *testing.T) {
 	for i := range snap.Targets {
 		snap.Targets[i].PreviousVersion = "v1"
 	}
-	save(t, s, snap, rollout.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	save(t, s, snap, storage.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
 	finish(t, s, snap, rollout.StateCompleted)
-	list, err := s.Deliveries(ctx(t), "all", rollout.Page{})
+	list, err := s.Deliveries(ctx(t), "all", storage.Page{})
 	must(t, err)
 	end, start := list.Items[0].Message, list.Items[1].Message
 	if start.Type != rollout.EventStarted || start.State != rollout.StateInProgress || start.Result != nil || !start.FinishedAt.IsZero() ||
@@ -301,7 +302,7 @@ func TestADeadReplicasDeliveryIsTriedByAnotherUnderTheSameIDAndItsOwnMarkIsRefus
 	_, err := s.FinishAttempt(ctx(t), &before[0], notification.Outcome{Result: rollout.ResultDone, Status: notification.DeliveryDelivered})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	deliver(t, s, &after[0])
-	list, err := s.Deliveries(ctx(t), "all", rollout.Page{})
+	list, err := s.Deliveries(ctx(t), "all", storage.Page{})
 	must(t, err)
 	attempts := list.Items[0].Attempts
 	if len(attempts) != 2 || attempts[0].Result != rollout.ResultUnknown || attempts[0].Replica != "a" || attempts[1].Result != rollout.ResultDone ||
@@ -569,7 +570,7 @@ func TestARemovedNotificationTakesItsDeliveriesWithIt(t *testing.T) {
 	if left != 0 {
 		t.Errorf("%d deliveries are left", left)
 	}
-	_, err = s.Deliveries(ctx(t), "all", rollout.Page{})
+	_, err = s.Deliveries(ctx(t), "all", storage.Page{})
 	wantCode(t, err, problem.CodeNotFound)
 	_, err = s.TestNotification(ctx(t), "all")
 	wantCode(t, err, problem.CodeNotFound)
@@ -584,7 +585,7 @@ func TestDeliveriesArePagedAndCounted(t *testing.T) {
 		must(t, err)
 	}
 	var seen []int64
-	p := rollout.Page{Limit: 2}
+	p := storage.Page{Limit: 2}
 	for {
 		list, err := s.Deliveries(ctx(t), "all", p)
 		must(t, err)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // The limits of a page's size.
@@ -17,7 +17,7 @@ const (
 )
 
 // LimitOf returns how many items a page has at most.
-func LimitOf(p rollout.Page) int {
+func LimitOf(p storage.Page) int {
 	if p.Limit <= 0 {
 		return defaultLimit
 	}
@@ -96,12 +96,12 @@ func badCursor() error {
 }
 
 // Page cuts off what was read beyond the limit, and adds a cursor when there is more.
-func Page[T any](items []T, limit int, cursor func(last *T) string) rollout.List[T] {
+func Page[T any](items []T, limit int, cursor func(last *T) string) storage.List[T] {
 	if len(items) <= limit {
-		return rollout.List[T]{Items: items}
+		return storage.List[T]{Items: items}
 	}
 	items = items[:limit]
-	return rollout.List[T]{Items: items, NextCursor: cursor(&items[limit-1])}
+	return storage.List[T]{Items: items, NextCursor: cursor(&items[limit-1])}
 }
 
 // KeyCursor is where a page of a list by service and environment ended.

@@ -8,7 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 )
 
 // NamedTable is a table of few things that have names. R is what a row is read as.
@@ -36,17 +36,17 @@ func NotFound(thing, name string) error {
 }
 
 // List reads a page of them in the order of their names.
-func (n NamedTable[R]) List(ctx context.Context, q Querier, p rollout.Page) (rollout.List[R], error) {
+func (n NamedTable[R]) List(ctx context.Context, q Querier, p storage.Page) (storage.List[R], error) {
 	var after string
 	if p.Cursor != "" {
 		if err := decodeCursor(p.Cursor, n.Cursor+":%s", &after); err != nil {
-			return rollout.List[R]{}, err
+			return storage.List[R]{}, err
 		}
 	}
 	limit := LimitOf(p)
 	items, err := QueryAll(ctx, q, n.Scan, n.Read+` name > $1 ORDER BY name LIMIT $2`, after, limit+1)
 	if err != nil {
-		return rollout.List[R]{}, Wrap("list "+n.Thing+"s", err)
+		return storage.List[R]{}, Wrap("list "+n.Thing+"s", err)
 	}
 	return Page(items, limit, func(last *R) string { return encodeCursor(n.Cursor+":%s", n.NameOf(last)) }), nil
 }

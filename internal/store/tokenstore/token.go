@@ -11,7 +11,7 @@ import (
 
 	"rollcall/internal/authz"
 	"rollcall/internal/problem"
-	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
 
@@ -89,10 +89,10 @@ func (s *Store) Token(ctx context.Context, id string) (authz.Token, error) {
 }
 
 // Tokens lists all tokens, also those that are good no more, newest first.
-func (s *Store) Tokens(ctx context.Context, p rollout.Page) (rollout.List[authz.Token], error) {
+func (s *Store) Tokens(ctx context.Context, p storage.Page) (storage.List[authz.Token], error) {
 	after, err := pg.ParseTimeCursor(p.Cursor)
 	if err != nil {
-		return rollout.List[authz.Token]{}, err
+		return storage.List[authz.Token]{}, err
 	}
 	limit := pg.LimitOf(p)
 	sql, args := `SELECT `+tokenColumns+` FROM tokens k`, []any{limit + 1}
@@ -101,7 +101,7 @@ func (s *Store) Tokens(ctx context.Context, p rollout.Page) (rollout.List[authz.
 	}
 	items, err := pg.QueryAll(ctx, s.db, scanToken, sql+` ORDER BY k.created_at DESC, k.id DESC LIMIT $1`, args...)
 	if err != nil {
-		return rollout.List[authz.Token]{}, pg.Wrap("list tokens", err)
+		return storage.List[authz.Token]{}, pg.Wrap("list tokens", err)
 	}
 	return pg.Page(items, limit, func(last *authz.Token) string {
 		return pg.TimeCursor{Time: last.CreatedAt, ID: last.ID}.String()

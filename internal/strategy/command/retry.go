@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
 )
 
@@ -15,14 +16,14 @@ import (
 // Numbers of targets in the strategy stay as they were resolved, whatever share of the fewer targets they are now. Where
 // the strategy needs to tell two slots, all targets are taken, and the same slot as before is the idle one; targets that
 // run the version already are only checked.
-func NewRetry(s *rollout.Snapshot) (rollout.NewDeployment, error) {
+func NewRetry(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	left := &s.Deployment
 	if err := mayFollow(left, "retry"); err != nil {
-		return rollout.NewDeployment{}, err
+		return storage.NewDeployment{}, err
 	}
 	targets := leftUndone(s)
 	if len(targets) == 0 {
-		return rollout.NewDeployment{}, conflict("every target of the deployment has arrived, so there is nothing left to do")
+		return storage.NewDeployment{}, conflict("every target of the deployment has arrived, so there is nothing left to do")
 	}
 	d := follower(left)
 	d.Kind, d.RollbackOf, d.Version, d.Labels = left.Kind, left.RollbackOf, left.Version, left.Labels
@@ -32,7 +33,7 @@ func NewRetry(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 	}
 	how, err := json.Marshal(left.Spec.Strategy)
 	if err != nil {
-		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy again: %w", err)
+		return storage.NewDeployment{}, fmt.Errorf("describe the strategy again: %w", err)
 	}
 	n, err := follow(d, targets, how, nil)
 	addBystanders(&n, s)

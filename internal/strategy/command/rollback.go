@@ -7,6 +7,7 @@ import (
 
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
 	"rollcall/internal/strategy/lifecycle"
 )
@@ -20,14 +21,14 @@ import (
 // the undone deployment ever had out of service. It never turns round by itself: the way forward is what is being undone.
 // As in a deployment that turns round by itself, a target that cannot be taken back does not keep the others from it; the
 // rollback ends as failed then.
-func NewRollback(s *rollout.Snapshot) (rollout.NewDeployment, error) {
+func NewRollback(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	undone := &s.Deployment
 	if err := mayFollow(undone, "roll back"); err != nil {
-		return rollout.NewDeployment{}, err
+		return storage.NewDeployment{}, err
 	}
 	targets, doubtful, err := wayBack(s)
 	if err != nil {
-		return rollout.NewDeployment{}, err
+		return storage.NewDeployment{}, err
 	}
 	d := follower(undone)
 	d.Kind, d.RollbackOf, d.Version = rollout.KindRollback, undone.ID, sharedWant(targets)
@@ -41,7 +42,7 @@ func NewRollback(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 		"on_failure": rollout.OnFailureHalt, "max_failures": len(targets), "progress_deadline": undone.Spec.Strategy.ProgressDeadline,
 	})
 	if err != nil {
-		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
+		return storage.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
 	}
 	n, err := follow(d, targets, how, doubtful)
 	n.Deployment.Spec.ActiveSlot = lifecycle.ServingSlot(undone) // no slot is switched on the way back
@@ -51,7 +52,7 @@ func NewRollback(s *rollout.Snapshot) (rollout.NewDeployment, error) {
 
 // addBystanders adds the targets of a finished deployment that the new one does not call, where a router moves traffic: they
 // belong to no wave, and serve while others are called. What failed or is in doubt there stays out, and so out of traffic.
-func addBystanders(n *rollout.NewDeployment, ended *rollout.Snapshot) {
+func addBystanders(n *storage.NewDeployment, ended *rollout.Snapshot) {
 	if n.Deployment.Spec.Traffic == nil {
 		return
 	}
@@ -64,7 +65,7 @@ func addBystanders(n *rollout.NewDeployment, ended *rollout.Snapshot) {
 		b := again(t)
 		stays(&b, t)
 		b.Position = len(n.Targets)
-		strategy.InitTarget(&n.Deployment, &b, rollout.TargetRecord{Address: b.Address, Health: b.Health})
+		strategy.InitTarget(&n.Deployment, &b, storage.TargetRecord{Address: b.Address, Health: b.Health})
 		n.Targets = append(n.Targets, b)
 	}
 	n.Deployment.Counts = rollout.Count(n.Targets)
@@ -145,14 +146,14 @@ func again(t *rollout.Target) rollout.Target {
 // named, then the unhealthy ones.
 func follow(
 	d rollout.Deployment, targets []rollout.Target, how json.RawMessage, first map[string]bool,
-) (rollout.NewDeployment, error) {
+) (storage.NewDeployment, error) {
 	slices.SortFunc(targets, func(a, b rollout.Target) int { return a.Position - b.Position })
-	health, order := map[string]healthcheck.Health{}, map[string]rollout.TargetRecord{}
+	health, order := map[string]healthcheck.Health{}, map[string]storage.TargetRecord{}
 	for i := range targets {
 		t := &targets[i]
-		health[t.ID], order[t.ID] = t.Health, rollout.TargetRecord{Address: t.Address, Health: t.Health}
+		health[t.ID], order[t.ID] = t.Health, storage.TargetRecord{Address: t.Address, Health: t.Health}
 		if first[t.ID] {
-			order[t.ID] = rollout.TargetRecord{Address: t.Address, Health: healthcheck.Unhealthy}
+			order[t.ID] = storage.TargetRecord{Address: t.Address, Health: healthcheck.Unhealthy}
 		}
 	}
 	n, err := strategy.Prepare(d, targets, how, order)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"rollcall/internal/rollout"
+	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
 	"rollcall/internal/strategy/lifecycle"
 )
@@ -26,7 +27,7 @@ func hasTwoSides(d *rollout.Deployment) bool { return d.Spec.Traffic != nil && d
 // undoBySlot takes a deployment by slots back: traffic goes where it was, and each touched target gets its own previous
 // version while nobody uses it. When traffic is on the touched side, the other one is only checked first, as it still runs
 // what it ran; should it not be well, the touched targets are called where they serve, half of them at a time.
-func undoBySlot(undone *rollout.Deployment, s *rollout.Snapshot, d rollout.Deployment, back []rollout.Target, doubtful map[string]bool) (rollout.NewDeployment, error) {
+func undoBySlot(undone *rollout.Deployment, s *rollout.Snapshot, d rollout.Deployment, back []rollout.Target, doubtful map[string]bool) (storage.NewDeployment, error) {
 	served, _ := lifecycle.Slots(undone)
 	way := wayHome{goes: map[string]bool{}, doubtful: doubtful, parallel: undone.Spec.LargestWave(), switches: lifecycle.ServingSlot(undone) != served}
 	way.targets = everyone(s, back)
@@ -37,7 +38,7 @@ func undoBySlot(undone *rollout.Deployment, s *rollout.Snapshot, d rollout.Deplo
 }
 
 // retryBySlot finishes what a rollback by slots left undone.
-func retryBySlot(s *rollout.Snapshot, d rollout.Deployment, missing []rollout.Target) (rollout.NewDeployment, error) {
+func retryBySlot(s *rollout.Snapshot, d rollout.Deployment, missing []rollout.Target) (storage.NewDeployment, error) {
 	left := &s.Deployment
 	served, _ := lifecycle.Slots(left)
 	way := wayHome{goes: map[string]bool{}, parallel: left.Spec.LargestWave()}
@@ -65,14 +66,14 @@ func everyone(s *rollout.Snapshot, some []rollout.Target) []rollout.Target {
 }
 
 // plan prepares the deployment, and gives it the waves of its way home.
-func (w *wayHome) plan(d rollout.Deployment, ended *rollout.Deployment) (rollout.NewDeployment, error) {
+func (w *wayHome) plan(d rollout.Deployment, ended *rollout.Deployment) (storage.NewDeployment, error) {
 	d.Spec.ActiveSlot = lifecycle.ServingSlot(ended)
 	how, err := json.Marshal(map[string]any{
 		"type": strategy.TypeBlueGreen, "max_parallel": w.parallel, "on_failure": rollout.OnFailureHalt, "max_failures": len(w.goes),
 		"progress_deadline": ended.Spec.Strategy.ProgressDeadline,
 	})
 	if err != nil {
-		return rollout.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
+		return storage.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
 	}
 	n, err := follow(d, w.targets, how, w.doubtful)
 	if err != nil {
@@ -83,7 +84,7 @@ func (w *wayHome) plan(d rollout.Deployment, ended *rollout.Deployment) (rollout
 }
 
 // layOut puts the targets into waves: those of the other slot first when they are only checked, then those that are called.
-func (w *wayHome) layOut(n *rollout.NewDeployment) {
+func (w *wayHome) layOut(n *storage.NewDeployment) {
 	spec := &n.Deployment.Spec
 	calls := rollout.Wave{Size: len(w.goes), Parallel: min(w.parallel, len(w.goes))}
 	if w.switches {

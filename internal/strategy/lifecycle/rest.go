@@ -6,6 +6,7 @@ import (
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 )
 
 const (
@@ -21,7 +22,7 @@ const (
 
 // RestingDecision is what comes of reading a router at rest.
 type RestingDecision struct {
-	Resting rollout.RestingRouter
+	Resting storage.RestingRouter
 	Events  []rollout.Event
 	// Write is the write that is to be made, complete; nil when there is none.
 	Write *rollout.Action
@@ -30,7 +31,7 @@ type RestingDecision struct {
 // PlanResting compares a router with what the deployment in s has left, and begins a write where that was forgotten. before
 // is what was known, nil for nothing; a write that is open in it was another owner's. What people keep out of rotation
 // stays out, and nothing is written when nobody would serve afterwards. s is not changed.
-func PlanResting(s *rollout.Snapshot, before *rollout.RestingRouter, reading *routing.Reading, now time.Time) RestingDecision {
+func PlanResting(s *rollout.Snapshot, before *storage.RestingRouter, reading *routing.Reading, now time.Time) RestingDecision {
 	resting := restingOf(s, before)
 	d := s.Deployment
 	d.Progress.Router = &resting.Router
@@ -51,7 +52,7 @@ func PlanResting(s *rollout.Snapshot, before *rollout.RestingRouter, reading *ro
 }
 
 // RestingUnreadable is what is known of a router at rest that could not be read; why says that in words.
-func RestingUnreadable(s *rollout.Snapshot, before *rollout.RestingRouter, why string) rollout.RestingRouter {
+func RestingUnreadable(s *rollout.Snapshot, before *storage.RestingRouter, why string) storage.RestingRouter {
 	resting := restingOf(s, before)
 	resting.Error = why
 	resting.Failures++
@@ -59,7 +60,7 @@ func RestingUnreadable(s *rollout.Snapshot, before *rollout.RestingRouter, why s
 }
 
 // ApplyRestingResult records what came of the write that a Look began.
-func ApplyRestingResult(s *rollout.Snapshot, resting rollout.RestingRouter, o rollout.Outcome, now time.Time) (rollout.RestingRouter, []rollout.Event) {
+func ApplyRestingResult(s *rollout.Snapshot, resting storage.RestingRouter, o rollout.Outcome, now time.Time) (storage.RestingRouter, []rollout.Event) {
 	snapshot := *s
 	d := &snapshot.Deployment
 	d.Progress.Router = &resting.Router
@@ -80,11 +81,11 @@ func ApplyRestingResult(s *rollout.Snapshot, resting rollout.RestingRouter, o ro
 }
 
 // restingOf is what is known of the router that the deployment in s has left.
-func restingOf(s *rollout.Snapshot, before *rollout.RestingRouter) rollout.RestingRouter {
+func restingOf(s *rollout.Snapshot, before *storage.RestingRouter) storage.RestingRouter {
 	left := RouterOf(&s.Deployment)
 	if before == nil {
 		left.NotBefore, left.RetriesUsed, left.FenceRaised, left.InFlight = time.Time{}, 0, false, false
-		return rollout.RestingRouter{Router: left}
+		return storage.RestingRouter{Router: left}
 	}
 	resting := *before
 	resting.Router.Fence = max(resting.Router.Fence, left.Fence)
@@ -181,7 +182,7 @@ func (l *RestingDecision) begin(d *rollout.Deployment, want *routing.TrafficSpli
 }
 
 // calm makes what is set again and again wait for longer each time.
-func calm(resting *rollout.RestingRouter, r *routing.State, now time.Time) {
+func calm(resting *storage.RestingRouter, r *routing.State, now time.Time) {
 	if now.After(r.NotBefore.Add(restCalm)) {
 		resting.Restores = 0
 	}

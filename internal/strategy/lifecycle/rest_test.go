@@ -8,6 +8,7 @@ import (
 	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
+	"rollcall/internal/storage"
 )
 
 // atRest is a blue-green deployment that has given green its traffic, at a HAProxy.
@@ -97,7 +98,7 @@ func TestRest_AWriteWithoutResultIsSettledByReading(t *testing.T) {
 func TestRest_WhoSetsItAgainAndAgainIsNotFought(t *testing.T) {
 	t.Parallel()
 	s, now := atRest(), restNow
-	var resting *rollout.RestingRouter
+	var resting *storage.RestingRouter
 	writes := 0
 	for range 120 { // an hour
 		look := PlanResting(s, resting, served("2", 100, 100, ""), now)

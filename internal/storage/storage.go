@@ -1,16 +1,19 @@
-package rollout
+// Package storage has what stores are asked and what they return: pages, fenced saves, claims, and what is kept between
+// deployments.
+package storage
 
 import (
 	"time"
 
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
+	"rollcall/internal/rollout"
 )
 
 // NewDeployment is a request that was found valid, ready to be stored as pending.
 type NewDeployment struct {
-	Deployment Deployment
-	Targets    []Target
+	Deployment rollout.Deployment
+	Targets    []rollout.Target
 	// Reason is the requester's reason, for the first event; empty for none.
 	Reason string
 	// QueueLimit is how many deployments of the service, over all environments, may be unfinished when this one comes;
@@ -35,7 +38,7 @@ type IdempotencyKey struct {
 
 // Created is the result of creating a deployment.
 type Created struct {
-	Deployment Deployment
+	Deployment rollout.Deployment
 	// Replayed is true when the key had been used before with the same request; Deployment is then as it was at
 	// creation.
 	Replayed bool
@@ -44,7 +47,7 @@ type Created struct {
 // Filter selects deployments. Zero fields select everything.
 type Filter struct {
 	Service, Environment, Version string
-	State                         State
+	State                         rollout.State
 	// Since is inclusive, Until exclusive; both compare the time of creation.
 	Since, Until time.Time
 }
@@ -78,7 +81,7 @@ type TargetRecord struct {
 // At returns what is stored of a target that is at the address now. Another address is another machine, of which nothing is
 // known; only its fence stays, because it must not fall.
 func (r TargetRecord) At(address string) TargetRecord {
-	if r.Address == "" || !SameAddress(r.Address, address) {
+	if r.Address == "" || !rollout.SameAddress(r.Address, address) {
 		return TargetRecord{Address: address, Health: healthcheck.Unknown, Fence: r.Fence}
 	}
 	return r
@@ -89,19 +92,19 @@ type SaveRequest struct {
 	// Deployment carries the new status. Its ID, Owner, Epoch, Saves and OperatorRevision are what the writer expects
 	// to be stored: another owner or epoch is CodeOwnershipLost, another operator revision CodeStale; Saves one higher than
 	// expected means that this very save has landed before, and its result is the same.
-	Deployment Deployment
+	Deployment rollout.Deployment
 	// Targets are those that changed, whole.
-	Targets []Target
+	Targets []rollout.Target
 	// Events are appended in order and numbered, from the deployment's LastSeq and EventsHash on. Each brings its time: a
 	// save that is repeated must say the same.
-	Events []Event
+	Events []rollout.Event
 	// Release gives the deployment up; another replica may claim it from RunAt on.
 	Release bool
 	// RunAt is when the deployment needs attention next.
 	RunAt time.Time
 }
 
-// CheckTimes is CodeInvalid when one of the events has no time.
+// CheckTimes returns a CodeInvalid error when one of the events has no time.
 func (s *SaveRequest) CheckTimes() error {
 	for i := range s.Events {
 		if s.Events[i].At.IsZero() {
@@ -117,12 +120,12 @@ type SaveResult struct {
 	LastSeq  int64
 	Saves    int64
 	// EventsHash is that of the newest event; the next save continues from it.
-	EventsHash Hash
+	EventsHash rollout.Hash
 }
 
 // Claimed is a deployment that changed hands.
 type Claimed struct {
-	Snapshot Snapshot
+	Snapshot rollout.Snapshot
 	// PreviousOwner is the dead replica that owned it before; empty when it was free.
 	PreviousOwner string
 	// OverdueBy is how long ago it was due: much only when no replica could claim it, or when it waited for another
@@ -135,7 +138,7 @@ type Claimed struct {
 type EventCursor struct {
 	// After is the id of the last event that was read, Last what it was and LastAt when; zero where that is not known.
 	After  int64
-	Last   EventMark
+	Last   rollout.EventMark
 	LastAt time.Time
 	// GapEnd is the highest id that was seen beyond a missing one; 0 when none was missing.
 	GapEnd int64
@@ -144,7 +147,7 @@ type EventCursor struct {
 }
 
 // At moves the cursor to an event that was read.
-func (t *EventCursor) At(e *Event) { t.After, t.Last, t.LastAt = e.ID, e.Mark(), e.At }
+func (t *EventCursor) At(e *rollout.Event) { t.After, t.Last, t.LastAt = e.ID, e.Mark(), e.At }
 
 // SourceClaim is the right of one replica to work on a source, until another one has a higher epoch.
 type SourceClaim struct {
