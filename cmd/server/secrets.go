@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"rollcall/internal/keyring"
 	"rollcall/internal/outbound"
-	"rollcall/internal/seal"
 	"rollcall/internal/secret"
 )
 
@@ -19,32 +19,32 @@ const keyFile = "secret-key"
 
 // openKeyring returns the keys to encrypt secrets with; nil without a key. The server creates a key for a private
 // PostgreSQL. All replicas of a shared one need the same key, so the operator provides it.
-func (c *Config) openKeyring() (*seal.Keyring, error) {
+func (c *Config) openKeyring() (*keyring.Keyring, error) {
 	keys, err := c.secretKeys()
 	if err != nil || len(keys) == 0 {
 		return nil, err
 	}
-	box, err := seal.New(keys[0], keys[1:]...)
+	box, err := keyring.New(keys[0], keys[1:]...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the keys for secrets: %w", err)
 	}
 	return box, nil
 }
 
-func (c *Config) secretKeys() ([]seal.Key, error) {
+func (c *Config) secretKeys() ([]keyring.Key, error) {
 	switch {
 	case c.SecretKey != "" && c.SecretKeyFile != "":
 		return nil, errors.New("--secret-key and --secret-key-file are mutually exclusive")
 	case c.SecretKey != "":
-		keys, err := seal.ParseKeys(c.SecretKey)
+		keys, err := keyring.ParseKeys(c.SecretKey)
 		if err != nil {
 			return nil, fmt.Errorf("--secret-key: %w", err)
 		}
 		return keys, nil
 	case c.SecretKeyFile != "":
-		return seal.ReadFile(c.SecretKeyFile) //nolint:wrapcheck // it names the file
+		return keyring.ReadFile(c.SecretKeyFile) //nolint:wrapcheck // it names the file
 	case c.DatabaseURL == "":
-		return seal.LoadOrCreateFile(filepath.Join(c.StateDir, keyFile)) //nolint:wrapcheck // it names the file
+		return keyring.LoadOrCreateFile(filepath.Join(c.StateDir, keyFile)) //nolint:wrapcheck // it names the file
 	default:
 		return nil, nil
 	}

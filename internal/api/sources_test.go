@@ -11,8 +11,8 @@ import (
 	"rollcall/internal/api"
 	"rollcall/internal/dbtest"
 	"rollcall/internal/gitsource"
+	"rollcall/internal/keyring"
 	"rollcall/internal/problem"
-	"rollcall/internal/seal"
 	"rollcall/internal/store"
 )
 
@@ -37,7 +37,7 @@ func forbidHost(address string) error {
 
 func withKey(t *testing.T) store.Option {
 	t.Helper()
-	box, err := seal.New(seal.NewKey(time.Now()))
+	box, err := keyring.New(keyring.NewKey(time.Now()))
 	if err != nil {
 		t.Fatal(err)
 	}

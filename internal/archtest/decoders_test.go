@@ -91,7 +91,7 @@ func decoders() map[string]decoder {
 		"internal/duration/days.go":            {fuzz: "FuzzParseDays"},
 		"internal/secret/secret.go":            {fuzz: "FuzzSigningKeys"},
 		"internal/rollout/spec.go":             {fuzz: "FuzzWords"},
-		"internal/seal/key.go":                 {fuzz: "FuzzParseKeys"},
+		"internal/keyring/key.go":              {fuzz: "FuzzParseKeys"},
 		"internal/store/pg/cursor.go":          {fuzz: "FuzzCursor"},
 		"internal/store/pg/id.go":              {fuzz: "FuzzCursor"},
 		"internal/store/reseal.go":             {why: ownWords},

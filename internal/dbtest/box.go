@@ -3,20 +3,20 @@ package dbtest
 import (
 	"testing"
 
-	"rollcall/internal/seal"
+	"rollcall/internal/keyring"
 )
 
 // Key is the key of all tests, so that stores of one database open what another sealed.
 const Key = "test:NvVv/iA6EeGwvNVfSD2LhAotX4kZ0VbUdw4b3MVexyA="
 
 // Box is a box with the key of all tests.
-func Box(t testing.TB) *seal.Keyring {
+func Box(t testing.TB) *keyring.Keyring {
 	t.Helper()
-	key, err := seal.ParseKey(Key)
+	key, err := keyring.ParseKey(Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	box, err := seal.New(key)
+	box, err := keyring.New(key)
 	if err != nil {
 		t.Fatal(err)
 	}

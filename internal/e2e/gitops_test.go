@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/seal"
+	"rollcall/internal/keyring"
 	"rollcall/internal/slowtest"
 	"rollcall/internal/testtarget"
 )
@@ -130,7 +130,7 @@ func tenCommits(t *testing.T, r *repository, body object, secret string) {
 	file := func(version string) string { return definition("checkout", version, shop) }
 	other := func(version string) string { return definition("search", version, search) }
 	const a, b = "deploy/checkout.yaml", "deploy/nested/search.yml"
-	database, key := dbtest.New(t), "--secret-key="+seal.NewKey(time.Now()).Text()
+	database, key := dbtest.New(t), "--secret-key="+keyring.NewKey(time.Now()).Text()
 	first := serve(t, database, key, "--allow-file-remotes")
 	second := serve(t, database, key, "--allow-file-remotes")
 	var want []string
@@ -270,7 +270,7 @@ func TestGitops_SourceIsPolledByOneServer(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v1")
 	url, polls := r.overHTTP("a-token")
-	database, key := dbtest.New(t), "--secret-key="+seal.NewKey(time.Now()).Text()
+	database, key := dbtest.New(t), "--secret-key="+keyring.NewKey(time.Now()).Text()
 	servers := []*process{serve(t, database, key), serve(t, database, key), serve(t, database, key)}
 	commit := r.push("begin", map[string]string{"a.yaml": definition("checkout", "v1", f)})
 	servers[0].follows(object{"url": url, "token": "a-token", "interval": "1s"})
@@ -479,7 +479,7 @@ func TestGitops_SourceFromFlagsExistsAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := []string{
-		"--secret-key=" + seal.NewKey(time.Now()).Text(), "--gitops-url=" + url, "--gitops-name=main", "--gitops-token-file=" + file,
+		"--secret-key=" + keyring.NewKey(time.Now()).Text(), "--gitops-url=" + url, "--gitops-name=main", "--gitops-token-file=" + file,
 		"--gitops-interval=1s",
 	}
 	database := dbtest.New(t)
@@ -497,7 +497,7 @@ func TestGitops_SourceFromFlagsExistsAtStart(t *testing.T) {
 func TestGitops_PushBeatsPollAndDryRunPredicts(t *testing.T) {
 	t.Parallel()
 	r, f := newRepository(t), newFleet(t, 1, "v1")
-	p := serve(t, dbtest.New(t), "--allow-file-remotes", "--secret-key="+seal.NewKey(time.Now()).Text())
+	p := serve(t, dbtest.New(t), "--allow-file-remotes", "--secret-key="+keyring.NewKey(time.Now()).Text())
 	commit := r.push("begin", map[string]string{"a.yaml": definition("checkout", "v1", f)})
 	const secret = "a-hook-secret-of-some-length"
 	p.follows(object{"url": "file://" + r.bare, "interval": "1h", "hook_secret": secret})

@@ -11,7 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"rollcall/internal/dbtest"
-	"rollcall/internal/seal"
+	"rollcall/internal/keyring"
 )
 
 func TestPages_SourceShowsDriftErrorAndSync(t *testing.T) {
@@ -21,7 +21,7 @@ func TestPages_SourceShowsDriftErrorAndSync(t *testing.T) {
 	file := func(version string) map[string]string {
 		return map[string]string{"checkout.yaml": definition("checkout", version, f)}
 	}
-	p := serve(t, dbtest.New(t), "--secret-key="+seal.NewKey(time.Now()).Text(), "--allow-file-remotes")
+	p := serve(t, dbtest.New(t), "--secret-key="+keyring.NewKey(time.Now()).Text(), "--allow-file-remotes")
 	first := r.push("v2", file("v2"))
 	p.follows(object{"url": "file://" + r.bare, "interval": "1h"}) // from now on only a person makes it read
 	p.awaitSource("synced", func(s *source) bool { return s.synced(first) })

@@ -13,8 +13,8 @@ import (
 	"rollcall/internal/dbtest"
 	"rollcall/internal/duration"
 	"rollcall/internal/gitsource"
+	"rollcall/internal/keyring"
 	"rollcall/internal/problem"
-	"rollcall/internal/seal"
 	"rollcall/internal/secret"
 	"rollcall/internal/store"
 )
@@ -30,7 +30,7 @@ func mac(secret, body string) string {
 // hooked is a loop whose source has a hook_secret, on a database of its own, and its context.
 func hooked(t *testing.T) (*Loop, context.Context) {
 	t.Helper()
-	box, err := seal.New(seal.NewKey(time.Now()))
+	box, err := keyring.New(keyring.NewKey(time.Now()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/keyring"
 	"rollcall/internal/problem"
-	"rollcall/internal/seal"
 	"rollcall/internal/storage"
 	"rollcall/internal/store/pg"
 )
@@ -107,7 +107,7 @@ func (s *Store) KeepResponse(ctx context.Context, key storage.IdempotencyKey, a 
 	body, sealed, err := a.Body, []byte(nil), error(nil)
 	if a.Secret {
 		body = nil
-		if sealed, err = s.sealer.Box.Seal(placeOfResponse(key), a.Body); errors.Is(err, seal.ErrNoKey) {
+		if sealed, err = s.sealer.Box.Seal(placeOfResponse(key), a.Body); errors.Is(err, keyring.ErrNoKey) {
 			sealed, err = []byte{}, nil // says that there was one
 		}
 	}

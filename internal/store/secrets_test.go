@@ -8,9 +8,9 @@ import (
 
 	"rollcall/internal/catalog"
 	"rollcall/internal/dbtest"
+	"rollcall/internal/keyring"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/seal"
 	"rollcall/internal/secret"
 	"rollcall/internal/storage"
 	"rollcall/internal/store"
@@ -160,7 +160,7 @@ func TestRowsOfAnOlderVersionStayReadableAndAreSealedByTheRotation(t *testing.T)
 func TestARotationLeavesNothingThatTheOldKeyOpens(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
-	first, second := seal.NewKey(time.Now()), seal.NewKey(time.Now())
+	first, second := keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
 	before := keyed(t, url, first)
 	d := create(t, before, secretive())
 	define(t, before, `{}`)
@@ -186,7 +186,7 @@ func TestARotationLeavesNothingThatTheOldKeyOpens(t *testing.T) {
 func TestARotationGoesPastWhatNoKeyOpensAndSaysSo(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
-	gone, first, second := seal.NewKey(time.Now()), seal.NewKey(time.Now()), seal.NewKey(time.Now())
+	gone, first, second := keyring.NewKey(time.Now()), keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
 	lost := create(t, keyed(t, url, gone), secretive())
 	other := secretive()
 	other.Deployment.Service, other.Deployment.ID = "another", ""

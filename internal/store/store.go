@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"rollcall/internal/seal"
+	"rollcall/internal/keyring"
 	"rollcall/internal/store/gitopsstore"
 	"rollcall/internal/store/notifystore"
 	"rollcall/internal/store/pg"
@@ -41,7 +41,7 @@ type settings struct {
 }
 
 // SealedBy lets the store keep secrets, sealed by the box. Without it what carries a secret is CodeInvalid.
-func SealedBy(box *seal.Keyring) Option { return func(s *settings) { s.sealer.Box = box } }
+func SealedBy(box *keyring.Keyring) Option { return func(s *settings) { s.sealer.Box = box } }
 
 // LogTo makes the store log to a logger other than slog.Default().
 func LogTo(log *slog.Logger) Option { return func(s *settings) { s.log = log } }

@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/keyring"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/seal"
 	"rollcall/internal/storage"
 	"rollcall/internal/store"
 	"rollcall/internal/storetest"
@@ -236,9 +236,9 @@ func WantNoSecret(t *testing.T, text string) {
 }
 
 // WithKeys returns a store that seals with the first key, and opens with all.
-func WithKeys(t *testing.T, url string, keys ...seal.Key) *store.Store {
+func WithKeys(t *testing.T, url string, keys ...keyring.Key) *store.Store {
 	t.Helper()
-	box, err := seal.New(keys[0], keys[1:]...)
+	box, err := keyring.New(keys[0], keys[1:]...)
 	Must(t, err)
 	s, err := store.Open(t.Context(), url, store.SealedBy(box))
 	Must(t, err)

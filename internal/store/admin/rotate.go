@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/keyring"
 	"rollcall/internal/problem"
-	"rollcall/internal/seal"
 	"rollcall/internal/store/pg"
 	"rollcall/internal/store/sealing"
 )
@@ -23,7 +23,7 @@ func (a *Admin) CheckKeys(ctx context.Context) error {
 		}
 		for _, id := range ids {
 			if a.sealer.Box == nil {
-				return fmt.Errorf("%s hold secrets sealed with key %q: %w", table.Name, id, seal.ErrNoKey)
+				return fmt.Errorf("%s hold secrets sealed with key %q: %w", table.Name, id, keyring.ErrNoKey)
 			}
 			if !a.sealer.Box.Has(id) {
 				return fmt.Errorf("%s hold secrets sealed with key %q, which is not among the keys of this server", table.Name, id)

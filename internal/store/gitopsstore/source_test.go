@@ -9,9 +9,9 @@ import (
 	"rollcall/internal/dbtest"
 	"rollcall/internal/duration"
 	"rollcall/internal/gitsource"
+	"rollcall/internal/keyring"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/seal"
 	"rollcall/internal/store"
 )
 
@@ -201,10 +201,10 @@ func TestRemovingASourceForgetsWhatBelongsToItAndNoDeployment(t *testing.T) {
 func TestSecretsOfSourcesFollowARotationOfTheKey(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
-	older, newer := seal.NewKey(time.Now()), seal.NewKey(time.Now())
-	with := func(keys ...seal.Key) *store.Store {
+	older, newer := keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
+	with := func(keys ...keyring.Key) *store.Store {
 		t.Helper()
-		box, err := seal.New(keys[0], keys[1:]...)
+		box, err := keyring.New(keys[0], keys[1:]...)
 		must(t, err)
 		s, err := store.Open(t.Context(), url, store.SealedBy(box))
 		must(t, err)
@@ -229,7 +229,7 @@ func TestSecretsOfSourcesFollowARotationOfTheKey(t *testing.T) {
 func TestARotationPassesOverWhatIsRemovedMeanwhile(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
-	older, newer := seal.NewKey(time.Now()), seal.NewKey(time.Now())
+	older, newer := keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
 	s := keyed(t, url, newer, older)
 	for _, name := range []string{"first", "second"} {
 		defineSource(t, keyed(t, url, older), name, func(next *gitsource.Source) { next.Secrets.Token = "geheim" })

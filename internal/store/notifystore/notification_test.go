@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/keyring"
 	"rollcall/internal/notification"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
-	"rollcall/internal/seal"
 	"rollcall/internal/storage"
 	"rollcall/internal/store"
 	"rollcall/internal/store/notifystore"
@@ -500,7 +500,7 @@ func TestWhatIsPendingIsCountedWithoutWhatIsOver(t *testing.T) {
 func TestANotificationsSecretsAreSealedRotatedAndMovedNowhere(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
-	first, second := seal.NewKey(time.Now()), seal.NewKey(time.Now())
+	first, second := keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
 	before := keyed(t, url, first)
 	n := notified(t, before, "all", nil)
 	other := notified(t, before, "other", func(n *notification.Subscription) { n.Secrets.URL = "https://other.example.com" })

@@ -9,12 +9,12 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/keyring"
 	"rollcall/internal/problem"
-	"rollcall/internal/seal"
 )
 
 // Sealer seals secrets with a box. Without one a secret is CodeInvalid.
-type Sealer struct{ Box *seal.Keyring }
+type Sealer struct{ Box *keyring.Keyring }
 
 // Seal encodes secrets and seals them for a place.
 func (s Sealer) Seal(place string, secrets any) ([]byte, error) {
@@ -23,9 +23,9 @@ func (s Sealer) Seal(place string, secrets any) ([]byte, error) {
 		return nil, fmt.Errorf("encode what is sealed for %s: %w", place, err)
 	}
 	sealed, err := s.Box.Seal(place, encoded)
-	if errors.Is(err, seal.ErrNoKey) {
+	if errors.Is(err, keyring.ErrNoKey) {
 		return nil, &problem.Error{
-			Code: problem.CodeInvalid, Message: "the request carries a secret, and " + seal.ErrNoKey.Error(),
+			Code: problem.CodeInvalid, Message: "the request carries a secret, and " + keyring.ErrNoKey.Error(),
 		}
 	}
 	return sealed, err //nolint:wrapcheck // it names the place

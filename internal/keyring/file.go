@@ -1,4 +1,4 @@
-package seal
+package keyring
 
 import (
 	"errors"
@@ -52,14 +52,14 @@ func LoadOrCreateFile(path string) ([]Key, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return keys, err
 	}
-	if err := makeFile(path); err != nil {
+	if err := createFile(path); err != nil {
 		return nil, fmt.Errorf("make the key file: %w", err)
 	}
 	return ReadFile(path)
 }
 
-// makeFile writes a whole file beside the path and links it there, unless another process was first.
-func makeFile(path string) (err error) {
+// createFile writes a whole file beside the path and links it there, unless another process was first.
+func createFile(path string) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".secret-key-*") // 0600
 	if err != nil {
 		return err //nolint:wrapcheck // the caller adds the operation
