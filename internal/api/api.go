@@ -14,7 +14,7 @@ import (
 
 	"rollcall"
 	"rollcall/internal/api/gen"
-	"rollcall/internal/live"
+	"rollcall/internal/feed"
 	"rollcall/internal/rollout"
 )
 
@@ -87,7 +87,7 @@ type server struct {
 	router       RouterLooker
 	contract     *contract
 	promotes     promoteGroups
-	feeds        *live.Hub
+	feeds        *feed.Hub
 	remotes      Remotes
 	gitOps       GitOps
 }
@@ -104,7 +104,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.feeds = live.New(live.Config{
+	s.feeds = feed.New(feed.Config{
 		Store: c.Store, ReadTimeout: s.queryBudget, Log: s.log, Event: encodeEvent, Deployments: s.encodeStates,
 	})
 	routes := s.routes(c)

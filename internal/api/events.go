@@ -8,7 +8,7 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/api/types"
-	"rollcall/internal/live"
+	"rollcall/internal/feed"
 	"rollcall/internal/rollout"
 )
 
@@ -38,7 +38,7 @@ func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestOb
 		return nil, invalidAt("/cursor", "is not supported by streams; use after")
 	}
 	after := resumeAt(in.Params.LastEventID, in.Params.After)
-	watcher, err := s.feeds.Deployment(ctx, in.ID, valueOr(after, live.FromStart))
+	watcher, err := s.feeds.Deployment(ctx, in.ID, valueOr(after, feed.FromStart))
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestOb
 
 // WatchEvents streams the events of all deployments.
 func (s *server) WatchEvents(ctx context.Context, in gen.WatchEventsRequestObject) (gen.WatchEventsResponseObject, error) {
-	selected := live.Selection{
+	selected := feed.Selection{
 		Service: valueOr(in.Params.Service, ""), Environment: valueOr(in.Params.Environment, ""), Scopes: principal(ctx).Scopes,
 	}
 	watcher, position, err := s.feeds.All(ctx, selected, resumeAt(in.Params.LastEventID, in.Params.After))

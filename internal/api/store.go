@@ -7,8 +7,8 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/dora"
+	"rollcall/internal/feed"
 	"rollcall/internal/gitsource"
-	"rollcall/internal/live"
 	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
@@ -28,7 +28,7 @@ type Store interface {
 	sourceStore
 	notificationStore
 	tokenStore
-	live.Store
+	feed.Store
 	Ping(ctx context.Context) error
 }
 

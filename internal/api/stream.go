@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"rollcall/internal/live"
+	"rollcall/internal/feed"
 	"rollcall/internal/problem"
 )
 
@@ -52,7 +52,7 @@ func wantsStream(ctx context.Context) bool {
 // stream is a response that continues while there are events and a reader.
 type stream struct {
 	ctx      context.Context //nolint:containedctx // the generated code hands an answer no context of its request
-	watcher  *live.Subscription
+	watcher  *feed.Subscription
 	position string // the id to resume after until there is a first event; empty for none
 }
 
@@ -122,7 +122,7 @@ func (s *stream) run(out *sender) {
 }
 
 // next waits for frames, but not longer than a reader should hear nothing.
-func (s *stream) next() ([]*live.Frame, error) {
+func (s *stream) next() ([]*feed.Frame, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, pingInterval)
 	defer cancel()
 	return s.watcher.Next(ctx)
@@ -148,7 +148,7 @@ type sender struct {
 }
 
 // sendFrames sends frames in small pieces, so that a slow reader holds up little.
-func (s *sender) sendFrames(frames []*live.Frame) bool {
+func (s *sender) sendFrames(frames []*feed.Frame) bool {
 	const piece = 16 << 10
 	var b bytes.Buffer
 	for i, f := range frames {
@@ -165,7 +165,7 @@ func (s *sender) sendFrames(frames []*live.Frame) bool {
 }
 
 // writeFrame writes a message. After a reset a reader who comes back begins where the stream did.
-func writeFrame(b *bytes.Buffer, f *live.Frame) {
+func writeFrame(b *bytes.Buffer, f *feed.Frame) {
 	switch {
 	case f.Reset:
 		fmt.Fprintf(b, "event: reset\nid: %d\ndata: {\"reason\":%q}\n\n", f.ID, resetReason)

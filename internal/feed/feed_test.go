@@ -1,4 +1,4 @@
-package live_test
+package feed_test
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/feed"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/live"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
 	"rollcall/internal/store"
@@ -68,7 +68,7 @@ func (c *counted) ReadTail(ctx context.Context, t storage.EventCursor, limit int
 type stand struct {
 	t     *testing.T
 	store *counted
-	feeds *live.Hub
+	feeds *feed.Hub
 	d     rollout.Deployment
 }
 
@@ -93,7 +93,7 @@ func newStand(t *testing.T) *stand {
 		t.Fatalf("claimed %v", claimed)
 	}
 	c := &counted{Store: s}
-	feeds := live.New(live.Config{
+	feeds := feed.New(feed.Config{
 		Store: c, ReadTimeout: time.Minute, Log: slog.New(slog.DiscardHandler),
 		Event: func(e *rollout.Event) ([]byte, error) { return strconv.AppendInt(nil, e.Seq, 10), nil },
 		Deployments: func(_ context.Context, list []rollout.Deployment) (encoded [][]byte, err error) {
@@ -132,7 +132,7 @@ func (s *stand) tell(n int, state rollout.State) {
 	s.d.Revision, s.d.LastSeq, s.d.EventsHash, s.d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 }
 
-func (s *stand) watch(after int64) *live.Subscription {
+func (s *stand) watch(after int64) *feed.Subscription {
 	s.t.Helper()
 	w, err := s.feeds.Deployment(s.t.Context(), s.d.ID, after)
 	must(s.t, err)
@@ -141,7 +141,7 @@ func (s *stand) watch(after int64) *live.Subscription {
 }
 
 // toEnd reads until the feed has ended: the events' numbers, and the last state.
-func toEnd(ctx context.Context, w *live.Subscription) (seqs []int, state string, err error) {
+func toEnd(ctx context.Context, w *feed.Subscription) (seqs []int, state string, err error) {
 	for {
 		frames, err := w.Next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -178,7 +178,7 @@ func TestHub_ManySubscriptionsCostOneReader(t *testing.T) {
 		var all sync.WaitGroup
 		failed, total := make(chan string, watchers), s.d.LastSeq+100
 		for range watchers {
-			w := s.watch(live.FromStart)
+			w := s.watch(feed.FromStart)
 			all.Go(func() {
 				seqs, state, err := toEnd(t.Context(), w)
 				if err != nil || state != "completed" || !slices.Equal(seqs, oneTo(total)) {
@@ -208,7 +208,7 @@ func TestHub_ManySubscriptionsCostOneReader(t *testing.T) {
 func TestHub_UnwatchedIsNotRead(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	first, second := s.watch(live.FromStart), s.watch(live.FromStart)
+	first, second := s.watch(feed.FromStart), s.watch(feed.FromStart)
 	_, err := first.Next(t.Context())
 	must(t, err)
 	first.Close()
@@ -217,7 +217,7 @@ func TestHub_UnwatchedIsNotRead(t *testing.T) {
 	for seen := false; !seen; {
 		frames, err := second.Next(t.Context())
 		must(t, err)
-		seen = slices.ContainsFunc(frames, func(f *live.Frame) bool { return string(f.Data) == "in_progress" })
+		seen = slices.ContainsFunc(frames, func(f *feed.Frame) bool { return string(f.Data) == "in_progress" })
 	}
 	second.Close()
 	before := s.store.asked.Load()
@@ -231,14 +231,14 @@ func TestHub_UnwatchedIsNotRead(t *testing.T) {
 func TestSubscription_SurvivesDatabaseOutage(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	w := s.watch(live.FromStart)
+	w := s.watch(feed.FromStart)
 	s.store.away.Store(true)
 	before := s.store.asked.Load()
 	s.tell(5, rollout.StateCompleted)
 	for s.store.asked.Load() < before+3 { // it keeps retrying
 		runtime.Gosched()
 	}
-	if _, err := s.feeds.Deployment(t.Context(), s.d.ID, live.FromStart); err != nil {
+	if _, err := s.feeds.Deployment(t.Context(), s.d.ID, feed.FromStart); err != nil {
 		t.Errorf("who joins a feed that waits is refused: %v", err)
 	}
 	s.store.away.Store(false)
@@ -253,12 +253,12 @@ func TestHub_FailedFeedIsOpenedAgain(t *testing.T) {
 	s := newStand(t)
 	s.store.away.Store(true)
 	for range 2 {
-		if _, err := s.feeds.Deployment(t.Context(), s.d.ID, live.FromStart); err == nil {
+		if _, err := s.feeds.Deployment(t.Context(), s.d.ID, feed.FromStart); err == nil {
 			t.Fatal("it can be watched without a database")
 		}
 	}
 	s.store.away.Store(false)
-	if frames, err := s.watch(live.FromStart).Next(t.Context()); err != nil || len(frames) == 0 {
+	if frames, err := s.watch(feed.FromStart).Next(t.Context()); err != nil || len(frames) == 0 {
 		t.Errorf("%v, %v", frames, err)
 	}
 }
@@ -266,7 +266,7 @@ func TestHub_FailedFeedIsOpenedAgain(t *testing.T) {
 func TestOnlyTheNewestStateWaitsForAWatcher(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	slow, quick := s.watch(live.FromStart), s.watch(live.FromStart)
+	slow, quick := s.watch(feed.FromStart), s.watch(feed.FromStart)
 	states := 0
 	for range 5 {
 		s.tell(1, rollout.StateInProgress)

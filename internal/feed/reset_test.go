@@ -1,4 +1,4 @@
-package live_test
+package feed_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/authz"
-	"rollcall/internal/live"
+	"rollcall/internal/feed"
 	"rollcall/internal/rollout"
 )
 
@@ -35,7 +35,7 @@ func (s *stand) newestID() int64 {
 }
 
 // readUntil reads frames until one is what is looked for, and gives all.
-func readUntil(t *testing.T, w *live.Subscription, found func(*live.Frame) bool) (all []*live.Frame) {
+func readUntil(t *testing.T, w *feed.Subscription, found func(*feed.Frame) bool) (all []*feed.Frame) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -58,16 +58,16 @@ func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
 			t.Parallel()
 			s := newStand(t)
 			s.tell(3, rollout.StateInProgress)
-			one, err := s.feeds.Deployment(t.Context(), s.d.ID, live.FromStart)
+			one, err := s.feeds.Deployment(t.Context(), s.d.ID, feed.FromStart)
 			must(t, err)
 			defer one.Close()
-			every, _, err := s.feeds.All(t.Context(), live.Selection{Scopes: authz.Everywhere()}, nil)
+			every, _, err := s.feeds.All(t.Context(), feed.Selection{Scopes: authz.Everywhere()}, nil)
 			must(t, err)
 			defer every.Close()
 			before, common := s.d, s.newestID()
 			s.tell(5, rollout.StateInProgress)
 			lost := s.newestID()
-			is := func(id int64) func(*live.Frame) bool { return func(f *live.Frame) bool { return f.ID == id } }
+			is := func(id int64) func(*feed.Frame) bool { return func(f *feed.Frame) bool { return f.ID == id } }
 			readUntil(t, one, is(lost))
 			readUntil(t, every, is(lost))
 
@@ -77,9 +77,9 @@ func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
 			s.store.away.Store(false)
 
 			last := common + int64(after)
-			isReset := func(f *live.Frame) bool { return f.Reset }
+			isReset := func(f *feed.Frame) bool { return f.Reset }
 			reset := readUntil(t, one, isReset)
-			if begins := reset[len(reset)-1].ID; begins != live.FromStart {
+			if begins := reset[len(reset)-1].ID; begins != feed.FromStart {
 				t.Errorf("the deployment begins again after event %d", begins)
 			}
 			wantIDs(t, readUntil(t, one, is(last)), common-before.LastSeq+1, last)
@@ -93,7 +93,7 @@ func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
 }
 
 // wantIDs demands all events from one id to another, in order.
-func wantIDs(t *testing.T, frames []*live.Frame, first, last int64) {
+func wantIDs(t *testing.T, frames []*feed.Frame, first, last int64) {
 	t.Helper()
 	for _, f := range frames {
 		if f.ID == 0 {
@@ -116,7 +116,7 @@ func TestFeed_AnUnknownPlaceBeginsAgain(t *testing.T) {
 	w, err := s.feeds.Deployment(t.Context(), s.d.ID, s.newestID()+100)
 	must(t, err)
 	defer w.Close()
-	if frames := readUntil(t, w, func(f *live.Frame) bool { return f.ID == s.newestID() }); !frames[0].Reset || len(frames) < int(s.d.LastSeq)+1 {
+	if frames := readUntil(t, w, func(f *feed.Frame) bool { return f.ID == s.newestID() }); !frames[0].Reset || len(frames) < int(s.d.LastSeq)+1 {
 		t.Errorf("it begins with %+v and has %d frames", frames[0], len(frames))
 	}
 }
@@ -125,14 +125,14 @@ func TestFeed_ALostDeploymentEnds(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	s.tell(3, rollout.StateInProgress)
-	w, err := s.feeds.Deployment(t.Context(), s.d.ID, live.FromStart)
+	w, err := s.feeds.Deployment(t.Context(), s.d.ID, feed.FromStart)
 	must(t, err)
 	defer w.Close()
 	for _, sql := range []string{`DELETE FROM deployment_events WHERE deployment_id = $1`, `DELETE FROM deployments WHERE id = $1`} {
 		_, err := s.store.Pool().Exec(t.Context(), sql, s.d.ID)
 		must(t, err)
 	}
-	readUntil(t, w, func(f *live.Frame) bool { return f.Reset })
+	readUntil(t, w, func(f *feed.Frame) bool { return f.Reset })
 	if _, err := w.Next(t.Context()); err == nil {
 		t.Error("it continues")
 	}
