@@ -25,7 +25,7 @@ func twoSides(n int) []string {
 	return lines
 }
 
-func TestBlueGreenThatFailsInOneTargetPutsTouchedTargetsBack(t *testing.T) {
+func TestBlueGreen_FailureRestoresTouchedTargets(t *testing.T) {
 	t.Parallel()
 	for place := 4; place <= 6; place++ {
 		for _, trouble := range []string{`"moods": ["400"]`, `"bad_on": "v2"`, `"moods": ["200, nothing done"]`, `"sick_after": "8s"`} {
@@ -57,8 +57,8 @@ func checkPutBack(t *testing.T, s *rollout.Snapshot, what string) {
 	}
 }
 
-// TestNoCallIsDecidedTogetherWithAFailure lets one place become free at the moment at which another target's time is over.
-func TestNoCallIsDecidedTogetherWithAFailure(t *testing.T) {
+// TestPlan_NoCallBesideFailure lets one place become free at the moment at which another target's time is over.
+func TestPlan_NoCallBesideFailure(t *testing.T) {
 	t.Parallel()
 	s := running(t, 3, `{"type":"blue_green","max_parallel":2}`)
 	for _, probe := range follow(t, s, simStart) {
@@ -83,7 +83,7 @@ func TestNoCallIsDecidedTogetherWithAFailure(t *testing.T) {
 	}
 }
 
-func TestOnlyTheSlotThatDoesNotServeIsUpdated(t *testing.T) {
+func TestBlueGreen_UpdatesIdleSlotOnly(t *testing.T) {
 	t.Parallel()
 	for active, idle := range map[string]string{"": "green", "blue": "green", "green": "blue", "red": "green"} {
 		lines := append(twoSides(2), `strategy {"type":"blue_green"}`)
@@ -102,7 +102,7 @@ func TestOnlyTheSlotThatDoesNotServeIsUpdated(t *testing.T) {
 	}
 }
 
-func TestSlotsAreTwoOrNone(t *testing.T) {
+func TestBlueGreen_NeedsTwoSlotsOrNone(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		slots []string
@@ -134,7 +134,7 @@ func TestSlotsAreTwoOrNone(t *testing.T) {
 	}
 }
 
-func TestAResultNamesTheSlotThatServes(t *testing.T) {
+func TestResult_NamesServingSlot(t *testing.T) {
 	t.Parallel()
 	manual := `strategy {"type":"blue_green","promotion":"manual","keep_old_for":"1m","on_failure":"halt"}`
 	for _, c := range []struct {

@@ -31,7 +31,7 @@ func first(n int) []int {
 	return places
 }
 
-func TestACanaryWhereEveryDeployFailsNeverSucceeds(t *testing.T) {
+func TestCanary_AllDeploysFailedNeverSucceeds(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 3, 10, 30} {
 		for _, threshold := range []string{"0.001", "0.5", "0.95", "1"} {
@@ -47,7 +47,7 @@ func TestACanaryWhereEveryDeployFailsNeverSucceeds(t *testing.T) {
 	}
 }
 
-func TestAFirstStageHasAtLeastOneTarget(t *testing.T) {
+func TestCanary_FirstStageHasAtLeastOneTarget(t *testing.T) {
 	t.Parallel()
 	for n := range 10 {
 		spec, err := resolved(n+1, `{"type":"canary"}`)
@@ -57,7 +57,7 @@ func TestAFirstStageHasAtLeastOneTarget(t *testing.T) {
 	}
 }
 
-func TestStagesAreSharesOfAllTargetsRoundedUp(t *testing.T) {
+func TestCanary_StagesRoundUpToTargets(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		n      int
@@ -85,8 +85,8 @@ func TestStagesAreSharesOfAllTargetsRoundedUp(t *testing.T) {
 	}
 }
 
-// TestAToleratedFailureIsCountedOnce has stages of 5, 10 and 20 targets, of which a fifth may fail at any time.
-func TestAToleratedFailureIsCountedOnce(t *testing.T) {
+// TestFailures_ToleratedCountOnce has stages of 5, 10 and 20 targets, of which a fifth may fail at any time.
+func TestFailures_ToleratedCountOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		failing []int
@@ -111,8 +111,8 @@ func TestAToleratedFailureIsCountedOnce(t *testing.T) {
 	}
 }
 
-// TestAThresholdThatIsJustReachedIsReached tries shares that no binary fraction meets.
-func TestAThresholdThatIsJustReachedIsReached(t *testing.T) {
+// TestCanary_ThresholdReachedExactlyIsMet tries shares that no binary fraction meets.
+func TestCanary_ThresholdReachedExactlyIsMet(t *testing.T) {
 	t.Parallel()
 	for _, percent := range []int{7, 14, 28, 29, 55, 56, 57, 58, 95, 99} {
 		for failed, want := range map[int]rollout.State{100 - percent: rollout.StateCompleted, 101 - percent: rollout.StateRolledBack} {
@@ -125,8 +125,8 @@ func TestAThresholdThatIsJustReachedIsReached(t *testing.T) {
 	}
 }
 
-// TestForgivenFailuresCountNeitherWay forgives two of three; of the next three one may fail, not two.
-func TestForgivenFailuresCountNeitherWay(t *testing.T) {
+// TestCanary_ForgivenFailuresCountNeitherWay forgives two of three; of the next three one may fail, not two.
+func TestCanary_ForgivenFailuresCountNeitherWay(t *testing.T) {
 	t.Parallel()
 	canary := `strategy {"type":"canary","stages":[30,60,100],"stage_duration":"1s","success_threshold":0.6,"on_failure":"pause"}`
 	for _, c := range []struct {
@@ -144,7 +144,7 @@ func TestForgivenFailuresCountNeitherWay(t *testing.T) {
 	}
 }
 
-func TestInACanaryTargetsThatRunTheVersionComeFirst(t *testing.T) {
+func TestCanary_UpToDateTargetsComeFirst(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b", "c", "d", "e")
 	targets[3].Version = newVersion // c is remembered to run it, b is not what the caller says
@@ -164,7 +164,7 @@ func TestInACanaryTargetsThatRunTheVersionComeFirst(t *testing.T) {
 	}
 }
 
-func TestARollbackThatSucceedsStoppedAtNoStage(t *testing.T) {
+func TestResult_SuccessfulRollbackHasNoStage(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"type":"canary"}`)
 	d := &s.Deployment

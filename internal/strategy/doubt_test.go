@@ -47,7 +47,7 @@ func at(t *testing.T, s *rollout.Snapshot, after time.Duration, version string) 
 	return found
 }
 
-func TestDoubt_NoCallBeforeTheTimeOfTheFirstIsUp(t *testing.T) {
+func TestDoubt_NoCallBeforeFirstTimesOut(t *testing.T) {
 	t.Parallel()
 	for name, rollback := range map[string]bool{"forward": false, "back": true} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func inheriting(t *testing.T, version string, until time.Duration) *rollout.Snap
 	return s
 }
 
-func TestDoubt_TheWorkOfAnEarlierDeploymentIsWaitedFor(t *testing.T) {
+func TestDoubt_WaitsForEarlierDeploymentsWork(t *testing.T) {
 	t.Parallel()
 	for _, version := range []string{"v3", newVersion} {
 		s := inheriting(t, version, 30*time.Second)
@@ -99,7 +99,7 @@ func TestDoubt_TheWorkOfAnEarlierDeploymentIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestDoubt_AnEarlierDeploymentsVersionEndsItsWork(t *testing.T) {
+func TestDoubt_EarlierVersionSeenEndsWait(t *testing.T) {
 	t.Parallel()
 	for version, calls := range map[string]int{"v3": 1, newVersion: 0} {
 		s := inheriting(t, version, 30*time.Second)
@@ -113,7 +113,7 @@ func TestDoubt_AnEarlierDeploymentsVersionEndsItsWork(t *testing.T) {
 	}
 }
 
-func TestDoubt_WhatRunsMayChangeWhileAnEarlierCallIsAtWork(t *testing.T) {
+func TestDoubt_VersionMayChangeDuringEarlierCall(t *testing.T) {
 	t.Parallel()
 	s := inheriting(t, oldVersion, 5*time.Second)
 	s.Targets[0].History.From = "v0"
@@ -126,7 +126,7 @@ func TestDoubt_WhatRunsMayChangeWhileAnEarlierCallIsAtWork(t *testing.T) {
 	}
 }
 
-func TestDoubt_AnAbortDoesNotWaitForAnEarlierDeployment(t *testing.T) {
+func TestDoubt_AbortIgnoresEarlierDeployment(t *testing.T) {
 	t.Parallel()
 	s := inheriting(t, "v3", time.Hour)
 	at(t, s, time.Second, oldVersion)
@@ -139,7 +139,7 @@ func TestDoubt_AnAbortDoesNotWaitForAnEarlierDeployment(t *testing.T) {
 	}
 }
 
-func TestDoubt_TheWantedVersionEndsIt(t *testing.T) {
+func TestDoubt_DesiredVersionEndsIt(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultUnknown, 502, 0), simStart.Add(time.Second))
@@ -150,7 +150,7 @@ func TestDoubt_TheWantedVersionEndsIt(t *testing.T) {
 	}
 }
 
-func TestDoubt_AbortWaitsForTheWork(t *testing.T) {
+func TestDoubt_AbortWaitsForWork(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
@@ -167,7 +167,7 @@ func TestDoubt_AbortWaitsForTheWork(t *testing.T) {
 	}
 }
 
-func TestDoubt_ALockAfterOurOwnCallIsNoFailure(t *testing.T) {
+func TestDoubt_LockAfterOwnCallIsNoFailure(t *testing.T) {
 	t.Parallel()
 	for status, kind := range map[int]rollout.ResultKind{
 		409: rollout.ResultFenced, 423: rollout.ResultRefused, 429: rollout.ResultRetry,
@@ -191,7 +191,7 @@ func TestDoubt_ALockAfterOurOwnCallIsNoFailure(t *testing.T) {
 	}
 }
 
-func TestDoubt_TheLastLockIsAskedAboutAtOnce(t *testing.T) {
+func TestDoubt_LastLockIsProbedAtOnce(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"halt"}`)
 	lifecycle.ApplyResult(s, said(called(t, s), rollout.ResultUnknown, 504, 0), simStart.Add(time.Second))
@@ -207,7 +207,7 @@ func TestDoubt_TheLastLockIsAskedAboutAtOnce(t *testing.T) {
 	}
 }
 
-func TestDoubt_TheEndWaitsForTheWorkOfAFailedTarget(t *testing.T) {
+func TestDoubt_EndWaitsForFailedTargetsWork(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{`{"on_failure":"halt"}`, `{"max_failures":1}`} {
 		s := running(t, 1, how)
@@ -228,7 +228,7 @@ func TestDoubt_TheEndWaitsForTheWorkOfAFailedTarget(t *testing.T) {
 	}
 }
 
-func TestDoubt_AForcedCallIsMadeAlthoughItIsRun(t *testing.T) {
+func TestDoubt_ForcedCallIsMadeToUpToDateTarget(t *testing.T) {
 	t.Parallel()
 	for status, kind := range map[int]rollout.ResultKind{504: rollout.ResultUnknown, 409: rollout.ResultFenced} {
 		s := running(t, 1, ``)
@@ -252,7 +252,7 @@ func TestDoubt_AForcedCallIsMadeAlthoughItIsRun(t *testing.T) {
 	}
 }
 
-func TestDoubt_AForcedCallThatNeverAnswersIsUnknown(t *testing.T) {
+func TestDoubt_ForcedCallWithoutResultIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"halt"}`)
 	s.Deployment.Spec.Force, s.Targets[0].Version = true, newVersion
@@ -266,7 +266,7 @@ func TestDoubt_AForcedCallThatNeverAnswersIsUnknown(t *testing.T) {
 	}
 }
 
-func TestFence_A409IsAnsweredOnceWithAHigherOne(t *testing.T) {
+func TestFence_409IsRetriedOnceWithHigherFence(t *testing.T) {
 	t.Parallel()
 	for _, named := range []int64{0, 7_000_000_000_000} {
 		s := running(t, 1, `{"on_failure":"halt"}`)
@@ -298,7 +298,7 @@ func TestCall_NotStartedInTimeUsesNoRetry(t *testing.T) {
 	}
 }
 
-func TestFence_A409OfARouterIsAnsweredOnceWithAHigherOne(t *testing.T) {
+func TestFence_Router409IsRetriedOnceHigher(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	d := &s.Deployment

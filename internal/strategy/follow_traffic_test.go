@@ -38,7 +38,7 @@ func firstWrite(t *testing.T, n storage.NewDeployment) map[string]int {
 
 // A rollback or retry of some targets must not forget that the others serve: what is called, and what has failed, gets no
 // traffic for want of another target.
-func TestFollowUp_OtherTargetsKeepTheTraffic(t *testing.T) {
+func TestFollowUp_OtherTargetsKeepTraffic(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{`{"type":"rolling"}`, `{"type":"canary","stages":[50,100]}`, `{"type":"blue_green"}`} {
 		s := ended(t, rollout.StateFailed, how)

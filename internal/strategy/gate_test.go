@@ -18,7 +18,7 @@ func atGate() rollout.Deployment {
 	return d
 }
 
-func TestManyPromotesAtOneGateMoveOneStep(t *testing.T) {
+func TestPromote_ManyAtOneGateMoveOneStep(t *testing.T) {
 	t.Parallel()
 	d := atGate()
 	for i := range 5 {
@@ -32,7 +32,7 @@ func TestManyPromotesAtOneGateMoveOneStep(t *testing.T) {
 	}
 }
 
-func TestAPromoteOpensTheGateThatItNames(t *testing.T) {
+func TestPromote_OpensNamedGate(t *testing.T) {
 	t.Parallel()
 	for _, promoted := range []bool{false, true} { // whether the gate of wave 2 was opened a moment ago
 		for wave, fine := range []bool{true, true, true, false, false, false} {
@@ -49,7 +49,7 @@ func TestAPromoteOpensTheGateThatItNames(t *testing.T) {
 	}
 }
 
-func TestAGateThatAWaveDoesNotHaveWasNeverOpened(t *testing.T) {
+func TestPromote_WaveWithoutGateIsConflict(t *testing.T) {
 	t.Parallel()
 	d := atGate()
 	d.Spec.Waves[0].Gate, d.Operator.Promoted = rollout.GateNone, 2
@@ -58,7 +58,7 @@ func TestAGateThatAWaveDoesNotHaveWasNeverOpened(t *testing.T) {
 	}
 }
 
-func TestFullIsKeptHoweverManyPromotesCameBefore(t *testing.T) {
+func TestPromote_FullIsKeptAfterPromotes(t *testing.T) {
 	t.Parallel()
 	for _, wave := range []int{0, 1, 2} {
 		d := atGate()
@@ -73,7 +73,7 @@ func TestFullIsKeptHoweverManyPromotesCameBefore(t *testing.T) {
 	}
 }
 
-func TestVerbsAtAGate(t *testing.T) {
+func TestCommand_AtGate(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		verb  command.Kind
@@ -94,8 +94,8 @@ func TestVerbsAtAGate(t *testing.T) {
 	}
 }
 
-// TestTheDeadlineStandsStillAtAGate opens a gate hours later than the progress deadline would have allowed.
-func TestTheDeadlineStandsStillAtAGate(t *testing.T) {
+// TestGate_DeadlineStandsStill opens a gate hours later than the progress deadline would have allowed.
+func TestGate_DeadlineStandsStill(t *testing.T) {
 	t.Parallel()
 	for _, bake := range []string{"0s", "5s", "3h"} {
 		s := ending(t, "targets 2", versionCheck, "at 4h promote",
@@ -106,7 +106,7 @@ func TestTheDeadlineStandsStillAtAGate(t *testing.T) {
 	}
 }
 
-func TestTheLastStageMayWaitForPromoteToo(t *testing.T) {
+func TestGate_LastStageMayHaveOne(t *testing.T) {
 	t.Parallel()
 	s := ending(t, "targets 2", versionCheck, "at 1h promote",
 		`strategy {"type":"canary","stages":[50,{"percent":100,"promotion":"manual"}],"stage_duration":"1s"}`)

@@ -25,13 +25,13 @@ import (
 
 const scriptEnd = "----\n"
 
-// TestTheStoriesAreTold plays the scripts in testdata and compares what happens with what is written there. Run it with
+// TestGolden_Stories plays the scripts in testdata and compares what happens with what is written there. Run it with
 // -rewrite to write down what happens now, and read the difference.
 //
 // A script is a list of lines: "targets N [version]", "target ID {json}", "strategy {json}", "check {json}",
 // "deploy {json}", "healthy_deadline 10s", "force", "active_slot blue", "router", "undo" (what is told is the rollback of
 // the deployment after its success), and "at 5s VERB", "at 5s promote 2", "at 5s promote full" or "at 5s crash 3s".
-func TestTheStoriesAreTold(t *testing.T) {
+func TestGolden_Stories(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {

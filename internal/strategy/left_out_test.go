@@ -66,7 +66,7 @@ func firstWeights(t *testing.T, s *rollout.Snapshot) map[string]int {
 	return nil
 }
 
-func TestCanary_MostOfThoseThatServeGoOn(t *testing.T) {
+func TestCanary_WidespreadVersionKeepsServing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		n, ran  int
@@ -93,21 +93,21 @@ func TestCanary_MostOfThoseThatServeGoOn(t *testing.T) {
 	}
 }
 
-func TestRouter_WhatFailedBeforeIsNoLastResort(t *testing.T) {
+func TestRouter_EarlierFailureIsNoLastResort(t *testing.T) {
 	t.Parallel()
 	if got := firstWeights(t, behindWebhook(t, 2, 0, `{}`, "t1")); got["t0"] == 0 || got["t1"] != 0 {
 		t.Errorf("%v, and t1 has failed before", got)
 	}
 }
 
-func TestRouter_WhatFailedBeforeWaitsForItsTurn(t *testing.T) {
+func TestRouter_EarlierFailureWaitsForItsWave(t *testing.T) {
 	t.Parallel()
 	if got := firstWeights(t, behindWebhook(t, 3, 0, `{}`, "t1")); got["t1"] != 0 || got["t2"] == 0 {
 		t.Errorf("%v, and t1 has failed before", got)
 	}
 }
 
-func TestRolling_HalfOfThoseThatServeStay(t *testing.T) {
+func TestRolling_HalfOfServingTargetsStay(t *testing.T) {
 	t.Parallel()
 	s := behindWebhook(t, 6, 0, `{"batch_size":2}`, "t2", "t3", "t4", "t5")
 	least := 6

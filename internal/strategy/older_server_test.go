@@ -27,7 +27,7 @@ func takenOverFromOlder(t *testing.T) *rollout.Snapshot {
 	return s
 }
 
-func TestOlderServer_WhomItTookOutIsPutBack(t *testing.T) {
+func TestOlderServer_TakenOutTargetIsRestored(t *testing.T) {
 	t.Parallel()
 	s := takenOverFromOlder(t)
 	lifecycle.TakeOver(s, simStart)

@@ -26,7 +26,7 @@ func resolved(n int, object string) (rollout.Spec, error) {
 	return prepared.Deployment.Spec, err
 }
 
-func TestAWrongParameterIsPointedAt(t *testing.T) {
+func TestParams_ErrorPointsAtParameter(t *testing.T) {
 	t.Parallel()
 	size := `must be a whole number from 1 to 10000, or a percentage such as "25%"`
 	rises := "must be more than the stage before it and at most 100"
@@ -125,7 +125,7 @@ func TestAWrongParameterIsPointedAt(t *testing.T) {
 	}
 }
 
-func TestAllWrongParametersAreNamedAtOnce(t *testing.T) {
+func TestParams_AllErrorsAreReported(t *testing.T) {
 	t.Parallel()
 	_, err := resolved(5, `{"batch_size":[0,"x"],"bake":"soon","on_failure":"no","what":1,"ever":2}`)
 	problem, _ := errors.AsType[*problem.Error](err)
@@ -139,7 +139,7 @@ func TestAllWrongParametersAreNamedAtOnce(t *testing.T) {
 	}
 }
 
-func TestLeftOutParametersHaveTheirDefaults(t *testing.T) {
+func TestParams_Defaults(t *testing.T) {
 	t.Parallel()
 	for _, object := range []string{"", `{}`, `{"type":"rolling"}`} {
 		spec, err := resolved(3, object)
@@ -154,7 +154,7 @@ func TestLeftOutParametersHaveTheirDefaults(t *testing.T) {
 	}
 }
 
-func TestLeftOutParametersOfTheOtherStrategiesHaveTheirDefaults(t *testing.T) {
+func TestParams_DefaultsOfOtherStrategies(t *testing.T) {
 	t.Parallel()
 	for object, want := range map[string]string{
 		`{"type":"blue_green"}`: `{"type":"blue_green","on_failure":"rollback","max_failures":0,"progress_deadline":"10m0s","bake":"0s",` +
@@ -174,7 +174,7 @@ func TestLeftOutParametersOfTheOtherStrategiesHaveTheirDefaults(t *testing.T) {
 	}
 }
 
-func TestResolvedValuesAreNumbersThatResolveToThemselves(t *testing.T) {
+func TestParams_ResolvedValuesAreStable(t *testing.T) {
 	t.Parallel()
 	for _, object := range []string{
 		`{"batch_size":[1,"25%"],"max_failures":"35%","bake":"90s"}`,
@@ -196,7 +196,7 @@ func TestResolvedValuesAreNumbersThatResolveToThemselves(t *testing.T) {
 	}
 }
 
-func TestMaxFailuresAreRoundedDown(t *testing.T) {
+func TestParams_MaxFailuresRoundsDown(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		n      int
@@ -212,7 +212,7 @@ func TestMaxFailuresAreRoundedDown(t *testing.T) {
 	}
 }
 
-func TestBatchSizesBecomeWaves(t *testing.T) {
+func TestRolling_BatchSizesBecomeWaves(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		n      int
@@ -243,7 +243,7 @@ func TestBatchSizesBecomeWaves(t *testing.T) {
 	}
 }
 
-func TestOnlyTheDelayAfterTheLastWaveFallsAway(t *testing.T) {
+func TestRolling_LastWaveHasNoDelay(t *testing.T) {
 	t.Parallel()
 	spec, err := resolved(4, `{"batch_size":2,"batch_delay":"3s","bake":"5s"}`)
 	want := []rollout.Wave{
@@ -255,7 +255,7 @@ func TestOnlyTheDelayAfterTheLastWaveFallsAway(t *testing.T) {
 	}
 }
 
-func TestEveryKindDescribesAllThatItReads(t *testing.T) {
+func TestDescribe_ListsEveryParameter(t *testing.T) {
 	t.Parallel()
 	for _, kind := range strategy.Describe() {
 		object := map[string]json.RawMessage{"type": json.RawMessage(fmt.Sprintf("%q", kind.Type))}

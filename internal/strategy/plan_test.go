@@ -87,7 +87,7 @@ func answer(a rollout.Action, kind rollout.ResultKind) rollout.Outcome {
 	return rollout.Outcome{Action: a, Result: rollout.CallResult{Kind: kind, Message: string(kind)}}
 }
 
-func TestAProbeOlderThanTheNewestCallCountsForNothing(t *testing.T) {
+func TestProbe_OlderThanNewestCallIsIgnored(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	lifecycle.ApplyResult(s, answer(called(t, s), rollout.ResultDone), simStart)
@@ -108,7 +108,7 @@ func TestAProbeOlderThanTheNewestCallCountsForNothing(t *testing.T) {
 	}
 }
 
-func TestAnAnswerCountsOnce(t *testing.T) {
+func TestResult_AppliesOnce(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	call := called(t, s)
@@ -119,7 +119,7 @@ func TestAnAnswerCountsOnce(t *testing.T) {
 	}
 }
 
-func TestARefusedCallIsNeverSentAgain(t *testing.T) {
+func TestCall_RefusedIsNotRetried(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"halt"}`)
 	lifecycle.ApplyResult(s, answer(called(t, s), rollout.ResultRefused), simStart)
@@ -128,7 +128,7 @@ func TestARefusedCallIsNeverSentAgain(t *testing.T) {
 	}
 }
 
-func TestACallLostWithItsOwnerUsesNoRetry(t *testing.T) {
+func TestTakeOver_CallInDoubtUsesNoRetry(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, ``)
 	called(t, s)
@@ -138,7 +138,7 @@ func TestACallLostWithItsOwnerUsesNoRetry(t *testing.T) {
 	}
 }
 
-func TestTheEventOfAPauseNamesThePause(t *testing.T) {
+func TestPause_EventNamesStates(t *testing.T) {
 	t.Parallel()
 	s := running(t, 1, `{"on_failure":"pause"}`)
 	lifecycle.ApplyResult(s, answer(called(t, s), rollout.ResultRefused), simStart)

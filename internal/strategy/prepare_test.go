@@ -42,7 +42,7 @@ func named(ids ...string) []rollout.Target {
 	return targets
 }
 
-func TestUnhealthyTargetsComeFirstAndTheRestInTheListsOrder(t *testing.T) {
+func TestPrepare_UnhealthyTargetsFirst(t *testing.T) {
 	t.Parallel()
 	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("e", "d", "c", "b", "a"), `{"batch_size":2}`,
 		map[string]storage.TargetRecord{
@@ -66,7 +66,7 @@ func TestUnhealthyTargetsComeFirstAndTheRestInTheListsOrder(t *testing.T) {
 	}
 }
 
-func TestWhatRollcallLeftThereCountsMoreThanWhatTheCallerSays(t *testing.T) {
+func TestPrepare_RecordOutweighsRequest(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b", "c")
 	targets[2].Version = ""
@@ -80,7 +80,7 @@ func TestWhatRollcallLeftThereCountsMoreThanWhatTheCallerSays(t *testing.T) {
 	}
 }
 
-func TestFencesGoOnFromTheHighestEverWrittenDown(t *testing.T) {
+func TestPrepare_FenceContinuesFromHighest(t *testing.T) {
 	t.Parallel()
 	prepared := prepare(t, rollout.Deployment{Version: newVersion}, named("a", "b"), ``, map[string]storage.TargetRecord{"a": {Fence: 41}})
 	if prepared.Targets[0].Fence != 41 || prepared.Targets[1].Fence != 0 {
@@ -88,7 +88,7 @@ func TestFencesGoOnFromTheHighestEverWrittenDown(t *testing.T) {
 	}
 }
 
-func TestAPreparedDeploymentWaitsToStart(t *testing.T) {
+func TestPrepare_DeploymentIsPending(t *testing.T) {
 	t.Parallel()
 	d := rollout.Deployment{Version: newVersion}
 	d.Spec.Checks = []healthcheck.Check{{Type: "http", Critical: true}, {Type: healthcheck.TypeNone, Critical: true}}
@@ -108,7 +108,7 @@ func TestAPreparedDeploymentWaitsToStart(t *testing.T) {
 	}
 }
 
-func TestEachTargetOfARollbackKeepsTheVersionThatItIsToGet(t *testing.T) {
+func TestPrepare_RollbackKeepsTargetVersions(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b")
 	targets[0].DesiredVersion, targets[1].DesiredVersion = "v7", "v8"
@@ -118,7 +118,7 @@ func TestEachTargetOfARollbackKeepsTheVersionThatItIsToGet(t *testing.T) {
 	}
 }
 
-func TestPrepareLeavesTheRequestAsItWas(t *testing.T) {
+func TestPrepare_DoesNotChangeRequest(t *testing.T) {
 	t.Parallel()
 	targets := named("a", "b", "c")
 	was := slices.Clone(targets)
@@ -128,7 +128,7 @@ func TestPrepareLeavesTheRequestAsItWas(t *testing.T) {
 	}
 }
 
-func TestTheWavesOfAPreparedDeploymentAreFullInOrder(t *testing.T) {
+func TestPrepare_FillsWavesInOrder(t *testing.T) {
 	t.Parallel()
 	ids := make([]string, 23)
 	for i := range ids {
@@ -146,7 +146,7 @@ func TestTheWavesOfAPreparedDeploymentAreFullInOrder(t *testing.T) {
 	}
 }
 
-func TestADrainThatNoDeadlineOutlastsIsRefused(t *testing.T) {
+func TestPrepare_RefusesDrainBeyondDeadline(t *testing.T) {
 	t.Parallel()
 	d := rollout.Deployment{Kind: rollout.KindDeploy, Version: newVersion}
 	for drain, accepted := range map[time.Duration]bool{time.Minute: false, time.Minute - time.Second: true} {

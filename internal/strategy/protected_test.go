@@ -37,7 +37,7 @@ func settle(s *rollout.Snapshot, now time.Time) (last rollout.Decision, events [
 	return last, events
 }
 
-func TestAProtectedDeploymentTouchesNothingBeforeItIsPromoted(t *testing.T) {
+func TestProtected_TouchesNothingBeforeApproval(t *testing.T) {
 	t.Parallel()
 	s := guarded(t)
 	if !strings.Contains(s.Deployment.Reason, "someone other") {
@@ -56,7 +56,7 @@ func TestAProtectedDeploymentTouchesNothingBeforeItIsPromoted(t *testing.T) {
 	}
 }
 
-func TestPromoteLetsAProtectedDeploymentBeginOnce(t *testing.T) {
+func TestProtected_PromoteStartsOnce(t *testing.T) {
 	t.Parallel()
 	for _, planned := range []bool{false, true} { // whether a replica has seen it before
 		s := guarded(t)
@@ -79,7 +79,7 @@ func TestPromoteLetsAProtectedDeploymentBeginOnce(t *testing.T) {
 	}
 }
 
-func TestResumeDoesNotApprove(t *testing.T) {
+func TestProtected_ResumeDoesNotApprove(t *testing.T) {
 	t.Parallel()
 	s := guarded(t)
 	for _, verb := range []command.Kind{command.Pause, command.Resume, command.Resume} {
@@ -98,7 +98,7 @@ func TestResumeDoesNotApprove(t *testing.T) {
 	}
 }
 
-func TestAPauseOutlastsTheApproval(t *testing.T) {
+func TestProtected_PauseOutlastsApproval(t *testing.T) {
 	t.Parallel()
 	s := guarded(t)
 	for _, verb := range []command.Kind{command.Pause, command.Promote} {
@@ -117,7 +117,7 @@ func TestAPauseOutlastsTheApproval(t *testing.T) {
 	}
 }
 
-func TestTheWayBackWaitsForNobody(t *testing.T) {
+func TestProtected_RollbackNeedsNoApproval(t *testing.T) {
 	t.Parallel()
 	s := ended(t, rollout.StateCompleted, "")
 	s.Deployment.Spec.Protected = true

@@ -68,7 +68,7 @@ func TestReading_EachReportedFieldMustAgree(t *testing.T) {
 }
 
 // A router that tells the shares alone says the same whether or not a write arrived that only took a target out.
-func TestReading_SharesAloneDoNotSettleADoubt(t *testing.T) {
+func TestReading_WeightsAloneDoNotEndDoubt(t *testing.T) {
 	t.Parallel()
 	for _, whole := range []bool{false, true} {
 		s := &rollout.Snapshot{Deployment: *readable()}
@@ -86,7 +86,7 @@ func TestReading_SharesAloneDoNotSettleADoubt(t *testing.T) {
 }
 
 // A write that got no answer took out web-2, and is carried out after a newer one has put it back.
-func TestReading_LateWriteIsNotAnOperatorsHand(t *testing.T) {
+func TestReading_LateWriteIsNotOperatorHold(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string

@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/strategy/planner"
 )
 
-func TestARollbackWithATargetThatIsNotBackHasFailed(t *testing.T) {
+func TestRollback_UnrestoredTargetFailsIt(t *testing.T) {
 	t.Parallel()
 	for failed, want := range map[bool]rollout.State{false: rollout.StateRolledBack, true: rollout.StateFailed} {
 		n, err := command.NewRollback(ended(t, rollout.StateFailed, `{"type":"rolling","batch_size":2}`))

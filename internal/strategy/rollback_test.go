@@ -42,7 +42,7 @@ func touch(t *rollout.Target, state rollout.TargetState, version string) {
 	t.State, t.Phase, t.CallsSent, t.Fence, t.Version, t.PreviousVersion = state, rollout.PhaseSettled, 1, 7, version, "v1"
 }
 
-func TestARollbackTakesDoubtfulTargetsFirstAndCallsNoUntouchedOne(t *testing.T) {
+func TestNewRollback_DoubtfulFirstUntouchedNever(t *testing.T) {
 	t.Parallel()
 	s := ended(t, rollout.StateFailed, `{"type":"rolling","batch_size":2,"bake":"5s","progress_deadline":"3m"}`)
 	n, err := command.NewRollback(s)
@@ -68,7 +68,7 @@ func TestARollbackTakesDoubtfulTargetsFirstAndCallsNoUntouchedOne(t *testing.T) 
 	}
 }
 
-func TestTheVersionOfARollbackIsTheOneThatAllShare(t *testing.T) {
+func TestNewRollback_VersionIsSharedOne(t *testing.T) {
 	t.Parallel()
 	s := ended(t, rollout.StateFailed, "")
 	s.Targets[0].PreviousVersion = "v0"
@@ -82,7 +82,7 @@ func TestTheVersionOfARollbackIsTheOneThatAllShare(t *testing.T) {
 	}
 }
 
-func TestThereIsNothingToDoForWhatHasNotEndedOrNotBegun(t *testing.T) {
+func TestFollowUp_RefusedUnlessEnded(t *testing.T) {
 	t.Parallel()
 	for _, state := range []rollout.State{rollout.StatePending, rollout.StateInProgress, rollout.StatePaused, rollout.StateRollingBack, rollout.StateSuperseded} {
 		for name, build := range map[string]func(*rollout.Snapshot) (storage.NewDeployment, error){"undo": command.NewRollback, "retry": command.NewRetry} {
@@ -93,7 +93,7 @@ func TestThereIsNothingToDoForWhatHasNotEndedOrNotBegun(t *testing.T) {
 	}
 }
 
-func TestARetryTakesTheTargetsThatDidNotArrive(t *testing.T) {
+func TestNewRetry_TakesUnfinishedTargets(t *testing.T) {
 	t.Parallel()
 	const how = `{"type":"rolling","batch_size":[1,2],"on_failure":"pause","max_failures":1,"bake":"5s","batch_delay":"2s"}`
 	back := func(s *rollout.Snapshot) {
@@ -135,7 +135,7 @@ func TestARetryTakesTheTargetsThatDidNotArrive(t *testing.T) {
 	}
 }
 
-func TestARetryHasTheStrategyThatWasResolved(t *testing.T) {
+func TestNewRetry_KeepsResolvedStrategy(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{
 		`{"type":"canary","stages":[20,{"percent":100,"duration":"3s","promotion":"manual"}],"success_threshold":0.5,"bake":"1s"}`,
@@ -150,7 +150,7 @@ func TestARetryHasTheStrategyThatWasResolved(t *testing.T) {
 	}
 }
 
-func TestARetryWithSlotsGoesToTheSameSlotAgain(t *testing.T) {
+func TestNewRetry_UpdatesSameSlot(t *testing.T) {
 	t.Parallel()
 	s := slotted(t, rollout.StateFailed)
 	n, err := command.NewRetry(s)
@@ -164,7 +164,7 @@ func TestARetryWithSlotsGoesToTheSameSlotAgain(t *testing.T) {
 	}
 }
 
-func TestARollbackSwitchesNoSlot(t *testing.T) {
+func TestNewRollback_SwitchesNoSlot(t *testing.T) {
 	t.Parallel()
 	for state, want := range map[rollout.State]string{rollout.StateCompleted: "green", rollout.StateFailed: "blue"} {
 		n, err := command.NewRollback(slotted(t, state))
@@ -197,7 +197,7 @@ func slotted(t *testing.T, state rollout.State) *rollout.Snapshot {
 	return s
 }
 
-func TestARetryOfWhatArrivedIsRefused(t *testing.T) {
+func TestNewRetry_RefusedWhenFinished(t *testing.T) {
 	t.Parallel()
 	s := ended(t, rollout.StateCompleted, "")
 	touch(&s.Targets[1], rollout.TargetUpdated, "v2") // the third was no part of the goal
@@ -210,7 +210,7 @@ func TestARetryOfWhatArrivedIsRefused(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatHasNotBegunIsCalledOffAtOnce(t *testing.T) {
+func TestAbortBeforeStart_OnlyBeforeStart(t *testing.T) {
 	t.Parallel()
 	d := rollout.Deployment{Status: rollout.Status{State: rollout.StatePending, Direction: rollout.Forward}}
 	d.Operator = rollout.OperatorIntent{Abort: true, Actor: "ann", Reason: "wrong version"}

@@ -12,9 +12,9 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// TestTheOldSideKeepsItsShareForAsLongAsOneOfItsTargetsServes looks at every write of canaries that go well. The targets
+// TestCanary_OldSideKeepsWeightWhileServing looks at every write of canaries that go well. The targets
 // of the last stage leave before they are called: from then on no old one is in service, and only verified targets are.
-func TestTheOldSideKeepsItsShareForAsLongAsOneOfItsTargetsServes(t *testing.T) {
+func TestCanary_OldSideKeepsWeightWhileServing(t *testing.T) {
 	t.Parallel()
 	for n := 2; n <= 12; n++ {
 		for _, stages := range []string{"[10,50,100]", "[50,100]", "[1,99,100]", "[10,25,50,100]"} {
@@ -76,7 +76,7 @@ func played(t *testing.T, lines ...string) *sim {
 	return s
 }
 
-func TestRolling_TheFirstOfManyGetsTraffic(t *testing.T) {
+func TestRolling_FirstOfManyGetsTraffic(t *testing.T) {
 	t.Parallel()
 	s := running(t, 120, ``)
 	s.Deployment.Spec.Traffic = &routing.Config{Type: "webhook", Timeout: duration.Duration(time.Second), Retries: 3}

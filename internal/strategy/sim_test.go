@@ -25,9 +25,9 @@ const (
 	envSeed  = "ROLLCALL_SIM_SEED"
 )
 
-// TestAnyRolloutKeepsItsPromises runs deployments at random through faults, crashes and people, and holds every step
+// TestRollout_KeepsGuarantees runs deployments at random through faults, crashes and people, and holds every step
 // to the promises.
-func TestAnyRolloutKeepsItsPromises(t *testing.T) {
+func TestRollout_KeepsGuarantees(t *testing.T) {
 	t.Parallel()
 	covered := simulate(t, playRandom, 1)
 	if covered != nil {
@@ -35,8 +35,8 @@ func TestAnyRolloutKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// TestACrashDoesNotChangeTheEnd runs each scenario without and with crashes, and wants the same end.
-func TestACrashDoesNotChangeTheEnd(t *testing.T) {
+// TestCrash_DoesNotChangeOutcome runs each scenario without and with crashes, and wants the same end.
+func TestCrash_DoesNotChangeOutcome(t *testing.T) {
 	t.Parallel()
 	simulate(t, playTwice, 3)
 }

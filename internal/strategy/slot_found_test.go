@@ -50,7 +50,7 @@ func begunAt(t *testing.T, s *rollout.Snapshot, now time.Time) map[string]rollou
 	return begun
 }
 
-func TestRouter_TheOtherSlotIsFoundWhileTargetsAreChecked(t *testing.T) {
+func TestRouter_OtherSlotFoundDuringChecks(t *testing.T) {
 	t.Parallel()
 	s := bySlots(t,
 		rollout.Target{ID: "blue", Slot: "blue", Version: oldVersion},

@@ -28,7 +28,7 @@ func standing(state rollout.State) rollout.Deployment {
 	return d
 }
 
-func TestAVerbIsTakenWhereItMakesSense(t *testing.T) {
+func TestCommand_AcceptedByState(t *testing.T) {
 	t.Parallel()
 	const yes, no = true, false
 	states := []rollout.State{
@@ -63,7 +63,7 @@ func TestAVerbIsTakenWhereItMakesSense(t *testing.T) {
 	}
 }
 
-func TestWhoAskedAndWhyIsInTheEvent(t *testing.T) {
+func TestCommand_EventHasActorAndReason(t *testing.T) {
 	t.Parallel()
 	for verb, want := range map[command.Kind]string{
 		command.Pause: rollout.EventPaused, command.Abort: rollout.EventAbortRequested,
@@ -81,7 +81,7 @@ func TestWhoAskedAndWhyIsInTheEvent(t *testing.T) {
 	}
 }
 
-func TestWhatAVerbAsksForShowsAtOnce(t *testing.T) {
+func TestCommand_ShowsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		verb      command.Kind

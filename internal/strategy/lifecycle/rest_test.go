@@ -36,7 +36,7 @@ func served(instance string, blue, green int, held string) *routing.Reading {
 
 var restNow = time.UnixMilli(1_900_000_000_000).UTC()
 
-func TestRest_WhatAReloadForgotIsWrittenAgain(t *testing.T) {
+func TestRest_LostByReloadIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	for name, reading := range map[string]*routing.Reading{
 		"both slots serve":         served("2", 100, 100, ""),
@@ -61,7 +61,7 @@ func TestRest_WhatAReloadForgotIsWrittenAgain(t *testing.T) {
 	}
 }
 
-func TestRest_WhatPeopleDoStays(t *testing.T) {
+func TestRest_OperatorChangesStay(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		reading *routing.Reading
@@ -81,7 +81,7 @@ func TestRest_WhatPeopleDoStays(t *testing.T) {
 	}
 }
 
-func TestRest_AWriteWithoutResultIsSettledByReading(t *testing.T) {
+func TestRest_WriteWithoutResultEndsByReading(t *testing.T) {
 	t.Parallel()
 	s := atRest()
 	begun := PlanResting(s, nil, served("2", 100, 100, ""), restNow)
@@ -95,7 +95,7 @@ func TestRest_AWriteWithoutResultIsSettledByReading(t *testing.T) {
 	}
 }
 
-func TestRest_WhoSetsItAgainAndAgainIsNotFought(t *testing.T) {
+func TestRest_RepeatedRestoresBackOff(t *testing.T) {
 	t.Parallel()
 	s, now := atRest(), restNow
 	var resting *storage.RestingRouter
