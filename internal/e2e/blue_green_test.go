@@ -168,7 +168,7 @@ func TestBlueGreen_SwitchWaitsForPromote(t *testing.T) {
 	p := serve(t, dbtest.New(t))
 	d := p.post(inSlots(routed(b, "v2", blueGreen(object{"promotion": "manual"}))))
 	at := p.await(d.ID, "at the gate", func(d *deployment) bool { return d.State == "paused" })
-	if !strings.Contains(at.Reason, "waits for promote before traffic is switched") {
+	if !strings.Contains(at.Reason, "waiting for promotion to switch traffic") {
 		t.Errorf("the reason is %q", at.Reason)
 	}
 	assertRuns(t, f, half(own, allRun("v2"), 4))

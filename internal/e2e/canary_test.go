@@ -110,7 +110,7 @@ func TestCanary_GateKeepsWeightUntilPromote(t *testing.T) {
 	d := p.post(routed(b, "v2", object{"type": "canary", "stages": []any{stage(10), stage(50), 100}, "stage_duration": "0s"}))
 	for wave, share := range []int{10, 50} {
 		at := p.await(d.ID, "at its gate", func(d *deployment) bool { return d.State == "paused" && d.Progress.Wave == wave+1 })
-		if want := fmt.Sprintf("stage %d of 3 (%d%%) is verified and waits for promote", wave+1, share); !strings.HasPrefix(at.Reason, want) {
+		if want := fmt.Sprintf("stage %d of 3 (%d%%) verified; waiting for promotion", wave+1, share); !strings.HasPrefix(at.Reason, want) {
 			t.Errorf("the reason is %q", at.Reason)
 		}
 		if now, _ := b.last(); now.NewWeight != share || at.Progress.Weight != share || len(f.Calls()) != share/10 {

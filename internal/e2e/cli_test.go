@@ -126,7 +126,7 @@ func TestCLI_DrivesWholeDeployment(t *testing.T) {
 	body["strategy"] = json.RawMessage(canary)
 	id := p.rollcall(t, "deploy", "-f", release(t, body)).want(0, "pending").id()
 	p.awaitGate(id, 1)
-	p.rollcall(t, "status", id).want(0, "waits for promote", "1/4 updated")
+	p.rollcall(t, "status", id).want(0, "waiting for promotion", "1/4 updated")
 	p.rollcall(t, "pause", id, "-m", "lunch").want(0, "paused")
 	p.rollcall(t, "resume", "checkout").want(0, id)
 	p.rollcall(t, "promote", id).want(0, id)
@@ -163,7 +163,7 @@ func TestCLI_DrivesWholeDeployment(t *testing.T) {
 func (p *process) awaitGate(id string, wave int) {
 	p.t.Helper()
 	p.await(id, fmt.Sprintf("at the gate of wave %d", wave), func(d *deployment) bool {
-		return d.Progress.Wave == wave && strings.Contains(d.Reason, "waits for promote")
+		return d.Progress.Wave == wave && strings.Contains(d.Reason, "waiting for promotion")
 	})
 }
 
@@ -398,7 +398,7 @@ func TestCLI_InterruptReportsDeploymentStillRuns(t *testing.T) {
 
 	gate := object{"type": "canary", "stages": []any{object{"percent": 50, "duration": "0s", "promotion": "manual"}, 100}}
 	held := p.begin(t, "deploy", "-f", release(t, request(f, "v3", gate)), "--wait")
-	held.awaitSaid("waits for promote")
+	held.awaitSaid("waiting for promotion")
 	if err := held.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

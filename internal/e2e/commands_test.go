@@ -81,7 +81,7 @@ func TestPause_StartsNoCallAndCanRollBack(t *testing.T) {
 	if back := p.ask("/services/checkout/environments/production/rollback", http.StatusOK); back.ID != d.ID || back.State != "rolling_back" {
 		t.Errorf("rolled back: %s %s", back.ID, back.State)
 	}
-	if end := p.awaitEnd(d.ID); end.State != "rolled_back" || !strings.Contains(end.Reason, "asked for") {
+	if end := p.awaitEnd(d.ID); end.State != "rolled_back" || !strings.Contains(end.Reason, "rollback requested") {
 		t.Errorf("ended %s: %s", end.State, end.Reason)
 	}
 	assertRuns(t, f, func(int) string { return "v1" })

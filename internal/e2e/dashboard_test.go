@@ -87,14 +87,14 @@ func TestDashboard_DrivesCanaryByClicks(t *testing.T) {
 	b.click("#confirm")
 	id := b.shownID()
 
-	b.awaitText("#reason", "waits for promote")
+	b.awaitText("#reason", "waiting for promotion")
 	b.awaitText(".needs", "Action required")
 	b.assertShows(p, id)
 	b.awaitText(".meters", "10 % to the new version")
 
 	b.action("promote", "Wave 2 of 3 starts and updates 4 more targets to v2", "50 % of the traffic")
 	b.awaitText("#counts", "5 of 10 updated")
-	b.awaitText("#reason", "watching it")
+	b.awaitText("#reason", "baking until")
 	b.awaitText(".meters", "50 % to the new version")
 	b.assertShows(p, id)
 
@@ -137,7 +137,7 @@ func TestDashboard_StalePageSaysSoAndResumes(t *testing.T) {
 	b := browse(t)
 	b.forgiven = []string{"ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"}
 	b.signIn(p, "/ui/deployments/"+d.ID)
-	b.awaitText("#reason", "waits for promote")
+	b.awaitText("#reason", "waiting for promotion")
 	b.awaitText("#live", "live")
 	p.kill()
 	b.awaitText("#live", "disconnected since")
@@ -191,7 +191,7 @@ func TestDashboard_PagesAreAccessible(t *testing.T) {
 	p.registered(request(f, "", object{"type": "rolling"}))
 	failed := p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling", "on_failure": "halt"})).ID)
 	waits := p.post(request(f, "v3", gated()))
-	p.await(waits.ID, "waits at its gate", func(d *deployment) bool { return strings.Contains(d.Reason, "waits for promote") })
+	p.await(waits.ID, "waits at its gate", func(d *deployment) bool { return strings.Contains(d.Reason, "waiting for promotion") })
 	b := browse(t)
 	b.signIn(p, "/")
 	for _, path := range []string{

@@ -32,7 +32,7 @@ func TestRollback_HangingCallDelaysNoOther(t *testing.T) {
 				if target.ID != hanging.ID && target.State != "rolled_back" {
 					t.Errorf("%s is %s", target.ID, target.State)
 				}
-				if target.ID == hanging.ID && (target.State != "unknown" || !strings.Contains(target.Error, "its last call may be at work until")) {
+				if target.ID == hanging.ID && (target.State != "unknown" || !strings.Contains(target.Error, "its last call may still be running until")) {
 					t.Errorf("%s is %s: %s", target.ID, target.State, target.Error)
 				}
 			}
@@ -71,7 +71,7 @@ func TestInDoubt_NewDeploymentWaitsForOldWork(t *testing.T) {
 			}
 			d := follow(p, body, first.ID)
 			p.await(d.ID, "waits for the work", func(d *deployment) bool {
-				return strings.Contains(d.Reason, "a call of an earlier deployment may be at work")
+				return strings.Contains(d.Reason, "a call of an earlier deployment may still be running")
 			})
 			if d := p.awaitEnd(d.ID); d.State != "completed" && d.State != "rolled_back" || f.Targets[0].MaxOpen() != 1 {
 				t.Errorf("%s (%s), %d calls at once", d.State, d.Reason, f.Targets[0].MaxOpen())

@@ -171,7 +171,7 @@ func TestNotifications_EachWaitIsSent(t *testing.T) {
 	p.ask("/deployments/"+d.ID+"/promote", http.StatusOK)
 	all := h.await("sent of the failure", func(all []heard) bool { return len(h.waits(all)) == 2 })
 	if got := h.waits(all); !slices.Equal(got, []string{
-		"gate 1: stage 1 of 2 (50%) is verified and waits for promote before the next begins", got[1],
+		"gate 1: stage 1 of 2 (50%) verified; waiting for promotion", got[1],
 	}) || !strings.HasPrefix(got[1], "failure 0: paused: ") {
 		t.Errorf("sent %q", got)
 	}
@@ -195,7 +195,7 @@ func TestNotifications_ApprovalIsSent(t *testing.T) {
 	call(t, http.MethodPut, p.url+"/services/checkout/environments/production", definition, nil)
 	d := p.post(body)
 	h.await("sent", func(all []heard) bool { return len(h.waits(all)) == 1 })
-	if got := h.waits(h.all())[0]; !strings.HasPrefix(got, "approval 0: protected: waits for promote by someone other") {
+	if got := h.waits(h.all())[0]; !strings.HasPrefix(got, "approval 0: awaiting approval by someone other") {
 		t.Errorf("sent %q", got)
 	}
 	p.ask("/deployments/"+d.ID+"/abort", http.StatusOK)

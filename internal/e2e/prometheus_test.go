@@ -142,7 +142,7 @@ func withMetric(t *testing.T, p *process, deadline string, away time.Duration) d
 	body["health_checks"] = append(part[[]object](body, "health_checks"),
 		object{"type": "metric", "name": "lag", "url": m.url, "query": "lag", "fail_above": 10, "interval": "100ms", "unhealthy_threshold": 1})
 	d := p.post(body)
-	p.await(d.ID, "verified", func(d *deployment) bool { return strings.Contains(d.Reason, "watching it") })
+	p.await(d.ID, "verified", func(d *deployment) bool { return strings.Contains(d.Reason, "baking until") })
 	m.stop()
 	if away > 0 {
 		back := time.NewTimer(away)

@@ -80,11 +80,11 @@ func TestReason_NamesWaitAndTime(t *testing.T) {
 		begins   string
 		timed    bool
 	}{
-		"a-bake":        {object{"type": "rolling", "bake": "10m"}, "wave 1 of 2 verified; watching it until ", true},
-		"a-delay":       {object{"type": "rolling", "batch_delay": "10m"}, "wave 1 of 2 verified; watching it until ", true},
-		"a-stage":       {object{"type": "canary", "stages": []int{50, 100}, "stage_duration": "10m"}, "stage 1 of 2 (50%) verified; watching it until ", true},
-		"the-old-side":  {blueGreen(object{"keep_old_for": "10m"}), "wave 1 of 1 verified; watching it until ", true},
-		"a-person":      {object{"type": "canary", "stages": []any{object{"percent": 50, "duration": "0s", "promotion": "manual"}, 100}}, "stage 1 of 2 (50%) is verified and waits for promote before the next begins", false},
+		"a-bake":        {object{"type": "rolling", "bake": "10m"}, "wave 1 of 2 verified; baking until ", true},
+		"a-delay":       {object{"type": "rolling", "batch_delay": "10m"}, "wave 1 of 2 verified; baking until ", true},
+		"a-stage":       {object{"type": "canary", "stages": []int{50, 100}, "stage_duration": "10m"}, "stage 1 of 2 (50%) verified; baking until ", true},
+		"the-old-side":  {blueGreen(object{"keep_old_for": "10m"}), "wave 1 of 1 verified; baking until ", true},
+		"a-person":      {object{"type": "canary", "stages": []any{object{"percent": 50, "duration": "0s", "promotion": "manual"}, 100}}, "stage 1 of 2 (50%) verified; waiting for promotion", false},
 		"a-slow-target": {object{"type": "rolling", "batch_size": 2}, "wave 1 of 1: 0 of 2 targets verified", false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestReason_NamesWaitAndTime(t *testing.T) {
 			if c.timed {
 				soon(t, &at)
 			}
-			if paused := p.ask("/deployments/"+d.ID+"/pause", http.StatusOK); paused.Reason != "paused by an operator; resume to go on" {
+			if paused := p.ask("/deployments/"+d.ID+"/pause", http.StatusOK); paused.Reason != "paused by an operator; resume to continue" {
 				t.Errorf("paused: %q", paused.Reason)
 			}
 			p.ask("/deployments/"+d.ID+"/abort", http.StatusOK)

@@ -57,7 +57,7 @@ func TestRestore_OldBackupWaitsThenDeploysOverFences(t *testing.T) {
 	p := serve(t, database)
 	p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling", "batch_size": 4})).ID)
 	running := p.post(request(f, "v3", object{"type": "rolling", "bake": "5m"}))
-	p.await(running.ID, "watches its first wave", func(d *deployment) bool { return strings.Contains(d.Reason, "watching it") })
+	p.await(running.ID, "watches its first wave", func(d *deployment) bool { return strings.Contains(d.Reason, "baking until") })
 	program(t, "pg_dump", "-Fc", "-f", dump, database)
 	call(t, http.MethodPost, p.url+"/deployments/"+running.ID+"/promote", object{"full": true}, nil)
 	p.awaitEnd(running.ID)

@@ -145,7 +145,7 @@ func TestRollback_ReportsUnknownRules(t *testing.T) {
 	assertEnd(p, back, "rolled_back", true)
 	said := false
 	for _, e := range list[struct{ Type, Message string }](p, "/deployments/"+back.ID+"/events") {
-		said = said || e.Type == "target.intent" && strings.Contains(e.Message, "how v0 was verified here is not known")
+		said = said || e.Type == "target.intent" && strings.Contains(e.Message, "how v0 was verified here is unknown")
 	}
 	if !said {
 		t.Error("no event says that the rules are those of the new version")

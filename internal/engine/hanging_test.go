@@ -45,7 +45,7 @@ func TestWayBack_AHangingCallHoldsUpNoOther(t *testing.T) {
 					target := &snap.Targets[i]
 					switch {
 					case i == hanging:
-						if target.State != rollout.TargetUnknown || !strings.Contains(target.Error, "may be at work until") || !target.History.InDoubt ||
+						if target.State != rollout.TargetUnknown || !strings.Contains(target.Error, "may still be running until") || !target.History.InDoubt ||
 							target.History.MayRunUntil.Before(target.StartedAt.Add(time.Minute)) {
 							t.Errorf("%s is %s: %s; %+v", target.ID, target.State, target.Error, target.History)
 						}

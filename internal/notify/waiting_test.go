@@ -15,7 +15,7 @@ import (
 func waiting(w notification.Waiting) notification.Message {
 	return completed(func(m *notification.Message) {
 		m.Type, m.State, m.Result, m.FinishedAt, m.Waiting = notification.MessageWaiting, rollout.StatePaused, nil, time.Time{}, &w
-		m.Reason = "wave 1 of 2 is verified and waits for promote before the next begins"
+		m.Reason = "wave 1 of 2 verified; waiting for promotion"
 		if w.For == notification.WaitingApproval {
 			m.StartedAt = time.Time{}
 		}

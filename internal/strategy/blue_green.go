@@ -17,7 +17,7 @@ func blueGreen() Kind {
 			Summary: "one whole side, verified before the switch; the old side is kept for a while",
 			Parameters: []Parameter{
 				{"max_parallel", "integer", "0", "how many targets are updated at once; 0 means all"},
-				{"promotion", "string", `"auto"`, "manual waits for promote before the switch"},
+				{"promotion", "string", `"auto"`, "manual waits for promotion before the switch"},
 				{"keep_old_for", "duration", `"0s"`, "how long the new side is watched, and the old one kept, after the switch"},
 			},
 		},

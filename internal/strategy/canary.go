@@ -28,7 +28,7 @@ func canary() Kind {
 			Parameters: []Parameter{
 				{
 					"stages", "list of percentages or {percent, duration, promotion}", "[10,25,50,100]",
-					"shares of the targets, rounded up; they rise strictly and end at 100; promotion manual waits for promote",
+					"shares of the targets, rounded up; they rise strictly and end at 100; promotion manual waits for promotion",
 				},
 				{
 					"max_parallel", "integer", "0",
@@ -37,7 +37,7 @@ func canary() Kind {
 				{"stage_duration", "duration", `"1m"`, "how long a stage is watched that names no duration"},
 				{
 					"success_threshold", "number", "0.95",
-					"the least share of the targets called so far that must be verified, above 0 and at most 1",
+					"the minimum share of the targets called so far that must be verified, above 0 and at most 1",
 				},
 			},
 		},

@@ -90,7 +90,7 @@ func TestDoubt_WaitsForEarlierDeploymentsWork(t *testing.T) {
 				t.Fatalf("%s after %s: %+v", s.Deployment.State, after, got)
 			}
 		}
-		if !strings.Contains(s.Deployment.Reason, "a call of an earlier deployment may be at work at") {
+		if !strings.Contains(s.Deployment.Reason, "a call of an earlier deployment may still be running at") {
 			t.Errorf("the reason is %q", s.Deployment.Reason)
 		}
 		if got := at(t, s, 30*time.Second, oldVersion); len(got) != 1 {
@@ -272,7 +272,7 @@ func TestFence_409IsRetriedOnceWithHigherFence(t *testing.T) {
 		s := running(t, 1, `{"on_failure":"halt"}`)
 		first := called(t, s)
 		events := lifecycle.ApplyResult(s, said(first, rollout.ResultFenced, 409, named), simStart)
-		if len(events) != 1 || !strings.Contains(events[0].Message, "called once more") {
+		if len(events) != 1 || !strings.Contains(events[0].Message, "retrying once") {
 			t.Errorf("%+v", events)
 		}
 		again := at(t, s, time.Second, oldVersion)

@@ -41,10 +41,10 @@ func TestReading_EachReportedFieldMustAgree(t *testing.T) {
 		"deployment": {func(r *routing.Reading) { r.DeploymentID = "d0" }, `deployment_id "d0", not "d1"`},
 		"slot":       {func(r *routing.Reading) { r.Weights.ActiveSlot = "" }, `active_slot "", not "blue"`},
 		"new":        {func(r *routing.Reading) { r.Weights.NewWeight = 11 }, "new_weight 11, not 10"},
-		"old":        {func(r *routing.Reading) { r.Weights.OldWeight = -1 }, "old_weight missing or no whole number, not 90"},
+		"old":        {func(r *routing.Reading) { r.Weights.OldWeight = -1 }, "old_weight missing or not an integer, not 90"},
 		"backends":   {func(r *routing.Reading) { r.Backends = weights(10, 90) }, ""},
 		"a backend":  {func(r *routing.Reading) { r.Backends = weights(10, 0) }, "target web-2 with weight 0, not 90"},
-		"one less":   {func(r *routing.Reading) { r.Backends = weights(10) }, "target web-2 with weight missing or no whole number, not 90"},
+		"one less":   {func(r *routing.Reading) { r.Backends = weights(10) }, "target web-2 with weight missing or not an integer, not 90"},
 		"no sides": {func(r *routing.Reading) {
 			*r = routing.Reading{Backends: weights(10, 90)}
 		}, ""},

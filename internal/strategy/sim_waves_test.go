@@ -111,7 +111,7 @@ func (s *sim) checkGate(before *rollout.Deployment, d *rollout.Decision) {
 		s.violate("it waits at the gate of wave %d, which was opened", gate)
 	case st.State != rollout.StatePaused || !st.DeadlineAt.IsZero() || !st.NextActionAt.IsZero():
 		s.violate("a closed gate shows %s, deadline %s, next %s", st.State, st.DeadlineAt, st.NextActionAt)
-	case waits && !strings.Contains(st.Reason, "waits for promote before"):
+	case waits && !strings.Contains(st.Reason, "waiting for promotion"):
 		s.violate("nobody is told what the gate waits for: %q", st.Reason)
 	case wave.Gate == rollout.GateSwitch && st.Progress.Weight == wave.Weight && before.Operator.Abort:
 	case wave.Gate == rollout.GateSwitch && st.Progress.Weight == wave.Weight:

@@ -46,7 +46,7 @@ func Apply(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, er
 	ask, known := verbs[r.Kind]
 	switch {
 	case !known:
-		return nil, conflict("%q is not a verb", r.Kind)
+		return nil, conflict("unknown command %q", r.Kind)
 	case d.State == rollout.StateAborted && r.Kind == Abort:
 		return nil, nil
 	case d.State.Terminal():
@@ -130,7 +130,7 @@ func AbortBeforeStart(d *rollout.Deployment, now time.Time) []rollout.Event {
 		return nil
 	}
 	e := rollout.Event{At: now, Type: rollout.EventAborted, Actor: d.Operator.Actor, From: string(d.State), Message: d.Operator.Reason}
-	d.State, d.Reason = rollout.StateAborted, "aborted by an operator before it began"
+	d.State, d.Reason = rollout.StateAborted, "aborted by an operator before it started"
 	return settleEvent(e, d)
 }
 
@@ -138,7 +138,7 @@ func AbortBeforeStart(d *rollout.Deployment, now time.Time) []rollout.Event {
 func askRollback(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	switch {
 	case d.StartedAt.IsZero():
-		return nil, conflict("the deployment has not begun: nothing was touched, so there is nothing to roll back; abort it instead")
+		return nil, conflict("the deployment has not started, so there is nothing to roll back; abort it instead")
 	case d.Direction == rollout.Backward && d.Operator.Pause:
 		d.Operator.Rollback = true
 		return resume(d, r, now)
@@ -147,7 +147,7 @@ func askRollback(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Eve
 	}
 	e := asked(rollout.EventRollbackStarted, d, r, now)
 	d.Operator.Rollback, d.Operator.Pause = true, false
-	lifecycle.BeginRollback(&d.Status, &d.Spec, "a rollback was asked for", now)
+	lifecycle.BeginRollback(&d.Status, &d.Spec, "rollback requested", now)
 	return settleEvent(e, d), nil
 }
 

@@ -43,22 +43,22 @@ func standsAt(d *rollout.Deployment, r Command) error {
 	case r.SkipGates || r.Wave == waiting:
 		return nil
 	case waiting == 0:
-		return conflict("the deployment waits at no gate")
+		return conflict("the deployment is not waiting at a gate")
 	default:
-		return conflict("the deployment waits at the gate of wave %d, not of wave %d", waiting, r.Wave)
+		return conflict("the deployment is waiting at the gate of wave %d, not of wave %d", waiting, r.Wave)
 	}
 }
 
 // approve lets a protected deployment begin, once. The gates of its waves come later and are not opened by it.
 func approve(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	if r.SkipGates || r.Wave > 0 {
-		return nil, conflict("the deployment has not begun: promote it without wave and full to let it begin")
+		return nil, conflict("the deployment has not started: promote it without wave or full to start it")
 	}
 	if !d.Unapproved() {
 		return nil, nil
 	}
 	e := asked(rollout.EventPromoted, d, r, now)
-	e.Message = cmp.Or(r.Reason, "approved: it may begin")
+	e.Message = cmp.Or(r.Reason, "approved")
 	d.Operator.ApprovedBy = r.Actor
 	if d.State == rollout.StatePaused && !d.Operator.Pause {
 		goOn(d, "approved", now)
@@ -77,7 +77,7 @@ func meant(d *rollout.Deployment, r Command) (Command, error) {
 		r.Wave = d.Progress.Gate
 	}
 	if r.Wave == 0 {
-		return r, conflict("the deployment waits at no gate")
+		return r, conflict("the deployment is not waiting at a gate")
 	}
 	return r, nil
 }
@@ -85,7 +85,7 @@ func meant(d *rollout.Deployment, r Command) (Command, error) {
 func promotable(d *rollout.Deployment) error {
 	switch {
 	case d.StartedAt.IsZero():
-		return conflict("the deployment has not begun: there is nothing to promote")
+		return conflict("the deployment has not started: there is nothing to promote")
 	case d.Direction == rollout.Backward:
 		return conflict("the deployment is rolling back: there is nothing to promote")
 	default:

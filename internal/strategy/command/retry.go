@@ -23,7 +23,7 @@ func NewRetry(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	}
 	targets := leftUndone(s)
 	if len(targets) == 0 {
-		return storage.NewDeployment{}, conflict("every target of the deployment has arrived, so there is nothing left to do")
+		return storage.NewDeployment{}, conflict("no target is unfinished, so there is nothing to retry")
 	}
 	d := follower(left)
 	d.Kind, d.RollbackOf, d.Version, d.Labels = left.Kind, left.RollbackOf, left.Version, left.Labels

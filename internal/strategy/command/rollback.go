@@ -100,7 +100,7 @@ func wayBack(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map[string]
 	case touched == 0:
 		return nil, nil, conflict("the deployment touched no target, so there is nothing to roll back")
 	case len(targets) == 0:
-		return nil, nil, conflict("of no target that was touched is the previous version known, so there is nothing to go back to")
+		return nil, nil, conflict("the previous version of every touched target is unknown, so there is nothing to roll back to")
 	}
 	return targets, inDoubt, nil
 }
@@ -121,7 +121,7 @@ func mayFollow(d *rollout.Deployment, what string) error {
 	case !d.State.Terminal():
 		return conflict("the deployment has not ended: it is %s", d.State)
 	case d.State == rollout.StateSuperseded:
-		return conflict("the deployment was superseded before it began, so there is nothing to %s", what)
+		return conflict("the deployment was superseded before it started, so there is nothing to %s", what)
 	default:
 		return nil
 	}

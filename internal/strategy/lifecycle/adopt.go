@@ -27,7 +27,7 @@ func TakeOver(s *rollout.Snapshot, now time.Time) []rollout.Event {
 		call, from := *t.Call, t.State
 		t.Call = nil
 		lose(t, now, now, call.Deadline)
-		e := targetEvent(rollout.EventTargetUnknown, t, from, now, "the replica that made this call is gone")
+		e := targetEvent(rollout.EventTargetUnknown, t, from, now, "the replica that sent this call died before recording the result")
 		e.Call = &call
 		events = append(events, e)
 	}

@@ -35,7 +35,7 @@ func restartChecks(spec *rollout.Spec, now time.Time) []healthcheck.State {
 }
 
 // observe adds one result to a check's state. An answer with another version than the one wanted does not pass,
-// whatever else it says; wanted is empty for a target that is checked as it is and whose version nobody knows.
+// whatever else it says; wanted is empty for a target that checked without a call and whose version nobody knows.
 func observe(spec *rollout.Spec, index int, state healthcheck.State, o healthcheck.ProbeResult, wanted string, now time.Time) healthcheck.State {
 	check, status, message := &spec.Checks[index], o.Status, o.Message
 	if status == healthcheck.Unknown {
@@ -43,7 +43,7 @@ func observe(spec *rollout.Spec, index int, state healthcheck.State, o healthche
 	}
 	state.UnknownSince = time.Time{}
 	if status.Passing() && check.VersionPointer != "" && o.Version != wanted && wanted != "" {
-		status, message = healthcheck.Unhealthy, fmt.Sprintf("answers with version %s, not %s", orUnknown(o.Version), wanted)
+		status, message = healthcheck.Unhealthy, fmt.Sprintf("reports version %s, not %s", orUnknown(o.Version), wanted)
 	}
 	if status.Passing() == state.LastStatus.Passing() && state.Streak > 0 {
 		state.Streak++
@@ -107,7 +107,7 @@ func FailingCheck(spec *rollout.Spec, t *rollout.Target) string {
 			}
 		}
 	}
-	return "its checks did not pass often enough"
+	return "its checks did not pass enough times in a row"
 }
 
 // reservation says what is held against a target that passes all the same; empty when it is well.

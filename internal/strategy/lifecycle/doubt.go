@@ -65,7 +65,7 @@ func stillBusy(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now 
 	enter(t, rollout.PhaseInDoubt, rollout.TargetUnknown, now)
 	t.NotBefore = askAt(spec, t, a, now)
 	note(t, a.Message, now)
-	return a.Message + "; an earlier call may still be at work, so the target is asked again"
+	return a.Message + "; an earlier call may still be running; the target is checked again later"
 }
 
 // mayRaiseFence reports whether a 409 may be answered with a higher fence: once, when it names a higher one, or when it is
@@ -83,9 +83,9 @@ func raiseFence(t *rollout.Target, a rollout.CallResult, now time.Time) string {
 	t.NotBefore = now
 	note(t, a.Message, now)
 	if a.Fence > 0 {
-		return fmt.Sprintf("%s; it has seen fence %d: it is asked, and called once more above %d", a.Message, a.Fence, t.Fence)
+		return fmt.Sprintf("%s; it has seen fence %d; retrying once with a fence above %d", a.Message, a.Fence, t.Fence)
 	}
-	return fmt.Sprintf("%s: it is asked, and called once more with a fence above %d", a.Message, t.Fence)
+	return fmt.Sprintf("%s; retrying once with a fence above %d", a.Message, t.Fence)
 }
 
 // noteIfOver ends the doubt about a call when the target runs what it was called for, and did not before.
@@ -118,7 +118,7 @@ func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now ti
 		if t.Done() {
 			return []rollout.Event{outcomeEvent(spec, t, from, now)}
 		}
-		message := "the outcome of the call was not known, but the target runs " + version
+		message := "no response received, but the target reports " + version
 		return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, message)}
 	case soon:
 		return nil

@@ -57,7 +57,7 @@ func firstReading(s *rollout.Snapshot, r *routing.State, reading *routing.Readin
 	d.Progress.ActiveSlot = slot
 	takeSlots(s)
 	return []rollout.Event{trafficEvent(rollout.EventTrafficDrifted, d, &routing.Call{}, now,
-		fmt.Sprintf("the router serves %s, not %s as was remembered: it counts what the router does", slot, active))}
+		fmt.Sprintf("the router serves %s, not %s as recorded; using what the router does", slot, active))}
 }
 
 // settleDoubt decides, after a write that got no answer, by what the router says: whatever that is, the next step is clear.
@@ -68,7 +68,7 @@ func settleDoubt(d *rollout.Deployment, r *routing.State, reading *routing.Readi
 	}
 	dropLateOut(r)
 	confirm(d, r, now)
-	return []rollout.Event{trafficEvent(rollout.EventTrafficResult, d, r.Sent, now, "no answer came, but the router says that it is done")}
+	return []rollout.Event{trafficEvent(rollout.EventTrafficResult, d, r.Sent, now, "no response received, but the router reports the new weights")}
 }
 
 // findDrift notices that the router no longer does what it was known to do.
@@ -78,7 +78,7 @@ func findDrift(d *rollout.Deployment, r *routing.State, reading *routing.Reading
 		return nil
 	}
 	r.Applied, r.Drifted, r.Differs = nil, true, differs
-	return []rollout.Event{trafficEvent(rollout.EventTrafficDrifted, d, r.Sent, now, "it was set, and now the router reads "+differs)}
+	return []rollout.Event{trafficEvent(rollout.EventTrafficDrifted, d, r.Sent, now, "the router has drifted: it reports "+differs)}
 }
 
 // noteReading remembers what the router does, and which process answered.
@@ -110,7 +110,7 @@ func heldWords(r *routing.State) string {
 	if more := len(r.Held) - few; more > 0 {
 		names = append(names, fmt.Sprintf("%d more", more))
 	}
-	return "; left out as found: " + strings.Join(names, ", ")
+	return "; kept out of rotation by others: " + strings.Join(names, ", ")
 }
 
 // lookFailed records a router that could not be read. Before anything was written that counts as a failed write; later a

@@ -81,9 +81,9 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 	if t.Health.Passing() {
 		return nil
 	}
-	why := "fell sick after it was verified: "
+	why := "became unhealthy after verification: "
 	if state.Status == healthcheck.Unknown {
-		why = fmt.Sprintf("its health was unknown for %s after it was verified: ", spec.HealthyDeadline)
+		why = fmt.Sprintf("health unknown for %s after verification: ", spec.HealthyDeadline)
 	}
 	giveUp(t, rollout.TargetFailed, why+FailingCheck(spec, t), now)
 	return []rollout.Event{targetEvent(rollout.EventTargetUnhealthy, t, rollout.TargetUpdated, now, t.Error)}

@@ -103,7 +103,7 @@ func tellsWeights(r *routing.Reading) bool { return r.Backends != nil }
 
 func weightWord(weight int) string {
 	if weight < 0 {
-		return "missing or no whole number"
+		return "missing or not an integer"
 	}
 	return fmt.Sprint(weight)
 }

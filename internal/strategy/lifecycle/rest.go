@@ -152,7 +152,7 @@ func (l *RestingDecision) judge(d *rollout.Deployment, want *routing.TrafficSpli
 	switch {
 	case r.Differs == "" && r.Applied == nil:
 		confirm(d, r, now)
-		l.Events = append(l.Events, trafficEvent(rollout.EventTrafficRestored, d, r.Sent, now, "the router says that it is done"))
+		l.Events = append(l.Events, trafficEvent(rollout.EventTrafficRestored, d, r.Sent, now, "the router reports the expected weights"))
 		calm(&l.Resting, r, now)
 	case r.Differs == "" || now.Before(r.NotBefore) || !serves(r, want, reading):
 	default:
@@ -172,7 +172,7 @@ func serves(r *routing.State, want *routing.TrafficSplit, reading *routing.Readi
 func (l *RestingDecision) begin(d *rollout.Deployment, want *routing.TrafficSplit, now time.Time) {
 	r := d.Progress.Router
 	if r.Applied != nil {
-		l.Events = append(l.Events, trafficEvent(rollout.EventTrafficDrifted, d, r.Sent, now, "it was left set, and now the router reads "+r.Differs))
+		l.Events = append(l.Events, trafficEvent(rollout.EventTrafficDrifted, d, r.Sent, now, "the router has drifted since the deployment ended: it reports "+r.Differs))
 		r.Applied, r.Drifted = nil, true
 	}
 	action, events := StartRouterAction(d, rollout.Action{

@@ -145,7 +145,7 @@ func adoptRouter(d *rollout.Deployment, now time.Time) []rollout.Event {
 	}
 	r.InFlight, r.InDoubt, r.Applied = false, true, nil
 	noteLateOut(&r)
-	return []rollout.Event{trafficEvent(rollout.EventTrafficUnknown, d, r.Sent, now, "the replica that made this call is gone")}
+	return []rollout.Event{trafficEvent(rollout.EventTrafficUnknown, d, r.Sent, now, "the replica that sent this call died before recording the result")}
 }
 
 // RouterOf is a copy of what is known of the router: what is stored is never changed in place.

@@ -7,10 +7,10 @@ import (
 )
 
 // ReasonPaused is what a deployment waits for that somebody has paused.
-const ReasonPaused = "paused by an operator; resume to go on"
+const ReasonPaused = "paused by an operator; resume to continue"
 
 // ReasonUnapproved is what a protected deployment waits for before it begins.
-const ReasonUnapproved = "protected: waits for promote by someone other than who asked for it"
+const ReasonUnapproved = "awaiting approval by someone other than the requester"
 
 // GateOpened reports whether people have opened the gate of a wave.
 func GateOpened(d *rollout.Deployment, wave int) bool {

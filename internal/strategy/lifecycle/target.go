@@ -70,7 +70,7 @@ func todaysRules(t *rollout.Target) string {
 	if t.Call.Action != rollout.CallRollback || t.Attempts > 1 || t.RulesKnown() {
 		return ""
 	}
-	return "how " + t.ExpectedVersion() + " was verified here is not known: called and judged as this deployment says"
+	return "how " + t.ExpectedVersion() + " was verified here is unknown: using the rules of this deployment"
 }
 
 // nextFence is higher than the highest that is known, and than the milliseconds since 1970: so it is also higher than
@@ -259,7 +259,7 @@ func outcomeEvent(spec *rollout.Spec, t *rollout.Target, from rollout.TargetStat
 	case rollout.TargetUpdated:
 		message := fmt.Sprintf("runs %s, %s", orUnknown(t.Version), t.Health)
 		if healthcheck.Unchecked(spec.Checks) {
-			message = fmt.Sprintf("runs %s by the answer to its deploy call; no check looks at its health", orUnknown(t.Version))
+			message = fmt.Sprintf("runs %s according to its deploy response; no check covers its health", orUnknown(t.Version))
 		}
 		return targetEvent(rollout.EventTargetVerified, t, from, now, message+reservation(spec, t))
 	case rollout.TargetRolledBack:

@@ -83,7 +83,7 @@ func (p *planner) rollBackTarget(i int, t *rollout.Target) bool {
 	case !t.RollingBack && p.mayBeWorking(t):
 		p.awaitWork(i, t)
 	case !t.RollingBack && t.PreviousVersion == "":
-		return p.skipTarget(i, t, "its previous version is not known, so it was not rolled back")
+		return p.skipTarget(i, t, "not rolled back: its previous version is unknown")
 	case !t.RollingBack || t.Phase == rollout.PhaseReady:
 		p.callRollback(i, t)
 	case t.Phase == rollout.PhaseInDoubt:
@@ -111,7 +111,7 @@ func (p *planner) callRollback(i int, t *rollout.Target) {
 	case p.mayBeWorking(t):
 		p.awaitWork(i, t)
 	case t.RollingBack && p.now.Before(t.NotBefore):
-		p.sched.waitUntil(t.ID+" is called again at", t.NotBefore)
+		p.sched.waitUntil(t.ID+" is retried at", t.NotBefore)
 	case t.OutOfService() || p.busy < p.maxConcurrent(t, p.spec.LargestWave()):
 		p.dispatch(i, t, true)
 	}

@@ -20,9 +20,9 @@ func (p *planner) awaitWork(i int, t *rollout.Target) {
 // noteWork says whose work is waited for, and until when.
 func (p *planner) noteWork(t *rollout.Target) {
 	if t.History.Earlier != "" {
-		p.sched.waitUntil("a call of an earlier deployment may be at work at "+t.ID+" until", t.History.MayRunUntil)
+		p.sched.waitUntil("a call of an earlier deployment may still be running at "+t.ID+" until", t.History.MayRunUntil)
 	} else {
-		p.sched.waitUntil("the last call of "+t.ID+" may be at work until", t.History.MayRunUntil)
+		p.sched.waitUntil("the last call to "+t.ID+" may still be running until", t.History.MayRunUntil)
 	}
 }
 

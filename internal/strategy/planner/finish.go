@@ -12,7 +12,7 @@ import (
 // finalTransition is the outcome of a target that nothing more is done for.
 func finalTransition(i int, t *rollout.Target, why string) rollout.Transition {
 	m := rollout.Transition{
-		Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: cmp.Or(why, "what its last call did is not known"),
+		Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: cmp.Or(why, "the result of its last call is unknown"),
 	}
 	switch {
 	case !t.Touched() && t.Error == "":
@@ -49,6 +49,6 @@ func (p *planner) restoredOutcome() rollout.State {
 	if p.failures == 0 {
 		return rollout.StateRolledBack
 	}
-	p.out.Status.Progress.FailureReason = fmt.Sprintf("%s did not get their previous version back; the last: %s", strategy.Quantity(p.failures, "target"), p.lastFailure())
+	p.out.Status.Progress.FailureReason = fmt.Sprintf("%s could not be restored to the previous version; the last: %s", strategy.Quantity(p.failures, "target"), p.lastFailure())
 	return rollout.StateFailed
 }

@@ -164,7 +164,7 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 		p.giveUpIfStopped(i, t)
 	case p.spec.Waves[t.Wave-1].CheckOnly:
 		p.out.Transitions = append(p.out.Transitions, rollout.Transition{
-			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "is checked as it is",
+			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "checked without a call",
 		})
 	case p.mayBeWorking(t):
 		p.awaitWork(i, t)
@@ -173,7 +173,7 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.DesiredVersion,
 		})
 	case p.now.Before(t.NotBefore):
-		p.sched.waitUntil(t.ID+" is called again at", t.NotBefore)
+		p.sched.waitUntil(t.ID+" is retried at", t.NotBefore)
 	case t.OutOfService() || p.busy < p.maxConcurrent(t, p.spec.Waves[t.Wave-1].Parallel):
 		p.dispatch(i, t, false)
 	}

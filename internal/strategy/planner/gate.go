@@ -14,7 +14,7 @@ func (p *planner) awaitUnknownCheck() bool {
 	if found {
 		check := &p.rules(t).Checks[c]
 		next := p.now.Add(check.Interval.Std())
-		p.sched.waitUntil(fmt.Sprintf("the health of %s is unknown (check %s), which fails it at", t.ID, check.Name),
+		p.sched.waitUntil(fmt.Sprintf("health of %s unknown (check %s); it fails at", t.ID, check.Name),
 			lifecycle.Later(lifecycle.UnknownUntil(p.rules(t), &t.Checks[c]), next))
 	}
 	return found
@@ -30,7 +30,7 @@ func (p *planner) waitsAtGate(wave int, place string) bool {
 		if st.Progress.PausedAt.IsZero() {
 			st.Progress.PausedAt = p.now
 		}
-		p.event(rollout.EventGateWaiting, wave, "waiting for promote")
+		p.event(rollout.EventGateWaiting, wave, "waiting for promotion")
 		p.out.Replan = true
 	}
 	return true

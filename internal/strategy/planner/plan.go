@@ -129,7 +129,7 @@ func (p *planner) checkFailurePolicy() bool {
 		return false
 	}
 	if p.d.Operator.Rollback {
-		p.startRollback("a rollback was asked for")
+		p.startRollback("rollback requested")
 		return true
 	}
 	if p.d.Stop != rollout.StopNone {
@@ -230,7 +230,7 @@ func (p *planner) abort() {
 			return
 		}
 		end = rollout.StateFailed
-		p.out.Status.Progress.FailureReason = "aborted, but the router did not confirm that the old side serves" + p.routerErrorText()
+		p.out.Status.Progress.FailureReason = "aborted, but the router did not confirm that the old side serves all traffic" + p.routerErrorText()
 	}
 	p.settleRemaining("the deployment was aborted before this target was verified")
 	p.finish(end)
@@ -245,7 +245,7 @@ func (p *planner) settleRemaining(why string) {
 		}
 		m := finalTransition(i, t, why)
 		if m.State == rollout.TargetUnknown && p.mayBeWorking(t) {
-			m.Message += "; its last call may be at work until " + moment(t.History.MayRunUntil)
+			m.Message += "; its last call may still be running until " + moment(t.History.MayRunUntil)
 		}
 		p.out.Transitions = append(p.out.Transitions, m)
 	}

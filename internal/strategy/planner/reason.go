@@ -39,10 +39,10 @@ func reason(v *view, waiting string) string {
 
 func pauseReason(v *view) string {
 	if v.d.Stop == rollout.StopPaused {
-		return fmt.Sprintf("paused: %s; resume to go on, or roll back", v.st.Progress.FailureReason) + routerErrorNote(v)
+		return fmt.Sprintf("paused: %s; resume to continue, or roll back", v.st.Progress.FailureReason) + routerErrorNote(v)
 	}
 	if gate := v.d.Progress.Gate; gate > 0 && !v.d.Operator.Pause {
-		return fmt.Sprintf("%s is verified and waits for promote before %s", waveName(v, gate), gatedStep(v, gate)) +
+		return waveName(v, gate) + " verified; waiting for promotion" + gatedStep(v, gate) +
 			toleratedNote(v) + routerErrorNote(v)
 	}
 	if v.d.Unapproved() && !v.d.Operator.Pause {
@@ -65,18 +65,18 @@ func toleratedNote(v *view) string {
 	if v.failures == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s failed, which is tolerated", strategy.Quantity(v.failures, "target"))
+	return fmt.Sprintf("; %s failed (tolerated)", strategy.Quantity(v.failures, "target"))
 }
 
 // gatedStep says what the gate of a wave keeps back.
 func gatedStep(v *view, wave int) string {
 	switch {
 	case v.spec.Waves[wave-1].Gate == rollout.GateSwitch:
-		return "traffic is switched"
+		return " to switch traffic"
 	case wave == len(v.spec.Waves):
-		return "the deployment completes"
+		return " to complete"
 	default:
-		return "the next begins"
+		return ""
 	}
 }
 
@@ -106,7 +106,7 @@ func waveReason(v *view, waiting string) string {
 	progress := &v.st.Progress
 	wave := waveName(v, progress.Wave)
 	if end := v.waveEnd(); !end.IsZero() {
-		return fmt.Sprintf("%s verified; watching it until %s", wave, moment(end)) + waiting
+		return fmt.Sprintf("%s verified; baking until %s", wave, moment(end)) + waiting
 	}
 	done, size := 0, v.spec.Waves[progress.Wave-1].Size
 	for i := range v.s.Targets {
@@ -133,9 +133,9 @@ func endReason(v *view, state rollout.State) string {
 	default:
 		if v.d.Direction == rollout.Backward && !v.d.Operator.Abort {
 			if v.untouched() {
-				return v.st.Progress.FailureReason + "; no target was called, but the router has not confirmed that the old side serves"
+				return v.st.Progress.FailureReason + "; no target was called, but the router did not confirm that the old side serves all traffic"
 			}
-			return "the rollback did not succeed; it began because " + v.st.Progress.FailureReason
+			return "rollback failed; reason for the rollback: " + v.st.Progress.FailureReason
 		}
 		return v.st.Progress.FailureReason
 	}

@@ -32,7 +32,7 @@ func (rp *routerPlan) ensure(want routing.TrafficSplit) bool {
 		return true
 	case rp.pausedByOperator(): // the router stays as it is
 	case rp.now.Before(rp.routerDue(r, &want)):
-		rp.sched.waitUntil("the router is tried again at", rp.routerDue(r, &want))
+		rp.sched.waitUntil("the router is retried at", rp.routerDue(r, &want))
 	case rp.readsFirst(r, &want):
 		rp.read(r)
 	default:

@@ -55,9 +55,9 @@ func (v *view) idleReason(r *routing.State, i int) string {
 	}
 	switch {
 	case !b.Serving:
-		return "gets no traffic at the router: " + b.Why
+		return "gets no traffic from the router: " + b.Why
 	case b.Effective < lifecycle.AllTraffic:
-		return fmt.Sprintf("has %d %% of its share so far", b.Effective)
+		return fmt.Sprintf("has %d %% of its weight so far", b.Effective)
 	default:
 		return ""
 	}

@@ -32,7 +32,7 @@ func (rp *routerPlan) awaitWeight(r *routing.State, i int, why string) bool {
 	case why == "":
 	case rp.now.Before(until):
 		rp.readSoon(r)
-		rp.sched.waitUntil(rp.s.Targets[i].ID+" "+why+", and is awaited until", until)
+		rp.sched.waitUntil(rp.s.Targets[i].ID+" "+why+"; waiting until", until)
 		return true
 	case !r.Last.Backends[i].Serving && rp.d.Direction == rollout.Forward:
 		rp.out.Transitions = append(rp.out.Transitions, rollout.Transition{

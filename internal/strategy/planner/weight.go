@@ -78,7 +78,7 @@ func (v *view) skippedWaveReason(wave int) string {
 	if !v.spec.Waves[wave-1].CheckOnly || v.waveVerified(wave) {
 		return ""
 	}
-	return "not all of it is as it was: traffic stays where it is"
+	return "standby slot failed verification; traffic not switched"
 }
 
 // halves is of how many parts one may leave where little serves.
