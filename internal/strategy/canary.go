@@ -18,7 +18,7 @@ const (
 	promoteManual           = "manual"
 )
 
-// canary updates a growing share of the targets, stage by stage, and watches each stage before it goes on. A large stage is
+// canary updates a growing share of the targets, stage by stage, and watches each stage before the next. A large stage is
 // updated in parts, so that enough targets stay in service. It stops as soon as too few of them can still be verified.
 func canary() Kind {
 	return Kind{
@@ -41,7 +41,7 @@ func canary() Kind {
 				},
 			},
 		},
-		refuses:       []string{"max_failures"},
+		rejects:       []string{"max_failures"},
 		resolve:       resolveCanary,
 		FailureLimit:  belowThreshold,
 		LimitExposure: true,
@@ -77,7 +77,7 @@ func resolveCanary(p *params, n int, s *rollout.Strategy) []rollout.Wave {
 	return waves
 }
 
-// belowThreshold says that too many of the targets called so far have failed for the current stage to succeed. Failures
+// belowThreshold returns why too many of the targets called so far have failed for the current stage to succeed, or "". Failures
 // that were forgiven count neither way. The share is divided, not multiplied: 55/100 is 0.55, and 0.55*100 more than 55.
 func belowThreshold(s *rollout.Strategy, f Failures) string {
 	failed, reach := f.Failed-f.Forgiven, f.Reached-f.Forgiven
@@ -129,7 +129,7 @@ func (p *params) stage(pointer string, item json.RawMessage, fallback duration.D
 	stage.Percent = inner.integer("percent")
 	stage.Duration = inner.duration("duration", fallback.Std(), 0)
 	stage.Promotion = inner.choice("promotion", promoteAuto, promoteAuto, promoteManual)
-	inner.leftovers("a stage")
+	inner.rejectUnknown("a stage")
 	p.problems = append(p.problems, inner.problems...)
 	return stage
 }

@@ -27,7 +27,7 @@ func resolveCommon(p *params, n int, s *rollout.Strategy) {
 	s.OnFailure = rollout.OnFailure(p.choice("on_failure", string(rollout.OnFailureRollback),
 		string(rollout.OnFailureRollback), string(rollout.OnFailurePause), string(rollout.OnFailureHalt)))
 	if p.accepts("max_failures") {
-		tolerated := p.share("max_failures", n)
+		tolerated := p.countOrPercent("max_failures", n)
 		s.MaxFailures = &tolerated
 	}
 	s.ProgressDeadline = p.duration("progress_deadline", defaultProgressDeadline, minProgressDeadline)

@@ -12,7 +12,7 @@ const (
 	TypeBlueGreen = "blue_green"
 )
 
-// Description says to people what a strategy is.
+// Description describes a strategy to users.
 type Description struct {
 	Type       string
 	Summary    string
@@ -31,8 +31,8 @@ type Parameter struct {
 // share traffic.
 type Kind struct {
 	Description
-	// refuses names common parameters that make no sense for it.
-	refuses []string
+	// rejects names common parameters that make no sense for it.
+	rejects []string
 	// resolve reads its own parameters into s and answers with the waves for n targets, n ≥ 1.
 	resolve func(p *params, n int, s *rollout.Strategy) []rollout.Wave
 	// FailureLimit returns why more targets have failed than the strategy tolerates, or "" while it tolerates them.
@@ -48,7 +48,7 @@ type Kind struct {
 	SwitchesSides bool
 }
 
-// kinds is the table of strategies: a new one is a file and a line here.
+// kinds returns the table of strategies: a new one is a file and a line here.
 func kinds() []Kind {
 	return []Kind{
 		rolling(),
@@ -62,7 +62,7 @@ func Describe() []Description {
 	var list []Description
 	for _, k := range kinds() {
 		for _, p := range commonParameters() {
-			if !slices.Contains(k.refuses, p.Name) {
+			if !slices.Contains(k.rejects, p.Name) {
 				k.Parameters = append(k.Parameters, p)
 			}
 		}

@@ -55,8 +55,8 @@ func (p *params) take(name string) (json.RawMessage, bool) {
 	return raw, ok
 }
 
-// leftovers reports every field that nothing has read.
-func (p *params) leftovers(kind string) {
+// rejectUnknown reports every field that nothing has read.
+func (p *params) rejectUnknown(kind string) {
 	for _, name := range slices.Sorted(maps.Keys(p.fields)) {
 		p.problem(escapePointer(name), "is not a parameter of %s", kind)
 	}
@@ -137,13 +137,13 @@ func (p *params) fraction(name string, fallback float64) float64 {
 	return *f
 }
 
-// share reads a number of targets, or a percentage of n rounded down; it may be 0.
-func (p *params) share(name string, n int) int {
+// countOrPercent reads a number of targets, or a percentage of n rounded down; it may be 0.
+func (p *params) countOrPercent(name string, n int) int {
 	raw, ok := p.take(name)
 	if !ok {
 		return 0
 	}
-	count, _, problem := amount(raw, n, 0)
+	count, _, problem := parseAmount(raw, n, 0)
 	if problem != "" {
 		p.problem(name, "%s", problem)
 	}
@@ -179,7 +179,7 @@ func (p *params) sizes(name string, n int) []int {
 // nextSize reads one size of a growing list. A percentage of few targets may round to less than the number before it,
 // and is then that number.
 func nextSize(item json.RawMessage, n int, before []int) (size int, problem string) {
-	size, percentage, problem := amount(item, n, 1)
+	size, percentage, problem := parseAmount(item, n, 1)
 	if len(before) == 0 || problem != "" || size >= before[len(before)-1] {
 		return size, problem
 	}
@@ -189,9 +189,9 @@ func nextSize(item json.RawMessage, n int, before []int) (size int, problem stri
 	return before[len(before)-1], problem
 }
 
-// amount reads a whole number, or a percentage ("25%") of n rounded down; a percentage that rounds to less than least
+// parseAmount reads a whole number, or a percentage ("25%") of n rounded down; a percentage that rounds to less than least
 // is least.
-func amount(raw json.RawMessage, n, least int) (count int, percentage bool, problem string) {
+func parseAmount(raw json.RawMessage, n, least int) (count int, percentage bool, problem string) {
 	wrong := fmt.Sprintf("must be a whole number from %d to %d, or a percentage such as \"25%%\"", least, maxCount)
 	if err := json.Unmarshal(raw, &count); err == nil && string(raw) != "null" {
 		if count < least || count > maxCount {

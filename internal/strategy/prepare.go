@@ -16,7 +16,7 @@ import (
 // DefaultType is the strategy of a request that names none.
 const DefaultType = TypeRolling
 
-// Prepare makes a deployment of what was asked for: it resolves the strategy (a JSON object, empty for the default)
+// Prepare makes a deployment of a request: it resolves the strategy (a JSON object, empty for the default)
 // against the targets, puts these in the order of their waves, those last seen unhealthy first, and gives each its first
 // state. Targets carry what the request says of them, which counts less than what is remembered; d.Spec everything but
 // strategy and waves. What is wrong with the strategy is a CodeInvalid error with pointers below /strategy.
@@ -35,7 +35,7 @@ func Prepare(
 		return storage.NewDeployment{}, err
 	}
 	d.Spec.Strategy, d.Spec.Waves = resolved, waves
-	d.Spec.ActiveSlot, d.Spec.IdleSlot = sides(targets, chosen)
+	d.Spec.ActiveSlot, d.Spec.IdleSlot = slotsOf(targets, chosen)
 	d.State, d.Direction, d.Reason = rollout.StatePending, rollout.Forward, "waiting to start"
 	if d.Spec.Protected {
 		d.Reason = lifecycle.ReasonUnapproved
@@ -46,15 +46,15 @@ func Prepare(
 		InitTarget(&d, &targets[i], remembered[targets[i].ID])
 	}
 	slices.SortStableFunc(targets, func(a, b rollout.Target) int {
-		return rank(&k, &a, chosen[a.Position]) - rank(&k, &b, chosen[b.Position])
+		return updateOrder(&k, &a, chosen[a.Position]) - updateOrder(&k, &b, chosen[b.Position])
 	})
-	assign(&d, targets)
+	assignWaves(&d, targets)
 	d.Counts = rollout.Count(targets)
 	return storage.NewDeployment{Deployment: d, Targets: targets}, nil
 }
 
-// sides names the slot that serves and the one that is updated; both are empty when all targets are taken.
-func sides(targets []rollout.Target, chosen []bool) (active, idle string) {
+// slotsOf names the slot that serves and the one that is updated; both are empty when all targets are taken.
+func slotsOf(targets []rollout.Target, chosen []bool) (active, idle string) {
 	for i := range targets {
 		if chosen[i] {
 			idle = targets[i].Slot
@@ -79,9 +79,9 @@ func InitTarget(d *rollout.Deployment, t *rollout.Target, known storage.TargetRe
 	t.Checks = lifecycle.NewCheckStates(d.Spec.ProbedBy(t))
 }
 
-// rank puts targets that serve badly first: they have the least to lose. Where exposure counts, those that are exposed
+// updateOrder puts targets that serve badly first: they have the least to lose. Where exposure counts, those that are exposed
 // already come before them. Those that no wave takes come last.
-func rank(k *Kind, t *rollout.Target, chosen bool) int {
+func updateOrder(k *Kind, t *rollout.Target, chosen bool) int {
 	switch {
 	case !chosen:
 		return 3
@@ -94,8 +94,8 @@ func rank(k *Kind, t *rollout.Target, chosen bool) int {
 	}
 }
 
-// assign gives each target its wave, 0 when none takes it.
-func assign(d *rollout.Deployment, targets []rollout.Target) {
+// assignWaves gives each target its wave, 0 when none takes it.
+func assignWaves(d *rollout.Deployment, targets []rollout.Target) {
 	wave, left := 0, 0
 	for i := range targets {
 		for left == 0 && wave < len(d.Spec.Waves) {
@@ -120,7 +120,7 @@ func resolve(
 		p.problem("type", "%q is not a strategy; known are %s", s.Type, strings.Join(Types(), ", "))
 		return s, nil, nil, p.problems
 	}
-	p.refused = k.refuses
+	p.refused = k.rejects
 	chosen = slices.Repeat([]bool{true}, len(targets))
 	if k.selectTargets != nil {
 		chosen = k.selectTargets(p, targets, activeSlot)
@@ -133,6 +133,6 @@ func resolve(
 	}
 	resolveCommon(p, n, &s)
 	waves = k.resolve(p, n, &s)
-	p.leftovers(s.Type)
+	p.rejectUnknown(s.Type)
 	return s, waves, chosen, p.problems
 }

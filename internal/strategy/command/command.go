@@ -32,16 +32,16 @@ type Command struct {
 	Wave      int
 	SkipGates bool
 	// SeenGate is the gate at which the deployment stood when the promote came in, 0 for none: it opens no other that is
-	// reached while it waits for its turn. nil when nobody looked.
+	// reached while it waits for its turn. nil when it was not read.
 	SeenGate *int
 }
 
-// Apply changes a deployment as a verb asks for, in place, and tells the change as events. No events mean that there was
-// nothing to change: the verb had been asked for before, or the deployment does so already. A verb that makes no sense
+// Apply carries out a command on a deployment, in place, and returns the change as events. No events mean that there was
+// nothing to change: the command was applied before, or the deployment is in that state already. A command that is not allowed
 // in the deployment's state is a CodeConflict error that says why.
 func Apply(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	verbs := map[Kind]func(*rollout.Deployment, Command, time.Time) ([]rollout.Event, error){
-		Pause: pause, Resume: resume, Promote: promote, Abort: askAbort, Rollback: askRollback,
+		Pause: pause, Resume: resume, Promote: promote, Abort: abort, Rollback: rollBack,
 	}
 	ask, known := verbs[r.Kind]
 	switch {
@@ -66,7 +66,7 @@ func pause(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, er
 	if d.Operator.Pause || d.Operator.Abort {
 		return nil, nil
 	}
-	e := asked(rollout.EventPaused, d, r, now)
+	e := newEvent(rollout.EventPaused, d, r, now)
 	d.Operator.Pause = true
 	if d.Stop != rollout.StopPaused { // what has failed is the better reason
 		d.Reason = lifecycle.ReasonPaused
@@ -76,7 +76,7 @@ func pause(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, er
 	if d.Progress.PausedAt.IsZero() {
 		d.Progress.PausedAt = now // from the answer on, and not only when a replica sees it
 	}
-	return settleEvent(e, d), nil
+	return withResultingState(e, d), nil
 }
 
 // resume forgives what has failed so far. A gate still waits for promote.
@@ -84,15 +84,15 @@ func resume(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, e
 	if !d.Operator.Pause && (d.Stop != rollout.StopPaused || d.Operator.Resumes > d.Progress.ResumesApplied) {
 		return nil, nil
 	}
-	e := asked(rollout.EventResumed, d, r, now)
+	e := newEvent(rollout.EventResumed, d, r, now)
 	d.Operator.Pause = false
 	d.Operator.Resumes++
-	goOn(d, "resumed", now)
-	return settleEvent(e, d), nil
+	markRunning(d, "resumed", now)
+	return withResultingState(e, d), nil
 }
 
-// goOn shows that a deployment is held no more, unless it stands at a gate that is closed: the planner follows at once.
-func goOn(d *rollout.Deployment, because string, now time.Time) {
+// markRunning shows that a deployment is held no more, unless it stands at a gate that is closed: the planner follows at once.
+func markRunning(d *rollout.Deployment, because string, now time.Time) {
 	if d.Progress.Gate > 0 && !lifecycle.GateOpened(d, d.Progress.Gate) {
 		return
 	}
@@ -108,21 +108,21 @@ func goOn(d *rollout.Deployment, because string, now time.Time) {
 	d.Reason, d.NextActionAt, d.DeadlineAt = because, now, planner.ResumedDeadline(d, now)
 }
 
-// askAbort ends a deployment as soon as its calls in flight have ended; see CallOff for one that has not begun.
-func askAbort(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
+// abort ends a deployment as soon as its calls in flight have ended; see CallOff for one that has not begun.
+func abort(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	if d.Operator.Abort {
 		return nil, nil
 	}
-	e := asked(rollout.EventAbortRequested, d, r, now)
+	e := newEvent(rollout.EventAbortRequested, d, r, now)
 	d.Operator.Abort, d.Operator.Actor, d.Operator.Reason = true, r.Actor, r.Reason
 	d.Reason = "aborting: waiting for calls in flight"
 	if !d.StartedAt.IsZero() {
 		d.Progress.LastProgressAt = now // the router gets the whole deadline to take traffic back, however late it was before
 	}
-	return settleEvent(e, d), nil
+	return withResultingState(e, d), nil
 }
 
-// AbortBeforeStart ends a deployment at once that is to be aborted and has not begun, in place, and tells so. It has touched
+// AbortBeforeStart ends a deployment at once that is to be aborted and has not started, in place, and returns the events. It has touched
 // nothing and nothing is in flight; and as long as it waits behind another one, no replica would come to end it. For any
 // other deployment nothing happens.
 func AbortBeforeStart(d *rollout.Deployment, now time.Time) []rollout.Event {
@@ -131,11 +131,11 @@ func AbortBeforeStart(d *rollout.Deployment, now time.Time) []rollout.Event {
 	}
 	e := rollout.Event{At: now, Type: rollout.EventAborted, Actor: d.Operator.Actor, From: string(d.State), Message: d.Operator.Reason}
 	d.State, d.Reason = rollout.StateAborted, "aborted by an operator before it started"
-	return settleEvent(e, d)
+	return withResultingState(e, d)
 }
 
-// askRollback turns the deployment round where it is. One that goes back already goes on with it when it was paused.
-func askRollback(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
+// rollBack reverses the deployment in place. One that is rolling back already continues when it was paused.
+func rollBack(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	switch {
 	case d.StartedAt.IsZero():
 		return nil, conflict("the deployment has not started, so there is nothing to roll back; abort it instead")
@@ -145,17 +145,17 @@ func askRollback(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Eve
 	case d.Direction == rollout.Backward:
 		return nil, nil
 	}
-	e := asked(rollout.EventRollbackStarted, d, r, now)
+	e := newEvent(rollout.EventRollbackStarted, d, r, now)
 	d.Operator.Rollback, d.Operator.Pause = true, false
 	lifecycle.BeginRollback(&d.Status, &d.Spec, "rollback requested", now)
-	return settleEvent(e, d), nil
+	return withResultingState(e, d), nil
 }
 
-func asked(kind string, d *rollout.Deployment, r Command, now time.Time) rollout.Event {
+func newEvent(kind string, d *rollout.Deployment, r Command, now time.Time) rollout.Event {
 	return rollout.Event{At: now, Type: kind, Actor: r.Actor, From: string(d.State), Message: r.Reason}
 }
 
-func settleEvent(e rollout.Event, d *rollout.Deployment) []rollout.Event {
+func withResultingState(e rollout.Event, d *rollout.Deployment) []rollout.Event {
 	e.To = string(d.State)
 	return []rollout.Event{e}
 }

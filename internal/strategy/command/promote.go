@@ -7,23 +7,23 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// promote opens the gate that the deployment waits at, once; asked again for the same gate it changes nothing.
+// promote opens the gate that the deployment waits at, once; repeated for the same gate it changes nothing.
 func promote(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	if d.StartedAt.IsZero() && d.Spec.Protected {
 		return approve(d, r, now)
 	}
-	if err := promotable(d); err != nil {
+	if err := checkPromotable(d); err != nil {
 		return nil, err
 	}
-	r, err := meant(d, r)
-	if err != nil || promoted(d, r) {
+	r, err := resolveGate(d, r)
+	if err != nil || isPromoted(d, r) {
 		return nil, err
 	}
-	if err := standsAt(d, r); err != nil {
+	if err := checkGate(d, r); err != nil {
 		return nil, err
 	}
 	waiting := d.Progress.Gate
-	e := asked(rollout.EventPromoted, d, r, now)
+	e := newEvent(rollout.EventPromoted, d, r, now)
 	e.Wave = waiting
 	if r.SkipGates {
 		e.Message = cmp.Or(r.Reason, "gates and bakes are skipped from now on")
@@ -31,13 +31,13 @@ func promote(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, 
 	d.Operator.SkipGates = d.Operator.SkipGates || r.SkipGates
 	d.Operator.Promoted = max(d.Operator.Promoted, waiting)
 	if waiting > 0 && !d.Operator.Pause && d.Stop == rollout.StopNone { // else something more holds it
-		goOn(d, "promoted", now)
+		markRunning(d, "promoted", now)
 	}
-	return settleEvent(e, d), nil
+	return withResultingState(e, d), nil
 }
 
-// standsAt refuses a promote for another gate than the one that the deployment waits at.
-func standsAt(d *rollout.Deployment, r Command) error {
+// checkGate refuses a promote for another gate than the one that the deployment waits at.
+func checkGate(d *rollout.Deployment, r Command) error {
 	waiting := d.Progress.Gate
 	switch {
 	case r.SkipGates || r.Wave == waiting:
@@ -57,17 +57,17 @@ func approve(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, 
 	if !d.Unapproved() {
 		return nil, nil
 	}
-	e := asked(rollout.EventPromoted, d, r, now)
+	e := newEvent(rollout.EventPromoted, d, r, now)
 	e.Message = cmp.Or(r.Reason, "approved")
 	d.Operator.ApprovedBy = r.Actor
 	if d.State == rollout.StatePaused && !d.Operator.Pause {
-		goOn(d, "approved", now)
+		markRunning(d, "approved", now)
 	}
-	return settleEvent(e, d), nil
+	return withResultingState(e, d), nil
 }
 
-// meant names the gate that a promote is for, which may have been left to what the deployment stands at.
-func meant(d *rollout.Deployment, r Command) (Command, error) {
+// resolveGate names the gate that a promote is for, which may have been left to what the deployment stands at.
+func resolveGate(d *rollout.Deployment, r Command) (Command, error) {
 	switch {
 	case r.SkipGates || r.Wave > 0:
 		return r, nil
@@ -82,7 +82,7 @@ func meant(d *rollout.Deployment, r Command) (Command, error) {
 	return r, nil
 }
 
-func promotable(d *rollout.Deployment) error {
+func checkPromotable(d *rollout.Deployment) error {
 	switch {
 	case d.StartedAt.IsZero():
 		return conflict("the deployment has not started: there is nothing to promote")
@@ -93,8 +93,8 @@ func promotable(d *rollout.Deployment) error {
 	}
 }
 
-// promoted reports whether what is asked for has been asked for before.
-func promoted(d *rollout.Deployment, r Command) bool {
+// isPromoted reports whether the same promote was applied before.
+func isPromoted(d *rollout.Deployment, r Command) bool {
 	if r.SkipGates {
 		return d.Operator.SkipGates
 	}

@@ -18,14 +18,14 @@ import (
 // run the version already are only checked.
 func NewRetry(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	left := &s.Deployment
-	if err := mayFollow(left, "retry"); err != nil {
+	if err := checkFinished(left, "retry"); err != nil {
 		return storage.NewDeployment{}, err
 	}
-	targets := leftUndone(s)
+	targets := unfinishedTargets(s)
 	if len(targets) == 0 {
 		return storage.NewDeployment{}, conflict("no target is unfinished, so there is nothing to retry")
 	}
-	d := follower(left)
+	d := newFrom(left)
 	d.Kind, d.RollbackOf, d.Version, d.Labels = left.Kind, left.RollbackOf, left.Version, left.Labels
 	d.Spec.RetryOf = left.ID
 	if left.Kind == rollout.KindRollback && hasTwoSides(left) {
@@ -35,22 +35,22 @@ func NewRetry(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	if err != nil {
 		return storage.NewDeployment{}, fmt.Errorf("describe the strategy again: %w", err)
 	}
-	n, err := follow(d, targets, how, nil)
+	n, err := prepareFrom(d, targets, how, nil)
 	addBystanders(&n, s)
 	return n, err
 }
 
-// leftUndone lists the targets of a retry. Where a strategy has to know both of its sides, it takes all of them, and only
+// unfinishedTargets lists the targets of a retry. Where a strategy has to know both of its sides, it takes all of them, and only
 // checks those that have arrived.
-func leftUndone(s *rollout.Snapshot) []rollout.Target {
+func unfinishedTargets(s *rollout.Snapshot) []rollout.Target {
 	var missing, everything []rollout.Target
 	slots := false
 	for i := range s.Targets {
 		t := &s.Targets[i]
 		slots = slots || t.Slot != ""
-		everything = append(everything, again(t))
-		if missed(&s.Deployment, t) {
-			missing = append(missing, again(t))
+		everything = append(everything, resetTarget(t))
+		if isUnfinished(&s.Deployment, t) {
+			missing = append(missing, resetTarget(t))
 		}
 	}
 	k, _ := strategy.KindOf(s.Deployment.Spec.Strategy.Type)
@@ -61,9 +61,9 @@ func leftUndone(s *rollout.Snapshot) []rollout.Target {
 	return missing
 }
 
-// missed reports whether the target has not got what the deployment was for. A target that is unchanged at the end of a
+// isUnfinished reports whether the target has not got what the deployment was for. A target that is unchanged at the end of a
 // deployment that reached its goal was no part of that goal.
-func missed(d *rollout.Deployment, t *rollout.Target) bool {
+func isUnfinished(d *rollout.Deployment, t *rollout.Target) bool {
 	if t.Wave == 0 || d.Spec.Waves[t.Wave-1].CheckOnly {
 		return false // it was never to be called
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // NewRollback is the deployment that takes a finished one back: each target that was touched gets its own previous version,
-// those that failed or are in doubt first. Targets whose previous version nobody knows are left out. It comes without id
+// those that failed or are in doubt first. Targets whose previous version is unknown are left out. It comes without id
 // and requester. A deployment that has not ended, was superseded or leaves nothing to take back is a CodeConflict error
 // that says why.
 //
@@ -23,19 +23,19 @@ import (
 // rollback ends as failed then.
 func NewRollback(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	undone := &s.Deployment
-	if err := mayFollow(undone, "roll back"); err != nil {
+	if err := checkFinished(undone, "roll back"); err != nil {
 		return storage.NewDeployment{}, err
 	}
-	targets, doubtful, err := wayBack(s)
+	targets, doubtful, err := rollbackTargets(s)
 	if err != nil {
 		return storage.NewDeployment{}, err
 	}
-	d := follower(undone)
-	d.Kind, d.RollbackOf, d.Version = rollout.KindRollback, undone.ID, sharedWant(targets)
+	d := newFrom(undone)
+	d.Kind, d.RollbackOf, d.Version = rollout.KindRollback, undone.ID, commonVersion(targets)
 	d.Spec.Force, d.Spec.OnConflict, d.Spec.RetryOf = false, rollout.OnConflictQueue, ""
-	d.Spec.Protected = false // the way back waits for nobody
+	d.Spec.Protected = false // a rollback needs no approval
 	if hasTwoSides(undone) {
-		return undoBySlot(undone, s, d, targets, doubtful)
+		return rollBackBySlot(undone, s, d, targets, doubtful)
 	}
 	how, err := json.Marshal(map[string]any{
 		"type": strategy.TypeRolling, "batch_size": undone.Spec.LargestWave(),
@@ -44,7 +44,7 @@ func NewRollback(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	if err != nil {
 		return storage.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
 	}
-	n, err := follow(d, targets, how, doubtful)
+	n, err := prepareFrom(d, targets, how, doubtful)
 	n.Deployment.Spec.ActiveSlot = lifecycle.ServingSlot(undone) // no slot is switched on the way back
 	addBystanders(&n, s)
 	return n, err
@@ -62,8 +62,8 @@ func addBystanders(n *storage.NewDeployment, ended *rollout.Snapshot) {
 		if called || t.Touched() && lifecycle.FailedOrUnknown(t) {
 			continue
 		}
-		b := again(t)
-		stays(&b, t)
+		b := resetTarget(t)
+		keepAsVerified(&b, t)
 		b.Position = len(n.Targets)
 		strategy.InitTarget(&n.Deployment, &b, storage.TargetRecord{Address: b.Address, Health: b.Health})
 		n.Targets = append(n.Targets, b)
@@ -71,14 +71,14 @@ func addBystanders(n *storage.NewDeployment, ended *rollout.Snapshot) {
 	n.Deployment.Counts = rollout.Count(n.Targets)
 }
 
-// stays lets a target of a new deployment stay as it was at the end of the one before, judged as it was verified.
-func stays(t, ended *rollout.Target) {
+// keepAsVerified lets a target of a new deployment stay as it was at the end of the one before, judged as it was verified.
+func keepAsVerified(t, ended *rollout.Target) {
 	t.DesiredVersion = ended.Version
 	t.Rules = &rollout.TargetRules{Forward: ended.RulesFor(ended.Version)}
 }
 
-// wayBack lists the touched targets with the version that each goes back to, and names those in doubt.
-func wayBack(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map[string]bool, err error) {
+// rollbackTargets lists the touched targets with the version that each goes back to, and names those in doubt.
+func rollbackTargets(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map[string]bool, err error) {
 	touched := 0
 	inDoubt = map[string]bool{}
 	for i := range s.Targets {
@@ -90,7 +90,7 @@ func wayBack(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map[string]
 		if t.PreviousVersion == "" {
 			continue
 		}
-		back := again(t)
+		back := resetTarget(t)
 		back.DesiredVersion = t.PreviousVersion
 		back.Rules = &rollout.TargetRules{Forward: t.RulesFor(t.PreviousVersion), Back: t.RulesFor(t.DesiredVersion)}
 		targets = append(targets, back)
@@ -105,8 +105,8 @@ func wayBack(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map[string]
 	return targets, inDoubt, nil
 }
 
-// sharedWant is the version that all targets go to, empty when they differ.
-func sharedWant(targets []rollout.Target) string {
+// commonVersion returns the version that all targets go to, empty when they differ.
+func commonVersion(targets []rollout.Target) string {
 	for i := range targets {
 		if targets[i].DesiredVersion != targets[0].DesiredVersion {
 			return ""
@@ -115,8 +115,8 @@ func sharedWant(targets []rollout.Target) string {
 	return targets[0].DesiredVersion
 }
 
-// mayFollow refuses to make anything of a deployment that has not ended, or ended before it began.
-func mayFollow(d *rollout.Deployment, what string) error {
+// checkFinished refuses to make anything of a deployment that has not ended, or ended before it began.
+func checkFinished(d *rollout.Deployment, what string) error {
 	switch {
 	case !d.State.Terminal():
 		return conflict("the deployment has not ended: it is %s", d.State)
@@ -127,24 +127,24 @@ func mayFollow(d *rollout.Deployment, what string) error {
 	}
 }
 
-// follower is what a deployment made from a finished one has in common with it.
-func follower(d *rollout.Deployment) rollout.Deployment {
+// newFrom returns what a deployment made from a finished one has in common with it.
+func newFrom(d *rollout.Deployment) rollout.Deployment {
 	return rollout.Deployment{
 		Service: d.Service, Environment: d.Environment, Spec: d.Spec, DeploySecret: d.DeploySecret,
 	}
 }
 
-// again is a target as a new deployment begins with it.
-func again(t *rollout.Target) rollout.Target {
+// resetTarget returns a target as a new deployment begins with it.
+func resetTarget(t *rollout.Target) rollout.Target {
 	return rollout.Target{
 		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, Metadata: t.Metadata, DeployURL: t.DeployURL, Weight: t.Weight,
 		Position: t.Position, DesiredVersion: t.DesiredVersion, Version: t.Version, Health: t.Health, Fence: t.Fence, Rules: t.Rules,
 	}
 }
 
-// follow prepares a deployment for the targets of a finished one, in the order of the request; first go those that are
+// prepareFrom prepares a deployment for the targets of a finished one, in the order of the request; first go those that are
 // named, then the unhealthy ones.
-func follow(
+func prepareFrom(
 	d rollout.Deployment, targets []rollout.Target, how json.RawMessage, first map[string]bool,
 ) (storage.NewDeployment, error) {
 	slices.SortFunc(targets, func(a, b rollout.Target) int { return a.Position - b.Position })

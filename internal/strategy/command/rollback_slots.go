@@ -11,11 +11,11 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// wayHome is how a deployment by slots is taken back: which targets get the version that they want, and whether traffic
+// slotRollback is how a deployment by slots is taken back: which targets get the version that they want, and whether traffic
 // goes to the slot that does not serve now.
-type wayHome struct {
+type slotRollback struct {
 	targets  []rollout.Target // all of them
-	goes     map[string]bool  // those that are called
+	called   map[string]bool  // those that are called
 	doubtful map[string]bool
 	parallel int
 	switches bool
@@ -24,38 +24,38 @@ type wayHome struct {
 // hasTwoSides reports whether a router moves traffic between two slots of the deployment.
 func hasTwoSides(d *rollout.Deployment) bool { return d.Spec.Traffic != nil && d.Spec.IdleSlot != "" }
 
-// undoBySlot takes a deployment by slots back: traffic goes where it was, and each touched target gets its own previous
-// version while nobody uses it. When traffic is on the touched side, the other one is only checked first, as it still runs
+// rollBackBySlot takes a deployment by slots back: traffic goes where it was, and each touched target gets its own previous
+// version while it has no traffic. When traffic is on the touched side, the other one is only checked first, as it still runs
 // what it ran; should it not be well, the touched targets are called where they serve, half of them at a time.
-func undoBySlot(undone *rollout.Deployment, s *rollout.Snapshot, d rollout.Deployment, back []rollout.Target, doubtful map[string]bool) (storage.NewDeployment, error) {
+func rollBackBySlot(undone *rollout.Deployment, s *rollout.Snapshot, d rollout.Deployment, back []rollout.Target, doubtful map[string]bool) (storage.NewDeployment, error) {
 	served, _ := lifecycle.Slots(undone)
-	way := wayHome{goes: map[string]bool{}, doubtful: doubtful, parallel: undone.Spec.LargestWave(), switches: lifecycle.ServingSlot(undone) != served}
-	way.targets = everyone(s, back)
+	way := slotRollback{called: map[string]bool{}, doubtful: doubtful, parallel: undone.Spec.LargestWave(), switches: lifecycle.ServingSlot(undone) != served}
+	way.targets = allTargets(s, back)
 	for i := range back {
-		way.goes[back[i].ID] = true
+		way.called[back[i].ID] = true
 	}
-	return way.plan(d, undone)
+	return way.prepare(d, undone)
 }
 
 // retryBySlot finishes what a rollback by slots left undone.
 func retryBySlot(s *rollout.Snapshot, d rollout.Deployment, missing []rollout.Target) (storage.NewDeployment, error) {
 	left := &s.Deployment
 	served, _ := lifecycle.Slots(left)
-	way := wayHome{goes: map[string]bool{}, parallel: left.Spec.LargestWave()}
+	way := slotRollback{called: map[string]bool{}, parallel: left.Spec.LargestWave()}
 	way.switches = left.Spec.Waves[0].Weight == lifecycle.AllTraffic && lifecycle.ServingSlot(left) == served
-	way.targets = everyone(s, missing)
+	way.targets = allTargets(s, missing)
 	for i := range missing {
-		way.goes[missing[i].ID] = true
+		way.called[missing[i].ID] = true
 	}
-	return way.plan(d, left)
+	return way.prepare(d, left)
 }
 
-// everyone lists all targets of a snapshot, some of them as given.
-func everyone(s *rollout.Snapshot, some []rollout.Target) []rollout.Target {
+// allTargets lists all targets of a snapshot, some of them as given.
+func allTargets(s *rollout.Snapshot, some []rollout.Target) []rollout.Target {
 	all := make([]rollout.Target, len(s.Targets))
 	for i := range s.Targets {
-		all[i] = again(&s.Targets[i])
-		stays(&all[i], &s.Targets[i])
+		all[i] = resetTarget(&s.Targets[i])
+		keepAsVerified(&all[i], &s.Targets[i])
 		for j := range some {
 			if some[j].ID == all[i].ID {
 				all[i] = some[j]
@@ -65,32 +65,32 @@ func everyone(s *rollout.Snapshot, some []rollout.Target) []rollout.Target {
 	return all
 }
 
-// plan prepares the deployment, and gives it the waves of its way home.
-func (w *wayHome) plan(d rollout.Deployment, ended *rollout.Deployment) (storage.NewDeployment, error) {
+// prepare prepares the deployment, and gives it the waves of its way home.
+func (w *slotRollback) prepare(d rollout.Deployment, ended *rollout.Deployment) (storage.NewDeployment, error) {
 	d.Spec.ActiveSlot = lifecycle.ServingSlot(ended)
 	how, err := json.Marshal(map[string]any{
-		"type": strategy.TypeBlueGreen, "max_parallel": w.parallel, "on_failure": rollout.OnFailureHalt, "max_failures": len(w.goes),
+		"type": strategy.TypeBlueGreen, "max_parallel": w.parallel, "on_failure": rollout.OnFailureHalt, "max_failures": len(w.called),
 		"progress_deadline": ended.Spec.Strategy.ProgressDeadline,
 	})
 	if err != nil {
 		return storage.NewDeployment{}, fmt.Errorf("describe the strategy of a rollback: %w", err)
 	}
-	n, err := follow(d, w.targets, how, w.doubtful)
+	n, err := prepareFrom(d, w.targets, how, w.doubtful)
 	if err != nil {
 		return n, err
 	}
-	w.layOut(&n)
+	w.assignWaves(&n)
 	return n, nil
 }
 
-// layOut puts the targets into waves: those of the other slot first when they are only checked, then those that are called.
-func (w *wayHome) layOut(n *storage.NewDeployment) {
+// assignWaves puts the targets into waves: those of the other slot first when they are only checked, then those that are called.
+func (w *slotRollback) assignWaves(n *storage.NewDeployment) {
 	spec := &n.Deployment.Spec
-	calls := rollout.Wave{Size: len(w.goes), Parallel: min(w.parallel, len(w.goes))}
+	calls := rollout.Wave{Size: len(w.called), Parallel: min(w.parallel, len(w.called))}
 	if w.switches {
 		calls.Weight = lifecycle.AllTraffic
 	}
-	inService := slices.ContainsFunc(w.targets, func(t rollout.Target) bool { return w.goes[t.ID] && t.Slot == spec.ActiveSlot })
+	inService := slices.ContainsFunc(w.targets, func(t rollout.Target) bool { return w.called[t.ID] && t.Slot == spec.ActiveSlot })
 	spec.Waves = nil
 	checked := w.switches && inService
 	if checked {
@@ -100,7 +100,7 @@ func (w *wayHome) layOut(n *storage.NewDeployment) {
 	for i := range n.Targets {
 		t := &n.Targets[i]
 		switch t.Wave = 0; {
-		case w.goes[t.ID]:
+		case w.called[t.ID]:
 			t.Wave = len(spec.Waves)
 		case checked && t.Slot != spec.ActiveSlot:
 			t.Wave, t.DesiredVersion = 1, t.Version
@@ -108,11 +108,11 @@ func (w *wayHome) layOut(n *storage.NewDeployment) {
 		}
 	}
 	last := len(spec.Waves) + 1
-	slices.SortStableFunc(n.Targets, func(a, b rollout.Target) int { return turn(&a, last) - turn(&b, last) })
+	slices.SortStableFunc(n.Targets, func(a, b rollout.Target) int { return waveOrder(&a, last) - waveOrder(&b, last) })
 }
 
-// turn is a target's wave, or last when it has none.
-func turn(t *rollout.Target, last int) int {
+// waveOrder returns a target's wave, or last when it has none.
+func waveOrder(t *rollout.Target, last int) int {
 	if t.Wave == 0 {
 		return last
 	}

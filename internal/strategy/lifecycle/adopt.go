@@ -8,16 +8,16 @@ import (
 	"rollcall/internal/routing"
 )
 
-// TakeOver marks every call that is written down without an answer as unknown: whoever made it is gone. Such a call does
+// TakeOver marks every call without a recorded result as unknown: its owner is gone. Such a call does
 // not use up a retry. A blue-green deployment that has not begun is turned to the slot that is idle by now. A new owner does
 // this once, before it plans.
 func TakeOver(s *rollout.Snapshot, now time.Time) []rollout.Event {
-	events := adoptRouter(&s.Deployment, now)
-	recallRouter(s)
-	followSlots(s)
+	events := markRouterInDoubt(&s.Deployment, now)
+	inheritRouterState(s)
+	selectIdleSlot(s)
 	for i := range s.Targets {
 		t := &s.Targets[i]
-		fitChecks(&s.Deployment.Spec, t, now)
+		fitCheckStates(&s.Deployment.Spec, t, now)
 		for c := range t.Checks {
 			t.Checks[c].Probing = false
 		}
@@ -26,7 +26,7 @@ func TakeOver(s *rollout.Snapshot, now time.Time) []rollout.Event {
 		}
 		call, from := *t.Call, t.State
 		t.Call = nil
-		lose(t, now, now, call.Deadline)
+		markInDoubt(t, now, now, call.Deadline)
 		e := targetEvent(rollout.EventTargetUnknown, t, from, now, "the replica that sent this call died before recording the result")
 		e.Call = &call
 		events = append(events, e)
@@ -34,31 +34,31 @@ func TakeOver(s *rollout.Snapshot, now time.Time) []rollout.Event {
 	return events
 }
 
-// recallRouter takes what the deployment before has left at a router that cannot be read: whom it took out stays out until it
+// inheritRouterState takes what the deployment before has left at a router that cannot be read: whom it took out stays out until it
 // is verified.
-func recallRouter(s *rollout.Snapshot) {
+func inheritRouterState(s *rollout.Snapshot) {
 	d := &s.Deployment
 	if d.Spec.Traffic == nil || d.Spec.Traffic.Readable() || s.RouterBefore == nil {
 		return
 	}
 	if r := RouterOf(d); r.Sent == nil {
-		learn(s, &r, &routing.Reading{})
+		learnBaseline(s, &r, &routing.Reading{})
 		d.Progress.Router = &r
 	}
 }
 
-// fitChecks lets a target have the states of the checks that it is probed with. A server of an older version keeps those of
+// fitCheckStates lets a target have the states of the checks that it is probed with. A server of an older version keeps those of
 // the deployment's own.
-func fitChecks(spec *rollout.Spec, t *rollout.Target, now time.Time) {
+func fitCheckStates(spec *rollout.Spec, t *rollout.Target, now time.Time) {
 	if rules := spec.ProbedBy(t); len(t.Checks) < len(rules.Checks) {
 		t.Checks = restartChecks(rules, now)
 	}
 }
 
-// CompensateDowntime holds against no target that its owner was dead and nobody looked: health deadlines begin anew, and a bake ends
+// CompensateDowntime restarts health deadlines and extends the bake by the time the deployment had no owner: a bake ends
 // later by as much. The successor of a dead owner does this once, before it plans.
 func CompensateDowntime(s *rollout.Snapshot, now time.Time) {
-	putOffBake(s, now)
+	extendBake(s, now)
 	for i := range s.Targets {
 		t := &s.Targets[i]
 		if t.Phase == rollout.PhaseInDoubt || t.Phase == rollout.PhaseVerifying {
@@ -72,8 +72,8 @@ func CompensateDowntime(s *rollout.Snapshot, now time.Time) {
 	}
 }
 
-// putOffBake lets a bake end later by the time for which probes of its targets are overdue; at worst it begins anew.
-func putOffBake(s *rollout.Snapshot, now time.Time) {
+// extendBake lets a bake end later by the time for which probes of its targets are overdue; at most it restarts.
+func extendBake(s *rollout.Snapshot, now time.Time) {
 	progress := &s.Deployment.Progress
 	if progress.WaveSettledAt.IsZero() || progress.Gate > 0 { // at a gate the bake is over
 		return

@@ -16,10 +16,10 @@ func WeightsByTarget(backends []routing.Backend) map[string]int {
 	return weights
 }
 
-// learn takes from the first reading of a deployment what the router does before the first write: the weights in full
+// learnBaseline takes from the first reading of a deployment what the router does before the first write: the weights in full
 // rotation, and who is out. What the deployment before has left tells its own writes from those of others.
-func learn(s *rollout.Snapshot, r *routing.State, reading *routing.Reading) {
-	before := left(s.RouterBefore)
+func learnBaseline(s *rollout.Snapshot, r *routing.State, reading *routing.Reading) {
+	before := priorStateOf(s.RouterBefore)
 	r.TakenOut = nil
 	for i := range s.Targets {
 		if before.out[s.Targets[i].ID] {
@@ -28,24 +28,24 @@ func learn(s *rollout.Snapshot, r *routing.State, reading *routing.Reading) {
 	}
 	r.OutBefore = slices.Clone(r.TakenOut)
 	r.Baseline = before.baseline(s)
-	if reading.Backends == nil || before.unchangedBy(reading) && reading.Weights != nil {
+	if reading.Backends == nil || before.isUnchanged(reading) && reading.Weights != nil {
 		return
 	}
 	if slices.ContainsFunc(reading.Backends, func(b routing.BackendReading) bool { return b.Weight < 0 }) {
 		return
 	}
-	r.TakenOut = append(r.TakenOut, idleOut(s, r, reading)...)
-	r.Baseline = before.adjusted(reading)
+	r.TakenOut = append(r.TakenOut, unservedTargets(s, r, reading)...)
+	r.Baseline = before.adjustedBaseline(reading)
 }
 
-// leftBehind is how the deployment before left a router.
-type leftBehind struct {
+// priorState is how the deployment before left a router.
+type priorState struct {
 	full, set map[string]int
 	out       map[string]bool
 }
 
-func left(r *routing.State) leftBehind {
-	l := leftBehind{out: map[string]bool{}}
+func priorStateOf(r *routing.State) priorState {
+	l := priorState{out: map[string]bool{}}
 	if r == nil || r.Sent == nil {
 		return l
 	}
@@ -61,7 +61,7 @@ func left(r *routing.State) leftBehind {
 	return l
 }
 
-func (l leftBehind) baseline(s *rollout.Snapshot) []routing.Backend {
+func (l priorState) baseline(s *rollout.Snapshot) []routing.Backend {
 	var list []routing.Backend
 	for i := range s.Targets {
 		if weight := l.full[s.Targets[i].ID]; weight > 0 {
@@ -71,16 +71,16 @@ func (l leftBehind) baseline(s *rollout.Snapshot) []routing.Backend {
 	return list
 }
 
-func (l leftBehind) unchangedBy(reading *routing.Reading) bool {
+func (l priorState) isUnchanged(reading *routing.Reading) bool {
 	return !slices.ContainsFunc(reading.Backends, func(b routing.BackendReading) bool {
 		weight, set := l.set[b.Target]
 		return !set || weight != b.Weight
 	})
 }
 
-// adjusted are the weights as they are read, but for those that the deployment before has set itself. A target without weight
+// adjustedBaseline returns the weights as they are read, but for those that the deployment before has set itself. A target without weight
 // has the one that it had, else as much as the others.
-func (l leftBehind) adjusted(reading *routing.Reading) []routing.Backend {
+func (l priorState) adjustedBaseline(reading *routing.Reading) []routing.Backend {
 	list := make([]routing.Backend, len(reading.Backends))
 	sum, known := 0, 0
 	for i, b := range reading.Backends {
@@ -105,9 +105,9 @@ func (l leftBehind) adjusted(reading *routing.Reading) []routing.Backend {
 	return list
 }
 
-// idleOut lists the targets without weight that are no one's own hand: those of a slot of which none serves, and all when
-// nobody serves at all.
-func idleOut(s *rollout.Snapshot, r *routing.State, reading *routing.Reading) []string {
+// unservedTargets lists the targets without weight that are no one's own hand: those of a slot of which none serves, and all when
+// no target serves at all.
+func unservedTargets(s *rollout.Snapshot, r *routing.State, reading *routing.Reading) []string {
 	serves := map[string]bool{}
 	for i, b := range reading.Backends {
 		slot := ""
@@ -129,7 +129,7 @@ func idleOut(s *rollout.Snapshot, r *routing.State, reading *routing.Reading) []
 	return out
 }
 
-// findHeld lists the targets that somebody else keeps out of rotation. A router that reports the shares of its sides does
+// findHeld lists the targets that others keep out of rotation. A router that reports the shares of its sides does
 // what it was told, or not: it has no hand of its own.
 func findHeld(r *routing.State, reading *routing.Reading) []routing.HeldBackend {
 	if reading.Weights != nil {
@@ -138,7 +138,7 @@ func findHeld(r *routing.State, reading *routing.Reading) []routing.HeldBackend 
 	var held []routing.HeldBackend
 	for _, b := range reading.Backends {
 		switch {
-		case takenOut(r, &b, b.Target):
+		case isTakenOut(r, &b, b.Target):
 		case b.HeldBy != "":
 			held = append(held, routing.HeldBackend{Target: b.Target, By: b.HeldBy})
 		case b.Weight == 0:
@@ -148,10 +148,10 @@ func findHeld(r *routing.State, reading *routing.Reading) []routing.HeldBackend 
 	return held
 }
 
-// takeOver notes, of a router that a server of an older version has written to in this deployment, whom that one took out: it
+// inferTakenOut notes, of a router that a server of an older version has written to in this deployment, whom that one took out: it
 // did so by weight 0, and wrote down neither weights in full rotation nor whom it took out. That weight is Rollcall's mark on
 // a server that it drains as well; what an operator holds has its weight.
-func takeOver(r *routing.State, reading *routing.Reading) {
+func inferTakenOut(r *routing.State, reading *routing.Reading) {
 	if r.Sent == nil || len(r.Baseline) > 0 {
 		return
 	}
@@ -164,7 +164,7 @@ func takeOver(r *routing.State, reading *routing.Reading) {
 	r.TakenOut = out
 }
 
-// HeldBy is what keeps a target out of rotation that is not Rollcall; empty when nothing does.
+// HeldBy returns what keeps a target out of rotation that is not Rollcall; empty when nothing does.
 func HeldBy(r *routing.State, target string) string {
 	if r == nil {
 		return ""
@@ -188,8 +188,8 @@ func WasOut(d *rollout.Deployment, t *rollout.Target) bool {
 	return r != nil && slices.Contains(r.OutBefore, t.ID)
 }
 
-// takeOut notes, before a write, whom it takes out; what is out already by another hand is not Rollcall's.
-func takeOut(r *routing.State, setting *routing.TrafficSplit) {
+// noteTakenOut notes, before a write, whom it takes out; what is out already by another hand is not Rollcall's.
+func noteTakenOut(r *routing.State, setting *routing.TrafficSplit) {
 	out := slices.Clone(r.TakenOut)
 	for _, b := range setting.Backends {
 		if b.Weight == 0 && HeldBy(r, b.Target) == "" && !slices.Contains(out, b.Target) {
@@ -199,9 +199,9 @@ func takeOut(r *routing.State, setting *routing.TrafficSplit) {
 	r.TakenOut = out
 }
 
-// takenOut reports whether Rollcall has taken a target out: by a write that is known to have been done, or by one without an
+// isTakenOut reports whether Rollcall has taken a target out: by a write that is known to have been done, or by one without an
 // answer that the router has carried out since.
-func takenOut(r *routing.State, is *routing.BackendReading, target string) bool {
+func isTakenOut(r *routing.State, is *routing.BackendReading, target string) bool {
 	return r != nil && (slices.Contains(r.TakenOut, target) || is.Weight == 0 && slices.Contains(r.LateOut, target))
 }
 
@@ -229,15 +229,15 @@ func dropLateOut(r *routing.State) {
 func claimLateOut(r *routing.State, reading *routing.Reading) {
 	out := slices.Clone(r.TakenOut)
 	for _, b := range reading.Backends {
-		if takenOut(r, &b, b.Target) && !slices.Contains(out, b.Target) {
+		if isTakenOut(r, &b, b.Target) && !slices.Contains(out, b.Target) {
 			out = append(out, b.Target)
 		}
 	}
 	r.TakenOut = out
 }
 
-// putBack notes, after a write, who is back in rotation.
-func putBack(r *routing.State, setting *routing.TrafficSplit) {
+// noteRestored notes, after a write, which targets are back in rotation.
+func noteRestored(r *routing.State, setting *routing.TrafficSplit) {
 	weights := WeightsByTarget(setting.Backends)
 	r.TakenOut = slices.DeleteFunc(slices.Clone(r.TakenOut), func(target string) bool { return weights[target] > 0 })
 }

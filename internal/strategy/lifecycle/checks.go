@@ -13,7 +13,7 @@ import (
 // target is probed less often than its interval says.
 const maxWatchRate = 200
 
-// NewCheckStates is the state of checks of which nothing is known.
+// NewCheckStates returns the state of checks of which nothing is known.
 func NewCheckStates(spec *rollout.Spec) []healthcheck.State {
 	states := make([]healthcheck.State, spec.CheckStates())
 	for i := range states {
@@ -34,12 +34,12 @@ func restartChecks(spec *rollout.Spec, now time.Time) []healthcheck.State {
 	return states
 }
 
-// observe adds one result to a check's state. An answer with another version than the one wanted does not pass,
-// whatever else it says; wanted is empty for a target that checked without a call and whose version nobody knows.
-func observe(spec *rollout.Spec, index int, state healthcheck.State, o healthcheck.ProbeResult, wanted string, now time.Time) healthcheck.State {
+// addProbeResult adds one result to a check's state. An answer with another version than the one wanted does not pass,
+// whatever else it says; wanted is empty for a target that checked without a call and whose version is unknown.
+func addProbeResult(spec *rollout.Spec, index int, state healthcheck.State, o healthcheck.ProbeResult, wanted string, now time.Time) healthcheck.State {
 	check, status, message := &spec.Checks[index], o.Status, o.Message
 	if status == healthcheck.Unknown {
-		return observeUnknown(spec, state, message, now)
+		return addUnknownResult(spec, state, message, now)
 	}
 	state.UnknownSince = time.Time{}
 	if status.Passing() && check.VersionPointer != "" && o.Version != wanted && wanted != "" {
@@ -61,9 +61,9 @@ func observe(spec *rollout.Spec, index int, state healthcheck.State, o healthche
 	return state
 }
 
-// observeUnknown adds a result that says nothing of the target: it ends a row of results that pass, neither ends nor
+// addUnknownResult adds a result that says nothing of the target: it ends a row of results that pass, neither ends nor
 // lengthens one of those that do not, and leaves what the check has come to, for as long as a target may take to get healthy.
-func observeUnknown(spec *rollout.Spec, state healthcheck.State, message string, now time.Time) healthcheck.State {
+func addUnknownResult(spec *rollout.Spec, state healthcheck.State, message string, now time.Time) healthcheck.State {
 	if state.LastStatus.Passing() {
 		state.Streak = 0
 	}
@@ -77,16 +77,18 @@ func observeUnknown(spec *rollout.Spec, state healthcheck.State, message string,
 	return state
 }
 
-// UnknownUntil is when a check that is unknown counts as one that does not pass.
+// UnknownUntil returns when a check that is unknown counts as one that does not pass.
 func UnknownUntil(spec *rollout.Spec, state *healthcheck.State) time.Time {
 	return state.UnknownSince.Add(spec.HealthyDeadline.Std())
 }
 
-// verified reports whether every check has come to a conclusion and the target passes.
-func verified(spec *rollout.Spec, t *rollout.Target) bool { return concluded(t) && Passes(spec, t) }
+// isVerified reports whether every check has come to a conclusion and the target passes.
+func isVerified(spec *rollout.Spec, t *rollout.Target) bool {
+	return allConcluded(t) && Passes(spec, t)
+}
 
-// concluded reports whether every check has come to a conclusion.
-func concluded(t *rollout.Target) bool {
+// allConcluded reports whether every check has come to a conclusion.
+func allConcluded(t *rollout.Target) bool {
 	return !slices.ContainsFunc(t.Checks, func(c healthcheck.State) bool { return c.Status == healthcheck.Unknown })
 }
 
@@ -97,7 +99,7 @@ func Passes(spec *rollout.Spec, t *rollout.Target) bool {
 	return agrees && (healthcheck.Unchecked(spec.Checks) || healthcheck.AggregateHealth(spec.Checks, t.Checks).Passing())
 }
 
-// FailingCheck is the message of the first check whose newest result stands against the target.
+// FailingCheck returns the message of the first check whose newest result stands against the target.
 func FailingCheck(spec *rollout.Spec, t *rollout.Target) string {
 	for _, criticalOnly := range []bool{true, false} {
 		for i := range spec.Checks {
@@ -110,8 +112,8 @@ func FailingCheck(spec *rollout.Spec, t *rollout.Target) string {
 	return "its checks did not pass enough times in a row"
 }
 
-// reservation says what is held against a target that passes all the same; empty when it is well.
-func reservation(spec *rollout.Spec, t *rollout.Target) string {
+// degradedNote returns what is held against a target that passes all the same; empty when it is well.
+func degradedNote(spec *rollout.Spec, t *rollout.Target) string {
 	for i := range spec.Checks {
 		state := &t.Checks[i]
 		if state.Status != healthcheck.Healthy && state.LastStatus != healthcheck.Healthy && state.Message != "" {
@@ -121,7 +123,7 @@ func reservation(spec *rollout.Spec, t *rollout.Target) string {
 	return ""
 }
 
-// watchEvery is how often a verified target is probed, one of n.
+// watchEvery returns how often a verified target is probed, one of n.
 func watchEvery(check *healthcheck.Check, n int) time.Duration {
 	return max(check.Interval.Std(), time.Duration(n)*time.Second/maxWatchRate)
 }

@@ -12,7 +12,7 @@ import (
 // 504 of a proxy. Its work may go on until the deploy timeout after it was sent. Until then the target is asked what it
 // runs, and nothing else is sent to it, forward or back.
 
-// mayRunUntil is until when the work of a call may go on of which the target has not said that it is over.
+// mayRunUntil returns until when the work of a call may go on of which the target has not said that it is over.
 func mayRunUntil(spec *rollout.Spec, call rollout.Call, a rollout.CallResult) time.Time {
 	if a.Began.IsZero() {
 		return call.Deadline
@@ -20,26 +20,26 @@ func mayRunUntil(spec *rollout.Spec, call rollout.Call, a rollout.CallResult) ti
 	return Earlier(call.Deadline, a.Began.Add(spec.Deploy.Timeout.Std()))
 }
 
-// applyLost records that nobody can say what a call did.
+// applyLost records that the result of a call is unknown.
 func applyLost(spec *rollout.Spec, t *rollout.Target, call rollout.Call, a rollout.CallResult, now time.Time) {
 	t.RetriesUsed++
-	lose(t, now, askAt(spec, t, a, now), mayRunUntil(spec, call, a))
-	note(t, a.Message, now)
+	markInDoubt(t, now, recheckAt(spec, t, a, now), mayRunUntil(spec, call, a))
+	recordError(t, a.Message, now)
 }
 
-// askAt is when a target in doubt is asked: when it may be called again, and at once when it will not be.
-func askAt(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) time.Time {
+// recheckAt returns when a target in doubt is probed: when it may be called again, and at once when it will not be.
+func recheckAt(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) time.Time {
 	if t.RetriesUsed > spec.Deploy.Retries {
 		return now
 	}
-	return now.Add(max(backoff(spec, t.RetriesUsed), a.RetryAfter))
+	return now.Add(max(retryDelay(spec, t.RetriesUsed), a.RetryAfter))
 }
 
-// lose has the target asked what its last call did, whose work may go on until a time; it is called again from askAt on.
-func lose(t *rollout.Target, now, askAt, until time.Time) {
+// markInDoubt has the target probed for what its last call did, which may run until a time; it is called again from askAt on.
+func markInDoubt(t *rollout.Target, now, askAt, until time.Time) {
 	t.Version = ""
 	t.History.InDoubt, t.History.MayRunUntil = true, until
-	enter(t, rollout.PhaseInDoubt, rollout.TargetUnknown, now)
+	enterPhase(t, rollout.PhaseInDoubt, rollout.TargetUnknown, now)
 	t.NotBefore = askAt
 }
 
@@ -49,22 +49,22 @@ const (
 	statusTooManyRequests = 429
 )
 
-// locked reports whether the target turns a call down because it is at work, after an earlier call of this deployment
+// rejectedAsBusy reports whether the target turns a call down because it is at work, after an earlier call of this deployment
 // whose outcome is not known: that one holds the lock.
-func locked(t *rollout.Target, a rollout.CallResult) bool {
+func rejectedAsBusy(t *rollout.Target, a rollout.CallResult) bool {
 	if !t.History.InDoubt {
 		return false
 	}
 	return a.Kind == rollout.ResultFenced && a.Fence == 0 || a.Status == statusLocked || a.Status == statusTooManyRequests
 }
 
-// stillBusy has a target that is at work asked again later.
-func stillBusy(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) string {
+// recheckLater has a busy target probed again later.
+func recheckLater(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) string {
 	t.RetriesUsed++
 	t.Version = ""
-	enter(t, rollout.PhaseInDoubt, rollout.TargetUnknown, now)
-	t.NotBefore = askAt(spec, t, a, now)
-	note(t, a.Message, now)
+	enterPhase(t, rollout.PhaseInDoubt, rollout.TargetUnknown, now)
+	t.NotBefore = recheckAt(spec, t, a, now)
+	recordError(t, a.Message, now)
 	return a.Message + "; an earlier call may still be running; the target is checked again later"
 }
 
@@ -74,22 +74,22 @@ func mayRaiseFence(t *rollout.Target, call rollout.Call, a rollout.CallResult) b
 	return !t.History.FenceRaised && (a.Fence >= call.Fence || t.CallsSent <= 1)
 }
 
-// raiseFence has the target asked, and called once more with a fence above the one that it named and above any that was
+// raiseFence has the target probed, and called once more with a fence above the one that it named and above any that was
 // given before by time.
 func raiseFence(t *rollout.Target, a rollout.CallResult, now time.Time) string {
 	t.History.FenceRaised = true
 	t.Fence = max(t.Fence, a.Fence, now.UnixMilli())
-	enter(t, rollout.PhaseInDoubt, outbound(t), now)
+	enterPhase(t, rollout.PhaseInDoubt, callingState(t), now)
 	t.NotBefore = now
-	note(t, a.Message, now)
+	recordError(t, a.Message, now)
 	if a.Fence > 0 {
 		return fmt.Sprintf("%s; it has seen fence %d; retrying once with a fence above %d", a.Message, a.Fence, t.Fence)
 	}
 	return fmt.Sprintf("%s; retrying once with a fence above %d", a.Message, t.Fence)
 }
 
-// noteIfOver ends the doubt about a call when the target runs what it was called for, and did not before.
-func noteIfOver(t *rollout.Target, now time.Time) {
+// endDoubt ends the doubt about a call when the target runs what it was called for, and did not before.
+func endDoubt(t *rollout.Target, now time.Time) {
 	h := &t.History
 	doubted := h.InDoubt || h.Earlier != ""
 	if !doubted || t.Version != cmp.Or(h.Earlier, t.ExpectedVersion()) || t.Version == h.From {
@@ -101,19 +101,19 @@ func noteIfOver(t *rollout.Target, now time.Time) {
 	h.InDoubt, h.MayRunUntil, h.Earlier = false, time.Time{}, ""
 }
 
-// ResendAt is when a target in doubt may be called again.
+// ResendAt returns when a target in doubt may be called again.
 func ResendAt(t *rollout.Target) time.Time { return Later(t.NotBefore, t.History.MayRunUntil) }
 
-// applyAsked decides, after a call whose outcome is not known, by what the target itself says. That it runs another version
+// applyDoubtProbe decides, after a call whose outcome is not known, by what the target itself says. That it runs another version
 // proves nothing as long as the work may go on.
-func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
+func applyDoubtProbe(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
 	from, version := t.State, o.Probe.Version
 	soon := o.Action.Begun.Before(ResendAt(t))
 	if state := &t.Checks[o.Action.Check]; soon {
 		state.NextAt = Earlier(state.NextAt, Later(now, ResendAt(t)))
 	}
 	switch {
-	case version != "" && version == t.ExpectedVersion() && !now.Before(t.History.MayRunUntil) && tellsOfCall(spec, t):
+	case version != "" && version == t.ExpectedVersion() && !now.Before(t.History.MayRunUntil) && provesCall(spec, t):
 		startVerifying(spec, t, now)
 		if t.Done() {
 			return []rollout.Event{outcomeEvent(spec, t, from, now)}
@@ -123,17 +123,17 @@ func applyAsked(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now ti
 	case soon:
 		return nil
 	case t.RetriesUsed <= spec.Deploy.Retries:
-		enter(t, rollout.PhaseReady, t.State, now)
+		enterPhase(t, rollout.PhaseReady, t.State, now)
 		t.NotBefore = now
 	case spec.VersionCheck() < 0:
-		giveUp(t, rollout.TargetUnknown, t.Error, now)
+		settleWithError(t, rollout.TargetUnknown, t.Error, now)
 		return []rollout.Event{outcomeEvent(spec, t, from, now)}
 	}
 	return nil
 }
 
-// tellsOfCall reports whether it settles a doubt that a target runs what it was called for. Where targets are called although
+// provesCall reports whether it settles a doubt that a target runs what it was called for. Where targets are called although
 // they run it already, it does not: the call may never have arrived.
-func tellsOfCall(spec *rollout.Spec, t *rollout.Target) bool {
+func provesCall(spec *rollout.Spec, t *rollout.Target) bool {
 	return t.RollingBack || !spec.Force || t.History.From != t.DesiredVersion
 }

@@ -22,17 +22,17 @@ func applyReading(s *rollout.Snapshot, r *routing.State, o rollout.Outcome, now 
 	d.Progress.Router = r
 	r.Reading = false
 	if o.Reading == nil {
-		lookFailed(d, r, o.Result, now)
+		applyFailedReading(d, r, o.Result, now)
 		return nil
 	}
 	if r.Sent == nil {
 		return firstReading(s, r, o.Reading, now)
 	}
-	takeOver(r, o.Reading)
+	inferTakenOut(r, o.Reading)
 	noteReading(r, o.Reading, now)
 	switch {
 	case r.InDoubt:
-		return settleDoubt(d, r, o.Reading, now)
+		return resolveRouterDoubt(d, r, o.Reading, now)
 	case r.Applied != nil:
 		return findDrift(d, r, o.Reading, now)
 	default:
@@ -43,7 +43,7 @@ func applyReading(s *rollout.Snapshot, r *routing.State, o rollout.Outcome, now 
 // firstReading takes what the router does before the first write for true, whatever was remembered: the weights in full
 // rotation, who is out, and which slot serves.
 func firstReading(s *rollout.Snapshot, r *routing.State, reading *routing.Reading, now time.Time) []rollout.Event {
-	learn(s, r, reading)
+	learnBaseline(s, r, reading)
 	noteReading(r, reading, now)
 	d := &s.Deployment
 	if d.Spec.IdleSlot == "" || d.Kind == rollout.KindRollback || slices.ContainsFunc(s.Targets, func(t rollout.Target) bool { return t.Attempts > 0 }) {
@@ -55,19 +55,19 @@ func firstReading(s *rollout.Snapshot, r *routing.State, reading *routing.Readin
 		return nil
 	}
 	d.Progress.ActiveSlot = slot
-	takeSlots(s)
+	assignSlots(s)
 	return []rollout.Event{trafficEvent(rollout.EventTrafficDrifted, d, &routing.Call{}, now,
 		fmt.Sprintf("the router serves %s, not %s as recorded; using what the router does", slot, active))}
 }
 
-// settleDoubt decides, after a write that got no answer, by what the router says: whatever that is, the next step is clear.
-func settleDoubt(d *rollout.Deployment, r *routing.State, reading *routing.Reading, now time.Time) []rollout.Event {
+// resolveRouterDoubt decides, after a write that got no answer, by what the router says: whatever that is, the next step is clear.
+func resolveRouterDoubt(d *rollout.Deployment, r *routing.State, reading *routing.Reading, now time.Time) []rollout.Event {
 	r.InDoubt = false
-	if !tellsWeights(reading) || RouterDifference(d, &r.Sent.Setting, reading) != "" {
+	if !reportsWeights(reading) || RouterDifference(d, &r.Sent.Setting, reading) != "" {
 		return nil
 	}
 	dropLateOut(r)
-	confirm(d, r, now)
+	confirmWrite(d, r, now)
 	return []rollout.Event{trafficEvent(rollout.EventTrafficResult, d, r.Sent, now, "no response received, but the router reports the new weights")}
 }
 
@@ -97,8 +97,8 @@ func noteReading(r *routing.State, reading *routing.Reading, now time.Time) {
 	r.Held = held
 }
 
-// heldWords names the targets that somebody else keeps out of rotation, to be appended; empty when there are none.
-func heldWords(r *routing.State) string {
+// heldNote returns the targets that others keep out of rotation, to be appended; empty when there are none.
+func heldNote(r *routing.State) string {
 	if r == nil || len(r.Held) == 0 {
 		return ""
 	}
@@ -113,9 +113,9 @@ func heldWords(r *routing.State) string {
 	return "; kept out of rotation by others: " + strings.Join(names, ", ")
 }
 
-// lookFailed records a router that could not be read. Before anything was written that counts as a failed write; later a
+// applyFailedReading records a router that could not be read. Before anything was written that counts as a failed write; later a
 // write goes out all the same, and is read back.
-func lookFailed(d *rollout.Deployment, r *routing.State, a rollout.CallResult, now time.Time) {
+func applyFailedReading(d *rollout.Deployment, r *routing.State, a rollout.CallResult, now time.Time) {
 	wait := max(d.Spec.Traffic.Backoff.Std(), minRouterBackoff) << min(r.LooksFailed, maxBackoffDoublings)
 	r.LookAt = now.Add(min(wait, RouterReadInterval))
 	r.LooksFailed++
@@ -124,13 +124,13 @@ func lookFailed(d *rollout.Deployment, r *routing.State, a rollout.CallResult, n
 		r.Seen = true
 		return
 	}
-	retryRoute(d, r, a, now)
+	scheduleRouterRetry(d, r, a, now)
 	if a.Kind == rollout.ResultRefused {
 		r.RetriesUsed, r.Refused = d.Spec.Traffic.Retries+1, true
 	}
 }
 
-// IdleSince is since when a target was seen to get less than its share; zero when it gets it.
+// IdleSince returns since when a target was seen to get less than its share; zero when it gets it.
 func IdleSince(r *routing.State, target string) time.Time {
 	for _, b := range r.Idle {
 		if b.Target == target {

@@ -22,7 +22,7 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	state.NextAt = now.Add(check.Interval.Std())
 	if o.Probe.Version != "" && t.Phase != rollout.PhaseCalling {
 		t.Version = o.Probe.Version
-		noteIfOver(t, now)
+		endDoubt(t, now)
 	}
 	from := t.State
 	switch t.Phase {
@@ -33,14 +33,14 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 		}
 		state.NextAt = time.Time{}
 		t.PreviousVersion = t.Version
-		enter(t, rollout.PhaseReady, t.State, now)
+		enterPhase(t, rollout.PhaseReady, t.State, now)
 		return nil
 	case rollout.PhaseInDoubt:
-		return applyAsked(spec, t, o, now)
+		return applyDoubtProbe(spec, t, o, now)
 	case rollout.PhaseVerifying:
-		*state = observe(spec, o.Action.Check, *state, o.Probe, t.ExpectedVersion(), now)
+		*state = addProbeResult(spec, o.Action.Check, *state, o.Probe, t.ExpectedVersion(), now)
 		t.Health = healthcheck.AggregateHealth(spec.Checks, t.Checks)
-		if !conclude(spec, t, now) {
+		if !concludeChecks(spec, t, now) {
 			return nil
 		}
 	case rollout.PhaseSettled:
@@ -51,20 +51,20 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 	return []rollout.Event{outcomeEvent(spec, t, from, now)}
 }
 
-// conclude gives a target its outcome as soon as its checks allow one, and reports whether they did.
-func conclude(spec *rollout.Spec, t *rollout.Target, now time.Time) bool {
+// concludeChecks reports a target its outcome as soon as its checks allow one, and reports whether they did.
+func concludeChecks(spec *rollout.Spec, t *rollout.Target, now time.Time) bool {
 	switch {
-	case verified(spec, t):
+	case isVerified(spec, t):
 		settle(t, SuccessState(t), now)
-	case spec.Waves[t.Wave-1].CheckOnly && concluded(t): // nothing was done that it would have to recover from
-		giveUp(t, rollout.TargetFailed, FailingCheck(spec, t), now)
+	case spec.Waves[t.Wave-1].CheckOnly && allConcluded(t): // nothing was done that it would have to recover from
+		settleWithError(t, rollout.TargetFailed, FailingCheck(spec, t), now)
 	default:
 		return false
 	}
 	return true
 }
 
-// applyWatched adds a probe of a verified target; one that falls sick counts as failed.
+// applyWatched adds a probe of a verified target; one that becomes unhealthy counts as failed.
 func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
 	if t.State != rollout.TargetUpdated {
 		return nil
@@ -72,7 +72,7 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 	spec := s.Deployment.Spec.For(t)
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
 	awaited := !state.UnknownSince.IsZero() && !s.Deployment.Progress.WaveSettledAt.IsZero()
-	*state = observe(spec, o.Action.Check, *state, o.Probe, t.ExpectedVersion(), now)
+	*state = addProbeResult(spec, o.Action.Check, *state, o.Probe, t.ExpectedVersion(), now)
 	if awaited && (state.UnknownSince.IsZero() || state.Status == healthcheck.Unknown) {
 		s.Deployment.Progress.LastProgressAt = now // the wait was for an answer, and no lack of progress
 	}
@@ -85,6 +85,6 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 	if state.Status == healthcheck.Unknown {
 		why = fmt.Sprintf("health unknown for %s after verification: ", spec.HealthyDeadline)
 	}
-	giveUp(t, rollout.TargetFailed, why+FailingCheck(spec, t), now)
+	settleWithError(t, rollout.TargetFailed, why+FailingCheck(spec, t), now)
 	return []rollout.Event{targetEvent(rollout.EventTargetUnhealthy, t, rollout.TargetUpdated, now, t.Error)}
 }

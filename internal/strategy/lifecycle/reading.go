@@ -13,7 +13,7 @@ func NeedsReadBack(d *rollout.Deployment, a rollout.CallResult) bool {
 	return d.Spec.Traffic.Readable() && (a.Kind == rollout.ResultDone || a.Kind == rollout.ResultAccepted)
 }
 
-// VerifyRouterWrite is the answer to a write once its reading is taken into account: one that reads back otherwise is to be tried
+// VerifyRouterWrite returns the answer to a write once its reading is taken into account: one that reads back otherwise is to be tried
 // again. Judging twice is judging once.
 func VerifyRouterWrite(d *rollout.Deployment, o rollout.Outcome) rollout.CallResult {
 	a := o.Result
@@ -29,7 +29,7 @@ func VerifyRouterWrite(d *rollout.Deployment, o rollout.Outcome) rollout.CallRes
 
 const readBack = ", read back"
 
-// RouterDifference says in words where a router does not do what is wanted of it, such as "new_weight 10, not 50"; empty when
+// RouterDifference returns where a router does not do what is wanted of it, such as "new_weight 10, not 50"; empty when
 // it agrees in all that it reports. One that reports only the shares of its sides says the same before and after a target
 // was taken out: it confirms a write that it has answered, but never that one has arrived; see tellsWeights.
 func RouterDifference(d *rollout.Deployment, want *routing.TrafficSplit, r *routing.Reading) string {
@@ -57,11 +57,11 @@ func RouterDifference(d *rollout.Deployment, want *routing.TrafficSplit, r *rout
 	return ""
 }
 
-// backendDiffers says where one target's weight is not as wanted. At a router that others work on by hand (byHand), a target
+// backendDiffers returns where one target's weight is not as wanted. At a router that others work on by hand (byHand), a target
 // that somebody else keeps out stays out, and what Rollcall itself has taken out must not be held any more to be back.
 func backendDiffers(r *routing.State, want routing.Backend, is *routing.BackendReading, byHand bool) string {
 	if byHand {
-		ours := takenOut(r, is, want.Target)
+		ours := isTakenOut(r, is, want.Target)
 		if ours && want.Weight > 0 && is.HeldBy != "" {
 			return fmt.Sprintf("weight %d in %s, not %d in rotation", is.Weight, is.HeldBy, want.Weight)
 		}
@@ -70,7 +70,7 @@ func backendDiffers(r *routing.State, want routing.Backend, is *routing.BackendR
 		}
 	}
 	if is.Weight != want.Weight {
-		return fmt.Sprintf("weight %s, not %d", weightWord(is.Weight), want.Weight)
+		return fmt.Sprintf("weight %s, not %d", weightText(is.Weight), want.Weight)
 	}
 	return ""
 }
@@ -90,18 +90,18 @@ func sharesDiffer(d *rollout.Deployment, want routing.Weights, r *routing.Readin
 	case r.Weights.ActiveSlot != want.ActiveSlot:
 		return fmt.Sprintf("active_slot %.100q, not %q", r.Weights.ActiveSlot, want.ActiveSlot)
 	case r.Weights.NewWeight != want.NewWeight:
-		return fmt.Sprintf("new_weight %s, not %d", weightWord(r.Weights.NewWeight), want.NewWeight)
+		return fmt.Sprintf("new_weight %s, not %d", weightText(r.Weights.NewWeight), want.NewWeight)
 	case r.Weights.OldWeight != want.OldWeight:
-		return fmt.Sprintf("old_weight %s, not %d", weightWord(r.Weights.OldWeight), want.OldWeight)
+		return fmt.Sprintf("old_weight %s, not %d", weightText(r.Weights.OldWeight), want.OldWeight)
 	default:
 		return ""
 	}
 }
 
-// tellsWeights reports whether a router has reported the weight of every target.
-func tellsWeights(r *routing.Reading) bool { return r.Backends != nil }
+// reportsWeights reports whether a router has reported the weight of every target.
+func reportsWeights(r *routing.Reading) bool { return r.Backends != nil }
 
-func weightWord(weight int) string {
+func weightText(weight int) string {
 	if weight < 0 {
 		return "missing or not an integer"
 	}

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// restPause is how long a router at rest is left alone that has failed as often as the deployment allows.
-	restPause = 15 * time.Minute
-	// restBackoff is the wait after a router at rest was set again. It doubles, up to restCalm, with each time within restCalm:
+	// restingRetryPause is how long a router at rest is left alone that has failed as often as the deployment allows.
+	restingRetryPause = 15 * time.Minute
+	// restingBackoff is the wait after a router at rest was set again. It doubles, up to restCalm, with each time within restCalm:
 	// somebody else may set the router, too.
-	restBackoff = 5 * time.Second
-	restCalm    = time.Hour
-	// maxRestDoublings keeps the wait from overflowing.
-	maxRestDoublings = 10
+	restingBackoff = 5 * time.Second
+	restingQuiet   = time.Hour
+	// maxRestingDoublings keeps the wait from overflowing.
+	maxRestingDoublings = 10
 )
 
 // RestingDecision is what comes of reading a router at rest.
@@ -30,29 +30,29 @@ type RestingDecision struct {
 
 // PlanResting compares a router with what the deployment in s has left, and begins a write where that was forgotten. before
 // is what was known, nil for nothing; a write that is open in it was another owner's. What people keep out of rotation
-// stays out, and nothing is written when nobody would serve afterwards. s is not changed.
-func PlanResting(s *rollout.Snapshot, before *storage.RestingRouter, reading *routing.Reading, now time.Time) RestingDecision {
+// stays out, and nothing is written when no target would serve afterwards. s is not changed.
+func PlanResting(s *rollout.Snapshot, before *rollout.RestingRouter, reading *routing.Reading, now time.Time) RestingDecision {
 	resting := restingOf(s, before)
 	d := s.Deployment
 	d.Progress.Router = &resting.Router
-	look := RestingDecision{Resting: resting, Events: adoptRouter(&d, now)}
+	look := RestingDecision{Resting: resting, Events: markRouterInDoubt(&d, now)}
 	look.Resting.Error, look.Resting.Failures = "", 0
 	r := RouterOf(&d)
 	d.Progress.Router = &r
-	want := leftAtRest(s, reading)
+	want := desiredAtRest(s, reading)
 	if want != nil {
-		findForgotten(&r, want, reading)
+		findLostByRestart(&r, want, reading)
 	}
 	noteReading(&r, reading, now)
 	if want != nil {
-		look.judge(&d, want, reading, now)
+		look.compare(&d, want, reading, now)
 	}
 	look.Resting.Router = *d.Progress.Router
 	return look
 }
 
-// RestingUnreadable is what is known of a router at rest that could not be read; why says that in words.
-func RestingUnreadable(s *rollout.Snapshot, before *storage.RestingRouter, why string) storage.RestingRouter {
+// RestingUnreadable returns what is known of a router at rest that could not be read; why says that in words.
+func RestingUnreadable(s *rollout.Snapshot, before *rollout.RestingRouter, why string) rollout.RestingRouter {
 	resting := restingOf(s, before)
 	resting.Error = why
 	resting.Failures++
@@ -72,16 +72,16 @@ func ApplyRestingResult(s *rollout.Snapshot, resting storage.RestingRouter, o ro
 		for i := range events {
 			events[i].Type = rollout.EventTrafficRestored
 		}
-		calm(&resting, &r, now)
+		backOffRestore(&resting, &r, now)
 	case r.RetriesUsed > d.Spec.Traffic.Retries:
-		r.NotBefore = Later(r.NotBefore, now.Add(restPause))
+		r.NotBefore = Later(r.NotBefore, now.Add(restingRetryPause))
 	}
 	resting.Router = r
 	return resting, events
 }
 
-// restingOf is what is known of the router that the deployment in s has left.
-func restingOf(s *rollout.Snapshot, before *storage.RestingRouter) storage.RestingRouter {
+// restingOf returns what is known of the router that the deployment in s has left.
+func restingOf(s *rollout.Snapshot, before *rollout.RestingRouter) rollout.RestingRouter {
 	left := RouterOf(&s.Deployment)
 	if before == nil {
 		left.NotBefore, left.RetriesUsed, left.FenceRaised, left.InFlight = time.Time{}, 0, false, false
@@ -92,9 +92,9 @@ func restingOf(s *rollout.Snapshot, before *storage.RestingRouter) storage.Resti
 	return resting
 }
 
-// leftAtRest is what the router should do: what the deployment has left. Of a router that people work on by hand that is who
-// serves, and the weights that the request names: another weight is theirs. nil when nobody knows what was left.
-func leftAtRest(s *rollout.Snapshot, reading *routing.Reading) *routing.TrafficSplit {
+// desiredAtRest returns what the router should do: what the deployment has left. Of a router that operators change by hand that is which targets
+// serves, and the weights that the request names: another weight is theirs. nil when that is not known.
+func desiredAtRest(s *rollout.Snapshot, reading *routing.Reading) *routing.TrafficSplit {
 	left := s.Deployment.Progress.Router
 	if left == nil || left.Applied == nil || left.Sent == nil {
 		return nil
@@ -125,9 +125,9 @@ func backendsRead(reading *routing.Reading) []routing.Backend {
 	return list
 }
 
-// findForgotten finds who is out because the router's process is another one, and not by hand: all who should serve are, and
+// findLostByRestart finds the targets that are out because the router's process is another one, and not by hand: all who should serve are, and
 // were not before. Rollcall may put them back.
-func findForgotten(r *routing.State, want *routing.TrafficSplit, reading *routing.Reading) {
+func findLostByRestart(r *routing.State, want *routing.TrafficSplit, reading *routing.Reading) {
 	if r.Instance == "" || reading.Instance == "" || r.Instance == reading.Instance {
 		return
 	}
@@ -145,31 +145,31 @@ func findForgotten(r *routing.State, want *routing.TrafficSplit, reading *routin
 	r.TakenOut = append(slices.Clone(r.TakenOut), out...)
 }
 
-// judge settles what was open when the router does what is wanted, and else begins a write.
-func (l *RestingDecision) judge(d *rollout.Deployment, want *routing.TrafficSplit, reading *routing.Reading, now time.Time) {
+// compare settles what was open when the router does what is wanted, and else begins a write.
+func (l *RestingDecision) compare(d *rollout.Deployment, want *routing.TrafficSplit, reading *routing.Reading, now time.Time) {
 	r := d.Progress.Router
 	r.Differs = RouterDifference(d, want, reading)
 	switch {
 	case r.Differs == "" && r.Applied == nil:
-		confirm(d, r, now)
+		confirmWrite(d, r, now)
 		l.Events = append(l.Events, trafficEvent(rollout.EventTrafficRestored, d, r.Sent, now, "the router reports the expected weights"))
-		calm(&l.Resting, r, now)
-	case r.Differs == "" || now.Before(r.NotBefore) || !serves(r, want, reading):
+		backOffRestore(&l.Resting, r, now)
+	case r.Differs == "" || now.Before(r.NotBefore) || !leavesServing(r, want, reading):
 	default:
-		l.begin(d, want, now)
+		l.startWrite(d, want, now)
 	}
 }
 
-// serves reports whether somebody will serve after a write.
-func serves(r *routing.State, want *routing.TrafficSplit, reading *routing.Reading) bool {
+// leavesServing reports whether a target serves after the write.
+func leavesServing(r *routing.State, want *routing.TrafficSplit, reading *routing.Reading) bool {
 	weights := WeightsByTarget(want.Backends)
 	return reading.Weights != nil || slices.ContainsFunc(reading.Backends, func(b routing.BackendReading) bool {
 		return weights[b.Target] > 0 && (b.Serving || slices.Contains(r.TakenOut, b.Target))
 	})
 }
 
-// begin writes down that the setting is written again.
-func (l *RestingDecision) begin(d *rollout.Deployment, want *routing.TrafficSplit, now time.Time) {
+// startWrite writes down that the setting is written again.
+func (l *RestingDecision) startWrite(d *rollout.Deployment, want *routing.TrafficSplit, now time.Time) {
 	r := d.Progress.Router
 	if r.Applied != nil {
 		l.Events = append(l.Events, trafficEvent(rollout.EventTrafficDrifted, d, r.Sent, now, "the router has drifted since the deployment ended: it reports "+r.Differs))
@@ -181,11 +181,11 @@ func (l *RestingDecision) begin(d *rollout.Deployment, want *routing.TrafficSpli
 	l.Events, l.Write = append(l.Events, events...), &action
 }
 
-// calm makes what is set again and again wait for longer each time.
-func calm(resting *storage.RestingRouter, r *routing.State, now time.Time) {
-	if now.After(r.NotBefore.Add(restCalm)) {
+// backOffRestore makes what is set again and again wait for longer each time.
+func backOffRestore(resting *rollout.RestingRouter, r *routing.State, now time.Time) {
+	if now.After(r.NotBefore.Add(restingQuiet)) {
 		resting.Restores = 0
 	}
 	resting.Restores++
-	r.NotBefore = now.Add(min(restBackoff<<min(resting.Restores-1, maxRestDoublings), restCalm))
+	r.NotBefore = now.Add(min(restingBackoff<<min(resting.Restores-1, maxRestingDoublings), restingQuiet))
 }

@@ -6,18 +6,18 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// NewResult is the result of a deployment that has ended, from its targets as they are now.
+// NewResult returns the result of a deployment that has ended, from its targets as they are now.
 func NewResult(s *rollout.Snapshot) *rollout.Result {
 	d := &s.Deployment
 	counts := rollout.Count(s.Targets)
 	r := &rollout.Result{
-		Success:           succeeded(d),
+		Success:           isSuccess(d),
 		State:             d.State,
 		TargetsUpdated:    counts.Updated,
 		TargetsFailed:     counts.Failed,
 		TargetsRolledBack: counts.RolledBack,
 		Errors:            []rollout.TargetError{},
-		Metadata:          metadata(d),
+		Metadata:          resultMetadata(d),
 	}
 	if !d.StartedAt.IsZero() {
 		r.DurationMS = float64(d.FinishedAt.Sub(d.StartedAt).Microseconds()) / float64(time.Millisecond/time.Microsecond)
@@ -27,21 +27,21 @@ func NewResult(s *rollout.Snapshot) *rollout.Result {
 			r.Errors = append(r.Errors, rollout.TargetError{Target: t.ID, Message: t.Error, At: t.ErrorAt})
 		}
 	}
-	if route := d.Progress.Router; route != nil && route.Error != "" && !succeeded(d) {
+	if route := d.Progress.Router; route != nil && route.Error != "" && !isSuccess(d) {
 		r.Errors = append(r.Errors, rollout.TargetError{Message: "the router did not move traffic: " + route.Error, At: d.FinishedAt})
 	}
 	return r
 }
 
-func succeeded(d *rollout.Deployment) bool {
+func isSuccess(d *rollout.Deployment) bool {
 	return d.State == rollout.StateCompleted || d.State == rollout.StateRolledBack && d.Kind == rollout.KindRollback
 }
 
-// metadata is what a result tells beside its counts: at which stage a canary stopped that did not succeed, and which
+// resultMetadata returns what a result holds beside its counts: at which stage a canary stopped that did not succeed, and which
 // slot serves: the new one once traffic was switched, unless it was taken back.
-func metadata(d *rollout.Deployment) map[string]any {
+func resultMetadata(d *rollout.Deployment) map[string]any {
 	m := map[string]any{"stopped_at_stage": nil, "active_slot": nil}
-	if len(d.Spec.Strategy.Stages) > 0 && !succeeded(d) && d.Progress.Wave > 0 {
+	if len(d.Spec.Strategy.Stages) > 0 && !isSuccess(d) && d.Progress.Wave > 0 {
 		m["stopped_at_stage"] = d.Progress.Wave
 	}
 	if slot := ServingSlot(d); slot != "" {

@@ -26,7 +26,7 @@ func StartRouterAction(d *rollout.Deployment, a rollout.Action, now time.Time) (
 	if r.Sent != nil && r.Sent.Setting.Equal(&a.Route.Setting) && !r.Drifted {
 		attempt = r.Sent.Attempt + 1
 	} else {
-		r.PriorWeights = mayTell(&r)
+		r.PriorWeights = possibleWeights(&r)
 		r.SplitSeq++
 		r.RetriesUsed = 0
 	}
@@ -34,15 +34,15 @@ func StartRouterAction(d *rollout.Deployment, a rollout.Action, now time.Time) (
 	a.Route.Attempt, a.Route.Fence = attempt, r.Fence
 	a.Route.WebhookID = rollout.WebhookID(d.ID, fmt.Sprintf("router\x00%d", r.SplitSeq), rollout.CallTraffic)
 	a.Route.Deadline = now.Add(d.Spec.Traffic.Timeout.Std())
-	takeOut(&r, &a.Route.Setting)
+	noteTakenOut(&r, &a.Route.Setting)
 	r.Baseline, a.Route.TakenOut = a.Route.Baseline, r.TakenOut
 	call := a.Route
 	r.Sent, r.InFlight, r.InDoubt, r.Reading, r.Drifted, r.Refused = &call, true, false, false, false, false
 	return a, []rollout.Event{trafficEvent(rollout.EventTrafficIntent, d, &call, now, "")}
 }
 
-// mayTell lists the shares that the router may tell before it gets another setting.
-func mayTell(r *routing.State) []routing.Weights {
+// possibleWeights lists the weights that the router may report before it gets another setting.
+func possibleWeights(r *routing.State) []routing.Weights {
 	if r.Sent == nil {
 		return nil // what an earlier deployment left is told apart by that one's id
 	}
@@ -70,35 +70,35 @@ func applyRoute(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout
 	r.InFlight = false
 	answer := VerifyRouterWrite(d, o)
 	if o.Reading != nil {
-		takeOver(&r, o.Reading)
+		inferTakenOut(&r, o.Reading)
 		noteReading(&r, o.Reading, now)
 	}
 	kind := applyWrite(d, &r, answer, now)
 	return []rollout.Event{trafficEvent(kind, d, r.Sent, now, answer.Message)}
 }
 
-// applyWrite records the answer to a write, and gives the type of the event that tells of it.
+// applyWrite records the answer to a write, and returns the type of its event.
 func applyWrite(d *rollout.Deployment, r *routing.State, answer rollout.CallResult, now time.Time) string {
 	switch answer.Kind {
 	case rollout.ResultDone, rollout.ResultAccepted:
-		confirm(d, r, now)
+		confirmWrite(d, r, now)
 	case rollout.ResultUnknown:
 		r.Applied, r.InDoubt = nil, true
 		noteLateOut(r)
-		retryRoute(d, r, answer, now)
+		scheduleRouterRetry(d, r, answer, now)
 		return rollout.EventTrafficUnknown
 	case rollout.ResultRetry:
 		r.Applied = nil // it may have moved traffic before it failed
-		retryRoute(d, r, answer, now)
+		scheduleRouterRetry(d, r, answer, now)
 	case rollout.ResultNotSent, rollout.ResultNotStarted:
-		retryRoute(d, r, answer, now)
+		scheduleRouterRetry(d, r, answer, now)
 	case rollout.ResultRefused, rollout.ResultFenced:
 		if raiseRouterFence(r, answer, now) {
-			retryRoute(d, r, answer, now)
+			scheduleRouterRetry(d, r, answer, now)
 			break
 		}
 		r.Applied = nil // refused halfway through, or another write came after the last that is known
-		retryRoute(d, r, answer, now)
+		scheduleRouterRetry(d, r, answer, now)
 		r.RetriesUsed = d.Spec.Traffic.Retries + 1
 		r.Refused = answer.Kind == rollout.ResultRefused && r.SplitSeq == 1 && r.Sent.Attempt == 1
 	}
@@ -116,7 +116,7 @@ func raiseRouterFence(r *routing.State, a rollout.CallResult, now time.Time) boo
 	return true
 }
 
-func retryRoute(d *rollout.Deployment, r *routing.State, a rollout.CallResult, now time.Time) {
+func scheduleRouterRetry(d *rollout.Deployment, r *routing.State, a rollout.CallResult, now time.Time) {
 	wait := d.Spec.Traffic.Backoff.Std() << min(r.RetriesUsed, maxBackoffDoublings)
 	r.NotBefore = now.Add(max(wait, a.RetryAfter, minRouterBackoff))
 	r.RetriesUsed, r.Error = r.RetriesUsed+1, a.Message
@@ -125,15 +125,15 @@ func retryRoute(d *rollout.Deployment, r *routing.State, a rollout.CallResult, n
 // minRouterBackoff keeps a router that refuses at once from being asked without pause.
 const minRouterBackoff = 100 * time.Millisecond
 
-func confirm(d *rollout.Deployment, r *routing.State, now time.Time) {
+func confirmWrite(d *rollout.Deployment, r *routing.State, now time.Time) {
 	setting := r.Sent.Setting
 	r.Applied, r.AppliedAt, r.InDoubt, r.RetriesUsed, r.Error, r.Differs = &setting, now, false, 0, "", ""
 	d.Progress.Weight = setting.NewWeight
-	putBack(r, &setting)
+	noteRestored(r, &setting)
 }
 
-// adoptRouter marks a write whose owner is gone as unknown.
-func adoptRouter(d *rollout.Deployment, now time.Time) []rollout.Event {
+// markRouterInDoubt marks a write whose owner is gone as unknown.
+func markRouterInDoubt(d *rollout.Deployment, now time.Time) []rollout.Event {
 	if d.Progress.Router == nil {
 		return nil
 	}
@@ -148,7 +148,7 @@ func adoptRouter(d *rollout.Deployment, now time.Time) []rollout.Event {
 	return []rollout.Event{trafficEvent(rollout.EventTrafficUnknown, d, r.Sent, now, "the replica that sent this call died before recording the result")}
 }
 
-// RouterOf is a copy of what is known of the router: what is stored is never changed in place.
+// RouterOf returns a copy of what is known of the router: what is stored is never changed in place.
 func RouterOf(d *rollout.Deployment) routing.State {
 	if d.Progress.Router == nil {
 		return routing.State{}
@@ -158,7 +158,7 @@ func RouterOf(d *rollout.Deployment) routing.State {
 
 func trafficEvent(kind string, d *rollout.Deployment, c *routing.Call, now time.Time, message string) rollout.Event {
 	weight := c.Setting.NewWeight
-	message = cmp.Or(message, fmt.Sprintf("new side %d %%", weight)) + heldWords(d.Progress.Router)
+	message = cmp.Or(message, fmt.Sprintf("new side %d %%", weight)) + heldNote(d.Progress.Router)
 	return rollout.Event{
 		At: now, Type: kind, Actor: rollout.ActorEngine, Wave: d.Progress.Wave,
 		From: string(d.State), To: string(d.State), Message: message,

@@ -7,9 +7,9 @@ import (
 	"rollcall/internal/routing"
 )
 
-// followSlots makes a deployment that has not begun go to the slot that is idle now: while it waited, another may have
+// selectIdleSlot makes a deployment that has not begun go to the slot that is idle now: while it waited, another may have
 // switched.
-func followSlots(s *rollout.Snapshot) {
+func selectIdleSlot(s *rollout.Snapshot) {
 	d := &s.Deployment
 	if !d.StartedAt.IsZero() || d.Spec.IdleSlot == "" || d.Kind == rollout.KindRollback {
 		return // begun, without slots, or planned on what ended last
@@ -18,11 +18,11 @@ func followSlots(s *rollout.Snapshot) {
 	if s.ActiveSlot == d.Spec.IdleSlot {
 		d.Progress.ActiveSlot = s.ActiveSlot
 	}
-	takeSlots(s)
+	assignSlots(s)
 }
 
-// takeSlots gives the only wave to the targets of the slot that does not serve. No target has been called: all begin anew.
-func takeSlots(s *rollout.Snapshot) {
+// assignSlots gives the only wave to the targets of the slot that does not serve. No target has been called: all start over.
+func assignSlots(s *rollout.Snapshot) {
 	d := &s.Deployment
 	for i := range s.Targets {
 		t := &s.Targets[i]
@@ -66,17 +66,17 @@ func readServingSlot(s *rollout.Snapshot, reading *routing.Reading) string {
 	return active
 }
 
-// ServingSlot is the slot that serves since the deployment has ended; empty without slots.
+// ServingSlot returns the slot that serves since the deployment has ended; empty without slots.
 func ServingSlot(d *rollout.Deployment) string {
 	active, idle := Slots(d)
-	if active != "" && idle != "" && switched(d) {
+	if active != "" && idle != "" && isSwitched(d) {
 		return idle
 	}
 	return active
 }
 
-// switched reports whether traffic went over to the new side and was not taken back: a router has confirmed that.
-func switched(d *rollout.Deployment) bool {
+// isSwitched reports whether traffic went over to the new side and was not taken back: a router has confirmed that.
+func isSwitched(d *rollout.Deployment) bool {
 	if d.Spec.Traffic != nil {
 		return d.Progress.Weight == AllTraffic
 	}

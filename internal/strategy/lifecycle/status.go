@@ -6,13 +6,13 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// ReasonPaused is what a deployment waits for that somebody has paused.
+// ReasonPaused is the reason of a deployment that an operator has paused.
 const ReasonPaused = "paused by an operator; resume to continue"
 
 // ReasonUnapproved is what a protected deployment waits for before it begins.
 const ReasonUnapproved = "awaiting approval by someone other than the requester"
 
-// GateOpened reports whether people have opened the gate of a wave.
+// GateOpened reports whether an operator has opened the gate of a wave.
 func GateOpened(d *rollout.Deployment, wave int) bool {
 	return d.Operator.SkipGates || d.Operator.Promoted >= wave
 }
@@ -25,7 +25,7 @@ func BeginRollback(st *rollout.Status, spec *rollout.Spec, cause string, now tim
 	st.Reason = "rolling back: " + cause
 }
 
-// RunningState is the state of a deployment that nothing holds.
+// RunningState returns the state of a deployment that nothing holds.
 func RunningState(d *rollout.Deployment) rollout.State {
 	switch {
 	case d.StartedAt.IsZero():

@@ -14,7 +14,7 @@ func InDoubt(t *rollout.Target) bool {
 	return t.OutOfService() || t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
 }
 
-// FailedOrUnknown reports whether a target did not pass, or nobody knows.
+// FailedOrUnknown reports whether a target did not pass, or its state is unknown.
 func FailedOrUnknown(t *rollout.Target) bool {
 	return t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
 }
@@ -58,27 +58,27 @@ func StartTargetAction(d *rollout.Deployment, target rollout.Target, a rollout.A
 	a.Call.Deadline = now.Add(rollout.StartWithin + rules.Deploy.Timeout.Std())
 	call := a.Call
 	t.Call = &call
-	enter(&t, rollout.PhaseCalling, outbound(&t), now)
-	e := targetEvent(rollout.EventTargetIntent, &t, from, now, todaysRules(&t))
+	enterPhase(&t, rollout.PhaseCalling, callingState(&t), now)
+	e := targetEvent(rollout.EventTargetIntent, &t, from, now, currentRulesNote(&t))
 	e.Call = &call
 	return t, a, []rollout.Event{e}
 }
 
-// todaysRules says that the way back goes by this deployment's rules because no others are known; empty when it need not be
+// currentRulesNote returns a note when a rollback uses this deployment's rules because no others are known; empty when it need not be
 // said, or was.
-func todaysRules(t *rollout.Target) string {
+func currentRulesNote(t *rollout.Target) string {
 	if t.Call.Action != rollout.CallRollback || t.Attempts > 1 || t.RulesKnown() {
 		return ""
 	}
 	return "how " + t.ExpectedVersion() + " was verified here is unknown: using the rules of this deployment"
 }
 
-// nextFence is higher than the highest that is known, and than the milliseconds since 1970: so it is also higher than
+// nextFence returns a fence above the highest that is known, and above the milliseconds since 1970: so it is also higher than
 // what was sent and then forgotten, by a database that was lost, say, or under another name. It stays below 2^53, up to
 // which every reader of JSON is exact.
 func nextFence(highest int64, now time.Time) int64 { return max(highest+1, now.UnixMilli()) }
 
-// ApplyResult records what came of an action at its target, in place, and tells what changed. An outcome that the target no
+// ApplyResult records what came of an action at its target, in place, and returns what changed as events. An outcome that the target no
 // longer waits for changes nothing.
 func ApplyResult(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollout.Event {
 	if o.Action.Kind == rollout.ActionSetWeights || o.Action.Kind == rollout.ActionReadWeights {
@@ -94,7 +94,7 @@ func ApplyResult(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollou
 	call := *t.Call
 	t.Call = nil
 	from := t.State
-	kind, message := applyAnswer(s, t, call, o.Result, now)
+	kind, message := applyCallResult(s, t, call, o.Result, now)
 	e := targetEvent(kind, t, from, now, message)
 	e.Call = &call
 	events := []rollout.Event{e}
@@ -119,7 +119,7 @@ func ApplyTransition(s *rollout.Snapshot, m rollout.Transition, now time.Time) [
 		settle(t, m.State, now)
 		return nil
 	default:
-		giveUp(t, m.State, m.Message, now)
+		settleWithError(t, m.State, m.Message, now)
 	}
 	if t.Done() {
 		return []rollout.Event{outcomeEvent(s.Deployment.Spec.For(t), t, from, now)}
@@ -127,12 +127,12 @@ func ApplyTransition(s *rollout.Snapshot, m rollout.Transition, now time.Time) [
 	return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, m.Message)}
 }
 
-// applyAnswer moves the target on by the answer to its call, and gives the type and message of the event that tells of it.
-func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.CallResult, now time.Time) (kind, message string) {
+// applyCallResult moves the target on by the answer to its call, and returns the type and message of its event.
+func applyCallResult(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.CallResult, now time.Time) (kind, message string) {
 	spec := s.Deployment.Spec.For(t)
 	switch {
-	case locked(t, a):
-		return rollout.EventTargetUnknown, stillBusy(spec, t, a, now)
+	case rejectedAsBusy(t, a):
+		return rollout.EventTargetUnknown, recheckLater(spec, t, a, now)
 	case a.Kind == rollout.ResultFenced && mayRaiseFence(t, call, a):
 		return rollout.EventTargetResult, raiseFence(t, a, now)
 	}
@@ -148,14 +148,14 @@ func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a ro
 		startVerifying(spec, t, now)
 	case rollout.ResultRetry:
 		t.Version = ""
-		tryAgain(spec, t, a, now)
+		retryOrFail(spec, t, a, now)
 	case rollout.ResultNotSent:
 		t.CallsSent--
-		tryAgain(spec, t, a, now)
+		retryOrFail(spec, t, a, now)
 		kind = rollout.EventTargetNotSent
 	case rollout.ResultNotStarted:
 		t.CallsSent--
-		enter(t, rollout.PhaseReady, outbound(t), now)
+		enterPhase(t, rollout.PhaseReady, callingState(t), now)
 		t.NotBefore = now
 		kind = rollout.EventTargetNotSent
 	case rollout.ResultUnknown:
@@ -163,7 +163,7 @@ func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a ro
 		kind = rollout.EventTargetUnknown
 	case rollout.ResultRefused, rollout.ResultFenced:
 		t.History.InDoubt, t.History.MayRunUntil = false, time.Time{}
-		giveUp(t, rollout.TargetFailed, a.Message, now)
+		settleWithError(t, rollout.TargetFailed, a.Message, now)
 	}
 	return kind, a.Message
 }
@@ -171,7 +171,7 @@ func applyAnswer(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a ro
 // startVerifying hands the target over to its checks; where there is nothing to check it has arrived.
 func startVerifying(spec *rollout.Spec, t *rollout.Target, now time.Time) {
 	t.Checks = restartChecks(spec, now)
-	if verified(spec, t) {
+	if isVerified(spec, t) {
 		t.Health = healthcheck.AggregateHealth(spec.Checks, t.Checks)
 		settle(t, SuccessState(t), now)
 		return
@@ -180,23 +180,23 @@ func startVerifying(spec *rollout.Spec, t *rollout.Target, now time.Time) {
 	if t.RollingBack {
 		state = rollout.TargetRollingBack
 	}
-	enter(t, rollout.PhaseVerifying, state, now)
+	enterPhase(t, rollout.PhaseVerifying, state, now)
 }
 
-// tryAgain waits for the next attempt, or gives up when there is none left.
-func tryAgain(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) {
+// retryOrFail waits for the next attempt, or gives up when there is none left.
+func retryOrFail(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, now time.Time) {
 	t.RetriesUsed++
 	if t.RetriesUsed > spec.Deploy.Retries {
-		giveUp(t, rollout.TargetFailed, a.Message, now)
+		settleWithError(t, rollout.TargetFailed, a.Message, now)
 		return
 	}
-	note(t, a.Message, now)
-	enter(t, rollout.PhaseReady, outbound(t), now)
-	t.NotBefore = now.Add(max(backoff(spec, t.RetriesUsed), a.RetryAfter))
+	recordError(t, a.Message, now)
+	enterPhase(t, rollout.PhaseReady, callingState(t), now)
+	t.NotBefore = now.Add(max(retryDelay(spec, t.RetriesUsed), a.RetryAfter))
 }
 
 func settle(t *rollout.Target, state rollout.TargetState, now time.Time) {
-	enter(t, rollout.PhaseSettled, state, now)
+	enterPhase(t, rollout.PhaseSettled, state, now)
 	t.FinishedAt = now
 	if state == rollout.TargetUpdated {
 		t.Error, t.ErrorAt = "", time.Time{}
@@ -207,23 +207,23 @@ func settle(t *rollout.Target, state rollout.TargetState, now time.Time) {
 	}
 }
 
-func giveUp(t *rollout.Target, state rollout.TargetState, message string, now time.Time) {
-	note(t, message, now)
-	enter(t, rollout.PhaseSettled, state, now)
+func settleWithError(t *rollout.Target, state rollout.TargetState, message string, now time.Time) {
+	recordError(t, message, now)
+	enterPhase(t, rollout.PhaseSettled, state, now)
 	t.FinishedAt = now
 }
 
-func note(t *rollout.Target, message string, now time.Time) {
+func recordError(t *rollout.Target, message string, now time.Time) {
 	if message != "" {
 		t.Error, t.ErrorAt = message, now
 	}
 }
 
-func enter(t *rollout.Target, phase rollout.Phase, state rollout.TargetState, now time.Time) {
+func enterPhase(t *rollout.Target, phase rollout.Phase, state rollout.TargetState, now time.Time) {
 	t.Phase, t.State, t.PhaseAt, t.UpdatedAt = phase, state, now, now
 }
 
-// wireAction is what a target is told: taking back a rollback is a deployment.
+// wireAction returns the action that a target receives: rolling back a rollback is a deployment.
 func wireAction(kind rollout.Kind, back bool) rollout.CallAction {
 	if back == (kind == rollout.KindRollback) {
 		return rollout.CallDeploy
@@ -231,15 +231,15 @@ func wireAction(kind rollout.Kind, back bool) rollout.CallAction {
 	return rollout.CallRollback
 }
 
-// outbound is the state of a target while it is being called.
-func outbound(t *rollout.Target) rollout.TargetState {
+// callingState returns the state of a target while it is being called.
+func callingState(t *rollout.Target) rollout.TargetState {
 	if t.RollingBack {
 		return rollout.TargetRollingBack
 	}
 	return rollout.TargetDeploying
 }
 
-// SuccessState is the state of a target that runs what it should.
+// SuccessState returns the state of a target that runs what it should.
 func SuccessState(t *rollout.Target) rollout.TargetState {
 	if t.RollingBack {
 		return rollout.TargetRolledBack
@@ -247,8 +247,8 @@ func SuccessState(t *rollout.Target) rollout.TargetState {
 	return rollout.TargetUpdated
 }
 
-// backoff doubles with each try that was used up.
-func backoff(spec *rollout.Spec, tries int) time.Duration {
+// retryDelay doubles with each try that was used up.
+func retryDelay(spec *rollout.Spec, tries int) time.Duration {
 	return spec.Deploy.Backoff.Std() << min(max(tries-1, 0), maxBackoffDoublings)
 }
 
@@ -261,7 +261,7 @@ func outcomeEvent(spec *rollout.Spec, t *rollout.Target, from rollout.TargetStat
 		if healthcheck.Unchecked(spec.Checks) {
 			message = fmt.Sprintf("runs %s according to its deploy response; no check covers its health", orUnknown(t.Version))
 		}
-		return targetEvent(rollout.EventTargetVerified, t, from, now, message+reservation(spec, t))
+		return targetEvent(rollout.EventTargetVerified, t, from, now, message+degradedNote(spec, t))
 	case rollout.TargetRolledBack:
 		return targetEvent(rollout.EventTargetVerified, t, from, now, "runs "+t.PreviousVersion+" again")
 	default:

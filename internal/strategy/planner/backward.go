@@ -52,7 +52,7 @@ func (p *planner) switchBack() {
 }
 
 // canSwitchBack reports whether the old slot is still there as it was: then one write to the router was the way back. A switch
-// that was confirmed counts also when its wave did not settle, because somebody fell sick meanwhile.
+// that was confirmed counts also when its wave did not settle, because a target became unhealthy meanwhile.
 func (v *view) canSwitchBack() bool {
 	switched := v.usesSlots() && (!v.d.Progress.WaveSettledAt.IsZero() || v.d.Progress.Weight == lifecycle.AllTraffic)
 	return v.spec.Traffic != nil && switched && v.calling == 0 && v.d.Kind == rollout.KindDeploy
@@ -96,7 +96,7 @@ func (p *planner) rollBackTarget(i int, t *rollout.Target) bool {
 	return false
 }
 
-// skipTarget gives a target that is not called its outcome.
+// skipTarget reports a target that is not called its outcome.
 func (p *planner) skipTarget(i int, t *rollout.Target, why string) bool {
 	if t.Done() {
 		return true
@@ -117,7 +117,7 @@ func (p *planner) callRollback(i int, t *rollout.Target) {
 	}
 }
 
-// rollbackOutcome is how a rollback ends: well only if every touched target is back.
+// rollbackOutcome returns how a rollback ends: well only if every touched target is back.
 func (v *view) rollbackOutcome() rollout.State {
 	for i := range v.s.Targets {
 		t := &v.s.Targets[i]

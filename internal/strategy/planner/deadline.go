@@ -21,7 +21,7 @@ func ResumedDeadline(d *rollout.Deployment, now time.Time) time.Time {
 	return v.deadline()
 }
 
-// unknownCheckDeadline is when a settled wave stops waiting for a check that is unknown; zero when it waits for none.
+// unknownCheckDeadline returns when a settled wave stops waiting for a check that is unknown; zero when it waits for none.
 func (v *view) unknownCheckDeadline() time.Time {
 	t, c, found := v.unknownCheck()
 	if !found || v.st.Progress.WaveSettledAt.IsZero() {
@@ -35,7 +35,7 @@ func (v *view) overdue() bool {
 	return !deadline.IsZero() && !v.now.Before(deadline)
 }
 
-// deadline is when the deployment has gone too long without progress. It stands still while a person is waited for,
+// deadline returns when the deployment has gone too long without progress. It stands still while a person is waited for,
 // and a planned wait puts it off.
 func (v *view) deadline() time.Time {
 	st := v.st
@@ -45,7 +45,7 @@ func (v *view) deadline() time.Time {
 	return v.progressSince().Add(v.spec.Strategy.ProgressDeadline.Std())
 }
 
-// progressSince is when progress was last made, or a planned wait ends; also one that is cut short. So is the wait for what
+// progressSince returns when progress was last made, or a planned wait ends; also one that is cut short. So is the wait for what
 // an earlier deployment has left behind. What ends waits for nothing that was planned.
 func (v *view) progressSince() time.Time {
 	st := v.st
@@ -56,7 +56,7 @@ func (v *view) progressSince() time.Time {
 	return lifecycle.Later(lifecycle.Later(progress.LastProgressAt, progress.WaitedUntil), lifecycle.Later(v.plannedWaveEnd(), v.unknownCheckDeadline()))
 }
 
-// waveEnd is when a settled wave has been watched for long enough; zero before it is settled.
+// waveEnd returns when a settled wave has been watched for long enough; zero before it is settled.
 func (v *view) waveEnd() time.Time {
 	if v.d.Operator.SkipGates {
 		return v.st.Progress.WaveSettledAt
@@ -64,7 +64,7 @@ func (v *view) waveEnd() time.Time {
 	return v.plannedWaveEnd()
 }
 
-// plannedWaveEnd is when the bake and the delay of a settled wave end; zero before it is settled.
+// plannedWaveEnd returns when the bake and the delay of a settled wave end; zero before it is settled.
 func (v *view) plannedWaveEnd() time.Time {
 	progress := &v.st.Progress
 	if progress.WaveSettledAt.IsZero() {

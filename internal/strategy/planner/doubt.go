@@ -38,7 +38,7 @@ func (p *planner) awaitAllWork() bool {
 	return found
 }
 
-// awaitWorkOfFailed is awaitAllWork for targets that were given up while their work may go on: what they run in the end is what
+// awaitWorkOfFailed reports awaitAllWork for targets that were given up while their work may go on: what they run in the end is what
 // is remembered of them, and what comes next calls nothing into that work. It waits no longer than the deployment may take.
 func (p *planner) awaitWorkOfFailed() bool {
 	found, deadline := false, p.deadline()
@@ -75,7 +75,7 @@ func (p *planner) resolveDoubt(i int, t *rollout.Target) {
 	}
 }
 
-// resendUnasked goes on with a target that cannot be asked anything.
+// resendUnasked continues with a target that has no check to probe.
 func (p *planner) resendUnasked(i int, t *rollout.Target) {
 	switch {
 	case p.mayBeWorking(t):
@@ -91,8 +91,8 @@ func (p *planner) resendUnasked(i int, t *rollout.Target) {
 	}
 }
 
-// unansweredTransition gives up on a target that never said whether it took the call: it failed when it is known to run
-// something else, else nobody knows.
+// unansweredTransition gives up on a target whose call stays in doubt: it failed when it is known to run
+// something else, and is unknown otherwise.
 func unansweredTransition(i int, t *rollout.Target) rollout.Transition {
 	m := rollout.Transition{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: t.Error}
 	if t.Version != "" && t.Version != t.ExpectedVersion() {

@@ -7,7 +7,7 @@ import (
 	"rollcall/internal/strategy"
 )
 
-// failureCause says why the deployment may not go on as it is; empty while it may.
+// failureCause returns why the deployment may not continue as it is, or "".
 func (v *view) failureCause() string {
 	if v.kind.FailureLimit != nil { // else a newer server has made it
 		if cause := v.kind.FailureLimit(&v.spec.Strategy, v.failureCounts()); cause != "" {
@@ -23,7 +23,7 @@ func (v *view) failureCause() string {
 	return ""
 }
 
-// overdueCause says what there was no progress for: a router that does not do what it was told holds everything up.
+// overdueCause returns what there was no progress in: a router that does not apply a write blocks everything.
 func (v *view) overdueCause() string {
 	patience := v.spec.Strategy.ProgressDeadline
 	if r := v.d.Progress.Router; r != nil && r.Sent != nil && !r.Applied.Equal(&r.Sent.Setting) {
@@ -56,7 +56,7 @@ func (v *view) lastFailure() string {
 	return last.ID + ": " + last.Error
 }
 
-// routerCause is why the deployment stops because of its router; empty while it may go on. At a gate nothing goes on that
+// routerCause returns why the deployment stops because of its router; empty while it may go on. At a gate nothing goes on that
 // the router could stop: a person is waited for.
 func (v *view) routerCause() string {
 	if v.d.Progress.Gate > 0 {
@@ -65,7 +65,7 @@ func (v *view) routerCause() string {
 	return v.routerFailure()
 }
 
-// routerFailure says that the router has been tried often enough; empty while it has not. One that can tell whether it did
+// routerFailure returns a text once the router has used up its retries, or "". One that can tell whether it did
 // what no answer came of is asked first.
 func (v *view) routerFailure() string {
 	r := v.d.Progress.Router
@@ -75,7 +75,7 @@ func (v *view) routerFailure() string {
 	return "the router did not move traffic" + v.routerErrorText()
 }
 
-// routerErrorText is what the router said last, to be appended; empty when nothing is wrong.
+// routerErrorText returns what the router said last, to be appended; empty when nothing is wrong.
 func (v *view) routerErrorText() string {
 	if r := v.d.Progress.Router; r != nil && r.Error != "" {
 		return ": " + r.Error

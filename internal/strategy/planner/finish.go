@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/strategy"
 )
 
-// finalTransition is the outcome of a target that nothing more is done for.
+// finalTransition returns the outcome of a target that nothing more is done for.
 func finalTransition(i int, t *rollout.Target, why string) rollout.Transition {
 	m := rollout.Transition{
 		Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: cmp.Or(why, "the result of its last call is unknown"),
@@ -43,7 +43,7 @@ func (p *planner) finish(state rollout.State) {
 	p.sched = schedule{}
 }
 
-// restoredOutcome is how a rollback of a finished deployment ends: well only if every target is back. A failure that is tolerated
+// restoredOutcome returns how a rollback of a finished deployment ends: well only if every target is back. A failure that is tolerated
 // keeps the others going, and stays a failure.
 func (p *planner) restoredOutcome() rollout.State {
 	if p.failures == 0 {

@@ -40,7 +40,7 @@ func (p *planner) forward() {
 		return
 	}
 	if !settled {
-		if !p.spec.Waves[wave-1].CheckOnly { // nobody leaves for it
+		if !p.spec.Waves[wave-1].CheckOnly { // no target leaves traffic for it
 			p.drainThenCall(p.weightNow(wave))
 		}
 		return
@@ -66,7 +66,7 @@ func (p *planner) deferCalls() {
 	p.out.Actions = slices.DeleteFunc(p.out.Actions, func(a rollout.Action) bool { return a.Kind == rollout.ActionCall })
 }
 
-// closeWave bakes a wave whose targets all have their outcome, and then goes on to the next or to the end.
+// closeWave bakes a wave whose targets all have their outcome, and then starts the next or ends the deployment.
 func (p *planner) closeWave(wave int) {
 	st := &p.out.Status
 	if st.Progress.WaveSettledAt.IsZero() {
@@ -83,7 +83,7 @@ func (p *planner) closeWave(wave int) {
 		}
 	}
 	if !p.router.ensure(p.traffic.split(p.weightAfterWave(wave), nil)) {
-		return // a target of the new side fell sick
+		return // a target of the new side became unhealthy
 	}
 	if end := p.waveEnd(); p.now.Before(end) {
 		if !p.paused() {
@@ -97,7 +97,7 @@ func (p *planner) closeWave(wave int) {
 	p.finishWave(wave)
 }
 
-// finishWave goes on to the next wave, or to the end.
+// finishWave starts the next wave, or ends the deployment.
 func (p *planner) finishWave(wave int) {
 	last := wave == len(p.spec.Waves)
 	if last && (p.awaitWorkOfFailed() || !p.router.readLately()) {

@@ -7,7 +7,7 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// awaitUnknownCheck reports whether a wave has to wait because nobody knows how a target of it is. It waits until the check gets
+// awaitUnknownCheck reports whether a wave has to wait because the health of one of its targets is unknown. It waits until the check gets
 // an answer, or counts as one that does not pass.
 func (p *planner) awaitUnknownCheck() bool {
 	t, c, found := p.unknownCheck()
@@ -20,7 +20,7 @@ func (p *planner) awaitUnknownCheck() bool {
 	return found
 }
 
-// waitsAtGate reports whether the wave has a gate at this place that nobody has opened. It stops there, once.
+// waitsAtGate reports whether the wave has a gate at this place that is not opened. It stops there, once.
 func (p *planner) waitsAtGate(wave int, place string) bool {
 	if p.spec.Waves[wave-1].Gate != place || lifecycle.GateOpened(p.d, wave) {
 		return false
@@ -36,7 +36,7 @@ func (p *planner) waitsAtGate(wave int, place string) bool {
 	return true
 }
 
-// passGate goes on when the gate that the deployment waits at has been opened.
+// passGate continues when the gate that the deployment waits at has been opened.
 func (p *planner) passGate() bool {
 	gate := p.d.Progress.Gate
 	if gate == 0 || !lifecycle.GateOpened(p.d, gate) {

@@ -108,7 +108,7 @@ func (p *planner) begin() bool {
 	return true
 }
 
-// applyResume goes on after a resume: what has failed so far no longer counts.
+// applyResume continues after a resume: what has failed so far no longer counts.
 func (p *planner) applyResume() bool {
 	st := &p.out.Status
 	if p.d.Operator.Resumes <= st.Progress.ResumesApplied || p.d.StartedAt.IsZero() {
@@ -213,7 +213,7 @@ func (p *planner) dispatchPhase() {
 	}
 }
 
-// abort calls nobody more and leaves every target as it is: traffic goes back to the old side at once, and calls in flight
+// abort calls no more targets and leaves every target as it is: traffic goes back to the old side at once, and calls in flight
 // are waited for.
 func (p *planner) abort() {
 	back := !p.started() || p.router.ensureAtEnd(p.traffic.split(0, nil))
@@ -265,7 +265,7 @@ func (p *planner) awaitResult(t *rollout.Target) {
 	p.sched.noteVisible(t.Call.Deadline)
 }
 
-// nextAction is when people see something happen next. What waits at a gate waits for a person, whatever the router does.
+// nextAction returns when users see something happen next. At a gate that is unknown, whatever the router does.
 func (p *planner) nextAction() time.Time {
 	if p.d.Progress.Gate > 0 && p.paused() {
 		return time.Time{}
@@ -280,7 +280,7 @@ func (p *planner) event(kind string, wave int, message string) {
 	})
 }
 
-// resetRouterRetries lets the router be tried as often as if it had not refused: a person has said that it goes on.
+// resetRouterRetries lets the router be tried as often as if it had not refused: an operator continues the deployment.
 func (p *planner) resetRouterRetries() {
 	if p.d.Progress.Router == nil {
 		return

@@ -46,8 +46,8 @@ func gcd(a, b int) int {
 
 func rounded(a, b int) int { return (a + b/2) / b }
 
-// divide gives each its part of a sum in proportion to its weight, as exactly as whole numbers can: at least 1 where the sum
-// allows, and at most the greatest weight. What is over goes to those who are furthest below their part.
+// divide splits a sum in proportion to the weights, as exactly as whole numbers can: at least 1 each where the sum
+// allows, and at most the greatest weight. The rest goes to those furthest below their part.
 func divide(sum int, full []int) []int {
 	total := 0
 	for _, weight := range full {

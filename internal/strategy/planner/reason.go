@@ -16,7 +16,7 @@ func pauseEvent(v *view) string {
 	return rollout.EventPaused
 }
 
-// reason says in words what the deployment does, or what it waits for and until when.
+// reason returns what the deployment does, or what it waits for and until when.
 func reason(v *view, waiting string) string {
 	st := v.st
 	switch {
@@ -51,7 +51,7 @@ func pauseReason(v *view) string {
 	return lifecycle.ReasonPaused
 }
 
-// routerErrorNote says that the router refuses while a person is waited for, unless that is why one is; empty when it does not.
+// routerErrorNote returns the router's failure during a pause, unless that is the reason of the pause; "" when there is none.
 func routerErrorNote(v *view) string {
 	refusal := v.routerFailure()
 	if refusal == "" || refusal == v.st.Progress.FailureReason {
@@ -60,7 +60,7 @@ func routerErrorNote(v *view) string {
 	return "; " + refusal
 }
 
-// toleratedNote says how many targets have failed without ending the way forward; empty when none has.
+// toleratedNote returns how many targets have failed without ending the way forward; empty when none has.
 func toleratedNote(v *view) string {
 	if v.failures == 0 {
 		return ""
@@ -68,7 +68,7 @@ func toleratedNote(v *view) string {
 	return fmt.Sprintf("; %s failed (tolerated)", strategy.Quantity(v.failures, "target"))
 }
 
-// gatedStep says what the gate of a wave keeps back.
+// gatedStep returns what the gate of a wave holds back.
 func gatedStep(v *view, wave int) string {
 	switch {
 	case v.spec.Waves[wave-1].Gate == rollout.GateSwitch:
@@ -80,7 +80,7 @@ func gatedStep(v *view, wave int) string {
 	}
 }
 
-// waveName is what people call a wave: its number, and in a canary its share.
+// waveName returns the name of a wave: its number, and in a canary its percentage.
 func waveName(v *view, wave int) string {
 	if stages := v.spec.Strategy.Stages; len(stages) > 0 {
 		return fmt.Sprintf("stage %d of %d (%d%%)", wave, len(stages), stages[wave-1].Percent)
@@ -141,7 +141,7 @@ func endReason(v *view, state rollout.State) string {
 	}
 }
 
-// leftOutNote names the targets that have left the definition; empty when none has.
+// leftOutNote returns the targets that have left the definition; empty when none has.
 func leftOutNote(v *view) string {
 	if len(v.spec.LeftOut) == 0 {
 		return ""
@@ -149,7 +149,7 @@ func leftOutNote(v *view) string {
 	return "; " + rollout.LeftOutText(v.spec.LeftOut)
 }
 
-// uncalledNote says that there was nothing to do; empty when a target was called.
+// uncalledNote returns a note when there was nothing to do, or "" when a target was called.
 func uncalledNote(v *view) string {
 	if v.d.Kind != rollout.KindDeploy || v.d.Version == "" || !v.untouched() {
 		return ""

@@ -12,7 +12,7 @@ import (
 // routerFresh is how old a reading may be for a deployment to end on it.
 const routerFresh = 5 * time.Second
 
-// watch reads, from time to time, a router that is held to do what it was told: somebody else may have told it
+// watch reads a router regularly once its write is confirmed: others may have set it to
 // something else, and a restart forgets.
 func (rp *routerPlan) watch() {
 	r := rp.d.Progress.Router

@@ -21,7 +21,7 @@ func (v *view) tooLateToRead(r *routing.State) bool {
 	return !deadline.IsZero() && !end.Before(deadline)
 }
 
-// unreadNote says that the router could not be read when the deployment ended; empty when it was.
+// unreadNote returns a note when the router could not be read at the end, or "".
 func (v *view) unreadNote() string {
 	r := v.d.Progress.Router
 	if v.spec.Traffic == nil || r == nil || r.LooksFailed == 0 {
@@ -33,7 +33,7 @@ func (v *view) unreadNote() string {
 // routerRetryInterval is how much longer a router is left alone that has refused often enough, while a person is waited for anyway.
 const routerRetryInterval = time.Minute
 
-// routerDue is when the router may be written to.
+// routerDue returns when the router may be written to.
 func (v *view) routerDue(r *routing.State, want *routing.TrafficSplit) time.Time {
 	if v.pausedAutomatically() && v.routerFailure() != "" && (r.Sent == nil || r.Sent.Setting.Equal(want)) {
 		return r.NotBefore.Add(routerRetryInterval)
@@ -41,12 +41,12 @@ func (v *view) routerDue(r *routing.State, want *routing.TrafficSplit) time.Time
 	return r.NotBefore
 }
 
-// seesBackends reports whether the router tells, and lately has told, which targets it gives traffic to.
+// seesBackends reports whether the router reports the targets that it gives traffic to, and could be read lately.
 func (v *view) seesBackends(r *routing.State) bool {
 	return v.spec.Traffic.Readable() && r != nil && r.Last != nil && r.Last.Backends != nil && r.LooksFailed <= v.spec.Traffic.Retries
 }
 
-// idleReason says why a verified target does not get its share at the router; empty when it does, or somebody else keeps it out and
+// idleReason returns why a verified target does not get its share at the router; empty when it does, or is kept out by others and
 // no share hangs on it.
 func (v *view) idleReason(r *routing.State, i int) string {
 	t, b := &v.s.Targets[i], &r.Last.Backends[i]

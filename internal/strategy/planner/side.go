@@ -80,7 +80,7 @@ func (tf *traffic) lastInService() (sides []side, count [3]int) {
 	return sides, count
 }
 
-// sideOf is where a target stands; out where somebody else keeps it there.
+// sideOf returns where a target stands; sideOut where others keep it out.
 func (tf *traffic) sideOf(i, share int, leaving map[int]bool) side {
 	if lifecycle.HeldBy(tf.d.Progress.Router, tf.s.Targets[i].ID) != "" || lifecycle.LeftOut(tf.d, &tf.s.Targets[i]) {
 		return sideOut
@@ -88,7 +88,7 @@ func (tf *traffic) sideOf(i, share int, leaving map[int]bool) side {
 	return tf.ownSide(i, share, leaving)
 }
 
-// ownSide is where a target stands by itself. By slot, a side is a slot; else the new side are the verified targets.
+// ownSide returns where a target stands by itself. By slot, a side is a slot; else the new side are the verified targets.
 func (tf *traffic) ownSide(i, share int, leaving map[int]bool) side {
 	t := &tf.s.Targets[i]
 	active, _ := lifecycle.Slots(tf.d)

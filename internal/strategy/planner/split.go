@@ -26,8 +26,8 @@ func newTraffic(v *view) *traffic {
 	return tf
 }
 
-// fullWeights are the weights that the targets have in full rotation, in their order: as the request says, else as the router
-// had them before the first write. nil when nobody knows them.
+// fullWeights returns the weights that the targets have in full rotation, in their order: as the request says, else as the router
+// had them before the first write. nil when they are not known.
 func fullWeights(s *rollout.Snapshot) []int {
 	known := lifecycle.WeightsByTarget(s.Deployment.Progress.Router.Known())
 	if len(known) == 0 && !slices.ContainsFunc(s.Targets, func(t rollout.Target) bool { return t.Weight > 0 }) {
@@ -41,7 +41,7 @@ func fullWeights(s *rollout.Snapshot) []int {
 	return weights
 }
 
-// fullBackends are the full weights as a write carries them.
+// fullBackends returns the full weights as a write carries them.
 func (tf *traffic) fullBackends() []routing.Backend {
 	if tf.full == nil {
 		return nil
@@ -56,7 +56,7 @@ func (tf *traffic) fullBackends() []routing.Backend {
 // maxWeight is the highest weight that routers take.
 const maxWeight = 256
 
-// split is what the router should do now, with share percent of traffic on the new side (rolling ignores it: there
+// split returns what the router should do now, with share percent of traffic on the new side (rolling ignores it: there
 // every target in service counts as in full rotation) and without the targets in leaving.
 func (tf *traffic) split(share int, leaving map[int]bool) routing.TrafficSplit {
 	sides, count := tf.sides(share, leaving)
@@ -75,7 +75,7 @@ func (tf *traffic) split(share int, leaving map[int]bool) routing.TrafficSplit {
 	return s
 }
 
-// keepHeldWeights gives targets that somebody else drains the weight that they will have when they are back: none where their side
+// keepHeldWeights gives targets that others drain the weight that they will have when they are back: none where their side
 // has none.
 func (tf *traffic) keepHeldWeights(weights []int, s *routing.TrafficSplit, share int, leaving map[int]bool) {
 	r := tf.d.Progress.Router
@@ -93,7 +93,7 @@ func (tf *traffic) keepHeldWeights(weights []int, s *routing.TrafficSplit, share
 	}
 }
 
-// weights gives each target that serves its part of its side's share; the sides' sums stand exactly as their shares. Where
+// weights returns the weight of each target: its part of its side's weight, and 0 for a target out of traffic. Where
 // all that serve count the same, each is in full rotation, however little the share of its side is in whole percent.
 func (tf *traffic) weights(share int, same bool, sides []side, count [3]int) []int {
 	var parts [3][]int
@@ -111,7 +111,7 @@ func (tf *traffic) weights(share int, same bool, sides []side, count [3]int) []i
 	return weights
 }
 
-// newWeight is the new side's share in percent, as far as both sides have a target to take theirs.
+// newWeight returns the new side's share in percent, as far as both sides have a target to take theirs.
 func (tf *traffic) newWeight(share int, sides []side, count [3]int) int {
 	switch {
 	case tf.kind.WeightPerTarget && share > 0:

@@ -75,7 +75,7 @@ func (v *view) blocksUntil(t *rollout.Target) time.Time {
 // mayBeWorking reports whether the work of an earlier call may still go on at the target.
 func (v *view) mayBeWorking(t *rollout.Target) bool { return v.now.Before(t.History.MayRunUntil) }
 
-// maxBlocking is for how long a call of the way back may keep others from being called.
+// maxBlocking returns for how long a call of the way back may keep others from being called.
 func (v *view) maxBlocking() time.Duration {
 	const halves = 2
 	return v.spec.Strategy.ProgressDeadline.Std() / halves
@@ -97,7 +97,7 @@ func (v *view) unknownCheck() (t *rollout.Target, check int, found bool) {
 	return nil, 0, false
 }
 
-// rules is the spec by which the target is called and judged on its present way.
+// rules returns the spec by which the target is called and judged on its present way.
 func (v *view) rules(t *rollout.Target) *rollout.Spec { return v.spec.For(t) }
 
 // failedForward reports whether a target did not get where the deployment wants it; one that was only checked was there.
@@ -109,12 +109,12 @@ func (v *view) failedForward(t *rollout.Target) bool {
 // paused reports whether nothing may begin until a person says so.
 func (v *view) paused() bool { return v.pausedByOperator() || v.pausedAutomatically() }
 
-// pausedByOperator reports whether somebody holds the deployment, or has not approved it: then nothing at all happens.
+// pausedByOperator reports whether an operator has paused the deployment, or it is not approved: then nothing happens.
 func (v *view) pausedByOperator() bool {
 	return !v.d.Operator.Abort && (v.d.Operator.Pause || v.d.Unapproved())
 }
 
-// pausedAutomatically reports whether the deployment has stopped at a gate or after a failure: then those who fall sick still
+// pausedAutomatically reports whether the deployment has stopped at a gate or after a failure: unhealthy targets still
 // lose their traffic.
 func (v *view) pausedAutomatically() bool {
 	return !v.d.Operator.Abort && (v.d.Stop == rollout.StopPaused || v.d.Progress.Gate > 0)
@@ -132,7 +132,7 @@ func (v *view) untouched() bool {
 	return !slices.ContainsFunc(v.s.Targets, func(t rollout.Target) bool { return t.Touched() })
 }
 
-// refusedByRouter reports whether the router has refused the first look or write, and nobody was called: nothing was changed.
+// refusedByRouter reports whether the router has refused the first look or write, and no target was called: nothing was changed.
 func (v *view) refusedByRouter() bool {
 	r := v.d.Progress.Router
 	return v.spec.Traffic != nil && r != nil && r.Refused && !slices.ContainsFunc(v.s.Targets, func(t rollout.Target) bool { return t.Touched() })

@@ -5,7 +5,7 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// weightAfterWave is the new side's share of traffic once a wave has its outcome; wave 0 is the beginning.
+// weightAfterWave returns the new side's share of traffic once a wave has its outcome; wave 0 is the beginning.
 func (v *view) weightAfterWave(wave int) int {
 	switch {
 	case v.kind.WeightPerTarget:
@@ -23,7 +23,7 @@ func (v *view) weightAfterWave(wave int) int {
 	}
 }
 
-// weightDuringWave is the new side's share while a wave is being updated. A deployment that has failed and stops leaves it none.
+// weightDuringWave returns the new side's share while a wave is being updated. A deployment that has failed and stops leaves it none.
 func (v *view) weightDuringWave(wave int) int {
 	if v.d.Stop == rollout.StopHalted {
 		return v.weightAfterWave(0)
@@ -31,7 +31,7 @@ func (v *view) weightDuringWave(wave int) int {
 	return max(v.weightAfterWave(wave-1), v.weightInParts(wave))
 }
 
-// weightInParts is the new side's share while a stage is updated in parts: it grows with the targets that are verified, from
+// weightInParts returns the new side's share while a stage is updated in parts: it grows with the targets that are verified, from
 // that of the stage before to its own. Else fewer and fewer targets of the old side would get nearly all traffic. 0 when the
 // stage is updated at once.
 func (v *view) weightInParts(wave int) int {
@@ -49,7 +49,7 @@ func (v *view) weightInParts(wave int) int {
 	return before + (w.Weight-before)*verified/w.Size
 }
 
-// weightNow is the new side's share until a wave has its outcome. While a person is waited for it gets no more than it has.
+// weightNow returns the new side's share until a wave has its outcome. While a person is waited for it gets no more than it has.
 func (v *view) weightNow(wave int) int {
 	switch share := v.weightDuringWave(wave); {
 	case !v.paused() || v.kind.WeightPerTarget:
@@ -61,7 +61,7 @@ func (v *view) weightNow(wave int) int {
 	}
 }
 
-// weightForRollback is the new side's share while targets are taken back: none may have traffic on the new side before anything
+// weightForRollback returns the new side's share while targets are taken back: none may have traffic on the new side before anything
 // there is touched. Where it is the old side whose targets were touched, the new one goes on until they are back.
 func (v *view) weightForRollback() int {
 	if v.kind.WeightPerTarget {
@@ -73,7 +73,7 @@ func (v *view) weightForRollback() int {
 	return 0
 }
 
-// skippedWaveReason says why a wave that was only checked has not got the traffic; empty when it has, or was to be called.
+// skippedWaveReason returns why a wave that was only checked has not got the traffic; empty when it has, or was to be called.
 func (v *view) skippedWaveReason(wave int) string {
 	if !v.spec.Waves[wave-1].CheckOnly || v.waveVerified(wave) {
 		return ""
