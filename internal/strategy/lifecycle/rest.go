@@ -31,7 +31,7 @@ type RestingDecision struct {
 // PlanResting compares a router with what the deployment in s has left, and begins a write where that was forgotten. before
 // is what was known, nil for nothing; a write that is open in it was another owner's. What people keep out of rotation
 // stays out, and nothing is written when no target would serve afterwards. s is not changed.
-func PlanResting(s *rollout.Snapshot, before *rollout.RestingRouter, reading *routing.Reading, now time.Time) RestingDecision {
+func PlanResting(s *rollout.Snapshot, before *storage.RestingRouter, reading *routing.Reading, now time.Time) RestingDecision {
 	resting := restingOf(s, before)
 	d := s.Deployment
 	d.Progress.Router = &resting.Router
@@ -52,7 +52,7 @@ func PlanResting(s *rollout.Snapshot, before *rollout.RestingRouter, reading *ro
 }
 
 // RestingUnreadable returns what is known of a router at rest that could not be read; why says that in words.
-func RestingUnreadable(s *rollout.Snapshot, before *rollout.RestingRouter, why string) rollout.RestingRouter {
+func RestingUnreadable(s *rollout.Snapshot, before *storage.RestingRouter, why string) storage.RestingRouter {
 	resting := restingOf(s, before)
 	resting.Error = why
 	resting.Failures++
@@ -81,7 +81,7 @@ func ApplyRestingResult(s *rollout.Snapshot, resting storage.RestingRouter, o ro
 }
 
 // restingOf returns what is known of the router that the deployment in s has left.
-func restingOf(s *rollout.Snapshot, before *rollout.RestingRouter) rollout.RestingRouter {
+func restingOf(s *rollout.Snapshot, before *storage.RestingRouter) storage.RestingRouter {
 	left := RouterOf(&s.Deployment)
 	if before == nil {
 		left.NotBefore, left.RetriesUsed, left.FenceRaised, left.InFlight = time.Time{}, 0, false, false
@@ -182,7 +182,7 @@ func (l *RestingDecision) startWrite(d *rollout.Deployment, want *routing.Traffi
 }
 
 // backOffRestore makes what is set again and again wait for longer each time.
-func backOffRestore(resting *rollout.RestingRouter, r *routing.State, now time.Time) {
+func backOffRestore(resting *storage.RestingRouter, r *routing.State, now time.Time) {
 	if now.After(r.NotBefore.Add(restingQuiet)) {
 		resting.Restores = 0
 	}
