@@ -63,7 +63,7 @@ func rollcall(t *testing.T, success bool) (*httptest.Server, *atomic.Value) {
 	return s, &body
 }
 
-func TestARolloutIsAskedForOnceAndFollowedToItsEnd(t *testing.T) {
+func TestFleet_RequestsOneRolloutAndFollowsIt(t *testing.T) {
 	t.Parallel()
 	server, body := rollcall(t, true)
 	var out strings.Builder
@@ -92,7 +92,7 @@ func TestARolloutIsAskedForOnceAndFollowedToItsEnd(t *testing.T) {
 	}
 }
 
-func TestARolloutThatFailsIsAnError(t *testing.T) {
+func TestFleet_FailedRolloutIsAnError(t *testing.T) {
 	t.Parallel()
 	server, _ := rollcall(t, false)
 	if err := run(t.Context(), demo(server.URL), io.Discard); err == nil || !strings.Contains(err.Error(), "rolled_back") {
@@ -100,7 +100,7 @@ func TestARolloutThatFailsIsAnError(t *testing.T) {
 	}
 }
 
-func TestWithoutARollcallItGivesUpInTime(t *testing.T) {
+func TestFleet_WithoutServerGivesUpInTime(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(nil)
 	server.Close()
@@ -111,7 +111,7 @@ func TestWithoutARollcallItGivesUpInTime(t *testing.T) {
 	}
 }
 
-func TestAFailureThatCannotBeMeantIsRefused(t *testing.T) {
+func TestFail_InvalidValueIsRefused(t *testing.T) {
 	t.Parallel()
 	for id, how := range map[string]string{"web-9": "503", "web-1": "sulk", "web-2": "200"} {
 		f := demo("")

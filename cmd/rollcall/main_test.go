@@ -191,7 +191,7 @@ func TestBar_ShowsOneFailureOfMany(t *testing.T) {
 	}
 }
 
-func TestTokenStatus(t *testing.T) {
+func TestToken_Status(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for want, token := range map[string]types.Token{

@@ -128,7 +128,7 @@ func bodyOf(route string) string {
 	}
 }
 
-func TestEachRoleMayCallWhatTheMatrixSays(t *testing.T) {
+func TestAccess_RolesMayCallWhatMatrixAllows(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	for i, role := range authz.Roles() {
@@ -155,7 +155,7 @@ func TestEachRoleMayCallWhatTheMatrixSays(t *testing.T) {
 	}
 }
 
-func TestTheMatrixHasEveryRoute(t *testing.T) {
+func TestAccess_MatrixHasEveryRoute(t *testing.T) {
 	t.Parallel()
 	inMatrix := map[string]bool{}
 	for route := range matrix() {
@@ -172,7 +172,7 @@ func TestTheMatrixHasEveryRoute(t *testing.T) {
 	}
 }
 
-func TestNoRouteIsServedThatTheTableDoesNotList(t *testing.T) {
+func TestAccess_UnlistedRouteIsNotServed(t *testing.T) {
 	t.Parallel()
 	routes, err := api.RoutesOf(api.Config{Who: everybody{}, Metrics: http.NotFoundHandler()})
 	if err != nil {
@@ -193,7 +193,7 @@ func TestNoRouteIsServedThatTheTableDoesNotList(t *testing.T) {
 	}
 }
 
-func TestEveryRouteThatDoesNotSayWhyNotNeedsACredential(t *testing.T) {
+func TestAccess_RoutesNeedCredentialUnlessExempt(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	id := operator.created(deploymentOf("checkout", "production"))
@@ -223,7 +223,7 @@ func TestEveryRouteThatDoesNotSayWhyNotNeedsACredential(t *testing.T) {
 	}
 }
 
-func TestWhatIsOutOfScopeIsNotThere(t *testing.T) {
+func TestAccess_OutOfScopeIsNotFound(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	inside, outside := operator.created(deploymentOf("checkout", "staging")), operator.created(deploymentOf("checkout", "production"))
@@ -259,7 +259,7 @@ func TestWhatIsOutOfScopeIsNotThere(t *testing.T) {
 	}
 }
 
-func TestListsAndSumsLeaveOutWhatIsOutOfScope(t *testing.T) {
+func TestAccess_ListsAndSumsExcludeOtherScopes(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	for i := range 12 {
@@ -301,7 +301,7 @@ func TestListsAndSumsLeaveOutWhatIsOutOfScope(t *testing.T) {
 	}
 }
 
-func TestTheCallerIsWhoTheTokenSays(t *testing.T) {
+func TestAccess_TokenIdentifiesCaller(t *testing.T) {
 	t.Parallel()
 	operator, s := serveGuarded(t)
 	ci, bob := operator.holder("ci", authz.RoleDeployer, "*/*"), operator.holder("bob", authz.RoleApprover, "*/*")

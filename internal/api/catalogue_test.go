@@ -35,7 +35,7 @@ func remember(t *testing.T, s *store.Store, target, address string, version any,
 		ON CONFLICT (service, environment, target_id) DO UPDATE SET version = excluded.version, health = excluded.health`, target, version, health, address)
 }
 
-func TestServicesAreThoseDefinedOrDeployed(t *testing.T) {
+func TestServices_AreDefinedOrDeployed(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	if got, _ := c.items("/services", "service"); len(got) > 0 {
@@ -71,7 +71,7 @@ func TestServicesAreThoseDefinedOrDeployed(t *testing.T) {
 	}
 }
 
-func TestTheStatusSaysWhatRuns(t *testing.T) {
+func TestStatus_ShowsRunningVersions(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	const at = definitionAt + "/status"
@@ -114,7 +114,7 @@ func TestTheStatusSaysWhatRuns(t *testing.T) {
 	}
 }
 
-func TestTheSummaryCountsWhatThereIs(t *testing.T) {
+func TestSummary_CountsDeployments(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	empty := c.get("/summary").want(t, http.StatusOK).object(t)

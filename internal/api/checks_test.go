@@ -23,7 +23,7 @@ func (c *client) try(body string) answer {
 	return c.do(http.MethodPost, "/checks", body)
 }
 
-func TestChecksAreTriedOnce(t *testing.T) {
+func TestChecks_AreTriedOnce(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -94,7 +94,7 @@ func (w *waiting) Probe(ctx context.Context, check healthcheck.Check, _ string, 
 	}
 }
 
-func TestChecksAreTriedSideBySideForHalfAMinuteAtMost(t *testing.T) {
+func TestChecks_RunInParallelForHalfAMinute(t *testing.T) {
 	t.Parallel()
 	w := &waiting{all: make(chan struct{}), want: 20}
 	c := serve(t, api.Config{Prober: w})
@@ -105,7 +105,7 @@ func TestChecksAreTriedSideBySideForHalfAMinuteAtMost(t *testing.T) {
 	}
 }
 
-func TestABadTrialIsRefusedAtItsPointer(t *testing.T) {
+func TestChecks_InvalidTrialIsRefusedAtPointer(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{CheckAddress: forbid}) // without a prober: nothing is tried
 	for body, pointer := range map[string]string{
@@ -176,7 +176,7 @@ func TestPresets_ReadWhatFrameworksAnswer(t *testing.T) {
 	}
 }
 
-func TestNone_HealthIsUnknown(t *testing.T) {
+func TestChecks_NoneReportsUnknown(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{Prober: health.New(health.Config{})})
 	result := c.try(`{"address":"http://10.0.0.1","health_checks":[{"type":"none"}]}`).want(t, http.StatusOK).object(t)

@@ -136,7 +136,7 @@ func table() map[string]map[string]string {
 	}
 }
 
-func TestEveryVerbInEveryState(t *testing.T) {
+func TestCommands_FollowStateTable(t *testing.T) {
 	t.Parallel()
 	for state, row := range table() {
 		t.Run(state, func(t *testing.T) {
@@ -195,7 +195,7 @@ func (s *stage) tryTwice(id string, verb [2]string) string {
 	}
 }
 
-func TestWhoAskedAndWhyIsTold(t *testing.T) {
+func TestCommands_ReportActorAndReason(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, func(*rollout.Target) {}).Deployment.ID
@@ -213,7 +213,7 @@ func TestWhoAskedAndWhyIsTold(t *testing.T) {
 	}
 }
 
-func TestAHeldDeploymentThatHasNotBegunKeepsItsPlace(t *testing.T) {
+func TestPause_PendingKeepsItsPlace(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	s.begun("checkout", "v1", 1, func(*rollout.Target) {})
@@ -237,7 +237,7 @@ func TestAHeldDeploymentThatHasNotBegunKeepsItsPlace(t *testing.T) {
 	}
 }
 
-func TestAResumedDeploymentHasItsDeadlineAgain(t *testing.T) {
+func TestResume_RestoresDeadline(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, func(*rollout.Target) {}).Deployment.ID
@@ -249,7 +249,7 @@ func TestAResumedDeploymentHasItsDeadlineAgain(t *testing.T) {
 	}
 }
 
-func TestARollbackThatWasPausedGoesOnWhenItIsAskedForAgain(t *testing.T) {
+func TestRollback_RepeatedRequestResumesPaused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, updated).Deployment.ID
@@ -263,7 +263,7 @@ func TestARollbackThatWasPausedGoesOnWhenItIsAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestWhatIsBeingAbortedTakesNoOtherDirection(t *testing.T) {
+func TestAbort_DirectionDoesNotChange(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, updated).Deployment.ID

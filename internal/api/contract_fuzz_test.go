@@ -131,7 +131,7 @@ func (w wild) String() string {
 	return fmt.Sprintf("%s %s\n%v\n%.2000q", w.method, w.target, w.header, w.body)
 }
 
-func TestNoRequestBreaksTheContractOrLeavesATraceWhenItIsRefused(t *testing.T) {
+func TestContract_RandomRequestsKeepIt(t *testing.T) {
 	slowtest.Mark(t)
 	t.Parallel()
 	a := newAssault(t)

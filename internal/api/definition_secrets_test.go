@@ -29,7 +29,7 @@ func credential(t *testing.T, s *store.Store) secret.Secret {
 	return d.Headers[0]["Authorization"]
 }
 
-func TestAHeadersValueIsWriteOnlyAndStarsKeepIt(t *testing.T) {
+func TestDefinition_HeaderValueIsWriteOnly(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	c.put(guardedBy("***", "http://10.0.0.1")).wantProblem(t, 422, "/health_checks/0/headers/Authorization")
@@ -53,7 +53,7 @@ func TestAHeadersValueIsWriteOnlyAndStarsKeepIt(t *testing.T) {
 	c.put(definition("tls", key)).wantProblem(t, 422, "/tls/client_key")
 }
 
-func TestANewAddressClearsTheSecretsOfADefinition(t *testing.T) {
+func TestDefinition_NewAddressClearsSecrets(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	signed := func(address string) any {
@@ -81,7 +81,7 @@ func TestANewAddressClearsTheSecretsOfADefinition(t *testing.T) {
 	}
 }
 
-func TestADefinitionsSecretsGoToNoOtherAddress(t *testing.T) {
+func TestDefinition_SecretsGoToNoOtherAddress(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	elsewhere := `{"service":"checkout","version":"v2","targets":[{"id":"x","address":"http://10.0.0.66"}]}`
@@ -95,7 +95,7 @@ func TestADefinitionsSecretsGoToNoOtherAddress(t *testing.T) {
 	c.created(strings.TrimSuffix(elsewhere, "}") + `,"health_checks":[{"type":"tcp"}]}`)
 }
 
-func TestTwoSigningKeysAreTakenAndThreeAreNot(t *testing.T) {
+func TestDefinition_TakesTwoSigningKeysNotThree(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	c.put(definition("deploy", `{"secret":"`+secretTwo+" "+secretOne+`"}`)).want(t, http.StatusCreated)

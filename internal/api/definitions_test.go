@@ -35,7 +35,7 @@ func (c *client) put(body string, headers ...string) answer {
 	return c.do(http.MethodPut, definitionAt, body, headers...)
 }
 
-func TestADefinitionIsAnsweredAsItIsStored(t *testing.T) {
+func TestDefinition_ResponseMatchesStored(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	c.get(definitionAt).wantProblem(t, http.StatusNotFound, noPointer)
@@ -72,7 +72,7 @@ func TestADefinitionIsAnsweredAsItIsStored(t *testing.T) {
 	}
 }
 
-func TestADefinitionThatWasReadCanBeWrittenAgain(t *testing.T) {
+func TestDefinition_ReadCanBeWrittenAgain(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	for _, body := range []string{
@@ -108,7 +108,7 @@ func TestADefinitionThatWasReadCanBeWrittenAgain(t *testing.T) {
 	}
 }
 
-func TestADefinitionIsCheckedLikeADeployment(t *testing.T) {
+func TestDefinition_IsValidatedLikeDeployment(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{CheckAddress: forbid}) // without a store: a question to it is a panic, and a 500
 	for _, refused := range slices.Concat(refusedBodies(), invalidTraffic(), invalidStrategies()) {
@@ -145,7 +145,7 @@ func invalidStrategies() []refusedBody {
 	}
 }
 
-func TestAPreconditionDecidesWhetherADefinitionChanges(t *testing.T) {
+func TestDefinition_PreconditionDecidesChange(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	c.put(defined, "If-Match", "*").wantProblem(t, http.StatusPreconditionFailed, noPointer)
@@ -179,7 +179,7 @@ func TestAPreconditionDecidesWhetherADefinitionChanges(t *testing.T) {
 	c.get(definitionAt).wantProblem(t, http.StatusNotFound, noPointer)
 }
 
-func TestOfManyChangesAtOneRevisionOneWins(t *testing.T) {
+func TestDefinition_OneChangePerRevisionWins(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	for _, race := range []struct {
@@ -204,7 +204,7 @@ func TestOfManyChangesAtOneRevisionOneWins(t *testing.T) {
 	}
 }
 
-func TestARevisionOfAForgottenDefinitionNeverComesBack(t *testing.T) {
+func TestDefinition_DeletedRevisionIsNotReused(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	c.put(definition("deploy", `{"secret":"`+secretOne+`"}`)).want(t, http.StatusCreated)
@@ -216,7 +216,7 @@ func TestARevisionOfAForgottenDefinitionNeverComesBack(t *testing.T) {
 	c.put(defined, "If-Match", `"1"`).wantProblem(t, http.StatusPreconditionFailed, noPointer)
 }
 
-func TestAForgottenDefinitionLeavesItsDeployments(t *testing.T) {
+func TestDefinition_DeleteKeepsDeployments(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	c.put(defined).want(t, http.StatusCreated)
@@ -233,7 +233,7 @@ func TestAForgottenDefinitionLeavesItsDeployments(t *testing.T) {
 	}
 }
 
-func TestWhatARequestLeavesOutComesFromTheDefinition(t *testing.T) {
+func TestDefinition_FillsOmittedFields(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	c.put(definition("strategy", `{"type":"rolling","batch_size":"100%"},"labels":{"team":"a"},"healthy_deadline":"90s",
@@ -274,7 +274,7 @@ func TestWhatARequestLeavesOutComesFromTheDefinition(t *testing.T) {
 	c.post(strings.TrimSuffix(shortRequest, "}")+`,"targets":[]}`).wantProblem(t, 422, "/targets")
 }
 
-func TestARepeatedRequestIsAnsweredWithoutItsDefinition(t *testing.T) {
+func TestKey_ReplayNeedsNoDefinition(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	c.put(defined).want(t, http.StatusCreated)
@@ -286,7 +286,7 @@ func TestARepeatedRequestIsAnsweredWithoutItsDefinition(t *testing.T) {
 	}
 }
 
-func TestAFaultOfTheDefinitionIsSaidToBeThere(t *testing.T) {
+func TestDefinition_ErrorPointsAtDefinition(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	c.put(defined).want(t, http.StatusCreated)
@@ -298,7 +298,7 @@ func TestAFaultOfTheDefinitionIsSaidToBeThere(t *testing.T) {
 	}
 }
 
-func TestASecretIsKeptUntilItIsReplacedOrRemoved(t *testing.T) {
+func TestDefinition_SecretIsKeptUntilReplaced(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	for _, step := range []struct {
@@ -326,7 +326,7 @@ func TestASecretIsKeptUntilItIsReplacedOrRemoved(t *testing.T) {
 	c.put(definition("deploy", `{"secret":7}`)).wantProblem(t, 422, "/deploy/secret")
 }
 
-func TestASecretOfADefinitionIsInNoAnswer(t *testing.T) {
+func TestDefinition_SecretIsInNoResponse(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	body := definition("deploy", `{"secret":"`+secretOne+`"}`)

@@ -18,7 +18,7 @@ import (
 	"rollcall/internal/store"
 )
 
-func TestADeploymentIsAnsweredAsItIsStored(t *testing.T) {
+func TestDeployment_ResponseMatchesStored(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	a := c.post(`{"service":"checkout","version":"v2","labels":{"commit":"abc"},
@@ -50,7 +50,7 @@ func TestADeploymentIsAnsweredAsItIsStored(t *testing.T) {
 	}
 }
 
-func TestARequestIsResolvedWithItsDefaults(t *testing.T) {
+func TestCreate_DefaultsAreResolved(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	d, err := s.Deployment(t.Context(), c.created(with("force", "false")))
@@ -71,7 +71,7 @@ func TestARequestIsResolvedWithItsDefaults(t *testing.T) {
 	}
 }
 
-func TestWhatARequestSaysIsKept(t *testing.T) {
+func TestCreate_KeepsRequestFields(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	id := c.created(`{"service":"s","environment":"e","version":"v ü","force":true,"on_conflict":"reject","healthy_deadline":"90s",
@@ -112,7 +112,7 @@ func TestWhatARequestSaysIsKept(t *testing.T) {
 	}
 }
 
-func TestASecretIsInNoAnswer(t *testing.T) {
+func TestDeployment_SecretIsInNoResponse(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	const secret = "whsec_MDEyMzQ1Njc4OWFiY2RlZg=="
@@ -128,7 +128,7 @@ func TestASecretIsInNoAnswer(t *testing.T) {
 	}
 }
 
-func TestARefusedRequestLeavesNothingBehind(t *testing.T) {
+func TestCreate_RefusedLeavesNothing(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	for pointer, strategy := range map[string]string{
@@ -150,7 +150,7 @@ func TestARefusedRequestLeavesNothingBehind(t *testing.T) {
 	c.created(with("force", "true"), "Idempotency-Key", "k") // the key is still free
 }
 
-func TestTenThousandTargetsAreTaken(t *testing.T) {
+func TestCreate_AcceptsTenThousandTargets(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	var list strings.Builder
@@ -163,7 +163,7 @@ func TestTenThousandTargetsAreTaken(t *testing.T) {
 	}
 }
 
-func TestAnUnknownDeploymentIsNotFound(t *testing.T) {
+func TestDeployment_UnknownIsNotFound(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	for _, below := range []string{"", "?wait=10s&after=1", "/targets", "/events"} {
@@ -171,7 +171,7 @@ func TestAnUnknownDeploymentIsNotFound(t *testing.T) {
 	}
 }
 
-func TestTheETagIsTheRevision(t *testing.T) {
+func TestETag_IsRevision(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	path := "/deployments/" + c.created(with("force", "true"))
@@ -190,7 +190,7 @@ func TestTheETagIsTheRevision(t *testing.T) {
 	}
 }
 
-func TestAWaitEndsUnchangedWhenNothingHappens(t *testing.T) {
+func TestWait_EndsUnchangedAtTimeout(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	path := "/deployments/" + c.created(with("force", "true"))
@@ -206,7 +206,7 @@ func TestAWaitEndsUnchangedWhenNothingHappens(t *testing.T) {
 	c.get(path+"?wait=60s").want(t, http.StatusOK) // any revision is newer than none
 }
 
-func TestAWaitEndsWithTheChange(t *testing.T) {
+func TestWait_EndsWithChange(t *testing.T) {
 	t.Parallel()
 	for _, heard := range []bool{true, false} {
 		t.Run(fmt.Sprintf("notified %v", heard), func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-func TestOfVerbsAtOneRevisionAllButOneAreStale(t *testing.T) {
+func TestETag_OneCommandPerRevisionWins(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, func(*rollout.Target) {}).Deployment.ID
@@ -34,7 +34,7 @@ func TestOfVerbsAtOneRevisionAllButOneAreStale(t *testing.T) {
 	}
 }
 
-func TestIfMatchWantsAStrongETagOfThePresent(t *testing.T) {
+func TestETag_IfMatchNeedsCurrentStrongOne(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, func(*rollout.Target) {}).Deployment.ID
@@ -58,7 +58,7 @@ func TestIfMatchWantsAStrongETagOfThePresent(t *testing.T) {
 	s.verb(ended, "rollback", "", "If-Match", s.get("/deployments/"+ended).Header.Get("ETag")).want(t, http.StatusAccepted)
 }
 
-func TestAVerbOnNothingIsNotFound(t *testing.T) {
+func TestCommands_UnknownDeploymentIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	for _, id := range []string{"0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11", "x", "0199F2A4-5C1E-7D3A-9B60-2F1C8A7E4D11", "%00"} {
@@ -71,7 +71,7 @@ func TestAVerbOnNothingIsNotFound(t *testing.T) {
 	s.get("/deployments/"+id+"/pause").want(t, http.StatusMethodNotAllowed)
 }
 
-func TestAVerbsBodyIsAsStrictAsAnyOther(t *testing.T) {
+func TestCommands_BodyIsStrict(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, func(*rollout.Target) {}).Deployment.ID

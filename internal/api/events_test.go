@@ -164,7 +164,7 @@ func (w *watching) ended() string {
 	}
 }
 
-func TestAWatcherSeesEachEventAndThenTheStateUntilTheEnd(t *testing.T) {
+func TestStream_SendsEventsThenStatesUntilEnd(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	snap := s.begun("checkout", "v2", 3, updated)
@@ -188,7 +188,7 @@ func TestAWatcherSeesEachEventAndThenTheStateUntilTheEnd(t *testing.T) {
 	}
 }
 
-func TestAStreamGoesOnAfterTheLastEventOnAnyReplica(t *testing.T) {
+func TestStream_ResumesOnAnyReplica(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	other := s.replica()
@@ -218,7 +218,7 @@ func TestAStreamGoesOnAfterTheLastEventOnAnyReplica(t *testing.T) {
 	}
 }
 
-func TestAStreamIsRefusedLikeAnyOtherRequest(t *testing.T) {
+func TestStream_RefusalIsAProblem(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.created(s.request("checkout", "v2", 1))
@@ -235,7 +235,7 @@ func TestAStreamIsRefusedLikeAnyOtherRequest(t *testing.T) {
 	s.do(http.MethodHead, path, "", accept, stream).want(t, http.StatusOK)
 }
 
-func TestAllDeploymentsAreWatchedFromNowOnOrFromAnEventOn(t *testing.T) {
+func TestStream_OfAllStartsNowOrAtEvent(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	before := s.created(s.request("checkout", "v1", 1))
@@ -265,7 +265,7 @@ func TestAllDeploymentsAreWatchedFromNowOnOrFromAnEventOn(t *testing.T) {
 	}
 }
 
-func TestEveryWatcherOfAllSeesEveryEventOnceAndInOrderHoweverOftenItIsCut(t *testing.T) {
+func TestStream_OfAllIsCompleteAcrossReconnects(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	other := s.replica()
@@ -308,7 +308,7 @@ func TestEveryWatcherOfAllSeesEveryEventOnceAndInOrderHoweverOftenItIsCut(t *tes
 	<-done
 }
 
-func TestAReaderWhoFallsFarBehindMissesNothing(t *testing.T) {
+func TestStream_SlowReaderMissesNothing(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	snap := s.begun("checkout", "v2", 1, updated)
@@ -340,7 +340,7 @@ func TestAReaderWhoFallsFarBehindMissesNothing(t *testing.T) {
 	}
 }
 
-func TestAStreamShowsNothingOutsideTheScopesAndEndsWithTheCredential(t *testing.T) {
+func TestStream_KeepsScopesAndEndsWithCredential(t *testing.T) {
 	t.Parallel()
 	operator, s := serveGuarded(t)
 	shopkeeper := operator.holder("shopkeeper", authz.RoleViewer, "shop/*")
@@ -379,7 +379,7 @@ func TestAStreamShowsNothingOutsideTheScopesAndEndsWithTheCredential(t *testing.
 	}
 }
 
-func TestTheTimeoutsOfTheServerCutNoStreamAndNoWait(t *testing.T) {
+func TestStream_OutlastsServerTimeouts(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	const timeout = 200 * time.Millisecond
@@ -400,7 +400,7 @@ func TestTheTimeoutsOfTheServerCutNoStreamAndNoWait(t *testing.T) {
 	}
 }
 
-func TestAReaderWhoTakesNothingIsCutOff(t *testing.T) {
+func TestStream_StalledReaderIsDisconnected(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	over := make(chan struct{})

@@ -22,7 +22,7 @@ import (
 	"rollcall/internal/store"
 )
 
-func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
+func TestKey_RepeatGetsSameResponse(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	body := with("labels", `{"a":"b"}`)
@@ -41,7 +41,7 @@ func TestARepeatedRequestGetsTheSameAnswer(t *testing.T) {
 	}
 }
 
-func TestWithoutAKeyEveryRequestIsANewOne(t *testing.T) {
+func TestKey_WithoutOneRequestsAreDistinct(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	if first, second := c.created(with("force", "true")), c.created(with("force", "true")); first == second {
@@ -49,7 +49,7 @@ func TestWithoutAKeyEveryRequestIsANewOne(t *testing.T) {
 	}
 }
 
-func TestManyRequestsUnderOneKeyMakeOneDeployment(t *testing.T) {
+func TestKey_ConcurrentRequestsCreateOneDeployment(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	const callers = 32
@@ -74,7 +74,7 @@ func TestManyRequestsUnderOneKeyMakeOneDeployment(t *testing.T) {
 	}
 }
 
-func TestRejectNamesTheDeploymentInTheWay(t *testing.T) {
+func TestReject_NamesBlockingDeployment(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	first := c.created(with("force", "true"))
@@ -85,7 +85,7 @@ func TestRejectNamesTheDeploymentInTheWay(t *testing.T) {
 	}
 }
 
-func TestACreationThatWaitsForAnotherThatHangsIsToldSoon(t *testing.T) {
+func TestCreate_WaitForHangingOneEndsSoon(t *testing.T) {
 	t.Parallel()
 	_, db := serveStored(t)
 	c := serve(t, api.Config{Store: db, CheckAddress: forbid, StoreTimeout: 1500 * time.Millisecond})

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestListsCanBeReadInPages(t *testing.T) {
+func TestList_CanBeReadInPages(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	var newestFirst []any
@@ -44,7 +44,7 @@ func (c *client) pages(path, field string) (all []any) {
 	}
 }
 
-func TestACursorThatNobodyGaveOutIsRefused(t *testing.T) {
+func TestCursor_InvalidIsRefused(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	id := c.created(with("force", "true"))
@@ -56,7 +56,7 @@ func TestACursorThatNobodyGaveOutIsRefused(t *testing.T) {
 }
 
 // A cursor is only text in another spelling: whoever decodes one can write what no list would give.
-func TestAForgedCursorIsNoFaultOfTheServer(t *testing.T) {
+func TestCursor_ForgedIsNoServerError(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	id := c.created(with("force", "true"))
@@ -84,7 +84,7 @@ func TestAForgedCursorIsNoFaultOfTheServer(t *testing.T) {
 	}
 }
 
-func TestFiltersSelect(t *testing.T) {
+func TestList_FiltersSelect(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	old := c.created(with("version", `"v1"`))

@@ -29,7 +29,7 @@ func secretsOf(t *testing.T, s *store.Store) notification.Secrets {
 	return n.Secrets
 }
 
-func TestANotificationIsMadeChangedReadListedAndForgotten(t *testing.T) {
+func TestNotification_Lifecycle(t *testing.T) {
 	t.Parallel()
 	c, _ := serveSources(t, api.Remotes{}, withKey(t))
 	c.get(aNotification).wantProblem(t, http.StatusNotFound, noPointer)
@@ -88,7 +88,7 @@ func TestCDEvents_VersionIsChosen(t *testing.T) {
 	}
 }
 
-func TestANotificationThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
+func TestNotification_InvalidIsRefusedAtField(t *testing.T) {
 	t.Parallel()
 	c, s := serveSources(t, api.Remotes{}, withKey(t))
 	hook := func(rest string) string {
@@ -133,7 +133,7 @@ func TestANotificationThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
 	putNotification(c, `{"kind": "slack"}`).wantProblem(t, http.StatusUnprocessableEntity, "/kind")
 }
 
-func TestAnotherURLRemovesWhatWasForTheOneBefore(t *testing.T) {
+func TestNotification_NewURLClearsSecrets(t *testing.T) {
 	t.Parallel()
 	c, s := serveSources(t, api.Remotes{}, withKey(t))
 	const one, two = `"url": "https://one.example.com/x"`, `"url": "https://two.example.com/x"`
@@ -155,7 +155,7 @@ func TestAnotherURLRemovesWhatWasForTheOneBefore(t *testing.T) {
 	}
 }
 
-func TestAGitHubTokenGoesNowhereElse(t *testing.T) {
+func TestNotification_GitHubTokenGoesNowhereElse(t *testing.T) {
 	t.Parallel()
 	c, s := serveSources(t, api.Remotes{}, withKey(t))
 	putNotification(c, `{"kind": "github", "url": "https://api.github.com/repos/o/n", "token": "planted"}`).want(t, http.StatusCreated)
@@ -170,7 +170,7 @@ func TestAGitHubTokenGoesNowhereElse(t *testing.T) {
 	}
 }
 
-func TestWithoutAKeyNoNotificationIsTaken(t *testing.T) {
+func TestNotification_NeedsEncryptionKey(t *testing.T) {
 	t.Parallel()
 	c, _ := serveSources(t, api.Remotes{})
 	got := putNotification(c, `{"kind": "slack", "url": "https://hooks.example.com/planted"}`)
@@ -180,7 +180,7 @@ func TestWithoutAKeyNoNotificationIsTaken(t *testing.T) {
 	}
 }
 
-func TestAURLThatCannotBeOpenedIsNotWrittenOverUnlessItIsGivenAgain(t *testing.T) {
+func TestNotification_UnreadableURLIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	c, s := serveSources(t, api.Remotes{}, withKey(t))
 	putNotification(c, `{"kind": "slack", "url": "https://hooks.example.com/x"}`).want(t, http.StatusCreated)

@@ -11,7 +11,7 @@ func (c *client) plan(body string, headers ...string) answer {
 	return c.do(http.MethodPost, "/deployments?dry_run=true", body, headers...)
 }
 
-func TestADryRunSaysWhatWouldBeDone(t *testing.T) {
+func TestDryRun_ShowsPlan(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	remember(t, s, "d", "http://d", "v1", "unhealthy")
@@ -41,7 +41,7 @@ func TestADryRunSaysWhatWouldBeDone(t *testing.T) {
 	}
 }
 
-func TestADryRunStoresNothing(t *testing.T) {
+func TestDryRun_StoresNothing(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	c.plan(with("force", "true"), "Idempotency-Key", "k").want(t, http.StatusOK)
@@ -56,7 +56,7 @@ func TestADryRunStoresNothing(t *testing.T) {
 	c.do(http.MethodPost, "/deployments?dry_run=false", with("force", "true")).want(t, http.StatusAccepted)
 }
 
-func TestADryRunRefusesWhatADeploymentWould(t *testing.T) {
+func TestDryRun_RefusesLikeDeployment(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	for _, refused := range append(invalidBodies(), invalidStrategies()...) {

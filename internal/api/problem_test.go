@@ -14,7 +14,7 @@ import (
 	"rollcall/internal/problem"
 )
 
-func TestEveryKindOfErrorHasItsStatus(t *testing.T) {
+func TestProblem_CodesHaveStatuses(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		err    error
@@ -57,7 +57,7 @@ func TestEveryKindOfErrorHasItsStatus(t *testing.T) {
 	}
 }
 
-func TestAFaultKeepsItsDetailsToTheLog(t *testing.T) {
+func TestProblem_InternalDetailsAreOnlyLogged(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
 	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
@@ -76,7 +76,7 @@ func TestAFaultKeepsItsDetailsToTheLog(t *testing.T) {
 	}
 }
 
-func TestAConflictNamesWhatStandsInTheWay(t *testing.T) {
+func TestProblem_ConflictNamesBlocker(t *testing.T) {
 	t.Parallel()
 	p := problemOf(&problem.Error{Code: problem.CodeConflict, Message: "busy", ID: "other"})
 	if p.DeploymentID == nil || *p.DeploymentID != "other" || p.Detail != "busy" {

@@ -15,9 +15,9 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// TestAPlainPromoteOpensTheGateThatStoodWhenItCame holds the row while promotes arrive at the first gate, and lets the
+// TestPromote_PlainOpensGateAtArrival holds the row while promotes arrive at the first gate, and lets the
 // deployment reach the second one before any of them has its turn.
-func TestAPlainPromoteOpensTheGateThatStoodWhenItCame(t *testing.T) {
+func TestPromote_PlainOpensGateAtArrival(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.atFirstGate("checkout")
@@ -46,10 +46,10 @@ func TestAPlainPromoteOpensTheGateThatStoodWhenItCame(t *testing.T) {
 	}
 }
 
-// TestPromotesThatAreUnderWayTogetherMeanTheSameGate keeps one that came at the first gate waiting, while the deployment
+// TestPromote_ConcurrentOpenSameGate keeps one that came at the first gate waiting, while the deployment
 // reaches the second gate and another one comes. What keeps it is a lock of the table, because those who wait for that get it
 // in the order in which they came; those who wait for a row that changes do not.
-func TestPromotesThatAreUnderWayTogetherMeanTheSameGate(t *testing.T) {
+func TestPromote_ConcurrentOpenSameGate(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.atFirstGate("checkout")
@@ -102,7 +102,7 @@ func begin(t *testing.T, conn *pgx.Conn) pgx.Tx {
 	return tx
 }
 
-func TestAPromotedDeploymentGoesOnFromTheAnswerOn(t *testing.T) {
+func TestPromote_TakesEffectAtResponse(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.atFirstGate("checkout")
@@ -176,7 +176,7 @@ func awaitLocked(t *testing.T, conn *pgx.Conn, n int) {
 	t.Fatalf("%d of %d wait for a lock", waiting, n)
 }
 
-func TestAProtectedDeploymentIsPromotedBySomeoneElse(t *testing.T) {
+func TestProtected_NeedsAnotherPromoter(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	operator.put(definition("protected", "true")).want(t, http.StatusCreated)
@@ -202,7 +202,7 @@ func TestAProtectedDeploymentIsPromotedBySomeoneElse(t *testing.T) {
 }
 
 // A deployment that carries targets of its own is a deployment of the service all the same.
-func TestAnInlineRequestDoesNotEscapeProtection(t *testing.T) {
+func TestProtected_InlineTargetsAreCovered(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	operator.put(definition("protected", "true")).want(t, http.StatusCreated)
@@ -214,7 +214,7 @@ func TestAnInlineRequestDoesNotEscapeProtection(t *testing.T) {
 	}
 }
 
-func TestOnlyAnAdminProtectsAndUnprotects(t *testing.T) {
+func TestProtected_OnlyAdminChangesIt(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	bob := operator.holder("bob", authz.RoleApprover, "*/*")
@@ -231,7 +231,7 @@ func TestOnlyAnAdminProtectsAndUnprotects(t *testing.T) {
 	bob.do(http.MethodDelete, definitionAt, "").want(t, http.StatusNoContent)
 }
 
-func TestARetryIsProtectedAsTheServiceIsNow(t *testing.T) {
+func TestProtected_RetryFollowsCurrentDefinition(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	for _, protected := range []bool{true, false} {

@@ -40,9 +40,9 @@ func (s timed) CreateRetry(
 	return s.Store.CreateRetry(ctx, id, build)
 }
 
-// TestACreationWithoutItsDatabaseIsToldAsSoonAsAQuestionUnlessItIsLarge looks at the time that each kind of creation is
+// TestQueryBudget_CreateGetsMoreOnlyIfLarge looks at the time that each kind of creation is
 // given: a database that goes away in the middle answers nothing, and the caller is told when that is over.
-func TestACreationWithoutItsDatabaseIsToldAsSoonAsAQuestionUnlessItIsLarge(t *testing.T) {
+func TestQueryBudget_CreateGetsMoreOnlyIfLarge(t *testing.T) {
 	t.Parallel()
 	const question, targets = time.Minute, 200
 	s := newStage(t)
@@ -64,9 +64,9 @@ func TestACreationWithoutItsDatabaseIsToldAsSoonAsAQuestionUnlessItIsLarge(t *te
 	}
 }
 
-// TestAllThatARequestAsksHasTheTimeOfOneQuestion keeps a request that asks several times from being told only after as many
+// TestQueryBudget_IsSharedByRequestQueries keeps a request that asks several times from being told only after as many
 // limits that the database is away.
-func TestAllThatARequestAsksHasTheTimeOfOneQuestion(t *testing.T) {
+func TestQueryBudget_IsSharedByRequestQueries(t *testing.T) {
 	t.Parallel()
 	const limit = time.Minute
 	s := newStage(t)

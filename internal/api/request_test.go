@@ -245,7 +245,7 @@ func forbid(address string) error {
 	return nil
 }
 
-func TestABadRequestIsRefusedAtItsPointerBeforeTheStoreIsAsked(t *testing.T) {
+func TestRequest_InvalidIsRefusedAtPointer(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{CheckAddress: forbid}) // without a store: a question to it is a panic, and a 500
 	for _, refused := range refusedBodies() {
@@ -257,7 +257,7 @@ func TestABadRequestIsRefusedAtItsPointerBeforeTheStoreIsAsked(t *testing.T) {
 	}
 }
 
-func TestEverythingWrongIsReportedAtOnce(t *testing.T) {
+func TestRequest_AllErrorsAreReported(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	a := c.post(`{"service":"X","version":"","targets":[{"id":"a"}],"force":1,"more":2}`)
@@ -266,7 +266,7 @@ func TestEverythingWrongIsReportedAtOnce(t *testing.T) {
 	}
 }
 
-func TestASecretIsNeverRepeated(t *testing.T) {
+func TestRequest_ErrorsOmitSecrets(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	for _, body := range []string{
@@ -282,7 +282,7 @@ func TestASecretIsNeverRepeated(t *testing.T) {
 	}
 }
 
-func TestABodyOfAnotherTypeIsRefused(t *testing.T) {
+func TestRequest_OtherContentTypeIsRefused(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	good := with("force", "true")
@@ -308,7 +308,7 @@ func TestABodyOfAnotherTypeIsRefused(t *testing.T) {
 	}
 }
 
-func TestABodyOverEightMebibytesIsRefused(t *testing.T) {
+func TestRequest_BodyOver8MiBIsRefused(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	large := strings.Repeat(" ", 8<<20+1)
@@ -323,7 +323,7 @@ func TestABodyOverEightMebibytesIsRefused(t *testing.T) {
 	c.send(chunked).wantProblem(t, http.StatusRequestEntityTooLarge, noPointer)
 }
 
-func TestABadIdempotencyKeyIsMalformed(t *testing.T) {
+func TestKey_InvalidIsMalformed(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	good := with("force", "true")

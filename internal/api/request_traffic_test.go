@@ -59,7 +59,7 @@ func invalidTraffic() []refusedBody {
 	}
 }
 
-func TestBadTrafficIsRefusedAtItsPointer(t *testing.T) {
+func TestTraffic_InvalidIsRefusedAtPointer(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{CheckAddress: forbid})
 	for _, refused := range invalidTraffic() {
@@ -70,7 +70,7 @@ func TestBadTrafficIsRefusedAtItsPointer(t *testing.T) {
 	}
 }
 
-func TestTrafficIsEchoedWithItsDefaults(t *testing.T) {
+func TestTraffic_ResponseIncludesDefaults(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	for body, want := range map[string]any{

@@ -29,7 +29,7 @@ func ownVersions(t *rollout.Target) {
 	}
 }
 
-func TestARollbackGivesEachTouchedTargetItsOwnVersion(t *testing.T) {
+func TestRollback_RestoresVersionOfEachTarget(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 5, rollout.StateFailed, ownVersions)
@@ -66,7 +66,7 @@ func TestARollbackGivesEachTouchedTargetItsOwnVersion(t *testing.T) {
 	}
 }
 
-func TestARollbackIsTheSameUntilItIsSuperseded(t *testing.T) {
+func TestRollback_IsTheSameUntilSuperseded(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 2, rollout.StateCompleted, updated)
@@ -85,7 +85,7 @@ func TestARollbackIsTheSameUntilItIsSuperseded(t *testing.T) {
 	}
 }
 
-func TestOnlyTheLatestIsRolledBack(t *testing.T) {
+func TestRollback_OnlyOfLatest(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	first := s.ended("checkout", "v2", 2, rollout.StateCompleted, updated)
@@ -117,7 +117,7 @@ func TestOnlyTheLatestIsRolledBack(t *testing.T) {
 	}
 }
 
-func TestAnActiveDeploymentStandsInTheWayEvenBeforeItTouchesATarget(t *testing.T) {
+func TestFollowUp_ActiveDeploymentIsConflict(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	first := s.ended("checkout", "v2", 3, rollout.StateFailed, lastFails)
@@ -131,7 +131,7 @@ func TestAnActiveDeploymentStandsInTheWayEvenBeforeItTouchesATarget(t *testing.T
 	}
 }
 
-func TestOfManyRollbacksAtOnceOneIsMade(t *testing.T) {
+func TestRollback_ConcurrentRequestsCreateOne(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"rollback", "retry"} {
 		t.Run(verb, func(t *testing.T) {
@@ -156,14 +156,14 @@ func TestOfManyRollbacksAtOnceOneIsMade(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyKnowsIsNotRolledBackByAGuess(t *testing.T) {
+func TestRollback_UnknownVersionIsNotGuessed(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 2, rollout.StateCompleted, func(t *rollout.Target) { arrived(t, "") })
 	s.verb(id, "rollback", "").wantProblem(t, http.StatusConflict, noPointer)
 }
 
-func TestTheLatestIsRolledBackByItsName(t *testing.T) {
+func TestRollback_OfLatestByName(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	latest := func(service string) answer {
@@ -204,7 +204,7 @@ func TestTheLatestIsRolledBackByItsName(t *testing.T) {
 	}
 }
 
-func TestARetryTakesWhatDidNotArrive(t *testing.T) {
+func TestRetry_TakesUnfinishedTargets(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 3, rollout.StateFailed, lastFails)
@@ -236,7 +236,7 @@ func TestARetryTakesWhatDidNotArrive(t *testing.T) {
 	}
 }
 
-func TestARetryOfARollbackTakesTheTargetsThatAreNotBack(t *testing.T) {
+func TestRetry_OfRollbackTakesUnrestoredTargets(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 3, rollout.StateCompleted, updated)
@@ -256,7 +256,7 @@ func TestARetryOfARollbackTakesTheTargetsThatAreNotBack(t *testing.T) {
 	}
 }
 
-func TestAVerbShowsOnEveryReplica(t *testing.T) {
+func TestCommands_ShowOnAllReplicas(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	other, err := store.Open(t.Context(), s.url, store.SealedBy(dbtest.Box(t)))

@@ -20,7 +20,7 @@ import (
 	"rollcall/internal/store"
 )
 
-func TestAnUnknownPathIsAProblem(t *testing.T) {
+func TestServer_UnknownPathIsAProblem(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	for _, path := range []string{
@@ -31,7 +31,7 @@ func TestAnUnknownPathIsAProblem(t *testing.T) {
 	c.do("FOO", "/nope", "").wantProblem(t, http.StatusNotFound, noPointer)
 }
 
-func TestAMalformedIDIsNotFound(t *testing.T) {
+func TestServer_MalformedIDIsNotFound(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	for _, id := range []string{
@@ -44,7 +44,7 @@ func TestAMalformedIDIsNotFound(t *testing.T) {
 	}
 }
 
-func TestAWrongMethodNamesTheRightOnes(t *testing.T) {
+func TestServer_WrongMethodNamesAllowed(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	for path, allow := range map[string]string{
@@ -60,7 +60,7 @@ func TestAWrongMethodNamesTheRightOnes(t *testing.T) {
 	}
 }
 
-func TestHeadAnswersLikeGetWithoutABody(t *testing.T) {
+func TestServer_HeadEqualsGetWithoutBody(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	a := c.do(http.MethodHead, "/healthz", "").want(t, http.StatusOK)
@@ -69,7 +69,7 @@ func TestHeadAnswersLikeGetWithoutABody(t *testing.T) {
 	}
 }
 
-func TestABadQueryIsRefused(t *testing.T) {
+func TestServer_InvalidQueryIsRefused(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{})
 	for query, pointer := range map[string]string{
@@ -97,7 +97,7 @@ func TestABadQueryIsRefused(t *testing.T) {
 		wantProblem(t, http.StatusUnprocessableEntity, "/dryrun")
 }
 
-func TestTheContractIsServedAsItIs(t *testing.T) {
+func TestContract_IsServedUnchanged(t *testing.T) {
 	t.Parallel()
 	a := serve(t, api.Config{}).get("/openapi.yaml").want(t, http.StatusOK)
 	if !bytes.Equal(a.body, rollcall.OpenAPI) || a.Header.Get("Content-Type") != "application/yaml" {
@@ -105,7 +105,7 @@ func TestTheContractIsServedAsItIs(t *testing.T) {
 	}
 }
 
-func TestTheIndexNamesTheVersion(t *testing.T) {
+func TestIndex_NamesVersion(t *testing.T) {
 	t.Parallel()
 	index := serve(t, api.Config{Version: "1.2.3"}).get("/").want(t, http.StatusOK).object(t)
 	if index["name"] != "rollcall" || index["version"] != "1.2.3" {
@@ -113,7 +113,7 @@ func TestTheIndexNamesTheVersion(t *testing.T) {
 	}
 }
 
-func TestEveryLinkOfTheIndexLeadsSomewhere(t *testing.T) {
+func TestIndex_LinksResolve(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{Ready: func(context.Context) error { return nil }})
 	links, _ := c.get("/").object(t)["links"].(map[string]any)
@@ -125,7 +125,7 @@ func TestEveryLinkOfTheIndexLeadsSomewhere(t *testing.T) {
 	}
 }
 
-func TestEveryStrategyIsListedWithItsDefaults(t *testing.T) {
+func TestStrategies_AreListedWithDefaults(t *testing.T) {
 	t.Parallel()
 	items, _ := serve(t, api.Config{}).get("/strategies").want(t, http.StatusOK).object(t)["items"].([]any)
 	if len(items) == 0 {
@@ -137,7 +137,7 @@ func TestEveryStrategyIsListedWithItsDefaults(t *testing.T) {
 	}
 }
 
-func TestMetricsAreHandedThrough(t *testing.T) {
+func TestServer_ServesMetrics(t *testing.T) {
 	t.Parallel()
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
@@ -148,7 +148,7 @@ func TestMetricsAreHandedThrough(t *testing.T) {
 	}
 }
 
-func TestAPanicIsAFaultWithoutDetails(t *testing.T) {
+func TestServer_PanicShowsNoDetails(t *testing.T) {
 	t.Parallel()
 	metrics := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("hunter2") })
 	handler, err := api.New(api.Config{Who: everybody{}, Metrics: metrics})
@@ -164,7 +164,7 @@ func TestAPanicIsAFaultWithoutDetails(t *testing.T) {
 	}
 }
 
-func TestNotReadyIsUnavailable(t *testing.T) {
+func TestServer_NotReadyIsUnavailable(t *testing.T) {
 	t.Parallel()
 	c := serve(t, api.Config{Ready: func(context.Context) error { return errors.New("migrating, password=hunter2") }})
 	a := c.get("/readyz")
@@ -175,7 +175,7 @@ func TestNotReadyIsUnavailable(t *testing.T) {
 	c.get("/healthz").want(t, http.StatusOK)
 }
 
-func TestADatabaseThatIsAwayIsSaidSoon(t *testing.T) {
+func TestServer_DatabaseOutageIsReportedSoon(t *testing.T) {
 	t.Parallel()
 	away, err := store.Open(t.Context(), "postgres://nobody@127.0.0.1:1/none?sslmode=disable")
 	if err != nil {
@@ -227,7 +227,7 @@ func (l *lines) all(t *testing.T) []map[string]any {
 	return all
 }
 
-func TestEachRequestIsOneLineInTheLogWithItsRoute(t *testing.T) {
+func TestServer_LogsOneLinePerRequest(t *testing.T) {
 	t.Parallel()
 	var log lines
 	handler, err := api.New(api.Config{Who: everybody{}, Log: slog.New(slog.NewJSONHandler(&log, nil))})
@@ -246,7 +246,7 @@ func TestEachRequestIsOneLineInTheLogWithItsRoute(t *testing.T) {
 	}
 }
 
-func TestARequestIDIsTakenOnlyWhenItIsSane(t *testing.T) {
+func TestServer_RequestIDMustBeValid(t *testing.T) {
 	t.Parallel()
 	handler, err := api.New(api.Config{Who: everybody{}, NewID: func() string { return "made" }})
 	if err != nil {
@@ -262,7 +262,7 @@ func TestARequestIDIsTakenOnlyWhenItIsSane(t *testing.T) {
 	}
 }
 
-func TestMiddlewareSeesTheRoute(t *testing.T) {
+func TestServer_MiddlewareSeesRoute(t *testing.T) {
 	t.Parallel()
 	var route string
 	handler, err := api.New(api.Config{Who: everybody{}, Middleware: func(next http.Handler) http.Handler {

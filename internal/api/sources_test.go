@@ -70,7 +70,7 @@ func (gitOps) Hook(_ context.Context, _ string, header http.Header, body []byte,
 
 const aSource = "/gitops/sources/main"
 
-func TestASourceIsMadeChangedReadListedAndForgotten(t *testing.T) {
+func TestSource_Lifecycle(t *testing.T) {
 	t.Parallel()
 	c, _ := serveSources(t, api.Remotes{}, withKey(t))
 	c.get(aSource).wantProblem(t, http.StatusNotFound, noPointer)
@@ -101,7 +101,7 @@ func TestASourceIsMadeChangedReadListedAndForgotten(t *testing.T) {
 	c.do(http.MethodDelete, aSource, "").wantProblem(t, http.StatusNotFound, noPointer)
 }
 
-func TestASourceThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
+func TestSource_InvalidIsRefusedAtField(t *testing.T) {
 	t.Parallel()
 	c, _ := serveSources(t, api.Remotes{}, withKey(t))
 	url := func(u string) string { return `{"url": "` + u + `"}` }
@@ -156,7 +156,7 @@ func TestASourceThatCannotBeMeantIsRefusedAtItsField(t *testing.T) {
 	c.get(aSource).wantProblem(t, http.StatusNotFound, noPointer)
 }
 
-func TestRemotesOnThisMachineAreForTheOperatorToAllow(t *testing.T) {
+func TestSource_LocalRemotesNeedPermission(t *testing.T) {
 	t.Parallel()
 	s, err := store.Open(t.Context(), dbtest.New(t))
 	if err != nil {
@@ -174,7 +174,7 @@ func TestRemotesOnThisMachineAreForTheOperatorToAllow(t *testing.T) {
 	}
 }
 
-func TestTheShortFormOfSSHIsTheSameAsTheLongOne(t *testing.T) {
+func TestSource_ShortSSHFormEqualsLong(t *testing.T) {
 	t.Parallel()
 	c, _ := serveSources(t, api.Remotes{}, withKey(t))
 	a := c.do(http.MethodPut, aSource, `{"url": "git@git.example.com:team/x.git", "known_hosts": "git.example.com ssh-ed25519 AAAA"}`)
@@ -183,7 +183,7 @@ func TestTheShortFormOfSSHIsTheSameAsTheLongOne(t *testing.T) {
 	}
 }
 
-func TestASourcesSecretsAreKeptUntilItsURLChangesAndNeverShown(t *testing.T) {
+func TestSource_SecretsLastUntilURLChanges(t *testing.T) {
 	t.Parallel()
 	c, s := serveSources(t, api.Remotes{}, withKey(t))
 	const token, hook = "geheim-4711", "a-hook-secret-of-some-length"
@@ -216,14 +216,14 @@ func TestASourcesSecretsAreKeptUntilItsURLChangesAndNeverShown(t *testing.T) {
 	has("another url", put(`{"url": "https://git.example.org/x"}`), false, false)
 }
 
-func TestASecretWithoutAKeyToKeepItWithIsRefused(t *testing.T) {
+func TestSource_SecretNeedsEncryptionKey(t *testing.T) {
 	t.Parallel()
 	c, _ := serveSources(t, api.Remotes{})
 	c.do(http.MethodPut, aSource, `{"url": "https://git.example.com/x", "token": "t"}`).wantProblem(t, http.StatusUnprocessableEntity, noPointer)
 	c.get(aSource).wantProblem(t, http.StatusNotFound, noPointer)
 }
 
-func TestADryRunOfASyncSaysWhatWouldBeDeployed(t *testing.T) {
+func TestSync_DryRunShowsDeployments(t *testing.T) {
 	t.Parallel()
 	c, _ := serveSources(t, api.Remotes{})
 	plan := c.do(http.MethodPost, aSource+"/sync?dry_run=true", "").want(t, http.StatusOK).object(t)
@@ -235,7 +235,7 @@ func TestADryRunOfASyncSaysWhatWouldBeDeployed(t *testing.T) {
 	c.do(http.MethodPost, aSource+"/sync?dry_run=true", `{"retry": true}`).wantProblem(t, http.StatusConflict, noPointer)
 }
 
-func TestAPushIsCheckedOverTheVeryBytesThatCame(t *testing.T) {
+func TestHook_SignatureCoversReceivedBytes(t *testing.T) {
 	t.Parallel()
 	c, _ := serveSources(t, api.Remotes{})
 	body := `{ "ref" : "refs/heads/main" }`
@@ -244,7 +244,7 @@ func TestAPushIsCheckedOverTheVeryBytesThatCame(t *testing.T) {
 	c.do(http.MethodPost, aSource+"/hook", `[]`).wantProblem(t, http.StatusUnauthorized, noPointer)
 }
 
-func TestASecretThatCannotBeOpenedIsNotWrittenOver(t *testing.T) {
+func TestSource_UnreadableSecretIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	with := func(key store.Option) *client {

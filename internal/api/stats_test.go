@@ -8,7 +8,7 @@ import (
 	"rollcall/internal/authz"
 )
 
-func TestDoraFiguresAreOfTheTimeAndTheScopesAskedFor(t *testing.T) {
+func TestDora_CoversRequestedTimeAndScopes(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	nothing := map[string]any{"count": 0.0, "p50_ms": nil, "p95_ms": nil}
@@ -51,7 +51,7 @@ func TestDoraFiguresAreOfTheTimeAndTheScopesAskedFor(t *testing.T) {
 	}
 }
 
-func TestDoraFiguresShowNothingOutsideTheScopes(t *testing.T) {
+func TestDora_ExcludesOtherScopes(t *testing.T) {
 	t.Parallel()
 	operator, s := serveGuarded(t)
 	operator.post(deploymentOf("checkout", "production")).want(t, http.StatusAccepted)
@@ -84,7 +84,7 @@ func TestDora_MoreThanCanBeCountedWaitsForFigures(t *testing.T) {
 	c.get(day).want(t, http.StatusOK)
 }
 
-func TestACommitTimeIsATime(t *testing.T) {
+func TestCreate_CommitTimeMustBeATime(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	for _, bad := range []string{"yesterday", "", "2026-03-02", "1772445600", "2026-02-31T00:00:00Z"} {

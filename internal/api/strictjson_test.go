@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestWhatIsFineStaysFine(t *testing.T) {
+func TestJSON_ValidIsAccepted(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{
 		`{}`, `null`, `[]`, ` "a" `, `-0.0`, `0e999999`, `1.7e308`, `123456789012345678901234567890`,
@@ -21,7 +21,7 @@ func TestWhatIsFineStaysFine(t *testing.T) {
 	}
 }
 
-func TestOneLevelTooDeepIsMalformed(t *testing.T) {
+func TestJSON_TooDeepIsMalformed(t *testing.T) {
 	t.Parallel()
 	body := strings.Repeat(`{"a":`, maxDepth) + "[]" + strings.Repeat("}", maxDepth)
 	if p := problemOf(checkJSON([]byte(body))); p.Status != http.StatusBadRequest {
@@ -29,7 +29,7 @@ func TestOneLevelTooDeepIsMalformed(t *testing.T) {
 	}
 }
 
-func TestAProblemPointsIntoTheBody(t *testing.T) {
+func TestJSON_ProblemPointsIntoBody(t *testing.T) {
 	t.Parallel()
 	for body, pointer := range map[string]string{
 		`"\u0000"`:                       "",

@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/authz"
 )
 
-func TestATokenIsShownOnceAndWorksUntilItIsRevoked(t *testing.T) {
+func TestToken_IsShownOnceAndWorksUntilRevoked(t *testing.T) {
 	t.Parallel()
 	operator, s := serveGuarded(t)
 	other := serve(t, api.Config{Store: s, Who: auth.New(auth.Config{Store: s})}) // a second replica
@@ -52,7 +52,7 @@ func TestATokenIsShownOnceAndWorksUntilItIsRevoked(t *testing.T) {
 	operator.do(http.MethodDelete, "/tokens/0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11", "").want(t, http.StatusNotFound)
 }
 
-func TestATokenThatMakesNoSenseIsNotGivenOut(t *testing.T) {
+func TestToken_InvalidRequestIsRefused(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	for body, pointer := range map[string]string{
@@ -73,7 +73,7 @@ func TestATokenThatMakesNoSenseIsNotGivenOut(t *testing.T) {
 	}
 }
 
-func TestTokensAreListedPageByPage(t *testing.T) {
+func TestToken_ListIsPaged(t *testing.T) {
 	t.Parallel()
 	operator, _ := serveGuarded(t)
 	for i := range 5 {
@@ -87,7 +87,7 @@ func TestTokensAreListedPageByPage(t *testing.T) {
 	operator.get("/tokens?cursor=nonsense").wantProblem(t, http.StatusUnprocessableEntity, "/cursor")
 }
 
-func TestWhoAsksTooOftenIsToldWhenToComeBack(t *testing.T) {
+func TestLimit_TooManyRequestsNamesRetryTime(t *testing.T) {
 	t.Parallel()
 	c, s := serveStored(t)
 	_ = c
@@ -109,7 +109,7 @@ func TestWhoAsksTooOftenIsToldWhenToComeBack(t *testing.T) {
 	limited.get("/healthz").want(t, http.StatusOK)
 }
 
-func TestWhoHasTooManyStreamsIsToldToComeBackAndCanStillActAndRead(t *testing.T) {
+func TestLimit_TooManyStreamsBlockNoRequests(t *testing.T) {
 	t.Parallel()
 	_, s := serveStored(t)
 	c := serve(t, api.Config{Store: s, MaxStreams: 2})
@@ -131,7 +131,7 @@ func TestWhoHasTooManyStreamsIsToldToComeBackAndCanStillActAndRead(t *testing.T)
 	}
 }
 
-func TestAServiceHasAtMostSoManyUnfinishedDeployments(t *testing.T) {
+func TestQuota_BoundsUnfinishedDeployments(t *testing.T) {
 	t.Parallel()
 	_, s := serveStored(t)
 	c := serve(t, api.Config{Store: s, Who: everybody{}, CheckAddress: forbid, QueueLimit: 3})

@@ -71,7 +71,7 @@ func decoders() map[string]decoder {
 		"internal/gitops/remote.go":            {fuzz: "FuzzRemote"},
 		"internal/gitops/tip.go":               {fuzz: "FuzzRedirect"},
 		"internal/gitops/tree.go":              {fuzz: "FuzzTree"},
-		"internal/gitops/yaml.go":              {fuzz: "FuzzAYAMLFileNeverPanicsAndNeverBecomesBrokenJSON"},
+		"internal/gitops/yaml.go":              {fuzz: "FuzzYAML"},
 		"internal/health/address.go":           {fuzz: "FuzzEndpoint"},
 		"internal/health/fetch.go":             {fuzz: "FuzzStatuses"},
 		"internal/health/http.go":              {fuzz: "FuzzAnswer"},

@@ -201,7 +201,7 @@ func TestOIDC_RejectsForeignSignature(t *testing.T) {
 	}
 }
 
-func TestMadeUpTokensMakeNoFloodOfCallsToTheIssuer(t *testing.T) {
+func TestOIDC_ForgedTokensCauseFewIssuerCalls(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	a := i.trusting(t)

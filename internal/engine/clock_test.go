@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestClock_ASlowReadingMovesNothing(t *testing.T) {
+func TestClock_SlowReadingMovesNothing(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	c := databaseClock{database: start, at: start}
@@ -23,7 +23,7 @@ func TestClock_ASlowReadingMovesNothing(t *testing.T) {
 	}
 }
 
-func TestClock_ASmallStepIsFollowedSlowly(t *testing.T) {
+func TestClock_SmallStepIsFollowedSlowly(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	c := databaseClock{database: start, at: start}
@@ -38,7 +38,7 @@ func TestClock_ASmallStepIsFollowedSlowly(t *testing.T) {
 	}
 }
 
-func TestClock_AFirstReadingThatWasSlowIsReplaced(t *testing.T) {
+func TestClock_SlowFirstReadingIsReplaced(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	c := databaseClock{database: start, at: start}

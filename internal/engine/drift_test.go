@@ -93,7 +93,7 @@ func TestDrift_WhilePausedIsReportedAndKept(t *testing.T) {
 }
 
 // What was confirmed stays true until something else is seen; that no reading was possible is reported.
-func TestDrift_RouterThatCannotBeReadDoesNotFailARollout(t *testing.T) {
+func TestDrift_UnreadableRouterFailsNoRollout(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"type":"canary","stages":[100],"stage_duration":"2m"}`, boxes(4, nil)...)

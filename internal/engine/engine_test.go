@@ -206,7 +206,7 @@ func TestAbort_EndsWithoutFurtherCalls(t *testing.T) {
 }
 
 // Whenever the last look at the database was, and though nothing is heard from it.
-func TestWithoutNotificationsAVerbIsFeltWithinASecond(t *testing.T) {
+func TestCommand_WithoutNotifyTakesOneSecond(t *testing.T) {
 	t.Parallel()
 	for phase := range 8 {
 		inBubble(t, func(w *world) {

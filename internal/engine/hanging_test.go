@@ -20,7 +20,7 @@ func hangsOn(w *world, n, hanging int, strategyJSON string) {
 	w.db.rows["d"].snap.Deployment.Spec.Deploy.Timeout = duration.Duration(time.Minute)
 }
 
-func TestWayBack_AHangingCallHoldsUpNoOther(t *testing.T) {
+func TestRollback_HangingCallDelaysNoOtherTarget(t *testing.T) {
 	t.Parallel()
 	for batch, hanging := range map[int]int{1: 1, 2: 1, 3: 2} {
 		t.Run(fmt.Sprint(batch), func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestWayBack_AHangingCallHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-func TestWayBack_AHangingCallBackHoldsUpNoOther(t *testing.T) {
+func TestRollback_HangingCallBackDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		hangsOn(w, 3, 0, `{"batch_size":1,"progress_deadline":"10s"}`)

@@ -10,7 +10,7 @@ import (
 
 // A database that takes a heartbeat and never answers must not hold the replica past the end of its own lease: others
 // may take over then.
-func TestCallsAreCutBeforeTheLeaseEndsEvenWhileAHeartbeatHangs(t *testing.T) {
+func TestLease_CallsEndBeforeItDespiteHungHeartbeat(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.deployment("d", `{"batch_size":1}`, boxes(1, func(_ int, b *box) { b.hangs = "v2" })...)

@@ -74,7 +74,7 @@ func TestRouter_NoWriteWhilePaused(t *testing.T) {
 	})
 }
 
-func TestAtAGateARouterThatRefusesTurnsNothingBackAndIsNamed(t *testing.T) {
+func TestRouter_RefusalAtGateRevertsNothing(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
 		w.waitsAtGate()

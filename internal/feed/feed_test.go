@@ -263,7 +263,7 @@ func TestHub_FailedFeedIsOpenedAgain(t *testing.T) {
 	}
 }
 
-func TestOnlyTheNewestStateWaitsForAWatcher(t *testing.T) {
+func TestSubscription_KeepsNewestStateOnly(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	slow, quick := s.watch(feed.FromStart), s.watch(feed.FromStart)

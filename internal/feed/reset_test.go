@@ -109,7 +109,7 @@ func wantIDs(t *testing.T, frames []*feed.Frame, first, last int64) {
 	}
 }
 
-func TestFeed_AnUnknownPlaceBeginsAgain(t *testing.T) {
+func TestFeed_UnknownPositionStartsAgain(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	s.tell(3, rollout.StateInProgress)
@@ -121,7 +121,7 @@ func TestFeed_AnUnknownPlaceBeginsAgain(t *testing.T) {
 	}
 }
 
-func TestFeed_ALostDeploymentEnds(t *testing.T) {
+func TestFeed_LostDeploymentEnds(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	s.tell(3, rollout.StateInProgress)

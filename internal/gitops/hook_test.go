@@ -62,7 +62,7 @@ func header(pairs ...string) http.Header {
 	return h
 }
 
-func TestPushesOfEachHostLeadToASyncWhenTheirSignatureIsRight(t *testing.T) {
+func TestHook_SignedPushStartsSync(t *testing.T) {
 	t.Parallel()
 	l, ctx := hooked(t)
 	push := func(host string) string { return `{"ref": "refs/heads/main", "host": "` + host + `"}` }
@@ -108,7 +108,7 @@ func (f *filesRead) Source(ctx context.Context, name string) (gitsource.Report, 
 }
 
 // A source may have thousands of files, and anybody may send notifications.
-func TestANotificationCostsNoMoreThanOneRowOfTheSource(t *testing.T) {
+func TestHook_ReadsOnlyTheSourceRow(t *testing.T) {
 	t.Parallel()
 	l, ctx := hooked(t)
 	files := &filesRead{Store: l.Store}

@@ -32,7 +32,7 @@ func steppedAt(t *testing.T, r *repo) gitsource.Report {
 	return report
 }
 
-func TestLocksOfAFetchThatWasKilledHinderNoneAfterIt(t *testing.T) {
+func TestFetch_LocksOfKilledOneDoNotBlock(t *testing.T) {
 	t.Parallel()
 	for _, lock := range []string{"refs/rollcall/head.lock", "packed-refs.lock", "shallow.lock", "config.lock", "HEAD.lock"} {
 		r, m := newRepo(t), newMirrors(t)
@@ -49,7 +49,7 @@ func TestLocksOfAFetchThatWasKilledHinderNoneAfterIt(t *testing.T) {
 }
 
 // A name that fits into no index must not keep the other files from being followed.
-func TestANameLongerThanTheDatabaseTakesBreaksItsOwnFileOnly(t *testing.T) {
+func TestFile_TooLongNameBreaksOnlyItself(t *testing.T) {
 	t.Parallel()
 	chance := rand.New(rand.NewPCG(1, 2))
 	var long strings.Builder
@@ -72,7 +72,7 @@ func TestANameLongerThanTheDatabaseTakesBreaksItsOwnFileOnly(t *testing.T) {
 	}
 }
 
-func TestACommitWithoutAWordIsDeployedLikeAnyOther(t *testing.T) {
+func TestCommit_EmptyMessageIsDeployed(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	r.commit("begin", map[string]string{"a.yaml": checkout})
@@ -83,7 +83,7 @@ func TestACommitWithoutAWordIsDeployedLikeAnyOther(t *testing.T) {
 	}
 }
 
-func TestHeadersOfChecksInAFileAreRefusedWithTheirLineAndNotRepeated(t *testing.T) {
+func TestFile_CheckHeadersAreRefusedByLine(t *testing.T) {
 	t.Parallel()
 	const text = checkout + "health_checks:\n  - {type: tcp}\n  - type: http\n    headers: {Authorization: geheim}\n"
 	report := stepped(t, map[string]string{"a.yaml": text})
@@ -97,7 +97,7 @@ func TestHeadersOfChecksInAFileAreRefusedWithTheirLineAndNotRepeated(t *testing.
 	}
 }
 
-func TestLabelsThatLeaveNoRoomAreAProblemOfTheFileAndNoFailedDeployment(t *testing.T) {
+func TestFile_TooManyLabelsAreAFileProblem(t *testing.T) {
 	t.Parallel()
 	text := checkout + "labels:\n"
 	for i := range 44 {

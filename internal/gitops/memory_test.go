@@ -11,7 +11,7 @@ import (
 )
 
 // Git keeps all that a host says of its branches in memory, and so must be bound there, too.
-func TestAHostThatTalksWithoutEndIsCutOffBeforeItFillsTheMemory(t *testing.T) {
+func TestFetch_EndlessHostOutputIsBounded(t *testing.T) {
 	t.Parallel()
 	const most = 128 << 20
 	var sent atomic.Int64
@@ -31,7 +31,7 @@ func TestAHostThatTalksWithoutEndIsCutOffBeforeItFillsTheMemory(t *testing.T) {
 	}
 }
 
-func TestARepositoryIsReadWithinTheMemoryThatAFetchHas(t *testing.T) {
+func TestFetch_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	r, m := newRepo(t), newMirrors(t)
 	m.fetchMemory, m.fetchTime = 128<<20, time.Minute

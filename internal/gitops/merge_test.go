@@ -43,7 +43,7 @@ func plannedPaths(files []gitsource.File) (paths []string) {
 	return paths
 }
 
-func TestOnlyWhatWantsSomethingNewIsPlanned(t *testing.T) {
+func TestPlan_OnlyChangedFilesArePlanned(t *testing.T) {
 	t.Parallel()
 	begin := []found{wanted("a.yaml", "a", "1"), wanted("b.yaml", "b", "1")}
 	known, serial := merge(nil, begin, nil, 0)
@@ -77,7 +77,7 @@ func TestOnlyWhatWantsSomethingNewIsPlanned(t *testing.T) {
 	}
 }
 
-func TestABrokenFileKeepsWhatItWantedAndSaysWhatIsWrong(t *testing.T) {
+func TestFile_BrokenKeepsDesiredStateAndShowsError(t *testing.T) {
 	t.Parallel()
 	known, serial := merge(nil, []found{wanted("a.yaml", "a", "1")}, nil, 0)
 	broken, _ := merge(done(known), []found{wrong("a.yaml")}, nil, serial)
@@ -90,7 +90,7 @@ func TestABrokenFileKeepsWhatItWantedAndSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestADeploymentThatHasNotEndedIsRememberedByTheNextAttempt(t *testing.T) {
+func TestAttempt_RemembersUnfinishedDeployment(t *testing.T) {
 	t.Parallel()
 	known, serial := merge(nil, []found{wanted("a.yaml", "a", "1")}, nil, 0)
 	for _, digest := range []string{"2", "3"} {
@@ -102,7 +102,7 @@ func TestADeploymentThatHasNotEndedIsRememberedByTheNextAttempt(t *testing.T) {
 	}
 }
 
-func TestRetryIsForWhatFailedAndReleaseForWhatIsHeld(t *testing.T) {
+func TestAttempt_RetryTakesFailedReleaseTakesHeld(t *testing.T) {
 	t.Parallel()
 	states := []gitsource.AttemptState{gitsource.AttemptDone, gitsource.AttemptRunning, gitsource.AttemptFailed, gitsource.AttemptHeld}
 	for _, c := range []struct {
@@ -132,7 +132,7 @@ func TestRetryIsForWhatFailedAndReleaseForWhatIsHeld(t *testing.T) {
 
 // What must hold after any history of commits: no pair twice, a plan for exactly those files that want something new, and
 // serials that never repeat.
-func TestWhateverIsPushedOneAttemptIsPlannedForEachChange(t *testing.T) {
+func TestPlan_OneAttemptPerChange(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var known []gitsource.File
@@ -184,7 +184,7 @@ func TestWhateverIsPushedOneAttemptIsPlannedForEachChange(t *testing.T) {
 	})
 }
 
-func TestAnAttemptEndsAsItsDeploymentDoes(t *testing.T) {
+func TestAttempt_EndsAsItsDeployment(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for state, want := range map[rollout.State]gitsource.AttemptState{
@@ -207,7 +207,7 @@ func TestAnAttemptEndsAsItsDeploymentDoes(t *testing.T) {
 	}
 }
 
-func TestOnlyADeploymentPausedByItsFailureStandsInTheWay(t *testing.T) {
+func TestAttempt_OnlyFailurePauseBlocks(t *testing.T) {
 	t.Parallel()
 	stuck := rollout.Deployment{Status: rollout.Status{State: rollout.StatePaused, Stop: rollout.StopPaused, Progress: rollout.Progress{FailureReason: "web-1 failed"}}}
 	if !stands(&stuck) {
@@ -224,7 +224,7 @@ func TestOnlyADeploymentPausedByItsFailureStandsInTheWay(t *testing.T) {
 	}
 }
 
-func TestHealingIsForWhatWasDoneOnceAndHasDriftedOneAtATimeAndBackedOff(t *testing.T) {
+func TestHeal_DriftedOneAtATimeWithBackoff(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	file := func(kind gitsource.AttemptKind, state gitsource.AttemptState, actual string) gitsource.File {
@@ -269,7 +269,7 @@ func TestHealingIsForWhatWasDoneOnceAndHasDriftedOneAtATimeAndBackedOff(t *testi
 	}
 }
 
-func TestASourceStandsAsItsWorstPartDoes(t *testing.T) {
+func TestSource_StatusIsItsWorstPart(t *testing.T) {
 	t.Parallel()
 	good := gitsource.File{Want: wanted("", "a", "1").want, Attempt: &gitsource.Attempt{State: gitsource.AttemptDone}, Targets: []gitsource.Drift{{Wanted: "1", Actual: "1"}}, SeenAt: "new"}
 	silent, other, running, broken := good, good, good, good
@@ -302,7 +302,7 @@ func TestASourceStandsAsItsWorstPartDoes(t *testing.T) {
 	}
 }
 
-func TestPollsAreSpreadAndBackedOff(t *testing.T) {
+func TestPoll_IsSpreadAndBacksOff(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	for _, c := range []struct {

@@ -18,7 +18,7 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-func TestMirrorsThatNobodyNeedsAreRemovedUnlessSomebodyUsesThem(t *testing.T) {
+func TestMirror_UnneededIsRemovedUnlessInUse(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
 	for _, id := range []string{"kept", "used", "left"} {
@@ -48,7 +48,7 @@ func names(t *testing.T, folder string) (all []string) {
 	return all
 }
 
-func TestAMirrorFollowsItsBranchThroughRewritesAndDamage(t *testing.T) {
+func TestMirror_FollowsBranchThroughRewrites(t *testing.T) {
 	t.Parallel()
 	r, m := newRepo(t), newMirrors(t)
 	first := r.commit("one", map[string]string{"a.yaml": "a: 1"})
@@ -80,7 +80,7 @@ func TestAMirrorFollowsItsBranchThroughRewritesAndDamage(t *testing.T) {
 	}
 }
 
-func TestOnlyYAMLFilesBelowThePathAreRead(t *testing.T) {
+func TestTree_OnlyYAMLBelowPathIsRead(t *testing.T) {
 	t.Parallel()
 	r, m := newRepo(t), newMirrors(t)
 	commit := r.commit("all kinds", map[string]string{
@@ -125,7 +125,7 @@ func TestOnlyYAMLFilesBelowThePathAreRead(t *testing.T) {
 	}
 }
 
-func TestThePathMayBeAFileOrEverything(t *testing.T) {
+func TestTree_PathMayBeFileOrRoot(t *testing.T) {
 	t.Parallel()
 	r, m := newRepo(t), newMirrors(t)
 	commit := r.commit("two", map[string]string{"a.yaml": "a: 1", "b/c.yaml": "c: 1"})
@@ -137,7 +137,7 @@ func TestThePathMayBeAFileOrEverything(t *testing.T) {
 	}
 }
 
-func TestRemotesThatLookLikeSomethingElseAreNotRun(t *testing.T) {
+func TestRemote_DisguisedCommandIsNotRun(t *testing.T) {
 	t.Parallel()
 	m := newMirrors(t)
 	trap := filepath.Join(t.TempDir(), "trap")
@@ -159,7 +159,7 @@ func TestRemotesThatLookLikeSomethingElseAreNotRun(t *testing.T) {
 	}
 }
 
-func TestAFetchIsBoundInTimeAndSize(t *testing.T) {
+func TestFetch_TimeAndSizeAreBounded(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -190,7 +190,7 @@ func TestAFetchIsBoundInTimeAndSize(t *testing.T) {
 	}
 }
 
-func TestATokenGoesToItsHostOnlyAndIsSeenNowhere(t *testing.T) {
+func TestGit_TokenGoesToItsHostOnly(t *testing.T) {
 	t.Parallel()
 	const token = "geheim-4711"
 	var asked atomic.Int64
@@ -222,7 +222,7 @@ func TestATokenGoesToItsHostOnlyAndIsSeenNowhere(t *testing.T) {
 	}
 }
 
-func TestAWrongTokenIsAnErrorAndNoPrompt(t *testing.T) {
+func TestGit_WrongTokenDoesNotPrompt(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
@@ -235,7 +235,7 @@ func TestAWrongTokenIsAnErrorAndNoPrompt(t *testing.T) {
 	}
 }
 
-func TestOnlyCommitsOfAllowedSignersPass(t *testing.T) {
+func TestCommit_SignerMustBeAllowed(t *testing.T) {
 	t.Parallel()
 	keys := t.TempDir()
 	for _, name := range []string{"ann", "bob"} {

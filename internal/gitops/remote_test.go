@@ -10,7 +10,7 @@ import (
 )
 
 // However a host is written, git calls the address that was judged, and asks nobody else what the name means.
-func TestGitCallsTheAddressThatWasJudgedHoweverTheHostIsWritten(t *testing.T) {
+func TestGit_CallsOnlyTheCheckedAddress(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -103,7 +103,7 @@ func serveSSH(conn net.Conn, config *ssh.ServerConfig) {
 	}
 }
 
-func TestARepositoryOverSSHIsReadWithItsKeyFromTheHostThatIsKnown(t *testing.T) {
+func TestSSH_ReadsWithKeyFromKnownHost(t *testing.T) {
 	t.Parallel()
 	r, host := newRepo(t), newSSHHost(t)
 	commit := r.commit("one", map[string]string{"a.yaml": "a: 1"})

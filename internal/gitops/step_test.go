@@ -84,7 +84,7 @@ func deployments(t *testing.T, s *store.Store) []rollout.Deployment {
 const checkout = "service: checkout\nversion: v1\ntargets: [{id: web-1, address: \"http://10.0.0.1\"}]\n"
 
 // A replica dies after it has made the deployment and before it could write that down: whoever goes on finds it.
-func TestAPlannedAttemptBecomesOneDeploymentHoweverOftenItIsAskedFor(t *testing.T) {
+func TestAttempt_PlannedBecomesOneDeployment(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	commit := r.commit("begin", map[string]string{"a.yaml": checkout})
@@ -116,7 +116,7 @@ func TestAPlannedAttemptBecomesOneDeploymentHoweverOftenItIsAskedFor(t *testing.
 }
 
 // A replica freezes with a planned attempt, another one deploys a newer commit, and the frozen one wakes.
-func TestAFrozenReplicaDeploysNoOlderCommitWhenItWakes(t *testing.T) {
+func TestReplica_ThawedDeploysNoOlderCommit(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	r.commit("begin", map[string]string{"a.yaml": checkout})
@@ -140,7 +140,7 @@ func TestAFrozenReplicaDeploysNoOlderCommitWhenItWakes(t *testing.T) {
 	}
 }
 
-func TestADeploymentSaysWhenItsCommitWasMade(t *testing.T) {
+func TestAttempt_DeploymentHasCommitTime(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	commit := r.commit("v1", map[string]string{"a.yaml": checkout})
@@ -158,7 +158,7 @@ func TestADeploymentSaysWhenItsCommitWasMade(t *testing.T) {
 	}
 }
 
-func TestABranchThatIsSetBackWantsTheOlderCommitOnceMore(t *testing.T) {
+func TestBranch_ResetDeploysOlderCommitAgain(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	first := r.commit("v1", map[string]string{"a.yaml": checkout})
@@ -184,7 +184,7 @@ func TestABranchThatIsSetBackWantsTheOlderCommitOnceMore(t *testing.T) {
 	}
 }
 
-func TestASecretInAFileIsRefusedWithItsLineAndNotRepeated(t *testing.T) {
+func TestFile_SecretIsRefusedByLineNotRepeated(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	r.commit("begin", map[string]string{"a.yaml": checkout + "deploy:\n  secret: whsec_geheim\n"})
@@ -217,7 +217,7 @@ func (s slow) HasUnfinished(context.Context, string, string) (bool, error) {
 }
 
 // While the store is asked which services are busy, another file's time to be healed may come.
-func TestNothingIsHealedOfWhichNobodyHasAskedWhetherItIsBusy(t *testing.T) {
+func TestHeal_SkipsServicesNotKnownIdle(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	drifted := func(service string, healAt time.Time) gitsource.File {
@@ -237,7 +237,7 @@ func TestNothingIsHealedOfWhichNobodyHasAskedWhetherItIsBusy(t *testing.T) {
 }
 
 // Drift is what somebody left behind, and not what somebody is about to do.
-func TestAHealingDeploymentTakesNobodysPlace(t *testing.T) {
+func TestHeal_SupersedesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRepo(t)
 	r.commit("begin", map[string]string{"a.yaml": checkout})

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestYAMLBecomesTheJSONThatItMeans(t *testing.T) {
+func TestYAML_BecomesEquivalentJSON(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"a: 1\nb: [x, 2.5, true, null, ~]":        `{"a":1,"b":["x",2.5,true,null,null]}`,
@@ -27,7 +27,7 @@ func TestYAMLBecomesTheJSONThatItMeans(t *testing.T) {
 	}
 }
 
-func TestWhatYAMLReadersDisagreeAboutIsRefusedWithItsLine(t *testing.T) {
+func TestYAML_AmbiguousIsRefusedByLine(t *testing.T) {
 	t.Parallel()
 	bomb := "a: &a [x,x,x,x,x,x,x,x,x]\n"
 	for _, c := range []string{"b", "c", "d", "e", "f", "g", "h", "i"} {
@@ -78,7 +78,7 @@ func TestWhatYAMLReadersDisagreeAboutIsRefusedWithItsLine(t *testing.T) {
 	}
 }
 
-func TestAPointerLeadsToItsLineOrToThatOfWhatItIsMissingFrom(t *testing.T) {
+func TestYAML_PointerFindsLineOrParentLine(t *testing.T) {
 	t.Parallel()
 	doc, problem := readYAML([]byte("service: x\ntargets:\n  - id: a\n    address: b\n  -\n    id: c\nno~w/ay: 1\n"))
 	if problem != nil {
@@ -94,7 +94,7 @@ func TestAPointerLeadsToItsLineOrToThatOfWhatItIsMissingFrom(t *testing.T) {
 	}
 }
 
-func FuzzAYAMLFileNeverPanicsAndNeverBecomesBrokenJSON(f *testing.F) {
+func FuzzYAML(f *testing.F) {
 	for _, seed := range []string{"a: 1", "a: &x [*x]", "{a: [1, {b: c}]}", "a: !!int x", "? a\n: b", "a: |\n x\n", "\x00", "a: \"\\ud800\""} {
 		f.Add([]byte(seed))
 	}

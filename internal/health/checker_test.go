@@ -24,7 +24,7 @@ func TestProbe_UnknownKindIsUnknown(t *testing.T) {
 	want(t, probe(t, healthcheck.Check{Type: "icmp"}, "http://h"), healthcheck.Unknown, `"icmp"`)
 }
 
-func TestNoneAsksNothing(t *testing.T) {
+func TestProbe_NoneSendsNothing(t *testing.T) {
 	t.Parallel()
 	want(t, probe(t, healthcheck.Check{Type: healthcheck.TypeNone}, ""), healthcheck.Unknown, "no check is configured")
 }

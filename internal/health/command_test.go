@@ -20,7 +20,7 @@ func run(t *testing.T, check healthcheck.Check, script string) healthcheck.Probe
 	return New(Config{Commands: map[string]string{"sh": "/bin/sh"}}).Probe(t.Context(), check, "http://10.0.0.1:8080", nil)
 }
 
-func TestOnlyCommandsThatTheOperatorNamedRun(t *testing.T) {
+func TestCommand_MustBeAllowedByOperator(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Commands: map[string]string{"true": "/bin/true", "gone": "/no/such/file", "plain": "/etc/passwd"}})
 	for command, status := range map[string]healthcheck.Health{
@@ -57,7 +57,7 @@ func TestCommand_EnvironmentIsMinimal(t *testing.T) {
 	}
 }
 
-func TestArgumentsReachTheCommandAsTheyAre(t *testing.T) {
+func TestCommand_ArgumentsArePassedUnchanged(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Commands: map[string]string{"echo": "/bin/echo"}})
 	check := healthcheck.Check{Type: "command", Command: "echo", Args: []string{"$HOME;", "`id`", "a b"}}

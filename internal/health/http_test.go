@@ -148,7 +148,7 @@ func TestHTTP_UnhealthyTargetReportsVersion(t *testing.T) {
 	}
 }
 
-func TestHealthJSONIsBelieved(t *testing.T) {
+func TestHTTP_HealthJSONDecides(t *testing.T) {
 	t.Parallel()
 	const media = "application/health+json; charset=utf-8"
 	for body, status := range map[string]healthcheck.Health{

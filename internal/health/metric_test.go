@@ -38,7 +38,7 @@ func TestMetric_ComparesWithLimits(t *testing.T) {
 	want(t, evaluateNumber(&healthcheck.Check{}, sample{"x", math.NaN()}), healthcheck.Unknown, "NaN")
 }
 
-func TestPrometheusTextIsSearched(t *testing.T) {
+func TestMetric_SearchesPrometheusText(t *testing.T) {
 	t.Parallel()
 	url := answer200(t, "text/plain", page)
 	for _, test := range []struct {

@@ -63,7 +63,7 @@ func TestQuery_EachSeriesCounts(t *testing.T) {
 	}
 }
 
-func TestQuery_ThatFailsIsUnknown(t *testing.T) {
+func TestQuery_FailureIsUnknown(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		status  int

@@ -47,7 +47,7 @@ func TestKeyring_OpensInItsContextOnly(t *testing.T) {
 	}
 }
 
-func TestSealedBytesShowNothingAndNeverRepeat(t *testing.T) {
+func TestKeyring_SealedShowsNothingAndIsUnique(t *testing.T) {
 	t.Parallel()
 	b := box(t, NewKey(time.Now()))
 	one, two := sealed(t, b, "hunter2"), sealed(t, b, "hunter2")
@@ -91,7 +91,7 @@ func TestKeyring_OlderKeyOnlyOpens(t *testing.T) {
 	}
 }
 
-func TestWithoutAKeyNothingIsSealedOrOpened(t *testing.T) {
+func TestKeyring_EmptySealsAndOpensNothing(t *testing.T) {
 	t.Parallel()
 	var none *Keyring
 	if s, err := none.Seal(place, []byte("hunter2")); err == nil || s != nil {

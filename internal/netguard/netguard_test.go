@@ -16,7 +16,7 @@ func everything() Options {
 	}}
 }
 
-func TestOnlyPublicAddressesAreAllowedByDefault(t *testing.T) {
+func TestGuard_AllowsOnlyPublicByDefault(t *testing.T) {
 	t.Parallel()
 	g := guard(Options{})
 	for _, address := range []string{
@@ -114,7 +114,7 @@ func TestGuard_NeverAllowsMetadataServices(t *testing.T) {
 	}
 }
 
-func TestDialsAreRefusedBeforeTheyConnect(t *testing.T) {
+func TestGuard_RefusesBeforeConnect(t *testing.T) {
 	t.Parallel()
 	listener := listen(t)
 	for _, name := range []string{"127.0.0.1", "localhost"} {
@@ -129,7 +129,7 @@ func TestDialsAreRefusedBeforeTheyConnect(t *testing.T) {
 	}
 }
 
-func TestLoopbackIsOpenWhenAllowed(t *testing.T) {
+func TestGuard_LoopbackIsOpenWhenAllowed(t *testing.T) {
 	t.Parallel()
 	g := guard(Options{AllowLoopback: true})
 	conn, err := g.DialContext(t.Context(), "tcp", listen(t).Addr().String())

@@ -118,7 +118,7 @@ func connected(t *testing.T, l net.Listener) bool {
 	return first.RemoteAddr().String() != mine.LocalAddr().String()
 }
 
-func TestLowPortsNeedTheOperatorsWord(t *testing.T) {
+func TestGuard_LowPortsNeedPermission(t *testing.T) {
 	t.Parallel()
 	strict := guard(Options{AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, AllowPorts: []uint16{389}})
 	for address, fine := range map[string]bool{
@@ -139,7 +139,7 @@ func TestLowPortsNeedTheOperatorsWord(t *testing.T) {
 	}
 }
 
-func TestOnlyHTTPIsAScheme(t *testing.T) {
+func TestGuard_OnlyHTTPIsAScheme(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"ftp://8.8.8.8/", "gopher://8.8.8.8/", "file:///etc/passwd", "javascript://8.8.8.8/"} {
 		if err := guard(everything()).Check(address); !errors.Is(err, ErrRefused) {

@@ -67,7 +67,7 @@ func TestDecide_OutcomeOfEachResponse(t *testing.T) {
 	}
 }
 
-func TestWaitsGrowSpreadAndAreBounded(t *testing.T) {
+func TestBackoff_GrowsWithJitterToLimit(t *testing.T) {
 	t.Parallel()
 	for attempt, bounds := range map[int][2]time.Duration{
 		1: {time.Second, 2 * time.Second}, 2: {2 * time.Second, 4 * time.Second}, 5: {16 * time.Second, 32 * time.Second},
@@ -119,7 +119,7 @@ func TestRedact_HidesPartsOfSecrets(t *testing.T) {
 	}
 }
 
-func TestHidingNeverShowsAURLThatAnAnswerRepeats(t *testing.T) {
+func TestRedact_HidesURLInResponse(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		path := rapid.StringMatching(`[A-Za-z0-9_-]{6,40}`).Draw(t, "path")

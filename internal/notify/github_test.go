@@ -95,7 +95,7 @@ func toGitHub(r *receiver, m notification.Message) *notification.ClaimedDelivery
 	return c
 }
 
-func TestGitHubGetsADeploymentOnceAndAStatusForEachMessage(t *testing.T) {
+func TestGitHub_CreatesDeploymentOnceStatusEachTime(t *testing.T) {
 	t.Parallel()
 	repo, r := newRepository(t)
 	start := completed(func(m *notification.Message) {

@@ -67,7 +67,7 @@ func TestWaiting_IsSentByEachKind(t *testing.T) {
 	}
 }
 
-func TestRefusal_ThatNothingChangesIsFinal(t *testing.T) {
+func TestRefusal_PermanentIsFinal(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		kind   notification.Kind

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestRetryAfterIsReadAndBounded(t *testing.T) {
+func TestRetryAfter_IsReadAndBounded(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	for value, wait := range map[string]time.Duration{

@@ -25,8 +25,8 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// FuzzOneLine: what others say is shown as one short line that can be printed.
-func FuzzOneLine(f *testing.F) {
+// FuzzSanitize: what others say is shown as one short line that can be printed.
+func FuzzSanitize(f *testing.F) {
 	for _, seed := range []string{"", "a\nb", "\x1b[31m", "\u202e", "\xff\xfe", "\x00"} {
 		f.Add(seed)
 	}

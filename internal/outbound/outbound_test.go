@@ -183,7 +183,7 @@ func TestTLS_RequiresTLS12AndVerification(t *testing.T) {
 	want(t, post(t, lax, Webhook{URL: modern}), rollout.ResultNotSent, "certificate")
 }
 
-func TestCertificatesThatCannotBeUsedAreNamedWithoutTheKey(t *testing.T) {
+func TestTLS_UnusableCertificateErrorOmitsKey(t *testing.T) {
 	t.Parallel()
 	cert, key := newAuthority(t).issue()
 	_, otherKey := newAuthority(t).issue()
@@ -205,7 +205,7 @@ func TestCertificatesThatCannotBeUsedAreNamedWithoutTheKey(t *testing.T) {
 	}
 }
 
-func TestTwoKeysSignSoThatEitherVerifies(t *testing.T) {
+func TestSigning_EitherOfTwoKeysVerifies(t *testing.T) {
 	t.Parallel()
 	var header http.Header
 	var body []byte
@@ -273,7 +273,7 @@ func TestDo_RedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-func TestOnlyHTTPIsSpoken(t *testing.T) {
+func TestPost_OnlyHTTPIsSupported(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"ftp://host/", "file:///etc/passwd", "gopher://host/", "//host", "host"} {
 		want(t, post(t, Config{}, Webhook{URL: url}), rollout.ResultNotSent, "neither http nor https")

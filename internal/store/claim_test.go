@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestAHeartbeatGivesTheDatabasesTimeAndForgetsTheLongDead(t *testing.T) {
+func TestHeartbeat_ReturnsDatabaseTimePrunesDead(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	_, err := s.Heartbeat(ctx(t), "old", -2*time.Hour)

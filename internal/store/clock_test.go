@@ -23,7 +23,7 @@ func ahead(t *testing.T) *store.Store {
 	return openAt(t, url+separator+"search_path=public,pg_catalog")
 }
 
-func TestALeaseLivesByTheDatabasesClockAlone(t *testing.T) {
+func TestLease_UsesDatabaseClockOnly(t *testing.T) {
 	t.Parallel()
 	s := ahead(t)
 	now, err := s.Heartbeat(ctx(t), "r1", lease)

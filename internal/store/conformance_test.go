@@ -6,7 +6,7 @@ import (
 	"rollcall/internal/storetest"
 )
 
-func TestTheStoreKeepsEveryPromiseOfAStore(t *testing.T) {
+func TestStore_Conformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t) })
 }

@@ -16,7 +16,7 @@ import (
 	"rollcall/internal/store"
 )
 
-func TestTheSameKeyAtOnceCreatesOneDeployment(t *testing.T) {
+func TestKey_ConcurrentUseCreatesOneDeployment(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	var mu sync.Mutex
@@ -46,7 +46,7 @@ func TestTheSameKeyAtOnceCreatesOneDeployment(t *testing.T) {
 	}
 }
 
-func TestAReplayAnswersAsAtCreation(t *testing.T) {
+func TestKey_ReplayAnswersAsAtCreation(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	r := request("checkout", 3)
@@ -67,7 +67,7 @@ func TestAReplayAnswersAsAtCreation(t *testing.T) {
 	}
 }
 
-func TestAKeyOfAnotherRequestIsRefusedAndAnotherCallersIsNot(t *testing.T) {
+func TestKey_ReuseIsRefusedPerCaller(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	r := request("checkout", 1)
@@ -89,7 +89,7 @@ func TestAKeyOfAnotherRequestIsRefusedAndAnotherCallersIsNot(t *testing.T) {
 	}
 }
 
-func TestAKeyIsForgottenAfterADay(t *testing.T) {
+func TestKey_ExpiresAfterADay(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	r := request("checkout", 1)
@@ -113,7 +113,7 @@ func TestAKeyIsForgottenAfterADay(t *testing.T) {
 	}
 }
 
-func TestAKeyThatIsStillWorkedOnIsAwaitedAndThenRefused(t *testing.T) {
+func TestKey_InUseIsAwaitedThenRefused(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	tx, err := s.Pool().Begin(ctx(t))
@@ -130,7 +130,7 @@ func TestAKeyThatIsStillWorkedOnIsAwaitedAndThenRefused(t *testing.T) {
 	wantCode(t, err, problem.CodeInProgress)
 }
 
-func TestARejectedRequestHasNoEffect(t *testing.T) {
+func TestCreate_RejectedHasNoEffect(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	first := create(t, s, request("checkout", 2))
@@ -151,7 +151,7 @@ func TestARejectedRequestHasNoEffect(t *testing.T) {
 	create(t, s, r)
 }
 
-func TestAServiceNeverHasMoreUnfinishedDeploymentsThanItMay(t *testing.T) {
+func TestQuota_BoundsUnfinishedDeployments(t *testing.T) {
 	t.Parallel()
 	const most, asked = 5, 40
 	url := dbtest.New(t)
@@ -179,7 +179,7 @@ func TestAServiceNeverHasMoreUnfinishedDeploymentsThanItMay(t *testing.T) {
 	create(t, replicas[0], again) // it takes the place of the one that waits
 }
 
-func TestAKeyThatExpiresWhileItsRepetitionWaitsStillHasItsAnswer(t *testing.T) {
+func TestKey_ExpiryDuringWaitKeepsResponse(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	asked := request("checkout", 1)
@@ -206,7 +206,7 @@ func TestAKeyThatExpiresWhileItsRepetitionWaitsStillHasItsAnswer(t *testing.T) {
 	}
 }
 
-func BenchmarkCreationsOfOneServiceAtOnce(b *testing.B) {
+func BenchmarkCreate_OneServiceConcurrently(b *testing.B) {
 	s := open(b)
 	b.SetParallelism(16)
 	var n atomic.Int64
@@ -219,7 +219,7 @@ func BenchmarkCreationsOfOneServiceAtOnce(b *testing.B) {
 	})
 }
 
-func TestTenThousandTargetsAreCreatedAndClaimed(t *testing.T) {
+func TestCreate_TenThousandTargetsAreClaimed(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	before := time.Now()

@@ -28,7 +28,7 @@ func define(t testing.TB, s *store.Store, body string) catalog.Definition {
 
 func forget(*catalog.Definition) (*catalog.Definition, error) { return nil, nil }
 
-func TestADefinitionIsReadAsItWasWritten(t *testing.T) {
+func TestDefinition_RoundTrip(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	_, err := s.Definition(ctx(t), "checkout", "production")
@@ -46,7 +46,7 @@ func TestADefinitionIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestAForgottenDefinitionKeepsOnlyItsRevision(t *testing.T) {
+func TestDefinition_DeletedKeepsOnlyRevision(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	define(t, s, `{}`)
@@ -71,7 +71,7 @@ func TestAForgottenDefinitionKeepsOnlyItsRevision(t *testing.T) {
 	}
 }
 
-func TestAChangeThatFailsChangesNothing(t *testing.T) {
+func TestDefinition_FailedChangeHasNoEffect(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	refused := errors.New("no")
@@ -93,7 +93,7 @@ func TestAChangeThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestChangesOfOneDefinitionSeeEachOther(t *testing.T) {
+func TestDefinition_ChangesAreSerialized(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	const writers = 24
@@ -118,7 +118,7 @@ func TestChangesOfOneDefinitionSeeEachOther(t *testing.T) {
 	}
 }
 
-func TestWhatRunsIsWhatIsRememberedOfTheNewestTargets(t *testing.T) {
+func TestRunning_IsRecordOfNewestTargets(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	running, err := s.Running(ctx(t), "checkout", "production")
@@ -138,7 +138,7 @@ func TestWhatRunsIsWhatIsRememberedOfTheNewestTargets(t *testing.T) {
 	}
 }
 
-func TestServicesAreFoundAmongManyDeployments(t *testing.T) {
+func TestServices_AreFoundAmongManyDeployments(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	exec(t, s, `INSERT INTO deployments (id, service, environment, kind, strategy, spec, state, direction, created_at, started_at, finished_at, next_run_at)
@@ -165,7 +165,7 @@ func TestServicesAreFoundAmongManyDeployments(t *testing.T) {
 	}
 }
 
-func TestDurationsAreOfWhatBeganAndEnded(t *testing.T) {
+func TestDurations_CountStartedAndEnded(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	tally, err := s.Durations(ctx(t), authz.Everywhere(), time.Hour)

@@ -69,7 +69,7 @@ func doraReport(t *testing.T, s *store.Store, scopes authz.Scopes, sel dora.Quer
 	return d.Total, d.ByService
 }
 
-func TestDoraOfNothingIsNothing(t *testing.T) {
+func TestDora_OfNothingIsNothing(t *testing.T) {
 	t.Parallel()
 	if sum, each := doraReport(t, open(t), authz.Everywhere(), dora.Query{}); sum != (dora.Metrics{}) || len(each) != 0 {
 		t.Errorf("%+v %+v", sum, each)
@@ -77,7 +77,7 @@ func TestDoraOfNothingIsNothing(t *testing.T) {
 }
 
 // Each case is a history of one service, and what becomes of it.
-func TestDoraJudgesChangesByHowTheyEndedAndWhatCameAfter(t *testing.T) {
+func TestDora_ClassifiesChangesByOutcome(t *testing.T) {
 	t.Parallel()
 	const ok, bad, back = "completed", "failed", "rolled_back"
 	once := func(d time.Duration) dora.Percentiles { return dora.Percentiles{Count: 1, P50: d, P95: d} }
@@ -158,7 +158,7 @@ func TestDoraJudgesChangesByHowTheyEndedAndWhatCameAfter(t *testing.T) {
 	}
 }
 
-func TestAChangeThatIsRolledBackAfterwardsHasFailedAndTheRollbackIsNoChange(t *testing.T) {
+func TestDora_RolledBackChangeIsFailed(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	id := livedThrough(t, s, past{service: "checkout", version: "v1", state: "completed", asked: 1, ended: 5})
@@ -169,7 +169,7 @@ func TestAChangeThatIsRolledBackAfterwardsHasFailedAndTheRollbackIsNoChange(t *t
 	}
 }
 
-func TestDoraIsOfEachPairWithinTheScopes(t *testing.T) {
+func TestDora_IsPerServiceWithinScopes(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for i, service := range []string{"a", "b", "b"} {
@@ -196,7 +196,7 @@ func TestDoraIsOfEachPairWithinTheScopes(t *testing.T) {
 	}
 }
 
-func TestDoraIsOfEachPartOfTheTimeInItsOrder(t *testing.T) {
+func TestDora_PeriodsAreInOrder(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for _, p := range []past{

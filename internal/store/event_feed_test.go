@@ -43,7 +43,7 @@ func readTail(t testing.TB, s *store.Store, tail storage.EventCursor, want ...in
 	return next
 }
 
-func TestTheTailHoldsBackWhatStandsBeyondAnIDThatIsNotCommittedYet(t *testing.T) {
+func TestTail_StopsBeforeUncommittedID(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 1))
@@ -65,7 +65,7 @@ func TestTheTailHoldsBackWhatStandsBeyondAnIDThatIsNotCommittedYet(t *testing.T)
 	}
 }
 
-func TestTheTailGoesPastAnIDThatWasDrawnInVain(t *testing.T) {
+func TestTail_PassesUnusedID(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 1))
@@ -80,7 +80,7 @@ func TestTheTailGoesPastAnIDThatWasDrawnInVain(t *testing.T) {
 	readTail(t, s, tail, high)
 }
 
-func TestAnOldDoubtEndsHoweverManyWriteMeanwhile(t *testing.T) {
+func TestTail_OldGapEndsDespiteWriters(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 1))
@@ -100,7 +100,7 @@ func TestAnOldDoubtEndsHoweverManyWriteMeanwhile(t *testing.T) {
 	readTail(t, s, tail, low, high) // what came later has a doubt of its own
 }
 
-func TestTheEndOfEventsWaitsForThoseWhoWrite(t *testing.T) {
+func TestTail_EndWaitsForWriters(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 1))
@@ -117,7 +117,7 @@ func TestTheEndOfEventsWaitsForThoseWhoWrite(t *testing.T) {
 	}
 }
 
-func TestTheTailGivesEveryEventOnceAndInOrderWhileManyWrite(t *testing.T) {
+func TestTail_IsCompleteAndOrderedDuringWrites(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	const writers, each = 8, 40
@@ -172,7 +172,7 @@ func TestTheTailGivesEveryEventOnceAndInOrderWhileManyWrite(t *testing.T) {
 	}
 }
 
-func TestEventsTellWhatTheirDeploymentIsOf(t *testing.T) {
+func TestEvents_NameServiceAndEnvironment(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 1))

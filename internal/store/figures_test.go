@@ -254,7 +254,7 @@ func endedBefore(t *testing.T, s *store.Store, n int) {
 			'{"updated": 1, "failed": 0, "unknown": 0, "rolled_back": 0}', '{"success": true}', $1, $1, $1, $1 FROM generate_series(1, $2::int) n`, noon, n)
 }
 
-func TestFigures_BackfillGoesOnWhereItWasCutOff(t *testing.T) {
+func TestFigures_BackfillResumes(t *testing.T) {
 	t.Parallel()
 	url := atVersion(t, 15)
 	s := openAt(t, url)
@@ -292,7 +292,7 @@ func TestFigures_BackfillGoesOnWhereItWasCutOff(t *testing.T) {
 	}
 }
 
-func TestFigures_APreviousServersRoleNeedsNoNewRights(t *testing.T) {
+func TestFigures_OlderServerNeedsNoNewRights(t *testing.T) {
 	t.Parallel()
 	url := atVersion(t, 15)
 	owner := openAt(t, url)

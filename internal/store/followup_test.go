@@ -36,7 +36,7 @@ func over(t testing.TB, touched bool) func(snap *rollout.Snapshot) []rollout.Tar
 	}
 }
 
-func TestAWayBackIsMadeOnceAndSeesWhatHasEnded(t *testing.T) {
+func TestFollowUp_IsCreatedOnceFromEndedState(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	snap := started(t, s, "checkout", "r1")
@@ -87,7 +87,7 @@ func TestAWayBackIsMadeOnceAndSeesWhatHasEnded(t *testing.T) {
 	}
 }
 
-func TestARefusedWayBackLeavesNothing(t *testing.T) {
+func TestFollowUp_RefusedLeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	snap := started(t, s, "checkout", "r1")
@@ -108,7 +108,7 @@ func TestARefusedWayBackLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestTheLatestIsTheActiveOneElseTheNewestThatTouchedATarget(t *testing.T) {
+func TestLatest_IsActiveElseNewestThatTouched(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	_, err := s.Latest(ctx(t), "checkout", "production")

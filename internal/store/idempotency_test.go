@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-func TestALastingKeyIsRememberedForEver(t *testing.T) {
+func TestKey_PermanentNeverExpires(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	lasting, passing := request("checkout", 1), request("search", 1)

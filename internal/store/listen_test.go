@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/storetest"
 )
 
-func TestProgressIsAnnouncedOnceToThoseWhoWatchAndWakesNoEngine(t *testing.T) {
+func TestListener_ProgressNotifiesOnlyWatchers(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	heard := storetest.Listening(t, s)
@@ -28,7 +28,7 @@ func TestProgressIsAnnouncedOnceToThoseWhoWatchAndWakesNoEngine(t *testing.T) {
 	}
 }
 
-func TestAnUnsubscribedChannelHearsNoMore(t *testing.T) {
+func TestListener_UnsubscribedReceivesNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	heard := storetest.Listening(t, s)
@@ -47,7 +47,7 @@ func TestAnUnsubscribedChannelHearsNoMore(t *testing.T) {
 	}
 }
 
-func TestAListenerConnectsAgainAndSaysThatItMayHaveMissedSomething(t *testing.T) {
+func TestListener_ReconnectReportsPossibleLoss(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	heard := storetest.Listening(t, s)

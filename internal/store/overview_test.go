@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/store"
 )
 
-func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T) {
+func TestShares_UseDefinitionElseNewestDeployment(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	pair := []authz.Scope{{Service: "checkout", Environment: "production"}, {Service: "nothing", Environment: "here"}}
@@ -55,7 +55,7 @@ func TestSharesAreOfTheDefinitionsTargetsElseOfTheNewestDeployments(t *testing.T
 	}
 }
 
-func TestUnfinishedAreThoseThatBeganAndThenThoseThatWait(t *testing.T) {
+func TestUnfinished_ActiveBeforePending(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	begun := started(t, s, "checkout", "r1").Deployment.ID
@@ -83,12 +83,12 @@ func TestUnfinishedAreThoseThatBeganAndThenThoseThatWait(t *testing.T) {
 	}
 }
 
-func TestTheLatestOfAPairIsFoundWithoutLookingAtAllOfIt(t *testing.T) {
+func TestLatest_ReadsFewRows(t *testing.T) {
 	t.Parallel()
 	wantPlan(t, open(t), "Index Scan using deployments_newest_of_pair on deployments e", store.LatestSQL, "checkout", "production")
 }
 
-func TestDurationsLookOnlyAtTheirWindow(t *testing.T) {
+func TestDurations_ReadOnlyTheirWindow(t *testing.T) {
 	t.Parallel()
 	wantPlan(t, open(t), "Index Cond: (created_at >= ", store.DurationsSQL(), time.Hour, true, []string{}, []string{})
 }

@@ -15,7 +15,7 @@ import (
 	"rollcall/internal/store"
 )
 
-func TestADeploymentThatIsNotThereIsNotFound(t *testing.T) {
+func TestDeployment_UnknownIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	known := create(t, s, request("checkout", 1)).ID
@@ -29,7 +29,7 @@ func TestADeploymentThatIsNotThereIsNotFound(t *testing.T) {
 	}
 }
 
-func TestPagesOfDeploymentsStayStableWhileNewOnesCome(t *testing.T) {
+func TestList_PagesAreStableDuringCreates(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	var want []string
@@ -56,7 +56,7 @@ func TestPagesOfDeploymentsStayStableWhileNewOnesCome(t *testing.T) {
 	}
 }
 
-func TestAFilterSelects(t *testing.T) {
+func TestList_FiltersSelect(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	running := started(t, s, "shop", "r1").Deployment
@@ -95,7 +95,7 @@ func ids(t *testing.T, s *store.Store, f storage.Filter) (got []string) {
 	return got
 }
 
-func TestTargetsAreListedInTheOrderOfTheRequest(t *testing.T) {
+func TestTargets_AreInRequestOrder(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 5))
@@ -115,7 +115,7 @@ func TestTargetsAreListedInTheOrderOfTheRequest(t *testing.T) {
 	}
 }
 
-func TestACursorOfAnotherListIsRefused(t *testing.T) {
+func TestCursor_OfAnotherListIsRefused(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 5))
@@ -133,7 +133,7 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnEventIsReadBackAsItWasWritten(t *testing.T) {
+func TestEvents_RoundTrip(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	snap := started(t, s, "checkout", "r1")
@@ -152,7 +152,7 @@ func TestAnEventIsReadBackAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestTalliesAgreeWithTheDeployments(t *testing.T) {
+func TestTallies_MatchDeployments(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	finish(t, s, started(t, s, "checkout", "r1"), rollout.StateCompleted)
@@ -168,7 +168,7 @@ func TestTalliesAgreeWithTheDeployments(t *testing.T) {
 	}
 }
 
-func TestStuckMeansThatNobodyLooksAfterItAlthoughItIsTime(t *testing.T) {
+func TestStuck_DueWithoutOwner(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	snap := started(t, s, "checkout", "r1")

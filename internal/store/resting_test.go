@@ -60,7 +60,7 @@ func TestRest_OneReplicaAtATimeHasARouter(t *testing.T) {
 	}
 }
 
-func TestRest_AWriteMovesTheLogAndNotTheRecord(t *testing.T) {
+func TestRest_WriteMovesLogNotRecord(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	endedWithRouter(t, s)

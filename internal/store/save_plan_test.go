@@ -10,7 +10,7 @@ import (
 )
 
 // A connection keeps the plan that it made of the statement, and may have made it while the tables were empty.
-func TestASaveFindsItsTargetsByKeyThoughThereWereNoneWhenItWasPlanned(t *testing.T) {
+func TestSave_PlanFindsTargetsByKey(t *testing.T) {
 	t.Parallel()
 	conn, err := open(t).Pool().Acquire(ctx(t))
 	must(t, err)

@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/storetest"
 )
 
-func TestTwoOfAPairAreNeverActive(t *testing.T) {
+func TestSave_SecondActiveIsConflict(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	create(t, s, request("checkout", 1))
@@ -27,7 +27,7 @@ func TestTwoOfAPairAreNeverActive(t *testing.T) {
 	}
 }
 
-func BenchmarkSaveOfAWaveOf100(b *testing.B) {
+func BenchmarkSave_WaveOf100(b *testing.B) {
 	s := open(b)
 	create(b, s, request("checkout", 1000))
 	snap := claim(b, s, "r1")

@@ -33,7 +33,7 @@ func wantSecrets(t *testing.T, what string, d *rollout.Deployment) {
 	}
 }
 
-func TestSecretsAreSealedAtRestAndThereForWhoWorks(t *testing.T) {
+func TestSecrets_SealedAtRestOpenForEngine(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	r := secretive()
@@ -46,7 +46,7 @@ func TestSecretsAreSealedAtRestAndThereForWhoWorks(t *testing.T) {
 	wantSecrets(t, "read", &read)
 }
 
-func TestSecretsOfADefinitionAreSealedAtRest(t *testing.T) {
+func TestSecrets_OfDefinitionAreSealedAtRest(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	_, err := s.Define(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
@@ -71,7 +71,7 @@ func TestSecretsOfADefinitionAreSealedAtRest(t *testing.T) {
 	}
 }
 
-func TestSealedSecretsOpenInTheirOwnRowOnly(t *testing.T) {
+func TestSecrets_OpenInTheirRowOnly(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	victim, thief := secretive(), request("mine", 1)
@@ -89,7 +89,7 @@ func TestSealedSecretsOpenInTheirOwnRowOnly(t *testing.T) {
 	}
 }
 
-func TestWithoutAKeyNoSecretIsTaken(t *testing.T) {
+func TestSecrets_WithoutKeyAreRefused(t *testing.T) {
 	t.Parallel()
 	s, err := store.Open(t.Context(), dbtest.New(t))
 	must(t, err)
@@ -129,7 +129,7 @@ func old(t *testing.T, s *store.Store) (id string) {
 	return d.ID
 }
 
-func TestRowsOfAnOlderVersionStayReadableAndAreSealedByTheRotation(t *testing.T) {
+func TestRotation_SealsRowsOfOlderVersion(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	id := old(t, s)
@@ -157,7 +157,7 @@ func TestRowsOfAnOlderVersionStayReadableAndAreSealedByTheRotation(t *testing.T)
 	}
 }
 
-func TestARotationLeavesNothingThatTheOldKeyOpens(t *testing.T) {
+func TestRotation_LeavesNothingAtOldKey(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	first, second := keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
@@ -183,7 +183,7 @@ func TestARotationLeavesNothingThatTheOldKeyOpens(t *testing.T) {
 }
 
 // Else one deployment of long ago, whose key is gone, would keep every other secret at an old key for ever.
-func TestARotationGoesPastWhatNoKeyOpensAndSaysSo(t *testing.T) {
+func TestRotation_ReportsAndSkipsUnreadable(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	gone, first, second := keyring.NewKey(time.Now()), keyring.NewKey(time.Now()), keyring.NewKey(time.Now())

@@ -22,7 +22,7 @@ func wantRefused(t *testing.T, s *store.Store, parts ...string) {
 	}
 }
 
-func TestServer_AUTF8DatabaseIsTakenWithoutWarning(t *testing.T) {
+func TestServer_UTF8DatabaseGivesNoWarning(t *testing.T) {
 	t.Parallel()
 	warnings, err := open(t).CheckServer(ctx(t))
 	must(t, err)
@@ -38,7 +38,7 @@ func TestServer_OtherEncodingsAreRefused(t *testing.T) {
 	}
 }
 
-func TestServer_AReadOnlyDatabaseIsRefusedAndNotReady(t *testing.T) {
+func TestServer_ReadOnlyDatabaseIsNotReady(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, configured(t, dbtest.New(t), "default_transaction_read_only = on"))
 	wantRefused(t, s, "read-only", "default_transaction_read_only")
@@ -71,7 +71,7 @@ func wantMessage(t *testing.T, err error, part string) {
 	}
 }
 
-func TestServer_APoolerThatSharesSessionsIsRefused(t *testing.T) {
+func TestServer_SessionSharingPoolerIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, settings := range map[string][]string{
 		"transaction":         {"pool_mode = transaction"},
@@ -99,7 +99,7 @@ func TestServer_SessionPoolingNeedsNoSettingOfThePooler(t *testing.T) {
 	}
 }
 
-func TestServer_APoolWithoutSessionsIsNamed(t *testing.T) {
+func TestServer_PoolWithoutSessionsIsNamed(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, dbtest.Pooled(t, dbtest.New(t), "pool_mode = session", "default_pool_size = 1"))
 	_, err := s.CheckServer(ctx(t))
@@ -109,7 +109,7 @@ func TestServer_APoolWithoutSessionsIsNamed(t *testing.T) {
 	}
 }
 
-func TestServer_AStandbyIsRefusedAndNotReady(t *testing.T) {
+func TestServer_StandbyIsNotReady(t *testing.T) {
 	t.Parallel()
 	primary, standby := dbtest.Replicated(t)
 	_, err := primary.Create(ctx(t), "followed")

@@ -21,7 +21,7 @@ func TestSession_EveryConnectionIsReadCommitted(t *testing.T) {
 }
 
 // A save that loses a deadlock is sent again, here over a connection that has never seen it.
-func TestSave_ALostRaceIsRunAgainOnAnyConnection(t *testing.T) {
+func TestSave_LostRaceIsRetriedOnAnyConnection(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	s, other := openAt(t, url+"&pool_max_conn_lifetime=500ms"), openAt(t, url)

@@ -18,7 +18,7 @@ import (
 	"rollcall/migrations"
 )
 
-func TestManyReplicasMigrateAnEmptyDatabaseAtOnce(t *testing.T) {
+func TestMigration_ConcurrentOnEmptyDatabase(t *testing.T) {
 	t.Parallel()
 	url := dbtest.Empty(t)
 	var stores [4]*store.Store
@@ -34,7 +34,7 @@ func TestManyReplicasMigrateAnEmptyDatabaseAtOnce(t *testing.T) {
 	create(t, stores[0], request("checkout", 1))
 }
 
-func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
+func TestMigration_UpDownAndUpAgain(t *testing.T) {
 	t.Parallel()
 	url := dbtest.Empty(t)
 	config, err := pgx.ParseConfig(url)
@@ -60,7 +60,7 @@ func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
 	create(t, openAt(t, url), request("checkout", 1))
 }
 
-func TestAMissingServerIsUnavailable(t *testing.T) {
+func TestStore_MissingServerIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, "postgres://nobody@127.0.0.1:1/x?sslmode=disable")
 	wantUnavailable(t, s)
@@ -83,7 +83,7 @@ func wantUnavailable(t *testing.T, s *store.Store) {
 	}
 }
 
-func TestAServerThatGoesAwayIsUnavailableAndAllResumesWhenItIsBack(t *testing.T) {
+func TestStore_RecoversAfterServerOutage(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	s, admin := openAt(t, url), openAt(t, dbtest.Empty(t))
@@ -106,7 +106,7 @@ func TestAServerThatGoesAwayIsUnavailableAndAllResumesWhenItIsBack(t *testing.T)
 	}
 }
 
-func TestABusyPoolAndAReadOnlyServerAreUnavailable(t *testing.T) {
+func TestStore_BusyPoolAndReadOnlyAreUnavailable(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	s := openAt(t, url+"&pool_max_conns=1")
@@ -123,7 +123,7 @@ func TestABusyPoolAndAReadOnlyServerAreUnavailable(t *testing.T) {
 	wantCode(t, err, problem.CodeUnavailable)
 }
 
-func TestAnEndedCallIsNotTheDatabasesFault(t *testing.T) {
+func TestStore_CancelledCallIsNoDatabaseError(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	gone, cancel := context.WithCancel(t.Context())
@@ -134,7 +134,7 @@ func TestAnEndedCallIsNotTheDatabasesFault(t *testing.T) {
 	}
 }
 
-func TestAFrozenReplicaHoldsNoLocksForLong(t *testing.T) {
+func TestStore_FrozenReplicaReleasesLocks(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 1))
@@ -150,7 +150,7 @@ func TestAFrozenReplicaHoldsNoLocksForLong(t *testing.T) {
 	}
 }
 
-func TestATransactionThatStoodStillForTooLongIsUnavailableAndNoFault(t *testing.T) {
+func TestStore_IdleTransactionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	s, watcher := openAt(t, url+"&idle_in_transaction_session_timeout=50"), openAt(t, url)
@@ -165,7 +165,7 @@ func TestATransactionThatStoodStillForTooLongIsUnavailableAndNoFault(t *testing.
 	wantCode(t, err, problem.CodeUnavailable)
 }
 
-func TestASettingOfTheURLStays(t *testing.T) {
+func TestStore_URLSettingIsKept(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, dbtest.New(t)+"&statement_timeout=1234&pool_max_conns=3&connect_timeout=7")
 	var timeout string
@@ -177,7 +177,7 @@ func TestASettingOfTheURLStays(t *testing.T) {
 }
 
 // To compile the statement of the figures takes PostgreSQL seconds, and a connection compiles its first few uses again and again.
-func TestStatementsAreNotCompiledUnlessTheURLSaysSo(t *testing.T) {
+func TestStore_JITIsOffUnlessURLSetsIt(t *testing.T) {
 	t.Parallel()
 	for more, want := range map[string]string{"": "off", "&jit=on": "on"} {
 		var jit string
@@ -188,7 +188,7 @@ func TestStatementsAreNotCompiledUnlessTheURLSaysSo(t *testing.T) {
 	}
 }
 
-func TestAStoreMayBeUsedByManyAtOnce(t *testing.T) {
+func TestStore_IsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	var all sync.WaitGroup

@@ -98,7 +98,7 @@ func (n *planNode) pagesOf(table string) int {
 	return pages
 }
 
-func BenchmarkSummaryOf300000(b *testing.B) {
+func BenchmarkSummary_Of300000(b *testing.B) {
 	s := open(b)
 	ended(b, s, 300_000)
 	refreshed(b, s)
@@ -112,7 +112,7 @@ func BenchmarkSummaryOf300000(b *testing.B) {
 	}
 }
 
-func BenchmarkDoraOf300000(b *testing.B) {
+func BenchmarkDora_Of300000(b *testing.B) {
 	s := open(b)
 	ended(b, s, 300_000)
 	refreshed(b, s)

@@ -87,7 +87,7 @@ func TestCall_ResponseIsShownOnOneShortLine(t *testing.T) {
 	}
 }
 
-func TestAtMost64KiBOfAnAnswerAreRead(t *testing.T) {
+func TestCall_ReadsAtMost64KiBOfResponse(t *testing.T) {
 	t.Parallel()
 	ended := make(chan struct{})
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -20,7 +20,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-func TestWithoutAConnectionTheCallIsNotSent(t *testing.T) {
+func TestCall_WithoutConnectionIsNotSent(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,7 +54,7 @@ func TestWebhook_FailedHandshakeIsNotSent(t *testing.T) {
 	}
 }
 
-func TestOldTLSIsNotSpoken(t *testing.T) {
+func TestWebhook_OldTLSIsRefused(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
 	s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}

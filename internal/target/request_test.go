@@ -57,7 +57,7 @@ func TestWebhook_SignatureMatchesReference(t *testing.T) {
 	}
 }
 
-func TestWithoutASecretTheCallIsUnsigned(t *testing.T) {
+func TestCall_WithoutSecretIsUnsigned(t *testing.T) {
 	t.Parallel()
 	got := receive(t, Config{}, deployment(), webhook(""), deployCall())
 	if got.header.Get("webhook-signature") != "" || got.header.Get("webhook-timestamp") == "" {

@@ -47,7 +47,7 @@ func TestHAProxyPair_IsWrittenAndReadEverywhere(t *testing.T) {
 	}
 }
 
-func TestHAProxyPair_ThatDisagreesIsSeen(t *testing.T) {
+func TestHAProxyPair_DisagreementIsSeen(t *testing.T) {
 	t.Parallel()
 	_, other, d := pair(t)
 	other.say("set server checkout/web-1 weight 55")

@@ -229,7 +229,7 @@ func TestHAProxyAgent_DoesNotTakeADrainBack(t *testing.T) {
 	reads(200, true)
 }
 
-func TestHAProxyAgent_ThatSetsWeightsRulesOutShares(t *testing.T) {
+func TestHAProxyAgent_WeightsRuleOutShares(t *testing.T) {
 	t.Parallel()
 	options, _ := agent(t, "75%")
 	p := startProxy(t, "admin", "backend checkout\n  server web-1 127.0.0.1:1 weight 200 "+options+"\n  server web-2 127.0.0.1:1\n")

@@ -162,7 +162,7 @@ func TestHAProxyTakeOut_ReachesABackendThatTracks(t *testing.T) {
 	}
 }
 
-func TestHAProxy_AWriteThatChangesNothingSendsNothing(t *testing.T) {
+func TestHAProxy_UnchangedWriteSendsNothing(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	w := newWire(t, p, "unix")

@@ -18,7 +18,7 @@ func onProxy(p *proxy) *rollout.Deployment {
 	return deploymentOn(routing.Config{Type: "haproxy", Socket: "unix:" + p.socket, Backend: "checkout"})
 }
 
-func TestNamesThatCouldBeCommandsAreRefused(t *testing.T) {
+func TestHAProxy_CommandLikeNamesAreRefused(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	for _, name := range []any{
@@ -70,7 +70,7 @@ func TestHAProxy_InvalidWeightsAreRejected(t *testing.T) {
 	}
 }
 
-func TestMetadataNamesTheServer(t *testing.T) {
+func TestHAProxy_MetadataNamesServer(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	targets := []rollout.Target{
@@ -98,7 +98,7 @@ func TestHAProxy_BackendWithoutWeightsIsRejected(t *testing.T) {
 	want(t, got, rollout.ResultRefused, "balance static-rr")
 }
 
-func TestTrafficIsNotMovedToServersThatHAProxyHoldsDown(t *testing.T) {
+func TestHAProxy_DownServersGetNoTraffic(t *testing.T) {
 	t.Parallel()
 	p := startProxy(t, "admin", twoServers)
 	set := func(percent int) rollout.CallResult {

@@ -141,7 +141,7 @@ func fleetSetting(targets []rollout.Target, percent int) routing.TrafficSplit {
 }
 
 // A canary in three stages, then a switch back and forth as blue-green makes it.
-func TestMovingTrafficUnderLoadFailsNoRequestAndSharesAreAsSet(t *testing.T) {
+func TestHAProxy_MovesUnderLoadFailNoRequest(t *testing.T) {
 	t.Parallel()
 	p, targets := fleet(t)
 	l := &load{url: "http://" + p.front}

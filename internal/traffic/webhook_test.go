@@ -159,7 +159,7 @@ func TestWebhook_StatusLineDecides(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsHonouredUpToAMinute(t *testing.T) {
+func TestWebhook_RetryAfterIsCappedAtAMinute(t *testing.T) {
 	t.Parallel()
 	for value, wait := range map[string]time.Duration{"": 0, "7": 7 * time.Second, "3600": time.Minute, "-1": 0, "soon": 0} {
 		url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -322,7 +322,7 @@ func TestWebhook_FailedHandshakeIsNotSent(t *testing.T) {
 	want(t, got, rollout.ResultRefused, "HTTP 404")
 }
 
-func TestDialDecidesWhereToConnect(t *testing.T) {
+func TestWebhook_DialDecidesAddress(t *testing.T) {
 	t.Parallel()
 	var networks []string
 	guarded := New(Config{Dial: func(_ context.Context, network, _ string) (net.Conn, error) {

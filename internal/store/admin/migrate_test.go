@@ -48,7 +48,7 @@ func wantServed(t *testing.T, url string, tables ...string) {
 	}
 }
 
-func TestAMigrationThatWaitsForALongReaderHoldsUpNobody(t *testing.T) {
+func TestMigration_WaitingForReaderBlocksNoOther(t *testing.T) {
 	t.Parallel()
 	older := []string{"deployments", "definitions", "deployment_events", "idempotency_keys"}
 	for _, blocked := range []struct {
@@ -78,7 +78,7 @@ func TestAMigrationThatWaitsForALongReaderHoldsUpNobody(t *testing.T) {
 	}
 }
 
-func TestReplicasThatWaitForALongReaderAllFinishWhenItIsGone(t *testing.T) {
+func TestMigration_WaitingReplicasAllFinish(t *testing.T) {
 	t.Parallel()
 	url := atVersion(t, 4)
 	watcher := openAt(t, url)
@@ -98,7 +98,7 @@ func TestReplicasThatWaitForALongReaderAllFinishWhenItIsGone(t *testing.T) {
 	create(t, watcher, request("checkout", 1))
 }
 
-func TestAMigrationThatNeverGetsItsTableSaysWhichAndWhy(t *testing.T) {
+func TestMigration_LockTimeoutNamesTableAndCause(t *testing.T) {
 	t.Parallel()
 	url := atVersion(t, 4)
 	release := hold(t, url, reading("deployments"))
@@ -113,7 +113,7 @@ func TestAMigrationThatNeverGetsItsTableSaysWhichAndWhy(t *testing.T) {
 	must(t, administer(openAt(t, url)).MigrateTrying(ctx(t), 1))
 }
 
-func TestAWaitingMigrationEndsWithItsContext(t *testing.T) {
+func TestMigration_WaitEndsWithContext(t *testing.T) {
 	t.Parallel()
 	const gaveUp = `SELECT NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'deployments'::regclass AND NOT granted)`
 	for name, sql := range map[string]string{"while it asks": `SELECT true`, "between two tries": gaveUp} {
@@ -135,7 +135,7 @@ func TestAWaitingMigrationEndsWithItsContext(t *testing.T) {
 }
 
 // An index that is built beside what writes is left invalid when it is cut off.
-func TestAnIndexIsBuiltHoweverLongAnOldTransactionLasts(t *testing.T) {
+func TestMigration_IndexWaitsForOldTransaction(t *testing.T) {
 	t.Parallel()
 	url := atVersion(t, 7)
 	s, watcher := openAt(t, url), openAt(t, url)
@@ -168,7 +168,7 @@ func TestMigration_NoTimeoutOfTheRoleCutsItOff(t *testing.T) {
 }
 
 // An index that was cut off while it was built is there, and of no use.
-func TestMigration_AnInvalidIndexIsBuiltAnew(t *testing.T) {
+func TestMigration_InvalidIndexIsRebuilt(t *testing.T) {
 	t.Parallel()
 	url := atVersion(t, 7)
 	s := openAt(t, url)

@@ -86,7 +86,7 @@ func left(t *testing.T, s *store.Store, ids []string) (places []int) {
 	return places
 }
 
-func TestWhatIsForgottenIsOldAndNotNeeded(t *testing.T) {
+func TestRetention_DeletesOldAndUnneeded(t *testing.T) {
 	t.Parallel()
 	const ok, bad, back = rollout.StateCompleted, rollout.StateFailed, rollout.StateRolledBack
 	for name, c := range map[string]struct {
@@ -120,7 +120,7 @@ func TestWhatIsForgottenIsOldAndNotNeeded(t *testing.T) {
 	}
 }
 
-func TestAnUnfinishedDeploymentKeepsWhatItRefersTo(t *testing.T) {
+func TestRetention_UnfinishedKeepsItsReferences(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	bad := tale{state: rollout.StateFailed, days: 30}
@@ -134,7 +134,7 @@ func TestAnUnfinishedDeploymentKeepsWhatItRefersTo(t *testing.T) {
 	}
 }
 
-func TestASourceKeepsTheDeploymentsOfItsAttempts(t *testing.T) {
+func TestRetention_SourceKeepsItsDeployments(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	bad := tale{state: rollout.StateFailed, days: 30}
@@ -149,7 +149,7 @@ func TestASourceKeepsTheDeploymentsOfItsAttempts(t *testing.T) {
 	}
 }
 
-func TestAllOfADeploymentIsForgottenAndItsServiceGoesOn(t *testing.T) {
+func TestRetention_DeletesWholeDeploymentKeepsService(t *testing.T) {
 	t.Parallel()
 	address := dbtest.New(t)
 	owner := openAt(t, address)
@@ -179,7 +179,7 @@ func all[T any](t *testing.T, s *store.Store, sql string, args ...any) ([]T, err
 	return pgx.CollectRows(rows, pgx.RowTo[T])
 }
 
-func TestWhatMayGoIsFoundByTheIndexOfWhatHasEnded(t *testing.T) {
+func TestRetention_UsesIndexOfEnded(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for i := range 5 {
@@ -189,7 +189,7 @@ func TestWhatMayGoIsFoundByTheIndexOfWhatHasEnded(t *testing.T) {
 	wantPlan(t, s, "Index Scan using deployments_ended on deployments d ", admin.ExpiredSQL(), time.Hour)
 }
 
-func TestABatchIsBoundedByItsEvents(t *testing.T) {
+func TestRetention_BatchIsBoundedByEvents(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	bad := tale{state: rollout.StateFailed, days: 30}
@@ -202,7 +202,7 @@ func TestABatchIsBoundedByItsEvents(t *testing.T) {
 	}
 }
 
-func TestReplicasForgetOneAtATime(t *testing.T) {
+func TestRetention_OneReplicaAtATime(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	bad := tale{state: rollout.StateFailed, days: 30}

@@ -23,7 +23,7 @@ func wantEventsSafe(t *testing.T, s *store.Store) {
 	}
 }
 
-func TestTheServersRoleDoesItsWorkAndCannotChangeEvents(t *testing.T) {
+func TestRoles_ServerCannotChangeEvents(t *testing.T) {
 	t.Parallel()
 	address := dbtest.New(t)
 	owner := openAt(t, address)
@@ -48,7 +48,7 @@ func TestTheServersRoleDoesItsWorkAndCannotChangeEvents(t *testing.T) {
 	}
 }
 
-func TestOfTheOwnerNoServersRoleIsMade(t *testing.T) {
+func TestRoles_OwnerIsNotMadeServerRole(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	role, err := administer(s).Role(ctx(t))
@@ -58,7 +58,7 @@ func TestOfTheOwnerNoServersRoleIsMade(t *testing.T) {
 	}
 }
 
-func TestAnOwnerThatIsTheServerGivesUpTheRightToChangeEventsAndStillMigrates(t *testing.T) {
+func TestRoles_OwnerAsServerCannotChangeEvents(t *testing.T) {
 	t.Parallel()
 	address := dbtest.Empty(t)
 	admin := openAt(t, address)
@@ -75,7 +75,7 @@ func TestAnOwnerThatIsTheServerGivesUpTheRightToChangeEventsAndStillMigrates(t *
 	wantEventsSafe(t, s)
 }
 
-func TestOnlyWhatEndedLongAgoIsForgotten(t *testing.T) {
+func TestRoles_OnlyOldEndedMayBeDeleted(t *testing.T) {
 	t.Parallel()
 	address := dbtest.New(t)
 	owner := openAt(t, address)

@@ -49,7 +49,7 @@ func wants(path, service string) gitsource.File {
 	return gitsource.File{Path: path, Want: &gitsource.DesiredState{Service: service, Environment: "production", Version: "v1", Body: []byte(`{}`)}}
 }
 
-func TestASourceIsClaimedByOneReplicaAtATimeAndTakenOverFromADeadOne(t *testing.T) {
+func TestSource_OneClaimTakenOverFromDeadReplica(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	defineSource(t, s, "main", unchanged)
@@ -72,7 +72,7 @@ func TestASourceIsClaimedByOneReplicaAtATimeAndTakenOverFromADeadOne(t *testing.
 	}
 }
 
-func TestAReplicaThatDoesNotLiveClaimsNothing(t *testing.T) {
+func TestSource_DeadReplicaClaimsNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	defineSource(t, s, "main", unchanged)
@@ -81,7 +81,7 @@ func TestAReplicaThatDoesNotLiveClaimsNothing(t *testing.T) {
 	}
 }
 
-func TestALostClaimWritesNothingAndDeploysNothing(t *testing.T) {
+func TestSource_LostClaimWritesNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	defineSource(t, s, "main", unchanged)
@@ -102,7 +102,7 @@ func TestALostClaimWritesNothingAndDeploysNothing(t *testing.T) {
 	}
 }
 
-func TestAnotherURLBranchOrPathMakesANewSourceOfIt(t *testing.T) {
+func TestSource_NewURLBranchOrPathResetsIt(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	first := defineSource(t, s, "main", unchanged)
@@ -131,7 +131,7 @@ func TestAnotherURLBranchOrPathMakesANewSourceOfIt(t *testing.T) {
 	}
 }
 
-func TestWhatRunsSomewhereIsSaidByOneSourceOnly(t *testing.T) {
+func TestSource_ServiceHasOnlyOneSource(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	defineSource(t, s, "one", unchanged)
@@ -148,7 +148,7 @@ func TestWhatRunsSomewhereIsSaidByOneSourceOnly(t *testing.T) {
 	}
 }
 
-func TestWhoAsksWhileASourceIsWorkedOnIsHeardNext(t *testing.T) {
+func TestSource_RequestDuringSyncRunsNext(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	defineSource(t, s, "main", unchanged)
@@ -174,7 +174,7 @@ func TestWhoAsksWhileASourceIsWorkedOnIsHeardNext(t *testing.T) {
 	wantCode(t, s.AskSync(ctx(t), "none", gitsource.SyncRequest{}), problem.CodeNotFound)
 }
 
-func TestRemovingASourceForgetsWhatBelongsToItAndNoDeployment(t *testing.T) {
+func TestSource_RemovalKeepsDeployments(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	defineSource(t, s, "main", unchanged)
@@ -198,7 +198,7 @@ func TestRemovingASourceForgetsWhatBelongsToItAndNoDeployment(t *testing.T) {
 	}
 }
 
-func TestSecretsOfSourcesFollowARotationOfTheKey(t *testing.T) {
+func TestRotation_ReencryptsSourceSecrets(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	older, newer := keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
@@ -226,7 +226,7 @@ func TestSecretsOfSourcesFollowARotationOfTheKey(t *testing.T) {
 }
 
 // A rotation takes a while, and people go on working.
-func TestARotationPassesOverWhatIsRemovedMeanwhile(t *testing.T) {
+func TestRotation_SkipsConcurrentlyRemovedSource(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	older, newer := keyring.NewKey(time.Now()), keyring.NewKey(time.Now())

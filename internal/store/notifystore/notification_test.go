@@ -67,7 +67,7 @@ func deliver(t testing.TB, s *store.Store, c *notification.ClaimedDelivery) {
 	attempted(t, s, c, notification.Outcome{Result: rollout.ResultDone, Status: notification.DeliveryDelivered})
 }
 
-func TestWhatStartsAndEndsIsToldByItsOwnTransaction(t *testing.T) {
+func TestDelivery_IsQueuedInSameTransaction(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -79,7 +79,7 @@ func TestWhatStartsAndEndsIsToldByItsOwnTransaction(t *testing.T) {
 	wantOutbox(t, s, "all", "in_progress/pending", "completed/pending")
 }
 
-func TestWaiting_EachWaitIsToldOnce(t *testing.T) {
+func TestWaiting_EachWaitIsSentOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -126,7 +126,7 @@ func TestWaiting_EachWaitIsToldOnce(t *testing.T) {
 	wantOutbox(t, s, "as before", "in_progress/pending")
 }
 
-func TestWhatEndsWithoutTheEngineIsToldToo(t *testing.T) {
+func TestDelivery_EndWithoutEngineIsSent(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -141,7 +141,7 @@ func TestWhatEndsWithoutTheEngineIsToldToo(t *testing.T) {
 	wantOutbox(t, s, "all", "superseded/pending", "aborted/pending")
 }
 
-func TestASaveThatIsRefusedTellsNothingAndOneThatIsRepeatedTellsItOnce(t *testing.T) {
+func TestDelivery_RefusedSaveNoneRepeatedSaveOne(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateCompleted} })
@@ -162,7 +162,7 @@ func TestASaveThatIsRefusedTellsNothingAndOneThatIsRepeatedTellsItOnce(t *testin
 	wantOutbox(t, s, "all", "completed/pending")
 }
 
-func TestOnlyThoseAreToldWhoWantIt(t *testing.T) {
+func TestDelivery_FollowsSubscription(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "its-service", func(n *notification.Subscription) { n.Services = []string{"search", "checkout"} })
@@ -185,7 +185,7 @@ func TestOnlyThoseAreToldWhoWantIt(t *testing.T) {
 	wantOutbox(t, s, "failures", "failed/pending")
 }
 
-func TestAMessageIsAsThingsWereWhenItHappened(t *testing.T) {
+func TestDelivery_MessageIsAsOfItsEvent(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -213,7 +213,7 @@ func TestAMessageIsAsThingsWereWhenItHappened(t *testing.T) {
 	}
 }
 
-func TestWhatComesLaterOfADeploymentIsDeliveredLater(t *testing.T) {
+func TestDelivery_KeepsOrderPerDeployment(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -239,7 +239,7 @@ func TestWhatComesLaterOfADeploymentIsDeliveredLater(t *testing.T) {
 	}
 }
 
-func TestTwoReplicasNeverHaveTheSameDelivery(t *testing.T) {
+func TestDelivery_IsClaimedByOneReplica(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateInProgress} })
@@ -285,7 +285,7 @@ func TestTwoReplicasNeverHaveTheSameDelivery(t *testing.T) {
 	}
 }
 
-func TestADeadReplicasDeliveryIsTriedByAnotherUnderTheSameIDAndItsOwnMarkIsRefused(t *testing.T) {
+func TestDelivery_TakenOverFromDeadReplicaKeepsID(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -311,7 +311,7 @@ func TestADeadReplicasDeliveryIsTriedByAnotherUnderTheSameIDAndItsOwnMarkIsRefus
 	}
 }
 
-func TestAReplicaTakesNoMoreOfOneReceiverThanItHasRoomFor(t *testing.T) {
+func TestDelivery_ClaimIsBoundedPerReceiver(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	slow := notified(t, s, "slow", nil)
@@ -332,7 +332,7 @@ func TestAReplicaTakesNoMoreOfOneReceiverThanItHasRoomFor(t *testing.T) {
 	}
 }
 
-func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
+func TestDelivery_UnreachableIsRetriedOnFirstSuccess(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateInProgress} })
@@ -354,7 +354,7 @@ func TestWhatFoundNobodyIsTriedAsSoonAsSomebodyAnswers(t *testing.T) {
 	}
 }
 
-func TestAnAttemptWithWhatWasSaidBeforeAChangeNeitherPutsOffNorGivesUp(t *testing.T) {
+func TestDelivery_StaleAttemptNeitherDelaysNorEnds(t *testing.T) {
 	t.Parallel()
 	for _, refused := range []notification.Outcome{
 		{Result: rollout.ResultRefused, Status: notification.DeliveryPending, RetryIn: time.Hour},
@@ -385,7 +385,7 @@ func TestAnAttemptWithWhatWasSaidBeforeAChangeNeitherPutsOffNorGivesUp(t *testin
 	}
 }
 
-func TestATestThatWasSentBeforeAChangeIsOver(t *testing.T) {
+func TestDelivery_TestBeforeChangeIsOver(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -401,7 +401,7 @@ func TestATestThatWasSentBeforeAChangeIsOver(t *testing.T) {
 	}
 }
 
-func TestAnAttemptThatEndsDuringAChangeWaitsForIt(t *testing.T) {
+func TestDelivery_AttemptWaitsForConcurrentChange(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -448,7 +448,7 @@ func due(t *testing.T, s *store.Store) int {
 	return n
 }
 
-func TestHoweverMuchWaitsForAReceiverOneStatementWakesOrRemovesOnlySoMuch(t *testing.T) {
+func TestDelivery_StatementsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	n := notified(t, s, "all", func(n *notification.Subscription) { n.States = []rollout.State{rollout.StateInProgress} })
@@ -478,7 +478,7 @@ func TestHoweverMuchWaitsForAReceiverOneStatementWakesOrRemovesOnlySoMuch(t *tes
 	}
 }
 
-func TestWhatIsPendingIsCountedWithoutWhatIsOver(t *testing.T) {
+func TestDelivery_PendingCountExcludesEnded(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	n := notified(t, s, "all", nil)
@@ -497,7 +497,7 @@ func TestWhatIsPendingIsCountedWithoutWhatIsOver(t *testing.T) {
 	wantPlan(t, s, "notification_deliveries_owned", notifystore.DeliveryGaugesSQL)
 }
 
-func TestANotificationsSecretsAreSealedRotatedAndMovedNowhere(t *testing.T) {
+func TestNotification_SecretsAreSealedAndRotated(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	first, second := keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
@@ -532,7 +532,7 @@ func TestANotificationsSecretsAreSealedRotatedAndMovedNowhere(t *testing.T) {
 	}
 }
 
-func TestDeliveriesThatAreOverAreKeptForSevenDaysAndThoseOfNobodyNot(t *testing.T) {
+func TestDelivery_EndedAreKeptSevenDays(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -554,7 +554,7 @@ func TestDeliveriesThatAreOverAreKeptForSevenDaysAndThoseOfNobodyNot(t *testing.
 	}
 }
 
-func TestARemovedNotificationTakesItsDeliveriesWithIt(t *testing.T) {
+func TestNotification_RemovalDeletesDeliveries(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -576,7 +576,7 @@ func TestARemovedNotificationTakesItsDeliveriesWithIt(t *testing.T) {
 	wantCode(t, err, problem.CodeNotFound)
 }
 
-func TestDeliveriesArePagedAndCounted(t *testing.T) {
+func TestDelivery_ListIsPagedAndCounted(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	notified(t, s, "all", nil)
@@ -606,7 +606,7 @@ func TestDeliveriesArePagedAndCounted(t *testing.T) {
 	}
 }
 
-func TestWhatWaitsForAReceiverThatIsDownDoesNotSlowTheSearchForWhatIsDue(t *testing.T) {
+func TestDelivery_BacklogDoesNotSlowClaim(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	n := notified(t, s, "all", nil)
