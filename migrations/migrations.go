@@ -1,10 +1,10 @@
 // Package migrations holds the database's schema as numbered SQL files, each with its way up and down.
 //
-// They run while older servers work. A statement that must have a table to itself waits for whoever reads it, be it a dump
-// of hours, and all who come later wait behind it. So the way up sets a lock_timeout before such a statement, and whoever
-// migrates tries again. It is a little more than a second: that is when PostgreSQL stops an autovacuum that is in the way
-// (deadlock_timeout). Building an index CONCURRENTLY holds nobody up, and leaves an invalid one when it is cut off: it is
-// under no lock_timeout.
+// They run while older servers work. A statement that must have a table to itself waits for all that read it, be it a dump
+// of hours, and all that come later wait behind it. So the way up sets a lock_timeout before such a statement, and the
+// migrating replica tries again. It is a little more than a second: that is when PostgreSQL stops an autovacuum that is in
+// the way (deadlock_timeout). Building an index CONCURRENTLY blocks nothing, and leaves an invalid one when it is cut off:
+// it is under no lock_timeout.
 package migrations
 
 import (
@@ -27,8 +27,8 @@ const (
 	lockTries        = 300
 )
 
-// lockID is the advisory lock of whoever migrates. All releases must take the same one; the library's default differs from
-// version to version.
+// lockID is the advisory lock that each migration takes. All releases must take the same one; the library's default differs
+// from version to version.
 const lockID = 4097083626
 
 // Provider moves a PostgreSQL database up and down. Several replicas may do so at once: one applies, the others wait up

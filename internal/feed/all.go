@@ -96,7 +96,7 @@ func (s *allSource) place(ctx context.Context, eventID int64) (place int64, know
 
 func idOf(e *rollout.Event) int64 { return e.ID }
 
-// frames are the events, and after them the states of the deployments that they tell of.
+// frames returns the events, and after them the states of the deployments that they belong to.
 func (s *allSource) frames(ctx context.Context, events []rollout.Event) ([]*Frame, error) {
 	if len(events) == 0 {
 		return nil, nil

@@ -165,7 +165,7 @@ func (f *Hub) enter(key string, source source) *feed {
 	return fd
 }
 
-// read is the goroutine of a feed.
+// read runs a feed, in a goroutine of its own.
 func (f *Hub) read(ctx context.Context, key string, fd *feed) {
 	changed, stop := f.config.Store.Changed(key) // before the first reading, so that no change falls in between
 	defer stop()

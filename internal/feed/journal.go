@@ -55,14 +55,14 @@ func (j *journal) reset(at beginning) {
 	j.grown = make(chan struct{})
 }
 
-// again is how often the feed began again, and where it did so last.
+// again returns how often the feed began again, and where it did so last.
 func (j *journal) again() (resets int, at beginning) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.resets, j.begun
 }
 
-// join is the number of the first frame after the place. ok is false when some of them are kept no longer, up to since.
+// join returns the number of the first frame after the place. ok is false when some of them are kept no longer, up to since.
 func (j *journal) join(place int64) (number int, since int64, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -77,7 +77,7 @@ func (j *journal) join(place int64) (number int, since int64, ok bool) {
 	return j.dropped + len(j.frames), j.since, true
 }
 
-// from gives the frames from a number on, and a channel that is closed when there are more. ok is false when some of them
+// from returns the frames from a number on, and a channel that is closed when there are more. ok is false when some of them
 // are kept no longer; done when there are none and never will be.
 func (j *journal) from(number int) (frames []*Frame, grown <-chan struct{}, ok, done bool) {
 	j.mu.Lock()
@@ -103,7 +103,7 @@ func (j *journal) done() bool {
 	return j.ended
 }
 
-// end is the place of the newest event.
+// end returns the place of the newest event.
 func (j *journal) end() int64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -130,7 +130,7 @@ func encodeStates(ctx context.Context, c *Config, list []rollout.Deployment, pla
 	return frames, nil
 }
 
-// pageEnd is up to which place a page was read: one that is not full has everything.
+// pageEnd returns up to which place a page was read: one that is not full has everything.
 func pageEnd(events []rollout.Event, upTo int64, place func(*rollout.Event) int64) int64 {
 	if len(events) < pageSize {
 		return upTo

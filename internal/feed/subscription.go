@@ -61,8 +61,7 @@ func (w *Subscription) Next(ctx context.Context) ([]*Frame, error) {
 	}
 }
 
-// ready gives what there is. If that is nothing, it is worth while to look again when the channel is closed, or at once
-// when that is nil.
+// ready returns the frames that there are. If there are none, look again when the channel is closed, or at once when it is nil.
 func (w *Subscription) ready(ctx context.Context) ([]*Frame, <-chan struct{}, error) {
 	if frames := w.beginAgain(); frames != nil {
 		return frames, nil, nil
@@ -91,7 +90,7 @@ func (w *Subscription) ready(ctx context.Context) ([]*Frame, <-chan struct{}, er
 	return latestStates(frames, func(f *Frame) bool { return f.after(seen) && w.want(f) }), nil, nil
 }
 
-// beginAgain gives the frame that says that the watcher's place is not there any more; nil when it is.
+// beginAgain returns the frame that reports that the watcher's place is not there any more; nil when it is.
 func (w *Subscription) beginAgain() []*Frame {
 	resets, at := w.feed.journal.again()
 	switch {

@@ -65,7 +65,7 @@ func (f *failure) Error() string {
 
 func (f *failure) Unwrap() error { return f.cause }
 
-// exitCode is the code that git ended with, or -1 when err is something else.
+// exitCode returns the code that git ended with, or -1 when err is something else.
 func exitCode(err error) int {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.code
@@ -114,7 +114,7 @@ func run(cmd *exec.Cmd, memory uint64) error {
 	return cmd.Wait()
 }
 
-// environment is all that git gets: nothing of the server's own, except where programs and certificates are.
+// environment returns all variables that git gets: none of the server's own, except where programs and certificates are.
 func (c *command) environment() []string {
 	env := []string{
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_ATTR_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
@@ -149,7 +149,7 @@ func (c *command) environment() []string {
 // otherOwner is how git refuses a repository of another user.
 var otherOwner = regexp.MustCompile(`detected dubious ownership in repository at ('[^'\n]*')`)
 
-// complaint is what git wrote to its error output, as one line that holds no secret.
+// complaint returns what git wrote to its error output, as one line that holds no secret.
 func (c *command) complaint(ctx context.Context, text string) string {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause.Error()
@@ -173,7 +173,7 @@ func (c *command) complaint(ctx context.Context, text string) string {
 	return shortened(strings.Join(strings.Fields(text), " "), maxComplaint)
 }
 
-// shortened is the text, or its beginning when it has more than so many characters.
+// shortened returns the text, or its beginning when it has more than so many characters.
 func shortened(text string, most int) string {
 	runes := []rune(text)
 	if len(runes) <= most {

@@ -11,7 +11,7 @@ import (
 )
 
 // Hook takes a push notification of a Git host (see proofs) and asks for a sync of the source's own branch, whatever the
-// notification says. The answer tells whether it does; if not, why. One that does not prove that its sender has the
+// notification says. The answer reports whether it does; if not, why. One that does not prove that its sender has the
 // source's hook_secret is CodeBadSignature, as is one for a source that is not there or takes none; one that proves it and is
 // no notification is CodeInvalid. form says that the body is a form with the notification as its field payload.
 func (l *Loop) Hook(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error) {
@@ -44,8 +44,8 @@ func (l *Loop) Hook(ctx context.Context, source string, header http.Header, body
 	return fresh, "", err
 }
 
-// digest tells notifications apart: by what they say, and by the name that the host has given the delivery, which stays
-// the same when the host delivers it again.
+// digest returns the identity of a notification: it covers the body, and the name that the host has given the delivery,
+// which stays the same when the host delivers it again.
 func (n *notification) digest(delivery string) [32]byte {
 	if delivery == "" {
 		return sha256.Sum256(n.body)

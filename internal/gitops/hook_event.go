@@ -21,7 +21,7 @@ type event struct {
 	refs []string
 }
 
-// payload is the notification that a form carries.
+// payload returns the notification that a form carries.
 func payload(body []byte) []byte {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -130,7 +130,7 @@ func (r *cloudRef) full() string {
 	}
 }
 
-// irrelevant says why a notification leads to no sync; empty when it does.
+// irrelevant returns why a notification leads to no sync; empty when it does.
 func (e *event) irrelevant(branch string) string {
 	switch strings.ToLower(e.name) {
 	case "push", "push hook", "system hook", "repo:push", "repo:refs_changed", "mirror:repo_synchronized", "git.push":

@@ -69,8 +69,8 @@ func macOf(key []byte, parts ...[]byte) []byte {
 	return mac.Sum(nil)
 }
 
-// hexMAC is an HMAC-SHA256 of the body, in hexadecimals. GitHub signs a form as it sends it, Gitea and its relatives the
-// JSON in it.
+// hexMAC verifies an HMAC-SHA256 of the body, in hexadecimals. GitHub signs a form as it sends it, Gitea and its relatives
+// the JSON in it.
 func (n *notification) hexMAC(secret secret.Secret, value string, _ time.Time) bool {
 	given, err := hex.DecodeString(value)
 	key := []byte(secret.Reveal())
@@ -80,8 +80,8 @@ func (n *notification) hexMAC(secret secret.Secret, value string, _ time.Time) b
 // maxSkew is how far a signed timestamp may be from now.
 const maxSkew = 5 * time.Minute
 
-// standard is the signature of Standard Webhooks 1.0, https://www.standardwebhooks.com: one or more, separated by spaces,
-// over id, timestamp and body. The key is what follows whsec_, in base64.
+// standard verifies a signature of Standard Webhooks 1.0, https://www.standardwebhooks.com: one or more, separated by
+// spaces, over id, timestamp and body. The key is what follows whsec_, in base64.
 func (n *notification) standard(secret secret.Secret, _ string, now time.Time) bool {
 	key := []byte(secret.Reveal())
 	if encoded, ok := strings.CutPrefix(secret.Reveal(), "whsec_"); ok {
@@ -108,19 +108,19 @@ func (n *notification) token(secret secret.Secret, value string, _ time.Time) bo
 	return same(value, secret.Reveal())
 }
 
-// password is the secret as the password of whatever user.
+// password verifies the secret as the password of any user.
 func (n *notification) password(secret secret.Secret, _ string, _ time.Time) bool {
 	_, password, ok := (&http.Request{Header: n.header}).BasicAuth()
 	return ok && same(password, secret.Reveal())
 }
 
-// same compares in a time that tells nothing of either.
+// same compares in a time that reveals nothing of either.
 func same(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// credentials are the headers of a request that look as if they prove who has sent it, sorted.
+// credentials returns the headers of a request that look like proof of its sender, sorted.
 func credentials(header http.Header) []string {
 	var found []string
 	for name := range header {
@@ -133,7 +133,7 @@ func credentials(header http.Header) []string {
 	return found
 }
 
-// unsigned is the refusal of a notification. It says the same whether or not there is such a source with a secret.
+// unsigned returns the refusal of a notification. Its text is the same whether or not there is such a source with a secret.
 func unsigned(header http.Header) error {
 	text := "the notification does not prove that its sender has the source's hook_secret, or the source has none: "
 	found := credentials(header)

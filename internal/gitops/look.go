@@ -147,7 +147,7 @@ func (s *step) askable(f *gitsource.File) bool {
 	return f.Want != nil && !f.Running() && asked
 }
 
-// ask finds out what each target runs: what it says itself where a check can tell, else what was last left there.
+// ask finds out what each target runs: what it reports itself where a check can read that, else what was last left there.
 func (s *step) ask(ctx context.Context, wanted *storage.NewDeployment) []gitsource.Drift {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
@@ -172,8 +172,8 @@ func (s *step) ask(ctx context.Context, wanted *storage.NewDeployment) []gitsour
 	return drifts
 }
 
-// concerned are the targets that should run the version: with slots only those of the slot that serves, for the other one
-// waits with what came before.
+// concerned returns the targets that should run the version: with slots only those of the slot that serves, since the other
+// one keeps the version before.
 func concerned(wanted *storage.NewDeployment) []*rollout.Target {
 	active := wanted.Deployment.Spec.ActiveSlot
 	var targets []*rollout.Target
@@ -205,7 +205,7 @@ func (s *step) heal(ctx context.Context) error {
 	return s.deploy(ctx)
 }
 
-// toHeal is the file whose targets are brought back now, or nil.
+// toHeal returns the file whose targets are healed now, or nil.
 func (s *step) toHeal(ctx context.Context) (*gitsource.File, error) {
 	now, busy := s.now(), map[string]bool{} // one moment for all: whose time comes later was not asked about
 	for i := range s.files {

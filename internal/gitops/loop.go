@@ -20,7 +20,7 @@ import (
 const (
 	// pollEvery is how often a replica looks for sources that want attention; a notification makes it look sooner.
 	pollEvery = 500 * time.Millisecond
-	// tidyEvery is how often mirrors are looked for that nobody needs.
+	// tidyEvery is how often unneeded mirrors are looked for.
 	tidyEvery = time.Hour
 	// faultPause is how long a source is left alone when it could not be worked on.
 	faultPause = 2 * time.Second
@@ -35,7 +35,7 @@ const (
 )
 
 // Store remembers sources. Its errors carry rollout codes: CodeOwnershipLost when a claim is no longer held, CodeConflict when
-// another source manages a pair by now.
+// another source manages a key by now.
 type Store interface {
 	ClaimSources(ctx context.Context, replica string, mine []string, limit int) ([]gitsource.Claimed, error)
 	SaveSource(ctx context.Context, save gitsource.Save) error
@@ -45,13 +45,13 @@ type Store interface {
 	SourceWithoutFiles(ctx context.Context, name string) (gitsource.Report, error)
 	// SourceIDs are the ids of all sources.
 	SourceIDs(ctx context.Context) ([]string, error)
-	// ManagedElsewhere returns by pair which other sources manage what.
+	// ManagedElsewhere returns by key which other sources manage what.
 	ManagedElsewhere(ctx context.Context, source string) (map[string]string, error)
 	// RecordPush requests a sync because of a notification; false for a replay.
 	RecordPush(ctx context.Context, p gitsource.Push) (bool, error)
 }
 
-// Deployments tells what became of deployments.
+// Deployments reports what became of deployments.
 type Deployments interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
@@ -61,7 +61,7 @@ type Deployments interface {
 
 // Deployer makes deployments as POST /deployments does.
 type Deployer interface {
-	// Check is what a request would become; CodeInvalid tells what is wrong with it.
+	// Check returns what a request would become; a CodeInvalid error lists what is wrong with it.
 	Check(ctx context.Context, body []byte) (storage.NewDeployment, error)
 	// Deploy stores it, once for each name that the source gives it, and not when the claim is lost.
 	Deploy(ctx context.Context, body []byte, source *gitsource.Source, claim storage.SourceClaim, name string) (storage.Created, error)
@@ -154,7 +154,7 @@ func (l *Loop) Run(ctx context.Context) {
 	}
 }
 
-// tidy removes mirrors that nobody needs any more.
+// tidy removes mirrors that are not needed any more.
 func (l *Loop) tidy(ctx context.Context) {
 	ids, err := l.Store.SourceIDs(ctx)
 	if err == nil {

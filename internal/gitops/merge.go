@@ -7,9 +7,9 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// merge says what a source's files are after a commit was read: known are those of before, found those of the commit,
-// taken the pairs that other sources manage. What wants something new gets an attempt, numbered after serial; the new last
-// number is the answer's second part. What the commit does not have is no longer managed, and nothing else happens to it.
+// merge returns what a source's files are after a commit was read: known are those of before, read those of the commit,
+// taken the keys that other sources manage. A file with a new desired state gets an attempt, numbered after serial; the new
+// last number is the second result. What the commit does not have is no longer managed, and nothing else happens to it.
 func merge(known []gitsource.File, read []found, taken map[string]string, serial int64) ([]gitsource.File, int64) {
 	read = onlyOnePerPair(read, taken)
 	byPath, byPair := index(known)
@@ -52,7 +52,7 @@ func index(known []gitsource.File) (byPath, byPair map[string]*gitsource.File) {
 	return byPath, byPair
 }
 
-// broken is a file that changes nothing: it keeps what it wanted before, unless another file wants that now.
+// broken returns a file that changes nothing: it keeps its desired state of before, unless another file has that key now.
 func broken(before *gitsource.File, f *found, wanted map[string]bool) gitsource.File {
 	file := gitsource.File{}
 	if before != nil && before.Want != nil && !wanted[before.Want.Key()] {

@@ -31,13 +31,13 @@ type mirrors struct {
 	// fetchMemory bounds what each process of a fetch takes of the memory; 0: as much as other calls of git may.
 	fetchMemory uint64
 	mu          sync.Mutex
-	// locks hold one token for each source whose mirror nobody uses.
+	// locks hold one token for each source whose mirror is not in use.
 	locks map[string]chan struct{}
 	// fit is true once git was found to be new enough.
 	fit atomic.Bool
 }
 
-// usable refuses a git that does not know how to be told which address to call: it would look the host up again by itself.
+// usable refuses a git that cannot be given the address to call: it would look the host up again by itself.
 func (m *mirrors) usable(ctx context.Context) error {
 	if m.fit.Load() {
 		return nil
@@ -90,7 +90,7 @@ func (m *mirrors) lock(id string) chan struct{} {
 	return m.locks[id]
 }
 
-// keepOnly removes the mirrors of sources that are no more. It waits for nobody: one that is in use stays until next time.
+// keepOnly removes the mirrors of sources that are no more. It does not wait: one that is in use stays until next time.
 func (m *mirrors) keepOnly(ids []string) error {
 	found, err := filepath.Glob(m.pathOf("*"))
 	for _, path := range found {
@@ -121,7 +121,7 @@ func (m *mirror) fetch(ctx context.Context, s *gitsource.Source, r Resolver) (st
 	return m.fetchTip(ctx, s, r, tip)
 }
 
-// fetchTip is fetch for who has asked for the tip. Whatever is wrong with the mirror itself is mended by making it anew.
+// fetchTip fetches a tip that the caller has looked up. Whatever is wrong with the mirror itself is fixed by making a new one.
 func (m *mirror) fetchTip(ctx context.Context, s *gitsource.Source, r Resolver, tip string) (string, error) {
 	_, err := os.Stat(m.path)
 	old := err == nil
@@ -175,7 +175,7 @@ func (m *mirror) tryFetch(ctx context.Context, s *gitsource.Source, r Resolver, 
 	return m.ask(ctx, "rev-parse", "--verify", "--end-of-options", head+"^{commit}")
 }
 
-// unlock removes the locks of a git that was killed: nobody else works on this mirror, and git would wait for them for ever.
+// unlock removes the locks of a git that was killed: no other process works on this mirror, and git would wait for them indefinitely.
 func (m *mirror) unlock() error {
 	var left []string
 	err := filepath.WalkDir(m.path, func(path string, entry fs.DirEntry, err error) error {

@@ -13,8 +13,8 @@ import (
 // previewTime bounds a dry run, whose caller waits for it.
 const previewTime = 50 * time.Second
 
-// Preview says what a sync would do now, and does nothing: the branch is read by this very replica, whoever owns the
-// source. A remote that cannot be read is CodeConflict.
+// Preview returns what a sync would do now, and does nothing: this replica reads the branch itself, whichever replica owns
+// the source. A remote that cannot be read is CodeConflict.
 func (l *Loop) Preview(ctx context.Context, name string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, previewTime, fmt.Errorf("it took longer than %s", previewTime))
 	defer cancel()
@@ -54,7 +54,7 @@ func (l *Loop) peek(ctx context.Context, m *mirror, r *gitsource.Report) ([]foun
 	return read, revision, err
 }
 
-// planned is what merge and the ask would plan beside what is planned already.
+// planned returns what merge and the request would plan beside what is planned already.
 func planned(
 	r *gitsource.Report, read []found, taken map[string]string, ask gitsource.SyncRequest, revision string,
 ) gitsource.PlannedSync {

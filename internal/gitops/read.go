@@ -63,7 +63,7 @@ func (l *Loop) readFiles(ctx context.Context, m *mirror, s *gitsource.Source, re
 	return files, nil
 }
 
-// readFile reads one file. An error means that nobody can say whether it is good.
+// readFile reads one file. An error means that it is not known whether the file is good.
 func (l *Loop) readFile(
 	ctx context.Context, s *gitsource.Source, e entry, text []byte, commitOf func(digest string) (gitsource.Commit, error),
 ) (found, error) {
@@ -106,7 +106,7 @@ func (l *Loop) readFile(
 	}}, nil
 }
 
-// origin are the labels that say where a deployment comes from.
+// origin returns the labels that record where a deployment comes from.
 func origin(s *gitsource.Source, e entry, commit gitsource.Commit) map[string]string {
 	labels := map[string]string{
 		"commit": commit.SHA, "author": commit.Author, "message": commit.Message, "source": s.Name, "file": label(e.path),
@@ -117,8 +117,8 @@ func origin(s *gitsource.Source, e entry, commit gitsource.Commit) map[string]st
 	return labels
 }
 
-// keepsNoSecret refuses a secret in a file: whoever reads the repository would have it, and whoever reads what Rollcall
-// remembers of the file.
+// keepsNoSecret refuses a secret in a file: all readers of the repository would have it, and all readers of what Rollcall
+// stores of the file.
 func keepsNoSecret(doc *document) *gitsource.FileProblem {
 	given := secretPlaces(doc.value)
 	if len(given) == 0 {
@@ -131,8 +131,8 @@ func keepsNoSecret(doc *document) *gitsource.FileProblem {
 	}
 }
 
-// secretPlaces are the fields of a request that are given and secret. Headers of checks are, whatever they are called: they
-// hold credentials as often as not.
+// secretPlaces returns the fields of a request that are given and secret. Headers of checks are, whatever they are called:
+// they hold credentials as often as not.
 func secretPlaces(request map[string]any) []string {
 	var given []string
 	look := func(part any, at, field string) {
@@ -180,7 +180,7 @@ func problemsOf(err error, doc *document) ([]gitsource.FileProblem, bool) {
 	return problems, true
 }
 
-// labelled is a request with these labels added to its own.
+// labelled returns a request with these labels added to its own.
 func labelled(body json.RawMessage, labels map[string]string) (json.RawMessage, error) {
 	var own struct {
 		Labels map[string]any `json:"labels"`
@@ -198,7 +198,7 @@ func labelled(body json.RawMessage, labels map[string]string) (json.RawMessage, 
 	return with(body, "labels", all)
 }
 
-// with is a request with one field set.
+// with returns a request with one field set.
 func with(body json.RawMessage, field string, value any) (json.RawMessage, error) {
 	var request map[string]any
 	if err := json.Unmarshal(body, &request); err != nil {

@@ -32,7 +32,7 @@ type remote struct {
 }
 
 // dial prepares a call of the source's repository; folder is where keys lie for as long as the call lasts. The host is
-// looked up and judged here, and git is told to call just that address: a name that means something else a moment later
+// looked up and judged here, and git is made to call just that address: a name that means something else a moment later
 // gains nothing.
 func dial(ctx context.Context, s *gitsource.Source, r Resolver, folder string) (remote, error) {
 	u, err := url.Parse(s.URL)
@@ -137,10 +137,10 @@ func (to *remote) secureShell(s *gitsource.Source, u *url.URL, ip netip.Addr, ke
 	return nil
 }
 
-// schemes are the only ways that git is ever allowed to take.
+// schemes returns the only protocols that git may ever use.
 func schemes() []string { return []string{"https", "http", "ssh", "file"} }
 
-// unusual is the port for the guard: 0 is the usual one of the scheme.
+// unusual returns the port for the guard: 0 is the usual one of the scheme.
 func unusual(u *url.URL) string {
 	if u.Port() == "" || u.Scheme == "ssh" && u.Port() == "22" {
 		return "0"
@@ -148,7 +148,7 @@ func unusual(u *url.URL) string {
 	return u.Port()
 }
 
-// hostKeyName is the name under which ssh-keyscan and ssh write a host's key down.
+// hostKeyName returns the name under which ssh-keyscan and ssh record a host's key.
 func hostKeyName(host, port string) string {
 	if port == "22" {
 		return host
@@ -156,7 +156,7 @@ func hostKeyName(host, port string) string {
 	return "[" + host + "]:" + port
 }
 
-// quoted is a path for ssh_config, in which "%" begins a token.
+// quoted returns a path for ssh_config, in which "%" begins a token.
 func quoted(path string) string {
 	return `"` + strings.ReplaceAll(path, "%", "%%") + `"`
 }

@@ -14,7 +14,7 @@ const (
 	lastHealBackoff  = time.Hour
 )
 
-// settle says what came of an attempt whose deployment is d.
+// settle records the outcome of an attempt whose deployment is d.
 func settle(f *gitsource.File, d *rollout.Deployment, now time.Time) {
 	a := f.Attempt
 	a.State, a.Reason = outcome(d)
@@ -44,14 +44,13 @@ func hold(f *gitsource.File, rolledBackBy string) {
 		": it is not put back until Git says something newer, or somebody releases it"
 }
 
-// stands reports whether a deployment waits in a failing state, so that a newer one would wait behind it for ever. One
+// stands reports whether a deployment waits in a failing state, so that a newer one would wait behind it indefinitely. One
 // that a person paused, or that waits at a gate, does not fail.
 func stands(d *rollout.Deployment) bool {
 	return d.State == rollout.StatePaused && !d.Operator.Pause && d.Stop == rollout.StopPaused && d.Progress.FailureReason != ""
 }
 
-// heal picks the one file whose targets are to be brought back now, or none. busy are the pairs in which a deployment
-// has not ended.
+// heal picks the one file whose targets are to be brought back now, or none. busy are the keys in which a deployment has not ended.
 func heal(files []gitsource.File, busy map[string]bool, now time.Time) *gitsource.File {
 	var chosen *gitsource.File
 	for i := range files {
@@ -67,7 +66,7 @@ func heal(files []gitsource.File, busy map[string]bool, now time.Time) *gitsourc
 }
 
 // healable reports whether a file's targets have drifted and may be brought back: not what failed for its commit, and not
-// what somebody rolled back.
+// what a person rolled back.
 func healable(f *gitsource.File, now time.Time) bool {
 	drifted, _ := f.Drifted()
 	if f.Want == nil || f.Attempt == nil || drifted == 0 || now.Before(f.HealAt) {
@@ -77,7 +76,7 @@ func healable(f *gitsource.File, now time.Time) bool {
 	return f.Attempt.State == gitsource.AttemptDone || failedHealing
 }
 
-// backoff is first after one failure, and doubles with each further one up to last.
+// backoff returns first after one failure, and doubles it with each further one up to last.
 func backoff(first, last time.Duration, failures int) time.Duration {
 	wait := first
 	for range failures - 1 {

@@ -23,7 +23,7 @@ type tally struct {
 	blockedBy, failure string
 }
 
-// assess says where a source stands, of its files and the last sync.
+// assess sets a source's status from its files and the last sync.
 func assess(at *gitsource.Status, files []gitsource.File) {
 	var t tally
 	at.Drifted = 0
@@ -42,7 +42,7 @@ func assess(at *gitsource.Status, files []gitsource.File) {
 	}
 }
 
-// add counts a file; differs says that a target runs something else than the file wants, or does not tell.
+// add counts a file; differs says that a target runs something else than the file wants, or does not report what it runs.
 func (t *tally) add(f *gitsource.File, differs bool) {
 	if len(f.Problems) > 0 {
 		t.broken++
@@ -96,7 +96,7 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// nextSync is when the branch is read again: after the interval, give or take a tenth (share, from 0 to 1), so that
+// nextSync returns when the branch is read again: after the interval, give or take a tenth (share, from 0 to 1), so that
 // sources do not all come at once; later with each failure.
 func nextSync(now time.Time, interval time.Duration, failures int, share float64) time.Time {
 	wait := interval
@@ -106,7 +106,7 @@ func nextSync(now time.Time, interval time.Duration, failures int, share float64
 	return now.Add(time.Duration(float64(wait) * (0.9 + 0.2*share)))
 }
 
-// nextLook is when somebody must work on the source again.
+// nextLook returns when a replica must work on the source again.
 func nextLook(at *gitsource.Status, files []gitsource.File, heals bool, now time.Time) time.Time {
 	next := at.NextSyncAt
 	for i := range files {

@@ -33,7 +33,7 @@ func newStep(l *Loop, c *gitsource.Claimed) *step {
 	return &step{Loop: l, c: c, at: c.Status, files: c.Files, began: time.Now(), settled: map[string]bool{}}
 }
 
-// now is the database's time.
+// now returns the database's time.
 func (s *step) now() time.Time { return s.c.Now.Add(time.Since(s.began)) }
 
 // run does all that there is to do now. What was planned before comes first: it was promised.
@@ -163,7 +163,7 @@ func (s *step) noteRewrite(ctx context.Context, m *mirror, revision string) erro
 	return nil
 }
 
-// deploy asks for what is planned. Each attempt has a name of its own for ever, so asking twice makes one deployment.
+// deploy asks for what is planned. Each attempt keeps a name of its own, so asking twice makes one deployment.
 func (s *step) deploy(ctx context.Context) error {
 	asked := false
 	for i := range s.files {
@@ -208,8 +208,8 @@ func (s *step) ready(ctx context.Context, f *gitsource.File) (bool, error) {
 	return !busy, nil
 }
 
-// request is what an attempt asks for: what the file wants. Healing waits for nobody and takes the place of nobody, since
-// whatever somebody has asked for meanwhile goes before it.
+// request returns the body that an attempt sends: the file's own. Healing neither waits for another deployment nor
+// supersedes one: what was requested meanwhile goes first.
 func request(f *gitsource.File) (json.RawMessage, error) {
 	body := f.Want.Body
 	if f.Attempt.Kind == gitsource.AttemptSync {
@@ -222,8 +222,8 @@ func request(f *gitsource.File) (json.RawMessage, error) {
 	return with(body, "on_conflict", rollout.OnConflictReject)
 }
 
-// took writes down what came of asking for a deployment. An attempt that cannot begin now stays planned. An error means
-// that nobody can say, and that the same is to be asked again.
+// took records what came of asking for a deployment. An attempt that cannot begin now stays planned. An error means that
+// the outcome is not known, and that the same is to be asked again.
 func took(a *gitsource.Attempt, created *storage.Created, err error, now time.Time) error {
 	e, coded := errors.AsType[*problem.Error](err)
 	switch {
@@ -252,7 +252,7 @@ func block(a *gitsource.Attempt, why *problem.Error, now time.Time) {
 // askAgain is how long an attempt waits that was refused for another reason than a deployment that has not ended.
 const askAgain = 10 * time.Second
 
-// laterCodes are the refusals that say nothing against the request itself. Nothing was begun, and the same may succeed later.
+// laterCodes returns the refusals that say nothing against the request itself. Nothing was begun, and the same may succeed later.
 func laterCodes() []problem.Code {
 	return []problem.Code{problem.CodeConflict, problem.CodeRateLimited, problem.CodeInProgress}
 }

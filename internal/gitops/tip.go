@@ -32,7 +32,7 @@ func (m *mirror) prepare(ctx context.Context) (folder string, done func(), err e
 	return folder, func() { _ = os.RemoveAll(folder) }, nil // what is left of a crash is removed at the next start
 }
 
-// tip asks the remote for the commit of the source's branch, and fetches nothing. Its length tells the object format of
+// tip asks the remote for the commit of the source's branch, and fetches nothing. Its length gives the object format of
 // the repository: 40 digits are SHA-1, 64 SHA-256.
 func (m *mirror) tip(ctx context.Context, s *gitsource.Source, r Resolver) (string, error) {
 	folder, done, err := m.prepare(ctx)
@@ -86,7 +86,7 @@ var (
 )
 
 // redirected makes the error of a call that was answered with a redirect name its target; nil when it was not. The call is
-// repeated once, because git only shows the headers of an answer when it is told to before.
+// repeated once, because git only shows the headers of an answer when it is asked to before.
 func redirected(ctx context.Context, call command, from string, err error) error {
 	f, failed := errors.AsType[*failure](err)
 	if !failed || !isRedirect.MatchString(f.complaint) {
@@ -106,7 +106,7 @@ func redirected(ctx context.Context, call command, from string, err error) error
 		from, place)
 }
 
-// destination is the URL of the repository that a redirect leads to, without what a URL can hold of secrets.
+// destination returns the URL of the repository that a redirect leads to, without the parts that can hold secrets.
 func destination(from, location string) string {
 	base, err := url.Parse(from + "/info/refs")
 	if err != nil {

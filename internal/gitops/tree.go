@@ -69,7 +69,7 @@ func (m *mirror) entries(ctx context.Context, revision, below string) ([]entry, 
 
 var errNothing = errors.New("nothing says what should run")
 
-// nothingAt is errNothing with what is missing, and where.
+// nothingAt returns errNothing with what is missing, and where.
 func nothingAt(revision, below, missing string) error {
 	return fmt.Errorf("commit %s %s %q: %w; what was read before stays in force (with allow_empty that is no error)",
 		revision, missing, cmp.Or(below, "/"), errNothing)
@@ -112,8 +112,8 @@ func definitionName(name, below string) bool {
 	return name == below || !strings.Contains(rest, "/.")
 }
 
-// shownName is how a name is written that is no plain text. Two names are never written alike, and none is longer than an
-// index of the database takes.
+// shownName returns how a name is written that is no plain text. Two names are never written alike, and none is longer than
+// an index of the database takes.
 func shownName(name string) string {
 	quoted := strconv.QuoteToASCII(name)
 	if len(quoted) <= maxPathBytes {
@@ -155,7 +155,7 @@ func (m *mirror) contents(ctx context.Context, entries []entry) (map[string][]by
 	return contents, nil
 }
 
-// commitOf is the commit that last changed a file, as of the revision.
+// commitOf returns the commit that last changed a file, as of the revision.
 func (m *mirror) commitOf(ctx context.Context, revision, file string) (gitsource.Commit, error) {
 	out, err := git(ctx, command{dir: m.path, env: []string{"GIT_LITERAL_PATHSPECS=1"}, args: []string{
 		"log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%H%x00%cI%x00%an <%ae>%x00%s", revision, "--", file,
@@ -174,7 +174,7 @@ func (m *mirror) commitOf(ctx context.Context, revision, file string) (gitsource
 	return gitsource.Commit{SHA: parts[0], Author: label(parts[2]), Message: label(parts[3]), Time: at.UTC()}, nil
 }
 
-// label is text of a repository as the value of a label may be.
+// label returns text of a repository as the value of a label may be.
 func label(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == utf8.RuneError || !unicode.IsPrint(r) {

@@ -30,7 +30,7 @@ type document struct {
 	lines map[string]int
 }
 
-// line is where a part stands, or what it is missing from.
+// line returns the line of a part, or of what it is missing from.
 func (d *document) line(pointer string) int {
 	for {
 		if line, known := d.lines[pointer]; known {
@@ -82,7 +82,7 @@ func plainText(text []byte) *gitsource.FileProblem {
 	return nil
 }
 
-// parse gives the one document of the text.
+// parse returns the one document of the text.
 func parse(text []byte) (*yaml.Node, *gitsource.FileProblem) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node

@@ -58,10 +58,10 @@ func ParseKeys(text string) ([]Key, error) {
 	return keys, nil
 }
 
-// ID is the key's name, which is no secret.
+// ID returns the key's name, which is no secret.
 func (k Key) ID() string { return k.id }
 
-// Text is the key itself, as a key file has it.
+// Text returns the key itself, as a key file has it.
 func (k Key) Text() string { return k.id + ":" + base64.StdEncoding.EncodeToString(k.bytes[:]) }
 
 // Format prints the id for every verb.

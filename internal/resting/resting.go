@@ -193,7 +193,7 @@ func (w *watch) look(ctx context.Context) {
 	w.save(ctx, storage.SavedRouter{Resting: resting, Events: events, Release: true, RecheckIn: w.loop.Every})
 }
 
-// deployment is the one that has left the router, with what is known of the router now.
+// deployment returns the one that has left the router, with what is known of the router now.
 func (w *watch) deployment(resting *storage.RestingRouter) *rollout.Deployment {
 	d := w.router.Snapshot.Deployment
 	if resting != nil {

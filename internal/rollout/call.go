@@ -26,7 +26,7 @@ type Call struct {
 	PreviousVersion string     `json:"previous_version"`
 	Attempt         int        `json:"attempt"`
 	Fence           int64      `json:"fence"`
-	// Deadline is the latest time at which the call, and the work that it started, can still go on: a call is made within
+	// Deadline is the latest time at which the call, and the work that it started, can still run: a call is made within
 	// StartWithin of being written down, or not at all, and then has the deploy timeout.
 	Deadline time.Time `json:"until"`
 	// NewWeight is the new side's share of traffic, for CallTraffic only.
@@ -47,7 +47,7 @@ const StartWithin = 2 * time.Second
 type CallHistory struct {
 	// InDoubt is true after a call whose outcome is not known, until the target shows it.
 	InDoubt bool `json:"in_doubt"`
-	// MayRunUntil is until when the work of that call may go on; no other call is made before. Zero when it is over.
+	// MayRunUntil is until when the work of that call may run; no other call is made before. Zero when it is over.
 	MayRunUntil time.Time `json:"may_run_until"`
 	// From is the version that the target last ran before its newest call, as far as known.
 	From string `json:"from"`
@@ -61,7 +61,7 @@ type CallHistory struct {
 
 // Work is what a call may still be doing at an address when its target has its outcome. The zero value: nothing.
 type Work struct {
-	// Until is until when it may go on; no other call is made before.
+	// Until is until when it may run; no other call is made before.
 	Until time.Time `json:"until"`
 	// Version is the version that the call was for, From the one that ran before, as far as known.
 	Version string `json:"version"`
@@ -69,7 +69,7 @@ type Work struct {
 }
 
 // LeftBehind returns what is known of work at the target's address for deployments to come; known is false when it is no more
-// than before. While a call is written down, none of before goes on.
+// than before. While a call is stored, no work of before is running.
 func (t *Target) LeftBehind() (work Work, known bool) {
 	switch {
 	case t.Call != nil:
@@ -81,8 +81,8 @@ func (t *Target) LeftBehind() (work Work, known bool) {
 	}
 }
 
-// Inherit makes a target that was not called yet wait for work that another deployment has left behind at its address, and that
-// may go on now. What it will run then is not known before.
+// Inherit makes a target that was not called yet wait for work that another deployment has left behind at its address, and
+// that may still be running. What the target will run then is not known before.
 func (t *Target) Inherit(work Work) {
 	if work.Until.IsZero() || t.Touched() || t.Phase != PhaseNew {
 		return
@@ -109,8 +109,8 @@ const (
 	ResultFenced ResultKind = "fenced"
 	// ResultNotSent: the call certainly never reached the target (no connection).
 	ResultNotSent ResultKind = "not_sent"
-	// ResultUnknown: what the call did is not known (timeout, connection cut, 5xx: a proxy may have answered, and the
-	// work may go on behind it).
+	// ResultUnknown: what the call did is not known (timeout, connection cut, 5xx: a proxy may have answered, and the work
+	// may be running behind it).
 	ResultUnknown ResultKind = "lost"
 	// ResultNotStarted: the intent was written down too late for the call to be made.
 	ResultNotStarted ResultKind = "not_started"

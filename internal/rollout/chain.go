@@ -15,7 +15,7 @@ type Hash [sha256.Size]byte
 // IsZero reports whether there is no hash.
 func (h Hash) IsZero() bool { return h == Hash{} }
 
-// String is the hash in hexadecimal digits, empty for none.
+// String returns the hash in hexadecimal digits, empty for none.
 func (h Hash) String() string {
 	if h.IsZero() {
 		return ""
@@ -23,7 +23,7 @@ func (h Hash) String() string {
 	return hex.EncodeToString(h[:])
 }
 
-// MarshalText is String.
+// MarshalText returns what String does.
 func (h Hash) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 
 // UnmarshalText reads what MarshalText writes.

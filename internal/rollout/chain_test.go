@@ -47,7 +47,7 @@ func TestHashEvent_CoversAllStoredButTheID(t *testing.T) {
 	}
 }
 
-// tamper changes each field in turn, and puts it back.
+// tamper changes each field in turn, and restores it.
 func tamper(t *testing.T, v reflect.Value, except []string, changed func(field string)) {
 	t.Helper()
 	for i := range v.NumField() {

@@ -100,7 +100,7 @@ func (s *Spec) For(t *Target) *Spec { return s.Toward(t, t.RollingBack) }
 func (s *Spec) Toward(t *Target, back bool) *Spec { return s.with(t.ref(back).Set) }
 
 // ProbedBy returns the spec whose checks the target is probed with. Before its first call it is asked what it runs: by the checks
-// with which that was verified, if they can tell and it is still what it should run.
+// with which that was verified, if they can read it and it is still what the target should run.
 func (s *Spec) ProbedBy(t *Target) *Spec {
 	if t.Phase == PhaseNew && t.Rules != nil && t.Rules.Back.Version != "" && t.Rules.Back.Version == t.Version {
 		if view := s.with(t.Rules.Back.Set); view.VersionCheck() >= 0 {
@@ -146,7 +146,7 @@ func (d *Deployment) Verified(t *Target) (Verified, bool) {
 	return v, v.Version != ""
 }
 
-// LearnWayBack gives the targets of a deployment that has not begun the rules of their way back: those by which each was
+// LearnWayBack sets the rules for the rollback of each target of a deployment that has not begun: those by which each was
 // last verified at its address. It reports whether anything is known.
 func (s *Snapshot) LearnWayBack(verified map[string]Verified) bool {
 	learned := false

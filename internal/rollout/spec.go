@@ -96,7 +96,7 @@ type Wave struct {
 	Bake  duration.Duration `json:"bake"`
 	Delay duration.Duration `json:"delay"`
 	// CheckOnly waves are verified as they are, without a call. Only when all of it is verified does traffic move; when
-	// not, the deployment goes on without it.
+	// not, the deployment continues without it.
 	CheckOnly bool `json:"check_only,omitempty"`
 }
 
@@ -151,7 +151,7 @@ type Spec struct {
 	LeftOut []string `json:"left_out,omitempty"`
 }
 
-// VersionCheck returns the index of the first check that can tell the running version, or -1.
+// VersionCheck returns the index of the first check that can read the running version, or -1.
 func (s *Spec) VersionCheck() int {
 	for i := range s.Checks {
 		if s.Checks[i].VersionPointer != "" {

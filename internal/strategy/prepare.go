@@ -68,7 +68,7 @@ func slotsOf(targets []rollout.Target, chosen []bool) (active, idle string) {
 	return active, idle
 }
 
-// InitTarget gives a target its first state and what is remembered of it.
+// InitTarget sets a target's first state and what is stored of it.
 func InitTarget(d *rollout.Deployment, t *rollout.Target, known storage.TargetRecord) {
 	known = known.At(t.Address)
 	t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
@@ -94,7 +94,7 @@ func updateOrder(k *Kind, t *rollout.Target, chosen bool) int {
 	}
 }
 
-// assignWaves gives each target its wave, 0 when none takes it.
+// assignWaves sets the wave of each target, 0 when none takes it.
 func assignWaves(d *rollout.Deployment, targets []rollout.Target) {
 	wave, left := 0, 0
 	for i := range targets {

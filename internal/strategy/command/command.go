@@ -13,7 +13,7 @@ import (
 // Kind is what an operator can ask of a deployment that has not ended.
 type Kind string
 
-// The verbs. Rollback and retry of a deployment that has ended make a new one and are not among them.
+// The kinds of command. Rollback and retry of a deployment that has ended make a new one and are not among them.
 const (
 	Pause    Kind = "pause"
 	Resume   Kind = "resume"
@@ -22,7 +22,7 @@ const (
 	Rollback Kind = "rollback"
 )
 
-// Command is one verb with what was said along with it.
+// Command is a person's command with its arguments.
 type Command struct {
 	Kind  Kind
 	Actor string

@@ -9,13 +9,13 @@ import (
 	"rollcall/internal/strategy"
 )
 
-// NewRetry is the deployment that finishes what a finished one left undone: of the same kind, version, strategy and labels,
-// for the targets that did not arrive. It comes without id and requester. A deployment that has not ended, was superseded
-// or left nothing to do is a CodeConflict error that says why.
+// NewRetry returns a deployment that completes a finished one: of the same kind, version, strategy and labels, for the
+// targets that were not updated. It comes without id and requester. A deployment that has not ended, was superseded or left
+// nothing to do is a CodeConflict error that says why.
 //
 // Numbers of targets in the strategy stay as they were resolved, whatever share of the fewer targets they are now. Where
-// the strategy needs to tell two slots, all targets are taken, and the same slot as before is the idle one; targets that
-// run the version already are only checked.
+// the strategy has two slots, all targets are taken, and the same slot as before is the idle one; targets that run the
+// version already are only checked.
 func NewRetry(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	left := &s.Deployment
 	if err := checkFinished(left, "retry"); err != nil {

@@ -12,15 +12,15 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// NewRollback is the deployment that takes a finished one back: each target that was touched gets its own previous version,
+// NewRollback returns a deployment that rolls a finished one back: each touched target gets its own previous version,
 // those that failed or are in doubt first. Targets whose previous version is unknown are left out. It comes without id
 // and requester. A deployment that has not ended, was superseded or leaves nothing to take back is a CodeConflict error
 // that says why.
 //
-// How targets are called, checked and served is taken over; the strategy is rolling with the most targets at once that
-// the undone deployment ever had out of service. It never turns round by itself: the way forward is what is being undone.
-// As in a deployment that turns round by itself, a target that cannot be taken back does not keep the others from it; the
-// rollback ends as failed then.
+// How targets are called, checked and served is taken over; the strategy is rolling with the most targets at once that the
+// undone deployment ever had out of service. It never rolls back by itself: the way forward is what is being undone. As in
+// a deployment that rolls back by itself, a target that cannot be rolled back does not stop the others; the rollback ends
+// as failed then.
 func NewRollback(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	undone := &s.Deployment
 	if err := checkFinished(undone, "roll back"); err != nil {

@@ -129,8 +129,8 @@ func unservedTargets(s *rollout.Snapshot, r *routing.State, reading *routing.Rea
 	return out
 }
 
-// findHeld lists the targets that others keep out of rotation. A router that reports the shares of its sides does
-// what it was told, or not: it has no hand of its own.
+// findHeld lists the targets that others keep out of rotation. A router that reports the shares of its sides does what was
+// written to it, or not: it has no hand of its own.
 func findHeld(r *routing.State, reading *routing.Reading) []routing.HeldBackend {
 	if reading.Weights != nil {
 		return nil
@@ -225,7 +225,7 @@ func dropLateOut(r *routing.State) {
 	})
 }
 
-// claimLateOut counts the targets that a late write has taken out as taken out by Rollcall, so that they may be put back.
+// claimLateOut counts the targets that a late write has taken out as taken out by Rollcall, so that they may be restored.
 func claimLateOut(r *routing.State, reading *routing.Reading) {
 	out := slices.Clone(r.TakenOut)
 	for _, b := range reading.Backends {

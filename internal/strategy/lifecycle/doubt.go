@@ -9,10 +9,10 @@ import (
 )
 
 // A call in doubt is one whose outcome is not known: no answer came, or one that says nothing of the target, such as a
-// 504 of a proxy. Its work may go on until the deploy timeout after it was sent. Until then the target is asked what it
+// 504 of a proxy. Its work may run until the deploy timeout after it was sent. Until then the target is asked what it
 // runs, and nothing else is sent to it, forward or back.
 
-// mayRunUntil returns until when the work of a call may go on of which the target has not said that it is over.
+// mayRunUntil returns until when the work of a call may run, unless the target has reported that it is over.
 func mayRunUntil(spec *rollout.Spec, call rollout.Call, a rollout.CallResult) time.Time {
 	if a.Began.IsZero() {
 		return call.Deadline
@@ -105,7 +105,7 @@ func endDoubt(t *rollout.Target, now time.Time) {
 func ResendAt(t *rollout.Target) time.Time { return Later(t.NotBefore, t.History.MayRunUntil) }
 
 // applyDoubtProbe decides, after a call whose outcome is not known, by what the target itself says. That it runs another version
-// proves nothing as long as the work may go on.
+// proves nothing as long as the work may be running.
 func applyDoubtProbe(spec *rollout.Spec, t *rollout.Target, o rollout.Outcome, now time.Time) []rollout.Event {
 	from, version := t.State, o.Probe.Version
 	soon := o.Action.Begun.Before(ResendAt(t))

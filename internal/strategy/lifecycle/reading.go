@@ -57,8 +57,8 @@ func RouterDifference(d *rollout.Deployment, want *routing.TrafficSplit, r *rout
 	return ""
 }
 
-// backendDiffers returns where one target's weight is not as wanted. At a router that others work on by hand (byHand), a target
-// that somebody else keeps out stays out, and what Rollcall itself has taken out must not be held any more to be back.
+// backendDiffers returns where one target's weight is not as wanted. At a router that others work on by hand (byHand), a
+// target that others keep out stays out, and what Rollcall itself has taken out must not be held any more to be back.
 func backendDiffers(r *routing.State, want routing.Backend, is *routing.BackendReading, byHand bool) string {
 	if byHand {
 		ours := isTakenOut(r, is, want.Target)
@@ -75,7 +75,7 @@ func backendDiffers(r *routing.State, want routing.Backend, is *routing.BackendR
 	return ""
 }
 
-// leftByHand reports whether a target that Rollcall has taken out (ours), or somebody else, is out as it may be.
+// leftByHand reports whether a target that Rollcall has taken out (ours), or others have, is out as it may be.
 func leftByHand(r *routing.State, want routing.Backend, is *routing.BackendReading, ours bool) bool {
 	if want.Weight == 0 {
 		return is.HeldBy != "" || !ours && HeldBy(r, want.Target) == routing.HeldByWeight

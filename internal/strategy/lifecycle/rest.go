@@ -13,7 +13,7 @@ const (
 	// restingRetryPause is how long a router at rest is left alone that has failed as often as the deployment allows.
 	restingRetryPause = 15 * time.Minute
 	// restingBackoff is the wait after a router at rest was set again. It doubles, up to restCalm, with each time within restCalm:
-	// somebody else may set the router, too.
+	// others may set the router, too.
 	restingBackoff = 5 * time.Second
 	restingQuiet   = time.Hour
 	// maxRestingDoublings keeps the wait from overflowing.
@@ -126,7 +126,7 @@ func backendsRead(reading *routing.Reading) []routing.Backend {
 }
 
 // findLostByRestart finds the targets that are out because the router's process is another one, and not by hand: all who should serve are, and
-// were not before. Rollcall may put them back.
+// were not before. Rollcall may restore them.
 func findLostByRestart(r *routing.State, want *routing.TrafficSplit, reading *routing.Reading) {
 	if r.Instance == "" || reading.Instance == "" || r.Instance == reading.Instance {
 		return

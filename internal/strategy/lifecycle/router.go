@@ -44,7 +44,7 @@ func StartRouterAction(d *rollout.Deployment, a rollout.Action, now time.Time) (
 // possibleWeights lists the weights that the router may report before it gets another setting.
 func possibleWeights(r *routing.State) []routing.Weights {
 	if r.Sent == nil {
-		return nil // what an earlier deployment left is told apart by that one's id
+		return nil // what an earlier deployment left is distinguished by that one's id
 	}
 	last := r.Sent.Setting.Weights()
 	if r.Applied.Equal(&r.Sent.Setting) {

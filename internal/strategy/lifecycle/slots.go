@@ -21,7 +21,7 @@ func selectIdleSlot(s *rollout.Snapshot) {
 	assignSlots(s)
 }
 
-// assignSlots gives the only wave to the targets of the slot that does not serve. No target has been called: all start over.
+// assignSlots puts the targets of the slot that does not serve into the only wave. No target has been called: all start over.
 func assignSlots(s *rollout.Snapshot) {
 	d := &s.Deployment
 	for i := range s.Targets {

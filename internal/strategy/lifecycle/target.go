@@ -19,9 +19,9 @@ func FailedOrUnknown(t *rollout.Target) bool {
 	return t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
 }
 
-// StartTargetAction is the target once the action has been written down and may be on its way. For a call, the returned action is
-// complete, and the event is the record of the intent; a probe has no event, and carries the fence of the call whose
-// work it looks at.
+// StartTargetAction returns the target as it is once the action is stored and may be on its way. For a call, the returned
+// action is complete, and the event is the record of the intent; a probe has no event, and carries the fence of the call
+// whose work it looks at.
 func StartTargetAction(d *rollout.Deployment, target rollout.Target, a rollout.Action, now time.Time) (rollout.Target, rollout.Action, []rollout.Event) {
 	t := target.Clone()
 	if a.Kind == rollout.ActionProbe {
@@ -104,7 +104,7 @@ func ApplyResult(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollou
 	return events
 }
 
-// ApplyTransition carries out, in place, a step of a target that a decision asks for, and tells what changed.
+// ApplyTransition carries out, in place, a step of a target that a decision asks for, and returns what changed as events.
 func ApplyTransition(s *rollout.Snapshot, m rollout.Transition, now time.Time) []rollout.Event {
 	t := &s.Targets[m.Target]
 	from := t.State

@@ -5,7 +5,7 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// backward gives each touched target its own previous version again and calls no other; those in doubt first.
+// backward rolls each touched target back to its own previous version and calls no other; those in doubt first.
 func (p *planner) backward() {
 	if p.paused() {
 		p.finishWhilePaused()

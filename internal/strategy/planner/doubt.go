@@ -17,7 +17,7 @@ func (p *planner) awaitWork(i int, t *rollout.Target) {
 	}
 }
 
-// noteWork says whose work is waited for, and until when.
+// noteWork schedules the end of the work at a target, with a reason that names the target.
 func (p *planner) noteWork(t *rollout.Target) {
 	if t.History.Earlier != "" {
 		p.sched.waitUntil("a call of an earlier deployment may still be running at "+t.ID+" until", t.History.MayRunUntil)
@@ -26,7 +26,7 @@ func (p *planner) noteWork(t *rollout.Target) {
 	}
 }
 
-// awaitAllWork waits for the work of every call of this deployment that may still go on, and reports whether there is any.
+// awaitAllWork waits for the work of every call of this deployment that may still be running, and reports whether there is any.
 func (p *planner) awaitAllWork() bool {
 	found := false
 	for i := range p.s.Targets {
@@ -38,8 +38,9 @@ func (p *planner) awaitAllWork() bool {
 	return found
 }
 
-// awaitWorkOfFailed reports awaitAllWork for targets that were given up while their work may go on: what they run in the end is what
-// is remembered of them, and what comes next calls nothing into that work. It waits no longer than the deployment may take.
+// awaitWorkOfFailed does what awaitAllWork does for targets that were given up while their work may be running: what they
+// run in the end is what is remembered of them, and what comes next calls nothing into that work. It waits no longer than
+// the deployment may take.
 func (p *planner) awaitWorkOfFailed() bool {
 	found, deadline := false, p.deadline()
 	for i := range p.s.Targets {
@@ -91,8 +92,8 @@ func (p *planner) resendUnasked(i int, t *rollout.Target) {
 	}
 }
 
-// unansweredTransition gives up on a target whose call stays in doubt: it failed when it is known to run
-// something else, and is unknown otherwise.
+// unansweredTransition returns the outcome of a target whose call stays in doubt: failed when it is known to run something
+// else, and unknown otherwise.
 func unansweredTransition(i int, t *rollout.Target) rollout.Transition {
 	m := rollout.Transition{Target: i, Phase: rollout.PhaseSettled, State: rollout.TargetUnknown, Message: t.Error}
 	if t.Version != "" && t.Version != t.ExpectedVersion() {

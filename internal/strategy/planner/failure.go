@@ -56,8 +56,8 @@ func (v *view) lastFailure() string {
 	return last.ID + ": " + last.Error
 }
 
-// routerCause returns why the deployment stops because of its router; empty while it may go on. At a gate nothing goes on that
-// the router could stop: a person is waited for.
+// routerCause returns why the deployment stops because of its router; empty while it may continue. At a gate nothing
+// happens that the router could stop: a person is waited for.
 func (v *view) routerCause() string {
 	if v.d.Progress.Gate > 0 {
 		return ""
@@ -65,7 +65,7 @@ func (v *view) routerCause() string {
 	return v.routerFailure()
 }
 
-// routerFailure returns a text once the router has used up its retries, or "". One that can tell whether it did
+// routerFailure returns a text once the router has used up its retries, or "". One that can confirm whether it did
 // what no answer came of is asked first.
 func (v *view) routerFailure() string {
 	r := v.d.Progress.Router

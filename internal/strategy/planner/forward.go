@@ -212,7 +212,7 @@ func (p *planner) call(i int, back bool) {
 	}
 }
 
-// giveUpIfStopped gives a target its outcome when no forward call will ever start again.
+// giveUpIfStopped settles a target when no forward call will ever start again.
 func (p *planner) giveUpIfStopped(i int, t *rollout.Target) {
 	if p.d.Stop == rollout.StopHalted {
 		p.out.Transitions = append(p.out.Transitions, finalTransition(i, t, t.Error))

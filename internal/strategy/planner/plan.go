@@ -236,7 +236,7 @@ func (p *planner) abort() {
 	p.finish(end)
 }
 
-// settleRemaining gives every target without an outcome the one that is true of it.
+// settleRemaining settles every target without an outcome, with the one that is true of it.
 func (p *planner) settleRemaining(why string) {
 	for i := range p.s.Targets {
 		t := &p.s.Targets[i]

@@ -6,9 +6,9 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// proportionalWeights gives each side its part of a share, and within it each target its part in proportion to its weight in full
-// rotation. All of them together weigh as much as in full rotation, where whole numbers allow: others that share traffic
-// with them keep their part.
+// proportionalWeights splits the weights between the sides by the share, and within a side in proportion to the targets'
+// weights in full rotation. All of them together weigh as much as in full rotation, where whole numbers allow: others that
+// share traffic with them keep their part.
 func (tf *traffic) proportionalWeights(share int, same bool, sides []side) (newSide, oldSide []int) {
 	var full [3][]int
 	total := 0
@@ -66,7 +66,7 @@ func divide(sum int, full []int) []int {
 	return list
 }
 
-// level gives out what is over, or takes back what is too much, one by one: first where most is lacking, or least.
+// level distributes what is over, or takes back what is too much, one by one: first where most is lacking, or least.
 func level(list []int, rest int, lacks func(i int) int) {
 	order := make([]int, len(list))
 	for i := range order {

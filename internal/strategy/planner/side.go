@@ -14,7 +14,7 @@ const (
 	sideNew
 )
 
-// sides says where each target stands, and how many stand where.
+// sides returns the side of each target, and the number of targets on each side.
 func (tf *traffic) sides(share int, leaving map[int]bool) (sides []side, count [3]int) {
 	sides = make([]side, len(tf.s.Targets))
 	for i := range tf.s.Targets {
@@ -51,8 +51,8 @@ func (tf *traffic) admitLeftOut(sides []side, count *[3]int, share int, leaving 
 	}
 }
 
-// lastInService keeps targets in service that would be out, as nothing else serves: taking the last ones out would serve
-// nobody better. What is not verified on a new version, and what was given up, serve only where there is nothing but that.
+// lastInService keeps targets in service that would be out, as nothing else serves: taking the last ones out would serve no
+// client better. What is not verified on a new version, and what was given up, serve only where there is nothing but that.
 func (tf *traffic) lastInService() (sides []side, count [3]int) {
 	active, _ := lifecycle.Slots(tf.d)
 	sides = make([]side, len(tf.s.Targets))
@@ -119,8 +119,9 @@ func (tf *traffic) excludedFromTraffic(t *rollout.Target) bool {
 	return lifecycle.FailedOrUnknown(t) && (!unreached || tf.kind.SwitchesSides)
 }
 
-// wouldExceedExposure reports whether a target runs the new version already and is not verified yet: it would get more traffic than the
-// stage allows. Where most do that serve, they go on: too few would be left, and nothing is exposed that was not before.
+// wouldExceedExposure reports whether a target runs the new version already and is not verified yet: it would get more
+// traffic than the stage allows. Where most of those that serve do, they keep serving: too few would be left, and nothing
+// is exposed that was not before.
 func (tf *traffic) wouldExceedExposure(t *rollout.Target) bool {
 	return tf.kind.LimitExposure && !tf.widespread && tf.d.Direction == rollout.Forward && t.State != rollout.TargetUpdated && !t.Touched() && t.Version != "" && t.Version == t.DesiredVersion
 }

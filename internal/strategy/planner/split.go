@@ -75,8 +75,8 @@ func (tf *traffic) split(share int, leaving map[int]bool) routing.TrafficSplit {
 	return s
 }
 
-// keepHeldWeights gives targets that others drain the weight that they will have when they are back: none where their side
-// has none.
+// keepHeldWeights sets for targets that others drain the weight that they will have when they are back: none where
+// their side has none.
 func (tf *traffic) keepHeldWeights(weights []int, s *routing.TrafficSplit, share int, leaving map[int]bool) {
 	r := tf.d.Progress.Router
 	if tf.full == nil || r == nil || len(r.Held) == 0 {
@@ -134,7 +134,7 @@ func (tf *traffic) newWeight(share int, sides []side, count [3]int) int {
 	}
 }
 
-// evenWeights gives each target of a side its part of the side's share; the sides' sums stand exactly as their shares.
+// evenWeights splits the share of each side evenly among its targets; the sides' sums relate exactly as their shares.
 func (tf *traffic) evenWeights(share int, same bool, count [3]int) (newSide, oldSide []int) {
 	if same {
 		return spread(lifecycle.DefaultWeight*count[sideNew], count[sideNew]), spread(lifecycle.DefaultWeight*count[sideOld], count[sideOld])

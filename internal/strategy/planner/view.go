@@ -72,7 +72,7 @@ func (v *view) blocksUntil(t *rollout.Target) time.Time {
 	return began.Add(v.maxBlocking())
 }
 
-// mayBeWorking reports whether the work of an earlier call may still go on at the target.
+// mayBeWorking reports whether the work of an earlier call may still be running at the target.
 func (v *view) mayBeWorking(t *rollout.Target) bool { return v.now.Before(t.History.MayRunUntil) }
 
 // maxBlocking returns for how long a call of the way back may keep others from being called.

@@ -62,7 +62,7 @@ func (v *view) weightNow(wave int) int {
 }
 
 // weightForRollback returns the new side's share while targets are taken back: none may have traffic on the new side before anything
-// there is touched. Where it is the old side whose targets were touched, the new one goes on until they are back.
+// there is touched. Where it is the old side whose targets were touched, the new one keeps its traffic until they are back.
 func (v *view) weightForRollback() int {
 	if v.kind.WeightPerTarget {
 		return lifecycle.AllTraffic
