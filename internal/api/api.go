@@ -112,7 +112,7 @@ func New(c Config) (http.Handler, error) {
 }
 
 func newServer(c Config) (*server, error) {
-	agreed, err := loadContract(rollcall.OpenAPI)
+	agreed, err := loadContract()
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"rollcall"
 	"rollcall/internal/api/types"
 	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
@@ -20,7 +19,7 @@ import (
 // FuzzRequestBody goes the whole way of a body, from bytes to a deployment: whatever it is, it is taken or refused as the
 // caller's mistake, and what is taken has nothing that a database or a reader trips over.
 func FuzzRequestBody(f *testing.F) {
-	agreed, err := loadContract(rollcall.OpenAPI)
+	agreed, err := loadContract()
 	if err != nil {
 		f.Fatal(err)
 	}

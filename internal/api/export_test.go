@@ -5,8 +5,6 @@ import (
 	"net/http"
 
 	"github.com/go-chi/chi/v5"
-
-	"rollcall"
 )
 
 // AccessTable is the permission that each route needs; empty for those that need none.
@@ -19,7 +17,7 @@ func AccessTable() map[string]string {
 }
 
 func router(c Config) (chi.Router, error) {
-	agreed, err := loadContract(rollcall.OpenAPI)
+	agreed, err := loadContract()
 	if err != nil {
 		return nil, err
 	}

@@ -463,7 +463,7 @@ func TestCLI_TokensLifecycle(t *testing.T) {
 	token := strings.TrimSpace(given.out)
 	as := func(args ...string) ran { return p.rollcall(t, append(args, "--token="+token)...) }
 	as("tokens", "self").want(0, "token:watcher", "viewer in shop/*")
-	as("deploy", "shop", "v1", "--target=a=http://127.0.0.1:1").want(2, "may not deploy")
+	as("deploy", "shop", "v1", "--target=a=http://127.0.0.1:1").want(2, "lacks the permission to deploy")
 	as("tokens", "list").want(2)
 	p.rollcall(t, "tokens", "create", "watcher", "--role=viewer", "--scope=shop").want(2, "is not service/environment")
 	id := decoded[struct{ Items []struct{ ID string } }](p.rollcall(t, "tokens", "list", "--json").want(0)).Items[0].ID

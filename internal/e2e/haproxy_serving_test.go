@@ -4,9 +4,11 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +177,14 @@ func TestHAProxy_SlowStartIsNotFullWeight(t *testing.T) {
 	f := newFleet(t, 3, "v1")
 	proxy := startProxyAs(t, f, "weight 100", "weight 100 slowstart 2s")
 	p := serve(t, dbtest.New(t))
+	// HAProxy counts a slow start from its own start, too.
+	awaitFact(t, "servers are past their slow start", func() bool {
+		servers, err := proxy.stats()
+		return err == nil && !slices.ContainsFunc(slices.Collect(maps.Values(servers)), func(s stat) bool {
+			seconds, err := strconv.Atoi(s["lastchg"])
+			return err != nil || seconds <= 2
+		})
+	})
 	stop := proxy.fewest()
 	body := proxy.request(f, "v2", object{"type": "canary", "stages": []any{object{"percent": 67, "duration": "0s"}, object{"percent": 100, "duration": "0s"}}, "max_parallel": 1})
 	part[object](body, "traffic")["take_out"] = "maint"
