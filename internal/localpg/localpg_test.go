@@ -141,7 +141,7 @@ func TestSupervise_GivesUpOnUnrunnablePostgres(t *testing.T) {
 	must(t, os.Remove(filepath.Join(s.place.data(), "global", "pg_control")))
 	must(t, syscall.Kill(postmaster(t, dir), syscall.SIGKILL))
 	<-s.Done()
-	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "given up after 5 starts") {
+	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "failed 5 times in a row") {
 		t.Errorf("the reason is %v", err)
 	}
 	if s.Stop() == nil {
