@@ -1,4 +1,4 @@
-// Command fleet starts pretend targets that take Rollcall's deploy webhook, and, when it is told where Rollcall is, rolls
+// Command fleet starts pretend targets that take Rollcall's deploy webhook, and, when it is given Rollcall's address, rolls
 // a version out over them and shows the progress. It is the demo, and a playground for strategies and failures.
 //
 // It exits 0 when the rollout succeeded or none was asked for, 1 otherwise.
@@ -54,7 +54,7 @@ func main() {
 	}
 }
 
-// run starts the targets, rolls out when asked to, and serves for as long as it was told to.
+// run starts the targets, rolls out when asked to, and serves for as long as it was asked to.
 func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	targets, err := start(f)
 	if err != nil {

@@ -75,7 +75,7 @@ func rollOut(ctx context.Context, f flags, targets *testtarget.Fleet, out io.Wri
 	}
 }
 
-// request is the body of POST /deployments.
+// request returns the body of POST /deployments.
 func request(f flags, targets *testtarget.Fleet) map[string]any {
 	var list []map[string]any
 	for _, t := range targets.Targets {
@@ -93,7 +93,7 @@ func request(f flags, targets *testtarget.Fleet) map[string]any {
 	}
 }
 
-// address is where Rollcall reaches a target.
+// address returns the URL at which Rollcall reaches a target.
 func address(f flags, t *testtarget.Target) string {
 	if f.Advertise == "" {
 		return t.URL()
@@ -105,7 +105,7 @@ func address(f flags, t *testtarget.Target) string {
 	return "http://" + net.JoinHostPort(f.Advertise, port)
 }
 
-// progress is one line: the state, what each target runs, and the reason.
+// progress returns one line: the state, what each target runs, and the reason.
 func progress(d deployment, targets *testtarget.Fleet) string {
 	var running []string
 	for _, t := range targets.Targets {

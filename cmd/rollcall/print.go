@@ -26,7 +26,7 @@ func (a *app) print(response []byte, show func()) error {
 	return err
 }
 
-// printItems is print for a complete list.
+// printItems prints a complete list, as print does.
 func (a *app) printItems(items any, show func()) error {
 	if !a.json {
 		show()

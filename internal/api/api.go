@@ -20,7 +20,7 @@ import (
 
 // Config says what the API is made of.
 type Config struct {
-	// Store is required, and so is Who: without it nobody could be let in.
+	// Store is required, and so is Who: without it no request could be let in.
 	Store Store
 	Who   Authenticator
 	// QueueLimit is how many deployments of a service may be unfinished when another is asked for; 0 is any number.
@@ -35,7 +35,7 @@ type Config struct {
 	Version string
 	// Metrics answers GET /metrics; nil leaves the path unknown.
 	Metrics http.Handler
-	// Middleware wraps every request inside the router, so that chi.RouteContext tells the route; nil adds nothing.
+	// Middleware wraps every request inside the router, so that chi.RouteContext has the route; nil adds nothing.
 	Middleware func(http.Handler) http.Handler
 	// Ready says why the server cannot work now; nil asks the store.
 	Ready func(ctx context.Context) error
@@ -217,7 +217,7 @@ func allowedMethods(r *http.Request) []string {
 
 func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
-	_, _ = w.Write(rollcall.OpenAPI) // the reader went away: there is nobody to tell
+	_, _ = w.Write(rollcall.OpenAPI) // the reader went away: there is nothing to report it to
 }
 
 // location returns where a deployment is found.

@@ -15,8 +15,8 @@ const (
 	createPerTarget = time.Millisecond
 )
 
-// limitQueries gives each request its query budget. It runs after the body is read: a slow caller costs nothing of it.
-// Streams and long polls have none, since they query again and again: each of their queries has a budget of its own.
+// limitQueries sets the query budget of each request. It runs after the body is read: a slow caller costs nothing of it.
+// Streams and long polls have none, since they query repeatedly: each of their queries has a budget of its own.
 func (s *server) limitQueries(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isLongLived(r) {
@@ -91,7 +91,7 @@ func (b *queryBudget) Value(key any) any {
 	return b.Context.Value(key)
 }
 
-// extendBudget gives the queries until end is called so much longer. What they do not need of it is taken back.
+// extendBudget extends the budget by more for the queries until end is called, which takes back what they did not need.
 func extendBudget(ctx context.Context, more time.Duration) (end func()) {
 	b, ok := ctx.Value(keyBudget).(*queryBudget)
 	if !ok {

@@ -12,7 +12,7 @@ import (
 	"rollcall/internal/strategy/command"
 )
 
-// runCommand carries out a verb whose answer is the deployment itself.
+// runCommand carries out a command whose answer is the deployment itself.
 func (s *server) runCommand(
 	ctx context.Context, id string, ifMatch *string, r command.Command,
 ) (gen.CommandAcceptedJSONResponse, error) {
@@ -38,7 +38,7 @@ func (s *server) runCommand(
 	return s.commandResponse(ctx, &d)
 }
 
-// applyCommand changes the deployment as the verb asks for, as far as that needs no replica that owns it.
+// applyCommand changes the deployment as the command asks for, as far as that needs no replica that owns it.
 func applyCommand(d *rollout.Deployment, r command.Command, now time.Time) ([]rollout.Event, error) {
 	events, err := command.Apply(d, r, now)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *server) PauseDeployment(
 	return gen.PauseDeployment200JSONResponse{CommandAcceptedJSONResponse: answer}, nil
 }
 
-// ResumeDeployment goes on after a pause.
+// ResumeDeployment continues a paused deployment.
 func (s *server) ResumeDeployment(
 	ctx context.Context, in gen.ResumeDeploymentRequestObject,
 ) (gen.ResumeDeploymentResponseObject, error) {
@@ -83,7 +83,7 @@ func (s *server) ResumeDeployment(
 	return gen.ResumeDeployment200JSONResponse{CommandAcceptedJSONResponse: answer}, nil
 }
 
-// PromoteDeployment goes on past a gate, or past all of them.
+// PromoteDeployment lets a deployment pass a gate, or all of them.
 func (s *server) PromoteDeployment(
 	ctx context.Context, in gen.PromoteDeploymentRequestObject,
 ) (gen.PromoteDeploymentResponseObject, error) {

@@ -27,8 +27,7 @@ import (
 
 const (
 	maxBody = 8 << 20
-	// Larger bodies are told only the first thing that is wrong with them, because a list of everything could take
-	// much more memory than the body.
+	// Of larger bodies only the first fault is reported, because a list of everything could take much more memory than the body.
 	maxBodyForAllProblems = 64 << 10
 )
 
@@ -83,7 +82,7 @@ func (s *server) validateRequest(next http.Handler) http.Handler {
 	})
 }
 
-// check answers with the request to go on with: its body is read, can be read again, and its hash is in the context.
+// check returns the request for the handler: its body is read, can be read again, and its hash is in the context.
 func (c *contract) check(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	routed := chi.RouteContext(r.Context())
 	route, ok := c.routes[r.Method+" "+routed.RoutePattern()]

@@ -153,8 +153,8 @@ func (q *request) finishWith(defined *definition) error {
 	return q.applyDefinitionSecrets(defined)
 }
 
-// applyDefinitionSecrets gives a deployment the secrets of the definition that it takes the rest from, unless it goes where
-// the definition does not: signatures and credentials are for the definition's addresses alone.
+// applyDefinitionSecrets copies into a deployment the secrets of the definition that it takes the rest from, unless it goes
+// where the definition does not: signatures and credentials are for the definition's addresses alone.
 func (q *request) applyDefinitionSecrets(defined *definition) error {
 	body, d := q.body, &q.deployment
 	if !hasNewDestination(destinationsOf(&defined.request), destinations(d, q.targets)) {

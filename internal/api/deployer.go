@@ -35,7 +35,7 @@ func (d *Deployer) limit(ctx context.Context) (limited context.Context, stop fun
 	return withQueryBudget(ctx, queriesPerCall*d.s.queryBudget)
 }
 
-// asSource returns a context in which a source asks. Whoever may write sources decides what they may deploy.
+// asSource returns a context in which a source asks. Principals that may write sources decide what they may deploy.
 func asSource(ctx context.Context, name string) context.Context {
 	return withPrincipal(ctx, &authz.Principal{Name: "gitops:" + name, Role: authz.RoleDeployer, Scopes: authz.Everywhere()})
 }

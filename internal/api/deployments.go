@@ -121,7 +121,7 @@ func createdResponse(c *storage.Created) gen.CreateDeployment202JSONResponse {
 const (
 	// maxWait bounds a long poll.
 	maxWait = time.Minute
-	// pollEvery is how often a long poll reads the deployment even when nobody says that it has changed.
+	// pollEvery is how often a long poll reads the deployment even without a notification that it has changed.
 	pollEvery = 500 * time.Millisecond
 )
 
@@ -171,7 +171,7 @@ func (s *server) waitForRevision(ctx context.Context, id string, after int64, wa
 		select {
 		case _, open := <-changed:
 			if !open {
-				changed = nil // the store hints no more; the poll goes on
+				changed = nil // the store hints no more; the poll continues
 			}
 		case <-poll.C:
 		case <-over.C:

@@ -27,7 +27,7 @@ func (f *findings) add(pointer, format string, args ...any) {
 // err returns nil when nothing was found.
 func (f *findings) err() error { return problem.Invalid(f.problems) }
 
-// version refuses what no target would tell of itself: most likely a script has quoted too much, or not enough.
+// version refuses what no target would report of itself: most likely a script has quoted too much, or not enough.
 func (f *findings) version(given, pointer string) {
 	if given != strings.TrimSpace(given) {
 		f.add(pointer, "must not begin or end with spaces: %q", given)
@@ -70,7 +70,7 @@ func (f *findings) jsonPointer(given *string, pointer string) string {
 	return *given
 }
 
-// valueOr is what was given, else the fallback.
+// valueOr returns the given value, else the fallback.
 func valueOr[T any](given *T, fallback T) T {
 	if given == nil {
 		return fallback

@@ -57,7 +57,7 @@ func bodiless(ctx context.Context) bool {
 	return head
 }
 
-// logRequests gives the request its id and logs one line when it is over.
+// logRequests sets the request's id and logs one line when the request is over.
 func (s *server) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()

@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// GetNotification reads who is told of what.
+// GetNotification reads a receiver and what it is notified of.
 func (s *server) GetNotification(ctx context.Context, in gen.GetNotificationRequestObject) (gen.GetNotificationResponseObject, error) {
 	n, err := s.notifications.Notification(ctx, in.Name)
 	if err != nil {
@@ -48,7 +48,7 @@ func orNone(names []string) []string {
 	return names
 }
 
-// ListNotifications lists who is told, in the order of their names.
+// ListNotifications lists the receivers, in the order of their names.
 func (s *server) ListNotifications(
 	ctx context.Context, in gen.ListNotificationsRequestObject,
 ) (gen.ListNotificationsResponseObject, error) {
@@ -113,7 +113,7 @@ func (s *server) DeleteNotification(
 	return gen.DeleteNotification204Response{}, nil
 }
 
-// TestNotification has a message delivered that tells of nothing, by whichever replica comes first.
+// TestNotification has a test message delivered, by whichever replica comes first.
 func (s *server) TestNotification(ctx context.Context, in gen.TestNotificationRequestObject) (gen.TestNotificationResponseObject, error) {
 	asked, err := s.notifications.TestNotification(ctx, in.Name)
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *server) TestNotification(ctx context.Context, in gen.TestNotificationRe
 	return gen.TestNotification202JSONResponse(deliveryJSON(&asked)), nil
 }
 
-// ListDeliveries lists what one receiver was told, or shall be, newest first.
+// ListDeliveries lists what was sent to one receiver, or will be, newest first.
 func (s *server) ListDeliveries(ctx context.Context, in gen.ListDeliveriesRequestObject) (gen.ListDeliveriesResponseObject, error) {
 	list, err := s.notifications.Deliveries(ctx, in.Name, page(in.Params.Limit, in.Params.Cursor))
 	if err != nil {

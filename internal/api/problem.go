@@ -210,7 +210,7 @@ func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, p types.Pr
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(append(body, '\n')) // the caller went away: there is nobody to tell
+	_, _ = w.Write(append(body, '\n')) // the caller went away: there is nothing to report it to
 }
 
 // ruleExtension says in openapi.yaml, for people, what a pattern demands.

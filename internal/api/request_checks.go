@@ -107,7 +107,7 @@ func (q *request) checks() []healthcheck.Check {
 	return checks
 }
 
-// checkNames gives each check a unique name: its type, then type-2 and so on, where the request has none.
+// checkNames returns a unique name for each check: its type, then type-2 and so on, where the request has none.
 func (q *request) checkNames(given []types.CheckRequest) []string {
 	names, taken := make([]string, len(given)), map[string]bool{}
 	for i, g := range given {
@@ -199,7 +199,7 @@ func (q *request) verifyHTTP(g *types.CheckRequest, pointer string) {
 	q.verifyWords(g, pointer)
 }
 
-// verifyWords wants each word of an answer to mean one thing.
+// verifyWords reports words of an answer that would mean more than one thing.
 func (q *request) verifyWords(g *types.CheckRequest, pointer string) {
 	seen := map[string]string{}
 	for _, list := range []struct {

@@ -88,7 +88,7 @@ func (q *request) verifyHAProxy(g *types.TrafficRequest) {
 	}
 }
 
-// oneOrMore wants a field or its plural.
+// oneOrMore reports a field that is missing together with its plural.
 func (q *request) oneOrMore(name string, one *string, more *[]string) {
 	if one == nil && more == nil {
 		q.add("/traffic/"+name, "is required, or %ss", name)

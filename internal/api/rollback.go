@@ -15,10 +15,10 @@ import (
 	"rollcall/internal/strategy/command"
 )
 
-// latestTries bounds how often the latest deployment of a pair is looked for when another one came in between.
+// latestTries bounds how often the latest deployment of a service in an environment is looked for when another one came in between.
 const latestTries = 3
 
-// RollbackDeployment turns a deployment round, or makes a new one that takes a finished one back.
+// RollbackDeployment rolls a running deployment back in place, or a finished one by a new deployment.
 func (s *server) RollbackDeployment(
 	ctx context.Context, in gen.RollbackDeploymentRequestObject,
 ) (gen.RollbackDeploymentResponseObject, error) {
@@ -74,7 +74,7 @@ func (s *server) rollBackLatest(
 	return d, created, err
 }
 
-// rollBack turns a deployment round where it is, or answers with the one created to take a finished one back.
+// rollBack rolls a running deployment back in place, or returns the new one that was created to roll a finished one back.
 func (s *server) rollBack(
 	ctx context.Context, id string, demand precondition, reason string,
 ) (d rollout.Deployment, created bool, err error) {
@@ -97,8 +97,8 @@ func (s *server) rollBack(
 	return made.Deployment, true, err
 }
 
-// newFollowUp makes a new deployment of a finished one in the name of whoever asks. Targets that the finished one had from the
-// definition, and that have left it since, are left out, which is said.
+// newFollowUp makes a new deployment of a finished one in the caller's name. Targets that the finished one had from the
+// definition, and that have left it since, are left out, which is reported.
 func (s *server) newFollowUp(
 	ctx context.Context, build func(*rollout.Snapshot) (storage.NewDeployment, error), reason string, defined *definition,
 ) func(*rollout.Snapshot) (storage.NewDeployment, error) {

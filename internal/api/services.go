@@ -105,7 +105,7 @@ func (s *server) runningTargets(
 	return running, nil
 }
 
-// sharedVersion returns the version that all targets run. It is null when nobody knows any, and when they do not all run the
+// sharedVersion returns the version that all targets run. It is null when none is known, and when they do not all run the
 // same as far as known; only the latter is mixed.
 func sharedVersion(running []catalog.RunningTarget) (version *string, mixed bool) {
 	for i := range running {

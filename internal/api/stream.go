@@ -191,8 +191,8 @@ func (s *sender) send(text []byte) bool {
 	return s.control.Flush() == nil
 }
 
-// maxStreams bounds the streams and waits that one principal has at one server: a bound on how often somebody asks does not
-// bound how many of what lasts there are. Nothing else is bounded by it: whoever has too many dashboards can still abort.
+// maxStreams bounds the streams and waits that one principal has at one server: a limit on the rate of requests does not
+// limit how many long ones there are. Nothing else is bounded by it: a principal with too many dashboards can still abort.
 const maxStreams = 1000
 
 // isLongLived reports whether a request is a stream or a wait.

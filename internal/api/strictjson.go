@@ -148,8 +148,8 @@ func (w *jsonWalker) text(s string) {
 
 const mustNotDeceive = "must not have characters that change the direction or the line of text"
 
-// deceptive reports characters that make text look like other text to whoever reads it in a log or on a page: bidirectional
-// controls, and Unicode's own line and paragraph ends.
+// deceptive reports characters that make text look like other text in a log or on a page: bidirectional controls, and
+// Unicode's own line and paragraph ends.
 func deceptive(r rune) bool {
 	return unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }

@@ -74,7 +74,7 @@ func (s *server) ListTokens(ctx context.Context, in gen.ListTokensRequestObject)
 	}, nil
 }
 
-// RevokeToken ends a token for good. Nobody keeps tokens in memory, so that it counts at once everywhere.
+// RevokeToken ends a token for good. No server keeps tokens in memory, so that it counts at once everywhere.
 func (s *server) RevokeToken(ctx context.Context, in gen.RevokeTokenRequestObject) (gen.RevokeTokenResponseObject, error) {
 	if err := s.tokens.RevokeToken(ctx, in.ID); err != nil {
 		return nil, err

@@ -91,7 +91,7 @@ func (c *chain) number(seq int64) {
 	c.seq = seq
 }
 
-// suspicion says why an event does not follow from the one before: because it stood elsewhere when it was written, or
+// suspicion returns why an event does not follow from the one before: because it stood elsewhere when it was written, or
 // because it is not what was written.
 func (c *chain) suspicion(i int) string {
 	moved := c.events[i]

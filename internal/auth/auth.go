@@ -66,8 +66,8 @@ func New(c Config) *Authenticator {
 	return a
 }
 
-// Authenticate says who makes a request. CodeUnauthenticated when it has no good credential, CodeRateLimited when that one
-// CodeTooMany above the rate limit, and with CodeUnavailable if the database or the issuer is unavailable.
+// Authenticate returns the principal that makes a request. It fails with CodeUnauthenticated without a good credential,
+// with CodeRateLimited above the rate limit, and with CodeUnavailable if the database or the issuer is unavailable.
 func (a *Authenticator) Authenticate(r *http.Request) (authz.Principal, error) {
 	if a.open {
 		return devPrincipal(r)

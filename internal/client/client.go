@@ -104,7 +104,7 @@ func (c *Client) Do(ctx context.Context, r Request) ([]byte, error) {
 	return answer, err
 }
 
-// Call is Do with the response decoded.
+// Call sends a request as Do does, and decodes the response.
 func Call[T any](ctx context.Context, c *Client, r Request) (T, error) {
 	var answer T
 	data, err := c.Do(ctx, r)

@@ -95,7 +95,7 @@ type retryableError struct {
 
 func (p *retryableError) Error() string { return p.err.Error() }
 
-// transportError is a request without a response.
+// transportError returns the error of a request without a response.
 func transportError(err error) error {
 	op, ok := errors.AsType[*net.OpError](err)
 	return &retryableError{err: err, notSent: ok && op.Op == "dial"}

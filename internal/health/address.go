@@ -17,8 +17,8 @@ var (
 	errPath    = errors.New("the check's path is not a URL path")
 )
 
-// endpoint is the URL that a check asks: its own url, or its path (else defaultPath) appended to the address. A query
-// in either is kept.
+// endpoint returns the URL that a check requests: its own url, or its path (else defaultPath) appended to the address. A
+// query in either is kept.
 func endpoint(check *healthcheck.Check, address, defaultPath string) (*url.URL, error) {
 	if check.URL != "" {
 		return webURL(check.URL)
@@ -47,7 +47,7 @@ func webURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// hostPort is where a check without HTTP connects: the address's host, and port (0: the address's own, else the usual
+// hostPort returns where a check without HTTP connects: the address's host, and port (0: the address's own, else the usual
 // one of its scheme).
 func hostPort(address string, port int) (string, error) {
 	if !strings.Contains(address, "://") {

@@ -87,7 +87,7 @@ func startError(err error) string {
 // exec writes stdout and stderr from one goroutine when both are the same writer.
 type prefixWriter struct{ kept []byte }
 
-// Write is part of io.Writer; it never fails.
+// Write implements io.Writer; it never fails.
 func (h *prefixWriter) Write(p []byte) (int, error) {
 	h.kept = append(h.kept, p[:min(len(p), outbound.MaxBody-len(h.kept))]...)
 	return len(p), nil

@@ -73,7 +73,7 @@ func (*httpResponse) needed(check *healthcheck.Check, resp *http.Response) bool 
 		readsStatusText(check) || isHealthJSON(resp)
 }
 
-// statusCodeHealth is what the status line alone says of the health.
+// statusCodeHealth returns the health by the status line alone.
 func statusCodeHealth(check *healthcheck.Check, code int) healthcheck.Health {
 	if len(check.WarnStatus) > 0 {
 		if warns, _ := statusExpected(check.WarnStatus, code); warns { // seen to be well-formed before
@@ -117,7 +117,7 @@ func (a *httpResponse) evaluate(ctx context.Context, check *healthcheck.Check, r
 	}
 }
 
-// cappedAt is what was seen, made no better than the status line is.
+// cappedAt returns what was seen, but no better than the status line.
 func cappedAt(line healthcheck.Health, seen healthcheck.ProbeResult) healthcheck.ProbeResult {
 	if severity(line) > severity(seen.Status) {
 		seen.Status = line

@@ -187,7 +187,7 @@ type limited struct {
 	left int
 }
 
-// Read is part of io.Reader.
+// Read implements io.Reader.
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left <= 0 {
 		return 0, errTooLarge

@@ -28,7 +28,7 @@ type sample struct {
 	value float64
 }
 
-// pageFormat is the text format in which a page has the name that selector means.
+// pageFormat returns the text format in which a page has the name that selector means.
 func pageFormat(selector string) string {
 	if want, err := healthcheck.ParseSelector(selector); err == nil && want.Quoted() {
 		return quotedText

@@ -18,7 +18,7 @@ import (
 // queryPath is where Prometheus, and what speaks its API, evaluates a query at one instant.
 const queryPath = "/api/v1/query"
 
-// queryURL is base with what Prometheus' HTTP API has to be asked. A base that names the query path already is kept.
+// queryURL returns base with the path and the query for Prometheus' HTTP API. A base that names the query path already is kept.
 func queryURL(base *url.URL, query string) *url.URL {
 	u := *base
 	if !strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), queryPath) {

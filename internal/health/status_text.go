@@ -42,7 +42,7 @@ func (a *httpResponse) evaluateStatusText(ctx context.Context, check *healthchec
 	return seen
 }
 
-// statusText is the status at the pointer, or the whole answer as text.
+// statusText returns the status at the pointer, or the whole answer as text.
 func (a *httpResponse) statusText(pointer string) (string, error) {
 	if pointer == "" {
 		text := strings.TrimSpace(string(a.text))

@@ -21,7 +21,7 @@ type account struct {
 	drop     bool // the caller is root and the process must not be
 }
 
-// credential is what a child process needs to become the account; nil when it is already.
+// credential returns what a child process needs to become the account; nil when it is already.
 func (a account) credential() *syscall.Credential {
 	if !a.drop {
 		return nil
@@ -70,7 +70,7 @@ func unprivilegedAccounts() []account {
 	return able
 }
 
-// accountName is the name of a uid, or the number where there is none.
+// accountName returns the name of a uid, or the number where there is none.
 func accountName(uid int) string {
 	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return u.Username

@@ -70,7 +70,7 @@ func (s *Server) run(ctx context.Context, input, prog string, args ...string) er
 	return nil
 }
 
-// environment is what PostgreSQL's programs see: nothing of the caller's, whose PG… variables would change their
+// environment returns the variables of PostgreSQL's programs: none of the caller's, whose PG… variables would change their
 // meaning.
 func environment() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}

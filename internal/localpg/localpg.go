@@ -117,7 +117,7 @@ func (s *Server) URL() string { return s.urlFor(role) }
 // ServerURL returns the connection string for ServerRole, which must be created with ServerPassword first.
 func (s *Server) ServerURL() string { return s.urlFor(ServerRole) }
 
-// ServerPassword is the password that ServerRole must have.
+// ServerPassword returns the password that ServerRole must have.
 func (s *Server) ServerPassword() string { return s.passwords[ServerRole] }
 
 func (s *Server) urlFor(role string) string {
@@ -133,7 +133,7 @@ func (s *Server) Stop() error {
 	return s.err
 }
 
-// Done is closed when there is no database any more: after Stop, or when PostgreSQL could not be kept running.
+// Done returns a channel that is closed when there is no database any more: after Stop, or when PostgreSQL could not be kept running.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
 // Err returns why PostgreSQL could not be kept running or stopped; it is nil before Done and after a clean

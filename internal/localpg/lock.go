@@ -41,7 +41,7 @@ func takeLock(f *os.File, dir string) error {
 	return nil
 }
 
-// holder is the pid that the lock's owner left in it.
+// holder returns the pid that the lock's owner left in it.
 func holder(f *os.File) string {
 	b, err := io.ReadAll(io.LimitReader(f, 32))
 	pid := strings.TrimSpace(string(b))

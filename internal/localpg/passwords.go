@@ -46,7 +46,7 @@ func (s *Server) protect(ctx context.Context) (err error) {
 	return s.place.write(passwordFile, fresh.text(), s.who) // last: without the file it is all done again
 }
 
-// text is the file that PostgreSQL's own programs read with PGPASSFILE, too.
+// text returns the content of the file, which PostgreSQL's own programs read with PGPASSFILE, too.
 func (p passwords) text() string {
 	var text strings.Builder
 	for _, role := range []string{role, ServerRole} {
@@ -55,7 +55,7 @@ func (p passwords) text() string {
 	return text.String()
 }
 
-// readPasswords is nil when there are none, or not all of them.
+// readPasswords reads the passwords; it returns nil when there are none, or not all of them.
 func (p dataDir) readPasswords() (passwords, error) {
 	f, err := os.OpenFile(filepath.Join(p.data(), passwordFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -77,7 +77,7 @@ func makeFolders(dir string) error {
 	return nil
 }
 
-// owner is the uid of a file's owner.
+// owner returns the uid of a file's owner.
 func owner(st fs.FileInfo) int {
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
 		return int(sys.Uid)
@@ -107,7 +107,7 @@ func (p dataDir) checkContents() error {
 	return nil
 }
 
-// version is the major version that wrote the data, empty when there is none.
+// version returns the major version that wrote the data, empty when there is none.
 func (p dataDir) version() string {
 	b, err := os.ReadFile(filepath.Join(p.data(), "PG_VERSION"))
 	if err != nil {

@@ -61,7 +61,7 @@ func (p *process) wait(log string, from int64) {
 	}
 }
 
-// arguments are the settings. They stand on the command line, so that none of them depends on what a file says.
+// arguments returns the settings. They are on the command line, so that none of them depends on what a file says.
 func (s *Server) arguments() []string {
 	args := []string{"-D", s.place.data(), "-k", s.place.socket, "-p", port}
 	for _, setting := range []string{
@@ -141,7 +141,7 @@ func alive(pid int) bool {
 	return err == nil || errors.Is(err, syscall.EPERM)
 }
 
-// logged is the last words in the log after the byte from.
+// logged returns the last message in the log after the byte from.
 func logged(log string, from int64) string {
 	f, err := os.Open(log)
 	if err != nil {
@@ -155,7 +155,7 @@ func logged(log string, from int64) string {
 	return logTail(string(b))
 }
 
-// logTail is the last line that tells of an error, else the last line.
+// logTail returns the last line that reports an error, else the last line.
 func logTail(out string) string {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {

@@ -54,7 +54,7 @@ func missingPrograms(root bool) error {
 		install + "`, or give a database of your own with DATABASE_URL")
 }
 
-// packageFolders are the places where packages put the server programs: Debian, Fedora, Alpine, Homebrew.
+// packageFolders returns the folders where packages put the server programs: Debian, Fedora, Alpine, Homebrew.
 func packageFolders() []string {
 	return []string{
 		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/libexec/postgresql*",
@@ -91,7 +91,7 @@ func rank(dir string, major int) int {
 
 var digits = regexp.MustCompile(`[0-9]+`)
 
-// folderVersion is the major version that a folder's name carries, 0 for none.
+// folderVersion returns the major version that a folder's name carries, 0 for none.
 func folderVersion(dir string) int {
 	n, err := strconv.Atoi(digits.FindString(dir))
 	if err != nil {

@@ -93,7 +93,7 @@ type retries struct {
 	wait   time.Duration
 }
 
-// after says how long to wait after a postgres that was ready for up, and whether to start another at all.
+// after returns how long to wait after a postgres that was ready for up, and whether to start another at all.
 func (r *retries) after(up time.Duration) (time.Duration, bool) {
 	r.failed++
 	if up > 0 {

@@ -48,7 +48,7 @@ type deployments struct {
 	count, inFlight, stuck, up *prometheus.Desc
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (c *deployments) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.count
 	ch <- c.inFlight
@@ -56,7 +56,7 @@ func (c *deployments) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.up
 }
 
-// Collect is part of prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (c *deployments) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()

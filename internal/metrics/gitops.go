@@ -57,14 +57,14 @@ type sources struct {
 	state, drifted, age *prometheus.Desc
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (c *sources) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.state
 	ch <- c.drifted
 	ch <- c.age
 }
 
-// Collect is part of prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (c *sources) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()

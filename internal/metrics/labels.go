@@ -35,7 +35,7 @@ func statuses() []string {
 	}
 }
 
-// outcomes are the states in which a deployment ends.
+// outcomes returns the states in which a deployment ends.
 func outcomes() []string {
 	var names []string
 	for _, s := range rollout.States() {

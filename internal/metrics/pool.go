@@ -48,14 +48,14 @@ func poolValues() []poolValue {
 	}
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (p *pool) Describe(ch chan<- *prometheus.Desc) {
 	for _, v := range p.values {
 		ch <- v.desc
 	}
 }
 
-// Collect is part of prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (p *pool) Collect(ch chan<- prometheus.Metric) {
 	stat := p.stat()
 	for _, v := range p.values {

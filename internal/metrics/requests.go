@@ -49,7 +49,7 @@ func (m *Metrics) Middleware(next http.Handler) http.Handler {
 	})
 }
 
-// routeOf is known only after the handler: routers fill in the pattern while they route.
+// routeOf returns the route's pattern, once the handler is done: routers fill it in while they route.
 func routeOf(r *http.Request) string {
 	pattern := r.Pattern
 	if route := chi.RouteContext(r.Context()); route != nil {

@@ -26,10 +26,10 @@ type routers struct {
 	drift *prometheus.Desc
 }
 
-// Describe is part of prometheus.Collector.
+// Describe implements prometheus.Collector.
 func (c *routers) Describe(ch chan<- *prometheus.Desc) { ch <- c.drift }
 
-// Collect is part of prometheus.Collector.
+// Collect implements prometheus.Collector.
 func (c *routers) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// ascii is the host as HTTP clients ask for it: another script may spell an address or a name of this machine, too.
+// ascii returns the host as HTTP clients ask for it: another script may spell an address or a name of this machine, too.
 func ascii(host string) (string, error) {
 	if !strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return host, nil

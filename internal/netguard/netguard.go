@@ -47,7 +47,7 @@ type Guard struct {
 	dialer   net.Dialer
 }
 
-// New gives a guard that lets through public addresses and what the options add.
+// New returns a guard that lets through public addresses and what the options add.
 func New(o Options) *Guard {
 	v4, v6 := split(o)
 	g := &Guard{loopback: o.AllowLoopback, ports: append([]uint16{80, 443}, o.AllowPorts...), guardian: ssrf.New(
@@ -63,7 +63,7 @@ func New(o Options) *Guard {
 	return g
 }
 
-// DialContext is net.Dialer.DialContext with the guard in it. Only TCP gets through. A refusal wraps ErrRefused.
+// DialContext dials as net.Dialer.DialContext does, with the guard in it. Only TCP gets through. A refusal wraps ErrRefused.
 func (g *Guard) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	return g.dialer.DialContext(ctx, network, address)
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Resolve gives an address of the host that may be called, for programs that connect by themselves and can be given the address
-// to; 0 is the usual port of a scheme. The first refusal is the error when no address may be.
+// Resolve returns an address of the host that may be called, for programs that connect by themselves and take an address; 0
+// is the usual port of a scheme. The first refusal is the error when no address may be.
 func (g *Guard) Resolve(ctx context.Context, host string, port uint16) (netip.Addr, error) {
 	if err := g.Check(bracketed(host)); err != nil {
 		return netip.Addr{}, err

@@ -52,7 +52,7 @@ func redirectOf(resp *http.Response) string {
 	return RedirectAdvice(resp.Request.URL, resp)
 }
 
-// namedFence is the highest fence that a 409 says it has seen, in a header or as {"fence": 42}; 0 when it names none.
+// namedFence returns the highest fence that a 409 reports as seen, in a header or as {"fence": 42}; 0 when it names none.
 func namedFence(header string, body []byte) int64 {
 	if fence, err := strconv.ParseInt(header, 10, 64); err == nil {
 		return min(max(fence, 0), maxNamedFence)

@@ -38,7 +38,7 @@ type Client struct {
 	userAgent string
 }
 
-// New gives a client. A Key that cannot sign shows in the answer of each webhook: see secret.SigningKeys.
+// New returns a client. A Key that cannot sign shows in the answer of each webhook: see secret.SigningKeys.
 func New(c Config) *Client {
 	if c.UserAgent == "" {
 		c.UserAgent = DefaultUserAgent

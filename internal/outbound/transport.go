@@ -16,7 +16,7 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
-// bounded gives up a dial after dialTimeout.
+// bounded returns a dial that is given up after dialTimeout.
 func bounded(dial Dial) Dial {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext

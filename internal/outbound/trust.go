@@ -13,8 +13,8 @@ var (
 	errCertificate = errors.New("client_cert and client_key are not a certificate and its key, both in PEM")
 )
 
-// TLS is what the client's connections speak when they trust what trust says; nil trusts the system's roots and shows no
-// certificate. There is no way to leave out the check of the other side.
+// TLS returns the configuration of the client's connections when they trust what trust says; nil trusts the system's roots
+// and shows no certificate. There is no way to leave out the check of the other side.
 func (c *Client) TLS(trust *rollout.TLS) (*tls.Config, error) {
 	config := c.tls.Clone()
 	if trust == nil {

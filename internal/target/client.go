@@ -14,7 +14,7 @@ type Config = outbound.Config
 // Client calls deploy webhooks. It is safe for concurrent use and keeps no connection open between calls.
 type Client struct{ out *outbound.Client }
 
-// New gives a client. A Key that is not valid shows in the answer of each call.
+// New returns a client. A Key that is not valid shows in the answer of each call.
 func New(c Config) *Client { return &Client{out: outbound.New(c)} }
 
 // Deploy sends call to the target's deploy URL once and says what came of it. It ends with ctx, which should carry the

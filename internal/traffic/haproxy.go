@@ -79,7 +79,7 @@ func at(l place, of int, err error) error {
 	return err
 }
 
-// answerOf is the answer to a write that ended with an error.
+// answerOf returns the result of a write that ended with an error.
 func answerOf(ctx context.Context, written bool, err error, began time.Time) rollout.CallResult {
 	if final, ok := errors.AsType[routing.Refusal](err); ok {
 		return refused(final.Error())

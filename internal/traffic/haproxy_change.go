@@ -14,7 +14,7 @@ import (
 // maxLine bounds the bytes of one line of commands. HAProxy's buffer is 16 KiB unless it was configured smaller.
 const maxLine = 4 << 10
 
-// takeOut is the state into which servers are put that are taken out: as the request says, else maintenance where the
+// takeOut returns the state into which servers are put that are taken out: as the request says, else maintenance where the
 // backend sends clients back to a server by a cookie or a table, which a drain does not stop. why is empty when it needs no
 // reason.
 func (v *view) takeOut(t *routing.Config) (state, why string) {

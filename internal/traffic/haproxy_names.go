@@ -81,7 +81,7 @@ func serverWeights(p splitRequest) ([]serverWeight, error) {
 	return shares, nil
 }
 
-// validName holds for the names that HAProxy itself accepts: letters, digits, and "-_.:".
+// validName reports whether HAProxy itself accepts the name: letters, digits, and "-_.:".
 func validName(name string) bool {
 	return name != "" && strings.IndexFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_.:", r)

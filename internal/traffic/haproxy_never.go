@@ -21,8 +21,8 @@ var unsupportedBalance = map[string]string{
 	"none":       "does not balance",
 }
 
-// unsupported says why HAProxy, as it is configured, can never do what is asked; empty when it can. Each reason names what to
-// change.
+// unsupported returns why HAProxy, as it is configured, can never do what is asked; empty when it can. Each reason names
+// what to change.
 func (v *view) unsupported(p splitRequest, shares []serverWeight, call routing.Call) string {
 	switch why, no := unsupportedBalance[v.algorithm]; {
 	case v.level != "" && v.level != levelAdmin:
@@ -41,8 +41,8 @@ func (v *view) unsupported(p splitRequest, shares []serverWeight, call routing.C
 	return v.starvedServers(shares, call)
 }
 
-// agentConflict says which server's agent would overrule a share of traffic. It can only be seen before the first write: later
-// the weight may be one that was set.
+// agentConflict returns which server's agent would overrule a share of traffic. That can only be seen before the first
+// write: later the weight may be one that was set.
 func (v *view) agentConflict(p splitRequest, shares []serverWeight) string {
 	if r := p.deployment.Progress.Router; r != nil && (r.Applied != nil || r.SplitSeq > 1) || !sharesTraffic(p.deployment) {
 		return ""

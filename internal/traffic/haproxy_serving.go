@@ -16,7 +16,7 @@ const (
 	maintState = "maint"
 )
 
-// heldBy is the administrative state that keeps new traffic away from a server.
+// heldBy returns the administrative state that keeps new traffic away from a server.
 func (s server) heldBy() string {
 	switch {
 	case s.admin&adminMaint != 0:
@@ -33,7 +33,7 @@ func (s server) usable() bool {
 	return s.heldBy() == "" && s.weight > 0 && (s.op == opRunning || s.op == opStarting)
 }
 
-// idle says why a server gets no new traffic; empty when it does.
+// idle returns why a server gets no new traffic; empty when it does.
 func (v *view) idle(name string) string {
 	s := v.servers[name]
 	switch {
@@ -109,7 +109,7 @@ func (v *view) serves() bool {
 	return false
 }
 
-// observed is what the view says of the targets' servers.
+// observed returns what the view shows of the targets' servers.
 func (v *view) observed(p splitRequest, shares []serverWeight) routing.Reading {
 	r := routing.Reading{Backends: make([]routing.BackendReading, len(shares)), Instance: v.instance()}
 	for i, want := range shares {
@@ -131,8 +131,8 @@ func (v *view) instance() string {
 	return v.pid + "/" + v.started
 }
 
-// weightAsSet is the weight of a server, but for what an agent made of it: an agent's percentage replaces the weight that was
-// set, in full rotation and in drain alike. sent is the weight that was last sent, -1 when none was.
+// weightAsSet returns the weight of a server, without what an agent made of it: an agent's percentage replaces the weight
+// that was set, in full rotation and in drain alike. sent is the weight that was last sent, -1 when none was.
 func (s server) weightAsSet(sent int) int {
 	switch {
 	case !s.agent || s.weight == sent:
@@ -146,7 +146,7 @@ func (s server) weightAsSet(sent int) int {
 	}
 }
 
-// lastSent is the weight that a target has in the last write of the deployment, or -1.
+// lastSent returns the weight that a target has in the last write of the deployment, or -1.
 func lastSent(d *rollout.Deployment, target string) int {
 	if d.Progress.Router == nil || d.Progress.Router.Sent == nil {
 		return -1

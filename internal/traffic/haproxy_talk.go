@@ -42,7 +42,7 @@ type placeError struct {
 func (e placeError) Error() string { return e.err.Error() }
 func (e placeError) Unwrap() error { return e.err }
 
-// errorContext is what an error has to add to its cause: how far an answer came, and where it was.
+// errorContext returns what an error adds to its cause: how far an answer came, and where it was.
 func errorContext(err error) string {
 	text := ""
 	if e, ok := errors.AsType[partError](err); ok && e.part != "" {

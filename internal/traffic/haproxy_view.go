@@ -76,8 +76,8 @@ type server struct {
 	backup, agent bool
 }
 
-// viewCommands are answered over one connection. "show info" comes first because every HAProxy but a master knows it, and the
-// servers come last because their end is the answer's end.
+// viewCommands returns the commands of a view, which are answered over one connection. "show info" comes first because
+// every HAProxy but a master knows it, and the servers come last because their end is the answer's end.
 func viewCommands(backend string) string {
 	return strings.Join([]string{
 		"show info", "show cli level", "show table", "show stat " + backend + " 6 -1", "show servers state " + backend,
@@ -251,7 +251,7 @@ func parseServer(state, stat map[string]string) (server, error) {
 	return s, nil
 }
 
-// cause is what HAProxy's check or agent said last of a server.
+// cause returns what HAProxy's check or agent reported last of a server.
 func cause(stat map[string]string) string {
 	switch {
 	case strings.Contains(stat["status"], "agent") && stat["last_agt"] != "":
@@ -271,7 +271,7 @@ func number(cell string, otherwise int) int {
 	return n
 }
 
-// haproxyError is what HAProxy says instead of doing what it was asked.
+// haproxyError returns the error of a reply in which HAProxy refuses a command.
 func haproxyError(reply string) routing.Refusal {
 	return routing.Refusal("HAProxy says: " + outbound.Sanitize(reply))
 }

@@ -50,7 +50,7 @@ func newWebhookBody(p splitRequest) webhookBody {
 	return b
 }
 
-// previousVersion is the version that all touched targets ran before, or nil when they share none.
+// previousVersion returns the version that all touched targets ran before, or nil when they share none.
 func previousVersion(targets []rollout.Target) *string {
 	var shared *string
 	for i := range targets {
@@ -159,7 +159,7 @@ func (r readBackBody) reading(targets []rollout.Target) routing.Reading {
 	return reading
 }
 
-// wholeWeight is a weight as reported, or -1 when there is none or it is no whole number that a weight could be.
+// wholeWeight returns a weight as reported, or -1 when there is none or it is no whole number that a weight could be.
 func wholeWeight(weight *float64) int {
 	if weight == nil || *weight < 0 || *weight > maxWeight || *weight != math.Trunc(*weight) {
 		return -1

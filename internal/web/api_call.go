@@ -42,7 +42,7 @@ func (s *site) post(v *pageRequest, path string, header http.Header, body, into 
 	return s.call(v, http.MethodPost, path, header, encoded, into)
 }
 
-// get is ask for a GET.
+// get calls the API with a GET.
 func (s *site) get(v *pageRequest, path string, into any) error {
 	return s.call(v, http.MethodGet, path, nil, nil, into)
 }

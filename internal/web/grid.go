@@ -106,7 +106,7 @@ func problemTargets(targets []rollout.Target) []rollout.Target {
 	return found
 }
 
-// oldVersions are what targets ran before, the most frequent first.
+// oldVersions returns what targets ran before, the most frequent first.
 func oldVersions(targets []rollout.Target) []versionCount {
 	sums := map[string]int{}
 	for i := range targets {

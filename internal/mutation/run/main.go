@@ -160,7 +160,7 @@ func mutated(b *mutation.Mutant, do func(overlay string) (string, error)) (kille
 // slow lets tests run that slowtest marks.
 const slow = "ROLLCALL_SLOW=1"
 
-// with is the environment in which the go command builds what an overlay makes of the source.
+// with returns the environment in which the go command builds what an overlay makes of the source.
 func with(overlay string) string {
 	return strings.TrimSpace("GOFLAGS=" + os.Getenv("GOFLAGS") + " -overlay=" + overlay)
 }
@@ -179,7 +179,7 @@ func test(ctx context.Context, in, pattern, overlay string) (said string, err er
 
 var failure = regexp.MustCompile(`--- FAIL: (\S+)`)
 
-// failing is the innermost of the tests that failed first; empty when none did, but something else was wrong.
+// failing returns the innermost of the tests that failed first; empty when none did, but something else was wrong.
 func failing(said string) string {
 	var longest string
 	for _, match := range failure.FindAllStringSubmatch(said, -1) {
