@@ -24,8 +24,8 @@ const (
 	joinKnownAt       = `LEFT JOIN deployment_targets known_at ON known_at.deployment_id = r.deployment_id AND known_at.target_id = r.target_id`
 )
 
-// fenceAddressesSQL keeps the fences of the calls in a save, by address, and the work that may go on there. Saves of several deployments take the rows in one
-// order, and so never wait for each other in a circle.
+// fenceAddressesSQL keeps the fences of the calls in a save, by address, and the work that may be running there. Saves of
+// several deployments take the rows in one order, and so never wait for each other in a circle.
 const fenceAddressesSQL = `
 	INSERT INTO address_fences AS a (address, fence, work, updated_at)
 	SELECT u.address, u.fence, u.work::jsonb, clock_timestamp()
@@ -33,7 +33,7 @@ const fenceAddressesSQL = `
 	ORDER BY u.address
 	ON CONFLICT (address) DO UPDATE SET fence = greatest(a.fence, excluded.fence), work = excluded.work, updated_at = excluded.updated_at`
 
-// atAddress is what is kept of an address: its highest fence, and the work that may go on there; nil when none does.
+// atAddress is what is kept of an address: its highest fence, and the work that may be running there; nil when there is none.
 type atAddress struct {
 	Address string
 	Fence   int64
@@ -81,8 +81,8 @@ func (k *atAddress) work() rollout.Work {
 	return *k.Work
 }
 
-// learnAddresses brings the targets up to what was written down for their addresses, whatever they were called then: fences,
-// and work that may go on.
+// learnAddresses brings the targets up to what was written down for their addresses, whatever they were called then:
+// fences, and work that may be running.
 func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []storage.Claimed) error {
 	var addresses []string
 	for i := range claimed {
@@ -116,8 +116,8 @@ func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []storage.Claimed) e
 	return nil
 }
 
-// Running returns what is known of the targets of a pair's newest deployment, in the order of its request; none when there was
-// no deployment.
+// Running returns what is known of the targets of the newest deployment of a service in an environment, in the order of its
+// request; none when there was no deployment.
 func (s *Store) Running(ctx context.Context, service, environment string) ([]catalog.RunningTarget, error) {
 	const sql = `
 		SELECT t.target_id, t.address, coalesce(t.version, ''), r.target_id IS NOT NULL, coalesce(r.version, ''),

@@ -29,8 +29,8 @@ const unfinishedSQL = `
 		+ (SELECT count(*) FROM deployments WHERE service = $1 AND started_at IS NULL AND finished_at IS NULL)`
 
 // lockServiceSQL makes creations that add to what a service has unfinished wait for each other, so that each counts those
-// before it. One that takes the place of another of its pair adds nothing, and waits for nobody. It comes after the locks
-// of the pair, and nothing that holds it waits for one of those.
+// before it. One that takes the place of another of the same service and environment adds nothing, and does not wait. It
+// comes after the locks of service and environment, and nothing that holds it waits for one of those.
 const lockServiceSQL = `
 	SELECT pg_advisory_xact_lock(hashtextextended($1 || '/', 0)) WHERE NOT EXISTS (
 		SELECT FROM deployments WHERE service = $1 AND environment = $2 AND started_at IS NULL AND finished_at IS NULL)`
@@ -154,7 +154,8 @@ func queueUntouched(batch *pgx.Batch, id string, now time.Time) {
 	batch.Queue(sql, id, now)
 }
 
-// queueWakeNext adds to the batch what makes the next deployment of the pair be claimed at once, if d has ended.
+// queueWakeNext adds to the batch what makes the next deployment of the same service and environment be claimed at
+// once, if d has ended.
 func queueWakeNext(batch *pgx.Batch, d *rollout.Deployment) {
 	const sql = `
 		WITH woken AS (

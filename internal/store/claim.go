@@ -34,7 +34,7 @@ const candidatesSQL = `
 	LIMIT @limit FOR UPDATE OF d SKIP LOCKED`
 
 // claimSQL takes the locked rows. It is a statement of its own, and asks again: the statement that locked them may have
-// seen a replica's lease, or the pair's active deployment, as they were before the lock.
+// seen a replica's lease, or the active deployment of the same service and environment, as they were before the lock.
 const claimSQL = `
 	WITH claimed AS (
 		UPDATE deployments d SET owner = @replica, epoch = d.epoch + 1,
@@ -55,11 +55,12 @@ const claimSQL = `
 const nextSQL = `
 	SELECT min(next_run_at) FROM deployments WHERE finished_at IS NULL AND owner IS NULL AND next_run_at > clock_timestamp()`
 
-// Claim makes the replica the owner of at most limit deployments that need attention: free ones that are due, those of
-// dead replicas, and those that the database says are its own although they are not among mine, the ones it works on: they
-// were a dead process's of the same name, or were claimed in a transaction whose answer was lost. One that waits is claimed only when no other of its pair is active. Each comes with its whole snapshot,
-// its targets' fences and (where nothing was asked yet) versions brought up to what is remembered. next is when the
-// earliest of the other free ones is due; zero when there is none.
+// Claim makes the replica the owner of at most limit deployments that need attention: free ones that are due, those of dead
+// replicas, and those that the database says are its own although they are not among mine, the ones it works on: they were
+// a dead process's of the same name, or were claimed in a transaction whose answer was lost. One that waits is claimed only
+// when no other of its service and environment is active. Each comes with its whole snapshot, its targets' fences and
+// (where nothing was asked yet) versions brought up to what is remembered. next is when the earliest of the other free ones
+// is due; zero when there is none.
 func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []storage.Claimed, next time.Time, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		claimed = nil

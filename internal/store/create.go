@@ -84,8 +84,8 @@ func create(ctx context.Context, tx pgx.Tx, request storage.NewDeployment) (stor
 // queueWait is when a caller who was refused because of too much that waits may ask again.
 const queueWait = 10 * time.Second
 
-// refuseTooMany returns CodeRateLimited when the service has as many unfinished deployments as the request tolerates. The one of its
-// pair that waits does not count: the new one takes its place.
+// refuseTooMany returns CodeRateLimited when the service has as many unfinished deployments as the request tolerates. The
+// one of its service and environment that waits does not count: the new one takes its place.
 func refuseTooMany(request *storage.NewDeployment, t *admission) error {
 	n := t.ofService
 	if last := len(t.unfinished) - 1; last >= 0 && !t.unfinished[last].Active() {
@@ -101,7 +101,7 @@ func refuseTooMany(request *storage.NewDeployment, t *admission) error {
 	}
 }
 
-// ensureID gives a deployment an id when it has none.
+// ensureID sets a deployment's id when it has none.
 func ensureID(d *rollout.Deployment) error {
 	if d.ID != "" {
 		return nil
@@ -114,7 +114,7 @@ func ensureID(d *rollout.Deployment) error {
 	return nil
 }
 
-// initialState is the deployment as it is stored first.
+// initialState returns the deployment as it is stored first.
 func initialState(d rollout.Deployment, now time.Time) rollout.Deployment {
 	d.State, d.Direction = rollout.StatePending, cmp.Or(d.Direction, rollout.Forward)
 	d.Reason = cmp.Or(d.Reason, "waiting to start")

@@ -81,7 +81,7 @@ func updateDeployment(d *rollout.Deployment) pgx.NamedArgs {
 	return args
 }
 
-// The unique indexes that callers are told about.
+// The unique indexes whose violations are reported to callers.
 const (
 	oneActive  = "deployments_one_active"
 	oneWaiting = "deployments_one_waiting"

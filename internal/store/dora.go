@@ -16,11 +16,11 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// maxDora bounds the list of pairs.
+// maxDora bounds the list of services in environments.
 const maxDora = 200
 
-// maxJudged is how many deployments are judged at most by whoever asks for figures: on two cores these take 0.6 to 1 s of what
-// a request has.
+// maxJudged is how many deployments are judged at most by one request for figures: on two cores these take 0.6 to 1 s of
+// what a request has.
 const maxJudged = 50_000
 
 // Dora sums up the changes of the selection within the scopes: all of them, each service in each environment that has any, at
@@ -52,7 +52,7 @@ type doraTally struct {
 	total        tally
 	parts        []tally
 	pairs        map[serviceKey]*tally
-	// ranks are the pairs in the database's order of names.
+	// ranks are the services in environments, in the database's order of names.
 	ranks map[serviceKey]int
 }
 

@@ -18,9 +18,9 @@ import (
 // writerPoll is how often EndOfEvents asks whether writers have ended: they take milliseconds.
 const writerPoll = 10 * time.Millisecond
 
-// eventWritersSQL finds the transactions that may have drawn ids of events and not committed them. Whoever inserts holds
-// this lock on the table from before the id is drawn until after the row can be seen; other databases of the same server,
-// and readers, are not among them.
+// eventWritersSQL finds the transactions that may have drawn ids of events and not committed them. A transaction that
+// inserts holds this lock on the table from before the id is drawn until after the row can be seen; other databases of the
+// same server, and readers, are not among them.
 const eventWritersSQL = `SELECT virtualtransaction FROM pg_locks
 	WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND relation = 'deployment_events'::regclass
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
@@ -44,10 +44,10 @@ func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
 	return newest, pg.Wrap("wait for those who write events", err)
 }
 
-// ReadTail reads what comes next, at most limit events of all deployments in the order of their ids: each once, and none
-// left out. What stands beyond a missing id is held back until that is there, or certainly never comes; UpTo of the place
-// to go on from then says so, and another read soon finds out. When the last event that was read is not there any more, or
-// another one, the database has lost it, and it is CodeOwnershipLost; one that was removed because it was old is not missed.
+// ReadTail reads what comes next, at most limit events of all deployments in the order of their ids: each once, and none left
+// out. What stands beyond a missing id is held back until that is there, or certainly never comes; GapEnd of the returned
+// cursor is set then, and another read soon finds out. When the last event that was read is not there any more, or another one,
+// the database has lost it, and it is CodeOwnershipLost; one that was removed because it was old is not missed.
 func (s *Store) ReadTail(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error) {
 	settled, err := s.settled(ctx, t)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Store) ReadTail(ctx context.Context, t storage.EventCursor, limit int) 
 		next.GapEnd, next.OpenWriters = t.GapEnd, t.OpenWriters
 		return events[:sure], next, nil
 	}
-	// Asked for after the events were read: whoever drew a lower id than theirs is among them, or has ended.
+	// Asked for after the events were read: a transaction that drew a lower id than theirs is among them, or has ended.
 	next.GapEnd = events[len(events)-1].ID
 	next.OpenWriters, err = s.eventWriters(ctx)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *Store) onwards(ctx context.Context, t *storage.EventCursor, limit int) 
 	}
 }
 
-// mayBeForgotten is the age from which on events may be removed: forget_deployments sees to it, by the database's clock.
+// mayBeForgotten is the age from which on events may be removed: forget_deployments enforces it, by the database's clock.
 const mayBeForgotten = 23 * time.Hour
 
 // HasEvent reports whether an event with the id is there, of whichever deployment.

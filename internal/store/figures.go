@@ -13,9 +13,9 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// Figures over all deployments are kept in four tables by triggers on deployments, see the migration that makes them. A day of
-// a service in an environment whose figures are cleared is read from its deployments: by whoever asks, and by RefreshFigures,
-// which stores it.
+// Figures over all deployments are kept in four tables by triggers on deployments, see the migration that makes them. A day
+// of a service in an environment whose figures are cleared is read from its deployments: by each request for it, and by
+// RefreshFigures, which stores it.
 
 // figuresFormat is the first byte of what is stored of a day; another one is not read.
 const figuresFormat = 1
@@ -50,7 +50,7 @@ func scanEnded(row pgx.CollectableRow) (r endedRow, err error) {
 
 func micros(value string) string { return `(extract(epoch FROM ` + value + `) * 1000000)::bigint` }
 
-// endedOfDays are the deployments that ended on some days of a pair each.
+// endedOfDays are the deployments that ended on some days of one service in an environment each.
 const endedOfDays = `
 	SELECT k.place::int, d.* FROM unnest($1::text[], $2::text[], $3::date[]) WITH ORDINALITY AS k(service, environment, day, place)
 		CROSS JOIN LATERAL (SELECT ` + endedColumns + ` FROM deployments d WHERE d.service = k.service AND d.environment = k.environment

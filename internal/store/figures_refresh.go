@@ -37,7 +37,7 @@ func (s *Store) RefreshFigures(ctx context.Context) (more bool, err error) {
 	return !done || stored, pg.Wrap("bring the figures of deployments up to date", err)
 }
 
-// countPairs counts the next pairs that had a deployment.
+// countPairs counts the next services in environments that had a deployment.
 func (s *Store) countPairs(ctx context.Context) error {
 	const next = `
 		SELECT d.service, d.environment FROM figures_backfill b CROSS JOIN LATERAL (SELECT service, environment FROM deployments
@@ -66,7 +66,7 @@ func (s *Store) countPairs(ctx context.Context) error {
 	return nil
 }
 
-// storeDaySQL stores what was read of days. It waits for nobody: whoever holds a day is about to change it.
+// storeDaySQL stores what was read of days. It does not wait: a transaction that holds a day is about to change it.
 const storeDaySQL = `
 	WITH news AS (
 		SELECT f.service, f.environment, f.day, n.changes, n.durations, n.failed_from, n.recovered_until, n.last_created_at

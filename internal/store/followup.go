@@ -16,19 +16,20 @@ import (
 // race.
 type builder = func(ended *rollout.Snapshot) (storage.NewDeployment, error)
 
-// CreateRollback stores the deployment that takes a finished one back, as build makes it. Asked again it answers with the same one, Replayed,
-// as it is now, unless that was superseded. All that it decides by is read under the lock that creations for the pair
-// take, so that of several at once one creates. CodeNotFound when there is no such deployment, CodeConflict when it has
-// not ended, or when another one touched targets since or may do so: that one's ID is in the error. An error of build
-// passes through.
+// CreateRollback stores the deployment that takes a finished one back, as build makes it. Asked again it answers with the
+// same one, Replayed, as it is now, unless that was superseded. All that it decides by is read under the lock that
+// creations for the same service and environment take, so that of several at once one creates. CodeNotFound when there is
+// no such deployment, CodeConflict when it has not ended, or when another one touched targets since or may do so: that
+// one's ID is in the error. An error of build passes through.
 func (s *Store) CreateRollback(ctx context.Context, id string, build builder) (storage.Created, error) {
 	return s.follow(ctx, id, build, func(ctx context.Context, tx pgx.Tx, _ *rollout.Deployment) (rollout.Deployment, bool, error) {
 		return maybe(ctx, tx, undoingSQL, id)
 	})
 }
 
-// CreateRetry stores the deployment that does what a finished one left undone, as build makes it. Asked again it answers with the same one,
-// Replayed, as it is now, for as long as that is the newest of its pair. Locks and errors are those of CreateRollback.
+// CreateRetry stores the deployment that does what a finished one left undone, as build makes it. Asked again it answers
+// with the same one, Replayed, as it is now, for as long as that is the newest of its service and environment. Locks and
+// errors are those of CreateRollback.
 func (s *Store) CreateRetry(ctx context.Context, id string, build builder) (storage.Created, error) {
 	return s.follow(ctx, id, build, func(ctx context.Context, tx pgx.Tx, d *rollout.Deployment) (rollout.Deployment, bool, error) {
 		newest, found, err := maybe(ctx, tx, newestSQL, d.Service, d.Environment)
@@ -79,8 +80,8 @@ func follow(ctx context.Context, tx pgx.Tx, id string, build builder, find finde
 	return create(ctx, tx, request)
 }
 
-// lockEnded reads a deployment that has ended, under the lock of its pair: its row cannot change any more, and no other
-// deployment of the pair can be made or begin before this transaction is over.
+// lockEnded reads a deployment that has ended, under the lock of its service and environment: its row cannot change any
+// more, and no other deployment of them can be made or begin before this transaction is over.
 func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, error) {
 	const sql = `SELECT ` + deploymentColumns + ` FROM deployments d WHERE d.id = $1`
 	d, err := deployment(ctx, tx, sql, id)
@@ -105,8 +106,8 @@ func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, err
 	return ended, nil
 }
 
-// mustBeLatest refuses what is older than the last deployment that touched targets of the pair, or is about to. One that
-// touched nothing itself only must not be older than that.
+// mustBeLatest refuses what is older than the last deployment that touched targets of the service in the environment, or is
+// about to. One that touched nothing itself only must not be older than that.
 func mustBeLatest(ctx context.Context, tx pgx.Tx, d *rollout.Deployment) error {
 	latest, found, err := maybe(ctx, tx, latestSQL, d.Service, d.Environment)
 	if err != nil {

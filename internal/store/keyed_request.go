@@ -129,7 +129,7 @@ func (s *Store) DropKey(ctx context.Context) { undo(pg.TxOf(ctx)) }
 // undoWithin bounds the wait for a database that does not undo; it undoes by itself what loses its connection.
 const undoWithin = time.Second
 
-// undo does not depend on the patience of the caller, who may be gone.
+// undo rolls back without the caller's context, which may have ended.
 func undo(tx pgx.Tx) {
 	ctx, cancel := context.WithTimeout(context.Background(), undoWithin)
 	defer cancel()

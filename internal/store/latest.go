@@ -12,8 +12,8 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// latestSQL finds the deployment of a pair that its targets were last touched by: the active one, which may touch one at
-// any moment, else the newest that did.
+// latestSQL finds the deployment that last touched the targets of a service in an environment: the active one, which may
+// touch one at any moment, else the newest that did.
 const latestSQL = `
 	SELECT ` + deploymentColumns + ` FROM deployments d WHERE d.id = coalesce(
 		(SELECT a.id FROM deployments a
@@ -23,7 +23,7 @@ const latestSQL = `
 				AND EXISTS (SELECT FROM deployment_targets t WHERE t.deployment_id = e.id AND t.sent > 0)
 			ORDER BY e.created_at DESC, e.id DESC LIMIT 1))`
 
-// newestSQL finds the newest deployment of a pair, whatever became of it.
+// newestSQL finds the newest deployment of a service in an environment, whatever became of it.
 const newestSQL = `
 	SELECT ` + deploymentColumns + ` FROM deployments d WHERE d.service = $1 AND d.environment = $2
 	ORDER BY d.created_at DESC, d.id DESC LIMIT 1`

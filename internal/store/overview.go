@@ -30,8 +30,8 @@ func (s *Store) Unfinished(ctx context.Context, scopes authz.Scopes) ([]rollout.
 	return list, pg.Wrap("list the deployments that have not ended", err)
 }
 
-// sharesSQL counts what runs on the targets of the definitions of some pairs; of a pair whose definition names none, on
-// those of its newest deployment. Addresses are compared by the caller where they are not spelled alike.
+// sharesSQL counts what runs on the targets of some definitions; where a definition names none, on those of the newest
+// deployment. Addresses are compared by the caller where they are not spelled alike.
 const sharesSQL = `
 	WITH pairs AS (SELECT * FROM unnest($1::text[], $2::text[]) AS p(service, environment)),
 	defined AS (
@@ -58,8 +58,7 @@ const sharesSQL = `
 	FROM placed GROUP BY service, environment, place, told, seen, version, feels, known_place
 	ORDER BY service, environment`
 
-// Shares counts what runs where, for some pairs of service and environment: the pairs by name, of each what most targets
-// run first.
+// Shares counts what runs where, for some services in environments: by name, and of each what most targets run first.
 func (s *Store) Shares(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error) {
 	services, environments := scopeArrays(pairs)
 	counts := map[catalog.VersionCount]int{}

@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// Heartbeat says that the replica lives for another lease, and gives the database's clock. Rows of replicas that have been
+// Heartbeat extends the replica's lease, and returns the time of the database's clock. Rows of replicas that have been
 // dead for an hour are removed.
 func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Duration) (now time.Time, err error) {
 	const renew = `

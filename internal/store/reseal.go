@@ -15,7 +15,7 @@ import (
 	"rollcall/internal/store/sealing"
 )
 
-// The conditions under which a row holds a secret that somebody who reads the database could read.
+// The conditions under which a row holds a secret that a reader of the database could read.
 const (
 	clearDeployment = `coalesce(deploy_secret, '***') <> '***'
 		OR spec @? '$.health_checks[*].headers.* ? (@ != "***")' OR spec @? '$.tls.client_key ? (@ != "***")'`

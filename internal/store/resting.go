@@ -15,8 +15,8 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// newRestingSQL makes the rows of routers that were never looked at. The recursion hops from one pair to the next along the
-// primary key, whose first row is the router's, if there is one.
+// newRestingSQL makes the rows of routers that were never looked at. The recursion hops from one service and environment to
+// the next along the primary key, whose first row is the router's, if there is one.
 const newRestingSQL = `
 	WITH RECURSIVE pairs AS (
 		(SELECT service, environment, target_id FROM remembered_targets ORDER BY service, environment, target_id LIMIT 1)
@@ -31,7 +31,7 @@ const newRestingSQL = `
 		AND NOT EXISTS (SELECT FROM resting_routers d WHERE d.service = p.service AND d.environment = p.environment)
 	ON CONFLICT DO NOTHING`
 
-// leftSQL joins the deployment b that has left the router of a row d, which nothing of its pair works on now.
+// leftSQL joins the deployment b that has left the router of a row d, which nothing of its service and environment works on now.
 const leftSQL = `
 	JOIN remembered_targets r ON r.service = d.service AND r.environment = d.environment AND r.target_id = '` + routerID + `'
 	JOIN deployments b ON b.id = r.deployment_id AND b.finished_at IS NOT NULL AND b.spec->'traffic' IS NOT NULL

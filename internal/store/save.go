@@ -59,7 +59,7 @@ func (s *Store) Save(ctx context.Context, save storage.SaveRequest) (storage.Sav
 }
 
 // save runs the statement; for a deployment that ends also the one that lets the next begin, and for one that starts or ends
-// those that tell of it. A batch is one transaction. It is built for each try: a batch that was sent once refers to the
+// those that report it. A batch is one transaction. It is built for each try: a batch that was sent once refers to the
 // statements of the connection that it was sent on.
 func (s *Store) save(ctx context.Context, save *storage.SaveRequest) (saved storage.SaveResult, err error) {
 	args, err := saveArgs(save)
@@ -129,8 +129,8 @@ func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (stor
 	return saved, pg.Confirm(ctx, s.db)
 }
 
-// rejectedSave compares what the writer believes with what is stored. None means that this very save is there already: nobody
-// else can have counted saves in the writer's own epoch, so that holds even when it gave the deployment up.
+// rejectedSave compares what the writer believes with what is stored. None means that this very save is there already: no
+// other writer can have counted saves in the writer's own epoch, so that holds even when it gave the deployment up.
 func rejectedSave(stored, believed *rollout.Deployment) error {
 	switch {
 	case stored.Epoch == believed.Epoch && stored.Saves == believed.Saves+1:

@@ -82,7 +82,7 @@ func (s *Store) sealDeployment(d *rollout.Deployment) (err error) {
 }
 
 // reveal puts the secrets of a deployment that was read where they belong. What cannot be opened stays "***", with which
-// nothing is signed: a deployment whose key is gone can be seen and stopped, and calls nobody in a wrong name.
+// nothing is signed: a deployment whose key is gone can be seen and stopped, and makes no call under a wrong name.
 func (s *Store) reveal(d *rollout.Deployment) { _ = s.openDeployment(d) }
 
 // openDeployment restores the secrets of a deployment, and returns an error when they cannot be opened.

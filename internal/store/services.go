@@ -12,8 +12,8 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// servicesSQL lists pairs after ($1, $2), all when $4 is true, else those within the scopes $5, $6. The recursion hops from one pair to the next along an index, so that a million
-// deployments of a few services cost no more than a few.
+// servicesSQL lists services in environments after ($1, $2), all when $4 is true, else those within the scopes $5, $6. The
+// recursion hops from one to the next along an index, so that a million deployments of a few services cost no more than a few.
 func servicesSQL() string {
 	return `
 	WITH RECURSIVE deployed AS (

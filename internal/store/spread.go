@@ -17,7 +17,7 @@ func spreadOf(micros []int64) dora.Percentiles {
 	return dora.Percentiles{Count: len(micros), P50: seconds(percentile(micros, 0.5)), P95: seconds(percentile(micros, 0.95))}
 }
 
-// percentile is between the two values that stand nearest to it, in seconds.
+// percentile interpolates between the two values that are nearest to it, and returns seconds.
 func percentile(micros []int64, fraction float64) float64 {
 	place := fraction * float64(len(micros)-1)
 	first := int(math.Floor(place))

@@ -40,7 +40,7 @@ type settings struct {
 	log    *slog.Logger
 }
 
-// SealedBy lets the store keep secrets, sealed by the box. Without it what carries a secret is CodeInvalid.
+// SealedBy lets the store keep secrets, sealed by the keyring. Without it what carries a secret is CodeInvalid.
 func SealedBy(box *keyring.Keyring) Option { return func(s *settings) { s.sealer.Box = box } }
 
 // LogTo makes the store log to a logger other than slog.Default().

@@ -90,7 +90,7 @@ func claimed(t testing.TB, s Store, replica string) []storage.Claimed {
 	return c
 }
 
-// started is a claimed deployment that has begun.
+// started returns a claimed deployment that has begun.
 func started(t testing.TB, s Store, service, replica string) *rollout.Snapshot {
 	t.Helper()
 	create(t, s, Request(service, 3))
@@ -112,7 +112,7 @@ func save(t testing.TB, s Store, snap *rollout.Snapshot, sv storage.SaveRequest)
 	return saved
 }
 
-// Now gives events that have no time the present one.
+// Now sets the present time of events that have none.
 func Now(events ...rollout.Event) []rollout.Event {
 	timed := slices.Clone(events)
 	for i := range timed {

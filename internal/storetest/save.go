@@ -203,7 +203,7 @@ func theEventsOfAnEngineSayWhoWroteThem(t *testing.T, s Store) {
 	}
 }
 
-// They come from a creation, saves, verbs, one that others supersede, a take-over, and a save whose answer was lost.
+// They come from a creation, saves, commands, one that others supersede, a take-over, and a save whose answer was lost.
 func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
@@ -238,7 +238,7 @@ func anEventOfASaveHasATime(t *testing.T, s Store) {
 	wantCode(t, err, problem.CodeInvalid)
 }
 
-// note is a change that only tells.
+// note returns a change that only writes an event.
 func note(i int) func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
 	return func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.Operator.Promoted = i
@@ -246,7 +246,7 @@ func note(i int) func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
 	}
 }
 
-// saveUntil saves two events at a time, reading the deployment anew when a save is stale, and counts what landed.
+// saveUntil saves two events at a time, reading the deployment again when a save is stale, and counts what landed.
 func saveUntil(t *testing.T, s Store, snap *rollout.Snapshot, n int) (landed int) {
 	t.Helper()
 	for landed < n {

@@ -1,4 +1,4 @@
-// Package storetest is what the engine and the verbs rely on in a store, as tests. Whatever keeps deployments must pass
+// Package storetest is what the engine and the commands rely on in a store, as tests. Whatever keeps deployments must pass
 // them: internal/store does so on a real Postgres, and so does the store in memory that the engine's own tests use, for
 // else those would prove nothing.
 package storetest

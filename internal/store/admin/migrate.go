@@ -24,8 +24,8 @@ const (
 
 // Migrate brings the schema up to what this binary needs. Any number of replicas may do so at once; it does nothing, and
 // takes no lock, when nothing is left to do. While others hold a table that it must have to itself, as a dump does, it asks
-// for a moment again and again; those who use the table, and other replicas, go on in between. After ten minutes of that it
-// is CodeUnavailable, and may be called again.
+// for a moment again and again; those who use the table, and other replicas, continue in between. After ten minutes of that
+// it is CodeUnavailable, and may be called again.
 func (a *Admin) Migrate(ctx context.Context) error { return a.migrate(ctx, migrationTries) }
 
 func (a *Admin) migrate(ctx context.Context, tries int) error {
@@ -60,7 +60,7 @@ func (a *Admin) tryToMigrate(ctx context.Context) error {
 	return err //nolint:wrapcheck // the caller names the operation
 }
 
-// tableHeld says which migration did not get a table.
+// tableHeld returns an error that names the migration that did not get a table.
 func tableHeld(err error) error {
 	name := "a migration"
 	if partial, ok := errors.AsType[*goose.PartialError](err); ok {

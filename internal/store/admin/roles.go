@@ -35,8 +35,8 @@ func (a *Admin) Role(ctx context.Context) (string, error) {
 	return role, pg.Wrap("ask who the database takes the server for", err)
 }
 
-// CreateRole sees to it that there is a role that may log in with the password, and may do nothing else yet. It is for a
-// database that nobody else uses.
+// CreateRole creates the role, where it is missing, lets it log in with the password, and grants nothing else yet. It is
+// for a database that nothing else uses.
 func (a *Admin) CreateRole(ctx context.Context, role string, password secret.Secret) error {
 	err := a.asOwner(ctx, func(tx pgx.Tx) error {
 		known, err := pg.QueryOne(ctx, tx, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)`, role)
@@ -122,7 +122,7 @@ func missingGrants(ctx context.Context, tx pgx.Tx, role string) ([]string, error
 	return changes, nil
 }
 
-// RevokeEventWrites takes from the role of s itself, if it owns the tables, the right to change events. Migrations go on
+// RevokeEventWrites takes from the role of s itself, if it owns the tables, the right to change events. Migrations keep
 // working: an owner may alter what it may not update.
 func (a *Admin) RevokeEventWrites(ctx context.Context) error {
 	rights, err := a.EventPrivileges(ctx)

@@ -13,7 +13,8 @@ import (
 	"rollcall/internal/store/sealing"
 )
 
-// CheckKeys says which key is missing to open what will be needed, or nil: a server without it would sign nothing.
+// CheckKeys returns an error that names a key that is missing to open what will be needed, or nil: a server without it
+// would sign nothing.
 func (a *Admin) CheckKeys(ctx context.Context) error {
 	for _, table := range a.tables {
 		ids, err := pg.QueryAll(ctx, a.db, pgx.RowTo[string], `SELECT DISTINCT convert_from(

@@ -86,7 +86,7 @@ func (s *Store) ManagedElsewhere(ctx context.Context, source string) (map[string
 }
 
 // SaveSource writes what was found and done for a source. CodeOwnershipLost when the claim is no longer held: nothing is written
-// then. CodeConflict when another source manages a pair by now.
+// then. CodeConflict when another source manages a key by now.
 func (s *Store) SaveSource(ctx context.Context, save gitsource.Save) error {
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error { return saveSource(ctx, tx, &save) })
 	if pg.Violates(err, onePerKey) {

@@ -13,10 +13,10 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// claimDeliveriesSQL takes what is owned by a replica that is dead, or by a process of this very name that does not know of it
-// any more, and what is due and free; of each notification only as much as the replica has room for, so that one that hangs
-// holds up no other, and of each deployment only the oldest, so that what comes later is told later. The attempt is written
-// down before it is made.
+// claimDeliveriesSQL takes what is owned by a replica that is dead, or by a process of this very name that does not know of
+// it any more, and what is due and free; of each notification only as much as the replica has room for, so that one that
+// hangs holds up no other, and of each deployment only the oldest, so that what comes later is delivered later. The attempt
+// is written down before it is made.
 //
 // The time is the statement's, and the question for older ones is asked of each row (OFFSET 0): only so an index leads to
 // what is due, however much waits for a receiver that is down.
@@ -85,9 +85,9 @@ func (s *Store) ClaimDeliveries(
 	return claimed, pg.Wrap("claim deliveries for replica "+replica, err)
 }
 
-// finishAttemptSQL makes what comes later of the deployment due with this, and at once what found nobody there before, when
-// somebody is there now. An attempt at what the notification was before it was changed neither puts anything off nor gives
-// it up, unless it was a test. A change that is being written is waited for.
+// finishAttemptSQL makes what comes later of the deployment due with this, and at once what did not reach the receiver
+// before, when it is reachable now. An attempt at what the notification was before it was changed neither puts anything off
+// nor gives it up, unless it was a test. A change that is being written is waited for.
 const finishAttemptSQL = `
 	WITH present AS MATERIALIZED (
 		SELECT revision FROM notifications WHERE id = @notification FOR SHARE

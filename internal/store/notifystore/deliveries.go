@@ -35,8 +35,8 @@ func scanDelivery(row pgx.CollectableRow) (notification.Delivery, error) {
 	return d, err //nolint:wrapcheck // the caller names the operation
 }
 
-// Deliveries lists what one notification was told, or shall be, newest first, with every attempt; CodeNotFound when there is
-// no such notification.
+// Deliveries lists what was sent to one notification, or will be, newest first, with every attempt; CodeNotFound when there
+// is no such notification.
 func (s *Store) Deliveries(ctx context.Context, name string, p storage.Page) (storage.List[notification.Delivery], error) {
 	var none storage.List[notification.Delivery]
 	before, err := pg.ParseNumberCursor(deliveryCursor, p.Cursor, math.MaxInt64)
@@ -76,7 +76,7 @@ func (s *Store) loadAttempts(ctx context.Context, deliveries []notification.Deli
 	return err
 }
 
-// TestNotification asks for a delivery that tells of nothing; CodeNotFound when there is no such notification.
+// TestNotification asks for a test delivery; CodeNotFound when there is no such notification.
 func (s *Store) TestNotification(ctx context.Context, name string) (notification.Delivery, error) {
 	var asked notification.Delivery
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error {

@@ -13,8 +13,8 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// enqueueSQL puts a message into the outbox for every notification that wants it. It reads the deployment as it is after what
-// is told of was written: a save that was refused, or had landed before, tells nothing, or nothing again.
+// enqueueSQL puts a message into the outbox for every notification that wants it. It reads the deployment as it is after
+// the save that is reported: a save that was refused, or had landed before, reports nothing, or nothing again.
 const enqueueSQL = `
 	WITH told AS (
 		INSERT INTO notification_deliveries (notification_id, deployment_id, state, next_attempt_at, message)
@@ -32,7 +32,7 @@ const enqueueSQL = `
 		ON CONFLICT DO NOTHING RETURNING 1)
 	SELECT pg_notify('` + pg.Channel + `', '` + changed + `') FROM told LIMIT 1`
 
-// changed announces that there is something to tell; it wakes no engine.
+// changed announces that there is something to deliver; it wakes no engine.
 const changed = pg.ProgressPrefix + topic
 
 const topic = "notifications"
@@ -42,8 +42,8 @@ func (s *Store) NotificationsChanged() (<-chan struct{}, func()) {
 	return s.db.Subscribe(topic)
 }
 
-// EnqueueNotifications adds to the batch what tells of a save: nothing, unless the deployment starts or ends with it. The save must
-// stand before it in the batch.
+// EnqueueNotifications adds to the batch the notifications of a save: nothing, unless the deployment starts or ends with
+// it. The save must stand before it in the batch.
 func EnqueueNotifications(batch *pgx.Batch, save *storage.SaveRequest) error {
 	d := save.Deployment
 	d.Saves++ // by the save itself
@@ -69,8 +69,8 @@ func startsWith(events []rollout.Event) bool {
 	return false
 }
 
-// enqueueWaits adds to the batch what tells of the waits for people that begin with the events: each once, for the key of a
-// wait is that of its delivery.
+// enqueueWaits adds to the batch the notifications of the waits for people that begin with the events: each once, for the
+// key of a wait is that of its delivery.
 func enqueueWaits(batch *pgx.Batch, d *rollout.Deployment, events []rollout.Event) error {
 	for i := range events {
 		waiting, key := notification.WaitFor(d, &events[i])
@@ -86,14 +86,15 @@ func enqueueWaits(batch *pgx.Batch, d *rollout.Deployment, events []rollout.Even
 	return nil
 }
 
-// EnqueueNotification adds to the batch what tells that a deployment got into its state. Epoch and Saves must be as they are stored
-// once that is written.
+// EnqueueNotification adds to the batch the notification that a deployment got into its state. Epoch and Saves must be as
+// they are stored once that is written.
 func EnqueueNotification(batch *pgx.Batch, d *rollout.Deployment, at time.Time) error {
 	m := notification.NewMessage(d, at)
 	return enqueue(batch, d, d.State, string(d.State), &m)
 }
 
-// enqueue adds a message to the batch for those who want to be told of state; key tells it from others of the deployment.
+// enqueue adds a message to the batch for the receivers that want to be notified of state; key distinguishes it from others
+// of the deployment.
 func enqueue(batch *pgx.Batch, d *rollout.Deployment, state rollout.State, key string, m *notification.Message) error {
 	message, err := json.Marshal(m)
 	if err != nil {

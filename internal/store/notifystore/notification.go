@@ -97,7 +97,7 @@ func (s *Store) defineNotification(
 	return s.notifications().Get(ctx, tx, name)
 }
 
-// forgetNotification leaves what is more than one statement may remove to DeleteExpired; nobody sees it any more.
+// forgetNotification leaves what is more than one statement may remove to DeleteExpired; it is not visible any more.
 func forgetNotification(ctx context.Context, tx pgx.Tx, id string) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM notifications WHERE id = $1`, id)

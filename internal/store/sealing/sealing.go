@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/problem"
 )
 
-// Sealer seals secrets with a box. Without one a secret is CodeInvalid.
+// Sealer seals secrets with a keyring. Without one a secret is CodeInvalid.
 type Sealer struct{ Box *keyring.Keyring }
 
 // Seal encodes secrets and seals them for a place.

@@ -37,8 +37,8 @@ func tokenFields(t *authz.Token) []any {
 	}
 }
 
-// CreateToken keeps a new token, of which only the hash is known here, for as long as lives says; 0 is for ever. Its id
-// and time are the store's.
+// CreateToken keeps a new token, of which only the hash is known here, for as long as lives says; 0 means without end. Its
+// id and time are the store's.
 func (s *Store) CreateToken(ctx context.Context, t authz.Token, hash authz.TokenHash, lives time.Duration) (authz.Token, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
