@@ -9,7 +9,7 @@ import (
 // Key is the key of all tests, so that stores of one database open what another sealed.
 const Key = "test:NvVv/iA6EeGwvNVfSD2LhAotX4kZ0VbUdw4b3MVexyA="
 
-// Box is a box with the key of all tests.
+// Box returns a keyring with the key of all tests.
 func Box(t testing.TB) *keyring.Keyring {
 	t.Helper()
 	key, err := keyring.ParseKey(Key)

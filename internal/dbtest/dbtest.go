@@ -57,19 +57,19 @@ func server() (*Server, error) {
 	return s, nil
 }
 
-// New is the URL of a fresh database with the newest schema. It is dropped when the test ends.
+// New returns the URL of a fresh database with the newest schema. It is dropped when the test ends.
 func New(t testing.TB) string {
 	t.Helper()
 	return create(t, "TEMPLATE "+template()+" STRATEGY FILE_COPY")
 }
 
-// Empty is the URL of a fresh database with nothing in it. It is dropped when the test ends.
+// Empty returns the URL of a fresh database with nothing in it. It is dropped when the test ends.
 func Empty(t testing.TB) string {
 	t.Helper()
 	return create(t, "TEMPLATE template0 STRATEGY FILE_COPY")
 }
 
-// Encoded is the URL of a fresh database with nothing in it that keeps text in an encoding other than UTF-8.
+// Encoded returns the URL of a fresh database with nothing in it that keeps text in an encoding other than UTF-8.
 func Encoded(t testing.TB, encoding string) string {
 	t.Helper()
 	return create(t, "TEMPLATE template0 ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")
@@ -114,7 +114,7 @@ func run(address, statement string) error {
 	return nil
 }
 
-// in is the URL of another database on the same server.
+// in returns the URL of another database on the same server.
 func in(address, name string) string {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -124,7 +124,7 @@ func in(address, name string) string {
 	return u.String()
 }
 
-// template is the name of the migrated database that all others are copied from; it changes with the migrations.
+// template returns the name of the migrated database that all others are copied from; it changes with the migrations.
 func template() string {
 	sum := sha256.New()
 	err := fs.WalkDir(migrations.FS, ".", func(path string, entry fs.DirEntry, err error) error {

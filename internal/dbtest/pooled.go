@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Pooled is the URL of the same database behind a PgBouncer of its own, which ends with the test; settings are lines of its
-// section [pgbouncer]. Without PgBouncer the test fails when CI is set and is skipped otherwise.
+// Pooled returns the URL of the same database behind a PgBouncer of its own, which ends with the test; settings are lines
+// of its section [pgbouncer]. Without PgBouncer the test fails when CI is set and is skipped otherwise.
 func Pooled(t testing.TB, address string, settings ...string) string {
 	t.Helper()
 	program := pgBouncer(t)

@@ -48,7 +48,7 @@ func Start() (*Server, error) {
 	return s, nil
 }
 
-// programs is the folder with initdb and postgres, and with what makes a standby where there is one.
+// programs returns the folder with initdb and postgres, and with what makes a standby where there is one.
 func programs() (string, error) {
 	var folders []string
 	for _, name := range []string{"initdb", "postgres"} {

@@ -77,11 +77,11 @@ func (s *Server) Await(condition string) error {
 	}
 }
 
-// At is the URL of a database of the server.
+// At returns the URL of a database of the server.
 func (s *Server) At(name string) string { return in(s.URL, name) }
 
-// Replicated is a server with a standby; both end with the test. Without PostgreSQL's programs the test fails when CI is set
-// and is skipped otherwise.
+// Replicated starts a server with a standby; both end with the test. Without PostgreSQL's programs the test fails when CI
+// is set and is skipped otherwise.
 func Replicated(t testing.TB) (primary, standby *Server) {
 	t.Helper()
 	primary, err := Start()

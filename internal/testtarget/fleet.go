@@ -35,7 +35,7 @@ func Listen(addrs []string, version string) (*Fleet, error) {
 	return f, nil
 }
 
-// Target gives the target with that id, or nil.
+// Target returns the target with that id, or nil.
 func (f *Fleet) Target(id string) *Target {
 	for _, t := range f.Targets {
 		if t.ID == id {
@@ -48,10 +48,10 @@ func (f *Fleet) Target(id string) *Target {
 // Calls lists the deploy calls of all targets, in the order in which they were received.
 func (f *Fleet) Calls() []Call { return f.journal.list("") }
 
-// CallCount is how many deploy calls were received.
+// CallCount returns how many deploy calls were received.
 func (f *Fleet) CallCount() int { return f.journal.count() }
 
-// MaxOpen is the most deploy calls that were open at the same time over all targets.
+// MaxOpen returns the highest number of deploy calls that were open at the same time over all targets.
 func (f *Fleet) MaxOpen() int { return f.journal.maxOpen("") }
 
 // Versions returns what each target runs, by id.

@@ -84,14 +84,14 @@ func (t *Target) Down() error {
 // Close stops the target for good.
 func (t *Target) Close() error { return t.Down() }
 
-// URL is the target's address, "http://127.0.0.1:9101".
+// URL returns the target's address, "http://127.0.0.1:9101".
 func (t *Target) URL() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return "http://" + t.addr
 }
 
-// Version is what the target runs.
+// Version returns what the target runs.
 func (t *Target) Version() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,8 +122,8 @@ func (t *Target) Probes() int {
 // Calls lists the deploy calls that reached the target, in the order in which they were received.
 func (t *Target) Calls() []Call { return t.journal.list(t.ID) }
 
-// MaxOpen is the most deploy calls that were open at this target at the same time. A call stays open until it is
-// answered or the target noticed that the caller left.
+// MaxOpen returns the highest number of deploy calls that were open at this target at the same time. A call stays open
+// until it is answered or the target noticed that the caller left.
 func (t *Target) MaxOpen() int { return t.journal.maxOpen(t.ID) }
 
 // enter counts a piece of work of the run, unless the run is over. Work that entered must leave by work.Done.

@@ -88,7 +88,7 @@ func Hold(t *testing.T, url, sql string) (release func()) {
 	return func() { Must(t, tx.Rollback(Context(t))) }
 }
 
-// Pause is an update that pauses a deployment.
+// Pause pauses a deployment; it is a change for Update.
 func Pause(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 	if d.Operator.Pause {
 		return nil, nil

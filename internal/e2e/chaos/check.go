@@ -18,7 +18,7 @@ const (
 	awake = 1500 * time.Millisecond
 )
 
-// Check holds a history against the promises and lists what broke them.
+// Check compares a history with the promises and lists what broke them.
 func Check(h *History) []Violation {
 	c := &checker{h: h, intents: map[callKey]Event{}, of: map[string]*Deployment{}}
 	c.index()
@@ -66,7 +66,7 @@ func (c *checker) report(promise, service string, at time.Time, format string, a
 	c.found = append(c.found, Violation{Promise: promise, Service: service, At: at, Text: fmt.Sprintf(format, args...)})
 }
 
-// sender is the replica that wrote a call down, "" when none did.
+// sender returns the replica that recorded a call, "" when none did.
 func (c *checker) sender(webhookID string, attempt int, fence int64) string {
 	return c.intents[callKey{webhookID, attempt, fence}].Replica
 }
@@ -78,7 +78,7 @@ func (c *checker) wasFrozen(replica string, from, to time.Time) bool {
 	})
 }
 
-// freezes are the faults that stop a process and have it go on.
+// freezes returns the faults that stop a process and let it continue.
 func freezes() []Kind { return []Kind{Freeze, FrozenOwner, Outlived} }
 
 // callsOf groups the calls by target, in order.
@@ -91,7 +91,7 @@ func (c *checker) callsOf() map[[2]string][]Call {
 	return by
 }
 
-// opsOf are the requests of one method whose path ends so, that were answered with success.
+// opsOf returns the requests of one method whose path ends so, that were answered with success.
 func (c *checker) opsOf(id, command string) []Op {
 	var ops []Op
 	for _, op := range c.h.Ops {

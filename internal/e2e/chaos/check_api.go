@@ -100,7 +100,7 @@ func (d *Deployment) overlaps(o *Deployment) bool {
 		d.StartedAt.Add(clock).Before(o.FinishedAt) && o.StartedAt.Add(clock).Before(d.FinishedAt)
 }
 
-// inTurn holds the order of the calls against the deployments' order.
+// inTurn compares the order of the calls with the deployments' order.
 func (c *checker) inTurn() {
 	current, over := map[string]string{}, map[string]bool{}
 	for _, call := range c.h.Calls {

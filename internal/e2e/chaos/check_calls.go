@@ -84,7 +84,7 @@ func (c *checker) oneCallPerTarget() {
 	}
 }
 
-// end is until when two calls were open together.
+// end returns until when two calls were open together.
 func end(a, b Call) time.Time {
 	switch {
 	case a.Answered.IsZero():

@@ -55,7 +55,7 @@ func noteCommand(commands map[string]map[string]bool, op Op, index int) {
 	commands[op.Path][cmp.Or(op.Key, strconv.Itoa(index))] = true
 }
 
-// sameAnswer wants a command that was repeated with its key to be answered as it was the first time.
+// sameAnswer reports a command that was repeated with its key and not answered as it was the first time.
 func (c *checker) sameAnswer(was, op Op) {
 	if op.Status != was.Status || op.ID != was.ID || op.State != was.State || op.Revision != was.Revision {
 		c.report("A once", op.Service, op.Answered, "%s with the key %s was answered %d %s %s at revision %d, and %d %s %s at %d",

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// last is the end of the round.
+// last returns the end of the round.
 func (c *checker) last() time.Time { return c.h.last() }
 
 func (h *History) last() time.Time {
@@ -97,7 +97,7 @@ func (c *checker) routersLeft() {
 	}
 }
 
-// lastShare is what the new side must be left with, where the end says so.
+// lastShare returns what the new side must be left with, where the end says so.
 func (d *Deployment) lastShare() (share int, known bool) {
 	switch {
 	case d.Kind != "deploy":
@@ -132,7 +132,7 @@ func (c *checker) noneLeftOut(d *Deployment, w Write) {
 	}
 }
 
-// leftBefore are the targets without traffic when a deployment first wrote to its router.
+// leftBefore returns the targets without traffic when a deployment first wrote to its router.
 func (h *History) leftBefore(d *Deployment) map[string]bool {
 	first := slices.IndexFunc(h.Writes, func(w Write) bool { return w.DeploymentID == d.ID && w.Applied })
 	var last Write
@@ -148,7 +148,7 @@ func (h *History) leftBefore(d *Deployment) map[string]bool {
 	return left
 }
 
-// stateOf is how a target ended, "" when it is none of the deployment's.
+// stateOf returns how a target ended, "" when it is none of the deployment's.
 func (d *Deployment) stateOf(id string) string {
 	for _, t := range d.Targets {
 		if t.ID == id {

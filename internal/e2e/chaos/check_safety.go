@@ -27,7 +27,7 @@ func (c *checker) waves() {
 	}
 }
 
-// Stages are the shares of a canary deployment, in percent.
+// Stages returns the shares of a canary deployment, in percent.
 func Stages() []int { return []int{25, 50, 100} }
 
 // exposure: a canary never touches more targets than its stage's share, rounded up, nor sends more traffic there.
@@ -154,7 +154,7 @@ func (c *checker) pausesFelt() {
 	}
 }
 
-// nextCommand is when something that ends a pause was first asked for, however it was answered.
+// nextCommand returns when something that ends a pause was first asked for, however it was answered.
 func (c *checker) nextCommand(id string, pause Op) time.Time {
 	next := c.last()
 	for _, op := range c.h.Ops {

@@ -29,7 +29,7 @@ func (c *checker) trafficIsSafe() {
 	}
 }
 
-// before are the events of a deployment before it wrote a write to its router down.
+// before returns the events of a deployment before it recorded a write to its router.
 func (d *Deployment) before(w Write) []Event {
 	i := slices.IndexFunc(d.Events, func(e Event) bool {
 		return e.Type == "traffic.intent" && e.WebhookID == w.WebhookID && e.Attempt == w.Attempt && e.Fence == w.Fence
@@ -37,7 +37,7 @@ func (d *Deployment) before(w Write) []Event {
 	return d.Events[:max(i, 0)]
 }
 
-// unverified are the targets that a log has called and not verified since, or given up after that. One that no call has
+// unverified returns the targets that a log has called and not verified since, or given up after that. One that no call has
 // reached serves as it did.
 func unverified(log []Event) []string {
 	calls, verified, unhealthy := map[string]int{}, map[string]bool{}, map[string]bool{}
@@ -72,7 +72,7 @@ func startedWave(log []Event) int {
 	return wave
 }
 
-// exposed holds what a router sends to the new side against how many targets had got the new version by then.
+// exposed compares what a router sends to the new side with how many targets had got the new version by then.
 func (c *checker) exposed(d *Deployment, w Write, wave int) {
 	running := c.running(d, w.At)
 	most := 100
@@ -102,8 +102,8 @@ func (c *checker) exposed(d *Deployment, w Write, wave int) {
 	}
 }
 
-// mostExposed is the share of the highest stage that was begun and whose targets all have the new version. The last stage
-// leaves no old side that could take any traffic.
+// mostExposed returns the share of the highest stage that was begun and whose targets all have the new version. The last
+// stage leaves no old side that could take any traffic.
 func mostExposed(wave, running, targets int) int {
 	most := 0
 	for stage := 1; stage <= min(wave, len(Stages())); stage++ {
@@ -114,7 +114,7 @@ func mostExposed(wave, running, targets int) int {
 	return most
 }
 
-// running are the targets that by some time had got a deployment's version last, as they saw it.
+// running returns the targets that by some time had got a deployment's version last, as they saw it.
 func (c *checker) running(d *Deployment, by time.Time) map[string]bool {
 	has := map[string]bool{}
 	for _, call := range c.h.Calls {
@@ -149,8 +149,8 @@ func (c *checker) routersAtEnd() {
 	}
 }
 
-// lastWrite is the last write that its router took of a deployment until it ended, nil when there was none. Later ones set a
-// router again that forgot at rest.
+// lastWrite returns the last write that its router took of a deployment until it ended, nil when there was none. Later ones
+// set a router again that forgot at rest.
 func (h *History) lastWrite(d *Deployment) *Write {
 	var last *Write
 	for i := range h.Writes {

@@ -24,7 +24,7 @@ func (h *History) deadlines() Measure {
 	return m
 }
 
-// deadlinesOf are the last answers with each deadline that were returned for a deployment.
+// deadlinesOf returns the last answers with each deadline that were returned for a deployment.
 func (h *History) deadlinesOf(id string) []Op {
 	last := map[time.Time]Op{}
 	for _, op := range h.Ops {
@@ -39,8 +39,8 @@ func (h *History) deadlinesOf(id string) []Op {
 	return ops
 }
 
-// moved is when a deployment first ended, rolled back, was held, or got another deadline after it was asked about; the end
-// of the round when it never did.
+// moved returns when a deployment first ended, rolled back, was held, or got another deadline after it was asked about; the
+// end of the round when it never did.
 func (d *Deployment) moved(asked time.Time, h *History) time.Time {
 	for _, e := range d.Events {
 		if !e.At.Before(asked.Add(-clock)) && d.moves(e) {
@@ -61,7 +61,7 @@ func (d *Deployment) moves(e Event) bool {
 	}
 }
 
-// troubled is for how much of a span no replica could be expected to work on a deployment.
+// troubled returns for how much of a span no replica could be expected to work on a deployment.
 func (h *History) troubled(d *Deployment, from, to time.Time) time.Duration {
 	total := time.Duration(0)
 	for at := from; at.Before(to); at = at.Add(step) {

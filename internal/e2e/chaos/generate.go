@@ -118,7 +118,8 @@ func Generate(seed uint64, round int, size Size) Schedule {
 // LongBake is a bake in which a router that has restarted must be read, and set again.
 const LongBake = readingInterval + 3*time.Second
 
-// rareKinds are drawn more often than others: their moment does not always come, and then not for each of several targets.
+// rareKinds returns the kinds that are drawn more often than others: their moment does not always come, and then not for
+// each of several targets.
 func rareKinds() []Kind {
 	return []Kind{FrozenOwner, Outlived, Outlived, Outlived, SamePost, CommandsAtOnce}
 }

@@ -38,7 +38,7 @@ func Injected(h *History) map[Kind]int {
 // around a kill: how long before it a call may have been written down or answered.
 const justBefore = 2 * time.Second
 
-// confirmed is the kind that a fault turned out to be: a kill whose moment was missed is one at a random time.
+// confirmed returns the kind that a fault turned out to be: a kill whose moment was missed is one at a random time.
 func (c *checker) confirmed(f Fault) Kind {
 	switch {
 	case f.Kind == KillBeforeSend && !c.unsent(f), f.Kind == KillAnswered && !c.unsaved(f):
@@ -107,7 +107,7 @@ func (c *checker) countScenario(d *Deployment, injected map[Kind]int) {
 	}
 }
 
-// flooded is 1 when a creation was asked for 32 times, and at least two replicas answered.
+// flooded returns 1 when a creation was asked for 32 times, and at least two replicas answered.
 func (c *checker) flooded(d *Deployment) int {
 	asked, answered := 0, map[int]bool{}
 	for _, op := range c.h.Ops {
@@ -124,8 +124,8 @@ func (c *checker) flooded(d *Deployment) int {
 	return 0
 }
 
-// disputed is 1 when two commands at least were asked for at one instant and answered by the deployment's state, one with
-// success.
+// disputed returns 1 when two commands at least were asked for at one instant and answered by the deployment's state,
+// one with success.
 func (c *checker) disputed(d *Deployment) int {
 	var ops []Op
 	for _, op := range c.h.Ops {
@@ -149,7 +149,7 @@ func (op Op) disputes(o Op) bool {
 
 func (op Op) tookEffect() bool { return op.Status == http.StatusOK && !terminal(op.State) }
 
-// overdue is 1 when the deployment ended or rolled back after a deadline that it had.
+// overdue returns 1 when the deployment ended or rolled back after a deadline that it had.
 func (c *checker) overdue(d *Deployment) int {
 	for _, read := range c.h.deadlinesOf(d.ID) {
 		if d.moved(read.Answered, c.h).After(read.Deadline) {
@@ -159,7 +159,7 @@ func (c *checker) overdue(d *Deployment) int {
 	return 0
 }
 
-// metByTargets is how many targets treated a call of the deployment as its fault says.
+// metByTargets returns how many targets treated a call of the deployment as its fault says.
 func (c *checker) metByTargets(d *Deployment) int {
 	met := map[string]bool{}
 	for _, call := range c.h.Calls {

@@ -56,7 +56,7 @@ const (
 	Outlived             Kind = "SIGSTOP until the next deployment began"
 )
 
-// ProcessKinds are the faults of one replica, DatabaseKinds those of the database.
+// ProcessKinds returns the faults of one replica.
 func ProcessKinds() []Kind {
 	return []Kind{
 		Kill, KillBeforeSend, KillOpen, KillAnswered, KillBeforeCommit, Freeze, Term, Successor,
@@ -64,10 +64,10 @@ func ProcessKinds() []Kind {
 	}
 }
 
-// DatabaseKinds are the faults that all replicas feel at once.
+// DatabaseKinds returns the faults that all replicas feel at once.
 func DatabaseKinds() []Kind { return []Kind{DatabaseStop, DatabaseFreeze, ReadOnly, Crowded} }
 
-// ScenarioKinds are the faults that come with what a deployment is to live through.
+// ScenarioKinds returns the faults that come with what a deployment is to live through.
 func ScenarioKinds() []Kind {
 	return []Kind{
 		TargetHangs, TargetResets, TargetDrips, TargetFails, TargetBusy, TargetRedirects, TargetProxied, TargetLies, TargetFailsLate,
@@ -76,7 +76,7 @@ func ScenarioKinds() []Kind {
 	}
 }
 
-// AllKinds are all kinds of fault, in the order in which they are shown.
+// AllKinds returns all kinds of fault, in the order in which they are shown.
 func AllKinds() []Kind {
 	return append(append(ProcessKinds(), DatabaseKinds()...), ScenarioKinds()...)
 }

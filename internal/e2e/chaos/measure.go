@@ -33,7 +33,7 @@ func Measures(h *History) []Measure {
 	return []Measure{h.unavailable(), h.resumptions(), h.takeovers(), h.handovers(), h.deadlines(), h.settingsAgain()}
 }
 
-// bounds holds what was measured against its bound.
+// bounds compares what was measured with its bound.
 func (c *checker) bounds() {
 	for _, m := range Measures(c.h) {
 		for i, took := range m.Took {
@@ -156,7 +156,7 @@ func (h *History) underWay(at time.Time) int {
 	return n
 }
 
-// nextEvent is when the engine first wrote something down after a time.
+// nextEvent returns when the engine first recorded an event after a time.
 func (h *History) nextEvent(after time.Time) time.Time {
 	var next time.Time
 	for _, d := range h.Deployments {

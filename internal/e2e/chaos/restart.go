@@ -21,7 +21,7 @@ func (h *History) restarted(service string, after, before time.Time) bool {
 	})
 }
 
-// forgotten is the deployment under way whose setting a restart lost, nil when it lost none.
+// forgotten returns the deployment under way whose setting a restart lost, nil when it lost none.
 func (h *History) forgotten(r Restart) *Deployment {
 	id, wrote := "", time.Time{}
 	for _, w := range h.Writes {
@@ -56,7 +56,7 @@ func (h *History) settingsAgain() Measure {
 	return m
 }
 
-// hindered is for how much of a span no replica could be expected to work on a deployment's router.
+// hindered returns for how much of a span no replica could be expected to work on a deployment's router.
 func (h *History) hindered(d *Deployment, from, to time.Time) time.Duration {
 	total := time.Duration(0)
 	for at := from; at.Before(to); at = at.Add(step) {

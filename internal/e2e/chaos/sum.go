@@ -27,7 +27,7 @@ type Sum struct {
 	Lasted, Starved time.Duration
 }
 
-// NewSum is the sum of nothing.
+// NewSum returns an empty sum.
 func NewSum(seed uint64) *Sum {
 	return &Sum{Seed: seed, Faults: map[Kind]int{}, Unmet: map[Kind]int{}, Took: map[string][]int64{}}
 }
@@ -74,7 +74,7 @@ func (s *Sum) Join(o *Sum) {
 	}
 }
 
-// Missing are the kinds of fault that never happened.
+// Missing returns the kinds of fault that never happened.
 func (s *Sum) Missing() []Kind {
 	return slices.DeleteFunc(AllKinds(), func(k Kind) bool { return s.Faults[k] > 0 })
 }
