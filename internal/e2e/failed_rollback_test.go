@@ -88,7 +88,7 @@ func TestRollback_FailedInPlaceCanBeRepeated(t *testing.T) {
 	body["healthy_deadline"] = "1s"
 
 	failed := p.awaitEnd(p.post(body).ID)
-	assertLoud(t, p, failed, stuck.ID, "the rollback did not succeed")
+	assertLoud(t, p, failed, stuck.ID, "rollback failed")
 	assertTruth(p, failed.ID, f)
 	want := map[string]string{"web-1": "failed", "web-2": "rolled_back", "web-3": "rolled_back"}
 	states := p.states(failed.ID)

@@ -28,7 +28,7 @@ func TestRouter_WithoutEffectNoTargetIsCalled(t *testing.T) {
 				if d.Result.Success || d.State != "failed" && d.State != "rolled_back" {
 					t.Errorf("ended %s (%s): %+v", d.State, d.Reason, d.Result)
 				}
-				if !strings.Contains(d.Reason, "the router did not move traffic") || strings.Contains(d.Reason, "the rollback did not succeed") {
+				if !strings.Contains(d.Reason, "the router did not move traffic") || strings.Contains(d.Reason, "rollback failed") {
 					t.Errorf("the reason is %q", d.Reason)
 				}
 				if len(d.Result.Errors) != 1 || d.Result.Errors[0].Target != "" || d.Result.Errors[0].Message == "" {
