@@ -173,7 +173,7 @@ func TestPrometheus_OutageBeyondDeadlineFails(t *testing.T) {
 	p := serve(t, dbtest.New(t))
 	d := withMetric(t, p, "4s", 0)
 	assertEnd(p, d, "failed", false) // the way back cannot be verified either
-	if !strings.Contains(d.Reason, "its health was unknown for 4s after it was verified: check lag: ") {
+	if !strings.Contains(d.Reason, "health unknown for 4s after verification: check lag: ") {
 		t.Errorf("the reason is %q", d.Reason)
 	}
 }
