@@ -107,8 +107,8 @@ func (t *doraTally) read(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) er
 			stale = append(stale, *d)
 			continue
 		}
-		p := serviceKey{d.service, d.environment}
-		if err := eachChange(d.figures, d.day.UnixMicro(), func(c *change) { t.add(p, c) }); err != nil {
+		add := t.adder(serviceKey{d.service, d.environment})
+		if err := eachChange(d.figures, d.day.UnixMicro(), add); err != nil {
 			return err
 		}
 	}
@@ -133,16 +133,32 @@ func (t *doraTally) addEnded(rows []endedRow) error {
 	}
 	for i := range rows {
 		if c, ok := changeOf(&rows[i]); ok {
-			t.add(serviceKey{rows[i].service, rows[i].environment}, &c)
+			t.adder(serviceKey{rows[i].service, rows[i].environment})(&c)
 		}
 	}
 	return nil
 }
 
-func (t *doraTally) add(p serviceKey, c *change) {
-	if c.finished < t.since || c.finished >= t.until {
-		return
+// adder returns a function that adds changes of one service and environment; those outside the time are left out.
+func (t *doraTally) adder(p serviceKey) func(c *change) {
+	var of *tally
+	return func(c *change) {
+		if c.finished < t.since || c.finished >= t.until {
+			return
+		}
+		if of == nil {
+			of = t.tallyOf(p)
+		}
+		t.total.add(c)
+		of.add(c)
+		if n := int64(len(t.parts)); n > 0 {
+			t.parts[part(c.finished-t.since, t.until-t.since, n)].add(c)
+		}
 	}
+}
+
+// tallyOf returns the sum of one service and environment, which is new when it had none.
+func (t *doraTally) tallyOf(p serviceKey) *tally {
 	of := t.pairs[p]
 	if of == nil {
 		of = &tally{}
@@ -151,11 +167,7 @@ func (t *doraTally) add(p serviceKey, c *change) {
 			t.ranks[p] = len(t.ranks)
 		}
 	}
-	t.total.add(c)
-	of.add(c)
-	if n := int64(len(t.parts)); n > 0 {
-		t.parts[part(c.finished-t.since, t.until-t.since, n)].add(c)
-	}
+	return of
 }
 
 // part returns in which of n equal parts of a length a moment is, from 0.

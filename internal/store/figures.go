@@ -138,11 +138,12 @@ func (c *change) appendTo(b []byte, day int64) []byte {
 	return b
 }
 
-// eachChange calls do with each change in the figures of a day.
+// eachChange calls do with each change in the figures of a day, which do must not keep.
 func eachChange(b []byte, day int64, do func(c *change)) error {
 	r, err := readFigures(b)
+	var c change // one for all: it escapes
 	for err == nil && len(r.rest) > 0 {
-		c := change{finished: day + r.varint()}
+		c = change{finished: day + r.varint()}
 		flags := r.byte()
 		c.completed, c.failed, c.recovered, c.timed = flags&flagCompleted != 0, flags&flagFailed != 0, flags&flagRecovered != 0, flags&flagTimed != 0
 		if c.recovered {
@@ -176,11 +177,12 @@ func (d *duration) appendTo(b []byte, day int64) []byte {
 	return append(b, 0)
 }
 
-// eachDuration calls do with each duration in the figures of a day.
+// eachDuration calls do with each duration in the figures of a day, which do must not keep.
 func eachDuration(b []byte, day int64, do func(d *duration)) error {
 	r, err := readFigures(b)
+	var d duration
 	for err == nil && len(r.rest) > 0 {
-		d := duration{created: day + r.varint(), took: r.varint(), success: r.byte() == 1}
+		d = duration{created: day + r.varint(), took: r.varint(), success: r.byte() == 1}
 		if err = r.err; err == nil {
 			do(&d)
 		}
