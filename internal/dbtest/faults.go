@@ -35,12 +35,20 @@ func (s *Server) Crash() error {
 	return errors.New("PostgreSQL does not end")
 }
 
-// Restart starts a server that has crashed, and returns when it answers.
+// Restart starts a server that has crashed, and returns when it answers. A start that fails is tried again: another program
+// may have got the port meanwhile, or the last processes of the crashed server still have its memory.
 func (s *Server) Restart() error {
-	if err := s.order("start"); err != nil {
-		return err
+	const starts = 6
+	var failed error
+	for range starts {
+		if err := s.order("start"); err != nil {
+			return err
+		}
+		if failed = ready(s.URL, startTimeout/starts); failed == nil {
+			return nil
+		}
 	}
-	return ready(s.URL)
+	return failed
 }
 
 func (s *Server) order(what string) error {

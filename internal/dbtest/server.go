@@ -99,7 +99,7 @@ serve "$@"
 while read -r order; do
 	case $order in
 	crash) kill -QUIT $server; wait $server ;;
-	start) serve "$@" ;;
+	start) kill -0 $server 2>/dev/null || serve "$@" ;;
 	esac
 done
 kill -INT $server
@@ -142,7 +142,7 @@ func startCopy(bin, of string) (*Server, error) {
 		stop: func() error { return stopLocal(cmd, life) },
 		data: filepath.Join(dir, "data"), orders: life,
 	}
-	if err := ready(s.URL); err != nil {
+	if err := ready(s.URL, startTimeout); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log")) // without it the error says less
 		return nil, errors.Join(fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, log), s.Stop())
 	}
@@ -188,8 +188,8 @@ func freePort() (string, error) {
 }
 
 // ready waits until the server answers.
-func ready(address string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+func ready(address string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
