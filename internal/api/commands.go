@@ -21,7 +21,7 @@ func (s *server) runCommand(
 		return gen.CommandAcceptedJSONResponse{}, err
 	}
 	r.Actor = principalName(ctx)
-	d, err := s.commands.Update(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
+	d, err := s.commands.UpdateDeployment(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
 		if err := demand.checkDeployment(d); err != nil {
 			return nil, err
 		}
@@ -151,8 +151,8 @@ type promoteGroup struct {
 	seenAt time.Time
 }
 
-// gateFor returns the gate at which the deployment stands for this promote. answered must be called when it has its answer, also
-// after an error.
+// gateFor returns the gate at which the deployment stands for this promote. answered must be called when it has its answer,
+// also after an error.
 func (g *promoteGroups) gateFor(id string, look func() (int, error)) (gate int, answered func(), err error) {
 	c := g.join(id)
 	answered = func() { g.leave(id, c) }

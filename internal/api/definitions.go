@@ -158,7 +158,7 @@ func (s *server) PutDefinition(
 		return nil, err
 	}
 	created := false
-	stored, err := s.definitions.Define(ctx, in.Service, in.Environment,
+	stored, err := s.definitions.UpdateDefinition(ctx, in.Service, in.Environment,
 		func(present *catalog.Definition) (*catalog.Definition, error) {
 			if err := authorizeChange(ctx, present, asked.Protected); err != nil {
 				return nil, err
@@ -241,7 +241,7 @@ func (s *server) DeleteDefinition(
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.definitions.Define(ctx, in.Service, in.Environment,
+	_, err = s.definitions.UpdateDefinition(ctx, in.Service, in.Environment,
 		func(present *catalog.Definition) (*catalog.Definition, error) {
 			if present == nil {
 				if err := demand.check(0); err != nil {

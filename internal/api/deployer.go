@@ -59,7 +59,7 @@ func (d *Deployer) Deploy(
 	ctx, stop := d.limit(asSource(ctx, source.Name))
 	defer stop()
 	key := storage.IdempotencyKey{Caller: "source:" + source.ID, Value: name, Hash: sha256.Sum256(body), NoExpiry: true}
-	created, replayed, err := d.s.creation.Replay(ctx, key)
+	created, replayed, err := d.s.creation.CreatedUnderKey(ctx, key)
 	if err != nil || replayed {
 		return created, err
 	}

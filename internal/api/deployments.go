@@ -28,7 +28,7 @@ func (s *server) CreateDeployment(
 		return s.dryRun(ctx, in.Body)
 	}
 	if key.Value != "" {
-		created, replayed, err := s.creation.Replay(ctx, key)
+		created, replayed, err := s.creation.CreatedUnderKey(ctx, key)
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +52,7 @@ func (s *server) CreateDeployment(
 // create stores a deployment, which may take longer for each target. It may wait for another creation under the same key.
 func (s *server) create(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
 	defer extendBudget(ctx, time.Duration(len(n.Targets))*createPerTarget)()
-	return s.creation.Create(ctx, n)
+	return s.creation.CreateDeployment(ctx, n)
 }
 
 // dryRun answers with what would be done, and stores nothing.
@@ -97,7 +97,7 @@ func (s *server) complete(ctx context.Context, q *request, defined *definition) 
 	}
 	d := q.deployment
 	d.ID = s.newID()
-	remembered, err := s.creation.Remembered(ctx, d.Service, d.Environment)
+	remembered, err := s.creation.TargetRecords(ctx, d.Service, d.Environment)
 	if err != nil {
 		return storage.NewDeployment{}, err
 	}
@@ -151,13 +151,13 @@ func (s *server) GetDeployment(
 	return gen.GetDeployment200JSONResponse{Body: body, Headers: gen.GetDeployment200ResponseHeaders{ETag: tag}}, nil
 }
 
-// waitForRevision reads the deployment until its revision is not the one after which it is wanted, the wait is over, or the caller has
-// gone. A lower revision is news, too: the database has lost the one that the caller saw.
+// waitForRevision reads the deployment until its revision is not the one after which it is wanted, the wait is over, or the
+// caller has gone. A lower revision is news, too: the database has lost the one that the caller saw.
 func (s *server) waitForRevision(ctx context.Context, id string, after int64, wait time.Duration) (rollout.Deployment, error) {
 	if wait <= 0 {
 		return s.deployments.Deployment(ctx, id)
 	}
-	changed, stop := s.changes.Changed(id) // before the first read, so that no change falls in between
+	changed, stop := s.changes.SubscribeChanges(id) // before the first read, so that no change falls in between
 	defer stop()
 	over := time.NewTimer(wait)
 	defer over.Stop()

@@ -24,11 +24,11 @@ const (
 	headerReplayed = "Idempotency-Replayed"
 )
 
-// handleIdempotencyKey carries requests that have an idempotency key out once. All that such a request does in the store is one transaction
-// with its key and its answer. A request that was refused undoes all of it, and leaves the key free.
+// handleIdempotencyKey carries requests that have an idempotency key out once. All that such a request does in the store is
+// one transaction with its key and its answer. A request that was refused undoes all of it, and leaves the key free.
 //
-// POST /deployments takes its key by itself, in store.Create: what is kept of it is a deployment, which the previous release
-// reads and writes too, and which Git sources name for longer than a day.
+// POST /deployments takes its key by itself, in store.CreateDeployment: what is kept of it is a deployment, which the
+// previous release reads and writes too, and which Git sources name for longer than a day.
 func (s *server) handleIdempotencyKey(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, err := s.keyOf(r)
@@ -69,7 +69,8 @@ func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key storage.Ide
 	respond(w, &answer)
 }
 
-// keyOf returns the key of a request that is to be carried out once; the zero key when it has none, or its operation takes none.
+// keyOf returns the key of a request that is to be carried out once; the zero key when it has none, or its operation takes
+// none.
 func (s *server) keyOf(r *http.Request) (storage.IdempotencyKey, error) {
 	given := r.Header.Values(headerKey)
 	route := routeOf(r)

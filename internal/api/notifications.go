@@ -62,7 +62,7 @@ func (s *server) ListNotifications(
 // PutNotification makes a notification, or changes it.
 func (s *server) PutNotification(ctx context.Context, in gen.PutNotificationRequestObject) (gen.PutNotificationResponseObject, error) {
 	created := false
-	n, err := s.notifications.DefineNotification(ctx, in.Name, func(present *notification.Subscription) (*notification.Subscription, error) {
+	n, err := s.notifications.UpdateNotification(ctx, in.Name, func(present *notification.Subscription) (*notification.Subscription, error) {
 		created = present == nil
 		q := notificationRequest{body: in.Body, present: present, checkAddress: s.checkAddress}
 		next := q.read()
@@ -101,7 +101,7 @@ func sameNotification(a, b *notification.Subscription) bool {
 func (s *server) DeleteNotification(
 	ctx context.Context, in gen.DeleteNotificationRequestObject,
 ) (gen.DeleteNotificationResponseObject, error) {
-	_, err := s.notifications.DefineNotification(ctx, in.Name, func(present *notification.Subscription) (*notification.Subscription, error) {
+	_, err := s.notifications.UpdateNotification(ctx, in.Name, func(present *notification.Subscription) (*notification.Subscription, error) {
 		if present == nil {
 			return nil, notFound("no notification " + in.Name)
 		}

@@ -21,9 +21,9 @@ func (s timed) note(ctx context.Context, what string) {
 	s.ends[what], _ = ctx.Deadline()
 }
 
-func (s timed) Create(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
+func (s timed) CreateDeployment(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
 	s.note(ctx, "create")
-	return s.Store.Create(ctx, n)
+	return s.Store.CreateDeployment(ctx, n)
 }
 
 func (s timed) CreateRollback(
@@ -84,13 +84,13 @@ type hurried struct {
 	took, given time.Duration
 }
 
-func (s *hurried) Replay(ctx context.Context, key storage.IdempotencyKey) (storage.Created, bool, error) {
+func (s *hurried) CreatedUnderKey(ctx context.Context, key storage.IdempotencyKey) (storage.Created, bool, error) {
 	defer func(began time.Time) { s.took = time.Since(began) }(time.Now())
-	return s.Store.Replay(ctx, key)
+	return s.Store.CreatedUnderKey(ctx, key)
 }
 
-func (s *hurried) Create(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
+func (s *hurried) CreateDeployment(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
 	deadline, _ := ctx.Deadline()
 	s.given = time.Until(deadline)
-	return s.Store.Create(ctx, n)
+	return s.Store.CreateDeployment(ctx, n)
 }

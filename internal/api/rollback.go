@@ -15,7 +15,8 @@ import (
 	"rollcall/internal/strategy/command"
 )
 
-// latestTries bounds how often the latest deployment of a service in an environment is looked for when another one came in between.
+// latestTries bounds how often the latest deployment of a service in an environment is looked for when another one came in
+// between.
 const latestTries = 3
 
 // RollbackDeployment rolls a running deployment back in place, or a finished one by a new deployment.
@@ -59,7 +60,7 @@ func (s *server) rollBackLatest(
 	ctx context.Context, service, environment, reason string,
 ) (d rollout.Deployment, created bool, err error) {
 	for range latestTries {
-		latest, err := s.commands.Latest(ctx, service, environment)
+		latest, err := s.commands.LatestDeployment(ctx, service, environment)
 		if err != nil {
 			return latest, false, err
 		}
@@ -79,7 +80,7 @@ func (s *server) rollBack(
 	ctx context.Context, id string, demand precondition, reason string,
 ) (d rollout.Deployment, created bool, err error) {
 	r := command.Command{Kind: command.Rollback, Actor: principalName(ctx), Reason: reason}
-	d, err = s.commands.Update(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
+	d, err = s.commands.UpdateDeployment(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
 		if err := demand.checkDeployment(d); err != nil || d.State.Terminal() {
 			return nil, err
 		}
@@ -118,7 +119,8 @@ func (s *server) newFollowUp(
 	}
 }
 
-// dropRemovedTargets returns the snapshot without the targets that came from the definition and are no longer in it, and their ids.
+// dropRemovedTargets returns the snapshot without the targets that came from the definition and are no longer in it, and
+// their ids.
 func dropRemovedTargets(ended *rollout.Snapshot, defined *definition) (present rollout.Snapshot, gone []string) {
 	present = *ended
 	if defined == nil || defined.request.Targets == nil || !ended.Deployment.Spec.FromDefinition {

@@ -87,9 +87,9 @@ func (s *server) runningTargets(
 	ctx context.Context, service, environment string, defined *definition,
 ) ([]catalog.RunningTarget, error) {
 	if defined == nil {
-		return s.services.Running(ctx, service, environment)
+		return s.services.RunningTargets(ctx, service, environment)
 	}
-	remembered, err := s.creation.Remembered(ctx, service, environment)
+	remembered, err := s.creation.TargetRecords(ctx, service, environment)
 	if err != nil {
 		return nil, err
 	}

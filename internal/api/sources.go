@@ -109,7 +109,7 @@ func (s *server) PutSource(ctx context.Context, in gen.PutSourceRequestObject) (
 func (s *server) putSource(
 	ctx context.Context, name string, body *types.GitSourceRequest,
 ) (report gitsource.Report, created bool, err error) {
-	report, err = s.sources.DefineSource(ctx, name, func(present *gitsource.Source) (*gitsource.Source, error) {
+	report, err = s.sources.UpdateSource(ctx, name, func(present *gitsource.Source) (*gitsource.Source, error) {
 		created = present == nil
 		next, err := s.readSource(body, present)
 		if err != nil || present != nil && sameSource(present, &next) {
@@ -151,7 +151,7 @@ func sameSource(a, b *gitsource.Source) bool {
 
 // DeleteSource forgets a source. Deployments, and what runs, stay.
 func (s *server) DeleteSource(ctx context.Context, in gen.DeleteSourceRequestObject) (gen.DeleteSourceResponseObject, error) {
-	_, err := s.sources.DefineSource(ctx, in.Name, func(present *gitsource.Source) (*gitsource.Source, error) {
+	_, err := s.sources.UpdateSource(ctx, in.Name, func(present *gitsource.Source) (*gitsource.Source, error) {
 		if present == nil {
 			return nil, notFound("no source " + in.Name)
 		}
@@ -184,7 +184,7 @@ func (s *server) SyncSource(ctx context.Context, in gen.SyncSourceRequestObject)
 	if valueOr(in.Params.DryRun, false) {
 		return s.previewSync(ctx, in.Name, ask)
 	}
-	if err := s.sources.AskSync(ctx, in.Name, ask); err != nil {
+	if err := s.sources.RequestSync(ctx, in.Name, ask); err != nil {
 		return nil, err
 	}
 	report, err := s.sources.Source(ctx, in.Name)

@@ -28,15 +28,15 @@ func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject)
 		return nil, err
 	}
 	scopes := principal(ctx).Scopes
-	tallies, err := s.stats.Tallies(ctx, scopes)
+	tallies, err := s.stats.StateCounts(ctx, scopes)
 	if err != nil {
 		return nil, err
 	}
-	services, err := s.stats.ServiceTallies(ctx, scopes)
+	services, err := s.stats.ServiceCounts(ctx, scopes)
 	if err != nil {
 		return nil, err
 	}
-	durations, err := s.stats.Durations(ctx, scopes, window)
+	durations, err := s.stats.DurationStats(ctx, scopes, window)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 // GetDora returns DORA metrics by service.
 func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.GetDoraResponseObject, error) {
-	now, err := s.stats.Clock(ctx)
+	now, err := s.stats.DatabaseTime(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.
 	if err != nil {
 		return nil, err
 	}
-	report, err := s.stats.Dora(ctx, principal(ctx).Scopes, selection)
+	report, err := s.stats.DORAReport(ctx, principal(ctx).Scopes, selection)
 	if err != nil {
 		return nil, err
 	}

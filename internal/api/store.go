@@ -44,19 +44,19 @@ type deploymentStore interface {
 
 // creationStore creates deployments.
 type creationStore interface {
-	// Replay returns the deployment that was created under the key; false when the key is new.
-	Replay(ctx context.Context, key storage.IdempotencyKey) (storage.Created, bool, error)
-	Create(ctx context.Context, n storage.NewDeployment) (storage.Created, error)
-	// Remembered returns what is known of the targets of a service in an environment, by target id.
-	Remembered(ctx context.Context, service, environment string) (map[string]storage.TargetRecord, error)
+	// CreatedUnderKey returns the deployment that was created under the key; false when the key is new.
+	CreatedUnderKey(ctx context.Context, key storage.IdempotencyKey) (storage.Created, bool, error)
+	CreateDeployment(ctx context.Context, n storage.NewDeployment) (storage.Created, error)
+	// TargetRecords returns what is known of the targets of a service in an environment, by target id.
+	TargetRecords(ctx context.Context, service, environment string) (map[string]storage.TargetRecord, error)
 	// ActiveSlot returns the slot that serves, empty when none is known.
 	ActiveSlot(ctx context.Context, service, environment string) (string, error)
 }
 
 // commandStore changes deployments and creates the ones that follow them.
 type commandStore interface {
-	// Update changes a deployment under its lock; without events nothing is written.
-	Update(ctx context.Context, id string, ifRevision int64,
+	// UpdateDeployment changes a deployment under its lock; without events nothing is written.
+	UpdateDeployment(ctx context.Context, id string, ifRevision int64,
 		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error)) (rollout.Deployment, error)
 	// CreateRollback and CreateRetry store what build makes of a finished deployment, once: called again they return the
 	// same one, Replayed.
@@ -64,8 +64,8 @@ type commandStore interface {
 		build func(ended *rollout.Snapshot) (storage.NewDeployment, error)) (storage.Created, error)
 	CreateRetry(ctx context.Context, id string,
 		build func(ended *rollout.Snapshot) (storage.NewDeployment, error)) (storage.Created, error)
-	// Latest returns the deployment that a rollback of the service in the environment applies to.
-	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
+	// LatestDeployment returns the deployment that a rollback of the service in the environment applies to.
+	LatestDeployment(ctx context.Context, service, environment string) (rollout.Deployment, error)
 }
 
 // keyStore carries requests out once per idempotency key.
@@ -82,17 +82,17 @@ type keyStore interface {
 type definitionStore interface {
 	// Definition is CodeNotFound when there is none.
 	Definition(ctx context.Context, service, environment string) (catalog.Definition, error)
-	// Define replaces the definition by what change makes of the present one (nil: there is none), or removes it when
-	// change returns nil. Changes of one definition run one after the other; change is pure.
-	Define(ctx context.Context, service, environment string,
+	// UpdateDefinition replaces the definition by what change makes of the present one (nil: there is none), or removes it
+	// when change returns nil. Changes of one definition run one after the other; change is pure.
+	UpdateDefinition(ctx context.Context, service, environment string,
 		change func(present *catalog.Definition) (*catalog.Definition, error)) (catalog.Definition, error)
 }
 
 // serviceStore reads what runs.
 type serviceStore interface {
 	Services(ctx context.Context, scopes authz.Scopes, p storage.Page) (storage.List[catalog.Service], error)
-	// Running returns what is known of the targets of the newest deployment; none when there was no deployment.
-	Running(ctx context.Context, service, environment string) ([]catalog.RunningTarget, error)
+	// RunningTargets returns what is known of the targets of the newest deployment; none when there was no deployment.
+	RunningTargets(ctx context.Context, service, environment string) ([]catalog.RunningTarget, error)
 	// RestingRouter returns what is known of the router since the last deployment that moved traffic; nil when it was not
 	// read since.
 	RestingRouter(ctx context.Context, service, environment string) (*storage.RestingRouter, error)
@@ -100,13 +100,13 @@ type serviceStore interface {
 
 // statsStore sums up deployments.
 type statsStore interface {
-	Tallies(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error)
-	ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error)
-	Durations(ctx context.Context, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error)
-	// Clock returns the database's time, by which deployments end.
-	Clock(ctx context.Context) (time.Time, error)
-	// Dora sums up the changes of the selection: all, and each service in each environment that has any.
-	Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error)
+	StateCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error)
+	ServiceCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error)
+	DurationStats(ctx context.Context, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error)
+	// DatabaseTime returns the database's time, by which deployments end.
+	DatabaseTime(ctx context.Context) (time.Time, error)
+	// DORAReport sums up the changes of the selection: all, and each service in each environment that has any.
+	DORAReport(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error)
 }
 
 // sourceStore keeps Git sources.
@@ -115,11 +115,11 @@ type sourceStore interface {
 	Source(ctx context.Context, name string) (gitsource.Report, error)
 	// Sources come without their files.
 	Sources(ctx context.Context, p storage.Page) (storage.List[gitsource.Report], error)
-	// DefineSource replaces the source by what change makes of the present one (nil: there is none), removes it when change
+	// UpdateSource replaces the source by what change makes of the present one (nil: there is none), removes it when change
 	// returns nil, and leaves it when change returns what it was given; change is pure.
-	DefineSource(ctx context.Context, name string,
+	UpdateSource(ctx context.Context, name string,
 		change func(present *gitsource.Source) (*gitsource.Source, error)) (gitsource.Report, error)
-	AskSync(ctx context.Context, source string, ask gitsource.SyncRequest) error
+	RequestSync(ctx context.Context, source string, ask gitsource.SyncRequest) error
 }
 
 // notificationStore keeps notifications and their deliveries.
@@ -127,9 +127,9 @@ type notificationStore interface {
 	// Notification is CodeNotFound when there is none.
 	Notification(ctx context.Context, name string) (notification.Subscription, error)
 	Notifications(ctx context.Context, p storage.Page) (storage.List[notification.Subscription], error)
-	// DefineNotification replaces the notification by what change makes of the present one (nil: there is none), removes it
+	// UpdateNotification replaces the notification by what change makes of the present one (nil: there is none), removes it
 	// when change returns nil, and leaves it when change returns what it was given; change is pure.
-	DefineNotification(ctx context.Context, name string,
+	UpdateNotification(ctx context.Context, name string,
 		change func(present *notification.Subscription) (*notification.Subscription, error)) (notification.Subscription, error)
 	// Deliveries come newest first, with every attempt.
 	Deliveries(ctx context.Context, name string, p storage.Page) (storage.List[notification.Delivery], error)
@@ -146,5 +146,5 @@ type tokenStore interface {
 
 // changeHints hints that a deployment may have changed.
 type changeHints interface {
-	Changed(id string) (<-chan struct{}, func())
+	SubscribeChanges(id string) (<-chan struct{}, func())
 }

@@ -18,10 +18,10 @@ const lookupTimeout = 1500 * time.Millisecond
 // Store stores tokens by their hash.
 type Store interface {
 	CreateToken(ctx context.Context, t authz.Token, hash authz.TokenHash, lives time.Duration) (authz.Token, error)
-	// TokenOf gives the good token with the hash, and the hash as it is kept; CodeNotFound when there is none.
-	TokenOf(ctx context.Context, hash authz.TokenHash) (t authz.Token, kept authz.TokenHash, err error)
-	// TouchToken records that a token is used.
-	TouchToken(ctx context.Context, id string) error
+	// TokenByHash gives the good token with the hash, and the hash as it is kept; CodeNotFound when there is none.
+	TokenByHash(ctx context.Context, hash authz.TokenHash) (t authz.Token, kept authz.TokenHash, err error)
+	// RecordTokenUse records that a token is used.
+	RecordTokenUse(ctx context.Context, id string) error
 }
 
 // Config configures an Authenticator.
@@ -102,7 +102,7 @@ func (a *Authenticator) identify(ctx context.Context, credential string) (authz.
 // lookupToken returns the principal of the token with the hash. Timing reveals nothing: the index compares hashes, and the
 // result is compared in constant time.
 func (a *Authenticator) lookupToken(ctx context.Context, hash authz.TokenHash) (authz.Principal, error) {
-	t, kept, err := a.store.TokenOf(ctx, hash)
+	t, kept, err := a.store.TokenByHash(ctx, hash)
 	if problem.CodeOf(err) == problem.CodeNotFound || err == nil && !hash.Equal(kept) {
 		return authz.Principal{}, unauthenticated("the token is unknown, revoked or expired")
 	}
@@ -110,7 +110,7 @@ func (a *Authenticator) lookupToken(ctx context.Context, hash authz.TokenHash) (
 		return authz.Principal{}, err //nolint:wrapcheck // the store adds the operation
 	}
 	if time.Since(t.LastUsedAt) > time.Minute {
-		if err := a.store.TouchToken(ctx, t.ID); err != nil { // no reason to reject the request
+		if err := a.store.RecordTokenUse(ctx, t.ID); err != nil { // no reason to reject the request
 			a.log.WarnContext(ctx, "failed to record the use of a token", "token", t.ID, "error", err)
 		}
 	}

@@ -114,9 +114,9 @@ type counted struct {
 	touches int
 }
 
-func (c *counted) TouchToken(ctx context.Context, id string) error {
+func (c *counted) RecordTokenUse(ctx context.Context, id string) error {
 	c.touches++
-	return c.Store.TouchToken(ctx, id)
+	return c.Store.RecordTokenUse(ctx, id)
 }
 
 func TestToken_LastUseIsNotWrittenPerRequest(t *testing.T) {

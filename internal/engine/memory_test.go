@@ -65,7 +65,7 @@ func (m *memory) read(id string) (rollout.Snapshot, []rollout.Event) {
 
 // update is what a verb of the API does.
 func (m *memory) update(id string, change func(d *rollout.Deployment)) {
-	_, err := m.Update(context.Background(), id, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+	_, err := m.UpdateDeployment(context.Background(), id, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		change(d)
 		return []rollout.Event{{Type: "changed", Actor: "ann"}}, nil
 	})
@@ -93,7 +93,7 @@ func (m *memory) row(id string) (*row, error) {
 	return nil, &problem.Error{Code: problem.CodeNotFound, ID: id, Message: "there is no deployment " + id}
 }
 
-func (m *memory) Create(_ context.Context, n storage.NewDeployment) (storage.Created, error) {
+func (m *memory) CreateDeployment(_ context.Context, n storage.NewDeployment) (storage.Created, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.next++
@@ -186,7 +186,7 @@ func (m *memory) append(r *row, events []rollout.Event, now time.Time) {
 	}
 }
 
-func (m *memory) Update(
+func (m *memory) UpdateDeployment(
 	_ context.Context, id string, ifRevision int64, change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
 ) (rollout.Deployment, error) {
 	m.mu.Lock()
@@ -455,7 +455,7 @@ func (m *memory) remember(at place, known storage.TargetRecord) {
 	}
 }
 
-func (m *memory) Remembered(_ context.Context, service, environment string) (map[string]storage.TargetRecord, error) {
+func (m *memory) TargetRecords(_ context.Context, service, environment string) (map[string]storage.TargetRecord, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := map[string]storage.TargetRecord{}

@@ -485,7 +485,7 @@ func TestRouter_PausedSlotRollbackKeepsSwitch(t *testing.T) {
 				w.db.update("u", func(d *rollout.Deployment) { d.Operator.Pause, d.State = true, rollout.StatePaused })
 			}
 		}
-		if _, err := w.db.Create(t.Context(), undo); err != nil {
+		if _, err := w.db.CreateDeployment(t.Context(), undo); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(30 * time.Second)

@@ -100,7 +100,7 @@ func (w *world) deployment(id, strategyJSON string, boxes ...*box) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := w.db.Create(context.Background(), n); err != nil {
+	if _, err := w.db.CreateDeployment(context.Background(), n); err != nil {
 		w.t.Fatal(err)
 	}
 }

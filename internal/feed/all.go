@@ -21,7 +21,7 @@ type allSource struct {
 const keptMarks = 4096
 
 func (s *allSource) begin(ctx context.Context) (int64, error) {
-	newest, err := s.config.Store.EndOfEvents(ctx)
+	newest, err := s.config.Store.LatestEventID(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -31,7 +31,7 @@ func (s *allSource) begin(ctx context.Context) (int64, error) {
 // goTo continues after the event with the id, if it exists.
 func (s *allSource) goTo(ctx context.Context, id int64) error {
 	s.tail, s.read = storage.EventCursor{After: id}, nil
-	last, err := s.config.Store.EventsOfAll(ctx, id-1, id, 1)
+	last, err := s.config.Store.AllEvents(ctx, id-1, id, 1)
 	for i := range last {
 		s.tail.At(&last[i])
 		s.read = append(s.read, last[i].Mark())
@@ -40,7 +40,7 @@ func (s *allSource) goTo(ctx context.Context, id int64) error {
 }
 
 func (s *allSource) next(ctx context.Context) (reading, error) {
-	events, tail, err := s.config.Store.ReadTail(ctx, s.tail, pageSize)
+	events, tail, err := s.config.Store.EventsAfter(ctx, s.tail, pageSize)
 	if problem.CodeOf(err) == problem.CodeOwnershipLost {
 		return s.beginAgain(ctx)
 	}
@@ -66,7 +66,7 @@ func (s *allSource) next(ctx context.Context) (reading, error) {
 func (s *allSource) beginAgain(ctx context.Context) (reading, error) {
 	common, err := s.config.Store.LastCommon(ctx, s.read)
 	if err == nil && common == 0 {
-		common, err = s.config.Store.EndOfEvents(ctx)
+		common, err = s.config.Store.LatestEventID(ctx)
 	}
 	if err == nil {
 		err = s.goTo(ctx, common)
@@ -78,7 +78,7 @@ func (s *allSource) beginAgain(ctx context.Context) (reading, error) {
 }
 
 func (s *allSource) page(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {
-	events, err := s.config.Store.EventsOfAll(ctx, after, upTo, pageSize)
+	events, err := s.config.Store.AllEvents(ctx, after, upTo, pageSize)
 	if err != nil {
 		return nil, after, err
 	}

@@ -50,18 +50,18 @@ func (c *counted) DeploymentsByID(ctx context.Context, ids []string) ([]rollout.
 	return c.Store.DeploymentsByID(ctx, ids)
 }
 
-func (c *counted) EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error) {
+func (c *counted) DeploymentEvents(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error) {
 	if err := c.ask(); err != nil {
 		return nil, err
 	}
-	return c.Store.EventsOf(ctx, id, after, upTo, limit)
+	return c.Store.DeploymentEvents(ctx, id, after, upTo, limit)
 }
 
-func (c *counted) ReadTail(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error) {
+func (c *counted) EventsAfter(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error) {
 	if err := c.ask(); err != nil {
 		return nil, t, err
 	}
-	return c.Store.ReadTail(ctx, t, limit)
+	return c.Store.EventsAfter(ctx, t, limit)
 }
 
 // stand is a deployment that is under way, and feeds to watch it by.
@@ -77,7 +77,7 @@ func newStand(t *testing.T) *stand {
 	s, err := store.Open(t.Context(), dbtest.New(t))
 	must(t, err)
 	t.Cleanup(s.Close)
-	created, err := s.Create(t.Context(), storage.NewDeployment{
+	created, err := s.CreateDeployment(t.Context(), storage.NewDeployment{
 		Deployment: rollout.Deployment{
 			Service: "checkout", Environment: "production", Version: "v2", Kind: rollout.KindDeploy,
 			Spec: rollout.Spec{Strategy: rollout.Strategy{Type: "rolling"}},

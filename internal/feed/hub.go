@@ -16,22 +16,22 @@ type Store interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	// DeploymentsByID reads those of the deployments that there are, in any order.
 	DeploymentsByID(ctx context.Context, ids []string) ([]rollout.Deployment, error)
-	// EventsOf reads a deployment's events with a number above after and not above upTo, SeqAt the number of its newest
-	// event whose id is not above eventID.
-	EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
-	SeqAt(ctx context.Context, id string, eventID int64) (int64, error)
+	// DeploymentEvents reads a deployment's events with a number above after and not above upTo, SeqForEventID the number of
+	// its newest event whose id is not above eventID.
+	DeploymentEvents(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
+	SeqForEventID(ctx context.Context, id string, eventID int64) (int64, error)
 	// HasEvent reports whether an event with the id is there, of whichever deployment.
 	HasEvent(ctx context.Context, eventID int64) (bool, error)
 	// LastCommon is the highest of the ids at which an event with the hash beside it is there; 0 when there is none.
 	LastCommon(ctx context.Context, marks []rollout.EventMark) (int64, error)
-	// EventsOfAll reads the events of all deployments with an id above after and not above upTo.
-	EventsOfAll(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error)
-	// EndOfEvents is the newest id below which no event will appear any more, ReadTail what comes after a place. It is
-	// problem.CodeOwnershipLost when the event at the place is not there any more, or another one.
-	EndOfEvents(ctx context.Context) (int64, error)
-	ReadTail(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error)
-	// Changed hints that a deployment may have changed, or any of them with an empty id.
-	Changed(id string) (<-chan struct{}, func())
+	// AllEvents reads the events of all deployments with an id above after and not above upTo.
+	AllEvents(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error)
+	// LatestEventID is the newest id below which no event will appear any more, EventsAfter reads what comes after a cursor.
+	// It is problem.CodeOwnershipLost when the event at the cursor is not there any more, or another one.
+	LatestEventID(ctx context.Context) (int64, error)
+	EventsAfter(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error)
+	// SubscribeChanges hints that a deployment may have changed, or any of them with an empty id.
+	SubscribeChanges(id string) (<-chan struct{}, func())
 }
 
 // Config configures a Hub. All fields are required.
@@ -127,7 +127,7 @@ func (f *Hub) position(ctx context.Context, fd *feed, after *int64) (position in
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.config.ReadTimeout)
 	defer cancel()
-	newest, err := f.config.Store.EndOfEvents(ctx)
+	newest, err := f.config.Store.LatestEventID(ctx)
 	return min(*after, max(newest, end)), false, err
 }
 
@@ -167,7 +167,7 @@ func (f *Hub) enter(key string, source source) *feed {
 
 // read runs a feed, in a goroutine of its own.
 func (f *Hub) read(ctx context.Context, key string, fd *feed) {
-	changed, stop := f.config.Store.Changed(key) // before the first reading, so that no change falls in between
+	changed, stop := f.config.Store.SubscribeChanges(key) // before the first reading, so that no change falls in between
 	defer stop()
 	err := fd.begin(ctx)
 	if err != nil {

@@ -70,10 +70,10 @@ func (s *deploymentSource) next(ctx context.Context) (reading, error) {
 // onwards reads the events after the last one that was read, up to a number. there: that one is still what it was.
 func (s *deploymentSource) onwards(ctx context.Context, upTo int64) (events []rollout.Event, there bool, err error) {
 	if s.last == (rollout.EventMark{}) {
-		events, err = s.config.Store.EventsOf(ctx, s.id, s.seq, upTo, pageSize)
+		events, err = s.config.Store.DeploymentEvents(ctx, s.id, s.seq, upTo, pageSize)
 		return events, true, err
 	}
-	events, err = s.config.Store.EventsOf(ctx, s.id, s.seq-1, max(upTo, s.seq), pageSize+1)
+	events, err = s.config.Store.DeploymentEvents(ctx, s.id, s.seq-1, max(upTo, s.seq), pageSize+1)
 	if err != nil || len(events) == 0 || events[0].Mark() != s.last {
 		return nil, false, err
 	}
@@ -81,7 +81,7 @@ func (s *deploymentSource) onwards(ctx context.Context, upTo int64) (events []ro
 }
 
 func (s *deploymentSource) page(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {
-	events, err := s.config.Store.EventsOf(ctx, s.id, after, upTo, pageSize)
+	events, err := s.config.Store.DeploymentEvents(ctx, s.id, after, upTo, pageSize)
 	if err != nil {
 		return nil, after, err
 	}
@@ -96,7 +96,7 @@ func (s *deploymentSource) place(ctx context.Context, eventID int64) (place int6
 	if known, err = s.config.Store.HasEvent(ctx, eventID); err != nil || !known {
 		return 0, known, err
 	}
-	place, err = s.config.Store.SeqAt(ctx, s.id, eventID)
+	place, err = s.config.Store.SeqForEventID(ctx, s.id, eventID)
 	return place, true, err
 }
 

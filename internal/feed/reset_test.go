@@ -29,7 +29,7 @@ func (s *stand) lose(before rollout.Deployment, lastID int64) {
 
 func (s *stand) newestID() int64 {
 	s.t.Helper()
-	id, err := s.store.EndOfEvents(s.t.Context())
+	id, err := s.store.LatestEventID(s.t.Context())
 	must(s.t, err)
 	return id
 }

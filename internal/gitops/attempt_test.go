@@ -66,7 +66,7 @@ func (c *scene) byHand(version string) rollout.Deployment {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	created, err := c.s.Create(c.t.Context(), n)
+	created, err := c.s.CreateDeployment(c.t.Context(), n)
 	if err != nil {
 		c.t.Fatal(err)
 	}

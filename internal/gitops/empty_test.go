@@ -10,7 +10,7 @@ import (
 
 func withPath(c *scene, path string, allowEmpty bool) {
 	c.t.Helper()
-	_, err := c.s.DefineSource(c.t.Context(), "main", func(present *gitsource.Source) (*gitsource.Source, error) {
+	_, err := c.s.UpdateSource(c.t.Context(), "main", func(present *gitsource.Source) (*gitsource.Source, error) {
 		next := *present
 		next.Path, next.AllowEmpty = path, allowEmpty
 		return &next, nil

@@ -40,7 +40,7 @@ func hooked(t *testing.T) (*Loop, context.Context) {
 	}
 	t.Cleanup(s.Close)
 	for name, secret := range map[string]secret.Secret{"main": hookSecret, "standard": signingToken, "deaf": ""} {
-		_, err = s.DefineSource(t.Context(), name, func(*gitsource.Source) (*gitsource.Source, error) {
+		_, err = s.UpdateSource(t.Context(), name, func(*gitsource.Source) (*gitsource.Source, error) {
 			return &gitsource.Source{URL: "https://git.example.com/x", Branch: "main", Interval: duration.Duration(time.Hour), Secrets: gitsource.Secrets{HookSecret: secret}}, nil
 		})
 		if err != nil {

@@ -45,7 +45,7 @@ func following(t *testing.T, r *repo) (*Loop, *store.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.DefineSource(t.Context(), "main", func(*gitsource.Source) (*gitsource.Source, error) {
+	_, err = s.UpdateSource(t.Context(), "main", func(*gitsource.Source) (*gitsource.Source, error) {
 		source := r.source()
 		source.Interval = duration.Duration(time.Hour)
 		return source, nil
@@ -62,7 +62,7 @@ func claim(t *testing.T, s *store.Store, replica string) *gitsource.Claimed {
 	if _, err := s.Heartbeat(t.Context(), replica, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AskSync(t.Context(), "main", gitsource.SyncRequest{}); err != nil {
+	if err := s.RequestSync(t.Context(), "main", gitsource.SyncRequest{}); err != nil {
 		t.Fatal(err)
 	}
 	claimed, err := s.ClaimSources(t.Context(), replica, nil, 1)
@@ -257,7 +257,7 @@ func TestHeal_SupersedesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.Deployment.Version = "v2"
-	persons, err := s.Create(t.Context(), n)
+	persons, err := s.CreateDeployment(t.Context(), n)
 	if err != nil {
 		t.Fatal(err)
 	}

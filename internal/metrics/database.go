@@ -17,14 +17,14 @@ const scrapeTimeout = 3 * time.Second
 
 // Database is what a scrape reads.
 type Database interface {
-	// Tallies counts the deployments within the scopes by state and strategy.
-	Tallies(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error)
-	// Stuck counts deployments that are overdue.
-	Stuck(ctx context.Context) (int, error)
+	// StateCounts counts the deployments within the scopes by state and strategy.
+	StateCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error)
+	// CountStuck counts deployments that are overdue.
+	CountStuck(ctx context.Context) (int, error)
 }
 
-// RegisterDatabase registers the metrics that each scrape reads from db. It is called once. While db is away they are left out and
-// rollcall_database_up is 0.
+// RegisterDatabase registers the metrics that each scrape reads from db. It is called once. While db is away they are left
+// out and rollcall_database_up is 0.
 func (m *Metrics) RegisterDatabase(db Database) {
 	m.registry.MustRegister(&deployments{
 		db: db, strategies: m.kinds.Strategies,
@@ -60,10 +60,10 @@ func (c *deployments) Describe(ch chan<- *prometheus.Desc) {
 func (c *deployments) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
-	tallies, err := c.db.Tallies(ctx, authz.Everywhere())
+	tallies, err := c.db.StateCounts(ctx, authz.Everywhere())
 	stuck := 0
 	if err == nil {
-		stuck, err = c.db.Stuck(ctx)
+		stuck, err = c.db.CountStuck(ctx)
 	}
 	if err != nil { // database_up reports it; the store's callers log the reason
 		ch <- gauge(c.up, 0)
@@ -79,8 +79,8 @@ type group struct {
 	strategy string
 }
 
-// countByGroup sums up by labels. Every state of every known strategy is present, so that a series never vanishes when its last
-// deployment changes state.
+// countByGroup sums up by labels. Every state of every known strategy is present, so that a series never vanishes when its
+// last deployment changes state.
 func countByGroup(tallies []catalog.StateCount, strategies []string) map[group]int {
 	counts := map[group]int{}
 	for _, state := range rollout.States() {

@@ -29,14 +29,14 @@ type tallies struct {
 
 var errAway = errors.New("away")
 
-func (d *tallies) Tallies(context.Context, authz.Scopes) ([]catalog.StateCount, error) {
+func (d *tallies) StateCounts(context.Context, authz.Scopes) ([]catalog.StateCount, error) {
 	if d.away.Load() {
 		return nil, errAway
 	}
 	return d.rows, nil
 }
 
-func (d *tallies) Stuck(context.Context) (int, error) { return 3, nil }
+func (d *tallies) CountStuck(context.Context) (int, error) { return 3, nil }
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()

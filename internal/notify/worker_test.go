@@ -111,7 +111,7 @@ func (w *world) replicaWith(name string, lease *life) (c *counted, stop func()) 
 
 func (w *world) notification(name, url string) {
 	w.Helper()
-	_, err := w.store.DefineNotification(w.Context(), name, func(*notification.Subscription) (*notification.Subscription, error) {
+	_, err := w.store.UpdateNotification(w.Context(), name, func(*notification.Subscription) (*notification.Subscription, error) {
 		return &notification.Subscription{
 			Kind: notification.KindWebhook, States: notification.KindWebhook.States(),
 			Secrets: notification.Secrets{URL: secret.Secret(url)},
@@ -125,11 +125,11 @@ func (w *world) notification(name, url string) {
 // aborted is a deployment of the service that is called off before it begins.
 func (w *world) aborted(service string) string {
 	w.Helper()
-	created, err := w.store.Create(w.Context(), storetest.Request(service, 1))
+	created, err := w.store.CreateDeployment(w.Context(), storetest.Request(service, 1))
 	if err != nil {
 		w.Fatal(err)
 	}
-	_, err = w.store.Update(w.Context(), created.Deployment.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+	_, err = w.store.UpdateDeployment(w.Context(), created.Deployment.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.State, d.Reason = rollout.StateAborted, "called off"
 		return []rollout.Event{{Type: rollout.EventAborted, Actor: "ann"}}, nil
 	})

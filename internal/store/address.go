@@ -116,9 +116,9 @@ func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []storage.Claimed) e
 	return nil
 }
 
-// Running returns what is known of the targets of the newest deployment of a service in an environment, in the order of its
-// request; none when there was no deployment.
-func (s *Store) Running(ctx context.Context, service, environment string) ([]catalog.RunningTarget, error) {
+// RunningTargets returns what is known of the targets of the newest deployment of a service in an environment, in the order
+// of its request; none when there was no deployment.
+func (s *Store) RunningTargets(ctx context.Context, service, environment string) ([]catalog.RunningTarget, error) {
 	const sql = `
 		SELECT t.target_id, t.address, coalesce(t.version, ''), r.target_id IS NOT NULL, coalesce(r.version, ''),
 			coalesce(r.health, 'unknown'), coalesce(` + rememberedAddress + `, '')

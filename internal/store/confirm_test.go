@@ -56,11 +56,11 @@ func TestSynchronous_AnsweredWritesReachStandby(t *testing.T) {
 		do            func(context.Context) error
 	}{
 		{"a creation", `SELECT EXISTS (SELECT FROM deployments WHERE service = 'created')`, func(ctx context.Context) error {
-			_, err := s.Create(ctx, created)
+			_, err := s.CreateDeployment(ctx, created)
 			return err
 		}},
 		{"a command", `SELECT EXISTS (SELECT FROM deployments WHERE service = 'pausing' AND operator_revision = 1)`, func(ctx context.Context) error {
-			_, err := s.Update(ctx, pausing.ID, 0, pause)
+			_, err := s.UpdateDeployment(ctx, pausing.ID, 0, pause)
 			return err
 		}},
 		{"a rollback", `SELECT EXISTS (SELECT FROM deployments WHERE rollback_of IS NOT NULL)`, func(ctx context.Context) error {
@@ -78,7 +78,7 @@ func TestSynchronous_AnsweredWritesReachStandby(t *testing.T) {
 		unanswered(t, ask.name+" that is asked for again", ask.do)
 	}
 	unanswered(t, "a look for a key", func(ctx context.Context) error {
-		_, _, err := s.Replay(ctx, created.Key)
+		_, _, err := s.CreatedUnderKey(ctx, created.Key)
 		return err
 	})
 

@@ -11,8 +11,8 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// Tallies counts the deployments within the scopes by state and strategy; what there is none of is left out.
-func (s *Store) Tallies(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error) {
+// StateCounts counts the deployments within the scopes by state and strategy; what there is none of is left out.
+func (s *Store) StateCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error) {
 	where, args := conditions(scopes, storage.Filter{}, nil)
 	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.StateCount], talliesSQL(where), args...)
 	return tallies, pg.Wrap("count the deployments", err)
@@ -23,8 +23,9 @@ func talliesSQL(where string) string {
 		SELECT state, strategy, sum(n)::bigint FROM counted GROUP BY state, strategy ORDER BY state, strategy`
 }
 
-// countedSQL returns how many deployments there are, as the WITH of a statement: of those that have ended what the figures say, and
-// before the figures are complete what the index deployments_counted has; of the others, which are few, what is there now.
+// countedSQL returns how many deployments there are, as the WITH of a statement: of those that have ended what the figures
+// say, and before the figures are complete what the index deployments_counted has; of the others, which are few, what is
+// there now.
 func countedSQL(where string) string {
 	if where == "" {
 		where = "WHERE true"
@@ -41,9 +42,9 @@ func countedSQL(where string) string {
 	)`
 }
 
-// Stuck counts the unfinished deployments without progress for 8 s: the next action is overdue, or it can be claimed and was
-// not.
-func (s *Store) Stuck(ctx context.Context) (int, error) {
+// CountStuck counts the unfinished deployments without progress for 8 s: the next action is overdue, or it can be claimed
+// and was not.
+func (s *Store) CountStuck(ctx context.Context) (int, error) {
 	const sql = `
 		SELECT count(*) FROM deployments d
 		WHERE d.finished_at IS NULL

@@ -16,14 +16,15 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// Create stores a new deployment as pending, whole or not at all. Its id is made when it has none; creation time, revision
-// and events are the store's. While another deployment of its (service, environment) has not ended, OnConflictReject is a
-// CodeConflict with that one's ID; otherwise the new one waits, and an older one that waited is superseded.
+// CreateDeployment stores a new deployment as pending, whole or not at all. Its id is made when it has none; creation time,
+// revision and events are the store's. While another deployment of its (service, environment) has not ended,
+// OnConflictReject is a CodeConflict with that one's ID; otherwise the new one waits, and an older one that waited is
+// superseded.
 //
 // With a key that was used before the answer is the one given then, or CodeKeyReused when the request was another. A
 // creation under the same key that is still running is awaited for a few seconds, then CodeInProgress. A claim that is no
 // longer held is CodeOwnershipLost.
-func (s *Store) Create(ctx context.Context, request storage.NewDeployment) (storage.Created, error) {
+func (s *Store) CreateDeployment(ctx context.Context, request storage.NewDeployment) (storage.Created, error) {
 	if err := ensureID(&request.Deployment); err != nil {
 		return storage.Created{}, err
 	}

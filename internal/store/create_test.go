@@ -24,7 +24,7 @@ func TestKey_ConcurrentUseCreatesOneDeployment(t *testing.T) {
 	atOnce(50, func(int) {
 		r := request("checkout", 3)
 		r.Key = key("k", "body")
-		created, err := s.Create(ctx(t), r)
+		created, err := s.CreateDeployment(ctx(t), r)
 		if err != nil {
 			t.Error(err)
 			return
@@ -56,7 +56,7 @@ func TestKey_ReplayAnswersAsAtCreation(t *testing.T) {
 	snap.Deployment.Reason = "something else"
 	save(t, s, snap, storage.SaveRequest{})
 
-	again, found, err := s.Replay(ctx(t), r.Key)
+	again, found, err := s.CreatedUnderKey(ctx(t), r.Key)
 	must(t, err)
 	if !found || !again.Replayed {
 		t.Fatalf("found %t, replayed %t", found, again.Replayed)
@@ -75,14 +75,14 @@ func TestKey_ReuseIsRefusedPerCaller(t *testing.T) {
 	create(t, s, r)
 
 	other := key("k", "another body")
-	_, _, err := s.Replay(ctx(t), other)
+	_, _, err := s.CreatedUnderKey(ctx(t), other)
 	wantCode(t, err, problem.CodeKeyReused)
 	r.Key = other
-	_, err = s.Create(ctx(t), r)
+	_, err = s.CreateDeployment(ctx(t), r)
 	wantCode(t, err, problem.CodeKeyReused)
 
 	other.Caller = "somebody else"
-	_, found, err := s.Replay(ctx(t), other)
+	_, found, err := s.CreatedUnderKey(ctx(t), other)
 	must(t, err)
 	if found {
 		t.Error("found the key of another caller")
@@ -97,7 +97,7 @@ func TestKey_ExpiresAfterADay(t *testing.T) {
 	first := create(t, s, r)
 	exec(t, s, `UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'`)
 
-	_, found, err := s.Replay(ctx(t), r.Key)
+	_, found, err := s.CreatedUnderKey(ctx(t), r.Key)
 	must(t, err)
 	r.Deployment.ID = ""
 	second := create(t, s, r)
@@ -126,7 +126,7 @@ func TestKey_InUseIsAwaitedThenRefused(t *testing.T) {
 
 	r := request("checkout", 1)
 	r.Key = key("k", "body")
-	_, err = s.Create(ctx(t), r)
+	_, err = s.CreateDeployment(ctx(t), r)
 	wantCode(t, err, problem.CodeInProgress)
 }
 
@@ -137,12 +137,12 @@ func TestCreate_RejectedHasNoEffect(t *testing.T) {
 	r := request("checkout", 2)
 	r.Deployment.Spec.OnConflict = rollout.OnConflictReject
 	r.Key = key("k", "body")
-	_, err := s.Create(ctx(t), r)
+	_, err := s.CreateDeployment(ctx(t), r)
 	wantCode(t, err, problem.CodeConflict)
 	if e, ok := err.(*problem.Error); !ok || e.ID != first.ID { //nolint:errorlint // it is the error itself
 		t.Errorf("the error names %v, not %s", err, first.ID)
 	}
-	_, found, err := s.Replay(ctx(t), r.Key)
+	_, found, err := s.CreatedUnderKey(ctx(t), r.Key)
 	must(t, err)
 	if found {
 		t.Error("the key of the refused request was kept")
@@ -160,7 +160,7 @@ func TestQuota_BoundsUnfinishedDeployments(t *testing.T) {
 	atOnce(asked, func(i int) {
 		r := request("checkout", 1)
 		r.Deployment.Environment, r.QueueLimit = fmt.Sprintf("env-%d", i), most
-		switch _, err := replicas[i%len(replicas)].Create(ctx(t), r); {
+		switch _, err := replicas[i%len(replicas)].CreateDeployment(ctx(t), r); {
 		case err == nil:
 			made.Add(1)
 		case problem.CodeOf(err) == problem.CodeRateLimited:
@@ -192,7 +192,7 @@ func TestKey_ExpiryDuringWaitKeepsResponse(t *testing.T) {
 	must(t, err)
 	var again storage.Created
 	var all sync.WaitGroup
-	all.Go(func() { again, err = s.Create(ctx(t), asked) })
+	all.Go(func() { again, err = s.CreateDeployment(ctx(t), asked) })
 	for expired := false; !expired; {
 		_, err := others.Exec(ctx(t), `SELECT pg_sleep(0.1)`) // it must not be idle for long
 		must(t, err)

@@ -38,10 +38,11 @@ func (s *Store) Definition(ctx context.Context, service, environment string) (ca
 	return d, pg.Wrap("read the definition of "+service+" in "+environment, err)
 }
 
-// Define puts what change makes of the present definition in its place, and gives it back as stored. change sees nil when
-// there is none, and answers nil to remove it; Define then gives the zero Definition. It must be pure, for it is called again
-// when the transaction lost a race; its error leaves everything as it was. No two changes of one definition run at once.
-func (s *Store) Define(
+// UpdateDefinition puts what change makes of the present definition in its place, and gives it back as stored. change sees
+// nil when there is none, and answers nil to remove it; UpdateDefinition then returns the zero Definition. It must be pure,
+// for it is called again when the transaction lost a race; its error leaves everything as it was. No two changes of one
+// definition run at once.
+func (s *Store) UpdateDefinition(
 	ctx context.Context, service, environment string,
 	change func(present *catalog.Definition) (*catalog.Definition, error),
 ) (catalog.Definition, error) {

@@ -19,7 +19,7 @@ import (
 // define makes a definition of checkout in production whatever there was.
 func define(t testing.TB, s *store.Store, body string) catalog.Definition {
 	t.Helper()
-	d, err := s.Define(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
+	d, err := s.UpdateDefinition(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
 		return &catalog.Definition{Body: json.RawMessage(body), DeploySecret: "whsec_c2VjcmV0", Protected: true}, nil
 	})
 	must(t, err)
@@ -50,7 +50,7 @@ func TestDefinition_DeletedKeepsOnlyRevision(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	define(t, s, `{}`)
-	_, err := s.Define(ctx(t), "checkout", "production", forget)
+	_, err := s.UpdateDefinition(ctx(t), "checkout", "production", forget)
 	must(t, err)
 	_, err = s.Definition(ctx(t), "checkout", "production")
 	wantCode(t, err, problem.CodeNotFound)
@@ -59,7 +59,7 @@ func TestDefinition_DeletedKeepsOnlyRevision(t *testing.T) {
 	if !forgotten {
 		t.Error("something is left of it")
 	}
-	_, err = s.Define(ctx(t), "checkout", "production", func(present *catalog.Definition) (*catalog.Definition, error) {
+	_, err = s.UpdateDefinition(ctx(t), "checkout", "production", func(present *catalog.Definition) (*catalog.Definition, error) {
 		if present != nil {
 			t.Errorf("there is %+v", present)
 		}
@@ -76,7 +76,7 @@ func TestDefinition_FailedChangeHasNoEffect(t *testing.T) {
 	s := open(t)
 	refused := errors.New("no")
 	refuse := func(*catalog.Definition) (*catalog.Definition, error) { return nil, refused }
-	if _, err := s.Define(ctx(t), "checkout", "production", refuse); !errors.Is(err, refused) {
+	if _, err := s.UpdateDefinition(ctx(t), "checkout", "production", refuse); !errors.Is(err, refused) {
 		t.Error(err)
 	}
 	var rows int
@@ -85,7 +85,7 @@ func TestDefinition_FailedChangeHasNoEffect(t *testing.T) {
 		t.Errorf("%d rows", rows)
 	}
 	define(t, s, `{}`)
-	if _, err := s.Define(ctx(t), "checkout", "production", refuse); !errors.Is(err, refused) {
+	if _, err := s.UpdateDefinition(ctx(t), "checkout", "production", refuse); !errors.Is(err, refused) {
 		t.Error(err)
 	}
 	if d := define(t, s, `{}`); d.Revision != 2 {
@@ -98,7 +98,7 @@ func TestDefinition_ChangesAreSerialized(t *testing.T) {
 	s := open(t)
 	const writers = 24
 	atOnce(writers, func(int) {
-		_, err := s.Define(ctx(t), "checkout", "production", func(present *catalog.Definition) (*catalog.Definition, error) {
+		_, err := s.UpdateDefinition(ctx(t), "checkout", "production", func(present *catalog.Definition) (*catalog.Definition, error) {
 			var n int
 			if present != nil {
 				if err := json.Unmarshal(present.Body, &n); err != nil {
@@ -121,7 +121,7 @@ func TestDefinition_ChangesAreSerialized(t *testing.T) {
 func TestRunning_IsRecordOfNewestTargets(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	running, err := s.Running(ctx(t), "checkout", "production")
+	running, err := s.RunningTargets(ctx(t), "checkout", "production")
 	must(t, err)
 	if len(running) != 0 {
 		t.Errorf("%v", running)
@@ -130,7 +130,7 @@ func TestRunning_IsRecordOfNewestTargets(t *testing.T) {
 	target := snap.Targets[0]
 	target.Version, target.Health, target.CallsSent = "v2", healthcheck.Healthy, 1
 	save(t, s, snap, storage.SaveRequest{Targets: []rollout.Target{target}})
-	running, err = s.Running(ctx(t), "checkout", "production")
+	running, err = s.RunningTargets(ctx(t), "checkout", "production")
 	must(t, err)
 	if len(running) != 3 || running[0].Target != "web-0" || running[2] != (catalog.RunningTarget{Target: "web-2", Version: "v2", Health: healthcheck.Healthy}) ||
 		running[0].Version != "" || running[0].Health != healthcheck.Unknown {
@@ -168,7 +168,7 @@ func TestServices_AreFoundAmongManyDeployments(t *testing.T) {
 func TestDurations_CountStartedAndEnded(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	tally, err := s.Durations(ctx(t), authz.Everywhere(), time.Hour)
+	tally, err := s.DurationStats(ctx(t), authz.Everywhere(), time.Hour)
 	must(t, err)
 	if tally != (catalog.DurationStats{}) {
 		t.Errorf("%+v", tally)
@@ -177,12 +177,12 @@ func TestDurations_CountStartedAndEnded(t *testing.T) {
 	finish(t, s, snap, rollout.StateCompleted) // a minute after its start
 	started(t, s, "other", "r1")
 	create(t, s, request("third", 1))
-	tally, err = s.Durations(ctx(t), authz.Everywhere(), time.Hour)
+	tally, err = s.DurationStats(ctx(t), authz.Everywhere(), time.Hour)
 	must(t, err)
 	if tally != (catalog.DurationStats{Count: 1, Succeeded: 1, P50: time.Minute, P95: time.Minute}) {
 		t.Errorf("%+v", tally)
 	}
-	services, err := s.ServiceTallies(ctx(t), authz.Everywhere())
+	services, err := s.ServiceCounts(ctx(t), authz.Everywhere())
 	must(t, err)
 	if len(services) != 3 || services[0].Service != "checkout" || services[0].ByState[rollout.StateCompleted] != 1 || services[0].Total != 1 {
 		t.Errorf("%+v", services)

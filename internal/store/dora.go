@@ -23,11 +23,11 @@ const maxDora = 200
 // what a request has.
 const maxJudged = 50_000
 
-// Dora sums up the changes of the selection within the scopes: all of them, each service in each environment that has any, at
-// most 200, and each part of the time. It reads the figures of days, and judges only deployments of days that have changed
-// since RefreshFigures was called. When these are too many, as they may be until it was called often enough for the first time,
-// it is CodeUnavailable.
-func (s *Store) Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error) {
+// DORAReport sums up the changes of the selection within the scopes: all of them, each service in each environment that has
+// any, at most 200, and each part of the time. It reads the figures of days, and judges only deployments of days that have
+// changed since RefreshFigures was called. When these are too many, as they may be until it was called often enough for the
+// first time, it is CodeUnavailable.
+func (s *Store) DORAReport(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error) {
 	t := newDoraTally(&sel)
 	err := s.db.InSnapshot(ctx, func(tx pgx.Tx) error {
 		complete, err := figuresComplete(ctx, tx)

@@ -64,7 +64,7 @@ func doraReport(t *testing.T, s *store.Store, scopes authz.Scopes, sel dora.Quer
 	if sel.Until.IsZero() {
 		sel.Since, sel.Until = noon, noon.AddDate(0, 0, 1)
 	}
-	d, err := s.Dora(ctx(t), scopes, sel)
+	d, err := s.DORAReport(ctx(t), scopes, sel)
 	must(t, err)
 	return d.Total, d.ByService
 }
@@ -205,7 +205,7 @@ func TestDora_PeriodsAreInOrder(t *testing.T) {
 		p.service, p.version = "checkout", "v1"
 		livedThrough(t, s, p)
 	}
-	got, err := s.Dora(ctx(t), authz.Everywhere(), dora.Query{Since: noon, Until: minute(180), Buckets: 3})
+	got, err := s.DORAReport(ctx(t), authz.Everywhere(), dora.Query{Since: noon, Until: minute(180), Buckets: 3})
 	must(t, err)
 	type part struct{ changes, failed int }
 	parts := make([]part, len(got.Buckets))
@@ -223,7 +223,7 @@ func TestDora_MoreThanCanBeJudgedAtOnceIsReadFromDays(t *testing.T) {
 	manyEnded(t, s, "big", store.MaxJudged)
 	manyEnded(t, s, "small", 1)
 	day := dora.Query{Since: noon, Until: noon.AddDate(0, 0, 1)}
-	_, err := s.Dora(ctx(t), authz.Everywhere(), day)
+	_, err := s.DORAReport(ctx(t), authz.Everywhere(), day)
 	wantCode(t, err, problem.CodeUnavailable)
 	short := dora.Query{Since: noon, Until: minute(1)}
 	if sum, _ := doraReport(t, s, authz.Everywhere(), short); sum.Changes != 61 {

@@ -15,7 +15,7 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// writerPoll is how often EndOfEvents asks whether writers have ended: they take milliseconds.
+// writerPoll is how often LatestEventID asks whether writers have ended: they take milliseconds.
 const writerPoll = 10 * time.Millisecond
 
 // eventWritersSQL finds the transactions that may have drawn ids of events and not committed them. A transaction that
@@ -25,9 +25,9 @@ const eventWritersSQL = `SELECT virtualtransaction FROM pg_locks
 	WHERE locktype = 'relation' AND mode = 'RowExclusiveLock' AND granted AND relation = 'deployment_events'::regclass
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
 
-// EndOfEvents returns the id of the newest event of all. No event with that id or a lower one will appear later: it waits for
-// those who write just now.
-func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
+// LatestEventID returns the id of the newest event of all. No event with that id or a lower one will appear later: it waits
+// for those who write just now.
+func (s *Store) LatestEventID(ctx context.Context) (int64, error) {
 	newest, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int64], `SELECT coalesce(max(id), 0) FROM deployment_events`)
 	if err != nil {
 		return 0, pg.Wrap("find the newest event", err)
@@ -44,11 +44,11 @@ func (s *Store) EndOfEvents(ctx context.Context) (int64, error) {
 	return newest, pg.Wrap("wait for those who write events", err)
 }
 
-// ReadTail reads what comes next, at most limit events of all deployments in the order of their ids: each once, and none left
-// out. What stands beyond a missing id is held back until that is there, or certainly never comes; GapEnd of the returned
-// cursor is set then, and another read soon finds out. When the last event that was read is not there any more, or another one,
-// the database has lost it, and it is CodeOwnershipLost; one that was removed because it was old is not missed.
-func (s *Store) ReadTail(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error) {
+// EventsAfter reads what comes next, at most limit events of all deployments in the order of their ids: each once, and none
+// left out. What stands beyond a missing id is held back until that is there, or certainly never comes; GapEnd of the
+// returned cursor is set then, and another read soon finds out. When the last event that was read is not there any more, or
+// another one, the database has lost it, and it is CodeOwnershipLost; one that was removed because it was old is not missed.
+func (s *Store) EventsAfter(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error) {
 	settled, err := s.settled(ctx, t)
 	if err != nil {
 		return nil, t, pg.Wrap("find out who writes events", err)
@@ -81,9 +81,9 @@ func (s *Store) ReadTail(ctx context.Context, t storage.EventCursor, limit int) 
 // onwards reads what comes after the place, and in the same statement the event at it.
 func (s *Store) onwards(ctx context.Context, t *storage.EventCursor, limit int) ([]rollout.Event, error) {
 	if t.Last == (rollout.EventMark{}) {
-		return s.EventsOfAll(ctx, t.After, math.MaxInt64, limit)
+		return s.AllEvents(ctx, t.After, math.MaxInt64, limit)
 	}
-	events, err := s.EventsOfAll(ctx, t.After-1, math.MaxInt64, limit+1)
+	events, err := s.AllEvents(ctx, t.After-1, math.MaxInt64, limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -155,15 +155,15 @@ func (s *Store) stillWriting(ctx context.Context, before []string) ([]string, er
 	return slices.DeleteFunc(now, func(w string) bool { return !slices.Contains(before, w) }), err
 }
 
-// EventsOfAll reads at most limit events of all deployments with an id above after and not above upTo, in the order of
+// AllEvents reads at most limit events of all deployments with an id above after and not above upTo, in the order of
 // their ids.
-func (s *Store) EventsOfAll(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error) {
+func (s *Store) AllEvents(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error) {
 	events, err := pg.QueryAll(ctx, s.db, scanEvent, selectEvents+`WHERE e.id > $1 AND e.id <= $2 ORDER BY e.id LIMIT $3`, after, upTo, limit)
 	return events, pg.Wrap("read the events of all deployments", err)
 }
 
-// EventsOf reads at most limit events of one deployment with a number above after and not above upTo.
-func (s *Store) EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error) {
+// DeploymentEvents reads at most limit events of one deployment with a number above after and not above upTo.
+func (s *Store) DeploymentEvents(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error) {
 	if !pg.ValidID(id) {
 		return nil, notFound(id)
 	}
@@ -172,8 +172,8 @@ func (s *Store) EventsOf(ctx context.Context, id string, after, upTo int64, limi
 	return events, pg.Wrap("read the events of deployment "+id, err)
 }
 
-// SeqAt returns the number of a deployment's newest event whose id is not above eventID; 0 when there is none.
-func (s *Store) SeqAt(ctx context.Context, id string, eventID int64) (int64, error) {
+// SeqForEventID returns the number of a deployment's newest event whose id is not above eventID; 0 when there is none.
+func (s *Store) SeqForEventID(ctx context.Context, id string, eventID int64) (int64, error) {
 	if !pg.ValidID(id) {
 		return 0, notFound(id)
 	}

@@ -35,7 +35,7 @@ func eventIDs(events []rollout.Event) (list []int64) {
 // readTail reads on and wants these ids.
 func readTail(t testing.TB, s *store.Store, tail storage.EventCursor, want ...int64) storage.EventCursor {
 	t.Helper()
-	events, next, err := s.ReadTail(ctx(t), tail, 100)
+	events, next, err := s.EventsAfter(ctx(t), tail, 100)
 	must(t, err)
 	if !slices.Equal(eventIDs(events), want) {
 		t.Fatalf("read %v, want %v", eventIDs(events), want)
@@ -47,7 +47,7 @@ func TestTail_StopsBeforeUncommittedID(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 1))
-	newest, err := s.EndOfEvents(ctx(t))
+	newest, err := s.LatestEventID(ctx(t))
 	must(t, err)
 	slow, quick := begin(t, s), begin(t, s)
 	low, high := appendIn(t, slow, d.ID, 100), appendIn(t, quick, d.ID, 101)
@@ -69,7 +69,7 @@ func TestTail_PassesUnusedID(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 1))
-	newest, err := s.EndOfEvents(ctx(t))
+	newest, err := s.LatestEventID(ctx(t))
 	must(t, err)
 	vain, quick := begin(t, s), begin(t, s)
 	appendIn(t, vain, d.ID, 100)
@@ -84,7 +84,7 @@ func TestTail_OldGapEndsDespiteWriters(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	d := create(t, s, request("checkout", 1))
-	newest, err := s.EndOfEvents(ctx(t))
+	newest, err := s.LatestEventID(ctx(t))
 	must(t, err)
 	first, quick := begin(t, s), begin(t, s)
 	low, high := appendIn(t, first, d.ID, 100), appendIn(t, quick, d.ID, 101)
@@ -108,11 +108,11 @@ func TestTail_EndWaitsForWriters(t *testing.T) {
 	low := appendIn(t, slow, d.ID, 100)
 	short, cancel := context.WithTimeout(ctx(t), 100*time.Millisecond)
 	defer cancel()
-	if newest, err := s.EndOfEvents(short); problem.CodeOf(err) != problem.CodeUnavailable {
+	if newest, err := s.LatestEventID(short); problem.CodeOf(err) != problem.CodeUnavailable {
 		t.Errorf("%d, %v while an id is in doubt", newest, err)
 	}
 	must(t, slow.Commit(ctx(t)))
-	if newest, err := s.EndOfEvents(ctx(t)); err != nil || newest != low {
+	if newest, err := s.LatestEventID(ctx(t)); err != nil || newest != low {
 		t.Errorf("%d, %v, want %d", newest, err, low)
 	}
 }
@@ -125,7 +125,7 @@ func TestTail_IsCompleteAndOrderedDuringWrites(t *testing.T) {
 	for i := range deployments {
 		deployments[i] = create(t, s, request("service-"+string(rune('a'+i)), 1))
 	}
-	newest, err := s.EndOfEvents(ctx(t))
+	newest, err := s.LatestEventID(ctx(t))
 	must(t, err)
 	errVain := errors.New("in vain")
 	done := make(chan struct{})
@@ -160,12 +160,12 @@ func TestTail_IsCompleteAndOrderedDuringWrites(t *testing.T) {
 		}
 		events := []rollout.Event{{}}
 		for len(events) > 0 {
-			events, tail, err = s.ReadTail(ctx(t), tail, 7+rand.IntN(50))
+			events, tail, err = s.EventsAfter(ctx(t), tail, 7+rand.IntN(50))
 			must(t, err)
 			got = append(got, eventIDs(events)...)
 		}
 	}
-	all, err := s.EventsOfAll(ctx(t), newest, 1<<60, 10000)
+	all, err := s.AllEvents(ctx(t), newest, 1<<60, 10000)
 	must(t, err)
 	if !slices.Equal(got, eventIDs(all)) {
 		t.Errorf("the tail gave %d events, there are %d:\n%v\n%v", len(got), len(all), got, eventIDs(all))
@@ -181,13 +181,13 @@ func TestEvents_NameServiceAndEnvironment(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	}
-	of, err := s.EventsOf(ctx(t), d.ID, 0, d.LastSeq, 10)
+	of, err := s.DeploymentEvents(ctx(t), d.ID, 0, d.LastSeq, 10)
 	must(t, err)
 	if len(of) != int(d.LastSeq) {
 		t.Errorf("%d events up to number %d", len(of), d.LastSeq)
 	}
 	for i := range of {
-		seq, err := s.SeqAt(ctx(t), d.ID, of[i].ID)
+		seq, err := s.SeqForEventID(ctx(t), d.ID, of[i].ID)
 		must(t, err)
 		if seq != of[i].Seq {
 			t.Errorf("event %d has number %d, want %d", of[i].ID, seq, of[i].Seq)

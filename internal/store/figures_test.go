@@ -91,7 +91,7 @@ func doraOfRows(t *testing.T, s *store.Store, sel dora.Query) dora.Report {
 func wantFiguresOfRows(t *testing.T, s *store.Store, what string, sel dora.Query) {
 	t.Helper()
 	sel.Buckets = 7
-	got, err := s.Dora(ctx(t), authz.Everywhere(), sel)
+	got, err := s.DORAReport(ctx(t), authz.Everywhere(), sel)
 	must(t, err)
 	if want := doraOfRows(t, s, sel); !reflect.DeepEqual(got, want) {
 		t.Fatalf("%s: DORA\ngot  %+v\nwant %+v", what, got, want)
@@ -102,16 +102,16 @@ func wantFiguresOfRows(t *testing.T, s *store.Store, what string, sel dora.Query
 		if !scopes.Unrestricted() {
 			services = []string{"b"}
 		}
-		tallies, err := s.Tallies(ctx(t), scopes)
+		tallies, err := s.StateCounts(ctx(t), scopes)
 		must(t, err)
 		wantRows(t, what, tallies, s, `SELECT state, strategy, count(*) FROM deployments WHERE service = ANY ($1) GROUP BY 1, 2 ORDER BY 1, 2`, services)
-		each, err := s.ServiceTallies(ctx(t), scopes)
+		each, err := s.ServiceCounts(ctx(t), scopes)
 		must(t, err)
 		wantRows(t, what, each, s, `SELECT service, sum(n)::bigint AS total, jsonb_object_agg(state, n)
 			FROM (SELECT service, state, count(*) AS n FROM deployments WHERE service = ANY ($1) GROUP BY service, state) c
 			GROUP BY service ORDER BY total DESC, service`, services)
 		window := time.Since(noon.Add(48 * time.Hour))
-		took, err := s.Durations(ctx(t), scopes, window)
+		took, err := s.DurationStats(ctx(t), scopes, window)
 		must(t, err)
 		took.P50, took.P95 = took.P50.Round(time.Microsecond), took.P95.Round(time.Microsecond)
 		wantRows(t, what, []catalog.DurationStats{took}, s, `SELECT count(*), count(*) FILTER (WHERE (result->>'success')::boolean),
@@ -280,7 +280,7 @@ func TestFigures_BackfillResumes(t *testing.T) {
 		if done != complete {
 			t.Errorf("the backfill is done: %v", done)
 		}
-		tallies, err := s.Tallies(ctx(t), authz.Everywhere())
+		tallies, err := s.StateCounts(ctx(t), authz.Everywhere())
 		must(t, err)
 		if want := []catalog.StateCount{{State: "completed", Strategy: "rolling", Count: 50}, {State: "failed", Strategy: "rolling", Count: 2}}; !reflect.DeepEqual(tallies, want) {
 			t.Errorf("%+v", tallies)
@@ -308,7 +308,7 @@ func TestFigures_OlderServerNeedsNoNewRights(t *testing.T) {
 	must(t, administer(owner).GrantTo(ctx(t), role))
 	lived(t, s)
 	refreshed(t, s)
-	tallies, err := s.Tallies(ctx(t), authz.Everywhere())
+	tallies, err := s.StateCounts(ctx(t), authz.Everywhere())
 	must(t, err)
 	if len(tallies) != 1 || tallies[0].Count != 2 {
 		t.Errorf("%+v", tallies)

@@ -111,11 +111,11 @@ func TestFollowUp_RefusedLeavesNothing(t *testing.T) {
 func TestLatest_IsActiveElseNewestThatTouched(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	_, err := s.Latest(ctx(t), "checkout", "production")
+	_, err := s.LatestDeployment(ctx(t), "checkout", "production")
 	wantCode(t, err, problem.CodeNotFound)
 	latest := func() string {
 		t.Helper()
-		d, err := s.Latest(ctx(t), "checkout", "production")
+		d, err := s.LatestDeployment(ctx(t), "checkout", "production")
 		must(t, err)
 		return d.ID
 	}

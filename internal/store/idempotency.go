@@ -62,9 +62,9 @@ func (a *answer) deployment() rollout.Deployment {
 	}
 }
 
-// Replay returns the answer that was given under the key before, if it is still remembered. Another request under the
+// CreatedUnderKey returns the answer that was given under the key before, if it is still remembered. Another request under the
 // same key is CodeKeyReused. A zero key was never used.
-func (s *Store) Replay(ctx context.Context, key storage.IdempotencyKey) (created storage.Created, found bool, err error) {
+func (s *Store) CreatedUnderKey(ctx context.Context, key storage.IdempotencyKey) (created storage.Created, found bool, err error) {
 	if key.Value == "" {
 		return created, false, nil
 	}
@@ -75,7 +75,8 @@ func (s *Store) Replay(ctx context.Context, key storage.IdempotencyKey) (created
 	return created, found, pg.Wrap("look up an idempotency key", err)
 }
 
-// replay goes by the time at which the transaction began, as reserveKeySQL does: a key that could not be reserved is still there.
+// replay goes by the time at which the transaction began, as reserveKeySQL does: a key that could not be reserved is still
+// there.
 func replay(ctx context.Context, q pg.Querier, key storage.IdempotencyKey) (storage.Created, bool, error) {
 	const sql = `SELECT request_hash, answer FROM idempotency_keys
 		WHERE caller = $1 AND key = $2 AND (lasting OR created_at > now() - ` + keyTTL + `)`

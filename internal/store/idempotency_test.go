@@ -14,15 +14,15 @@ func TestKey_PermanentNeverExpires(t *testing.T) {
 	create(t, s, passing)
 	exec(t, s, `UPDATE idempotency_keys SET created_at = created_at - interval '1 year'`)
 	must(t, s.DeleteExpiredRecords(ctx(t)))
-	again, err := s.Create(ctx(t), lasting)
+	again, err := s.CreateDeployment(ctx(t), lasting)
 	must(t, err)
 	if !again.Replayed || again.Deployment.ID != first.ID {
 		t.Errorf("a lasting key makes another deployment: %+v", again)
 	}
-	if found, replayed, err := s.Replay(ctx(t), lasting.Key); err != nil || !replayed || found.Deployment.ID != first.ID {
+	if found, replayed, err := s.CreatedUnderKey(ctx(t), lasting.Key); err != nil || !replayed || found.Deployment.ID != first.ID {
 		t.Errorf("a lasting key is forgotten: %v", err)
 	}
-	if _, replayed, err := s.Replay(ctx(t), passing.Key); err != nil || replayed {
+	if _, replayed, err := s.CreatedUnderKey(ctx(t), passing.Key); err != nil || replayed {
 		t.Errorf("an ordinary key is remembered: %v", err)
 	}
 }

@@ -33,9 +33,9 @@ const undoingSQL = `
 	SELECT ` + deploymentColumns + ` FROM deployments d WHERE d.rollback_of = $1 AND d.state <> 'superseded'
 	ORDER BY d.created_at DESC, d.id DESC LIMIT 1`
 
-// Latest returns the deployment of a service in an environment that a rollback would be of: the active one, else the newest
-// that touched a target, else the newest of all. CodeNotFound when there is none.
-func (s *Store) Latest(ctx context.Context, service, environment string) (rollout.Deployment, error) {
+// LatestDeployment returns the deployment of a service in an environment that a rollback would be of: the active one, else
+// the newest that touched a target, else the newest of all. CodeNotFound when there is none.
+func (s *Store) LatestDeployment(ctx context.Context, service, environment string) (rollout.Deployment, error) {
 	for _, sql := range []string{latestSQL, newestSQL} {
 		d, found, err := maybe(ctx, s.db, sql, service, environment)
 		if err != nil {

@@ -17,7 +17,7 @@ func TestListener_ProgressNotifiesOnlyWatchers(t *testing.T) {
 	storetest.Await(t, heard, d.ID)
 
 	snap := claim(t, s, "r1")
-	changed, stop := s.Changed(d.ID)
+	changed, stop := s.SubscribeChanges(d.ID)
 	defer stop()
 	save(t, s, snap, storage.SaveRequest{RunAt: time.Now().Add(time.Minute)}) // shows nothing
 	save(t, s, snap, storage.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: "a"}, {Type: "b"}}})
@@ -34,10 +34,10 @@ func TestListener_UnsubscribedReceivesNothing(t *testing.T) {
 	heard := storetest.Listening(t, s)
 	d := create(t, s, request("checkout", 1))
 	storetest.Await(t, heard, d.ID)
-	changed, stop := s.Changed(d.ID)
+	changed, stop := s.SubscribeChanges(d.ID)
 	stop()
 	stop()
-	_, err := s.Update(ctx(t), d.ID, 0, pause)
+	_, err := s.UpdateDeployment(ctx(t), d.ID, 0, pause)
 	must(t, err)
 	storetest.Await(t, heard, d.ID)
 	select {
@@ -51,7 +51,7 @@ func TestListener_ReconnectReportsPossibleLoss(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	heard := storetest.Listening(t, s)
-	changed, stop := s.Changed("anything")
+	changed, stop := s.SubscribeChanges("anything")
 	defer stop()
 	exec(t, s, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()`)
 	storetest.Await(t, heard, "")

@@ -15,12 +15,12 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// maxUnfinished bounds the list of Unfinished.
+// maxUnfinished bounds the list of UnfinishedDeployments.
 const maxUnfinished = 200
 
-// Unfinished lists the deployments within the scopes that have not ended, newest first, at most 200. Those that have begun
-// come before those that wait.
-func (s *Store) Unfinished(ctx context.Context, scopes authz.Scopes) ([]rollout.Deployment, error) {
+// UnfinishedDeployments lists the deployments within the scopes that have not ended, newest first, at most 200. Those that
+// have begun come before those that wait.
+func (s *Store) UnfinishedDeployments(ctx context.Context, scopes authz.Scopes) ([]rollout.Deployment, error) {
 	services, environments := scopeArrays(scopes)
 	sql := fmt.Sprintf(`SELECT %s FROM deployments d
 		WHERE d.finished_at IS NULL AND ($1 OR %s)
@@ -58,8 +58,8 @@ const sharesSQL = `
 	FROM placed GROUP BY service, environment, place, told, seen, version, feels, known_place
 	ORDER BY service, environment`
 
-// Shares counts what runs where, for some services in environments: by name, and of each what most targets run first.
-func (s *Store) Shares(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error) {
+// VersionCounts counts what runs where, for some services in environments: by name, and of each what most targets run first.
+func (s *Store) VersionCounts(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error) {
 	services, environments := scopeArrays(pairs)
 	counts := map[catalog.VersionCount]int{}
 	_, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (struct{}, error) {

@@ -17,7 +17,7 @@ func TestShares_UseDefinitionElseNewestDeployment(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	pair := []authz.Scope{{Service: "checkout", Environment: "production"}, {Service: "nothing", Environment: "here"}}
-	shares, err := s.Shares(ctx(t), pair)
+	shares, err := s.VersionCounts(ctx(t), pair)
 	must(t, err)
 	if len(shares) != 0 {
 		t.Errorf("%+v", shares)
@@ -47,7 +47,7 @@ func TestShares_UseDefinitionElseNewestDeployment(t *testing.T) {
 		if c.definition != "" {
 			define(t, s, c.definition)
 		}
-		shares, err := s.Shares(ctx(t), pair)
+		shares, err := s.VersionCounts(ctx(t), pair)
 		must(t, err)
 		if !slices.Equal(shares, c.want) {
 			t.Errorf("with the definition %q: %+v", c.definition, shares)
@@ -71,7 +71,7 @@ func TestUnfinished_ActiveBeforePending(t *testing.T) {
 		{authz.Scopes{{Service: "billing", Environment: authz.Any}}, nil},
 		{nil, nil},
 	} {
-		list, err := s.Unfinished(ctx(t), c.scopes)
+		list, err := s.UnfinishedDeployments(ctx(t), c.scopes)
 		must(t, err)
 		var got []string
 		for i := range list {

@@ -135,8 +135,8 @@ func numberedPage[T any](
 	return pg.Page(items, limit, func(last *T) string { return pg.NumberCursor(kind, numberOf(last)) }), nil
 }
 
-// Remembered returns what is known of the targets of a service in an environment between deployments, by target id.
-func (s *Store) Remembered(ctx context.Context, service, environment string) (map[string]storage.TargetRecord, error) {
+// TargetRecords returns what is known of the targets of a service in an environment between deployments, by target id.
+func (s *Store) TargetRecords(ctx context.Context, service, environment string) (map[string]storage.TargetRecord, error) {
 	const sql = `SELECT r.target_id, r.version, r.health, r.fence, ` + rememberedAddress + ` FROM remembered_targets r ` + joinKnownAt + `
 		WHERE r.service = $1 AND r.environment = $2 AND r.target_id <> '` + routerID + `'`
 	known := map[string]storage.TargetRecord{}

@@ -158,7 +158,7 @@ func TestTallies_MatchDeployments(t *testing.T) {
 	finish(t, s, started(t, s, "checkout", "r1"), rollout.StateCompleted)
 	create(t, s, request("checkout", 1))
 	create(t, s, request("shop", 1))
-	got, err := s.Tallies(ctx(t), authz.Everywhere())
+	got, err := s.StateCounts(ctx(t), authz.Everywhere())
 	must(t, err)
 	want := []catalog.StateCount{
 		{State: rollout.StateCompleted, Strategy: "rolling", Count: 1}, {State: rollout.StatePending, Strategy: "rolling", Count: 2},
@@ -185,7 +185,7 @@ func TestStuck_DueWithoutOwner(t *testing.T) {
 	}
 	for _, step := range steps {
 		exec(t, s, step.sql)
-		got, err := s.Stuck(ctx(t))
+		got, err := s.CountStuck(ctx(t))
 		must(t, err)
 		if got != step.want {
 			t.Errorf("%d are stuck after %s; want %d", got, step.sql, step.want)

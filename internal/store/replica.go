@@ -27,8 +27,8 @@ func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Durati
 	return now, pg.Wrap("renew the lease of replica "+replica, err)
 }
 
-// Clock returns the database's clock.
-func (s *Store) Clock(ctx context.Context) (time.Time, error) {
+// DatabaseTime returns the database's clock.
+func (s *Store) DatabaseTime(ctx context.Context) (time.Time, error) {
 	now, err := pg.QueryOne(ctx, s.db, pgx.RowTo[time.Time], `SELECT clock_timestamp()`)
 	return now.UTC(), pg.Wrap("read the clock", err)
 }

@@ -49,7 +49,7 @@ func TestSecrets_SealedAtRestOpenForEngine(t *testing.T) {
 func TestSecrets_OfDefinitionAreSealedAtRest(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	_, err := s.Define(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
+	_, err := s.UpdateDefinition(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
 		return &catalog.Definition{
 			Body: json.RawMessage(`{"health_checks":[{"headers":{"A":"***"}}],"tls":{"client_key":"***"}}`), DeploySecret: plantedDeploy,
 			Headers: []map[string]secret.Secret{{"A": plantedHeader}}, ClientKey: plantedKey,
@@ -62,7 +62,7 @@ func TestSecrets_OfDefinitionAreSealedAtRest(t *testing.T) {
 	if d.DeploySecret != plantedDeploy || d.Headers[0]["A"] != plantedHeader || d.ClientKey != plantedKey {
 		t.Errorf("%q %q %q", d.DeploySecret.Reveal(), d.Headers, d.ClientKey.Reveal())
 	}
-	_, err = s.Define(ctx(t), "checkout", "production", forget)
+	_, err = s.UpdateDefinition(ctx(t), "checkout", "production", forget)
 	must(t, err)
 	var kept bool
 	must(t, s.Pool().QueryRow(ctx(t), `SELECT secrets IS NOT NULL FROM definitions`).Scan(&kept))
@@ -94,12 +94,12 @@ func TestSecrets_WithoutKeyAreRefused(t *testing.T) {
 	s, err := store.Open(t.Context(), dbtest.New(t))
 	must(t, err)
 	t.Cleanup(s.Close)
-	_, err = s.Create(ctx(t), secretive())
+	_, err = s.CreateDeployment(ctx(t), secretive())
 	wantCode(t, err, problem.CodeInvalid)
 	if !strings.Contains(err.Error(), "--secret-key-file") || strings.Contains(err.Error(), "planted") {
 		t.Errorf("%v", err)
 	}
-	_, err = s.Define(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
+	_, err = s.UpdateDefinition(ctx(t), "checkout", "production", func(*catalog.Definition) (*catalog.Definition, error) {
 		return &catalog.Definition{Body: json.RawMessage(`{}`), DeploySecret: plantedDeploy}, nil
 	})
 	wantCode(t, err, problem.CodeInvalid)

@@ -52,7 +52,7 @@ func TestServer_ReadOnlyDatabaseIsNotReady(t *testing.T) {
 func TestServer_UnavailableSaysWhy(t *testing.T) {
 	t.Parallel()
 	readOnly := openAt(t, configured(t, dbtest.New(t), "default_transaction_read_only = on"))
-	_, errReadOnly := readOnly.Create(ctx(t), request("checkout", 1))
+	_, errReadOnly := readOnly.CreateDeployment(ctx(t), request("checkout", 1))
 	wantMessage(t, errReadOnly, "read-only")
 
 	url := dbtest.New(t)

@@ -106,9 +106,9 @@ func (s *Store) Listen(ctx context.Context, wake func(deploymentID string)) erro
 	return s.db.Listen(ctx, wake)
 }
 
-// Changed returns a channel that gets a value after each announced change of the deployment; see pg.DB.Subscribe. With an empty
-// id it hears of every deployment.
-func (s *Store) Changed(id string) (<-chan struct{}, func()) { return s.db.Subscribe(id) }
+// SubscribeChanges returns a channel that gets a value after each announced change of the deployment; see pg.DB.Subscribe.
+// With an empty id it hears of every deployment.
+func (s *Store) SubscribeChanges(id string) (<-chan struct{}, func()) { return s.db.Subscribe(id) }
 
 // inTx runs do in a transaction, and again when it lost a race against another one.
 func (s *Store) inTx(ctx context.Context, do func(tx pgx.Tx) error) error {

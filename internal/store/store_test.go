@@ -71,7 +71,7 @@ func wantUnavailable(t *testing.T, s *store.Store) {
 	t.Helper()
 	const id = "00000000-0000-7000-8000-000000000000"
 	_, errHeartbeat := s.Heartbeat(ctx(t), "r1", lease)
-	_, errCreate := s.Create(ctx(t), request("checkout", 1))
+	_, errCreate := s.CreateDeployment(ctx(t), request("checkout", 1))
 	_, errRead := s.Deployment(ctx(t), id)
 	_, errSave := s.Save(ctx(t), storage.SaveRequest{Deployment: rollout.Deployment{ID: id}})
 	_, _, errClaim := s.Claim(ctx(t), "r1", nil, 1)
@@ -119,7 +119,7 @@ func TestStore_BusyPoolAndReadOnlyAreUnavailable(t *testing.T) {
 	held.Release()
 
 	s = openAt(t, url+"&default_transaction_read_only=on")
-	_, err = s.Create(ctx(t), request("checkout", 1))
+	_, err = s.CreateDeployment(ctx(t), request("checkout", 1))
 	wantCode(t, err, problem.CodeUnavailable)
 }
 
@@ -143,7 +143,7 @@ func TestStore_FrozenReplicaReleasesLocks(t *testing.T) {
 	_, err = tx.Exec(ctx(t), `SELECT FROM deployments WHERE id = $1 FOR UPDATE`, d.ID)
 	must(t, err)
 	// It says nothing more: the row must come free by itself, well within a lease.
-	_, err = s.Update(ctx(t), d.ID, 0, pause)
+	_, err = s.UpdateDeployment(ctx(t), d.ID, 0, pause)
 	must(t, err)
 	if err := tx.Rollback(ctx(t)); err == nil {
 		t.Error("the frozen transaction went on")
@@ -155,7 +155,7 @@ func TestStore_IdleTransactionIsUnavailable(t *testing.T) {
 	url := dbtest.New(t)
 	s, watcher := openAt(t, url+"&idle_in_transaction_session_timeout=50"), openAt(t, url)
 	d := create(t, s, request("checkout", 1))
-	_, err := s.Update(ctx(t), d.ID, 0, func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
+	_, err := s.UpdateDeployment(ctx(t), d.ID, 0, func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
 		for open := 1; open > 0; {
 			const sql = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`
 			must(t, watcher.Pool().QueryRow(ctx(t), sql).Scan(&open))
@@ -176,7 +176,8 @@ func TestStore_URLSettingIsKept(t *testing.T) {
 	}
 }
 
-// To compile the statement of the figures takes PostgreSQL seconds, and a connection compiles its first few uses again and again.
+// To compile the statement of the figures takes PostgreSQL seconds, and a connection compiles its first few uses again and
+// again.
 func TestStore_JITIsOffUnlessURLSetsIt(t *testing.T) {
 	t.Parallel()
 	for more, want := range map[string]string{"": "off", "&jit=on": "on"} {
@@ -194,7 +195,7 @@ func TestStore_IsSafeForConcurrentUse(t *testing.T) {
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			_, stop := s.Changed("x")
+			_, stop := s.SubscribeChanges("x")
 			defer stop()
 			if err := s.Ping(ctx(t)); err != nil {
 				t.Error(err)

@@ -13,11 +13,11 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// maxServiceTallies bounds the list of ServiceTallies.
-const maxServiceTallies = 200
+// maxServiceCounts bounds the list of ServiceCounts.
+const maxServiceCounts = 200
 
-// ServiceTallies counts the deployments within the scopes of the 200 services that have the most, those first.
-func (s *Store) ServiceTallies(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error) {
+// ServiceCounts counts the deployments within the scopes of the 200 services that have the most, those first.
+func (s *Store) ServiceCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error) {
 	where, args := conditions(scopes, storage.Filter{}, nil)
 	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.ServiceCounts], serviceTalliesSQL(where), args...)
 	return tallies, pg.Wrap("count the deployments of each service", err)
@@ -27,7 +27,7 @@ func serviceTalliesSQL(where string) string {
 	return fmt.Sprintf(`%s
 		SELECT service, sum(n)::bigint AS total, jsonb_object_agg(state, n)
 		FROM (SELECT service, state, sum(n)::bigint AS n FROM counted d GROUP BY service, state) summed
-		GROUP BY service ORDER BY total DESC, service LIMIT %d`, countedSQL(where), maxServiceTallies)
+		GROUP BY service ORDER BY total DESC, service LIMIT %d`, countedSQL(where), maxServiceCounts)
 }
 
 // durationsSQL has the statement's time: no index leads to one that changes from row to row. It reads what the index
@@ -42,9 +42,9 @@ func durationsSQL() string {
 				AND ($2 OR ` + within("d.service", "d.environment", 3, 4) + `)) ended`
 }
 
-// Durations sums up the deployments within the scopes that were created within the window before now, began, and have ended. It
-// reads the figures of days; while these are not complete, or too many are cleared, the deployments themselves.
-func (s *Store) Durations(ctx context.Context, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error) {
+// DurationStats sums up the deployments within the scopes that were created within the window before now, began, and have
+// ended. It reads the figures of days; while these are not complete, or too many are cleared, the deployments themselves.
+func (s *Store) DurationStats(ctx context.Context, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error) {
 	var t catalog.DurationStats
 	err := s.db.InSnapshot(ctx, func(tx pgx.Tx) error {
 		read, known, err := readDurations(ctx, tx, scopes, window)

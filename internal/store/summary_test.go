@@ -103,11 +103,11 @@ func BenchmarkSummary_Of300000(b *testing.B) {
 	ended(b, s, 300_000)
 	refreshed(b, s)
 	for b.Loop() {
-		_, err := s.Tallies(b.Context(), authz.Everywhere())
+		_, err := s.StateCounts(b.Context(), authz.Everywhere())
 		must(b, err)
-		_, err = s.ServiceTallies(b.Context(), authz.Everywhere())
+		_, err = s.ServiceCounts(b.Context(), authz.Everywhere())
 		must(b, err)
-		_, err = s.Durations(b.Context(), authz.Everywhere(), 30*24*time.Hour)
+		_, err = s.DurationStats(b.Context(), authz.Everywhere(), 30*24*time.Hour)
 		must(b, err)
 	}
 }
@@ -120,7 +120,7 @@ func BenchmarkDora_Of300000(b *testing.B) {
 		b.Run(fmt.Sprintf("%dd", days), func(b *testing.B) {
 			until := time.Now()
 			for b.Loop() {
-				_, err := s.Dora(b.Context(), authz.Everywhere(), dora.Query{Since: until.AddDate(0, 0, -days), Until: until})
+				_, err := s.DORAReport(b.Context(), authz.Everywhere(), dora.Query{Since: until.AddDate(0, 0, -days), Until: until})
 				must(b, err)
 			}
 		})

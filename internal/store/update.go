@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// Update changes a deployment on behalf of a person, whichever replica owns it. change sees the deployment as it is,
+// UpdateDeployment changes a deployment on behalf of a person, whichever replica owns it. change sees the deployment as it is,
 // locked, and the database's time; it must be pure, for it is called again when the transaction lost a race. What it may
 // change are the operator's wishes, state, direction, stop, reason, progress, counts, deadline, next action and result; a
 // terminal state ends the deployment, settles the targets whose turn never came and wakes the next one of the same service
@@ -21,7 +21,7 @@ import (
 //
 // When change gives an error, or no events, nothing is written. ifRevision other than 0 must be the present revision, else
 // CodeStale. CodeNotFound when there is no such deployment, CodeConflict when it has ended and change wants more.
-func (s *Store) Update(
+func (s *Store) UpdateDeployment(
 	ctx context.Context, id string, ifRevision int64,
 	change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
 ) (rollout.Deployment, error) {

@@ -135,7 +135,7 @@ func aClaimKnowsWhatIsRememberedOfTargets(t *testing.T, s Store) {
 	save(t, s, first, storage.SaveRequest{Targets: first.Targets})
 	finish(t, s, first, rollout.StateFailed)
 
-	remembered, err := s.Remembered(ctx(t), "checkout", "production")
+	remembered, err := s.TargetRecords(ctx(t), "checkout", "production")
 	must(t, err)
 	want := map[string]storage.TargetRecord{
 		known.ID:  {Address: known.Address, Version: "v2", Health: healthcheck.Healthy, Fence: 7},
@@ -249,7 +249,7 @@ func aRememberedFenceNeverFalls(t *testing.T, s Store) {
 		snap.Targets[0].Fence, snap.Targets[0].CallsSent = fence, 1
 		save(t, s, snap, storage.SaveRequest{Targets: snap.Targets[:1]})
 	}
-	remembered, err := s.Remembered(ctx(t), "checkout", "production")
+	remembered, err := s.TargetRecords(ctx(t), "checkout", "production")
 	must(t, err)
 	if got := remembered[snap.Targets[0].ID].Fence; got != 9 {
 		t.Errorf("the fence is %d, want 9", got)
@@ -355,7 +355,7 @@ func aClaimSaysWhenTheNextOneIsDue(t *testing.T, s Store) {
 	if len(c) != 0 || !next.Equal(due) {
 		t.Errorf("claimed %d, next at %s; want 0 and %s", len(c), next, due)
 	}
-	_, err = s.Update(ctx(t), snap.Deployment.ID, 0, pause) // a verb is looked at now
+	_, err = s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pause) // a verb is looked at now
 	must(t, err)
 	c, next, err = s.Claim(ctx(t), "r1", nil, 10)
 	must(t, err)

@@ -68,7 +68,7 @@ func manyCreationsAtOnceLeaveOneWaiting(t *testing.T, s Store) {
 	var mu sync.Mutex
 	var ids []string
 	atOnce(50, func(int) {
-		created, err := s.Create(ctx(t), Request("checkout", 2))
+		created, err := s.CreateDeployment(ctx(t), Request("checkout", 2))
 		if err != nil {
 			t.Error(err)
 		}
@@ -90,7 +90,7 @@ func fiftyCreatorsAtOnceNeverMakeTwoActive(t *testing.T, s Store) {
 	var begun atomic.Int32
 	atOnce(50, func(i int) {
 		replica := "r" + strconv.Itoa(i)
-		if _, err := s.Create(ctx(t), Request("checkout", 1)); err != nil {
+		if _, err := s.CreateDeployment(ctx(t), Request("checkout", 1)); err != nil {
 			t.Error(err)
 		}
 		if beginWhatIsFree(t, s, replica) {
@@ -142,7 +142,7 @@ func aRejectedRequestHasNoEffect(t *testing.T, s Store) {
 	var mu sync.Mutex
 	made, named := map[string]bool{}, map[string]bool{}
 	atOnce(50, func(int) {
-		created, err := s.Create(ctx(t), rejecting)
+		created, err := s.CreateDeployment(ctx(t), rejecting)
 		mu.Lock()
 		defer mu.Unlock()
 		var e *problem.Error

@@ -66,7 +66,7 @@ func Request(service string, n int) storage.NewDeployment {
 
 func create(t testing.TB, s Store, r storage.NewDeployment) rollout.Deployment {
 	t.Helper()
-	created, err := s.Create(ctx(t), r)
+	created, err := s.CreateDeployment(ctx(t), r)
 	must(t, err)
 	return created.Deployment
 }

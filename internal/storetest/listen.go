@@ -13,7 +13,7 @@ func aVerbATakeoverAndALeaveAreAnnounced(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
 	heard := Listening(t, s)
-	_, err := s.Update(ctx(t), id, 0, pause)
+	_, err := s.UpdateDeployment(ctx(t), id, 0, pause)
 	must(t, err)
 	Await(t, heard, id)
 	_, err = s.Heartbeat(ctx(t), "r1", -time.Second)

@@ -101,7 +101,7 @@ func onlyTheOwnerInItsEpochSaves(t *testing.T, s Store) {
 
 func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
-	d, err := s.Update(ctx(t), snap.Deployment.ID, 0, pause)
+	d, err := s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pause)
 	must(t, err)
 	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeStale)
@@ -149,7 +149,7 @@ func aFinishedDeploymentIsFinal(t *testing.T, s Store) {
 	finish(t, s, snap, rollout.StateCompleted)
 	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
-	_, err = s.Update(ctx(t), snap.Deployment.ID, 0, pause)
+	_, err = s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pause)
 	wantCode(t, err, problem.CodeConflict)
 }
 
@@ -160,7 +160,7 @@ func eventsAreNumberedWithoutGapsWhoeverWrites(t *testing.T, s Store) {
 	var writers sync.WaitGroup
 	for i := range verbs {
 		writers.Go(func() {
-			if _, err := s.Update(ctx(t), id, 0, note(i)); err != nil {
+			if _, err := s.UpdateDeployment(ctx(t), id, 0, note(i)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -209,7 +209,7 @@ func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
 	id := snap.Deployment.ID
 	older := create(t, s, Request("checkout", 1))
 	create(t, s, Request("checkout", 1))
-	_, err := s.Update(ctx(t), id, 0, note(1))
+	_, err := s.UpdateDeployment(ctx(t), id, 0, note(1))
 	must(t, err)
 	_, err = s.Heartbeat(ctx(t), "r1", -time.Second)
 	must(t, err)

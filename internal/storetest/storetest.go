@@ -14,8 +14,8 @@ import (
 
 // Store is what is tested. Its methods are those of internal/store, and mean what is said there.
 type Store interface {
-	Create(ctx context.Context, request storage.NewDeployment) (storage.Created, error)
-	Update(
+	CreateDeployment(ctx context.Context, request storage.NewDeployment) (storage.Created, error)
+	UpdateDeployment(
 		ctx context.Context, id string, ifRevision int64,
 		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
 	) (rollout.Deployment, error)
@@ -26,7 +26,7 @@ type Store interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	Targets(ctx context.Context, id string, page storage.Page) (storage.List[rollout.Target], error)
 	Events(ctx context.Context, id string, page storage.Page) (storage.List[rollout.Event], error)
-	Remembered(ctx context.Context, service, environment string) (map[string]storage.TargetRecord, error)
+	TargetRecords(ctx context.Context, service, environment string) (map[string]storage.TargetRecord, error)
 	OperatorRevisions(ctx context.Context, replica string) (map[string]int64, error)
 	Listener
 }

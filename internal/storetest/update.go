@@ -15,13 +15,13 @@ import (
 func aVerbIsWrittenAndARepeatedOneIsNot(t *testing.T, s Store) {
 	snap := started(t, s, "checkout", "r1")
 	before := stored(t, s, snap.Deployment.ID)
-	first, err := s.Update(ctx(t), before.ID, 0, pause)
+	first, err := s.UpdateDeployment(ctx(t), before.ID, 0, pause)
 	must(t, err)
 	if first.Revision != before.Revision+1 || first.OperatorRevision != before.OperatorRevision+1 ||
 		first.LastSeq != before.LastSeq+1 || first.State != rollout.StatePaused {
 		t.Errorf("before %+v\nafter %+v", before, first)
 	}
-	second, err := s.Update(ctx(t), before.ID, 0, pause)
+	second, err := s.UpdateDeployment(ctx(t), before.ID, 0, pause)
 	must(t, err)
 	if !reflect.DeepEqual(first, second) || !reflect.DeepEqual(first, stored(t, s, before.ID)) {
 		t.Errorf("first\n%+v\nsecond\n%+v", first, second)
@@ -31,7 +31,7 @@ func aVerbIsWrittenAndARepeatedOneIsNot(t *testing.T, s Store) {
 func aRefusedVerbHasNoEffect(t *testing.T, s Store) {
 	before := create(t, s, Request("checkout", 1))
 	no := errors.New("no")
-	_, err := s.Update(ctx(t), before.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+	_, err := s.UpdateDeployment(ctx(t), before.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.State = rollout.StatePaused
 		return []rollout.Event{{Type: rollout.EventPaused}}, no
 	})
@@ -41,9 +41,9 @@ func aRefusedVerbHasNoEffect(t *testing.T, s Store) {
 	if after := stored(t, s, before.ID); !reflect.DeepEqual(before, after) {
 		t.Errorf("before\n%+v\nafter\n%+v", before, after)
 	}
-	_, err = s.Update(ctx(t), "00000000-0000-7000-8000-000000000000", 0, pause)
+	_, err = s.UpdateDeployment(ctx(t), "00000000-0000-7000-8000-000000000000", 0, pause)
 	wantCode(t, err, problem.CodeNotFound)
-	_, err = s.Update(ctx(t), "x", 0, pause)
+	_, err = s.UpdateDeployment(ctx(t), "x", 0, pause)
 	wantCode(t, err, problem.CodeNotFound)
 }
 
@@ -51,7 +51,7 @@ func ofSeveralVerbsAtOneRevisionOneWins(t *testing.T, s Store) {
 	d := create(t, s, Request("checkout", 1))
 	var won, stale atomic.Int32
 	atOnce(20, func(i int) {
-		_, err := s.Update(ctx(t), d.ID, d.Revision, note(i))
+		_, err := s.UpdateDeployment(ctx(t), d.ID, d.Revision, note(i))
 		switch {
 		case err == nil:
 			won.Add(1)
@@ -69,7 +69,7 @@ func ofSeveralVerbsAtOneRevisionOneWins(t *testing.T, s Store) {
 func aVerbMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
 	create(t, s, Request("checkout", 2))
 	snap := claim(t, s, "r1")
-	d, err := s.Update(ctx(t), snap.Deployment.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+	d, err := s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.Operator.Abort, d.State, d.Reason = true, rollout.StateAborted, "aborted by ann"
 		return []rollout.Event{{Type: rollout.EventAborted, Actor: "ann"}}, nil
 	})

@@ -52,7 +52,7 @@ func (s *site) showDeployment(v *pageRequest) error {
 // fill adds the targets and the newest events.
 func (s *site) fill(v *pageRequest, d *rollout.Deployment, page *deploymentPage) (err error) {
 	after := max(d.LastSeq-eventsShown, 0)
-	if page.Events, err = s.Store.EventsOf(v.r.Context(), d.ID, after, d.LastSeq, eventsShown); err != nil {
+	if page.Events, err = s.Store.DeploymentEvents(v.r.Context(), d.ID, after, d.LastSeq, eventsShown); err != nil {
 		return err
 	}
 	page.Truncated = after > 0
@@ -83,7 +83,7 @@ func (s *site) summarize(v *pageRequest, d rollout.Deployment) (summary, error) 
 			return sum, err
 		}
 		sum.RolledBackBy = by[d.ID]
-		last, err := s.Store.Latest(v.r.Context(), d.Service, d.Environment)
+		last, err := s.Store.LatestDeployment(v.r.Context(), d.Service, d.Environment)
 		if err != nil {
 			return sum, err
 		}

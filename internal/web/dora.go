@@ -35,13 +35,13 @@ func (s *site) showDora(v *pageRequest) error {
 	if days, err := strconv.Atoi(q.Get("days")); err == nil && slices.Contains(page.Choices, days) {
 		page.Days = days
 	}
-	until, err := s.Store.Clock(v.r.Context())
+	until, err := s.Store.DatabaseTime(v.r.Context())
 	if err != nil {
 		return err
 	}
 	since := until.AddDate(0, 0, -page.Days)
 	page.Within = until.Sub(since)
-	report, err := s.Store.Dora(v.r.Context(), v.principal.Scopes, dora.Query{
+	report, err := s.Store.DORAReport(v.r.Context(), v.principal.Scopes, dora.Query{
 		Service: page.Service, Environment: page.Environment, Since: since, Until: until, Buckets: trendParts,
 	})
 	if problem.CodeOf(err) == problem.CodeUnavailable { // the user can select a shorter time in the form

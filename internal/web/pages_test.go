@@ -52,7 +52,7 @@ func (f *fakeStore) Targets(context.Context, string, storage.Page) (storage.List
 	}}, nil
 }
 
-func (f *fakeStore) EventsOf(context.Context, string, int64, int64, int) ([]rollout.Event, error) {
+func (f *fakeStore) DeploymentEvents(context.Context, string, int64, int64, int) ([]rollout.Event, error) {
 	return []rollout.Event{{Seq: 1, Type: "deployment.created", Message: "created", Actor: "token:ci"}}, nil
 }
 
@@ -60,11 +60,11 @@ func (f *fakeStore) Services(context.Context, authz.Scopes, storage.Page) (stora
 	return storage.List[catalog.Service]{Items: []catalog.Service{{Service: "checkout", Environment: "production", Last: &f.d}}}, nil
 }
 
-func (f *fakeStore) Unfinished(context.Context, authz.Scopes) ([]rollout.Deployment, error) {
+func (f *fakeStore) UnfinishedDeployments(context.Context, authz.Scopes) ([]rollout.Deployment, error) {
 	return []rollout.Deployment{f.d}, nil
 }
 
-func (f *fakeStore) Shares(context.Context, []authz.Scope) ([]catalog.VersionCount, error) {
+func (f *fakeStore) VersionCounts(context.Context, []authz.Scope) ([]catalog.VersionCount, error) {
 	return []catalog.VersionCount{
 		{Service: "checkout", Environment: "production", Version: "v2", Health: healthcheck.Healthy, Targets: 1},
 		{Service: "checkout", Environment: "production", Version: "v1", Health: healthcheck.Unhealthy, Targets: 3},

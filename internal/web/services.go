@@ -70,7 +70,7 @@ func (s *site) showServices(v *pageRequest) error {
 	if err != nil {
 		return err
 	}
-	now, err := s.Store.Unfinished(ctx, scopes)
+	now, err := s.Store.UnfinishedDeployments(ctx, scopes)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (s *site) runs(v *pageRequest, services []catalog.Service) (map[authz.Scope
 	for i := range services {
 		keys[i] = authz.Scope{Service: services[i].Service, Environment: services[i].Environment}
 	}
-	shares, err := s.Store.Shares(v.r.Context(), keys)
+	shares, err := s.Store.VersionCounts(v.r.Context(), keys)
 	if err != nil {
 		return nil, err
 	}

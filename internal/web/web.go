@@ -24,17 +24,17 @@ type Store interface {
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	Deployments(ctx context.Context, scopes authz.Scopes, f storage.Filter, p storage.Page) (storage.List[rollout.Deployment], error)
 	Targets(ctx context.Context, id string, p storage.Page) (storage.List[rollout.Target], error)
-	// EventsOf reads a deployment's events with a number above after and not above upTo.
-	EventsOf(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
+	// DeploymentEvents reads a deployment's events with a number above after and not above upTo.
+	DeploymentEvents(ctx context.Context, id string, after, upTo int64, limit int) ([]rollout.Event, error)
 	Services(ctx context.Context, scopes authz.Scopes, p storage.Page) (storage.List[catalog.Service], error)
 	Definition(ctx context.Context, service, environment string) (catalog.Definition, error)
-	Latest(ctx context.Context, service, environment string) (rollout.Deployment, error)
+	LatestDeployment(ctx context.Context, service, environment string) (rollout.Deployment, error)
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
-	Unfinished(ctx context.Context, scopes authz.Scopes) ([]rollout.Deployment, error)
-	Shares(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error)
-	// Clock is the database's clock, by which deployments end.
-	Clock(ctx context.Context) (time.Time, error)
-	Dora(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error)
+	UnfinishedDeployments(ctx context.Context, scopes authz.Scopes) ([]rollout.Deployment, error)
+	VersionCounts(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error)
+	// DatabaseTime is the database's clock, by which deployments end.
+	DatabaseTime(ctx context.Context) (time.Time, error)
+	DORAReport(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error)
 	Source(ctx context.Context, name string) (gitsource.Report, error)
 	Sources(ctx context.Context, p storage.Page) (storage.List[gitsource.Report], error)
 }

@@ -49,7 +49,7 @@ func AsRole(t *testing.T, address, role string) string {
 func Live(t *testing.T, s *store.Store) rollout.Deployment {
 	t.Helper()
 	snap := Start(t, s, "checkout", "r1")
-	_, err := s.Update(Context(t), snap.Deployment.ID, 0, Pause)
+	_, err := s.UpdateDeployment(Context(t), snap.Deployment.ID, 0, Pause)
 	Must(t, err)
 	_, err = s.Heartbeat(Context(t), "r1", -time.Second)
 	Must(t, err)
@@ -88,7 +88,7 @@ func Hold(t *testing.T, url, sql string) (release func()) {
 	return func() { Must(t, tx.Rollback(Context(t))) }
 }
 
-// Pause pauses a deployment; it is a change for Update.
+// Pause pauses a deployment; it is a change for UpdateDeployment.
 func Pause(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 	if d.Operator.Pause {
 		return nil, nil

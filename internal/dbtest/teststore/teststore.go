@@ -73,7 +73,7 @@ func Key(value, body string) storage.IdempotencyKey {
 // Create stores a deployment.
 func Create(t testing.TB, s *store.Store, r storage.NewDeployment) rollout.Deployment {
 	t.Helper()
-	created, err := s.Create(Context(t), r)
+	created, err := s.CreateDeployment(Context(t), r)
 	Must(t, err)
 	return created.Deployment
 }

@@ -166,7 +166,7 @@ func TestRetention_DeletesWholeDeploymentKeepsService(t *testing.T) {
 	if !slices.Equal(rows, ids[2:]) {
 		t.Errorf("something is left of %v", rows)
 	}
-	if latest, err := s.Latest(ctx(t), "checkout", "production"); err != nil || latest.ID != ids[3] {
+	if latest, err := s.LatestDeployment(ctx(t), "checkout", "production"); err != nil || latest.ID != ids[3] {
 		t.Errorf("the latest is %v, %v", latest.ID, err)
 	}
 	started(t, s, "checkout", "r2")

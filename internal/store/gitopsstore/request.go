@@ -16,8 +16,8 @@ import (
 // causes a sync that finds nothing new.
 const pushTTL = `interval '30 days'`
 
-// AskSync requests a sync, which some replica begins at once; CodeNotFound when there is no such source.
-func (s *Store) AskSync(ctx context.Context, source string, ask gitsource.SyncRequest) error {
+// RequestSync requests a sync, which some replica begins at once; CodeNotFound when there is no such source.
+func (s *Store) RequestSync(ctx context.Context, source string, ask gitsource.SyncRequest) error {
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error { return requestSync(ctx, tx, source, ask) })
 	return pg.Wrap("ask for a sync of source "+source, err)
 }
@@ -51,7 +51,8 @@ func (s *Store) RecordPush(ctx context.Context, p gitsource.Push) (fresh bool, e
 	return fresh, pg.Wrap("take a push notification for source "+p.Source, err)
 }
 
-// HoldClaim returns CodeOwnershipLost unless the claim is held, and keeps it so until the transaction ends; nil is always held.
+// HoldClaim returns CodeOwnershipLost unless the claim is held, and keeps it so until the transaction ends; nil is always
+// held.
 func HoldClaim(ctx context.Context, tx pgx.Tx, c *storage.SourceClaim) error {
 	if c == nil {
 		return nil

@@ -87,11 +87,11 @@ func (s *Store) Sources(ctx context.Context, p storage.Page) (storage.List[gitso
 	return s.sources().List(ctx, s.db, p)
 }
 
-// DefineSource puts what change makes of the present source in its place; change sees nil when there is none, and answers
+// UpdateSource puts what change makes of the present source in its place; change sees nil when there is none, and answers
 // nil to remove it, or what it was given to leave it as it is. It must be pure, for it may be called again. The replica
 // that works on the source has lost it. One whose URL, branch or path are others is a new source under the old name:
 // nothing is known of it.
-func (s *Store) DefineSource(
+func (s *Store) UpdateSource(
 	ctx context.Context, name string, change func(present *gitsource.Source) (*gitsource.Source, error),
 ) (gitsource.Report, error) {
 	var stored gitsource.Report

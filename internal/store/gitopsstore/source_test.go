@@ -17,7 +17,7 @@ import (
 
 func defineSource(t testing.TB, s *store.Store, name string, change func(*gitsource.Source)) gitsource.Source {
 	t.Helper()
-	r, err := s.DefineSource(ctx(t), name, func(present *gitsource.Source) (*gitsource.Source, error) {
+	r, err := s.UpdateSource(ctx(t), name, func(present *gitsource.Source) (*gitsource.Source, error) {
 		next := gitsource.Source{URL: "https://git.example.com/x", Branch: "main", Interval: duration.Duration(time.Minute)}
 		if present != nil {
 			next = *present
@@ -93,7 +93,7 @@ func TestSource_LostClaimWritesNothing(t *testing.T) {
 	save := saveOf(&c)
 	save.Status.Reason = "from before"
 	wantCode(t, s.SaveSource(ctx(t), save), problem.CodeOwnershipLost)
-	_, err := s.Create(ctx(t), r)
+	_, err := s.CreateDeployment(ctx(t), r)
 	wantCode(t, err, problem.CodeOwnershipLost)
 	report, err := s.Source(ctx(t), "main")
 	must(t, err)
@@ -152,12 +152,12 @@ func TestSource_RequestDuringSyncRunsNext(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	defineSource(t, s, "main", unchanged)
-	must(t, s.AskSync(ctx(t), "main", gitsource.SyncRequest{}))
+	must(t, s.RequestSync(ctx(t), "main", gitsource.SyncRequest{}))
 	c := claimSources(t, s, "a")[0]
 	if len(c.Requests) != 1 {
 		t.Fatalf("asks %+v", c.Requests)
 	}
-	must(t, s.AskSync(ctx(t), "main", gitsource.SyncRequest{Retry: true, Service: "checkout"}))
+	must(t, s.RequestSync(ctx(t), "main", gitsource.SyncRequest{Retry: true, Service: "checkout"}))
 	save := saveOf(&c)
 	save.AckedRequests = c.Requests[0].ID
 	must(t, s.SaveSource(ctx(t), save))
@@ -171,7 +171,7 @@ func TestSource_RequestDuringSyncRunsNext(t *testing.T) {
 	if c := claimSources(t, s, "b"); len(c) != 0 {
 		t.Errorf("claimed although nobody asks and it is not due: %+v", c)
 	}
-	wantCode(t, s.AskSync(ctx(t), "none", gitsource.SyncRequest{}), problem.CodeNotFound)
+	wantCode(t, s.RequestSync(ctx(t), "none", gitsource.SyncRequest{}), problem.CodeNotFound)
 }
 
 func TestSource_RemovalKeepsDeployments(t *testing.T) {
@@ -185,11 +185,11 @@ func TestSource_RemovalKeepsDeployments(t *testing.T) {
 	save := saveOf(&c)
 	save.Files = []gitsource.File{wants("a.yaml", "a")}
 	must(t, s.SaveSource(ctx(t), save))
-	must(t, s.AskSync(ctx(t), "main", gitsource.SyncRequest{}))
+	must(t, s.RequestSync(ctx(t), "main", gitsource.SyncRequest{}))
 	if fresh, err := s.RecordPush(ctx(t), gitsource.Push{Source: "main", Digest: [32]byte{1}}); err != nil || !fresh {
 		t.Fatal(fresh, err)
 	}
-	_, err := s.DefineSource(ctx(t), "main", func(*gitsource.Source) (*gitsource.Source, error) { return nil, nil })
+	_, err := s.UpdateSource(ctx(t), "main", func(*gitsource.Source) (*gitsource.Source, error) { return nil, nil })
 	must(t, err)
 	_, err = s.Source(ctx(t), "main")
 	wantCode(t, err, problem.CodeNotFound)

@@ -56,10 +56,10 @@ func (s *Store) Notifications(ctx context.Context, p storage.Page) (storage.List
 	return s.notifications().List(ctx, s.db, p)
 }
 
-// DefineNotification puts what change makes of the present notification in its place; change sees nil when there is none,
+// UpdateNotification puts what change makes of the present notification in its place; change sees nil when there is none,
 // and answers nil to remove it with its deliveries, or what it was given to leave it as it is. It must be pure, for it may
 // be called again. What is pending goes to where the notification now points.
-func (s *Store) DefineNotification(
+func (s *Store) UpdateNotification(
 	ctx context.Context, name string, change func(present *notification.Subscription) (*notification.Subscription, error),
 ) (notification.Subscription, error) {
 	var stored notification.Subscription

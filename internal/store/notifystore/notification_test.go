@@ -29,7 +29,7 @@ func notified(t testing.TB, s *store.Store, name string, change func(*notificati
 	if change != nil {
 		change(&n)
 	}
-	stored, err := s.DefineNotification(ctx(t), name, func(*notification.Subscription) (*notification.Subscription, error) { return &n, nil })
+	stored, err := s.UpdateNotification(ctx(t), name, func(*notification.Subscription) (*notification.Subscription, error) { return &n, nil })
 	must(t, err)
 	return stored
 }
@@ -133,7 +133,7 @@ func TestDelivery_EndWithoutEngineIsSent(t *testing.T) {
 	create(t, s, request("checkout", 1))
 	second := create(t, s, request("checkout", 1)) // takes the place of the first
 	wantOutbox(t, s, "all", "superseded/pending")
-	_, err := s.Update(ctx(t), second.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+	_, err := s.UpdateDeployment(ctx(t), second.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.State, d.Reason = rollout.StateAborted, "aborted"
 		return []rollout.Event{{Type: rollout.EventAborted, Actor: "ann"}}, nil
 	})
@@ -463,7 +463,7 @@ func TestDelivery_StatementsAreBounded(t *testing.T) {
 	if got := due(t, s); got != 2*notifystore.MaxRows {
 		t.Errorf("%d are due after a change", got)
 	}
-	_, err := s.DefineNotification(ctx(t), "all", func(*notification.Subscription) (*notification.Subscription, error) { return nil, nil })
+	_, err := s.UpdateNotification(ctx(t), "all", func(*notification.Subscription) (*notification.Subscription, error) { return nil, nil })
 	must(t, err)
 	left := func() (lines int) {
 		must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*) FROM notification_deliveries`).Scan(&lines))
@@ -560,7 +560,7 @@ func TestNotification_RemovalDeletesDeliveries(t *testing.T) {
 	notified(t, s, "all", nil)
 	snap := started(t, s, "checkout", "a")
 	c := claimDeliveries(t, s, "a")
-	_, err := s.DefineNotification(ctx(t), "all", func(*notification.Subscription) (*notification.Subscription, error) { return nil, nil })
+	_, err := s.UpdateNotification(ctx(t), "all", func(*notification.Subscription) (*notification.Subscription, error) { return nil, nil })
 	must(t, err)
 	_, err = s.FinishAttempt(ctx(t), &c[0], notification.Outcome{Status: notification.DeliveryDelivered})
 	wantCode(t, err, problem.CodeOwnershipLost)

@@ -52,9 +52,9 @@ func (s *Store) CreateToken(ctx context.Context, t authz.Token, hash authz.Token
 	return created, pg.Wrap("keep a new token", err)
 }
 
-// TokenOf returns the valid token with the hash; CodeNotFound when there is none, when it was revoked, or has expired. The
+// TokenByHash returns the valid token with the hash; CodeNotFound when there is none, when it was revoked, or has expired. The
 // database is asked each time, so that a revocation counts from its answer on, at every replica.
-func (s *Store) TokenOf(ctx context.Context, hash authz.TokenHash) (t authz.Token, kept authz.TokenHash, err error) {
+func (s *Store) TokenByHash(ctx context.Context, hash authz.TokenHash) (t authz.Token, kept authz.TokenHash, err error) {
 	const sql = `SELECT ` + tokenColumns + `, k.hash FROM tokens k WHERE k.hash = $1 AND ` + goodToken
 	var stored []byte
 	t, err = pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (authz.Token, error) {
@@ -68,8 +68,8 @@ func (s *Store) TokenOf(ctx context.Context, hash authz.TokenHash) (t authz.Toke
 	return t, authz.StoredHash(stored), pg.Wrap("look up a token", err)
 }
 
-// TouchToken writes down that a token is used, at most once a minute.
-func (s *Store) TouchToken(ctx context.Context, id string) error {
+// RecordTokenUse writes down that a token is used, at most once a minute.
+func (s *Store) RecordTokenUse(ctx context.Context, id string) error {
 	const sql = `UPDATE tokens SET last_used_at = clock_timestamp()
 		WHERE id = $1 AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - ` + lastUsedEvery + `)`
 	_, err := s.db.Exec(ctx, sql, id)
