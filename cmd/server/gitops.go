@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"rollcall/internal/api"
+	"rollcall/internal/egress/guard"
 	"rollcall/internal/gitops"
 	"rollcall/internal/health"
 	"rollcall/internal/metrics"
-	"rollcall/internal/netguard"
 )
 
 // gitopsFlags configure a Git source that the server creates at its start. Its secrets come from files: other users can see
@@ -68,7 +68,7 @@ func (g *gitopsFlags) request() ([]byte, error) {
 
 // wireGitOps builds the syncer of Git sources, and creates the source of the flags.
 func (s *server) wireGitOps(
-	ctx context.Context, ac api.Config, guard *netguard.Guard, prober *health.Checker, m *metrics.Metrics,
+	ctx context.Context, ac api.Config, addressGuard *guard.Guard, prober *health.Checker, m *metrics.Metrics,
 ) error {
 	ac.Store = s.workerStore
 	deployer, err := api.NewDeployer(ac)
@@ -77,7 +77,7 @@ func (s *server) wireGitOps(
 	}
 	s.gitops, err = gitops.New(gitops.Config{
 		Replica: s.identity.replica, Folder: s.mirrorFolder(), Store: s.workerStore, Deployments: s.workerStore, Deployer: deployer, Prober: prober,
-		Resolver: guard, Recorder: m, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64,
+		Resolver: addressGuard, Recorder: m, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64,
 	})
 	if err != nil {
 		return fmt.Errorf("building the GitOps syncer: %w", err)

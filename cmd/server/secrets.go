@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/keyring"
-	"rollcall/internal/outbound"
 	"rollcall/internal/secret"
 )
 
@@ -78,8 +78,8 @@ func checkSigningSecrets(given string) (secret.Secret, error) {
 	return keys, nil
 }
 
-// outbound returns the settings of outbound calls: limited by the guard, and signed with the server's key unless the caller
+// egressConfig returns the settings of outbound calls: limited by the guard, and signed with the server's key unless the caller
 // has its own.
-func (s *server) outbound(dial outbound.Dial) outbound.Config {
-	return outbound.Config{Dial: dial, Key: s.config.signing}
+func (s *server) egressConfig(dial egress.Dial) egress.Config {
+	return egress.Config{Dial: dial, Key: s.config.signing}
 }

@@ -15,14 +15,14 @@ import (
 	"time"
 
 	"rollcall/internal/api"
+	"rollcall/internal/egress"
+	"rollcall/internal/egress/guard"
 	"rollcall/internal/engine"
 	"rollcall/internal/gitops"
 	"rollcall/internal/health"
 	"rollcall/internal/localpg"
 	"rollcall/internal/metrics"
-	"rollcall/internal/netguard"
 	"rollcall/internal/notify"
-	"rollcall/internal/outbound"
 	"rollcall/internal/resting"
 	"rollcall/internal/store"
 	"rollcall/internal/strategy"
@@ -105,7 +105,7 @@ func (s *server) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	guard := netguard.New(netguard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks, AllowPorts: s.config.AllowPort})
+	addressGuard := guard.New(guard.Options{AllowLoopback: s.config.Dev, AllowCIDRs: s.config.networks, AllowPorts: s.config.AllowPort})
 	m := metrics.New(metrics.Kinds{Strategies: strategy.Types(), Checks: health.Types(), Routers: traffic.Types()})
 	m.RegisterDatabase(s.store)
 	m.RegisterSources(s.store)
@@ -113,8 +113,8 @@ func (s *server) wire(ctx context.Context) error {
 	m.RegisterRouters(s.store)
 	m.RegisterPool(s.store.Pool().Stat)
 	s.metrics = m
-	mover := traffic.New(s.outbound(s.dialRouter(guard)))
-	prober := health.New(health.Config{Dial: guard.DialContext, Commands: s.config.AllowCommand})
+	mover := traffic.New(s.egressConfig(s.dialRouter(addressGuard)))
+	prober := health.New(health.Config{Dial: addressGuard.DialContext, Commands: s.config.AllowCommand})
 	s.engine = engine.New(engine.Config{
 		Replica:     s.identity.replica,
 		Lease:       s.config.Lease,
@@ -122,14 +122,14 @@ func (s *server) wire(ctx context.Context) error {
 		Leases:      s.workerStore,
 		Deployments: s.workerStore,
 		Changes:     s.workerStore,
-		Targets:     target.New(s.outbound(guard.DialContext)),
+		Targets:     target.New(s.egressConfig(addressGuard.DialContext)),
 		Prober:      prober,
 		Router:      mover,
 		Recorder:    m,
 		Log:         s.log.With("replica", s.identity.replica),
 	})
 	s.notify = notify.New(notify.Config{
-		Replica: s.identity.replica, Store: s.workerStore, Caller: outbound.New(s.outbound(guard.DialContext)), Recorder: m,
+		Replica: s.identity.replica, Store: s.workerStore, Caller: egress.New(s.egressConfig(addressGuard.DialContext)), Recorder: m,
 		Lease: s.engine, Log: s.log.With("replica", s.identity.replica), Jitter: rand.Float64, PublicURL: s.config.PublicURL,
 	})
 	s.resting = resting.New(resting.Config{
@@ -138,10 +138,10 @@ func (s *server) wire(ctx context.Context) error {
 	})
 	ac := api.Config{
 		Store: s.store, Who: authenticator, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
-		CheckAddress: s.checkAddress(guard), CheckTrust: outbound.ValidateTLS, CheckCommand: s.checkCommand, Prober: prober, Router: mover,
+		CheckAddress: s.checkAddress(addressGuard), CheckTrust: egress.ValidateTLS, CheckCommand: s.checkCommand, Prober: prober, Router: mover,
 		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
-	if err := s.wireGitOps(ctx, ac, guard, prober, m); err != nil {
+	if err := s.wireGitOps(ctx, ac, addressGuard, prober, m); err != nil {
 		return err
 	}
 	ac.GitOps = s.gitops
@@ -164,10 +164,10 @@ func (s *server) wire(ctx context.Context) error {
 
 // dialRouter dials addresses that the guard allows, and the unix sockets of --allow-socket: the path comes from a request,
 // so none is allowed by default.
-func (s *server) dialRouter(guard *netguard.Guard) func(ctx context.Context, network, address string) (net.Conn, error) {
+func (s *server) dialRouter(addressGuard *guard.Guard) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		if network != "unix" {
-			return guard.DialContext(ctx, network, address)
+			return addressGuard.DialContext(ctx, network, address)
 		}
 		if err := s.allowSocket(address); err != nil {
 			return nil, fmt.Errorf("%w: %w", traffic.ErrForbidden, err)
@@ -185,12 +185,12 @@ func (s *server) allowSocket(path string) error {
 }
 
 // checkAddress returns a function that rejects an address that may not be called, also of a unix socket.
-func (s *server) checkAddress(guard *netguard.Guard) func(address string) error {
+func (s *server) checkAddress(addressGuard *guard.Guard) func(address string) error {
 	return func(address string) error {
 		if path, isUnix := strings.CutPrefix(address, "unix:"); isUnix {
 			return s.allowSocket(path)
 		}
-		return guard.Check(address)
+		return addressGuard.Check(address)
 	}
 }
 

@@ -19,7 +19,7 @@ type row struct {
 func table() []row {
 	lifecycle := "internal/strategy/lifecycle"
 	adapter := "an adapter knows the words and its own outside, never another adapter or the engine: each can be read, tested and replaced alone"
-	outside := []string{"internal/rollout", "internal/outbound"}
+	outside := []string{"internal/rollout", "internal/egress"}
 	part := "a part of the store knows its own tables, and no other part"
 	leaf := "it is used by several packages and does not depend on Rollcall"
 	return []row{
@@ -49,12 +49,12 @@ func table() []row {
 		{"internal/store/notifystore", []string{"internal/notification", "internal/problem", "internal/rollout", "internal/secret", "internal/storage", "internal/store/pg", "internal/store/sealing"}, part},
 		{"internal/store", []string{"internal/authz", "internal/catalog", "internal/dora", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/routing", "internal/keyring", "internal/secret", "internal/storage", "internal/store/gitopsstore", "internal/store/notifystore", "internal/store/pg", "internal/store/sealing", "internal/store/tokenstore"}, adapter},
 		{"internal/store/admin", []string{"internal/problem", "internal/keyring", "internal/secret", "internal/store", "internal/store/pg", "internal/store/sealing", "migrations"}, "it administers the database of a store, and nothing imports it but programs and tests"},
-		{"internal/outbound", []string{"internal/rollout", "internal/secret"}, "it makes calls for other packages, and knows only what an answer is"},
-		{"internal/health", []string{"internal/healthcheck", "internal/outbound", "internal/rollout"}, adapter},
+		{"internal/egress", []string{"internal/rollout", "internal/secret"}, "it makes calls for other packages, and knows only what an answer is"},
+		{"internal/health", []string{"internal/healthcheck", "internal/egress", "internal/rollout"}, adapter},
 		{"internal/target", outside, adapter},
-		{"internal/traffic", []string{"internal/outbound", "internal/rollout", "internal/routing"}, adapter},
+		{"internal/traffic", []string{"internal/egress", "internal/rollout", "internal/routing"}, adapter},
 		{"internal/gitops", []string{"internal/gitsource", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/secret", "internal/storage"}, adapter},
-		{"internal/notify", []string{"internal/notification", "internal/outbound", "internal/problem", "internal/rollout"}, adapter},
+		{"internal/notify", []string{"internal/notification", "internal/egress", "internal/problem", "internal/rollout"}, adapter},
 		{"internal/web", []string{"internal/authz", "internal/catalog", "internal/dora", "internal/gitsource", "internal/healthcheck", "internal/problem", "internal/rollout", "internal/storage"}, adapter},
 		{"internal/metrics", []string{"internal/authz", "internal/catalog", "internal/gitsource", "internal/healthcheck", "internal/notification", "internal/rollout", "internal/storage"}, adapter},
 		{"internal/feed", []string{"internal/authz", "internal/problem", "internal/rollout", "internal/storage"}, "it reads through an interface of its own and encodes nothing itself: how many watch and what they see stay apart"},
@@ -63,7 +63,7 @@ func table() []row {
 		{"internal/api/gen", []string{"internal/api/types"}, "generated from the contract"},
 		{"internal/api/types", []string{"internal/rollout", "internal/routing", "internal/secret"}, "generated from the contract"},
 		{"internal/client", []string{"internal/api/types"}, "it calls a server over HTTP with the contract's types, and links none of the server"},
-		{"internal/netguard", nil, leaf},
+		{"internal/egress/guard", nil, leaf},
 		{"internal/keyring", nil, leaf},
 		{"internal/localpg", nil, leaf},
 		{"internal/testtarget", nil, leaf},

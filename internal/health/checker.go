@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -19,12 +19,12 @@ const DefaultTimeout = 5 * time.Second
 // Config configures a Checker. The zero Config is usable; it allows no commands.
 type Config struct {
 	// Dial opens connections; nil is a plain net.Dialer. It is called for "tcp" only.
-	Dial outbound.Dial
+	Dial egress.Dial
 	// TLS is for https and for grpc with TLS; nil means the system's roots. Versions before 1.2 are never spoken.
 	TLS *tls.Config
 	// Commands are the programs that command checks may run: a name and the absolute path of an executable.
 	Commands map[string]string
-	// UserAgent is the User-Agent header unless a check sets it; empty means outbound.DefaultUserAgent.
+	// UserAgent is the User-Agent header unless a check sets it; empty means egress.DefaultUserAgent.
 	UserAgent string
 }
 
@@ -41,7 +41,7 @@ type Checker struct {
 
 // New returns a Checker of all kinds.
 func New(c Config) *Checker {
-	out := outbound.New(outbound.Config{Dial: c.Dial, TLS: c.TLS, UserAgent: c.UserAgent})
+	out := egress.New(egress.Config{Dial: c.Dial, TLS: c.TLS, UserAgent: c.UserAgent})
 	return &Checker{kinds: map[string]kind{
 		"http":               httpKind{out},
 		"tcp":                tcpKind{out},
@@ -83,7 +83,7 @@ func (c *Checker) Probe(
 	if errors.Is(ctx.Err(), context.Canceled) && !seen.Status.Passing() {
 		seen.Status, seen.Message = healthcheck.Unknown, "the check was cancelled"
 	}
-	seen.Message = outbound.Sanitize(redactHeaders(&check, seen.Message))
+	seen.Message = egress.Sanitize(redactHeaders(&check, seen.Message))
 	seen.Version = redactHeaders(&check, seen.Version)
 	return seen
 }

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -83,13 +83,13 @@ func startError(err error) string {
 	return "it is not an executable file"
 }
 
-// prefixWriter keeps the first outbound.MaxBody bytes and discards the rest, so that a command does not block on its output.
+// prefixWriter keeps the first egress.MaxBody bytes and discards the rest, so that a command does not block on its output.
 // exec writes stdout and stderr from one goroutine when both are the same writer.
 type prefixWriter struct{ kept []byte }
 
 // Write implements io.Writer; it never fails.
 func (h *prefixWriter) Write(p []byte) (int, error) {
-	h.kept = append(h.kept, p[:min(len(p), outbound.MaxBody-len(h.kept))]...)
+	h.kept = append(h.kept, p[:min(len(p), egress.MaxBody-len(h.kept))]...)
 	return len(p), nil
 }
 

@@ -9,14 +9,14 @@ import (
 	"strconv"
 	"strings"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
 // get asks u as the check says. The caller closes the body.
 func get(
-	ctx context.Context, out *outbound.Client, check *healthcheck.Check, u *url.URL, accept string, trust *rollout.TLS,
+	ctx context.Context, out *egress.Client, check *healthcheck.Check, u *url.URL, accept string, trust *rollout.TLS,
 ) (*http.Response, error) {
 	method := check.Method
 	if method == "" {
@@ -34,7 +34,7 @@ func get(
 		}
 		req.Header.Set(name, value.Reveal())
 	}
-	return out.Do(req, trust) //nolint:wrapcheck // outbound.Why puts it into words
+	return out.Do(req, trust) //nolint:wrapcheck // egress.Why puts it into words
 }
 
 // redactHeaders hides the values of the check's headers in what a target says: some repeat what they are sent.

@@ -13,13 +13,13 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
 // grpcKind asks grpc.health.v1.Health/Check, in the clear or over TLS.
-type grpcKind struct{ out *outbound.Client }
+type grpcKind struct{ out *egress.Client }
 
 func (k grpcKind) probe(
 	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
@@ -58,7 +58,7 @@ func (k grpcKind) options(check *healthcheck.Check, config *tls.Config) []grpc.D
 		grpc.WithNoProxy(),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(outbound.MaxBody)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(egress.MaxBody)),
 	}
 }
 
@@ -82,7 +82,7 @@ func grpcErrorText(ctx context.Context, err error, began time.Time) string {
 	case code == codes.Unimplemented:
 		return "the target does not offer grpc.health.v1"
 	case code == codes.DeadlineExceeded, ctx.Err() != nil:
-		return outbound.ErrorText(ctx, context.DeadlineExceeded, began)
+		return egress.ErrorText(ctx, context.DeadlineExceeded, began)
 	default:
 		return status.Convert(err).Message()
 	}

@@ -15,8 +15,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -28,7 +28,7 @@ const (
 )
 
 // httpKind asks a URL and judges its answer: status line, text, and what the answer says of itself.
-type httpKind struct{ out *outbound.Client }
+type httpKind struct{ out *egress.Client }
 
 func (k httpKind) probe(
 	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
@@ -45,7 +45,7 @@ func (k httpKind) probe(
 	}
 	resp, err := get(ctx, k.out, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8", trust)
 	if err != nil {
-		return unhealthy(outbound.ErrorText(ctx, err, began))
+		return unhealthy(egress.ErrorText(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
 	a := httpResponse{began: began, asked: u}
@@ -61,7 +61,7 @@ type httpResponse struct {
 	text  []byte
 	began time.Time
 	asked *url.URL
-	// cut is true when there was more than outbound.MaxBody; err says that the rest never came.
+	// cut is true when there was more than egress.MaxBody; err says that the rest never came.
 	cut bool
 	err error
 }
@@ -90,9 +90,9 @@ func statusCodeHealth(check *healthcheck.Check, code int) healthcheck.Health {
 const redirectAdvice = ": set path or url to what answers itself"
 
 func (a *httpResponse) read(body io.Reader) {
-	a.text, a.err = io.ReadAll(io.LimitReader(body, outbound.MaxBody+1))
-	if len(a.text) > outbound.MaxBody {
-		a.text, a.cut = a.text[:outbound.MaxBody], true
+	a.text, a.err = io.ReadAll(io.LimitReader(body, egress.MaxBody+1))
+	if len(a.text) > egress.MaxBody {
+		a.text, a.cut = a.text[:egress.MaxBody], true
 	}
 }
 
@@ -100,10 +100,10 @@ func (a *httpResponse) evaluate(ctx context.Context, check *healthcheck.Check, r
 	status := "HTTP " + strconv.Itoa(resp.StatusCode)
 	line := statusCodeHealth(check, resp.StatusCode)
 	switch {
-	case line == healthcheck.Unhealthy && outbound.RedirectAdvice(a.asked, resp) != "":
-		return unhealthy(outbound.RedirectAdvice(a.asked, resp) + redirectAdvice)
+	case line == healthcheck.Unhealthy && egress.RedirectAdvice(a.asked, resp) != "":
+		return unhealthy(egress.RedirectAdvice(a.asked, resp) + redirectAdvice)
 	case line == healthcheck.Unhealthy:
-		return unhealthy(status + ": " + outbound.Sanitize(redactHeaders(check, string(a.text))))
+		return unhealthy(status + ": " + egress.Sanitize(redactHeaders(check, string(a.text))))
 	case check.ExpectedBody != "" && !bytes.Contains(a.text, []byte(check.ExpectedBody)):
 		return unhealthy(status + ", but " + a.incomplete(ctx, "the response does not contain the expected text"))
 	case readsStatusText(check):
@@ -129,7 +129,7 @@ func cappedAt(line healthcheck.Health, seen healthcheck.ProbeResult) healthcheck
 func (a *httpResponse) incomplete(ctx context.Context, otherwise string) string {
 	switch {
 	case a.err != nil:
-		return "the answer was cut short: " + outbound.ErrorText(ctx, a.err, a.began)
+		return "the answer was cut short: " + egress.ErrorText(ctx, a.err, a.began)
 	case a.cut:
 		return otherwise + " in its first 64 KiB"
 	default:

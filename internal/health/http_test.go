@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"rollcall/internal/duration"
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 	"rollcall/internal/secret"
 )
 
@@ -44,7 +44,7 @@ func TestHTTP_RequestFollowsCheck(t *testing.T) {
 	var got *http.Request
 	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { got = r })
 	want(t, probe(t, healthcheck.Check{Type: "http"}, url), healthcheck.Healthy, "HTTP 200")
-	if got.Method != http.MethodGet || got.URL.Path != "/health" || got.UserAgent() != outbound.DefaultUserAgent {
+	if got.Method != http.MethodGet || got.URL.Path != "/health" || got.UserAgent() != egress.DefaultUserAgent {
 		t.Errorf("%s %s by %s", got.Method, got.URL, got.UserAgent())
 	}
 	check := healthcheck.Check{Type: "http", Method: "post", URL: url + "/x?y=1", Headers: map[string]secret.Secret{
@@ -103,7 +103,7 @@ func TestHTTP_ExpectedTextMustBePresent(t *testing.T) {
 	url := answer200(t, "text/plain", "all is well")
 	want(t, probe(t, healthcheck.Check{Type: "http", ExpectedBody: "is well"}, url), healthcheck.Healthy, "")
 	want(t, probe(t, healthcheck.Check{Type: "http", ExpectedBody: "is bad"}, url), healthcheck.Unhealthy, "expected text")
-	late := answer200(t, "text/plain", strings.Repeat("x", outbound.MaxBody)+"is well")
+	late := answer200(t, "text/plain", strings.Repeat("x", egress.MaxBody)+"is well")
 	want(t, probe(t, healthcheck.Check{Type: "http", ExpectedBody: "is well"}, late), healthcheck.Unhealthy, "64 KiB")
 }
 
@@ -125,7 +125,7 @@ func TestHTTP_ReadsVersion(t *testing.T) {
 		{`ok`, "/version", "", "not JSON"},
 		{`{"version":"v2"} x`, "/version", "", "not JSON"},
 		{`{"version":"v2"}`, "version", "", "does not begin with /"},
-		{`{"version":"v2","x":"` + strings.Repeat("x", outbound.MaxBody) + `"}`, "/version", "", "64 KiB"},
+		{`{"version":"v2","x":"` + strings.Repeat("x", egress.MaxBody) + `"}`, "/version", "", "64 KiB"},
 	} {
 		got := probe(t, healthcheck.Check{Type: "http", VersionPointer: test.pointer}, answer200(t, "application/json", test.body))
 		want(t, got, healthcheck.Healthy, test.message)
@@ -157,7 +157,7 @@ func TestHTTP_HealthJSONDecides(t *testing.T) {
 		`{"status":"fail"}`:                 healthcheck.Unhealthy, `{"status":"error"}`: healthcheck.Unhealthy,
 		`{"status":"down"}`: healthcheck.Unhealthy, `{"status":"odd"}`: healthcheck.Unknown,
 		`{}`: healthcheck.Unknown, `{"status":1}`: healthcheck.Unknown, `fail`: healthcheck.Unknown,
-		`{"status":"pass","x":"` + strings.Repeat("x", outbound.MaxBody) + `"}`: healthcheck.Unhealthy,
+		`{"status":"pass","x":"` + strings.Repeat("x", egress.MaxBody) + `"}`: healthcheck.Unhealthy,
 	} {
 		want(t, probe(t, healthcheck.Check{Type: "http"}, answer200(t, media, body)), status, "HTTP 200")
 	}

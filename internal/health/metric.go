@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -27,7 +27,7 @@ var errTooLarge = errors.New("the answer is larger than 1 MiB")
 
 // metricKind finds a number in what a URL answers and compares it with limits. A number that is absent or NaN says
 // nothing, so it is unknown, never a pass. Neither does a source that cannot be asked, unless it is the target itself.
-type metricKind struct{ out *outbound.Client }
+type metricKind struct{ out *egress.Client }
 
 func (k metricKind) probe(
 	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
@@ -50,10 +50,10 @@ func (k metricKind) probe(
 	}
 	resp, err := get(ctx, k.out, check, u, from.accept, trust)
 	if err != nil {
-		return away(outbound.ErrorText(ctx, err, began))
+		return away(egress.ErrorText(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
-	if why := outbound.RedirectAdvice(u, resp); why != "" {
+	if why := egress.RedirectAdvice(u, resp); why != "" {
 		return away(why + redirectAdvice)
 	}
 	if resp.StatusCode > 299 && check.Query == "" {
@@ -61,7 +61,7 @@ func (k metricKind) probe(
 	}
 	seen := from.evaluate(resp.StatusCode, &limited{from: resp.Body, left: maxMetricBody})
 	if ctx.Err() != nil {
-		return away("the answer was cut short: " + outbound.ErrorText(ctx, ctx.Err(), began))
+		return away("the answer was cut short: " + egress.ErrorText(ctx, ctx.Err(), began))
 	}
 	return seen
 }

@@ -11,8 +11,8 @@ import (
 	"strconv"
 	"strings"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 )
 
 // queryPath is where Prometheus, and what speaks its API, evaluates a query at one instant.
@@ -52,7 +52,7 @@ func evaluateQuery(check *healthcheck.Check, status int, body io.Reader) healthc
 	var answer queryResponse
 	if err := json.Unmarshal(text, &answer); err != nil || answer.Status == "" {
 		return unknown("HTTP " + strconv.Itoa(status) + ": that is no answer of Prometheus' query API: " +
-			outbound.Sanitize(redactHeaders(check, string(text))))
+			egress.Sanitize(redactHeaders(check, string(text))))
 	}
 	if answer.Status != "success" {
 		return unknown(fmt.Sprintf("HTTP %d: the query failed: %s: %s", status, answer.ErrorType, answer.Error))

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"testing"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 )
 
 func says(t *testing.T, status int, body string) string {
@@ -62,7 +62,7 @@ func TestWords_WholeAnswerIsTheStatus(t *testing.T) {
 	} {
 		want(t, probe(t, check, says(t, 200, body)), status, "HTTP 200")
 	}
-	long := make([]byte, outbound.MaxBody+1)
+	long := make([]byte, egress.MaxBody+1)
 	want(t, probe(t, check, says(t, 200, string(long))), healthcheck.Unhealthy, "64 KiB")
 }
 

@@ -4,13 +4,13 @@ import (
 	"context"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
 // tcpKind checks that a port accepts connections.
-type tcpKind struct{ out *outbound.Client }
+type tcpKind struct{ out *egress.Client }
 
 func (k tcpKind) probe(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
 	to, err := hostPort(address, check.Port)
@@ -20,10 +20,10 @@ func (k tcpKind) probe(ctx context.Context, check *healthcheck.Check, address st
 	began := time.Now()
 	conn, err := k.out.Dial(ctx, "tcp", to)
 	if err != nil {
-		return unhealthy(to + ": " + outbound.ErrorText(ctx, err, began))
+		return unhealthy(to + ": " + egress.ErrorText(ctx, err, began))
 	}
 	if err := conn.Close(); err != nil {
-		return unhealthy(to + ": " + outbound.ErrorText(ctx, err, began))
+		return unhealthy(to + ": " + egress.ErrorText(ctx, err, began))
 	}
 	return healthy(to + " is open")
 }

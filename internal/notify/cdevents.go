@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -84,7 +84,7 @@ type cdReference struct {
 	Source string `json:"source"`
 }
 
-func (k cdevents) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
+func (k cdevents) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
 	return send(ctx, signed(c, "application/cloudevents+json; charset=utf-8", k.event(c)))
 }
 

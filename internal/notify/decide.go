@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -23,7 +23,7 @@ const (
 
 // decide returns the outcome of an attempt. jitter, from 0 to 1, is random, so that deliveries that failed together are not
 // retried together.
-func decide(c *notification.ClaimedDelivery, r outbound.Response, now time.Time, jitter float64) notification.Outcome {
+func decide(c *notification.ClaimedDelivery, r egress.Response, now time.Time, jitter float64) notification.Outcome {
 	o := notification.Outcome{Result: resultOf(r), Detail: detail(r, &c.Subscription.Secrets), Status: notification.DeliveryPending}
 	switch {
 	case o.Result == rollout.ResultDone:
@@ -33,7 +33,7 @@ func decide(c *notification.ClaimedDelivery, r outbound.Response, now time.Time,
 	case r.Status == http.StatusGone, c.Message.Test(), c.Age >= maxAge:
 		o.Status = notification.DeliveryGivenUp
 	default:
-		requested := outbound.RetryAfter(r.Header.Get("Retry-After"), now, maxRetryAfter)
+		requested := egress.RetryAfter(r.Header.Get("Retry-After"), now, maxRetryAfter)
 		o.RetryIn = max(requested, backoff(c.Attempt, jitter))
 		o.Unreachable = requested == 0 && unreachable(r.Status)
 	}
@@ -59,7 +59,7 @@ func finalAdvice(kind notification.Kind, status int) string {
 }
 
 // resultOf classifies a response. Any 2xx is done: there is nothing to poll after a 202.
-func resultOf(r outbound.Response) rollout.ResultKind {
+func resultOf(r egress.Response) rollout.ResultKind {
 	switch {
 	case r.Status == 0:
 		return r.Failure.Kind
@@ -94,7 +94,7 @@ func backoff(attempt int, jitter float64) time.Duration {
 }
 
 // detail returns the stored description of a response: its status, and the body or the error unless that repeats a secret.
-func detail(r outbound.Response, secrets *notification.Secrets) string {
+func detail(r egress.Response, secrets *notification.Secrets) string {
 	head, rest := "HTTP "+strconv.Itoa(r.Status), string(r.Body)
 	if r.Status == 0 {
 		head = "no answer"
@@ -103,7 +103,7 @@ func detail(r outbound.Response, secrets *notification.Secrets) string {
 		}
 		rest = strings.TrimPrefix(r.Failure.Message, head+": ")
 	}
-	shown := outbound.Sanitize(redact(rest, secrets)) // cut only then: what is cut could not be known for a secret
+	shown := egress.Sanitize(redact(rest, secrets)) // cut only then: what is cut could not be known for a secret
 	if shown == "" {
 		return head
 	}

@@ -8,29 +8,29 @@ import (
 
 	"pgregory.net/rapid"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
 
-func answered(status int, header ...string) outbound.Response {
-	r := outbound.Response{Status: status, Header: http.Header{}}
+func answered(status int, header ...string) egress.Response {
+	r := egress.Response{Status: status, Header: http.Header{}}
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
 	return r
 }
 
-func nothing(kind rollout.ResultKind) outbound.Response {
-	return outbound.Response{Failure: rollout.CallResult{Kind: kind, Message: "not sent: connection refused"}}
+func nothing(kind rollout.ResultKind) egress.Response {
+	return egress.Response{Failure: rollout.CallResult{Kind: kind, Message: "not sent: connection refused"}}
 }
 
 func TestDecide_OutcomeOfEachResponse(t *testing.T) {
 	t.Parallel()
 	old := 24 * time.Hour
 	for name, c := range map[string]struct {
-		answer     outbound.Response
+		answer     egress.Response
 		age        time.Duration
 		test       bool
 		status     notification.DeliveryStatus
@@ -101,20 +101,20 @@ func TestRedact_HidesPartsOfSecrets(t *testing.T) {
 		secrets.URL.Reveal(), "hooks.example.com", "hooks.example.com:8443", "/services/T0000AAAA/", "T0000AAAA", "xoxbSecret/1", "xoxbSecret%2F1",
 		"queryValue", "key=queryValue", "ghp_token", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV",
 	} {
-		answer := outbound.Response{Status: 400, Body: []byte("you sent " + part + " to me")}
+		answer := egress.Response{Status: 400, Body: []byte("you sent " + part + " to me")}
 		if got := detail(answer, &secrets); got != "HTTP 400: "+redacted {
 			t.Errorf("%s: %s", part, got)
 		}
 	}
-	long := outbound.Response{Status: 400, Body: []byte(strings.Repeat("x", 195) + secrets.Token.Reveal())}
+	long := egress.Response{Status: 400, Body: []byte(strings.Repeat("x", 195) + secrets.Token.Reveal())}
 	if got := detail(long, &secrets); got != "HTTP 400: "+redacted {
 		t.Errorf("a part of a secret is shown where an answer is cut: %s", got)
 	}
-	lookup := outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: cannot look up hooks.example.com: no such host"}}
+	lookup := egress.Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: cannot look up hooks.example.com: no such host"}}
 	if got := detail(lookup, &secrets); got != "not sent: "+redacted {
 		t.Error(got)
 	}
-	if got := detail(outbound.Response{Status: 400, Body: []byte("invalid_payload")}, &secrets); got != "HTTP 400: invalid_payload" {
+	if got := detail(egress.Response{Status: 400, Body: []byte("invalid_payload")}, &secrets); got != "HTTP 400: invalid_payload" {
 		t.Errorf("what tells nothing is hidden: %s", got)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -54,7 +54,7 @@ type githubStatus struct {
 	AutoInactive bool `json:"auto_inactive"`
 }
 
-func (k github) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
+func (k github) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
 	if c.Message.Test() {
 		return send(ctx, request(c, http.MethodGet, "", nil)) // whether there is such a repository, and the token good for it
 	}
@@ -82,7 +82,7 @@ type githubFound struct {
 
 // find returns the id of the deployment that an earlier attempt, or an earlier message, created; 0 if there is none. The
 // list has the deployments of all services of the commit.
-func (k github) find(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, outbound.Response) {
+func (k github) find(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, egress.Response) {
 	for number := 1; ; number++ {
 		found, answer := k.page(ctx, send, c, number)
 		for _, d := range found {
@@ -97,7 +97,7 @@ func (k github) find(ctx context.Context, send sender, c *notification.ClaimedDe
 }
 
 // page returns one page of the list, newest first.
-func (k github) page(ctx context.Context, send sender, c *notification.ClaimedDelivery, number int) ([]githubFound, outbound.Response) {
+func (k github) page(ctx context.Context, send sender, c *notification.ClaimedDelivery, number int) ([]githubFound, egress.Response) {
 	m := &c.Message
 	query := url.Values{
 		"ref": {ref(m)}, "environment": {m.Environment}, "task": {task(m)},
@@ -109,7 +109,7 @@ func (k github) page(ctx context.Context, send sender, c *notification.ClaimedDe
 	}
 	var found []githubFound
 	if json.Unmarshal(answer.Body, &found) != nil {
-		return nil, outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "the response is not a list of deployments"}}
+		return nil, egress.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "the response is not a list of deployments"}}
 	}
 	return found, answer
 }
@@ -124,7 +124,7 @@ func isOurDeployment(payload json.RawMessage, id string) bool {
 	return json.Unmarshal(payload, &p) == nil && p.DeploymentID == id
 }
 
-func (k github) create(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, outbound.Response) {
+func (k github) create(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, egress.Response) {
 	m := &c.Message
 	answer := send(ctx, request(c, http.MethodPost, "/deployments", githubDeployment{
 		Ref: ref(m), Task: task(m), Environment: m.Environment, Description: truncate(m.Service + " " + m.Version),
@@ -138,7 +138,7 @@ func (k github) create(ctx context.Context, send sender, c *notification.Claimed
 		return 0, answer
 	}
 	if json.Unmarshal(answer.Body, &made) != nil || made.ID == 0 {
-		return 0, outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "GitHub returned a deployment without an id"}}
+		return 0, egress.Response{Failure: rollout.CallResult{Kind: rollout.ResultUnknown, Message: "GitHub returned a deployment without an id"}}
 	}
 	return made.ID, answer
 }
@@ -187,7 +187,7 @@ func truncate(text string) string {
 }
 
 // request returns a call of the repository's API, below its path.
-func request(c *notification.ClaimedDelivery, method, path string, body any) outbound.Request {
+func request(c *notification.ClaimedDelivery, method, path string, body any) egress.Request {
 	r := post(c, "application/json", body)
 	r.Method, r.URL = method, strings.TrimRight(r.URL, "/")+path
 	if body == nil {

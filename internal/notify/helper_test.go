@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -99,7 +99,7 @@ func delivery(kind notification.Kind, url string, m notification.Message) *notif
 // tell delivers it once, and says what is written down.
 func tell(t *testing.T, publicURL string, c *notification.ClaimedDelivery) notification.Outcome {
 	t.Helper()
-	caller := outbound.New(outbound.Config{Key: signingKey})
+	caller := egress.New(egress.Config{Key: signingKey})
 	return decide(c, kinds(publicURL)[c.Subscription.Kind].deliver(t.Context(), caller.Send, c), time.Now(), 0.5)
 }
 

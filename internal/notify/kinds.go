@@ -3,18 +3,18 @@ package notify
 import (
 	"context"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 )
 
 // kind is a protocol of receivers.
 type kind interface {
 	// deliver makes the calls of one attempt, and returns the response to the last, or to the one that failed.
-	deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response
+	deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response
 }
 
 // sender makes one call.
-type sender func(ctx context.Context, r outbound.Request) outbound.Response
+type sender func(ctx context.Context, r egress.Request) egress.Response
 
 // kinds returns all kinds. Their links lead to the server's public URL; without one there are none.
 func kinds(url string) map[notification.Kind]kind {

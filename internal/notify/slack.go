@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -35,7 +35,7 @@ type slackField struct {
 	Short bool   `json:"short"`
 }
 
-func (k slack) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
+func (k slack) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
 	return send(ctx, post(c, "application/json", k.message(&c.Message)))
 }
 

@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 )
 
@@ -46,7 +46,7 @@ type deploymentPayload struct {
 	Waiting *notification.Waiting `json:"waiting"`
 }
 
-func (k webhook) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) outbound.Response {
+func (k webhook) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
 	m := &c.Message
 	document := envelope{Type: m.Type, Timestamp: m.At.UTC()}
 	if !m.Test() {
@@ -66,19 +66,19 @@ func (k webhook) payload(m *notification.Message) *deploymentPayload {
 }
 
 // signed returns a POST of a document, signed with the notification's key, else the server's. Every attempt has the same id.
-func signed(c *notification.ClaimedDelivery, contentType string, document any) outbound.Request {
+func signed(c *notification.ClaimedDelivery, contentType string, document any) egress.Request {
 	r := post(c, contentType, document)
 	r.ID, r.Secret = c.ID, c.Subscription.Secrets.Signing
 	return r
 }
 
 // post returns an unsigned POST of a document.
-func post(c *notification.ClaimedDelivery, contentType string, document any) outbound.Request {
+func post(c *notification.ClaimedDelivery, contentType string, document any) egress.Request {
 	body, err := json.Marshal(document)
 	if err != nil {
 		panic(err) // what is marshalled here was read from JSON
 	}
-	return outbound.Request{
+	return egress.Request{
 		Method: http.MethodPost, URL: c.Subscription.Secrets.URL.Reveal(), Body: body, Header: http.Header{"Content-Type": {contentType}},
 	}
 }

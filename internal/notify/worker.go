@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
@@ -39,7 +39,7 @@ type Store interface {
 
 // Caller makes one call.
 type Caller interface {
-	Send(ctx context.Context, r outbound.Request) outbound.Response
+	Send(ctx context.Context, r egress.Request) egress.Response
 }
 
 // Lease is the replica's right to act.
@@ -147,7 +147,7 @@ func (l *Worker) attempt(ctx, calls, life context.Context, c *notification.Claim
 	}
 }
 
-func (l *Worker) deliver(ctx context.Context, c *notification.ClaimedDelivery) outbound.Response {
+func (l *Worker) deliver(ctx context.Context, c *notification.ClaimedDelivery) egress.Response {
 	k, known := l.kinds[c.Subscription.Kind]
 	switch {
 	case !known:
@@ -159,8 +159,8 @@ func (l *Worker) deliver(ctx context.Context, c *notification.ClaimedDelivery) o
 	}
 }
 
-func unsent(reason string) outbound.Response {
-	return outbound.Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + reason}}
+func unsent(reason string) egress.Response {
+	return egress.Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + reason}}
 }
 
 // recordAttempt records the outcome of an attempt, and retries while the database is away, unless the server stops. No other

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"rollcall/internal/dbtest"
+	"rollcall/internal/egress"
 	"rollcall/internal/notification"
-	"rollcall/internal/outbound"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 	"rollcall/internal/storage"
@@ -100,7 +100,7 @@ func (w *world) replicaWith(name string, lease *life) (c *counted, stop func()) 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	l := New(Config{
-		Replica: name, Store: w.store, Caller: outbound.New(outbound.Config{}), Recorder: c,
+		Replica: name, Store: w.store, Caller: egress.New(egress.Config{}), Recorder: c,
 		Lease: lease, Log: slog.New(slog.NewTextHandler(w.Output(), nil)), Jitter: func() float64 { return 0 },
 	})
 	go func() { defer close(done); l.Run(ctx) }()

@@ -4,18 +4,18 @@ import (
 	"context"
 	"time"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 	"rollcall/internal/rollout"
 )
 
 // Config is what a Client needs. The zero Config is usable.
-type Config = outbound.Config
+type Config = egress.Config
 
 // Client calls deploy webhooks. It is safe for concurrent use and keeps no connection open between calls.
-type Client struct{ out *outbound.Client }
+type Client struct{ out *egress.Client }
 
 // New returns a client. A Key that is not valid shows in the answer of each call.
-func New(c Config) *Client { return &Client{out: outbound.New(c)} }
+func New(c Config) *Client { return &Client{out: egress.New(c)} }
 
 // Deploy sends call to the target's deploy URL once and says what came of it. It ends with ctx, which should carry the
 // deadline call.Until, or after the deployment's deploy timeout (0: none), whichever is first. All that goes wrong is
@@ -27,7 +27,7 @@ func (c *Client) Deploy(ctx context.Context, d *rollout.Deployment, t *rollout.T
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	answer := c.out.Post(ctx, outbound.Webhook{
+	answer := c.out.Post(ctx, egress.Webhook{
 		URL: t.DeployURL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
 		Secret: d.DeploySecret, Body: newBody(d, t, call), Trust: d.Spec.TLS,
 	})

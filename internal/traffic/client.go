@@ -4,20 +4,20 @@ import (
 	"context"
 	"time"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 )
 
 // Config configures a Client. The zero Config is usable. Dial is called for "tcp" and, when a deployment names HAProxy's
 // socket by its path, for "unix".
-type Config = outbound.Config
+type Config = egress.Config
 
 // Client writes and reads traffic weights. It is safe for concurrent use and keeps no connection open between calls.
-type Client struct{ out *outbound.Client }
+type Client struct{ out *egress.Client }
 
 // New returns a Client. An invalid Key fails each write that it should sign.
-func New(c Config) *Client { return &Client{out: outbound.New(c)} }
+func New(c Config) *Client { return &Client{out: egress.New(c)} }
 
 // SetWeights writes call.Setting to the deployment's router once and says what came of it: ResultDone means that the router took
 // it, not that it does it; Read tells. It ends with ctx, which should carry the deadline call.Until, or after the

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 )
@@ -84,7 +84,7 @@ func answerOf(ctx context.Context, written bool, err error, began time.Time) rol
 	if final, ok := errors.AsType[routing.Refusal](err); ok {
 		return refused(final.Error())
 	}
-	answer := outbound.FailedCall(ctx, written, err, began)
+	answer := egress.FailedCall(ctx, written, err, began)
 	answer.Message += errorContext(err)
 	return answer
 }
@@ -101,7 +101,7 @@ func (h haproxy) read(ctx context.Context, p splitRequest) (routing.Reading, err
 		return routing.Reading{}, final
 	}
 	if err != nil {
-		return routing.Reading{}, errors.New("no answer: " + outbound.ErrorText(ctx, err, began) + errorContext(err))
+		return routing.Reading{}, errors.New("no answer: " + egress.ErrorText(ctx, err, began) + errorContext(err))
 	}
 	var readings []routing.Reading
 	for _, v := range views {

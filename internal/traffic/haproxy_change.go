@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 	"rollcall/internal/routing"
 )
 
@@ -22,7 +22,7 @@ func (v *view) takeOut(t *routing.Config) (state, why string) {
 	case t.TakeOut != "":
 		return t.TakeOut, ""
 	case v.cookie != "":
-		return maintState, "because of the cookie " + outbound.Sanitize(v.cookie)
+		return maintState, "because of the cookie " + egress.Sanitize(v.cookie)
 	case v.table:
 		return maintState, "because of the stick table"
 	default:
@@ -112,7 +112,7 @@ func (h haproxy) send(ctx context.Context, v *view, commands []string) (written 
 		reply, connected, err := h.exchange(ctx, v.place.socket, strings.Join(append(line, "show info"), ";"))
 		written = written || connected
 		said, info, ended := strings.Cut(reply, "Name: ")
-		if outbound.Sanitize(said) != "" {
+		if egress.Sanitize(said) != "" {
 			return written, haproxyError(said)
 		}
 		if err != nil {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 	"rollcall/internal/routing"
 )
 
@@ -23,7 +23,7 @@ func listPlaces(t *routing.Config) ([]place, error) {
 		}
 		for _, backend := range uniqueNames(t.Backend, t.Backends) {
 			if !validName(backend) {
-				return nil, routing.Refusal(fmt.Sprintf("%q is no name of an HAProxy backend", outbound.Sanitize(backend)))
+				return nil, routing.Refusal(fmt.Sprintf("%q is no name of an HAProxy backend", egress.Sanitize(backend)))
 			}
 			all = append(all, place{socket, backend})
 		}
@@ -69,11 +69,11 @@ func serverWeights(p splitRequest) ([]serverWeight, error) {
 		server, ok := name.(string)
 		switch other, twice := taken[server]; {
 		case !ok || !validName(server):
-			return nil, routing.Refusal(outbound.Sanitize(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
+			return nil, routing.Refusal(egress.Sanitize(fmt.Sprintf("%q of target %s is no name of an HAProxy server", fmt.Sprint(name), b.Target)))
 		case twice:
-			return nil, routing.Refusal(outbound.Sanitize(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
+			return nil, routing.Refusal(egress.Sanitize(fmt.Sprintf("targets %s and %s are both HAProxy's server %s", other, b.Target, server)))
 		case b.Weight < 0 || b.Weight > maxWeight:
-			return nil, routing.Refusal(outbound.Sanitize(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
+			return nil, routing.Refusal(egress.Sanitize(fmt.Sprintf("the weight %d of target %s is not between 0 and %d", b.Weight, b.Target, maxWeight)))
 		}
 		taken[server] = b.Target
 		shares = append(shares, serverWeight{b.Target, server, b.Weight})

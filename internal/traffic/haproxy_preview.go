@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 )
@@ -40,7 +40,7 @@ func (h haproxy) preview(ctx context.Context, p splitRequest) routing.Preview {
 		return routing.Preview{Refused: final.Error()}
 	}
 	if err != nil {
-		return routing.Preview{Error: "no answer: " + outbound.ErrorText(ctx, err, began) + errorContext(err)}
+		return routing.Preview{Error: "no answer: " + egress.ErrorText(ctx, err, began) + errorContext(err)}
 	}
 	var found routing.Preview
 	for _, v := range views {

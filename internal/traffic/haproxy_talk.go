@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 	"rollcall/internal/routing"
 )
 
@@ -63,7 +63,7 @@ func (h haproxy) exchange(ctx context.Context, socket, line string) (reply strin
 	}
 	conn, err := h.out.Dial(ctx, network, address)
 	if errors.Is(err, ErrForbidden) {
-		return "", false, routing.Refusal(outbound.Sanitize(err.Error()))
+		return "", false, routing.Refusal(egress.Sanitize(err.Error()))
 	}
 	if err != nil {
 		return "", false, err
@@ -79,7 +79,7 @@ func (h haproxy) exchange(ctx context.Context, socket, line string) (reply strin
 	}
 	reply, err = readReply(conn, socket)
 	if err != nil {
-		err = partError{err, outbound.Sanitize(reply)}
+		err = partError{err, egress.Sanitize(reply)}
 	}
 	return reply, true, err
 }
@@ -94,7 +94,7 @@ func readReply(conn io.Reader, socket string) (string, error) {
 		if strings.HasPrefix(text.String(), "Unknown command") && strings.Contains(text.String(), "show proc") {
 			return "", routing.Refusal(fmt.Sprintf(
 				"%s is the socket of HAProxy's master process, which has no servers: name the one of \"stats socket\" (it says: %s)",
-				socket, outbound.Sanitize(text.String())))
+				socket, egress.Sanitize(text.String())))
 		}
 		if errors.Is(err, io.EOF) {
 			break
@@ -122,7 +122,7 @@ func socketOf(socket string) (network, address string, err error) {
 		return "unix", path, nil
 	}
 	if _, port, err := net.SplitHostPort(socket); err != nil || port == "" {
-		return "", "", routing.Refusal(fmt.Sprintf("%q is neither unix:/path nor host:port", outbound.Sanitize(socket)))
+		return "", "", routing.Refusal(fmt.Sprintf("%q is neither unix:/path nor host:port", egress.Sanitize(socket)))
 	}
 	return "tcp", socket, nil
 }

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 	"rollcall/internal/routing"
 )
 
@@ -273,5 +273,5 @@ func number(cell string, otherwise int) int {
 
 // haproxyError returns the error of a reply in which HAProxy refuses a command.
 func haproxyError(reply string) routing.Refusal {
-	return routing.Refusal("HAProxy says: " + outbound.Sanitize(reply))
+	return routing.Refusal("HAProxy says: " + egress.Sanitize(reply))
 }

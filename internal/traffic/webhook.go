@@ -11,7 +11,7 @@ import (
 	"net/url"
 	"time"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 )
@@ -67,7 +67,7 @@ func previousVersion(targets []rollout.Target) *string {
 }
 
 func (w webhook) write(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
-	answer := w.out.Post(ctx, outbound.Webhook{
+	answer := w.out.Post(ctx, egress.Webhook{
 		URL: p.traffic().URL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
 		Secret: p.deployment.DeploySecret, Body: newWebhookBody(p), Trust: p.deployment.Spec.TLS,
 	})
@@ -89,7 +89,7 @@ func (w webhook) read(ctx context.Context, p splitRequest) (routing.Reading, err
 	}
 	resp, err := w.out.Do(req, p.deployment.Spec.TLS)
 	if err != nil {
-		return routing.Reading{}, errors.New("no answer: " + outbound.ErrorText(ctx, err, began))
+		return routing.Reading{}, errors.New("no answer: " + egress.ErrorText(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
 	if resp.StatusCode != http.StatusOK {
@@ -97,14 +97,14 @@ func (w webhook) read(ctx context.Context, p splitRequest) (routing.Reading, err
 	}
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxReply+1))
 	if err != nil {
-		return routing.Reading{}, errors.New("no whole answer: " + outbound.ErrorText(ctx, err, began))
+		return routing.Reading{}, errors.New("no whole answer: " + egress.ErrorText(ctx, err, began))
 	}
 	if len(text) > maxReply {
 		return routing.Reading{}, fmt.Errorf("the answer is longer than %d MiB", maxReply>>20)
 	}
 	var now readBackBody
 	if err := json.Unmarshal(text, &now); err != nil {
-		return routing.Reading{}, errors.New("the answer is not as expected: " + outbound.Sanitize(err.Error()))
+		return routing.Reading{}, errors.New("the answer is not as expected: " + egress.Sanitize(err.Error()))
 	}
 	return now.reading(p.targets), nil
 }

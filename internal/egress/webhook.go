@@ -1,4 +1,4 @@
-package outbound
+package egress
 
 import (
 	"bytes"
@@ -46,7 +46,7 @@ func (c *Client) Post(ctx context.Context, w Webhook) rollout.CallResult {
 	if err != nil {
 		return FailedCall(ctx, connected.Load(), err, began)
 	}
-	return read(resp)
+	return readResult(resp)
 }
 
 // request builds the POST. Its errors are fit for users and contain neither secrets nor the URL's credentials.
@@ -66,5 +66,5 @@ func (c *Client) request(ctx context.Context, w Webhook) (*http.Request, error) 
 	if secret == "" {
 		secret = c.key
 	}
-	return req, sign(req.Header, secret, w.ID, time.Now(), payload)
+	return req, signRequest(req.Header, secret, w.ID, time.Now(), payload)
 }

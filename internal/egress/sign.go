@@ -1,4 +1,4 @@
-package outbound
+package egress
 
 import (
 	"crypto/hmac"
@@ -12,9 +12,9 @@ import (
 	"rollcall/internal/secret"
 )
 
-// sign sets the three headers of Standard Webhooks 1.0, with a signature by each key of the secret, so that a receiver
+// signRequest sets the three headers of Standard Webhooks 1.0, with a signature by each key of the secret, so that a receiver
 // may know the old key or the new one while keys are changed. Without a secret there is no signature.
-func sign(h http.Header, signing secret.Secret, id string, at time.Time, payload []byte) error {
+func signRequest(h http.Header, signing secret.Secret, id string, at time.Time, payload []byte) error {
 	stamp := strconv.FormatInt(at.Unix(), 10)
 	h.Set("Webhook-Id", id)
 	h.Set("Webhook-Timestamp", stamp)

@@ -1,4 +1,4 @@
-package netguard
+package guard
 
 import (
 	"net/netip"

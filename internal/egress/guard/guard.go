@@ -1,10 +1,10 @@
-// Package netguard decides which addresses the server may call. Targets, checks and routers are named by users who may
+// Package guard decides which addresses the server may call. Targets, checks and routers are named by users who may
 // create a deployment, so without a guard that person could make the server call its own neighbours, its own
 // loopback services or the metadata service of its cloud.
 //
 // The decision falls when the socket connects, after DNS, so a name that answers differently the second time gains
 // nothing.
-package netguard
+package guard
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package outbound_test
+package egress_test
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 
-	"rollcall/internal/outbound"
+	"rollcall/internal/egress"
 )
 
 // A webhook is sent once and signed; the result says whether it was carried out.
@@ -18,8 +18,8 @@ func ExampleClient_Post() {
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	defer target.Close()
-	c := outbound.New(outbound.Config{Key: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
-	call := outbound.Webhook{URL: target.URL + "/deploy", ID: "msg_1", Attempt: 1, Fence: 1764000000123, Body: map[string]string{"version": "v2"}}
+	c := egress.New(egress.Config{Key: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+	call := egress.Webhook{URL: target.URL + "/deploy", ID: "msg_1", Attempt: 1, Fence: 1764000000123, Body: map[string]string{"version": "v2"}}
 	fmt.Println(c.Post(context.Background(), call).Kind)
 	// Output:
 	// POST /deploy msg_1 attempt 1 v1
@@ -30,7 +30,7 @@ func ExampleClient_Post() {
 func ExampleClient_Post_notSent() {
 	target := httptest.NewServer(http.NotFoundHandler())
 	target.Close()
-	result := outbound.New(outbound.Config{}).Post(context.Background(), outbound.Webhook{URL: target.URL})
+	result := egress.New(egress.Config{}).Post(context.Background(), egress.Webhook{URL: target.URL})
 	fmt.Println(result.Kind)
 	// Output: not_sent
 }
@@ -39,7 +39,7 @@ func ExampleClient_Post_notSent() {
 func ExampleClient_Send() {
 	target := httptest.NewServer(http.RedirectHandler("/elsewhere", http.StatusFound))
 	defer target.Close()
-	response := outbound.New(outbound.Config{}).Send(context.Background(), outbound.Request{Method: http.MethodGet, URL: target.URL})
+	response := egress.New(egress.Config{}).Send(context.Background(), egress.Request{Method: http.MethodGet, URL: target.URL})
 	fmt.Println(response.Status, response.Header.Get("Location"))
 	// Output: 302 /elsewhere
 }

@@ -1,4 +1,4 @@
-package outbound
+package egress
 
 import (
 	"encoding/json"
@@ -19,9 +19,9 @@ const (
 	maxRetryAfter = 60 * time.Second
 )
 
-// read turns a response into a result. The status line decides; the body is read for display, and so that a receiver that
+// readResult turns a response into a result. The status line decides; the body is read for display, and so that a receiver that
 // responds before it is done may finish.
-func read(resp *http.Response) rollout.CallResult {
+func readResult(resp *http.Response) rollout.CallResult {
 	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
 	answer := rollout.CallResult{
 		Kind: classify(resp.StatusCode), Status: resp.StatusCode, Message: "HTTP " + strconv.Itoa(resp.StatusCode),

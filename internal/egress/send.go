@@ -1,4 +1,4 @@
-package outbound
+package egress
 
 import (
 	"bytes"
@@ -75,5 +75,5 @@ func (c *Client) plain(ctx context.Context, r Request) (*http.Request, error) {
 	if secret == "" {
 		secret = c.key
 	}
-	return req, sign(req.Header, secret, r.ID, time.Now(), r.Body)
+	return req, signRequest(req.Header, secret, r.ID, time.Now(), r.Body)
 }
