@@ -11,8 +11,8 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// start starts the actions of a step, each in its own goroutine. Targets are called from nowhere else.
-func (s *session) start(dr *pendingStep) {
+// startActions starts the actions of a step, each in its own goroutine. Targets are called from nowhere else.
+func (s *session) startActions(dr *pendingStep) {
 	if dr.cancelCalls {
 		s.cancelCalls()
 	}
@@ -34,19 +34,19 @@ func (s *session) start(dr *pendingStep) {
 		s.engine.inFlight.Add(1)
 		if a.Kind == rollout.ActionCall {
 			s.calls++
-			go s.call(callCtx, &deployment, &target, a)
+			go s.callTarget(callCtx, &deployment, &target, a)
 		} else {
-			go s.probe(&deployment, &target, a)
+			go s.probeTarget(&deployment, &target, a)
 		}
 	}
 }
 
-func (s *session) call(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
+func (s *session) callTarget(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
 	t.DeployURL = t.CallURL()
 	answer := s.callWithinWindow(ctx, d.For(t), t, a)
 	s.releaseCalls(1)
-	s.deliver(rollout.Outcome{Action: a, Result: answer})
+	s.deliverOutcome(rollout.Outcome{Action: a, Result: answer})
 }
 
 // callWithinWindow makes a call if its whole timeout fits before its deadline; otherwise it does not start it.
@@ -65,7 +65,7 @@ func (s *session) callWithinWindow(ctx context.Context, d *rollout.Deployment, t
 	return answer
 }
 
-func (s *session) probe(d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
+func (s *session) probeTarget(d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
 	spec := d.Spec.ProbedBy(t)
 	check := spec.Checks[a.Check]
@@ -74,7 +74,7 @@ func (s *session) probe(d *rollout.Deployment, t *rollout.Target, a rollout.Acti
 		return // a cancelled probe says nothing about its target
 	}
 	s.engine.Recorder.ProbeDone(check.Type, observation.Status, observation.Latency)
-	s.deliver(rollout.Outcome{Action: a, Probe: observation})
+	s.deliverOutcome(rollout.Outcome{Action: a, Probe: observation})
 }
 
 // startRouterCall writes to the router, or reads it.
@@ -106,7 +106,7 @@ func (s *session) setWeights(ctx context.Context, d *rollout.Deployment, targets
 	o.Result = lifecycle.VerifyRouterWrite(d, o)
 	o.Result.Latency = time.Since(began)
 	s.engine.Recorder.RouteDone(d.Spec.Traffic.Type, o.Result.Kind, o.Result.Latency)
-	s.deliver(o)
+	s.deliverOutcome(o)
 }
 
 func (s *session) readRouter(d *rollout.Deployment, targets []rollout.Target, a rollout.Action) {
@@ -123,6 +123,6 @@ func (s *session) readRouter(d *rollout.Deployment, targets []rollout.Target, a 
 		}
 	}
 	if s.ctx.Err() == nil {
-		s.deliver(o)
+		s.deliverOutcome(o)
 	}
 }

@@ -27,17 +27,17 @@ const (
 	slewShare = 100
 )
 
-// read returns the clock at a local time.
-func (c *databaseClock) read(at time.Time) time.Time {
+// timeAt returns the clock at a local time.
+func (c *databaseClock) timeAt(at time.Time) time.Time {
 	passed := at.Sub(c.at)
 	maxSlew := passed / slewShare
 	return c.database.Add(passed + min(max(c.missing, -maxSlew), maxSlew))
 }
 
-// learn takes a reading that was requested at start and arrived at end.
-func (c *databaseClock) learn(start, end, database time.Time) {
+// addReading takes a reading that was requested at start and arrived at end.
+func (c *databaseClock) addReading(start, end, database time.Time) {
 	took := end.Sub(start)
-	now := c.read(end)
+	now := c.timeAt(end)
 	off := time.Duration(0) // from now to what the reading allows
 	switch earliest, latest := database, database.Add(took); {
 	case now.Before(earliest):
@@ -54,7 +54,7 @@ func (c *databaseClock) learn(start, end, database time.Time) {
 
 // now returns the current time, in whole microseconds as the database stores them.
 func (c *databaseClock) now() time.Time {
-	now := c.read(time.Now()).UTC().Round(0).Truncate(time.Microsecond)
+	now := c.timeAt(time.Now()).UTC().Round(0).Truncate(time.Microsecond)
 	if c.last.Sub(now) > 0 && c.last.Sub(now) <= maxJitter {
 		return c.last
 	}

@@ -93,9 +93,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stop()
 	var loops sync.WaitGroup
 	loops.Go(func() { e.renewLease(background) })
-	loops.Go(func() { e.listen(background) })
+	loops.Go(func() { e.pollOnChanges(background) })
 	e.claimLoop(ctx)
-	err := e.drain()
+	err := e.drainSessions()
 	stop()
 	loops.Wait()
 	return err
@@ -111,7 +111,7 @@ func (e *Engine) Healthy() error {
 	return nil
 }
 
-func (e *Engine) listen(ctx context.Context) {
+func (e *Engine) pollOnChanges(ctx context.Context) {
 	err := e.Changes.Listen(ctx, func(string) { e.requestPoll() })
 	if err != nil && ctx.Err() == nil {
 		e.Log.ErrorContext(ctx, "listening for changes ended; still polling", "error", err)
@@ -131,7 +131,7 @@ func (e *Engine) claimLoop(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
 		wait := pollEvery
-		next, err := e.poll(ctx)
+		next, err := e.pollStore(ctx)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			if failures++; failures == 1 {
@@ -143,12 +143,12 @@ func (e *Engine) claimLoop(ctx context.Context) {
 				wait = min(wait, next.Sub(e.now()))
 			}
 		}
-		e.pause(ctx, wait)
+		e.waitForPoll(ctx, wait)
 	}
 }
 
-// pause waits for a requested poll, at most for d, and at least for minPollSpacing.
-func (e *Engine) pause(ctx context.Context, d time.Duration) {
+// waitForPoll waits for a requested poll, at most for d, and at least for minPollSpacing.
+func (e *Engine) waitForPoll(ctx context.Context, d time.Duration) {
 	sleep(ctx, minPollSpacing)
 	timer := time.NewTimer(max(d-minPollSpacing, 0))
 	defer timer.Stop()
@@ -159,9 +159,9 @@ func (e *Engine) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// poll claims deployments that need work, and passes new operator revisions to the running sessions.
-func (e *Engine) poll(ctx context.Context) (next time.Time, err error) {
-	if !e.lease.held() {
+// pollStore claims deployments that need work, and passes new operator revisions to the running sessions.
+func (e *Engine) pollStore(ctx context.Context) (next time.Time, err error) {
+	if !e.lease.isHeld() {
 		return time.Time{}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
@@ -169,7 +169,7 @@ func (e *Engine) poll(ctx context.Context) (next time.Time, err error) {
 	if err := e.passOnRevisions(ctx); err != nil {
 		return time.Time{}, err
 	}
-	claimed, next, err := e.Deployments.Claim(ctx, e.Replica, e.owned(), e.limit)
+	claimed, next, err := e.Deployments.Claim(ctx, e.Replica, e.ownedIDs(), e.limit)
 	if err != nil {
 		e.limit = max(e.limit/2, 1) // it may have been too much within queryTimeout
 		return time.Time{}, fmt.Errorf("claiming deployments: %w", err)
@@ -189,7 +189,7 @@ func (e *Engine) poll(ctx context.Context) (next time.Time, err error) {
 }
 
 func (e *Engine) passOnRevisions(ctx context.Context) error {
-	if len(e.owned()) == 0 {
+	if len(e.ownedIDs()) == 0 {
 		return nil
 	}
 	revisions, err := e.Changes.OperatorRevisions(ctx, e.Replica)
@@ -206,7 +206,7 @@ func (e *Engine) passOnRevisions(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) owned() []string {
+func (e *Engine) ownedIDs() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	ids := make([]string, 0, len(e.sessions))
@@ -225,7 +225,7 @@ func (e *Engine) startSession(c *storage.Claimed) {
 		log.Info("took over a deployment", "from", c.PreviousOwner, "epoch", d.Epoch)
 	}
 	e.mu.Lock()
-	life, open := e.lease.context()
+	life, open := e.lease.liveContext()
 	if !open || e.draining.Load() {
 		e.mu.Unlock()
 		return // the next poll, or another replica, claims it again
@@ -236,7 +236,7 @@ func (e *Engine) startSession(c *storage.Claimed) {
 	s.schedule()
 }
 
-func (e *Engine) forget(s *session) {
+func (e *Engine) removeSession(s *session) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.sessions[s.id] == s {
@@ -245,7 +245,7 @@ func (e *Engine) forget(s *session) {
 	e.requestPoll()
 }
 
-func (e *Engine) all() []*session {
+func (e *Engine) allSessions() []*session {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	list := make([]*session, 0, len(e.sessions))
@@ -255,16 +255,16 @@ func (e *Engine) all() []*session {
 	return list
 }
 
-// drain hands over all deployments: sessions start no more calls; calls in flight are cancelled after Grace.
-func (e *Engine) drain() error {
+// drainSessions hands over all deployments: sessions start no more calls; calls in flight are cancelled after Grace.
+func (e *Engine) drainSessions() error {
 	e.draining.Store(true)
-	for _, s := range e.all() {
+	for _, s := range e.allSessions() {
 		s.schedule()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), e.Grace)
 	defer cancel()
 	e.waitForSessions(ctx)
-	for _, s := range e.all() {
+	for _, s := range e.allSessions() {
 		s.cancelCalls()
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), releaseTimeout)
@@ -295,14 +295,14 @@ func (e *Engine) releaseAll(ctx context.Context) error {
 
 // waitForSessions waits until no session is left, or ctx ends.
 func (e *Engine) waitForSessions(ctx context.Context) {
-	for len(e.owned()) > 0 && ctx.Err() == nil {
+	for len(e.ownedIDs()) > 0 && ctx.Err() == nil {
 		sleep(ctx, dropPoll)
 	}
 }
 
 // dropAll drops all sessions, cancels their calls, and waits until none is in flight.
 func (e *Engine) dropAll(reason string) {
-	for _, s := range e.all() {
+	for _, s := range e.allSessions() {
 		s.drop(errors.New(reason))
 	}
 	for e.inFlight.Load() > 0 {

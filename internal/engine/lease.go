@@ -16,18 +16,18 @@ type lease struct {
 	clock  databaseClock
 }
 
-// held reports whether the lease is valid now.
-func (l *lease) held() bool {
-	_, ok := l.context()
+// isHeld reports whether the lease is valid now.
+func (l *lease) isHeld() bool {
+	_, ok := l.liveContext()
 	return ok
 }
 
 // LeaseContext returns a context for work in the replica's name besides its deployments: it ends when the lease is no longer
 // valid, and not because the engine stops. It reports false if the lease is not held now.
-func (e *Engine) LeaseContext() (context.Context, bool) { return e.lease.context() }
+func (e *Engine) LeaseContext() (context.Context, bool) { return e.lease.liveContext() }
 
-// context returns the context that ends with the lease.
-func (l *lease) context() (context.Context, bool) {
+// liveContext returns the context that ends with the lease.
+func (l *lease) liveContext() (context.Context, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ctx == nil || !time.Now().Before(l.until) {
@@ -41,14 +41,14 @@ func (l *lease) renew(until, start, end, database time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.until = until
-	l.clock.learn(start, end, database)
+	l.clock.addReading(start, end, database)
 	if l.ctx == nil {
 		l.ctx, l.cancel = context.WithCancel(context.Background())
 	}
 }
 
-// end cancels the lease's context.
-func (l *lease) end() {
+// cancelContext cancels the lease's context.
+func (l *lease) cancelContext() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.cancel != nil {
@@ -57,7 +57,7 @@ func (l *lease) end() {
 	l.ctx, l.cancel = nil, nil
 }
 
-func (l *lease) remaining() (time.Duration, bool) {
+func (l *lease) timeLeft() (time.Duration, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return time.Until(l.until), l.ctx != nil
@@ -77,13 +77,13 @@ func (e *Engine) renewLease(ctx context.Context) {
 	every := e.Lease / 3
 	for ctx.Err() == nil {
 		pause := e.withinLease(every)
-		if !e.heartbeat(ctx, pause) {
+		if !e.sendHeartbeat(ctx, pause) {
 			pause = every / 4
 		}
 		sleep(ctx, e.withinLease(pause))
-		if left, live := e.lease.remaining(); live && left <= 0 {
+		if left, live := e.lease.timeLeft(); live && left <= 0 {
 			e.Log.WarnContext(ctx, "failed to renew the lease; cancelling all calls")
-			e.lease.end()
+			e.lease.cancelContext()
 			e.dropAll("the lease expired")
 		}
 	}
@@ -91,21 +91,21 @@ func (e *Engine) renewLease(ctx context.Context) {
 
 // expireLater ends the lease at its expiry, for work in the replica's name after the engine has stopped.
 func (e *Engine) expireLater() {
-	if left, live := e.lease.remaining(); live {
-		time.AfterFunc(max(left, 0), e.lease.end)
+	if left, live := e.lease.timeLeft(); live {
+		time.AfterFunc(max(left, 0), e.lease.cancelContext)
 	}
 }
 
 // withinLease limits a wait to the rest of the lease: at its end the calls must be cancelled.
 func (e *Engine) withinLease(d time.Duration) time.Duration {
-	if left, live := e.lease.remaining(); live {
+	if left, live := e.lease.timeLeft(); live {
 		return min(d, max(left, 0))
 	}
 	return d
 }
 
-// heartbeat sends one heartbeat and reports whether it renewed the lease.
-func (e *Engine) heartbeat(ctx context.Context, bound time.Duration) bool {
+// sendHeartbeat sends one heartbeat and reports whether it renewed the lease.
+func (e *Engine) sendHeartbeat(ctx context.Context, bound time.Duration) bool {
 	bounded, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	start := time.Now()
@@ -117,8 +117,8 @@ func (e *Engine) heartbeat(ctx context.Context, bound time.Duration) bool {
 		}
 		return false
 	}
-	if left, live := e.lease.remaining(); live && left <= 0 {
-		e.lease.end() // too late: others may have taken over meanwhile
+	if left, live := e.lease.timeLeft(); live && left <= 0 {
+		e.lease.cancelContext() // too late: others may have taken over meanwhile
 		e.dropAll("the lease ran out before it was renewed")
 	}
 	margin := e.Lease / 6

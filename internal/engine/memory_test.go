@@ -316,7 +316,7 @@ func (m *memory) recall(s *rollout.Snapshot) {
 	d := &s.Deployment
 	for i := range s.Targets {
 		t := &s.Targets[i]
-		known := m.remembered[place{d.Service, d.Environment, t.ID}].At(t.Address)
+		known := m.remembered[place{d.Service, d.Environment, t.ID}].ForAddress(t.Address)
 		t.Fence = max(t.Fence, known.Fence, m.fences[rollout.CanonicalAddress(t.Address)])
 		if t.Phase == rollout.PhaseNew && known.Version != "" {
 			t.Version = known.Version

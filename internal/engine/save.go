@@ -13,8 +13,8 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// save stores all changes, and retries for as long as the lease lasts. It reverts a step that is rejected.
-func (s *session) save(dr *pendingStep, release bool) error {
+// saveChanges stores all changes, and retries for as long as the lease lasts. It reverts a step that is rejected.
+func (s *session) saveChanges(dr *pendingStep, release bool) error {
 	sv := storage.SaveRequest{Deployment: s.snap.Deployment, Events: s.events, Release: release, RunAt: dr.wake}
 	sv.Deployment.Counts = rollout.Count(s.snap.Targets)
 	changed := s.dirty
@@ -26,7 +26,7 @@ func (s *session) save(dr *pendingStep, release bool) error {
 	}
 	saved, err := s.saveWithRetry(sv)
 	if err != nil {
-		s.revert(dr)
+		s.revertStep(dr)
 		return s.handleRejectedSave(err, dr)
 	}
 	d := &s.snap.Deployment
@@ -62,8 +62,8 @@ func (s *session) saveWithRetry(sv storage.SaveRequest) (storage.SaveResult, err
 		began := time.Now()
 		saved, err := s.engine.Deployments.Save(ctx, sv)
 		cancel()
-		s.engine.Recorder.SaveDone(time.Since(began), len(sv.Targets), err != nil && !rejected(err))
-		if err == nil || rejected(err) {
+		s.engine.Recorder.SaveDone(time.Since(began), len(sv.Targets), err != nil && !isRejection(err))
+		if err == nil || isRejection(err) {
 			return saved, err
 		}
 		level := slog.LevelWarn
@@ -78,20 +78,20 @@ func (s *session) saveWithRetry(sv storage.SaveRequest) (storage.SaveResult, err
 	}
 }
 
-// rejected reports whether the database rejected a save, rather than not responding.
-func rejected(err error) bool {
+// isRejection reports whether the database rejected a save, rather than not responding.
+func isRejection(err error) bool {
 	code := problem.CodeOf(err)
 	return code == problem.CodeOwnershipLost || code == problem.CodeStale || code == problem.CodeConflict || code == problem.CodeNotFound
 }
 
-// reload reads the deployment's row again, after an operator changed it.
-func (s *session) reload() error {
+// reloadDeployment reads the deployment's row again, after an operator changed it.
+func (s *session) reloadDeployment() error {
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, queryTimeout)
 		fresh, err := s.engine.Deployments.Deployment(ctx, s.id)
 		cancel()
 		if err == nil {
-			return s.refresh(fresh)
+			return s.replaceDeployment(fresh)
 		}
 		s.log.WarnContext(s.ctx, "failed to reload deployment; retrying", "error", err)
 		sleep(s.ctx, saveRetry)
@@ -101,7 +101,7 @@ func (s *session) reload() error {
 	}
 }
 
-func (s *session) refresh(fresh rollout.Deployment) error {
+func (s *session) replaceDeployment(fresh rollout.Deployment) error {
 	d := &s.snap.Deployment
 	if fresh.Owner != d.Owner || fresh.Epoch != d.Epoch {
 		return &problem.Error{Code: problem.CodeOwnershipLost, Message: "the deployment has a new owner"}

@@ -92,8 +92,8 @@ func (s *session) stopTimer() {
 	}
 }
 
-// deliver passes the outcome of an action to the session.
-func (s *session) deliver(o rollout.Outcome) {
+// deliverOutcome passes the outcome of an action to the session.
+func (s *session) deliverOutcome(o rollout.Outcome) {
 	s.mu.Lock()
 	s.inbox = append(s.inbox, o)
 	s.mu.Unlock()
@@ -136,15 +136,15 @@ func (s *session) drop(cause error) {
 	s.stopTimer()
 	s.mu.Unlock()
 	s.cancel(cause)
-	s.engine.forget(s)
+	s.engine.removeSession(s)
 }
 
 // run steps until there is nothing to do.
 func (s *session) run() {
 	defer s.engine.inFlight.Add(-1)
 	for {
-		s.coalesce()
-		outcomes, asked := s.take()
+		s.awaitOutcomes()
+		outcomes, asked := s.takeInbox()
 		wake, err := s.step(outcomes, asked)
 		s.logStored()
 		if err != nil {
@@ -157,15 +157,15 @@ func (s *session) run() {
 	}
 }
 
-// coalesce waits for further outcomes of a large deployment.
-func (s *session) coalesce() {
+// awaitOutcomes waits for further outcomes of a large deployment.
+func (s *session) awaitOutcomes() {
 	const worthIt = 500 * time.Microsecond
 	if d := time.Duration(len(s.snap.Targets)) * coalescePerTarget; d >= worthIt && s.recovered {
 		sleep(s.ctx, d)
 	}
 }
 
-func (s *session) take() ([]rollout.Outcome, int64) {
+func (s *session) takeInbox() ([]rollout.Outcome, int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	outcomes := s.inbox
@@ -188,7 +188,7 @@ func (s *session) armTimer(wake time.Time) bool {
 		return false
 	}
 	if !s.oldest.IsZero() && !draining {
-		wake = earliest(wake, s.oldest.Add(coalesceWindow))
+		wake = earlierTime(wake, s.oldest.Add(coalesceWindow))
 	}
 	d := wake.Sub(s.engine.now())
 	if d <= 0 {
@@ -208,8 +208,8 @@ func (s *session) finish(cause error) {
 	s.drop(cause)
 }
 
-// apply applies an outcome to the snapshot.
-func (s *session) apply(o rollout.Outcome, now time.Time) {
+// applyOutcome applies an outcome to the snapshot.
+func (s *session) applyOutcome(o rollout.Outcome, now time.Time) {
 	i := o.Action.Target
 	if o.Action.Kind == rollout.ActionCall || o.Action.Kind == rollout.ActionSetWeights {
 		s.calls--
@@ -240,7 +240,7 @@ func (s *session) markDirty(i int, visible bool) {
 	}
 }
 
-func earliest(a, b time.Time) time.Time {
+func earlierTime(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
 		return b
 	}

@@ -37,33 +37,33 @@ type pendingStep struct {
 func (s *session) step(outcomes []rollout.Outcome, asked int64) (time.Time, error) {
 	now := s.engine.now()
 	if !s.recovered {
-		s.recover(now)
+		s.applyTakeover(now)
 	}
 	for _, o := range outcomes {
-		s.apply(o, now)
+		s.applyOutcome(o, now)
 	}
 	if s.engine.draining.Load() {
 		return s.handOver(now)
 	}
 	if asked != s.snap.Deployment.OperatorRevision {
-		if err := s.reload(); err != nil {
+		if err := s.reloadDeployment(); err != nil {
 			return time.Time{}, err
 		}
 		s.ackRevision(asked)
 	}
 	for {
-		wake, err := s.decide()
+		wake, err := s.planAndSave()
 		if problem.CodeOf(err) != problem.CodeStale {
 			return wake, err
 		}
-		if err := s.reload(); err != nil {
+		if err := s.reloadDeployment(); err != nil {
 			return time.Time{}, err
 		}
 		s.ackRevision(asked)
 	}
 }
 
-func (s *session) recover(now time.Time) {
+func (s *session) applyTakeover(now time.Time) {
 	s.recovered = true
 	if s.ownerless {
 		lifecycle.CompensateDowntime(s.snap, now)
@@ -75,40 +75,40 @@ func (s *session) recover(now time.Time) {
 	}
 }
 
-// decide plans, saves, and starts the actions.
-func (s *session) decide() (wake time.Time, err error) {
-	dr := s.plan(s.engine.now())
-	if !s.changed() {
+// planAndSave plans, saves, and starts the actions.
+func (s *session) planAndSave() (wake time.Time, err error) {
+	dr := s.planStep(s.engine.now())
+	if !s.hasChanges() {
 		s.oldest = time.Time{} // the waiting results were superseded; the row is up to date
 	}
-	if s.deferrable(dr) {
+	if s.canDefer(dr) {
 		s.deferSave()
-		s.start(dr)
+		s.startActions(dr)
 		return dr.wake, nil
 	}
-	release := s.releasable(dr)
-	if s.changed() || release {
-		if err := s.save(dr, release); err != nil {
+	release := s.canRelease(dr)
+	if s.hasChanges() || release {
+		if err := s.saveChanges(dr, release); err != nil {
 			return time.Time{}, err
 		}
 	}
 	if s.snap.Deployment.State.Terminal() {
-		s.ended()
+		s.reportEnd()
 		return time.Time{}, errEnded
 	}
 	if release {
 		return time.Time{}, errReleased
 	}
-	s.start(dr)
+	s.startActions(dr)
 	return dr.wake, nil
 }
 
-// plan decides, repeatedly if a decision requests it, and records the decisions in memory.
-func (s *session) plan(now time.Time) *pendingStep {
+// planStep decides, repeatedly if a decision requests it, and records the decisions in memory.
+func (s *session) planStep(now time.Time) *pendingStep {
 	dr := &pendingStep{deployment: s.snap.Deployment, undo: map[int]rollout.Target{}, events: len(s.events)}
 	for range maxDecisions {
 		dec := planner.Plan(s.snap, now)
-		s.record(dr, dec, now)
+		s.recordDecision(dr, dec, now)
 		if !dec.Replan {
 			break
 		}
@@ -116,8 +116,8 @@ func (s *session) plan(now time.Time) *pendingStep {
 	return dr
 }
 
-// record records a decision in memory.
-func (s *session) record(dr *pendingStep, dec rollout.Decision, now time.Time) {
+// recordDecision records a decision in memory.
+func (s *session) recordDecision(dr *pendingStep, dec rollout.Decision, now time.Time) {
 	d := &s.snap.Deployment
 	d.Status = dec.Status
 	for _, m := range dec.Transitions {
@@ -153,7 +153,7 @@ func (s *session) record(dr *pendingStep, dec rollout.Decision, now time.Time) {
 	dr.cancelCalls = dr.cancelCalls || dec.CancelCalls
 	dr.wake = dec.WakeAt
 	if dr.noSlot && !dec.WakeAt.IsZero() {
-		dr.wake = earliest(dec.WakeAt, now.Add(slotRecheck))
+		dr.wake = earlierTime(dec.WakeAt, now.Add(slotRecheck))
 	}
 }
 
@@ -163,8 +163,8 @@ func (s *session) saveUndo(dr *pendingStep, i int) {
 	}
 }
 
-// revert undoes a step that was not stored and has started nothing.
-func (s *session) revert(dr *pendingStep) {
+// revertStep undoes a step that was not stored and has started nothing.
+func (s *session) revertStep(dr *pendingStep) {
 	s.releaseCalls(dr.reserved)
 	dr.reserved = 0
 	s.snap.Deployment = dr.deployment
@@ -174,9 +174,9 @@ func (s *session) revert(dr *pendingStep) {
 	s.events = s.events[:dr.events]
 }
 
-// deferrable reports whether a step may be saved a little later: it starts no call and does not change the deployment's
+// canDefer reports whether a step may be saved a little later: it starts no call and does not change the deployment's
 // state, and its results may soon be saved with others.
-func (s *session) deferrable(dr *pendingStep) bool {
+func (s *session) canDefer(dr *pendingStep) bool {
 	d := &s.snap.Deployment
 	if d.State.Terminal() || len(s.events) > dr.events || d.State != dr.deployment.State {
 		return false
@@ -205,13 +205,13 @@ func (s *session) inFlight() bool {
 }
 
 func (s *session) deferSave() {
-	if s.oldest.IsZero() && s.changed() {
+	if s.oldest.IsZero() && s.hasChanges() {
 		s.oldest = s.engine.now()
 	}
 }
 
-// changed reports whether there are unsaved visible changes.
-func (s *session) changed() bool {
+// hasChanges reports whether there are unsaved visible changes.
+func (s *session) hasChanges() bool {
 	return len(s.events) > 0 || len(s.dirty) > 0 || !sameStatus(s.snap.Deployment.Status, s.stored)
 }
 
@@ -222,8 +222,8 @@ func sameStatus(a, b rollout.Status) bool {
 	return same && a == b
 }
 
-// releasable reports whether the deployment can be released until it is due: nothing is in flight and nothing due soon.
-func (s *session) releasable(dr *pendingStep) bool {
+// canRelease reports whether the deployment can be released until it is due: nothing is in flight and nothing due soon.
+func (s *session) canRelease(dr *pendingStep) bool {
 	return len(dr.actions) == 0 && !s.snap.Deployment.State.Terminal() && !s.inFlight() &&
 		dr.wake.Sub(s.engine.now()) > keepThreshold
 }
@@ -238,13 +238,13 @@ func (s *session) handOver(now time.Time) (time.Time, error) {
 		s.dirty[i] = struct{}{}
 	}
 	dr := &pendingStep{deployment: s.snap.Deployment, events: len(s.events), wake: now}
-	err := s.save(dr, true)
+	err := s.saveChanges(dr, true)
 	for problem.CodeOf(err) == problem.CodeStale {
-		if err = s.reload(); err != nil {
+		if err = s.reloadDeployment(); err != nil {
 			return time.Time{}, err
 		}
 		dr.deployment = s.snap.Deployment
-		err = s.save(dr, true)
+		err = s.saveChanges(dr, true)
 	}
 	if err != nil {
 		return time.Time{}, err
@@ -252,7 +252,7 @@ func (s *session) handOver(now time.Time) (time.Time, error) {
 	return time.Time{}, errReleased
 }
 
-func (s *session) ended() {
+func (s *session) reportEnd() {
 	d := &s.snap.Deployment
 	s.engine.Recorder.DeploymentEnded(d.Spec.Strategy.Type, d.State, time.Duration(d.Result.DurationMS*float64(time.Millisecond)))
 	s.log.InfoContext(s.ctx, "deployment ended", "state", string(d.State), "reason", d.Reason)

@@ -33,7 +33,7 @@ func (s *allSource) goTo(ctx context.Context, id int64) error {
 	s.tail, s.read = storage.EventCursor{After: id}, nil
 	last, err := s.config.Store.AllEvents(ctx, id-1, id, 1)
 	for i := range last {
-		s.tail.At(&last[i])
+		s.tail.MoveTo(&last[i])
 		s.read = append(s.read, last[i].Mark())
 	}
 	return err

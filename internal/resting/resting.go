@@ -97,7 +97,7 @@ func (l *Loop) Run(ctx context.Context) {
 	ticker := time.NewTicker(min(max(l.Every/pollPart, minPoll), maxPoll))
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		l.claim(ctx, calls)
+		l.claimDue(ctx, calls)
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
@@ -106,10 +106,10 @@ func (l *Loop) Run(ctx context.Context) {
 	l.work.Wait()
 }
 
-// claim takes what is due, as far as there is room, and looks at it.
-func (l *Loop) claim(ctx, calls context.Context) {
+// claimDue takes what is due, as far as there is room, and looks at it.
+func (l *Loop) claimDue(ctx, calls context.Context) {
 	life, held := l.Lease.LeaseContext() // before it is asked: what the answer says holds no longer than that
-	mine := l.working()
+	mine := l.claimedKeys()
 	if !held || len(mine) >= maxAtOnce {
 		return
 	}
@@ -125,20 +125,20 @@ func (l *Loop) claim(ctx, calls context.Context) {
 	}
 	for i := range claimed {
 		w := &watch{loop: l, router: &claimed[i], now: func() time.Time { return claimed[i].Now.Add(time.Since(asked)) }}
-		l.begin(w.router)
+		l.addClaimed(w.router)
 		l.work.Go(func() {
-			defer l.end(w.router)
+			defer l.removeClaimed(w.router)
 			alive, stop := context.WithCancel(calls)
 			defer stop()
 			defer context.AfterFunc(life, stop)()
-			w.look(alive)
+			w.checkRouter(alive)
 		})
 	}
 }
 
-func key(c *storage.ClaimedRouter) string { return c.Service + "/" + c.Environment }
+func routerKey(c *storage.ClaimedRouter) string { return c.Service + "/" + c.Environment }
 
-func (l *Loop) working() []string {
+func (l *Loop) claimedKeys() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list := make([]string, 0, len(l.mine))
@@ -148,16 +148,16 @@ func (l *Loop) working() []string {
 	return list
 }
 
-func (l *Loop) begin(c *storage.ClaimedRouter) {
+func (l *Loop) addClaimed(c *storage.ClaimedRouter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mine[key(c)] = true
+	l.mine[routerKey(c)] = true
 }
 
-func (l *Loop) end(c *storage.ClaimedRouter) {
+func (l *Loop) removeClaimed(c *storage.ClaimedRouter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.mine, key(c))
+	delete(l.mine, routerKey(c))
 }
 
 // watch is one look at one router.
@@ -167,34 +167,34 @@ type watch struct {
 	now    func() time.Time
 }
 
-// look reads the router, and writes to it where strategy says so.
-func (w *watch) look(ctx context.Context) {
+// checkRouter reads the router, and writes to it where strategy says so.
+func (w *watch) checkRouter(ctx context.Context) {
 	snapshot := &w.router.Snapshot
-	reading, err := w.read(ctx, w.router.Resting)
+	reading, err := w.readRouter(ctx, w.router.Resting)
 	if ctx.Err() != nil {
 		return // a reading that was cut says nothing about its router
 	}
 	if err != nil {
 		resting := lifecycle.RestingUnreadable(snapshot, w.router.Resting, err.Error())
-		w.save(ctx, storage.SavedRouter{Resting: resting, Release: true, RecheckIn: w.loop.Every << min(resting.Failures, maxSkips)})
+		w.saveStep(ctx, storage.SavedRouter{Resting: resting, Release: true, RecheckIn: w.loop.Every << min(resting.Failures, maxSkips)})
 		return
 	}
 	look := lifecycle.PlanResting(snapshot, w.router.Resting, &reading, w.now())
 	if look.Write == nil {
-		w.save(ctx, storage.SavedRouter{Resting: look.Resting, Events: look.Events, Release: true, RecheckIn: w.loop.Every})
+		w.saveStep(ctx, storage.SavedRouter{Resting: look.Resting, Events: look.Events, Release: true, RecheckIn: w.loop.Every})
 		return
 	}
 	timeout := look.Write.Route.Deadline.Sub(w.now())
-	if !w.save(ctx, storage.SavedRouter{Resting: look.Resting, Events: look.Events, WriteFor: timeout + writeGrace}) {
+	if !w.saveStep(ctx, storage.SavedRouter{Resting: look.Resting, Events: look.Events, WriteFor: timeout + writeGrace}) {
 		return
 	}
-	outcome := w.write(ctx, &look)
+	outcome := w.writeRouter(ctx, &look)
 	resting, events := lifecycle.ApplyRestingResult(snapshot, look.Resting, outcome, w.now())
-	w.save(ctx, storage.SavedRouter{Resting: resting, Events: events, Release: true, RecheckIn: w.loop.Every})
+	w.saveStep(ctx, storage.SavedRouter{Resting: resting, Events: events, Release: true, RecheckIn: w.loop.Every})
 }
 
-// deployment returns the one that has left the router, with what is known of the router now.
-func (w *watch) deployment(resting *storage.RestingRouter) *rollout.Deployment {
+// withRouterState returns the one that has left the router, with what is known of the router now.
+func (w *watch) withRouterState(resting *storage.RestingRouter) *rollout.Deployment {
 	d := w.router.Snapshot.Deployment
 	if resting != nil {
 		d.Progress.Router = &resting.Router
@@ -202,20 +202,20 @@ func (w *watch) deployment(resting *storage.RestingRouter) *rollout.Deployment {
 	return &d
 }
 
-func (w *watch) read(ctx context.Context, resting *storage.RestingRouter) (routing.Reading, error) {
+func (w *watch) readRouter(ctx context.Context, resting *storage.RestingRouter) (routing.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxRead)
 	defer cancel()
-	return w.loop.Router.Read(ctx, w.deployment(resting), w.router.Snapshot.Targets) //nolint:wrapcheck // it is shown as it is
+	return w.loop.Router.Read(ctx, w.withRouterState(resting), w.router.Snapshot.Targets) //nolint:wrapcheck // it is shown as it is
 }
 
-// write makes the write of a look, and reads back what came of it.
-func (w *watch) write(ctx context.Context, look *lifecycle.RestingDecision) rollout.Outcome {
+// writeRouter makes the write of a look, and reads back what came of it.
+func (w *watch) writeRouter(ctx context.Context, look *lifecycle.RestingDecision) rollout.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, look.Write.Route.Deadline.Sub(w.now()))
 	defer cancel()
-	d, began := w.deployment(&look.Resting), time.Now()
+	d, began := w.withRouterState(&look.Resting), time.Now()
 	o := rollout.Outcome{Action: *look.Write, Result: w.loop.Router.SetWeights(ctx, d, w.router.Snapshot.Targets, look.Write.Route)}
 	if lifecycle.NeedsReadBack(d, o.Result) {
-		if reading, err := w.read(ctx, &look.Resting); err == nil {
+		if reading, err := w.readRouter(ctx, &look.Resting); err == nil {
 			o.Reading = &reading
 		} else {
 			o.Result = rollout.CallResult{Kind: rollout.ResultUnknown, Message: "written, but not read back: " + err.Error()}
@@ -227,9 +227,9 @@ func (w *watch) write(ctx context.Context, look *lifecycle.RestingDecision) roll
 	return o
 }
 
-// save reports whether a step was written. A router whose step is not is claimed again, and read first; one that a deployment
+// saveStep reports whether a step was written. A router whose step is not is claimed again, and read first; one that a deployment
 // works on by now is given up.
-func (w *watch) save(ctx context.Context, step storage.SavedRouter) bool {
+func (w *watch) saveStep(ctx context.Context, step storage.SavedRouter) bool {
 	ctx, cancel := context.WithTimeout(ctx, saveTime)
 	defer cancel()
 	err := w.loop.Store.SaveRouter(ctx, w.router, step)

@@ -69,7 +69,7 @@ type List[T any] struct {
 // TargetRecord is what is stored of a target between deployments, per service, environment and target id.
 type TargetRecord struct {
 	// Address is where the target was when this was found out; empty when that is not known. What is stored of it holds
-	// only there: see At.
+	// only there: see ForAddress.
 	Address string
 	// Version is what Rollcall last left there, empty when it cannot say.
 	Version string
@@ -78,9 +78,9 @@ type TargetRecord struct {
 	Fence int64
 }
 
-// At returns what is stored of a target that is at the address now. Another address is another machine, of which nothing is
+// ForAddress returns what is stored of a target that is at the address now. Another address is another machine, of which nothing is
 // known; only its fence stays, because it must not fall.
-func (r TargetRecord) At(address string) TargetRecord {
+func (r TargetRecord) ForAddress(address string) TargetRecord {
 	if r.Address == "" || !rollout.SameAddress(r.Address, address) {
 		return TargetRecord{Address: address, Health: healthcheck.Unknown, Fence: r.Fence}
 	}
@@ -146,8 +146,8 @@ type EventCursor struct {
 	OpenWriters []string
 }
 
-// At moves the cursor to an event that was read.
-func (t *EventCursor) At(e *rollout.Event) { t.After, t.Last, t.LastAt = e.ID, e.Mark(), e.At }
+// MoveTo moves the cursor to an event that was read.
+func (t *EventCursor) MoveTo(e *rollout.Event) { t.After, t.Last, t.LastAt = e.ID, e.Mark(), e.At }
 
 // SourceClaim is the right of one replica to work on a source, until another one has a higher epoch.
 type SourceClaim struct {

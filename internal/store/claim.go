@@ -182,7 +182,7 @@ func scanRememberedTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	var t rollout.Target
 	var known storage.TargetRecord
 	err := row.Scan(append(targetFields(&t), &known.Fence, (*pg.NullText)(&known.Version), (*pg.NullText)(&known.Address))...)
-	known = known.At(t.Address)
+	known = known.ForAddress(t.Address)
 	t.Fence = max(t.Fence, known.Fence)
 	if t.Phase == rollout.PhaseNew && known.Version != "" {
 		t.Version = known.Version

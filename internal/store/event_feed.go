@@ -60,7 +60,7 @@ func (s *Store) EventsAfter(ctx context.Context, t storage.EventCursor, limit in
 	sure := certain(events, t.After, settled)
 	next := storage.EventCursor{After: t.After, Last: t.Last, LastAt: t.LastAt}
 	if sure > 0 {
-		next.At(&events[sure-1])
+		next.MoveTo(&events[sure-1])
 	}
 	if sure == len(events) {
 		return events, next, nil

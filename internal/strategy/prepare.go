@@ -70,7 +70,7 @@ func slotsOf(targets []rollout.Target, chosen []bool) (active, idle string) {
 
 // InitTarget sets a target's first state and what is stored of it.
 func InitTarget(d *rollout.Deployment, t *rollout.Target, known storage.TargetRecord) {
-	known = known.At(t.Address)
+	known = known.ForAddress(t.Address)
 	t.State, t.Phase = rollout.TargetPending, rollout.PhaseNew
 	t.Fence = max(t.Fence, known.Fence)
 	t.Health = cmp.Or(known.Health, healthcheck.Unknown)
