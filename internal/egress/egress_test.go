@@ -244,7 +244,11 @@ func TestDo_HTTPClientCannotRepeat(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(s.Close)
-	req, err := New(Config{}).request(t.Context(), Webhook{URL: s.URL})
+	r, err := Webhook{URL: s.URL}.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := New(Config{}).newHTTPRequest(t.Context(), r)
 	if err != nil {
 		t.Fatal(err)
 	}

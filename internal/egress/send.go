@@ -25,6 +25,8 @@ type Request struct {
 	// client's own key.
 	ID     string
 	Secret secret.Secret
+	// signed says that it is a webhook even without an id.
+	signed bool
 }
 
 // Response is a response, or the reason why there is none.
@@ -39,17 +41,9 @@ type Response struct {
 
 // Send sends r once and returns the response, which the caller evaluates. It ends with ctx.
 func (c *Client) Send(ctx context.Context, r Request) Response {
-	began := time.Now()
-	var connected atomic.Bool // set by the transport's own goroutines
-	req, err := c.plain(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	}), r)
-	if err != nil {
-		return Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + Sanitize(err.Error())}}
-	}
-	resp, err := c.Do(req, nil)
-	if err != nil {
-		return Response{Failure: FailedCall(ctx, connected.Load(), err, began)}
+	resp, failure := c.sendOnce(ctx, r, nil)
+	if resp == nil {
+		return Response{Failure: failure}
 	}
 	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
 	answer := Response{Status: resp.StatusCode, Header: resp.Header}
@@ -59,8 +53,25 @@ func (c *Client) Send(ctx context.Context, r Request) Response {
 	return answer
 }
 
-// plain builds the request. Its errors are fit for users and do not contain the URL.
-func (c *Client) plain(ctx context.Context, r Request) (*http.Request, error) {
+// sendOnce sends r once and returns the response, whose body the caller closes; nil comes with the result of the failed call.
+func (c *Client) sendOnce(ctx context.Context, r Request, trust *rollout.TLS) (*http.Response, rollout.CallResult) {
+	began := time.Now()
+	var connected atomic.Bool // set by the transport's own goroutines
+	req, err := c.newHTTPRequest(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	}), r)
+	if err != nil {
+		return nil, notSent(err)
+	}
+	resp, err := c.Do(req, trust)
+	if err != nil {
+		return nil, FailedCall(ctx, connected.Load(), err, began)
+	}
+	return resp, rollout.CallResult{}
+}
+
+// newHTTPRequest builds the request. Its errors are fit for users and contain neither secrets nor the URL's credentials.
+func (c *Client) newHTTPRequest(ctx context.Context, r Request) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
 	if err != nil {
 		return nil, errors.New("the address is not a URL")
@@ -68,7 +79,7 @@ func (c *Client) plain(ctx context.Context, r Request) (*http.Request, error) {
 	for name, values := range r.Header {
 		req.Header[name] = values
 	}
-	if r.ID == "" {
+	if r.ID == "" && !r.signed {
 		return req, nil
 	}
 	secret := r.Secret
@@ -76,4 +87,8 @@ func (c *Client) plain(ctx context.Context, r Request) (*http.Request, error) {
 		secret = c.key
 	}
 	return req, signRequest(req.Header, secret, r.ID, time.Now(), r.Body)
+}
+
+func notSent(err error) rollout.CallResult {
+	return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + Sanitize(err.Error())}
 }

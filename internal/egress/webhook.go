@@ -1,16 +1,11 @@
 package egress
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
-	"net/http/httptrace"
 	"strconv"
-	"sync/atomic"
-	"time"
 
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
@@ -31,40 +26,28 @@ type Webhook struct {
 	Trust *rollout.TLS
 }
 
-// Post sends w once and says what came of it. It ends with ctx. All that goes wrong is in the answer: ResultNotSent when
-// no byte of the request can have left, ResultUnknown if that is unknown.
+// Post sends w once and returns its result. It ends with ctx. All that goes wrong is in the result: ResultNotSent when no
+// byte of the request can have left, ResultUnknown if that is unknown.
 func (c *Client) Post(ctx context.Context, w Webhook) rollout.CallResult {
-	began := time.Now()
-	var connected atomic.Bool // set by the transport's own goroutines
-	req, err := c.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
-	}), w)
+	r, err := w.encode()
 	if err != nil {
-		return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + Sanitize(err.Error())}
+		return notSent(err)
 	}
-	resp, err := c.Do(req, w.Trust)
-	if err != nil {
-		return FailedCall(ctx, connected.Load(), err, began)
+	resp, failure := c.sendOnce(ctx, r, w.Trust)
+	if resp == nil {
+		return failure
 	}
 	return readResult(resp)
 }
 
-// request builds the POST. Its errors are fit for users and contain neither secrets nor the URL's credentials.
-func (c *Client) request(ctx context.Context, w Webhook) (*http.Request, error) {
+func (w Webhook) encode() (Request, error) {
 	payload, err := json.Marshal(w.Body)
 	if err != nil {
-		return nil, fmt.Errorf("the call cannot be encoded: %w", err)
+		return Request{}, fmt.Errorf("the call cannot be encoded: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(payload))
-	if err != nil {
-		return nil, errors.New("the address is not a URL")
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Rollcall-Attempt", strconv.Itoa(w.Attempt))
-	req.Header.Set("Rollcall-Fence", strconv.FormatInt(w.Fence, 10))
-	secret := w.Secret
-	if secret == "" {
-		secret = c.key
-	}
-	return req, signRequest(req.Header, secret, w.ID, time.Now(), payload)
+	header := http.Header{}
+	header.Set("Content-Type", "application/json")
+	header.Set("Rollcall-Attempt", strconv.Itoa(w.Attempt))
+	header.Set("Rollcall-Fence", strconv.FormatInt(w.Fence, 10))
+	return Request{Method: http.MethodPost, URL: w.URL, Header: header, Body: payload, ID: w.ID, Secret: w.Secret, signed: true}, nil
 }
