@@ -41,7 +41,7 @@ func (a *app) follow(ctx context.Context, d types.Deployment, timeout time.Durat
 
 // waitUntilEnd shows each new revision until the deployment has ended, and returns the last.
 func (a *app) waitUntilEnd(ctx context.Context, d types.Deployment, v view) (types.Deployment, error) {
-	for v.show(d); !client.Ended(&d); v.show(d) {
+	for v.show(d); !client.HasEnded(&d); v.show(d) {
 		newer, err := a.client.WaitForChange(ctx, d.ID, d.Revision)
 		if err != nil {
 			return d, err
@@ -91,7 +91,7 @@ func (a *app) printInterrupted(ctx context.Context, d types.Deployment, cause st
 		fmt.Fprintf(a.stderr, "rollcall: %s; the state of deployment %s is unknown: %s\n", cause, d.ID, err)
 	case err != nil:
 		fmt.Fprintf(a.stderr, "rollcall: %s; could not query deployment %s; it was not cancelled and may still be running\n", cause, d.ID)
-	case client.Ended(&now):
+	case client.HasEnded(&now):
 		fmt.Fprintf(a.stderr, "rollcall: %s; deployment %s has ended: %s\n", cause, d.ID, now.State)
 	default:
 		fmt.Fprintf(a.stderr, "rollcall: %s; deployment %s %s.\n  follow it:  rollcall watch %s\n  stop it:    rollcall abort %s\n",

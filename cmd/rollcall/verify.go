@@ -135,7 +135,7 @@ func verify(ctx context.Context, api *client.Client, d *types.Deployment, known 
 			return verification{}, err
 		}
 	}
-	if !client.Ended(d) {
+	if !client.HasEnded(d) {
 		events = upTo(events, last)
 	}
 	proof := audit.VerifyChain(events, last)

@@ -71,7 +71,7 @@ func (s *server) newAuthenticator(ctx context.Context) (*auth.Authenticator, err
 
 // issueFirstAdminToken issues the first admin token of a private database, and prints it; it is not logged.
 func issueFirstAdminToken(ctx context.Context, a *auth.Authenticator) error {
-	_, secret, err := a.Issue(ctx, authz.Token{
+	_, secret, err := a.IssueToken(ctx, authz.Token{
 		Name: "first-admin", Role: authz.RoleAdmin, Scopes: authz.Everywhere(), CreatedBy: "server",
 	}, 0)
 	if err != nil {

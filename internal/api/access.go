@@ -20,20 +20,20 @@ type Authenticator interface {
 	// Authenticate returns the caller. CodeUnauthenticated without a valid credential, CodeRateLimited when its rate limit is
 	// exceeded, CodeUnavailable when it cannot be verified now.
 	Authenticate(r *http.Request) (authz.Principal, error)
-	// Issue creates a token with a lifetime, 0 for none. The secret is its only copy.
-	Issue(ctx context.Context, t authz.Token, lives time.Duration) (authz.Token, secret.Secret, error)
+	// IssueToken creates a token with a lifetime, 0 for none. The secret is its only copy.
+	IssueToken(ctx context.Context, t authz.Token, lives time.Duration) (authz.Token, secret.Secret, error)
 }
 
 // object is where the service and environment of a request are found.
 type object int
 
 const (
-	// noObject: about none; every scope will do.
+	// noObject: about none; any scope is enough.
 	noObject object = iota
 	// inPath: the path names both. inDeployment: it names the deployment of which they are.
 	inPath
 	inDeployment
-	// inBody: the handler asks, with server.may, once the body is read.
+	// inBody: the handler asks, with server.checkPermission, once the body is read.
 	inBody
 	// inList: the handler gives the scopes to the store, which leaves out the rest.
 	inList
@@ -54,7 +54,7 @@ func accessTable() map[string]access {
 	const (
 		read, deploy    = authz.PermissionRead, authz.PermissionDeploy
 		approve, admin  = authz.PermissionApprove, authz.PermissionAdmin
-		pair            = "/services/{service}/environments/{environment}"
+		oneService      = "/services/{service}/environments/{environment}"
 		monitored       = "monitoring has no credential, and sees only whether the server is healthy"
 		publicKnowledge = "it is in the source, and clients are generated from it"
 	)
@@ -81,14 +81,14 @@ func accessTable() map[string]access {
 		"POST /deployments/{id}/rollback": {needs: deploy, of: inDeployment},
 		"POST /deployments/{id}/retry":    {needs: deploy, of: inDeployment},
 
-		"GET /services":              {needs: read, of: inList},
-		"GET /summary":               {needs: read, of: inList},
-		"GET /stats/dora":            {needs: read, of: inList},
-		"GET " + pair:                {needs: read, of: inPath},
-		"PUT " + pair:                {needs: deploy, of: inPath},
-		"DELETE " + pair:             {needs: deploy, of: inPath},
-		"GET " + pair + "/status":    {needs: read, of: inPath},
-		"POST " + pair + "/rollback": {needs: deploy, of: inPath},
+		"GET /services":                    {needs: read, of: inList},
+		"GET /summary":                     {needs: read, of: inList},
+		"GET /stats/dora":                  {needs: read, of: inList},
+		"GET " + oneService:                {needs: read, of: inPath},
+		"PUT " + oneService:                {needs: deploy, of: inPath},
+		"DELETE " + oneService:             {needs: deploy, of: inPath},
+		"GET " + oneService + "/status":    {needs: read, of: inPath},
+		"POST " + oneService + "/rollback": {needs: deploy, of: inPath},
 
 		"GET /gitops/sources":              {needs: read, of: allObjects},
 		"GET /gitops/sources/{name}":       {needs: read, of: allObjects},
@@ -134,16 +134,16 @@ func requireAccessRules(routes chi.Routes, table map[string]access) error {
 // requireAuth rejects requests that their caller may not make.
 func (s *server) requireAuth(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.authorize(r); err != nil {
-			s.fail(w, r, err)
+		if err := s.authorizeRequest(r); err != nil {
+			s.writeError(w, r, err)
 			return
 		}
-		again := func() error { return s.authorize(r) }
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyAgain, again)))
+		again := func() error { return s.authorizeRequest(r) }
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyReauthorize, again)))
 	})
 }
 
-func (s *server) authorize(r *http.Request) error {
+func (s *server) authorizeRequest(r *http.Request) error {
 	route := r.Method + " " + chi.RouteContext(r.Context()).RoutePattern()
 	rule, listed := s.access[route]
 	if !listed {
@@ -156,11 +156,11 @@ func (s *server) authorize(r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	*principal(r.Context()) = who
+	*principalOf(r.Context()) = who
 	return s.authorizeRoute(r.Context(), &who, rule)
 }
 
-// authorizeRoute compares what a route asks for with who calls it.
+// authorizeRoute checks that the caller has what the route requires.
 func (s *server) authorizeRoute(ctx context.Context, who *authz.Principal, rule access) error {
 	params := chi.RouteContext(ctx)
 	switch rule.of {
@@ -170,12 +170,12 @@ func (s *server) authorizeRoute(ctx context.Context, who *authz.Principal, rule 
 		return s.authorizeDeployment(ctx, who, rule.needs, params.URLParam("id"))
 	case allObjects:
 		if !who.Scopes.Unrestricted() {
-			return forbidden(who.Name + " has limited scopes; this needs unrestricted ones")
+			return errForbidden(who.Name + " has limited scopes; this needs unrestricted ones")
 		}
 	case noObject, inBody, inList:
 	}
 	if !who.Role.Has(rule.needs) {
-		return missingRole(who, rule.needs)
+		return errMissingRole(who, rule.needs)
 	}
 	return nil
 }
@@ -192,15 +192,15 @@ func (s *server) authorizeDeployment(ctx context.Context, who *authz.Principal, 
 		err = checkAccess(who, needed, d.Service, d.Environment)
 	}
 	if problem.CodeOf(err) == problem.CodeNotFound {
-		return notFound("no such deployment")
+		return errNotFound("no such deployment")
 	}
 	return err
 }
 
-// reauthorize reports whether the caller of a stream may still read it: a credential may have expired or been revoked since.
-// When it cannot be verified now, the first decision stays.
-func reauthorize(ctx context.Context) bool {
-	again, ok := ctx.Value(keyAgain).(func() error)
+// isStillAuthorized reports whether the caller of a stream may still read it: a credential may have expired or been revoked
+// since. When it cannot be verified now, the first decision stays.
+func isStillAuthorized(ctx context.Context) bool {
+	again, ok := ctx.Value(keyReauthorize).(func() error)
 	if !ok {
 		return false
 	}
@@ -214,34 +214,34 @@ func reauthorize(ctx context.Context) bool {
 
 // checkPermission returns nil when the caller has the permission for a service in an environment.
 func (s *server) checkPermission(ctx context.Context, needed authz.Permission, service, environment string) error {
-	return checkAccess(principal(ctx), needed, service, environment)
+	return checkAccess(principalOf(ctx), needed, service, environment)
 }
 
-// checkAccess returns why a principal has no access; nil when it has.
+// checkAccess returns an error unless the principal has the permission.
 func checkAccess(who *authz.Principal, needed authz.Permission, service, environment string) error {
 	switch authz.Authorize(who, needed, service, environment) {
 	case authz.AccessAllowed:
 		return nil
 	case authz.AccessForbidden:
-		return missingRole(who, needed)
+		return errMissingRole(who, needed)
 	case authz.AccessHidden:
-		return notFound("no service " + service + " in " + environment)
+		return errNotFound("no service " + service + " in " + environment)
 	default:
-		return notFound("no service " + service + " in " + environment)
+		return errNotFound("no service " + service + " in " + environment)
 	}
 }
 
-func missingRole(who *authz.Principal, needed authz.Permission) error {
-	return forbidden(fmt.Sprintf("%s has role %s, which lacks the permission to %s", who.Name, who.Role, needed))
+func errMissingRole(who *authz.Principal, needed authz.Permission) error {
+	return errForbidden(fmt.Sprintf("%s has role %s, which lacks the permission to %s", who.Name, who.Role, needed))
 }
 
-func forbidden(detail string) error {
+func errForbidden(detail string) error {
 	return &problem.Error{Code: problem.CodeForbidden, Message: detail}
 }
 
-// principal returns the caller; one without any permission until requireAuth has identified it.
-func principal(ctx context.Context) *authz.Principal {
-	if who, ok := ctx.Value(keyAsker).(*authz.Principal); ok {
+// principalOf returns the caller; one without any permission until requireAuth has identified it.
+func principalOf(ctx context.Context) *authz.Principal {
+	if who, ok := ctx.Value(keyPrincipal).(*authz.Principal); ok {
 		return who
 	}
 	return &authz.Principal{}
@@ -249,8 +249,8 @@ func principal(ctx context.Context) *authz.Principal {
 
 // withPrincipal returns a context with the principal as the caller, for calls without a request.
 func withPrincipal(ctx context.Context, who *authz.Principal) context.Context {
-	return context.WithValue(ctx, keyAsker, who)
+	return context.WithValue(ctx, keyPrincipal, who)
 }
 
-// principalName names who asks.
-func principalName(ctx context.Context) string { return principal(ctx).Name }
+// principalName returns the name of the caller.
+func principalName(ctx context.Context) string { return principalOf(ctx).Name }

@@ -107,7 +107,7 @@ func New(c Config) (http.Handler, error) {
 	s.feeds = feed.New(feed.Config{
 		Store: c.Store, ReadTimeout: s.queryBudget, Log: s.log, Event: encodeEvent, Deployments: s.encodeStates,
 	})
-	routes := s.routes(c)
+	routes := s.newRouter(c)
 	return getForHead(routes), requireAccessRules(routes, s.access)
 }
 
@@ -151,14 +151,14 @@ func (s *server) applyDefaults(c Config) {
 	}
 }
 
-func (s *server) routes(c Config) chi.Router {
+func (s *server) newRouter(c Config) chi.Router {
 	r := chi.NewRouter()
 	r.Use(s.logRequests, securityHeaders)
 	if c.Middleware != nil {
 		r.Use(c.Middleware)
 	}
 	r.Use(s.recoverPanics)
-	r.NotFound(func(w http.ResponseWriter, req *http.Request) { s.fail(w, req, errNoRoute(req)) })
+	r.NotFound(func(w http.ResponseWriter, req *http.Request) { s.writeError(w, req, errNoRoute(req)) })
 	r.MethodNotAllowed(s.methodNotAllowed)
 
 	r.Group(func(r chi.Router) {
@@ -170,18 +170,18 @@ func (s *server) routes(c Config) chi.Router {
 	})
 	r.Group(func(r chi.Router) {
 		r.Use(s.requireAuth, negotiateStream, s.limitStreams, s.validateRequest, s.limitQueries, s.handleIdempotencyKey)
-		gen.HandlerWithOptions(s.strict(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.fail})
+		gen.HandlerWithOptions(s.strictHandler(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.writeError})
 	})
 	return r
 }
 
-// strict returns the generated server with every way out of it leading to problem+json.
-func (s *server) strict() gen.ServerInterface {
+// strictHandler returns the generated server with every way out of it leading to problem+json.
+func (s *server) strictHandler() gen.ServerInterface {
 	return gen.NewStrictHandlerWithOptions(s, nil, gen.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
-			s.fail(w, r, undecodable(err))
+			s.writeError(w, r, decodingError(err))
 		},
-		ResponseErrorHandlerFunc: s.fail,
+		ResponseErrorHandlerFunc: s.writeError,
 	})
 }
 
@@ -189,10 +189,10 @@ func (s *server) strict() gen.ServerInterface {
 func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	allowed := allowedMethods(r)
 	if len(allowed) == 0 {
-		s.fail(w, r, errNoRoute(r))
+		s.writeError(w, r, errNoRoute(r))
 		return
 	}
-	s.fail(w, r, errMethod(r, allowed))
+	s.writeError(w, r, errMethod(r, allowed))
 }
 
 func allowedMethods(r *http.Request) []string {
@@ -220,5 +220,5 @@ func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(rollcall.OpenAPI) // the reader went away: there is nothing to report it to
 }
 
-// location returns where a deployment is found.
-func location(id string) string { return fmt.Sprintf("/deployments/%s", id) }
+// deploymentPath returns where a deployment is found.
+func deploymentPath(id string) string { return fmt.Sprintf("/deployments/%s", id) }

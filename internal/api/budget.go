@@ -48,16 +48,16 @@ func withQueryBudget(ctx context.Context, budget time.Duration) (limited context
 		return ctx, func() {}
 	}
 	b := &queryBudget{Context: ctx, done: make(chan struct{}), deadline: time.Now().Add(budget)}
-	b.timer = time.AfterFunc(budget, func() { b.end(context.DeadlineExceeded) })
-	detach := context.AfterFunc(ctx, func() { b.end(ctx.Err()) })
+	b.timer = time.AfterFunc(budget, func() { b.endWith(context.DeadlineExceeded) })
+	detach := context.AfterFunc(ctx, func() { b.endWith(ctx.Err()) })
 	return b, func() {
 		detach()
 		b.timer.Stop()
-		b.end(context.Canceled)
+		b.endWith(context.Canceled)
 	}
 }
 
-func (b *queryBudget) end(err error) {
+func (b *queryBudget) endWith(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
@@ -98,11 +98,11 @@ func extendBudget(ctx context.Context, more time.Duration) (end func()) {
 		return func() {}
 	}
 	began := time.Now()
-	b.move(more)
-	return func() { b.move(min(0, time.Since(began)-more)) }
+	b.moveDeadline(more)
+	return func() { b.moveDeadline(min(0, time.Since(began)-more)) }
 }
 
-func (b *queryBudget) move(by time.Duration) {
+func (b *queryBudget) moveDeadline(by time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.deadline = b.deadline.Add(by)

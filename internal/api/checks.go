@@ -25,8 +25,8 @@ type Prober interface {
 // at the same time.
 func (s *server) ProbeOnce(ctx context.Context, in gen.ProbeOnceRequestObject) (gen.ProbeOnceResponseObject, error) {
 	q := s.newRequest(&types.DeploymentRequest{HealthChecks: in.Body.HealthChecks})
-	q.address(in.Body.Address, "/address")
-	checks, trust := q.checks(), q.tls(in.Body.TLS)
+	q.readAddress(in.Body.Address, "/address")
+	checks, trust := q.readChecks(), q.readTLS(in.Body.TLS)
 	if err := q.err(); err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func probeResultsJSON(checks []healthcheck.Check, seen []healthcheck.ProbeResult
 	for i, o := range seen {
 		states[i].Status = o.Status
 		answer.Checks[i] = types.CheckResult{
-			Name: checks[i].Name, Type: checks[i].Type, Status: types.Health(o.Status), LatencyMs: milliseconds(o.Latency),
+			Name: checks[i].Name, Type: checks[i].Type, Status: types.Health(o.Status), LatencyMs: toMilliseconds(o.Latency),
 			Message: o.Message, Version: nullable(o.Version),
 		}
 	}

@@ -26,7 +26,7 @@ func (s *server) runCommand(
 			return nil, err
 		}
 		if r.Kind == command.Promote {
-			if err := authz.AuthorizePromotion(principal(ctx), d); err != nil {
+			if err := authz.AuthorizePromotion(principalOf(ctx), d); err != nil {
 				return nil, err
 			}
 		}
@@ -38,7 +38,7 @@ func (s *server) runCommand(
 	return s.commandResponse(ctx, &d)
 }
 
-// applyCommand changes the deployment as the command asks for, as far as that needs no replica that owns it.
+// applyCommand records the command in the deployment, and carries it out as far as that needs no owner.
 func applyCommand(d *rollout.Deployment, r command.Command, now time.Time) ([]rollout.Event, error) {
 	events, err := command.Apply(d, r, now)
 	if err != nil {
@@ -49,8 +49,8 @@ func applyCommand(d *rollout.Deployment, r command.Command, now time.Time) ([]ro
 
 // commandResponse returns the deployment as it is after a command.
 func (s *server) commandResponse(ctx context.Context, d *rollout.Deployment) (gen.CommandAcceptedJSONResponse, error) {
-	body, err := s.present(ctx, d)
-	return gen.CommandAcceptedJSONResponse{Body: body, Headers: gen.CommandAcceptedResponseHeaders{ETag: etag(d.Revision)}}, err
+	body, err := s.presentDeployment(ctx, d)
+	return gen.CommandAcceptedJSONResponse{Body: body, Headers: gen.CommandAcceptedResponseHeaders{ETag: etagOf(d.Revision)}}, err
 }
 
 // reasonOf returns the reason in an optional body.
@@ -87,7 +87,7 @@ func (s *server) ResumeDeployment(
 func (s *server) PromoteDeployment(
 	ctx context.Context, in gen.PromoteDeploymentRequestObject,
 ) (gen.PromoteDeploymentResponseObject, error) {
-	r, err := promotion(in.Body)
+	r, err := readPromotion(in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -109,14 +109,14 @@ func (s *server) PromoteDeployment(
 	return gen.PromoteDeployment200JSONResponse{CommandAcceptedJSONResponse: answer}, nil
 }
 
-func promotion(body *types.PromoteRequest) (command.Command, error) {
+func readPromotion(body *types.PromoteRequest) (command.Command, error) {
 	r := command.Command{Kind: command.Promote}
 	if body == nil {
 		return r, nil
 	}
 	r.Wave, r.SkipGates, r.Reason = valueOr(body.Wave, 0), valueOr(body.Full, false), valueOr(body.Reason, "")
 	if r.SkipGates && r.Wave > 0 {
-		return r, invalidAt("/wave", "mutually exclusive with full")
+		return r, errInvalidAt("/wave", "mutually exclusive with full")
 	}
 	return r, nil
 }
@@ -154,8 +154,8 @@ type promoteGroup struct {
 // gateFor returns the gate at which the deployment stands for this promote. answered must be called when it has its answer,
 // also after an error.
 func (g *promoteGroups) gateFor(id string, look func() (int, error)) (gate int, answered func(), err error) {
-	c := g.join(id)
-	answered = func() { g.leave(id, c) }
+	c := g.joinGroup(id)
+	answered = func() { g.leaveGroup(id, c) }
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gate > 0 && time.Since(c.seenAt) < groupWindow {
@@ -166,7 +166,7 @@ func (g *promoteGroups) gateFor(id string, look func() (int, error)) (gate int, 
 	return gate, answered, err
 }
 
-func (g *promoteGroups) join(id string) *promoteGroup {
+func (g *promoteGroups) joinGroup(id string) *promoteGroup {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c, gathered := g.groups[id]
@@ -181,7 +181,7 @@ func (g *promoteGroups) join(id string) *promoteGroup {
 	return c
 }
 
-func (g *promoteGroups) leave(id string, c *promoteGroup) {
+func (g *promoteGroups) leaveGroup(id string, c *promoteGroup) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c.size--; c.size == 0 {

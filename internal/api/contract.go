@@ -27,7 +27,8 @@ import (
 
 const (
 	maxBody = 8 << 20
-	// Of larger bodies only the first fault is reported, because a list of everything could take much more memory than the body.
+	// Of larger bodies only the first fault is reported, because a list of everything could take much more memory than the
+	// body.
 	maxBodyForAllProblems = 64 << 10
 )
 
@@ -73,17 +74,17 @@ var documentedRoutes = sync.OnceValues(func() (map[string]*routers.Route, error)
 // validateRequest rejects requests that do not match openapi.yaml.
 func (s *server) validateRequest(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r, err := s.contract.check(w, r)
+		r, err := s.contract.checkRequest(w, r)
 		if err != nil {
-			s.fail(w, r, err)
+			s.writeError(w, r, err)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// check returns the request for the handler: its body is read, can be read again, and its hash is in the context.
-func (c *contract) check(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
+// checkRequest returns the request for the handler: its body is read, can be read again, and its hash is in the context.
+func (c *contract) checkRequest(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	routed := chi.RouteContext(r.Context())
 	route, ok := c.routes[r.Method+" "+routed.RoutePattern()]
 	if !ok {
@@ -116,20 +117,20 @@ func (c *contract) check(w http.ResponseWriter, r *http.Request) (*http.Request,
 func readQuery(raw string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return nil, malformed("invalid query string")
+		return nil, errMalformed("invalid query string")
 	}
 	for name, values := range query {
 		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
-			return nil, malformed("query string is not UTF-8")
+			return nil, errMalformed("query string is not UTF-8")
 		}
 		if len(values) > 1 {
-			return nil, invalidAt(parameterPointer(name), "must be given once")
+			return nil, errInvalidAt(parameterPointer(name), "must be given once")
 		}
 		if strings.ContainsFunc(values[0], unicode.IsControl) {
-			return nil, invalidAt(parameterPointer(name), "must not have control characters")
+			return nil, errInvalidAt(parameterPointer(name), "must not have control characters")
 		}
-		if strings.ContainsFunc(values[0], deceptive) {
-			return nil, invalidAt(parameterPointer(name), mustNotDeceive)
+		if strings.ContainsFunc(values[0], isDeceptive) {
+			return nil, errInvalidAt(parameterPointer(name), mustNotDeceive)
 		}
 	}
 	return query, nil
@@ -158,11 +159,11 @@ func checkParameters(ctx context.Context, in *openapi3filter.RequestValidationIn
 		switch p.In {
 		case openapi3.ParameterInPath:
 			if in.Request.Method != http.MethodPut {
-				return notFound("no such " + p.Name)
+				return errNotFound("no such " + p.Name)
 			}
 			problems = append(problems, problem.FieldError{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
 		case openapi3.ParameterInHeader:
-			return malformed("invalid header " + p.Name + ": " + parameterDetail(p, err))
+			return errMalformed("invalid header " + p.Name + ": " + parameterDetail(p, err))
 		default:
 			problems = append(problems, problem.FieldError{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
 		}
@@ -188,7 +189,7 @@ func parametersOf(route *routers.Route) []*openapi3.Parameter {
 }
 
 func parameterDetail(p *openapi3.Parameter, err error) string {
-	if problems := schemaProblems(err); len(problems) > 0 {
+	if problems := fieldErrorsOf(err); len(problems) > 0 {
 		return problems[0].Detail
 	}
 	if p.Schema != nil && p.Schema.Value.Type.Is(openapi3.TypeInteger) {
@@ -243,7 +244,7 @@ type received struct {
 }
 
 func bodyError(err error) error {
-	if problems := schemaProblems(err); len(problems) > 0 {
+	if problems := fieldErrorsOf(err); len(problems) > 0 {
 		return problem.Invalid(problems)
 	}
 	return fmt.Errorf("compare a body with its schema: %w", err)
@@ -251,14 +252,14 @@ func bodyError(err error) error {
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
+		return nil, errTooLarge(limit)
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, tooLarge(limit)
+		return nil, errTooLarge(limit)
 	}
 	if err != nil {
-		return nil, malformed("request body ended early")
+		return nil, errMalformed("request body ended early")
 	}
 	return body, nil
 }
@@ -266,7 +267,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 func checkBodyType(h http.Header) error {
 	mediaType, err := bodyType(h)
 	if err == nil && mediaType != "application/json" {
-		err = unsupported("Content-Type must be application/json")
+		err = errUnsupportedType("Content-Type must be application/json")
 	}
 	return err
 }
@@ -275,18 +276,18 @@ func checkBodyType(h http.Header) error {
 func bodyType(h http.Header) (string, error) {
 	for _, encoding := range h.Values("Content-Encoding") {
 		if !strings.EqualFold(encoding, "identity") {
-			return "", unsupported("compressed bodies are not supported")
+			return "", errUnsupportedType("compressed bodies are not supported")
 		}
 	}
 	if len(h.Values("Content-Type")) > 1 {
-		return "", unsupported("more than one Content-Type")
+		return "", errUnsupportedType("more than one Content-Type")
 	}
 	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {
-		return "", unsupported("Content-Type must be application/json")
+		return "", errUnsupportedType("Content-Type must be application/json")
 	}
 	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return "", unsupported("charset must be UTF-8")
+		return "", errUnsupportedType("charset must be UTF-8")
 	}
 	return mediaType, nil
 }

@@ -42,7 +42,7 @@ func FuzzRequestBody(f *testing.F) {
 		}
 		var request types.DeploymentRequest
 		if err := json.Unmarshal(body, &request); err != nil {
-			wantCallersFault(t, body, undecodable(err))
+			wantCallersFault(t, body, decodingError(err))
 			return
 		}
 		d, targets, err := readAll(t, &request)
@@ -57,7 +57,7 @@ func FuzzRequestBody(f *testing.F) {
 func readAll(t *testing.T, body *types.DeploymentRequest) (rollout.Deployment, []rollout.Target, error) {
 	t.Helper()
 	q := request{body: body, checkAddress: func(string) error { return nil }}
-	q.parse(t.Context())
+	q.parseBody(t.Context())
 	q.setDeployURLs()
 	return q.deployment, q.targets, q.err()
 }
@@ -75,7 +75,7 @@ func wantStorable(t *testing.T, body []byte, stored ...any) {
 	if err != nil || bytes.Contains(encoded, []byte(`\u0000`)) && !bytes.Contains(body, []byte(`\\u0000`)) {
 		t.Fatalf("%q became %s, %v", body, encoded, err)
 	}
-	if strings.ContainsFunc(string(encoded), deceptive) {
+	if strings.ContainsFunc(string(encoded), isDeceptive) {
 		t.Fatalf("%q deceives", body)
 	}
 }
@@ -114,7 +114,7 @@ func FuzzQuery(f *testing.F) {
 			wantCallersFault(t, []byte(raw), err)
 		}
 		for name, values := range query {
-			if len(values) != 1 || strings.ContainsFunc(values[0], deceptive) {
+			if len(values) != 1 || strings.ContainsFunc(values[0], isDeceptive) {
 				t.Fatalf("%q: %q is %q", raw, name, values)
 			}
 		}
@@ -160,7 +160,7 @@ func FuzzSource(f *testing.F) {
 			body:    &types.GitSourceRequest{URL: address, Branch: &branch, Path: &path, Interval: &interval},
 			remotes: Remotes{}, checkAddress: func(string) error { return nil },
 		}
-		s := q.read()
+		s := q.readFields()
 		if q.err() != nil {
 			wantCallersFault(t, []byte(address), q.err())
 			return
@@ -179,7 +179,7 @@ func FuzzWindow(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		var found findings
-		if window := found.window(&text, "/window"); found.err() == nil && (window < minWindow || window > maxWindow) {
+		if window := found.parseWindow(&text, "/window"); found.err() == nil && (window < minWindow || window > maxWindow) {
 			t.Fatalf("%q is %v", text, window)
 		}
 	})
@@ -245,7 +245,7 @@ func FuzzNotification(f *testing.F) {
 			body:         &types.NotificationRequest{Kind: types.NotificationKind(kind), URL: &address, Secret: signing, Token: token},
 			checkAddress: func(string) error { return nil },
 		}
-		n := q.read()
+		n := q.readNotification()
 		if q.err() != nil {
 			wantCallersFault(t, []byte(address), q.err())
 			return

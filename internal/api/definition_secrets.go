@@ -12,8 +12,9 @@ import (
 	"rollcall/internal/secret"
 )
 
-// destinations returns the servers that a request addresses: scheme, host and port, so that equal ones are equal strings.
-func destinations(d *rollout.Deployment, targets []rollout.Target) map[string]bool {
+// requestDestinations returns the servers that a request addresses: scheme, host and port, so that equal ones are equal
+// strings.
+func requestDestinations(d *rollout.Deployment, targets []rollout.Target) map[string]bool {
 	found := map[string]bool{}
 	add := func(raw string) {
 		if u, detail := parseURL(raw); detail == "" {
@@ -33,11 +34,11 @@ func destinations(d *rollout.Deployment, targets []rollout.Target) map[string]bo
 	return found
 }
 
-// hasNewDestination reports whether anything would be called that was not before: no secret that was meant for the former places goes
-// there by itself.
+// hasNewDestination reports whether a request addresses a server that the one before did not: stored secrets are not sent
+// there.
 func hasNewDestination(from, to map[string]bool) bool {
-	for place := range to {
-		if !from[place] {
+	for server := range to {
+		if !from[server] {
 			return true
 		}
 	}
@@ -48,12 +49,12 @@ func hasNewDestination(from, to map[string]bool) bool {
 func destinationsOf(d *types.DefinitionRequest) map[string]bool {
 	body := withDefaults(types.DeploymentRequest{}, d)
 	q := request{body: &body, checkAddress: func(string) error { return nil }, masked: true}
-	q.parse(context.Background())
+	q.parseBody(context.Background())
 	q.setDeployURLs()
-	return destinations(&q.deployment, q.targets)
+	return requestDestinations(&q.deployment, q.targets)
 }
 
-// carryOver copies to next what it leaves to the present definition: its signing secret, and what "***" stands for.
+// carryOver copies to next the secrets that the request does not give: the signing secret, and those masked as "***".
 func carryOver(next *catalog.Definition, asked *types.DefinitionRequest, present *catalog.Definition) error {
 	var known types.DefinitionRequest
 	if present != nil {
@@ -141,12 +142,12 @@ func mergeSecret(deploy *types.DeployRequest, asked, present secret.Secret) secr
 	return asked
 }
 
-// finishWith finishes a body with the definition, its secrets and its protection; nil stands for none.
-func (q *request) finishWith(defined *definition) error {
+// finishWithDefinition fills the body from a stored definition, with its secrets and its protection; nil means none.
+func (q *request) finishWithDefinition(defined *definition) error {
 	if defined == nil {
-		return q.finish(nil)
+		return q.fillFromDefinition(nil)
 	}
-	if err := q.finish(&defined.request); err != nil {
+	if err := q.fillFromDefinition(&defined.request); err != nil {
 		return err
 	}
 	q.deployment.Spec.Protected = defined.protected
@@ -157,7 +158,7 @@ func (q *request) finishWith(defined *definition) error {
 // where the definition does not: signatures and credentials are for the definition's addresses alone.
 func (q *request) applyDefinitionSecrets(defined *definition) error {
 	body, d := q.body, &q.deployment
-	if !hasNewDestination(destinationsOf(&defined.request), destinations(d, q.targets)) {
+	if !hasNewDestination(destinationsOf(&defined.request), requestDestinations(d, q.targets)) {
 		d.DeploySecret = mergeSecret(body.Deploy, d.DeploySecret, defined.secret)
 		return nil
 	}

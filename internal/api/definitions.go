@@ -25,8 +25,8 @@ type definition struct {
 	protected bool
 }
 
-// definition reads what is registered of a service in an environment.
-func (s *server) definition(ctx context.Context, service, environment string) (*definition, error) {
+// storedDefinition reads what is registered of a service in an environment.
+func (s *server) storedDefinition(ctx context.Context, service, environment string) (*definition, error) {
 	stored, err := s.definitions.Definition(ctx, service, environment)
 	if problem.CodeOf(err) == problem.CodeNotFound {
 		return nil, nil //nolint:nilnil // no definition is an ordinary answer
@@ -101,8 +101,8 @@ func (s *server) GetDefinition(
 	if err != nil {
 		return nil, err
 	}
-	tag := etag(d.Revision)
-	if in.Params.IfNoneMatch != nil && matches(*in.Params.IfNoneMatch, tag) {
+	tag := etagOf(d.Revision)
+	if in.Params.IfNoneMatch != nil && matchesWeakly(*in.Params.IfNoneMatch, tag) {
 		return gen.GetDefinition304Response{Headers: gen.GetDefinition304ResponseHeaders{ETag: tag}}, nil
 	}
 	body, err := definitionJSON(&d)
@@ -120,13 +120,13 @@ func definitionJSON(d *catalog.Definition) (types.Definition, error) {
 	}
 	body := withDefaults(types.DeploymentRequest{}, &given)
 	q := request{body: &body, masked: true}
-	deploy, _ := q.deploy()
+	deploy, _ := q.readDeploy()
 	shown := types.Definition{
 		Service: d.Service, Environment: d.Environment, Revision: d.Revision,
 		Strategy: valueOr(given.Strategy, json.RawMessage(`{"type":"`+strategy.DefaultType+`"}`)),
 		Targets:  valueOr(given.Targets, nil), HealthChecks: valueOr(given.HealthChecks, []types.CheckRequest{{Type: "http"}}),
 		HealthyDeadline: valueOr(given.HealthyDeadline, defaultHealthyDeadline.String()),
-		Traffic:         shownTraffic(given.Traffic), TLS: (&request{masked: true}).tls(given.TLS), Force: valueOr(given.Force, false),
+		Traffic:         shownTraffic(given.Traffic), TLS: (&request{masked: true}).readTLS(given.TLS), Force: valueOr(given.Force, false),
 		OnConflict: types.DefinitionOnConflict(valueOr(given.OnConflict, types.OnConflict(rollout.OnConflictQueue))),
 		Labels:     valueOr(given.Labels, types.Labels{}), Protected: d.Protected, Signed: d.DeploySecret != "",
 		CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
@@ -142,7 +142,7 @@ func shownTraffic(given *types.TrafficRequest) *routing.Config {
 	q := request{
 		body: &types.DeploymentRequest{Traffic: given}, checkAddress: func(string) error { return nil },
 	}
-	return q.traffic()
+	return q.readTraffic()
 }
 
 // PutDefinition registers what a service is in an environment. It is valid when a deployment with it would be.
@@ -167,7 +167,7 @@ func (s *server) PutDefinition(
 			if created = present == nil; present != nil {
 				revision = present.Revision
 			}
-			if err := demand.check(revision); err != nil {
+			if err := demand.checkRevision(revision); err != nil {
 				return nil, err
 			}
 			return &next, carryOver(&next, in.Body, present)
@@ -179,7 +179,7 @@ func (s *server) PutDefinition(
 	if err != nil {
 		return nil, err
 	}
-	tag := etag(stored.Revision)
+	tag := etagOf(stored.Revision)
 	if created {
 		return gen.PutDefinition201JSONResponse{Body: body, Headers: gen.PutDefinition201ResponseHeaders{
 			ETag: tag, Location: definitionPath(in.Service, in.Environment),
@@ -199,8 +199,8 @@ func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequest
 	if valueOr(in.Body.Environment, in.Environment) != in.Environment {
 		q.add("/environment", "must match the path")
 	}
-	q.parse(ctx)
-	if err := q.finish(nil); err != nil {
+	q.parseBody(ctx)
+	if err := q.fillFromDefinition(nil); err != nil {
 		return catalog.Definition{}, err
 	}
 	if _, err := strategy.Prepare(q.deployment, q.targets, valueOr(body.Strategy, nil), nil); err != nil {
@@ -215,9 +215,9 @@ func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequest
 
 // authorizeChange requires an admin to protect a definition, and to change or remove a protected one.
 func authorizeChange(ctx context.Context, present *catalog.Definition, protect bool) error {
-	who := principal(ctx)
+	who := principalOf(ctx)
 	if (protect || present != nil && present.Protected) && !who.Role.Has(authz.PermissionAdmin) {
-		return missingRole(who, authz.PermissionAdmin)
+		return errMissingRole(who, authz.PermissionAdmin)
 	}
 	return nil
 }
@@ -244,15 +244,15 @@ func (s *server) DeleteDefinition(
 	_, err = s.definitions.UpdateDefinition(ctx, in.Service, in.Environment,
 		func(present *catalog.Definition) (*catalog.Definition, error) {
 			if present == nil {
-				if err := demand.check(0); err != nil {
+				if err := demand.checkRevision(0); err != nil {
 					return nil, err
 				}
-				return nil, notFound("no definition of " + in.Service + " in " + in.Environment)
+				return nil, errNotFound("no definition of " + in.Service + " in " + in.Environment)
 			}
 			if err := authorizeChange(ctx, present, false); err != nil {
 				return nil, err
 			}
-			return nil, demand.check(present.Revision)
+			return nil, demand.checkRevision(present.Revision)
 		})
 	if err != nil {
 		return nil, err

@@ -12,13 +12,12 @@ import (
 	"rollcall/internal/strategy/command"
 )
 
-// Deployer makes what the server wants by itself as if it had been asked over HTTP: the same checks, defaults, definitions
-// and rules.
+// Deployer creates deployments for the server itself, with the checks, defaults, definitions and rules of HTTP requests.
 type Deployer struct {
 	s *server
 }
 
-// NewDeployer needs of the configuration what New needs.
+// NewDeployer returns a Deployer; it requires the same configuration as New.
 func NewDeployer(c Config) (*Deployer, error) {
 	s, err := newServer(c)
 	if err != nil {
@@ -31,24 +30,25 @@ func NewDeployer(c Config) (*Deployer, error) {
 // may take a whole budget.
 const queriesPerCall = 5
 
-func (d *Deployer) limit(ctx context.Context) (limited context.Context, stop func()) {
+func (d *Deployer) withBudget(ctx context.Context) (limited context.Context, stop func()) {
 	return withQueryBudget(ctx, queriesPerCall*d.s.queryBudget)
 }
 
-// asSource returns a context in which a source asks. Principals that may write sources decide what they may deploy.
+// asSource returns a context whose caller is a source. Principals that may write sources decide what they may deploy.
 func asSource(ctx context.Context, name string) context.Context {
 	return withPrincipal(ctx, &authz.Principal{Name: "gitops:" + name, Role: authz.RoleDeployer, Scopes: authz.Everywhere()})
 }
 
-// Check reports what a body of POST /deployments would become, and stores nothing. CodeInvalid points at what is wrong.
+// Check returns the deployment that a body of POST /deployments would create, and stores nothing. CodeInvalid has the
+// problems.
 func (d *Deployer) Check(ctx context.Context, body []byte) (storage.NewDeployment, error) {
-	request, err := read[types.DeploymentRequest](d.s, "POST /deployments", body)
+	request, err := decodeBody[types.DeploymentRequest](d.s, "POST /deployments", body)
 	if err != nil {
 		return storage.NewDeployment{}, err
 	}
-	ctx, stop := d.limit(ctx)
+	ctx, stop := d.withBudget(ctx)
 	defer stop()
-	return d.s.prepare(ctx, &request)
+	return d.s.prepareDeployment(ctx, &request)
 }
 
 // Deploy stores the deployment that a source asks for in the body, unless it was stored under that name of the source
@@ -56,7 +56,7 @@ func (d *Deployer) Check(ctx context.Context, body []byte) (storage.NewDeploymen
 func (d *Deployer) Deploy(
 	ctx context.Context, body []byte, source *gitsource.Source, claim storage.SourceClaim, name string,
 ) (storage.Created, error) {
-	ctx, stop := d.limit(asSource(ctx, source.Name))
+	ctx, stop := d.withBudget(asSource(ctx, source.Name))
 	defer stop()
 	key := storage.IdempotencyKey{Caller: "source:" + source.ID, Value: name, Hash: sha256.Sum256(body), NoExpiry: true}
 	created, replayed, err := d.s.creation.CreatedUnderKey(ctx, key)
@@ -68,12 +68,12 @@ func (d *Deployer) Deploy(
 		return storage.Created{}, err
 	}
 	n.Key, n.Claim = key, &claim
-	return d.s.create(ctx, n)
+	return d.s.storeDeployment(ctx, n)
 }
 
 // Abort ends a deployment for a source.
 func (d *Deployer) Abort(ctx context.Context, id, source, why string) error {
-	ctx, stop := d.limit(asSource(ctx, source))
+	ctx, stop := d.withBudget(asSource(ctx, source))
 	defer stop()
 	_, err := d.s.runCommand(ctx, id, nil, command.Command{Kind: command.Abort, Reason: why})
 	return err
@@ -81,27 +81,27 @@ func (d *Deployer) Abort(ctx context.Context, id, source, why string) error {
 
 // PutSource makes or changes a source as PUT /gitops/sources/{name} does. One that is so already is left alone.
 func (d *Deployer) PutSource(ctx context.Context, name string, body []byte) error {
-	request, err := read[types.GitSourceRequest](d.s, "PUT /gitops/sources/{name}", body)
+	request, err := decodeBody[types.GitSourceRequest](d.s, "PUT /gitops/sources/{name}", body)
 	if err != nil {
 		return err
 	}
-	ctx, stop := d.limit(ctx)
+	ctx, stop := d.withBudget(ctx)
 	defer stop()
 	_, _, err = d.s.putSource(ctx, name, &request)
 	return err
 }
 
-// read checks a body against the contract of an operation, and decodes it.
-func read[T any](s *server, operation string, body []byte) (request T, err error) {
+// decodeBody checks a body against the contract of an operation, and decodes it.
+func decodeBody[T any](s *server, operation string, body []byte) (request T, err error) {
 	schema := s.contract.routes[operation].Operation.RequestBody.Value.Content.Get("application/json").Schema.Value
 	if err := validateBody(schema, body); err != nil {
 		if refused, ok := err.(*refusal); ok { //nolint:errorlint // it is never wrapped
-			err = invalidAt("", refused.detail)
+			err = errInvalidAt("", refused.detail)
 		}
 		return request, err
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
-		return request, undecodable(err)
+		return request, decodingError(err)
 	}
 	return request, nil
 }

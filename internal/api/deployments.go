@@ -37,27 +37,28 @@ func (s *server) CreateDeployment(
 			return createdResponse(&created), nil
 		}
 	}
-	n, err := s.prepare(ctx, in.Body)
+	n, err := s.prepareDeployment(ctx, in.Body)
 	if err != nil {
 		return nil, err
 	}
 	n.Key, n.QueueLimit = key, s.queueLimit
-	created, err := s.create(ctx, n)
+	created, err := s.storeDeployment(ctx, n)
 	if err != nil {
 		return nil, err
 	}
 	return createdResponse(&created), nil
 }
 
-// create stores a deployment, which may take longer for each target. It may wait for another creation under the same key.
-func (s *server) create(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
+// storeDeployment stores a deployment, which may take longer for each target. It may wait for another creation under the
+// same key.
+func (s *server) storeDeployment(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
 	defer extendBudget(ctx, time.Duration(len(n.Targets))*createPerTarget)()
 	return s.creation.CreateDeployment(ctx, n)
 }
 
 // dryRun answers with what would be done, and stores nothing.
 func (s *server) dryRun(ctx context.Context, body *types.DeploymentRequest) (gen.CreateDeploymentResponseObject, error) {
-	n, err := s.prepare(ctx, body)
+	n, err := s.prepareDeployment(ctx, body)
 	if err != nil {
 		return nil, err
 	}
@@ -66,21 +67,21 @@ func (s *server) dryRun(ctx context.Context, body *types.DeploymentRequest) (gen
 	return gen.CreateDeployment200JSONResponse(plan), nil
 }
 
-// prepare makes a deployment of the body and of the definition, where there is one. What is wrong with the body alone is
-// reported before the store is queried.
-func (s *server) prepare(ctx context.Context, body *types.DeploymentRequest) (storage.NewDeployment, error) {
+// prepareDeployment makes a deployment of the body and of the definition, where there is one. What is wrong with the body
+// alone is reported before the store is queried.
+func (s *server) prepareDeployment(ctx context.Context, body *types.DeploymentRequest) (storage.NewDeployment, error) {
 	q := s.newRequest(body)
-	if q.parse(ctx); q.err() != nil {
+	if q.parseBody(ctx); q.err() != nil {
 		return storage.NewDeployment{}, q.err()
 	}
-	defined, err := s.definition(ctx, q.deployment.Service, q.deployment.Environment)
+	defined, err := s.storedDefinition(ctx, q.deployment.Service, q.deployment.Environment)
 	if err != nil {
 		return storage.NewDeployment{}, err
 	}
 	if defined == nil {
-		return s.complete(ctx, q, nil)
+		return s.completeDeployment(ctx, q, nil)
 	}
-	n, err := s.complete(ctx, q, defined)
+	n, err := s.completeDeployment(ctx, q, defined)
 	n.Deployment.Spec.FromDefinition = body.Targets == nil
 	return n, attributeToDefinition(err, body)
 }
@@ -90,9 +91,9 @@ func (s *server) newRequest(body *types.DeploymentRequest) *request {
 	return &request{body: body, checkAddress: s.checkAddress, checkTrust: s.checkTrust, checkCommand: s.checkCommand}
 }
 
-// complete makes a deployment of a parsed body and the definition, which is nil when there is none.
-func (s *server) complete(ctx context.Context, q *request, defined *definition) (storage.NewDeployment, error) {
-	if err := q.finishWith(defined); err != nil {
+// completeDeployment makes a deployment of a parsed body and the definition, which is nil when there is none.
+func (s *server) completeDeployment(ctx context.Context, q *request, defined *definition) (storage.NewDeployment, error) {
+	if err := q.finishWithDefinition(defined); err != nil {
 		return storage.NewDeployment{}, err
 	}
 	d := q.deployment
@@ -110,7 +111,7 @@ func (s *server) complete(ctx context.Context, q *request, defined *definition) 
 
 func createdResponse(c *storage.Created) gen.CreateDeployment202JSONResponse {
 	answer := gen.CreateDeployment202JSONResponse{Body: deploymentJSON(&c.Deployment)}
-	answer.Headers.Location = location(c.Deployment.ID)
+	answer.Headers.Location = deploymentPath(c.Deployment.ID)
 	if c.Replayed {
 		replayed := "true"
 		answer.Headers.IdempotencyReplayed = &replayed
@@ -130,7 +131,7 @@ func (s *server) GetDeployment(
 	ctx context.Context, in gen.GetDeploymentRequestObject,
 ) (gen.GetDeploymentResponseObject, error) {
 	var f findings
-	wait := f.duration(in.Params.Wait, "/wait", bounds{0, 0, maxWait})
+	wait := f.parseDuration(in.Params.Wait, "/wait", bounds{0, 0, maxWait})
 	if err := f.err(); err != nil {
 		return nil, err
 	}
@@ -138,13 +139,13 @@ func (s *server) GetDeployment(
 	if err != nil {
 		return nil, err
 	}
-	tag := etag(d.Revision)
-	if in.Params.IfNoneMatch != nil && matches(*in.Params.IfNoneMatch, tag) {
+	tag := etagOf(d.Revision)
+	if in.Params.IfNoneMatch != nil && matchesWeakly(*in.Params.IfNoneMatch, tag) {
 		return gen.GetDeployment304Response{Headers: gen.GetDeployment304ResponseHeaders{ETag: tag}}, nil
 	}
 	ctx, stop := withQueryBudget(ctx, s.queryBudget) // a long poll has none
 	defer stop()
-	body, err := s.present(ctx, &d)
+	body, err := s.presentDeployment(ctx, &d)
 	if err != nil {
 		return nil, err
 	}
@@ -198,11 +199,11 @@ func (s *server) ListDeployments(
 		Service: valueOr(p.Service, ""), Environment: valueOr(p.Environment, ""), Version: valueOr(p.Version, ""),
 		State: rollout.State(valueOr(p.State, "")), Since: valueOr(p.Since, time.Time{}), Until: valueOr(p.Until, time.Time{}),
 	}
-	list, err := s.deployments.Deployments(ctx, principal(ctx).Scopes, filter, page(p.Limit, p.Cursor))
+	list, err := s.deployments.Deployments(ctx, principalOf(ctx).Scopes, filter, pageOf(p.Limit, p.Cursor))
 	if err != nil {
 		return nil, err
 	}
-	items, err := s.presentAll(ctx, list.Items)
+	items, err := s.presentDeployments(ctx, list.Items)
 	if err != nil {
 		return nil, err
 	}
@@ -213,7 +214,7 @@ func (s *server) ListDeployments(
 func (s *server) ListTargets(
 	ctx context.Context, in gen.ListTargetsRequestObject,
 ) (gen.ListTargetsResponseObject, error) {
-	list, err := s.deployments.Targets(ctx, in.ID, page(in.Params.Limit, in.Params.Cursor))
+	list, err := s.deployments.Targets(ctx, in.ID, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
 		return nil, err
 	}
@@ -222,17 +223,17 @@ func (s *server) ListTargets(
 	}, nil
 }
 
-// present returns a deployment as the API shows it, with what it looks up.
-func (s *server) present(ctx context.Context, d *rollout.Deployment) (types.Deployment, error) {
-	all, err := s.presentAll(ctx, []rollout.Deployment{*d})
+// presentDeployment returns a deployment as the API shows it, with what it looks up.
+func (s *server) presentDeployment(ctx context.Context, d *rollout.Deployment) (types.Deployment, error) {
+	all, err := s.presentDeployments(ctx, []rollout.Deployment{*d})
 	if err != nil {
 		return types.Deployment{}, err
 	}
 	return all[0], nil
 }
 
-// presentAll presents a list with one look-up for all. Only finished deployments can have been rolled back by another.
-func (s *server) presentAll(ctx context.Context, list []rollout.Deployment) ([]types.Deployment, error) {
+// presentDeployments presents a list with one look-up for all. Only finished deployments can have been rolled back by another.
+func (s *server) presentDeployments(ctx context.Context, list []rollout.Deployment) ([]types.Deployment, error) {
 	var ended []string
 	for i := range list {
 		if list[i].State.Terminal() {

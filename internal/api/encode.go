@@ -120,8 +120,8 @@ func encodeAll[T, J any](items []T, encode func(*T) J) []J {
 	return encoded
 }
 
-// page reads the paging parameters.
-func page(limit *types.Limit, cursor *types.Cursor) storage.Page {
+// pageOf reads the paging parameters.
+func pageOf(limit *types.Limit, cursor *types.Cursor) storage.Page {
 	return storage.Page{Limit: valueOr(limit, defaultLimit), Cursor: valueOr(cursor, "")}
 }
 

@@ -19,8 +19,8 @@ var (
 	tagList = regexp.MustCompile(`^[ \t]*(?:\*|` + entityTag + `(?:[ \t]*,[ \t]*` + entityTag + `)*)[ \t]*$`)
 )
 
-// etag returns the strong validator (RFC 9110, section 8.8.3) of a revision.
-func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
+// etagOf returns the strong validator (RFC 9110, section 8.8.3) of a revision.
+func etagOf(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
 
 // precondition is what a request demands of the current revision before it changes anything (RFC 9110, section 13.1).
 type precondition struct {
@@ -31,20 +31,20 @@ type precondition struct {
 func newPrecondition(ifMatch, ifNoneMatch *string) (precondition, error) {
 	for name, value := range map[string]*string{"If-Match": ifMatch, "If-None-Match": ifNoneMatch} {
 		if value != nil && !tagList.MatchString(*value) {
-			return precondition{}, malformed("the header " + name + ` must be "*" or a list of ETags, such as "17" in its quotes`)
+			return precondition{}, errMalformed("the header " + name + ` must be "*" or a list of ETags, such as "17" in its quotes`)
 		}
 	}
 	return precondition{ifMatch: ifMatch, ifNoneMatch: ifNoneMatch}, nil
 }
 
-// check returns a CodeStale error unless the revision is as demanded; 0 means that there is nothing yet.
-func (p precondition) check(revision int64) error {
-	if p.ifMatch != nil && (revision == 0 || !matchesStrongly(*p.ifMatch, etag(revision))) {
+// checkRevision returns a CodeStale error unless the revision is as demanded; 0 means that there is nothing yet.
+func (p precondition) checkRevision(revision int64) error {
+	if p.ifMatch != nil && (revision == 0 || !matchesStrongly(*p.ifMatch, etagOf(revision))) {
 		return &problem.Error{
 			Code: problem.CodeStale, Message: fmt.Sprintf("the current revision is %d, which If-Match does not name", revision),
 		}
 	}
-	if p.ifNoneMatch != nil && revision != 0 && matches(*p.ifNoneMatch, etag(revision)) {
+	if p.ifNoneMatch != nil && revision != 0 && matchesWeakly(*p.ifNoneMatch, etagOf(revision)) {
 		return &problem.Error{
 			Code: problem.CodeStale, Message: fmt.Sprintf("the current revision is %d, which If-None-Match excludes", revision),
 		}
@@ -54,7 +54,7 @@ func (p precondition) check(revision int64) error {
 
 // checkDeployment returns check for a deployment, which its error names.
 func (p precondition) checkDeployment(d *rollout.Deployment) error {
-	if p.check(d.Revision) == nil {
+	if p.checkRevision(d.Revision) == nil {
 		return nil
 	}
 	return &problem.Error{
@@ -68,8 +68,8 @@ func matchesStrongly(header, tag string) bool {
 	return strings.Trim(header, " \t") == "*" || slices.Contains(oneTag.FindAllString(header, -1), tag)
 }
 
-// matches compares with If-None-Match (RFC 9110, section 13.1.2): any of a list, weakly, or "*".
-func matches(header, tag string) bool {
+// matchesWeakly compares with If-None-Match (RFC 9110, section 13.1.2): any of a list, weakly, or "*".
+func matchesWeakly(header, tag string) bool {
 	for candidate := range strings.SplitSeq(header, ",") {
 		candidate = strings.TrimSpace(candidate)
 		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == tag {

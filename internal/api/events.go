@@ -18,9 +18,9 @@ func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject)
 		return s.watchDeployment(ctx, in)
 	}
 	if in.Params.After != nil {
-		return nil, invalidAt("/after", "is only for streams; use cursor")
+		return nil, errInvalidAt("/after", "is only for streams; use cursor")
 	}
-	list, err := s.deployments.Events(ctx, in.ID, page(in.Params.Limit, in.Params.Cursor))
+	list, err := s.deployments.Events(ctx, in.ID, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
 		return nil, err
 	}
@@ -33,12 +33,12 @@ func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject)
 func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestObject) (gen.ListEventsResponseObject, error) {
 	switch {
 	case in.Params.Limit != nil:
-		return nil, invalidAt("/limit", "is not supported by streams")
+		return nil, errInvalidAt("/limit", "is not supported by streams")
 	case in.Params.Cursor != nil:
-		return nil, invalidAt("/cursor", "is not supported by streams; use after")
+		return nil, errInvalidAt("/cursor", "is not supported by streams; use after")
 	}
 	after := resumeAt(in.Params.LastEventID, in.Params.After)
-	watcher, err := s.feeds.Deployment(ctx, in.ID, valueOr(after, feed.FromStart))
+	watcher, err := s.feeds.SubscribeDeployment(ctx, in.ID, valueOr(after, feed.FromStart))
 	if err != nil {
 		return nil, err
 	}
@@ -52,9 +52,9 @@ func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestOb
 // WatchEvents streams the events of all deployments.
 func (s *server) WatchEvents(ctx context.Context, in gen.WatchEventsRequestObject) (gen.WatchEventsResponseObject, error) {
 	selected := feed.Selection{
-		Service: valueOr(in.Params.Service, ""), Environment: valueOr(in.Params.Environment, ""), Scopes: principal(ctx).Scopes,
+		Service: valueOr(in.Params.Service, ""), Environment: valueOr(in.Params.Environment, ""), Scopes: principalOf(ctx).Scopes,
 	}
-	watcher, position, err := s.feeds.All(ctx, selected, resumeAt(in.Params.LastEventID, in.Params.After))
+	watcher, position, err := s.feeds.SubscribeAll(ctx, selected, resumeAt(in.Params.LastEventID, in.Params.After))
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func encodeEvent(e *rollout.Event) ([]byte, error) {
 
 // encodeStates encodes deployments as GET shows them.
 func (s *server) encodeStates(ctx context.Context, list []rollout.Deployment) ([][]byte, error) {
-	all, err := s.presentAll(ctx, list)
+	all, err := s.presentDeployments(ctx, list)
 	if err != nil {
 		return nil, err
 	}

@@ -63,15 +63,15 @@ func (c *client) watch(path string, headers ...string) *watching {
 	go func() {
 		defer close(done)
 		defer close(messages)
-		read(c.t, response.Body, messages)
+		decodeBody(c.t, response.Body, messages)
 	}()
 	stop := func() { cancel(); _ = response.Body.Close(); <-done }
 	c.t.Cleanup(stop)
 	return &watching{t: c.t, messages: messages, close: stop}
 }
 
-// read parses a stream until it ends.
-func read(t *testing.T, body io.Reader, messages chan<- message) {
+// decodeBody parses a stream until it ends.
+func decodeBody(t *testing.T, body io.Reader, messages chan<- message) {
 	doc, err := openapi3.NewLoader().LoadFromData(rollcall.OpenAPI)
 	if err != nil {
 		t.Error(err)

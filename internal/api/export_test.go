@@ -23,7 +23,7 @@ func router(c Config) (chi.Router, error) {
 	}
 	s := &server{who: c.Who, contract: agreed, access: accessTable()}
 	s.applyDefaults(c)
-	return s.routes(c), nil
+	return s.newRouter(c), nil
 }
 
 // RoutesOf is what the router serves.

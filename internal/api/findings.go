@@ -27,8 +27,8 @@ func (f *findings) add(pointer, format string, args ...any) {
 // err returns nil when nothing was found.
 func (f *findings) err() error { return problem.Invalid(f.problems) }
 
-// version refuses what no target would report of itself: most likely a script has quoted too much, or not enough.
-func (f *findings) version(given, pointer string) {
+// checkVersion refuses what no target would report of itself: most likely a script has quoted too much, or not enough.
+func (f *findings) checkVersion(given, pointer string) {
 	if given != strings.TrimSpace(given) {
 		f.add(pointer, "must not begin or end with spaces: %q", given)
 	}
@@ -42,7 +42,7 @@ type bounds struct {
 	fallback, min, max time.Duration
 }
 
-func (f *findings) duration(given *string, pointer string, b bounds) duration.Duration {
+func (f *findings) parseDuration(given *string, pointer string, b bounds) duration.Duration {
 	if given == nil {
 		return duration.Duration(b.fallback)
 	}

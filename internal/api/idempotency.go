@@ -33,7 +33,7 @@ func (s *server) handleIdempotencyKey(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		key, err := s.keyOf(r)
 		if err != nil {
-			s.fail(w, r, err)
+			s.writeError(w, r, err)
 			return
 		}
 		if key.Value == "" {
@@ -43,10 +43,10 @@ func (s *server) handleIdempotencyKey(next http.Handler) http.Handler {
 		known, inside, err := s.keys.TakeKey(r.Context(), key)
 		switch {
 		case err != nil:
-			s.fail(w, r, err)
+			s.writeError(w, r, err)
 		case known != nil:
 			known.Header[headerReplayed] = "true"
-			respond(w, known)
+			writeResponse(w, known)
 		default:
 			s.runOnce(w, r.WithContext(inside(r.Context())), key, next)
 		}
@@ -63,10 +63,10 @@ func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key storage.Ide
 	if answer.Status >= http.StatusMultipleChoices {
 		s.keys.DropKey(r.Context()) // before the caller learns of it, and asks again
 	} else if err := s.keys.KeepResponse(r.Context(), key, answer); err != nil {
-		s.fail(w, r, err)
+		s.writeError(w, r, err)
 		return
 	}
-	respond(w, &answer)
+	writeResponse(w, &answer)
 }
 
 // keyOf returns the key of a request that is to be carried out once; the zero key when it has none, or its operation takes
@@ -78,7 +78,7 @@ func (s *server) keyOf(r *http.Request) (storage.IdempotencyKey, error) {
 		return storage.IdempotencyKey{}, nil
 	}
 	if len(given) > 1 {
-		return storage.IdempotencyKey{}, malformed("the header " + headerKey + " must be given once")
+		return storage.IdempotencyKey{}, errMalformed("the header " + headerKey + " must be given once")
 	}
 	key, err := idempotencyKey(r.Context(), &given[0])
 	if err != nil || r.URL.Query().Get("dry_run") == "true" { // nothing is done, so there is nothing to do once
@@ -104,8 +104,8 @@ func idempotencyKey(ctx context.Context, given *string) (storage.IdempotencyKey,
 	if given == nil {
 		return storage.IdempotencyKey{}, nil
 	}
-	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) || strings.ContainsFunc(*given, deceptive) {
-		return storage.IdempotencyKey{}, malformed("the header Idempotency-Key must be text of 1 to 255 characters")
+	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) || strings.ContainsFunc(*given, isDeceptive) {
+		return storage.IdempotencyKey{}, errMalformed("the header Idempotency-Key must be text of 1 to 255 characters")
 	}
 	return storage.IdempotencyKey{Caller: principalName(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
 }
@@ -142,7 +142,7 @@ func (r *recorder) response() storage.Response {
 	return a
 }
 
-func respond(w http.ResponseWriter, a *storage.Response) {
+func writeResponse(w http.ResponseWriter, a *storage.Response) {
 	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
 		w.Header().Set(name, a.Header[name])
 	}

@@ -230,7 +230,7 @@ func (n named) Authenticate(*http.Request) (authz.Principal, error) {
 	return authz.Principal{Name: string(n), Role: authz.RoleAdmin, Scopes: authz.Everywhere()}, nil
 }
 
-func (named) Issue(context.Context, authz.Token, time.Duration) (authz.Token, secret.Secret, error) {
+func (named) IssueToken(context.Context, authz.Token, time.Duration) (authz.Token, secret.Secret, error) {
 	return authz.Token{}, "", nil
 }
 

@@ -29,8 +29,8 @@ const (
 	keyHead
 	keyStream
 	keyBudget
-	keyAsker
-	keyAgain
+	keyPrincipal
+	keyReauthorize
 	keyReceived
 )
 
@@ -51,8 +51,8 @@ func getForHead(next http.Handler) http.Handler {
 	})
 }
 
-// bodiless reports whether the request was a HEAD.
-func bodiless(ctx context.Context) bool {
+// isHead reports whether the request was a HEAD.
+func isHead(ctx context.Context) bool {
 	head, _ := ctx.Value(keyHead).(bool)
 	return head
 }
@@ -62,7 +62,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		id := r.Header.Get(headerRequestID)
-		if !saneRequestID(id) {
+		if !isRequestID(id) {
 			id = s.newID()
 		}
 		who := &authz.Principal{}
@@ -90,7 +90,7 @@ func logLevel(route string) slog.Level {
 	}
 }
 
-func saneRequestID(id string) bool {
+func isRequestID(id string) bool {
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	return id != "" && len(id) <= maxRequestID && strings.Trim(id, allowed) == ""
 }
@@ -121,7 +121,7 @@ func (s *server) recoverPanics(next http.Handler) http.Handler {
 			}
 			s.log.ErrorContext(r.Context(), "panic",
 				"request_id", requestID(r.Context()), "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			s.fail(w, r, fmt.Errorf("panic: %v", cause))
+			s.writeError(w, r, fmt.Errorf("panic: %v", cause))
 		}()
 		next.ServeHTTP(w, r)
 	})

@@ -22,23 +22,23 @@ type notificationRequest struct {
 	checkAddress func(address string) error
 }
 
-// read returns the notification that is asked for, with the secrets that the body does not mention.
-func (q *notificationRequest) read() notification.Subscription {
+// readNotification returns the requested notification, with the stored secrets that the body leaves out.
+func (q *notificationRequest) readNotification() notification.Subscription {
 	b := q.body
 	n := notification.Subscription{
 		Kind:     notification.Kind(b.Kind),
-		Services: sorted(valueOr(b.Services, nil)), Environments: sorted(valueOr(b.Environments, nil)),
+		Services: sortedNames(valueOr(b.Services, nil)), Environments: sortedNames(valueOr(b.Environments, nil)),
 	}
 	if q.present != nil && q.present.Kind != n.Kind {
 		q.add("/kind", "is %s and cannot be changed; delete the notification or create another", q.present.Kind)
 	}
-	n.States = q.states(n.Kind)
+	n.States = q.readStates(n.Kind)
 	n.CDEventsVersion = q.cdeventsVersion(n.Kind)
-	n.Secrets = q.secrets(n.Kind)
+	n.Secrets = q.readSecrets(n.Kind)
 	return n
 }
 
-// cdeventsVersion returns the one asked for, else the older one; other kinds have none.
+// cdeventsVersion returns the requested version, else the older one; other kinds have none.
 func (q *notificationRequest) cdeventsVersion(kind notification.Kind) string {
 	switch given := q.body.CdeventsVersion; {
 	case given != nil && kind != notification.KindCDEvents:
@@ -51,8 +51,8 @@ func (q *notificationRequest) cdeventsVersion(kind notification.Kind) string {
 	}
 }
 
-// states returns those asked for, else all that the kind has words for, in the order of a deployment's life.
-func (q *notificationRequest) states(kind notification.Kind) []rollout.State {
+// readStates returns the requested states, else all that the kind supports, in the order of a deployment's life.
+func (q *notificationRequest) readStates(kind notification.Kind) []rollout.State {
 	if q.body.States == nil {
 		return kind.States()
 	}
@@ -66,24 +66,25 @@ func (q *notificationRequest) states(kind notification.Kind) []rollout.State {
 	})
 }
 
-// secrets returns those of the body, and those of before that it leaves out. What would go to another address is not kept.
-func (q *notificationRequest) secrets(kind notification.Kind) notification.Secrets {
+// readSecrets returns the secrets of the body, and the stored ones that it leaves out. They are dropped when the address
+// changes.
+func (q *notificationRequest) readSecrets(kind notification.Kind) notification.Secrets {
 	kept := notification.Secrets{}
 	if q.present != nil {
 		kept = q.present.Secrets
 	}
-	url := q.url(kept.URL)
+	url := q.readURL(kept.URL)
 	if url != kept.URL || kept.Unreadable != "" && q.body.URL != nil {
 		kept = notification.Secrets{}
 	}
 	return notification.Secrets{
 		URL: url, Unreadable: kept.Unreadable,
-		Signing: q.signing(kind, kept.Signing), Token: q.token(kind, kept.Token),
+		Signing: q.readSigningSecret(kind, kept.Signing), Token: q.readToken(kind, kept.Token),
 	}
 }
 
-// url returns the address of the body, else the one of before. Nothing that is said repeats it.
-func (q *notificationRequest) url(present secret.Secret) secret.Secret {
+// readURL returns the address of the body, else the stored one. Its problems never quote the address.
+func (q *notificationRequest) readURL(present secret.Secret) secret.Secret {
 	if q.body.URL == nil {
 		if q.present == nil {
 			q.add("/url", "is required")
@@ -111,8 +112,8 @@ func repositoryURL(path, query string) bool {
 	return query == "" && n >= 3 && parts[n-3] == "repos" && parts[n-2] != "" && parts[n-1] != ""
 }
 
-func (q *notificationRequest) signing(kind notification.Kind, present secret.Secret) secret.Secret {
-	key, given := q.value(q.body.Secret, "/secret", present)
+func (q *notificationRequest) readSigningSecret(kind notification.Kind, present secret.Secret) secret.Secret {
+	key, given := q.readSecret(q.body.Secret, "/secret", present)
 	switch {
 	case !given || key == "":
 	case !kind.Signed():
@@ -125,8 +126,8 @@ func (q *notificationRequest) signing(kind notification.Kind, present secret.Sec
 	return key
 }
 
-func (q *notificationRequest) token(kind notification.Kind, present secret.Secret) secret.Secret {
-	token, given := q.value(q.body.Token, "/token", present)
+func (q *notificationRequest) readToken(kind notification.Kind, present secret.Secret) secret.Secret {
+	token, given := q.readSecret(q.body.Token, "/token", present)
 	switch {
 	case given && token != "" && kind != notification.KindGitHub:
 		q.add("/token", "is only supported by github notifications")
@@ -138,8 +139,8 @@ func (q *notificationRequest) token(kind notification.Kind, present secret.Secre
 	return token
 }
 
-// secret is what the body gives, null for none; what it leaves out stays as it was.
-func (q *notificationRequest) value(body json.RawMessage, pointer string, present secret.Secret) (value secret.Secret, given bool) {
+// readSecret returns a secret of the body, empty for null; the stored one when the body leaves it out.
+func (q *notificationRequest) readSecret(body json.RawMessage, pointer string, present secret.Secret) (value secret.Secret, given bool) {
 	if len(body) == 0 {
 		return present, false
 	}
@@ -156,8 +157,8 @@ func (q *notificationRequest) value(body json.RawMessage, pointer string, presen
 	return secret.Secret(*text), true
 }
 
-// sorted returns a set of names in order.
-func sorted(names []types.Name) []string {
+// sortedNames returns a set of names in order.
+func sortedNames(names []types.Name) []string {
 	list := []string{}
 	for _, name := range names {
 		list = append(list, string(name))

@@ -23,7 +23,7 @@ func (s *server) GetNotification(ctx context.Context, in gen.GetNotificationRequ
 // notificationJSON returns a notification without its secrets.
 func notificationJSON(n *notification.Subscription) types.Notification {
 	return types.Notification{
-		Name: n.Name, Kind: types.NotificationKind(n.Kind), Services: orNone(n.Services), Environments: orNone(n.Environments),
+		Name: n.Name, Kind: types.NotificationKind(n.Kind), Services: emptyIfNil(n.Services), Environments: emptyIfNil(n.Environments),
 		States:    encodeAll(n.States, func(s *rollout.State) types.NotifiableState { return types.NotifiableState(*s) }),
 		HasSecret: n.Secrets.Signing != "", HasToken: n.Secrets.Token != "", Readable: n.Secrets.Unreadable == "",
 		CdeventsVersion: cdeventsShown(n),
@@ -40,8 +40,8 @@ func cdeventsShown(n *notification.Subscription) *types.CDEventsVersion {
 	return &version
 }
 
-// orNone keeps a nil list from becoming null.
-func orNone(names []string) []string {
+// emptyIfNil keeps a nil list from becoming null.
+func emptyIfNil(names []string) []string {
 	if names == nil {
 		return []string{}
 	}
@@ -52,7 +52,7 @@ func orNone(names []string) []string {
 func (s *server) ListNotifications(
 	ctx context.Context, in gen.ListNotificationsRequestObject,
 ) (gen.ListNotificationsResponseObject, error) {
-	list, err := s.notifications.Notifications(ctx, page(in.Params.Limit, in.Params.Cursor))
+	list, err := s.notifications.Notifications(ctx, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (s *server) PutNotification(ctx context.Context, in gen.PutNotificationRequ
 	n, err := s.notifications.UpdateNotification(ctx, in.Name, func(present *notification.Subscription) (*notification.Subscription, error) {
 		created = present == nil
 		q := notificationRequest{body: in.Body, present: present, checkAddress: s.checkAddress}
-		next := q.read()
+		next := q.readNotification()
 		if err := q.err(); err != nil {
 			return present, err
 		}
@@ -103,7 +103,7 @@ func (s *server) DeleteNotification(
 ) (gen.DeleteNotificationResponseObject, error) {
 	_, err := s.notifications.UpdateNotification(ctx, in.Name, func(present *notification.Subscription) (*notification.Subscription, error) {
 		if present == nil {
-			return nil, notFound("no notification " + in.Name)
+			return nil, errNotFound("no notification " + in.Name)
 		}
 		return nil, nil //nolint:nilnil // none is what is asked for
 	})
@@ -124,7 +124,7 @@ func (s *server) TestNotification(ctx context.Context, in gen.TestNotificationRe
 
 // ListDeliveries lists what was sent to one receiver, or will be, newest first.
 func (s *server) ListDeliveries(ctx context.Context, in gen.ListDeliveriesRequestObject) (gen.ListDeliveriesResponseObject, error) {
-	list, err := s.notifications.Deliveries(ctx, in.Name, page(in.Params.Limit, in.Params.Cursor))
+	list, err := s.notifications.Deliveries(ctx, in.Name, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
 		return nil, err
 	}

@@ -41,29 +41,29 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.title + ": " + r.detail }
 
-func malformed(detail string) error {
+func errMalformed(detail string) error {
 	return &refusal{status: http.StatusBadRequest, kind: "malformed", title: "Malformed request", detail: detail}
 }
 
-func unsupported(detail string) error {
+func errUnsupportedType(detail string) error {
 	return &refusal{
 		status: http.StatusUnsupportedMediaType, kind: "unsupported-type",
 		title: "Unsupported media type", detail: detail,
 	}
 }
 
-func tooLarge(limit int64) error {
+func errTooLarge(limit int64) error {
 	return &refusal{
 		status: http.StatusRequestEntityTooLarge, kind: "too-large",
 		title: "Request body too large", detail: "the limit is " + strconv.FormatInt(limit, 10) + " bytes",
 	}
 }
 
-func notFound(detail string) error {
+func errNotFound(detail string) error {
 	return &problem.Error{Code: problem.CodeNotFound, Message: detail}
 }
 
-func errNoRoute(*http.Request) error { return notFound("no such path") }
+func errNoRoute(*http.Request) error { return errNotFound("no such path") }
 
 func errMethod(r *http.Request, allowed []string) error {
 	return &refusal{
@@ -72,11 +72,12 @@ func errMethod(r *http.Request, allowed []string) error {
 	}
 }
 
-func invalidAt(pointer, detail string) error {
+func errInvalidAt(pointer, detail string) error {
 	return problem.Invalid([]problem.FieldError{{Pointer: pointer, Detail: detail}})
 }
 
-// problemOf returns the response to an error, the only place where an error gets its status. What has no code is a fault whose details stay here.
+// problemOf returns the response to an error, the only place where an error gets its status. What has no code is a fault
+// whose details stay here.
 func problemOf(err error) types.Problem {
 	if r, ok := errors.AsType[*refusal](err); ok {
 		return types.Problem{Type: problemKinds + r.kind, Title: r.title, Status: r.status, Detail: r.detail}
@@ -91,19 +92,19 @@ func problemOf(err error) types.Problem {
 			e = &problem.Error{Code: problem.CodeUnavailable, Message: "the database did not answer in time"}
 		}
 	}
-	p := kindOf(e.Code)
+	p := problemFor(e.Code)
 	p.Detail = e.Message
 	if e.ID != "" {
 		p.DeploymentID = &e.ID
 	}
 	if len(e.Fields) > 0 {
-		p.Errors = partsOf(e.Fields)
+		p.Errors = problemParts(e.Fields)
 	}
 	return p
 }
 
-// kindOf maps a code to its status.
-func kindOf(code problem.Code) types.Problem {
+// problemFor maps a code to its status.
+func problemFor(code problem.Code) types.Problem {
 	type kind struct {
 		status      int
 		name, title string
@@ -131,28 +132,28 @@ func kindOf(code problem.Code) types.Problem {
 // parameterProblem returns the problem that the generated binding of parameters found.
 func parameterProblem(err error) (types.Problem, bool) {
 	if e, ok := errors.AsType[*gen.TooManyValuesForParamError](err); ok {
-		return problemOf(malformed("the header " + e.ParamName + " must be given once")), true
+		return problemOf(errMalformed("the header " + e.ParamName + " must be given once")), true
 	}
 	if e, ok := errors.AsType[*gen.InvalidParamFormatError](err); ok {
-		return problemOf(invalidAt("/"+e.ParamName, "is not valid")), true
+		return problemOf(errInvalidAt("/"+e.ParamName, "is not valid")), true
 	}
 	if e, ok := errors.AsType[*gen.RequiredParamError](err); ok {
-		return problemOf(invalidAt("/"+e.ParamName, "is required")), true
+		return problemOf(errInvalidAt("/"+e.ParamName, "is required")), true
 	}
 	return types.Problem{}, false
 }
 
-// undecodable returns why a body could not be decoded that its schema has accepted: a number such as 1.0 or 1e2
-// where Go wants an integer.
-func undecodable(err error) error {
+// decodingError returns the error of a body that its schema accepts and Go cannot decode: a number such as 1.0 or 1e2 for
+// an integer.
+func decodingError(err error) error {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		pointer := "/" + strings.ReplaceAll(e.Field, ".", "/")
-		return invalidAt(pointer, "must be an integer within range")
+		return errInvalidAt(pointer, "must be an integer within range")
 	}
 	return err
 }
 
-func partsOf(problems []problem.FieldError) *[]types.ProblemPart {
+func problemParts(problems []problem.FieldError) *[]types.ProblemPart {
 	parts := make([]types.ProblemPart, 0, min(len(problems), maxProblems))
 	for _, p := range problems[:min(len(problems), maxProblems)] {
 		parts = append(parts, types.ProblemPart{Pointer: p.Pointer, Detail: p.Detail})
@@ -160,8 +161,8 @@ func partsOf(problems []problem.FieldError) *[]types.ProblemPart {
 	return &parts
 }
 
-// fail answers with the problem that err is. It is the only place where errors of requests are logged.
-func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+// writeError responds with the problem of err. It is the only place where errors of requests are logged.
+func (s *server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	p := problemOf(err)
 	if p.Status >= http.StatusInternalServerError {
 		level := slog.LevelError
@@ -177,7 +178,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch {
 	case p.Status == http.StatusUnauthorized:
-		h.Set("WWW-Authenticate", challenge(r))
+		h.Set("WWW-Authenticate", authChallenge(r))
 	case p.Status == http.StatusTooManyRequests:
 		h.Set("Retry-After", strconv.Itoa(secondsUntil(err)))
 	case p.Status == http.StatusServiceUnavailable, p.Type == problemKinds+"in-progress":
@@ -186,8 +187,8 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	s.writeProblem(w, r, p)
 }
 
-// challenge returns the required credential (RFC 6750, section 3).
-func challenge(r *http.Request) string {
+// authChallenge returns the required credential (RFC 6750, section 3).
+func authChallenge(r *http.Request) string {
 	if r.Header.Get("Authorization") == "" {
 		return `Bearer realm="rollcall"`
 	}
@@ -216,11 +217,11 @@ func (s *server) writeProblem(w http.ResponseWriter, r *http.Request, p types.Pr
 // ruleExtension says in openapi.yaml, for people, what a pattern demands.
 const ruleExtension = "x-rule"
 
-// schemaProblems turns what a schema disliked into pointers and sentences, in the order of the pointers.
-func schemaProblems(err error) []problem.FieldError {
+// fieldErrorsOf returns the violations of a schema, in the order of their pointers.
+func fieldErrorsOf(err error) []problem.FieldError {
 	var problems []problem.FieldError
 	for _, e := range schemaErrors(err) {
-		if problems = append(problems, problemsOf(e)...); len(problems) > maxProblems*maxProblems {
+		if problems = append(problems, fieldErrors(e)...); len(problems) > maxProblems*maxProblems {
 			break
 		}
 	}
@@ -242,7 +243,7 @@ func schemaErrors(err error) []*openapi3.SchemaError {
 	return nil
 }
 
-func problemsOf(e *openapi3.SchemaError) []problem.FieldError {
+func fieldErrors(e *openapi3.SchemaError) []problem.FieldError {
 	var pointer strings.Builder
 	for _, step := range e.JSONPointer() {
 		pointer.WriteString("/" + escapePointer(step))

@@ -31,13 +31,13 @@ func TestProblem_CodesHaveStatuses(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", &problem.Error{Code: problem.CodeConflict}), 409},
 		{fmt.Errorf("read: %w", context.DeadlineExceeded), 503},
 		{errors.New("anything else"), 500},
-		{malformed("x"), 400},
-		{tooLarge(maxBody), 413},
-		{unsupported("x"), 415},
+		{errMalformed("x"), 400},
+		{errTooLarge(maxBody), 413},
+		{errUnsupportedType("x"), 415},
 	} {
 		w := httptest.NewRecorder()
 		s := &server{log: slog.New(slog.DiscardHandler)}
-		s.fail(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), c.err)
+		s.writeError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), c.err)
 		var body struct {
 			Type, Title string
 			Status      int
@@ -66,7 +66,7 @@ func TestProblem_InternalDetailsAreOnlyLogged(t *testing.T) {
 		&problem.Error{Code: problem.CodeUnavailable, Message: "away", Err: errors.New("password=hunter2")},
 	} {
 		w := httptest.NewRecorder()
-		s.fail(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), err)
+		s.writeError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), err)
 		if strings.Contains(w.Body.String(), "hunter2") {
 			t.Errorf("the answer shows the cause: %s", w.Body)
 		}

@@ -25,13 +25,13 @@ const (
 	maxLabelKey            = 63
 )
 
-// request is a body of POST /deployments whose schema has been checked. parse reads it once, and finish adds what a
-// definition has beyond it.
+// request is a body of POST /deployments whose schema has been checked. parseBody reads it once, and fillFromDefinition adds
+// the fields that only the definition has.
 type request struct {
 	findings
 	body         *types.DeploymentRequest
 	checkAddress func(address string) error
-	// checkTrust is nil when nothing is said against any trust.
+	// checkTrust is nil when all certificates are accepted.
 	checkTrust func(*rollout.TLS) error
 	// checkCommand is nil when every command may be run.
 	checkCommand func(name string) error
@@ -43,10 +43,10 @@ type request struct {
 	targets    []rollout.Target
 }
 
-// parse reads the body and collects what is wrong with it. Targets may be missing: a definition may have them.
-func (q *request) parse(ctx context.Context) {
+// parseBody reads the body and collects its problems. Targets may be missing: a definition may have them.
+func (q *request) parseBody(ctx context.Context) {
 	b := q.body
-	q.version(b.Version, "/version")
+	q.checkVersion(b.Version, "/version")
 	q.deployment = rollout.Deployment{
 		Service: b.Service, Environment: valueOr(b.Environment, defaultEnvironment), Version: b.Version,
 		Kind: rollout.KindDeploy, RequestedBy: principalName(ctx),
@@ -54,8 +54,8 @@ func (q *request) parse(ctx context.Context) {
 	q.readFields(&types.DeploymentRequest{})
 }
 
-// finish adds what the definition has and the body leaves out, field by field at the top level; nil adds nothing.
-func (q *request) finish(defined *types.DefinitionRequest) error {
+// fillFromDefinition adds what the definition has and the body leaves out, field by field at the top level; nil adds nothing.
+func (q *request) fillFromDefinition(defined *types.DefinitionRequest) error {
 	if defined != nil {
 		read := *q.body
 		whole := withDefaults(read, defined)
@@ -73,23 +73,23 @@ func (q *request) finish(defined *types.DefinitionRequest) error {
 func (q *request) readFields(read *types.DeploymentRequest) {
 	b, d := q.body, &q.deployment
 	if read.Deploy == nil {
-		d.Spec.Deploy, d.DeploySecret = q.deploy()
+		d.Spec.Deploy, d.DeploySecret = q.readDeploy()
 	}
 	if read.Labels == nil {
-		d.Labels = q.labels()
+		d.Labels = q.readLabels()
 	}
 	if read.HealthChecks == nil {
-		d.Spec.Checks = q.checks()
+		d.Spec.Checks = q.readChecks()
 	}
 	if read.HealthyDeadline == nil {
-		d.Spec.HealthyDeadline = q.duration(b.HealthyDeadline, "/healthy_deadline",
+		d.Spec.HealthyDeadline = q.parseDuration(b.HealthyDeadline, "/healthy_deadline",
 			bounds{defaultHealthyDeadline, minHealthyDeadline, maxHealthyDeadline})
 	}
 	if read.Traffic == nil {
-		d.Spec.Traffic = q.traffic()
+		d.Spec.Traffic = q.readTraffic()
 	}
 	if read.TLS == nil {
-		d.Spec.TLS = q.tls(b.TLS)
+		d.Spec.TLS = q.readTLS(b.TLS)
 	}
 	if read.Targets == nil {
 		q.targets = q.readTargets()
@@ -98,7 +98,7 @@ func (q *request) readFields(read *types.DeploymentRequest) {
 	d.Spec.OnConflict = rollout.OnConflict(valueOr(b.OnConflict, types.OnConflict(rollout.OnConflictQueue)))
 }
 
-func (q *request) labels() map[string]string {
+func (q *request) readLabels() map[string]string {
 	labels := valueOr(q.body.Labels, types.Labels{})
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		length := utf8.RuneCountInString(key)
@@ -127,8 +127,8 @@ const (
 	minSecretBytes = 16
 )
 
-// deploy reads how targets are called, and the secret that signs the calls.
-func (q *request) deploy() (rollout.Deploy, secret.Secret) {
+// readDeploy reads how targets are called, and the secret that signs the calls.
+func (q *request) readDeploy() (rollout.Deploy, secret.Secret) {
 	timeout := bounds{defaultDeployTimeout, minDeployTimeout, maxDeployTimeout}
 	backoff := bounds{defaultBackoff, 0, maxBackoff}
 	b := q.body.Deploy
@@ -139,13 +139,13 @@ func (q *request) deploy() (rollout.Deploy, secret.Secret) {
 		}, ""
 	}
 	return rollout.Deploy{
-		Path: valueOr(b.Path, defaultDeployPath), Timeout: q.duration(b.Timeout, "/deploy/timeout", timeout),
-		Retries: valueOr(b.Retries, defaultRetries), Backoff: q.duration(b.Backoff, "/deploy/backoff", backoff),
-	}, q.text(b.Secret)
+		Path: valueOr(b.Path, defaultDeployPath), Timeout: q.parseDuration(b.Timeout, "/deploy/timeout", timeout),
+		Retries: valueOr(b.Retries, defaultRetries), Backoff: q.parseDuration(b.Backoff, "/deploy/backoff", backoff),
+	}, q.readDeploySecret(b.Secret)
 }
 
-// secret reads a secret; nothing and null are none.
-func (q *request) text(given json.RawMessage) secret.Secret {
+// readDeploySecret reads the signing secret; a missing one and null are none.
+func (q *request) readDeploySecret(given json.RawMessage) secret.Secret {
 	var text *string
 	if len(given) > 0 {
 		if err := json.Unmarshal(given, &text); err != nil {
@@ -162,11 +162,11 @@ func (q *request) text(given json.RawMessage) secret.Secret {
 	return secret.Secret(*text)
 }
 
-// maskedSecret is what stands for a secret in answers.
+// maskedSecret replaces a secret in responses.
 const maskedSecret = "***"
 
-// tls reads whom calls trust; nil when nothing is said.
-func (q *request) tls(g *types.TLSRequest) *rollout.TLS {
+// readTLS reads the certificates of calls; nil when none are given.
+func (q *request) readTLS(g *types.TLSRequest) *rollout.TLS {
 	if g == nil || *g == (types.TLSRequest{}) {
 		return nil
 	}
@@ -185,7 +185,7 @@ func (q *request) tls(g *types.TLSRequest) *rollout.TLS {
 	return t
 }
 
-// secretGiven reports whether "***" stands for the secret, and blames it where nothing is known that it could stand for.
+// secretGiven reports whether the secret is masked as "***", and reports a problem when no secret is stored.
 func (q *request) secretGiven(s secret.Secret, pointer string) bool {
 	if !s.Redacted() {
 		return false

@@ -25,8 +25,8 @@ const (
 	defaultStatuses       = "200-299"
 )
 
-// checkRules is the table of check types: the fields that a type has beyond those of every check, and what is to be
-// said about them together.
+// checkRules is the table of check types: the fields that a type has beyond those of every check, and how they are
+// validated together.
 type checkRules struct {
 	fields []string
 	verify func(q *request, g *types.CheckRequest, pointer string)
@@ -96,13 +96,13 @@ func fieldsOf(g *types.CheckRequest) []field {
 	}
 }
 
-// checks reads the checks; without any it is one http check.
-func (q *request) checks() []healthcheck.Check {
+// readChecks reads the checks; without any it is one http check.
+func (q *request) readChecks() []healthcheck.Check {
 	given := valueOr(q.body.HealthChecks, []types.CheckRequest{{Type: "http"}})
 	checks := make([]healthcheck.Check, len(given))
 	names := q.checkNames(given)
 	for i := range given {
-		checks[i] = q.check(&given[i], names[i], fmt.Sprintf("/health_checks/%d", i))
+		checks[i] = q.readCheck(&given[i], names[i], fmt.Sprintf("/health_checks/%d", i))
 	}
 	return checks
 }
@@ -133,7 +133,7 @@ func (q *request) checkNames(given []types.CheckRequest) []string {
 	return names
 }
 
-func (q *request) check(g *types.CheckRequest, name, pointer string) healthcheck.Check {
+func (q *request) readCheck(g *types.CheckRequest, name, pointer string) healthcheck.Check {
 	rules := rulesOf(g.Type)
 	for _, f := range fieldsOf(g) {
 		if f.given && !slices.Contains(rules.fields, f.name) {
@@ -148,11 +148,11 @@ func (q *request) check(g *types.CheckRequest, name, pointer string) healthcheck
 	}
 	c := healthcheck.Check{
 		Name: name, Type: string(g.Type), Critical: valueOr(g.Critical, true),
-		Interval: q.duration(g.Interval, pointer+"/interval",
+		Interval: q.parseDuration(g.Interval, pointer+"/interval",
 			bounds{defaultCheckInterval, minCheckTime, maxDuration}),
-		Timeout:          q.duration(g.Timeout, pointer+"/timeout", bounds{defaultCheckTimeout, minCheckTime, maxDuration}),
+		Timeout:          q.parseDuration(g.Timeout, pointer+"/timeout", bounds{defaultCheckTimeout, minCheckTime, maxDuration}),
 		HealthyThreshold: valueOr(g.HealthyThreshold, defaultHealthyTimes), UnhealthyThreshold: valueOr(g.UnhealthyThreshold, defaultUnhealthyTimes),
-		InitialDelay: q.duration(g.InitialDelay, pointer+"/initial_delay", bounds{0, 0, maxDuration}),
+		InitialDelay: q.parseDuration(g.InitialDelay, pointer+"/initial_delay", bounds{0, 0, maxDuration}),
 
 		Method: string(valueOr(g.Method, "")), Path: valueOr(g.Path, ""), URL: valueOr(g.URL, ""), Headers: valueOr(g.Headers, nil),
 		ExpectedStatus: valueOr(g.ExpectedStatus, nil), WarnStatus: valueOr(g.WarnStatus, nil), ExpectedBody: valueOr(g.ExpectedBody, ""),
@@ -168,7 +168,7 @@ func (q *request) check(g *types.CheckRequest, name, pointer string) healthcheck
 	return c
 }
 
-// fillInCheck sets what a check's type takes for granted.
+// fillInCheck sets the defaults of a check's type.
 func fillInCheck(c *healthcheck.Check) {
 	switch {
 	case c.Type == "http" && c.Path == "" && c.URL == "":
@@ -187,7 +187,7 @@ func fillInCheck(c *healthcheck.Check) {
 }
 
 func (q *request) verifyHTTP(g *types.CheckRequest, pointer string) {
-	q.verifyWhere(g, pointer)
+	q.verifyEndpoint(g, pointer)
 	q.verifyStatuses(valueOr(g.ExpectedStatus, nil), pointer+"/expected_status")
 	q.verifyStatuses(valueOr(g.WarnStatus, nil), pointer+"/warn_status")
 	if g.PassValues == nil && (g.StatusPointer != nil || g.WarnValues != nil || g.FailValues != nil) {
@@ -196,11 +196,11 @@ func (q *request) verifyHTTP(g *types.CheckRequest, pointer string) {
 	if p := g.Preset; p != nil && checkPresets[*p].path == "" && g.Path == nil && g.URL == nil {
 		q.add(pointer+"/path", "or url is required: preset %s has no default", *p)
 	}
-	q.verifyWords(g, pointer)
+	q.verifyValues(g, pointer)
 }
 
-// verifyWords reports words of an answer that would mean more than one thing.
-func (q *request) verifyWords(g *types.CheckRequest, pointer string) {
+// verifyValues reports values that are in more than one list.
+func (q *request) verifyValues(g *types.CheckRequest, pointer string) {
 	seen := map[string]string{}
 	for _, list := range []struct {
 		name   string
@@ -223,10 +223,10 @@ func (q *request) verifyStatuses(statuses []string, pointer string) {
 	}
 }
 
-// verifyWhere checks the parts of a check that say what is asked, and with what headers.
-func (q *request) verifyWhere(g *types.CheckRequest, pointer string) {
+// verifyEndpoint checks the URL, path and headers of a check.
+func (q *request) verifyEndpoint(g *types.CheckRequest, pointer string) {
 	if g.URL != nil {
-		q.url(*g.URL, pointer+"/url")
+		q.checkURL(*g.URL, pointer+"/url")
 		if g.Path != nil {
 			q.add(pointer+"/path", "mutually exclusive with url")
 		}
@@ -241,7 +241,7 @@ func (q *request) verifyWhere(g *types.CheckRequest, pointer string) {
 }
 
 func (q *request) verifyMetric(g *types.CheckRequest, pointer string) {
-	q.verifyWhere(g, pointer)
+	q.verifyEndpoint(g, pointer)
 	given := 0
 	for _, f := range fieldsOf(g) {
 		if !f.given || !slices.Contains([]string{"pointer", "metric", "query"}, f.name) {
@@ -298,8 +298,8 @@ type checkPreset struct {
 	warnStatus       []string
 }
 
-// checkPresets is the table of presets; docs/explanation/health.md has the versions and sources. What a framework itself calls unknown
-// is in no list.
+// checkPresets is the table of presets; docs/explanation/health.md has the versions and sources. What a framework itself
+// calls unknown is in no list.
 var checkPresets = map[types.CheckRequestPreset]checkPreset{
 	"spring": {
 		path: "/actuator/health", pointer: "/status", pass: []string{"UP"}, fail: []string{"DOWN", "OUT_OF_SERVICE"},
@@ -316,7 +316,7 @@ var checkPresets = map[types.CheckRequestPreset]checkPreset{
 	"consul": {warnStatus: []string{"429"}},
 }
 
-// fillInPreset returns the check with what its preset says, wherever the check says nothing itself.
+// fillInPreset returns the check with its preset's values for the fields that it leaves out.
 func fillInPreset(g types.CheckRequest) *types.CheckRequest {
 	p := checkPresets[*g.Preset]
 	if g.URL == nil && g.Path == nil && p.path != "" {

@@ -27,10 +27,10 @@ func (q *request) readTargets() []rollout.Target {
 	targets := make([]rollout.Target, len(given))
 	for i := range given {
 		pointer := fmt.Sprintf("/targets/%d", i)
-		t, normal := q.target(&given[i], pointer)
-		q.unique(byID, t.ID, i, pointer+"/id")
+		t, normal := q.readTarget(&given[i], pointer)
+		q.requireUnique(byID, t.ID, i, pointer+"/id")
 		if normal != "" {
-			q.unique(byAddress, normal, i, pointer+"/address")
+			q.requireUnique(byAddress, normal, i, pointer+"/address")
 		}
 		targets[i] = t
 	}
@@ -46,8 +46,8 @@ func (q *request) setDeployURLs() {
 	}
 }
 
-// unique blames the later of two targets that share a value.
-func (q *request) unique(seen map[string]int, value string, i int, pointer string) {
+// requireUnique reports the later of two targets that share a value.
+func (q *request) requireUnique(seen map[string]int, value string, i int, pointer string) {
 	if first, taken := seen[value]; taken {
 		q.add(pointer, "duplicates /targets/%d", first)
 		return
@@ -55,16 +55,16 @@ func (q *request) unique(seen map[string]int, value string, i int, pointer strin
 	seen[value] = i
 }
 
-// target reads one target; its normal address is empty when the address is wrong.
-func (q *request) target(g *types.TargetRequest, pointer string) (t rollout.Target, normal string) {
-	normal = q.address(g.Address, pointer+"/address")
+// readTarget reads one target; its canonical address is empty when the address is invalid.
+func (q *request) readTarget(g *types.TargetRequest, pointer string) (t rollout.Target, normal string) {
+	normal = q.readAddress(g.Address, pointer+"/address")
 	t = rollout.Target{
 		ID: g.ID, Name: valueOr(g.Name, g.ID), Address: g.Address, Slot: valueOr(g.Slot, ""), Metadata: valueOr(g.Metadata, nil),
 		Version: valueOr(g.Version, ""), Weight: valueOr(g.Weight, 0), DeployURL: valueOr(g.DeployURL, ""),
 	}
-	q.version(t.Version, pointer+"/version")
+	q.checkVersion(t.Version, pointer+"/version")
 	if g.DeployURL != nil {
-		q.url(*g.DeployURL, pointer+"/deploy_url")
+		q.checkURL(*g.DeployURL, pointer+"/deploy_url")
 	}
 	if t.Metadata == nil {
 		t.Metadata = map[string]any{}
@@ -75,10 +75,9 @@ func (q *request) target(g *types.TargetRequest, pointer string) (t rollout.Targ
 	return t, normal
 }
 
-// address checks a target's base URL and answers with it in the form in which equal addresses are equal strings, or
-// with nothing when it is wrong.
-func (q *request) address(raw, pointer string) string {
-	u := q.url(raw, pointer)
+// readAddress checks a target's base URL and returns it in its canonical form; empty when it is invalid.
+func (q *request) readAddress(raw, pointer string) string {
+	u := q.checkURL(raw, pointer)
 	if u == nil {
 		return ""
 	}
@@ -89,9 +88,9 @@ func (q *request) address(raw, pointer string) string {
 	return rollout.CanonicalAddress(raw)
 }
 
-// url checks the URL of something that will be called; nil when it is wrong. Nothing that it says repeats the URL,
-// which may hold a password.
-func (q *request) url(raw, pointer string) *url.URL {
+// checkURL checks a URL that will be called; nil when it is invalid. Its problems never quote the URL, which may contain a
+// password.
+func (q *request) checkURL(raw, pointer string) *url.URL {
 	u, detail := parseURL(raw)
 	if detail != "" {
 		q.add(pointer, "%s", detail)

@@ -32,19 +32,19 @@ const (
 	maxSocketPath = 107
 )
 
-// traffic reads what moves traffic; nil when nothing does.
-func (q *request) traffic() *routing.Config {
+// readTraffic reads the router's configuration; nil when there is none.
+func (q *request) readTraffic() *routing.Config {
 	g := q.body.Traffic
 	if g == nil {
 		return nil
 	}
 	t := &routing.Config{
 		Type: string(g.Type),
-		Timeout: q.duration(g.Timeout, "/traffic/timeout",
+		Timeout: q.parseDuration(g.Timeout, "/traffic/timeout",
 			bounds{defaultTrafficTimeout, minTrafficTimeout, maxTrafficTimeout}),
 		Retries:  valueOr(g.Retries, defaultTrafficRetries),
-		Backoff:  q.duration(g.Backoff, "/traffic/backoff", bounds{defaultTrafficBackoff, 0, maxBackoff}),
-		Drain:    q.duration(g.Drain, "/traffic/drain", bounds{0, 0, maxDrain}),
+		Backoff:  q.parseDuration(g.Backoff, "/traffic/backoff", bounds{defaultTrafficBackoff, 0, maxBackoff}),
+		Drain:    q.parseDuration(g.Drain, "/traffic/drain", bounds{0, 0, maxDrain}),
 		URL:      valueOr(g.URL, ""),
 		ReadBack: valueOr(g.ReadBack, false) || g.Type == trafficHAProxy,
 		Socket:   valueOr(g.Socket, ""), Backend: valueOr(g.Backend, ""),
@@ -60,43 +60,43 @@ func (q *request) traffic() *routing.Config {
 }
 
 func (q *request) verifyWebhookRouter(g *types.TrafficRequest) {
-	q.foreign(g, "socket", "backend", "sockets", "backends", "take_out")
+	q.rejectFields(g, "socket", "backend", "sockets", "backends", "take_out")
 	if g.URL == nil {
 		q.add("/traffic/url", "is required")
 		return
 	}
-	q.url(*g.URL, "/traffic/url")
+	q.checkURL(*g.URL, "/traffic/url")
 }
 
 func (q *request) verifyHAProxy(g *types.TrafficRequest) {
-	q.foreign(g, "url")
+	q.rejectFields(g, "url")
 	if g.ReadBack != nil && !*g.ReadBack {
 		q.add("/traffic/read_back", "must not be false: haproxy is always read back")
 	}
-	if q.oneOrMore("backend", g.Backend, g.Backends); g.Backends != nil {
-		q.distinct("/traffic/backends", g.Backend, *g.Backends)
+	if q.requireOneOrMore("backend", g.Backend, g.Backends); g.Backends != nil {
+		q.requireDistinct("/traffic/backends", g.Backend, *g.Backends)
 	}
-	q.oneOrMore("socket", g.Socket, g.Sockets)
+	q.requireOneOrMore("socket", g.Socket, g.Sockets)
 	if g.Socket != nil {
-		q.socket(*g.Socket, "/traffic/socket")
+		q.checkSocket(*g.Socket, "/traffic/socket")
 	}
 	if g.Sockets != nil {
-		q.distinct("/traffic/sockets", g.Socket, *g.Sockets)
+		q.requireDistinct("/traffic/sockets", g.Socket, *g.Sockets)
 		for i, socket := range *g.Sockets {
-			q.socket(socket, fmt.Sprintf("/traffic/sockets/%d", i))
+			q.checkSocket(socket, fmt.Sprintf("/traffic/sockets/%d", i))
 		}
 	}
 }
 
-// oneOrMore reports a field that is missing together with its plural.
-func (q *request) oneOrMore(name string, one *string, more *[]string) {
+// requireOneOrMore reports a field when both it and its plural are missing.
+func (q *request) requireOneOrMore(name string, one *string, more *[]string) {
 	if one == nil && more == nil {
 		q.add("/traffic/"+name, "is required, or %ss", name)
 	}
 }
 
-// distinct refuses a name in a list that the field beside it has already.
-func (q *request) distinct(pointer string, one *string, more []string) {
+// requireDistinct rejects a name in the list that the singular field has already.
+func (q *request) requireDistinct(pointer string, one *string, more []string) {
 	if one == nil {
 		return
 	}
@@ -105,8 +105,8 @@ func (q *request) distinct(pointer string, one *string, more []string) {
 	}
 }
 
-// foreign refuses fields of the other kinds of router.
-func (q *request) foreign(g *types.TrafficRequest, names ...string) {
+// rejectFields rejects fields of the other kinds of router.
+func (q *request) rejectFields(g *types.TrafficRequest, names ...string) {
 	for _, f := range []field{
 		{"url", g.URL != nil},
 		{"socket", g.Socket != nil},
@@ -121,8 +121,8 @@ func (q *request) foreign(g *types.TrafficRequest, names ...string) {
 	}
 }
 
-// socket checks where a runtime API listens: "unix:" and a clean absolute path, or host:port.
-func (q *request) socket(raw, pointer string) {
+// checkSocket checks where a runtime API listens: "unix:" and a clean absolute path, or host:port.
+func (q *request) checkSocket(raw, pointer string) {
 	file, isUnix := strings.CutPrefix(raw, socketPrefix)
 	switch {
 	case strings.ContainsFunc(raw, func(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }):

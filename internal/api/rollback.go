@@ -89,7 +89,7 @@ func (s *server) rollBack(
 	if err != nil || !d.State.Terminal() {
 		return d, false, err
 	}
-	defined, err := s.definition(ctx, d.Service, d.Environment)
+	defined, err := s.storedDefinition(ctx, d.Service, d.Environment)
 	if err != nil {
 		return d, false, err
 	}
@@ -140,8 +140,8 @@ func dropRemovedTargets(ended *rollout.Snapshot, defined *definition) (present r
 
 // followUpResponse returns the deployment that a command created, now or before.
 func (s *server) followUpResponse(ctx context.Context, d *rollout.Deployment) (gen.FollowUpCreatedJSONResponse, error) {
-	body, err := s.present(ctx, d)
-	return gen.FollowUpCreatedJSONResponse{Body: body, Headers: gen.FollowUpCreatedResponseHeaders{Location: location(d.ID)}}, err
+	body, err := s.presentDeployment(ctx, d)
+	return gen.FollowUpCreatedJSONResponse{Body: body, Headers: gen.FollowUpCreatedResponseHeaders{Location: deploymentPath(d.ID)}}, err
 }
 
 // RetryDeployment makes a new deployment for what a finished one left undone.
@@ -159,7 +159,7 @@ func (s *server) RetryDeployment(
 	if err := demand.checkDeployment(&d); err != nil { // a finished one's revision never changes
 		return nil, err
 	}
-	defined, err := s.definition(ctx, d.Service, d.Environment)
+	defined, err := s.storedDefinition(ctx, d.Service, d.Environment)
 	if err != nil {
 		return nil, err
 	}

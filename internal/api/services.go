@@ -16,7 +16,7 @@ import (
 func (s *server) ListServices(
 	ctx context.Context, in gen.ListServicesRequestObject,
 ) (gen.ListServicesResponseObject, error) {
-	list, err := s.services.Services(ctx, principal(ctx).Scopes, page(in.Params.Limit, in.Params.Cursor))
+	list, err := s.services.Services(ctx, principalOf(ctx).Scopes, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
 		return nil, err
 	}
@@ -44,17 +44,17 @@ func lastJSON(d *rollout.Deployment) *types.LastDeployment {
 func (s *server) GetServiceStatus(
 	ctx context.Context, in gen.GetServiceStatusRequestObject,
 ) (gen.GetServiceStatusResponseObject, error) {
-	newest, err := s.deployments.Deployments(ctx, principal(ctx).Scopes,
+	newest, err := s.deployments.Deployments(ctx, principalOf(ctx).Scopes,
 		storage.Filter{Service: in.Service, Environment: in.Environment}, storage.Page{Limit: 1})
 	if err != nil {
 		return nil, err
 	}
-	defined, err := s.definition(ctx, in.Service, in.Environment)
+	defined, err := s.storedDefinition(ctx, in.Service, in.Environment)
 	if err != nil {
 		return nil, err
 	}
 	if defined == nil && len(newest.Items) == 0 {
-		return nil, notFound("no service " + in.Service + " in " + in.Environment)
+		return nil, errNotFound("no service " + in.Service + " in " + in.Environment)
 	}
 	running, err := s.runningTargets(ctx, in.Service, in.Environment, defined)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *server) GetServiceStatus(
 		if status.Traffic, err = s.trafficStatus(ctx, &newest.Items[0]); err != nil {
 			return nil, err
 		}
-		last, err := s.present(ctx, &newest.Items[0])
+		last, err := s.presentDeployment(ctx, &newest.Items[0])
 		if err != nil {
 			return nil, err
 		}

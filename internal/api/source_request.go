@@ -23,7 +23,7 @@ const (
 	minHookSecret      = 16
 )
 
-// Remotes says which Git remotes the operator allows.
+// Remotes are the kinds of Git remotes that the operator allows.
 type Remotes struct {
 	// AllowFile allows file:// remotes, AllowHTTP plain http to this machine.
 	AllowFile, AllowHTTP bool
@@ -37,12 +37,12 @@ type sourceRequest struct {
 	checkAddress func(address string) error
 }
 
-// read returns the source without its secrets.
-func (q *sourceRequest) read() gitsource.Source {
+// readFields returns the source without its secrets.
+func (q *sourceRequest) readFields() gitsource.Source {
 	b := q.body
 	s := gitsource.Source{
-		URL: q.url(b.URL), Branch: strings.TrimPrefix(valueOr(b.Branch, defaultBranch), "refs/heads/"), Path: valueOr(b.Path, ""),
-		Interval: q.duration(b.Interval, "/interval", bounds{time.Minute, time.Second, 24 * time.Hour}),
+		URL: q.readURL(b.URL), Branch: strings.TrimPrefix(valueOr(b.Branch, defaultBranch), "refs/heads/"), Path: valueOr(b.Path, ""),
+		Interval: q.parseDuration(b.Interval, "/interval", bounds{time.Minute, time.Second, 24 * time.Hour}),
 		Heal:     valueOr(b.Heal, false), AllowEmpty: valueOr(b.AllowEmpty, false), Username: valueOr(b.Username, defaultGitUsername),
 		KnownHosts: valueOr(b.KnownHosts, ""), AllowedSigners: valueOr(b.AllowedSigners, ""),
 	}
@@ -66,18 +66,18 @@ func (q *sourceRequest) read() gitsource.Source {
 	return s
 }
 
-// url checks a remote's URL and gives it in the form in which git takes it. Nothing that is said repeats it.
-func (q *sourceRequest) url(raw string) string {
+// readURL checks a remote's URL and returns it in the form that git accepts. Its problems never quote the URL.
+func (q *sourceRequest) readURL(raw string) string {
 	if scp := shortSSH.FindStringSubmatch(raw); scp != nil {
 		raw = "ssh://" + scp[1] + "/" + strings.TrimPrefix(scp[2], "/")
 	}
-	u, detail := q.parse(raw)
+	u, detail := q.parseRemote(raw)
 	if detail != "" {
 		q.add("/url", "%s", detail)
 		return ""
 	}
 	if u.Scheme != "file" {
-		if err := q.checkAddress(judged(u)); err != nil {
+		if err := q.checkAddress(guardedAddress(u)); err != nil {
 			q.add("/url", "%v", err)
 		}
 	}
@@ -90,9 +90,9 @@ var (
 	plainUser = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 )
 
-func (q *sourceRequest) parse(raw string) (u *url.URL, detail string) {
+func (q *sourceRequest) parseRemote(raw string) (u *url.URL, detail string) {
 	u, err := url.Parse(raw)
-	if err != nil || strings.ContainsFunc(raw, unprintable) {
+	if err != nil || strings.ContainsFunc(raw, isUnprintable) {
 		return nil, "must be a URL"
 	}
 	if strings.ContainsAny(raw, "?#") || u.Opaque != "" {
@@ -103,17 +103,17 @@ func (q *sourceRequest) parse(raw string) (u *url.URL, detail string) {
 	}
 	switch u.Scheme {
 	case "https", "http":
-		return u, q.web(u)
+		return u, q.checkWebRemote(u)
 	case "ssh":
-		return u, secureShell(u)
+		return u, checkSSHRemote(u)
 	case "file":
-		return u, q.file(u)
+		return u, q.checkFileRemote(u)
 	default:
 		return nil, "must begin with https:// or ssh://, or be user@host:path"
 	}
 }
 
-func (q *sourceRequest) web(u *url.URL) string {
+func (q *sourceRequest) checkWebRemote(u *url.URL) string {
 	ip, err := netip.ParseAddr(u.Hostname())
 	switch {
 	case u.User != nil:
@@ -126,7 +126,7 @@ func (q *sourceRequest) web(u *url.URL) string {
 	return ""
 }
 
-func secureShell(u *url.URL) string {
+func checkSSHRemote(u *url.URL) string {
 	_, password := u.User.Password()
 	_, err := netip.ParseAddr(u.Hostname())
 	switch {
@@ -138,7 +138,7 @@ func secureShell(u *url.URL) string {
 	return ""
 }
 
-func (q *sourceRequest) file(u *url.URL) string {
+func (q *sourceRequest) checkFileRemote(u *url.URL) string {
 	switch {
 	case !q.remotes.AllowFile:
 		return "must not be a file: the operator can allow that with --allow-file-remotes"
@@ -148,11 +148,11 @@ func (q *sourceRequest) file(u *url.URL) string {
 	return ""
 }
 
-func unprintable(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
+func isUnprintable(r rune) bool { return unicode.IsControl(r) || unicode.IsSpace(r) }
 
 // validBranch follows git check-ref-format for refs/heads/ and the name.
 func validBranch(name string) bool {
-	if strings.ContainsFunc(name, unprintable) || strings.ContainsAny(name, "~^:?*[\\") || name == "@" || strings.HasPrefix(name, "-") {
+	if strings.ContainsFunc(name, isUnprintable) || strings.ContainsAny(name, "~^:?*[\\") || name == "@" || strings.HasPrefix(name, "-") {
 		return false
 	}
 	for _, never := range []string{"..", "@{", "./"} {
@@ -176,8 +176,8 @@ func validFolder(name string) bool {
 		!strings.HasPrefix(name, "-") && !strings.ContainsFunc(name, unicode.IsControl)
 }
 
-// secret returns one of a source's secrets after a request that may leave it out (kept), or give null (removed).
-func (q *sourceRequest) secret(given json.RawMessage, pointer string, present secret.Secret) secret.Secret {
+// readSecret returns one of a source's secrets after a request that may leave it out (kept), or give null (removed).
+func (q *sourceRequest) readSecret(given json.RawMessage, pointer string, present secret.Secret) secret.Secret {
 	if len(given) == 0 {
 		return present
 	}
@@ -196,8 +196,8 @@ func (q *sourceRequest) secret(given json.RawMessage, pointer string, present se
 	return secret.Secret(*text)
 }
 
-// judged returns what the guard looks at. The usual port of ssh is a Git remote's, too.
-func judged(u *url.URL) string {
+// guardedAddress returns the address that is checked against the allowed ones. SSH's default port is left out.
+func guardedAddress(u *url.URL) string {
 	if u.Port() == "" || u.Scheme == "ssh" && u.Port() == "22" {
 		return u.Hostname()
 	}

@@ -84,7 +84,7 @@ func commitJSON(c *gitsource.Commit) types.GitCommit {
 
 // ListSources lists the sources in the order of their names.
 func (s *server) ListSources(ctx context.Context, in gen.ListSourcesRequestObject) (gen.ListSourcesResponseObject, error) {
-	list, err := s.sources.Sources(ctx, page(in.Params.Limit, in.Params.Cursor))
+	list, err := s.sources.Sources(ctx, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
 		return nil, err
 	}
@@ -124,15 +124,15 @@ func (s *server) putSource(
 // would be sent to another place.
 func (s *server) readSource(body *types.GitSourceRequest, present *gitsource.Source) (gitsource.Source, error) {
 	q := sourceRequest{body: body, remotes: s.remotes, checkAddress: s.checkAddress}
-	next := q.read()
+	next := q.readFields()
 	kept := gitsource.Secrets{}
 	if present != nil && present.URL == next.URL {
 		kept = present.Secrets
 	}
 	next.Secrets = gitsource.Secrets{
-		Token:      q.secret(body.Token, "/token", kept.Token),
-		SSHKey:     q.secret(body.SSHKey, "/ssh_key", kept.SSHKey),
-		HookSecret: q.secret(body.HookSecret, "/hook_secret", kept.HookSecret),
+		Token:      q.readSecret(body.Token, "/token", kept.Token),
+		SSHKey:     q.readSecret(body.SSHKey, "/ssh_key", kept.SSHKey),
+		HookSecret: q.readSecret(body.HookSecret, "/hook_secret", kept.HookSecret),
 	}
 	if body.Token == nil || body.SSHKey == nil || body.HookSecret == nil {
 		next.Secrets.Unreadable = kept.Unreadable // what cannot be opened here is not written over
@@ -153,7 +153,7 @@ func sameSource(a, b *gitsource.Source) bool {
 func (s *server) DeleteSource(ctx context.Context, in gen.DeleteSourceRequestObject) (gen.DeleteSourceResponseObject, error) {
 	_, err := s.sources.UpdateSource(ctx, in.Name, func(present *gitsource.Source) (*gitsource.Source, error) {
 		if present == nil {
-			return nil, notFound("no source " + in.Name)
+			return nil, errNotFound("no source " + in.Name)
 		}
 		return nil, nil //nolint:nilnil // none is what is asked for
 	})

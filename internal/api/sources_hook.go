@@ -45,7 +45,7 @@ func (c *contract) readHook(w http.ResponseWriter, r *http.Request) (*http.Reque
 	case err != nil:
 		return r, err
 	case !form && mediaType != "application/json":
-		return r, unsupported("Content-Type must be application/json or application/x-www-form-urlencoded")
+		return r, errUnsupportedType("Content-Type must be application/json or application/x-www-form-urlencoded")
 	}
 	if r.ContentLength < 0 || r.ContentLength > largeHook {
 		if err := c.enterLargeHook(r.Context()); err != nil {

@@ -23,11 +23,11 @@ const (
 // GetSummary returns counts and durations of deployments.
 func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject) (gen.GetSummaryResponseObject, error) {
 	var f findings
-	window := f.window(in.Params.Window, "/window")
+	window := f.parseWindow(in.Params.Window, "/window")
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	scopes := principal(ctx).Scopes
+	scopes := principalOf(ctx).Scopes
 	tallies, err := s.stats.StateCounts(ctx, scopes)
 	if err != nil {
 		return nil, err
@@ -45,13 +45,13 @@ func (s *server) GetSummary(ctx context.Context, in gen.GetSummaryRequestObject)
 		byState[t.State] += t.Count
 	}
 	return gen.GetSummary200JSONResponse{
-		ByState: statesJSON(byState), ByService: encodeAll(services, serviceTallyJSON),
+		ByState: statesJSON(byState), ByService: encodeAll(services, serviceCountsJSON),
 		Durations: durationsJSON(&durations, window),
 	}, nil
 }
 
-// window reads a Go duration or a number of days ("30d").
-func (f *findings) window(given *string, pointer string) time.Duration {
+// parseWindow reads a Go duration or a number of days ("30d").
+func (f *findings) parseWindow(given *string, pointer string) time.Duration {
 	text := valueOr(given, defaultWindow.String())
 	window, err := duration.ParseDays(text)
 	switch {
@@ -63,7 +63,7 @@ func (f *findings) window(given *string, pointer string) time.Duration {
 	return window
 }
 
-// statesJSON has every state, also those that nothing is in.
+// statesJSON returns the count of every state, including zeros.
 func statesJSON(counts map[rollout.State]int) types.StateTotals {
 	totals := types.StateTotals{}
 	for _, state := range rollout.States() {
@@ -72,20 +72,20 @@ func statesJSON(counts map[rollout.State]int) types.StateTotals {
 	return totals
 }
 
-func serviceTallyJSON(t *catalog.ServiceCounts) types.ServiceTotals {
+func serviceCountsJSON(t *catalog.ServiceCounts) types.ServiceTotals {
 	return types.ServiceTotals{Service: t.Service, Total: t.Total, ByState: statesJSON(t.ByState)}
 }
 
 func durationsJSON(t *catalog.DurationStats, window time.Duration) types.DurationTotals {
 	totals := types.DurationTotals{Window: window.String(), Count: t.Count}
 	if t.Count > 0 {
-		rate, p50, p95 := float64(t.Succeeded)/float64(t.Count), milliseconds(t.P50), milliseconds(t.P95)
+		rate, p50, p95 := float64(t.Succeeded)/float64(t.Count), toMilliseconds(t.P50), toMilliseconds(t.P95)
 		totals.SuccessRate, totals.P50Ms, totals.P95Ms = &rate, &p50, &p95
 	}
 	return totals
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+func toMilliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // GetDora returns DORA metrics by service.
 func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.GetDoraResponseObject, error) {
@@ -93,11 +93,11 @@ func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.
 	if err != nil {
 		return nil, err
 	}
-	selection, err := selected(&in.Params, now)
+	selection, err := readDoraQuery(&in.Params, now)
 	if err != nil {
 		return nil, err
 	}
-	report, err := s.stats.DORAReport(ctx, principal(ctx).Scopes, selection)
+	report, err := s.stats.DORAReport(ctx, principalOf(ctx).Scopes, selection)
 	if err != nil {
 		return nil, err
 	}
@@ -108,13 +108,13 @@ func (s *server) GetDora(ctx context.Context, in gen.GetDoraRequestObject) (gen.
 	}, nil
 }
 
-// selected reads which changes are meant.
-func selected(p *types.GetDoraParams, now time.Time) (dora.Query, error) {
+// readDoraQuery reads the selection of changes.
+func readDoraQuery(p *types.GetDoraParams, now time.Time) (dora.Query, error) {
 	var f findings
 	s := dora.Query{Service: valueOr(p.Service, ""), Environment: valueOr(p.Environment, ""), Until: valueOr(p.Until, now).UTC()}
 	switch {
 	case p.Since == nil:
-		s.Since = s.Until.Add(-f.window(p.Window, "/window"))
+		s.Since = s.Until.Add(-f.parseWindow(p.Window, "/window"))
 	case p.Window != nil:
 		f.add("/window", "mutually exclusive with since")
 	default:
@@ -129,7 +129,7 @@ func selected(p *types.GetDoraParams, now time.Time) (dora.Query, error) {
 func figuresJSON(d *dora.Metrics, within time.Duration) types.DoraFigures {
 	out := types.DoraFigures{
 		Service: nullable(d.Service), Environment: nullable(d.Environment), Changes: d.Changes, DeploymentFrequency: d.PerDay(within),
-		Failed: d.Failed, Unrecovered: d.Unrecovered, FailedDeploymentRecoveryTime: spreadJSON(&d.Recovery), LeadTime: spreadJSON(&d.Lead),
+		Failed: d.Failed, Unrecovered: d.Unrecovered, FailedDeploymentRecoveryTime: percentilesJSON(&d.Recovery), LeadTime: percentilesJSON(&d.Lead),
 	}
 	if d.Changes > 0 {
 		rate := d.FailRate()
@@ -138,10 +138,10 @@ func figuresJSON(d *dora.Metrics, within time.Duration) types.DoraFigures {
 	return out
 }
 
-func spreadJSON(s *dora.Percentiles) types.Spread {
+func percentilesJSON(s *dora.Percentiles) types.Spread {
 	out := types.Spread{Count: s.Count}
 	if s.Count > 0 {
-		p50, p95 := milliseconds(s.P50), milliseconds(s.P95)
+		p50, p95 := toMilliseconds(s.P50), toMilliseconds(s.P95)
 		out.P50Ms, out.P95Ms = &p50, &p95
 	}
 	return out

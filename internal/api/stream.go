@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	// pingInterval is how often a stream says that it lives when there is nothing else to say.
+	// pingInterval is how often an idle stream sends a comment, so that the reader sees that it is alive.
 	pingInterval = 15 * time.Second
-	// reauthorizeInterval is how often a stream asks whether its reader may still read.
+	// reauthorizeInterval is how often a stream checks that its reader is still authorized.
 	reauthorizeInterval = 10 * time.Second
-	// writeTimeout is how long a reader may leave what was sent to him untaken.
+	// writeTimeout is how long a write to a slow reader may take.
 	writeTimeout = 10 * time.Second
-	// retryDelay is the wait after what a slow reader missed could not be read.
+	// retryDelay is the wait after a failed read of the events that a slow reader missed.
 	retryDelay = time.Second
 	// reconnectAfter is what an EventSource waits before it connects again.
 	reconnectAfter = time.Second
@@ -57,29 +57,30 @@ type stream struct {
 }
 
 // VisitListEventsResponse writes the stream of one deployment.
-func (s *stream) VisitListEventsResponse(w http.ResponseWriter) error { return s.write(w) }
+func (s *stream) VisitListEventsResponse(w http.ResponseWriter) error { return s.writeStream(w) }
 
 // VisitWatchEventsResponse writes the stream of all deployments.
-func (s *stream) VisitWatchEventsResponse(w http.ResponseWriter) error { return s.write(w) }
+func (s *stream) VisitWatchEventsResponse(w http.ResponseWriter) error { return s.writeStream(w) }
 
-func (s *stream) write(w http.ResponseWriter) error {
+func (s *stream) writeStream(w http.ResponseWriter) error {
 	defer s.watcher.Close()
 	h := w.Header()
 	h.Set("Content-Type", eventStream)
 	h.Set("X-Accel-Buffering", "no") // nginx would keep events until it has a page of them
 	w.WriteHeader(http.StatusOK)
-	if bodiless(s.ctx) {
+	if isHead(s.ctx) {
 		return nil
 	}
 	out := &sender{w: w, control: http.NewResponseController(w)}
-	if out.send(s.opening()) {
-		s.run(out)
+	if out.sendText(s.firstMessage()) {
+		s.relayFrames(out)
 	}
 	return nil
 }
 
-// opening returns how to reconnect, which a reader may have to do before the first event.
-func (s *stream) opening() []byte {
+// firstMessage returns the message with the reconnection time and the position, for a reader that is cut off before the
+// first event.
+func (s *stream) firstMessage() []byte {
 	text := fmt.Appendf(nil, "retry: %d\n", reconnectAfter.Milliseconds())
 	if s.position != "" {
 		text = fmt.Appendf(text, "id: %s\n", s.position)
@@ -87,14 +88,14 @@ func (s *stream) opening() []byte {
 	return append(text, '\n')
 }
 
-// run sends what happens until nothing can happen any more, the reader is gone, or the server stops.
-func (s *stream) run(out *sender) {
+// relayFrames sends frames until the feed ends, the reader disconnects, or the server stops.
+func (s *stream) relayFrames(out *sender) {
 	doubtAt := time.Now().Add(reauthorizeInterval)
 	for {
-		frames, err := s.next()
+		frames, err := s.waitForFrames()
 		if time.Now().After(doubtAt) {
-			if !reauthorize(s.ctx) && s.ctx.Err() == nil {
-				out.send(endMessage("credential expired or revoked"))
+			if !isStillAuthorized(s.ctx) && s.ctx.Err() == nil {
+				out.sendText(endMessage("credential expired or revoked"))
 				return
 			}
 			doubtAt = time.Now().Add(reauthorizeInterval)
@@ -105,24 +106,24 @@ func (s *stream) run(out *sender) {
 				return
 			}
 		case errors.Is(err, io.EOF):
-			out.send(endMessage("deployment finished"))
+			out.sendText(endMessage("deployment finished"))
 			return
 		case s.ctx.Err() != nil:
-			out.send(endMessage("server shutting down"))
+			out.sendText(endMessage("server shutting down"))
 			return
 		default:
 			if !errors.Is(err, context.DeadlineExceeded) {
-				sleep(s.ctx, retryDelay)
+				waitFor(s.ctx, retryDelay)
 			}
-			if !out.send([]byte(": ping\n\n")) {
+			if !out.sendText([]byte(": ping\n\n")) {
 				return
 			}
 		}
 	}
 }
 
-// next waits for frames, but not longer than a reader should hear nothing.
-func (s *stream) next() ([]*feed.Frame, error) {
+// waitForFrames waits for frames, for at most pingInterval.
+func (s *stream) waitForFrames() ([]*feed.Frame, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, pingInterval)
 	defer cancel()
 	return s.watcher.Next(ctx)
@@ -132,7 +133,7 @@ func endMessage(reason string) []byte {
 	return fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q}\n\n", reason)
 }
 
-func sleep(ctx context.Context, d time.Duration) {
+func waitFor(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -141,7 +142,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// sender writes to a reader who may have stopped reading.
+// sender writes to a reader that may have stopped reading.
 type sender struct {
 	w       io.Writer
 	control *http.ResponseController
@@ -156,7 +157,7 @@ func (s *sender) sendFrames(frames []*feed.Frame) bool {
 		if b.Len() < piece && i < len(frames)-1 {
 			continue
 		}
-		if !s.send(b.Bytes()) {
+		if !s.sendText(b.Bytes()) {
 			return false
 		}
 		b.Reset()
@@ -164,7 +165,7 @@ func (s *sender) sendFrames(frames []*feed.Frame) bool {
 	return true
 }
 
-// writeFrame writes a message. After a reset a reader who comes back begins where the stream did.
+// writeFrame writes a frame as a message. A reader that reconnects after a reset begins where the stream did.
 func writeFrame(b *bytes.Buffer, f *feed.Frame) {
 	switch {
 	case f.Reset:
@@ -180,8 +181,8 @@ func writeFrame(b *bytes.Buffer, f *feed.Frame) {
 
 const resetReason = "the database lost events that were sent; reload"
 
-// send reports whether the reader has taken the text in time.
-func (s *sender) send(text []byte) bool {
+// sendText writes text and reports whether the reader accepted it in time.
+func (s *sender) sendText(text []byte) bool {
 	if s.control.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
 		return false
 	}
@@ -207,7 +208,7 @@ func (s *server) limitStreams(next http.Handler) http.Handler {
 		}
 		leave, err := s.streams.acquire(principalName(r.Context()))
 		if err != nil {
-			s.fail(w, r, err)
+			s.writeError(w, r, err)
 			return
 		}
 		defer leave()

@@ -28,21 +28,21 @@ const (
 // database cannot store (NUL characters, numbers beyond a float64) and text that deceives who reads it.
 func checkJSON(body []byte) error {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return malformed("request body is empty")
+		return errMalformed("request body is empty")
 	}
 	if !utf8.Valid(body) {
-		return malformed("request body is not UTF-8")
+		return errMalformed("request body is not UTF-8")
 	}
 	var raw json.RawMessage
 	if err := json.Unmarshal(body, &raw); err != nil {
-		return malformed("invalid JSON: " + syntaxDetail(err))
+		return errMalformed("invalid JSON: " + syntaxDetail(err))
 	}
 	if at := loneSurrogate(body); at >= 0 {
-		return malformed(fmt.Sprintf("unpaired surrogate at byte %d", at))
+		return errMalformed(fmt.Sprintf("unpaired surrogate at byte %d", at))
 	}
 	w := jsonWalker{dec: json.NewDecoder(bytes.NewReader(body))}
 	w.dec.UseNumber()
-	if err := w.next(); err != nil {
+	if err := w.walkValue(); err != nil {
 		return err
 	}
 	return problem.Invalid(w.problems)
@@ -104,72 +104,72 @@ type jsonWalker struct {
 	problems []problem.FieldError
 }
 
-func (w *jsonWalker) pointer() string {
+func (w *jsonWalker) currentPointer() string {
 	if len(w.path) == 0 {
 		return ""
 	}
 	return "/" + strings.Join(w.path, "/")
 }
 
-func (w *jsonWalker) problem(detail string) {
+func (w *jsonWalker) addProblem(detail string) {
 	if len(w.problems) < maxProblems {
-		w.problems = append(w.problems, problem.FieldError{Pointer: w.pointer(), Detail: detail})
+		w.problems = append(w.problems, problem.FieldError{Pointer: w.currentPointer(), Detail: detail})
 	}
 }
 
-// next walks the next value, whatever it is.
-func (w *jsonWalker) next() error {
+// walkValue walks the next value, whatever it is.
+func (w *jsonWalker) walkValue() error {
 	token, err := w.dec.Token()
 	if err != nil {
 		if errors.Is(err, io.EOF) {
-			return malformed("request body is empty")
+			return errMalformed("request body is empty")
 		}
-		return malformed("invalid JSON: " + syntaxDetail(err))
+		return errMalformed("invalid JSON: " + syntaxDetail(err))
 	}
 	switch t := token.(type) {
 	case json.Delim:
-		return w.enter(t)
+		return w.walkDelimited(t)
 	case string:
-		w.text(t)
+		w.checkText(t)
 	case json.Number:
-		w.number(t)
+		w.checkNumber(t)
 	}
 	return nil
 }
 
-func (w *jsonWalker) text(s string) {
+func (w *jsonWalker) checkText(s string) {
 	switch {
 	case strings.ContainsRune(s, 0):
-		w.problem("must not have NUL characters")
-	case strings.ContainsFunc(s, deceptive):
-		w.problem(mustNotDeceive)
+		w.addProblem("must not have NUL characters")
+	case strings.ContainsFunc(s, isDeceptive):
+		w.addProblem(mustNotDeceive)
 	}
 }
 
 const mustNotDeceive = "must not have characters that change the direction or the line of text"
 
-// deceptive reports characters that make text look like other text in a log or on a page: bidirectional controls, and
+// isDeceptive reports characters that make text look like other text in a log or on a page: bidirectional controls, and
 // Unicode's own line and paragraph ends.
-func deceptive(r rune) bool {
+func isDeceptive(r rune) bool {
 	return unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
-func (w *jsonWalker) number(n json.Number) {
+func (w *jsonWalker) checkNumber(n json.Number) {
 	f, err := strconv.ParseFloat(n.String(), 64)
 	mantissa, _, _ := strings.Cut(strings.ToLower(n.String()), "e")
 	if err != nil || (f == 0 && strings.ContainsAny(mantissa, "123456789")) {
-		w.problem("the number is out of range")
+		w.addProblem("the number is out of range")
 	}
 }
 
-func (w *jsonWalker) enter(open json.Delim) error {
+func (w *jsonWalker) walkDelimited(open json.Delim) error {
 	if len(w.path) >= maxDepth {
-		return malformed(fmt.Sprintf("JSON is nested deeper than %d levels", maxDepth))
+		return errMalformed(fmt.Sprintf("JSON is nested deeper than %d levels", maxDepth))
 	}
 	w.path = append(w.path, "")
-	walk := w.list
+	walk := w.walkList
 	if open == '{' {
-		walk = w.object
+		walk = w.walkObject
 	}
 	if err := walk(); err != nil {
 		return err
@@ -179,24 +179,24 @@ func (w *jsonWalker) enter(open json.Delim) error {
 	return err
 }
 
-func (w *jsonWalker) list() error {
+func (w *jsonWalker) walkList() error {
 	for i := 0; w.dec.More(); i++ {
 		if i == maxListItems {
-			return w.tooMany("items", maxListItems)
+			return w.errTooMany("items", maxListItems)
 		}
 		w.path[len(w.path)-1] = strconv.Itoa(i)
-		if err := w.next(); err != nil {
+		if err := w.walkValue(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *jsonWalker) object() error {
+func (w *jsonWalker) walkObject() error {
 	seen := map[string]bool{}
 	for w.dec.More() {
 		if len(seen) == maxFields {
-			return w.tooMany("fields", maxFields)
+			return w.errTooMany("fields", maxFields)
 		}
 		token, err := w.dec.Token()
 		if err != nil {
@@ -204,34 +204,34 @@ func (w *jsonWalker) object() error {
 		}
 		name, _ := token.(string)
 		if seen[name] {
-			return malformed("the field " + shown(name) + " is duplicated")
+			return errMalformed("the field " + quoteShort(name) + " is duplicated")
 		}
 		seen[name] = true
-		if err := w.field(name); err != nil {
+		if err := w.walkField(name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *jsonWalker) field(name string) error {
+func (w *jsonWalker) walkField(name string) error {
 	if len(name) > maxFieldName {
 		w.path = w.path[:len(w.path)-1]
-		return invalidAt(w.pointer(), "the field name "+shown(name)+" is too long")
+		return errInvalidAt(w.currentPointer(), "the field name "+quoteShort(name)+" is too long")
 	}
 	w.path[len(w.path)-1] = escapePointer(name)
-	w.text(name)
-	return w.next()
+	w.checkText(name)
+	return w.walkValue()
 }
 
-// tooMany blames the list or object that is being walked.
-func (w *jsonWalker) tooMany(what string, most int) error {
+// errTooMany blames the list or object that is being walked.
+func (w *jsonWalker) errTooMany(what string, most int) error {
 	w.path = w.path[:len(w.path)-1]
-	return invalidAt(w.pointer(), fmt.Sprintf("has too many %s; the limit is %d", what, most))
+	return errInvalidAt(w.currentPointer(), fmt.Sprintf("has too many %s; the limit is %d", what, most))
 }
 
-// shown returns text of a request, short enough for an answer.
-func shown(s string) string {
+// quoteShort returns text of a request, short enough for an answer.
+func quoteShort(s string) string {
 	if len(s) > maxShownBytes {
 		s = strings.ToValidUTF8(s[:maxShownBytes], "") + "…"
 	}

@@ -26,12 +26,12 @@ func (s *server) CreateToken(ctx context.Context, in gen.CreateTokenRequestObjec
 	var f findings
 	lives := time.Duration(0)
 	if in.Body.ExpiresIn != nil {
-		lives = f.window(in.Body.ExpiresIn, "/expires_in")
+		lives = f.parseWindow(in.Body.ExpiresIn, "/expires_in")
 	}
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	t, secret, err := s.who.Issue(ctx, authz.Token{
+	t, secret, err := s.who.IssueToken(ctx, authz.Token{
 		Name: in.Body.Name, Role: authz.Role(in.Body.Role), Scopes: scopesOf(in.Body.Scopes), CreatedBy: principalName(ctx),
 	}, lives)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *server) GetToken(ctx context.Context, in gen.GetTokenRequestObject) (ge
 
 // ListTokens lists what is known of all tokens, newest first.
 func (s *server) ListTokens(ctx context.Context, in gen.ListTokensRequestObject) (gen.ListTokensResponseObject, error) {
-	list, err := s.tokens.Tokens(ctx, page(in.Params.Limit, in.Params.Cursor))
+	list, err := s.tokens.Tokens(ctx, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (s *server) RevokeToken(ctx context.Context, in gen.RevokeTokenRequestObjec
 
 // GetSelf returns the caller.
 func (s *server) GetSelf(ctx context.Context, _ gen.GetSelfRequestObject) (gen.GetSelfResponseObject, error) {
-	who := principal(ctx)
+	who := principalOf(ctx)
 	return gen.GetSelf200JSONResponse{
 		Name: who.Name, Role: types.Role(who.Role), Scopes: encodeAll(who.Scopes, scopeJSON), ExpiresAt: nullableTime(who.ExpiresAt),
 	}, nil

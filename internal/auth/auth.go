@@ -18,7 +18,7 @@ const lookupTimeout = 1500 * time.Millisecond
 // Store stores tokens by their hash.
 type Store interface {
 	CreateToken(ctx context.Context, t authz.Token, hash authz.TokenHash, lives time.Duration) (authz.Token, error)
-	// TokenByHash gives the good token with the hash, and the hash as it is kept; CodeNotFound when there is none.
+	// TokenByHash returns the valid token with the hash, and its stored hash; CodeNotFound when there is none.
 	TokenByHash(ctx context.Context, hash authz.TokenHash) (t authz.Token, kept authz.TokenHash, err error)
 	// RecordTokenUse records that a token is used.
 	RecordTokenUse(ctx context.Context, id string) error
@@ -72,20 +72,20 @@ func (a *Authenticator) Authenticate(r *http.Request) (authz.Principal, error) {
 	if a.open {
 		return devPrincipal(r)
 	}
-	credential, err := bearer(r.Header)
+	credential, err := bearerToken(r.Header)
 	if err != nil {
 		return authz.Principal{}, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), lookupTimeout)
 	defer cancel()
-	who, err := a.identify(ctx, credential)
+	who, err := a.identifyCaller(ctx, credential)
 	if err != nil {
 		return authz.Principal{}, err
 	}
-	return who, a.limiter.take(who.Name, time.Now())
+	return who, a.limiter.countRequest(who.Name, time.Now())
 }
 
-func (a *Authenticator) identify(ctx context.Context, credential string) (authz.Principal, error) {
+func (a *Authenticator) identifyCaller(ctx context.Context, credential string) (authz.Principal, error) {
 	hash := authz.HashToken(credential)
 	switch {
 	case a.hasAdmin && hash.Equal(a.admin):
@@ -95,7 +95,7 @@ func (a *Authenticator) identify(ctx context.Context, credential string) (authz.
 	case strings.Count(credential, ".") == 2:
 		return a.verifyOIDC(ctx, credential)
 	default:
-		return authz.Principal{}, unauthenticated("the credential is not a token")
+		return authz.Principal{}, errUnauthenticated("the credential is not a token")
 	}
 }
 
@@ -104,7 +104,7 @@ func (a *Authenticator) identify(ctx context.Context, credential string) (authz.
 func (a *Authenticator) lookupToken(ctx context.Context, hash authz.TokenHash) (authz.Principal, error) {
 	t, kept, err := a.store.TokenByHash(ctx, hash)
 	if problem.CodeOf(err) == problem.CodeNotFound || err == nil && !hash.Equal(kept) {
-		return authz.Principal{}, unauthenticated("the token is unknown, revoked or expired")
+		return authz.Principal{}, errUnauthenticated("the token is unknown, revoked or expired")
 	}
 	if err != nil {
 		return authz.Principal{}, err //nolint:wrapcheck // the store adds the operation
@@ -117,22 +117,22 @@ func (a *Authenticator) lookupToken(ctx context.Context, hash authz.TokenHash) (
 	return authz.Principal{Name: "token:" + t.Name, Role: t.Role, Scopes: t.Scopes, ExpiresAt: t.ExpiresAt}, nil
 }
 
-// Issue issues a token of 256 random bits that expires after lives, or never if that is 0. The secret is its only copy.
-func (a *Authenticator) Issue(ctx context.Context, t authz.Token, lives time.Duration) (authz.Token, secret.Secret, error) {
+// IssueToken issues a token of 256 random bits that expires after lives, or never if that is 0. The secret is its only copy.
+func (a *Authenticator) IssueToken(ctx context.Context, t authz.Token, lives time.Duration) (authz.Token, secret.Secret, error) {
 	secret := newToken()
 	created, err := a.store.CreateToken(ctx, t, authz.HashToken(secret.Reveal()), lives)
 	return created, secret, err //nolint:wrapcheck // the store adds the operation
 }
 
-// bearer returns the credential of a request (RFC 6750, section 2.1).
-func bearer(h http.Header) (string, error) {
+// bearerToken returns the credential of a request (RFC 6750, section 2.1).
+func bearerToken(h http.Header) (string, error) {
 	given := h.Values("Authorization")
 	if len(given) == 0 {
-		return "", unauthenticated("send a token as Authorization: Bearer …")
+		return "", errUnauthenticated("send a token as Authorization: Bearer …")
 	}
 	scheme, credential, _ := strings.Cut(given[0], " ")
 	if len(given) > 1 || !strings.EqualFold(scheme, "Bearer") || credential == "" || len(credential) > maxCredential {
-		return "", unauthenticated("send one token as Authorization: Bearer …")
+		return "", errUnauthenticated("send one token as Authorization: Bearer …")
 	}
 	return credential, nil
 }
@@ -140,6 +140,6 @@ func bearer(h http.Header) (string, error) {
 // maxCredential is the maximum length of a credential; the tokens of CI systems have about two thousand characters.
 const maxCredential = 16 << 10
 
-func unauthenticated(message string) error {
+func errUnauthenticated(message string) error {
 	return &problem.Error{Code: problem.CodeUnauthenticated, Message: message}
 }

@@ -16,7 +16,7 @@ import (
 
 func issue(t *testing.T, a *auth.Authenticator, name string, lives time.Duration) (authz.Token, string) {
 	t.Helper()
-	token, secret, err := a.Issue(t.Context(), authz.Token{
+	token, secret, err := a.IssueToken(t.Context(), authz.Token{
 		Name: name, Role: authz.RoleDeployer, Scopes: authz.Scopes{{Service: "a", Environment: "*"}}, CreatedBy: "test",
 	}, lives)
 	if err != nil {

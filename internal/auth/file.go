@@ -46,7 +46,7 @@ func ReadProviders(path string) ([]Provider, error) {
 	seen := map[string]bool{}
 	for i := range file.Providers {
 		p := &file.Providers[i]
-		if err := p.check(); err != nil {
+		if err := p.checkFields(); err != nil {
 			return nil, fmt.Errorf("provider %d in %s: %w", i+1, path, err)
 		}
 		if seen[p.Name] || seen[p.Issuer] {

@@ -16,7 +16,7 @@ func FuzzCredential(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		given, err := bearer(http.Header{"Authorization": {header}})
+		given, err := bearerToken(http.Header{"Authorization": {header}})
 		if err != nil {
 			return
 		}
@@ -62,7 +62,7 @@ func FuzzClaims(f *testing.F) {
 		if json.Unmarshal(text, &claims) != nil {
 			return
 		}
-		if _, fits := firstMatch(rules, claims); !fits {
+		if _, fits := firstMatchingRule(rules, claims); !fits {
 			return
 		}
 		list, _ := claims["repository"].([]any)

@@ -26,26 +26,26 @@ func newLimiter(rate int) *limiter {
 	return &limiter{every: time.Second / time.Duration(rate), burst: 2 * time.Second, until: map[string]time.Time{}}
 }
 
-// take counts one request of a principal; CodeRateLimited with the time after which there is room for one again.
-func (l *limiter) take(name string, now time.Time) error {
+// countRequest counts one request of a principal; CodeRateLimited with the time after which there is room for one again.
+func (l *limiter) countRequest(name string, now time.Time) error {
 	if l.every == 0 {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	until, wait := spent(l.until[name], now, l.every, l.burst)
+	until, wait := busyUntil(l.until[name], now, l.every, l.burst)
 	if wait > 0 {
 		return &problem.Error{Code: problem.CodeRateLimited, Message: name + " exceeds the rate limit", RetryAfter: wait}
 	}
 	if _, known := l.until[name]; !known && len(l.until) >= maxRemembered {
-		l.forget(now)
+		l.dropIdle(now)
 	}
 	l.until[name] = until
 	return nil
 }
 
-// spent returns until when a principal keeps the server busy after one more request, or how long it must wait.
-func spent(until, now time.Time, every, burst time.Duration) (next time.Time, wait time.Duration) {
+// busyUntil returns until when a principal keeps the server busy after one more request, or how long it must wait.
+func busyUntil(until, now time.Time, every, burst time.Duration) (next time.Time, wait time.Duration) {
 	if until.Before(now) {
 		until = now
 	}
@@ -53,8 +53,8 @@ func spent(until, now time.Time, every, burst time.Duration) (next time.Time, wa
 	return next, max(0, next.Sub(now.Add(burst)))
 }
 
-// forget drops idle principals; if there are none, it drops all.
-func (l *limiter) forget(now time.Time) {
+// dropIdle drops idle principals; if there are none, it drops all.
+func (l *limiter) dropIdle(now time.Time) {
 	for name, until := range l.until {
 		if until.Before(now) {
 			delete(l.until, name)

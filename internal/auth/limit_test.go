@@ -20,7 +20,7 @@ func TestLimiter_BoundsRateAndBurst(t *testing.T) {
 		now, let := began, 0
 		for range rapid.IntRange(1, 300).Draw(t, "requests") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "ms")) * time.Millisecond)
-			err := l.take("ann", now)
+			err := l.countRequest("ann", now)
 			if err == nil {
 				let++
 				continue
@@ -29,7 +29,7 @@ func TestLimiter_BoundsRateAndBurst(t *testing.T) {
 			if !ok || e.Code != problem.CodeRateLimited || e.RetryAfter <= 0 || e.RetryAfter > time.Second/time.Duration(rate) {
 				t.Fatalf("%+v", err)
 			}
-			if l.take("ann", now.Add(e.RetryAfter)) != nil {
+			if l.countRequest("ann", now.Add(e.RetryAfter)) != nil {
 				t.Fatalf("a request after the wait of %v is rejected", e.RetryAfter)
 			}
 			now, let = now.Add(e.RetryAfter), let+1
@@ -44,9 +44,9 @@ func TestLimiter_SeparatesPrincipals(t *testing.T) {
 	t.Parallel()
 	l, now := newLimiter(1), time.Unix(1_700_000_000, 0)
 	for range 100 {
-		_ = l.take("flood", now) // how it is refused is another test's matter
+		_ = l.countRequest("flood", now) // how it is refused is another test's matter
 	}
-	if err := l.take("ann", now); err != nil {
+	if err := l.countRequest("ann", now); err != nil {
 		t.Error(err)
 	}
 }
@@ -55,7 +55,7 @@ func TestLimiter_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	l, now := newLimiter(1), time.Unix(1_700_000_000, 0)
 	for i := range 3 * maxRemembered {
-		if err := l.take(fmt.Sprint(i), now.Add(time.Duration(i)*time.Microsecond)); err != nil {
+		if err := l.countRequest(fmt.Sprint(i), now.Add(time.Duration(i)*time.Microsecond)); err != nil {
 			t.Fatal(err)
 		}
 		if len(l.until) > maxRemembered {

@@ -35,21 +35,21 @@ func (a *Authenticator) verifyOIDC(ctx context.Context, token string) (authz.Pri
 	issuer := claimedIssuer(token)
 	for _, p := range a.providers {
 		if p.Issuer == issuer {
-			return p.principal(ctx, token)
+			return p.verifyToken(ctx, token)
 		}
 	}
-	return authz.Principal{}, unauthenticated("the token's issuer is not trusted by this server")
+	return authz.Principal{}, errUnauthenticated("the token's issuer is not trusted by this server")
 }
 
-// principal verifies a token and applies the first matching rule.
-func (p *provider) principal(ctx context.Context, token string) (authz.Principal, error) {
-	verifier, err := p.ready(ctx)
+// verifyToken verifies a token and applies the first matching rule.
+func (p *provider) verifyToken(ctx context.Context, token string) (authz.Principal, error) {
+	verifier, err := p.fetchVerifier(ctx)
 	if err != nil {
 		return authz.Principal{}, p.issuerUnavailable(err)
 	}
 	verified, err := verifier.Verify(ctx, token)
 	if err != nil {
-		if failure := p.calls.failure(); failure != nil {
+		if failure := p.calls.lastError(); failure != nil {
 			return authz.Principal{}, p.issuerUnavailable(failure)
 		}
 		return authz.Principal{}, &problem.Error{
@@ -58,32 +58,32 @@ func (p *provider) principal(ctx context.Context, token string) (authz.Principal
 	}
 	var claims map[string]any
 	if err := verified.Claims(&claims); err != nil {
-		return authz.Principal{}, unauthenticated("the claims of the token cannot be read")
+		return authz.Principal{}, errUnauthenticated("the claims of the token cannot be read")
 	}
-	rule, ok := firstMatch(p.Rules, claims)
-	if !ok || !nameable(verified.Subject) {
-		return authz.Principal{}, unauthenticated("no rule of " + p.Name + " matches the token's claims")
+	rule, ok := firstMatchingRule(p.Rules, claims)
+	if !ok || !isDisplayable(verified.Subject) {
+		return authz.Principal{}, errUnauthenticated("no rule of " + p.Name + " matches the token's claims")
 	}
 	return authz.Principal{
 		Name: "oidc:" + p.Name + ":" + verified.Subject, Role: rule.Role, Scopes: rule.Scopes, ExpiresAt: verified.Expiry,
 	}, nil
 }
 
-// nameable reports whether a subject can be shown in events and lists.
-func nameable(subject string) bool {
+// isDisplayable reports whether a subject can be shown in events and lists.
+func isDisplayable(subject string) bool {
 	return subject != "" && len(subject) <= 255 && utf8.ValidString(subject) && !strings.ContainsFunc(subject, func(r rune) bool {
 		return !unicode.IsGraphic(r)
 	})
 }
 
-// ready fetches the issuer's metadata once; after a failure the next token tries again. Concurrent requests share one
+// fetchVerifier fetches the issuer's metadata once; after a failure the next token tries again. Concurrent requests share one
 // fetch, and cancelling one ends only its own wait.
-func (p *provider) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
+func (p *provider) fetchVerifier(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	if known := p.verifier.Load(); known != nil {
 		return known, nil
 	}
 	detached := context.WithoutCancel(ctx)
-	fetched := p.asking.DoChan("", func() (any, error) { return nil, p.discover(detached) })
+	fetched := p.asking.DoChan("", func() (any, error) { return nil, p.fetchMetadata(detached) })
 	select {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx) //nolint:wrapcheck // wrapped by issuerUnavailable
@@ -92,14 +92,14 @@ func (p *provider) ready(ctx context.Context) (*oidc.IDTokenVerifier, error) {
 	}
 }
 
-// discover has its own timeout, because it outlives the request that started it.
-func (p *provider) discover(ctx context.Context) error {
+// fetchMetadata has its own timeout, because it outlives the request that started it.
+func (p *provider) fetchMetadata(ctx context.Context) error {
 	if p.verifier.Load() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.calls.client()), p.Issuer)
+	found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.calls.httpClient()), p.Issuer)
 	if err != nil {
 		return err //nolint:wrapcheck // wrapped by issuerUnavailable
 	}

@@ -31,18 +31,18 @@ type Rule struct {
 	Scopes authz.Scopes      `json:"scopes"`
 }
 
-// matches reports whether the claims match the rule.
-func (r *Rule) matches(claims map[string]any) bool {
+// matchesClaims reports whether the claims match the rule.
+func (r *Rule) matchesClaims(claims map[string]any) bool {
 	for name, wanted := range r.Claims {
-		if !wanted.contain(claims[name]) {
+		if !wanted.matchClaim(claims[name]) {
 			return false
 		}
 	}
 	return len(r.Claims) > 0
 }
 
-// contain reports whether a claim has one of the values; of a list, one entry is enough.
-func (v Values) contain(claim any) bool {
+// matchClaim reports whether a claim has one of the values; of a list, one entry is enough.
+func (v Values) matchClaim(claim any) bool {
 	switch claim := claim.(type) {
 	case string:
 		return slices.Contains(v, claim)
@@ -58,18 +58,18 @@ func (v Values) contain(claim any) bool {
 	}
 }
 
-// firstMatch returns the first rule that matches.
-func firstMatch(rules []Rule, claims map[string]any) (Rule, bool) {
+// firstMatchingRule returns the first rule that matches.
+func firstMatchingRule(rules []Rule, claims map[string]any) (Rule, bool) {
 	for i := range rules {
-		if rules[i].matches(claims) {
+		if rules[i].matchesClaims(claims) {
 			return rules[i], true
 		}
 	}
 	return Rule{}, false
 }
 
-// check validates a provider.
-func (p *Provider) check() error {
+// checkFields validates a provider.
+func (p *Provider) checkFields() error {
 	issuer, err := url.Parse(p.Issuer)
 	switch {
 	case !nameForm().MatchString(p.Name):
@@ -82,7 +82,7 @@ func (p *Provider) check() error {
 		return errors.New("rules are required: without one no token is accepted")
 	}
 	for i := range p.Rules {
-		if err := p.Rules[i].check(); err != nil {
+		if err := p.Rules[i].checkFields(); err != nil {
 			return fmt.Errorf("rule %d: %w", i+1, err)
 		}
 	}
@@ -94,7 +94,7 @@ func secureIssuer(issuer *url.URL) bool {
 	return issuer.Scheme == "https" || issuer.Scheme == "http" && loopbackHost(issuer.Host)
 }
 
-func (r *Rule) check() error {
+func (r *Rule) checkFields() error {
 	for _, name := range slices.Sorted(maps.Keys(r.Claims)) {
 		if len(r.Claims[name]) == 0 {
 			return fmt.Errorf("claim %q has no values", name)

@@ -20,7 +20,7 @@ func newToken() secret.Secret {
 	return secret.Secret(prefix + base64.RawURLEncoding.EncodeToString(bits[:]))
 }
 
-// isToken reports whether random may have made the token; nothing else is worth asking the database about.
+// isToken reports whether newToken may have made the token; nothing else is looked up in the database.
 func isToken(token string) bool {
 	encoded, found := strings.CutPrefix(token, prefix)
 	bits, err := base64.RawURLEncoding.Strict().DecodeString(encoded)

@@ -42,16 +42,16 @@ func newThrottledTransport() *throttledTransport {
 	}
 }
 
-// client returns an HTTP client that follows no redirect: only the operator configures the issuer.
-func (t *throttledTransport) client() *http.Client {
+// httpClient returns an HTTP client that follows no redirect: only the operator configures the issuer.
+func (t *throttledTransport) httpClient() *http.Client {
 	return &http.Client{
 		Transport: t, Timeout: askTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
-// failure returns the error of the last call to the issuer; nil if it succeeded.
-func (t *throttledTransport) failure() error {
+// lastError returns the error of the last call to the issuer; nil if it succeeded.
+func (t *throttledTransport) lastError() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.failed
@@ -59,14 +59,14 @@ func (t *throttledTransport) failure() error {
 
 // RoundTrip implements http.RoundTripper.
 func (t *throttledTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := t.begin(r.URL.String()); err != nil {
+	if err := t.startCall(r.URL.String()); err != nil {
 		return nil, err
 	}
 	res, err := t.next.RoundTrip(r)
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = errors.Join(fmt.Errorf("the issuer returned %s", res.Status), res.Body.Close())
 	}
-	t.end(r.URL.String(), err)
+	t.endCall(r.URL.String(), err)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (t *throttledTransport) RoundTrip(r *http.Request) (*http.Response, error) 
 	return res, nil
 }
 
-func (t *throttledTransport) begin(url string) error {
+func (t *throttledTransport) startCall(url string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if time.Now().Before(t.asked[url]) {
@@ -87,7 +87,7 @@ func (t *throttledTransport) begin(url string) error {
 	return nil
 }
 
-func (t *throttledTransport) end(url string, err error) {
+func (t *throttledTransport) endCall(url string, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.failed = err

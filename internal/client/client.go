@@ -95,10 +95,10 @@ func (c *Client) Do(ctx context.Context, r Request) ([]byte, error) {
 		r.Key = uuid.NewString()
 	}
 	var answer []byte
-	err := c.retry(ctx, func(ctx context.Context) (err error) {
+	err := c.retryUntilDone(ctx, func(ctx context.Context) (err error) {
 		ctx, cancel := context.WithTimeout(ctx, r.Wait+responseTimeout)
 		defer cancel()
-		answer, err = c.once(ctx, r, body)
+		answer, err = c.sendOnce(ctx, r, body)
 		return err
 	})
 	return answer, err
@@ -117,8 +117,8 @@ func Call[T any](ctx context.Context, c *Client, r Request) (T, error) {
 	return answer, nil
 }
 
-// retry calls try until it succeeds, the server rejects the request, or Config.RetryFor has passed.
-func (c *Client) retry(ctx context.Context, try func(context.Context) error) error {
+// retryUntilDone calls try until it succeeds, the server rejects the request, or Config.RetryFor has passed.
+func (c *Client) retryUntilDone(ctx context.Context, try func(context.Context) error) error {
 	deadline, sent := time.Now().Add(c.config.RetryFor), false
 	for backoff := firstBackoff; ; backoff = min(2*backoff, lastBackoff) {
 		err := try(ctx)
@@ -134,7 +134,7 @@ func (c *Client) retry(ctx context.Context, try func(context.Context) error) err
 		if time.Now().Add(backoff).After(deadline) {
 			return &UnreachableError{URL: c.base.String(), Err: retryable.err, Sent: sent}
 		}
-		if err := sleep(ctx, max(backoff, min(retryable.after, lastBackoff))); err != nil {
+		if err := waitFor(ctx, max(backoff, min(retryable.after, lastBackoff))); err != nil {
 			return err
 		}
 	}
@@ -151,7 +151,7 @@ func (c *Client) reportOutage(outage bool, err error) {
 	c.config.OnOutage(err)
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+func waitFor(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -162,9 +162,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// once sends the request once.
-func (c *Client) once(ctx context.Context, r Request, body []byte) ([]byte, error) {
-	request, err := c.request(ctx, r, body)
+// sendOnce sends the request once.
+func (c *Client) sendOnce(ctx context.Context, r Request, body []byte) ([]byte, error) {
+	request, err := c.newRequest(ctx, r, body)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (c *Client) once(ctx context.Context, r Request, body []byte) ([]byte, erro
 	return answer, checkResponse(response, answer)
 }
 
-func (c *Client) request(ctx context.Context, r Request, body []byte) (*http.Request, error) {
+func (c *Client) newRequest(ctx context.Context, r Request, body []byte) (*http.Request, error) {
 	target := *c.base
 	target.Path = c.base.Path + r.Path
 	target.RawQuery = r.Query.Encode()
@@ -205,10 +205,10 @@ func (c *Client) request(ctx context.Context, r Request, body []byte) (*http.Req
 func checkResponse(response *http.Response, answer []byte) error {
 	switch {
 	case response.StatusCode >= 300 && response.StatusCode < 400:
-		return unexpected(response)
+		return notRollcallError(response)
 	case response.StatusCode >= 200 && response.StatusCode < 300:
 		if response.StatusCode != http.StatusNoContent && !json.Valid(answer) {
-			return unexpected(response)
+			return notRollcallError(response)
 		}
 		return nil
 	}
@@ -220,7 +220,7 @@ func checkResponse(response *http.Response, answer []byte) error {
 	}
 	switch {
 	case !retryable && rejection.Problem.Type == "":
-		return unexpected(response)
+		return notRollcallError(response)
 	case !retryable:
 		return rejection
 	}

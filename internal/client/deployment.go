@@ -20,8 +20,8 @@ func (c *Client) WaitForChange(ctx context.Context, id string, revision int64) (
 	return Call[types.Deployment](ctx, c, Request{Method: http.MethodGet, Path: "/deployments/" + id, Query: query, Wait: longPoll})
 }
 
-// Ended reports whether a deployment has ended.
-func Ended(d *types.Deployment) bool { return d.Result != nil || d.FinishedAt != nil }
+// HasEnded reports whether a deployment has ended.
+func HasEnded(d *types.Deployment) bool { return d.Result != nil || d.FinishedAt != nil }
 
 // List returns the items of a list, at most limit unless that is 0.
 func List[T any](ctx context.Context, c *Client, path string, query url.Values, limit int) ([]T, error) {

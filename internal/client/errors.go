@@ -73,7 +73,7 @@ func (n *NotRollcallError) Error() string {
 		"Use Rollcall's own URL (--url, ROLLCALL_URL), and let requests with a Rollcall token pass the proxy", n.URL, n.Answer)
 }
 
-func unexpected(response *http.Response) error {
+func notRollcallError(response *http.Response) error {
 	text := response.Status
 	if kind := response.Header.Get("Content-Type"); kind != "" {
 		text += " with " + kind

@@ -33,14 +33,14 @@ var errEnded = errors.New("the stream has ended")
 func (c *Client) Stream(ctx context.Context, path string, query url.Values, handle func(Message) error) error {
 	s := &streaming{client: c, path: path, query: query, handle: handle}
 	for {
-		err := c.retry(ctx, s.connect)
+		err := c.retryUntilDone(ctx, s.readConnection)
 		if errors.Is(err, errEnded) {
 			return nil
 		}
 		if _, cut := errors.AsType[*cutError](err); !cut {
 			return err
 		}
-		if err := sleep(ctx, firstBackoff); err != nil {
+		if err := waitFor(ctx, firstBackoff); err != nil {
 			return err
 		}
 	}
@@ -59,11 +59,11 @@ type streaming struct {
 	last   string
 }
 
-// connect opens a connection and reads it until it ends.
-func (s *streaming) connect(ctx context.Context) error {
+// readConnection opens a connection and reads it until it ends.
+func (s *streaming) readConnection(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	request, err := s.client.request(ctx, Request{Method: http.MethodGet, Path: s.path, Query: s.query}, nil)
+	request, err := s.client.newRequest(ctx, Request{Method: http.MethodGet, Path: s.path, Query: s.query}, nil)
 	if err != nil {
 		return err
 	}
@@ -81,10 +81,10 @@ func (s *streaming) connect(ctx context.Context) error {
 		return errEnded
 	case http.StatusOK:
 		if strings.HasPrefix(response.Header.Get("Content-Type"), "text/html") {
-			return unexpected(response)
+			return notRollcallError(response)
 		}
 		s.client.reportOutage(false, nil)
-		return s.read(response.Body, cancel)
+		return s.readMessages(response.Body, cancel)
 	}
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
 	if err != nil {
@@ -93,8 +93,8 @@ func (s *streaming) connect(ctx context.Context) error {
 	return checkResponse(response, answer)
 }
 
-// read passes on the messages of one connection; it cuts a silent one.
-func (s *streaming) read(body io.Reader, cut func()) error {
+// readMessages passes on the messages of one connection; it cuts a silent one.
+func (s *streaming) readMessages(body io.Reader, cut func()) error {
 	alive := time.AfterFunc(aliveWithin, cut)
 	defer alive.Stop()
 	lines := bufio.NewScanner(body)
@@ -103,13 +103,13 @@ func (s *streaming) read(body io.Reader, cut func()) error {
 	for lines.Scan() {
 		alive.Reset(aliveWithin)
 		if len(lines.Bytes()) > 0 {
-			field(&m, lines.Bytes())
+			parseField(&m, lines.Bytes())
 			continue
 		}
 		if m.ID != "" {
 			s.last = m.ID
 		}
-		if err := s.dispatch(m); err != nil {
+		if err := s.handleMessage(m); err != nil {
 			return err
 		}
 		m = Message{}
@@ -120,15 +120,15 @@ func (s *streaming) read(body io.Reader, cut func()) error {
 	return &cutError{err: errors.New("the stream was cut")}
 }
 
-func (s *streaming) dispatch(m Message) error {
+func (s *streaming) handleMessage(m Message) error {
 	if m.Data == nil {
 		return nil
 	}
 	return s.handle(m)
 }
 
-// field adds a line to the message, as HTML's "interpreting an event stream" specifies.
-func field(m *Message, line []byte) {
+// parseField adds a line to the message, as HTML's "interpreting an event stream" specifies.
+func parseField(m *Message, line []byte) {
 	name, value, _ := bytes.Cut(line, []byte(":"))
 	value = bytes.TrimPrefix(value, []byte(" "))
 	switch string(name) {

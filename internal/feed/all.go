@@ -20,7 +20,7 @@ type allSource struct {
 // keptMarks bounds what a feed knows of the events that it has read. An asynchronous standby is behind by fewer.
 const keptMarks = 4096
 
-func (s *allSource) begin(ctx context.Context) (int64, error) {
+func (s *allSource) findStart(ctx context.Context) (int64, error) {
 	newest, err := s.config.Store.LatestEventID(ctx)
 	if err != nil {
 		return 0, err
@@ -39,7 +39,7 @@ func (s *allSource) goTo(ctx context.Context, id int64) error {
 	return err
 }
 
-func (s *allSource) next(ctx context.Context) (reading, error) {
+func (s *allSource) readNext(ctx context.Context) (reading, error) {
 	events, tail, err := s.config.Store.EventsAfter(ctx, s.tail, pageSize)
 	if problem.CodeOf(err) == problem.CodeOwnershipLost {
 		return s.beginAgain(ctx)
@@ -47,7 +47,7 @@ func (s *allSource) next(ctx context.Context) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	frames, err := s.frames(ctx, events)
+	frames, err := s.encodeFrames(ctx, events)
 	if err != nil {
 		return reading{}, err
 	}
@@ -77,16 +77,16 @@ func (s *allSource) beginAgain(ctx context.Context) (reading, error) {
 	return reading{reset: &beginning{place: common, eventID: common}}, nil
 }
 
-func (s *allSource) page(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {
+func (s *allSource) readPage(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {
 	events, err := s.config.Store.AllEvents(ctx, after, upTo, pageSize)
 	if err != nil {
 		return nil, after, err
 	}
-	frames, err := s.frames(ctx, events)
+	frames, err := s.encodeFrames(ctx, events)
 	return frames, pageEnd(events, upTo, idOf), err
 }
 
-func (s *allSource) place(ctx context.Context, eventID int64) (place int64, known bool, err error) {
+func (s *allSource) findPosition(ctx context.Context, eventID int64) (place int64, known bool, err error) {
 	if eventID == FromStart {
 		return FromStart, true, nil
 	}
@@ -96,8 +96,8 @@ func (s *allSource) place(ctx context.Context, eventID int64) (place int64, know
 
 func idOf(e *rollout.Event) int64 { return e.ID }
 
-// frames returns the events, and after them the states of the deployments that they belong to.
-func (s *allSource) frames(ctx context.Context, events []rollout.Event) ([]*Frame, error) {
+// encodeFrames returns the events, and after them the states of the deployments that they belong to.
+func (s *allSource) encodeFrames(ctx context.Context, events []rollout.Event) ([]*Frame, error) {
 	if len(events) == 0 {
 		return nil, nil
 	}

@@ -17,14 +17,14 @@ const (
 
 // source reads one deployment, or all.
 type source interface {
-	// begin finds the place from which on the feed keeps what it reads.
-	begin(ctx context.Context) (place int64, err error)
-	// next reads what is new. After an error the same is read again.
-	next(ctx context.Context) (reading, error)
-	// page reads some of what comes after a place, not beyond upTo, and says up to which place it was read.
-	page(ctx context.Context, after, upTo int64) (frames []*Frame, place int64, err error)
-	// place translates an event's id. known: there is such an event, or the id is Beginning.
-	place(ctx context.Context, eventID int64) (place int64, known bool, err error)
+	// findStart finds the place from which on the feed keeps what it reads.
+	findStart(ctx context.Context) (place int64, err error)
+	// readNext reads what is new. After an error the same is read again.
+	readNext(ctx context.Context) (reading, error)
+	// readPage reads some of what comes after a place, not beyond upTo, and says up to which place it was read.
+	readPage(ctx context.Context, after, upTo int64) (frames []*Frame, place int64, err error)
+	// findPosition translates an event's id. known: there is such an event, or the id is FromStart.
+	findPosition(ctx context.Context, eventID int64) (place int64, known bool, err error)
 }
 
 // boundedSource bounds each reading of a source.
@@ -33,28 +33,28 @@ type boundedSource struct {
 	timeout time.Duration
 }
 
-func (b boundedSource) begin(ctx context.Context) (place int64, err error) {
+func (b boundedSource) findStart(ctx context.Context) (place int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	return b.source.begin(ctx)
+	return b.source.findStart(ctx)
 }
 
-func (b boundedSource) next(ctx context.Context) (reading, error) {
+func (b boundedSource) readNext(ctx context.Context) (reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	return b.source.next(ctx)
+	return b.source.readNext(ctx)
 }
 
-func (b boundedSource) page(ctx context.Context, after, upTo int64) (frames []*Frame, place int64, err error) {
+func (b boundedSource) readPage(ctx context.Context, after, upTo int64) (frames []*Frame, place int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	return b.source.page(ctx, after, upTo)
+	return b.source.readPage(ctx, after, upTo)
 }
 
-func (b boundedSource) place(ctx context.Context, eventID int64) (place int64, known bool, err error) {
+func (b boundedSource) findPosition(ctx context.Context, eventID int64) (place int64, known bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	return b.source.place(ctx, eventID)
+	return b.source.findPosition(ctx, eventID)
 }
 
 // reading is what was new.
@@ -83,36 +83,36 @@ type feed struct {
 	subscriptions int
 }
 
-// begin makes the journal, with a first reading in it.
-func (f *feed) begin(ctx context.Context) error {
-	place, err := f.source.begin(ctx)
+// startJournal makes the journal, with a first reading in it.
+func (f *feed) startJournal(ctx context.Context) error {
+	place, err := f.source.findStart(ctx)
 	if err != nil {
 		return err
 	}
 	f.journal = newJournal(place)
-	first, err := f.source.next(ctx)
+	first, err := f.source.readNext(ctx)
 	if err != nil {
 		return err
 	}
-	f.journal.publish(first.frames, first.ended)
+	f.journal.addFrames(first.frames, first.ended)
 	return nil
 }
 
-// follow reads new events until the source ends for good, or ctx ends because there are no subscriptions.
-func (f *feed) follow(ctx context.Context, changed <-chan struct{}, log *slog.Logger) {
+// followSource reads new events until the source ends for good, or ctx ends because there are no subscriptions.
+func (f *feed) followSource(ctx context.Context, changed <-chan struct{}, log *slog.Logger) {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
 	failing := false
-	for ctx.Err() == nil && !f.journal.done() {
-		got, err := f.source.next(ctx)
+	for ctx.Err() == nil && !f.journal.isFinished() {
+		got, err := f.source.readNext(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			log.WarnContext(ctx, "event feed stalled", "error", err)
 		}
 		failing = err != nil
 		if err == nil {
-			f.pass(ctx, &got, log)
+			f.publishReading(ctx, &got, log)
 		}
-		pause(ctx)
+		waitMinPause(ctx)
 		if got.soon || got.reset != nil {
 			continue
 		}
@@ -124,16 +124,16 @@ func (f *feed) follow(ctx context.Context, changed <-chan struct{}, log *slog.Lo
 	}
 }
 
-// pass hands on what was read.
-func (f *feed) pass(ctx context.Context, got *reading, log *slog.Logger) {
+// publishReading adds what was read to the journal.
+func (f *feed) publishReading(ctx context.Context, got *reading, log *slog.Logger) {
 	if got.reset != nil {
 		log.WarnContext(ctx, "the database has lost events; event feed restarted", "after_event", got.reset.eventID)
-		f.journal.reset(*got.reset)
+		f.journal.resetTo(*got.reset)
 	}
-	f.journal.publish(got.frames, got.ended)
+	f.journal.addFrames(got.frames, got.ended)
 }
 
-func pause(ctx context.Context) {
+func waitMinPause(ctx context.Context) {
 	timer := time.NewTimer(minPause)
 	defer timer.Stop()
 	select {

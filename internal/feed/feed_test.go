@@ -134,7 +134,7 @@ func (s *stand) tell(n int, state rollout.State) {
 
 func (s *stand) watch(after int64) *feed.Subscription {
 	s.t.Helper()
-	w, err := s.feeds.Deployment(s.t.Context(), s.d.ID, after)
+	w, err := s.feeds.SubscribeDeployment(s.t.Context(), s.d.ID, after)
 	must(s.t, err)
 	s.t.Cleanup(w.Close)
 	return w
@@ -238,7 +238,7 @@ func TestSubscription_SurvivesDatabaseOutage(t *testing.T) {
 	for s.store.asked.Load() < before+3 { // it keeps retrying
 		runtime.Gosched()
 	}
-	if _, err := s.feeds.Deployment(t.Context(), s.d.ID, feed.FromStart); err != nil {
+	if _, err := s.feeds.SubscribeDeployment(t.Context(), s.d.ID, feed.FromStart); err != nil {
 		t.Errorf("who joins a feed that waits is refused: %v", err)
 	}
 	s.store.away.Store(false)
@@ -253,7 +253,7 @@ func TestHub_FailedFeedIsOpenedAgain(t *testing.T) {
 	s := newStand(t)
 	s.store.away.Store(true)
 	for range 2 {
-		if _, err := s.feeds.Deployment(t.Context(), s.d.ID, feed.FromStart); err == nil {
+		if _, err := s.feeds.SubscribeDeployment(t.Context(), s.d.ID, feed.FromStart); err == nil {
 			t.Fatal("it can be watched without a database")
 		}
 	}

@@ -20,8 +20,8 @@ type Frame struct {
 
 func (f *Frame) isState() bool { return f.ID == 0 && !f.Reset }
 
-// after reports whether a watcher who has seen everything up to the place has not seen the frame.
-func (f *Frame) after(place int64) bool { return f.place > place || f.isState() && f.place == place }
+// isAfter reports whether a watcher who has seen everything up to the place has not seen the frame.
+func (f *Frame) isAfter(place int64) bool { return f.place > place || f.isState() && f.place == place }
 
 // latestStates returns the wanted frames, without the states that newer ones follow.
 func latestStates(frames []*Frame, want func(*Frame) bool) []*Frame {

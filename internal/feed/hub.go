@@ -58,19 +58,19 @@ func New(c Config) *Hub { return &Hub{config: c, open: map[string]*feed{}} }
 // FromStart is the position before the first event.
 const FromStart = 0
 
-// Deployment subscribes to one deployment from the event after the one with the given id: its events and, after them, its
-// state whenever it has changed, the current one first. It ends with the deployment. The error is the store's, if the
-// deployment does not exist or cannot be read.
-func (f *Hub) Deployment(ctx context.Context, id string, after int64) (*Subscription, error) {
+// SubscribeDeployment subscribes to one deployment from the event after the one with the given id: its events and, after
+// them, its state whenever it has changed, the current one first. It ends with the deployment. The error is the store's, if
+// the deployment does not exist or cannot be read.
+func (f *Hub) SubscribeDeployment(ctx context.Context, id string, after int64) (*Subscription, error) {
 	source := &deploymentSource{config: &f.config, id: id}
-	fd, err := f.join(ctx, id, source)
+	fd, err := f.joinFeed(ctx, id, source)
 	if err != nil {
 		return nil, err
 	}
-	leave := func() { f.leave(id, fd) }
-	resets, _ := fd.journal.again()
+	leave := func() { f.leaveFeed(id, fd) }
+	resets, _ := fd.journal.lastReset()
 	at := from{resets: resets}
-	place, known, err := fd.source.place(ctx, after)
+	place, known, err := fd.source.findPosition(ctx, after)
 	switch {
 	case err != nil:
 		leave()
@@ -89,20 +89,20 @@ type Selection struct {
 	Scopes               authz.Scopes
 }
 
-func (s Selection) has(f *Frame) bool {
+func (s Selection) matchesFrame(f *Frame) bool {
 	return s.Scopes.Allow(f.Service, f.Environment) && (s.Service == "" || s.Service == f.Service) && (s.Environment == "" || s.Environment == f.Environment)
 }
 
-// All subscribes to all deployments from the event after the one with the given id, or from now on if that is nil. It never
-// ends. position is where it begins.
-func (f *Hub) All(ctx context.Context, s Selection, after *int64) (w *Subscription, position int64, err error) {
-	fd, err := f.join(ctx, everything, &allSource{config: &f.config})
+// SubscribeAll subscribes to all deployments from the event after the one with the given id, or from now on if that is nil.
+// It never ends. position is where it begins.
+func (f *Hub) SubscribeAll(ctx context.Context, s Selection, after *int64) (w *Subscription, position int64, err error) {
+	fd, err := f.joinFeed(ctx, everything, &allSource{config: &f.config})
 	if err != nil {
 		return nil, 0, err
 	}
-	leave := func() { f.leave(everything, fd) }
-	resets, _ := fd.journal.again()
-	position, known, err := f.position(ctx, fd, after)
+	leave := func() { f.leaveFeed(everything, fd) }
+	resets, _ := fd.journal.lastReset()
+	position, known, err := f.findPosition(ctx, fd, after)
 	if err != nil {
 		leave()
 		return nil, 0, err
@@ -111,17 +111,17 @@ func (f *Hub) All(ctx context.Context, s Selection, after *int64) (w *Subscripti
 	if !known {
 		at.lost = &beginning{place: position, eventID: position}
 	}
-	return newSubscription(fd, at, s.has, leave), position, nil
+	return newSubscription(fd, at, s.matchesFrame, leave), position, nil
 }
 
-// position returns the place to begin at. An id that does not exist, for example after a restore, is not known, and the
+// findPosition returns the place to begin at. An id that does not exist, for example after a restore, is not known, and the
 // place is then no later than now.
-func (f *Hub) position(ctx context.Context, fd *feed, after *int64) (position int64, known bool, err error) {
-	end := fd.journal.end()
+func (f *Hub) findPosition(ctx context.Context, fd *feed, after *int64) (position int64, known bool, err error) {
+	end := fd.journal.newestPosition()
 	if after == nil {
 		return end, true, nil
 	}
-	position, known, err = fd.source.place(ctx, *after)
+	position, known, err = fd.source.findPosition(ctx, *after)
 	if err != nil || known {
 		return position, known, err
 	}
@@ -134,24 +134,24 @@ func (f *Hub) position(ctx context.Context, fd *feed, after *int64) (position in
 // everything is the key of the feed of all deployments.
 const everything = ""
 
-// join returns the feed of the key, with one more subscription; source is for a new feed. It waits until there is a first
+// joinFeed returns the feed of the key, with one more subscription; source is for a new feed. It waits until there is a first
 // reading.
-func (f *Hub) join(ctx context.Context, key string, source source) (*feed, error) {
-	fd := f.enter(key, source)
+func (f *Hub) joinFeed(ctx context.Context, key string, source source) (*feed, error) {
+	fd := f.openFeed(key, source)
 	select {
 	case <-fd.begun:
 	case <-ctx.Done():
-		f.leave(key, fd)
+		f.leaveFeed(key, fd)
 		return nil, ctx.Err()
 	}
 	if fd.err != nil {
-		f.leave(key, fd)
+		f.leaveFeed(key, fd)
 		return nil, fd.err
 	}
 	return fd, nil
 }
 
-func (f *Hub) enter(key string, source source) *feed {
+func (f *Hub) openFeed(key string, source source) *feed {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fd := f.open[key]
@@ -159,42 +159,42 @@ func (f *Hub) enter(key string, source source) *feed {
 		ctx, cancel := context.WithCancel(context.Background())
 		fd = &feed{source: boundedSource{source, f.config.ReadTimeout}, begun: make(chan struct{}), cancel: cancel}
 		f.open[key] = fd
-		go f.read(ctx, key, fd)
+		go f.runFeed(ctx, key, fd)
 	}
 	fd.subscriptions++
 	return fd
 }
 
-// read runs a feed, in a goroutine of its own.
-func (f *Hub) read(ctx context.Context, key string, fd *feed) {
+// runFeed runs a feed, in a goroutine of its own.
+func (f *Hub) runFeed(ctx context.Context, key string, fd *feed) {
 	changed, stop := f.config.Store.SubscribeChanges(key) // before the first reading, so that no change falls in between
 	defer stop()
-	err := fd.begin(ctx)
+	err := fd.startJournal(ctx)
 	if err != nil {
 		f.mu.Lock()
-		f.remove(key, fd)
+		f.dropFeed(key, fd)
 		f.mu.Unlock()
 	}
 	fd.err = err
 	close(fd.begun)
 	if err == nil {
-		fd.follow(ctx, changed, f.config.Log)
+		fd.followSource(ctx, changed, f.config.Log)
 	}
 }
 
-// leave removes one subscription; without any, the feed stops.
-func (f *Hub) leave(key string, fd *feed) {
+// leaveFeed removes one subscription; without any, the feed stops.
+func (f *Hub) leaveFeed(key string, fd *feed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fd.subscriptions--; fd.subscriptions > 0 {
 		return
 	}
 	fd.cancel()
-	f.remove(key, fd)
+	f.dropFeed(key, fd)
 }
 
-// remove drops the feed, so that the next subscription opens a new one; mu must be held.
-func (f *Hub) remove(key string, fd *feed) {
+// dropFeed drops the feed, so that the next subscription opens a new one; mu must be held.
+func (f *Hub) dropFeed(key string, fd *feed) {
 	if f.open[key] == fd {
 		delete(f.open, key)
 	}

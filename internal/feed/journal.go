@@ -27,8 +27,8 @@ const bufferSize = 1024
 
 func newJournal(since int64) *journal { return &journal{since: since, grown: make(chan struct{})} }
 
-// publish adds frames, drops the oldest, and wakes all subscriptions.
-func (j *journal) publish(frames []*Frame, ended bool) {
+// addFrames adds frames, drops the oldest, and wakes all subscriptions.
+func (j *journal) addFrames(frames []*Frame, ended bool) {
 	if len(frames) == 0 && !ended {
 		return
 	}
@@ -44,8 +44,8 @@ func (j *journal) publish(frames []*Frame, ended bool) {
 	j.grown = make(chan struct{})
 }
 
-// reset drops all frames, and makes subscriptions begin again.
-func (j *journal) reset(at beginning) {
+// resetTo drops all frames, and makes subscriptions begin again.
+func (j *journal) resetTo(at beginning) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.dropped += len(j.frames) + 1 // no watcher's number is one of what follows
@@ -55,31 +55,32 @@ func (j *journal) reset(at beginning) {
 	j.grown = make(chan struct{})
 }
 
-// again returns how often the feed began again, and where it did so last.
-func (j *journal) again() (resets int, at beginning) {
+// lastReset returns how often the feed began again, and where it did so last.
+func (j *journal) lastReset() (resets int, at beginning) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.resets, j.begun
 }
 
-// join returns the number of the first frame after the place. ok is false when some of them are kept no longer, up to since.
-func (j *journal) join(place int64) (number int, since int64, ok bool) {
+// numberAfter returns the number of the first frame after the place. ok is false when some of them are kept no longer, up to
+// since.
+func (j *journal) numberAfter(place int64) (number int, since int64, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if place < j.since {
 		return 0, j.since, false
 	}
 	for i := range j.frames {
-		if j.frames[i].after(place) {
+		if j.frames[i].isAfter(place) {
 			return j.dropped + i, j.since, true
 		}
 	}
 	return j.dropped + len(j.frames), j.since, true
 }
 
-// from returns the frames from a number on, and a channel that is closed when there are more. ok is false when some of them
-// are kept no longer; done when there are none and never will be.
-func (j *journal) from(number int) (frames []*Frame, grown <-chan struct{}, ok, done bool) {
+// framesFrom returns the frames from a number on, and a channel that is closed when there are more. ok is false when some of
+// them are kept no longer; done when there are none and never will be.
+func (j *journal) framesFrom(number int) (frames []*Frame, grown <-chan struct{}, ok, done bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if number < j.dropped {
@@ -89,22 +90,22 @@ func (j *journal) from(number int) (frames []*Frame, grown <-chan struct{}, ok, 
 	return frames, j.grown, true, j.ended && len(frames) == 0
 }
 
-// over reports whether no event after the place is there or will ever be.
-func (j *journal) over(place int64) bool {
+// isFinishedAfter reports whether no event after the place is there or will ever be.
+func (j *journal) isFinishedAfter(place int64) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.ended && (len(j.frames) == 0 || j.frames[len(j.frames)-1].place <= place)
 }
 
-// done reports whether there will never be more.
-func (j *journal) done() bool {
+// isFinished reports whether there will never be more.
+func (j *journal) isFinished() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.ended
 }
 
-// end returns the place of the newest event.
-func (j *journal) end() int64 {
+// newestPosition returns the place of the newest event.
+func (j *journal) newestPosition() int64 {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if len(j.frames) == 0 {

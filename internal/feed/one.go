@@ -24,15 +24,15 @@ type state struct {
 	hash              rollout.Hash
 }
 
-func (s *deploymentSource) begin(ctx context.Context) (int64, error) {
+func (s *deploymentSource) findStart(ctx context.Context) (int64, error) {
 	d, err := s.config.Store.Deployment(ctx, s.id)
 	s.seq = max(0, d.LastSeq-pageSize)
 	return s.seq, err
 }
 
-// next reads the deployment and, when it has changed, the events up to that state and no further. The last event that was
+// readNext reads the deployment and, when it has changed, the events up to that state and no further. The last event that was
 // read is read again with them: when it is not there any more, or another one, the database has lost it.
-func (s *deploymentSource) next(ctx context.Context) (reading, error) {
+func (s *deploymentSource) readNext(ctx context.Context) (reading, error) {
 	d, err := s.config.Store.Deployment(ctx, s.id)
 	if problem.CodeOf(err) == problem.CodeNotFound {
 		return reading{reset: &beginning{}, ended: true}, nil // it was lost, or is too old to be kept
@@ -41,7 +41,7 @@ func (s *deploymentSource) next(ctx context.Context) (reading, error) {
 	if err != nil || now == s.shown {
 		return reading{}, err
 	}
-	events, there, err := s.onwards(ctx, d.LastSeq)
+	events, there, err := s.eventsSinceLast(ctx, d.LastSeq)
 	if err != nil {
 		return reading{}, err
 	}
@@ -67,8 +67,8 @@ func (s *deploymentSource) next(ctx context.Context) (reading, error) {
 	return reading{frames: append(frames, states...), ended: d.State.Terminal()}, nil
 }
 
-// onwards reads the events after the last one that was read, up to a number. there: that one is still what it was.
-func (s *deploymentSource) onwards(ctx context.Context, upTo int64) (events []rollout.Event, there bool, err error) {
+// eventsSinceLast reads the events after the last one that was read, up to a number. there: that one is still what it was.
+func (s *deploymentSource) eventsSinceLast(ctx context.Context, upTo int64) (events []rollout.Event, there bool, err error) {
 	if s.last == (rollout.EventMark{}) {
 		events, err = s.config.Store.DeploymentEvents(ctx, s.id, s.seq, upTo, pageSize)
 		return events, true, err
@@ -80,7 +80,7 @@ func (s *deploymentSource) onwards(ctx context.Context, upTo int64) (events []ro
 	return events[1:], true, nil
 }
 
-func (s *deploymentSource) page(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {
+func (s *deploymentSource) readPage(ctx context.Context, after, upTo int64) ([]*Frame, int64, error) {
 	events, err := s.config.Store.DeploymentEvents(ctx, s.id, after, upTo, pageSize)
 	if err != nil {
 		return nil, after, err
@@ -89,7 +89,7 @@ func (s *deploymentSource) page(ctx context.Context, after, upTo int64) ([]*Fram
 	return frames, pageEnd(events, upTo, seqOf), err
 }
 
-func (s *deploymentSource) place(ctx context.Context, eventID int64) (place int64, known bool, err error) {
+func (s *deploymentSource) findPosition(ctx context.Context, eventID int64) (place int64, known bool, err error) {
 	if eventID == FromStart {
 		return 0, true, nil
 	}

@@ -40,13 +40,13 @@ func newSubscription(f *feed, at from, want func(*Frame) bool, leave func()) *Su
 func (w *Subscription) Close() { w.leave() }
 
 // Done reports whether the subscription has delivered every event there will be.
-func (w *Subscription) Done() bool { return w.lost == nil && w.feed.journal.over(w.place) }
+func (w *Subscription) Done() bool { return w.lost == nil && w.feed.journal.isFinishedAfter(w.place) }
 
 // Next waits for the next frames. io.EOF means that there will be no more. After any other error it can
 // be called again.
 func (w *Subscription) Next(ctx context.Context) ([]*Frame, error) {
 	for {
-		frames, grown, err := w.ready(ctx)
+		frames, grown, err := w.readyFrames(ctx)
 		if err != nil || len(frames) > 0 {
 			return frames, err
 		}
@@ -61,20 +61,21 @@ func (w *Subscription) Next(ctx context.Context) ([]*Frame, error) {
 	}
 }
 
-// ready returns the frames that there are. If there are none, look again when the channel is closed, or at once when it is nil.
-func (w *Subscription) ready(ctx context.Context) ([]*Frame, <-chan struct{}, error) {
+// readyFrames returns the frames that there are. If there are none, look again when the channel is closed, or at once when
+// it is nil.
+func (w *Subscription) readyFrames(ctx context.Context) ([]*Frame, <-chan struct{}, error) {
 	if frames := w.beginAgain(); frames != nil {
 		return frames, nil, nil
 	}
 	if w.number == behind {
-		number, since, ok := w.feed.journal.join(w.place)
+		number, since, ok := w.feed.journal.numberAfter(w.place)
 		if !ok {
 			frames, err := w.catchUp(ctx, since)
 			return frames, nil, err
 		}
 		w.number = number
 	}
-	frames, grown, ok, done := w.feed.journal.from(w.number)
+	frames, grown, ok, done := w.feed.journal.framesFrom(w.number)
 	switch {
 	case done:
 		return nil, nil, io.EOF
@@ -87,12 +88,12 @@ func (w *Subscription) ready(ctx context.Context) ([]*Frame, <-chan struct{}, er
 	w.number += len(frames)
 	seen := w.place // another replica may have been ahead of this one
 	w.place = max(seen, frames[len(frames)-1].place)
-	return latestStates(frames, func(f *Frame) bool { return f.after(seen) && w.want(f) }), nil, nil
+	return latestStates(frames, func(f *Frame) bool { return f.isAfter(seen) && w.want(f) }), nil, nil
 }
 
 // beginAgain returns the frame that reports that the watcher's place is not there any more; nil when it is.
 func (w *Subscription) beginAgain() []*Frame {
-	resets, at := w.feed.journal.again()
+	resets, at := w.feed.journal.lastReset()
 	switch {
 	case resets != w.resets:
 		w.resets, w.place, w.number = resets, at.place, behind
@@ -107,7 +108,7 @@ func (w *Subscription) beginAgain() []*Frame {
 
 // catchUp reads a page of what the journal has kept no longer.
 func (w *Subscription) catchUp(ctx context.Context, upTo int64) ([]*Frame, error) {
-	frames, place, err := w.feed.source.page(ctx, w.place, upTo)
+	frames, place, err := w.feed.source.readPage(ctx, w.place, upTo)
 	if err != nil {
 		return nil, err
 	}

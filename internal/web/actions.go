@@ -26,10 +26,10 @@ type action struct {
 // rollback of the service would roll back this deployment.
 func availableActions(v *pageRequest, d *rollout.Deployment, latest bool) []action {
 	var list []action
-	if v.may(authz.PermissionApprove, d.Service, d.Environment) && authz.AuthorizePromotion(&v.principal, d) == nil {
+	if v.isAllowed(authz.PermissionApprove, d.Service, d.Environment) && authz.AuthorizePromotion(&v.principal, d) == nil {
 		list = promoteActions(d)
 	}
-	if !v.may(authz.PermissionDeploy, d.Service, d.Environment) {
+	if !v.isAllowed(authz.PermissionDeploy, d.Service, d.Environment) {
 		return list
 	}
 	if d.State.Terminal() {
@@ -73,7 +73,7 @@ func promoteActions(d *rollout.Deployment) []action {
 			Name: "promote-fully", Command: "promote", Label: "Promote fully", Body: map[string]any{"full": true}, Destructive: true,
 			Effects: []string{
 				"All further gates and bakes are skipped.",
-				fmt.Sprintf("Each remaining wave starts as soon as the one before it is verified, up to all %s.", count(d.Counts.Total, "target")),
+				fmt.Sprintf("Each remaining wave starts as soon as the one before it is verified, up to all %s.", countNoun(d.Counts.Total, "target")),
 				"Checks still apply: a failure stops the deployment.",
 			},
 		})
@@ -95,7 +95,7 @@ func firstWave(d *rollout.Deployment) string {
 	if len(d.Spec.Waves) == 0 {
 		return "no target to update"
 	}
-	return fmt.Sprintf("wave 1 of %d updates %s to %s", len(d.Spec.Waves), count(d.Spec.Waves[0].Size, "target"), d.Version)
+	return fmt.Sprintf("wave 1 of %d updates %s to %s", len(d.Spec.Waves), countNoun(d.Spec.Waves[0].Size, "target"), d.Version)
 }
 
 func promoteEffects(d *rollout.Deployment, gate int) []string {
@@ -106,7 +106,7 @@ func promoteEffects(d *rollout.Deployment, gate int) []string {
 	}
 	if gate < len(d.Spec.Waves) {
 		next := d.Spec.Waves[gate]
-		effects = append(effects, fmt.Sprintf("Wave %d of %d starts and updates %s to %s.", gate+1, len(d.Spec.Waves), count(next.Size, "more target"), d.Version))
+		effects = append(effects, fmt.Sprintf("Wave %d of %d starts and updates %s to %s.", gate+1, len(d.Spec.Waves), countNoun(next.Size, "more target"), d.Version))
 		if d.Spec.Traffic != nil {
 			effects = append(effects, fmt.Sprintf("Once they are verified, the new version gets %d %% of the traffic.", next.Weight))
 		}
@@ -118,7 +118,7 @@ func promoteEffects(d *rollout.Deployment, gate int) []string {
 func pauseAction(d *rollout.Deployment) action {
 	will := []string{"No new call starts until the deployment is resumed."}
 	if d.Counts.InFlight > 0 {
-		will = append(will, fmt.Sprintf("%s in flight may still finish.", capitalize(count(d.Counts.InFlight, "target"))))
+		will = append(will, fmt.Sprintf("%s in flight may still finish.", capitalize(countNoun(d.Counts.InFlight, "target"))))
 	}
 	return action{Name: "pause", Command: "pause", Label: "Pause", Effects: append(will, trafficUnchanged(d)...)}
 }
@@ -133,7 +133,7 @@ func trafficUnchanged(d *rollout.Deployment) []string {
 func resumeAction(d *rollout.Deployment) action {
 	will := []string{"The deployment continues where it stopped."}
 	if d.Counts.Failed > 0 {
-		will = append(will, fmt.Sprintf("The %s so far no longer count.", count(d.Counts.Failed, "failure")))
+		will = append(will, fmt.Sprintf("The %s so far no longer count.", countNoun(d.Counts.Failed, "failure")))
 	}
 	return action{Name: "resume", Command: "resume", Label: "Resume", Effects: will, Primary: d.Progress.Gate == 0 && d.Counts.Failed == 0}
 }
@@ -157,7 +157,7 @@ func abortAction(d *rollout.Deployment) action {
 	}
 	if d.Counts.Updated > 0 {
 		will = append(will, fmt.Sprintf("%s that run %s keep it: abort does not restore versions, rollback does.",
-			capitalize(count(d.Counts.Updated, "target")), orUnknown(d.Version)))
+			capitalize(countNoun(d.Counts.Updated, "target")), orUnknown(d.Version)))
 	}
 	return action{Name: "abort", Command: "abort", Label: "Abort", Effects: will, Destructive: true}
 }
@@ -172,7 +172,7 @@ func finishedActions(d *rollout.Deployment, latest bool) []action {
 		list = append(list, action{
 			Name: "retry", Command: "retry", Label: "Retry", Primary: true,
 			Effects: []string{fmt.Sprintf("A new deployment of %s starts, with the same strategy, for the targets that are not updated: up to %s.",
-				d.Version, count(left, "target"))},
+				d.Version, countNoun(left, "target"))},
 		})
 	}
 	touched := d.Counts.Updated + d.Counts.Failed + d.Counts.Unknown
@@ -198,22 +198,22 @@ type actionPage struct {
 
 // findAction returns the action in the path, as it is available now.
 func (s *site) findAction(v *pageRequest) (rollout.Deployment, action, error) {
-	d, err := s.deployment(v)
+	d, err := s.readDeployment(v)
 	if err != nil {
 		return d, action{}, err
 	}
-	sum, err := s.summarize(v, d)
+	sum, err := s.makeSummary(v, d)
 	if err != nil {
 		return d, action{}, err
 	}
 	for _, offered := range sum.Actions {
-		if offered.Name == v.path("verb") {
+		if offered.Name == v.pathValue("verb") {
 			return d, offered, nil
 		}
 	}
 	return d, action{}, &problem.Error{
 		Code: problem.CodeConflict, ID: d.ID,
-		Message: fmt.Sprintf("%q is not possible: the deployment is %s", humanize(v.path("verb")), humanize(d.State)),
+		Message: fmt.Sprintf("%q is not possible: the deployment is %s", humanize(v.pathValue("verb")), humanize(d.State)),
 	}
 }
 
@@ -222,11 +222,11 @@ func (s *site) showAction(v *pageRequest) error {
 	if err != nil {
 		return err
 	}
-	s.show(v, "page_action.html", selected.Label+" "+d.Service+" in "+d.Environment+"?", "history", actionPage{D: d, Action: selected, Key: rand.Text()})
+	s.renderPage(v, "page_action.html", selected.Label+" "+d.Service+" in "+d.Environment+"?", "history", actionPage{D: d, Action: selected, Key: rand.Text()})
 	return nil
 }
 
-func (s *site) doAction(v *pageRequest) error {
+func (s *site) runAction(v *pageRequest) error {
 	if err := verifyCSRF(v.r); err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (s *site) doAction(v *pageRequest) error {
 		body["reason"] = reason
 	}
 	var response struct{ ID string }
-	if err := s.post(v, "/deployments/"+d.ID+"/"+selected.Command, idempotencyHeader(v), body, &response); err != nil {
+	if err := s.postAPI(v, "/deployments/"+d.ID+"/"+selected.Command, idempotencyHeader(v), body, &response); err != nil {
 		return err
 	}
 	redirectToDeployment(v, response.ID)

@@ -33,21 +33,21 @@ func (rec *responseRecorder) Write(data []byte) (int, error) {
 	return rec.body.Write(data)
 }
 
-// post sends a POST to the API with the user's credential, and decodes the response into into.
-func (s *site) post(v *pageRequest, path string, header http.Header, body, into any) error {
+// postAPI sends a POST to the API with the user's credential, and decodes the response into into.
+func (s *site) postAPI(v *pageRequest, path string, header http.Header, body, into any) error {
 	encoded, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("encode a request to %s: %w", path, err)
 	}
-	return s.call(v, http.MethodPost, path, header, encoded, into)
+	return s.callAPI(v, http.MethodPost, path, header, encoded, into)
 }
 
-// get calls the API with a GET.
-func (s *site) get(v *pageRequest, path string, into any) error {
-	return s.call(v, http.MethodGet, path, nil, nil, into)
+// getAPI calls the API with a GET.
+func (s *site) getAPI(v *pageRequest, path string, into any) error {
+	return s.callAPI(v, http.MethodGet, path, nil, nil, into)
 }
 
-func (s *site) call(v *pageRequest, method, path string, header http.Header, body []byte, into any) error {
+func (s *site) callAPI(v *pageRequest, method, path string, header http.Header, body []byte, into any) error {
 	r, err := http.NewRequestWithContext(v.r.Context(), method, path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("make a request to %s: %w", path, err)
@@ -97,13 +97,13 @@ func (rec *responseRecorder) problem() error {
 
 // streamOne streams one deployment's events, streamAll those of all deployments within the user's scopes.
 func (s *site) streamOne(w http.ResponseWriter, r *http.Request) {
-	s.stream(w, r, "/deployments/"+url.PathEscape(r.PathValue("id"))+"/events")
+	s.proxyStream(w, r, "/deployments/"+url.PathEscape(r.PathValue("id"))+"/events")
 }
 
-func (s *site) streamAll(w http.ResponseWriter, r *http.Request) { s.stream(w, r, "/events") }
+func (s *site) streamAll(w http.ResponseWriter, r *http.Request) { s.proxyStream(w, r, "/events") }
 
-// stream serves an event stream of the API to a browser, whose credential is in a cookie.
-func (s *site) stream(w http.ResponseWriter, r *http.Request, path string) {
+// proxyStream serves an event stream of the API to a browser, whose credential is in a cookie.
+func (s *site) proxyStream(w http.ResponseWriter, r *http.Request, path string) {
 	request := withBearer(r)
 	to, err := url.Parse(path)
 	if err != nil {

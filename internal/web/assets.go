@@ -42,9 +42,9 @@ func loadAssets() (*assets, error) {
 	return a, nil
 }
 
-func (a *assets) path(file string) string { return root + "/static/" + a.version + "/" + file }
+func (a *assets) assetPath(file string) string { return root + "/static/" + a.version + "/" + file }
 
-func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
+func (a *assets) serveFile(w http.ResponseWriter, r *http.Request) {
 	content, ok := a.files[r.PathValue("file")]
 	if !ok {
 		http.NotFound(w, r)

@@ -54,8 +54,8 @@ type plan struct {
 	ShortestDuration string `json:"shortest_duration"`
 }
 
-// Targets returns the number of targets of all waves.
-func (p *plan) Targets() int {
+// CountTargets returns the number of targets of all waves.
+func (p *plan) CountTargets() int {
 	n := 0
 	for _, w := range p.Waves {
 		n += len(w.Targets)
@@ -68,11 +68,11 @@ const fromDefinition = ""
 
 func (s *site) newPlanPage(v *pageRequest) (planPage, error) {
 	page := planPage{
-		Service: v.path("service"), Environment: v.path("environment"), Key: rand.Text(),
+		Service: v.pathValue("service"), Environment: v.pathValue("environment"), Key: rand.Text(),
 		Version: strings.TrimSpace(v.r.FormValue("version")), Strategy: v.r.FormValue("strategy"), previousVersion: v.r.FormValue("change"),
 	}
 	var list struct{ Items []strategyKind }
-	err := s.get(v, "/strategies", &list)
+	err := s.getAPI(v, "/strategies", &list)
 	if err != nil {
 		return page, err
 	}
@@ -122,8 +122,8 @@ func (p *planPage) FilledParameters() []parameter {
 	return filled
 }
 
-// request returns the body of the request to the API.
-func (p *planPage) request() map[string]any {
+// requestBody returns the body of the request to the API.
+func (p *planPage) requestBody() map[string]any {
 	body := map[string]any{"service": p.Service, "environment": p.Environment, "version": p.Version}
 	if p.Strategy != fromDefinition {
 		strategy := map[string]any{"type": p.Strategy}
@@ -143,16 +143,16 @@ func (p *parameter) jsonValue() any {
 		return json.RawMessage(p.Value)
 	}
 	if !strings.Contains(p.Type, "list") || !strings.Contains(p.Value, ",") {
-		return p.scalar(p.Value)
+		return p.scalarValue(p.Value)
 	}
 	var list []any
 	for item := range strings.SplitSeq(p.Value, ",") {
-		list = append(list, p.scalar(strings.TrimSpace(item)))
+		list = append(list, p.scalarValue(strings.TrimSpace(item)))
 	}
 	return list
 }
 
-func (p *parameter) scalar(text string) any {
+func (p *parameter) scalarValue(text string) any {
 	isText := p.Type == "string" || p.Type == "duration"
 	if number := json.Number(text); !isText && json.Valid([]byte(text)) {
 		if _, err := number.Float64(); err == nil {
@@ -164,7 +164,7 @@ func (p *parameter) scalar(text string) any {
 
 // showPlan shows a form for a version, or what deploying it would do.
 func (s *site) showPlan(v *pageRequest) error {
-	if err := v.requireRead(v.path("service"), v.path("environment")); err != nil {
+	if err := v.requireRead(v.pathValue("service"), v.pathValue("environment")); err != nil {
 		return err
 	}
 	page, err := s.newPlanPage(v)
@@ -173,7 +173,7 @@ func (s *site) showPlan(v *pageRequest) error {
 	}
 	if page.Version != "" {
 		page.Plan = &plan{}
-		err = s.post(v, "/deployments?dry_run=true", nil, page.request(), page.Plan)
+		err = s.postAPI(v, "/deployments?dry_run=true", nil, page.requestBody(), page.Plan)
 	}
 	if problem.CodeOf(err) == problem.CodeInvalid {
 		page.Plan, page.Problem, v.status, err = nil, userMessage(err), http.StatusUnprocessableEntity, nil
@@ -181,11 +181,11 @@ func (s *site) showPlan(v *pageRequest) error {
 	if err != nil {
 		return err
 	}
-	s.show(v, "page_plan.html", "Deploy "+page.Service+" to "+page.Environment, "services", &page)
+	s.renderPage(v, "page_plan.html", "Deploy "+page.Service+" to "+page.Environment, "services", &page)
 	return nil
 }
 
-func (s *site) doDeploy(v *pageRequest) error {
+func (s *site) startDeployment(v *pageRequest) error {
 	if err := verifyCSRF(v.r); err != nil {
 		return err
 	}
@@ -194,7 +194,7 @@ func (s *site) doDeploy(v *pageRequest) error {
 		return err
 	}
 	var created struct{ ID string }
-	if err := s.post(v, "/deployments", idempotencyHeader(v), page.request(), &created); err != nil {
+	if err := s.postAPI(v, "/deployments", idempotencyHeader(v), page.requestBody(), &created); err != nil {
 		return err
 	}
 	if created.ID == "" {

@@ -32,25 +32,25 @@ type summary struct {
 const eventsShown = 200
 
 func (s *site) showDeployment(v *pageRequest) error {
-	d, err := s.deployment(v)
+	d, err := s.readDeployment(v)
 	if err != nil {
 		return err
 	}
 	page := deploymentPage{}
-	if page.Summary, err = s.summarize(v, d); err != nil {
+	if page.Summary, err = s.makeSummary(v, d); err != nil {
 		return err
 	}
 	if v.r.Header.Get("Rollcall-Part") != "summary" {
-		if err := s.fill(v, &d, &page); err != nil {
+		if err := s.addTargetsAndEvents(v, &d, &page); err != nil {
 			return err
 		}
 	}
-	s.show(v, "page_deployment.html", fmt.Sprintf("%s in %s: %s", d.Service, d.Environment, humanize(d.State)), "history", page)
+	s.renderPage(v, "page_deployment.html", fmt.Sprintf("%s in %s: %s", d.Service, d.Environment, humanize(d.State)), "history", page)
 	return nil
 }
 
-// fill adds the targets and the newest events.
-func (s *site) fill(v *pageRequest, d *rollout.Deployment, page *deploymentPage) (err error) {
+// addTargetsAndEvents adds the targets and the newest events.
+func (s *site) addTargetsAndEvents(v *pageRequest, d *rollout.Deployment, page *deploymentPage) (err error) {
 	after := max(d.LastSeq-eventsShown, 0)
 	if page.Events, err = s.Store.DeploymentEvents(v.r.Context(), d.ID, after, d.LastSeq, eventsShown); err != nil {
 		return err
@@ -59,21 +59,21 @@ func (s *site) fill(v *pageRequest, d *rollout.Deployment, page *deploymentPage)
 	if n := len(page.Events); n > 0 {
 		page.After = page.Events[n-1].ID
 	}
-	targets, err := s.targets(v, d.ID)
+	targets, err := s.readTargets(v, d.ID)
 	page.Grid = makeGrid(d, targets)
 	return err
 }
 
-// deployment returns the deployment in the path, if the user may read it.
-func (s *site) deployment(v *pageRequest) (rollout.Deployment, error) {
-	d, err := s.Store.Deployment(v.r.Context(), v.path("id"))
+// readDeployment returns the deployment in the path, if the user may read it.
+func (s *site) readDeployment(v *pageRequest) (rollout.Deployment, error) {
+	d, err := s.Store.Deployment(v.r.Context(), v.pathValue("id"))
 	if err == nil {
 		err = v.requireRead(d.Service, d.Environment)
 	}
 	return d, err
 }
 
-func (s *site) summarize(v *pageRequest, d rollout.Deployment) (summary, error) {
+func (s *site) makeSummary(v *pageRequest, d rollout.Deployment) (summary, error) {
 	sum := summary{D: d, Waiting: needsAction(&d), Pending: d.Counts.Total - d.Counts.Updated - d.Counts.Failed -
 		d.Counts.RolledBack - d.Counts.InFlight}
 	latest := d.ID
@@ -96,8 +96,8 @@ func (s *site) summarize(v *pageRequest, d rollout.Deployment) (summary, error) 
 	return sum, nil
 }
 
-// targets returns all targets of a deployment.
-func (s *site) targets(v *pageRequest, id string) ([]rollout.Target, error) {
+// readTargets returns all targets of a deployment.
+func (s *site) readTargets(v *pageRequest, id string) ([]rollout.Target, error) {
 	const pageSize = 200
 	var targets []rollout.Target
 	for cursor := ""; ; {

@@ -50,12 +50,12 @@ func (s *site) showDora(v *pageRequest) error {
 	if err != nil {
 		return err
 	}
-	page.Total, page.Rows, page.Trend = report.Total, report.ByService, trend(report.Buckets, since, until)
-	s.show(v, "page_dora.html", "Software delivery", "dora", &page)
+	page.Total, page.Rows, page.Trend = report.Total, report.ByService, makeTrend(report.Buckets, since, until)
+	s.renderPage(v, "page_dora.html", "Software delivery", "dora", &page)
 	return nil
 }
 
-func trend(parts []dora.Metrics, since, until time.Time) outcomes {
+func makeTrend(parts []dora.Metrics, since, until time.Time) outcomes {
 	bars := make([]bar, len(parts))
 	for i, part := range parts {
 		bars[i].Good, bars[i].Bad = part.Changes-part.Failed, part.Failed
@@ -63,8 +63,8 @@ func trend(parts []dora.Metrics, since, until time.Time) outcomes {
 	return drawOutcomes(bars, since, until)
 }
 
-// frequency formats a frequency per day, week or month: the shortest of them in which it happens at least once.
-func frequency(perDay float64) string {
+// formatFrequency formats a frequency per day, week or month: the shortest of them in which it happens at least once.
+func formatFrequency(perDay float64) string {
 	switch {
 	case perDay <= 0:
 		return "none"

@@ -39,18 +39,18 @@ func (s *site) showDurations(v *pageRequest) error {
 	}
 	until := time.Now().UTC()
 	since := until.AddDate(0, 0, -page.Days)
-	if err := s.ended(v, &page, since); err != nil {
+	if err := s.readEnded(v, &page, since); err != nil {
 		return err
 	}
 	page.sumUp()
 	page.Plot = makePlot(page.Ended, since, until)
 	page.Outcomes = makeOutcomes(page.Ended, since, until)
-	s.show(v, "page_durations.html", "Durations and outcomes", "durations", page)
+	s.renderPage(v, "page_durations.html", "Durations and outcomes", "durations", page)
 	return nil
 }
 
-// ended reads the deployments that started and ended, newest first.
-func (s *site) ended(v *pageRequest, page *durationsPage, since time.Time) error {
+// readEnded reads the deployments that started and ended, newest first.
+func (s *site) readEnded(v *pageRequest, page *durationsPage, since time.Time) error {
 	filter := storage.Filter{Service: page.Service, Environment: page.Environment, Since: since}
 	for cursor := ""; ; {
 		list, err := s.Store.Deployments(v.r.Context(), v.principal.Scopes, filter, storage.Page{Limit: plotPageSize, Cursor: cursor})

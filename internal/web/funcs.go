@@ -17,10 +17,10 @@ import (
 // templateFuncs returns the functions of the templates.
 func templateFuncs(a *assets) template.FuncMap {
 	return template.FuncMap{
-		"asset": a.path, "root": func() string { return root }, "humanize": humanize, "glyph": glyph,
-		"formatTime": formatTime, "formatDay": formatDay, "formatDuration": formatDuration, "count": count, "orUnknown": orUnknown, "shortID": shortID, "capitalize": capitalize,
-		"markTimes": markTimes, "commit": commit, "sourceGlyph": sourceGlyph, "driftedTargets": driftedTargets,
-		"formatDefault": formatDefault, "formatDurationText": formatDurationText, "frequency": frequency, "formatPercent": formatPercent,
+		"asset": a.assetPath, "root": func() string { return root }, "humanize": humanize, "glyph": stateGlyph,
+		"formatTime": formatTime, "formatDay": formatDay, "formatDuration": formatDuration, "count": countNoun, "orUnknown": orUnknown, "shortID": shortID, "capitalize": capitalize,
+		"markTimes": markTimes, "commit": shortCommit, "sourceGlyph": sourceGlyph, "driftedTargets": driftedTargets,
+		"formatDefault": formatDefault, "formatDurationText": formatDurationText, "frequency": formatFrequency, "formatPercent": formatPercent,
 		"percent": func(n, of int) int { return percentOf(n, of) },
 	}
 }
@@ -39,8 +39,8 @@ func markTimes(text string) template.HTML {
 // humanize returns a state with spaces for underscores.
 func humanize(state any) string { return strings.ReplaceAll(fmt.Sprint(state), "_", " ") }
 
-// glyph returns a shape that distinguishes a deployment's state without its colour.
-func glyph(state rollout.State) string {
+// stateGlyph returns a shape that distinguishes a deployment's state without its colour.
+func stateGlyph(state rollout.State) string {
 	return map[rollout.State]string{
 		rollout.StatePending: "○", rollout.StateInProgress: "▶", rollout.StatePaused: "Ⅱ", rollout.StateRollingBack: "◀",
 		rollout.StateCompleted: "✓", rollout.StateFailed: "✕", rollout.StateRolledBack: "↩", rollout.StateAborted: "■",
@@ -61,8 +61,8 @@ func driftedTargets(f gitsource.File) int {
 	return drifted + unknown
 }
 
-// commit abbreviates a commit's hash.
-func commit(sha string) string {
+// shortCommit abbreviates a commit's hash.
+func shortCommit(sha string) string {
 	if sha == "" {
 		return "none yet"
 	}
@@ -116,8 +116,8 @@ func formatDefault(value json.RawMessage) string {
 	return strings.NewReplacer("[", "", "]", "", ",", ", ").Replace(string(value))
 }
 
-// count returns a number with its noun: "1 target", "3 targets".
-func count(n int, thing string) string {
+// countNoun returns a number with its noun: "1 target", "3 targets".
+func countNoun(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}

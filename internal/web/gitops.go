@@ -33,49 +33,49 @@ func (s *site) showSources(v *pageRequest) error {
 	if err != nil {
 		return err
 	}
-	s.show(v, "page_sources.html", "Git sources", "gitops", sourcesPage{Items: list.Items, Next: list.NextCursor})
+	s.renderPage(v, "page_sources.html", "Git sources", "gitops", sourcesPage{Items: list.Items, Next: list.NextCursor})
 	return nil
 }
 
-// source returns the source in the path.
-func (s *site) source(v *pageRequest) (page sourcePage, err error) {
+// readSource returns the source in the path.
+func (s *site) readSource(v *pageRequest) (page sourcePage, err error) {
 	if err := v.requireReadAll(); err != nil {
 		return page, err
 	}
-	page.Report, err = s.Store.Source(v.r.Context(), v.path("name"))
-	page.CanSync = v.may(authz.PermissionDeploy, authz.Any, authz.Any)
+	page.Report, err = s.Store.Source(v.r.Context(), v.pathValue("name"))
+	page.CanSync = v.isAllowed(authz.PermissionDeploy, authz.Any, authz.Any)
 	return page, err
 }
 
 func (s *site) showSource(v *pageRequest) error {
-	page, err := s.source(v)
+	page, err := s.readSource(v)
 	if err != nil {
 		return err
 	}
-	s.show(v, "page_source.html", page.Source.Name, "gitops", page)
+	s.renderPage(v, "page_source.html", page.Source.Name, "gitops", page)
 	return nil
 }
 
 // showSync shows the confirmation of a sync.
 func (s *site) showSync(v *pageRequest) error {
-	page, err := s.source(v)
+	page, err := s.readSource(v)
 	if err != nil {
 		return err
 	}
-	s.show(v, "page_sync.html", "Sync "+page.Source.Name+"?", "gitops", page)
+	s.renderPage(v, "page_sync.html", "Sync "+page.Source.Name+"?", "gitops", page)
 	return nil
 }
 
-func (s *site) doSync(v *pageRequest) error {
+func (s *site) startSync(v *pageRequest) error {
 	if err := verifyCSRF(v.r); err != nil {
 		return err
 	}
-	page, err := s.source(v)
+	page, err := s.readSource(v)
 	if err != nil {
 		return err
 	}
 	var response map[string]any
-	if err := s.post(v, "/gitops/sources/"+page.Source.Name+"/sync", nil, map[string]any{}, &response); err != nil {
+	if err := s.postAPI(v, "/gitops/sources/"+page.Source.Name+"/sync", nil, map[string]any{}, &response); err != nil {
 		return err
 	}
 	http.Redirect(v.w, v.r, root+"/gitops/"+page.Source.Name, http.StatusSeeOther)

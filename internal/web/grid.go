@@ -41,7 +41,7 @@ const (
 )
 
 func makeGrid(d *rollout.Deployment, targets []rollout.Target) grid {
-	g := grid{Size: sizeFor(len(targets)), Total: len(targets), Problems: problemTargets(targets), Old: oldVersions(targets), Legend: legend(targets)}
+	g := grid{Size: sizeFor(len(targets)), Total: len(targets), Problems: problemTargets(targets), Old: oldVersions(targets), Legend: countStates(targets)}
 	waves := make([][]rollout.Target, len(d.Spec.Waves)+1)
 	for i := range targets {
 		n := targets[i].Wave
@@ -73,7 +73,7 @@ func sizeFor(n int) string {
 // aboutWave describes a wave.
 func aboutWave(d *rollout.Deployment, n int) string {
 	w := d.Spec.Waves[n-1]
-	parts := []string{count(w.Size, "target")}
+	parts := []string{countNoun(w.Size, "target")}
 	if d.Spec.Traffic != nil {
 		parts = append(parts, fmt.Sprintf("then %d %% of traffic", w.Weight))
 	}
@@ -126,7 +126,7 @@ func oldVersions(targets []rollout.Target) []versionCount {
 	return list
 }
 
-func legend(targets []rollout.Target) []stateCount {
+func countStates(targets []rollout.Target) []stateCount {
 	list := make([]stateCount, 0, len(targetStates()))
 	for _, state := range targetStates() {
 		n := 0
@@ -163,15 +163,15 @@ const targetsPerPage = 200
 
 // showTargets lists targets, all or those in one state.
 func (s *site) showTargets(v *pageRequest) error {
-	d, err := s.deployment(v)
+	d, err := s.readDeployment(v)
 	if err != nil {
 		return err
 	}
-	targets, err := s.targets(v, d.ID)
+	targets, err := s.readTargets(v, d.ID)
 	if err != nil {
 		return err
 	}
-	page := targetsPage{D: d, State: rollout.TargetState(v.r.FormValue("state")), States: legend(targets)}
+	page := targetsPage{D: d, State: rollout.TargetState(v.r.FormValue("state")), States: countStates(targets)}
 	page.Targets = slices.DeleteFunc(targets, func(t rollout.Target) bool { return page.State != "" && t.State != page.State })
 	page.Found = len(page.Targets)
 	if _, err := fmt.Sscanf(v.r.FormValue("from"), "%d", &page.From); err != nil || page.From < 0 || page.From > page.Found {
@@ -181,6 +181,6 @@ func (s *site) showTargets(v *pageRequest) error {
 	if len(page.Targets) > targetsPerPage {
 		page.Targets, page.Next = page.Targets[:targetsPerPage], page.From+targetsPerPage
 	}
-	s.show(v, "page_targets.html", "Targets of "+d.Service+" in "+d.Environment, "history", page)
+	s.renderPage(v, "page_targets.html", "Targets of "+d.Service+" in "+d.Environment, "history", page)
 	return nil
 }

@@ -44,7 +44,7 @@ func (s *site) showHistory(v *pageRequest) error {
 	if page.RolledBackBy, err = s.Store.RolledBackBy(v.r.Context(), ids); err != nil {
 		return err
 	}
-	s.show(v, "page_history.html", "History", "history", page)
+	s.renderPage(v, "page_history.html", "History", "history", page)
 	return nil
 }
 

@@ -161,8 +161,8 @@ func TestFuncs_Format(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
 		formatDuration(-time.Second): "0 s", formatDuration(1500 * time.Millisecond): "1.5 s", formatDuration(75 * time.Second): "1 min 15 s",
-		formatDuration(25 * time.Hour): "25 h 00 min", formatDuration(72 * time.Hour): "3 days", count(1, "target"): "1 target",
-		count(0, "target"): "0 targets", shortID("0190b0a6-7c31-7d3a-9b1e-4f2f8a6c1d20"): "8a6c1d20", humanize(rollout.StateRolledBack): "rolled back",
+		formatDuration(25 * time.Hour): "25 h 00 min", formatDuration(72 * time.Hour): "3 days", countNoun(1, "target"): "1 target",
+		countNoun(0, "target"): "0 targets", shortID("0190b0a6-7c31-7d3a-9b1e-4f2f8a6c1d20"): "8a6c1d20", humanize(rollout.StateRolledBack): "rolled back",
 		orUnknown(""): "unknown", capitalize("é"): "É", formatDefault([]byte(`["1","2"]`)): `"1", "2"`, formatDurationText("0s"): "",
 	} {
 		if got != want {

@@ -52,9 +52,9 @@ func makePlot(ended []rollout.Deployment, since, until time.Time) plot {
 		Left: plotLeft, Right: plotWidth - plotRight, Edge: plotLeft - 8,
 	}
 	low, high := scaleBounds(ended)
-	for _, step := range scale() {
+	for _, step := range scaleSteps() {
 		if step >= low && step <= high {
-			p.Lines = append(p.Lines, line{yAt(step, low, high), label(step)})
+			p.Lines = append(p.Lines, line{yAt(step, low, high), formatStep(step)})
 		}
 	}
 	for i := range ended {
@@ -67,15 +67,15 @@ func makePlot(ended []rollout.Deployment, since, until time.Time) plot {
 	return p
 }
 
-// scale returns the durations that have a line.
-func scale() []time.Duration {
+// scaleSteps returns the durations that have a line.
+func scaleSteps() []time.Duration {
 	return []time.Duration{
 		100 * time.Millisecond, time.Second, 10 * time.Second, time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour,
 	}
 }
 
-// label formats a step of the scale.
-func label(step time.Duration) string {
+// formatStep formats a step of the scale.
+func formatStep(step time.Duration) string {
 	switch {
 	case step < time.Second:
 		return fmt.Sprintf("%.1f s", step.Seconds())
@@ -86,13 +86,13 @@ func label(step time.Duration) string {
 	case step < 24*time.Hour:
 		return fmt.Sprintf("%d h", step/time.Hour)
 	default:
-		return count(int(step/(24*time.Hour)), "day")
+		return countNoun(int(step/(24*time.Hour)), "day")
 	}
 }
 
 // scaleBounds returns the steps of the scale around all durations.
 func scaleBounds(ended []rollout.Deployment) (low, high time.Duration) {
-	steps := scale()
+	steps := scaleSteps()
 	shortest, longest := time.Duration(math.MaxInt64), time.Duration(0)
 	for i := range ended {
 		shortest, longest = min(shortest, runTime(&ended[i])), max(longest, runTime(&ended[i]))
@@ -113,16 +113,16 @@ func scaleBounds(ended []rollout.Deployment) (low, high time.Duration) {
 
 func xAt(at, since, until time.Time) float64 {
 	part := at.Sub(since).Seconds() / until.Sub(since).Seconds()
-	return round(plotLeft + part*(plotWidth-plotLeft-plotRight))
+	return roundToTenth(plotLeft + part*(plotWidth-plotLeft-plotRight))
 }
 
 func yAt(took, low, high time.Duration) float64 {
 	of := func(d time.Duration) float64 { return math.Log(max(d.Seconds(), 0.001)) }
 	part := (of(took) - of(low)) / (of(high) - of(low))
-	return round(plotHeight - plotBottom - min(max(part, 0), 1)*(plotHeight-plotTop-plotBottom))
+	return roundToTenth(plotHeight - plotBottom - min(max(part, 0), 1)*(plotHeight-plotTop-plotBottom))
 }
 
-func round(x float64) float64 { return math.Round(x*10) / 10 }
+func roundToTenth(x float64) float64 { return math.Round(x*10) / 10 }
 
 func dayTicks(since, until time.Time) []tick {
 	list := make([]tick, 0, ticks)
@@ -189,13 +189,13 @@ func drawOutcomes(bars []bar, since, until time.Time) outcomes {
 	step := float64(plotWidth-plotLeft-plotRight) / float64(len(bars))
 	for i := range bars {
 		b := &bars[i]
-		b.X, b.Width = round(plotLeft+float64(i)*step+1), round(step-2)
+		b.X, b.Width = roundToTenth(plotLeft+float64(i)*step+1), roundToTenth(step-2)
 		b.Label = since.Add(until.Sub(since) * time.Duration(i) / time.Duration(len(bars))).Format("2 Jan 15:04")
 		if o.Max > 0 {
-			b.GoodHigh, b.BadHigh = round(room*float64(b.Good)/float64(o.Max)), round(room*float64(b.Bad)/float64(o.Max))
+			b.GoodHigh, b.BadHigh = roundToTenth(room*float64(b.Good)/float64(o.Max)), roundToTenth(room*float64(b.Bad)/float64(o.Max))
 		}
-		b.GoodY = round(float64(outcomeHeight-plotBottom) - b.GoodHigh)
-		b.BadY = round(b.GoodY - b.BadHigh)
+		b.GoodY = roundToTenth(float64(outcomeHeight-plotBottom) - b.GoodHigh)
+		b.BadY = roundToTenth(b.GoodY - b.BadHigh)
 	}
 	return o
 }

@@ -24,16 +24,16 @@ type pageRequest struct {
 	status    int // 0 is 200
 }
 
-func (v *pageRequest) path(name string) string { return v.r.PathValue(name) }
+func (v *pageRequest) pathValue(name string) string { return v.r.PathValue(name) }
 
-// may reports whether the user has the permission.
-func (v *pageRequest) may(p authz.Permission, service, environment string) bool {
+// isAllowed reports whether the user has the permission.
+func (v *pageRequest) isAllowed(p authz.Permission, service, environment string) bool {
 	return authz.Authorize(&v.principal, p, service, environment) == authz.AccessAllowed
 }
 
 // requireRead returns CodeNotFound for what is not within the user's scopes.
 func (v *pageRequest) requireRead(service, environment string) error {
-	if v.may(authz.PermissionRead, service, environment) {
+	if v.isAllowed(authz.PermissionRead, service, environment) {
 		return nil
 	}
 	return &problem.Error{Code: problem.CodeNotFound, Message: "page not found"}
@@ -43,20 +43,20 @@ func (v *pageRequest) requireRead(service, environment string) error {
 func (s *site) servePage(page func(*pageRequest) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if page == nil {
-			page = notFound
+			page = errNotFound
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		v := &pageRequest{w: w, r: r}
 		var err error
 		if v.principal, err = s.Who.Authenticate(withBearer(r)); err == nil {
-			v.csrf = csrfToken(formKey(w, r), credential(r))
+			v.csrf = csrfToken(formKey(w, r), cookieToken(r))
 			err = requireText(r.URL)
 		}
 		if err == nil {
 			err = page(v)
 		}
 		if err != nil {
-			s.fail(v, err)
+			s.renderError(v, err)
 		}
 	})
 }
@@ -64,7 +64,7 @@ func (s *site) servePage(page func(*pageRequest) error) http.Handler {
 // requireText rejects an address that is not text: pages pass names in it to the database as they are.
 func requireText(u *url.URL) error {
 	if !isText(u.Path) {
-		return notFound(nil)
+		return errNotFound(nil)
 	}
 	for name, values := range u.Query() {
 		if !isText(name) || !isText(strings.Join(values, "")) {
@@ -86,8 +86,8 @@ type frame struct {
 	Page       any
 }
 
-// show writes a page, or the part of it that the script requests.
-func (s *site) show(v *pageRequest, name, title, tab string, page any) {
+// renderPage writes a page, or the part of it that the script requests.
+func (s *site) renderPage(v *pageRequest, name, title, tab string, page any) {
 	template, about := "frame.html", any(frame{
 		Title: title, Tab: tab, Who: v.principal, Open: s.Open, CSRF: v.csrf, Now: time.Now().UTC(), Page: page,
 	})
@@ -112,8 +112,8 @@ type problemPage struct {
 	DeploymentID string
 }
 
-// fail shows an error page, or redirects to the sign-in page.
-func (s *site) fail(v *pageRequest, err error) {
+// renderError shows an error page, or redirects to the sign-in page.
+func (s *site) renderError(v *pageRequest, err error) {
 	if v.r.Context().Err() != nil {
 		return // the browser has disconnected
 	}
@@ -136,7 +136,7 @@ func (s *site) fail(v *pageRequest, err error) {
 		page.DeploymentID = e.ID
 	}
 	v.status = page.Status
-	s.show(v, "page_problem.html", page.Title, "", page)
+	s.renderPage(v, "page_problem.html", page.Title, "", page)
 }
 
 // redirectToSignIn redirects to the sign-in page. A browser that follows a link from another site does not send the

@@ -23,7 +23,7 @@ type servicePage struct {
 const recentDeployments = 12
 
 func (s *site) showService(v *pageRequest) error {
-	service, environment := v.path("service"), v.path("environment")
+	service, environment := v.pathValue("service"), v.pathValue("environment")
 	if err := v.requireRead(service, environment); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (s *site) showService(v *pageRequest) error {
 	switch {
 	case err == nil:
 		page.Row.Defined, page.Protected = true, defined.Protected
-		if page.Definition, err = indented(defined.Body); err != nil {
+		if page.Definition, err = indentJSON(defined.Body); err != nil {
 			return err
 		}
 	case problem.CodeOf(err) != problem.CodeNotFound:
@@ -46,18 +46,18 @@ func (s *site) showService(v *pageRequest) error {
 	case len(recent.Items) == 0:
 		return &problem.Error{Code: problem.CodeNotFound, Message: "no deployment or definition of " + service + " in " + environment}
 	}
-	runs, err := s.runs(v, []catalog.Service{page.Row.Service})
+	runs, err := s.countRuns(v, []catalog.Service{page.Row.Service})
 	if err != nil {
 		return err
 	}
-	pair := authz.Scope{Service: service, Environment: environment}
-	page.Row.runs, page.Row.Active = runs[pair], activeDeployment(recent.Items, pair)
-	page.Row.CanDeploy = page.Row.Defined && v.may(authz.PermissionDeploy, service, environment)
-	s.show(v, "page_service.html", service+" in "+environment, "services", page)
+	key := authz.Scope{Service: service, Environment: environment}
+	page.Row.runs, page.Row.Active = runs[key], activeDeployment(recent.Items, key)
+	page.Row.CanDeploy = page.Row.Defined && v.isAllowed(authz.PermissionDeploy, service, environment)
+	s.renderPage(v, "page_service.html", service+" in "+environment, "services", page)
 	return nil
 }
 
-func indented(body []byte) (string, error) {
+func indentJSON(body []byte) (string, error) {
 	var out bytes.Buffer
 	if err := json.Indent(&out, body, "", "  "); err != nil {
 		return "", fmt.Errorf("indent a definition: %w", err)

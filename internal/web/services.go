@@ -41,8 +41,8 @@ type versionCount struct {
 	Count   int
 }
 
-// add adds the targets of one version and health.
-func (r *runs) add(s *catalog.VersionCount) {
+// addVersion adds the targets of one version and health.
+func (r *runs) addVersion(s *catalog.VersionCount) {
 	r.Targets += s.Targets
 	switch s.Health {
 	case healthcheck.Unhealthy:
@@ -78,7 +78,7 @@ func (s *site) showServices(v *pageRequest) error {
 	for i := range now {
 		page.Now = append(page.Now, running{now[i], needsAction(&now[i])})
 	}
-	runs, err := s.runs(v, list.Items)
+	runs, err := s.countRuns(v, list.Items)
 	if err != nil {
 		return err
 	}
@@ -87,15 +87,15 @@ func (s *site) showServices(v *pageRequest) error {
 		key := authz.Scope{Service: item.Service, Environment: item.Environment}
 		page.Rows = append(page.Rows, serviceRow{
 			Service: item, runs: runs[key], Active: activeDeployment(now, key),
-			CanDeploy: item.Defined && v.may(authz.PermissionDeploy, key.Service, key.Environment),
+			CanDeploy: item.Defined && v.isAllowed(authz.PermissionDeploy, key.Service, key.Environment),
 		})
 	}
-	s.show(v, "page_services.html", "Services", "services", page)
+	s.renderPage(v, "page_services.html", "Services", "services", page)
 	return nil
 }
 
-// runs returns the counts for each of the services.
-func (s *site) runs(v *pageRequest, services []catalog.Service) (map[authz.Scope]runs, error) {
+// countRuns returns the counts for each of the services.
+func (s *site) countRuns(v *pageRequest, services []catalog.Service) (map[authz.Scope]runs, error) {
 	keys := make([]authz.Scope, len(services))
 	for i := range services {
 		keys[i] = authz.Scope{Service: services[i].Service, Environment: services[i].Environment}
@@ -108,7 +108,7 @@ func (s *site) runs(v *pageRequest, services []catalog.Service) (map[authz.Scope
 	for i := range shares {
 		key := authz.Scope{Service: shares[i].Service, Environment: shares[i].Environment}
 		sum := found[key]
-		sum.add(&shares[i])
+		sum.addVersion(&shares[i])
 		found[key] = sum
 	}
 	return found, nil

@@ -24,8 +24,8 @@ const (
 	maxForm  = 64 << 10
 )
 
-// credential returns the token in the browser's cookie; empty for none.
-func credential(r *http.Request) string {
+// cookieToken returns the token in the browser's cookie; empty for none.
+func cookieToken(r *http.Request) string {
 	cookie, err := r.Cookie(tokenCookie)
 	if err != nil {
 		return ""
@@ -54,7 +54,7 @@ func withBearer(r *http.Request) *http.Request {
 	request := r.Clone(r.Context())
 	request.Header.Del("Authorization")
 	request.Header.Del("Cookie")
-	if token := credential(r); token != "" {
+	if token := cookieToken(r); token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	return request
@@ -82,7 +82,7 @@ func csrfToken(key, token string) string {
 func verifyCSRF(r *http.Request) error {
 	cookie, err := r.Cookie(formCookie)
 	crossOrigin := http.NewCrossOriginProtection().Check(r)
-	if err == nil && crossOrigin == nil && hmac.Equal([]byte(r.PostFormValue("proof")), []byte(csrfToken(cookie.Value, credential(r)))) {
+	if err == nil && crossOrigin == nil && hmac.Equal([]byte(r.PostFormValue("proof")), []byte(csrfToken(cookie.Value, cookieToken(r)))) {
 		return nil
 	}
 	return &problem.Error{
@@ -100,7 +100,7 @@ type signInPage struct{ Next, Problem string }
 
 func (s *site) renderSignIn(w http.ResponseWriter, r *http.Request, status int, problem string) {
 	next := localPath(r.FormValue("next"))
-	s.show(&pageRequest{w: w, r: r, status: status, csrf: csrfToken(formKey(w, r), credential(r))},
+	s.renderPage(&pageRequest{w: w, r: r, status: status, csrf: csrfToken(formKey(w, r), cookieToken(r))},
 		"page_sign_in.html", "Sign in", "", signInPage{Next: next, Problem: problem})
 }
 

@@ -31,7 +31,7 @@ type Store interface {
 	LatestDeployment(ctx context.Context, service, environment string) (rollout.Deployment, error)
 	RolledBackBy(ctx context.Context, ids []string) (map[string]string, error)
 	UnfinishedDeployments(ctx context.Context, scopes authz.Scopes) ([]rollout.Deployment, error)
-	VersionCounts(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error)
+	VersionCounts(ctx context.Context, keys []authz.Scope) ([]catalog.VersionCount, error)
 	// DatabaseTime is the database's clock, by which deployments end.
 	DatabaseTime(ctx context.Context) (time.Time, error)
 	DORAReport(ctx context.Context, scopes authz.Scopes, sel dora.Query) (dora.Report, error)
@@ -82,7 +82,7 @@ func New(c Config) (http.Handler, error) {
 		return nil, fmt.Errorf("read the dashboard's pages: %w", err)
 	}
 	s := &site{Config: c, pages: pages, assets: files}
-	pagesHandler := securityHeaders(s.routes())
+	pagesHandler := securityHeaders(s.pageRoutes())
 	if c.Middleware != nil {
 		pagesHandler = c.Middleware(pagesHandler)
 	}
@@ -101,9 +101,9 @@ func wantsPage(r *http.Request) bool {
 	return r.URL.Path == "/" && isRead && strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
-func (s *site) routes() http.Handler {
+func (s *site) pageRoutes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+root+"/static/{version}/{file}", s.assets.serve)
+	mux.HandleFunc("GET "+root+"/static/{version}/{file}", s.assets.serveFile)
 	mux.HandleFunc("GET "+root+"/sign-in", s.showSignIn)
 	mux.HandleFunc("POST "+root+"/sign-in", s.signIn)
 	mux.HandleFunc("GET "+root+"/events", s.streamAll)
@@ -119,21 +119,21 @@ func (s *site) routes() http.Handler {
 		"GET " + root + "/deployments/{id}/{verb}":                               s.showAction,
 		"GET " + root + "/services/{service}/environments/{environment}":         s.showService,
 		"GET " + root + "/services/{service}/environments/{environment}/deploy":  s.showPlan,
-		"POST " + root + "/deployments/{id}/{verb}":                              s.doAction,
-		"POST " + root + "/services/{service}/environments/{environment}/deploy": s.doDeploy,
+		"POST " + root + "/deployments/{id}/{verb}":                              s.runAction,
+		"POST " + root + "/services/{service}/environments/{environment}/deploy": s.startDeployment,
 		"POST " + root + "/sign-out":                                             s.signOut,
 		"GET " + root + "/gitops":                                                s.showSources,
 		"GET " + root + "/gitops/{name}":                                         s.showSource,
 		"GET " + root + "/gitops/{name}/sync":                                    s.showSync,
-		"POST " + root + "/gitops/{name}/sync":                                   s.doSync,
-		root + "/":                                                               notFound,
+		"POST " + root + "/gitops/{name}/sync":                                   s.startSync,
+		root + "/":                                                               errNotFound,
 	} {
 		mux.Handle(pattern, s.servePage(page))
 	}
 	return mux
 }
 
-func notFound(*pageRequest) error {
+func errNotFound(*pageRequest) error {
 	return &problem.Error{Code: problem.CodeNotFound, Message: "page not found"}
 }
 

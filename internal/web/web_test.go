@@ -79,7 +79,7 @@ func TestGlyph_DiffersForEachState(t *testing.T) {
 	t.Parallel()
 	seen := map[string]rollout.State{}
 	for _, state := range rollout.States() {
-		shape := glyph(state)
+		shape := stateGlyph(state)
 		if other, taken := seen[shape]; shape == "" || taken {
 			t.Errorf("%s has the shape %q of %s", state, shape, other)
 		}
@@ -147,7 +147,7 @@ func TestParameter_JSONValue(t *testing.T) {
 func TestFrequency_UsesTheShortestUnit(t *testing.T) {
 	t.Parallel()
 	for perDay, want := range map[float64]string{0: "none", 12.4: "12 a day", 1: "1 a day", 0.5: "3.5 a week", 0.1: "3 a month", 0.01: "0.3 a month"} {
-		if got := frequency(perDay); got != want {
+		if got := formatFrequency(perDay); got != want {
 			t.Errorf("%v a day is %q, not %q", perDay, got, want)
 		}
 	}
