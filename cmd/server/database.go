@@ -97,7 +97,7 @@ func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 	}
 	role := localpg.ServerRole
 	if s.postgres == nil {
-		if role, err = s.database().Role(ctx); err != nil {
+		if role, err = s.database().CurrentRole(ctx); err != nil {
 			return err //nolint:wrapcheck // it names the operation
 		}
 		return owner.GrantTo(ctx, role) //nolint:wrapcheck // it names the operation

@@ -53,7 +53,7 @@ func addFences(args pgx.NamedArgs, targets []rollout.Target) error {
 		at := rollout.CanonicalAddress(t.Address)
 		k := kept[at]
 		k.Fence = max(k.Fence, t.Fence)
-		if work.Until.After(k.work().Until) {
+		if work.Until.After(k.knownWork().Until) {
 			k.Work = &work
 		}
 		kept[at] = k
@@ -74,7 +74,7 @@ func addFences(args pgx.NamedArgs, targets []rollout.Target) error {
 	return nil
 }
 
-func (k *atAddress) work() rollout.Work {
+func (k *atAddress) knownWork() rollout.Work {
 	if k.Work == nil {
 		return rollout.Work{}
 	}
@@ -110,7 +110,7 @@ func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []storage.Claimed) e
 			t := &claimed[i].Snapshot.Targets[j]
 			k := byAddress[rollout.CanonicalAddress(t.Address)]
 			t.Fence = max(t.Fence, k.Fence)
-			t.Inherit(k.work())
+			t.Inherit(k.knownWork())
 		}
 	}
 	return nil
@@ -130,8 +130,8 @@ func (s *Store) RunningTargets(ctx context.Context, service, environment string)
 	running, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (catalog.RunningTarget, error) {
 		var id string
 		var k knownTarget
-		err := row.Scan(append([]any{&id}, k.fields()...)...)
-		version, health := k.runs()
+		err := row.Scan(append([]any{&id}, k.scanFields()...)...)
+		version, health := k.versionAndHealth()
 		return catalog.RunningTarget{Target: id, Version: version, Health: health}, err //nolint:wrapcheck // wrapped below
 	}, sql, service, environment)
 	return running, pg.Wrap("read what runs of "+service+" in "+environment, err)
@@ -144,13 +144,13 @@ type knownTarget struct {
 	known            storage.TargetRecord
 }
 
-func (k *knownTarget) fields() []any {
+func (k *knownTarget) scanFields() []any {
 	return []any{&k.address, &k.version, &k.seen, &k.known.Version, &k.known.Health, &k.known.Address}
 }
 
-// runs returns the version that the target runs, as far as known, and its health: as recorded at its address, else as it was
+// versionAndHealth returns the version that the target runs, as far as known, and its health: as recorded at its address, else as it was
 // said.
-func (k *knownTarget) runs() (version string, health healthcheck.Health) {
+func (k *knownTarget) versionAndHealth() (version string, health healthcheck.Health) {
 	if k.seen && rollout.SameAddress(k.known.Address, k.address) {
 		return k.known.Version, cmp.Or(k.known.Health, healthcheck.Unknown)
 	}

@@ -73,12 +73,12 @@ func lockForCreate(ctx context.Context, tx pgx.Tx, request *storage.NewDeploymen
 	if _, err := results.Exec(); err != nil {
 		return t, fmt.Errorf("wait for the turn of %s in %s: %w", d.Service, d.Environment, err)
 	}
-	err = t.find(results, request)
+	err = t.readUnfinished(results, request)
 	return t, err
 }
 
-// find reads what has not ended, once the lock is held.
-func (t *admission) find(results pgx.BatchResults, request *storage.NewDeployment) error {
+// readUnfinished reads what has not ended, once the lock is held.
+func (t *admission) readUnfinished(results pgx.BatchResults, request *storage.NewDeployment) error {
 	d := &request.Deployment
 	rows, err := results.Query()
 	if err != nil {
@@ -109,18 +109,18 @@ func (s *Store) HasUnfinished(ctx context.Context, service, environment string) 
 	return busy, pg.Wrap("look for deployments of "+service+" in "+environment, err)
 }
 
-func conflict(other *rollout.Deployment) error {
+func conflictWith(other *rollout.Deployment) error {
 	return &problem.Error{
 		Code: problem.CodeConflict, ID: other.ID,
 		Message: fmt.Sprintf("deployment %s of %s in %s has not ended: it is %s", other.ID, other.Service, other.Environment, other.State),
 	}
 }
 
-// supersede adds to the batch what ends a waiting deployment in favour of a newer one. It has touched nothing.
-func supersede(batch *pgx.Batch, d *rollout.Deployment, by string, now time.Time) error {
+// queueSupersede adds to the batch what ends a waiting deployment in favour of a newer one. It has touched nothing.
+func queueSupersede(batch *pgx.Batch, d *rollout.Deployment, by string, now time.Time) error {
 	from := d.State
 	d.State, d.Reason = rollout.StateSuperseded, "superseded by deployment "+by
-	end(d, now)
+	setEndFields(d, now)
 	d.Result.Metadata["superseded_by"] = by
 	d.Revision++
 	event := rollout.Event{Type: rollout.EventSuperseded, From: string(from), To: string(d.State), Message: d.Reason}
@@ -133,8 +133,8 @@ func supersede(batch *pgx.Batch, d *rollout.Deployment, by string, now time.Time
 	return notifystore.EnqueueNotification(batch, d, now)
 }
 
-// end returns a deployment whose state is terminal what belongs to its end and is not there yet.
-func end(d *rollout.Deployment, now time.Time) {
+// setEndFields returns a deployment whose state is terminal what belongs to its end and is not there yet.
+func setEndFields(d *rollout.Deployment, now time.Time) {
 	d.FinishedAt = orNow(d.FinishedAt, now)
 	d.DeadlineAt, d.NextActionAt, d.Progress.PausedAt = time.Time{}, time.Time{}, time.Time{}
 	d.Owner = ""

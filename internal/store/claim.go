@@ -65,10 +65,10 @@ func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit 
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		claimed = nil
 		var free []candidate
-		if free, next, err = candidates(ctx, tx, replica, mine, limit); err != nil || len(free) == 0 {
+		if free, next, err = findCandidates(ctx, tx, replica, mine, limit); err != nil || len(free) == 0 {
 			return err
 		}
-		if claimed, err = claim(ctx, tx, replica, mine, free); err != nil {
+		if claimed, err = claimCandidates(ctx, tx, replica, mine, free); err != nil {
 			return err
 		}
 		return s.learnWayBack(ctx, tx, claimed)
@@ -77,7 +77,7 @@ func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit 
 		return nil, time.Time{}, pg.Wrap("claim deployments for replica "+replica, err)
 	}
 	for i := range claimed {
-		s.reveal(&claimed[i].Snapshot.Deployment)
+		s.revealSecrets(&claimed[i].Snapshot.Deployment)
 	}
 	return claimed, next, nil
 }
@@ -94,7 +94,7 @@ func scanCandidate(row pgx.CollectableRow) (c candidate, err error) {
 	return c, err //nolint:wrapcheck // the caller names the operation
 }
 
-func candidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, limit int) (free []candidate, next time.Time, err error) {
+func findCandidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, limit int) (free []candidate, next time.Time, err error) {
 	batch := &pgx.Batch{}
 	args := pgx.NamedArgs{"replica": replica, "mine": pg.NonNil(mine), "limit": limit}
 	batch.Queue(candidatesSQL, args).Query(func(rows pgx.Rows) (err error) {
@@ -125,9 +125,9 @@ func claimArgs(replica string, mine []string, free []candidate) pgx.NamedArgs {
 	}
 }
 
-// claim takes the candidates and loads them. The loading is sent along with the taking, so that it costs no round trip: what
+// claimCandidates takes the candidates and loads them. The loading is sent along with the taking, so that it costs no round trip: what
 // was not taken after all is loaded in vain.
-func claim(ctx context.Context, tx pgx.Tx, replica string, mine []string, free []candidate) ([]storage.Claimed, error) {
+func claimCandidates(ctx context.Context, tx pgx.Tx, replica string, mine []string, free []candidate) ([]storage.Claimed, error) {
 	taken := map[string]storage.Claimed{}
 	batch := &pgx.Batch{}
 	batch.Queue(claimSQL, claimArgs(replica, mine, free)).Query(func(rows pgx.Rows) error {

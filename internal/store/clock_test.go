@@ -31,8 +31,8 @@ func TestLease_UsesDatabaseClockOnly(t *testing.T) {
 	if off := time.Until(now); off < 59*time.Minute || off > 61*time.Minute {
 		t.Errorf("the database is an hour ahead; its time as it was given is %s ahead", off)
 	}
-	create(t, s, request("checkout", 1))
-	snap := claim(t, s, "r1")
+	createDeployment(t, s, request("checkout", 1))
+	snap := claimCandidates(t, s, "r1")
 	if c := claimed(t, s, "r2"); len(c) != 0 {
 		t.Errorf("a living replica's deployment was taken over: %+v", c)
 	}

@@ -39,7 +39,7 @@ func TestSynchronous_AnsweredWritesReachStandby(t *testing.T) {
 	running := started(t, s, "running", "r1")
 	ended := started(t, s, "ended", "r2")
 	finish(t, s, ended, rollout.StateCompleted)
-	pausing := create(t, s, request("pausing", 1))
+	pausing := createDeployment(t, s, request("pausing", 1))
 	must(t, standby.Crash())
 
 	created := request("created", 1)

@@ -13,7 +13,7 @@ import (
 
 // StateCounts counts the deployments within the scopes by state and strategy; what there is none of is left out.
 func (s *Store) StateCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error) {
-	where, args := conditions(scopes, storage.Filter{}, nil)
+	where, args := filterSQL(scopes, storage.Filter{}, nil)
 	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.StateCount], talliesSQL(where), args...)
 	return tallies, pg.Wrap("count the deployments", err)
 }

@@ -33,7 +33,7 @@ func (s *Store) CreateDeployment(ctx context.Context, request storage.NewDeploym
 	}
 	var created storage.Created
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		created, err = create(ctx, tx, request)
+		created, err = createDeployment(ctx, tx, request)
 		return err
 	})
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *Store) CreateDeployment(ctx context.Context, request storage.NewDeploym
 	return created, nil
 }
 
-func create(ctx context.Context, tx pgx.Tx, request storage.NewDeployment) (storage.Created, error) {
+func createDeployment(ctx context.Context, tx pgx.Tx, request storage.NewDeployment) (storage.Created, error) {
 	if err := gitopsstore.HoldClaim(ctx, tx, request.Claim); err != nil {
 		return storage.Created{}, err
 	}
@@ -51,9 +51,9 @@ func create(ctx context.Context, tx pgx.Tx, request storage.NewDeployment) (stor
 		return storage.Created{}, err
 	}
 	if turn.keyUsed {
-		created, _, err := replay(ctx, tx, request.Key)
+		created, _, err := findReplay(ctx, tx, request.Key)
 		if err == nil {
-			err = pg.Confirm(ctx, tx)
+			err = pg.ConfirmDurable(ctx, tx)
 		}
 		return created, err
 	}
@@ -62,7 +62,7 @@ func create(ctx context.Context, tx pgx.Tx, request storage.NewDeployment) (stor
 		return storage.Created{}, err
 	}
 	if len(others) > 0 && request.Deployment.Spec.OnConflict == rollout.OnConflictReject {
-		return storage.Created{}, conflict(&others[0])
+		return storage.Created{}, conflictWith(&others[0])
 	}
 	d := initialState(request.Deployment, now)
 	batch := &pgx.Batch{}
@@ -74,11 +74,11 @@ func create(ctx context.Context, tx pgx.Tx, request storage.NewDeployment) (stor
 			events = append(events, rollout.Event{Type: rollout.EventQueued, Message: d.Reason})
 			continue
 		}
-		if err := supersede(batch, other, d.ID, now); err != nil {
+		if err := queueSupersede(batch, other, d.ID, now); err != nil {
 			return storage.Created{}, err
 		}
 	}
-	err = insert(ctx, tx, batch, &d, request, events)
+	err = queueDeployment(ctx, tx, batch, &d, request, events)
 	return storage.Created{Deployment: d}, err
 }
 
@@ -143,8 +143,8 @@ func createdMessage(d *rollout.Deployment, why string) string {
 	return message
 }
 
-// insert writes all of a new deployment; what the batch holds already comes first.
-func insert(
+// queueDeployment writes all of a new deployment; what the batch holds already comes first.
+func queueDeployment(
 	ctx context.Context, tx pgx.Tx, batch *pgx.Batch, d *rollout.Deployment, request storage.NewDeployment,
 	events []rollout.Event,
 ) error {

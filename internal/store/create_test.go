@@ -51,8 +51,8 @@ func TestKey_ReplayAnswersAsAtCreation(t *testing.T) {
 	s := open(t)
 	r := request("checkout", 3)
 	r.Key = key("k", "body")
-	d := create(t, s, r)
-	snap := claim(t, s, "r1")
+	d := createDeployment(t, s, r)
+	snap := claimCandidates(t, s, "r1")
 	snap.Deployment.Reason = "something else"
 	save(t, s, snap, storage.SaveRequest{})
 
@@ -72,7 +72,7 @@ func TestKey_ReuseIsRefusedPerCaller(t *testing.T) {
 	s := open(t)
 	r := request("checkout", 1)
 	r.Key = key("k", "body")
-	create(t, s, r)
+	createDeployment(t, s, r)
 
 	other := key("k", "another body")
 	_, _, err := s.CreatedUnderKey(ctx(t), other)
@@ -94,13 +94,13 @@ func TestKey_ExpiresAfterADay(t *testing.T) {
 	s := open(t)
 	r := request("checkout", 1)
 	r.Key = key("k", "body")
-	first := create(t, s, r)
+	first := createDeployment(t, s, r)
 	exec(t, s, `UPDATE idempotency_keys SET created_at = created_at - interval '25 hours'`)
 
 	_, found, err := s.CreatedUnderKey(ctx(t), r.Key)
 	must(t, err)
 	r.Deployment.ID = ""
-	second := create(t, s, r)
+	second := createDeployment(t, s, r)
 	if found || second.ID == first.ID {
 		t.Errorf("found %t, first %s, second %s", found, first.ID, second.ID)
 	}
@@ -133,7 +133,7 @@ func TestKey_InUseIsAwaitedThenRefused(t *testing.T) {
 func TestCreate_RejectedHasNoEffect(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	first := create(t, s, request("checkout", 2))
+	first := createDeployment(t, s, request("checkout", 2))
 	r := request("checkout", 2)
 	r.Deployment.Spec.OnConflict = rollout.OnConflictReject
 	r.Key = key("k", "body")
@@ -148,7 +148,7 @@ func TestCreate_RejectedHasNoEffect(t *testing.T) {
 		t.Error("the key of the refused request was kept")
 	}
 	r.Deployment.Service = "another"
-	create(t, s, r)
+	createDeployment(t, s, r)
 }
 
 func TestQuota_BoundsUnfinishedDeployments(t *testing.T) {
@@ -176,7 +176,7 @@ func TestQuota_BoundsUnfinishedDeployments(t *testing.T) {
 	must(t, replicas[0].Pool().QueryRow(ctx(t), `SELECT environment FROM deployments LIMIT 1`).Scan(&environment))
 	again := request("checkout", 1)
 	again.Deployment.Environment, again.QueueLimit = environment, most
-	create(t, replicas[0], again) // it takes the place of the one that waits
+	createDeployment(t, replicas[0], again) // it takes the place of the one that waits
 }
 
 func TestKey_ExpiryDuringWaitKeepsResponse(t *testing.T) {
@@ -184,7 +184,7 @@ func TestKey_ExpiryDuringWaitKeepsResponse(t *testing.T) {
 	s := open(t)
 	asked := request("checkout", 1)
 	asked.Key = key("k", "body")
-	first := create(t, s, asked)
+	first := createDeployment(t, s, asked)
 	exec(t, s, `UPDATE idempotency_keys SET created_at = clock_timestamp() - interval '24 hours' + interval '2 seconds'`)
 	others, err := s.Pool().Begin(ctx(t))
 	must(t, err)
@@ -214,7 +214,7 @@ func BenchmarkCreate_OneServiceConcurrently(b *testing.B) {
 		for pb.Next() {
 			r := request("checkout", 1)
 			r.Deployment.Environment, r.QueueLimit = fmt.Sprintf("env-%d", n.Add(1)), 1_000_000
-			create(b, s, r)
+			createDeployment(b, s, r)
 		}
 	})
 }
@@ -223,9 +223,9 @@ func TestCreate_TenThousandTargetsAreClaimed(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	before := time.Now()
-	create(t, s, request("checkout", 10_000))
+	createDeployment(t, s, request("checkout", 10_000))
 	createdIn := time.Since(before)
-	snap := claim(t, s, "r1")
+	snap := claimCandidates(t, s, "r1")
 	t.Logf("created in %s, claimed in %s", createdIn, time.Since(before)-createdIn)
 	if len(snap.Targets) != 10_000 || snap.Targets[0].Position != 9_999 {
 		t.Fatalf("%d targets, the first is %d", len(snap.Targets), snap.Targets[0].Position)

@@ -48,7 +48,7 @@ func (s *Store) UpdateDefinition(
 ) (catalog.Definition, error) {
 	var stored catalog.Definition
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		stored, err = s.define(ctx, tx, service, environment, change)
+		stored, err = s.updateDefinition(ctx, tx, service, environment, change)
 		return err
 	})
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Store) UpdateDefinition(
 	return stored, nil
 }
 
-func (s *Store) define(
+func (s *Store) updateDefinition(
 	ctx context.Context, tx pgx.Tx, service, environment string,
 	change func(present *catalog.Definition) (*catalog.Definition, error),
 ) (catalog.Definition, error) {
@@ -88,7 +88,7 @@ func (s *Store) define(
 	}
 	const sql = `UPDATE definitions SET body = $3, deploy_secret = $4, protected = $5, revision = $6, created_at = $7,
 		updated_at = $8, secrets = $9 WHERE service = $1 AND environment = $2`
-	if _, err := tx.Exec(ctx, sql, service, environment, stored.Body, pg.TextArg(shown(stored.DeploySecret)), stored.Protected,
+	if _, err := tx.Exec(ctx, sql, service, environment, stored.Body, pg.TextArg(redactedText(stored.DeploySecret)), stored.Protected,
 		stored.Revision, created, now, stored.Sealed); err != nil {
 		return catalog.Definition{}, fmt.Errorf("write the definition: %w", err)
 	}
@@ -110,6 +110,6 @@ func lockDefinition(ctx context.Context, tx pgx.Tx, service, environment string)
 	if err != nil {
 		return row, now, fmt.Errorf("lock the definition's row: %w", err)
 	}
-	now, err = pg.Clock(ctx, tx)
+	now, err = pg.ReadClock(ctx, tx)
 	return row, now, err
 }

@@ -176,7 +176,7 @@ func TestDurations_CountStartedAndEnded(t *testing.T) {
 	snap := started(t, s, "checkout", "r1")
 	finish(t, s, snap, rollout.StateCompleted) // a minute after its start
 	started(t, s, "other", "r1")
-	create(t, s, request("third", 1))
+	createDeployment(t, s, request("third", 1))
 	tally, err = s.DurationStats(ctx(t), authz.Everywhere(), time.Hour)
 	must(t, err)
 	if tally != (catalog.DurationStats{Count: 1, Succeeded: 1, P50: time.Minute, P95: time.Minute}) {

@@ -45,7 +45,7 @@ func insertDeployment(d *rollout.Deployment) pgx.NamedArgs {
 	return pgx.NamedArgs{
 		"id": d.ID, "service": d.Service, "environment": d.Environment, "version": pg.TextArg(d.Version), "kind": string(d.Kind),
 		"rollback_of": pg.TextArg(d.RollbackOf), "requested_by": d.RequestedBy, "labels": pg.NonNilMap(d.Labels),
-		"strategy": d.Spec.Strategy.Type, "spec": d.Spec, "deploy_secret": pg.TextArg(shown(d.DeploySecret)), "secrets": d.Sealed,
+		"strategy": d.Spec.Strategy.Type, "spec": d.Spec, "deploy_secret": pg.TextArg(redactedText(d.DeploySecret)), "secrets": d.Sealed,
 		"state": string(d.State), "direction": string(d.Direction), "stop": string(d.Stop), "reason": d.Reason,
 		"operator": d.Operator, "progress": d.Progress, "counts": d.Counts,
 		"created_at": d.CreatedAt, "committed_at": pg.TimeArg(d.CommittedAt()), "revision": d.Revision, "last_seq": d.LastSeq, "events_hash": pg.HashArg(d.EventsHash),

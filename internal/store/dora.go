@@ -35,14 +35,14 @@ func (s *Store) DORAReport(ctx context.Context, scopes authz.Scopes, sel dora.Qu
 			return err
 		}
 		if !complete {
-			return t.judge(ctx, tx, scopes)
+			return t.sumEnded(ctx, tx, scopes)
 		}
-		return t.read(ctx, tx, scopes)
+		return t.sumDays(ctx, tx, scopes)
 	})
 	if err != nil {
 		return dora.Report{}, pg.Wrap("sum up how changes were delivered", err)
 	}
-	return t.report(), nil
+	return t.buildReport(), nil
 }
 
 // doraTally sums up changes.
@@ -63,18 +63,18 @@ func newDoraTally(sel *dora.Query) *doraTally {
 	}
 }
 
-// conditions returns the conditions of the selection except its time, with at least one term.
-func (t *doraTally) conditions(scopes authz.Scopes) (string, []any) {
-	where, args := conditions(scopes, storage.Filter{Service: t.sel.Service, Environment: t.sel.Environment}, nil)
+// filterSQL returns the conditions of the selection except its time, with at least one term.
+func (t *doraTally) filterSQL(scopes authz.Scopes) (string, []any) {
+	where, args := filterSQL(scopes, storage.Filter{Service: t.sel.Service, Environment: t.sel.Environment}, nil)
 	if where == "" {
 		where = "WHERE true"
 	}
 	return where, args
 }
 
-// judge looks at all that ended in the time.
-func (t *doraTally) judge(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) error {
-	where, args := t.conditions(scopes)
+// sumEnded looks at all that ended in the time.
+func (t *doraTally) sumEnded(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) error {
+	where, args := t.filterSQL(scopes)
 	sql := judgeSQL(fmt.Sprintf(`SELECT 0 AS place, %s FROM deployments d %s AND d.finished_at >= $%d AND d.finished_at < $%d LIMIT %d`,
 		endedColumns, where, len(args)+1, len(args)+2, maxJudged+1)) + ` ORDER BY service, environment`
 	// The plan is for these values: one for any values would be one for a short time.
@@ -85,9 +85,9 @@ func (t *doraTally) judge(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) e
 	return t.addEnded(rows)
 }
 
-// read looks at the days of the time.
-func (t *doraTally) read(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) error {
-	where, args := t.conditions(scopes)
+// sumDays looks at the days of the time.
+func (t *doraTally) sumDays(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) error {
+	where, args := t.filterSQL(scopes)
 	if _, err := pg.QueryAll(ctx, tx, func(row pgx.CollectableRow) (struct{}, error) {
 		var p serviceKey
 		err := row.Scan(&p.service, &p.environment)
@@ -103,11 +103,11 @@ func (t *doraTally) read(ctx context.Context, tx pgx.Tx, scopes authz.Scopes) er
 	var stale []figuresDay
 	for i := range days {
 		d := &days[i]
-		if !d.fresh() {
+		if !d.isReadable() {
 			stale = append(stale, *d)
 			continue
 		}
-		add := t.adder(serviceKey{d.service, d.environment})
+		add := t.adderFor(serviceKey{d.service, d.environment})
 		if err := eachChange(d.figures, d.day.UnixMicro(), add); err != nil {
 			return err
 		}
@@ -133,14 +133,14 @@ func (t *doraTally) addEnded(rows []endedRow) error {
 	}
 	for i := range rows {
 		if c, ok := changeOf(&rows[i]); ok {
-			t.adder(serviceKey{rows[i].service, rows[i].environment})(&c)
+			t.adderFor(serviceKey{rows[i].service, rows[i].environment})(&c)
 		}
 	}
 	return nil
 }
 
-// adder returns a function that adds changes of one service and environment; those outside the time are left out.
-func (t *doraTally) adder(p serviceKey) func(c *change) {
+// adderFor returns a function that adds changes of one service and environment; those outside the time are left out.
+func (t *doraTally) adderFor(p serviceKey) func(c *change) {
 	var of *tally
 	return func(c *change) {
 		if c.finished < t.since || c.finished >= t.until {
@@ -149,10 +149,10 @@ func (t *doraTally) adder(p serviceKey) func(c *change) {
 		if of == nil {
 			of = t.tallyOf(p)
 		}
-		t.total.add(c)
-		of.add(c)
+		t.total.addChange(c)
+		of.addChange(c)
 		if n := int64(len(t.parts)); n > 0 {
-			t.parts[part(c.finished-t.since, t.until-t.since, n)].add(c)
+			t.parts[bucketIndex(c.finished-t.since, t.until-t.since, n)].addChange(c)
 		}
 	}
 }
@@ -170,17 +170,17 @@ func (t *doraTally) tallyOf(p serviceKey) *tally {
 	return of
 }
 
-// part returns in which of n equal parts of a length a moment is, from 0.
-func part(after, length, n int64) int64 {
+// bucketIndex returns in which of n equal parts of a length a moment is, from 0.
+func bucketIndex(after, length, n int64) int64 {
 	high, low := bits.Mul64(uint64(after), uint64(n))    //nolint:gosec // neither is negative
 	quotient, _ := bits.Div64(high, low, uint64(length)) //nolint:gosec // after is less than the length, so this is less than n
 	return int64(quotient)                               //nolint:gosec // as n is
 }
 
-func (t *doraTally) report() dora.Report {
-	report := dora.Report{Total: t.total.dora(), Buckets: make([]dora.Metrics, len(t.parts))}
+func (t *doraTally) buildReport() dora.Report {
+	report := dora.Report{Total: t.total.doraMetrics(), Buckets: make([]dora.Metrics, len(t.parts))}
 	for i := range t.parts {
-		report.Buckets[i] = t.parts[i].dora()
+		report.Buckets[i] = t.parts[i].doraMetrics()
 	}
 	names := make([]serviceKey, 0, len(t.pairs))
 	for p := range t.pairs {
@@ -190,7 +190,7 @@ func (t *doraTally) report() dora.Report {
 		return cmp.Or(cmp.Compare(t.pairs[b].changes, t.pairs[a].changes), cmp.Compare(t.ranks[a], t.ranks[b]))
 	})
 	for _, p := range names[:min(len(names), maxDora)] {
-		d := t.pairs[p].dora()
+		d := t.pairs[p].doraMetrics()
 		d.Service, d.Environment = p.service, p.environment
 		report.ByService = append(report.ByService, d)
 	}
@@ -203,7 +203,7 @@ type tally struct {
 	recovery, lead                        []int64
 }
 
-func (t *tally) add(c *change) {
+func (t *tally) addChange(c *change) {
 	t.changes++
 	if c.completed {
 		t.arrived++
@@ -222,7 +222,7 @@ func (t *tally) add(c *change) {
 	}
 }
 
-func (t *tally) dora() dora.Metrics {
+func (t *tally) doraMetrics() dora.Metrics {
 	return dora.Metrics{
 		Changes: t.changes, Succeeded: t.arrived, Failed: t.failed, Unrecovered: t.unrecovered,
 		Recovery: spreadOf(t.recovery), Lead: spreadOf(t.lead),

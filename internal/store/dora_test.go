@@ -38,8 +38,8 @@ func livedThrough(t *testing.T, s *store.Store, p past) string {
 	if p.committed != "" {
 		r.Deployment.Labels = map[string]string{rollout.LabelCommitTime: p.committed}
 	}
-	create(t, s, r)
-	snap := claim(t, s, "r1")
+	createDeployment(t, s, r)
+	snap := claimCandidates(t, s, "r1")
 	d := &snap.Deployment
 	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
 	events := []rollout.Event{{Type: rollout.EventStarted}}

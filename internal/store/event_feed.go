@@ -49,15 +49,15 @@ func (s *Store) LatestEventID(ctx context.Context) (int64, error) {
 // returned cursor is set then, and another read soon finds out. When the last event that was read is not there any more, or
 // another one, the database has lost it, and it is CodeOwnershipLost; one that was removed because it was old is not missed.
 func (s *Store) EventsAfter(ctx context.Context, t storage.EventCursor, limit int) ([]rollout.Event, storage.EventCursor, error) {
-	settled, err := s.settled(ctx, t)
+	settled, err := s.settledID(ctx, t)
 	if err != nil {
 		return nil, t, pg.Wrap("find out who writes events", err)
 	}
-	events, err := s.onwards(ctx, &t, limit)
+	events, err := s.readAfterCursor(ctx, &t, limit)
 	if err != nil {
 		return nil, t, err
 	}
-	sure := certain(events, t.After, settled)
+	sure := countCertain(events, t.After, settled)
 	next := storage.EventCursor{After: t.After, Last: t.Last, LastAt: t.LastAt}
 	if sure > 0 {
 		next.MoveTo(&events[sure-1])
@@ -78,8 +78,8 @@ func (s *Store) EventsAfter(ctx context.Context, t storage.EventCursor, limit in
 	return events[:sure], next, nil
 }
 
-// onwards reads what comes after the place, and in the same statement the event at it.
-func (s *Store) onwards(ctx context.Context, t *storage.EventCursor, limit int) ([]rollout.Event, error) {
+// readAfterCursor reads what comes after the place, and in the same statement the event at it.
+func (s *Store) readAfterCursor(ctx context.Context, t *storage.EventCursor, limit int) ([]rollout.Event, error) {
 	if t.Last == (rollout.EventMark{}) {
 		return s.AllEvents(ctx, t.After, math.MaxInt64, limit)
 	}
@@ -121,8 +121,8 @@ func (s *Store) LastCommon(ctx context.Context, marks []rollout.EventMark) (int6
 	return common, pg.Wrap("look which events are still there", err)
 }
 
-// settled returns the id up to which everything is there that will ever be; it must be asked for before the events are read.
-func (s *Store) settled(ctx context.Context, t storage.EventCursor) (int64, error) {
+// settledID returns the id up to which everything is there that will ever be; it must be asked for before the events are read.
+func (s *Store) settledID(ctx context.Context, t storage.EventCursor) (int64, error) {
 	if t.GapEnd == 0 {
 		return t.After, nil
 	}
@@ -134,8 +134,8 @@ func (s *Store) settled(ctx context.Context, t storage.EventCursor) (int64, erro
 	return t.GapEnd, nil
 }
 
-// certain counts the events, in order, before which none can be missing.
-func certain(events []rollout.Event, after, settled int64) int {
+// countCertain counts the events, in order, before which none can be missing.
+func countCertain(events []rollout.Event, after, settled int64) int {
 	for i := range events {
 		if events[i].ID > settled && events[i].ID != after+1 {
 			return i

@@ -46,7 +46,7 @@ func readTail(t testing.TB, s *store.Store, tail storage.EventCursor, want ...in
 func TestTail_StopsBeforeUncommittedID(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 	newest, err := s.LatestEventID(ctx(t))
 	must(t, err)
 	slow, quick := begin(t, s), begin(t, s)
@@ -68,7 +68,7 @@ func TestTail_StopsBeforeUncommittedID(t *testing.T) {
 func TestTail_PassesUnusedID(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 	newest, err := s.LatestEventID(ctx(t))
 	must(t, err)
 	vain, quick := begin(t, s), begin(t, s)
@@ -83,7 +83,7 @@ func TestTail_PassesUnusedID(t *testing.T) {
 func TestTail_OldGapEndsDespiteWriters(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 	newest, err := s.LatestEventID(ctx(t))
 	must(t, err)
 	first, quick := begin(t, s), begin(t, s)
@@ -103,7 +103,7 @@ func TestTail_OldGapEndsDespiteWriters(t *testing.T) {
 func TestTail_EndWaitsForWriters(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 	slow := begin(t, s)
 	low := appendIn(t, slow, d.ID, 100)
 	short, cancel := context.WithTimeout(ctx(t), 100*time.Millisecond)
@@ -123,7 +123,7 @@ func TestTail_IsCompleteAndOrderedDuringWrites(t *testing.T) {
 	const writers, each = 8, 40
 	deployments := make([]rollout.Deployment, writers)
 	for i := range deployments {
-		deployments[i] = create(t, s, request("service-"+string(rune('a'+i)), 1))
+		deployments[i] = createDeployment(t, s, request("service-"+string(rune('a'+i)), 1))
 	}
 	newest, err := s.LatestEventID(ctx(t))
 	must(t, err)
@@ -175,7 +175,7 @@ func TestTail_IsCompleteAndOrderedDuringWrites(t *testing.T) {
 func TestEvents_NameServiceAndEnvironment(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 	for _, e := range events(t, s, d.ID) {
 		if e.Service != "checkout" || e.Environment != "production" {
 			t.Errorf("%+v", e)

@@ -48,7 +48,7 @@ func scanEnded(row pgx.CollectableRow) (r endedRow, err error) {
 	return r, err //nolint:wrapcheck // the caller names the operation
 }
 
-func micros(value string) string { return `(extract(epoch FROM ` + value + `) * 1000000)::bigint` }
+func microsSQL(value string) string { return `(extract(epoch FROM ` + value + `) * 1000000)::bigint` }
 
 // endedOfDays are the deployments that ended on some days of one service in an environment each.
 const endedOfDays = `
@@ -89,9 +89,9 @@ func judgeSQL(source string) string {
 				AND g.service = c.service AND g.environment = c.environment AND g.finished_at > c.failed_at) END AS recovered_at
 		FROM failures c
 	)
-	SELECT place, service, environment, ` + micros("created_at") + `, ` + micros("started_at") + `, ` + micros("finished_at") + `,
+	SELECT place, service, environment, ` + microsSQL("created_at") + `, ` + microsSQL("started_at") + `, ` + microsSQL("finished_at") + `,
 		state = 'completed' OR state = 'rolled_back' AND kind = 'rollback', change, state = 'completed', state <> 'rolled_back',
-		` + micros("failed_at") + `, ` + micros("recovered_at") + `, ` + micros("lead") + `
+		` + microsSQL("failed_at") + `, ` + microsSQL("recovered_at") + `, ` + microsSQL("lead") + `
 	FROM judged`
 }
 
@@ -117,7 +117,7 @@ const (
 	flagTimed
 )
 
-func (c *change) flags() (flags byte) {
+func (c *change) encodeFlags() (flags byte) {
 	for i, set := range [...]bool{c.completed, c.failed, c.recovered, c.timed} {
 		if set {
 			flags |= 1 << i
@@ -128,7 +128,7 @@ func (c *change) flags() (flags byte) {
 
 // appendTo adds the change to the figures of a day, whose begin is in µs.
 func (c *change) appendTo(b []byte, day int64) []byte {
-	b = append(binary.AppendVarint(b, c.finished-day), c.flags())
+	b = append(binary.AppendVarint(b, c.finished-day), c.encodeFlags())
 	if c.recovered {
 		b = binary.AppendVarint(b, c.recovery)
 	}
@@ -143,14 +143,14 @@ func eachChange(b []byte, day int64, do func(c *change)) error {
 	r, err := readFigures(b)
 	var c change // one for all: it escapes
 	for err == nil && len(r.rest) > 0 {
-		c = change{finished: day + r.varint()}
-		flags := r.byte()
+		c = change{finished: day + r.readVarint()}
+		flags := r.readByte()
 		c.completed, c.failed, c.recovered, c.timed = flags&flagCompleted != 0, flags&flagFailed != 0, flags&flagRecovered != 0, flags&flagTimed != 0
 		if c.recovered {
-			c.recovery = r.varint()
+			c.recovery = r.readVarint()
 		}
 		if c.timed {
-			c.lead = r.varint()
+			c.lead = r.readVarint()
 		}
 		if err = r.err; err == nil {
 			do(&c)
@@ -182,7 +182,7 @@ func eachDuration(b []byte, day int64, do func(d *duration)) error {
 	r, err := readFigures(b)
 	var d duration
 	for err == nil && len(r.rest) > 0 {
-		d = duration{created: day + r.varint(), took: r.varint(), success: r.byte() == 1}
+		d = duration{created: day + r.readVarint(), took: r.readVarint(), success: r.readByte() == 1}
 		if err = r.err; err == nil {
 			do(&d)
 		}
@@ -205,7 +205,7 @@ func readFigures(b []byte) (figuresReader, error) {
 	return figuresReader{rest: b[1:]}, nil
 }
 
-func (r *figuresReader) varint() int64 {
+func (r *figuresReader) readVarint() int64 {
 	n, size := binary.Varint(r.rest)
 	if size <= 0 {
 		r.rest, r.err = nil, errFigures
@@ -215,7 +215,7 @@ func (r *figuresReader) varint() int64 {
 	return n
 }
 
-func (r *figuresReader) byte() byte {
+func (r *figuresReader) readByte() byte {
 	if len(r.rest) == 0 {
 		r.err = errFigures
 		return 0
@@ -237,8 +237,8 @@ func scanFiguresDay(row pgx.CollectableRow) (d figuresDay, err error) {
 	return d, err //nolint:wrapcheck // the caller names the operation
 }
 
-// fresh reports whether the figures can be read.
-func (d *figuresDay) fresh() bool { return len(d.figures) > 0 && d.figures[0] == figuresFormat }
+// isReadable reports whether the figures can be read.
+func (d *figuresDay) isReadable() bool { return len(d.figures) > 0 && d.figures[0] == figuresFormat }
 
 // endedOn reads the deployments that ended on these days; paged ends the statement that lists them.
 func endedOn(ctx context.Context, q pg.Querier, days []figuresDay, paged string) ([]endedRow, error) {

@@ -124,7 +124,7 @@ func dayArgs(days []figuresDay, revisions []int64, rows []endedRow) []any {
 	}
 	for i := range rows {
 		place := rows[i].place - 1
-		stored[place].add(&rows[i], days[place].day.UnixMicro())
+		stored[place].addRow(&rows[i], days[place].day.UnixMicro())
 	}
 	n := len(days)
 	services, environments, dates := make([]string, n), make([]string, n), make([]time.Time, n)
@@ -133,12 +133,12 @@ func dayArgs(days []figuresDay, revisions []int64, rows []endedRow) []any {
 	for i := range days {
 		services[i], environments[i], dates[i] = days[i].service, days[i].environment, days[i].day
 		changes[i], durations[i] = stored[i].changes, stored[i].durations
-		from[i], until[i], created[i] = moment(stored[i].failedFrom), moment(stored[i].recoveredUntil), moment(stored[i].lastCreated)
+		from[i], until[i], created[i] = microsTimestamp(stored[i].failedFrom), microsTimestamp(stored[i].recoveredUntil), microsTimestamp(stored[i].lastCreated)
 	}
 	return []any{services, environments, dates, revisions, changes, durations, from, until, created}
 }
 
-func (d *storedDay) add(r *endedRow, day int64) {
+func (d *storedDay) addRow(r *endedRow, day int64) {
 	d.lastCreated = max(d.lastCreated, r.created)
 	if c, ok := changeOf(r); ok {
 		d.changes = c.appendTo(d.changes, day)
@@ -156,8 +156,8 @@ func (d *storedDay) add(r *endedRow, day int64) {
 	}
 }
 
-// moment returns a time to be written, given in µs; the extremes are infinity.
-func moment(micros int64) pgtype.Timestamptz {
+// microsTimestamp returns a time to be written, given in µs; the extremes are infinity.
+func microsTimestamp(micros int64) pgtype.Timestamptz {
 	switch micros {
 	case math.MaxInt64:
 		return pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}

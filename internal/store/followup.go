@@ -22,8 +22,8 @@ type builder = func(ended *rollout.Snapshot) (storage.NewDeployment, error)
 // no such deployment, CodeConflict when it has not ended, or when another one touched targets since or may do so: that
 // one's ID is in the error. An error of build passes through.
 func (s *Store) CreateRollback(ctx context.Context, id string, build builder) (storage.Created, error) {
-	return s.follow(ctx, id, build, func(ctx context.Context, tx pgx.Tx, _ *rollout.Deployment) (rollout.Deployment, bool, error) {
-		return maybe(ctx, tx, undoingSQL, id)
+	return s.createFollowUp(ctx, id, build, func(ctx context.Context, tx pgx.Tx, _ *rollout.Deployment) (rollout.Deployment, bool, error) {
+		return queryOptional(ctx, tx, undoingSQL, id)
 	})
 }
 
@@ -31,8 +31,8 @@ func (s *Store) CreateRollback(ctx context.Context, id string, build builder) (s
 // with the same one, Replayed, as it is now, for as long as that is the newest of its service and environment. Locks and
 // errors are those of CreateRollback.
 func (s *Store) CreateRetry(ctx context.Context, id string, build builder) (storage.Created, error) {
-	return s.follow(ctx, id, build, func(ctx context.Context, tx pgx.Tx, d *rollout.Deployment) (rollout.Deployment, bool, error) {
-		newest, found, err := maybe(ctx, tx, newestSQL, d.Service, d.Environment)
+	return s.createFollowUp(ctx, id, build, func(ctx context.Context, tx pgx.Tx, d *rollout.Deployment) (rollout.Deployment, bool, error) {
+		newest, found, err := queryOptional(ctx, tx, newestSQL, d.Service, d.Environment)
 		return newest, found && newest.Spec.RetryOf == id, err
 	})
 }
@@ -40,13 +40,13 @@ func (s *Store) CreateRetry(ctx context.Context, id string, build builder) (stor
 // finder looks for the deployment that was made of an ended one before.
 type finder func(ctx context.Context, tx pgx.Tx, ended *rollout.Deployment) (rollout.Deployment, bool, error)
 
-func (s *Store) follow(ctx context.Context, id string, build builder, find finder) (storage.Created, error) {
+func (s *Store) createFollowUp(ctx context.Context, id string, build builder, find finder) (storage.Created, error) {
 	if !pg.ValidID(id) {
 		return storage.Created{}, notFound(id)
 	}
 	var created storage.Created
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		created, err = follow(ctx, tx, id, s.openingSecrets(build), find)
+		created, err = insertFollowUp(ctx, tx, id, s.openingSecrets(build), find)
 		return err
 	})
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *Store) follow(ctx context.Context, id string, build builder, find finde
 	return created, nil
 }
 
-func follow(ctx context.Context, tx pgx.Tx, id string, build builder, find finder) (storage.Created, error) {
+func insertFollowUp(ctx context.Context, tx pgx.Tx, id string, build builder, find finder) (storage.Created, error) {
 	ended, err := lockEnded(ctx, tx, id)
 	if err != nil {
 		return storage.Created{}, err
@@ -69,7 +69,7 @@ func follow(ctx context.Context, tx pgx.Tx, id string, build builder, find finde
 		return storage.Created{}, fmt.Errorf("look for what was made of it before: %w", err)
 	}
 	if found {
-		return storage.Created{Deployment: before, Replayed: true}, pg.Confirm(ctx, tx)
+		return storage.Created{Deployment: before, Replayed: true}, pg.ConfirmDurable(ctx, tx)
 	}
 	if err := mustBeLatest(ctx, tx, &ended.Deployment); err != nil {
 		return storage.Created{}, err
@@ -77,14 +77,14 @@ func follow(ctx context.Context, tx pgx.Tx, id string, build builder, find finde
 	if err := ensureID(&request.Deployment); err != nil {
 		return storage.Created{}, err
 	}
-	return create(ctx, tx, request)
+	return createDeployment(ctx, tx, request)
 }
 
 // lockEnded reads a deployment that has ended, under the lock of its service and environment: its row cannot change any
 // more, and no other deployment of them can be made or begin before this transaction is over.
 func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, error) {
 	const sql = `SELECT ` + deploymentColumns + ` FROM deployments d WHERE d.id = $1`
-	d, err := deployment(ctx, tx, sql, id)
+	d, err := queryDeployment(ctx, tx, sql, id)
 	if err != nil {
 		return rollout.Snapshot{}, err
 	}
@@ -92,11 +92,11 @@ func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, err
 		return rollout.Snapshot{}, err
 	}
 	ended := rollout.Snapshot{}
-	if ended.Deployment, err = deployment(ctx, tx, sql, id); err != nil {
+	if ended.Deployment, err = queryDeployment(ctx, tx, sql, id); err != nil {
 		return ended, err
 	}
 	if !ended.Deployment.State.Terminal() {
-		return ended, conflict(&ended.Deployment)
+		return ended, conflictWith(&ended.Deployment)
 	}
 	ended.Targets, err = pg.QueryAll(ctx, tx, scanTarget, `SELECT `+targetColumns+`
 		FROM deployment_targets t WHERE t.deployment_id = $1 ORDER BY t.ordinal`, id)
@@ -109,7 +109,7 @@ func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, err
 // mustBeLatest refuses what is older than the last deployment that touched targets of the service in the environment, or is
 // about to. One that touched nothing itself only must not be older than that.
 func mustBeLatest(ctx context.Context, tx pgx.Tx, d *rollout.Deployment) error {
-	latest, found, err := maybe(ctx, tx, latestSQL, d.Service, d.Environment)
+	latest, found, err := queryOptional(ctx, tx, latestSQL, d.Service, d.Environment)
 	if err != nil {
 		return fmt.Errorf("find the latest deployment of the pair: %w", err)
 	}

@@ -81,7 +81,7 @@ func TestFollowUp_IsCreatedOnceFromEndedState(t *testing.T) {
 	if list := events(t, s, answers[0].Deployment.ID); list[0].Message != want {
 		t.Errorf("told %q", list[0].Message)
 	}
-	create(t, s, request("checkout", 1)) // supersedes it
+	createDeployment(t, s, request("checkout", 1)) // supersedes it
 	if by, err = s.RolledBackBy(ctx(t), []string{id}); err != nil || len(by) != 0 {
 		t.Errorf("superseded, and still %v %v", by, err)
 	}
@@ -135,7 +135,7 @@ func TestLatest_IsActiveElseNewestThatTouched(t *testing.T) {
 	}
 	older, touched := end(true), end(true)
 	newer := end(false)
-	create(t, s, request("checkout", 1))
+	createDeployment(t, s, request("checkout", 1))
 	if got := latest(); got != touched {
 		t.Errorf("the latest is %s, want %s", got, touched)
 	}

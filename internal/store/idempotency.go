@@ -52,7 +52,7 @@ func answerOf(d *rollout.Deployment) answer {
 	}
 }
 
-func (a *answer) deployment() rollout.Deployment {
+func (a *answer) toDeployment() rollout.Deployment {
 	return rollout.Deployment{
 		ID: a.ID, Service: a.Service, Environment: a.Environment, Version: a.Version, Kind: a.Kind, RollbackOf: a.RollbackOf,
 		RequestedBy: a.RequestedBy, Labels: a.Labels, Spec: a.Spec,
@@ -68,16 +68,16 @@ func (s *Store) CreatedUnderKey(ctx context.Context, key storage.IdempotencyKey)
 	if key.Value == "" {
 		return created, false, nil
 	}
-	created, found, err = replay(ctx, s.db, key)
+	created, found, err = findReplay(ctx, s.db, key)
 	if err == nil && found {
-		err = pg.Confirm(ctx, s.db)
+		err = pg.ConfirmDurable(ctx, s.db)
 	}
 	return created, found, pg.Wrap("look up an idempotency key", err)
 }
 
-// replay goes by the time at which the transaction began, as reserveKeySQL does: a key that could not be reserved is still
+// findReplay goes by the time at which the transaction began, as reserveKeySQL does: a key that could not be reserved is still
 // there.
-func replay(ctx context.Context, q pg.Querier, key storage.IdempotencyKey) (storage.Created, bool, error) {
+func findReplay(ctx context.Context, q pg.Querier, key storage.IdempotencyKey) (storage.Created, bool, error) {
 	const sql = `SELECT request_hash, answer FROM idempotency_keys
 		WHERE caller = $1 AND key = $2 AND (lasting OR created_at > now() - ` + keyTTL + `)`
 	type entry struct {
@@ -95,7 +95,7 @@ func replay(ctx context.Context, q pg.Querier, key storage.IdempotencyKey) (stor
 			Code: problem.CodeKeyReused, ID: known.Answer.ID, Message: "the idempotency key was used for another request",
 		}
 	}
-	return storage.Created{Deployment: known.Answer.deployment(), Replayed: true}, true, nil
+	return storage.Created{Deployment: known.Answer.toDeployment(), Replayed: true}, true, nil
 }
 
 // reserveKeySQL reserves a key, and changes no row when it was reserved before. It waits for a transaction that has reserved

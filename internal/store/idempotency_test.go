@@ -10,8 +10,8 @@ func TestKey_PermanentNeverExpires(t *testing.T) {
 	lasting, passing := request("checkout", 1), request("search", 1)
 	lasting.Key, passing.Key = key("lasting", "x"), key("passing", "x")
 	lasting.Key.NoExpiry = true
-	first := create(t, s, lasting)
-	create(t, s, passing)
+	first := createDeployment(t, s, lasting)
+	createDeployment(t, s, passing)
 	exec(t, s, `UPDATE idempotency_keys SET created_at = created_at - interval '1 year'`)
 	must(t, s.DeleteExpiredRecords(ctx(t)))
 	again, err := s.CreateDeployment(ctx(t), lasting)

@@ -31,7 +31,7 @@ func (s *Store) TakeKey(
 	known, err = s.takeKey(ctx, tx, key)
 	switch {
 	case err != nil:
-		undo(tx)
+		rollBack(tx)
 		return nil, nil, pg.Wrap("take an idempotency key", err)
 	case known == nil:
 		return nil, func(ctx context.Context) context.Context { return pg.WithTx(ctx, tx) }, nil
@@ -124,13 +124,13 @@ func (s *Store) KeepResponse(ctx context.Context, key storage.IdempotencyKey, a 
 }
 
 // DropKey undoes all that was done in the context; the key is free again. After KeepResponse it does nothing.
-func (s *Store) DropKey(ctx context.Context) { undo(pg.TxOf(ctx)) }
+func (s *Store) DropKey(ctx context.Context) { rollBack(pg.TxOf(ctx)) }
 
 // undoWithin bounds the wait for a database that does not undo; it undoes by itself what loses its connection.
 const undoWithin = time.Second
 
-// undo rolls back without the caller's context, which may have ended.
-func undo(tx pgx.Tx) {
+// rollBack rolls back without the caller's context, which may have ended.
+func rollBack(tx pgx.Tx) {
 	ctx, cancel := context.WithTimeout(context.Background(), undoWithin)
 	defer cancel()
 	_ = tx.Rollback(ctx) // after an error the connection is closed, and with it the transaction

@@ -37,7 +37,7 @@ const undoingSQL = `
 // the newest that touched a target, else the newest of all. CodeNotFound when there is none.
 func (s *Store) LatestDeployment(ctx context.Context, service, environment string) (rollout.Deployment, error) {
 	for _, sql := range []string{latestSQL, newestSQL} {
-		d, found, err := maybe(ctx, s.db, sql, service, environment)
+		d, found, err := queryOptional(ctx, s.db, sql, service, environment)
 		if err != nil {
 			return rollout.Deployment{}, pg.Wrap("find the latest deployment of "+service+" in "+environment, err)
 		}
@@ -71,8 +71,8 @@ func (s *Store) RolledBackBy(ctx context.Context, ids []string) (map[string]stri
 	return by, nil
 }
 
-// maybe reads the one deployment that the query finds, or none.
-func maybe(ctx context.Context, q pg.Querier, sql string, args ...any) (d rollout.Deployment, found bool, err error) {
+// queryOptional reads the one deployment that the query finds, or none.
+func queryOptional(ctx context.Context, q pg.Querier, sql string, args ...any) (d rollout.Deployment, found bool, err error) {
 	d, err = pg.QueryOne(ctx, q, scanDeployment, sql, args...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return d, false, nil

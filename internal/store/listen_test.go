@@ -13,15 +13,15 @@ func TestListener_ProgressNotifiesOnlyWatchers(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	heard := storetest.Listening(t, s)
-	d := create(t, s, request("checkout", 3))
+	d := createDeployment(t, s, request("checkout", 3))
 	storetest.Await(t, heard, d.ID)
 
-	snap := claim(t, s, "r1")
+	snap := claimCandidates(t, s, "r1")
 	changed, stop := s.SubscribeChanges(d.ID)
 	defer stop()
 	save(t, s, snap, storage.SaveRequest{RunAt: time.Now().Add(time.Minute)}) // shows nothing
 	save(t, s, snap, storage.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: "a"}, {Type: "b"}}})
-	other := create(t, s, request("shop", 1))
+	other := createDeployment(t, s, request("shop", 1))
 	<-changed
 	if got := <-heard; got != other.ID {
 		t.Errorf("heard of %q, want the next deployment: a save announces itself once", got)
@@ -32,7 +32,7 @@ func TestListener_UnsubscribedReceivesNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	heard := storetest.Listening(t, s)
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 	storetest.Await(t, heard, d.ID)
 	changed, stop := s.SubscribeChanges(d.ID)
 	stop()
@@ -56,6 +56,6 @@ func TestListener_ReconnectReportsPossibleLoss(t *testing.T) {
 	exec(t, s, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()`)
 	storetest.Await(t, heard, "")
 	<-changed
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 	storetest.Await(t, heard, d.ID)
 }

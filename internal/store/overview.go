@@ -25,7 +25,7 @@ func (s *Store) UnfinishedDeployments(ctx context.Context, scopes authz.Scopes) 
 	sql := fmt.Sprintf(`SELECT %s FROM deployments d
 		WHERE d.finished_at IS NULL AND ($1 OR %s)
 		ORDER BY d.started_at IS NULL, d.created_at DESC, d.id DESC LIMIT %d`,
-		deploymentColumns, within("d.service", "d.environment", 2, 3), maxUnfinished)
+		deploymentColumns, withinSQL("d.service", "d.environment", 2, 3), maxUnfinished)
 	list, err := pg.QueryAll(ctx, s.db, scanDeployment, sql, scopes.Unrestricted(), services, environments)
 	return list, pg.Wrap("list the deployments that have not ended", err)
 }
@@ -66,8 +66,8 @@ func (s *Store) VersionCounts(ctx context.Context, pairs []authz.Scope) ([]catal
 		var tally catalog.VersionCount
 		var k knownTarget
 		var n int
-		err := row.Scan(append(append([]any{&tally.Service, &tally.Environment}, k.fields()...), &n)...)
-		tally.Version, tally.Health = k.runs()
+		err := row.Scan(append(append([]any{&tally.Service, &tally.Environment}, k.scanFields()...), &n)...)
+		tally.Version, tally.Health = k.versionAndHealth()
 		counts[tally] += n
 		return struct{}{}, err //nolint:wrapcheck // wrapped below
 	}, sharesSQL, services, environments)

@@ -59,7 +59,7 @@ func TestUnfinished_ActiveBeforePending(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	begun := started(t, s, "checkout", "r1").Deployment.ID
-	waits := create(t, s, request("checkout", 1)).ID
+	waits := createDeployment(t, s, request("checkout", 1)).ID
 	ended := started(t, s, "billing", "r2")
 	finish(t, s, ended, rollout.StateCompleted)
 	for _, c := range []struct {

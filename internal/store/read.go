@@ -19,14 +19,14 @@ func (s *Store) Deployment(ctx context.Context, id string) (rollout.Deployment, 
 	if !pg.ValidID(id) {
 		return rollout.Deployment{}, notFound(id)
 	}
-	d, err := deployment(ctx, s.db, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id)
+	d, err := queryDeployment(ctx, s.db, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1`, id)
 	if err == nil {
-		s.reveal(&d)
+		s.revealSecrets(&d)
 	}
 	return d, pg.Wrap("read deployment "+id, err)
 }
 
-func deployment(ctx context.Context, q pg.Querier, sql, id string) (rollout.Deployment, error) {
+func queryDeployment(ctx context.Context, q pg.Querier, sql, id string) (rollout.Deployment, error) {
 	d, err := pg.QueryOne(ctx, q, scanDeployment, sql, id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return d, notFound(id)
@@ -43,19 +43,19 @@ func (s *Store) Deployments(
 		return storage.List[rollout.Deployment]{}, err
 	}
 	limit := pg.LimitOf(p)
-	where, args := conditions(scopes, f, after)
+	where, args := filterSQL(scopes, f, after)
 	items, err := pg.QueryAll(ctx, s.db, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d `+where+
 		fmt.Sprintf(` ORDER BY d.created_at DESC, d.id DESC LIMIT %d`, limit+1), args...)
 	if err != nil {
 		return storage.List[rollout.Deployment]{}, pg.Wrap("list deployments", err)
 	}
-	return pg.Page(items, limit, func(last *rollout.Deployment) string {
+	return pg.CutPage(items, limit, func(last *rollout.Deployment) string {
 		return pg.TimeCursor{Time: last.CreatedAt, ID: last.ID}.String()
 	}), nil
 }
 
-// conditions returns the filter as SQL. Values are always parameters.
-func conditions(scopes authz.Scopes, f storage.Filter, after *pg.TimeCursor) (string, []any) {
+// filterSQL returns the filter as SQL. Values are always parameters.
+func filterSQL(scopes authz.Scopes, f storage.Filter, after *pg.TimeCursor) (string, []any) {
 	var terms []string
 	var args []any
 	add := func(term string, values ...any) {
@@ -75,7 +75,7 @@ func conditions(scopes authz.Scopes, f storage.Filter, after *pg.TimeCursor) (st
 	if !scopes.Unrestricted() { // else the plan shall be as if there were no scopes
 		services, environments := scopeArrays(scopes)
 		args = append(args, services, environments)
-		terms = append(terms, within("d.service", "d.environment", len(args)-1, len(args)))
+		terms = append(terms, withinSQL("d.service", "d.environment", len(args)-1, len(args)))
 	}
 	if !f.Since.IsZero() {
 		add("d.created_at >= $%d", f.Since)
@@ -132,7 +132,7 @@ func numberedPage[T any](
 	if err != nil {
 		return storage.List[T]{}, pg.Wrap("read what belongs to deployment "+id, err)
 	}
-	return pg.Page(items, limit, func(last *T) string { return pg.NumberCursor(kind, numberOf(last)) }), nil
+	return pg.CutPage(items, limit, func(last *T) string { return pg.NumberCursor(kind, numberOf(last)) }), nil
 }
 
 // TargetRecords returns what is known of the targets of a service in an environment between deployments, by target id.

@@ -18,7 +18,7 @@ import (
 func TestDeployment_UnknownIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	known := create(t, s, request("checkout", 1)).ID
+	known := createDeployment(t, s, request("checkout", 1)).ID
 	for _, id := range []string{"", "x", "00000000-0000-7000-8000-000000000000", "{" + known + "}", "urn:uuid:" + known} {
 		_, err := s.Deployment(ctx(t), id)
 		wantCode(t, err, problem.CodeNotFound)
@@ -34,7 +34,7 @@ func TestList_PagesAreStableDuringCreates(t *testing.T) {
 	s := open(t)
 	var want []string
 	for i := range 7 {
-		want = append(want, create(t, s, request("service-"+strconv.Itoa(i), 1)).ID)
+		want = append(want, createDeployment(t, s, request("service-"+strconv.Itoa(i), 1)).ID)
 	}
 	exec(t, s, `UPDATE deployments SET created_at = '2026-01-02 03:04:05.678901'`) // all at the same instant
 	slices.Sort(want)
@@ -49,7 +49,7 @@ func TestList_PagesAreStableDuringCreates(t *testing.T) {
 		if page.Cursor = list.NextCursor; page.Cursor == "" {
 			break
 		}
-		create(t, s, request("late-"+strconv.Itoa(len(got)), 1))
+		createDeployment(t, s, request("late-"+strconv.Itoa(len(got)), 1))
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%v\nwant\n%v", got, want)
@@ -62,7 +62,7 @@ func TestList_FiltersSelect(t *testing.T) {
 	running := started(t, s, "shop", "r1").Deployment
 	r := request("checkout", 1)
 	r.Deployment.Environment, r.Deployment.Version = "staging", "v9"
-	staging := create(t, s, r)
+	staging := createDeployment(t, s, r)
 	day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	exec(t, s, `UPDATE deployments SET created_at = $1 WHERE id = $2`, day, staging.ID)
 	exec(t, s, `UPDATE deployments SET created_at = $1 WHERE id = $2`, day.Add(time.Hour), running.ID)
@@ -98,7 +98,7 @@ func ids(t *testing.T, s *store.Store, f storage.Filter) (got []string) {
 func TestTargets_AreInRequestOrder(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	d := create(t, s, request("checkout", 5))
+	d := createDeployment(t, s, request("checkout", 5))
 	var got []int
 	for page := (storage.Page{Limit: 2}); ; {
 		list, err := s.Targets(ctx(t), d.ID, page)
@@ -118,7 +118,7 @@ func TestTargets_AreInRequestOrder(t *testing.T) {
 func TestCursor_OfAnotherListIsRefused(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	d := create(t, s, request("checkout", 5))
+	d := createDeployment(t, s, request("checkout", 5))
 	list, err := s.Targets(ctx(t), d.ID, storage.Page{Limit: 2})
 	must(t, err)
 	for _, cursor := range []string{"x", "!!", "ZA", list.NextCursor} {
@@ -156,8 +156,8 @@ func TestTallies_MatchDeployments(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	finish(t, s, started(t, s, "checkout", "r1"), rollout.StateCompleted)
-	create(t, s, request("checkout", 1))
-	create(t, s, request("shop", 1))
+	createDeployment(t, s, request("checkout", 1))
+	createDeployment(t, s, request("shop", 1))
 	got, err := s.StateCounts(ctx(t), authz.Everywhere())
 	must(t, err)
 	want := []catalog.StateCount{
@@ -172,7 +172,7 @@ func TestStuck_DueWithoutOwner(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	snap := started(t, s, "checkout", "r1")
-	waiting := create(t, s, request("checkout", 1)).ID
+	waiting := createDeployment(t, s, request("checkout", 1)).ID
 	steps := []struct {
 		sql  string
 		want int

@@ -34,7 +34,7 @@ func (s *Store) SealedTables() []sealing.Table {
 }
 
 func (s *Store) resealDeployment(ctx context.Context, tx pgx.Tx, keys []string) error {
-	d, err := deployment(ctx, tx, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1 FOR UPDATE`, keys[0])
+	d, err := queryDeployment(ctx, tx, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1 FOR UPDATE`, keys[0])
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (s *Store) resealDeployment(ctx context.Context, tx pgx.Tx, keys []string) 
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE deployments SET secrets = $2, deploy_secret = $3, spec = $4 WHERE id = $1`,
-		d.ID, d.Sealed, pg.TextArg(shown(d.DeploySecret)), d.Spec)
+		d.ID, d.Sealed, pg.TextArg(redactedText(d.DeploySecret)), d.Spec)
 	return err //nolint:wrapcheck // the caller names the operation
 }
 
@@ -67,7 +67,7 @@ func (s *Store) resealDefinition(ctx context.Context, tx pgx.Tx, keys []string) 
 		return err
 	}
 	_, err = tx.Exec(ctx, `UPDATE definitions SET secrets = $3, deploy_secret = $4, body = $5 WHERE service = $1 AND environment = $2`,
-		d.Service, d.Environment, d.Sealed, pg.TextArg(shown(d.DeploySecret)), d.Body)
+		d.Service, d.Environment, d.Sealed, pg.TextArg(redactedText(d.DeploySecret)), d.Body)
 	return err //nolint:wrapcheck // the caller names the operation
 }
 
@@ -106,7 +106,7 @@ func maskAll(object any, known map[string]secret.Secret, only ...string) map[str
 			continue
 		}
 		secrets[name] = rollout.RestoreHeaders(map[string]secret.Secret{name: secret.Secret(text)}, known)[name]
-		fields[name] = shown(secrets[name])
+		fields[name] = redactedText(secrets[name])
 	}
 	return secrets
 }

@@ -68,7 +68,7 @@ func (s *Store) ClaimRouters(ctx context.Context, replica string, mine []string,
 		return nil, pg.Wrap("claim routers for replica "+replica, err)
 	}
 	for i := range claimed {
-		s.reveal(&claimed[i].Snapshot.Deployment)
+		s.revealSecrets(&claimed[i].Snapshot.Deployment)
 	}
 	return claimed, nil
 }
@@ -111,7 +111,7 @@ const saveRestingSQL = `
 
 func saveRouter(ctx context.Context, tx pgx.Tx, c *storage.ClaimedRouter, step *storage.SavedRouter, state []byte) error {
 	if len(step.Events) > 0 {
-		if err := tellResting(ctx, tx, c, step); err != nil {
+		if err := recordResting(ctx, tx, c, step); err != nil {
 			return err
 		}
 	}
@@ -128,9 +128,9 @@ func saveRouter(ctx context.Context, tx pgx.Tx, c *storage.ClaimedRouter, step *
 	return nil
 }
 
-// tellResting appends the events of a step to the log of the deployment that has left the router, and raises the fence. Of
+// recordResting appends the events of a step to the log of the deployment that has left the router, and raises the fence. Of
 // the deployment only the end of its log moves: its record, and so its revision, stays.
-func tellResting(ctx context.Context, tx pgx.Tx, c *storage.ClaimedRouter, step *storage.SavedRouter) error {
+func recordResting(ctx context.Context, tx pgx.Tx, c *storage.ClaimedRouter, step *storage.SavedRouter) error {
 	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1 || '/' || $2, 0))`, c.Service, c.Environment); err != nil {
 		return fmt.Errorf("wait for the turn of the router: %w", err)
 	}
@@ -144,14 +144,14 @@ func tellResting(ctx context.Context, tx pgx.Tx, c *storage.ClaimedRouter, step 
 			return &problem.Error{Code: problem.CodeConflict, Message: "a deployment moves the traffic now"}
 		}
 	}
-	d, err := deployment(ctx, tx, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1 FOR UPDATE`, c.Snapshot.Deployment.ID)
+	d, err := queryDeployment(ctx, tx, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1 FOR UPDATE`, c.Snapshot.Deployment.ID)
 	if problem.CodeOf(err) == problem.CodeNotFound || errors.Is(err, pgx.ErrNoRows) {
 		return nil // it was removed, and its log with it
 	}
 	if err != nil {
 		return err
 	}
-	now, err := pg.Clock(ctx, tx)
+	now, err := pg.ReadClock(ctx, tx)
 	if err != nil {
 		return err
 	}

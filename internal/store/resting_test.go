@@ -30,8 +30,8 @@ func endedWithRouter(t *testing.T, s *store.Store) {
 	t.Helper()
 	r := request("checkout", 1)
 	r.Deployment.Spec.Traffic = &routing.Config{Type: "haproxy", Socket: "127.0.0.1:1", Backend: "b", Timeout: duration.Duration(time.Second)}
-	create(t, s, r)
-	snapshot := claim(t, s, "one")
+	createDeployment(t, s, r)
+	snapshot := claimCandidates(t, s, "one")
 	d := &snapshot.Deployment
 	d.Progress.Router = &routing.State{Fence: 7}
 	d.State, d.StartedAt, d.FinishedAt = rollout.StateFailed, time.Now(), time.Now()
@@ -77,14 +77,14 @@ func TestRest_WriteMovesLogNotRecord(t *testing.T) {
 		t.Errorf("it was %+v and is %+v", before, after)
 	}
 	// No deployment begins while the write can arrive, and then it has a higher fence.
-	create(t, s, request("checkout", 1))
+	createDeployment(t, s, request("checkout", 1))
 	if list := claimed(t, s, "one"); len(list) != 0 {
 		t.Fatalf("%d deployments were claimed beside the write", len(list))
 	}
 	must(t, s.SaveRouter(ctx(t), &c, storage.SavedRouter{
 		Resting: storage.RestingRouter{Router: routing.State{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficRestored}}, Release: true,
 	}))
-	claim(t, s, "one")
+	claimCandidates(t, s, "one")
 }
 
 func TestRest_NoWriteBesideADeployment(t *testing.T) {
@@ -92,7 +92,7 @@ func TestRest_NoWriteBesideADeployment(t *testing.T) {
 	s := open(t)
 	endedWithRouter(t, s)
 	c := restingRouter(t, s, "one")
-	create(t, s, request("checkout", 1))
+	createDeployment(t, s, request("checkout", 1))
 	intent := storage.SavedRouter{Events: []rollout.Event{{Type: rollout.EventTrafficIntent}}, WriteFor: time.Second}
 	wantCode(t, s.SaveRouter(ctx(t), &c, intent), problem.CodeConflict)
 	must(t, s.SaveRouter(ctx(t), &c, storage.SavedRouter{Unchanged: true, Release: true}))

@@ -42,11 +42,11 @@ const saveSQL = `
 // deployment of a (service, environment) is CodeConflict. After any error nothing was written, except that CodeUnavailable
 // and an ended context leave that open: the same save again finds out.
 func (s *Store) Save(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error) {
-	saved, err := s.save(ctx, &save)
+	saved, err := s.execSave(ctx, &save)
 	if errors.Is(err, pgx.ErrNoRows) {
-		saved, err = s.unsaved(ctx, &save.Deployment)
+		saved, err = s.explainRejected(ctx, &save.Deployment)
 	}
-	if pg.Violates(err, oneActive) {
+	if pg.ViolatesIndex(err, oneActive) {
 		return storage.SaveResult{}, &problem.Error{
 			Code: problem.CodeConflict, Err: err,
 			Message: fmt.Sprintf("another deployment of %s in %s is active", save.Deployment.Service, save.Deployment.Environment),
@@ -58,10 +58,10 @@ func (s *Store) Save(ctx context.Context, save storage.SaveRequest) (storage.Sav
 	return saved, nil
 }
 
-// save runs the statement; for a deployment that ends also the one that lets the next begin, and for one that starts or ends
+// execSave runs the statement; for a deployment that ends also the one that lets the next begin, and for one that starts or ends
 // those that report it. A batch is one transaction. It is built for each try: a batch that was sent once refers to the
 // statements of the connection that it was sent on.
-func (s *Store) save(ctx context.Context, save *storage.SaveRequest) (saved storage.SaveResult, err error) {
+func (s *Store) execSave(ctx context.Context, save *storage.SaveRequest) (saved storage.SaveResult, err error) {
 	args, err := saveArgs(save)
 	if err != nil {
 		return storage.SaveResult{}, err
@@ -109,7 +109,7 @@ func saveArgs(save *storage.SaveRequest) (pgx.NamedArgs, error) {
 }
 
 // explainRejected returns why a save was rejected, or its result when it had landed before.
-func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (storage.SaveResult, error) {
+func (s *Store) explainRejected(ctx context.Context, believed *rollout.Deployment) (storage.SaveResult, error) {
 	const sql = `SELECT id, state, revision, operator_revision, owner, epoch, saves, last_seq, events_hash FROM deployments WHERE id = $1`
 	stored, err := pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (d rollout.Deployment, err error) {
 		err = row.Scan(&d.ID, &d.State, &d.Revision, &d.OperatorRevision, (*pg.NullText)(&d.Owner), &d.Epoch, &d.Saves,
@@ -126,7 +126,7 @@ func (s *Store) unsaved(ctx context.Context, believed *rollout.Deployment) (stor
 	if err := rejectedSave(&stored, believed); err != nil {
 		return saved, err
 	}
-	return saved, pg.Confirm(ctx, s.db)
+	return saved, pg.ConfirmDurable(ctx, s.db)
 }
 
 // rejectedSave compares what the writer believes with what is stored. None means that this very save is there already: no

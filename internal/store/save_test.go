@@ -13,8 +13,8 @@ import (
 func TestSave_SecondActiveIsConflict(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	create(t, s, request("checkout", 1))
-	snap := claim(t, s, "r1")
+	createDeployment(t, s, request("checkout", 1))
+	snap := claimCandidates(t, s, "r1")
 	// Another one began meanwhile, which the claims prevent.
 	exec(t, s, `INSERT INTO deployments (id, service, environment, kind, strategy, spec, state, direction, created_at, started_at, next_run_at)
 		VALUES (gen_random_uuid(), 'checkout', 'production', 'deploy', 'rolling', '{}', 'in_progress', 'forward', now(), now(), now())`)
@@ -29,8 +29,8 @@ func TestSave_SecondActiveIsConflict(t *testing.T) {
 
 func BenchmarkSave_WaveOf100(b *testing.B) {
 	s := open(b)
-	create(b, s, request("checkout", 1000))
-	snap := claim(b, s, "r1")
+	createDeployment(b, s, request("checkout", 1000))
+	snap := claimCandidates(b, s, "r1")
 	wave := snap.Targets[:100]
 	told := make([]rollout.Event, len(wave))
 	for i := range wave {

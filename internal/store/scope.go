@@ -6,9 +6,9 @@ import (
 	"rollcall/internal/authz"
 )
 
-// within returns the condition that a row's service and environment are in the scopes whose services and environments are the
+// withinSQL returns the condition that a row's service and environment are in the scopes whose services and environments are the
 // parameters of these numbers. Both are text arrays of the same length; see scopeArrays.
-func within(service, environment string, services, environments int) string {
+func withinSQL(service, environment string, services, environments int) string {
 	return fmt.Sprintf(`EXISTS (SELECT FROM unnest($%d::text[], $%d::text[]) AS scope(in_service, in_environment)
 		WHERE scope.in_service IN ('*', %s) AND scope.in_environment IN ('*', %s))`, services, environments, service, environment)
 }

@@ -33,7 +33,7 @@ func storedOf(secrets rollout.Secrets) storedSecrets {
 	return stored
 }
 
-func (s *storedSecrets) secrets() rollout.Secrets {
+func (s *storedSecrets) toSecrets() rollout.Secrets {
 	secrets := rollout.Secrets{Deploy: secret.Secret(s.Deploy), ClientKey: secret.Secret(s.ClientKey)}
 	for _, revealed := range s.Headers {
 		headers := make(map[string]secret.Secret, len(revealed))
@@ -43,7 +43,7 @@ func (s *storedSecrets) secrets() rollout.Secrets {
 		secrets.Headers = append(secrets.Headers, headers)
 	}
 	for i := range s.Rules {
-		secrets.Rules = append(secrets.Rules, s.Rules[i].secrets())
+		secrets.Rules = append(secrets.Rules, s.Rules[i].toSecrets())
 	}
 	return secrets
 }
@@ -65,7 +65,7 @@ func (s *Store) openSecrets(place string, sealed []byte) (rollout.Secrets, error
 	if err := s.sealer.Open(place, sealed, &stored); err != nil {
 		return rollout.Secrets{}, err
 	}
-	return stored.secrets(), nil
+	return stored.toSecrets(), nil
 }
 
 func placeOfDeployment(id string) string { return "deployments.secrets:" + id }
@@ -81,9 +81,9 @@ func (s *Store) sealDeployment(d *rollout.Deployment) (err error) {
 	return err
 }
 
-// reveal puts the secrets of a deployment that was read where they belong. What cannot be opened stays "***", with which
+// revealSecrets puts the secrets of a deployment that was read where they belong. What cannot be opened stays "***", with which
 // nothing is signed: a deployment whose key is gone can be seen and stopped, and makes no call under a wrong name.
-func (s *Store) reveal(d *rollout.Deployment) { _ = s.openDeployment(d) }
+func (s *Store) revealSecrets(d *rollout.Deployment) { _ = s.openDeployment(d) }
 
 // openDeployment restores the secrets of a deployment, and returns an error when they cannot be opened.
 func (s *Store) openDeployment(d *rollout.Deployment) error {
@@ -113,7 +113,7 @@ func (s *Store) openingSecrets(
 ) func(*rollout.Snapshot) (storage.NewDeployment, error) {
 	return func(ended *rollout.Snapshot) (storage.NewDeployment, error) {
 		if err := s.openDeployment(&ended.Deployment); err != nil {
-			refusal := sealing.Unreadable("deployment")
+			refusal := sealing.UnreadableError("deployment")
 			refusal.ID, refusal.Err = ended.Deployment.ID, err
 			return storage.NewDeployment{}, refusal
 		}
@@ -128,5 +128,5 @@ func (s *Store) openingSecrets(
 	}
 }
 
-// shown returns a secret as its old column has it: nothing, or "***".
-func shown(s secret.Secret) string { return fmt.Sprint(s) }
+// redactedText returns a secret as its old column has it: nothing, or "***".
+func redactedText(s secret.Secret) string { return fmt.Sprint(s) }

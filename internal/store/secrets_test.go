@@ -38,9 +38,9 @@ func TestSecrets_SealedAtRestOpenForEngine(t *testing.T) {
 	s := open(t)
 	r := secretive()
 	r.Key = key("k", "body")
-	d := create(t, s, r)
+	d := createDeployment(t, s, r)
 	wantNoSecret(t, rows(t, s))
-	wantSecrets(t, "claimed", &claim(t, s, "r1").Deployment)
+	wantSecrets(t, "claimed", &claimCandidates(t, s, "r1").Deployment)
 	read, err := s.Deployment(ctx(t), d.ID)
 	must(t, err)
 	wantSecrets(t, "read", &read)
@@ -75,7 +75,7 @@ func TestSecrets_OpenInTheirRowOnly(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	victim, thief := secretive(), request("mine", 1)
-	from, to := create(t, s, victim), create(t, s, thief)
+	from, to := createDeployment(t, s, victim), createDeployment(t, s, thief)
 	_, err := s.Pool().Exec(ctx(t), `UPDATE deployments SET deploy_secret = '***', secrets = (SELECT secrets FROM deployments WHERE id = $1)
 		WHERE id = $2`, from.ID, to.ID)
 	must(t, err)
@@ -111,13 +111,13 @@ func TestSecrets_WithoutKeyAreRefused(t *testing.T) {
 	}
 	open := request("checkout", 1)
 	open.Deployment.DeploySecret = ""
-	create(t, s, open)
+	createDeployment(t, s, open)
 }
 
 // old puts rows there as the version before this one wrote them, in the clear.
 func old(t *testing.T, s *store.Store) (id string) {
 	t.Helper()
-	d := create(t, s, secretive())
+	d := createDeployment(t, s, secretive())
 	_, err := s.Pool().Exec(ctx(t), `UPDATE deployments SET secrets = NULL, deploy_secret = $1,
 		spec = jsonb_set(jsonb_set(spec, '{health_checks,0,headers,Authorization}', to_jsonb($2::text)), '{tls,client_key}', to_jsonb($3::text))`,
 		plantedDeploy, plantedHeader, plantedKey)
@@ -162,7 +162,7 @@ func TestRotation_LeavesNothingAtOldKey(t *testing.T) {
 	url := dbtest.New(t)
 	first, second := keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
 	before := keyed(t, url, first)
-	d := create(t, before, secretive())
+	d := createDeployment(t, before, secretive())
 	define(t, before, `{}`)
 	lost := keyed(t, url, second)
 	if err := administer(lost).CheckKeys(ctx(t)); err == nil || !strings.Contains(err.Error(), first.ID()) {
@@ -187,10 +187,10 @@ func TestRotation_ReportsAndSkipsUnreadable(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	gone, first, second := keyring.NewKey(time.Now()), keyring.NewKey(time.Now()), keyring.NewKey(time.Now())
-	lost := create(t, keyed(t, url, gone), secretive())
+	lost := createDeployment(t, keyed(t, url, gone), secretive())
 	other := secretive()
 	other.Deployment.Service, other.Deployment.ID = "another", ""
-	kept := create(t, keyed(t, url, first), other)
+	kept := createDeployment(t, keyed(t, url, first), other)
 	define(t, keyed(t, url, first), `{}`)
 	n, err := administer(keyed(t, url, second, first)).RotateKeys(ctx(t))
 	if n != 2 || err == nil || !strings.Contains(err.Error(), lost.ID) || strings.Contains(err.Error(), kept.ID) {

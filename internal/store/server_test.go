@@ -91,7 +91,7 @@ func TestServer_SessionPoolingNeedsNoSettingOfThePooler(t *testing.T) {
 	s := openAt(t, dbtest.Pooled(t, dbtest.New(t), "pool_mode = session"))
 	_, err := s.CheckServer(ctx(t))
 	must(t, err)
-	create(t, s, request("checkout", 1))
+	createDeployment(t, s, request("checkout", 1))
 	var timeout string
 	must(t, s.Pool().QueryRow(ctx(t), `SHOW statement_timeout`).Scan(&timeout))
 	if timeout != "10s" {

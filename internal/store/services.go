@@ -25,11 +25,11 @@ func servicesSQL() string {
 			ORDER BY service, environment LIMIT 1) next
 	), defined AS (
 		SELECT service, environment FROM definitions WHERE body IS NOT NULL AND (service, environment) > ($1, $2)
-			AND ($4 OR ` + within("definitions.service", "definitions.environment", 5, 6) + `)
+			AND ($4 OR ` + withinSQL("definitions.service", "definitions.environment", 5, 6) + `)
 		ORDER BY service, environment LIMIT $3
 	), known AS (
 		SELECT service, environment FROM (SELECT service, environment FROM deployed
-			WHERE $4 OR ` + within("deployed.service", "deployed.environment", 5, 6) + ` LIMIT $3) hopped
+			WHERE $4 OR ` + withinSQL("deployed.service", "deployed.environment", 5, 6) + ` LIMIT $3) hopped
 		UNION SELECT service, environment FROM defined
 		ORDER BY service, environment LIMIT $3
 	)
@@ -61,7 +61,7 @@ func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p storage.Pag
 	if err != nil {
 		return storage.List[catalog.Service]{}, pg.Wrap("list services", err)
 	}
-	return pg.Page(items, limit, func(last *catalog.Service) string {
+	return pg.CutPage(items, limit, func(last *catalog.Service) string {
 		return pg.KeyCursor{Service: last.Service, Environment: last.Environment}.String()
 	}), nil
 }

@@ -14,14 +14,14 @@ func spreadOf(micros []int64) dora.Percentiles {
 	if len(micros) == 0 {
 		return dora.Percentiles{}
 	}
-	return dora.Percentiles{Count: len(micros), P50: seconds(percentile(micros, 0.5)), P95: seconds(percentile(micros, 0.95))}
+	return dora.Percentiles{Count: len(micros), P50: secondsDuration(percentileSeconds(micros, 0.5)), P95: secondsDuration(percentileSeconds(micros, 0.95))}
 }
 
-// percentile interpolates between the two values that are nearest to it, and returns seconds.
-func percentile(micros []int64, fraction float64) float64 {
+// percentileSeconds interpolates between the two values that are nearest to it, and returns seconds.
+func percentileSeconds(micros []int64, fraction float64) float64 {
 	place := fraction * float64(len(micros)-1)
 	first := int(math.Floor(place))
-	low := inSeconds(nth(micros, first))
+	low := inSeconds(nthSmallest(micros, first))
 	if float64(first) == place {
 		return low
 	}
@@ -31,12 +31,12 @@ func percentile(micros []int64, fraction float64) float64 {
 
 func inSeconds(micros int64) float64 { return float64(micros) / float64(time.Second/time.Microsecond) }
 
-// nth returns the value that would stand at place n if the values were sorted. It brings what is not smaller behind that place
+// nthSmallest returns the value that would stand at place n if the values were sorted. It brings what is not smaller behind that place
 // (C. A. R. Hoare, Algorithm 65: Find).
-func nth(values []int64, n int) int64 {
+func nthSmallest(values []int64, n int) int64 {
 	low, high := 0, len(values)-1
 	for low < high {
-		pivot := middle(values[low], values[low+(high-low)/2], values[high])
+		pivot := medianOfThree(values[low], values[low+(high-low)/2], values[high])
 		i, j := low, high
 		for i <= j {
 			for values[i] < pivot {
@@ -63,4 +63,4 @@ func nth(values []int64, n int) int64 {
 	return values[n]
 }
 
-func middle(a, b, c int64) int64 { return max(min(a, b), min(max(a, b), c)) }
+func medianOfThree(a, b, c int64) int64 { return max(min(a, b), min(max(a, b), c)) }

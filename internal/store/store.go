@@ -116,4 +116,4 @@ func (s *Store) inTx(ctx context.Context, do func(tx pgx.Tx) error) error {
 }
 
 // lostQueueRace reports whether another deployment of the same service and environment has come to wait meanwhile.
-func lostQueueRace(err error) bool { return pg.Violates(err, oneWaiting) }
+func lostQueueRace(err error) bool { return pg.ViolatesIndex(err, oneWaiting) }

@@ -31,7 +31,7 @@ func TestMigration_ConcurrentOnEmptyDatabase(t *testing.T) {
 		}
 	})
 	must(t, administer(stores[0]).Migrate(ctx(t)))
-	create(t, stores[0], request("checkout", 1))
+	createDeployment(t, stores[0], request("checkout", 1))
 }
 
 func TestMigration_UpDownAndUpAgain(t *testing.T) {
@@ -57,7 +57,7 @@ func TestMigration_UpDownAndUpAgain(t *testing.T) {
 	}
 	_, err = p.Up(ctx(t))
 	must(t, err)
-	create(t, openAt(t, url), request("checkout", 1))
+	createDeployment(t, openAt(t, url), request("checkout", 1))
 }
 
 func TestStore_MissingServerIsUnavailable(t *testing.T) {
@@ -89,7 +89,7 @@ func TestStore_RecoversAfterServerOutage(t *testing.T) {
 	s, admin := openAt(t, url), openAt(t, dbtest.Empty(t))
 	config, err := pgx.ParseConfig(url)
 	must(t, err)
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 
 	exec(t, admin, `ALTER DATABASE `+config.Database+` ALLOW_CONNECTIONS false`)
 	exec(t, admin, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1`, config.Database)
@@ -137,7 +137,7 @@ func TestStore_CancelledCallIsNoDatabaseError(t *testing.T) {
 func TestStore_FrozenReplicaReleasesLocks(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 	tx, err := s.Pool().Begin(ctx(t))
 	must(t, err)
 	_, err = tx.Exec(ctx(t), `SELECT FROM deployments WHERE id = $1 FOR UPDATE`, d.ID)
@@ -154,7 +154,7 @@ func TestStore_IdleTransactionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
 	s, watcher := openAt(t, url+"&idle_in_transaction_session_timeout=50"), openAt(t, url)
-	d := create(t, s, request("checkout", 1))
+	d := createDeployment(t, s, request("checkout", 1))
 	_, err := s.UpdateDeployment(ctx(t), d.ID, 0, func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
 		for open := 1; open > 0; {
 			const sql = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'`

@@ -18,7 +18,7 @@ const maxServiceCounts = 200
 
 // ServiceCounts counts the deployments within the scopes of the 200 services that have the most, those first.
 func (s *Store) ServiceCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error) {
-	where, args := conditions(scopes, storage.Filter{}, nil)
+	where, args := filterSQL(scopes, storage.Filter{}, nil)
 	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.ServiceCounts], serviceTalliesSQL(where), args...)
 	return tallies, pg.Wrap("count the deployments of each service", err)
 }
@@ -39,7 +39,7 @@ func durationsSQL() string {
 			coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds), 0)
 		FROM (SELECT state, kind, extract(epoch FROM finished_at - started_at)::float8 AS seconds FROM deployments d
 			WHERE created_at >= statement_timestamp() - $1::interval AND started_at IS NOT NULL AND finished_at IS NOT NULL
-				AND ($2 OR ` + within("d.service", "d.environment", 3, 4) + `)) ended`
+				AND ($2 OR ` + withinSQL("d.service", "d.environment", 3, 4) + `)) ended`
 }
 
 // DurationStats sums up the deployments within the scopes that were created within the window before now, began, and have
@@ -64,7 +64,7 @@ func judgeDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window 
 		var t catalog.DurationStats
 		var p50, p95 float64
 		err := row.Scan(&t.Count, &t.Succeeded, &p50, &p95)
-		t.P50, t.P95 = seconds(p50), seconds(p95)
+		t.P50, t.P95 = secondsDuration(p50), secondsDuration(p95)
 		return t, err //nolint:wrapcheck // the caller names the operation
 	}, durationsSQL(), window, scopes.Unrestricted(), services, environments)
 }
@@ -79,7 +79,7 @@ func readDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window t
 	if err != nil {
 		return t, false, fmt.Errorf("ask for the time: %w", err)
 	}
-	where, args := conditions(scopes, storage.Filter{}, nil)
+	where, args := filterSQL(scopes, storage.Filter{}, nil)
 	days, err := pg.QueryAll(ctx, tx, scanFiguresDay, durationDaysSQL(where, len(args)+1), append(args, since)...)
 	if err != nil {
 		return t, false, fmt.Errorf("read the figures of days: %w", err)
@@ -115,7 +115,7 @@ func readDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window t
 // addFreshDays adds the durations of the days whose figures hold, and gives the other days.
 func addFreshDays(days []figuresDay, add func(*duration)) (stale []figuresDay, err error) {
 	for i := range days {
-		if !days[i].fresh() {
+		if !days[i].isReadable() {
 			stale = append(stale, days[i])
 		} else if err := eachDuration(days[i].figures, days[i].day.UnixMicro(), add); err != nil {
 			return nil, err
@@ -132,4 +132,4 @@ func durationDaysSQL(where string, n int) string {
 	return fmt.Sprintf(`SELECT service, environment, day, durations FROM figures_days d %s AND last_created_at >= $%d`, where, n)
 }
 
-func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+func secondsDuration(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

@@ -30,21 +30,21 @@ func (s *Store) UpdateDeployment(
 	}
 	var changed rollout.Deployment
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
-		changed, err = update(ctx, tx, id, ifRevision, change)
+		changed, err = applyUpdate(ctx, tx, id, ifRevision, change)
 		return err
 	})
 	if err != nil {
 		return rollout.Deployment{}, pg.Wrap("change deployment "+id, err)
 	}
-	s.reveal(&changed)
+	s.revealSecrets(&changed)
 	return changed, nil
 }
 
-func update(
+func applyUpdate(
 	ctx context.Context, tx pgx.Tx, id string, ifRevision int64,
 	change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
 ) (rollout.Deployment, error) {
-	stored, err := deployment(ctx, tx, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1 FOR UPDATE`, id)
+	stored, err := queryDeployment(ctx, tx, `SELECT `+deploymentColumns+` FROM deployments d WHERE d.id = $1 FOR UPDATE`, id)
 	if err != nil {
 		return rollout.Deployment{}, err
 	}
@@ -54,14 +54,14 @@ func update(
 			Message: fmt.Sprintf("deployment %s is at revision %d, not %d", id, stored.Revision, ifRevision),
 		}
 	}
-	now, err := pg.Clock(ctx, tx)
+	now, err := pg.ReadClock(ctx, tx)
 	if err != nil {
 		return rollout.Deployment{}, err
 	}
 	d := stored
 	events, err := change(&d, now)
 	if err == nil && len(events) == 0 {
-		err = pg.Confirm(ctx, tx)
+		err = pg.ConfirmDurable(ctx, tx)
 	}
 	if err != nil || len(events) == 0 {
 		return stored, err
@@ -80,7 +80,7 @@ func writeUpdate(ctx context.Context, tx pgx.Tx, d *rollout.Deployment, events [
 		return err
 	}
 	if d.State.Terminal() {
-		end(d, now)
+		setEndFields(d, now)
 		queueUntouched(batch, d.ID, now)
 	}
 	batch.Queue(updateDeploymentSQL, updateDeployment(d))

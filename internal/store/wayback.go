@@ -35,7 +35,7 @@ func (s *Store) learnWayBack(ctx context.Context, tx pgx.Tx, claimed []storage.C
 		if !d.StartedAt.IsZero() || d.Kind != rollout.KindDeploy || s.openDeployment(d) != nil {
 			continue
 		}
-		verified, err := s.verified(ctx, tx, d.Service, d.Environment)
+		verified, err := s.readVerified(ctx, tx, d.Service, d.Environment)
 		if err != nil {
 			return fmt.Errorf("find out how the targets of %s in %s were verified: %w", d.Service, d.Environment, err)
 		}
@@ -62,8 +62,8 @@ func scanVerified(row pgx.CollectableRow) (v verifiedTarget, err error) {
 	return v, err //nolint:wrapcheck // the caller names the operation
 }
 
-// verified returns by target id how each was last verified; what can no longer be read is left out.
-func (s *Store) verified(ctx context.Context, tx pgx.Tx, service, environment string) (map[string]rollout.Verified, error) {
+// readVerified returns by target id how each was last verified; what can no longer be read is left out.
+func (s *Store) readVerified(ctx context.Context, tx pgx.Tx, service, environment string) (map[string]rollout.Verified, error) {
 	targets, err := pg.QueryAll(ctx, tx, scanVerified, verifiedSQL, service, environment)
 	if err != nil || len(targets) == 0 {
 		return nil, err

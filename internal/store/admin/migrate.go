@@ -26,9 +26,9 @@ const (
 // takes no lock, when nothing is left to do. While others hold a table that it must have to itself, as a dump does, it asks
 // for a moment again and again; those who use the table, and other replicas, continue in between. After ten minutes of that
 // it is CodeUnavailable, and may be called again.
-func (a *Admin) Migrate(ctx context.Context) error { return a.migrate(ctx, migrationTries) }
+func (a *Admin) Migrate(ctx context.Context) error { return a.tryMigrate(ctx, migrationTries) }
 
-func (a *Admin) migrate(ctx context.Context, tries int) error {
+func (a *Admin) tryMigrate(ctx context.Context, tries int) error {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := a.tryToMigrate(ctx)
 		if !pg.HasState(err, pg.LockNotAvailable, pg.DeadlockDetected) {

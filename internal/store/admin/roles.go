@@ -29,8 +29,8 @@ func rightsOn(table string) []string {
 	}
 }
 
-// Role returns the database role of the connections.
-func (a *Admin) Role(ctx context.Context) (string, error) {
+// CurrentRole returns the database role of the connections.
+func (a *Admin) CurrentRole(ctx context.Context) (string, error) {
 	role, err := pg.QueryOne(ctx, a.db, pgx.RowTo[string], `SELECT current_user::text`)
 	return role, pg.Wrap("ask who the database takes the server for", err)
 }
@@ -58,8 +58,8 @@ func newRole(ctx context.Context, tx pgx.Tx, role string) error {
 	if err != nil {
 		return err
 	}
-	return execAll(ctx, tx, "CREATE ROLE "+quoted(role)+" LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
-		"REVOKE ALL ON DATABASE "+quoted(database)+" FROM PUBLIC", "GRANT CONNECT ON DATABASE "+quoted(database)+" TO "+quoted(role))
+	return execAll(ctx, tx, "CREATE ROLE "+quoteIdentifier(role)+" LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+		"REVOKE ALL ON DATABASE "+quoteIdentifier(database)+" FROM PUBLIC", "GRANT CONNECT ON DATABASE "+quoteIdentifier(database)+" TO "+quoteIdentifier(role))
 }
 
 // setPassword lets the database quote the password, and repeats none of it in an error.
@@ -91,8 +91,8 @@ func (a *Admin) GrantTo(ctx context.Context, role string) error {
 		if err != nil {
 			return err
 		}
-		return execAll(ctx, tx, append(changes, "GRANT USAGE ON SCHEMA "+quoted(schema)+" TO "+quoted(role),
-			"GRANT EXECUTE ON FUNCTION forget_deployments(uuid[]) TO "+quoted(role))...)
+		return execAll(ctx, tx, append(changes, "GRANT USAGE ON SCHEMA "+quoteIdentifier(schema)+" TO "+quoteIdentifier(role),
+			"GRANT EXECUTE ON FUNCTION forget_deployments(uuid[]) TO "+quoteIdentifier(role))...)
 	})
 	return pg.Wrap("say what the database role "+role+" may do", err)
 }
@@ -117,7 +117,7 @@ func missingGrants(ctx context.Context, tx pgx.Tx, role string) ([]string, error
 		if strings.Join(t.Rights, ", ") == want {
 			continue
 		}
-		changes = append(changes, "REVOKE ALL ON "+quoted(t.Name)+" FROM "+quoted(role), "GRANT "+want+" ON "+quoted(t.Name)+" TO "+quoted(role))
+		changes = append(changes, "REVOKE ALL ON "+quoteIdentifier(t.Name)+" FROM "+quoteIdentifier(role), "GRANT "+want+" ON "+quoteIdentifier(t.Name)+" TO "+quoteIdentifier(role))
 	}
 	return changes, nil
 }
@@ -173,4 +173,4 @@ func execAll(ctx context.Context, tx pgx.Tx, statements ...string) error {
 	return nil
 }
 
-func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
+func quoteIdentifier(name string) string { return pgx.Identifier{name}.Sanitize() }

@@ -51,7 +51,7 @@ func TestRoles_ServerCannotChangeEvents(t *testing.T) {
 func TestRoles_OwnerIsNotMadeServerRole(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	role, err := administer(s).Role(ctx(t))
+	role, err := administer(s).CurrentRole(ctx(t))
 	must(t, err)
 	if administer(s).GrantTo(ctx(t), role) == nil {
 		t.Error("the owner gave rights to itself")

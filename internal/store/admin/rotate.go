@@ -41,7 +41,7 @@ func (a *Admin) RotateKeys(ctx context.Context) (int, error) {
 	done := 0
 	var left error
 	for _, table := range a.tables {
-		stale, err := a.stale(ctx, table)
+		stale, err := a.staleRows(ctx, table)
 		if err != nil {
 			return done, pg.Wrap("look for secrets of "+table.Name, err)
 		}
@@ -61,8 +61,8 @@ func (a *Admin) RotateKeys(ctx context.Context) (int, error) {
 	return done, left
 }
 
-// stale lists the rows whose secrets are in the clear, or not sealed with the current key.
-func (a *Admin) stale(ctx context.Context, table sealing.Table) ([][]string, error) {
+// staleRows lists the rows whose secrets are in the clear, or not sealed with the current key.
+func (a *Admin) staleRows(ctx context.Context, table sealing.Table) ([][]string, error) {
 	columns := ""
 	for _, key := range table.Keys {
 		columns += key + "::text, "

@@ -89,7 +89,7 @@ func (s *Store) ManagedElsewhere(ctx context.Context, source string) (map[string
 // then. CodeConflict when another source manages a key by now.
 func (s *Store) SaveSource(ctx context.Context, save gitsource.Save) error {
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error { return saveSource(ctx, tx, &save) })
-	if pg.Violates(err, onePerKey) {
+	if pg.ViolatesIndex(err, onePerKey) {
 		return &problem.Error{Code: problem.CodeConflict, Message: "another source has begun to manage the same service", Err: err}
 	}
 	return pg.Wrap("save source "+save.Claim.Name, err)

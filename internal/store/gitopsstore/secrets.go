@@ -23,7 +23,7 @@ func place(name string) string { return "gitops_sources.secrets:" + name }
 // seal returns what is written to the column secrets; nil when there are none.
 func (s *Store) seal(source *gitsource.Source) ([]byte, error) {
 	if source.Secrets.Unreadable != "" {
-		return nil, sealing.Unreadable("source")
+		return nil, sealing.UnreadableError("source")
 	}
 	kept := sealedSource{
 		Token: source.Secrets.Token.Reveal(), SSHKey: source.Secrets.SSHKey.Reveal(), HookSecret: source.Secrets.HookSecret.Reveal(),

@@ -126,7 +126,7 @@ func (s *Store) defineSource(
 		_, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, name)
 		return gitsource.Report{}, err //nolint:wrapcheck // wrapped by the caller
 	}
-	now, err := pg.Clock(ctx, tx)
+	now, err := pg.ReadClock(ctx, tx)
 	if err != nil {
 		return gitsource.Report{}, err
 	}

@@ -53,7 +53,7 @@ func (s *Store) Deliveries(ctx context.Context, name string, p storage.Page) (st
 	if err != nil {
 		return none, pg.Wrap("list the deliveries of notification "+name, err)
 	}
-	list := pg.Page(items, limit, func(last *notification.Delivery) string { return pg.NumberCursor(deliveryCursor, last.Seq) })
+	list := pg.CutPage(items, limit, func(last *notification.Delivery) string { return pg.NumberCursor(deliveryCursor, last.Seq) })
 	return list, pg.Wrap("read the attempts of notification "+name, s.loadAttempts(ctx, list.Items))
 }
 
@@ -80,7 +80,7 @@ func (s *Store) loadAttempts(ctx context.Context, deliveries []notification.Deli
 func (s *Store) TestNotification(ctx context.Context, name string) (notification.Delivery, error) {
 	var asked notification.Delivery
 	err := s.db.InTx(ctx, func(tx pgx.Tx) error {
-		now, err := pg.Clock(ctx, tx)
+		now, err := pg.ReadClock(ctx, tx)
 		if err != nil {
 			return err
 		}

@@ -112,7 +112,7 @@ func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next 
 			return err
 		}
 	}
-	now, err := pg.Clock(ctx, tx)
+	now, err := pg.ReadClock(ctx, tx)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func place(id string) string { return "notifications.secrets:" + id }
 // seal returns what is written to the column secrets.
 func (s *Store) seal(n *notification.Subscription) ([]byte, error) {
 	if n.Secrets.Unreadable != "" {
-		return nil, sealing.Unreadable("notification")
+		return nil, sealing.UnreadableError("notification")
 	}
 	return s.sealer.Seal(place(n.ID), sealedNotification{
 		URL: n.Secrets.URL.Reveal(), Signing: n.Secrets.Signing.Reveal(), Token: n.Secrets.Token.Reveal(),

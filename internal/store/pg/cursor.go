@@ -79,7 +79,7 @@ func encodeCursor(format string, args ...any) string {
 // the column's type, must not reach it.
 func decodeCursor(cursor, format string, places ...any) error {
 	plain, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || slices.ContainsFunc(plain, unprintable) {
+	if err != nil || slices.ContainsFunc(plain, isUnprintable) {
 		return badCursor()
 	}
 	if _, err := fmt.Sscanf(string(plain), format, places...); err != nil {
@@ -88,15 +88,15 @@ func decodeCursor(cursor, format string, places ...any) error {
 	return nil
 }
 
-// unprintable reports whether a byte is in no cursor: names, ids and numbers are printable ASCII.
-func unprintable(b byte) bool { return b < ' ' || b > '~' }
+// isUnprintable reports whether a byte is in no cursor: names, ids and numbers are printable ASCII.
+func isUnprintable(b byte) bool { return b < ' ' || b > '~' }
 
 func badCursor() error {
 	return problem.Invalid([]problem.FieldError{{Pointer: "/cursor", Detail: "is not a cursor that this list gave"}})
 }
 
-// Page cuts off what was read beyond the limit, and adds a cursor when there is more.
-func Page[T any](items []T, limit int, cursor func(last *T) string) storage.List[T] {
+// CutPage cuts off what was read beyond the limit, and adds a cursor when there is more.
+func CutPage[T any](items []T, limit int, cursor func(last *T) string) storage.List[T] {
 	if len(items) <= limit {
 		return storage.List[T]{Items: items}
 	}

@@ -69,7 +69,7 @@ func setDefaults(config *pgxpool.Config, databaseURL string) {
 	if _, set := conn.RuntimeParams["application_name"]; !set {
 		conn.RuntimeParams["application_name"] = "rollcall"
 	}
-	conn.AfterConnect = apply(sessionSettings(&conn.Config))
+	conn.AfterConnect = settingsHook(sessionSettings(&conn.Config))
 }
 
 // Close returns all connections, and waits for the queries that still run.

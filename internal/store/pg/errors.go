@@ -44,7 +44,7 @@ func Wrap(operation string, err error) error {
 		return nil
 	case problem.CodeOf(err) != "":
 		return err
-	case unavailable(err):
+	case isUnavailable(err):
 		return &problem.Error{
 			Code: problem.CodeUnavailable, Message: unavailableMessage(err), Err: fmt.Errorf("%s: %w", operation, err),
 		}
@@ -53,8 +53,8 @@ func Wrap(operation string, err error) error {
 	}
 }
 
-// unavailable reports whether the same call may succeed later, unchanged.
-func unavailable(err error) bool {
+// isUnavailable reports whether the same call may succeed later, unchanged.
+func isUnavailable(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code {
 		case readOnly, idleTooLong, transactionTooLong, serializationFailure, DeadlockDetected, LockNotAvailable, queryCanceled:
@@ -129,8 +129,8 @@ func HasState(err error, codes ...string) bool {
 	return false
 }
 
-// Violates reports whether err is a violation of that unique index.
-func Violates(err error, index string) bool {
+// ViolatesIndex reports whether err is a violation of that unique index.
+func ViolatesIndex(err error, index string) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pg.Code == uniqueViolation && pg.ConstraintName == index
 }

@@ -96,7 +96,7 @@ func (db *DB) Listen(ctx context.Context, wake func(deploymentID string)) error 
 	}
 	backoff := firstBackoff
 	for ctx.Err() == nil {
-		connected, lost := db.listen(ctx, receive)
+		connected, lost := db.listenOnce(ctx, receive)
 		if connected {
 			backoff = firstBackoff
 		}
@@ -112,8 +112,8 @@ func (db *DB) Listen(ctx context.Context, wake func(deploymentID string)) error 
 	return nil
 }
 
-// listen receives on one connection until that fails.
-func (db *DB) listen(ctx context.Context, receive func(payload string)) (connected bool, err error) {
+// listenOnce receives on one connection until that fails.
+func (db *DB) listenOnce(ctx context.Context, receive func(payload string)) (connected bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, db.pool.Config().ConnConfig.Copy())
 	if err != nil {
 		return false, fmt.Errorf("connect: %w", err)
@@ -130,14 +130,14 @@ func (db *DB) listen(ctx context.Context, receive func(payload string)) (connect
 	}
 	receive("")
 	for {
-		if err := await(ctx, conn, receive); err != nil {
+		if err := receiveOne(ctx, conn, receive); err != nil {
 			return true, err
 		}
 	}
 }
 
-// await receives one notification, or tests that a silent connection still works.
-func await(ctx context.Context, conn *pgx.Conn, receive func(payload string)) error {
+// receiveOne receives one notification, or tests that a silent connection still works.
+func receiveOne(ctx context.Context, conn *pgx.Conn, receive func(payload string)) error {
 	bounded, cancel := context.WithTimeout(ctx, maxSilence)
 	defer cancel()
 	n, err := conn.WaitForNotification(bounded)

@@ -48,7 +48,7 @@ func (n NamedTable[R]) List(ctx context.Context, q Querier, p storage.Page) (sto
 	if err != nil {
 		return storage.List[R]{}, Wrap("list "+n.Thing+"s", err)
 	}
-	return Page(items, limit, func(last *R) string { return encodeCursor(n.Cursor+":%s", n.NameOf(last)) }), nil
+	return CutPage(items, limit, func(last *R) string { return encodeCursor(n.Cursor+":%s", n.NameOf(last)) }), nil
 }
 
 // Lock locks a row, or, when there is none, the table, so that no other transaction creates it; nil then.

@@ -40,8 +40,8 @@ func ExecBatch(ctx context.Context, tx pgx.Tx, batch *pgx.Batch) error {
 	return nil
 }
 
-// Clock returns the database's time.
-func Clock(ctx context.Context, q Querier) (time.Time, error) {
+// ReadClock returns the database's time.
+func ReadClock(ctx context.Context, q Querier) (time.Time, error) {
 	var now time.Time
 	now, err := QueryOne(ctx, q, func(row pgx.CollectableRow) (time.Time, error) {
 		err := row.Scan((*NullTime)(&now))

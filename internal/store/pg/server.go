@@ -28,10 +28,10 @@ func (db *DB) Ping(ctx context.Context) error {
 	if err != nil {
 		return Wrap("ping the database", err)
 	}
-	return writable(f.Standby, f.ReadOnly)
+	return checkWritable(f.Standby, f.ReadOnly)
 }
 
-func writable(standby, readOnly bool) error {
+func checkWritable(standby, readOnly bool) error {
 	switch {
 	case standby:
 		return &problem.Error{Code: problem.CodeUnavailable, Message: standbyMessage}
@@ -88,7 +88,7 @@ func judgeServer(facts []string) (warnings []string, err error) {
 		return nil, fmt.Errorf("the database keeps text as %s and not as UTF8, so names and messages would be lost or refused: make another one with "+
 			"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
 	}
-	if err := writable(facts[3] == "t", facts[4] == "on"); err != nil {
+	if err := checkWritable(facts[3] == "t", facts[4] == "on"); err != nil {
 		return nil, err
 	}
 	if facts[0] == "t" {

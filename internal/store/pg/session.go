@@ -48,9 +48,9 @@ func sessionSettings(config *pgconn.Config) []setting {
 	return append(settings, pinnedSettings...)
 }
 
-// apply returns a hook that applies settings to each new connection. They are no startup parameters, which poolers reject; one
+// settingsHook returns a hook that applies settings to each new connection. They are no startup parameters, which poolers reject; one
 // that the server does not have is left out.
-func apply(settings []setting) func(context.Context, *pgconn.PgConn) error {
+func settingsHook(settings []setting) func(context.Context, *pgconn.PgConn) error {
 	terms := make([]string, len(settings))
 	for i, s := range settings {
 		terms[i] = fmt.Sprintf("('%s', '%s')", s.name, s.value)
@@ -81,6 +81,6 @@ func sessionMissing(ctx context.Context, err error) error {
 // OpenUnlimited returns connections of their own on which no statement and no lock has a time limit.
 func (db *DB) OpenUnlimited() *sql.DB {
 	config := db.pool.Config().ConnConfig.Copy()
-	config.AfterConnect = apply(migrationSettings)
+	config.AfterConnect = settingsHook(migrationSettings)
 	return stdlib.OpenDB(*config)
 }

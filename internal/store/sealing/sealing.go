@@ -43,8 +43,8 @@ func (s Sealer) Open(place string, sealed []byte, secrets any) error {
 	return nil
 }
 
-// Unreadable returns CodeConflict for a change that would lose the secrets of a thing.
-func Unreadable(thing string) *problem.Error {
+// UnreadableError returns CodeConflict for a change that would lose the secrets of a thing.
+func UnreadableError(thing string) *problem.Error {
 	return &problem.Error{
 		Code: problem.CodeConflict, Message: "the " + thing + "'s secrets were sealed with a key that this server does not have",
 	}

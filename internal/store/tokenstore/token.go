@@ -103,7 +103,7 @@ func (s *Store) Tokens(ctx context.Context, p storage.Page) (storage.List[authz.
 	if err != nil {
 		return storage.List[authz.Token]{}, pg.Wrap("list tokens", err)
 	}
-	return pg.Page(items, limit, func(last *authz.Token) string {
+	return pg.CutPage(items, limit, func(last *authz.Token) string {
 		return pg.TimeCursor{Time: last.CreatedAt, ID: last.ID}.String()
 	}), nil
 }
