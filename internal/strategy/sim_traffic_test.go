@@ -102,6 +102,30 @@ func (s *sim) checkSetting(before *rollout.Deployment, w *routing.TrafficSplit) 
 		s.checkServing(before, w)
 		s.checkShares(before, w, onNew, total)
 		s.checkOut(before, w)
+		s.checkNotSwapped(before, w)
+	}
+}
+
+// checkNotSwapped wants a target that was taken out for its call to be called, and not to return while another is taken out in
+// its place: what returns has no full share at once.
+func (s *sim) checkNotSwapped(before *rollout.Deployment, w *routing.TrafficSplit) {
+	last := s.liveBook.confirmed
+	if last == nil || s.liveBook.held >= 0 || last.NewWeight != w.NewWeight {
+		return
+	}
+	returns, leaves := "", ""
+	for i, b := range w.Backends {
+		was := last.Backends[i].Weight
+		switch t := &s.live.Targets[i]; {
+		case !s.leaving(before, i) || s.given(i) || t.Version == t.DesiredVersion: // the last is not called, and serves or not by its exposure
+		case was == 0 && b.Weight > 0 && t.Attempts == 0:
+			returns = t.ID
+		case was > 0 && b.Weight == 0:
+			leaves = t.ID
+		}
+	}
+	if returns != "" && leaves != "" {
+		s.violate("%s was taken out for its call, and %s is taken out instead", returns, leaves)
 	}
 }
 

@@ -19,7 +19,7 @@ func (p *planner) backward() {
 	p.busy += returning
 	settled := true
 	for _, inDoubt := range []bool{true, false} {
-		for i := range p.s.Targets {
+		for _, i := range p.router.drainedFirst(p.weightForRollback()) {
 			t := &p.s.Targets[i]
 			if lifecycle.InDoubt(t) == inDoubt && !p.rollBackTarget(i, t) {
 				settled = false

@@ -29,7 +29,7 @@ func (p *planner) forward() {
 		p.busy += p.router.countReturning(p.weightNow(wave))
 	}
 	settled := true
-	for i := range p.s.Targets {
+	for _, i := range p.router.drainedFirst(p.weightNow(wave)) {
 		t := &p.s.Targets[i]
 		if t.Wave > 0 && t.Wave <= wave && !p.advance(i, t) {
 			settled = false

@@ -62,3 +62,24 @@ func (rp *routerPlan) countReturning(weight int) int {
 	}
 	return found
 }
+
+// drainedFirst returns the targets in the order in which they are called: first those that the last write took out for their
+// call, then the others as they are listed. In the order of the list alone, a target that is probed late would take the place of
+// one that is out already: that one would return without a call, while the other leaves.
+func (rp *routerPlan) drainedFirst(weight int) []int {
+	var first, rest []int
+	var sent, want []routing.Backend
+	if r := rp.d.Progress.Router; rp.spec.Traffic != nil && r != nil && r.Sent != nil {
+		sent, want = r.Sent.Setting.Backends, rp.split(weight, nil).Backends
+	}
+	for i := range rp.s.Targets {
+		phase := rp.s.Targets[i].Phase
+		uncalled := phase == rollout.PhaseNew || phase == rollout.PhaseReady
+		if uncalled && sent != nil && sent[i].Weight == 0 && want[i].Weight > 0 {
+			first = append(first, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	return append(first, rest...)
+}
