@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/authz"
 	"rollcall/internal/problem"
 	"rollcall/internal/secret"
@@ -185,7 +186,7 @@ func (s *server) authorizeDeployment(ctx context.Context, who *authz.Principal, 
 	if who.Scopes.Unrestricted() { // there is nothing to hide
 		return checkAccess(who, needed, authz.Any, authz.Any)
 	}
-	ctx, stop := withQueryBudget(ctx, s.queryBudget)
+	ctx, stop := httpkit.WithQueryBudget(ctx, s.queryBudget)
 	defer stop()
 	d, err := s.deployments.Deployment(ctx, id)
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 
 	"rollcall"
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/feed"
 	"rollcall/internal/rollout"
 )
@@ -74,7 +75,7 @@ type server struct {
 	queryBudget  time.Duration
 	who          Authenticator
 	access       map[string]access
-	streams      streamLimiter
+	streams      httpkit.StreamLimiter
 	queueLimit   int
 	log          *slog.Logger
 	version      string
@@ -123,7 +124,7 @@ func newServer(c Config) (*server, error) {
 		checkAddress: c.CheckAddress, checkTrust: c.CheckTrust, checkCommand: c.CheckCommand, newID: c.NewID,
 		prober: c.Prober, router: c.Router, contract: agreed,
 		who: c.Who, access: accessTable(), queueLimit: c.QueueLimit,
-		remotes: c.Remotes, gitOps: c.GitOps, streams: streamLimiter{max: cmp.Or(c.MaxStreams, maxStreams)},
+		remotes: c.Remotes, gitOps: c.GitOps, streams: httpkit.StreamLimiter{Max: cmp.Or(c.MaxStreams, maxStreams)},
 	}
 	s.applyDefaults(c)
 	return s, nil
@@ -169,7 +170,7 @@ func (s *server) newRouter(c Config) chi.Router {
 		}
 	})
 	r.Group(func(r chi.Router) {
-		r.Use(s.requireAuth, negotiateStream, s.limitStreams, s.validateRequest, s.limitQueries, s.handleIdempotencyKey)
+		r.Use(s.requireAuth, httpkit.NegotiateStream, s.limitStreams, s.validateRequest, s.limitQueries, s.handleIdempotencyKey)
 		gen.HandlerWithOptions(s.strictHandler(), gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: s.writeError})
 	})
 	return r

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/duration"
 	"rollcall/internal/healthcheck"
@@ -31,9 +32,9 @@ func (s *server) ProbeOnce(ctx context.Context, in gen.ProbeOnceRequestObject) (
 		return nil, err
 	}
 	if s.prober == nil {
-		return nil, &refusal{
-			status: http.StatusNotImplemented, kind: "not-offered", title: "Not enabled",
-			detail: "health checks are not enabled on this server",
+		return nil, &httpkit.Refusal{
+			Status: http.StatusNotImplemented, Kind: "not-offered", Title: "Not enabled",
+			Detail: "health checks are not enabled on this server",
 		}
 	}
 	seen := s.probeAll(ctx, checks, in.Body.Address, trust)
@@ -44,7 +45,7 @@ func (s *server) ProbeOnce(ctx context.Context, in gen.ProbeOnceRequestObject) (
 func (s *server) probeAll(
 	ctx context.Context, checks []healthcheck.Check, address string, trust *rollout.TLS,
 ) []healthcheck.ProbeResult {
-	ctx, cancel := context.WithTimeout(withoutBudget(ctx), maxProbeTime)
+	ctx, cancel := context.WithTimeout(httpkit.WithoutBudget(ctx), maxProbeTime)
 	defer cancel()
 	seen := make([]healthcheck.ProbeResult, len(checks))
 	var all sync.WaitGroup

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
@@ -16,13 +17,13 @@ import (
 func (s *server) runCommand(
 	ctx context.Context, id string, ifMatch *string, r command.Command,
 ) (gen.CommandAcceptedJSONResponse, error) {
-	demand, err := newPrecondition(ifMatch, nil)
+	demand, err := httpkit.NewPrecondition(ifMatch, nil)
 	if err != nil {
 		return gen.CommandAcceptedJSONResponse{}, err
 	}
 	r.Actor = principalName(ctx)
 	d, err := s.commands.UpdateDeployment(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
-		if err := demand.checkDeployment(d); err != nil {
+		if err := checkDeployment(demand, d); err != nil {
 			return nil, err
 		}
 		if r.Kind == command.Promote {
@@ -50,7 +51,7 @@ func applyCommand(d *rollout.Deployment, r command.Command, now time.Time) ([]ro
 // commandResponse returns the deployment as it is after a command.
 func (s *server) commandResponse(ctx context.Context, d *rollout.Deployment) (gen.CommandAcceptedJSONResponse, error) {
 	body, err := s.presentDeployment(ctx, d)
-	return gen.CommandAcceptedJSONResponse{Body: body, Headers: gen.CommandAcceptedResponseHeaders{ETag: etagOf(d.Revision)}}, err
+	return gen.CommandAcceptedJSONResponse{Body: body, Headers: gen.CommandAcceptedResponseHeaders{ETag: httpkit.ETag(d.Revision)}}, err
 }
 
 // reasonOf returns the reason in an optional body.
@@ -116,7 +117,7 @@ func readPromotion(body *types.PromoteRequest) (command.Command, error) {
 	}
 	r.Wave, r.SkipGates, r.Reason = valueOr(body.Wave, 0), valueOr(body.Full, false), valueOr(body.Reason, "")
 	if r.SkipGates && r.Wave > 0 {
-		return r, errInvalidAt("/wave", "mutually exclusive with full")
+		return r, httpkit.InvalidField("/wave", "mutually exclusive with full")
 	}
 	return r, nil
 }

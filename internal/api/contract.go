@@ -5,16 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"net/url"
-	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -22,6 +16,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"rollcall"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/problem"
 )
 
@@ -98,7 +93,7 @@ func (c *contract) checkRequest(w http.ResponseWriter, r *http.Request) (*http.R
 		in.PathParams[name] = routed.URLParams.Values[i]
 	}
 	var err error
-	if in.QueryParams, err = readQuery(r.URL.RawQuery); err != nil {
+	if in.QueryParams, err = httpkit.ReadQuery(r.URL.RawQuery); err != nil {
 		return r, err
 	}
 	if err := checkParameters(r.Context(), in); err != nil {
@@ -111,36 +106,6 @@ func (c *contract) checkRequest(w http.ResponseWriter, r *http.Request) (*http.R
 		return c.readHook(w, r)
 	}
 	return checkBody(w, r, route.Operation.RequestBody.Value)
-}
-
-// readQuery parses the query; each parameter may be given once.
-func readQuery(raw string) (url.Values, error) {
-	query, err := url.ParseQuery(raw)
-	if err != nil {
-		return nil, errMalformed("invalid query string")
-	}
-	for name, values := range query {
-		if !utf8.ValidString(name) || !utf8.ValidString(values[0]) {
-			return nil, errMalformed("query string is not UTF-8")
-		}
-		if len(values) > 1 {
-			return nil, errInvalidAt(parameterPointer(name), "must be given once")
-		}
-		if strings.ContainsFunc(values[0], unicode.IsControl) {
-			return nil, errInvalidAt(parameterPointer(name), "must not have control characters")
-		}
-		if strings.ContainsFunc(values[0], isDeceptive) {
-			return nil, errInvalidAt(parameterPointer(name), mustNotDeceive)
-		}
-	}
-	return query, nil
-}
-
-func parameterPointer(name string) string {
-	if len(name) > maxFieldName {
-		return ""
-	}
-	return "/" + escapePointer(name)
 }
 
 // checkParameters refuses what is wrong in path, header and query. An unknown query parameter is refused, too: a
@@ -161,17 +126,17 @@ func checkParameters(ctx context.Context, in *openapi3filter.RequestValidationIn
 			if in.Request.Method != http.MethodPut {
 				return errNotFound("no such " + p.Name)
 			}
-			problems = append(problems, problem.FieldError{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
+			problems = append(problems, problem.FieldError{Pointer: httpkit.ParameterPointer(p.Name), Detail: parameterDetail(p, err)})
 		case openapi3.ParameterInHeader:
-			return errMalformed("invalid header " + p.Name + ": " + parameterDetail(p, err))
+			return httpkit.MalformedError("invalid header " + p.Name + ": " + parameterDetail(p, err))
 		default:
-			problems = append(problems, problem.FieldError{Pointer: parameterPointer(p.Name), Detail: parameterDetail(p, err)})
+			problems = append(problems, problem.FieldError{Pointer: httpkit.ParameterPointer(p.Name), Detail: parameterDetail(p, err)})
 		}
 	}
 	for name := range in.QueryParams {
 		if !known[name] {
 			problems = append(problems, problem.FieldError{
-				Pointer: parameterPointer(name), Detail: "is not a parameter of this operation",
+				Pointer: httpkit.ParameterPointer(name), Detail: "is not a parameter of this operation",
 			})
 		}
 	}
@@ -200,7 +165,7 @@ func parameterDetail(p *openapi3.Parameter, err error) string {
 
 // checkBody reads the body and compares it with its schema.
 func checkBody(w http.ResponseWriter, r *http.Request, described *openapi3.RequestBody) (*http.Request, error) {
-	body, err := readBody(w, r, maxBody)
+	body, err := httpkit.ReadBody(w, r, maxBody)
 	if err != nil {
 		return r, err
 	}
@@ -210,7 +175,7 @@ func checkBody(w http.ResponseWriter, r *http.Request, described *openapi3.Reque
 	if len(body) == 0 && !described.Required {
 		return r, nil
 	}
-	if err := checkBodyType(r.Header); err != nil {
+	if err := httpkit.RequireJSON(r.Header); err != nil {
 		return r, err
 	}
 	return r, validateBody(described.Content.Get("application/json").Schema.Value, body)
@@ -218,7 +183,7 @@ func checkBody(w http.ResponseWriter, r *http.Request, described *openapi3.Reque
 
 // validateBody refuses a body that is not what the schema describes.
 func validateBody(schema *openapi3.Schema, body []byte) error {
-	if err := checkJSON(body); err != nil {
+	if err := httpkit.CheckJSON(body); err != nil {
 		return err
 	}
 	var value any
@@ -248,48 +213,6 @@ func bodyError(err error) error {
 		return problem.Invalid(problems)
 	}
 	return fmt.Errorf("compare a body with its schema: %w", err)
-}
-
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	if r.ContentLength > limit {
-		return nil, errTooLarge(limit)
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if _, over := errors.AsType[*http.MaxBytesError](err); over {
-		return nil, errTooLarge(limit)
-	}
-	if err != nil {
-		return nil, errMalformed("request body ended early")
-	}
-	return body, nil
-}
-
-func checkBodyType(h http.Header) error {
-	mediaType, err := bodyType(h)
-	if err == nil && mediaType != "application/json" {
-		err = errUnsupportedType("Content-Type must be application/json")
-	}
-	return err
-}
-
-// bodyType returns the media type of a body that is plain UTF-8.
-func bodyType(h http.Header) (string, error) {
-	for _, encoding := range h.Values("Content-Encoding") {
-		if !strings.EqualFold(encoding, "identity") {
-			return "", errUnsupportedType("compressed bodies are not supported")
-		}
-	}
-	if len(h.Values("Content-Type")) > 1 {
-		return "", errUnsupportedType("more than one Content-Type")
-	}
-	mediaType, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	if err != nil {
-		return "", errUnsupportedType("Content-Type must be application/json")
-	}
-	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return "", errUnsupportedType("charset must be UTF-8")
-	}
-	return mediaType, nil
 }
 
 // bodyHash returns the SHA-256 of the request's body as it was received.

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/notification"
 	"rollcall/internal/rollout"
@@ -64,8 +66,10 @@ func readAll(t *testing.T, body *types.DeploymentRequest) (rollout.Deployment, [
 
 func wantCallersFault(t *testing.T, body []byte, err error) {
 	t.Helper()
-	if p := problemOf(err); p.Status < 400 || p.Status >= 500 {
-		t.Fatalf("%q: status %d: %v", body, p.Status, err)
+	w := httptest.NewRecorder()
+	httpkit.WriteError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody), err, slog.New(slog.DiscardHandler))
+	if w.Code < 400 || w.Code >= 500 {
+		t.Fatalf("%q: status %d: %v", body, w.Code, err)
 	}
 }
 
@@ -75,7 +79,7 @@ func wantStorable(t *testing.T, body []byte, stored ...any) {
 	if err != nil || bytes.Contains(encoded, []byte(`\u0000`)) && !bytes.Contains(body, []byte(`\\u0000`)) {
 		t.Fatalf("%q became %s, %v", body, encoded, err)
 	}
-	if strings.ContainsFunc(string(encoded), isDeceptive) {
+	if strings.ContainsFunc(string(encoded), httpkit.IsDeceptive) {
 		t.Fatalf("%q deceives", body)
 	}
 }
@@ -103,38 +107,20 @@ func FuzzURL(f *testing.F) {
 	})
 }
 
-// FuzzQuery: a query is read or refused, and no parameter has two values.
-func FuzzQuery(f *testing.F) {
-	for _, seed := range []string{"a=1&b=2", "a=1&a=2", "%zz", "a=%00", "a=%e2%80%ae", "%ff=1", ";"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, raw string) {
-		query, err := readQuery(raw)
-		if err != nil {
-			wantCallersFault(t, []byte(raw), err)
-		}
-		for name, values := range query {
-			if len(values) != 1 || strings.ContainsFunc(values[0], isDeceptive) {
-				t.Fatalf("%q: %q is %q", raw, name, values)
-			}
-		}
-	})
-}
-
 // FuzzPreconditions: no header makes two different revisions the one that was meant, unless it says any.
 func FuzzPreconditions(f *testing.F) {
 	for _, seed := range []string{`"1"`, `W/"1"`, `*`, `"1", "2"`, `"`, `1`, ``, `"01"`, `"99999999999999999999"`} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {
-		demand, err := newPrecondition(&header, nil)
+		demand, err := httpkit.NewPrecondition(&header, nil)
 		if err != nil {
 			wantCallersFault(t, []byte(header), err)
 			return
 		}
 		matched := 0
 		for revision := range int64(3) {
-			if demand.checkDeployment(&rollout.Deployment{Revision: revision + 1}) == nil {
+			if checkDeployment(demand, &rollout.Deployment{Revision: revision + 1}) == nil {
 				matched++
 			}
 		}
@@ -185,22 +171,6 @@ func FuzzWindow(f *testing.F) {
 	})
 }
 
-// FuzzAccept: a stream is for who names it.
-func FuzzAccept(f *testing.F) {
-	for _, seed := range []string{"text/event-stream", "application/json, text/event-stream;q=0.5", "text/event-stream2", ",,;", "\xff"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, accept string) {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
-		r.Header["Accept"] = []string{accept}
-		negotiateStream(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			if wantsStream(r.Context()) && !strings.Contains(strings.ToLower(accept), eventStream) {
-				t.Fatalf("%q wants a stream", accept)
-			}
-		})).ServeHTTP(httptest.NewRecorder(), r)
-	})
-}
-
 // FuzzLastEvent: an id to begin after is a number, or there is none.
 func FuzzLastEvent(f *testing.F) {
 	for _, seed := range []string{"7", "-1", "99999999999999999999", "x", ""} {
@@ -209,18 +179,6 @@ func FuzzLastEvent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id string) {
 		if at := resumeAt(&id, nil); at != nil && strings.TrimLeft(strings.TrimLeft(id, "+-"), "0") != strings.TrimLeft(strings.TrimPrefix(strconv.FormatInt(*at, 10), "-"), "0") {
 			t.Fatalf("%q is %d", id, *at)
-		}
-	})
-}
-
-// FuzzContentType: a body is JSON in UTF-8, or refused as the caller's mistake.
-func FuzzContentType(f *testing.F) {
-	for _, seed := range []string{"application/json", "application/json; charset=latin1", "text/plain", "", ";", "\xff/"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, kind string) {
-		if err := checkBodyType(http.Header{"Content-Type": {kind}}); err == nil && !strings.Contains(strings.ToLower(kind), "json") {
-			t.Fatalf("%q is taken for JSON", kind)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
@@ -101,8 +102,8 @@ func (s *server) GetDefinition(
 	if err != nil {
 		return nil, err
 	}
-	tag := etagOf(d.Revision)
-	if in.Params.IfNoneMatch != nil && matchesWeakly(*in.Params.IfNoneMatch, tag) {
+	tag := httpkit.ETag(d.Revision)
+	if in.Params.IfNoneMatch != nil && httpkit.MatchesETag(*in.Params.IfNoneMatch, tag) {
 		return gen.GetDefinition304Response{Headers: gen.GetDefinition304ResponseHeaders{ETag: tag}}, nil
 	}
 	body, err := definitionJSON(&d)
@@ -149,7 +150,7 @@ func shownTraffic(given *types.TrafficRequest) *routing.Config {
 func (s *server) PutDefinition(
 	ctx context.Context, in gen.PutDefinitionRequestObject,
 ) (gen.PutDefinitionResponseObject, error) {
-	demand, err := newPrecondition(in.Params.IfMatch, in.Params.IfNoneMatch)
+	demand, err := httpkit.NewPrecondition(in.Params.IfMatch, in.Params.IfNoneMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +168,7 @@ func (s *server) PutDefinition(
 			if created = present == nil; present != nil {
 				revision = present.Revision
 			}
-			if err := demand.checkRevision(revision); err != nil {
+			if err := demand.CheckRevision(revision); err != nil {
 				return nil, err
 			}
 			return &next, carryOver(&next, in.Body, present)
@@ -179,7 +180,7 @@ func (s *server) PutDefinition(
 	if err != nil {
 		return nil, err
 	}
-	tag := etagOf(stored.Revision)
+	tag := httpkit.ETag(stored.Revision)
 	if created {
 		return gen.PutDefinition201JSONResponse{Body: body, Headers: gen.PutDefinition201ResponseHeaders{
 			ETag: tag, Location: definitionPath(in.Service, in.Environment),
@@ -237,14 +238,14 @@ func withoutSecret(d types.DefinitionRequest) types.DefinitionRequest {
 func (s *server) DeleteDefinition(
 	ctx context.Context, in gen.DeleteDefinitionRequestObject,
 ) (gen.DeleteDefinitionResponseObject, error) {
-	demand, err := newPrecondition(in.Params.IfMatch, nil)
+	demand, err := httpkit.NewPrecondition(in.Params.IfMatch, nil)
 	if err != nil {
 		return nil, err
 	}
 	_, err = s.definitions.UpdateDefinition(ctx, in.Service, in.Environment,
 		func(present *catalog.Definition) (*catalog.Definition, error) {
 			if present == nil {
-				if err := demand.checkRevision(0); err != nil {
+				if err := demand.CheckRevision(0); err != nil {
 					return nil, err
 				}
 				return nil, errNotFound("no definition of " + in.Service + " in " + in.Environment)
@@ -252,7 +253,7 @@ func (s *server) DeleteDefinition(
 			if err := authorizeChange(ctx, present, false); err != nil {
 				return nil, err
 			}
-			return nil, demand.checkRevision(present.Revision)
+			return nil, demand.CheckRevision(present.Revision)
 		})
 	if err != nil {
 		return nil, err

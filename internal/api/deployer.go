@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
 	"rollcall/internal/gitsource"
@@ -31,7 +32,7 @@ func NewDeployer(c Config) (*Deployer, error) {
 const queriesPerCall = 5
 
 func (d *Deployer) withBudget(ctx context.Context) (limited context.Context, stop func()) {
-	return withQueryBudget(ctx, queriesPerCall*d.s.queryBudget)
+	return httpkit.WithQueryBudget(ctx, queriesPerCall*d.s.queryBudget)
 }
 
 // asSource returns a context whose caller is a source. Principals that may write sources decide what they may deploy.
@@ -95,8 +96,8 @@ func (d *Deployer) PutSource(ctx context.Context, name string, body []byte) erro
 func decodeBody[T any](s *server, operation string, body []byte) (request T, err error) {
 	schema := s.contract.routes[operation].Operation.RequestBody.Value.Content.Get("application/json").Schema.Value
 	if err := validateBody(schema, body); err != nil {
-		if refused, ok := err.(*refusal); ok { //nolint:errorlint // it is never wrapped
-			err = errInvalidAt("", refused.detail)
+		if refused, ok := err.(*httpkit.Refusal); ok { //nolint:errorlint // it is never wrapped
+			err = httpkit.InvalidField("", refused.Detail)
 		}
 		return request, err
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
@@ -52,7 +53,7 @@ func (s *server) CreateDeployment(
 // storeDeployment stores a deployment, which may take longer for each target. It may wait for another creation under the
 // same key.
 func (s *server) storeDeployment(ctx context.Context, n storage.NewDeployment) (storage.Created, error) {
-	defer extendBudget(ctx, time.Duration(len(n.Targets))*createPerTarget)()
+	defer httpkit.ExtendBudget(ctx, time.Duration(len(n.Targets))*createPerTarget)()
 	return s.creation.CreateDeployment(ctx, n)
 }
 
@@ -139,11 +140,11 @@ func (s *server) GetDeployment(
 	if err != nil {
 		return nil, err
 	}
-	tag := etagOf(d.Revision)
-	if in.Params.IfNoneMatch != nil && matchesWeakly(*in.Params.IfNoneMatch, tag) {
+	tag := httpkit.ETag(d.Revision)
+	if in.Params.IfNoneMatch != nil && httpkit.MatchesETag(*in.Params.IfNoneMatch, tag) {
 		return gen.GetDeployment304Response{Headers: gen.GetDeployment304ResponseHeaders{ETag: tag}}, nil
 	}
-	ctx, stop := withQueryBudget(ctx, s.queryBudget) // a long poll has none
+	ctx, stop := httpkit.WithQueryBudget(ctx, s.queryBudget) // a long poll has none
 	defer stop()
 	body, err := s.presentDeployment(ctx, &d)
 	if err != nil {
@@ -185,7 +186,7 @@ func (s *server) waitForRevision(ctx context.Context, id string, after int64, wa
 
 // readOnce reads the deployment within a budget of its own.
 func (s *server) readOnce(ctx context.Context, id string) (rollout.Deployment, error) {
-	ctx, stop := withQueryBudget(ctx, s.queryBudget)
+	ctx, stop := httpkit.WithQueryBudget(ctx, s.queryBudget)
 	defer stop()
 	return s.deployments.Deployment(ctx, id)
 }

@@ -2,79 +2,19 @@ package api
 
 import (
 	"fmt"
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 )
 
-// entityTag is an entity tag as it appears in a list (RFC 9110, section 8.8.3); W/ makes it a weak one.
-const entityTag = `(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"`
-
-var (
-	oneTag  = regexp.MustCompile(entityTag)
-	tagList = regexp.MustCompile(`^[ \t]*(?:\*|` + entityTag + `(?:[ \t]*,[ \t]*` + entityTag + `)*)[ \t]*$`)
-)
-
-// etagOf returns the strong validator (RFC 9110, section 8.8.3) of a revision.
-func etagOf(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
-
-// precondition is what a request demands of the current revision before it changes anything (RFC 9110, section 13.1).
-type precondition struct {
-	ifMatch, ifNoneMatch *string
-}
-
-// newPrecondition returns a malformed refusal when a header is neither "*" nor a list of ETags.
-func newPrecondition(ifMatch, ifNoneMatch *string) (precondition, error) {
-	for name, value := range map[string]*string{"If-Match": ifMatch, "If-None-Match": ifNoneMatch} {
-		if value != nil && !tagList.MatchString(*value) {
-			return precondition{}, errMalformed("the header " + name + ` must be "*" or a list of ETags, such as "17" in its quotes`)
-		}
-	}
-	return precondition{ifMatch: ifMatch, ifNoneMatch: ifNoneMatch}, nil
-}
-
-// checkRevision returns a CodeStale error unless the revision is as demanded; 0 means that there is nothing yet.
-func (p precondition) checkRevision(revision int64) error {
-	if p.ifMatch != nil && (revision == 0 || !matchesStrongly(*p.ifMatch, etagOf(revision))) {
-		return &problem.Error{
-			Code: problem.CodeStale, Message: fmt.Sprintf("the current revision is %d, which If-Match does not name", revision),
-		}
-	}
-	if p.ifNoneMatch != nil && revision != 0 && matchesWeakly(*p.ifNoneMatch, etagOf(revision)) {
-		return &problem.Error{
-			Code: problem.CodeStale, Message: fmt.Sprintf("the current revision is %d, which If-None-Match excludes", revision),
-		}
-	}
-	return nil
-}
-
-// checkDeployment returns check for a deployment, which its error names.
-func (p precondition) checkDeployment(d *rollout.Deployment) error {
-	if p.checkRevision(d.Revision) == nil {
+// checkDeployment compares a deployment's revision with what the request requires. The error names the deployment.
+func checkDeployment(p httpkit.Precondition, d *rollout.Deployment) error {
+	if p.CheckRevision(d.Revision) == nil {
 		return nil
 	}
 	return &problem.Error{
 		Code: problem.CodeStale, ID: d.ID,
 		Message: fmt.Sprintf("deployment %s is at revision %d, which If-Match does not name", d.ID, d.Revision),
 	}
-}
-
-// matchesStrongly compares with If-Match (RFC 9110, section 13.1.1): a weak tag never matches.
-func matchesStrongly(header, tag string) bool {
-	return strings.Trim(header, " \t") == "*" || slices.Contains(oneTag.FindAllString(header, -1), tag)
-}
-
-// matchesWeakly compares with If-None-Match (RFC 9110, section 13.1.2): any of a list, weakly, or "*".
-func matchesWeakly(header, tag string) bool {
-	for candidate := range strings.SplitSeq(header, ",") {
-		candidate = strings.TrimSpace(candidate)
-		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == tag {
-			return true
-		}
-	}
-	return false
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/feed"
 	"rollcall/internal/rollout"
@@ -14,11 +15,11 @@ import (
 
 // ListEvents lists what happened in a deployment, oldest first, or lets the caller watch it happen.
 func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject) (gen.ListEventsResponseObject, error) {
-	if wantsStream(ctx) {
+	if httpkit.WantsStream(ctx) {
 		return s.watchDeployment(ctx, in)
 	}
 	if in.Params.After != nil {
-		return nil, errInvalidAt("/after", "is only for streams; use cursor")
+		return nil, httpkit.InvalidField("/after", "is only for streams; use cursor")
 	}
 	list, err := s.deployments.Events(ctx, in.ID, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
@@ -33,9 +34,9 @@ func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject)
 func (s *server) watchDeployment(ctx context.Context, in gen.ListEventsRequestObject) (gen.ListEventsResponseObject, error) {
 	switch {
 	case in.Params.Limit != nil:
-		return nil, errInvalidAt("/limit", "is not supported by streams")
+		return nil, httpkit.InvalidField("/limit", "is not supported by streams")
 	case in.Params.Cursor != nil:
-		return nil, errInvalidAt("/cursor", "is not supported by streams; use after")
+		return nil, httpkit.InvalidField("/cursor", "is not supported by streams; use after")
 	}
 	after := resumeAt(in.Params.LastEventID, in.Params.After)
 	watcher, err := s.feeds.SubscribeDeployment(ctx, in.ID, valueOr(after, feed.FromStart))

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/duration"
 	"rollcall/internal/problem"
 )
@@ -19,7 +20,7 @@ type findings struct {
 }
 
 func (f *findings) add(pointer, format string, args ...any) {
-	if len(f.problems) < maxProblems {
+	if len(f.problems) < httpkit.MaxFieldErrors {
 		f.problems = append(f.problems, problem.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
 	}
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/storage"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -56,9 +56,9 @@ func (s *server) handleIdempotencyKey(next http.Handler) http.Handler {
 // runOnce carries out a request whose key was free.
 func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key storage.IdempotencyKey, next http.Handler) {
 	defer s.keys.DropKey(r.Context()) // also in a panic
-	written := &recorder{header: http.Header{}}
+	written := &httpkit.Recorder{}
 	next.ServeHTTP(written, r)
-	answer := written.response()
+	answer := recordedResponse(written)
 	answer.Secret = routeOf(r) == "POST /tokens"
 	if answer.Status >= http.StatusMultipleChoices {
 		s.keys.DropKey(r.Context()) // before the caller learns of it, and asks again
@@ -78,7 +78,7 @@ func (s *server) keyOf(r *http.Request) (storage.IdempotencyKey, error) {
 		return storage.IdempotencyKey{}, nil
 	}
 	if len(given) > 1 {
-		return storage.IdempotencyKey{}, errMalformed("the header " + headerKey + " must be given once")
+		return storage.IdempotencyKey{}, httpkit.MalformedError("the header " + headerKey + " must be given once")
 	}
 	key, err := idempotencyKey(r.Context(), &given[0])
 	if err != nil || r.URL.Query().Get("dry_run") == "true" { // nothing is done, so there is nothing to do once
@@ -104,44 +104,22 @@ func idempotencyKey(ctx context.Context, given *string) (storage.IdempotencyKey,
 	if given == nil {
 		return storage.IdempotencyKey{}, nil
 	}
-	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) || strings.ContainsFunc(*given, isDeceptive) {
-		return storage.IdempotencyKey{}, errMalformed("the header Idempotency-Key must be text of 1 to 255 characters")
+	if *given == "" || !utf8.ValidString(*given) || strings.ContainsFunc(*given, unicode.IsControl) || strings.ContainsFunc(*given, httpkit.IsDeceptive) {
+		return storage.IdempotencyKey{}, httpkit.MalformedError("the header Idempotency-Key must be text of 1 to 255 characters")
 	}
 	return storage.IdempotencyKey{Caller: principalName(ctx), Value: *given, Hash: bodyHash(ctx)}, nil
 }
 
-// recorder is an http.ResponseWriter that keeps what is written.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-// Header implements http.ResponseWriter.
-func (r *recorder) Header() http.Header { return r.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (r *recorder) Write(data []byte) (int, error) {
-	r.WriteHeader(http.StatusOK)
-	return r.body.Write(data) //nolint:wrapcheck // it never fails
-}
-
-func (r *recorder) response() storage.Response {
-	r.WriteHeader(http.StatusOK)
-	a := storage.Response{Status: r.status, Header: map[string]string{}, Body: r.body.Bytes()}
-	for name := range r.header {
-		a.Header[name] = r.header.Get(name)
+// recordedResponse returns a response as the store keeps it.
+func recordedResponse(r *httpkit.Recorder) storage.Response {
+	a := storage.Response{Status: r.Status(), Header: map[string]string{}, Body: r.Body()}
+	for name := range r.Header() {
+		a.Header[name] = r.Header().Get(name)
 	}
 	return a
 }
 
+// writeResponse writes a stored response.
 func writeResponse(w http.ResponseWriter, a *storage.Response) {
 	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
 		w.Header().Set(name, a.Header[name])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
@@ -82,7 +83,7 @@ func (s *server) previewRouter(ctx context.Context, n *storage.NewDeployment) *t
 	if s.router == nil || n.Deployment.Spec.Traffic == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(withoutBudget(ctx), routerTimeout)
+	ctx, cancel := context.WithTimeout(httpkit.WithoutBudget(ctx), routerTimeout)
 	defer cancel()
 	found := s.router.Preview(ctx, &n.Deployment, n.Targets)
 	if found == nil {

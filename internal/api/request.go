@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/duration"
 	"rollcall/internal/rollout"
@@ -103,7 +104,7 @@ func (q *request) readLabels() map[string]string {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		length := utf8.RuneCountInString(key)
 		if length < 1 || length > maxLabelKey || strings.ContainsFunc(key, unicode.IsControl) {
-			q.add("/labels/"+escapePointer(key), "a label key must have 1 to %d characters, without control characters",
+			q.add("/labels/"+httpkit.EscapePointer(key), "a label key must have 1 to %d characters, without control characters",
 				maxLabelKey)
 		}
 	}

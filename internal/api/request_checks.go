@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/healthcheck"
 )
@@ -232,7 +233,7 @@ func (q *request) verifyEndpoint(g *types.CheckRequest, pointer string) {
 		}
 	}
 	for name, value := range valueOr(g.Headers, nil) {
-		at := pointer + "/headers/" + escapePointer(name)
+		at := pointer + "/headers/" + httpkit.EscapePointer(name)
 		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value.Reveal()) {
 			q.add(at, "is not a valid header")
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
@@ -23,7 +24,7 @@ const latestTries = 3
 func (s *server) RollbackDeployment(
 	ctx context.Context, in gen.RollbackDeploymentRequestObject,
 ) (gen.RollbackDeploymentResponseObject, error) {
-	demand, err := newPrecondition(in.Params.IfMatch, nil)
+	demand, err := httpkit.NewPrecondition(in.Params.IfMatch, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (s *server) rollBackLatest(
 		if latest.Kind == rollout.KindRollback && latest.Direction == rollout.Forward && !latest.State.Terminal() {
 			return latest, true, nil
 		}
-		d, created, err = s.rollBack(ctx, latest.ID, precondition{}, reason)
+		d, created, err = s.rollBack(ctx, latest.ID, httpkit.Precondition{}, reason)
 		if e, ok := errors.AsType[*problem.Error](err); !ok || e.ID == "" || e.ID == latest.ID {
 			return d, created, err
 		}
@@ -77,11 +78,11 @@ func (s *server) rollBackLatest(
 
 // rollBack rolls a running deployment back in place, or returns the new one that was created to roll a finished one back.
 func (s *server) rollBack(
-	ctx context.Context, id string, demand precondition, reason string,
+	ctx context.Context, id string, demand httpkit.Precondition, reason string,
 ) (d rollout.Deployment, created bool, err error) {
 	r := command.Command{Kind: command.Rollback, Actor: principalName(ctx), Reason: reason}
 	d, err = s.commands.UpdateDeployment(ctx, id, 0, func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error) {
-		if err := demand.checkDeployment(d); err != nil || d.State.Terminal() {
+		if err := checkDeployment(demand, d); err != nil || d.State.Terminal() {
 			return nil, err
 		}
 		return applyCommand(d, r, now)
@@ -93,7 +94,7 @@ func (s *server) rollBack(
 	if err != nil {
 		return d, false, err
 	}
-	defer extendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
+	defer httpkit.ExtendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
 	made, err := s.commands.CreateRollback(ctx, d.ID, s.newFollowUp(ctx, command.NewRollback, reason, defined))
 	return made.Deployment, true, err
 }
@@ -148,7 +149,7 @@ func (s *server) followUpResponse(ctx context.Context, d *rollout.Deployment) (g
 func (s *server) RetryDeployment(
 	ctx context.Context, in gen.RetryDeploymentRequestObject,
 ) (gen.RetryDeploymentResponseObject, error) {
-	demand, err := newPrecondition(in.Params.IfMatch, nil)
+	demand, err := httpkit.NewPrecondition(in.Params.IfMatch, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +157,7 @@ func (s *server) RetryDeployment(
 	if err != nil {
 		return nil, err
 	}
-	if err := demand.checkDeployment(&d); err != nil { // a finished one's revision never changes
+	if err := checkDeployment(demand, &d); err != nil { // a finished one's revision never changes
 		return nil, err
 	}
 	defined, err := s.storedDefinition(ctx, d.Service, d.Environment)
@@ -168,7 +169,7 @@ func (s *server) RetryDeployment(
 		now.Deployment.Spec.Protected = defined != nil && defined.protected // as it is now, and not as it was
 		return command.NewRetry(&now)
 	}
-	defer extendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
+	defer httpkit.ExtendBudget(ctx, time.Duration(d.Counts.Total)*createPerTarget)()
 	made, err := s.commands.CreateRetry(ctx, d.ID, s.newFollowUp(ctx, again, reasonOf(in.Body), defined))
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/gitsource"
 )
@@ -198,7 +199,7 @@ func (s *server) previewSync(ctx context.Context, name string, ask gitsource.Syn
 	if s.gitOps == nil {
 		return nil, errNoGitOps()
 	}
-	plan, err := s.gitOps.Preview(withoutBudget(ctx), name, ask)
+	plan, err := s.gitOps.Preview(httpkit.WithoutBudget(ctx), name, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -216,8 +217,8 @@ func (s *server) previewSync(ctx context.Context, name string, ask gitsource.Syn
 }
 
 func errNoGitOps() error {
-	return &refusal{
-		status: http.StatusNotImplemented, kind: "not-offered", title: "Not enabled",
-		detail: "GitOps is not enabled on this server",
+	return &httpkit.Refusal{
+		Status: http.StatusNotImplemented, Kind: "not-offered", Title: "Not enabled",
+		Detail: "GitOps is not enabled on this server",
 	}
 }

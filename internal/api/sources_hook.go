@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/gen"
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/problem"
 )
 
@@ -21,7 +22,7 @@ func (s *server) ReceivePush(ctx context.Context, in gen.ReceivePushRequestObjec
 	if !ok {
 		return nil, errors.New("the raw request is missing")
 	}
-	taken, why, err := s.gitOps.Hook(withoutBudget(ctx), in.Name, got.header, got.body, got.form)
+	taken, why, err := s.gitOps.Hook(httpkit.WithoutBudget(ctx), in.Name, got.header, got.body, got.form)
 	if err != nil {
 		return nil, err
 	}
@@ -39,13 +40,13 @@ const (
 // readHook reads a push notification. What it says is looked at by who knows its secret, and only when it is signed, so
 // the generated code is given an empty one to decode.
 func (c *contract) readHook(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
-	mediaType, err := bodyType(r.Header)
+	mediaType, err := httpkit.MediaType(r.Header)
 	form := mediaType == "application/x-www-form-urlencoded"
 	switch {
 	case err != nil:
 		return r, err
 	case !form && mediaType != "application/json":
-		return r, errUnsupportedType("Content-Type must be application/json or application/x-www-form-urlencoded")
+		return r, httpkit.UnsupportedTypeError("Content-Type must be application/json or application/x-www-form-urlencoded")
 	}
 	if r.ContentLength < 0 || r.ContentLength > largeHook {
 		if err := c.enterLargeHook(r.Context()); err != nil {
@@ -53,7 +54,7 @@ func (c *contract) readHook(w http.ResponseWriter, r *http.Request) (*http.Reque
 		}
 		context.AfterFunc(r.Context(), func() { <-c.largeHooks }) // it ends with the answer
 	}
-	body, err := readBody(w, r, maxHookBody)
+	body, err := httpkit.ReadBody(w, r, maxHookBody)
 	if err != nil {
 		return r, err
 	}

@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
-	"strings"
-	"sync"
 	"time"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/feed"
-	"rollcall/internal/problem"
 )
 
 const (
@@ -27,27 +24,7 @@ const (
 	retryDelay = time.Second
 	// reconnectAfter is what an EventSource waits before it connects again.
 	reconnectAfter = time.Second
-
-	eventStream = "text/event-stream"
 )
-
-// negotiateStream notes whether the caller asks for a stream.
-func negotiateStream(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for wanted := range strings.SplitSeq(strings.Join(r.Header.Values("Accept"), ","), ",") {
-			if kind, _, err := mime.ParseMediaType(wanted); err == nil && kind == eventStream {
-				r = r.WithContext(context.WithValue(r.Context(), keyStream, true))
-				break
-			}
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func wantsStream(ctx context.Context) bool {
-	wanted, _ := ctx.Value(keyStream).(bool)
-	return wanted
-}
 
 // stream is a response that continues while there are events and a reader.
 type stream struct {
@@ -65,7 +42,7 @@ func (s *stream) VisitWatchEventsResponse(w http.ResponseWriter) error { return 
 func (s *stream) writeStream(w http.ResponseWriter) error {
 	defer s.watcher.Close()
 	h := w.Header()
-	h.Set("Content-Type", eventStream)
+	h.Set("Content-Type", httpkit.EventStream)
 	h.Set("X-Accel-Buffering", "no") // nginx would keep events until it has a page of them
 	w.WriteHeader(http.StatusOK)
 	if isHead(s.ctx) {
@@ -197,7 +174,9 @@ func (s *sender) sendText(text []byte) bool {
 const maxStreams = 1000
 
 // isLongLived reports whether a request is a stream or a wait.
-func isLongLived(r *http.Request) bool { return wantsStream(r.Context()) || r.URL.Query().Has("wait") }
+func isLongLived(r *http.Request) bool {
+	return httpkit.WantsStream(r.Context()) || r.URL.Query().Has("wait")
+}
 
 // limitStreams rejects streams and long polls above the limit per principal.
 func (s *server) limitStreams(next http.Handler) http.Handler {
@@ -206,7 +185,7 @@ func (s *server) limitStreams(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		leave, err := s.streams.acquire(principalName(r.Context()))
+		leave, err := s.streams.Acquire(principalName(r.Context()))
 		if err != nil {
 			s.writeError(w, r, err)
 			return
@@ -214,36 +193,4 @@ func (s *server) limitStreams(next http.Handler) http.Handler {
 		defer leave()
 		next.ServeHTTP(w, r)
 	})
-}
-
-// streamLimiter counts the streams and waits of each principal.
-type streamLimiter struct {
-	max    int
-	mu     sync.Mutex
-	counts map[string]int
-}
-
-// acquire counts one more, until leave is called; CodeRateLimited when there are too many already.
-func (l *streamLimiter) acquire(name string) (leave func(), err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.counts[name] >= l.max {
-		return nil, &problem.Error{
-			Code: problem.CodeRateLimited, RetryAfter: time.Second,
-			Message: fmt.Sprintf("%s has reached the limit of %d streams and long polls on this server", name, l.max),
-		}
-	}
-	if l.counts == nil {
-		l.counts = map[string]int{}
-	}
-	l.counts[name]++
-	return func() { l.release(name) }, nil
-}
-
-func (l *streamLimiter) release(name string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.counts[name]--; l.counts[name] == 0 {
-		delete(l.counts, name)
-	}
 }

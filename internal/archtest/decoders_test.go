@@ -47,7 +47,7 @@ type decoder struct{ fuzz, why string }
 // decoders has a row for each file that decodes. A new one gets a fuzz target first.
 func decoders() map[string]decoder {
 	return map[string]decoder{
-		"internal/api/contract.go":             {fuzz: "FuzzContentType"},
+		"internal/api/contract.go":             {fuzz: "FuzzRequestBody"},
 		"internal/api/definition_secrets.go":   {why: ownWords},
 		"internal/api/deployer.go":             {why: strictly},
 		"internal/api/events.go":               {fuzz: "FuzzLastEvent"},
@@ -57,8 +57,9 @@ func decoders() map[string]decoder {
 		"internal/api/request_traffic.go":      {fuzz: "FuzzRequestBody"},
 		"internal/api/request_targets.go":      {fuzz: "FuzzURL"},
 		"internal/api/source_request.go":       {fuzz: "FuzzSource"},
-		"internal/api/stream.go":               {fuzz: "FuzzAccept"},
-		"internal/api/strictjson.go":           {fuzz: "FuzzCheckJSON"},
+		"internal/api/httpkit/body.go":         {fuzz: "FuzzQuery"},
+		"internal/api/httpkit/json.go":         {fuzz: "FuzzCheckJSON"},
+		"internal/api/httpkit/stream.go":       {fuzz: "FuzzAccept"},
 		"internal/auth/file.go":                {why: operators},
 		"internal/auth/oidc.go":                {fuzz: "FuzzCredential"},
 		"internal/auth/open.go":                {fuzz: "FuzzLoopback"},

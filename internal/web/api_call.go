@@ -7,31 +7,9 @@ import (
 	"net/http"
 	"net/url"
 
+	"rollcall/internal/api/httpkit"
 	"rollcall/internal/problem"
 )
-
-// responseRecorder is an http.ResponseWriter that records the API's response.
-type responseRecorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-// Header implements http.ResponseWriter.
-func (rec *responseRecorder) Header() http.Header { return rec.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (rec *responseRecorder) WriteHeader(status int) {
-	if rec.status == 0 {
-		rec.status = status
-	}
-}
-
-// Write implements http.ResponseWriter.
-func (rec *responseRecorder) Write(data []byte) (int, error) {
-	rec.WriteHeader(http.StatusOK)
-	return rec.body.Write(data)
-}
 
 // postAPI sends a POST to the API with the user's credential, and decodes the response into into.
 func (s *site) postAPI(v *pageRequest, path string, header http.Header, body, into any) error {
@@ -62,33 +40,33 @@ func (s *site) callAPI(v *pageRequest, method, path string, header http.Header, 
 	if authorization := withBearer(v.r).Header.Get("Authorization"); authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
-	response := &responseRecorder{header: http.Header{}}
+	response := &httpkit.Recorder{}
 	s.API.ServeHTTP(response, r)
-	if response.status >= http.StatusBadRequest {
-		return response.problem()
+	if response.Status() >= http.StatusBadRequest {
+		return problemError(response)
 	}
-	if err := json.Unmarshal(response.body.Bytes(), into); err != nil {
+	if err := json.Unmarshal(response.Body(), into); err != nil {
 		return fmt.Errorf("decode the response of %s: %w", path, err)
 	}
 	return nil
 }
 
-// problem returns the error that the API's problem document describes.
-func (rec *responseRecorder) problem() error {
+// problemError returns the error that the API's problem document describes.
+func problemError(response *httpkit.Recorder) error {
 	var doc struct {
 		Detail       string                             `json:"detail"`
 		DeploymentID string                             `json:"deployment_id"`
 		Errors       []struct{ Pointer, Detail string } `json:"errors"`
 	}
-	if err := json.Unmarshal(rec.body.Bytes(), &doc); err != nil {
-		return fmt.Errorf("read a problem of the API, status %d: %w", rec.status, err)
+	if err := json.Unmarshal(response.Body(), &doc); err != nil {
+		return fmt.Errorf("read a problem of the API, status %d: %w", response.Status(), err)
 	}
 	e := &problem.Error{Message: doc.Detail, ID: doc.DeploymentID, Code: map[int]problem.Code{
 		http.StatusNotFound: problem.CodeNotFound, http.StatusForbidden: problem.CodeForbidden, http.StatusConflict: problem.CodeConflict,
 		http.StatusPreconditionFailed: problem.CodeConflict, http.StatusUnprocessableEntity: problem.CodeInvalid,
 		http.StatusBadRequest: problem.CodeInvalid, http.StatusServiceUnavailable: problem.CodeUnavailable,
 		http.StatusTooManyRequests: problem.CodeRateLimited, http.StatusUnauthorized: problem.CodeUnauthenticated,
-	}[rec.status]}
+	}[response.Status()]}
 	for _, p := range doc.Errors {
 		e.Fields = append(e.Fields, problem.FieldError{Pointer: p.Pointer, Detail: p.Detail})
 	}

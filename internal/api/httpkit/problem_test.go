@@ -1,4 +1,4 @@
-package api
+package httpkit
 
 import (
 	"context"
@@ -31,13 +31,12 @@ func TestProblem_CodesHaveStatuses(t *testing.T) {
 		{fmt.Errorf("wrapped: %w", &problem.Error{Code: problem.CodeConflict}), 409},
 		{fmt.Errorf("read: %w", context.DeadlineExceeded), 503},
 		{errors.New("anything else"), 500},
-		{errMalformed("x"), 400},
-		{errTooLarge(maxBody), 413},
-		{errUnsupportedType("x"), 415},
+		{MalformedError("x"), 400},
+		{tooLargeError(8 << 20), 413},
+		{UnsupportedTypeError("x"), 415},
 	} {
 		w := httptest.NewRecorder()
-		s := &server{log: slog.New(slog.DiscardHandler)}
-		s.writeError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), c.err)
+		WriteError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), c.err, slog.New(slog.DiscardHandler))
 		var body struct {
 			Type, Title string
 			Status      int
@@ -60,13 +59,13 @@ func TestProblem_CodesHaveStatuses(t *testing.T) {
 func TestProblem_InternalDetailsAreOnlyLogged(t *testing.T) {
 	t.Parallel()
 	var log strings.Builder
-	s := &server{log: slog.New(slog.NewJSONHandler(&log, nil))}
+	logger := slog.New(slog.NewJSONHandler(&log, nil))
 	for _, err := range []error{
 		errors.New("password=hunter2"),
 		&problem.Error{Code: problem.CodeUnavailable, Message: "away", Err: errors.New("password=hunter2")},
 	} {
 		w := httptest.NewRecorder()
-		s.writeError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), err)
+		WriteError(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil), err, logger)
 		if strings.Contains(w.Body.String(), "hunter2") {
 			t.Errorf("the answer shows the cause: %s", w.Body)
 		}
@@ -79,7 +78,7 @@ func TestProblem_InternalDetailsAreOnlyLogged(t *testing.T) {
 func TestProblem_ConflictNamesBlocker(t *testing.T) {
 	t.Parallel()
 	p := problemOf(&problem.Error{Code: problem.CodeConflict, Message: "busy", ID: "other"})
-	if p.DeploymentID == nil || *p.DeploymentID != "other" || p.Detail != "busy" {
+	if p.DeploymentID != "other" || p.Detail != "busy" {
 		t.Errorf("%+v", p)
 	}
 }

@@ -1,4 +1,4 @@
-package api
+package httpkit
 
 import (
 	"bytes"
@@ -23,22 +23,22 @@ const (
 	maxShownBytes = 64
 )
 
-// checkJSON refuses what encoding/json would let through or repair: with a malformed refusal two fields of one name,
-// invalid UTF-8, half surrogate pairs, bytes after the value, and too deep nesting; with a CodeInvalid error what a
-// database cannot store (NUL characters, numbers beyond a float64) and text that deceives who reads it.
-func checkJSON(body []byte) error {
+// CheckJSON rejects what encoding/json would accept or repair. Duplicate fields, invalid UTF-8, unpaired surrogates, bytes
+// after the value and too deep nesting are a malformed request. NUL characters, numbers beyond a float64, which a database
+// cannot store, and deceptive text are CodeInvalid.
+func CheckJSON(body []byte) error {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return errMalformed("request body is empty")
+		return MalformedError("request body is empty")
 	}
 	if !utf8.Valid(body) {
-		return errMalformed("request body is not UTF-8")
+		return MalformedError("request body is not UTF-8")
 	}
 	var raw json.RawMessage
 	if err := json.Unmarshal(body, &raw); err != nil {
-		return errMalformed("invalid JSON: " + syntaxDetail(err))
+		return MalformedError("invalid JSON: " + syntaxDetail(err))
 	}
 	if at := loneSurrogate(body); at >= 0 {
-		return errMalformed(fmt.Sprintf("unpaired surrogate at byte %d", at))
+		return MalformedError(fmt.Sprintf("unpaired surrogate at byte %d", at))
 	}
 	w := jsonWalker{dec: json.NewDecoder(bytes.NewReader(body))}
 	w.dec.UseNumber()
@@ -55,8 +55,8 @@ func syntaxDetail(err error) string {
 	return err.Error()
 }
 
-// loneSurrogate returns where a \u escape stands for half a pair, or -1. The body must be valid JSON, in which a backslash
-// stands only in strings.
+// loneSurrogate returns the offset of a \u escape that is an unpaired surrogate, or -1. The body must be valid JSON, which
+// has backslashes only in strings.
 func loneSurrogate(body []byte) int {
 	for i := 0; i < len(body); i++ {
 		if body[i] != '\\' {
@@ -96,7 +96,7 @@ func hexUnit(b []byte) int64 {
 	return int64(unit)
 }
 
-// jsonWalker goes through a JSON value that is known to be well formed.
+// jsonWalker walks a JSON value that is known to be well formed.
 type jsonWalker struct {
 	dec *json.Decoder
 	// path leads to the present value, each step escaped for a JSON pointer.
@@ -112,19 +112,19 @@ func (w *jsonWalker) currentPointer() string {
 }
 
 func (w *jsonWalker) addProblem(detail string) {
-	if len(w.problems) < maxProblems {
+	if len(w.problems) < MaxFieldErrors {
 		w.problems = append(w.problems, problem.FieldError{Pointer: w.currentPointer(), Detail: detail})
 	}
 }
 
-// walkValue walks the next value, whatever it is.
+// walkValue walks the next value of any type.
 func (w *jsonWalker) walkValue() error {
 	token, err := w.dec.Token()
 	if err != nil {
 		if errors.Is(err, io.EOF) {
-			return errMalformed("request body is empty")
+			return MalformedError("request body is empty")
 		}
-		return errMalformed("invalid JSON: " + syntaxDetail(err))
+		return MalformedError("invalid JSON: " + syntaxDetail(err))
 	}
 	switch t := token.(type) {
 	case json.Delim:
@@ -141,16 +141,16 @@ func (w *jsonWalker) checkText(s string) {
 	switch {
 	case strings.ContainsRune(s, 0):
 		w.addProblem("must not have NUL characters")
-	case strings.ContainsFunc(s, isDeceptive):
+	case strings.ContainsFunc(s, IsDeceptive):
 		w.addProblem(mustNotDeceive)
 	}
 }
 
 const mustNotDeceive = "must not have characters that change the direction or the line of text"
 
-// isDeceptive reports characters that make text look like other text in a log or on a page: bidirectional controls, and
+// IsDeceptive reports characters that make text look like other text in a log or on a page: bidirectional controls, and
 // Unicode's own line and paragraph ends.
-func isDeceptive(r rune) bool {
+func IsDeceptive(r rune) bool {
 	return unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
@@ -164,7 +164,7 @@ func (w *jsonWalker) checkNumber(n json.Number) {
 
 func (w *jsonWalker) walkDelimited(open json.Delim) error {
 	if len(w.path) >= maxDepth {
-		return errMalformed(fmt.Sprintf("JSON is nested deeper than %d levels", maxDepth))
+		return MalformedError(fmt.Sprintf("JSON is nested deeper than %d levels", maxDepth))
 	}
 	w.path = append(w.path, "")
 	walk := w.walkList
@@ -204,7 +204,7 @@ func (w *jsonWalker) walkObject() error {
 		}
 		name, _ := token.(string)
 		if seen[name] {
-			return errMalformed("the field " + quoteShort(name) + " is duplicated")
+			return MalformedError("the field " + quoteShort(name) + " is duplicated")
 		}
 		seen[name] = true
 		if err := w.walkField(name); err != nil {
@@ -217,20 +217,20 @@ func (w *jsonWalker) walkObject() error {
 func (w *jsonWalker) walkField(name string) error {
 	if len(name) > maxFieldName {
 		w.path = w.path[:len(w.path)-1]
-		return errInvalidAt(w.currentPointer(), "the field name "+quoteShort(name)+" is too long")
+		return InvalidField(w.currentPointer(), "the field name "+quoteShort(name)+" is too long")
 	}
-	w.path[len(w.path)-1] = escapePointer(name)
+	w.path[len(w.path)-1] = EscapePointer(name)
 	w.checkText(name)
 	return w.walkValue()
 }
 
-// errTooMany blames the list or object that is being walked.
-func (w *jsonWalker) errTooMany(what string, most int) error {
+// errTooMany returns the error of the list or object that is being walked.
+func (w *jsonWalker) errTooMany(what string, limit int) error {
 	w.path = w.path[:len(w.path)-1]
-	return errInvalidAt(w.currentPointer(), fmt.Sprintf("has too many %s; the limit is %d", what, most))
+	return InvalidField(w.currentPointer(), fmt.Sprintf("has too many %s; the limit is %d", what, limit))
 }
 
-// quoteShort returns text of a request, short enough for an answer.
+// quoteShort quotes text of a request, shortened for a response.
 func quoteShort(s string) string {
 	if len(s) > maxShownBytes {
 		s = strings.ToValidUTF8(s[:maxShownBytes], "") + "…"
@@ -238,7 +238,7 @@ func quoteShort(s string) string {
 	return strconv.Quote(s)
 }
 
-// escapePointer writes a field's name as a step of a JSON pointer (RFC 6901, section 3).
-func escapePointer(name string) string {
+// EscapePointer writes a field's name as a step of a JSON pointer (RFC 6901, section 3).
+func EscapePointer(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }

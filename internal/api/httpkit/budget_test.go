@@ -1,4 +1,4 @@
-package api
+package httpkit
 
 import (
 	"context"
@@ -9,10 +9,10 @@ import (
 
 func TestQueryBudget_KeepsNothingOfAnExtension(t *testing.T) {
 	t.Parallel()
-	ctx, stop := withQueryBudget(t.Context(), time.Minute)
+	ctx, stop := WithQueryBudget(t.Context(), time.Minute)
 	defer stop()
 	before, _ := ctx.Deadline()
-	created := extendBudget(ctx, 10*time.Second)
+	created := ExtendBudget(ctx, 10*time.Second)
 	if extended, _ := ctx.Deadline(); !extended.Equal(before.Add(10 * time.Second)) {
 		t.Errorf("a creation may take until %s, not 10s longer than until %s", extended, before)
 	}
@@ -25,15 +25,15 @@ func TestQueryBudget_KeepsNothingOfAnExtension(t *testing.T) {
 func TestQueryBudget_EndsQueriesButNotOtherCalls(t *testing.T) {
 	t.Parallel()
 	request, leave := context.WithCancel(t.Context())
-	ctx, stop := withQueryBudget(request, time.Millisecond)
+	ctx, stop := WithQueryBudget(request, time.Millisecond)
 	defer stop()
 	query, cancel := context.WithTimeout(ctx, time.Hour)
 	defer cancel()
 	<-query.Done()
-	if !errors.Is(query.Err(), context.DeadlineExceeded) || withoutBudget(query).Err() != nil {
-		t.Errorf("the query ends with %v, the request with %v", query.Err(), withoutBudget(query).Err())
+	if !errors.Is(query.Err(), context.DeadlineExceeded) || WithoutBudget(query).Err() != nil {
+		t.Errorf("the query ends with %v, the request with %v", query.Err(), WithoutBudget(query).Err())
 	}
-	ctx, stop = withQueryBudget(request, time.Hour)
+	ctx, stop = WithQueryBudget(request, time.Hour)
 	defer stop()
 	leave()
 	<-ctx.Done()

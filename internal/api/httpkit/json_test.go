@@ -1,4 +1,4 @@
-package api
+package httpkit
 
 import (
 	"encoding/json"
@@ -15,7 +15,7 @@ func TestJSON_ValidIsAccepted(t *testing.T) {
 		`"\ud83d\ude00"`, `"\\ud800"`, `"\\\\\"\u00e9"`, `{"a":{"a":{"a":1}},"A":1}`, `[{"a":1},{"a":1}]`,
 		strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth),
 	} {
-		if err := checkJSON([]byte(body)); err != nil {
+		if err := CheckJSON([]byte(body)); err != nil {
 			t.Errorf("%s: %v", body, err)
 		}
 	}
@@ -24,7 +24,7 @@ func TestJSON_ValidIsAccepted(t *testing.T) {
 func TestJSON_TooDeepIsMalformed(t *testing.T) {
 	t.Parallel()
 	body := strings.Repeat(`{"a":`, maxDepth) + "[]" + strings.Repeat("}", maxDepth)
-	if p := problemOf(checkJSON([]byte(body))); p.Status != http.StatusBadRequest {
+	if p := problemOf(CheckJSON([]byte(body))); p.Status != http.StatusBadRequest {
 		t.Errorf("status %d: %s", p.Status, p.Detail)
 	}
 }
@@ -38,8 +38,8 @@ func TestJSON_ProblemPointsIntoBody(t *testing.T) {
 		`{"a":-1e-999}`:                  "/a",
 		`{"a":{"\u0000":{}},"b":"fine"}`: "/a/\x00",
 	} {
-		p := problemOf(checkJSON([]byte(body)))
-		if p.Status != http.StatusUnprocessableEntity || p.Errors == nil || (*p.Errors)[0].Pointer != pointer {
+		p := problemOf(CheckJSON([]byte(body)))
+		if p.Status != http.StatusUnprocessableEntity || len(p.Errors) == 0 || p.Errors[0].Pointer != pointer {
 			t.Errorf("%s: %d %v, want a pointer to %q", body, p.Status, p.Errors, pointer)
 		}
 	}
@@ -55,7 +55,7 @@ func FuzzCheckJSON(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if err := checkJSON(body); err != nil {
+		if err := CheckJSON(body); err != nil {
 			if p := problemOf(err); p.Status != http.StatusBadRequest && p.Status != http.StatusUnprocessableEntity {
 				t.Fatalf("%q: status %d", body, p.Status)
 			}
@@ -73,7 +73,7 @@ func FuzzCheckJSON(f *testing.F) {
 			!strings.Contains(strings.ToLower(string(body)), `\ufffd`) {
 			t.Fatalf("%q was repaired to %q", body, encoded)
 		}
-		if err := checkJSON(encoded); err != nil {
+		if err := CheckJSON(encoded); err != nil {
 			t.Fatalf("%q was accepted, its encoding %q was not: %v", body, encoded, err)
 		}
 	})
