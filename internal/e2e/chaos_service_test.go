@@ -225,7 +225,7 @@ func (s *service) strategy(plan chaos.Plan) object {
 		strategy["batch_size"], strategy["bake"] = plan.Batch, bake
 	case chaos.Canary:
 		var stages []any
-		for i, percent := range chaos.Stages() {
+		for i, percent := range chaos.CanaryStages() {
 			stage := object{"percent": percent, "duration": bake}
 			if plan.Scenario == chaos.Forgotten && i > 0 {
 				stage["duration"] = "200ms"

@@ -81,7 +81,7 @@ func TestChaos_EveryGuaranteeHolds(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.play(t, round, sizeOf(round))
-		t.Logf("\n%s", c.sum.Table())
+		t.Logf("\n%s", c.sum.FormatTable())
 	case until != "":
 		c.playFor(t, until)
 	default:
@@ -105,15 +105,15 @@ func (c *campaign) playFor(t *testing.T, duration string) {
 	}
 	end := time.Now().Add(d)
 	late := end.Add(d / 2) // for kinds of fault whose moment has not come yet
-	for round := 0; time.Now().Before(end) || len(c.sum.Missing()) > 0 && time.Now().Before(late); round++ {
+	for round := 0; time.Now().Before(end) || len(c.sum.MissingKinds()) > 0 && time.Now().Before(late); round++ {
 		c.play(t, round, sizeOf(round))
 		c.save(t)
 		if failFast := flag.Lookup("test.failfast"); t.Failed() && failFast.Value.String() == "true" {
 			return
 		}
 	}
-	t.Logf("seed %d\n%s", c.seed, c.sum.Table())
-	for _, kind := range c.sum.Missing() {
+	t.Logf("seed %d\n%s", c.seed, c.sum.FormatTable())
+	for _, kind := range c.sum.MissingKinds() {
 		t.Errorf("%s never happened", kind)
 	}
 }
@@ -137,9 +137,9 @@ func (c *campaign) play(t *testing.T, number int, size chaos.Size) {
 		r := newRound(t, c, number, size)
 		r.play()
 		h := r.history()
-		found := chaos.Check(h)
+		found := chaos.CheckHistory(h)
 		lasted := time.Since(r.began)
-		c.sum.Add(h, found, r.unmet, lasted)
+		c.sum.AddRound(h, found, r.unmet, lasted)
 		kept = len(found) == 0
 		report(t, h, found)
 		if t.Failed() {
@@ -159,7 +159,7 @@ func report(t *testing.T, h *chaos.History, found []chaos.Violation) {
 			t.Errorf("and %d more", len(found)-i)
 			return
 		}
-		t.Errorf("CHAOS_SEED=%d CHAOS_ROUND=%d: %s: %s: %s\n%s", h.Seed, h.Round, v.Promise, v.Service, v.Text, chaos.Excerpt(h, v))
+		t.Errorf("CHAOS_SEED=%d CHAOS_ROUND=%d: %s: %s: %s\n%s", h.Seed, h.Round, v.Promise, v.Service, v.Text, chaos.FormatExcerpt(h, v))
 	}
 }
 
@@ -201,7 +201,7 @@ type round struct {
 
 func newRound(t *testing.T, c *campaign, number int, size chaos.Size) *round {
 	r := &round{
-		t: t, seed: c.seed, number: number, size: size, schedule: chaos.Generate(c.seed, number, size), began: time.Now(),
+		t: t, seed: c.seed, number: number, size: size, schedule: chaos.GenerateSchedule(c.seed, number, size), began: time.Now(),
 		database: newBreakable(t, c.server, fmt.Sprintf("chaos_%d", number)), unmet: map[chaos.Kind]int{},
 	}
 	flags := []string{"--router-interval=" + restInterval.String()}

@@ -18,16 +18,16 @@ const (
 	awake = 1500 * time.Millisecond
 )
 
-// Check compares a history with the promises and lists what broke them.
-func Check(h *History) []Violation {
+// CheckHistory compares a history with the promises and lists what broke them.
+func CheckHistory(h *History) []Violation {
 	c := &checker{h: h, intents: map[callKey]Event{}, of: map[string]*Deployment{}}
-	c.index()
+	c.indexHistory()
 	for _, promise := range []func(){
-		c.answers, c.creations, c.terminalIsFinal, c.oneActive,
-		c.writtenDown, c.resends, c.fences, c.oneCallPerTarget,
-		c.waves, c.exposure, c.trafficIsSafe, c.noForwardAfterTurning, c.budget, c.drained, c.rollbacks,
-		c.pauses, c.aborts, c.promotes, c.commandsKept, c.commandsOnce, c.legal,
-		c.pausesFelt, c.ends, c.truth, c.routersLeft, c.routersAtEnd, c.logs, c.metrics, c.stops, c.bounds,
+		c.checkResponses, c.checkCreations, c.checkTerminalStates, c.checkOneActive,
+		c.checkIntents, c.checkResends, c.checkFences, c.checkOneCallPerTarget,
+		c.checkWaves, c.checkTouchedTargets, c.checkTraffic, c.checkNoForwardCalls, c.checkFailureBudget, c.checkDrained, c.checkRollbacks,
+		c.checkPauses, c.checkAborts, c.checkPromotions, c.checkCommandsKept, c.checkCommandsOnce, c.checkTransitions,
+		c.checkPauseDelay, c.checkEndStates, c.checkReportedVersions, c.checkFinalWeights, c.checkRoutersAtEnd, c.checkEventLogs, c.checkMetrics, c.checkCleanStops, c.checkBounds,
 	} {
 		promise()
 	}
@@ -48,7 +48,7 @@ type callKey struct {
 	fence     int64
 }
 
-func (c *checker) index() {
+func (c *checker) indexHistory() {
 	for i := range c.h.Deployments {
 		d := &c.h.Deployments[i]
 		c.of[d.ID] = d
@@ -66,20 +66,20 @@ func (c *checker) report(promise, service string, at time.Time, format string, a
 	c.found = append(c.found, Violation{Promise: promise, Service: service, At: at, Text: fmt.Sprintf(format, args...)})
 }
 
-// sender returns the replica that recorded a call, "" when none did.
-func (c *checker) sender(webhookID string, attempt int, fence int64) string {
+// senderOf returns the replica that recorded a call, "" when none did.
+func (c *checker) senderOf(webhookID string, attempt int, fence int64) string {
 	return c.intents[callKey{webhookID, attempt, fence}].Replica
 }
 
 // wasFrozen reports whether the replica was frozen at some moment of a span, or had been until shortly before it.
 func (c *checker) wasFrozen(replica string, from, to time.Time) bool {
 	return slices.ContainsFunc(c.h.Faults, func(f Fault) bool {
-		return slices.Contains(freezes(), f.Kind) && f.ReplicaID == replica && !f.From.After(to) && f.To.Add(awake).After(from)
+		return slices.Contains(freezeKinds(), f.Kind) && f.ReplicaID == replica && !f.From.After(to) && f.To.Add(awake).After(from)
 	})
 }
 
-// freezes returns the faults that stop a process and let it continue.
-func freezes() []Kind { return []Kind{Freeze, FrozenOwner, Outlived} }
+// freezeKinds returns the faults that stop a process and let it continue.
+func freezeKinds() []Kind { return []Kind{Freeze, FrozenOwner, Outlived} }
 
 // callsOf groups the calls by target, in order.
 func (c *checker) callsOf() map[[2]string][]Call {

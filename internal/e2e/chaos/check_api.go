@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// answers: the API answers what the contract says, and with its database away 503 and when to come again.
-func (c *checker) answers() {
+// checkResponses checks that the API answers what the contract says, and with its database away 503 and when to come again.
+func (c *checker) checkResponses() {
 	for _, op := range c.h.Ops {
 		switch op.Status {
 		case 0, 200, 202, 409, 412:
@@ -20,8 +20,8 @@ func (c *checker) answers() {
 	}
 }
 
-// creations: what was answered with 2xx is there, one key makes one deployment, and nothing is there that was not requested.
-func (c *checker) creations() {
+// checkCreations checks that what was answered with 2xx is there, one key makes one deployment, and nothing is there that was not requested.
+func (c *checker) checkCreations() {
 	ids := map[string]string{}
 	for _, op := range c.h.Ops {
 		if op.Key == "" || op.Status != 202 {
@@ -47,18 +47,18 @@ func (c *checker) creations() {
 	}
 }
 
-func terminal(state string) bool {
+func isTerminal(state string) bool {
 	return slices.Contains([]string{"completed", "failed", "rolled_back", "aborted", "superseded"}, state)
 }
 
-// terminalIsFinal: once a terminal state was answered, no later question is answered otherwise, and no revision falls.
-func (c *checker) terminalIsFinal() {
+// checkTerminalStates checks that once a terminal state was answered, no later question is answered otherwise, and no revision falls.
+func (c *checker) checkTerminalStates() {
 	newest := map[string]Op{}
-	for _, op := range c.reads() {
+	for _, op := range c.deploymentReads() {
 		last, known := newest[op.ID]
 		later := known && op.Sent.After(last.Answered)
 		switch {
-		case later && terminal(last.State) && (op.State != last.State || op.Revision != last.Revision):
+		case later && isTerminal(last.State) && (op.State != last.State || op.Revision != last.Revision):
 			c.report("T terminal is final", op.Service, op.Answered, "%s was %s at revision %d and then %s at %d",
 				op.ID, last.State, last.Revision, op.State, op.Revision)
 		case later && op.Revision < last.Revision:
@@ -70,8 +70,8 @@ func (c *checker) terminalIsFinal() {
 	}
 }
 
-// reads lists the answers to questions about one deployment, in order.
-func (c *checker) reads() []Op {
+// deploymentReads lists the answers to questions about one deployment, in order.
+func (c *checker) deploymentReads() []Op {
 	var ops []Op
 	for _, op := range c.h.Ops {
 		if op.Method == http.MethodGet && op.Status == http.StatusOK && op.ID != "" {
@@ -82,9 +82,9 @@ func (c *checker) reads() []Op {
 	return ops
 }
 
-// oneActive: of a service's deployments one runs at a time: by what they say, and by the order of what targets and routers
+// checkOneActive checks that of a service's deployments one runs at a time: by what they say, and by the order of what targets and routers
 // saw, in which only a frozen owner that wakes may come late.
-func (c *checker) oneActive() {
+func (c *checker) checkOneActive() {
 	for i, a := range c.h.Deployments {
 		for _, b := range c.h.Deployments[i+1:] {
 			if a.Service == b.Service && a.overlaps(&b) {
@@ -92,7 +92,7 @@ func (c *checker) oneActive() {
 			}
 		}
 	}
-	c.inTurn()
+	c.checkCallOrder()
 }
 
 func (d *Deployment) overlaps(o *Deployment) bool {
@@ -100,8 +100,8 @@ func (d *Deployment) overlaps(o *Deployment) bool {
 		d.StartedAt.Add(clock).Before(o.FinishedAt) && o.StartedAt.Add(clock).Before(d.FinishedAt)
 }
 
-// inTurn compares the order of the calls with the deployments' order.
-func (c *checker) inTurn() {
+// checkCallOrder compares the order of the calls with the deployments' order.
+func (c *checker) checkCallOrder() {
 	current, over := map[string]string{}, map[string]bool{}
 	for _, call := range c.h.Calls {
 		if over[call.DeploymentID] && !c.lateOfFrozen(call) {
@@ -115,18 +115,18 @@ func (c *checker) inTurn() {
 	}
 }
 
-// metrics: what is counted agrees with what the API lists.
-func (c *checker) metrics() {
+// checkMetrics checks that what is counted agrees with what the API lists.
+func (c *checker) checkMetrics() {
 	states := map[string]int{}
 	for _, d := range c.h.Deployments {
 		states[d.State]++
 	}
 	for state := range states {
 		if c.h.Metrics[state] != states[state] {
-			c.report("R metrics", "", c.last(), "%d deployments are %s, the metrics say %d", states[state], state, c.h.Metrics[state])
+			c.report("R metrics", "", c.roundEnd(), "%d deployments are %s, the metrics say %d", states[state], state, c.h.Metrics[state])
 		}
 	}
 	if c.h.Stuck != 0 {
-		c.report("R metrics", "", c.last(), "%d deployments are said to be stuck", c.h.Stuck)
+		c.report("R metrics", "", c.roundEnd(), "%d deployments are said to be stuck", c.h.Stuck)
 	}
 }

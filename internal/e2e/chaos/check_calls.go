@@ -2,17 +2,17 @@ package chaos
 
 import "time"
 
-// writtenDown: each call and each write has an intent of its own that is not younger than it.
-func (c *checker) writtenDown() {
+// checkIntents checks that each call and each write has an intent of its own that is not younger than it.
+func (c *checker) checkIntents() {
 	for _, call := range c.h.Calls {
-		c.written("call of "+call.Target, call.Service, callKey{call.WebhookID, call.Attempt, call.Fence}, call.Received)
+		c.checkIntent("call of "+call.Target, call.Service, callKey{call.WebhookID, call.Attempt, call.Fence}, call.Received)
 	}
 	for _, w := range c.h.Writes {
-		c.written("write to the router", w.Service, callKey{w.WebhookID, w.Attempt, w.Fence}, w.At)
+		c.checkIntent("write to the router", w.Service, callKey{w.WebhookID, w.Attempt, w.Fence}, w.At)
 	}
 }
 
-func (c *checker) written(what, service string, key callKey, at time.Time) {
+func (c *checker) checkIntent(what, service string, key callKey, at time.Time) {
 	intent, ok := c.intents[key]
 	switch {
 	case !ok:
@@ -22,9 +22,9 @@ func (c *checker) written(what, service string, key callKey, at time.Time) {
 	}
 }
 
-// resends: one action at one target of one deployment has one id, and each time it comes a higher attempt. A frozen owner
+// checkResends checks that one action at one target of one deployment has one id, and each time it comes a higher attempt. A frozen owner
 // that wakes sends late what it had written down: that one may be lower.
-func (c *checker) resends() {
+func (c *checker) checkResends() {
 	type action struct{ deployment, target, action string }
 	ids, attempts := map[action]string{}, map[action]int{}
 	for _, call := range c.h.Calls {
@@ -41,13 +41,13 @@ func (c *checker) resends() {
 }
 
 func (c *checker) lateOfFrozen(call Call) bool {
-	sender := c.sender(call.WebhookID, call.Attempt, call.Fence)
+	sender := c.senderOf(call.WebhookID, call.Attempt, call.Fence)
 	return c.wasFrozen(sender, call.Received, call.Received)
 }
 
-// fences: a target's fence rises with every call; only a frozen owner that wakes may come with a lower one, and such a call
+// checkFences checks that a target's fence rises with every call; only a frozen owner that wakes may come with a lower one, and such a call
 // is not applied.
-func (c *checker) fences() {
+func (c *checker) checkFences() {
 	for _, calls := range c.callsOf() {
 		highest := int64(0)
 		for _, call := range calls {
@@ -59,7 +59,7 @@ func (c *checker) fences() {
 	}
 	highest := map[string]int64{}
 	for _, w := range c.h.Writes {
-		frozen := c.wasFrozen(c.sender(w.WebhookID, w.Attempt, w.Fence), w.At, w.At)
+		frozen := c.wasFrozen(c.senderOf(w.WebhookID, w.Attempt, w.Fence), w.At, w.At)
 		if w.Fence <= highest[w.Service] && !frozen {
 			c.report("E fence", w.Service, w.At, "the router was written with fence %d after %d", w.Fence, highest[w.Service])
 		}
@@ -67,15 +67,15 @@ func (c *checker) fences() {
 	}
 }
 
-// oneCallPerTarget: no two calls are open at one target, unless the sender of one was frozen meanwhile.
-func (c *checker) oneCallPerTarget() {
+// checkOneCallPerTarget checks that no two calls are open at one target, unless the sender of one was frozen meanwhile.
+func (c *checker) checkOneCallPerTarget() {
 	for _, calls := range c.callsOf() {
 		for i, a := range calls {
 			for _, b := range calls[i+1:] {
-				if !b.Received.Add(noticed).Before(end(a, b)) {
+				if !b.Received.Add(noticed).Before(overlapEnd(a, b)) {
 					continue
 				}
-				first, second := c.sender(a.WebhookID, a.Attempt, a.Fence), c.sender(b.WebhookID, b.Attempt, b.Fence)
+				first, second := c.senderOf(a.WebhookID, a.Attempt, a.Fence), c.senderOf(b.WebhookID, b.Attempt, b.Fence)
 				if !c.wasFrozen(first, a.Received, b.Received) && !c.wasFrozen(second, a.Received, b.Received) {
 					c.report("E one call per target", a.Service, b.Received, "%s had fences %d and %d in flight together", a.Target, a.Fence, b.Fence)
 				}
@@ -84,8 +84,8 @@ func (c *checker) oneCallPerTarget() {
 	}
 }
 
-// end returns until when two calls were open together.
-func end(a, b Call) time.Time {
+// overlapEnd returns until when two calls were open together.
+func overlapEnd(a, b Call) time.Time {
 	switch {
 	case a.Answered.IsZero():
 		return b.Answered
@@ -96,9 +96,9 @@ func end(a, b Call) time.Time {
 	}
 }
 
-// drained: a target that gets a call has no traffic at that moment, unless a frozen owner sent it late. A router that has
+// checkDrained checks that a target that gets a call has no traffic at that moment, unless a frozen owner sent it late. A router that has
 // restarted since it was written to gives traffic to all, which need not have been noticed yet.
-func (c *checker) drained() {
+func (c *checker) checkDrained() {
 	routed := map[string][]Write{}
 	for _, w := range c.h.Writes {
 		if w.Applied {
@@ -112,7 +112,7 @@ func (c *checker) drained() {
 				weight, known, wrote = w.Weights[call.Target], true, w.At
 			}
 		}
-		known = known && !c.h.restarted(call.Service, wrote, call.Received)
+		known = known && !c.h.routerRestarted(call.Service, wrote, call.Received)
 		if known && weight > 0 && !c.lateOfFrozen(call) {
 			c.report("S drained", call.Service, call.Received, "%s was called while it had weight %d", call.Target, weight)
 		}

@@ -6,24 +6,24 @@ import (
 	"strconv"
 )
 
-// commandsKept: what was asked for and answered with 200 comes: an abort ends aborted, a rollback rolled back, and each pause
+// checkCommandsKept checks that what was asked for and answered with 200 comes: an abort ends aborted, a rollback rolled back, and each pause
 // stands in the log. Failed is right where a router or a target did not confirm in time.
-func (c *checker) commandsKept() {
+func (c *checker) checkCommandsKept() {
 	for i := range c.h.Deployments {
 		d := &c.h.Deployments[i]
-		c.leadsTo(d, "abort", "aborted")
-		c.leadsTo(d, "rollback", "rolled_back")
+		c.checkOutcome(d, "abort", "aborted")
+		c.checkOutcome(d, "rollback", "rolled_back")
 		for _, op := range c.opsOf(d.ID, "pause") {
-			if op.State == "paused" && !d.has("deployment.paused") {
+			if op.State == "paused" && !d.hasEvent("deployment.paused") {
 				c.report("A command is durable", d.Service, op.Answered, "a pause of %s was answered with 200 and stands in no log", d.ID)
 			}
 		}
 	}
 }
 
-// commandsOnce: however often a command is sent with its key, it is carried out once: all its answers are the first one, and
+// checkCommandsOnce checks that however often a command is sent with its key, it is carried out once: all its answers are the first one, and
 // no more pauses stand in the log than were asked for.
-func (c *checker) commandsOnce() {
+func (c *checker) checkCommandsOnce() {
 	first, pauses := map[string]Op{}, map[string]map[string]bool{}
 	for i, op := range c.h.Ops {
 		if op.Method != http.MethodPost || op.Path == "/deployments" {
@@ -34,14 +34,14 @@ func (c *checker) commandsOnce() {
 			continue
 		}
 		if was, known := first[op.Key]; known {
-			c.sameAnswer(was, op)
+			c.checkSameResponse(was, op)
 		} else {
 			first[op.Key] = op
 		}
 	}
 	for i := range c.h.Deployments {
 		d := &c.h.Deployments[i]
-		if paused, asked := d.count("deployment.paused"), len(pauses["/deployments/"+d.ID+"/pause"]); paused > max(asked, 1) {
+		if paused, asked := d.countEvents("deployment.paused"), len(pauses["/deployments/"+d.ID+"/pause"]); paused > max(asked, 1) {
 			c.report("A once", d.Service, d.FinishedAt, "%s was paused %d times and asked to %d times", d.ID, paused, asked)
 		}
 	}
@@ -55,15 +55,15 @@ func noteCommand(commands map[string]map[string]bool, op Op, index int) {
 	commands[op.Path][cmp.Or(op.Key, strconv.Itoa(index))] = true
 }
 
-// sameAnswer reports a command that was repeated with its key and not answered as it was the first time.
-func (c *checker) sameAnswer(was, op Op) {
+// checkSameResponse reports a command that was repeated with its key and not answered as it was the first time.
+func (c *checker) checkSameResponse(was, op Op) {
 	if op.Status != was.Status || op.ID != was.ID || op.State != was.State || op.Revision != was.Revision {
 		c.report("A once", op.Service, op.Answered, "%s with the key %s was answered %d %s %s at revision %d, and %d %s %s at %d",
 			op.Path, op.Key, was.Status, was.ID, was.State, was.Revision, op.Status, op.ID, op.State, op.Revision)
 	}
 }
 
-func (d *Deployment) count(event string) (n int) {
+func (d *Deployment) countEvents(event string) (n int) {
 	for _, e := range d.Events {
 		if e.Type == event {
 			n++
@@ -72,16 +72,16 @@ func (d *Deployment) count(event string) (n int) {
 	return n
 }
 
-// leadsTo: a command that was taken before the end leads to one.
-func (c *checker) leadsTo(d *Deployment, command, end string) {
+// checkOutcome checks that a command that was taken before the end leads to one.
+func (c *checker) checkOutcome(d *Deployment, command, end string) {
 	for _, op := range c.opsOf(d.ID, command) {
-		if !terminal(op.State) && d.State != end && d.State != "failed" {
+		if !isTerminal(op.State) && d.State != end && d.State != "failed" {
 			c.report("A command is durable", d.Service, op.Answered, "an answer of 200 was given to the %s of %s, which ended %s", command, d.ID, d.State)
 		}
 	}
 }
 
-func (d *Deployment) has(event string) bool {
+func (d *Deployment) hasEvent(event string) bool {
 	for _, e := range d.Events {
 		if e.Type == event {
 			return true
@@ -90,11 +90,11 @@ func (d *Deployment) has(event string) bool {
 	return false
 }
 
-// legal: from one answer to the next a deployment's state only moves on: it is not pending again, the way back leads
+// checkTransitions checks that from one answer to the next a deployment's state only moves on: it is not pending again, the way back leads
 // nowhere forward, and one revision has one state.
-func (c *checker) legal() {
+func (c *checker) checkTransitions() {
 	newest, turned := map[string]Op{}, map[string]bool{}
-	for _, op := range c.reads() {
+	for _, op := range c.deploymentReads() {
 		last, known := newest[op.ID]
 		switch {
 		case known && op.Sent.Before(last.Answered):
@@ -109,8 +109,8 @@ func (c *checker) legal() {
 	}
 }
 
-// budget: once a target was given up in a deployment that tolerates no failure, no call forward is written down.
-func (c *checker) budget() {
+// checkFailureBudget checks that once a target was given up in a deployment that tolerates no failure, no call forward is written down.
+func (c *checker) checkFailureBudget() {
 	for _, d := range c.h.Deployments {
 		spent := false
 		for _, e := range d.Events {

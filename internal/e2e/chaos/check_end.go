@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// last returns the end of the round.
-func (c *checker) last() time.Time { return c.h.last() }
+// roundEnd returns the end of the round.
+func (c *checker) roundEnd() time.Time { return c.h.roundEnd() }
 
-func (h *History) last() time.Time {
+func (h *History) roundEnd() time.Time {
 	var last time.Time
 	for _, op := range h.Ops {
 		if op.Answered.After(last) {
@@ -19,8 +19,8 @@ func (h *History) last() time.Time {
 	return last
 }
 
-// ends: whatever died, a deployment ends as it would have.
-func (c *checker) ends() {
+// checkEndStates checks that whatever died, a deployment ends as it would have.
+func (c *checker) checkEndStates() {
 	for _, d := range c.h.Deployments {
 		right := d.Plan.Allowed
 		if d.Kind == "rollback" {
@@ -29,15 +29,15 @@ func (c *checker) ends() {
 		if !slices.Contains(right, d.State) {
 			c.report("T the same end", d.Service, d.FinishedAt, "%s (%s, %s, %s) ended %s, not %v", d.ID, d.Plan.Strategy, d.Plan.Scenario, d.Plan.Fault, d.State, right)
 		}
-		c.noneInDoubt(&d)
+		c.checkNoneInDoubt(&d)
 		if success := d.State == "completed" || d.State == "rolled_back" && d.Kind == "rollback"; d.Success != success {
 			c.report("R success", d.Service, d.FinishedAt, "%s is %s with success %t", d.ID, d.State, d.Success)
 		}
 	}
 }
 
-// noneInDoubt: a deployment that tolerates no failure completes with no target failed or unknown.
-func (c *checker) noneInDoubt(d *Deployment) {
+// checkNoneInDoubt checks that a deployment that tolerates no failure completes with no target failed or unknown.
+func (c *checker) checkNoneInDoubt(d *Deployment) {
 	for _, t := range d.Targets {
 		if d.State == "completed" && (t.State == "unknown" || t.State == "failed") {
 			c.report("R unknown is no success", d.Service, d.FinishedAt, "%s is completed and %s is %s", d.ID, t.ID, t.State)
@@ -45,8 +45,8 @@ func (c *checker) noneInDoubt(d *Deployment) {
 	}
 }
 
-// truth: what is said of each target at the end is so, as far as the service's newest deployment speaks of it.
-func (c *checker) truth() {
+// checkReportedVersions checks that what is said of each target at the end is so, as far as the service's newest deployment speaks of it.
+func (c *checker) checkReportedVersions() {
 	newest := map[[2]string]*Deployment{}
 	for i := range c.h.Deployments {
 		d := &c.h.Deployments[i]
@@ -66,11 +66,11 @@ func (c *checker) truth() {
 		}
 	}
 	for key, d := range newest {
-		c.targetTruth(d, key[1])
+		c.checkReportedVersion(d, key[1])
 	}
 }
 
-func (c *checker) targetTruth(d *Deployment, id string) {
+func (c *checker) checkReportedVersion(d *Deployment, id string) {
 	t := d.Targets[slices.IndexFunc(d.Targets, func(t Target) bool { return t.ID == id })]
 	runs := c.h.Runs[d.Service][id]
 	switch {
@@ -83,22 +83,22 @@ func (c *checker) targetTruth(d *Deployment, id string) {
 	}
 }
 
-// routersLeft: at the end traffic goes where the newest deployment says, and to none of its failed targets.
-func (c *checker) routersLeft() {
+// checkFinalWeights checks that at the end traffic goes where the newest deployment says, and to none of its failed targets.
+func (c *checker) checkFinalWeights() {
 	for service, w := range c.h.Weights {
-		d := c.newest(service)
+		d := c.newestDeployment(service)
 		if d == nil || w.DeploymentID == "" {
 			continue
 		}
-		if want, known := d.lastShare(); known && w.DeploymentID == d.ID && w.NewWeight != want {
+		if want, known := d.finalWeight(); known && w.DeploymentID == d.ID && w.NewWeight != want {
 			c.report("S weights set back", service, d.FinishedAt, "%s is %s and the router is left at %d", d.ID, d.State, w.NewWeight)
 		}
-		c.noneLeftOut(d, w)
+		c.checkNoneLeftOut(d, w)
 	}
 }
 
-// lastShare returns what the new side must be left with, where the end says so.
-func (d *Deployment) lastShare() (share int, known bool) {
+// finalWeight returns what the new side must be left with, where the end says so.
+func (d *Deployment) finalWeight() (share int, known bool) {
 	switch {
 	case d.Kind != "deploy":
 		return 0, false
@@ -114,9 +114,9 @@ func (d *Deployment) hasOldSide() bool {
 	return slices.ContainsFunc(d.Targets, func(t Target) bool { return t.State == "unchanged" })
 }
 
-// noneLeftOut: where no slot stands idle, all targets serve after a success and after everything was put back. What the
+// checkNoneLeftOut checks that where no slot stands idle, all targets serve after a success and after everything was put back. What the
 // deployment before had left out, and this one did not touch, may stay so.
-func (c *checker) noneLeftOut(d *Deployment, w Write) {
+func (c *checker) checkNoneLeftOut(d *Deployment, w Write) {
 	total, before := 0, c.h.leftBefore(d)
 	for id, weight := range w.Weights {
 		total += weight
@@ -158,7 +158,7 @@ func (d *Deployment) stateOf(id string) string {
 	return ""
 }
 
-func (c *checker) newest(service string) *Deployment {
+func (c *checker) newestDeployment(service string) *Deployment {
 	var newest *Deployment
 	for i := range c.h.Deployments {
 		d := &c.h.Deployments[i]
@@ -169,8 +169,8 @@ func (c *checker) newest(service string) *Deployment {
 	return newest
 }
 
-// logs: events are numbered without a gap, say who did it, and end with the deployment's end, once.
-func (c *checker) logs() {
+// checkEventLogs checks that events are numbered without a gap, say who did it, and end with the deployment's end, once.
+func (c *checker) checkEventLogs() {
 	for _, d := range c.h.Deployments {
 		ends := 0
 		for i, e := range d.Events {
@@ -180,7 +180,7 @@ func (c *checker) logs() {
 			if e.Actor == "" {
 				c.report("R events", d.Service, e.At, "event %d of %s names no actor", e.Seq, d.ID)
 			}
-			if end, ok := strings.CutPrefix(e.Type, "deployment."); ok && terminal(end) {
+			if end, ok := strings.CutPrefix(e.Type, "deployment."); ok && isTerminal(end) {
 				ends++
 			}
 		}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// waves: of a rolling deployment no more than a wave is out of service, targets given up as failed aside.
-func (c *checker) waves() {
+// checkWaves checks that of a rolling deployment no more than a wave is out of service, targets given up as failed aside.
+func (c *checker) checkWaves() {
 	for _, d := range c.h.Deployments {
 		if d.Plan.Strategy != Rolling || d.Kind != "deploy" {
 			continue
@@ -27,11 +27,11 @@ func (c *checker) waves() {
 	}
 }
 
-// Stages returns the shares of a canary deployment, in percent.
-func Stages() []int { return []int{25, 50, 100} }
+// CanaryStages returns the shares of a canary deployment, in percent.
+func CanaryStages() []int { return []int{25, 50, 100} }
 
-// exposure: a canary never touches more targets than its stage's share, rounded up, nor sends more traffic there.
-func (c *checker) exposure() {
+// checkTouchedTargets checks that a canary never touches more targets than its stage's share, rounded up, nor sends more traffic there.
+func (c *checker) checkTouchedTargets() {
 	for _, d := range c.h.Deployments {
 		if d.Plan.Strategy != Canary || d.Kind != "deploy" {
 			continue
@@ -45,7 +45,7 @@ func (c *checker) exposure() {
 				continue
 			}
 			touched[e.Target] = true
-			if most := allowed(stage, len(d.Targets)); len(touched) > most {
+			if most := maxTouched(stage, len(d.Targets)); len(touched) > most {
 				c.report("S exposure", d.Service, e.At, "%s has touched %d targets in stage %d, which allows %d", d.ID, len(touched), stage, most)
 				break
 			}
@@ -53,15 +53,15 @@ func (c *checker) exposure() {
 	}
 }
 
-func allowed(stage, targets int) int {
-	if stage < 1 || stage > len(Stages()) {
+func maxTouched(stage, targets int) int {
+	if stage < 1 || stage > len(CanaryStages()) {
 		return 0
 	}
-	return (Stages()[stage-1]*targets + 99) / 100
+	return (CanaryStages()[stage-1]*targets + 99) / 100
 }
 
-// noForwardAfterTurning: nothing forward is written down once the way back has begun, or after the end.
-func (c *checker) noForwardAfterTurning() {
+// checkNoForwardCalls checks that nothing forward is written down once the way back has begun, or after the end.
+func (c *checker) checkNoForwardCalls() {
 	for _, d := range c.h.Deployments {
 		if d.Kind != "deploy" {
 			continue
@@ -82,8 +82,8 @@ func (c *checker) noForwardAfterTurning() {
 	}
 }
 
-// rollbacks: a target that is rolled back was touched before, and gets what it ran before.
-func (c *checker) rollbacks() {
+// checkRollbacks checks that a target that is rolled back was touched before, and gets what it ran before.
+func (c *checker) checkRollbacks() {
 	touched := map[[2]string]bool{}
 	for _, call := range c.h.Calls {
 		if call.Action == "deploy" {
@@ -92,7 +92,7 @@ func (c *checker) rollbacks() {
 		}
 		d := c.of[call.DeploymentID]
 		if d == nil {
-			continue // writtenDown has accused it
+			continue // checkIntents has reported it
 		}
 		origin := d
 		if d.RollbackOf != "" && c.of[d.RollbackOf] != nil {
@@ -105,20 +105,20 @@ func (c *checker) rollbacks() {
 		if call.Version != origin.Targets[i].Previous {
 			c.report("S its own version back", call.Service, call.Received, "%s was rolled back to %s, it had run %s", call.Target, call.Version, origin.Targets[i].Previous)
 		}
-		if !c.intended(origin, call.Target) {
+		if !c.hasIntent(origin, call.Target) {
 			c.report("S no other target", call.Service, call.Received, "%s was rolled back and never touched", call.Target)
 		}
 	}
 }
 
-func (c *checker) intended(d *Deployment, target string) bool {
+func (c *checker) hasIntent(d *Deployment, target string) bool {
 	return slices.ContainsFunc(d.Events, func(e Event) bool {
 		return e.Type == "target.intent" && e.Target == target && (e.Action == "deploy" || d.Kind == "rollback")
 	})
 }
 
-// pauses: between a pause and its end nothing is written down, and no call comes once the pause was felt.
-func (c *checker) pauses() {
+// checkPauses checks that between a pause and its end nothing is written down, and no call comes once the pause was felt.
+func (c *checker) checkPauses() {
 	for _, d := range c.h.Deployments {
 		paused := false
 		for _, e := range d.Events {
@@ -136,8 +136,8 @@ func (c *checker) pauses() {
 	}
 }
 
-// pausesFelt: no call comes between a second after the answer to a pause and whatever ends it.
-func (c *checker) pausesFelt() {
+// checkPauseDelay checks that no call comes between a second after the answer to a pause and whatever ends it.
+func (c *checker) checkPauseDelay() {
 	for _, d := range c.h.Deployments {
 		for _, pause := range c.opsOf(d.ID, "pause") {
 			if pause.State != "paused" {
@@ -156,7 +156,7 @@ func (c *checker) pausesFelt() {
 
 // nextCommand returns when something that ends a pause was first asked for, however it was answered.
 func (c *checker) nextCommand(id string, pause Op) time.Time {
-	next := c.last()
+	next := c.roundEnd()
 	for _, op := range c.h.Ops {
 		for _, command := range []string{"resume", "abort", "rollback", "promote"} {
 			if !op.Again && op.Path == "/deployments/"+id+"/"+command && op.Answered.After(pause.Sent) && op.Sent.Before(next) {
@@ -167,8 +167,8 @@ func (c *checker) nextCommand(id string, pause Op) time.Time {
 	return next
 }
 
-// aborts: no forward call comes a second after the answer to an abort, except those of a frozen owner that wakes.
-func (c *checker) aborts() {
+// checkAborts checks that no forward call comes a second after the answer to an abort, except those of a frozen owner that wakes.
+func (c *checker) checkAborts() {
 	for _, d := range c.h.Deployments {
 		aborts := c.opsOf(d.ID, "abort")
 		if len(aborts) == 0 {
@@ -184,8 +184,8 @@ func (c *checker) aborts() {
 	}
 }
 
-// promotes: however often one gate is promoted, it is passed once.
-func (c *checker) promotes() {
+// checkPromotions checks that however often one gate is promoted, it is passed once.
+func (c *checker) checkPromotions() {
 	for _, d := range c.h.Deployments {
 		passed := map[int]int{}
 		for _, e := range d.Events {

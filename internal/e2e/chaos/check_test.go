@@ -101,7 +101,7 @@ func good() *History {
 
 func TestCheck_CleanHistoryHasNoViolation(t *testing.T) {
 	t.Parallel()
-	for _, v := range Check(good()) {
+	for _, v := range CheckHistory(good()) {
 		t.Errorf("%s: %s", v.Promise, v.Text)
 	}
 }
@@ -252,7 +252,7 @@ func TestCheck_TargetDrainedBeforeMayStayOut(t *testing.T) {
 	for i, weight := range []int{0, 0, 100} { // what d2 finds, and what it leaves
 		h.Writes[2+i].Weights["b"], h.Writes[2+i].Weights["a"] = 0, weight
 	}
-	for _, v := range Check(h) {
+	for _, v := range CheckHistory(h) {
 		if v.Promise == "S weights set back" {
 			t.Errorf("%s: %s", v.Promise, v.Text)
 		}
@@ -274,7 +274,7 @@ func TestCheck_RouterRestartIsNoViolation(t *testing.T) {
 			t.Parallel()
 			h := good()
 			does(h)
-			for _, v := range Check(h) {
+			for _, v := range CheckHistory(h) {
 				t.Errorf("%s: %s", v.Promise, v.Text)
 			}
 		})
@@ -311,7 +311,7 @@ func TestMeasure_RestartCountsWhileWorkIsPossible(t *testing.T) {
 			h := good()
 			forgets(h, 8, 30)
 			c.does(h)
-			m := h.settingsAgain()
+			m := h.measureRewrites()
 			if len(m.Took) != 1 || (m.Took[0]-c.took).Abs() > 2*step {
 				t.Errorf("it took %v, not %s", m.Took, c.took)
 			}
@@ -381,7 +381,7 @@ func TestCheck_DetectsEachBrokenGuarantee(t *testing.T) {
 			t.Parallel()
 			h := good()
 			b.does(h)
-			found := Check(h)
+			found := CheckHistory(h)
 			if !slices.ContainsFunc(found, func(v Violation) bool { return v.Promise == b.promise }) {
 				t.Errorf("%s was not seen: %v", b.promise, found)
 			}
@@ -401,7 +401,7 @@ func TestCheck_DeadlineExcludesOutages(t *testing.T) {
 			h := good()
 			outlive(h)
 			h.Faults = append(h.Faults, fault)
-			for _, v := range Check(h) {
+			for _, v := range CheckHistory(h) {
 				t.Errorf("%s: %s", v.Promise, v.Text)
 			}
 		})
@@ -412,7 +412,7 @@ func TestCheck_ThawedOwnerMaySendRecordedCall(t *testing.T) {
 	t.Parallel()
 	h := good()
 	frozenCall(h, "r1")
-	for _, v := range Check(h) {
+	for _, v := range CheckHistory(h) {
 		t.Errorf("%s: %s", v.Promise, v.Text)
 	}
 }
@@ -421,7 +421,7 @@ func TestExcerpt_ShowsEventsAroundViolation(t *testing.T) {
 	t.Parallel()
 	h := good()
 	h.Faults = append(h.Faults, Fault{Kind: Kill, Replica: 2, From: at(6), To: at(7)})
-	shown := Excerpt(h, Violation{Service: "s", At: at(5)})
+	shown := FormatExcerpt(h, Violation{Service: "s", At: at(5)})
 	for _, want := range []string{"deploy v1 of d1 to a", "write of d1, fence 1", string(Kill), "target.intent a"} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("%q is not shown:\n%s", want, shown)
@@ -448,7 +448,7 @@ func TestCheck_TouchedTargetMustBeHealthyToServe(t *testing.T) {
 		"verified as it was, then unhealthy":   {[]Event{is("target.verified"), is("target.failed")}, true},
 		"unhealthy, called again and verified": {[]Event{is("target.verified"), is("target.failed"), called, is("target.verified")}, false},
 	} {
-		if got := len(unverified(c.log)) > 0; got != c.must {
+		if got := len(unverifiedTargets(c.log)) > 0; got != c.must {
 			t.Errorf("%s: %t", name, got)
 		}
 	}

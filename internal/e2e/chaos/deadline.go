@@ -8,16 +8,16 @@ const endsInTime = "end or turn after a deadline"
 // step is how finely time is looked at for whether anybody could work.
 const step = 100 * time.Millisecond
 
-// deadlines: how long after its deadline a deployment ended or rolled back, less the time in which its owners or the
+// measureDeadlines measures how long after its deadline a deployment ended or rolled back, less the time in which its owners or the
 // database were faulted, or had been just before, and the time in which every replica was.
-func (h *History) deadlines() Measure {
+func (h *History) measureDeadlines() Measure {
 	m := Measure{Name: endsInTime, Bound: 5 * time.Second}
 	for i := range h.Deployments {
 		d := &h.Deployments[i]
 		for _, read := range h.deadlinesOf(d.ID) {
-			moved := d.moved(read.Answered, h)
+			moved := d.nextMove(read.Answered, h)
 			if late := moved.Sub(read.Deadline); late > 0 {
-				m.add(max(late-h.troubled(d, read.Deadline, moved), 0), read.Deadline)
+				m.add(max(late-h.troubledTime(d, read.Deadline, moved), 0), read.Deadline)
 			}
 		}
 	}
@@ -39,18 +39,18 @@ func (h *History) deadlinesOf(id string) []Op {
 	return ops
 }
 
-// moved returns when a deployment first ended, rolled back, was held, or got another deadline after it was asked about; the
+// nextMove returns when a deployment first ended, rolled back, was held, or got another deadline after it was asked about; the
 // end of the round when it never did.
-func (d *Deployment) moved(asked time.Time, h *History) time.Time {
+func (d *Deployment) nextMove(asked time.Time, h *History) time.Time {
 	for _, e := range d.Events {
-		if !e.At.Before(asked.Add(-clock)) && d.moves(e) {
+		if !e.At.Before(asked.Add(-clock)) && d.isMove(e) {
 			return e.At
 		}
 	}
-	return h.last()
+	return h.roundEnd()
 }
 
-func (d *Deployment) moves(e Event) bool {
+func (d *Deployment) isMove(e Event) bool {
 	switch e.Type {
 	case "target.verified", "gate.waiting", "deployment.paused", "deployment.resumed", "deployment.promoted",
 		"deployment.rollback_started", "deployment.abort_requested",
@@ -61,8 +61,8 @@ func (d *Deployment) moves(e Event) bool {
 	}
 }
 
-// troubled returns for how much of a span no replica could be expected to work on a deployment.
-func (h *History) troubled(d *Deployment, from, to time.Time) time.Duration {
+// troubledTime returns for how much of a span no replica could be expected to work on a deployment.
+func (h *History) troubledTime(d *Deployment, from, to time.Time) time.Duration {
 	total := time.Duration(0)
 	for at := from; at.Before(to); at = at.Add(step) {
 		if h.databaseFaulted(Fault{}, at.Add(-resumesWithin), at) || h.ownerFaulted(d, at) || h.allFaulted(at) {
@@ -79,14 +79,14 @@ const resumesWithin = 5 * time.Second
 // over yet.
 func (h *History) ownerFaulted(d *Deployment, at time.Time) bool {
 	for _, f := range h.Faults {
-		if f.Replica >= 0 && !f.From.After(at) && f.To.Add(h.Lease+takeoverMargin).After(at) && d.wasOf(f.ReplicaID) {
+		if f.Replica >= 0 && !f.From.After(at) && f.To.Add(h.Lease+takeoverMargin).After(at) && d.wasOwnedBy(f.ReplicaID) {
 			return true
 		}
 	}
 	return false
 }
 
-func (d *Deployment) wasOf(replica string) bool {
+func (d *Deployment) wasOwnedBy(replica string) bool {
 	for _, e := range d.Events {
 		if e.Replica == replica {
 			return true
@@ -97,7 +97,7 @@ func (d *Deployment) wasOf(replica string) bool {
 
 func (h *History) allFaulted(at time.Time) bool {
 	for replica := range h.Replicas {
-		if !h.faulted(replica, at, at, AllKinds()...) {
+		if !h.wasFaulted(replica, at, at, AllKinds()...) {
 			return false
 		}
 	}

@@ -10,8 +10,8 @@ import (
 // excerptWindow is how much before and after a violation is shown.
 const excerptWindow = 2 * time.Second
 
-// Excerpt lists what was seen shortly before and after a violation, one line each, in order.
-func Excerpt(h *History, v Violation) string {
+// FormatExcerpt lists what was seen shortly before and after a violation, one line each, in order.
+func FormatExcerpt(h *History, v Violation) string {
 	var lines []line
 	add := func(service string, at time.Time, format string, args ...any) {
 		if (v.Service == "" || service == "" || service == v.Service) && at.Sub(v.At).Abs() <= excerptWindow {
@@ -30,7 +30,7 @@ func Excerpt(h *History, v Violation) string {
 		add(op.Service, op.Sent, "%s %s on replica %d: %d %s after %s", op.Method, op.Path, op.Replica, op.Status, op.State,
 			op.Answered.Sub(op.Sent).Round(time.Millisecond))
 	}
-	h.broken(add)
+	h.addFaults(add)
 	for _, d := range h.Deployments {
 		for _, e := range d.Events {
 			add(d.Service, e.At, "event %d of %s: %s %s %s→%s wave %d fence %d attempt %d by %s", e.Seq, d.ID, e.Type, e.Target, e.From, e.To, e.Wave, e.Fence, e.Attempt, e.Replica)
@@ -44,8 +44,8 @@ func Excerpt(h *History, v Violation) string {
 	return b.String()
 }
 
-// broken adds what was broken.
-func (h *History) broken(add func(service string, at time.Time, format string, args ...any)) {
+// addFaults adds what was broken.
+func (h *History) addFaults(add func(service string, at time.Time, format string, args ...any)) {
 	for _, r := range h.Restarts {
 		add(r.Service, r.At, "FAULT %s, forgot a deployment %t", RouterRestarts, r.Forgot)
 	}

@@ -75,23 +75,23 @@ type Plan struct {
 	Allowed []string
 }
 
-// Generate makes round number round of a seed.
-func Generate(seed uint64, round int, size Size) Schedule {
+// GenerateSchedule makes round number round of a seed.
+func GenerateSchedule(seed uint64, round int, size Size) Schedule {
 	rng := rand.New(rand.NewPCG(seed, uint64(round))) //nolint:gosec // it must be the same again, not secret
 	var s Schedule
-	deck := shuffled(rng, ProcessKinds())
+	deck := shuffleKinds(rng, ProcessKinds())
 	for range size.Replicas {
 		var steps []Step
 		for range size.Steps {
 			if len(deck) == 0 {
-				deck = shuffled(rng, ProcessKinds())
+				deck = shuffleKinds(rng, ProcessKinds())
 			}
 			steps = append(steps, drawStep(rng, deck[0], size))
 			deck = deck[1:]
 		}
 		s.Replicas = append(s.Replicas, steps)
 	}
-	database := shuffled(rng, DatabaseKinds())
+	database := shuffleKinds(rng, DatabaseKinds())
 	for i := range size.DatabaseSteps {
 		s.Database = append(s.Database, drawStep(rng, database[i%len(database)], size))
 	}
@@ -99,7 +99,7 @@ func Generate(seed uint64, round int, size Size) Schedule {
 	var scenarios []Kind
 	for i := range size.Services * size.Deployments { // in turn, so that early deployments are of every kind
 		if len(scenarios) == 0 {
-			scenarios = shuffled(rng, append(ScenarioKinds(), rareKinds()...))
+			scenarios = shuffleKinds(rng, append(ScenarioKinds(), rareKinds()...))
 		}
 		service := i % size.Services
 		s.Services[service] = append(s.Services[service], generatePlan(rng, scenarios[0]))
@@ -108,7 +108,7 @@ func Generate(seed uint64, round int, size Size) Schedule {
 	for range size.Services {
 		var pauses []time.Duration
 		for range size.RouterSteps {
-			pauses = append(pauses, between(rng, 8*time.Second, 30*time.Second))
+			pauses = append(pauses, randomBetween(rng, 8*time.Second, 30*time.Second))
 		}
 		s.Routers = append(s.Routers, pauses)
 	}
@@ -127,24 +127,24 @@ func rareKinds() []Kind {
 // drawStep draws the times of a fault. Half of the kills are quick ones, so that the process comes back within its lease.
 func drawStep(rng *rand.Rand, kind Kind, size Size) Step {
 	lease := size.Lease
-	s := Step{Kind: kind, After: between(rng, 50*time.Millisecond, 500*time.Millisecond)}
-	s.For = between(rng, 200*time.Millisecond, 1500*time.Millisecond)
+	s := Step{Kind: kind, After: randomBetween(rng, 50*time.Millisecond, 500*time.Millisecond)}
+	s.For = randomBetween(rng, 200*time.Millisecond, 1500*time.Millisecond)
 	if rng.IntN(2) == 0 {
-		s.Away = between(rng, 0, lease/4)
+		s.Away = randomBetween(rng, 0, lease/4)
 	} else {
-		s.Away = between(rng, lease, lease*3/2)
+		s.Away = randomBetween(rng, lease, lease*3/2)
 	}
 	switch kind {
 	case Freeze:
-		s.For = lease + between(rng, lease/4, lease)
+		s.For = lease + randomBetween(rng, lease/4, lease)
 	case LostCommit, LostNotify:
-		s.For = between(rng, time.Second, 2*time.Second) // one must come meanwhile
+		s.For = randomBetween(rng, time.Second, 2*time.Second) // one must come meanwhile
 	case DatabaseStop, DatabaseFreeze, ReadOnly, Crowded:
-		s.After = between(rng, 1200*time.Millisecond, 3500*time.Millisecond)
-		s.For = between(rng, 200*time.Millisecond, 2*time.Second)
+		s.After = randomBetween(rng, 1200*time.Millisecond, 3500*time.Millisecond)
+		s.For = randomBetween(rng, 200*time.Millisecond, 2*time.Second)
 	default:
 	}
-	s.After += between(rng, size.Pause/2, size.Pause)
+	s.After += randomBetween(rng, size.Pause/2, size.Pause)
 	return s
 }
 
@@ -152,12 +152,12 @@ func drawStep(rng *rand.Rand, kind Kind, size Size) Step {
 func generatePlan(rng *rand.Rand, fault Kind) Plan {
 	p := Plan{
 		Strategy: []Strategy{Rolling, Canary, BlueGreen}[rng.IntN(3)], Scenario: Faulty, Fault: fault, Target: rng.IntN(6),
-		Batch: 1 + rng.IntN(3), Wait: between(rng, 0, 800*time.Millisecond), Allowed: []string{"completed"},
+		Batch: 1 + rng.IntN(3), Wait: randomBetween(rng, 0, 800*time.Millisecond), Allowed: []string{"completed"},
 	}
 	switch fault {
 	case SamePost:
 		p.Flood = true
-		p.drawStory(rng)
+		p.drawScenario(rng)
 	case TargetLies, TargetRedirects, TargetUnhealthy, TargetTurnsUnhealthy:
 		p.Allowed = []string{"rolled_back"}
 	case CommandsAtOnce:
@@ -184,8 +184,8 @@ func generatePlan(rng *rand.Rand, fault Kind) Plan {
 	return p
 }
 
-// drawStory chooses what people do in the meantime.
-func (p *Plan) drawStory(rng *rand.Rand) {
+// drawScenario chooses what people do in the meantime.
+func (p *Plan) drawScenario(rng *rand.Rand) {
 	p.Scenario = []Scenario{Plain, PauseResume, Abort, RollBack}[rng.IntN(4)]
 	switch p.Scenario {
 	case Abort:
@@ -196,11 +196,11 @@ func (p *Plan) drawStory(rng *rand.Rand) {
 	}
 }
 
-func shuffled(rng *rand.Rand, kinds []Kind) []Kind {
+func shuffleKinds(rng *rand.Rand, kinds []Kind) []Kind {
 	rng.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 	return kinds
 }
 
-func between(rng *rand.Rand, least, most time.Duration) time.Duration {
+func randomBetween(rng *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(rng.Int64N(int64(most-least)+1))
 }

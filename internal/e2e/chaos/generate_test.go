@@ -10,11 +10,11 @@ var size = Size{Replicas: 3, Services: 9, Deployments: 3, Steps: 6, DatabaseStep
 
 func TestGenerate_SameSeedSameScenario(t *testing.T) {
 	t.Parallel()
-	if !reflect.DeepEqual(Generate(7, 3, size), Generate(7, 3, size)) {
+	if !reflect.DeepEqual(GenerateSchedule(7, 3, size), GenerateSchedule(7, 3, size)) {
 		t.Error("the same seed and round drew two schedules")
 	}
-	for _, other := range []Schedule{Generate(7, 4, size), Generate(8, 3, size)} {
-		if reflect.DeepEqual(Generate(7, 3, size), other) {
+	for _, other := range []Schedule{GenerateSchedule(7, 4, size), GenerateSchedule(8, 3, size)} {
+		if reflect.DeepEqual(GenerateSchedule(7, 3, size), other) {
 			t.Error("another seed or round drew the same schedule")
 		}
 	}
@@ -24,7 +24,7 @@ func TestGenerate_FullRoundPlansEveryFaultKind(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
 		planned := map[Kind]bool{}
-		s := Generate(seed, 0, size)
+		s := GenerateSchedule(seed, 0, size)
 		for _, steps := range append(s.Replicas, s.Database) {
 			for _, step := range steps {
 				planned[step.Kind] = true
@@ -46,7 +46,7 @@ func TestGenerate_FullRoundPlansEveryFaultKind(t *testing.T) {
 func TestGenerate_FreezeOutlastsLease(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(100) {
-		for _, steps := range Generate(seed, 0, size).Replicas {
+		for _, steps := range GenerateSchedule(seed, 0, size).Replicas {
 			for _, step := range steps {
 				if step.Kind == Freeze && step.For <= size.Lease {
 					t.Errorf("seed %d freezes for %s with a lease of %s", seed, step.For, size.Lease)

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Injected counts the faults that demonstrably happened: those that the player noted, each confirmed by what was seen where its
+// CountInjected counts the faults that demonstrably happened: those that the player noted, each confirmed by what was seen where its
 // moment is a claim about calls, and those of targets, routers and clients by what they saw themselves.
-func Injected(h *History) map[Kind]int {
+func CountInjected(h *History) map[Kind]int {
 	c := &checker{h: h, intents: map[callKey]Event{}, of: map[string]*Deployment{}}
-	c.index()
+	c.indexHistory()
 	injected := map[Kind]int{}
 	for _, f := range h.Faults {
 		if !f.Missed {
-			injected[c.confirmed(f)]++
+			injected[c.confirmedKind(f)]++
 		}
 	}
 	for i := range h.Deployments {
@@ -28,7 +28,7 @@ func Injected(h *History) map[Kind]int {
 		}
 	}
 	for _, r := range h.Restarts {
-		if h.forgotten(r) != nil {
+		if h.forgottenDeployment(r) != nil {
 			injected[RouterRestarts]++
 		}
 	}
@@ -38,18 +38,18 @@ func Injected(h *History) map[Kind]int {
 // around a kill: how long before it a call may have been written down or answered.
 const justBefore = 2 * time.Second
 
-// confirmed returns the kind that a fault turned out to be: a kill whose moment was missed is one at a random time.
-func (c *checker) confirmed(f Fault) Kind {
+// confirmedKind returns the kind that a fault turned out to be: a kill whose moment was missed is one at a random time.
+func (c *checker) confirmedKind(f Fault) Kind {
 	switch {
-	case f.Kind == KillBeforeSend && !c.unsent(f), f.Kind == KillAnswered && !c.unsaved(f):
+	case f.Kind == KillBeforeSend && !c.hasUnsentCall(f), f.Kind == KillAnswered && !c.hasUnsavedResult(f):
 		return Kill
 	default:
 		return f.Kind
 	}
 }
 
-// unsent reports whether the killed replica had written a call down that no target received.
-func (c *checker) unsent(f Fault) bool {
+// hasUnsentCall reports whether the killed replica had written a call down that no target received.
+func (c *checker) hasUnsentCall(f Fault) bool {
 	got := map[callKey]bool{}
 	for _, call := range c.h.Calls {
 		got[callKey{call.WebhookID, call.Attempt, call.Fence}] = true
@@ -58,15 +58,15 @@ func (c *checker) unsent(f Fault) bool {
 		got[callKey{w.WebhookID, w.Attempt, w.Fence}] = true
 	}
 	for key, intent := range c.intents {
-		if intent.Replica == f.ReplicaID && !got[key] && near(intent.At, f.Ended) {
+		if intent.Replica == f.ReplicaID && !got[key] && isNearKill(intent.At, f.Ended) {
 			return true
 		}
 	}
 	return false
 }
 
-// unsaved reports whether the killed replica had been answered by a target and has not written that down.
-func (c *checker) unsaved(f Fault) bool {
+// hasUnsavedResult reports whether the killed replica had been answered by a target and has not written that down.
+func (c *checker) hasUnsavedResult(f Fault) bool {
 	saved := map[callKey]bool{}
 	for _, d := range c.h.Deployments {
 		for _, e := range d.Events {
@@ -77,11 +77,11 @@ func (c *checker) unsaved(f Fault) bool {
 	}
 	return slices.ContainsFunc(c.h.Calls, func(call Call) bool {
 		key := callKey{call.WebhookID, call.Attempt, call.Fence}
-		return call.Status != 0 && c.intents[key].Replica == f.ReplicaID && !saved[key] && near(call.Answered, f.Ended)
+		return call.Status != 0 && c.intents[key].Replica == f.ReplicaID && !saved[key] && isNearKill(call.Answered, f.Ended)
 	})
 }
 
-func near(at, kill time.Time) bool {
+func isNearKill(at, kill time.Time) bool {
 	return at.After(kill.Add(-justBefore)) && at.Before(kill.Add(clock))
 }
 
@@ -93,22 +93,22 @@ func (c *checker) countScenario(d *Deployment, injected map[Kind]int) {
 	switch d.Plan.Fault {
 	case RouterRestarts: // its router has seen it
 	case SamePost:
-		injected[SamePost] += c.flooded(d)
+		injected[SamePost] += c.countFlood(d)
 	case CommandsAtOnce, PromotesAtOnce:
-		injected[d.Plan.Fault] += c.disputed(d)
+		injected[d.Plan.Fault] += c.countRace(d)
 	case TargetTurnsUnhealthy:
-		if d.has("target.sick") || d.has("target.failed") {
+		if d.hasEvent("target.sick") || d.hasEvent("target.failed") {
 			injected[TargetTurnsUnhealthy]++
 		}
 	case DeadlinePasses:
-		injected[DeadlinePasses] += c.overdue(d)
+		injected[DeadlinePasses] += c.countOverdue(d)
 	default:
-		injected[d.Plan.Fault] += c.metByTargets(d)
+		injected[d.Plan.Fault] += c.countTargetsHit(d)
 	}
 }
 
-// flooded returns 1 when a creation was asked for 32 times, and at least two replicas answered.
-func (c *checker) flooded(d *Deployment) int {
+// countFlood returns 1 when a creation was asked for 32 times, and at least two replicas answered.
+func (c *checker) countFlood(d *Deployment) int {
 	asked, answered := 0, map[int]bool{}
 	for _, op := range c.h.Ops {
 		if op.Key == d.Key && op.Method == http.MethodPost {
@@ -124,9 +124,9 @@ func (c *checker) flooded(d *Deployment) int {
 	return 0
 }
 
-// disputed returns 1 when two commands at least were asked for at one instant and answered by the deployment's state,
+// countRace returns 1 when two commands at least were asked for at one instant and answered by the deployment's state,
 // one with success.
-func (c *checker) disputed(d *Deployment) int {
+func (c *checker) countRace(d *Deployment) int {
 	var ops []Op
 	for _, op := range c.h.Ops {
 		if op.Method == http.MethodPost && strings.HasPrefix(op.Path, "/deployments/"+d.ID+"/") && op.Status != 0 && op.Status != http.StatusServiceUnavailable {
@@ -134,44 +134,44 @@ func (c *checker) disputed(d *Deployment) int {
 		}
 	}
 	for i, a := range ops {
-		if slices.ContainsFunc(ops[i+1:], func(b Op) bool { return a.disputes(b) }) {
+		if slices.ContainsFunc(ops[i+1:], func(b Op) bool { return a.racesWith(b) }) {
 			return 1
 		}
 	}
 	return 0
 }
 
-// disputes reports whether two commands were under way together and one of them, at least, changed something.
-func (op Op) disputes(o Op) bool {
+// racesWith reports whether two commands were under way together and one of them, at least, changed something.
+func (op Op) racesWith(o Op) bool {
 	together := op.Sent.Before(o.Answered) && o.Sent.Before(op.Answered)
 	return together && (op.tookEffect() || o.tookEffect())
 }
 
-func (op Op) tookEffect() bool { return op.Status == http.StatusOK && !terminal(op.State) }
+func (op Op) tookEffect() bool { return op.Status == http.StatusOK && !isTerminal(op.State) }
 
-// overdue returns 1 when the deployment ended or rolled back after a deadline that it had.
-func (c *checker) overdue(d *Deployment) int {
+// countOverdue returns 1 when the deployment ended or rolled back after a deadline that it had.
+func (c *checker) countOverdue(d *Deployment) int {
 	for _, read := range c.h.deadlinesOf(d.ID) {
-		if d.moved(read.Answered, c.h).After(read.Deadline) {
+		if d.nextMove(read.Answered, c.h).After(read.Deadline) {
 			return 1
 		}
 	}
 	return 0
 }
 
-// metByTargets returns how many targets treated a call of the deployment as its fault says.
-func (c *checker) metByTargets(d *Deployment) int {
+// countTargetsHit returns how many targets treated a call of the deployment as its fault says.
+func (c *checker) countTargetsHit(d *Deployment) int {
 	met := map[string]bool{}
 	for _, call := range c.h.Calls {
-		if call.DeploymentID == d.ID && call.Action == "deploy" && d.Plan.strikes(call.Target) && d.Plan.Fault.shows(call) {
+		if call.DeploymentID == d.ID && call.Action == "deploy" && d.Plan.hitsTarget(call.Target) && d.Plan.Fault.matchesCall(call) {
 			met[call.Target] = true
 		}
 	}
 	return len(met)
 }
 
-// strikes reports whether a target, "web-1" to "web-6", is one of those that the plan names: one in each slot.
-func (p Plan) strikes(target string) bool {
+// hitsTarget reports whether a target, "web-1" to "web-6", is one of those that the plan names: one in each slot.
+func (p Plan) hitsTarget(target string) bool {
 	number, err := strconv.Atoi(strings.TrimPrefix(target, "web-"))
 	return err == nil && (number-1)%3 == p.Target%3
 }
@@ -179,8 +179,8 @@ func (p Plan) strikes(target string) bool {
 // ProxiedWork is how long a target works at least whose proxy gives up before.
 const ProxiedWork = 600 * time.Millisecond
 
-// shows reports whether a call was treated as the fault says.
-func (k Kind) shows(call Call) bool {
+// matchesCall reports whether a call was treated as the fault says.
+func (k Kind) matchesCall(call Call) bool {
 	took := call.Answered.Sub(call.Received)
 	switch k {
 	case TargetHangs:

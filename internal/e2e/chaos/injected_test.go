@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// faulted is the good history with one fault in it; Injected must count it, and not when does has changed what proves it.
+// faulted is the good history with one fault in it; CountInjected must count it, and not when does has changed what proves it.
 type faulted struct {
 	kind    Kind
 	with    func(*History)
@@ -85,15 +85,15 @@ func TestInjected_CountsOnlyProvenFaults(t *testing.T) {
 		t.Run(string(s.kind), func(t *testing.T) {
 			t.Parallel()
 			h := good()
-			if injected := Injected(h); injected[s.kind] != 0 {
+			if injected := CountInjected(h); injected[s.kind] != 0 {
 				t.Fatalf("it was counted before: %v", injected)
 			}
 			s.with(h)
-			if injected := Injected(h); injected[s.kind] != 1 {
+			if injected := CountInjected(h); injected[s.kind] != 1 {
 				t.Errorf("it was not counted: %v", injected)
 			}
 			s.without(h)
-			if injected := Injected(h); injected[s.kind] != 0 {
+			if injected := CountInjected(h); injected[s.kind] != 0 {
 				t.Errorf("it counts without a proof: %v", injected)
 			}
 		})
@@ -104,7 +104,7 @@ func TestInjected_MissedKillCountsAsRandom(t *testing.T) {
 	t.Parallel()
 	h := good()
 	h.Faults = append(h.Faults, Fault{Kind: KillBeforeSend, ReplicaID: "r1", From: at(40), Ended: at(40), To: at(41)})
-	if injected := Injected(h); injected[Kill] != 1 || injected[KillBeforeSend] != 0 {
+	if injected := CountInjected(h); injected[Kill] != 1 || injected[KillBeforeSend] != 0 {
 		t.Errorf("it counts as %v", injected)
 	}
 }
@@ -116,12 +116,12 @@ func TestSums_AddUp(t *testing.T) {
 		s := NewSum(seed)
 		h := good()
 		h.Faults = append(h.Faults, Fault{Kind: Kill, ReplicaID: "r1", From: at(5), Ended: at(5), To: at(6)})
-		s.Add(h, []Violation{{}}, map[Kind]int{Term: 1}, time.Minute)
+		s.AddRound(h, []Violation{{}}, map[Kind]int{Term: 1}, time.Minute)
 		if err := s.Save(filepath.Join(folder, string(rune('a'+seed))+".json")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	sum, err := SumOf(folder)
+	sum, err := SumFolder(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestSums_AddUp(t *testing.T) {
 		!maps.Equal(sum.Unmet, map[Kind]int{Term: 2}) || sum.Faults[Kill] != 2 {
 		t.Errorf("they add up to %+v", sum)
 	}
-	if missing := sum.Missing(); len(missing) != len(AllKinds())-1 {
+	if missing := sum.MissingKinds(); len(missing) != len(AllKinds())-1 {
 		t.Errorf("%d kinds never happened: %v", len(missing), missing)
 	}
 }

@@ -28,14 +28,14 @@ const (
 	setsAgain       = "a restarted router is set again"
 )
 
-// Measures takes the times of a round, each where nothing else was broken that would lengthen it.
-func Measures(h *History) []Measure {
-	return []Measure{h.unavailable(), h.resumptions(), h.takeovers(), h.handovers(), h.deadlines(), h.settingsAgain()}
+// MeasureTimes takes the times of a round, each where nothing else was broken that would lengthen it.
+func MeasureTimes(h *History) []Measure {
+	return []Measure{h.measureUnavailability(), h.measureResumptions(), h.measureTakeovers(), h.measureHandovers(), h.measureDeadlines(), h.measureRewrites()}
 }
 
-// bounds compares what was measured with its bound.
-func (c *checker) bounds() {
-	for _, m := range Measures(c.h) {
+// checkBounds compares what was measured with its bound.
+func (c *checker) checkBounds() {
+	for _, m := range MeasureTimes(c.h) {
 		for i, took := range m.Took {
 			if took > m.Bound+busy+c.h.Starved {
 				c.report("T "+m.Name, "", m.at[i], "it took %s, more than %s", took, m.Bound)
@@ -48,23 +48,23 @@ func (m *Measure) add(took time.Duration, at time.Time) {
 	m.Took, m.at = append(m.Took, took), append(m.at, at)
 }
 
-// unavailable: how soon a replica that was not frozen says that the database is away; polls wait on purpose.
-func (h *History) unavailable() Measure {
+// measureUnavailability measures how soon a replica that was not frozen says that the database is away; polls wait on purpose.
+func (h *History) measureUnavailability() Measure {
 	m := Measure{Name: saysUnavailable, Bound: 2 * time.Second}
 	for _, op := range h.Ops {
-		if op.Status == 503 && !op.Waits && !h.faulted(op.Replica, op.Sent, op.Answered, freezes()...) {
+		if op.Status == 503 && !op.Waits && !h.wasFaulted(op.Replica, op.Sent, op.Answered, freezeKinds()...) {
 			m.add(op.Answered.Sub(op.Sent), op.Answered)
 		}
 	}
 	return m
 }
 
-// resumptions: how soon after the database was repaired something is written down again, when much was under way and a replica
+// measureResumptions measures how soon after the database was repaired something is written down again, when much was under way and a replica
 // was well.
-func (h *History) resumptions() Measure {
+func (h *History) measureResumptions() Measure {
 	m := Measure{Name: resumption, Bound: resumesWithin}
 	for _, f := range h.Faults {
-		if f.Replica >= 0 || !h.calm(f, f.To, f.To.Add(m.Bound)) || h.underWay(f.To) < much {
+		if f.Replica >= 0 || !h.isCalm(f, f.To, f.To.Add(m.Bound)) || h.underWay(f.To) < much {
 			continue
 		}
 		if next := h.nextEvent(f.To); !next.IsZero() {
@@ -74,18 +74,18 @@ func (h *History) resumptions() Measure {
 	return m
 }
 
-// takeovers: how soon after a replica was killed or frozen what it owned resumes elsewhere, when the database and another
+// measureTakeovers measures how soon after a replica was killed or frozen what it owned resumes elsewhere, when the database and another
 // replica were well.
-func (h *History) takeovers() Measure {
+func (h *History) measureTakeovers() Measure {
 	m := Measure{Name: takesOver, Bound: h.Lease + takeoverMargin}
 	for _, f := range h.Faults {
-		if !f.Kind.Kills() && f.Kind != Freeze || !h.calm(f, f.From, f.From.Add(m.Bound)) {
+		if !f.Kind.Kills() && f.Kind != Freeze || !h.isCalm(f, f.From, f.From.Add(m.Bound)) {
 			continue
 		}
 		for i := range h.Deployments {
 			d := &h.Deployments[i]
 			for _, e := range d.Events {
-				if e.Type == "deployment.taken_over" && h.causes(f, d, e) {
+				if e.Type == "deployment.taken_over" && h.causedTakeover(f, d, e) {
 					m.add(e.At.Sub(f.From), e.At)
 				}
 			}
@@ -94,8 +94,8 @@ func (h *History) takeovers() Measure {
 	return m
 }
 
-// stops: a replica that receives SIGTERM ends cleanly, with its database there.
-func (c *checker) stops() {
+// checkCleanStops checks that a replica that receives SIGTERM ends cleanly, with its database there.
+func (c *checker) checkCleanStops() {
 	for _, f := range c.h.Faults {
 		if (f.Kind == Term || f.Kind == Successor) && f.Exit != 0 && !c.h.databaseFaulted(f, f.From.Add(-time.Second), f.Ended) {
 			c.report("T stops cleanly", "", f.Ended, "replica %d received SIGTERM and ended with status %d", f.Replica, f.Exit)
@@ -103,11 +103,11 @@ func (c *checker) stops() {
 	}
 }
 
-// handovers: how long a replica that receives SIGTERM takes, with its database there.
-func (h *History) handovers() Measure {
+// measureHandovers measures how long a replica that receives SIGTERM takes, with its database there.
+func (h *History) measureHandovers() Measure {
 	m := Measure{Name: handsOver, Bound: 2 * time.Second}
 	for _, f := range h.Faults {
-		frozen := h.faulted(f.Replica, f.From, f.Ended, freezes()...)
+		frozen := h.wasFaulted(f.Replica, f.From, f.Ended, freezeKinds()...)
 		if (f.Kind == Term || f.Kind == Successor) && !frozen && !h.databaseFaulted(f, f.From, f.Ended) {
 			m.add(f.Ended.Sub(f.From), f.From)
 		}
@@ -115,20 +115,20 @@ func (h *History) handovers() Measure {
 	return m
 }
 
-// faulted reports whether a replica suffered one of the faults at some moment of a span.
-func (h *History) faulted(replica int, from, to time.Time, kinds ...Kind) bool {
+// wasFaulted reports whether a replica suffered one of the faults at some moment of a span.
+func (h *History) wasFaulted(replica int, from, to time.Time, kinds ...Kind) bool {
 	return slices.ContainsFunc(h.Faults, func(f Fault) bool {
 		return f.Replica == replica && slices.Contains(kinds, f.Kind) && !f.From.After(to) && !f.To.Before(from)
 	})
 }
 
-// calm reports whether in a span no other fault hit the database, and none at all some replica that f did not hit.
-func (h *History) calm(f Fault, from, to time.Time) bool {
+// isCalm reports whether in a span no other fault hit the database, and none at all some replica that f did not hit.
+func (h *History) isCalm(f Fault, from, to time.Time) bool {
 	if h.databaseFaulted(f, from, to) {
 		return false
 	}
 	for replica := range h.Replicas {
-		if replica != f.Replica && !h.faulted(replica, from, to, AllKinds()...) {
+		if replica != f.Replica && !h.wasFaulted(replica, from, to, AllKinds()...) {
 			return true
 		}
 	}
@@ -169,9 +169,9 @@ func (h *History) nextEvent(after time.Time) time.Time {
 	return next
 }
 
-// causes reports whether a takeover was due because of f: its replica had the deployment, wrote nothing in it since, and
+// causedTakeover reports whether a takeover was due because of f: its replica had the deployment, wrote nothing in it since, and
 // suffered nothing else since.
-func (h *History) causes(f Fault, d *Deployment, taken Event) bool {
+func (h *History) causedTakeover(f Fault, d *Deployment, taken Event) bool {
 	owner, last := "", time.Time{}
 	for _, e := range d.Events {
 		if e.Seq < taken.Seq && e.Replica != "" {

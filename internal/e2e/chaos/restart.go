@@ -14,15 +14,15 @@ const (
 	routerCall = 2 * time.Second
 )
 
-// restarted reports whether a service's router restarted between two times.
-func (h *History) restarted(service string, after, before time.Time) bool {
+// routerRestarted reports whether a service's router restarted between two times.
+func (h *History) routerRestarted(service string, after, before time.Time) bool {
 	return slices.ContainsFunc(h.Restarts, func(r Restart) bool {
 		return r.Service == service && r.At.After(after) && r.At.Before(before)
 	})
 }
 
-// forgotten returns the deployment under way whose setting a restart lost, nil when it lost none.
-func (h *History) forgotten(r Restart) *Deployment {
+// forgottenDeployment returns the deployment under way whose setting a restart lost, nil when it lost none.
+func (h *History) forgottenDeployment(r Restart) *Deployment {
 	id, wrote := "", time.Time{}
 	for _, w := range h.Writes {
 		if w.Service == r.Service && w.Applied && w.At.Before(r.At) && w.At.After(wrote) {
@@ -36,12 +36,12 @@ func (h *History) forgotten(r Restart) *Deployment {
 	return &h.Deployments[i]
 }
 
-// settingsAgain: how soon after a restart a router is written to again, or its deployment ends, less the time in which nobody
+// measureRewrites measures how soon after a restart a router is written to again, or its deployment ends, less the time in which nobody
 // could work and the time in which a person held the deployment: a pause leaves the router as it is.
-func (h *History) settingsAgain() Measure {
+func (h *History) measureRewrites() Measure {
 	m := Measure{Name: setsAgain, Bound: readingInterval + routerCall}
 	for _, r := range h.Restarts {
-		d := h.forgotten(r)
+		d := h.forgottenDeployment(r)
 		if d == nil {
 			continue
 		}
@@ -51,13 +51,13 @@ func (h *History) settingsAgain() Measure {
 				again = w.At
 			}
 		}
-		m.add(max(again.Sub(r.At)-h.hindered(d, r.At, again), 0), again)
+		m.add(max(again.Sub(r.At)-h.hinderedTime(d, r.At, again), 0), again)
 	}
 	return m
 }
 
-// hindered returns for how much of a span no replica could be expected to work on a deployment's router.
-func (h *History) hindered(d *Deployment, from, to time.Time) time.Duration {
+// hinderedTime returns for how much of a span no replica could be expected to work on a deployment's router.
+func (h *History) hinderedTime(d *Deployment, from, to time.Time) time.Duration {
 	total := time.Duration(0)
 	for at := from; at.Before(to); at = at.Add(step) {
 		if d.pausedAt(at) || h.databaseFaulted(Fault{}, at.Add(-resumesWithin), at) || h.allFaulted(at) || h.ownerAway(d, at) {

@@ -32,11 +32,11 @@ func NewSum(seed uint64) *Sum {
 	return &Sum{Seed: seed, Faults: map[Kind]int{}, Unmet: map[Kind]int{}, Took: map[string][]int64{}}
 }
 
-// Add adds a round that lasted so long: what was seen, what violated a promise, and which faults' moments never came.
-func (s *Sum) Add(h *History, found []Violation, unmet map[Kind]int, lasted time.Duration) {
+// AddRound adds a round that lasted so long: what was seen, what violated a promise, and which faults' moments never came.
+func (s *Sum) AddRound(h *History, found []Violation, unmet map[Kind]int, lasted time.Duration) {
 	one := NewSum(s.Seed)
 	one.Rounds, one.Deployments, one.Calls, one.Writes, one.Requests = 1, len(h.Deployments), len(h.Calls), len(h.Writes), len(h.Ops)
-	one.Violations, one.Faults, one.Unmet, one.Lasted, one.Starved = len(found), Injected(h), unmet, lasted, h.Starved
+	one.Violations, one.Faults, one.Unmet, one.Lasted, one.Starved = len(found), CountInjected(h), unmet, lasted, h.Starved
 	for kind, n := range one.Faults {
 		if kind.Kills() {
 			one.Kills += n
@@ -49,16 +49,16 @@ func (s *Sum) Add(h *History, found []Violation, unmet map[Kind]int, lasted time
 			}
 		}
 	}
-	for _, m := range Measures(h) {
+	for _, m := range MeasureTimes(h) {
 		for _, took := range m.Took {
 			one.Took[m.Name] = append(one.Took[m.Name], took.Milliseconds())
 		}
 	}
-	s.Join(one)
+	s.AddSum(one)
 }
 
-// Join adds another sum.
-func (s *Sum) Join(o *Sum) {
+// AddSum adds another sum.
+func (s *Sum) AddSum(o *Sum) {
 	s.Rounds, s.Kills, s.Violations, s.Failed = s.Rounds+o.Rounds, s.Kills+o.Kills, s.Violations+o.Violations, s.Failed+o.Failed
 	s.Deployments, s.Calls, s.Takeovers = s.Deployments+o.Deployments, s.Calls+o.Calls, s.Takeovers+o.Takeovers
 	s.Writes, s.Requests = s.Writes+o.Writes, s.Requests+o.Requests
@@ -74,13 +74,13 @@ func (s *Sum) Join(o *Sum) {
 	}
 }
 
-// Missing returns the kinds of fault that never happened.
-func (s *Sum) Missing() []Kind {
+// MissingKinds returns the kinds of fault that never happened.
+func (s *Sum) MissingKinds() []Kind {
 	return slices.DeleteFunc(AllKinds(), func(k Kind) bool { return s.Faults[k] > 0 })
 }
 
-// Table shows the sum to people.
-func (s *Sum) Table() string {
+// FormatTable shows the sum to people.
+func (s *Sum) FormatTable() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d rounds in %s: %d deployments, %d takeovers, %d calls, %d writes to routers, %d requests\n",
 		s.Rounds, s.Lasted.Round(time.Second), s.Deployments, s.Takeovers, s.Calls, s.Writes, s.Requests)
@@ -115,8 +115,8 @@ func (s *Sum) Save(path string) error {
 	return nil
 }
 
-// SumOf joins the sums in a folder, one file each. Delete files to leave them out.
-func SumOf(folder string) (*Sum, error) {
+// SumFolder joins the sums in a folder, one file each. Delete files to leave them out.
+func SumFolder(folder string) (*Sum, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("list the sums: %w", err)
@@ -132,7 +132,7 @@ func SumOf(folder string) (*Sum, error) {
 			errs = append(errs, fmt.Errorf("read the sum %s: %w", file, err))
 			continue
 		}
-		sum.Join(one)
+		sum.AddSum(one)
 	}
 	return sum, errors.Join(errs...)
 }

@@ -20,14 +20,14 @@ func main() {
 }
 
 func run(folder string) error {
-	sum, err := chaos.SumOf(folder)
+	sum, err := chaos.SumFolder(folder)
 	if err != nil {
 		return err //nolint:wrapcheck // it says what was tried
 	}
-	if _, err := os.Stdout.WriteString(sum.Table()); err != nil {
+	if _, err := os.Stdout.WriteString(sum.FormatTable()); err != nil {
 		return fmt.Errorf("show the sum: %w", err)
 	}
-	if missing := sum.Missing(); len(missing) > 0 {
+	if missing := sum.MissingKinds(); len(missing) > 0 {
 		return fmt.Errorf("never happened: %q", missing)
 	}
 	if sum.Violations > 0 || sum.Failed > 0 {
