@@ -62,23 +62,23 @@ func newBars(s *screen) *bars {
 			case <-done:
 				return
 			case <-tick.C:
-				b.draw()
+				b.drawLines()
 			}
 		}
 	}()
 	return b
 }
 
-func (b *bars) show(d types.Deployment) {
+func (b *bars) showDeployment(d types.Deployment) {
 	b.mu.Lock()
 	b.now = &d
 	b.mu.Unlock()
-	b.draw()
+	b.drawLines()
 }
 
 func (b *bars) close() { b.stop() }
 
-func (b *bars) draw() {
+func (b *bars) drawLines() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.now == nil {
@@ -91,7 +91,7 @@ func (b *bars) draw() {
 	}
 	drawn := barLines(b.now, width, time.Now())
 	for _, line := range drawn {
-		fmt.Fprintf(&text, "\r\x1b[2K%s\n", cut(line, width))
+		fmt.Fprintf(&text, "\r\x1b[2K%s\n", shortenLine(line, width))
 	}
 	b.drawn = len(drawn)
 	fmt.Fprint(b.screen.out, text.String())
@@ -101,35 +101,35 @@ func (b *bars) draw() {
 func barLines(d *types.Deployment, width int, now time.Time) []string {
 	const maxCells, besideBar = 40, 60
 	cells := max(10, min(maxCells, width-besideBar))
-	reason := printable(d.Reason)
+	reason := replaceControls(d.Reason)
 	if d.NextActionAt != nil {
 		if left := d.NextActionAt.Sub(now).Round(time.Second); left > 0 {
 			reason += fmt.Sprintf(" (%s)", left)
 		}
 	}
 	return []string{
-		fmt.Sprintf("%s  %s  %s", title(d), d.State, elapsed(d, now)),
-		fmt.Sprintf("%s %s", bar(d, cells), progress(d)),
+		fmt.Sprintf("%s  %s  %s", deploymentTitle(d), d.State, elapsedTime(d, now)),
+		fmt.Sprintf("%s %s", progressBar(d, cells), progressText(d)),
 		"  " + reason,
 	}
 }
 
-// bar returns a bar with the shares of targets that are updated, failed, and in flight.
-func bar(d *types.Deployment, cells int) string {
+// progressBar returns a bar with the shares of targets that are updated, failed, and in flight.
+func progressBar(d *types.Deployment, cells int) string {
 	p := d.Progress
 	total := max(1, p.TargetsTotal)
 	updated := p.TargetsUpdated * cells / total
-	failed := min(cells-updated, ceil(p.TargetsFailed*cells, total))
-	busy := min(cells-updated-failed, ceil(p.TargetsInFlight*cells, total))
+	failed := min(cells-updated, divideUp(p.TargetsFailed*cells, total))
+	busy := min(cells-updated-failed, divideUp(p.TargetsInFlight*cells, total))
 	return "[" + strings.Repeat("█", updated) + strings.Repeat("✗", failed) + strings.Repeat("▒", busy) +
 		strings.Repeat("·", cells-updated-failed-busy) + "]"
 }
 
-// ceil divides and rounds up, so that one of a thousand is visible, too.
-func ceil(a, b int) int { return (a + b - 1) / b }
+// divideUp divides and rounds up, so that one of a thousand is visible, too.
+func divideUp(a, b int) int { return (a + b - 1) / b }
 
-// cut shortens a line that would wrap: redrawing counts on unwrapped lines.
-func cut(line string, width int) string {
+// shortenLine shortens a line that would wrap: redrawing counts on unwrapped lines.
+func shortenLine(line string, width int) string {
 	if utf8.RuneCountInString(line) < width {
 		return line
 	}

@@ -81,7 +81,7 @@ func reportOutage(w io.Writer, err error) {
 	fmt.Fprintln(w, "rollcall: the server is reachable again")
 }
 
-func version() string {
+func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

@@ -27,9 +27,9 @@ func (f *commandFlags) reasonBody() map[string]any {
 	return body
 }
 
-// send sends the command and prints or follows the deployment. The command line to repeat it names the deployment by its
+// sendCommand sends the command and prints or follows the deployment. The command line to repeat it names the deployment by its
 // id: by then another one may be the service's newest.
-func (f *commandFlags) send(ctx context.Context, a *app, command string, body map[string]any, flags ...string) error {
+func (f *commandFlags) sendCommand(ctx context.Context, a *app, command string, body map[string]any, flags ...string) error {
 	id, err := f.resolveID(ctx, a)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ type pauseCmd struct {
 
 // Run sends the command.
 func (c *pauseCmd) Run(ctx context.Context, a *app) error {
-	return c.send(ctx, a, "pause", c.reasonBody())
+	return c.sendCommand(ctx, a, "pause", c.reasonBody())
 }
 
 // resumeCmd continues a paused deployment.
@@ -67,7 +67,7 @@ type resumeCmd struct {
 
 // Run sends the command.
 func (c *resumeCmd) Run(ctx context.Context, a *app) error {
-	return c.send(ctx, a, "resume", c.reasonBody())
+	return c.sendCommand(ctx, a, "resume", c.reasonBody())
 }
 
 // promoteCmd passes a gate, or all of them.
@@ -83,17 +83,17 @@ func (c *promoteCmd) Run(ctx context.Context, a *app) error {
 	body := c.reasonBody()
 	if c.Full {
 		body["full"] = true
-		return c.send(ctx, a, "promote", body, "--full")
+		return c.sendCommand(ctx, a, "promote", body, "--full")
 	}
 	if c.Wave == 0 {
-		d, err := c.find(ctx, a)
+		d, err := c.findDeployment(ctx, a)
 		if err != nil {
 			return err
 		}
 		c.Deployment, c.Wave = d.ID, max(1, d.Progress.Wave)
 	}
 	body["wave"] = c.Wave
-	return c.send(ctx, a, "promote", body, fmt.Sprintf("--wave=%d", c.Wave))
+	return c.sendCommand(ctx, a, "promote", body, fmt.Sprintf("--wave=%d", c.Wave))
 }
 
 // abortCmd stops a deployment for good.
@@ -103,7 +103,7 @@ type abortCmd struct {
 
 // Run sends the command.
 func (c *abortCmd) Run(ctx context.Context, a *app) error {
-	return c.send(ctx, a, "abort", c.reasonBody())
+	return c.sendCommand(ctx, a, "abort", c.reasonBody())
 }
 
 // retryCmd creates a deployment for the targets that a finished one did not update.
@@ -113,7 +113,7 @@ type retryCmd struct {
 
 // Run sends the command.
 func (c *retryCmd) Run(ctx context.Context, a *app) error {
-	return c.send(ctx, a, "retry", c.reasonBody())
+	return c.sendCommand(ctx, a, "retry", c.reasonBody())
 }
 
 // rollbackCmd restores the previous version of every touched target.
@@ -124,7 +124,7 @@ type rollbackCmd struct {
 // Run rolls back one deployment, or the latest of a service that touched a target.
 func (c *rollbackCmd) Run(ctx context.Context, a *app) error {
 	if isID(c.Deployment) {
-		return c.send(ctx, a, "rollback", c.reasonBody())
+		return c.sendCommand(ctx, a, "rollback", c.reasonBody())
 	}
 	path := fmt.Sprintf("/services/%s/environments/%s/rollback", url.PathEscape(c.Deployment), url.PathEscape(c.Environment))
 	repeat := strings.Join(append([]string{"rollcall", "rollback", c.Deployment, "--environment=" + c.Environment}, c.repeatFlags()...), " ")

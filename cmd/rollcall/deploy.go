@@ -20,7 +20,7 @@ type deployCmd struct {
 
 // Run creates the deployment and, with --wait, follows it.
 func (c *deployCmd) Run(ctx context.Context, a *app) error {
-	body, err := c.body()
+	body, err := c.requestBody()
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (w *waitFlags) printOrFollow(ctx context.Context, a *app, response []byte) 
 		return fmt.Errorf("read the server's response: %w", err)
 	}
 	if !w.Wait {
-		return a.print(response, func() { printSummary(a.out, &d) })
+		return a.printResponse(response, func() { printSummary(a.out, &d) })
 	}
-	return a.follow(ctx, d, w.Timeout)
+	return a.followDeployment(ctx, d, w.Timeout)
 }

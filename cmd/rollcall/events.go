@@ -23,7 +23,7 @@ func (c *eventsCmd) Run(ctx context.Context, a *app) error {
 	}
 	path := "/deployments/" + id + "/events"
 	if c.Follow {
-		return a.stream(ctx, path, nil)
+		return a.streamEvents(ctx, path, nil)
 	}
 	return printList(ctx, a, path, nil, 0, func(events []types.Event) {
 		for i := range events {

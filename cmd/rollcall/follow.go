@@ -15,14 +15,14 @@ import (
 // lastQueryTimeout bounds the query for the deployment's state after an interrupt.
 const lastQueryTimeout = 3 * time.Second
 
-// follow shows a deployment until it has ended, at most for the timeout; 0 sets none.
-func (a *app) follow(ctx context.Context, d types.Deployment, timeout time.Duration) error {
+// followDeployment shows a deployment until it has ended, at most for the timeout; 0 sets none.
+func (a *app) followDeployment(ctx context.Context, d types.Deployment, timeout time.Duration) error {
 	waiting, cancel := ctx, func() {}
 	if timeout > 0 {
 		waiting, cancel = context.WithTimeout(ctx, timeout)
 	}
 	defer cancel()
-	v := a.view(&d)
+	v := a.newView(&d)
 	last, err := a.waitUntilEnd(waiting, d, v)
 	v.close()
 	switch {
@@ -41,7 +41,7 @@ func (a *app) follow(ctx context.Context, d types.Deployment, timeout time.Durat
 
 // waitUntilEnd shows each new revision until the deployment has ended, and returns the last.
 func (a *app) waitUntilEnd(ctx context.Context, d types.Deployment, v view) (types.Deployment, error) {
-	for v.show(d); !client.HasEnded(&d); v.show(d) {
+	for v.showDeployment(d); !client.HasEnded(&d); v.showDeployment(d) {
 		newer, err := a.client.WaitForChange(ctx, d.ID, d.Revision)
 		if err != nil {
 			return d, err
@@ -57,7 +57,7 @@ func (a *app) printResult(d types.Deployment) error {
 	if err != nil {
 		return fmt.Errorf("encode the deployment: %w", err)
 	}
-	if err := a.print(whole, func() { a.showResult(&d) }); err != nil {
+	if err := a.printResponse(whole, func() { a.showResult(&d) }); err != nil {
 		return err
 	}
 	if d.Result == nil || !d.Result.Success {
@@ -67,7 +67,7 @@ func (a *app) printResult(d types.Deployment) error {
 }
 
 func (a *app) showResult(d *types.Deployment) {
-	fmt.Fprintf(a.out, "%s: %s after %s: %s\n", title(d), d.State, elapsed(d, time.Now()), printable(d.Reason))
+	fmt.Fprintf(a.out, "%s: %s after %s: %s\n", deploymentTitle(d), d.State, elapsedTime(d, time.Now()), replaceControls(d.Reason))
 	if d.Result == nil {
 		return
 	}
@@ -77,7 +77,7 @@ func (a *app) showResult(d *types.Deployment) {
 			fmt.Fprintf(a.out, "  … %d more: rollcall targets %s\n", len(d.Result.Errors)-maxErrors, d.ID)
 			break
 		}
-		fmt.Fprintf(a.out, "  %s: %s\n", cmp.Or(e.Target, "router"), printable(e.Message))
+		fmt.Fprintf(a.out, "  %s: %s\n", cmp.Or(e.Target, "router"), replaceControls(e.Message))
 	}
 }
 
@@ -101,7 +101,7 @@ func (a *app) printInterrupted(ctx context.Context, d types.Deployment, cause st
 
 func describeUnfinished(d *types.Deployment) string {
 	if d.NextActionAt == nil && d.State == "paused" {
-		return "is paused and needs a command: " + printable(d.Reason)
+		return "is paused and needs a command: " + replaceControls(d.Reason)
 	}
-	return "is still running: " + printable(d.Reason)
+	return "is still running: " + replaceControls(d.Reason)
 }

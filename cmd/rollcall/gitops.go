@@ -32,9 +32,9 @@ type gitSource struct {
 
 type removedFile struct{ Path, Service, Environment, Version, Commit string }
 
-// note returns what happened to the file and to its deployment.
-func (f *removedFile) note() string {
-	return "removed from Git in " + commit(&f.Commit) + ": no longer managed; its deployment is unchanged"
+// removalNote returns what happened to the file and to its deployment.
+func (f *removedFile) removalNote() string {
+	return "removed from Git in " + shortCommit(&f.Commit) + ": no longer managed; its deployment is unchanged"
 }
 
 type gitFile struct {
@@ -58,15 +58,15 @@ func (c *gitopsListCmd) Run(ctx context.Context, a *app) error {
 	return printList(ctx, a, "/gitops/sources", nil, 0, func(list []gitSource) {
 		t := newTable("SOURCE", "STATE", "DESIRED", "ACTUAL", "LAST SYNC", "REPOSITORY", "REASON")
 		for _, source := range list {
-			t.row(source.Name, source.State, commit(source.DesiredRevision), commit(source.ActualRevision), clockOrDash(source.LastSyncAt),
+			t.addRow(source.Name, source.State, shortCommit(source.DesiredRevision), shortCommit(source.ActualRevision), formatTimeOrDash(source.LastSyncAt),
 				source.URL, source.Reason)
 		}
-		t.write(a.out)
+		t.writeTo(a.out)
 	})
 }
 
-// commit abbreviates a commit's hash.
-func commit(hash *string) string {
+// shortCommit abbreviates a commit's hash.
+func shortCommit(hash *string) string {
 	const short = 12
 	text := orDash(hash)
 	return text[:min(len(text), short)]
@@ -77,7 +77,7 @@ type sourceName struct {
 	Source string `arg:"" help:"The source's name."`
 }
 
-func (n *sourceName) path() string { return "/gitops/sources/" + url.PathEscape(n.Source) }
+func (n *sourceName) sourcePath() string { return "/gitops/sources/" + url.PathEscape(n.Source) }
 
 type gitopsStatusCmd struct {
 	sourceName `embed:""`
@@ -85,7 +85,7 @@ type gitopsStatusCmd struct {
 
 // Run prints the source and each of its files.
 func (c *gitopsStatusCmd) Run(ctx context.Context, a *app) error {
-	response, err := a.client.Do(ctx, client.Get(c.path(), nil))
+	response, err := a.client.Do(ctx, client.Get(c.sourcePath(), nil))
 	if err != nil {
 		return err
 	}
@@ -97,29 +97,29 @@ func (a *app) printSource(response []byte) error {
 	if err := json.Unmarshal(response, &source); err != nil {
 		return fmt.Errorf("read the source: %w", err)
 	}
-	return a.print(response, func() { a.showSource(&source) })
+	return a.printResponse(response, func() { a.showSource(&source) })
 }
 
 func (a *app) showSource(source *gitSource) {
-	fmt.Fprintf(a.out, "%s is %s: %s\n", source.Name, source.State, printable(source.Reason))
-	fmt.Fprintf(a.out, "  %s, branch %s; desired %s, actual %s\n", printable(source.URL), printable(source.Branch),
-		commit(source.DesiredRevision), commit(source.ActualRevision))
+	fmt.Fprintf(a.out, "%s is %s: %s\n", source.Name, source.State, replaceControls(source.Reason))
+	fmt.Fprintf(a.out, "  %s, branch %s; desired %s, actual %s\n", replaceControls(source.URL), replaceControls(source.Branch),
+		shortCommit(source.DesiredRevision), shortCommit(source.ActualRevision))
 	t := newTable("FILE", "STATE", "SERVICE", "ENVIRONMENT", "VERSION", "")
 	for i := range source.Files {
 		f := &source.Files[i]
-		t.row(f.Path, f.State, orDash(f.Service), orDash(f.Environment), orDash(f.Version), f.note())
+		t.addRow(f.Path, f.State, orDash(f.Service), orDash(f.Environment), orDash(f.Version), f.syncNote())
 	}
 	for i := range source.RemovedFiles {
 		f := &source.RemovedFiles[i]
-		t.row(f.Path, "removed", f.Service, f.Environment, f.Version, f.note())
+		t.addRow(f.Path, "removed", f.Service, f.Environment, f.Version, f.removalNote())
 	}
 	if len(source.Files)+len(source.RemovedFiles) > 0 {
-		t.write(a.out)
+		t.writeTo(a.out)
 	}
 }
 
-// note returns why a file is not in sync; empty if it is.
-func (f *gitFile) note() string {
+// syncNote returns why a file is not in sync; empty if it is.
+func (f *gitFile) syncNote() string {
 	for _, p := range f.Problems {
 		return fmt.Sprintf("line %d: %s %s", p.Line, p.Pointer, p.Detail)
 	}
@@ -162,7 +162,7 @@ func (c *gitopsPutCmd) Run(ctx context.Context, a *app) error {
 			body[name] = true
 		}
 	}
-	response, err := a.client.Do(ctx, client.Request{Method: http.MethodPut, Path: c.path(), Body: body})
+	response, err := a.client.Do(ctx, client.Request{Method: http.MethodPut, Path: c.sourcePath(), Body: body})
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (c *gitopsSyncCmd) Run(ctx context.Context, a *app) error {
 			body[name] = true
 		}
 	}
-	request := client.Post(c.path()+"/sync", body)
+	request := client.Post(c.sourcePath()+"/sync", body)
 	if c.Plan {
 		request.Query = url.Values{"dry_run": {"true"}}
 		response, err := a.client.Do(ctx, request)
@@ -215,19 +215,19 @@ func (a *app) printSyncPlan(response []byte) error {
 	if err := json.Unmarshal(response, &plan); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
-	return a.print(response, func() {
+	return a.printResponse(response, func() {
 		t := newTable("FILE", "KIND", "SERVICE", "ENVIRONMENT", "VERSION")
 		for _, d := range plan.Deployments {
-			t.row(d.Path, d.Kind, d.Service, d.Environment, d.Version)
+			t.addRow(d.Path, d.Kind, d.Service, d.Environment, d.Version)
 		}
 		for i := range plan.Broken {
-			t.row(plan.Broken[i].Path, plan.Broken[i].note(), "-", "-", "-")
+			t.addRow(plan.Broken[i].Path, plan.Broken[i].syncNote(), "-", "-", "-")
 		}
 		for _, f := range plan.Removed {
-			t.row(f.Path, "removed", f.Service, f.Environment, f.Version)
+			t.addRow(f.Path, "removed", f.Service, f.Environment, f.Version)
 		}
-		t.write(a.out)
-		fmt.Fprintf(a.out, "at %s\n", commit(&plan.DesiredRevision))
+		t.writeTo(a.out)
+		fmt.Fprintf(a.out, "at %s\n", shortCommit(&plan.DesiredRevision))
 	})
 }
 
@@ -237,8 +237,8 @@ type gitopsDeleteCmd struct {
 
 // Run deletes the source.
 func (c *gitopsDeleteCmd) Run(ctx context.Context, a *app) error {
-	if _, err := a.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: c.path()}); err != nil {
+	if _, err := a.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: c.sourcePath()}); err != nil {
 		return err
 	}
-	return a.print([]byte(`{}`), func() { fmt.Fprintf(a.out, "source %s deleted\n", c.Source) })
+	return a.printResponse([]byte(`{}`), func() { fmt.Fprintf(a.out, "source %s deleted\n", c.Source) })
 }

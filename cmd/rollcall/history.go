@@ -31,9 +31,9 @@ func (c *historyCmd) Run(ctx context.Context, a *app) error {
 		t := newTable("DEPLOYMENT", "CREATED", "SERVICE", "ENVIRONMENT", "VERSION", "STRATEGY", "STATE", "TOOK", "BY")
 		for i := range list {
 			d := &list[i]
-			t.row(d.ID, clock(d.CreatedAt), d.Service, d.Environment, orDash(d.Version), d.Strategy.Type, d.State,
-				elapsed(d, time.Now()), orDash(&d.RequestedBy))
+			t.addRow(d.ID, formatTime(d.CreatedAt), d.Service, d.Environment, orDash(d.Version), d.Strategy.Type, d.State,
+				elapsedTime(d, time.Now()), orDash(&d.RequestedBy))
 		}
-		t.write(a.out)
+		t.writeTo(a.out)
 	})
 }

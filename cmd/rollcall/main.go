@@ -51,7 +51,7 @@ func newParser(c *cli, out, stderr io.Writer) (*kong.Kong, error) {
 		kong.Name("rollcall"),
 		kong.Description("Deploy with Rollcall, and follow and control deployments. Exit codes: 0 completed, 1 failed or rolled back, "+
 			"2 usage error or rejected request, 3 server unreachable, 4 timed out, 130 interrupted."),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": buildVersion()},
 		kong.Writers(out, stderr),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)

@@ -175,9 +175,9 @@ func TestJSON_PrintsTheResponse(t *testing.T) {
 func TestTable_AlignsAndRemovesControlCharacters(t *testing.T) {
 	t.Parallel()
 	table := newTable("A", "LONG")
-	table.row("x\x1b[2Jy", 1)
+	table.addRow("x\x1b[2Jy", 1)
 	var out bytes.Buffer
-	table.write(&out)
+	table.writeTo(&out)
 	if out.String() != "A       LONG\nx [2Jy  1\n" {
 		t.Errorf("%q", out.String())
 	}
@@ -186,7 +186,7 @@ func TestTable_AlignsAndRemovesControlCharacters(t *testing.T) {
 func TestBar_ShowsOneFailureOfMany(t *testing.T) {
 	t.Parallel()
 	d := &types.Deployment{Progress: types.Progress{TargetsTotal: 1000, TargetsUpdated: 500, TargetsFailed: 1, TargetsInFlight: 100}}
-	if got := bar(d, 10); got != "[█████✗▒···]" {
+	if got := progressBar(d, 10); got != "[█████✗▒···]" {
 		t.Error(got)
 	}
 }

@@ -33,9 +33,9 @@ func (a *app) showNotifications(list []types.Notification) {
 	t := newTable("NOTIFICATION", "KIND", "SERVICES", "ENVIRONMENTS", "STATES", "")
 	for i := range list {
 		n := &list[i]
-		t.row(n.Name, n.Kind, orAll(n.Services), orAll(n.Environments), joined(n.States), unreadableNote(n))
+		t.addRow(n.Name, n.Kind, orAll(n.Services), orAll(n.Environments), joinNames(n.States), unreadableNote(n))
 	}
-	t.write(a.out)
+	t.writeTo(a.out)
 }
 
 // unreadableNote returns why a notification cannot be sent; empty if it can.
@@ -50,10 +50,10 @@ func orAll(names []string) string {
 	if len(names) == 0 {
 		return "*"
 	}
-	return joined(names)
+	return joinNames(names)
 }
 
-func joined[S ~string](list []S) string {
+func joinNames[S ~string](list []S) string {
 	texts := make([]string, len(list))
 	for i, s := range list {
 		texts[i] = string(s)
@@ -66,7 +66,9 @@ type notificationName struct {
 	Name string `arg:"" help:"The notification's name."`
 }
 
-func (n *notificationName) path() string { return "/notifications/" + url.PathEscape(n.Name) }
+func (n *notificationName) notificationPath() string {
+	return "/notifications/" + url.PathEscape(n.Name)
+}
 
 type notificationsShowCmd struct {
 	notificationName `embed:""`
@@ -74,7 +76,7 @@ type notificationsShowCmd struct {
 
 // Run prints the notification, without its url.
 func (c *notificationsShowCmd) Run(ctx context.Context, a *app) error {
-	response, err := a.client.Do(ctx, client.Get(c.path(), nil))
+	response, err := a.client.Do(ctx, client.Get(c.notificationPath(), nil))
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func (a *app) printNotification(response []byte) error {
 	if err := json.Unmarshal(response, &n); err != nil {
 		return fmt.Errorf("read the notification: %w", err)
 	}
-	return a.print(response, func() { a.showNotifications([]types.Notification{n}) })
+	return a.printResponse(response, func() { a.showNotifications([]types.Notification{n}) })
 }
 
 type notificationsPutCmd struct {
@@ -113,7 +115,7 @@ func (c *notificationsPutCmd) Run(ctx context.Context, a *app) error {
 			body[name] = values
 		}
 	}
-	response, err := a.client.Do(ctx, client.Request{Method: http.MethodPut, Path: c.path(), Body: body})
+	response, err := a.client.Do(ctx, client.Request{Method: http.MethodPut, Path: c.notificationPath(), Body: body})
 	if err != nil {
 		return err
 	}
@@ -127,11 +129,11 @@ type notificationsTestCmd struct {
 
 // Run queues a test message, which is then listed with the other deliveries.
 func (c *notificationsTestCmd) Run(ctx context.Context, a *app) error {
-	response, err := c.sendOnce(ctx, a, client.Post(c.path()+"/test", nil), "")
+	response, err := c.sendOnce(ctx, a, client.Post(c.notificationPath()+"/test", nil), "")
 	if err != nil {
 		return err
 	}
-	return a.print(response, func() {
+	return a.printResponse(response, func() {
 		fmt.Fprintf(a.out, "test message queued; see rollcall notifications deliveries %s\n", c.Name)
 	})
 }
@@ -144,16 +146,16 @@ type notificationsDeliveriesCmd struct {
 
 // Run lists each delivery with its attempts.
 func (c *notificationsDeliveriesCmd) Run(ctx context.Context, a *app) error {
-	return printList(ctx, a, c.path()+"/deliveries", nil, c.Limit, func(list []types.Delivery) {
+	return printList(ctx, a, c.notificationPath()+"/deliveries", nil, c.Limit, func(list []types.Delivery) {
 		t := newTable("DELIVERY", "STATUS", "TYPE", "SERVICE", "ENVIRONMENT", "VERSION", "AT", "")
 		for i := range list {
 			d := &list[i]
-			t.row(d.ID, d.Status, d.Type, orDash(d.Service), orDash(d.Environment), orDash(d.Version), clock(d.CreatedAt), nextAttempt(d))
+			t.addRow(d.ID, d.Status, d.Type, orDash(d.Service), orDash(d.Environment), orDash(d.Version), formatTime(d.CreatedAt), nextAttempt(d))
 			for _, a := range d.Attempts {
-				t.row("", fmt.Sprintf("attempt %d", a.Attempt), orDash(a.Result), "", "", "", clock(a.StartedAt), a.Detail)
+				t.addRow("", fmt.Sprintf("attempt %d", a.Attempt), orDash(a.Result), "", "", "", formatTime(a.StartedAt), a.Detail)
 			}
 		}
-		t.write(a.out)
+		t.writeTo(a.out)
 	})
 }
 
@@ -162,7 +164,7 @@ func nextAttempt(d *types.Delivery) string {
 	if d.NextAttemptAt == nil || len(d.Attempts) == 0 {
 		return ""
 	}
-	return "next attempt at " + clock(*d.NextAttemptAt)
+	return "next attempt at " + formatTime(*d.NextAttemptAt)
 }
 
 type notificationsDeleteCmd struct {
@@ -171,8 +173,8 @@ type notificationsDeleteCmd struct {
 
 // Run deletes the notification.
 func (c *notificationsDeleteCmd) Run(ctx context.Context, a *app) error {
-	if _, err := a.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: c.path()}); err != nil {
+	if _, err := a.client.Do(ctx, client.Request{Method: http.MethodDelete, Path: c.notificationPath()}); err != nil {
 		return err
 	}
-	return a.print([]byte(`{}`), func() { fmt.Fprintf(a.out, "notification %s deleted\n", c.Name) })
+	return a.printResponse([]byte(`{}`), func() { fmt.Fprintf(a.out, "notification %s deleted\n", c.Name) })
 }

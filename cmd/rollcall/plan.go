@@ -19,7 +19,7 @@ type planCmd struct {
 
 // Run prints the plan; the server stores nothing.
 func (c *planCmd) Run(ctx context.Context, a *app) error {
-	body, err := c.body()
+	body, err := c.requestBody()
 	if err != nil {
 		return err
 	}
@@ -33,15 +33,15 @@ func (c *planCmd) Run(ctx context.Context, a *app) error {
 	if err := json.Unmarshal(response, &plan); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
 	}
-	return a.print(response, func() { showPlan(a, &plan) })
+	return a.printResponse(response, func() { showPlan(a, &plan) })
 }
 
 func showPlan(a *app, plan *types.DeploymentPlan) {
 	t := newTable("WAVE", "TARGETS", "TRAFFIC", "GATE", "BAKE", "IDS")
 	for _, wave := range plan.Waves {
-		t.row(wave.Wave, len(wave.Targets), fmt.Sprintf("%d%%", wave.TrafficWeight), orDash(wave.Gate), wave.Bake, firstIDs(wave.Targets))
+		t.addRow(wave.Wave, len(wave.Targets), fmt.Sprintf("%d%%", wave.TrafficWeight), orDash(wave.Gate), wave.Bake, firstIDs(wave.Targets))
 	}
-	t.write(a.out)
+	t.writeTo(a.out)
 	fmt.Fprintf(a.out, "%s; at least %d%% of the targets stay in service; takes at least %s\n",
 		plan.Strategy.Type, plan.LeastCapacity, plan.ShortestDuration)
 	if r := plan.Router; r != nil {

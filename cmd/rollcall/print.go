@@ -12,8 +12,8 @@ import (
 	"rollcall/internal/api/types"
 )
 
-// print writes the API's response as JSON, or calls show to write it for people.
-func (a *app) print(response []byte, show func()) error {
+// printResponse writes the API's response as JSON, or calls show to write it for people.
+func (a *app) printResponse(response []byte, show func()) error {
 	if !a.json {
 		show()
 		return nil
@@ -36,7 +36,7 @@ func (a *app) printItems(items any, show func()) error {
 	if err != nil {
 		return fmt.Errorf("encode the list: %w", err)
 	}
-	return a.print(whole, nil)
+	return a.printResponse(whole, nil)
 }
 
 // table is aligned columns of text with headings.
@@ -44,15 +44,15 @@ type table struct{ rows [][]string }
 
 func newTable(names ...string) *table { return &table{rows: [][]string{names}} }
 
-func (t *table) row(cells ...any) {
+func (t *table) addRow(cells ...any) {
 	texts := make([]string, len(cells))
 	for i, cell := range cells {
-		texts[i] = printable(fmt.Sprint(cell))
+		texts[i] = replaceControls(fmt.Sprint(cell))
 	}
 	t.rows = append(t.rows, texts)
 }
 
-func (t *table) write(w io.Writer) {
+func (t *table) writeTo(w io.Writer) {
 	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, cells := range t.rows {
 		fmt.Fprintln(columns, strings.Join(cells, "\t"))
@@ -60,8 +60,8 @@ func (t *table) write(w io.Writer) {
 	_ = columns.Flush() // a failed write to standard output cannot be reported
 }
 
-// printable replaces control characters, so that foreign text cannot move the cursor or the columns.
-func printable(text string) string {
+// replaceControls replaces control characters, so that foreign text cannot move the cursor or the columns.
+func replaceControls(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
 			return ' '
@@ -78,11 +78,11 @@ func orDash[S ~string](text *S) string {
 	return string(*text)
 }
 
-// clock formats a time in the local zone.
-func clock(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
+// formatTime formats a time in the local zone.
+func formatTime(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }
 
-// elapsed returns how long a deployment has run, or has been waiting.
-func elapsed(d *types.Deployment, now time.Time) time.Duration {
+// elapsedTime returns how long a deployment has run, or has been waiting.
+func elapsedTime(d *types.Deployment, now time.Time) time.Duration {
 	from, to := d.CreatedAt, now
 	if d.StartedAt != nil {
 		from = *d.StartedAt
@@ -93,20 +93,20 @@ func elapsed(d *types.Deployment, now time.Time) time.Duration {
 	return max(0, to.Sub(from)).Round(time.Second)
 }
 
-// title returns the service, the environment and the version of a deployment.
-func title(d *types.Deployment) string {
+// deploymentTitle returns the service, the environment and the version of a deployment.
+func deploymentTitle(d *types.Deployment) string {
 	name := fmt.Sprintf("%s in %s", d.Service, d.Environment)
 	switch {
 	case d.Kind == "rollback" && d.Version == nil:
 		return name + ": rollback"
 	case d.Kind == "rollback":
-		return fmt.Sprintf("%s: rollback to %s", name, printable(*d.Version))
+		return fmt.Sprintf("%s: rollback to %s", name, replaceControls(*d.Version))
 	default:
-		return fmt.Sprintf("%s: %s", name, printable(orDash(d.Version)))
+		return fmt.Sprintf("%s: %s", name, replaceControls(orDash(d.Version)))
 	}
 }
 
 // printSummary writes a deployment as one line; its id comes first, for scripts.
 func printSummary(w io.Writer, d *types.Deployment) {
-	fmt.Fprintf(w, "%s  %s, %s: %s\n", d.ID, title(d), d.State, printable(d.Reason))
+	fmt.Fprintf(w, "%s  %s, %s: %s\n", d.ID, deploymentTitle(d), d.State, replaceControls(d.Reason))
 }

@@ -22,16 +22,16 @@ func (r *ref) resolveID(ctx context.Context, a *app) (string, error) {
 	if isID(r.Deployment) {
 		return r.Deployment, nil
 	}
-	d, err := a.newest(ctx, r.Deployment, r.Environment)
+	d, err := a.newestDeployment(ctx, r.Deployment, r.Environment)
 	return d.ID, err
 }
 
-// find returns the deployment.
-func (r *ref) find(ctx context.Context, a *app) (types.Deployment, error) {
+// findDeployment returns the deployment.
+func (r *ref) findDeployment(ctx context.Context, a *app) (types.Deployment, error) {
 	if isID(r.Deployment) {
 		return client.Call[types.Deployment](ctx, a.client, client.Get("/deployments/"+r.Deployment, nil))
 	}
-	return a.newest(ctx, r.Deployment, r.Environment)
+	return a.newestDeployment(ctx, r.Deployment, r.Environment)
 }
 
 func isID(text string) bool {
@@ -39,7 +39,7 @@ func isID(text string) bool {
 	return err == nil && id.String() == text
 }
 
-func (a *app) newest(ctx context.Context, service, environment string) (types.Deployment, error) {
+func (a *app) newestDeployment(ctx context.Context, service, environment string) (types.Deployment, error) {
 	query := url.Values{"service": {service}, "environment": {environment}}
 	list, err := client.List[types.Deployment](ctx, a.client, "/deployments", query, 1)
 	if err != nil {

@@ -25,8 +25,8 @@ type requestFlags struct {
 	Reject      bool              `help:"Fail if another deployment is active, instead of queueing behind it."`
 }
 
-// body returns the request for the API.
-func (r *requestFlags) body() (map[string]any, error) {
+// requestBody returns the request for the API.
+func (r *requestFlags) requestBody() (map[string]any, error) {
 	body, err := readRequest(r.File)
 	if err != nil {
 		return nil, &usageError{err: err}

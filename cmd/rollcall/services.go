@@ -16,11 +16,11 @@ func (c *servicesCmd) Run(ctx context.Context, a *app) error {
 		for _, service := range list {
 			last := service.LastDeployment
 			if last == nil {
-				t.row(service.Service, service.Environment, "-", "-", "-", "-")
+				t.addRow(service.Service, service.Environment, "-", "-", "-", "-")
 				continue
 			}
-			t.row(service.Service, service.Environment, orDash(last.Version), last.State, clock(last.CreatedAt), last.ID)
+			t.addRow(service.Service, service.Environment, orDash(last.Version), last.State, formatTime(last.CreatedAt), last.ID)
 		}
-		t.write(a.out)
+		t.writeTo(a.out)
 	})
 }

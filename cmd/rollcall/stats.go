@@ -35,27 +35,27 @@ func (c *statsCmd) Run(ctx context.Context, a *app) error {
 	if err := json.Unmarshal(response, &stats); err != nil {
 		return fmt.Errorf("read the figures: %w", err)
 	}
-	return a.print(response, func() {
+	return a.printResponse(response, func() {
 		t := newTable("SERVICE", "ENVIRONMENT", "CHANGES", "PER DAY", "LEAD TIME", "FAIL RATE", "RECOVERY TIME", "OPEN")
 		for i := range stats.Items {
-			statsRow(t, orDash(stats.Items[i].Service), orDash(stats.Items[i].Environment), &stats.Items[i])
+			addStatsRow(t, orDash(stats.Items[i].Service), orDash(stats.Items[i].Environment), &stats.Items[i])
 		}
-		statsRow(t, "all", "", &stats.Total)
-		t.write(a.out)
+		addStatsRow(t, "all", "", &stats.Total)
+		t.writeTo(a.out)
 	})
 }
 
-func statsRow(t *table, service, environment string, f *types.DoraFigures) {
+func addStatsRow(t *table, service, environment string, f *types.DoraFigures) {
 	failRate := "-"
 	if f.ChangeFailRate != nil {
 		failRate = strconv.FormatFloat(*f.ChangeFailRate*100, 'f', 1, 64) + "%"
 	}
-	t.row(service, environment, f.Changes, strconv.FormatFloat(f.DeploymentFrequency, 'f', 2, 64),
-		p50(&f.LeadTime), failRate, p50(&f.FailedDeploymentRecoveryTime), f.Unrecovered)
+	t.addRow(service, environment, f.Changes, strconv.FormatFloat(f.DeploymentFrequency, 'f', 2, 64),
+		formatMedian(&f.LeadTime), failRate, formatMedian(&f.FailedDeploymentRecoveryTime), f.Unrecovered)
 }
 
-// p50 formats the median.
-func p50(s *types.Spread) string {
+// formatMedian formats the median.
+func formatMedian(s *types.Spread) string {
 	if s.P50Ms == nil {
 		return "-"
 	}

@@ -35,14 +35,14 @@ func (a *app) printStatus(response []byte) error {
 	if err := json.Unmarshal(response, &status); err != nil {
 		return fmt.Errorf("read the status: %w", err)
 	}
-	return a.print(response, func() { a.showStatus(&status) })
+	return a.printResponse(response, func() { a.showStatus(&status) })
 }
 
 func (a *app) showStatus(status *types.ServiceStatus) {
 	version := "an unknown version"
 	switch {
 	case status.Version != nil:
-		version = printable(*status.Version)
+		version = replaceControls(*status.Version)
 	case status.Mixed:
 		version = "more than one version"
 	}
@@ -53,9 +53,9 @@ func (a *app) showStatus(status *types.ServiceStatus) {
 	fmt.Fprintln(a.out)
 	t := newTable("TARGET", "VERSION", "HEALTH")
 	for _, target := range status.Targets {
-		t.row(target.ID, orDash(target.Version), target.Health)
+		t.addRow(target.ID, orDash(target.Version), target.Health)
 	}
-	t.write(a.out)
+	t.writeTo(a.out)
 	if status.LastDeployment != nil {
 		fmt.Fprint(a.out, "last deployment: ")
 		printSummary(a.out, status.LastDeployment)
@@ -67,9 +67,9 @@ func (a *app) printDeployment(response []byte) error {
 	if err := json.Unmarshal(response, &d); err != nil {
 		return fmt.Errorf("read the deployment: %w", err)
 	}
-	return a.print(response, func() {
+	return a.printResponse(response, func() {
 		printSummary(a.out, &d)
-		fmt.Fprintf(a.out, "  %s, %s; requested by %s at %s\n", d.Strategy.Type, progress(&d), orDash(&d.RequestedBy), clock(d.CreatedAt))
+		fmt.Fprintf(a.out, "  %s, %s; requested by %s at %s\n", d.Strategy.Type, progressText(&d), orDash(&d.RequestedBy), formatTime(d.CreatedAt))
 		if d.Result != nil {
 			fmt.Fprint(a.out, "  ")
 			a.showResult(&d)

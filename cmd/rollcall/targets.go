@@ -22,10 +22,10 @@ func (c *targetsCmd) Run(ctx context.Context, a *app) error {
 		t := newTable("TARGET", "STATE", "WAVE", "VERSION", "BEFORE", "HEALTH", "CALLS", "ERROR")
 		for _, target := range targets {
 			if c.State == "" || c.State == string(target.State) {
-				t.row(target.ID, target.State, target.Wave, orDash(target.Version), orDash(target.PreviousVersion),
+				t.addRow(target.ID, target.State, target.Wave, orDash(target.Version), orDash(target.PreviousVersion),
 					target.Health, target.Attempts, orDash(target.Error))
 			}
 		}
-		t.write(a.out)
+		t.writeTo(a.out)
 	})
 }

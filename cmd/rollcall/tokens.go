@@ -28,10 +28,10 @@ func (c *tokensListCmd) Run(ctx context.Context, a *app) error {
 		t := newTable("TOKEN", "NAME", "ROLE", "SCOPES", "STATE", "CREATED", "BY", "LAST USED")
 		for i := range tokens {
 			token := &tokens[i]
-			t.row(token.ID, token.Name, token.Role, scopes(token.Scopes), tokenStatus(token, time.Now()), clock(token.CreatedAt),
-				token.CreatedBy, clockOrDash(token.LastUsedAt))
+			t.addRow(token.ID, token.Name, token.Role, formatScopes(token.Scopes), tokenStatus(token, time.Now()), formatTime(token.CreatedAt),
+				token.CreatedBy, formatTimeOrDash(token.LastUsedAt))
 		}
-		t.write(a.out)
+		t.writeTo(a.out)
 	})
 }
 
@@ -47,14 +47,14 @@ func tokenStatus(t *types.Token, now time.Time) string {
 	}
 }
 
-func clockOrDash(t *time.Time) string {
+func formatTimeOrDash(t *time.Time) string {
 	if t == nil {
 		return "-"
 	}
-	return clock(*t)
+	return formatTime(*t)
 }
 
-func scopes(list []types.Scope) string {
+func formatScopes(list []types.Scope) string {
 	texts := make([]string, len(list))
 	for i, scope := range list {
 		texts[i] = scope.Service + "/" + scope.Environment
@@ -73,7 +73,7 @@ type tokensCreateCmd struct {
 
 // Run prints the token alone, for scripts; its description goes to standard error.
 func (c *tokensCreateCmd) Run(ctx context.Context, a *app) error {
-	body, err := c.body()
+	body, err := c.requestBody()
 	if err != nil {
 		return err
 	}
@@ -85,13 +85,13 @@ func (c *tokensCreateCmd) Run(ctx context.Context, a *app) error {
 	if err := json.Unmarshal(response, &issued); err != nil {
 		return fmt.Errorf("read the token: %w", err)
 	}
-	return a.print(response, func() {
-		fmt.Fprintf(a.stderr, "rollcall: created token %s (%s, %s in %s); it is not shown again\n", issued.ID, issued.Name, issued.Role, scopes(issued.Scopes))
+	return a.printResponse(response, func() {
+		fmt.Fprintf(a.stderr, "rollcall: created token %s (%s, %s in %s); it is not shown again\n", issued.ID, issued.Name, issued.Role, formatScopes(issued.Scopes))
 		fmt.Fprintln(a.out, issued.Token)
 	})
 }
 
-func (c *tokensCreateCmd) body() (map[string]any, error) {
+func (c *tokensCreateCmd) requestBody() (map[string]any, error) {
 	var list []map[string]string
 	for _, text := range c.Scope {
 		service, environment, found := strings.Cut(text, "/")
@@ -123,7 +123,7 @@ func (c *tokensRevokeCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return a.print([]byte(`{}`), func() { fmt.Fprintf(a.out, "token %s revoked\n", c.ID) })
+	return a.printResponse([]byte(`{}`), func() { fmt.Fprintf(a.out, "token %s revoked\n", c.ID) })
 }
 
 type tokensSelfCmd struct{}
@@ -138,5 +138,5 @@ func (c *tokensSelfCmd) Run(ctx context.Context, a *app) error {
 	if err := json.Unmarshal(response, &self); err != nil {
 		return fmt.Errorf("read the response: %w", err)
 	}
-	return a.print(response, func() { fmt.Fprintf(a.out, "%s, %s in %s\n", self.Name, self.Role, scopes(self.Scopes)) })
+	return a.printResponse(response, func() { fmt.Fprintf(a.out, "%s, %s in %s\n", self.Name, self.Role, formatScopes(self.Scopes)) })
 }

@@ -33,26 +33,26 @@ type verification struct {
 // Run reads all events and recomputes every hash.
 func (c *verifyCmd) Run(ctx context.Context, a *app) error {
 	if c.Deployment == "" {
-		return c.all(ctx, a)
+		return c.verifyAll(ctx, a)
 	}
 	var known rollout.Hash
 	if err := known.UnmarshalText([]byte(c.Hash)); err != nil {
 		return &usageError{err: fmt.Errorf("--hash: %w", err)}
 	}
 	named := ref{Deployment: c.Deployment, Environment: c.Environment}
-	d, err := named.find(ctx, a)
+	d, err := named.findDeployment(ctx, a)
 	if err != nil {
 		return err
 	}
-	v, err := verify(ctx, a.client, &d, known)
+	v, err := verifyEvents(ctx, a.client, &d, known)
 	if err != nil {
 		return err
 	}
-	return a.printVerification(&v, v.Verified, func() { v.show(a) })
+	return a.printVerification(&v, v.Verified, func() { v.printText(a) })
 }
 
-// all verifies every deployment that the token may read, and lists those that fail.
-func (c *verifyCmd) all(ctx context.Context, a *app) error {
+// verifyAll verifies every deployment that the token may read, and lists those that fail.
+func (c *verifyCmd) verifyAll(ctx context.Context, a *app) error {
 	if c.Hash != "" {
 		return &usageError{err: errors.New("--hash needs a deployment")}
 	}
@@ -61,14 +61,14 @@ func (c *verifyCmd) all(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
-		v, err := verify(ctx, a.client, &d, rollout.Hash{})
+		v, err := verifyEvents(ctx, a.client, &d, rollout.Hash{})
 		if err != nil {
 			return err
 		}
-		sum.add(&v)
+		sum.addResult(&v)
 	}
 	sum.Verified = len(sum.Failed) == 0
-	return a.printVerification(&sum, sum.Verified, func() { sum.show(a) })
+	return a.printVerification(&sum, sum.Verified, func() { sum.printText(a) })
 }
 
 // printVerification prints a result; it returns a failedError for a log that is not verified.
@@ -77,7 +77,7 @@ func (a *app) printVerification(result any, verified bool, show func()) error {
 	if err != nil {
 		return fmt.Errorf("encode the result: %w", err)
 	}
-	if err := a.print(response, show); err != nil {
+	if err := a.printResponse(response, show); err != nil {
 		return err
 	}
 	if !verified {
@@ -95,7 +95,7 @@ type verificationSummary struct {
 	Failed      []verification `json:"failed"`
 }
 
-func (vs *verificationSummary) add(v *verification) {
+func (vs *verificationSummary) addResult(v *verification) {
 	vs.Deployments++
 	vs.Events += v.Events
 	vs.Unproven += v.Unproven
@@ -104,10 +104,10 @@ func (vs *verificationSummary) add(v *verification) {
 	}
 }
 
-// show prints the result for people.
-func (vs *verificationSummary) show(a *app) {
+// printText prints the result for people.
+func (vs *verificationSummary) printText(a *app) {
 	for i := range vs.Failed {
-		vs.Failed[i].show(a)
+		vs.Failed[i].printText(a)
 	}
 	if len(vs.Failed) > 0 {
 		fmt.Fprintf(a.out, "event log verification FAILED for %[2]d of %[1]d deployments\n", vs.Deployments, len(vs.Failed))
@@ -120,7 +120,7 @@ func (vs *verificationSummary) show(a *app) {
 	fmt.Fprintln(a.out)
 }
 
-func verify(ctx context.Context, api *client.Client, d *types.Deployment, known rollout.Hash) (verification, error) {
+func verifyEvents(ctx context.Context, api *client.Client, d *types.Deployment, known rollout.Hash) (verification, error) {
 	listed, err := client.List[types.Event](ctx, api, "/deployments/"+d.ID+"/events", nil, 0)
 	if err != nil {
 		return verification{}, err
@@ -136,7 +136,7 @@ func verify(ctx context.Context, api *client.Client, d *types.Deployment, known 
 		}
 	}
 	if !client.HasEnded(d) {
-		events = upTo(events, last)
+		events = eventsUpTo(events, last)
 	}
 	proof := audit.VerifyChain(events, last)
 	if !known.IsZero() && !audit.ContainsHash(events, known) {
@@ -148,8 +148,8 @@ func verify(ctx context.Context, api *client.Client, d *types.Deployment, known 
 	}, nil
 }
 
-// upTo drops the events that were appended after the deployment was read.
-func upTo(events []rollout.Event, last rollout.Hash) []rollout.Event {
+// eventsUpTo drops the events that were appended after the deployment was read.
+func eventsUpTo(events []rollout.Event, last rollout.Hash) []rollout.Event {
 	i := slices.IndexFunc(events, func(e rollout.Event) bool { return e.Hash == last })
 	if i < 0 || last.IsZero() {
 		return events
@@ -157,8 +157,8 @@ func upTo(events []rollout.Event, last rollout.Hash) []rollout.Event {
 	return events[:i+1]
 }
 
-// show prints the result for people.
-func (v *verification) show(a *app) {
+// printText prints the result for people.
+func (v *verification) printText(a *app) {
 	for _, f := range v.Faults {
 		fmt.Fprintf(a.out, "event %d: %s\n", f.Seq, f.Message)
 	}

@@ -10,27 +10,27 @@ import (
 
 // view shows a deployment while it runs.
 type view interface {
-	show(d types.Deployment)
+	showDeployment(d types.Deployment)
 	close()
 }
 
-// view returns bars for a terminal, lines for a log, and nothing for JSON.
-func (a *app) view(d *types.Deployment) view {
+// newView returns bars for a terminal, lines for a log, and nothing for JSON.
+func (a *app) newView(d *types.Deployment) view {
 	switch {
 	case a.json:
 		return silence{}
 	case a.screen != nil:
 		return newBars(a.screen)
 	default:
-		fmt.Fprintf(a.out, "%s (deployment %s)\n", title(d), d.ID)
+		fmt.Fprintf(a.out, "%s (deployment %s)\n", deploymentTitle(d), d.ID)
 		return &lines{out: a.out}
 	}
 }
 
 type silence struct{}
 
-func (silence) show(types.Deployment) {}
-func (silence) close()                {}
+func (silence) showDeployment(types.Deployment) {}
+func (silence) close()                          {}
 
 // lines writes one line for each visible change.
 type lines struct {
@@ -38,8 +38,8 @@ type lines struct {
 	last string
 }
 
-func (l *lines) show(d types.Deployment) {
-	line := fmt.Sprintf("%-12s %s  %s", d.State, progress(&d), printable(d.Reason))
+func (l *lines) showDeployment(d types.Deployment) {
+	line := fmt.Sprintf("%-12s %s  %s", d.State, progressText(&d), replaceControls(d.Reason))
 	if line == l.last {
 		return
 	}
@@ -49,8 +49,8 @@ func (l *lines) show(d types.Deployment) {
 
 func (l *lines) close() {}
 
-// progress returns a deployment's progress in figures.
-func progress(d *types.Deployment) string {
+// progressText returns a deployment's progress in figures.
+func progressText(d *types.Deployment) string {
 	p := d.Progress
 	text := fmt.Sprintf("%d/%d updated", p.TargetsUpdated, p.TargetsTotal)
 	if p.Waves > 1 {

@@ -25,21 +25,21 @@ func (c *watchCmd) Run(ctx context.Context, a *app) error {
 		if c.Environment != "" {
 			query.Set("environment", c.Environment)
 		}
-		return a.stream(ctx, "/events", query)
+		return a.streamEvents(ctx, "/events", query)
 	}
 	r := ref{Deployment: c.Deployment, Environment: c.Environment}
 	if r.Environment == "" {
 		r.Environment = "production"
 	}
-	d, err := r.find(ctx, a)
+	d, err := r.findDeployment(ctx, a)
 	if err != nil {
 		return err
 	}
-	return a.follow(ctx, d, c.Timeout)
+	return a.followDeployment(ctx, d, c.Timeout)
 }
 
-// stream prints events as they arrive.
-func (a *app) stream(ctx context.Context, path string, query url.Values) error {
+// streamEvents prints events as they arrive.
+func (a *app) streamEvents(ctx context.Context, path string, query url.Values) error {
 	return a.client.Stream(ctx, path, query, func(m client.Message) error {
 		switch m.Kind {
 		case "":
@@ -81,5 +81,5 @@ func eventLine(e *types.Event, all bool) string {
 	if e.Actor != "engine" {
 		line += "  by " + e.Actor
 	}
-	return printable(line)
+	return replaceControls(line)
 }
