@@ -76,7 +76,7 @@ func (c *Config) complete() error {
 			c.Addr = defaultDevAddr
 		}
 	}
-	if c.Dev && !loopback(c.Addr) {
+	if c.Dev && !isLoopback(c.Addr) {
 		return fmt.Errorf("--dev serves without authentication and so only on loopback, not on %s", c.Addr)
 	}
 	if strings.HasPrefix(c.AdminAddr, ":") {
@@ -170,7 +170,7 @@ func (c *Config) completeStateDir() error {
 	return nil
 }
 
-func loopback(addr string) bool {
+func isLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return false
@@ -179,7 +179,7 @@ func loopback(addr string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-func version() string {
+func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "(devel)"

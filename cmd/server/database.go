@@ -38,14 +38,14 @@ func (s *server) openDatabase(ctx context.Context) error {
 	if err := s.prepareDatabase(ctx, owner); err != nil {
 		return err
 	}
-	if err := s.database().CheckKeys(ctx); err != nil {
+	if err := s.databaseAdmin().CheckKeys(ctx); err != nil {
 		return fmt.Errorf("checking the keys of stored secrets: %w", err)
 	}
 	return s.logEventPrivileges(ctx)
 }
 
-// database administers the database as the server's role.
-func (s *server) database() *admin.Admin { return admin.New(s.store, s.log) }
+// databaseAdmin returns what administers the database as the server's role.
+func (s *server) databaseAdmin() *admin.Admin { return admin.New(s.store, s.log) }
 
 // startPostgres starts a private PostgreSQL if no database is configured.
 func (s *server) startPostgres(ctx context.Context) (err error) {
@@ -81,10 +81,10 @@ func (s *server) checkServer(ctx context.Context) error {
 // both.
 func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 	if ownerURL == "" {
-		if err := s.database().Migrate(ctx); err != nil {
+		if err := s.databaseAdmin().Migrate(ctx); err != nil {
 			return fmt.Errorf("migrating the database: %w", err)
 		}
-		return s.database().RevokeEventWrites(ctx) //nolint:wrapcheck // it names the operation
+		return s.databaseAdmin().RevokeEventWrites(ctx) //nolint:wrapcheck // it names the operation
 	}
 	owned, err := store.Open(ctx, ownerURL)
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 	}
 	role := localpg.ServerRole
 	if s.postgres == nil {
-		if role, err = s.database().CurrentRole(ctx); err != nil {
+		if role, err = s.databaseAdmin().CurrentRole(ctx); err != nil {
 			return err //nolint:wrapcheck // it names the operation
 		}
 		return owner.GrantTo(ctx, role) //nolint:wrapcheck // it names the operation
@@ -108,8 +108,8 @@ func (s *server) prepareDatabase(ctx context.Context, ownerURL string) error {
 	return owner.GrantTo(ctx, role) //nolint:wrapcheck // it names the operation
 }
 
-// migrate prepares the database as its owner, and does nothing else: the servers then do not need the owner's password.
-func migrate(ctx context.Context, c Config, log *slog.Logger) (err error) {
+// migrateDatabase prepares the database as its owner, and does nothing else: the servers then do not need the owner's password.
+func migrateDatabase(ctx context.Context, c Config, log *slog.Logger) (err error) {
 	if c.DatabaseURL == "" || c.OwnerDatabaseURL == "" {
 		return errors.New("--migrate requires --database-url and, as the owner of the same database, --owner-database-url")
 	}
@@ -129,7 +129,7 @@ func migrate(ctx context.Context, c Config, log *slog.Logger) (err error) {
 
 // logEventPrivileges logs whether the server's role can change events.
 func (s *server) logEventPrivileges(ctx context.Context) error {
-	privileges, err := s.database().EventPrivileges(ctx)
+	privileges, err := s.databaseAdmin().EventPrivileges(ctx)
 	switch {
 	case err != nil:
 		return err //nolint:wrapcheck // it names the operation

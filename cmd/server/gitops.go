@@ -35,8 +35,8 @@ type gitopsFlags struct {
 	HookSecretFile string        `help:"File with the secret of push notifications." env:"ROLLCALL_GITOPS_HOOK_SECRET_FILE"`
 }
 
-// request returns the body of PUT /gitops/sources/{name}.
-func (g *gitopsFlags) request() ([]byte, error) {
+// sourceBody returns the body of PUT /gitops/sources/{name}.
+func (g *gitopsFlags) sourceBody() ([]byte, error) {
 	body := map[string]any{
 		"url": g.URL, "branch": g.Branch, "path": g.Path, "interval": g.Interval.String(), "heal": g.Heal,
 		"allow_empty": g.AllowEmpty, "username": g.Username,
@@ -85,7 +85,7 @@ func (s *server) wireGitOps(
 	if s.config.Gitops.URL == "" {
 		return nil
 	}
-	request, err := s.config.Gitops.request()
+	request, err := s.config.Gitops.sourceBody()
 	if err == nil {
 		err = deployer.PutSource(ctx, s.config.Gitops.Name, request)
 	}

@@ -23,8 +23,8 @@ type identity struct {
 	lock    *os.File // nil for an id that is used once
 }
 
-// identify takes the first free identity in the folder, or a new one if there is no folder to store it in.
-func identify(stateDir string) (*identity, error) {
+// acquireIdentity takes the first free identity in the folder, or a new one if there is no folder to store it in.
+func acquireIdentity(stateDir string) (*identity, error) {
 	if stateDir == "" {
 		return &identity{replica: uuid.NewString()}, nil
 	}
@@ -63,13 +63,13 @@ func takeIdentity(path string) (*identity, error) {
 		return &identity{replica: id.String(), lock: f}, nil
 	}
 	fresh := uuid.NewString()
-	if err := overwrite(f, fresh+"\n"); err != nil {
+	if err := overwriteFile(f, fresh+"\n"); err != nil {
 		return nil, errors.Join(fmt.Errorf("storing the replica's identity: %w", err), f.Close())
 	}
 	return &identity{replica: fresh, lock: f}, nil
 }
 
-func overwrite(f *os.File, text string) error {
+func overwriteFile(f *os.File, text string) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func main() {
 	kong.Parse(&c,
 		kong.Name("rollcall-server"),
 		kong.Description("Rollcall deploys versions to targets over HTTP, step by step, and rolls back on failure."),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": buildVersion()},
 	)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -44,7 +44,7 @@ func run(ctx context.Context, c Config) error {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel}))
 	slog.SetDefault(log) // for libraries: all lines have one format
 	if c.Migrate {
-		return migrate(ctx, c, log)
+		return migrateDatabase(ctx, c, log)
 	}
 	if c.RotateSecrets {
 		return rotateSecrets(ctx, c, log)

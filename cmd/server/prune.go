@@ -9,8 +9,8 @@ import (
 
 const pruneEvery = time.Hour
 
-// prune deletes expired records, at the start and every hour.
-func (s *server) prune(ctx context.Context) {
+// deleteExpiredHourly deletes expired records, at the start and every hour.
+func (s *server) deleteExpiredHourly(ctx context.Context) {
 	ticker := time.NewTicker(pruneEvery)
 	defer ticker.Stop()
 	for {
@@ -18,7 +18,7 @@ func (s *server) prune(ctx context.Context) {
 			s.log.WarnContext(ctx, "failed to delete expired records", "error", err)
 		}
 		if s.config.retain > 0 {
-			s.deleteExpired(ctx)
+			s.deleteExpiredDeployments(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -28,8 +28,8 @@ func (s *server) prune(ctx context.Context) {
 	}
 }
 
-// deleteExpired deletes deployments past their retention, in batches.
-func (s *server) deleteExpired(ctx context.Context) {
+// deleteExpiredDeployments deletes deployments past their retention, in batches.
+func (s *server) deleteExpiredDeployments(ctx context.Context) {
 	sum, database := 0, admin.New(s.workerStore, s.log)
 	for {
 		n, err := database.DeleteExpiredDeployments(ctx, s.config.retain)

@@ -58,7 +58,7 @@ func rotateSecrets(ctx context.Context, c Config, log *slog.Logger) (err error) 
 	if err := s.openDatabase(ctx); err != nil {
 		return err
 	}
-	done, err := s.database().RotateKeys(ctx)
+	done, err := s.databaseAdmin().RotateKeys(ctx)
 	if err != nil {
 		return fmt.Errorf("re-encrypting the secrets, after %d rows: %w", done, err)
 	}

@@ -67,7 +67,7 @@ type server struct {
 // newServer starts the database and builds the parts; it serves and claims nothing before run.
 func newServer(ctx context.Context, c Config, log *slog.Logger) (*server, error) {
 	s := &server{config: c, log: log}
-	for _, start := range []func(context.Context) error{s.listen, s.openDatabase, s.identify, s.wire} {
+	for _, start := range []func(context.Context) error{s.openListeners, s.openDatabase, s.acquireIdentity, s.connectParts} {
 		if err := start(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -75,8 +75,8 @@ func newServer(ctx context.Context, c Config, log *slog.Logger) (*server, error)
 	return s, nil
 }
 
-// listen opens the listeners. It comes first, so that an address in use is reported before anything else starts.
-func (s *server) listen(ctx context.Context) (err error) {
+// openListeners opens all listeners. It comes first, so that an address in use is reported before anything else starts.
+func (s *server) openListeners(ctx context.Context) (err error) {
 	if s.listener, err = listenOn(ctx, s.config.Addr); err != nil || s.config.AdminAddr == "" {
 		return err
 	}
@@ -93,14 +93,14 @@ func listenOn(ctx context.Context, address string) (net.Listener, error) {
 	return l, nil
 }
 
-func (s *server) identify(context.Context) error {
-	id, err := identify(s.config.StateDir)
+func (s *server) acquireIdentity(context.Context) error {
+	id, err := acquireIdentity(s.config.StateDir)
 	s.identity = id
 	return err
 }
 
-// wire builds the parts and connects them.
-func (s *server) wire(ctx context.Context) error {
+// connectParts builds the parts and connects them.
+func (s *server) connectParts(ctx context.Context) error {
 	authenticator, err := s.newAuthenticator(ctx)
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func (s *server) wire(ctx context.Context) error {
 		Log: s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
-		Store: s.store, Who: authenticator, QueueLimit: s.config.QueueLimit, Log: s.log, Version: version(), Middleware: m.Middleware, Ready: s.ready,
+		Store: s.store, Who: authenticator, QueueLimit: s.config.QueueLimit, Log: s.log, Version: buildVersion(), Middleware: m.Middleware, Ready: s.checkReady,
 		CheckAddress: s.checkAddress(addressGuard), CheckTrust: egress.ValidateTLS, CheckCommand: s.checkCommand, Prober: prober, Router: mover,
 		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
@@ -206,8 +206,8 @@ func (s *server) checkCommand(name string) error {
 	return fmt.Errorf("is not allowed by --allow-command, which allows %s", strings.Join(names, ", "))
 }
 
-// ready returns why the server should get no traffic.
-func (s *server) ready(ctx context.Context) error {
+// checkReady returns an error that says why the server should get no traffic.
+func (s *server) checkReady(ctx context.Context) error {
 	if err := s.engine.Healthy(); err != nil {
 		return err
 	}
@@ -248,17 +248,17 @@ func (s *server) run(ctx context.Context) error {
 	go func() { defer close(notifyDone); s.notify.Run(ctx) }()
 	restingDone := make(chan struct{})
 	go func() { defer close(restingDone); s.resting.Run(ctx) }()
-	go s.serve(s.http, s.listener, cancel)
+	go s.serveListener(s.http, s.listener, cancel)
 	if s.admin != nil {
-		go s.serve(s.admin, s.adminListener, cancel)
+		go s.serveListener(s.admin, s.adminListener, cancel)
 	}
-	go s.prune(ctx)
+	go s.deleteExpiredHourly(ctx)
 	go s.refreshFigures(ctx)
 	s.log.InfoContext(ctx, "rollcall is ready", "address", s.listener.Addr().String(), "dev", s.config.Dev, "authentication", !s.config.authDisabled(),
 		"private_postgres", s.postgres != nil, "replica", s.identity.replica)
 	s.waitForStop(ctx, cancel)
 	s.log.Info("stopping: handing over deployments")
-	err := errors.Join(stopCause(ctx), s.shutdown(), <-engineDone)
+	err := errors.Join(stopCause(ctx), s.shutDownListeners(), <-engineDone)
 	<-gitopsDone
 	<-notifyDone
 	<-restingDone
@@ -275,7 +275,7 @@ func (s *server) releaseReplica() {
 	}
 }
 
-func (s *server) serve(h *http.Server, l net.Listener, cancel context.CancelCauseFunc) {
+func (s *server) serveListener(h *http.Server, l net.Listener, cancel context.CancelCauseFunc) {
 	if err := h.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		cancel(fmt.Errorf("serving on %s: %w", l.Addr(), err))
 	}
@@ -302,7 +302,7 @@ func stopCause(ctx context.Context) error {
 	return nil
 }
 
-func (s *server) shutdown() error {
+func (s *server) shutDownListeners() error {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	var err error
