@@ -13,7 +13,7 @@ import (
 func (s *server) ListStrategies(
 	context.Context, gen.ListStrategiesRequestObject,
 ) (gen.ListStrategiesResponseObject, error) {
-	kinds := strategy.Describe()
+	kinds := strategy.DescribeAll()
 	return gen.ListStrategies200JSONResponse{Items: encodeAll(kinds, kindJSON)}, nil
 }
 

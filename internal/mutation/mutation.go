@@ -39,13 +39,13 @@ type Edit struct{ File, Old, New string }
 // Test names a test, or a part of one, of a package.
 type Test struct{ Package, Name string }
 
-// Pattern selects the test for go test -run.
-func (t Test) Pattern() string {
+// RunPattern selects the test for go test -run.
+func (t Test) RunPattern() string {
 	return "^" + strings.ReplaceAll(t.Name, "/", "$/^") + "$"
 }
 
-// All reads every mutant, in the order of their names.
-func All() ([]Mutant, error) {
+// ReadAll reads every mutant, in the order of their names.
+func ReadAll() ([]Mutant, error) {
 	entries, err := list.ReadDir("list")
 	if err != nil {
 		return nil, fmt.Errorf("list the mutants: %w", err)
@@ -56,7 +56,7 @@ func All() ([]Mutant, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read a mutant: %w", err)
 		}
-		b, err := parse(string(text))
+		b, err := parseMutant(string(text))
 		if err != nil {
 			return nil, fmt.Errorf("mutant %s: %w", entry.Name(), err)
 		}
@@ -66,11 +66,11 @@ func All() ([]Mutant, error) {
 	return all, nil
 }
 
-func parse(text string) (Mutant, error) {
+func parseMutant(text string) (Mutant, error) {
 	title, rest, _ := strings.Cut(text, "\n")
 	b := Mutant{Title: title}
 	for line := range strings.Lines(rest) {
-		if err := b.add(line); err != nil {
+		if err := b.addLine(line); err != nil {
 			return b, err
 		}
 	}
@@ -81,7 +81,7 @@ func parse(text string) (Mutant, error) {
 	return b, nil
 }
 
-func (b *Mutant) add(line string) error {
+func (b *Mutant) addLine(line string) error {
 	word, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 	switch {
 	case word == "file":
@@ -93,12 +93,12 @@ func (b *Mutant) add(line string) error {
 		b.Harm += line
 	case strings.TrimSpace(line) == "":
 	default:
-		return b.Edits[len(b.Edits)-1].add(line)
+		return b.Edits[len(b.Edits)-1].addLine(line)
 	}
 	return nil
 }
 
-func (e *Edit) add(line string) error {
+func (e *Edit) addLine(line string) error {
 	switch line[0] {
 	case '-':
 		e.Old += line[1:]
@@ -113,9 +113,9 @@ func (e *Edit) add(line string) error {
 	return nil
 }
 
-// Overlay writes the changed files into a folder, and beside them the file for the go command's -overlay, whose path it
+// WriteOverlay writes the changed files into a folder, and beside them the file for the go command's -overlay, whose path it
 // gives. An edit that does not apply is an error: the source has changed, and the mutant must follow.
-func (b *Mutant) Overlay(root, folder string) (string, error) {
+func (b *Mutant) WriteOverlay(root, folder string) (string, error) {
 	changed := map[string]string{}
 	for _, e := range b.Edits {
 		path := filepath.Join(root, e.File)
@@ -132,10 +132,10 @@ func (b *Mutant) Overlay(root, folder string) (string, error) {
 		}
 		changed[path] = strings.Replace(text, e.Old, e.New, 1)
 	}
-	return write(changed, folder)
+	return writeOverlay(changed, folder)
 }
 
-func write(changed map[string]string, folder string) (string, error) {
+func writeOverlay(changed map[string]string, folder string) (string, error) {
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
 	for path, text := range changed {
 		copied := filepath.Join(folder, fmt.Sprintf("%d-%s", len(overlay.Replace), filepath.Base(path)))

@@ -23,7 +23,7 @@ func root(t *testing.T) string {
 // A mutant that no longer applies, or does not compile, proves nothing.
 func TestMutants_Apply(t *testing.T) {
 	t.Parallel()
-	all, err := All()
+	all, err := ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestMutants_Apply(t *testing.T) {
 		t.Errorf("only %d mutants", len(all))
 	}
 	for _, m := range all {
-		if _, err := m.Overlay(root(t), t.TempDir()); err != nil {
+		if _, err := m.WriteOverlay(root(t), t.TempDir()); err != nil {
 			t.Error(err)
 		}
 		for _, test := range m.Tests {
@@ -59,14 +59,14 @@ func declared(t *testing.T, test Test) bool {
 func TestMutants_Compile(t *testing.T) {
 	slowtest.Mark(t)
 	t.Parallel()
-	all, err := All()
+	all, err := ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range all {
 		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
-			overlay, err := m.Overlay(root(t), t.TempDir())
+			overlay, err := m.WriteOverlay(root(t), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +87,7 @@ func TestMutants_Compile(t *testing.T) {
 
 func TestParse_ReadsMutant(t *testing.T) {
 	t.Parallel()
-	b, err := parse("Nothing is stored\n\nAll is lost.\n\nfile a/b.go\n \tx := 1\n-\tstore(x)\n+\t_ = x\n\ntest ./a TestA/B\n")
+	b, err := parseMutant("Nothing is stored\n\nAll is lost.\n\nfile a/b.go\n \tx := 1\n-\tstore(x)\n+\t_ = x\n\ntest ./a TestA/B\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,11 +95,11 @@ func TestParse_ReadsMutant(t *testing.T) {
 	if b.Title != "Nothing is stored" || b.Harm != "All is lost." || !slices.Equal(b.Edits, []Edit{want}) {
 		t.Errorf("read as %+v", b)
 	}
-	if len(b.Tests) != 1 || b.Tests[0].Package != "./a" || b.Tests[0].Pattern() != "^TestA$/^B$" {
+	if len(b.Tests) != 1 || b.Tests[0].Package != "./a" || b.Tests[0].RunPattern() != "^TestA$/^B$" {
 		t.Errorf("tests: %+v", b.Tests)
 	}
 	for _, wrong := range []string{"", "Title\n\nHarm.\n", "Title\n\nHarm.\nfile a\nnonsense\ntest ./a TestA\n"} {
-		if _, err := parse(wrong); err == nil {
+		if _, err := parseMutant(wrong); err == nil {
 			t.Errorf("taken: %q", wrong)
 		}
 	}
@@ -108,7 +108,7 @@ func TestParse_ReadsMutant(t *testing.T) {
 func TestOverlay_RefusesMismatch(t *testing.T) {
 	t.Parallel()
 	b := Mutant{Edits: []Edit{{File: "internal/mutation/mutation.go", Old: "no such text", New: "x"}}}
-	if _, err := b.Overlay(root(t), t.TempDir()); err == nil {
+	if _, err := b.WriteOverlay(root(t), t.TempDir()); err == nil {
 		t.Error("an edit of what does not stand there was made")
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 func TestReference_Mutations(t *testing.T) {
 	t.Parallel()
-	all, err := All()
+	all, err := ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 // slotsOfBlueGreen is how many slots a blue-green deployment has, if it has any.
 const slotsOfBlueGreen = 2
 
-// blueGreen updates one whole side, verifies all of it, switches, and keeps watching while the old side is kept.
-func blueGreen() Kind {
+// blueGreenKind returns the strategy that updates one whole side, verifies all of it, switches, and watches it while the old side is kept.
+func blueGreenKind() Kind {
 	return Kind{
 		Description: Description{
 			Type:    TypeBlueGreen,
@@ -29,11 +29,11 @@ func blueGreen() Kind {
 }
 
 func resolveBlueGreen(p *params, n int, s *rollout.Strategy) []rollout.Wave {
-	parallel := p.count("max_parallel")
+	parallel := p.readCount("max_parallel")
 	s.MaxParallel = &parallel
-	keep := p.duration("keep_old_for", 0, 0)
+	keep := p.readDuration("keep_old_for", 0, 0)
 	s.KeepOldFor = &keep
-	s.Promotion = p.choice("promotion", promoteAuto, promoteAuto, promoteManual)
+	s.Promotion = p.readChoice("promotion", promoteAuto, promoteAuto, promoteManual)
 	w := rollout.Wave{Size: n, Parallel: n, Weight: lifecycle.AllTraffic, Bake: s.Bake + keep}
 	if parallel > 0 {
 		w.Parallel = min(parallel, n)

@@ -18,9 +18,9 @@ const (
 	promoteManual           = "manual"
 )
 
-// canary updates a growing share of the targets, stage by stage, and watches each stage before the next. A large stage is
+// canaryKind returns the strategy that updates a growing share of the targets, stage by stage, and watches each before the next. A large stage is
 // updated in parts, so that enough targets stay in service. It stops as soon as too few of them can still be verified.
-func canary() Kind {
+func canaryKind() Kind {
 	return Kind{
 		Description: Description{
 			Type:    "canary",
@@ -49,12 +49,12 @@ func canary() Kind {
 }
 
 func resolveCanary(p *params, n int, s *rollout.Strategy) []rollout.Wave {
-	duration := p.duration("stage_duration", defaultStageDuration, 0)
+	duration := p.readDuration("stage_duration", defaultStageDuration, 0)
 	s.StageDuration = &duration
-	threshold := p.fraction("success_threshold", defaultSuccessThreshold)
+	threshold := p.readFraction("success_threshold", defaultSuccessThreshold)
 	s.SuccessThreshold = &threshold
-	s.Stages = p.stages("stages", duration)
-	parallel := p.count("max_parallel")
+	s.Stages = p.readStages("stages", duration)
+	parallel := p.readCount("max_parallel")
 	s.MaxParallel = &parallel
 	most := parallel
 	if most == 0 {
@@ -86,16 +86,16 @@ func belowThreshold(s *rollout.Strategy, f Failures) string {
 		return ""
 	}
 	return fmt.Sprintf("%d of %s failed, below the success threshold of %g; the last: %s",
-		failed, Quantity(reach, "target"), threshold, f.Last)
+		failed, FormatQuantity(reach, "target"), threshold, f.Last)
 }
 
-// stages reads the stages of a canary. A stage is a percentage or an object; durations left out are fallback.
-func (p *params) stages(name string, fallback duration.Duration) []rollout.Stage {
+// readStages reads the stages of a canary. A stage is a percentage or an object; durations left out are fallback.
+func (p *params) readStages(name string, fallback duration.Duration) []rollout.Stage {
 	items := []json.RawMessage{[]byte("10"), []byte("25"), []byte("50"), []byte("100")}
-	if raw, given := p.take(name); given {
+	if raw, given := p.takeField(name); given {
 		items = nil
 		if err := json.Unmarshal(raw, &items); err != nil || len(items) == 0 || len(items) > maxListItems {
-			p.problem(name, "must be a list of 1 to %d stages", maxListItems)
+			p.addProblem(name, "must be a list of 1 to %d stages", maxListItems)
 			return nil
 		}
 	}
@@ -103,32 +103,32 @@ func (p *params) stages(name string, fallback duration.Duration) []rollout.Stage
 	before := 0
 	for i, item := range items {
 		pointer := name + "/" + strconv.Itoa(i)
-		stage := p.stage(pointer, item, fallback)
+		stage := p.readStage(pointer, item, fallback)
 		if stage.Percent <= before || stage.Percent > lifecycle.AllTraffic {
-			p.problem(pointer, "must be more than the stage before it and at most 100")
+			p.addProblem(pointer, "must be more than the stage before it and at most 100")
 		}
 		before = stage.Percent
 		stages = append(stages, stage)
 	}
 	if before != lifecycle.AllTraffic {
-		p.problem(name, "the last stage must be 100")
+		p.addProblem(name, "the last stage must be 100")
 	}
 	return stages
 }
 
-func (p *params) stage(pointer string, item json.RawMessage, fallback duration.Duration) rollout.Stage {
+func (p *params) readStage(pointer string, item json.RawMessage, fallback duration.Duration) rollout.Stage {
 	stage := rollout.Stage{Duration: fallback, Promotion: promoteAuto}
 	if json.Unmarshal(item, &stage.Percent) == nil && string(item) != "null" {
 		return stage
 	}
 	inner := &params{base: p.base + "/" + pointer}
 	if err := json.Unmarshal(item, &inner.fields); err != nil || inner.fields == nil {
-		p.problem(pointer, "must be a whole percentage or an object with percent, duration and promotion")
+		p.addProblem(pointer, "must be a whole percentage or an object with percent, duration and promotion")
 		return stage
 	}
-	stage.Percent = inner.integer("percent")
-	stage.Duration = inner.duration("duration", fallback.Std(), 0)
-	stage.Promotion = inner.choice("promotion", promoteAuto, promoteAuto, promoteManual)
+	stage.Percent = inner.readInteger("percent")
+	stage.Duration = inner.readDuration("duration", fallback.Std(), 0)
+	stage.Promotion = inner.readChoice("promotion", promoteAuto, promoteAuto, promoteManual)
 	inner.rejectUnknown("a stage")
 	p.problems = append(p.problems, inner.problems...)
 	return stage

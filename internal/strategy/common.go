@@ -24,12 +24,12 @@ func commonParameters() []Parameter {
 
 // resolveCommon reads the parameters that every strategy has.
 func resolveCommon(p *params, n int, s *rollout.Strategy) {
-	s.OnFailure = rollout.OnFailure(p.choice("on_failure", string(rollout.OnFailureRollback),
+	s.OnFailure = rollout.OnFailure(p.readChoice("on_failure", string(rollout.OnFailureRollback),
 		string(rollout.OnFailureRollback), string(rollout.OnFailurePause), string(rollout.OnFailureHalt)))
 	if p.accepts("max_failures") {
-		tolerated := p.countOrPercent("max_failures", n)
+		tolerated := p.readCountOrPercent("max_failures", n)
 		s.MaxFailures = &tolerated
 	}
-	s.ProgressDeadline = p.duration("progress_deadline", defaultProgressDeadline, minProgressDeadline)
-	s.Bake = p.duration("bake", 0, 0)
+	s.ProgressDeadline = p.readDuration("progress_deadline", defaultProgressDeadline, minProgressDeadline)
+	s.Bake = p.readDuration("bake", 0, 0)
 }

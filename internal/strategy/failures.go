@@ -20,11 +20,11 @@ func pastMaxFailures(s *rollout.Strategy, f Failures) string {
 	if f.Failed-f.Forgiven <= tolerated {
 		return ""
 	}
-	return fmt.Sprintf("%s failed, %d tolerated; the last: %s", Quantity(f.Failed, "target"), tolerated, f.Last)
+	return fmt.Sprintf("%s failed, %d tolerated; the last: %s", FormatQuantity(f.Failed, "target"), tolerated, f.Last)
 }
 
-// Quantity returns a number with its noun, in the plural unless the number is 1.
-func Quantity(n int, noun string) string {
+// FormatQuantity returns a number with its noun, in the plural unless the number is 1.
+func FormatQuantity(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

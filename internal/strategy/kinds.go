@@ -48,19 +48,19 @@ type Kind struct {
 	SwitchesSides bool
 }
 
-// kinds returns the table of strategies: a new one is a file and a line here.
-func kinds() []Kind {
+// allKinds returns the table of strategies: a new one is a file and a line here.
+func allKinds() []Kind {
 	return []Kind{
-		rolling(),
-		blueGreen(),
-		canary(),
+		rollingKind(),
+		blueGreenKind(),
+		canaryKind(),
 	}
 }
 
-// Describe lists the strategies with all their parameters.
-func Describe() []Description {
+// DescribeAll lists the strategies with all their parameters.
+func DescribeAll() []Description {
 	var list []Description
-	for _, k := range kinds() {
+	for _, k := range allKinds() {
 		for _, p := range commonParameters() {
 			if !slices.Contains(k.rejects, p.Name) {
 				k.Parameters = append(k.Parameters, p)
@@ -73,7 +73,7 @@ func Describe() []Description {
 
 // KindOf returns the strategy of a name, and whether there is one.
 func KindOf(name string) (Kind, bool) {
-	for _, k := range kinds() {
+	for _, k := range allKinds() {
 		if k.Type == name {
 			return k, true
 		}
@@ -84,7 +84,7 @@ func KindOf(name string) (Kind, bool) {
 // Types lists the strategies by name.
 func Types() []string {
 	var names []string
-	for _, k := range kinds() {
+	for _, k := range allKinds() {
 		names = append(names, k.Type)
 	}
 	return names

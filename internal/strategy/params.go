@@ -34,12 +34,12 @@ func newParams(object json.RawMessage) *params {
 	}
 	if err := json.Unmarshal(object, &p.fields); err != nil || p.fields == nil {
 		p.fields = map[string]json.RawMessage{}
-		p.problem("", "must be an object")
+		p.addProblem("", "must be an object")
 	}
 	return p
 }
 
-func (p *params) problem(name, format string, args ...any) {
+func (p *params) addProblem(name, format string, args ...any) {
 	pointer := p.base
 	if name != "" {
 		pointer += "/" + name
@@ -49,7 +49,7 @@ func (p *params) problem(name, format string, args ...any) {
 
 func (p *params) accepts(name string) bool { return !slices.Contains(p.refused, name) }
 
-func (p *params) take(name string) (json.RawMessage, bool) {
+func (p *params) takeField(name string) (json.RawMessage, bool) {
 	raw, ok := p.fields[name]
 	delete(p.fields, name)
 	return raw, ok
@@ -58,101 +58,101 @@ func (p *params) take(name string) (json.RawMessage, bool) {
 // rejectUnknown reports every field that nothing has read.
 func (p *params) rejectUnknown(kind string) {
 	for _, name := range slices.Sorted(maps.Keys(p.fields)) {
-		p.problem(escapePointer(name), "is not a parameter of %s", kind)
+		p.addProblem(escapePointer(name), "is not a parameter of %s", kind)
 	}
 }
 
-func (p *params) text(name, fallback string) string {
-	raw, ok := p.take(name)
+func (p *params) readString(name, fallback string) string {
+	raw, ok := p.takeField(name)
 	if !ok {
 		return fallback
 	}
 	var text *string
 	if err := json.Unmarshal(raw, &text); err != nil || text == nil {
-		p.problem(name, "must be a string")
+		p.addProblem(name, "must be a string")
 		return fallback
 	}
 	return *text
 }
 
-func (p *params) choice(name, fallback string, choices ...string) string {
-	text := p.text(name, fallback)
+func (p *params) readChoice(name, fallback string, choices ...string) string {
+	text := p.readString(name, fallback)
 	if !slices.Contains(choices, text) {
-		p.problem(name, "must be one of %s", strings.Join(choices, ", "))
+		p.addProblem(name, "must be one of %s", strings.Join(choices, ", "))
 		return fallback
 	}
 	return text
 }
 
-func (p *params) duration(name string, fallback, least time.Duration) duration.Duration {
-	text := p.text(name, fallback.String())
+func (p *params) readDuration(name string, fallback, least time.Duration) duration.Duration {
+	text := p.readString(name, fallback.String())
 	d, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		p.problem(name, "%q is not a duration such as \"30s\" or \"1m30s\"", text)
+		p.addProblem(name, "%q is not a duration such as \"30s\" or \"1m30s\"", text)
 	case d < least:
-		p.problem(name, "must be at least %s", least)
+		p.addProblem(name, "must be at least %s", least)
 	case d > maxDuration:
-		p.problem(name, "must be at most %s", maxDuration)
+		p.addProblem(name, "must be at most %s", maxDuration)
 	default:
 		return duration.Duration(d)
 	}
 	return duration.Duration(fallback)
 }
 
-// integer reads a whole number; 0 when it is missing, which is a problem too.
-func (p *params) integer(name string) int {
-	raw, ok := p.take(name)
+// readInteger reads a whole number; 0 when it is missing, which is a problem too.
+func (p *params) readInteger(name string) int {
+	raw, ok := p.takeField(name)
 	var n *int
 	if !ok || json.Unmarshal(raw, &n) != nil || n == nil {
-		p.problem(name, "must be a whole number")
+		p.addProblem(name, "must be a whole number")
 		return 0
 	}
 	return *n
 }
 
-// count reads a number of targets; 0 when it is left out.
-func (p *params) count(name string) int {
+// readCount reads a number of targets; 0 when it is left out.
+func (p *params) readCount(name string) int {
 	if _, ok := p.fields[name]; !ok {
 		return 0
 	}
-	n := p.integer(name)
+	n := p.readInteger(name)
 	if n < 0 || n > maxCount {
-		p.problem(name, "must be from 0 to %d", maxCount)
+		p.addProblem(name, "must be from 0 to %d", maxCount)
 	}
 	return n
 }
 
-// fraction reads a number above 0 and at most 1.
-func (p *params) fraction(name string, fallback float64) float64 {
-	raw, ok := p.take(name)
+// readFraction reads a number above 0 and at most 1.
+func (p *params) readFraction(name string, fallback float64) float64 {
+	raw, ok := p.takeField(name)
 	if !ok {
 		return fallback
 	}
 	var f *float64
 	if json.Unmarshal(raw, &f) != nil || f == nil || *f <= 0 || *f > 1 {
-		p.problem(name, "must be a number above 0 and at most 1")
+		p.addProblem(name, "must be a number above 0 and at most 1")
 		return fallback
 	}
 	return *f
 }
 
-// countOrPercent reads a number of targets, or a percentage of n rounded down; it may be 0.
-func (p *params) countOrPercent(name string, n int) int {
-	raw, ok := p.take(name)
+// readCountOrPercent reads a number of targets, or a percentage of n rounded down; it may be 0.
+func (p *params) readCountOrPercent(name string, n int) int {
+	raw, ok := p.takeField(name)
 	if !ok {
 		return 0
 	}
 	count, _, problem := parseAmount(raw, n, 0)
 	if problem != "" {
-		p.problem(name, "%s", problem)
+		p.addProblem(name, "%s", problem)
 	}
 	return count
 }
 
-// sizes reads one size or a growing list of them, each a number or a percentage of n rounded down, at least 1.
-func (p *params) sizes(name string, n int) []int {
-	raw, ok := p.take(name)
+// readSizes reads one size or a growing list of them, each a number or a percentage of n rounded down, at least 1.
+func (p *params) readSizes(name string, n int) []int {
+	raw, ok := p.takeField(name)
 	if !ok {
 		return []int{1}
 	}
@@ -160,7 +160,7 @@ func (p *params) sizes(name string, n int) []int {
 	pointer := func(int) string { return name }
 	if len(raw) > 0 && raw[0] == '[' {
 		if err := json.Unmarshal(raw, &items); err != nil || len(items) == 0 || len(items) > maxListItems {
-			p.problem(name, "must have 1 to %d sizes", maxListItems)
+			p.addProblem(name, "must have 1 to %d sizes", maxListItems)
 			return nil
 		}
 		pointer = func(i int) string { return name + "/" + strconv.Itoa(i) }
@@ -169,7 +169,7 @@ func (p *params) sizes(name string, n int) []int {
 	for i, item := range items {
 		size, problem := nextSize(item, n, sizes)
 		if problem != "" {
-			p.problem(pointer(i), "%s", problem)
+			p.addProblem(pointer(i), "%s", problem)
 		}
 		sizes = append(sizes, size)
 	}

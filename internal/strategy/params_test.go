@@ -257,7 +257,7 @@ func TestRolling_LastWaveHasNoDelay(t *testing.T) {
 
 func TestDescribe_ListsEveryParameter(t *testing.T) {
 	t.Parallel()
-	for _, kind := range strategy.Describe() {
+	for _, kind := range strategy.DescribeAll() {
 		object := map[string]json.RawMessage{"type": json.RawMessage(fmt.Sprintf("%q", kind.Type))}
 		for _, p := range kind.Parameters {
 			if p.Type == "" || p.Description == "" || !json.Valid([]byte(p.Default)) {

@@ -24,7 +24,7 @@ func Prepare(
 	d rollout.Deployment, targets []rollout.Target, strategy json.RawMessage, remembered map[string]storage.TargetRecord,
 ) (storage.NewDeployment, error) {
 	targets = slices.Clone(targets)
-	resolved, waves, chosen, problems := resolve(strategy, targets, d.Spec.ActiveSlot)
+	resolved, waves, chosen, problems := resolveStrategy(strategy, targets, d.Spec.ActiveSlot)
 	k, _ := KindOf(resolved.Type)
 	if t := d.Spec.Traffic; t != nil && d.Kind == rollout.KindDeploy && len(problems) == 0 && t.Drain >= resolved.ProgressDeadline {
 		problems = append(problems, problem.FieldError{
@@ -109,15 +109,15 @@ func assignWaves(d *rollout.Deployment, targets []rollout.Target) {
 	}
 }
 
-// resolve reads a strategy object and fixes what it means for the targets, and which of them it takes.
-func resolve(
+// resolveStrategy reads a strategy object and fixes what it means for the targets, and which of them it takes.
+func resolveStrategy(
 	object json.RawMessage, targets []rollout.Target, activeSlot string,
 ) (s rollout.Strategy, waves []rollout.Wave, chosen []bool, problems []problem.FieldError) {
 	p := newParams(object)
-	s.Type = p.text("type", DefaultType)
+	s.Type = p.readString("type", DefaultType)
 	k, known := KindOf(s.Type)
 	if !known {
-		p.problem("type", "%q is not a strategy; known are %s", s.Type, strings.Join(Types(), ", "))
+		p.addProblem("type", "%q is not a strategy; known are %s", s.Type, strings.Join(Types(), ", "))
 		return s, nil, nil, p.problems
 	}
 	p.refused = k.rejects

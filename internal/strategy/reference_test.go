@@ -25,7 +25,7 @@ what share of traffic the new version gets. It is the ` + "`strategy`" + ` objec
 ` + "`GET /strategies`" + ` returns the same list as JSON. How a rollout proceeds is described in
 [How a rollout works](../explanation/how-a-rollout-works.md).
 `)
-	for _, d := range Describe() {
+	for _, d := range DescribeAll() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n", d.Type, docpage.Sentence(d.Summary))
 		var rows [][]string
 		for _, p := range d.Parameters {

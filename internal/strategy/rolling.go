@@ -4,9 +4,9 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// rolling updates the targets in waves of batch_size; the next wave starts when all of one are verified, baked, and
+// rollingKind returns the strategy that updates the targets in waves of batch_size; the next wave starts when all of one are verified, baked, and
 // batch_delay is over.
-func rolling() Kind {
+func rollingKind() Kind {
 	return Kind{
 		Description: Description{
 			Type:    TypeRolling,
@@ -26,8 +26,8 @@ func rolling() Kind {
 }
 
 func resolveRolling(p *params, n int, s *rollout.Strategy) []rollout.Wave {
-	s.BatchSize = p.sizes("batch_size", n)
-	delay := p.duration("batch_delay", 0, 0)
+	s.BatchSize = p.readSizes("batch_size", n)
+	delay := p.readDuration("batch_delay", 0, 0)
 	s.BatchDelay = &delay
 	if len(s.BatchSize) == 0 {
 		return nil

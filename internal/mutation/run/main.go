@@ -33,21 +33,21 @@ func main() {
 type finder func(ctx context.Context, b *mutation.Mutant) (killed string, err error)
 
 func run(ctx context.Context, only string, chaos bool) error {
-	all, err := chosen(only)
+	all, err := selectMutants(only)
 	if err != nil {
 		return err
 	}
 	if chaos {
-		return each(ctx, all, inChaos)
+		return applyEach(ctx, all, runChaos)
 	}
-	if err := unchanged(ctx, all); err != nil {
+	if err := checkUnchanged(ctx, all); err != nil {
 		return err
 	}
-	return each(ctx, all, tests)
+	return applyEach(ctx, all, runNamedTests)
 }
 
-func chosen(only string) ([]mutation.Mutant, error) {
-	all, err := mutation.All()
+func selectMutants(only string) ([]mutation.Mutant, error) {
+	all, err := mutation.ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("read the mutants: %w", err)
 	}
@@ -60,8 +60,8 @@ func chosen(only string) ([]mutation.Mutant, error) {
 	return all, nil
 }
 
-// each applies one mutant after the other, and demands that each is killed.
-func each(ctx context.Context, all []mutation.Mutant, find finder) error {
+// applyEach applies one mutant after the other, and demands that each is killed.
+func applyEach(ctx context.Context, all []mutation.Mutant, find finder) error {
 	var survived []string
 	for i := range all {
 		began := time.Now()
@@ -80,8 +80,8 @@ func each(ctx context.Context, all []mutation.Mutant, find finder) error {
 	return nil
 }
 
-// unchanged runs all named tests on the product as it is.
-func unchanged(ctx context.Context, all []mutation.Mutant) error {
+// checkUnchanged runs all named tests on the product as it is.
+func checkUnchanged(ctx context.Context, all []mutation.Mutant) error {
 	names := map[string][]string{}
 	for _, b := range all {
 		for _, t := range b.Tests {
@@ -92,7 +92,7 @@ func unchanged(ctx context.Context, all []mutation.Mutant) error {
 		}
 	}
 	for in, tests := range names {
-		said, err := test(ctx, in, "^("+strings.Join(tests, "|")+")$", "")
+		said, err := runTests(ctx, in, "^("+strings.Join(tests, "|")+")$", "")
 		if err != nil {
 			return fmt.Errorf("the product as it is does not pass %s: %w\n%s", in, err, said)
 		}
@@ -100,13 +100,13 @@ func unchanged(ctx context.Context, all []mutation.Mutant) error {
 	return nil
 }
 
-// tests runs the tests that the mutant names on the changed source.
-func tests(ctx context.Context, b *mutation.Mutant) (string, error) {
-	return mutated(b, func(overlay string) (string, error) {
+// runNamedTests runs the tests that the mutant names on the changed source.
+func runNamedTests(ctx context.Context, b *mutation.Mutant) (string, error) {
+	return withOverlay(b, func(overlay string) (string, error) {
 		var failed []string
 		for _, t := range b.Tests {
-			said, failure := test(ctx, t.Package, t.Pattern(), overlay)
-			name := failing(said)
+			said, failure := runTests(ctx, t.Package, t.RunPattern(), overlay)
+			name := innermostFailure(said)
 			switch {
 			case failure == nil:
 				return "", fmt.Errorf("%s passes", t.Name)
@@ -119,11 +119,11 @@ func tests(ctx context.Context, b *mutation.Mutant) (string, error) {
 	})
 }
 
-// inChaos has make chaos look for the mutant. Only a violation that it reports kills it.
-func inChaos(ctx context.Context, b *mutation.Mutant) (string, error) {
-	return mutated(b, func(overlay string) (string, error) {
+// runChaos has make chaos look for the mutant. Only a violation that it reports kills it.
+func runChaos(ctx context.Context, b *mutation.Mutant) (string, error) {
+	return withOverlay(b, func(overlay string) (string, error) {
 		cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=24h", "-failfast", "-run=^TestChaos_", "./internal/e2e")
-		cmd.Env = append(os.Environ(), slow, with(overlay))
+		cmd.Env = append(os.Environ(), slow, overlayVariable(overlay))
 		said, err := cmd.CombinedOutput()
 		if err == nil {
 			return "", errors.New("chaos found nothing")
@@ -139,8 +139,8 @@ func inChaos(ctx context.Context, b *mutation.Mutant) (string, error) {
 // violation is how chaos tells of a broken promise.
 var violation = regexp.MustCompile(`CHAOS_SEED=(\d+) CHAOS_ROUND=(\d+): ([^\n]*)`)
 
-// mutated makes the overlay of the mutant for as long as do runs.
-func mutated(b *mutation.Mutant, do func(overlay string) (string, error)) (killed string, err error) {
+// withOverlay writes the overlay of the mutant, runs do with it, and removes it.
+func withOverlay(b *mutation.Mutant, do func(overlay string) (string, error)) (killed string, err error) {
 	folder, err := os.MkdirTemp("", "rollcall-mutant-")
 	if err != nil {
 		return "", fmt.Errorf("make a folder: %w", err)
@@ -150,7 +150,7 @@ func mutated(b *mutation.Mutant, do func(overlay string) (string, error)) (kille
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
-	overlay, err := b.Overlay(root, folder)
+	overlay, err := b.WriteOverlay(root, folder)
 	if err != nil {
 		return "", fmt.Errorf("apply it: %w", err)
 	}
@@ -160,18 +160,18 @@ func mutated(b *mutation.Mutant, do func(overlay string) (string, error)) (kille
 // slow lets tests run that slowtest marks.
 const slow = "ROLLCALL_SLOW=1"
 
-// with returns the environment in which the go command builds what an overlay makes of the source.
-func with(overlay string) string {
+// overlayVariable returns the environment variable with which the go command builds what an overlay makes of the source.
+func overlayVariable(overlay string) string {
 	return strings.TrimSpace("GOFLAGS=" + os.Getenv("GOFLAGS") + " -overlay=" + overlay)
 }
 
-// test runs tests of a package, with an overlay unless that is empty. The tests of package e2e build the server: the
+// runTests runs tests of a package, with an overlay unless that is empty. The tests of package e2e build the server: the
 // overlay holds for that too.
-func test(ctx context.Context, in, pattern, overlay string) (said string, err error) {
+func runTests(ctx context.Context, in, pattern, overlay string) (said string, err error) {
 	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-timeout=5m", "-run="+pattern, in)
 	cmd.Env = append(os.Environ(), slow)
 	if overlay != "" {
-		cmd.Env = append(cmd.Env, with(overlay))
+		cmd.Env = append(cmd.Env, overlayVariable(overlay))
 	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err //nolint:wrapcheck // what it said tells more
@@ -179,8 +179,8 @@ func test(ctx context.Context, in, pattern, overlay string) (said string, err er
 
 var failure = regexp.MustCompile(`--- FAIL: (\S+)`)
 
-// failing returns the innermost of the tests that failed first; empty when none did, but something else was wrong.
-func failing(said string) string {
+// innermostFailure returns the innermost of the tests that failed first; empty when none did, but something else was wrong.
+func innermostFailure(said string) string {
 	var longest string
 	for _, match := range failure.FindAllStringSubmatch(said, -1) {
 		if longest == "" || strings.HasPrefix(match[1], longest+"/") {

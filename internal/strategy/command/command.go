@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/strategy/planner"
 )
 
-// Kind is what an operator can ask of a deployment that has not ended.
+// Kind is a command that an operator can give to a deployment that has not ended.
 type Kind string
 
 // The kinds of command. Rollback and retry of a deployment that has ended make a new one and are not among them.
@@ -40,24 +40,24 @@ type Command struct {
 // nothing to change: the command was applied before, or the deployment is in that state already. A command that is not allowed
 // in the deployment's state is a CodeConflict error that says why.
 func Apply(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
-	verbs := map[Kind]func(*rollout.Deployment, Command, time.Time) ([]rollout.Event, error){
+	commands := map[Kind]func(*rollout.Deployment, Command, time.Time) ([]rollout.Event, error){
 		Pause: pause, Resume: resume, Promote: promote, Abort: abort, Rollback: rollBack,
 	}
-	ask, known := verbs[r.Kind]
+	apply, known := commands[r.Kind]
 	switch {
 	case !known:
-		return nil, conflict("unknown command %q", r.Kind)
+		return nil, conflictError("unknown command %q", r.Kind)
 	case d.State == rollout.StateAborted && r.Kind == Abort:
 		return nil, nil
 	case d.State.Terminal():
-		return nil, conflict("the deployment has ended: it is %s", d.State)
+		return nil, conflictError("the deployment has ended: it is %s", d.State)
 	case d.Operator.Abort && r.Kind != Abort && r.Kind != Pause:
-		return nil, conflict("the deployment is being aborted")
+		return nil, conflictError("the deployment is being aborted")
 	}
-	return ask(d, r, now)
+	return apply(d, r, now)
 }
 
-func conflict(format string, args ...any) error {
+func conflictError(format string, args ...any) error {
 	return &problem.Error{Code: problem.CodeConflict, Message: fmt.Sprintf(format, args...)}
 }
 
@@ -108,7 +108,7 @@ func markRunning(d *rollout.Deployment, because string, now time.Time) {
 	d.Reason, d.NextActionAt, d.DeadlineAt = because, now, planner.ResumedDeadline(d, now)
 }
 
-// abort ends a deployment as soon as its calls in flight have ended; see CallOff for one that has not begun.
+// abort ends a deployment as soon as its calls in flight have ended; see AbortBeforeStart for one that has not begun.
 func abort(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	if d.Operator.Abort {
 		return nil, nil
@@ -138,7 +138,7 @@ func AbortBeforeStart(d *rollout.Deployment, now time.Time) []rollout.Event {
 func rollBack(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	switch {
 	case d.StartedAt.IsZero():
-		return nil, conflict("the deployment has not started, so there is nothing to roll back; abort it instead")
+		return nil, conflictError("the deployment has not started, so there is nothing to roll back; abort it instead")
 	case d.Direction == rollout.Backward && d.Operator.Pause:
 		d.Operator.Rollback = true
 		return resume(d, r, now)

@@ -10,7 +10,7 @@ import (
 // promote opens the gate that the deployment waits at, once; repeated for the same gate it changes nothing.
 func promote(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	if d.StartedAt.IsZero() && d.Spec.Protected {
-		return approve(d, r, now)
+		return approveStart(d, r, now)
 	}
 	if err := checkPromotable(d); err != nil {
 		return nil, err
@@ -43,16 +43,16 @@ func checkGate(d *rollout.Deployment, r Command) error {
 	case r.SkipGates || r.Wave == waiting:
 		return nil
 	case waiting == 0:
-		return conflict("the deployment is not waiting at a gate")
+		return conflictError("the deployment is not waiting at a gate")
 	default:
-		return conflict("the deployment is waiting at the gate of wave %d, not of wave %d", waiting, r.Wave)
+		return conflictError("the deployment is waiting at the gate of wave %d, not of wave %d", waiting, r.Wave)
 	}
 }
 
-// approve lets a protected deployment begin, once. The gates of its waves come later and are not opened by it.
-func approve(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
+// approveStart lets a protected deployment begin, once. The gates of its waves come later and are not opened by it.
+func approveStart(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Event, error) {
 	if r.SkipGates || r.Wave > 0 {
-		return nil, conflict("the deployment has not started: promote it without wave or full to start it")
+		return nil, conflictError("the deployment has not started: promote it without wave or full to start it")
 	}
 	if !d.Unapproved() {
 		return nil, nil
@@ -77,7 +77,7 @@ func resolveGate(d *rollout.Deployment, r Command) (Command, error) {
 		r.Wave = d.Progress.Gate
 	}
 	if r.Wave == 0 {
-		return r, conflict("the deployment is not waiting at a gate")
+		return r, conflictError("the deployment is not waiting at a gate")
 	}
 	return r, nil
 }
@@ -85,9 +85,9 @@ func resolveGate(d *rollout.Deployment, r Command) (Command, error) {
 func checkPromotable(d *rollout.Deployment) error {
 	switch {
 	case d.StartedAt.IsZero():
-		return conflict("the deployment has not started: there is nothing to promote")
+		return conflictError("the deployment has not started: there is nothing to promote")
 	case d.Direction == rollout.Backward:
-		return conflict("the deployment is rolling back: there is nothing to promote")
+		return conflictError("the deployment is rolling back: there is nothing to promote")
 	default:
 		return nil
 	}

@@ -23,7 +23,7 @@ func NewRetry(s *rollout.Snapshot) (storage.NewDeployment, error) {
 	}
 	targets := unfinishedTargets(s)
 	if len(targets) == 0 {
-		return storage.NewDeployment{}, conflict("no target is unfinished, so there is nothing to retry")
+		return storage.NewDeployment{}, conflictError("no target is unfinished, so there is nothing to retry")
 	}
 	d := newFrom(left)
 	d.Kind, d.RollbackOf, d.Version, d.Labels = left.Kind, left.RollbackOf, left.Version, left.Labels

@@ -98,9 +98,9 @@ func rollbackTargets(s *rollout.Snapshot) (targets []rollout.Target, inDoubt map
 	}
 	switch {
 	case touched == 0:
-		return nil, nil, conflict("the deployment touched no target, so there is nothing to roll back")
+		return nil, nil, conflictError("the deployment touched no target, so there is nothing to roll back")
 	case len(targets) == 0:
-		return nil, nil, conflict("the previous version of every touched target is unknown, so there is nothing to roll back to")
+		return nil, nil, conflictError("the previous version of every touched target is unknown, so there is nothing to roll back to")
 	}
 	return targets, inDoubt, nil
 }
@@ -119,9 +119,9 @@ func commonVersion(targets []rollout.Target) string {
 func checkFinished(d *rollout.Deployment, what string) error {
 	switch {
 	case !d.State.Terminal():
-		return conflict("the deployment has not ended: it is %s", d.State)
+		return conflictError("the deployment has not ended: it is %s", d.State)
 	case d.State == rollout.StateSuperseded:
-		return conflict("the deployment was superseded before it started, so there is nothing to %s", what)
+		return conflictError("the deployment was superseded before it started, so there is nothing to %s", what)
 	default:
 		return nil
 	}

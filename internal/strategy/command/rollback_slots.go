@@ -34,7 +34,7 @@ func rollBackBySlot(undone *rollout.Deployment, s *rollout.Snapshot, d rollout.D
 	for i := range back {
 		way.called[back[i].ID] = true
 	}
-	return way.prepare(d, undone)
+	return way.prepareDeployment(d, undone)
 }
 
 // retryBySlot finishes what a rollback by slots left undone.
@@ -47,7 +47,7 @@ func retryBySlot(s *rollout.Snapshot, d rollout.Deployment, missing []rollout.Ta
 	for i := range missing {
 		way.called[missing[i].ID] = true
 	}
-	return way.prepare(d, left)
+	return way.prepareDeployment(d, left)
 }
 
 // allTargets lists all targets of a snapshot, some of them as given.
@@ -65,8 +65,8 @@ func allTargets(s *rollout.Snapshot, some []rollout.Target) []rollout.Target {
 	return all
 }
 
-// prepare prepares the deployment, and gives it the waves of its way home.
-func (w *slotRollback) prepare(d rollout.Deployment, ended *rollout.Deployment) (storage.NewDeployment, error) {
+// prepareDeployment prepares the deployment, and gives it the waves of the rollback.
+func (w *slotRollback) prepareDeployment(d rollout.Deployment, ended *rollout.Deployment) (storage.NewDeployment, error) {
 	d.Spec.ActiveSlot = lifecycle.ServingSlot(ended)
 	how, err := json.Marshal(map[string]any{
 		"type": strategy.TypeBlueGreen, "max_parallel": w.parallel, "on_failure": rollout.OnFailureHalt, "max_failures": len(w.called),

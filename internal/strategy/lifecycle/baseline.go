@@ -27,7 +27,7 @@ func learnBaseline(s *rollout.Snapshot, r *routing.State, reading *routing.Readi
 		}
 	}
 	r.OutBefore = slices.Clone(r.TakenOut)
-	r.Baseline = before.baseline(s)
+	r.Baseline = before.knownWeights(s)
 	if reading.Backends == nil || before.isUnchanged(reading) && reading.Weights != nil {
 		return
 	}
@@ -61,7 +61,7 @@ func priorStateOf(r *routing.State) priorState {
 	return l
 }
 
-func (l priorState) baseline(s *rollout.Snapshot) []routing.Backend {
+func (l priorState) knownWeights(s *rollout.Snapshot) []routing.Backend {
 	var list []routing.Backend
 	for i := range s.Targets {
 		if weight := l.full[s.Targets[i].ID]; weight > 0 {

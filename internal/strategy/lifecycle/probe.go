@@ -55,7 +55,7 @@ func applyProbe(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now t
 func concludeChecks(spec *rollout.Spec, t *rollout.Target, now time.Time) bool {
 	switch {
 	case isVerified(spec, t):
-		settle(t, SuccessState(t), now)
+		settleTarget(t, SuccessState(t), now)
 	case spec.Waves[t.Wave-1].CheckOnly && allConcluded(t): // nothing was done that it would have to recover from
 		settleWithError(t, rollout.TargetFailed, FailingCheck(spec, t), now)
 	default:

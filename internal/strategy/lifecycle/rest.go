@@ -45,7 +45,7 @@ func PlanResting(s *rollout.Snapshot, before *storage.RestingRouter, reading *ro
 	}
 	noteReading(&r, reading, now)
 	if want != nil {
-		look.compare(&d, want, reading, now)
+		look.decideWrite(&d, want, reading, now)
 	}
 	look.Resting.Router = *d.Progress.Router
 	return look
@@ -145,8 +145,8 @@ func findLostByRestart(r *routing.State, want *routing.TrafficSplit, reading *ro
 	r.TakenOut = append(slices.Clone(r.TakenOut), out...)
 }
 
-// compare settles what was open when the router does what is wanted, and else begins a write.
-func (l *RestingDecision) compare(d *rollout.Deployment, want *routing.TrafficSplit, reading *routing.Reading, now time.Time) {
+// decideWrite settles what was open when the router does what is wanted, and else begins a write.
+func (l *RestingDecision) decideWrite(d *rollout.Deployment, want *routing.TrafficSplit, reading *routing.Reading, now time.Time) {
 	r := d.Progress.Router
 	r.Differs = RouterDifference(d, want, reading)
 	switch {

@@ -114,9 +114,9 @@ func ApplyTransition(s *rollout.Snapshot, m rollout.Transition, now time.Time) [
 		t.PreviousVersion = t.Version
 		startVerifying(s.Deployment.Spec.For(t), t, now)
 	case m.State == rollout.TargetUpdated || m.State == rollout.TargetRolledBack:
-		settle(t, m.State, now)
+		settleTarget(t, m.State, now)
 	case m.State == rollout.TargetUnchanged:
-		settle(t, m.State, now)
+		settleTarget(t, m.State, now)
 		return nil
 	default:
 		settleWithError(t, m.State, m.Message, now)
@@ -173,7 +173,7 @@ func startVerifying(spec *rollout.Spec, t *rollout.Target, now time.Time) {
 	t.Checks = restartChecks(spec, now)
 	if isVerified(spec, t) {
 		t.Health = healthcheck.AggregateHealth(spec.Checks, t.Checks)
-		settle(t, SuccessState(t), now)
+		settleTarget(t, SuccessState(t), now)
 		return
 	}
 	state := rollout.TargetVerifying
@@ -195,7 +195,7 @@ func retryOrFail(spec *rollout.Spec, t *rollout.Target, a rollout.CallResult, no
 	t.NotBefore = now.Add(max(retryDelay(spec, t.RetriesUsed), a.RetryAfter))
 }
 
-func settle(t *rollout.Target, state rollout.TargetState, now time.Time) {
+func settleTarget(t *rollout.Target, state rollout.TargetState, now time.Time) {
 	enterPhase(t, rollout.PhaseSettled, state, now)
 	t.FinishedAt = now
 	if state == rollout.TargetUpdated {

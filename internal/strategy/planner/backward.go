@@ -5,9 +5,9 @@ import (
 	"rollcall/internal/strategy/lifecycle"
 )
 
-// backward rolls each touched target back to its own previous version and calls no other; those in doubt first.
-func (p *planner) backward() {
-	if p.paused() {
+// planBackward rolls each touched target back to its own previous version and calls no other; those in doubt first.
+func (p *planner) planBackward() {
+	if p.isPaused() {
 		p.finishWhilePaused()
 		return
 	}
@@ -34,7 +34,7 @@ func (p *planner) backward() {
 		p.drainThenCall(p.weightForRollback())
 		return
 	}
-	if p.router.ensureAtEnd(p.traffic.split(0, nil)) && (returning == 0 || p.tooLateToRead(p.d.Progress.Router)) {
+	if p.router.ensureAtEnd(p.traffic.splitAt(0, nil)) && (returning == 0 || p.tooLateToRead(p.d.Progress.Router)) {
 		p.finish(p.rollbackOutcome())
 	}
 }
@@ -44,7 +44,7 @@ func (p *planner) switchBack() {
 	if st := &p.out.Status; st.Progress.WaveSettledAt.IsZero() {
 		st.Progress.WaveSettledAt = p.now // it was switched, also when the router has confirmed the way back
 	}
-	if !p.router.ensureAtEnd(p.traffic.split(0, nil)) {
+	if !p.router.ensureAtEnd(p.traffic.splitAt(0, nil)) {
 		return
 	}
 	p.settleRemaining("")
@@ -66,7 +66,7 @@ func (p *planner) finishWhilePaused() {
 		case t.Phase == rollout.PhaseCalling:
 			p.awaitResult(t)
 		case t.RollingBack && t.Phase == rollout.PhaseVerifying:
-			p.verify(i, t)
+			p.verifyTarget(i, t)
 		case t.RollingBack && t.Phase == rollout.PhaseInDoubt:
 			p.resolveDoubt(i, t)
 		}
@@ -89,7 +89,7 @@ func (p *planner) rollBackTarget(i int, t *rollout.Target) bool {
 	case t.Phase == rollout.PhaseInDoubt:
 		p.resolveDoubt(i, t)
 	case t.Phase == rollout.PhaseVerifying:
-		p.verify(i, t)
+		p.verifyTarget(i, t)
 	default:
 		return t.Done()
 	}
@@ -107,13 +107,13 @@ func (p *planner) skipTarget(i int, t *rollout.Target, why string) bool {
 
 func (p *planner) callRollback(i int, t *rollout.Target) {
 	switch {
-	case p.paused():
+	case p.isPaused():
 	case p.mayBeWorking(t):
 		p.awaitWork(i, t)
 	case t.RollingBack && p.now.Before(t.NotBefore):
 		p.sched.waitUntil(t.ID+" is retried at", t.NotBefore)
 	case t.OutOfService() || p.busy < p.maxConcurrent(t, p.spec.LargestWave()):
-		p.dispatch(i, t, true)
+		p.queueCall(i, t, true)
 	}
 }
 

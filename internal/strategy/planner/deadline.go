@@ -18,7 +18,7 @@ func ResumedDeadline(d *rollout.Deployment, now time.Time) time.Time {
 		st.Progress.LastProgressAt = lifecycle.Earlier(now, v.progressSince().Add(now.Sub(st.Progress.PausedAt)))
 	}
 	st.Progress.PausedAt = time.Time{}
-	return v.deadline()
+	return v.progressDeadline()
 }
 
 // unknownCheckDeadline returns when a settled wave stops waiting for a check that is unknown; zero when it waits for none.
@@ -27,17 +27,17 @@ func (v *view) unknownCheckDeadline() time.Time {
 	if !found || v.st.Progress.WaveSettledAt.IsZero() {
 		return time.Time{}
 	}
-	return lifecycle.UnknownUntil(v.rules(t), &t.Checks[c])
+	return lifecycle.UnknownUntil(v.rulesFor(t), &t.Checks[c])
 }
 
-func (v *view) overdue() bool {
-	deadline := v.deadline()
+func (v *view) isOverdue() bool {
+	deadline := v.progressDeadline()
 	return !deadline.IsZero() && !v.now.Before(deadline)
 }
 
-// deadline returns when the deployment has gone too long without progress. It stands still while a person is waited for,
+// progressDeadline returns when the deployment has gone too long without progress. It stands still while a person is waited for,
 // and a planned wait puts it off.
-func (v *view) deadline() time.Time {
+func (v *view) progressDeadline() time.Time {
 	st := v.st
 	if st.StartedAt.IsZero() || st.State.Terminal() || !st.Progress.PausedAt.IsZero() {
 		return time.Time{}

@@ -12,8 +12,8 @@ import (
 // awaitWork asks a target whose last call may still be at work what it runs, and otherwise leaves it alone.
 func (p *planner) awaitWork(i int, t *rollout.Target) {
 	p.noteWork(t)
-	if check := p.rules(t).VersionCheck(); check >= 0 {
-		p.probe(i, check, time.Time{})
+	if check := p.rulesFor(t).VersionCheck(); check >= 0 {
+		p.addProbe(i, check, time.Time{})
 	}
 }
 
@@ -42,7 +42,7 @@ func (p *planner) awaitAllWork() bool {
 // run in the end is what is remembered of them, and what comes next calls nothing into that work. It waits no longer than
 // the deployment may take.
 func (p *planner) awaitWorkOfFailed() bool {
-	found, deadline := false, p.deadline()
+	found, deadline := false, p.progressDeadline()
 	for i := range p.s.Targets {
 		if t := &p.s.Targets[i]; lifecycle.FailedOrUnknown(t) && p.mayBeWorking(t) && (deadline.IsZero() || t.History.MayRunUntil.Before(deadline)) {
 			p.awaitWork(i, t)
@@ -54,22 +54,22 @@ func (p *planner) awaitWorkOfFailed() bool {
 
 // resolveDoubt finds out what a call without an answer did, until the target says so or its time is over.
 func (p *planner) resolveDoubt(i int, t *rollout.Target) {
-	until := lifecycle.Later(t.PhaseAt.Add(p.rules(t).HealthyDeadline.Std()), t.History.MayRunUntil)
-	if t.RetriesUsed > p.rules(t).Deploy.Retries && !p.now.Before(until) {
+	until := lifecycle.Later(t.PhaseAt.Add(p.rulesFor(t).HealthyDeadline.Std()), t.History.MayRunUntil)
+	if t.RetriesUsed > p.rulesFor(t).Deploy.Retries && !p.now.Before(until) {
 		p.out.Transitions = append(p.out.Transitions, unansweredTransition(i, t))
 		return
 	}
-	check := max(p.rules(t).VersionCheck(), 0)
-	if len(p.rules(t).Checks) == 0 || p.rules(t).Checks[check].Type == healthcheck.TypeNone {
+	check := max(p.rulesFor(t).VersionCheck(), 0)
+	if len(p.rulesFor(t).Checks) == 0 || p.rulesFor(t).Checks[check].Type == healthcheck.TypeNone {
 		p.resendUnasked(i, t)
 		return
 	}
 	if p.mayBeWorking(t) {
 		p.awaitWork(i, t)
 	} else {
-		p.probe(i, check, t.NotBefore)
+		p.addProbe(i, check, t.NotBefore)
 	}
-	if t.RetriesUsed > p.rules(t).Deploy.Retries {
+	if t.RetriesUsed > p.rulesFor(t).Deploy.Retries {
 		p.sched.wakeVisible(until)
 	} else if at := lifecycle.ResendAt(t); p.now.Before(at) {
 		p.sched.wakeVisible(at)
@@ -81,7 +81,7 @@ func (p *planner) resendUnasked(i int, t *rollout.Target) {
 	switch {
 	case p.mayBeWorking(t):
 		p.awaitWork(i, t)
-	case t.RetriesUsed > p.rules(t).Deploy.Retries:
+	case t.RetriesUsed > p.rulesFor(t).Deploy.Retries:
 		p.out.Transitions = append(p.out.Transitions, unansweredTransition(i, t))
 	case p.now.Before(t.NotBefore):
 		p.sched.wakeVisible(t.NotBefore)

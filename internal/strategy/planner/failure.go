@@ -17,7 +17,7 @@ func (v *view) failureCause() string {
 	if cause := v.routerCause(); cause != "" {
 		return cause
 	}
-	if v.overdue() {
+	if v.isOverdue() {
 		return v.overdueCause()
 	}
 	return ""

@@ -25,7 +25,7 @@ func finalTransition(i int, t *rollout.Target, why string) rollout.Transition {
 	return m
 }
 
-// finish ends the deployment. Its result is added by Conclude, once the moves of this decision are made.
+// finish ends the deployment. Its result is added by lifecycle.NewResult, once the transitions of this decision are made.
 func (p *planner) finish(state rollout.State) {
 	st := &p.out.Status
 	if p.d.Kind == rollout.KindRollback && state == rollout.StateCompleted {
@@ -35,7 +35,7 @@ func (p *planner) finish(state rollout.State) {
 	st.DeadlineAt, st.NextActionAt = time.Time{}, time.Time{}
 	st.Progress.PausedAt = time.Time{}
 	st.Reason = endReason(p.view, state)
-	p.event(state.EventType(), 0, st.Reason)
+	p.addEvent(state.EventType(), 0, st.Reason)
 	if state == rollout.StateAborted && p.d.Operator.Actor != "" {
 		p.out.Events[len(p.out.Events)-1].Actor = p.d.Operator.Actor
 	}
@@ -49,6 +49,6 @@ func (p *planner) restoredOutcome() rollout.State {
 	if p.failures == 0 {
 		return rollout.StateRolledBack
 	}
-	p.out.Status.Progress.FailureReason = fmt.Sprintf("%s could not be restored to the previous version; the last: %s", strategy.Quantity(p.failures, "target"), p.lastFailure())
+	p.out.Status.Progress.FailureReason = fmt.Sprintf("%s could not be restored to the previous version; the last: %s", strategy.FormatQuantity(p.failures, "target"), p.lastFailure())
 	return rollout.StateFailed
 }

@@ -16,11 +16,11 @@ import (
 // something else holds the deployment before it was given.
 func (p *planner) shiftBlocked(wave int) bool {
 	moves := p.spec.Traffic != nil && p.weightNow(wave) != p.weightAfterWave(wave)
-	return p.waitsAtGate(wave, rollout.GateSwitch) || p.paused() && moves
+	return p.waitsAtGate(wave, rollout.GateSwitch) || p.isPaused() && moves
 }
 
-// forward works on the current wave: its targets first, then its bake, then the next.
-func (p *planner) forward() {
+// planForward works on the current wave: its targets first, then its bake, then the next.
+func (p *planner) planForward() {
 	wave := p.d.Progress.Wave
 	if wave == 0 {
 		return // held before its start
@@ -31,7 +31,7 @@ func (p *planner) forward() {
 	settled := true
 	for _, i := range p.router.drainedFirst(p.weightNow(wave)) {
 		t := &p.s.Targets[i]
-		if t.Wave > 0 && t.Wave <= wave && !p.advance(i, t) {
+		if t.Wave > 0 && t.Wave <= wave && !p.advanceTarget(i, t) {
 			settled = false
 		}
 	}
@@ -54,7 +54,7 @@ func (p *planner) forward() {
 
 // endHalted ends a deployment that has halted, once nothing is at work and traffic is where it belongs.
 func (p *planner) endHalted(wave int) {
-	if !p.router.ensureAtEnd(p.traffic.split(p.weightDuringWave(wave), nil)) || p.awaitWorkOfFailed() {
+	if !p.router.ensureAtEnd(p.traffic.splitAt(p.weightDuringWave(wave), nil)) || p.awaitWorkOfFailed() {
 		return
 	}
 	p.settleRemaining("")
@@ -71,10 +71,10 @@ func (p *planner) closeWave(wave int) {
 	st := &p.out.Status
 	if st.Progress.WaveSettledAt.IsZero() {
 		if p.shiftBlocked(wave) {
-			p.router.ensure(p.traffic.split(p.weightNow(wave), nil))
+			p.router.ensureSplit(p.traffic.splitAt(p.weightNow(wave), nil))
 			return
 		}
-		if !p.router.ensure(p.traffic.split(p.weightAfterWave(wave), nil)) || !p.router.takesTraffic() {
+		if !p.router.ensureSplit(p.traffic.splitAt(p.weightAfterWave(wave), nil)) || !p.router.takesTraffic() {
 			return
 		}
 		st.Progress.WaveSettledAt = p.now
@@ -82,16 +82,16 @@ func (p *planner) closeWave(wave int) {
 			st.Progress.Weight = p.spec.Waves[wave-1].Weight
 		}
 	}
-	if !p.router.ensure(p.traffic.split(p.weightAfterWave(wave), nil)) {
+	if !p.router.ensureSplit(p.traffic.splitAt(p.weightAfterWave(wave), nil)) {
 		return // a target of the new side became unhealthy
 	}
 	if end := p.waveEnd(); p.now.Before(end) {
-		if !p.paused() {
+		if !p.isPaused() {
 			p.sched.wakeVisible(end)
 		}
 		return
 	}
-	if p.paused() || p.awaitUnknownCheck() || p.waitsAtGate(wave, rollout.GateNext) {
+	if p.isPaused() || p.awaitUnknownCheck() || p.waitsAtGate(wave, rollout.GateNext) {
 		return
 	}
 	p.finishWave(wave)
@@ -103,7 +103,7 @@ func (p *planner) finishWave(wave int) {
 	if last && (p.awaitWorkOfFailed() || !p.router.readLately()) {
 		return
 	}
-	p.event(rollout.EventWaveFinished, wave, p.skippedWaveReason(wave))
+	p.addEvent(rollout.EventWaveFinished, wave, p.skippedWaveReason(wave))
 	if last {
 		p.settleRemaining("")
 		p.finish(rollout.StateCompleted)
@@ -117,14 +117,14 @@ func (p *planner) startWave(wave int) {
 	progress := &p.out.Status.Progress
 	progress.Wave, progress.WaveStartedAt, progress.WaveSettledAt = wave, p.now, time.Time{}
 	progress.LastProgressAt = p.now // the wait before it was planned, and no lack of progress
-	p.event(rollout.EventWaveStarted, wave, strategy.Quantity(p.spec.Waves[wave-1].Size, "target"))
+	p.addEvent(rollout.EventWaveStarted, wave, strategy.FormatQuantity(p.spec.Waves[wave-1].Size, "target"))
 }
 
-// advance takes a target of the current or an earlier wave one step on, and reports whether it has its outcome.
-func (p *planner) advance(i int, t *rollout.Target) bool {
+// advanceTarget takes a target of the current or an earlier wave one step on, and reports whether it has its outcome.
+func (p *planner) advanceTarget(i int, t *rollout.Target) bool {
 	switch t.Phase {
 	case rollout.PhaseNew:
-		p.inspect(i, t)
+		p.inspectTarget(i, t)
 	case rollout.PhaseReady:
 		p.callForward(i, t)
 	case rollout.PhaseCalling:
@@ -132,16 +132,16 @@ func (p *planner) advance(i int, t *rollout.Target) bool {
 	case rollout.PhaseInDoubt:
 		p.resolveDoubt(i, t)
 	case rollout.PhaseVerifying:
-		p.verify(i, t)
+		p.verifyTarget(i, t)
 	case rollout.PhaseSettled:
-		p.watch(i, t)
+		p.watchTarget(i, t)
 		return true
 	}
 	return false
 }
 
-// inspect finds out what a target runs before it is called for the first time.
-func (p *planner) inspect(i int, t *rollout.Target) {
+// inspectTarget finds out what a target runs before it is called for the first time.
+func (p *planner) inspectTarget(i int, t *rollout.Target) {
 	if !p.mayCallForward() {
 		p.giveUpIfStopped(i, t)
 		return
@@ -154,7 +154,7 @@ func (p *planner) inspect(i int, t *rollout.Target) {
 	if p.mayBeWorking(t) {
 		p.noteWork(t)
 	}
-	p.probe(i, check, time.Time{})
+	p.addProbe(i, check, time.Time{})
 }
 
 // callForward calls a target whose turn it is, or lets one that already runs the version go straight to its checks.
@@ -175,17 +175,17 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 	case p.now.Before(t.NotBefore):
 		p.sched.waitUntil(t.ID+" is retried at", t.NotBefore)
 	case t.OutOfService() || p.busy < p.maxConcurrent(t, p.spec.Waves[t.Wave-1].Parallel):
-		p.dispatch(i, t, false)
+		p.queueCall(i, t, false)
 	}
 }
 
-// dispatch calls a target as soon as no traffic reaches it.
-func (p *planner) dispatch(i int, t *rollout.Target, back bool) {
+// queueCall has a target called as soon as no traffic reaches it.
+func (p *planner) queueCall(i int, t *rollout.Target, back bool) {
 	if !t.OutOfService() {
 		p.busy++
 	}
 	if p.spec.Traffic == nil {
-		p.call(i, back)
+		p.addCall(i, back)
 		return
 	}
 	if p.draining == nil {
@@ -196,15 +196,15 @@ func (p *planner) dispatch(i int, t *rollout.Target, back bool) {
 
 // drainThenCall moves traffic away from the targets that shall be called, and calls them when it has left.
 func (p *planner) drainThenCall(share int) {
-	if p.spec.Traffic == nil || !p.router.drained(p.traffic.split(share, p.draining), p.draining) {
+	if p.spec.Traffic == nil || !p.router.isDrained(p.traffic.splitAt(share, p.draining), p.draining) {
 		return
 	}
 	for _, i := range slices.Sorted(maps.Keys(p.draining)) {
-		p.call(i, p.d.Direction == rollout.Backward)
+		p.addCall(i, p.d.Direction == rollout.Backward)
 	}
 }
 
-func (p *planner) call(i int, back bool) {
+func (p *planner) addCall(i int, back bool) {
 	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionCall, Target: i, Back: back})
 	p.sched.wakeVisible(p.now.Add(p.spec.Toward(&p.s.Targets[i], back).Deploy.Timeout.Std()))
 	if back || p.d.Kind == rollout.KindRollback {
@@ -219,14 +219,14 @@ func (p *planner) giveUpIfStopped(i int, t *rollout.Target) {
 	}
 }
 
-// verify probes a target that has taken its call, until its checks conclude or its time is over.
-func (p *planner) verify(i int, t *rollout.Target) {
-	rules := p.rules(t)
+// verifyTarget probes a target that has taken its call, until its checks conclude or its time is over.
+func (p *planner) verifyTarget(i int, t *rollout.Target) {
+	rules := p.rulesFor(t)
 	deadline := t.PhaseAt.Add(rules.HealthyDeadline.Std())
 	if p.now.Before(deadline) {
 		p.sched.wakeVisible(deadline)
-		for c := range p.rules(t).Checks {
-			p.probe(i, c, t.Checks[c].NextAt)
+		for c := range p.rulesFor(t).Checks {
+			p.addProbe(i, c, t.Checks[c].NextAt)
 		}
 		return
 	}
@@ -238,18 +238,18 @@ func (p *planner) verify(i int, t *rollout.Target) {
 	p.out.Transitions = append(p.out.Transitions, m)
 }
 
-// watch keeps probing a target that was verified, until the deployment ends.
-func (p *planner) watch(i int, t *rollout.Target) {
+// watchTarget keeps probing a target that was verified, until the deployment ends.
+func (p *planner) watchTarget(i int, t *rollout.Target) {
 	if t.State != rollout.TargetUpdated || p.d.Direction == rollout.Backward {
 		return
 	}
-	for c := range p.rules(t).Checks {
-		p.probe(i, c, t.Checks[c].NextAt)
+	for c := range p.rulesFor(t).Checks {
+		p.addProbe(i, c, t.Checks[c].NextAt)
 	}
 }
 
-// probe sends out a check when it is due and none is out.
-func (p *planner) probe(i, check int, due time.Time) {
+// addProbe adds the probe of a check when it is due and none is in flight.
+func (p *planner) addProbe(i, check int, due time.Time) {
 	state := &p.s.Targets[i].Checks[check]
 	if state.Probing || p.spec.ProbedBy(&p.s.Targets[i]).Checks[check].Type == healthcheck.TypeNone {
 		return

@@ -12,10 +12,10 @@ import (
 func (p *planner) awaitUnknownCheck() bool {
 	t, c, found := p.unknownCheck()
 	if found {
-		check := &p.rules(t).Checks[c]
+		check := &p.rulesFor(t).Checks[c]
 		next := p.now.Add(check.Interval.Std())
 		p.sched.waitUntil(fmt.Sprintf("health of %s unknown (check %s); it fails at", t.ID, check.Name),
-			lifecycle.Later(lifecycle.UnknownUntil(p.rules(t), &t.Checks[c]), next))
+			lifecycle.Later(lifecycle.UnknownUntil(p.rulesFor(t), &t.Checks[c]), next))
 	}
 	return found
 }
@@ -30,7 +30,7 @@ func (p *planner) waitsAtGate(wave int, place string) bool {
 		if st.Progress.PausedAt.IsZero() {
 			st.Progress.PausedAt = p.now
 		}
-		p.event(rollout.EventGateWaiting, wave, "waiting for promotion")
+		p.addEvent(rollout.EventGateWaiting, wave, "waiting for promotion")
 		p.out.Replan = true
 	}
 	return true

@@ -33,20 +33,20 @@ func Plan(s *rollout.Snapshot, now time.Time) rollout.Decision {
 	if p.d.State.Terminal() {
 		return p.decision()
 	}
-	if p.begin() || p.applyResume() || p.checkFailurePolicy() || p.passGate() || p.updatePause() {
+	if p.startPending() || p.applyResume() || p.checkFailurePolicy() || p.passGate() || p.updatePause() {
 		p.out.Replan = true
 		return p.decision()
 	}
 	p.dispatchPhase()
-	p.router.watch()
+	p.router.readIfDue()
 	p.out.Replan = p.out.Replan || len(p.out.Transitions) > 0 && !p.st.State.Terminal()
-	p.st.DeadlineAt = p.deadline()
+	p.st.DeadlineAt = p.progressDeadline()
 	if p.st.DeadlineAt.After(p.now) {
 		p.sched.wakeBy(p.st.DeadlineAt)
 	}
 	if !p.st.State.Terminal() {
 		p.st.NextActionAt = p.nextAction()
-		p.st.Reason = reason(p.view, p.sched.waiting)
+		p.st.Reason = currentReason(p.view, p.sched.waiting)
 		p.sched.wakeBy(p.now.Add(idleRecheck))
 	}
 	return p.decision()
@@ -61,7 +61,7 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 	p.traffic = newTraffic(p.view)
 	p.router = routerPlan{traffic: p.traffic, sched: &p.sched, out: &p.out}
 	for i := range s.Targets {
-		p.count(&s.Targets[i])
+		p.countBusy(&s.Targets[i])
 	}
 	return p
 }
@@ -72,9 +72,9 @@ func (p *planner) decision() rollout.Decision {
 	return p.out
 }
 
-// count counts a target that may be out of service, and notes when it made progress.
-func (p *planner) count(t *rollout.Target) {
-	if t.OutOfService() && p.blocks(t) {
+// countBusy counts a target that may be out of service, and notes when it made progress.
+func (p *planner) countBusy(t *rollout.Target) {
+	if t.OutOfService() && p.blocksOthers(t) {
 		p.busy++
 	}
 	if t.Done() && (t.State == rollout.TargetUpdated || t.State == rollout.TargetRolledBack) && t.FinishedAt.After(p.st.Progress.LastProgressAt) {
@@ -82,8 +82,8 @@ func (p *planner) count(t *rollout.Target) {
 	}
 }
 
-// blocks reports whether a target that may be out of service keeps others from being called.
-func (p *planner) blocks(t *rollout.Target) bool {
+// blocksOthers reports whether a target that may be out of service keeps others from being called.
+func (p *planner) blocksOthers(t *rollout.Target) bool {
 	end := p.blocksUntil(t)
 	if end.IsZero() {
 		return true
@@ -95,15 +95,15 @@ func (p *planner) blocks(t *rollout.Target) bool {
 	return true
 }
 
-// begin starts a pending deployment, unless someone has called it off or holds it.
-func (p *planner) begin() bool {
+// startPending starts a pending deployment, unless it is aborted, paused or not approved.
+func (p *planner) startPending() bool {
 	if !p.d.StartedAt.IsZero() || p.d.Operator.Abort || p.d.Operator.Pause || p.d.Unapproved() {
 		return false
 	}
 	st := &p.out.Status
 	st.State, st.StartedAt = rollout.StateInProgress, p.now
 	st.Progress.LastProgressAt, st.Progress.PausedAt, st.Progress.ResumesApplied = p.now, time.Time{}, p.d.Operator.Resumes
-	p.event(rollout.EventStarted, 0, "")
+	p.addEvent(rollout.EventStarted, 0, "")
 	p.startWave(1)
 	return true
 }
@@ -140,14 +140,14 @@ func (p *planner) checkFailurePolicy() bool {
 		return false
 	}
 	if p.refusedByRouter() && p.spec.Strategy.OnFailure != rollout.OnFailurePause {
-		p.stop(rollout.StopHalted, cause+"; nothing was changed")
+		p.stopForward(rollout.StopHalted, cause+"; nothing was changed")
 		return true
 	}
 	switch p.spec.Strategy.OnFailure {
 	case rollout.OnFailurePause:
-		p.stop(rollout.StopPaused, cause)
+		p.stopForward(rollout.StopPaused, cause)
 	case rollout.OnFailureHalt:
-		p.stop(rollout.StopHalted, cause)
+		p.stopForward(rollout.StopHalted, cause)
 	case rollout.OnFailureRollback:
 		p.startRollback(cause)
 	}
@@ -157,11 +157,11 @@ func (p *planner) checkFailurePolicy() bool {
 func (p *planner) startRollback(cause string) {
 	lifecycle.BeginRollback(&p.out.Status, p.spec, cause, p.now)
 	if p.d.State != rollout.StateRollingBack {
-		p.event(rollout.EventRollbackStarted, 0, cause)
+		p.addEvent(rollout.EventRollbackStarted, 0, cause)
 	}
 }
 
-func (p *planner) stop(stop rollout.Stop, cause string) {
+func (p *planner) stopForward(stop rollout.Stop, cause string) {
 	st := &p.out.Status
 	st.Stop, st.Progress.FailureReason = stop, cause
 	st.Reason = cause
@@ -173,7 +173,7 @@ func (p *planner) stop(stop rollout.Stop, cause string) {
 // updatePause stands still for a person, and starts the progress deadline again where it was.
 func (p *planner) updatePause() bool {
 	st := &p.out.Status
-	held := p.paused()
+	held := p.isPaused()
 	want := lifecycle.RunningState(p.d)
 	if held {
 		want = rollout.StatePaused
@@ -190,7 +190,7 @@ func (p *planner) updatePause() bool {
 	}
 	st.State = want
 	if held && p.d.State != rollout.StatePaused && p.d.Progress.Gate == 0 {
-		p.event(pauseEvent(p.view), 0, pauseReason(p.view))
+		p.addEvent(pauseEvent(p.view), 0, pauseReason(p.view))
 	}
 	return true
 }
@@ -198,35 +198,35 @@ func (p *planner) updatePause() bool {
 // dispatchPhase does what the present direction asks for.
 func (p *planner) dispatchPhase() {
 	switch {
-	case p.windingDown() && p.overdue() && p.calling > 0:
+	case p.windingDown() && p.isOverdue() && p.calling > 0:
 		p.out.CancelCalls = true
 		p.sched.wakeBy(p.now.Add(time.Second))
 	case p.d.Operator.Abort:
-		p.abort()
-	case p.windingDown() && p.overdue():
+		p.planAbort()
+	case p.windingDown() && p.isOverdue():
 		p.settleRemaining("the progress deadline passed")
 		p.finish(rollout.StateFailed)
 	case p.d.Direction == rollout.Backward:
-		p.backward()
+		p.planBackward()
 	default:
-		p.forward()
+		p.planForward()
 	}
 }
 
-// abort calls no more targets and leaves every target as it is: traffic goes back to the old side at once, and calls in flight
+// planAbort calls no more targets and leaves every target as it is: traffic goes back to the old side at once, and calls in flight
 // are waited for.
-func (p *planner) abort() {
-	back := !p.started() || p.router.ensureAtEnd(p.traffic.split(0, nil))
+func (p *planner) planAbort() {
+	back := !p.hasStarted() || p.router.ensureAtEnd(p.traffic.splitAt(0, nil))
 	if p.calling > 0 {
 		p.awaitCalls()
 		return
 	}
-	if !p.overdue() && p.awaitAllWork() {
+	if !p.isOverdue() && p.awaitAllWork() {
 		return
 	}
 	end := rollout.StateAborted
 	if !back {
-		if !p.overdue() {
+		if !p.isOverdue() {
 			return
 		}
 		end = rollout.StateFailed
@@ -245,7 +245,7 @@ func (p *planner) settleRemaining(why string) {
 		}
 		m := finalTransition(i, t, why)
 		if m.State == rollout.TargetUnknown && p.mayBeWorking(t) {
-			m.Message += "; its last call may still be running until " + moment(t.History.MayRunUntil)
+			m.Message += "; its last call may still be running until " + formatTime(t.History.MayRunUntil)
 		}
 		p.out.Transitions = append(p.out.Transitions, m)
 	}
@@ -267,13 +267,13 @@ func (p *planner) awaitResult(t *rollout.Target) {
 
 // nextAction returns when users see something happen next. At a gate that is unknown, whatever the router does.
 func (p *planner) nextAction() time.Time {
-	if p.d.Progress.Gate > 0 && p.paused() {
+	if p.d.Progress.Gate > 0 && p.isPaused() {
 		return time.Time{}
 	}
 	return p.sched.visible
 }
 
-func (p *planner) event(kind string, wave int, message string) {
+func (p *planner) addEvent(kind string, wave int, message string) {
 	p.out.Events = append(p.out.Events, rollout.Event{
 		At: p.now, Type: kind, Actor: rollout.ActorEngine, Wave: wave,
 		From: string(p.d.State), To: string(p.out.Status.State), Message: message,

@@ -26,7 +26,7 @@ func (tf *traffic) proportionalWeights(share int, same bool, sides []side) (newS
 	}
 	step := gcd(share, lifecycle.AllTraffic)
 	parts := [3]int{sideNew: share / step, sideOld: (lifecycle.AllTraffic - share) / step}
-	unit := rounded(total, lifecycle.AllTraffic/step)
+	unit := divideRounded(total, lifecycle.AllTraffic/step)
 	for _, at := range []side{sideNew, sideOld} {
 		unit = max(unit, (len(full[at])+parts[at]-1)/parts[at])
 	}
@@ -34,7 +34,7 @@ func (tf *traffic) proportionalWeights(share int, same bool, sides []side) (newS
 		unit = min(unit, maxWeight*len(full[at])/parts[at])
 	}
 	unit = max(unit, 1)
-	return divide(unit*parts[sideNew], full[sideNew]), divide(unit*parts[sideOld], full[sideOld])
+	return divideInProportion(unit*parts[sideNew], full[sideNew]), divideInProportion(unit*parts[sideOld], full[sideOld])
 }
 
 func gcd(a, b int) int {
@@ -44,11 +44,11 @@ func gcd(a, b int) int {
 	return a
 }
 
-func rounded(a, b int) int { return (a + b/2) / b }
+func divideRounded(a, b int) int { return (a + b/2) / b }
 
-// divide splits a sum in proportion to the weights, as exactly as whole numbers can: at least 1 each where the sum
+// divideInProportion splits a sum in proportion to the weights, as exactly as whole numbers can: at least 1 each where the sum
 // allows, and at most the greatest weight. The rest goes to those furthest below their part.
-func divide(sum int, full []int) []int {
+func divideInProportion(sum int, full []int) []int {
 	total := 0
 	for _, weight := range full {
 		total += weight
@@ -62,12 +62,12 @@ func divide(sum int, full []int) []int {
 		}
 		rest -= list[i]
 	}
-	level(list, rest, func(i int) int { return sum*full[i] - list[i]*total })
+	distributeRest(list, rest, func(i int) int { return sum*full[i] - list[i]*total })
 	return list
 }
 
-// level distributes what is over, or takes back what is too much, one by one: first where most is lacking, or least.
-func level(list []int, rest int, lacks func(i int) int) {
+// distributeRest distributes what is over, or takes back what is too much, one by one: first where most is lacking, or least.
+func distributeRest(list []int, rest int, lacks func(i int) int) {
 	order := make([]int, len(list))
 	for i := range order {
 		order[i] = i

@@ -21,7 +21,7 @@ func TestDivide_ExactInSumAndClosestInPart(t *testing.T) {
 		{512, []int{100, 1, 1}, []int{256, 128, 128}},
 		{768, []int{1, 1, 1}, []int{256, 256, 256}},
 	} {
-		if got := divide(c.sum, c.full); !slices.Equal(got, c.want) {
+		if got := divideInProportion(c.sum, c.full); !slices.Equal(got, c.want) {
 			t.Errorf("%d over %v is %v, want %v", c.sum, c.full, got, c.want)
 		}
 	}
@@ -35,7 +35,7 @@ func FuzzDivide(f *testing.F) {
 		if sum < 0 || sum > 3*maxWeight || slices.Min(full) < 1 || slices.Max(full) > maxWeight {
 			return
 		}
-		got, total := divide(sum, full), 0
+		got, total := divideInProportion(sum, full), 0
 		for _, weight := range got {
 			if total += weight; weight < 0 || weight > maxWeight || sum >= 3 && weight == 0 {
 				t.Fatalf("%d over %v is %v", sum, full, got)

@@ -16,15 +16,15 @@ func pauseEvent(v *view) string {
 	return rollout.EventPaused
 }
 
-// reason returns what the deployment does, or what it waits for and until when.
-func reason(v *view, waiting string) string {
+// currentReason returns what the deployment does, or what it waits for and until when.
+func currentReason(v *view, waiting string) string {
 	st := v.st
 	switch {
 	case v.d.Operator.Abort && v.calling == 0:
 		return "aborting" + waiting
 	case v.d.Operator.Abort:
-		return fmt.Sprintf("aborting: waiting for %s in flight", strategy.Quantity(v.calling, "call")) + waiting
-	case v.paused():
+		return fmt.Sprintf("aborting: waiting for %s in flight", strategy.FormatQuantity(v.calling, "call")) + waiting
+	case v.isPaused():
 		return pauseReason(v)
 	case st.Direction == rollout.Backward:
 		return rollbackReason(v, waiting)
@@ -65,7 +65,7 @@ func toleratedNote(v *view) string {
 	if v.failures == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; %s failed (tolerated)", strategy.Quantity(v.failures, "target"))
+	return fmt.Sprintf("; %s failed (tolerated)", strategy.FormatQuantity(v.failures, "target"))
 }
 
 // gatedStep returns what the gate of a wave holds back.
@@ -99,14 +99,14 @@ func rollbackReason(v *view, waiting string) string {
 			back++
 		}
 	}
-	return fmt.Sprintf("rolling back, %d of %s done: %s", back, strategy.Quantity(touched, "target"), v.st.Progress.FailureReason) + waiting
+	return fmt.Sprintf("rolling back, %d of %s done: %s", back, strategy.FormatQuantity(touched, "target"), v.st.Progress.FailureReason) + waiting
 }
 
 func waveReason(v *view, waiting string) string {
 	progress := &v.st.Progress
 	wave := waveName(v, progress.Wave)
 	if end := v.waveEnd(); !end.IsZero() {
-		return fmt.Sprintf("%s verified; baking until %s", wave, moment(end)) + waiting
+		return fmt.Sprintf("%s verified; baking until %s", wave, formatTime(end)) + waiting
 	}
 	done, size := 0, v.spec.Waves[progress.Wave-1].Size
 	for i := range v.s.Targets {
@@ -114,10 +114,10 @@ func waveReason(v *view, waiting string) string {
 			done++
 		}
 	}
-	return fmt.Sprintf("%s: %d of %s verified", wave, done, strategy.Quantity(size, "target")) + waiting
+	return fmt.Sprintf("%s: %d of %s verified", wave, done, strategy.FormatQuantity(size, "target")) + waiting
 }
 
-func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func endReason(v *view, state rollout.State) string {
 	switch state {
@@ -132,7 +132,7 @@ func endReason(v *view, state rollout.State) string {
 		return "rolled back: " + v.st.Progress.FailureReason
 	default:
 		if v.d.Direction == rollout.Backward && !v.d.Operator.Abort {
-			if v.untouched() {
+			if v.isUntouched() {
 				return v.st.Progress.FailureReason + "; no target was called, but the router did not confirm that the old side serves all traffic"
 			}
 			return "rollback failed; reason for the rollback: " + v.st.Progress.FailureReason
@@ -151,7 +151,7 @@ func leftOutNote(v *view) string {
 
 // uncalledNote returns a note when there was nothing to do, or "" when a target was called.
 func uncalledNote(v *view) string {
-	if v.d.Kind != rollout.KindDeploy || v.d.Version == "" || !v.untouched() {
+	if v.d.Kind != rollout.KindDeploy || v.d.Version == "" || !v.isUntouched() {
 		return ""
 	}
 	return ": already runs " + v.d.Version + "; no target was called (force calls them)"

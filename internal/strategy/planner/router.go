@@ -13,9 +13,9 @@ type routerPlan struct {
 	out   *rollout.Decision
 }
 
-// ensure reports whether the router is known to do what is wanted of it; without a router it always does. When it is
+// ensureSplit reports whether the router is known to do what is wanted of it; without a router it always does. When it is
 // not, the next step towards it is planned. One write is out at a time.
-func (rp *routerPlan) ensure(want routing.TrafficSplit) bool {
+func (rp *routerPlan) ensureSplit(want routing.TrafficSplit) bool {
 	if rp.spec.Traffic == nil {
 		return true
 	}
@@ -34,9 +34,9 @@ func (rp *routerPlan) ensure(want routing.TrafficSplit) bool {
 	case rp.now.Before(rp.routerDue(r, &want)):
 		rp.sched.waitUntil("the router is retried at", rp.routerDue(r, &want))
 	case rp.readsFirst(r, &want):
-		rp.read(r)
+		rp.addRead(r)
 	default:
-		rp.act(rollout.Action{Kind: rollout.ActionSetWeights, Route: routing.Call{Setting: want, Baseline: rp.fullBackends()}})
+		rp.addAction(rollout.Action{Kind: rollout.ActionSetWeights, Route: routing.Call{Setting: want, Baseline: rp.fullBackends()}})
 		rp.sched.wakeVisible(rp.now.Add(rp.spec.Traffic.Timeout.Std()))
 	}
 	return false
@@ -45,10 +45,10 @@ func (rp *routerPlan) ensure(want routing.TrafficSplit) bool {
 // ensureAtEnd reports whether the router is known to do what is wanted of it, and was seen to just now: a deployment ends on that.
 // One that refuses everything was left as it was.
 func (rp *routerPlan) ensureAtEnd(want routing.TrafficSplit) bool {
-	return rp.refusedByRouter() || rp.ensure(want) && rp.readLately()
+	return rp.refusedByRouter() || rp.ensureSplit(want) && rp.readLately()
 }
 
-func (rp *routerPlan) act(a rollout.Action) {
+func (rp *routerPlan) addAction(a rollout.Action) {
 	a.Target, a.Check = -1, -1
 	rp.out.Actions = append(rp.out.Actions, a)
 }
@@ -56,12 +56,12 @@ func (rp *routerPlan) act(a rollout.Action) {
 func (rp *routerPlan) awaitWrite(r *routing.State) {
 	rp.sched.wakeBy(lifecycle.Later(r.Sent.Deadline, rp.now).Add(resultGrace))
 	rp.sched.noteVisible(r.Sent.Deadline)
-	rp.sched.waiting = "; the router must answer by " + moment(r.Sent.Deadline)
+	rp.sched.waiting = "; the router must answer by " + formatTime(r.Sent.Deadline)
 }
 
-// drained reports whether the targets to call have been out of service for long enough.
-func (rp *routerPlan) drained(want routing.TrafficSplit, targets map[int]bool) bool {
-	if !rp.ensure(want) {
+// isDrained reports whether the targets to call have been out of service for long enough.
+func (rp *routerPlan) isDrained(want routing.TrafficSplit, targets map[int]bool) bool {
+	if !rp.ensureSplit(want) {
 		return false
 	}
 	if rp.spec.Traffic == nil {

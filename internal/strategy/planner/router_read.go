@@ -12,9 +12,9 @@ import (
 // routerFresh is how old a reading may be for a deployment to end on it.
 const routerFresh = 5 * time.Second
 
-// watch reads a router regularly once its write is confirmed: others may have set it to
+// readIfDue reads a router regularly once its write is confirmed: others may have set it to
 // something else, and a restart forgets.
-func (rp *routerPlan) watch() {
+func (rp *routerPlan) readIfDue() {
 	r := rp.d.Progress.Router
 	if !rp.spec.Traffic.Readable() || r == nil || r.Applied == nil || r.InFlight || r.Reading || rp.st.State.Terminal() {
 		return
@@ -23,11 +23,11 @@ func (rp *routerPlan) watch() {
 		rp.sched.wakeBy(due)
 		return
 	}
-	rp.read(r)
+	rp.addRead(r)
 }
 
-// read asks the router what it does, once in a decision.
-func (rp *routerPlan) read(r *routing.State) {
+// addRead asks the router what it does, once in a decision.
+func (rp *routerPlan) addRead(r *routing.State) {
 	rp.sched.wakeBy(rp.now.Add(rp.spec.Traffic.Timeout.Std() + resultGrace))
 	if slices.ContainsFunc(rp.out.Actions, func(a rollout.Action) bool {
 		return a.Kind == rollout.ActionReadWeights || a.Kind == rollout.ActionSetWeights
@@ -38,7 +38,7 @@ func (rp *routerPlan) read(r *routing.State) {
 	if r.Sent != nil {
 		sent = *r.Sent
 	}
-	rp.act(rollout.Action{Kind: rollout.ActionReadWeights, Route: sent})
+	rp.addAction(rollout.Action{Kind: rollout.ActionReadWeights, Route: sent})
 }
 
 // readLately reports whether the router has been read just now, or cannot be in time: a deployment ends on what its router
@@ -56,7 +56,7 @@ func (rp *routerPlan) readLately() bool {
 	case rp.now.Before(r.LookAt):
 		rp.sched.waitUntil("the router is read again at", r.LookAt)
 	default:
-		rp.read(r)
+		rp.addRead(r)
 	}
 	return false
 }
@@ -73,7 +73,7 @@ func (rp *routerPlan) readSoon(r *routing.State) {
 		rp.sched.wakeBy(due)
 		return
 	}
-	rp.read(r)
+	rp.addRead(r)
 }
 
 // idleSessions reports whether the router reports that none of the targets has a session left.

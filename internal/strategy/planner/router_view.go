@@ -16,7 +16,7 @@ func (v *view) readsFirst(r *routing.State, want *routing.TrafficSplit) bool {
 
 // tooLateToRead reports whether the progress deadline could pass while the router is read.
 func (v *view) tooLateToRead(r *routing.State) bool {
-	deadline := v.deadline()
+	deadline := v.progressDeadline()
 	end := lifecycle.Later(v.now, r.LookAt).Add(v.spec.Traffic.Timeout.Std() + resultGrace)
 	return !deadline.IsZero() && !end.Before(deadline)
 }
@@ -27,7 +27,7 @@ func (v *view) unreadNote() string {
 	if v.spec.Traffic == nil || r == nil || r.LooksFailed == 0 {
 		return ""
 	}
-	return "; the router could not be read since " + moment(r.SeenAt)
+	return "; the router could not be read since " + formatTime(r.SeenAt)
 }
 
 // routerRetryInterval is how much longer a router is left alone that has refused often enough, while a person is waited for anyway.

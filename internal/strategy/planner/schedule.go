@@ -14,10 +14,10 @@ type schedule struct {
 }
 
 // wakeBy plans again at a time, or before.
-func (s *schedule) wakeBy(at time.Time) { s.wake = first(s.wake, at) }
+func (s *schedule) wakeBy(at time.Time) { s.wake = earlierOf(s.wake, at) }
 
 // noteVisible records that users see something happen at a time, or before.
-func (s *schedule) noteVisible(at time.Time) { s.visible = first(s.visible, at) }
+func (s *schedule) noteVisible(at time.Time) { s.visible = earlierOf(s.visible, at) }
 
 // wakeVisible plans again at a time at which users see something happen.
 func (s *schedule) wakeVisible(at time.Time) {
@@ -29,12 +29,12 @@ func (s *schedule) wakeVisible(at time.Time) {
 func (s *schedule) waitUntil(what string, at time.Time) {
 	s.wakeVisible(at)
 	if s.until.IsZero() || at.Before(s.until) {
-		s.waiting, s.until = "; "+what+" "+moment(at), at
+		s.waiting, s.until = "; "+what+" "+formatTime(at), at
 	}
 }
 
-// first returns the earlier of two times, of which at may not be zero.
-func first(t, at time.Time) time.Time {
+// earlierOf returns the earlier of two times, of which at may not be zero.
+func earlierOf(t, at time.Time) time.Time {
 	if t.IsZero() || at.Before(t) {
 		return at
 	}

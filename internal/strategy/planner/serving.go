@@ -49,7 +49,7 @@ func (rp *routerPlan) countReturning(weight int) int {
 	if !rp.seesBackends(r) {
 		return 0
 	}
-	want, found := rp.split(weight, nil), 0
+	want, found := rp.splitAt(weight, nil), 0
 	for i := range rp.s.Targets {
 		t := &rp.s.Targets[i]
 		back := rp.d.Direction == rollout.Backward
@@ -70,7 +70,7 @@ func (rp *routerPlan) drainedFirst(weight int) []int {
 	var first, rest []int
 	var sent, want []routing.Backend
 	if r := rp.d.Progress.Router; rp.spec.Traffic != nil && r != nil && r.Sent != nil {
-		sent, want = r.Sent.Setting.Backends, rp.split(weight, nil).Backends
+		sent, want = r.Sent.Setting.Backends, rp.splitAt(weight, nil).Backends
 	}
 	for i := range rp.s.Targets {
 		phase := rp.s.Targets[i].Phase

@@ -14,8 +14,8 @@ const (
 	sideNew
 )
 
-// sides returns the side of each target, and the number of targets on each side.
-func (tf *traffic) sides(share int, leaving map[int]bool) (sides []side, count [3]int) {
+// assignSides returns the side of each target, and the number of targets on each side.
+func (tf *traffic) assignSides(share int, leaving map[int]bool) (sides []side, count [3]int) {
 	sides = make([]side, len(tf.s.Targets))
 	for i := range tf.s.Targets {
 		sides[i] = tf.sideOf(i, share, leaving)
@@ -126,8 +126,8 @@ func (tf *traffic) wouldExceedExposure(t *rollout.Target) bool {
 	return tf.kind.LimitExposure && !tf.widespread && tf.d.Direction == rollout.Forward && t.State != rollout.TargetUpdated && !t.Touched() && t.Version != "" && t.Version == t.DesiredVersion
 }
 
-// widespread reports whether more than half of the targets that served when the deployment began ran its version already.
-func widespread(s *rollout.Snapshot) bool {
+// isWidespread reports whether more than half of the targets that served when the deployment began ran its version already.
+func isWidespread(s *rollout.Snapshot) bool {
 	ran, others := 0, 0
 	for i := range s.Targets {
 		t := &s.Targets[i]

@@ -19,7 +19,7 @@ type traffic struct {
 }
 
 func newTraffic(v *view) *traffic {
-	tf := &traffic{view: v, widespread: widespread(v.s)}
+	tf := &traffic{view: v, widespread: isWidespread(v.s)}
 	if v.spec.Traffic != nil {
 		tf.full = fullWeights(v.s)
 	}
@@ -56,17 +56,17 @@ func (tf *traffic) fullBackends() []routing.Backend {
 // maxWeight is the highest weight that routers take.
 const maxWeight = 256
 
-// split returns what the router should do now, with share percent of traffic on the new side (rolling ignores it: there
+// splitAt returns what the router should do now, with share percent of traffic on the new side (rolling ignores it: there
 // every target in service counts as in full rotation) and without the targets in leaving.
-func (tf *traffic) split(share int, leaving map[int]bool) routing.TrafficSplit {
-	sides, count := tf.sides(share, leaving)
+func (tf *traffic) splitAt(share int, leaving map[int]bool) routing.TrafficSplit {
+	sides, count := tf.assignSides(share, leaving)
 	active, idle := lifecycle.Slots(tf.d)
 	s := routing.TrafficSplit{ActiveSlot: active, NewWeight: tf.newWeight(share, sides, count)}
 	s.OldWeight = lifecycle.AllTraffic - s.NewWeight
 	if idle != "" && s.NewWeight == lifecycle.AllTraffic {
 		s.ActiveSlot = idle
 	}
-	weights := tf.weights(s.NewWeight, tf.sameWeights(share), sides, count)
+	weights := tf.targetWeights(s.NewWeight, tf.sameWeights(share), sides, count)
 	tf.keepHeldWeights(weights, &s, share, leaving)
 	s.Backends = make([]routing.Backend, len(sides))
 	for i := range sides {
@@ -93,9 +93,9 @@ func (tf *traffic) keepHeldWeights(weights []int, s *routing.TrafficSplit, share
 	}
 }
 
-// weights returns the weight of each target: its part of its side's weight, and 0 for a target out of traffic. Where
+// targetWeights returns the weight of each target: its part of its side's weight, and 0 for a target out of traffic. Where
 // all that serve count the same, each is in full rotation, however little the share of its side is in whole percent.
-func (tf *traffic) weights(share int, same bool, sides []side, count [3]int) []int {
+func (tf *traffic) targetWeights(share int, same bool, sides []side, count [3]int) []int {
 	var parts [3][]int
 	if tf.full == nil {
 		parts[sideNew], parts[sideOld] = tf.evenWeights(share, same, count)
@@ -137,7 +137,7 @@ func (tf *traffic) newWeight(share int, sides []side, count [3]int) int {
 // evenWeights splits the share of each side evenly among its targets; the sides' sums relate exactly as their shares.
 func (tf *traffic) evenWeights(share int, same bool, count [3]int) (newSide, oldSide []int) {
 	if same {
-		return spread(lifecycle.DefaultWeight*count[sideNew], count[sideNew]), spread(lifecycle.DefaultWeight*count[sideOld], count[sideOld])
+		return spreadEvenly(lifecycle.DefaultWeight*count[sideNew], count[sideNew]), spreadEvenly(lifecycle.DefaultWeight*count[sideOld], count[sideOld])
 	}
 	unit := maxWeight * len(tf.s.Targets)
 	for at, part := range map[side]int{sideNew: share, sideOld: lifecycle.AllTraffic - share} {
@@ -146,11 +146,11 @@ func (tf *traffic) evenWeights(share int, same bool, count [3]int) (newSide, old
 		}
 	}
 	unit = max(unit, 1)
-	return spread(share*unit, count[sideNew]), spread((lifecycle.AllTraffic-share)*unit, count[sideOld])
+	return spreadEvenly(share*unit, count[sideNew]), spreadEvenly((lifecycle.AllTraffic-share)*unit, count[sideOld])
 }
 
-// spread divides a sum over n targets as evenly as whole numbers can.
-func spread(sum, n int) []int {
+// spreadEvenly divides a sum over n targets as evenly as whole numbers can.
+func spreadEvenly(sum, n int) []int {
 	list := make([]int, n)
 	for i := range list {
 		list[i] = min(sum/n, maxWeight)

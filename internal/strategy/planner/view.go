@@ -26,7 +26,7 @@ func newView(s *rollout.Snapshot, now time.Time, st *rollout.Status) *view {
 	v := &view{s: s, d: d, spec: &d.Spec, now: now, st: st}
 	v.kind, _ = strategy.KindOf(d.Spec.Strategy.Type)
 	for i := range s.Targets {
-		v.count(&s.Targets[i])
+		v.countTarget(&s.Targets[i])
 	}
 	if r := d.Progress.Router; r != nil && r.InFlight {
 		v.calling++
@@ -34,7 +34,7 @@ func newView(s *rollout.Snapshot, now time.Time, st *rollout.Status) *view {
 	return v
 }
 
-func (v *view) count(t *rollout.Target) {
+func (v *view) countTarget(t *rollout.Target) {
 	if t.Phase == rollout.PhaseCalling {
 		v.calling++
 	}
@@ -65,7 +65,7 @@ func (v *view) blocksUntil(t *rollout.Target) time.Time {
 	switch {
 	case t.Phase == rollout.PhaseCalling:
 	case v.mayBeWorking(t):
-		began = t.History.MayRunUntil.Add(-v.rules(t).Deploy.Timeout.Std())
+		began = t.History.MayRunUntil.Add(-v.rulesFor(t).Deploy.Timeout.Std())
 	default:
 		return time.Time{}
 	}
@@ -88,8 +88,8 @@ func (v *view) unknownCheck() (t *rollout.Target, check int, found bool) {
 		if t.State != rollout.TargetUpdated {
 			continue
 		}
-		for c := range v.rules(t).Checks {
-			if v.rules(t).Checks[c].Critical && !t.Checks[c].UnknownSince.IsZero() {
+		for c := range v.rulesFor(t).Checks {
+			if v.rulesFor(t).Checks[c].Critical && !t.Checks[c].UnknownSince.IsZero() {
 				return t, c, true
 			}
 		}
@@ -97,8 +97,8 @@ func (v *view) unknownCheck() (t *rollout.Target, check int, found bool) {
 	return nil, 0, false
 }
 
-// rules returns the spec by which the target is called and judged on its present way.
-func (v *view) rules(t *rollout.Target) *rollout.Spec { return v.spec.For(t) }
+// rulesFor returns the spec by which the target is called and judged on its present way.
+func (v *view) rulesFor(t *rollout.Target) *rollout.Spec { return v.spec.For(t) }
 
 // failedForward reports whether a target did not get where the deployment wants it; one that was only checked was there.
 func (v *view) failedForward(t *rollout.Target) bool {
@@ -106,8 +106,8 @@ func (v *view) failedForward(t *rollout.Target) bool {
 	return !t.RollingBack && lifecycle.FailedOrUnknown(t) && !checked
 }
 
-// paused reports whether nothing may begin until a person says so.
-func (v *view) paused() bool { return v.pausedByOperator() || v.pausedAutomatically() }
+// isPaused reports whether nothing may begin until a person says so.
+func (v *view) isPaused() bool { return v.pausedByOperator() || v.pausedAutomatically() }
 
 // pausedByOperator reports whether an operator has paused the deployment, or it is not approved: then nothing happens.
 func (v *view) pausedByOperator() bool {
@@ -125,10 +125,10 @@ func (v *view) windingDown() bool {
 	return v.d.Direction == rollout.Backward || v.d.Stop == rollout.StopHalted || v.d.Operator.Abort
 }
 
-func (v *view) started() bool { return !v.d.StartedAt.IsZero() }
+func (v *view) hasStarted() bool { return !v.d.StartedAt.IsZero() }
 
-// untouched reports whether no call has reached any target.
-func (v *view) untouched() bool {
+// isUntouched reports whether no call has reached any target.
+func (v *view) isUntouched() bool {
 	return !slices.ContainsFunc(v.s.Targets, func(t rollout.Target) bool { return t.Touched() })
 }
 
@@ -184,5 +184,5 @@ func (v *view) waveVerified(wave int) bool {
 }
 
 func (v *view) mayCallForward() bool {
-	return !v.paused() && v.d.Stop == rollout.StopNone
+	return !v.isPaused() && v.d.Stop == rollout.StopNone
 }

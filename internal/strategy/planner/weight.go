@@ -52,7 +52,7 @@ func (v *view) weightInParts(wave int) int {
 // weightNow returns the new side's share until a wave has its outcome. While a person is waited for it gets no more than it has.
 func (v *view) weightNow(wave int) int {
 	switch share := v.weightDuringWave(wave); {
-	case !v.paused() || v.kind.WeightPerTarget:
+	case !v.isPaused() || v.kind.WeightPerTarget:
 		return share
 	case v.d.Progress.Weight == v.weightAfterWave(wave) && v.waveDone(wave): // it was moved before the deployment was held
 		return v.d.Progress.Weight
