@@ -20,7 +20,7 @@ const operatorsToken = "the-operators-own-token"
 // serveGuarded starts the API on a database of its own, with credentials. The client is the operator.
 func serveGuarded(t *testing.T) (*client, *store.Store) {
 	t.Helper()
-	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(dbtest.Box(t)))
+	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(dbtest.NewKeyring(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ type assault struct {
 
 func newAssault(t *testing.T) *assault {
 	t.Helper()
-	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(dbtest.Box(t)))
+	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(dbtest.NewKeyring(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -259,7 +259,7 @@ func TestRetry_OfRollbackTakesUnrestoredTargets(t *testing.T) {
 func TestCommands_ShowOnAllReplicas(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
-	other, err := store.Open(t.Context(), s.url, store.SealedBy(dbtest.Box(t)))
+	other, err := store.Open(t.Context(), s.url, store.SealedBy(dbtest.NewKeyring(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

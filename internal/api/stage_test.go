@@ -28,7 +28,7 @@ const stageReplica = "r1"
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	url := dbtest.New(t)
-	s, err := store.Open(t.Context(), url, store.SealedBy(dbtest.Box(t)))
+	s, err := store.Open(t.Context(), url, store.SealedBy(dbtest.NewKeyring(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

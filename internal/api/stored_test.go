@@ -12,7 +12,7 @@ import (
 // serveStored starts the API on a database of its own.
 func serveStored(t *testing.T) (*client, *store.Store) {
 	t.Helper()
-	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(dbtest.Box(t)))
+	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(dbtest.NewKeyring(t)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 // Key is the key of all tests, so that stores of one database open what another sealed.
 const Key = "test:NvVv/iA6EeGwvNVfSD2LhAotX4kZ0VbUdw4b3MVexyA="
 
-// Box returns a keyring with the key of all tests.
-func Box(t testing.TB) *keyring.Keyring {
+// NewKeyring returns a keyring with the key of all tests.
+func NewKeyring(t testing.TB) *keyring.Keyring {
 	t.Helper()
 	key, err := keyring.ParseKey(Key)
 	if err != nil {

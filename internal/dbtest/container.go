@@ -18,7 +18,7 @@ const dockerProbe = 2 * time.Second
 // startContainer starts a server in a container, which its own reaper removes if Stop is never called.
 func startContainer() (*Server, error) {
 	ctx := context.Background()
-	if err := docker(ctx); err != nil {
+	if err := runDocker(ctx); err != nil {
 		return nil, err
 	}
 	c, err := postgres.Run(ctx, image, postgres.WithUsername("rollcall"), postgres.WithPassword("rollcall"),
@@ -34,7 +34,7 @@ func startContainer() (*Server, error) {
 	return &Server{URL: address, stop: func() error { return testcontainers.TerminateContainer(c) }}, nil
 }
 
-func docker(ctx context.Context) error {
+func runDocker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dockerProbe)
 	defer cancel()
 	provider, err := testcontainers.NewDockerProvider()

@@ -37,11 +37,11 @@ const URLVariable = "TEST_DATABASE_URL"
 const bound = time.Minute
 
 // shared is the server that this test binary uses: there is one per process, as there is one testing.M.
-var shared = sync.OnceValues(server)
+var shared = sync.OnceValues(findOrStart)
 
-// server finds or starts a server and makes the template on it. The one that was started is kept here and never stopped:
+// findOrStart finds or starts a server and makes the template on it. The one that was started is kept here and never stopped:
 // it ends when this process has ended, or when its Server is not referenced any more.
-func server() (*Server, error) {
+func findOrStart() (*Server, error) {
 	s := &Server{URL: os.Getenv(URLVariable)}
 	if s.URL == "" {
 		var err error
@@ -60,22 +60,22 @@ func server() (*Server, error) {
 // New returns the URL of a fresh database with the newest schema. It is dropped when the test ends.
 func New(t testing.TB) string {
 	t.Helper()
-	return create(t, "TEMPLATE "+template()+" STRATEGY FILE_COPY")
+	return createDatabase(t, "TEMPLATE "+templateName()+" STRATEGY FILE_COPY")
 }
 
-// Empty returns the URL of a fresh database with nothing in it. It is dropped when the test ends.
-func Empty(t testing.TB) string {
+// NewEmpty returns the URL of a fresh database with nothing in it. It is dropped when the test ends.
+func NewEmpty(t testing.TB) string {
 	t.Helper()
-	return create(t, "TEMPLATE template0 STRATEGY FILE_COPY")
+	return createDatabase(t, "TEMPLATE template0 STRATEGY FILE_COPY")
 }
 
-// Encoded returns the URL of a fresh database with nothing in it that keeps text in an encoding other than UTF-8.
-func Encoded(t testing.TB, encoding string) string {
+// NewEncoded returns the URL of a fresh database with nothing in it that keeps text in an encoding other than UTF-8.
+func NewEncoded(t testing.TB, encoding string) string {
 	t.Helper()
-	return create(t, "TEMPLATE template0 ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")
+	return createDatabase(t, "TEMPLATE template0 ENCODING '"+encoding+"' LC_COLLATE 'C' LC_CTYPE 'C'")
 }
 
-func create(t testing.TB, how string) string {
+func createDatabase(t testing.TB, how string) string {
 	t.Helper()
 	if testing.Short() && os.Getenv(URLVariable) == "" {
 		t.Skip("needs a database: none is started with -short")
@@ -88,19 +88,19 @@ func create(t testing.TB, how string) string {
 		t.Fatal(err)
 	}
 	address, name := server.URL, "test_"+strings.ToLower(rand.Text())
-	if err := run(address, "CREATE DATABASE "+name+" "+how); err != nil {
+	if err := runStatement(address, "CREATE DATABASE "+name+" "+how); err != nil {
 		t.Fatalf("make a database: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := run(address, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
+		if err := runStatement(address, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("drop the database: %v", err)
 		}
 	})
-	return in(address, name)
+	return databaseURL(address, name)
 }
 
-// run runs one statement on the server's own database.
-func run(address, statement string) error {
+// runStatement runs one statement on the server's own database.
+func runStatement(address, statement string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, address)
@@ -114,8 +114,8 @@ func run(address, statement string) error {
 	return nil
 }
 
-// in returns the URL of another database on the same server.
-func in(address, name string) string {
+// databaseURL returns the URL of another database on the same server.
+func databaseURL(address, name string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return address // it was connected to, so it is a URL
@@ -124,8 +124,8 @@ func in(address, name string) string {
 	return u.String()
 }
 
-// template returns the name of the migrated database that all others are copied from; it changes with the migrations.
-func template() string {
+// templateName returns the name of the migrated database that all others are copied from; it changes with the migrations.
+func templateName() string {
 	sum := sha256.New()
 	err := fs.WalkDir(migrations.FS, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -149,7 +149,7 @@ func makeTemplate(ctx context.Context, address string) error {
 	}
 	defer func() { _ = conn.Close(ctx) }() // this frees the lock, too
 
-	name := template()
+	name := templateName()
 	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock(hashtextextended($1, 0))`, name); err != nil {
 		return fmt.Errorf("lock: %w", err)
 	}
@@ -163,14 +163,14 @@ func makeTemplate(ctx context.Context, address string) error {
 			return fmt.Errorf("%s: %w", statement, err)
 		}
 	}
-	if err := migrate(ctx, in(address, name)); err != nil {
+	if err := migrateDatabase(ctx, databaseURL(address, name)); err != nil {
 		return err
 	}
 	_, err = conn.Exec(ctx, "ALTER DATABASE "+name+" IS_TEMPLATE true")
 	return err //nolint:wrapcheck // the caller says what was tried
 }
 
-func migrate(ctx context.Context, address string) error {
+func migrateDatabase(ctx context.Context, address string) error {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {
 		return fmt.Errorf("read the URL: %w", err)

@@ -36,7 +36,7 @@ func TestDatabase_NewHasSchemaEmptyHasNone(t *testing.T) {
 	if n := count(t, dbtest.New(t), tables); n != 1 {
 		t.Errorf("a new database has %d tables called deployments, not 1", n)
 	}
-	if n := count(t, dbtest.Empty(t), tables); n != 0 {
+	if n := count(t, dbtest.NewEmpty(t), tables); n != 0 {
 		t.Errorf("an empty database has %d tables called deployments", n)
 	}
 }
@@ -49,7 +49,7 @@ func TestDatabase_IsDroppedAfterTest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := count(t, dbtest.Empty(t), `SELECT count(*) FROM pg_database WHERE datname = '`+config.Database+`'`); n != 0 {
+	if n := count(t, dbtest.NewEmpty(t), `SELECT count(*) FROM pg_database WHERE datname = '`+config.Database+`'`); n != 0 {
 		t.Errorf("the database %s is still there", config.Database)
 	}
 }

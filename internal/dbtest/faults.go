@@ -21,7 +21,7 @@ var errNotOurs = errors.New("only a server of installed programs can be broken")
 // Crash has the server abort at once, with its connections (pg_ctl stop -m immediate). Commits survive it in databases that
 // have synchronous_commit on.
 func (s *Server) Crash() error {
-	if err := s.order("crash"); err != nil {
+	if err := s.sendOrder("crash"); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
@@ -30,7 +30,7 @@ func (s *Server) Crash() error {
 		if _, err := os.Stat(filepath.Join(s.data, "postmaster.pid")); errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
-		await(ctx)
+		waitForPoll(ctx)
 	}
 	return errors.New("PostgreSQL does not end")
 }
@@ -41,17 +41,17 @@ func (s *Server) Restart() error {
 	const starts = 6
 	var failed error
 	for range starts {
-		if err := s.order("start"); err != nil {
+		if err := s.sendOrder("start"); err != nil {
 			return err
 		}
-		if failed = ready(s.URL, startTimeout/starts); failed == nil {
+		if failed = waitUntilReady(s.URL, startTimeout/starts); failed == nil {
 			return nil
 		}
 	}
 	return failed
 }
 
-func (s *Server) order(what string) error {
+func (s *Server) sendOrder(what string) error {
 	if s.orders == nil {
 		return errNotOurs
 	}
@@ -62,12 +62,12 @@ func (s *Server) order(what string) error {
 }
 
 // Freeze stops all the server's processes where they are, as a machine that hangs; Thaw continues them.
-func (s *Server) Freeze() error { return s.signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() error { return s.signalProcesses(syscall.SIGSTOP) }
 
 // Thaw ends Freeze.
-func (s *Server) Thaw() error { return s.signal(syscall.SIGCONT) }
+func (s *Server) Thaw() error { return s.signalProcesses(syscall.SIGCONT) }
 
-func (s *Server) signal(sig syscall.Signal) error {
+func (s *Server) signalProcesses(sig syscall.Signal) error {
 	if s.orders == nil {
 		return errNotOurs
 	}
@@ -95,24 +95,24 @@ func (s *Server) signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Create makes a database with the newest schema in which commits survive a crash, and gives its URL.
-func (s *Server) Create(ctx context.Context, name string) (string, error) {
+// CreateDatabase makes a database with the newest schema in which commits survive a crash, and gives its URL.
+func (s *Server) CreateDatabase(ctx context.Context, name string) (string, error) {
 	if err := makeTemplate(ctx, s.URL); err != nil {
 		return "", err
 	}
 	for _, statement := range []string{
-		"CREATE DATABASE " + name + " TEMPLATE " + template() + " STRATEGY FILE_COPY",
+		"CREATE DATABASE " + name + " TEMPLATE " + templateName() + " STRATEGY FILE_COPY",
 		"ALTER DATABASE " + name + " SET synchronous_commit = on",
 	} {
-		if err := run(s.URL, statement); err != nil {
+		if err := runStatement(s.URL, statement); err != nil {
 			return "", err
 		}
 	}
-	return in(s.URL, name), nil
+	return databaseURL(s.URL, name), nil
 }
 
-// Run runs one statement as the server's owner, on the server's own database.
-func (s *Server) Run(ctx context.Context, statement string) error {
+// RunStatement runs one statement as the server's owner, on the server's own database.
+func (s *Server) RunStatement(ctx context.Context, statement string) error {
 	conn, err := pgx.Connect(ctx, s.URL)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -124,7 +124,7 @@ func (s *Server) Run(ctx context.Context, statement string) error {
 	return nil
 }
 
-func await(ctx context.Context) {
+func waitForPoll(ctx context.Context) {
 	poll := time.NewTimer(10 * time.Millisecond)
 	defer poll.Stop()
 	select {

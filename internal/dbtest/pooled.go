@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Pooled returns the URL of the same database behind a PgBouncer of its own, which ends with the test; settings are lines
+// StartPooler returns the URL of the same database behind a PgBouncer of its own, which ends with the test; settings are lines
 // of its section [pgbouncer]. Without PgBouncer the test fails when CI is set and is skipped otherwise.
-func Pooled(t testing.TB, address string, settings ...string) string {
+func StartPooler(t testing.TB, address string, settings ...string) string {
 	t.Helper()
 	program := pgBouncer(t)
 	direct, err := url.Parse(address)
@@ -31,7 +31,7 @@ func Pooled(t testing.TB, address string, settings ...string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	who, err := unprivileged(dir)
+	who, err := unprivilegedAccount(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func awaitPooler(t testing.TB, address string) {
 		if ctx.Err() != nil {
 			t.Fatalf("PgBouncer does not listen: %v", err)
 		}
-		await(ctx)
+		waitForPoll(ctx)
 	}
 }
 

@@ -37,7 +37,7 @@ var errNone = errors.New("no PostgreSQL to test with")
 
 // Start starts a server: from installed programs, else in a container.
 func Start() (*Server, error) {
-	bin, err := programs()
+	bin, err := findPrograms()
 	if err == nil {
 		return startLocal(bin)
 	}
@@ -48,8 +48,8 @@ func Start() (*Server, error) {
 	return s, nil
 }
 
-// programs returns the folder with initdb and postgres, and with what makes a standby where there is one.
-func programs() (string, error) {
+// findPrograms returns the folder with initdb and postgres, and with what makes a standby where there is one.
+func findPrograms() (string, error) {
 	var folders []string
 	for _, name := range []string{"initdb", "postgres"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -117,7 +117,7 @@ func startCopy(bin, of string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the data: %w", err)
 	}
-	who, err := unprivileged(dir)
+	who, err := unprivilegedAccount(dir)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -142,7 +142,7 @@ func startCopy(bin, of string) (*Server, error) {
 		stop: func() error { return stopLocal(cmd, life) },
 		data: filepath.Join(dir, "data"), orders: life,
 	}
-	if err := ready(s.URL, startTimeout); err != nil {
+	if err := waitUntilReady(s.URL, startTimeout); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log")) // without it the error says less
 		return nil, errors.Join(fmt.Errorf("PostgreSQL does not answer: %w\n%s", err, log), s.Stop())
 	}
@@ -155,8 +155,8 @@ func stopLocal(cmd *exec.Cmd, life io.Closer) error {
 	return err     //nolint:wrapcheck // closing a pipe
 }
 
-// unprivileged returns the account that runs the server, because PostgreSQL refuses to run as root, and gives it the folder.
-func unprivileged(dir string) (*syscall.Credential, error) {
+// unprivilegedAccount returns the account that runs the server, because PostgreSQL refuses to run as root, and gives it the folder.
+func unprivilegedAccount(dir string) (*syscall.Credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // nil: as we are
 	}
@@ -187,8 +187,8 @@ func freePort() (string, error) {
 	return port, errors.Join(err, l.Close())
 }
 
-// ready waits until the server answers.
-func ready(address string, timeout time.Duration) error {
+// waitUntilReady waits until the server answers.
+func waitUntilReady(address string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	poll := time.NewTicker(20 * time.Millisecond)

@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Standby starts a standby of the server, which follows it over the network. It can be broken like any Server, for one that
+// StartStandby starts a standby of the server, which follows it over the network. It can be broken like any Server, for one that
 // was cut off, and Promote makes it a server of its own. It must be stopped.
-func (s *Server) Standby() (*Server, error) {
+func (s *Server) StartStandby() (*Server, error) {
 	if s.orders == nil {
 		return nil, errNotOurs
 	}
-	bin, err := programs()
+	bin, err := findPrograms()
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (s *Server) Standby() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a standby: %w", err)
 	}
-	if err := s.Await("EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')"); err != nil {
+	if err := s.AwaitCondition("EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming')"); err != nil {
 		return nil, errors.Join(err, standby.Stop())
 	}
 	return standby, nil
@@ -33,11 +33,11 @@ func (s *Server) Standby() (*Server, error) {
 // WaitForStandby has every commit wait until a standby has it, in databases that have synchronous_commit on.
 func (s *Server) WaitForStandby(ctx context.Context) error {
 	for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"} {
-		if err := s.Run(ctx, statement); err != nil {
+		if err := s.RunStatement(ctx, statement); err != nil {
 			return err
 		}
 	}
-	return s.Await("EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
+	return s.AwaitCondition("EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
 }
 
 // CaughtUp waits until the standby has all that was written to the server until now.
@@ -51,14 +51,16 @@ func (s *Server) CaughtUp(ctx context.Context, standby *Server) error {
 	if err := conn.QueryRow(ctx, `SELECT pg_current_wal_insert_lsn()::text`).Scan(&end); err != nil {
 		return fmt.Errorf("ask where the log ends: %w", err)
 	}
-	return standby.Await("pg_last_wal_replay_lsn() >= '" + end + "'::pg_lsn")
+	return standby.AwaitCondition("pg_last_wal_replay_lsn() >= '" + end + "'::pg_lsn")
 }
 
 // Promote makes a standby a server that can be written to.
-func (s *Server) Promote(ctx context.Context) error { return s.Run(ctx, "SELECT pg_promote()") }
+func (s *Server) Promote(ctx context.Context) error {
+	return s.RunStatement(ctx, "SELECT pg_promote()")
+}
 
-// Await waits until a condition holds on the server's own database.
-func (s *Server) Await(condition string) error {
+// AwaitCondition waits until a condition holds on the server's own database.
+func (s *Server) AwaitCondition(condition string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.URL)
@@ -73,21 +75,21 @@ func (s *Server) Await(condition string) error {
 		if holds {
 			return nil
 		}
-		await(ctx)
+		waitForPoll(ctx)
 	}
 }
 
-// At returns the URL of a database of the server.
-func (s *Server) At(name string) string { return in(s.URL, name) }
+// DatabaseURL returns the URL of a database of the server.
+func (s *Server) DatabaseURL(name string) string { return databaseURL(s.URL, name) }
 
-// Replicated starts a server with a standby; both end with the test. Without PostgreSQL's programs the test fails when CI
+// StartReplicated starts a server with a standby; both end with the test. Without PostgreSQL's programs the test fails when CI
 // is set and is skipped otherwise.
-func Replicated(t testing.TB) (primary, standby *Server) {
+func StartReplicated(t testing.TB) (primary, standby *Server) {
 	t.Helper()
 	primary, err := Start()
 	if err == nil {
 		t.Cleanup(func() { _ = primary.Stop() }) // its data goes with it
-		standby, err = primary.Standby()
+		standby, err = primary.StartStandby()
 	}
 	switch {
 	case err == nil:

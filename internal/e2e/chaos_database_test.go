@@ -23,7 +23,7 @@ type breakable struct {
 
 func newBreakable(t testing.TB, server *dbtest.Server, name string) *breakable {
 	t.Helper()
-	if _, err := server.Create(t.Context(), name); err != nil {
+	if _, err := server.CreateDatabase(t.Context(), name); err != nil {
 		t.Fatal(err)
 	}
 	b := &breakable{server: server, name: name}
@@ -38,7 +38,7 @@ func newBreakable(t testing.TB, server *dbtest.Server, name string) *breakable {
 	}
 	t.Cleanup(func() {
 		for _, statement := range []string{"DROP DATABASE " + name + " WITH (FORCE)", "DROP ROLE " + name} {
-			if err := server.Run(context.Background(), statement); err != nil {
+			if err := server.RunStatement(context.Background(), statement); err != nil {
 				t.Error(err)
 			}
 		}
@@ -48,7 +48,7 @@ func newBreakable(t testing.TB, server *dbtest.Server, name string) *breakable {
 
 func (b *breakable) run(t testing.TB, statement string) {
 	t.Helper()
-	if err := b.server.Run(t.Context(), statement); err != nil {
+	if err := b.server.RunStatement(t.Context(), statement); err != nil {
 		t.Error(err)
 	}
 }

@@ -21,8 +21,8 @@ type failingOver struct {
 func newFailingOver(t *testing.T) *failingOver {
 	t.Helper()
 	l := &failingOver{t: t}
-	l.primary, l.standby = dbtest.Replicated(t)
-	first, err := l.primary.Create(t.Context(), "lossy")
+	l.primary, l.standby = dbtest.StartReplicated(t)
+	first, err := l.primary.CreateDatabase(t.Context(), "lossy")
 	l.must(err)
 	u, err := url.Parse(first)
 	l.must(err)
@@ -173,8 +173,8 @@ func TestFailover_SyncStandbyLosesNoAnsweredWrite(t *testing.T) {
 	}
 	db.must(db.primary.Crash())
 	db.must(db.standby.Promote(t.Context()))
-	db.must(db.standby.Run(t.Context(), "ALTER SYSTEM RESET synchronous_standby_names"))
-	db.must(db.standby.Run(t.Context(), "SELECT pg_reload_conf()"))
+	db.must(db.standby.RunStatement(t.Context(), "ALTER SYSTEM RESET synchronous_standby_names"))
+	db.must(db.standby.RunStatement(t.Context(), "SELECT pg_reload_conf()"))
 	p.awaitStatus("/readyz", http.StatusOK, 30*time.Second)
 	if res, data := call(t, http.MethodGet, p.url+res.Header.Get("Location"), nil, nil); res.StatusCode != http.StatusOK {
 		t.Errorf("after the failover the deployment is answered %d: %s", res.StatusCode, data)

@@ -60,7 +60,7 @@ func TestGuide_PoolerSettingsServeThreeServers(t *testing.T) {
 			settings = append(settings, line)
 		}
 	}
-	database := dbtest.Pooled(t, dbtest.New(t), settings...)
+	database := dbtest.StartPooler(t, dbtest.New(t), settings...)
 	f := newFleet(t, 1, "v1")
 	for i := range 3 {
 		p := serve(t, database+"&pool_max_conns=8")

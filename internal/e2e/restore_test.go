@@ -66,7 +66,7 @@ func TestRestore_OldBackupWaitsThenDeploysOverFences(t *testing.T) {
 	}
 	p.stop()
 
-	restored := dbtest.Empty(t)
+	restored := dbtest.NewEmpty(t)
 	program(t, "pg_restore", "--exit-on-error", "-d", restored, dump)
 	conn, err := pgx.Connect(t.Context(), restored)
 	if err != nil {

@@ -38,19 +38,19 @@ func accountFor(at dataDir) (account, error) {
 	if len(able) == 0 {
 		return account{}, errors.New("PostgreSQL refuses to run as root, and there is neither an account \"postgres\" nor \"nobody\"")
 	}
-	st, err := os.Stat(at.data())
+	st, err := os.Stat(at.dataPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return able[0], nil
 	}
 	if err != nil {
 		return account{}, fmt.Errorf("look at the data: %w", err)
 	}
-	uid := owner(st)
+	uid := ownerUID(st)
 	if i := slices.IndexFunc(able, func(a account) bool { return a.uid == uid }); i >= 0 {
 		return able[i], nil
 	}
 	return account{}, fmt.Errorf("the data in %s belongs to %s: start as its owner, or choose another folder",
-		at.data(), accountName(uid))
+		at.dataPath(), accountName(uid))
 }
 
 // unprivilegedAccounts lists the accounts that root may run PostgreSQL as, the best first.
@@ -78,9 +78,9 @@ func accountName(uid int) string {
 	return "uid " + strconv.Itoa(uid)
 }
 
-// reaches finds out by trying whether the account can enter the folder and run the programs; when it cannot, the error
+// checkAccess finds out by trying whether the account can enter the folder and run the programs; when it cannot, the error
 // names the folder that stands in the way.
-func (a account) reaches(ctx context.Context, at dataDir, progs programs) error {
+func (a account) checkAccess(ctx context.Context, at dataDir, progs programs) error {
 	if !a.drop {
 		return nil
 	}
@@ -88,9 +88,9 @@ func (a account) reaches(ctx context.Context, at dataDir, progs programs) error 
 		return fmt.Errorf("open the data folder to %s: %w", a.name, err)
 	}
 	if err := a.runsIn(ctx, "/", progs); err != nil {
-		return fmt.Errorf("run %s as %s: %w", progs.postgres(), a.name, err)
+		return fmt.Errorf("run %s as %s: %w", progs.postgresPath(), a.name, err)
 	}
-	for _, dir := range parents(at.dir) {
+	for _, dir := range parentDirs(at.dir) {
 		if err := a.runsIn(ctx, dir, progs); err != nil {
 			return fmt.Errorf("the account %s, which runs PostgreSQL because root may not, cannot enter %s (needed for %s): "+
 				"`chmod o+x %s`, or choose another folder with --state-dir", a.name, dir, at.dir, dir)
@@ -100,14 +100,14 @@ func (a account) reaches(ctx context.Context, at dataDir, progs programs) error 
 }
 
 func (a account) runsIn(ctx context.Context, dir string, progs programs) error {
-	cmd := exec.CommandContext(ctx, progs.postgres(), "--version")
+	cmd := exec.CommandContext(ctx, progs.postgresPath(), "--version")
 	cmd.Dir = dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.credential()}
 	return cmd.Run() //nolint:wrapcheck // both callers say what was tried
 }
 
-// parents lists dir and all that is above it except the root, from the top.
-func parents(dir string) []string {
+// parentDirs lists dir and all that is above it except the root, from the top.
+func parentDirs(dir string) []string {
 	var all []string
 	for d := dir; d != filepath.Dir(d); d = filepath.Dir(d) {
 		all = append(all, d)

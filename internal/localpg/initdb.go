@@ -11,17 +11,17 @@ import (
 	"syscall"
 )
 
-// initialise makes the data folder when there is none. It is prepared under another name, a new one each time, and
+// initDataDir makes the data folder when there is none. It is prepared under another name, a new one each time, and
 // renamed when it is whole: a start that was cut short leaves nothing that looks like data, and an initdb that outlived
 // its server writes to a folder that is not used.
-func (s *Server) initialise(ctx context.Context) error {
+func (s *Server) initDataDir(ctx context.Context) error {
 	if err := s.removeUnfinished(); err != nil {
 		return err
 	}
-	if s.place.version() != "" {
+	if s.dataDir.majorVersion() != "" {
 		return nil
 	}
-	fresh, err := os.MkdirTemp(s.place.dir, unfinished+"-")
+	fresh, err := os.MkdirTemp(s.dataDir.dir, unfinished+"-")
 	if err != nil {
 		return fmt.Errorf("make a new data folder: %w", err)
 	}
@@ -29,22 +29,22 @@ func (s *Server) initialise(ctx context.Context) error {
 		return err
 	}
 	// initdb's own rules for logging in are not used: protect writes others.
-	err = s.run(ctx, "", s.progs.initdb(), "--pgdata", fresh, "--username", role, "--encoding", "UTF8", "--locale", "C",
+	err = s.runProgram(ctx, "", s.progs.initdbPath(), "--pgdata", fresh, "--username", role, "--encoding", "UTF8", "--locale", "C",
 		"--auth-local", "reject", "--auth-host", "reject", "--data-checksums")
 	if err != nil {
 		return fmt.Errorf("initialise %s: %w", fresh, err)
 	}
-	if err := s.run(ctx, "CREATE DATABASE "+database+"\n", s.progs.postgres(), "--single", "-D", fresh, "postgres"); err != nil {
+	if err := s.runProgram(ctx, "CREATE DATABASE "+database+"\n", s.progs.postgresPath(), "--single", "-D", fresh, "postgres"); err != nil {
 		return fmt.Errorf("create the database %s: %w", database, err)
 	}
-	if err := os.Rename(fresh, s.place.data()); err != nil {
+	if err := os.Rename(fresh, s.dataDir.dataPath()); err != nil {
 		return fmt.Errorf("take the new data folder into use: %w", err)
 	}
-	return syncFolder(s.place.dir)
+	return syncFolder(s.dataDir.dir)
 }
 
 func (s *Server) removeUnfinished() error {
-	left, err := filepath.Glob(filepath.Join(s.place.dir, unfinished+"-*"))
+	left, err := filepath.Glob(filepath.Join(s.dataDir.dir, unfinished+"-*"))
 	if err != nil {
 		return fmt.Errorf("look for unfinished data folders: %w", err)
 	}
@@ -56,11 +56,11 @@ func (s *Server) removeUnfinished() error {
 	return nil
 }
 
-// run runs one of PostgreSQL's programs to its end, as the account. The error ends with the program's last words.
-func (s *Server) run(ctx context.Context, input, prog string, args ...string) error {
+// runProgram runs one of PostgreSQL's programs to its end, as the account. The error ends with the program's last output.
+func (s *Server) runProgram(ctx context.Context, input, prog string, args ...string) error {
 	cmd := exec.CommandContext(ctx, prog, args...)
-	cmd.Dir = s.place.dir // the caller's own folder may be closed to the account
-	cmd.Env = environment()
+	cmd.Dir = s.dataDir.dir // the caller's own folder may be closed to the account
+	cmd.Env = programEnv()
 	cmd.Stdin = strings.NewReader(input)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: s.who.credential()}
 	out, err := cmd.CombinedOutput()
@@ -70,9 +70,9 @@ func (s *Server) run(ctx context.Context, input, prog string, args ...string) er
 	return nil
 }
 
-// environment returns the variables of PostgreSQL's programs: none of the caller's, whose PG… variables would change their
+// programEnv returns the variables of PostgreSQL's programs: none of the caller's, whose PG… variables would change their
 // meaning.
-func environment() []string {
+func programEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C", "TZ=UTC"}
 }
 

@@ -35,11 +35,11 @@ type Config struct {
 
 // Server is a running private PostgreSQL. It is safe for concurrent use.
 type Server struct {
-	log   *slog.Logger
-	place dataDir
-	progs programs
-	who   account
-	lock  *os.File
+	log     *slog.Logger
+	dataDir dataDir
+	progs   programs
+	who     account
+	lock    *os.File
 	// passwords are known once prepare is done, and never change.
 	passwords passwords
 
@@ -60,7 +60,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		done:     make(chan struct{}),
 	}
 	if err := s.prepare(ctx, c); err != nil {
-		s.unlock()
+		s.dropLock()
 		return nil, err
 	}
 	ready := make(chan struct{}, 1)
@@ -77,37 +77,37 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 
 // prepare does all that comes before the first process: lock, account, programs, an initialised data folder, no orphan.
 func (s *Server) prepare(ctx context.Context, c Config) (err error) {
-	if s.place, err = openPlace(c.Dir); err != nil {
+	if s.dataDir, err = openDataDir(c.Dir); err != nil {
 		return err
 	}
-	if s.lock, err = lockFile(s.place); err != nil {
+	if s.lock, err = lockFile(s.dataDir); err != nil {
 		return err
 	}
-	if err := s.place.checkContents(); err != nil {
+	if err := s.dataDir.checkContents(); err != nil {
 		return err
 	}
-	if s.progs, err = findPrograms(c.Bin, s.place.version()); err != nil {
+	if s.progs, err = findPrograms(c.Bin, s.dataDir.majorVersion()); err != nil {
 		return err
 	}
-	if err := s.progs.checkVersion(ctx, s.place); err != nil {
+	if err := s.progs.checkVersion(ctx, s.dataDir); err != nil {
 		return err
 	}
-	if s.who, err = accountFor(s.place); err != nil {
+	if s.who, err = accountFor(s.dataDir); err != nil {
 		return err
 	}
-	if err := s.who.reaches(ctx, s.place, s.progs); err != nil {
+	if err := s.who.checkAccess(ctx, s.dataDir, s.progs); err != nil {
 		return err
 	}
 	if err := s.stopOrphan(ctx); err != nil {
 		return err
 	}
-	if err := s.initialise(ctx); err != nil {
+	if err := s.initDataDir(ctx); err != nil {
 		return err
 	}
-	if err := s.protect(ctx); err != nil {
+	if err := s.setPasswords(ctx); err != nil {
 		return err
 	}
-	return s.place.openSocket(s.who)
+	return s.dataDir.openSocket(s.who)
 }
 
 // URL returns the connection string of the database for its owner, with the password. It stays
@@ -121,7 +121,7 @@ func (s *Server) ServerURL() string { return s.urlFor(ServerRole) }
 func (s *Server) ServerPassword() string { return s.passwords[ServerRole] }
 
 func (s *Server) urlFor(role string) string {
-	q := url.Values{"host": {s.place.socket}, "port": {port}, "sslmode": {"disable"}}
+	q := url.Values{"host": {s.dataDir.socket}, "port": {port}, "sslmode": {"disable"}}
 	return "postgres://" + role + ":" + s.passwords[role] + "@/" + database + "?" + q.Encode()
 }
 
@@ -147,16 +147,16 @@ func (s *Server) Err() error {
 	}
 }
 
-// leave frees the folder for the next server.
-func (s *Server) leave() {
-	s.place.closeSocket()
-	s.unlock()
+// releaseDir frees the folder for the next server.
+func (s *Server) releaseDir() {
+	s.dataDir.closeSocket()
+	s.dropLock()
 	close(s.done)
 }
 
-// unlock drops the lock by name: a child of this process that has been forked and runs nothing yet still holds the file, and
+// dropLock drops the lock by name: a child of this process that has been forked and runs nothing yet still holds the file, and
 // closing would leave the lock to it.
-func (s *Server) unlock() {
+func (s *Server) dropLock() {
 	if s.lock != nil {
 		_ = syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
 		_ = s.lock.Close() // nothing was buffered

@@ -37,7 +37,7 @@ func TestStart_IsDurableAndSocketOnly(t *testing.T) {
 			t.Errorf("%s is %q, not %q", name, got, want)
 		}
 	}
-	for _, private := range []string{s.place.socket, s.place.data()} {
+	for _, private := range []string{s.dataDir.socket, s.dataDir.dataPath()} {
 		st, err := os.Stat(private)
 		must(t, err)
 		if st.Mode().Perm() != 0o700 {
@@ -55,7 +55,7 @@ func TestStop_LeavesNoProcessAndFreesFolder(t *testing.T) {
 	must(t, s.Stop())
 	<-s.Done()
 	must(t, s.Err())
-	if alive(pid) || runsOn(pid, s.place.data()) {
+	if isAlive(pid) || runsOn(pid, s.dataDir.dataPath()) {
 		t.Error("postgres still runs")
 	}
 	if err := syscall.Kill(-pid, 0); err == nil {
@@ -75,7 +75,7 @@ func TestKill_LeavesNoOrphanAndDataIntact(t *testing.T) {
 	if postmaster(t, dir) == pid {
 		t.Error("the old postgres was not replaced")
 	}
-	eventually(t, "the orphan ends", func() bool { return !runsOn(pid, next.place.data()) })
+	eventually(t, "the orphan ends", func() bool { return !runsOn(pid, next.dataDir.dataPath()) })
 }
 
 func TestStart_StopsOrphanFirst(t *testing.T) {
@@ -85,14 +85,14 @@ func TestStart_StopsOrphanFirst(t *testing.T) {
 	write(t, s.URL())
 	must(t, s.Stop())
 
-	orphan := exec.Command(s.progs.postgres(), s.arguments()...)
+	orphan := exec.Command(s.progs.postgresPath(), s.serverArgs()...)
 	orphan.Dir = dir
 	orphan.SysProcAttr = &syscall.SysProcAttr{Credential: s.who.credential(), Setpgid: true}
 	must(t, orphan.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- orphan.Wait() }()
 	eventually(t, "the orphan is up", func() bool {
-		found, err := s.place.readPID()
+		found, err := s.dataDir.readPID()
 		return err == nil && found.ready
 	})
 
@@ -110,11 +110,11 @@ func TestStart_UnrelatedPIDIsNoOrphan(t *testing.T) {
 	bystander.SysProcAttr = &syscall.SysProcAttr{Credential: s.who.credential()}
 	must(t, bystander.Start())
 	defer func() { _, _ = bystander.Process.Kill(), bystander.Wait() }() // killed is how it ends
-	pid := []byte(strings.Join([]string{itoa(bystander.Process.Pid), s.place.data(), "1", port, s.place.socket, "", "", "ready"}, "\n"))
-	must(t, os.WriteFile(s.place.pidPath(), pid, 0o644))
+	pid := []byte(strings.Join([]string{itoa(bystander.Process.Pid), s.dataDir.dataPath(), "1", port, s.dataDir.socket, "", "", "ready"}, "\n"))
+	must(t, os.WriteFile(s.dataDir.pidPath(), pid, 0o644))
 
 	wantKept(t, start(t, dir).URL())
-	if !alive(bystander.Process.Pid) {
+	if !isAlive(bystander.Process.Pid) {
 		t.Error("the bystander was stopped")
 	}
 }
@@ -127,7 +127,7 @@ func TestSupervise_RestartsDeadPostgres(t *testing.T) {
 	pid := postmaster(t, dir)
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
 	eventually(t, "another postgres is ready", func() bool {
-		found, err := s.place.readPID()
+		found, err := s.dataDir.readPID()
 		return err == nil && found.pid != pid && found.ready
 	})
 	wantKept(t, s.URL())
@@ -138,7 +138,7 @@ func TestSupervise_GivesUpOnUnrunnablePostgres(t *testing.T) {
 	t.Parallel()
 	dir := seeded(t)
 	s := start(t, dir)
-	must(t, os.Remove(filepath.Join(s.place.data(), "global", "pg_control")))
+	must(t, os.Remove(filepath.Join(s.dataDir.dataPath(), "global", "pg_control")))
 	must(t, syscall.Kill(postmaster(t, dir), syscall.SIGKILL))
 	<-s.Done()
 	if err := s.Err(); err == nil || !strings.Contains(err.Error(), "failed 5 times in a row") {
@@ -155,8 +155,8 @@ func TestSocket_LongPathGetsShortSocket(t *testing.T) {
 	s := start(t, dir)
 	write(t, s.URL())
 	must(t, s.Stop())
-	if _, err := os.Stat(s.place.socket); err == nil {
-		t.Errorf("the folder %s was left behind", s.place.socket)
+	if _, err := os.Stat(s.dataDir.socket); err == nil {
+		t.Errorf("the folder %s was left behind", s.dataDir.socket)
 	}
 	wantKept(t, start(t, dir).URL())
 }

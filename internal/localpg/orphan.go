@@ -17,7 +17,7 @@ type pidFile struct {
 	ready bool
 }
 
-func (p dataDir) pidPath() string { return filepath.Join(p.data(), "postmaster.pid") }
+func (p dataDir) pidPath() string { return filepath.Join(p.dataPath(), "postmaster.pid") }
 
 // readPID reads postmaster.pid; a zero pid means that there is none, or not yet a whole one. Its first line is the pid,
 // its eighth the status.
@@ -39,17 +39,17 @@ func (p dataDir) readPID() (pidFile, error) {
 
 // stopOrphan stops the PostgreSQL that a killed server left behind. The lock is held, so no living server owns it.
 func (s *Server) stopOrphan(ctx context.Context) error {
-	found, err := s.place.readPID()
+	found, err := s.dataDir.readPID()
 	if err != nil || found.pid == 0 {
 		return err
 	}
-	if !runsOn(found.pid, s.place.data()) {
+	if !runsOn(found.pid, s.dataDir.dataPath()) {
 		return s.forgetPID(found.pid)
 	}
 	s.log.Info("a private PostgreSQL was left behind by a server that died; stopping it", "pid", found.pid)
-	err = s.run(ctx, "", s.progs.pgCtl(), "stop", "--mode", "fast", "--timeout", "60", "--pgdata", s.place.data())
-	if err != nil && runsOn(found.pid, s.place.data()) { // it may have ended by itself just before
-		return fmt.Errorf("stop the PostgreSQL (pid %d) that a dead server left on %s: %w", found.pid, s.place.data(), err)
+	err = s.runProgram(ctx, "", s.progs.pgCtl(), "stop", "--mode", "fast", "--timeout", "60", "--pgdata", s.dataDir.dataPath())
+	if err != nil && runsOn(found.pid, s.dataDir.dataPath()) { // it may have ended by itself just before
+		return fmt.Errorf("stop the PostgreSQL (pid %d) that a dead server left on %s: %w", found.pid, s.dataDir.dataPath(), err)
 	}
 	return nil
 }
@@ -58,10 +58,10 @@ func (s *Server) stopOrphan(ctx context.Context) error {
 // container: PostgreSQL would take that process for a living server. When the process is gone PostgreSQL looks after
 // the file itself, and better, because it also knows whether its own children are.
 func (s *Server) forgetPID(pid int) error {
-	if !alive(pid) {
+	if !isAlive(pid) {
 		return nil
 	}
-	if err := os.Remove(s.place.pidPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(s.dataDir.pidPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove a stale pid file: %w", err)
 	}
 	return nil

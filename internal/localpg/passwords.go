@@ -25,29 +25,29 @@ const access = "local all all scram-sha-256\nlocal replication " + role + " scra
 // passwords are those of the roles, by name.
 type passwords map[string]string
 
-// protect sets passwords for the roles, and requires them. It also upgrades data of a version that trusted every user of
+// setPasswords sets passwords for the roles, and requires them. It also upgrades data of a version that trusted every user of
 // the socket is taken over. It runs while no PostgreSQL does.
-func (s *Server) protect(ctx context.Context) (err error) {
-	if err := s.place.write(accessFile, access, s.who); err != nil {
+func (s *Server) setPasswords(ctx context.Context) (err error) {
+	if err := s.dataDir.writeFile(accessFile, access, s.who); err != nil {
 		return err
 	}
-	if s.passwords, err = s.place.readPasswords(); err != nil || s.passwords != nil {
+	if s.passwords, err = s.dataDir.readPasswords(); err != nil || s.passwords != nil {
 		return err
 	}
 	fresh := passwords{role: rand.Text(), ServerRole: rand.Text()}
 	// The server's role is created by the owner of the database, with its password.
 	set := "ALTER ROLE " + role + " PASSWORD '" + fresh[role] + "'\n"
-	err = s.run(ctx, set, s.progs.postgres(), "--single", "-D", s.place.data(), "-c", "password_encryption=scram-sha-256",
+	err = s.runProgram(ctx, set, s.progs.postgresPath(), "--single", "-D", s.dataDir.dataPath(), "-c", "password_encryption=scram-sha-256",
 		"-c", "log_min_error_statement=panic", "-c", "log_statement=none", database)
 	if err != nil {
 		return fmt.Errorf("give the role %s a password: %w", role, err)
 	}
 	s.passwords = fresh
-	return s.place.write(passwordFile, fresh.text(), s.who) // last: without the file it is all done again
+	return s.dataDir.writeFile(passwordFile, fresh.passFile(), s.who) // last: without the file it is all done again
 }
 
-// text returns the content of the file, which PostgreSQL's own programs read with PGPASSFILE, too.
-func (p passwords) text() string {
+// passFile returns the content of the file, which PostgreSQL's own programs read with PGPASSFILE, too.
+func (p passwords) passFile() string {
 	var text strings.Builder
 	for _, role := range []string{role, ServerRole} {
 		text.WriteString("*:*:*:" + role + ":" + p[role] + "\n")
@@ -57,7 +57,7 @@ func (p passwords) text() string {
 
 // readPasswords reads the passwords; it returns nil when there are none, or not all of them.
 func (p dataDir) readPasswords() (passwords, error) {
-	f, err := os.OpenFile(filepath.Join(p.data(), passwordFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(filepath.Join(p.dataPath(), passwordFile), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -80,15 +80,15 @@ func (p dataDir) readPasswords() (passwords, error) {
 	return known, nil
 }
 
-// write puts a file of the account's into the data folder, whole or not at all. The folder is the account's: what is there
+// writeFile puts a file of the account's into the data folder, whole or not at all. The folder is the account's: what is there
 // already may be a link, and is replaced and never followed.
-func (p dataDir) write(name, text string, who account) (err error) {
+func (p dataDir) writeFile(name, text string, who account) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("write %s: %w", name, err)
 		}
 	}()
-	f, err := os.CreateTemp(p.data(), name+".new-*") // 0600, and never there before
+	f, err := os.CreateTemp(p.dataPath(), name+".new-*") // 0600, and never there before
 	if err != nil {
 		return err
 	}
@@ -96,8 +96,8 @@ func (p dataDir) write(name, text string, who account) (err error) {
 	if err := errors.Join(err, f.Chown(who.uid, who.gid), f.Sync(), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	if err := os.Rename(f.Name(), filepath.Join(p.data(), name)); err != nil {
+	if err := os.Rename(f.Name(), filepath.Join(p.dataPath(), name)); err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncFolder(p.data())
+	return syncFolder(p.dataPath())
 }

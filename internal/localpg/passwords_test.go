@@ -55,13 +55,13 @@ func TestPasswords_AreRequired(t *testing.T) {
 	s := start(t, folder(t))
 	wantProtected(t, s)
 	for _, file := range []string{passwordFile, accessFile} {
-		st, err := os.Stat(filepath.Join(s.place.data(), file))
+		st, err := os.Stat(filepath.Join(s.dataDir.dataPath(), file))
 		must(t, err)
-		if st.Mode().Perm() != 0o600 || owner(st) != s.who.uid {
-			t.Errorf("%s is %v and belongs to uid %d", file, st.Mode(), owner(st))
+		if st.Mode().Perm() != 0o600 || ownerUID(st) != s.who.uid {
+			t.Errorf("%s is %v and belongs to uid %d", file, st.Mode(), ownerUID(st))
 		}
 	}
-	log, err := os.ReadFile(s.place.log())
+	log, err := os.ReadFile(s.dataDir.logPath())
 	must(t, err)
 	for name, password := range s.passwords {
 		if len(password) < 20 || strings.Contains(string(log), password) {
@@ -78,12 +78,12 @@ func TestPasswords_AreSetOnOldData(t *testing.T) {
 		s := start(t, dir)
 		write(t, s.URL())
 		must(t, s.Stop())
-		must(t, os.Remove(filepath.Join(s.place.data(), accessFile)))
-		must(t, os.Remove(filepath.Join(s.place.data(), passwordFile)))
+		must(t, os.Remove(filepath.Join(s.dataDir.dataPath(), accessFile)))
+		must(t, os.Remove(filepath.Join(s.dataDir.dataPath(), passwordFile)))
 		if left != "" {
-			must(t, os.WriteFile(filepath.Join(s.place.data(), passwordFile), []byte(left), 0o600))
+			must(t, os.WriteFile(filepath.Join(s.dataDir.dataPath(), passwordFile), []byte(left), 0o600))
 		}
-		must(t, os.WriteFile(filepath.Join(s.place.data(), "pg_hba.conf"), []byte("local all all trust\n"), 0o600))
+		must(t, os.WriteFile(filepath.Join(s.dataDir.dataPath(), "pg_hba.conf"), []byte("local all all trust\n"), 0o600))
 		again := start(t, dir)
 		wantKept(t, again.URL())
 		wantProtected(t, again)
@@ -101,7 +101,7 @@ func TestPasswords_LinksAreNotFollowed(t *testing.T) {
 	must(t, s.Stop())
 	bystander := filepath.Join(filepath.Dir(dir), "bystander")
 	must(t, os.WriteFile(bystander, []byte("mine"), 0o600))
-	path := filepath.Join(s.place.data(), accessFile)
+	path := filepath.Join(s.dataDir.dataPath(), accessFile)
 	must(t, os.Remove(path))
 	must(t, os.Symlink(bystander, path))
 	start(t, dir)

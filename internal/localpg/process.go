@@ -29,9 +29,9 @@ type process struct {
 	err    error // why it ended, written before exited is closed; nil for a clean shutdown
 }
 
-// launch starts postgres. It must run on a thread that outlives the process, see childOf.
-func (s *Server) launch() (*process, error) {
-	log, err := s.place.openLog()
+// startProcess starts postgres. It must run on a thread that outlives the process, see childOf.
+func (s *Server) startProcess() (*process, error) {
+	log, err := s.dataDir.openLog()
 	if err != nil {
 		return nil, err
 	}
@@ -39,33 +39,33 @@ func (s *Server) launch() (*process, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("find the end of the log: %w", err), log.Close())
 	}
-	cmd := exec.Command(s.progs.postgres(), s.arguments()...) //nolint:noctx // it lives until Stop, which shuts it down in order
-	cmd.Dir = s.place.dir
-	cmd.Env = environment()
+	cmd := exec.Command(s.progs.postgresPath(), s.serverArgs()...) //nolint:noctx // it lives until Stop, which shuts it down in order
+	cmd.Dir = s.dataDir.dir
+	cmd.Env = programEnv()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = childOf(s.who)
 	err = cmd.Start()
 	if err := errors.Join(err, log.Close()); err != nil {
-		return nil, fmt.Errorf("start %s: %w", s.progs.postgres(), err)
+		return nil, fmt.Errorf("start %s: %w", s.progs.postgresPath(), err)
 	}
 	p := &process{cmd: cmd, pid: cmd.Process.Pid, exited: make(chan struct{})}
-	go p.wait(s.place.log(), from)
+	go p.recordExit(s.dataDir.logPath(), from)
 	return p, nil
 }
 
-// wait notes how the process ended, with the last words it left in the log after the byte from.
-func (p *process) wait(log string, from int64) {
+// recordExit records how the process ended, with the last message in the log after the byte from.
+func (p *process) recordExit(log string, from int64) {
 	defer close(p.exited)
 	if err := p.cmd.Wait(); err != nil {
-		p.err = fmt.Errorf("postgres (pid %d) ended: %w: %s (see %s)", p.pid, err, logged(log, from), log)
+		p.err = fmt.Errorf("postgres (pid %d) ended: %w: %s (see %s)", p.pid, err, lastLogged(log, from), log)
 	}
 }
 
-// arguments returns the settings. They are on the command line, so that none of them depends on what a file says.
-func (s *Server) arguments() []string {
-	args := []string{"-D", s.place.data(), "-k", s.place.socket, "-p", port}
+// serverArgs returns the settings. They are on the command line, so that none of them depends on what a file says.
+func (s *Server) serverArgs() []string {
+	args := []string{"-D", s.dataDir.dataPath(), "-k", s.dataDir.socket, "-p", port}
 	for _, setting := range []string{
-		"hba_file=" + filepath.Join(s.place.data(), accessFile), "password_encryption=scram-sha-256",
+		"hba_file=" + filepath.Join(s.dataDir.dataPath(), accessFile), "password_encryption=scram-sha-256",
 		"listen_addresses=", "unix_socket_permissions=0700", "max_connections=100",
 		"fsync=on", "full_page_writes=on", "synchronous_commit=on",
 		"max_wal_size=256MB", "timezone=UTC", "log_timezone=UTC",
@@ -97,14 +97,14 @@ func (p *process) awaitReady(at dataDir, stop <-chan struct{}) bool {
 	}
 }
 
-// shutdown ends the process and returns when it has ended, an error when it could not be done in order.
-func (p *process) shutdown() error {
+// shutDown ends the process and returns when it has ended, an error when it could not be done in order.
+func (p *process) shutDown() error {
 	steps := []struct {
 		send syscall.Signal
 		wait time.Duration
 	}{{syscall.SIGINT, fastShutdown}, {syscall.SIGQUIT, immediateShutdown}}
 	for i, step := range steps {
-		if err := p.signal(step.send); err != nil {
+		if err := p.sendSignal(step.send); err != nil {
 			return err
 		}
 		select {
@@ -119,7 +119,7 @@ func (p *process) shutdown() error {
 	return nil
 }
 
-func (p *process) signal(sig syscall.Signal) error {
+func (p *process) sendSignal(sig syscall.Signal) error {
 	if err := p.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("send %s to postgres (pid %d): %w", sig, p.pid, err)
 	}
@@ -135,14 +135,14 @@ func (p *process) kill() error {
 	return fmt.Errorf("postgres (pid %d) did not shut down in %s and was killed", p.pid, fastShutdown+immediateShutdown)
 }
 
-// alive reports whether there is a process with that pid.
-func alive(pid int) bool {
+// isAlive reports whether there is a process with that pid.
+func isAlive(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)
 }
 
-// logged returns the last message in the log after the byte from.
-func logged(log string, from int64) string {
+// lastLogged returns the last message in the log after the byte from.
+func lastLogged(log string, from int64) string {
 	f, err := os.Open(log)
 	if err != nil {
 		return "the log cannot be read"

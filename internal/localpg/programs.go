@@ -15,12 +15,12 @@ import (
 // programs is the folder with PostgreSQL's server programs.
 type programs struct{ dir string }
 
-func (p programs) initdb() string   { return filepath.Join(p.dir, "initdb") }
-func (p programs) postgres() string { return filepath.Join(p.dir, "postgres") }
-func (p programs) pgCtl() string    { return filepath.Join(p.dir, "pg_ctl") }
+func (p programs) initdbPath() string   { return filepath.Join(p.dir, "initdb") }
+func (p programs) postgresPath() string { return filepath.Join(p.dir, "postgres") }
+func (p programs) pgCtl() string        { return filepath.Join(p.dir, "pg_ctl") }
 
-func (p programs) complete() bool {
-	for _, f := range []string{p.initdb(), p.postgres(), p.pgCtl()} {
+func (p programs) isComplete() bool {
+	for _, f := range []string{p.initdbPath(), p.postgresPath(), p.pgCtl()} {
 		if st, err := os.Stat(f); err != nil || st.IsDir() {
 			return false
 		}
@@ -32,13 +32,13 @@ func (p programs) complete() bool {
 // data, then in PATH, then for the newest version installed.
 func findPrograms(bin, version string) (programs, error) {
 	if bin != "" {
-		if p := (programs{bin}); p.complete() {
+		if p := (programs{bin}); p.isComplete() {
 			return p, nil
 		}
 		return programs{}, fmt.Errorf("initdb, postgres and pg_ctl are not all in %s", bin)
 	}
-	for _, dir := range candidates(version) {
-		if p := (programs{dir}); p.complete() {
+	for _, dir := range candidateDirs(version) {
+		if p := (programs{dir}); p.isComplete() {
 			return p, nil
 		}
 	}
@@ -62,7 +62,7 @@ func packageFolders() []string {
 	}
 }
 
-func candidates(version string) []string {
+func candidateDirs(version string) []string {
 	var dirs []string
 	for _, pattern := range packageFolders() {
 		found, err := filepath.Glob(pattern)
@@ -77,12 +77,12 @@ func candidates(version string) []string {
 		}
 	}
 	if major, err := strconv.Atoi(version); err == nil {
-		slices.SortStableFunc(dirs, func(a, b string) int { return rank(b, major) - rank(a, major) })
+		slices.SortStableFunc(dirs, func(a, b string) int { return rankDir(b, major) - rankDir(a, major) })
 	}
 	return dirs
 }
 
-func rank(dir string, major int) int {
+func rankDir(dir string, major int) int {
 	if folderVersion(dir) == major {
 		return 1
 	}
@@ -102,17 +102,17 @@ func folderVersion(dir string) int {
 
 // checkVersion refuses data that another major version of PostgreSQL wrote: upgrading is the owner's decision.
 func (p programs) checkVersion(ctx context.Context, at dataDir) error {
-	data := at.version()
+	data := at.majorVersion()
 	if data == "" {
 		return nil
 	}
-	out, err := exec.CommandContext(ctx, p.postgres(), "--version").Output()
+	out, err := exec.CommandContext(ctx, p.postgresPath(), "--version").Output()
 	if err != nil {
-		return fmt.Errorf("ask %s for its version: %w", p.postgres(), err)
+		return fmt.Errorf("ask %s for its version: %w", p.postgresPath(), err)
 	}
 	if have := digits.FindString(string(out)); have != data {
 		return fmt.Errorf("the data in %s was written by PostgreSQL %s and the programs in %s are version %s: "+
-			"install postgresql-%s, or upgrade the folder with pg_upgrade, as docs/how-to/upgrade.md shows", at.data(), data, p.dir, have, data)
+			"install postgresql-%s, or upgrade the folder with pg_upgrade, as docs/how-to/upgrade.md shows", at.dataPath(), data, p.dir, have, data)
 	}
 	return nil
 }

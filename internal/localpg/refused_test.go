@@ -57,7 +57,7 @@ func TestStart_OtherVersionsDataIsRefused(t *testing.T) {
 	dir := seeded(t)
 	s := start(t, dir)
 	must(t, s.Stop())
-	version := filepath.Join(s.place.data(), "PG_VERSION")
+	version := filepath.Join(s.dataDir.dataPath(), "PG_VERSION")
 	must(t, os.WriteFile(version, []byte("9\n"), 0o600))
 	refused(t, Config{Dir: dir, Bin: s.progs.dir}, "written by PostgreSQL 9", "postgresql-9", "pg_upgrade")
 	kept, err := os.ReadFile(version)
@@ -103,8 +103,8 @@ func TestStart_OrdinaryUserRunsAsItself(t *testing.T) {
 	pid = postmaster(t, dir)
 	st, err := os.Stat(filepath.Join(dir, "data"))
 	must(t, err)
-	if owner(st) != other.uid {
-		t.Errorf("the data belongs to uid %d", owner(st))
+	if ownerUID(st) != other.uid {
+		t.Errorf("the data belongs to uid %d", ownerUID(st))
 	}
 	must(t, second.in.Close())
 	must(t, second.cmd.Wait())
@@ -126,7 +126,7 @@ func needRoot(t *testing.T) account {
 	return able[len(able)-1]
 }
 
-// copyOfThisBinary is this test binary at a place where every account can run it.
+// copyOfThisBinary copies this test binary to where every account can run it.
 func copyOfThisBinary(t *testing.T) string {
 	t.Helper()
 	path := folder(t)

@@ -11,4 +11,4 @@ func childOf(who account) *syscall.SysProcAttr {
 }
 
 // runsOn reports whether pid lives; pg_ctl, which is asked next, knows whether it is a PostgreSQL.
-func runsOn(pid int, _ string) bool { return alive(pid) }
+func runsOn(pid int, _ string) bool { return isAlive(pid) }

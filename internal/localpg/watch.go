@@ -23,15 +23,15 @@ const (
 // parent's death when the parent's *thread* dies. The thread is not given back: it ends with the goroutine.
 func (s *Server) supervise(ready chan<- struct{}) {
 	runtime.LockOSThread()
-	defer s.leave()
+	defer s.releaseDir()
 	again := retries{}
 	for {
-		up, err := s.live(ready)
-		if s.stopped() {
+		up, err := s.runOnce(ready)
+		if s.isStopping() {
 			s.err = err
 			return
 		}
-		wait, ok := again.after(up)
+		wait, ok := again.nextWait(up)
 		if !ok {
 			s.err = fmt.Errorf("PostgreSQL failed %d times in a row: %w", maxStarts, err)
 			return
@@ -45,31 +45,31 @@ func (s *Server) supervise(ready chan<- struct{}) {
 	}
 }
 
-// live runs one postgres from its start to its end. It answers for how long it was ready, zero for never, and why it
+// runOnce runs one postgres from its start to its end. It answers for how long it was ready, zero for never, and why it
 // ended.
-func (s *Server) live(ready chan<- struct{}) (time.Duration, error) {
-	p, err := s.launch()
+func (s *Server) runOnce(ready chan<- struct{}) (time.Duration, error) {
+	p, err := s.startProcess()
 	if err != nil {
 		return 0, err
 	}
-	if !p.awaitReady(s.place, s.stopping) {
-		return 0, s.end(p)
+	if !p.awaitReady(s.dataDir, s.stopping) {
+		return 0, s.awaitEnd(p)
 	}
 	since := time.Now()
-	s.log.Info("the private PostgreSQL accepts connections", "pid", p.pid, "folder", s.place.dir, "account", s.who.name)
+	s.log.Info("the private PostgreSQL accepts connections", "pid", p.pid, "folder", s.dataDir.dir, "account", s.who.name)
 	select {
 	case ready <- struct{}{}:
 	default: // only the first is waited for
 	}
-	err = s.end(p)
+	err = s.awaitEnd(p)
 	return time.Since(since), err
 }
 
-// end waits for the process to end, by itself or because of Stop.
-func (s *Server) end(p *process) error {
+// awaitEnd waits for the process to end, by itself or because of Stop.
+func (s *Server) awaitEnd(p *process) error {
 	select {
 	case <-s.stopping:
-		return p.shutdown()
+		return p.shutDown()
 	case <-p.exited:
 		if p.err == nil {
 			return fmt.Errorf("postgres (pid %d) was shut down by another process", p.pid)
@@ -78,7 +78,7 @@ func (s *Server) end(p *process) error {
 	}
 }
 
-func (s *Server) stopped() bool {
+func (s *Server) isStopping() bool {
 	select {
 	case <-s.stopping:
 		return true
@@ -93,8 +93,8 @@ type retries struct {
 	wait   time.Duration
 }
 
-// after returns how long to wait after a postgres that was ready for up, and whether to start another at all.
-func (r *retries) after(up time.Duration) (time.Duration, bool) {
+// nextWait returns how long to wait after a postgres that was ready for up, and whether to start another at all.
+func (r *retries) nextWait(up time.Duration) (time.Duration, bool) {
 	r.failed++
 	if up > 0 {
 		r.failed = 0

@@ -28,16 +28,16 @@ type Database interface {
 func (m *Metrics) RegisterDatabase(db Database) {
 	m.registry.MustRegister(&deployments{
 		db: db, strategies: m.kinds.Strategies,
-		count: desc("deployments", "Deployments there are, from the database.", "state", "strategy"),
-		inFlight: desc("deployments_in_flight",
+		count: newDesc("deployments", "Deployments there are, from the database.", "state", "strategy"),
+		inFlight: newDesc("deployments_in_flight",
 			"Deployments that have not ended, from the database.", "state"),
-		stuck: desc("stuck_deployments",
+		stuck: newDesc("stuck_deployments",
 			"Deployments that should have made a step 8 s ago and have not; 0 in a healthy system, from the database."),
-		up: desc("database_up", "Whether the last scrape could read the database; without it all metrics from there are missing."),
+		up: newDesc("database_up", "Whether the last scrape could read the database; without it all metrics from there are missing."),
 	})
 }
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
+func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)
 }
 
@@ -66,12 +66,12 @@ func (c *deployments) Collect(ch chan<- prometheus.Metric) {
 		stuck, err = c.db.CountStuck(ctx)
 	}
 	if err != nil { // database_up reports it; the store's callers log the reason
-		ch <- gauge(c.up, 0)
+		ch <- newGauge(c.up, 0)
 		return
 	}
-	ch <- gauge(c.up, 1)
-	ch <- gauge(c.stuck, float64(stuck))
-	c.send(ch, countByGroup(tallies, c.strategies))
+	ch <- newGauge(c.up, 1)
+	ch <- newGauge(c.stuck, float64(stuck))
+	c.sendCounts(ch, countByGroup(tallies, c.strategies))
 }
 
 type group struct {
@@ -94,22 +94,22 @@ func countByGroup(tallies []catalog.StateCount, strategies []string) map[group]i
 	return counts
 }
 
-func (c *deployments) send(ch chan<- prometheus.Metric, counts map[group]int) {
+func (c *deployments) sendCounts(ch chan<- prometheus.Metric, counts map[group]int) {
 	active := map[rollout.State]int{}
 	for g, n := range counts {
 		if !slices.Contains(rollout.States(), g.state) {
 			continue
 		}
-		ch <- gauge(c.count, float64(n), string(g.state), g.strategy)
+		ch <- newGauge(c.count, float64(n), string(g.state), g.strategy)
 		if !g.state.Terminal() {
 			active[g.state] += n
 		}
 	}
 	for state, n := range active {
-		ch <- gauge(c.inFlight, float64(n), string(state))
+		ch <- newGauge(c.inFlight, float64(n), string(state))
 	}
 }
 
-func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
+func newGauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 }

@@ -18,8 +18,8 @@ type syncs struct {
 
 func newSyncs(with promauto.Factory) syncs {
 	return syncs{
-		total: counters(with, "gitops_syncs_total", "Syncs of Git sources.", "source", "result"),
-		seconds: seconds(with, "gitops_sync_duration_seconds", "Duration of a sync.",
+		total: newCounters(with, "gitops_syncs_total", "Syncs of Git sources.", "source", "result"),
+		seconds: newHistograms(with, "gitops_sync_duration_seconds", "Duration of a sync.",
 			[]float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}, "source"),
 	}
 }
@@ -44,9 +44,9 @@ type Sources interface {
 func (m *Metrics) RegisterSources(db Sources) {
 	m.registry.MustRegister(&sources{
 		db:      db,
-		state:   desc("gitops_source_state", "1 for the state of the source, from the database.", "source", "state"),
-		drifted: desc("gitops_drifted_targets", "Targets that run a version other than the one in Git, from the database.", "source"),
-		age: desc("gitops_last_good_sync_age_seconds",
+		state:   newDesc("gitops_source_state", "1 for the state of the source, from the database.", "source", "state"),
+		drifted: newDesc("gitops_drifted_targets", "Targets that run a version other than the one in Git, from the database.", "source"),
+		age: newDesc("gitops_last_good_sync_age_seconds",
 			"Time since the last successful sync, or since the source was created, from the database.", "source"),
 	})
 }
@@ -73,14 +73,14 @@ func (c *sources) Collect(ch chan<- prometheus.Metric) {
 		return // rollcall_database_up reports it
 	}
 	for _, g := range gauges {
-		ch <- gauge(c.drifted, float64(g.Drifted), g.Source)
-		ch <- gauge(c.age, g.Age.Seconds(), g.Source)
+		ch <- newGauge(c.drifted, float64(g.Drifted), g.Source)
+		ch <- newGauge(c.age, g.Age.Seconds(), g.Source)
 		for _, state := range gitsource.States() {
 			value := 0.0
 			if state == g.State {
 				value = 1
 			}
-			ch <- gauge(c.state, value, g.Source, string(state))
+			ch <- newGauge(c.state, value, g.Source, string(state))
 		}
 	}
 }

@@ -18,9 +18,11 @@ func allowedLabel(value string, known []string) string {
 	return other
 }
 
-func actions() []string { return []string{string(rollout.CallDeploy), string(rollout.CallRollback)} }
+func callActions() []string {
+	return []string{string(rollout.CallDeploy), string(rollout.CallRollback)}
+}
 
-func answers() []string {
+func callResults() []string {
 	return []string{
 		string(rollout.ResultDone), string(rollout.ResultAccepted), string(rollout.ResultRetry),
 		string(rollout.ResultRefused), string(rollout.ResultFenced), string(rollout.ResultNotSent),
@@ -28,15 +30,15 @@ func answers() []string {
 	}
 }
 
-func statuses() []string {
+func checkStatuses() []string {
 	return []string{
 		string(healthcheck.Healthy), string(healthcheck.Degraded), string(healthcheck.Unhealthy),
 		string(healthcheck.Unknown),
 	}
 }
 
-// outcomes returns the states in which a deployment ends.
-func outcomes() []string {
+// finalStates returns the states in which a deployment ends.
+func finalStates() []string {
 	var names []string
 	for _, s := range rollout.States() {
 		if s.Terminal() {
@@ -46,7 +48,7 @@ func outcomes() []string {
 	return names
 }
 
-func methods() []string {
+func httpMethods() []string {
 	return []string{
 		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 		http.MethodOptions,

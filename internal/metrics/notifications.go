@@ -18,9 +18,9 @@ type deliveries struct {
 
 func newDeliveries(with promauto.Factory) deliveries {
 	d := deliveries{
-		total: counters(with, "notification_deliveries_total",
+		total: newCounters(with, "notification_deliveries_total",
 			"Delivery attempts by result: delivered, pending (will be retried), or given_up.", "kind", "result"),
-		seconds: seconds(with, "notification_attempt_duration_seconds", "Duration of a delivery attempt.",
+		seconds: newHistograms(with, "notification_attempt_duration_seconds", "Duration of a delivery attempt.",
 			[]float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}, "kind"),
 	}
 	for _, kind := range notification.Kinds() {
@@ -59,8 +59,8 @@ type Outbox interface {
 func (m *Metrics) RegisterOutbox(db Outbox) {
 	m.registry.MustRegister(&outbox{
 		db:      db,
-		pending: desc("notification_deliveries_pending", "Deliveries that no receiver has accepted yet, from the database.", "kind"),
-		oldest: desc("notification_oldest_pending_seconds",
+		pending: newDesc("notification_deliveries_pending", "Deliveries that no receiver has accepted yet, from the database.", "kind"),
+		oldest: newDesc("notification_oldest_pending_seconds",
 			"Age of the oldest pending delivery, 0 without any, from the database.", "kind"),
 	})
 }
@@ -90,7 +90,7 @@ func (c *outbox) Collect(ch chan<- prometheus.Metric) {
 		found[g.Kind] = g
 	}
 	for _, kind := range notification.Kinds() {
-		ch <- gauge(c.pending, float64(found[kind].Pending), string(kind))
-		ch <- gauge(c.oldest, found[kind].Oldest.Seconds(), string(kind))
+		ch <- newGauge(c.pending, float64(found[kind].Pending), string(kind))
+		ch <- newGauge(c.oldest, found[kind].Oldest.Seconds(), string(kind))
 	}
 }

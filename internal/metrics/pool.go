@@ -23,7 +23,7 @@ type poolValue struct {
 
 func poolValues() []poolValue {
 	value := func(kind prometheus.ValueType, name, help string, of func(*pgxpool.Stat) float64) poolValue {
-		return poolValue{desc("db_pool_"+name, help), kind, of}
+		return poolValue{newDesc("db_pool_"+name, help), kind, of}
 	}
 	const now, ever = prometheus.GaugeValue, prometheus.CounterValue
 	return []poolValue{

@@ -23,8 +23,8 @@ type requests struct {
 
 func newRequests(with promauto.Factory) requests {
 	return requests{
-		total: counters(with, "http_requests_total", "HTTP requests by route pattern, pages (/ui/…) included; what a page requests from the API counts as well.", "route", "method", "code"),
-		seconds: seconds(with, "http_request_duration_seconds",
+		total: newCounters(with, "http_requests_total", "HTTP requests by route pattern, pages (/ui/…) included; what a page requests from the API counts as well.", "route", "method", "code"),
+		seconds: newHistograms(with, "http_request_duration_seconds",
 			"Duration of an HTTP request; long polls and event streams count for as long as they were open.",
 			[]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "route", "method"),
 	}
@@ -41,7 +41,7 @@ func (m *Metrics) Middleware(next http.Handler) http.Handler {
 			if code == 0 { // a handler that writes nothing answers 200
 				code = http.StatusOK
 			}
-			route, method := routeOf(r), allowedLabel(r.Method, methods())
+			route, method := routeOf(r), allowedLabel(r.Method, httpMethods())
 			m.requests.total.WithLabelValues(route, method, strconv.Itoa(code)).Inc()
 			m.requests.seconds.WithLabelValues(route, method).Observe(time.Since(began).Seconds())
 		}()

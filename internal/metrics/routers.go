@@ -16,7 +16,7 @@ type Routers interface {
 
 // RegisterRouters registers the metric of routers that each scrape reads from db. It is called once.
 func (m *Metrics) RegisterRouters(db Routers) {
-	m.registry.MustRegister(&routers{db: db, drift: desc("router_drift",
+	m.registry.MustRegister(&routers{db: db, drift: newDesc("router_drift",
 		"1 for a router whose weights differ from what the last deployment set, no series for others; at most 200, from the database.", "service", "environment")})
 }
 
@@ -38,6 +38,6 @@ func (c *routers) Collect(ch chan<- prometheus.Metric) {
 		return // database_up reports it
 	}
 	for _, d := range drifts {
-		ch <- gauge(c.drift, 1, d.Service, d.Environment)
+		ch <- newGauge(c.drift, 1, d.Service, d.Environment)
 	}
 }

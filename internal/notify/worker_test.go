@@ -29,7 +29,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(dbtest.Box(t)))
+	s, err := store.Open(t.Context(), dbtest.New(t), store.SealedBy(dbtest.NewKeyring(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func (w *world) notification(name, url string) {
 // aborted is a deployment of the service that is called off before it begins.
 func (w *world) aborted(service string) string {
 	w.Helper()
-	created, err := w.store.CreateDeployment(w.Context(), storetest.Request(service, 1))
+	created, err := w.store.CreateDeployment(w.Context(), storetest.NewRequest(service, 1))
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -15,9 +15,9 @@ import (
 // replicated is a store on a server with a standby that has every commit before it is answered.
 func replicated(t *testing.T) (s, watcher *store.Store, primary, standby *dbtest.Server) {
 	t.Helper()
-	primary, standby = dbtest.Replicated(t)
+	primary, standby = dbtest.StartReplicated(t)
 	must(t, primary.WaitForStandby(ctx(t)))
-	url, err := primary.Create(ctx(t), "replicated")
+	url, err := primary.CreateDatabase(ctx(t), "replicated")
 	must(t, err)
 	return openAt(t, url), openAt(t, url), primary, standby
 }
@@ -88,7 +88,7 @@ func TestSynchronous_AnsweredWritesReachStandby(t *testing.T) {
 	}
 	must(t, primary.Crash())
 	must(t, standby.Promote(ctx(t)))
-	after := openAt(t, standby.At("replicated"))
+	after := openAt(t, standby.DatabaseURL("replicated"))
 	for _, ask := range asked {
 		await(t, after, nil, ask.visible)
 	}

@@ -12,9 +12,9 @@ import (
 func TestListener_ProgressNotifiesOnlyWatchers(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	heard := storetest.Listening(t, s)
+	heard := storetest.StartListening(t, s)
 	d := createDeployment(t, s, request("checkout", 3))
-	storetest.Await(t, heard, d.ID)
+	storetest.AwaitID(t, heard, d.ID)
 
 	snap := claimCandidates(t, s, "r1")
 	changed, stop := s.SubscribeChanges(d.ID)
@@ -31,15 +31,15 @@ func TestListener_ProgressNotifiesOnlyWatchers(t *testing.T) {
 func TestListener_UnsubscribedReceivesNothing(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	heard := storetest.Listening(t, s)
+	heard := storetest.StartListening(t, s)
 	d := createDeployment(t, s, request("checkout", 1))
-	storetest.Await(t, heard, d.ID)
+	storetest.AwaitID(t, heard, d.ID)
 	changed, stop := s.SubscribeChanges(d.ID)
 	stop()
 	stop()
 	_, err := s.UpdateDeployment(ctx(t), d.ID, 0, pause)
 	must(t, err)
-	storetest.Await(t, heard, d.ID)
+	storetest.AwaitID(t, heard, d.ID)
 	select {
 	case <-changed:
 		t.Error("heard of a change after unsubscribing")
@@ -50,12 +50,12 @@ func TestListener_UnsubscribedReceivesNothing(t *testing.T) {
 func TestListener_ReconnectReportsPossibleLoss(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	heard := storetest.Listening(t, s)
+	heard := storetest.StartListening(t, s)
 	changed, stop := s.SubscribeChanges("anything")
 	defer stop()
 	exec(t, s, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()`)
-	storetest.Await(t, heard, "")
+	storetest.AwaitID(t, heard, "")
 	<-changed
 	d := createDeployment(t, s, request("checkout", 1))
-	storetest.Await(t, heard, d.ID)
+	storetest.AwaitID(t, heard, d.ID)
 }

@@ -34,7 +34,7 @@ func TestServer_UTF8DatabaseGivesNoWarning(t *testing.T) {
 func TestServer_OtherEncodingsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range []string{"LATIN1", "SQL_ASCII"} {
-		wantRefused(t, openAt(t, dbtest.Encoded(t, encoding)), encoding, "CREATE DATABASE", "UTF8")
+		wantRefused(t, openAt(t, dbtest.NewEncoded(t, encoding)), encoding, "CREATE DATABASE", "UTF8")
 	}
 }
 
@@ -81,14 +81,14 @@ func TestServer_SessionSharingPoolerIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			wantRefused(t, openAt(t, dbtest.Pooled(t, dbtest.New(t), settings...)), "pool_mode=session")
+			wantRefused(t, openAt(t, dbtest.StartPooler(t, dbtest.New(t), settings...)), "pool_mode=session")
 		})
 	}
 }
 
 func TestServer_SessionPoolingNeedsNoSettingOfThePooler(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, dbtest.Pooled(t, dbtest.New(t), "pool_mode = session"))
+	s := openAt(t, dbtest.StartPooler(t, dbtest.New(t), "pool_mode = session"))
 	_, err := s.CheckServer(ctx(t))
 	must(t, err)
 	createDeployment(t, s, request("checkout", 1))
@@ -101,7 +101,7 @@ func TestServer_SessionPoolingNeedsNoSettingOfThePooler(t *testing.T) {
 
 func TestServer_PoolWithoutSessionsIsNamed(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, dbtest.Pooled(t, dbtest.New(t), "pool_mode = session", "default_pool_size = 1"))
+	s := openAt(t, dbtest.StartPooler(t, dbtest.New(t), "pool_mode = session", "default_pool_size = 1"))
 	_, err := s.CheckServer(ctx(t))
 	wantCode(t, err, problem.CodeUnavailable)
 	if !strings.Contains(err.Error(), "default_pool_size") {
@@ -111,11 +111,11 @@ func TestServer_PoolWithoutSessionsIsNamed(t *testing.T) {
 
 func TestServer_StandbyIsNotReady(t *testing.T) {
 	t.Parallel()
-	primary, standby := dbtest.Replicated(t)
-	_, err := primary.Create(ctx(t), "followed")
+	primary, standby := dbtest.StartReplicated(t)
+	_, err := primary.CreateDatabase(ctx(t), "followed")
 	must(t, err)
 	must(t, primary.CaughtUp(ctx(t), standby))
-	s := openAt(t, standby.At("followed"))
+	s := openAt(t, standby.DatabaseURL("followed"))
 	wantRefused(t, s, "standby", "target_session_attrs=read-write")
 	wantMessage(t, s.Ping(ctx(t)), "standby")
 	must(t, standby.Promote(ctx(t)))

@@ -20,7 +20,7 @@ import (
 
 func TestMigration_ConcurrentOnEmptyDatabase(t *testing.T) {
 	t.Parallel()
-	url := dbtest.Empty(t)
+	url := dbtest.NewEmpty(t)
 	var stores [4]*store.Store
 	for i := range stores {
 		stores[i] = openAt(t, url)
@@ -36,7 +36,7 @@ func TestMigration_ConcurrentOnEmptyDatabase(t *testing.T) {
 
 func TestMigration_UpDownAndUpAgain(t *testing.T) {
 	t.Parallel()
-	url := dbtest.Empty(t)
+	url := dbtest.NewEmpty(t)
 	config, err := pgx.ParseConfig(url)
 	must(t, err)
 	db := stdlib.OpenDB(*config)
@@ -86,7 +86,7 @@ func wantUnavailable(t *testing.T, s *store.Store) {
 func TestStore_RecoversAfterServerOutage(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)
-	s, admin := openAt(t, url), openAt(t, dbtest.Empty(t))
+	s, admin := openAt(t, url), openAt(t, dbtest.NewEmpty(t))
 	config, err := pgx.ParseConfig(url)
 	must(t, err)
 	d := createDeployment(t, s, request("checkout", 1))

@@ -16,10 +16,10 @@ import (
 )
 
 func aCreatedDeploymentIsReadBackAsItWasAsked(t *testing.T, s Store) {
-	r := Request("checkout", 3)
-	d := create(t, s, r)
+	r := NewRequest("checkout", 3)
+	d := createDeployment(t, s, r)
 
-	got := stored(t, s, d.ID)
+	got := readDeployment(t, s, d.ID)
 	if !reflect.DeepEqual(got, d) {
 		t.Errorf("stored\n%+v\ncreated\n%+v", got, d)
 	}
@@ -30,21 +30,21 @@ func aCreatedDeploymentIsReadBackAsItWasAsked(t *testing.T, s Store) {
 	if !reflect.DeepEqual(got.Spec, r.Deployment.Spec) {
 		t.Errorf("spec\n%+v\nwant\n%+v", got.Spec, r.Deployment.Spec)
 	}
-	list := events(t, s, d.ID)
+	list := readEvents(t, s, d.ID)
 	if len(list) != 1 || list[0].Type != rollout.EventCreated || list[0].Actor != "ann" || list[0].At.IsZero() {
 		t.Errorf("events: %+v", list)
 	}
 }
 
 func onlyTheNewestWaits(t *testing.T, s Store) {
-	active := started(t, s, "checkout", "r1").Deployment
-	second := create(t, s, Request("checkout", 3))
-	third := create(t, s, Request("checkout", 3))
+	active := startDeployment(t, s, "checkout", "r1").Deployment
+	second := createDeployment(t, s, NewRequest("checkout", 3))
+	third := createDeployment(t, s, NewRequest("checkout", 3))
 
-	if got := types(events(t, s, second.ID)); !slices.Equal(got, []string{rollout.EventCreated, rollout.EventQueued, rollout.EventSuperseded}) {
+	if got := eventTypes(readEvents(t, s, second.ID)); !slices.Equal(got, []string{rollout.EventCreated, rollout.EventQueued, rollout.EventSuperseded}) {
 		t.Errorf("events of the second: %v", got)
 	}
-	d := stored(t, s, second.ID)
+	d := readDeployment(t, s, second.ID)
 	if d.State != rollout.StateSuperseded || d.FinishedAt.IsZero() || d.Result == nil || d.Result.Success ||
 		d.Result.State != rollout.StateSuperseded || d.Revision != 2 || d.Owner != "" {
 		t.Errorf("the second: %+v", d)
@@ -56,10 +56,10 @@ func onlyTheNewestWaits(t *testing.T, s Store) {
 			t.Errorf("target %s of the superseded one: %s, %s", target.ID, target.State, target.Phase)
 		}
 	}
-	if d := stored(t, s, third.ID); d.State != rollout.StatePending || d.Reason == "" {
+	if d := readDeployment(t, s, third.ID); d.State != rollout.StatePending || d.Reason == "" {
 		t.Errorf("the third: %+v", d)
 	}
-	if d := stored(t, s, active.ID); d.State != rollout.StateInProgress {
+	if d := readDeployment(t, s, active.ID); d.State != rollout.StateInProgress {
 		t.Errorf("the active one became %s", d.State)
 	}
 }
@@ -68,7 +68,7 @@ func manyCreationsAtOnceLeaveOneWaiting(t *testing.T, s Store) {
 	var mu sync.Mutex
 	var ids []string
 	atOnce(50, func(int) {
-		created, err := s.CreateDeployment(ctx(t), Request("checkout", 2))
+		created, err := s.CreateDeployment(ctx(t), NewRequest("checkout", 2))
 		if err != nil {
 			t.Error(err)
 		}
@@ -78,7 +78,7 @@ func manyCreationsAtOnceLeaveOneWaiting(t *testing.T, s Store) {
 	})
 	count := map[rollout.State]int{}
 	for _, id := range ids {
-		count[stored(t, s, id).State]++
+		count[readDeployment(t, s, id).State]++
 	}
 	if want := (map[rollout.State]int{rollout.StatePending: 1, rollout.StateSuperseded: 49}); !reflect.DeepEqual(count, want) {
 		t.Errorf("they are %v", count)
@@ -90,7 +90,7 @@ func fiftyCreatorsAtOnceNeverMakeTwoActive(t *testing.T, s Store) {
 	var begun atomic.Int32
 	atOnce(50, func(i int) {
 		replica := "r" + strconv.Itoa(i)
-		if _, err := s.CreateDeployment(ctx(t), Request("checkout", 1)); err != nil {
+		if _, err := s.CreateDeployment(ctx(t), NewRequest("checkout", 1)); err != nil {
 			t.Error(err)
 		}
 		if beginWhatIsFree(t, s, replica) {
@@ -129,15 +129,15 @@ func beginWhatIsFree(t *testing.T, s Store, replica string) bool {
 }
 
 func aSupersededDeploymentIsLostToItsOwner(t *testing.T, s Store) {
-	create(t, s, Request("checkout", 2))
-	snap := claim(t, s, "r1")
-	create(t, s, Request("checkout", 2))
+	createDeployment(t, s, NewRequest("checkout", 2))
+	snap := claimOne(t, s, "r1")
+	createDeployment(t, s, NewRequest("checkout", 2))
 	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 }
 
 func aRejectedRequestHasNoEffect(t *testing.T, s Store) {
-	rejecting := Request("checkout", 2)
+	rejecting := NewRequest("checkout", 2)
 	rejecting.Deployment.Spec.OnConflict = rollout.OnConflictReject
 	var mu sync.Mutex
 	made, named := map[string]bool{}, map[string]bool{}
@@ -160,5 +160,5 @@ func aRejectedRequestHasNoEffect(t *testing.T, s Store) {
 	}
 	another := rejecting
 	another.Deployment.Service = "another"
-	create(t, s, another)
+	createDeployment(t, s, another)
 }

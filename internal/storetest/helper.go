@@ -38,8 +38,8 @@ func ctx(t testing.TB) context.Context {
 	return c
 }
 
-// Request asks for v2 of a service in production on n targets, the last of which are taken first.
-func Request(service string, n int) storage.NewDeployment {
+// NewRequest asks for v2 of a service in production on n targets, the last of which are taken first.
+func NewRequest(service string, n int) storage.NewDeployment {
 	zero := 0
 	r := storage.NewDeployment{Deployment: rollout.Deployment{
 		Service: service, Environment: "production", Version: "v2", Kind: rollout.KindDeploy, RequestedBy: "ann",
@@ -64,24 +64,24 @@ func Request(service string, n int) storage.NewDeployment {
 	return r
 }
 
-func create(t testing.TB, s Store, r storage.NewDeployment) rollout.Deployment {
+func createDeployment(t testing.TB, s Store, r storage.NewDeployment) rollout.Deployment {
 	t.Helper()
 	created, err := s.CreateDeployment(ctx(t), r)
 	must(t, err)
 	return created.Deployment
 }
 
-// claim makes a living replica the owner of the one deployment that is there to be claimed.
-func claim(t testing.TB, s Store, replica string) *rollout.Snapshot {
+// claimOne makes a living replica the owner of the one deployment that is there to be claimed.
+func claimOne(t testing.TB, s Store, replica string) *rollout.Snapshot {
 	t.Helper()
-	c := claimed(t, s, replica)
+	c := claimAll(t, s, replica)
 	if len(c) != 1 {
 		t.Fatalf("%s claimed %d deployments, want 1", replica, len(c))
 	}
 	return &c[0].Snapshot
 }
 
-func claimed(t testing.TB, s Store, replica string) []storage.Claimed {
+func claimAll(t testing.TB, s Store, replica string) []storage.Claimed {
 	t.Helper()
 	_, err := s.Heartbeat(ctx(t), replica, lease)
 	must(t, err)
@@ -90,21 +90,21 @@ func claimed(t testing.TB, s Store, replica string) []storage.Claimed {
 	return c
 }
 
-// started returns a claimed deployment that has begun.
-func started(t testing.TB, s Store, service, replica string) *rollout.Snapshot {
+// startDeployment returns a claimed deployment that has begun.
+func startDeployment(t testing.TB, s Store, service, replica string) *rollout.Snapshot {
 	t.Helper()
-	create(t, s, Request(service, 3))
-	snap := claim(t, s, replica)
+	createDeployment(t, s, NewRequest(service, 3))
+	snap := claimOne(t, s, replica)
 	d := &snap.Deployment
 	d.State, d.StartedAt, d.Reason = rollout.StateInProgress, d.CreatedAt.Add(time.Second), "wave 1 of 1"
-	save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
+	saveStep(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
 	return snap
 }
 
-// save writes the snapshot's deployment with the rest of sv, and follows the counters.
-func save(t testing.TB, s Store, snap *rollout.Snapshot, sv storage.SaveRequest) storage.SaveResult {
+// saveStep writes the snapshot's deployment with the rest of sv, and follows the counters.
+func saveStep(t testing.TB, s Store, snap *rollout.Snapshot, sv storage.SaveRequest) storage.SaveResult {
 	t.Helper()
-	sv.Deployment, sv.Events = snap.Deployment, Now(sv.Events...)
+	sv.Deployment, sv.Events = snap.Deployment, WithTimes(sv.Events...)
 	saved, err := s.Save(ctx(t), sv)
 	must(t, err)
 	d := &snap.Deployment
@@ -112,8 +112,8 @@ func save(t testing.TB, s Store, snap *rollout.Snapshot, sv storage.SaveRequest)
 	return saved
 }
 
-// Now sets the present time of events that have none.
-func Now(events ...rollout.Event) []rollout.Event {
+// WithTimes sets the present time of events that have none.
+func WithTimes(events ...rollout.Event) []rollout.Event {
 	timed := slices.Clone(events)
 	for i := range timed {
 		if timed[i].At.IsZero() {
@@ -123,22 +123,22 @@ func Now(events ...rollout.Event) []rollout.Event {
 	return timed
 }
 
-func finish(t testing.TB, s Store, snap *rollout.Snapshot, state rollout.State) {
+func finishDeployment(t testing.TB, s Store, snap *rollout.Snapshot, state rollout.State) {
 	t.Helper()
 	d := &snap.Deployment
 	d.State, d.FinishedAt = state, d.StartedAt.Add(time.Minute)
 	d.Result = &rollout.Result{Success: state == rollout.StateCompleted, State: state, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
-	save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
+	saveStep(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
 }
 
-func stored(t testing.TB, s Store, id string) rollout.Deployment {
+func readDeployment(t testing.TB, s Store, id string) rollout.Deployment {
 	t.Helper()
 	d, err := s.Deployment(ctx(t), id)
 	must(t, err)
 	return d
 }
 
-func events(t testing.TB, s Store, id string) []rollout.Event {
+func readEvents(t testing.TB, s Store, id string) []rollout.Event {
 	t.Helper()
 	var all []rollout.Event
 	for page := (storage.Page{Limit: 200}); ; {
@@ -151,7 +151,7 @@ func events(t testing.TB, s Store, id string) []rollout.Event {
 	}
 }
 
-func types(events []rollout.Event) (names []string) {
+func eventTypes(events []rollout.Event) (names []string) {
 	for _, e := range events {
 		names = append(names, e.Type)
 	}

@@ -10,18 +10,18 @@ import (
 )
 
 func aVerbATakeoverAndALeaveAreAnnounced(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
+	snap := startDeployment(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
-	heard := Listening(t, s)
-	_, err := s.UpdateDeployment(ctx(t), id, 0, pause)
+	heard := StartListening(t, s)
+	_, err := s.UpdateDeployment(ctx(t), id, 0, pauseDeployment)
 	must(t, err)
-	Await(t, heard, id)
+	AwaitID(t, heard, id)
 	_, err = s.Heartbeat(ctx(t), "r1", -time.Second)
 	must(t, err)
-	claim(t, s, "r2")
-	Await(t, heard, id)
+	claimOne(t, s, "r2")
+	AwaitID(t, heard, id)
 	must(t, s.Release(ctx(t), "r2"))
-	Await(t, heard, id)
+	AwaitID(t, heard, id)
 }
 
 // Listener is what announces changes.
@@ -29,8 +29,8 @@ type Listener interface {
 	Listen(ctx context.Context, wake func(id string)) error
 }
 
-// Listening runs Listen and gives what it hears; it is connected when this returns.
-func Listening(t *testing.T, s Listener) <-chan string {
+// StartListening runs Listen and gives what it hears; it is connected when this returns.
+func StartListening(t *testing.T, s Listener) <-chan string {
 	t.Helper()
 	heard := make(chan string, 1000)
 	c, cancel := context.WithCancel(t.Context())
@@ -42,12 +42,12 @@ func Listening(t *testing.T, s Listener) <-chan string {
 			t.Error(err)
 		}
 	})
-	Await(t, heard, "")
+	AwaitID(t, heard, "")
 	return heard
 }
 
-// Await reads what was heard until id comes.
-func Await(t *testing.T, heard <-chan string, id string) {
+// AwaitID reads what was heard until id comes.
+func AwaitID(t *testing.T, heard <-chan string, id string) {
 	t.Helper()
 	for {
 		select {
@@ -62,10 +62,10 @@ func Await(t *testing.T, heard <-chan string, id string) {
 }
 
 func progressWakesNoEngine(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
-	heard := Listening(t, s)
-	save(t, s, snap, storage.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
-	other := create(t, s, Request("shop", 1))
+	snap := startDeployment(t, s, "checkout", "r1")
+	heard := StartListening(t, s)
+	saveStep(t, s, snap, storage.SaveRequest{Targets: snap.Targets, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	other := createDeployment(t, s, NewRequest("shop", 1))
 	if got := <-heard; got != other.ID {
 		t.Errorf("heard of %q before the next deployment", got)
 	}

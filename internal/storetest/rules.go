@@ -14,7 +14,7 @@ import (
 func aClaimKnowsHowATargetWasVerified(t *testing.T, s Store) {
 	ended := func(path string, state rollout.TargetState, change func(r *storage.NewDeployment)) {
 		t.Helper()
-		r := Request("checkout", 3)
+		r := NewRequest("checkout", 3)
 		r.Deployment.Spec.Checks[0].Path = path
 		r.Deployment.Spec.Checks[0].Headers = map[string]secret.Secret{"X-Key": secret.Secret("key of " + path)}
 		r.Deployment.DeploySecret = secret.Secret("whsec_c2VjcmV0" + map[string]string{"/one": "MQ==", "/two": "Mg=="}[path])
@@ -22,26 +22,26 @@ func aClaimKnowsHowATargetWasVerified(t *testing.T, s Store) {
 			r.Targets[i].DeployURL = r.Targets[i].Address + path + "/deploy"
 		}
 		change(&r)
-		create(t, s, r)
-		snap := claim(t, s, "r1")
+		createDeployment(t, s, r)
+		snap := claimOne(t, s, "r1")
 		d := &snap.Deployment
 		d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
-		save(t, s, snap, storage.SaveRequest{})
+		saveStep(t, s, snap, storage.SaveRequest{})
 		for i := range snap.Targets[:2] {
 			target := &snap.Targets[i]
 			target.State, target.Phase, target.CallsSent, target.Version = state, rollout.PhaseSettled, 1, target.DesiredVersion
 		}
-		save(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
-		finish(t, s, snap, rollout.StateCompleted)
+		saveStep(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
+		finishDeployment(t, s, snap, rollout.StateCompleted)
 	}
 	ended("/one", rollout.TargetUpdated, func(*storage.NewDeployment) {})
 	ended("/two", rollout.TargetFailed, func(*storage.NewDeployment) {})
 
-	r := Request("checkout", 3)
+	r := NewRequest("checkout", 3)
 	r.Targets[1].Address = "http://elsewhere"
-	create(t, s, r)
-	snap := claim(t, s, "r1")
-	save(t, s, snap, storage.SaveRequest{Release: true})
+	createDeployment(t, s, r)
+	snap := claimOne(t, s, "r1")
+	saveStep(t, s, snap, storage.SaveRequest{Release: true})
 	for range 2 { // and as it was stored
 		spec := &snap.Deployment.Spec
 		if len(spec.Rules) != 1 || spec.Rules[0].Checks[0].Path != "/one" || spec.Rules[0].Checks[0].Headers["X-Key"].Reveal() != "key of /one" ||
@@ -56,6 +56,6 @@ func aClaimKnowsHowATargetWasVerified(t *testing.T, s Store) {
 				t.Errorf("target %d goes by %+v, not %+v", i, got, want)
 			}
 		}
-		snap = claim(t, s, "r2")
+		snap = claimOne(t, s, "r2")
 	}
 }

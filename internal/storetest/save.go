@@ -16,7 +16,7 @@ import (
 )
 
 func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
+	snap := startDeployment(t, s, "checkout", "r1")
 	now := time.Now().Truncate(time.Microsecond).UTC()
 	target := &snap.Targets[1]
 	target.State, target.Phase, target.RollingBack = rollout.TargetRollingBack, rollout.PhaseCalling, true
@@ -26,25 +26,25 @@ func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
 	target.Checks[0] = healthcheck.State{Status: healthcheck.Healthy, LastStatus: healthcheck.Unhealthy, Streak: 2, Message: "503", NextAt: now}
 	target.NotBefore, target.PhaseAt, target.ErrorAt, target.StartedAt = now, now, now, now
 	target.Error, target.UpdatedAt = "it said \"no\"", now
-	save(t, s, snap, storage.SaveRequest{Targets: []rollout.Target{*target}})
+	saveStep(t, s, snap, storage.SaveRequest{Targets: []rollout.Target{*target}})
 
 	must(t, s.Release(ctx(t), "r1"))
-	again := claim(t, s, "r1")
+	again := claimOne(t, s, "r1")
 	if !reflect.DeepEqual(again.Targets, snap.Targets) {
 		t.Errorf("loaded\n%+v\nsaved\n%+v", again.Targets, snap.Targets)
 	}
 }
 
 func aSavedDeploymentIsLoadedAsItWas(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
+	snap := startDeployment(t, s, "checkout", "r1")
 	now := time.Now().Truncate(time.Microsecond).UTC()
 	d := &snap.Deployment
 	d.State, d.Direction, d.Stop, d.Reason = rollout.StateRollingBack, rollout.Backward, rollout.StopPaused, "going back"
 	d.Progress = rollout.Progress{Wave: 1, WaveStartedAt: now, LastProgressAt: now, Forgiven: 1, ResumesApplied: 1, FailureReason: "web-1 failed", Weight: 10}
 	d.Counts = rollout.Counts{Total: 3, Updated: 1, Failed: 1, InFlight: 1}
 	d.DeadlineAt, d.NextActionAt = now.Add(time.Minute), now.Add(time.Second)
-	save(t, s, snap, storage.SaveRequest{})
-	if got := stored(t, s, d.ID); !reflect.DeepEqual(got, *d) {
+	saveStep(t, s, snap, storage.SaveRequest{})
+	if got := readDeployment(t, s, d.ID); !reflect.DeepEqual(got, *d) {
 		t.Errorf("loaded\n%+v\nsaved\n%+v", got, *d)
 	}
 }
@@ -54,21 +54,21 @@ func aRepeatedSaveChangesNothingAndAnswersTheSame(t *testing.T, s Store) {
 		"kept": {}, "released": {Release: true, RunAt: time.Now().Add(time.Hour)}, "finished": {Deployment: rollout.Deployment{Status: rollout.Status{State: rollout.StateCompleted}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			snap := started(t, s, name, "r-"+name)
+			snap := startDeployment(t, s, name, "r-"+name)
 			sv := last
 			if sv.Deployment = snap.Deployment; name == "finished" {
 				sv.Deployment.State, sv.Deployment.FinishedAt = rollout.StateCompleted, time.Now()
 			}
-			sv.Targets, sv.Events = snap.Targets, Now(rollout.Event{Type: rollout.EventWaveFinished})
+			sv.Targets, sv.Events = snap.Targets, WithTimes(rollout.Event{Type: rollout.EventWaveFinished})
 			first, err := s.Save(ctx(t), sv)
 			must(t, err)
-			before := stored(t, s, snap.Deployment.ID)
+			before := readDeployment(t, s, snap.Deployment.ID)
 			second, err := s.Save(ctx(t), sv)
 			must(t, err)
 			if first != second {
 				t.Errorf("first %+v, then %+v", first, second)
 			}
-			if after := stored(t, s, snap.Deployment.ID); !reflect.DeepEqual(before, after) {
+			if after := readDeployment(t, s, snap.Deployment.ID); !reflect.DeepEqual(before, after) {
 				t.Errorf("before\n%+v\nafter\n%+v", before, after)
 			}
 		})
@@ -76,8 +76,8 @@ func aRepeatedSaveChangesNothingAndAnswersTheSame(t *testing.T, s Store) {
 }
 
 func onlyTheOwnerInItsEpochSaves(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
-	before := stored(t, s, snap.Deployment.ID)
+	snap := startDeployment(t, s, "checkout", "r1")
+	before := readDeployment(t, s, snap.Deployment.ID)
 	for name, change := range map[string]func(*rollout.Deployment){
 		"another owner": func(d *rollout.Deployment) { d.Owner = "r2" },
 		"no owner":      func(d *rollout.Deployment) { d.Owner = "" },
@@ -89,19 +89,19 @@ func onlyTheOwnerInItsEpochSaves(t *testing.T, s Store) {
 		d := snap.Deployment
 		d.Reason = "must not be written"
 		change(&d)
-		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Targets: snap.Targets, Events: Now(rollout.Event{Type: "x"})})
+		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Targets: snap.Targets, Events: WithTimes(rollout.Event{Type: "x"})})
 		if problem.CodeOf(err) != problem.CodeOwnershipLost {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if after := stored(t, s, snap.Deployment.ID); !reflect.DeepEqual(before, after) {
+	if after := readDeployment(t, s, snap.Deployment.ID); !reflect.DeepEqual(before, after) {
 		t.Errorf("before\n%+v\nafter\n%+v", before, after)
 	}
 }
 
 func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
-	d, err := s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pause)
+	snap := startDeployment(t, s, "checkout", "r1")
+	d, err := s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pauseDeployment)
 	must(t, err)
 	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeStale)
@@ -112,19 +112,19 @@ func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
 		t.Errorf("operator revisions %v, want %v", revisions, want)
 	}
 	snap.Deployment = d
-	save(t, s, snap, storage.SaveRequest{})
-	if got := stored(t, s, d.ID); !got.Operator.Pause || got.State != rollout.StatePaused {
+	saveStep(t, s, snap, storage.SaveRequest{})
+	if got := readDeployment(t, s, d.ID); !got.Operator.Pause || got.State != rollout.StatePaused {
 		t.Errorf("the save undid the verb: %+v", got)
 	}
 }
 
 func theRevisionGrowsOnlyWithWhatTheAPIShows(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
+	snap := startDeployment(t, s, "checkout", "r1")
 	d := &snap.Deployment
 	now := time.Now() // with nanoseconds, which the database does not keep
 	d.DeadlineAt, d.NextActionAt, d.Progress.LastProgressAt = now, now, now
-	first := save(t, s, snap, storage.SaveRequest{})
-	if same := save(t, s, snap, storage.SaveRequest{RunAt: now.Add(time.Hour)}); same.Revision != first.Revision {
+	first := saveStep(t, s, snap, storage.SaveRequest{})
+	if same := saveStep(t, s, snap, storage.SaveRequest{RunAt: now.Add(time.Hour)}); same.Revision != first.Revision {
 		t.Errorf("revision %d became %d although nothing changed", first.Revision, same.Revision)
 	}
 	changes := []func() storage.SaveRequest{
@@ -138,65 +138,65 @@ func theRevisionGrowsOnlyWithWhatTheAPIShows(t *testing.T, s Store) {
 		},
 	}
 	for i, change := range changes {
-		if got := save(t, s, snap, change()); got.Revision != first.Revision+int64(i)+1 {
+		if got := saveStep(t, s, snap, change()); got.Revision != first.Revision+int64(i)+1 {
 			t.Errorf("change %d: revision %d, want %d", i, got.Revision, first.Revision+int64(i)+1)
 		}
 	}
 }
 
 func aFinishedDeploymentIsFinal(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
-	finish(t, s, snap, rollout.StateCompleted)
+	snap := startDeployment(t, s, "checkout", "r1")
+	finishDeployment(t, s, snap, rollout.StateCompleted)
 	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
-	_, err = s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pause)
+	_, err = s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pauseDeployment)
 	wantCode(t, err, problem.CodeConflict)
 }
 
 func eventsAreNumberedWithoutGapsWhoeverWrites(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
+	snap := startDeployment(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
 	const verbs = 40
 	var writers sync.WaitGroup
 	for i := range verbs {
 		writers.Go(func() {
-			if _, err := s.UpdateDeployment(ctx(t), id, 0, note(i)); err != nil {
+			if _, err := s.UpdateDeployment(ctx(t), id, 0, noteChange(i)); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	saves := saveUntil(t, s, snap, 40)
 	writers.Wait()
-	list := events(t, s, id)
+	list := readEvents(t, s, id)
 	wantNumbered(t, list)
 	if want := 2 + verbs + 2*saves; len(list) != want {
 		t.Errorf("%d events, want %d", len(list), want)
 	}
-	if d := stored(t, s, id); d.LastSeq != int64(len(list)) || d.OperatorRevision != verbs {
+	if d := readDeployment(t, s, id); d.LastSeq != int64(len(list)) || d.OperatorRevision != verbs {
 		t.Errorf("last seq %d, operator revision %d", d.LastSeq, d.OperatorRevision)
 	}
 }
 
 func whatOnlyTheOwnerKnowsIsNotStored(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
+	snap := startDeployment(t, s, "checkout", "r1")
 	snap.Deployment.Progress.Router = &routing.State{Reading: true, Fence: 1}
 	snap.Deployment.Spec.Traffic = &routing.Config{Type: "webhook"} // what was asked for is fixed
 	snap.Targets[0].Checks[0].Probing = true
-	save(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
+	saveStep(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
 	if !snap.Targets[0].Checks[0].Probing || !snap.Deployment.Progress.Router.Reading {
 		t.Error("a save changed what its writer has in memory")
 	}
 	must(t, s.Release(ctx(t), "r1"))
-	again := claim(t, s, "r2")
+	again := claimOne(t, s, "r2")
 	if r := again.Deployment.Progress.Router; again.Targets[0].Checks[0].Probing || r != nil && r.Reading || again.Deployment.Spec.Traffic != nil {
 		t.Errorf("the next owner finds %+v, router %+v, traffic %+v", again.Targets[0].Checks, r, again.Deployment.Spec.Traffic)
 	}
 }
 
 func theEventsOfAnEngineSayWhoWroteThem(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
-	save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventWaveStarted, Wave: 1}}})
-	list := events(t, s, snap.Deployment.ID)
+	snap := startDeployment(t, s, "checkout", "r1")
+	saveStep(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventWaveStarted, Wave: 1}}})
+	list := readEvents(t, s, snap.Deployment.ID)
 	last := list[len(list)-1]
 	if last.Actor != rollout.ActorEngine || last.Replica != "r1" || last.Epoch != 1 || last.DeploymentID != snap.Deployment.ID || last.At.IsZero() {
 		t.Errorf("the event is %+v", last)
@@ -205,27 +205,27 @@ func theEventsOfAnEngineSayWhoWroteThem(t *testing.T, s Store) {
 
 // They come from a creation, saves, commands, one that others supersede, a take-over, and a save whose answer was lost.
 func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
+	snap := startDeployment(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
-	older := create(t, s, Request("checkout", 1))
-	create(t, s, Request("checkout", 1))
-	_, err := s.UpdateDeployment(ctx(t), id, 0, note(1))
+	older := createDeployment(t, s, NewRequest("checkout", 1))
+	createDeployment(t, s, NewRequest("checkout", 1))
+	_, err := s.UpdateDeployment(ctx(t), id, 0, noteChange(1))
 	must(t, err)
 	_, err = s.Heartbeat(ctx(t), "r1", -time.Second)
 	must(t, err)
-	snap = claim(t, s, "r2")
+	snap = claimOne(t, s, "r2")
 	weight := 10
 	until := time.Now().Add(time.Second)
 	call := rollout.Call{WebhookID: "msg", Action: rollout.CallDeploy, Version: "v2", Attempt: 1, Fence: 7, Deadline: until, NewWeight: &weight}
-	sv := storage.SaveRequest{Deployment: snap.Deployment, Events: Now(rollout.Event{Type: rollout.EventTargetIntent, Target: "web-1", Wave: 1, Call: &call})}
+	sv := storage.SaveRequest{Deployment: snap.Deployment, Events: WithTimes(rollout.Event{Type: rollout.EventTargetIntent, Target: "web-1", Wave: 1, Call: &call})}
 	for range 2 {
 		_, err = s.Save(ctx(t), sv)
 		must(t, err)
 	}
-	snap.Deployment = stored(t, s, id)
-	finish(t, s, snap, rollout.StateCompleted)
+	snap.Deployment = readDeployment(t, s, id)
+	finishDeployment(t, s, snap, rollout.StateCompleted)
 	for _, id := range []string{id, older.ID} {
-		d, list := stored(t, s, id), events(t, s, id)
+		d, list := readDeployment(t, s, id), readEvents(t, s, id)
 		if proof := audit.VerifyChain(list, d.EventsHash); len(proof.Violations) > 0 || proof.Chained != len(list) || len(list) < 3 {
 			t.Errorf("deployment %s: %+v of %d events", id, proof, len(list))
 		}
@@ -233,13 +233,13 @@ func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
 }
 
 func anEventOfASaveHasATime(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
+	snap := startDeployment(t, s, "checkout", "r1")
 	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
 	wantCode(t, err, problem.CodeInvalid)
 }
 
-// note returns a change that only writes an event.
-func note(i int) func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
+// noteChange returns a change that only writes an event.
+func noteChange(i int) func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
 	return func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.Operator.Promoted = i
 		return []rollout.Event{{Type: rollout.EventPromoted, Actor: "ann", Message: strconv.Itoa(i)}}, nil
@@ -250,8 +250,8 @@ func note(i int) func(*rollout.Deployment, time.Time) ([]rollout.Event, error) {
 func saveUntil(t *testing.T, s Store, snap *rollout.Snapshot, n int) (landed int) {
 	t.Helper()
 	for landed < n {
-		d := stored(t, s, snap.Deployment.ID)
-		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Events: Now(rollout.Event{Type: rollout.EventWaveStarted}, rollout.Event{Type: rollout.EventWaveFinished})})
+		d := readDeployment(t, s, snap.Deployment.ID)
+		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Events: WithTimes(rollout.Event{Type: rollout.EventWaveStarted}, rollout.Event{Type: rollout.EventWaveFinished})})
 		switch problem.CodeOf(err) {
 		case problem.CodeStale:
 		default:
@@ -262,7 +262,7 @@ func saveUntil(t *testing.T, s Store, snap *rollout.Snapshot, n int) (landed int
 	return landed
 }
 
-func pause(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+func pauseDeployment(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 	if d.Operator.Pause {
 		return nil, nil
 	}

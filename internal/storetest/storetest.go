@@ -40,7 +40,7 @@ type rule struct {
 // Run tests every rule, each on a store of its own.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	t.Helper()
-	for _, r := range rules() {
+	for _, r := range allRules() {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			r.test(t, open(t))
@@ -48,7 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	}
 }
 
-func rules() []rule {
+func allRules() []rule {
 	return []rule{
 		{"ACreatedDeploymentIsReadBackAsItWasAsked", aCreatedDeploymentIsReadBackAsItWasAsked},
 		{"OnlyTheNewestWaits", onlyTheNewestWaits},

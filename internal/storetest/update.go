@@ -13,23 +13,23 @@ import (
 )
 
 func aVerbIsWrittenAndARepeatedOneIsNot(t *testing.T, s Store) {
-	snap := started(t, s, "checkout", "r1")
-	before := stored(t, s, snap.Deployment.ID)
-	first, err := s.UpdateDeployment(ctx(t), before.ID, 0, pause)
+	snap := startDeployment(t, s, "checkout", "r1")
+	before := readDeployment(t, s, snap.Deployment.ID)
+	first, err := s.UpdateDeployment(ctx(t), before.ID, 0, pauseDeployment)
 	must(t, err)
 	if first.Revision != before.Revision+1 || first.OperatorRevision != before.OperatorRevision+1 ||
 		first.LastSeq != before.LastSeq+1 || first.State != rollout.StatePaused {
 		t.Errorf("before %+v\nafter %+v", before, first)
 	}
-	second, err := s.UpdateDeployment(ctx(t), before.ID, 0, pause)
+	second, err := s.UpdateDeployment(ctx(t), before.ID, 0, pauseDeployment)
 	must(t, err)
-	if !reflect.DeepEqual(first, second) || !reflect.DeepEqual(first, stored(t, s, before.ID)) {
+	if !reflect.DeepEqual(first, second) || !reflect.DeepEqual(first, readDeployment(t, s, before.ID)) {
 		t.Errorf("first\n%+v\nsecond\n%+v", first, second)
 	}
 }
 
 func aRefusedVerbHasNoEffect(t *testing.T, s Store) {
-	before := create(t, s, Request("checkout", 1))
+	before := createDeployment(t, s, NewRequest("checkout", 1))
 	no := errors.New("no")
 	_, err := s.UpdateDeployment(ctx(t), before.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.State = rollout.StatePaused
@@ -38,20 +38,20 @@ func aRefusedVerbHasNoEffect(t *testing.T, s Store) {
 	if !errors.Is(err, no) {
 		t.Errorf("the error is %v", err)
 	}
-	if after := stored(t, s, before.ID); !reflect.DeepEqual(before, after) {
+	if after := readDeployment(t, s, before.ID); !reflect.DeepEqual(before, after) {
 		t.Errorf("before\n%+v\nafter\n%+v", before, after)
 	}
-	_, err = s.UpdateDeployment(ctx(t), "00000000-0000-7000-8000-000000000000", 0, pause)
+	_, err = s.UpdateDeployment(ctx(t), "00000000-0000-7000-8000-000000000000", 0, pauseDeployment)
 	wantCode(t, err, problem.CodeNotFound)
-	_, err = s.UpdateDeployment(ctx(t), "x", 0, pause)
+	_, err = s.UpdateDeployment(ctx(t), "x", 0, pauseDeployment)
 	wantCode(t, err, problem.CodeNotFound)
 }
 
 func ofSeveralVerbsAtOneRevisionOneWins(t *testing.T, s Store) {
-	d := create(t, s, Request("checkout", 1))
+	d := createDeployment(t, s, NewRequest("checkout", 1))
 	var won, stale atomic.Int32
 	atOnce(20, func(i int) {
-		_, err := s.UpdateDeployment(ctx(t), d.ID, d.Revision, note(i))
+		_, err := s.UpdateDeployment(ctx(t), d.ID, d.Revision, noteChange(i))
 		switch {
 		case err == nil:
 			won.Add(1)
@@ -67,8 +67,8 @@ func ofSeveralVerbsAtOneRevisionOneWins(t *testing.T, s Store) {
 }
 
 func aVerbMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
-	create(t, s, Request("checkout", 2))
-	snap := claim(t, s, "r1")
+	createDeployment(t, s, NewRequest("checkout", 2))
+	snap := claimOne(t, s, "r1")
 	d, err := s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		d.Operator.Abort, d.State, d.Reason = true, rollout.StateAborted, "aborted by ann"
 		return []rollout.Event{{Type: rollout.EventAborted, Actor: "ann"}}, nil
@@ -77,8 +77,8 @@ func aVerbMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
 	if d.FinishedAt.IsZero() || d.Result == nil || d.Result.State != rollout.StateAborted || d.Owner != "" {
 		t.Errorf("aborted: %+v", d)
 	}
-	if !reflect.DeepEqual(d, stored(t, s, d.ID)) {
-		t.Errorf("answered\n%+v\nstored\n%+v", d, stored(t, s, d.ID))
+	if !reflect.DeepEqual(d, readDeployment(t, s, d.ID)) {
+		t.Errorf("answered\n%+v\nstored\n%+v", d, readDeployment(t, s, d.ID))
 	}
 	targets, err := s.Targets(ctx(t), d.ID, storage.Page{})
 	must(t, err)
@@ -92,10 +92,10 @@ func aVerbMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
 }
 
 func theEndOfADeploymentWakesTheNext(t *testing.T, s Store) {
-	active := started(t, s, "checkout", "r1")
-	waiting := create(t, s, Request("checkout", 1))
-	finish(t, s, active, rollout.StateCompleted)
-	if snap := claim(t, s, "r1"); snap.Deployment.ID != waiting.ID {
+	active := startDeployment(t, s, "checkout", "r1")
+	waiting := createDeployment(t, s, NewRequest("checkout", 1))
+	finishDeployment(t, s, active, rollout.StateCompleted)
+	if snap := claimOne(t, s, "r1"); snap.Deployment.ID != waiting.ID {
 		t.Errorf("claimed %s", snap.Deployment.ID)
 	}
 }

@@ -43,11 +43,11 @@ func run(args []string) (code int, err error) {
 			return 1, fmt.Errorf("pass the server's URL to the command: %w", err)
 		}
 	}
-	return command(args)
+	return runCommand(args)
 }
 
-// command runs to its end; the terminal's signals reach it by themselves, those sent to us alone are handed on.
-func command(args []string) (int, error) {
+// runCommand runs to its end; the terminal's signals reach it by themselves, those sent to us alone are handed on.
+func runCommand(args []string) (int, error) {
 	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec,noctx // running a given command is its purpose
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	signals := make(chan os.Signal, 1)

@@ -45,25 +45,25 @@ func AsRole(t *testing.T, address, role string) string {
 	return u.String()
 }
 
-// Live returns a deployment that has gone through all that a store does: creation, command, save, takeover and end.
-func Live(t *testing.T, s *store.Store) rollout.Deployment {
+// PlayDeployment returns a deployment that has gone through all that a store does: creation, command, save, takeover and end.
+func PlayDeployment(t *testing.T, s *store.Store) rollout.Deployment {
 	t.Helper()
-	snap := Start(t, s, "checkout", "r1")
-	_, err := s.UpdateDeployment(Context(t), snap.Deployment.ID, 0, Pause)
+	snap := StartDeployment(t, s, "checkout", "r1")
+	_, err := s.UpdateDeployment(Context(t), snap.Deployment.ID, 0, PauseDeployment)
 	Must(t, err)
 	_, err = s.Heartbeat(Context(t), "r1", -time.Second)
 	Must(t, err)
-	snap = Claim(t, s, "r2")
-	Save(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
-	Finish(t, s, snap, rollout.StateCompleted)
+	snap = ClaimOne(t, s, "r2")
+	SaveStep(t, s, snap, storage.SaveRequest{Targets: snap.Targets})
+	FinishDeployment(t, s, snap, rollout.StateCompleted)
 	Must(t, s.DeleteExpiredRecords(Context(t)))
-	return Stored(t, s, snap.Deployment.ID)
+	return ReadDeployment(t, s, snap.Deployment.ID)
 }
 
 // AtVersion returns the URL of a database as an older binary has left it.
 func AtVersion(t *testing.T, version int64) string {
 	t.Helper()
-	url := dbtest.Empty(t)
+	url := dbtest.NewEmpty(t)
 	config, err := pgx.ParseConfig(url)
 	Must(t, err)
 	db := stdlib.OpenDB(*config)
@@ -75,8 +75,8 @@ func AtVersion(t *testing.T, version int64) string {
 	return url
 }
 
-// Hold runs a statement in a transaction that lasts until release is called.
-func Hold(t *testing.T, url, sql string) (release func()) {
+// HoldStatement runs a statement in a transaction that lasts until release is called.
+func HoldStatement(t *testing.T, url, sql string) (release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(Context(t), url)
 	Must(t, err)
@@ -88,8 +88,8 @@ func Hold(t *testing.T, url, sql string) (release func()) {
 	return func() { Must(t, tx.Rollback(Context(t))) }
 }
 
-// Pause pauses a deployment; it is a change for UpdateDeployment.
-func Pause(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
+// PauseDeployment pauses a deployment; it is a change for UpdateDeployment.
+func PauseDeployment(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 	if d.Operator.Pause {
 		return nil, nil
 	}
@@ -97,8 +97,8 @@ func Pause(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 	return []rollout.Event{{Type: rollout.EventPaused, Actor: "ann"}}, nil
 }
 
-// Administer returns an Admin of the store's database.
-func Administer(s *store.Store) *admin.Admin { return admin.New(s, slog.Default()) }
+// NewAdmin returns an Admin of the store's database.
+func NewAdmin(s *store.Store) *admin.Admin { return admin.New(s, slog.Default()) }
 
 // Noon is when the deployments of ManyEnded began.
 var Noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
@@ -106,7 +106,7 @@ var Noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 // ManyEnded creates deployments of a service that completed, one each second from Noon on.
 func ManyEnded(t *testing.T, s *store.Store, service string, n int) {
 	t.Helper()
-	tx := Begin(t, s)
+	tx := BeginTx(t, s)
 	_, err := tx.Exec(Context(t), `SET LOCAL statement_timeout = 0`)
 	Must(t, err)
 	_, err = tx.Exec(Context(t), `INSERT INTO deployments (id, service, environment, kind, strategy, spec, state, direction, counts, result, created_at, finished_at, next_run_at)
@@ -117,8 +117,8 @@ func ManyEnded(t *testing.T, s *store.Store, service string, n int) {
 	Must(t, tx.Commit(Context(t)))
 }
 
-// Configure makes settings of a database, as ALTER DATABASE … SET does, and returns its URL.
-func Configure(t *testing.T, url string, settings ...string) string {
+// ApplySettings makes settings of a database, as ALTER DATABASE … SET does, and returns its URL.
+func ApplySettings(t *testing.T, url string, settings ...string) string {
 	t.Helper()
 	config, err := pgx.ParseConfig(url)
 	Must(t, err)

@@ -20,7 +20,7 @@ import (
 	"rollcall/internal/storetest"
 )
 
-// Lease is the lease of the replicas of Claim and ClaimAll.
+// Lease is the lease of the replicas of ClaimOne and ClaimAll.
 const Lease = time.Minute
 
 // Open returns a store on a database of its own.
@@ -32,7 +32,7 @@ func Open(t testing.TB) *store.Store {
 // OpenAt returns a store on that database.
 func OpenAt(t testing.TB, url string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), url, store.SealedBy(dbtest.Box(t)))
+	s, err := store.Open(t.Context(), url, store.SealedBy(dbtest.NewKeyring(t)))
 	Must(t, err)
 	t.Cleanup(s.Close)
 	return s
@@ -62,24 +62,24 @@ func Context(t testing.TB) context.Context {
 	return c
 }
 
-// Request returns a deployment of a service to n targets.
-func Request(service string, n int) storage.NewDeployment { return storetest.Request(service, n) }
+// NewRequest returns a deployment of a service to n targets.
+func NewRequest(service string, n int) storage.NewDeployment { return storetest.NewRequest(service, n) }
 
-// Key returns an idempotency key for a request with that body.
-func Key(value, body string) storage.IdempotencyKey {
+// NewKey returns an idempotency key for a request with that body.
+func NewKey(value, body string) storage.IdempotencyKey {
 	return storage.IdempotencyKey{Caller: "ci", Value: value, Hash: sha256.Sum256([]byte(body))}
 }
 
-// Create stores a deployment.
-func Create(t testing.TB, s *store.Store, r storage.NewDeployment) rollout.Deployment {
+// CreateDeployment stores a deployment.
+func CreateDeployment(t testing.TB, s *store.Store, r storage.NewDeployment) rollout.Deployment {
 	t.Helper()
 	created, err := s.CreateDeployment(Context(t), r)
 	Must(t, err)
 	return created.Deployment
 }
 
-// Claim makes a living replica the owner of the one deployment that can be claimed.
-func Claim(t testing.TB, s *store.Store, replica string) *rollout.Snapshot {
+// ClaimOne makes a living replica the owner of the one deployment that can be claimed.
+func ClaimOne(t testing.TB, s *store.Store, replica string) *rollout.Snapshot {
 	t.Helper()
 	c := ClaimAll(t, s, replica)
 	if len(c) != 1 {
@@ -98,21 +98,21 @@ func ClaimAll(t testing.TB, s *store.Store, replica string) []storage.Claimed {
 	return c
 }
 
-// Start creates a deployment that a replica claims and begins.
-func Start(t testing.TB, s *store.Store, service, replica string) *rollout.Snapshot {
+// StartDeployment creates a deployment that a replica claims and begins.
+func StartDeployment(t testing.TB, s *store.Store, service, replica string) *rollout.Snapshot {
 	t.Helper()
-	Create(t, s, Request(service, 3))
-	snap := Claim(t, s, replica)
+	CreateDeployment(t, s, NewRequest(service, 3))
+	snap := ClaimOne(t, s, replica)
 	d := &snap.Deployment
 	d.State, d.StartedAt, d.Reason = rollout.StateInProgress, d.CreatedAt.Add(time.Second), "wave 1 of 1"
-	Save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
+	SaveStep(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventStarted, Actor: rollout.ActorEngine}}})
 	return snap
 }
 
-// Save writes the snapshot's deployment with the rest of sv, and follows the counters.
-func Save(t testing.TB, s *store.Store, snap *rollout.Snapshot, sv storage.SaveRequest) storage.SaveResult {
+// SaveStep writes the snapshot's deployment with the rest of sv, and follows the counters.
+func SaveStep(t testing.TB, s *store.Store, snap *rollout.Snapshot, sv storage.SaveRequest) storage.SaveResult {
 	t.Helper()
-	sv.Deployment, sv.Events = snap.Deployment, storetest.Now(sv.Events...)
+	sv.Deployment, sv.Events = snap.Deployment, storetest.WithTimes(sv.Events...)
 	saved, err := s.Save(Context(t), sv)
 	Must(t, err)
 	d := &snap.Deployment
@@ -120,25 +120,25 @@ func Save(t testing.TB, s *store.Store, snap *rollout.Snapshot, sv storage.SaveR
 	return saved
 }
 
-// Finish ends a deployment in that state.
-func Finish(t testing.TB, s *store.Store, snap *rollout.Snapshot, state rollout.State) {
+// FinishDeployment ends a deployment in that state.
+func FinishDeployment(t testing.TB, s *store.Store, snap *rollout.Snapshot, state rollout.State) {
 	t.Helper()
 	d := &snap.Deployment
 	d.State, d.FinishedAt = state, d.StartedAt.Add(time.Minute)
 	d.Result = &rollout.Result{Success: state == rollout.StateCompleted, State: state, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
-	Save(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
+	SaveStep(t, s, snap, storage.SaveRequest{Events: []rollout.Event{{Type: rollout.EventCompleted}}})
 }
 
-// Stored reads a deployment.
-func Stored(t testing.TB, s *store.Store, id string) rollout.Deployment {
+// ReadDeployment reads a deployment.
+func ReadDeployment(t testing.TB, s *store.Store, id string) rollout.Deployment {
 	t.Helper()
 	d, err := s.Deployment(Context(t), id)
 	Must(t, err)
 	return d
 }
 
-// Events reads all events of a deployment.
-func Events(t testing.TB, s *store.Store, id string) []rollout.Event {
+// ReadEvents reads all events of a deployment.
+func ReadEvents(t testing.TB, s *store.Store, id string) []rollout.Event {
 	t.Helper()
 	var all []rollout.Event
 	for page := (storage.Page{Limit: 200}); ; {
@@ -184,8 +184,8 @@ func InParallel(n int, do func(i int)) {
 	all.Wait()
 }
 
-// Begin starts a transaction that is undone at the end of the test.
-func Begin(t testing.TB, s *store.Store) pgx.Tx {
+// BeginTx starts a transaction that is undone at the end of the test.
+func BeginTx(t testing.TB, s *store.Store) pgx.Tx {
 	t.Helper()
 	tx, err := s.Pool().Begin(Context(t))
 	Must(t, err)
@@ -193,8 +193,8 @@ func Begin(t testing.TB, s *store.Store) pgx.Tx {
 	return tx
 }
 
-// Await waits until a condition in SQL is true; it fails when done has a value before.
-func Await(t *testing.T, watcher *store.Store, done <-chan error, sql string, args ...any) {
+// AwaitCondition waits until a condition in SQL is true; it fails when done has a value before.
+func AwaitCondition(t *testing.T, watcher *store.Store, done <-chan error, sql string, args ...any) {
 	t.Helper()
 	for is := false; !is; {
 		select {

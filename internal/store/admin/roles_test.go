@@ -60,7 +60,7 @@ func TestRoles_OwnerIsNotMadeServerRole(t *testing.T) {
 
 func TestRoles_OwnerAsServerCannotChangeEvents(t *testing.T) {
 	t.Parallel()
-	address := dbtest.Empty(t)
+	address := dbtest.NewEmpty(t)
 	admin := openAt(t, address)
 	role := newRole(t, admin)
 	exec(t, admin, "ALTER DATABASE "+admin.Pool().Config().ConnConfig.Database+" OWNER TO "+role)

@@ -12,12 +12,12 @@ var (
 	must       = teststore.Must
 	wantCode   = teststore.WantCode
 	ctx        = teststore.Context
-	request    = teststore.Request
-	create     = teststore.Create
-	stored     = teststore.Stored
+	request    = teststore.NewRequest
+	create     = teststore.CreateDeployment
+	stored     = teststore.ReadDeployment
 	exec       = teststore.Exec
 	atOnce     = teststore.InParallel
-	begin      = teststore.Begin
+	begin      = teststore.BeginTx
 	keyed      = teststore.WithKeys
-	administer = teststore.Administer
+	administer = teststore.NewAdmin
 )

@@ -12,17 +12,17 @@ var (
 	must         = teststore.Must
 	wantCode     = teststore.WantCode
 	ctx          = teststore.Context
-	request      = teststore.Request
-	create       = teststore.Create
-	started      = teststore.Start
-	save         = teststore.Save
-	finish       = teststore.Finish
+	request      = teststore.NewRequest
+	create       = teststore.CreateDeployment
+	started      = teststore.StartDeployment
+	save         = teststore.SaveStep
+	finish       = teststore.FinishDeployment
 	exec         = teststore.Exec
 	wantPlan     = teststore.WantPlan
-	begin        = teststore.Begin
-	await        = teststore.Await
+	begin        = teststore.BeginTx
+	await        = teststore.AwaitCondition
 	rows         = teststore.SecretRows
 	wantNoSecret = teststore.WantNoSecret
 	keyed        = teststore.WithKeys
-	administer   = teststore.Administer
+	administer   = teststore.NewAdmin
 )

@@ -27,13 +27,13 @@ type dataDir struct {
 	socket string
 }
 
-func (p dataDir) data() string { return filepath.Join(p.dir, "data") }
-func (p dataDir) lock() string { return filepath.Join(p.dir, "lock") }
-func (p dataDir) run() string  { return filepath.Join(p.dir, "run") }
-func (p dataDir) log() string  { return filepath.Join(p.dir, "postgres.log") }
+func (p dataDir) dataPath() string { return filepath.Join(p.dir, "data") }
+func (p dataDir) lockPath() string { return filepath.Join(p.dir, "lock") }
+func (p dataDir) runPath() string  { return filepath.Join(p.dir, "run") }
+func (p dataDir) logPath() string  { return filepath.Join(p.dir, "postgres.log") }
 
-// openPlace makes the folder when it is missing, and refuses one of another account.
-func openPlace(dir string) (dataDir, error) {
+// openDataDir makes the folder when it is missing, and refuses one of another account.
+func openDataDir(dir string) (dataDir, error) {
 	if dir == "" {
 		return dataDir{}, errors.New("no folder was given for its data")
 	}
@@ -52,7 +52,7 @@ func openPlace(dir string) (dataDir, error) {
 	if err != nil {
 		return dataDir{}, fmt.Errorf("look at the data folder: %w", err)
 	}
-	if uid := owner(st); uid != os.Geteuid() {
+	if uid := ownerUID(st); uid != os.Geteuid() {
 		return dataDir{}, fmt.Errorf("the folder %s belongs to %s and this is %s: start as its owner, or choose another folder",
 			resolved, accountName(uid), accountName(os.Geteuid()))
 	}
@@ -62,7 +62,7 @@ func openPlace(dir string) (dataDir, error) {
 // makeFolders makes dir and what is missing above it, open for other accounts to pass through whatever the umask is:
 // one of them runs PostgreSQL when the caller is root. Data and socket are closed to others by folders of their own.
 func makeFolders(dir string) error {
-	for _, d := range parents(dir) {
+	for _, d := range parentDirs(dir) {
 		err := os.Mkdir(d, 0o711) //nolint:gosec // see above
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -77,8 +77,8 @@ func makeFolders(dir string) error {
 	return nil
 }
 
-// owner returns the uid of a file's owner.
-func owner(st fs.FileInfo) int {
+// ownerUID returns the uid of a file's owner.
+func ownerUID(st fs.FileInfo) int {
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
 		return int(sys.Uid)
 	}
@@ -97,19 +97,19 @@ func (p dataDir) checkContents() error {
 			return fmt.Errorf("the folder %s holds something else (%s): choose an empty folder", p.dir, e.Name())
 		}
 	}
-	if p.version() != "" {
+	if p.majorVersion() != "" {
 		return nil
 	}
-	inside, err := os.ReadDir(p.data())
+	inside, err := os.ReadDir(p.dataPath())
 	if err == nil && len(inside) > 0 {
-		return fmt.Errorf("the folder %s is not empty and holds no PostgreSQL data (no PG_VERSION)", p.data())
+		return fmt.Errorf("the folder %s is not empty and holds no PostgreSQL data (no PG_VERSION)", p.dataPath())
 	}
 	return nil
 }
 
-// version returns the major version that wrote the data, empty when there is none.
-func (p dataDir) version() string {
-	b, err := os.ReadFile(filepath.Join(p.data(), "PG_VERSION"))
+// majorVersion returns the major version that wrote the data, empty when there is none.
+func (p dataDir) majorVersion() string {
+	b, err := os.ReadFile(filepath.Join(p.dataPath(), "PG_VERSION"))
 	if err != nil {
 		return ""
 	}
@@ -119,12 +119,12 @@ func (p dataDir) version() string {
 // openSocket makes the socket's folder, for the account and root alone. When the path is too long for a socket, "run"
 // is a link to a folder in /tmp, and is used again by the next start.
 func (p *dataDir) openSocket(who account) error {
-	p.socket = p.run()
+	p.socket = p.runPath()
 	if !tooLong(p.socket) {
 		return privateFolder(p.socket, who)
 	}
-	if linked, err := os.Readlink(p.run()); err == nil {
-		if st, err := os.Lstat(linked); err == nil && st.IsDir() && owner(st) == who.uid {
+	if linked, err := os.Readlink(p.runPath()); err == nil {
+		if st, err := os.Lstat(linked); err == nil && st.IsDir() && ownerUID(st) == who.uid {
 			p.socket = linked
 			return privateFolder(linked, who)
 		}
@@ -133,10 +133,10 @@ func (p *dataDir) openSocket(who account) error {
 	if err != nil {
 		return fmt.Errorf("make a folder for the socket: %w", err)
 	}
-	if err := os.RemoveAll(p.run()); err != nil {
+	if err := os.RemoveAll(p.runPath()); err != nil {
 		return fmt.Errorf("clear the old socket folder: %w", err)
 	}
-	if err := os.Symlink(short, p.run()); err != nil {
+	if err := os.Symlink(short, p.runPath()); err != nil {
 		return fmt.Errorf("remember the socket folder: %w", err)
 	}
 	p.socket = short
@@ -147,7 +147,7 @@ func tooLong(dir string) bool { return len(filepath.Join(dir, ".s.PGSQL."+port))
 
 // closeSocket removes a socket folder in /tmp; one inside dir stays.
 func (p dataDir) closeSocket() {
-	if p.socket != "" && p.socket != p.run() {
+	if p.socket != "" && p.socket != p.runPath() {
 		_ = os.RemoveAll(p.socket) // a leftover in /tmp is used again by the next start
 	}
 }
@@ -168,12 +168,12 @@ func privateFolder(dir string, who account) error {
 
 // openLog opens the log for appending, and sets a large one aside first.
 func (p dataDir) openLog() (*os.File, error) {
-	if st, err := os.Stat(p.log()); err == nil && st.Size() > maxLog {
-		if err := os.Rename(p.log(), p.log()+".1"); err != nil {
+	if st, err := os.Stat(p.logPath()); err == nil && st.Size() > maxLog {
+		if err := os.Rename(p.logPath(), p.logPath()+".1"); err != nil {
 			return nil, fmt.Errorf("set the old log aside: %w", err)
 		}
 	}
-	f, err := os.OpenFile(p.log(), os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(p.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
