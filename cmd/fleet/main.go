@@ -56,12 +56,12 @@ func main() {
 
 // run starts the targets, rolls out when asked to, and serves for as long as it was asked to.
 func run(ctx context.Context, f flags, out io.Writer) (err error) {
-	targets, err := start(f)
+	targets, err := startTargets(f)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, targets.Close()) }()
-	announce(out, f, targets)
+	printTargets(out, f, targets)
 	if f.Deploy != "" {
 		err = rollOut(ctx, f, targets, out)
 		if !f.Stay {
@@ -76,7 +76,7 @@ func run(ctx context.Context, f flags, out io.Writer) (err error) {
 	return err
 }
 
-func start(f flags) (*testtarget.Fleet, error) {
+func startTargets(f flags) (*testtarget.Fleet, error) {
 	addrs := make([]string, f.Targets)
 	for i := range addrs {
 		port := f.Port
@@ -93,15 +93,15 @@ func start(f flags) (*testtarget.Fleet, error) {
 		t.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay = f.Delay })
 	}
 	for id, how := range f.Fail {
-		if err := misbehave(targets.Target(id), id, how, f.Version); err != nil {
+		if err := setFailure(targets.Target(id), id, how, f.Version); err != nil {
 			return nil, errors.Join(err, targets.Close())
 		}
 	}
 	return targets, nil
 }
 
-// misbehave has one target fail in the way that the command line named.
-func misbehave(t *testtarget.Target, id, how, version string) error {
+// setFailure has one target fail in the way that the command line named.
+func setFailure(t *testtarget.Target, id, how, version string) error {
 	if t == nil {
 		return fmt.Errorf("--fail %s=%s: there is no such target; they are named web-1, web-2 and so on", id, how)
 	}
@@ -123,7 +123,7 @@ func misbehave(t *testtarget.Target, id, how, version string) error {
 	return nil
 }
 
-func announce(out io.Writer, f flags, targets *testtarget.Fleet) {
+func printTargets(out io.Writer, f flags, targets *testtarget.Fleet) {
 	fmt.Fprintf(out, "%d pretend targets run %s:\n", len(targets.Targets), f.Running)
 	for _, t := range targets.Targets {
 		fmt.Fprintf(out, "  %-7s %s  %s\n", t.ID, t.URL(), f.Fail[t.ID])

@@ -46,40 +46,40 @@ type deployment struct {
 // rollOut asks Rollcall for the rollout and follows it to its end.
 func rollOut(ctx context.Context, f flags, targets *testtarget.Fleet, out io.Writer) error {
 	c := client{base: strings.TrimRight(f.Deploy, "/"), token: f.Token}
-	if err := c.ready(ctx, f.ReadyWithin); err != nil {
+	if err := c.awaitReady(ctx, f.ReadyWithin); err != nil {
 		return err
 	}
 	began := time.Now()
-	body, err := json.Marshal(request(f, targets))
+	body, err := json.Marshal(newRequest(f, targets))
 	if err != nil {
 		return fmt.Errorf("write the request: %w", err)
 	}
 	var d deployment
-	if err := c.persist(ctx, http.MethodPost, "/deployments", body, &d); err != nil {
+	if err := c.callUntilAnswered(ctx, http.MethodPost, "/deployments", body, &d); err != nil {
 		return fmt.Errorf("ask for the rollout: %w", err)
 	}
 	fmt.Fprintf(out, "rolling out %s, %d at a time: %s/deployments/%s\n", f.Version, f.Batch, c.base, d.ID)
 	shown := ""
 	for {
-		if line := progress(d, targets); line != shown {
+		if line := progressLine(d, targets); line != shown {
 			fmt.Fprintf(out, "%6.1fs  %s\n", time.Since(began).Seconds(), line)
 			shown = line
 		}
 		if d.Result != nil {
-			return conclude(out, d, targets)
+			return printResult(out, d, targets)
 		}
 		next := url.Values{"wait": {longPoll.String()}, "after": {fmt.Sprint(d.Revision)}}
-		if err := c.persist(ctx, http.MethodGet, "/deployments/"+d.ID+"?"+next.Encode(), nil, &d); err != nil {
+		if err := c.callUntilAnswered(ctx, http.MethodGet, "/deployments/"+d.ID+"?"+next.Encode(), nil, &d); err != nil {
 			return fmt.Errorf("follow the rollout: %w", err)
 		}
 	}
 }
 
-// request returns the body of POST /deployments.
-func request(f flags, targets *testtarget.Fleet) map[string]any {
+// newRequest returns the body of POST /deployments.
+func newRequest(f flags, targets *testtarget.Fleet) map[string]any {
 	var list []map[string]any
 	for _, t := range targets.Targets {
-		list = append(list, map[string]any{"id": t.ID, "name": t.ID, "address": address(f, t), "version": t.Version()})
+		list = append(list, map[string]any{"id": t.ID, "name": t.ID, "address": targetAddress(f, t), "version": t.Version()})
 	}
 	return map[string]any{
 		"service": f.Service, "environment": f.Environment, "version": f.Version,
@@ -93,8 +93,8 @@ func request(f flags, targets *testtarget.Fleet) map[string]any {
 	}
 }
 
-// address returns the URL at which Rollcall reaches a target.
-func address(f flags, t *testtarget.Target) string {
+// targetAddress returns the URL at which Rollcall reaches a target.
+func targetAddress(f flags, t *testtarget.Target) string {
 	if f.Advertise == "" {
 		return t.URL()
 	}
@@ -105,8 +105,8 @@ func address(f flags, t *testtarget.Target) string {
 	return "http://" + net.JoinHostPort(f.Advertise, port)
 }
 
-// progress returns one line: the state, what each target runs, and the reason.
-func progress(d deployment, targets *testtarget.Fleet) string {
+// progressLine returns one line: the state, what each target runs, and the reason.
+func progressLine(d deployment, targets *testtarget.Fleet) string {
 	var running []string
 	for _, t := range targets.Targets {
 		running = append(running, t.Version())
@@ -114,8 +114,8 @@ func progress(d deployment, targets *testtarget.Fleet) string {
 	return fmt.Sprintf("%-12s [%s]  %s", d.State, strings.Join(running, " "), d.Reason)
 }
 
-// conclude prints how it ended; the error is nil when it ended well.
-func conclude(out io.Writer, d deployment, targets *testtarget.Fleet) error {
+// printResult prints how it ended; the error is nil when it ended well.
+func printResult(out io.Writer, d deployment, targets *testtarget.Fleet) error {
 	for _, e := range d.Result.Errors {
 		fmt.Fprintf(out, "         %s: %s\n", cmp.Or(e.Target, "router"), e.Message)
 	}
@@ -133,25 +133,25 @@ type client struct{ base, token string }
 // errFinal marks an answer that will be the same next time.
 var errFinal = errors.New("refused")
 
-// ready waits until Rollcall says that it is ready.
-func (c client) ready(ctx context.Context, within time.Duration) error {
-	if err := c.again(ctx, within, func() error { return c.call(ctx, http.MethodGet, "/readyz", "", nil, nil) }); err != nil {
+// awaitReady waits until Rollcall says that it is ready.
+func (c client) awaitReady(ctx context.Context, within time.Duration) error {
+	if err := c.repeatCall(ctx, within, func() error { return c.callOnce(ctx, http.MethodGet, "/readyz", "", nil, nil) }); err != nil {
 		return fmt.Errorf("no Rollcall is ready at %s: %w", c.base, err)
 	}
 	return nil
 }
 
-// persist makes one call, as often as it takes to be answered. The key makes the repetition of a POST harmless.
-func (c client) persist(ctx context.Context, method, path string, body []byte, into any) error {
+// callUntilAnswered makes one call, as often as it takes to be answered. The key makes the repetition of a POST harmless.
+func (c client) callUntilAnswered(ctx context.Context, method, path string, body []byte, into any) error {
 	key := ""
 	if method == http.MethodPost {
 		key = rand.Text()
 	}
-	return c.again(ctx, maxSilence, func() error { return c.call(ctx, method, path, key, body, into) })
+	return c.repeatCall(ctx, maxSilence, func() error { return c.callOnce(ctx, method, path, key, body, into) })
 }
 
-// again repeats call until it succeeds, is refused for good, or the time is over.
-func (c client) again(ctx context.Context, within time.Duration, call func() error) error {
+// repeatCall repeats call until it succeeds, is refused for good, or the time is over.
+func (c client) repeatCall(ctx context.Context, within time.Duration, call func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	wait := time.NewTicker(retryWait)
@@ -169,8 +169,8 @@ func (c client) again(ctx context.Context, within time.Duration, call func() err
 	}
 }
 
-// call makes one call and reads the answer into into, unless that is nil.
-func (c client) call(ctx context.Context, method, path, key string, body []byte, into any) error {
+// callOnce makes one call and reads the answer into into, unless that is nil.
+func (c client) callOnce(ctx context.Context, method, path, key string, body []byte, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
@@ -193,11 +193,11 @@ func (c client) call(ctx context.Context, method, path, key string, body []byte,
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", path, err)
 	}
-	return accept(res, answer, into)
+	return decodeAnswer(res, answer, into)
 }
 
-// accept takes a good answer; a bad one becomes an error, final for a 4xx.
-func accept(res *http.Response, answer []byte, into any) error {
+// decodeAnswer takes a good answer; a bad one becomes an error, final for a 4xx.
+func decodeAnswer(res *http.Response, answer []byte, into any) error {
 	short := strings.TrimSpace(string(answer[:min(len(answer), 500)]))
 	switch {
 	case res.StatusCode >= http.StatusInternalServerError, res.StatusCode == http.StatusTooManyRequests:

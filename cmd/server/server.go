@@ -113,7 +113,7 @@ func (s *server) connectParts(ctx context.Context) error {
 	m.RegisterRouters(s.store)
 	m.RegisterPool(s.store.Pool().Stat)
 	s.metrics = m
-	mover := traffic.New(s.egressConfig(s.dialRouter(addressGuard)))
+	routers := traffic.New(s.egressConfig(s.dialRouter(addressGuard)))
 	prober := health.New(health.Config{Dial: addressGuard.DialContext, Commands: s.config.AllowCommand})
 	s.engine = engine.New(engine.Config{
 		Replica:     s.identity.replica,
@@ -124,7 +124,7 @@ func (s *server) connectParts(ctx context.Context) error {
 		Changes:     s.workerStore,
 		Targets:     target.New(s.egressConfig(addressGuard.DialContext)),
 		Prober:      prober,
-		Router:      mover,
+		Router:      routers,
 		Recorder:    m,
 		Log:         s.log.With("replica", s.identity.replica),
 	})
@@ -133,12 +133,12 @@ func (s *server) connectParts(ctx context.Context) error {
 		Lease: s.engine, Log: s.log.With("replica", s.identity.replica), Jitter: rand.Float64, PublicURL: s.config.PublicURL,
 	})
 	s.resting = resting.New(resting.Config{
-		Replica: s.identity.replica, Every: s.config.RouterInterval, Store: s.workerStore, Router: mover, Lease: s.engine, Recorder: m,
+		Replica: s.identity.replica, Every: s.config.RouterInterval, Store: s.workerStore, Router: routers, Lease: s.engine, Recorder: m,
 		Log: s.log.With("replica", s.identity.replica),
 	})
 	ac := api.Config{
 		Store: s.store, Who: authenticator, QueueLimit: s.config.QueueLimit, Log: s.log, Version: buildVersion(), Middleware: m.Middleware, Ready: s.checkReady,
-		CheckAddress: s.checkAddress(addressGuard), CheckTrust: egress.ValidateTLS, CheckCommand: s.checkCommand, Prober: prober, Router: mover,
+		CheckAddress: s.checkAddress(addressGuard), CheckTrust: egress.ValidateTLS, CheckCommand: s.checkCommand, Prober: prober, Router: routers,
 		Remotes: api.Remotes{AllowFile: s.config.AllowFileRemotes, AllowHTTP: s.config.Dev},
 	}
 	if err := s.wireGitOps(ctx, ac, addressGuard, prober, m); err != nil {

@@ -35,7 +35,7 @@ func run(listen, secretFile string, r *receiver, running string) error {
 	if len(r.command) == 0 {
 		return fmt.Errorf("no command is given")
 	}
-	if err := r.load(running); err != nil {
+	if err := r.loadRecord(running); err != nil {
 		return err
 	}
 	if secretFile != "" {

@@ -50,7 +50,7 @@ func (r *receiver) serveDeploy(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "the body cannot be read", http.StatusBadRequest)
 		return
 	}
-	if r.key != nil && !verify(r.key, req.Header, body, time.Now()) {
+	if r.key != nil && !verifySignature(r.key, req.Header, body, time.Now()) {
 		http.Error(w, "the signature is not valid", http.StatusUnauthorized)
 		return
 	}
@@ -61,20 +61,20 @@ func (r *receiver) serveDeploy(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	id := req.Header.Get("webhook-id")
-	if status, text := r.begin(w.Header(), id, fence); status != 0 {
+	if status, text := r.beginCall(w.Header(), id, fence); status != 0 {
 		http.Error(w, text, status)
 		return
 	}
-	status, text := r.deploy(c)
-	if err := r.finish(id, c.Version, status, text); err != nil {
+	status, text := r.runCommand(c)
+	if err := r.finishCall(id, c.Version, status, text); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	http.Error(w, text, status)
 }
 
-// begin records the fence of a new call. It returns the response to a call that must not be carried out, else 0.
-func (r *receiver) begin(header http.Header, id string, fence int64) (status int, text string) {
+// beginCall records the fence of a new call. It returns the response to a call that must not be carried out, else 0.
+func (r *receiver) beginCall(header http.Header, id string, fence int64) (status int, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -88,15 +88,15 @@ func (r *receiver) begin(header http.Header, id string, fence int64) (status int
 		return r.last.Status, r.last.Text
 	}
 	r.last.Fence = fence
-	if err := r.save(); err != nil {
+	if err := r.saveRecord(); err != nil {
 		return http.StatusInternalServerError, err.Error()
 	}
 	r.busy = true
 	return 0, ""
 }
 
-// deploy runs the command. It does not end with the connection: the work of a call whose response is lost is finished.
-func (r *receiver) deploy(c call) (status int, text string) {
+// runCommand runs the command. It does not end with the connection: the work of a call whose response is lost is finished.
+func (r *receiver) runCommand(c call) (status int, text string) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
 	defer cancel()
 	command := exec.CommandContext(ctx, r.command[0], r.command[1:]...)
@@ -114,8 +114,8 @@ func (r *receiver) deploy(c call) (status int, text string) {
 	return http.StatusOK, "done"
 }
 
-// finish records the result, and the new version if the command succeeded.
-func (r *receiver) finish(id, version string, status int, text string) error {
+// finishCall records the result, and the new version if the command succeeded.
+func (r *receiver) finishCall(id, version string, status int, text string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.busy = false
@@ -123,14 +123,14 @@ func (r *receiver) finish(id, version string, status int, text string) error {
 	if status == http.StatusOK {
 		r.last.Version = version
 	}
-	return r.save()
+	return r.saveRecord()
 }
 
 func (r *receiver) serveHealth(w http.ResponseWriter, req *http.Request) {
 	r.mu.Lock()
 	version := r.last.Version
 	r.mu.Unlock()
-	if err := r.probe(req.Context()); err != nil {
+	if err := r.checkService(req.Context()); err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
@@ -140,8 +140,8 @@ func (r *receiver) serveHealth(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// probe asks the service itself, where its URL is known.
-func (r *receiver) probe(ctx context.Context) error {
+// checkService asks the service itself, where its URL is known.
+func (r *receiver) checkService(ctx context.Context) error {
 	if r.health == "" {
 		return nil
 	}
@@ -161,8 +161,8 @@ func (r *receiver) probe(ctx context.Context) error {
 	return errors.Join(err, res.Body.Close())
 }
 
-// load reads the record of an earlier run, if there is one.
-func (r *receiver) load(running string) error {
+// loadRecord reads the record of an earlier run, if there is one.
+func (r *receiver) loadRecord(running string) error {
 	text, err := os.ReadFile(r.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		r.last.Version = running
@@ -174,8 +174,8 @@ func (r *receiver) load(running string) error {
 	return json.Unmarshal(text, &r.last)
 }
 
-// save replaces the file in one step, so that a crash leaves the old record or the new one.
-func (r *receiver) save() error {
+// saveRecord replaces the file in one step, so that a crash leaves the old record or the new one.
+func (r *receiver) saveRecord() error {
 	text, err := json.Marshal(r.last)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ func newReceiver(t *testing.T, command ...string) (*receiver, string) {
 	t.Helper()
 	dir := t.TempDir()
 	r := &receiver{file: filepath.Join(dir, "state.json"), command: command, timeout: time.Minute}
-	if err := r.load("v1"); err != nil {
+	if err := r.loadRecord("v1"); err != nil {
 		t.Fatal(err)
 	}
 	return r, dir
@@ -53,7 +53,7 @@ func TestReceiver_RunsTheCommandOncePerID(t *testing.T) {
 		t.Errorf("ran %q, %v", ran, err)
 	}
 	restarted := &receiver{file: r.file}
-	if err := restarted.load("v1"); err != nil || version(t, restarted) != `{"version":"v2"}` {
+	if err := restarted.loadRecord("v1"); err != nil || version(t, restarted) != `{"version":"v2"}` {
 		t.Errorf("after a restart it reports %s, %v", version(t, restarted), err)
 	}
 }
@@ -99,10 +99,10 @@ func TestVerify_AcceptsTheExampleOfTheStandard(t *testing.T) {
 	header.Set("webhook-timestamp", "1614265330")
 	header.Set("webhook-signature", "v1,old v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=")
 	body, now := []byte(`{"test": 2432232314}`), time.Unix(1614265330, 0)
-	if !verify(key, header, body, now) {
+	if !verifySignature(key, header, body, now) {
 		t.Error("a good signature is rejected")
 	}
-	if verify(key, header, body, now.Add(time.Hour)) || verify(key, header, append(body, '!'), now) {
+	if verifySignature(key, header, body, now.Add(time.Hour)) || verifySignature(key, header, append(body, '!'), now) {
 		t.Error("an old call or a changed body is accepted")
 	}
 }

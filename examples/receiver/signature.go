@@ -28,8 +28,8 @@ func readKey(file string) ([]byte, error) {
 	return base64.StdEncoding.DecodeString(encoded)
 }
 
-// verify reports whether one of the signatures of a call is by the key, and the call is not old.
-func verify(key []byte, header http.Header, body []byte, now time.Time) bool {
+// verifySignature reports whether one of the signatures of a call is by the key, and the call is not old.
+func verifySignature(key []byte, header http.Header, body []byte, now time.Time) bool {
 	id, sent := header.Get("webhook-id"), header.Get("webhook-timestamp")
 	seconds, err := strconv.ParseInt(sent, 10, 64)
 	if err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > tolerance {

@@ -116,7 +116,7 @@ func (q *notificationRequest) readSigningSecret(kind notification.Kind, present 
 	key, given := q.readSecret(q.body.Secret, "/secret", present)
 	switch {
 	case !given || key == "":
-	case !kind.Signed():
+	case !kind.IsSigned():
 		q.add("/secret", "is not supported: %s notifications are not signed", kind)
 	default:
 		if _, err := secret.SigningKeys(key); err != nil {

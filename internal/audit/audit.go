@@ -31,13 +31,13 @@ type Violation struct {
 func VerifyChain(events []rollout.Event, last rollout.Hash) Report {
 	c := chain{events: events}
 	for i := range events {
-		c.check(i)
+		c.checkEvent(i)
 	}
 	if c.previous != last {
-		c.fault(c.seq, "the events end here, but the deployment names another last one: what came after it is missing, "+
+		c.addViolation(c.seq, "the events end here, but the deployment names another last one: what came after it is missing, "+
 			"or it was changed together with its hash")
 	}
-	return c.proof
+	return c.report
 }
 
 // ContainsHash reports whether one of the events has the hash. In a log without faults, with a hash that was read earlier and
@@ -49,51 +49,51 @@ func ContainsHash(events []rollout.Event, known rollout.Hash) bool {
 // chain is a walk along a log.
 type chain struct {
 	events   []rollout.Event
-	proof    Report
+	report   Report
 	seq      int64        // of the event before
 	previous rollout.Hash // its hash
 	unsure   bool         // the event before is missing, so nothing can be said of the next one's hash
 }
 
-func (c *chain) fault(seq int64, message string) {
-	c.proof.Violations = append(c.proof.Violations, Violation{Seq: seq, Message: message})
+func (c *chain) addViolation(seq int64, message string) {
+	c.report.Violations = append(c.report.Violations, Violation{Seq: seq, Message: message})
 }
 
-func (c *chain) check(i int) {
+func (c *chain) checkEvent(i int) {
 	e := &c.events[i]
-	c.number(e.Seq)
-	begun := c.proof.Chained > 0
+	c.checkSeq(e.Seq)
+	begun := c.report.Chained > 0
 	switch {
 	case e.Hash.IsZero() && !begun:
-		c.proof.Unchained++
+		c.report.Unchained++
 	case e.Hash.IsZero():
-		c.fault(e.Seq, "it has no hash: it was added by hand, or by a server of a version before there was a chain")
+		c.addViolation(e.Seq, "it has no hash: it was added by hand, or by a server of a version before there was a chain")
 	default:
-		c.proof.Chained++
+		c.report.Chained++
 		if !c.unsure && e.Hash != rollout.HashEvent(c.previous, e) {
-			c.fault(e.Seq, c.suspicion(i))
+			c.addViolation(e.Seq, c.explainMismatch(i))
 		}
 		c.previous, c.unsure = e.Hash, false
 	}
 }
 
-// number checks that an event follows the one before.
-func (c *chain) number(seq int64) {
+// checkSeq checks that an event follows the one before.
+func (c *chain) checkSeq(seq int64) {
 	switch want := c.seq + 1; {
 	case seq == want+1:
-		c.fault(want, "it is missing")
+		c.addViolation(want, "it is missing")
 	case seq > want:
-		c.fault(want, fmt.Sprintf("it and all up to %d are missing", seq-1))
+		c.addViolation(want, fmt.Sprintf("it and all up to %d are missing", seq-1))
 	case seq < want:
-		c.fault(seq, fmt.Sprintf("it stands behind %d", c.seq))
+		c.addViolation(seq, fmt.Sprintf("it stands behind %d", c.seq))
 	}
-	c.unsure = c.unsure || seq != c.seq+1 && c.proof.Chained > 0
+	c.unsure = c.unsure || seq != c.seq+1 && c.report.Chained > 0
 	c.seq = seq
 }
 
-// suspicion returns why an event does not follow from the one before: because it stood elsewhere when it was written, or
+// explainMismatch returns why an event does not follow from the one before: because it stood elsewhere when it was written, or
 // because it is not what was written.
-func (c *chain) suspicion(i int) string {
+func (c *chain) explainMismatch(i int) string {
 	moved := c.events[i]
 	for j := range c.events {
 		moved.Seq = c.events[j].Seq

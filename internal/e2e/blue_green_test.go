@@ -149,7 +149,7 @@ func TestBlueGreen_UnhealthyWhileKeptSwitchesBack(t *testing.T) {
 func TestBlueGreen_IdleFailureLeavesTraffic(t *testing.T) {
 	t.Parallel()
 	f := mixed(t, 6)
-	f.Targets[4].Next(testtarget.Behaviour{Status: 500}, testtarget.Behaviour{Status: 500})
+	f.Targets[4].QueueBehaviours(testtarget.Behaviour{Status: 500}, testtarget.Behaviour{Status: 500})
 	b := newBalancer(t, f, twoSides)
 	p := serve(t, dbtest.New(t))
 	d := p.awaitEnd(p.post(inSlots(routed(b, "v2", blueGreen(nil)))).ID)
@@ -225,7 +225,7 @@ func TestBlueGreen_NoSlotsSwitchesWhenVerified(t *testing.T) {
 			f := mixed(t, 4)
 			b := newBalancer(t, f, oneSide)
 			if failing {
-				f.Targets[1].Next(testtarget.Behaviour{Status: 500}, testtarget.Behaviour{Status: 500})
+				f.Targets[1].QueueBehaviours(testtarget.Behaviour{Status: 500}, testtarget.Behaviour{Status: 500})
 			}
 			body := routed(b, "v2", blueGreen(nil))
 			body["service"] = fmt.Sprintf("plain-%t", failing)

@@ -172,7 +172,7 @@ func (s *service) prepare(version string, plan chaos.Plan) {
 	}
 	for _, i := range []int{plan.Target % 3, plan.Target%3 + 3} {
 		s.fleet.Targets[i].SetBehaviour(change)
-		s.fleet.Targets[i].Next(script...)
+		s.fleet.Targets[i].QueueBehaviours(script...)
 	}
 }
 
@@ -186,7 +186,7 @@ func (s *service) slowDown() {
 // recover has everything work again.
 func (s *service) recover() {
 	for _, target := range s.fleet.Targets {
-		target.Forget()
+		target.ClearQueue()
 		target.SetBehaviour(func(b *testtarget.Behaviour) { *b = healthy })
 	}
 	s.router.failLate(0)

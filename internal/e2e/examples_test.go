@@ -141,7 +141,7 @@ func TestExamples_CurlDeploysAcrossRestart(t *testing.T) {
 	if finish(t, again).want(0); len(f.Calls()) != calls {
 		t.Error("the same key deployed again")
 	}
-	f.Targets[0].Next(testtarget.Behaviour{Status: http.StatusForbidden})
+	f.Targets[0].QueueBehaviours(testtarget.Behaviour{Status: http.StatusForbidden})
 	failing := exec.CommandContext(t.Context(), script, "checkout", "v3")
 	failing.Env = job.Env
 	finish(t, failing).want(1, "rolled_back: ")

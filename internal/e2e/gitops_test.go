@@ -348,7 +348,7 @@ func TestGitops_NewerCommitEndsStuckDeployment(t *testing.T) {
 	commit := r.push("begin", file("v1"))
 	p.follows(object{"url": "file://" + r.bare, "interval": "1s"})
 	p.awaitSource("synced", func(s *source) bool { return s.synced(commit) })
-	f.Targets[0].Next(testtarget.Behaviour{Status: http.StatusInternalServerError})
+	f.Targets[0].QueueBehaviours(testtarget.Behaviour{Status: http.StatusInternalServerError})
 	bad := r.push("v2", file("v2"))
 	stuck := p.awaitSource("under way at v2", func(s *source) bool {
 		return s.at(bad) && s.Files[0].Attempt.Deployment != nil && s.Files[0].Attempt.State == "running"

@@ -13,7 +13,7 @@ import (
 func TestHandover_HangingTargetDelaysNoStop(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, "v1")
-	f.Targets[0].Next(testtarget.Behaviour{Hang: true})
+	f.Targets[0].QueueBehaviours(testtarget.Behaviour{Hang: true})
 	database := dbtest.New(t)
 	servers := []*process{serve(t, database), serve(t, database)}
 	body := request(f, "v2", object{"type": "rolling"})

@@ -61,7 +61,7 @@ func TestInDoubt_NewDeploymentWaitsForOldWork(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, 1, "v1")
-			f.Targets[0].Next(testtarget.Behaviour{Delay: 7 * time.Second, Proxy: 200 * time.Millisecond})
+			f.Targets[0].QueueBehaviours(testtarget.Behaviour{Delay: 7 * time.Second, Proxy: 200 * time.Millisecond})
 			p := serve(t, dbtest.New(t))
 			body := request(f, "v2", object{"type": "rolling", "progress_deadline": "2s"})
 			part[object](body, "deploy")["timeout"] = "10s"

@@ -163,7 +163,7 @@ func TestNotifications_EachWaitIsSent(t *testing.T) {
 		"type": "canary", "stages": []object{{"percent": 50, "duration": "0s", "promotion": "manual"}, {"percent": 100, "duration": "0s"}},
 		"on_failure": "pause", "success_threshold": 1,
 	})
-	f.Targets[1].Next(testtarget.Behaviour{Status: 400})
+	f.Targets[1].QueueBehaviours(testtarget.Behaviour{Status: 400})
 	d := p.post(body)
 	h.await("sent of the gate", func(all []heard) bool { return len(h.waits(all)) == 1 })
 	p.kill() // its successor waits at the same gate, and sends nothing again

@@ -43,7 +43,7 @@ func onDifferentVersions(t *testing.T) *testtarget.Fleet {
 		target.SetVersion(fmt.Sprintf("old-%d", i))
 		target.SetBehaviour(func(b *testtarget.Behaviour) { b.Delay, b.Fenced = 200*time.Millisecond, true })
 	}
-	f.Targets[4].Next(testtarget.Behaviour{Status: 500, Delay: 200 * time.Millisecond}, testtarget.Behaviour{Status: 500, Delay: 200 * time.Millisecond})
+	f.Targets[4].QueueBehaviours(testtarget.Behaviour{Status: 500, Delay: 200 * time.Millisecond}, testtarget.Behaviour{Status: 500, Delay: 200 * time.Millisecond})
 	return f
 }
 

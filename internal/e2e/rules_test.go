@@ -48,7 +48,7 @@ func TestRolling_ToleratedFailureCountsOnce(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, 6, "v1")
 			for _, target := range f.Targets[1 : 1+failing] { // each fails in both of its attempts
-				target.Next(testtarget.Behaviour{Status: http.StatusInternalServerError}, testtarget.Behaviour{Status: http.StatusInternalServerError})
+				target.QueueBehaviours(testtarget.Behaviour{Status: http.StatusInternalServerError}, testtarget.Behaviour{Status: http.StatusInternalServerError})
 			}
 			body := request(f, "v2", object{"type": "rolling", "batch_size": 2, "max_failures": 1, "bake": "200ms"})
 			body["service"] = name
@@ -113,7 +113,7 @@ func TestRollback_WithoutPredecessorIsConflict(t *testing.T) {
 func TestResult_KeepsVersionAndTargetOutcomes(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, "v1")
-	f.Targets[1].Next(testtarget.Behaviour{Status: http.StatusForbidden})
+	f.Targets[1].QueueBehaviours(testtarget.Behaviour{Status: http.StatusForbidden})
 	p := serve(t, dbtest.New(t))
 	d := p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling", "batch_size": 3, "max_failures": 1})).ID)
 	var shown struct{ Service, Environment, Version string }

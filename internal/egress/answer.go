@@ -24,7 +24,7 @@ const (
 func readResult(resp *http.Response) rollout.CallResult {
 	defer resp.Body.Close() //nolint:errcheck // nothing depends on how the body ends
 	answer := rollout.CallResult{
-		Kind: classify(resp.StatusCode), Status: resp.StatusCode, Message: "HTTP " + strconv.Itoa(resp.StatusCode),
+		Kind: classifyStatus(resp.StatusCode), Status: resp.StatusCode, Message: "HTTP " + strconv.Itoa(resp.StatusCode),
 	}
 	if resp.StatusCode < 200 || resp.StatusCode > 599 { // after 101 the body is the bare connection, and has no end
 		answer.Message += " is not an answer"
@@ -67,7 +67,7 @@ func namedFence(header string, body []byte) int64 {
 // maxNamedFence leaves room above whatever an answer names: fences are JSON numbers, exact up to 2^53.
 const maxNamedFence = 1 << 52
 
-func classify(status int) rollout.ResultKind {
+func classifyStatus(status int) rollout.ResultKind {
 	switch {
 	case status == http.StatusAccepted:
 		return rollout.ResultAccepted

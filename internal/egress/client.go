@@ -43,7 +43,7 @@ func New(c Config) *Client {
 	if c.UserAgent == "" {
 		c.UserAgent = DefaultUserAgent
 	}
-	return &Client{dial: bounded(c.Dial), tls: modern(c.TLS), key: c.Key, userAgent: c.UserAgent}
+	return &Client{dial: withDialTimeout(c.Dial), tls: requireTLS12(c.TLS), key: c.Key, userAgent: c.UserAgent}
 }
 
 // Dial opens a connection that is no HTTP, for at most the dialer's bound.
@@ -69,5 +69,5 @@ func (c *Client) Do(req *http.Request, trust *rollout.TLS) (*http.Response, erro
 		req.Header.Set("User-Agent", c.userAgent)
 	}
 	// Not through an http.Client: it follows redirects, or at least reads where to, and loses the answer when it cannot.
-	return transport(c.dial, config).RoundTrip(req) //nolint:wrapcheck // ErrorText formats it
+	return newTransport(c.dial, config).RoundTrip(req) //nolint:wrapcheck // ErrorText formats it
 }

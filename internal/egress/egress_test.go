@@ -244,7 +244,7 @@ func TestDo_HTTPClientCannotRepeat(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(s.Close)
-	r, err := Webhook{URL: s.URL}.encode()
+	r, err := Webhook{URL: s.URL}.toRequest()
 	if err != nil {
 		t.Fatal(err)
 	}

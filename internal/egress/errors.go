@@ -69,14 +69,14 @@ func elapsedText(began time.Time) string {
 
 // Sanitize makes text from outside fit to show: its first 200 characters, without what is not printable.
 func Sanitize(text string) string {
-	words := strings.Join(strings.Fields(strings.Map(printable, strings.ToValidUTF8(text, " "))), " ")
+	words := strings.Join(strings.Fields(strings.Map(replaceUnprintable, strings.ToValidUTF8(text, " "))), " ")
 	if runes := []rune(words); len(runes) > maxSanitized {
 		return string(runes[:maxSanitized])
 	}
 	return words
 }
 
-func printable(r rune) rune {
+func replaceUnprintable(r rune) rune {
 	if !unicode.IsPrint(r) {
 		return ' '
 	}

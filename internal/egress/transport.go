@@ -16,8 +16,8 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
-// bounded returns a dial that is given up after dialTimeout.
-func bounded(dial Dial) Dial {
+// withDialTimeout returns a dial that is given up after dialTimeout.
+func withDialTimeout(dial Dial) Dial {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
@@ -28,10 +28,10 @@ func bounded(dial Dial) Dial {
 	}
 }
 
-// transport opens a connection for one call. A kept one would hardly ever be used again, and a stale one would make the
+// newTransport returns a transport that opens a connection for one call. A kept one would hardly ever be used again, and a stale one would make the
 // call's fate unknown: the other side may close it just as the request goes out. Fresh connections are also never sent a
 // request twice by net/http. HTTP/2, which may repeat requests by itself, is off.
-func transport(dial Dial, config *tls.Config) *http.Transport {
+func newTransport(dial Dial, config *tls.Config) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	return &http.Transport{

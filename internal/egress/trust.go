@@ -42,7 +42,7 @@ func ValidateTLS(trust *rollout.TLS) error {
 	return err
 }
 
-func modern(c *tls.Config) *tls.Config {
+func requireTLS12(c *tls.Config) *tls.Config {
 	if c == nil {
 		c = &tls.Config{}
 	}

@@ -29,7 +29,7 @@ type Webhook struct {
 // Post sends w once and returns its result. It ends with ctx. All that goes wrong is in the result: ResultNotSent when no
 // byte of the request can have left, ResultUnknown if that is unknown.
 func (c *Client) Post(ctx context.Context, w Webhook) rollout.CallResult {
-	r, err := w.encode()
+	r, err := w.toRequest()
 	if err != nil {
 		return notSent(err)
 	}
@@ -40,7 +40,7 @@ func (c *Client) Post(ctx context.Context, w Webhook) rollout.CallResult {
 	return readResult(resp)
 }
 
-func (w Webhook) encode() (Request, error) {
+func (w Webhook) toRequest() (Request, error) {
 	payload, err := json.Marshal(w.Body)
 	if err != nil {
 		return Request{}, fmt.Errorf("the call cannot be encoded: %w", err)

@@ -17,9 +17,9 @@ var (
 	errPath    = errors.New("the check's path is not a URL path")
 )
 
-// endpoint returns the URL that a check requests: its own url, or its path (else defaultPath) appended to the address. A
+// endpointURL returns the URL that a check requests: its own url, or its path (else defaultPath) appended to the address. A
 // query in either is kept.
-func endpoint(check *healthcheck.Check, address, defaultPath string) (*url.URL, error) {
+func endpointURL(check *healthcheck.Check, address, defaultPath string) (*url.URL, error) {
 	if check.URL != "" {
 		return webURL(check.URL)
 	}

@@ -30,7 +30,7 @@ type Config struct {
 
 // kind is a type of check. probe respects the deadline of ctx; the Checker measures the latency.
 type kind interface {
-	probe(ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
+	probeTarget(ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
 }
 
 // Checker probes targets. It is safe for concurrent use and keeps no connection open between probes: each must see
@@ -78,7 +78,7 @@ func (c *Checker) Probe(
 	probeCtx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	began := time.Now()
-	seen := k.probe(probeCtx, &check, address, trust)
+	seen := k.probeTarget(probeCtx, &check, address, trust)
 	seen.Latency = time.Since(began)
 	if errors.Is(ctx.Err(), context.Canceled) && !seen.Status.Passing() {
 		seen.Status, seen.Message = healthcheck.Unknown, "the check was cancelled"

@@ -27,7 +27,7 @@ const (
 // commandKind runs a program that the operator allowed by name, without a shell.
 type commandKind struct{ allowed map[string]string }
 
-func (k commandKind) probe(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
+func (k commandKind) probeTarget(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
 	path, ok := k.allowed[check.Command]
 	if !ok {
 		return unknown(fmt.Sprintf("command %q is not allowed", check.Command))
@@ -51,7 +51,7 @@ func (k commandKind) probe(ctx context.Context, check *healthcheck.Check, addres
 	if errors.Is(err, exec.ErrWaitDelay) { // it ended well, and only its children held the output open
 		err = nil
 	}
-	return evaluateCommand(ctx, check, err, output.text())
+	return evaluateCommand(ctx, check, err, output.prefixText())
 }
 
 func evaluateCommand(ctx context.Context, check *healthcheck.Check, err error, output string) healthcheck.ProbeResult {
@@ -93,4 +93,4 @@ func (h *prefixWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (h *prefixWriter) text() string { return string(h.kept) }
+func (h *prefixWriter) prefixText() string { return string(h.kept) }

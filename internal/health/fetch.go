@@ -14,8 +14,8 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// get asks u as the check says. The caller closes the body.
-func get(
+// sendRequest asks u as the check says. The caller closes the body.
+func sendRequest(
 	ctx context.Context, out *egress.Client, check *healthcheck.Check, u *url.URL, accept string, trust *rollout.TLS,
 ) (*http.Response, error) {
 	method := check.Method
@@ -34,7 +34,7 @@ func get(
 		}
 		req.Header.Set(name, value.Reveal())
 	}
-	return out.Do(req, trust) //nolint:wrapcheck // egress.Why puts it into words
+	return out.Do(req, trust) //nolint:wrapcheck // egress.ErrorText formats it
 }
 
 // redactHeaders hides the values of the check's headers in what a target says: some repeat what they are sent.

@@ -24,7 +24,7 @@ func FuzzPointer(f *testing.F) {
 	f.Add(`{"":1}`, "/")
 	f.Add(`{"~1":1}`, "/~01")
 	f.Fuzz(func(t *testing.T, text, pointer string) {
-		value, err := lookup([]byte(text), pointer)
+		value, err := lookupPointer([]byte(text), pointer)
 		if err != nil {
 			return
 		}
@@ -35,7 +35,7 @@ func FuzzPointer(f *testing.F) {
 			t.Fatalf("found %v by a pointer that is none", value)
 		}
 		// Under a key of its own the same value is one step further down.
-		deeper, err := lookup([]byte(`{"k~/":`+text+`}`), "/k~0~1"+pointer)
+		deeper, err := lookupPointer([]byte(`{"k~/":`+text+`}`), "/k~0~1"+pointer)
 		if a, b := marshalled(t, value), marshalled(t, deeper); err != nil || a != b {
 			t.Fatalf("%s one level down is %s, %v", a, b, err)
 		}
@@ -118,7 +118,7 @@ func FuzzEndpoint(f *testing.F) {
 				t.Fatalf("%q is dialled as %q: %v", address, to, err)
 			}
 		}
-		u, err := endpoint(&healthcheck.Check{Path: path}, address, "/health")
+		u, err := endpointURL(&healthcheck.Check{Path: path}, address, "/health")
 		if err != nil {
 			return
 		}
@@ -147,7 +147,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		a := &httpResponse{text: text}
-		seen := a.version(&healthcheck.Check{VersionPointer: "/version"}, a.parseHealthJSON(t.Context(), "HTTP 200"))
+		seen := a.addVersion(&healthcheck.Check{VersionPointer: "/version"}, a.parseHealthJSON(t.Context(), "HTTP 200"))
 		if seen.Status == healthcheck.Healthy && !json.Valid(text) {
 			t.Fatalf("%q is healthy", text)
 		}

@@ -21,7 +21,7 @@ import (
 // grpcKind asks grpc.health.v1.Health/Check, in the clear or over TLS.
 type grpcKind struct{ out *egress.Client }
 
-func (k grpcKind) probe(
+func (k grpcKind) probeTarget(
 	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
 ) healthcheck.ProbeResult {
 	began := time.Now()
@@ -33,7 +33,7 @@ func (k grpcKind) probe(
 	if err != nil {
 		return unknown(err.Error())
 	}
-	conn, err := grpc.NewClient("passthrough:///"+to, k.options(check, config)...)
+	conn, err := grpc.NewClient("passthrough:///"+to, k.dialOptions(check, config)...)
 	if err != nil {
 		return unknown(err.Error())
 	}
@@ -43,10 +43,10 @@ func (k grpcKind) probe(
 	if err != nil {
 		return unhealthy(grpcErrorText(ctx, err, began))
 	}
-	return serving(answer.GetStatus())
+	return servingResult(answer.GetStatus())
 }
 
-func (k grpcKind) options(check *healthcheck.Check, config *tls.Config) []grpc.DialOption {
+func (k grpcKind) dialOptions(check *healthcheck.Check, config *tls.Config) []grpc.DialOption {
 	creds := insecure.NewCredentials()
 	if check.TLS {
 		creds = credentials.NewTLS(config)
@@ -62,7 +62,7 @@ func (k grpcKind) options(check *healthcheck.Check, config *tls.Config) []grpc.D
 	}
 }
 
-func serving(s grpc_health_v1.HealthCheckResponse_ServingStatus) healthcheck.ProbeResult {
+func servingResult(s grpc_health_v1.HealthCheckResponse_ServingStatus) healthcheck.ProbeResult {
 	switch s {
 	case grpc_health_v1.HealthCheckResponse_SERVING:
 		return healthy(s.String())

@@ -30,11 +30,11 @@ const (
 // httpKind asks a URL and judges its answer: status line, text, and what the answer says of itself.
 type httpKind struct{ out *egress.Client }
 
-func (k httpKind) probe(
+func (k httpKind) probeTarget(
 	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
 ) healthcheck.ProbeResult {
 	began := time.Now()
-	u, err := endpoint(check, address, defaultHealthPath)
+	u, err := endpointURL(check, address, defaultHealthPath)
 	if err != nil {
 		return unknown(err.Error())
 	}
@@ -43,17 +43,17 @@ func (k httpKind) probe(
 			return unknown(err.Error())
 		}
 	}
-	resp, err := get(ctx, k.out, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8", trust)
+	resp, err := sendRequest(ctx, k.out, check, u, healthJSON+", application/json;q=0.9, */*;q=0.8", trust)
 	if err != nil {
 		return unhealthy(egress.ErrorText(ctx, err, began))
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer has been read as far as it matters
 	a := httpResponse{began: began, asked: u}
-	if a.needed(check, resp) {
-		a.read(resp.Body)
+	if a.needsBody(check, resp) {
+		a.readBody(resp.Body)
 	}
-	seen := a.evaluate(ctx, check, resp)
-	return a.version(check, seen)
+	seen := a.evaluateResponse(ctx, check, resp)
+	return a.addVersion(check, seen)
 }
 
 // httpResponse is the body of a response, as far as it was read.
@@ -66,9 +66,9 @@ type httpResponse struct {
 	err error
 }
 
-// needed reports whether the body can change the result. Where the status line says all, a body that never ends does
+// needsBody reports whether the body can change the result. Where the status line says all, a body that never ends does
 // no harm.
-func (*httpResponse) needed(check *healthcheck.Check, resp *http.Response) bool {
+func (*httpResponse) needsBody(check *healthcheck.Check, resp *http.Response) bool {
 	return statusCodeHealth(check, resp.StatusCode) == healthcheck.Unhealthy || check.ExpectedBody != "" || check.VersionPointer != "" ||
 		readsStatusText(check) || isHealthJSON(resp)
 }
@@ -89,14 +89,14 @@ func statusCodeHealth(check *healthcheck.Check, code int) healthcheck.Health {
 // redirectAdvice is what to do about a check that is redirected.
 const redirectAdvice = ": set path or url to what answers itself"
 
-func (a *httpResponse) read(body io.Reader) {
+func (a *httpResponse) readBody(body io.Reader) {
 	a.text, a.err = io.ReadAll(io.LimitReader(body, egress.MaxBody+1))
 	if len(a.text) > egress.MaxBody {
 		a.text, a.cut = a.text[:egress.MaxBody], true
 	}
 }
 
-func (a *httpResponse) evaluate(ctx context.Context, check *healthcheck.Check, resp *http.Response) healthcheck.ProbeResult {
+func (a *httpResponse) evaluateResponse(ctx context.Context, check *healthcheck.Check, resp *http.Response) healthcheck.ProbeResult {
 	status := "HTTP " + strconv.Itoa(resp.StatusCode)
 	line := statusCodeHealth(check, resp.StatusCode)
 	switch {
@@ -105,13 +105,13 @@ func (a *httpResponse) evaluate(ctx context.Context, check *healthcheck.Check, r
 	case line == healthcheck.Unhealthy:
 		return unhealthy(status + ": " + egress.Sanitize(redactHeaders(check, string(a.text))))
 	case check.ExpectedBody != "" && !bytes.Contains(a.text, []byte(check.ExpectedBody)):
-		return unhealthy(status + ", but " + a.incomplete(ctx, "the response does not contain the expected text"))
+		return unhealthy(status + ", but " + a.incompleteReason(ctx, "the response does not contain the expected text"))
 	case readsStatusText(check):
 		return a.evaluateStatusText(ctx, check, status, line)
 	case isHealthJSON(resp):
 		return cappedAt(line, a.parseHealthJSON(ctx, status))
 	case a.err != nil:
-		return unhealthy(status + ", but " + a.incomplete(ctx, ""))
+		return unhealthy(status + ", but " + a.incompleteReason(ctx, ""))
 	default:
 		return healthcheck.ProbeResult{Status: line, Message: status}
 	}
@@ -125,8 +125,8 @@ func cappedAt(line healthcheck.Health, seen healthcheck.ProbeResult) healthcheck
 	return seen
 }
 
-// incomplete names what kept the answer from being read whole, or else says so in other words.
-func (a *httpResponse) incomplete(ctx context.Context, otherwise string) string {
+// incompleteReason names what kept the answer from being read whole, or else says so in other words.
+func (a *httpResponse) incompleteReason(ctx context.Context, otherwise string) string {
 	switch {
 	case a.err != nil:
 		return "the answer was cut short: " + egress.ErrorText(ctx, a.err, a.began)
@@ -149,7 +149,7 @@ func (a *httpResponse) parseHealthJSON(ctx context.Context, status string) healt
 		Output string `json:"output"`
 	}
 	if a.err != nil || a.cut {
-		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not end"))
+		return unhealthy(status + ", but " + a.incompleteReason(ctx, "the answer does not end"))
 	}
 	if err := json.Unmarshal(a.text, &says); err != nil {
 		return unknown(status + ", but the answer is not the JSON that it claims to be")
@@ -167,8 +167,8 @@ func (a *httpResponse) parseHealthJSON(ctx context.Context, status string) healt
 	return seen
 }
 
-// version adds what the target says that it runs. An unhealthy target may say so too.
-func (a *httpResponse) version(check *healthcheck.Check, seen healthcheck.ProbeResult) healthcheck.ProbeResult {
+// addVersion adds what the target says that it runs. An unhealthy target may say so too.
+func (a *httpResponse) addVersion(check *healthcheck.Check, seen healthcheck.ProbeResult) healthcheck.ProbeResult {
 	if check.VersionPointer == "" {
 		return seen
 	}
@@ -184,7 +184,7 @@ func (a *httpResponse) findVersion(pointer string) (version, why string) {
 	if a.cut {
 		return "", "the answer is larger than 64 KiB"
 	}
-	value, err := lookup(a.text, pointer)
+	value, err := lookupPointer(a.text, pointer)
 	if err != nil {
 		return "", err.Error()
 	}

@@ -27,7 +27,7 @@ func TestHTTP_PathIsAppendedToAddress(t *testing.T) {
 		{"https://[::1]:1", "//evil/", "https://[::1]:1/evil/"},
 		{"http://h:1/a%2Fb", "/c%20d", "http://h:1/a%2Fb/c%20d"},
 	} {
-		u, err := endpoint(&healthcheck.Check{Path: test.path}, test.address, defaultHealthPath)
+		u, err := endpointURL(&healthcheck.Check{Path: test.path}, test.address, defaultHealthPath)
 		if err != nil || u.String() != test.asked {
 			t.Errorf("%s and %s: %v %v, want %s", test.address, test.path, u, err, test.asked)
 		}

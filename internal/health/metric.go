@@ -29,7 +29,7 @@ var errTooLarge = errors.New("the answer is larger than 1 MiB")
 // nothing, so it is unknown, never a pass. Neither does a source that cannot be asked, unless it is the target itself.
 type metricKind struct{ out *egress.Client }
 
-func (k metricKind) probe(
+func (k metricKind) probeTarget(
 	ctx context.Context, check *healthcheck.Check, address string, trust *rollout.TLS,
 ) healthcheck.ProbeResult {
 	began := time.Now()
@@ -37,7 +37,7 @@ func (k metricKind) probe(
 	if from.evaluate == nil {
 		return unknown("the check names neither a pointer nor a metric nor a query")
 	}
-	u, err := endpoint(check, address, from.path)
+	u, err := endpointURL(check, address, from.path)
 	if err != nil {
 		return unknown(err.Error())
 	}
@@ -48,7 +48,7 @@ func (k metricKind) probe(
 	if check.Query != "" {
 		u = queryURL(u, check.Query)
 	}
-	resp, err := get(ctx, k.out, check, u, from.accept, trust)
+	resp, err := sendRequest(ctx, k.out, check, u, from.accept, trust)
 	if err != nil {
 		return away(egress.ErrorText(ctx, err, began))
 	}
@@ -117,7 +117,7 @@ func jsonNumber(r io.Reader, pointer string) ([]sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, err := lookup(text, pointer)
+	value, err := lookupPointer(text, pointer)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,6 @@ import (
 // noneKind probes nothing: the deploy webhook's response is enough, and the health stays unknown.
 type noneKind struct{}
 
-func (noneKind) probe(context.Context, *healthcheck.Check, string, *rollout.TLS) healthcheck.ProbeResult {
+func (noneKind) probeTarget(context.Context, *healthcheck.Check, string, *rollout.TLS) healthcheck.ProbeResult {
 	return unknown("no check is configured, so the health is unknown")
 }

@@ -12,9 +12,9 @@ import (
 
 var errNotJSON = errors.New("the answer is not JSON")
 
-// lookup finds the value in a JSON text that an RFC 6901 pointer names. Numbers come as json.Number, just as they were
+// lookupPointer finds the value in a JSON text that an RFC 6901 pointer names. Numbers come as json.Number, just as they were
 // written.
-func lookup(text []byte, pointer string) (any, error) {
+func lookupPointer(text []byte, pointer string) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any
@@ -31,7 +31,7 @@ func lookup(text []byte, pointer string) (any, error) {
 		return nil, fmt.Errorf("the pointer %q does not begin with /", pointer)
 	}
 	for token := range strings.SplitSeq(pointer[1:], "/") {
-		next, ok := step(value, unescape(token))
+		next, ok := lookupToken(value, unescapeToken(token))
 		if !ok {
 			return nil, fmt.Errorf("the answer has no %s", pointer)
 		}
@@ -40,12 +40,12 @@ func lookup(text []byte, pointer string) (any, error) {
 	return value, nil
 }
 
-// unescape reads one reference token: ~1 is /, ~0 is ~, in this order.
-func unescape(token string) string {
+// unescapeToken reads one reference token: ~1 is /, ~0 is ~, in this order.
+func unescapeToken(token string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(token, "~1", "/"), "~0", "~")
 }
 
-func step(value any, token string) (any, bool) {
+func lookupToken(value any, token string) (any, bool) {
 	switch v := value.(type) {
 	case map[string]any:
 		next, ok := v[token]

@@ -30,7 +30,7 @@ type sample struct {
 
 // pageFormat returns the text format in which a page has the name that selector means.
 func pageFormat(selector string) string {
-	if want, err := healthcheck.ParseSelector(selector); err == nil && want.Quoted() {
+	if want, err := healthcheck.ParseSelector(selector); err == nil && want.NeedsQuotes() {
 		return quotedText
 	}
 	return plainText

@@ -57,7 +57,7 @@ func evaluateQuery(check *healthcheck.Check, status int, body io.Reader) healthc
 	if answer.Status != "success" {
 		return unknown(fmt.Sprintf("HTTP %d: the query failed: %s: %s", status, answer.ErrorType, answer.Error))
 	}
-	numbers, err := answer.numbers()
+	numbers, err := answer.parseNumbers()
 	if err != nil {
 		return unknown(err.Error())
 	}
@@ -68,7 +68,7 @@ func evaluateQuery(check *healthcheck.Check, status int, body io.Reader) healthc
 	return seen
 }
 
-func (a *queryResponse) numbers() ([]sample, error) {
+func (a *queryResponse) parseNumbers() ([]sample, error) {
 	switch a.Data.ResultType {
 	case "scalar":
 		v, err := pointValue(a.Data.Result)

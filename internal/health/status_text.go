@@ -19,7 +19,7 @@ func readsStatusText(check *healthcheck.Check) bool {
 // evaluateStatusText judges by the status that the answer gives in words. A status line that means degraded is never made better by it.
 func (a *httpResponse) evaluateStatusText(ctx context.Context, check *healthcheck.Check, status string, line healthcheck.Health) healthcheck.ProbeResult {
 	if a.err != nil || a.cut {
-		return unhealthy(status + ", but " + a.incomplete(ctx, "the answer does not end"))
+		return unhealthy(status + ", but " + a.incompleteReason(ctx, "the answer does not end"))
 	}
 	word, err := a.statusText(check.StatusPointer)
 	if err != nil {
@@ -52,7 +52,7 @@ func (a *httpResponse) statusText(pointer string) (string, error) {
 		}
 		return text, nil
 	}
-	value, err := lookup(a.text, pointer)
+	value, err := lookupPointer(a.text, pointer)
 	if err != nil {
 		return "", err
 	}

@@ -12,7 +12,7 @@ import (
 // tcpKind checks that a port accepts connections.
 type tcpKind struct{ out *egress.Client }
 
-func (k tcpKind) probe(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
+func (k tcpKind) probeTarget(ctx context.Context, check *healthcheck.Check, address string, _ *rollout.TLS) healthcheck.ProbeResult {
 	to, err := hostPort(address, check.Port)
 	if err != nil {
 		return unknown(err.Error())

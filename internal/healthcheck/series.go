@@ -25,9 +25,9 @@ func ParseSelector(text string) (Series, error) {
 	return s, nil
 }
 
-// Quoted reports whether the series can only be written with quotes, as Prometheus 3 and its newer clients do: its name or
+// NeedsQuotes reports whether the series can only be written with quotes, as Prometheus 3 and its newer clients do: its name or
 // that of a label has characters other than letters, digits, "_" and ":".
-func (s Series) Quoted() bool {
+func (s Series) NeedsQuotes() bool {
 	for label := range s.Labels {
 		if !plainName(label) {
 			return true
@@ -119,13 +119,13 @@ func parseQuoted(text string) (value, rest string, err error) {
 			b.WriteByte(c)
 		case i+1 < len(text):
 			i++
-			b.WriteString(unescaped(text[i]))
+			b.WriteString(unescapeByte(text[i]))
 		}
 	}
 	return "", "", errSelector
 }
 
-func unescaped(c byte) string {
+func unescapeByte(c byte) string {
 	switch c {
 	case 'n':
 		return "\n"

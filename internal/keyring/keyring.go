@@ -47,8 +47,8 @@ func (b *Keyring) Seal(context string, secret []byte) ([]byte, error) {
 	if b == nil {
 		return nil, ErrNoKey
 	}
-	header := append([]byte{version, byte(len(b.current))}, b.current...)                //nolint:gosec // an id has at most 32 bytes
-	return b.keys[b.current].Seal(header, nil, secret, additional(header, context)), nil //nolint:gosec // it draws a nonce itself
+	header := append([]byte{version, byte(len(b.current))}, b.current...)                    //nolint:gosec // an id has at most 32 bytes
+	return b.keys[b.current].Seal(header, nil, secret, additionalData(header, context)), nil //nolint:gosec // it draws a nonce itself
 }
 
 // Open decrypts a secret that was sealed for the context. Its errors contain nothing of the secret.
@@ -56,7 +56,7 @@ func (b *Keyring) Open(context string, sealed []byte) ([]byte, error) {
 	if b == nil {
 		return nil, ErrNoKey
 	}
-	id, rest, err := split(sealed)
+	id, rest, err := splitSealed(sealed)
 	if err != nil {
 		return nil, fmt.Errorf("open the secret at %s: %w", context, err)
 	}
@@ -64,7 +64,7 @@ func (b *Keyring) Open(context string, sealed []byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("open the secret at %s: it was sealed with key %q, which this server does not have", context, id)
 	}
-	secret, err := aead.Open(nil, nil, rest, additional(sealed[:len(sealed)-len(rest)], context))
+	secret, err := aead.Open(nil, nil, rest, additionalData(sealed[:len(sealed)-len(rest)], context))
 	if err != nil {
 		return nil, fmt.Errorf("open the secret at %s: it was changed, or sealed for another context or with another key", context)
 	}
@@ -79,11 +79,11 @@ func (b *Keyring) SealedWithCurrent(sealed []byte) bool {
 	if b == nil {
 		return false
 	}
-	id, _, err := split(sealed)
+	id, _, err := splitSealed(sealed)
 	return err == nil && id == b.current
 }
 
-func split(sealed []byte) (id string, rest []byte, err error) {
+func splitSealed(sealed []byte) (id string, rest []byte, err error) {
 	if len(sealed) < 2 || sealed[0] != version || len(sealed) < 2+int(sealed[1]) {
 		return "", nil, errors.New("it is not a sealed secret")
 	}
@@ -91,7 +91,8 @@ func split(sealed []byte) (id string, rest []byte, err error) {
 	return string(sealed[2:end]), sealed[end:], nil
 }
 
-// additional returns the authenticated data: the header, which contains its length, and the context. No two pairs of them
-func additional(header []byte, context string) []byte {
+// additionalData returns the authenticated data: the header, which contains its length, and the context. No two
+// of them are the same bytes.
+func additionalData(header []byte, context string) []byte {
 	return append(append([]byte{}, header...), context...)
 }

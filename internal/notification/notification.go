@@ -47,8 +47,8 @@ const (
 	CDEvents05 = "0.5.1"
 )
 
-// Signed reports whether a signing secret goes with the kind.
-func (k Kind) Signed() bool { return k == KindWebhook || k == KindCDEvents }
+// IsSigned reports whether a signing secret goes with the kind.
+func (k Kind) IsSigned() bool { return k == KindWebhook || k == KindCDEvents }
 
 // Subscription says which deployments a receiver is notified of. In the API it is a notification.
 type Subscription struct {
@@ -175,8 +175,8 @@ func (m *Message) PreviousVersion() string {
 	return m.PreviousVersions[0]
 }
 
-// Test reports whether the message is a test.
-func (m *Message) Test() bool { return m.Type == MessageTest }
+// IsTest reports whether the message is a test.
+func (m *Message) IsTest() bool { return m.Type == MessageTest }
 
 // DeliveryStatus is where a delivery stands.
 type DeliveryStatus string

@@ -84,15 +84,15 @@ type cdReference struct {
 	Source string `json:"source"`
 }
 
-func (k cdevents) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
-	return send(ctx, signed(c, "application/cloudevents+json; charset=utf-8", k.event(c)))
+func (k cdevents) deliverMessage(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
+	return send(ctx, newSignedPost(c, "application/cloudevents+json; charset=utf-8", k.newEvent(c)))
 }
 
-func (k cdevents) event(c *notification.ClaimedDelivery) cloudEvent {
-	m, source, speaks := &c.Message, k.at.source(), newDialect(c.Subscription.CDEventsVersion)
+func (k cdevents) newEvent(c *notification.ClaimedDelivery) cloudEvent {
+	m, source, speaks := &c.Message, k.at.eventSource(), newDialect(c.Subscription.CDEventsVersion)
 	e := cdEvent{
 		Context: cdContext{ID: c.ID, Source: source, Type: speaks.typeOf(m), Timestamp: m.At.UTC()},
-		Subject: k.subject(m), CustomData: custom(m), CustomDataContentType: "application/json",
+		Subject: k.newSubject(m), CustomData: customData(m), CustomDataContentType: "application/json",
 	}
 	if speaks.specversion {
 		e.Context.SpecVersion = speaks.version
@@ -111,7 +111,7 @@ func (k cdevents) event(c *notification.ClaimedDelivery) cloudEvent {
 // typeOf returns the event's type. A service without a known previous version is deployed, otherwise upgraded.
 func (s dialect) typeOf(m *notification.Message) string {
 	switch {
-	case m.Test():
+	case m.IsTest():
 		return notificationTested + s.custom
 	case m.State == rollout.StateRolledBack:
 		return serviceRolledback + s.service
@@ -122,9 +122,9 @@ func (s dialect) typeOf(m *notification.Message) string {
 	}
 }
 
-func (k cdevents) subject(m *notification.Message) cdSubject {
-	source := k.at.source()
-	if m.Test() {
+func (k cdevents) newSubject(m *notification.Message) cdSubject {
+	source := k.at.eventSource()
+	if m.IsTest() {
 		return cdSubject{ID: "test", Source: source, Type: "rollcall-notification", Content: map[string]any{}}
 	}
 	return cdSubject{ID: m.Service, Source: source, Type: "service", Content: serviceContent{
@@ -142,18 +142,18 @@ func versionAfter(m *notification.Message) string {
 
 // packageURL returns a package URL (github.com/package-url/purl-spec) of the generic type, because a version can be any text.
 func packageURL(service, version string) string {
-	purl := "pkg:generic/" + percent(service)
+	purl := "pkg:generic/" + percentEncode(service)
 	if version != "" {
-		purl += "@" + percent(version)
+		purl += "@" + percentEncode(version)
 	}
 	return purl
 }
 
-func percent(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+func percentEncode(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
-// custom returns the data for which CDEvents have no fields.
-func custom(m *notification.Message) map[string]any {
-	if m.Test() {
+// customData returns the data for which CDEvents have no fields.
+func customData(m *notification.Message) map[string]any {
+	if m.IsTest() {
 		return map[string]any{}
 	}
 	return map[string]any{

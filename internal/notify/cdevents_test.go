@@ -77,7 +77,7 @@ func checkFields(t *testing.T, version, events string) {
 	} {
 		d := delivery(notification.KindCDEvents, "http://x", m)
 		d.Subscription.CDEventsVersion = version
-		encoded, err := json.Marshal(cdevents{}.event(d))
+		encoded, err := json.Marshal(cdevents{}.newEvent(d))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +144,7 @@ func TestCDEvents_TestIsCustomEvent(t *testing.T) {
 	wantStatus(t, tell(t, "", delivery(notification.KindCDEvents, r.URL, testMessage())), notification.DeliveryDelivered)
 	newer := delivery(notification.KindCDEvents, "http://x", testMessage())
 	newer.Subscription.CDEventsVersion = notification.CDEvents05
-	if e := (cdevents{}).event(newer); e.Type != "dev.cdeventsx.rollcall-notification.tested.0.2.0" || e.Data.Subject.Type != "" {
+	if e := (cdevents{}).newEvent(newer); e.Type != "dev.cdeventsx.rollcall-notification.tested.0.2.0" || e.Data.Subject.Type != "" {
 		t.Errorf("%+v", e)
 	}
 	var got cloudEvent

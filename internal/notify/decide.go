@@ -21,21 +21,21 @@ const (
 	maxRetryAfter = time.Hour
 )
 
-// decide returns the outcome of an attempt. jitter, from 0 to 1, is random, so that deliveries that failed together are not
+// decideOutcome returns the outcome of an attempt. jitter, from 0 to 1, is random, so that deliveries that failed together are not
 // retried together.
-func decide(c *notification.ClaimedDelivery, r egress.Response, now time.Time, jitter float64) notification.Outcome {
-	o := notification.Outcome{Result: resultOf(r), Detail: detail(r, &c.Subscription.Secrets), Status: notification.DeliveryPending}
+func decideOutcome(c *notification.ClaimedDelivery, r egress.Response, now time.Time, jitter float64) notification.Outcome {
+	o := notification.Outcome{Result: resultOf(r), Detail: responseDetail(r, &c.Subscription.Secrets), Status: notification.DeliveryPending}
 	switch {
 	case o.Result == rollout.ResultDone:
 		o.Status = notification.DeliveryDelivered
 	case finalAdvice(c.Subscription.Kind, r.Status) != "":
 		o.Status, o.Detail = notification.DeliveryGivenUp, o.Detail+"; "+finalAdvice(c.Subscription.Kind, r.Status)
-	case r.Status == http.StatusGone, c.Message.Test(), c.Age >= maxAge:
+	case r.Status == http.StatusGone, c.Message.IsTest(), c.Age >= maxAge:
 		o.Status = notification.DeliveryGivenUp
 	default:
 		requested := egress.RetryAfter(r.Header.Get("Retry-After"), now, maxRetryAfter)
-		o.RetryIn = max(requested, backoff(c.Attempt, jitter))
-		o.Unreachable = requested == 0 && unreachable(r.Status)
+		o.RetryIn = max(requested, backoffAfter(c.Attempt, jitter))
+		o.Unreachable = requested == 0 && isUnreachable(r.Status)
 	}
 	return o
 }
@@ -74,8 +74,8 @@ func resultOf(r egress.Response) rollout.ResultKind {
 	}
 }
 
-// unreachable reports whether the receiver itself did not respond: there was no response, or a proxy's.
-func unreachable(status int) bool {
+// isUnreachable reports whether the receiver itself did not respond: there was no response, or a proxy's.
+func isUnreachable(status int) bool {
 	switch status {
 	case 0, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
@@ -84,8 +84,8 @@ func unreachable(status int) bool {
 	}
 }
 
-// backoff returns the wait before the next attempt; half of it is random.
-func backoff(attempt int, jitter float64) time.Duration {
+// backoffAfter returns the wait before the next attempt; half of it is random.
+func backoffAfter(attempt int, jitter float64) time.Duration {
 	longest := maxBackoff
 	if attempt < 20 { // beyond that the shift would overflow
 		longest = min(longest, minBackoff<<(attempt-1))
@@ -93,8 +93,8 @@ func backoff(attempt int, jitter float64) time.Duration {
 	return longest/2 + time.Duration(jitter*float64(longest/2))
 }
 
-// detail returns the stored description of a response: its status, and the body or the error unless that repeats a secret.
-func detail(r egress.Response, secrets *notification.Secrets) string {
+// responseDetail returns the stored description of a response: its status, and the body or the error unless that repeats a secret.
+func responseDetail(r egress.Response, secrets *notification.Secrets) string {
 	head, rest := "HTTP "+strconv.Itoa(r.Status), string(r.Body)
 	if r.Status == 0 {
 		head = "no answer"
@@ -103,7 +103,7 @@ func detail(r egress.Response, secrets *notification.Secrets) string {
 		}
 		rest = strings.TrimPrefix(r.Failure.Message, head+": ")
 	}
-	shown := egress.Sanitize(redact(rest, secrets)) // cut only then: what is cut could not be known for a secret
+	shown := egress.Sanitize(redactSecrets(rest, secrets)) // cut only then: what is cut could not be known for a secret
 	if shown == "" {
 		return head
 	}

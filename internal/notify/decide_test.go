@@ -60,7 +60,7 @@ func TestDecide_OutcomeOfEachResponse(t *testing.T) {
 		}
 		d := delivery(notification.KindWebhook, "http://127.0.0.1:1", m)
 		d.Age = c.age
-		got := decide(d, c.answer, at, 0.5)
+		got := decideOutcome(d, c.answer, at, 0.5)
 		if got.Status != c.status || got.Result != c.result || got.Unreachable != c.unanswered || (got.RetryIn > 0) != (c.status == notification.DeliveryPending) {
 			t.Errorf("%s: %+v", name, got)
 		}
@@ -73,7 +73,7 @@ func TestBackoff_GrowsWithJitterToLimit(t *testing.T) {
 		1: {time.Second, 2 * time.Second}, 2: {2 * time.Second, 4 * time.Second}, 5: {16 * time.Second, 32 * time.Second},
 		11: {15 * time.Minute, 30 * time.Minute}, 19: {15 * time.Minute, 30 * time.Minute}, 1000: {15 * time.Minute, 30 * time.Minute},
 	} {
-		if least, most := backoff(attempt, 0), backoff(attempt, 1); least != bounds[0] || most != bounds[1] {
+		if least, most := backoffAfter(attempt, 0), backoffAfter(attempt, 1); least != bounds[0] || most != bounds[1] {
 			t.Errorf("after attempt %d: %s to %s", attempt, least, most)
 		}
 	}
@@ -83,9 +83,9 @@ func TestDecide_RetryAfterIsCappedAtAnHour(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]time.Duration{
 		"7": 7 * time.Second, "600": 10 * time.Minute, "999999": time.Hour, "Fri, 01 May 2026 12:10:05 GMT": 10 * time.Minute,
-		"0": backoff(1, 0.5), "soon": backoff(1, 0.5), "1": backoff(1, 0.5), // sooner than it would be tried anyway
+		"0": backoffAfter(1, 0.5), "soon": backoffAfter(1, 0.5), "1": backoffAfter(1, 0.5), // sooner than it would be tried anyway
 	} {
-		if got := decide(delivery(notification.KindWebhook, "http://x", completed(nil)), answered(429, "Retry-After", value), at, 0.5); got.RetryIn != want {
+		if got := decideOutcome(delivery(notification.KindWebhook, "http://x", completed(nil)), answered(429, "Retry-After", value), at, 0.5); got.RetryIn != want {
 			t.Errorf("%s: again after %s, want %s", value, got.RetryIn, want)
 		}
 	}
@@ -102,19 +102,19 @@ func TestRedact_HidesPartsOfSecrets(t *testing.T) {
 		"queryValue", "key=queryValue", "ghp_token", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV",
 	} {
 		answer := egress.Response{Status: 400, Body: []byte("you sent " + part + " to me")}
-		if got := detail(answer, &secrets); got != "HTTP 400: "+redacted {
+		if got := responseDetail(answer, &secrets); got != "HTTP 400: "+redacted {
 			t.Errorf("%s: %s", part, got)
 		}
 	}
 	long := egress.Response{Status: 400, Body: []byte(strings.Repeat("x", 195) + secrets.Token.Reveal())}
-	if got := detail(long, &secrets); got != "HTTP 400: "+redacted {
+	if got := responseDetail(long, &secrets); got != "HTTP 400: "+redacted {
 		t.Errorf("a part of a secret is shown where an answer is cut: %s", got)
 	}
 	lookup := egress.Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: cannot look up hooks.example.com: no such host"}}
-	if got := detail(lookup, &secrets); got != "not sent: "+redacted {
+	if got := responseDetail(lookup, &secrets); got != "not sent: "+redacted {
 		t.Error(got)
 	}
-	if got := detail(egress.Response{Status: 400, Body: []byte("invalid_payload")}, &secrets); got != "HTTP 400: invalid_payload" {
+	if got := responseDetail(egress.Response{Status: 400, Body: []byte("invalid_payload")}, &secrets); got != "HTTP 400: invalid_payload" {
 		t.Errorf("what tells nothing is hidden: %s", got)
 	}
 }
@@ -125,7 +125,7 @@ func TestRedact_HidesURLInResponse(t *testing.T) {
 		path := rapid.StringMatching(`[A-Za-z0-9_-]{6,40}`).Draw(t, "path")
 		secrets := notification.Secrets{URL: secret.Secret("https://h.example.com/a/" + path)}
 		before, after := rapid.String().Draw(t, "before"), rapid.String().Draw(t, "after")
-		if got := redact(before+path+after, &secrets); got != redacted {
+		if got := redactSecrets(before+path+after, &secrets); got != redacted {
 			t.Fatalf("%q", got)
 		}
 	})

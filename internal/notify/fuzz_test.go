@@ -18,7 +18,7 @@ func FuzzHide(f *testing.F) {
 		secrets := notification.Secrets{
 			URL: secret.Secret(url), Signing: secret.Secret(signing), Token: secret.Secret(token),
 		}
-		shown := redact(text, &secrets)
+		shown := redactSecrets(text, &secrets)
 		if shown == redacted {
 			return
 		}

@@ -54,18 +54,18 @@ type githubStatus struct {
 	AutoInactive bool `json:"auto_inactive"`
 }
 
-func (k github) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
-	if c.Message.Test() {
-		return send(ctx, request(c, http.MethodGet, "", nil)) // whether there is such a repository, and the token good for it
+func (k github) deliverMessage(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
+	if c.Message.IsTest() {
+		return send(ctx, newGitHubRequest(c, http.MethodGet, "", nil)) // whether there is such a repository, and the token good for it
 	}
-	id, answer := k.find(ctx, send, c)
+	id, answer := k.findDeployment(ctx, send, c)
 	if id == 0 && answer.Status == http.StatusOK {
-		id, answer = k.create(ctx, send, c)
+		id, answer = k.createDeployment(ctx, send, c)
 	}
 	if id == 0 {
 		return answer
 	}
-	return send(ctx, request(c, http.MethodPost, fmt.Sprintf("/deployments/%d/statuses", id), k.status(c)))
+	return send(ctx, newGitHubRequest(c, http.MethodPost, fmt.Sprintf("/deployments/%d/statuses", id), k.newStatus(c)))
 }
 
 const (
@@ -80,11 +80,11 @@ type githubFound struct {
 	Payload json.RawMessage `json:"payload"`
 }
 
-// find returns the id of the deployment that an earlier attempt, or an earlier message, created; 0 if there is none. The
+// findDeployment returns the id of the deployment that an earlier attempt, or an earlier message, created; 0 if there is none. The
 // list has the deployments of all services of the commit.
-func (k github) find(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, egress.Response) {
+func (k github) findDeployment(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, egress.Response) {
 	for number := 1; ; number++ {
-		found, answer := k.page(ctx, send, c, number)
+		found, answer := k.listPage(ctx, send, c, number)
 		for _, d := range found {
 			if isOurDeployment(d.Payload, c.Message.DeploymentID) {
 				return d.ID, answer
@@ -96,14 +96,14 @@ func (k github) find(ctx context.Context, send sender, c *notification.ClaimedDe
 	}
 }
 
-// page returns one page of the list, newest first.
-func (k github) page(ctx context.Context, send sender, c *notification.ClaimedDelivery, number int) ([]githubFound, egress.Response) {
+// listPage returns one page of the list, newest first.
+func (k github) listPage(ctx context.Context, send sender, c *notification.ClaimedDelivery, number int) ([]githubFound, egress.Response) {
 	m := &c.Message
 	query := url.Values{
-		"ref": {ref(m)}, "environment": {m.Environment}, "task": {task(m)},
+		"ref": {gitRef(m)}, "environment": {m.Environment}, "task": {taskName(m)},
 		"per_page": {strconv.Itoa(githubPage)}, "page": {strconv.Itoa(number)},
 	}
-	answer := send(ctx, request(c, http.MethodGet, "/deployments?"+query.Encode(), nil))
+	answer := send(ctx, newGitHubRequest(c, http.MethodGet, "/deployments?"+query.Encode(), nil))
 	if answer.Status != http.StatusOK {
 		return nil, answer
 	}
@@ -124,10 +124,10 @@ func isOurDeployment(payload json.RawMessage, id string) bool {
 	return json.Unmarshal(payload, &p) == nil && p.DeploymentID == id
 }
 
-func (k github) create(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, egress.Response) {
+func (k github) createDeployment(ctx context.Context, send sender, c *notification.ClaimedDelivery) (int64, egress.Response) {
 	m := &c.Message
-	answer := send(ctx, request(c, http.MethodPost, "/deployments", githubDeployment{
-		Ref: ref(m), Task: task(m), Environment: m.Environment, Description: truncate(m.Service + " " + m.Version),
+	answer := send(ctx, newGitHubRequest(c, http.MethodPost, "/deployments", githubDeployment{
+		Ref: gitRef(m), Task: taskName(m), Environment: m.Environment, Description: truncateDescription(m.Service + " " + m.Version),
 		RequiredContexts: []string{}, Payload: githubPayload{DeploymentID: m.DeploymentID, Service: m.Service, Version: m.Version},
 	}))
 	var made struct{ ID int64 }
@@ -143,10 +143,10 @@ func (k github) create(ctx context.Context, send sender, c *notification.Claimed
 	return made.ID, answer
 }
 
-func (k github) status(c *notification.ClaimedDelivery) githubStatus {
+func (k github) newStatus(c *notification.ClaimedDelivery) githubStatus {
 	m := &c.Message
 	return githubStatus{
-		State: githubState(m), Environment: m.Environment, Description: truncate(m.Reason), LogURL: k.at.deploymentPage(m),
+		State: githubState(m), Environment: m.Environment, Description: truncateDescription(m.Reason), LogURL: k.at.deploymentPage(m),
 		AutoInactive: len(c.Subscription.Services) == 1,
 	}
 }
@@ -172,23 +172,23 @@ func githubState(m *notification.Message) string {
 	}
 }
 
-// ref returns the Git ref of the deployment: the commit in its label, else the version as a tag.
-func ref(m *notification.Message) string {
+// gitRef returns the Git ref of the deployment: the commit in its label, else the version as a tag.
+func gitRef(m *notification.Message) string {
 	return cmp.Or(m.Labels["commit"], m.Version, m.PreviousVersion(), "HEAD")
 }
 
-func task(m *notification.Message) string { return string(m.Kind) }
+func taskName(m *notification.Message) string { return string(m.Kind) }
 
-func truncate(text string) string {
+func truncateDescription(text string) string {
 	if runes := []rune(strings.TrimSpace(text)); len(runes) > maxDescription {
 		return string(runes[:maxDescription-1]) + "…"
 	}
 	return strings.TrimSpace(text)
 }
 
-// request returns a call of the repository's API, below its path.
-func request(c *notification.ClaimedDelivery, method, path string, body any) egress.Request {
-	r := post(c, "application/json", body)
+// newGitHubRequest returns a call of the repository's API, below its path.
+func newGitHubRequest(c *notification.ClaimedDelivery, method, path string, body any) egress.Request {
+	r := newPost(c, "application/json", body)
 	r.Method, r.URL = method, strings.TrimRight(r.URL, "/")+path
 	if body == nil {
 		r.Body = nil

@@ -181,11 +181,11 @@ func TestGitHub_EndsOlderDeploymentsOfOneService(t *testing.T) {
 	_, r := newRepository(t)
 	c := toGitHub(r, completed(nil))
 	c.Subscription.Services = []string{"checkout"}
-	if !(github{}).status(c).AutoInactive {
+	if !(github{}).newStatus(c).AutoInactive {
 		t.Error("an older deployment of the same service stays active")
 	}
 	c.Subscription.Services = []string{"checkout", "search"}
-	if (github{}).status(c).AutoInactive {
+	if (github{}).newStatus(c).AutoInactive {
 		t.Error("another service's deployment would be ended")
 	}
 }
@@ -204,7 +204,7 @@ func TestGitHub_TestOnlyReadsRepository(t *testing.T) {
 
 func TestGitHub_DescriptionIsTruncated(t *testing.T) {
 	t.Parallel()
-	if got := truncate(strings.Repeat("é", 200)); len([]rune(got)) != 140 || !strings.HasSuffix(got, "…") {
+	if got := truncateDescription(strings.Repeat("é", 200)); len([]rune(got)) != 140 || !strings.HasSuffix(got, "…") {
 		t.Errorf("%d: %s", len([]rune(got)), got)
 	}
 }

@@ -100,7 +100,7 @@ func delivery(kind notification.Kind, url string, m notification.Message) *notif
 func tell(t *testing.T, publicURL string, c *notification.ClaimedDelivery) notification.Outcome {
 	t.Helper()
 	caller := egress.New(egress.Config{Key: signingKey})
-	return decide(c, kinds(publicURL)[c.Subscription.Kind].deliver(t.Context(), caller.Send, c), time.Now(), 0.5)
+	return decideOutcome(c, newKinds(publicURL)[c.Subscription.Kind].deliverMessage(t.Context(), caller.Send, c), time.Now(), 0.5)
 }
 
 // wantJSON compares a body with what it should be, field by field.

@@ -18,5 +18,7 @@ func (p publicURL) deploymentPage(m *notification.Message) string {
 	return strings.TrimRight(string(p), "/") + "/ui/deployments/" + m.DeploymentID
 }
 
-// source returns the server's name in events.
-func (p publicURL) source() string { return cmp.Or(strings.TrimRight(string(p), "/"), "/rollcall") }
+// eventSource returns the server's name in events.
+func (p publicURL) eventSource() string {
+	return cmp.Or(strings.TrimRight(string(p), "/"), "/rollcall")
+}

@@ -13,8 +13,8 @@ const minSensitiveLen = 6
 // redacted replaces a text that repeats a secret.
 const redacted = "not shown, because it repeats a part of the url, the secret or the token"
 
-// redact returns the text, or redacted if it contains a secret or a part of one.
-func redact(text string, secrets *notification.Secrets) string {
+// redactSecrets returns the text, or redacted if it contains a secret or a part of one.
+func redactSecrets(text string, secrets *notification.Secrets) string {
 	for _, part := range sensitiveParts(secrets) {
 		if len(part) >= minSensitiveLen && strings.Contains(text, part) {
 			return redacted

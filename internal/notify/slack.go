@@ -35,15 +35,15 @@ type slackField struct {
 	Short bool   `json:"short"`
 }
 
-func (k slack) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
-	return send(ctx, post(c, "application/json", k.message(&c.Message)))
+func (k slack) deliverMessage(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
+	return send(ctx, newPost(c, "application/json", k.newMessage(&c.Message)))
 }
 
-func (k slack) message(m *notification.Message) slackMessage {
-	if m.Test() {
+func (k slack) newMessage(m *notification.Message) slackMessage {
+	if m.IsTest() {
 		return slackMessage{Text: "Rollcall can reach this channel.", Attachments: []slackAttachment{}}
 	}
-	headline := slackEscape(fmt.Sprintf("%s in %s: %s", m.Service, m.Environment, headline(m)))
+	headline := slackEscape(fmt.Sprintf("%s in %s: %s", m.Service, m.Environment, summaryLine(m)))
 	text := headline
 	if url := k.at.deploymentPage(m); url != "" {
 		text = "<" + slackEscape(url) + "|" + headline + ">"
@@ -51,20 +51,20 @@ func (k slack) message(m *notification.Message) slackMessage {
 	fields := []slackField{{Title: "Requested by", Value: slackEscape(m.RequestedBy), Short: true}}
 	if w := m.Waiting; w != nil {
 		fields = append(fields, slackField{Title: "Waiting for", Value: waitsFor(w), Short: true},
-			slackField{Title: "Until", Value: until(w), Short: true})
+			slackField{Title: "Until", Value: untilText(w), Short: true})
 	}
 	if r := m.Result; r != nil {
 		fields = append(fields,
-			slackField{Title: "Targets", Value: targets(m), Short: true},
-			slackField{Title: "Duration", Value: took(r), Short: true})
+			slackField{Title: "Targets", Value: targetsText(m), Short: true},
+			slackField{Title: "Duration", Value: durationText(r), Short: true})
 	}
 	return slackMessage{Text: text, Attachments: []slackAttachment{{
-		Color: colour(m), Fallback: headline, Text: slackEscape(m.Reason), Fields: fields, Stamp: m.At.Unix(),
+		Color: stateColour(m), Fallback: headline, Text: slackEscape(m.Reason), Fields: fields, Stamp: m.At.Unix(),
 	}}}
 }
 
-// headline summarizes the message.
-func headline(m *notification.Message) string {
+// summaryLine summarizes the message.
+func summaryLine(m *notification.Message) string {
 	what := m.Version
 	switch {
 	case m.Kind == rollout.KindRollback && what == "":
@@ -93,7 +93,7 @@ func waitsFor(w *notification.Waiting) string {
 	}
 }
 
-func until(w *notification.Waiting) string {
+func untilText(w *notification.Waiting) string {
 	if w.Until == nil {
 		return "no time limit"
 	}
@@ -110,7 +110,7 @@ func rolledBack(m *notification.Message) string {
 	return "was rolled back"
 }
 
-func targets(m *notification.Message) string {
+func targetsText(m *notification.Message) string {
 	r := m.Result
 	text := fmt.Sprintf("%d of %d updated", r.TargetsUpdated, m.TargetsTotal)
 	if r.TargetsFailed > 0 {
@@ -122,12 +122,12 @@ func targets(m *notification.Message) string {
 	return text
 }
 
-func took(r *rollout.Result) string {
+func durationText(r *rollout.Result) string {
 	return (time.Duration(r.DurationMS) * time.Millisecond).Round(time.Second).String()
 }
 
-// colour returns one of Slack's three colours, or a neutral one.
-func colour(m *notification.Message) string {
+// stateColour returns one of Slack's three colours, or a neutral one.
+func stateColour(m *notification.Message) string {
 	if m.Waiting != nil {
 		return "warning"
 	}

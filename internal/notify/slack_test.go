@@ -33,13 +33,13 @@ func TestSlack_EachStateHasColourAndText(t *testing.T) {
 		rollout.StateAborted: {"warning", "v2+1 was aborted"}, rollout.StateSuperseded: {"#439fe0", "v2+1 was superseded"},
 	} {
 		m := completed(func(m *notification.Message) { m.State = state })
-		got := slack{}.message(&m)
+		got := slack{}.newMessage(&m)
 		if got.Attachments[0].Color != want[0] || got.Text != "checkout in production: "+want[1] {
 			t.Errorf("%s: %+v", state, got)
 		}
 	}
 	undone := completed(func(m *notification.Message) { m.Kind, m.State = rollout.KindRollback, rollout.StateRolledBack })
-	if got := (slack{}).message(&undone).Text; got != "checkout in production: rollback to v2+1 is done" {
+	if got := (slack{}).newMessage(&undone).Text; got != "checkout in production: rollback to v2+1 is done" {
 		t.Error(got)
 	}
 }
@@ -49,7 +49,7 @@ func TestSlack_EscapesMarkupAndMentions(t *testing.T) {
 	m := completed(func(m *notification.Message) {
 		m.Version, m.Reason = "<!channel>", "<https://evil.example.com|here> & @channel"
 	})
-	got := slack{}.message(&m)
+	got := slack{}.newMessage(&m)
 	for _, text := range []string{got.Text, got.Attachments[0].Text, got.Attachments[0].Fallback} {
 		if strings.ContainsAny(text, "<>") || strings.Contains(text, "@channel") {
 			t.Errorf("%q", text)

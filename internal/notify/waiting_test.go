@@ -37,7 +37,7 @@ func TestWaiting_IsSentByEachKind(t *testing.T) {
 		if got := githubState(&m); got != test.github {
 			t.Errorf("%+v: GitHub gets %s, not %s", test.wait, got, test.github)
 		}
-		message := slack{"https://r.example.com"}.message(&m)
+		message := slack{"https://r.example.com"}.newMessage(&m)
 		if !strings.HasSuffix(message.Text, "|"+test.slack+">") || !strings.HasPrefix(message.Text, "<https://r.example.com/ui/deployments/") {
 			t.Errorf("Slack gets %q", message.Text)
 		}
@@ -86,7 +86,7 @@ func TestRefusal_PermanentIsFinal(t *testing.T) {
 		d := delivery(test.kind, "http://127.0.0.1:1", completed(nil))
 		answer := answered(test.status)
 		answer.Body = []byte("No ref found")
-		o := decide(d, answer, time.Now(), 0.5)
+		o := decideOutcome(d, answer, time.Now(), 0.5)
 		if test.says == "" {
 			wantStatus(t, o, notification.DeliveryPending)
 			continue

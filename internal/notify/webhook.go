@@ -46,16 +46,16 @@ type deploymentPayload struct {
 	Waiting *notification.Waiting `json:"waiting"`
 }
 
-func (k webhook) deliver(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
+func (k webhook) deliverMessage(ctx context.Context, send sender, c *notification.ClaimedDelivery) egress.Response {
 	m := &c.Message
 	document := envelope{Type: m.Type, Timestamp: m.At.UTC()}
-	if !m.Test() {
-		document.Data = k.payload(m)
+	if !m.IsTest() {
+		document.Data = k.newPayload(m)
 	}
-	return send(ctx, signed(c, "application/json", document))
+	return send(ctx, newSignedPost(c, "application/json", document))
 }
 
-func (k webhook) payload(m *notification.Message) *deploymentPayload {
+func (k webhook) newPayload(m *notification.Message) *deploymentPayload {
 	return &deploymentPayload{
 		ID: m.DeploymentID, URL: orNil(k.at.deploymentPage(m)), Service: m.Service, Environment: m.Environment, Version: orNil(m.Version),
 		PreviousVersion: orNil(m.PreviousVersion()), PreviousVersions: m.PreviousVersions, Kind: m.Kind, RollbackOf: orNil(m.RollbackOf),
@@ -65,15 +65,15 @@ func (k webhook) payload(m *notification.Message) *deploymentPayload {
 	}
 }
 
-// signed returns a POST of a document, signed with the notification's key, else the server's. Every attempt has the same id.
-func signed(c *notification.ClaimedDelivery, contentType string, document any) egress.Request {
-	r := post(c, contentType, document)
+// newSignedPost returns a POST of a document, signed with the notification's key, else the server's. Every attempt has the same id.
+func newSignedPost(c *notification.ClaimedDelivery, contentType string, document any) egress.Request {
+	r := newPost(c, contentType, document)
 	r.ID, r.Secret = c.ID, c.Subscription.Secrets.Signing
 	return r
 }
 
-// post returns an unsigned POST of a document.
-func post(c *notification.ClaimedDelivery, contentType string, document any) egress.Request {
+// newPost returns an unsigned POST of a document.
+func newPost(c *notification.ClaimedDelivery, contentType string, document any) egress.Request {
 	body, err := json.Marshal(document)
 	if err != nil {
 		panic(err) // what is marshalled here was read from JSON

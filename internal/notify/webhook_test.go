@@ -52,7 +52,7 @@ func TestSigning_UsesOwnKeyElseTheServers(t *testing.T) {
 			c.Subscription.Secrets.Signing = secret
 			tell(t, "", c)
 			got := r.last(t)
-			if !kind.Signed() {
+			if !kind.IsSigned() {
 				if got.header.Get("Webhook-Signature") != "" || got.header.Get("Webhook-Id") != "" {
 					t.Errorf("%s is signed: %v", kind, got.header)
 				}

@@ -82,7 +82,7 @@ type Worker struct {
 
 // New returns a Worker.
 func New(c Config) *Worker {
-	return &Worker{Config: c, kinds: kinds(c.PublicURL), freed: make(chan struct{}, 1), active: map[string]*notification.ClaimedDelivery{}}
+	return &Worker{Config: c, kinds: newKinds(c.PublicURL), freed: make(chan struct{}, 1), active: map[string]*notification.ClaimedDelivery{}}
 }
 
 // Run works until ctx ends, then waits for attempts in flight.
@@ -95,7 +95,7 @@ func (l *Worker) Run(ctx context.Context) {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		l.claim(ctx, calls)
+		l.claimDue(ctx, calls)
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
@@ -106,8 +106,8 @@ func (l *Worker) Run(ctx context.Context) {
 	l.work.Wait()
 }
 
-// claim claims due deliveries, within the limits, and starts an attempt of each.
-func (l *Worker) claim(ctx, calls context.Context) {
+// claimDue claims due deliveries, within the limits, and starts an attempt of each.
+func (l *Worker) claimDue(ctx, calls context.Context) {
 	life, held := l.Lease.LeaseContext() // before the query: its result is not valid for longer than that
 	if !held {
 		return
@@ -124,21 +124,21 @@ func (l *Worker) claim(ctx, calls context.Context) {
 	}
 	for i := range claimed {
 		c := &claimed[i]
-		l.begin(c)
+		l.markActive(c)
 		l.work.Go(func() {
-			defer l.end(c)
-			l.attempt(ctx, calls, life, c)
+			defer l.clearActive(c)
+			l.attemptDelivery(ctx, calls, life, c)
 		})
 	}
 }
 
-// attempt makes one attempt of a delivery, while the lease is valid, and records its outcome.
-func (l *Worker) attempt(ctx, calls, life context.Context, c *notification.ClaimedDelivery) {
+// attemptDelivery makes one attempt of a delivery, while the lease is valid, and records its outcome.
+func (l *Worker) attemptDelivery(ctx, calls, life context.Context, c *notification.ClaimedDelivery) {
 	began := time.Now()
 	bound, cancel := context.WithTimeout(calls, attemptTimeout)
 	defer cancel()
 	defer context.AfterFunc(life, cancel)()
-	outcome := decide(c, l.deliver(bound, c), time.Now(), l.Jitter())
+	outcome := decideOutcome(c, l.callReceiver(bound, c), time.Now(), l.Jitter())
 	status := l.recordAttempt(ctx, c, outcome)
 	l.Recorder.DeliveryAttempted(c.Subscription.Kind, status, time.Since(began))
 	if status == notification.DeliveryGivenUp {
@@ -147,19 +147,19 @@ func (l *Worker) attempt(ctx, calls, life context.Context, c *notification.Claim
 	}
 }
 
-func (l *Worker) deliver(ctx context.Context, c *notification.ClaimedDelivery) egress.Response {
+func (l *Worker) callReceiver(ctx context.Context, c *notification.ClaimedDelivery) egress.Response {
 	k, known := l.kinds[c.Subscription.Kind]
 	switch {
 	case !known:
-		return unsent("this version of the server does not support the kind " + string(c.Subscription.Kind))
+		return unsentResponse("this version of the server does not support the kind " + string(c.Subscription.Kind))
 	case c.Subscription.Secrets.Unreadable != "":
-		return unsent(c.Subscription.Secrets.Unreadable)
+		return unsentResponse(c.Subscription.Secrets.Unreadable)
 	default:
-		return k.deliver(ctx, l.Caller.Send, c)
+		return k.deliverMessage(ctx, l.Caller.Send, c)
 	}
 }
 
-func unsent(reason string) egress.Response {
+func unsentResponse(reason string) egress.Response {
 	return egress.Response{Failure: rollout.CallResult{Kind: rollout.ResultNotSent, Message: "not sent: " + reason}}
 }
 
@@ -197,13 +197,13 @@ func (l *Worker) inFlight() (mine []string, busy map[string]int) {
 	return mine, busy
 }
 
-func (l *Worker) begin(c *notification.ClaimedDelivery) {
+func (l *Worker) markActive(c *notification.ClaimedDelivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.active[c.ID] = c
 }
 
-func (l *Worker) end(c *notification.ClaimedDelivery) {
+func (l *Worker) clearActive(c *notification.ClaimedDelivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.active[c.ID] == c { // otherwise it was lost, and claimed again

@@ -59,23 +59,23 @@ func (t *Target) SetBehaviour(change func(*Behaviour)) {
 	change(&t.behaviour)
 }
 
-// Next sets the behaviour of the following deploy calls, one each in order, before the standing behaviour is back.
+// QueueBehaviours sets the behaviour of the following deploy calls, one each in order; then the behaviour set before returns.
 // The parts about health count only in SetBehaviour.
-func (t *Target) Next(calls ...Behaviour) {
+func (t *Target) QueueBehaviours(calls ...Behaviour) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.script = append(t.script, calls...)
 }
 
-// Forget drops what Next had prepared for calls that have not come.
-func (t *Target) Forget() {
+// ClearQueue drops queued behaviours whose calls have not come.
+func (t *Target) ClearQueue() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.script = nil
 }
 
-// next takes the behaviour for the call that just came.
-func (t *Target) next() Behaviour {
+// nextBehaviour takes the behaviour for the call that just came.
+func (t *Target) nextBehaviour() Behaviour {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.script) == 0 {

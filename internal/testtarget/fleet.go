@@ -46,10 +46,10 @@ func (f *Fleet) Target(id string) *Target {
 }
 
 // Calls lists the deploy calls of all targets, in the order in which they were received.
-func (f *Fleet) Calls() []Call { return f.journal.list("") }
+func (f *Fleet) Calls() []Call { return f.journal.listCalls("") }
 
 // CallCount returns how many deploy calls were received.
-func (f *Fleet) CallCount() int { return f.journal.count() }
+func (f *Fleet) CallCount() int { return f.journal.countCalls() }
 
 // MaxOpen returns the highest number of deploy calls that were open at the same time over all targets.
 func (f *Fleet) MaxOpen() int { return f.journal.maxOpen("") }

@@ -13,14 +13,14 @@ import (
 // maxBody is the most of a call that is read.
 const maxBody = 1 << 20
 
-func (t *Target) handler(r *run) http.Handler {
+func (t *Target) newHandler(r *run) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /deploy", func(w http.ResponseWriter, q *http.Request) { t.deploy(r, w, q) })
-	mux.HandleFunc("GET /health", t.health)
-	mux.HandleFunc("GET /healthz", t.health)
-	mux.HandleFunc("GET /version", t.reportVersion)
+	mux.HandleFunc("POST /deploy", func(w http.ResponseWriter, q *http.Request) { t.serveDeploy(r, w, q) })
+	mux.HandleFunc("GET /health", t.serveHealth)
+	mux.HandleFunc("GET /healthz", t.serveHealth)
+	mux.HandleFunc("GET /version", t.serveVersion)
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if !t.enter(r) {
+		if !t.beginWork(r) {
 			return
 		}
 		defer r.work.Done()
@@ -28,8 +28,8 @@ func (t *Target) handler(r *run) http.Handler {
 	})
 }
 
-// health answers in the manner of application/health+json.
-func (t *Target) health(w http.ResponseWriter, q *http.Request) {
+// serveHealth answers in the manner of application/health+json.
+func (t *Target) serveHealth(w http.ResponseWriter, q *http.Request) {
 	t.mu.Lock()
 	t.probes++
 	version, b := t.version, t.behaviour
@@ -50,27 +50,27 @@ func (t *Target) health(w http.ResponseWriter, q *http.Request) {
 	case b.Warn:
 		verdict = "warn"
 	}
-	answer(w, status, "application/health+json", map[string]string{"status": verdict, "version": version})
+	writeJSON(w, status, "application/health+json", map[string]string{"status": verdict, "version": version})
 }
 
-func (t *Target) reportVersion(w http.ResponseWriter, _ *http.Request) {
+func (t *Target) serveVersion(w http.ResponseWriter, _ *http.Request) {
 	t.mu.Lock()
 	t.probes++
 	version := t.version
 	t.mu.Unlock()
-	answer(w, http.StatusOK, "application/json", map[string]string{"version": version})
+	writeJSON(w, http.StatusOK, "application/json", map[string]string{"version": version})
 }
 
-// deploy takes one call.
-func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
+// serveDeploy takes one call.
+func (t *Target) serveDeploy(r *run, w http.ResponseWriter, q *http.Request) {
 	call, err := readCall(t.ID, q)
 	if err != nil {
-		answer(w, http.StatusBadRequest, "application/json", map[string]string{"error": err.Error()})
+		writeJSON(w, http.StatusBadRequest, "application/json", map[string]string{"error": err.Error()})
 		return
 	}
-	t.journal.receive(call)
-	t.journal.notify(Received, q.RemoteAddr)
-	b := t.next()
+	t.journal.recordCall(call)
+	t.journal.notifyWatcher(Received, q.RemoteAddr)
+	b := t.nextBehaviour()
 	if b.OnVersion != "" && b.OnVersion != call.Version {
 		b = Behaviour{Delay: b.Delay, Fenced: b.Fenced}
 	}
@@ -79,38 +79,38 @@ func (t *Target) deploy(r *run, w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	status := 0
-	defer func() { t.journal.finish(call, status) }()
+	defer func() { t.journal.finishCall(call, status) }()
 	// the caller may leave while the work continues: then the call is open no more.
-	defer context.AfterFunc(q.Context(), func() { t.journal.finish(call, 0) })()
+	defer context.AfterFunc(q.Context(), func() { t.journal.finishCall(call, 0) })()
 	if status = t.applyBehaviour(q.Context(), r, call, b); status == 0 {
-		cut(w)
+		resetConnection(w)
 		return
 	}
 	if b.RetryAfter != "" {
 		w.Header().Set("Retry-After", b.RetryAfter)
 	}
 	// Finished before the answer is written: its reader may look at the journal at once.
-	t.journal.finish(call, status)
+	t.journal.finishCall(call, status)
 	if b.Drip > 0 {
 		writeSlowly(r.ctx, w, status, b.Drip)
 	} else {
-		answer(w, status, "application/json", map[string]string{"version": t.Version()})
+		writeJSON(w, status, "application/json", map[string]string{"version": t.Version()})
 	}
 	_ = http.NewResponseController(w).Flush() // a caller that left needs no error
-	t.journal.notify(Replied, q.RemoteAddr)
+	t.journal.notifyWatcher(Replied, q.RemoteAddr)
 }
 
 // behindProxy works on the call for as long as it takes, and answers when that is done, or after the proxy's timeout with a 504.
 func (t *Target) behindProxy(r *run, w http.ResponseWriter, q *http.Request, call *Call, b Behaviour) {
-	if !t.enter(r) {
-		t.journal.finish(call, 0)
+	if !t.beginWork(r) {
+		t.journal.finishCall(call, 0)
 		return
 	}
 	done := make(chan int, 1)
 	go func() {
 		defer r.work.Done()
 		status := t.applyBehaviour(r.ctx, r, call, b)
-		t.journal.finish(call, status)
+		t.journal.finishCall(call, status)
 		done <- status
 	}()
 	timeout := time.NewTimer(b.Proxy)
@@ -118,32 +118,32 @@ func (t *Target) behindProxy(r *run, w http.ResponseWriter, q *http.Request, cal
 	select {
 	case status := <-done:
 		if status == 0 {
-			cut(w)
+			resetConnection(w)
 			return
 		}
-		answer(w, status, "application/json", map[string]string{"version": t.Version()})
+		writeJSON(w, status, "application/json", map[string]string{"version": t.Version()})
 	case <-timeout.C:
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusGatewayTimeout)
 		_, _ = io.WriteString(w, "<html><body><h1>504 Gateway Time-out</h1></body></html>") // a caller that left needs no error
 	}
 	_ = http.NewResponseController(w).Flush() // the same
-	t.journal.notify(Replied, q.RemoteAddr)
+	t.journal.notifyWatcher(Replied, q.RemoteAddr)
 }
 
 // applyBehaviour treats the call as the behaviour says, and returns the status to answer: 0 cuts the connection.
 func (t *Target) applyBehaviour(caller context.Context, r *run, call *Call, b Behaviour) int {
-	stale := t.stale(call) && b.Fenced
+	stale := t.isStale(call) && b.Fenced
 	switch {
 	case stale:
 		return http.StatusConflict
 	case b.Hang:
-		await(r.ctx, caller.Done())
+		awaitDone(r.ctx, caller.Done())
 		return 0
 	case b.Reset == ResetBefore:
 		return 0
 	case b.Accept:
-		t.later(r, call, b)
+		t.applyLater(r, call, b)
 		return http.StatusAccepted
 	}
 	if !sleep(r.ctx, b.Delay) {
@@ -153,7 +153,7 @@ func (t *Target) applyBehaviour(caller context.Context, r *run, call *Call, b Be
 	if failed && !b.FailLate {
 		return b.Status
 	}
-	if !t.apply(call, b) {
+	if !t.applyCall(call, b) {
 		return http.StatusConflict
 	}
 	if b.Reset == ResetAfter {
@@ -162,37 +162,37 @@ func (t *Target) applyBehaviour(caller context.Context, r *run, call *Call, b Be
 	return max(b.Status, http.StatusOK)
 }
 
-// later applies an accepted call after its delay, unless the target goes down before.
-func (t *Target) later(r *run, call *Call, b Behaviour) {
-	if !t.enter(r) {
+// applyLater applies an accepted call after its delay, unless the target goes down before.
+func (t *Target) applyLater(r *run, call *Call, b Behaviour) {
+	if !t.beginWork(r) {
 		return
 	}
 	go func() {
 		defer r.work.Done()
 		if sleep(r.ctx, b.Delay) {
-			t.apply(call, b)
+			t.applyCall(call, b)
 		}
 	}()
 }
 
-// stale remembers the call's fence and reports whether a higher one came before it.
-func (t *Target) stale(call *Call) bool {
+// isStale reports whether a call with a higher fence came before, and records this call's fence.
+func (t *Target) isStale(call *Call) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.fence = max(t.fence, call.Fence)
 	return call.Fence < t.fence
 }
 
-// apply has the target run the call's version. It answers false when a fenced target got a newer call meanwhile.
-func (t *Target) apply(call *Call, b Behaviour) bool {
+// applyCall has the target run the call's version. It answers false when a fenced target got a newer call meanwhile.
+func (t *Target) applyCall(call *Call, b Behaviour) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if b.Fenced && call.Fence < t.fence {
 		return false
 	}
 	if !b.Lie {
-		t.run(call.Version)
-		t.journal.applied(call)
+		t.setRunning(call.Version)
+		t.journal.markApplied(call)
 	}
 	return true
 }
@@ -221,13 +221,13 @@ func readCall(target string, q *http.Request) (*Call, error) {
 		WebhookID:        q.Header.Get("webhook-id"),
 		WebhookTimestamp: q.Header.Get("webhook-timestamp"),
 		WebhookSignature: q.Header.Get("webhook-signature"),
-		Attempt:          int(number(q.Header.Get("Rollcall-Attempt"))),
-		Fence:            number(q.Header.Get("Rollcall-Fence")),
+		Attempt:          int(parseNumber(q.Header.Get("Rollcall-Attempt"))),
+		Fence:            parseNumber(q.Header.Get("Rollcall-Fence")),
 	}, nil
 }
 
-// number reads a header; what is none is 0, as Call says.
-func number(s string) int64 {
+// parseNumber reads a header; what is none is 0, as Call says.
+func parseNumber(s string) int64 {
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
 		return 0
@@ -235,8 +235,8 @@ func number(s string) int64 {
 	return n
 }
 
-// answer writes JSON. A caller that left needs no error.
-func answer(w http.ResponseWriter, status int, contentType string, body map[string]string) {
+// writeJSON writes JSON. A caller that left needs no error.
+func writeJSON(w http.ResponseWriter, status int, contentType string, body map[string]string) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body)
@@ -256,8 +256,8 @@ func writeSlowly(ctx context.Context, w http.ResponseWriter, status int, pause t
 	}
 }
 
-// cut resets the connection, so that the caller gets neither an answer nor an orderly end.
-func cut(w http.ResponseWriter) {
+// resetConnection resets the connection, so that the caller gets neither an answer nor an orderly end.
+func resetConnection(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler) // net/http's own way to cut a connection that cannot be taken over
@@ -268,8 +268,8 @@ func cut(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// await returns when done is closed or ctx is over.
-func await(ctx context.Context, done <-chan struct{}) {
+// awaitDone returns when done is closed or ctx is over.
+func awaitDone(ctx context.Context, done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-ctx.Done():

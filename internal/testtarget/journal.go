@@ -37,8 +37,8 @@ type journal struct {
 	open, most map[string]int
 }
 
-// receive records a new call.
-func (j *journal) receive(c *Call) {
+// recordCall records a new call.
+func (j *journal) recordCall(c *Call) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.open == nil {
@@ -52,8 +52,8 @@ func (j *journal) receive(c *Call) {
 	}
 }
 
-// finish notes that the call is open no more; only the first time counts.
-func (j *journal) finish(c *Call, status int) {
+// finishCall notes that the call is open no more; only the first time counts.
+func (j *journal) finishCall(c *Call, status int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if !c.Answered.IsZero() {
@@ -64,15 +64,15 @@ func (j *journal) finish(c *Call, status int) {
 	j.open[""]--
 }
 
-// applied notes that the call took effect.
-func (j *journal) applied(c *Call) {
+// markApplied notes that the call took effect.
+func (j *journal) markApplied(c *Call) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	c.Applied = true
 }
 
-// list copies the calls of one target, or of all.
-func (j *journal) list(target string) []Call {
+// listCalls copies the calls of one target, or of all.
+func (j *journal) listCalls(target string) []Call {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var calls []Call
@@ -86,7 +86,7 @@ func (j *journal) list(target string) []Call {
 	return calls
 }
 
-func (j *journal) count() int {
+func (j *journal) countCalls() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return len(j.calls)

@@ -56,7 +56,7 @@ func (t *Target) Up() error {
 	t.addr = ln.Addr().String()
 	r := &run{}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.server = &http.Server{Handler: t.handler(r), ReadHeaderTimeout: 10 * time.Second}
+	r.server = &http.Server{Handler: t.newHandler(r), ReadHeaderTimeout: 10 * time.Second}
 	t.running = r
 	r.work.Go(func() { _ = r.server.Serve(ln) }) // it always ends with ErrServerClosed, by Down
 	return nil
@@ -102,11 +102,11 @@ func (t *Target) Version() string {
 func (t *Target) SetVersion(version string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.run(version)
+	t.setRunning(version)
 }
 
-// run changes the version that runs; the caller holds the lock.
-func (t *Target) run(version string) {
+// setRunning changes the version that runs; the caller holds the lock.
+func (t *Target) setRunning(version string) {
 	if t.version != version {
 		t.version, t.passed = version, 0
 	}
@@ -120,14 +120,14 @@ func (t *Target) Probes() int {
 }
 
 // Calls lists the deploy calls that reached the target, in the order in which they were received.
-func (t *Target) Calls() []Call { return t.journal.list(t.ID) }
+func (t *Target) Calls() []Call { return t.journal.listCalls(t.ID) }
 
 // MaxOpen returns the highest number of deploy calls that were open at this target at the same time. A call stays open
 // until it is answered or the target noticed that the caller left.
 func (t *Target) MaxOpen() int { return t.journal.maxOpen(t.ID) }
 
-// enter counts a piece of work of the run, unless the run is over. Work that entered must leave by work.Done.
-func (t *Target) enter(r *run) bool {
+// beginWork counts a piece of work of the run, unless the run is over. Work that entered must leave by work.Done.
+func (t *Target) beginWork(r *run) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.running != r {

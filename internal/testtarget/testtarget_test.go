@@ -83,7 +83,7 @@ func TestTarget_UnappliedCallKeepsVersion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target := newFleet(t, 1).Targets[0]
-			target.Next(tc.does)
+			target.QueueBehaviours(tc.does)
 			if got := call(t, target, "v2", 1); got != tc.status {
 				t.Errorf("answered %d, not %d", got, tc.status)
 			}
@@ -112,7 +112,7 @@ func TestTarget_ResetAfterLooksLikeBefore(t *testing.T) {
 func TestTarget_LateFailureIsApplied(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Next(Behaviour{Status: 500, FailLate: true})
+	target.QueueBehaviours(Behaviour{Status: 500, FailLate: true})
 	if got := call(t, target, "v2", 1); got != 500 || target.Version() != "v2" {
 		t.Errorf("answered %d and %s runs", got, target.Version())
 	}
@@ -130,8 +130,8 @@ func TestTarget_BehaviourOnOneVersion(t *testing.T) {
 func TestTarget_ScriptIsForgotten(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Next(Behaviour{Status: 500})
-	target.Forget()
+	target.QueueBehaviours(Behaviour{Status: 500})
+	target.ClearQueue()
 	if got := call(t, target, "v2", 1); got != http.StatusOK {
 		t.Errorf("answered %d", got)
 	}
@@ -140,7 +140,7 @@ func TestTarget_ScriptIsForgotten(t *testing.T) {
 func TestTarget_SlowBodyIsComplete(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Next(Behaviour{Drip: 5 * time.Millisecond})
+	target.QueueBehaviours(Behaviour{Drip: 5 * time.Millisecond})
 	began := time.Now()
 	if got := call(t, target, "v2", 1); got != http.StatusOK || target.Version() != "v2" {
 		t.Errorf("answered %d and %s runs", got, target.Version())
@@ -153,7 +153,7 @@ func TestTarget_SlowBodyIsComplete(t *testing.T) {
 func TestTarget_WorkContinuesBehind504(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
-	target.Next(Behaviour{Proxy: 20 * time.Millisecond, Delay: 200 * time.Millisecond})
+	target.QueueBehaviours(Behaviour{Proxy: 20 * time.Millisecond, Delay: 200 * time.Millisecond})
 	if got := call(t, target, "v2", 1); got != http.StatusGatewayTimeout || target.Version() != "v1" || !target.Calls()[0].Answered.IsZero() {
 		t.Errorf("answered %d, %s runs, %+v", got, target.Version(), target.Calls()[0])
 	}
@@ -161,7 +161,7 @@ func TestTarget_WorkContinuesBehind504(t *testing.T) {
 	if c := target.Calls()[0]; c.Status != http.StatusOK || !c.Applied || target.Version() != "v2" {
 		t.Errorf("%+v, %s runs", c, target.Version())
 	}
-	target.Next(Behaviour{Proxy: 10 * time.Second})
+	target.QueueBehaviours(Behaviour{Proxy: 10 * time.Second})
 	if got := call(t, target, "v3", 2); got != http.StatusOK {
 		t.Errorf("a proxy with a long timeout answered %d", got)
 	}
@@ -222,7 +222,7 @@ func TestTarget_FencedDropsOvertakenWork(t *testing.T) {
 	t.Parallel()
 	target := newFleet(t, 1).Targets[0]
 	target.SetBehaviour(func(b *Behaviour) { b.Fenced = true })
-	target.Next(Behaviour{Fenced: true, Delay: 200 * time.Millisecond})
+	target.QueueBehaviours(Behaviour{Fenced: true, Delay: 200 * time.Millisecond})
 	var old int
 	var both sync.WaitGroup
 	both.Go(func() { old = call(t, target, "v2", 1) })

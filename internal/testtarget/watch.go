@@ -26,7 +26,7 @@ func (f *Fleet) Watch(watch func(moment Moment, from string)) {
 	f.journal.watch.Store(&watch)
 }
 
-func (w *watcher) notify(moment Moment, from string) {
+func (w *watcher) notifyWatcher(moment Moment, from string) {
 	if watch := w.watch.Load(); watch != nil {
 		(*watch)(moment, from)
 	}

@@ -27,40 +27,40 @@ func (m *Client) SetWeights(
 	ctx context.Context, d *rollout.Deployment, targets []rollout.Target, call routing.Call,
 ) rollout.CallResult {
 	began := time.Now()
-	answer := m.set(ctx, splitRequest{d, targets, call.Setting}, call)
+	answer := m.setWeights(ctx, splitRequest{d, targets, call.Setting}, call)
 	answer.Latency = time.Since(began)
 	return answer
 }
 
-func (m *Client) set(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
-	to, err := m.router(p.deployment)
+func (m *Client) setWeights(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
+	to, err := m.routerOf(p.deployment)
 	if err != nil {
-		return refused(err.Error())
+		return refusedResult(err.Error())
 	}
-	ctx, cancel := bounded(ctx, p.deployment)
+	ctx, cancel := withTimeout(ctx, p.deployment)
 	defer cancel()
-	return to.write(ctx, p, call)
+	return to.writeSplit(ctx, p, call)
 }
 
-// Read asks the deployment's router what it does now. It is bounded like Set. The error says in one line, fit for people,
+// Read asks the deployment's router what it does now. It is bounded like SetWeights. The error says in one line, fit for people,
 // why there is no reading: the router cannot be read back, or did not answer; a routing.Refusal will not pass.
 func (m *Client) Read(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error) {
-	to, err := m.router(d)
+	to, err := m.routerOf(d)
 	if err != nil {
 		return routing.Reading{}, routing.Refusal(err.Error())
 	}
-	ctx, cancel := bounded(ctx, d)
+	ctx, cancel := withTimeout(ctx, d)
 	defer cancel()
-	return to.read(ctx, splitRequest{deployment: d, targets: targets})
+	return to.readState(ctx, splitRequest{deployment: d, targets: targets})
 }
 
-func bounded(ctx context.Context, d *rollout.Deployment) (context.Context, context.CancelFunc) {
+func withTimeout(ctx context.Context, d *rollout.Deployment) (context.Context, context.CancelFunc) {
 	if timeout := d.Spec.Traffic.Timeout.Std(); timeout > 0 {
 		return context.WithTimeout(ctx, timeout)
 	}
 	return context.WithCancel(ctx)
 }
 
-func refused(message string) rollout.CallResult {
+func refusedResult(message string) rollout.CallResult {
 	return rollout.CallResult{Kind: rollout.ResultRefused, Message: message}
 }

@@ -35,7 +35,7 @@ func FuzzReport(f *testing.F) {
 		if json.Unmarshal([]byte(text), &r) != nil {
 			return
 		}
-		reading := r.reading(twoTargets())
+		reading := r.toReading(twoTargets())
 		weights := []int{reading.Weights.NewWeight, reading.Weights.OldWeight}
 		for _, b := range reading.Backends {
 			weights = append(weights, b.Weight)

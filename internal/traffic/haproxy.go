@@ -27,16 +27,16 @@ const (
 // write wins, so a late one is only kept out by the deadline that a write carries.
 type haproxy struct{ *Client }
 
-// write looks before it writes, everywhere, so that what HAProxy would refuse half-way changes nothing at all.
-func (h haproxy) write(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
+// writeSplit looks before it writes, everywhere, so that what HAProxy would refuse half-way changes nothing at all.
+func (h haproxy) writeSplit(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
 	began := time.Now()
 	shares, views, err := h.viewAll(ctx, p)
 	if err != nil {
 		return answerOf(ctx, false, err, began)
 	}
 	for _, v := range views {
-		if why := v.unsupported(p, shares, call); why != "" {
-			return refused(why)
+		if why := v.unsupportedReason(p, shares, call); why != "" {
+			return refusedResult(why)
 		}
 		if v.leavesNoServer(p, shares, call) {
 			return rollout.CallResult{
@@ -52,24 +52,24 @@ func (h haproxy) write(ctx context.Context, p splitRequest, call routing.Call) r
 func (h haproxy) writeAll(ctx context.Context, p splitRequest, call routing.Call, shares []serverWeight, views []*view, began time.Time) rollout.CallResult {
 	changed, note, anything := map[string]bool{}, "", false
 	for _, v := range views {
-		commands := v.changes(p, shares, call)
-		written, err := h.send(ctx, v, commands)
+		commands := v.changeCommands(p, shares, call)
+		written, err := h.sendChanges(ctx, v, commands)
 		anything = anything || written
 		if err != nil {
-			return answerOf(ctx, anything, at(v.place, len(views), err), began)
+			return answerOf(ctx, anything, withPlace(v.place, len(views), err), began)
 		}
 		for _, command := range commands {
 			changed[strings.Fields(command)[2]] = true
 		}
-		if _, why := v.takeOut(p.traffic()); anything && why != "" {
+		if _, why := v.takeOut(p.routerConfig()); anything && why != "" {
 			note = ", taken out by maint " + why
 		}
 	}
 	return rollout.CallResult{Kind: rollout.ResultDone, Message: fmt.Sprintf("%d of %d servers set%s", len(changed), len(shares)*len(views), note)}
 }
 
-// at names the place of an error where there are several.
-func at(l place, of int, err error) error {
+// withPlace names the place of an error where there are several.
+func withPlace(l place, of int, err error) error {
 	if final, ok := errors.AsType[routing.Refusal](err); of > 1 && ok {
 		return routing.Refusal(final.Error() + " (" + l.String() + ")")
 	}
@@ -82,15 +82,15 @@ func at(l place, of int, err error) error {
 // answerOf returns the result of a write that ended with an error.
 func answerOf(ctx context.Context, written bool, err error, began time.Time) rollout.CallResult {
 	if final, ok := errors.AsType[routing.Refusal](err); ok {
-		return refused(final.Error())
+		return refusedResult(final.Error())
 	}
 	answer := egress.FailedCall(ctx, written, err, began)
 	answer.Message += errorContext(err)
 	return answer
 }
 
-// read looks everywhere and puts together what is reported.
-func (h haproxy) read(ctx context.Context, p splitRequest) (routing.Reading, error) {
+// readState looks everywhere and puts together what is reported.
+func (h haproxy) readState(ctx context.Context, p splitRequest) (routing.Reading, error) {
 	began := time.Now()
 	p.setting.Backends = make([]routing.Backend, len(p.targets))
 	for i := range p.targets {
@@ -105,10 +105,10 @@ func (h haproxy) read(ctx context.Context, p splitRequest) (routing.Reading, err
 	}
 	var readings []routing.Reading
 	for _, v := range views {
-		if why := v.unsupported(p, shares, routing.Call{}); why != "" {
+		if why := v.unsupportedReason(p, shares, routing.Call{}); why != "" {
 			return routing.Reading{}, routing.Refusal(why)
 		}
-		readings = append(readings, v.observed(p, shares))
+		readings = append(readings, v.readingOf(p, shares))
 	}
 	return mergeReadings(p, views, readings)
 }
@@ -119,7 +119,7 @@ func (h haproxy) viewAll(ctx context.Context, p splitRequest) ([]serverWeight, [
 	if err != nil {
 		return nil, nil, err
 	}
-	places, err := listPlaces(p.traffic())
+	places, err := listPlaces(p.routerConfig())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -127,7 +127,7 @@ func (h haproxy) viewAll(ctx context.Context, p splitRequest) ([]serverWeight, [
 	for _, l := range places {
 		v, err := h.fetchView(ctx, l)
 		if err != nil {
-			return nil, nil, at(l, len(places), err)
+			return nil, nil, withPlace(l, len(places), err)
 		}
 		views = append(views, v)
 	}

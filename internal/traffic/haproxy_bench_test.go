@@ -169,7 +169,7 @@ func (p *proxy) weights() map[string]int {
 	return found
 }
 
-// wire stands between a Mover and HAProxy, and may be bad.
+// wire stands between a Client and HAProxy, and may be bad.
 type wire struct {
 	*proxy
 	listener net.Listener

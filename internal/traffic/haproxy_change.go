@@ -30,12 +30,12 @@ func (v *view) takeOut(t *routing.Config) (state, why string) {
 	}
 }
 
-// restores reports whether a server that should serve is held by Rollcall's own write, and so may be set ready. Its mark is
+// canRestore reports whether a server that should serve is held by Rollcall's own write, and so may be set ready. Its mark is
 // weight 0, which it writes before the state and takes away after it: what an operator holds has its weight. Maintenance is
 // its own only where it takes servers out so. Where the weights in full rotation are not known, the mark alone decides.
-func (v *view) restores(p splitRequest, want serverWeight, call routing.Call) bool {
+func (v *view) canRestore(p splitRequest, want serverWeight, call routing.Call) bool {
 	s := v.servers[want.server]
-	state, _ := v.takeOut(p.traffic())
+	state, _ := v.takeOut(p.routerConfig())
 	own := s.admin&^adminConfigMaint == adminForcedDrain || s.admin == adminForcedMaint && state == maintState
 	known := len(call.Baseline) == 0 || slices.Contains(call.TakenOut, want.target)
 	return want.weight > 0 && own && (s.weight == 0 || s.agent) && known
@@ -46,9 +46,9 @@ func drainedByOperator(s server, want serverWeight, call routing.Call) bool {
 	return want.weight > 0 && s.weight == 0 && s.configured > 0 && len(call.Baseline) > 0 && !slices.Contains(call.TakenOut, want.target)
 }
 
-// changes lists the commands that lead from the view to the shares. Those that give traffic come first: traffic flows while
+// changeCommands lists the commands that lead from the view to the shares. Those that give traffic come first: traffic flows while
 // HAProxy works through them, and at every point some server must serve.
-func (v *view) changes(p splitRequest, shares []serverWeight, call routing.Call) []string {
+func (v *view) changeCommands(p splitRequest, shares []serverWeight, call routing.Call) []string {
 	var give, take []string
 	for _, want := range shares {
 		set := "set server " + v.place.backend + "/" + want.server + " "
@@ -67,7 +67,7 @@ func (v *view) takeOutCommands(p splitRequest, want serverWeight, call routing.C
 	if s.heldBy() != "" || s.weight == 0 && !slices.Contains(call.TakenOut, want.target) {
 		return nil
 	}
-	state, _ := v.takeOut(p.traffic())
+	state, _ := v.takeOut(p.routerConfig())
 	commands := []string{set + "state " + state}
 	if s.weight > 0 {
 		commands = append([]string{set + "weight 0"}, commands...)
@@ -82,7 +82,7 @@ func (v *view) serveCommands(p splitRequest, want serverWeight, call routing.Cal
 		return nil
 	}
 	var commands []string
-	if v.restores(p, want, call) {
+	if v.canRestore(p, want, call) {
 		commands = append(commands, set+"state ready")
 	}
 	if s.weight != want.weight && (!s.agent || s.weight == 0 || want.weight != s.configured) {
@@ -91,8 +91,8 @@ func (v *view) serveCommands(p splitRequest, want serverWeight, call routing.Cal
 	return commands
 }
 
-// lines groups commands into lines that fit.
-func lines(commands []string) [][]string {
+// groupIntoLines groups commands into lines that fit.
+func groupIntoLines(commands []string) [][]string {
 	var grouped [][]string
 	room := 0
 	for _, command := range commands {
@@ -105,11 +105,11 @@ func lines(commands []string) [][]string {
 	return grouped
 }
 
-// send makes changes, line by line. Each line is a connection of its own: HAProxy answers one and hangs up. The answer to
+// sendChanges makes changes, line by line. Each line is a connection of its own: HAProxy answers one and hangs up. The answer to
 // "show info" at the end of each says whether it is still the process that was looked at.
-func (h haproxy) send(ctx context.Context, v *view, commands []string) (written bool, err error) {
-	for _, line := range lines(commands) {
-		reply, connected, err := h.exchange(ctx, v.place.socket, strings.Join(append(line, "show info"), ";"))
+func (h haproxy) sendChanges(ctx context.Context, v *view, commands []string) (written bool, err error) {
+	for _, line := range groupIntoLines(commands) {
+		reply, connected, err := h.runCommands(ctx, v.place.socket, strings.Join(append(line, "show info"), ";"))
 		written = written || connected
 		said, info, ended := strings.Cut(reply, "Name: ")
 		if egress.Sanitize(said) != "" {

@@ -21,9 +21,9 @@ var unsupportedBalance = map[string]string{
 	"none":       "does not balance",
 }
 
-// unsupported returns why HAProxy, as it is configured, can never do what is asked; empty when it can. Each reason names
+// unsupportedReason returns why HAProxy, as it is configured, can never do what is asked; empty when it can. Each reason names
 // what to change.
-func (v *view) unsupported(p splitRequest, shares []serverWeight, call routing.Call) string {
+func (v *view) unsupportedReason(p splitRequest, shares []serverWeight, call routing.Call) string {
 	switch why, no := unsupportedBalance[v.algorithm]; {
 	case v.level != "" && v.level != levelAdmin:
 		return fmt.Sprintf("the socket %s has level %s, and only level admin may set weights (\"stats socket … level admin\")", v.place.socket, v.level)
@@ -78,7 +78,7 @@ func (v *view) starvedServers(shares []serverWeight, call routing.Call) string {
 	}
 	var others []string
 	for _, name := range v.order {
-		if s := v.servers[name]; !ours[name] && s.usable() && !s.backup {
+		if s := v.servers[name]; !ours[name] && s.isUsable() && !s.backup {
 			others = append(others, name)
 		}
 	}

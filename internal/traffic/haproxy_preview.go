@@ -11,9 +11,9 @@ import (
 )
 
 // Preview looks at the deployment's router and says what it finds; nil where the kind of router has nothing to show. It is
-// bounded like Set.
+// bounded like SetWeights.
 func (m *Client) Preview(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) *routing.Preview {
-	to, err := m.router(d)
+	to, err := m.routerOf(d)
 	if err != nil {
 		return nil
 	}
@@ -23,7 +23,7 @@ func (m *Client) Preview(ctx context.Context, d *rollout.Deployment, targets []r
 	if !ok {
 		return nil
 	}
-	ctx, cancel := bounded(ctx, d)
+	ctx, cancel := withTimeout(ctx, d)
 	defer cancel()
 	found := shows.preview(ctx, splitRequest{deployment: d, targets: targets})
 	return &found
@@ -44,10 +44,10 @@ func (h haproxy) preview(ctx context.Context, p splitRequest) routing.Preview {
 	}
 	var found routing.Preview
 	for _, v := range views {
-		if why := v.unsupported(p, shares, routing.Call{}); why != "" {
+		if why := v.unsupportedReason(p, shares, routing.Call{}); why != "" {
 			return routing.Preview{Refused: why}
 		}
-		if state, why := v.takeOut(p.traffic()); found.TakeOut == "" || state == maintState {
+		if state, why := v.takeOut(p.routerConfig()); found.TakeOut == "" || state == maintState {
 			found.TakeOut, found.Why = state, why
 		}
 	}

@@ -28,13 +28,13 @@ func (s server) heldBy() string {
 	}
 }
 
-// usable reports whether HAProxy would give a server new traffic if it were its turn.
-func (s server) usable() bool {
+// isUsable reports whether HAProxy would give a server new traffic if it were its turn.
+func (s server) isUsable() bool {
 	return s.heldBy() == "" && s.weight > 0 && (s.op == opRunning || s.op == opStarting)
 }
 
-// idle returns why a server gets no new traffic; empty when it does.
-func (v *view) idle(name string) string {
+// idleReason returns why a server gets no new traffic; empty when it does.
+func (v *view) idleReason(name string) string {
 	s := v.servers[name]
 	switch {
 	case s.heldBy() != "":
@@ -71,7 +71,7 @@ func (v *view) backupServes(name string) bool {
 	for _, other := range v.order {
 		s := v.servers[other]
 		switch {
-		case !s.usable():
+		case !s.isUsable():
 		case !s.backup:
 			return false
 		default:
@@ -91,30 +91,30 @@ func (v *view) leavesNoServer(p splitRequest, shares []serverWeight, call routin
 	after := view{servers: maps.Clone(v.servers)}
 	for _, want := range shares {
 		s := after.servers[want.server]
-		if s.weight = want.weight; v.restores(p, want, call) {
+		if s.weight = want.weight; v.canRestore(p, want, call) {
 			s.admin = 0
 		}
 		after.servers[want.server] = s
 	}
 	given := slices.ContainsFunc(shares, func(want serverWeight) bool { return want.weight > 0 })
-	return given && v.serves() && !after.serves()
+	return given && v.hasUsableServer() && !after.hasUsableServer()
 }
 
-func (v *view) serves() bool {
+func (v *view) hasUsableServer() bool {
 	for _, s := range v.servers {
-		if s.usable() {
+		if s.isUsable() {
 			return true
 		}
 	}
 	return false
 }
 
-// observed returns what the view shows of the targets' servers.
-func (v *view) observed(p splitRequest, shares []serverWeight) routing.Reading {
-	r := routing.Reading{Backends: make([]routing.BackendReading, len(shares)), Instance: v.instance()}
+// readingOf returns what the view shows of the targets' servers.
+func (v *view) readingOf(p splitRequest, shares []serverWeight) routing.Reading {
+	r := routing.Reading{Backends: make([]routing.BackendReading, len(shares)), Instance: v.processID()}
 	for i, want := range shares {
 		s := v.servers[want.server]
-		why := v.idle(want.server)
+		why := v.idleReason(want.server)
 		r.Backends[i] = routing.BackendReading{
 			Target: want.target, Weight: s.weightAsSet(lastSent(p.deployment, want.target)), Serving: why == "", Why: why,
 			HeldBy: s.heldBy(), Sessions: s.sessions, Effective: s.effective,
@@ -123,8 +123,8 @@ func (v *view) observed(p splitRequest, shares []serverWeight) routing.Reading {
 	return r
 }
 
-// instance names the process that answered. A process id alone is the same again after a container was restarted.
-func (v *view) instance() string {
+// processID names the process that answered. A process id alone is the same again after a container was restarted.
+func (v *view) processID() string {
 	if v.pid == "" {
 		return ""
 	}

@@ -54,9 +54,9 @@ func errorContext(err error) string {
 	return text
 }
 
-// exchange sends one line of commands over a connection of its own and reads until HAProxy hangs up. Connected is false
+// runCommands sends one line of commands over a connection of its own and reads until HAProxy hangs up. Connected is false
 // when nothing of the line can have been sent.
-func (h haproxy) exchange(ctx context.Context, socket, line string) (reply string, connected bool, err error) {
+func (h haproxy) runCommands(ctx context.Context, socket, line string) (reply string, connected bool, err error) {
 	network, address, err := socketOf(socket)
 	if err != nil {
 		return "", false, err

@@ -149,7 +149,7 @@ func TestHAProxy_RaisesBeforeItTakesOut(t *testing.T) {
 		shares = append(shares, serverWeight{name, name, i % 2})
 	}
 	var all []string
-	for _, line := range lines(v.changes(splitRequest{deployment: deploymentOn(routing.Config{})}, shares, routing.Call{})) {
+	for _, line := range groupIntoLines(v.changeCommands(splitRequest{deployment: deploymentOn(routing.Config{})}, shares, routing.Call{})) {
 		if length := len(strings.Join(line, ";")) + 1; length > maxLine {
 			t.Errorf("a line of %d bytes", length)
 		}

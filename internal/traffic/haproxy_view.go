@@ -86,7 +86,7 @@ func viewCommands(backend string) string {
 
 // fetchView asks for the state of a backend.
 func (h haproxy) fetchView(ctx context.Context, at place) (*view, error) {
-	reply, _, err := h.exchange(ctx, at.socket, viewCommands(at.backend))
+	reply, _, err := h.runCommands(ctx, at.socket, viewCommands(at.backend))
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (h haproxy) fetchView(ctx context.Context, at place) (*view, error) {
 	return v, nil
 }
 
-// parseView reads the answers to lookCommands. Each ends with an empty line, and they are distinguished by how they begin.
+// parseView reads the answers to viewCommands. Each ends with an empty line, and they are distinguished by how they begin.
 func parseView(reply, backend string) (*view, error) {
 	if !strings.HasSuffix(reply, "\n\n") { // whole answers end so, complaints too
 		return nil, io.ErrUnexpectedEOF
@@ -178,7 +178,7 @@ func (v *view) readServers(stat, state, backend string) error {
 		return err
 	}
 	of := rows[rowOfBackend]
-	v.algorithm, v.cookie, v.total = of["algo"], of["cookie"], number(of["weight"], 0)
+	v.algorithm, v.cookie, v.total = of["algo"], of["cookie"], numberOr(of["weight"], 0)
 	_, table, _ := strings.Cut(state, "\n# ")
 	lines := strings.Split(table, "\n")
 	columns := strings.Fields(lines[0])
@@ -228,10 +228,10 @@ func rowOf(columns, cells []string) map[string]string {
 // parseServer joins the row of a server in "show servers state" and that in "show stat".
 func parseServer(state, stat map[string]string) (server, error) {
 	s := server{
-		status: stat["status"], cause: cause(stat), backup: stat["bck"] == "1",
-		sessions:  number(stat["scur"], 0) + number(stat["qcur"], 0),
-		effective: number(stat["throttle"], fullShare),
-		agent:     number(state["srv_agent_state"], 0)&agentOn == agentOn,
+		status: stat["status"], cause: lastCheckText(stat), backup: stat["bck"] == "1",
+		sessions:  numberOr(stat["scur"], 0) + numberOr(stat["qcur"], 0),
+		effective: numberOr(stat["throttle"], fullShare),
+		agent:     numberOr(state["srv_agent_state"], 0)&agentOn == agentOn,
 	}
 	for _, column := range []struct {
 		name string
@@ -251,8 +251,8 @@ func parseServer(state, stat map[string]string) (server, error) {
 	return s, nil
 }
 
-// cause returns what HAProxy's check or agent reported last of a server.
-func cause(stat map[string]string) string {
+// lastCheckText returns what HAProxy's check or agent reported last of a server.
+func lastCheckText(stat map[string]string) string {
 	switch {
 	case strings.Contains(stat["status"], "agent") && stat["last_agt"] != "":
 		return stat["last_agt"]
@@ -263,7 +263,7 @@ func cause(stat map[string]string) string {
 	}
 }
 
-func number(cell string, otherwise int) int {
+func numberOr(cell string, otherwise int) int {
 	n, err := strconv.Atoi(cell)
 	if err != nil {
 		return otherwise

@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/routing"
 )
 
-// errNoReadBack is the read of a router that has no way to tell what it does.
+// errNoReadBack is the error of a router that cannot be read.
 const errNoReadBack = routing.Refusal("this router cannot be read back")
 
 // splitRequest is one setting of one deployment's router, with what is needed to put it into the router's own words. A read has
@@ -20,14 +20,14 @@ type splitRequest struct {
 	setting    routing.TrafficSplit
 }
 
-func (p splitRequest) traffic() *routing.Config { return p.deployment.Spec.Traffic }
+func (p splitRequest) routerConfig() *routing.Config { return p.deployment.Spec.Traffic }
 
 // router is a kind of router. Its messages and errors are fit for people: one line, no secrets, no URLs.
 type router interface {
-	// write makes call once. ResultDone means that the router took it.
-	write(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult
-	// read asks the router what it does. The error is errBlind when the router has no way to tell.
-	read(ctx context.Context, p splitRequest) (routing.Reading, error)
+	// writeSplit makes call once. ResultDone means that the router took it.
+	writeSplit(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult
+	// readState asks the router what it does. The error is errNoReadBack when the router cannot be read.
+	readState(ctx context.Context, p splitRequest) (routing.Reading, error)
 }
 
 // kind is a row of the table: what Traffic.Type is called, and what makes its router.
@@ -36,27 +36,27 @@ type kind struct {
 	make func(*Client) router
 }
 
-func kinds() []kind {
+func routerKinds() []kind {
 	return []kind{
 		{"webhook", func(m *Client) router { return webhook{m} }},
 		{"haproxy", func(m *Client) router { return haproxy{m} }},
 	}
 }
 
-// Types lists the values of routing.Config.Type that a Mover knows.
+// Types lists the values of routing.Config.Type that a Client knows.
 func Types() []string {
 	var names []string
-	for _, k := range kinds() {
+	for _, k := range routerKinds() {
 		names = append(names, k.name)
 	}
 	return names
 }
 
-func (m *Client) router(d *rollout.Deployment) (router, error) {
+func (m *Client) routerOf(d *rollout.Deployment) (router, error) {
 	if d.Spec.Traffic == nil {
 		return nil, errors.New("the deployment names no router")
 	}
-	for _, k := range kinds() {
+	for _, k := range routerKinds() {
 		if k.name == d.Spec.Traffic.Type {
 			return k.make(m), nil
 		}

@@ -66,9 +66,9 @@ func previousVersion(targets []rollout.Target) *string {
 	return shared
 }
 
-func (w webhook) write(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
+func (w webhook) writeSplit(ctx context.Context, p splitRequest, call routing.Call) rollout.CallResult {
 	answer := w.out.Post(ctx, egress.Webhook{
-		URL: p.traffic().URL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
+		URL: p.routerConfig().URL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
 		Secret: p.deployment.DeploySecret, Body: newWebhookBody(p), Trust: p.deployment.Spec.TLS,
 	})
 	// Nothing tells later when a router that answers 202 is ready, except its read-back: it is as good as any 2xx.
@@ -78,8 +78,8 @@ func (w webhook) write(ctx context.Context, p splitRequest, call routing.Call) r
 	return answer
 }
 
-func (w webhook) read(ctx context.Context, p splitRequest) (routing.Reading, error) {
-	if !p.traffic().ReadBack {
+func (w webhook) readState(ctx context.Context, p splitRequest) (routing.Reading, error) {
+	if !p.routerConfig().ReadBack {
 		return routing.Reading{}, errNoReadBack
 	}
 	began := time.Now()
@@ -106,12 +106,12 @@ func (w webhook) read(ctx context.Context, p splitRequest) (routing.Reading, err
 	if err := json.Unmarshal(text, &now); err != nil {
 		return routing.Reading{}, errors.New("the answer is not as expected: " + egress.Sanitize(err.Error()))
 	}
-	return now.reading(p.targets), nil
+	return now.toReading(p.targets), nil
 }
 
 // readRequest asks about the service in its environment. A query that the URL has already is kept as it is.
 func (w webhook) readRequest(ctx context.Context, p splitRequest) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.traffic().URL, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.routerConfig().URL, http.NoBody)
 	if err != nil {
 		return nil, errors.New("the router's URL is not a URL")
 	}
@@ -138,7 +138,7 @@ type readBackBody struct {
 	} `json:"backends"`
 }
 
-func (r readBackBody) reading(targets []rollout.Target) routing.Reading {
+func (r readBackBody) toReading(targets []rollout.Target) routing.Reading {
 	reading := routing.Reading{
 		DeploymentID: r.DeploymentID,
 		Weights:      &routing.Weights{ActiveSlot: r.ActiveSlot, NewWeight: wholeWeight(r.NewWeight), OldWeight: wholeWeight(r.OldWeight)},

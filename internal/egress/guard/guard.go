@@ -49,7 +49,7 @@ type Guard struct {
 
 // New returns a guard that lets through public addresses and what the options add.
 func New(o Options) *Guard {
-	v4, v6 := split(o)
+	v4, v6 := allowedPrefixes(o)
 	g := &Guard{loopback: o.AllowLoopback, ports: append([]uint16{80, 443}, o.AllowPorts...), guardian: ssrf.New(
 		ssrf.WithAnyPort(),
 		ssrf.WithAllowedV4Prefixes(v4...),
@@ -57,7 +57,7 @@ func New(o Options) *Guard {
 	)}
 	g.dialer = net.Dialer{
 		Timeout:  DialTimeout,
-		Control:  g.control,
+		Control:  g.controlDial,
 		Resolver: &net.Resolver{PreferGo: true}, // it knows no odd spellings such as 0x7f000001
 	}
 	return g
@@ -76,48 +76,48 @@ func (g *Guard) Check(address string) error {
 	if err != nil {
 		return err
 	}
-	if err := g.allowPort(host, port); err != nil {
+	if err := g.checkPort(host, port); err != nil {
 		return err
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return g.allow(ip)
+		return g.checkIP(ip)
 	}
 	switch name := strings.TrimSuffix(strings.ToLower(host), "."); {
-	case number(name):
-		return refusal(host, "it is a number, and not written as an address is: 10.0.0.1")
+	case endsInNumber(name):
+		return refusalError(host, "it is a number, and not written as an address is: 10.0.0.1")
 	case metadataName(name):
-		return refusal(host, "it is a metadata service")
+		return refusalError(host, "it is a metadata service")
 	case thisMachine(host) && !g.loopback:
-		return refusal(host, "it is this machine")
+		return refusalError(host, "it is this machine")
 	default:
 		return nil
 	}
 }
 
-func (g *Guard) control(network, address string, _ syscall.RawConn) error {
+func (g *Guard) controlDial(network, address string, _ syscall.RawConn) error {
 	if network != "tcp4" && network != "tcp6" {
-		return refusal(address, network+" is not TCP")
+		return refusalError(address, network+" is not TCP")
 	}
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return refusal(address, "it has no IP address")
+		return refusalError(address, "it has no IP address")
 	}
-	if err := g.allowPort(to.Addr().String(), to.Port()); err != nil {
+	if err := g.checkPort(to.Addr().String(), to.Port()); err != nil {
 		return err
 	}
-	return g.allow(to.Addr())
+	return g.checkIP(to.Addr())
 }
 
 // firstFreePort is the first that any program may listen on. Below it are services that were not made to be called by
 // strangers: mail, remote shells, file shares, directories.
 const firstFreePort = 1024
 
-// allowPort judges a port; 0 stands for the usual one of its scheme.
-func (g *Guard) allowPort(host string, port uint16) error {
+// checkPort judges a port; 0 stands for the usual one of its scheme.
+func (g *Guard) checkPort(host string, port uint16) error {
 	if port == 0 || port >= firstFreePort || slices.Contains(g.ports, port) || g.loopback && thisMachine(host) {
 		return nil
 	}
-	return refusal(net.JoinHostPort(host, strconv.Itoa(int(port))), "ports below 1024 other than 80 and 443 need --allow-port")
+	return refusalError(net.JoinHostPort(host, strconv.Itoa(int(port))), "ports below 1024 other than 80 and 443 need --allow-port")
 }
 
 // thisMachine reports whether the host is loopback by its name or address.
@@ -127,23 +127,23 @@ func thisMachine(host string) bool {
 	return err == nil && ip.WithZone("").Unmap().IsLoopback() || name == "localhost" || strings.HasSuffix(name, ".localhost")
 }
 
-// allow judges one address. Zones are dropped and IPv4 in IPv6 is unwrapped first: prefixes match neither.
-func (g *Guard) allow(ip netip.Addr) error {
+// checkIP judges one address. Zones are dropped and IPv4 in IPv6 is unwrapped first: prefixes match neither.
+func (g *Guard) checkIP(ip netip.Addr) error {
 	ip = ip.WithZone("").Unmap()
-	if metadataAddress(ip) || metadataAddress(embedded(ip)) {
-		return refusal(ip.String(), "it is a metadata service")
+	if metadataAddress(ip) || metadataAddress(embeddedIPv4(ip)) {
+		return refusalError(ip.String(), "it is a metadata service")
 	}
 	if err := g.guardian.SafeAddr(ip); err != nil {
-		return refusal(ip.String(), "it is not public; the operator can allow its network with --allow-cidr")
+		return refusalError(ip.String(), "it is not public; the operator can allow its network with --allow-cidr")
 	}
 	return nil
 }
 
-func refusal(address, why string) error {
+func refusalError(address, why string) error {
 	return fmt.Errorf("%w: %s: %s", ErrRefused, address, why)
 }
 
-func split(o Options) (v4, v6 []netip.Prefix) {
+func allowedPrefixes(o Options) (v4, v6 []netip.Prefix) {
 	if o.AllowLoopback {
 		v4 = append(v4, netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8))
 		v6 = append(v6, netip.PrefixFrom(netip.IPv6Loopback(), 128))
@@ -161,7 +161,7 @@ func split(o Options) (v4, v6 []netip.Prefix) {
 // hostOf takes an address apart; a port that is not there is 0.
 func hostOf(address string) (host string, port uint16, err error) {
 	if !strings.Contains(address, "://") {
-		address = bare + "://" + bracketed(address)
+		address = bare + "://" + bracketIPv6(address)
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" {
@@ -174,15 +174,15 @@ func hostOf(address string) (host string, port uint16, err error) {
 	if u.Port() != "" && (err != nil || number == 0) {
 		return "", 0, fmt.Errorf("%w: its port is not one from 1 to 65535", ErrRefused)
 	}
-	host, err = ascii(u.Hostname())
+	host, err = asciiHost(u.Hostname())
 	return host, uint16(number), err
 }
 
 // bare is the scheme of what has none.
 const bare = "tcp"
 
-// bracketed writes a bare IPv6 address as a URL wants it.
-func bracketed(host string) string {
+// bracketIPv6 writes a bare IPv6 address as a URL wants it.
+func bracketIPv6(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
 		return "[" + ip.WithZone("").String() + "]"
 	}

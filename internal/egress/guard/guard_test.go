@@ -108,7 +108,7 @@ func TestGuard_NeverAllowsMetadataServices(t *testing.T) {
 		if !strings.Contains(to, ":") {
 			to += ":80"
 		}
-		if err := g.control("tcp4", strings.Replace(to, "%25", "%", 1), nil); !errors.Is(err, ErrRefused) {
+		if err := g.controlDial("tcp4", strings.Replace(to, "%25", "%", 1), nil); !errors.Is(err, ErrRefused) {
 			t.Errorf("dialling %q = %v, want a refusal", to, err)
 		}
 	}

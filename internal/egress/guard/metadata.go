@@ -32,9 +32,9 @@ func metadataName(host string) bool {
 	return slices.Contains([]string{"metadata.google.internal", "metadata.goog", "instance-data.ec2.internal"}, host)
 }
 
-// embedded returns the IPv4 address that an IPv6 address stands for through a translator (NAT64, RFC 6052, and 6to4,
+// embeddedIPv4 returns the IPv4 address that an IPv6 address stands for through a translator (NAT64, RFC 6052, and 6to4,
 // RFC 3056) or as an IPv4-compatible address (RFC 4291), else the zero Addr.
-func embedded(ip netip.Addr) netip.Addr {
+func embeddedIPv4(ip netip.Addr) netip.Addr {
 	if !ip.Is6() {
 		return netip.Addr{}
 	}

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// ascii returns the host as HTTP clients ask for it: another script may spell an address or a name of this machine, too.
-func ascii(host string) (string, error) {
+// asciiHost returns the host as HTTP clients ask for it: another script may spell an address or a name of this machine, too.
+func asciiHost(host string) (string, error) {
 	if !strings.ContainsFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return host, nil
 	}
@@ -20,9 +20,9 @@ func ascii(host string) (string, error) {
 	return name, nil
 }
 
-// number reports whether programs take the name for an IPv4 address, each in its own way (0x7f.1, 0177.0.0.1, 2130706433):
+// endsInNumber reports whether programs take the name for an IPv4 address, each in its own way (0x7f.1, 0177.0.0.1, 2130706433):
 // its last label is a number (WHATWG URL, "ends in a number"). No name of a host is such a one.
-func number(name string) bool {
+func endsInNumber(name string) bool {
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	if hex, found := strings.CutPrefix(last, "0x"); found {
 		return strings.Trim(hex, "0123456789abcdef") == ""

@@ -131,7 +131,7 @@ func TestGuard_LowPortsNeedPermission(t *testing.T) {
 			t.Errorf("Check(%q) = %v", address, err)
 		}
 	}
-	if err := strict.control("tcp4", "10.0.0.1:25", nil); !errors.Is(err, ErrRefused) {
+	if err := strict.controlDial("tcp4", "10.0.0.1:25", nil); !errors.Is(err, ErrRefused) {
 		t.Errorf("port 25 may be dialled: %v", err)
 	}
 	if err := guard(Options{AllowLoopback: true}).Check("http://127.0.0.1:1"); err != nil {

@@ -10,14 +10,14 @@ import (
 // Resolve returns an address of the host that may be called, for programs that connect by themselves and take an address; 0
 // is the usual port of a scheme. The first refusal is the error when no address may be.
 func (g *Guard) Resolve(ctx context.Context, host string, port uint16) (netip.Addr, error) {
-	if err := g.Check(bracketed(host)); err != nil {
+	if err := g.Check(bracketIPv6(host)); err != nil {
 		return netip.Addr{}, err
 	}
-	host, err := ascii(host)
+	host, err := asciiHost(host)
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	if err := g.allowPort(host, port); err != nil {
+	if err := g.checkPort(host, port); err != nil {
 		return netip.Addr{}, err
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
@@ -31,7 +31,7 @@ func (g *Guard) Resolve(ctx context.Context, host string, port uint16) (netip.Ad
 	}
 	var refused error
 	for _, ip := range found {
-		err := g.allow(ip)
+		err := g.checkIP(ip)
 		if err == nil {
 			return ip.WithZone("").Unmap(), nil
 		}

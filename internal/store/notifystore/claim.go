@@ -76,7 +76,7 @@ func (s *Store) ClaimDeliveries(
 		places := []any{&c.ID, &c.Epoch, &c.Attempt, &c.Message, &age}
 		err := row.Scan(append(places, notificationFields(&c.Subscription, &sealed)...)...)
 		c.Age = time.Duration(age * float64(time.Second))
-		c.Subscription.Secrets = s.open(c.Subscription.ID, sealed)
+		c.Subscription.Secrets = s.openSecrets(c.Subscription.ID, sealed)
 		return c, err //nolint:wrapcheck // wrapped below
 	}, claimDeliveriesSQL, pgx.NamedArgs{
 		"replica": replica, "mine": pg.NonNil(mine), "busy": notifications, "used": used, "room": room,
@@ -130,7 +130,7 @@ func (s *Store) FinishAttempt(
 		err = row.Scan(&status, nil)
 		return status, err //nolint:wrapcheck // wrapped below
 	}, finishAttemptSQL, pgx.NamedArgs{
-		"test": c.Message.Test(),
+		"test": c.Message.IsTest(),
 		"id":   c.ID, "owner": c.Owner, "epoch": c.Epoch, "status": string(o.Status), "unanswered": o.Unreachable,
 		"notification": c.Subscription.ID, "revision": c.Subscription.Revision, "most": maxRows,
 		"again": o.RetryIn, "result": string(o.Result), "detail": o.Detail,

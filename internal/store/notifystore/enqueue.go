@@ -79,7 +79,7 @@ func enqueueWaits(batch *pgx.Batch, d *rollout.Deployment, events []rollout.Even
 		}
 		m := notification.NewMessage(d, events[i].At)
 		m.Type, m.Waiting = notification.MessageWaiting, waiting
-		if err := enqueue(batch, d, notification.StateWaiting, string(notification.StateWaiting)+":"+key, &m); err != nil {
+		if err := enqueueMessage(batch, d, notification.StateWaiting, string(notification.StateWaiting)+":"+key, &m); err != nil {
 			return err
 		}
 	}
@@ -90,12 +90,12 @@ func enqueueWaits(batch *pgx.Batch, d *rollout.Deployment, events []rollout.Even
 // they are stored once that is written.
 func EnqueueNotification(batch *pgx.Batch, d *rollout.Deployment, at time.Time) error {
 	m := notification.NewMessage(d, at)
-	return enqueue(batch, d, d.State, string(d.State), &m)
+	return enqueueMessage(batch, d, d.State, string(d.State), &m)
 }
 
-// enqueue adds a message to the batch for the receivers that want to be notified of state; key distinguishes it from others
+// enqueueMessage adds a message to the batch for the receivers that want to be notified of state; key distinguishes it from others
 // of the deployment.
-func enqueue(batch *pgx.Batch, d *rollout.Deployment, state rollout.State, key string, m *notification.Message) error {
+func enqueueMessage(batch *pgx.Batch, d *rollout.Deployment, state rollout.State, key string, m *notification.Message) error {
 	message, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode what is told of deployment %s: %w", d.ID, err)

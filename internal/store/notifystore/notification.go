@@ -25,7 +25,7 @@ func (s *Store) scanNotification(row pgx.CollectableRow) (notification.Subscript
 	var n notification.Subscription
 	var sealed []byte
 	err := row.Scan(notificationFields(&n, &sealed)...)
-	n.Secrets = s.open(n.ID, sealed)
+	n.Secrets = s.openSecrets(n.ID, sealed)
 	return n, err //nolint:wrapcheck // the caller names the operation
 }
 
@@ -37,8 +37,8 @@ func notificationFields(n *notification.Subscription, sealed *[]byte) []any {
 	}
 }
 
-// notifications returns the table of notifications. Locking one does not keep a deployment from ending.
-func (s *Store) notifications() pg.NamedTable[notification.Subscription] {
+// notificationTable returns the table of notifications. Locking one does not keep a deployment from ending.
+func (s *Store) notificationTable() pg.NamedTable[notification.Subscription] {
 	return pg.NamedTable[notification.Subscription]{
 		Thing: "notification", Table: "notifications", Cursor: "n", Max: maxNotifications,
 		Read: `SELECT ` + notificationColumns + ` FROM notifications n WHERE`, Scan: s.scanNotification,
@@ -48,12 +48,12 @@ func (s *Store) notifications() pg.NamedTable[notification.Subscription] {
 
 // Notification returns one by its name; CodeNotFound when there is none.
 func (s *Store) Notification(ctx context.Context, name string) (notification.Subscription, error) {
-	return s.notifications().Get(ctx, s.db, name)
+	return s.notificationTable().Get(ctx, s.db, name)
 }
 
 // Notifications lists them in the order of their names.
 func (s *Store) Notifications(ctx context.Context, p storage.Page) (storage.List[notification.Subscription], error) {
-	return s.notifications().List(ctx, s.db, p)
+	return s.notificationTable().List(ctx, s.db, p)
 }
 
 // UpdateNotification puts what change makes of the present notification in its place; change sees nil when there is none,
@@ -76,7 +76,7 @@ func (s *Store) UpdateNotification(
 func (s *Store) defineNotification(
 	ctx context.Context, tx pgx.Tx, name string, change func(present *notification.Subscription) (*notification.Subscription, error),
 ) (notification.Subscription, error) {
-	present, err := s.notifications().Lock(ctx, tx, name)
+	present, err := s.notificationTable().Lock(ctx, tx, name)
 	if err != nil {
 		return notification.Subscription{}, err
 	}
@@ -85,20 +85,20 @@ func (s *Store) defineNotification(
 	case err != nil || present == nil && next == nil:
 		return notification.Subscription{}, err
 	case next == present:
-		return s.notifications().Get(ctx, tx, name)
+		return s.notificationTable().Get(ctx, tx, name)
 	case next == nil:
-		return notification.Subscription{}, forgetNotification(ctx, tx, present.ID)
+		return notification.Subscription{}, deleteNotification(ctx, tx, present.ID)
 	}
 	defined := *next
 	defined.Name = name
 	if err := s.writeNotification(ctx, tx, present, &defined); err != nil {
 		return notification.Subscription{}, err
 	}
-	return s.notifications().Get(ctx, tx, name)
+	return s.notificationTable().Get(ctx, tx, name)
 }
 
-// forgetNotification leaves what is more than one statement may remove to DeleteExpired; it is not visible any more.
-func forgetNotification(ctx context.Context, tx pgx.Tx, id string) error {
+// deleteNotification leaves what is more than one statement may remove to DeleteExpired; it is not visible any more.
+func deleteNotification(ctx context.Context, tx pgx.Tx, id string) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`DELETE FROM notifications WHERE id = $1`, id)
 	batch.Queue(`DELETE FROM notification_deliveries WHERE id IN (
@@ -108,7 +108,7 @@ func forgetNotification(ctx context.Context, tx pgx.Tx, id string) error {
 
 func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next *notification.Subscription) error {
 	if present == nil {
-		if err := s.notifications().CheckCapacity(ctx, tx); err != nil {
+		if err := s.notificationTable().CheckCapacity(ctx, tx); err != nil {
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func (s *Store) writeNotification(ctx context.Context, tx pgx.Tx, present, next 
 	if err := settleNotification(present, next, now); err != nil {
 		return err
 	}
-	sealed, err := s.seal(next)
+	sealed, err := s.sealSecrets(next)
 	if err != nil {
 		return err
 	}

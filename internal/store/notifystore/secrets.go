@@ -19,22 +19,22 @@ type sealedNotification struct {
 	Token   string `json:"token,omitempty"`
 }
 
-func place(id string) string { return "notifications.secrets:" + id }
+func sealingContext(id string) string { return "notifications.secrets:" + id }
 
-// seal returns what is written to the column secrets.
-func (s *Store) seal(n *notification.Subscription) ([]byte, error) {
+// sealSecrets returns what is written to the column secrets.
+func (s *Store) sealSecrets(n *notification.Subscription) ([]byte, error) {
 	if n.Secrets.Unreadable != "" {
 		return nil, sealing.UnreadableError("notification")
 	}
-	return s.sealer.Seal(place(n.ID), sealedNotification{
+	return s.sealer.Seal(sealingContext(n.ID), sealedNotification{
 		URL: n.Secrets.URL.Reveal(), Signing: n.Secrets.Signing.Reveal(), Token: n.Secrets.Token.Reveal(),
 	})
 }
 
-// open returns what seal has sealed. Unreadable secrets are marked, so that the notification can be seen and nothing is sent.
-func (s *Store) open(id string, sealed []byte) notification.Secrets {
+// openSecrets returns what sealSecrets has sealed. Unreadable secrets are marked, so that the notification can be seen and nothing is sent.
+func (s *Store) openSecrets(id string, sealed []byte) notification.Secrets {
 	var kept sealedNotification
-	if err := s.sealer.Open(place(id), sealed, &kept); err != nil {
+	if err := s.sealer.Open(sealingContext(id), sealed, &kept); err != nil {
 		return notification.Secrets{Unreadable: err.Error()}
 	}
 	return notification.Secrets{
@@ -42,8 +42,8 @@ func (s *Store) open(id string, sealed []byte) notification.Secrets {
 	}
 }
 
-// reseal seals the secrets of one notification with the current key.
-func (s *Store) reseal(ctx context.Context, tx pgx.Tx, keys []string) error {
+// resealSecrets seals the secrets of one notification with the current key.
+func (s *Store) resealSecrets(ctx context.Context, tx pgx.Tx, keys []string) error {
 	n, err := pg.QueryOne(ctx, tx, s.scanNotification, `SELECT `+notificationColumns+`
 		FROM notifications n WHERE n.id = $1 FOR NO KEY UPDATE`, keys[0])
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *Store) reseal(ctx context.Context, tx pgx.Tx, keys []string) error {
 	if why := n.Secrets.Unreadable; why != "" {
 		return errors.New(why)
 	}
-	sealed, err := s.seal(&n)
+	sealed, err := s.sealSecrets(&n)
 	if err != nil {
 		return err
 	}

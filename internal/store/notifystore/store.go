@@ -17,5 +17,5 @@ func New(db *pg.DB, sealer sealing.Sealer) *Store { return &Store{db: db, sealer
 
 // SealedTable returns the table of the notifications' secrets.
 func (s *Store) SealedTable() sealing.Table {
-	return sealing.Table{Name: "notifications", Keys: []string{"id"}, Needed: "true", Stale: "false", Reseal: s.reseal}
+	return sealing.Table{Name: "notifications", Keys: []string{"id"}, Needed: "true", Stale: "false", Reseal: s.resealSecrets}
 }
