@@ -25,6 +25,9 @@ SEED ?=
 # FEWSEEDS is for the tests that people run often; CI plays more.
 FEWSEEDS := ROLLCALL_SIM_SEEDS=300
 
+# REF is the commit that make bench-compare measures beside this checkout.
+REF ?= HEAD~1
+
 # BREAK narrows the mutants to those whose name contains it.
 BREAK ?=
 
@@ -99,10 +102,19 @@ breaks: ensure ## Apply each mutant of internal/mutation, and demand that its te
 	$(GO) run ./internal/dbtest/serve -- $(GO) run ./internal/mutation/run -only='$(BREAK)'
 
 .PHONY: bench
-bench: ensure ## Measure; the summary ends up in bin/bench.txt
+bench: ensure bin/rollcall-server ## Measure what a rollout costs beside a plain loop; ARGS='-only 200/20 -repeat 10 -markdown'
+	@mkdir -p bin
+	$(GO) run ./internal/e2e/bench $(ARGS) | tee bin/bench.txt
+
+.PHONY: bench-compare
+bench-compare: ensure bin/rollcall-server ## Measure this checkout beside another commit, in turns; REF=main~10
+	@scripts/bench-compare "$(REF)" $(ARGS)
+
+.PHONY: bench-go
+bench-go: ensure ## Run the packages' own benchmarks; PKG=./internal/store
 	@mkdir -p bin
 	$(GO) run ./internal/dbtest/serve -- $(GO) test -run='^$$' -bench=. -benchmem -count=6 $(ARGS) $(PKG) > bin/bench.raw
-	$(TOOL) benchstat bin/bench.raw | tee bin/bench.txt
+	$(TOOL) benchstat bin/bench.raw
 
 .PHONY: lint
 lint: ## Formatting, vet, linters
