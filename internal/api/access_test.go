@@ -237,8 +237,8 @@ func TestAccess_OutOfScopeIsNotFound(t *testing.T) {
 				t.Errorf("what is hidden differs from what is not there: %s and %s", hidden.body, none.body)
 			}
 		}
-		for _, verb := range []string{"pause", "resume", "promote", "abort", "rollback", "retry"} {
-			who.do(http.MethodPost, "/deployments/"+outside+"/"+verb, "").want(t, http.StatusNotFound)
+		for _, name := range []string{"pause", "resume", "promote", "abort", "rollback", "retry"} {
+			who.do(http.MethodPost, "/deployments/"+outside+"/"+name, "").want(t, http.StatusNotFound)
 		}
 		for _, route := range []string{
 			"GET " + definitionAt, "PUT " + definitionAt, "DELETE " + definitionAt, "GET " + definitionAt + "/status",

@@ -48,7 +48,7 @@ func TestChecks_AreTriedOnce(t *testing.T) {
 			"degraded", []string{"http unhealthy <nil>", "metric degraded <nil>"},
 		},
 		`,"health_checks":[{"type":"http","path":"/broken","name":"x"},{"type":"http"}]`: {"unhealthy", []string{"x unhealthy <nil>", "http healthy <nil>"}},
-		`,"health_checks":[{"type":"command","command":"nobody-allowed-it"}]`:            {"unhealthy", []string{"command unknown <nil>"}},
+		`,"health_checks":[{"type":"command","command":"not-allowed"}]`:                  {"unhealthy", []string{"command unknown <nil>"}},
 	} {
 		asked.Store(0)
 		result := c.try(`{"address":"`+target.URL+`"`+checks+`}`).want(t, http.StatusOK).object(t)
@@ -122,7 +122,8 @@ func TestChecks_InvalidTrialIsRefusedAtPointer(t *testing.T) {
 	c.do(http.MethodGet, "/checks", "").wantProblem(t, http.StatusMethodNotAllowed, noPointer)
 }
 
-// TestPresets_ReadWhatFrameworksAnswer has what each framework answers, as docs/explanation/health.md names its source, and what it means.
+// TestPresets_ReadWhatFrameworksAnswer has what each framework answers, as docs/explanation/health.md names its source, and
+// what it means.
 func TestPresets_ReadWhatFrameworksAnswer(t *testing.T) {
 	t.Parallel()
 	answers := map[string]struct {

@@ -27,7 +27,7 @@ func standings() map[string]standing {
 		"in_progress": func(s *stage, service string) string { return begun(s, service).Deployment.ID },
 		"paused": func(s *stage, service string) string {
 			id := begun(s, service).Deployment.ID
-			s.verb(id, "pause", "").want(s.t, http.StatusOK)
+			s.sendCommand(id, "pause", "").want(s.t, http.StatusOK)
 			return id
 		},
 		"stopped": func(s *stage, service string) string {
@@ -68,8 +68,8 @@ func standings() map[string]standing {
 	}
 }
 
-// verbs are what is posted for each column of the table.
-func verbs() map[string][2]string {
+// commandBodies returns the path and body of each column of the table.
+func commandBodies() map[string][2]string {
 	return map[string][2]string{
 		"pause": {"pause", ""}, "resume": {"resume", "{}"}, "abort": {"abort", `{"reason":"enough"}`},
 		"rollback": {"rollback", `{"reason":"bad"}`}, "retry": {"retry", ""},
@@ -78,7 +78,8 @@ func verbs() map[string][2]string {
 	}
 }
 
-// The table: for each state what each verb answers. "200 state intent direction: events", "202: events of the old one", or "409".
+// The table: for each state the response to each command. "200 state intent direction: events", "202: events of the old
+// one", or "409".
 const (
 	no    = "409"
 	again = "202:"
@@ -142,12 +143,12 @@ func TestCommands_FollowStateTable(t *testing.T) {
 		t.Run(state, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
-			if len(row) != len(verbs()) {
-				t.Fatalf("%d verbs of %d", len(row), len(verbs()))
+			if len(row) != len(commandBodies()) {
+				t.Fatalf("%d commands of %d", len(row), len(commandBodies()))
 			}
 			for name, want := range row {
 				service := strings.ReplaceAll(name, " ", "-")
-				if got := s.tryTwice(standings()[state](s, service), verbs()[name]); got != want {
+				if got := s.tryTwice(standings()[state](s, service), commandBodies()[name]); got != want {
 					t.Errorf("%s while %s: %s, want %s", name, state, got, want)
 				}
 			}
@@ -155,28 +156,28 @@ func TestCommands_FollowStateTable(t *testing.T) {
 	}
 }
 
-// tryTwice posts a verb and says what came of it; the second time nothing may come of it.
-func (s *stage) tryTwice(id string, verb [2]string) string {
+// tryTwice posts a command and returns its outcome; the second time it must change nothing.
+func (s *stage) tryTwice(id string, command [2]string) string {
 	s.t.Helper()
 	before := s.get("/deployments/"+id).want(s.t, http.StatusOK)
-	told := len(s.told(id, 0))
-	first := s.verb(id, verb[0], verb[1])
-	events := s.told(id, told)
+	seen := len(s.eventTypes(id, 0))
+	first := s.sendCommand(id, command[0], command[1])
+	events := s.eventTypes(id, seen)
 	got := s.get("/deployments/"+id).want(s.t, http.StatusOK)
 
-	again := s.verb(id, verb[0], verb[1])
+	again := s.sendCommand(id, command[0], command[1])
 	body, tag := "the same", got.Header.Get("ETag")
 	switch {
-	case again.StatusCode != first.StatusCode || len(s.told(id, told)) != len(events):
-		s.t.Errorf("%s of %s again: %d, then %d with %v", verb[0], id, first.StatusCode, again.StatusCode, s.told(id, told))
+	case again.StatusCode != first.StatusCode || len(s.eventTypes(id, seen)) != len(events):
+		s.t.Errorf("%s of %s again: %d, then %d with %v", command[0], id, first.StatusCode, again.StatusCode, s.eventTypes(id, seen))
 	case first.StatusCode == http.StatusConflict && !bytes.Equal(before.body, got.body):
-		s.t.Errorf("%s of %s was refused, and left its mark:\n%s\n%s", verb[0], id, before.body, got.body)
+		s.t.Errorf("%s of %s was refused, and left its mark:\n%s\n%s", command[0], id, before.body, got.body)
 	case first.StatusCode == http.StatusOK && (!bytes.Equal(first.body, got.body) || first.Header.Get("ETag") != tag):
-		s.t.Errorf("%s of %s answers\n%s\nand then it is\n%s", verb[0], id, first.body, got.body)
+		s.t.Errorf("%s of %s answers\n%s\nand then it is\n%s", command[0], id, first.body, got.body)
 	case first.StatusCode != http.StatusConflict && !bytes.Equal(first.body, again.body):
-		s.t.Errorf("%s of %s, %s:\n%s\n%s", verb[0], id, body, first.body, again.body)
+		s.t.Errorf("%s of %s, %s:\n%s\n%s", command[0], id, body, first.body, again.body)
 	case first.Header.Get("Location") != again.Header.Get("Location"):
-		s.t.Errorf("%s of %s: %v, then %v", verb[0], id, first.Header, again.Header)
+		s.t.Errorf("%s of %s: %v, then %v", command[0], id, first.Header, again.Header)
 	}
 	switch first.StatusCode {
 	case http.StatusOK:
@@ -199,16 +200,16 @@ func TestCommands_ReportActorAndReason(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, func(*rollout.Target) {}).Deployment.ID
-	for verb, event := range map[string]string{
+	for command, event := range map[string]string{
 		"pause": rollout.EventPaused, "resume": rollout.EventResumed, "rollback": rollout.EventRollbackStarted,
 	} {
-		s.verb(id, "resume", "").want(t, http.StatusOK)
-		if verb == "resume" {
-			s.verb(id, "pause", "").want(t, http.StatusOK)
+		s.sendCommand(id, "resume", "").want(t, http.StatusOK)
+		if command == "resume" {
+			s.sendCommand(id, "pause", "").want(t, http.StatusOK)
 		}
-		s.verb(id, verb, `{"reason":"because\nof `+verb+`"}`).want(t, http.StatusOK)
-		if e := s.lastEvent(id); e.Type != event || e.Actor != "ann" || e.Message != "because\nof "+verb {
-			t.Errorf("%s: %+v", verb, e)
+		s.sendCommand(id, command, `{"reason":"because\nof `+command+`"}`).want(t, http.StatusOK)
+		if e := s.lastEvent(id); e.Type != event || e.Actor != "ann" || e.Message != "because\nof "+command {
+			t.Errorf("%s: %+v", command, e)
 		}
 	}
 }
@@ -218,16 +219,16 @@ func TestPause_PendingKeepsItsPlace(t *testing.T) {
 	s := newStage(t)
 	s.begun("checkout", "v1", 1, func(*rollout.Target) {})
 	waiting := s.created(s.request("checkout", "v2", 1))
-	s.verb(waiting, "pause", "").want(t, http.StatusOK)
-	for _, verb := range []string{"rollback", "promote", "retry"} {
-		s.verb(waiting, verb, "").wantProblem(t, http.StatusConflict, noPointer)
+	s.sendCommand(waiting, "pause", "").want(t, http.StatusOK)
+	for _, command := range []string{"rollback", "promote", "retry"} {
+		s.sendCommand(waiting, command, "").wantProblem(t, http.StatusConflict, noPointer)
 	}
-	d := s.verb(waiting, "resume", "").want(t, http.StatusOK).object(t)
+	d := s.sendCommand(waiting, "resume", "").want(t, http.StatusOK).object(t)
 	if d["state"] != "pending" || d["intent"] != nil || d["deadline_at"] != nil {
 		t.Errorf("resumed: %v", d)
 	}
-	s.verb(waiting, "pause", "").want(t, http.StatusOK)
-	d = s.verb(waiting, "abort", "").want(t, http.StatusOK).object(t)
+	s.sendCommand(waiting, "pause", "").want(t, http.StatusOK)
+	d = s.sendCommand(waiting, "abort", "").want(t, http.StatusOK).object(t)
 	result, _ := d["result"].(map[string]any)
 	if d["state"] != "aborted" || result["state"] != "aborted" || result["success"] != false || d["finished_at"] == nil {
 		t.Errorf("called off: %v", d)
@@ -241,10 +242,10 @@ func TestResume_RestoresDeadline(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, func(*rollout.Target) {}).Deployment.ID
-	if d := s.verb(id, "pause", "").want(t, http.StatusOK).object(t); d["deadline_at"] != nil || d["next_action_at"] != nil {
+	if d := s.sendCommand(id, "pause", "").want(t, http.StatusOK).object(t); d["deadline_at"] != nil || d["next_action_at"] != nil {
 		t.Errorf("paused: %v", d)
 	}
-	if d := s.verb(id, "resume", "").want(t, http.StatusOK).object(t); d["deadline_at"] == nil || d["next_action_at"] == nil {
+	if d := s.sendCommand(id, "resume", "").want(t, http.StatusOK).object(t); d["deadline_at"] == nil || d["next_action_at"] == nil {
 		t.Errorf("resumed: %v", d)
 	}
 }
@@ -253,12 +254,12 @@ func TestRollback_RepeatedRequestResumesPaused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, updated).Deployment.ID
-	for _, step := range []struct{ verb, state, intent string }{
+	for _, step := range []struct{ command, state, intent string }{
 		{"rollback", "rolling_back", "rollback"}, {"pause", "paused", "pause"}, {"rollback", "rolling_back", "rollback"},
 	} {
-		d := s.verb(id, step.verb, "").want(t, http.StatusOK).object(t)
+		d := s.sendCommand(id, step.command, "").want(t, http.StatusOK).object(t)
 		if d["state"] != step.state || d["intent"] != step.intent || d["direction"] != "backward" {
-			t.Errorf("%s: %v %v %v", step.verb, d["state"], d["intent"], d["direction"])
+			t.Errorf("%s: %v %v %v", step.command, d["state"], d["intent"], d["direction"])
 		}
 	}
 }
@@ -267,9 +268,9 @@ func TestAbort_DirectionDoesNotChange(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.begun("checkout", "v2", 1, updated).Deployment.ID
-	s.verb(id, "abort", "").want(t, http.StatusOK)
-	for _, verb := range []string{"resume", "promote", "rollback"} {
-		s.verb(id, verb, "").wantProblem(t, http.StatusConflict, noPointer)
+	s.sendCommand(id, "abort", "").want(t, http.StatusOK)
+	for _, command := range []string{"resume", "promote", "rollback"} {
+		s.sendCommand(id, command, "").wantProblem(t, http.StatusConflict, noPointer)
 	}
-	s.verb(id, "pause", "").want(t, http.StatusOK)
+	s.sendCommand(id, "pause", "").want(t, http.StatusOK)
 }

@@ -27,7 +27,7 @@ import (
 // requestsPerCheck times rapid's 100 checks are 20,000 requests.
 const requestsPerCheck = 200
 
-// assault is the API on a real database, with what tells whether a request has left a trace.
+// assault is the API on a real database, with what detects the traces of a request.
 type assault struct {
 	handler http.Handler
 	answers *contractTransport
@@ -51,7 +51,7 @@ func newAssault(t *testing.T) *assault {
 	a.countWrites(t)
 	prober := health.New(health.Config{Dial: func(context.Context, string, string) (net.Conn, error) {
 		a.dials.Add(1)
-		return nil, errors.New("nobody is called in this test")
+		return nil, errors.New("no call leaves this test")
 	}})
 	a.handler, err = api.New(api.Config{
 		Store: s, Who: everybody{auth.New(auth.Config{Store: s, Admin: operatorsToken})}, Log: slog.New(slog.DiscardHandler), CheckAddress: forbid, Prober: prober, GitOps: gitOps{},
@@ -86,13 +86,13 @@ func (a *assault) writes(t *rapid.T) (n int64) {
 	return n
 }
 
-// patience is how long a stream of events is watched: it does not end by itself.
-const patience = 2 * time.Second
+// streamTime is how long a stream of events is watched: it does not end by itself.
+const streamTime = 2 * time.Second
 
 // send carries out one request and holds the answer against the promises: no fault, nothing that openapi.yaml does not say,
 // and no trace of what was refused.
 func (a *assault) send(t *rapid.T, w wild) {
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), streamTime)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, w.method, w.target, bytes.NewReader(w.body))
 	if err != nil {

@@ -214,7 +214,7 @@ func TestStream_ResumesOnAnyReplica(t *testing.T) {
 	last := s.lastEvent(snap.Deployment.ID)
 	s.get(path, "Accept", "text/event-stream", "Last-Event-ID", strconv.FormatInt(last.ID, 10)).want(t, http.StatusNoContent)
 	if reason := s.watch(path + "?after=" + strconv.FormatInt(last.ID, 10)).ended(); reason == "" {
-		t.Error("who begins after the last event is not told that it has ended")
+		t.Error("a stream that starts after the last event does not end")
 	}
 }
 

@@ -142,18 +142,18 @@ func TestKey_CommandIsCarriedOutOnce(t *testing.T) {
 		{"retry", "failed", "retry", "", ""},
 	} {
 		id := standings()[test.state](s, test.name)
-		first := s.verb(id, test.path, test.body, keyHeader, test.name)
+		first := s.sendCommand(id, test.path, test.body, keyHeader, test.name)
 		if first.StatusCode/100 != 2 {
 			t.Fatalf("%s: %d %s", test.name, first.StatusCode, first.body)
 		}
 		if test.then != "" {
-			s.verb(id, test.then, "").want(t, http.StatusOK)
+			s.sendCommand(id, test.then, "").want(t, http.StatusOK)
 		}
-		before, events := s.get("/deployments/"+id).want(t, http.StatusOK), s.told(id, 0)
+		before, events := s.get("/deployments/"+id).want(t, http.StatusOK), s.eventTypes(id, 0)
 		made, _ := s.items("/deployments?service="+test.name, "id")
-		assertReplayed(t, first, s.verb(id, test.path, test.body, keyHeader, test.name))
+		assertReplayed(t, first, s.sendCommand(id, test.path, test.body, keyHeader, test.name))
 		after := s.get("/deployments/"+id).want(t, http.StatusOK)
-		if now, _ := s.items("/deployments?service="+test.name, "id"); !bytes.Equal(before.body, after.body) || len(s.told(id, 0)) != len(events) || len(now) != len(made) {
+		if now, _ := s.items("/deployments?service="+test.name, "id"); !bytes.Equal(before.body, after.body) || len(s.eventTypes(id, 0)) != len(events) || len(now) != len(made) {
 			t.Errorf("%s was carried out again: %s\nthen %s", test.name, before.body, after.body)
 		}
 	}
@@ -188,14 +188,14 @@ func TestKey_PromoteOpensOneOfTwoGates(t *testing.T) {
 		s.save(snap, rollout.EventGateWaiting)
 	}
 	atGate(1)
-	first := s.verb(id, "promote", "", keyHeader, "k").want(t, http.StatusOK)
+	first := s.sendCommand(id, "promote", "", keyHeader, "k").want(t, http.StatusOK)
 	d, err := s.store.Deployment(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	snap.Deployment = d
 	atGate(2)
-	assertReplayed(t, first, s.verb(id, "promote", "", keyHeader, "k"))
+	assertReplayed(t, first, s.sendCommand(id, "promote", "", keyHeader, "k"))
 	if d := s.get("/deployments/" + id).object(t); d["state"] != "paused" {
 		t.Errorf("the second gate was opened: %v", d)
 	}
@@ -205,17 +205,17 @@ func TestKey_BelongsToOneRequestOfOneCaller(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := standings()["in_progress"](s, "checkout")
-	s.verb(id, "pause", `{"reason":"a"}`, keyHeader, "k").want(t, http.StatusOK)
+	s.sendCommand(id, "pause", `{"reason":"a"}`, keyHeader, "k").want(t, http.StatusOK)
 	for _, other := range []answer{
-		s.verb(id, "pause", `{"reason":"b"}`, keyHeader, "k"),
-		s.verb(id, "resume", `{"reason":"a"}`, keyHeader, "k"),
+		s.sendCommand(id, "pause", `{"reason":"b"}`, keyHeader, "k"),
+		s.sendCommand(id, "resume", `{"reason":"a"}`, keyHeader, "k"),
 		s.post(s.request("store", "v1", 1), keyHeader, "k"),
 		s.do(http.MethodDelete, "/services/checkout/environments/production", "", keyHeader, "k"),
 	} {
 		other.wantProblem(t, http.StatusUnprocessableEntity, noPointer)
 	}
 	s.post(s.request("store", "v1", 1), keyHeader, "c").want(t, http.StatusAccepted)
-	s.verb(id, "resume", "", keyHeader, "c").wantProblem(t, http.StatusUnprocessableEntity, noPointer)
+	s.sendCommand(id, "resume", "", keyHeader, "c").wantProblem(t, http.StatusUnprocessableEntity, noPointer)
 
 	bob := serve(t, api.Config{Store: s.store, Who: named("bob")})
 	if a := bob.do(http.MethodPost, "/deployments/"+id+"/resume", "", keyHeader, "k").want(t, http.StatusOK); a.Header.Get("Idempotency-Replayed") != "" {
@@ -238,9 +238,9 @@ func TestKey_StaysFreeWhenTheRequestIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := standings()["in_progress"](s, "checkout")
-	s.verb(id, "resume", "", "If-Match", `"999"`, keyHeader, "k").wantProblem(t, http.StatusPreconditionFailed, noPointer)
-	s.verb(id, "retry", "", keyHeader, "k").wantProblem(t, http.StatusConflict, noPointer)
-	if a := s.verb(id, "pause", "", keyHeader, "k").want(t, http.StatusOK); a.Header.Get("Idempotency-Replayed") != "" {
+	s.sendCommand(id, "resume", "", "If-Match", `"999"`, keyHeader, "k").wantProblem(t, http.StatusPreconditionFailed, noPointer)
+	s.sendCommand(id, "retry", "", keyHeader, "k").wantProblem(t, http.StatusConflict, noPointer)
+	if a := s.sendCommand(id, "pause", "", keyHeader, "k").want(t, http.StatusOK); a.Header.Get("Idempotency-Replayed") != "" {
 		t.Error("a refusal is repeated")
 	}
 }
@@ -372,7 +372,7 @@ func TestKey_EveryChangeTakesOne(t *testing.T) {
 		}
 	}
 	for _, headers := range [][]string{{keyHeader, ""}, {keyHeader, strings.Repeat("k", 256)}, {keyHeader, "a", keyHeader, "b"}} {
-		s.verb(id, "pause", "", headers...).wantProblem(t, http.StatusBadRequest, noPointer)
+		s.sendCommand(id, "pause", "", headers...).wantProblem(t, http.StatusBadRequest, noPointer)
 	}
 	if d := s.get("/deployments/" + id).object(t); d["state"] != "in_progress" {
 		t.Errorf("a request with a key that is none was carried out: %v", d["state"])

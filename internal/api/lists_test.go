@@ -55,15 +55,15 @@ func TestCursor_InvalidIsRefused(t *testing.T) {
 	}
 }
 
-// A cursor is only text in another spelling: whoever decodes one can write what no list would give.
+// A cursor is only encoded text: a caller that decodes one can write values that no list returns.
 func TestCursor_ForgedIsNoServerError(t *testing.T) {
 	t.Parallel()
 	c, _ := serveStored(t)
 	id := c.created(with("force", "true"))
-	const somebody = ":01890000-0000-7000-8000-000000000000"
+	const anyID = ":01890000-0000-7000-8000-000000000000"
 	forged := map[string][]string{
-		"/deployments?":                    {"d:-9223372036854775808" + somebody, "d:9223372036854775807" + somebody, "d:-210866803200000001" + somebody},
-		"/tokens?":                         {"d:-9223372036854775808" + somebody, "d:-210866803200000001" + somebody},
+		"/deployments?":                    {"d:-9223372036854775808" + anyID, "d:9223372036854775807" + anyID, "d:-210866803200000001" + anyID},
+		"/tokens?":                         {"d:-9223372036854775808" + anyID, "d:-210866803200000001" + anyID},
 		"/deployments/" + id + "/targets?": {"t:2147483648", "t:9223372036854775807"},
 		"/deployments/" + id + "/events?":  {"e:2147483648", "e:9223372036854775807"},
 		"/services?":                       {"s:a\x00 b", "s:\xff b", "s:a b\x00", "s:\xed\xa0\x80 b"},

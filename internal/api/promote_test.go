@@ -27,7 +27,7 @@ func TestPromote_PlainOpensGateAtArrival(t *testing.T) {
 	var all sync.WaitGroup
 	for range promotes {
 		all.Go(func() {
-			if got := s.verb(id, "promote", ""); got.StatusCode != http.StatusOK {
+			if got := s.sendCommand(id, "promote", ""); got.StatusCode != http.StatusOK {
 				t.Errorf("promote answered %d %s", got.StatusCode, got.body)
 			}
 		})
@@ -41,7 +41,7 @@ func TestPromote_PlainOpensGateAtArrival(t *testing.T) {
 	if d, err := s.store.Deployment(t.Context(), id); err != nil || d.Operator.Promoted != 1 || d.State != rollout.StatePaused {
 		t.Errorf("%v: %s, promoted past gate %d", err, d.State, d.Operator.Promoted)
 	}
-	if d := s.verb(id, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
+	if d := s.sendCommand(id, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
 		t.Errorf("promoted at the second gate: %v", d["state"])
 	}
 }
@@ -58,7 +58,7 @@ func TestPromote_ConcurrentOpenSameGate(t *testing.T) {
 	inHand(t, reached, atSecondGate, id)
 	var all sync.WaitGroup
 	promote := func() {
-		if got := s.verb(id, "promote", ""); got.StatusCode != http.StatusOK {
+		if got := s.sendCommand(id, "promote", ""); got.StatusCode != http.StatusOK {
 			t.Errorf("promote answered %d %s", got.StatusCode, got.body)
 		}
 	}
@@ -85,7 +85,7 @@ func TestPromote_ConcurrentOpenSameGate(t *testing.T) {
 	if d, err := s.store.Deployment(t.Context(), id); err != nil || d.Operator.Promoted != 1 || d.State != rollout.StatePaused {
 		t.Errorf("%v: %s, promoted past gate %d", err, d.State, d.Operator.Promoted)
 	}
-	if d := s.verb(id, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
+	if d := s.sendCommand(id, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
 		t.Errorf("promoted at the second gate when all had been answered: %v", d["state"])
 	}
 }
@@ -109,17 +109,17 @@ func TestPromote_TakesEffectAtResponse(t *testing.T) {
 	if d := s.get("/deployments/"+id).want(t, http.StatusOK).object(t); d["state"] != "paused" || d["deadline_at"] != nil {
 		t.Errorf("at the gate: %v", d)
 	}
-	d := s.verb(id, "promote", "").want(t, http.StatusOK).object(t)
+	d := s.sendCommand(id, "promote", "").want(t, http.StatusOK).object(t)
 	if d["state"] != "in_progress" || d["deadline_at"] == nil || d["next_action_at"] == nil || d["reason"] != "promoted" {
 		t.Errorf("promoted: %v", d)
 	}
-	s.verb(id, "pause", "").want(t, http.StatusOK)
-	if d := s.verb(id, "resume", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
+	s.sendCommand(id, "pause", "").want(t, http.StatusOK)
+	if d := s.sendCommand(id, "resume", "").want(t, http.StatusOK).object(t); d["state"] != "in_progress" {
 		t.Errorf("paused and resumed past an open gate: %v", d["state"])
 	}
 	held := s.atFirstGate("shop")
-	s.verb(held, "pause", "").want(t, http.StatusOK)
-	if d := s.verb(held, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "paused" {
+	s.sendCommand(held, "pause", "").want(t, http.StatusOK)
+	if d := s.sendCommand(held, "promote", "").want(t, http.StatusOK).object(t); d["state"] != "paused" {
 		t.Errorf("promoted while an operator holds it: %v", d["state"])
 	}
 }
@@ -237,10 +237,10 @@ func TestProtected_RetryFollowsCurrentDefinition(t *testing.T) {
 	for _, protected := range []bool{true, false} {
 		id := s.ended("checkout", "v2", 3, rollout.StateFailed, lastFails)
 		s.do(http.MethodPut, definitionAt, strings.Replace(defined, "{", map[bool]string{true: `{"protected":true,`, false: "{"}[protected], 1))
-		if d := s.verb(id, "retry", "").want(t, http.StatusAccepted).object(t); d["protected"] != protected {
+		if d := s.sendCommand(id, "retry", "").want(t, http.StatusAccepted).object(t); d["protected"] != protected {
 			t.Errorf("protected %t: %v", protected, d)
 		} else {
-			s.verb(fmt.Sprint(d["id"]), "abort", "").want(t, http.StatusOK)
+			s.sendCommand(fmt.Sprint(d["id"]), "abort", "").want(t, http.StatusOK)
 		}
 	}
 }

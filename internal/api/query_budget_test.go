@@ -41,7 +41,7 @@ func (s timed) CreateRetry(
 }
 
 // TestQueryBudget_CreateGetsMoreOnlyIfLarge looks at the time that each kind of creation is
-// given: a database that goes away in the middle answers nothing, and the caller is told when that is over.
+// given: a database that goes away in the middle answers nothing, and the caller gets a response when that is over.
 func TestQueryBudget_CreateGetsMoreOnlyIfLarge(t *testing.T) {
 	t.Parallel()
 	const question, targets = time.Minute, 200
@@ -64,7 +64,7 @@ func TestQueryBudget_CreateGetsMoreOnlyIfLarge(t *testing.T) {
 	}
 }
 
-// TestQueryBudget_IsSharedByRequestQueries keeps a request that asks several times from being told only after as many
+// TestQueryBudget_IsSharedByRequestQueries keeps a request with several queries from getting its response only after as many
 // limits that the database is away.
 func TestQueryBudget_IsSharedByRequestQueries(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,7 @@ import (
 	"rollcall/internal/store"
 )
 
-// ownVersions updates targets that ran different versions before; what web-3 ran, nobody knew, and it fails.
+// ownVersions updates targets that ran different versions before; that of web-3 is unknown, and it fails.
 func ownVersions(t *rollout.Target) {
 	from := map[string]string{"web-1": "v1", "web-2": "v0", "web-4": "v1"}[t.ID]
 	arrived(t, from)
@@ -34,7 +34,7 @@ func TestRollback_RestoresVersionOfEachTarget(t *testing.T) {
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 5, rollout.StateFailed, ownVersions)
 	before := s.get("/deployments/" + id)
-	a := s.verb(id, "rollback", `{"reason":"bad"}`).want(t, http.StatusAccepted)
+	a := s.sendCommand(id, "rollback", `{"reason":"bad"}`).want(t, http.StatusAccepted)
 	d := a.object(t)
 	if d["kind"] != "rollback" || d["rollback_of"] != id || d["version"] != nil || d["state"] != "pending" || d["requested_by"] != "ann" {
 		t.Errorf("rollback %v", d)
@@ -70,16 +70,16 @@ func TestRollback_IsTheSameUntilSuperseded(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 2, rollout.StateCompleted, updated)
-	first, _ := s.verb(id, "rollback", "").want(t, http.StatusAccepted).object(t)["id"].(string)
+	first, _ := s.sendCommand(id, "rollback", "").want(t, http.StatusAccepted).object(t)["id"].(string)
 	s.created(s.request("checkout", "v3", 2)) // supersedes it before it began
-	second, _ := s.verb(id, "rollback", "").want(t, http.StatusAccepted).object(t)["id"].(string)
+	second, _ := s.sendCommand(id, "rollback", "").want(t, http.StatusAccepted).object(t)["id"].(string)
 	if first == second {
 		t.Fatal("it is superseded")
 	}
 	snap := s.claim(second)
 	s.begin(snap, updated)
 	s.end(snap, rollout.StateRolledBack)
-	a := s.verb(id, "rollback", "").want(t, http.StatusAccepted)
+	a := s.sendCommand(id, "rollback", "").want(t, http.StatusAccepted)
 	if d := a.object(t); d["id"] != second || d["state"] != "rolled_back" || a.Header.Get("Location") != "/deployments/"+second {
 		t.Errorf("%v", d)
 	}
@@ -92,26 +92,26 @@ func TestRollback_OnlyOfLatest(t *testing.T) {
 	second := s.ended("checkout", "v3", 2, rollout.StateCompleted, func(t *rollout.Target) { arrived(t, "v2") })
 	s.ended("checkout", "v4", 2, rollout.StateAborted, unchanged) // touched nothing
 	s.ended("other", "v4", 2, rollout.StateCompleted, updated)
-	for _, verb := range []string{"rollback", "retry"} {
-		a := s.verb(s.ended("x"+verb, "v2", 3, rollout.StateFailed, lastFails), verb, "")
+	for _, name := range []string{"rollback", "retry"} {
+		a := s.sendCommand(s.ended("x"+name, "v2", 3, rollout.StateFailed, lastFails), name, "")
 		a.want(t, http.StatusAccepted)
 	}
-	a := s.verb(first, "rollback", "")
+	a := s.sendCommand(first, "rollback", "")
 	a.wantProblem(t, http.StatusConflict, noPointer)
 	if got := a.object(t)["deployment_id"]; got != second {
 		t.Errorf("it names %v, the latest is %s", got, second)
 	}
-	undoing, _ := s.verb(second, "rollback", "").want(t, http.StatusAccepted).object(t)["id"].(string)
+	undoing, _ := s.sendCommand(second, "rollback", "").want(t, http.StatusAccepted).object(t)["id"].(string)
 	snap := s.claim(undoing)
 	s.begin(snap, func(t *rollout.Target) { arrived(t, "v3") })
-	a = s.verb(first, "rollback", "")
+	a = s.sendCommand(first, "rollback", "")
 	a.wantProblem(t, http.StatusConflict, noPointer)
 	if got := a.object(t)["deployment_id"]; got != undoing {
 		t.Errorf("it names %v, the active one is %s", got, undoing)
 	}
 	s.end(snap, rollout.StateRolledBack)
 
-	forward := s.verb(undoing, "rollback", "").want(t, http.StatusAccepted).object(t)
+	forward := s.sendCommand(undoing, "rollback", "").want(t, http.StatusAccepted).object(t)
 	if forward["version"] != "v3" || forward["kind"] != "rollback" || forward["rollback_of"] != undoing {
 		t.Errorf("rolling back a rollback goes forward again: %v", forward)
 	}
@@ -122,26 +122,26 @@ func TestFollowUp_ActiveDeploymentIsConflict(t *testing.T) {
 	s := newStage(t)
 	first := s.ended("checkout", "v2", 3, rollout.StateFailed, lastFails)
 	active := s.begun("checkout", "v3", 3, func(*rollout.Target) {}).Deployment.ID
-	for _, verb := range []string{"rollback", "retry"} {
-		a := s.verb(first, verb, "")
+	for _, name := range []string{"rollback", "retry"} {
+		a := s.sendCommand(first, name, "")
 		a.wantProblem(t, http.StatusConflict, noPointer)
 		if got := a.object(t)["deployment_id"]; got != active {
-			t.Errorf("%s names %v, want %s", verb, got, active)
+			t.Errorf("%s names %v, want %s", name, got, active)
 		}
 	}
 }
 
 func TestRollback_ConcurrentRequestsCreateOne(t *testing.T) {
 	t.Parallel()
-	for _, verb := range []string{"rollback", "retry"} {
-		t.Run(verb, func(t *testing.T) {
+	for _, name := range []string{"rollback", "retry"} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStage(t)
 			id := s.ended("checkout", "v2", 3, rollout.StateFailed, lastFails)
 			answers := make([]answer, 16)
 			var all sync.WaitGroup
 			for i := range answers {
-				all.Go(func() { answers[i] = s.verb(id, verb, "") })
+				all.Go(func() { answers[i] = s.sendCommand(id, name, "") })
 			}
 			all.Wait()
 			for _, a := range answers {
@@ -160,7 +160,7 @@ func TestRollback_UnknownVersionIsNotGuessed(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 2, rollout.StateCompleted, func(t *rollout.Target) { arrived(t, "") })
-	s.verb(id, "rollback", "").wantProblem(t, http.StatusConflict, noPointer)
+	s.sendCommand(id, "rollback", "").wantProblem(t, http.StatusConflict, noPointer)
 }
 
 func TestRollback_OfLatestByName(t *testing.T) {
@@ -208,7 +208,7 @@ func TestRetry_TakesUnfinishedTargets(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 3, rollout.StateFailed, lastFails)
-	d := s.verb(id, "retry", `{"reason":"fixed the disk"}`).want(t, http.StatusAccepted).object(t)
+	d := s.sendCommand(id, "retry", `{"reason":"fixed the disk"}`).want(t, http.StatusAccepted).object(t)
 	labels, _ := d["labels"].(map[string]any)
 	if d["kind"] != "deploy" || d["version"] != "v2" || d["rollback_of"] != nil || labels["commit"] != "abc" || d["id"] == id {
 		t.Errorf("%v", d)
@@ -224,12 +224,12 @@ func TestRetry_TakesUnfinishedTargets(t *testing.T) {
 	snap := s.claim(again)
 	s.begin(snap, updated)
 	s.end(snap, rollout.StateCompleted)
-	if same := s.verb(id, "retry", "").want(t, http.StatusAccepted).object(t); same["id"] != again {
+	if same := s.sendCommand(id, "retry", "").want(t, http.StatusAccepted).object(t); same["id"] != again {
 		t.Errorf("again: %v", same)
 	}
-	s.verb(again, "retry", "").wantProblem(t, http.StatusConflict, noPointer)
+	s.sendCommand(again, "retry", "").wantProblem(t, http.StatusConflict, noPointer)
 	next := s.ended("checkout", "v3", 3, rollout.StateCompleted, updated)
-	a := s.verb(id, "retry", "")
+	a := s.sendCommand(id, "retry", "")
 	a.wantProblem(t, http.StatusConflict, noPointer)
 	if a.object(t)["deployment_id"] != next {
 		t.Errorf("it names %s", a.body)
@@ -240,11 +240,11 @@ func TestRetry_OfRollbackTakesUnrestoredTargets(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	id := s.ended("checkout", "v2", 3, rollout.StateCompleted, updated)
-	undoing, _ := s.verb(id, "rollback", "").want(t, http.StatusAccepted).object(t)["id"].(string)
+	undoing, _ := s.sendCommand(id, "rollback", "").want(t, http.StatusAccepted).object(t)["id"].(string)
 	snap := s.claim(undoing)
 	s.begin(snap, lastFails)
 	s.end(snap, rollout.StateFailed)
-	d := s.verb(undoing, "retry", "").want(t, http.StatusAccepted).object(t)
+	d := s.sendCommand(undoing, "retry", "").want(t, http.StatusAccepted).object(t)
 	if d["kind"] != "rollback" || d["rollback_of"] != id || d["version"] != "v1" {
 		t.Errorf("%v", d)
 	}

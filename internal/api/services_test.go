@@ -177,7 +177,7 @@ func TestServer_NotReadyIsUnavailable(t *testing.T) {
 
 func TestServer_DatabaseOutageIsReportedSoon(t *testing.T) {
 	t.Parallel()
-	away, err := store.Open(t.Context(), "postgres://nobody@127.0.0.1:1/none?sslmode=disable")
+	away, err := store.Open(t.Context(), "postgres://none@127.0.0.1:1/none?sslmode=disable")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func (gitOps) Preview(_ context.Context, _ string, ask gitsource.SyncRequest) (g
 
 func (gitOps) Hook(_ context.Context, _ string, header http.Header, body []byte, form bool) (bool, string, error) {
 	if form != strings.HasPrefix(string(body), "payload=") {
-		return false, "", errors.New("a form is not told from JSON")
+		return false, "", errors.New("a form is taken for JSON")
 	}
 	if s := header.Get("X-Hub-Signature-256"); s != "of "+string(body) && (s != "of a large body" || len(body) < 1<<20) {
 		return false, "", &problem.Error{Code: problem.CodeBadSignature, Message: "it is not signed"}

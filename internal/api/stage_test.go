@@ -157,14 +157,14 @@ func lastFails(t *rollout.Target) {
 	}
 }
 
-// verb posts a verb.
-func (s *stage) verb(id, verb, body string, headers ...string) answer {
+// sendCommand posts a command.
+func (s *stage) sendCommand(id, command, body string, headers ...string) answer {
 	s.t.Helper()
-	return s.do(http.MethodPost, "/deployments/"+id+"/"+verb, body, headers...)
+	return s.do(http.MethodPost, "/deployments/"+id+"/"+command, body, headers...)
 }
 
-// told are the types of a deployment's events from the seq on.
-func (s *stage) told(id string, from int) []string {
+// eventTypes returns the types of a deployment's events from the seq on.
+func (s *stage) eventTypes(id string, from int) []string {
 	s.t.Helper()
 	list, err := s.store.Events(s.t.Context(), id, storage.Page{Limit: 200})
 	if err != nil {

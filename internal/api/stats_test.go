@@ -35,11 +35,11 @@ func TestDora_CoversRequestedTimeAndScopes(t *testing.T) {
 	if !reflect.DeepEqual(total, want) {
 		t.Errorf("got  %v\nwant %v", total, want)
 	}
-	for query, pairs := range map[string]int{
+	for query, count := range map[string]int{
 		"?since=2026-03-01T00:00:00Z": 2, "?until=2026-03-02T12:00:00Z&window=3650d": 0, "?until=2026-03-02T12:00:01Z&window=1m": 1, "?window=1m": 0,
 	} {
 		items, _ := c.get("/stats/dora"+query).want(t, http.StatusOK).object(t)["items"].([]any)
-		if len(items) != pairs {
+		if len(items) != count {
 			t.Errorf("%s: %v", query, items)
 		}
 	}

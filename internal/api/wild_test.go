@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// wild is a request that nobody in their right mind would send, or just about.
+// wild is a request that no sensible client would send, or hardly any.
 type wild struct {
 	method, target string
 	header         http.Header

@@ -113,8 +113,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// tell writes n events, and the state.
-func (s *stand) tell(n int, state rollout.State) {
+// writeEvents writes n events, and the state.
+func (s *stand) writeEvents(n int, state rollout.State) {
 	s.t.Helper()
 	s.d.State = state
 	if s.d.StartedAt.IsZero() {
@@ -187,9 +187,9 @@ func TestHub_ManySubscriptionsCostOneReader(t *testing.T) {
 			})
 		}
 		for range 9 {
-			s.tell(10, rollout.StateInProgress)
+			s.writeEvents(10, rollout.StateInProgress)
 		}
-		s.tell(10, rollout.StateCompleted)
+		s.writeEvents(10, rollout.StateCompleted)
 		began := time.Now()
 		all.Wait()
 		if len(failed) > 0 {
@@ -213,7 +213,7 @@ func TestHub_UnwatchedIsNotRead(t *testing.T) {
 	must(t, err)
 	first.Close()
 	first.Close()
-	s.tell(1, rollout.StateInProgress)
+	s.writeEvents(1, rollout.StateInProgress)
 	for seen := false; !seen; {
 		frames, err := second.Next(t.Context())
 		must(t, err)
@@ -234,7 +234,7 @@ func TestSubscription_SurvivesDatabaseOutage(t *testing.T) {
 	w := s.watch(feed.FromStart)
 	s.store.away.Store(true)
 	before := s.store.asked.Load()
-	s.tell(5, rollout.StateCompleted)
+	s.writeEvents(5, rollout.StateCompleted)
 	for s.store.asked.Load() < before+3 { // it keeps retrying
 		runtime.Gosched()
 	}
@@ -269,7 +269,7 @@ func TestSubscription_KeepsNewestStateOnly(t *testing.T) {
 	slow, quick := s.watch(feed.FromStart), s.watch(feed.FromStart)
 	states := 0
 	for range 5 {
-		s.tell(1, rollout.StateInProgress)
+		s.writeEvents(1, rollout.StateInProgress)
 		for last := int64(0); last < s.d.LastSeq; {
 			frames, err := quick.Next(t.Context())
 			must(t, err)

@@ -57,7 +57,7 @@ func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newStand(t)
-			s.tell(3, rollout.StateInProgress)
+			s.writeEvents(3, rollout.StateInProgress)
 			one, err := s.feeds.SubscribeDeployment(t.Context(), s.d.ID, feed.FromStart)
 			must(t, err)
 			defer one.Close()
@@ -65,7 +65,7 @@ func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
 			must(t, err)
 			defer every.Close()
 			before, common := s.d, s.newestID()
-			s.tell(5, rollout.StateInProgress)
+			s.writeEvents(5, rollout.StateInProgress)
 			lost := s.newestID()
 			is := func(id int64) func(*feed.Frame) bool { return func(f *feed.Frame) bool { return f.ID == id } }
 			readUntil(t, one, is(lost))
@@ -73,7 +73,7 @@ func TestFeed_LostEventsAreNoticedHoweverManyFollow(t *testing.T) {
 
 			s.store.away.Store(true)
 			s.lose(before, common)
-			s.tell(after, rollout.StateInProgress)
+			s.writeEvents(after, rollout.StateInProgress)
 			s.store.away.Store(false)
 
 			last := common + int64(after)
@@ -112,7 +112,7 @@ func wantIDs(t *testing.T, frames []*feed.Frame, first, last int64) {
 func TestFeed_UnknownPositionStartsAgain(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	s.tell(3, rollout.StateInProgress)
+	s.writeEvents(3, rollout.StateInProgress)
 	w, err := s.feeds.SubscribeDeployment(t.Context(), s.d.ID, s.newestID()+100)
 	must(t, err)
 	defer w.Close()
@@ -124,7 +124,7 @@ func TestFeed_UnknownPositionStartsAgain(t *testing.T) {
 func TestFeed_LostDeploymentEnds(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	s.tell(3, rollout.StateInProgress)
+	s.writeEvents(3, rollout.StateInProgress)
 	w, err := s.feeds.SubscribeDeployment(t.Context(), s.d.ID, feed.FromStart)
 	must(t, err)
 	defer w.Close()

@@ -189,114 +189,114 @@ const (
 // CDEventsVersion defines model for CDEventsVersion.
 type CDEventsVersion string
 
-// Call The call that the event tells of; null when there is none.
+// Call The call that the event is about; null if there is none.
 type Call struct {
 	Action  string `json:"action"`
 	Attempt int    `json:"attempt"`
 	Fence   int64  `json:"fence"`
 
-	// NewWeight The new side's share; only of a router's call.
+	// NewWeight The new version's traffic weight; only for a call to a router.
 	NewWeight *int `json:"new_weight"`
 
-	// PreviousVersion What it ran before, as the call said.
+	// PreviousVersion The version that it ran before, as sent in the call.
 	PreviousVersion *string `json:"previous_version"`
 
-	// Until When the call is given up as unanswered.
+	// Until The deadline of the response.
 	Until *time.Time `json:"until"`
 
-	// Version What the target shall run.
+	// Version The version that the target must run.
 	Version   *string `json:"version"`
 	WebhookID string  `json:"webhook_id"`
 }
 
-// CheckRequest One probe of a target. Fields that do not belong to its type are refused.
+// CheckRequest A health check of a target. Fields of other types are rejected.
 type CheckRequest struct {
 	// Args command; its arguments.
 	Args *[]string `json:"args,omitempty"`
 
-	// Command command; the name under which the operator allowed a program.
+	// Command command; the name of a program that the operator allows.
 	Command *string `json:"command,omitempty"`
 
-	// Critical Whether an unhealthy or unknown result makes the target unhealthy; otherwise it makes it degraded.
+	// Critical Whether an unhealthy or unknown result makes the target unhealthy; otherwise it makes the target degraded.
 	Critical *bool `json:"critical,omitempty"`
 
-	// ExpectedBody http, command; a part of the answer or output.
+	// ExpectedBody http, command; text that the response or output must contain.
 	ExpectedBody *string `json:"expected_body,omitempty"`
 
-	// ExpectedStatus http; codes ("204") and ranges ("200-299"), ["200-299"] when left out.
+	// ExpectedStatus http; codes ("204") and ranges ("200-299"); defaults to ["200-299"].
 	ExpectedStatus *[]string `json:"expected_status,omitempty"`
 
-	// FailAbove metric; above it the number is unhealthy.
+	// FailAbove metric; a higher number is unhealthy.
 	FailAbove *float64 `json:"fail_above,omitempty"`
 
-	// FailBelow metric; below it the number is unhealthy.
+	// FailBelow metric; a lower number is unhealthy.
 	FailBelow *float64 `json:"fail_below,omitempty"`
 
-	// FailValues http; what an answer says that passes (pass_values), is degraded (warn_values) or unhealthy (fail_values), without regard to case. What is in no list is unknown.
+	// FailValues http; values in the response that pass (pass_values), are degraded (warn_values) or unhealthy (fail_values), ignoring case. A value that is in no list is unknown.
 	FailValues *StatusWords `json:"fail_values,omitempty"`
 
-	// Headers http, metric; sent with the probe. Their values are never shown: "***" stands for each, and in a PUT of a definition it keeps the one that the check of that name has.
+	// Headers http, metric; headers of the probe. Their values are never shown: they are masked as "***", which in a PUT of a definition keeps the stored value of the check with that name.
 	Headers *map[string]secret.Secret `json:"headers,omitempty"`
 
-	// HealthyThreshold How many probes in a row must pass for the check to be healthy.
+	// HealthyThreshold The number of consecutive probes that must pass before the check is healthy.
 	HealthyThreshold *int `json:"healthy_threshold,omitempty"`
 
-	// InitialDelay How long after the deploy call the first probe waits.
+	// InitialDelay The delay between the deploy call and the first probe.
 	InitialDelay *string `json:"initial_delay,omitempty"`
 
-	// Interval From one probe to the next, at least 10ms.
+	// Interval The interval between two probes, at least 10ms.
 	Interval *string `json:"interval,omitempty"`
 
-	// Method http; GET when left out.
+	// Method http; defaults to GET.
 	Method *CheckRequestMethod `json:"method,omitempty"`
 
-	// Metric metric; the name of the number in a page of Prometheus text: `name`, `name{label="value"}` or `{"any name", label="value"}`. Of several series that are meant, the worst counts.
+	// Metric metric; the name of a series in Prometheus text: `name`, `name{label="value"}` or `{"any name", label="value"}`. If several series match, the worst counts.
 	//
 	//
 	// Example: queue_length{queue="mail"}
 	Metric *string `json:"metric,omitempty"`
 
-	// Name Unique in the list; the type (then type-2, …) when left out.
+	// Name Unique in the list; defaults to the type (then type-2, …).
 	Name *string `json:"name,omitempty"`
 
-	// PassValues http; what an answer says that passes (pass_values), is degraded (warn_values) or unhealthy (fail_values), without regard to case. What is in no list is unknown.
+	// PassValues http; values in the response that pass (pass_values), are degraded (warn_values) or unhealthy (fail_values), ignoring case. A value that is in no list is unknown.
 	PassValues *StatusWords `json:"pass_values,omitempty"`
 
 	// Path Example: /health
 	Path *Path `json:"path,omitempty"`
 
-	// Pointer metric; where a JSON answer has the number (RFC 6901). A number in a string counts.
+	// Pointer metric; a JSON pointer (RFC 6901) to the number in the response. A number in a string is accepted.
 	Pointer *string `json:"pointer,omitempty"`
 
-	// Port tcp, grpc; the address's own when left out.
+	// Port tcp, grpc; defaults to the address's port.
 	Port *int `json:"port,omitempty"`
 
-	// Preset http; how the health endpoint of a framework answers: it fills in path, status_pointer, pass_values, warn_values, fail_values and warn_status where they are left out.
+	// Preset http; the framework of the health endpoint. It sets path, status_pointer, pass_values, warn_values, fail_values and warn_status unless they are given.
 	Preset *CheckRequestPreset `json:"preset,omitempty"`
 
-	// Query metric; PromQL that gives the number, asked of Prometheus' HTTP API at url or path, with /api/v1/query appended. Of several series the worst counts; none, NaN and an answer with warnings are unknown.
+	// Query metric; a PromQL query that returns the number, sent to Prometheus' HTTP API at url or path, with /api/v1/query appended. Of several series the worst counts; no series, NaN and a response with warnings are unknown.
 	//
 	//
 	// Example: sum(rate(http_requests_total{code=~"5.."}[1m]))
 	Query *string `json:"query,omitempty"`
 
-	// Service grpc; the service asked for, the server as a whole when left out.
+	// Service grpc; the name of the service to check; defaults to the server as a whole.
 	Service *string `json:"service,omitempty"`
 
-	// StatusPointer http; where the answer says in words how it is, as a JSON pointer (RFC 6901). Without it, pass_values, warn_values and fail_values are compared with the whole answer.
+	// StatusPointer http; a JSON pointer (RFC 6901) to the status in the response. Without it, pass_values, warn_values and fail_values are compared with the whole response.
 	//
 	//
 	// Example: /status
 	StatusPointer *string `json:"status_pointer,omitempty"`
 
-	// Timeout How long one probe may take, at least 10ms.
+	// Timeout The timeout of one probe, at least 10ms.
 	Timeout *string `json:"timeout,omitempty"`
 
-	// TLS grpc; speak TLS.
+	// TLS grpc; use TLS.
 	TLS  *bool            `json:"tls,omitempty"`
 	Type CheckRequestType `json:"type"`
 
-	// UnhealthyThreshold How many probes in a row must fail for the check to be unhealthy.
+	// UnhealthyThreshold The number of consecutive probes that must fail before the check is unhealthy.
 	UnhealthyThreshold *int `json:"unhealthy_threshold,omitempty"`
 
 	// URL An absolute http or https URL.
@@ -304,47 +304,47 @@ type CheckRequest struct {
 	// Example: http://10.0.0.1:8080
 	URL *URL `json:"url,omitempty"`
 
-	// VersionPointer http; where the answer tells the running version, as a JSON pointer (RFC 6901).
+	// VersionPointer http; a JSON pointer (RFC 6901) to the running version in the response.
 	//
 	// Example: /version
 	VersionPointer *string `json:"version_pointer,omitempty"`
 
-	// WarnAbove metric; above it the number is degraded.
+	// WarnAbove metric; a higher number is degraded.
 	WarnAbove *float64 `json:"warn_above,omitempty"`
 
-	// WarnBelow metric; below it the number is degraded.
+	// WarnBelow metric; a lower number is degraded.
 	WarnBelow *float64 `json:"warn_below,omitempty"`
 
 	// WarnStatus http; codes and ranges that mean degraded, whether or not they are in expected_status.
 	WarnStatus *[]string `json:"warn_status,omitempty"`
 
-	// WarnValues http; what an answer says that passes (pass_values), is degraded (warn_values) or unhealthy (fail_values), without regard to case. What is in no list is unknown.
+	// WarnValues http; values in the response that pass (pass_values), are degraded (warn_values) or unhealthy (fail_values), ignoring case. A value that is in no list is unknown.
 	WarnValues *StatusWords `json:"warn_values,omitempty"`
 }
 
-// CheckRequestMethod http; GET when left out.
+// CheckRequestMethod http; defaults to GET.
 type CheckRequestMethod string
 
-// CheckRequestPreset http; how the health endpoint of a framework answers: it fills in path, status_pointer, pass_values, warn_values, fail_values and warn_status where they are left out.
+// CheckRequestPreset http; the framework of the health endpoint. It sets path, status_pointer, pass_values, warn_values, fail_values and warn_status unless they are given.
 type CheckRequestPreset string
 
 // CheckRequestType defines model for CheckRequest.Type.
 type CheckRequestType string
 
-// CheckRequests How a target proves that it is well; without it, one http check of /health.
+// CheckRequests How a target's health is checked; defaults to one http check of /health.
 type CheckRequests = []CheckRequest
 
 // CheckResult defines model for CheckResult.
 type CheckResult struct {
 	LatencyMs float64 `json:"latency_ms"`
 
-	// Message What was seen, for people.
+	// Message The result as text.
 	Message string `json:"message"`
 	Name    string `json:"name"`
 	Status  Health `json:"status"`
 	Type    string `json:"type"`
 
-	// Version What the target says that it runs; null when it does not say.
+	// Version The version that the target reports; null if it reports none.
 	Version *string `json:"version"`
 }
 
@@ -355,10 +355,10 @@ type ChecksRequest struct {
 	// Example: http://10.0.0.1:8080
 	Address URL `json:"address"`
 
-	// HealthChecks How a target proves that it is well; without it, one http check of /health.
+	// HealthChecks How a target's health is checked; defaults to one http check of /health.
 	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
 
-	// TLS Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+	// TLS The trusted and presented certificates of calls to targets, checks and routers. TLS is 1.2 or later and always verified.
 	TLS *TLSRequest `json:"tls,omitempty"`
 }
 
@@ -368,7 +368,7 @@ type ChecksResult struct {
 	Status Health        `json:"status"`
 }
 
-// Definition As it was given, with defaults filled in. Without service, environment, revision, signed, created_at and updated_at it is a body that a PUT takes.
+// Definition The definition as it was given, with defaults filled in. Without service, environment, revision, signed, created_at and updated_at it is a valid body of a PUT.
 type Definition struct {
 	CreatedAt time.Time `json:"created_at"`
 	Deploy    struct {
@@ -382,26 +382,26 @@ type Definition struct {
 	HealthChecks    []CheckRequest `json:"health_checks"`
 	HealthyDeadline string         `json:"healthy_deadline"`
 
-	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256. commit_time, where it is given, is when the change was committed, in RFC 3339: GET /stats/dora measures the lead time from there.
+	// Labels Arbitrary labels; keys of 1 to 63 characters, values of up to 256. The label commit_time is the time of the commit in RFC 3339: GET /stats/dora measures the lead time from it.
 	Labels     Labels               `json:"labels"`
 	OnConflict DefinitionOnConflict `json:"on_conflict"`
 	Protected  bool                 `json:"protected"`
 
-	// Revision Grows with every change; the ETag.
+	// Revision Increases with every change; the ETag.
 	Revision int64  `json:"revision"`
 	Service  string `json:"service"`
 
-	// Signed Whether there is a deploy.secret.
+	// Signed Whether deploy.secret is set.
 	Signed bool `json:"signed"`
 
 	// Strategy The strategy's type and its own parameters; GET /strategies lists them with their defaults.
 	Strategy StrategyRequest `json:"strategy"`
 	Targets  []TargetRequest `json:"targets"`
 
-	// TLS Whom calls trust, and who they say they are; null when it is the server's own roots, and nobody.
+	// TLS The trusted and presented certificates of calls; null for the server's own roots and no client certificate.
 	TLS *TLS `json:"tls"`
 
-	// Traffic What moves traffic, with defaults filled in; null when nothing does.
+	// Traffic The router with its defaults; null if there is none.
 	Traffic   *Traffic  `json:"traffic"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
@@ -409,7 +409,7 @@ type Definition struct {
 // DefinitionOnConflict defines model for Definition.OnConflict.
 type DefinitionOnConflict string
 
-// DefinitionRequest A deployment's request without its version. Service and environment, if given, are those of the path.
+// DefinitionRequest A deployment request without the version. Service and environment, if given, must match the path.
 type DefinitionRequest struct {
 	Deploy *DeployRequest `json:"deploy,omitempty"`
 
@@ -417,19 +417,19 @@ type DefinitionRequest struct {
 	Environment *Name `json:"environment,omitempty"`
 	Force       *bool `json:"force,omitempty"`
 
-	// HealthChecks How a target proves that it is well; without it, one http check of /health.
+	// HealthChecks How a target's health is checked; defaults to one http check of /health.
 	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
 
-	// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
+	// HealthyDeadline The deadline for a target to pass its checks after its deploy call, 100ms to 24h.
 	HealthyDeadline *HealthyDeadline `json:"healthy_deadline,omitempty"`
 
-	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256. commit_time, where it is given, is when the change was committed, in RFC 3339: GET /stats/dora measures the lead time from there.
+	// Labels Arbitrary labels; keys of 1 to 63 characters, values of up to 256. The label commit_time is the time of the commit in RFC 3339: GET /stats/dora measures the lead time from it.
 	Labels *Labels `json:"labels,omitempty"`
 
-	// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
+	// OnConflict The behaviour while another deployment of the service in the environment is active: wait for it (only the newest waits), or be rejected with 409.
 	OnConflict *OnConflict `json:"on_conflict,omitempty"`
 
-	// Protected A deployment begins only when someone other than who asked for it has promoted it, and only such a one opens its gates. Rollbacks do not wait. To protect, and to change or remove what is protected, needs the role admin.
+	// Protected Protected deployments start only after someone other than the requester has approved them, and only someone else can promote them past their gates. Rollbacks do not wait. Setting this, and changing or deleting a protected definition, requires the role admin.
 	Protected *bool `json:"protected,omitempty"`
 
 	// Service Example: checkout
@@ -441,10 +441,10 @@ type DefinitionRequest struct {
 	// Targets At least one. No two targets may share an id or an address.
 	Targets *TargetRequests `json:"targets,omitempty"`
 
-	// TLS Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+	// TLS The trusted and presented certificates of calls to targets, checks and routers. TLS is 1.2 or later and always verified.
 	TLS *TLSRequest `json:"tls,omitempty"`
 
-	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
+	// Traffic The router that moves traffic between the targets; null is the same as leaving it out. Fields of other types are rejected.
 	Traffic *TrafficRequest `json:"traffic,omitempty"`
 }
 
@@ -462,7 +462,7 @@ type Delivery struct {
 	Service       *string        `json:"service"`
 	Status        DeliveryStatus `json:"status"`
 
-	// Type That of the event, or notification.test.
+	// Type The type of the event, or notification.test.
 	//
 	// Example: deployment.completed
 	Type    string  `json:"type"`
@@ -473,12 +473,12 @@ type Delivery struct {
 type DeliveryAttempt struct {
 	Attempt int `json:"attempt"`
 
-	// Detail What was answered or what stood in the way; nothing of the url or secrets.
+	// Detail The response or the error, without the url and secrets.
 	Detail     string     `json:"detail"`
 	FinishedAt *time.Time `json:"finished_at"`
 	Replica    string     `json:"replica"`
 
-	// Result done, retry (it asks to be told later), refused, not_sent (it was certainly not reached) or lost (nobody can say whether it was); null while nobody knows.
+	// Result done, retry (the receiver requested a later attempt), refused, not_sent (the receiver was certainly not reached) or lost (unknown whether it was reached); null while the attempt is running.
 	//
 	//
 	// Example: done
@@ -497,82 +497,82 @@ type DeliveryStatus string
 
 // DeployRequest defines model for DeployRequest.
 type DeployRequest struct {
-	// Backoff The wait before the first retry, up to 10m; it doubles with each.
+	// Backoff The wait before the first retry, up to 10m; it doubles with each retry.
 	Backoff *string `json:"backoff,omitempty"`
 	Path    *string `json:"path,omitempty"`
 	Retries *int    `json:"retries,omitempty"`
 
-	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes, or two such keys with a space between them, which both sign while targets learn the new one. Never shown. Without it the definition's is used, unless the request names an address that the definition does not; with null none.
+	// Secret Signs the calls (Standard Webhooks); "whsec_" and the base64 of at least 16 bytes, or two such keys separated by a space, which both sign during a key rotation. Never shown. Defaults to the definition's secret, unless the request has an address that the definition does not have; null for none.
 	Secret json.RawMessage `json:"secret,omitempty"`
 
-	// Timeout How long one call may take, 100ms to 1h.
+	// Timeout The timeout of one call, 100ms to 1h.
 	Timeout *string `json:"timeout,omitempty"`
 }
 
 // Deployment defines model for Deployment.
 type Deployment struct {
-	// ApprovedBy Who let it begin, when it is protected.
+	// ApprovedBy The principal that approved its start, if it is protected.
 	ApprovedBy *string   `json:"approved_by"`
 	CreatedAt  time.Time `json:"created_at"`
 
-	// DeadlineAt When lack of progress ends the way forward, as on_failure says, or a rollback that is under way; null while pending, paused and terminal.
+	// DeadlineAt The time at which lack of progress ends the deployment, as on_failure specifies, or a running rollback; null while it is pending, paused or finished.
 	DeadlineAt  *time.Time          `json:"deadline_at"`
 	Direction   DeploymentDirection `json:"direction"`
 	Environment string              `json:"environment"`
 
-	// Epoch Grows each time it changes hands.
+	// Epoch Increases with each change of ownership.
 	Epoch int64 `json:"epoch"`
 
-	// EventsHash The hash of the newest event. Keep it elsewhere, and `rollcall verify` can tell whether the log was written anew.
+	// EventsHash The hash of the newest event. If you store it elsewhere, `rollcall verify` can detect a rewritten log.
 	EventsHash *string    `json:"events_hash"`
 	FinishedAt *time.Time `json:"finished_at"`
 
 	// ID Example: 0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11
 	ID ID `json:"id"`
 
-	// Intent What people have asked of it; pause, abort or rollback.
+	// Intent The command of an operator that is in effect; pause, abort or rollback.
 	Intent *string           `json:"intent"`
 	Kind   DeploymentKind    `json:"kind"`
 	Labels map[string]string `json:"labels"`
 
-	// NextActionAt When it next does something by itself; null while it waits for a person.
+	// NextActionAt The time of its next action; null while it waits for a command.
 	NextActionAt *time.Time `json:"next_action_at"`
 
-	// Owner The replica that works on it now.
+	// Owner The replica that is working on it.
 	Owner    *string  `json:"owner"`
 	Progress Progress `json:"progress"`
 
-	// Protected Whether someone other than requested_by has to let it begin, and to open its gates.
+	// Protected Whether someone other than requested_by must approve its start and promote it past its gates.
 	Protected bool `json:"protected"`
 
-	// Reason What the deployment does or waits for.
+	// Reason What the deployment is doing or waiting for.
 	Reason string `json:"reason"`
 
-	// RequestedBy Who asked for it.
+	// RequestedBy The principal that requested it.
 	RequestedBy string `json:"requested_by"`
 
-	// Result How it ended; null until then.
+	// Result The result; null until it has finished.
 	Result *Result `json:"result"`
 
-	// Revision Grows with every change that can be seen here.
+	// Revision Increases with every change that is visible here.
 	Revision int64 `json:"revision"`
 
-	// RollbackOf The deployment that this one undoes.
+	// RollbackOf The deployment that this one rolls back.
 	RollbackOf *string `json:"rollback_of"`
 
-	// RolledBackBy The newest deployment that was made to undo this one; its state tells how far it is.
+	// RolledBackBy The newest deployment that was created to roll this one back; its state shows its progress.
 	RolledBackBy *string         `json:"rolled_back_by"`
 	Service      string          `json:"service"`
 	StartedAt    *time.Time      `json:"started_at"`
 	State        DeploymentState `json:"state"`
 
-	// Strategy The strategy, resolved; percentages are numbers of targets, defaults are filled in.
+	// Strategy The strategy with its defaults; percentages are resolved to numbers of targets.
 	Strategy rollout.Strategy `json:"strategy"`
 
-	// Traffic What moves traffic, with defaults filled in; null when nothing does.
+	// Traffic The router with its defaults; null if there is none.
 	Traffic *Traffic `json:"traffic"`
 
-	// Version Null only for a rollback whose targets go back to different versions.
+	// Version Null only for a rollback whose targets return to different versions.
 	Version *string `json:"version"`
 }
 
@@ -588,21 +588,21 @@ type DeploymentList struct {
 	NextCursor *string      `json:"next_cursor"`
 }
 
-// DeploymentPlan What a deployment would do, if every target goes along.
+// DeploymentPlan What a deployment would do if no target fails.
 type DeploymentPlan struct {
-	// LeastCapacity The share of targets in service at the worst moment, in percent, rounded down.
+	// LeastCapacity The minimum percentage of targets in service at any time, rounded down.
 	LeastCapacity int `json:"least_capacity"`
 
-	// Protected Whether it begins only when someone else has promoted it.
+	// Protected Whether it starts only after approval by someone else.
 	Protected bool `json:"protected"`
 
-	// Router What one look at a router of type haproxy has found; nothing was written. Absent for other routers.
+	// Router The state of a router of type haproxy as read once; nothing was written. Absent for other routers.
 	Router *PlannedRouter `json:"router,omitempty"`
 
-	// ShortestDuration A lower bound as a Go duration; the bakes, the delays, and the least time that the checks need to pass. Waiting for people is not counted.
+	// ShortestDuration The minimum duration as a Go duration: the bakes, the delays, and the minimum time for the checks to pass. Time spent at gates is not included.
 	ShortestDuration string `json:"shortest_duration"`
 
-	// Strategy The strategy, resolved.
+	// Strategy The strategy with its defaults, resolved.
 	Strategy rollout.Strategy `json:"strategy"`
 	Waves    []PlannedWave    `json:"waves"`
 }
@@ -612,19 +612,19 @@ type DeploymentRequest struct {
 	Deploy      *DeployRequest `json:"deploy,omitempty"`
 	Environment *string        `json:"environment,omitempty"`
 
-	// Force Call targets that already run the version, too.
+	// Force Call targets even if they already run the version.
 	Force *bool `json:"force,omitempty"`
 
-	// HealthChecks How a target proves that it is well; without it, one http check of /health.
+	// HealthChecks How a target's health is checked; defaults to one http check of /health.
 	HealthChecks *CheckRequests `json:"health_checks,omitempty"`
 
-	// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
+	// HealthyDeadline The deadline for a target to pass its checks after its deploy call, 100ms to 24h.
 	HealthyDeadline *HealthyDeadline `json:"healthy_deadline,omitempty"`
 
-	// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256. commit_time, where it is given, is when the change was committed, in RFC 3339: GET /stats/dora measures the lead time from there.
+	// Labels Arbitrary labels; keys of 1 to 63 characters, values of up to 256. The label commit_time is the time of the commit in RFC 3339: GET /stats/dora measures the lead time from it.
 	Labels *Labels `json:"labels,omitempty"`
 
-	// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
+	// OnConflict The behaviour while another deployment of the service in the environment is active: wait for it (only the newest waits), or be rejected with 409.
 	OnConflict *OnConflict `json:"on_conflict,omitempty"`
 
 	// Service Example: checkout
@@ -636,13 +636,13 @@ type DeploymentRequest struct {
 	// Targets At least one. No two targets may share an id or an address.
 	Targets *TargetRequests `json:"targets,omitempty"`
 
-	// TLS Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+	// TLS The trusted and presented certificates of calls to targets, checks and routers. TLS is 1.2 or later and always verified.
 	TLS *TLSRequest `json:"tls,omitempty"`
 
-	// Traffic What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
+	// Traffic The router that moves traffic between the targets; null is the same as leaving it out. Fields of other types are rejected.
 	Traffic *TrafficRequest `json:"traffic,omitempty"`
 
-	// Version What to deploy. It must not begin or end with blanks, and must not have quotes.
+	// Version The version to deploy. It must not begin or end with spaces, and must not contain quotes.
 	Version Version `json:"version"`
 }
 
@@ -651,13 +651,13 @@ type DeploymentState string
 
 // DoraFigures defines model for DoraFigures.
 type DoraFigures struct {
-	// ChangeFailRate Failed of all changes, from 0 to 1; null without any.
+	// ChangeFailRate The ratio of failed changes to all, from 0 to 1; null if there are none.
 	ChangeFailRate *float64 `json:"change_fail_rate"`
 
-	// Changes Deployments that ended in the time and touched a target.
+	// Changes The number of deployments that finished in the period and touched a target.
 	Changes int `json:"changes"`
 
-	// DeploymentFrequency Changes that completed, per day.
+	// DeploymentFrequency Completed changes per day.
 	DeploymentFrequency float64 `json:"deployment_frequency"`
 
 	// Environment Null in the total.
@@ -666,22 +666,22 @@ type DoraFigures struct {
 	// Failed Changes that did not complete or were rolled back afterwards.
 	Failed int `json:"failed"`
 
-	// FailedDeploymentRecoveryTime From the moment that a change failed (it turned back, ended, or its rollback was asked for) until it was rolled back or the next deployment there had succeeded.
+	// FailedDeploymentRecoveryTime From the failure of a change (the start of its rollback, its end, or the request to roll it back) until it was rolled back or the next deployment there succeeded.
 	FailedDeploymentRecoveryTime Spread `json:"failed_deployment_recovery_time"`
 
-	// LeadTime From the commit, which the label commit_time names, until a version was first completed there. Changes without that label do not count.
+	// LeadTime From the commit, which the label commit_time dates, until a version was first completed there. Changes without that label are not counted.
 	LeadTime Spread `json:"lead_time"`
 
 	// Service Null in the total.
 	Service *string `json:"service"`
 
-	// Unrecovered Changes that failed and after which nothing has succeeded yet.
+	// Unrecovered Failed changes after which no change has succeeded yet.
 	Unrecovered int `json:"unrecovered"`
 }
 
 // DoraStats defines model for DoraStats.
 type DoraStats struct {
-	// Items Each service in each environment that had a change, those with the most first, at most 200.
+	// Items Each service in each environment that had a change, ordered by the number of changes, at most 200.
 	Items []DoraFigures `json:"items"`
 	Since time.Time     `json:"since"`
 	Total DoraFigures   `json:"total"`
@@ -693,26 +693,26 @@ type DoraStats struct {
 // Example: 1m30s
 type Duration = string
 
-// DurationTotals Of the deployments that were asked for in the window, began, and have ended.
+// DurationTotals The deployments that were requested in the window, started, and have finished.
 type DurationTotals struct {
 	Count int      `json:"count"`
 	P50Ms *float64 `json:"p50_ms"`
 	P95Ms *float64 `json:"p95_ms"`
 
-	// SuccessRate From 0 to 1; null when there are none.
+	// SuccessRate From 0 to 1; null if there are none.
 	SuccessRate *float64 `json:"success_rate"`
 
-	// Window As a Go duration.
+	// Window The window as a Go duration.
 	Window string `json:"window"`
 }
 
 // Event defines model for Event.
 type Event struct {
-	// Actor engine, or who asked.
+	// Actor engine, or the principal that requested it.
 	Actor string    `json:"actor"`
 	At    time.Time `json:"at"`
 
-	// Call The call that the event tells of; null when there is none.
+	// Call The call that the event is about; null if there is none.
 	Call *Call `json:"call"`
 
 	// DeploymentID Example: 0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11
@@ -725,12 +725,12 @@ type Event struct {
 	// version that had no chain.
 	Hash *string `json:"hash"`
 
-	// ID Grows over all deployments.
+	// ID Increases across all deployments.
 	ID      string  `json:"id"`
 	Message string  `json:"message"`
 	Replica *string `json:"replica"`
 
-	// Seq 1, 2, 3 … within the deployment.
+	// Seq The sequence number within the deployment: 1, 2, 3 …
 	Seq     int64   `json:"seq"`
 	Service string  `json:"service"`
 	Target  *string `json:"target"`
@@ -745,7 +745,7 @@ type EventList struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// EventStream Server-sent events, as HTML describes them.
+// EventStream Server-sent events, as the HTML standard defines them.
 //
 // Example: id: 90312
 // data: {"seq":12,"id":"90312","type":"target.intent", …}
@@ -754,24 +754,24 @@ type EventList struct {
 // data: {"id":"…","state":"in_progress","revision":17, …}
 type EventStream = string
 
-// GitAttempt The newest attempt to bring the targets to what the file wants.
+// GitAttempt The newest attempt to deploy the file.
 type GitAttempt struct {
 	Commit       string         `json:"commit"`
 	DeploymentID *string        `json:"deployment_id"`
 	Kind         GitAttemptKind `json:"kind"`
 	Reason       string         `json:"reason"`
 
-	// State A planned one has no deployment yet; when it could not begin, because another deployment has not ended, it is asked for again. A failed one waits for a new commit or a sync with retry; a held one, too, or for one with release.
+	// State A planned attempt has no deployment yet; if it could not start because another deployment has not finished, it is retried. A failed one waits for a new commit or a sync with retry; so does a held one, or it waits for a sync with release.
 	State GitAttemptState `json:"state"`
 }
 
 // GitAttemptKind defines model for GitAttempt.Kind.
 type GitAttemptKind string
 
-// GitAttemptState A planned one has no deployment yet; when it could not begin, because another deployment has not ended, it is asked for again. A failed one waits for a new commit or a sync with retry; a held one, too, or for one with release.
+// GitAttemptState A planned attempt has no deployment yet; if it could not start because another deployment has not finished, it is retried. A failed one waits for a new commit or a sync with retry; so does a held one, or it waits for a sync with release.
 type GitAttemptState string
 
-// GitCommit The commit that last changed what the file wants.
+// GitCommit The commit that last changed the desired state of the file.
 type GitCommit struct {
 	Author  string `json:"author"`
 	Message string `json:"message"`
@@ -780,40 +780,40 @@ type GitCommit struct {
 
 // GitFile defines model for GitFile.
 type GitFile struct {
-	// Attempt The newest attempt to bring the targets to what the file wants.
+	// Attempt The newest attempt to deploy the file.
 	Attempt *GitAttempt `json:"attempt"`
 
-	// Commit The commit that last changed what the file wants.
+	// Commit The commit that last changed the desired state of the file.
 	Commit      *GitCommit `json:"commit"`
 	Environment *string    `json:"environment"`
 	Path        string     `json:"path"`
 
-	// Problems Why the file, as it is now, changes nothing; empty when it is good.
+	// Problems Why the current file is ignored; empty if it is valid.
 	Problems []GitProblem `json:"problems"`
 
-	// Service Null while the file was never good.
+	// Service Null if the file was never valid.
 	Service *string     `json:"service"`
 	State   SourceState `json:"state"`
 	Targets []GitTarget `json:"targets"`
 
-	// Version What the file wants, or wanted when it was last good.
+	// Version The version of the file, or of its last valid revision.
 	Version *string `json:"version"`
 }
 
 // GitProblem defines model for GitProblem.
 type GitProblem struct {
-	// Commit Where the file was read.
+	// Commit The commit at which the file was read.
 	Commit string `json:"commit"`
 	Detail string `json:"detail"`
 
-	// Line From 1; 0 is the file as a whole.
+	// Line Starting at 1; 0 for the file as a whole.
 	Line int `json:"line"`
 
-	// Pointer The JSON pointer of the wrong part; empty is the whole.
+	// Pointer A JSON pointer to the invalid part; empty for the whole.
 	Pointer string `json:"pointer"`
 }
 
-// GitRemovedFile A file that the branch no longer has, and what it managed.
+// GitRemovedFile A file that was removed from the branch, and what it managed.
 type GitRemovedFile struct {
 	At time.Time `json:"at"`
 
@@ -823,11 +823,11 @@ type GitRemovedFile struct {
 	Path        string `json:"path"`
 	Service     string `json:"service"`
 
-	// Version What the file wanted last.
+	// Version The last version of the file.
 	Version string `json:"version"`
 }
 
-// GitRewrite The last time that the branch's history was replaced; null when it never was.
+// GitRewrite The last time that the branch's history was rewritten; null if never.
 type GitRewrite struct {
 	At   time.Time `json:"at"`
 	From string    `json:"from"`
@@ -836,23 +836,23 @@ type GitRewrite struct {
 
 // GitSource defines model for GitSource.
 type GitSource struct {
-	// ActualRevision The last commit at which everything ran as it said.
+	// ActualRevision The last commit at which all targets matched.
 	ActualRevision *string   `json:"actual_revision"`
 	AllowEmpty     bool      `json:"allow_empty"`
 	AllowedSigners string    `json:"allowed_signers"`
 	Branch         string    `json:"branch"`
 	CreatedAt      time.Time `json:"created_at"`
 
-	// DesiredRevision The commit of the branch, when it was last read.
+	// DesiredRevision The commit of the branch, as last read.
 	DesiredRevision *string `json:"desired_revision"`
 
-	// DriftedTargets Targets that run something else than Git says.
+	// DriftedTargets Targets that run a different version than Git specifies.
 	DriftedTargets int `json:"drifted_targets"`
 
-	// Failures Syncs that failed since the last good one.
+	// Failures The number of failed syncs since the last successful one.
 	Failures int `json:"failures"`
 
-	// Files What each file says; null in lists.
+	// Files The status of each file; null in lists.
 	Files          *[]GitFile `json:"files"`
 	HasHookSecret  bool       `json:"has_hook_secret"`
 	HasSSHKey      bool       `json:"has_ssh_key"`
@@ -866,16 +866,16 @@ type GitSource struct {
 	NextSyncAt     *time.Time `json:"next_sync_at"`
 	Path           string     `json:"path"`
 
-	// Reason Why it is in this state, for people.
+	// Reason The reason for the state.
 	Reason string `json:"reason"`
 
-	// RemovedFiles The newest of the files that the branch no longer has, until another file or source manages the same service and environment. What they had deployed is unchanged.
+	// RemovedFiles The newest of the files that were removed from the branch, until another file or source manages the same service and environment. Their deployments are unchanged.
 	RemovedFiles []GitRemovedFile `json:"removed_files"`
 
-	// Revision Grows with every change of the source itself.
+	// Revision Increases with every change of the source itself.
 	Revision int64 `json:"revision"`
 
-	// Rewrite The last time that the branch's history was replaced; null when it never was.
+	// Rewrite The last time that the branch's history was rewritten; null if never.
 	Rewrite   *GitRewrite `json:"rewrite"`
 	State     SourceState `json:"state"`
 	UpdatedAt time.Time   `json:"updated_at"`
@@ -891,25 +891,25 @@ type GitSourceList struct {
 
 // GitSourceRequest defines model for GitSourceRequest.
 type GitSourceRequest struct {
-	// AllowEmpty A path without any definition is meant, and the source then manages nothing. Otherwise it is an error, and what was read before stays in force.
+	// AllowEmpty Accept a path without any definition: the source then manages nothing. Otherwise that is an error, and the last definitions stay in force.
 	AllowEmpty *bool `json:"allow_empty,omitempty"`
 
-	// AllowedSigners Who may sign commits, as ssh-keygen's allowed signers file has it. With it, a branch whose newest commit none of them has signed is refused.
+	// AllowedSigners The trusted signers of commits, in ssh-keygen's allowed signers format. If set, a branch whose newest commit is not signed by one of them is rejected.
 	AllowedSigners *string `json:"allowed_signers,omitempty"`
 
-	// Branch The name of a branch, with or without refs/heads/ before it.
+	// Branch The name of a branch, with or without refs/heads/.
 	Branch *string `json:"branch,omitempty"`
 
-	// Heal Bring targets back that run something else than Git says. Otherwise that is only reported.
+	// Heal Deploy to targets that run a different version than Git specifies. Otherwise the drift is only reported.
 	Heal *bool `json:"heal,omitempty"`
 
-	// HookSecret What push notifications are signed with, at least 16 characters: the host's secret, or GitLab's signing token (whsec_…). Never shown. Without it none are taken.
+	// HookSecret The secret that signs push notifications, at least 16 characters: the host's secret, or GitLab's signing token (whsec_…). Never shown. Without it none are accepted.
 	HookSecret json.RawMessage `json:"hook_secret,omitempty"`
 
-	// Interval The time between two polls, 1s to 24h.
+	// Interval The polling interval, 1s to 24h.
 	Interval *string `json:"interval,omitempty"`
 
-	// KnownHosts The keys of the ssh host, as ssh-keyscan prints them. Required with ssh.
+	// KnownHosts The host keys of the ssh server, as printed by ssh-keyscan. Required with ssh.
 	KnownHosts *string `json:"known_hosts,omitempty"`
 
 	// Path The folder or file within the repository; empty for all of it.
@@ -917,25 +917,25 @@ type GitSourceRequest struct {
 	// Example: production
 	Path *string `json:"path,omitempty"`
 
-	// SSHKey A private key for ssh, in OpenSSH's form and without a passphrase. Never shown.
+	// SSHKey A private key for ssh, in OpenSSH format and without a passphrase. Never shown.
 	SSHKey json.RawMessage `json:"ssh_key,omitempty"`
 
-	// Token For https. Never shown.
+	// Token An access token for https. Never shown.
 	Token json.RawMessage `json:"token,omitempty"`
 
-	// URL https://…, ssh://user@host/… or user@host:path; file:///… where the operator allows that (--allow-file-remotes); http only to this machine, with --dev. Without a user's password or token.
+	// URL https://…, ssh://user@host/… or user@host:path; file:///… if the operator allows it (--allow-file-remotes); http only for this machine, with --dev. Without a user's password or token.
 	//
 	//
 	// Example: https://github.com/example/deployments
 	URL string `json:"url"`
 
-	// Username Goes with the token.
+	// Username The user name that belongs to the token.
 	Username *string `json:"username,omitempty"`
 }
 
 // GitTarget defines model for GitTarget.
 type GitTarget struct {
-	// Actual What it runs; null when nobody knows.
+	// Actual The running version; null if unknown.
 	Actual *string `json:"actual"`
 	ID     string  `json:"id"`
 	Wanted string  `json:"wanted"`
@@ -944,22 +944,22 @@ type GitTarget struct {
 // Health defines model for Health.
 type Health string
 
-// HealthyDeadline How long one target may take to pass its checks after its deploy call, 100ms to 24h.
+// HealthyDeadline The deadline for a target to pass its checks after its deploy call, 100ms to 24h.
 type HealthyDeadline = string
 
 // HeldTarget defines model for HeldTarget.
 type HeldTarget struct {
-	// By drain, maint, or weight: it was set to 0.
+	// By drain, maint, or weight: its weight was set to 0.
 	By     string `json:"by"`
 	Target string `json:"target"`
 }
 
 // HookAnswer defines model for HookAnswer.
 type HookAnswer struct {
-	// Reason Why it is not.
+	// Reason Why it does not.
 	Reason *string `json:"reason"`
 
-	// Sync Whether the branch is read because of it.
+	// Sync Whether it triggers a sync.
 	Sync bool `json:"sync"`
 }
 
@@ -983,29 +983,29 @@ type IssuedToken struct {
 	ID   ID     `json:"id"`
 	Name string `json:"name"`
 
-	// Role viewer reads; deployer also deploys, stops, takes back and writes definitions; approver also promotes; admin also protects and gives out tokens.
+	// Role viewer reads; deployer also deploys, stops, rolls back and writes definitions; approver also promotes; admin also protects services and issues tokens.
 	Role   Role    `json:"role"`
 	Scopes []Scope `json:"scopes"`
 
-	// Token What to send as Authorization Bearer. It is never shown again.
+	// Token The token, to be sent as Authorization Bearer. It is never shown again.
 	Token string `json:"token"`
 }
 
-// Labels The caller's own notes; keys of 1 to 63 characters, values of up to 256. commit_time, where it is given, is when the change was committed, in RFC 3339: GET /stats/dora measures the lead time from there.
+// Labels Arbitrary labels; keys of 1 to 63 characters, values of up to 256. The label commit_time is the time of the commit in RFC 3339: GET /stats/dora measures the lead time from it.
 type Labels map[string]string
 
-// LastDeployment The newest deployment; null when there was none.
+// LastDeployment The newest deployment; null if there was none.
 type LastDeployment = Deployment
 
 // Name Example: checkout
 type Name = string
 
-// NotifiableState in_progress is the start of a deployment; waiting is each time that it waits for a person, at a gate, for its approval or after a failure with on_failure "pause"; the others are its ends.
+// NotifiableState in_progress is the start of a deployment; waiting is each time that it requires a command: at a gate, for its approval, or after a failure with on_failure "pause"; the others are its final states.
 type NotifiableState string
 
 // Notification defines model for Notification.
 type Notification struct {
-	// CdeventsVersion Null for the other kinds.
+	// CdeventsVersion Null for other kinds.
 	CdeventsVersion *CDEventsVersion `json:"cdevents_version"`
 	CreatedAt       time.Time        `json:"created_at"`
 	Environments    []string         `json:"environments"`
@@ -1014,7 +1014,7 @@ type Notification struct {
 	Kind            NotificationKind `json:"kind"`
 	Name            string           `json:"name"`
 
-	// Readable Whether the server has the key that the url was sealed with; if not, nothing is sent.
+	// Readable Whether the server has the key that encrypts the url; if not, nothing is sent.
 	Readable  bool              `json:"readable"`
 	Revision  int64             `json:"revision"`
 	Services  []string          `json:"services"`
@@ -1033,33 +1033,33 @@ type NotificationList struct {
 
 // NotificationRequest defines model for NotificationRequest.
 type NotificationRequest struct {
-	// CdeventsVersion cdevents; the version of CDEvents that is spoken, 0.4.1 when left out.
+	// CdeventsVersion cdevents; the version of CDEvents, 0.4.1 by default.
 	CdeventsVersion *CDEventsVersion `json:"cdevents_version,omitempty"`
 
-	// Environments Of which environments it is told; none are all.
+	// Environments The environments to report; none for all.
 	Environments *[]Name          `json:"environments,omitempty"`
 	Kind         NotificationKind `json:"kind"`
 
-	// Secret What signs webhook and cdevents (Standard Webhooks 1.0): "whsec_" and base64, or two such with a space between them. Never shown. Without it the server's own key signs.
+	// Secret The signing secret of webhook and cdevents (Standard Webhooks 1.0): "whsec_" and base64, or two of them separated by a space. Never shown. Defaults to the server's own key.
 	Secret json.RawMessage `json:"secret,omitempty"`
 
-	// Services Of which services it is told; none are all.
+	// Services The services to report; none for all.
 	Services *[]Name `json:"services,omitempty"`
 
-	// States What it is told of; by default all that the kind has words for. cdevents has words for completed and rolled_back.
+	// States The states to report; defaults to all that the kind supports. cdevents supports completed and rolled_back.
 	States *[]NotifiableState `json:"states,omitempty"`
 
-	// Token What GitHub knows the server by; it needs the right to write deployments. Never shown.
+	// Token The GitHub token; it requires permission to write deployments. Never shown.
 	Token json.RawMessage `json:"token,omitempty"`
 
-	// URL Where the receiver is; for github the repository in its API, https://api.github.com/repos/OWNER/NAME. Never shown. Required for a new notification.
+	// URL The URL of the receiver; for github the repository in its API, https://api.github.com/repos/OWNER/NAME. Never shown. Required for a new notification.
 	//
 	//
 	// Example: https://hooks.example.com/rollcall
 	URL *string `json:"url,omitempty"`
 }
 
-// OnConflict While another deployment of the service in the environment is active: wait for it (only the newest waits), or be refused with 409.
+// OnConflict The behaviour while another deployment of the service in the environment is active: wait for it (only the newest waits), or be rejected with 409.
 type OnConflict string
 
 // Path Example: /health
@@ -1067,7 +1067,7 @@ type Path = string
 
 // PlannedDeployment defines model for PlannedDeployment.
 type PlannedDeployment struct {
-	// Commit The commit that last changed what the file wants.
+	// Commit The commit that last changed the desired state of the file.
 	Commit      *GitCommit            `json:"commit"`
 	Environment string                `json:"environment"`
 	Kind        PlannedDeploymentKind `json:"kind"`
@@ -1079,60 +1079,60 @@ type PlannedDeployment struct {
 // PlannedDeploymentKind defines model for PlannedDeployment.Kind.
 type PlannedDeploymentKind string
 
-// PlannedRouter What one look at a router of type haproxy has found; nothing was written. Absent for other routers.
+// PlannedRouter The state of a router of type haproxy as read once; nothing was written. Absent for other routers.
 type PlannedRouter struct {
-	// Error Why the router could not be looked at.
+	// Error Why the router could not be read.
 	Error *string `json:"error"`
 
-	// Refused Why the router, as it is configured, can never do what is asked. The deployment would end at once.
+	// Refused Why the router, with its configuration, cannot do what the deployment requires. The deployment would fail at once.
 	Refused *string `json:"refused"`
 
-	// TakeOut The state of a server that is taken out, "drain" or "maint"; null when it could not be seen.
+	// TakeOut The state of a server that is taken out of rotation, "drain" or "maint"; null if it could not be read.
 	TakeOut *string `json:"take_out"`
 
-	// Why What led to it, when the request did not.
+	// Why The reason for that state, unless the request sets it.
 	Why *string `json:"why"`
 }
 
 // PlannedWave defines model for PlannedWave.
 type PlannedWave struct {
-	// Bake How long it is watched, as a Go duration.
+	// Bake The bake time as a Go duration.
 	Bake string `json:"bake"`
 
-	// Gate Where it waits for promote; "switch" before its traffic, "next" before the next wave, null nowhere.
+	// Gate The gate where it waits for promote: "switch" before its traffic shift, "next" before the next wave, null for none.
 	Gate *string `json:"gate"`
 
-	// Targets The ids of its targets.
+	// Targets The ids of the targets.
 	Targets []string `json:"targets"`
 
-	// TrafficWeight The new side's share of traffic in percent once it is verified.
+	// TrafficWeight The new version's traffic weight in percent once the wave is verified.
 	TrafficWeight int `json:"traffic_weight"`
 
-	// Wave Its number, from 1.
+	// Wave The number of the wave, starting at 1.
 	Wave int `json:"wave"`
 }
 
-// Problem What went wrong (RFC 9457).
+// Problem A problem document (RFC 9457).
 type Problem struct {
-	// DeploymentID The deployment that stands in the way.
+	// DeploymentID The deployment that causes the conflict.
 	DeploymentID *string `json:"deployment_id,omitempty"`
 
-	// Detail What is wrong this time.
+	// Detail What is wrong with this request.
 	Detail string `json:"detail"`
 
-	// Errors The parts of the request that are wrong.
+	// Errors The invalid parts of the request.
 	Errors *[]ProblemPart `json:"errors,omitempty"`
 
-	// Instance This very occurrence.
+	// Instance This occurrence.
 	Instance *string `json:"instance,omitempty"`
 
 	// Status The HTTP status.
 	Status int `json:"status"`
 
-	// Title The kind of problem for people.
+	// Title The kind of problem, for people.
 	Title string `json:"title"`
 
-	// Type Names the kind of problem for programs.
+	// Type A URN of the kind of problem, for programs.
 	Type string `json:"type"`
 }
 
@@ -1146,7 +1146,7 @@ type ProblemPart struct {
 
 // Progress defines model for Progress.
 type Progress struct {
-	// Percent Updated targets in percent of all, rounded.
+	// Percent Updated targets as a percentage of all, rounded.
 	Percent         int `json:"percent"`
 	TargetsFailed   int `json:"targets_failed"`
 	TargetsInFlight int `json:"targets_in_flight"`
@@ -1154,36 +1154,36 @@ type Progress struct {
 	TargetsUnknown  int `json:"targets_unknown"`
 	TargetsUpdated  int `json:"targets_updated"`
 
-	// TrafficWeight The new side's share of traffic in percent, as the router has last confirmed it; without one, that of the last wave whose targets have their outcome.
+	// TrafficWeight The new version's traffic weight in percent, as last confirmed by the router; without a router, the weight of the last finished wave.
 	TrafficWeight int `json:"traffic_weight"`
 
-	// Wave The current wave, from 1; 0 before the start.
+	// Wave The current wave, starting at 1; 0 before the start.
 	Wave  int `json:"wave"`
 	Waves int `json:"waves"`
 }
 
-// PromoteRequest What to go past; without wave and full the gate that the deployment waits at.
+// PromoteRequest The gate to pass; without wave and full, the gate that the deployment is waiting at.
 type PromoteRequest struct {
-	// Full Skip all gates and bakes from now on; excludes wave.
+	// Full Skip all further gates and bakes; mutually exclusive with wave.
 	Full *bool `json:"full,omitempty"`
 
-	// Reason Why, for the event log.
+	// Reason The reason, for the event log.
 	Reason *string `json:"reason,omitempty"`
 
-	// Wave The wave whose gate is meant.
+	// Wave The wave whose gate is to be passed.
 	Wave *int `json:"wave,omitempty"`
 }
 
-// PushNotification Whatever the Git host sends.
+// PushNotification The notification in the format of the Git host.
 type PushNotification = json.RawMessage
 
-// ReasonBody What may be said along with a verb.
+// ReasonBody The optional body of a command.
 type ReasonBody struct {
-	// Reason Why, for the event log.
+	// Reason The reason, for the event log.
 	Reason *string `json:"reason,omitempty"`
 }
 
-// Result How it ended; null until then.
+// Result The result; null until it has finished.
 type Result struct {
 	DurationMs float64       `json:"duration_ms"`
 	Errors     []TargetError `json:"errors"`
@@ -1198,7 +1198,7 @@ type Result struct {
 	TargetsUpdated    int                    `json:"targets_updated"`
 }
 
-// Role viewer reads; deployer also deploys, stops, takes back and writes definitions; approver also promotes; admin also protects and gives out tokens.
+// Role viewer reads; deployer also deploys, stops, rolls back and writes definitions; approver also promotes; admin also protects services and issues tokens.
 type Role string
 
 // RunningTarget defines model for RunningTarget.
@@ -1206,7 +1206,7 @@ type RunningTarget struct {
 	Health Health `json:"health"`
 	ID     string `json:"id"`
 
-	// Version What it runs; null when nobody knows.
+	// Version The running version; null if unknown.
 	Version *string `json:"version"`
 }
 
@@ -1219,7 +1219,7 @@ type Scope struct {
 // ScopeName defines model for ScopeName.
 type ScopeName = string
 
-// ScopeRequest A service in an environment; what is left out, or "*", stands for all.
+// ScopeRequest A service in an environment; a field that is left out, or "*", stands for all.
 type ScopeRequest struct {
 	Environment *ScopeName `json:"environment,omitempty"`
 	Service     *ScopeName `json:"service,omitempty"`
@@ -1229,10 +1229,10 @@ type ScopeRequest struct {
 type Self struct {
 	ExpiresAt *time.Time `json:"expires_at"`
 
-	// Name As it stands in requested_by and in events.
+	// Name The name in requested_by and in events.
 	Name string `json:"name"`
 
-	// Role viewer reads; deployer also deploys, stops, takes back and writes definitions; approver also promotes; admin also protects and gives out tokens.
+	// Role viewer reads; deployer also deploys, stops, rolls back and writes definitions; approver also promotes; admin also protects services and issues tokens.
 	Role   Role    `json:"role"`
 	Scopes []Scope `json:"scopes"`
 }
@@ -1247,11 +1247,11 @@ type ServerStatusStatus string
 
 // Service defines model for Service.
 type Service struct {
-	// Defined Whether there is a definition.
+	// Defined Whether it has a definition.
 	Defined     bool   `json:"defined"`
 	Environment string `json:"environment"`
 
-	// LastDeployment The newest deployment; null when there was none.
+	// LastDeployment The newest deployment; null if there was none.
 	LastDeployment *LastDeployment `json:"last_deployment"`
 	Service        string          `json:"service"`
 }
@@ -1264,28 +1264,28 @@ type ServiceList struct {
 
 // ServiceStatus defines model for ServiceStatus.
 type ServiceStatus struct {
-	// ActiveSlot The slot that serves; null without slots.
+	// ActiveSlot The active slot; null without slots.
 	ActiveSlot  *string `json:"active_slot"`
 	Environment string  `json:"environment"`
 
-	// LastDeployment The newest deployment; null when there was none.
+	// LastDeployment The newest deployment; null if there was none.
 	LastDeployment *LastDeployment `json:"last_deployment"`
 
-	// Mixed Some targets run, or may run, another version than others.
+	// Mixed Whether some targets run, or may run, a different version than others.
 	Mixed   bool            `json:"mixed"`
 	Service string          `json:"service"`
 	Targets []RunningTarget `json:"targets"`
 
-	// Traffic The router, as it was last read, by a deployment or between two of them; null when the last deployment moved no traffic.
+	// Traffic The router as last read, during a deployment or between two; null if the last deployment moved no traffic.
 	Traffic *TrafficStatus `json:"traffic"`
 
-	// Version What all targets run; null when that is not one version.
+	// Version The version that all targets run; null if they run different ones.
 	Version *string `json:"version"`
 }
 
 // ServiceTotals defines model for ServiceTotals.
 type ServiceTotals struct {
-	// ByState How many deployments are in each state; every state is there.
+	// ByState The number of deployments in each state, including zeros.
 	ByState StateTotals `json:"by_state"`
 	Service string      `json:"service"`
 	Total   int         `json:"total"`
@@ -1298,15 +1298,15 @@ type SourceState string
 type Spread struct {
 	Count int `json:"count"`
 
-	// P50Ms What half of them did not exceed; null when there are none.
+	// P50Ms The median; null if there are none.
 	P50Ms *float64 `json:"p50_ms"`
 	P95Ms *float64 `json:"p95_ms"`
 }
 
-// StateTotals How many deployments are in each state; every state is there.
+// StateTotals The number of deployments in each state, including zeros.
 type StateTotals map[string]int
 
-// StatusWords http; what an answer says that passes (pass_values), is degraded (warn_values) or unhealthy (fail_values), without regard to case. What is in no list is unknown.
+// StatusWords http; values in the response that pass (pass_values), are degraded (warn_values) or unhealthy (fail_values), ignoring case. A value that is in no list is unknown.
 type StatusWords = []string
 
 // StrategyKind defines model for StrategyKind.
@@ -1324,7 +1324,7 @@ type StrategyKindList struct {
 
 // StrategyParameter defines model for StrategyParameter.
 type StrategyParameter struct {
-	// Default The value in force when it is left out; null when there is none.
+	// Default The default value; null if there is none.
 	Default     *json.RawMessage `json:"default"`
 	Description string           `json:"description"`
 	Name        string           `json:"name"`
@@ -1339,10 +1339,10 @@ type Summary struct {
 	// ByService The 200 services with the most deployments.
 	ByService []ServiceTotals `json:"by_service"`
 
-	// ByState How many deployments are in each state; every state is there.
+	// ByState The number of deployments in each state, including zeros.
 	ByState StateTotals `json:"by_state"`
 
-	// Durations Of the deployments that were asked for in the window, began, and have ended.
+	// Durations The deployments that were requested in the window, started, and have finished.
 	Durations DurationTotals `json:"durations"`
 }
 
@@ -1352,7 +1352,7 @@ type SyncPlan struct {
 	Deployments     []PlannedDeployment `json:"deployments"`
 	DesiredRevision string              `json:"desired_revision"`
 
-	// Removed Files that would no longer be managed; what they had deployed stays as it is.
+	// Removed Files that would no longer be managed; their deployments stay as they are.
 	Removed []GitRemovedFile `json:"removed"`
 }
 
@@ -1361,28 +1361,28 @@ type SyncRequest struct {
 	// Environment Example: checkout
 	Environment *Name `json:"environment,omitempty"`
 
-	// Release Deploy what is held back after a rollback.
+	// Release Deploy versions that are held back after a rollback.
 	Release *bool `json:"release,omitempty"`
 
-	// Retry Try again what failed.
+	// Retry Retry failed deployments.
 	Retry *bool `json:"retry,omitempty"`
 
 	// Service Example: checkout
 	Service *Name `json:"service,omitempty"`
 }
 
-// TLS Whom calls trust, and who they say they are; null when it is the server's own roots, and nobody.
+// TLS The trusted and presented certificates of calls; null for the server's own roots and no client certificate.
 type TLS = rollout.TLS
 
-// TLSRequest Whom the calls to targets, checks and routers trust, and who they say they are. TLS is 1.2 or later and always verified.
+// TLSRequest The trusted and presented certificates of calls to targets, checks and routers. TLS is 1.2 or later and always verified.
 type TLSRequest struct {
-	// CA Certificates in PEM that are trusted instead of the server's own roots.
+	// CA Trusted certificates in PEM, instead of the server's own roots.
 	CA *string `json:"ca,omitempty"`
 
-	// ClientCert A certificate (and its chain) in PEM for those who ask for one; with client_key.
+	// ClientCert A client certificate (and its chain) in PEM; with client_key.
 	ClientCert *string `json:"client_cert,omitempty"`
 
-	// ClientKey The certificate's key in PEM. Never shown: "***" stands for it, and in a PUT of a definition keeps it.
+	// ClientKey The private key of the certificate in PEM. Never shown: it is masked as "***", which in a PUT of a definition keeps the stored key.
 	ClientKey *secret.Secret `json:"client_key,omitempty"`
 }
 
@@ -1392,21 +1392,21 @@ type Target struct {
 	Attempts int     `json:"attempts"`
 	Error    *string `json:"error"`
 
-	// Fence The highest sent or remembered; those of later calls to this address are higher, under any name.
+	// Fence The highest fence that was sent or recorded; later calls to this address have higher ones, under any name.
 	Fence      int64      `json:"fence"`
 	FinishedAt *time.Time `json:"finished_at"`
 	Health     Health     `json:"health"`
 	ID         string     `json:"id"`
 	Name       string     `json:"name"`
 
-	// PreviousVersion What it ran before this deployment.
+	// PreviousVersion The version that it ran before this deployment.
 	PreviousVersion *string     `json:"previous_version"`
 	Slot            string      `json:"slot"`
 	StartedAt       *time.Time  `json:"started_at"`
 	State           TargetState `json:"state"`
 	UpdatedAt       *time.Time  `json:"updated_at"`
 
-	// Version What it runs; null when nobody knows.
+	// Version The running version; null if unknown.
 	Version *string `json:"version"`
 	Wave    int     `json:"wave"`
 }
@@ -1416,7 +1416,7 @@ type TargetError struct {
 	At      time.Time `json:"at"`
 	Message string    `json:"message"`
 
-	// Target The target's id; empty for an error that is no target's, such as one of the router.
+	// Target The target's id; empty for an error that does not belong to a target, such as a router's.
 	Target string `json:"target"`
 }
 
@@ -1433,25 +1433,25 @@ type TargetRequest struct {
 	// Example: http://10.0.0.1:8080
 	Address URL `json:"address"`
 
-	// DeployURL Receives the deploy call; address + deploy.path when left out.
+	// DeployURL The URL of the deploy call; defaults to address + deploy.path.
 	DeployURL *string `json:"deploy_url,omitempty"`
 
 	// ID Example: web-1
 	ID string `json:"id"`
 
-	// Metadata The caller's own facts, at most 16 KiB; passed on to the target.
+	// Metadata Arbitrary data of the caller, at most 16 KiB; passed on to the target.
 	Metadata *map[string]interface{} `json:"metadata,omitempty"`
 
-	// Name For people; the id when left out.
+	// Name A display name; defaults to the id.
 	Name *string `json:"name,omitempty"`
 
-	// Slot The side that the target belongs to, for blue_green.
+	// Slot The slot that the target belongs to, for blue_green.
 	Slot *string `json:"slot,omitempty"`
 
-	// Version What it runs now, in case that neither it nor Rollcall can tell. It must not begin or end with blanks, and must not have quotes.
+	// Version The version that it runs now, for when neither the target nor Rollcall can report it. It must not begin or end with spaces, and must not contain quotes.
 	Version *string `json:"version,omitempty"`
 
-	// Weight Its weight at the router in full rotation: its part of its side's share. When left out it is what the router has before the first write, where that can be read.
+	// Weight Its weight at the router in full rotation, relative to the other targets of its side. Defaults to the weight that the router has before the first write, if that can be read.
 	Weight *int `json:"weight,omitempty"`
 }
 
@@ -1470,14 +1470,14 @@ type Token struct {
 	// ID Example: 0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11
 	ID ID `json:"id"`
 
-	// LastUsedAt Right to the minute.
+	// LastUsedAt Accurate to the minute.
 	LastUsedAt *time.Time `json:"last_used_at"`
 
-	// Name Whose it is; requested_by and events say token and this name.
+	// Name The name of its user; requested_by and events show token and this name.
 	Name      string     `json:"name"`
 	RevokedAt *time.Time `json:"revoked_at"`
 
-	// Role viewer reads; deployer also deploys, stops, takes back and writes definitions; approver also promotes; admin also protects and gives out tokens.
+	// Role viewer reads; deployer also deploys, stops, rolls back and writes definitions; approver also promotes; admin also protects services and issues tokens.
 	Role   Role    `json:"role"`
 	Scopes []Scope `json:"scopes"`
 }
@@ -1490,81 +1490,81 @@ type TokenList struct {
 
 // TokenRequest defines model for TokenRequest.
 type TokenRequest struct {
-	// ExpiresIn A Go duration or a number of days ("90d"), 1m to 3650d; without it the token does not expire.
+	// ExpiresIn A Go duration or a number of days ("90d"), 1m to 3650d; the token does not expire by default.
 	ExpiresIn *string `json:"expires_in,omitempty"`
 
 	// Name Example: checkout
 	Name Name `json:"name"`
 
-	// Role viewer reads; deployer also deploys, stops, takes back and writes definitions; approver also promotes; admin also protects and gives out tokens.
+	// Role viewer reads; deployer also deploys, stops, rolls back and writes definitions; approver also promotes; admin also protects services and issues tokens.
 	Role   Role           `json:"role"`
 	Scopes []ScopeRequest `json:"scopes"`
 }
 
-// Traffic What moves traffic, with defaults filled in; null when nothing does.
+// Traffic The router with its defaults; null if there is none.
 type Traffic = routing.Config
 
-// TrafficRequest What moves traffic between the targets; null is the same as leaving it out. Fields that do not belong to its type are refused.
+// TrafficRequest The router that moves traffic between the targets; null is the same as leaving it out. Fields of other types are rejected.
 type TrafficRequest struct {
-	// Backend haproxy; the name of the backend there. Required, unless `backends` is given.
+	// Backend haproxy; the name of the backend. Required unless `backends` is given.
 	Backend *string `json:"backend,omitempty"`
 
-	// Backends haproxy; several backends with the same servers, instead of or beside `backend`. Each is written and read.
+	// Backends haproxy; several backends with the same servers, instead of or in addition to `backend`. All are written and read.
 	Backends *[]string `json:"backends,omitempty"`
 
-	// Backoff The wait before the first retry, up to 10m; it doubles with each.
+	// Backoff The wait before the first retry, up to 10m; it doubles with each retry.
 	Backoff *string `json:"backoff,omitempty"`
 
-	// Drain How long a target that was taken out of traffic is left alone before it is called, up to 24h and shorter than the strategy's progress_deadline.
+	// Drain How long a target that was taken out of rotation drains before it is called, up to 24h and shorter than the strategy's progress_deadline.
 	Drain *string `json:"drain,omitempty"`
 
-	// ReadBack A write counts only when the router confirms it on a GET. webhook; false when left out. haproxy is always read back. A router that answers with its backends, too, need not be sent a write again whose answer was lost.
+	// ReadBack Whether a write must be confirmed by a GET of the router. webhook; defaults to false. haproxy is always read back. After a lost response, a router that reports its backends as well is written to again only if necessary.
 	ReadBack *bool `json:"read_back,omitempty"`
 	Retries  *int  `json:"retries,omitempty"`
 
-	// Socket haproxy; its runtime API, "unix:" and an absolute path, or host:port, at `level admin`. A unix socket must be among those of the server's --allow-socket. Required, unless `sockets` is given.
+	// Socket haproxy; the address of its runtime API: "unix:" and an absolute path, or host:port, at `level admin`. A unix socket must be among those of the server's --allow-socket. Required unless `sockets` is given.
 	//
 	//
 	// Example: unix:/run/haproxy.sock
 	Socket *string `json:"socket,omitempty"`
 
-	// Sockets haproxy; the runtime APIs of several load balancers that are configured alike, instead of or beside `socket`. Each is written and read.
+	// Sockets haproxy; the runtime APIs of several load balancers with the same configuration, instead of or in addition to `socket`. All are written and read.
 	Sockets *[]string `json:"sockets,omitempty"`
 
-	// TakeOut haproxy; the state of a server that is taken out of rotation. `drain` keeps clients that are bound to it by a cookie or a stick table, `maint` moves them. Left out: `maint` where the backend has a cookie or a stick table of its own, else `drain`.
+	// TakeOut haproxy; the state of a server that is out of rotation. `drain` keeps clients that are bound to it by a cookie or a stick table, `maint` moves them. Defaults to `maint` if the backend has a cookie or a stick table of its own, else to `drain`.
 	TakeOut *TrafficRequestTakeOut `json:"take_out,omitempty"`
 
-	// Timeout How long one write may take, 10ms to 10m.
+	// Timeout The timeout of one write, 10ms to 10m.
 	Timeout *string            `json:"timeout,omitempty"`
 	Type    TrafficRequestType `json:"type"`
 
-	// URL webhook, required; receives the weights.
+	// URL webhook, required; the URL that receives the weights.
 	//
 	// Example: http://lb:9000/weights
 	URL *string `json:"url,omitempty"`
 }
 
-// TrafficRequestTakeOut haproxy; the state of a server that is taken out of rotation. `drain` keeps clients that are bound to it by a cookie or a stick table, `maint` moves them. Left out: `maint` where the backend has a cookie or a stick table of its own, else `drain`.
+// TrafficRequestTakeOut haproxy; the state of a server that is out of rotation. `drain` keeps clients that are bound to it by a cookie or a stick table, `maint` moves them. Defaults to `maint` if the backend has a cookie or a stick table of its own, else to `drain`.
 type TrafficRequestTakeOut string
 
 // TrafficRequestType defines model for TrafficRequest.Type.
 type TrafficRequestType string
 
-// TrafficStatus The router, as it was last read, by a deployment or between two of them; null when the last deployment moved no traffic.
+// TrafficStatus The router as last read, during a deployment or between two; null if the last deployment moved no traffic.
 type TrafficStatus struct {
-	// Differs Where it does not do what it was told, in words; null when it does, as far as seen.
+	// Differs How its state differs from the requested one; null if there is no known difference.
 	Differs *string `json:"differs"`
 
-	// Error Why it could not be read after the last deployment; null when it could. The rest is as of seen_at.
+	// Error Why it could not be read after the last deployment; null if it was read. The other fields are as of seen_at.
 	Error *string `json:"error"`
 
-	// Held Targets that somebody else keeps out of rotation. They are left so.
+	// Held Targets that are kept out of rotation from outside Rollcall. They are left as they are.
 	Held []HeldTarget `json:"held"`
 
-	// SeenAt When it was last read; null when it never was.
+	// SeenAt When it was last read; null if never.
 	SeenAt *time.Time `json:"seen_at"`
 
-	// Type The type of router.
+	// Type The type of the router.
 	Type string `json:"type"`
 }
 
@@ -1631,19 +1631,19 @@ type ListDeploymentsParams struct {
 	// Until Created before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
-	// Limit The most items wanted.
+	// Limit The maximum number of items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before.
+	// Cursor The next_cursor of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateDeploymentParams defines parameters for CreateDeployment.
 type CreateDeploymentParams struct {
-	// DryRun Only say what would be done; nothing is stored, the Idempotency-Key neither.
+	// DryRun Return the plan without storing the deployment or the Idempotency-Key.
 	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
 
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1652,31 +1652,31 @@ type GetDeploymentParams struct {
 	// Wait How long to wait for a newer revision, at most 60s.
 	Wait *Duration `form:"wait,omitempty" json:"wait,omitempty"`
 
-	// After The revision that the caller knows; without it any revision is newer.
+	// After The revision that the caller has; without it any revision is newer.
 	After *int64 `form:"after,omitempty" json:"after,omitempty"`
 
-	// IfNoneMatch ETags that the caller has; a match answers 304.
+	// IfNoneMatch ETags that the caller has; a match returns 304.
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
 
 // AbortDeploymentParams defines parameters for AbortDeployment.
 type AbortDeploymentParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	// IfMatch ETags, one of which must be the current one; "*" for any. Otherwise the response is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// Limit The most items wanted.
+	// Limit The maximum number of items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before.
+	// Cursor The next_cursor of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// After For a stream; the id of the event to begin after, 0 for all. Last-Event-ID goes before it.
+	// After For a stream; the id of the event to start after, 0 for all. Last-Event-ID takes precedence.
 	After *AfterEvent `form:"after,omitempty" json:"after,omitempty"`
 
 	// LastEventID For a stream; the id of the last event that was received.
@@ -1685,55 +1685,55 @@ type ListEventsParams struct {
 
 // PauseDeploymentParams defines parameters for PauseDeployment.
 type PauseDeploymentParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	// IfMatch ETags, one of which must be the current one; "*" for any. Otherwise the response is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // PromoteDeploymentParams defines parameters for PromoteDeployment.
 type PromoteDeploymentParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	// IfMatch ETags, one of which must be the current one; "*" for any. Otherwise the response is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ResumeDeploymentParams defines parameters for ResumeDeployment.
 type ResumeDeploymentParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	// IfMatch ETags, one of which must be the current one; "*" for any. Otherwise the response is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RetryDeploymentParams defines parameters for RetryDeployment.
 type RetryDeploymentParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	// IfMatch ETags, one of which must be the current one; "*" for any. Otherwise the response is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // RollbackDeploymentParams defines parameters for RollbackDeployment.
 type RollbackDeploymentParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	// IfMatch ETags, one of which must be the current one; "*" for any. Otherwise the response is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListTargetsParams defines parameters for ListTargets.
 type ListTargetsParams struct {
-	// Limit The most items wanted.
+	// Limit The maximum number of items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before.
+	// Cursor The next_cursor of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -1742,7 +1742,7 @@ type WatchEventsParams struct {
 	Service     *Name `form:"service,omitempty" json:"service,omitempty"`
 	Environment *Name `form:"environment,omitempty" json:"environment,omitempty"`
 
-	// After For a stream; the id of the event to begin after, 0 for all. Last-Event-ID goes before it.
+	// After For a stream; the id of the event to start after, 0 for all. Last-Event-ID takes precedence.
 	After *AfterEvent `form:"after,omitempty" json:"after,omitempty"`
 
 	// LastEventID For a stream; the id of the last event that was received.
@@ -1751,22 +1751,22 @@ type WatchEventsParams struct {
 
 // ListSourcesParams defines parameters for ListSources.
 type ListSourcesParams struct {
-	// Limit The most items wanted.
+	// Limit The maximum number of items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before.
+	// Cursor The next_cursor of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // DeleteSourceParams defines parameters for DeleteSource.
 type DeleteSourceParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PutSourceParams defines parameters for PutSource.
 type PutSourceParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1778,88 +1778,88 @@ type ReceivePushFormdataBody struct {
 
 // SyncSourceParams defines parameters for SyncSource.
 type SyncSourceParams struct {
-	// DryRun Only say what would be deployed.
+	// DryRun Return what would be deployed without deploying it.
 	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
 
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListNotificationsParams defines parameters for ListNotifications.
 type ListNotificationsParams struct {
-	// Limit The most items wanted.
+	// Limit The maximum number of items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before.
+	// Cursor The next_cursor of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // DeleteNotificationParams defines parameters for DeleteNotification.
 type DeleteNotificationParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PutNotificationParams defines parameters for PutNotification.
 type PutNotificationParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
-	// Limit The most items wanted.
+	// Limit The maximum number of items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before.
+	// Cursor The next_cursor of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // TestNotificationParams defines parameters for TestNotification.
 type TestNotificationParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListServicesParams defines parameters for ListServices.
 type ListServicesParams struct {
-	// Limit The most items wanted.
+	// Limit The maximum number of items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before.
+	// Cursor The next_cursor of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // DeleteDefinitionParams defines parameters for DeleteDefinition.
 type DeleteDefinitionParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	// IfMatch ETags, one of which must be the current one; "*" for any. Otherwise the response is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // GetDefinitionParams defines parameters for GetDefinition.
 type GetDefinitionParams struct {
-	// IfNoneMatch ETags that the caller has; a match answers 304.
+	// IfNoneMatch ETags that the caller has; a match returns 304.
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
 
 // PutDefinitionParams defines parameters for PutDefinition.
 type PutDefinitionParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// IfMatch ETags of which the present one must be one; "*" for any. Another revision answers 412.
+	// IfMatch ETags, one of which must be the current one; "*" for any. Otherwise the response is 412.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// IfNoneMatch "*" defines only what has no definition yet.
+	// IfNoneMatch "*" creates the definition only if there is none.
 	IfNoneMatch *string `json:"If-None-Match,omitempty"`
 }
 
 // RollbackLatestParams defines parameters for RollbackLatest.
 type RollbackLatestParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1868,40 +1868,40 @@ type GetDoraParams struct {
 	Service     *Name `form:"service,omitempty" json:"service,omitempty"`
 	Environment *Name `form:"environment,omitempty" json:"environment,omitempty"`
 
-	// Window The time before until, 1m to 3650d; a Go duration or a number of days. Not together with since.
+	// Window The length of the period before until, 1m to 3650d; a Go duration or a number of days. Mutually exclusive with since.
 	Window *string `form:"window,omitempty" json:"window,omitempty"`
 
-	// Since Ended at this time or later.
+	// Since Finished at this time or later.
 	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
 
-	// Until Ended before this time.
+	// Until Finished before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 }
 
 // GetSummaryParams defines parameters for GetSummary.
 type GetSummaryParams struct {
-	// Window The time that durations looks back, 1m to 3650d; a Go duration or a number of days.
+	// Window The period that durations covers, 1m to 3650d; a Go duration or a number of days.
 	Window *string `form:"window,omitempty" json:"window,omitempty"`
 }
 
 // ListTokensParams defines parameters for ListTokens.
 type ListTokensParams struct {
-	// Limit The most items wanted.
+	// Limit The maximum number of items.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor next_cursor of the page before.
+	// Cursor The next_cursor of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateTokenParams defines parameters for CreateToken.
 type CreateTokenParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RevokeTokenParams defines parameters for RevokeToken.
 type RevokeTokenParams struct {
-	// IdempotencyKey The caller's own name for this request. Repeated with the same key, method, path, query and body it is not carried out again: the answer is the first one, with the header Idempotency-Replayed: true. Another request under the same key is 422. A key is kept for 24 hours, for each caller; a request that was refused leaves it free.
+	// IdempotencyKey An idempotency key. A request that is repeated with the same key, method, path, query and body is not executed again: it returns the first response, with the header Idempotency-Replayed: true. A different request with the same key returns 422. A key is kept for 24 hours, for each caller; a rejected request does not use up its key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
