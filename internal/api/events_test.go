@@ -318,7 +318,7 @@ func TestStream_SlowReaderMissesNothing(t *testing.T) {
 		events[i] = rollout.Event{At: time.Now(), Type: rollout.EventTargetResult, Message: strings.Repeat("x", 2000)}
 	}
 	for range 8 {
-		saved, err := s.store.Save(t.Context(), storage.SaveRequest{Deployment: snap.Deployment, Events: events})
+		saved, err := s.store.SaveDeployment(t.Context(), storage.SaveRequest{Deployment: snap.Deployment, Events: events})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -427,7 +427,7 @@ func TestStream_StalledReaderIsDisconnected(t *testing.T) {
 	for i := range big {
 		big[i] = rollout.Event{At: time.Now(), Type: rollout.EventTargetResult, Message: strings.Repeat("x", 20000)}
 	}
-	if _, err := s.store.Save(t.Context(), storage.SaveRequest{Deployment: snap.Deployment, Events: big}); err != nil {
+	if _, err := s.store.SaveDeployment(t.Context(), storage.SaveRequest{Deployment: snap.Deployment, Events: big}); err != nil {
 		t.Fatal(err)
 	}
 	select {

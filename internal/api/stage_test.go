@@ -102,7 +102,7 @@ func (s *stage) end(snap *rollout.Snapshot, state rollout.State) {
 
 func (s *stage) claim(id string) *rollout.Snapshot {
 	s.t.Helper()
-	claimed, _, err := s.store.Claim(s.t.Context(), stageReplica, s.mine, 100)
+	claimed, _, err := s.store.ClaimDeployments(s.t.Context(), stageReplica, s.mine, 100)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -119,8 +119,8 @@ func (s *stage) claim(id string) *rollout.Snapshot {
 func (s *stage) save(snap *rollout.Snapshot, event string) {
 	s.t.Helper()
 	d := &snap.Deployment
-	d.Counts = rollout.Count(snap.Targets)
-	saved, err := s.store.Save(s.t.Context(), storage.SaveRequest{
+	d.Counts = rollout.CountStates(snap.Targets)
+	saved, err := s.store.SaveDeployment(s.t.Context(), storage.SaveRequest{
 		Deployment: *d, Targets: snap.Targets, Events: []rollout.Event{{At: time.Now(), Type: event, To: string(d.State)}},
 	})
 	if err != nil {

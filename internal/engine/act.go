@@ -44,7 +44,7 @@ func (s *session) startActions(dr *pendingStep) {
 func (s *session) callTarget(ctx context.Context, d *rollout.Deployment, t *rollout.Target, a rollout.Action) {
 	defer s.engine.inFlight.Add(-1)
 	t.DeployURL = t.CallURL()
-	answer := s.callWithinWindow(ctx, d.For(t), t, a)
+	answer := s.callWithinWindow(ctx, d.ForTarget(t), t, a)
 	s.releaseCalls(1)
 	s.deliverOutcome(rollout.Outcome{Action: a, Result: answer})
 }

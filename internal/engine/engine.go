@@ -169,7 +169,7 @@ func (e *Engine) pollStore(ctx context.Context) (next time.Time, err error) {
 	if err := e.passOnRevisions(ctx); err != nil {
 		return time.Time{}, err
 	}
-	claimed, next, err := e.Deployments.Claim(ctx, e.Replica, e.ownedIDs(), e.limit)
+	claimed, next, err := e.Deployments.ClaimDeployments(ctx, e.Replica, e.ownedIDs(), e.limit)
 	if err != nil {
 		e.limit = max(e.limit/2, 1) // it may have been too much within queryTimeout
 		return time.Time{}, fmt.Errorf("claiming deployments: %w", err)
@@ -283,7 +283,7 @@ func (e *Engine) drainSessions() error {
 // no further effect.
 func (e *Engine) releaseAll(ctx context.Context) error {
 	for {
-		err := e.Leases.Release(ctx, e.Replica)
+		err := e.Leases.ReleaseDeployments(ctx, e.Replica)
 		if err == nil {
 			return nil
 		}

@@ -226,7 +226,7 @@ func (m *memory) Heartbeat(_ context.Context, replica string, lease time.Duratio
 	return clock(), nil
 }
 
-func (m *memory) Release(_ context.Context, replica string) error {
+func (m *memory) ReleaseDeployments(_ context.Context, replica string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, r := range m.rows {
@@ -241,7 +241,7 @@ func (m *memory) Release(_ context.Context, replica string) error {
 	return nil
 }
 
-func (m *memory) Claim(_ context.Context, replica string, mine []string, limit int) ([]storage.Claimed, time.Time, error) {
+func (m *memory) ClaimDeployments(_ context.Context, replica string, mine []string, limit int) ([]storage.Claimed, time.Time, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var list []*row
@@ -322,7 +322,7 @@ func (m *memory) recall(s *rollout.Snapshot) {
 			t.Version = known.Version
 		}
 		if work := m.work[rollout.CanonicalAddress(t.Address)]; work.Until.After(clock()) {
-			t.Inherit(work)
+			t.InheritWork(work)
 		}
 	}
 	known := m.remembered[place{d.Service, d.Environment, ""}]
@@ -337,7 +337,7 @@ func (m *memory) recall(s *rollout.Snapshot) {
 	}
 }
 
-func (m *memory) Save(_ context.Context, sv storage.SaveRequest) (storage.SaveResult, error) {
+func (m *memory) SaveDeployment(_ context.Context, sv storage.SaveRequest) (storage.SaveResult, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, err := m.row(sv.Deployment.ID)
@@ -434,7 +434,7 @@ func (m *memory) writeTargets(r *row, targets []rollout.Target) {
 				Address: t.Address, Version: t.Version, Health: t.Health, Fence: max(t.Fence, m.remembered[at].Fence),
 			}
 		}
-		if v, ok := d.Verified(&t); ok {
+		if v, ok := d.VerifiedTarget(&t); ok {
 			m.verified[place{d.Service, d.Environment, t.ID}] = v
 		}
 		if t.Call != nil {

@@ -14,17 +14,17 @@ import (
 type Leases interface {
 	// Heartbeat renews the replica's lease, and returns the database's time.
 	Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error)
-	// Release releases all deployments that the replica owns.
-	Release(ctx context.Context, replica string) error
+	// ReleaseDeployments releases all deployments that the replica owns.
+	ReleaseDeployments(ctx context.Context, replica string) error
 }
 
 // Deployments stores deployments.
 type Deployments interface {
-	// Claim takes up to limit deployments that need attention: those free and due, those of dead replicas, and those of
+	// ClaimDeployments takes up to limit deployments that need attention: those free and due, those of dead replicas, and those of
 	// this replica that are not in mine, the ones it works on. It also returns when the next free one is due.
-	Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []storage.Claimed, next time.Time, err error)
-	// Save stores one step; see storage.SaveRequest.
-	Save(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error)
+	ClaimDeployments(ctx context.Context, replica string, mine []string, limit int) (claimed []storage.Claimed, next time.Time, err error)
+	// SaveDeployment stores one step; see storage.SaveRequest.
+	SaveDeployment(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error)
 	// Deployment reads the row again, without its targets.
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 }

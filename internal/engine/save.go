@@ -16,7 +16,7 @@ import (
 // saveChanges stores all changes, and retries for as long as the lease lasts. It reverts a step that is rejected.
 func (s *session) saveChanges(dr *pendingStep, release bool) error {
 	sv := storage.SaveRequest{Deployment: s.snap.Deployment, Events: s.events, Release: release, RunAt: dr.wake}
-	sv.Deployment.Counts = rollout.Count(s.snap.Targets)
+	sv.Deployment.Counts = rollout.CountStates(s.snap.Targets)
 	changed := s.dirty
 	if release {
 		changed = s.touched
@@ -60,7 +60,7 @@ func (s *session) saveWithRetry(sv storage.SaveRequest) (storage.SaveResult, err
 	for {
 		ctx, cancel := context.WithTimeout(s.ctx, saveTimeout)
 		began := time.Now()
-		saved, err := s.engine.Deployments.Save(ctx, sv)
+		saved, err := s.engine.Deployments.SaveDeployment(ctx, sv)
 		cancel()
 		s.engine.Recorder.SaveDone(time.Since(began), len(sv.Targets), err != nil && !isRejection(err))
 		if err == nil || isRejection(err) {

@@ -191,7 +191,7 @@ func (p *process) isDead() bool {
 	return p.dead
 }
 
-func (p *process) Release(ctx context.Context, replica string) error {
+func (p *process) ReleaseDeployments(ctx context.Context, replica string) error {
 	if p.isDead() {
 		return errDead
 	}
@@ -202,10 +202,10 @@ func (p *process) Release(ctx context.Context, replica string) error {
 	if cut {
 		return &problem.Error{Code: problem.CodeUnavailable, Message: "the connection is gone"}
 	}
-	return p.w.db.Release(ctx, replica)
+	return p.w.db.ReleaseDeployments(ctx, replica)
 }
 
-func (p *process) Claim(ctx context.Context, replica string, mine []string, limit int) ([]storage.Claimed, time.Time, error) {
+func (p *process) ClaimDeployments(ctx context.Context, replica string, mine []string, limit int) ([]storage.Claimed, time.Time, error) {
 	if p.isDead() {
 		return nil, time.Time{}, errDead
 	}
@@ -216,7 +216,7 @@ func (p *process) Claim(ctx context.Context, replica string, mine []string, limi
 		<-ctx.Done() // and the transaction is undone
 		return nil, time.Time{}, ctx.Err()
 	}
-	claimed, next, err := p.w.db.Claim(ctx, replica, mine, limit)
+	claimed, next, err := p.w.db.ClaimDeployments(ctx, replica, mine, limit)
 	if took := p.hooked(&p.took); took != nil && len(claimed) > 0 {
 		took()
 	}
@@ -230,14 +230,14 @@ func (p *process) hooked(hook *func()) func() {
 	return *hook
 }
 
-// Save can be cut off before it landed or before its answer came back. It takes a while, so that it shows what does not
+// SaveDeployment can be cut off before it landed or before its answer came back. It takes a while, so that it shows what does not
 // wait for it.
-func (p *process) Save(ctx context.Context, sv storage.SaveRequest) (storage.SaveResult, error) {
+func (p *process) SaveDeployment(ctx context.Context, sv storage.SaveRequest) (storage.SaveResult, error) {
 	if err := p.alive(); err != nil {
 		return storage.SaveResult{}, err
 	}
 	time.Sleep(time.Millisecond) // the synthetic clock
-	saved, err := p.w.db.Save(ctx, sv)
+	saved, err := p.w.db.SaveDeployment(ctx, sv)
 	if dead := p.alive(); dead != nil {
 		return storage.SaveResult{}, dead
 	}

@@ -87,7 +87,7 @@ func newStand(t *testing.T) *stand {
 	must(t, err)
 	_, err = s.Heartbeat(t.Context(), "r1", time.Hour)
 	must(t, err)
-	claimed, _, err := s.Claim(t.Context(), "r1", nil, 1)
+	claimed, _, err := s.ClaimDeployments(t.Context(), "r1", nil, 1)
 	must(t, err)
 	if len(claimed) != 1 || claimed[0].Snapshot.Deployment.ID != created.Deployment.ID {
 		t.Fatalf("claimed %v", claimed)
@@ -127,7 +127,7 @@ func (s *stand) writeEvents(n int, state rollout.State) {
 	for i := range events {
 		events[i].At, events[i].Type = time.Now(), rollout.EventTargetResult
 	}
-	saved, err := s.store.Save(s.t.Context(), storage.SaveRequest{Deployment: s.d, Events: events})
+	saved, err := s.store.SaveDeployment(s.t.Context(), storage.SaveRequest{Deployment: s.d, Events: events})
 	must(s.t, err)
 	s.d.Revision, s.d.LastSeq, s.d.EventsHash, s.d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves
 }

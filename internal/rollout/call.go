@@ -81,9 +81,9 @@ func (t *Target) LeftBehind() (work Work, known bool) {
 	}
 }
 
-// Inherit makes a target that was not called yet wait for work that another deployment has left behind at its address, and
+// InheritWork makes a target that was not called yet wait for work that another deployment has left behind at its address, and
 // that may still be running. What the target will run then is not known before.
-func (t *Target) Inherit(work Work) {
+func (t *Target) InheritWork(work Work) {
 	if work.Until.IsZero() || t.Touched() || t.Phase != PhaseNew {
 		return
 	}

@@ -68,35 +68,35 @@ const chainVersion = "rollcall event 1"
 // must never change.
 func HashEvent(previous Hash, e *Event) Hash {
 	l := make(link, 0, 512) // most events fit
-	l.text(chainVersion)
+	l.addText(chainVersion)
 	l = append(l, previous[:]...)
-	l.text(e.DeploymentID)
-	l.number(e.Seq)
-	l.number(e.At.UnixMicro()) // the database keeps no more
-	l.text(e.Type)
-	l.text(e.Actor)
-	l.text(e.Replica)
-	l.number(e.Epoch)
-	l.text(e.Target)
-	l.number(int64(e.Wave))
-	l.text(e.From)
-	l.text(e.To)
-	l.text(e.Message)
-	l.call(e.Call)
+	l.addText(e.DeploymentID)
+	l.addNumber(e.Seq)
+	l.addNumber(e.At.UnixMicro()) // the database keeps no more
+	l.addText(e.Type)
+	l.addText(e.Actor)
+	l.addText(e.Replica)
+	l.addNumber(e.Epoch)
+	l.addText(e.Target)
+	l.addNumber(int64(e.Wave))
+	l.addText(e.From)
+	l.addText(e.To)
+	l.addText(e.Message)
+	l.addCall(e.Call)
 	return sha256.Sum256(l)
 }
 
 // link is an event as it is hashed. Texts stand behind their lengths, so that no two events look alike.
 type link []byte
 
-func (l *link) number(n int64) { *l = binary.BigEndian.AppendUint64(*l, uint64(n)) } //nolint:gosec // the bits count, not the sign
+func (l *link) addNumber(n int64) { *l = binary.BigEndian.AppendUint64(*l, uint64(n)) } //nolint:gosec // the bits count, not the sign
 
-func (l *link) text(s string) {
-	l.number(int64(len(s)))
+func (l *link) addText(s string) {
+	l.addNumber(int64(len(s)))
 	*l = append(*l, s...)
 }
 
-func (l *link) present(is bool) {
+func (l *link) addPresence(is bool) {
 	if is {
 		*l = append(*l, 1)
 	} else {
@@ -104,21 +104,21 @@ func (l *link) present(is bool) {
 	}
 }
 
-func (l *link) call(c *Call) {
-	l.present(c != nil)
+func (l *link) addCall(c *Call) {
+	l.addPresence(c != nil)
 	if c == nil {
 		return
 	}
-	l.text(c.WebhookID)
-	l.text(string(c.Action))
-	l.text(c.Version)
-	l.text(c.PreviousVersion)
-	l.number(int64(c.Attempt))
-	l.number(c.Fence)
-	l.number(c.Deadline.Unix())
-	l.number(int64(c.Deadline.Nanosecond()))
-	l.present(c.NewWeight != nil)
+	l.addText(c.WebhookID)
+	l.addText(string(c.Action))
+	l.addText(c.Version)
+	l.addText(c.PreviousVersion)
+	l.addNumber(int64(c.Attempt))
+	l.addNumber(c.Fence)
+	l.addNumber(c.Deadline.Unix())
+	l.addNumber(int64(c.Deadline.Nanosecond()))
+	l.addPresence(c.NewWeight != nil)
 	if c.NewWeight != nil {
-		l.number(int64(*c.NewWeight))
+		l.addNumber(int64(*c.NewWeight))
 	}
 }

@@ -169,8 +169,8 @@ type Deployment struct {
 // Active reports whether the deployment has begun and not ended: there is at most one such per (service, environment).
 func (d *Deployment) Active() bool { return !d.StartedAt.IsZero() && d.FinishedAt.IsZero() }
 
-// Unapproved reports whether the deployment must not begin before it is approved.
-func (d *Deployment) Unapproved() bool {
+// NeedsApproval reports whether the deployment must not begin before it is approved.
+func (d *Deployment) NeedsApproval() bool {
 	return d.Spec.Protected && d.Operator.ApprovedBy == "" && d.StartedAt.IsZero()
 }
 
@@ -214,8 +214,8 @@ type Counts struct {
 	InFlight   int `json:"in_flight"`
 }
 
-// Count counts the states of targets.
-func Count(targets []Target) Counts {
+// CountStates counts the states of targets.
+func CountStates(targets []Target) Counts {
 	c := Counts{Total: len(targets)}
 	for i := range targets {
 		switch targets[i].State {

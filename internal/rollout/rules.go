@@ -45,9 +45,9 @@ type Verified struct {
 	Rules     Rules
 }
 
-// ref returns the reference that holds for a direction. What is known of another version than the one to go back to does not
+// rulesRef returns the reference that holds for a direction. What is known of another version than the one to go back to does not
 // count.
-func (t *Target) ref(back bool) RulesRef {
+func (t *Target) rulesRef(back bool) RulesRef {
 	switch {
 	case t.Rules == nil:
 		return RulesRef{}
@@ -62,7 +62,7 @@ func (t *Target) ref(back bool) RulesRef {
 
 // RulesKnown reports whether it is known how the version that the target should run was verified there before.
 func (t *Target) RulesKnown() bool {
-	version := t.ref(t.RollingBack).Version
+	version := t.rulesRef(t.RollingBack).Version
 	return version != "" && version == t.ExpectedVersion()
 }
 
@@ -72,7 +72,7 @@ func (t *Target) RulesFor(version string) RulesRef {
 	case version == "" || t.Rules == nil && version != t.DesiredVersion:
 		return RulesRef{}
 	case version == t.DesiredVersion:
-		ref := t.ref(false)
+		ref := t.rulesRef(false)
 		ref.Version = version
 		return ref
 	case t.Rules.Back.Version == version:
@@ -82,8 +82,8 @@ func (t *Target) RulesFor(version string) RulesRef {
 	}
 }
 
-// with returns the spec with the rules of a set in the place of its own.
-func (s *Spec) with(set int) *Spec {
+// withRules returns the spec with the rules of a set in the place of its own.
+func (s *Spec) withRules(set int) *Spec {
 	if set < 1 || set > len(s.Rules) {
 		return s
 	}
@@ -93,43 +93,43 @@ func (s *Spec) with(set int) *Spec {
 	return &view
 }
 
-// For returns the spec by which the target is called and judged on its present way.
-func (s *Spec) For(t *Target) *Spec { return s.Toward(t, t.RollingBack) }
+// ForTarget returns the spec by which the target is called and judged on its present way.
+func (s *Spec) ForTarget(t *Target) *Spec { return s.ForDirection(t, t.RollingBack) }
 
-// Toward returns the spec by which the target is called and judged forward, or on its way back.
-func (s *Spec) Toward(t *Target, back bool) *Spec { return s.with(t.ref(back).Set) }
+// ForDirection returns the spec by which the target is called and judged forward, or on its way back.
+func (s *Spec) ForDirection(t *Target, back bool) *Spec { return s.withRules(t.rulesRef(back).Set) }
 
 // ProbedBy returns the spec whose checks the target is probed with. Before its first call it is asked what it runs: by the checks
 // with which that was verified, if they can read it and it is still what the target should run.
 func (s *Spec) ProbedBy(t *Target) *Spec {
 	if t.Phase == PhaseNew && t.Rules != nil && t.Rules.Back.Version != "" && t.Rules.Back.Version == t.Version {
-		if view := s.with(t.Rules.Back.Set); view.VersionCheck() >= 0 {
+		if view := s.withRules(t.Rules.Back.Set); view.VersionCheck() >= 0 {
 			return view
 		}
 	}
-	return s.For(t)
+	return s.ForTarget(t)
 }
 
 // CheckStates returns how many states of checks a target needs at least: a server of an older version counts those of the
 // deployment's own checks, whatever the target is judged by.
 func (s *Spec) CheckStates() int { return max(s.ownChecks, len(s.Checks)) }
 
-// For returns the deployment as the target is called in its name: with the secret, the trust and the times of its rules.
-func (d *Deployment) For(t *Target) *Deployment {
-	ref := t.ref(t.RollingBack)
+// ForTarget returns the deployment as the target is called in its name: with the secret, the trust and the times of its rules.
+func (d *Deployment) ForTarget(t *Target) *Deployment {
+	ref := t.rulesRef(t.RollingBack)
 	if ref.Set < 1 || ref.Set > len(d.Spec.Rules) {
 		return d
 	}
 	view := *d
-	view.Spec, view.DeploySecret = *d.Spec.with(ref.Set), d.Spec.Rules[ref.Set-1].DeploySecret
+	view.Spec, view.DeploySecret = *d.Spec.withRules(ref.Set), d.Spec.Rules[ref.Set-1].DeploySecret
 	return &view
 }
 
 // CallURL returns the address that receives the deploy webhook on the target's present way.
-func (t *Target) CallURL() string { return cmp.Or(t.ref(t.RollingBack).DeployURL, t.DeployURL) }
+func (t *Target) CallURL() string { return cmp.Or(t.rulesRef(t.RollingBack).DeployURL, t.DeployURL) }
 
-// Verified returns how a target of the deployment was judged and called that has been verified; false for any other.
-func (d *Deployment) Verified(t *Target) (Verified, bool) {
+// VerifiedTarget returns how a target of the deployment was judged and called that has been verified; false for any other.
+func (d *Deployment) VerifiedTarget(t *Target) (Verified, bool) {
 	if t.State != TargetUpdated && t.State != TargetRolledBack {
 		return Verified{}, false
 	}
@@ -140,7 +140,7 @@ func (d *Deployment) Verified(t *Target) (Verified, bool) {
 			DeploySecret: d.DeploySecret,
 		},
 	}
-	if set := t.ref(t.RollingBack).Set; set >= 1 && set <= len(d.Spec.Rules) {
+	if set := t.rulesRef(t.RollingBack).Set; set >= 1 && set <= len(d.Spec.Rules) {
 		v.Rules = d.Spec.Rules[set-1]
 	}
 	return v, v.Version != ""
@@ -160,7 +160,7 @@ func (s *Snapshot) LearnWayBack(verified map[string]Verified) bool {
 		if t.Rules != nil {
 			rules = *t.Rules
 		}
-		rules.Back = RulesRef{Version: v.Version, Set: s.Deployment.set(&v.Rules)}
+		rules.Back = RulesRef{Version: v.Version, Set: s.Deployment.addRules(&v.Rules)}
 		if v.DeployURL != t.DeployURL {
 			rules.Back.DeployURL = v.DeployURL
 		}
@@ -169,8 +169,8 @@ func (s *Snapshot) LearnWayBack(verified map[string]Verified) bool {
 	return learned
 }
 
-// set returns the number of the rules among those of the deployment; they are added when they are not there.
-func (d *Deployment) set(rules *Rules) int {
+// addRules returns the number of the rules among those of the deployment; they are added when they are not there.
+func (d *Deployment) addRules(rules *Rules) int {
 	own := Rules{
 		Checks: d.Spec.Checks, HealthyDeadline: d.Spec.HealthyDeadline, Deploy: d.Spec.Deploy, TLS: d.Spec.TLS, DeploySecret: d.DeploySecret,
 	}

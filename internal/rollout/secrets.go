@@ -50,19 +50,19 @@ func secretsOf(deploy secret.Secret, checks []healthcheck.Check, tls *TLS) Secre
 // RestoreSecrets puts secrets where "***" stands for them; values that are not redacted stay.
 func (d *Deployment) RestoreSecrets(s Secrets) {
 	d.DeploySecret = d.DeploySecret.Or(s.Deploy)
-	d.Spec.Checks, d.Spec.TLS = restored(d.Spec.Checks, d.Spec.TLS, &s)
+	d.Spec.Checks, d.Spec.TLS = restoreSecrets(d.Spec.Checks, d.Spec.TLS, &s)
 	d.Spec.Rules = slices.Clone(d.Spec.Rules)
 	for i := range d.Spec.Rules {
 		if i < len(s.Rules) {
 			r := &d.Spec.Rules[i]
 			r.DeploySecret = r.DeploySecret.Or(s.Rules[i].Deploy)
-			r.Checks, r.TLS = restored(r.Checks, r.TLS, &s.Rules[i])
+			r.Checks, r.TLS = restoreSecrets(r.Checks, r.TLS, &s.Rules[i])
 		}
 	}
 }
 
-// restored returns copies of checks and trust with their secrets in place.
-func restored(checks []healthcheck.Check, trust *TLS, s *Secrets) ([]healthcheck.Check, *TLS) {
+// restoreSecrets returns copies of checks and trust with their secrets in place.
+func restoreSecrets(checks []healthcheck.Check, trust *TLS, s *Secrets) ([]healthcheck.Check, *TLS) {
 	checks = slices.Clone(checks)
 	for i := range checks {
 		if i < len(s.Headers) {

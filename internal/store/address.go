@@ -110,7 +110,7 @@ func learnAddresses(ctx context.Context, tx pgx.Tx, claimed []storage.Claimed) e
 			t := &claimed[i].Snapshot.Targets[j]
 			k := byAddress[rollout.CanonicalAddress(t.Address)]
 			t.Fence = max(t.Fence, k.Fence)
-			t.Inherit(k.knownWork())
+			t.InheritWork(k.knownWork())
 		}
 	}
 	return nil

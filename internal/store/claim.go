@@ -55,13 +55,13 @@ const claimSQL = `
 const nextSQL = `
 	SELECT min(next_run_at) FROM deployments WHERE finished_at IS NULL AND owner IS NULL AND next_run_at > clock_timestamp()`
 
-// Claim makes the replica the owner of at most limit deployments that need attention: free ones that are due, those of dead
+// ClaimDeployments makes the replica the owner of at most limit deployments that need attention: free ones that are due, those of dead
 // replicas, and those that the database says are its own although they are not among mine, the ones it works on: they were
 // a dead process's of the same name, or were claimed in a transaction whose answer was lost. One that waits is claimed only
 // when no other of its service and environment is active. Each comes with its whole snapshot, its targets' fences and
 // (where nothing was asked yet) versions brought up to what is remembered. next is when the earliest of the other free ones
 // is due; zero when there is none.
-func (s *Store) Claim(ctx context.Context, replica string, mine []string, limit int) (claimed []storage.Claimed, next time.Time, err error) {
+func (s *Store) ClaimDeployments(ctx context.Context, replica string, mine []string, limit int) (claimed []storage.Claimed, next time.Time, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		claimed = nil
 		var free []candidate

@@ -68,7 +68,7 @@ func TestSynchronous_AnsweredWritesReachStandby(t *testing.T) {
 			return err
 		}},
 		{"a save", `SELECT EXISTS (SELECT FROM deployments WHERE reason = 'saved in doubt')`, func(ctx context.Context) error {
-			_, err := s.Save(ctx, storage.SaveRequest{Deployment: message})
+			_, err := s.SaveDeployment(ctx, storage.SaveRequest{Deployment: message})
 			return err
 		}},
 	}

@@ -39,9 +39,9 @@ const freeSQL = `
 		WHERE owner = $1 RETURNING id)
 	SELECT pg_notify('` + pg.Channel + `', id::text) FROM freed`
 
-// Release gives up all deployments that the replica owns: others can claim them at once, without the event of a takeover.
+// ReleaseDeployments gives up all deployments that the replica owns: others can claim them at once, without the event of a takeover.
 // What was due before stays due since then, so that its next owner knows for how long it had no owner.
-func (s *Store) Release(ctx context.Context, replica string) error {
+func (s *Store) ReleaseDeployments(ctx context.Context, replica string) error {
 	_, err := s.db.Exec(ctx, freeSQL, replica)
 	return pg.Wrap("give up the deployments of replica "+replica, err)
 }

@@ -36,7 +36,7 @@ func endedWithRouter(t *testing.T, s *store.Store) {
 	d.Progress.Router = &routing.State{Fence: 7}
 	d.State, d.StartedAt, d.FinishedAt = rollout.StateFailed, time.Now(), time.Now()
 	d.Result = &rollout.Result{State: rollout.StateFailed, Errors: []rollout.TargetError{}, Metadata: map[string]any{}}
-	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: *d})
+	_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: *d})
 	must(t, err)
 }
 

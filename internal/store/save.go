@@ -38,10 +38,10 @@ const saveSQL = `
 	)
 	SELECT revision, last_seq, saves, events_hash, pg_notify('` + pg.Channel + `', '` + pg.ProgressPrefix + `' || id) FROM d`
 
-// Save writes one decision of the engine with all that belongs to it; see storage.SaveRequest for the fences. A second active
+// SaveDeployment writes one decision of the engine with all that belongs to it; see storage.SaveRequest for the fences. A second active
 // deployment of a (service, environment) is CodeConflict. After any error nothing was written, except that CodeUnavailable
 // and an ended context leave that open: the same save again finds out.
-func (s *Store) Save(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error) {
+func (s *Store) SaveDeployment(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error) {
 	saved, err := s.execSave(ctx, &save)
 	if errors.Is(err, pgx.ErrNoRows) {
 		saved, err = s.explainRejected(ctx, &save.Deployment)

@@ -20,7 +20,7 @@ func TestSave_SecondActiveIsConflict(t *testing.T) {
 		VALUES (gen_random_uuid(), 'checkout', 'production', 'deploy', 'rolling', '{}', 'in_progress', 'forward', now(), now(), now())`)
 	d := snap.Deployment
 	d.State, d.StartedAt = rollout.StateInProgress, time.Now()
-	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Events: storetest.WithTimes(rollout.Event{Type: rollout.EventStarted})})
+	_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: d, Events: storetest.WithTimes(rollout.Event{Type: rollout.EventStarted})})
 	wantCode(t, err, problem.CodeConflict)
 	if got := stored(t, s, d.ID); got.State != rollout.StatePending || got.LastSeq != 1 {
 		t.Errorf("something was written: %+v", got)

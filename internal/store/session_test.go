@@ -35,7 +35,7 @@ func TestSave_LostRaceIsRetriedOnAnyConnection(t *testing.T) {
 	exec(`SELECT FROM deployment_targets WHERE deployment_id = '` + snap.Deployment.ID + `' FOR UPDATE`)
 	done := make(chan error, 1)
 	go func() {
-		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment, Targets: []rollout.Target{snap.Targets[0].Clone()}})
+		_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: snap.Deployment, Targets: []rollout.Target{snap.Targets[0].Clone()}})
 		done <- err
 	}()
 	await(t, other, done, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`)

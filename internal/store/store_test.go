@@ -73,8 +73,8 @@ func wantUnavailable(t *testing.T, s *store.Store) {
 	_, errHeartbeat := s.Heartbeat(ctx(t), "r1", lease)
 	_, errCreate := s.CreateDeployment(ctx(t), request("checkout", 1))
 	_, errRead := s.Deployment(ctx(t), id)
-	_, errSave := s.Save(ctx(t), storage.SaveRequest{Deployment: rollout.Deployment{ID: id}})
-	_, _, errClaim := s.Claim(ctx(t), "r1", nil, 1)
+	_, errSave := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: rollout.Deployment{ID: id}})
+	_, _, errClaim := s.ClaimDeployments(ctx(t), "r1", nil, 1)
 	for _, err := range []error{s.Ping(ctx(t)), errHeartbeat, errCreate, errRead, errSave, errClaim} {
 		wantCode(t, err, problem.CodeUnavailable)
 		if e, ok := errors.AsType[*problem.Error](err); !ok || e.Err == nil {

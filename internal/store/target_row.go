@@ -179,7 +179,7 @@ func addRemembered(args pgx.NamedArgs, d *rollout.Deployment, targets []rollout.
 	}
 	for i := range targets {
 		if t := &targets[i]; t.Attempts > 0 || t.CallsSent > 0 || t.Version != "" {
-			v, _ := d.Verified(t)
+			v, _ := d.VerifiedTarget(t)
 			remember(t.ID, t.Version, t.Health, t.Fence, v.Version)
 		}
 	}

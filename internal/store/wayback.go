@@ -89,7 +89,7 @@ func (s *Store) readVerified(ctx context.Context, tx pgx.Tx, service, environmen
 		if d == nil {
 			continue
 		}
-		if v, ok := d.Verified(&targets[i].target); ok {
+		if v, ok := d.VerifiedTarget(&targets[i].target); ok {
 			known[targets[i].target.ID] = v
 		}
 	}

@@ -57,7 +57,7 @@ func claimedByMany(t *testing.T, s Store, n int) []storage.Claimed {
 			t.Error(err)
 			return
 		}
-		list, _, err := s.Claim(ctx(t), replica, nil, 10)
+		list, _, err := s.ClaimDeployments(ctx(t), replica, nil, 10)
 		if err != nil {
 			t.Error(err)
 		}
@@ -83,7 +83,7 @@ func atOnceEachDeploymentIsClaimedByOne(t *testing.T, s Store) {
 		}
 		var mine []string
 		for range 3 {
-			list, _, err := s.Claim(ctx(t), replica, mine, 2)
+			list, _, err := s.ClaimDeployments(ctx(t), replica, mine, 2)
 			if err != nil {
 				t.Error(err)
 			}
@@ -282,19 +282,19 @@ func aDeadReplicasDeploymentsAreTakenOverAndALivingOnesAreNot(t *testing.T, s St
 		last.Epoch != d.Epoch || last.Seq != d.LastSeq {
 		t.Errorf("the last event is %+v", last)
 	}
-	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
+	_, err = s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 }
 
 func aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
-	kept, _, err := s.Claim(ctx(t), "r1", []string{snap.Deployment.ID}, 10)
+	kept, _, err := s.ClaimDeployments(ctx(t), "r1", []string{snap.Deployment.ID}, 10)
 	must(t, err)
 	if len(kept) != 0 {
 		t.Fatalf("claimed %+v again", kept)
 	}
 	c := claimAll(t, s, "r1")
-	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
+	_, err = s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	if len(c) != 1 || c[0].PreviousOwner != "r1" || c[0].Snapshot.Deployment.Epoch != snap.Deployment.Epoch+1 {
 		t.Fatalf("claimed %+v", c)
@@ -304,7 +304,7 @@ func aReplicaTakesWhatAProcessOfItsNameOwnedAndKeepsWhatItWorksOn(t *testing.T, 
 func whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
 	saveStep(t, s, snap, storage.SaveRequest{RunAt: time.Now().Add(time.Hour)})
-	must(t, s.Release(ctx(t), "r1"))
+	must(t, s.ReleaseDeployments(ctx(t), "r1"))
 	c := claimAll(t, s, "r2")
 	if len(c) != 1 || c[0].PreviousOwner != "" {
 		t.Fatalf("claimed %+v", c)
@@ -314,7 +314,7 @@ func whatALeavingReplicaOwnedIsFreeAtOnceWithoutATakeover(t *testing.T, s Store)
 func whatALeavingReplicaHadNotLookedAfterIsLate(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
 	saveStep(t, s, snap, storage.SaveRequest{RunAt: time.Now().Add(-time.Minute)}) // and then its saves did not land
-	must(t, s.Release(ctx(t), "r1"))
+	must(t, s.ReleaseDeployments(ctx(t), "r1"))
 	c := claimAll(t, s, "r2")
 	if len(c) != 1 || c[0].OverdueBy < 50*time.Second {
 		t.Fatalf("claimed %+v", c)
@@ -350,14 +350,14 @@ func aClaimSaysWhenTheNextOneIsDue(t *testing.T, s Store) {
 	snap := claimOne(t, s, "r1")
 	due := time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
 	saveStep(t, s, snap, storage.SaveRequest{Release: true, RunAt: due})
-	c, next, err := s.Claim(ctx(t), "r1", nil, 10)
+	c, next, err := s.ClaimDeployments(ctx(t), "r1", nil, 10)
 	must(t, err)
 	if len(c) != 0 || !next.Equal(due) {
 		t.Errorf("claimed %d, next at %s; want 0 and %s", len(c), next, due)
 	}
 	_, err = s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pauseDeployment) // a verb is looked at now
 	must(t, err)
-	c, next, err = s.Claim(ctx(t), "r1", nil, 10)
+	c, next, err = s.ClaimDeployments(ctx(t), "r1", nil, 10)
 	must(t, err)
 	if len(c) != 1 || c[0].PreviousOwner != "" || !next.IsZero() {
 		t.Errorf("claimed %+v, next at %s", c, next)
@@ -369,7 +369,7 @@ func whatHasBegunIsClaimedBeforeWhatWaits(t *testing.T, s Store) {
 	createDeployment(t, s, NewRequest("shop", 1))
 	saveStep(t, s, begun, storage.SaveRequest{Release: true})
 	createDeployment(t, s, NewRequest("desk", 1))
-	c, _, err := s.Claim(ctx(t), "r1", nil, 1)
+	c, _, err := s.ClaimDeployments(ctx(t), "r1", nil, 1)
 	must(t, err)
 	if len(c) != 1 || c[0].Snapshot.Deployment.ID != begun.Deployment.ID {
 		t.Errorf("claimed %+v", c)

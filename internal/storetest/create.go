@@ -109,7 +109,7 @@ func beginWhatIsFree(t *testing.T, s Store, replica string) bool {
 	if _, err := s.Heartbeat(ctx(t), replica, lease); err != nil {
 		t.Error(err)
 	}
-	list, _, err := s.Claim(ctx(t), replica, nil, 10)
+	list, _, err := s.ClaimDeployments(ctx(t), replica, nil, 10)
 	if err != nil {
 		t.Error(err)
 	}
@@ -117,7 +117,7 @@ func beginWhatIsFree(t *testing.T, s Store, replica string) bool {
 	for i := range list {
 		d := list[i].Snapshot.Deployment
 		d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
-		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d})
+		_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: d})
 		switch code := problem.CodeOf(err); {
 		case err == nil:
 			begun = true
@@ -132,7 +132,7 @@ func aSupersededDeploymentIsLostToItsOwner(t *testing.T, s Store) {
 	createDeployment(t, s, NewRequest("checkout", 2))
 	snap := claimOne(t, s, "r1")
 	createDeployment(t, s, NewRequest("checkout", 2))
-	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
+	_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 }
 

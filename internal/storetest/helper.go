@@ -85,7 +85,7 @@ func claimAll(t testing.TB, s Store, replica string) []storage.Claimed {
 	t.Helper()
 	_, err := s.Heartbeat(ctx(t), replica, lease)
 	must(t, err)
-	c, _, err := s.Claim(ctx(t), replica, nil, 100)
+	c, _, err := s.ClaimDeployments(ctx(t), replica, nil, 100)
 	must(t, err)
 	return c
 }
@@ -105,7 +105,7 @@ func startDeployment(t testing.TB, s Store, service, replica string) *rollout.Sn
 func saveStep(t testing.TB, s Store, snap *rollout.Snapshot, sv storage.SaveRequest) storage.SaveResult {
 	t.Helper()
 	sv.Deployment, sv.Events = snap.Deployment, WithTimes(sv.Events...)
-	saved, err := s.Save(ctx(t), sv)
+	saved, err := s.SaveDeployment(ctx(t), sv)
 	must(t, err)
 	d := &snap.Deployment
 	d.Revision, d.LastSeq, d.EventsHash, d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves

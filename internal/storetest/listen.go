@@ -20,7 +20,7 @@ func aVerbATakeoverAndALeaveAreAnnounced(t *testing.T, s Store) {
 	must(t, err)
 	claimOne(t, s, "r2")
 	AwaitID(t, heard, id)
-	must(t, s.Release(ctx(t), "r2"))
+	must(t, s.ReleaseDeployments(ctx(t), "r2"))
 	AwaitID(t, heard, id)
 }
 

@@ -28,7 +28,7 @@ func aSavedTargetIsLoadedAsItWas(t *testing.T, s Store) {
 	target.Error, target.UpdatedAt = "it said \"no\"", now
 	saveStep(t, s, snap, storage.SaveRequest{Targets: []rollout.Target{*target}})
 
-	must(t, s.Release(ctx(t), "r1"))
+	must(t, s.ReleaseDeployments(ctx(t), "r1"))
 	again := claimOne(t, s, "r1")
 	if !reflect.DeepEqual(again.Targets, snap.Targets) {
 		t.Errorf("loaded\n%+v\nsaved\n%+v", again.Targets, snap.Targets)
@@ -60,10 +60,10 @@ func aRepeatedSaveChangesNothingAndAnswersTheSame(t *testing.T, s Store) {
 				sv.Deployment.State, sv.Deployment.FinishedAt = rollout.StateCompleted, time.Now()
 			}
 			sv.Targets, sv.Events = snap.Targets, WithTimes(rollout.Event{Type: rollout.EventWaveFinished})
-			first, err := s.Save(ctx(t), sv)
+			first, err := s.SaveDeployment(ctx(t), sv)
 			must(t, err)
 			before := readDeployment(t, s, snap.Deployment.ID)
-			second, err := s.Save(ctx(t), sv)
+			second, err := s.SaveDeployment(ctx(t), sv)
 			must(t, err)
 			if first != second {
 				t.Errorf("first %+v, then %+v", first, second)
@@ -89,7 +89,7 @@ func onlyTheOwnerInItsEpochSaves(t *testing.T, s Store) {
 		d := snap.Deployment
 		d.Reason = "must not be written"
 		change(&d)
-		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Targets: snap.Targets, Events: WithTimes(rollout.Event{Type: "x"})})
+		_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: d, Targets: snap.Targets, Events: WithTimes(rollout.Event{Type: "x"})})
 		if problem.CodeOf(err) != problem.CodeOwnershipLost {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -103,7 +103,7 @@ func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
 	d, err := s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pauseDeployment)
 	must(t, err)
-	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
+	_, err = s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeStale)
 
 	revisions, err := s.OperatorRevisions(ctx(t), "r1")
@@ -147,7 +147,7 @@ func theRevisionGrowsOnlyWithWhatTheAPIShows(t *testing.T, s Store) {
 func aFinishedDeploymentIsFinal(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
 	finishDeployment(t, s, snap, rollout.StateCompleted)
-	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
+	_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	_, err = s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pauseDeployment)
 	wantCode(t, err, problem.CodeConflict)
@@ -186,7 +186,7 @@ func whatOnlyTheOwnerKnowsIsNotStored(t *testing.T, s Store) {
 	if !snap.Targets[0].Checks[0].Probing || !snap.Deployment.Progress.Router.Reading {
 		t.Error("a save changed what its writer has in memory")
 	}
-	must(t, s.Release(ctx(t), "r1"))
+	must(t, s.ReleaseDeployments(ctx(t), "r1"))
 	again := claimOne(t, s, "r2")
 	if r := again.Deployment.Progress.Router; again.Targets[0].Checks[0].Probing || r != nil && r.Reading || again.Deployment.Spec.Traffic != nil {
 		t.Errorf("the next owner finds %+v, router %+v, traffic %+v", again.Targets[0].Checks, r, again.Deployment.Spec.Traffic)
@@ -219,7 +219,7 @@ func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
 	call := rollout.Call{WebhookID: "msg", Action: rollout.CallDeploy, Version: "v2", Attempt: 1, Fence: 7, Deadline: until, NewWeight: &weight}
 	sv := storage.SaveRequest{Deployment: snap.Deployment, Events: WithTimes(rollout.Event{Type: rollout.EventTargetIntent, Target: "web-1", Wave: 1, Call: &call})}
 	for range 2 {
-		_, err = s.Save(ctx(t), sv)
+		_, err = s.SaveDeployment(ctx(t), sv)
 		must(t, err)
 	}
 	snap.Deployment = readDeployment(t, s, id)
@@ -234,7 +234,7 @@ func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
 
 func anEventOfASaveHasATime(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
-	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
+	_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: snap.Deployment, Events: []rollout.Event{{Type: rollout.EventWaveStarted}}})
 	wantCode(t, err, problem.CodeInvalid)
 }
 
@@ -251,7 +251,7 @@ func saveUntil(t *testing.T, s Store, snap *rollout.Snapshot, n int) (landed int
 	t.Helper()
 	for landed < n {
 		d := readDeployment(t, s, snap.Deployment.ID)
-		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: d, Events: WithTimes(rollout.Event{Type: rollout.EventWaveStarted}, rollout.Event{Type: rollout.EventWaveFinished})})
+		_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: d, Events: WithTimes(rollout.Event{Type: rollout.EventWaveStarted}, rollout.Event{Type: rollout.EventWaveFinished})})
 		switch problem.CodeOf(err) {
 		case problem.CodeStale:
 		default:

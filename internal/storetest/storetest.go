@@ -20,9 +20,9 @@ type Store interface {
 		change func(d *rollout.Deployment, now time.Time) ([]rollout.Event, error),
 	) (rollout.Deployment, error)
 	Heartbeat(ctx context.Context, replica string, lease time.Duration) (time.Time, error)
-	Release(ctx context.Context, replica string) error
-	Claim(ctx context.Context, replica string, mine []string, limit int) ([]storage.Claimed, time.Time, error)
-	Save(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error)
+	ReleaseDeployments(ctx context.Context, replica string) error
+	ClaimDeployments(ctx context.Context, replica string, mine []string, limit int) ([]storage.Claimed, time.Time, error)
+	SaveDeployment(ctx context.Context, save storage.SaveRequest) (storage.SaveResult, error)
 	Deployment(ctx context.Context, id string) (rollout.Deployment, error)
 	Targets(ctx context.Context, id string, page storage.Page) (storage.List[rollout.Target], error)
 	Events(ctx context.Context, id string, page storage.Page) (storage.List[rollout.Event], error)

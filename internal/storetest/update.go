@@ -87,7 +87,7 @@ func aVerbMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
 			t.Errorf("target %s is %s", target.ID, target.State)
 		}
 	}
-	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
+	_, err = s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: snap.Deployment})
 	wantCode(t, err, problem.CodeOwnershipLost)
 }
 
@@ -104,6 +104,6 @@ func whatIsNotThereIsNotFound(t *testing.T, s Store) {
 	const nobody = "00000000-0000-7000-8000-000000000000"
 	_, err := s.Deployment(ctx(t), nobody)
 	wantCode(t, err, problem.CodeNotFound)
-	_, err = s.Save(ctx(t), storage.SaveRequest{Deployment: rollout.Deployment{ID: nobody, Owner: "r1", Epoch: 1}})
+	_, err = s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: rollout.Deployment{ID: nobody, Owner: "r1", Epoch: 1}})
 	wantCode(t, err, problem.CodeNotFound)
 }

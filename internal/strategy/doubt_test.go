@@ -77,7 +77,7 @@ func TestDoubt_NoCallBeforeFirstTimesOut(t *testing.T) {
 func inheriting(t *testing.T, version string, until time.Duration) *rollout.Snapshot {
 	t.Helper()
 	s := running(t, 1, `{"progress_deadline":"3s"}`)
-	s.Targets[0].Inherit(rollout.Work{Until: simStart.Add(until), Version: version, From: oldVersion})
+	s.Targets[0].InheritWork(rollout.Work{Until: simStart.Add(until), Version: version, From: oldVersion})
 	return s
 }
 

@@ -223,7 +223,7 @@ func finishWave(b *testing.B, s *rollout.Snapshot) {
 		lifecycle.ApplyResult(s, rollout.Outcome{Action: probe, Probe: saw(newVersion)}, simStart)
 	}
 	follow(b, s, simStart)
-	if counts := rollout.Count(s.Targets); counts.Updated != counts.Total {
+	if counts := rollout.CountStates(s.Targets); counts.Updated != counts.Total {
 		b.Fatalf("%+v", counts)
 	}
 }

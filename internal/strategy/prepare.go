@@ -49,7 +49,7 @@ func Prepare(
 		return updateOrder(&k, &a, chosen[a.Position]) - updateOrder(&k, &b, chosen[b.Position])
 	})
 	assignWaves(&d, targets)
-	d.Counts = rollout.Count(targets)
+	d.Counts = rollout.CountStates(targets)
 	return storage.NewDeployment{Deployment: d, Targets: targets}, nil
 }
 

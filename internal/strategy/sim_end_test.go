@@ -71,7 +71,7 @@ func (s *sim) checkEndEvent() {
 
 func (s *sim) checkResult() {
 	d := &s.stored.Deployment
-	r, c := d.Result, rollout.Count(s.stored.Targets)
+	r, c := d.Result, rollout.CountStates(s.stored.Targets)
 	success := d.State == rollout.StateCompleted || d.State == rollout.StateRolledBack && d.Kind == rollout.KindRollback
 	if r != nil && !reflect.DeepEqual(r.Metadata, s.metadata(success)) {
 		s.violate("the result says %v, not %v", r.Metadata, s.metadata(success))
@@ -140,7 +140,7 @@ func (s *sim) checkTargetEnd(i int) {
 // checkTruth wants a target to run what its state says, where anybody can know.
 func (s *sim) checkTruth(i int) {
 	t, w := &s.stored.Targets[i], s.world[i]
-	spec := s.stored.Deployment.Spec.For(t)
+	spec := s.stored.Deployment.Spec.ForTarget(t)
 	version := spec.VersionCheck()
 	confirmed := version >= 0 && (spec.Checks[version].Critical || s.storedShadow[i].said != "")
 	if w.muddled || !confirmed && !w.honest() {
@@ -170,7 +170,7 @@ func (s *sim) checkStillWell(i int) {
 	if d.State != rollout.StateCompleted || t.State != rollout.TargetUpdated || w.sickAt.IsZero() || w.flaps+w.mute > 0 {
 		return
 	}
-	checks := d.Spec.For(t).Checks
+	checks := d.Spec.ForTarget(t).Checks
 	for c := range checks {
 		check := &checks[c]
 		if !check.Critical || check.Type == healthcheck.TypeNone {

@@ -85,7 +85,7 @@ func (s *sim) leaveZombie(unsent []rollout.Action) {
 				s.cover("router: a dead owner writes")
 				s.write(written{call: a.Route, epoch: epoch - 1, late: true})
 			}
-			if a.Kind == rollout.ActionCall && !s.now.Add(s.stored.Deployment.Spec.Toward(&s.stored.Targets[a.Target], a.Back).Deploy.Timeout.Std()).After(a.Call.Deadline) {
+			if a.Kind == rollout.ActionCall && !s.now.Add(s.stored.Deployment.Spec.ForDirection(&s.stored.Targets[a.Target], a.Back).Deploy.Timeout.Std()).After(a.Call.Deadline) {
 				s.cover("a dead owner sends")
 				s.send(sent{index: a.Target, call: a.Call, back: a.Back, epoch: epoch - 1, late: true})
 			}

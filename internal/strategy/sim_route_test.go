@@ -148,7 +148,7 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *routing.Call, events []r
 		s.violate("written before %s", b.earliest.Sub(simStart))
 	case !c.Deadline.Equal(s.now.Add(spec.Timeout.Std())):
 		s.violate("a write until %s", c.Deadline)
-	case !before.Operator.Abort && (before.Operator.Pause || before.Unapproved()):
+	case !before.Operator.Abort && (before.Operator.Pause || before.NeedsApproval()):
 		s.violate("a write while it is paused")
 	case waitsForSomebody(before) && before.Spec.Strategy.Type != "rolling" && c.Setting.NewWeight > before.Progress.Weight && s.oldSideServes(before):
 		s.violate("the new side gets %d %% after %d %%, and a person is waited for", c.Setting.NewWeight, before.Progress.Weight)
@@ -181,7 +181,7 @@ func (s *sim) oldSideServes(before *rollout.Deployment) bool {
 
 // waitsForSomebody reports whether the deployment has stopped by itself until a person says that it may go on.
 func waitsForSomebody(d *rollout.Deployment) bool {
-	return (d.Progress.Gate > 0 || d.Stop == rollout.StopPaused) && !d.Operator.Pause && !d.Operator.Abort && !d.Unapproved()
+	return (d.Progress.Gate > 0 || d.Stop == rollout.StopPaused) && !d.Operator.Pause && !d.Operator.Abort && !d.NeedsApproval()
 }
 
 // mayMoveTraffic reports whether a deployment that waits for a person could write to its router now.

@@ -131,7 +131,7 @@ func (s *sim) checkIntent(before *rollout.Deployment, t *rollout.Target, a rollo
 	if after.CallsSent == 0 && !a.Back {
 		after.PreviousVersion = after.Version
 	}
-	spec := before.Spec.Toward(&after, a.Back)
+	spec := before.Spec.ForDirection(&after, a.Back)
 	if a.Back && spec != &before.Spec {
 		s.cover("rules: back by those of an earlier deployment")
 	}
@@ -194,7 +194,7 @@ func (s *sim) checkBackward(before *rollout.Deployment, t *rollout.Target, c *ro
 // version, and no doubt whether that call was taken.
 func (s *sim) checkVerified(index int) {
 	t, sh := &s.live.Targets[index], &s.liveShadow[index]
-	spec := s.live.Deployment.Spec.For(t)
+	spec := s.live.Deployment.Spec.ForTarget(t)
 	for c := range spec.Checks {
 		check := &spec.Checks[c]
 		if check.Critical && check.Type != healthcheck.TypeNone && !sh.passed[c] {
@@ -217,7 +217,7 @@ func (s *sim) checkVerified(index int) {
 // nothing was known for as long as a target may take, or another version.
 func (s *sim) checkSick(index int) {
 	t, sh := &s.live.Targets[index], &s.liveShadow[index]
-	spec := s.live.Deployment.Spec.For(t)
+	spec := s.live.Deployment.Spec.ForTarget(t)
 	for c := range spec.Checks {
 		check, since := &spec.Checks[c], sh.unknownSince[c]
 		switch {
@@ -272,7 +272,7 @@ func (s *sim) noteHanging() {
 		case t.Phase == rollout.PhaseCalling:
 			began = t.PhaseAt
 		case s.now.Before(t.History.MayRunUntil):
-			began = t.History.MayRunUntil.Add(-d.Spec.For(t).Deploy.Timeout.Std())
+			began = t.History.MayRunUntil.Add(-d.Spec.ForTarget(t).Deploy.Timeout.Std())
 		default:
 			continue
 		}

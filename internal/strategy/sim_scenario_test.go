@@ -107,7 +107,7 @@ func (sc *scenario) leaveWork(seed uint64) {
 		until := simStart.Add(between(rng, time.Second, 40*time.Second))
 		w.workDue, w.workEnds = until, simStart.Add(between(rng, 0, until.Sub(simStart)))
 		w.leftBehind = pick(rng, "v0", oldVersion, newVersion)
-		sc.snapshot.Targets[i].Inherit(rollout.Work{Until: until, Version: w.leftBehind, From: w.running})
+		sc.snapshot.Targets[i].InheritWork(rollout.Work{Until: until, Version: w.leftBehind, From: w.running})
 	}
 }
 

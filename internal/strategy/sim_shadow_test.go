@@ -89,7 +89,7 @@ func (s *sim) foresee(o rollout.Outcome) {
 	if o.Action.Kind != rollout.ActionCall {
 		return
 	}
-	sh, spec := &s.liveShadow[o.Action.Target], s.live.Deployment.Spec.For(&s.live.Targets[o.Action.Target])
+	sh, spec := &s.liveShadow[o.Action.Target], s.live.Deployment.Spec.ForTarget(&s.live.Targets[o.Action.Target])
 	action := o.Action.Call.Action
 	sh.renew()
 	s.cover("answer: " + string(o.Result.Kind))

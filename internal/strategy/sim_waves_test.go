@@ -183,7 +183,7 @@ func (s *sim) checkAllSettled(wave int, wait time.Duration) {
 		if sh.settledAt.IsZero() || sh.out {
 			s.violate("wave %d is left before %s has its outcome", wave, t.ID)
 		}
-		checks := s.live.Deployment.Spec.For(t).Checks
+		checks := s.live.Deployment.Spec.ForTarget(t).Checks
 		for c := range checks {
 			if t.State == rollout.TargetUpdated && checks[c].Critical && !sh.unknownSince[c].IsZero() {
 				s.violate("wave %d is left while nothing is known of %s", wave, t.ID)

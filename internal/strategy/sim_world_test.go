@@ -116,7 +116,7 @@ func (s *sim) scheduleLeftBehind() {
 func (s *sim) send(c sent) {
 	w := s.world[c.index]
 	c.began = s.now
-	c.due = Earlier(c.call.Deadline, s.now.Add(s.stored.Deployment.Spec.Toward(&s.stored.Targets[c.index], c.back).Deploy.Timeout.Std()))
+	c.due = Earlier(c.call.Deadline, s.now.Add(s.stored.Deployment.Spec.ForDirection(&s.stored.Targets[c.index], c.back).Deploy.Timeout.Std()))
 	m := pick(s.rng, w.moods...)
 	if c.back && !w.stubborn {
 		m = answers

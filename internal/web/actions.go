@@ -54,7 +54,7 @@ func promoteActions(d *rollout.Deployment) []action {
 	switch {
 	case d.State.Terminal() || d.Operator.Abort || d.Direction == rollout.Backward || d.Operator.Rollback:
 		return nil
-	case d.Unapproved():
+	case d.NeedsApproval():
 		return []action{{
 			Name: "promote", Command: "promote", Label: "Approve", Primary: true,
 			Effects: []string{"The deployment starts: " + firstWave(d) + ".", "It was requested by " + d.RequestedBy + "; you are recorded as its approver."},

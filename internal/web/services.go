@@ -126,5 +126,5 @@ func activeDeployment(unfinished []rollout.Deployment, key authz.Scope) *rollout
 
 // needsAction reports whether the deployment waits for a command.
 func needsAction(d *rollout.Deployment) bool {
-	return d.State == rollout.StatePaused || d.Progress.Gate > 0 || d.Unapproved()
+	return d.State == rollout.StatePaused || d.Progress.Gate > 0 || d.NeedsApproval()
 }

@@ -93,7 +93,7 @@ func ClaimAll(t testing.TB, s *store.Store, replica string) []storage.Claimed {
 	t.Helper()
 	_, err := s.Heartbeat(Context(t), replica, Lease)
 	Must(t, err)
-	c, _, err := s.Claim(Context(t), replica, nil, 100)
+	c, _, err := s.ClaimDeployments(Context(t), replica, nil, 100)
 	Must(t, err)
 	return c
 }
@@ -113,7 +113,7 @@ func StartDeployment(t testing.TB, s *store.Store, service, replica string) *rol
 func SaveStep(t testing.TB, s *store.Store, snap *rollout.Snapshot, sv storage.SaveRequest) storage.SaveResult {
 	t.Helper()
 	sv.Deployment, sv.Events = snap.Deployment, storetest.WithTimes(sv.Events...)
-	saved, err := s.Save(Context(t), sv)
+	saved, err := s.SaveDeployment(Context(t), sv)
 	Must(t, err)
 	d := &snap.Deployment
 	d.Revision, d.LastSeq, d.EventsHash, d.Saves = saved.Revision, saved.LastSeq, saved.EventsHash, saved.Saves

@@ -152,11 +152,11 @@ func TestDelivery_RefusedSaveNoneRepeatedSaveOne(t *testing.T) {
 	event := []rollout.Event{{Type: rollout.EventCompleted, At: end.FinishedAt}}
 	fenced := end
 	fenced.Epoch--
-	_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: fenced, Events: event})
+	_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: fenced, Events: event})
 	wantCode(t, err, problem.CodeOwnershipLost)
 	wantOutbox(t, s, "all")
 	for range 2 {
-		_, err := s.Save(ctx(t), storage.SaveRequest{Deployment: end, Events: event})
+		_, err := s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: end, Events: event})
 		must(t, err)
 	}
 	wantOutbox(t, s, "all", "completed/pending")

@@ -96,7 +96,7 @@ func markRunning(d *rollout.Deployment, because string, now time.Time) {
 	if d.Progress.Gate > 0 && !lifecycle.GateOpened(d, d.Progress.Gate) {
 		return
 	}
-	if d.Unapproved() {
+	if d.NeedsApproval() {
 		d.Reason = lifecycle.ReasonUnapproved
 		return
 	}

@@ -54,7 +54,7 @@ func approveStart(d *rollout.Deployment, r Command, now time.Time) ([]rollout.Ev
 	if r.SkipGates || r.Wave > 0 {
 		return nil, conflictError("the deployment has not started: promote it without wave or full to start it")
 	}
-	if !d.Unapproved() {
+	if !d.NeedsApproval() {
 		return nil, nil
 	}
 	e := newEvent(rollout.EventPromoted, d, r, now)

@@ -68,7 +68,7 @@ func addBystanders(n *storage.NewDeployment, ended *rollout.Snapshot) {
 		strategy.InitTarget(&n.Deployment, &b, storage.TargetRecord{Address: b.Address, Health: b.Health})
 		n.Targets = append(n.Targets, b)
 	}
-	n.Deployment.Counts = rollout.Count(n.Targets)
+	n.Deployment.Counts = rollout.CountStates(n.Targets)
 }
 
 // keepAsVerified lets a target of a new deployment stay as it was at the end of the one before, judged as it was verified.

@@ -81,7 +81,7 @@ func extendBake(s *rollout.Snapshot, now time.Time) {
 	since := now
 	for i := range s.Targets {
 		t := &s.Targets[i]
-		checks := s.Deployment.Spec.For(t).Checks
+		checks := s.Deployment.Spec.ForTarget(t).Checks
 		for c := range min(len(checks), len(t.Checks)) {
 			if t.State == rollout.TargetUpdated && checks[c].Type != healthcheck.TypeNone {
 				since = Earlier(since, t.Checks[c].NextAt)

@@ -69,7 +69,7 @@ func applyWatched(s *rollout.Snapshot, t *rollout.Target, o rollout.Outcome, now
 	if t.State != rollout.TargetUpdated {
 		return nil
 	}
-	spec := s.Deployment.Spec.For(t)
+	spec := s.Deployment.Spec.ForTarget(t)
 	check, state := &spec.Checks[o.Action.Check], &t.Checks[o.Action.Check]
 	awaited := !state.UnknownSince.IsZero() && !s.Deployment.Progress.WaveSettledAt.IsZero()
 	*state = addProbeResult(spec, o.Action.Check, *state, o.Probe, t.ExpectedVersion(), now)

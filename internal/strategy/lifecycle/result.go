@@ -9,7 +9,7 @@ import (
 // NewResult returns the result of a deployment that has ended, from its targets as they are now.
 func NewResult(s *rollout.Snapshot) *rollout.Result {
 	d := &s.Deployment
-	counts := rollout.Count(s.Targets)
+	counts := rollout.CountStates(s.Targets)
 	r := &rollout.Result{
 		Success:           isSuccess(d),
 		State:             d.State,

@@ -39,7 +39,7 @@ func StartTargetAction(d *rollout.Deployment, target rollout.Target, a rollout.A
 	if t.CallsSent == 0 && !t.RollingBack {
 		t.PreviousVersion = t.Version
 	}
-	rules := d.Spec.For(&t)
+	rules := d.Spec.ForTarget(&t)
 	if t.Rules != nil {
 		t.Checks = NewCheckStates(rules)
 	}
@@ -99,7 +99,7 @@ func ApplyResult(s *rollout.Snapshot, o rollout.Outcome, now time.Time) []rollou
 	e.Call = &call
 	events := []rollout.Event{e}
 	if t.Done() {
-		events = append(events, outcomeEvent(s.Deployment.Spec.For(t), t, from, now))
+		events = append(events, outcomeEvent(s.Deployment.Spec.ForTarget(t), t, from, now))
 	}
 	return events
 }
@@ -112,7 +112,7 @@ func ApplyTransition(s *rollout.Snapshot, m rollout.Transition, now time.Time) [
 	case m.Phase == rollout.PhaseVerifying:
 		t.StartedAt = now
 		t.PreviousVersion = t.Version
-		startVerifying(s.Deployment.Spec.For(t), t, now)
+		startVerifying(s.Deployment.Spec.ForTarget(t), t, now)
 	case m.State == rollout.TargetUpdated || m.State == rollout.TargetRolledBack:
 		settleTarget(t, m.State, now)
 	case m.State == rollout.TargetUnchanged:
@@ -122,14 +122,14 @@ func ApplyTransition(s *rollout.Snapshot, m rollout.Transition, now time.Time) [
 		settleWithError(t, m.State, m.Message, now)
 	}
 	if t.Done() {
-		return []rollout.Event{outcomeEvent(s.Deployment.Spec.For(t), t, from, now)}
+		return []rollout.Event{outcomeEvent(s.Deployment.Spec.ForTarget(t), t, from, now)}
 	}
 	return []rollout.Event{targetEvent(rollout.EventTargetResult, t, from, now, m.Message)}
 }
 
 // applyCallResult moves the target on by the answer to its call, and returns the type and message of its event.
 func applyCallResult(s *rollout.Snapshot, t *rollout.Target, call rollout.Call, a rollout.CallResult, now time.Time) (kind, message string) {
-	spec := s.Deployment.Spec.For(t)
+	spec := s.Deployment.Spec.ForTarget(t)
 	switch {
 	case rejectedAsBusy(t, a):
 		return rollout.EventTargetUnknown, recheckLater(spec, t, a, now)

@@ -206,7 +206,7 @@ func (p *planner) drainThenCall(share int) {
 
 func (p *planner) addCall(i int, back bool) {
 	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionCall, Target: i, Back: back})
-	p.sched.wakeVisible(p.now.Add(p.spec.Toward(&p.s.Targets[i], back).Deploy.Timeout.Std()))
+	p.sched.wakeVisible(p.now.Add(p.spec.ForDirection(&p.s.Targets[i], back).Deploy.Timeout.Std()))
 	if back || p.d.Kind == rollout.KindRollback {
 		p.sched.wakeBy(p.now.Add(p.maxBlocking()))
 	}

@@ -97,7 +97,7 @@ func (p *planner) blocksOthers(t *rollout.Target) bool {
 
 // startPending starts a pending deployment, unless it is aborted, paused or not approved.
 func (p *planner) startPending() bool {
-	if !p.d.StartedAt.IsZero() || p.d.Operator.Abort || p.d.Operator.Pause || p.d.Unapproved() {
+	if !p.d.StartedAt.IsZero() || p.d.Operator.Abort || p.d.Operator.Pause || p.d.NeedsApproval() {
 		return false
 	}
 	st := &p.out.Status

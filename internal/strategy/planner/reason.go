@@ -10,7 +10,7 @@ import (
 )
 
 func pauseEvent(v *view) string {
-	if v.d.Unapproved() {
+	if v.d.NeedsApproval() {
 		return rollout.EventGateWaiting
 	}
 	return rollout.EventPaused
@@ -45,7 +45,7 @@ func pauseReason(v *view) string {
 		return waveName(v, gate) + " verified; waiting for promotion" + gatedStep(v, gate) +
 			toleratedNote(v) + routerErrorNote(v)
 	}
-	if v.d.Unapproved() && !v.d.Operator.Pause {
+	if v.d.NeedsApproval() && !v.d.Operator.Pause {
 		return lifecycle.ReasonUnapproved
 	}
 	return lifecycle.ReasonPaused

@@ -98,7 +98,7 @@ func (v *view) unknownCheck() (t *rollout.Target, check int, found bool) {
 }
 
 // rulesFor returns the spec by which the target is called and judged on its present way.
-func (v *view) rulesFor(t *rollout.Target) *rollout.Spec { return v.spec.For(t) }
+func (v *view) rulesFor(t *rollout.Target) *rollout.Spec { return v.spec.ForTarget(t) }
 
 // failedForward reports whether a target did not get where the deployment wants it; one that was only checked was there.
 func (v *view) failedForward(t *rollout.Target) bool {
@@ -111,7 +111,7 @@ func (v *view) isPaused() bool { return v.pausedByOperator() || v.pausedAutomati
 
 // pausedByOperator reports whether an operator has paused the deployment, or it is not approved: then nothing happens.
 func (v *view) pausedByOperator() bool {
-	return !v.d.Operator.Abort && (v.d.Operator.Pause || v.d.Unapproved())
+	return !v.d.Operator.Abort && (v.d.Operator.Pause || v.d.NeedsApproval())
 }
 
 // pausedAutomatically reports whether the deployment has stopped at a gate or after a failure: unhealthy targets still
