@@ -15,11 +15,11 @@ func (p *planner) planBackward() {
 		p.switchBack()
 		return
 	}
-	returning := p.router.countReturning(p.weightForRollback())
-	p.busy += returning
+	returning := p.router.countReturning(p.newSide.weightForRollback())
+	p.capacity.busy += returning
 	settled := true
 	for _, inDoubt := range []bool{true, false} {
-		for _, i := range p.router.drainedFirst(p.weightForRollback()) {
+		for _, i := range p.router.drainedFirst(p.newSide.weightForRollback()) {
 			t := &p.s.Targets[i]
 			if lifecycle.InDoubt(t) == inDoubt && !p.rollBackTarget(i, t) {
 				settled = false
@@ -31,10 +31,10 @@ func (p *planner) planBackward() {
 		return
 	}
 	if !settled {
-		p.drainThenCall(p.weightForRollback())
+		p.drainThenCall(p.newSide.weightForRollback())
 		return
 	}
-	if p.router.ensureAtEnd(p.traffic.splitAt(0, nil)) && (returning == 0 || p.tooLateToRead(p.d.Progress.Router)) {
+	if p.router.ensureAtEnd(p.traffic.splitAt(0, nil)) && (returning == 0 || p.router.tooLateToRead(p.d.Progress.Router)) {
 		p.finish(p.rollbackOutcome())
 	}
 }
@@ -81,7 +81,7 @@ func (p *planner) rollBackTarget(i int, t *rollout.Target) bool {
 	case !t.Touched():
 		return p.skipTarget(i, t, "")
 	case !t.RollingBack && p.mayBeWorking(t):
-		p.awaitWork(i, t)
+		p.probes.awaitWork(i, t)
 	case !t.RollingBack && t.PreviousVersion == "":
 		return p.skipTarget(i, t, "not rolled back: its previous version is unknown")
 	case !t.RollingBack || t.Phase == rollout.PhaseReady:
@@ -109,10 +109,10 @@ func (p *planner) callRollback(i int, t *rollout.Target) {
 	switch {
 	case p.isPaused():
 	case p.mayBeWorking(t):
-		p.awaitWork(i, t)
+		p.probes.awaitWork(i, t)
 	case t.RollingBack && p.now.Before(t.NotBefore):
 		p.sched.waitUntil(t.ID+" is retried at", t.NotBefore)
-	case t.OutOfService() || p.busy < p.maxConcurrent(t, p.spec.LargestWave()):
+	case p.capacity.hasRoom(t, p.spec.LargestWave()):
 		p.queueCall(i, t, true)
 	}
 }

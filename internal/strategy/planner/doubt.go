@@ -2,55 +2,11 @@ package planner
 
 import (
 	"fmt"
-	"time"
 
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy/lifecycle"
 )
-
-// awaitWork asks a target whose last call may still be at work what it runs, and otherwise leaves it alone.
-func (p *planner) awaitWork(i int, t *rollout.Target) {
-	p.noteWork(t)
-	if check := p.rulesFor(t).VersionCheck(); check >= 0 {
-		p.addProbe(i, check, time.Time{})
-	}
-}
-
-// noteWork schedules the end of the work at a target, with a reason that names the target.
-func (p *planner) noteWork(t *rollout.Target) {
-	if t.History.Earlier != "" {
-		p.sched.waitUntil("a call of an earlier deployment may still be running at "+t.ID+" until", t.History.MayRunUntil)
-	} else {
-		p.sched.waitUntil("the last call to "+t.ID+" may still be running until", t.History.MayRunUntil)
-	}
-}
-
-// awaitAllWork waits for the work of every call of this deployment that may still be running, and reports whether there is any.
-func (p *planner) awaitAllWork() bool {
-	found := false
-	for i := range p.s.Targets {
-		if t := &p.s.Targets[i]; t.Touched() && p.mayBeWorking(t) {
-			p.awaitWork(i, t)
-			found = true
-		}
-	}
-	return found
-}
-
-// awaitWorkOfFailed does what awaitAllWork does for targets that were given up while their work may be running: what they
-// run in the end is what is remembered of them, and what comes next calls nothing into that work. It waits no longer than
-// the deployment may take.
-func (p *planner) awaitWorkOfFailed() bool {
-	found, deadline := false, p.progressDeadline()
-	for i := range p.s.Targets {
-		if t := &p.s.Targets[i]; lifecycle.FailedOrUnknown(t) && p.mayBeWorking(t) && (deadline.IsZero() || t.History.MayRunUntil.Before(deadline)) {
-			p.awaitWork(i, t)
-			found = true
-		}
-	}
-	return found
-}
 
 // resolveDoubt finds out what a call without an answer did, until the target says so or its time is over.
 func (p *planner) resolveDoubt(i int, t *rollout.Target) {
@@ -65,9 +21,9 @@ func (p *planner) resolveDoubt(i int, t *rollout.Target) {
 		return
 	}
 	if p.mayBeWorking(t) {
-		p.awaitWork(i, t)
+		p.probes.awaitWork(i, t)
 	} else {
-		p.addProbe(i, check, t.NotBefore)
+		p.probes.addProbe(i, check, t.NotBefore)
 	}
 	if t.RetriesUsed > p.rulesFor(t).Deploy.Retries {
 		p.sched.wakeVisible(until)
@@ -80,7 +36,7 @@ func (p *planner) resolveDoubt(i int, t *rollout.Target) {
 func (p *planner) resendUnasked(i int, t *rollout.Target) {
 	switch {
 	case p.mayBeWorking(t):
-		p.awaitWork(i, t)
+		p.probes.awaitWork(i, t)
 	case t.RetriesUsed > p.rulesFor(t).Deploy.Retries:
 		p.out.Transitions = append(p.out.Transitions, unansweredTransition(i, t))
 	case p.now.Before(t.NotBefore):

@@ -49,6 +49,6 @@ func (p *planner) restoredOutcome() rollout.State {
 	if p.failures == 0 {
 		return rollout.StateRolledBack
 	}
-	p.out.Status.Progress.FailureReason = fmt.Sprintf("%s could not be restored to the previous version; the last: %s", strategy.FormatQuantity(p.failures, "target"), p.lastFailure())
+	p.out.Status.Progress.FailureReason = fmt.Sprintf("%s could not be restored to the previous version; the last: %s", strategy.FormatQuantity(p.failures, "target"), lastFailure(p.view))
 	return rollout.StateFailed
 }

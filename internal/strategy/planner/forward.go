@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"rollcall/internal/healthcheck"
 	"rollcall/internal/rollout"
 	"rollcall/internal/strategy"
 	"rollcall/internal/strategy/lifecycle"
@@ -15,7 +14,7 @@ import (
 // shiftBlocked reports whether what a wave has earned for the new side waits for a person: at the gate before it, or because
 // something else holds the deployment before it was given.
 func (p *planner) shiftBlocked(wave int) bool {
-	moves := p.spec.Traffic != nil && p.weightNow(wave) != p.weightAfterWave(wave)
+	moves := p.spec.Traffic != nil && p.newSide.weightNow(wave) != p.newSide.weightAfterWave(wave)
 	return p.waitsAtGate(wave, rollout.GateSwitch) || p.isPaused() && moves
 }
 
@@ -26,10 +25,10 @@ func (p *planner) planForward() {
 		return // held before its start
 	}
 	if !p.spec.Waves[wave-1].CheckOnly {
-		p.busy += p.router.countReturning(p.weightNow(wave))
+		p.capacity.busy += p.router.countReturning(p.newSide.weightNow(wave))
 	}
 	settled := true
-	for _, i := range p.router.drainedFirst(p.weightNow(wave)) {
+	for _, i := range p.router.drainedFirst(p.newSide.weightNow(wave)) {
 		t := &p.s.Targets[i]
 		if t.Wave > 0 && t.Wave <= wave && !p.advanceTarget(i, t) {
 			settled = false
@@ -41,7 +40,7 @@ func (p *planner) planForward() {
 	}
 	if !settled {
 		if !p.spec.Waves[wave-1].CheckOnly { // no target leaves traffic for it
-			p.drainThenCall(p.weightNow(wave))
+			p.drainThenCall(p.newSide.weightNow(wave))
 		}
 		return
 	}
@@ -54,7 +53,7 @@ func (p *planner) planForward() {
 
 // endHalted ends a deployment that has halted, once nothing is at work and traffic is where it belongs.
 func (p *planner) endHalted(wave int) {
-	if !p.router.ensureAtEnd(p.traffic.splitAt(p.weightDuringWave(wave), nil)) || p.awaitWorkOfFailed() {
+	if !p.router.ensureAtEnd(p.traffic.splitAt(p.newSide.weightDuringWave(wave), nil)) || p.probes.awaitWorkOfFailed() {
 		return
 	}
 	p.settleRemaining("")
@@ -71,10 +70,10 @@ func (p *planner) closeWave(wave int) {
 	st := &p.out.Status
 	if st.Progress.WaveSettledAt.IsZero() {
 		if p.shiftBlocked(wave) {
-			p.router.ensureSplit(p.traffic.splitAt(p.weightNow(wave), nil))
+			p.router.ensureSplit(p.traffic.splitAt(p.newSide.weightNow(wave), nil))
 			return
 		}
-		if !p.router.ensureSplit(p.traffic.splitAt(p.weightAfterWave(wave), nil)) || !p.router.takesTraffic() {
+		if !p.router.ensureSplit(p.traffic.splitAt(p.newSide.weightAfterWave(wave), nil)) || !p.router.takesTraffic() {
 			return
 		}
 		st.Progress.WaveSettledAt = p.now
@@ -82,7 +81,7 @@ func (p *planner) closeWave(wave int) {
 			st.Progress.Weight = p.spec.Waves[wave-1].Weight
 		}
 	}
-	if !p.router.ensureSplit(p.traffic.splitAt(p.weightAfterWave(wave), nil)) {
+	if !p.router.ensureSplit(p.traffic.splitAt(p.newSide.weightAfterWave(wave), nil)) {
 		return // a target of the new side became unhealthy
 	}
 	if end := p.waveEnd(); p.now.Before(end) {
@@ -100,10 +99,10 @@ func (p *planner) closeWave(wave int) {
 // finishWave starts the next wave, or ends the deployment.
 func (p *planner) finishWave(wave int) {
 	last := wave == len(p.spec.Waves)
-	if last && (p.awaitWorkOfFailed() || !p.router.readLately()) {
+	if last && (p.probes.awaitWorkOfFailed() || !p.router.readLately()) {
 		return
 	}
-	p.addEvent(rollout.EventWaveFinished, wave, p.skippedWaveReason(wave))
+	p.addEvent(rollout.EventWaveFinished, wave, skippedWaveReason(p.view, wave))
 	if last {
 		p.settleRemaining("")
 		p.finish(rollout.StateCompleted)
@@ -134,7 +133,7 @@ func (p *planner) advanceTarget(i int, t *rollout.Target) bool {
 	case rollout.PhaseVerifying:
 		p.verifyTarget(i, t)
 	case rollout.PhaseSettled:
-		p.watchTarget(i, t)
+		p.probes.watchTarget(i, t)
 		return true
 	}
 	return false
@@ -152,9 +151,9 @@ func (p *planner) inspectTarget(i int, t *rollout.Target) {
 		return
 	}
 	if p.mayBeWorking(t) {
-		p.noteWork(t)
+		p.probes.noteWork(t)
 	}
-	p.addProbe(i, check, time.Time{})
+	p.probes.addProbe(i, check, time.Time{})
 }
 
 // callForward calls a target whose turn it is, or lets one that already runs the version go straight to its checks.
@@ -167,14 +166,14 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "checked without a call",
 		})
 	case p.mayBeWorking(t):
-		p.awaitWork(i, t)
+		p.probes.awaitWork(i, t)
 	case !t.Touched() && t.Version == t.DesiredVersion && !p.spec.Force && t.Attempts == 0:
 		p.out.Transitions = append(p.out.Transitions, rollout.Transition{
 			Target: i, Phase: rollout.PhaseVerifying, State: rollout.TargetVerifying, Message: "already runs " + t.DesiredVersion,
 		})
 	case p.now.Before(t.NotBefore):
 		p.sched.waitUntil(t.ID+" is retried at", t.NotBefore)
-	case t.OutOfService() || p.busy < p.maxConcurrent(t, p.spec.Waves[t.Wave-1].Parallel):
+	case p.capacity.hasRoom(t, p.spec.Waves[t.Wave-1].Parallel):
 		p.queueCall(i, t, false)
 	}
 }
@@ -182,7 +181,7 @@ func (p *planner) callForward(i int, t *rollout.Target) {
 // queueCall has a target called as soon as no traffic reaches it.
 func (p *planner) queueCall(i int, t *rollout.Target, back bool) {
 	if !t.OutOfService() {
-		p.busy++
+		p.capacity.busy++
 	}
 	if p.spec.Traffic == nil {
 		p.addCall(i, back)
@@ -208,7 +207,7 @@ func (p *planner) addCall(i int, back bool) {
 	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionCall, Target: i, Back: back})
 	p.sched.wakeVisible(p.now.Add(p.spec.ForDirection(&p.s.Targets[i], back).Deploy.Timeout.Std()))
 	if back || p.d.Kind == rollout.KindRollback {
-		p.sched.wakeBy(p.now.Add(p.maxBlocking()))
+		p.sched.wakeBy(p.now.Add(p.capacity.maxBlocking()))
 	}
 }
 
@@ -226,7 +225,7 @@ func (p *planner) verifyTarget(i int, t *rollout.Target) {
 	if p.now.Before(deadline) {
 		p.sched.wakeVisible(deadline)
 		for c := range p.rulesFor(t).Checks {
-			p.addProbe(i, c, t.Checks[c].NextAt)
+			p.probes.addProbe(i, c, t.Checks[c].NextAt)
 		}
 		return
 	}
@@ -236,28 +235,4 @@ func (p *planner) verifyTarget(i int, t *rollout.Target) {
 		m.Message = fmt.Sprintf("not healthy within %s: %s", rules.HealthyDeadline, lifecycle.FailingCheck(rules, t))
 	}
 	p.out.Transitions = append(p.out.Transitions, m)
-}
-
-// watchTarget keeps probing a target that was verified, until the deployment ends.
-func (p *planner) watchTarget(i int, t *rollout.Target) {
-	if t.State != rollout.TargetUpdated || p.d.Direction == rollout.Backward {
-		return
-	}
-	for c := range p.rulesFor(t).Checks {
-		p.addProbe(i, c, t.Checks[c].NextAt)
-	}
-}
-
-// addProbe adds the probe of a check when it is due and none is in flight.
-func (p *planner) addProbe(i, check int, due time.Time) {
-	state := &p.s.Targets[i].Checks[check]
-	if state.Probing || p.spec.ProbedBy(&p.s.Targets[i]).Checks[check].Type == healthcheck.TypeNone {
-		return
-	}
-	due = lifecycle.Later(due, state.NextAt)
-	if p.now.Before(due) {
-		p.sched.wakeBy(due)
-		return
-	}
-	p.out.Actions = append(p.out.Actions, rollout.Action{Kind: rollout.ActionProbe, Target: i, Check: check})
 }

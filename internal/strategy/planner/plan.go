@@ -16,12 +16,13 @@ const resultGrace = time.Second
 // planner makes one decision. It reads the snapshot and never changes it.
 type planner struct {
 	*view
-	traffic *traffic
-	router  routerPlan
-	sched   schedule
-	out     rollout.Decision
-	// busy counts the targets that may be out of service, without those whose calls block no others.
-	busy int
+	traffic  *traffic
+	newSide  newSide
+	capacity capacity
+	router   routerPlan
+	probes   probePlan
+	sched    schedule
+	out      rollout.Decision
 	// draining are the targets to call as soon as their traffic has drained.
 	draining map[int]bool
 }
@@ -59,9 +60,13 @@ func newPlanner(s *rollout.Snapshot, now time.Time) *planner {
 		p.st.Progress.WaitedUntil = waitedUntil(s)
 	}
 	p.traffic = newTraffic(p.view)
+	p.newSide = newSide{p.view}
+	p.capacity = capacity{view: p.view, sched: &p.sched}
 	p.router = routerPlan{traffic: p.traffic, sched: &p.sched, out: &p.out}
+	p.probes = probePlan{view: p.view, sched: &p.sched, out: &p.out}
 	for i := range s.Targets {
-		p.countBusy(&s.Targets[i])
+		p.capacity.countBusy(&s.Targets[i])
+		noteProgress(&p.st.Progress, &s.Targets[i])
 	}
 	return p
 }
@@ -72,27 +77,11 @@ func (p *planner) decision() rollout.Decision {
 	return p.out
 }
 
-// countBusy counts a target that may be out of service, and notes when it made progress.
-func (p *planner) countBusy(t *rollout.Target) {
-	if t.OutOfService() && p.blocksOthers(t) {
-		p.busy++
+// noteProgress notes when a target last made progress.
+func noteProgress(progress *rollout.Progress, t *rollout.Target) {
+	if t.Done() && (t.State == rollout.TargetUpdated || t.State == rollout.TargetRolledBack) && t.FinishedAt.After(progress.LastProgressAt) {
+		progress.LastProgressAt = t.FinishedAt
 	}
-	if t.Done() && (t.State == rollout.TargetUpdated || t.State == rollout.TargetRolledBack) && t.FinishedAt.After(p.st.Progress.LastProgressAt) {
-		p.st.Progress.LastProgressAt = t.FinishedAt
-	}
-}
-
-// blocksOthers reports whether a target that may be out of service keeps others from being called.
-func (p *planner) blocksOthers(t *rollout.Target) bool {
-	end := p.blocksUntil(t)
-	if end.IsZero() {
-		return true
-	}
-	if !p.now.Before(end) {
-		return false
-	}
-	p.sched.wakeBy(end)
-	return true
 }
 
 // startPending starts a pending deployment, unless it is aborted, paused or not approved.
@@ -135,7 +124,7 @@ func (p *planner) checkFailurePolicy() bool {
 	if p.d.Stop != rollout.StopNone {
 		return false
 	}
-	cause := p.failureCause()
+	cause := failureCause(p.view)
 	if cause == "" {
 		return false
 	}
@@ -221,7 +210,7 @@ func (p *planner) planAbort() {
 		p.awaitCalls()
 		return
 	}
-	if !p.isOverdue() && p.awaitAllWork() {
+	if !p.isOverdue() && p.probes.awaitAllWork() {
 		return
 	}
 	end := rollout.StateAborted
@@ -230,7 +219,7 @@ func (p *planner) planAbort() {
 			return
 		}
 		end = rollout.StateFailed
-		p.out.Status.Progress.FailureReason = "aborted, but the router did not confirm that the old side serves all traffic" + p.routerErrorText()
+		p.out.Status.Progress.FailureReason = "aborted, but the router did not confirm that the old side serves all traffic" + routerErrorText(p.view)
 	}
 	p.settleRemaining("the deployment was aborted before this target was verified")
 	p.finish(end)

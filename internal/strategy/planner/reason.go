@@ -53,7 +53,7 @@ func pauseReason(v *view) string {
 
 // routerErrorNote returns the router's failure during a pause, unless that is the reason of the pause; "" when there is none.
 func routerErrorNote(v *view) string {
-	refusal := v.routerFailure()
+	refusal := routerFailure(v)
 	if refusal == "" || refusal == v.st.Progress.FailureReason {
 		return ""
 	}
@@ -122,7 +122,7 @@ func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 func endReason(v *view, state rollout.State) string {
 	switch state {
 	case rollout.StateCompleted:
-		return "completed" + uncalledNote(v) + leftOutNote(v) + toleratedNote(v) + v.unreadNote()
+		return "completed" + uncalledNote(v) + leftOutNote(v) + toleratedNote(v) + unreadNote(v)
 	case rollout.StateAborted:
 		return "aborted by an operator"
 	case rollout.StateRolledBack:
@@ -155,4 +155,21 @@ func uncalledNote(v *view) string {
 		return ""
 	}
 	return ": already runs " + v.d.Version + "; no target was called (force calls them)"
+}
+
+// unreadNote returns a note when the router could not be read at the end, or "".
+func unreadNote(v *view) string {
+	r := v.d.Progress.Router
+	if v.spec.Traffic == nil || r == nil || r.LooksFailed == 0 {
+		return ""
+	}
+	return "; the router could not be read since " + formatTime(r.SeenAt)
+}
+
+// skippedWaveReason returns why a wave that was only checked has not got the traffic; empty when it has, or was to be called.
+func skippedWaveReason(v *view, wave int) string {
+	if !v.spec.Waves[wave-1].CheckOnly || v.waveVerified(wave) {
+		return ""
+	}
+	return "standby slot failed verification; traffic not switched"
 }

@@ -10,47 +10,38 @@ import (
 
 // readsFirst reports whether the router is to be read before it is written to: by a new owner, whose memory may be older than
 // what it does, and where that tells whether a write without an answer was done.
-func (v *view) readsFirst(r *routing.State, want *routing.TrafficSplit) bool {
-	return v.spec.Traffic.Readable() && (!r.Seen || r.InDoubt && r.CanConfirm() && r.Sent.Setting.Equal(want))
+func (rp *routerPlan) readsFirst(r *routing.State, want *routing.TrafficSplit) bool {
+	return rp.spec.Traffic.Readable() && (!r.Seen || r.InDoubt && r.CanConfirm() && r.Sent.Setting.Equal(want))
 }
 
 // tooLateToRead reports whether the progress deadline could pass while the router is read.
-func (v *view) tooLateToRead(r *routing.State) bool {
-	deadline := v.progressDeadline()
-	end := lifecycle.Later(v.now, r.LookAt).Add(v.spec.Traffic.Timeout.Std() + resultGrace)
+func (rp *routerPlan) tooLateToRead(r *routing.State) bool {
+	deadline := rp.progressDeadline()
+	end := lifecycle.Later(rp.now, r.LookAt).Add(rp.spec.Traffic.Timeout.Std() + resultGrace)
 	return !deadline.IsZero() && !end.Before(deadline)
-}
-
-// unreadNote returns a note when the router could not be read at the end, or "".
-func (v *view) unreadNote() string {
-	r := v.d.Progress.Router
-	if v.spec.Traffic == nil || r == nil || r.LooksFailed == 0 {
-		return ""
-	}
-	return "; the router could not be read since " + formatTime(r.SeenAt)
 }
 
 // routerRetryInterval is how much longer a router is left alone that has refused often enough, while a person is waited for anyway.
 const routerRetryInterval = time.Minute
 
 // routerDue returns when the router may be written to.
-func (v *view) routerDue(r *routing.State, want *routing.TrafficSplit) time.Time {
-	if v.pausedAutomatically() && v.routerFailure() != "" && (r.Sent == nil || r.Sent.Setting.Equal(want)) {
+func (rp *routerPlan) routerDue(r *routing.State, want *routing.TrafficSplit) time.Time {
+	if rp.pausedAutomatically() && routerFailure(rp.view) != "" && (r.Sent == nil || r.Sent.Setting.Equal(want)) {
 		return r.NotBefore.Add(routerRetryInterval)
 	}
 	return r.NotBefore
 }
 
 // seesBackends reports whether the router reports the targets that it gives traffic to, and could be read lately.
-func (v *view) seesBackends(r *routing.State) bool {
-	return v.spec.Traffic.Readable() && r != nil && r.Last != nil && r.Last.Backends != nil && r.LooksFailed <= v.spec.Traffic.Retries
+func (rp *routerPlan) seesBackends(r *routing.State) bool {
+	return rp.spec.Traffic.Readable() && r != nil && r.Last != nil && r.Last.Backends != nil && r.LooksFailed <= rp.spec.Traffic.Retries
 }
 
 // idleReason returns why a verified target does not get its share at the router; empty when it does, or is kept out by others and
 // no share hangs on it.
-func (v *view) idleReason(r *routing.State, i int) string {
-	t, b := &v.s.Targets[i], &r.Last.Backends[i]
-	if t.State != lifecycle.SuccessState(t) || r.Applied.Backends[i].Weight == 0 && lifecycle.HeldBy(r, t.ID) == "" || lifecycle.HeldBy(r, t.ID) != "" && !v.kind.LimitExposure {
+func (rp *routerPlan) idleReason(r *routing.State, i int) string {
+	t, b := &rp.s.Targets[i], &r.Last.Backends[i]
+	if t.State != lifecycle.SuccessState(t) || r.Applied.Backends[i].Weight == 0 && lifecycle.HeldBy(r, t.ID) == "" || lifecycle.HeldBy(r, t.ID) != "" && !rp.kind.LimitExposure {
 		return ""
 	}
 	switch {

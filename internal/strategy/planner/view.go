@@ -54,32 +54,8 @@ func waitedUntil(s *rollout.Snapshot) time.Time {
 	return until
 }
 
-// blocksUntil returns until when the call of a target keeps others from being called on the way back: for half of the
-// progress deadline. Otherwise a single call without a response would leave all others with what is rolled back. It is zero
-// for a target that blocks others for as long as it is out of service.
-func (v *view) blocksUntil(t *rollout.Target) time.Time {
-	if v.d.Direction != rollout.Backward && v.d.Kind != rollout.KindRollback {
-		return time.Time{}
-	}
-	began := t.PhaseAt
-	switch {
-	case t.Phase == rollout.PhaseCalling:
-	case v.mayBeWorking(t):
-		began = t.History.MayRunUntil.Add(-v.rulesFor(t).Deploy.Timeout.Std())
-	default:
-		return time.Time{}
-	}
-	return began.Add(v.maxBlocking())
-}
-
 // mayBeWorking reports whether the work of an earlier call may still be running at the target.
 func (v *view) mayBeWorking(t *rollout.Target) bool { return v.now.Before(t.History.MayRunUntil) }
-
-// maxBlocking returns for how long a call of the way back may keep others from being called.
-func (v *view) maxBlocking() time.Duration {
-	const halves = 2
-	return v.spec.Strategy.ProgressDeadline.Std() / halves
-}
 
 // unknownCheck finds a verified target of which a critical check knows nothing at present.
 func (v *view) unknownCheck() (t *rollout.Target, check int, found bool) {
@@ -145,36 +121,6 @@ func (v *view) updatesInPlace() bool {
 
 // usesSlots reports whether the sides are two slots, of which one serves.
 func (v *view) usesSlots() bool { return v.spec.IdleSlot != "" }
-
-// waveDone reports whether all targets of a wave have their outcome, and it did not stop the deployment that all of them
-// failed. Before that the new side has a greater share only for want of an old one, as while the last targets are called.
-func (v *view) waveDone(wave int) bool {
-	size, failed := 0, 0
-	for i := range v.s.Targets {
-		t := &v.s.Targets[i]
-		if t.Wave != wave {
-			continue
-		}
-		if !t.Done() {
-			return false
-		}
-		size++
-		if lifecycle.FailedOrUnknown(t) {
-			failed++
-		}
-	}
-	return failed < size || size == 0 || v.d.Stop != rollout.StopPaused
-}
-
-// activeSlotTouched reports whether targets of the slot that served at first were called.
-func (v *view) activeSlotTouched() bool {
-	active, _ := lifecycle.Slots(v.d)
-	return v.usesSlots() && slices.ContainsFunc(v.s.Targets, func(t rollout.Target) bool { return t.Touched() && t.Slot == active })
-}
-
-// isSwitchRollback reports whether the deployment takes back one that went from slot to slot. What fails in it is no reason to
-// stop, and so no reason to move traffic either.
-func (v *view) isSwitchRollback() bool { return v.d.Kind == rollout.KindRollback && v.usesSlots() }
 
 // waveVerified reports whether every target of a wave is verified.
 func (v *view) waveVerified(wave int) bool {
