@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"rollcall/internal/api/httpkit"
+	"rollcall/internal/clock"
 	"rollcall/internal/feed"
 )
 
@@ -90,7 +91,7 @@ func (s *stream) relayFrames(out *sender) {
 			return
 		default:
 			if !errors.Is(err, context.DeadlineExceeded) {
-				waitFor(s.ctx, retryDelay)
+				clock.Sleep(s.ctx, retryDelay)
 			}
 			if !out.sendText([]byte(": ping\n\n")) {
 				return
@@ -108,15 +109,6 @@ func (s *stream) waitForFrames() ([]*feed.Frame, error) {
 
 func endMessage(reason string) []byte {
 	return fmt.Appendf(nil, "event: end\ndata: {\"reason\":%q}\n\n", reason)
-}
-
-func waitFor(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // sender writes to a reader that may have stopped reading.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"rollcall/internal/clock"
 )
 
 const (
@@ -134,8 +136,8 @@ func (c *Client) retryUntilDone(ctx context.Context, try func(context.Context) e
 		if time.Now().Add(backoff).After(deadline) {
 			return &UnreachableError{URL: c.base.String(), Err: retryable.err, Sent: sent}
 		}
-		if err := waitFor(ctx, max(backoff, min(retryable.after, lastBackoff))); err != nil {
-			return err
+		if !clock.Sleep(ctx, max(backoff, min(retryable.after, lastBackoff))) {
+			return ctx.Err()
 		}
 	}
 }
@@ -149,17 +151,6 @@ func (c *Client) reportOutage(outage bool, err error) {
 		err = nil
 	}
 	c.config.OnOutage(err)
-}
-
-func waitFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // sendOnce sends the request once.

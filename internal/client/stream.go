@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"rollcall/internal/clock"
 )
 
 // Message is one message of a stream: an event if Kind is empty, else a control message.
@@ -40,8 +42,8 @@ func (c *Client) Stream(ctx context.Context, path string, query url.Values, hand
 		if _, cut := errors.AsType[*cutError](err); !cut {
 			return err
 		}
-		if err := waitFor(ctx, firstBackoff); err != nil {
-			return err
+		if !clock.Sleep(ctx, firstBackoff) {
+			return ctx.Err()
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/clock"
 )
 
 // errNotOurs means that the server is not one that can be broken: it was there already, or it is in a container.
@@ -30,7 +32,7 @@ func (s *Server) Crash() error {
 		if _, err := os.Stat(filepath.Join(s.data, "postmaster.pid")); errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
-		waitForPoll(ctx)
+		clock.Sleep(ctx, pollPause)
 	}
 	return errors.New("PostgreSQL does not end")
 }
@@ -124,11 +126,5 @@ func (s *Server) RunStatement(ctx context.Context, statement string) error {
 	return nil
 }
 
-func waitForPoll(ctx context.Context) {
-	poll := time.NewTimer(10 * time.Millisecond)
-	defer poll.Stop()
-	select {
-	case <-ctx.Done():
-	case <-poll.C:
-	}
-}
+// pollPause is between two looks at what is waited for.
+const pollPause = 10 * time.Millisecond

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/clock"
 )
 
 // StartPooler returns the URL of the same database behind a PgBouncer of its own, which ends with the test; settings are lines
@@ -81,7 +83,7 @@ func awaitPooler(t testing.TB, address string) {
 		if ctx.Err() != nil {
 			t.Fatalf("PgBouncer does not listen: %v", err)
 		}
-		waitForPoll(ctx)
+		clock.Sleep(ctx, pollPause)
 	}
 }
 

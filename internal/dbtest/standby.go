@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/clock"
 )
 
 // StartStandby starts a standby of the server, which follows it over the network. It can be broken like any Server, for one that
@@ -75,7 +77,7 @@ func (s *Server) AwaitCondition(condition string) error {
 		if holds {
 			return nil
 		}
-		waitForPoll(ctx)
+		clock.Sleep(ctx, pollPause)
 	}
 }
 

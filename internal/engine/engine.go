@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"rollcall/internal/clock"
 	"rollcall/internal/storage"
 )
 
@@ -149,7 +150,7 @@ func (e *Engine) claimLoop(ctx context.Context) {
 
 // waitForPoll waits for a requested poll, at most for d, and at least for minPollSpacing.
 func (e *Engine) waitForPoll(ctx context.Context, d time.Duration) {
-	sleep(ctx, minPollSpacing)
+	clock.Sleep(ctx, minPollSpacing)
 	timer := time.NewTimer(max(d-minPollSpacing, 0))
 	defer timer.Stop()
 	select {
@@ -287,7 +288,7 @@ func (e *Engine) releaseAll(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if sleep(ctx, releaseRetry); ctx.Err() != nil {
+		if !clock.Sleep(ctx, releaseRetry) {
 			return err //nolint:wrapcheck // the caller adds the operation
 		}
 	}
@@ -296,7 +297,7 @@ func (e *Engine) releaseAll(ctx context.Context) error {
 // waitForSessions waits until no session is left, or ctx ends.
 func (e *Engine) waitForSessions(ctx context.Context) {
 	for len(e.ownedIDs()) > 0 && ctx.Err() == nil {
-		sleep(ctx, dropPoll)
+		clock.Sleep(ctx, dropPoll)
 	}
 }
 
@@ -306,15 +307,6 @@ func (e *Engine) dropAll(reason string) {
 		s.drop(errors.New(reason))
 	}
 	for e.inFlight.Load() > 0 {
-		sleep(context.Background(), dropPoll)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		clock.Sleep(context.Background(), dropPoll)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"rollcall/internal/clock"
 )
 
 // lease is the engine's own view of its lease. It ends a margin before the lease in the database, by the monotonic clock, so
@@ -80,7 +82,7 @@ func (e *Engine) renewLease(ctx context.Context) {
 		if !e.sendHeartbeat(ctx, pause) {
 			pause = every / 4
 		}
-		sleep(ctx, e.withinLease(pause))
+		clock.Sleep(ctx, e.withinLease(pause))
 		if left, live := e.lease.timeLeft(); live && left <= 0 {
 			e.Log.WarnContext(ctx, "failed to renew the lease; cancelling all calls")
 			e.lease.cancelContext()

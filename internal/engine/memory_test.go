@@ -83,8 +83,8 @@ func (m *memory) notify(id string) {
 	}
 }
 
-// clock is in whole microseconds, as the database's is.
-func clock() time.Time { return time.Now().UTC().Round(0).Truncate(time.Microsecond) }
+// databaseTime returns the time in whole microseconds, as the database has it.
+func databaseTime() time.Time { return time.Now().UTC().Round(0).Truncate(time.Microsecond) }
 
 func (m *memory) row(id string) (*row, error) {
 	if r, ok := m.rows[id]; ok {
@@ -97,7 +97,7 @@ func (m *memory) CreateDeployment(_ context.Context, n storage.NewDeployment) (s
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.next++
-	now, d := clock(), n.Deployment
+	now, d := databaseTime(), n.Deployment
 	d.ID = cmp.Or(d.ID, fmt.Sprintf("00000000-0000-7000-8000-%012d", m.next))
 	d.State, d.Direction = rollout.StatePending, cmp.Or(d.Direction, rollout.Forward)
 	d.Reason = cmp.Or(d.Reason, "waiting to start")
@@ -195,7 +195,7 @@ func (m *memory) UpdateDeployment(
 	if err != nil {
 		return rollout.Deployment{}, err
 	}
-	now, stored := clock(), r.snap.Deployment
+	now, stored := databaseTime(), r.snap.Deployment
 	if ifRevision != 0 && ifRevision != stored.Revision {
 		return rollout.Deployment{}, &problem.Error{Code: problem.CodeStale, ID: id, Message: "it is at another revision"}
 	}
@@ -223,7 +223,7 @@ func (m *memory) Heartbeat(_ context.Context, replica string, lease time.Duratio
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.replicas[replica] = time.Now().Add(lease)
-	return clock(), nil
+	return databaseTime(), nil
 }
 
 func (m *memory) ReleaseDeployments(_ context.Context, replica string) error {
@@ -232,7 +232,7 @@ func (m *memory) ReleaseDeployments(_ context.Context, replica string) error {
 	for _, r := range m.rows {
 		if d := &r.snap.Deployment; d.Owner == replica {
 			d.Owner = ""
-			if now := clock(); r.runAt.IsZero() || now.Before(r.runAt) {
+			if now := databaseTime(); r.runAt.IsZero() || now.Before(r.runAt) {
 				r.runAt = now
 			}
 			m.notify(d.ID)
@@ -246,7 +246,7 @@ func (m *memory) ClaimDeployments(_ context.Context, replica string, mine []stri
 	defer m.mu.Unlock()
 	var list []*row
 	var next time.Time
-	now := clock()
+	now := databaseTime()
 	for _, r := range m.rows {
 		d := &r.snap.Deployment
 		switch {
@@ -321,7 +321,7 @@ func (m *memory) recall(s *rollout.Snapshot) {
 		if t.Phase == rollout.PhaseNew && known.Version != "" {
 			t.Version = known.Version
 		}
-		if work := m.work[rollout.CanonicalAddress(t.Address)]; work.Until.After(clock()) {
+		if work := m.work[rollout.CanonicalAddress(t.Address)]; work.Until.After(databaseTime()) {
 			t.InheritWork(work)
 		}
 	}
@@ -350,7 +350,7 @@ func (m *memory) SaveDeployment(_ context.Context, sv storage.SaveRequest) (stor
 	if err := sv.CheckTimes(); err != nil {
 		return storage.SaveResult{}, err
 	}
-	now := clock()
+	now := databaseTime()
 	m.write(r, sv)
 	d := &r.snap.Deployment
 	for i := range sv.Events {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcall/internal/clock"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
@@ -71,7 +72,7 @@ func (s *session) saveWithRetry(sv storage.SaveRequest) (storage.SaveResult, err
 			level = slog.LevelError // the database responds and does not accept it: a retry may not help
 		}
 		s.log.Log(s.ctx, level, "failed to save deployment; retrying", "error", err)
-		sleep(s.ctx, saveRetry)
+		clock.Sleep(s.ctx, saveRetry)
 		if s.ctx.Err() != nil {
 			return saved, errDropped
 		}
@@ -94,7 +95,7 @@ func (s *session) reloadDeployment() error {
 			return s.replaceDeployment(fresh)
 		}
 		s.log.WarnContext(s.ctx, "failed to reload deployment; retrying", "error", err)
-		sleep(s.ctx, saveRetry)
+		clock.Sleep(s.ctx, saveRetry)
 		if s.ctx.Err() != nil {
 			return errDropped
 		}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"rollcall/internal/clock"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
@@ -161,7 +162,7 @@ func (s *session) run() {
 func (s *session) awaitOutcomes() {
 	const worthIt = 500 * time.Microsecond
 	if d := time.Duration(len(s.snap.Targets)) * coalescePerTarget; d >= worthIt && s.recovered {
-		sleep(s.ctx, d)
+		clock.Sleep(s.ctx, d)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"rollcall/internal/clock"
 	"rollcall/internal/duration"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
@@ -323,7 +324,7 @@ func (w *world) call(ctx context.Context, target string, call rollout.Call, call
 	if b.away == call.Version {
 		return rollout.CallResult{Kind: rollout.ResultNotSent, Message: "connection refused"}
 	}
-	sleep(ctx, b.takes)
+	clock.Sleep(ctx, b.takes)
 	if b.loses && callerDied() {
 		return rollout.CallResult{Kind: rollout.ResultUnknown, Message: "no answer"}
 	}

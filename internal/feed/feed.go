@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"rollcall/internal/clock"
 )
 
 const (
@@ -112,7 +114,7 @@ func (f *feed) followSource(ctx context.Context, changed <-chan struct{}, log *s
 		if err == nil {
 			f.publishReading(ctx, &got, log)
 		}
-		waitMinPause(ctx)
+		clock.Sleep(ctx, minPause)
 		if got.soon || got.reset != nil {
 			continue
 		}
@@ -131,13 +133,4 @@ func (f *feed) publishReading(ctx context.Context, got *reading, log *slog.Logge
 		f.journal.resetTo(*got.reset)
 	}
 	f.journal.addFrames(got.frames, got.ended)
-}
-
-func waitMinPause(ctx context.Context) {
-	timer := time.NewTimer(minPause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

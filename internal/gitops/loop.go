@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/clock"
 	"rollcall/internal/gitsource"
 	"rollcall/internal/healthcheck"
 	"rollcall/internal/problem"
@@ -197,10 +198,7 @@ func (l *Loop) attend(ctx context.Context, c *gitsource.Claimed) {
 		l.Log.InfoContext(ctx, "a source was changed or taken over", "source", c.Source.Name)
 	default:
 		l.Log.WarnContext(ctx, "a source could not be worked on", "source", c.Source.Name, "error", err)
-		select { // it counts as worked on meanwhile, and so is not claimed again at once
-		case <-ctx.Done():
-		case <-time.After(faultPause):
-		}
+		clock.Sleep(ctx, faultPause) // it counts as worked on meanwhile, and so is not claimed again at once
 	}
 }
 

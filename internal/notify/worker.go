@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"rollcall/internal/clock"
 	"rollcall/internal/egress"
 	"rollcall/internal/notification"
 	"rollcall/internal/problem"
@@ -178,10 +179,7 @@ func (l *Worker) recordAttempt(ctx context.Context, c *notification.ClaimedDeliv
 				"delivery", c.ID, "error", err)
 			return notification.DeliveryPending
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(recordRetry):
-		}
+		clock.Sleep(ctx, recordRetry)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"rollcall/internal/clock"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
@@ -34,12 +35,12 @@ func (s *Store) LatestEventID(ctx context.Context) (int64, error) {
 	}
 	writers, err := s.eventWriters(ctx)
 	for err == nil && len(writers) > 0 {
-		select {
-		case <-time.After(writerPoll):
-			writers, err = s.stillWriting(ctx, writers)
-		case <-ctx.Done():
+		if !clock.Sleep(ctx, writerPoll) {
 			err = ctx.Err()
+			break
 		}
+		writers, err = s.stillWriting(ctx, writers)
+
 	}
 	return newest, pg.Wrap("wait for those who write events", err)
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"rollcall/internal/clock"
 )
 
 // maxBody is the most of a call that is read.
@@ -146,7 +148,7 @@ func (t *Target) applyBehaviour(caller context.Context, r *run, call *Call, b Be
 		t.applyLater(r, call, b)
 		return http.StatusAccepted
 	}
-	if !sleep(r.ctx, b.Delay) {
+	if !clock.Sleep(r.ctx, b.Delay) {
 		return 0
 	}
 	failed := b.Status >= http.StatusMultipleChoices
@@ -169,7 +171,7 @@ func (t *Target) applyLater(r *run, call *Call, b Behaviour) {
 	}
 	go func() {
 		defer r.work.Done()
-		if sleep(r.ctx, b.Delay) {
+		if clock.Sleep(r.ctx, b.Delay) {
 			t.applyCall(call, b)
 		}
 	}()
@@ -250,7 +252,7 @@ func writeSlowly(ctx context.Context, w http.ResponseWriter, status int, pause t
 	w.WriteHeader(status)
 	for i := range len(body) {
 		_, errWrite := w.Write([]byte{body[i]})
-		if errWrite != nil || http.NewResponseController(w).Flush() != nil || !sleep(ctx, pause) {
+		if errWrite != nil || http.NewResponseController(w).Flush() != nil || !clock.Sleep(ctx, pause) {
 			return // the caller left, or the target went down
 		}
 	}
@@ -273,17 +275,5 @@ func awaitDone(ctx context.Context, done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-	}
-}
-
-// sleep waits for d; it answers false when ctx was over before.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"rollcall/internal/clock"
 	"rollcall/internal/problem"
 	"rollcall/internal/store/pg"
 	"rollcall/migrations"
@@ -39,10 +40,8 @@ func (a *Admin) tryMigrate(ctx context.Context, tries int) error {
 			return err
 		}
 		a.log.WarnContext(ctx, "a migration waits for others to end their transactions", "error", err, "again_in", pause)
-		select {
-		case <-ctx.Done():
+		if !clock.Sleep(ctx, pause) {
 			return fmt.Errorf("migrate the database: %w, after: %s", ctx.Err(), err.Error())
-		case <-time.After(pause):
 		}
 	}
 }

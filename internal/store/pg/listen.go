@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"rollcall/internal/clock"
 )
 
 // Channel is the channel of NOTIFY; the payload is a deployment's id, or ProgressPrefix and an id or topic.
@@ -103,10 +105,7 @@ func (db *DB) Listen(ctx context.Context, wake func(deploymentID string)) error 
 		if ctx.Err() == nil {
 			db.log.WarnContext(ctx, "connection for notifications lost; reconnecting", "error", lost, "retry_in", backoff)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(backoff):
-		}
+		clock.Sleep(ctx, backoff)
 		backoff = min(2*backoff, lastBackoff)
 	}
 	return nil
