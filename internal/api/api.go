@@ -19,46 +19,46 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// Config says what the API is made of.
+// Config configures the API.
 type Config struct {
-	// Store is required, and so is Who: without it no request could be let in.
+	// Store and Who are required.
 	Store Store
 	Who   Authenticator
-	// QueueLimit is how many deployments of a service may be unfinished when another is asked for; 0 is any number.
+	// QueueLimit is the number of unfinished deployments of a service above which no other is created; 0 for no limit.
 	QueueLimit int
-	// MaxStreams is how many streams and waits of one principal there may be; 0 is 1,000.
+	// MaxStreams is the maximum number of streams and long polls of one principal; 0 is 1,000.
 	MaxStreams int
-	// StoreTimeout is how long all that a request asks the store may take before it is answered with 503; 0 is 1.5 s.
+	// StoreTimeout is the time for all queries of one request, after which it gets a 503; 0 is 1.5 s.
 	StoreTimeout time.Duration
-	// Log is where requests and faults are written; nil writes nothing.
+	// Log gets requests and errors; nil discards them.
 	Log *slog.Logger
 	// Version of the program, for GET /.
 	Version string
-	// Metrics answers GET /metrics; nil leaves the path unknown.
+	// Metrics serves GET /metrics; without it the path is not found.
 	Metrics http.Handler
 	// Middleware wraps every request inside the router, so that chi.RouteContext has the route; nil adds nothing.
 	Middleware func(http.Handler) http.Handler
-	// Ready says why the server cannot work now; nil asks the store.
+	// Ready returns why the server is not ready; nil pings the store.
 	Ready func(ctx context.Context) error
-	// CheckAddress says why a URL of a request may not be called; nil allows all.
+	// CheckAddress returns why a URL of a request may not be called; nil allows all.
 	CheckAddress func(address string) error
-	// CheckTrust says why no call could be made with the certificates of a request; nil allows all.
+	// CheckTrust returns why the certificates of a request are invalid; nil allows all.
 	CheckTrust func(*rollout.TLS) error
-	// CheckCommand says why no check may run the command of that name; nil allows all.
+	// CheckCommand returns why no check may run the command of that name; nil allows all.
 	CheckCommand func(name string) error
-	// NewID names a deployment; nil makes UUIDs of version 7.
+	// NewID returns the id of a new deployment; nil makes UUIDs of version 7.
 	NewID func() string
-	// Prober carries out the checks of POST /checks; nil answers that call with 501.
+	// Prober runs the checks of POST /checks; without it that request returns 501.
 	Prober Prober
-	// Router looks at the routers of dry runs; nil shows nothing of them.
+	// Router reads the routers of dry runs; nil omits them.
 	Router RouterLooker
-	// Remotes says which Git remotes sources may have.
+	// Remotes are the Git remotes that sources may have.
 	Remotes Remotes
-	// GitOps works on sources; nil answers dry runs of syncs, and push notifications, with 501.
+	// GitOps processes sources; without it dry runs of syncs and push notifications return 501.
 	GitOps GitOps
 }
 
-// server answers the operations of openapi.yaml, one method each.
+// server implements the operations of openapi.yaml, one method each.
 type server struct {
 	deployments   deploymentStore
 	creation      creationStore
@@ -95,7 +95,7 @@ type server struct {
 
 var _ gen.StrictServerInterface = (*server)(nil)
 
-// New makes the handler of the whole API. Its answers may take up to 60 s (the wait of GET /deployments/{id}); a write
+// New returns the handler of the whole API. A response may take up to 60 s (the wait of GET /deployments/{id}); a write
 // timeout of the server must be longer. Streams of events set deadlines of their own.
 func New(c Config) (http.Handler, error) {
 	if c.Who == nil {
@@ -130,7 +130,7 @@ func newServer(c Config) (*server, error) {
 	return s, nil
 }
 
-// applyDefaults puts something harmless where the configuration is silent.
+// applyDefaults sets the defaults of optional fields.
 func (s *server) applyDefaults(c Config) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -176,7 +176,7 @@ func (s *server) newRouter(c Config) chi.Router {
 	return r
 }
 
-// strictHandler returns the generated server with every way out of it leading to problem+json.
+// strictHandler returns the generated server; all its errors are written as problem+json.
 func (s *server) strictHandler() gen.ServerInterface {
 	return gen.NewStrictHandlerWithOptions(s, nil, gen.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -186,7 +186,7 @@ func (s *server) strictHandler() gen.ServerInterface {
 	})
 }
 
-// methodNotAllowed names the methods that the path has; a path that has none is unknown.
+// methodNotAllowed responds with the methods that the path supports; a path without any is not found.
 func (s *server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	allowed := allowedMethods(r)
 	if len(allowed) == 0 {
@@ -221,5 +221,5 @@ func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(rollcall.OpenAPI) // the reader went away: there is nothing to report it to
 }
 
-// deploymentPath returns where a deployment is found.
+// deploymentPath returns the path of a deployment.
 func deploymentPath(id string) string { return fmt.Sprintf("/deployments/%s", id) }

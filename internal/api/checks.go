@@ -17,12 +17,12 @@ import (
 // maxProbeTime bounds POST /checks, whatever the timeouts of its checks say.
 const maxProbeTime = 30 * time.Second
 
-// Prober carries out one check of one address, for at most the check's timeout. What goes wrong is in the observation.
+// Prober runs one check of one address, for at most the check's timeout. Errors are part of the result.
 type Prober interface {
 	Probe(ctx context.Context, check healthcheck.Check, address string, trust *rollout.TLS) healthcheck.ProbeResult
 }
 
-// ProbeOnce carries out each check once and answers with what was seen. There are at most 20 (openapi.yaml), so all run
+// ProbeOnce runs each check once and returns the results. There are at most 20 (openapi.yaml), so all run
 // at the same time.
 func (s *server) ProbeOnce(ctx context.Context, in gen.ProbeOnceRequestObject) (gen.ProbeOnceResponseObject, error) {
 	q := s.newRequest(&types.DeploymentRequest{HealthChecks: in.Body.HealthChecks})
@@ -41,7 +41,7 @@ func (s *server) ProbeOnce(ctx context.Context, in gen.ProbeOnceRequestObject) (
 	return probeResultsJSON(checks, seen), nil
 }
 
-// probeAll carries out the checks side by side.
+// probeAll runs the checks concurrently.
 func (s *server) probeAll(
 	ctx context.Context, checks []healthcheck.Check, address string, trust *rollout.TLS,
 ) []healthcheck.ProbeResult {

@@ -108,8 +108,8 @@ func (c *contract) checkRequest(w http.ResponseWriter, r *http.Request) (*http.R
 	return checkBody(w, r, route.Operation.RequestBody.Value)
 }
 
-// checkParameters refuses what is wrong in path, header and query. An unknown query parameter is refused, too: a
-// misspelt filter would otherwise select everything.
+// checkParameters rejects invalid path, header and query parameters, and unknown query parameters: a misspelt filter would
+// otherwise select everything.
 func checkParameters(ctx context.Context, in *openapi3filter.RequestValidationInput) error {
 	known := map[string]bool{}
 	var problems []problem.FieldError
@@ -181,7 +181,7 @@ func checkBody(w http.ResponseWriter, r *http.Request, described *openapi3.Reque
 	return r, validateBody(described.Content.Get("application/json").Schema.Value, body)
 }
 
-// validateBody refuses a body that is not what the schema describes.
+// validateBody rejects a body that does not match the schema.
 func validateBody(schema *openapi3.Schema, body []byte) error {
 	if err := httpkit.CheckJSON(body); err != nil {
 		return err
@@ -200,11 +200,11 @@ func validateBody(schema *openapi3.Schema, body []byte) error {
 	return nil
 }
 
-// received is a request as it came, for what is signed over it.
+// received is the raw request, over which signatures are verified.
 type received struct {
 	header http.Header
 	body   []byte
-	// form says that it is a form, where both forms and JSON are taken.
+	// form is true for a form, where both forms and JSON are accepted.
 	form bool
 }
 

@@ -26,7 +26,7 @@ type definition struct {
 	protected bool
 }
 
-// storedDefinition reads what is registered of a service in an environment.
+// storedDefinition reads the definition of a service in an environment; nil when there is none.
 func (s *server) storedDefinition(ctx context.Context, service, environment string) (*definition, error) {
 	stored, err := s.definitions.Definition(ctx, service, environment)
 	if problem.CodeOf(err) == problem.CodeNotFound {
@@ -77,19 +77,19 @@ func attributeToDefinition(err error, body *types.DeploymentRequest) error {
 		"traffic": body.Traffic != nil, "tls": body.TLS != nil, "force": body.Force != nil, "on_conflict": body.OnConflict != nil,
 		"labels": body.Labels != nil,
 	}
-	blamed := *e
-	blamed.Fields = nil
+	attributed := *e
+	attributed.Fields = nil
 	for _, p := range e.Fields {
 		field, _, _ := strings.Cut(strings.TrimPrefix(p.Pointer, "/"), "/")
 		if own, known := inline[field]; known && !own {
 			p.Detail += " (in the definition)"
 		}
-		blamed.Fields = append(blamed.Fields, p)
+		attributed.Fields = append(attributed.Fields, p)
 	}
-	return &blamed
+	return &attributed
 }
 
-// definitionPath returns where a definition is found.
+// definitionPath returns the path of a definition.
 func definitionPath(service, environment string) string {
 	return "/services/" + service + "/environments/" + environment
 }
@@ -146,7 +146,7 @@ func shownTraffic(given *types.TrafficRequest) *routing.Config {
 	return q.readTraffic()
 }
 
-// PutDefinition registers what a service is in an environment. It is valid when a deployment with it would be.
+// PutDefinition creates or replaces a definition. It is valid if a deployment with it would be.
 func (s *server) PutDefinition(
 	ctx context.Context, in gen.PutDefinitionRequestObject,
 ) (gen.PutDefinitionResponseObject, error) {
@@ -189,7 +189,7 @@ func (s *server) PutDefinition(
 	return gen.PutDefinition200JSONResponse{Body: body, Headers: gen.PutDefinition200ResponseHeaders{ETag: tag}}, nil
 }
 
-// readDefinition checks the body as that of a deployment, and takes the secret out of it.
+// readDefinition validates the body as that of a deployment, and separates its secret.
 func (s *server) readDefinition(ctx context.Context, in gen.PutDefinitionRequestObject) (catalog.Definition, error) {
 	body := withDefaults(types.DeploymentRequest{Service: in.Service, Environment: &in.Environment}, in.Body)
 	q := s.newRequest(&body)
@@ -223,7 +223,7 @@ func authorizeChange(ctx context.Context, present *catalog.Definition, protect b
 	return nil
 }
 
-// withoutSecret returns a definition as it is kept: what the row knows by itself, and the secret, are left out.
+// withoutSecret returns a definition as it is stored: without the secret and the fields that have columns of their own.
 func withoutSecret(d types.DefinitionRequest) types.DefinitionRequest {
 	d.Service, d.Environment, d.Protected = nil, nil, nil
 	if d.Deploy != nil {
@@ -234,7 +234,7 @@ func withoutSecret(d types.DefinitionRequest) types.DefinitionRequest {
 	return d
 }
 
-// DeleteDefinition forgets a definition. Deployments, and what is known of targets, stay.
+// DeleteDefinition deletes a definition. Deployments and the records of targets are unaffected.
 func (s *server) DeleteDefinition(
 	ctx context.Context, in gen.DeleteDefinitionRequestObject,
 ) (gen.DeleteDefinitionResponseObject, error) {

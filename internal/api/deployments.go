@@ -13,8 +13,8 @@ import (
 	"rollcall/internal/strategy"
 )
 
-// CreateDeployment stores a deployment as pending. A key that was used before is answered before anything else is
-// looked at, so that the answer stays the same whatever has changed since.
+// CreateDeployment stores a deployment as pending. A key that was used before is looked up first, so that the response stays
+// the same whatever has changed since.
 func (s *server) CreateDeployment(
 	ctx context.Context, in gen.CreateDeploymentRequestObject,
 ) (gen.CreateDeploymentResponseObject, error) {
@@ -57,7 +57,7 @@ func (s *server) storeDeployment(ctx context.Context, n storage.NewDeployment) (
 	return s.creation.CreateDeployment(ctx, n)
 }
 
-// dryRun answers with what would be done, and stores nothing.
+// dryRun returns the plan of a deployment, and stores nothing.
 func (s *server) dryRun(ctx context.Context, body *types.DeploymentRequest) (gen.CreateDeploymentResponseObject, error) {
 	n, err := s.prepareDeployment(ctx, body)
 	if err != nil {
@@ -127,7 +127,7 @@ const (
 	pollEvery = 500 * time.Millisecond
 )
 
-// GetDeployment reads a deployment, at once or as soon as it is newer than what the caller knows.
+// GetDeployment reads a deployment, at once or as soon as it is newer than the caller's revision.
 func (s *server) GetDeployment(
 	ctx context.Context, in gen.GetDeploymentRequestObject,
 ) (gen.GetDeploymentResponseObject, error) {
@@ -211,7 +211,7 @@ func (s *server) ListDeployments(
 	return gen.ListDeployments200JSONResponse{Items: items, NextCursor: nullable(list.NextCursor)}, nil
 }
 
-// ListTargets lists what became of each target of a deployment.
+// ListTargets lists the targets of a deployment.
 func (s *server) ListTargets(
 	ctx context.Context, in gen.ListTargetsRequestObject,
 ) (gen.ListTargetsResponseObject, error) {
@@ -224,7 +224,7 @@ func (s *server) ListTargets(
 	}, nil
 }
 
-// presentDeployment returns a deployment as the API shows it, with what it looks up.
+// presentDeployment returns a deployment as the API shows it, with the deployment that rolled it back.
 func (s *server) presentDeployment(ctx context.Context, d *rollout.Deployment) (types.Deployment, error) {
 	all, err := s.presentDeployments(ctx, []rollout.Deployment{*d})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// ListEvents lists what happened in a deployment, oldest first, or lets the caller watch it happen.
+// ListEvents lists the events of a deployment, oldest first, or streams them.
 func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject) (gen.ListEventsResponseObject, error) {
 	if httpkit.WantsStream(ctx) {
 		return s.watchDeployment(ctx, in)
@@ -62,8 +62,8 @@ func (s *server) WatchEvents(ctx context.Context, in gen.WatchEventsRequestObjec
 	return &stream{ctx: ctx, watcher: watcher, position: strconv.FormatInt(position, 10)}, nil
 }
 
-// resumeAt returns the id of the event to begin after; nil when the caller names none. The contract has seen that they are
-// short numbers.
+// resumeAt returns the id of the event to start after; nil when the caller names none. The contract guarantees short
+// numbers.
 func resumeAt(last *types.LastEventID, after *types.AfterEvent) *int64 {
 	if last == nil {
 		last = after

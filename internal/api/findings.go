@@ -11,10 +11,10 @@ import (
 	"rollcall/internal/problem"
 )
 
-// maxDuration is the longest that anything may be asked to take.
+// maxDuration is the maximum of durations without a bound of their own.
 const maxDuration = 30 * 24 * time.Hour
 
-// findings collects what is wrong with a request that its schema has accepted.
+// findings collects the problems of a request that its schema accepts.
 type findings struct {
 	problems []problem.FieldError
 }
@@ -25,10 +25,10 @@ func (f *findings) add(pointer, format string, args ...any) {
 	}
 }
 
-// err returns nil when nothing was found.
+// err returns the problems as an error; nil for none.
 func (f *findings) err() error { return problem.Invalid(f.problems) }
 
-// checkVersion refuses what no target would report of itself: most likely a script has quoted too much, or not enough.
+// checkVersion rejects versions that no target would report: most likely a script has quoting errors.
 func (f *findings) checkVersion(given, pointer string) {
 	if given != strings.TrimSpace(given) {
 		f.add(pointer, "must not begin or end with spaces: %q", given)
@@ -38,7 +38,7 @@ func (f *findings) checkVersion(given, pointer string) {
 	}
 }
 
-// bounds are what a duration may be, and what it is when it is left out.
+// bounds are the default and the limits of a duration.
 type bounds struct {
 	fallback, min, max time.Duration
 }

@@ -24,8 +24,8 @@ const (
 	headerReplayed = "Idempotency-Replayed"
 )
 
-// handleIdempotencyKey carries requests that have an idempotency key out once. All that such a request does in the store is
-// one transaction with its key and its answer. A request that was refused undoes all of it, and leaves the key free.
+// handleIdempotencyKey executes requests with an idempotency key once. All that such a request does in the store is one
+// transaction with its key and its response. A rejected request undoes all of it, and leaves the key free.
 //
 // POST /deployments takes its key by itself, in store.CreateDeployment: what is kept of it is a deployment, which the
 // previous release reads and writes too, and which Git sources name for longer than a day.
@@ -53,7 +53,7 @@ func (s *server) handleIdempotencyKey(next http.Handler) http.Handler {
 	})
 }
 
-// runOnce carries out a request whose key was free.
+// runOnce executes a request whose key was free.
 func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key storage.IdempotencyKey, next http.Handler) {
 	defer s.keys.DropKey(r.Context()) // also in a panic
 	written := &httpkit.Recorder{}
@@ -69,8 +69,7 @@ func (s *server) runOnce(w http.ResponseWriter, r *http.Request, key storage.Ide
 	writeResponse(w, &answer)
 }
 
-// keyOf returns the key of a request that is to be carried out once; the zero key when it has none, or its operation takes
-// none.
+// keyOf returns the key of a request; the zero key when it has none, or its operation accepts none.
 func (s *server) keyOf(r *http.Request) (storage.IdempotencyKey, error) {
 	given := r.Header.Values(headerKey)
 	route := routeOf(r)
@@ -88,7 +87,7 @@ func (s *server) keyOf(r *http.Request) (storage.IdempotencyKey, error) {
 	return key, nil
 }
 
-// takesKey reports whether the operation has the header among its parameters.
+// takesKey reports whether the operation has the header as a parameter.
 func takesKey(route *routers.Route) bool {
 	return route != nil && slices.ContainsFunc(parametersOf(route), func(p *openapi3.Parameter) bool {
 		return p.In == openapi3.ParameterInHeader && p.Name == headerKey

@@ -34,13 +34,13 @@ const (
 	keyReceived
 )
 
-// requestID names the request in logs and answers.
+// requestID returns the id of the request in logs and responses.
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(keyRequestID).(string)
 	return id
 }
 
-// getForHead answers HEAD wherever GET is served; net/http leaves the body out.
+// getForHead serves HEAD as GET; net/http leaves the body out.
 func getForHead(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
@@ -80,7 +80,7 @@ func (s *server) logRequests(next http.Handler) http.Handler {
 	})
 }
 
-// logLevel keeps what machines ask every few seconds out of the ordinary log.
+// logLevel returns the debug level for probes, which machines send every few seconds.
 func logLevel(route string) slog.Level {
 	switch route {
 	case "/healthz", "/readyz", "/metrics":
@@ -95,7 +95,7 @@ func isRequestID(id string) bool {
 	return id != "" && len(id) <= maxRequestID && strings.Trim(id, allowed) == ""
 }
 
-// securityHeaders sets the headers that keep a browser from making more of an answer than it is.
+// securityHeaders sets the headers that keep a browser from interpreting or embedding a response.
 func securityHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()

@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// GetNotification reads a receiver and what it is notified of.
+// GetNotification reads a notification.
 func (s *server) GetNotification(ctx context.Context, in gen.GetNotificationRequestObject) (gen.GetNotificationResponseObject, error) {
 	n, err := s.notifications.Notification(ctx, in.Name)
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *server) ListNotifications(
 	return gen.ListNotifications200JSONResponse{Items: encodeAll(list.Items, notificationJSON), NextCursor: nullable(list.NextCursor)}, nil
 }
 
-// PutNotification makes a notification, or changes it.
+// PutNotification creates or updates a notification.
 func (s *server) PutNotification(ctx context.Context, in gen.PutNotificationRequestObject) (gen.PutNotificationResponseObject, error) {
 	created := false
 	n, err := s.notifications.UpdateNotification(ctx, in.Name, func(present *notification.Subscription) (*notification.Subscription, error) {
@@ -85,7 +85,7 @@ func (s *server) PutNotification(ctx context.Context, in gen.PutNotificationRequ
 	return gen.PutNotification200JSONResponse(notificationJSON(&n)), nil
 }
 
-// sameNotification reports whether two differ in nothing that a request can say.
+// sameNotification reports whether two are equal in all that a request can set.
 func sameNotification(a, b *notification.Subscription) bool {
 	x, y := *a, *b
 	for _, n := range []*notification.Subscription{&x, &y} {
@@ -97,7 +97,7 @@ func sameNotification(a, b *notification.Subscription) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// DeleteNotification forgets a notification, and what was to be delivered to it.
+// DeleteNotification deletes a notification and its pending deliveries.
 func (s *server) DeleteNotification(
 	ctx context.Context, in gen.DeleteNotificationRequestObject,
 ) (gen.DeleteNotificationResponseObject, error) {
@@ -113,7 +113,7 @@ func (s *server) DeleteNotification(
 	return gen.DeleteNotification204Response{}, nil
 }
 
-// TestNotification has a test message delivered, by whichever replica comes first.
+// TestNotification requests that a replica delivers a test message.
 func (s *server) TestNotification(ctx context.Context, in gen.TestNotificationRequestObject) (gen.TestNotificationResponseObject, error) {
 	asked, err := s.notifications.TestNotification(ctx, in.Name)
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *server) TestNotification(ctx context.Context, in gen.TestNotificationRe
 	return gen.TestNotification202JSONResponse(deliveryJSON(&asked)), nil
 }
 
-// ListDeliveries lists what was sent to one receiver, or will be, newest first.
+// ListDeliveries lists the deliveries of one notification, newest first.
 func (s *server) ListDeliveries(ctx context.Context, in gen.ListDeliveriesRequestObject) (gen.ListDeliveriesResponseObject, error) {
 	list, err := s.notifications.Deliveries(ctx, in.Name, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"rollcall/internal/storage"
 )
 
-// planJSON returns what a deployment would do if no target fails.
+// planJSON returns the plan of a deployment in which no target fails.
 func planJSON(n *storage.NewDeployment) types.DeploymentPlan {
 	spec := &n.Deployment.Spec
 	plan := types.DeploymentPlan{
@@ -71,12 +71,12 @@ func minPassTime(checks []healthcheck.Check) time.Duration {
 	return longest
 }
 
-// RouterLooker looks at a deployment's router without writing to it; nil when there is nothing to show.
+// RouterLooker reads a deployment's router without writing to it; nil when there is nothing to show.
 type RouterLooker interface {
 	Preview(ctx context.Context, d *rollout.Deployment, targets []rollout.Target) *routing.Preview
 }
 
-// routerTimeout bounds the look at a router for a dry run.
+// routerTimeout bounds the read of a router for a dry run.
 const routerTimeout = 3 * time.Second
 
 func (s *server) previewRouter(ctx context.Context, n *storage.NewDeployment) *types.PlannedRouter {

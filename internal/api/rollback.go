@@ -40,8 +40,8 @@ func (s *server) RollbackDeployment(
 	return gen.RollbackDeployment200JSONResponse{CommandAcceptedJSONResponse: answer}, err
 }
 
-// RollbackLatest rolls back what touched the targets of a service in an environment last. A rollback that is on its way
-// there is left alone: who asks twice does not mean to undo the first.
+// RollbackLatest rolls back the deployment that touched the targets of a service in an environment last. A running rollback is
+// returned unchanged: a repeated request does not mean to undo the first.
 func (s *server) RollbackLatest(
 	ctx context.Context, in gen.RollbackLatestRequestObject,
 ) (gen.RollbackLatestResponseObject, error) {
@@ -99,8 +99,8 @@ func (s *server) rollBack(
 	return made.Deployment, true, err
 }
 
-// newFollowUp makes a new deployment of a finished one in the caller's name. Targets that the finished one had from the
-// definition, and that have left it since, are left out, which is reported.
+// newFollowUp returns a function that makes a new deployment of a finished one for the caller. Targets that the finished one
+// had from the definition, and that have left it since, are left out, which is reported.
 func (s *server) newFollowUp(
 	ctx context.Context, build func(*rollout.Snapshot) (storage.NewDeployment, error), reason string, defined *definition,
 ) func(*rollout.Snapshot) (storage.NewDeployment, error) {
@@ -145,7 +145,7 @@ func (s *server) followUpResponse(ctx context.Context, d *rollout.Deployment) (g
 	return gen.FollowUpCreatedJSONResponse{Body: body, Headers: gen.FollowUpCreatedResponseHeaders{Location: deploymentPath(d.ID)}}, err
 }
 
-// RetryDeployment makes a new deployment for what a finished one left undone.
+// RetryDeployment creates a deployment for the targets that a finished one did not update.
 func (s *server) RetryDeployment(
 	ctx context.Context, in gen.RetryDeploymentRequestObject,
 ) (gen.RetryDeploymentResponseObject, error) {

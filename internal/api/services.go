@@ -40,7 +40,7 @@ func lastJSON(d *rollout.Deployment) *types.LastDeployment {
 	return &encoded
 }
 
-// GetServiceStatus reports what runs on the targets of a service in an environment.
+// GetServiceStatus returns the versions that the targets of a service in an environment run.
 func (s *server) GetServiceStatus(
 	ctx context.Context, in gen.GetServiceStatusRequestObject,
 ) (gen.GetServiceStatusResponseObject, error) {
@@ -82,7 +82,7 @@ func (s *server) GetServiceStatus(
 	return status, nil
 }
 
-// runningTargets returns what is known of the targets of the definition, or of the newest deployment when there is none.
+// runningTargets returns the recorded state of the targets of the definition, or of the newest deployment if there is none.
 func (s *server) runningTargets(
 	ctx context.Context, service, environment string, defined *definition,
 ) ([]catalog.RunningTarget, error) {
@@ -123,7 +123,7 @@ func runningJSON(r *catalog.RunningTarget) types.RunningTarget {
 	return types.RunningTarget{ID: r.Target, Version: nullable(r.Version), Health: types.Health(r.Health)}
 }
 
-// trafficStatus reports what is known of a deployment's router, and of how it was found since; nil when it has none.
+// trafficStatus returns the last state of a deployment's router, as read during or after it; nil when it has none.
 func (s *server) trafficStatus(ctx context.Context, d *rollout.Deployment) (*types.TrafficStatus, error) {
 	if d.Spec.Traffic == nil {
 		return nil, nil //nolint:nilnil // as the comment says

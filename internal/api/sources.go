@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// GetSource reads a source, where it stands, and its files.
+// GetSource reads a source with its status and its files.
 func (s *server) GetSource(ctx context.Context, in gen.GetSourceRequestObject) (gen.GetSourceResponseObject, error) {
 	report, err := s.sources.Source(ctx, in.Name)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *server) ListSources(ctx context.Context, in gen.ListSourcesRequestObjec
 	return gen.ListSources200JSONResponse{Items: encodeAll(list.Items, sourceJSON), NextCursor: nullable(list.NextCursor)}, nil
 }
 
-// PutSource makes a source, or changes it.
+// PutSource creates or updates a source.
 func (s *server) PutSource(ctx context.Context, in gen.PutSourceRequestObject) (gen.PutSourceResponseObject, error) {
 	report, created, err := s.putSource(ctx, in.Name, in.Body)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *server) PutSource(ctx context.Context, in gen.PutSourceRequestObject) (
 	return gen.PutSource200JSONResponse(sourceJSON(&report)), nil
 }
 
-// putSource writes a source unless it is as the body says already.
+// putSource writes a source unless it equals the stored one.
 func (s *server) putSource(
 	ctx context.Context, name string, body *types.GitSourceRequest,
 ) (report gitsource.Report, created bool, err error) {
@@ -121,8 +121,8 @@ func (s *server) putSource(
 	return report, created, err
 }
 
-// readSource returns the source that the body asks for, with the secrets that it does not mention. They are not kept when they
-// would be sent to another place.
+// readSource returns the source in the body, with the stored secrets that it leaves out. They are dropped when the URL
+// changes.
 func (s *server) readSource(body *types.GitSourceRequest, present *gitsource.Source) (gitsource.Source, error) {
 	q := sourceRequest{body: body, remotes: s.remotes, checkAddress: s.checkAddress}
 	next := q.readFields()
@@ -141,7 +141,7 @@ func (s *server) readSource(body *types.GitSourceRequest, present *gitsource.Sou
 	return next, q.err()
 }
 
-// sameSource reports whether two sources differ in nothing that a request can say.
+// sameSource reports whether two sources are equal in all that a request can set.
 func sameSource(a, b *gitsource.Source) bool {
 	x, y := *a, *b
 	for _, s := range []*gitsource.Source{&x, &y} {
@@ -150,7 +150,7 @@ func sameSource(a, b *gitsource.Source) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// DeleteSource forgets a source. Deployments, and what runs, stay.
+// DeleteSource deletes a source. Deployments and running versions are unaffected.
 func (s *server) DeleteSource(ctx context.Context, in gen.DeleteSourceRequestObject) (gen.DeleteSourceResponseObject, error) {
 	_, err := s.sources.UpdateSource(ctx, in.Name, func(present *gitsource.Source) (*gitsource.Source, error) {
 		if present == nil {
@@ -164,16 +164,16 @@ func (s *server) DeleteSource(ctx context.Context, in gen.DeleteSourceRequestObj
 	return gen.DeleteSource204Response{}, nil
 }
 
-// GitOps is what works on sources.
+// GitOps previews syncs and receives pushes.
 type GitOps interface {
-	// Preview says what a sync would do now; CodeConflict when the remote cannot be read.
+	// Preview returns what a sync would do now; CodeConflict when the remote cannot be read.
 	Preview(ctx context.Context, source string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error)
-	// Hook takes a push notification, which a form carries in its field payload; false and why when that leads to no sync,
-	// CodeBadSignature when its signature is wrong.
+	// Hook processes a push notification, which a form has in its field payload. It returns false and the reason when the
+	// notification triggers no sync, and CodeBadSignature when its signature is invalid.
 	Hook(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error)
 }
 
-// SyncSource has the branch read now, by whichever replica comes first.
+// SyncSource requests that a replica reads the branch now.
 func (s *server) SyncSource(ctx context.Context, in gen.SyncSourceRequestObject) (gen.SyncSourceResponseObject, error) {
 	ask := gitsource.SyncRequest{}
 	if b := in.Body; b != nil {

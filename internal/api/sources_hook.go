@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/problem"
 )
 
-// ReceivePush takes a push notification of a Git host, which signs it over the bytes that it sent.
+// ReceivePush processes a push notification of a Git host, which signs the bytes of the body.
 func (s *server) ReceivePush(ctx context.Context, in gen.ReceivePushRequestObject) (gen.ReceivePushResponseObject, error) {
 	if s.gitOps == nil {
 		return nil, errNoGitOps()
@@ -37,8 +37,8 @@ const (
 	hookWait      = 10 * time.Second
 )
 
-// readHook reads a push notification. What it says is looked at by who knows its secret, and only when it is signed, so
-// the generated code is given an empty one to decode.
+// readHook reads a push notification. GitOps decodes it after it has verified the signature, so the generated code gets an
+// empty body to decode.
 func (c *contract) readHook(w http.ResponseWriter, r *http.Request) (*http.Request, error) {
 	mediaType, err := httpkit.MediaType(r.Header)
 	form := mediaType == "application/x-www-form-urlencoded"
@@ -65,7 +65,7 @@ func (c *contract) readHook(w http.ResponseWriter, r *http.Request) (*http.Reque
 	return r, nil
 }
 
-// enterLargeHook waits until there is room for one more; CodeRateLimited when there is none for long.
+// enterLargeHook waits for a slot of the large notifications; CodeRateLimited after hookWait.
 func (c *contract) enterLargeHook(ctx context.Context) error {
 	limit := time.NewTimer(hookWait)
 	defer limit.Stop()

@@ -14,9 +14,9 @@ import (
 	"rollcall/internal/storage"
 )
 
-// Store is what the API reads and writes, by resource: the server holds it by its parts. Its errors carry the codes of
-// problem: CodeNotFound, CodeConflict, CodeStale, CodeMismatch, CodeInProgress, CodeInvalid (a cursor that it never
-// gave out), CodeUnavailable.
+// Store is what the API reads and writes, by resource: the server holds it by its parts. Its errors have the codes of
+// problem: CodeNotFound, CodeConflict, CodeStale, CodeKeyReused, CodeInProgress, CodeInvalid (a forged cursor),
+// CodeUnavailable.
 type Store interface {
 	deploymentStore
 	creationStore
@@ -88,7 +88,7 @@ type definitionStore interface {
 		change func(present *catalog.Definition) (*catalog.Definition, error)) (catalog.Definition, error)
 }
 
-// serviceStore reads what runs.
+// serviceStore reads services and what they run.
 type serviceStore interface {
 	Services(ctx context.Context, scopes authz.Scopes, p storage.Page) (storage.List[catalog.Service], error)
 	// RunningTargets returns what is known of the targets of the newest deployment; none when there was no deployment.
@@ -98,7 +98,7 @@ type serviceStore interface {
 	RestingRouter(ctx context.Context, service, environment string) (*storage.RestingRouter, error)
 }
 
-// statsStore sums up deployments.
+// statsStore aggregates deployments.
 type statsStore interface {
 	StateCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error)
 	ServiceCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error)

@@ -45,7 +45,7 @@ func (s *server) CreateToken(ctx context.Context, in gen.CreateTokenRequestObjec
 	return answer, nil
 }
 
-// scopesOf reads scopes; what is left out stands for all.
+// scopesOf reads scopes; a missing name means all.
 func scopesOf(given []types.ScopeRequest) authz.Scopes {
 	scopes := make(authz.Scopes, len(given))
 	for i, g := range given {
@@ -54,7 +54,7 @@ func scopesOf(given []types.ScopeRequest) authz.Scopes {
 	return scopes
 }
 
-// GetToken reads what is known of a token.
+// GetToken reads the metadata of a token.
 func (s *server) GetToken(ctx context.Context, in gen.GetTokenRequestObject) (gen.GetTokenResponseObject, error) {
 	t, err := s.tokens.Token(ctx, in.ID)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *server) GetToken(ctx context.Context, in gen.GetTokenRequestObject) (ge
 	return gen.GetToken200JSONResponse(tokenJSON(&t)), nil
 }
 
-// ListTokens lists what is known of all tokens, newest first.
+// ListTokens lists the metadata of all tokens, newest first.
 func (s *server) ListTokens(ctx context.Context, in gen.ListTokensRequestObject) (gen.ListTokensResponseObject, error) {
 	list, err := s.tokens.Tokens(ctx, pageOf(in.Params.Limit, in.Params.Cursor))
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *server) ListTokens(ctx context.Context, in gen.ListTokensRequestObject)
 	}, nil
 }
 
-// RevokeToken ends a token for good. No server keeps tokens in memory, so that it counts at once everywhere.
+// RevokeToken revokes a token. No server caches tokens, so it takes effect at once on all of them.
 func (s *server) RevokeToken(ctx context.Context, in gen.RevokeTokenRequestObject) (gen.RevokeTokenResponseObject, error) {
 	if err := s.tokens.RevokeToken(ctx, in.ID); err != nil {
 		return nil, err
