@@ -175,7 +175,7 @@ func unprivilegedAccount(dir string) (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("PostgreSQL refuses to run as root, and there is neither an account postgres nor nobody")
+	return nil, errors.New("PostgreSQL refuses to run as root, and there is neither an account \"postgres\" nor \"nobody\"")
 }
 
 func freePort() (string, error) {

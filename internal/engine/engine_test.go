@@ -276,7 +276,7 @@ func numbered(t *testing.T, events []rollout.Event) {
 	}
 }
 
-// A standby that took over as the database may not have got the last verb that its owner heard of.
+// A standby that took over as the database may not have got the last command that its owner heard of.
 func TestCommand_LostRevisionDoesNotSpin(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(w *world) {
@@ -317,9 +317,9 @@ func TestCommand_ConcurrentRevisionDoesNotSpin(t *testing.T) {
 	})
 }
 
-func (w *world) asks(verb command.Kind) {
+func (w *world) asks(kind command.Kind) {
 	w.db.update("d", func(d *rollout.Deployment) {
-		if _, err := command.Apply(d, command.Command{Kind: verb, Actor: "ann"}, time.Now()); err != nil {
+		if _, err := command.Apply(d, command.Command{Kind: kind, Actor: "ann"}, time.Now()); err != nil {
 			w.t.Error(err)
 		}
 	})

@@ -63,7 +63,7 @@ func (m *memory) read(id string) (rollout.Snapshot, []rollout.Event) {
 	return *r.snap.Clone(), slices.Clone(r.events)
 }
 
-// update is what a verb of the API does.
+// update does what a command of the API does.
 func (m *memory) update(id string, change func(d *rollout.Deployment)) {
 	_, err := m.UpdateDeployment(context.Background(), id, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
 		change(d)

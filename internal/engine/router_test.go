@@ -89,7 +89,7 @@ func (w *world) assertServed(d *rollout.Deployment, s routing.TrafficSplit) {
 	}
 }
 
-// Read tells what the newest write that took effect left.
+// Read returns what the newest write that took effect left.
 func (p *process) Read(_ context.Context, d *rollout.Deployment, targets []rollout.Target) (routing.Reading, error) {
 	if err := p.alive(); err != nil {
 		return routing.Reading{}, err
@@ -319,7 +319,7 @@ func TestRouter_KillBetweenStepsEndsTheSameWay(t *testing.T) {
 	})
 }
 
-// While it waited, another deployment has switched: which slot is idle is known in memory only when a verb makes the engine
+// While it waited, another deployment has switched: which slot is idle is known in memory only when a command makes the engine
 // read the deployment again.
 func TestRouter_CommandDuringClaimKeepsSlots(t *testing.T) {
 	t.Parallel()
@@ -351,7 +351,7 @@ func TestRouter_CommandDuringClaimKeepsSlots(t *testing.T) {
 	}
 }
 
-// The router's answer is known in memory only when a verb makes the engine read the deployment again.
+// The router's answer is known in memory only when a command makes the engine read the deployment again.
 func TestRouter_CommandDuringResponseLosesNeither(t *testing.T) {
 	t.Parallel()
 	for at := 1; at <= 3; at++ {

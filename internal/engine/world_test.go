@@ -64,7 +64,7 @@ type process struct {
 	dead   bool
 	mute   bool           // its heartbeats get no answer
 	most   int            // how many deployments the database can load in time; 0 means any number
-	raised int64          // by how much its heartbeats tell of more verbs than there are
+	raised int64          // by how much its heartbeats report more commands than there are
 	reads  int            // how often it has read a deployment again
 	cut    int            // how many of its requests to leave find their connection gone
 	saved  func()         // called after each save that landed, when it is not nil

@@ -16,10 +16,10 @@ const (
 	steady = 30 * time.Second
 )
 
-// supervise keeps postgres running until Stop, or until it cannot be kept running. It tells ready once, when the first
+// supervise keeps postgres running until Stop, or until it cannot be kept running. It signals ready once, when the first
 // one accepts connections.
 //
-// All starts happen on one locked thread that lives as long as the processes, because the kernel tells a child of its
+// All starts happen on one locked thread that lives as long as the processes, because the kernel signals a child its
 // parent's death when the parent's *thread* dies. The thread is not given back: it ends with the goroutine.
 func (s *Server) supervise(ready chan<- struct{}) {
 	runtime.LockOSThread()

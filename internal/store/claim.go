@@ -45,7 +45,7 @@ const claimSQL = `
 		WHERE d.id = was.id AND ` + claimable + `
 		RETURNING d.id, d.epoch, d.last_seq, was.owner AS dead_owner, was.at, was.message, was.hash,
 			extract(epoch FROM clock_timestamp() - d.next_run_at)::float8 AS late
-	), told AS (
+	), logged AS (
 		INSERT INTO deployment_events (deployment_id, seq, at, type, actor, replica, epoch, message, hash)
 		SELECT id, last_seq, at, @type, @actor, @replica, epoch, message, hash
 		FROM claimed WHERE dead_owner IS NOT NULL

@@ -32,7 +32,7 @@ func unanswered(t *testing.T, what string, do func(context.Context) error) {
 	}
 }
 
-// What a client was told to ask again for can be read at the primary, and is lost with it as long as no standby has it.
+// A write that was answered as unavailable can be read at the primary, and is lost with it as long as no standby has it.
 func TestSynchronous_AnsweredWritesReachStandby(t *testing.T) {
 	t.Parallel()
 	s, watcher, primary, standby := replicated(t)

@@ -81,7 +81,7 @@ func TestKey_ReuseIsRefusedPerCaller(t *testing.T) {
 	_, err = s.CreateDeployment(ctx(t), r)
 	wantCode(t, err, problem.CodeKeyReused)
 
-	other.Caller = "somebody else"
+	other.Caller = "another caller"
 	_, found, err := s.CreatedUnderKey(ctx(t), other)
 	must(t, err)
 	if found {

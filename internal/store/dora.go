@@ -51,7 +51,7 @@ type doraTally struct {
 	since, until int64 // in µs
 	total        tally
 	parts        []tally
-	pairs        map[serviceKey]*tally
+	keys         map[serviceKey]*tally
 	// ranks are the services in environments, in the database's order of names.
 	ranks map[serviceKey]int
 }
@@ -59,7 +59,7 @@ type doraTally struct {
 func newDoraTally(sel *dora.Query) *doraTally {
 	return &doraTally{
 		sel: sel, since: sel.Since.UnixMicro(), until: sel.Until.UnixMicro(),
-		parts: make([]tally, sel.Buckets), pairs: map[serviceKey]*tally{}, ranks: map[serviceKey]int{},
+		parts: make([]tally, sel.Buckets), keys: map[serviceKey]*tally{}, ranks: map[serviceKey]int{},
 	}
 }
 
@@ -159,10 +159,10 @@ func (t *doraTally) adderFor(p serviceKey) func(c *change) {
 
 // tallyOf returns the sum of one service and environment, which is new when it had none.
 func (t *doraTally) tallyOf(p serviceKey) *tally {
-	of := t.pairs[p]
+	of := t.keys[p]
 	if of == nil {
 		of = &tally{}
-		t.pairs[p] = of
+		t.keys[p] = of
 		if _, known := t.ranks[p]; !known {
 			t.ranks[p] = len(t.ranks)
 		}
@@ -182,15 +182,15 @@ func (t *doraTally) buildReport() dora.Report {
 	for i := range t.parts {
 		report.Buckets[i] = t.parts[i].doraMetrics()
 	}
-	names := make([]serviceKey, 0, len(t.pairs))
-	for p := range t.pairs {
+	names := make([]serviceKey, 0, len(t.keys))
+	for p := range t.keys {
 		names = append(names, p)
 	}
 	slices.SortFunc(names, func(a, b serviceKey) int {
-		return cmp.Or(cmp.Compare(t.pairs[b].changes, t.pairs[a].changes), cmp.Compare(t.ranks[a], t.ranks[b]))
+		return cmp.Or(cmp.Compare(t.keys[b].changes, t.keys[a].changes), cmp.Compare(t.ranks[a], t.ranks[b]))
 	})
 	for _, p := range names[:min(len(names), maxDora)] {
-		d := t.pairs[p].doraMetrics()
+		d := t.keys[p].doraMetrics()
 		d.Service, d.Environment = p.service, p.environment
 		report.ByService = append(report.ByService, d)
 	}

@@ -111,7 +111,7 @@ func lockEnded(ctx context.Context, tx pgx.Tx, id string) (rollout.Snapshot, err
 func mustBeLatest(ctx context.Context, tx pgx.Tx, d *rollout.Deployment) error {
 	latest, found, err := queryOptional(ctx, tx, latestSQL, d.Service, d.Environment)
 	if err != nil {
-		return fmt.Errorf("find the latest deployment of the pair: %w", err)
+		return fmt.Errorf("find the latest deployment of the service and environment: %w", err)
 	}
 	if !found || latest.ID == d.ID || latest.CreatedAt.Before(d.CreatedAt) && !latest.FinishedAt.IsZero() {
 		return nil

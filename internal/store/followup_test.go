@@ -79,7 +79,7 @@ func TestFollowUp_IsCreatedOnceFromEndedState(t *testing.T) {
 	}
 	want := "rollback of checkout in production to v2, taking back deployment " + id + ": it is bad"
 	if list := events(t, s, answers[0].Deployment.ID); list[0].Message != want {
-		t.Errorf("told %q", list[0].Message)
+		t.Errorf("the first event says %q", list[0].Message)
 	}
 	createDeployment(t, s, request("checkout", 1)) // supersedes it
 	if by, err = s.RolledBackBy(ctx(t), []string{id}); err != nil || len(by) != 0 {

@@ -33,15 +33,15 @@ func (s *Store) UnfinishedDeployments(ctx context.Context, scopes authz.Scopes) 
 // sharesSQL counts what runs on the targets of some definitions; where a definition names none, on those of the newest
 // deployment. Addresses are compared by the caller where they are not spelled alike.
 const sharesSQL = `
-	WITH pairs AS (SELECT * FROM unnest($1::text[], $2::text[]) AS p(service, environment)),
+	WITH keys AS (SELECT * FROM unnest($1::text[], $2::text[]) AS p(service, environment)),
 	defined AS (
 		SELECT p.service, p.environment, e->>'id' AS target_id, e->>'version' AS version, e->>'address' AS address
-		FROM pairs p JOIN definitions f ON f.service = p.service AND f.environment = p.environment
+		FROM keys p JOIN definitions f ON f.service = p.service AND f.environment = p.environment
 			CROSS JOIN LATERAL jsonb_array_elements(
 				CASE jsonb_typeof(f.body->'targets') WHEN 'array' THEN f.body->'targets' ELSE '[]' END) e),
 	deployed AS (
 		SELECT p.service, p.environment, t.target_id, t.version, t.address
-		FROM pairs p
+		FROM keys p
 			CROSS JOIN LATERAL (SELECT id FROM deployments d WHERE d.service = p.service AND d.environment = p.environment
 				ORDER BY d.created_at DESC, d.id DESC LIMIT 1) newest
 			JOIN deployment_targets t ON t.deployment_id = newest.id
@@ -53,14 +53,14 @@ const sharesSQL = `
 				ON r.service = k.service AND r.environment = k.environment AND r.target_id = k.target_id
 			` + joinKnownAt + `)
 	SELECT service, environment, CASE WHEN address <> known THEN address ELSE '' END AS place,
-		CASE WHEN seen AND address = known THEN '' ELSE said END AS told, seen, version, feels,
+		CASE WHEN seen AND address = known THEN '' ELSE said END AS declared, seen, version, feels,
 		CASE WHEN address <> known THEN known ELSE '' END AS known_place, count(*)
-	FROM placed GROUP BY service, environment, place, told, seen, version, feels, known_place
+	FROM placed GROUP BY service, environment, place, declared, seen, version, feels, known_place
 	ORDER BY service, environment`
 
 // VersionCounts counts what runs where, for some services in environments: by name, and of each what most targets run first.
-func (s *Store) VersionCounts(ctx context.Context, pairs []authz.Scope) ([]catalog.VersionCount, error) {
-	services, environments := scopeArrays(pairs)
+func (s *Store) VersionCounts(ctx context.Context, keys []authz.Scope) ([]catalog.VersionCount, error) {
+	services, environments := scopeArrays(keys)
 	counts := map[catalog.VersionCount]int{}
 	_, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (struct{}, error) {
 		var tally catalog.VersionCount

@@ -16,8 +16,8 @@ import (
 func TestShares_UseDefinitionElseNewestDeployment(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	pair := []authz.Scope{{Service: "checkout", Environment: "production"}, {Service: "nothing", Environment: "here"}}
-	shares, err := s.VersionCounts(ctx(t), pair)
+	keys := []authz.Scope{{Service: "checkout", Environment: "production"}, {Service: "nothing", Environment: "here"}}
+	shares, err := s.VersionCounts(ctx(t), keys)
 	must(t, err)
 	if len(shares) != 0 {
 		t.Errorf("%+v", shares)
@@ -47,7 +47,7 @@ func TestShares_UseDefinitionElseNewestDeployment(t *testing.T) {
 		if c.definition != "" {
 			define(t, s, c.definition)
 		}
-		shares, err := s.VersionCounts(ctx(t), pair)
+		shares, err := s.VersionCounts(ctx(t), keys)
 		must(t, err)
 		if !slices.Equal(shares, c.want) {
 			t.Errorf("with the definition %q: %+v", c.definition, shares)

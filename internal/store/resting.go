@@ -18,15 +18,15 @@ import (
 // newRestingSQL makes the rows of routers that were never looked at. The recursion hops from one service and environment to
 // the next along the primary key, whose first row is the router's, if there is one.
 const newRestingSQL = `
-	WITH RECURSIVE pairs AS (
+	WITH RECURSIVE keys AS (
 		(SELECT service, environment, target_id FROM remembered_targets ORDER BY service, environment, target_id LIMIT 1)
 		UNION ALL
-		SELECT next.service, next.environment, next.target_id FROM pairs p CROSS JOIN LATERAL (
+		SELECT next.service, next.environment, next.target_id FROM keys p CROSS JOIN LATERAL (
 			SELECT service, environment, target_id FROM remembered_targets WHERE (service, environment) > (p.service, p.environment)
 			ORDER BY service, environment, target_id LIMIT 1) next
 	)
 	INSERT INTO resting_routers (service, environment, look_at)
-	SELECT p.service, p.environment, clock_timestamp() FROM pairs p
+	SELECT p.service, p.environment, clock_timestamp() FROM keys p
 	WHERE p.target_id = '` + routerID + `'
 		AND NOT EXISTS (SELECT FROM resting_routers d WHERE d.service = p.service AND d.environment = p.environment)
 	ON CONFLICT DO NOTHING`

@@ -31,7 +31,7 @@ const saveSQL = `
 		WHERE id = @id AND (owner, epoch, saves, operator_revision, finished_at)
 			IS NOT DISTINCT FROM (@owner::text, @epoch::bigint, @saves::bigint, @operator_revision::bigint, NULL)
 		RETURNING id, service, environment, revision, saves, last_seq, last_seq - @events::int AS said, events_hash
-	), told AS (` + insertEventsSQL + `
+	), logged AS (` + insertEventsSQL + `
 	), changed AS (` + updateTargetsSQL + `
 	), remembered AS (` + rememberSQL + `
 	), fenced AS (` + fenceAddressesSQL + `

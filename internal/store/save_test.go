@@ -32,12 +32,12 @@ func BenchmarkSave_WaveOf100(b *testing.B) {
 	createDeployment(b, s, request("checkout", 1000))
 	snap := claimCandidates(b, s, "r1")
 	wave := snap.Targets[:100]
-	told := make([]rollout.Event, len(wave))
+	events := make([]rollout.Event, len(wave))
 	for i := range wave {
 		wave[i].CallsSent = 1
-		told[i] = rollout.Event{Type: rollout.EventTargetIntent, Target: wave[i].ID, Call: &rollout.Call{WebhookID: "msg"}}
+		events[i] = rollout.Event{Type: rollout.EventTargetIntent, Target: wave[i].ID, Call: &rollout.Call{WebhookID: "msg"}}
 	}
 	for b.Loop() {
-		save(b, s, snap, storage.SaveRequest{Targets: wave, Events: told})
+		save(b, s, snap, storage.SaveRequest{Targets: wave, Events: events})
 	}
 }

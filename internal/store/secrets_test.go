@@ -182,7 +182,7 @@ func TestRotation_LeavesNothingAtOldKey(t *testing.T) {
 	}
 }
 
-// Else one deployment of long ago, whose key is gone, would keep every other secret at an old key for ever.
+// Else one deployment of long ago, whose key is gone, would keep every other secret at an old key without end.
 func TestRotation_ReportsAndSkipsUnreadable(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)

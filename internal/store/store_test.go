@@ -62,7 +62,7 @@ func TestMigration_UpDownAndUpAgain(t *testing.T) {
 
 func TestStore_MissingServerIsUnavailable(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, "postgres://nobody@127.0.0.1:1/x?sslmode=disable")
+	s := openAt(t, "postgres://ann@127.0.0.1:1/x?sslmode=disable")
 	wantUnavailable(t, s)
 	wantCode(t, administer(s).Migrate(ctx(t)), problem.CodeUnavailable)
 }

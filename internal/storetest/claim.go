@@ -35,14 +35,14 @@ func fiftyAtOnceTakeADeadReplicasDeploymentOverOnce(t *testing.T, s Store) {
 	}
 	list := readEvents(t, s, snap.Deployment.ID)
 	wantNumbered(t, list)
-	told := 0
+	takeovers := 0
 	for _, e := range list {
 		if e.Type == rollout.EventTakenOver {
-			told++
+			takeovers++
 		}
 	}
-	if told != 1 {
-		t.Errorf("taken over %d times by its events: %v", told, eventTypes(list))
+	if takeovers != 1 {
+		t.Errorf("taken over %d times by its events: %v", takeovers, eventTypes(list))
 	}
 }
 
@@ -204,9 +204,9 @@ func fencesRiseAtOneAddress(t *testing.T, s Store) {
 	}
 }
 
-// aClaimKnowsWhatWorkMayGoOnAtAnAddress whatever the service, and whatever the target's id, until the next call is written
+// aClaimKnowsWhatWorkMayStillRunAtAnAddress whatever the service, and whatever the target's id, until the next call is written
 // down.
-func aClaimKnowsWhatWorkMayGoOnAtAnAddress(t *testing.T, s Store) {
+func aClaimKnowsWhatWorkMayStillRunAtAnAddress(t *testing.T, s Store) {
 	first := startDeployment(t, s, "checkout", "r1")
 	until := first.Deployment.CreatedAt.Add(time.Hour)
 	for i := range first.Targets[:2] {
@@ -355,7 +355,7 @@ func aClaimSaysWhenTheNextOneIsDue(t *testing.T, s Store) {
 	if len(c) != 0 || !next.Equal(due) {
 		t.Errorf("claimed %d, next at %s; want 0 and %s", len(c), next, due)
 	}
-	_, err = s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pauseDeployment) // a verb is looked at now
+	_, err = s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pauseDeployment) // a command is looked at now
 	must(t, err)
 	c, next, err = s.ClaimDeployments(ctx(t), "r1", nil, 10)
 	must(t, err)

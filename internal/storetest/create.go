@@ -101,7 +101,7 @@ func fiftyCreatorsAtOnceNeverMakeTwoActive(t *testing.T, s Store) {
 		begun.Add(1)
 	}
 	if begun.Load() != 1 {
-		t.Errorf("%d of one pair are active", begun.Load())
+		t.Errorf("%d of one service and environment are active", begun.Load())
 	}
 }
 
@@ -156,7 +156,7 @@ func aRejectedRequestHasNoEffect(t *testing.T, s Store) {
 		}
 	})
 	if len(made) != 1 || !reflect.DeepEqual(made, named) {
-		t.Errorf("50 at once made %v, and the others were told of %v", made, named)
+		t.Errorf("50 at once made %v, and the others were refused because of %v", made, named)
 	}
 	another := rejecting
 	another.Deployment.Service = "another"

@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/storage"
 )
 
-func aVerbATakeoverAndALeaveAreAnnounced(t *testing.T, s Store) {
+func aCommandATakeoverAndALeaveAreAnnounced(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
 	heard := StartListening(t, s)

@@ -99,7 +99,7 @@ func onlyTheOwnerInItsEpochSaves(t *testing.T, s Store) {
 	}
 }
 
-func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
+func aSavePlannedBeforeACommandIsStale(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
 	d, err := s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, pauseDeployment)
 	must(t, err)
@@ -114,7 +114,7 @@ func aSavePlannedBeforeAVerbIsStale(t *testing.T, s Store) {
 	snap.Deployment = d
 	saveStep(t, s, snap, storage.SaveRequest{})
 	if got := readDeployment(t, s, d.ID); !got.Operator.Pause || got.State != rollout.StatePaused {
-		t.Errorf("the save undid the verb: %+v", got)
+		t.Errorf("the save undid the command: %+v", got)
 	}
 }
 
@@ -153,12 +153,12 @@ func aFinishedDeploymentIsFinal(t *testing.T, s Store) {
 	wantCode(t, err, problem.CodeConflict)
 }
 
-func eventsAreNumberedWithoutGapsWhoeverWrites(t *testing.T, s Store) {
+func eventsOfAllWritersAreNumberedWithoutGaps(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
-	const verbs = 40
+	const commands = 40
 	var writers sync.WaitGroup
-	for i := range verbs {
+	for i := range commands {
 		writers.Go(func() {
 			if _, err := s.UpdateDeployment(ctx(t), id, 0, noteChange(i)); err != nil {
 				t.Error(err)
@@ -169,10 +169,10 @@ func eventsAreNumberedWithoutGapsWhoeverWrites(t *testing.T, s Store) {
 	writers.Wait()
 	list := readEvents(t, s, id)
 	wantNumbered(t, list)
-	if want := 2 + verbs + 2*saves; len(list) != want {
+	if want := 2 + commands + 2*saves; len(list) != want {
 		t.Errorf("%d events, want %d", len(list), want)
 	}
-	if d := readDeployment(t, s, id); d.LastSeq != int64(len(list)) || d.OperatorRevision != verbs {
+	if d := readDeployment(t, s, id); d.LastSeq != int64(len(list)) || d.OperatorRevision != commands {
 		t.Errorf("last seq %d, operator revision %d", d.LastSeq, d.OperatorRevision)
 	}
 }
@@ -204,7 +204,7 @@ func theEventsOfAnEngineSayWhoWroteThem(t *testing.T, s Store) {
 }
 
 // They come from a creation, saves, commands, one that others supersede, a take-over, and a save whose answer was lost.
-func eventsAreAChainWhoeverWrites(t *testing.T, s Store) {
+func eventsOfAllWritersAreAChain(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
 	id := snap.Deployment.ID
 	older := createDeployment(t, s, NewRequest("checkout", 1))

@@ -12,7 +12,7 @@ import (
 	"rollcall/internal/storage"
 )
 
-func aVerbIsWrittenAndARepeatedOneIsNot(t *testing.T, s Store) {
+func aCommandIsWrittenAndARepeatedOneIsNot(t *testing.T, s Store) {
 	snap := startDeployment(t, s, "checkout", "r1")
 	before := readDeployment(t, s, snap.Deployment.ID)
 	first, err := s.UpdateDeployment(ctx(t), before.ID, 0, pauseDeployment)
@@ -28,7 +28,7 @@ func aVerbIsWrittenAndARepeatedOneIsNot(t *testing.T, s Store) {
 	}
 }
 
-func aRefusedVerbHasNoEffect(t *testing.T, s Store) {
+func aRefusedCommandHasNoEffect(t *testing.T, s Store) {
 	before := createDeployment(t, s, NewRequest("checkout", 1))
 	no := errors.New("no")
 	_, err := s.UpdateDeployment(ctx(t), before.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
@@ -47,7 +47,7 @@ func aRefusedVerbHasNoEffect(t *testing.T, s Store) {
 	wantCode(t, err, problem.CodeNotFound)
 }
 
-func ofSeveralVerbsAtOneRevisionOneWins(t *testing.T, s Store) {
+func ofSeveralCommandsAtOneRevisionOneWins(t *testing.T, s Store) {
 	d := createDeployment(t, s, NewRequest("checkout", 1))
 	var won, stale atomic.Int32
 	atOnce(20, func(i int) {
@@ -66,7 +66,7 @@ func ofSeveralVerbsAtOneRevisionOneWins(t *testing.T, s Store) {
 	}
 }
 
-func aVerbMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
+func aCommandMayEndADeploymentThatHasNotBegun(t *testing.T, s Store) {
 	createDeployment(t, s, NewRequest("checkout", 2))
 	snap := claimOne(t, s, "r1")
 	d, err := s.UpdateDeployment(ctx(t), snap.Deployment.ID, 0, func(d *rollout.Deployment, _ time.Time) ([]rollout.Event, error) {
@@ -101,9 +101,9 @@ func theEndOfADeploymentWakesTheNext(t *testing.T, s Store) {
 }
 
 func whatIsNotThereIsNotFound(t *testing.T, s Store) {
-	const nobody = "00000000-0000-7000-8000-000000000000"
-	_, err := s.Deployment(ctx(t), nobody)
+	const missing = "00000000-0000-7000-8000-000000000000"
+	_, err := s.Deployment(ctx(t), missing)
 	wantCode(t, err, problem.CodeNotFound)
-	_, err = s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: rollout.Deployment{ID: nobody, Owner: "r1", Epoch: 1}})
+	_, err = s.SaveDeployment(ctx(t), storage.SaveRequest{Deployment: rollout.Deployment{ID: missing, Owner: "r1", Epoch: 1}})
 	wantCode(t, err, problem.CodeNotFound)
 }

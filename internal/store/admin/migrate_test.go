@@ -23,7 +23,7 @@ func migrating(ctx context.Context, migrate func(context.Context) error) <-chan 
 	return done
 }
 
-// awaitWaiting waits until somebody waits to have a table alone, as long as the migration goes on.
+// awaitWaiting waits until a transaction waits for an exclusive lock on a table, as long as the migration runs.
 func awaitWaiting(t *testing.T, watcher *store.Store, table string, done <-chan error) {
 	t.Helper()
 	const sql = `SELECT EXISTS (SELECT FROM pg_locks WHERE relation = $1::regclass AND mode = 'AccessExclusiveLock' AND NOT granted)`
@@ -87,7 +87,7 @@ func TestMigration_WaitingReplicasAllFinish(t *testing.T) {
 	for i := range replicas {
 		replicas[i] = migrating(ctx(t), administer(openAt(t, url)).Migrate)
 	}
-	for range 2 { // whoever has its turn
+	for range 2 { // in either order
 		awaitWaiting(t, watcher, "deployments", replicas[0])
 		await(t, watcher, replicas[0], `SELECT NOT EXISTS (SELECT FROM pg_locks WHERE relation = 'deployments'::regclass AND NOT granted)`)
 	}
@@ -153,7 +153,7 @@ func TestMigration_IndexWaitsForOldTransaction(t *testing.T) {
 	}
 }
 
-// A timeout that the role has for its other work must not cut a migration off, which would be begun again for ever.
+// A timeout that the role has for its other work must not cut a migration off, which would be started again without end.
 func TestMigration_NoTimeoutOfTheRoleCutsItOff(t *testing.T) {
 	t.Parallel()
 	url := configured(t, atVersion(t, 7), "statement_timeout = '300ms'", "lock_timeout = '300ms'", "idle_in_transaction_session_timeout = '300ms'")

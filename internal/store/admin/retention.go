@@ -76,18 +76,18 @@ func expiredSQL() string {
 
 // deletableSQL returns the condition that nothing but its relatives keeps a deployment, $1 being how long all are kept. It is never NULL.
 func deletableSQL(d string) string {
-	pair := func(other string) string {
+	sameKey := func(other string) string {
 		return other + `.service = ` + d + `.service AND ` + other + `.environment = ` + d + `.environment`
 	}
 	return `coalesce(` + d + `.finished_at < clock_timestamp() - $1::interval, false)
-		AND ` + d + `.id <> (SELECT n.id FROM deployments n WHERE ` + pair("n") + ` ORDER BY n.created_at DESC, n.id DESC LIMIT 1)
-		AND ` + d + `.id IS DISTINCT FROM (SELECT l.id FROM deployments l WHERE ` + pair("l") + ` AND l.finished_at IS NOT NULL
+		AND ` + d + `.id <> (SELECT n.id FROM deployments n WHERE ` + sameKey("n") + ` ORDER BY n.created_at DESC, n.id DESC LIMIT 1)
+		AND ` + d + `.id IS DISTINCT FROM (SELECT l.id FROM deployments l WHERE ` + sameKey("l") + ` AND l.finished_at IS NOT NULL
 			AND EXISTS (SELECT FROM deployment_targets t WHERE t.deployment_id = l.id AND t.sent > 0)
 			ORDER BY l.created_at DESC, l.id DESC LIMIT 1)
 		AND (NOT coalesce((` + d + `.result->>'success')::boolean, false) OR 2 = (SELECT count(*) FROM (
-			SELECT FROM deployments g WHERE (g.result->>'success')::boolean AND ` + pair("g") + `
+			SELECT FROM deployments g WHERE (g.result->>'success')::boolean AND ` + sameKey("g") + `
 				AND (g.finished_at, g.id) > (` + d + `.finished_at, ` + d + `.id) AND (` + d + `.kind = 'rollback' OR g.kind = 'deploy')
 			LIMIT 2) newer))
 		AND NOT EXISTS (SELECT FROM needed x WHERE x.id = ` + d + `.id::text)
-		AND NOT EXISTS (SELECT FROM deployments u WHERE u.finished_at IS NULL AND ` + pair("u") + ` AND u.spec->>'retry_of' = ` + d + `.id::text)`
+		AND NOT EXISTS (SELECT FROM deployments u WHERE u.finished_at IS NULL AND ` + sameKey("u") + ` AND u.spec->>'retry_of' = ` + d + `.id::text)`
 }

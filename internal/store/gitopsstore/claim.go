@@ -68,9 +68,9 @@ func loadSource(ctx context.Context, tx pgx.Tx, c *gitsource.Claimed) (err error
 func managedElsewhere(ctx context.Context, q pg.Querier, source string) (map[string]string, error) {
 	others := map[string]string{}
 	_, err := pg.QueryAll(ctx, q, func(row pgx.CollectableRow) (struct{}, error) {
-		var pair, other string
-		err := row.Scan(&pair, &other)
-		others[pair] = other
+		var key, other string
+		err := row.Scan(&key, &other)
+		others[key] = other
 		return struct{}{}, err //nolint:wrapcheck // wrapped below
 	}, `SELECT service || '/' || environment, source FROM gitops_files WHERE service IS NOT NULL AND source <> $1`, source)
 	if err != nil {

@@ -169,7 +169,7 @@ func TestSource_RequestDuringSyncRunsNext(t *testing.T) {
 	save.AckedRequests = again[0].Requests[0].ID
 	must(t, s.SaveSource(ctx(t), save))
 	if c := claimSources(t, s, "b"); len(c) != 0 {
-		t.Errorf("claimed although nobody asks and it is not due: %+v", c)
+		t.Errorf("claimed although no sync was requested and it is not due: %+v", c)
 	}
 	wantCode(t, s.RequestSync(ctx(t), "none", gitsource.SyncRequest{}), problem.CodeNotFound)
 }
@@ -225,7 +225,7 @@ func TestRotation_ReencryptsSourceSecrets(t *testing.T) {
 	}
 }
 
-// A rotation takes a while, and people go on working.
+// A rotation takes a while, and people continue to work.
 func TestRotation_SkipsConcurrentlyRemovedSource(t *testing.T) {
 	t.Parallel()
 	url := dbtest.New(t)

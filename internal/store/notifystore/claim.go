@@ -91,15 +91,15 @@ func (s *Store) ClaimDeliveries(
 const finishAttemptSQL = `
 	WITH present AS MATERIALIZED (
 		SELECT revision FROM notifications WHERE id = @notification FOR SHARE
-	), told AS (
+	), outcome AS (
 		SELECT status, CASE WHEN same THEN @again::interval ELSE '0' END AS again
 		FROM (SELECT EXISTS (SELECT FROM present WHERE revision = @revision) AS same) n,
 			LATERAL (SELECT CASE WHEN same OR @status = 'delivered' OR @test THEN @status ELSE 'pending' END AS status) s
 	), d AS (
-		UPDATE notification_deliveries d SET owner = NULL, status = told.status, unanswered = @unanswered,
-			next_attempt_at = clock_timestamp() + told.again,
-			finished_at = CASE WHEN told.status <> 'pending' THEN clock_timestamp() END
-		FROM told
+		UPDATE notification_deliveries d SET owner = NULL, status = outcome.status, unanswered = @unanswered,
+			next_attempt_at = clock_timestamp() + outcome.again,
+			finished_at = CASE WHEN outcome.status <> 'pending' THEN clock_timestamp() END
+		FROM outcome
 		WHERE id = @id AND owner = @owner AND epoch = @epoch
 		RETURNING id, notification_id, deployment_id, attempts, d.status, next_attempt_at
 	), later AS (

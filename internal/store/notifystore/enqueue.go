@@ -16,7 +16,7 @@ import (
 // enqueueSQL puts a message into the outbox for every notification that wants it. It reads the deployment as it is after
 // the save that is reported: a save that was refused, or had landed before, reports nothing, or nothing again.
 const enqueueSQL = `
-	WITH told AS (
+	WITH queued AS (
 		INSERT INTO notification_deliveries (notification_id, deployment_id, state, next_attempt_at, message)
 		SELECT n.id, d.id, @key, greatest(clock_timestamp(), (
 				SELECT max(o.next_attempt_at) FROM notification_deliveries o
@@ -30,7 +30,7 @@ const enqueueSQL = `
 			AND (n.environments = '{}' OR d.environment = ANY (n.environments))
 		WHERE d.id = @id AND d.epoch = @epoch AND d.saves = @saves
 		ON CONFLICT DO NOTHING RETURNING 1)
-	SELECT pg_notify('` + pg.Channel + `', '` + changed + `') FROM told LIMIT 1`
+	SELECT pg_notify('` + pg.Channel + `', '` + changed + `') FROM queued LIMIT 1`
 
 // changed announces that there is something to deliver; it wakes no engine.
 const changed = pg.ProgressPrefix + topic
@@ -98,7 +98,7 @@ func EnqueueNotification(batch *pgx.Batch, d *rollout.Deployment, at time.Time) 
 func enqueueMessage(batch *pgx.Batch, d *rollout.Deployment, state rollout.State, key string, m *notification.Message) error {
 	message, err := json.Marshal(m)
 	if err != nil {
-		return fmt.Errorf("encode what is told of deployment %s: %w", d.ID, err)
+		return fmt.Errorf("encode the message about deployment %s: %w", d.ID, err)
 	}
 	batch.Queue(enqueueSQL, pgx.NamedArgs{
 		"id": d.ID, "epoch": d.Epoch, "saves": d.Saves, "state": string(state), "key": key, "message": string(message),

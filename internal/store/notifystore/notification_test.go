@@ -19,7 +19,7 @@ import (
 
 const plantedURL = "https://hooks.example.com/planted-path"
 
-// notified makes a notification that is told of everything; change may narrow it.
+// notified makes a notification for every state; change may narrow it.
 func notified(t testing.TB, s *store.Store, name string, change func(*notification.Subscription)) notification.Subscription {
 	t.Helper()
 	n := notification.Subscription{
@@ -34,22 +34,22 @@ func notified(t testing.TB, s *store.Store, name string, change func(*notificati
 	return stored
 }
 
-// outbox is what a notification was told, oldest first, as "state/status".
+// outbox returns the messages to a notification, oldest first, as "state/status".
 func outbox(t testing.TB, s *store.Store, name string) []string {
 	t.Helper()
 	list, err := s.Deliveries(ctx(t), name, storage.Page{})
 	must(t, err)
-	var told []string
+	var messages []string
 	for _, d := range slices.Backward(list.Items) {
-		told = append(told, string(d.Message.State)+"/"+string(d.Status))
+		messages = append(messages, string(d.Message.State)+"/"+string(d.Status))
 	}
-	return told
+	return messages
 }
 
 func wantOutbox(t testing.TB, s *store.Store, name string, want ...string) {
 	t.Helper()
 	if got := outbox(t, s, name); !slices.Equal(got, want) {
-		t.Errorf("%s was told %v, want %v", name, got, want)
+		t.Errorf("%s got %v, want %v", name, got, want)
 	}
 }
 
@@ -110,18 +110,18 @@ func TestWaiting_EachWaitIsSentOnce(t *testing.T) {
 	wait(func(d *rollout.Deployment) { d.Stop = rollout.StopNone }, rollout.Event{Type: rollout.EventPaused}) // by a person
 	list, err := s.Deliveries(ctx(t), "all", storage.Page{})
 	must(t, err)
-	var told []string
+	var waiting []string
 	for _, d := range slices.Backward(list.Items) {
 		if m := &d.Message; m.Waiting != nil {
-			told = append(told, fmt.Sprintf("%s %s %s %d: %s", m.Type, m.State, m.Waiting.For, m.Waiting.Wave, m.Reason))
+			waiting = append(waiting, fmt.Sprintf("%s %s %s %d: %s", m.Type, m.State, m.Waiting.For, m.Waiting.Wave, m.Reason))
 		}
 	}
 	want := []string{
 		"deployment.waiting paused gate 1: wave 1 waits for promote", "deployment.waiting paused gate 2: wave 1 waits for promote",
 		"deployment.waiting paused failure 0: paused: web-1 failed", "deployment.waiting paused failure 0: paused: web-1 failed",
 	}
-	if !slices.Equal(told, want) {
-		t.Errorf("told %q", told)
+	if !slices.Equal(waiting, want) {
+		t.Errorf("got %q", waiting)
 	}
 	wantOutbox(t, s, "as before", "in_progress/pending")
 }
@@ -200,11 +200,11 @@ func TestDelivery_MessageIsAsOfItsEvent(t *testing.T) {
 	end, start := list.Items[0].Message, list.Items[1].Message
 	if start.Type != rollout.EventStarted || start.State != rollout.StateInProgress || start.Result != nil || !start.FinishedAt.IsZero() ||
 		len(start.PreviousVersions) != 0 || !start.At.Equal(snap.Deployment.StartedAt) {
-		t.Errorf("the start is told as %+v", start)
+		t.Errorf("the message of the start is %+v", start)
 	}
 	if end.Type != rollout.EventCompleted || end.Result == nil || end.PreviousVersion() != "v1" || !end.At.Equal(snap.Deployment.FinishedAt) ||
 		end.DeploymentID != snap.Deployment.ID || end.Version != snap.Deployment.Version || end.Strategy != "rolling" {
-		t.Errorf("the end is told as %+v", end)
+		t.Errorf("the message of the end is %+v", end)
 	}
 	for _, d := range list.Items {
 		if d.ID[14] != '7' || d.NextAttemptAt.IsZero() || len(d.Attempts) != 0 {
