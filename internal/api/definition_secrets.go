@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"net/url"
 
-	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/catalog"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -93,7 +93,7 @@ func (f *findings) inheritHeaders(asked, known *types.DefinitionRequest, fresh b
 		}
 		for header, value := range own {
 			if value.Redacted() {
-				f.add(fmt.Sprintf("/health_checks/%d/headers/%s", i, httpkit.EscapePointer(header)), "%q %s", maskedSecret, noStoredSecret)
+				f.add(fmt.Sprintf("/health_checks/%d/headers/%s", i, problem.EscapePointer(header)), "%q %s", maskedSecret, noStoredSecret)
 			}
 		}
 		headers[i] = own

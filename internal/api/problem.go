@@ -90,7 +90,7 @@ func schemaErrors(err error) []*openapi3.SchemaError {
 func fieldErrors(e *openapi3.SchemaError) []problem.FieldError {
 	var pointer strings.Builder
 	for _, step := range e.JSONPointer() {
-		pointer.WriteString("/" + httpkit.EscapePointer(step))
+		pointer.WriteString("/" + problem.EscapePointer(step))
 	}
 	if e.SchemaField == "properties" {
 		if problems := unknownFields(pointer.String(), e); len(problems) > 0 {
@@ -110,7 +110,7 @@ func unknownFields(pointer string, e *openapi3.SchemaError) []problem.FieldError
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		if _, known := e.Schema.Properties[name]; !known && len(problems) < httpkit.MaxFieldErrors {
 			problems = append(problems, problem.FieldError{
-				Pointer: pointer + "/" + httpkit.EscapePointer(name), Detail: "is not a known field",
+				Pointer: pointer + "/" + problem.EscapePointer(name), Detail: "is not a known field",
 			})
 		}
 	}

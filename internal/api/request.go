@@ -10,9 +10,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/duration"
+	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/secret"
 )
@@ -104,7 +104,7 @@ func (q *request) readLabels() map[string]string {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		length := utf8.RuneCountInString(key)
 		if length < 1 || length > maxLabelKey || strings.ContainsFunc(key, unicode.IsControl) {
-			q.add("/labels/"+httpkit.EscapePointer(key), "a label key must have 1 to %d characters, without control characters",
+			q.add("/labels/"+problem.EscapePointer(key), "a label key must have 1 to %d characters, without control characters",
 				maxLabelKey)
 		}
 	}

@@ -9,9 +9,9 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/problem"
 )
 
 const (
@@ -233,7 +233,7 @@ func (q *request) verifyEndpoint(g *types.CheckRequest, pointer string) {
 		}
 	}
 	for name, value := range valueOr(g.Headers, nil) {
-		at := pointer + "/headers/" + httpkit.EscapePointer(name)
+		at := pointer + "/headers/" + problem.EscapePointer(name)
 		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value.Reveal()) {
 			q.add(at, "is not a valid header")
 		}

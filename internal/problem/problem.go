@@ -47,6 +47,11 @@ type FieldError struct {
 	Detail  string
 }
 
+// EscapePointer writes a field's name as a step of a Pointer.
+func EscapePointer(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}
+
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Message)

@@ -58,7 +58,7 @@ func (p *params) takeField(name string) (json.RawMessage, bool) {
 // rejectUnknown reports every field that nothing has read.
 func (p *params) rejectUnknown(kind string) {
 	for _, name := range slices.Sorted(maps.Keys(p.fields)) {
-		p.addProblem(escapePointer(name), "is not a parameter of %s", kind)
+		p.addProblem(problem.EscapePointer(name), "is not a parameter of %s", kind)
 	}
 }
 
@@ -209,9 +209,4 @@ func parseAmount(raw json.RawMessage, n, least int) (count int, percentage bool,
 		return least, false, wrong
 	}
 	return max(least, n*percent/100), true, ""
-}
-
-// escapePointer writes a field name as a token of a JSON pointer (RFC 6901, section 3).
-func escapePointer(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 }

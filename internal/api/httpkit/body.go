@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"rollcall/internal/problem"
 )
 
 // ReadQuery parses the query; each parameter may be given once.
@@ -39,7 +41,7 @@ func ParameterPointer(name string) string {
 	if len(name) > maxFieldName {
 		return ""
 	}
-	return "/" + EscapePointer(name)
+	return "/" + problem.EscapePointer(name)
 }
 
 // ReadBody reads a body of at most limit bytes.

@@ -219,7 +219,7 @@ func (w *jsonWalker) walkField(name string) error {
 		w.path = w.path[:len(w.path)-1]
 		return InvalidField(w.currentPointer(), "the field name "+quoteShort(name)+" is too long")
 	}
-	w.path[len(w.path)-1] = EscapePointer(name)
+	w.path[len(w.path)-1] = problem.EscapePointer(name)
 	w.checkText(name)
 	return w.walkValue()
 }
@@ -236,9 +236,4 @@ func quoteShort(s string) string {
 		s = strings.ToValidUTF8(s[:maxShownBytes], "") + "…"
 	}
 	return strconv.Quote(s)
-}
-
-// EscapePointer writes a field's name as a step of a JSON pointer (RFC 6901, section 3).
-func EscapePointer(name string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
