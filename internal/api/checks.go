@@ -11,6 +11,7 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/duration"
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 )
 
@@ -64,7 +65,7 @@ func probeResultsJSON(checks []healthcheck.Check, seen []healthcheck.ProbeResult
 		states[i].Status = o.Status
 		answer.Checks[i] = types.CheckResult{
 			Name: checks[i].Name, Type: checks[i].Type, Status: types.Health(o.Status), LatencyMs: toMilliseconds(o.Latency),
-			Message: o.Message, Version: nullable(o.Version),
+			Message: o.Message, Version: nullable.Of(o.Version),
 		}
 	}
 	answer.Status = types.Health(healthcheck.AggregateHealth(checks, states))

@@ -8,6 +8,7 @@ import (
 	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
 	"rollcall/internal/strategy"
@@ -208,7 +209,7 @@ func (s *server) ListDeployments(
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListDeployments200JSONResponse{Items: items, NextCursor: nullable(list.NextCursor)}, nil
+	return gen.ListDeployments200JSONResponse{Items: items, NextCursor: nullable.Of(list.NextCursor)}, nil
 }
 
 // ListTargets lists the targets of a deployment.
@@ -220,7 +221,7 @@ func (s *server) ListTargets(
 		return nil, err
 	}
 	return gen.ListTargets200JSONResponse{
-		Items: encodeAll(list.Items, targetJSON), NextCursor: nullable(list.NextCursor),
+		Items: encodeAll(list.Items, targetJSON), NextCursor: nullable.Of(list.NextCursor),
 	}, nil
 }
 
@@ -250,7 +251,7 @@ func (s *server) presentDeployments(ctx context.Context, list []rollout.Deployme
 		return nil, err
 	}
 	for i := range encoded {
-		encoded[i].RolledBackBy = nullable(by[encoded[i].ID])
+		encoded[i].RolledBackBy = nullable.Of(by[encoded[i].ID])
 	}
 	return encoded, nil
 }

@@ -3,10 +3,10 @@ package api
 import (
 	"math"
 	"strconv"
-	"time"
 
 	"rollcall/internal/api/types"
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
 )
@@ -18,15 +18,15 @@ func deploymentJSON(d *rollout.Deployment) types.Deployment {
 		labels = map[string]string{}
 	}
 	return types.Deployment{
-		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: nullable(d.Version),
-		Kind: types.DeploymentKind(d.Kind), RollbackOf: nullable(d.RollbackOf), RolledBackBy: nil,
+		ID: d.ID, Service: d.Service, Environment: d.Environment, Version: nullable.Of(d.Version),
+		Kind: types.DeploymentKind(d.Kind), RollbackOf: nullable.Of(d.RollbackOf), RolledBackBy: nil,
 		State: types.DeploymentState(d.State), Reason: d.Reason, Revision: d.Revision,
 		Strategy: d.Spec.Strategy, Traffic: d.Spec.Traffic, Progress: progressJSON(d), Result: resultJSON(d.Result),
-		Intent: nullable(d.Operator.Intent()), Direction: types.DeploymentDirection(d.Direction),
-		Owner: nullable(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
-		Protected: d.Spec.Protected, ApprovedBy: nullable(d.Operator.ApprovedBy),
-		CreatedAt: d.CreatedAt.UTC(), StartedAt: nullableTime(d.StartedAt), FinishedAt: nullableTime(d.FinishedAt),
-		NextActionAt: nullableTime(d.NextActionAt), DeadlineAt: nullableTime(d.DeadlineAt), EventsHash: nullable(d.EventsHash.String()),
+		Intent: nullable.Of(d.Operator.Intent()), Direction: types.DeploymentDirection(d.Direction),
+		Owner: nullable.Of(d.Owner), Epoch: d.Epoch, RequestedBy: d.RequestedBy, Labels: labels,
+		Protected: d.Spec.Protected, ApprovedBy: nullable.Of(d.Operator.ApprovedBy),
+		CreatedAt: d.CreatedAt.UTC(), StartedAt: nullable.Time(d.StartedAt), FinishedAt: nullable.Time(d.FinishedAt),
+		NextActionAt: nullable.Time(d.NextActionAt), DeadlineAt: nullable.Time(d.DeadlineAt), EventsHash: nullable.Of(d.EventsHash.String()),
 	}
 }
 
@@ -68,9 +68,9 @@ func targetJSON(t *rollout.Target) types.Target {
 	}
 	return types.Target{
 		ID: t.ID, Name: t.Name, Address: t.Address, Slot: t.Slot, State: types.TargetState(t.State), Wave: t.Wave,
-		Version: nullable(t.Version), PreviousVersion: nullable(t.PreviousVersion), Health: types.Health(health),
-		Attempts: t.Attempts, Fence: t.Fence, Error: nullable(t.Error),
-		StartedAt: nullableTime(t.StartedAt), FinishedAt: nullableTime(t.FinishedAt), UpdatedAt: nullableTime(t.UpdatedAt),
+		Version: nullable.Of(t.Version), PreviousVersion: nullable.Of(t.PreviousVersion), Health: types.Health(health),
+		Attempts: t.Attempts, Fence: t.Fence, Error: nullable.Of(t.Error),
+		StartedAt: nullable.Time(t.StartedAt), FinishedAt: nullable.Time(t.FinishedAt), UpdatedAt: nullable.Time(t.UpdatedAt),
 	}
 }
 
@@ -78,8 +78,8 @@ func eventJSON(e *rollout.Event) types.Event {
 	return types.Event{
 		Seq: e.Seq, ID: strconv.FormatInt(e.ID, 10), At: e.At.UTC(), Type: e.Type, DeploymentID: e.DeploymentID,
 		Service: e.Service, Environment: e.Environment,
-		Actor: e.Actor, Replica: nullable(e.Replica), Epoch: e.Epoch, Target: nullable(e.Target), Wave: nullable(e.Wave),
-		From: nullable(e.From), To: nullable(e.To), Message: e.Message, Call: callJSON(e.Call), Hash: nullable(e.Hash.String()),
+		Actor: e.Actor, Replica: nullable.Of(e.Replica), Epoch: e.Epoch, Target: nullable.Of(e.Target), Wave: nullable.Of(e.Wave),
+		From: nullable.Of(e.From), To: nullable.Of(e.To), Message: e.Message, Call: callJSON(e.Call), Hash: nullable.Of(e.Hash.String()),
 	}
 }
 
@@ -88,27 +88,9 @@ func callJSON(c *rollout.Call) *types.Call {
 		return nil
 	}
 	return &types.Call{
-		WebhookID: c.WebhookID, Action: string(c.Action), Version: nullable(c.Version), PreviousVersion: nullable(c.PreviousVersion),
-		Attempt: c.Attempt, Fence: c.Fence, Until: nullableTime(c.Deadline), NewWeight: c.NewWeight,
+		WebhookID: c.WebhookID, Action: string(c.Action), Version: nullable.Of(c.Version), PreviousVersion: nullable.Of(c.PreviousVersion),
+		Attempt: c.Attempt, Fence: c.Fence, Until: nullable.Time(c.Deadline), NewWeight: c.NewWeight,
 	}
-}
-
-// nullable returns nil for the zero value, which means none, or not known, in rollout.
-func nullable[T comparable](v T) *T {
-	var zero T
-	if v == zero {
-		return nil
-	}
-	return &v
-}
-
-// nullableTime returns nil for the zero time.
-func nullableTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
 
 // encodeAll encodes a page's items; no items are an empty list, never null.

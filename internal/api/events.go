@@ -10,6 +10,7 @@ import (
 	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/feed"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 )
 
@@ -26,7 +27,7 @@ func (s *server) ListEvents(ctx context.Context, in gen.ListEventsRequestObject)
 		return nil, err
 	}
 	return gen.ListEvents200JSONResponse{
-		Items: encodeAll(list.Items, eventJSON), NextCursor: nullable(list.NextCursor),
+		Items: encodeAll(list.Items, eventJSON), NextCursor: nullable.Of(list.NextCursor),
 	}, nil
 }
 

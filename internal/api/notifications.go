@@ -8,6 +8,7 @@ import (
 	"rollcall/internal/api/gen"
 	"rollcall/internal/api/types"
 	"rollcall/internal/notification"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 )
 
@@ -56,7 +57,7 @@ func (s *server) ListNotifications(
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListNotifications200JSONResponse{Items: encodeAll(list.Items, notificationJSON), NextCursor: nullable(list.NextCursor)}, nil
+	return gen.ListNotifications200JSONResponse{Items: encodeAll(list.Items, notificationJSON), NextCursor: nullable.Of(list.NextCursor)}, nil
 }
 
 // PutNotification creates or updates a notification.
@@ -128,19 +129,19 @@ func (s *server) ListDeliveries(ctx context.Context, in gen.ListDeliveriesReques
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListDeliveries200JSONResponse{Items: encodeAll(list.Items, deliveryJSON), NextCursor: nullable(list.NextCursor)}, nil
+	return gen.ListDeliveries200JSONResponse{Items: encodeAll(list.Items, deliveryJSON), NextCursor: nullable.Of(list.NextCursor)}, nil
 }
 
 func deliveryJSON(d *notification.Delivery) types.Delivery {
 	m := &d.Message
 	return types.Delivery{
-		ID: d.ID, Type: m.Type, DeploymentID: nullable(m.DeploymentID), Service: nullable(m.Service), Environment: nullable(m.Environment),
-		Version: nullable(m.Version), Status: types.DeliveryStatus(d.Status), CreatedAt: d.CreatedAt.UTC(),
-		NextAttemptAt: nullableTime(d.NextAttemptAt), FinishedAt: nullableTime(d.FinishedAt),
+		ID: d.ID, Type: m.Type, DeploymentID: nullable.Of(m.DeploymentID), Service: nullable.Of(m.Service), Environment: nullable.Of(m.Environment),
+		Version: nullable.Of(m.Version), Status: types.DeliveryStatus(d.Status), CreatedAt: d.CreatedAt.UTC(),
+		NextAttemptAt: nullable.Time(d.NextAttemptAt), FinishedAt: nullable.Time(d.FinishedAt),
 		Attempts: encodeAll(d.Attempts, func(a *notification.Attempt) types.DeliveryAttempt {
 			return types.DeliveryAttempt{
-				Attempt: a.Attempt, Replica: a.Replica, StartedAt: a.StartedAt.UTC(), FinishedAt: nullableTime(a.FinishedAt),
-				Result: nullable(string(a.Result)), Detail: a.Detail,
+				Attempt: a.Attempt, Replica: a.Replica, StartedAt: a.StartedAt.UTC(), FinishedAt: nullable.Time(a.FinishedAt),
+				Result: nullable.Of(string(a.Result)), Detail: a.Detail,
 			}
 		}),
 	}

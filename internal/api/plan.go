@@ -7,6 +7,7 @@ import (
 	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 	"rollcall/internal/storage"
@@ -21,7 +22,7 @@ func planJSON(n *storage.NewDeployment) types.DeploymentPlan {
 	}
 	for i, w := range spec.Waves {
 		plan.Waves[i] = types.PlannedWave{
-			Wave: i + 1, Targets: []string{}, TrafficWeight: w.Weight, Gate: nullable(w.Gate), Bake: w.Bake.String(),
+			Wave: i + 1, Targets: []string{}, TrafficWeight: w.Weight, Gate: nullable.Of(w.Gate), Bake: w.Bake.String(),
 		}
 	}
 	for i := range n.Targets {
@@ -90,6 +91,6 @@ func (s *server) previewRouter(ctx context.Context, n *storage.NewDeployment) *t
 		return nil
 	}
 	return &types.PlannedRouter{
-		TakeOut: nullable(found.TakeOut), Why: nullable(found.Why), Refused: nullable(found.Refused), Error: nullable(found.Error),
+		TakeOut: nullable.Of(found.TakeOut), Why: nullable.Of(found.Why), Refused: nullable.Of(found.Refused), Error: nullable.Of(found.Error),
 	}
 }

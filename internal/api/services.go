@@ -7,6 +7,7 @@ import (
 	"rollcall/internal/api/types"
 	"rollcall/internal/catalog"
 	"rollcall/internal/healthcheck"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 	"rollcall/internal/routing"
 	"rollcall/internal/storage"
@@ -21,7 +22,7 @@ func (s *server) ListServices(
 		return nil, err
 	}
 	return gen.ListServices200JSONResponse{
-		Items: encodeAll(list.Items, serviceJSON), NextCursor: nullable(list.NextCursor),
+		Items: encodeAll(list.Items, serviceJSON), NextCursor: nullable.Of(list.NextCursor),
 	}, nil
 }
 
@@ -68,7 +69,7 @@ func (s *server) GetServiceStatus(
 	if err != nil {
 		return nil, err
 	}
-	status.ActiveSlot = nullable(active)
+	status.ActiveSlot = nullable.Of(active)
 	if len(newest.Items) > 0 {
 		if status.Traffic, err = s.trafficStatus(ctx, &newest.Items[0]); err != nil {
 			return nil, err
@@ -116,11 +117,11 @@ func sharedVersion(running []catalog.RunningTarget) (version *string, mixed bool
 	if len(running) == 0 {
 		return nil, false
 	}
-	return nullable(running[0].Version), false
+	return nullable.Of(running[0].Version), false
 }
 
 func runningJSON(r *catalog.RunningTarget) types.RunningTarget {
-	return types.RunningTarget{ID: r.Target, Version: nullable(r.Version), Health: types.Health(r.Health)}
+	return types.RunningTarget{ID: r.Target, Version: nullable.Of(r.Version), Health: types.Health(r.Health)}
 }
 
 // trafficStatus returns the last state of a deployment's router, as read during or after it; nil when it has none.
@@ -142,9 +143,9 @@ func (s *server) trafficStatus(ctx context.Context, d *rollout.Deployment) (*typ
 }
 
 func trafficStatusJSON(kind string, r *routing.State, unread string) *types.TrafficStatus {
-	status := types.TrafficStatus{Type: kind, Held: []types.HeldTarget{}, Error: nullable(unread)}
+	status := types.TrafficStatus{Type: kind, Held: []types.HeldTarget{}, Error: nullable.Of(unread)}
 	if r != nil {
-		status.SeenAt, status.Differs = nullableTime(r.SeenAt), nullable(r.Differs)
+		status.SeenAt, status.Differs = nullable.Time(r.SeenAt), nullable.Of(r.Differs)
 		for _, h := range r.Held {
 			status.Held = append(status.Held, types.HeldTarget{Target: h.Target, By: h.By})
 		}

@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/api/httpkit"
 	"rollcall/internal/api/types"
 	"rollcall/internal/gitsource"
+	"rollcall/internal/nullable"
 )
 
 // GetSource reads a source with its status and its files.
@@ -30,8 +31,8 @@ func sourceJSON(r *gitsource.Report) types.GitSource {
 		HasToken: s.Secrets.Token != "", HasSSHKey: s.Secrets.SSHKey != "", HasHookSecret: s.Secrets.HookSecret != "",
 		Revision: s.Revision, CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 		State: types.SourceState(at.State), Reason: at.Reason,
-		DesiredRevision: nullable(at.DesiredRevision), ActualRevision: nullable(at.ActualRevision),
-		LastSyncAt: nullableTime(at.LastSyncAt), LastGoodSyncAt: nullableTime(at.LastGoodSyncAt), NextSyncAt: nullableTime(at.NextSyncAt),
+		DesiredRevision: nullable.Of(at.DesiredRevision), ActualRevision: nullable.Of(at.ActualRevision),
+		LastSyncAt: nullable.Time(at.LastSyncAt), LastGoodSyncAt: nullable.Time(at.LastGoodSyncAt), NextSyncAt: nullable.Time(at.NextSyncAt),
 		Failures: at.Failures, DriftedTargets: at.Drifted, Rewrite: rewriteJSON(at.Rewrite),
 		RemovedFiles: encodeAll(at.Removed, removedFileJSON),
 	}
@@ -67,14 +68,14 @@ func gitFileJSON(f *gitsource.File) types.GitFile {
 	if a := f.Attempt; a != nil {
 		shown.Attempt = &types.GitAttempt{
 			Kind: types.GitAttemptKind(a.Kind), State: types.GitAttemptState(a.State), Commit: a.Commit,
-			DeploymentID: nullable(a.DeploymentID), Reason: a.Reason,
+			DeploymentID: nullable.Of(a.DeploymentID), Reason: a.Reason,
 		}
 	}
 	shown.Problems = encodeAll(f.Problems, func(p *gitsource.FileProblem) types.GitProblem {
 		return types.GitProblem{Commit: p.Commit, Line: p.Line, Pointer: p.Pointer, Detail: p.Detail}
 	})
 	shown.Targets = encodeAll(f.Targets, func(t *gitsource.Drift) types.GitTarget {
-		return types.GitTarget{ID: t.Target, Wanted: t.Wanted, Actual: nullable(t.Actual)}
+		return types.GitTarget{ID: t.Target, Wanted: t.Wanted, Actual: nullable.Of(t.Actual)}
 	})
 	return shown
 }
@@ -89,7 +90,7 @@ func (s *server) ListSources(ctx context.Context, in gen.ListSourcesRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return gen.ListSources200JSONResponse{Items: encodeAll(list.Items, sourceJSON), NextCursor: nullable(list.NextCursor)}, nil
+	return gen.ListSources200JSONResponse{Items: encodeAll(list.Items, sourceJSON), NextCursor: nullable.Of(list.NextCursor)}, nil
 }
 
 // PutSource creates or updates a source.

@@ -10,6 +10,7 @@ import (
 
 	"rollcall/internal/api/gen"
 	"rollcall/internal/api/httpkit"
+	"rollcall/internal/nullable"
 	"rollcall/internal/problem"
 )
 
@@ -26,7 +27,7 @@ func (s *server) ReceivePush(ctx context.Context, in gen.ReceivePushRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return gen.ReceivePush200JSONResponse{Sync: taken, Reason: nullable(why)}, nil
+	return gen.ReceivePush200JSONResponse{Sync: taken, Reason: nullable.Of(why)}, nil
 }
 
 // Bounds of push notifications: GitHub sends up to 25 MB, and anybody may send something to the same path.

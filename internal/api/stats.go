@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/catalog"
 	"rollcall/internal/dora"
 	"rollcall/internal/duration"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 )
 
@@ -128,7 +129,7 @@ func readDoraQuery(p *types.GetDoraParams, now time.Time) (dora.Query, error) {
 
 func figuresJSON(d *dora.Metrics, within time.Duration) types.DoraFigures {
 	out := types.DoraFigures{
-		Service: nullable(d.Service), Environment: nullable(d.Environment), Changes: d.Changes, DeploymentFrequency: d.PerDay(within),
+		Service: nullable.Of(d.Service), Environment: nullable.Of(d.Environment), Changes: d.Changes, DeploymentFrequency: d.PerDay(within),
 		Failed: d.Failed, Unrecovered: d.Unrecovered, FailedDeploymentRecoveryTime: percentilesJSON(&d.Recovery), LeadTime: percentilesJSON(&d.Lead),
 	}
 	if d.Changes > 0 {

@@ -7,13 +7,14 @@ import (
 	"rollcall/internal/api/gen"
 	"rollcall/internal/api/types"
 	"rollcall/internal/authz"
+	"rollcall/internal/nullable"
 )
 
 func tokenJSON(t *authz.Token) types.Token {
 	return types.Token{
 		ID: t.ID, Name: t.Name, Role: types.Role(t.Role), Scopes: encodeAll(t.Scopes, scopeJSON), CreatedBy: t.CreatedBy,
-		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: nullableTime(t.ExpiresAt), LastUsedAt: nullableTime(t.LastUsedAt),
-		RevokedAt: nullableTime(t.RevokedAt),
+		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: nullable.Time(t.ExpiresAt), LastUsedAt: nullable.Time(t.LastUsedAt),
+		RevokedAt: nullable.Time(t.RevokedAt),
 	}
 }
 
@@ -39,7 +40,7 @@ func (s *server) CreateToken(ctx context.Context, in gen.CreateTokenRequestObjec
 	}
 	answer := gen.CreateToken201JSONResponse{Body: types.IssuedToken{
 		ID: t.ID, Name: t.Name, Role: types.Role(t.Role), Scopes: encodeAll(t.Scopes, scopeJSON), CreatedBy: t.CreatedBy,
-		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: nullableTime(t.ExpiresAt), Token: secret.Reveal(),
+		CreatedAt: t.CreatedAt.UTC(), ExpiresAt: nullable.Time(t.ExpiresAt), Token: secret.Reveal(),
 	}}
 	answer.Headers.Location = "/tokens/" + t.ID
 	return answer, nil
@@ -70,7 +71,7 @@ func (s *server) ListTokens(ctx context.Context, in gen.ListTokensRequestObject)
 		return nil, err
 	}
 	return gen.ListTokens200JSONResponse{
-		Items: encodeAll(list.Items, tokenJSON), NextCursor: nullable(list.NextCursor),
+		Items: encodeAll(list.Items, tokenJSON), NextCursor: nullable.Of(list.NextCursor),
 	}, nil
 }
 
@@ -86,6 +87,6 @@ func (s *server) RevokeToken(ctx context.Context, in gen.RevokeTokenRequestObjec
 func (s *server) GetSelf(ctx context.Context, _ gen.GetSelfRequestObject) (gen.GetSelfResponseObject, error) {
 	who := principalOf(ctx)
 	return gen.GetSelf200JSONResponse{
-		Name: who.Name, Role: types.Role(who.Role), Scopes: encodeAll(who.Scopes, scopeJSON), ExpiresAt: nullableTime(who.ExpiresAt),
+		Name: who.Name, Role: types.Role(who.Role), Scopes: encodeAll(who.Scopes, scopeJSON), ExpiresAt: nullable.Time(who.ExpiresAt),
 	}, nil
 }

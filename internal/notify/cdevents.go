@@ -8,6 +8,7 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/notification"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 )
 
@@ -157,7 +158,7 @@ func customData(m *notification.Message) map[string]any {
 		return map[string]any{}
 	}
 	return map[string]any{
-		"deployment_id": m.DeploymentID, "kind": m.Kind, "version": orNil(m.Version), "previous_version": orNil(m.PreviousVersion()),
+		"deployment_id": m.DeploymentID, "kind": m.Kind, "version": nullable.Of(m.Version), "previous_version": nullable.Of(m.PreviousVersion()),
 		"requested_by": m.RequestedBy, "labels": m.Labels,
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/notification"
+	"rollcall/internal/nullable"
 	"rollcall/internal/rollout"
 )
 
@@ -57,10 +58,10 @@ func (k webhook) deliverMessage(ctx context.Context, send sender, c *notificatio
 
 func (k webhook) newPayload(m *notification.Message) *deploymentPayload {
 	return &deploymentPayload{
-		ID: m.DeploymentID, URL: orNil(k.at.deploymentPage(m)), Service: m.Service, Environment: m.Environment, Version: orNil(m.Version),
-		PreviousVersion: orNil(m.PreviousVersion()), PreviousVersions: m.PreviousVersions, Kind: m.Kind, RollbackOf: orNil(m.RollbackOf),
+		ID: m.DeploymentID, URL: nullable.Of(k.at.deploymentPage(m)), Service: m.Service, Environment: m.Environment, Version: nullable.Of(m.Version),
+		PreviousVersion: nullable.Of(m.PreviousVersion()), PreviousVersions: m.PreviousVersions, Kind: m.Kind, RollbackOf: nullable.Of(m.RollbackOf),
 		RequestedBy: m.RequestedBy, Labels: m.Labels, Strategy: m.Strategy, State: m.State, Reason: m.Reason, TargetsTotal: m.TargetsTotal,
-		CreatedAt: m.CreatedAt.UTC(), StartedAt: timeOrNil(m.StartedAt), FinishedAt: timeOrNil(m.FinishedAt), Result: m.Result,
+		CreatedAt: m.CreatedAt.UTC(), StartedAt: nullable.Time(m.StartedAt), FinishedAt: nullable.Time(m.FinishedAt), Result: m.Result,
 		Waiting: m.Waiting,
 	}
 }
@@ -81,21 +82,4 @@ func newPost(c *notification.ClaimedDelivery, contentType string, document any) 
 	return egress.Request{
 		Method: http.MethodPost, URL: c.Subscription.Secrets.URL.Reveal(), Body: body, Header: http.Header{"Content-Type": {contentType}},
 	}
-}
-
-// orNil returns nil for the empty string.
-func orNil(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}
-
-// timeOrNil returns nil for the zero time.
-func timeOrNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
 }
