@@ -53,7 +53,7 @@ type server struct {
 	workerStore *store.Store // the same, with its own connection pool: requests cannot exhaust it
 	metrics     *metrics.Metrics
 	engine      *engine.Engine
-	gitops      *gitops.Loop
+	gitops      *gitops.Syncer
 	notify      *notify.Worker
 	resting     *resting.Loop
 	scratch     string // a temporary folder for mirrors; empty with a state folder

@@ -19,7 +19,7 @@ const rejecting = checkout + "on_conflict: reject\n"
 type scene struct {
 	t *testing.T
 	r *repo
-	l *Loop
+	l *Syncer
 	s *store.Store
 }
 
@@ -34,7 +34,7 @@ func newScene(t *testing.T, files map[string]string) *scene {
 // step syncs the source once, and gives what is known of it then.
 func (c *scene) step() gitsource.Report {
 	c.t.Helper()
-	if err := newStep(c.l, claim(c.t, c.s, "a")).run(c.t.Context()); err != nil {
+	if err := newSyncRun(c.l, claim(c.t, c.s, "a")).run(c.t.Context()); err != nil {
 		c.t.Fatal(err)
 	}
 	report, err := c.s.Source(c.t.Context(), "main")
@@ -192,7 +192,7 @@ func (f full) Deploy(context.Context, []byte, *gitsource.Source, storage.SourceC
 
 func TestAttempt_QuotaSpendsNoAttempt(t *testing.T) {
 	t.Parallel()
-	for _, code := range laterCodes() {
+	for _, code := range RetryableCodes() {
 		c := newScene(t, map[string]string{"a.yaml": checkout})
 		deployer := c.l.Deployer
 		c.l.Deployer = full{Deployer: deployer, code: code}
@@ -201,8 +201,8 @@ func TestAttempt_QuotaSpendsNoAttempt(t *testing.T) {
 			t.Errorf("%s: the attempt is %+v", code, a)
 		}
 		c.l.Deployer = deployer
-		again := newStep(c.l, claim(t, c.s, "a"))
-		again.began = again.began.Add(-askAgain)
+		again := newSyncRun(c.l, claim(t, c.s, "a"))
+		again.began = again.began.Add(-RetryInterval)
 		if err := again.run(t.Context()); err != nil || again.files[0].Attempt.State != gitsource.AttemptRunning {
 			t.Errorf("%s: later the attempt is %+v: %v", code, again.files[0].Attempt, err)
 		}
@@ -214,7 +214,7 @@ func TestAttempt_StoreThatIsAwaySpendsNoAttempt(t *testing.T) {
 	c := newScene(t, map[string]string{"a.yaml": checkout})
 	deployer := c.l.Deployer
 	c.l.Deployer = full{Deployer: deployer, code: problem.CodeUnavailable}
-	if err := newStep(c.l, claim(t, c.s, "a")).run(t.Context()); problem.CodeOf(err) != problem.CodeUnavailable {
+	if err := newSyncRun(c.l, claim(t, c.s, "a")).run(t.Context()); problem.CodeOf(err) != problem.CodeUnavailable {
 		t.Errorf("the step ends with %v", err)
 	}
 	c.l.Deployer = deployer

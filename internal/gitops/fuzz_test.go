@@ -19,24 +19,24 @@ func FuzzNotification(f *testing.F) {
 		f.Add([]byte(seed), "sha256=00", "push")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, signature, event string) {
-		for _, s := range proofs() {
-			n := notification{header: http.Header{http.CanonicalHeaderKey(s.header): {signature}}, body: body, content: payload(body)}
+		for _, s := range proofSchemes() {
+			n := Notification{header: http.Header{http.CanonicalHeaderKey(s.header): {signature}}, body: body, content: formPayload(body)}
 			_, password, _ := (&http.Request{Header: n.header}).BasicAuth()
-			if n.signed(hookSecret, time.Now()) && signature != hookSecret && password != hookSecret &&
+			if n.IsSigned(hookSecret, time.Now()) && signature != hookSecret && password != hookSecret &&
 				!strings.HasSuffix(strings.ToLower(signature), mac(hookSecret, string(body))) &&
 				!strings.HasSuffix(strings.ToLower(signature), mac(hookSecret, string(n.content))) {
 				t.Fatalf("%q in %s signs %q", signature, s.header, body)
 			}
-			if why := unsigned(n.header).Error(); strings.Contains(why, hookSecret) {
+			if why := SignatureError(n.header).Error(); strings.Contains(why, hookSecret) {
 				t.Fatalf("the refusal repeats the secret: %s", why)
 			}
 		}
-		n := notification{header: http.Header{"X-Github-Event": {event}}, content: body}
-		e, err := n.read()
+		n := Notification{header: http.Header{"X-Github-Event": {event}}, content: body}
+		e, err := n.ParseEvent()
 		if err != nil {
 			return
 		}
-		if why := e.irrelevant("main"); why == "" && len(e.refs) > 0 && !slices.Contains(e.refs, "refs/heads/main") {
+		if why := e.IrrelevantReason("main"); why == "" && len(e.refs) > 0 && !slices.Contains(e.refs, "refs/heads/main") {
 			t.Fatalf("a push to %q leads to a sync", e.refs)
 		}
 	})
@@ -50,7 +50,7 @@ func FuzzRemote(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
-		to, err := dial(context.Background(), &gitsource.Source{URL: address, KnownHosts: "h ssh-ed25519 AAAA"}, anywhere{}, t.TempDir())
+		to, err := prepareRemote(context.Background(), &gitsource.Source{URL: address, KnownHosts: "h ssh-ed25519 AAAA"}, anywhere{}, t.TempDir())
 		if err != nil {
 			return
 		}
@@ -74,9 +74,9 @@ func FuzzRedirect(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, location string) {
-		shown := destination("https://git.example.com/x.git", location)
+		shown := redirectTarget("https://git.example.com/x.git", location)
 		u, err := url.Parse(strings.TrimSuffix(shown, "…"))
-		if len([]rune(shown)) > maxComplaint || err == nil && (u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		if len([]rune(shown)) > MaxErrorText || err == nil && (u.User != nil || u.RawQuery != "" || u.Fragment != "") {
 			t.Fatalf("%q is shown as %q", location, shown)
 		}
 	})
@@ -92,7 +92,7 @@ func FuzzTree(f *testing.F) {
 		if !ok {
 			return
 		}
-		if size < 0 && e.refused == "" || e.refused == "" && !plainPath(e.path) || len(e.path) > maxPathBytes+100 {
+		if size < 0 && e.Refused == "" || e.Refused == "" && !isPlainPath(e.Path) || len(e.Path) > maxPathBytes+100 {
 			t.Fatalf("%q became %+v of %d bytes", line, e, size)
 		}
 	})

@@ -23,8 +23,8 @@ import (
 const (
 	// maxOutput bounds what is kept of a command's answer.
 	maxOutput = 96 << 20
-	// maxComplaint bounds what people are shown of what git complains about.
-	maxComplaint = 300
+	// MaxErrorText bounds what people are shown of what git complains about.
+	MaxErrorText = 300
 	// maxMemory bounds what one process of a call takes of the memory: git holds an answer of a host there before it looks
 	// at it.
 	maxMemory = 1 << 30
@@ -46,35 +46,35 @@ type command struct {
 	hide []string
 }
 
-// failure is a git that ended with an error.
-type failure struct {
+// gitError is a git that ended with an error.
+type gitError struct {
 	verb      string
 	code      int
-	complaint string
+	text string
 	// output is all of the beginning of what git wrote to its error output. It may hold secrets.
 	output string
 	cause  error
 }
 
-func (f *failure) Error() string {
-	if f.complaint == "" {
+func (f *gitError) Error() string {
+	if f.text == "" {
 		return fmt.Sprintf("git %s failed: %v", f.verb, f.cause)
 	}
-	return fmt.Sprintf("git %s failed: %s", f.verb, f.complaint)
+	return fmt.Sprintf("git %s failed: %s", f.verb, f.text)
 }
 
-func (f *failure) Unwrap() error { return f.cause }
+func (f *gitError) Unwrap() error { return f.cause }
 
 // exitCode returns the code that git ended with, or -1 when err is something else.
 func exitCode(err error) int {
-	if f, ok := errors.AsType[*failure](err); ok {
+	if f, ok := errors.AsType[*gitError](err); ok {
 		return f.code
 	}
 	return -1
 }
 
-// git runs a command and gives what it wrote. It ends with ctx, and with it every process that it started.
-func git(ctx context.Context, c command) ([]byte, error) {
+// runGit runs a command and gives what it wrote. It ends with ctx, and with it every process that it started.
+func runGit(ctx context.Context, c command) ([]byte, error) {
 	runtime.LockOSThread() // Pdeathsig is about the thread that started the process
 	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, "git", c.args...)
@@ -86,9 +86,9 @@ func git(ctx context.Context, c command) ([]byte, error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = killWait
 	cmd.Stdin = bytes.NewReader(c.stdin)
-	stdout, stderr := &limited{most: maxOutput}, &limited{most: 16 << 10}
+	stdout, stderr := &headBuffer{max: maxOutput}, &headBuffer{max: 16 << 10}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	err := run(cmd, cmp.Or(c.memory, maxMemory))
+	err := runBounded(cmd, cmp.Or(c.memory, maxMemory))
 	if err == nil && stdout.cut {
 		err = fmt.Errorf("its answer is larger than %d MiB", maxOutput>>20)
 	}
@@ -98,12 +98,12 @@ func git(ctx context.Context, c command) ([]byte, error) {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return nil, &failure{verb: c.args[0], code: cmd.ProcessState.ExitCode(), complaint: c.complaint(ctx, stderr.String()), output: stderr.String(), cause: err}
+	return nil, &gitError{verb: c.args[0], code: cmd.ProcessState.ExitCode(), text: c.errorText(ctx, stderr.String()), output: stderr.String(), cause: err}
 }
 
-// run runs a command in so much memory. Without prlimit the bound is set when the program has just been loaded, as a rule
+// runBounded runs a command in so much memory. Without prlimit the bound is set when the program has just been loaded, as a rule
 // before it starts others, which inherit it.
-func run(cmd *exec.Cmd, memory uint64) error {
+func runBounded(cmd *exec.Cmd, memory uint64) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -149,8 +149,8 @@ func (c *command) environment() []string {
 // otherOwner is how git refuses a repository of another user.
 var otherOwner = regexp.MustCompile(`detected dubious ownership in repository at ('[^'\n]*')`)
 
-// complaint returns what git wrote to its error output, as one line that holds no secret.
-func (c *command) complaint(ctx context.Context, text string) string {
+// errorText returns what git wrote to its error output, as one line that holds no secret.
+func (c *command) errorText(ctx context.Context, text string) string {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause.Error()
 	}
@@ -170,11 +170,11 @@ func (c *command) complaint(ctx context.Context, text string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, ""))
-	return shortened(strings.Join(strings.Fields(text), " "), maxComplaint)
+	return TruncateText(strings.Join(strings.Fields(text), " "), MaxErrorText)
 }
 
-// shortened returns the text, or its beginning when it has more than so many characters.
-func shortened(text string, most int) string {
+// TruncateText returns the text, or its beginning when it has more than so many characters.
+func TruncateText(text string, most int) string {
 	runes := []rune(text)
 	if len(runes) <= most {
 		return text
@@ -182,16 +182,16 @@ func shortened(text string, most int) string {
 	return string(runes[:most-1]) + "…"
 }
 
-// limited keeps the beginning of what is written to it, and remembers that there was more.
-type limited struct {
+// headBuffer keeps the beginning of what is written to it, and remembers that there was more.
+type headBuffer struct {
 	bytes.Buffer
-	most int
+	max int
 	cut  bool
 }
 
 // Write never fails: a writer that stops reading would only hide why git failed.
-func (l *limited) Write(p []byte) (int, error) {
-	if room := l.most - l.Len(); len(p) > room {
+func (l *headBuffer) Write(p []byte) (int, error) {
+	if room := l.max - l.Len(); len(p) > room {
 		l.cut = true
 		l.Buffer.Write(p[:max(room, 0)])
 		return len(p), nil

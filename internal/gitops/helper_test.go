@@ -70,19 +70,19 @@ func (anywhere) Resolve(context.Context, string, uint16) (netip.Addr, error) {
 	return netip.MustParseAddr("127.0.0.1"), nil
 }
 
-func newMirrors(t testing.TB) *mirrors {
+func newMirrors(t testing.TB) *Cache {
 	t.Helper()
-	return &mirrors{folder: t.TempDir(), fetchTime: 30 * time.Second, fetchBytes: 32 << 20}
+	return &Cache{folder: t.TempDir(), fetchTime: 30 * time.Second, fetchBytes: 32 << 20}
 }
 
 // fetched is the mirror after a fetch that must succeed, and the commit.
-func fetched(t testing.TB, m *mirrors, s *gitsource.Source) (*mirror, string) {
+func fetched(t testing.TB, m *Cache, s *gitsource.Source) (*Mirror, string) {
 	t.Helper()
-	var kept *mirror
+	var kept *Mirror
 	var revision string
-	err := m.use(t.Context(), s, func(mi *mirror) (err error) {
+	err := m.WithMirror(t.Context(), s, func(mi *Mirror) (err error) {
 		kept = mi
-		revision, err = mi.fetch(t.Context(), s, anywhere{})
+		revision, err = mi.FetchBranch(t.Context(), s, anywhere{})
 		return err
 	})
 	if err != nil {
@@ -92,10 +92,10 @@ func fetched(t testing.TB, m *mirrors, s *gitsource.Source) (*mirror, string) {
 }
 
 // refused is the error of a fetch that must fail.
-func refused(t testing.TB, m *mirrors, s *gitsource.Source) error {
+func refused(t testing.TB, m *Cache, s *gitsource.Source) error {
 	t.Helper()
-	err := m.use(t.Context(), s, func(mi *mirror) error {
-		_, err := mi.fetch(t.Context(), s, anywhere{})
+	err := m.WithMirror(t.Context(), s, func(mi *Mirror) error {
+		_, err := mi.FetchBranch(t.Context(), s, anywhere{})
 		return err
 	})
 	if err == nil {

@@ -11,18 +11,18 @@ import (
 	"rollcall/internal/problem"
 )
 
-// event is what a notification is about.
-type event struct {
+// Event is what a notification is about.
+type Event struct {
 	// name is how the host calls it.
 	name string
-	// delivery is the name that the host has given this delivery; empty when it gives none.
-	delivery string
+	// Delivery is the name that the host has given this delivery; empty when it gives none.
+	Delivery string
 	// refs are the references that were pushed to; none when the notification names none that can be compared.
 	refs []string
 }
 
-// payload returns the notification that a form carries.
-func payload(body []byte) []byte {
+// formPayload returns the notification that a form carries.
+func formPayload(body []byte) []byte {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
 		return nil
@@ -32,8 +32,8 @@ func payload(body []byte) []byte {
 
 const pingEvent = "diagnostics:ping"
 
-// isPing reports whether Bitbucket Data Center tries out the connection, which it does without a signature, too.
-func isPing(header http.Header) bool { return header.Get("X-Event-Key") == pingEvent }
+// isBitbucketPing reports whether Bitbucket Data Center tries out the connection, which it does without a signature, too.
+func isBitbucketPing(header http.Header) bool { return header.Get("X-Event-Key") == pingEvent }
 
 // eventHeaders name the event; deliveryHeaders name the delivery, which stays the same when the host repeats it.
 func eventHeaders() []string {
@@ -48,7 +48,7 @@ func deliveryHeaders() []string {
 	}
 }
 
-func first(header http.Header, names []string) string {
+func firstHeader(header http.Header, names []string) string {
 	for _, name := range names {
 		if value := header.Get(name); value != "" {
 			return value
@@ -57,8 +57,8 @@ func first(header http.Header, names []string) string {
 	return ""
 }
 
-// read finds out what the notification is about. CodeInvalid when it is no JSON object.
-func (n *notification) read() (event, error) {
+// ParseEvent finds out what the notification is about. CodeInvalid when it is no JSON object.
+func (n *Notification) ParseEvent() (Event, error) {
 	var said struct {
 		// Ref is what GitHub, GitLab, Gitea, Forgejo and Gogs say.
 		Ref string `json:"ref"`
@@ -83,24 +83,24 @@ func (n *notification) read() (event, error) {
 	}
 	trimmed := bytes.TrimLeft(n.content, " \t\r\n")
 	if !bytes.HasPrefix(trimmed, []byte("{")) || !json.Valid(trimmed) {
-		return event{}, &problem.Error{Code: problem.CodeInvalid, Message: "the notification is not a JSON object, or not in the form's field payload"}
+		return Event{}, &problem.Error{Code: problem.CodeInvalid, Message: "the notification is not a JSON object, or not in the form's field payload"}
 	}
 	_ = json.Unmarshal(trimmed, &said) // a field of another type counts as one that is not there
-	e := event{name: first(n.header, eventHeaders()), delivery: first(n.header, deliveryHeaders())}
+	e := Event{name: firstHeader(n.header, eventHeaders()), Delivery: firstHeader(n.header, deliveryHeaders())}
 	if e.name == "" {
 		e.name = said.EventType
 	}
 	switch id, named := said.ID.(string); {
-	case e.delivery != "":
+	case e.Delivery != "":
 	case n.header.Get("X-Event-Key") != "": // Bitbucket Data Center; elsewhere proxies set this to another value each time
-		e.delivery = n.header.Get("X-Request-Id")
+		e.Delivery = n.header.Get("X-Request-Id")
 	case named:
-		e.delivery = id
+		e.Delivery = id
 	}
 	refs := []string{said.Ref}
 	for _, c := range said.Push.Changes {
 		for _, ref := range []*cloudRef{c.New, c.Old} {
-			refs = append(refs, ref.full())
+			refs = append(refs, ref.fullName())
 		}
 	}
 	for _, c := range said.Changes {
@@ -119,7 +119,7 @@ type cloudRef struct {
 	Name string `json:"name"`
 }
 
-func (r *cloudRef) full() string {
+func (r *cloudRef) fullName() string {
 	switch {
 	case r == nil || r.Name == "":
 		return ""
@@ -130,8 +130,8 @@ func (r *cloudRef) full() string {
 	}
 }
 
-// irrelevant returns why a notification leads to no sync; empty when it does.
-func (e *event) irrelevant(branch string) string {
+// IrrelevantReason returns why a notification leads to no sync; empty when it does.
+func (e *Event) IrrelevantReason(branch string) string {
 	switch strings.ToLower(e.name) {
 	case "push", "push hook", "system hook", "repo:push", "repo:refs_changed", "mirror:repo_synchronized", "git.push":
 	case pingEvent:

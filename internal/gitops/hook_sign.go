@@ -16,8 +16,8 @@ import (
 	"rollcall/internal/secret"
 )
 
-// notification is what a host has sent: the body as it came, and its JSON, which a form carries in a field.
-type notification struct {
+// Notification is what a host has sent: the body as it came, and its JSON, which a form carries in a field.
+type Notification struct {
 	header        http.Header
 	body, content []byte
 }
@@ -29,26 +29,26 @@ type scheme struct {
 	// hosts are who uses it.
 	hosts string
 	// proves reports whether the rest of the header's value is right for the secret, at a time.
-	proves func(n *notification, secret secret.Secret, value string, now time.Time) bool
+	proves func(n *Notification, secret secret.Secret, value string, now time.Time) bool
 }
 
-// proofs lists all of them. One good proof is enough: some hosts send several, and not all of them of this secret.
-func proofs() []scheme {
+// proofSchemes lists all of them. One good proof is enough: some hosts send several, and not all of them of this secret.
+func proofSchemes() []scheme {
 	return []scheme{
-		{"X-Hub-Signature-256", "sha256=", "GitHub", (*notification).hexMAC},
-		{"X-Hub-Signature", "sha256=", "Bitbucket", (*notification).hexMAC},
-		{"X-Forgejo-Signature", "", "Forgejo", (*notification).hexMAC},
-		{"X-Gitea-Signature", "", "Gitea", (*notification).hexMAC},
-		{"X-Gogs-Signature", "", "Gogs", (*notification).hexMAC},
-		{"Webhook-Signature", "", "v1 of Standard Webhooks: GitLab's signing token", (*notification).standard},
-		{"X-Gitlab-Token", "", "GitLab's secret token", (*notification).token},
-		{"Authorization", "Basic ", "Azure DevOps and Bitbucket Data Center, with the secret as password", (*notification).password},
+		{"X-Hub-Signature-256", "sha256=", "GitHub", (*Notification).provesHexMAC},
+		{"X-Hub-Signature", "sha256=", "Bitbucket", (*Notification).provesHexMAC},
+		{"X-Forgejo-Signature", "", "Forgejo", (*Notification).provesHexMAC},
+		{"X-Gitea-Signature", "", "Gitea", (*Notification).provesHexMAC},
+		{"X-Gogs-Signature", "", "Gogs", (*Notification).provesHexMAC},
+		{"Webhook-Signature", "", "v1 of Standard Webhooks: GitLab's signing token", (*Notification).provesStandardWebhook},
+		{"X-Gitlab-Token", "", "GitLab's secret token", (*Notification).provesToken},
+		{"Authorization", "Basic ", "Azure DevOps and Bitbucket Data Center, with the secret as password", (*Notification).provesPassword},
 	}
 }
 
-// signed reports whether the notification proves that its sender has the secret.
-func (n *notification) signed(secret secret.Secret, now time.Time) bool {
-	return slices.ContainsFunc(proofs(), func(s scheme) bool {
+// IsSigned reports whether the notification proves that its sender has the secret.
+func (n *Notification) IsSigned(secret secret.Secret, now time.Time) bool {
+	return slices.ContainsFunc(proofSchemes(), func(s scheme) bool {
 		value, ok := cutPrefixFold(n.header.Get(s.header), s.prefix)
 		return ok && value != "" && s.proves(n, secret, value, now)
 	})
@@ -69,9 +69,9 @@ func macOf(key []byte, parts ...[]byte) []byte {
 	return mac.Sum(nil)
 }
 
-// hexMAC verifies an HMAC-SHA256 of the body, in hexadecimals. GitHub signs a form as it sends it, Gitea and its relatives
+// provesHexMAC verifies an HMAC-SHA256 of the body, in hexadecimals. GitHub signs a form as it sends it, Gitea and its relatives
 // the JSON in it.
-func (n *notification) hexMAC(secret secret.Secret, value string, _ time.Time) bool {
+func (n *Notification) provesHexMAC(secret secret.Secret, value string, _ time.Time) bool {
 	given, err := hex.DecodeString(value)
 	key := []byte(secret.Reveal())
 	return err == nil && (hmac.Equal(given, macOf(key, n.body)) || hmac.Equal(given, macOf(key, n.content)))
@@ -80,9 +80,9 @@ func (n *notification) hexMAC(secret secret.Secret, value string, _ time.Time) b
 // maxSkew is how far a signed timestamp may be from now.
 const maxSkew = 5 * time.Minute
 
-// standard verifies a signature of Standard Webhooks 1.0, https://www.standardwebhooks.com: one or more, separated by
+// provesStandardWebhook verifies a signature of Standard Webhooks 1.0, https://www.standardwebhooks.com: one or more, separated by
 // spaces, over id, timestamp and body. The key is what follows whsec_, in base64.
-func (n *notification) standard(secret secret.Secret, _ string, now time.Time) bool {
+func (n *Notification) provesStandardWebhook(secret secret.Secret, _ string, now time.Time) bool {
 	key := []byte(secret.Reveal())
 	if encoded, ok := strings.CutPrefix(secret.Reveal(), "whsec_"); ok {
 		decoded, err := base64.StdEncoding.DecodeString(encoded)
@@ -104,24 +104,24 @@ func (n *notification) standard(secret secret.Secret, _ string, now time.Time) b
 	})
 }
 
-func (n *notification) token(secret secret.Secret, value string, _ time.Time) bool {
-	return same(value, secret.Reveal())
+func (n *Notification) provesToken(secret secret.Secret, value string, _ time.Time) bool {
+	return equalSecrets(value, secret.Reveal())
 }
 
-// password verifies the secret as the password of any user.
-func (n *notification) password(secret secret.Secret, _ string, _ time.Time) bool {
+// provesPassword verifies the secret as the password of any user.
+func (n *Notification) provesPassword(secret secret.Secret, _ string, _ time.Time) bool {
 	_, password, ok := (&http.Request{Header: n.header}).BasicAuth()
-	return ok && same(password, secret.Reveal())
+	return ok && equalSecrets(password, secret.Reveal())
 }
 
-// same compares in a time that reveals nothing of either.
-func same(a, b string) bool {
+// equalSecrets compares in a time that reveals nothing of either.
+func equalSecrets(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// credentials returns the headers of a request that look like proof of its sender, sorted.
-func credentials(header http.Header) []string {
+// credentialHeaders returns the headers of a request that look like proof of its sender, sorted.
+func credentialHeaders(header http.Header) []string {
 	var found []string
 	for name := range header {
 		lower := strings.ToLower(name)
@@ -133,29 +133,29 @@ func credentials(header http.Header) []string {
 	return found
 }
 
-// unsigned returns the refusal of a notification. Its text is the same whether or not there is such a source with a secret.
-func unsigned(header http.Header) error {
+// SignatureError returns the refusal of a notification. Its text is the same whether or not there is such a source with a secret.
+func SignatureError(header http.Header) error {
 	text := "the notification does not prove that its sender has the source's hook_secret, or the source has none: "
-	found := credentials(header)
+	found := credentialHeaders(header)
 	if len(found) == 0 {
 		text += "it has no header with a signature"
 	} else {
 		for i := range found {
-			found[i] = described(found[i], header.Get(found[i]))
+			found[i] = describeHeader(found[i], header.Get(found[i]))
 		}
-		text += "it has " + shortened(strings.Join(found, ", "), maxComplaint)
+		text += "it has " + TruncateText(strings.Join(found, ", "), MaxErrorText)
 	}
 	var known []string
-	for _, s := range proofs() {
+	for _, s := range proofSchemes() {
 		known = append(known, s.header+": "+s.prefix+"… ("+s.hosts+")")
 	}
 	return &problem.Error{Code: problem.CodeBadSignature, Message: text + "; known are " + strings.Join(known, ", ")}
 }
 
-// described names a header, and whether its kind is known, without repeating its value.
-func described(name, value string) string {
+// describeHeader names a header, and whether its kind is known, without repeating its value.
+func describeHeader(name, value string) string {
 	kind, _, cut := strings.Cut(value, "=")
-	for _, s := range proofs() {
+	for _, s := range proofSchemes() {
 		if !strings.EqualFold(s.header, name) {
 			continue
 		}

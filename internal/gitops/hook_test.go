@@ -28,7 +28,7 @@ func mac(secret, body string) string {
 }
 
 // hooked is a loop whose source has a hook_secret, on a database of its own, and its context.
-func hooked(t *testing.T) (*Loop, context.Context) {
+func hooked(t *testing.T) (*Syncer, context.Context) {
 	t.Helper()
 	box, err := keyring.New(keyring.NewKey(time.Now()))
 	if err != nil {

@@ -22,7 +22,7 @@ func stepped(t *testing.T, files map[string]string) gitsource.Report {
 func steppedAt(t *testing.T, r *repo) gitsource.Report {
 	t.Helper()
 	l, s := following(t, r)
-	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	report, err := s.Source(t.Context(), "main")

@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// probesAtOnce bounds the targets that are asked at the same time, probeTime all of it for one file.
-	probesAtOnce = 16
+	// maxConcurrentProbes bounds the targets that are asked at the same time, probeTime all of it for one file.
+	maxConcurrentProbes = 16
 	probeTime    = 20 * time.Second
 )
 
-// look finds out what became of the attempts, and what targets run.
-func (s *step) look(ctx context.Context) error {
+// observeAttempts finds out what became of the attempts, and what targets run.
+func (s *syncRun) observeAttempts(ctx context.Context) error {
 	var done []string
 	for i := range s.files {
 		f := &s.files[i]
 		if f.Attempt == nil {
 			continue
 		}
-		if err := s.clear(ctx, f); err != nil {
+		if err := s.abortStale(ctx, f); err != nil {
 			return err
 		}
 		if f.Attempt.State == gitsource.AttemptRunning {
-			if err := s.follow(ctx, f); err != nil {
+			if err := s.followDeployment(ctx, f); err != nil {
 				return err
 			}
 		}
@@ -45,30 +45,30 @@ func (s *step) look(ctx context.Context) error {
 	for i := range s.files {
 		f := &s.files[i]
 		if f.Attempt != nil && f.Attempt.State == gitsource.AttemptDone && undone[f.Attempt.DeploymentID] != "" {
-			hold(f, undone[f.Attempt.DeploymentID])
+			HoldRolledBack(f, undone[f.Attempt.DeploymentID])
 			s.settled[f.Path] = true
 		}
 	}
-	return s.observe(ctx)
+	return s.observeTargets(ctx)
 }
 
-// follow looks at the deployment of an attempt.
-func (s *step) follow(ctx context.Context, f *gitsource.File) error {
+// followDeployment looks at the deployment of an attempt.
+func (s *syncRun) followDeployment(ctx context.Context, f *gitsource.File) error {
 	d, err := s.Deployments.Deployment(ctx, f.Attempt.DeploymentID)
 	if err != nil {
 		return fmt.Errorf("look at the deployment of %s: %w", f.Path, err)
 	}
 	if d.State == rollout.StateSuperseded && f.Attempt.Kind != gitsource.AttemptHeal {
-		return s.again(ctx, f, &d)
+		return s.replanSuperseded(ctx, f, &d)
 	}
-	settle(f, &d, s.now())
+	SettleAttempt(f, &d, s.now())
 	s.settled[f.Path] = !f.Running()
 	return nil
 }
 
-// again plans an attempt once more whose deployment was superseded by a person's before it began: it waits for the end of
+// replanSuperseded plans an attempt once more whose deployment was superseded by a person's before it began: it waits for the end of
 // that one. When that one is a rollback, the version is held as if it had been rolled back.
-func (s *step) again(ctx context.Context, f *gitsource.File, d *rollout.Deployment) error {
+func (s *syncRun) replanSuperseded(ctx context.Context, f *gitsource.File, d *rollout.Deployment) error {
 	by, _ := d.Result.Metadata["superseded_by"].(string)
 	newer, err := s.Deployments.Deployment(ctx, by)
 	switch {
@@ -81,15 +81,15 @@ func (s *step) again(ctx context.Context, f *gitsource.File, d *rollout.Deployme
 			": it is not put back until Git says something newer, or somebody releases it"
 		return nil
 	}
-	s.at.Serial++
-	plan(f, f.Attempt.Kind, s.at.Serial)
+	s.status.Serial++
+	PlanAttempt(f, f.Attempt.Kind, s.status.Serial)
 	f.Attempt.TryAt = s.now()
 	f.Attempt.Reason = fmt.Sprintf("waits: deployment %s was superseded by %s before it began, and is asked for again when that one has ended", d.ID, by)
 	return nil
 }
 
-// clear ends deployments of older attempts that wait in a failing state, and forgets those that have ended.
-func (s *step) clear(ctx context.Context, f *gitsource.File) error {
+// abortStale ends deployments of older attempts that wait in a failing state, and forgets those that have ended.
+func (s *syncRun) abortStale(ctx context.Context, f *gitsource.File) error {
 	a := f.Attempt
 	var left []string
 	for _, id := range a.Superseded {
@@ -101,11 +101,11 @@ func (s *step) clear(ctx context.Context, f *gitsource.File) error {
 			continue
 		}
 		left = append(left, id)
-		if f.Planned() && !f.Blocked() || !stands(&d) {
+		if f.Planned() && !f.Blocked() || !IsStuckFailing(&d) {
 			continue
 		}
 		why := "commit " + a.Commit + " is newer, and this deployment waits in a failing state"
-		if err := s.Deployer.Abort(ctx, id, s.c.Source.Name, why); err != nil && problem.CodeOf(err) != problem.CodeConflict {
+		if err := s.Deployer.Abort(ctx, id, s.claimed.Source.Name, why); err != nil && problem.CodeOf(err) != problem.CodeConflict {
 			return fmt.Errorf("end the deployment of an older commit: %w", err)
 		}
 	}
@@ -113,16 +113,16 @@ func (s *step) clear(ctx context.Context, f *gitsource.File) error {
 	return nil
 }
 
-// observe asks targets what they run, after a sync and where something has just ended.
-func (s *step) observe(ctx context.Context) error {
+// observeTargets asks targets what they run, after a sync and where something has just ended.
+func (s *syncRun) observeTargets(ctx context.Context) error {
 	for i := range s.files {
 		f := &s.files[i]
-		if !s.askable(f) {
+		if !s.shouldObserve(f) {
 			continue
 		}
-		f.SeenAt = s.at.DesiredRevision
+		f.SeenAt = s.status.DesiredRevision
 		wanted, err := s.Deployer.Check(ctx, f.Want.Body)
-		if problems, wrong := problemsOf(err, &document{}); wrong {
+		if problems, wrong := FileProblems(err, &Document{}); wrong {
 			for j := range problems {
 				problems[j].Commit = f.Want.Commit.SHA
 			}
@@ -132,7 +132,7 @@ func (s *step) observe(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("see which targets %s is about: %w", f.Path, err)
 		}
-		f.Targets = s.ask(ctx, &wanted)
+		f.Targets = s.probeTargets(ctx, &wanted)
 		if drifted, unknown := f.Drifted(); drifted+unknown == 0 {
 			f.HealFailures = 0
 		}
@@ -140,22 +140,22 @@ func (s *step) observe(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// askable reports whether the targets of a file are to be asked now.
-func (s *step) askable(f *gitsource.File) bool {
+// shouldObserve reports whether the targets of a file are to be asked now.
+func (s *syncRun) shouldObserve(f *gitsource.File) bool {
 	healDue := f.HealFailures > 0 && !f.HealAt.After(s.now())
-	asked := s.synced || s.settled[f.Path] || healDue || f.SeenAt != s.at.DesiredRevision
+	asked := s.synced || s.settled[f.Path] || healDue || f.SeenAt != s.status.DesiredRevision
 	return f.Want != nil && !f.Running() && asked
 }
 
-// ask finds out what each target runs: what it reports itself where a check can read that, else what was last left there.
-func (s *step) ask(ctx context.Context, wanted *storage.NewDeployment) []gitsource.Drift {
+// probeTargets finds out what each target runs: what it reports itself where a check can read that, else what was last left there.
+func (s *syncRun) probeTargets(ctx context.Context, wanted *storage.NewDeployment) []gitsource.Drift {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	targets := concerned(wanted)
+	targets := targetsInScope(wanted)
 	drifts := make([]gitsource.Drift, len(targets))
 	spec := &wanted.Deployment.Spec
 	i := spec.VersionCheck()
-	room := make(chan struct{}, probesAtOnce)
+	room := make(chan struct{}, maxConcurrentProbes)
 	var all sync.WaitGroup
 	for n, t := range targets {
 		drifts[n] = gitsource.Drift{Target: t.ID, Wanted: wanted.Deployment.Version, Actual: t.Version}
@@ -172,9 +172,9 @@ func (s *step) ask(ctx context.Context, wanted *storage.NewDeployment) []gitsour
 	return drifts
 }
 
-// concerned returns the targets that should run the version: with slots only those of the slot that serves, since the other
+// targetsInScope returns the targets that should run the version: with slots only those of the slot that serves, since the other
 // one keeps the version before.
-func concerned(wanted *storage.NewDeployment) []*rollout.Target {
+func targetsInScope(wanted *storage.NewDeployment) []*rollout.Target {
 	active := wanted.Deployment.Spec.ActiveSlot
 	var targets []*rollout.Target
 	for i := range wanted.Targets {
@@ -187,30 +187,30 @@ func concerned(wanted *storage.NewDeployment) []*rollout.Target {
 	return targets
 }
 
-// heal brings the targets of one file back, when the source wants that.
-func (s *step) heal(ctx context.Context) error {
-	if !s.c.Source.Heal {
+// startHealing brings the targets of one file back, when the source wants that.
+func (s *syncRun) startHealing(ctx context.Context) error {
+	if !s.claimed.Source.Heal {
 		return nil
 	}
-	chosen, err := s.toHeal(ctx)
+	chosen, err := s.selectForHealing(ctx)
 	if err != nil || chosen == nil {
 		return err
 	}
-	s.at.Serial++
-	plan(chosen, gitsource.AttemptHeal, s.at.Serial)
-	assess(&s.at, s.files)
+	s.status.Serial++
+	PlanAttempt(chosen, gitsource.AttemptHeal, s.status.Serial)
+	UpdateStatus(&s.status, s.files)
 	if err := s.save(ctx, false); err != nil {
 		return err
 	}
-	return s.deploy(ctx)
+	return s.deployPlanned(ctx)
 }
 
-// toHeal returns the file whose targets are healed now, or nil.
-func (s *step) toHeal(ctx context.Context) (*gitsource.File, error) {
+// selectForHealing returns the file whose targets are healed now, or nil.
+func (s *syncRun) selectForHealing(ctx context.Context) (*gitsource.File, error) {
 	now, busy := s.now(), map[string]bool{} // one moment for all: whose time comes later was not asked about
 	for i := range s.files {
 		f := &s.files[i]
-		if !healable(f, now) {
+		if !CanHeal(f, now) {
 			continue
 		}
 		b, err := s.Deployments.HasUnfinished(ctx, f.Want.Service, f.Want.Environment)
@@ -219,5 +219,5 @@ func (s *step) toHeal(ctx context.Context) (*gitsource.File, error) {
 		}
 		busy[f.Want.Key()] = b
 	}
-	return heal(s.files, busy, now), nil
+	return SelectForHealing(s.files, busy, now), nil
 }

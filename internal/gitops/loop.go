@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	// pollEvery is how often a replica looks for sources that want attention; a notification makes it look sooner.
-	pollEvery = 500 * time.Millisecond
-	// tidyEvery is how often unneeded mirrors are looked for.
-	tidyEvery = time.Hour
+	// pollInterval is how often a replica looks for sources that want attention; a notification makes it look sooner.
+	pollInterval = 500 * time.Millisecond
+	// pruneInterval is how often unneeded mirrors are looked for.
+	pruneInterval = time.Hour
 	// faultPause is how long a source is left alone when it could not be worked on.
 	faultPause = 2 * time.Second
-	// mostAtOnce bounds the sources that a replica works on at the same time.
-	mostAtOnce = 4
+	// maxConcurrentSources bounds the sources that a replica works on at the same time.
+	maxConcurrentSources = 4
 	// releaseTimeout bounds the good-bye of a replica that stops.
 	releaseTimeout = 2 * time.Second
 	claimTimeout   = 2 * time.Second
@@ -99,17 +99,17 @@ type Config struct {
 	Share func() float64
 }
 
-// Loop works on the sources that it claims, beside other replicas that do the same.
-type Loop struct {
+// Syncer works on the sources that it claims, beside other replicas that do the same.
+type Syncer struct {
 	Config
-	mirrors mirrors
+	mirrors Cache
 	work    sync.WaitGroup
 	mu      sync.Mutex
-	mine    map[string]struct{}
+	inWork    map[string]struct{}
 }
 
 // New prepares a loop, and throws away what is left of a predecessor's calls.
-func New(c Config) (*Loop, error) {
+func New(c Config) (*Syncer, error) {
 	if c.FetchTime == 0 {
 		c.FetchTime = defaultFetchTime
 	}
@@ -123,28 +123,28 @@ func New(c Config) (*Loop, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tidy the folder for mirrors: %w", err)
 	}
-	return &Loop{
-		Config: c, mine: map[string]struct{}{},
-		mirrors: mirrors{folder: c.Folder, fetchTime: c.FetchTime, fetchBytes: c.FetchBytes},
+	return &Syncer{
+		Config: c, inWork: map[string]struct{}{},
+		mirrors: Cache{folder: c.Folder, fetchTime: c.FetchTime, fetchBytes: c.FetchBytes},
 	}, nil
 }
 
 // Run works until ctx ends, then gives up what it owns.
-func (l *Loop) Run(ctx context.Context) {
+func (l *Syncer) Run(ctx context.Context) {
 	changed, stop := l.Store.SubscribeSources()
 	defer stop()
-	ticker, tidy := time.NewTicker(pollEvery), time.NewTicker(tidyEvery)
+	ticker, tidy := time.NewTicker(pollInterval), time.NewTicker(pruneInterval)
 	defer ticker.Stop()
 	defer tidy.Stop()
-	l.tidy(ctx)
+	l.pruneMirrors(ctx)
 	for ctx.Err() == nil {
-		l.claim(ctx)
+		l.claimSources(ctx)
 		select {
 		case <-ctx.Done():
 		case <-ticker.C:
 		case <-changed:
 		case <-tidy.C:
-			l.tidy(ctx)
+			l.pruneMirrors(ctx)
 		}
 	}
 	l.work.Wait()
@@ -155,21 +155,21 @@ func (l *Loop) Run(ctx context.Context) {
 	}
 }
 
-// tidy removes mirrors that are not needed any more.
-func (l *Loop) tidy(ctx context.Context) {
+// pruneMirrors removes mirrors that are not needed any more.
+func (l *Syncer) pruneMirrors(ctx context.Context) {
 	ids, err := l.Store.SourceIDs(ctx)
 	if err == nil {
-		err = l.mirrors.keepOnly(ids)
+		err = l.mirrors.KeepOnly(ids)
 	}
 	if err != nil && ctx.Err() == nil {
 		l.Log.WarnContext(ctx, "old mirrors could not be removed", "error", err)
 	}
 }
 
-// claim takes what wants attention, as far as there is room, and works on it.
-func (l *Loop) claim(ctx context.Context) {
-	mine := l.working()
-	room := mostAtOnce - len(mine)
+// claimSources takes what wants attention, as far as there is room, and works on it.
+func (l *Syncer) claimSources(ctx context.Context) {
+	mine := l.sourcesInWork()
+	room := maxConcurrentSources - len(mine)
 	if room <= 0 {
 		return
 	}
@@ -181,17 +181,17 @@ func (l *Loop) claim(ctx context.Context) {
 	}
 	for i := range claimed {
 		c := &claimed[i]
-		l.begin(c.Source.Name)
+		l.addInWork(c.Source.Name)
 		l.work.Go(func() {
-			defer l.end(c.Source.Name)
-			l.attend(ctx, c)
+			defer l.removeInWork(c.Source.Name)
+			l.processSource(ctx, c)
 		})
 	}
 }
 
-// attend does one step for a source, and logs what stood in its way.
-func (l *Loop) attend(ctx context.Context, c *gitsource.Claimed) {
-	err := newStep(l, c).run(ctx)
+// processSource does one step for a source, and logs what stood in its way.
+func (l *Syncer) processSource(ctx context.Context, c *gitsource.Claimed) {
+	err := newSyncRun(l, c).run(ctx)
 	switch {
 	case err == nil, ctx.Err() != nil:
 	case problem.CodeOf(err) == problem.CodeOwnershipLost:
@@ -202,24 +202,24 @@ func (l *Loop) attend(ctx context.Context, c *gitsource.Claimed) {
 	}
 }
 
-func (l *Loop) working() []string {
+func (l *Syncer) sourcesInWork() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	names := make([]string, 0, len(l.mine))
-	for name := range l.mine {
+	names := make([]string, 0, len(l.inWork))
+	for name := range l.inWork {
 		names = append(names, name)
 	}
 	return names
 }
 
-func (l *Loop) begin(name string) {
+func (l *Syncer) addInWork(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mine[name] = struct{}{}
+	l.inWork[name] = struct{}{}
 }
 
-func (l *Loop) end(name string) {
+func (l *Syncer) removeInWork(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.mine, name)
+	delete(l.inWork, name)
 }

@@ -7,33 +7,33 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// merge returns what a source's files are after a commit was read: known are those of before, read those of the commit,
+// MergeFiles returns what a source's files are after a commit was read: known are those of before, read those of the commit,
 // taken the keys that other sources manage. A file with a new desired state gets an attempt, numbered after serial; the new
 // last number is the second result. What the commit does not have is no longer managed, and nothing else happens to it.
-func merge(known []gitsource.File, read []found, taken map[string]string, serial int64) ([]gitsource.File, int64) {
-	read = onlyOnePerPair(read, taken)
-	byPath, byPair := index(known)
+func MergeFiles(known []gitsource.File, read []CommitFile, taken map[string]string, serial int64) ([]gitsource.File, int64) {
+	read = rejectDuplicates(read, taken)
+	byPath, byPair := indexFiles(known)
 	wanted := map[string]bool{}
 	for _, f := range read {
-		if f.want != nil {
-			wanted[f.want.Key()] = true
+		if f.Want != nil {
+			wanted[f.Want.Key()] = true
 		}
 	}
 	files := make([]gitsource.File, 0, len(read))
 	for _, f := range read {
-		if f.want == nil {
-			files = append(files, broken(byPath[f.path], &f, wanted))
+		if f.Want == nil {
+			files = append(files, brokenFile(byPath[f.Path], &f, wanted))
 			continue
 		}
 		file := gitsource.File{}
-		if before := byPair[f.want.Key()]; before != nil {
+		if before := byPair[f.Want.Key()]; before != nil {
 			file = *before
 		}
-		file.Path, file.Problems = f.path, nil
-		if file.Want == nil || file.Want.Digest != f.want.Digest {
+		file.Path, file.Problems = f.Path, nil
+		if file.Want == nil || file.Want.Digest != f.Want.Digest {
 			serial++
-			file.Want, file.HealFailures, file.Targets, file.SeenAt = f.want, 0, nil, ""
-			plan(&file, gitsource.AttemptSync, serial)
+			file.Want, file.HealFailures, file.Targets, file.SeenAt = f.Want, 0, nil, ""
+			PlanAttempt(&file, gitsource.AttemptSync, serial)
 		}
 		files = append(files, file)
 	}
@@ -41,7 +41,7 @@ func merge(known []gitsource.File, read []found, taken map[string]string, serial
 	return files, serial
 }
 
-func index(known []gitsource.File) (byPath, byPair map[string]*gitsource.File) {
+func indexFiles(known []gitsource.File) (byPath, byPair map[string]*gitsource.File) {
 	byPath, byPair = map[string]*gitsource.File{}, map[string]*gitsource.File{}
 	for i := range known {
 		byPath[known[i].Path] = &known[i]
@@ -52,35 +52,35 @@ func index(known []gitsource.File) (byPath, byPair map[string]*gitsource.File) {
 	return byPath, byPair
 }
 
-// broken returns a file that changes nothing: it keeps its desired state of before, unless another file has that key now.
-func broken(before *gitsource.File, f *found, wanted map[string]bool) gitsource.File {
+// brokenFile returns a file that changes nothing: it keeps its desired state of before, unless another file has that key now.
+func brokenFile(before *gitsource.File, f *CommitFile, wanted map[string]bool) gitsource.File {
 	file := gitsource.File{}
 	if before != nil && before.Want != nil && !wanted[before.Want.Key()] {
 		file = *before
 	}
-	file.Path, file.Problems = f.path, f.problems
+	file.Path, file.Problems = f.Path, f.Problems
 	return file
 }
 
-// onlyOnePerPair breaks the files that say what another file, or another source, says too.
-func onlyOnePerPair(read []found, taken map[string]string) []found {
+// rejectDuplicates breaks the files that say what another file, or another source, says too.
+func rejectDuplicates(read []CommitFile, taken map[string]string) []CommitFile {
 	first := map[string]string{}
 	count := map[string]int{}
 	for _, f := range read {
-		if f.want != nil {
-			count[f.want.Key()]++
-			if first[f.want.Key()] == "" {
-				first[f.want.Key()] = f.path
+		if f.Want != nil {
+			count[f.Want.Key()]++
+			if first[f.Want.Key()] == "" {
+				first[f.Want.Key()] = f.Path
 			}
 		}
 	}
 	read = slices.Clone(read)
 	for i := range read {
 		f := &read[i]
-		if f.want == nil {
+		if f.Want == nil {
 			continue
 		}
-		pair := f.want.Key()
+		pair := f.Want.Key()
 		var detail string
 		switch {
 		case taken[pair] != "":
@@ -90,14 +90,14 @@ func onlyOnePerPair(read []found, taken map[string]string) []found {
 		default:
 			continue
 		}
-		f.problems = []gitsource.FileProblem{{Commit: f.want.Commit.SHA, Line: 1, Pointer: "/service", Detail: detail}}
-		f.want = nil
+		f.Problems = []gitsource.FileProblem{{Commit: f.Want.Commit.SHA, Line: 1, Pointer: "/service", Detail: detail}}
+		f.Want = nil
 	}
 	return read
 }
 
-// plan writes a new attempt at what the file wants down.
-func plan(f *gitsource.File, kind gitsource.AttemptKind, serial int64) {
+// PlanAttempt writes a new attempt at what the file wants down.
+func PlanAttempt(f *gitsource.File, kind gitsource.AttemptKind, serial int64) {
 	var older []string
 	if before := f.Attempt; before != nil {
 		older = slices.Clone(before.Superseded)
@@ -111,20 +111,20 @@ func plan(f *gitsource.File, kind gitsource.AttemptKind, serial int64) {
 	}
 }
 
-// answer plans what people ask for: what failed is tried again, what is held is released.
-func answer(files []gitsource.File, asks []gitsource.SyncRequest, serial int64) int64 {
+// PlanRequested plans what people ask for: what failed is tried again, what is held is released.
+func PlanRequested(files []gitsource.File, asks []gitsource.SyncRequest, serial int64) int64 {
 	for i := range files {
 		f := &files[i]
-		if f.Want != nil && f.Attempt != nil && slices.ContainsFunc(asks, func(a gitsource.SyncRequest) bool { return concerns(a, f) }) {
+		if f.Want != nil && f.Attempt != nil && slices.ContainsFunc(asks, func(a gitsource.SyncRequest) bool { return isRequested(a, f) }) {
 			serial++
 			f.HealFailures = 0
-			plan(f, gitsource.AttemptRetry, serial)
+			PlanAttempt(f, gitsource.AttemptRetry, serial)
 		}
 	}
 	return serial
 }
 
-func concerns(a gitsource.SyncRequest, f *gitsource.File) bool {
+func isRequested(a gitsource.SyncRequest, f *gitsource.File) bool {
 	if a.Service != "" && a.Service != f.Want.Service || a.Environment != "" && a.Environment != f.Want.Environment {
 		return false
 	}

@@ -12,14 +12,14 @@ import (
 	"rollcall/internal/rollout"
 )
 
-func wanted(path, service, digest string) found {
-	return found{path: path, want: &gitsource.DesiredState{
+func wanted(path, service, digest string) CommitFile {
+	return CommitFile{Path: path, Want: &gitsource.DesiredState{
 		Service: service, Environment: "production", Version: digest, Digest: digest, Commit: gitsource.Commit{SHA: "c-" + digest},
 	}}
 }
 
-func wrong(path string) found {
-	return found{path: path, problems: []gitsource.FileProblem{{Line: 1, Detail: "is wrong"}}}
+func wrong(path string) CommitFile {
+	return CommitFile{Path: path, Problems: []gitsource.FileProblem{{Line: 1, Detail: "is wrong"}}}
 }
 
 // done ends all attempts well.
@@ -45,32 +45,32 @@ func plannedPaths(files []gitsource.File) (paths []string) {
 
 func TestPlan_OnlyChangedFilesArePlanned(t *testing.T) {
 	t.Parallel()
-	begin := []found{wanted("a.yaml", "a", "1"), wanted("b.yaml", "b", "1")}
-	known, serial := merge(nil, begin, nil, 0)
+	begin := []CommitFile{wanted("a.yaml", "a", "1"), wanted("b.yaml", "b", "1")}
+	known, serial := MergeFiles(nil, begin, nil, 0)
 	if got := plannedPaths(known); len(got) != 2 || serial != 2 {
 		t.Fatalf("planned at first: %v, up to %d", got, serial)
 	}
 	known = done(known)
 	for name, c := range map[string]struct {
-		found []found
+		found []CommitFile
 		taken map[string]string
 		want  []string
 		files int
 	}{
 		"nothing new":                      {begin, nil, nil, 2},
-		"one changed":                      {[]found{begin[0], wanted("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
-		"one broken":                       {[]found{wrong("a.yaml"), begin[1]}, nil, nil, 2},
-		"one broken, one changed":          {[]found{wrong("a.yaml"), wanted("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
+		"one changed":                      {[]CommitFile{begin[0], wanted("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
+		"one broken":                       {[]CommitFile{wrong("a.yaml"), begin[1]}, nil, nil, 2},
+		"one broken, one changed":          {[]CommitFile{wrong("a.yaml"), wanted("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
 		"one removed":                      {begin[:1], nil, nil, 1},
 		"all removed":                      {nil, nil, nil, 0},
-		"one renamed":                      {[]found{wanted("z.yaml", "a", "1"), begin[1]}, nil, nil, 2},
-		"one renamed, the old name broken": {[]found{wrong("a.yaml"), begin[1], wanted("z.yaml", "a", "1")}, nil, nil, 3},
-		"another service in a file":        {[]found{wanted("a.yaml", "c", "1"), begin[1]}, nil, []string{"a.yaml"}, 2},
-		"said twice":                       {[]found{begin[0], wanted("c.yaml", "a", "2"), begin[1]}, nil, nil, 3},
-		"another source's":                 {[]found{begin[0], begin[1], wanted("c.yaml", "c", "1")}, map[string]string{"c/production": "other"}, nil, 3},
-		"a new one":                        {[]found{begin[0], begin[1], wanted("c.yaml", "c", "1")}, nil, []string{"c.yaml"}, 3},
+		"one renamed":                      {[]CommitFile{wanted("z.yaml", "a", "1"), begin[1]}, nil, nil, 2},
+		"one renamed, the old name broken": {[]CommitFile{wrong("a.yaml"), begin[1], wanted("z.yaml", "a", "1")}, nil, nil, 3},
+		"another service in a file":        {[]CommitFile{wanted("a.yaml", "c", "1"), begin[1]}, nil, []string{"a.yaml"}, 2},
+		"said twice":                       {[]CommitFile{begin[0], wanted("c.yaml", "a", "2"), begin[1]}, nil, nil, 3},
+		"another source's":                 {[]CommitFile{begin[0], begin[1], wanted("c.yaml", "c", "1")}, map[string]string{"c/production": "other"}, nil, 3},
+		"a new one":                        {[]CommitFile{begin[0], begin[1], wanted("c.yaml", "c", "1")}, nil, []string{"c.yaml"}, 3},
 	} {
-		files, _ := merge(known, c.found, c.taken, serial)
+		files, _ := MergeFiles(known, c.found, c.taken, serial)
 		if got := plannedPaths(files); !slices.Equal(got, c.want) || len(files) != c.files {
 			t.Errorf("%s: planned %v of %d files, want %v of %d", name, got, len(files), c.want, c.files)
 		}
@@ -79,12 +79,12 @@ func TestPlan_OnlyChangedFilesArePlanned(t *testing.T) {
 
 func TestFile_BrokenKeepsDesiredStateAndShowsError(t *testing.T) {
 	t.Parallel()
-	known, serial := merge(nil, []found{wanted("a.yaml", "a", "1")}, nil, 0)
-	broken, _ := merge(done(known), []found{wrong("a.yaml")}, nil, serial)
+	known, serial := MergeFiles(nil, []CommitFile{wanted("a.yaml", "a", "1")}, nil, 0)
+	broken, _ := MergeFiles(done(known), []CommitFile{wrong("a.yaml")}, nil, serial)
 	if f := broken[0]; f.Want == nil || f.Want.Digest != "1" || len(f.Problems) != 1 || f.State() != gitsource.StateError {
 		t.Errorf("broken: %+v", f)
 	}
-	mended, _ := merge(broken, []found{wanted("a.yaml", "a", "1")}, nil, serial)
+	mended, _ := MergeFiles(broken, []CommitFile{wanted("a.yaml", "a", "1")}, nil, serial)
 	if len(mended[0].Problems) != 0 || mended[0].Planned() {
 		t.Errorf("mended: %+v", mended[0])
 	}
@@ -92,10 +92,10 @@ func TestFile_BrokenKeepsDesiredStateAndShowsError(t *testing.T) {
 
 func TestAttempt_RemembersUnfinishedDeployment(t *testing.T) {
 	t.Parallel()
-	known, serial := merge(nil, []found{wanted("a.yaml", "a", "1")}, nil, 0)
+	known, serial := MergeFiles(nil, []CommitFile{wanted("a.yaml", "a", "1")}, nil, 0)
 	for _, digest := range []string{"2", "3"} {
 		known[0].Attempt.State, known[0].Attempt.DeploymentID = gitsource.AttemptRunning, "of-"+known[0].Want.Digest
-		known, serial = merge(known, []found{wanted("a.yaml", "a", digest)}, nil, serial)
+		known, serial = MergeFiles(known, []CommitFile{wanted("a.yaml", "a", digest)}, nil, serial)
 	}
 	if got := known[0].Attempt.Superseded; !slices.Equal(got, []string{"of-1", "of-2"}) {
 		t.Errorf("older deployments %v", got)
@@ -120,10 +120,10 @@ func TestAttempt_RetryTakesFailedReleaseTakesHeld(t *testing.T) {
 		var files []gitsource.File
 		for _, s := range states {
 			files = append(files, gitsource.File{
-				Path: string(s), Want: wanted("", string(s), "1").want, Attempt: &gitsource.Attempt{State: s, DeploymentID: "d"},
+				Path: string(s), Want: wanted("", string(s), "1").Want, Attempt: &gitsource.Attempt{State: s, DeploymentID: "d"},
 			})
 		}
-		answer(files, []gitsource.SyncRequest{c.ask}, 7)
+		PlanRequested(files, []gitsource.SyncRequest{c.ask}, 7)
 		if got := plannedPaths(files); !slices.Equal(got, c.want) {
 			t.Errorf("%+v tries %v again, want %v", c.ask, got, c.want)
 		}
@@ -145,7 +145,7 @@ func TestPlan_OneAttemptPerChange(t *testing.T) {
 					before[w.Key()] = w.Digest
 				}
 			}
-			var commit []found
+			var commit []CommitFile
 			for _, path := range []string{"a.yaml", "b.yaml", "c.yaml"} {
 				switch rapid.IntRange(0, 4).Draw(t, "kind") {
 				case 0: // not there
@@ -156,7 +156,7 @@ func TestPlan_OneAttemptPerChange(t *testing.T) {
 						rapid.SampledFrom([]string{"1", "2"}).Draw(t, "digest")))
 				}
 			}
-			known, serial = merge(done(known), commit, nil, serial)
+			known, serial = MergeFiles(done(known), commit, nil, serial)
 			pairs := map[string]bool{}
 			for i := range known {
 				f := &known[i]
@@ -195,13 +195,13 @@ func TestAttempt_EndsAsItsDeployment(t *testing.T) {
 		rollout.StateSuperseded: gitsource.AttemptFailed,
 	} {
 		f := gitsource.File{Attempt: &gitsource.Attempt{State: gitsource.AttemptRunning}}
-		settle(&f, &rollout.Deployment{Status: rollout.Status{State: state}}, now)
+		SettleAttempt(&f, &rollout.Deployment{Status: rollout.Status{State: state}}, now)
 		if f.Attempt.State != want {
 			t.Errorf("%s: the attempt is %s, not %s", state, f.Attempt.State, want)
 		}
 	}
 	f := gitsource.File{Attempt: &gitsource.Attempt{State: gitsource.AttemptRunning}}
-	settle(&f, &rollout.Deployment{Status: rollout.Status{State: rollout.StateRolledBack}, Operator: rollout.OperatorIntent{Rollback: true}}, now)
+	SettleAttempt(&f, &rollout.Deployment{Status: rollout.Status{State: rollout.StateRolledBack}, Operator: rollout.OperatorIntent{Rollback: true}}, now)
 	if f.Attempt.State != gitsource.AttemptHeld {
 		t.Errorf("what a person rolled back is %s", f.Attempt.State)
 	}
@@ -210,7 +210,7 @@ func TestAttempt_EndsAsItsDeployment(t *testing.T) {
 func TestAttempt_OnlyFailurePauseBlocks(t *testing.T) {
 	t.Parallel()
 	stuck := rollout.Deployment{Status: rollout.Status{State: rollout.StatePaused, Stop: rollout.StopPaused, Progress: rollout.Progress{FailureReason: "web-1 failed"}}}
-	if !stands(&stuck) {
+	if !IsStuckFailing(&stuck) {
 		t.Error("one that waits for a person because it failed does not count")
 	}
 	person := stuck
@@ -218,7 +218,7 @@ func TestAttempt_OnlyFailurePauseBlocks(t *testing.T) {
 	gate := rollout.Deployment{Status: rollout.Status{State: rollout.StateInProgress, Progress: rollout.Progress{Gate: 1}}}
 	back := rollout.Deployment{Status: rollout.Status{State: rollout.StateRollingBack, Progress: rollout.Progress{FailureReason: "web-1 failed"}}}
 	for name, d := range map[string]rollout.Deployment{"paused by a person": person, "at a gate": gate, "on its way back": back} {
-		if stands(&d) {
+		if IsStuckFailing(&d) {
 			t.Errorf("one %s would be ended", name)
 		}
 	}
@@ -229,7 +229,7 @@ func TestHeal_DriftedOneAtATimeWithBackoff(t *testing.T) {
 	now := time.Now()
 	file := func(kind gitsource.AttemptKind, state gitsource.AttemptState, actual string) gitsource.File {
 		return gitsource.File{
-			Path: actual, Want: wanted("", "s-"+string(kind)+string(state)+actual, "1").want,
+			Path: actual, Want: wanted("", "s-"+string(kind)+string(state)+actual, "1").Want,
 			Attempt: &gitsource.Attempt{Kind: kind, State: state}, Targets: []gitsource.Drift{{Target: "t", Wanted: "1", Actual: actual}},
 		}
 	}
@@ -248,22 +248,22 @@ func TestHeal_DriftedOneAtATimeWithBackoff(t *testing.T) {
 		"healed before":       {file(healing, gitsource.AttemptDone, "0"), true},
 		"healing failed":      {file(healing, gitsource.AttemptFailed, "0"), true},
 	} {
-		if got := heal([]gitsource.File{c.f}, nil, now) != nil; got != c.want {
+		if got := SelectForHealing([]gitsource.File{c.f}, nil, now) != nil; got != c.want {
 			t.Errorf("%s: healed is %v", name, got)
 		}
 	}
 	a, b := file(sync, gitsource.AttemptDone, "0"), file(healing, gitsource.AttemptRunning, "0")
-	if heal([]gitsource.File{a, b}, nil, now) != nil {
+	if SelectForHealing([]gitsource.File{a, b}, nil, now) != nil {
 		t.Error("two healing deployments at once")
 	}
-	if heal([]gitsource.File{a}, map[string]bool{a.Want.Key(): true}, now) != nil {
+	if SelectForHealing([]gitsource.File{a}, map[string]bool{a.Want.Key(): true}, now) != nil {
 		t.Error("healed beside another deployment")
 	}
 	b.Attempt.State = gitsource.AttemptRunning
 	for i := range 3 {
-		settle(&b, &rollout.Deployment{Status: rollout.Status{State: rollout.StateFailed}}, now)
+		SettleAttempt(&b, &rollout.Deployment{Status: rollout.Status{State: rollout.StateFailed}}, now)
 		wait := firstHealBackoff << i
-		if heal([]gitsource.File{b}, nil, now.Add(wait-time.Second)) != nil || heal([]gitsource.File{b}, nil, now.Add(wait)) == nil {
+		if SelectForHealing([]gitsource.File{b}, nil, now.Add(wait-time.Second)) != nil || SelectForHealing([]gitsource.File{b}, nil, now.Add(wait)) == nil {
 			t.Errorf("after %d failures the wait is not %s", i+1, wait)
 		}
 	}
@@ -271,7 +271,7 @@ func TestHeal_DriftedOneAtATimeWithBackoff(t *testing.T) {
 
 func TestSource_StatusIsItsWorstPart(t *testing.T) {
 	t.Parallel()
-	good := gitsource.File{Want: wanted("", "a", "1").want, Attempt: &gitsource.Attempt{State: gitsource.AttemptDone}, Targets: []gitsource.Drift{{Wanted: "1", Actual: "1"}}, SeenAt: "new"}
+	good := gitsource.File{Want: wanted("", "a", "1").Want, Attempt: &gitsource.Attempt{State: gitsource.AttemptDone}, Targets: []gitsource.Drift{{Wanted: "1", Actual: "1"}}, SeenAt: "new"}
 	silent, other, running, broken := good, good, good, good
 	silent.Targets = []gitsource.Drift{{Wanted: "1"}}
 	other.Targets = []gitsource.Drift{{Wanted: "1", Actual: "0"}}
@@ -290,14 +290,14 @@ func TestSource_StatusIsItsWorstPart(t *testing.T) {
 		"sync failed":   {[]gitsource.File{good}, "the remote is gone", gitsource.StateError},
 	} {
 		at := gitsource.Status{DesiredRevision: "new", ActualRevision: "old", Error: c.err}
-		assess(&at, c.files)
+		UpdateStatus(&at, c.files)
 		if at.State != c.want || at.Reason == "" || (at.ActualRevision == "new") != (c.want == gitsource.StateSynced) {
 			t.Errorf("%s: %+v, want %s", name, at, c.want)
 		}
 	}
 	good.SeenAt = "old"
 	at := gitsource.Status{DesiredRevision: "new", ActualRevision: "old"}
-	if assess(&at, []gitsource.File{good}); at.ActualRevision != "old" {
+	if UpdateStatus(&at, []gitsource.File{good}); at.ActualRevision != "old" {
 		t.Errorf("targets that were asked before the commit make it the actual one: %+v", at)
 	}
 }
@@ -315,7 +315,7 @@ func TestPoll_IsSpreadAndBacksOff(t *testing.T) {
 		{1, 0.5, 2 * time.Minute, 2 * time.Minute},
 		{30, 0.5, 10 * time.Minute, 10 * time.Minute},
 	} {
-		wait := nextSync(now, time.Minute, c.failures, c.share).Sub(now).Round(time.Second)
+		wait := NextSyncAt(now, time.Minute, c.failures, c.share).Sub(now).Round(time.Second)
 		if wait < c.least || wait > c.most {
 			t.Errorf("after %d failures the next poll is in %s", c.failures, wait)
 		}

@@ -22,8 +22,8 @@ const head = "refs/rollcall/head"
 
 var errTooLarge = errors.New("the repository is larger than this server takes")
 
-// mirrors are the bare copies of repositories on this machine. Each may be thrown away at any time.
-type mirrors struct {
+// Cache are the bare copies of repositories on this machine. Each may be thrown away at any time.
+type Cache struct {
 	folder string
 	// fetchTime and fetchBytes bound one fetch, and what a mirror may take up.
 	fetchTime  time.Duration
@@ -37,12 +37,12 @@ type mirrors struct {
 	fit atomic.Bool
 }
 
-// usable refuses a git that cannot be given the address to call: it would look the host up again by itself.
-func (m *mirrors) usable(ctx context.Context) error {
+// checkGitVersion refuses a git that cannot be given the address to call: it would look the host up again by itself.
+func (m *Cache) checkGitVersion(ctx context.Context) error {
 	if m.fit.Load() {
 		return nil
 	}
-	out, err := git(ctx, command{dir: m.folder, args: []string{"version"}})
+	out, err := runGit(ctx, command{dir: m.folder, args: []string{"version"}})
 	if err != nil {
 		return fmt.Errorf("find git: %w", err)
 	}
@@ -55,29 +55,29 @@ func (m *mirrors) usable(ctx context.Context) error {
 	return nil
 }
 
-// mirror is the copy of one source's repository. No two calls of it run at once in this process.
-type mirror struct {
+// Mirror is the copy of one source's repository. No two calls of it run at once in this process.
+type Mirror struct {
 	path   string
-	limits *mirrors
+	limits *Cache
 }
 
-// use calls do with the source's mirror, alone.
-func (m *mirrors) use(ctx context.Context, s *gitsource.Source, do func(*mirror) error) error {
-	free := m.lock(s.ID)
+// WithMirror calls do with the source's mirror, alone.
+func (m *Cache) WithMirror(ctx context.Context, s *gitsource.Source, do func(*Mirror) error) error {
+	free := m.lockOf(s.ID)
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-free:
 	}
 	defer func() { free <- struct{}{} }()
-	return do(&mirror{path: m.pathOf(s.ID), limits: m})
+	return do(&Mirror{path: m.pathOf(s.ID), limits: m})
 }
 
-func (m *mirrors) pathOf(id string) string { return filepath.Join(m.folder, id+mirrorSuffix) }
+func (m *Cache) pathOf(id string) string { return filepath.Join(m.folder, id+mirrorSuffix) }
 
 const mirrorSuffix = ".git"
 
-func (m *mirrors) lock(id string) chan struct{} {
+func (m *Cache) lockOf(id string) chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.locks == nil {
@@ -90,19 +90,19 @@ func (m *mirrors) lock(id string) chan struct{} {
 	return m.locks[id]
 }
 
-// keepOnly removes the mirrors of sources that are no more. It does not wait: one that is in use stays until next time.
-func (m *mirrors) keepOnly(ids []string) error {
+// KeepOnly removes the mirrors of sources that are no more. It does not wait: one that is in use stays until next time.
+func (m *Cache) KeepOnly(ids []string) error {
 	found, err := filepath.Glob(m.pathOf("*"))
 	for _, path := range found {
 		if id := strings.TrimSuffix(filepath.Base(path), mirrorSuffix); !slices.Contains(ids, id) {
-			err = errors.Join(err, m.remove(id))
+			err = errors.Join(err, m.removeIdle(id))
 		}
 	}
 	return err
 }
 
-func (m *mirrors) remove(id string) error {
-	free := m.lock(id)
+func (m *Cache) removeIdle(id string) error {
+	free := m.lockOf(id)
 	select {
 	case <-free:
 		defer func() { free <- struct{}{} }()
@@ -112,21 +112,21 @@ func (m *mirrors) remove(id string) error {
 	}
 }
 
-// fetch brings the mirror up to the source's branch and gives the commit.
-func (m *mirror) fetch(ctx context.Context, s *gitsource.Source, r Resolver) (string, error) {
-	tip, err := m.tip(ctx, s, r)
+// FetchBranch brings the mirror up to the source's branch and gives the commit.
+func (m *Mirror) FetchBranch(ctx context.Context, s *gitsource.Source, r Resolver) (string, error) {
+	tip, err := m.BranchTip(ctx, s, r)
 	if err != nil {
 		return "", err
 	}
-	return m.fetchTip(ctx, s, r, tip)
+	return m.FetchCommit(ctx, s, r, tip)
 }
 
-// fetchTip fetches a tip that the caller has looked up. Whatever is wrong with the mirror itself is fixed by making a new one.
-func (m *mirror) fetchTip(ctx context.Context, s *gitsource.Source, r Resolver, tip string) (string, error) {
+// FetchCommit fetches a tip that the caller has looked up. Whatever is wrong with the mirror itself is fixed by making a new one.
+func (m *Mirror) FetchCommit(ctx context.Context, s *gitsource.Source, r Resolver, tip string) (string, error) {
 	_, err := os.Stat(m.path)
 	old := err == nil
 	revision, err := m.tryFetch(ctx, s, r, tip)
-	if !errors.Is(err, errTooLarge) && !m.broken(ctx, tip) {
+	if !errors.Is(err, errTooLarge) && !m.isDamaged(ctx, tip) {
 		return revision, err
 	}
 	if err := os.RemoveAll(m.path); err != nil {
@@ -138,19 +138,19 @@ func (m *mirror) fetchTip(ctx context.Context, s *gitsource.Source, r Resolver, 
 	return m.tryFetch(ctx, s, r, tip)
 }
 
-func (m *mirror) tryFetch(ctx context.Context, s *gitsource.Source, r Resolver, tip string) (string, error) {
-	folder, done, err := m.prepare(ctx)
+func (m *Mirror) tryFetch(ctx context.Context, s *gitsource.Source, r Resolver, tip string) (string, error) {
+	folder, done, err := m.createCallFolder(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer done()
-	if err := m.unlock(); err != nil {
+	if err := m.removeLocks(); err != nil {
 		return "", err
 	}
-	if err := m.make(ctx, tip); err != nil {
+	if err := m.ensureRepository(ctx, tip); err != nil {
 		return "", err
 	}
-	to, err := dial(ctx, s, r, folder)
+	to, err := prepareRemote(ctx, s, r, folder)
 	if err != nil {
 		return "", err
 	}
@@ -159,7 +159,7 @@ func (m *mirror) tryFetch(ctx context.Context, s *gitsource.Source, r Resolver, 
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go m.watchSize(ctx, stop)
-	_, err = git(ctx, command{
+	_, err = runGit(ctx, command{
 		dir: m.path, env: to.env, config: to.config, hide: to.hide, memory: m.limits.fetchMemory,
 		args: []string{
 			"fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-maintenance",
@@ -170,13 +170,13 @@ func (m *mirror) tryFetch(ctx context.Context, s *gitsource.Source, r Resolver, 
 		return "", err
 	}
 	if sizeOf(m.path) > m.limits.fetchBytes {
-		return "", m.tooLarge()
+		return "", m.sizeError()
 	}
-	return m.ask(ctx, "rev-parse", "--verify", "--end-of-options", head+"^{commit}")
+	return m.query(ctx, "rev-parse", "--verify", "--end-of-options", head+"^{commit}")
 }
 
-// unlock removes the locks of a git that was killed: no other process works on this mirror, and git would wait for them indefinitely.
-func (m *mirror) unlock() error {
+// removeLocks removes the locks of a git that was killed: no other process works on this mirror, and git would wait for them indefinitely.
+func (m *Mirror) removeLocks() error {
 	var left []string
 	err := filepath.WalkDir(m.path, func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -200,12 +200,12 @@ func (m *mirror) unlock() error {
 	return nil
 }
 
-// make creates the mirror when it is not there, for objects with names as long as tip.
-func (m *mirror) make(ctx context.Context, tip string) error {
+// ensureRepository creates the mirror when it is not there, for objects with names as long as tip.
+func (m *Mirror) ensureRepository(ctx context.Context, tip string) error {
 	if _, err := os.Stat(filepath.Join(m.path, "HEAD")); err == nil {
 		return nil
 	}
-	_, err := git(ctx, command{dir: m.limits.folder, args: []string{"init", "--quiet", "--bare", "--object-format=" + objectFormat(tip), "--end-of-options", m.path}})
+	_, err := runGit(ctx, command{dir: m.limits.folder, args: []string{"init", "--quiet", "--bare", "--object-format=" + objectFormat(tip), "--end-of-options", m.path}})
 	return err
 }
 
@@ -217,23 +217,23 @@ func objectFormat(name string) string {
 	return "sha1"
 }
 
-// broken reports whether the mirror is there and cannot be used, at least not for objects with names like tip.
-func (m *mirror) broken(ctx context.Context, tip string) bool {
+// isDamaged reports whether the mirror is there and cannot be used, at least not for objects with names like tip.
+func (m *Mirror) isDamaged(ctx context.Context, tip string) bool {
 	if _, err := os.Stat(m.path); err != nil || ctx.Err() != nil {
 		return false
 	}
-	format, err := m.ask(ctx, "rev-parse", "--show-object-format")
+	format, err := m.query(ctx, "rev-parse", "--show-object-format")
 	if err == nil && format != objectFormat(tip) {
 		return true
 	}
 	if err == nil {
-		_, err = m.ask(ctx, "for-each-ref", "--format=%(objecttype)")
+		_, err = m.query(ctx, "for-each-ref", "--format=%(objecttype)")
 	}
 	return err != nil && ctx.Err() == nil
 }
 
 // watchSize stops a fetch that takes more room than there is for it.
-func (m *mirror) watchSize(ctx context.Context, stop context.CancelCauseFunc) {
+func (m *Mirror) watchSize(ctx context.Context, stop context.CancelCauseFunc) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -242,13 +242,13 @@ func (m *mirror) watchSize(ctx context.Context, stop context.CancelCauseFunc) {
 			return
 		case <-ticker.C:
 			if sizeOf(m.path) > m.limits.fetchBytes {
-				stop(m.tooLarge())
+				stop(m.sizeError())
 			}
 		}
 	}
 }
 
-func (m *mirror) tooLarge() error {
+func (m *Mirror) sizeError() error {
 	return fmt.Errorf("%w: more than %d MiB", errTooLarge, m.limits.fetchBytes>>20)
 }
 
@@ -267,27 +267,27 @@ func sizeOf(folder string) int64 {
 	return sum
 }
 
-// ask runs a command on the mirror alone and gives its answer in one line.
-func (m *mirror) ask(ctx context.Context, args ...string) (string, error) {
-	out, err := git(ctx, command{dir: m.path, args: args})
+// query runs a command on the mirror alone and gives its answer in one line.
+func (m *Mirror) query(ctx context.Context, args ...string) (string, error) {
+	out, err := runGit(ctx, command{dir: m.path, args: args})
 	return strings.TrimSpace(string(out)), err
 }
 
-// descends reports whether revision comes after older in history. A mirror that does not have older has the whole history
+// DescendsFrom reports whether revision comes after older in history. A mirror that does not have older has the whole history
 // of the branch without it.
-func (m *mirror) descends(ctx context.Context, revision, older string) (bool, error) {
-	if _, err := m.ask(ctx, "cat-file", "-e", older+"^{commit}"); err != nil {
+func (m *Mirror) DescendsFrom(ctx context.Context, revision, older string) (bool, error) {
+	if _, err := m.query(ctx, "cat-file", "-e", older+"^{commit}"); err != nil {
 		return false, ctx.Err()
 	}
-	_, err := m.ask(ctx, "merge-base", "--is-ancestor", "--end-of-options", older, revision)
+	_, err := m.query(ctx, "merge-base", "--is-ancestor", "--end-of-options", older, revision)
 	if exitCode(err) == 1 {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// verify refuses a commit that none of the signers has signed.
-func (m *mirror) verify(ctx context.Context, revision, signers string) error {
+// VerifySignature refuses a commit that none of the signers has signed.
+func (m *Mirror) VerifySignature(ctx context.Context, revision, signers string) error {
 	if signers == "" {
 		return nil
 	}
@@ -300,7 +300,7 @@ func (m *mirror) verify(ctx context.Context, revision, signers string) error {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("write the allowed signers down: %w", err)
 	}
-	_, err = git(ctx, command{dir: m.path, args: []string{"verify-commit", revision}, config: [][2]string{
+	_, err = runGit(ctx, command{dir: m.path, args: []string{"verify-commit", revision}, config: [][2]string{
 		{"gpg.ssh.allowedSignersFile", file.Name()}, {"gpg.minTrustLevel", "fully"},
 	}})
 	if err != nil && ctx.Err() == nil {

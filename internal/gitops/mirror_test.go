@@ -26,11 +26,11 @@ func TestMirror_UnneededIsRemovedUnlessInUse(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	err := m.use(t.Context(), &gitsource.Source{ID: "used"}, func(*mirror) error { return m.keepOnly([]string{"kept"}) })
+	err := m.WithMirror(t.Context(), &gitsource.Source{ID: "used"}, func(*Mirror) error { return m.KeepOnly([]string{"kept"}) })
 	if there := names(t, m.folder); err != nil || !slices.Equal(there, []string{"kept.git", "used.git"}) {
 		t.Errorf("%v: while one is used there are %q", err, there)
 	}
-	err = m.keepOnly([]string{"kept"})
+	err = m.KeepOnly([]string{"kept"})
 	if there := names(t, m.folder); err != nil || !slices.Equal(there, []string{"kept.git"}) {
 		t.Errorf("%v: afterwards there are %q", err, there)
 	}
@@ -60,7 +60,7 @@ func TestMirror_FollowsBranchThroughRewrites(t *testing.T) {
 	if _, got = fetched(t, m, r.source()); got != second {
 		t.Fatalf("fetched %s, not %s", got, second)
 	}
-	if down, err := mi.descends(t.Context(), second, first); err != nil || !down {
+	if down, err := mi.DescendsFrom(t.Context(), second, first); err != nil || !down {
 		t.Errorf("the second commit does not descend from the first: %v", err)
 	}
 	other := r.commit("another two", map[string]string{"a.yaml": "a: 3"}, "--amend")
@@ -68,7 +68,7 @@ func TestMirror_FollowsBranchThroughRewrites(t *testing.T) {
 		t.Fatalf("fetched %s, not %s", got, other)
 	}
 	for _, before := range []string{second, strings.Repeat("ab", 20)} {
-		if down, err := mi.descends(t.Context(), other, before); err != nil || down {
+		if down, err := mi.DescendsFrom(t.Context(), other, before); err != nil || down {
 			t.Errorf("the rewritten commit descends from %s: %v", before, err)
 		}
 	}
@@ -90,21 +90,21 @@ func TestTree_OnlyYAMLBelowPathIsRead(t *testing.T) {
 		"deploy/--upload-pack=touch.yaml": "a: 2", "deploy/new\nline.yaml": "a: 3", "deploy/*.yaml": "a: 4",
 	})
 	mi, _ := fetched(t, m, r.source())
-	entries, err := mi.entries(t.Context(), commit, "deploy")
+	entries, err := mi.ListFiles(t.Context(), commit, "deploy")
 	if err != nil {
 		t.Fatal(err)
 	}
-	contents, err := mi.contents(t.Context(), entries)
+	contents, err := mi.ReadFiles(t.Context(), entries)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, e := range entries {
-		text := string(contents[e.object])
-		if e.refused != "" {
-			text = e.refused
+		text := string(contents[e.Object])
+		if e.Refused != "" {
+			text = e.Refused
 		}
-		got = append(got, e.path+": "+text)
+		got = append(got, e.Path+": "+text)
 	}
 	want := []string{
 		"deploy/*.yaml: a: 4", "deploy/--upload-pack=touch.yaml: a: 2", "deploy/a.yaml: a: 1", "deploy/b.YML: b: 1",
@@ -115,11 +115,11 @@ func TestTree_OnlyYAMLBelowPathIsRead(t *testing.T) {
 		t.Errorf("read\n%s\nand not\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	for _, below := range []string{"nowhere", "../..", "deploy/link.yaml/x", "-r"} {
-		if _, err := mi.entries(t.Context(), commit, below); !errors.Is(err, errNothing) && !strings.Contains(fmt.Sprint(err), "outside") {
+		if _, err := mi.ListFiles(t.Context(), commit, below); !errors.Is(err, ErrNoDefinitions) && !strings.Contains(fmt.Sprint(err), "outside") {
 			t.Errorf("%s: %v", below, err)
 		}
 	}
-	c, err := mi.commitOf(t.Context(), commit, "deploy/--upload-pack=touch.yaml")
+	c, err := mi.LastCommit(t.Context(), commit, "deploy/--upload-pack=touch.yaml")
 	if err != nil || c.SHA != commit || c.Author != "Ann <ann@example.com>" || c.Message != "all kinds" || c.Time.IsZero() || c.Time.Location() != time.UTC {
 		t.Errorf("the commit of a file is %+v: %v", c, err)
 	}
@@ -131,7 +131,7 @@ func TestTree_PathMayBeFileOrRoot(t *testing.T) {
 	commit := r.commit("two", map[string]string{"a.yaml": "a: 1", "b/c.yaml": "c: 1"})
 	mi, _ := fetched(t, m, r.source())
 	for below, n := range map[string]int{"": 2, "b/c.yaml": 1, "b": 1} {
-		if entries, err := mi.entries(t.Context(), commit, below); err != nil || len(entries) != n {
+		if entries, err := mi.ListFiles(t.Context(), commit, below); err != nil || len(entries) != n {
 			t.Errorf("%q has %d files (%v), want %d", below, len(entries), err, n)
 		}
 	}
@@ -259,18 +259,18 @@ func TestCommit_SignerMustBeAllowed(t *testing.T) {
 	bob := signedBy("bob")
 	unsigned := r.commit("unsigned", map[string]string{"a.yaml": "a: 2"})
 	mi, _ := fetched(t, m, r.source())
-	if err := mi.verify(t.Context(), ann, signers); err != nil {
+	if err := mi.VerifySignature(t.Context(), ann, signers); err != nil {
 		t.Errorf("what Ann signed: %v", err)
 	}
 	for name, commit := range map[string]string{"what Bob signed": bob, "what nobody signed": unsigned} {
-		if err := mi.verify(t.Context(), commit, signers); err == nil || !strings.Contains(err.Error(), "allowed signer") {
+		if err := mi.VerifySignature(t.Context(), commit, signers); err == nil || !strings.Contains(err.Error(), "allowed signer") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := mi.verify(t.Context(), ann, "# nobody"); err == nil {
+	if err := mi.VerifySignature(t.Context(), ann, "# nobody"); err == nil {
 		t.Error("an empty list of signers allows somebody")
 	}
-	if err := mi.verify(t.Context(), unsigned, ""); err != nil {
+	if err := mi.VerifySignature(t.Context(), unsigned, ""); err != nil {
 		t.Errorf("without signers: %v", err)
 	}
 }

@@ -15,7 +15,7 @@ const previewTime = 50 * time.Second
 
 // Preview returns what a sync would do now, and does nothing: this replica reads the branch itself, whichever replica owns
 // the source. A remote that cannot be read is CodeConflict.
-func (l *Loop) Preview(ctx context.Context, name string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
+func (l *Syncer) Preview(ctx context.Context, name string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, previewTime, fmt.Errorf("it took longer than %s", previewTime))
 	defer cancel()
 	report, err := l.Store.Source(ctx, name)
@@ -27,36 +27,36 @@ func (l *Loop) Preview(ctx context.Context, name string, ask gitsource.SyncReque
 		return gitsource.PlannedSync{}, err
 	}
 	var preview gitsource.PlannedSync
-	err = l.mirrors.use(ctx, &report.Source, func(m *mirror) error {
-		read, revision, err := l.peek(ctx, m, &report)
+	err = l.mirrors.WithMirror(ctx, &report.Source, func(m *Mirror) error {
+		read, revision, err := l.readRemote(ctx, m, &report)
 		if err != nil {
 			return err
 		}
-		preview = planned(&report, read, taken, ask, revision)
+		preview = PlanSync(&report, read, taken, ask, revision)
 		preview.DesiredRevision = revision
 		return nil
 	})
 	if err != nil && problem.CodeOf(err) == "" {
-		err = &problem.Error{Code: problem.CodeConflict, Message: "the source cannot be read: " + shortened(err.Error(), maxComplaint), Err: err}
+		err = &problem.Error{Code: problem.CodeConflict, Message: "the source cannot be read: " + TruncateText(err.Error(), MaxErrorText), Err: err}
 	}
 	return preview, err
 }
 
-func (l *Loop) peek(ctx context.Context, m *mirror, r *gitsource.Report) ([]found, string, error) {
-	revision, err := m.fetch(ctx, &r.Source, l.Resolver)
+func (l *Syncer) readRemote(ctx context.Context, m *Mirror, r *gitsource.Report) ([]CommitFile, string, error) {
+	revision, err := m.FetchBranch(ctx, &r.Source, l.Resolver)
 	if err != nil {
 		return nil, "", fmt.Errorf("fetch: %w", err)
 	}
-	if err := m.verify(ctx, revision, r.Source.AllowedSigners); err != nil {
+	if err := m.VerifySignature(ctx, revision, r.Source.AllowedSigners); err != nil {
 		return nil, "", err
 	}
 	read, err := l.readFiles(ctx, m, &r.Source, revision, r.Files)
 	return read, revision, err
 }
 
-// planned returns what merge and the request would plan beside what is planned already.
-func planned(
-	r *gitsource.Report, read []found, taken map[string]string, ask gitsource.SyncRequest, revision string,
+// PlanSync returns what merge and the request would plan beside what is planned already.
+func PlanSync(
+	r *gitsource.Report, read []CommitFile, taken map[string]string, ask gitsource.SyncRequest, revision string,
 ) gitsource.PlannedSync {
 	known := slices.Clone(r.Files)
 	for i := range known {
@@ -65,10 +65,10 @@ func planned(
 			known[i].Attempt = &copied
 		}
 	}
-	files, serial := merge(known, read, taken, r.Status.Serial)
-	answer(files, []gitsource.SyncRequest{ask}, serial)
+	files, serial := MergeFiles(known, read, taken, r.Status.Serial)
+	PlanRequested(files, []gitsource.SyncRequest{ask}, serial)
 	var p gitsource.PlannedSync
-	p.Removed = removed(nil, known, files, taken, revision, time.Now())
+	p.Removed = ListRemoved(nil, known, files, taken, revision, time.Now())
 	for i := range files {
 		f := &files[i]
 		if len(f.Problems) > 0 {

@@ -16,25 +16,25 @@ import (
 	"rollcall/internal/rollout"
 )
 
-// found is a file as a commit has it: what it wants, or what is wrong with it.
-type found struct {
-	path     string
-	want     *gitsource.DesiredState
-	problems []gitsource.FileProblem
+// CommitFile is a file as a commit has it: what it wants, or what is wrong with it.
+type CommitFile struct {
+	Path     string
+	Want     *gitsource.DesiredState
+	Problems []gitsource.FileProblem
 }
 
 // readFiles reads what the files of a commit want. Those that want what they wanted before keep their commit.
-func (l *Loop) readFiles(ctx context.Context, m *mirror, s *gitsource.Source, revision string, known []gitsource.File) ([]found, error) {
-	entries, err := m.entries(ctx, revision, s.Path)
+func (l *Syncer) readFiles(ctx context.Context, m *Mirror, s *gitsource.Source, revision string, known []gitsource.File) ([]CommitFile, error) {
+	entries, err := m.ListFiles(ctx, revision, s.Path)
 	switch {
-	case errors.Is(err, errNothing) && s.AllowEmpty:
+	case errors.Is(err, ErrNoDefinitions) && s.AllowEmpty:
 		return nil, nil
-	case errors.Is(err, errNothing):
+	case errors.Is(err, ErrNoDefinitions):
 		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("list the files of commit %s: %w", revision, err)
 	}
-	contents, err := m.contents(ctx, entries)
+	contents, err := m.ReadFiles(ctx, entries)
 	if err != nil {
 		return nil, fmt.Errorf("read the files of commit %s: %w", revision, err)
 	}
@@ -44,19 +44,19 @@ func (l *Loop) readFiles(ctx context.Context, m *mirror, s *gitsource.Source, re
 			digests[w.Digest] = w
 		}
 	}
-	files := make([]found, 0, len(entries))
+	files := make([]CommitFile, 0, len(entries))
 	for _, e := range entries {
-		file, err := l.readFile(ctx, s, e, contents[e.object], func(digest string) (gitsource.Commit, error) {
+		file, err := l.readFile(ctx, s, e, contents[e.Object], func(digest string) (gitsource.Commit, error) {
 			if w := digests[digest]; w != nil {
 				return w.Commit, nil
 			}
-			return m.commitOf(ctx, revision, e.path)
+			return m.LastCommit(ctx, revision, e.Path)
 		})
 		if err != nil {
-			return nil, fmt.Errorf("read %s at commit %s: %w", e.path, revision, err)
+			return nil, fmt.Errorf("read %s at commit %s: %w", e.Path, revision, err)
 		}
-		for i := range file.problems {
-			file.problems[i].Commit = revision
+		for i := range file.Problems {
+			file.Problems[i].Commit = revision
 		}
 		files = append(files, file)
 	}
@@ -64,52 +64,52 @@ func (l *Loop) readFiles(ctx context.Context, m *mirror, s *gitsource.Source, re
 }
 
 // readFile reads one file. An error means that it is not known whether the file is good.
-func (l *Loop) readFile(
-	ctx context.Context, s *gitsource.Source, e entry, text []byte, commitOf func(digest string) (gitsource.Commit, error),
-) (found, error) {
-	broken := func(problems ...gitsource.FileProblem) (found, error) {
-		return found{path: e.path, problems: problems}, nil
+func (l *Syncer) readFile(
+	ctx context.Context, s *gitsource.Source, e Entry, text []byte, commitOf func(digest string) (gitsource.Commit, error),
+) (CommitFile, error) {
+	broken := func(problems ...gitsource.FileProblem) (CommitFile, error) {
+		return CommitFile{Path: e.Path, Problems: problems}, nil
 	}
-	if e.refused != "" {
-		return broken(gitsource.FileProblem{Detail: e.refused})
+	if e.Refused != "" {
+		return broken(gitsource.FileProblem{Detail: e.Refused})
 	}
 	doc, problem := readYAML(text)
 	if problem == nil {
-		problem = keepsNoSecret(doc)
+		problem = rejectSecrets(doc)
 	}
 	if problem == nil {
-		problem = leavesRoom(doc)
+		problem = limitLabels(doc)
 	}
 	if problem != nil {
 		return broken(*problem)
 	}
-	checked, err := l.Deployer.Check(ctx, doc.json)
-	if problems, wrong := problemsOf(err, doc); wrong {
+	checked, err := l.Deployer.Check(ctx, doc.JSON)
+	if problems, wrong := FileProblems(err, doc); wrong {
 		return broken(problems...)
 	}
 	if err != nil {
-		return found{}, err
+		return CommitFile{}, err
 	}
-	sum := sha256.Sum256(doc.json)
+	sum := sha256.Sum256(doc.JSON)
 	digest := hex.EncodeToString(sum[:])
 	commit, err := commitOf(digest)
 	if err != nil {
-		return found{}, err
+		return CommitFile{}, err
 	}
 	d := &checked.Deployment
-	body, err := labelled(doc.json, origin(s, e, commit))
+	body, err := AddLabels(doc.JSON, originLabels(s, e, commit))
 	if err != nil {
-		return found{}, err
+		return CommitFile{}, err
 	}
-	return found{path: e.path, want: &gitsource.DesiredState{
+	return CommitFile{Path: e.Path, Want: &gitsource.DesiredState{
 		Service: d.Service, Environment: d.Environment, Version: d.Version, Body: body, Digest: digest, Commit: commit,
 	}}, nil
 }
 
-// origin returns the labels that record where a deployment comes from.
-func origin(s *gitsource.Source, e entry, commit gitsource.Commit) map[string]string {
+// originLabels returns the labels that record where a deployment comes from.
+func originLabels(s *gitsource.Source, e Entry, commit gitsource.Commit) map[string]string {
 	labels := map[string]string{
-		"commit": commit.SHA, "author": commit.Author, "message": commit.Message, "source": s.Name, "file": label(e.path),
+		"commit": commit.SHA, "author": commit.Author, "message": commit.Message, "source": s.Name, "file": LabelValue(e.Path),
 	}
 	if !commit.Time.IsZero() {
 		labels[rollout.LabelCommitTime] = commit.Time.Format(time.RFC3339)
@@ -117,23 +117,23 @@ func origin(s *gitsource.Source, e entry, commit gitsource.Commit) map[string]st
 	return labels
 }
 
-// keepsNoSecret refuses a secret in a file: all readers of the repository would have it, and all readers of what Rollcall
+// rejectSecrets refuses a secret in a file: all readers of the repository would have it, and all readers of what Rollcall
 // stores of the file.
-func keepsNoSecret(doc *document) *gitsource.FileProblem {
-	given := secretPlaces(doc.value)
+func rejectSecrets(doc *Document) *gitsource.FileProblem {
+	given := secretPointers(doc.value)
 	if len(given) == 0 {
 		return nil
 	}
 	part := strings.Split(given[0], "/")[1]
 	return &gitsource.FileProblem{
-		Line: doc.line(given[0]), Pointer: given[0],
+		Line: doc.lineOf(given[0]), Pointer: given[0],
 		Detail: "does not belong into Git: put it into the definition of the service in the environment, and leave " + part + " out here",
 	}
 }
 
-// secretPlaces returns the fields of a request that are given and secret. Headers of checks are, whatever they are called:
+// secretPointers returns the fields of a request that are given and secret. Headers of checks are, whatever they are called:
 // they hold credentials as often as not.
-func secretPlaces(request map[string]any) []string {
+func secretPointers(request map[string]any) []string {
 	var given []string
 	look := func(part any, at, field string) {
 		fields, _ := part.(map[string]any)
@@ -150,38 +150,38 @@ func secretPlaces(request map[string]any) []string {
 	return given
 }
 
-// mostLabels of a file leave room, among the 50 of a deployment, for commit, its time, author, message, source, file and attempt.
-const mostLabels = 50 - 7
+// maxLabels of a file leave room, among the 50 of a deployment, for commit, its time, author, message, source, file and attempt.
+const maxLabels = 50 - 7
 
-// leavesRoom refuses labels that only a deployment would be refused for.
-func leavesRoom(doc *document) *gitsource.FileProblem {
-	if own, _ := doc.value["labels"].(map[string]any); len(own) > mostLabels {
+// limitLabels refuses labels that only a deployment would be refused for.
+func limitLabels(doc *Document) *gitsource.FileProblem {
+	if own, _ := doc.value["labels"].(map[string]any); len(own) > maxLabels {
 		return &gitsource.FileProblem{
-			Line: doc.line("/labels"), Pointer: "/labels",
-			Detail: fmt.Sprintf("must have at most %d labels, so that there is room for those that say where they come from", mostLabels),
+			Line: doc.lineOf("/labels"), Pointer: "/labels",
+			Detail: fmt.Sprintf("must have at most %d labels, so that there is room for those that say where they come from", maxLabels),
 		}
 	}
 	return nil
 }
 
-// problemsOf turns a refusal into what is wrong with the file; false when err is none.
-func problemsOf(err error, doc *document) ([]gitsource.FileProblem, bool) {
+// FileProblems turns a refusal into what is wrong with the file; false when err is none.
+func FileProblems(err error, doc *Document) ([]gitsource.FileProblem, bool) {
 	e, ok := errors.AsType[*problem.Error](err)
 	if !ok || e.Code != problem.CodeInvalid {
 		return nil, false
 	}
 	if len(e.Fields) == 0 {
-		return []gitsource.FileProblem{{Line: doc.line(""), Detail: e.Message}}, true
+		return []gitsource.FileProblem{{Line: doc.lineOf(""), Detail: e.Message}}, true
 	}
 	problems := make([]gitsource.FileProblem, len(e.Fields))
 	for i, p := range e.Fields {
-		problems[i] = gitsource.FileProblem{Line: doc.line(p.Pointer), Pointer: p.Pointer, Detail: p.Detail}
+		problems[i] = gitsource.FileProblem{Line: doc.lineOf(p.Pointer), Pointer: p.Pointer, Detail: p.Detail}
 	}
 	return problems, true
 }
 
-// labelled returns a request with these labels added to its own.
-func labelled(body json.RawMessage, labels map[string]string) (json.RawMessage, error) {
+// AddLabels returns a request with these labels added to its own.
+func AddLabels(body json.RawMessage, labels map[string]string) (json.RawMessage, error) {
 	var own struct {
 		Labels map[string]any `json:"labels"`
 	}
@@ -195,11 +195,11 @@ func labelled(body json.RawMessage, labels map[string]string) (json.RawMessage, 
 	for name, value := range labels {
 		all[name] = value
 	}
-	return with(body, "labels", all)
+	return setField(body, "labels", all)
 }
 
-// with returns a request with one field set.
-func with(body json.RawMessage, field string, value any) (json.RawMessage, error) {
+// setField returns a request with one field set.
+func setField(body json.RawMessage, field string, value any) (json.RawMessage, error) {
 	var request map[string]any
 	if err := json.Unmarshal(body, &request); err != nil {
 		return nil, fmt.Errorf("read a request: %w", err)

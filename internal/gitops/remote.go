@@ -31,22 +31,22 @@ type remote struct {
 	hide   []string
 }
 
-// dial prepares a call of the source's repository; folder is where keys lie for as long as the call lasts. The host is
+// prepareRemote prepares a call of the source's repository; folder is where keys lie for as long as the call lasts. The host is
 // looked up and judged here, and git is made to call just that address: a name that means something else a moment later
 // gains nothing.
-func dial(ctx context.Context, s *gitsource.Source, r Resolver, folder string) (remote, error) {
+func prepareRemote(ctx context.Context, s *gitsource.Source, r Resolver, folder string) (remote, error) {
 	u, err := url.Parse(s.URL)
-	if err != nil || !slices.Contains(schemes(), u.Scheme) || !strings.HasPrefix(s.URL, u.Scheme+"://") {
+	if err != nil || !slices.Contains(allowedSchemes(), u.Scheme) || !strings.HasPrefix(s.URL, u.Scheme+"://") {
 		return remote{}, errors.New("the source's url is none that this server fetches from")
 	}
 	to := remote{url: s.URL, env: []string{"GIT_ALLOW_PROTOCOL=" + u.Scheme}}
 	if u.Scheme == "file" {
-		return to, to.folder(u, folder)
+		return to, to.allowFolder(u, folder)
 	}
 	if s.Secrets.Unreadable != "" {
 		return remote{}, errors.New("the source's secrets cannot be opened: " + s.Secrets.Unreadable)
 	}
-	port, err := strconv.ParseUint(unusual(u), 10, 16)
+	port, err := strconv.ParseUint(explicitPort(u), 10, 16)
 	if err != nil {
 		return remote{}, errors.New("the source's url has no port from 1 to 65535")
 	}
@@ -55,15 +55,15 @@ func dial(ctx context.Context, s *gitsource.Source, r Resolver, folder string) (
 		return remote{}, fmt.Errorf("find the host of the source's url: %w", err)
 	}
 	if u.Scheme == "ssh" {
-		return to, to.secureShell(s, u, ip, s.Secrets.SSHKey, folder)
+		return to, to.configureSSH(s, u, ip, s.Secrets.SSHKey, folder)
 	}
-	to.web(s, u, ip)
+	to.configureHTTP(s, u, ip)
 	return to, nil
 }
 
-// folder lets git read a repository of another user on this machine, which the operator has allowed with file remotes at
+// allowFolder lets git read a repository of another user on this machine, which the operator has allowed with file remotes at
 // all. Git starts a second process for it that sees no setting but those of files.
-func (to *remote) folder(u *url.URL, folder string) error {
+func (to *remote) allowFolder(u *url.URL, folder string) error {
 	given := []string{u.Path}
 	if plain, err := filepath.EvalSymlinks(u.Path); err == nil && plain != u.Path {
 		given = append(given, plain)
@@ -86,8 +86,8 @@ func (to *remote) folder(u *url.URL, folder string) error {
 // escaped is text within quotes in a file of git's settings.
 var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-// web sets the address and the credentials of http and https.
-func (to *remote) web(s *gitsource.Source, u *url.URL, ip netip.Addr) {
+// configureHTTP sets the address and the credentials of http and https.
+func (to *remote) configureHTTP(s *gitsource.Source, u *url.URL, ip netip.Addr) {
 	port := u.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
@@ -106,9 +106,9 @@ func (to *remote) web(s *gitsource.Source, u *url.URL, ip netip.Addr) {
 	}
 }
 
-// secureShell writes what ssh needs into the folder: git hands its command to a shell, so nothing of the source is part
+// configureSSH writes what ssh needs into the folder: git hands its command to a shell, so nothing of the source is part
 // of it.
-func (to *remote) secureShell(s *gitsource.Source, u *url.URL, ip netip.Addr, key secret.Secret, folder string) error {
+func (to *remote) configureSSH(s *gitsource.Source, u *url.URL, ip netip.Addr, key secret.Secret, folder string) error {
 	port := u.Port()
 	if port == "" {
 		port = "22"
@@ -116,7 +116,7 @@ func (to *remote) secureShell(s *gitsource.Source, u *url.URL, ip netip.Addr, ke
 	known := filepath.Join(folder, "known_hosts")
 	settings := []string{
 		"Host *", "HostName " + ip.String(), "HostKeyAlias " + hostKeyName(u.Hostname(), port), "CheckHostIP no",
-		"StrictHostKeyChecking yes", "UserKnownHostsFile " + quoted(known), "GlobalKnownHostsFile " + os.DevNull,
+		"StrictHostKeyChecking yes", "UserKnownHostsFile " + quotePath(known), "GlobalKnownHostsFile " + os.DevNull,
 		"UpdateHostKeys no", "BatchMode yes", "IdentitiesOnly yes", "IdentityAgent none", "PreferredAuthentications publickey",
 		"ConnectTimeout 10", "ServerAliveInterval 10", "ServerAliveCountMax 3", "ForwardAgent no", "PermitLocalCommand no",
 		"ControlMaster no", "LogLevel ERROR",
@@ -124,7 +124,7 @@ func (to *remote) secureShell(s *gitsource.Source, u *url.URL, ip netip.Addr, ke
 	files := map[string]string{"known_hosts": s.KnownHosts + "\n"}
 	if key != "" {
 		files["key"] = strings.TrimRight(key.Reveal(), "\n") + "\n"
-		settings = append(settings, "IdentityFile "+quoted(filepath.Join(folder, "key")))
+		settings = append(settings, "IdentityFile "+quotePath(filepath.Join(folder, "key")))
 	}
 	files["config"] = strings.Join(settings, "\n") + "\n"
 	for name, text := range files {
@@ -137,11 +137,11 @@ func (to *remote) secureShell(s *gitsource.Source, u *url.URL, ip netip.Addr, ke
 	return nil
 }
 
-// schemes returns the only protocols that git may ever use.
-func schemes() []string { return []string{"https", "http", "ssh", "file"} }
+// allowedSchemes returns the only protocols that git may ever use.
+func allowedSchemes() []string { return []string{"https", "http", "ssh", "file"} }
 
-// unusual returns the port for the guard: 0 is the usual one of the scheme.
-func unusual(u *url.URL) string {
+// explicitPort returns the port for the guard: 0 is the usual one of the scheme.
+func explicitPort(u *url.URL) string {
 	if u.Port() == "" || u.Scheme == "ssh" && u.Port() == "22" {
 		return "0"
 	}
@@ -156,7 +156,7 @@ func hostKeyName(host, port string) string {
 	return "[" + host + "]:" + port
 }
 
-// quoted returns a path for ssh_config, in which "%" begins a token.
-func quoted(path string) string {
+// quotePath returns a path for ssh_config, in which "%" begins a token.
+func quotePath(path string) string {
 	return `"` + strings.ReplaceAll(path, "%", "%%") + `"`
 }

@@ -9,9 +9,9 @@ import (
 // maxRemoved is how many files that are gone are remembered of a source.
 const maxRemoved = 100
 
-// removed lists the files that a branch no longer has: those of before, and those that files has no more of what known had,
+// ListRemoved lists the files that a branch no longer has: those of before, and those that files has no more of what known had,
 // as of a commit that was read at a time. Whatever is managed again, by this source or another one, is not in it.
-func removed(
+func ListRemoved(
 	before []gitsource.RemovedFile, known, files []gitsource.File, taken map[string]string, commit string, at time.Time,
 ) []gitsource.RemovedFile {
 	managed := map[string]bool{}

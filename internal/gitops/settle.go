@@ -14,17 +14,17 @@ const (
 	lastHealBackoff  = time.Hour
 )
 
-// settle records the outcome of an attempt whose deployment is d.
-func settle(f *gitsource.File, d *rollout.Deployment, now time.Time) {
+// SettleAttempt records the outcome of an attempt whose deployment is d.
+func SettleAttempt(f *gitsource.File, d *rollout.Deployment, now time.Time) {
 	a := f.Attempt
-	a.State, a.Reason = outcome(d)
+	a.State, a.Reason = attemptOutcome(d)
 	if a.Kind == gitsource.AttemptHeal && a.State == gitsource.AttemptFailed {
 		f.HealFailures++
-		f.HealAt = now.Add(backoff(firstHealBackoff, lastHealBackoff, f.HealFailures))
+		f.HealAt = now.Add(retryDelay(firstHealBackoff, lastHealBackoff, f.HealFailures))
 	}
 }
 
-func outcome(d *rollout.Deployment) (gitsource.AttemptState, string) {
+func attemptOutcome(d *rollout.Deployment) (gitsource.AttemptState, string) {
 	switch {
 	case !d.State.Terminal():
 		return gitsource.AttemptRunning, d.Reason
@@ -37,37 +37,37 @@ func outcome(d *rollout.Deployment) (gitsource.AttemptState, string) {
 	}
 }
 
-// hold keeps back what was done and then rolled back by another deployment.
-func hold(f *gitsource.File, rolledBackBy string) {
+// HoldRolledBack keeps back what was done and then rolled back by another deployment.
+func HoldRolledBack(f *gitsource.File, rolledBackBy string) {
 	f.Attempt.State = gitsource.AttemptHeld
 	f.Attempt.Reason = "deployment " + f.Attempt.DeploymentID + " was rolled back by " + rolledBackBy +
 		": it is not put back until Git says something newer, or somebody releases it"
 }
 
-// stands reports whether a deployment waits in a failing state, so that a newer one would wait behind it indefinitely. One
+// IsStuckFailing reports whether a deployment waits in a failing state, so that a newer one would wait behind it indefinitely. One
 // that a person paused, or that waits at a gate, does not fail.
-func stands(d *rollout.Deployment) bool {
+func IsStuckFailing(d *rollout.Deployment) bool {
 	return d.State == rollout.StatePaused && !d.Operator.Pause && d.Stop == rollout.StopPaused && d.Progress.FailureReason != ""
 }
 
-// heal picks the one file whose targets are to be brought back now, or none. busy are the keys in which a deployment has not ended.
-func heal(files []gitsource.File, busy map[string]bool, now time.Time) *gitsource.File {
+// SelectForHealing picks the one file whose targets are to be brought back now, or none. busy are the keys in which a deployment has not ended.
+func SelectForHealing(files []gitsource.File, busy map[string]bool, now time.Time) *gitsource.File {
 	var chosen *gitsource.File
 	for i := range files {
 		f := &files[i]
 		if f.Running() && f.Attempt.Kind == gitsource.AttemptHeal {
 			return nil
 		}
-		if chosen == nil && healable(f, now) && !busy[f.Want.Key()] {
+		if chosen == nil && CanHeal(f, now) && !busy[f.Want.Key()] {
 			chosen = f
 		}
 	}
 	return chosen
 }
 
-// healable reports whether a file's targets have drifted and may be brought back: not what failed for its commit, and not
+// CanHeal reports whether a file's targets have drifted and may be brought back: not what failed for its commit, and not
 // what a person rolled back.
-func healable(f *gitsource.File, now time.Time) bool {
+func CanHeal(f *gitsource.File, now time.Time) bool {
 	drifted, _ := f.Drifted()
 	if f.Want == nil || f.Attempt == nil || drifted == 0 || now.Before(f.HealAt) {
 		return false
@@ -76,8 +76,8 @@ func healable(f *gitsource.File, now time.Time) bool {
 	return f.Attempt.State == gitsource.AttemptDone || failedHealing
 }
 
-// backoff returns first after one failure, and doubles it with each further one up to last.
-func backoff(first, last time.Duration, failures int) time.Duration {
+// retryDelay returns first after one failure, and doubles it with each further one up to last.
+func retryDelay(first, last time.Duration, failures int) time.Duration {
 	wait := first
 	for range failures - 1 {
 		if wait *= 2; wait >= last {

@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// lookAgain is the time between two looks at deployments that have not ended.
-	lookAgain = time.Second
+	// RecheckInterval is the time between two looks at deployments that have not ended.
+	RecheckInterval = time.Second
 	// longestBackoff bounds the wait for a remote that fails, unless the interval is longer.
 	longestBackoff = 10 * time.Minute
 )
 
-// tally counts the files of a source by what is to be said of them.
-type tally struct {
+// fileCounts counts the files of a source by what is to be said of them.
+type fileCounts struct {
 	broken, running, blocked, failed, unasked int
 	// unknown counts targets.
 	unknown int
@@ -23,9 +23,9 @@ type tally struct {
 	blockedBy, failure string
 }
 
-// assess sets a source's status from its files and the last sync.
-func assess(at *gitsource.Status, files []gitsource.File) {
-	var t tally
+// UpdateStatus sets a source's status from its files and the last sync.
+func UpdateStatus(at *gitsource.Status, files []gitsource.File) {
+	var t fileCounts
 	at.Drifted = 0
 	current := true
 	for i := range files {
@@ -33,17 +33,17 @@ func assess(at *gitsource.Status, files []gitsource.File) {
 		drifted, unknown := f.Drifted()
 		at.Drifted += drifted
 		t.unknown += unknown
-		t.add(f, drifted+unknown > 0)
+		t.countFile(f, drifted+unknown > 0)
 		current = current && f.SeenAt == at.DesiredRevision
 	}
-	at.State, at.Reason = t.sum(at)
+	at.State, at.Reason = t.overallState(at)
 	if at.State == gitsource.StateSynced && current {
 		at.ActualRevision = at.DesiredRevision
 	}
 }
 
-// add counts a file; differs says that a target runs something else than the file wants, or does not report what it runs.
-func (t *tally) add(f *gitsource.File, differs bool) {
+// countFile counts a file; differs says that a target runs something else than the file wants, or does not report what it runs.
+func (t *fileCounts) countFile(f *gitsource.File, differs bool) {
 	if len(f.Problems) > 0 {
 		t.broken++
 	}
@@ -61,53 +61,53 @@ func (t *tally) add(f *gitsource.File, differs bool) {
 	}
 }
 
-func (t *tally) sum(at *gitsource.Status) (gitsource.State, string) {
+func (t *fileCounts) overallState(at *gitsource.Status) (gitsource.State, string) {
 	switch {
 	case at.Error != "":
 		return gitsource.StateError, at.Error
 	case t.broken > 0:
-		return gitsource.StateError, plural(t.broken, "file is broken and changes", "files are broken and change") + " nothing"
+		return gitsource.StateError, formatCount(t.broken, "file is broken and changes", "files are broken and change") + " nothing"
 	case at.DesiredRevision == "":
 		return gitsource.StateUnknown, "was not read yet"
 	case t.running > 0:
-		return gitsource.StateDrifted, plural(t.running, "deployment is", "deployments are") + " under way"
+		return gitsource.StateDrifted, formatCount(t.running, "deployment is", "deployments are") + " under way"
 	case t.blocked > 0:
 		return gitsource.StateDrifted, t.blockedBy
 	case t.failed > 0:
 		return gitsource.StateDrifted, t.failure
 	case at.Drifted > 0:
-		return gitsource.StateDrifted, plural(at.Drifted, "target runs", "targets run") + " something else than Git says"
+		return gitsource.StateDrifted, formatCount(at.Drifted, "target runs", "targets run") + " something else than Git says"
 	case t.unknown > 0:
-		return gitsource.StateUnknown, plural(t.unknown, "target does", "targets do") + " not tell what runs there"
+		return gitsource.StateUnknown, formatCount(t.unknown, "target does", "targets do") + " not tell what runs there"
 	case t.unasked > 0:
-		return gitsource.StateUnknown, "the targets of " + plural(t.unasked, "file", "files") + " were not asked yet what they run"
+		return gitsource.StateUnknown, "the targets of " + formatCount(t.unasked, "file", "files") + " were not asked yet what they run"
 	}
 	reason := "what runs is what Git says"
 	if n := len(at.Removed); n > 0 {
-		reason += "; what " + plural(n, "removed file", "removed files") + " had deployed is unchanged, and no longer managed"
+		reason += "; what " + formatCount(n, "removed file", "removed files") + " had deployed is unchanged, and no longer managed"
 	}
 	return gitsource.StateSynced, reason
 }
 
-func plural(n int, one, many string) string {
+func formatCount(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
 }
 
-// nextSync returns when the branch is read again: after the interval, give or take a tenth (share, from 0 to 1), so that
+// NextSyncAt returns when the branch is read again: after the interval, give or take a tenth (share, from 0 to 1), so that
 // sources do not all come at once; later with each failure.
-func nextSync(now time.Time, interval time.Duration, failures int, share float64) time.Time {
+func NextSyncAt(now time.Time, interval time.Duration, failures int, share float64) time.Time {
 	wait := interval
 	if failures > 0 {
-		wait = backoff(interval, max(longestBackoff, interval), failures+1)
+		wait = retryDelay(interval, max(longestBackoff, interval), failures+1)
 	}
 	return now.Add(time.Duration(float64(wait) * (0.9 + 0.2*share)))
 }
 
-// nextLook returns when a replica must work on the source again.
-func nextLook(at *gitsource.Status, files []gitsource.File, heals bool, now time.Time) time.Time {
+// NextRunAt returns when a replica must work on the source again.
+func NextRunAt(at *gitsource.Status, files []gitsource.File, heals bool, now time.Time) time.Time {
 	next := at.NextSyncAt
 	for i := range files {
 		f := &files[i]
@@ -116,7 +116,7 @@ func nextLook(at *gitsource.Status, files []gitsource.File, heals bool, now time
 		case f.Blocked():
 			when = f.Attempt.TryAt
 		case f.Running() || f.Attempt != nil && len(f.Attempt.Superseded) > 0:
-			when = now.Add(lookAgain)
+			when = now.Add(RecheckInterval)
 		case heals && f.HealAt.After(now) && f.HealFailures > 0:
 			when = f.HealAt
 		}

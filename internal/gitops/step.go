@@ -14,111 +14,111 @@ import (
 	"rollcall/internal/storage"
 )
 
-// step is what one claim of a source is used for.
-type step struct {
-	*Loop
-	c     *gitsource.Claimed
-	at    gitsource.Status
+// syncRun is what one claim of a source is used for.
+type syncRun struct {
+	*Syncer
+	claimed     *gitsource.Claimed
+	status    gitsource.Status
 	files []gitsource.File
 	began time.Time
-	// answered is the last ask that was heard, synced whether the branch was read, fetched whether the remote gave a
+	// acked is the last ask that was heard, synced whether the branch was read, fetched whether the remote gave a
 	// commit, settled whose attempts have just ended.
-	answered int64
+	acked int64
 	synced   bool
 	fetched  bool
 	settled  map[string]bool
 }
 
-func newStep(l *Loop, c *gitsource.Claimed) *step {
-	return &step{Loop: l, c: c, at: c.Status, files: c.Files, began: time.Now(), settled: map[string]bool{}}
+func newSyncRun(l *Syncer, c *gitsource.Claimed) *syncRun {
+	return &syncRun{Syncer: l, claimed: c, status: c.Status, files: c.Files, began: time.Now(), settled: map[string]bool{}}
 }
 
 // now returns the database's time.
-func (s *step) now() time.Time { return s.c.Now.Add(time.Since(s.began)) }
+func (s *syncRun) now() time.Time { return s.claimed.Now.Add(time.Since(s.began)) }
 
 // run does all that there is to do now. What was planned before comes first: it was promised.
-func (s *step) run(ctx context.Context) error {
-	if err := s.deploy(ctx); err != nil {
+func (s *syncRun) run(ctx context.Context) error {
+	if err := s.deployPlanned(ctx); err != nil {
 		return err
 	}
-	if s.due() && !s.promised() {
-		if err := s.sync(ctx); err != nil {
+	if s.isDue() && !s.hasReadyAttempt() {
+		if err := s.syncBranch(ctx); err != nil {
 			return err
 		}
 	}
-	if err := s.look(ctx); err != nil {
+	if err := s.observeAttempts(ctx); err != nil {
 		return err
 	}
-	if err := s.heal(ctx); err != nil {
+	if err := s.startHealing(ctx); err != nil {
 		return err
 	}
-	assess(&s.at, s.files)
+	UpdateStatus(&s.status, s.files)
 	return s.save(ctx, true)
 }
 
-// due reports whether the branch is to be read.
-func (s *step) due() bool { return len(s.c.Requests) > 0 || !s.at.NextSyncAt.After(s.now()) }
+// isDue reports whether the branch is to be read.
+func (s *syncRun) isDue() bool { return len(s.claimed.Requests) > 0 || !s.status.NextSyncAt.After(s.now()) }
 
-// promised reports whether an attempt is planned that nothing keeps from beginning.
-func (s *step) promised() bool {
+// hasReadyAttempt reports whether an attempt is planned that nothing keeps from beginning.
+func (s *syncRun) hasReadyAttempt() bool {
 	return slices.ContainsFunc(s.files, func(f gitsource.File) bool { return f.Planned() && !f.Blocked() })
 }
 
 // save writes the step's findings down; the last one gives the source up.
-func (s *step) save(ctx context.Context, last bool) error {
-	runAt := nextLook(&s.at, s.files, s.c.Source.Heal, s.now())
+func (s *syncRun) save(ctx context.Context, last bool) error {
+	runAt := NextRunAt(&s.status, s.files, s.claimed.Source.Heal, s.now())
 	return s.Store.SaveSource(ctx, gitsource.Save{
-		Claim: s.c.Claim, Status: s.at, Files: s.files, AckedRequests: s.answered, Release: last, RunAt: runAt,
+		Claim: s.claimed.Claim, Status: s.status, Files: s.files, AckedRequests: s.acked, Release: last, RunAt: runAt,
 	})
 }
 
-// sync reads the branch and makes the deployments that follow. A failure of the remote is part of the status.
-func (s *step) sync(ctx context.Context) error {
+// syncBranch reads the branch and makes the deployments that follow. A failure of the remote is part of the status.
+func (s *syncRun) syncBranch(ctx context.Context) error {
 	began := time.Now()
-	err := s.read(ctx)
+	err := s.readBranch(ctx)
 	if ctx.Err() != nil || problem.CodeOf(err) == problem.CodeUnavailable {
 		return err
 	}
-	s.Recorder.SyncDone(s.c.Source.Name, time.Since(began), err != nil)
+	s.Recorder.SyncDone(s.claimed.Source.Name, time.Since(began), err != nil)
 	s.synced = true
-	s.at.LastSyncAt = s.now()
+	s.status.LastSyncAt = s.now()
 	if err == nil {
-		s.at.LastGoodSyncAt, s.at.Failures, s.at.Error = s.at.LastSyncAt, 0, ""
+		s.status.LastGoodSyncAt, s.status.Failures, s.status.Error = s.status.LastSyncAt, 0, ""
 	} else {
-		s.at.Failures++
-		s.at.Error = shortened(err.Error(), 2*maxComplaint)
-		s.Log.WarnContext(ctx, "a source could not be synced", "source", s.c.Source.Name, "error", err, "failures", s.at.Failures)
+		s.status.Failures++
+		s.status.Error = TruncateText(err.Error(), 2*MaxErrorText)
+		s.Log.WarnContext(ctx, "a source could not be synced", "source", s.claimed.Source.Name, "error", err, "failures", s.status.Failures)
 	}
-	failures := s.at.Failures
+	failures := s.status.Failures
 	if s.fetched {
 		failures = 0 // the remote works, and what is wrong in the repository may be corrected at any moment
 	}
-	s.at.NextSyncAt = nextSync(s.now(), s.c.Source.Interval.Std(), failures, s.Share())
-	for _, ask := range s.c.Requests {
-		s.answered = max(s.answered, ask.ID)
+	s.status.NextSyncAt = NextSyncAt(s.now(), s.claimed.Source.Interval.Std(), failures, s.Share())
+	for _, ask := range s.claimed.Requests {
+		s.acked = max(s.acked, ask.ID)
 	}
-	s.at.Serial = answer(s.files, s.c.Requests, s.at.Serial)
-	assess(&s.at, s.files)
+	s.status.Serial = PlanRequested(s.files, s.claimed.Requests, s.status.Serial)
+	UpdateStatus(&s.status, s.files)
 	if err := s.save(ctx, false); err != nil {
 		return err
 	}
-	return s.deploy(ctx)
+	return s.deployPlanned(ctx)
 }
 
-// read brings files and desired revision up to the branch.
-func (s *step) read(ctx context.Context) error {
-	source := &s.c.Source
-	return s.mirrors.use(ctx, source, func(m *mirror) error {
-		tip, err := m.tip(ctx, source, s.Resolver)
-		if err != nil || tip == s.at.DesiredRevision && s.unchanged() {
+// readBranch brings files and desired revision up to the branch.
+func (s *syncRun) readBranch(ctx context.Context) error {
+	source := &s.claimed.Source
+	return s.mirrors.WithMirror(ctx, source, func(m *Mirror) error {
+		tip, err := m.BranchTip(ctx, source, s.Resolver)
+		if err != nil || tip == s.status.DesiredRevision && s.isUnchanged() {
 			return err
 		}
-		revision, err := m.fetchTip(ctx, source, s.Resolver, tip)
+		revision, err := m.FetchCommit(ctx, source, s.Resolver, tip)
 		if err != nil {
 			return err
 		}
 		s.fetched = true
-		if err := m.verify(ctx, revision, source.AllowedSigners); err != nil {
+		if err := m.VerifySignature(ctx, revision, source.AllowedSigners); err != nil {
 			return err
 		}
 		read, err := s.readFiles(ctx, m, source, revision, s.files)
@@ -129,46 +129,46 @@ func (s *step) read(ctx context.Context) error {
 			return err
 		}
 		known := s.files
-		s.files, s.at.Serial = merge(known, read, s.c.ManagedElsewhere, s.at.Serial)
-		s.at.Removed = removed(s.at.Removed, known, s.files, s.c.ManagedElsewhere, revision, s.now())
-		s.at.DesiredRevision = revision
+		s.files, s.status.Serial = MergeFiles(known, read, s.claimed.ManagedElsewhere, s.status.Serial)
+		s.status.Removed = ListRemoved(s.status.Removed, known, s.files, s.claimed.ManagedElsewhere, revision, s.now())
+		s.status.DesiredRevision = revision
 		return nil
 	})
 }
 
-// unchanged reports whether reading the same commit again can find nothing new.
-func (s *step) unchanged() bool {
+// isUnchanged reports whether reading the same commit again can find nothing new.
+func (s *syncRun) isUnchanged() bool {
 	for i := range s.files {
 		if len(s.files[i].Problems) > 0 {
 			return false
 		}
 	}
-	return len(s.c.Requests) == 0 && s.at.Error == "" && s.at.LastGoodSyncAt.After(s.c.Source.UpdatedAt)
+	return len(s.claimed.Requests) == 0 && s.status.Error == "" && s.status.LastGoodSyncAt.After(s.claimed.Source.UpdatedAt)
 }
 
 // noteRewrite records that the branch's history was replaced.
-func (s *step) noteRewrite(ctx context.Context, m *mirror, revision string) error {
-	before := s.at.DesiredRevision
+func (s *syncRun) noteRewrite(ctx context.Context, m *Mirror, revision string) error {
+	before := s.status.DesiredRevision
 	if before == "" || before == revision {
 		return nil
 	}
-	descends, err := m.descends(ctx, revision, before)
+	descends, err := m.DescendsFrom(ctx, revision, before)
 	if err != nil {
 		return fmt.Errorf("compare the branch with what it was: %w", err)
 	}
 	if !descends {
-		s.at.Rewrite = &gitsource.Rewrite{At: s.now(), From: before, To: revision}
-		s.Log.WarnContext(ctx, "the history of a source's branch was rewritten", "source", s.c.Source.Name, "from", before, "to", revision)
+		s.status.Rewrite = &gitsource.Rewrite{At: s.now(), From: before, To: revision}
+		s.Log.WarnContext(ctx, "the history of a source's branch was rewritten", "source", s.claimed.Source.Name, "from", before, "to", revision)
 	}
 	return nil
 }
 
-// deploy asks for what is planned. Each attempt keeps a name of its own, so asking twice makes one deployment.
-func (s *step) deploy(ctx context.Context) error {
+// deployPlanned asks for what is planned. Each attempt keeps a name of its own, so asking twice makes one deployment.
+func (s *syncRun) deployPlanned(ctx context.Context) error {
 	asked := false
 	for i := range s.files {
 		f := &s.files[i]
-		ready, err := s.ready(ctx, f)
+		ready, err := s.canDeploy(ctx, f)
 		if err != nil {
 			return err
 		}
@@ -176,25 +176,25 @@ func (s *step) deploy(ctx context.Context) error {
 			continue
 		}
 		asked = true
-		body, err := request(f)
+		body, err := RequestBody(f)
 		if err != nil {
 			return err
 		}
 		name := fmt.Sprintf("%s@%s#%d", f.Want.Key(), f.Attempt.Commit, f.Attempt.Serial)
-		created, err := s.Deployer.Deploy(ctx, body, &s.c.Source, s.c.Claim, name)
-		if err := took(f.Attempt, &created, err, s.now()); err != nil {
-			return fmt.Errorf("deploy %s for source %s: %w", f.Want.Key(), s.c.Source.Name, err)
+		created, err := s.Deployer.Deploy(ctx, body, &s.claimed.Source, s.claimed.Claim, name)
+		if err := RecordDeploy(f.Attempt, &created, err, s.now()); err != nil {
+			return fmt.Errorf("deploy %s for source %s: %w", f.Want.Key(), s.claimed.Source.Name, err)
 		}
 	}
 	if !asked {
 		return nil
 	}
-	assess(&s.at, s.files)
+	UpdateStatus(&s.status, s.files)
 	return s.save(ctx, false)
 }
 
-// ready reports whether an attempt is planned, and nothing that is known keeps it from beginning.
-func (s *step) ready(ctx context.Context, f *gitsource.File) (bool, error) {
+// canDeploy reports whether an attempt is planned, and nothing that is known keeps it from beginning.
+func (s *syncRun) canDeploy(ctx context.Context, f *gitsource.File) (bool, error) {
 	if !f.Blocked() || f.Attempt.TryAt.After(s.now()) {
 		return f.Planned() && !f.Blocked(), nil
 	}
@@ -203,56 +203,56 @@ func (s *step) ready(ctx context.Context, f *gitsource.File) (bool, error) {
 		return false, fmt.Errorf("see whether %s can be deployed: %w", f.Want.Key(), err)
 	}
 	if busy {
-		f.Attempt.TryAt = s.now().Add(lookAgain)
+		f.Attempt.TryAt = s.now().Add(RecheckInterval)
 	}
 	return !busy, nil
 }
 
-// request returns the body that an attempt sends: the file's own. Healing neither waits for another deployment nor
+// RequestBody returns the body that an attempt sends: the file's own. Healing neither waits for another deployment nor
 // supersedes one: what was requested meanwhile goes first.
-func request(f *gitsource.File) (json.RawMessage, error) {
+func RequestBody(f *gitsource.File) (json.RawMessage, error) {
 	body := f.Want.Body
 	if f.Attempt.Kind == gitsource.AttemptSync {
 		return body, nil
 	}
-	body, err := labelled(body, map[string]string{"attempt": string(f.Attempt.Kind)})
+	body, err := AddLabels(body, map[string]string{"attempt": string(f.Attempt.Kind)})
 	if err != nil || f.Attempt.Kind != gitsource.AttemptHeal {
 		return body, err
 	}
-	return with(body, "on_conflict", rollout.OnConflictReject)
+	return setField(body, "on_conflict", rollout.OnConflictReject)
 }
 
-// took records what came of asking for a deployment. An attempt that cannot begin now stays planned. An error means that
+// RecordDeploy records what came of asking for a deployment. An attempt that cannot begin now stays planned. An error means that
 // the outcome is not known, and that the same is to be asked again.
-func took(a *gitsource.Attempt, created *storage.Created, err error, now time.Time) error {
+func RecordDeploy(a *gitsource.Attempt, created *storage.Created, err error, now time.Time) error {
 	e, coded := errors.AsType[*problem.Error](err)
 	switch {
 	case err == nil:
 		a.State, a.DeploymentID, a.Reason = gitsource.AttemptRunning, created.Deployment.ID, created.Deployment.Reason
 	case coded && e.Code == problem.CodeKeyReused && e.ID != "":
 		a.State, a.DeploymentID, a.Reason = gitsource.AttemptRunning, e.ID, "was asked for before"
-	case coded && a.Kind != gitsource.AttemptHeal && slices.Contains(laterCodes(), e.Code):
-		block(a, e, now)
+	case coded && a.Kind != gitsource.AttemptHeal && slices.Contains(RetryableCodes(), e.Code):
+		blockAttempt(a, e, now)
 	case coded && (e.Code == problem.CodeInvalid || e.Code == problem.CodeConflict):
-		a.State, a.Reason = gitsource.AttemptFailed, "was refused: "+shortened(e.Error(), maxComplaint)
+		a.State, a.Reason = gitsource.AttemptFailed, "was refused: "+TruncateText(e.Error(), MaxErrorText)
 	default:
 		return err
 	}
 	return nil
 }
 
-// block keeps an attempt planned that cannot begin now. The end of a deployment that is in its way is looked for sooner.
-func block(a *gitsource.Attempt, why *problem.Error, now time.Time) {
-	a.Reason, a.TryAt = "waits, and is asked for again: "+shortened(why.Error(), maxComplaint), now.Add(askAgain)
+// blockAttempt keeps an attempt planned that cannot begin now. The end of a deployment that is in its way is looked for sooner.
+func blockAttempt(a *gitsource.Attempt, why *problem.Error, now time.Time) {
+	a.Reason, a.TryAt = "waits, and is asked for again: "+TruncateText(why.Error(), MaxErrorText), now.Add(RetryInterval)
 	if why.ID != "" {
-		a.TryAt = now.Add(lookAgain)
+		a.TryAt = now.Add(RecheckInterval)
 	}
 }
 
-// askAgain is how long an attempt waits that was refused for another reason than a deployment that has not ended.
-const askAgain = 10 * time.Second
+// RetryInterval is how long an attempt waits that was refused for another reason than a deployment that has not ended.
+const RetryInterval = 10 * time.Second
 
-// laterCodes returns the refusals that say nothing against the request itself. Nothing was begun, and the same may succeed later.
-func laterCodes() []problem.Code {
+// RetryableCodes returns the refusals that say nothing against the request itself. Nothing was begun, and the same may succeed later.
+func RetryableCodes() []problem.Code {
 	return []problem.Code{problem.CodeConflict, problem.CodeRateLimited, problem.CodeInProgress}
 }

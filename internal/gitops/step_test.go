@@ -27,7 +27,7 @@ func (silent) Probe(context.Context, healthcheck.Check, string, *rollout.TLS) he
 func (silent) SyncDone(string, time.Duration, bool) {}
 
 // following is a loop over a repository and a database of its own, that nothing runs: its tests take the steps.
-func following(t *testing.T, r *repo) (*Loop, *store.Store) {
+func following(t *testing.T, r *repo) (*Syncer, *store.Store) {
 	t.Helper()
 	s, err := store.Open(t.Context(), dbtest.New(t))
 	if err != nil {
@@ -89,20 +89,20 @@ func TestAttempt_PlannedBecomesOneDeployment(t *testing.T) {
 	r := newRepo(t)
 	commit := r.commit("begin", map[string]string{"a.yaml": checkout})
 	l, s := following(t, r)
-	first := newStep(l, claim(t, s, "a"))
-	if err := first.read(t.Context()); err != nil {
+	first := newSyncRun(l, claim(t, s, "a"))
+	if err := first.readBranch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := first.save(t.Context(), false); err != nil { // planned, and no more
 		t.Fatal(err)
 	}
-	if _, err := l.Deployer.Deploy(t.Context(), first.files[0].Want.Body, &first.c.Source, first.c.Claim, "checkout/production@"+commit+"#1"); err != nil {
+	if _, err := l.Deployer.Deploy(t.Context(), first.files[0].Want.Body, &first.claimed.Source, first.claimed.Claim, "checkout/production@"+commit+"#1"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Pool().Exec(t.Context(), `UPDATE replicas SET expires_at = clock_timestamp() - interval '1 second'`); err != nil {
 		t.Fatal(err)
 	}
-	if err := newStep(l, claim(t, s, "heir")).run(t.Context()); err != nil {
+	if err := newSyncRun(l, claim(t, s, "heir")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	report, err := s.Source(t.Context(), "main")
@@ -121,18 +121,18 @@ func TestReplica_ThawedDeploysNoOlderCommit(t *testing.T) {
 	r := newRepo(t)
 	r.commit("begin", map[string]string{"a.yaml": checkout})
 	l, s := following(t, r)
-	frozen := newStep(l, claim(t, s, "a"))
-	if err := frozen.read(t.Context()); err != nil {
+	frozen := newSyncRun(l, claim(t, s, "a"))
+	if err := frozen.readBranch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	newer := r.commit("newer", map[string]string{"a.yaml": checkout + "force: true\n"})
 	if _, err := s.Pool().Exec(t.Context(), `UPDATE replicas SET expires_at = clock_timestamp() - interval '1 second'`); err != nil {
 		t.Fatal(err)
 	}
-	if err := newStep(l, claim(t, s, "heir")).run(t.Context()); err != nil {
+	if err := newSyncRun(l, claim(t, s, "heir")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := frozen.deploy(t.Context()); problem.CodeOf(err) != problem.CodeOwnershipLost {
+	if err := frozen.deployPlanned(t.Context()); problem.CodeOf(err) != problem.CodeOwnershipLost {
 		t.Errorf("the frozen replica's deployment: %v", err)
 	}
 	if made := deployments(t, s); len(made) != 1 || made[0].Labels["commit"] != newer {
@@ -145,7 +145,7 @@ func TestAttempt_DeploymentHasCommitTime(t *testing.T) {
 	r := newRepo(t)
 	commit := r.commit("v1", map[string]string{"a.yaml": checkout})
 	l, s := following(t, r)
-	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want, err := time.Parse(time.RFC3339, r.run(nil, "log", "-1", "--format=%cI", commit))
@@ -164,7 +164,7 @@ func TestBranch_ResetDeploysOlderCommitAgain(t *testing.T) {
 	first := r.commit("v1", map[string]string{"a.yaml": checkout})
 	l, s := following(t, r)
 	step := func() {
-		if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+		if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestFile_SecretIsRefusedByLineNotRepeated(t *testing.T) {
 	r := newRepo(t)
 	r.commit("begin", map[string]string{"a.yaml": checkout + "deploy:\n  secret: whsec_geheim\n"})
 	l, s := following(t, r)
-	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	report, err := s.Source(t.Context(), "main")
@@ -227,10 +227,10 @@ func TestHeal_SkipsServicesNotKnownIdle(t *testing.T) {
 		}
 	}
 	soon := began.Add(time.Second)
-	s := newStep(&Loop{Config: Config{Deployments: slow{until: soon}}}, &gitsource.Claimed{Now: began})
-	s.c.Source.Heal, s.began = true, began
+	s := newSyncRun(&Syncer{Config: Config{Deployments: slow{until: soon}}}, &gitsource.Claimed{Now: began})
+	s.claimed.Source.Heal, s.began = true, began
 	s.files = []gitsource.File{drifted("checkout", soon), drifted("search", began)}
-	chosen, err := s.toHeal(t.Context())
+	chosen, err := s.selectForHealing(t.Context())
 	if err != nil || chosen != nil {
 		t.Errorf("%+v is healed: %v", chosen, err)
 	}
@@ -242,15 +242,15 @@ func TestHeal_SupersedesNothing(t *testing.T) {
 	r := newRepo(t)
 	r.commit("begin", map[string]string{"a.yaml": checkout})
 	l, s := following(t, r)
-	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Pool().Exec(t.Context(), `UPDATE deployments SET state = 'completed', started_at = now(), finished_at = now()`); err != nil {
 		t.Fatal(err)
 	}
-	healing := newStep(l, claim(t, s, "a"))
-	healing.at.Serial++
-	plan(&healing.files[0], gitsource.AttemptHeal, healing.at.Serial)
+	healing := newSyncRun(l, claim(t, s, "a"))
+	healing.status.Serial++
+	PlanAttempt(&healing.files[0], gitsource.AttemptHeal, healing.status.Serial)
 	// Now that it is written down, somebody deploys.
 	n, err := l.Deployer.Check(t.Context(), healing.files[0].Want.Body)
 	if err != nil {
@@ -261,14 +261,14 @@ func TestHeal_SupersedesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := healing.deploy(t.Context()); err != nil {
+	if err := healing.deployPlanned(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	d, err := s.Deployment(t.Context(), persons.Deployment.ID)
 	if err != nil || d.State != rollout.StatePending {
 		t.Errorf("what somebody asked for is %s: %s %v", d.State, d.Reason, err)
 	}
-	if a := healing.files[0].Attempt; a.State != gitsource.AttemptFailed || !healable(&gitsource.File{
+	if a := healing.files[0].Attempt; a.State != gitsource.AttemptFailed || !CanHeal(&gitsource.File{
 		Want: healing.files[0].Want, Attempt: a, Targets: []gitsource.Drift{{Wanted: "v1", Actual: "v0"}},
 	}, time.Now()) {
 		t.Errorf("the attempt is %+v", a)

@@ -17,12 +17,12 @@ import (
 // tipTime bounds how long a remote takes to name its branches. It packs nothing for that, unlike for a fetch.
 const tipTime = 20 * time.Second
 
-// prepare makes the folder for mirrors and, in it, one for the files of a single call, which done removes.
-func (m *mirror) prepare(ctx context.Context) (folder string, done func(), err error) {
+// createCallFolder makes the folder for mirrors and, in it, one for the files of a single call, which done removes.
+func (m *Mirror) createCallFolder(ctx context.Context) (folder string, done func(), err error) {
 	if err := os.MkdirAll(m.limits.folder, 0o700); err != nil {
 		return "", nil, fmt.Errorf("make the folder for mirrors: %w", err)
 	}
-	if err := m.limits.usable(ctx); err != nil {
+	if err := m.limits.checkGitVersion(ctx); err != nil {
 		return "", nil, err
 	}
 	folder, err = os.MkdirTemp(m.limits.folder, "call-")
@@ -32,15 +32,15 @@ func (m *mirror) prepare(ctx context.Context) (folder string, done func(), err e
 	return folder, func() { _ = os.RemoveAll(folder) }, nil // what is left of a crash is removed at the next start
 }
 
-// tip asks the remote for the commit of the source's branch, and fetches nothing. Its length gives the object format of
+// BranchTip asks the remote for the commit of the source's branch, and fetches nothing. Its length gives the object format of
 // the repository: 40 digits are SHA-1, 64 SHA-256.
-func (m *mirror) tip(ctx context.Context, s *gitsource.Source, r Resolver) (string, error) {
-	folder, done, err := m.prepare(ctx)
+func (m *Mirror) BranchTip(ctx context.Context, s *gitsource.Source, r Resolver) (string, error) {
+	folder, done, err := m.createCallFolder(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer done()
-	to, err := dial(ctx, s, r, folder)
+	to, err := prepareRemote(ctx, s, r, folder)
 	if err != nil {
 		return "", err
 	}
@@ -51,15 +51,15 @@ func (m *mirror) tip(ctx context.Context, s *gitsource.Source, r Resolver) (stri
 		dir: folder, env: to.env, config: to.config, hide: to.hide, memory: m.limits.fetchMemory,
 		args: []string{"ls-remote", "--symref", "--end-of-options", to.url, "HEAD", "refs/heads/" + s.Branch},
 	}
-	out, err := git(ctx, call)
+	out, err := runGit(ctx, call)
 	if err != nil {
-		return "", cmp.Or(redirected(ctx, call, to.url, err), err)
+		return "", cmp.Or(redirectError(ctx, call, to.url, err), err)
 	}
-	return tipOf(string(out), s.Branch)
+	return findTip(string(out), s.Branch)
 }
 
-// tipOf reads what ls-remote has listed: the commit of the branch, else an error that names the default branch.
-func tipOf(listed, branch string) (string, error) {
+// findTip reads what ls-remote has listed: the commit of the branch, else an error that names the default branch.
+func findTip(listed, branch string) (string, error) {
 	standard := ""
 	for line := range strings.Lines(listed) {
 		value, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
@@ -76,7 +76,7 @@ func tipOf(listed, branch string) (string, error) {
 	if standard == "" {
 		return "", fmt.Errorf("the remote has no branch %q, and names no default branch", branch)
 	}
-	return "", fmt.Errorf("the remote has no branch %q; its default branch is %q", branch, label(standard))
+	return "", fmt.Errorf("the remote has no branch %q; its default branch is %q", branch, LabelValue(standard))
 }
 
 var (
@@ -85,29 +85,29 @@ var (
 	locationLine = regexp.MustCompile(`(?im)<= Recv header: location:[ \t]*(\S+)`)
 )
 
-// redirected makes the error of a call that was answered with a redirect name its target; nil when it was not. The call is
+// redirectError makes the error of a call that was answered with a redirect name its target; nil when it was not. The call is
 // repeated once, because git only shows the headers of an answer when it is asked to before.
-func redirected(ctx context.Context, call command, from string, err error) error {
-	f, failed := errors.AsType[*failure](err)
-	if !failed || !isRedirect.MatchString(f.complaint) {
+func redirectError(ctx context.Context, call command, from string, err error) error {
+	f, failed := errors.AsType[*gitError](err)
+	if !failed || !isRedirect.MatchString(f.text) {
 		return nil
 	}
 	call.env = append(call.env, "GIT_TRACE_CURL=2", "GIT_TRACE_CURL_NO_DATA=1")
-	_, err = git(ctx, call)
-	traced, failed := errors.AsType[*failure](err)
+	_, err = runGit(ctx, call)
+	traced, failed := errors.AsType[*gitError](err)
 	if !failed {
 		return nil
 	}
 	place := "a place that it does not name"
 	if found := locationLine.FindStringSubmatch(traced.output); found != nil {
-		place = destination(from, found[1])
+		place = redirectTarget(from, found[1])
 	}
 	return fmt.Errorf("%s redirects to %s, and redirects are not followed: if the repository was moved, set the source's url to that",
 		from, place)
 }
 
-// destination returns the URL of the repository that a redirect leads to, without the parts that can hold secrets.
-func destination(from, location string) string {
+// redirectTarget returns the URL of the repository that a redirect leads to, without the parts that can hold secrets.
+func redirectTarget(from, location string) string {
 	base, err := url.Parse(from + "/info/refs")
 	if err != nil {
 		return "another place"
@@ -117,5 +117,5 @@ func destination(from, location string) string {
 		return "something that is not a URL"
 	}
 	plain := url.URL{Scheme: to.Scheme, Host: to.Host, Path: strings.TrimSuffix(to.Path, "/info/refs")}
-	return shortened(plain.String(), maxComplaint)
+	return TruncateText(plain.String(), MaxErrorText)
 }

@@ -73,7 +73,7 @@ func TestFetch_SHA256RepositoryIsRead(t *testing.T) {
 		if got != want || len(got) != 64 {
 			t.Fatalf("%s: fetched %q, not %q", s.URL, got, want)
 		}
-		if entries, err := mi.entries(t.Context(), got, ""); err != nil || len(entries) != 1 {
+		if entries, err := mi.ListFiles(t.Context(), got, ""); err != nil || len(entries) != 1 {
 			t.Errorf("%s: %d files, %v", s.URL, len(entries), err)
 		}
 	}
@@ -135,7 +135,7 @@ func TestGit_DubiousOwnershipSaysWhatHelps(t *testing.T) {
 	r := newRepo(t)
 	r.commit("one", map[string]string{"a.yaml": "a: 1"})
 	r.foreign()
-	_, err := git(t.Context(), command{dir: r.dir, args: []string{"log", "-1"}})
+	_, err := runGit(t.Context(), command{dir: r.dir, args: []string{"log", "-1"}})
 	if err == nil {
 		t.Fatal("git reads a repository of another user")
 	}
@@ -193,7 +193,7 @@ func TestTip_UnchangedBranchIsNotFetchedAgain(t *testing.T) {
 	r := newRepo(t)
 	r.commit("one", map[string]string{"a.yaml": checkout})
 	l, s := following(t, r)
-	if err := newStep(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	report, err := s.Source(t.Context(), "main")
@@ -204,13 +204,13 @@ func TestTip_UnchangedBranchIsNotFetchedAgain(t *testing.T) {
 	if err := os.RemoveAll(mirror); err != nil {
 		t.Fatal(err)
 	}
-	polled := newStep(l, claim(t, s, "a"))
-	polled.c.Requests = nil
-	polled.at.NextSyncAt = time.Time{}
+	polled := newSyncRun(l, claim(t, s, "a"))
+	polled.claimed.Requests = nil
+	polled.status.NextSyncAt = time.Time{}
 	if err := polled.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(mirror); !errors.Is(err, os.ErrNotExist) || polled.at.Error != "" {
-		t.Errorf("the mirror is %v, and the error %q", err, polled.at.Error)
+	if _, err := os.Stat(mirror); !errors.Is(err, os.ErrNotExist) || polled.status.Error != "" {
+		t.Errorf("the mirror is %v, and the error %q", err, polled.status.Error)
 	}
 }

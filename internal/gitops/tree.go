@@ -27,29 +27,29 @@ const (
 	maxLabel     = 256
 )
 
-// entry is one file of a commit that may be a definition.
-type entry struct {
-	path   string
-	object string
-	// refused says why it is not even read; empty when it is.
-	refused string
+// Entry is one file of a commit that may be a definition.
+type Entry struct {
+	Path   string
+	Object string
+	// Refused says why it is not even read; empty when it is.
+	Refused string
 }
 
-// entries lists the YAML files of a commit below the source's path, in the order of their names. Names that begin with a
+// ListFiles lists the YAML files of a commit below the source's path, in the order of their names. Names that begin with a
 // dot are not for Rollcall.
-func (m *mirror) entries(ctx context.Context, revision, below string) ([]entry, error) {
+func (m *Mirror) ListFiles(ctx context.Context, revision, below string) ([]Entry, error) {
 	args := []string{"ls-tree", "-r", "-l", "-z", "--full-tree", revision}
 	if below != "" {
 		args = append(args, "--", below)
 	}
-	out, err := git(ctx, command{dir: m.path, args: args, env: []string{"GIT_LITERAL_PATHSPECS=1"}})
+	out, err := runGit(ctx, command{dir: m.path, args: args, env: []string{"GIT_LITERAL_PATHSPECS=1"}})
 	if err != nil {
 		return nil, err
 	}
 	if len(out) == 0 && below != "" {
-		return nil, nothingAt(revision, below, "does not have the path")
+		return nil, noDefinitions(revision, below, "does not have the path")
 	}
-	var found []entry
+	var found []Entry
 	var total int64
 	for line := range strings.SplitSeq(string(out), "\x00") {
 		e, size, ok := readEntry(line, below)
@@ -62,48 +62,48 @@ func (m *mirror) entries(ctx context.Context, revision, below string) ([]entry, 
 		}
 	}
 	if len(found) == 0 {
-		return nil, nothingAt(revision, below, "has no .yaml or .yml file at the path")
+		return nil, noDefinitions(revision, below, "has no .yaml or .yml file at the path")
 	}
 	return found, nil
 }
 
-var errNothing = errors.New("nothing says what should run")
+var ErrNoDefinitions = errors.New("nothing says what should run")
 
-// nothingAt returns errNothing with what is missing, and where.
-func nothingAt(revision, below, missing string) error {
+// noDefinitions returns errNothing with what is missing, and where.
+func noDefinitions(revision, below, missing string) error {
 	return fmt.Errorf("commit %s %s %q: %w; what was read before stays in force (with allow_empty that is no error)",
-		revision, missing, cmp.Or(below, "/"), errNothing)
+		revision, missing, cmp.Or(below, "/"), ErrNoDefinitions)
 }
 
 // readEntry reads a line of ls-tree: mode, type, object and size, a tab, and the path.
-func readEntry(line, below string) (e entry, size int64, ok bool) {
+func readEntry(line, below string) (e Entry, size int64, ok bool) {
 	facts, name, found := strings.Cut(line, "\t")
 	fields := strings.Fields(facts)
-	if !found || len(fields) != 4 || !definitionName(name, below) {
+	if !found || len(fields) != 4 || !isDefinition(name, below) {
 		return e, 0, false
 	}
-	e = entry{path: name, object: fields[2]}
+	e = Entry{Path: name, Object: fields[2]}
 	size, err := strconv.ParseInt(fields[3], 10, 64)
 	switch {
 	case fields[0] == "120000":
-		e.refused = "is a symbolic link, and links are not followed"
+		e.Refused = "is a symbolic link, and links are not followed"
 	case fields[1] != "blob" || err != nil:
 		return e, 0, false // a submodule
 	case size > maxFileBytes:
-		e.refused = fmt.Sprintf("is larger than %d KiB", maxFileBytes>>10)
+		e.Refused = fmt.Sprintf("is larger than %d KiB", maxFileBytes>>10)
 	case len(name) > maxPathBytes:
-		e.path, e.refused = shownName(name), fmt.Sprintf("has a name of more than %d bytes", maxPathBytes)
-	case !plainPath(name):
-		e.path, e.refused = shownName(name), "has a name that is not plain text"
+		e.Path, e.Refused = quotedName(name), fmt.Sprintf("has a name of more than %d bytes", maxPathBytes)
+	case !isPlainPath(name):
+		e.Path, e.Refused = quotedName(name), "has a name that is not plain text"
 	}
-	if e.refused != "" {
+	if e.Refused != "" {
 		size = 0
 	}
 	return e, size, true
 }
 
-// definitionName reports whether the file is for Rollcall: YAML, and below the source's path nothing hidden.
-func definitionName(name, below string) bool {
+// isDefinition reports whether the file is for Rollcall: YAML, and below the source's path nothing hidden.
+func isDefinition(name, below string) bool {
 	ext := strings.ToLower(path.Ext(name))
 	if ext != ".yaml" && ext != ".yml" {
 		return false
@@ -112,9 +112,9 @@ func definitionName(name, below string) bool {
 	return name == below || !strings.Contains(rest, "/.")
 }
 
-// shownName returns how a name is written that is no plain text. Two names are never written alike, and none is longer than
+// quotedName returns how a name is written that is no plain text. Two names are never written alike, and none is longer than
 // an index of the database takes.
-func shownName(name string) string {
+func quotedName(name string) string {
 	quoted := strconv.QuoteToASCII(name)
 	if len(quoted) <= maxPathBytes {
 		return quoted
@@ -123,19 +123,19 @@ func shownName(name string) string {
 	return quoted[:maxPathBytes/2] + "…" + hex.EncodeToString(sum[:])
 }
 
-func plainPath(name string) bool {
+func isPlainPath(name string) bool {
 	return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl) && path.Clean(name) == name
 }
 
-// contents reads the files that are not refused, by object.
-func (m *mirror) contents(ctx context.Context, entries []entry) (map[string][]byte, error) {
+// ReadFiles reads the files that are not refused, by object.
+func (m *Mirror) ReadFiles(ctx context.Context, entries []Entry) (map[string][]byte, error) {
 	var asked bytes.Buffer
 	for _, e := range entries {
-		if e.refused == "" {
-			asked.WriteString(e.object + "\n")
+		if e.Refused == "" {
+			asked.WriteString(e.Object + "\n")
 		}
 	}
-	out, err := git(ctx, command{dir: m.path, args: []string{"cat-file", "--batch"}, stdin: asked.Bytes()})
+	out, err := runGit(ctx, command{dir: m.path, args: []string{"cat-file", "--batch"}, stdin: asked.Bytes()})
 	if err != nil {
 		return nil, err
 	}
@@ -155,9 +155,9 @@ func (m *mirror) contents(ctx context.Context, entries []entry) (map[string][]by
 	return contents, nil
 }
 
-// commitOf returns the commit that last changed a file, as of the revision.
-func (m *mirror) commitOf(ctx context.Context, revision, file string) (gitsource.Commit, error) {
-	out, err := git(ctx, command{dir: m.path, env: []string{"GIT_LITERAL_PATHSPECS=1"}, args: []string{
+// LastCommit returns the commit that last changed a file, as of the revision.
+func (m *Mirror) LastCommit(ctx context.Context, revision, file string) (gitsource.Commit, error) {
+	out, err := runGit(ctx, command{dir: m.path, env: []string{"GIT_LITERAL_PATHSPECS=1"}, args: []string{
 		"log", "-1", "--no-show-signature", "--encoding=UTF-8", "--format=%H%x00%cI%x00%an <%ae>%x00%s", revision, "--", file,
 	}})
 	if err != nil {
@@ -171,16 +171,16 @@ func (m *mirror) commitOf(ctx context.Context, revision, file string) (gitsource
 	if err != nil {
 		at = time.Time{} // Git keeps what a clock has said, and some clocks say nothing that is a time
 	}
-	return gitsource.Commit{SHA: parts[0], Author: label(parts[2]), Message: label(parts[3]), Time: at.UTC()}, nil
+	return gitsource.Commit{SHA: parts[0], Author: LabelValue(parts[2]), Message: LabelValue(parts[3]), Time: at.UTC()}, nil
 }
 
-// label returns text of a repository as the value of a label may be.
-func label(text string) string {
+// LabelValue returns text of a repository as the value of a label may be.
+func LabelValue(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == utf8.RuneError || !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r
 	}, text)
-	return shortened(strings.Join(strings.Fields(text), " "), maxLabel)
+	return TruncateText(strings.Join(strings.Fields(text), " "), maxLabel)
 }

@@ -23,15 +23,15 @@ const (
 	maxNodes = 100_000
 )
 
-// document is a YAML document as JSON, with the line of each part by its JSON pointer.
-type document struct {
-	json  json.RawMessage
+// Document is a YAML document as JSON, with the line of each part by its JSON pointer.
+type Document struct {
+	JSON  json.RawMessage
 	value map[string]any
 	lines map[string]int
 }
 
-// line returns the line of a part, or of what it is missing from.
-func (d *document) line(pointer string) int {
+// lineOf returns the line of a part, or of what it is missing from.
+func (d *Document) lineOf(pointer string) int {
 	for {
 		if line, known := d.lines[pointer]; known {
 			return line
@@ -46,31 +46,31 @@ func (d *document) line(pointer string) int {
 
 // readYAML reads one document whose value is a mapping. What it lets through means the same in every YAML reader: no
 // aliases, no merge keys, no tags of anybody's own, no name twice.
-func readYAML(text []byte) (*document, *gitsource.FileProblem) {
-	if problem := plainText(text); problem != nil {
+func readYAML(text []byte) (*Document, *gitsource.FileProblem) {
+	if problem := checkText(text); problem != nil {
 		return nil, problem
 	}
-	root, problem := parse(text)
+	root, problem := parseDocument(text)
 	if problem != nil {
 		return nil, problem
 	}
-	r := reader{lines: map[string]int{}}
-	value, problem := r.read(root, "", 0)
+	r := nodeReader{lines: map[string]int{}}
+	value, problem := r.readNode(root, "", 0)
 	if problem != nil {
 		return nil, problem
 	}
 	object, isObject := value.(map[string]any)
 	if !isObject {
-		return nil, at(root, "", "must be a mapping of fields")
+		return nil, problemAt(root, "", "must be a mapping of fields")
 	}
 	encoded, err := json.Marshal(object)
 	if err != nil {
-		return nil, at(root, "", "cannot be written as JSON: "+err.Error())
+		return nil, problemAt(root, "", "cannot be written as JSON: "+err.Error())
 	}
-	return &document{json: encoded, value: object, lines: r.lines}, nil
+	return &Document{JSON: encoded, value: object, lines: r.lines}, nil
 }
 
-func plainText(text []byte) *gitsource.FileProblem {
+func checkText(text []byte) *gitsource.FileProblem {
 	switch i := bytes.IndexByte(text, 0); {
 	case len(text) > maxFileBytes:
 		return &gitsource.FileProblem{Detail: fmt.Sprintf("is larger than %d KiB", maxFileBytes>>10)}
@@ -82,8 +82,8 @@ func plainText(text []byte) *gitsource.FileProblem {
 	return nil
 }
 
-// parse returns the one document of the text.
-func parse(text []byte) (*yaml.Node, *gitsource.FileProblem) {
+// parseDocument returns the one document of the text.
+func parseDocument(text []byte) (*yaml.Node, *gitsource.FileProblem) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
 	if err := dec.Decode(&first); errors.Is(err, io.EOF) {
@@ -92,7 +92,7 @@ func parse(text []byte) (*yaml.Node, *gitsource.FileProblem) {
 		return nil, syntaxProblem(err)
 	}
 	if err := dec.Decode(&second); err == nil {
-		return nil, at(&second, "", "is a second document, and a file has one")
+		return nil, problemAt(&second, "", "is a second document, and a file has one")
 	} else if !errors.Is(err, io.EOF) {
 		return nil, syntaxProblem(err)
 	}
@@ -106,62 +106,62 @@ var lineOfError = regexp.MustCompile(`line (\d+): `)
 
 func syntaxProblem(err error) *gitsource.FileProblem {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	p := &gitsource.FileProblem{Detail: "is not YAML: " + label(lineOfError.ReplaceAllString(text, ""))}
+	p := &gitsource.FileProblem{Detail: "is not YAML: " + LabelValue(lineOfError.ReplaceAllString(text, ""))}
 	if found := lineOfError.FindStringSubmatch(text); found != nil {
 		p.Line, _ = strconv.Atoi(found[1]) // the pattern is digits
 	}
 	return p
 }
 
-func at(n *yaml.Node, pointer, detail string) *gitsource.FileProblem {
+func problemAt(n *yaml.Node, pointer, detail string) *gitsource.FileProblem {
 	return &gitsource.FileProblem{Line: max(n.Line, 1), Pointer: pointer, Detail: detail}
 }
 
-// reader turns nodes into what JSON has.
-type reader struct {
+// nodeReader turns nodes into what JSON has.
+type nodeReader struct {
 	lines map[string]int
 	nodes int
 }
 
-func (r *reader) read(n *yaml.Node, pointer string, depth int) (any, *gitsource.FileProblem) {
+func (r *nodeReader) readNode(n *yaml.Node, pointer string, depth int) (any, *gitsource.FileProblem) {
 	r.nodes++
 	switch {
 	case depth > maxDepth:
-		return nil, at(n, "", fmt.Sprintf("is nested deeper than %d levels", maxDepth))
+		return nil, problemAt(n, "", fmt.Sprintf("is nested deeper than %d levels", maxDepth))
 	case r.nodes > maxNodes:
-		return nil, at(n, "", fmt.Sprintf("has more than %d values", maxNodes))
+		return nil, problemAt(n, "", fmt.Sprintf("has more than %d values", maxNodes))
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		return nil, at(n, pointer, "is an anchor or an alias, which are not taken")
+		return nil, problemAt(n, pointer, "is an anchor or an alias, which are not taken")
 	}
 	r.lines[pointer] = n.Line
 	switch n.Kind {
 	case yaml.MappingNode:
-		return r.mapping(n, pointer, depth)
+		return r.readMapping(n, pointer, depth)
 	case yaml.SequenceNode:
-		return r.sequence(n, pointer, depth)
+		return r.readSequence(n, pointer, depth)
 	case yaml.ScalarNode:
-		return scalar(n, pointer)
+		return readScalar(n, pointer)
 	default:
-		return nil, at(n, pointer, "is nothing that a definition can hold")
+		return nil, problemAt(n, pointer, "is nothing that a definition can hold")
 	}
 }
 
-func (r *reader) mapping(n *yaml.Node, pointer string, depth int) (any, *gitsource.FileProblem) {
+func (r *nodeReader) readMapping(n *yaml.Node, pointer string, depth int) (any, *gitsource.FileProblem) {
 	if tag := n.ShortTag(); tag != "!!map" {
-		return nil, at(n, pointer, "has the tag "+label(tag)+", which is not taken")
+		return nil, problemAt(n, pointer, "has the tag "+LabelValue(tag)+", which is not taken")
 	}
 	object := make(map[string]any, len(n.Content)/2)
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		name := key.Value
 		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" || key.ShortTag() == "!!null" {
-			return nil, at(key, pointer, "has a field whose name is not plain text")
+			return nil, problemAt(key, pointer, "has a field whose name is not plain text")
 		}
 		below := pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 		if _, twice := object[name]; twice {
-			return nil, at(key, below, "is given more than once")
+			return nil, problemAt(key, below, "is given more than once")
 		}
-		read, problem := r.read(value, below, depth+1)
+		read, problem := r.readNode(value, below, depth+1)
 		if problem != nil {
 			return nil, problem
 		}
@@ -170,13 +170,13 @@ func (r *reader) mapping(n *yaml.Node, pointer string, depth int) (any, *gitsour
 	return object, nil
 }
 
-func (r *reader) sequence(n *yaml.Node, pointer string, depth int) (any, *gitsource.FileProblem) {
+func (r *nodeReader) readSequence(n *yaml.Node, pointer string, depth int) (any, *gitsource.FileProblem) {
 	if tag := n.ShortTag(); tag != "!!seq" {
-		return nil, at(n, pointer, "has the tag "+label(tag)+", which is not taken")
+		return nil, problemAt(n, pointer, "has the tag "+LabelValue(tag)+", which is not taken")
 	}
 	list := make([]any, 0, len(n.Content))
 	for i, item := range n.Content {
-		read, problem := r.read(item, pointer+"/"+strconv.Itoa(i), depth+1)
+		read, problem := r.readNode(item, pointer+"/"+strconv.Itoa(i), depth+1)
 		if problem != nil {
 			return nil, problem
 		}
@@ -185,37 +185,37 @@ func (r *reader) sequence(n *yaml.Node, pointer string, depth int) (any, *gitsou
 	return list, nil
 }
 
-// scalar reads a plain value. A date is text: JSON has no other way to say it.
-func scalar(n *yaml.Node, pointer string) (any, *gitsource.FileProblem) {
+// readScalar reads a plain value. A date is text: JSON has no other way to say it.
+func readScalar(n *yaml.Node, pointer string) (any, *gitsource.FileProblem) {
 	switch tag := n.ShortTag(); tag {
 	case "!!str", "!!timestamp":
 		if strings.ContainsRune(n.Value, 0) {
-			return nil, at(n, pointer, "must not have NUL characters")
+			return nil, problemAt(n, pointer, "must not have NUL characters")
 		}
 		return n.Value, nil
 	case "!!null":
 		return nil, nil //nolint:nilnil // null is a value
 	case "!!bool":
 		var b bool
-		return decoded(n, pointer, &b)
+		return decodeScalar(n, pointer, &b)
 	case "!!int":
 		var i int64
-		return decoded(n, pointer, &i)
+		return decodeScalar(n, pointer, &i)
 	case "!!float":
 		var f float64
-		value, problem := decoded(n, pointer, &f)
+		value, problem := decodeScalar(n, pointer, &f)
 		if problem == nil && (math.IsNaN(f) || math.IsInf(f, 0)) {
-			return nil, at(n, pointer, "is no number that JSON has")
+			return nil, problemAt(n, pointer, "is no number that JSON has")
 		}
 		return value, problem
 	default:
-		return nil, at(n, pointer, "has the tag "+label(tag)+", which is not taken")
+		return nil, problemAt(n, pointer, "has the tag "+LabelValue(tag)+", which is not taken")
 	}
 }
 
-func decoded[T any](n *yaml.Node, pointer string, into *T) (any, *gitsource.FileProblem) {
+func decodeScalar[T any](n *yaml.Node, pointer string, into *T) (any, *gitsource.FileProblem) {
 	if err := n.Decode(into); err != nil {
-		return nil, at(n, pointer, "is out of range")
+		return nil, problemAt(n, pointer, "is out of range")
 	}
 	return *into, nil
 }

@@ -21,7 +21,7 @@ func TestYAML_BecomesEquivalentJSON(t *testing.T) {
 		"service: checkout\nversion: v2\nx: '\\'": `{"service":"checkout","version":"v2","x":"\\"}`,
 	} {
 		doc, problem := readYAML([]byte(text))
-		if problem != nil || string(doc.json) != want {
+		if problem != nil || string(doc.JSON) != want {
 			t.Errorf("%q becomes %v (%+v), want %s", text, doc, problem, want)
 		}
 	}
@@ -69,7 +69,7 @@ func TestYAML_AmbiguousIsRefusedByLine(t *testing.T) {
 			if c.says == "" {
 				continue // a large number is a float elsewhere, too
 			}
-			t.Errorf("%s was let through as %s", name, doc.json)
+			t.Errorf("%s was let through as %s", name, doc.JSON)
 			continue
 		}
 		if !strings.Contains(problem.Detail, c.says) || problem.Pointer != c.pointer || c.line != 0 && problem.Line != c.line {
@@ -88,7 +88,7 @@ func TestYAML_PointerFindsLineOrParentLine(t *testing.T) {
 		"/service": 1, "/targets": 2, "/targets/0/address": 4, "/targets/1/id": 6, "/targets/1/address": 6, "/version": 1, "": 1,
 		"/no~0w~1ay": 7,
 	} {
-		if got := doc.line(pointer); got != line {
+		if got := doc.lineOf(pointer); got != line {
 			t.Errorf("%s is on line %d, not %d", pointer, line, got)
 		}
 	}
@@ -103,7 +103,7 @@ func FuzzYAML(f *testing.F) {
 		if (doc == nil) == (problem == nil) {
 			t.Fatalf("document %v, problem %v", doc, problem)
 		}
-		if doc != nil && len(doc.json) == 0 {
+		if doc != nil && len(doc.JSON) == 0 {
 			t.Fatal("no JSON")
 		}
 	})
