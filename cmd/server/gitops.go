@@ -12,7 +12,8 @@ import (
 
 	"rollcall/internal/api"
 	"rollcall/internal/egress/guard"
-	"rollcall/internal/gitops"
+	"rollcall/internal/gitops/mirror"
+	"rollcall/internal/gitops/syncer"
 	"rollcall/internal/health"
 	"rollcall/internal/metrics"
 )
@@ -75,13 +76,14 @@ func (s *server) wireGitOps(
 	if err != nil {
 		return fmt.Errorf("building the GitOps deployer: %w", err)
 	}
-	s.gitops, err = gitops.New(gitops.Config{
-		Replica: s.identity.replica, Folder: s.mirrorFolder(), Store: s.workerStore, Deployments: s.workerStore, Deployer: deployer, Prober: prober,
-		Resolver: addressGuard, Recorder: m, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64,
-	})
+	mirrors, err := mirror.New(mirror.Config{Folder: s.mirrorFolder(), Resolver: addressGuard})
 	if err != nil {
 		return fmt.Errorf("building the GitOps syncer: %w", err)
 	}
+	s.gitops = syncer.New(syncer.Config{
+		Replica: s.identity.replica, Mirrors: mirrors, Store: s.workerStore, Deployments: s.workerStore, Deployer: deployer,
+		Prober: prober, Recorder: m, Log: s.log.With("replica", s.identity.replica), Share: rand.Float64,
+	})
 	if s.config.Gitops.URL == "" {
 		return nil
 	}

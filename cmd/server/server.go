@@ -18,7 +18,7 @@ import (
 	"rollcall/internal/egress"
 	"rollcall/internal/egress/guard"
 	"rollcall/internal/engine"
-	"rollcall/internal/gitops"
+	"rollcall/internal/gitops/syncer"
 	"rollcall/internal/health"
 	"rollcall/internal/localpg"
 	"rollcall/internal/metrics"
@@ -53,7 +53,7 @@ type server struct {
 	workerStore *store.Store // the same, with its own connection pool: requests cannot exhaust it
 	metrics     *metrics.Metrics
 	engine      *engine.Engine
-	gitops      *gitops.Syncer
+	gitops      *syncer.Syncer
 	notify      *notify.Worker
 	resting     *resting.Loop
 	scratch     string // a temporary folder for mirrors; empty with a state folder

@@ -1,19 +1,12 @@
-// Package gitops brings what runs to what Git says.
+// Package gitops decides what a Git source does next. It is pure: package mirror reads repositories, and package syncer asks,
+// stores and deploys.
 //
-// A source is a repository, branch and path. Every file there is one request for a deployment, with its version, in YAML.
-// One replica at a time works on a source (a claim with an epoch, as deployments have them) in steps:
-//
-//  1. When a sync is due the remote is asked for the branch's commit. A new one is fetched into a bare mirror, and its files
-//     are read and checked.
-//  2. merge, which is pure, finds the files that want something new, and plans one attempt for each. Planned attempts are saved
-//     before anything is asked for.
-//  3. Each planned attempt becomes one deployment, by the call that POST /deployments makes, under a key that does not
-//     expire: a step that is repeated, after whatever crash, finds the deployment that it made.
-//  4. What became of the attempts is looked up, targets are asked what they run, and the status follows from both. A
-//     source that heals plans attempts for what has drifted.
+//   - MergeFiles compares the files of a commit with those of before, and plans one attempt for each that wants something new.
+//   - RecordDeploy, SettleAttempt and HoldRolledBack record what became of an attempt.
+//   - SelectForHealing picks what has drifted and is deployed again.
+//   - UpdateStatus sums up the files of a source, and NextRunAt says when it is looked at again.
 //
 // What must stay true: a file that is broken changes nothing, and keeps what it wanted before. A failed attempt is not
-// repeated for the same commit unless a person asks, and one that could not begin is not failed. A path without any file is
-// an error, unless the source says otherwise. What a person rolled back stays so until Git says something newer or a person
-// releases it. Everything that is known is in the database; a mirror may be lost at any time.
+// repeated for the same commit unless a person asks, and one that could not begin is not failed. What a person rolled back
+// stays so until Git says something newer or a person releases it.
 package gitops

@@ -96,37 +96,12 @@ func rejectDuplicates(read []CommitFile, taken map[string]string) []CommitFile {
 	return read
 }
 
-// PlanAttempt writes a new attempt at what the file wants down.
-func PlanAttempt(f *gitsource.File, kind gitsource.AttemptKind, serial int64) {
-	var older []string
-	if before := f.Attempt; before != nil {
-		older = slices.Clone(before.Superseded)
-		if before.State == gitsource.AttemptRunning && before.DeploymentID != "" {
-			older = append(older, before.DeploymentID)
-		}
-	}
-	f.Attempt = &gitsource.Attempt{
-		Kind: kind, Serial: serial, Commit: f.Want.Commit.SHA, State: gitsource.AttemptPlanned,
-		Reason: "is about to be asked for", Superseded: older,
-	}
-}
+// MaxFileBytes bounds a file that says what should run.
+const MaxFileBytes = 1 << 20
 
-// PlanRequested plans what people ask for: what failed is tried again, what is held is released.
-func PlanRequested(files []gitsource.File, asks []gitsource.SyncRequest, serial int64) int64 {
-	for i := range files {
-		f := &files[i]
-		if f.Want != nil && f.Attempt != nil && slices.ContainsFunc(asks, func(a gitsource.SyncRequest) bool { return isRequested(a, f) }) {
-			serial++
-			f.HealFailures = 0
-			PlanAttempt(f, gitsource.AttemptRetry, serial)
-		}
-	}
-	return serial
-}
-
-func isRequested(a gitsource.SyncRequest, f *gitsource.File) bool {
-	if a.Service != "" && a.Service != f.Want.Service || a.Environment != "" && a.Environment != f.Want.Environment {
-		return false
-	}
-	return a.Retry && f.Attempt.State == gitsource.AttemptFailed || a.Release && f.Attempt.State == gitsource.AttemptHeld
+// CommitFile is a file as a commit has it: what it wants, or what is wrong with it.
+type CommitFile struct {
+	Path     string
+	Want     *gitsource.DesiredState
+	Problems []gitsource.FileProblem
 }

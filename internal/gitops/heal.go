@@ -1,0 +1,50 @@
+package gitops
+
+import (
+	"time"
+
+	"rollcall/internal/gitsource"
+)
+
+// How long healing waits after it failed: it doubles each time.
+const (
+	firstHealBackoff = 30 * time.Second
+	lastHealBackoff  = time.Hour
+)
+
+// SelectForHealing picks the one file whose targets are to be brought back now, or none. busy are the keys in which a deployment has not ended.
+func SelectForHealing(files []gitsource.File, busy map[string]bool, now time.Time) *gitsource.File {
+	var chosen *gitsource.File
+	for i := range files {
+		f := &files[i]
+		if f.Running() && f.Attempt.Kind == gitsource.AttemptHeal {
+			return nil
+		}
+		if chosen == nil && CanHeal(f, now) && !busy[f.Want.Key()] {
+			chosen = f
+		}
+	}
+	return chosen
+}
+
+// CanHeal reports whether a file's targets have drifted and may be brought back: not what failed for its commit, and not
+// what a person rolled back.
+func CanHeal(f *gitsource.File, now time.Time) bool {
+	drifted, _ := f.Drifted()
+	if f.Want == nil || f.Attempt == nil || drifted == 0 || now.Before(f.HealAt) {
+		return false
+	}
+	failedHealing := f.Attempt.Kind == gitsource.AttemptHeal && f.Attempt.State == gitsource.AttemptFailed
+	return f.Attempt.State == gitsource.AttemptDone || failedHealing
+}
+
+// retryDelay returns first after one failure, and doubles it with each further one up to last.
+func retryDelay(first, last time.Duration, failures int) time.Duration {
+	wait := first
+	for range failures - 1 {
+		if wait *= 2; wait >= last {
+			return last
+		}
+	}
+	return wait
+}

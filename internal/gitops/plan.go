@@ -1,0 +1,35 @@
+package gitops
+
+import (
+	"slices"
+	"time"
+
+	"rollcall/internal/gitsource"
+)
+
+// PlanSync returns what MergeFiles and the request would plan beside what is planned already.
+func PlanSync(
+	r *gitsource.Report, read []CommitFile, taken map[string]string, ask gitsource.SyncRequest, revision string, now time.Time,
+) gitsource.PlannedSync {
+	known := slices.Clone(r.Files)
+	for i := range known {
+		if a := known[i].Attempt; a != nil {
+			copied := *a
+			known[i].Attempt = &copied
+		}
+	}
+	files, serial := MergeFiles(known, read, taken, r.Status.Serial)
+	PlanRequested(files, []gitsource.SyncRequest{ask}, serial)
+	var p gitsource.PlannedSync
+	p.Removed = ListRemoved(nil, known, files, taken, revision, now)
+	for i := range files {
+		f := &files[i]
+		if len(f.Problems) > 0 {
+			p.Broken = append(p.Broken, *f)
+		}
+		if f.Planned() {
+			p.Deployments = append(p.Deployments, gitsource.PlannedAttempt{Path: f.Path, Kind: f.Attempt.Kind, Want: *f.Want})
+		}
+	}
+	return p
+}

@@ -1,0 +1,56 @@
+package syncer
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"rollcall/internal/gitops"
+	"rollcall/internal/gitops/mirror"
+	"rollcall/internal/gitsource"
+	"rollcall/internal/problem"
+)
+
+// previewTime bounds a dry run, whose caller waits for it.
+const previewTime = 50 * time.Second
+
+// Preview returns what a sync would do now, and does nothing: this replica reads the branch itself, whichever replica owns
+// the source. A remote that cannot be read is CodeConflict.
+func (l *Syncer) Preview(ctx context.Context, name string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, previewTime, fmt.Errorf("it took longer than %s", previewTime))
+	defer cancel()
+	report, err := l.Store.Source(ctx, name)
+	if err != nil {
+		return gitsource.PlannedSync{}, err
+	}
+	taken, err := l.Store.ManagedElsewhere(ctx, name)
+	if err != nil {
+		return gitsource.PlannedSync{}, err
+	}
+	var preview gitsource.PlannedSync
+	err = l.Mirrors.WithMirror(ctx, &report.Source, func(m *mirror.Mirror) error {
+		read, revision, err := l.readRemote(ctx, m, &report)
+		if err != nil {
+			return err
+		}
+		preview = gitops.PlanSync(&report, read, taken, ask, revision, time.Now())
+		preview.DesiredRevision = revision
+		return nil
+	})
+	if err != nil && problem.CodeOf(err) == "" {
+		err = &problem.Error{Code: problem.CodeConflict, Message: "the source cannot be read: " + gitops.TruncateText(err.Error(), gitops.MaxErrorText), Err: err}
+	}
+	return preview, err
+}
+
+func (l *Syncer) readRemote(ctx context.Context, m *mirror.Mirror, r *gitsource.Report) ([]gitops.CommitFile, string, error) {
+	revision, err := m.FetchBranch(ctx, &r.Source)
+	if err != nil {
+		return nil, "", fmt.Errorf("fetch: %w", err)
+	}
+	if err := m.VerifySignature(ctx, revision, r.Source.AllowedSigners); err != nil {
+		return nil, "", err
+	}
+	read, err := l.readFiles(ctx, m, &r.Source, revision, r.Files)
+	return read, revision, err
+}
