@@ -39,7 +39,7 @@ type flags struct {
 	Batch       int           `default:"2" help:"How many targets to update at a time."`
 	Token       string        `env:"ROLLCALL_TOKEN" help:"Bearer token for Rollcall."`
 	ReadyWithin time.Duration `default:"60s" help:"How long to wait for Rollcall to be ready."`
-	Stay        bool          `help:"Go on serving after the rollout, until interrupted."`
+	Stay        bool          `help:"Keep serving after the rollout, until interrupted."`
 }
 
 func main() {

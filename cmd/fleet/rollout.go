@@ -18,7 +18,7 @@ import (
 	"rollcall/internal/testtarget"
 )
 
-// How Rollcall is asked: one call at a time, repeated while it does not answer, because it may be restarted meanwhile.
+// Rollcall is called once at a time, and again while it does not answer: it may be restarting.
 const (
 	longPoll    = 5 * time.Second
 	callTimeout = 15 * time.Second
@@ -133,7 +133,7 @@ type client struct{ base, token string }
 // errFinal marks an answer that will be the same next time.
 var errFinal = errors.New("refused")
 
-// awaitReady waits until Rollcall says that it is ready.
+// awaitReady waits until Rollcall is ready.
 func (c client) awaitReady(ctx context.Context, within time.Duration) error {
 	if err := c.repeatCall(ctx, within, func() error { return c.callOnce(ctx, http.MethodGet, "/readyz", "", nil, nil) }); err != nil {
 		return fmt.Errorf("no Rollcall is ready at %s: %w", c.base, err)
@@ -150,7 +150,7 @@ func (c client) callUntilAnswered(ctx context.Context, method, path string, body
 	return c.repeatCall(ctx, maxSilence, func() error { return c.callOnce(ctx, method, path, key, body, into) })
 }
 
-// repeatCall repeats call until it succeeds, is refused for good, or the time is over.
+// repeatCall repeats call until it succeeds, fails with errFinal, or the time is over.
 func (c client) repeatCall(ctx context.Context, within time.Duration, call func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -196,7 +196,7 @@ func (c client) callOnce(ctx context.Context, method, path, key string, body []b
 	return decodeAnswer(res, answer, into)
 }
 
-// decodeAnswer takes a good answer; a bad one becomes an error, final for a 4xx.
+// decodeAnswer decodes the answer; a status of 300 or more is an error, final for a 4xx.
 func decodeAnswer(res *http.Response, answer []byte, into any) error {
 	short := strings.TrimSpace(string(answer[:min(len(answer), 500)]))
 	switch {

@@ -29,13 +29,13 @@ func permissions() []authz.Permission {
 	}
 }
 
-// covered says it again in other words than Scopes.Cover.
+// covered decides the same as Scopes.Allow, in another way.
 func covered(scopes authz.Scopes, service, environment string) bool {
 	for _, s := range scopes {
-		for _, pair := range [][2]string{
+		for _, scope := range [][2]string{
 			{service, environment}, {service, "*"}, {"*", environment}, {"*", "*"},
 		} {
-			if s == (authz.Scope{Service: pair[0], Environment: pair[1]}) {
+			if s == (authz.Scope{Service: scope[0], Environment: scope[1]}) {
 				return true
 			}
 		}

@@ -100,13 +100,13 @@ func (a *authority) issue() (cert string, key secret.Secret) {
 func (a *authority) serve(change func(*tls.Config)) (url string, calls *atomic.Int32) {
 	a.t.Helper()
 	cert, key := a.issue()
-	pair, err := tls.X509KeyPair([]byte(cert), []byte(key.Reveal()))
+	certificate, err := tls.X509KeyPair([]byte(cert), []byte(key.Reveal()))
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	calls = new(atomic.Int32)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }))
-	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	if change != nil {
 		change(s.TLS)
 	}

@@ -27,11 +27,11 @@ func (c *Client) TLS(trust *rollout.TLS) (*tls.Config, error) {
 		}
 	}
 	if trust.ClientCert != "" || trust.ClientKey != "" {
-		pair, err := tls.X509KeyPair([]byte(trust.ClientCert), []byte(trust.ClientKey.Reveal()))
+		certificate, err := tls.X509KeyPair([]byte(trust.ClientCert), []byte(trust.ClientKey.Reveal()))
 		if err != nil {
 			return nil, errCertificate // the cause may quote the key
 		}
-		config.Certificates = []tls.Certificate{pair}
+		config.Certificates = []tls.Certificate{certificate}
 	}
 	return config, nil
 }

@@ -109,12 +109,12 @@ func vectorNumbers(result json.RawMessage) ([]sample, error) {
 	return numbers, nil
 }
 
-// pointValue reads a pair of a time and a number; the number is a string, since JSON has neither NaN nor Inf.
-func pointValue(pair json.RawMessage) (float64, error) {
+// pointValue reads a point, a time and a number; the number is a string, since JSON has neither NaN nor Inf.
+func pointValue(text json.RawMessage) (float64, error) {
 	var point []any
-	if err := json.Unmarshal(pair, &point); err == nil && len(point) == 2 {
-		if text, ok := point[1].(string); ok {
-			if v, err := parseNumber(text); err == nil {
+	if err := json.Unmarshal(text, &point); err == nil && len(point) == 2 {
+		if number, ok := point[1].(string); ok {
+			if v, err := parseNumber(number); err == nil {
 				return v, nil
 			}
 		}

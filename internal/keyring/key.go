@@ -64,7 +64,7 @@ func (k Key) ID() string { return k.id }
 // Text returns the key itself, as a key file has it.
 func (k Key) Text() string { return k.id + ":" + base64.StdEncoding.EncodeToString(k.bytes[:]) }
 
-// Format prints the id for every verb.
+// Format prints the id whatever the format.
 func (k Key) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("key " + k.id)) } // fmt.State keeps its own errors
 
 // MarshalText encodes the id, so that no log or answer can hold the key.

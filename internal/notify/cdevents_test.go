@@ -15,7 +15,7 @@ import (
 func TestCDEvents_EnvelopeRepeatsEvent(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "https://r.example.com", delivery(notification.KindCDEvents, r.URL, completed(nil))), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "https://r.example.com", delivery(notification.KindCDEvents, r.URL, completed(nil))), notification.DeliveryDelivered)
 	got := r.last(t)
 	if kind := got.header.Get("Content-Type"); kind != "application/cloudevents+json; charset=utf-8" {
 		t.Errorf("Content-Type %q", kind)
@@ -141,7 +141,7 @@ func TestCDEvents_ArtifactRunsAfterwards(t *testing.T) {
 func TestCDEvents_TestIsCustomEvent(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "", delivery(notification.KindCDEvents, r.URL, testMessage())), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "", delivery(notification.KindCDEvents, r.URL, testMessage())), notification.DeliveryDelivered)
 	newer := delivery(notification.KindCDEvents, "http://x", testMessage())
 	newer.Subscription.CDEventsVersion = notification.CDEvents05
 	if e := (cdevents{}).newEvent(newer); e.Type != "dev.cdeventsx.rollcall-notification.tested.0.2.0" || e.Data.Subject.Type != "" {

@@ -115,7 +115,7 @@ func TestRedact_HidesPartsOfSecrets(t *testing.T) {
 		t.Error(got)
 	}
 	if got := responseDetail(egress.Response{Status: 400, Body: []byte("invalid_payload")}, &secrets); got != "HTTP 400: invalid_payload" {
-		t.Errorf("what tells nothing is hidden: %s", got)
+		t.Errorf("what reveals nothing is hidden: %s", got)
 	}
 }
 

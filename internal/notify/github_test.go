@@ -101,7 +101,7 @@ func TestGitHub_CreatesDeploymentOnceStatusEachTime(t *testing.T) {
 	start := completed(func(m *notification.Message) {
 		m.State, m.Result, m.Reason = rollout.StateInProgress, nil, "wave 1 of 3: 0 of 1 targets verified"
 	})
-	wantStatus(t, tell(t, "https://r.example.com", toGitHub(r, start)), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "https://r.example.com", toGitHub(r, start)), notification.DeliveryDelivered)
 	calls := r.all()
 	if len(calls) != 3 || calls[0].query != "environment=production&page=1&per_page=10&ref=abc123&task=deploy" || calls[2].path != "/repos/o/n/deployments/1/statuses" {
 		t.Fatalf("%+v", calls)
@@ -119,7 +119,7 @@ func TestGitHub_CreatesDeploymentOnceStatusEachTime(t *testing.T) {
 			t.Errorf("%v", c.header)
 		}
 	}
-	wantStatus(t, tell(t, "", toGitHub(r, completed(nil))), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "", toGitHub(r, completed(nil))), notification.DeliveryDelivered)
 	if len(repo.made) != 1 || len(repo.statuses) != 2 || repo.statuses[1].State != "success" {
 		t.Errorf("%+v", repo)
 	}
@@ -129,14 +129,14 @@ func TestGitHub_RetryDoesNotDuplicate(t *testing.T) {
 	t.Parallel()
 	repo, r := newRepository(t)
 	repo.failStatus = http.StatusBadGateway
-	first := tell(t, "", toGitHub(r, completed(nil)))
+	first := deliverOnce(t, "", toGitHub(r, completed(nil)))
 	wantStatus(t, first, notification.DeliveryPending)
 	if !first.Unreachable {
 		t.Error("a gateway's error is taken for the receiver's")
 	}
-	wantStatus(t, tell(t, "", toGitHub(r, completed(nil))), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "", toGitHub(r, completed(nil))), notification.DeliveryDelivered)
 	other := completed(func(m *notification.Message) { m.DeploymentID = "0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d12" })
-	wantStatus(t, tell(t, "", toGitHub(r, other)), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "", toGitHub(r, other)), notification.DeliveryDelivered)
 	if len(repo.made) != 2 || len(repo.statuses) != 2 {
 		t.Errorf("%d deployments and %d statuses were made", len(repo.made), len(repo.statuses))
 	}
@@ -153,7 +153,7 @@ func TestGitHub_FindsDeploymentOnLaterPage(t *testing.T) {
 	}
 	for _, state := range []rollout.State{rollout.StateInProgress, rollout.StateCompleted} {
 		for i := range services {
-			wantStatus(t, tell(t, "", of(i, state)), notification.DeliveryDelivered)
+			wantStatus(t, deliverOnce(t, "", of(i, state)), notification.DeliveryDelivered)
 		}
 	}
 	if len(repo.made) != services || len(repo.statuses) != 2*services {
@@ -193,13 +193,13 @@ func TestGitHub_EndsOlderDeploymentsOfOneService(t *testing.T) {
 func TestGitHub_TestOnlyReadsRepository(t *testing.T) {
 	t.Parallel()
 	_, r := newRepository(t)
-	wantStatus(t, tell(t, "", toGitHub(r, testMessage())), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "", toGitHub(r, testMessage())), notification.DeliveryDelivered)
 	if calls := r.all(); len(calls) != 1 || calls[0].method != http.MethodGet || calls[0].path != "/repos/o/n" {
 		t.Errorf("%+v", calls)
 	}
 	wrong := toGitHub(r, testMessage())
 	wrong.Subscription.Secrets.Token = "another"
-	wantStatus(t, tell(t, "", wrong), notification.DeliveryGivenUp)
+	wantStatus(t, deliverOnce(t, "", wrong), notification.DeliveryGivenUp)
 }
 
 func TestGitHub_DescriptionIsTruncated(t *testing.T) {

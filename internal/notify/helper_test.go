@@ -96,8 +96,8 @@ func delivery(kind notification.Kind, url string, m notification.Message) *notif
 	}
 }
 
-// tell delivers it once, and says what is written down.
-func tell(t *testing.T, publicURL string, c *notification.ClaimedDelivery) notification.Outcome {
+// deliverOnce delivers it once, and returns the outcome that would be recorded.
+func deliverOnce(t *testing.T, publicURL string, c *notification.ClaimedDelivery) notification.Outcome {
 	t.Helper()
 	caller := egress.New(egress.Config{Key: signingKey})
 	return decideOutcome(c, newKinds(publicURL)[c.Subscription.Kind].deliverMessage(t.Context(), caller.Send, c), time.Now(), 0.5)

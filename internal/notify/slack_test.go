@@ -11,7 +11,7 @@ import (
 func TestSlack_MessageDescribesDeployment(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "https://r.example.com", delivery(notification.KindSlack, r.URL, completed(nil))), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "https://r.example.com", delivery(notification.KindSlack, r.URL, completed(nil))), notification.DeliveryDelivered)
 	wantJSON(t, r.last(t).body, map[string]any{
 		"text": "<https://r.example.com/ui/deployments/0199f2a4-5c1e-7d3a-9b60-2f1c8a7e4d11|checkout in production: v2+1 is deployed>",
 		"attachments": []any{map[string]any{
@@ -60,6 +60,6 @@ func TestSlack_EscapesMarkupAndMentions(t *testing.T) {
 func TestSlack_TestMessage(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "", delivery(notification.KindSlack, r.URL, testMessage())), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "", delivery(notification.KindSlack, r.URL, testMessage())), notification.DeliveryDelivered)
 	wantJSON(t, r.last(t).body, map[string]any{"text": "Rollcall can reach this channel.", "attachments": []any{}})
 }

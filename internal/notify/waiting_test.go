@@ -49,7 +49,7 @@ func TestWaiting_IsSentByEachKind(t *testing.T) {
 			t.Errorf("Slack gets %+v", a)
 		}
 		r := newReceiver(t, nil)
-		wantStatus(t, tell(t, "https://r.example.com", delivery(notification.KindWebhook, r.URL, m)), notification.DeliveryDelivered)
+		wantStatus(t, deliverOnce(t, "https://r.example.com", delivery(notification.KindWebhook, r.URL, m)), notification.DeliveryDelivered)
 		var got struct {
 			Type string
 			Data struct {
@@ -107,5 +107,5 @@ func TestRefusal_OfGitHubIsFinalAfterOneCall(t *testing.T) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		_, _ = w.Write([]byte(`{"message":"No ref found for: v2+1"}`))
 	})
-	wantStatus(t, tell(t, "", delivery(notification.KindGitHub, r.URL, completed(nil))), notification.DeliveryGivenUp)
+	wantStatus(t, deliverOnce(t, "", delivery(notification.KindGitHub, r.URL, completed(nil))), notification.DeliveryGivenUp)
 }

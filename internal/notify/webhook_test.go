@@ -13,7 +13,7 @@ import (
 func TestWebhook_PayloadFollowsAPI(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "https://rollcall.example.com/", delivery(notification.KindWebhook, r.URL, completed(nil))), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "https://rollcall.example.com/", delivery(notification.KindWebhook, r.URL, completed(nil))), notification.DeliveryDelivered)
 	got := r.last(t)
 	if got.method != http.MethodPost || got.path != "/planted-path" || got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("%s %s as %s", got.method, got.path, got.header.Get("Content-Type"))
@@ -38,7 +38,7 @@ func TestWebhook_PayloadFollowsAPI(t *testing.T) {
 func TestWebhook_TestHasNoData(t *testing.T) {
 	t.Parallel()
 	r := newReceiver(t, nil)
-	wantStatus(t, tell(t, "", delivery(notification.KindWebhook, r.URL, testMessage())), notification.DeliveryDelivered)
+	wantStatus(t, deliverOnce(t, "", delivery(notification.KindWebhook, r.URL, testMessage())), notification.DeliveryDelivered)
 	wantJSON(t, r.last(t).body, map[string]any{"type": "notification.test", "timestamp": "2026-05-01T12:00:05Z", "data": nil})
 }
 
@@ -50,7 +50,7 @@ func TestSigning_UsesOwnKeyElseTheServers(t *testing.T) {
 			r := newReceiver(t, nil)
 			c := delivery(kind, r.URL, completed(nil))
 			c.Subscription.Secrets.Signing = secret
-			tell(t, "", c)
+			deliverOnce(t, "", c)
 			got := r.last(t)
 			if !kind.IsSigned() {
 				if got.header.Get("Webhook-Signature") != "" || got.header.Get("Webhook-Id") != "" {

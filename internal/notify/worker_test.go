@@ -21,7 +21,7 @@ import (
 	"rollcall/internal/storetest"
 )
 
-// world is a database, and the replicas that tell.
+// world is a database, and the replicas that deliver.
 type world struct {
 	*testing.T
 	store *store.Store
@@ -315,13 +315,13 @@ func TestWorker_NeedsTheLease(t *testing.T) {
 	lease.end()
 	<-left
 	if took := time.Since(began); took > attemptTimeout/2 {
-		t.Errorf("the call went on for %s", took)
+		t.Errorf("the call took %s", took)
 	}
 	w.await("the attempt is over", func() bool { return c.pending.Load() == 1 })
 	w.notification("main", r.URL) // what is pending is due at once
 	w.aborted("search")
 	_, stop := w.replica("b")
-	w.await("another tells it all", func() bool { return len(r.all()) == 3 })
+	w.await("another delivers it all", func() bool { return len(r.all()) == 3 })
 	stop()
 	w.aborted("payments")
 	before := lease.askedFor()
@@ -330,7 +330,7 @@ func TestWorker_NeedsTheLease(t *testing.T) {
 		t.Errorf("%d attempts, all but one without a lease", n)
 	}
 	lease.begin()
-	w.await("it tells again, once it has a lease", func() bool { return c.delivered.Load() == 1 })
+	w.await("it delivers again, once it has a lease", func() bool { return c.delivered.Load() == 1 })
 	if n := len(r.all()); n != 4 {
 		t.Errorf("%d calls", n)
 	}

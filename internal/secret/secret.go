@@ -17,7 +17,7 @@ const redacted = "***"
 // Reveal returns the secret itself.
 func (s Secret) Reveal() string { return string(s) }
 
-// Format prints "***" for every verb, or nothing when the secret is empty.
+// Format prints "***" whatever the format, or nothing when the secret is empty.
 func (s Secret) Format(f fmt.State, _ rune) {
 	if s != "" {
 		_, _ = f.Write([]byte(redacted)) // fmt.State keeps its own errors

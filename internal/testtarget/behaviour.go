@@ -5,7 +5,7 @@ import "time"
 // Reset says whether a call's connection is cut instead of answered, and when.
 type Reset string
 
-// ResetBefore cuts it before the call takes effect, ResetAfter when it has taken effect: the caller cannot tell which.
+// ResetBefore cuts it before the call takes effect, ResetAfter when it has taken effect: the caller cannot see which.
 const (
 	ResetNever  Reset = ""
 	ResetBefore Reset = "before"

@@ -19,8 +19,8 @@ type Client struct{ out *egress.Client }
 // New returns a Client. An invalid Key fails each write that it should sign.
 func New(c Config) *Client { return &Client{out: egress.New(c)} }
 
-// SetWeights writes call.Setting to the deployment's router once and says what came of it: ResultDone means that the router took
-// it, not that it does it; Read tells. It ends with ctx, which should carry the deadline call.Until, or after the
+// SetWeights writes call.Setting to the deployment's router once and returns the result: ResultDone means that the router took
+// it, not that it does it; Read shows that. It ends with ctx, which should carry the deadline call.Until, or after the
 // deployment's traffic timeout (0: none), whichever is first. All that goes wrong is in the answer: ResultNotSent when
 // certainly nothing was changed, ResultUnknown if that is unknown.
 func (m *Client) SetWeights(

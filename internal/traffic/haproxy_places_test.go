@@ -15,8 +15,8 @@ import (
 	"rollcall/internal/routing"
 )
 
-// pair are two load balancers with two backends each, of which the deployment moves all four.
-func pair(t *testing.T) (one, other *proxy, d *rollout.Deployment) {
+// startTwoProxies starts two load balancers with two backends each, of which the deployment moves all four.
+func startTwoProxies(t *testing.T) (one, other *proxy, d *rollout.Deployment) {
 	t.Helper()
 	backends := twoServers + strings.Replace(twoServers, "checkout", "mobile", 1)
 	one, other = startProxy(t, "admin", backends), startProxy(t, "admin", backends)
@@ -28,7 +28,7 @@ func pair(t *testing.T) (one, other *proxy, d *rollout.Deployment) {
 
 func TestHAProxyPair_IsWrittenAndReadEverywhere(t *testing.T) {
 	t.Parallel()
-	one, other, d := pair(t)
+	one, other, d := startTwoProxies(t)
 	want(t, New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10))), rollout.ResultDone, "8 servers set")
 	for _, p := range []*proxy{one, other} {
 		for _, backend := range []string{"checkout", "mobile"} {
@@ -49,7 +49,7 @@ func TestHAProxyPair_IsWrittenAndReadEverywhere(t *testing.T) {
 
 func TestHAProxyPair_DisagreementIsSeen(t *testing.T) {
 	t.Parallel()
-	_, other, d := pair(t)
+	_, other, d := startTwoProxies(t)
 	other.say("set server checkout/web-1 weight 55")
 	_, err := New(Config{}).Read(t.Context(), d, twoTargets())
 	if final, ok := errors.AsType[routing.Refusal](err); !ok || !strings.Contains(final.Error(), "target web-1 has weight 1 in backend checkout") {
@@ -69,7 +69,7 @@ func TestHAProxyPair_DisagreementIsSeen(t *testing.T) {
 
 func TestHAProxyPair_HalfWrittenIsNoSuccess(t *testing.T) {
 	t.Parallel()
-	one, other, d := pair(t)
+	one, other, d := startTwoProxies(t)
 	w := newWire(t, other, "unix")
 	d.Spec.Traffic.Sockets = []string{w.socketName()}
 	w.next = hangs

@@ -46,11 +46,11 @@ const (
 // view is what one HAProxy reports of one backend.
 type view struct {
 	place place
-	// pid and started identify the process; empty when it does not tell.
+	// pid and started identify the process; empty when it does not report them.
 	pid, started string
-	// level is what the socket may do: "user", "operator" or "admin"; empty when it does not tell.
+	// level is what the socket may do: "user", "operator" or "admin"; empty when it does not report it.
 	level string
-	// algorithm is how the backend balances, and cookie the name of its persistence cookie; a socket tells them from level
+	// algorithm is how the backend balances, and cookie the name of its persistence cookie; a socket reports them from level
 	// operator on.
 	algorithm, cookie string
 	// table means that the backend has a stick table of its own.

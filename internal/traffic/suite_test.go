@@ -29,13 +29,13 @@ type bench struct {
 	weights func() map[string]int
 }
 
-func (b *bench) set(t *testing.T, percent int) rollout.CallResult {
+func (b *bench) setWeights(t *testing.T, percent int) rollout.CallResult {
 	t.Helper()
 	return New(Config{}).SetWeights(t.Context(), b.deployment, b.targets, callFor(setting(percent)))
 }
 
-// tells wants the router to report the weights of a position.
-func (b *bench) tells(t *testing.T, percent int) {
+// wantReading checks that the router reports the weights of a split.
+func (b *bench) wantReading(t *testing.T, percent int) {
 	t.Helper()
 	reading, err := New(Config{}).Read(t.Context(), b.deployment, b.targets)
 	if err != nil || len(reading.Backends) != 2 {
@@ -51,22 +51,22 @@ func (b *bench) tells(t *testing.T, percent int) {
 	}
 }
 
-func (b *bench) has(t *testing.T, percent int) {
+func (b *bench) wantWeights(t *testing.T, percent int) {
 	t.Helper()
 	if got := b.weights(); got["web-1"] != percent || got["web-2"] != 100-percent {
 		t.Errorf("the router has %v, want %d and %d", got, percent, 100-percent)
 	}
 }
 
-// impatient bounds the next calls, for faults that end with a timeout.
-func (b *bench) impatient() {
+// useShortTimeout bounds the next calls, for faults that end with a timeout.
+func (b *bench) useShortTimeout() {
 	b.deployment.Spec.Traffic.Timeout = duration.Duration(100 * time.Millisecond)
 }
 
-func (b *bench) patient() { b.deployment.Spec.Traffic.Timeout = duration.Duration(longTimeout) }
+func (b *bench) useLongTimeout() { b.deployment.Spec.Traffic.Timeout = duration.Duration(longTimeout) }
 
-// everyRouter is what each kind of router that can be read back must keep.
-func everyRouter(t *testing.T, open func(*testing.T) *bench) {
+// testRouter tests what each kind of router that can be read back must keep.
+func testRouter(t *testing.T, open func(*testing.T) *bench) {
 	t.Helper()
 	for name, rule := range map[string]func(*testing.T, *bench){
 		"AWriteThatIsTakenIsReported":            writeIsDone,
@@ -87,65 +87,65 @@ func everyRouter(t *testing.T, open func(*testing.T) *bench) {
 
 func writeIsDone(t *testing.T, b *bench) {
 	for _, percent := range []int{10, 50, 10} {
-		got := b.set(t, percent)
+		got := b.setWeights(t, percent)
 		want(t, got, rollout.ResultDone, "")
 		if got.Latency <= 0 {
 			t.Errorf("latency %v", got.Latency)
 		}
-		b.has(t, percent)
-		b.tells(t, percent)
+		b.wantWeights(t, percent)
+		b.wantReading(t, percent)
 	}
 }
 
 func zeroIsSet(t *testing.T, b *bench) {
-	want(t, b.set(t, 100), rollout.ResultDone, "")
-	b.has(t, 100)
-	want(t, b.set(t, 0), rollout.ResultDone, "")
-	b.has(t, 0)
+	want(t, b.setWeights(t, 100), rollout.ResultDone, "")
+	b.wantWeights(t, 100)
+	want(t, b.setWeights(t, 0), rollout.ResultDone, "")
+	b.wantWeights(t, 0)
 }
 
 func hangIsLost(t *testing.T, b *bench) {
-	want(t, b.set(t, 10), rollout.ResultDone, "")
+	want(t, b.setWeights(t, 10), rollout.ResultDone, "")
 	b.fail(hangs)
-	b.impatient()
-	got := b.set(t, 50)
+	b.useShortTimeout()
+	got := b.setWeights(t, 50)
 	want(t, got, rollout.ResultUnknown, "nothing within")
 	if got.Latency > longTimeout/2 {
 		t.Errorf("it took %v", got.Latency)
 	}
-	b.patient()
-	b.tells(t, 10)
-	b.has(t, 10)
+	b.useLongTimeout()
+	b.wantReading(t, 10)
+	b.wantWeights(t, 10)
 }
 
 func refusalIsFinal(t *testing.T, b *bench) {
-	want(t, b.set(t, 10), rollout.ResultDone, "")
+	want(t, b.setWeights(t, 10), rollout.ResultDone, "")
 	b.fail(refuses)
-	want(t, b.set(t, 50), rollout.ResultRefused, "absent")
-	b.has(t, 10)
+	want(t, b.setWeights(t, 50), rollout.ResultRefused, "absent")
+	b.wantWeights(t, 10)
 }
 
 func lostAnswerIsAskedFor(t *testing.T, b *bench) {
 	b.fail(loses)
-	want(t, b.set(t, 50), rollout.ResultUnknown, "the connection was")
-	b.tells(t, 50)
-	b.has(t, 50)
+	want(t, b.setWeights(t, 50), rollout.ResultUnknown, "the connection was")
+	b.wantReading(t, 50)
+	b.wantWeights(t, 50)
 }
 
 func driftIsReported(t *testing.T, b *bench) {
 	b.fail(drifts)
-	want(t, b.set(t, 50), rollout.ResultDone, "")
+	want(t, b.setWeights(t, 50), rollout.ResultDone, "")
 	reading, err := New(Config{}).Read(t.Context(), b.deployment, b.targets)
 	if err != nil || reading.Backends[0].Weight != 7 {
 		t.Errorf("reading %+v, %v", reading, err)
 	}
-	want(t, b.set(t, 50), rollout.ResultDone, "")
-	b.has(t, 50)
+	want(t, b.setWeights(t, 50), rollout.ResultDone, "")
+	b.wantWeights(t, 50)
 }
 
 func goneIsNotSent(t *testing.T, b *bench) {
 	b.fail(gone)
-	want(t, b.set(t, 50), rollout.ResultNotSent, "not sent: ")
+	want(t, b.setWeights(t, 50), rollout.ResultNotSent, "not sent: ")
 	if reading, err := New(Config{}).Read(t.Context(), b.deployment, b.targets); err == nil || err.Error() == "" {
 		t.Errorf("read %+v", reading)
 	}
@@ -153,7 +153,7 @@ func goneIsNotSent(t *testing.T, b *bench) {
 
 func givenUpIsNotSent(t *testing.T, b *bench) {
 	b.deployment.Spec.Traffic.Timeout = duration.Duration(time.Nanosecond)
-	want(t, b.set(t, 50), rollout.ResultNotSent, "not sent: nothing within")
+	want(t, b.setWeights(t, 50), rollout.ResultNotSent, "not sent: nothing within")
 }
 
 func TestKinds_PassTheSuite(t *testing.T) {
@@ -169,7 +169,7 @@ func TestKinds_PassTheSuite(t *testing.T) {
 		for way, open := range benches[kind] {
 			t.Run(kind+"/"+way, func(t *testing.T) {
 				t.Parallel()
-				everyRouter(t, open)
+				testRouter(t, open)
 			})
 		}
 	}

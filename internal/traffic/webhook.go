@@ -16,7 +16,7 @@ import (
 	"rollcall/internal/routing"
 )
 
-// webhook is any router that takes a signed POST, and perhaps tells with a GET what it does.
+// webhook is any router that takes a signed POST, and perhaps reports on a GET what it does.
 type webhook struct{ *Client }
 
 // webhookBody is the wire form of a write. Fields may be added, never renamed or given another type.
@@ -71,7 +71,7 @@ func (w webhook) writeSplit(ctx context.Context, p splitRequest, call routing.Ca
 		URL: p.routerConfig().URL, ID: call.WebhookID, Attempt: call.Attempt, Fence: call.Fence,
 		Secret: p.deployment.DeploySecret, Body: newWebhookBody(p), Trust: p.deployment.Spec.TLS,
 	})
-	// Nothing tells later when a router that answers 202 is ready, except its read-back: it is as good as any 2xx.
+	// Only a read-back shows when a router that answers 202 is ready: it is as good as any 2xx.
 	if answer.Kind == rollout.ResultAccepted {
 		answer.Kind = rollout.ResultDone
 	}
@@ -125,8 +125,8 @@ func (w webhook) readRequest(ctx context.Context, p splitRequest) (*http.Request
 	return req, nil
 }
 
-// readBackBody is what a router says of itself. A weight that it leaves out is nil, and agrees with none. It need not tell
-// those of its backends; when it does, they must be all there.
+// readBackBody is what a router reports. A weight that it leaves out is nil, and agrees with none. It need not report
+// its backends; when it does, they must be all there.
 type readBackBody struct {
 	DeploymentID string   `json:"deployment_id"`
 	ActiveSlot   string   `json:"active_slot"`

@@ -32,14 +32,14 @@ func newEndpoint(t *testing.T) *endpoint {
 
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
-		e.tell(w, r)
+		e.serveReading(w, r)
 		return
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
 	}
-	switch e.take(body) {
+	switch e.applyWrite(body) {
 	case hangs:
 		<-r.Context().Done()
 	case refuses:
@@ -49,8 +49,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take applies a write as the fault has it.
-func (e *endpoint) take(body []byte) fault {
+// applyWrite applies a write as the fault has it.
+func (e *endpoint) applyWrite(body []byte) fault {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.posts++
@@ -68,7 +68,7 @@ func (e *endpoint) take(body []byte) fault {
 	return now
 }
 
-func (e *endpoint) tell(w http.ResponseWriter, r *http.Request) {
+func (e *endpoint) serveReading(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if q := r.URL.Query(); q.Get("service") != "checkout" || q.Get("environment") != "production" {
@@ -91,7 +91,7 @@ func (e *endpoint) weights() map[string]int {
 	return found
 }
 
-func (e *endpoint) fail(how fault) {
+func (e *endpoint) failNext(how fault) {
 	if how == gone {
 		e.server.Close()
 		return
@@ -105,5 +105,5 @@ func webhookBench(t *testing.T) *bench {
 	t.Helper()
 	e := newEndpoint(t)
 	d := deploymentOn(routing.Config{Type: "webhook", URL: e.server.URL + "/weights", ReadBack: true})
-	return &bench{deployment: d, targets: twoTargets(), fail: e.fail, weights: e.weights}
+	return &bench{deployment: d, targets: twoTargets(), fail: e.failNext, weights: e.weights}
 }

@@ -35,7 +35,7 @@ func webhookOn(url string, readBack bool) *rollout.Deployment {
 	return deploymentOn(routing.Config{Type: "webhook", URL: url, ReadBack: readBack})
 }
 
-func post(t *testing.T, d *rollout.Deployment) rollout.CallResult {
+func postWrite(t *testing.T, d *rollout.Deployment) rollout.CallResult {
 	t.Helper()
 	return New(Config{}).SetWeights(t.Context(), d, twoTargets(), callFor(setting(10)))
 }
@@ -128,7 +128,7 @@ func TestWebhook_InvalidSecretIsNotShown(t *testing.T) {
 	t.Parallel()
 	d := webhookOn("http://127.0.0.1:1", false)
 	d.DeploySecret = "whsec_notbase64!"
-	got := post(t, d)
+	got := postWrite(t, d)
 	want(t, got, rollout.ResultNotSent, "signing secret")
 	if strings.Contains(got.Message, "notbase64") {
 		t.Errorf("message %q", got.Message)
@@ -152,7 +152,7 @@ func TestWebhook_StatusLineDecides(t *testing.T) {
 		429: rollout.ResultRetry, 500: rollout.ResultUnknown, 503: rollout.ResultUnknown, 504: rollout.ResultUnknown, 600: rollout.ResultUnknown,
 	}
 	for status, kind := range kinds {
-		want(t, post(t, webhookOn(fmt.Sprintf("%s/%d", url, status), false)), kind, fmt.Sprintf("HTTP %d", status))
+		want(t, postWrite(t, webhookOn(fmt.Sprintf("%s/%d", url, status), false)), kind, fmt.Sprintf("HTTP %d", status))
 	}
 	if int(calls.Load()) != len(kinds) {
 		t.Errorf("%d calls for %d writes", calls.Load(), len(kinds))
@@ -166,7 +166,7 @@ func TestWebhook_RetryAfterIsCappedAtAMinute(t *testing.T) {
 			w.Header().Set("Retry-After", value)
 			http.Error(w, "not\nnow", http.StatusServiceUnavailable)
 		})
-		got := post(t, webhookOn(url, true))
+		got := postWrite(t, webhookOn(url, true))
 		want(t, got, rollout.ResultUnknown, "HTTP 503: not now")
 		if got.RetryAfter != wait {
 			t.Errorf("%q: wait %v, want %v", value, got.RetryAfter, wait)
@@ -183,7 +183,7 @@ func TestWebhook_FencedWriteIsNotReadBack(t *testing.T) {
 		}
 		http.Error(w, "newer fence", http.StatusConflict)
 	})
-	want(t, post(t, webhookOn(url, true)), rollout.ResultFenced, "HTTP 409: newer fence")
+	want(t, postWrite(t, webhookOn(url, true)), rollout.ResultFenced, "HTTP 409: newer fence")
 	if reads.Load() != 0 {
 		t.Error("it was read back")
 	}
@@ -198,7 +198,7 @@ func TestWebhook_WithoutReadBackIsTrusted(t *testing.T) {
 		}
 	})
 	d := webhookOn(url, false)
-	want(t, post(t, d), rollout.ResultDone, "HTTP 200")
+	want(t, postWrite(t, d), rollout.ResultDone, "HTTP 200")
 	_, err := New(Config{}).Read(t.Context(), d, twoTargets())
 	if _, never := errors.AsType[routing.Refusal](err); !never || gets.Load() != 0 {
 		t.Errorf("read: %v, %d requests", err, gets.Load())
@@ -207,7 +207,7 @@ func TestWebhook_WithoutReadBackIsTrusted(t *testing.T) {
 
 func TestWebhook_UnusableReadIsAnError(t *testing.T) {
 	t.Parallel()
-	for name, tell := range map[string]http.HandlerFunc{
+	for name, respond := range map[string]http.HandlerFunc{
 		"HTTP 500":        func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		"HTTP 302":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/else", http.StatusFound) },
 		"not as expected": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"new_weight":"10"}`) },
@@ -215,10 +215,10 @@ func TestWebhook_UnusableReadIsAnError(t *testing.T) {
 	} {
 		d := webhookOn(serve(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodGet {
-				tell(w, r)
+				respond(w, r)
 			}
 		}), true)
-		want(t, post(t, d), rollout.ResultDone, "HTTP 200")
+		want(t, postWrite(t, d), rollout.ResultDone, "HTTP 200")
 		_, err := New(Config{}).Read(t.Context(), d, nil)
 		if _, never := errors.AsType[routing.Refusal](err); err == nil || never || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: read: %v", name, err)
@@ -302,7 +302,7 @@ func TestWebhook_URLIsNotShown(t *testing.T) {
 	for _, url := range []string{"http://user:hush@" + l.Addr().String() + "/?token=hush", "http://user:hush@[::1/"} {
 		d := webhookOn(url, true)
 		_, err := New(Config{}).Read(t.Context(), d, nil)
-		if got := post(t, d); err == nil || strings.Contains(got.Message+err.Error(), "hush") {
+		if got := postWrite(t, d); err == nil || strings.Contains(got.Message+err.Error(), "hush") {
 			t.Errorf("%q, %v", got.Message, err)
 		}
 	}
@@ -314,7 +314,7 @@ func TestWebhook_FailedHandshakeIsNotSent(t *testing.T) {
 	s.Config.ErrorLog = nil
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	want(t, post(t, webhookOn(s.URL, false)), rollout.ResultNotSent, "certificate")
+	want(t, postWrite(t, webhookOn(s.URL, false)), rollout.ResultNotSent, "certificate")
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
 	trusting := New(Config{TLS: &tls.Config{RootCAs: roots}})
@@ -345,9 +345,9 @@ func TestWebhook_DialDecidesAddress(t *testing.T) {
 func TestClient_UnknownRouterTypeIsRejected(t *testing.T) {
 	t.Parallel()
 	d := deploymentOn(routing.Config{Type: "carrier pigeon"})
-	want(t, post(t, d), rollout.ResultRefused, "carrier pigeon")
+	want(t, postWrite(t, d), rollout.ResultRefused, "carrier pigeon")
 	d.Spec.Traffic = nil
-	want(t, post(t, d), rollout.ResultRefused, "names no router")
+	want(t, postWrite(t, d), rollout.ResultRefused, "names no router")
 	if _, err := New(Config{}).Read(t.Context(), d, nil); err == nil {
 		t.Error("it was read")
 	}
