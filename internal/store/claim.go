@@ -189,3 +189,15 @@ func scanRememberedTarget(row pgx.CollectableRow) (rollout.Target, error) {
 	}
 	return t, err //nolint:wrapcheck // the caller names the operation
 }
+
+// CountStuck counts the unfinished deployments without progress for 8 s: the next action is overdue, or it can be claimed
+// and was not.
+func (s *Store) CountStuck(ctx context.Context) (int, error) {
+	const sql = `
+		SELECT count(*) FROM deployments d
+		WHERE d.finished_at IS NULL
+			AND (d.started_at IS NOT NULL AND d.next_action_at < clock_timestamp() - interval '8s'
+				OR d.next_run_at < clock_timestamp() - interval '8s' AND (d.owner IS NULL OR ` + pg.OwnerDead + `) AND ` + unblocked + ` AND ` + routerCalm + `)`
+	n, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int], sql)
+	return n, pg.Wrap("count the stuck deployments", err)
+}

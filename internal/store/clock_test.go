@@ -32,7 +32,7 @@ func TestLease_UsesDatabaseClockOnly(t *testing.T) {
 		t.Errorf("the database is an hour ahead; its time as it was given is %s ahead", off)
 	}
 	createDeployment(t, s, request("checkout", 1))
-	snap := claimCandidates(t, s, "r1")
+	snap := claimOne(t, s, "r1")
 	if c := claimed(t, s, "r2"); len(c) != 0 {
 		t.Errorf("a living replica's deployment was taken over: %+v", c)
 	}

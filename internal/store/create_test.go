@@ -52,7 +52,7 @@ func TestKey_ReplayAnswersAsAtCreation(t *testing.T) {
 	r := request("checkout", 3)
 	r.Key = key("k", "body")
 	d := createDeployment(t, s, r)
-	snap := claimCandidates(t, s, "r1")
+	snap := claimOne(t, s, "r1")
 	snap.Deployment.Reason = "something else"
 	save(t, s, snap, storage.SaveRequest{})
 
@@ -225,7 +225,7 @@ func TestCreate_TenThousandTargetsAreClaimed(t *testing.T) {
 	before := time.Now()
 	createDeployment(t, s, request("checkout", 10_000))
 	createdIn := time.Since(before)
-	snap := claimCandidates(t, s, "r1")
+	snap := claimOne(t, s, "r1")
 	t.Logf("created in %s, claimed in %s", createdIn, time.Since(before)-createdIn)
 	if len(snap.Targets) != 10_000 || snap.Targets[0].Position != 9_999 {
 		t.Fatalf("%d targets, the first is %d", len(snap.Targets), snap.Targets[0].Position)

@@ -19,7 +19,7 @@ var (
 	request          = teststore.NewRequest
 	key              = teststore.NewKey
 	createDeployment = teststore.CreateDeployment
-	claimCandidates  = teststore.ClaimOne
+	claimOne         = teststore.ClaimOne
 	claimed          = teststore.ClaimAll
 	started          = teststore.StartDeployment
 	save             = teststore.SaveStep
@@ -34,13 +34,9 @@ var (
 	rows             = teststore.SecretRows
 	wantNoSecret     = teststore.WantNoSecret
 	keyed            = teststore.WithKeys
-	newRole          = teststore.NewRole
 	as               = teststore.AsRole
-	lived            = teststore.PlayDeployment
-	atVersion        = teststore.AtVersion
 	hold             = teststore.HoldStatement
 	pause            = teststore.PauseDeployment
 	administer       = teststore.NewAdmin
-	manyEnded        = teststore.ManyEnded
 	configured       = teststore.ApplySettings
 )

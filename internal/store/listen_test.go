@@ -16,7 +16,7 @@ func TestListener_ProgressNotifiesOnlyWatchers(t *testing.T) {
 	d := createDeployment(t, s, request("checkout", 3))
 	storetest.AwaitID(t, heard, d.ID)
 
-	snap := claimCandidates(t, s, "r1")
+	snap := claimOne(t, s, "r1")
 	changed, stop := s.SubscribeChanges(d.ID)
 	defer stop()
 	save(t, s, snap, storage.SaveRequest{RunAt: time.Now().Add(time.Minute)}) // shows nothing

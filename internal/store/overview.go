@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
+	"rollcall/internal/store/filter"
 	"rollcall/internal/store/pg"
 )
 
@@ -21,11 +22,11 @@ const maxUnfinished = 200
 // UnfinishedDeployments lists the deployments within the scopes that have not ended, newest first, at most 200. Those that
 // have begun come before those that wait.
 func (s *Store) UnfinishedDeployments(ctx context.Context, scopes authz.Scopes) ([]rollout.Deployment, error) {
-	services, environments := scopeArrays(scopes)
+	services, environments := filter.ScopeArrays(scopes)
 	sql := fmt.Sprintf(`SELECT %s FROM deployments d
 		WHERE d.finished_at IS NULL AND ($1 OR %s)
 		ORDER BY d.started_at IS NULL, d.created_at DESC, d.id DESC LIMIT %d`,
-		deploymentColumns, withinSQL("d.service", "d.environment", 2, 3), maxUnfinished)
+		deploymentColumns, filter.Within("d.service", "d.environment", 2, 3), maxUnfinished)
 	list, err := pg.QueryAll(ctx, s.db, scanDeployment, sql, scopes.Unrestricted(), services, environments)
 	return list, pg.Wrap("list the deployments that have not ended", err)
 }
@@ -60,7 +61,7 @@ const sharesSQL = `
 
 // VersionCounts counts what runs where, for some services in environments: by name, and of each what most targets run first.
 func (s *Store) VersionCounts(ctx context.Context, keys []authz.Scope) ([]catalog.VersionCount, error) {
-	services, environments := scopeArrays(keys)
+	services, environments := filter.ScopeArrays(keys)
 	counts := map[catalog.VersionCount]int{}
 	_, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (struct{}, error) {
 		var tally catalog.VersionCount

@@ -3,7 +3,6 @@ package store_test
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
@@ -86,9 +85,4 @@ func TestUnfinished_ActiveBeforePending(t *testing.T) {
 func TestLatest_ReadsFewRows(t *testing.T) {
 	t.Parallel()
 	wantPlan(t, open(t), "Index Scan using deployments_newest_of_pair on deployments e", store.LatestSQL, "checkout", "production")
-}
-
-func TestDurations_ReadOnlyTheirWindow(t *testing.T) {
-	t.Parallel()
-	wantPlan(t, open(t), "Index Cond: (created_at >= ", store.DurationsSQL(), time.Hour, true, []string{}, []string{})
 }

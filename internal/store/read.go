@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
+	"rollcall/internal/store/filter"
 	"rollcall/internal/store/pg"
 )
 
@@ -43,7 +43,7 @@ func (s *Store) Deployments(
 		return storage.List[rollout.Deployment]{}, err
 	}
 	limit := pg.LimitOf(p)
-	where, args := filterSQL(scopes, f, after)
+	where, args := filter.Deployments(scopes, f, after)
 	items, err := pg.QueryAll(ctx, s.db, scanDeployment, `SELECT `+deploymentColumns+` FROM deployments d `+where+
 		fmt.Sprintf(` ORDER BY d.created_at DESC, d.id DESC LIMIT %d`, limit+1), args...)
 	if err != nil {
@@ -52,44 +52,6 @@ func (s *Store) Deployments(
 	return pg.CutPage(items, limit, func(last *rollout.Deployment) string {
 		return pg.TimeCursor{Time: last.CreatedAt, ID: last.ID}.String()
 	}), nil
-}
-
-// filterSQL returns the filter as SQL. Values are always parameters.
-func filterSQL(scopes authz.Scopes, f storage.Filter, after *pg.TimeCursor) (string, []any) {
-	var terms []string
-	var args []any
-	add := func(term string, values ...any) {
-		places := make([]any, len(values))
-		for i := range values {
-			places[i] = len(args) + i + 1
-		}
-		terms, args = append(terms, fmt.Sprintf(term, places...)), append(args, values...)
-	}
-	for _, equal := range []struct{ column, value string }{
-		{"service", f.Service}, {"environment", f.Environment}, {"version", f.Version}, {"state", string(f.State)},
-	} {
-		if equal.value != "" {
-			add("d."+equal.column+" = $%d", equal.value)
-		}
-	}
-	if !scopes.Unrestricted() { // else the plan shall be as if there were no scopes
-		services, environments := scopeArrays(scopes)
-		args = append(args, services, environments)
-		terms = append(terms, withinSQL("d.service", "d.environment", len(args)-1, len(args)))
-	}
-	if !f.Since.IsZero() {
-		add("d.created_at >= $%d", f.Since)
-	}
-	if !f.Until.IsZero() {
-		add("d.created_at < $%d", f.Until)
-	}
-	if after != nil {
-		add("(d.created_at, d.id) < ($%d, $%d::uuid)", after.Time, after.ID)
-	}
-	if len(terms) == 0 {
-		return "", nil
-	}
-	return "WHERE " + strings.Join(terms, " AND "), args
 }
 
 // The kinds of numbered cursors.

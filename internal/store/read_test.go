@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"rollcall/internal/authz"
-	"rollcall/internal/catalog"
 	"rollcall/internal/problem"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
@@ -149,22 +148,6 @@ func TestEvents_RoundTrip(t *testing.T) {
 	want.Hash = rollout.HashEvent(list[len(list)-2].Hash, &want)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", got, want)
-	}
-}
-
-func TestTallies_MatchDeployments(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	finish(t, s, started(t, s, "checkout", "r1"), rollout.StateCompleted)
-	createDeployment(t, s, request("checkout", 1))
-	createDeployment(t, s, request("shop", 1))
-	got, err := s.StateCounts(ctx(t), authz.Everywhere())
-	must(t, err)
-	want := []catalog.StateCount{
-		{State: rollout.StateCompleted, Strategy: "rolling", Count: 1}, {State: rollout.StatePending, Strategy: "rolling", Count: 2},
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

@@ -31,7 +31,7 @@ func endedWithRouter(t *testing.T, s *store.Store) {
 	r := request("checkout", 1)
 	r.Deployment.Spec.Traffic = &routing.Config{Type: "haproxy", Socket: "127.0.0.1:1", Backend: "b", Timeout: duration.Duration(time.Second)}
 	createDeployment(t, s, r)
-	snapshot := claimCandidates(t, s, "one")
+	snapshot := claimOne(t, s, "one")
 	d := &snapshot.Deployment
 	d.Progress.Router = &routing.State{Fence: 7}
 	d.State, d.StartedAt, d.FinishedAt = rollout.StateFailed, time.Now(), time.Now()
@@ -84,7 +84,7 @@ func TestRest_WriteMovesLogNotRecord(t *testing.T) {
 	must(t, s.SaveRouter(ctx(t), &c, storage.SavedRouter{
 		Resting: storage.RestingRouter{Router: routing.State{Fence: 99}}, Events: []rollout.Event{{Type: rollout.EventTrafficRestored}}, Release: true,
 	}))
-	claimCandidates(t, s, "one")
+	claimOne(t, s, "one")
 }
 
 func TestRest_NoWriteBesideADeployment(t *testing.T) {

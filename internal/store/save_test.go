@@ -14,7 +14,7 @@ func TestSave_SecondActiveIsConflict(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	createDeployment(t, s, request("checkout", 1))
-	snap := claimCandidates(t, s, "r1")
+	snap := claimOne(t, s, "r1")
 	// Another one began meanwhile, which the claims prevent.
 	exec(t, s, `INSERT INTO deployments (id, service, environment, kind, strategy, spec, state, direction, created_at, started_at, next_run_at)
 		VALUES (gen_random_uuid(), 'checkout', 'production', 'deploy', 'rolling', '{}', 'in_progress', 'forward', now(), now(), now())`)
@@ -30,7 +30,7 @@ func TestSave_SecondActiveIsConflict(t *testing.T) {
 func BenchmarkSave_WaveOf100(b *testing.B) {
 	s := open(b)
 	createDeployment(b, s, request("checkout", 1000))
-	snap := claimCandidates(b, s, "r1")
+	snap := claimOne(b, s, "r1")
 	wave := snap.Targets[:100]
 	events := make([]rollout.Event, len(wave))
 	for i := range wave {

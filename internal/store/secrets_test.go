@@ -40,7 +40,7 @@ func TestSecrets_SealedAtRestOpenForEngine(t *testing.T) {
 	r.Key = key("k", "body")
 	d := createDeployment(t, s, r)
 	wantNoSecret(t, rows(t, s))
-	wantSecrets(t, "claimed", &claimCandidates(t, s, "r1").Deployment)
+	wantSecrets(t, "claimed", &claimOne(t, s, "r1").Deployment)
 	read, err := s.Deployment(ctx(t), d.ID)
 	must(t, err)
 	wantSecrets(t, "read", &read)

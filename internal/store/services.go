@@ -9,6 +9,7 @@ import (
 	"rollcall/internal/catalog"
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
+	"rollcall/internal/store/filter"
 	"rollcall/internal/store/pg"
 )
 
@@ -25,11 +26,11 @@ func servicesSQL() string {
 			ORDER BY service, environment LIMIT 1) next
 	), defined AS (
 		SELECT service, environment FROM definitions WHERE body IS NOT NULL AND (service, environment) > ($1, $2)
-			AND ($4 OR ` + withinSQL("definitions.service", "definitions.environment", 5, 6) + `)
+			AND ($4 OR ` + filter.Within("definitions.service", "definitions.environment", 5, 6) + `)
 		ORDER BY service, environment LIMIT $3
 	), known AS (
 		SELECT service, environment FROM (SELECT service, environment FROM deployed
-			WHERE $4 OR ` + withinSQL("deployed.service", "deployed.environment", 5, 6) + ` LIMIT $3) hopped
+			WHERE $4 OR ` + filter.Within("deployed.service", "deployed.environment", 5, 6) + ` LIMIT $3) hopped
 		UNION SELECT service, environment FROM defined
 		ORDER BY service, environment LIMIT $3
 	)
@@ -46,7 +47,7 @@ func (s *Store) Services(ctx context.Context, scopes authz.Scopes, p storage.Pag
 		return storage.List[catalog.Service]{}, err
 	}
 	limit := pg.LimitOf(p)
-	services, environments := scopeArrays(scopes)
+	services, environments := filter.ScopeArrays(scopes)
 	var last []string
 	items, err := pg.QueryAll(ctx, s.db, func(row pgx.CollectableRow) (catalog.Service, error) {
 		var found catalog.Service

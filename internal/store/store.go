@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/store/notifystore"
 	"rollcall/internal/store/pg"
 	"rollcall/internal/store/sealing"
+	"rollcall/internal/store/statstore"
 	"rollcall/internal/store/tokenstore"
 )
 
@@ -23,6 +24,7 @@ type Store struct {
 	*sourceStore
 	*notificationStore
 	*tokenStore
+	*statStore
 }
 
 // The stores of other things, whose methods are those of Store, too.
@@ -30,6 +32,7 @@ type (
 	sourceStore       = gitopsstore.Store
 	notificationStore = notifystore.Store
 	tokenStore        = tokenstore.Store
+	statStore         = statstore.Store
 )
 
 // Option changes how a Store is opened.
@@ -64,6 +67,7 @@ func newStore(db *pg.DB, sealer sealing.Sealer) *Store {
 	return &Store{
 		db: db, sealer: sealer,
 		sourceStore: gitopsstore.New(db, sealer), notificationStore: notifystore.New(db, sealer), tokenStore: tokenstore.New(db),
+		statStore: statstore.New(db),
 	}
 }
 

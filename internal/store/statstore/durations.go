@@ -1,4 +1,4 @@
-package store
+package statstore
 
 import (
 	"context"
@@ -10,25 +10,9 @@ import (
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/storage"
+	"rollcall/internal/store/filter"
 	"rollcall/internal/store/pg"
 )
-
-// maxServiceCounts bounds the list of ServiceCounts.
-const maxServiceCounts = 200
-
-// ServiceCounts counts the deployments within the scopes of the 200 services that have the most, those first.
-func (s *Store) ServiceCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error) {
-	where, args := filterSQL(scopes, storage.Filter{}, nil)
-	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.ServiceCounts], serviceTalliesSQL(where), args...)
-	return tallies, pg.Wrap("count the deployments of each service", err)
-}
-
-func serviceTalliesSQL(where string) string {
-	return fmt.Sprintf(`%s
-		SELECT service, sum(n)::bigint AS total, jsonb_object_agg(state, n)
-		FROM (SELECT service, state, sum(n)::bigint AS n FROM counted d GROUP BY service, state) summed
-		GROUP BY service ORDER BY total DESC, service LIMIT %d`, countedSQL(where), maxServiceCounts)
-}
 
 // durationsSQL has the statement's time: no index leads to one that changes from row to row. It reads what the index
 // deployments_lasted has, and no row: so success is what a result says of a state and a kind.
@@ -39,7 +23,7 @@ func durationsSQL() string {
 			coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY seconds), 0)
 		FROM (SELECT state, kind, extract(epoch FROM finished_at - started_at)::float8 AS seconds FROM deployments d
 			WHERE created_at >= statement_timestamp() - $1::interval AND started_at IS NOT NULL AND finished_at IS NOT NULL
-				AND ($2 OR ` + withinSQL("d.service", "d.environment", 3, 4) + `)) ended`
+				AND ($2 OR ` + filter.Within("d.service", "d.environment", 3, 4) + `)) ended`
 }
 
 // DurationStats sums up the deployments within the scopes that were created within the window before now, began, and have
@@ -59,7 +43,7 @@ func (s *Store) DurationStats(ctx context.Context, scopes authz.Scopes, window t
 }
 
 func judgeDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window time.Duration) (catalog.DurationStats, error) {
-	services, environments := scopeArrays(scopes)
+	services, environments := filter.ScopeArrays(scopes)
 	return pg.QueryOne(ctx, tx, func(row pgx.CollectableRow) (catalog.DurationStats, error) {
 		var t catalog.DurationStats
 		var p50, p95 float64
@@ -79,7 +63,7 @@ func readDurations(ctx context.Context, tx pgx.Tx, scopes authz.Scopes, window t
 	if err != nil {
 		return t, false, fmt.Errorf("ask for the time: %w", err)
 	}
-	where, args := filterSQL(scopes, storage.Filter{}, nil)
+	where, args := filter.Deployments(scopes, storage.Filter{}, nil)
 	days, err := pg.QueryAll(ctx, tx, scanFiguresDay, durationDaysSQL(where, len(args)+1), append(args, since)...)
 	if err != nil {
 		return t, false, fmt.Errorf("read the figures of days: %w", err)

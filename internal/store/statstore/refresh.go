@@ -1,4 +1,4 @@
-package store
+package statstore
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 
 // What one call of RefreshFigures does at most.
 const (
-	refreshedPairs = 20
-	refreshedDays  = 100
+	refreshedKeys = 20
+	refreshedDays = 100
 )
 
 // judgedAtOnce is how many deployments one statement judges at most, so that it ends in time on a busy machine, too.
@@ -28,7 +28,7 @@ const judgedAtOnce = 5_000
 func (s *Store) RefreshFigures(ctx context.Context) (more bool, err error) {
 	done, err := figuresComplete(ctx, s.db)
 	if err == nil && !done {
-		err = s.countPairs(ctx)
+		err = s.countKeys(ctx)
 	}
 	stored := false
 	if err == nil {
@@ -37,12 +37,12 @@ func (s *Store) RefreshFigures(ctx context.Context) (more bool, err error) {
 	return !done || stored, pg.Wrap("bring the figures of deployments up to date", err)
 }
 
-// countPairs counts the next services in environments that had a deployment.
-func (s *Store) countPairs(ctx context.Context) error {
+// countKeys counts the next services in environments that had a deployment.
+func (s *Store) countKeys(ctx context.Context) error {
 	const next = `
 		SELECT d.service, d.environment FROM figures_backfill b CROSS JOIN LATERAL (SELECT service, environment FROM deployments
 			WHERE (service, environment) > (b.service, b.environment) ORDER BY service, environment LIMIT 1) d`
-	for range refreshedPairs {
+	for range refreshedKeys {
 		p, err := pg.QueryOne(ctx, s.db, func(row pgx.CollectableRow) (p serviceKey, err error) {
 			err = row.Scan(&p.service, &p.environment)
 			return p, err //nolint:wrapcheck // wrapped below

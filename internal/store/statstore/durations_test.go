@@ -1,7 +1,8 @@
-package store_test
+package statstore_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,8 +10,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
+	"rollcall/internal/catalog"
 	"rollcall/internal/dora"
+	"rollcall/internal/rollout"
 	"rollcall/internal/store"
+	"rollcall/internal/store/statstore"
 )
 
 // ended adds n deployments that ended in the last 90 days, in 50 services, with specs of the size that they have.
@@ -40,8 +44,8 @@ func TestSummary_FiguresReadNoRowOfADeployment(t *testing.T) {
 	ended(t, s, 20_000)
 	month := []any{30 * 24 * time.Hour, true, []string{}, []string{}}
 	for index, statements := range map[string]map[string][]any{
-		"deployments_counted": {store.TalliesSQL(): nil, store.ServiceTalliesSQL(): nil},
-		"deployments_lasted":  {store.DurationsSQL(): month},
+		"deployments_counted": {statstore.StateCountsSQL(): nil, statstore.ServiceCountsSQL(): nil},
+		"deployments_lasted":  {statstore.DurationsSQL(): month},
 	} {
 		for sql, args := range statements {
 			rows, err := s.Pool().Query(ctx(t), `EXPLAIN (ANALYZE, TIMING OFF) `+sql, args...)
@@ -65,7 +69,7 @@ func TestFigures_AreReadWithoutTheDeployments(t *testing.T) {
 	exec(t, s, `VACUUM (FULL, ANALYZE) figures_days, figures_counts`) // as after an autovacuum, which tests cannot wait for
 	month := time.Now().AddDate(0, 0, -30)
 	for sql, args := range map[string][]any{
-		store.TalliesSQL(): nil, store.ServiceTalliesSQL(): nil, store.DurationDaysSQL(): {month}, store.DoraDaysSQL(): {month, time.Now()},
+		statstore.StateCountsSQL(): nil, statstore.ServiceCountsSQL(): nil, statstore.DurationDaysSQL(): {month}, statstore.DoraDaysSQL(): {month, time.Now()},
 	} {
 		var plans []struct{ Plan planNode }
 		must(t, s.Pool().QueryRow(ctx(t), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+sql, args...).Scan(&plans))
@@ -125,4 +129,25 @@ func BenchmarkDora_Of300000(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestStateCounts_MatchDeployments(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	finish(t, s, started(t, s, "checkout", "r1"), rollout.StateCompleted)
+	createDeployment(t, s, request("checkout", 1))
+	createDeployment(t, s, request("shop", 1))
+	got, err := s.StateCounts(ctx(t), authz.Everywhere())
+	must(t, err)
+	want := []catalog.StateCount{
+		{State: rollout.StateCompleted, Strategy: "rolling", Count: 1}, {State: rollout.StatePending, Strategy: "rolling", Count: 2},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestDurations_ReadOnlyTheirWindow(t *testing.T) {
+	t.Parallel()
+	wantPlan(t, open(t), "Index Cond: (created_at >= ", statstore.DurationsSQL(), time.Hour, true, []string{}, []string{})
 }

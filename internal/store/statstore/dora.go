@@ -1,4 +1,4 @@
-package store
+package statstore
 
 import (
 	"cmp"
@@ -13,6 +13,7 @@ import (
 	"rollcall/internal/dora"
 	"rollcall/internal/problem"
 	"rollcall/internal/storage"
+	"rollcall/internal/store/filter"
 	"rollcall/internal/store/pg"
 )
 
@@ -65,7 +66,7 @@ func newDoraTally(sel *dora.Query) *doraTally {
 
 // filterSQL returns the conditions of the selection except its time, with at least one term.
 func (t *doraTally) filterSQL(scopes authz.Scopes) (string, []any) {
-	where, args := filterSQL(scopes, storage.Filter{Service: t.sel.Service, Environment: t.sel.Environment}, nil)
+	where, args := filter.Deployments(scopes, storage.Filter{Service: t.sel.Service, Environment: t.sel.Environment}, nil)
 	if where == "" {
 		where = "WHERE true"
 	}

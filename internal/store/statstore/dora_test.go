@@ -1,4 +1,4 @@
-package store_test
+package statstore_test
 
 import (
 	"slices"
@@ -12,6 +12,7 @@ import (
 	"rollcall/internal/rollout"
 	"rollcall/internal/storage"
 	"rollcall/internal/store"
+	"rollcall/internal/store/statstore"
 )
 
 // past is what a deployment was; times are in minutes after noon of a day long ago.
@@ -39,7 +40,7 @@ func livedThrough(t *testing.T, s *store.Store, p past) string {
 		r.Deployment.Labels = map[string]string{rollout.LabelCommitTime: p.committed}
 	}
 	createDeployment(t, s, r)
-	snap := claimCandidates(t, s, "r1")
+	snap := claimOne(t, s, "r1")
 	d := &snap.Deployment
 	d.State, d.StartedAt = rollout.StateInProgress, d.CreatedAt
 	events := []rollout.Event{{Type: rollout.EventStarted}}
@@ -220,7 +221,7 @@ func TestDora_PeriodsAreInOrder(t *testing.T) {
 func TestDora_MoreThanCanBeJudgedAtOnceIsReadFromDays(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	manyEnded(t, s, "big", store.MaxJudged)
+	manyEnded(t, s, "big", statstore.MaxJudged)
 	manyEnded(t, s, "small", 1)
 	day := dora.Query{Since: noon, Until: noon.AddDate(0, 0, 1)}
 	_, err := s.DORAReport(ctx(t), authz.Everywhere(), day)
@@ -230,7 +231,7 @@ func TestDora_MoreThanCanBeJudgedAtOnceIsReadFromDays(t *testing.T) {
 		t.Errorf("a minute: %+v", sum)
 	}
 	refreshed(t, s)
-	for service, want := range map[string]int{"": store.MaxJudged + 1, "big": store.MaxJudged, "small": 1} {
+	for service, want := range map[string]int{"": statstore.MaxJudged + 1, "big": statstore.MaxJudged, "small": 1} {
 		day.Service = service
 		if sum, _ := doraReport(t, s, authz.Everywhere(), day); sum.Changes != want {
 			t.Errorf("%q: %+v", service, sum)

@@ -1,24 +1,26 @@
-package store
+package statstore
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
 	"rollcall/internal/authz"
 	"rollcall/internal/catalog"
 	"rollcall/internal/storage"
+	"rollcall/internal/store/filter"
 	"rollcall/internal/store/pg"
 )
 
 // StateCounts counts the deployments within the scopes by state and strategy; what there is none of is left out.
 func (s *Store) StateCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.StateCount, error) {
-	where, args := filterSQL(scopes, storage.Filter{}, nil)
-	tallies, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.StateCount], talliesSQL(where), args...)
-	return tallies, pg.Wrap("count the deployments", err)
+	where, args := filter.Deployments(scopes, storage.Filter{}, nil)
+	counts, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.StateCount], stateCountsSQL(where), args...)
+	return counts, pg.Wrap("count the deployments", err)
 }
 
-func talliesSQL(where string) string {
+func stateCountsSQL(where string) string {
 	return countedSQL(where) + `
 		SELECT state, strategy, sum(n)::bigint FROM counted GROUP BY state, strategy ORDER BY state, strategy`
 }
@@ -42,14 +44,19 @@ func countedSQL(where string) string {
 	)`
 }
 
-// CountStuck counts the unfinished deployments without progress for 8 s: the next action is overdue, or it can be claimed
-// and was not.
-func (s *Store) CountStuck(ctx context.Context) (int, error) {
-	const sql = `
-		SELECT count(*) FROM deployments d
-		WHERE d.finished_at IS NULL
-			AND (d.started_at IS NOT NULL AND d.next_action_at < clock_timestamp() - interval '8s'
-				OR d.next_run_at < clock_timestamp() - interval '8s' AND (d.owner IS NULL OR ` + pg.OwnerDead + `) AND ` + unblocked + ` AND ` + routerCalm + `)`
-	n, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int], sql)
-	return n, pg.Wrap("count the stuck deployments", err)
+// maxServiceCounts bounds the list of ServiceCounts.
+const maxServiceCounts = 200
+
+// ServiceCounts counts the deployments within the scopes of the 200 services that have the most, those first.
+func (s *Store) ServiceCounts(ctx context.Context, scopes authz.Scopes) ([]catalog.ServiceCounts, error) {
+	where, args := filter.Deployments(scopes, storage.Filter{}, nil)
+	counts, err := pg.QueryAll(ctx, s.db, pgx.RowToStructByPos[catalog.ServiceCounts], serviceCountsSQL(where), args...)
+	return counts, pg.Wrap("count the deployments of each service", err)
+}
+
+func serviceCountsSQL(where string) string {
+	return fmt.Sprintf(`%s
+		SELECT service, sum(n)::bigint AS total, jsonb_object_agg(state, n)
+		FROM (SELECT service, state, sum(n)::bigint AS n FROM counted d GROUP BY service, state) summed
+		GROUP BY service ORDER BY total DESC, service LIMIT %d`, countedSQL(where), maxServiceCounts)
 }
