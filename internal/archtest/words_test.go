@@ -40,9 +40,7 @@ const glossaryOfBannedWords = "docs/reference/glossary.md"
 // only gets shorter.
 func unfinished() []string {
 	return []string{
-		"docs/testing", "internal/e2e",
 		"internal/gitops",
-		"internal/strategy",
 	}
 }
 
@@ -64,7 +62,7 @@ func TestWords_BannedOnesDoNotOccur(t *testing.T) {
 	}
 	for _, dir := range unfinished() {
 		if left[dir] == 0 {
-			t.Logf("%s has no banned word: take it off the list of unfinished folders", dir)
+			t.Errorf("%s has no banned word: take it off the list of unfinished folders", dir)
 		}
 	}
 }

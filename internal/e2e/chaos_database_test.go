@@ -53,8 +53,8 @@ func (b *breakable) run(t testing.TB, statement string) {
 	}
 }
 
-// strike breaks the database in one way and gives what mends it.
-func (b *breakable) strike(t testing.TB, kind chaos.Kind) (mend func()) {
+// strike breaks the database in one way and returns what repairs it.
+func (b *breakable) strike(t testing.TB, kind chaos.Kind) (repair func()) {
 	t.Helper()
 	check := func(what string, err error) {
 		if err != nil {

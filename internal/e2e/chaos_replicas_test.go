@@ -96,7 +96,7 @@ func (r *replica) url() string {
 	return ""
 }
 
-// play strikes the replica with one fault, and mends it. It answers whether the fault happened, from when to when.
+// play strikes the replica with one fault, and repairs it. It returns whether the fault happened, from when to when.
 func (r *replica) play(s chaos.Step, lease time.Duration) (fault chaos.Fault, happened bool) {
 	fault = chaos.Fault{Kind: s.Kind, Replica: r.index, From: time.Now()}
 	p, id := r.now()

@@ -330,7 +330,7 @@ func (s *service) freezeOwner(id string, kind chaos.Kind) *sleeper {
 
 func calling(d *deployment) bool { return d.Owner != nil && d.Progress.InFlight > 0 }
 
-// thaw has a replica go on, and notes the fault when it did stand still until now and what was to come meanwhile has come.
+// thaw continues a replica, and notes the fault when it did stand still until now and what was to come meanwhile has come.
 func (s *service) thaw(f *sleeper, came bool) {
 	came = came && f.process.stopped()
 	f.process.signal(syscall.SIGCONT)
@@ -363,7 +363,7 @@ func (s *service) whileFrozen(id, command string) {
 	}
 }
 
-// wake has the owner of the deployment before, if it is frozen still, go on when this one has begun.
+// wake continues the owner of the deployment before, if it is still frozen, when this one has begun.
 func (s *service) wake(id string) {
 	if s.asleep == nil {
 		return

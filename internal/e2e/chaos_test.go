@@ -280,11 +280,11 @@ func (r *round) strikeDatabase(over context.Context, steps []chaos.Step) {
 			return
 		}
 		fault := chaos.Fault{Kind: step.Kind, Replica: -1, From: time.Now()}
-		mend := r.database.strike(r.t, step.Kind)
+		repair := r.database.strike(r.t, step.Kind)
 		end := time.After(step.For)
 		failed := r.database.fails(step.For)
 		<-end
-		mend()
+		repair()
 		fault.To = time.Now()
 		r.note(fault, failed)
 	}

@@ -175,9 +175,9 @@ func TestFeed_WatcherSurvivesDatabaseLoss(t *testing.T) {
 	if err := seen.follow(one, func() bool { return seen.seq >= 8 }); err != nil {
 		t.Fatal(err)
 	}
-	mend := database.refuse()
+	repair := database.refuse()
 	p.awaitLine("event feed stalled")
-	mend()
+	repair()
 	if err := seen.follow(one, never); err != nil || seen.ended != "deployment finished" || seen.state != "completed" {
 		t.Errorf("ended with %v, %q, %s", err, seen.ended, seen.state)
 	}

@@ -113,7 +113,7 @@ func TestGitops_TenCommitsOverHTTP(t *testing.T) {
 	slowtest.Mark(t)
 	t.Parallel()
 	r := newRepository(t)
-	const token = "a-token-that-nobody-may-see"
+	const token = "a-token-that-must-not-leak"
 	url, _ := r.overHTTP(token)
 	tenCommits(t, r, object{"url": url, "token": token, "path": "deploy", "interval": "1s"}, token)
 }
@@ -157,7 +157,7 @@ func tenCommits(t *testing.T, r *repository, body object, secret string) {
 	}
 	expect("search", "v2", c3)
 
-	c4 := r.push("mended", map[string]string{a: file("v3")})
+	c4 := r.push("fixed", map[string]string{a: file("v3")})
 	first.awaitSource("synced at v3", func(s *source) bool { return s.synced(c4) })
 	expect("checkout", "v3", c4)
 

@@ -55,14 +55,14 @@ func TestKill_AtAnyMomentEndsTheSame(t *testing.T) {
 					f := mixed(t, 6)
 					b := newBalancer(t, f, twoSides)
 					body := inSlots(routed(b, "v2", strategy))
-					killAndGoOn(t, b, body, at, unhealthy)
+					killAndContinue(t, b, body, at, unhealthy)
 				})
 			}
 		}
 	}
 }
 
-func killAndGoOn(t *testing.T, b *balancer, body object, at phase, unhealthy bool) {
+func killAndContinue(t *testing.T, b *balancer, body object, at phase, unhealthy bool) {
 	t.Helper()
 	database, state := dbtest.New(t), "--state-dir="+t.TempDir()
 	if at.write != nil {

@@ -114,7 +114,7 @@ func (h *hearer) await(what string, is func([]heard) bool) []heard {
 // tellTo makes a notification that the hearer gets.
 func (p *process) tellTo(h *hearer, name string, more object) {
 	p.t.Helper()
-	body := object{"kind": "webhook", "url": h.URL + "/told", "secret": hearersKey}
+	body := object{"kind": "webhook", "url": h.URL + "/hear", "secret": hearersKey}
 	for field, value := range more {
 		body[field] = value
 	}
@@ -310,8 +310,8 @@ func (p *process) metrics() string {
 	return string(text)
 }
 
-// toldDelivery is a line of the delivery log.
-type toldDelivery struct {
+// deliveryEntry is a line of the delivery log.
+type deliveryEntry struct {
 	ID, Status, Type string
 	Attempts         []struct {
 		Attempt         int
@@ -321,11 +321,11 @@ type toldDelivery struct {
 }
 
 // delivered waits until so many deliveries are over.
-func (p *process) delivered(name string, n int) []toldDelivery {
+func (p *process) delivered(name string, n int) []deliveryEntry {
 	p.t.Helper()
 	for end := time.Now().Add(40 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		over := []toldDelivery{}
-		for _, d := range list[toldDelivery](p, "/notifications/"+name+"/deliveries") {
+		over := []deliveryEntry{}
+		for _, d := range list[deliveryEntry](p, "/notifications/"+name+"/deliveries") {
 			if d.Status != "pending" {
 				over = append(over, d)
 			}

@@ -42,7 +42,7 @@ func linked(t *testing.T, database string) *link {
 }
 
 // refuse cuts every connection and takes no new one, as a database that was stopped.
-func (l *link) refuse() (mend func()) {
+func (l *link) refuse() (repair func()) {
 	l.proxy.Stop()
 	return func() {
 		if err := l.proxy.Start(); err != nil {
@@ -52,17 +52,17 @@ func (l *link) refuse() (mend func()) {
 }
 
 // hang takes connections and requests and never lets an answer through, as a network that loses everything.
-func (l *link) hang() (mend func()) {
+func (l *link) hang() (repair func()) {
 	return l.poison(`{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`,
 		`{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 }
 
 // reset takes connections and resets each.
-func (l *link) reset() (mend func()) {
+func (l *link) reset() (repair func()) {
 	return l.poison(`{"name":"reset","type":"reset_peer","stream":"upstream","attributes":{"timeout":0}}`)
 }
 
-func (l *link) poison(toxics ...string) (mend func()) {
+func (l *link) poison(toxics ...string) (repair func()) {
 	for _, toxic := range toxics {
 		if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
 			l.t.Fatal(err)
@@ -92,11 +92,11 @@ func TestOutage_RolloutSurvivesDatabaseLoss(t *testing.T) {
 			d := p.post(request(f, "v2", object{"type": "rolling"}))
 			for round, what := range []string{"", "failed to renew the lease"} {
 				p.await(d.ID, "under way", func(d *deployment) bool { return d.Progress.Updated >= 2+3*round })
-				mend := fail(database)
+				repair := fail(database)
 				p.assertUnavailable(f)
 				p.awaitLine(what)
-				mend()
-				p.assertGoesOn(d.ID)
+				repair()
+				p.assertProgresses(d.ID)
 			}
 			if d := p.awaitEnd(d.ID); d.State != "completed" || d.Result.Updated != len(f.Targets) {
 				t.Errorf("ended %s (%s): %+v", d.State, d.Reason, d.Result)
@@ -132,8 +132,8 @@ func (p *process) assertUnavailable(f *testtarget.Fleet) {
 	}
 }
 
-// assertGoesOn checks that the deployment moves within 5 s.
-func (p *process) assertGoesOn(id string) {
+// assertProgresses checks that the deployment moves within 5 s.
+func (p *process) assertProgresses(id string) {
 	p.t.Helper()
 	began := time.Now()
 	first := 0

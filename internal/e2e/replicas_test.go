@@ -38,7 +38,7 @@ func TestKill_TwentyRandomKillsEndTheSame(t *testing.T) {
 		p.kill()
 		p = serve(t, database, state)
 	}
-	assertPutBack(p, d.ID, f)
+	assertRolledBack(p, d.ID, f)
 }
 
 func TestFreeze_BeyondLeaseDoesNoHarm(t *testing.T) {

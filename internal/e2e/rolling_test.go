@@ -47,7 +47,7 @@ func onDifferentVersions(t *testing.T) *testtarget.Fleet {
 	return f
 }
 
-func assertPutBack(p *process, id string, f *testtarget.Fleet) {
+func assertRolledBack(p *process, id string, f *testtarget.Fleet) {
 	p.t.Helper()
 	d := p.awaitEnd(id)
 	if d.State != "rolled_back" || d.Result.Success || len(d.Result.Errors) == 0 {
@@ -73,7 +73,7 @@ func TestRolling_FailureRestoresTouchedTargets(t *testing.T) {
 	f := onDifferentVersions(t)
 	p := serve(t, dbtest.New(t))
 	d := p.post(request(f, "v2", object{"type": "rolling", "batch_size": 2}))
-	assertPutBack(p, d.ID, f)
+	assertRolledBack(p, d.ID, f)
 }
 
 func TestRolling_RestartAfterKillEndsTheSame(t *testing.T) {
@@ -92,7 +92,7 @@ func TestRolling_RestartAfterKillEndsTheSame(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("a sole server went on only after %s", took)
 	}
-	assertPutBack(p, d.ID, f)
+	assertRolledBack(p, d.ID, f)
 }
 
 func TestRolling_FrozenServersLateCallsAreFenced(t *testing.T) {
@@ -111,7 +111,7 @@ func TestRolling_FrozenServersLateCallsAreFenced(t *testing.T) {
 	if took := time.Since(began); took > 8*time.Second {
 		t.Errorf("the takeover took %s", took)
 	}
-	assertPutBack(second, d.ID, f)
+	assertRolledBack(second, d.ID, f)
 	before := len(f.Calls())
 	first.signal(syscall.SIGCONT)
 	res, _ := call(t, http.MethodGet, first.url+"/deployments/"+d.ID, nil, nil)
@@ -161,7 +161,7 @@ func TestPrivatePostgres_RolloutResumesAfterKill(t *testing.T) {
 	p.await(d.ID, "in the second wave", func(d *deployment) bool { return d.Progress.Wave == 2 })
 	p.kill()
 	p = serve(t, "", state)
-	assertPutBack(p, d.ID, f)
+	assertRolledBack(p, d.ID, f)
 	p.stop()
 }
 

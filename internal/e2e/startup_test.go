@@ -19,7 +19,7 @@ func TestStartup_FailureIsOneLine(t *testing.T) {
 	t.Cleanup(func() { _ = taken.Close() })
 	database, state := dbtest.New(t), privateFolder(t)
 	serve(t, "", "--state-dir="+state)
-	nobody := "postgres://rollcall:geheim@" + unusedAddress(t) + "/rollcall?sslmode=disable"
+	unused := "postgres://rollcall:geheim@" + unusedAddress(t) + "/rollcall?sslmode=disable"
 	for name, c := range map[string]struct {
 		database string
 		args     []string
@@ -28,8 +28,8 @@ func TestStartup_FailureIsOneLine(t *testing.T) {
 		"address taken":       {database, []string{"--addr=" + taken.Addr().String()}, "address already in use"},
 		"admin address taken": {database, []string{"--admin-addr=" + taken.Addr().String()}, "address already in use"},
 		"state folder taken":  {"", []string{"--state-dir=" + state}, state},
-		"no database there":   {nobody, nil, "connection refused"},
-		"nobody at a name":    {strings.Replace(nobody, "127.0.0.1", "localhost", 1), nil, "connection refused"},
+		"no database there":   {unused, nil, "connection refused"},
+		"no server by name":   {strings.Replace(unused, "127.0.0.1", "localhost", 1), nil, "connection refused"},
 		"no such database":    {strings.Replace(database, "?", "_gone?", 1), nil, "does not exist"},
 		"another encoding":    {dbtest.NewEncoded(t, "LATIN1"), nil, "ENCODING 'UTF8'"},
 		"read-only":           {dbtest.New(t) + "&default_transaction_read_only=on", nil, "default_transaction_read_only"},

@@ -75,11 +75,11 @@ func TestTiming_BakeIsFullWhenDatabaseIsSlow(t *testing.T) {
 			p := serve(t, database.url)
 			d := p.post(request(f, "v2", object{"type": "rolling", "bake": bake.String()}))
 			p.await(d.ID, "bakes", func(d *deployment) bool { return d.Progress.Updated == 1 })
-			mend := database.poison(`{"name":"slow","type":"latency","stream":"downstream","attributes":{"latency":1750}}`)
+			repair := database.poison(`{"name":"slow","type":"latency","stream":"downstream","attributes":{"latency":1750}}`)
 			awaitFact(t, "the database was slow for a heartbeat", func() bool {
 				return time.Since(f.Targets[0].Calls()[0].Answered) > 2300*time.Millisecond
 			})
-			mend()
+			repair()
 			if d := p.awaitEnd(d.ID); d.State != "completed" {
 				t.Fatalf("%s: %s", d.State, d.Reason)
 			}

@@ -62,7 +62,7 @@ func nextVersions(t *testing.T, n int) []string {
 	return programs
 }
 
-// overlaid is what an overlay in GOFLAGS replaces already: the flag of a build takes its place, and would mend a product
+// overlaid is what an overlay in GOFLAGS replaces already: the flag of a build takes its place, and would repair a product
 // that was broken on purpose.
 func overlaid(t *testing.T) map[string]string {
 	t.Helper()

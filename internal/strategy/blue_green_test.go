@@ -28,18 +28,18 @@ func twoSides(n int) []string {
 func TestBlueGreen_FailureRestoresTouchedTargets(t *testing.T) {
 	t.Parallel()
 	for place := 4; place <= 6; place++ {
-		for _, trouble := range []string{`"moods": ["400"]`, `"bad_on": "v2"`, `"moods": ["200, nothing done"]`, `"sick_after": "8s"`} {
+		for _, trouble := range []string{`"moods": ["400"]`, `"bad_on": "v2"`, `"moods": ["200, nothing done"]`, `"unhealthy_after": "8s"`} {
 			for _, parallel := range []int{0, 1, 2} {
 				s := ending(t, append(twoSides(3), fmt.Sprintf(`target t%02d {"slot": "green", %s}`, place, trouble),
 					fmt.Sprintf(`strategy {"type":"blue_green","max_parallel":%d,"keep_old_for":"1m"}`, parallel))...)
-				checkPutBack(t, s, fmt.Sprintf("t%02d %s, %d at once", place, trouble, parallel))
+				checkRestored(t, s, fmt.Sprintf("t%02d %s, %d at once", place, trouble, parallel))
 			}
 		}
 	}
 }
 
-// checkPutBack wants every target to run what it ran before, and the old slot to serve.
-func checkPutBack(t *testing.T, s *rollout.Snapshot, what string) {
+// checkRestored wants every target to run what it ran before, and the old slot to serve.
+func checkRestored(t *testing.T, s *rollout.Snapshot, what string) {
 	t.Helper()
 	d := &s.Deployment
 	if d.State != rollout.StateRolledBack || d.Result.Success || d.Result.Metadata["active_slot"] != "blue" || d.Result.TargetsRolledBack == 0 {
@@ -148,8 +148,8 @@ func TestResult_NamesServingSlot(t *testing.T) {
 		{[]string{manual, "at 10s promote", "at 20s abort"}, "blue"},
 		{[]string{manual, "at 10s promote", "at 20s rollback"}, "blue"},
 		{[]string{manual, `target t03 {"slot":"green","moods":["400"]}`}, "blue"},
-		{[]string{manual, `target t03 {"slot":"green","sick_after":"5s"}`}, "blue"},
-		{[]string{manual, `target t03 {"slot":"green","sick_after":"15s"}`, "at 10s promote"}, "green"}, // halted: all stays as it is
+		{[]string{manual, `target t03 {"slot":"green","unhealthy_after":"5s"}`}, "blue"},
+		{[]string{manual, `target t03 {"slot":"green","unhealthy_after":"15s"}`, "at 10s promote"}, "green"}, // halted: all stays as it is
 	} {
 		s := ending(t, append(twoSides(2), c.story...)...)
 		if got := s.Deployment.Result.Metadata["active_slot"]; got != c.want {

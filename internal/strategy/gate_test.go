@@ -79,7 +79,7 @@ func TestCommand_AtGate(t *testing.T) {
 		verb  command.Kind
 		state rollout.State
 		gate  int
-		told  bool
+		event bool
 	}{
 		{command.Pause, rollout.StatePaused, 2, true},
 		{command.Resume, rollout.StatePaused, 2, false},
@@ -88,7 +88,7 @@ func TestCommand_AtGate(t *testing.T) {
 	} {
 		d := atGate()
 		events, err := command.Apply(&d, command.Command{Kind: c.verb}, simStart)
-		if err != nil || d.State != c.state || d.Progress.Gate != c.gate || (len(events) > 0) != c.told {
+		if err != nil || d.State != c.state || d.Progress.Gate != c.gate || (len(events) > 0) != c.event {
 			t.Errorf("%s: %s at gate %d, %d events, %v", c.verb, d.State, d.Progress.Gate, len(events), err)
 		}
 	}

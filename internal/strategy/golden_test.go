@@ -29,7 +29,7 @@ const scriptEnd = "----\n"
 // -rewrite to write down what happens now, and read the difference.
 //
 // A script is a list of lines: "targets N [version]", "target ID {json}", "strategy {json}", "check {json}",
-// "deploy {json}", "healthy_deadline 10s", "force", "active_slot blue", "router", "undo" (what is told is the rollback of
+// "deploy {json}", "healthy_deadline 10s", "force", "active_slot blue", "router", "undo" (the story is that of the rollback of
 // the deployment after its success), and "at 5s VERB", "at 5s promote 2", "at 5s promote full" or "at 5s crash 3s".
 func TestGolden_Stories(t *testing.T) {
 	t.Parallel()
@@ -71,7 +71,7 @@ func checkStory(t *testing.T, file string, rewrite bool) {
 		return
 	}
 	if got != want {
-		t.Errorf("the story has changed; if it should have, run: go test -run TheStoriesAreTold -rewrite\n%s", firstDifference(want, got))
+		t.Errorf("the story has changed; if it should have, run: go test -run Golden_Stories -rewrite\n%s", firstDifference(want, got))
 	}
 }
 
@@ -82,7 +82,7 @@ func firstDifference(want, got string) string {
 			return fmt.Sprintf("line %d\nwant %s\ngot  %s", i+1, wants[i], gots[i])
 		}
 	}
-	return fmt.Sprintf("%d lines wanted, %d told", len(wants), len(gots))
+	return fmt.Sprintf("want %d lines, got %d", len(wants), len(gots))
 }
 
 // tell plays a script and writes what people would see.
@@ -144,13 +144,13 @@ type doing struct {
 
 // boxJSON is what a script says of a target.
 type boxJSON struct {
-	Runs      string            `json:"runs"`
-	Moods     []mood            `json:"moods"`
-	Stubborn  bool              `json:"stubborn"`
-	BadOn     string            `json:"bad_on"`
-	SickAfter duration.Duration `json:"sick_after"`
-	Boot      duration.Duration `json:"boot"`
-	// Silent targets' versions are told to nobody when the deployment is created.
+	Runs           string            `json:"runs"`
+	Moods          []mood            `json:"moods"`
+	Stubborn       bool              `json:"stubborn"`
+	BadOn          string            `json:"bad_on"`
+	UnhealthyAfter duration.Duration `json:"unhealthy_after"`
+	Boot           duration.Duration `json:"boot"`
+	// Silent targets do not report their versions when the deployment is created.
 	Silent bool   `json:"silent"`
 	Slot   string `json:"slot"`
 }
@@ -203,7 +203,7 @@ func (st *story) read(line string) error {
 	}
 }
 
-// readRouter has traffic moved by a router that does as it is told.
+// readRouter has traffic moved by a router that does what it is sent.
 func (st *story) readRouter() {
 	st.router = &simRouter{moods: []routerMood{routerObeys}, readBack: true, exact: true, remembers: true}
 	st.d.Spec.Traffic = &routing.Config{
@@ -235,7 +235,7 @@ func (st *story) readTarget(rest string) error {
 			return err
 		}
 		w.initial, w.running, w.moods, w.stubborn, w.badOn = box.Runs, box.Runs, box.Moods, box.Stubborn, box.BadOn
-		w.sickAfter, w.boot, w.silent = box.SickAfter.Std(), box.Boot.Std(), box.Silent
+		w.unhealthyAfter, w.boot, w.silent = box.UnhealthyAfter.Std(), box.Boot.Std(), box.Silent
 		st.slots[id] = box.Slot
 		return nil
 	}

@@ -75,7 +75,7 @@ func TestCanary_WidespreadVersionKeepsServing(t *testing.T) {
 	}{
 		"a minority leaves":             {n: 10, ran: 4, serving: 6},
 		"half of them leave":            {n: 2, ran: 1, serving: 1},
-		"most go on":                    {n: 10, ran: 9, serving: 10},
+		"most keep serving":             {n: 10, ran: 9, serving: 10},
 		"the one that failed stays out": {n: 10, ran: 9, out: []string{"t9"}, serving: 9},
 		"what was stopped stays out":    {n: 5, ran: 3, out: []string{"t0", "t1", "t2"}, serving: 2},
 	} {

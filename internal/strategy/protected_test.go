@@ -12,7 +12,7 @@ import (
 	"rollcall/internal/strategy/planner"
 )
 
-// guarded is a protected deployment that nobody has approved.
+// guarded is a protected deployment that is not approved.
 func guarded(t *testing.T) *rollout.Snapshot {
 	t.Helper()
 	d := rollout.Deployment{Version: "v2", RequestedBy: "ann"}

@@ -85,7 +85,7 @@ func TestReading_WeightsAloneDoNotEndDoubt(t *testing.T) {
 	}
 }
 
-// A write that got no answer took out web-2, and is carried out after a newer one has put it back.
+// A write that got no answer took out web-2, and is carried out after a newer one has restored it.
 func TestReading_LateWriteIsNotOperatorHold(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -124,7 +124,7 @@ func TestReading_LateWriteIsNotOperatorHold(t *testing.T) {
 			t.Errorf("%s: drifted %t (%s), held %v", c.name, r.Drifted, r.Differs, r.Held)
 		}
 		if slices.Contains(r.TakenOut, "web-2") != c.drifted {
-			t.Errorf("%s: taken out %v, which a write may put back", c.name, r.TakenOut)
+			t.Errorf("%s: taken out %v, which a write may restore", c.name, r.TakenOut)
 		}
 	}
 }

@@ -112,7 +112,7 @@ func TestNewRetry_TakesUnfinishedTargets(t *testing.T) {
 		{"aborted", rollout.StateAborted, func(*rollout.Snapshot) {}, []string{"t2", "t3"}},
 		{"completed with a failure", rollout.StateCompleted, func(*rollout.Snapshot) {}, []string{"t2"}},
 		{"rolled back", rollout.StateRolledBack, back, []string{"t1", "t2", "t3"}},
-		{"slots that nobody switches", rollout.StateFailed, func(s *rollout.Snapshot) { s.Targets[0].Slot = "blue" }, []string{"t2", "t3"}},
+		{"slots without a switch", rollout.StateFailed, func(s *rollout.Snapshot) { s.Targets[0].Slot = "blue" }, []string{"t2", "t3"}},
 	} {
 		s := ended(t, c.state, how)
 		c.change(s)

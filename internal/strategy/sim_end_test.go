@@ -47,7 +47,7 @@ func (s *sim) advanceDead() {
 	s.crashes = 0
 	s.advance()
 	if s.live != nil {
-		s.live = nil // nobody claims what is over
+		s.live = nil // a deployment that is over is not claimed
 	}
 }
 
@@ -101,11 +101,11 @@ func (s *sim) checkDeploymentEnd() {
 	case d.State == rollout.StateRolledBack && !forward && touchedNotBack > 0 && !s.backByRouter():
 		s.violate("rolled back, but %d touched targets are not", touchedNotBack)
 	case d.State == rollout.StateRolledBack && forward && d.Kind == rollout.KindDeploy:
-		s.violate("rolled back without turning round")
+		s.violate("ended rolled_back without a rollback")
 	case d.State == rollout.StateFailed && !forward && touchedNotBack == 0 && !s.routerFailed():
 		s.violate("failed, though every touched target is back")
 	case d.State == rollout.StateAborted != d.Operator.Abort && d.State == rollout.StateAborted:
-		s.violate("aborted, and nobody asked for it")
+		s.violate("aborted without an abort command")
 	}
 }
 
@@ -150,7 +150,7 @@ func (s *sim) checkTruth(i int) {
 	switch t.State {
 	case rollout.TargetUpdated:
 		if wanted = t.DesiredVersion; wanted == "" {
-			wanted = w.initial // nobody knew, and it was only checked
+			wanted = w.initial // it was unknown, and only checked
 		}
 	case rollout.TargetRolledBack:
 		wanted = t.PreviousVersion
@@ -164,10 +164,10 @@ func (s *sim) checkTruth(i int) {
 	}
 }
 
-// checkStillWell wants a completed deployment to have seen each target that fell sick well before its end.
+// checkStillWell wants a completed deployment to have seen each target that became unhealthy well before its end.
 func (s *sim) checkStillWell(i int) {
 	t, w, d := &s.stored.Targets[i], s.world[i], &s.stored.Deployment
-	if d.State != rollout.StateCompleted || t.State != rollout.TargetUpdated || w.sickAt.IsZero() || w.flaps+w.mute > 0 {
+	if d.State != rollout.StateCompleted || t.State != rollout.TargetUpdated || w.unhealthyAt.IsZero() || w.flaps+w.mute > 0 {
 		return
 	}
 	checks := d.Spec.ForTarget(t).Checks
@@ -180,8 +180,8 @@ func (s *sim) checkStillWell(i int) {
 		if check.Type == metricType {
 			slowest += s.source.until.Sub(s.source.from)
 		}
-		if since := Later(w.sickAt, s.adoptedAt); d.FinishedAt.Sub(since) > slowest {
-			s.violate("%s has been sick since %s, and it completed all the same", t.ID, w.sickAt.Sub(simStart))
+		if since := Later(w.unhealthyAt, s.adoptedAt); d.FinishedAt.Sub(since) > slowest {
+			s.violate("%s has been unhealthy since %s, and the deployment completed all the same", t.ID, w.unhealthyAt.Sub(simStart))
 		}
 	}
 }

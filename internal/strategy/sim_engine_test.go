@@ -24,7 +24,7 @@ type sim struct {
 	liveShadow, storedShadow []shadow
 	// dirty targets differ from what is stored in what people see, touched ones in anything.
 	dirty, touched map[int]bool
-	events         []rollout.Event // told by the owner and not yet stored
+	events         []rollout.Event // recorded by the owner and not yet stored
 	log            []rollout.Event // stored
 	epoch          int64
 	adoptedAt      time.Time
@@ -42,8 +42,8 @@ type sim struct {
 
 	steps, stepsNow int
 	personDue       bool
-	patience        int
-	disturbed       bool         // a dead owner's call was carried out: a target starts anew when nobody expects it
+	commandsLeft    int
+	disturbed       bool         // a dead owner's call was carried out: a target restarts unexpectedly
 	opened          map[int]bool // waves whose gates people have opened
 	openedAll       bool
 	held            []interval // when it stood still for a person
@@ -51,7 +51,7 @@ type sim struct {
 	storedForgiven  int
 	released        bool
 	unstoredSince   time.Time
-	alone           bool // nobody looks after it but those who are told to
+	alone           bool // only the scheduled operators act on it
 	halfway         bool // what is stored asked for another decision at once
 	covered         map[string]int
 	lines           *[]string
@@ -87,7 +87,7 @@ func (s *sim) traceEvent(e *rollout.Event) {
 	s.trace("event", e.Target, "%s", text)
 }
 
-// nth is the place of a fence among those told of one target or router: a story says that, because fences grow with time.
+// nth is the place of a fence among those of one target or router: a story shows that, because fences grow with time.
 func (s *sim) nth(who string, fence int64) int {
 	if i := slices.Index(s.seenFences[who], fence); i >= 0 {
 		return i + 1
@@ -102,7 +102,7 @@ func newSim(seed uint64, sc scenario, rng, crashRng *rand.Rand) *sim {
 	s := &sim{
 		scenario: sc, seed: seed, rng: rng, crashRng: crashRng, now: simStart, stored: stored,
 		storedShadow: make([]shadow, n), liveShadow: make([]shadow, n),
-		calls: map[int]int64{}, sentFence: map[int]int64{}, covered: map[string]int{}, seenFences: map[string][]int64{}, patience: 6,
+		calls: map[int]int64{}, sentFence: map[int]int64{}, covered: map[string]int{}, seenFences: map[string][]int64{}, commandsLeft: 6,
 		opened: map[int]bool{},
 	}
 	s.storedBook = (&book{held: -1}).clone()
@@ -117,7 +117,7 @@ func newSim(seed uint64, sc scenario, rng, crashRng *rand.Rand) *sim {
 
 // Bounds of a whole run. They are far beyond what any scenario can need.
 const (
-	mostSteps   = 1_000_000 // forty waves with a long delay each, and probes all the time, take 300,000
+	maxSteps    = 1_000_000 // forty waves with a long delay each, and probes all the time, take 300,000
 	longestTime = 12 * time.Hour
 )
 
@@ -131,7 +131,7 @@ func (s *sim) run() {
 	s.scheduleLeftBehind()
 	s.takeOver()
 	for !s.stored.Deployment.State.Terminal() {
-		if s.steps++; s.steps > mostSteps || s.now.Sub(simStart) > longestTime {
+		if s.steps++; s.steps > maxSteps || s.now.Sub(simStart) > longestTime {
 			s.violate("the run does not end: %d steps, %q", s.steps, s.stored.Deployment.Reason)
 		}
 		if s.live != nil && !s.now.Before(s.wake) {
@@ -196,7 +196,7 @@ func word(o rollout.Outcome) string {
 	return string(o.Result.Kind)
 }
 
-// changed notes that a target is to be stored, soon if people would see the difference, and what is to be told of it.
+// changed notes that a target is to be stored, soon if people would see the difference, and which events there are about it.
 func (s *sim) changed(index int, events []rollout.Event, visible bool) {
 	s.touched[index] = true
 	if len(s.dirty) == 0 {
@@ -207,6 +207,6 @@ func (s *sim) changed(index int, events []rollout.Event, visible bool) {
 	}
 	s.events = append(s.events, events...)
 	for i := range events {
-		s.told(index, &events[i])
+		s.observeEvent(index, &events[i])
 	}
 }

@@ -20,7 +20,7 @@ func (s *sim) takeOver() {
 	s.dirty, s.touched, s.events = map[int]bool{}, map[int]bool{}, nil
 	clear(s.calls)
 	for i := range s.liveShadow {
-		s.liveShadow[i].excuse(s.now)
+		s.liveShadow[i].restartUnknown(s.now)
 	}
 	s.adoptBook()
 	if d := &s.live.Deployment; d.Spec.Traffic != nil && d.Progress.Router == nil {
@@ -50,7 +50,7 @@ func (s *sim) dieFor(where string, away time.Duration) {
 	s.trace("crash", "", "%s", where)
 	s.live = nil
 	s.forgetHeld()
-	s.epoch++ // nobody's: answers to the dead are dropped
+	s.epoch++ // of no owner: results for the dead are dropped
 	s.at(s.now.Add(away), s.takeOver)
 }
 

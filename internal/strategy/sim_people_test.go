@@ -8,7 +8,7 @@ import (
 	"rollcall/internal/strategy/command"
 )
 
-// schedulePeople lets people ask for things at moments that suit nobody.
+// schedulePeople gives commands at random moments.
 func (s *sim) schedulePeople() {
 	for range s.verbs {
 		s.at(s.now.Add(between(s.rng, 0, 45*time.Second)), func() {
@@ -24,7 +24,7 @@ func (s *sim) schedulePeople() {
 	}
 }
 
-// callPerson makes sure that somebody looks after a deployment that stands still.
+// callPerson makes sure that an operator acts on a deployment that has stopped.
 func (s *sim) callPerson() {
 	if s.alone || s.stored.Deployment.State != rollout.StatePaused || s.personDue {
 		return
@@ -52,9 +52,9 @@ func (s *sim) callPerson() {
 func (s *sim) visitPaused() {
 	resume := command.Resume
 	verb := pick(s.rng, resume, resume, resume, resume, resume, command.Promote, command.Rollback, command.Abort)
-	s.patience--
+	s.commandsLeft--
 	switch {
-	case s.patience < 0:
+	case s.commandsLeft < 0:
 		verb = command.Abort
 	case s.stored.Deployment.StartedAt.IsZero():
 		verb = resume
@@ -101,7 +101,7 @@ func (s *sim) visitGate(gate int) {
 }
 
 // ask changes the stored deployment as the API does. The owner reads it back with its next write, so no plan is ever
-// stored that did not know of it; whoever owns nothing yet is woken.
+// stored that did not know of it; an idle replica is woken.
 func (s *sim) ask(r command.Command) {
 	before := s.stored.Deployment
 	if before.State.Terminal() {
@@ -123,7 +123,7 @@ func (s *sim) ask(r command.Command) {
 	}
 	if s.routing != 0 {
 		s.cover("router: " + string(r.Kind) + " while a write is out")
-		if r.Kind == command.Pause && chance(s.rng, 0.5) { // somebody thinks better of it
+		if r.Kind == command.Pause && chance(s.rng, 0.5) { // an operator changes their mind
 			s.at(s.now.Add(time.Millisecond), func() { s.ask(command.Command{Kind: command.Resume, Actor: "bob"}) })
 		}
 	}
@@ -134,7 +134,7 @@ func (s *sim) ask(r command.Command) {
 	}
 	s.noteHeldBy(&d)
 	if s.live != nil {
-		// What the router answered may not be stored yet, and nobody else writes it.
+		// What the router answered may not be stored yet, and no one else writes it.
 		d.Progress.Router, d.Progress.Weight = s.live.Deployment.Progress.Router, s.live.Deployment.Progress.Weight
 		s.live.Deployment, s.liveForgiven = d, s.storedForgiven
 		s.notice()
@@ -164,7 +164,7 @@ func (s *sim) poll() time.Duration {
 	return between(s.rng, 0, 500*time.Millisecond)
 }
 
-// checkAsk holds a verb's answer to the table of the design: legal, told, and the same when asked again.
+// checkAsk compares the result of a command with the table of the design: legal, with an event, and the same when repeated.
 func (s *sim) checkAsk(r command.Command, before, after *rollout.Deployment, events []rollout.Event, err error) {
 	switch {
 	case err != nil && (problem.CodeOf(err) != problem.CodeConflict || before.Status != after.Status || before.Operator != after.Operator):
@@ -172,7 +172,7 @@ func (s *sim) checkAsk(r command.Command, before, after *rollout.Deployment, eve
 	case !before.State.CanBecome(after.State):
 		s.violate("%s takes it from %s to %s", r.Kind, before.State, after.State)
 	case before.State != after.State && len(events) == 0:
-		s.violate("nobody is told that %s takes it from %s to %s", r.Kind, before.State, after.State)
+		s.violate("no event says that %s takes it from %s to %s", r.Kind, before.State, after.State)
 	}
 	if err != nil {
 		return

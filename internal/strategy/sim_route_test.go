@@ -13,13 +13,13 @@ import (
 // lost together with the deployment.
 type book struct {
 	fence    int64
-	ids      map[string]routing.TrafficSplit // what was written under an id, whoever wrote it
+	ids      map[string]routing.TrafficSplit // what was written under an id, by any owner
 	attempts map[string]int
 	last     string // the id of the newest write
 	// failed counts the answers in a row that the newest setting got and that were not good.
 	failed   int
 	earliest time.Time
-	// doubt is set while nobody knows what the newest write did.
+	// doubt is set while it is unknown what the newest write did.
 	doubt bool
 	// drifted is set while what was confirmed is known to be undone.
 	drifted bool
@@ -150,7 +150,7 @@ func (s *sim) checkWrite(before *rollout.Deployment, c *routing.Call, events []r
 		s.violate("a write until %s", c.Deadline)
 	case !before.Operator.Abort && (before.Operator.Pause || before.NeedsApproval()):
 		s.violate("a write while it is paused")
-	case waitsForSomebody(before) && before.Spec.Strategy.Type != "rolling" && c.Setting.NewWeight > before.Progress.Weight && s.oldSideServes(before):
+	case waitsForOperator(before) && before.Spec.Strategy.Type != "rolling" && c.Setting.NewWeight > before.Progress.Weight && s.oldSideServes(before):
 		s.violate("the new side gets %d %% after %d %%, and a person is waited for", c.Setting.NewWeight, before.Progress.Weight)
 	case b.confirmed.Equal(&c.Setting):
 		s.violate("the router does so already")
@@ -179,15 +179,15 @@ func (s *sim) oldSideServes(before *rollout.Deployment) bool {
 	return false
 }
 
-// waitsForSomebody reports whether the deployment has stopped by itself until a person says that it may go on.
-func waitsForSomebody(d *rollout.Deployment) bool {
+// waitsForOperator reports whether the deployment has stopped by itself until an operator continues it.
+func waitsForOperator(d *rollout.Deployment) bool {
 	return (d.Progress.Gate > 0 || d.Stop == rollout.StopPaused) && !d.Operator.Pause && !d.Operator.Abort && !d.NeedsApproval()
 }
 
 // mayMoveTraffic reports whether a deployment that waits for a person could write to its router now.
 func (s *sim) mayMoveTraffic(before *rollout.Deployment, d *rollout.Decision) bool {
 	r := before.Progress.Router
-	return !d.Replan && waitsForSomebody(before) && r != nil && !r.InFlight && !r.Reading && s.liveBook.confirmed != nil &&
+	return !d.Replan && waitsForOperator(before) && r != nil && !r.InFlight && !r.Reading && s.liveBook.confirmed != nil &&
 		!s.now.Before(r.NotBefore) && !s.inPlace() && r.RetriesUsed <= before.Spec.Traffic.Retries
 }
 
@@ -231,25 +231,25 @@ func (s *sim) checkShareHeld(before *rollout.Deployment, d *rollout.Decision) {
 	}
 }
 
-// checkSickLeave wants a target that has been given up to lose its traffic while a person is waited for, too.
-func (s *sim) checkSickLeave(before *rollout.Deployment, d *rollout.Decision) {
+// checkUnhealthyLeaves wants a target that has been given up to lose its traffic while a person is waited for, too.
+func (s *sim) checkUnhealthyLeaves(before *rollout.Deployment, d *rollout.Decision) {
 	b := &s.liveBook
 	if !s.mayMoveTraffic(before, d) {
 		return
 	}
-	sick, well := "", false
+	unhealthy, well := "", false
 	for i, at := range b.confirmed.Backends {
 		if s.given(i) && at.Weight > 0 && i != b.held {
-			sick = at.Target
+			unhealthy = at.Target
 		}
 		well = well || !s.given(i) && !s.liveShadow[i].out && !s.exposes(before, i) && at.Weight > 0
 	}
-	if sick == "" || !well {
+	if unhealthy == "" || !well {
 		return
 	}
-	s.cover("router: sick while a person is waited for")
+	s.cover("router: unhealthy while an operator is waited for")
 	if !slices.ContainsFunc(d.Actions, movesTraffic) {
-		s.violate("%s has been given up, and keeps its traffic while a person is waited for", sick)
+		s.violate("%s has been given up, and keeps its traffic while an operator is waited for", unhealthy)
 	}
 }
 

@@ -51,7 +51,7 @@ type simRouter struct {
 	// does is what it really does, once something has been written.
 	does  *routing.TrafficSplit
 	steps int // how many writes took effect
-	// restarts is how often it starts anew with the weights of its configuration; forgotAt is since when nothing was written
+	// restarts is how often it has restarted with the weights of its configuration; forgotAt is since when nothing was written
 	// after that, and unreadAt when it was last asked in vain.
 	restarts           int
 	forgotAt, unreadAt time.Time
@@ -109,24 +109,24 @@ func (r *simRouter) reading(d *rollout.Deployment) *routing.Reading {
 func (r *simRouter) plainReading() *routing.Reading {
 	reading := &routing.Reading{Instance: fmt.Sprint("instance ", r.started)}
 	for i, b := range r.does.Backends {
-		told := routing.BackendReading{Target: b.Target, Weight: b.Weight, Serving: b.Weight > 0, Sessions: 0, Effective: 100}
+		seen := routing.BackendReading{Target: b.Target, Weight: b.Weight, Serving: b.Weight > 0, Sessions: 0, Effective: 100}
 		if i == r.held && r.heldBy != routing.HeldByWeight {
-			told.HeldBy, told.Serving, told.Why = r.heldBy, false, "held by hand"
+			seen.HeldBy, seen.Serving, seen.Why = r.heldBy, false, "held by hand"
 		}
-		reading.Backends = append(reading.Backends, told)
+		reading.Backends = append(reading.Backends, seen)
 	}
 	return reading
 }
 
-// fits reports whether what a router told is what was wanted of it, as far as it told; but for what an operator holds, or has
-// held: a restart puts that back as the operator's hand would.
-func (s *sim) fits(told *routing.Reading, want *routing.TrafficSplit) bool {
-	if told.Weights != nil && *told.Weights != want.Weights() || told.Backends != nil && len(told.Backends) != len(want.Backends) {
+// fits reports whether what a router reports is what was wanted of it, as far as it reports that; but for what an operator holds, or has
+// held: a restart undoes that as the operator would.
+func (s *sim) fits(reading *routing.Reading, want *routing.TrafficSplit) bool {
+	if reading.Weights != nil && *reading.Weights != want.Weights() || reading.Backends != nil && len(reading.Backends) != len(want.Backends) {
 		return false
 	}
-	for i := range told.Backends {
+	for i := range reading.Backends {
 		released := i == s.liveBook.held && s.liveBook.heldBy == routing.HeldByWeight && want.Backends[i].Weight == 0
-		if told.Backends[i].Weight != want.Backends[i].Weight && i != s.router.held && !released {
+		if reading.Backends[i].Weight != want.Backends[i].Weight && i != s.router.held && !released {
 			return false
 		}
 	}
@@ -168,7 +168,7 @@ func (s *sim) configure() {
 	if n := len(r.base); n > 1 && chance(s.rng, 0.4) {
 		i, by := s.rng.IntN(n), pick(s.rng, routing.HeldByWeight, "drain")
 		s.at(s.now.Add(pick(s.rng, 0, between(s.rng, 0, 40*time.Second))), func() {
-			// What is out already is not told from what Rollcall took out, nor from what a write without an answer takes out.
+			// What is out already is not distinguished from what Rollcall took out, nor from what a write without an answer takes out.
 			quiet := !s.expectsLate(i) && (s.storedBook.last == "" || s.live != nil && s.routing == 0 && s.liveBook.confirmed != nil && r.forgotAt.IsZero())
 			if r.held < 0 && r.does.Backends[i].Weight > 0 && s.othersServe(i) && quiet {
 				s.cover("router: an operator takes one out by " + by)
@@ -190,7 +190,7 @@ func (s *sim) expectsLate(i int) bool {
 }
 
 // lift ends what an operator did to a target that a write took out before anybody saw the operator's hand: the two are not
-// told apart when it is put back. What an operator did and a restart has undone is set again by a write that knew of it.
+// distinguished when it is restored. What an operator did and a restart has undone is set again by a write that knew of it.
 func (r *simRouter) lift(c *routing.Call) {
 	if !r.plain {
 		return
@@ -205,7 +205,7 @@ func (r *simRouter) lift(c *routing.Call) {
 	}
 }
 
-// othersServe reports whether others get traffic in a target's slot: who takes out all of it is not told from a slot that is
+// othersServe reports whether others get traffic in a target's slot: taking out all of it is not distinguished from a slot that is
 // idle.
 func (s *sim) othersServe(i int) bool {
 	for j, b := range s.router.does.Backends {
@@ -293,7 +293,7 @@ func steadyRouter(rng *rand.Rand) (*simRouter, *routing.Config) {
 	}
 }
 
-// scheduleRestarts lets the router forget what it was told, and the fences that it has seen.
+// scheduleRestarts lets the router forget what it was sent, and the fences that it has seen.
 func (s *sim) scheduleRestarts() {
 	for range s.restarts() {
 		s.at(s.now.Add(between(s.rng, 0, 60*time.Second)), func() {
@@ -333,7 +333,7 @@ func (s *sim) checkDriftNoticed() {
 	}
 	since := Later(Later(r.forgotAt, r.unreadAt), s.adoptedAt)
 	if s.now.Sub(since) > simInterval+s.live.Deployment.Spec.Traffic.Timeout.Std()+time.Second {
-		s.violate("the router forgot at %s what it was told, and nobody has looked", r.forgotAt.Sub(simStart))
+		s.violate("the router forgot at %s what it was sent, and was not read", r.forgotAt.Sub(simStart))
 	}
 }
 
@@ -474,7 +474,7 @@ func (s *sim) readBack(c written) rollout.Outcome {
 	return done
 }
 
-// answerRoute brings an answer to the owner that wrote, if it still lives; nobody waits longer than Until.
+// answerRoute brings an answer to the owner that wrote, if it still lives, at most until the deadline.
 func (s *sim) answerRoute(c written, after time.Duration, o rollout.Outcome) {
 	at := s.now.Add(after)
 	if at.After(c.call.Deadline) {

@@ -79,7 +79,7 @@ func (s *sim) checkDecision(before *rollout.Deployment, d *rollout.Decision) {
 	case before.Direction == rollout.Backward && st.Direction != rollout.Backward:
 		s.violate("it turned forward again")
 	case over && (len(d.Actions) > 0 || d.Replan || d.CancelCalls || !d.WakeAt.IsZero()):
-		s.violate("it is over and goes on: %d actions, again %t, wake %s", len(d.Actions), d.Replan, d.WakeAt)
+		s.violate("it is over and still acts: %d actions, again %t, wake %s", len(d.Actions), d.Replan, d.WakeAt)
 	case over && (!st.DeadlineAt.IsZero() || !st.NextActionAt.IsZero() || st.FinishedAt.IsZero()):
 		s.violate("it is over and still waits")
 	case !over && !d.Replan && !d.WakeAt.After(s.now):
@@ -91,17 +91,17 @@ func (s *sim) checkDecision(before *rollout.Deployment, d *rollout.Decision) {
 	case st.Reason == "":
 		s.violate("no reason")
 	}
-	s.checkTold(before.State, st.State, d.Events)
+	s.checkStateEvents(before.State, st.State, d.Events)
 	s.checkGate(before, d)
-	s.checkSickLeave(before, d)
+	s.checkUnhealthyLeaves(before, d)
 	s.checkShareHeld(before, d)
 	s.checkWave(before, st)
 	s.checkCause(before, st)
 	s.checkPure(d)
 }
 
-// checkTold wants an event for each change of state; that of going on after a pause is told by whoever asked for it.
-func (s *sim) checkTold(from, to rollout.State, events []rollout.Event) {
+// checkStateEvents wants an event for each change of state; that of continuing after a pause comes from the command.
+func (s *sim) checkStateEvents(from, to rollout.State, events []rollout.Event) {
 	if from == to || from == rollout.StatePaused && !to.Terminal() {
 		return
 	}
@@ -202,7 +202,7 @@ func (s *sim) checkVerified(index int) {
 		}
 	}
 	if sh.calls[0]+sh.calls[1] > 0 && !sh.taken {
-		s.violate("%s is %s, and nobody knows whether it took its call", t.ID, t.State)
+		s.violate("%s is %s, and it is unknown whether it took its call", t.ID, t.State)
 	}
 	wanted := t.DesiredVersion
 	if t.State == rollout.TargetRolledBack {
@@ -213,9 +213,9 @@ func (s *sim) checkVerified(index int) {
 	}
 }
 
-// checkSick wants a reason for each verified target that is given up: a check that failed as often as it may, one of which
+// checkGiveUpReason wants a reason for each verified target that is given up: a check that failed as often as it may, one of which
 // nothing was known for as long as a target may take, or another version.
-func (s *sim) checkSick(index int) {
+func (s *sim) checkGiveUpReason(index int) {
 	t, sh := &s.live.Targets[index], &s.liveShadow[index]
 	spec := s.live.Deployment.Spec.ForTarget(t)
 	for c := range spec.Checks {
@@ -255,7 +255,7 @@ func (s *sim) checkStore(dr *draft) {
 		s.violate("from wave %d back to %d", was, d.Progress.Wave)
 	}
 	for i := range s.dirty {
-		s.checkTargetTold(&s.stored.Targets[i], &s.live.Targets[i])
+		s.checkTargetEvent(&s.stored.Targets[i], &s.live.Targets[i])
 	}
 }
 
@@ -284,12 +284,12 @@ func (s *sim) noteHanging() {
 	}
 }
 
-func (s *sim) checkTargetTold(was, is *rollout.Target) {
+func (s *sim) checkTargetEvent(was, is *rollout.Target) {
 	if was.State == is.State || is.State == rollout.TargetUnchanged {
 		return
 	}
-	told := slices.ContainsFunc(s.events, func(e rollout.Event) bool { return e.Target == is.ID && e.To == string(is.State) })
-	if !told {
+	reported := slices.ContainsFunc(s.events, func(e rollout.Event) bool { return e.Target == is.ID && e.To == string(is.State) })
+	if !reported {
 		s.violate("no event tells that %s went from %s to %s", is.ID, was.State, is.State)
 	}
 }
@@ -298,9 +298,9 @@ func (s *sim) describeTargets() string {
 	text := ""
 	for i := range s.stored.Targets {
 		t, w := &s.stored.Targets[i], s.world[i]
-		text += fmt.Sprintf("\n  %s wave %d: %s %s %q (was %q), truly %q; %v remembers=%t stubborn=%t bad=%q sick=%s flaps=%.1f mute=%.1f %s",
+		text += fmt.Sprintf("\n  %s wave %d: %s %s %q (was %q), truly %q; %v remembers=%t stubborn=%t bad=%q unhealthy=%s flaps=%.1f mute=%.1f %s",
 			t.ID, t.Wave, t.Phase, t.State, t.Version, t.PreviousVersion, w.running, w.moods, w.remembers, w.stubborn,
-			w.badOn, w.sickAfter, w.flaps, w.mute, t.Error)
+			w.badOn, w.unhealthyAfter, w.flaps, w.mute, t.Error)
 	}
 	return text
 }

@@ -17,7 +17,7 @@ import (
 type scenario struct {
 	snapshot rollout.Snapshot
 	world    []*simTarget
-	router   *simRouter // nil when nobody moves traffic
+	router   *simRouter // nil when no router moves traffic
 	verbs    int        // what people ask for, at random moments
 	crashes  int        // how often the owner may die
 	followUp bool       // it takes some targets of a finished deployment; the others are in no wave
@@ -77,7 +77,7 @@ func randomScenario(rng *rand.Rand) scenario {
 		targets = append(targets, describe(rng, &d, w))
 	}
 	if kind != "rolling" && chance(rng, 0.25) {
-		pick(rng, sc.world...).sickAfter = between(rng, time.Second, 20*time.Second)
+		pick(rng, sc.world...).unhealthyAfter = between(rng, time.Second, 20*time.Second)
 	}
 	if kind == "blue_green" {
 		randomSlots(rng, &d, targets)
@@ -243,7 +243,7 @@ func randomTarget(rng *rand.Rand, id string, trouble float64) *simTarget {
 	case 0:
 		w.badOn = newVersion
 	case 1:
-		w.sickAfter = between(rng, time.Second, 15*time.Second)
+		w.unhealthyAfter = between(rng, time.Second, 15*time.Second)
 	case 2:
 		w.flaps = pick(rng, 0.1, 0.4)
 	case 3:
@@ -269,7 +269,7 @@ func steadyTarget(rng *rand.Rand, id string) *simTarget {
 	case 2:
 		w.badOn = newVersion
 	case 3:
-		w.sickAfter = 2 * time.Second
+		w.unhealthyAfter = 2 * time.Second
 	}
 	return w
 }

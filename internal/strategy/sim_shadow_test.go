@@ -29,7 +29,7 @@ type shadow struct {
 	settledAt time.Time
 	previous  string
 	// generation grows with each call and each answer; seen counts, per check, passing probes in a row within it (failing
-	// ones below zero), passed is what that makes of the check, and said is the version that was last told in it.
+	// ones below zero), passed is what that makes of the check, and said is the version that it last reported.
 	generation int
 	seen       [4]int
 	passed     [4]bool
@@ -150,8 +150,8 @@ func (sh *shadow) intend(now time.Time, c *rollout.Call, back bool) {
 	sh.renew()
 }
 
-// told reads an event as a person would: it says when a target is out of service and when it has its outcome.
-func (s *sim) told(index int, e *rollout.Event) {
+// observeEvent reads an event as a person would: it says when a target is out of service and when it has its outcome.
+func (s *sim) observeEvent(index int, e *rollout.Event) {
 	sh := &s.liveShadow[index]
 	switch e.Type {
 	case rollout.EventTargetVerified:
@@ -160,7 +160,7 @@ func (s *sim) told(index int, e *rollout.Event) {
 	case rollout.EventTargetFailed:
 		sh.out, sh.hung = false, false
 	case rollout.EventTargetUnhealthy:
-		s.checkSick(index)
+		s.checkGiveUpReason(index)
 		return
 	default:
 		return
@@ -170,8 +170,8 @@ func (s *sim) told(index int, e *rollout.Event) {
 	}
 }
 
-// excuse lets a new owner begin anew to count for how long nothing is known.
-func (sh *shadow) excuse(now time.Time) {
+// restartUnknown lets a new owner count again from the beginning for how long nothing is known.
+func (sh *shadow) restartUnknown(now time.Time) {
 	for c := range sh.unknownSince {
 		if !sh.unknownSince[c].IsZero() {
 			sh.unknownSince[c] = now

@@ -107,8 +107,8 @@ func steadyScenario(rng *rand.Rand) scenario {
 	var targets []rollout.Target
 	for i := range n {
 		w := steadyTarget(rng, fmt.Sprintf("t%02d", i))
-		if w.sickAfter > 0 {
-			bake = 12 * time.Second // long enough for the sickness to be seen
+		if w.unhealthyAfter > 0 {
+			bake = 12 * time.Second // long enough for it to be seen as unhealthy
 		}
 		sc.world = append(sc.world, w)
 		targets = append(targets, rollout.Target{ID: w.id, Version: oldVersion})
@@ -117,7 +117,7 @@ func steadyScenario(rng *rand.Rand) scenario {
 	object := steadyStrategy(rng, &d, targets, bake)
 	if sc.router != nil && (targets[0].Slot != "" || sc.router.stiff > 0) {
 		for _, w := range sc.world {
-			w.sickAfter = 0 // whether it falls sick before or after traffic moves, or does not, would hang on luck
+			w.unhealthyAfter = 0 // whether it becomes unhealthy before or after traffic moves, or does not, would hang on luck
 		}
 	}
 	prepared, err := strategy.Prepare(d, targets, json.RawMessage(object), nil)

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// leastForCoverage is how many seeds it takes until everything is bound to have happened.
-	leastForCoverage = 1000
-	linesShown       = 30
+	// minSeedsForCoverage is how many seeds it takes until everything is bound to have happened.
+	minSeedsForCoverage = 1000
+	linesShown          = 30
 )
 
 // Environment variables of the simulation: how many seeds to run, or the one to replay with its whole story.
@@ -73,7 +73,7 @@ func simulate(t *testing.T, play player, share int) map[string]int {
 		}
 		return failed < 3
 	})
-	if seeds < leastForCoverage || failed > 0 {
+	if seeds < minSeedsForCoverage || failed > 0 {
 		return nil
 	}
 	return covered
@@ -179,7 +179,7 @@ func routerCoverage() []string {
 		"router: known to run the version, and not verified", "router: taken out", "router: called without traffic", "router: drained", "router: switched", "router: back by one write",
 		"router: no old target is in service", "router: the last ones in service stay", "router: most run the version already", "router: called in service, for want of others",
 		"router: called back in the slot that serves", "router: never confirmed at the end", "stopped: router", "stopped: traffic was not moved",
-		"router: sick while a person is waited for", "router: a share grows in parts", "router: restarted", "router: drift was noticed",
+		"router: unhealthy while an operator is waited for", "router: a share grows in parts", "router: restarted", "router: drift was noticed",
 		"router: an operator takes one out by weight", "router: an operator takes one out by drain",
 		"router: written around what an operator holds", "router: refused at once",
 		"router: settled, completed", "router: settled, rolled_back", "router: settled, aborted", "router: settled, failed",
@@ -212,7 +212,7 @@ func checkCoverage(t *testing.T, covered map[string]int) {
 		"gate: switch", "gate: next", "left a gate: promote", "left a gate: full", "left a gate: rolling_back",
 		"left a gate: aborted", "a stage without new targets", "a repeated canary", "a wait beyond the deadline",
 		"a metric that cannot be asked", "given up because nothing was known for too long",
-		"stopped: threshold", "stopped: max_failures", "stopped: progress", "sick after the switch",
+		"stopped: threshold", "stopped: max_failures", "stopped: progress", "unhealthy after the switch",
 		"crash after the plan, before it is stored", "crash after the store, before it is sent", "crash while it waits",
 		"crash after an answer, before it is stored", "adopted a call without an answer", "a dead owner sends",
 		"released until it is due", "a store put off", "answered with a higher fence", "turned down while at work",

@@ -41,7 +41,7 @@ func (s *sim) checkTrafficEnd() {
 	s.checkOneWriteBack()
 }
 
-// unseenAtTheEnd reports whether the router forgot what it was told, and could not have been seen to before the end.
+// unseenAtTheEnd reports whether the router forgot what it was sent, and could not have been read before the end.
 func (s *sim) unseenAtTheEnd() bool {
 	r := s.router
 	if r.forgotAt.IsZero() {
@@ -59,7 +59,7 @@ func (s *sim) routerFailed() bool {
 }
 
 // unconfirmedEnd reports whether the deployment gave up because its time was over, before the router was where it should be:
-// on the way back, or aborted, a call may have taken all the time; else only after the router had not done what it was told.
+// on the way back, or aborted, a call may have taken all the time; else only after the router had not done what it was sent.
 func (s *sim) unconfirmedEnd() bool {
 	if s.finished.DeadlineAt.IsZero() || s.now.Before(s.finished.DeadlineAt) {
 		return false

@@ -13,9 +13,9 @@ func (s *sim) given(i int) bool {
 		return true // by an operator
 	}
 	t := &s.live.Targets[i]
-	sick := t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
+	failed := t.State == rollout.TargetFailed || t.State == rollout.TargetUnknown
 	unreached := t.Attempts > 0 && !s.liveShadow[i].touched()
-	return sick && (!unreached || s.live.Deployment.Spec.Strategy.Type == "blue_green")
+	return failed && (!unreached || s.live.Deployment.Spec.Strategy.Type == "blue_green")
 }
 
 // exposes reports whether a target of a canary is known to run the new version, and not verified.
@@ -25,7 +25,7 @@ func (s *sim) exposes(before *rollout.Deployment, i int) bool {
 	return early && !s.liveShadow[i].touched() && t.Version != "" && t.Version == t.DesiredVersion
 }
 
-// widespread reports whether most targets ran the new version before any call: those go on serving.
+// widespread reports whether most targets ran the new version before any call: those keep serving.
 func (s *sim) widespread() bool {
 	ran := 0
 	for i := range s.live.Targets {
@@ -85,7 +85,7 @@ func (s *sim) checkSetting(before *rollout.Deployment, w *routing.TrafficSplit) 
 	case len(w.Backends) != len(s.live.Targets) || w.NewWeight+w.OldWeight != 100 || w.NewWeight < 0 || w.OldWeight < 0:
 		s.violate("a write of %d:%d with %d backends", w.NewWeight, w.OldWeight, len(w.Backends))
 	case total == 0:
-		s.violate("nobody gets any traffic")
+		s.violate("no target gets any traffic")
 	}
 	s.cover("router: written, " + before.Spec.Strategy.Type)
 	if w.NewWeight > 0 {
@@ -96,7 +96,7 @@ func (s *sim) checkSetting(before *rollout.Deployment, w *routing.TrafficSplit) 
 		s.checkInPlace(w)
 	case s.bySlot():
 		s.checkSlots(before, w)
-	case s.nobodyElse(before, w):
+	case s.nothingElse(before, w):
 		s.cover("router: the last ones in service stay")
 	default:
 		s.checkServing(before, w)
@@ -146,9 +146,9 @@ func (s *sim) onNewSide(i int) bool {
 	return t.State == rollout.TargetUpdated || before && forward
 }
 
-// nobodyElse reports whether targets stay in service only because nothing else serves. What is not verified on the new version
+// nothingElse reports whether targets stay in service only because nothing else serves. What is not verified on the new version
 // then serves only where the rest was given up, and what was given up where there is nothing but that.
-func (s *sim) nobodyElse(before *rollout.Deployment, w *routing.TrafficSplit) bool {
+func (s *sim) nothingElse(before *rollout.Deployment, w *routing.TrafficSplit) bool {
 	if w.NewWeight > 0 {
 		return false
 	}
@@ -168,7 +168,7 @@ func (s *sim) nobodyElse(before *rollout.Deployment, w *routing.TrafficSplit) bo
 	return true
 }
 
-// checkServing wants traffic for nobody who is being called or has been given up.
+// checkServing wants no traffic for a target that is being called or has been given up.
 func (s *sim) checkServing(before *rollout.Deployment, w *routing.TrafficSplit) {
 	for i, b := range w.Backends {
 		if s.exposes(before, i) {
@@ -285,7 +285,7 @@ func (s *sim) checkInPlace(w *routing.TrafficSplit) {
 		if i == s.liveBook.held {
 			continue
 		}
-		if sick := s.given(i) && w.NewWeight == 100 && well > 0; sick != (b.Weight == 0) {
+		if failed := s.given(i) && w.NewWeight == 100 && well > 0; failed != (b.Weight == 0) {
 			s.violate("%s is %s and has weight %d of %d %%", b.Target, s.live.Targets[i].State, b.Weight, w.NewWeight)
 		}
 	}
@@ -321,7 +321,7 @@ func (s *sim) checkSlots(before *rollout.Deployment, w *routing.TrafficSplit) {
 				out++
 			}
 		} else if b.Weight > 0 {
-			s.cover("router: nobody else in the slot serves")
+			s.cover("router: no other target in the slot serves")
 			well = -size
 		}
 		if w.NewWeight == 100 && before.Direction == rollout.Forward && t.Wave == before.Progress.Wave && !t.Done() && b.Weight > 0 {
@@ -345,7 +345,7 @@ func (s *sim) checkSlots(before *rollout.Deployment, w *routing.TrafficSplit) {
 	}
 }
 
-// oldSlotOut reports whether nobody in a slot could serve.
+// oldSlotOut reports whether no target in a slot could serve.
 func (s *sim) oldSlotOut(slot string) bool {
 	for i := range s.live.Targets {
 		if s.live.Targets[i].Slot == slot && !s.liveShadow[i].out && !s.given(i) {
@@ -376,7 +376,7 @@ func (s *sim) checkLeft(before *rollout.Deployment, i int) {
 	b := &s.liveBook
 	id := s.live.Targets[i].ID
 	if b.confirmed == nil {
-		s.violate("%s is called, and nobody knows what the router does", id)
+		s.violate("%s is called, and it is unknown what the router does", id)
 	}
 	has := b.confirmed.Backends[i].Weight > 0 && i != b.held
 	switch {

@@ -30,7 +30,7 @@ func undoScenario(rng *rand.Rand) scenario {
 		sc.world = append(sc.world, w)
 		t := rollout.Target{ID: w.id, Name: w.id, Address: "http://" + w.id, Version: oldVersion, Slot: pick(rng, "blue", "green")}
 		if chance(rng, 0.2) {
-			t.Version = "" // nobody knows what it runs
+			t.Version = "" // it is unknown what it runs
 		}
 		targets = append(targets, t)
 	}
@@ -58,7 +58,7 @@ func undoScenario(rng *rand.Rand) scenario {
 	sc.adopt(n2)
 	for _, w := range sc.world {
 		w.initial = w.running
-		w.sickAfter = pick(rng, 0, 0, w.sickAfter)
+		w.unhealthyAfter = pick(rng, 0, 0, w.unhealthyAfter)
 	}
 	sc.snapshot.Deployment.ID = "d1"
 	return sc

@@ -71,7 +71,7 @@ func (s *sim) checkOverdue(before *rollout.Deployment) {
 	default:
 		return
 	}
-	if told := strings.HasPrefix(d.Progress.FailureReason, "traffic"); told != behind {
+	if named := strings.HasPrefix(d.Progress.FailureReason, "traffic"); named != behind {
 		s.violate("it gave up for %q, and the router is behind: %t", d.Progress.FailureReason, behind)
 	}
 	since := before.Progress.WaveStartedAt
@@ -81,10 +81,10 @@ func (s *sim) checkOverdue(before *rollout.Deployment) {
 		}
 	}
 	if before.Progress.Gate > 0 || !before.Progress.WaveSettledAt.IsZero() && !behind {
-		s.violate("out of patience with a wave that only waits: %s", d.Progress.FailureReason)
+		s.violate("past the deadline in a wave that only waits: %s", d.Progress.FailureReason)
 	}
 	if waited := s.now.Sub(since) - s.heldSince(since); waited < d.Spec.Strategy.ProgressDeadline.Std() {
-		s.violate("out of patience after %s: %s", waited, d.Progress.FailureReason)
+		s.violate("past the deadline after %s: %s", waited, d.Progress.FailureReason)
 	}
 }
 
@@ -112,7 +112,7 @@ func (s *sim) checkGate(before *rollout.Deployment, d *rollout.Decision) {
 	case st.State != rollout.StatePaused || !st.DeadlineAt.IsZero() || !st.NextActionAt.IsZero():
 		s.violate("a closed gate shows %s, deadline %s, next %s", st.State, st.DeadlineAt, st.NextActionAt)
 	case waits && !strings.Contains(st.Reason, "waiting for promotion"):
-		s.violate("nobody is told what the gate waits for: %q", st.Reason)
+		s.violate("the reason does not say what the gate waits for: %q", st.Reason)
 	case wave.Gate == rollout.GateSwitch && st.Progress.Weight == wave.Weight && before.Operator.Abort:
 	case wave.Gate == rollout.GateSwitch && st.Progress.Weight == wave.Weight:
 		s.violate("traffic is switched before the gate is opened")
@@ -128,7 +128,7 @@ func (s *sim) leaveGate(before *rollout.Deployment, st *rollout.Status, gate int
 	case st.State == rollout.StateFailed && before.Operator.Abort:
 		s.cover("left a gate: an abort for which the router never moved")
 	case !s.isOpen(gate):
-		s.violate("it leaves the gate of wave %d, which nobody opened, and is %s", gate, st.State)
+		s.violate("it leaves the gate of wave %d, which was not opened, and is %s", gate, st.State)
 	case s.opened[gate] && !s.openedAll:
 		s.cover("left a gate: promote")
 	default:
@@ -155,7 +155,7 @@ func (s *sim) checkWave(before *rollout.Deployment, st *rollout.Status) {
 	case over && from != len(before.Spec.Waves):
 		s.violate("%s in wave %d", st.State, from)
 	case w.Gate != rollout.GateNone && !s.isOpen(from):
-		s.violate("wave %d is left through a gate that nobody opened", from)
+		s.violate("wave %d is left through a gate that was not opened", from)
 	case before.State == rollout.StatePaused || before.Operator.Pause || before.Operator.Abort:
 		s.violate("wave %d is left while it is %s", from, before.State)
 	case s.now.Before(before.Progress.WaveStartedAt.Add(wait)):
@@ -236,7 +236,7 @@ func (s *sim) checkCause(before *rollout.Deployment, st *rollout.Status) {
 		s.cover("stopped: max_failures")
 	}
 	if cause != before.Progress.FailureReason && counted && before.Spec.Strategy.KeepOldFor != nil && before.Progress.Weight == 100 {
-		s.cover("sick after the switch")
+		s.cover("unhealthy after the switch")
 	}
 }
 
@@ -259,7 +259,7 @@ func (s *sim) checkForward(before *rollout.Deployment, t *rollout.Target, c *rol
 }
 
 // checkExposure wants no more targets to have met the new version than the stage's share of them, at least one. Those
-// that ran it from the start count too, and whatever they are more than the share is nobody's fault.
+// that ran it from the start count too, and what they are more than the share is no violation.
 func (s *sim) checkExposure(before *rollout.Deployment, called *rollout.Target) {
 	stages := before.Spec.Strategy.Stages
 	if len(stages) == 0 {

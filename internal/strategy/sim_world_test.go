@@ -17,7 +17,7 @@ const (
 	resets      mood = "resets the connection"
 	losesAnswer mood = "does it, the answer is lost"
 	busy        mood = "429 with Retry-After"
-	proxied     mood = "504 of a proxy while the work goes on"
+	proxied     mood = "504 of a proxy while the work continues"
 	broken      mood = "500, perhaps done"
 	refuses     mood = "400"
 	fencedOff   mood = "409"
@@ -47,18 +47,18 @@ type simTarget struct {
 	// workEnds is when the work of its newest call ends, workDue when it must; locks turns calls down until it has ended.
 	workEnds, workDue time.Time
 	locks             bool
-	// leftBehind is the version that the work of an earlier deployment ends with; empty when none goes on.
+	// leftBehind is the version that the work of an earlier deployment ends with; empty when there is none.
 	leftBehind string
 	boot       time.Duration
 	bootUntil  time.Time
 	// badOn is the version on which it never gets healthy.
 	badOn string
-	// sickAfter is how long after its start the new version falls sick.
-	sickAfter time.Duration
-	sickAt    time.Time
-	flaps     float64 // share of probes that fail by chance
-	mute      float64 // share of probes that get no answer
-	silent    bool    // its version is told to nobody when the deployment is created
+	// unhealthyAfter is how long after its start the new version becomes unhealthy.
+	unhealthyAfter time.Duration
+	unhealthyAt    time.Time
+	flaps          float64 // share of probes that fail by chance
+	mute           float64 // share of probes that get no answer
+	silent         bool    // it does not report its version when the deployment is created
 	// arrivals counts calls that came in: the newest one wins over what an older one still has to do.
 	arrivals int
 	// muddled is set when a late call was carried out that nothing could have stopped: nothing is promised of it then.
@@ -76,15 +76,15 @@ func (w *simTarget) honest() bool {
 }
 
 func (w *simTarget) run(version string, now time.Time) {
-	w.running, w.bootUntil, w.sickAt = version, now.Add(w.boot), time.Time{}
-	if w.sickAfter > 0 && version == newVersion {
-		w.sickAt = w.bootUntil.Add(w.sickAfter)
+	w.running, w.bootUntil, w.unhealthyAt = version, now.Add(w.boot), time.Time{}
+	if w.unhealthyAfter > 0 && version == newVersion {
+		w.unhealthyAt = w.bootUntil.Add(w.unhealthyAfter)
 	}
 }
 
 func (w *simTarget) healthy(now time.Time) bool {
-	sick := !w.sickAt.IsZero() && !now.Before(w.sickAt)
-	return !now.Before(w.bootUntil) && !sick && w.running != w.badOn
+	unhealthy := !w.unhealthyAt.IsZero() && !now.Before(w.unhealthyAt)
+	return !now.Before(w.bootUntil) && !unhealthy && w.running != w.badOn
 }
 
 // sent is a call on its way.
@@ -222,7 +222,7 @@ func (s *sim) treat(c sent, w *simTarget, m mood) {
 	}
 }
 
-// turnDown answers as targets do that will not, or not now, do what they are told.
+// turnDown answers as targets do that will not, or not now, do what they are asked.
 func (s *sim) turnDown(c sent, w *simTarget, m mood) {
 	a := rollout.CallResult{Kind: rollout.ResultRefused, Message: "400: no such version"}
 	switch m {
@@ -262,7 +262,7 @@ func (s *sim) work(c sent, w *simTarget, took time.Duration) {
 	w.workEnds, w.workDue = s.now.Add(took), c.due
 }
 
-// answer brings an answer to the owner that made the call, if it still lives; nobody waits longer than Until.
+// answer brings an answer to the owner that made the call, if it still lives, at most until the deadline.
 func (s *sim) answer(c sent, after time.Duration, a rollout.CallResult) {
 	at := s.now.Add(after)
 	if at.After(c.due) {

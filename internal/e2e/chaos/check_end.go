@@ -114,7 +114,7 @@ func (d *Deployment) hasOldSide() bool {
 	return slices.ContainsFunc(d.Targets, func(t Target) bool { return t.State == "unchanged" })
 }
 
-// checkNoneLeftOut checks that where no slot stands idle, all targets serve after a success and after everything was put back. What the
+// checkNoneLeftOut checks that where no slot stands idle, all targets serve after a success and after a rollback. What the
 // deployment before had left out, and this one did not touch, may stay so.
 func (c *checker) checkNoneLeftOut(d *Deployment, w Write) {
 	total, before := 0, c.h.leftBefore(d)

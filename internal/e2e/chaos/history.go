@@ -74,7 +74,7 @@ type Op struct {
 }
 
 // Fault is something that was broken, from when to when. Replica is -1 when it was none alone. Missed says that it did not
-// come to what it was meant to be: it does not count as injected, and still excuses what follows.
+// come to what it was meant to be: it does not count as injected, and still explains what follows.
 type Fault struct {
 	Kind     Kind
 	Replica  int

@@ -36,7 +36,7 @@ func (h *History) forgottenDeployment(r Restart) *Deployment {
 	return &h.Deployments[i]
 }
 
-// measureRewrites measures how soon after a restart a router is written to again, or its deployment ends, less the time in which nobody
+// measureRewrites measures how soon after a restart a router is written to again, or its deployment ends, less the time in which no replica
 // could work and the time in which a person held the deployment: a pause leaves the router as it is.
 func (h *History) measureRewrites() Measure {
 	m := Measure{Name: setsAgain, Bound: readingInterval + routerCall}
