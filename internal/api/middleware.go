@@ -120,7 +120,7 @@ func (s *server) recoverPanics(next http.Handler) http.Handler {
 				panic(cause) // net/http's own way to cut a connection
 			}
 			s.log.ErrorContext(r.Context(), "panic",
-				"request_id", requestID(r.Context()), "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+				"request_id", requestID(r.Context()), "error", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			s.writeError(w, r, fmt.Errorf("panic: %v", cause))
 		}()
 		next.ServeHTTP(w, r)

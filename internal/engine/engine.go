@@ -223,7 +223,7 @@ func (e *Engine) startSession(c *storage.Claimed) {
 	log := e.Log.With("deployment", d.ID, "service", d.Service, "environment", d.Environment)
 	if c.PreviousOwner != "" {
 		e.Recorder.TakenOver()
-		log.Info("took over a deployment", "from", c.PreviousOwner, "epoch", d.Epoch)
+		log.Info("took over a deployment", "previous_replica", c.PreviousOwner, "epoch", d.Epoch)
 	}
 	e.mu.Lock()
 	life, open := e.lease.liveContext()

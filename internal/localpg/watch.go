@@ -36,7 +36,7 @@ func (s *Server) supervise(ready chan<- struct{}) {
 			s.err = fmt.Errorf("PostgreSQL failed %d times in a row: %w", maxStarts, err)
 			return
 		}
-		s.log.Error("the private PostgreSQL ended unexpectedly; restarting", "error", err, "ran", up, "wait", wait)
+		s.log.Error("the private PostgreSQL ended unexpectedly; restarting", "error", err, "uptime_ms", up.Milliseconds(), "retry_in_ms", wait.Milliseconds())
 		select {
 		case <-s.stopping:
 			return

@@ -39,7 +39,7 @@ func (a *Admin) tryMigrate(ctx context.Context, tries int) error {
 		if tries--; tries <= 0 {
 			return err
 		}
-		a.log.WarnContext(ctx, "a migration waits for others to end their transactions", "error", err, "again_in", pause)
+		a.log.WarnContext(ctx, "a migration waits for others to end their transactions", "error", err, "retry_in_ms", pause.Milliseconds())
 		if !clock.Sleep(ctx, pause) {
 			return fmt.Errorf("migrate the database: %w, after: %s", ctx.Err(), err.Error())
 		}

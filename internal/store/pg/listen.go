@@ -103,7 +103,7 @@ func (db *DB) Listen(ctx context.Context, wake func(deploymentID string)) error 
 			backoff = firstBackoff
 		}
 		if ctx.Err() == nil {
-			db.log.WarnContext(ctx, "connection for notifications lost; reconnecting", "error", lost, "retry_in", backoff)
+			db.log.WarnContext(ctx, "connection for notifications lost; reconnecting", "error", lost, "retry_in_ms", backoff.Milliseconds())
 		}
 		clock.Sleep(ctx, backoff)
 		backoff = min(2*backoff, lastBackoff)
