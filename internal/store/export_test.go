@@ -5,3 +5,9 @@ const SaveSQL = saveSQL
 
 // LatestSQL is latestSQL.
 const LatestSQL = latestSQL
+
+// NewRestingSQL is newRestingSQL.
+const NewRestingSQL = newRestingSQL
+
+// ClaimRestingSQL is claimRestingSQL.
+const ClaimRestingSQL = claimRestingSQL
