@@ -14,7 +14,7 @@ import (
 type engine struct {
 	started       *prometheus.CounterVec
 	ended         *prometheus.CounterVec
-	lasted        *prometheus.HistogramVec
+	durations     *prometheus.HistogramVec
 	calls         *prometheus.CounterVec
 	callSeconds   *prometheus.HistogramVec
 	routes        *prometheus.CounterVec
@@ -33,7 +33,7 @@ func newEngine(with promauto.Factory, kinds Kinds) engine {
 	e := engine{
 		started: newCounters(with, "deployments_started_total", "Deployments that started.", "strategy"),
 		ended:   newCounters(with, "deployments_total", "Deployments that ended; the outcome is the final state.", "strategy", "outcome"),
-		lasted: newHistograms(with, "deployment_duration_seconds", "Time from the start to the end of a deployment.",
+		durations: newHistograms(with, "deployment_duration_seconds", "Time from the start to the end of a deployment.",
 			[]float64{1, 2, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400}, "strategy", "outcome"),
 		calls: newCounters(with, "target_calls_total", "Deploy webhook calls by result: done, accepted (202), retry (408, 425, 429), refused (other responses), fenced (409), not_sent (no connection), lost (no response, or a 5xx).", "action", "result"),
 		callSeconds: newHistograms(with, "target_call_duration_seconds", "Time from a deploy webhook call to its response.",
@@ -88,7 +88,7 @@ func (m *Metrics) DeploymentStarted(strategy string) {
 func (m *Metrics) DeploymentEnded(strategy string, outcome rollout.State, d time.Duration) {
 	labels := []string{allowedLabel(strategy, m.kinds.Strategies), allowedLabel(string(outcome), finalStates())}
 	m.engine.ended.WithLabelValues(labels...).Inc()
-	m.engine.lasted.WithLabelValues(labels...).Observe(d.Seconds())
+	m.engine.durations.WithLabelValues(labels...).Observe(d.Seconds())
 }
 
 // CallDone counts one call of a deploy webhook and its result.

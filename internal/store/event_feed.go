@@ -92,15 +92,15 @@ func (s *Store) readAfterCursor(ctx context.Context, t *storage.EventCursor, lim
 	switch {
 	case there && events[0].Mark() == t.Last:
 		return events[1:], nil
-	case !there && time.Since(t.LastAt) > mayBeForgotten:
+	case !there && time.Since(t.LastAt) > minDeletableAge:
 		return events[:min(len(events), limit)], nil
 	default:
 		return nil, &problem.Error{Code: problem.CodeOwnershipLost, Message: fmt.Sprintf("the event %d is not there any more", t.After)}
 	}
 }
 
-// mayBeForgotten is the age from which on events may be removed: forget_deployments enforces it, by the database's clock.
-const mayBeForgotten = 23 * time.Hour
+// minDeletableAge is the age from which on events may be deleted: forget_deployments enforces it, by the database's clock.
+const minDeletableAge = 23 * time.Hour
 
 // HasEvent reports whether an event with the id is there, of whichever deployment.
 func (s *Store) HasEvent(ctx context.Context, eventID int64) (bool, error) {

@@ -25,7 +25,7 @@ func percentileSeconds(micros []int64, fraction float64) float64 {
 	if float64(first) == place {
 		return low
 	}
-	high := inSeconds(slices.Min(micros[first+1:])) // nth has left no smaller one there
+	high := inSeconds(slices.Min(micros[first+1:])) // nthSmallest has left no smaller one there
 	return low + float64((place-float64(first))*(high-low))
 }
 
