@@ -72,11 +72,11 @@ func serversWithoutErrorLog(f file) (found []string) {
 // sets reports whether a literal names the field.
 func sets(literal *ast.CompositeLit, field string) bool {
 	for _, element := range literal.Elts {
-		pair, ok := element.(*ast.KeyValueExpr)
+		entry, ok := element.(*ast.KeyValueExpr)
 		if !ok {
 			continue
 		}
-		if name, ok := pair.Key.(*ast.Ident); ok && name.Name == field {
+		if name, ok := entry.Key.(*ast.Ident); ok && name.Name == field {
 			return true
 		}
 	}

@@ -40,17 +40,17 @@ func (p *process) change(method string, body any, ifMatch string) (status int, e
 	return res.StatusCode, res.Header.Get("ETag")
 }
 
-func (p *process) defined() (pairs []string) {
+func (p *process) defined() (keys []string) {
 	p.t.Helper()
 	for _, s := range list[struct {
 		Service, Environment string
 		Defined              bool
 	}](p, "/services") {
 		if s.Defined {
-			pairs = append(pairs, s.Service+"/"+s.Environment)
+			keys = append(keys, s.Service+"/"+s.Environment)
 		}
 	}
-	return pairs
+	return keys
 }
 
 func TestDefinition_ChangeNeedsCurrentETag(t *testing.T) {

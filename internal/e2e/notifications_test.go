@@ -111,8 +111,8 @@ func (h *hearer) await(what string, is func([]heard) bool) []heard {
 	}
 }
 
-// tellTo makes a notification that the hearer gets.
-func (p *process) tellTo(h *hearer, name string, more object) {
+// notifyHearer makes a notification that the hearer gets.
+func (p *process) notifyHearer(h *hearer, name string, more object) {
 	p.t.Helper()
 	body := object{"kind": "webhook", "url": h.URL + "/hear", "secret": hearersKey}
 	for field, value := range more {
@@ -127,8 +127,8 @@ func (p *process) tellTo(h *hearer, name string, more object) {
 func TestNotifications_StartThenEnd(t *testing.T) {
 	t.Parallel()
 	p, f, h, deaf := serve(t, dbtest.New(t)), newFleet(t, 2, "v1"), newHearer(t), newHearer(t)
-	p.tellTo(h, "main", nil)
-	p.tellTo(deaf, "others", object{"services": []string{"search"}})
+	p.notifyHearer(h, "main", nil)
+	p.notifyHearer(deaf, "others", object{"services": []string{"search"}})
 	d := p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID)
 	all := h.await("sent", func(all []heard) bool { return len(all) >= 2 })
 	want := []heard{{kind: "deployment.started", state: "in_progress"}, {kind: "deployment.completed", state: "completed"}}
@@ -158,7 +158,7 @@ func TestNotifications_EachWaitIsSent(t *testing.T) {
 	t.Parallel()
 	database, f, h := dbtest.New(t), newFleet(t, 2, "v1"), newHearer(t)
 	p := serve(t, database)
-	p.tellTo(h, "people", object{"states": []string{"waiting"}})
+	p.notifyHearer(h, "people", object{"states": []string{"waiting"}})
 	body := request(f, "v2", object{
 		"type": "canary", "stages": []object{{"percent": 50, "duration": "0s", "promotion": "manual"}, {"percent": 100, "duration": "0s"}},
 		"on_failure": "pause", "success_threshold": 1,
@@ -185,7 +185,7 @@ func TestNotifications_EachWaitIsSent(t *testing.T) {
 func TestNotifications_ApprovalIsSent(t *testing.T) {
 	t.Parallel()
 	p, f, h := serve(t, dbtest.New(t)), newFleet(t, 1, "v1"), newHearer(t)
-	p.tellTo(h, "people", nil)
+	p.notifyHearer(h, "people", nil)
 	body := request(f, "v2", object{"type": "rolling"})
 	definition := maps.Clone(body)
 	delete(definition, "version")
@@ -227,7 +227,7 @@ func TestNotifications_ResendKeepsID(t *testing.T) {
 	t.Parallel()
 	database, f, h := dbtest.New(t), newFleet(t, 1, "v1"), newHearer(t)
 	p := serve(t, database)
-	p.tellTo(h, "main", object{"states": []string{"completed"}})
+	p.notifyHearer(h, "main", object{"states": []string{"completed"}})
 	h.hanging(true)
 	p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID)
 	before := h.await("sent", func(all []heard) bool { return len(all) == 1 })
@@ -248,7 +248,7 @@ func TestNotifications_TakeoverOfDeadReplica(t *testing.T) {
 	t.Parallel()
 	database, f, h := dbtest.New(t), newFleet(t, 1, "v1"), newHearer(t)
 	first := serve(t, database, "--lease=2s")
-	first.tellTo(h, "main", object{"states": []string{"completed"}})
+	first.notifyHearer(h, "main", object{"states": []string{"completed"}})
 	h.hanging(true)
 	first.awaitEnd(first.post(request(f, "v2", object{"type": "rolling"})).ID)
 	h.await("sent", func(all []heard) bool { return len(all) == 1 })
@@ -266,7 +266,7 @@ func TestNotifications_StoppingReplicaSendsOnce(t *testing.T) {
 	t.Parallel()
 	database, f, h := dbtest.New(t), newFleet(t, 1, "v1"), newHearer(t)
 	first := serve(t, database)
-	first.tellTo(h, "main", object{"states": []string{"completed"}})
+	first.notifyHearer(h, "main", object{"states": []string{"completed"}})
 	answer := make(chan struct{})
 	h.hang = func(*http.Request) { <-answer }
 	first.awaitEnd(first.post(request(f, "v2", object{"type": "rolling"})).ID)
@@ -283,7 +283,7 @@ func TestNotifications_StoppingReplicaSendsOnce(t *testing.T) {
 func TestNotifications_HangingReceiverDelaysNothing(t *testing.T) {
 	t.Parallel()
 	p, h := serve(t, dbtest.New(t)), newHearer(t)
-	p.tellTo(h, "main", nil)
+	p.notifyHearer(h, "main", nil)
 	h.hanging(true)
 	began := time.Now()
 	for i := range 6 {

@@ -100,15 +100,15 @@ func TestPages_FormDeploysAndShowsFieldErrors(t *testing.T) {
 
 // everyPage are the paths of all pages of a server that has one source and one finished deployment.
 func everyPage(id string) map[string]string {
-	const pair = "/ui/services/checkout/environments/production"
+	const page = "/ui/services/checkout/environments/production"
 	return map[string]string{
 		"/": "/{$}", "/ui/": "/ui/{$}", "/ui/deployments": "/ui/deployments", "/ui/durations": "/ui/durations", "/ui/dora": "/ui/dora",
 		"/ui/deployments/" + id:               "/ui/deployments/{id}",
 		"/ui/deployments/" + id + "/targets":  "/ui/deployments/{id}/targets",
 		"/ui/deployments/" + id + "/rollback": "/ui/deployments/{id}/{verb}",
-		pair:                                  "/ui/services/{service}/environments/{environment}",
-		pair + "/deploy":                      "/ui/services/{service}/environments/{environment}/deploy",
-		pair + "/deploy?version=v3":           "/ui/services/{service}/environments/{environment}/deploy",
+		page:                                  "/ui/services/{service}/environments/{environment}",
+		page + "/deploy":                      "/ui/services/{service}/environments/{environment}/deploy",
+		page + "/deploy?version=v3":           "/ui/services/{service}/environments/{environment}/deploy",
 		"/ui/gitops":                          "/ui/gitops", "/ui/gitops/main": "/ui/gitops/{name}", "/ui/gitops/main/sync": "/ui/gitops/{name}/sync",
 		"/ui/sign-in": "/ui/sign-in", "/ui/nowhere": "/ui/",
 	}

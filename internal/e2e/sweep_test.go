@@ -18,7 +18,7 @@ type scenario struct {
 	name    string
 	targets int
 	router  string
-	terse   bool // the router tells only the shares
+	terse   bool // the router reports only the shares
 	// play drives it to its end and says what came of it.
 	play func(r *swept) outcome
 	// wave is how many targets may be called at once.

@@ -184,7 +184,7 @@ type DesiredState struct {
 	Service     string `json:"service"`
 	Environment string `json:"environment"`
 	Version     string `json:"version"`
-	// Body is the request, as POST /deployments takes it; Digest tells two of them apart.
+	// Body is the request, as POST /deployments takes it; Digest distinguishes two of them.
 	Body   json.RawMessage `json:"body"`
 	Digest string          `json:"digest"`
 	Commit Commit          `json:"commit"`
@@ -290,7 +290,7 @@ type Save struct {
 // Push is one push notification of a Git host.
 type Push struct {
 	Source string
-	// Digest tells its content from that of others: the same again is a replay.
+	// Digest distinguishes its content from that of others: the same again is a replay.
 	Digest [32]byte
 }
 

@@ -76,7 +76,7 @@ func TestPromote_FullIsKeptAfterPromotes(t *testing.T) {
 func TestCommand_AtGate(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		verb  command.Kind
+		kind  command.Kind
 		state rollout.State
 		gate  int
 		event bool
@@ -87,9 +87,9 @@ func TestCommand_AtGate(t *testing.T) {
 		{command.Rollback, rollout.StateRollingBack, 0, true},
 	} {
 		d := atGate()
-		events, err := command.Apply(&d, command.Command{Kind: c.verb}, simStart)
+		events, err := command.Apply(&d, command.Command{Kind: c.kind}, simStart)
 		if err != nil || d.State != c.state || d.Progress.Gate != c.gate || (len(events) > 0) != c.event {
-			t.Errorf("%s: %s at gate %d, %d events, %v", c.verb, d.State, d.Progress.Gate, len(events), err)
+			t.Errorf("%s: %s at gate %d, %d events, %v", c.kind, d.State, d.Progress.Gate, len(events), err)
 		}
 	}
 }

@@ -30,7 +30,7 @@ const scriptEnd = "----\n"
 //
 // A script is a list of lines: "targets N [version]", "target ID {json}", "strategy {json}", "check {json}",
 // "deploy {json}", "healthy_deadline 10s", "force", "active_slot blue", "router", "undo" (the story is that of the rollback of
-// the deployment after its success), and "at 5s VERB", "at 5s promote 2", "at 5s promote full" or "at 5s crash 3s".
+// the deployment after its success), and "at 5s COMMAND", "at 5s promote 2", "at 5s promote full" or "at 5s crash 3s".
 func TestGolden_Stories(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -60,7 +60,7 @@ func checkStory(t *testing.T, file string, rewrite bool) {
 		t.Fatal(err)
 	}
 	script, want, _ := strings.Cut(string(text), scriptEnd)
-	got, err := tell(script)
+	got, err := playStory(script)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, got)
 	}
@@ -85,8 +85,8 @@ func firstDifference(want, got string) string {
 	return fmt.Sprintf("want %d lines, got %d", len(wants), len(gots))
 }
 
-// tell plays a script and writes what people would see.
-func tell(script string) (string, error) {
+// playStory plays a script and writes what people would see.
+func playStory(script string) (string, error) {
 	st, err := readStory(script)
 	if err != nil {
 		return "", err
@@ -135,11 +135,11 @@ type story struct {
 
 // doing is what someone, or something, does at a time.
 type doing struct {
-	at   time.Duration
-	verb string
-	away time.Duration // of a crash
-	wave int           // of a promote
-	full bool
+	at      time.Duration
+	command string
+	away    time.Duration // of a crash
+	wave    int           // of a promote
+	full    bool
 }
 
 // boxJSON is what a script says of a target.
@@ -256,13 +256,13 @@ func (st *story) readCheck(rest string) error {
 
 func (st *story) readDoing(words []string) error {
 	if len(words) < 2 {
-		return errors.New("says no time and verb")
+		return errors.New("has no time and command")
 	}
 	at, err := time.ParseDuration(words[0])
 	if err != nil {
 		return err
 	}
-	do := doing{at: at, verb: words[1]}
+	do := doing{at: at, command: words[1]}
 	switch {
 	case len(words) < 3:
 	case words[1] == "crash":
@@ -322,8 +322,8 @@ func (st *story) stage() (*sim, error) {
 }
 
 func (s *sim) do(do doing) {
-	if do.verb != "crash" {
-		s.ask(command.Command{Kind: command.Kind(do.verb), Actor: "ann", Wave: do.wave, SkipGates: do.full})
+	if do.command != "crash" {
+		s.ask(command.Command{Kind: command.Kind(do.command), Actor: "ann", Wave: do.wave, SkipGates: do.full})
 		return
 	}
 	if s.live != nil {

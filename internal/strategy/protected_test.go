@@ -82,12 +82,12 @@ func TestProtected_PromoteStartsOnce(t *testing.T) {
 func TestProtected_ResumeDoesNotApprove(t *testing.T) {
 	t.Parallel()
 	s := guarded(t)
-	for _, verb := range []command.Kind{command.Pause, command.Resume, command.Resume} {
-		if _, err := command.Apply(&s.Deployment, command.Command{Kind: verb, Actor: "ann"}, simStart); err != nil {
-			t.Fatal(verb, err)
+	for _, kind := range []command.Kind{command.Pause, command.Resume, command.Resume} {
+		if _, err := command.Apply(&s.Deployment, command.Command{Kind: kind, Actor: "ann"}, simStart); err != nil {
+			t.Fatal(kind, err)
 		}
 		if decision, _ := settle(s, simStart); len(decision.Actions) > 0 || !s.Deployment.StartedAt.IsZero() {
-			t.Errorf("%s began it: %+v", verb, decision)
+			t.Errorf("%s began it: %+v", kind, decision)
 		}
 	}
 	for _, r := range []command.Command{{SkipGates: true}, {Wave: 1}} {
@@ -101,8 +101,8 @@ func TestProtected_ResumeDoesNotApprove(t *testing.T) {
 func TestProtected_PauseOutlastsApproval(t *testing.T) {
 	t.Parallel()
 	s := guarded(t)
-	for _, verb := range []command.Kind{command.Pause, command.Promote} {
-		if _, err := command.Apply(&s.Deployment, command.Command{Kind: verb, Actor: "bob"}, simStart); err != nil {
+	for _, kind := range []command.Kind{command.Pause, command.Promote} {
+		if _, err := command.Apply(&s.Deployment, command.Command{Kind: kind, Actor: "bob"}, simStart); err != nil {
 			t.Fatal(err)
 		}
 	}

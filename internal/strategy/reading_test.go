@@ -67,7 +67,7 @@ func TestReading_EachReportedFieldMustAgree(t *testing.T) {
 	}
 }
 
-// A router that tells the shares alone says the same whether or not a write arrived that only took a target out.
+// A router that reports the shares alone says the same whether or not a write arrived that only took a target out.
 func TestReading_WeightsAloneDoNotEndDoubt(t *testing.T) {
 	t.Parallel()
 	for _, whole := range []bool{false, true} {

@@ -66,7 +66,7 @@ func (s *sim) checkEndEvent() {
 			return
 		}
 	}
-	s.violate("no event tells that it is %s", s.stored.Deployment.State)
+	s.violate("there is no event that says that it is %s", s.stored.Deployment.State)
 }
 
 func (s *sim) checkResult() {

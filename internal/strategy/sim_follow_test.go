@@ -12,7 +12,7 @@ import (
 // followUpScenario is the rollback or the retry of a finished deployment without slots behind a router, of which some targets
 // were updated, some failed, and some were never called.
 func followUpScenario(rng *rand.Rand) scenario {
-	sc := scenario{followUp: true, verbs: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
+	sc := scenario{followUp: true, commands: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
 	d := randomDeployment(rng)
 	d.Kind, d.RollbackOf, d.Spec.Force = rollout.KindDeploy, "", false
 	for sc.router == nil {

@@ -10,12 +10,12 @@ import (
 
 // schedulePeople gives commands at random moments.
 func (s *sim) schedulePeople() {
-	for range s.verbs {
+	for range s.commands {
 		s.at(s.now.Add(between(s.rng, 0, 45*time.Second)), func() {
-			verb := pick(s.rng, command.Pause, command.Pause, command.Pause, command.Resume,
+			kind := pick(s.rng, command.Pause, command.Pause, command.Pause, command.Resume,
 				command.Rollback, command.Abort, command.Promote, command.Promote, command.Promote)
-			r := command.Command{Kind: verb, Actor: "ann"}
-			if verb == command.Promote {
+			r := command.Command{Kind: kind, Actor: "ann"}
+			if kind == command.Promote {
 				r.SkipGates = chance(s.rng, 0.4)
 				r.Wave = pick(s.rng, 0, 0, 1, 2)
 			}
@@ -51,15 +51,15 @@ func (s *sim) callPerson() {
 
 func (s *sim) visitPaused() {
 	resume := command.Resume
-	verb := pick(s.rng, resume, resume, resume, resume, resume, command.Promote, command.Rollback, command.Abort)
+	kind := pick(s.rng, resume, resume, resume, resume, resume, command.Promote, command.Rollback, command.Abort)
 	s.commandsLeft--
 	switch {
 	case s.commandsLeft < 0:
-		verb = command.Abort
+		kind = command.Abort
 	case s.stored.Deployment.StartedAt.IsZero():
-		verb = resume
+		kind = resume
 	}
-	s.ask(command.Command{Kind: verb, Actor: "ann"})
+	s.ask(command.Command{Kind: kind, Actor: "ann"})
 }
 
 // visitGate is what people do at a gate: most open it.
@@ -117,7 +117,7 @@ func (s *sim) ask(r command.Command) {
 	if err != nil || len(events) == 0 {
 		return
 	}
-	s.cover("verb: " + wordOf(r))
+	s.cover("command: " + wordOf(r))
 	if r.Kind == command.Resume {
 		s.resumedAt = s.now
 	}

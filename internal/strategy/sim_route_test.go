@@ -75,7 +75,7 @@ func (s *sim) foreseeRoute(o rollout.Outcome) {
 	b.earliest = s.now.Add(max(s.live.Deployment.Spec.Traffic.Backoff.Std(), o.Result.RetryAfter))
 }
 
-// foreseeReading notes what a reading means: it settles a doubt where it tells all, and else what was confirmed may be undone.
+// foreseeReading notes what a reading means: it settles a doubt where it reports everything, and else what was confirmed may be undone.
 func (s *sim) foreseeReading(o rollout.Outcome) {
 	b := &s.liveBook
 	if o.Action.Route.Fence != b.fence {

@@ -38,7 +38,7 @@ func routerMoods() []routerMood {
 // simRouter is what really moves traffic. It knows nothing of the planner.
 type simRouter struct {
 	moods []routerMood
-	// readBack routers can be asked; what they tell is the shares, or everything when exact.
+	// readBack routers can be asked; they report the shares, or everything when exact.
 	readBack, exact bool
 	// remembers the highest fence seen, and refuses lower ones.
 	remembers bool
@@ -67,7 +67,7 @@ type simRouter struct {
 	muddled bool
 }
 
-// truthful reports whether what it answers and tells can be relied upon.
+// truthful reports whether what it answers and reports can be relied upon.
 func (r *simRouter) truthful() bool {
 	for _, m := range r.moods {
 		if m == routerLies && (!r.readBack || !r.exact) {
@@ -86,7 +86,7 @@ func (r *simRouter) gone(now time.Time) bool {
 	return false
 }
 
-// reading is what it tells when it is read.
+// reading is what it reports when it is read.
 func (r *simRouter) reading(d *rollout.Deployment) *routing.Reading {
 	if r.plain {
 		return r.plainReading()
@@ -458,7 +458,7 @@ func half(was, wanted *routing.TrafficSplit) routing.TrafficSplit {
 	return mixed
 }
 
-// readBack is what comes of a write that was answered with 200: where it can be read, with what the router tells.
+// readBack is what comes of a write that was answered with 200: where it can be read, with what the router reports.
 func (s *sim) readBack(c written) rollout.Outcome {
 	r := s.router
 	done := unread(rollout.ResultDone, "200")

@@ -106,7 +106,7 @@ func (s *sim) checkStateEvents(from, to rollout.State, events []rollout.Event) {
 		return
 	}
 	if !slices.ContainsFunc(events, func(e rollout.Event) bool { return e.Target == "" && e.To == string(to) }) {
-		s.violate("no event tells of %s → %s", from, to)
+		s.violate("there is no event for %s → %s", from, to)
 	}
 }
 
@@ -290,7 +290,7 @@ func (s *sim) checkTargetEvent(was, is *rollout.Target) {
 	}
 	reported := slices.ContainsFunc(s.events, func(e rollout.Event) bool { return e.Target == is.ID && e.To == string(is.State) })
 	if !reported {
-		s.violate("no event tells that %s went from %s to %s", is.ID, was.State, is.State)
+		s.violate("there is no event that says that %s went from %s to %s", is.ID, was.State, is.State)
 	}
 }
 

@@ -18,7 +18,7 @@ type scenario struct {
 	snapshot rollout.Snapshot
 	world    []*simTarget
 	router   *simRouter // nil when no router moves traffic
-	verbs    int        // what people ask for, at random moments
+	commands int        // what people ask for, at random moments
 	crashes  int        // how often the owner may die
 	followUp bool       // it takes some targets of a finished deployment; the others are in no wave
 	source   source
@@ -60,7 +60,7 @@ func randomScenario(rng *rand.Rand) scenario {
 	if chance(rng, 0.15) {
 		return followUpScenario(rng)
 	}
-	sc := scenario{verbs: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
+	sc := scenario{commands: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
 	d := randomDeployment(rng)
 	if chance(rng, 0.2) && !slices.ContainsFunc(d.Spec.Checks, func(c healthcheck.Check) bool { return c.Type == healthcheck.TypeNone }) {
 		metric := check(rng, "metric")
@@ -203,7 +203,7 @@ func check(rng *rand.Rand, name string) healthcheck.Check {
 	}
 }
 
-// describe is the target as the request tells of it: its version may be left out, what it is to run never is.
+// describe is the target as the request describes it: its version may be left out, what it is to run never is.
 func describe(rng *rand.Rand, d *rollout.Deployment, w *simTarget) rollout.Target {
 	t := rollout.Target{ID: w.id, Name: w.id, Address: "http://" + w.id, Version: w.initial}
 	if chance(rng, 0.15) {

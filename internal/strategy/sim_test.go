@@ -194,8 +194,8 @@ func routerCoverage() []string {
 	for _, kind := range []string{"rolling", "canary", "blue_green"} {
 		wanted = append(wanted, "router: written, "+kind, "router: traffic on the new side, "+kind)
 	}
-	for _, verb := range []string{"pause", "resume", "promote", "abort", "rollback"} {
-		wanted = append(wanted, "router: "+verb+" while a write is out")
+	for _, name := range []string{"pause", "resume", "promote", "abort", "rollback"} {
+		wanted = append(wanted, "router: "+name+" while a write is out")
 	}
 	return wanted
 }
@@ -206,8 +206,8 @@ func checkCoverage(t *testing.T, covered map[string]int) {
 	wanted := []string{
 		"end: completed", "end: failed", "end: rolled_back", "end: aborted",
 		"target: updated", "target: unchanged", "target: rolled_back", "target: failed", "target: unknown",
-		"verb: pause", "verb: resume", "verb: abort", "verb: rollback", "verb: promote",
-		"verb: promote full", "verb: promote of a wave", "promoted too early or too late", "promoted twice",
+		"command: pause", "command: resume", "command: abort", "command: rollback", "command: promote",
+		"command: promote full", "command: promote of a wave", "promoted too early or too late", "promoted twice",
 		"strategy: rolling", "strategy: canary", "strategy: blue_green", "strategy: blue_green with slots", "target: of no wave",
 		"gate: switch", "gate: next", "left a gate: promote", "left a gate: full", "left a gate: rolling_back",
 		"left a gate: aborted", "a stage without new targets", "a repeated canary", "a wait beyond the deadline",

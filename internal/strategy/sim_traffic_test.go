@@ -388,7 +388,7 @@ func (s *sim) checkLeft(before *rollout.Deployment, i int) {
 		s.cover("router: called in service, for want of others")
 	case has:
 		s.violate("%s is called while it has traffic: %+v", id, *b.confirmed)
-	case s.now.Before(b.at.Add(spec.Drain.Std())) && !s.router.plain: // which tells that no session is left
+	case s.now.Before(b.at.Add(spec.Drain.Std())) && !s.router.plain: // which reports that no session is left
 		s.violate("%s is called %s after it was taken out", id, s.now.Sub(b.at))
 	default:
 		s.cover("router: called without traffic")

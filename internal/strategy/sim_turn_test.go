@@ -79,7 +79,7 @@ func (s *sim) decide(dr *draft) {
 }
 
 // deferrable reports whether the store is put off: the engine does so when there is no call to write down and nothing
-// to tell.
+// to report.
 func (s *sim) deferrable(dr *draft) bool {
 	quiet := !dr.calls && len(s.events) == dr.events && s.live.Deployment.State == dr.state && !dr.again
 	if !quiet || s.live.Deployment.State.Terminal() || !s.waits() || s.halfway || !s.now.Before(s.unstoredSince.Add(deferFor)) {

@@ -14,7 +14,7 @@ import (
 // undoScenario is the rollback of a finished blue-green deployment behind a router: one that was switched, one that never
 // was, or the rollback of either, and the retry of one that failed.
 func undoScenario(rng *rand.Rand) scenario {
-	sc := scenario{verbs: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
+	sc := scenario{commands: pick(rng, 0, 0, 1, 2, 4), crashes: pick(rng, 0, 0, 1, 3, 8)}
 	trouble := pick(rng, 0, 0.05, 0.3, 0.8)
 	d := randomDeployment(rng)
 	d.Kind, d.RollbackOf, d.Spec.Force = rollout.KindDeploy, "", false

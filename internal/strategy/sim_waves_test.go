@@ -308,7 +308,7 @@ func (s *sim) coverStrategy() {
 	}
 }
 
-// metadata is what a result should tell: at which stage a canary stopped that did not succeed, and which slot serves.
+// metadata is what a result should contain: at which stage a canary stopped that did not succeed, and which slot serves.
 func (s *sim) metadata(success bool) map[string]any {
 	d := &s.stored.Deployment
 	m := map[string]any{"stopped_at_stage": nil, "active_slot": nil}

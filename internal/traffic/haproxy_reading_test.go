@@ -140,7 +140,7 @@ func TestHAProxyReading_CountsSessionsInWork(t *testing.T) {
 	eventually(t, "none", func() bool { return p.one("web-1").Sessions == 0 })
 }
 
-func TestHAProxyReading_TellsASlowStart(t *testing.T) {
+func TestHAProxyReading_ReportsASlowStart(t *testing.T) {
 	t.Parallel()
 	line, _ := checked(t, "web-1", "weight 200 rise 1 slowstart 2s")
 	p := startProxy(t, "admin", "backend checkout\n  option httpchk\n"+line+"  server web-2 127.0.0.1:1\n")

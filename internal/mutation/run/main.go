@@ -136,7 +136,7 @@ func runChaos(ctx context.Context, b *mutation.Mutant) (string, error) {
 	})
 }
 
-// violation is how chaos tells of a broken promise.
+// violation matches the report of chaos about a broken promise.
 var violation = regexp.MustCompile(`CHAOS_SEED=(\d+) CHAOS_ROUND=(\d+): ([^\n]*)`)
 
 // withOverlay writes the overlay of the mutant, runs do with it, and removes it.
@@ -174,7 +174,7 @@ func runTests(ctx context.Context, in, pattern, overlay string) (said string, er
 		cmd.Env = append(cmd.Env, overlayVariable(overlay))
 	}
 	out, err := cmd.CombinedOutput()
-	return string(out), err //nolint:wrapcheck // what it said tells more
+	return string(out), err //nolint:wrapcheck // the output is more useful
 }
 
 var failure = regexp.MustCompile(`--- FAIL: (\S+)`)

@@ -17,7 +17,7 @@ func WeightsByTarget(backends []routing.Backend) map[string]int {
 }
 
 // learnBaseline takes from the first reading of a deployment what the router does before the first write: the weights in full
-// rotation, and who is out. What the deployment before has left tells its own writes from those of others.
+// rotation, and who is out. What the deployment before has left distinguishes its own writes from those of others.
 func learnBaseline(s *rollout.Snapshot, r *routing.State, reading *routing.Reading) {
 	before := priorStateOf(s.RouterBefore)
 	r.TakenOut = nil

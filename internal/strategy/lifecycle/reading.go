@@ -31,7 +31,7 @@ const readBack = ", read back"
 
 // RouterDifference returns where a router does not do what is wanted of it, such as "new_weight 10, not 50"; empty when
 // it agrees in all that it reports. One that reports only the shares of its sides says the same before and after a target
-// was taken out: it confirms a write that it has answered, but never that one has arrived; see tellsWeights.
+// was taken out: it confirms a write that it has answered, but never that one has arrived; see reportsWeights.
 func RouterDifference(d *rollout.Deployment, want *routing.TrafficSplit, r *routing.Reading) string {
 	if r.Weights != nil {
 		if differs := sharesDiffer(d, want.Weights(), r); differs != "" {

@@ -9,7 +9,7 @@ import (
 )
 
 // readsFirst reports whether the router is to be read before it is written to: by a new owner, whose memory may be older than
-// what it does, and where that tells whether a write without an answer was done.
+// what it does, and where that shows whether a write without an answer was applied.
 func (rp *routerPlan) readsFirst(r *routing.State, want *routing.TrafficSplit) bool {
 	return rp.spec.Traffic.Readable() && (!r.Seen || r.InDoubt && r.CanConfirm() && r.Sent.Setting.Equal(want))
 }

@@ -65,18 +65,18 @@ func TestCommand_AcceptedByState(t *testing.T) {
 
 func TestCommand_EventHasActorAndReason(t *testing.T) {
 	t.Parallel()
-	for verb, want := range map[command.Kind]string{
+	for kind, want := range map[command.Kind]string{
 		command.Pause: rollout.EventPaused, command.Abort: rollout.EventAbortRequested,
 		command.Rollback: rollout.EventRollbackStarted,
 	} {
 		d := standing(rollout.StateInProgress)
-		events, err := command.Apply(&d, command.Command{Kind: verb, Actor: "ann", Reason: "lunch"}, simStart)
+		events, err := command.Apply(&d, command.Command{Kind: kind, Actor: "ann", Reason: "lunch"}, simStart)
 		if err != nil || len(events) != 1 {
-			t.Fatalf("%s: %v, %v", verb, events, err)
+			t.Fatalf("%s: %v, %v", kind, events, err)
 		}
 		e := events[0]
 		if e.Type != want || e.Actor != "ann" || e.Message != "lunch" || !e.At.Equal(simStart) || e.From != "in_progress" || e.To != string(d.State) {
-			t.Errorf("%s: %+v", verb, e)
+			t.Errorf("%s: %+v", kind, e)
 		}
 	}
 }
@@ -84,7 +84,7 @@ func TestCommand_EventHasActorAndReason(t *testing.T) {
 func TestCommand_ShowsAtOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		verb      command.Kind
+		kind      command.Kind
 		intent    string
 		state     rollout.State
 		direction rollout.Direction
@@ -94,11 +94,11 @@ func TestCommand_ShowsAtOnce(t *testing.T) {
 		{command.Rollback, "rollback", rollout.StateRollingBack, rollout.Backward},
 	} {
 		d := standing(rollout.StateInProgress)
-		if _, err := command.Apply(&d, command.Command{Kind: c.verb}, simStart); err != nil {
+		if _, err := command.Apply(&d, command.Command{Kind: c.kind}, simStart); err != nil {
 			t.Fatal(err)
 		}
 		if d.Operator.Intent() != c.intent || d.State != c.state || d.Direction != c.direction {
-			t.Errorf("%s: intent %q, %s, %s", c.verb, d.Operator.Intent(), d.State, d.Direction)
+			t.Errorf("%s: intent %q, %s, %s", c.kind, d.Operator.Intent(), d.State, d.Direction)
 		}
 	}
 }
