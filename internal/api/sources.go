@@ -167,11 +167,11 @@ func (s *server) DeleteSource(ctx context.Context, in gen.DeleteSourceRequestObj
 
 // GitOps previews syncs and receives pushes.
 type GitOps interface {
-	// Preview returns what a sync would do now; CodeConflict when the remote cannot be read.
-	Preview(ctx context.Context, source string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error)
-	// Hook processes a push notification, which a form has in its field payload. It returns false and the reason when the
+	// PreviewSync returns what a sync would do now; CodeConflict when the remote cannot be read.
+	PreviewSync(ctx context.Context, source string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error)
+	// ReceivePush processes a push notification, which a form has in its field payload. It returns false and the reason when the
 	// notification triggers no sync, and CodeBadSignature when its signature is invalid.
-	Hook(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error)
+	ReceivePush(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error)
 }
 
 // SyncSource requests that a replica reads the branch now.
@@ -200,7 +200,7 @@ func (s *server) previewSync(ctx context.Context, name string, ask gitsource.Syn
 	if s.gitOps == nil {
 		return nil, errNoGitOps()
 	}
-	plan, err := s.gitOps.Preview(httpkit.WithoutBudget(ctx), name, ask)
+	plan, err := s.gitOps.PreviewSync(httpkit.WithoutBudget(ctx), name, ask)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ func (s *server) ReceivePush(ctx context.Context, in gen.ReceivePushRequestObjec
 	if !ok {
 		return nil, errors.New("the raw request is missing")
 	}
-	taken, why, err := s.gitOps.Hook(httpkit.WithoutBudget(ctx), in.Name, got.header, got.body, got.form)
+	taken, why, err := s.gitOps.ReceivePush(httpkit.WithoutBudget(ctx), in.Name, got.header, got.body, got.form)
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func withKey(t *testing.T) store.Option {
 // gitOps knows one remote that cannot be read and takes one signature: what the API makes of answers is tested here.
 type gitOps struct{}
 
-func (gitOps) Preview(_ context.Context, _ string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
+func (gitOps) PreviewSync(_ context.Context, _ string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
 	if ask.Retry {
 		return gitsource.PlannedSync{}, &problem.Error{Code: problem.CodeConflict, Message: "the source cannot be read"}
 	}
@@ -58,7 +58,7 @@ func (gitOps) Preview(_ context.Context, _ string, ask gitsource.SyncRequest) (g
 	}, nil
 }
 
-func (gitOps) Hook(_ context.Context, _ string, header http.Header, body []byte, form bool) (bool, string, error) {
+func (gitOps) ReceivePush(_ context.Context, _ string, header http.Header, body []byte, form bool) (bool, string, error) {
 	if form != strings.HasPrefix(string(body), "payload=") {
 		return false, "", errors.New("a form is taken for JSON")
 	}

@@ -17,7 +17,7 @@ func SelectForHealing(files []gitsource.File, busy map[string]bool, now time.Tim
 	var chosen *gitsource.File
 	for i := range files {
 		f := &files[i]
-		if f.Running() && f.Attempt.Kind == gitsource.AttemptHeal {
+		if f.IsRunning() && f.Attempt.Kind == gitsource.AttemptHeal {
 			return nil
 		}
 		if chosen == nil && CanHeal(f, now) && !busy[f.Want.Key()] {
@@ -30,7 +30,7 @@ func SelectForHealing(files []gitsource.File, busy map[string]bool, now time.Tim
 // CanHeal reports whether a file's targets have drifted and may be brought back: not what failed for its commit, and not
 // what a person rolled back.
 func CanHeal(f *gitsource.File, now time.Time) bool {
-	drifted, _ := f.Drifted()
+	drifted, _ := f.CountDrift()
 	if f.Want == nil || f.Attempt == nil || drifted == 0 || now.Before(f.HealAt) {
 		return false
 	}

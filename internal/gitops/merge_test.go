@@ -12,18 +12,18 @@ import (
 	"rollcall/internal/rollout"
 )
 
-func wanted(path, service, digest string) CommitFile {
+func validFile(path, service, digest string) CommitFile {
 	return CommitFile{Path: path, Want: &gitsource.DesiredState{
 		Service: service, Environment: "production", Version: digest, Digest: digest, Commit: gitsource.Commit{SHA: "c-" + digest},
 	}}
 }
 
-func wrong(path string) CommitFile {
+func invalidFile(path string) CommitFile {
 	return CommitFile{Path: path, Problems: []gitsource.FileProblem{{Line: 1, Detail: "is wrong"}}}
 }
 
-// done ends all attempts well.
-func done(files []gitsource.File) []gitsource.File {
+// markDone ends all attempts well.
+func markDone(files []gitsource.File) []gitsource.File {
 	for i := range files {
 		if files[i].Attempt != nil {
 			a := *files[i].Attempt
@@ -36,7 +36,7 @@ func done(files []gitsource.File) []gitsource.File {
 
 func plannedPaths(files []gitsource.File) (paths []string) {
 	for i := range files {
-		if files[i].Planned() {
+		if files[i].IsPlanned() {
 			paths = append(paths, files[i].Path)
 		}
 	}
@@ -45,12 +45,12 @@ func plannedPaths(files []gitsource.File) (paths []string) {
 
 func TestPlan_OnlyChangedFilesArePlanned(t *testing.T) {
 	t.Parallel()
-	begin := []CommitFile{wanted("a.yaml", "a", "1"), wanted("b.yaml", "b", "1")}
+	begin := []CommitFile{validFile("a.yaml", "a", "1"), validFile("b.yaml", "b", "1")}
 	known, serial := MergeFiles(nil, begin, nil, 0)
 	if got := plannedPaths(known); len(got) != 2 || serial != 2 {
 		t.Fatalf("planned at first: %v, up to %d", got, serial)
 	}
-	known = done(known)
+	known = markDone(known)
 	for name, c := range map[string]struct {
 		found []CommitFile
 		taken map[string]string
@@ -58,17 +58,17 @@ func TestPlan_OnlyChangedFilesArePlanned(t *testing.T) {
 		files int
 	}{
 		"nothing new":                      {begin, nil, nil, 2},
-		"one changed":                      {[]CommitFile{begin[0], wanted("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
-		"one broken":                       {[]CommitFile{wrong("a.yaml"), begin[1]}, nil, nil, 2},
-		"one broken, one changed":          {[]CommitFile{wrong("a.yaml"), wanted("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
+		"one changed":                      {[]CommitFile{begin[0], validFile("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
+		"one broken":                       {[]CommitFile{invalidFile("a.yaml"), begin[1]}, nil, nil, 2},
+		"one broken, one changed":          {[]CommitFile{invalidFile("a.yaml"), validFile("b.yaml", "b", "2")}, nil, []string{"b.yaml"}, 2},
 		"one removed":                      {begin[:1], nil, nil, 1},
 		"all removed":                      {nil, nil, nil, 0},
-		"one renamed":                      {[]CommitFile{wanted("z.yaml", "a", "1"), begin[1]}, nil, nil, 2},
-		"one renamed, the old name broken": {[]CommitFile{wrong("a.yaml"), begin[1], wanted("z.yaml", "a", "1")}, nil, nil, 3},
-		"another service in a file":        {[]CommitFile{wanted("a.yaml", "c", "1"), begin[1]}, nil, []string{"a.yaml"}, 2},
-		"said twice":                       {[]CommitFile{begin[0], wanted("c.yaml", "a", "2"), begin[1]}, nil, nil, 3},
-		"another source's":                 {[]CommitFile{begin[0], begin[1], wanted("c.yaml", "c", "1")}, map[string]string{"c/production": "other"}, nil, 3},
-		"a new one":                        {[]CommitFile{begin[0], begin[1], wanted("c.yaml", "c", "1")}, nil, []string{"c.yaml"}, 3},
+		"one renamed":                      {[]CommitFile{validFile("z.yaml", "a", "1"), begin[1]}, nil, nil, 2},
+		"one renamed, the old name broken": {[]CommitFile{invalidFile("a.yaml"), begin[1], validFile("z.yaml", "a", "1")}, nil, nil, 3},
+		"another service in a file":        {[]CommitFile{validFile("a.yaml", "c", "1"), begin[1]}, nil, []string{"a.yaml"}, 2},
+		"said twice":                       {[]CommitFile{begin[0], validFile("c.yaml", "a", "2"), begin[1]}, nil, nil, 3},
+		"another source's":                 {[]CommitFile{begin[0], begin[1], validFile("c.yaml", "c", "1")}, map[string]string{"c/production": "other"}, nil, 3},
+		"a new one":                        {[]CommitFile{begin[0], begin[1], validFile("c.yaml", "c", "1")}, nil, []string{"c.yaml"}, 3},
 	} {
 		files, _ := MergeFiles(known, c.found, c.taken, serial)
 		if got := plannedPaths(files); !slices.Equal(got, c.want) || len(files) != c.files {
@@ -79,23 +79,23 @@ func TestPlan_OnlyChangedFilesArePlanned(t *testing.T) {
 
 func TestFile_BrokenKeepsDesiredStateAndShowsError(t *testing.T) {
 	t.Parallel()
-	known, serial := MergeFiles(nil, []CommitFile{wanted("a.yaml", "a", "1")}, nil, 0)
-	broken, _ := MergeFiles(done(known), []CommitFile{wrong("a.yaml")}, nil, serial)
+	known, serial := MergeFiles(nil, []CommitFile{validFile("a.yaml", "a", "1")}, nil, 0)
+	broken, _ := MergeFiles(markDone(known), []CommitFile{invalidFile("a.yaml")}, nil, serial)
 	if f := broken[0]; f.Want == nil || f.Want.Digest != "1" || len(f.Problems) != 1 || f.State() != gitsource.StateError {
 		t.Errorf("broken: %+v", f)
 	}
-	mended, _ := MergeFiles(broken, []CommitFile{wanted("a.yaml", "a", "1")}, nil, serial)
-	if len(mended[0].Problems) != 0 || mended[0].Planned() {
+	mended, _ := MergeFiles(broken, []CommitFile{validFile("a.yaml", "a", "1")}, nil, serial)
+	if len(mended[0].Problems) != 0 || mended[0].IsPlanned() {
 		t.Errorf("mended: %+v", mended[0])
 	}
 }
 
 func TestAttempt_RemembersUnfinishedDeployment(t *testing.T) {
 	t.Parallel()
-	known, serial := MergeFiles(nil, []CommitFile{wanted("a.yaml", "a", "1")}, nil, 0)
+	known, serial := MergeFiles(nil, []CommitFile{validFile("a.yaml", "a", "1")}, nil, 0)
 	for _, digest := range []string{"2", "3"} {
 		known[0].Attempt.State, known[0].Attempt.DeploymentID = gitsource.AttemptRunning, "of-"+known[0].Want.Digest
-		known, serial = MergeFiles(known, []CommitFile{wanted("a.yaml", "a", digest)}, nil, serial)
+		known, serial = MergeFiles(known, []CommitFile{validFile("a.yaml", "a", digest)}, nil, serial)
 	}
 	if got := known[0].Attempt.Superseded; !slices.Equal(got, []string{"of-1", "of-2"}) {
 		t.Errorf("older deployments %v", got)
@@ -120,7 +120,7 @@ func TestAttempt_RetryTakesFailedReleaseTakesHeld(t *testing.T) {
 		var files []gitsource.File
 		for _, s := range states {
 			files = append(files, gitsource.File{
-				Path: string(s), Want: wanted("", string(s), "1").Want, Attempt: &gitsource.Attempt{State: s, DeploymentID: "d"},
+				Path: string(s), Want: validFile("", string(s), "1").Want, Attempt: &gitsource.Attempt{State: s, DeploymentID: "d"},
 			})
 		}
 		PlanRequested(files, []gitsource.SyncRequest{c.ask}, 7)
@@ -150,13 +150,13 @@ func TestPlan_OneAttemptPerChange(t *testing.T) {
 				switch rapid.IntRange(0, 4).Draw(t, "kind") {
 				case 0: // not there
 				case 1:
-					commit = append(commit, wrong(path))
+					commit = append(commit, invalidFile(path))
 				default:
-					commit = append(commit, wanted(path, rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "service"),
+					commit = append(commit, validFile(path, rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "service"),
 						rapid.SampledFrom([]string{"1", "2"}).Draw(t, "digest")))
 				}
 			}
-			known, serial = MergeFiles(done(known), commit, nil, serial)
+			known, serial = MergeFiles(markDone(known), commit, nil, serial)
 			pairs := map[string]bool{}
 			for i := range known {
 				f := &known[i]
@@ -167,13 +167,13 @@ func TestPlan_OneAttemptPerChange(t *testing.T) {
 					t.Fatalf("%s is managed twice", f.Want.Key())
 				}
 				pairs[f.Want.Key()] = true
-				if changed := before[f.Want.Key()] != f.Want.Digest; changed != f.Planned() {
-					t.Fatalf("%s changed: %v, planned: %v", f.Path, changed, f.Planned())
+				if changed := before[f.Want.Key()] != f.Want.Digest; changed != f.IsPlanned() {
+					t.Fatalf("%s changed: %v, planned: %v", f.Path, changed, f.IsPlanned())
 				}
-				if len(f.Problems) > 0 && f.Planned() {
+				if len(f.Problems) > 0 && f.IsPlanned() {
 					t.Fatalf("%s is broken, and changes something", f.Path)
 				}
-				if f.Planned() {
+				if f.IsPlanned() {
 					if used[f.Attempt.Serial] {
 						t.Fatalf("serial %d is used twice", f.Attempt.Serial)
 					}
@@ -229,7 +229,7 @@ func TestHeal_DriftedOneAtATimeWithBackoff(t *testing.T) {
 	now := time.Now()
 	file := func(kind gitsource.AttemptKind, state gitsource.AttemptState, actual string) gitsource.File {
 		return gitsource.File{
-			Path: actual, Want: wanted("", "s-"+string(kind)+string(state)+actual, "1").Want,
+			Path: actual, Want: validFile("", "s-"+string(kind)+string(state)+actual, "1").Want,
 			Attempt: &gitsource.Attempt{Kind: kind, State: state}, Targets: []gitsource.Drift{{Target: "t", Wanted: "1", Actual: actual}},
 		}
 	}
@@ -271,7 +271,7 @@ func TestHeal_DriftedOneAtATimeWithBackoff(t *testing.T) {
 
 func TestSource_StatusIsItsWorstPart(t *testing.T) {
 	t.Parallel()
-	good := gitsource.File{Want: wanted("", "a", "1").Want, Attempt: &gitsource.Attempt{State: gitsource.AttemptDone}, Targets: []gitsource.Drift{{Wanted: "1", Actual: "1"}}, SeenAt: "new"}
+	good := gitsource.File{Want: validFile("", "a", "1").Want, Attempt: &gitsource.Attempt{State: gitsource.AttemptDone}, Targets: []gitsource.Drift{{Wanted: "1", Actual: "1"}}, SeenAt: "new"}
 	silent, other, running, broken := good, good, good, good
 	silent.Targets = []gitsource.Drift{{Wanted: "1"}}
 	other.Targets = []gitsource.Drift{{Wanted: "1", Actual: "0"}}

@@ -27,7 +27,7 @@ func PlanSync(
 		if len(f.Problems) > 0 {
 			p.Broken = append(p.Broken, *f)
 		}
-		if f.Planned() {
+		if f.IsPlanned() {
 			p.Deployments = append(p.Deployments, gitsource.PlannedAttempt{Path: f.Path, Kind: f.Attempt.Kind, Want: *f.Want})
 		}
 	}

@@ -30,7 +30,7 @@ func UpdateStatus(at *gitsource.Status, files []gitsource.File) {
 	current := true
 	for i := range files {
 		f := &files[i]
-		drifted, unknown := f.Drifted()
+		drifted, unknown := f.CountDrift()
 		at.Drifted += drifted
 		t.unknown += unknown
 		t.countFile(f, drifted+unknown > 0)
@@ -48,10 +48,10 @@ func (t *fileCounts) countFile(f *gitsource.File, differs bool) {
 		t.broken++
 	}
 	switch {
-	case f.Blocked():
+	case f.IsBlocked():
 		t.blocked++
 		t.blockedBy = f.Attempt.Reason
-	case f.Running():
+	case f.IsRunning():
 		t.running++
 	case f.Attempt != nil && f.Attempt.State != gitsource.AttemptDone && (differs || f.Targets == nil):
 		t.failed++
@@ -113,9 +113,9 @@ func NextRunAt(at *gitsource.Status, files []gitsource.File, heals bool, now tim
 		f := &files[i]
 		when := next
 		switch {
-		case f.Blocked():
+		case f.IsBlocked():
 			when = f.Attempt.TryAt
-		case f.Running() || f.Attempt != nil && len(f.Attempt.Superseded) > 0:
+		case f.IsRunning() || f.Attempt != nil && len(f.Attempt.Superseded) > 0:
 			when = now.Add(RecheckInterval)
 		case heals && f.HealAt.After(now) && f.HealFailures > 0:
 			when = f.HealAt

@@ -125,19 +125,19 @@ type File struct {
 	HealAt       time.Time `json:"heal_at"`
 }
 
-// Planned reports whether an attempt was written down that has no deployment yet.
-func (f *File) Planned() bool { return f.Attempt != nil && f.Attempt.State == AttemptPlanned }
+// IsPlanned reports whether an attempt was written down that has no deployment yet.
+func (f *File) IsPlanned() bool { return f.Attempt != nil && f.Attempt.State == AttemptPlanned }
 
-// Blocked reports whether an attempt could not begin yet, and is asked for again.
-func (f *File) Blocked() bool { return f.Planned() && !f.Attempt.TryAt.IsZero() }
+// IsBlocked reports whether an attempt could not begin yet, and is asked for again.
+func (f *File) IsBlocked() bool { return f.IsPlanned() && !f.Attempt.TryAt.IsZero() }
 
-// Running reports whether an attempt has not ended.
-func (f *File) Running() bool {
+// IsRunning reports whether an attempt has not ended.
+func (f *File) IsRunning() bool {
 	return f.Attempt != nil && (f.Attempt.State == AttemptPlanned || f.Attempt.State == AttemptRunning)
 }
 
-// Drifted counts the targets that run something else than the file wants, Unknown those that do not report it.
-func (f *File) Drifted() (drifted, unknown int) {
+// CountDrift counts the targets that run something else than the file wants, Unknown those that do not report it.
+func (f *File) CountDrift() (drifted, unknown int) {
 	for _, t := range f.Targets {
 		switch t.Actual {
 		case t.Wanted:
@@ -152,11 +152,11 @@ func (f *File) Drifted() (drifted, unknown int) {
 
 // State returns how what runs compares with the file.
 func (f *File) State() State {
-	drifted, unknown := f.Drifted()
+	drifted, unknown := f.CountDrift()
 	switch {
 	case len(f.Problems) > 0:
 		return StateError
-	case f.Running() || drifted > 0:
+	case f.IsRunning() || drifted > 0:
 		return StateDrifted
 	case unknown > 0 || f.Targets == nil:
 		return StateUnknown

@@ -57,7 +57,7 @@ func sourceGlyph(state gitsource.State) string {
 
 // driftedTargets counts the targets of a file that run, or may run, another version than it says.
 func driftedTargets(f gitsource.File) int {
-	drifted, unknown := f.Drifted()
+	drifted, unknown := f.CountDrift()
 	return drifted + unknown
 }
 

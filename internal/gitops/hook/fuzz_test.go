@@ -13,7 +13,7 @@ import (
 
 const hookSecret = "sixteen characters"
 
-func mac(body []byte) string {
+func hexMAC(body []byte) string {
 	m := hmac.New(sha256.New, []byte(hookSecret))
 	m.Write(body)
 	return hex.EncodeToString(m.Sum(nil))
@@ -30,8 +30,8 @@ func FuzzNotification(f *testing.F) {
 			n := Notification{header: http.Header{http.CanonicalHeaderKey(s.header): {signature}}, body: body, content: formPayload(body)}
 			_, password, _ := (&http.Request{Header: n.header}).BasicAuth()
 			if n.IsSigned(hookSecret, time.Now()) && signature != hookSecret && password != hookSecret &&
-				!strings.HasSuffix(strings.ToLower(signature), mac(body)) &&
-				!strings.HasSuffix(strings.ToLower(signature), mac(n.content)) {
+				!strings.HasSuffix(strings.ToLower(signature), hexMAC(body)) &&
+				!strings.HasSuffix(strings.ToLower(signature), hexMAC(n.content)) {
 				t.Fatalf("%q in %s signs %q", signature, s.header, body)
 			}
 			if why := SignatureError(n.header).Error(); strings.Contains(why, hookSecret) {

@@ -17,8 +17,8 @@ func newMirrors(t testing.TB) *Cache {
 	return m
 }
 
-// fetched is the mirror after a fetch that must succeed, and the commit.
-func fetched(t testing.TB, m *Cache, s *gitsource.Source) (*Mirror, string) {
+// fetchMirror is the mirror after a fetch that must succeed, and the commit.
+func fetchMirror(t testing.TB, m *Cache, s *gitsource.Source) (*Mirror, string) {
 	t.Helper()
 	var kept *Mirror
 	var revision string
@@ -33,8 +33,8 @@ func fetched(t testing.TB, m *Cache, s *gitsource.Source) (*Mirror, string) {
 	return kept, revision
 }
 
-// refused is the error of a fetch that must fail.
-func refused(t testing.TB, m *Cache, s *gitsource.Source) error {
+// fetchError is the error of a fetch that must fail.
+func fetchError(t testing.TB, m *Cache, s *gitsource.Source) error {
 	t.Helper()
 	err := m.WithMirror(t.Context(), s, func(mi *Mirror) error {
 		_, err := mi.FetchBranch(t.Context(), s)

@@ -26,7 +26,7 @@ func TestFetch_EndlessHostOutputIsBounded(t *testing.T) {
 	t.Cleanup(server.Close)
 	m := newMirrors(t)
 	m.fetchMemory = most
-	err := refused(t, m, &gitsource.Source{ID: "endless", URL: server.URL + "/x.git", Branch: "main"})
+	err := fetchError(t, m, &gitsource.Source{ID: "endless", URL: server.URL + "/x.git", Branch: "main"})
 	if got := sent.Load(); got > 2*most {
 		t.Errorf("%d MiB were taken, and then %v", got>>20, err)
 	}
@@ -37,7 +37,7 @@ func TestFetch_MemoryIsBounded(t *testing.T) {
 	r, m := gittest.New(t), newMirrors(t)
 	m.fetchMemory, m.FetchTime = 128<<20, time.Minute
 	want := r.Commit("one", map[string]string{"a.yaml": "a: 1"})
-	if _, got := fetched(t, m, r.Source()); got != want {
+	if _, got := fetchMirror(t, m, r.Source()); got != want {
 		t.Errorf("fetched %s", got)
 	}
 }

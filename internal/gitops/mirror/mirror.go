@@ -200,7 +200,7 @@ func (m *Mirror) tryFetch(ctx context.Context, s *gitsource.Source, tip string) 
 	if sizeOf(m.path) > m.cache.FetchBytes {
 		return "", m.sizeError()
 	}
-	return m.query(ctx, "rev-parse", "--verify", "--end-of-options", head+"^{commit}")
+	return m.queryLine(ctx, "rev-parse", "--verify", "--end-of-options", head+"^{commit}")
 }
 
 // removeLocks removes the locks of a git that was killed: no other process works on this mirror, and git would wait for them indefinitely.
@@ -250,12 +250,12 @@ func (m *Mirror) isDamaged(ctx context.Context, tip string) bool {
 	if _, err := os.Stat(m.path); err != nil || ctx.Err() != nil {
 		return false
 	}
-	format, err := m.query(ctx, "rev-parse", "--show-object-format")
+	format, err := m.queryLine(ctx, "rev-parse", "--show-object-format")
 	if err == nil && format != objectFormat(tip) {
 		return true
 	}
 	if err == nil {
-		_, err = m.query(ctx, "for-each-ref", "--format=%(objecttype)")
+		_, err = m.queryLine(ctx, "for-each-ref", "--format=%(objecttype)")
 	}
 	return err != nil && ctx.Err() == nil
 }
@@ -295,8 +295,8 @@ func sizeOf(folder string) int64 {
 	return sum
 }
 
-// query runs a command on the mirror alone and gives its answer in one line.
-func (m *Mirror) query(ctx context.Context, args ...string) (string, error) {
+// queryLine runs a command on the mirror alone and gives its answer in one line.
+func (m *Mirror) queryLine(ctx context.Context, args ...string) (string, error) {
 	out, err := runGit(ctx, command{dir: m.path, args: args})
 	return strings.TrimSpace(string(out)), err
 }
@@ -304,10 +304,10 @@ func (m *Mirror) query(ctx context.Context, args ...string) (string, error) {
 // DescendsFrom reports whether revision comes after older in history. A mirror that does not have older has the whole history
 // of the branch without it.
 func (m *Mirror) DescendsFrom(ctx context.Context, revision, older string) (bool, error) {
-	if _, err := m.query(ctx, "cat-file", "-e", older+"^{commit}"); err != nil {
+	if _, err := m.queryLine(ctx, "cat-file", "-e", older+"^{commit}"); err != nil {
 		return false, ctx.Err()
 	}
-	_, err := m.query(ctx, "merge-base", "--is-ancestor", "--end-of-options", older, revision)
+	_, err := m.queryLine(ctx, "merge-base", "--is-ancestor", "--end-of-options", older, revision)
 	if exitCode(err) == 1 {
 		return false, nil
 	}

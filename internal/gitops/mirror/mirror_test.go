@@ -28,16 +28,16 @@ func TestMirror_UnneededIsRemovedUnlessInUse(t *testing.T) {
 		}
 	}
 	err := m.WithMirror(t.Context(), &gitsource.Source{ID: "used"}, func(*Mirror) error { return m.KeepOnly([]string{"kept"}) })
-	if there := names(t, m.Folder); err != nil || !slices.Equal(there, []string{"kept.git", "used.git"}) {
+	if there := folderNames(t, m.Folder); err != nil || !slices.Equal(there, []string{"kept.git", "used.git"}) {
 		t.Errorf("%v: while one is used there are %q", err, there)
 	}
 	err = m.KeepOnly([]string{"kept"})
-	if there := names(t, m.Folder); err != nil || !slices.Equal(there, []string{"kept.git"}) {
+	if there := folderNames(t, m.Folder); err != nil || !slices.Equal(there, []string{"kept.git"}) {
 		t.Errorf("%v: afterwards there are %q", err, there)
 	}
 }
 
-func names(t *testing.T, folder string) (all []string) {
+func folderNames(t *testing.T, folder string) (all []string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -53,19 +53,19 @@ func TestMirror_FollowsBranchThroughRewrites(t *testing.T) {
 	t.Parallel()
 	r, m := gittest.New(t), newMirrors(t)
 	first := r.Commit("one", map[string]string{"a.yaml": "a: 1"})
-	mi, got := fetched(t, m, r.Source())
+	mi, got := fetchMirror(t, m, r.Source())
 	if got != first {
 		t.Fatalf("fetched %s, not %s", got, first)
 	}
 	second := r.Commit("two", map[string]string{"a.yaml": "a: 2"})
-	if _, got = fetched(t, m, r.Source()); got != second {
+	if _, got = fetchMirror(t, m, r.Source()); got != second {
 		t.Fatalf("fetched %s, not %s", got, second)
 	}
 	if down, err := mi.DescendsFrom(t.Context(), second, first); err != nil || !down {
 		t.Errorf("the second commit does not descend from the first: %v", err)
 	}
 	other := r.Commit("another two", map[string]string{"a.yaml": "a: 3"}, "--amend")
-	if _, got = fetched(t, m, r.Source()); got != other {
+	if _, got = fetchMirror(t, m, r.Source()); got != other {
 		t.Fatalf("fetched %s, not %s", got, other)
 	}
 	for _, before := range []string{second, strings.Repeat("ab", 20)} {
@@ -76,7 +76,7 @@ func TestMirror_FollowsBranchThroughRewrites(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(mi.path, "config"), []byte("rubbish ["), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, got = fetched(t, m, r.Source()); got != other {
+	if _, got = fetchMirror(t, m, r.Source()); got != other {
 		t.Errorf("a damaged mirror gives %s", got)
 	}
 }
@@ -90,7 +90,7 @@ func TestTree_OnlyYAMLBelowPathIsRead(t *testing.T) {
 		"deploy/link.yaml": "120000 ../../../etc/passwd", "deploy/large.yaml": strings.Repeat("x", 10<<20),
 		"deploy/--upload-pack=touch.yaml": "a: 2", "deploy/new\nline.yaml": "a: 3", "deploy/*.yaml": "a: 4",
 	})
-	mi, _ := fetched(t, m, r.Source())
+	mi, _ := fetchMirror(t, m, r.Source())
 	entries, err := mi.ListFiles(t.Context(), commit, "deploy")
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestTree_PathMayBeFileOrRoot(t *testing.T) {
 	t.Parallel()
 	r, m := gittest.New(t), newMirrors(t)
 	commit := r.Commit("two", map[string]string{"a.yaml": "a: 1", "b/c.yaml": "c: 1"})
-	mi, _ := fetched(t, m, r.Source())
+	mi, _ := fetchMirror(t, m, r.Source())
 	for below, n := range map[string]int{"": 2, "b/c.yaml": 1, "b": 1} {
 		if entries, err := mi.ListFiles(t.Context(), commit, below); err != nil || len(entries) != n {
 			t.Errorf("%q has %d files (%v), want %d", below, len(entries), err, n)
@@ -145,7 +145,7 @@ func TestRemote_DisguisedCommandIsNotRun(t *testing.T) {
 	for _, url := range []string{
 		"ext::sh -c touch% " + trap, "--upload-pack=touch " + trap, "-u" + trap, "fd::17", "file::ext::touch " + trap,
 	} {
-		err := refused(t, m, &gitsource.Source{ID: "id", URL: url, Branch: "main"})
+		err := fetchError(t, m, &gitsource.Source{ID: "id", URL: url, Branch: "main"})
 		if _, statErr := os.Stat(trap); statErr == nil {
 			t.Fatalf("%s was run: %v", url, err)
 		}
@@ -154,7 +154,7 @@ func TestRemote_DisguisedCommandIsNotRun(t *testing.T) {
 	r.Commit("one", map[string]string{"a.yaml": "a: 1"})
 	s := r.Source()
 	s.Branch = "--upload-pack=touch " + trap
-	_ = refused(t, m, s) // any error will do, as long as the trap is not sprung
+	_ = fetchError(t, m, s) // any error will do, as long as the trap is not sprung
 	if _, err := os.Stat(trap); err == nil {
 		t.Fatal("a branch was run")
 	}
@@ -170,7 +170,7 @@ func TestFetch_TimeAndSizeAreBounded(t *testing.T) {
 	m := newMirrors(t)
 	m.FetchTime = 500 * time.Millisecond
 	began := time.Now()
-	err = refused(t, m, &gitsource.Source{ID: "slow", URL: "http://" + silent.Addr().String() + "/x.git", Branch: "main"})
+	err = fetchError(t, m, &gitsource.Source{ID: "slow", URL: "http://" + silent.Addr().String() + "/x.git", Branch: "main"})
 	if !strings.Contains(err.Error(), "longer than 500ms") || time.Since(began) > 10*time.Second {
 		t.Errorf("after %s: %v", time.Since(began), err)
 	}
@@ -183,7 +183,7 @@ func TestFetch_TimeAndSizeAreBounded(t *testing.T) {
 	r.Commit("large", map[string]string{"noise": string(noise)})
 	m = newMirrors(t)
 	m.FetchBytes = 200 << 10
-	if err := refused(t, m, r.Source()); !errors.Is(err, errTooLarge) {
+	if err := fetchError(t, m, r.Source()); !errors.Is(err, errTooLarge) {
 		t.Errorf("a large repository: %v", err)
 	}
 	if size := sizeOf(m.Folder); size > m.FetchBytes {
@@ -211,7 +211,7 @@ func TestGit_TokenGoesToItsHostOnly(t *testing.T) {
 	s := &gitsource.Source{
 		ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: gitsource.Secrets{Token: token},
 	}
-	err := refused(t, newMirrors(t), s)
+	err := fetchError(t, newMirrors(t), s)
 	if got := <-seen; got != "true false" {
 		t.Errorf("token given, and seen among the processes: %s", got)
 	}
@@ -231,7 +231,7 @@ func TestGit_WrongTokenDoesNotPrompt(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	s := &gitsource.Source{ID: "id", URL: server.URL + "/x.git", Branch: "main", Username: "ann", Secrets: gitsource.Secrets{Token: "a-wrong-one"}}
-	if err := refused(t, newMirrors(t), s); !strings.Contains(err.Error(), "Authentication failed") && !strings.Contains(err.Error(), "could not read") {
+	if err := fetchError(t, newMirrors(t), s); !strings.Contains(err.Error(), "Authentication failed") && !strings.Contains(err.Error(), "could not read") {
 		t.Errorf("a wrong token: %v", err)
 	}
 }
@@ -259,7 +259,7 @@ func TestCommit_SignerMustBeAllowed(t *testing.T) {
 	ann := signedBy("ann")
 	bob := signedBy("bob")
 	unsigned := r.Commit("unsigned", map[string]string{"a.yaml": "a: 2"})
-	mi, _ := fetched(t, m, r.Source())
+	mi, _ := fetchMirror(t, m, r.Source())
 	if err := mi.VerifySignature(t.Context(), ann, signers); err != nil {
 		t.Errorf("what Ann signed: %v", err)
 	}
@@ -281,12 +281,12 @@ func TestFetch_LocksOfKilledOneDoNotBlock(t *testing.T) {
 	for _, lock := range []string{"refs/rollcall/head.lock", "packed-refs.lock", "shallow.lock", "config.lock", "HEAD.lock"} {
 		r, m := gittest.New(t), newMirrors(t)
 		r.Commit("one", map[string]string{"a.yaml": "a: 1"})
-		mi, _ := fetched(t, m, r.Source())
+		mi, _ := fetchMirror(t, m, r.Source())
 		if err := os.WriteFile(filepath.Join(mi.path, lock), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		want := r.Commit("two", map[string]string{"a.yaml": "a: 2"})
-		if _, got := fetched(t, m, r.Source()); got != want {
+		if _, got := fetchMirror(t, m, r.Source()); got != want {
 			t.Errorf("with %s the mirror stays at %s", lock, got)
 		}
 	}

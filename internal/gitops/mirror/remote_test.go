@@ -28,7 +28,7 @@ func TestGit_CallsOnlyTheCheckedAddress(t *testing.T) {
 		before := asked.Load()
 		s := gittest.New(t).Source()
 		s.URL = "http://" + host + ":" + port + "/x"
-		if err := refused(t, newMirrors(t), s); asked.Load() == before {
+		if err := fetchError(t, newMirrors(t), s); asked.Load() == before {
 			t.Errorf("%s was called elsewhere: %v", host, err)
 		}
 	}

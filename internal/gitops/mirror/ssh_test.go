@@ -113,18 +113,18 @@ func TestSSH_ReadsWithKeyFromKnownHost(t *testing.T) {
 		Secrets: gitsource.Secrets{SSHKey: secret.Secret(host.key)},
 	}
 	m := newMirrors(t)
-	if _, got := fetched(t, m, s); got != commit {
+	if _, got := fetchMirror(t, m, s); got != commit {
 		t.Fatalf("fetched %s, not %s", got, commit)
 	}
 	otherKey, otherHost := newKey(t)
 	stranger, impostor := *s, *s
 	stranger.Secrets.SSHKey = secret.Secret(otherKey)
-	if err := refused(t, m, &stranger); !strings.Contains(err.Error(), "Permission denied") {
+	if err := fetchError(t, m, &stranger); !strings.Contains(err.Error(), "Permission denied") {
 		t.Errorf("a stranger's key: %v", err)
 	}
 	name, _, _ := strings.Cut(host.knownHosts, " ")
 	impostor.KnownHosts = name + " " + strings.TrimSpace(string(ssh.MarshalAuthorizedKey(otherHost.PublicKey())))
-	if err := refused(t, m, &impostor); !strings.Contains(err.Error(), "HAS CHANGED") {
+	if err := fetchError(t, m, &impostor); !strings.Contains(err.Error(), "HAS CHANGED") {
 		t.Errorf("another host's key: %v", err)
 	}
 	if left := sizeOf(m.Folder) - sizeOf(m.Folder+"/id.git"); left != 0 {

@@ -29,7 +29,7 @@ func TestFetch_HostThatPacksForLongIsWaitedFor(t *testing.T) {
 	m := newMirrors(t)
 	m.FetchTime = time.Minute
 	began := time.Now()
-	if _, got := fetched(t, m, r.SourceAt(url)); got != want {
+	if _, got := fetchMirror(t, m, r.SourceAt(url)); got != want {
 		t.Errorf("fetched %s, not %s", got, want)
 	}
 	if took := time.Since(began); took < tipTime {
@@ -43,7 +43,7 @@ func TestFetch_SHA256RepositoryIsRead(t *testing.T) {
 	want := r.Commit("one", map[string]string{"a.yaml": "a: 1"})
 	for _, s := range []*gitsource.Source{r.Source(), r.SourceAt(r.Serve(gittest.ServeDirectly))} {
 		m := newMirrors(t)
-		mi, got := fetched(t, m, s)
+		mi, got := fetchMirror(t, m, s)
 		if got != want || len(got) != 64 {
 			t.Fatalf("%s: fetched %q, not %q", s.URL, got, want)
 		}
@@ -58,13 +58,13 @@ func TestFetch_FollowsAChangeOfTheObjectFormat(t *testing.T) {
 	t.Parallel()
 	r, m := gittest.New(t), newMirrors(t)
 	r.Commit("one", map[string]string{"a.yaml": "a: 1"})
-	fetched(t, m, r.Source())
+	fetchMirror(t, m, r.Source())
 	if err := os.RemoveAll(r.Dir); err != nil {
 		t.Fatal(err)
 	}
 	gittest.Init(t, r.Dir, "--object-format=sha256")
 	want := r.Commit("one", map[string]string{"a.yaml": "a: 1"})
-	if _, got := fetched(t, m, r.Source()); got != want {
+	if _, got := fetchMirror(t, m, r.Source()); got != want {
 		t.Errorf("fetched %q, not %q", got, want)
 	}
 }
@@ -82,7 +82,7 @@ func TestFetch_RepositoryOfAnotherOwnerIsRead(t *testing.T) {
 		r.ChangeOwner()
 		gittest.Open(t, bare).ChangeOwner()
 		for _, path := range []string{r.Dir, r.Dir + "/.git", link, bare, strings.TrimSuffix(bare, ".git")} {
-			if _, got := fetched(t, newMirrors(t), r.SourceAt("file://"+path)); got != want {
+			if _, got := fetchMirror(t, newMirrors(t), r.SourceAt("file://"+path)); got != want {
 				t.Errorf("%s: fetched %q, not %q", path, got, want)
 			}
 		}
@@ -110,12 +110,12 @@ func TestFetch_MissingBranchNamesTheDefaultOne(t *testing.T) {
 	r.Commit("one", map[string]string{"a.yaml": "a: 1"})
 	r.Run(nil, "branch", "--move", "trunk")
 	for _, s := range []*gitsource.Source{r.Source(), r.SourceAt(r.Serve(gittest.ServeDirectly))} {
-		if err := refused(t, newMirrors(t), s); err.Error() != `the remote has no branch "main"; its default branch is "trunk"` {
+		if err := fetchError(t, newMirrors(t), s); err.Error() != `the remote has no branch "main"; its default branch is "trunk"` {
 			t.Errorf("%s: %v", s.URL, err)
 		}
 	}
 	empty := gittest.New(t)
-	if err := refused(t, newMirrors(t), empty.Source()); !strings.Contains(err.Error(), "it is empty, or shows a web page") {
+	if err := fetchError(t, newMirrors(t), empty.Source()); !strings.Contains(err.Error(), "it is empty, or shows a web page") {
 		t.Errorf("an empty repository: %v", err)
 	}
 }
@@ -138,7 +138,7 @@ func TestFetch_RedirectNamesWhereToAndIsNotFollowed(t *testing.T) {
 			if strings.HasPrefix(want, "/") {
 				want = server.URL + want
 			}
-			err := refused(t, newMirrors(t), s).Error()
+			err := fetchError(t, newMirrors(t), s).Error()
 			if !strings.Contains(err, "/x.git redirects to "+want+", and redirects are not followed") || strings.Contains(err, "geheim") {
 				t.Errorf("%d: %s", status, err)
 			}

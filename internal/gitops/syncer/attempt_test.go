@@ -29,14 +29,14 @@ func newScene(t *testing.T, files map[string]string) *scene {
 	t.Helper()
 	r := gittest.New(t)
 	r.Commit("begin", files)
-	l, s := following(t, r)
+	l, s := newSyncer(t, r)
 	return &scene{t: t, r: r, l: l, s: s}
 }
 
-// step syncs the source once, and gives what is known of it then.
-func (c *scene) step() gitsource.Report {
+// sync syncs the source once, and gives what is known of it then.
+func (c *scene) sync() gitsource.Report {
 	c.t.Helper()
-	if err := newSyncRun(c.l, claim(c.t, c.s, "a")).run(c.t.Context()); err != nil {
+	if err := newSyncRun(c.l, claimSource(c.t, c.s, "a")).run(c.t.Context()); err != nil {
 		c.t.Fatal(err)
 	}
 	report, err := c.s.Source(c.t.Context(), "main")
@@ -46,12 +46,12 @@ func (c *scene) step() gitsource.Report {
 	return report
 }
 
-// steps take steps until the source is as it should be.
-func (c *scene) steps(what string, is func(*gitsource.Report) bool) gitsource.Report {
+// syncUntil take steps until the source is as it should be.
+func (c *scene) syncUntil(what string, is func(*gitsource.Report) bool) gitsource.Report {
 	c.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		report := c.step()
+		report := c.sync()
 		if is(&report) {
 			return report
 		}
@@ -61,8 +61,8 @@ func (c *scene) steps(what string, is func(*gitsource.Report) bool) gitsource.Re
 	}
 }
 
-// byHand deploys what a person wants.
-func (c *scene) byHand(version string) rollout.Deployment {
+// deployManually deploys what a person wants.
+func (c *scene) deployManually(version string) rollout.Deployment {
 	c.t.Helper()
 	n, err := c.l.Deployer.Check(c.t.Context(), []byte(`{"service": "checkout", "version": "`+version+`", "targets": [{"id": "web-1", "address": "http://10.0.0.1"}]}`))
 	if err != nil {
@@ -75,8 +75,8 @@ func (c *scene) byHand(version string) rollout.Deployment {
 	return created.Deployment
 }
 
-// set changes a deployment as the engine would.
-func (c *scene) set(id, assignments string) {
+// updateDeployment changes a deployment as the engine would.
+func (c *scene) updateDeployment(id, assignments string) {
 	c.t.Helper()
 	if _, err := c.s.Pool().Exec(c.t.Context(), `UPDATE deployments SET `+assignments+` WHERE id = $1`, id); err != nil {
 		c.t.Fatal(err)
@@ -98,10 +98,10 @@ func runningOf(commit string) func(*gitsource.Report) bool {
 func TestAttempt_ConflictIsTriedAgainAfterItsEnd(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"a.yaml": rejecting})
-	other := c.byHand("v0")
-	c.set(other.ID, active)
+	other := c.deployManually("v0")
+	c.updateDeployment(other.ID, active)
 	for range 2 {
-		report := c.step()
+		report := c.sync()
 		a := report.Files[0].Attempt
 		if a.State != gitsource.AttemptPlanned || !strings.Contains(a.Reason, other.ID) {
 			t.Fatalf("the attempt is %+v", a)
@@ -110,26 +110,26 @@ func TestAttempt_ConflictIsTriedAgainAfterItsEnd(t *testing.T) {
 			t.Errorf("the source is %+v", report.Status)
 		}
 	}
-	c.set(other.ID, ended)
-	report := c.steps("under way", func(r *gitsource.Report) bool { return r.Files[0].Attempt.State == gitsource.AttemptRunning })
-	if report.Status.ActualRevision != "" || len(deployments(t, c.s)) != 2 {
-		t.Errorf("the source is %+v with %d deployments", report.Status, len(deployments(t, c.s)))
+	c.updateDeployment(other.ID, ended)
+	report := c.syncUntil("under way", func(r *gitsource.Report) bool { return r.Files[0].Attempt.State == gitsource.AttemptRunning })
+	if report.Status.ActualRevision != "" || len(listDeployments(t, c.s)) != 2 {
+		t.Errorf("the source is %+v with %d deployments", report.Status, len(listDeployments(t, c.s)))
 	}
 }
 
 func TestAttempt_NewerCommitReplacesABlockedOne(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"a.yaml": rejecting})
-	other := c.byHand("v0")
-	c.set(other.ID, active)
-	c.step()
+	other := c.deployManually("v0")
+	c.updateDeployment(other.ID, active)
+	c.sync()
 	newer := c.r.Commit("v2", map[string]string{"a.yaml": strings.Replace(rejecting, "v1", "v2", 1)})
-	if report := c.step(); report.Status.DesiredRevision != newer || report.Files[0].Attempt.Commit != newer {
+	if report := c.sync(); report.Status.DesiredRevision != newer || report.Files[0].Attempt.Commit != newer {
 		t.Errorf("the source is at %+v, and the attempt %+v", report.Status, report.Files[0].Attempt)
 	}
-	c.set(other.ID, ended)
-	c.steps("under way at the newer commit", runningOf(newer))
-	if made := deployments(t, c.s); len(made) != 2 || made[0].Version != "v2" {
+	c.updateDeployment(other.ID, ended)
+	c.syncUntil("under way at the newer commit", runningOf(newer))
+	if made := listDeployments(t, c.s); len(made) != 2 || made[0].Version != "v2" {
 		t.Errorf("%d deployments, the newest to %s", len(made), made[0].Version)
 	}
 }
@@ -137,33 +137,33 @@ func TestAttempt_NewerCommitReplacesABlockedOne(t *testing.T) {
 func TestAttempt_SupersededBeforeItBeganIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"a.yaml": checkout})
-	other := c.byHand("v0")
-	c.set(other.ID, active)
-	first := *c.step().Files[0].Attempt
-	newest := c.byHand("v9") // takes the place of the one that waits
-	report := c.step()
+	other := c.deployManually("v0")
+	c.updateDeployment(other.ID, active)
+	first := *c.sync().Files[0].Attempt
+	newest := c.deployManually("v9") // takes the place of the one that waits
+	report := c.sync()
 	if a := report.Files[0].Attempt; a.State != gitsource.AttemptPlanned || !strings.Contains(a.Reason, newest.ID) || a.Serial == first.Serial {
 		t.Fatalf("the attempt is %+v", a)
 	}
-	c.set(other.ID, ended)
-	if a := c.step().Files[0].Attempt; a.State != gitsource.AttemptPlanned {
+	c.updateDeployment(other.ID, ended)
+	if a := c.sync().Files[0].Attempt; a.State != gitsource.AttemptPlanned {
 		t.Errorf("it supersedes the person's deployment: %+v", a)
 	}
-	c.set(newest.ID, ended)
-	report = c.steps("under way", runningOf(first.Commit))
-	if again := report.Files[0].Attempt; again.DeploymentID == first.DeploymentID || len(deployments(t, c.s)) != 4 {
-		t.Errorf("the attempt is %+v of %d deployments", again, len(deployments(t, c.s)))
+	c.updateDeployment(newest.ID, ended)
+	report = c.syncUntil("under way", runningOf(first.Commit))
+	if again := report.Files[0].Attempt; again.DeploymentID == first.DeploymentID || len(listDeployments(t, c.s)) != 4 {
+		t.Errorf("the attempt is %+v of %d deployments", again, len(listDeployments(t, c.s)))
 	}
 }
 
 func TestAttempt_SupersededByARollbackIsHeld(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"a.yaml": checkout})
-	c.set(c.byHand("v0").ID, active)
-	c.step()
-	rollback := c.byHand("v9")
-	c.set(rollback.ID, `kind = 'rollback'`)
-	if a := c.step().Files[0].Attempt; a.State != gitsource.AttemptHeld || !strings.Contains(a.Reason, rollback.ID) {
+	c.updateDeployment(c.deployManually("v0").ID, active)
+	c.sync()
+	rollback := c.deployManually("v9")
+	c.updateDeployment(rollback.ID, `kind = 'rollback'`)
+	if a := c.sync().Files[0].Attempt; a.State != gitsource.AttemptHeld || !strings.Contains(a.Reason, rollback.ID) {
 		t.Errorf("the attempt is %+v", a)
 	}
 }
@@ -172,23 +172,23 @@ func TestAttempt_BlockedByItsOwnFailingOneEndsIt(t *testing.T) {
 	t.Parallel()
 	const pausing = rejecting + "strategy: {type: rolling, on_failure: pause}\n"
 	c := newScene(t, map[string]string{"a.yaml": pausing})
-	stuck := c.step().Files[0].Attempt.DeploymentID
-	c.set(stuck, `state = 'paused', stop = 'paused', started_at = now(), progress = progress || '{"cause": "web-1 failed"}'`)
+	stuck := c.sync().Files[0].Attempt.DeploymentID
+	c.updateDeployment(stuck, `state = 'paused', stop = 'paused', started_at = now(), progress = progress || '{"cause": "web-1 failed"}'`)
 	c.r.Commit("v2", map[string]string{"a.yaml": strings.Replace(pausing, "v1", "v2", 1)})
-	c.step()
+	c.sync()
 	d, err := c.s.Deployment(t.Context(), stuck)
 	if err != nil || !d.Operator.Abort {
 		t.Errorf("the deployment that stands in the way is asked for nothing: %+v %v", d.Operator, err)
 	}
 }
 
-// full is a deployer that takes no more for now.
-type full struct {
+// rejectingDeployer is a deployer that takes no more for now.
+type rejectingDeployer struct {
 	Deployer
 	code problem.Code
 }
 
-func (f full) Deploy(context.Context, []byte, *gitsource.Source, storage.SourceClaim, string) (storage.Created, error) {
+func (f rejectingDeployer) Deploy(context.Context, []byte, *gitsource.Source, storage.SourceClaim, string) (storage.Created, error) {
 	return storage.Created{}, &problem.Error{Code: f.code, Message: "not now"}
 }
 
@@ -197,14 +197,14 @@ func TestAttempt_QuotaSpendsNoAttempt(t *testing.T) {
 	for _, code := range gitops.RetryableCodes() {
 		c := newScene(t, map[string]string{"a.yaml": checkout})
 		deployer := c.l.Deployer
-		c.l.Deployer = full{Deployer: deployer, code: code}
-		report := c.step()
+		c.l.Deployer = rejectingDeployer{Deployer: deployer, code: code}
+		report := c.sync()
 		if a := report.Files[0].Attempt; a.State != gitsource.AttemptPlanned || !strings.Contains(a.Reason, "not now") || report.Status.ActualRevision != "" {
 			t.Errorf("%s: the attempt is %+v", code, a)
 		}
 		c.l.Deployer = deployer
-		again := newSyncRun(c.l, claim(t, c.s, "a"))
-		again.began = again.began.Add(-gitops.RetryInterval)
+		again := newSyncRun(c.l, claimSource(t, c.s, "a"))
+		again.startedAt = again.startedAt.Add(-gitops.RetryInterval)
 		if err := again.run(t.Context()); err != nil || again.files[0].Attempt.State != gitsource.AttemptRunning {
 			t.Errorf("%s: later the attempt is %+v: %v", code, again.files[0].Attempt, err)
 		}
@@ -215,15 +215,15 @@ func TestAttempt_StoreThatIsAwaySpendsNoAttempt(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"a.yaml": checkout})
 	deployer := c.l.Deployer
-	c.l.Deployer = full{Deployer: deployer, code: problem.CodeUnavailable}
-	if err := newSyncRun(c.l, claim(t, c.s, "a")).run(t.Context()); problem.CodeOf(err) != problem.CodeUnavailable {
+	c.l.Deployer = rejectingDeployer{Deployer: deployer, code: problem.CodeUnavailable}
+	if err := newSyncRun(c.l, claimSource(t, c.s, "a")).run(t.Context()); problem.CodeOf(err) != problem.CodeUnavailable {
 		t.Errorf("the step ends with %v", err)
 	}
 	c.l.Deployer = deployer
 	if _, err := c.s.Pool().Exec(t.Context(), `UPDATE gitops_sources SET owner = NULL`); err != nil {
 		t.Fatal(err)
 	}
-	if a := c.step().Files[0].Attempt; a.State != gitsource.AttemptRunning {
+	if a := c.sync().Files[0].Attempt; a.State != gitsource.AttemptRunning {
 		t.Errorf("the attempt is %+v", a)
 	}
 }
@@ -232,8 +232,8 @@ func TestAttempt_StoreThatIsAwaySpendsNoAttempt(t *testing.T) {
 func TestAttempt_RefusedRequestLeavesNoActualRevision(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"a.yaml": checkout})
-	c.l.Deployer = full{Deployer: c.l.Deployer, code: problem.CodeInvalid}
-	report := c.step()
+	c.l.Deployer = rejectingDeployer{Deployer: c.l.Deployer, code: problem.CodeInvalid}
+	report := c.sync()
 	if a := report.Files[0].Attempt; a.State != gitsource.AttemptFailed || report.Status.State == gitsource.StateSynced || report.Status.ActualRevision != "" {
 		t.Errorf("the attempt is %+v of %+v", a, report.Status)
 	}

@@ -9,7 +9,7 @@ import (
 	"rollcall/internal/problem"
 )
 
-func withPath(c *scene, path string, allowEmpty bool) {
+func setPath(c *scene, path string, allowEmpty bool) {
 	c.t.Helper()
 	_, err := c.s.UpdateSource(c.t.Context(), "main", func(present *gitsource.Source) (*gitsource.Source, error) {
 		next := *present
@@ -49,10 +49,10 @@ func TestEmpty_VanishedPathIsAnError(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			c := newScene(t, map[string]string{"production/a.yaml": checkout})
-			withPath(c, "production", false)
-			good := c.step().Status.DesiredRevision
+			setPath(c, "production", false)
+			good := c.sync().Status.DesiredRevision
 			for commit := range twice(c.r, vanish) {
-				at := c.step()
+				at := c.sync()
 				if s := at.Status; s.State != gitsource.StateError || !strings.Contains(s.Reason, `"production"`) ||
 					!strings.Contains(s.Reason, commit) || s.DesiredRevision != good || len(at.Files) != 1 {
 					t.Errorf("the source is %+v with %d files", s, len(at.Files))
@@ -61,11 +61,11 @@ func TestEmpty_VanishedPathIsAnError(t *testing.T) {
 				if err != nil || len(gauges) != 1 || gauges[0].State != gitsource.StateError {
 					t.Errorf("the gauges are %+v: %v", gauges, err)
 				}
-				if _, err := c.l.Preview(t.Context(), "main", gitsource.SyncRequest{}); problem.CodeOf(err) != problem.CodeConflict || !strings.Contains(err.Error(), commit) {
+				if _, err := c.l.PreviewSync(t.Context(), "main", gitsource.SyncRequest{}); problem.CodeOf(err) != problem.CodeConflict || !strings.Contains(err.Error(), commit) {
 					t.Errorf("the preview says %v", err)
 				}
 			}
-			if made := deployments(t, c.s); len(made) != 1 {
+			if made := listDeployments(t, c.s); len(made) != 1 {
 				t.Errorf("%d deployments", len(made))
 			}
 		})
@@ -89,8 +89,8 @@ func TestEmpty_PathThatNeverHadAFileIsAnError(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"production/README": "hello", "elsewhere/a.yaml": checkout})
 	for path, missing := range map[string]string{"nowhere": "does not have the path", "production": "has no .yaml or .yml file"} {
-		withPath(c, path, false)
-		if s := c.step().Status; s.State != gitsource.StateError || !strings.Contains(s.Reason, missing) || !strings.Contains(s.Reason, path) || s.ActualRevision != "" {
+		setPath(c, path, false)
+		if s := c.sync().Status; s.State != gitsource.StateError || !strings.Contains(s.Reason, missing) || !strings.Contains(s.Reason, path) || s.ActualRevision != "" {
 			t.Errorf("%s: the source is %+v", path, s)
 		}
 	}
@@ -100,9 +100,9 @@ func TestEmpty_ErrorInTheRepositoryIsPolledAsUsual(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"README": "hello"})
 	for range 5 {
-		c.step()
+		c.sync()
 	}
-	report := c.step()
+	report := c.sync()
 	if wait := report.Status.NextSyncAt.Sub(report.Status.LastSyncAt); report.Status.Failures != 6 || wait > report.Source.Interval.Std()*11/10 {
 		t.Errorf("after %d failures the next sync is in %s", report.Status.Failures, wait)
 	}
@@ -112,14 +112,14 @@ func TestEmpty_AllowedOneManagesNothing(t *testing.T) {
 	t.Parallel()
 	for way, vanish := range waysToVanish() {
 		c := newScene(t, map[string]string{"production/a.yaml": checkout})
-		withPath(c, "production", true)
-		c.step()
+		setPath(c, "production", true)
+		c.sync()
 		commit := vanish(c.r)
-		plan, err := c.l.Preview(t.Context(), "main", gitsource.SyncRequest{})
+		plan, err := c.l.PreviewSync(t.Context(), "main", gitsource.SyncRequest{})
 		if err != nil || len(plan.Removed) != 1 || plan.Removed[0].Path != "production/a.yaml" {
 			t.Errorf("%s: the preview is %+v: %v", way, plan, err)
 		}
-		report := c.step()
+		report := c.sync()
 		if s := report.Status; s.State != gitsource.StateSynced || s.DesiredRevision != commit || len(report.Files) != 0 || len(s.Removed) != 1 {
 			t.Errorf("%s: the source is %+v", way, s)
 		}
@@ -129,12 +129,12 @@ func TestEmpty_AllowedOneManagesNothing(t *testing.T) {
 func TestEmpty_AllowingItAfterwardsEndsTheError(t *testing.T) {
 	t.Parallel()
 	c := newScene(t, map[string]string{"production/a.yaml": checkout})
-	withPath(c, "production", false)
-	c.step()
+	setPath(c, "production", false)
+	c.sync()
 	commit := c.r.Commit("clear", nil)
-	c.step()
-	withPath(c, "production", true)
-	if s := c.step().Status; s.State != gitsource.StateSynced || s.DesiredRevision != commit {
+	c.sync()
+	setPath(c, "production", true)
+	if s := c.sync().Status; s.State != gitsource.StateSynced || s.DesiredRevision != commit {
 		t.Errorf("the source is %+v", s)
 	}
 }
@@ -143,11 +143,11 @@ func TestRemoved_FileIsListedUntilManagedAgain(t *testing.T) {
 	t.Parallel()
 	search := strings.Replace(checkout, "checkout", "search", 1)
 	c := newScene(t, map[string]string{"a.yaml": checkout, "b.yaml": search})
-	c.step()
-	made := deployments(t, c.s)
+	c.sync()
+	made := listDeployments(t, c.s)
 	gone := c.r.Commit("without b", map[string]string{"a.yaml": checkout})
 	for range 2 {
-		report := c.step()
+		report := c.sync()
 		if r := report.Status.Removed; len(r) != 1 || r[0].Path != "b.yaml" || r[0].Key() != "search/production" || r[0].Version != "v1" || r[0].Commit != gone {
 			t.Fatalf("removed are %+v", r)
 		}
@@ -155,11 +155,11 @@ func TestRemoved_FileIsListedUntilManagedAgain(t *testing.T) {
 			t.Errorf("%d files are managed", len(report.Files))
 		}
 	}
-	if after := deployments(t, c.s); len(after) != len(made) {
+	if after := listDeployments(t, c.s); len(after) != len(made) {
 		t.Errorf("a removal makes %d deployments", len(after)-len(made))
 	}
 	c.r.Commit("b under another name", map[string]string{"a.yaml": checkout, "c.yaml": search})
-	if r := c.step().Status.Removed; len(r) != 0 {
+	if r := c.sync().Status.Removed; len(r) != 0 {
 		t.Errorf("removed are still %+v", r)
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"rollcall/internal/problem"
 )
 
-// sent is what a host sends for one push, or for another event.
-type sent struct {
+// hostRequest is what a host sends for one push, or for another event.
+type hostRequest struct {
 	header http.Header
 	body   string
 	form   bool
@@ -34,35 +34,35 @@ func githubBody(branch string) string {
 		branch, oldCommit, newCommit, newCommit)
 }
 
-func github(branch, delivery string) sent {
+func github(branch, delivery string) hostRequest {
 	body := githubBody(branch)
-	return sent{header: header("Content-Type", "application/json", "X-GitHub-Event", "push", "X-GitHub-Delivery", delivery,
-		"X-GitHub-Hook-ID", "292430182", "X-Hub-Signature-256", "sha256="+mac(hookSecret, body)), body: body}
+	return hostRequest{header: header("Content-Type", "application/json", "X-GitHub-Event", "push", "X-GitHub-Delivery", delivery,
+		"X-GitHub-Hook-ID", "292430182", "X-Hub-Signature-256", "sha256="+hexMAC(hookSecret, body)), body: body}
 }
 
 // githubForm is GitHub's default encoding: signed as it is sent.
-func githubForm(branch, delivery string) sent {
+func githubForm(branch, delivery string) hostRequest {
 	body := url.Values{"payload": {githubBody(branch)}}.Encode()
-	return sent{header: header("X-GitHub-Event", "push", "X-GitHub-Delivery", delivery,
-		"X-Hub-Signature-256", "sha256="+mac(hookSecret, body)), body: body, form: true}
+	return hostRequest{header: header("X-GitHub-Event", "push", "X-GitHub-Delivery", delivery,
+		"X-Hub-Signature-256", "sha256="+hexMAC(hookSecret, body)), body: body, form: true}
 }
 
 // gitea sends the headers of its relatives, too, and signs the JSON even within a form.
-func gitea(branch, delivery string, form bool) sent {
+func gitea(branch, delivery string, form bool) hostRequest {
 	body := githubBody(branch)
-	signature := mac(hookSecret, body)
+	signature := hexMAC(hookSecret, body)
 	h := header("X-Gitea-Delivery", delivery, "X-Gitea-Event", "push", "X-Gitea-Signature", signature, "X-Gogs-Delivery", delivery,
 		"X-Gogs-Event", "push", "X-Gogs-Signature", signature, "X-Hub-Signature", "sha1=7d38cdd689735b008b3c702edd92eea23791c5f6",
 		"X-Hub-Signature-256", "sha256="+signature, "X-GitHub-Delivery", delivery, "X-GitHub-Event", "push")
 	if form {
 		body = url.Values{"payload": {body}}.Encode()
 	}
-	return sent{header: h, body: body, form: form}
+	return hostRequest{header: h, body: body, form: form}
 }
 
-func gogs(branch, delivery string) sent {
+func gogs(branch, delivery string) hostRequest {
 	body := githubBody(branch)
-	return sent{header: header("X-Gogs-Delivery", delivery, "X-Gogs-Event", "push", "X-Gogs-Signature", mac(hookSecret, body)), body: body}
+	return hostRequest{header: header("X-Gogs-Delivery", delivery, "X-Gogs-Event", "push", "X-Gogs-Signature", hexMAC(hookSecret, body)), body: body}
 }
 
 func gitlabBody(branch string) string {
@@ -74,74 +74,74 @@ func gitlabBody(branch string) string {
 const signingToken = "whsec_cm9sbGNhbGwtdGVzdC1zaWduaW5nLXRva2VuLTMyYiE="
 
 // gitlabSigned is GitLab with a signing token, and a secret token that is another secret.
-func gitlabSigned(branch, delivery string, at time.Time) sent {
+func gitlabSigned(branch, delivery string, at time.Time) hostRequest {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(signingToken, "whsec_"))
 	if err != nil {
 		panic(err)
 	}
 	body, stamp := gitlabBody(branch), strconv.FormatInt(at.Unix(), 10)
 	signature := base64.StdEncoding.EncodeToString(macOf(key, []byte(delivery+"."+stamp+"."+body)))
-	return sent{header: header("X-Gitlab-Event", "Push Hook", "X-Gitlab-Event-UUID", delivery, "Idempotency-Key", delivery,
+	return hostRequest{header: header("X-Gitlab-Event", "Push Hook", "X-Gitlab-Event-UUID", delivery, "Idempotency-Key", delivery,
 		"X-Gitlab-Token", "another-secret-token", "webhook-id", delivery, "webhook-timestamp", stamp,
 		"webhook-signature", "v1a,AAAA v1,"+signature), body: body}
 }
 
-func bitbucketCloud(branch, delivery string) sent {
+func bitbucketCloud(branch, delivery string) hostRequest {
 	body := fmt.Sprintf(`{"push":{"changes":[{"old":null,"new":{"type":"tag","name":"v2"},"created":true},`+
 		`{"old":{"type":"branch","name":"%[1]s","target":{"hash":"%[2]s"}},"new":{"type":"branch","name":"%[1]s","target":{"hash":"%[3]s"}},`+
 		`"created":false,"forced":false,"closed":false,"commits":[],"truncated":false}]},"repository":{"type":"repository","full_name":"example/deployments"},`+
 		`"actor":{"type":"user","display_name":"Ann"}}`, branch, oldCommit, newCommit)
-	return sent{header: header("X-Event-Key", "repo:push", "X-Hook-UUID", "{7c3bd0a7-5d36-4a22-8dc1-9a6bb5a1a6f3}", "X-Request-UUID", delivery,
-		"X-Attempt-Number", "1", "X-Hub-Signature", "sha256="+mac(hookSecret, body)), body: body}
+	return hostRequest{header: header("X-Event-Key", "repo:push", "X-Hook-UUID", "{7c3bd0a7-5d36-4a22-8dc1-9a6bb5a1a6f3}", "X-Request-UUID", delivery,
+		"X-Attempt-Number", "1", "X-Hub-Signature", "sha256="+hexMAC(hookSecret, body)), body: body}
 }
 
-func bitbucketServer(branch, delivery string) sent {
+func bitbucketServer(branch, delivery string) hostRequest {
 	body := fmt.Sprintf(`{"eventKey":"repo:refs_changed","date":"2024-05-02T09:45:32+0000","actor":{"name":"ann","id":2,"displayName":"Ann","active":true},`+
 		`"repository":{"slug":"deployments","id":84,"scmId":"git","project":{"key":"EX","id":81}},"changes":[{"ref":{"id":"refs/heads/%s",`+
 		`"displayId":"%s","type":"BRANCH"},"refId":"refs/heads/%s","fromHash":"%s","toHash":"%s","type":"UPDATE"}]}`,
 		branch, branch, branch, oldCommit, newCommit)
-	return sent{header: header("X-Event-Key", "repo:refs_changed", "X-Request-Id", delivery, "X-Hub-Signature", "sha256="+mac(hookSecret, body)), body: body}
+	return hostRequest{header: header("X-Event-Key", "repo:refs_changed", "X-Request-Id", delivery, "X-Hub-Signature", "sha256="+hexMAC(hookSecret, body)), body: body}
 }
 
 func basic(user, password string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-func azure(branch, delivery string) sent {
+func azure(branch, delivery string) hostRequest {
 	body := fmt.Sprintf(`{"subscriptionId":"5e4a1a2b-0000-0000-0000-000000000000","notificationId":3,"id":"%s","eventType":"git.push",`+
 		`"publisherId":"tfs","resource":{"commits":[{"commitId":"%s"}],"refUpdates":[{"name":"refs/heads/%s","oldObjectId":"%s","newObjectId":"%s"}],`+
 		`"repository":{"name":"deployments","defaultBranch":"refs/heads/main"},"pushId":14},"resourceVersion":"1.0"}`,
 		delivery, newCommit, branch, zeroes, newCommit)
-	return sent{header: header("Content-Type", "application/json; charset=utf-8", "Authorization", basic("rollcall", hookSecret),
+	return hostRequest{header: header("Content-Type", "application/json; charset=utf-8", "Authorization", basic("rollcall", hookSecret),
 		"X-Request-Id", time.Now().String()), body: body} // a proxy's
 }
 
-// hosts are the ways in which hosts tell of a push to a branch.
-func hosts() map[string]func(branch, delivery string) sent {
-	return map[string]func(branch, delivery string) sent{
+// deliveriesByHost are the ways in which hosts tell of a push to a branch.
+func deliveriesByHost() map[string]func(branch, delivery string) hostRequest {
+	return map[string]func(branch, delivery string) hostRequest{
 		"GitHub": github, "GitHub's form": githubForm, "Gogs": gogs, "Azure DevOps": azure,
-		"Gitea":                 func(b, d string) sent { return gitea(b, d, false) },
-		"Gitea's form":          func(b, d string) sent { return gitea(b, d, true) },
+		"Gitea":                 func(b, d string) hostRequest { return gitea(b, d, false) },
+		"Gitea's form":          func(b, d string) hostRequest { return gitea(b, d, true) },
 		"Bitbucket Cloud":       bitbucketCloud,
 		"Bitbucket Data Center": bitbucketServer,
-		"GitLab, signed":        func(b, d string) sent { return gitlabSigned(b, d, time.Now()) },
+		"GitLab, signed":        func(b, d string) hostRequest { return gitlabSigned(b, d, time.Now()) },
 	}
 }
 
 // hookedFor is hooked with the secret of the host.
-func hookedFor(t *testing.T, host string) func(sent) (bool, string, error) {
+func hookedFor(t *testing.T, host string) func(hostRequest) (bool, string, error) {
 	t.Helper()
-	l, ctx := hooked(t)
+	l, ctx := newHookSyncer(t)
 	source := "main"
 	if strings.HasPrefix(host, "GitLab") {
 		source = "standard"
 	}
-	return func(s sent) (bool, string, error) { return l.Hook(ctx, source, s.header, []byte(s.body), s.form) }
+	return func(s hostRequest) (bool, string, error) { return l.ReceivePush(ctx, source, s.header, []byte(s.body), s.form) }
 }
 
 func TestHook_PushOfEveryHostIsTaken(t *testing.T) {
 	t.Parallel()
-	for host, send := range hosts() {
+	for host, send := range deliveriesByHost() {
 		t.Run(host, func(t *testing.T) {
 			t.Parallel()
 			take := hookedFor(t, host)
@@ -174,21 +174,21 @@ func TestHook_PushOfEveryHostIsTaken(t *testing.T) {
 func TestHook_PingOfBitbucketIsAnswered(t *testing.T) {
 	t.Parallel()
 	take := hookedFor(t, "Bitbucket Data Center")
-	ping := func(signature string) sent {
+	ping := func(signature string) hostRequest {
 		h := header("X-Event-Key", "diagnostics:ping", "X-Request-Id", "1")
 		if signature != "" {
 			h.Set("X-Hub-Signature", signature)
 		}
-		return sent{header: h, body: `{"test":true}`}
+		return hostRequest{header: h, body: `{"test":true}`}
 	}
 	for signature, want := range map[string]string{
-		"": "without a signature", "sha256=" + mac(hookSecret, `{"test":true}`): "signed as it should be",
+		"": "without a signature", "sha256=" + hexMAC(hookSecret, `{"test":true}`): "signed as it should be",
 	} {
 		if sync, why, err := take(ping(signature)); err != nil || sync || !strings.Contains(why, want) {
 			t.Errorf("%q: sync %v (%s), %v", signature, sync, why, err)
 		}
 	}
-	if _, _, err := take(ping("sha256=" + mac("another secret", `{"test":true}`))); problem.CodeOf(err) != problem.CodeBadSignature {
+	if _, _, err := take(ping("sha256=" + hexMAC("another secret", `{"test":true}`))); problem.CodeOf(err) != problem.CodeBadSignature {
 		t.Errorf("a ping with another secret: %v", err)
 	}
 }
@@ -205,17 +205,17 @@ func TestHook_SigningTokenIsBoundToItsTime(t *testing.T) {
 
 func TestHook_UnknownSignatureNamesWhatWasFound(t *testing.T) {
 	t.Parallel()
-	l, ctx := hooked(t)
+	l, ctx := newHookSyncer(t)
 	for _, c := range []struct{ name, value, want string }{
 		{"X-Hub-Signature", "sha1=" + zeroes, "it has X-Hub-Signature of the unknown kind sha1"},
 		{"X-Example-Signature", "a-value", "it has X-Example-Signature of an unknown kind"},
-		{"X-Hub-Signature-256", "sha256=" + mac("other", "{}"), "it has X-Hub-Signature-256, which does not match"},
+		{"X-Hub-Signature-256", "sha256=" + hexMAC("other", "{}"), "it has X-Hub-Signature-256, which does not match"},
 		{"Authorization", "Bearer a-value", "it has Authorization of an unknown kind"},
 		{"Content-Type", "application/json", "it has no header with a signature"},
 	} {
 		var texts []string
 		for _, source := range []string{"main", "deaf", "none"} { // whether there is such a source does not show
-			_, _, err := l.Hook(ctx, source, header(c.name, c.value, "X-GitHub-Event", "push"), []byte("{}"), false)
+			_, _, err := l.ReceivePush(ctx, source, header(c.name, c.value, "X-GitHub-Event", "push"), []byte("{}"), false)
 			if problem.CodeOf(err) != problem.CodeBadSignature {
 				t.Fatalf("%s: %v", c.name, err)
 			}
@@ -234,10 +234,10 @@ func TestHook_UnknownSignatureNamesWhatWasFound(t *testing.T) {
 
 func TestHook_SignedBodyMustBeANotification(t *testing.T) {
 	t.Parallel()
-	l, ctx := hooked(t)
+	l, ctx := newHookSyncer(t)
 	for _, body := range []string{"[]", "7", "", "{", `"x"`, "payload={}"} {
-		h := header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, body))
-		if _, _, err := l.Hook(ctx, "main", h, []byte(body), false); problem.CodeOf(err) != problem.CodeInvalid {
+		h := header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+hexMAC(hookSecret, body))
+		if _, _, err := l.ReceivePush(ctx, "main", h, []byte(body), false); problem.CodeOf(err) != problem.CodeInvalid {
 			t.Errorf("%q: %v", body, err)
 		}
 	}
@@ -245,7 +245,7 @@ func TestHook_SignedBodyMustBeANotification(t *testing.T) {
 
 func TestHook_OnlyPushesLeadToASync(t *testing.T) {
 	t.Parallel()
-	l, ctx := hooked(t)
+	l, ctx := newHookSyncer(t)
 	for i, c := range []struct {
 		name, value, body string
 		want              bool
@@ -260,8 +260,8 @@ func TestHook_OnlyPushesLeadToASync(t *testing.T) {
 		{"X-GitHub-Event", "push", `{"ref":7}`, true},
 		{"X-Request-Id", "1", `{"eventType":"git.pullrequest.merged","id":"2"}`, false},
 	} {
-		h := header(c.name, c.value, "X-Hub-Signature-256", "sha256="+mac(hookSecret, c.body))
-		if sync, why, err := l.Hook(ctx, "main", h, []byte(c.body), false); err != nil || sync != c.want {
+		h := header(c.name, c.value, "X-Hub-Signature-256", "sha256="+hexMAC(hookSecret, c.body))
+		if sync, why, err := l.ReceivePush(ctx, "main", h, []byte(c.body), false); err != nil || sync != c.want {
 			t.Errorf("%d, %s: sync %v (%s), %v", i, c.value, sync, why, err)
 		}
 	}

@@ -21,7 +21,7 @@ import (
 
 const hookSecret = "sixteen characters"
 
-func mac(secret, body string) string { return hex.EncodeToString(macOf([]byte(secret), []byte(body))) }
+func hexMAC(secret, body string) string { return hex.EncodeToString(macOf([]byte(secret), []byte(body))) }
 
 func macOf(key []byte, parts ...[]byte) []byte {
 	m := hmac.New(sha256.New, key)
@@ -31,8 +31,8 @@ func macOf(key []byte, parts ...[]byte) []byte {
 	return m.Sum(nil)
 }
 
-// hooked is a loop whose source has a hook_secret, on a database of its own, and its context.
-func hooked(t *testing.T) (*Syncer, context.Context) {
+// newHookSyncer is a loop whose source has a hook_secret, on a database of its own, and its context.
+func newHookSyncer(t *testing.T) (*Syncer, context.Context) {
 	t.Helper()
 	box, err := keyring.New(keyring.NewKey(time.Now()))
 	if err != nil {
@@ -64,7 +64,7 @@ func header(pairs ...string) http.Header {
 
 func TestHook_SignedPushStartsSync(t *testing.T) {
 	t.Parallel()
-	l, ctx := hooked(t)
+	l, ctx := newHookSyncer(t)
 	push := func(host string) string { return `{"ref": "refs/heads/main", "host": "` + host + `"}` }
 	for name, c := range map[string]struct {
 		source string
@@ -73,36 +73,36 @@ func TestHook_SignedPushStartsSync(t *testing.T) {
 		sync   bool
 		code   problem.Code
 	}{
-		"GitHub":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, push("github"))), push("github"), true, ""},
-		"Gitea":   {"main", header("X-Gitea-Event", "push", "X-Gitea-Signature", mac(hookSecret, push("gitea"))), push("gitea"), true, ""},
-		"Forgejo": {"main", header("X-Forgejo-Event", "push", "X-Forgejo-Signature", mac(hookSecret, push("forgejo"))), push("forgejo"), true, ""},
+		"GitHub":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+hexMAC(hookSecret, push("github"))), push("github"), true, ""},
+		"Gitea":   {"main", header("X-Gitea-Event", "push", "X-Gitea-Signature", hexMAC(hookSecret, push("gitea"))), push("gitea"), true, ""},
+		"Forgejo": {"main", header("X-Forgejo-Event", "push", "X-Forgejo-Signature", hexMAC(hookSecret, push("forgejo"))), push("forgejo"), true, ""},
 		"GitLab":  {"main", header("X-Gitlab-Event", "Push Hook", "X-Gitlab-Token", hookSecret), push("gitlab"), true, ""},
 
-		"a ping":          {"main", header("X-GitHub-Event", "ping", "X-Hub-Signature-256", "sha256="+mac(hookSecret, "{}")), "{}", false, ""},
-		"another branch":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, `{"ref":"refs/heads/x"}`)), `{"ref":"refs/heads/x"}`, false, ""},
-		"another secret":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("other", "{}")), "{}", false, problem.CodeBadSignature},
-		"another body":    {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(hookSecret, "{}")), "{ }", false, problem.CodeBadSignature},
+		"a ping":          {"main", header("X-GitHub-Event", "ping", "X-Hub-Signature-256", "sha256="+hexMAC(hookSecret, "{}")), "{}", false, ""},
+		"another branch":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+hexMAC(hookSecret, `{"ref":"refs/heads/x"}`)), `{"ref":"refs/heads/x"}`, false, ""},
+		"another secret":  {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+hexMAC("other", "{}")), "{}", false, problem.CodeBadSignature},
+		"another body":    {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+hexMAC(hookSecret, "{}")), "{ }", false, problem.CodeBadSignature},
 		"no signature":    {"main", header("X-GitHub-Event", "push"), "{}", false, problem.CodeBadSignature},
 		"an empty one":    {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="), "{}", false, problem.CodeBadSignature},
 		"no hexadecimals": {"main", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256=zz"), "{}", false, problem.CodeBadSignature},
 		"a wrong token":   {"main", header("X-Gitlab-Event", "Push Hook", "X-Gitlab-Token", "wrong"), "{}", false, problem.CodeBadSignature},
-		"no hook_secret":  {"deaf", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("", "{}")), "{}", false, problem.CodeBadSignature},
-		"no source":       {"none", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac("", "{}")), "{}", false, problem.CodeBadSignature},
+		"no hook_secret":  {"deaf", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+hexMAC("", "{}")), "{}", false, problem.CodeBadSignature},
+		"no source":       {"none", header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+hexMAC("", "{}")), "{}", false, problem.CodeBadSignature},
 	} {
-		sync, why, err := l.Hook(ctx, c.source, c.header, []byte(c.body), false)
+		sync, why, err := l.ReceivePush(ctx, c.source, c.header, []byte(c.body), false)
 		if sync != c.sync || problem.CodeOf(err) != c.code || err == nil && sync == (why != "") {
 			t.Errorf("%s: sync %v (%s), error %v", name, sync, why, err)
 		}
 	}
 }
 
-// filesRead is a store that counts how often all files of a source are read.
-type filesRead struct {
+// countingStore is a store that counts how often all files of a source are read.
+type countingStore struct {
 	Store
 	times atomic.Int32
 }
 
-func (f *filesRead) Source(ctx context.Context, name string) (gitsource.Report, error) {
+func (f *countingStore) Source(ctx context.Context, name string) (gitsource.Report, error) {
 	f.times.Add(1)
 	return f.Store.Source(ctx, name)
 }
@@ -110,12 +110,12 @@ func (f *filesRead) Source(ctx context.Context, name string) (gitsource.Report, 
 // A source may have thousands of files, and anybody may send notifications.
 func TestHook_ReadsOnlyTheSourceRow(t *testing.T) {
 	t.Parallel()
-	l, ctx := hooked(t)
-	files := &filesRead{Store: l.Store}
+	l, ctx := newHookSyncer(t)
+	files := &countingStore{Store: l.Store}
 	l.Store = files
 	for _, secret := range []string{"other", hookSecret} {
-		h := header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+mac(secret, "{}"))
-		if _, _, err := l.Hook(ctx, "main", h, []byte("{}"), false); (err == nil) != (secret == hookSecret) {
+		h := header("X-GitHub-Event", "push", "X-Hub-Signature-256", "sha256="+hexMAC(secret, "{}"))
+		if _, _, err := l.ReceivePush(ctx, "main", h, []byte("{}"), false); (err == nil) != (secret == hookSecret) {
 			t.Errorf("signed with %q: %v", secret, err)
 		}
 	}

@@ -10,18 +10,18 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// stepped is what is known of the source after a step at the repository as it is.
-func stepped(t *testing.T, files map[string]string) gitsource.Report {
+// syncFiles is what is known of the source after a step at the repository as it is.
+func syncFiles(t *testing.T, files map[string]string) gitsource.Report {
 	t.Helper()
 	r := gittest.New(t)
 	r.Commit("begin", files)
-	return steppedAt(t, r)
+	return syncRepo(t, r)
 }
 
-func steppedAt(t *testing.T, r *gittest.Repo) gitsource.Report {
+func syncRepo(t *testing.T, r *gittest.Repo) gitsource.Report {
 	t.Helper()
-	l, s := following(t, r)
-	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	l, s := newSyncer(t, r)
+	if err := newSyncRun(l, claimSource(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	report, err := s.Source(t.Context(), "main")
@@ -44,7 +44,7 @@ func TestFile_TooLongNameBreaksOnlyItself(t *testing.T) {
 		long.WriteByte("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[chance.IntN(62)])
 	}
 	name := long.String()
-	report := stepped(t, map[string]string{"a.yaml": checkout, name + "1.yaml": "a: 1", name + "2.yaml": "a: 2"})
+	report := syncFiles(t, map[string]string{"a.yaml": checkout, name + "1.yaml": "a: 1", name + "2.yaml": "a: 2"})
 	if len(report.Files) != 3 || len(report.Status.DesiredRevision) != 40 {
 		t.Fatalf("%d files are known, at %q", len(report.Files), report.Status.DesiredRevision)
 	}
@@ -60,7 +60,7 @@ func TestCommit_EmptyMessageIsDeployed(t *testing.T) {
 	r := gittest.New(t)
 	r.Commit("begin", map[string]string{"a.yaml": checkout})
 	r.Run(nil, "commit", "--quiet", "--amend", "--allow-empty-message", "--message", "")
-	report := steppedAt(t, r)
+	report := syncRepo(t, r)
 	if a := report.Files[0].Attempt; a == nil || a.State != gitsource.AttemptRunning {
 		t.Errorf("the attempt is %+v", a)
 	}
@@ -69,7 +69,7 @@ func TestCommit_EmptyMessageIsDeployed(t *testing.T) {
 func TestFile_CheckHeadersAreRefusedByLine(t *testing.T) {
 	t.Parallel()
 	const text = checkout + "health_checks:\n  - {type: tcp}\n  - type: http\n    headers: {Authorization: geheim}\n"
-	report := stepped(t, map[string]string{"a.yaml": text})
+	report := syncFiles(t, map[string]string{"a.yaml": text})
 	f := report.Files[0]
 	if f.Want != nil || len(f.Problems) != 1 {
 		t.Fatalf("the file is %+v", f)
@@ -86,11 +86,11 @@ func TestFile_TooManyLabelsAreAFileProblem(t *testing.T) {
 	for i := range 44 {
 		text += fmt.Sprintf("  l%d: x\n", i)
 	}
-	f := stepped(t, map[string]string{"a.yaml": text}).Files[0]
+	f := syncFiles(t, map[string]string{"a.yaml": text}).Files[0]
 	if f.Attempt != nil || len(f.Problems) != 1 || f.Problems[0].Pointer != "/labels" || f.Problems[0].Line != 4 {
 		t.Errorf("the file is %+v", f)
 	}
-	f = stepped(t, map[string]string{"a.yaml": strings.ReplaceAll(text, "  l43: x\n", "")}).Files[0]
+	f = syncFiles(t, map[string]string{"a.yaml": strings.ReplaceAll(text, "  l43: x\n", "")}).Files[0]
 	if f.Attempt == nil || f.Attempt.State != gitsource.AttemptRunning {
 		t.Errorf("43 labels: %+v", f)
 	}

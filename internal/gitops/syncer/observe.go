@@ -64,7 +64,7 @@ func (s *syncRun) followDeployment(ctx context.Context, f *gitsource.File) error
 		return s.replanSuperseded(ctx, f, &d)
 	}
 	gitops.SettleAttempt(f, &d, s.now())
-	s.settled[f.Path] = !f.Running()
+	s.settled[f.Path] = !f.IsRunning()
 	return nil
 }
 
@@ -103,7 +103,7 @@ func (s *syncRun) abortStale(ctx context.Context, f *gitsource.File) error {
 			continue
 		}
 		left = append(left, id)
-		if f.Planned() && !f.Blocked() || !gitops.IsStuckFailing(&d) {
+		if f.IsPlanned() && !f.IsBlocked() || !gitops.IsStuckFailing(&d) {
 			continue
 		}
 		why := "commit " + a.Commit + " is newer, and this deployment waits in a failing state"
@@ -135,7 +135,7 @@ func (s *syncRun) observeTargets(ctx context.Context) error {
 			return fmt.Errorf("see which targets %s is about: %w", f.Path, err)
 		}
 		f.Targets = s.probeTargets(ctx, &wanted)
-		if drifted, unknown := f.Drifted(); drifted+unknown == 0 {
+		if drifted, unknown := f.CountDrift(); drifted+unknown == 0 {
 			f.HealFailures = 0
 		}
 	}
@@ -146,7 +146,7 @@ func (s *syncRun) observeTargets(ctx context.Context) error {
 func (s *syncRun) shouldObserve(f *gitsource.File) bool {
 	healDue := f.HealFailures > 0 && !f.HealAt.After(s.now())
 	asked := s.synced || s.settled[f.Path] || healDue || f.SeenAt != s.status.DesiredRevision
-	return f.Want != nil && !f.Running() && asked
+	return f.Want != nil && !f.IsRunning() && asked
 }
 
 // probeTargets finds out what each target runs: what it reports itself where a check can read that, else what was last left there.
@@ -201,7 +201,7 @@ func (s *syncRun) startHealing(ctx context.Context) error {
 	s.status.Serial++
 	gitops.PlanAttempt(chosen, gitsource.AttemptHeal, s.status.Serial)
 	gitops.UpdateStatus(&s.status, s.files)
-	if err := s.save(ctx, false); err != nil {
+	if err := s.saveProgress(ctx, false); err != nil {
 		return err
 	}
 	return s.deployPlanned(ctx)

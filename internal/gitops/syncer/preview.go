@@ -14,9 +14,9 @@ import (
 // previewTime bounds a dry run, whose caller waits for it.
 const previewTime = 50 * time.Second
 
-// Preview returns what a sync would do now, and does nothing: this replica reads the branch itself, whichever replica owns
+// PreviewSync returns what a sync would do now, and does nothing: this replica reads the branch itself, whichever replica owns
 // the source. A remote that cannot be read is CodeConflict.
-func (l *Syncer) Preview(ctx context.Context, name string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
+func (l *Syncer) PreviewSync(ctx context.Context, name string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, previewTime, fmt.Errorf("it took longer than %s", previewTime))
 	defer cancel()
 	report, err := l.Store.Source(ctx, name)
@@ -29,7 +29,7 @@ func (l *Syncer) Preview(ctx context.Context, name string, ask gitsource.SyncReq
 	}
 	var preview gitsource.PlannedSync
 	err = l.Mirrors.WithMirror(ctx, &report.Source, func(m *mirror.Mirror) error {
-		read, revision, err := l.readRemote(ctx, m, &report)
+		read, revision, err := l.fetchFiles(ctx, m, &report)
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (l *Syncer) Preview(ctx context.Context, name string, ask gitsource.SyncReq
 	return preview, err
 }
 
-func (l *Syncer) readRemote(ctx context.Context, m *mirror.Mirror, r *gitsource.Report) ([]gitops.CommitFile, string, error) {
+func (l *Syncer) fetchFiles(ctx context.Context, m *mirror.Mirror, r *gitsource.Report) ([]gitops.CommitFile, string, error) {
 	revision, err := m.FetchBranch(ctx, &r.Source)
 	if err != nil {
 		return nil, "", fmt.Errorf("fetch: %w", err)

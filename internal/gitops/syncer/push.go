@@ -10,11 +10,11 @@ import (
 	"rollcall/internal/problem"
 )
 
-// Hook takes a push notification of a Git host (see package hook) and asks for a sync of the source's own branch, whatever the
+// ReceivePush takes a push notification of a Git host (see package hook) and asks for a sync of the source's own branch, whatever the
 // notification says. The answer reports whether it does; if not, why. One that does not prove that its sender has the
 // source's hook_secret is CodeBadSignature, as is one for a source that is not there or takes none; one that proves it and is
 // no notification is CodeInvalid. form says that the body is a form with the notification as its field payload.
-func (l *Syncer) Hook(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error) {
+func (l *Syncer) ReceivePush(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error) {
 	if hook.IsUnsignedPing(header) {
 		return false, "a test of the connection without a signature: nothing was checked", nil
 	}

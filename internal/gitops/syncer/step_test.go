@@ -21,16 +21,16 @@ import (
 	"rollcall/internal/store"
 )
 
-// silent is a target that does not tell what it runs, and a recorder that counts nothing.
-type silent struct{}
+// silentTarget is a target that does not tell what it runs, and a recorder that counts nothing.
+type silentTarget struct{}
 
-func (silent) Probe(context.Context, healthcheck.Check, string, *rollout.TLS) healthcheck.ProbeResult {
+func (silentTarget) Probe(context.Context, healthcheck.Check, string, *rollout.TLS) healthcheck.ProbeResult {
 	return healthcheck.ProbeResult{}
 }
-func (silent) SyncDone(string, time.Duration, bool) {}
+func (silentTarget) SyncDone(string, time.Duration, bool) {}
 
-// following is a loop over a repository and a database of its own, that nothing runs: its tests take the steps.
-func following(t *testing.T, r *gittest.Repo) (*Syncer, *store.Store) {
+// newSyncer is a loop over a repository and a database of its own, that nothing runs: its tests take the steps.
+func newSyncer(t *testing.T, r *gittest.Repo) (*Syncer, *store.Store) {
 	t.Helper()
 	s, err := store.Open(t.Context(), dbtest.New(t))
 	if err != nil {
@@ -46,8 +46,8 @@ func following(t *testing.T, r *gittest.Repo) (*Syncer, *store.Store) {
 		t.Fatal(err)
 	}
 	l := New(Config{
-		Replica: "a", Mirrors: mirrors, Store: s, Deployments: s, Deployer: deployer, Prober: silent{},
-		Recorder: silent{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Share: func() float64 { return 0.5 },
+		Replica: "a", Mirrors: mirrors, Store: s, Deployments: s, Deployer: deployer, Prober: silentTarget{},
+		Recorder: silentTarget{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Share: func() float64 { return 0.5 },
 	})
 	_, err = s.UpdateSource(t.Context(), "main", func(*gitsource.Source) (*gitsource.Source, error) {
 		source := r.Source()
@@ -60,8 +60,8 @@ func following(t *testing.T, r *gittest.Repo) (*Syncer, *store.Store) {
 	return l, s
 }
 
-// claim is the one source, for a replica that lives.
-func claim(t *testing.T, s *store.Store, replica string) *gitsource.Claimed {
+// claimSource is the one source, for a replica that lives.
+func claimSource(t *testing.T, s *store.Store, replica string) *gitsource.Claimed {
 	t.Helper()
 	if _, err := s.Heartbeat(t.Context(), replica, time.Minute); err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func claim(t *testing.T, s *store.Store, replica string) *gitsource.Claimed {
 	return &claimed[0]
 }
 
-func deployments(t *testing.T, s *store.Store) []rollout.Deployment {
+func listDeployments(t *testing.T, s *store.Store) []rollout.Deployment {
 	t.Helper()
 	list, err := s.Deployments(t.Context(), authz.Everywhere(), storage.Filter{}, storage.Page{Limit: 100})
 	if err != nil {
@@ -92,12 +92,12 @@ func TestAttempt_PlannedBecomesOneDeployment(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
 	commit := r.Commit("begin", map[string]string{"a.yaml": checkout})
-	l, s := following(t, r)
-	first := newSyncRun(l, claim(t, s, "a"))
+	l, s := newSyncer(t, r)
+	first := newSyncRun(l, claimSource(t, s, "a"))
 	if err := first.readBranch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.save(t.Context(), false); err != nil { // planned, and no more
+	if err := first.saveProgress(t.Context(), false); err != nil { // planned, and no more
 		t.Fatal(err)
 	}
 	if _, err := l.Deployer.Deploy(t.Context(), first.files[0].Want.Body, &first.claimed.Source, first.claimed.Claim, "checkout/production@"+commit+"#1"); err != nil {
@@ -106,14 +106,14 @@ func TestAttempt_PlannedBecomesOneDeployment(t *testing.T) {
 	if _, err := s.Pool().Exec(t.Context(), `UPDATE replicas SET expires_at = clock_timestamp() - interval '1 second'`); err != nil {
 		t.Fatal(err)
 	}
-	if err := newSyncRun(l, claim(t, s, "heir")).run(t.Context()); err != nil {
+	if err := newSyncRun(l, claimSource(t, s, "heir")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	report, err := s.Source(t.Context(), "main")
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := deployments(t, s)
+	made := listDeployments(t, s)
 	if len(made) != 1 || report.Files[0].Attempt.DeploymentID != made[0].ID || report.Files[0].Attempt.State != gitsource.AttemptRunning {
 		t.Errorf("%d deployments, and the attempt is %+v", len(made), report.Files[0].Attempt)
 	}
@@ -124,8 +124,8 @@ func TestReplica_ThawedDeploysNoOlderCommit(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
 	r.Commit("begin", map[string]string{"a.yaml": checkout})
-	l, s := following(t, r)
-	frozen := newSyncRun(l, claim(t, s, "a"))
+	l, s := newSyncer(t, r)
+	frozen := newSyncRun(l, claimSource(t, s, "a"))
 	if err := frozen.readBranch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -133,13 +133,13 @@ func TestReplica_ThawedDeploysNoOlderCommit(t *testing.T) {
 	if _, err := s.Pool().Exec(t.Context(), `UPDATE replicas SET expires_at = clock_timestamp() - interval '1 second'`); err != nil {
 		t.Fatal(err)
 	}
-	if err := newSyncRun(l, claim(t, s, "heir")).run(t.Context()); err != nil {
+	if err := newSyncRun(l, claimSource(t, s, "heir")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := frozen.deployPlanned(t.Context()); problem.CodeOf(err) != problem.CodeOwnershipLost {
 		t.Errorf("the frozen replica's deployment: %v", err)
 	}
-	if made := deployments(t, s); len(made) != 1 || made[0].Labels["commit"] != newer {
+	if made := listDeployments(t, s); len(made) != 1 || made[0].Labels["commit"] != newer {
 		t.Errorf("deployments %+v", made)
 	}
 }
@@ -148,15 +148,15 @@ func TestAttempt_DeploymentHasCommitTime(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
 	commit := r.Commit("v1", map[string]string{"a.yaml": checkout})
-	l, s := following(t, r)
-	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	l, s := newSyncer(t, r)
+	if err := newSyncRun(l, claimSource(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want, err := time.Parse(time.RFC3339, r.Run(nil, "log", "-1", "--format=%cI", commit))
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := deployments(t, s)
+	made := listDeployments(t, s)
 	if len(made) != 1 || !made[0].CommittedAt().Equal(want) {
 		t.Errorf("committed at %v: %+v", want, made)
 	}
@@ -166,9 +166,9 @@ func TestBranch_ResetDeploysOlderCommitAgain(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
 	first := r.Commit("v1", map[string]string{"a.yaml": checkout})
-	l, s := following(t, r)
+	l, s := newSyncer(t, r)
 	step := func() {
-		if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
+		if err := newSyncRun(l, claimSource(t, s, "a")).run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -178,7 +178,7 @@ func TestBranch_ResetDeploysOlderCommitAgain(t *testing.T) {
 	r.Run(nil, "update-ref", "refs/heads/main", first)
 	step()
 	step()
-	made := deployments(t, s)
+	made := listDeployments(t, s)
 	if len(made) != 3 || made[0].Labels["commit"] != first || made[2].Labels["commit"] != first {
 		t.Errorf("%d deployments", len(made))
 	}
@@ -192,8 +192,8 @@ func TestFile_SecretIsRefusedByLineNotRepeated(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
 	r.Commit("begin", map[string]string{"a.yaml": checkout + "deploy:\n  secret: whsec_geheim\n"})
-	l, s := following(t, r)
-	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	l, s := newSyncer(t, r)
+	if err := newSyncRun(l, claimSource(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	report, err := s.Source(t.Context(), "main")
@@ -209,13 +209,13 @@ func TestFile_SecretIsRefusedByLineNotRepeated(t *testing.T) {
 	}
 }
 
-// slow takes its time to say that a deployment has not ended.
-type slow struct {
+// slowDeployments takes its time to say that a deployment has not ended.
+type slowDeployments struct {
 	Deployments
 	until time.Time
 }
 
-func (s slow) HasUnfinished(context.Context, string, string) (bool, error) {
+func (s slowDeployments) HasUnfinished(context.Context, string, string) (bool, error) {
 	<-time.After(time.Until(s.until))
 	return true, nil
 }
@@ -231,8 +231,8 @@ func TestHeal_SkipsServicesNotKnownIdle(t *testing.T) {
 		}
 	}
 	soon := began.Add(time.Second)
-	s := newSyncRun(&Syncer{Config: Config{Deployments: slow{until: soon}}}, &gitsource.Claimed{Now: began})
-	s.claimed.Source.Heal, s.began = true, began
+	s := newSyncRun(&Syncer{Config: Config{Deployments: slowDeployments{until: soon}}}, &gitsource.Claimed{Now: began})
+	s.claimed.Source.Heal, s.startedAt = true, began
 	s.files = []gitsource.File{drifted("checkout", soon), drifted("search", began)}
 	chosen, err := s.selectForHealing(t.Context())
 	if err != nil || chosen != nil {
@@ -245,14 +245,14 @@ func TestHeal_SupersedesNothing(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
 	r.Commit("begin", map[string]string{"a.yaml": checkout})
-	l, s := following(t, r)
-	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	l, s := newSyncer(t, r)
+	if err := newSyncRun(l, claimSource(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Pool().Exec(t.Context(), `UPDATE deployments SET state = 'completed', started_at = now(), finished_at = now()`); err != nil {
 		t.Fatal(err)
 	}
-	healing := newSyncRun(l, claim(t, s, "a"))
+	healing := newSyncRun(l, claimSource(t, s, "a"))
 	healing.status.Serial++
 	gitops.PlanAttempt(&healing.files[0], gitsource.AttemptHeal, healing.status.Serial)
 	// Now that it is written down, somebody deploys.

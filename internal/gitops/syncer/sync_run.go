@@ -18,7 +18,7 @@ type syncRun struct {
 	claimed *gitsource.Claimed
 	status  gitsource.Status
 	files   []gitsource.File
-	began   time.Time
+	startedAt   time.Time
 	// acked is the last ask that was heard, synced whether the branch was read, fetched whether the remote gave a
 	// commit, settled whose attempts have just ended.
 	acked   int64
@@ -28,11 +28,11 @@ type syncRun struct {
 }
 
 func newSyncRun(l *Syncer, c *gitsource.Claimed) *syncRun {
-	return &syncRun{Syncer: l, claimed: c, status: c.Status, files: c.Files, began: time.Now(), settled: map[string]bool{}}
+	return &syncRun{Syncer: l, claimed: c, status: c.Status, files: c.Files, startedAt: time.Now(), settled: map[string]bool{}}
 }
 
 // now returns the database's time.
-func (s *syncRun) now() time.Time { return s.claimed.Now.Add(time.Since(s.began)) }
+func (s *syncRun) now() time.Time { return s.claimed.Now.Add(time.Since(s.startedAt)) }
 
 // run does all that there is to do now. What was planned before comes first: it was promised.
 func (s *syncRun) run(ctx context.Context) error {
@@ -51,7 +51,7 @@ func (s *syncRun) run(ctx context.Context) error {
 		return err
 	}
 	gitops.UpdateStatus(&s.status, s.files)
-	return s.save(ctx, true)
+	return s.saveProgress(ctx, true)
 }
 
 // isDue reports whether the branch is to be read.
@@ -61,11 +61,11 @@ func (s *syncRun) isDue() bool {
 
 // hasReadyAttempt reports whether an attempt is planned that nothing keeps from beginning.
 func (s *syncRun) hasReadyAttempt() bool {
-	return slices.ContainsFunc(s.files, func(f gitsource.File) bool { return f.Planned() && !f.Blocked() })
+	return slices.ContainsFunc(s.files, func(f gitsource.File) bool { return f.IsPlanned() && !f.IsBlocked() })
 }
 
-// save writes the step's findings down; the last one gives the source up.
-func (s *syncRun) save(ctx context.Context, last bool) error {
+// saveProgress writes the step's findings down; the last one gives the source up.
+func (s *syncRun) saveProgress(ctx context.Context, last bool) error {
 	runAt := gitops.NextRunAt(&s.status, s.files, s.claimed.Source.Heal, s.now())
 	return s.Store.SaveSource(ctx, gitsource.Save{
 		Claim: s.claimed.Claim, Status: s.status, Files: s.files, AckedRequests: s.acked, Release: last, RunAt: runAt,
@@ -99,7 +99,7 @@ func (s *syncRun) syncBranch(ctx context.Context) error {
 	}
 	s.status.Serial = gitops.PlanRequested(s.files, s.claimed.Requests, s.status.Serial)
 	gitops.UpdateStatus(&s.status, s.files)
-	if err := s.save(ctx, false); err != nil {
+	if err := s.saveProgress(ctx, false); err != nil {
 		return err
 	}
 	return s.deployPlanned(ctx)
@@ -190,13 +190,13 @@ func (s *syncRun) deployPlanned(ctx context.Context) error {
 		return nil
 	}
 	gitops.UpdateStatus(&s.status, s.files)
-	return s.save(ctx, false)
+	return s.saveProgress(ctx, false)
 }
 
 // canDeploy reports whether an attempt is planned, and nothing that is known keeps it from beginning.
 func (s *syncRun) canDeploy(ctx context.Context, f *gitsource.File) (bool, error) {
-	if !f.Blocked() || f.Attempt.TryAt.After(s.now()) {
-		return f.Planned() && !f.Blocked(), nil
+	if !f.IsBlocked() || f.Attempt.TryAt.After(s.now()) {
+		return f.IsPlanned() && !f.IsBlocked(), nil
 	}
 	busy, err := s.Deployments.HasUnfinished(ctx, f.Want.Service, f.Want.Environment)
 	if err != nil {

@@ -91,7 +91,7 @@ type Config struct {
 // Syncer works on the sources that it claims, beside other replicas that do the same.
 type Syncer struct {
 	Config
-	work   sync.WaitGroup
+	running   sync.WaitGroup
 	mu     sync.Mutex
 	inWork map[string]struct{}
 }
@@ -117,7 +117,7 @@ func (l *Syncer) Run(ctx context.Context) {
 			l.pruneMirrors(ctx)
 		}
 	}
-	l.work.Wait()
+	l.running.Wait()
 	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
 	defer cancel()
 	if err := l.Store.ReleaseSources(bound, l.Replica); err != nil {
@@ -151,9 +151,9 @@ func (l *Syncer) claimSources(ctx context.Context) {
 	}
 	for i := range claimed {
 		c := &claimed[i]
-		l.addInWork(c.Source.Name)
-		l.work.Go(func() {
-			defer l.removeInWork(c.Source.Name)
+		l.startWork(c.Source.Name)
+		l.running.Go(func() {
+			defer l.endWork(c.Source.Name)
 			l.processSource(ctx, c)
 		})
 	}
@@ -182,13 +182,13 @@ func (l *Syncer) sourcesInWork() []string {
 	return names
 }
 
-func (l *Syncer) addInWork(name string) {
+func (l *Syncer) startWork(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.inWork[name] = struct{}{}
 }
 
-func (l *Syncer) removeInWork(name string) {
+func (l *Syncer) endWork(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.inWork, name)

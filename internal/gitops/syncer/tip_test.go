@@ -14,8 +14,8 @@ func TestTip_UnchangedBranchIsNotFetchedAgain(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
 	r.Commit("one", map[string]string{"a.yaml": checkout})
-	l, s := following(t, r)
-	if err := newSyncRun(l, claim(t, s, "a")).run(t.Context()); err != nil {
+	l, s := newSyncer(t, r)
+	if err := newSyncRun(l, claimSource(t, s, "a")).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	report, err := s.Source(t.Context(), "main")
@@ -26,7 +26,7 @@ func TestTip_UnchangedBranchIsNotFetchedAgain(t *testing.T) {
 	if err := os.RemoveAll(mirror); err != nil {
 		t.Fatal(err)
 	}
-	polled := newSyncRun(l, claim(t, s, "a"))
+	polled := newSyncRun(l, claimSource(t, s, "a"))
 	polled.claimed.Requests = nil
 	polled.status.NextSyncAt = time.Time{}
 	if err := polled.run(t.Context()); err != nil {
@@ -41,7 +41,7 @@ func TestSync_SHA256RepositoryIsFollowed(t *testing.T) {
 	t.Parallel()
 	r := gittest.Init(t, filepath.Join(t.TempDir(), "repo"), "--object-format=sha256")
 	want := r.Commit("one", map[string]string{"a.yaml": checkout})
-	if report := steppedAt(t, r); report.Status.DesiredRevision != want || len(report.Files) != 1 || report.Files[0].Want.Commit.SHA != want {
+	if report := syncRepo(t, r); report.Status.DesiredRevision != want || len(report.Files) != 1 || report.Files[0].Want.Commit.SHA != want {
 		t.Errorf("the source is at %q: %+v", report.Status.DesiredRevision, report.Files)
 	}
 }

@@ -33,7 +33,7 @@ func (s *Store) ClaimSources(
 			var c gitsource.Claimed
 			var sealed []byte
 			err := row.Scan(append(sourceFields(&c.Report, &sealed), &c.Claim.Epoch, (*pg.NullTime)(&c.Now))...)
-			c.Source.Secrets = s.open(c.Source.Name, sealed)
+			c.Source.Secrets = s.openSecrets(c.Source.Name, sealed)
 			c.Claim.Name, c.Claim.Owner = c.Source.Name, replica
 			return c, err //nolint:wrapcheck // wrapped below
 		}, claimSourcesSQL, pgx.NamedArgs{"replica": replica, "mine": pg.NonNil(mine), "limit": limit})
@@ -52,7 +52,7 @@ func (s *Store) ClaimSources(
 
 // loadSource reads what belongs to a source: its files, what people ask, and what other sources manage.
 func loadSource(ctx context.Context, tx pgx.Tx, c *gitsource.Claimed) (err error) {
-	if c.Files, err = filesOf(ctx, tx, c.Source.Name); err != nil {
+	if c.Files, err = queryFiles(ctx, tx, c.Source.Name); err != nil {
 		return err
 	}
 	c.Requests, err = pg.QueryAll(ctx, tx, pgx.RowToStructByPos[gitsource.SyncRequest],
@@ -115,7 +115,7 @@ func saveSource(ctx context.Context, tx pgx.Tx, save *gitsource.Save) error {
 		return fmt.Errorf("write the source's status: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
-		return lostSource(&save.Claim)
+		return claimLostError(&save.Claim)
 	}
 	batch := &pgx.Batch{}
 	queueFiles(batch, save)

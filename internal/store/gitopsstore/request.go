@@ -60,11 +60,11 @@ func HoldClaim(ctx context.Context, tx pgx.Tx, c *storage.SourceClaim) error {
 	const sql = `SELECT true FROM gitops_sources WHERE name = $1 AND owner = $2 AND epoch = $3 FOR SHARE`
 	_, err := pg.QueryOne(ctx, tx, pgx.RowTo[bool], sql, c.Name, c.Owner, c.Epoch)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return lostSource(c)
+		return claimLostError(c)
 	}
 	return err
 }
 
-func lostSource(c *storage.SourceClaim) error {
+func claimLostError(c *storage.SourceClaim) error {
 	return &problem.Error{Code: problem.CodeOwnershipLost, Message: "source " + c.Name + " was changed, removed, or taken over"}
 }

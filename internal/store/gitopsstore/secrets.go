@@ -18,10 +18,10 @@ type sealedSource struct {
 	HookSecret string `json:"hook_secret,omitempty"`
 }
 
-func place(name string) string { return "gitops_sources.secrets:" + name }
+func secretsContext(name string) string { return "gitops_sources.secrets:" + name }
 
-// seal returns what is written to the column secrets; nil when there are none.
-func (s *Store) seal(source *gitsource.Source) ([]byte, error) {
+// sealSecrets returns what is written to the column secrets; nil when there are none.
+func (s *Store) sealSecrets(source *gitsource.Source) ([]byte, error) {
 	if source.Secrets.Unreadable != "" {
 		return nil, sealing.UnreadableError("source")
 	}
@@ -31,16 +31,16 @@ func (s *Store) seal(source *gitsource.Source) ([]byte, error) {
 	if kept == (sealedSource{}) {
 		return nil, nil
 	}
-	return s.sealer.Seal(place(source.Name), kept)
+	return s.sealer.Seal(secretsContext(source.Name), kept)
 }
 
-// open returns what seal has sealed. Unreadable secrets are marked, so that the source can be seen and is not fetched.
-func (s *Store) open(name string, sealed []byte) gitsource.Secrets {
+// openSecrets returns what seal has sealed. Unreadable secrets are marked, so that the source can be seen and is not fetched.
+func (s *Store) openSecrets(name string, sealed []byte) gitsource.Secrets {
 	if sealed == nil {
 		return gitsource.Secrets{}
 	}
 	var kept sealedSource
-	if err := s.sealer.Open(place(name), sealed, &kept); err != nil {
+	if err := s.sealer.Open(secretsContext(name), sealed, &kept); err != nil {
 		return gitsource.Secrets{Unreadable: err.Error()}
 	}
 	return gitsource.Secrets{
@@ -48,9 +48,9 @@ func (s *Store) open(name string, sealed []byte) gitsource.Secrets {
 	}
 }
 
-// reseal seals the secrets of one source with the current key.
-func (s *Store) reseal(ctx context.Context, tx pgx.Tx, keys []string) error {
-	report, err := s.sources().LockRow(ctx, tx, keys[0])
+// resealSecrets seals the secrets of one source with the current key.
+func (s *Store) resealSecrets(ctx context.Context, tx pgx.Tx, keys []string) error {
+	report, err := s.sourceTable().LockRow(ctx, tx, keys[0])
 	switch {
 	case err != nil:
 		return err
@@ -60,7 +60,7 @@ func (s *Store) reseal(ctx context.Context, tx pgx.Tx, keys []string) error {
 	if why := report.Source.Secrets.Unreadable; why != "" {
 		return errors.New(why)
 	}
-	sealed, err := s.seal(&report.Source)
+	sealed, err := s.sealSecrets(&report.Source)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (s *Store) scanSource(row pgx.CollectableRow) (gitsource.Report, error) {
 	var r gitsource.Report
 	var sealed []byte
 	err := row.Scan(sourceFields(&r, &sealed)...)
-	r.Source.Secrets = s.open(r.Source.Name, sealed)
+	r.Source.Secrets = s.openSecrets(r.Source.Name, sealed)
 	return r, err //nolint:wrapcheck // the caller names the operation
 }
 
@@ -43,8 +43,8 @@ func sourceFields(r *gitsource.Report, sealed *[]byte) []any {
 	}
 }
 
-// sources returns the table of sources.
-func (s *Store) sources() pg.NamedTable[gitsource.Report] {
+// sourceTable returns the table of sources.
+func (s *Store) sourceTable() pg.NamedTable[gitsource.Report] {
 	return pg.NamedTable[gitsource.Report]{
 		Thing: "source", Table: "gitops_sources", Cursor: "g", Max: maxSources,
 		Read: `SELECT ` + sourceColumns + ` FROM gitops_sources s WHERE`, Scan: s.scanSource,
@@ -58,13 +58,13 @@ func (s *Store) Source(ctx context.Context, name string) (gitsource.Report, erro
 	if err != nil {
 		return report, err
 	}
-	report.Files, err = filesOf(ctx, s.db, name)
+	report.Files, err = queryFiles(ctx, s.db, name)
 	return report, pg.Wrap("read source "+name, err)
 }
 
 // SourceWithoutFiles returns a source without its files, of which there may be thousands.
 func (s *Store) SourceWithoutFiles(ctx context.Context, name string) (gitsource.Report, error) {
-	return s.sources().Get(ctx, s.db, name)
+	return s.sourceTable().Get(ctx, s.db, name)
 }
 
 // SourceIDs returns the ids of all sources.
@@ -73,7 +73,7 @@ func (s *Store) SourceIDs(ctx context.Context) ([]string, error) {
 	return ids, pg.Wrap("list the ids of sources", err)
 }
 
-func filesOf(ctx context.Context, q pg.Querier, source string) ([]gitsource.File, error) {
+func queryFiles(ctx context.Context, q pg.Querier, source string) ([]gitsource.File, error) {
 	files, err := pg.QueryAll(ctx, q, pgx.RowTo[gitsource.File],
 		`SELECT record FROM gitops_files WHERE source = $1 ORDER BY path COLLATE "C"`, source)
 	if err != nil {
@@ -84,7 +84,7 @@ func filesOf(ctx context.Context, q pg.Querier, source string) ([]gitsource.File
 
 // Sources lists the sources in the order of their names, without their files.
 func (s *Store) Sources(ctx context.Context, p storage.Page) (storage.List[gitsource.Report], error) {
-	return s.sources().List(ctx, s.db, p)
+	return s.sourceTable().List(ctx, s.db, p)
 }
 
 // UpdateSource puts what change makes of the present source in its place; change sees nil when there is none, and answers
@@ -96,7 +96,7 @@ func (s *Store) UpdateSource(
 ) (gitsource.Report, error) {
 	var stored gitsource.Report
 	err := s.db.InTx(ctx, func(tx pgx.Tx) (err error) {
-		stored, err = s.defineSource(ctx, tx, name, change)
+		stored, err = s.updateSource(ctx, tx, name, change)
 		return err
 	})
 	if err != nil {
@@ -105,10 +105,10 @@ func (s *Store) UpdateSource(
 	return stored, nil
 }
 
-func (s *Store) defineSource(
+func (s *Store) updateSource(
 	ctx context.Context, tx pgx.Tx, name string, change func(present *gitsource.Source) (*gitsource.Source, error),
 ) (gitsource.Report, error) {
-	report, err := s.sources().Lock(ctx, tx, name)
+	report, err := s.sourceTable().Lock(ctx, tx, name)
 	if err != nil {
 		return gitsource.Report{}, err
 	}
@@ -121,7 +121,7 @@ func (s *Store) defineSource(
 	case err != nil || present == nil && next == nil:
 		return gitsource.Report{}, err
 	case next == present:
-		return s.sources().Get(ctx, tx, name)
+		return s.sourceTable().Get(ctx, tx, name)
 	case next == nil:
 		_, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, name)
 		return gitsource.Report{}, err //nolint:wrapcheck // wrapped by the caller
@@ -138,16 +138,16 @@ func (s *Store) defineSource(
 	if err := s.writeSource(ctx, tx, present, &defined, now); err != nil {
 		return gitsource.Report{}, err
 	}
-	return s.sources().Get(ctx, tx, name)
+	return s.sourceTable().Get(ctx, tx, name)
 }
 
 func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *gitsource.Source, now time.Time) error {
 	if present == nil {
-		if err := s.sources().CheckCapacity(ctx, tx); err != nil {
+		if err := s.sourceTable().CheckCapacity(ctx, tx); err != nil {
 			return err
 		}
 	}
-	sealed, err := s.seal(next)
+	sealed, err := s.sealSecrets(next)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func New(db *pg.DB, sealer sealing.Sealer) *Store { return &Store{db: db, sealer
 
 // SealedTable returns the table of the sources' secrets.
 func (s *Store) SealedTable() sealing.Table {
-	return sealing.Table{Name: "gitops_sources", Keys: []string{"name"}, Needed: "true", Stale: "false", Reseal: s.reseal}
+	return sealing.Table{Name: "gitops_sources", Keys: []string{"name"}, Needed: "true", Stale: "false", Reseal: s.resealSecrets}
 }
 
 // DeleteExpired removes old push notifications.
