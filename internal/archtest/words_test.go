@@ -37,33 +37,14 @@ func allowedTexts() []string {
 // glossaryOfBannedWords is the file whose last table names them.
 const glossaryOfBannedWords = "docs/reference/glossary.md"
 
-// unfinished are the folders whose words have not been replaced yet, with those below them ("." is the root alone). The list
-// only gets shorter.
-func unfinished() []string {
-	return []string{
-		"internal/gitops",
-	}
-}
-
 func TestWords_BannedOnesDoNotOccur(t *testing.T) {
 	t.Parallel()
-	left := map[string]int{}
 	for path, text := range prose(t) {
 		if path == glossaryOfBannedWords {
 			text, _, _ = strings.Cut(text, "## Words that are not used")
 		}
-		found := bannedIn(path, text)
-		if dir := within(unfinished(), path); dir != "" {
-			left[dir] += len(found)
-			continue
-		}
-		for _, f := range found {
+		for _, f := range bannedIn(path, text) {
 			t.Errorf("%s: %s: use a word of %s", path, f, glossaryOfBannedWords)
-		}
-	}
-	for _, dir := range unfinished() {
-		if left[dir] == 0 {
-			t.Errorf("%s has no banned word: take it off the list of unfinished folders", dir)
 		}
 	}
 }
@@ -133,16 +114,6 @@ func misnamedIn(text string) (found []string) {
 		}
 	}
 	return found
-}
-
-// within returns the folder of the list that the file is in; empty if it is in none.
-func within(folders []string, path string) string {
-	for _, folder := range folders {
-		if strings.HasPrefix(path, folder+"/") || folder == "." && !strings.Contains(path, "/") {
-			return folder
-		}
-	}
-	return ""
 }
 
 // bannedIn lists the banned words of a file: of a Go file those in comments, strings and identifiers, else all.

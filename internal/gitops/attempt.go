@@ -22,6 +22,7 @@ func SettleAttempt(f *gitsource.File, d *rollout.Deployment, now time.Time) {
 	}
 }
 
+// attemptOutcome returns the state of an attempt, and its reason, from its deployment.
 func attemptOutcome(d *rollout.Deployment) (gitsource.AttemptState, string) {
 	switch {
 	case !d.State.Terminal():
@@ -29,26 +30,26 @@ func attemptOutcome(d *rollout.Deployment) (gitsource.AttemptState, string) {
 	case d.State == rollout.StateCompleted:
 		return gitsource.AttemptDone, ""
 	case d.Operator.Rollback:
-		return gitsource.AttemptHeld, "deployment " + d.ID + " was rolled back: it is not put back until Git says something newer, or somebody releases it"
+		return gitsource.AttemptHeld, "deployment " + d.ID + " was rolled back: it is not deployed again until Git has something newer or it is released"
 	default:
 		return gitsource.AttemptFailed, fmt.Sprintf("deployment %s ended %s: %s", d.ID, d.State, d.Reason)
 	}
 }
 
-// HoldRolledBack keeps back what was done and then rolled back by another deployment.
+// HoldRolledBack holds an attempt whose deployment was rolled back by another one.
 func HoldRolledBack(f *gitsource.File, rolledBackBy string) {
 	f.Attempt.State = gitsource.AttemptHeld
 	f.Attempt.Reason = "deployment " + f.Attempt.DeploymentID + " was rolled back by " + rolledBackBy +
-		": it is not put back until Git says something newer, or somebody releases it"
+		": it is not deployed again until Git has something newer or it is released"
 }
 
-// IsStuckFailing reports whether a deployment waits in a failing state, so that a newer one would wait behind it indefinitely. One
-// that a person paused, or that waits at a gate, does not fail.
+// IsStuckFailing reports whether a deployment waits in a failing state, so that a newer one would wait behind it indefinitely.
+// One that a person paused, or that waits at a gate, does not fail.
 func IsStuckFailing(d *rollout.Deployment) bool {
 	return d.State == rollout.StatePaused && !d.Operator.Pause && d.Stop == rollout.StopPaused && d.Progress.FailureReason != ""
 }
 
-// PlanAttempt writes a new attempt at what the file wants down.
+// PlanAttempt gives a file a new attempt at its desired state.
 func PlanAttempt(f *gitsource.File, kind gitsource.AttemptKind, serial int64) {
 	var older []string
 	if before := f.Attempt; before != nil {
@@ -59,15 +60,15 @@ func PlanAttempt(f *gitsource.File, kind gitsource.AttemptKind, serial int64) {
 	}
 	f.Attempt = &gitsource.Attempt{
 		Kind: kind, Serial: serial, Commit: f.Want.Commit.SHA, State: gitsource.AttemptPlanned,
-		Reason: "is about to be asked for", Superseded: older,
+		Reason: "is about to be requested", Superseded: older,
 	}
 }
 
-// PlanRequested plans what people ask for: what failed is tried again, what is held is released.
-func PlanRequested(files []gitsource.File, asks []gitsource.SyncRequest, serial int64) int64 {
+// PlanRequested plans what people request: what failed is retried, what is held is released. It returns the new last number.
+func PlanRequested(files []gitsource.File, requests []gitsource.SyncRequest, serial int64) int64 {
 	for i := range files {
 		f := &files[i]
-		if f.Want != nil && f.Attempt != nil && slices.ContainsFunc(asks, func(a gitsource.SyncRequest) bool { return isRequested(a, f) }) {
+		if f.Want != nil && f.Attempt != nil && slices.ContainsFunc(requests, func(r gitsource.SyncRequest) bool { return isRequested(r, f) }) {
 			serial++
 			f.HealFailures = 0
 			PlanAttempt(f, gitsource.AttemptRetry, serial)
@@ -76,22 +77,23 @@ func PlanRequested(files []gitsource.File, asks []gitsource.SyncRequest, serial 
 	return serial
 }
 
-func isRequested(a gitsource.SyncRequest, f *gitsource.File) bool {
-	if a.Service != "" && a.Service != f.Want.Service || a.Environment != "" && a.Environment != f.Want.Environment {
+// isRequested reports whether a request is for a new attempt at the file.
+func isRequested(r gitsource.SyncRequest, f *gitsource.File) bool {
+	if r.Service != "" && r.Service != f.Want.Service || r.Environment != "" && r.Environment != f.Want.Environment {
 		return false
 	}
-	return a.Retry && f.Attempt.State == gitsource.AttemptFailed || a.Release && f.Attempt.State == gitsource.AttemptHeld
+	return r.Retry && f.Attempt.State == gitsource.AttemptFailed || r.Release && f.Attempt.State == gitsource.AttemptHeld
 }
 
-// RecordDeploy records what came of asking for a deployment. An attempt that cannot begin now stays planned. An error means that
-// the outcome is not known, and that the same is to be asked again.
+// RecordDeploy records the result of a request for a deployment. An attempt that cannot begin now stays planned. An error means
+// that the result is unknown, and that the same request is to be repeated.
 func RecordDeploy(a *gitsource.Attempt, created *storage.Created, err error, now time.Time) error {
 	e, coded := errors.AsType[*problem.Error](err)
 	switch {
 	case err == nil:
 		a.State, a.DeploymentID, a.Reason = gitsource.AttemptRunning, created.Deployment.ID, created.Deployment.Reason
 	case coded && e.Code == problem.CodeKeyReused && e.ID != "":
-		a.State, a.DeploymentID, a.Reason = gitsource.AttemptRunning, e.ID, "was asked for before"
+		a.State, a.DeploymentID, a.Reason = gitsource.AttemptRunning, e.ID, "was requested before"
 	case coded && a.Kind != gitsource.AttemptHeal && slices.Contains(RetryableCodes(), e.Code):
 		blockAttempt(a, e, now)
 	case coded && (e.Code == problem.CodeInvalid || e.Code == problem.CodeConflict):
@@ -102,18 +104,18 @@ func RecordDeploy(a *gitsource.Attempt, created *storage.Created, err error, now
 	return nil
 }
 
-// blockAttempt keeps an attempt planned that cannot begin now. The end of a deployment that is in its way is looked for sooner.
+// blockAttempt keeps an attempt planned that cannot begin now. One that waits for another deployment is retried sooner.
 func blockAttempt(a *gitsource.Attempt, why *problem.Error, now time.Time) {
-	a.Reason, a.TryAt = "waits, and is asked for again: "+TruncateText(why.Error(), MaxErrorText), now.Add(RetryInterval)
+	a.Reason, a.TryAt = "waits, and is requested again: "+TruncateText(why.Error(), MaxErrorText), now.Add(RetryInterval)
 	if why.ID != "" {
 		a.TryAt = now.Add(RecheckInterval)
 	}
 }
 
-// RetryInterval is how long an attempt waits that was refused for another reason than a deployment that has not ended.
+// RetryInterval is how long an attempt waits that was refused for another reason than an unfinished deployment.
 const RetryInterval = 10 * time.Second
 
-// RetryableCodes returns the refusals that say nothing against the request itself. Nothing was begun, and the same may succeed later.
+// RetryableCodes returns the refusals that are not about the request itself: the same one may succeed later.
 func RetryableCodes() []problem.Code {
 	return []problem.Code{problem.CodeConflict, problem.CodeRateLimited, problem.CodeInProgress}
 }

@@ -6,13 +6,13 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// How long healing waits after it failed: it doubles each time.
+// Bounds of the wait after failed healing: it doubles each time.
 const (
 	firstHealBackoff = 30 * time.Second
 	lastHealBackoff  = time.Hour
 )
 
-// SelectForHealing picks the one file whose targets are to be brought back now, or none. busy are the keys in which a deployment has not ended.
+// SelectForHealing returns the one file that is to be healed now, or nil. busy has the keys with an unfinished deployment.
 func SelectForHealing(files []gitsource.File, busy map[string]bool, now time.Time) *gitsource.File {
 	var chosen *gitsource.File
 	for i := range files {
@@ -27,7 +27,7 @@ func SelectForHealing(files []gitsource.File, busy map[string]bool, now time.Tim
 	return chosen
 }
 
-// CanHeal reports whether a file's targets have drifted and may be brought back: not what failed for its commit, and not
+// CanHeal reports whether a file's targets have drifted and may be healed: not what failed for its commit, and not
 // what a person rolled back.
 func CanHeal(f *gitsource.File, now time.Time) bool {
 	drifted, _ := f.CountDrift()

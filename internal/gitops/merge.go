@@ -7,12 +7,12 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// MergeFiles returns what a source's files are after a commit was read: known are those of before, read those of the commit,
-// taken the keys that other sources manage. A file with a new desired state gets an attempt, numbered after serial; the new
+// MergeFiles returns a source's files after a commit was read: known are those of before, read those of the commit, taken the
+// keys that other sources manage. A file with a new desired state gets an attempt, numbered after serial; the new
 // last number is the second result. What the commit does not have is no longer managed, and nothing else happens to it.
 func MergeFiles(known []gitsource.File, read []CommitFile, taken map[string]string, serial int64) ([]gitsource.File, int64) {
 	read = rejectDuplicates(read, taken)
-	byPath, byPair := indexFiles(known)
+	byPath, byKey := indexFiles(known)
 	wanted := map[string]bool{}
 	for _, f := range read {
 		if f.Want != nil {
@@ -26,7 +26,7 @@ func MergeFiles(known []gitsource.File, read []CommitFile, taken map[string]stri
 			continue
 		}
 		file := gitsource.File{}
-		if before := byPair[f.Want.Key()]; before != nil {
+		if before := byKey[f.Want.Key()]; before != nil {
 			file = *before
 		}
 		file.Path, file.Problems = f.Path, nil
@@ -41,18 +41,19 @@ func MergeFiles(known []gitsource.File, read []CommitFile, taken map[string]stri
 	return files, serial
 }
 
-func indexFiles(known []gitsource.File) (byPath, byPair map[string]*gitsource.File) {
-	byPath, byPair = map[string]*gitsource.File{}, map[string]*gitsource.File{}
+// indexFiles maps paths and keys to files.
+func indexFiles(known []gitsource.File) (byPath, byKey map[string]*gitsource.File) {
+	byPath, byKey = map[string]*gitsource.File{}, map[string]*gitsource.File{}
 	for i := range known {
 		byPath[known[i].Path] = &known[i]
 		if w := known[i].Want; w != nil {
-			byPair[w.Key()] = &known[i]
+			byKey[w.Key()] = &known[i]
 		}
 	}
-	return byPath, byPair
+	return byPath, byKey
 }
 
-// brokenFile returns a file that changes nothing: it keeps its desired state of before, unless another file has that key now.
+// brokenFile returns a file that changes nothing: it keeps its earlier desired state, unless another file has that key now.
 func brokenFile(before *gitsource.File, f *CommitFile, wanted map[string]bool) gitsource.File {
 	file := gitsource.File{}
 	if before != nil && before.Want != nil && !wanted[before.Want.Key()] {
@@ -62,7 +63,7 @@ func brokenFile(before *gitsource.File, f *CommitFile, wanted map[string]bool) g
 	return file
 }
 
-// rejectDuplicates breaks the files that say what another file, or another source, says too.
+// rejectDuplicates marks the files as broken whose key is in another file or managed by another source.
 func rejectDuplicates(read []CommitFile, taken map[string]string) []CommitFile {
 	first := map[string]string{}
 	count := map[string]int{}
@@ -80,13 +81,13 @@ func rejectDuplicates(read []CommitFile, taken map[string]string) []CommitFile {
 		if f.Want == nil {
 			continue
 		}
-		pair := f.Want.Key()
+		key := f.Want.Key()
 		var detail string
 		switch {
-		case taken[pair] != "":
-			detail = pair + " is managed by source " + taken[pair]
-		case count[pair] > 1:
-			detail = pair + " is in more than one file: the first is " + first[pair]
+		case taken[key] != "":
+			detail = key + " is managed by source " + taken[key]
+		case count[key] > 1:
+			detail = key + " is in more than one file: the first is " + first[key]
 		default:
 			continue
 		}
@@ -96,7 +97,7 @@ func rejectDuplicates(read []CommitFile, taken map[string]string) []CommitFile {
 	return read
 }
 
-// MaxFileBytes bounds a file that says what should run.
+// MaxFileBytes bounds a definition file.
 const MaxFileBytes = 1 << 20
 
 // CommitFile is a file as a commit has it: what it wants, or what is wrong with it.

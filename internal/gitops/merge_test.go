@@ -66,7 +66,7 @@ func TestPlan_OnlyChangedFilesArePlanned(t *testing.T) {
 		"one renamed":                      {[]CommitFile{validFile("z.yaml", "a", "1"), begin[1]}, nil, nil, 2},
 		"one renamed, the old name broken": {[]CommitFile{invalidFile("a.yaml"), begin[1], validFile("z.yaml", "a", "1")}, nil, nil, 3},
 		"another service in a file":        {[]CommitFile{validFile("a.yaml", "c", "1"), begin[1]}, nil, []string{"a.yaml"}, 2},
-		"said twice":                       {[]CommitFile{begin[0], validFile("c.yaml", "a", "2"), begin[1]}, nil, nil, 3},
+		"twice":                            {[]CommitFile{begin[0], validFile("c.yaml", "a", "2"), begin[1]}, nil, nil, 3},
 		"another source's":                 {[]CommitFile{begin[0], begin[1], validFile("c.yaml", "c", "1")}, map[string]string{"c/production": "other"}, nil, 3},
 		"a new one":                        {[]CommitFile{begin[0], begin[1], validFile("c.yaml", "c", "1")}, nil, []string{"c.yaml"}, 3},
 	} {
@@ -84,9 +84,9 @@ func TestFile_BrokenKeepsDesiredStateAndShowsError(t *testing.T) {
 	if f := broken[0]; f.Want == nil || f.Want.Digest != "1" || len(f.Problems) != 1 || f.State() != gitsource.StateError {
 		t.Errorf("broken: %+v", f)
 	}
-	mended, _ := MergeFiles(broken, []CommitFile{validFile("a.yaml", "a", "1")}, nil, serial)
-	if len(mended[0].Problems) != 0 || mended[0].IsPlanned() {
-		t.Errorf("mended: %+v", mended[0])
+	corrected, _ := MergeFiles(broken, []CommitFile{validFile("a.yaml", "a", "1")}, nil, serial)
+	if len(corrected[0].Problems) != 0 || corrected[0].IsPlanned() {
+		t.Errorf("corrected: %+v", corrected[0])
 	}
 }
 
@@ -106,8 +106,8 @@ func TestAttempt_RetryTakesFailedReleaseTakesHeld(t *testing.T) {
 	t.Parallel()
 	states := []gitsource.AttemptState{gitsource.AttemptDone, gitsource.AttemptRunning, gitsource.AttemptFailed, gitsource.AttemptHeld}
 	for _, c := range []struct {
-		ask  gitsource.SyncRequest
-		want []string
+		request gitsource.SyncRequest
+		want    []string
 	}{
 		{gitsource.SyncRequest{}, nil},
 		{gitsource.SyncRequest{Retry: true}, []string{"failed"}},
@@ -123,14 +123,14 @@ func TestAttempt_RetryTakesFailedReleaseTakesHeld(t *testing.T) {
 				Path: string(s), Want: validFile("", string(s), "1").Want, Attempt: &gitsource.Attempt{State: s, DeploymentID: "d"},
 			})
 		}
-		PlanRequested(files, []gitsource.SyncRequest{c.ask}, 7)
+		PlanRequested(files, []gitsource.SyncRequest{c.request}, 7)
 		if got := plannedPaths(files); !slices.Equal(got, c.want) {
-			t.Errorf("%+v tries %v again, want %v", c.ask, got, c.want)
+			t.Errorf("%+v tries %v again, want %v", c.request, got, c.want)
 		}
 	}
 }
 
-// What must hold after any history of commits: no pair twice, a plan for exactly those files that want something new, and
+// What must hold after any history of commits: no key twice, a plan for exactly those files that want something new, and
 // serials that never repeat.
 func TestPlan_OneAttemptPerChange(t *testing.T) {
 	t.Parallel()
@@ -157,16 +157,16 @@ func TestPlan_OneAttemptPerChange(t *testing.T) {
 				}
 			}
 			known, serial = MergeFiles(markDone(known), commit, nil, serial)
-			pairs := map[string]bool{}
+			keys := map[string]bool{}
 			for i := range known {
 				f := &known[i]
 				if f.Want == nil {
 					continue
 				}
-				if pairs[f.Want.Key()] {
+				if keys[f.Want.Key()] {
 					t.Fatalf("%s is managed twice", f.Want.Key())
 				}
-				pairs[f.Want.Key()] = true
+				keys[f.Want.Key()] = true
 				if changed := before[f.Want.Key()] != f.Want.Digest; changed != f.IsPlanned() {
 					t.Fatalf("%s changed: %v, planned: %v", f.Path, changed, f.IsPlanned())
 				}
@@ -298,7 +298,7 @@ func TestSource_StatusIsItsWorstPart(t *testing.T) {
 	good.SeenAt = "old"
 	at := gitsource.Status{DesiredRevision: "new", ActualRevision: "old"}
 	if UpdateStatus(&at, []gitsource.File{good}); at.ActualRevision != "old" {
-		t.Errorf("targets that were asked before the commit make it the actual one: %+v", at)
+		t.Errorf("targets that were probed before the commit make it the actual one: %+v", at)
 	}
 }
 

@@ -7,9 +7,9 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// PlanSync returns what MergeFiles and the request would plan beside what is planned already.
+// PlanSync returns what MergeFiles and the request would plan in addition to what is planned already.
 func PlanSync(
-	r *gitsource.Report, read []CommitFile, taken map[string]string, ask gitsource.SyncRequest, revision string, now time.Time,
+	r *gitsource.Report, read []CommitFile, taken map[string]string, request gitsource.SyncRequest, revision string, now time.Time,
 ) gitsource.PlannedSync {
 	known := slices.Clone(r.Files)
 	for i := range known {
@@ -19,8 +19,8 @@ func PlanSync(
 		}
 	}
 	files, serial := MergeFiles(known, read, taken, r.Status.Serial)
-	PlanRequested(files, []gitsource.SyncRequest{ask}, serial)
-	var p gitsource.PlannedSync
+	PlanRequested(files, []gitsource.SyncRequest{request}, serial)
+	p := gitsource.PlannedSync{DesiredRevision: revision}
 	p.Removed = ListRemoved(nil, known, files, taken, revision, now)
 	for i := range files {
 		f := &files[i]

@@ -6,7 +6,7 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// maxRemoved is how many files that are gone are remembered of a source.
+// maxRemoved bounds how many removed files a source lists.
 const maxRemoved = 100
 
 // ListRemoved lists the files that a branch no longer has: those of before, and those that files has no more of what known had,

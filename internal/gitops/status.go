@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// RecheckInterval is the time between two looks at deployments that have not ended.
+	// RecheckInterval is the time between two checks of deployments that have not ended.
 	RecheckInterval = time.Second
 	// longestBackoff bounds the wait for a remote that fails, unless the interval is longer.
 	longestBackoff = 10 * time.Minute
 )
 
-// fileCounts counts the files of a source by what is to be said of them.
+// fileCounts counts the files of a source by what its status says of them.
 type fileCounts struct {
-	broken, running, blocked, failed, unasked int
+	broken, running, blocked, failed, unobserved int
 	// unknown counts targets.
 	unknown int
 	// blockedBy and failure are the last reason of each.
@@ -42,7 +42,7 @@ func UpdateStatus(at *gitsource.Status, files []gitsource.File) {
 	}
 }
 
-// countFile counts a file; differs says that a target runs something else than the file wants, or does not report what it runs.
+// countFile counts a file; differs means that a target runs something else than the file wants, or does not report what it runs.
 func (t *fileCounts) countFile(f *gitsource.File, differs bool) {
 	if len(f.Problems) > 0 {
 		t.broken++
@@ -57,10 +57,11 @@ func (t *fileCounts) countFile(f *gitsource.File, differs bool) {
 		t.failed++
 		t.failure = f.Attempt.Reason
 	case f.Want != nil && f.Targets == nil:
-		t.unasked++
+		t.unobserved++
 	}
 }
 
+// overallState returns the state of the source, and why.
 func (t *fileCounts) overallState(at *gitsource.Status) (gitsource.State, string) {
 	switch {
 	case at.Error != "":
@@ -78,9 +79,9 @@ func (t *fileCounts) overallState(at *gitsource.Status) (gitsource.State, string
 	case at.Drifted > 0:
 		return gitsource.StateDrifted, formatCount(at.Drifted, "target runs", "targets run") + " something else than Git says"
 	case t.unknown > 0:
-		return gitsource.StateUnknown, formatCount(t.unknown, "target does", "targets do") + " not tell what runs there"
-	case t.unasked > 0:
-		return gitsource.StateUnknown, "the targets of " + formatCount(t.unasked, "file", "files") + " were not asked yet what they run"
+		return gitsource.StateUnknown, formatCount(t.unknown, "target does", "targets do") + " not report what runs there"
+	case t.unobserved > 0:
+		return gitsource.StateUnknown, "the targets of " + formatCount(t.unobserved, "file", "files") + " were not observed yet"
 	}
 	reason := "what runs is what Git says"
 	if n := len(at.Removed); n > 0 {
@@ -89,6 +90,7 @@ func (t *fileCounts) overallState(at *gitsource.Status) (gitsource.State, string
 	return gitsource.StateSynced, reason
 }
 
+// formatCount returns a number and its noun.
 func formatCount(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
@@ -97,7 +99,7 @@ func formatCount(n int, one, many string) string {
 }
 
 // NextSyncAt returns when the branch is read again: after the interval, give or take a tenth (share, from 0 to 1), so that
-// sources do not all come at once; later with each failure.
+// sources are not all read at once; later with each failure.
 func NextSyncAt(now time.Time, interval time.Duration, failures int, share float64) time.Time {
 	wait := interval
 	if failures > 0 {
@@ -106,7 +108,7 @@ func NextSyncAt(now time.Time, interval time.Duration, failures int, share float
 	return now.Add(time.Duration(float64(wait) * (0.9 + 0.2*share)))
 }
 
-// NextRunAt returns when a replica must work on the source again.
+// NextRunAt returns when the source is due for its next step.
 func NextRunAt(at *gitsource.Status, files []gitsource.File, heals bool, now time.Time) time.Time {
 	next := at.NextSyncAt
 	for i := range files {

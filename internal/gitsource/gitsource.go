@@ -1,4 +1,4 @@
-// Package gitsource has Git sources: what their files ask for, what became of it, and what is to be done.
+// Package gitsource has the types of Git sources: what their files want, and what was deployed for them.
 package gitsource
 
 import (
@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/storage"
 )
 
-// Source is a Git repository, branch and path whose files say what should run.
+// Source is a Git repository, branch and path whose files define what should run.
 type Source struct {
 	// ID is new whenever URL, Branch or Path change: what was deployed for another one does not count.
 	ID     string
@@ -21,7 +21,7 @@ type Source struct {
 	Path string
 	// Interval is the time between two polls.
 	Interval duration.Duration
-	// Heal brings targets back that run something else than Git says.
+	// Heal deploys again where targets run something else than Git wants.
 	Heal bool
 	// AllowEmpty means that no definition at all below Path is no error: the source then manages nothing.
 	AllowEmpty bool
@@ -32,7 +32,7 @@ type Source struct {
 	// KnownHosts is what ssh must find the host's key in.
 	KnownHosts string
 	Secrets    Secrets
-	// Revision grows with every change of what is asked of the source. The store sets it and the times.
+	// Revision grows with every change of the source's definition. The store sets it and the times.
 	Revision             int64
 	CreatedAt, UpdatedAt time.Time
 }
@@ -40,7 +40,7 @@ type Source struct {
 // Secrets are a source's secrets; empty for none.
 type Secrets struct {
 	Token, SSHKey, HookSecret secret.Secret
-	// Unreadable says why they cannot be opened; empty when they can.
+	// Unreadable is the reason why they cannot be opened; empty when they can.
 	Unreadable string
 }
 
@@ -60,14 +60,14 @@ func States() []State {
 	return []State{StateSynced, StateDrifted, StateUnknown, StateError}
 }
 
-// Status is where a source stands, as it was last looked at.
+// Status is the result of the last step of a source.
 type Status struct {
 	State  State
 	Reason string
-	// Error says why the last sync failed; empty when it did not. What was read before stays in force.
+	// Error is the reason why the last sync failed; empty when it did not. What was read before stays in force.
 	Error string
 	// DesiredRevision is the commit that the branch was last read at; ActualRevision the last one at which everything ran
-	// as it said.
+	// as it wanted.
 	DesiredRevision, ActualRevision string
 	LastSyncAt, LastGoodSyncAt      time.Time
 	NextSyncAt                      time.Time
@@ -75,7 +75,7 @@ type Status struct {
 	Failures int
 	// Rewrite is the last time that the branch's history was replaced; nil when it never was.
 	Rewrite *Rewrite
-	// Drifted counts the targets that run something else than Git says; those that do not report it are not among them.
+	// Drifted counts the targets that run something else than Git wants; those that do not report it are not among them.
 	Drifted int
 	// Removed are the newest of the files that the branch no longer has, and that no other file or source replaces. What
 	// they had deployed is unchanged.
@@ -110,25 +110,25 @@ type Rewrite struct {
 // retyped: it is stored as JSON.
 type File struct {
 	Path string `json:"path"`
-	// Problems say why the file, as it is now, changes nothing; none when it is good.
+	// Problems are the reasons why the file, as it is now, changes nothing; none when it is good.
 	Problems []FileProblem `json:"problems"`
-	// Want is what the file asked for when it was last good; nil when it never was.
+	// Want is what the file wanted when it was last good; nil when it never was.
 	Want *DesiredState `json:"want"`
 	// Attempt is the newest attempt at Want; nil before the first.
 	Attempt *Attempt `json:"attempt"`
-	// Targets are what each target ran when it was last asked.
+	// Targets are what each target ran when it was last probed.
 	Targets []Drift `json:"targets"`
-	// SeenAt is the commit of the branch for which they were last asked; empty when they were not.
+	// SeenAt is the commit of the branch for which they were last probed; empty when they were not.
 	SeenAt string `json:"seen_at"`
 	// HealFailures counts healing deployments that failed in a row; the next one waits until HealAt.
 	HealFailures int       `json:"heal_failures"`
 	HealAt       time.Time `json:"heal_at"`
 }
 
-// IsPlanned reports whether an attempt was written down that has no deployment yet.
+// IsPlanned reports whether an attempt is stored that has no deployment yet.
 func (f *File) IsPlanned() bool { return f.Attempt != nil && f.Attempt.State == AttemptPlanned }
 
-// IsBlocked reports whether an attempt could not begin yet, and is asked for again.
+// IsBlocked reports whether an attempt could not begin yet, and is requested again.
 func (f *File) IsBlocked() bool { return f.IsPlanned() && !f.Attempt.TryAt.IsZero() }
 
 // IsRunning reports whether an attempt has not ended.
@@ -136,7 +136,7 @@ func (f *File) IsRunning() bool {
 	return f.Attempt != nil && (f.Attempt.State == AttemptPlanned || f.Attempt.State == AttemptRunning)
 }
 
-// CountDrift counts the targets that run something else than the file wants, Unknown those that do not report it.
+// CountDrift counts the targets that run something else than the file wants, and those that do not report it.
 func (f *File) CountDrift() (drifted, unknown int) {
 	for _, t := range f.Targets {
 		switch t.Actual {
@@ -184,7 +184,7 @@ type DesiredState struct {
 	Service     string `json:"service"`
 	Environment string `json:"environment"`
 	Version     string `json:"version"`
-	// Body is the request, as POST /deployments takes it; Digest distinguishes two of them.
+	// Body is the request, as POST /deployments takes it; Digest differs between two of them.
 	Body   json.RawMessage `json:"body"`
 	Digest string          `json:"digest"`
 	Commit Commit          `json:"commit"`
@@ -195,11 +195,11 @@ type Commit struct {
 	SHA     string `json:"sha"`
 	Author  string `json:"author"`
 	Message string `json:"message"`
-	// Time is when it was committed; zero when that was not asked yet.
+	// Time is when it was committed; zero when that is unknown.
 	Time time.Time `json:"time"`
 }
 
-// AttemptKind says why a deployment was asked for.
+// AttemptKind is the reason for a deployment.
 type AttemptKind string
 
 // AttemptSync follows a change in Git, AttemptRetry a person's wish, AttemptHeal a drift.
@@ -222,7 +222,7 @@ const (
 	AttemptHeld    AttemptState = "held"
 )
 
-// Attempt is one deployment that a source asked for. It is written down before it is made.
+// Attempt is one deployment of a source. It is stored before it is requested.
 type Attempt struct {
 	Kind AttemptKind `json:"kind"`
 	// Serial is its number within the source; together with the source's id it names the deployment uniquely.
@@ -230,9 +230,9 @@ type Attempt struct {
 	Commit       string       `json:"commit"`
 	State        AttemptState `json:"state"`
 	DeploymentID string       `json:"deployment_id"`
-	// Reason says how it stands, for people.
+	// Reason explains the state, for people.
 	Reason string `json:"reason"`
-	// TryAt is when a planned attempt that could not begin is asked for again; zero when it was not refused.
+	// TryAt is when a planned attempt that could not begin is requested again; zero when it was not refused.
 	TryAt time.Time `json:"try_at"`
 	// Superseded are the deployments of attempts before that have not ended, as far as known.
 	Superseded []string `json:"older"`
@@ -246,11 +246,11 @@ type Drift struct {
 	Actual string `json:"actual"`
 }
 
-// Report is all that is known of a source.
+// Report is a source with its status.
 type Report struct {
 	Source Source
 	Status Status
-	// Files are only there where one source was asked for.
+	// Files are only set where one source is read.
 	Files []File
 }
 
@@ -259,11 +259,11 @@ type SyncRequest struct {
 	ID int64
 	// Retry tries again what failed, Release what is held back after a rollback.
 	Retry, Release bool
-	// Service and Environment say what Retry and Release are about; empty is all.
+	// Service and Environment limit Retry and Release; empty is all.
 	Service, Environment string
 }
 
-// Claimed is a source that needs attention, and all that is to be known for it.
+// Claimed is a source that a replica owns for one step, with all that the step needs.
 type Claimed struct {
 	Report
 	Claim storage.SourceClaim
@@ -282,7 +282,7 @@ type Save struct {
 	Files []File
 	// AckedRequests are the requests up to this one.
 	AckedRequests int64
-	// Release gives the claim up; another replica may claim the source from RunAt on.
+	// Release ends the claim; another replica may claim the source from RunAt on.
 	Release bool
 	RunAt   time.Time
 }
@@ -290,7 +290,7 @@ type Save struct {
 // Push is one push notification of a Git host.
 type Push struct {
 	Source string
-	// Digest distinguishes its content from that of others: the same again is a replay.
+	// Digest identifies its content: the same again is a replay.
 	Digest [32]byte
 }
 
@@ -304,7 +304,7 @@ type PlannedSync struct {
 	Removed []RemovedFile
 }
 
-// PlannedAttempt is a deployment that a sync would ask for.
+// PlannedAttempt is a deployment that a sync would request.
 type PlannedAttempt struct {
 	Path string
 	Kind AttemptKind

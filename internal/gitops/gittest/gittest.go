@@ -1,4 +1,4 @@
-// Package gittest gives tests real Git repositories, and hosts that serve them.
+// Package gittest has real Git repositories for tests, and hosts that serve them.
 package gittest
 
 import (
@@ -59,7 +59,7 @@ func (r *Repo) Run(stdin []byte, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Commit writes a tree of blobs, whatever their names, and returns the commit. A mode stands before a text: "120000 target".
+// Commit writes a tree of blobs, whatever their names, and returns the commit. A mode may precede a text: "120000 target".
 func (r *Repo) Commit(message string, files map[string]string, args ...string) string {
 	r.t.Helper()
 	r.Run(nil, "read-tree", "--empty")
@@ -100,11 +100,11 @@ func ServeDirectly(w http.ResponseWriter, req *http.Request, backend http.Handle
 	backend.ServeHTTP(w, req)
 }
 
-// ChangeOwner gives the repository to another user, which only root can.
+// ChangeOwner makes another user the owner of the repository, which only root can.
 func (r *Repo) ChangeOwner() {
 	r.t.Helper()
 	if os.Geteuid() != 0 {
-		r.t.Skip("only root can give a file to another user")
+		r.t.Skip("only root can change the owner of a file")
 	}
 	if out, err := exec.CommandContext(r.t.Context(), "chown", "-R", "12345:12345", r.Dir).CombinedOutput(); err != nil {
 		r.t.Fatalf("chown: %v %s", err, out)

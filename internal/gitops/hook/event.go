@@ -13,9 +13,9 @@ import (
 
 // Event is what a notification is about.
 type Event struct {
-	// name is how the host calls it.
+	// name is the host's own.
 	name string
-	// Delivery is the name that the host has given this delivery; empty when it gives none.
+	// Delivery is the host's name for this delivery; empty when it has none.
 	Delivery string
 	// refs are the references that were pushed to; none when the notification names none that can be compared.
 	refs []string
@@ -50,6 +50,7 @@ func deliveryHeaders() []string {
 	}
 }
 
+// firstHeader returns the first of the headers that is set.
 func firstHeader(header http.Header, names []string) string {
 	for _, name := range names {
 		if value := header.Get(name); value != "" {
@@ -59,10 +60,10 @@ func firstHeader(header http.Header, names []string) string {
 	return ""
 }
 
-// ParseEvent finds out what the notification is about. CodeInvalid when it is no JSON object.
+// ParseEvent reads what the notification is about. CodeInvalid when it is no JSON object.
 func (n *Notification) ParseEvent() (Event, error) {
-	var said struct {
-		// Ref is what GitHub, GitLab, Gitea, Forgejo and Gogs say.
+	var fields struct {
+		// Ref is GitHub's, GitLab's, Gitea's, Forgejo's and Gogs'.
 		Ref string `json:"ref"`
 		// Push is Bitbucket Cloud's; a change without New is a removal.
 		Push struct {
@@ -87,28 +88,28 @@ func (n *Notification) ParseEvent() (Event, error) {
 	if !bytes.HasPrefix(trimmed, []byte("{")) || !json.Valid(trimmed) {
 		return Event{}, &problem.Error{Code: problem.CodeInvalid, Message: "the notification is not a JSON object, or not in the form's field payload"}
 	}
-	_ = json.Unmarshal(trimmed, &said) // a field of another type counts as one that is not there
+	_ = json.Unmarshal(trimmed, &fields) // a field of another type counts as missing
 	e := Event{name: firstHeader(n.header, eventHeaders()), Delivery: firstHeader(n.header, deliveryHeaders())}
 	if e.name == "" {
-		e.name = said.EventType
+		e.name = fields.EventType
 	}
-	switch id, named := said.ID.(string); {
+	switch id, named := fields.ID.(string); {
 	case e.Delivery != "":
 	case n.header.Get("X-Event-Key") != "": // Bitbucket Data Center; elsewhere proxies set this to another value each time
 		e.Delivery = n.header.Get("X-Request-Id")
 	case named:
 		e.Delivery = id
 	}
-	refs := []string{said.Ref}
-	for _, c := range said.Push.Changes {
+	refs := []string{fields.Ref}
+	for _, c := range fields.Push.Changes {
 		for _, ref := range []*cloudRef{c.New, c.Old} {
 			refs = append(refs, ref.fullName())
 		}
 	}
-	for _, c := range said.Changes {
+	for _, c := range fields.Changes {
 		refs = append(refs, c.Ref.ID)
 	}
-	for _, u := range said.Resource.RefUpdates {
+	for _, u := range fields.Resource.RefUpdates {
 		refs = append(refs, u.Name)
 	}
 	e.refs = slices.DeleteFunc(refs, func(ref string) bool { return ref == "" })
@@ -121,6 +122,7 @@ type cloudRef struct {
 	Name string `json:"name"`
 }
 
+// fullName returns the reference as Git writes it; empty for none.
 func (r *cloudRef) fullName() string {
 	switch {
 	case r == nil || r.Name == "":
@@ -132,7 +134,7 @@ func (r *cloudRef) fullName() string {
 	}
 }
 
-// IrrelevantReason returns why a notification leads to no sync; empty when it does.
+// IrrelevantReason returns why a notification leads to no sync; empty when it leads to one.
 func (e *Event) IrrelevantReason(branch string) string {
 	switch strings.ToLower(e.name) {
 	case "push", "push hook", "system hook", "repo:push", "repo:refs_changed", "mirror:repo_synchronized", "git.push":

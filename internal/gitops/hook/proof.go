@@ -1,4 +1,4 @@
-// Package hook reads the push notifications of Git hosts: who has signed them, and what they are about.
+// Package hook reads the push notifications of Git hosts: whether they are signed, and what they are about.
 package hook
 
 import (
@@ -24,7 +24,7 @@ type Notification struct {
 	body, content []byte
 }
 
-// NewNotification returns a notification as it came; form says that the body is a form with the notification as its field
+// NewNotification returns a notification; form means that the body is a form with the notification as its field
 // payload.
 func NewNotification(header http.Header, body []byte, form bool) *Notification {
 	n := &Notification{header: header, body: body, content: body}
@@ -34,8 +34,8 @@ func NewNotification(header http.Header, body []byte, form bool) *Notification {
 	return n
 }
 
-// Digest returns the identity of a notification: it covers the body, and the name that the host has given the delivery,
-// which stays the same when the host delivers it again.
+// Digest returns the identity of a notification: it covers the body, and the host's name for the delivery,
+// which stays the same when it is delivered again.
 func (n *Notification) Digest(delivery string) [32]byte {
 	if delivery == "" {
 		return sha256.Sum256(n.body)
@@ -44,17 +44,17 @@ func (n *Notification) Digest(delivery string) [32]byte {
 	return sha256.Sum256(append([]byte(delivery+"\x00"), content[:]...))
 }
 
-// scheme is one way in which hosts prove that they know the secret.
+// scheme is one way in which hosts prove that they have the secret.
 type scheme struct {
 	// header carries the proof, after prefix.
 	header, prefix string
-	// hosts are who uses it.
+	// hosts are those that use it.
 	hosts string
 	// proves reports whether the rest of the header's value is right for the secret, at a time.
 	proves func(n *Notification, secret secret.Secret, value string, now time.Time) bool
 }
 
-// proofSchemes lists all of them. One good proof is enough: some hosts send several, and not all of them of this secret.
+// proofSchemes lists all schemes. One good proof is enough: some hosts send several, and not all of them of this secret.
 func proofSchemes() []scheme {
 	return []scheme{
 		{"X-Hub-Signature-256", "sha256=", "GitHub", (*Notification).provesHexMAC},
@@ -76,6 +76,7 @@ func (n *Notification) IsSigned(secret secret.Secret, now time.Time) bool {
 	})
 }
 
+// cutPrefixFold cuts off a prefix in whichever case.
 func cutPrefixFold(text, prefix string) (string, bool) {
 	if len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
 		return "", false
@@ -83,6 +84,7 @@ func cutPrefixFold(text, prefix string) (string, bool) {
 	return text[len(prefix):], true
 }
 
+// macOf returns the HMAC-SHA256 of the parts.
 func macOf(key []byte, parts ...[]byte) []byte {
 	mac := hmac.New(sha256.New, key)
 	for _, part := range parts {
@@ -102,8 +104,8 @@ func (n *Notification) provesHexMAC(secret secret.Secret, value string, _ time.T
 // maxSkew is how far a signed timestamp may be from now.
 const maxSkew = 5 * time.Minute
 
-// provesStandardWebhook verifies a signature of Standard Webhooks 1.0, https://www.standardwebhooks.com: one or more, separated by
-// spaces, over id, timestamp and body. The key is what follows whsec_, in base64.
+// provesStandardWebhook verifies a signature of Standard Webhooks 1.0, https://www.standardwebhooks.com: one or more,
+// separated by spaces, over id, timestamp and body. The key is what follows whsec_, in base64.
 func (n *Notification) provesStandardWebhook(secret secret.Secret, _ string, now time.Time) bool {
 	key := []byte(secret.Reveal())
 	if encoded, ok := strings.CutPrefix(secret.Reveal(), "whsec_"); ok {
@@ -126,6 +128,7 @@ func (n *Notification) provesStandardWebhook(secret secret.Secret, _ string, now
 	})
 }
 
+// provesToken compares a token that is sent as it is.
 func (n *Notification) provesToken(secret secret.Secret, value string, _ time.Time) bool {
 	return equalSecrets(value, secret.Reveal())
 }
@@ -136,7 +139,7 @@ func (n *Notification) provesPassword(secret secret.Secret, _ string, _ time.Tim
 	return ok && equalSecrets(password, secret.Reveal())
 }
 
-// equalSecrets compares in a time that reveals nothing of either.
+// equalSecrets compares two secrets in constant time.
 func equalSecrets(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
@@ -155,7 +158,8 @@ func credentialHeaders(header http.Header) []string {
 	return found
 }
 
-// SignatureError returns the refusal of a notification. Its text is the same whether or not there is such a source with a secret.
+// SignatureError returns the refusal of a notification. Its text is the same whether or not there is such a source with a
+// secret.
 func SignatureError(header http.Header) error {
 	text := "the notification does not prove that its sender has the source's hook_secret, or the source has none: "
 	found := credentialHeaders(header)

@@ -26,8 +26,8 @@ func Parse(text []byte) (*Document, *gitsource.FileProblem) {
 	return doc, nil
 }
 
-// rejectSecrets refuses a secret in a file: all readers of the repository would have it, and all readers of what Rollcall
-// stores of the file.
+// rejectSecrets rejects a secret in a file: all readers of the repository could read it, and all readers of what Rollcall stores
+// of the file.
 func rejectSecrets(doc *Document) *gitsource.FileProblem {
 	given := secretPointers(doc.value)
 	if len(given) == 0 {
@@ -40,8 +40,8 @@ func rejectSecrets(doc *Document) *gitsource.FileProblem {
 	}
 }
 
-// secretPointers returns the fields of a request that are given and secret. Headers of checks are, whatever they are called:
-// they hold credentials as often as not.
+// secretPointers returns the secret fields that a request has. Headers of checks are secret, whatever their
+// names: many hold credentials.
 func secretPointers(request map[string]any) []string {
 	var given []string
 	look := func(part any, at, field string) {
@@ -62,18 +62,18 @@ func secretPointers(request map[string]any) []string {
 // maxLabels of a file leave room, among the 50 of a deployment, for commit, its time, author, message, source, file and attempt.
 const maxLabels = 50 - 7
 
-// limitLabels refuses labels that only a deployment would be refused for.
+// limitLabels rejects more labels than a deployment takes beside those that record where it comes from.
 func limitLabels(doc *Document) *gitsource.FileProblem {
 	if own, _ := doc.value["labels"].(map[string]any); len(own) > maxLabels {
 		return &gitsource.FileProblem{
 			Line: doc.lineOf("/labels"), Pointer: "/labels",
-			Detail: fmt.Sprintf("must have at most %d labels, so that there is room for those that say where they come from", maxLabels),
+			Detail: fmt.Sprintf("must have at most %d labels, so that there is room for those that record where they come from", maxLabels),
 		}
 	}
 	return nil
 }
 
-// FileProblems turns a refusal into what is wrong with the file; false when err is none.
+// FileProblems returns what is wrong with a file from the refusal of its request; false when err is none.
 func FileProblems(err error, doc *Document) ([]gitsource.FileProblem, bool) {
 	e, ok := errors.AsType[*problem.Error](err)
 	if !ok || e.Code != problem.CodeInvalid {

@@ -14,6 +14,7 @@ import (
 
 	"rollcall/internal/gitops"
 	"rollcall/internal/gitsource"
+	"rollcall/internal/problem"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -46,7 +47,7 @@ func (d *Document) lineOf(pointer string) int {
 }
 
 // readYAML reads one document whose value is a mapping. What it lets through means the same in every YAML reader: no
-// aliases, no merge keys, no tags of anybody's own, no name twice.
+// aliases, no merge keys, no tags of its own, no name twice.
 func readYAML(text []byte) (*Document, *gitsource.FileProblem) {
 	if problem := checkText(text); problem != nil {
 		return nil, problem
@@ -71,6 +72,7 @@ func readYAML(text []byte) (*Document, *gitsource.FileProblem) {
 	return &Document{JSON: encoded, value: object, lines: r.lines}, nil
 }
 
+// checkText rejects text that is too large or not plain.
 func checkText(text []byte) *gitsource.FileProblem {
 	switch i := bytes.IndexByte(text, 0); {
 	case len(text) > gitops.MaxFileBytes:
@@ -83,7 +85,7 @@ func checkText(text []byte) *gitsource.FileProblem {
 	return nil
 }
 
-// parseDocument returns the one document of the text.
+// parseDocument returns the only document of the text.
 func parseDocument(text []byte) (*yaml.Node, *gitsource.FileProblem) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var first, second yaml.Node
@@ -105,6 +107,7 @@ func parseDocument(text []byte) (*yaml.Node, *gitsource.FileProblem) {
 
 var lineOfError = regexp.MustCompile(`line (\d+): `)
 
+// syntaxProblem returns an error of the YAML parser with its line.
 func syntaxProblem(err error) *gitsource.FileProblem {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	p := &gitsource.FileProblem{Detail: "is not YAML: " + gitops.LabelValue(lineOfError.ReplaceAllString(text, ""))}
@@ -114,11 +117,12 @@ func syntaxProblem(err error) *gitsource.FileProblem {
 	return p
 }
 
+// problemAt returns a problem at a node's line.
 func problemAt(n *yaml.Node, pointer, detail string) *gitsource.FileProblem {
 	return &gitsource.FileProblem{Line: max(n.Line, 1), Pointer: pointer, Detail: detail}
 }
 
-// nodeReader turns nodes into what JSON has.
+// nodeReader converts nodes to JSON values.
 type nodeReader struct {
 	lines map[string]int
 	nodes int
@@ -158,7 +162,7 @@ func (r *nodeReader) readMapping(n *yaml.Node, pointer string, depth int) (any, 
 		if key.Kind != yaml.ScalarNode || key.Anchor != "" || key.ShortTag() == "!!merge" || key.ShortTag() == "!!null" {
 			return nil, problemAt(key, pointer, "has a field whose name is not plain text")
 		}
-		below := pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		below := pointer + "/" + problem.EscapePointer(name)
 		if _, twice := object[name]; twice {
 			return nil, problemAt(key, below, "is given more than once")
 		}
@@ -186,7 +190,7 @@ func (r *nodeReader) readSequence(n *yaml.Node, pointer string, depth int) (any,
 	return list, nil
 }
 
-// readScalar reads a plain value. A date is text: JSON has no other way to say it.
+// readScalar reads a plain value. A date is text: JSON has no dates.
 func readScalar(n *yaml.Node, pointer string) (any, *gitsource.FileProblem) {
 	switch tag := n.ShortTag(); tag {
 	case "!!str", "!!timestamp":

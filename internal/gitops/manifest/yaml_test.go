@@ -38,7 +38,7 @@ func TestYAML_AmbiguousIsRefusedByLine(t *testing.T) {
 		text    string
 		line    int
 		pointer string
-		says    string
+		detail  string
 	}{
 		"a bomb of aliases":       {bomb, 1, "/a", "anchor"},
 		"an alias":                {"a: 1\nb: *x", 0, "", "not YAML"},
@@ -66,14 +66,14 @@ func TestYAML_AmbiguousIsRefusedByLine(t *testing.T) {
 	} {
 		doc, problem := readYAML([]byte(c.text))
 		if problem == nil {
-			if c.says == "" {
+			if c.detail == "" {
 				continue // a large number is a float elsewhere, too
 			}
 			t.Errorf("%s was let through as %s", name, doc.JSON)
 			continue
 		}
-		if !strings.Contains(problem.Detail, c.says) || problem.Pointer != c.pointer || c.line != 0 && problem.Line != c.line {
-			t.Errorf("%s: %+v, want line %d, pointer %q and a word about %q", name, problem, c.line, c.pointer, c.says)
+		if !strings.Contains(problem.Detail, c.detail) || problem.Pointer != c.pointer || c.line != 0 && problem.Line != c.line {
+			t.Errorf("%s: %+v, want line %d, pointer %q and text about %q", name, problem, c.line, c.pointer, c.detail)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// FuzzRemote: a url, whoever stored it, becomes a call of one of the four kinds, or none; nothing of it becomes an option.
+// FuzzRemote: a stored url becomes a call of one of the four kinds, or none; nothing of it becomes an option.
 func FuzzRemote(f *testing.F) {
 	for _, seed := range []string{
 		"https://h/x", "ssh://git@h:22/x", "file:///x", "ext::sh -c x", "https://[::1%25eth0]/x", "https://h:0x1/x", "--upload-pack=x", "ssh://-oProxyCommand=x/y", "HTTPS://h",

@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	// maxOutput bounds what is kept of a command's answer.
+	// maxOutput bounds a command's output.
 	maxOutput = 96 << 20
 	// maxMemory bounds what one process of a call takes of the memory: git holds an answer of a host there before it looks
 	// at it.
@@ -42,25 +42,25 @@ type command struct {
 	stdin  []byte
 	// memory bounds what each process of the call takes; 0 is maxMemory.
 	memory uint64
-	// hide is what must not be shown of a complaint.
+	// hide lists what an error must not show.
 	hide []string
 }
 
-// gitError is a git that ended with an error.
+// gitError is the error of a git command.
 type gitError struct {
-	verb string
-	code int
-	text string
-	// output is all of the beginning of what git wrote to its error output. It may hold secrets.
+	subcommand string
+	code       int
+	text       string
+	// output is the beginning of git's error output. It may hold secrets.
 	output string
 	cause  error
 }
 
 func (f *gitError) Error() string {
 	if f.text == "" {
-		return fmt.Sprintf("git %s failed: %v", f.verb, f.cause)
+		return fmt.Sprintf("git %s failed: %v", f.subcommand, f.cause)
 	}
-	return fmt.Sprintf("git %s failed: %s", f.verb, f.text)
+	return fmt.Sprintf("git %s failed: %s", f.subcommand, f.text)
 }
 
 func (f *gitError) Unwrap() error { return f.cause }
@@ -73,7 +73,7 @@ func exitCode(err error) int {
 	return -1
 }
 
-// runGit runs a command and gives what it wrote. It ends with ctx, and with it every process that it started.
+// runGit runs a command and returns its output. It is killed when ctx ends, and with it every process that it started.
 func runGit(ctx context.Context, c command) ([]byte, error) {
 	runtime.LockOSThread() // Pdeathsig is about the thread that started the process
 	defer runtime.UnlockOSThread()
@@ -98,11 +98,11 @@ func runGit(ctx context.Context, c command) ([]byte, error) {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	return nil, &gitError{verb: c.args[0], code: cmd.ProcessState.ExitCode(), text: c.errorText(ctx, stderr.String()), output: stderr.String(), cause: err}
+	return nil, &gitError{subcommand: c.args[0], code: cmd.ProcessState.ExitCode(), text: c.errorText(ctx, stderr.String()), output: stderr.String(), cause: err}
 }
 
-// runBounded runs a command in so much memory. Without prlimit the bound is set when the program has just been loaded, as a rule
-// before it starts others, which inherit it.
+// runBounded runs a command whose processes may take so much memory each. Without prlimit the bound is set when the program
+// has just been loaded, as a rule before it starts others, which inherit it.
 func runBounded(cmd *exec.Cmd, memory uint64) error {
 	if err := cmd.Start(); err != nil {
 		return err
@@ -114,7 +114,7 @@ func runBounded(cmd *exec.Cmd, memory uint64) error {
 	return cmd.Wait()
 }
 
-// environment returns all variables that git gets: none of the server's own, except where programs and certificates are.
+// environment returns the variables that git gets: none of the server's own, except where programs and certificates are.
 func (c *command) environment() []string {
 	env := []string{
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_ATTR_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
@@ -140,16 +140,16 @@ func (c *command) environment() []string {
 		{"gpg.x509.program", os.DevNull},
 	}, c.config...)
 	env = append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(len(config)))
-	for i, pair := range config {
-		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, pair[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, pair[1]))
+	for i, setting := range config {
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", i, setting[0]), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", i, setting[1]))
 	}
 	return append(env, c.env...)
 }
 
-// otherOwner is how git refuses a repository of another user.
+// otherOwner matches how git refuses a repository of another user.
 var otherOwner = regexp.MustCompile(`detected dubious ownership in repository at ('[^'\n]*')`)
 
-// errorText returns what git wrote to its error output, as one line that holds no secret.
+// errorText returns git's error output as one line that holds no secret.
 func (c *command) errorText(ctx context.Context, text string) string {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause.Error()
@@ -173,7 +173,7 @@ func (c *command) errorText(ctx context.Context, text string) string {
 	return gitops.TruncateText(strings.Join(strings.Fields(text), " "), gitops.MaxErrorText)
 }
 
-// headBuffer keeps the beginning of what is written to it, and remembers that there was more.
+// headBuffer keeps the beginning of what is written to it, and whether there was more.
 type headBuffer struct {
 	bytes.Buffer
 	max int

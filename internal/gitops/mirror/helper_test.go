@@ -17,7 +17,7 @@ func newMirrors(t testing.TB) *Cache {
 	return m
 }
 
-// fetchMirror is the mirror after a fetch that must succeed, and the commit.
+// fetchMirror returns the mirror after a fetch that must succeed, and the commit.
 func fetchMirror(t testing.TB, m *Cache, s *gitsource.Source) (*Mirror, string) {
 	t.Helper()
 	var kept *Mirror
@@ -33,7 +33,7 @@ func fetchMirror(t testing.TB, m *Cache, s *gitsource.Source) (*Mirror, string) 
 	return kept, revision
 }
 
-// fetchError is the error of a fetch that must fail.
+// fetchError returns the error of a fetch that must fail.
 func fetchError(t testing.TB, m *Cache, s *gitsource.Source) error {
 	t.Helper()
 	err := m.WithMirror(t.Context(), s, func(mi *Mirror) error {

@@ -20,12 +20,12 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// head is where the branch of a mirror is kept. It is no branch: nothing else of the mirror is ever used.
+// head is the reference that a mirror keeps the source's branch under; nothing else of the mirror is used.
 const head = "refs/rollcall/head"
 
 var errTooLarge = errors.New("the repository is larger than this server takes")
 
-// Config is what a Cache is made of; everything without a default is required.
+// Config has what a Cache needs; everything without a default is required.
 type Config struct {
 	// Folder is where mirrors are kept; it is made when it is needed. No other process may use it.
 	Folder   string
@@ -46,13 +46,13 @@ type Cache struct {
 	// fetchMemory bounds what each process of a fetch takes of the memory; 0: as much as other calls of git may.
 	fetchMemory uint64
 	mu          sync.Mutex
-	// locks hold one token for each source whose mirror is not in use.
+	// locks has a channel for each source, which holds a token while the mirror is not in use.
 	locks map[string]chan struct{}
-	// fit is true once git was found to be new enough.
-	fit atomic.Bool
+	// gitChecked is true once git was found to be new enough.
+	gitChecked atomic.Bool
 }
 
-// New prepares a cache, and throws away what is left of a predecessor's calls.
+// New prepares a cache, and removes what interrupted calls have left.
 func New(c Config) (*Cache, error) {
 	c.FetchTime, c.FetchBytes = cmp.Or(c.FetchTime, defaultFetchTime), cmp.Or(c.FetchBytes, defaultFetchBytes)
 	left, err := filepath.Glob(filepath.Join(c.Folder, "call-*"))
@@ -60,14 +60,14 @@ func New(c Config) (*Cache, error) {
 		err = errors.Join(err, os.RemoveAll(path))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("tidy the folder for mirrors: %w", err)
+		return nil, fmt.Errorf("clean up the folder for mirrors: %w", err)
 	}
 	return &Cache{Config: c}, nil
 }
 
-// checkGitVersion refuses a git that cannot be given the address to call: it would look the host up again by itself.
+// checkGitVersion returns an error for a git that takes no address to call: it would resolve the host again by itself.
 func (m *Cache) checkGitVersion(ctx context.Context) error {
-	if m.fit.Load() {
+	if m.gitChecked.Load() {
 		return nil
 	}
 	out, err := runGit(ctx, command{dir: m.Folder, args: []string{"version"}})
@@ -79,7 +79,7 @@ func (m *Cache) checkGitVersion(ctx context.Context) error {
 	if err != nil || major < 2 || major == 2 && minor < 37 {
 		return fmt.Errorf("git 2.37 or later is needed, and this is %q", strings.TrimSpace(string(out)))
 	}
-	m.fit.Store(true)
+	m.gitChecked.Store(true)
 	return nil
 }
 
@@ -89,7 +89,7 @@ type Mirror struct {
 	cache *Cache
 }
 
-// WithMirror calls do with the source's mirror, alone.
+// WithMirror calls do with the source's mirror, which nothing else uses meanwhile.
 func (m *Cache) WithMirror(ctx context.Context, s *gitsource.Source, do func(*Mirror) error) error {
 	free := m.lockOf(s.ID)
 	select {
@@ -118,7 +118,7 @@ func (m *Cache) lockOf(id string) chan struct{} {
 	return m.locks[id]
 }
 
-// KeepOnly removes the mirrors of sources that are no more. It does not wait: one that is in use stays until next time.
+// KeepOnly removes the mirrors of all other sources. It does not wait: one that is in use stays until next time.
 func (m *Cache) KeepOnly(ids []string) error {
 	found, err := filepath.Glob(m.pathOf("*"))
 	for _, path := range found {
@@ -140,7 +140,7 @@ func (m *Cache) removeIdle(id string) error {
 	}
 }
 
-// FetchBranch brings the mirror up to the source's branch and gives the commit.
+// FetchBranch updates the mirror to the source's branch and returns the commit.
 func (m *Mirror) FetchBranch(ctx context.Context, s *gitsource.Source) (string, error) {
 	tip, err := m.BranchTip(ctx, s)
 	if err != nil {
@@ -149,7 +149,7 @@ func (m *Mirror) FetchBranch(ctx context.Context, s *gitsource.Source) (string, 
 	return m.FetchCommit(ctx, s, tip)
 }
 
-// FetchCommit fetches a tip that the caller has looked up. Whatever is wrong with the mirror itself is fixed by making a new one.
+// FetchCommit fetches a tip that BranchTip has returned. A damaged mirror is replaced.
 func (m *Mirror) FetchCommit(ctx context.Context, s *gitsource.Source, tip string) (string, error) {
 	_, err := os.Stat(m.path)
 	old := err == nil
@@ -158,7 +158,7 @@ func (m *Mirror) FetchCommit(ctx context.Context, s *gitsource.Source, tip strin
 		return revision, err
 	}
 	if err := os.RemoveAll(m.path); err != nil {
-		return "", fmt.Errorf("throw the mirror away: %w", err)
+		return "", fmt.Errorf("remove the mirror: %w", err)
 	}
 	if !old {
 		return "", err
@@ -203,7 +203,8 @@ func (m *Mirror) tryFetch(ctx context.Context, s *gitsource.Source, tip string) 
 	return m.queryLine(ctx, "rev-parse", "--verify", "--end-of-options", head+"^{commit}")
 }
 
-// removeLocks removes the locks of a git that was killed: no other process works on this mirror, and git would wait for them indefinitely.
+// removeLocks removes the locks of a git that was killed: no other process uses this mirror, and git would wait for them
+// indefinitely.
 func (m *Mirror) removeLocks() error {
 	var left []string
 	err := filepath.WalkDir(m.path, func(path string, entry fs.DirEntry, err error) error {
@@ -228,7 +229,7 @@ func (m *Mirror) removeLocks() error {
 	return nil
 }
 
-// ensureRepository creates the mirror when it is not there, for objects with names as long as tip.
+// ensureRepository creates the mirror when it is missing, for objects with names as long as tip.
 func (m *Mirror) ensureRepository(ctx context.Context, tip string) error {
 	if _, err := os.Stat(filepath.Join(m.path, "HEAD")); err == nil {
 		return nil
@@ -245,7 +246,7 @@ func objectFormat(name string) string {
 	return "sha1"
 }
 
-// isDamaged reports whether the mirror is there and cannot be used, at least not for objects with names like tip.
+// isDamaged reports whether the mirror exists and cannot be used for objects with names like tip.
 func (m *Mirror) isDamaged(ctx context.Context, tip string) bool {
 	if _, err := os.Stat(m.path); err != nil || ctx.Err() != nil {
 		return false
@@ -260,7 +261,7 @@ func (m *Mirror) isDamaged(ctx context.Context, tip string) bool {
 	return err != nil && ctx.Err() == nil
 }
 
-// watchSize stops a fetch that takes more room than there is for it.
+// watchSize stops a fetch that takes more space than allowed.
 func (m *Mirror) watchSize(ctx context.Context, stop context.CancelCauseFunc) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -280,7 +281,7 @@ func (m *Mirror) sizeError() error {
 	return fmt.Errorf("%w: more than %d MiB", errTooLarge, m.cache.FetchBytes>>20)
 }
 
-// sizeOf adds up the files below a folder; those that vanish meanwhile count nothing.
+// sizeOf adds up the sizes of the files below a folder; those that vanish meanwhile do not count.
 func sizeOf(folder string) int64 {
 	var sum int64
 	_ = filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
@@ -295,7 +296,7 @@ func sizeOf(folder string) int64 {
 	return sum
 }
 
-// queryLine runs a command on the mirror alone and gives its answer in one line.
+// queryLine runs a command on the mirror, without the remote, and returns its output of one line.
 func (m *Mirror) queryLine(ctx context.Context, args ...string) (string, error) {
 	out, err := runGit(ctx, command{dir: m.path, args: args})
 	return strings.TrimSpace(string(out)), err
@@ -314,7 +315,7 @@ func (m *Mirror) DescendsFrom(ctx context.Context, revision, older string) (bool
 	return err == nil, err
 }
 
-// VerifySignature refuses a commit that none of the signers has signed.
+// VerifySignature returns an error when none of the signers has signed the commit.
 func (m *Mirror) VerifySignature(ctx context.Context, revision, signers string) error {
 	if signers == "" {
 		return nil

@@ -77,7 +77,7 @@ func TestMirror_FollowsBranchThroughRewrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, got = fetchMirror(t, m, r.Source()); got != other {
-		t.Errorf("a damaged mirror gives %s", got)
+		t.Errorf("a damaged mirror has %s", got)
 	}
 }
 
@@ -263,13 +263,13 @@ func TestCommit_SignerMustBeAllowed(t *testing.T) {
 	if err := mi.VerifySignature(t.Context(), ann, signers); err != nil {
 		t.Errorf("what Ann signed: %v", err)
 	}
-	for name, commit := range map[string]string{"what Bob signed": bob, "what nobody signed": unsigned} {
+	for name, commit := range map[string]string{"what Bob signed": bob, "what is unsigned": unsigned} {
 		if err := mi.VerifySignature(t.Context(), commit, signers); err == nil || !strings.Contains(err.Error(), "allowed signer") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := mi.VerifySignature(t.Context(), ann, "# nobody"); err == nil {
-		t.Error("an empty list of signers allows somebody")
+	if err := mi.VerifySignature(t.Context(), ann, "# none"); err == nil {
+		t.Error("an empty list of signers allows a signature")
 	}
 	if err := mi.VerifySignature(t.Context(), unsigned, ""); err != nil {
 		t.Errorf("without signers: %v", err)

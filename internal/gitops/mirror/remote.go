@@ -17,13 +17,13 @@ import (
 	"rollcall/internal/secret"
 )
 
-// Resolver finds an address of a host that this server may call.
+// Resolver resolves hosts to addresses that this server may call.
 type Resolver interface {
 	// Resolve takes 0 for the usual port of a scheme.
 	Resolve(ctx context.Context, host string, port uint16) (netip.Addr, error)
 }
 
-// remote is how one source's repository is reached.
+// remote has what git needs to reach one source's repository.
 type remote struct {
 	url    string
 	env    []string
@@ -31,9 +31,9 @@ type remote struct {
 	hide   []string
 }
 
-// prepareRemote prepares a call of the source's repository; folder is where keys lie for as long as the call lasts. The host is
-// looked up and judged here, and git is made to call just that address: a name that means something else a moment later
-// gains nothing.
+// prepareRemote prepares a call of the source's repository; folder has the keys for as long as the call takes. The host is
+// resolved and checked here, and git is made to call just that address: a name that resolves to another one a moment later
+// changes nothing.
 func prepareRemote(ctx context.Context, s *gitsource.Source, r Resolver, folder string) (remote, error) {
 	u, err := url.Parse(s.URL)
 	if err != nil || !slices.Contains(allowedSchemes(), u.Scheme) || !strings.HasPrefix(s.URL, u.Scheme+"://") {
@@ -64,15 +64,15 @@ func prepareRemote(ctx context.Context, s *gitsource.Source, r Resolver, folder 
 // allowFolder lets git read a repository of another user on this machine, which the operator has allowed with file remotes at
 // all. Git starts a second process for it that sees no setting but those of files.
 func (to *remote) allowFolder(u *url.URL, folder string) error {
-	given := []string{u.Path}
+	paths := []string{u.Path}
 	if plain, err := filepath.EvalSymlinks(u.Path); err == nil && plain != u.Path {
-		given = append(given, plain)
+		paths = append(paths, plain)
 	}
 	var text strings.Builder
 	text.WriteString("[safe]\n")
-	for _, path := range given {
+	for _, path := range paths {
 		for _, suffix := range []string{"", "/.git", ".git", ".git/.git"} { // as git itself looks for the repository
-			text.WriteString("\tdirectory = \"" + escaped.Replace(strings.TrimSuffix(path, "/")+suffix) + "\"\n")
+			text.WriteString("\tdirectory = \"" + configEscaper.Replace(strings.TrimSuffix(path, "/")+suffix) + "\"\n")
 		}
 	}
 	config := filepath.Join(folder, "gitconfig")
@@ -83,10 +83,10 @@ func (to *remote) allowFolder(u *url.URL, folder string) error {
 	return nil
 }
 
-// escaped is text within quotes in a file of git's settings.
-var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+// configEscaper escapes text within quotes in a file of git's settings.
+var configEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 
-// configureHTTP sets the address and the credentials of http and https.
+// configureHTTP sets the address and the credentials for http and https.
 func (to *remote) configureHTTP(s *gitsource.Source, u *url.URL, ip netip.Addr) {
 	port := u.Port()
 	if port == "" {
@@ -106,8 +106,8 @@ func (to *remote) configureHTTP(s *gitsource.Source, u *url.URL, ip netip.Addr) 
 	}
 }
 
-// configureSSH writes what ssh needs into the folder: git hands its command to a shell, so nothing of the source is part
-// of it.
+// configureSSH writes the configuration of ssh into the folder: git passes its command to a shell, so nothing of the source
+// is part of it.
 func (to *remote) configureSSH(s *gitsource.Source, u *url.URL, ip netip.Addr, key secret.Secret, folder string) error {
 	port := u.Port()
 	if port == "" {
@@ -140,7 +140,7 @@ func (to *remote) configureSSH(s *gitsource.Source, u *url.URL, ip netip.Addr, k
 // allowedSchemes returns the only protocols that git may ever use.
 func allowedSchemes() []string { return []string{"https", "http", "ssh", "file"} }
 
-// explicitPort returns the port for the guard: 0 is the usual one of the scheme.
+// explicitPort returns the port for the resolver: 0 is the usual one of the scheme.
 func explicitPort(u *url.URL) string {
 	if u.Port() == "" || u.Scheme == "ssh" && u.Port() == "22" {
 		return "0"

@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/gitops/gittest"
 )
 
-// However a host is written, git calls the address that was judged, and asks nobody else what the name means.
+// However a host is written, git calls the address that was checked, and does not resolve the name again.
 func TestGit_CallsOnlyTheCheckedAddress(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int32

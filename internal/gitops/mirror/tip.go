@@ -15,26 +15,26 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// tipTime bounds how long a remote takes to name its branches. It packs nothing for that, unlike for a fetch.
+// tipTime bounds how long a remote takes to list its branches, for which it packs nothing.
 const tipTime = 20 * time.Second
 
-// createCallFolder makes the folder for mirrors and, in it, one for the files of a single call, which done removes.
+// createCallFolder creates the folder for mirrors and, in it, one for the files of a single call, which done removes.
 func (m *Mirror) createCallFolder(ctx context.Context) (folder string, done func(), err error) {
 	if err := os.MkdirAll(m.cache.Folder, 0o700); err != nil {
-		return "", nil, fmt.Errorf("make the folder for mirrors: %w", err)
+		return "", nil, fmt.Errorf("create the folder for mirrors: %w", err)
 	}
 	if err := m.cache.checkGitVersion(ctx); err != nil {
 		return "", nil, err
 	}
 	folder, err = os.MkdirTemp(m.cache.Folder, "call-")
 	if err != nil {
-		return "", nil, fmt.Errorf("make room for a call of git: %w", err)
+		return "", nil, fmt.Errorf("create a folder for a call of git: %w", err)
 	}
 	return folder, func() { _ = os.RemoveAll(folder) }, nil // what is left of a crash is removed at the next start
 }
 
-// BranchTip asks the remote for the commit of the source's branch, and fetches nothing. Its length gives the object format of
-// the repository: 40 digits are SHA-1, 64 SHA-256.
+// BranchTip returns the commit of the source's branch at the remote, and fetches nothing. Its length shows the object format
+// of the repository: 40 digits are SHA-1, 64 SHA-256.
 func (m *Mirror) BranchTip(ctx context.Context, s *gitsource.Source) (string, error) {
 	folder, done, err := m.createCallFolder(ctx)
 	if err != nil {
@@ -59,25 +59,25 @@ func (m *Mirror) BranchTip(ctx context.Context, s *gitsource.Source) (string, er
 	return findTip(string(out), s.Branch)
 }
 
-// findTip reads what ls-remote has listed: the commit of the branch, else an error that names the default branch.
+// findTip returns the commit of the branch from the output of ls-remote, else an error that names the default branch.
 func findTip(listed, branch string) (string, error) {
-	standard := ""
+	defaultBranch := ""
 	for line := range strings.Lines(listed) {
 		value, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		if name == "refs/heads/"+branch {
 			return value, nil
 		}
 		if target, symbolic := strings.CutPrefix(value, "ref: refs/heads/"); symbolic && name == "HEAD" {
-			standard = target
+			defaultBranch = target
 		}
 	}
 	if listed == "" {
 		return "", fmt.Errorf("the remote has no branch %q, and no HEAD: it is empty, or shows a web page instead of a repository", branch)
 	}
-	if standard == "" {
+	if defaultBranch == "" {
 		return "", fmt.Errorf("the remote has no branch %q, and names no default branch", branch)
 	}
-	return "", fmt.Errorf("the remote has no branch %q; its default branch is %q", branch, gitops.LabelValue(standard))
+	return "", fmt.Errorf("the remote has no branch %q; its default branch is %q", branch, gitops.LabelValue(defaultBranch))
 }
 
 var (
@@ -86,7 +86,7 @@ var (
 	locationLine = regexp.MustCompile(`(?im)<= Recv header: location:[ \t]*(\S+)`)
 )
 
-// redirectError makes the error of a call that was answered with a redirect name its target; nil when it was not. The call is
+// redirectError returns an error that names the target of a redirect; nil when the call was not redirected. The call is
 // repeated once, because git only shows the headers of an answer when it is asked to before.
 func redirectError(ctx context.Context, call command, from string, err error) error {
 	f, failed := errors.AsType[*gitError](err)
@@ -99,12 +99,12 @@ func redirectError(ctx context.Context, call command, from string, err error) er
 	if !failed {
 		return nil
 	}
-	place := "a place that it does not name"
+	target := "a place that it does not name"
 	if found := locationLine.FindStringSubmatch(traced.output); found != nil {
-		place = redirectTarget(from, found[1])
+		target = redirectTarget(from, found[1])
 	}
 	return fmt.Errorf("%s redirects to %s, and redirects are not followed: if the repository was moved, set the source's url to that",
-		from, place)
+		from, target)
 }
 
 // redirectTarget returns the URL of the repository that a redirect leads to, without the parts that can hold secrets.

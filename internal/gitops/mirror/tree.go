@@ -19,7 +19,7 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// Bounds of what is read of a repository.
+// Bounds of a repository's definitions.
 const (
 	maxFiles     = 1000
 	maxTreeBytes = 64 << 20
@@ -30,12 +30,12 @@ const (
 type Entry struct {
 	Path   string
 	Object string
-	// Refused says why it is not even read; empty when it is.
+	// Refused is the reason why it is not read; empty when it is.
 	Refused string
 }
 
-// ListFiles lists the YAML files of a commit below the source's path, in the order of their names. Names that begin with a
-// dot are not for Rollcall.
+// ListFiles lists the YAML files of a commit below the source's path, in the order of their names. Hidden files, whose
+// names begin with a dot, are not for Rollcall.
 func (m *Mirror) ListFiles(ctx context.Context, revision, below string) ([]Entry, error) {
 	args := []string{"ls-tree", "-r", "-l", "-z", "--full-tree", revision}
 	if below != "" {
@@ -66,10 +66,10 @@ func (m *Mirror) ListFiles(ctx context.Context, revision, below string) ([]Entry
 	return found, nil
 }
 
-// ErrNoDefinitions is the error of a path without any definition.
+// ErrNoDefinitions is returned for a path without any definition.
 var ErrNoDefinitions = errors.New("nothing says what should run")
 
-// noDefinitions returns errNothing with what is missing, and where.
+// noDefinitions returns ErrNoDefinitions with what is missing, and where.
 func noDefinitions(revision, below, missing string) error {
 	return fmt.Errorf("commit %s %s %q: %w; what was read before stays in force (with allow_empty that is no error)",
 		revision, missing, cmp.Or(below, "/"), ErrNoDefinitions)
@@ -102,7 +102,7 @@ func readEntry(line, below string) (e Entry, size int64, ok bool) {
 	return e, size, true
 }
 
-// isDefinition reports whether the file is for Rollcall: YAML, and below the source's path nothing hidden.
+// isDefinition reports whether the file is for Rollcall: YAML, and not hidden below the source's path.
 func isDefinition(name, below string) bool {
 	ext := strings.ToLower(path.Ext(name))
 	if ext != ".yaml" && ext != ".yml" {
@@ -112,8 +112,8 @@ func isDefinition(name, below string) bool {
 	return name == below || !strings.Contains(rest, "/.")
 }
 
-// quotedName returns how a name is written that is no plain text. Two names are never written alike, and none is longer than
-// an index of the database takes.
+// quotedName quotes a name that is not plain text. Different names stay different, and none is longer than an index of the
+// database takes.
 func quotedName(name string) string {
 	quoted := strconv.QuoteToASCII(name)
 	if len(quoted) <= maxPathBytes {
@@ -123,6 +123,7 @@ func quotedName(name string) string {
 	return quoted[:maxPathBytes/2] + "…" + hex.EncodeToString(sum[:])
 }
 
+// isPlainPath reports whether a name is plain text and a clean path.
 func isPlainPath(name string) bool {
 	return utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl) && path.Clean(name) == name
 }
@@ -169,7 +170,7 @@ func (m *Mirror) LastCommit(ctx context.Context, revision, file string) (gitsour
 	}
 	at, err := time.Parse(time.RFC3339, parts[1])
 	if err != nil {
-		at = time.Time{} // Git keeps what a clock has said, and some clocks say nothing that is a time
+		at = time.Time{} // Git keeps any number as a time, and not all are one
 	}
 	return gitsource.Commit{SHA: parts[0], Author: gitops.LabelValue(parts[2]), Message: gitops.LabelValue(parts[3]), Time: at.UTC()}, nil
 }

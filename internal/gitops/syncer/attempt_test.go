@@ -17,7 +17,7 @@ import (
 
 const rejecting = checkout + "on_conflict: reject\n"
 
-// scene is a source, its repository and its database, in which a test says when each step is taken.
+// scene is a source, its repository and its database, whose steps a test takes itself.
 type scene struct {
 	t *testing.T
 	r *gittest.Repo
@@ -33,7 +33,7 @@ func newScene(t *testing.T, files map[string]string) *scene {
 	return &scene{t: t, r: r, l: l, s: s}
 }
 
-// sync syncs the source once, and gives what is known of it then.
+// sync syncs the source once, and returns its report.
 func (c *scene) sync() gitsource.Report {
 	c.t.Helper()
 	if err := newSyncRun(c.l, claimSource(c.t, c.s, "a")).run(c.t.Context()); err != nil {
@@ -46,7 +46,7 @@ func (c *scene) sync() gitsource.Report {
 	return report
 }
 
-// syncUntil take steps until the source is as it should be.
+// syncUntil takes steps until the source is as it should be.
 func (c *scene) syncUntil(what string, is func(*gitsource.Report) bool) gitsource.Report {
 	c.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
@@ -61,7 +61,7 @@ func (c *scene) syncUntil(what string, is func(*gitsource.Report) bool) gitsourc
 	}
 }
 
-// deployManually deploys what a person wants.
+// deployManually creates a person's deployment.
 func (c *scene) deployManually(version string) rollout.Deployment {
 	c.t.Helper()
 	n, err := c.l.Deployer.Check(c.t.Context(), []byte(`{"service": "checkout", "version": "`+version+`", "targets": [{"id": "web-1", "address": "http://10.0.0.1"}]}`))
@@ -178,11 +178,11 @@ func TestAttempt_BlockedByItsOwnFailingOneEndsIt(t *testing.T) {
 	c.sync()
 	d, err := c.s.Deployment(t.Context(), stuck)
 	if err != nil || !d.Operator.Abort {
-		t.Errorf("the deployment that stands in the way is asked for nothing: %+v %v", d.Operator, err)
+		t.Errorf("the deployment in the way was not aborted: %+v %v", d.Operator, err)
 	}
 }
 
-// rejectingDeployer is a deployer that takes no more for now.
+// rejectingDeployer is a deployer that refuses every deployment.
 type rejectingDeployer struct {
 	Deployer
 	code problem.Code

@@ -21,7 +21,7 @@ func setPath(c *scene, path string, allowEmpty bool) {
 	}
 }
 
-// waysToVanish are pushes after which nothing says any more what should run; the commit is the answer.
+// waysToVanish are pushes after which the path has no definition; each returns the commit.
 func waysToVanish() map[string]func(*gittest.Repo) string {
 	return map[string]func(*gittest.Repo) string{
 		"renamed folder": func(r *gittest.Repo) string {
@@ -62,7 +62,7 @@ func TestEmpty_VanishedPathIsAnError(t *testing.T) {
 					t.Errorf("the gauges are %+v: %v", gauges, err)
 				}
 				if _, err := c.l.PreviewSync(t.Context(), "main", gitsource.SyncRequest{}); problem.CodeOf(err) != problem.CodeConflict || !strings.Contains(err.Error(), commit) {
-					t.Errorf("the preview says %v", err)
+					t.Errorf("the preview returns %v", err)
 				}
 			}
 			if made := listDeployments(t, c.s); len(made) != 1 {
@@ -72,7 +72,7 @@ func TestEmpty_VanishedPathIsAnError(t *testing.T) {
 	}
 }
 
-// twice gives the commit after which the path is gone, and another one that does not bring it back.
+// twice yields the commit after which the path is gone, and another one that does not restore it.
 func twice(r *gittest.Repo, vanish func(*gittest.Repo) string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
 		if !yield(vanish(r)) {

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	// maxConcurrentProbes bounds the targets that are asked at the same time, probeTime all of it for one file.
+	// maxConcurrentProbes bounds the targets that are probed at the same time, probeTime the probes of one file.
 	maxConcurrentProbes = 16
 	probeTime           = 20 * time.Second
 )
 
-// observeAttempts finds out what became of the attempts, and what targets run.
+// observeAttempts updates the attempts from their deployments, and what targets run.
 func (s *syncRun) observeAttempts(ctx context.Context) error {
 	var done []string
 	for i := range s.files {
@@ -54,7 +54,7 @@ func (s *syncRun) observeAttempts(ctx context.Context) error {
 	return s.observeTargets(ctx)
 }
 
-// followDeployment looks at the deployment of an attempt.
+// followDeployment updates an attempt from its deployment.
 func (s *syncRun) followDeployment(ctx context.Context, f *gitsource.File) error {
 	d, err := s.Deployments.Deployment(ctx, f.Attempt.DeploymentID)
 	if err != nil {
@@ -68,8 +68,8 @@ func (s *syncRun) followDeployment(ctx context.Context, f *gitsource.File) error
 	return nil
 }
 
-// replanSuperseded plans an attempt once more whose deployment was superseded by a person's before it began: it waits for the end of
-// that one. When that one is a rollback, the version is held as if it had been rolled back.
+// replanSuperseded plans an attempt again whose deployment was superseded by a person's before it began: it waits for the end
+// of that one. When that one is a rollback, the version is held as if it had been rolled back.
 func (s *syncRun) replanSuperseded(ctx context.Context, f *gitsource.File, d *rollout.Deployment) error {
 	by, _ := d.Result.Metadata["superseded_by"].(string)
 	newer, err := s.Deployments.Deployment(ctx, by)
@@ -80,17 +80,17 @@ func (s *syncRun) replanSuperseded(ctx context.Context, f *gitsource.File, d *ro
 	case newer.Kind == rollout.KindRollback:
 		f.Attempt.State = gitsource.AttemptHeld
 		f.Attempt.Reason = "deployment " + d.ID + " was superseded by the rollback " + by +
-			": it is not put back until Git says something newer, or somebody releases it"
+			": it is not deployed again until Git has something newer or it is released"
 		return nil
 	}
 	s.status.Serial++
 	gitops.PlanAttempt(f, f.Attempt.Kind, s.status.Serial)
 	f.Attempt.TryAt = s.now()
-	f.Attempt.Reason = fmt.Sprintf("waits: deployment %s was superseded by %s before it began, and is asked for again when that one has ended", d.ID, by)
+	f.Attempt.Reason = fmt.Sprintf("waits: deployment %s was superseded by %s before it began, and is requested again when that one has ended", d.ID, by)
 	return nil
 }
 
-// abortStale ends deployments of older attempts that wait in a failing state, and forgets those that have ended.
+// abortStale aborts deployments of older attempts that wait in a failing state, and drops those that have ended.
 func (s *syncRun) abortStale(ctx context.Context, f *gitsource.File) error {
 	a := f.Attempt
 	var left []string
@@ -115,7 +115,7 @@ func (s *syncRun) abortStale(ctx context.Context, f *gitsource.File) error {
 	return nil
 }
 
-// observeTargets asks targets what they run, after a sync and where something has just ended.
+// observeTargets probes what targets run, after a sync and where something has just ended.
 func (s *syncRun) observeTargets(ctx context.Context) error {
 	for i := range s.files {
 		f := &s.files[i]
@@ -132,7 +132,7 @@ func (s *syncRun) observeTargets(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("see which targets %s is about: %w", f.Path, err)
+			return fmt.Errorf("resolve the targets of %s: %w", f.Path, err)
 		}
 		f.Targets = s.probeTargets(ctx, &wanted)
 		if drifted, unknown := f.CountDrift(); drifted+unknown == 0 {
@@ -142,14 +142,14 @@ func (s *syncRun) observeTargets(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// shouldObserve reports whether the targets of a file are to be asked now.
+// shouldObserve reports whether the targets of a file are to be probed now.
 func (s *syncRun) shouldObserve(f *gitsource.File) bool {
 	healDue := f.HealFailures > 0 && !f.HealAt.After(s.now())
-	asked := s.synced || s.settled[f.Path] || healDue || f.SeenAt != s.status.DesiredRevision
-	return f.Want != nil && !f.IsRunning() && asked
+	due := s.synced || s.settled[f.Path] || healDue || f.SeenAt != s.status.DesiredRevision
+	return f.Want != nil && !f.IsRunning() && due
 }
 
-// probeTargets finds out what each target runs: what it reports itself where a check can read that, else what was last left there.
+// probeTargets returns what each target runs: what it reports itself where a check can read that, else what was deployed last.
 func (s *syncRun) probeTargets(ctx context.Context, wanted *storage.NewDeployment) []gitsource.Drift {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
@@ -189,7 +189,7 @@ func targetsInScope(wanted *storage.NewDeployment) []*rollout.Target {
 	return targets
 }
 
-// startHealing brings the targets of one file back, when the source wants that.
+// startHealing deploys one file again whose targets have drifted, when the source heals.
 func (s *syncRun) startHealing(ctx context.Context) error {
 	if !s.claimed.Source.Heal {
 		return nil
@@ -209,7 +209,7 @@ func (s *syncRun) startHealing(ctx context.Context) error {
 
 // selectForHealing returns the file whose targets are healed now, or nil.
 func (s *syncRun) selectForHealing(ctx context.Context) (*gitsource.File, error) {
-	now, busy := s.now(), map[string]bool{} // one moment for all: whose time comes later was not asked about
+	now, busy := s.now(), map[string]bool{} // one moment for all: of a file that is due later the services were not checked
 	for i := range s.files {
 		f := &s.files[i]
 		if !gitops.CanHeal(f, now) {
@@ -217,7 +217,7 @@ func (s *syncRun) selectForHealing(ctx context.Context) (*gitsource.File, error)
 		}
 		b, err := s.Deployments.HasUnfinished(ctx, f.Want.Service, f.Want.Environment)
 		if err != nil {
-			return nil, fmt.Errorf("see whether %s may be healed: %w", f.Want.Key(), err)
+			return nil, fmt.Errorf("check whether %s may be healed: %w", f.Want.Key(), err)
 		}
 		busy[f.Want.Key()] = b
 	}

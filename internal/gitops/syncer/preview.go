@@ -14,27 +14,26 @@ import (
 // previewTime bounds a dry run, whose caller waits for it.
 const previewTime = 50 * time.Second
 
-// PreviewSync returns what a sync would do now, and does nothing: this replica reads the branch itself, whichever replica owns
+// PreviewSync returns what a sync would do now, and changes nothing: this replica reads the branch itself, whichever replica owns
 // the source. A remote that cannot be read is CodeConflict.
-func (l *Syncer) PreviewSync(ctx context.Context, name string, ask gitsource.SyncRequest) (gitsource.PlannedSync, error) {
+func (s *Syncer) PreviewSync(ctx context.Context, name string, request gitsource.SyncRequest) (gitsource.PlannedSync, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, previewTime, fmt.Errorf("it took longer than %s", previewTime))
 	defer cancel()
-	report, err := l.Store.Source(ctx, name)
+	report, err := s.Store.Source(ctx, name)
 	if err != nil {
 		return gitsource.PlannedSync{}, err
 	}
-	taken, err := l.Store.ManagedElsewhere(ctx, name)
+	taken, err := s.Store.ManagedElsewhere(ctx, name)
 	if err != nil {
 		return gitsource.PlannedSync{}, err
 	}
 	var preview gitsource.PlannedSync
-	err = l.Mirrors.WithMirror(ctx, &report.Source, func(m *mirror.Mirror) error {
-		read, revision, err := l.fetchFiles(ctx, m, &report)
+	err = s.Mirrors.WithMirror(ctx, &report.Source, func(m *mirror.Mirror) error {
+		read, revision, err := s.fetchFiles(ctx, m, &report)
 		if err != nil {
 			return err
 		}
-		preview = gitops.PlanSync(&report, read, taken, ask, revision, time.Now())
-		preview.DesiredRevision = revision
+		preview = gitops.PlanSync(&report, read, taken, request, revision, time.Now())
 		return nil
 	})
 	if err != nil && problem.CodeOf(err) == "" {
@@ -43,7 +42,8 @@ func (l *Syncer) PreviewSync(ctx context.Context, name string, ask gitsource.Syn
 	return preview, err
 }
 
-func (l *Syncer) fetchFiles(ctx context.Context, m *mirror.Mirror, r *gitsource.Report) ([]gitops.CommitFile, string, error) {
+// fetchFiles fetches the branch and reads its files; it returns the commit, too.
+func (s *Syncer) fetchFiles(ctx context.Context, m *mirror.Mirror, r *gitsource.Report) ([]gitops.CommitFile, string, error) {
 	revision, err := m.FetchBranch(ctx, &r.Source)
 	if err != nil {
 		return nil, "", fmt.Errorf("fetch: %w", err)
@@ -51,6 +51,6 @@ func (l *Syncer) fetchFiles(ctx context.Context, m *mirror.Mirror, r *gitsource.
 	if err := m.VerifySignature(ctx, revision, r.Source.AllowedSigners); err != nil {
 		return nil, "", err
 	}
-	read, err := l.readFiles(ctx, m, &r.Source, revision, r.Files)
+	read, err := s.readFiles(ctx, m, &r.Source, revision, r.Files)
 	return read, revision, err
 }

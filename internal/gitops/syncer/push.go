@@ -10,15 +10,15 @@ import (
 	"rollcall/internal/problem"
 )
 
-// ReceivePush takes a push notification of a Git host (see package hook) and asks for a sync of the source's own branch, whatever the
-// notification says. The answer reports whether it does; if not, why. One that does not prove that its sender has the
-// source's hook_secret is CodeBadSignature, as is one for a source that is not there or takes none; one that proves it and is
-// no notification is CodeInvalid. form says that the body is a form with the notification as its field payload.
-func (l *Syncer) ReceivePush(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error) {
+// ReceivePush takes a push notification of a Git host (see package hook) and requests a sync of the source's own branch,
+// whatever branch the notification names. It reports whether it has; if not, why. One that does not prove that its sender has
+// the source's hook_secret is CodeBadSignature, as is one for a source that does not exist or takes none; one that proves it
+// and is no notification is CodeInvalid. form means that the body is a form with the notification as its field payload.
+func (s *Syncer) ReceivePush(ctx context.Context, source string, header http.Header, body []byte, form bool) (bool, string, error) {
 	if hook.IsUnsignedPing(header) {
 		return false, "a test of the connection without a signature: nothing was checked", nil
 	}
-	report, err := l.Store.SourceWithoutFiles(ctx, source)
+	report, err := s.Store.SourceWithoutFiles(ctx, source)
 	if code := problem.CodeOf(err); err != nil && code != problem.CodeNotFound {
 		return false, "", err
 	}
@@ -34,7 +34,7 @@ func (l *Syncer) ReceivePush(ctx context.Context, source string, header http.Hea
 	if why := pushed.IrrelevantReason(report.Source.Branch); why != "" {
 		return false, why, nil
 	}
-	fresh, err := l.Store.RecordPush(ctx, gitsource.Push{Source: source, Digest: n.Digest(pushed.Delivery)})
+	fresh, err := s.Store.RecordPush(ctx, gitsource.Push{Source: source, Digest: n.Digest(pushed.Delivery)})
 	if err == nil && !fresh {
 		return false, "this notification was delivered before", nil
 	}

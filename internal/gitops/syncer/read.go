@@ -13,11 +13,11 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// readFiles reads what the files of a commit want. Those that want what they wanted before keep their commit.
-func (l *Syncer) readFiles(ctx context.Context, m *mirror.Mirror, s *gitsource.Source, revision string, known []gitsource.File) ([]gitops.CommitFile, error) {
-	entries, err := m.ListFiles(ctx, revision, s.Path)
+// readFiles reads the desired states of a commit's files. A file whose desired state is unchanged keeps its commit.
+func (s *Syncer) readFiles(ctx context.Context, m *mirror.Mirror, source *gitsource.Source, revision string, known []gitsource.File) ([]gitops.CommitFile, error) {
+	entries, err := m.ListFiles(ctx, revision, source.Path)
 	switch {
-	case errors.Is(err, mirror.ErrNoDefinitions) && s.AllowEmpty:
+	case errors.Is(err, mirror.ErrNoDefinitions) && source.AllowEmpty:
 		return nil, nil
 	case errors.Is(err, mirror.ErrNoDefinitions):
 		return nil, err
@@ -36,7 +36,7 @@ func (l *Syncer) readFiles(ctx context.Context, m *mirror.Mirror, s *gitsource.S
 	}
 	files := make([]gitops.CommitFile, 0, len(entries))
 	for _, e := range entries {
-		file, err := l.readFile(ctx, s, e, contents[e.Object], func(digest string) (gitsource.Commit, error) {
+		file, err := s.readFile(ctx, source, e, contents[e.Object], func(digest string) (gitsource.Commit, error) {
 			if w := digests[digest]; w != nil {
 				return w.Commit, nil
 			}
@@ -53,9 +53,9 @@ func (l *Syncer) readFiles(ctx context.Context, m *mirror.Mirror, s *gitsource.S
 	return files, nil
 }
 
-// readFile reads one file. An error means that it is not known whether the file is good.
-func (l *Syncer) readFile(
-	ctx context.Context, s *gitsource.Source, e mirror.Entry, text []byte, commitOf func(digest string) (gitsource.Commit, error),
+// readFile reads one file. An error means that it is unknown whether the file is good.
+func (s *Syncer) readFile(
+	ctx context.Context, source *gitsource.Source, e mirror.Entry, text []byte, commitOf func(digest string) (gitsource.Commit, error),
 ) (gitops.CommitFile, error) {
 	broken := func(problems ...gitsource.FileProblem) (gitops.CommitFile, error) {
 		return gitops.CommitFile{Path: e.Path, Problems: problems}, nil
@@ -67,7 +67,7 @@ func (l *Syncer) readFile(
 	if problem != nil {
 		return broken(*problem)
 	}
-	checked, err := l.Deployer.Check(ctx, doc.JSON)
+	checked, err := s.Deployer.Check(ctx, doc.JSON)
 	if problems, wrong := manifest.FileProblems(err, doc); wrong {
 		return broken(problems...)
 	}
@@ -81,7 +81,7 @@ func (l *Syncer) readFile(
 		return gitops.CommitFile{}, err
 	}
 	d := &checked.Deployment
-	body, err := gitops.AddLabels(doc.JSON, gitops.OriginLabels(s.Name, e.Path, commit))
+	body, err := gitops.AddLabels(doc.JSON, gitops.OriginLabels(source.Name, e.Path, commit))
 	if err != nil {
 		return gitops.CommitFile{}, err
 	}

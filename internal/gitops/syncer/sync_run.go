@@ -12,15 +12,15 @@ import (
 	"rollcall/internal/problem"
 )
 
-// syncRun is what one claim of a source is used for.
+// syncRun is one step of a claimed source.
 type syncRun struct {
 	*Syncer
-	claimed *gitsource.Claimed
-	status  gitsource.Status
-	files   []gitsource.File
-	startedAt   time.Time
-	// acked is the last ask that was heard, synced whether the branch was read, fetched whether the remote gave a
-	// commit, settled whose attempts have just ended.
+	claimed   *gitsource.Claimed
+	status    gitsource.Status
+	files     []gitsource.File
+	startedAt time.Time
+	// acked is the last request that was taken into account, synced whether the branch was read, fetched whether a new
+	// commit was fetched; settled has the paths whose attempts have just ended.
 	acked   int64
 	synced  bool
 	fetched bool
@@ -34,7 +34,7 @@ func newSyncRun(l *Syncer, c *gitsource.Claimed) *syncRun {
 // now returns the database's time.
 func (s *syncRun) now() time.Time { return s.claimed.Now.Add(time.Since(s.startedAt)) }
 
-// run does all that there is to do now. What was planned before comes first: it was promised.
+// run takes the step. What was planned before comes first: it is in the database.
 func (s *syncRun) run(ctx context.Context) error {
 	if err := s.deployPlanned(ctx); err != nil {
 		return err
@@ -54,17 +54,17 @@ func (s *syncRun) run(ctx context.Context) error {
 	return s.saveProgress(ctx, true)
 }
 
-// isDue reports whether the branch is to be read.
+// isDue reports whether the branch is to be read now.
 func (s *syncRun) isDue() bool {
 	return len(s.claimed.Requests) > 0 || !s.status.NextSyncAt.After(s.now())
 }
 
-// hasReadyAttempt reports whether an attempt is planned that nothing keeps from beginning.
+// hasReadyAttempt reports whether an attempt is planned that can begin now.
 func (s *syncRun) hasReadyAttempt() bool {
 	return slices.ContainsFunc(s.files, func(f gitsource.File) bool { return f.IsPlanned() && !f.IsBlocked() })
 }
 
-// saveProgress writes the step's findings down; the last one gives the source up.
+// saveProgress stores the step's findings; the last one releases the source.
 func (s *syncRun) saveProgress(ctx context.Context, last bool) error {
 	runAt := gitops.NextRunAt(&s.status, s.files, s.claimed.Source.Heal, s.now())
 	return s.Store.SaveSource(ctx, gitsource.Save{
@@ -94,8 +94,8 @@ func (s *syncRun) syncBranch(ctx context.Context) error {
 		failures = 0 // the remote works, and what is wrong in the repository may be corrected at any moment
 	}
 	s.status.NextSyncAt = gitops.NextSyncAt(s.now(), s.claimed.Source.Interval.Std(), failures, s.Share())
-	for _, ask := range s.claimed.Requests {
-		s.acked = max(s.acked, ask.ID)
+	for _, request := range s.claimed.Requests {
+		s.acked = max(s.acked, request.ID)
 	}
 	s.status.Serial = gitops.PlanRequested(s.files, s.claimed.Requests, s.status.Serial)
 	gitops.UpdateStatus(&s.status, s.files)
@@ -105,7 +105,7 @@ func (s *syncRun) syncBranch(ctx context.Context) error {
 	return s.deployPlanned(ctx)
 }
 
-// readBranch brings files and desired revision up to the branch.
+// readBranch updates files and desired revision to the branch.
 func (s *syncRun) readBranch(ctx context.Context) error {
 	source := &s.claimed.Source
 	return s.Mirrors.WithMirror(ctx, source, func(m *mirror.Mirror) error {
@@ -163,9 +163,10 @@ func (s *syncRun) noteRewrite(ctx context.Context, m *mirror.Mirror, revision st
 	return nil
 }
 
-// deployPlanned asks for what is planned. Each attempt keeps a name of its own, so asking twice makes one deployment.
+// deployPlanned requests the planned deployments. Each attempt has a name of its own, so a repeated request makes no second
+// deployment.
 func (s *syncRun) deployPlanned(ctx context.Context) error {
-	asked := false
+	requested := false
 	for i := range s.files {
 		f := &s.files[i]
 		ready, err := s.canDeploy(ctx, f)
@@ -175,7 +176,7 @@ func (s *syncRun) deployPlanned(ctx context.Context) error {
 		if !ready {
 			continue
 		}
-		asked = true
+		requested = true
 		body, err := gitops.RequestBody(f)
 		if err != nil {
 			return err
@@ -186,21 +187,21 @@ func (s *syncRun) deployPlanned(ctx context.Context) error {
 			return fmt.Errorf("deploy %s for source %s: %w", f.Want.Key(), s.claimed.Source.Name, err)
 		}
 	}
-	if !asked {
+	if !requested {
 		return nil
 	}
 	gitops.UpdateStatus(&s.status, s.files)
 	return s.saveProgress(ctx, false)
 }
 
-// canDeploy reports whether an attempt is planned, and nothing that is known keeps it from beginning.
+// canDeploy reports whether an attempt is planned and, as far as known, can begin.
 func (s *syncRun) canDeploy(ctx context.Context, f *gitsource.File) (bool, error) {
 	if !f.IsBlocked() || f.Attempt.TryAt.After(s.now()) {
 		return f.IsPlanned() && !f.IsBlocked(), nil
 	}
 	busy, err := s.Deployments.HasUnfinished(ctx, f.Want.Service, f.Want.Environment)
 	if err != nil {
-		return false, fmt.Errorf("see whether %s can be deployed: %w", f.Want.Key(), err)
+		return false, fmt.Errorf("check whether %s can be deployed: %w", f.Want.Key(), err)
 	}
 	if busy {
 		f.Attempt.TryAt = s.now().Add(gitops.RecheckInterval)

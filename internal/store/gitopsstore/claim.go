@@ -12,21 +12,21 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// claimSourcesSQL takes what is due and free, or owned by a replica that is dead, or by a process of this very name that
-// does not know of it any more. The replica itself must live: its heartbeat is what others judge its claim by.
+// claimSourcesSQL claims what is due and free, or owned by a dead replica, or by an earlier process of the same name. The
+// replica itself must be alive: others decide by its heartbeat whether its claim holds.
 const claimSourcesSQL = `
 	UPDATE gitops_sources s SET owner = @replica, epoch = s.epoch + 1 WHERE s.name IN (
 		SELECT d.name FROM gitops_sources d
 		WHERE (d.owner IS NULL AND d.next_run_at <= clock_timestamp() OR ` + pg.OwnerDead + `
-			OR d.owner = @replica AND d.name <> ALL (@mine::text[]))
+			OR d.owner = @replica AND d.name <> ALL (@in_work::text[]))
 			AND EXISTS (SELECT FROM replicas r WHERE r.id = @replica AND r.expires_at > clock_timestamp())
 		ORDER BY d.next_run_at LIMIT @limit FOR UPDATE SKIP LOCKED)
 	RETURNING ` + sourceColumns + `, s.epoch, clock_timestamp()`
 
-// ClaimSources makes the replica the owner of at most limit sources that need attention, beside those that it works on
-// already (mine). Each comes with all that is known of it.
+// ClaimSources makes the replica the owner of at most limit sources that are due, beside those that it works on already
+// (inWork). Each comes with its files and requests.
 func (s *Store) ClaimSources(
-	ctx context.Context, replica string, mine []string, limit int,
+	ctx context.Context, replica string, inWork []string, limit int,
 ) (claimed []gitsource.Claimed, err error) {
 	err = s.db.InTx(ctx, func(tx pgx.Tx) (err error) {
 		claimed, err = pg.QueryAll(ctx, tx, func(row pgx.CollectableRow) (gitsource.Claimed, error) {
@@ -36,7 +36,7 @@ func (s *Store) ClaimSources(
 			c.Source.Secrets = s.openSecrets(c.Source.Name, sealed)
 			c.Claim.Name, c.Claim.Owner = c.Source.Name, replica
 			return c, err //nolint:wrapcheck // wrapped below
-		}, claimSourcesSQL, pgx.NamedArgs{"replica": replica, "mine": pg.NonNil(mine), "limit": limit})
+		}, claimSourcesSQL, pgx.NamedArgs{"replica": replica, "in_work": pg.NonNil(inWork), "limit": limit})
 		for i := range claimed {
 			if err == nil {
 				err = loadSource(ctx, tx, &claimed[i])
@@ -50,7 +50,7 @@ func (s *Store) ClaimSources(
 	return claimed, nil
 }
 
-// loadSource reads what belongs to a source: its files, what people ask, and what other sources manage.
+// loadSource reads what belongs to a source: its files, its requests, and what other sources manage.
 func loadSource(ctx context.Context, tx pgx.Tx, c *gitsource.Claimed) (err error) {
 	if c.Files, err = queryFiles(ctx, tx, c.Source.Name); err != nil {
 		return err
@@ -58,7 +58,7 @@ func loadSource(ctx context.Context, tx pgx.Tx, c *gitsource.Claimed) (err error
 	c.Requests, err = pg.QueryAll(ctx, tx, pgx.RowToStructByPos[gitsource.SyncRequest],
 		`SELECT id, retry, release, service, environment FROM gitops_asks WHERE source = $1 ORDER BY id`, c.Source.Name)
 	if err != nil {
-		return fmt.Errorf("read what is asked of source %s: %w", c.Source.Name, err)
+		return fmt.Errorf("read the requests for source %s: %w", c.Source.Name, err)
 	}
 	c.ManagedElsewhere, err = managedElsewhere(ctx, tx, c.Source.Name)
 	return err
@@ -82,7 +82,7 @@ func managedElsewhere(ctx context.Context, q pg.Querier, source string) (map[str
 // ManagedElsewhere returns by "service/environment" which sources other than this one manage what.
 func (s *Store) ManagedElsewhere(ctx context.Context, source string) (map[string]string, error) {
 	others, err := managedElsewhere(ctx, s.db, source)
-	return others, pg.Wrap("look at the other sources", err)
+	return others, pg.Wrap("read what other sources manage", err)
 }
 
 // SaveSource writes what was found and done for a source. CodeOwnershipLost when the claim is no longer held: nothing is written
@@ -120,7 +120,7 @@ func saveSource(ctx context.Context, tx pgx.Tx, save *gitsource.Save) error {
 	batch := &pgx.Batch{}
 	queueFiles(batch, save)
 	batch.Queue(`DELETE FROM gitops_asks WHERE source = $1 AND id <= $2`, save.Claim.Name, save.AckedRequests)
-	// Who asked while the source was worked on is not made to wait for the next poll.
+	// A request that came while the source was worked on does not wait for the next poll.
 	batch.Queue(`UPDATE gitops_sources s SET next_run_at = clock_timestamp()
 		WHERE name = $1 AND EXISTS (SELECT FROM gitops_asks a WHERE a.source = s.name)`, save.Claim.Name)
 	return pg.ExecBatch(ctx, tx, batch)
@@ -145,7 +145,7 @@ func queueFiles(batch *pgx.Batch, save *gitsource.Save) {
 // ReleaseSources releases all sources that the replica owns: others continue at once.
 func (s *Store) ReleaseSources(ctx context.Context, replica string) error {
 	_, err := s.db.Exec(ctx, `UPDATE gitops_sources SET owner = NULL WHERE owner = $1`, replica)
-	return pg.Wrap("give up the sources of replica "+replica, err)
+	return pg.Wrap("release the sources of replica "+replica, err)
 }
 
 // SourceGauges returns the metrics of each source.

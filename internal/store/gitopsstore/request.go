@@ -17,12 +17,12 @@ import (
 const pushTTL = `interval '30 days'`
 
 // RequestSync requests a sync, which some replica begins at once; CodeNotFound when there is no such source.
-func (s *Store) RequestSync(ctx context.Context, source string, ask gitsource.SyncRequest) error {
-	err := s.db.InTx(ctx, func(tx pgx.Tx) error { return requestSync(ctx, tx, source, ask) })
-	return pg.Wrap("ask for a sync of source "+source, err)
+func (s *Store) RequestSync(ctx context.Context, source string, request gitsource.SyncRequest) error {
+	err := s.db.InTx(ctx, func(tx pgx.Tx) error { return requestSync(ctx, tx, source, request) })
+	return pg.Wrap("request a sync of source "+source, err)
 }
 
-func requestSync(ctx context.Context, tx pgx.Tx, source string, ask gitsource.SyncRequest) error {
+func requestSync(ctx context.Context, tx pgx.Tx, source string, request gitsource.SyncRequest) error {
 	const due = `UPDATE gitops_sources SET next_run_at = clock_timestamp() WHERE name = $1`
 	tag, err := tx.Exec(ctx, due, source)
 	if err != nil {
@@ -33,7 +33,7 @@ func requestSync(ctx context.Context, tx pgx.Tx, source string, ask gitsource.Sy
 	}
 	batch := &pgx.Batch{}
 	batch.Queue(`INSERT INTO gitops_asks (source, retry, release, service, environment, asked_at)
-		VALUES ($1, $2, $3, $4, $5, clock_timestamp())`, source, ask.Retry, ask.Release, ask.Service, ask.Environment)
+		VALUES ($1, $2, $3, $4, $5, clock_timestamp())`, source, request.Retry, request.Release, request.Service, request.Environment)
 	batch.Queue(pg.NotifySQL, sourcesChanged)
 	return pg.ExecBatch(ctx, tx, batch)
 }
@@ -48,7 +48,7 @@ func (s *Store) RecordPush(ctx context.Context, p gitsource.Push) (fresh bool, e
 		}
 		return requestSync(ctx, tx, p.Source, gitsource.SyncRequest{})
 	})
-	return fresh, pg.Wrap("take a push notification for source "+p.Source, err)
+	return fresh, pg.Wrap("record a push notification for source "+p.Source, err)
 }
 
 // HoldClaim returns CodeOwnershipLost unless the claim is held, and keeps it so until the transaction ends; nil is always

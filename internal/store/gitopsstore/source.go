@@ -13,7 +13,7 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// maxSources bounds how many sources there are, and so the series of metrics that are named after them.
+// maxSources bounds the number of sources, and so of the metric series that are named after them.
 const maxSources = 200
 
 // sourceColumns are what scanSource reads, in this order, of a table called s.
@@ -87,10 +87,10 @@ func (s *Store) Sources(ctx context.Context, p storage.Page) (storage.List[gitso
 	return s.sourceTable().List(ctx, s.db, p)
 }
 
-// UpdateSource puts what change makes of the present source in its place; change sees nil when there is none, and answers
-// nil to remove it, or what it was given to leave it as it is. It must be pure, for it may be called again. The replica
-// that works on the source has lost it. One whose URL, branch or path are others is a new source under the old name:
-// nothing is known of it.
+// UpdateSource replaces the present source with what change returns; change is called with nil when there is none, and returns
+// nil to remove it, or its argument to leave it as it is. It must be pure, for it may be called again. The replica that works
+// on the source loses its claim. One whose URL, branch or path are others is a new source under the old name, without files
+// and status.
 func (s *Store) UpdateSource(
 	ctx context.Context, name string, change func(present *gitsource.Source) (*gitsource.Source, error),
 ) (gitsource.Report, error) {
@@ -160,7 +160,7 @@ func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *gitso
 		}
 		next.ID = id.String()
 		if _, err := tx.Exec(ctx, `DELETE FROM gitops_sources WHERE name = $1`, next.Name); err != nil {
-			return fmt.Errorf("forget the source of before: %w", err)
+			return fmt.Errorf("remove the previous source: %w", err)
 		}
 	}
 	const sql = `
@@ -185,10 +185,10 @@ func (s *Store) writeSource(ctx context.Context, tx pgx.Tx, present, next *gitso
 	return nil
 }
 
-// sourcesChanged announces that a source wants attention; it wakes no engine.
+// sourcesChanged notifies that a source may be due; it wakes no engine.
 const sourcesChanged = pg.ProgressPrefix + sourcesTopic
 
 const sourcesTopic = "gitops"
 
-// SubscribeSources subscribes to all sources: a value means that one may want attention.
+// SubscribeSources subscribes to all sources: a value means that one may be due.
 func (s *Store) SubscribeSources() (<-chan struct{}, func()) { return s.db.Subscribe(sourcesTopic) }

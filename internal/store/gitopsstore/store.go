@@ -1,5 +1,5 @@
-// Package gitopsstore keeps Git sources in PostgreSQL: what they are, what was found in their files and deployed, and who works
-// on them.
+// Package gitopsstore keeps Git sources in PostgreSQL: what they are, what was found in their files and deployed, and which
+// replica owns them.
 package gitopsstore
 
 import (

@@ -116,7 +116,7 @@ func azure(branch, delivery string) hostRequest {
 		"X-Request-Id", time.Now().String()), body: body} // a proxy's
 }
 
-// deliveriesByHost are the ways in which hosts tell of a push to a branch.
+// deliveriesByHost returns how each host notifies of a push to a branch.
 func deliveriesByHost() map[string]func(branch, delivery string) hostRequest {
 	return map[string]func(branch, delivery string) hostRequest{
 		"GitHub": github, "GitHub's form": githubForm, "Gogs": gogs, "Azure DevOps": azure,
@@ -136,7 +136,9 @@ func hookedFor(t *testing.T, host string) func(hostRequest) (bool, string, error
 	if strings.HasPrefix(host, "GitLab") {
 		source = "standard"
 	}
-	return func(s hostRequest) (bool, string, error) { return l.ReceivePush(ctx, source, s.header, []byte(s.body), s.form) }
+	return func(s hostRequest) (bool, string, error) {
+		return l.ReceivePush(ctx, source, s.header, []byte(s.body), s.form)
+	}
 }
 
 func TestHook_PushOfEveryHostIsTaken(t *testing.T) {

@@ -2,7 +2,10 @@ package syncer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -21,7 +24,7 @@ import (
 	"rollcall/internal/store"
 )
 
-// silentTarget is a target that does not tell what it runs, and a recorder that counts nothing.
+// silentTarget is a target that does not report what it runs, and a recorder that counts nothing.
 type silentTarget struct{}
 
 func (silentTarget) Probe(context.Context, healthcheck.Check, string, *rollout.TLS) healthcheck.ProbeResult {
@@ -29,7 +32,7 @@ func (silentTarget) Probe(context.Context, healthcheck.Check, string, *rollout.T
 }
 func (silentTarget) SyncDone(string, time.Duration, bool) {}
 
-// newSyncer is a loop over a repository and a database of its own, that nothing runs: its tests take the steps.
+// newSyncer returns a syncer of a repository, with a database of its own; it does not run: tests take the steps.
 func newSyncer(t *testing.T, r *gittest.Repo) (*Syncer, *store.Store) {
 	t.Helper()
 	s, err := store.Open(t.Context(), dbtest.New(t))
@@ -60,7 +63,7 @@ func newSyncer(t *testing.T, r *gittest.Repo) (*Syncer, *store.Store) {
 	return l, s
 }
 
-// claimSource is the one source, for a replica that lives.
+// claimSource claims the only source for a live replica.
 func claimSource(t *testing.T, s *store.Store, replica string) *gitsource.Claimed {
 	t.Helper()
 	if _, err := s.Heartbeat(t.Context(), replica, time.Minute); err != nil {
@@ -87,7 +90,7 @@ func listDeployments(t *testing.T, s *store.Store) []rollout.Deployment {
 
 const checkout = "service: checkout\nversion: v1\ntargets: [{id: web-1, address: \"http://10.0.0.1\"}]\n"
 
-// A replica dies after it has made the deployment and before it could write that down: whoever goes on finds it.
+// A replica dies after it has made the deployment and before it could store that: the next owner finds it.
 func TestAttempt_PlannedBecomesOneDeployment(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
@@ -209,7 +212,7 @@ func TestFile_SecretIsRefusedByLineNotRepeated(t *testing.T) {
 	}
 }
 
-// slowDeployments takes its time to say that a deployment has not ended.
+// slowDeployments reports only after a while that a deployment has not ended.
 type slowDeployments struct {
 	Deployments
 	until time.Time
@@ -220,7 +223,7 @@ func (s slowDeployments) HasUnfinished(context.Context, string, string) (bool, e
 	return true, nil
 }
 
-// While the store is asked which services are busy, another file's time to be healed may come.
+// While the store is queried for unfinished deployments, another file may become due for healing.
 func TestHeal_SkipsServicesNotKnownIdle(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
@@ -240,7 +243,7 @@ func TestHeal_SkipsServicesNotKnownIdle(t *testing.T) {
 	}
 }
 
-// Drift is what somebody left behind, and not what somebody is about to do.
+// A person's deployment takes precedence over healing.
 func TestHeal_SupersedesNothing(t *testing.T) {
 	t.Parallel()
 	r := gittest.New(t)
@@ -255,7 +258,7 @@ func TestHeal_SupersedesNothing(t *testing.T) {
 	healing := newSyncRun(l, claimSource(t, s, "a"))
 	healing.status.Serial++
 	gitops.PlanAttempt(&healing.files[0], gitsource.AttemptHeal, healing.status.Serial)
-	// Now that it is written down, somebody deploys.
+	// Once it is stored, a person deploys.
 	n, err := l.Deployer.Check(t.Context(), healing.files[0].Want.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -270,11 +273,47 @@ func TestHeal_SupersedesNothing(t *testing.T) {
 	}
 	d, err := s.Deployment(t.Context(), persons.Deployment.ID)
 	if err != nil || d.State != rollout.StatePending {
-		t.Errorf("what somebody asked for is %s: %s %v", d.State, d.Reason, err)
+		t.Errorf("the person's deployment is %s: %s %v", d.State, d.Reason, err)
 	}
 	if a := healing.files[0].Attempt; a.State != gitsource.AttemptFailed || !gitops.CanHeal(&gitsource.File{
 		Want: healing.files[0].Want, Attempt: a, Targets: []gitsource.Drift{{Wanted: "v1", Actual: "v0"}},
 	}, time.Now()) {
 		t.Errorf("the attempt is %+v", a)
+	}
+}
+
+func TestTip_UnchangedBranchIsNotFetchedAgain(t *testing.T) {
+	t.Parallel()
+	r := gittest.New(t)
+	r.Commit("one", map[string]string{"a.yaml": checkout})
+	l, s := newSyncer(t, r)
+	if err := newSyncRun(l, claimSource(t, s, "a")).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	report, err := s.Source(t.Context(), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mirror := filepath.Join(l.Mirrors.Folder, report.Source.ID+".git")
+	if err := os.RemoveAll(mirror); err != nil {
+		t.Fatal(err)
+	}
+	polled := newSyncRun(l, claimSource(t, s, "a"))
+	polled.claimed.Requests = nil
+	polled.status.NextSyncAt = time.Time{}
+	if err := polled.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(mirror); !errors.Is(err, os.ErrNotExist) || polled.status.Error != "" {
+		t.Errorf("the mirror is %v, and the error %q", err, polled.status.Error)
+	}
+}
+
+func TestSync_SHA256RepositoryIsFollowed(t *testing.T) {
+	t.Parallel()
+	r := gittest.Init(t, filepath.Join(t.TempDir(), "repo"), "--object-format=sha256")
+	want := r.Commit("one", map[string]string{"a.yaml": checkout})
+	if report := syncRepo(t, r); report.Status.DesiredRevision != want || len(report.Files) != 1 || report.Files[0].Want.Commit.SHA != want {
+		t.Errorf("the source is at %q: %+v", report.Status.DesiredRevision, report.Files)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// syncFiles is what is known of the source after a step at the repository as it is.
+// syncFiles returns the report of a source after a step at a repository with these files.
 func syncFiles(t *testing.T, files map[string]string) gitsource.Report {
 	t.Helper()
 	r := gittest.New(t)

@@ -21,7 +21,9 @@ import (
 
 const hookSecret = "sixteen characters"
 
-func hexMAC(secret, body string) string { return hex.EncodeToString(macOf([]byte(secret), []byte(body))) }
+func hexMAC(secret, body string) string {
+	return hex.EncodeToString(macOf([]byte(secret), []byte(body)))
+}
 
 func macOf(key []byte, parts ...[]byte) []byte {
 	m := hmac.New(sha256.New, key)
@@ -31,7 +33,7 @@ func macOf(key []byte, parts ...[]byte) []byte {
 	return m.Sum(nil)
 }
 
-// newHookSyncer is a loop whose source has a hook_secret, on a database of its own, and its context.
+// newHookSyncer returns a syncer whose source has a hook_secret, on a database of its own, and its context.
 func newHookSyncer(t *testing.T) (*Syncer, context.Context) {
 	t.Helper()
 	box, err := keyring.New(keyring.NewKey(time.Now()))
@@ -54,10 +56,10 @@ func newHookSyncer(t *testing.T) (*Syncer, context.Context) {
 	return New(Config{Store: s}), t.Context()
 }
 
-func header(pairs ...string) http.Header {
+func header(fields ...string) http.Header {
 	h := http.Header{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		h.Set(pairs[i], pairs[i+1])
+	for i := 0; i+1 < len(fields); i += 2 {
+		h.Set(fields[i], fields[i+1])
 	}
 	return h
 }
@@ -107,7 +109,7 @@ func (f *countingStore) Source(ctx context.Context, name string) (gitsource.Repo
 	return f.Store.Source(ctx, name)
 }
 
-// A source may have thousands of files, and anybody may send notifications.
+// A source may have thousands of files, and anyone may send notifications.
 func TestHook_ReadsOnlyTheSourceRow(t *testing.T) {
 	t.Parallel()
 	l, ctx := newHookSyncer(t)

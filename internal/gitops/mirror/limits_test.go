@@ -11,7 +11,7 @@ import (
 	"rollcall/internal/gitsource"
 )
 
-// Git keeps all that a host says of its branches in memory, and so must be bound there, too.
+// Git keeps a host's whole list of branches in memory, so that is bounded, too.
 func TestFetch_EndlessHostOutputIsBounded(t *testing.T) {
 	t.Parallel()
 	const most = 128 << 20
