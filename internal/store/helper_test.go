@@ -34,7 +34,6 @@ var (
 	rows             = teststore.SecretRows
 	wantNoSecret     = teststore.WantNoSecret
 	keyed            = teststore.WithKeys
-	as               = teststore.AsRole
 	hold             = teststore.HoldStatement
 	pause            = teststore.PauseDeployment
 	administer       = teststore.NewAdmin
