@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -178,13 +179,19 @@ func unprivilegedAccount(dir string) (*syscall.Credential, error) {
 	return nil, errors.New("PostgreSQL refuses to run as root, and there is neither an account \"postgres\" nor \"nobody\"")
 }
 
+// freePort returns a port that nothing listens on. It is below those that the kernel gives to outgoing connections
+// (ip_local_port_range): one of these may be taken again before the server listens.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	const first, count, tries = 20_000, 12_000, 100
+	var err error
+	for range tries {
+		var l net.Listener
+		port := strconv.Itoa(first + rand.IntN(count))                                   //nolint:gosec // no secret
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", port)); err == nil { //nolint:noctx // it is closed at once
+			return port, l.Close() //nolint:wrapcheck // the caller says what was tried
+		}
 	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
+	return "", fmt.Errorf("find a free port: %w", err)
 }
 
 // waitUntilReady waits until the server answers.

@@ -247,7 +247,11 @@ func (r *replica) catch(from string) {
 func (r *replica) killAtCommit(p *process, kind chaos.Kind, timeout time.Duration) bool {
 	var once sync.Once
 	struck := make(chan struct{})
-	r.wire.onCommit(commitFault{before: kind == chaos.KillBeforeCommit, ofCall: kind == chaos.KillBeforeSend, strike: func() {
+	of := ""
+	if kind == chaos.KillBeforeSend {
+		of = "target.intent"
+	}
+	r.wire.onCommit(commitFault{before: kind == chaos.KillBeforeCommit, of: of, strike: func() {
 		p.signal(syscall.SIGKILL)
 		once.Do(func() { close(struck) })
 	}})

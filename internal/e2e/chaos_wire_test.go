@@ -40,10 +40,11 @@ type wireState struct {
 }
 
 // commitFault strikes one COMMIT: before it is passed on when before is set, else when its answer has come. The answer is
-// never passed on. Of those with ofCall only one that writes a call down is struck.
+// never passed on. With of it waits for one of a transaction that stores that text.
 type commitFault struct {
-	before, ofCall bool
-	strike         func()
+	before bool
+	of     string
+	strike func()
 }
 
 // wired is one connection through a wire.
@@ -52,10 +53,11 @@ type wired struct {
 	client, server net.Conn
 	mu             sync.Mutex
 	awaits         *commitFault // of the commit whose answer is awaited
-	// statements are the prepared ones by name, writes says that the one under way writes deployments, calls that it writes a
-	// call down, and inside that a transaction was begun.
-	statements            map[string]bool
-	writes, calls, inside bool
+	// statements are the prepared ones by name, writes says that the one under way writes deployments, inside that a transaction
+	// was begun, and bound is what was sent to be stored since.
+	statements     map[string]bool
+	writes, inside bool
+	bound          []byte
 }
 
 func newWire(t testing.TB, database string) *wire {
@@ -161,10 +163,10 @@ func (w *wire) disarm() {
 	w.commits = nil
 }
 
-func (w *wire) nextCommit(ofCall bool) *commitFault {
+func (w *wire) nextCommit(bound []byte) *commitFault {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.commits) == 0 || w.commits[0].ofCall && !ofCall {
+	if len(w.commits) == 0 || !bytes.Contains(bound, []byte(w.commits[0].of)) {
 		return nil
 	}
 	f := w.commits[0]
@@ -238,8 +240,8 @@ func readMessage(from io.Reader, first bool) ([]byte, error) {
 
 // forward passes a message to the server.
 func (c *wired) forward(message []byte) error {
-	if commits, ofCall := c.commits(message); commits {
-		if f := c.wire.nextCommit(ofCall); f != nil && f.before {
+	if commits, bound := c.commits(message); commits {
+		if f := c.wire.nextCommit(bound); f != nil && f.before {
 			f.strike()
 			return errStruck
 		} else if f != nil {
@@ -252,16 +254,16 @@ func (c *wired) forward(message []byte) error {
 	return err
 }
 
-// commits reports whether the database will have committed something when it has answered the message, and whether that
-// writes a call down.
-func (c *wired) commits(message []byte) (commits, ofCall bool) {
+// commits reports whether the database will have committed something when it has answered the message, and what was sent to be
+// stored with it.
+func (c *wired) commits(message []byte) (commits bool, bound []byte) {
 	const query, parse, bind, sync = 'Q', 'P', 'B', 'S'
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	body := message[min(5, len(message)):]
 	switch message[0] {
 	case query:
-		return bytes.EqualFold(bytes.Trim(body, "\x00 ;"), []byte("commit")), c.calls
+		return bytes.EqualFold(bytes.Trim(body, "\x00 ;"), []byte("commit")), c.bound
 	case parse:
 		name, text, _ := bytes.Cut(body, []byte{0})
 		c.statements[string(name)] = writesDeployments(text)
@@ -269,13 +271,16 @@ func (c *wired) commits(message []byte) (commits, ofCall bool) {
 		_, rest, _ := bytes.Cut(body, []byte{0})
 		name, _, _ := bytes.Cut(rest, []byte{0})
 		c.writes = c.writes || c.statements[string(name)]
-		c.calls = c.calls || bytes.Contains(rest, []byte("target.intent"))
+		c.bound = append(c.bound, rest...)
 	case sync:
-		commits, ofCall = c.writes && !c.inside, c.calls
-		c.writes, c.calls = false, c.calls && c.inside
-		return commits, ofCall
+		commits, bound = c.writes && !c.inside, c.bound
+		c.writes = false
+		if !c.inside {
+			c.bound = nil
+		}
+		return commits, bound
 	}
-	return false, false
+	return false, nil
 }
 
 func writesDeployments(text []byte) bool {

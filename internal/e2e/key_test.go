@@ -44,7 +44,7 @@ func TestKey_ServerKilledBeforeResponse(t *testing.T) {
 			p.awaitEnd(p.post(request(f, "v2", object{"type": "rolling"})).ID)
 
 			const path = "/services/checkout/environments/production/rollback"
-			way.onCommit(commitFault{before: before, strike: p.kill})
+			way.onCommit(commitFault{before: before, of: "deployment.created", strike: p.kill})
 			if res, _ := keyedPost(t, p.url+path, "undo-1"); res.StatusCode != 0 {
 				t.Fatalf("answered %d; the server was to be killed", res.StatusCode)
 			}
@@ -84,7 +84,7 @@ func TestKey_PauseIsNotRepeatedAfterKill(t *testing.T) {
 	p.awaitGate(d.ID, 1)
 
 	pause := "/deployments/" + d.ID + "/pause"
-	way.onCommit(commitFault{strike: p.kill})
+	way.onCommit(commitFault{of: "deployment.paused", strike: p.kill})
 	if res, _ := keyedPost(t, p.url+pause, "k"); res.StatusCode != 0 {
 		t.Fatalf("answered %d; the server was to be killed", res.StatusCode)
 	}
