@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -61,7 +60,7 @@ func (p *proxy) forwardMessages(to io.Writer, from io.Reader) error {
 	kind := make([]byte, 1)
 	for {
 		if _, err := io.ReadFull(from, kind); err != nil {
-			return errors.Join(err)
+			return fmt.Errorf("read a message: %w", err)
 		}
 		if kind[0] == 'E' || kind[0] == 'Q' { // Execute, Query
 			p.statements.Add(1)
