@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"syscall"
@@ -207,24 +206,8 @@ func assertTruth(p *process, id string, f *testtarget.Fleet) {
 	}
 }
 
+// assertMetric demands that /metrics has a line soon: a server counts an end just after it has saved it.
 func assertMetric(t *testing.T, p *process, want string) {
 	t.Helper()
-	res, err := http.Get(p.url + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), want+"\n") {
-		name, _, _ := strings.Cut(want, "{")
-		for line := range strings.Lines(string(text)) {
-			if strings.HasPrefix(line, name) {
-				t.Log(strings.TrimSpace(line))
-			}
-		}
-		t.Errorf("/metrics lacks %s", want)
-	}
+	awaitFact(t, "/metrics has "+want, func() bool { return strings.Contains(p.metrics(), want+"\n") })
 }
