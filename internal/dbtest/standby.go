@@ -85,9 +85,12 @@ func (s *Server) AwaitCondition(condition string) error {
 func (s *Server) DatabaseURL(name string) string { return databaseURL(s.URL, name) }
 
 // StartReplicated starts a server with a standby; both end with the test. Without PostgreSQL's programs the test fails when CI
-// is set and is skipped otherwise.
+// is set and is skipped otherwise. With -short it is skipped, too.
 func StartReplicated(t testing.TB) (primary, standby *Server) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a database: none is started with -short")
+	}
 	primary, err := Start()
 	if err == nil {
 		t.Cleanup(func() { _ = primary.Stop() }) // its data goes with it

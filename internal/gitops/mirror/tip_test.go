@@ -11,9 +11,11 @@ import (
 
 	"rollcall/internal/gitops/gittest"
 	"rollcall/internal/gitsource"
+	"rollcall/internal/slowtest"
 )
 
 func TestFetch_HostThatPacksForLongIsWaitedFor(t *testing.T) {
+	slowtest.Mark(t)
 	t.Parallel()
 	r := gittest.New(t)
 	want := r.Commit("one", map[string]string{"a.yaml": "a: 1"})
