@@ -85,6 +85,7 @@ func decoders() map[string]decoder {
 		"internal/notify/github.go":            {fuzz: "FuzzOurs"},
 		"internal/notify/redact.go":            {fuzz: "FuzzHide"},
 		"internal/egress/answer.go":            {fuzz: "FuzzRetryAfter"},
+		"internal/egress/exchange.go":          {fuzz: "FuzzExchange"},
 		"internal/egress/sign.go":              {why: encodes},
 		"internal/egress/trust.go":             {fuzz: "FuzzTrust"},
 		"internal/rollout/commit_time.go":      {fuzz: "FuzzCommittedAt"},
