@@ -109,7 +109,7 @@ func (t *doraTally) sumDays(ctx context.Context, tx pgx.Tx, scopes authz.Scopes)
 			continue
 		}
 		add := t.adderFor(serviceKey{d.service, d.environment})
-		if err := eachChange(d.figures, d.day.UnixMicro(), add); err != nil {
+		if err := d.eachChange(add); err != nil {
 			return err
 		}
 	}
@@ -120,10 +120,11 @@ func (t *doraTally) sumDays(ctx context.Context, tx pgx.Tx, scopes authz.Scopes)
 	return t.addEnded(rows)
 }
 
-// doraDaysSQL lists the days of the time after the first n parameters.
+// doraDaysSQL lists the months and days of the time after the first n parameters.
 func doraDaysSQL(where string, n int) string {
-	return fmt.Sprintf(`SELECT service, environment, day, changes FROM figures_days d %s
-		AND day >= ($%d::timestamptz AT TIME ZONE 'UTC')::date AND day <= ($%d::timestamptz AT TIME ZONE 'UTC')::date`, where, n+1, n+2)
+	since, until := fmt.Sprintf(`($%d::timestamptz AT TIME ZONE 'UTC')`, n+1), fmt.Sprintf(`($%d::timestamptz AT TIME ZONE 'UTC')::date`, n+2)
+	return monthsSQL("changes", where, `d.month >= date_trunc('month', `+since+`)::date AND d.month <= `+until,
+		`f.day >= `+since+`::date AND f.day <= `+until)
 }
 
 // addEnded adds the changes among what has ended; too much of that is CodeUnavailable.

@@ -101,19 +101,19 @@ func addFreshDays(days []figuresDay, add func(*duration)) (stale []figuresDay, e
 	for i := range days {
 		if !days[i].isReadable() {
 			stale = append(stale, days[i])
-		} else if err := eachDuration(days[i].figures, days[i].day.UnixMicro(), add); err != nil {
+		} else if err := days[i].eachDuration(add); err != nil {
 			return nil, err
 		}
 	}
 	return stale, nil
 }
 
-// durationDaysSQL lists the days on which a deployment ended that was created at the n-th parameter or later.
+// durationDaysSQL lists the months and days on which a deployment ended that was created at the n-th parameter or later.
 func durationDaysSQL(where string, n int) string {
 	if where == "" {
 		where = "WHERE true"
 	}
-	return fmt.Sprintf(`SELECT service, environment, day, durations FROM figures_days d %s AND last_created_at >= $%d`, where, n)
+	return monthsSQL("durations", where, fmt.Sprintf(`d.last_created_at >= $%d`, n), fmt.Sprintf(`f.last_created_at >= $%d`, n))
 }
 
 func secondsDuration(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

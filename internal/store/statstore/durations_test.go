@@ -44,7 +44,7 @@ func TestSummary_FiguresReadNoRowOfADeployment(t *testing.T) {
 	ended(t, s, 20_000)
 	month := []any{30 * 24 * time.Hour, true, []string{}, []string{}}
 	for index, statements := range map[string]map[string][]any{
-		"deployments_counted": {statstore.StateCountsSQL(): nil, statstore.ServiceCountsSQL(): nil},
+		"deployments_counted": {statstore.StateCountsSQL(false): nil, statstore.ServiceCountsSQL(false): nil},
 		"deployments_lasted":  {statstore.DurationsSQL(): month},
 	} {
 		for sql, args := range statements {
@@ -69,7 +69,7 @@ func TestFigures_AreReadWithoutTheDeployments(t *testing.T) {
 	exec(t, s, `VACUUM (FULL, ANALYZE) figures_days, figures_counts`) // as after an autovacuum, which tests cannot wait for
 	month := time.Now().AddDate(0, 0, -30)
 	for sql, args := range map[string][]any{
-		statstore.StateCountsSQL(): nil, statstore.ServiceCountsSQL(): nil, statstore.DurationDaysSQL(): {month}, statstore.DoraDaysSQL(): {month, time.Now()},
+		statstore.StateCountsSQL(true): nil, statstore.ServiceCountsSQL(true): nil, statstore.DurationDaysSQL(): {month}, statstore.DoraDaysSQL(): {month, time.Now()},
 	} {
 		var plans []struct{ Plan planNode }
 		must(t, s.Pool().QueryRow(ctx(t), `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+sql, args...).Scan(&plans))
@@ -79,6 +79,19 @@ func TestFigures_AreReadWithoutTheDeployments(t *testing.T) {
 		if pages := plans[0].Plan.pagesOf("figures_"); pages == 0 {
 			t.Errorf("no figures are read by %s", sql)
 		}
+	}
+}
+
+// The days of a month that is put together are not looked at.
+func TestFigures_DaysAreFoundByMonth(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ended(t, s, 2_000)
+	refreshed(t, s)
+	exec(t, s, `VACUUM (FULL, ANALYZE) figures_days, figures_months`)
+	month := time.Now().AddDate(0, 0, -60)
+	for sql, args := range map[string][]any{statstore.DurationDaysSQL(): {month}, statstore.DoraDaysSQL(): {month, time.Now()}} {
+		wantPlan(t, s, "Index Cond: ((service = d_1.service) AND (environment = d_1.environment) AND (day >= d_1.month)", sql, args...)
 	}
 }
 

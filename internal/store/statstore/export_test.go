@@ -7,10 +7,10 @@ const MaxJudged = maxJudged
 func DurationsSQL() string { return durationsSQL() }
 
 // StateCountsSQL is stateCountsSQL of all deployments.
-func StateCountsSQL() string { return stateCountsSQL("") }
+func StateCountsSQL(complete bool) string { return stateCountsSQL(countedSQL("", complete)) }
 
 // ServiceCountsSQL is serviceCountsSQL of all deployments.
-func ServiceCountsSQL() string { return serviceCountsSQL("") }
+func ServiceCountsSQL(complete bool) string { return serviceCountsSQL(countedSQL("", complete)) }
 
 // DurationDaysSQL is durationDaysSQL of all deployments since $1.
 func DurationDaysSQL() string { return durationDaysSQL("", 1) }

@@ -13,11 +13,11 @@ import (
 	"rollcall/internal/store/pg"
 )
 
-// Figures over all deployments are kept in four tables by triggers on deployments, see the migration that makes them. A day
+// Figures over all deployments are kept in five tables by triggers on deployments, see the migrations that make them. A day
 // of a service in an environment whose figures are cleared is read from its deployments: by each request for it, and by
-// RefreshFigures, which stores it.
+// RefreshFigures, which stores it; and it puts the days of a month that is over together.
 
-// figuresFormat is the first byte of what is stored of a day; another one is not read.
+// figuresFormat is the first byte of what is stored of a day or a month; another one is not read.
 const figuresFormat = 1
 
 // serviceKey names a service in an environment.
@@ -225,16 +225,35 @@ func (r *figuresReader) readByte() byte {
 	return b
 }
 
-// figuresDay is a day of a service in an environment; figures is nil when it has to be read from the deployments.
+// figuresDay is a day of a service in an environment, or a whole month, whose first day it then is; figures is nil when it has to
+// be read from the deployments.
 type figuresDay struct {
 	service, environment string
 	day                  time.Time
 	figures              []byte
+	month                bool
 }
 
 func scanFiguresDay(row pgx.CollectableRow) (d figuresDay, err error) {
-	err = row.Scan(&d.service, &d.environment, &d.day, &d.figures)
+	err = row.Scan(&d.service, &d.environment, &d.day, &d.figures, &d.month)
 	return d, err //nolint:wrapcheck // the caller names the operation
+}
+
+// eachChange calls do with each change of the day or month, which do must not keep.
+func (d *figuresDay) eachChange(do func(c *change)) error {
+	return d.eachDay(func(b []byte, day int64) error { return eachChange(b, day, do) })
+}
+
+// eachDuration calls do with each duration of the day or month, which do must not keep.
+func (d *figuresDay) eachDuration(do func(d *duration)) error {
+	return d.eachDay(func(b []byte, day int64) error { return eachDuration(b, day, do) })
+}
+
+func (d *figuresDay) eachDay(do func(b []byte, day int64) error) error {
+	if d.month {
+		return eachDayOfMonth(d.figures, d.day.UnixMicro(), do)
+	}
+	return do(d.figures, d.day.UnixMicro())
 }
 
 // isReadable reports whether the figures can be read.

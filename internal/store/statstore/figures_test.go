@@ -148,9 +148,18 @@ func (h *history) exec(sql string, args ...any) {
 	exec(h.t, h.s, sql, args...)
 }
 
-// moment is some time in six days, in steps in which two often fall together.
+// moment is some time in six days of one of three months that are over, in steps in which two often fall together.
 func (h *history) moment() time.Time {
-	return noon.Add(time.Duration(h.IntN(6*24*20)) * 3 * time.Minute)
+	return noon.AddDate(0, h.IntN(3), 0).Add(time.Duration(h.IntN(6*24*20)) * 3 * time.Minute)
+}
+
+// within is some time from a moment on: of days, or of months.
+func (h *history) within() dora.Query {
+	since, days := h.moment(), 1+h.IntN(6)
+	if h.IntN(2) == 0 {
+		days *= 15
+	}
+	return dora.Query{Since: since, Until: since.Add(time.Duration(1+h.IntN(days*24*60)) * time.Minute)}
 }
 
 func (h *history) step() string {
@@ -172,10 +181,14 @@ func (h *history) step() string {
 	}
 }
 
-func (h *history) refresh() string {
-	more, err := h.s.RefreshFigures(ctx(h.t))
-	must(h.t, err)
-	return fmt.Sprint(more)
+// refresh reads some days or, if it is called often enough, all of them and their months.
+func (h *history) refresh() (more string) {
+	for range 1 + h.IntN(4) {
+		left, err := h.s.RefreshFigures(ctx(h.t))
+		must(h.t, err)
+		more = fmt.Sprint(left)
+	}
+	return more
 }
 
 // deploy starts a deployment or a rollback, which ends now or with the next one of its service.
@@ -236,12 +249,15 @@ func TestFigures_AreThoseOfTheRows(t *testing.T) {
 			}
 			for i := range 120 {
 				did := h.step()
-				since := h.moment()
-				sel := dora.Query{Since: since, Until: since.Add(time.Duration(1+h.IntN(6*24*60)) * time.Minute)}
-				wantFiguresOfRows(t, s, fmt.Sprintf("step %d, %s", i, did), sel)
+				wantFiguresOfRows(t, s, fmt.Sprintf("step %d, %s", i, did), h.within())
 			}
 			refreshed(t, s)
-			wantFiguresOfRows(t, s, "at the end", dora.Query{Since: noon, Until: noon.AddDate(0, 0, 7)})
+			wantFiguresOfRows(t, s, "at the end", dora.Query{Since: noon, Until: noon.AddDate(0, 3, 0)})
+			var months, put int
+			must(t, s.Pool().QueryRow(ctx(t), `SELECT count(*), count(format) FROM figures_months`).Scan(&months, &put))
+			if months < 5 || put != months {
+				t.Errorf("%d of %d months are put together", put, months)
+			}
 		})
 	}
 }

@@ -15,8 +15,9 @@ import (
 
 // What one call of RefreshFigures does at most.
 const (
-	refreshedKeys = 20
-	refreshedDays = 100
+	refreshedKeys   = 20
+	refreshedDays   = 100
+	refreshedMonths = 200
 )
 
 // judgedAtOnce is how many deployments one statement judges at most, so that it ends in time on a busy machine, too.
@@ -33,6 +34,9 @@ func (s *Store) RefreshFigures(ctx context.Context) (more bool, err error) {
 	stored := false
 	if err == nil {
 		stored, err = s.refreshDays(ctx)
+	}
+	if err == nil && !stored {
+		stored, err = s.refreshMonths(ctx)
 	}
 	return !done || stored, pg.Wrap("bring the figures of deployments up to date", err)
 }
