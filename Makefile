@@ -106,6 +106,11 @@ bench: ensure bin/rollcall-server ## Measure what a rollout costs beside a plain
 	@mkdir -p bin
 	$(GO) run ./internal/e2e/bench $(ARGS) | tee bin/bench.txt
 
+.PHONY: bench-scale
+bench-scale: ensure bin/rollcall-server ## Measure a server with 300,000 finished and 100,000 unfinished deployments; ARGS='-markdown'
+	@mkdir -p bin
+	$(GO) run ./internal/e2e/bench -scale $(ARGS) | tee bin/bench-scale.txt
+
 .PHONY: bench-compare
 bench-compare: ensure bin/rollcall-server ## Measure this checkout beside another commit, in turns; REF=main~10
 	@scripts/bench-compare "$(REF)" $(ARGS)

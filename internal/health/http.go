@@ -17,7 +17,6 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/jsonpointer"
 	"rollcall/internal/rollout"
 )
 
@@ -185,7 +184,7 @@ func (a *httpResponse) findVersion(pointer string) (version, why string) {
 	if a.cut {
 		return "", "the answer is larger than 64 KiB"
 	}
-	value, err := jsonpointer.Lookup(a.text, pointer)
+	value, err := lookupPointer(a.text, pointer)
 	if err != nil {
 		return "", err.Error()
 	}

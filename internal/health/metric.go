@@ -13,7 +13,6 @@ import (
 
 	"rollcall/internal/egress"
 	"rollcall/internal/healthcheck"
-	"rollcall/internal/jsonpointer"
 	"rollcall/internal/rollout"
 )
 
@@ -118,7 +117,7 @@ func jsonNumber(r io.Reader, pointer string) ([]sample, error) {
 	if err != nil {
 		return nil, err
 	}
-	value, err := jsonpointer.Lookup(text, pointer)
+	value, err := lookupPointer(text, pointer)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,11 @@ type options struct {
 	only string
 	// repeat is how many rollouts of each case are measured, at least.
 	repeat int
+	// scale measures large databases instead of rollouts.
+	scale bool
+	sizes sizes
+	// folder is where the large database is kept; empty removes it.
+	folder string
 	// markdown prints the table as the documentation shows it.
 	markdown bool
 }
@@ -39,12 +44,20 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "measure the cases whose name contains this")
 	flag.IntVar(&o.repeat, "repeat", 5, "how many rollouts of each case to measure")
 	flag.BoolVar(&o.markdown, "markdown", false, "print the table as Markdown")
+	flag.BoolVar(&o.scale, "scale", false, "measure a server with a large database instead")
+	flag.IntVar(&o.sizes.finished, "finished", 300_000, "how many finished deployments that has")
+	flag.IntVar(&o.sizes.unfinished, "unfinished", 100_000, "how many unfinished deployments that has")
+	flag.StringVar(&o.folder, "folder", "", "a folder in which that database is kept, and used again")
 	flag.Parse()
 	if len(o.servers) == 0 {
 		o.servers = []program{{"this", "bin/rollcall-server"}}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, o)
+	measure := run
+	if o.scale {
+		measure = runScale
+	}
+	err := measure(ctx, o)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
