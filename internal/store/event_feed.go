@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -54,11 +55,13 @@ func (s *Store) EventsAfter(ctx context.Context, t storage.EventCursor, limit in
 	if err != nil {
 		return nil, t, pg.Wrap("find out who writes events", err)
 	}
-	events, err := s.readAfterCursor(ctx, &t, limit)
+	rows, err := s.readAfterCursor(ctx, &t, limit)
 	if err != nil {
 		return nil, t, err
 	}
-	sure := countCertain(events, t.After, settled)
+	after := func(e *rollout.Event) bool { return e.ID > t.After }
+	events := flattenRows(rows, after, limit)
+	sure := len(flattenRows(rows[:countCertain(rows, t.After, settled)], after, limit))
 	next := storage.EventCursor{After: t.After, Last: t.Last, LastAt: t.LastAt}
 	if sure > 0 {
 		next.MoveTo(&events[sure-1])
@@ -79,21 +82,22 @@ func (s *Store) EventsAfter(ctx context.Context, t storage.EventCursor, limit in
 	return events[:sure], next, nil
 }
 
-// readAfterCursor reads what comes after the place, and in the same statement the event at it.
-func (s *Store) readAfterCursor(ctx context.Context, t *storage.EventCursor, limit int) ([]rollout.Event, error) {
+// readAfterCursor reads the rows that come after the place, and in the same statement the event at it: it is in the first of
+// them, which may hold others before it, or after it.
+func (s *Store) readAfterCursor(ctx context.Context, t *storage.EventCursor, limit int) ([]eventRow, error) {
 	if t.Last == (rollout.EventMark{}) {
-		return s.AllEvents(ctx, t.After, math.MaxInt64, limit)
+		return s.rowsAfter(ctx, t.After, math.MaxInt64, limit)
 	}
-	events, err := s.AllEvents(ctx, t.After-1, math.MaxInt64, limit+1)
+	rows, err := s.rowsAfter(ctx, t.After-1, math.MaxInt64, limit+1)
 	if err != nil {
 		return nil, err
 	}
-	there := len(events) > 0 && events[0].ID == t.After
+	at := flattenRows(rows[:min(len(rows), 1)], func(e *rollout.Event) bool { return e.ID == t.After }, 1)
 	switch {
-	case there && events[0].Mark() == t.Last:
-		return events[1:], nil
-	case !there && time.Since(t.LastAt) > minDeletableAge:
-		return events[:min(len(events), limit)], nil
+	case len(at) == 1 && at[0].Mark() == t.Last:
+		return rows, nil
+	case len(at) == 0 && time.Since(t.LastAt) > minDeletableAge:
+		return rows, nil
 	default:
 		return nil, &problem.Error{Code: problem.CodeOwnershipLost, Message: fmt.Sprintf("the event %d is not there any more", t.After)}
 	}
@@ -104,21 +108,23 @@ const minDeletableAge = 23 * time.Hour
 
 // HasEvent reports whether an event with the id is there, of whichever deployment.
 func (s *Store) HasEvent(ctx context.Context, eventID int64) (bool, error) {
-	has, err := pg.QueryOne(ctx, s.db, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM deployment_events WHERE id = $1)`, eventID)
+	has, err := pg.QueryOne(ctx, s.db, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM deployment_events
+		WHERE id >= $1 AND id < $1 + $2::bigint AND id - size < $1)`, eventID, maxBatch)
 	return has, pg.Wrap("look for an event", err)
 }
 
 // LastCommon returns the highest id of the marks at which that very event is there; 0 when there is none.
 func (s *Store) LastCommon(ctx context.Context, marks []rollout.EventMark) (int64, error) {
-	n := len(marks)
-	ids, of, seqs, hashes := make([]int64, n), make([]string, n), make([]int64, n), make([][]byte, n)
+	ids := make([]int64, len(marks))
 	for i, m := range marks {
-		ids[i], of[i], seqs[i], hashes[i] = m.ID, m.DeploymentID, m.Seq, pg.HashArg(m.Hash)
+		ids[i] = m.ID
 	}
-	common, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int64], `
-		SELECT coalesce(max(e.id), 0) FROM deployment_events e
-			JOIN unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::bytea[]) AS m (id, deployment_id, seq, hash) ON m.id = e.id
-		WHERE (e.deployment_id, e.seq) = (m.deployment_id, m.seq) AND e.hash IS NOT DISTINCT FROM m.hash`, ids, of, seqs, hashes)
+	rows, err := pg.QueryAll(ctx, s.db, scanEventRow, eventRowsSQL(`e.id IN (SELECT r.id FROM deployment_events r, unnest($1::bigint[]) AS m (id)
+		WHERE r.id >= m.id AND r.id < m.id + `+strconv.Itoa(maxBatch)+` AND r.id - r.size < m.id)`, "id", "$2"), ids, math.MaxInt32)
+	common := int64(0)
+	for _, e := range flattenRows(rows, func(e *rollout.Event) bool { return slices.Contains(marks, e.Mark()) }, math.MaxInt) {
+		common = max(common, e.ID)
+	}
 	return common, pg.Wrap("look which events are still there", err)
 }
 
@@ -135,15 +141,18 @@ func (s *Store) settledID(ctx context.Context, t storage.EventCursor) (int64, er
 	return t.GapEnd, nil
 }
 
-// countCertain counts the events, in order, before which none can be missing.
-func countCertain(events []rollout.Event, after, settled int64) int {
-	for i := range events {
-		if events[i].ID > settled && events[i].ID != after+1 {
+// countCertain counts the rows, in order, before which none can be missing: a row has drawn its last id, maxBatch after that of
+// the row before it, or one after it where both are from before rows could hold several events.
+func countCertain(rows []eventRow, after, settled int64) int {
+	for i := range rows {
+		last := rows[i].last.ID
+		first := max(last-int64(rows[i].size)+1, after+1) // what comes after the cursor
+		if last > after && first > settled && first != after+1 && last != after+maxBatch {
 			return i
 		}
-		after = events[i].ID
+		after = max(last, after)
 	}
-	return len(events)
+	return len(rows)
 }
 
 func (s *Store) eventWriters(ctx context.Context) ([]string, error) {
@@ -159,8 +168,14 @@ func (s *Store) stillWriting(ctx context.Context, before []string) ([]string, er
 // AllEvents reads at most limit events of all deployments with an id above after and not above upTo, in the order of
 // their ids.
 func (s *Store) AllEvents(ctx context.Context, after, upTo int64, limit int) ([]rollout.Event, error) {
-	events, err := pg.QueryAll(ctx, s.db, scanEvent, selectEvents+`WHERE e.id > $1 AND e.id <= $2 ORDER BY e.id LIMIT $3`, after, upTo, limit)
-	return events, pg.Wrap("read the events of all deployments", err)
+	rows, err := s.rowsAfter(ctx, after, upTo, limit)
+	return flattenRows(rows, func(e *rollout.Event) bool { return e.ID > after && e.ID <= upTo }, limit), err
+}
+
+// rowsAfter reads the rows with events of any deployment whose ids are above after and not above upTo.
+func (s *Store) rowsAfter(ctx context.Context, after, upTo int64, limit int) ([]eventRow, error) {
+	rows, err := pg.QueryAll(ctx, s.db, scanEventRow, eventRowsSQL(`e.id > $1 AND e.id - e.size < $2`, "id", "$3"), after, upTo, limit)
+	return rows, pg.Wrap("read the events of all deployments", err)
 }
 
 // DeploymentEvents reads at most limit events of one deployment with a number above after and not above upTo.
@@ -168,8 +183,9 @@ func (s *Store) DeploymentEvents(ctx context.Context, id string, after, upTo int
 	if !pg.ValidID(id) {
 		return nil, notFound(id)
 	}
-	events, err := pg.QueryAll(ctx, s.db, scanEvent,
-		selectEvents+`WHERE e.deployment_id = $1 AND e.seq > $2 AND e.seq <= $3 ORDER BY e.seq LIMIT $4`, id, after, upTo, limit)
+	rows, err := pg.QueryAll(ctx, s.db, scanEventRow,
+		eventRowsSQL(`e.deployment_id = $1 AND e.seq > $2 AND e.seq - e.size < $3`, "seq", "$4"), id, after, upTo, limit)
+	events := flattenRows(rows, func(e *rollout.Event) bool { return e.Seq > after && e.Seq <= upTo }, limit)
 	return events, pg.Wrap("read the events of deployment "+id, err)
 }
 
@@ -178,8 +194,8 @@ func (s *Store) SeqForEventID(ctx context.Context, id string, eventID int64) (in
 	if !pg.ValidID(id) {
 		return 0, notFound(id)
 	}
-	seq, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int64],
-		`SELECT coalesce(max(seq), 0) FROM deployment_events WHERE deployment_id = $1 AND id <= $2`, id, eventID)
+	seq, err := pg.QueryOne(ctx, s.db, pgx.RowTo[int64], `SELECT coalesce((SELECT seq - greatest(id - $2, 0) FROM deployment_events
+		WHERE deployment_id = $1 AND id - size < $2 ORDER BY seq DESC LIMIT 1), 0)`, id, eventID)
 	return seq, pg.Wrap("find an event of deployment "+id, err)
 }
 

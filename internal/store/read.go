@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -62,22 +63,24 @@ const (
 
 // Targets lists a deployment's targets in the order of the request.
 func (s *Store) Targets(ctx context.Context, id string, p storage.Page) (storage.List[rollout.Target], error) {
-	return numberedPage(ctx, s, id, p, targetCursor, -1, scanTarget, `SELECT `+targetColumns+`
-		FROM deployment_targets t WHERE t.deployment_id = $1 AND t.position > $2::bigint ORDER BY t.position LIMIT $3`,
-		func(last *rollout.Target) int64 { return int64(last.Position) })
+	const sql = `SELECT ` + targetColumns + `
+		FROM deployment_targets t WHERE t.deployment_id = $1 AND t.position > $2::bigint ORDER BY t.position LIMIT $3`
+	return numberedPage(ctx, s, id, p, targetCursor, -1, func(after int64, limit int) ([]rollout.Target, error) {
+		return pg.QueryAll(ctx, s.db, scanTarget, sql, id, after, limit)
+	}, func(last *rollout.Target) int64 { return int64(last.Position) })
 }
 
 // Events lists a deployment's events in the order in which they happened.
 func (s *Store) Events(ctx context.Context, id string, p storage.Page) (storage.List[rollout.Event], error) {
-	return numberedPage(ctx, s, id, p, eventCursor, 0, scanEvent,
-		selectEvents+`WHERE e.deployment_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3`,
-		func(last *rollout.Event) int64 { return last.Seq })
+	return numberedPage(ctx, s, id, p, eventCursor, 0, func(after int64, limit int) ([]rollout.Event, error) {
+		return s.DeploymentEvents(ctx, id, after, math.MaxInt64, limit)
+	}, func(last *rollout.Event) int64 { return last.Seq })
 }
 
-// numberedPage reads a page of what belongs to one deployment; sql takes its id, the number before and the limit.
+// numberedPage reads a page of what belongs to one deployment; read returns what comes after a number, at most limit.
 func numberedPage[T any](
 	ctx context.Context, s *Store, id string, p storage.Page, kind string, before int64,
-	scan pgx.RowToFunc[T], sql string, numberOf func(*T) int64,
+	read func(after int64, limit int) ([]T, error), numberOf func(*T) int64,
 ) (storage.List[T], error) {
 	if !pg.ValidID(id) {
 		return storage.List[T]{}, notFound(id)
@@ -87,7 +90,7 @@ func numberedPage[T any](
 		return storage.List[T]{}, err
 	}
 	limit := pg.LimitOf(p)
-	items, err := pg.QueryAll(ctx, s.db, scan, sql, id, after, limit+1)
+	items, err := read(after, limit+1)
 	if err == nil && len(items) == 0 {
 		_, err = s.Deployment(ctx, id)
 	}

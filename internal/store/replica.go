@@ -10,19 +10,26 @@ import (
 )
 
 // Heartbeat extends the replica's lease, and returns the time of the database's clock. Rows of replicas that have been
-// dead for an hour are removed.
+// dead for an hour are removed. It finds out, too, whether all replicas with a lease can read events that share a row.
 func (s *Store) Heartbeat(ctx context.Context, replica string, lease time.Duration) (now time.Time, err error) {
 	const renew = `
-		INSERT INTO replicas (id, started_at, renewed_at, expires_at)
-		SELECT $1, now, now, now + $2::interval FROM clock_timestamp() now
-		ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, expires_at = excluded.expires_at
+		INSERT INTO replicas (id, started_at, renewed_at, expires_at, reads_batches)
+		SELECT $1, now, now, now + $2::interval, true FROM clock_timestamp() now
+		ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, expires_at = excluded.expires_at, reads_batches = true
 		RETURNING renewed_at`
+	const older = `SELECT EXISTS (SELECT FROM replicas WHERE NOT reads_batches AND expires_at > clock_timestamp())`
 	const forget = `
 		DELETE FROM replicas WHERE id IN (
 			SELECT id FROM replicas WHERE expires_at < clock_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED)`
 	batch := &pgx.Batch{}
 	batch.Queue(renew, replica, lease).QueryRow(func(row pgx.Row) error { return row.Scan((*pg.NullTime)(&now)) })
 	batch.Queue(forget)
+	batch.Queue(older).QueryRow(func(row pgx.Row) error {
+		var older bool
+		err := row.Scan(&older)
+		s.batches.Store(err == nil && !older)
+		return err //nolint:wrapcheck // wrapped below
+	})
 	err = s.db.SendBatch(ctx, batch).Close()
 	return now, pg.Wrap("renew the lease of replica "+replica, err)
 }

@@ -62,7 +62,7 @@ func (s *Store) SaveDeployment(ctx context.Context, save storage.SaveRequest) (s
 // those that report it. A batch is one transaction. It is built for each try: a batch that was sent once refers to the
 // statements of the connection that it was sent on.
 func (s *Store) execSave(ctx context.Context, save *storage.SaveRequest) (saved storage.SaveResult, err error) {
-	args, err := saveArgs(save)
+	args, err := saveArgs(save, s.batches.Load())
 	if err != nil {
 		return storage.SaveResult{}, err
 	}
@@ -86,7 +86,7 @@ func queueSave(batch *pgx.Batch, save *storage.SaveRequest, args pgx.NamedArgs, 
 	return notifystore.EnqueueNotifications(batch, save)
 }
 
-func saveArgs(save *storage.SaveRequest) (pgx.NamedArgs, error) {
+func saveArgs(save *storage.SaveRequest, batches bool) (pgx.NamedArgs, error) {
 	d := &save.Deployment
 	args := statusArgs(d, save.RunAt)
 	args["id"], args["owner"], args["epoch"], args["saves"] = d.ID, d.Owner, d.Epoch, d.Saves
@@ -97,7 +97,8 @@ func saveArgs(save *storage.SaveRequest) (pgx.NamedArgs, error) {
 		return nil, err
 	}
 	after := *d
-	if err := addEvents(args, after.AppendEvents(save.Events, d.Owner, time.Time{})); err != nil {
+	events := after.AppendEvents(save.Events, d.Owner, time.Time{})
+	if err := addEvents(args, events, groupEvents(events, batches)); err != nil {
 		return nil, err
 	}
 	args["events_hash"] = pg.HashArg(after.EventsHash)

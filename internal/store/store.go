@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -21,6 +22,8 @@ import (
 type Store struct {
 	db     *pg.DB
 	sealer sealing.Sealer
+	// batches allows that events of a save share a row: no replica of a version that cannot read that has a lease.
+	batches atomic.Bool
 	*sourceStore
 	*notificationStore
 	*tokenStore
